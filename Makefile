@@ -1,0 +1,49 @@
+# The whole interface: make env | demo | test | check | docs | bench. Each installs what it needs.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+DEMO ?= runs/demo
+
+.PHONY: help env demo test check docs bench lock clean
+
+help:  ## List the targets
+	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
+
+env: $(STAMP)  ## Make .venv from the lock; nothing to do when it is up to date
+
+$(STAMP): requirements.lock pyproject.toml
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet --disable-pip-version-check -r requirements.lock
+	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps -e .
+	@touch $(STAMP)
+
+demo: env  ## Simulate a small landscape, map it, compare the map with the whole truth
+	@rm -rf $(DEMO)
+	$(BIN)/bocage simulate $(DEMO)/landscape --sensor s2 --sensor vhr
+	$(BIN)/bocage run $(DEMO)/landscape/gru.toml --out $(DEMO)/run
+
+test: env check  ## Lint, types, import contract, then the tests
+	$(BIN)/python -m pytest
+
+check: env  ## ruff (lint, format, docstrings), mypy --strict, the import contract
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+docs: env  ## Build the documentation into docs/_build; its shelf pages come from the shelves
+	$(BIN)/python -m sphinx -q -W -b html docs docs/_build
+	@echo "docs/_build/index.html"
+
+bench: env  ## Ratios measured side by side, in one run
+	$(BIN)/python -m benchmarks
+
+lock:  ## Write requirements.lock anew from pyproject.toml, in a fresh environment
+	rm -rf build/lock && $(PYTHON) -m venv build/lock
+	build/lock/bin/pip install --quiet 'torch==2.13.0' '.[dev,docs,postgis]'
+	(echo "# make lock: every package of the environment, for Python 3.11 and later"; \
+	 build/lock/bin/pip freeze --exclude bocage | sed 's/+cpu//') > requirements.lock
+
+clean:  ## Remove what the targets made
+	rm -rf $(VENV) runs/demo docs/_build docs/shelves

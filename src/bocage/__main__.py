@@ -1,0 +1,6 @@
+"""``python -m bocage``."""
+
+from bocage.cli.commands import script
+
+if __name__ == "__main__":
+    script()

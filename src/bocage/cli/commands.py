@@ -1,0 +1,241 @@
+"""The commands. Rooms are imported when a command runs, so that ``bocage --help`` is quick."""
+
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import click
+
+from bocage import __version__
+from bocage.cli.edge import guarded
+from bocage.cli.terminal import terminal
+
+RECIPE = click.argument("recipe", type=click.Path(path_type=Path))
+OUT = click.option(
+    "--out", type=click.Path(path_type=Path), help="Folder of the run [default: runs/<name of the recipe>]."
+)
+OVERWRITE = click.option(
+    "--overwrite", is_flag=True, help="Take a folder that holds another run: redo what depends on what changed."
+)
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
+@click.version_option(__version__)
+def cli() -> None:
+    """Bocage makes land-cover maps from imagery and a few reference polygons.
+
+    \b
+    Examples:
+      bocage init images/ fields.gpkg --label crop     write a recipe for your data
+      bocage run recipe.toml                           train, evaluate, map, report
+      bocage simulate landscape/                       a landscape with known truth, to try things on
+    """
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line and return its exit code (2 for a command that cannot be understood)."""
+    code = 0
+
+    def work() -> None:
+        nonlocal code
+        try:
+            code = cli.main(args=arguments, standalone_mode=False) or 0
+        except click.ClickException as error:
+            error.show()
+            code = error.exit_code
+
+    return guarded(work) or (code if isinstance(code, int) else 0)
+
+
+def script() -> None:
+    """Entry point of the shell command."""
+    sys.exit(main())
+
+
+def _run(recipe: Path, out: Path | None, stages: Sequence[str], overwrite: bool) -> None:
+    from bocage.pipeline import read_recipe, run
+
+    parsed = read_recipe(recipe)
+    folder = out or Path("runs") / parsed.name
+    with terminal() as progress:
+        opened = run(parsed, folder, stages, progress, overwrite)
+    if "evaluate" in stages:
+        from bocage.cli.tables import print_score
+
+        print_score(opened.folder.path / "score.json")
+    for stage, result in (("map", "map/classes.tif"), ("report", "report.html")):
+        if stage in stages:
+            click.echo(f"{stage}: {folder / result}")
+
+
+def _stage(name: str, stages: Sequence[str], text: str) -> Callable[..., None]:
+    """Make the command that runs some stages of a recipe."""
+
+    @cli.command(name, help=text)
+    @RECIPE
+    @OUT
+    @OVERWRITE
+    def command(recipe: Path, out: Path | None, overwrite: bool) -> None:
+        _run(recipe, out, stages, overwrite)
+
+    return command
+
+
+_stage(
+    "run",
+    ("train", "evaluate", "map", "report"),
+    """Follow a recipe from imagery and polygons to the map, its accuracy and its report.
+
+    A stage that is complete for the same inputs and settings is not done again: after an interruption, run the
+    same command.
+
+    \b
+    Examples:
+      bocage run recipe.toml
+      bocage run recipe.toml --out /data/runs/first
+    """,
+)
+_stage(
+    "train",
+    ("train",),
+    "Cut the samples and train the recipe's model on every draw.\n\n\b\nExample:\n  bocage train recipe.toml",
+)
+_stage(
+    "evaluate", ("evaluate",), "Measure the accuracy on test polygons.\n\n\b\nExample:\n  bocage evaluate recipe.toml"
+)
+_stage("report", ("report",), "Write report.html again.\n\n\b\nExample:\n  bocage report recipe.toml")
+
+
+@cli.command("map")
+@RECIPE
+@OUT
+@OVERWRITE
+@click.option("--model", type=click.Path(path_type=Path), help="Map with this model folder instead of the run's own.")
+def map_command(recipe: Path, out: Path | None, overwrite: bool, model: Path | None) -> None:
+    """Map the scene with a trained network.
+
+    \b
+    Examples:
+      bocage map recipe.toml
+      bocage map next_year.toml --model runs/this_year/splits/0/model --out runs/next_year
+    """
+    if model is None:
+        _run(recipe, out, ("map",), overwrite)
+        return
+    from bocage.pipeline import map_with, read_recipe
+
+    parsed = read_recipe(recipe)
+    with terminal() as progress:
+        land = map_with(parsed, model, out or Path("runs") / parsed.name, progress)
+    click.echo(f"map: {land.files['classes']}")
+
+
+@cli.command()
+@click.argument("images", type=click.Path(path_type=Path))
+@click.argument("reference", type=click.Path(path_type=Path))
+@click.option("--label", default="", help="Field that holds the class [default: asked of the file].")
+@click.option(
+    "--out", type=click.Path(path_type=Path), default=Path("recipe.toml"), show_default=True, help="Recipe to write."
+)
+def init(images: Path, reference: Path, label: str, out: Path) -> None:
+    """Write a commented recipe by looking at a folder of IMAGES and a vector file of REFERENCE polygons.
+
+    \b
+    Examples:
+      bocage init images/ fields.gpkg
+      bocage init images/ fields.shp --label CODE --out reunion.toml
+    """
+    from bocage.pipeline.starter import write_starter
+
+    for line in write_starter(images, reference, label, out):
+        click.echo(line)
+
+
+@cli.command()
+@click.argument("folder", type=click.Path(path_type=Path))
+@click.option("--height", default=1203, show_default=True, help="PAN pixels of 1.5 m.")
+@click.option("--width", default=1402, show_default=True, help="PAN pixels of 1.5 m.")
+@click.option("--seed", default=0, show_default=True)
+@click.option("--year", default=2022, show_default=True, help="Another year shifts the calendar and rotates the crops.")
+@click.option("--region", default=0, show_default=True, help="Another region has other parcels and other class shares.")
+@click.option("--polygons", default=24, show_default=True, help="Most reference polygons of each class.")
+@click.option(
+    "--sensor", "sensors", multiple=True, type=click.Choice(["vhr", "s2", "s1"]), help="Only these [default: all]."
+)
+@click.option("--recipes/--no-recipes", default=True, show_default=True, help="Write recipes that use the landscape.")
+def simulate(folder: Path, recipes: bool, sensors: tuple[str, ...], **settings: Any) -> None:
+    """Write an agricultural landscape with known truth into FOLDER, as real files.
+
+    PAN and MS at 1.5 and 6 m, a Sentinel-2-like series with clouds and their mask, a Sentinel-1-like series with
+    speckle, sparse reference polygons, and the truth everywhere.
+
+    \b
+    Examples:
+      bocage simulate landscape/
+      bocage simulate next_year/ --year 2023
+      bocage simulate large/ --height 4812 --width 5608 --sensor vhr
+    """
+    from bocage.simulate import SENSORS, Simulation
+    from bocage.simulate import simulate as write
+    from bocage.simulate.recipes import write_recipes
+
+    chosen = Simulation(sensors=sensors or SENSORS, **settings)
+    with terminal() as progress:
+        polygons = write(chosen, folder, progress)
+    click.echo(f"{folder}: {chosen.height} x {chosen.width} PAN pixels, {polygons} reference polygons")
+    if recipes:
+        for path in write_recipes(chosen, folder):
+            click.echo(f"recipe: {path}")
+
+
+def _shelf(name: str, load: Callable[[], tuple[Any, Callable[[Any], str]]]) -> None:
+    @cli.command(name, help=f"List the {name}, with one line each; yours is named 'its.module:name' in a recipe.")
+    def command() -> None:
+        shelf, line = load()
+        for key in shelf:
+            click.echo(f"{key:18} {line(shelf.get(key))}")
+
+
+def _first_line(thing: Any) -> str:
+    return (thing.__doc__ or "").strip().splitlines()[0]
+
+
+def _sensors() -> tuple[Any, Callable[[Any], str]]:
+    from bocage.sources import SENSORS
+
+    return SENSORS, lambda sensor: str(sensor.SPEC.title)
+
+
+def _models() -> tuple[Any, Callable[[Any], str]]:
+    from bocage.models import MODELS
+
+    return MODELS, _first_line
+
+
+def _indices() -> tuple[Any, Callable[[Any], str]]:
+    from bocage.scene import INDICES
+
+    return INDICES, _first_line
+
+
+def _metrics() -> tuple[Any, Callable[[Any], str]]:
+    from bocage.evaluation import METRICS
+
+    return METRICS, _first_line
+
+
+def _writers() -> tuple[Any, Callable[[Any], str]]:
+    from bocage.mapping import WRITERS
+
+    return WRITERS, _first_line
+
+
+for _name, _load in (
+    ("sensors", _sensors),
+    ("models", _models),
+    ("indices", _indices),
+    ("metrics", _metrics),
+    ("writers", _writers),
+):
+    _shelf(_name, _load)

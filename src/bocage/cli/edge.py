@@ -1,0 +1,76 @@
+"""The edge between Bocage and the shell: what is expected is one line, what is not is a log."""
+
+import datetime
+import importlib.metadata
+import os
+import platform
+import sys
+import tempfile
+import traceback
+from collections.abc import Callable
+from pathlib import Path
+
+import click
+
+from bocage.errors import BocageError, RecipeError
+
+EXPECTED, SURPRISE, INTERRUPTED = 1, 3, 130
+
+
+def guarded(work: Callable[[], None]) -> int:  # noqa: PLR0911 - one return per way to end
+    """Run `work` and return the exit code: 0, 1 for an expected error, 3 for a surprise, 130 for ^C."""
+    try:
+        work()
+    except RecipeError as error:
+        click.echo("error: " + (str(error) if len(error.problems) == 1 else _listed(error)), err=True)
+        return EXPECTED
+    except BocageError as error:
+        click.echo(f"error: {error}", err=True)
+        return EXPECTED
+    except OSError as error:
+        if error.errno is None or not error.filename:
+            return _surprise(error)
+        click.echo(f"error: {error.filename}: {error.strerror}.", err=True)
+        return EXPECTED
+    except (KeyboardInterrupt, click.Abort):
+        click.echo("interrupted; what was complete is kept, run the same command to go on", err=True)
+        return INTERRUPTED
+    except Exception as error:  # the edge: everything else is a defect of ours, and is written down
+        return _surprise(error)
+    return 0
+
+
+def _listed(error: RecipeError) -> str:
+    head = str(error).split(": ", 2)
+    return f"{head[0]}: {head[1]}:" + "".join(f"\n  - {problem}" for problem in error.problems)
+
+
+def _surprise(error: BaseException) -> int:
+    stamp = datetime.datetime.now(datetime.UTC).strftime("%Y%m%dT%H%M%S")
+    name = f"bocage-error-{stamp}-{os.getpid()}.log"
+    text = "\n".join(
+        ["bocage " + " ".join(sys.argv[1:]), _versions(), "".join(traceback.format_exception(error))],
+    )
+    for folder in (Path.cwd(), Path(tempfile.gettempdir())):
+        try:
+            (folder / name).write_text(text, encoding="utf-8")
+        except OSError:
+            continue
+        click.echo(
+            f"unexpected error: {type(error).__name__}: {error}. The log is {folder / name}; please report it.",
+            err=True,
+        )
+        return SURPRISE
+    click.echo(text, err=True)
+    return SURPRISE
+
+
+def _versions() -> str:
+    names = ("bocage", "torch", "numpy", "rasterio", "geopandas", "scikit-learn", "odc-geo")
+    found = []
+    for name in names:
+        try:
+            found.append(f"{name} {importlib.metadata.version(name)}")
+        except importlib.metadata.PackageNotFoundError:
+            found.append(f"{name} not installed")
+    return f"python {platform.python_version()} on {platform.platform()}; " + ", ".join(found)

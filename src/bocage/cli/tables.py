@@ -1,0 +1,34 @@
+"""The score as a table on the terminal."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+
+def print_score(path: Path) -> None:
+    """Print what ``score.json`` says: metrics, then a line per class; means and standard deviations over the draws."""
+    said = json.loads(path.read_text())
+    console = Console()
+    console.print(_metrics("Test polygons", said))
+    table = Table("class", "F", "producer's (1 - omission)", "user's (1 - commission)", "pixels", title="Per class")
+    for name, one in said["per_class"].items():
+        values = [_spread(one[m]) for m in ("f1", "producers_accuracy", "users_accuracy")]
+        table.add_row(name, *values, str(one["reference_pixels"]))
+    console.print(table)
+    if "truth" in said:
+        console.print(_metrics("Map against the whole truth", said["truth"]))
+
+
+def _metrics(title: str, said: dict[str, Any]) -> Table:
+    table = Table("metric", "value", title=title)
+    for name, one in said.items():
+        if isinstance(one, dict) and "mean" in one:
+            table.add_row(name, _spread(one))
+    return table
+
+
+def _spread(one: dict[str, Any]) -> str:
+    return f"{one['mean']:.3f}" + (f" ± {one['std']:.3f}" if one["std"] is not None else "")

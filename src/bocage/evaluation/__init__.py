@@ -1,0 +1,116 @@
+"""Predictions + truth → Score: metrics of confusion matrices over several draws."""
+
+import json
+import os
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bocage.evaluation.matrix import ConfusionMatrix
+from bocage.evaluation.metrics import METRICS, Metric, f1, producers_accuracy, users_accuracy
+
+PER_CLASS = {"f1": f1, "producers_accuracy": producers_accuracy, "users_accuracy": users_accuracy}
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """What the recipe may say of the evaluation."""
+
+    metrics: tuple[str, ...] = ("overall_accuracy", "f1_weighted", "kappa", "f1_macro")
+    """Metrics by name, or ``"its.module:name"``; the first three are always given."""
+    truth: Path | None = None
+    """A raster of codes that covers the map (simulated landscapes have one), compared with the whole map."""
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The metrics to compute, each once."""
+        return tuple(dict.fromkeys(("overall_accuracy", "f1_weighted", "kappa", *self.metrics)))
+
+
+@dataclass(frozen=True)
+class Score:
+    """One confusion matrix per draw, and what is computed from them."""
+
+    matrices: tuple[ConfusionMatrix, ...]
+    metrics: tuple[str, ...]
+    design: Mapping[str, Any] = field(default_factory=dict)
+    """How the test pixels were chosen."""
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Class names."""
+        return self.matrices[0].names
+
+    @property
+    def matrix(self) -> ConfusionMatrix:
+        """The sum over the draws."""
+        return sum(self.matrices[1:], self.matrices[0])
+
+    def values(self, metric: str) -> NDArray[np.float64]:
+        """One value per draw."""
+        function: Metric = METRICS.get(metric)
+        return np.array([function(matrix) for matrix in self.matrices])
+
+    def per_class(self, measure: str) -> NDArray[np.float64]:
+        """(draws, K)."""
+        return np.array([PER_CLASS[measure](matrix) for matrix in self.matrices])
+
+    def as_dict(self) -> dict[str, Any]:
+        """What ``score.json`` holds."""
+        said: dict[str, Any] = {name: _summary(self.values(name)) for name in self.metrics}
+        tables = {measure: self.per_class(measure) for measure in PER_CLASS}
+        said["per_class"] = {
+            name: {m: _summary(table[:, k]) for m, table in tables.items()}
+            | {"reference_pixels": int(self.matrix.of_reference[k])}
+            for k, name in enumerate(self.names)
+        }
+        said["confusion"] = {
+            "classes": list(self.names),
+            "rows": "reference",
+            "columns": "map",
+            "per_draw": [matrix.counts.tolist() for matrix in self.matrices],
+        }
+        said["design"] = dict(self.design)
+        return said
+
+    def save(self, path: Path, **more: Any) -> None:
+        """Write as JSON, with any further entries; the file is complete or absent."""
+        partial = path.with_name(path.name + ".part")
+        partial.write_text(json.dumps(self.as_dict() | more, indent=1))
+        os.replace(partial, path)
+
+
+def _summary(values: NDArray[np.float64]) -> dict[str, Any]:
+    """Mean and sample standard deviation (n − 1) over the draws; null for a single draw, which has no spread."""
+    std = float(values.std(ddof=1)) if len(values) > 1 else None
+    return {"mean": float(values.mean()), "std": std, "per_draw": [float(v) for v in values]}
+
+
+def load_score(path: Path) -> Score:
+    """Read the draws of a ``score.json`` again."""
+    said = json.loads(path.read_text())
+    names = tuple(said["confusion"]["classes"])
+    matrices = tuple(ConfusionMatrix(np.array(counts, np.int64), names) for counts in said["confusion"]["per_draw"])
+    metrics = tuple(key for key in said if key not in ("per_class", "confusion", "design", "truth"))
+    return Score(matrices, metrics, said["design"])
+
+
+def compare(
+    pairs: Iterable[tuple[NDArray[Any], NDArray[Any]]], codes: Sequence[int], names: Sequence[str]
+) -> ConfusionMatrix:
+    """Confusion matrix of two maps of codes, window by window; pixels whose code is 0 or unknown in either are left out."""
+    table = np.full(65536, -1, np.int64)
+    table[list(codes)] = np.arange(len(codes))
+    total = ConfusionMatrix(np.zeros((len(codes), len(codes)), np.int64), tuple(names))
+    for truth, predicted in pairs:
+        a, b = table[truth.astype(np.int64)], table[predicted.astype(np.int64)]
+        known = (a >= 0) & (b >= 0)
+        total = total + ConfusionMatrix.of(a[known], b[known], tuple(names))
+    return total
+
+
+__all__ = ["METRICS", "ConfusionMatrix", "Evaluation", "Score", "compare", "load_score"]

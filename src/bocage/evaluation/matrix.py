@@ -1,0 +1,51 @@
+"""The confusion matrix: reference in rows, map in columns."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+@dataclass(frozen=True)
+class ConfusionMatrix:
+    """Counts of (reference, map) pairs.
+
+    >>> matrix = ConfusionMatrix.of(np.array([0, 0, 1]), np.array([0, 1, 1]), ("crops", "forest"))
+    >>> matrix.counts.tolist()
+    [[1, 1], [0, 1]]
+    """
+
+    counts: NDArray[np.int64]
+    """(K, K): row = reference, column = map."""
+    names: tuple[str, ...]
+
+    @classmethod
+    def of(cls, reference: NDArray[Any], predicted: NDArray[Any], names: tuple[str, ...]) -> "ConfusionMatrix":
+        """Count pairs of class positions (0 to K − 1)."""
+        k = len(names)
+        pairs = reference.astype(np.int64).ravel() * k + predicted.astype(np.int64).ravel()
+        return cls(np.bincount(pairs, minlength=k * k).reshape(k, k), names)
+
+    def __add__(self, other: "ConfusionMatrix") -> "ConfusionMatrix":
+        return ConfusionMatrix(self.counts + other.counts, self.names)
+
+    @property
+    def total(self) -> int:
+        """Number of pairs."""
+        return int(self.counts.sum())
+
+    @property
+    def right(self) -> NDArray[np.int64]:
+        """(K,) pairs that agree."""
+        return self.counts.diagonal()
+
+    @property
+    def of_reference(self) -> NDArray[np.int64]:
+        """(K,) row sums."""
+        return np.asarray(self.counts.sum(1))
+
+    @property
+    def of_map(self) -> NDArray[np.int64]:
+        """(K,) column sums."""
+        return np.asarray(self.counts.sum(0))

@@ -1,0 +1,57 @@
+"""Probabilities of a window of the map: read each source with its halo, run the network densely, cut to the window."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from bocage.grid import Window
+from bocage.models import batch_of, window_positions
+from bocage.scene import Scene
+from bocage.training import Trained
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """What is known of a window."""
+
+    probabilities: NDArray[np.float32]
+    """(K, height, width), 0 to 1."""
+    valid: NDArray[np.bool_]
+    """(height, width): every source that the network uses has at least one valid date there."""
+
+
+@torch.inference_mode()
+def predict(trained: Trained, scene: Scene, window: Window, device: torch.device) -> Prediction:
+    """Classify one window of the map."""
+    grown = window_positions(window, trained.inputs)
+    inner = window.within(grown)
+    valid = np.ones((window.height, window.width), bool)
+    parts = {}
+    for name, footprint in trained.footprints.items():
+        cube = scene.cubes[name]
+        around = footprint.window(grown, cube.ratio)
+        block = cube.read(around)
+        valid &= _seen(block.valid, footprint.before, grown, cube.ratio.finer, cube.ratio.coarser)[inner]
+        parts[name] = trained.normalisation.tensor(name, block.values[None], block.valid[None], cube.days)
+    if not valid.any():
+        return Prediction(np.zeros((len(trained.legend.classes), *valid.shape), np.float32), valid)
+    logits = trained.model(batch_of(parts, device)).float()
+    probabilities = torch.softmax(logits[0], 0).cpu().numpy()
+    # Exactly one footprint gives 1 x 1 even where it serves a whole coarse pixel: spread it over the window.
+    missing = [(0, max(0, n - p)) for n, p in zip((grown.height, grown.width), probabilities.shape[1:], strict=True)]
+    probabilities = np.pad(probabilities, [(0, 0), *missing], mode="edge")[:, : grown.height, : grown.width]
+    return Prediction(np.ascontiguousarray(probabilities[(slice(None), *inner)]), valid)
+
+
+def _seen(valid: NDArray[np.bool_], before: int, window: Window, finer: int, coarser: int) -> NDArray[np.bool_]:
+    """Whether any date is valid at each map pixel of `window`, from a source's mask with its halo."""
+    ever = np.asarray(valid.any(0))
+    rows = (np.arange(window.height) * finer // coarser) + before
+    columns = (np.arange(window.width) * finer // coarser) + before
+    seen = np.zeros((window.height, window.width), bool)
+    for dy in range(finer):
+        for dx in range(finer):
+            seen |= ever[np.ix_(rows + dy, columns + dx)]
+    return seen

@@ -1,0 +1,153 @@
+"""Cloud-Optimised GeoTIFF: tiled, compressed, with overviews, colours and category names.
+
+Windows stream into a plain tiled GeoTIFF aside; closing copies it, block by block, into the final layout (GDAL's COG
+driver) and renames that. Category names go where GDAL looks for them, in ``<name>.tif.aux.xml``, and in the file's
+own tags.
+"""
+
+import os
+from pathlib import Path
+from typing import Any
+from xml.sax.saxutils import escape
+
+import numpy as np
+import rasterio
+import rasterio.shutil
+from numpy.typing import NDArray
+from rasterio.enums import Resampling
+from rasterio.windows import Window as RioWindow
+
+from bocage.errors import MappingError
+from bocage.grid import Grid, Window
+from bocage.legend import Legend
+from bocage.mapping.writers.base import MapBand, partial_path
+
+SUFFIX = ".tif"
+CACHE = 64 << 20
+"""Bytes of GDAL's block cache: small and fixed, so that memory does not grow with the scene."""
+BLOCK = 512
+
+
+class OpenCog:
+    """A COG being written."""
+
+    def __init__(self, path: Path, grid: Grid, bands: tuple[MapBand, ...], legend: Legend) -> None:
+        self.path, self.bands, self.legend = path, bands, legend
+        self.streamed = partial_path(path)
+        self.final = path.with_name(f".{path.stem}.final.part")
+        height, width = grid.shape
+        try:
+            with rasterio.Env(GDAL_CACHEMAX=CACHE):
+                self.dataset = rasterio.open(
+                    self.streamed,
+                    "w",
+                    driver="GTiff",
+                    height=height,
+                    width=width,
+                    count=len(bands),
+                    dtype=bands[0].dtype,
+                    crs=grid.crs.to_wkt(),
+                    transform=grid.transform,
+                    nodata=bands[0].nodata,
+                    tiled=True,
+                    blockxsize=256,
+                    blockysize=256,
+                    compress="deflate",
+                    BIGTIFF="IF_SAFER",
+                    SPARSE_OK="TRUE",
+                )
+        except rasterio.errors.RasterioError as error:
+            raise MappingError(
+                f"{path} cannot be written: {error}; check the folder's rights and free room."
+            ) from error
+        self._describe()
+
+    def _describe(self) -> None:
+        for i, band in enumerate(self.bands, start=1):
+            self.dataset.set_band_description(i, band.name)
+            if band.categorical:
+                self.dataset.write_colormap(i, self._colors())
+                named = zip(self.legend.codes, self.legend.names, strict=True)
+                self.dataset.update_tags(i, **{f"CLASS_{code}": name for code, name in named})
+
+    def _colors(self) -> dict[int, tuple[int, int, int, int]]:
+        colors = {code: (*self.legend.rgb(i), 255) for i, code in enumerate(self.legend.codes)}
+        return {0: (0, 0, 0, 0), **colors}
+
+    def put(self, window: Window, array: NDArray[Any]) -> None:
+        """Write (bands, height, width) at a window."""
+        try:
+            with rasterio.Env(GDAL_CACHEMAX=CACHE):
+                self.dataset.write(array, window=RioWindow(window.x, window.y, window.width, window.height))
+        except rasterio.errors.RasterioError as error:
+            raise MappingError(f"{self.path} cannot be written further: {error}; is the disk full?") from error
+
+    def close(self) -> None:
+        """Lay the file out as a COG and give it its name."""
+        resampling = Resampling.nearest if self.bands[0].categorical else Resampling.average
+        try:
+            with rasterio.Env(GDAL_CACHEMAX=CACHE, GDAL_NUM_THREADS="1"):
+                self.dataset.close()
+                rasterio.shutil.copy(
+                    self.streamed,
+                    self.final,
+                    driver="COG",
+                    COMPRESS="DEFLATE",
+                    BLOCKSIZE=str(BLOCK),
+                    OVERVIEW_RESAMPLING=resampling.name.upper(),
+                    BIGTIFF="IF_SAFER",
+                )
+        except rasterio.errors.RasterioError as error:
+            self.discard()
+            raise MappingError(f"{self.path} cannot be finished: {error}; is the disk full?") from error
+        self._write_categories()
+        os.replace(self.final, self.path)
+        self.discard()
+
+    def _write_categories(self) -> None:
+        """GDAL keeps category names beside a GeoTIFF; rasterio cannot set them, so the file is written here."""
+        sidecar = self.path.with_name(self.path.name + ".aux.xml")
+        self.final.with_name(self.final.name + ".aux.xml").unlink(missing_ok=True)
+        if not self.bands[0].categorical:
+            return
+        names = dict(zip(self.legend.codes, self.legend.names, strict=True))
+        names[0] = "no data"
+        lines = [f"      <Category>{escape(names.get(v, ''))}</Category>" for v in range(max(names) + 1)]
+        body = "\n".join(lines)
+        text = (
+            '<PAMDataset>\n  <PAMRasterBand band="1">\n    <CategoryNames>\n'
+            f"{body}\n    </CategoryNames>\n  </PAMRasterBand>\n</PAMDataset>\n"
+        )
+        partial = partial_path(sidecar)
+        partial.write_text(text, encoding="utf-8")
+        os.replace(partial, sidecar)
+
+    def discard(self) -> None:
+        """Remove what lies aside."""
+        if not self.dataset.closed:
+            self.dataset.close()
+        for path in (self.streamed, self.final):
+            path.unlink(missing_ok=True)
+            path.with_name(path.name + ".aux.xml").unlink(missing_ok=True)
+
+
+def open(path: Path, grid: Grid, bands: tuple[MapBand, ...], legend: Legend) -> OpenCog:  # noqa: A001 - the door's name
+    """Begin a COG.
+
+    Raises
+    ------
+    MappingError
+        The file cannot be written there.
+    """
+    return OpenCog(path, grid, bands, legend)
+
+
+def read_reduced(path: Path, longest: int) -> NDArray[Any]:
+    """Read the first band of a map, reduced so that its longer side has at most `longest` pixels.
+
+    The picture is taken from the overviews: memory does not grow with the map.
+    """
+    with rasterio.open(path) as dataset:
+        factor = max(1.0, max(dataset.shape) / longest)
+        shape = tuple(max(1, round(n / factor)) for n in dataset.shape)
+        return np.asarray(dataset.read(1, out_shape=shape, resampling=Resampling.nearest))

@@ -1,0 +1,186 @@
+"""What a network is: tensors in, logits out, and the footprint that one map pixel needs of every source.
+
+Geometry. Map pixel ``i`` has, in a source, the anchor pixel ``i * finer // coarser``. Its footprint is the ``size``
+pixels that start ``before`` pixels above and left of the anchor. A window larger than one footprint starts at a map
+pixel that is a multiple of every ``coarser``.
+"""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Protocol, cast
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from bocage.errors import ModelError
+from bocage.grid import Ratio, Window
+
+
+@dataclass(frozen=True)
+class InputSpec:
+    """What a network may know of a source before it sees a pixel."""
+
+    name: str
+    bands: tuple[str, ...]
+    dates: int
+    """Number of dates; 1 for an image."""
+    ratio: Ratio
+    """How its pixels nest in the map's."""
+    regular: bool = True
+    """Whether the dates are declared ones (gap-filled) rather than native ones with a mask."""
+
+
+@dataclass(frozen=True)
+class Footprint:
+    """The pixels of a source that one map pixel needs: `size` a side, `before` of them above and left of the anchor."""
+
+    size: int
+    before: int = 0
+
+    def window(self, window: Window, ratio: Ratio) -> Window:
+        """Return the source's window, halo included, for a window of the map."""
+        inner = ratio.window(window)
+        f = ratio.finer
+        return Window(
+            inner.y - self.before,
+            inner.x - self.before,
+            inner.height - f + self.size,
+            inner.width - f + self.size,
+        )
+
+    def positions(self, pixels: int, ratio: Ratio) -> int:
+        """How many map pixels a side fit in `pixels` of the source (at most, for a coarser source)."""
+        return ((pixels - self.size) // ratio.finer + 1) * ratio.coarser
+
+
+@dataclass(frozen=True)
+class SourceTensor:
+    """One source's pixels for a batch; it checks itself.
+
+    Raises
+    ------
+    ModelError
+        The shapes contradict each other.
+    """
+
+    values: Tensor
+    """float (B, T, C, Y, X), normalised."""
+    valid: Tensor
+    """bool (B, T, Y, X)."""
+    days: Tensor
+    """int (B, T), days since 1970-01-01."""
+
+    def __post_init__(self) -> None:
+        b, t, _, y, x = self.values.shape if self.values.ndim == 5 else (0,) * 5
+        if self.values.ndim != 5 or self.valid.shape != (b, t, y, x) or self.days.shape != (b, t):
+            raise ModelError(
+                "A source's tensors must be values (B, T, C, Y, X), valid (B, T, Y, X) and days (B, T); found "
+                f"{tuple(self.values.shape)}, {tuple(self.valid.shape)} and {tuple(self.days.shape)}."
+            )
+
+    def masked(self) -> Tensor:
+        """Values, 0 wherever they are not valid, whatever lay behind the mask (NaN included)."""
+        return torch.where(self.valid[:, :, None], self.values, torch.zeros((), dtype=self.values.dtype))
+
+    def to(self, device: torch.device) -> "SourceTensor":
+        """Return the same on another device."""
+        return SourceTensor(self.values.to(device), self.valid.to(device), self.days.to(device))
+
+
+Batch = Mapping[str, SourceTensor]
+
+
+def batch_of(parts: Mapping[str, tuple[Tensor, Tensor, Tensor]], device: torch.device | None = None) -> Batch:
+    """Wrap values, valid and days of every source, on `device`."""
+    batch = {name: SourceTensor(*tensors) for name, tensors in parts.items()}
+    return {name: tensor.to(device) for name, tensor in batch.items()} if device else batch
+
+
+class Network(Protocol):
+    """A built network; in practice an ``nn.Module``."""
+
+    @property
+    def footprints(self) -> Mapping[str, Footprint]:
+        """Footprint in every source that the network uses, by the source's name."""
+
+    def __call__(self, batch: Batch) -> Tensor:
+        """``forward``: logits (B, K, Y, X) of every position whose footprint fits; 1 x 1 for exactly one footprint."""
+
+
+class Architecture(Protocol):
+    """A file of ``models/``: a frozen ``Config`` and a ``Model(inputs, n_classes, config)``."""
+
+    @property
+    def Config(self) -> type[Any]:  # noqa: N802 - a module's class
+        """Its settings: what ``[model]`` may say beside ``name``."""
+
+    @property
+    def Model(self) -> Any:  # noqa: N802 - a module's class
+        """``Model(inputs: Mapping[str, InputSpec], n_classes: int, config: Config)``, a :class:`Network`."""
+
+
+class Fitted(Protocol):
+    """A model that is fitted in one go instead of by gradient."""
+
+    def fit(self, batch: Batch, labels: Tensor, seed: int) -> None:
+        """Learn from one footprint per sample, and labels (B,)."""
+
+
+def output_shape(batch: Batch, footprints: Mapping[str, Footprint], inputs: Mapping[str, InputSpec]) -> tuple[int, int]:
+    """Rows and columns of logits that a batch allows.
+
+    Raises
+    ------
+    ModelError
+        A source is missing from the batch, or smaller than one footprint.
+    """
+    sizes = {}
+    for name, footprint in footprints.items():
+        if name not in batch:
+            raise ModelError(f"The network needs the source '{name}'; the batch holds {', '.join(batch) or 'none'}.")
+        sizes[name] = cast(tuple[int, int], tuple(batch[name].values.shape[-2:]))
+        if min(sizes[name]) < footprint.size:
+            raise ModelError(f"Source '{name}': a footprint takes {footprint.size} pixels a side, found {sizes[name]}.")
+    if all(sizes[name] == (f.size, f.size) for name, f in footprints.items()):
+        return 1, 1
+    rows = min(f.positions(sizes[n][0], inputs[n].ratio) for n, f in footprints.items())
+    cols = min(f.positions(sizes[n][1], inputs[n].ratio) for n, f in footprints.items())
+    return rows, cols
+
+
+def repeat_to(tensor: Tensor, ratio: Ratio, shape: tuple[int, int]) -> Tensor:
+    """Repeat a coarser source's pixels over the map pixels that they cover, cut to `shape`."""
+    if ratio.coarser > 1:
+        tensor = tensor.repeat_interleave(ratio.coarser, -2).repeat_interleave(ratio.coarser, -1)
+    return tensor[..., : shape[0], : shape[1]]
+
+
+def pixel_footprint(spec: InputSpec) -> Footprint:
+    """Return the footprint of a network without context: the map pixel itself."""
+    return Footprint(spec.ratio.finer)
+
+
+def at_map_pixels(tensor: SourceTensor, spec: InputSpec, shape: tuple[int, int]) -> tuple[Tensor, Tensor]:
+    """Bring a source to one series per map pixel: the mean of finer pixels, the repeat of coarser ones.
+
+    Returns
+    -------
+    values : (B, T, C, Y, X), 0 where not valid
+    valid : (B, T, Y, X)
+    """
+    values, valid = tensor.masked(), tensor.valid
+    f = spec.ratio.finer
+    if f > 1:
+        share = functional.avg_pool2d(valid.to(values.dtype), f)
+        pooled = functional.avg_pool2d(values.flatten(1, 2), f).reshape(*values.shape[:3], *share.shape[-2:])
+        values, valid = pooled / share.clamp_min(1 / (2 * f * f))[:, :, None], share > 0
+    return repeat_to(values, spec.ratio, shape), repeat_to(valid, spec.ratio, shape)
+
+
+def window_positions(window: Window, inputs: Mapping[str, InputSpec]) -> Window:
+    """Grow a map window so that it starts at a multiple of every coarser ratio, as a dense forward needs."""
+    step = math.lcm(*(spec.ratio.coarser for spec in inputs.values())) if inputs else 1
+    y, x = window.y // step * step, window.x // step * step
+    return Window(y, x, window.height + window.y - y, window.width + window.x - x)

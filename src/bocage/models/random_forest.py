@@ -1,0 +1,131 @@
+"""Random forest on the pixel's features: every band of every date of every source (Breiman 2001, doi:10.1023/A:1010933404324).
+
+It is what operational chains run (iota2, Inglada et al. 2017, doi:10.3390/rs9010095). Masked values reach the forest
+as missing ones (NaN), which scikit-learn's trees handle in their splits.
+
+::
+
+    s2 (B, T, C, Y, X) ─┐
+    s1 (B, T, C, Y, X) ─┴→ features (B·Y·X, ΣT·C) → forest → log of class probabilities (B, K, Y, X)
+
+The fitted forest travels in ``state_dict`` as bytes in the skops format, which loads no arbitrary code.
+"""
+
+from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from os import cpu_count
+from typing import Any
+
+import numpy as np
+import skops.io
+import torch
+from numpy.typing import NDArray
+from sklearn.ensemble import RandomForestClassifier
+from torch import Tensor, nn
+
+from bocage.errors import ModelError
+from bocage.models.base import Batch, Footprint, InputSpec, at_map_pixels, output_shape, pixel_footprint
+
+ROWS = 16384
+"""Pixels classified at a time by one thread."""
+
+
+@dataclass(frozen=True)
+class Config:
+    """Settings of the forest."""
+
+    sources: tuple[str, ...] = ()
+    """Sources used; empty takes all."""
+    trees: int = 200
+    """Number of trees, at least 1."""
+    max_depth: int = 25
+    """Depth at which trees stop (iota2's usual setting), at least 1."""
+    min_leaf: int = 1
+    """Fewest samples in a leaf, at least 1."""
+
+    def __post_init__(self) -> None:
+        for field in ("trees", "max_depth", "min_leaf"):
+            if getattr(self, field) < 1:
+                raise ValueError(f"'{field}' is at least 1; found {getattr(self, field)}")
+
+
+class Model(nn.Module):
+    """The forest under the contract of every network."""
+
+    def __init__(self, inputs: Mapping[str, InputSpec], n_classes: int, config: Config) -> None:
+        super().__init__()
+        missing = sorted(set(config.sources) - set(inputs))
+        if missing:
+            raise ModelError(f"random_forest: no source is called {', '.join(missing)}; there are {', '.join(inputs)}.")
+        self.inputs = {name: inputs[name] for name in (config.sources or inputs)}
+        self.footprints: dict[str, Footprint] = {name: pixel_footprint(spec) for name, spec in self.inputs.items()}
+        self.n_classes = n_classes
+        self.config = config
+        self.forest: RandomForestClassifier | None = None
+
+    def fit(self, batch: Batch, labels: Tensor, seed: int) -> None:
+        """Grow the trees on samples of one footprint each."""
+        forest = RandomForestClassifier(
+            self.config.trees,
+            max_depth=self.config.max_depth,
+            min_samples_leaf=self.config.min_leaf,
+            random_state=seed,
+            n_jobs=-1,
+        )
+        forest.fit(self._features(batch, (1, 1)), labels.numpy())
+        forest.n_jobs = 1  # prediction is shared out by rows, which keeps sums in one order and maps repeatable
+        self.forest = forest
+
+    def forward(self, batch: Batch) -> Tensor:
+        """Return the log-probabilities (B, K, Y, X), float32; classes never seen get about −16."""
+        if self.forest is None:
+            raise ModelError("random_forest: the forest has not been fitted; train it before predicting.")
+        shape = output_shape(batch, self.footprints, self.inputs)
+        features = self._features(batch, shape)
+        probabilities = np.zeros((len(features), self.n_classes), np.float32)
+        probabilities[:, self.forest.classes_] = self._probabilities(self.forest, features)
+        logits = torch.from_numpy(np.log(np.maximum(probabilities, 1e-7)))
+        return logits.reshape(-1, *shape, self.n_classes).permute(0, 3, 1, 2).contiguous()
+
+    def _features(self, batch: Batch, shape: tuple[int, int]) -> NDArray[np.float32]:
+        columns = []
+        for name, spec in self.inputs.items():
+            values, valid = at_map_pixels(batch[name], spec, shape)
+            values = values.float().masked_fill(~valid[:, :, None], float("nan")).cpu()
+            columns.append(values.permute(0, 3, 4, 1, 2).flatten(3).flatten(0, 2))
+        return torch.cat(columns, 1).numpy()
+
+    @staticmethod
+    def _probabilities(forest: RandomForestClassifier, features: NDArray[np.float32]) -> NDArray[Any]:
+        parts = [features[i : i + ROWS] for i in range(0, len(features), ROWS)]
+        with ThreadPoolExecutor(min(len(parts), cpu_count() or 1)) as pool:
+            return np.concatenate(list(pool.map(forest.predict_proba, parts)))
+
+    def get_extra_state(self) -> Tensor:
+        """Return the forest as the bytes of a skops archive; empty where there is none."""
+        data = b"" if self.forest is None else skops.io.dumps(self.forest)
+        return torch.frombuffer(bytearray(data), dtype=torch.uint8) if data else torch.zeros(0, dtype=torch.uint8)
+
+    def set_extra_state(self, state: Tensor) -> None:
+        """Rebuild the forest; no type is loaded but those that skops trusts and trees that pass :func:`_check`."""
+        if state.numel():
+            forest = skops.io.loads(state.numpy().tobytes(), trusted=["sklearn.tree._tree.Tree"])
+            _check(forest)
+            self.forest = forest
+
+
+def _check(forest: Any) -> None:
+    """Refuse trees whose nodes point outside themselves: scikit-learn follows them without looking."""
+    for tree in (estimator.tree_ for estimator in forest.estimators_):
+        nodes = np.arange(tree.node_count)
+        split = tree.children_left != -1
+        for child in (tree.children_left, tree.children_right):
+            if ((child[split] <= nodes[split]) | (child[split] >= tree.node_count)).any() or (
+                child[~split] != -1
+            ).any():
+                raise ModelError("random_forest: the stored trees are damaged (a node points outside its tree).")
+        if ((tree.feature[split] < 0) | (tree.feature[split] >= forest.n_features_in_)).any():
+            raise ModelError(
+                "random_forest: the stored trees are damaged (a split asks for a feature that is not there)."
+            )

@@ -1,0 +1,6 @@
+"""A recipe → a run: the whole flow, one call per room (``flow``); it parses the recipe and keeps the run's folder."""
+
+from bocage.pipeline.flow import STAGES, Run, map_with, open_run, run
+from bocage.pipeline.recipe import Recipe, read_recipe
+
+__all__ = ["STAGES", "Recipe", "Run", "map_with", "open_run", "read_recipe", "run"]

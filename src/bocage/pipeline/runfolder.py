@@ -1,0 +1,153 @@
+"""The folder of a run: whose it is, which stages are complete, and for what inputs and settings."""
+
+import dataclasses
+import datetime
+import hashlib
+import json
+import os
+import shutil
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, TypeVar
+
+from bocage.errors import RunFolderError
+from bocage.pipeline.recipe import Recipe
+from bocage.progress import Progress
+from bocage.samples.reference import POSTGIS
+from bocage.scene import Scene
+from bocage.sources.raster import fingerprint
+from bocage.training import versions
+
+T = TypeVar("T")
+
+
+def digest(*things: Any) -> str:
+    """Return a short digest of settings, by content."""
+    return hashlib.sha256(json.dumps(things, sort_keys=True, default=_plain).encode()).hexdigest()[:16]
+
+
+def _plain(thing: Any) -> Any:
+    return dataclasses.asdict(thing) if dataclasses.is_dataclass(thing) and not isinstance(thing, type) else str(thing)
+
+
+def input_fingerprints(recipe: Recipe, scene: Scene) -> dict[str, str]:
+    """Path → digest of every file that the run reads; a database is named, not read."""
+    found: dict[str, str] = {}
+    for cube in scene.cubes.values():
+        found |= cube.source.fingerprints()
+    reference = str(recipe.reference.path)
+    found[reference] = "database" if reference.startswith(POSTGIS) else _fingerprint_or_missing(Path(reference))
+    return found
+
+
+def _fingerprint_or_missing(path: Path) -> str:
+    return fingerprint(path) if path.is_file() else "missing"
+
+
+@dataclass
+class RunFolder:
+    """A folder that describes itself in ``provenance.json``."""
+
+    path: Path
+    said: dict[str, Any] = field(default_factory=dict)
+
+    @classmethod
+    def claim(cls, path: Path, recipe: Recipe, inputs: dict[str, str], overwrite: bool) -> "RunFolder":
+        """Take a new folder, or one that this recipe has begun.
+
+        Raises
+        ------
+        RunFolderError
+            The folder holds something else, and `overwrite` is False.
+        """
+        sections = {f.name: getattr(recipe, f.name) for f in dataclasses.fields(recipe) if f.name != "path"}
+        identity = {name: digest(value) for name, value in sections.items()} | {"inputs": digest(inputs)}
+        folder = cls(path)
+        stages: dict[str, Any] = {}
+        if path.exists() and any(path.iterdir()):
+            before = folder._read(overwrite)
+            odd = sorted(k for k in identity if identity[k] != before.get("identity", {}).get(k))
+            if odd and not overwrite:
+                raise RunFolderError(
+                    f"{path} holds the results of another run (it differs in: {', '.join(odd)}). Choose another --out, or "
+                    "give --overwrite to redo here what depends on the change."
+                )
+            stages = before.get("stages", {})
+        path.mkdir(parents=True, exist_ok=True)
+        folder.said = {
+            "name": recipe.name,
+            "model": recipe.model,
+            "identity": identity,
+            "recipe": str(recipe.path.resolve()),
+            "inputs": inputs,
+            "versions": versions(),
+            "started": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+            "stages": stages,
+        }
+        shutil.copyfile(recipe.path, path / "recipe.toml")
+        folder._write()
+        return folder
+
+    def _read(self, overwrite: bool) -> dict[str, Any]:
+        file = self.path / "provenance.json"
+        if not file.exists():
+            if overwrite:
+                return {}
+            raise RunFolderError(f"{self.path} is not empty and was not written by Bocage; choose another --out.")
+        try:
+            said: dict[str, Any] = json.loads(file.read_text())
+        except ValueError as error:
+            raise RunFolderError(f"{file} is damaged ({error}); choose another --out, or remove the folder.") from error
+        return said
+
+    def _write(self) -> None:
+        partial = self.path / ".provenance.json.part"
+        partial.write_text(json.dumps(self.said, indent=1))
+        os.replace(partial, self.path / "provenance.json")
+
+    def is_current(self, stage: str, key: str) -> bool:
+        """Whether a stage is complete for these inputs and settings."""
+        record = self.said["stages"].get(stage)
+        return record is not None and record["key"] == key
+
+    def need(self, stage: str, key: str, command: str) -> None:
+        """Make sure that an earlier stage is complete.
+
+        Raises
+        ------
+        RunFolderError
+            It is not, or its inputs or settings have changed since.
+        """
+        if not self.is_current(stage, key):
+            raise RunFolderError(
+                f"{self.path}: the stage '{stage}' is not complete for this recipe; run 'bocage {command}' first."
+            )
+
+    def once(self, stage: str, key: str, work: Callable[[], T], progress: Progress) -> T | None:
+        """Do `work`, unless the stage is current."""
+        if self.is_current(stage, key):
+            progress.say(f"{stage}: up to date")
+            return None
+        self.said["stages"].pop(stage, None)
+        with self.timed(stage, key):
+            return work()
+
+    @contextmanager
+    def timed(self, stage: str, key: str) -> Iterator[None]:
+        """Record a stage as complete, with the seconds it took, if it ends well."""
+        started = time.monotonic()
+        yield
+        self.said["stages"][stage] = {
+            "key": key,
+            "seconds": round(time.monotonic() - started, 2),
+            "finished": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+        }
+        self._write()
+
+    @property
+    def seconds(self) -> dict[str, float]:
+        """Seconds spent per stage."""
+        return {name: record["seconds"] for name, record in self.said["stages"].items()}

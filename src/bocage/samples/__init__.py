@@ -1,0 +1,135 @@
+"""Polygons + Scene → Samples: rasterise, reject with reasons, split, cut, batch."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from bocage.errors import SamplesError
+from bocage.legend import Legend
+from bocage.progress import QUIET, Progress
+from bocage.samples.cut import Cut, Reach, cut, open_cut
+from bocage.samples.rasterise import Pixels, rasterise
+from bocage.samples.reference import Reference, Rejection, read_polygons
+from bocage.samples.split import Draw, Split, draw, drop_rare
+from bocage.scene import Scene
+
+BLOCK = 1000.0
+"""Side, in CRS units, of the square blocks that samples are numbered by (for splits in space)."""
+
+
+@dataclass(frozen=True)
+class Samples:
+    """Every labelled pixel that can be used, and the footprints cut around it."""
+
+    row: NDArray[np.int32]
+    column: NDArray[np.int32]
+    label: NDArray[np.int16]
+    """Position of the class in `legend`."""
+    polygon: NDArray[np.int32]
+    block: NDArray[np.int32]
+    """Number of the 1 km square that holds the pixel."""
+    legend: Legend
+    """The legend less the classes dropped."""
+    rejections: tuple[Rejection, ...]
+    notes: tuple[str, ...]
+    cuts: Mapping[str, Cut]
+
+    def draw(self, split: Split, number: int) -> Draw:
+        """Return one draw of the polygons."""
+        return draw(self.label, self.polygon, split, number)
+
+    def count_polygons(self, index: int) -> int:
+        """Usable polygons of the class at `index`."""
+        return len(np.unique(self.polygon[self.label == index]))
+
+    def to_parquet(self, path: Path) -> None:
+        """Write one row per sample: row, column, code, class, polygon, block."""
+        codes = np.array(self.legend.codes)
+        pd.DataFrame(
+            {
+                "row": self.row,
+                "column": self.column,
+                "code": codes[self.label],
+                "class": np.array(self.legend.names)[self.label],
+                "polygon": self.polygon,
+                "block": self.block,
+            }
+        ).to_parquet(path)
+
+
+def make_samples(
+    scene: Scene,
+    legend: Legend,
+    reference: Reference,
+    split: Split,
+    footprints: Mapping[str, Reach],
+    folder: Path,
+    progress: Progress = QUIET,
+) -> Samples:
+    """Turn reference polygons into samples that a network with these footprints can learn from.
+
+    The footprints are written to `folder`; one that :func:`make_samples` already wrote there is read again.
+
+    Raises
+    ------
+    SamplesError
+        The polygons cannot be used; the message says what to do.
+    """
+    table, rejections, notes = read_polygons(reference, scene.grid, legend)
+    pixels, more = rasterise(table, scene.grid, legend)
+    if not len(pixels):
+        raise SamplesError(
+            f"No pixel centre of the map lies in a polygon of {reference.path}; the polygons are smaller than the pixels "
+            f"({scene.grid.resolution:g}) or overlap each other everywhere."
+        )
+    cuts, usable = open_cut(folder) if folder.exists() else cut(scene, pixels, footprints, folder, progress)
+    rejections += more + _masked(pixels, usable, legend)
+    if not usable.any():
+        raise SamplesError(
+            f"All {len(pixels)} reference pixels are masked: at each, {' or '.join(footprints)} has no valid date. Check "
+            "nodata, the quality layer and the values listed as clear."
+        )
+    kept = np.flatnonzero(usable)
+    kept_classes, legend, dropped = drop_rare(pixels.take(kept), legend, split)
+    if dropped:
+        notes.append(f"Classes dropped for want of polygons: {', '.join(r.label for r in dropped)}.")
+    kept = kept[kept_classes]
+    pixels = pixels.take(kept)
+    return Samples(
+        pixels.row,
+        pixels.column,
+        _positions(pixels.label),
+        pixels.polygon,
+        _blocks(pixels, scene),
+        legend,
+        tuple(rejections + dropped),
+        tuple(notes),
+        {name: replace(one, index=kept) for name, one in cuts.items()},
+    )
+
+
+def _positions(label: NDArray[np.int16]) -> NDArray[np.int16]:
+    """Renumber the classes that remain, in the legend's order."""
+    return np.unique(label, return_inverse=True)[1].astype(np.int16)
+
+
+def _masked(pixels: Pixels, usable: NDArray[np.bool_], legend: Legend) -> list[Rejection]:
+    rejections = []
+    for label in np.unique(pixels.label[~usable]):
+        lost = ~usable & (pixels.label == label)
+        whole = set(pixels.polygon[lost]) - set(pixels.polygon[usable & (pixels.label == label)])
+        rejections.append(Rejection("nodata", legend.names[int(label)], len(whole), int(lost.sum())))
+    return rejections
+
+
+def _blocks(pixels: Pixels, scene: Scene) -> NDArray[np.int32]:
+    per_side = max(1, round(BLOCK / scene.grid.resolution))
+    across = -(-scene.grid.shape[1] // per_side)
+    return (pixels.row // per_side * across + pixels.column // per_side).astype(np.int32)
+
+
+__all__ = ["Cut", "Draw", "Reference", "Rejection", "Samples", "Split", "make_samples"]

@@ -1,0 +1,93 @@
+"""Polygons → labelled pixels: a pixel belongs to the polygon that holds its centre."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import geopandas as gpd
+import numpy as np
+import pandas as pd
+import shapely
+from numpy.typing import NDArray
+
+from bocage.grid import Grid
+from bocage.legend import Legend
+from bocage.samples.reference import Rejection
+
+ROWS = 256
+"""Pixel rows tested at a time, which bounds memory for a polygon as large as the scene."""
+
+
+@dataclass(frozen=True)
+class Pixels:
+    """Labelled pixels of the map's grid, one entry each."""
+
+    row: NDArray[np.int32]
+    column: NDArray[np.int32]
+    label: NDArray[np.int16]
+    """Position of the class in the legend."""
+    polygon: NDArray[np.int32]
+
+    def take(self, index: NDArray[Any]) -> "Pixels":
+        """Return a part of them."""
+        return Pixels(self.row[index], self.column[index], self.label[index], self.polygon[index])
+
+    def __len__(self) -> int:
+        return len(self.row)
+
+
+def rasterise(table: gpd.GeoDataFrame, grid: Grid, legend: Legend) -> tuple[Pixels, list[Rejection]]:
+    """Label the pixels whose centre lies in a polygon of `table` (columns geometry, label, polygon).
+
+    A pixel in polygons of different classes is rejected; in several of one class it goes to the first.
+    """
+    rejections = []
+    parts = []
+    empty: dict[int, int] = {}
+    for geometry, label, polygon in zip(table.geometry, table.label, table.polygon, strict=True):
+        row, column = pixels_inside(geometry, grid)
+        if not len(row):
+            empty[int(label)] = empty.get(int(label), 0) + 1
+        parts.append((row, column, np.full(len(row), label, np.int16), np.full(len(row), polygon, np.int32)))
+    for label, n in sorted(empty.items()):
+        rejections.append(Rejection("too small to hold a pixel centre", legend.names[label], n, 0))
+    if not parts:
+        nothing = np.zeros(0, np.int32)
+        return Pixels(nothing, nothing, nothing.astype(np.int16), nothing), rejections
+    pixels = Pixels(*(np.concatenate(column) for column in zip(*parts, strict=True)))
+    return _without_conflicts(pixels, grid, legend, rejections)
+
+
+def pixels_inside(geometry: Any, grid: Grid) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
+    """Rows and columns of the pixels of `grid` whose centre lies in `geometry` (same CRS)."""
+    west, south, east, north = geometry.bounds
+    (c0, r0), (c1, r1) = ~grid.transform * (west, north), ~grid.transform * (east, south)
+    top, bottom = max(int(np.floor(r0)), 0), min(int(np.ceil(r1)), grid.shape[0])
+    left, right = max(int(np.floor(c0)), 0), min(int(np.ceil(c1)), grid.shape[1])
+    shapely.prepare(geometry)
+    found_rows, found_columns = [np.zeros(0, np.int32)], [np.zeros(0, np.int32)]
+    if right > left:
+        columns = np.arange(left, right, dtype=np.int32)
+        for start in range(top, bottom, ROWS):
+            rows = np.arange(start, min(start + ROWS, bottom), dtype=np.int32)
+            x, y = np.meshgrid(
+                grid.transform.c + (columns + 0.5) * grid.transform.a,
+                grid.transform.f + (rows + 0.5) * grid.transform.e,
+            )
+            inside = np.nonzero(shapely.contains_xy(geometry, x, y))
+            found_rows.append(rows[inside[0]])
+            found_columns.append(columns[inside[1]])
+    return np.concatenate(found_rows), np.concatenate(found_columns)
+
+
+def _without_conflicts(
+    pixels: Pixels, grid: Grid, legend: Legend, rejections: list[Rejection]
+) -> tuple[Pixels, list[Rejection]]:
+    frame = pd.DataFrame({"cell": pixels.row.astype(np.int64) * grid.shape[1] + pixels.column, "label": pixels.label})
+    conflict = frame.groupby("cell")["label"].transform("nunique").to_numpy() > 1
+    for label in np.unique(pixels.label[conflict]):
+        mask = conflict & (pixels.label == label)
+        polygons = len(np.unique(pixels.polygon[mask]))
+        reason = "overlapping polygons of different class"
+        rejections.append(Rejection(reason, legend.names[int(label)], polygons, int(mask.sum())))
+    repeated = frame.duplicated("cell").to_numpy()
+    return pixels.take(np.flatnonzero(~conflict & ~repeated)), rejections

@@ -1,0 +1,245 @@
+"""Reference polygons: read from any vector source, brought to the map's CRS, their labels turned into classes."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import geopandas as gpd
+import numpy as np
+import pandas as pd
+
+from bocage.errors import SamplesError
+from bocage.grid import Grid
+from bocage.legend import Legend
+from bocage.shelf import did_you_mean
+
+POSTGIS = ("postgresql:", "postgres:", "postgresql+psycopg:")
+
+
+@dataclass(frozen=True)
+class Reference:
+    """Where the reference polygons are and how to read them."""
+
+    path: Path | str
+    """Any OGR vector, or ``postgresql://user@host/base`` (PostGIS; ``pip install bocage[postgis]``)."""
+    label: str
+    """Field that holds the class."""
+    polygon_id: str = ""
+    """Field that tells polygons apart, where one surveyed field is several pieces; empty: each feature is one."""
+    layer: str = ""
+    """Layer of the file, or ``schema.table`` of the database; empty takes the only one."""
+    buffer: float = 0.0
+    """Metres taken off inside every border before labelling pixels, at least 0."""
+    unknown: Literal["stop", "reject"] = "stop"
+    """What to do with a label that the legend does not know: stop the run, or reject its polygons and count them."""
+    ignore: tuple[int | str, ...] = ()
+    """Labels left out on purpose; their polygons are counted as rejected."""
+
+    def __post_init__(self) -> None:
+        if self.buffer < 0:
+            raise ValueError(f"'buffer' is a distance inwards, at least 0 metres; found {self.buffer}")
+
+
+@dataclass(frozen=True)
+class Rejection:
+    """Why some reference was not used: polygons, or pixels of polygons, of one class."""
+
+    reason: str
+    label: str
+    """Class name, or the label as found where no class gathers it."""
+    polygons: int
+    pixels: int
+
+
+def read_polygons(
+    reference: Reference, grid: Grid, legend: Legend
+) -> tuple[gpd.GeoDataFrame, list[Rejection], list[str]]:
+    """Read polygons as a table of ``geometry`` (map CRS), ``label`` (class position) and ``polygon`` (number).
+
+    Returns
+    -------
+    The table, what was rejected before any pixel was looked at, and notes for the user.
+
+    Raises
+    ------
+    SamplesError
+        The file, layer or field is missing; there is no CRS; a label is unknown; nothing lies in the map.
+    """
+    frame = _read(reference)
+    _check_field(frame, reference.label, reference)
+    if reference.polygon_id:
+        _check_field(frame, reference.polygon_id, reference)
+    notes = []
+    if frame.crs is None:
+        raise SamplesError(f"{reference.path} has no coordinate reference system; assign one (ogr2ogr -a_srs).")
+    if frame.crs != grid.crs.proj:
+        notes.append(f"Reference polygons are reprojected from {_crs_name(frame.crs)} to {grid.crs_name}.")
+        frame = frame.to_crs(grid.crs.to_wkt())
+    classes = [legend.index_of(value) for value in frame[reference.label]]
+    table = gpd.GeoDataFrame(
+        {
+            "label": [-1 if c is None else c for c in classes],
+            "found": frame[reference.label].astype(str).to_numpy(),
+            "polygon": _numbers(frame, reference),
+        },
+        geometry=frame.geometry.to_numpy(),
+        crs=frame.crs,
+    )
+    table, rejections = _known(table, frame[reference.label], reference, legend)
+    table, more = _usable(table, legend, grid, reference)
+    return table.reset_index(drop=True), rejections + more, notes
+
+
+def label_values(path: Path, label: str, most: int = 60) -> tuple[str, list[int | str]]:
+    """Return the label field of a vector file, and the values it takes, sorted.
+
+    An empty `label` takes the first field, of those named like a class before others, with 2 to `most` values.
+
+    Raises
+    ------
+    SamplesError
+        The file cannot be read, has no such field, or none that could hold classes.
+    """
+    frame = _read(Reference(path, label))
+    fields = [c for c in frame.columns if c != frame.geometry.name]
+    if label:
+        _check_field(frame, label, Reference(path, label))
+    else:
+        fitting = [f for f in fields if 2 <= frame[f].nunique() <= most and frame[f].nunique() < len(frame)]
+        if not fitting:
+            raise SamplesError(f"{path}: no field looks like a class; give --label. Its fields: {', '.join(fields)}.")
+        words = ("code", "class", "label", "crop", "lc", "ct", "type")
+        label = min(fitting, key=lambda f: min([i for i, w in enumerate(words) if w in f.lower()], default=99))
+    values = frame[label].dropna().unique().tolist()
+    whole = [int(v) if isinstance(v, int | float) and float(v).is_integer() else str(v) for v in values]
+    return label, sorted(whole, key=lambda v: (isinstance(v, str), v))
+
+
+def _read(reference: Reference) -> gpd.GeoDataFrame:
+    text = str(reference.path)
+    if text.startswith(POSTGIS):
+        return _read_postgis(text, reference)
+    if not Path(text).exists():
+        raise SamplesError(f"{text} does not exist; check [reference] path.")
+    try:
+        options: dict[str, Any] = {"layer": reference.layer} if reference.layer else {}
+        frame = gpd.read_file(text, engine="pyogrio", **options)
+    except Exception as error:  # pyogrio raises many kinds; each means that the file cannot be read
+        raise SamplesError(f"{text} cannot be read as a vector file: {error}.") from error
+    if not isinstance(frame, gpd.GeoDataFrame) or not len(frame):
+        raise SamplesError(f"{text} holds no polygon{' in layer ' + reference.layer if reference.layer else ''}.")
+    return frame
+
+
+def _read_postgis(url: str, reference: Reference) -> gpd.GeoDataFrame:
+    try:
+        import sqlalchemy
+    except ImportError as error:
+        raise SamplesError("Reading PostGIS needs two more packages: pip install 'bocage[postgis]'.") from error
+    if not reference.layer:
+        raise SamplesError(f"{_no_password(url)}: say which table in [reference] layer ('schema.table').")
+    url = url.replace("postgres:", "postgresql:").replace("postgresql:", "postgresql+psycopg:")
+    try:
+        engine = sqlalchemy.create_engine(url)
+        name = ".".join(f'"{part}"' for part in reference.layer.split("."))
+        column = _geometry_column(engine, reference.layer)
+        return gpd.read_postgis(f"SELECT * FROM {name}", engine, geom_col=column)
+    except SamplesError:
+        raise
+    except Exception as error:
+        first = str(error).splitlines()[0]
+        raise SamplesError(f"{_no_password(url)}, table {reference.layer}: {first}.") from error
+
+
+def _geometry_column(engine: Any, layer: str) -> str:
+    import sqlalchemy
+
+    schema, _, table = layer.rpartition(".")
+    query = sqlalchemy.text(
+        "SELECT f_geometry_column FROM geometry_columns "
+        "WHERE f_table_name = :table AND (:schema = '' OR f_table_schema = :schema)"
+    )
+    with engine.connect() as connection:
+        found = connection.execute(query, {"table": table, "schema": schema}).scalars().all()
+    if not found:
+        raise SamplesError(f"The database has no table '{layer}' with a geometry.")
+    return str(found[0])
+
+
+def _no_password(url: str) -> str:
+    head, at, tail = url.rpartition("@")
+    return f"{head.rsplit(':', 1)[0]}:***{at}{tail}" if at and head.count(":") > 1 else url
+
+
+def _check_field(frame: gpd.GeoDataFrame, name: str, reference: Reference) -> None:
+    fields = [c for c in frame.columns if c != frame.geometry.name]
+    if name not in fields:
+        raise SamplesError(
+            f"{_no_password(str(reference.path))} has no field '{name}'.{did_you_mean(name, fields)} "
+            f"Its fields: {', '.join(fields)}."
+        )
+
+
+def _crs_name(crs: Any) -> str:
+    epsg = crs.to_epsg()
+    return f"EPSG:{epsg}" if epsg else str(crs.name)
+
+
+def _numbers(frame: gpd.GeoDataFrame, reference: Reference) -> Any:
+    if not reference.polygon_id:
+        return np.arange(len(frame))
+    return pd.factorize(frame[reference.polygon_id])[0]
+
+
+def _known(
+    table: gpd.GeoDataFrame, values: Any, reference: Reference, legend: Legend
+) -> tuple[gpd.GeoDataFrame, list[Rejection]]:
+    ignored = values.isna() | values.astype(str).isin({str(v) for v in reference.ignore})
+    ignored |= values.map(
+        lambda v: isinstance(v, float) and v.is_integer() and str(int(v)) in map(str, reference.ignore)
+    )
+    unknown = (table.label == -1) & ~ignored.to_numpy()
+    if unknown.any() and reference.unknown == "stop":
+        counts = table.found[unknown].value_counts()
+        listed = ", ".join(f"'{value}' ({n} polygons)" for value, n in counts.items())
+        raise SamplesError(
+            f"{_no_password(str(reference.path))}, field '{reference.label}': the legend does not know {listed}; it knows "
+            f"{', '.join(str(v) for c in legend.classes for v in (c.values or (c.code,)))}. Add the label to a class, list "
+            'it in [reference] ignore, or set unknown = "reject".'
+        )
+    out = ignored.to_numpy() | unknown
+    rejections = []
+    for reason, mask in (("left out by the recipe", ignored.to_numpy()), ("unknown code", unknown)):
+        for value, n in table.found[mask].value_counts().items():
+            rejections.append(Rejection(reason, str(value), int(n), 0))
+    return table[~out], rejections
+
+
+def _usable(
+    table: gpd.GeoDataFrame, legend: Legend, grid: Grid, reference: Reference
+) -> tuple[gpd.GeoDataFrame, list[Rejection]]:
+    rejections: list[Rejection] = []
+
+    def reject(mask: Any, reason: str) -> None:
+        nonlocal table
+        for label, n in table.label[mask].value_counts().items():
+            rejections.append(Rejection(reason, legend.names[int(label)], int(n), 0))
+        table = table[~mask]
+
+    kinds = table.geometry.geom_type
+    reject((table.geometry.is_empty | table.geometry.isna()), "empty geometry")
+    reject(~kinds.reindex(table.index).isin(["Polygon", "MultiPolygon"]), "not a polygon")
+    table = table.assign(geometry=table.geometry.make_valid())
+    outside = ~table.geometry.intersects(grid.geobox.extent.geom)
+    everything = len(table) > 0 and bool(outside.all())
+    bounds = table.total_bounds.round(1).tolist() if everything else []
+    reject(outside, "outside the map")
+    if everything:
+        raise SamplesError(
+            f"{_no_password(str(reference.path))}: all polygons lie outside the map. They cover {bounds}, the map covers "
+            f"{[round(b, 1) for b in grid.bounds]} in {grid.crs_name}; check the CRS of the file and [grid]."
+        )
+    if reference.buffer > 0:
+        table = table.assign(geometry=table.geometry.buffer(-reference.buffer))
+        reject(table.geometry.is_empty, f"nothing left inside the {reference.buffer:g} m buffer")
+    return table, rejections

@@ -1,0 +1,192 @@
+"""The ground: parcels of varied shape, their land cover, hedges, tracks and a river, as a function of place.
+
+The country is cut in blocks (cells of a jittered lattice, their borders bent by noise) along which tracks run. Each
+block has a land use and a direction; it is cut in strips, and strips in parcels, of uneven width and length.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bocage.legend import LandClass, Legend
+from bocage.simulate.noise import Floats, fractal, hashed, smooth, uniform
+
+LEGEND = Legend(
+    (
+        LandClass(1, "sugar cane", "#e6c229", "crops"),
+        LandClass(2, "early maize", "#f28f3b", "crops"),
+        LandClass(3, "late maize", "#c8553d", "crops"),
+        LandClass(4, "market gardening", "#d16ba5", "crops"),
+        LandClass(5, "trellised crops", "#7b4b94", "crops"),
+        LandClass(6, "meadow", "#b5e48c", "grass and shrubs"),
+        LandClass(7, "orchard", "#7fb069", "trees"),
+        LandClass(8, "forest plantation", "#3a7d44", "trees"),
+        LandClass(9, "forest", "#1e4d2b", "trees"),
+        LandClass(10, "shrubland", "#a3a847", "grass and shrubs"),
+        LandClass(11, "built-up", "#d1495b", "artificial"),
+        LandClass(12, "bare soil and tracks", "#c9ada7", "bare"),
+        LandClass(13, "water", "#2e86ab", "water"),
+    )
+)
+"""Orchard, plantation and forest differ in texture alone; early and late maize in calendar alone; market gardening
+and trellised crops in backscatter alone."""
+
+BLOCK = 260.0
+"""Metres between the centres of neighbouring blocks."""
+
+USES = {  # land use of a block: its share of the blocks, then class code → share of its parcels
+    "farm": (0.55, {1: 0.24, 2: 0.13, 3: 0.13, 4: 0.10, 5: 0.10, 6: 0.13, 7: 0.11, 8: 0.06}),
+    "wood": (0.20, {9: 0.52, 8: 0.28, 7: 0.20}),
+    "wild": (0.12, {10: 0.50, 12: 0.20, 6: 0.30}),
+    "village": (0.08, {11: 0.75, 6: 0.15, 12: 0.10}),
+    "water": (0.05, {13: 1.0}),
+}
+ARABLE = (1, 2, 3, 4, 5)
+"""Crops that rotate from one year to the next."""
+
+
+@dataclass(frozen=True)
+class World:
+    """Which country, which year."""
+
+    seed: int = 0
+    year: int = 2022
+    region: int = 0
+    """Another region has other parcels and other shares of the same classes."""
+
+    @property
+    def key(self) -> int:
+        """Seed of everything that does not change with the year."""
+        return self.seed * 1000 + self.region
+
+
+@dataclass(frozen=True)
+class Ground:
+    """What lies at each point; all arrays have one shape."""
+
+    code: NDArray[np.uint8]
+    parcel: NDArray[np.uint64]
+    u: Floats
+    """Metres along and across the parcel's direction (rows of trees follow them)."""
+    v: Floats
+    x: Floats
+    y: Floats
+
+
+def ground_at(world: World, x: Floats, y: Floats) -> Ground:
+    """What lies at the points `x`, `y` (metres, any shape)."""
+    key = world.key
+    bx = x + 36 * (smooth(x, y, 170, key + 1) - 0.5)
+    by = y + 36 * (smooth(x, y, 170, key + 2) - 0.5)
+    block, block_x, block_y, to_border = _block(key, bx, by)
+    angle = uniform(key, block, 3) * np.pi
+    dx, dy = bx - block_x, by - block_y
+    u, v = dx * np.cos(angle) + dy * np.sin(angle), -dx * np.sin(angle) + dy * np.cos(angle)
+    parcel, to_edge = _parcel(key, block, u, v)
+    use = _use(world, block, block_x, block_y)
+    code = _cover(world, use, parcel)
+    code = _linear_features(world, x, y, code, use, parcel, block, to_border, to_edge)
+    return Ground(code, parcel, u, v, x, y)
+
+
+def _block(key: int, x: Floats, y: Floats) -> tuple[NDArray[np.uint64], Floats, Floats, Floats]:
+    """Nearest centre of the jittered lattice: its id and place, and the distance to the border with the next one."""
+    i, j = np.floor(x / BLOCK), np.floor(y / BLOCK)
+    first, second = np.full(x.shape, np.inf), np.full(x.shape, np.inf)
+    near_x, near_y, next_x, next_y = (np.zeros(x.shape) for _ in range(4))
+    ident = np.zeros(x.shape, np.uint64)
+    for a in (-1, 0, 1):
+        for b in (-1, 0, 1):
+            cx = (i + a + 0.1 + 0.8 * uniform(key, i + a, j + b, 11)) * BLOCK
+            cy = (j + b + 0.1 + 0.8 * uniform(key, i + a, j + b, 12)) * BLOCK
+            d = (x - cx) ** 2 + (y - cy) ** 2
+            closer, between = d < first, (d >= first) & (d < second)
+            next_x, next_y = (
+                np.where(closer, near_x, np.where(between, cx, next_x)),
+                np.where(closer, near_y, np.where(between, cy, next_y)),
+            )
+            second = np.where(closer, first, np.where(between, d, second))
+            near_x, near_y, first = np.where(closer, cx, near_x), np.where(closer, cy, near_y), np.minimum(first, d)
+            ident = np.where(closer, hashed(key, i + a, j + b), ident)
+    apart = np.hypot(next_x - near_x, next_y - near_y)
+    return ident, near_x, near_y, (second - first) / (2 * np.maximum(apart, 1))
+
+
+def _parcel(key: int, block: NDArray[np.uint64], u: Floats, v: Floats) -> tuple[NDArray[np.uint64], Floats]:
+    width = 45 + 60 * uniform(key, block, 21)
+    length = 80 + 150 * uniform(key, block, 22)
+    strip, across = _cut(key, u / width, block, 23)
+    piece, along = _cut(key, v / length + uniform(key, block, strip, 24), hashed(block, strip), 25)
+    return hashed(key, block, strip, piece), np.minimum(across * width, along * length)
+
+
+def _cut(key: int, t: Floats, salt: NDArray[np.uint64], number: int) -> tuple[Floats, Floats]:
+    """Cut a line at uneven places, about one a unit: the piece's number, and the distance to the nearest cut."""
+    k = np.floor(t)
+    low, high = k + 0.5 * uniform(key, salt, k, number), k + 1 + 0.5 * uniform(key, salt, k + 1, number)
+    below = t < low
+    before = k - 1 + 0.5 * uniform(key, salt, k - 1, number)
+    piece = np.where(below, k - 1, k)
+    distance = np.where(below, np.minimum(low - t, t - before), np.minimum(t - low, high - t))
+    return piece, distance
+
+
+def _use(world: World, block: NDArray[np.uint64], x: Floats, y: Floats) -> NDArray[np.int8]:
+    """Land use of the block: neighbours tend to share it."""
+    shares = np.array([share for share, _ in USES.values()])
+    if world.region:
+        shares = shares * np.exp(0.7 * (np.array([uniform(world.region, 31, i) for i in range(len(shares))]) - 0.5))
+    tendency = (fractal(x, y, 1500, world.key + 32, 2) - 0.5) * 0.5
+    draw = np.abs(uniform(world.key, block, 33) + tendency)
+    draw = np.where(draw > 1, 2 - draw, draw)
+    return np.searchsorted(np.cumsum(shares / shares.sum()), draw, side="right").clip(0, len(USES) - 1).astype(np.int8)
+
+
+def _cover(world: World, use: NDArray[np.int8], parcel: NDArray[np.uint64]) -> NDArray[np.uint8]:
+    draw = uniform(world.key, parcel, 41)
+    code = np.zeros(use.shape, np.uint8)
+    for i, (_, classes) in enumerate(USES.values()):
+        codes, shares = np.array(list(classes)), _regional(world, classes)
+        here = use == i
+        code[here] = codes[np.searchsorted(np.cumsum(shares), draw[here], side="right").clip(0, len(codes) - 1)]
+    return _rotated(world, code, parcel)
+
+
+def _regional(world: World, classes: dict[int, float]) -> Floats:
+    shares = np.array(list(classes.values()))
+    if world.region:
+        shares = shares * np.exp(1.2 * (np.array([uniform(world.region, 42, c) for c in classes]) - 0.5))
+    return np.asarray(shares / shares.sum())
+
+
+def _rotated(world: World, code: NDArray[np.uint8], parcel: NDArray[np.uint64]) -> NDArray[np.uint8]:
+    """Arable parcels draw one of the arable crops anew each year; cane stays where it is in three years of four."""
+    arable = np.isin(code, ARABLE)
+    stays = (code == 1) & (uniform(world.key, parcel, world.year, 43) < 0.75)
+    shares = np.cumsum([USES["farm"][1][c] for c in ARABLE])
+    draw = uniform(world.key, parcel, world.year, 44) * shares[-1]
+    drawn = np.array(ARABLE, np.uint8)[np.searchsorted(shares, draw, side="right").clip(0, len(ARABLE) - 1)]
+    return np.where(arable & ~stays, drawn, code)
+
+
+def _linear_features(
+    world: World,
+    x: Floats,
+    y: Floats,
+    code: NDArray[np.uint8],
+    use: NDArray[np.int8],
+    parcel: NDArray[np.uint64],
+    block: NDArray[np.uint64],
+    to_border: Floats,
+    to_edge: Floats,
+) -> NDArray[np.uint8]:
+    """Hedges along some parcels, tracks between blocks, a winding river."""
+    farm = use == list(USES).index("farm")
+    wide = 2 + 2.5 * smooth(x, y, 9, world.key + 51)
+    hedge = farm & (to_edge < wide) & (uniform(world.key, parcel, 52) < 0.4)
+    code = np.where(hedge, np.uint8(9), code)
+    track = (to_border < 2.2) & (use != list(USES).index("water"))
+    code = np.where(track, np.uint8(12), code)
+    river = np.abs(fractal(x, y, 1400, world.key + 53, 3) - 0.5) < 0.0045
+    return np.where(river, np.uint8(13), code).astype(np.uint8)

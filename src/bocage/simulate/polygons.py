@@ -1,0 +1,80 @@
+"""Sparse reference polygons, as a surveyor would draw them: inside parcels, a little simplified, few per class."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import geopandas as gpd
+import numpy as np
+from rasterio import features
+from shapely.geometry import Point, Polygon, shape
+
+from bocage.errors import BocageError
+from bocage.grid import Grid, Window
+from bocage.simulate.landscape import LEGEND, World, ground_at
+from bocage.simulate.noise import uniform
+
+REACH = 85
+"""Pixels from the point where the surveyor stands to the edge of what is looked at."""
+
+
+def write_polygons(world: World, pan: Grid, path: Path, per_class: int) -> int:
+    """Write up to `per_class` polygons of every class (fields ``id``, ``code``, ``class``) and return how many.
+
+    Raises
+    ------
+    BocageError
+        The landscape is too small to hold a polygon.
+    """
+    rows: list[dict[str, object]] = []
+    for code, name, places in _places(world, pan, per_class):
+        found = 0
+        for x, y in places:
+            polygon = _drawn(world, pan, x, y, code) if found < per_class else None
+            if polygon is not None:
+                rows.append({"id": len(rows) + 1, "code": code, "class": name, "geometry": polygon})
+                found += 1
+    if not rows:
+        raise BocageError(f"A landscape of {pan.shape} PAN pixels holds no reference polygon; simulate a larger one.")
+    gpd.GeoDataFrame(rows, crs=pan.crs.to_wkt()).to_file(path, driver="GPKG", engine="pyogrio")
+    return len(rows)
+
+
+def _places(world: World, pan: Grid, per_class: int) -> Iterator[tuple[int, str, list[tuple[float, float]]]]:
+    """Points of each class spread over the landscape, no two within 60 m: more than are needed, for some lie badly."""
+    n = 400 * per_class
+    west, south, east, north = pan.bounds
+    k = np.arange(n)
+    x = west + (east - west) * uniform(world.key, k, 301)
+    y = south + (north - south) * uniform(world.key, k, 302)
+    ground = ground_at(world, x, y)
+    for code, name in zip(LEGEND.codes, LEGEND.names, strict=True):
+        kept: list[tuple[float, float]] = []
+        for i in np.flatnonzero(ground.code == code):
+            far = all((x[i] - a) ** 2 + (y[i] - b) ** 2 > 60**2 for a, b in kept)
+            if far and len(kept) < 5 * per_class:
+                kept.append((float(x[i]), float(y[i])))
+        yield code, name, kept
+
+
+def _drawn(world: World, pan: Grid, x: float, y: float, code: int) -> Polygon | None:
+    """Outline the parcel around a point, within an irregular reach, 3 m inside its border; None where it is too thin."""
+    column, row = ~pan.transform * (x, y)
+    window = Window(int(row) - REACH, int(column) - REACH, 2 * REACH, 2 * REACH).clip(pan.shape)
+    grid = pan.crop(window)
+    columns, rows = np.arange(window.width), np.arange(window.height)
+    px, py = np.meshgrid(
+        grid.transform.c + (columns + 0.5) * grid.resolution, grid.transform.f - (rows + 0.5) * grid.resolution
+    )
+    ground = ground_at(world, px, py)
+    here = ground_at(world, np.array([x]), np.array([y]))
+    mask = (ground.parcel == here.parcel) & (ground.code == code)
+    reach = 35 + 90 * float(uniform(world.key, int(x), int(y), 311))
+    mask &= (px - x) ** 2 + (py - y) ** 2 * float(0.6 + uniform(world.key, int(x), int(y), 312)) < reach**2
+    shapes = (shape(s) for s, v in features.shapes(mask.astype(np.uint8), mask, 4, grid.transform) if v)
+    around = [s for s in shapes if s.distance(Point(x, y)) < pan.resolution]
+    if not around:
+        return None
+    inner = max(around, key=lambda s: s.area).buffer(-3).simplify(1.5)
+    pieces = list(getattr(inner, "geoms", [inner]))
+    largest = max(pieces, key=lambda s: s.area)
+    return largest if isinstance(largest, Polygon) and largest.area > 250 else None
