@@ -64,7 +64,7 @@ class Ratio:
         else:
             height, width = (math.ceil(n / self.coarser) for n in target.shape)
         scale = self.coarser / self.finer
-        return Grid.of(target.crs, target.transform * Affine.scale(scale), (height, width))
+        return Grid.of(target.crs, target.transform @ Affine.scale(scale), (height, width))
 
     def window(self, window: Window) -> Window:
         """Return the smallest window of the nested grid that covers a `window` of the map."""
@@ -147,8 +147,8 @@ class Grid:
     @property
     def bounds(self) -> tuple[float, float, float, float]:
         """West, south, east, north in CRS units."""
-        west, north = self.transform * (0, 0)
-        east, south = self.transform * (self.shape[1], self.shape[0])
+        west, north = self.transform @ (0, 0)
+        east, south = self.transform @ (self.shape[1], self.shape[0])
         return west, south, east, north
 
     @property
@@ -158,7 +158,7 @@ class Grid:
 
     def crop(self, window: Window) -> "Grid":
         """Return the grid of one window, which may reach outside."""
-        moved = self.transform * Affine.translation(window.x, window.y)
+        moved = self.transform @ Affine.translation(window.x, window.y)
         return Grid.of(self.crs, moved, (window.height, window.width))
 
     def tiles(self, size: int) -> Iterator[Window]:
@@ -169,7 +169,7 @@ class Grid:
 
     def offset_of(self, other: "Grid") -> tuple[float, float]:
         """Row and column, in pixels of this grid, of the north-west corner of `other`."""
-        column, row = ~self.transform * (other.transform * (0, 0))
+        column, row = ~self.transform @ (other.transform @ (0, 0))
         return row, column
 
     def __str__(self) -> str:

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from bocage.grid import Grid, Ratio
 from bocage.legend import Legend
 from bocage.mapping.layers import LAYERS
-from bocage.mapping.predict import Prediction, predict
+from bocage.mapping.predict import Prediction, classify_at, predict
 from bocage.mapping.writers import WRITERS, OpenMap
 from bocage.progress import QUIET, Progress
 from bocage.scene import Cube, Preparation, Scene
@@ -124,4 +124,14 @@ def codes_beside(
         yield truth_codes, map_codes
 
 
-__all__ = ["WRITERS", "LandCoverMap", "Mapping", "Prediction", "codes_beside", "make_map", "open_map", "predict"]
+__all__ = [
+    "WRITERS",
+    "LandCoverMap",
+    "Mapping",
+    "Prediction",
+    "classify_at",
+    "codes_beside",
+    "make_map",
+    "open_map",
+    "predict",
+]

@@ -60,7 +60,7 @@ def rasterise(table: gpd.GeoDataFrame, grid: Grid, legend: Legend) -> tuple[Pixe
 def pixels_inside(geometry: Any, grid: Grid) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
     """Rows and columns of the pixels of `grid` whose centre lies in `geometry` (same CRS)."""
     west, south, east, north = geometry.bounds
-    (c0, r0), (c1, r1) = ~grid.transform * (west, north), ~grid.transform * (east, south)
+    (c0, r0), (c1, r1) = ~grid.transform @ (west, north), ~grid.transform @ (east, south)
     top, bottom = max(int(np.floor(r0)), 0), min(int(np.ceil(r1)), grid.shape[0])
     left, right = max(int(np.floor(c0)), 0), min(int(np.ceil(c1)), grid.shape[1])
     shapely.prepare(geometry)

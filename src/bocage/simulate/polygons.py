@@ -58,7 +58,7 @@ def _places(world: World, pan: Grid, per_class: int) -> Iterator[tuple[int, str,
 
 def _drawn(world: World, pan: Grid, x: float, y: float, code: int) -> Polygon | None:
     """Outline the parcel around a point, within an irregular reach, 3 m inside its border; None where it is too thin."""
-    column, row = ~pan.transform * (x, y)
+    column, row = ~pan.transform @ (x, y)
     window = Window(int(row) - REACH, int(column) - REACH, 2 * REACH, 2 * REACH).clip(pan.shape)
     grid = pan.crop(window)
     columns, rows = np.arange(window.width), np.arange(window.height)

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from rasterio.windows import Window as RioWindow
 from scipy.ndimage import gaussian_filter
 
-from bocage.grid import Grid, Window
+from bocage.grid import Grid, Ratio, Window
 from bocage.progress import Progress
 from bocage.simulate.landscape import LEGEND, Ground, World, ground_at
 from bocage.simulate.noise import Floats, fractal, normal, uniform
@@ -111,8 +111,7 @@ def _digital(values: NDArray[Any]) -> NDArray[np.uint16]:
 def write_vhr(world: World, pan: Grid, folder: Path, progress: Progress) -> None:
     """Write ``vhr/pan.tif``, ``vhr/ms.tif`` (ratio 4, sizes rounded up) and ``truth.tif``."""
     (folder / "vhr").mkdir(exist_ok=True)
-    height, width = (-(-n // MS_RATIO) for n in pan.shape)
-    ms = Grid.of(pan.crs, pan.transform * pan.transform.scale(MS_RATIO), (height, width))
+    ms = Ratio(coarser=MS_RATIO).grid(pan)
     bands = ["blue", "green", "red", "nir"]
     files = {
         "pan": (folder / "vhr" / "pan.tif", pan, 1, "uint16", 0.0, ["pan"]),
@@ -151,7 +150,7 @@ def write_s2(world: World, grid: Grid, folder: Path, dates: list[date], progress
     `grid` has 10 m pixels and even sizes.
     """
     (folder / "s2").mkdir(exist_ok=True)
-    coarse = Grid.of(grid.crs, grid.transform * grid.transform.scale(2), (grid.shape[0] // 2, grid.shape[1] // 2))
+    coarse = Ratio(coarser=2).grid(grid)
     names = [d.isoformat() for d in dates]
     grids = dict.fromkeys(S2_10M, grid) | dict.fromkeys(S2_20M, coarse)
     files = {b: (folder / "s2" / f"{b}.tif", g, len(dates), "uint16", 0.0, names) for b, g in grids.items()}

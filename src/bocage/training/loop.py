@@ -63,6 +63,9 @@ def fit(
     weights = _class_weights(label[draw.train], int(label.max()) + 1, settings).to(fabric.device)
     generator = np.random.default_rng(seed)
     augment = settings.augment and any(f.size > 1 for f in model.footprints.values())  # type: ignore[operator]
+    validation = draw.validation
+    if settings.validation_samples and len(validation) > settings.validation_samples:
+        validation = np.sort(generator.choice(validation, settings.validation_samples, replace=False))
     best, best_state, curves = (-1.0, -math.inf), {}, []
     started = time.monotonic()
     for number in range(1, settings.epochs + 1):
@@ -74,7 +77,7 @@ def fit(
                 f"The training loss is {loss} at epoch {number}; lower [training] learning_rate (now "
                 f"{settings.learning_rate:g}) and look for absurd values in the imagery."
             )
-        checked = batches(cuts, label, draw.validation, normalisation, 4 * settings.batch_size)
+        checked = batches(cuts, label, validation, normalisation, 4 * settings.batch_size)
         validation_loss, f1 = _validate(fabric, wrapped, checked, len(weights))
         curves.append(Epoch(number, loss, validation_loss, f1, time.monotonic() - started))
         if (f1, -validation_loss) > best:

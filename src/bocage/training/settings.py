@@ -20,6 +20,8 @@ class Training:
     """Adam's L2 penalty, at least 0."""
     samples_per_epoch: int = 0
     """Training samples drawn for each epoch, the same number from every class; 0 takes each sample once."""
+    validation_samples: int = 4096
+    """Most validation samples looked at after each epoch, drawn once for all epochs; 0 looks at all of them."""
     class_weights: Literal["none", "balanced"] = "none"
     """Weights of the cross-entropy: none, or the inverse of each class's frequency."""
     augment: bool = True
@@ -35,5 +37,5 @@ class Training:
                 raise ValueError(f"'{field}' is at least 1; found {getattr(self, field)}")
         if self.learning_rate <= 0:
             raise ValueError(f"'learning_rate' is above 0; found {self.learning_rate}")
-        if self.samples_per_epoch < 0 or self.weight_decay < 0:
-            raise ValueError("'samples_per_epoch' and 'weight_decay' are at least 0")
+        if min(self.samples_per_epoch, self.validation_samples, self.weight_decay) < 0:
+            raise ValueError("'samples_per_epoch', 'validation_samples' and 'weight_decay' are at least 0")

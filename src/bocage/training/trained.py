@@ -72,6 +72,11 @@ class Trained:
         return footprints
 
     @property
+    def has_context(self) -> bool:
+        """Whether the network looks beyond the map pixel."""
+        return any(f.size > self.sources[name].spec.ratio.finer for name, f in self.footprints.items())
+
+    @property
     def inputs(self) -> dict[str, InputSpec]:
         """What the network knows of its sources."""
         return {name: record.spec for name, record in self.sources.items()}

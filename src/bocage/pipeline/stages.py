@@ -1,0 +1,100 @@
+"""The stages of a run: each calls its room, unless what it would write is there and current."""
+
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+from bocage.evaluation import ConfusionMatrix, Score, compare, load_score
+from bocage.mapping import LandCoverMap, classify_at, codes_beside, make_map, open_map
+from bocage.pipeline.recipe import Recipe
+from bocage.pipeline.runfolder import RunFolder
+from bocage.progress import Progress
+from bocage.report import write_report
+from bocage.samples import Samples
+from bocage.scene import Scene
+from bocage.training import Trained, classify, device_of, train
+
+STAGES = ("train", "evaluate", "map", "report")
+
+
+@dataclass
+class Run:
+    """A recipe at work in its folder: each method is a stage."""
+
+    recipe: Recipe
+    scene: Scene
+    folder: RunFolder
+    samples: Samples
+    keys: dict[str, str]
+    progress: Progress
+
+    def train(self) -> None:
+        """Train the model on every draw; draws that are complete are kept."""
+        r, out = self.recipe, self.folder.path
+        for k in range(r.split.draws):
+            work = partial(train, self.scene, self.samples, r.split, k, r.model, r.config, r.training)
+            self.folder.once(
+                f"train/{k}", self.keys["train"], partial(work, out / f"splits/{k}", self.progress), self.progress
+            )
+
+    def evaluate(self) -> Score:
+        """Classify every draw's test polygons, and write ``score.json``."""
+        for k in range(self.recipe.split.draws):
+            self.folder.need(f"train/{k}", self.keys["train"], "train")
+            self.folder.once(f"evaluate/{k}", self.keys["evaluate"], partial(self._score, k), self.progress)
+            self.progress.step("evaluating", k + 1, self.recipe.split.draws)
+        draws = [load_score(self._split(k) / "score.json") for k in range(self.recipe.split.draws)]
+        score = Score(
+            tuple(d.matrices[0] for d in draws), self.recipe.evaluation.names, {"draws": len(draws), **draws[0].design}
+        )
+        score.save(self.folder.path / "score.json")
+        return score
+
+    def map(self) -> LandCoverMap:
+        """Map the scene with the network of the draw that the recipe names."""
+        r, k = self.recipe, self.recipe.map.draw
+        self.folder.need(f"train/{k}", self.keys["train"], "train")
+        trained = Trained.load(self._split(k) / "model")
+        folder = self.folder.path / "map"
+        self.folder.once(
+            "map",
+            self.keys["map"],
+            lambda: make_map(trained, self.scene, r.map, folder, r.training.device, self.progress),
+            self.progress,
+        )
+        return open_map(trained.legend, self.scene.grid, r.map, folder)
+
+    def report(self) -> Path:
+        """Compare the map with the truth where there is one, and write ``report.html``."""
+        for k in range(self.recipe.split.draws):
+            self.folder.need(f"evaluate/{k}", self.keys["evaluate"], "evaluate")
+        self.folder.need("map", self.keys["map"], "map")
+        score, land = self.evaluate(), self.map()
+        truth = None
+        if self.recipe.evaluation.truth:
+            pairs = codes_beside(self.recipe.evaluation.truth, land.files["classes"], land.grid)
+            matrix = compare(pairs, land.legend.codes, land.legend.names)
+            truth = Score((matrix,), self.recipe.evaluation.names, {"reference": "the whole truth raster"})
+            score.save(self.folder.path / "score.json", truth=truth.as_dict())
+        return write_report(self.folder.path, self.scene, self.samples, land, score, truth, self.folder.said)
+
+    def _split(self, k: int) -> Path:
+        return self.folder.path / "splits" / str(k)
+
+    def _score(self, k: int) -> None:
+        r, samples = self.recipe, self.samples
+        trained = Trained.load(self._split(k) / "model")
+        test = samples.draw(r.split, k).test
+        if trained.has_context:
+            place = (samples.row[test], samples.column[test], samples.polygon[test])
+            task = f"classifying test polygons, draw {k + 1}"
+            found = classify_at(trained, self.scene, *place, device_of(r.training.device), self.progress, task)
+        else:
+            found = classify(trained, samples, test, r.training)
+        matrix = ConfusionMatrix.of(samples.label[test], found, samples.legend.names)
+        design = {
+            "unit": "pixels of test polygons",
+            "test_share": round(1 - r.split.train, 4),
+            "stratified_by": "class",
+        }
+        Score((matrix,), r.evaluation.names, design).save(self._split(k) / "score.json")

@@ -1,0 +1,16 @@
+"""Public: fakes, tiny scenes and contract checks, for Bocage's tests and for those of code that comes through a door."""
+
+from bocage.testing.checks import check_index, check_metric, check_model, check_sensor, check_writer
+from bocage.testing.fakes import fake_pixels, random_batch, tiny_landscape, write_raster
+
+__all__ = [
+    "check_index",
+    "check_metric",
+    "check_model",
+    "check_sensor",
+    "check_writer",
+    "fake_pixels",
+    "random_batch",
+    "tiny_landscape",
+    "write_raster",
+]

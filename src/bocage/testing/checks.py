@@ -1,0 +1,221 @@
+"""Contract checks: what is asked of every sensor, network, index, metric and writer.
+
+Each raises ``AssertionError`` with the contract's clause that does not hold.
+"""
+
+import inspect
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import safetensors.torch
+import torch
+from affine import Affine
+
+from bocage.errors import BocageError, ModelError
+from bocage.evaluation import ConfusionMatrix
+from bocage.grid import Grid, Window
+from bocage.legend import LandClass, Legend
+from bocage.mapping.writers import MapBand, Writer
+from bocage.models import Architecture, InputSpec, SourceTensor
+from bocage.scene.indices import Index, bands_of
+from bocage.sources import Sensor, open_source
+from bocage.testing.fakes import random_batch
+
+TOLERANCE = 1e-4
+
+
+def check_sensor(sensor: Sensor, settings: Any) -> None:
+    """A sensor declares itself, finds its acquisitions in order of time, and decodes values that a window can read."""
+    assert sensor.SPEC.name, "SPEC names the sensor"
+    assert sensor.SPEC.title, "SPEC has a title"
+    source = open_source("checked", sensor, settings)
+    times = [a.time for a in source.acquisitions]
+    dated = [t for t in times if t is not None]
+    assert dated == sorted(dated), "acquisitions come in order of time"
+    assert len(dated) in (0, len(times)), "either every acquisition has a time or none has"
+    for acquisition in source.acquisitions:
+        assert tuple(acquisition.files) == source.bands, "every acquisition has the same bands"
+    grid = source.grid
+    window = Window(-1, -2, grid.shape[0] + 3, grid.shape[1] + 5)
+    values, valid = source.read(grid, window)
+    assert values.shape == (len(times), len(source.bands), window.height, window.width)
+    assert valid.shape == (len(times), window.height, window.width)
+    assert not valid[:, 0].any(), "outside the file nothing is valid"
+    assert not valid[:, :, 0].any(), "outside the file nothing is valid"
+    assert not values[~np.broadcast_to(valid[:, None], values.shape)].any(), "values are 0 where not valid"
+    part = Window(1, 0, max(1, grid.shape[0] - 2), grid.shape[1])
+    again, _ = source.read(grid, part)
+    assert np.array_equal(again, values[(..., *part.within(window))]), "a window does not depend on its neighbours"
+
+
+def check_model(
+    architecture: Architecture, inputs: Mapping[str, InputSpec], config: Any, n_classes: int = 3, positions: int = 9
+) -> None:
+    """A network under the contract; a fitted one (random forest) is fitted first."""
+    generator = torch.Generator().manual_seed(3)
+    torch.manual_seed(3)
+    model = architecture.Model(inputs, n_classes, config)
+    _prepare(model, inputs, n_classes, generator)
+    model.eval()
+    batch = random_batch(inputs, model.footprints, generator, size=3)
+    with torch.no_grad():
+        logits = model(batch)
+    assert tuple(logits.shape) == (3, n_classes, 1, 1), "one footprint gives 1 x 1 logits"
+    assert bool(torch.isfinite(logits).all()), "logits are finite"
+    _check_mask(model, batch, logits)
+    _check_independence(model, batch, logits)
+    _check_gradient(architecture, inputs, config, n_classes, generator)
+    _check_missing(model, batch)
+    _check_dense(model, inputs, generator, positions)
+    _check_saved(architecture, model, inputs, config, n_classes, batch, logits)
+
+
+def _prepare(model: Any, inputs: Mapping[str, InputSpec], n_classes: int, generator: torch.Generator) -> None:
+    """Fit a forest; give batch normalisation statistics that are not the neutral ones."""
+    if hasattr(model, "fit"):
+        samples = random_batch(inputs, model.footprints, generator, size=60)
+        model.fit(samples, torch.arange(60) % n_classes, 0)
+    for module in model.modules():
+        if isinstance(module, torch.nn.BatchNorm2d) and module.running_mean is not None:
+            module.running_mean.normal_(0, 0.2, generator=generator)
+            assert module.running_var is not None
+            module.running_var.uniform_(0.5, 2, generator=generator)
+
+
+@torch.no_grad()
+def _check_mask(model: Any, batch: Mapping[str, SourceTensor], logits: torch.Tensor) -> None:
+    for garbage in (1e6, float("nan")):
+        spoiled = {
+            name: SourceTensor(torch.where(t.valid[:, :, None], t.values, garbage), t.valid, t.days)
+            for name, t in batch.items()
+        }
+        assert torch.equal(model(spoiled), logits), "garbage behind the mask changes nothing"
+    empty = {n: SourceTensor(t.values, torch.zeros_like(t.valid), t.days) for n, t in batch.items()}
+    assert bool(torch.isfinite(model(empty)).all()), "logits stay finite where every date is masked"
+
+
+@torch.no_grad()
+def _check_independence(model: Any, batch: Mapping[str, SourceTensor], logits: torch.Tensor) -> None:
+    alone = {n: SourceTensor(t.values[1:2], t.valid[1:2], t.days[1:2]) for n, t in batch.items()}
+    assert torch.allclose(model(alone), logits[1:2], atol=TOLERANCE), "an item does not depend on the others in eval()"
+
+
+def _check_gradient(
+    architecture: Architecture, inputs: Mapping[str, InputSpec], config: Any, n: int, generator: torch.Generator
+) -> None:
+    model = architecture.Model(inputs, n, config)
+    if not list(model.parameters()):
+        return
+    model.train()
+    batch = random_batch(inputs, model.footprints, generator, size=4)
+    loss = torch.nn.functional.cross_entropy(model(batch)[:, :, 0, 0], torch.arange(4) % n)
+    torch.autograd.backward(loss)
+    for name, parameter in model.named_parameters():
+        assert parameter.grad is not None, f"a gradient reaches {name}"
+        assert bool(torch.isfinite(parameter.grad).all()), f"the gradient of {name} is finite"
+        assert float(parameter.grad.abs().sum()) > 0, f"the gradient of {name} is not 0"
+
+
+def _check_missing(model: Any, batch: Mapping[str, SourceTensor]) -> None:
+    for name in batch:
+        rest = {other: tensor for other, tensor in batch.items() if other != name}
+        try:
+            with torch.no_grad():
+                model(rest)
+        except ModelError as error:
+            assert name in str(error), "a missing source is named"
+
+
+@torch.no_grad()
+def _check_dense(model: Any, inputs: Mapping[str, InputSpec], generator: torch.Generator, positions: int) -> None:
+    batch = random_batch(inputs, model.footprints, generator, size=1, positions=positions)
+    dense = model(batch)[..., :positions, :positions]
+    assert tuple(dense.shape[-2:]) == (positions, positions), "a larger window gives the logits of every position"
+    for i in range(positions):
+        for j in range(positions):
+            patch = model(_patch_at(batch, model.footprints, inputs, i, j))[0, :, 0, 0]
+            assert torch.allclose(dense[0, :, i, j], patch, atol=TOLERANCE), f"dense equals patch at ({i}, {j})"
+
+
+def _patch_at(
+    batch: Mapping[str, SourceTensor], footprints: Mapping[str, Any], inputs: Mapping[str, InputSpec], i: int, j: int
+) -> dict[str, SourceTensor]:
+    patch = {}
+    for name, footprint in footprints.items():
+        ratio = inputs[name].ratio
+        y, x = (k * ratio.finer // ratio.coarser for k in (i, j))
+        part = (..., slice(y, y + footprint.size), slice(x, x + footprint.size))
+        patch[name] = SourceTensor(batch[name].values[part], batch[name].valid[part], batch[name].days)
+    return patch
+
+
+def _check_saved(
+    architecture: Architecture,
+    model: Any,
+    inputs: Mapping[str, InputSpec],
+    config: Any,
+    n_classes: int,
+    batch: Mapping[str, SourceTensor],
+    logits: torch.Tensor,
+) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "weights.safetensors"
+        safetensors.torch.save_file({k: v.contiguous() for k, v in model.state_dict().items()}, path)
+        again = architecture.Model(inputs, n_classes, config)
+        again.load_state_dict(safetensors.torch.load_file(path))
+    again.eval()
+    with torch.no_grad():
+        assert torch.equal(again(batch), logits), "save, load, same logits"
+
+
+def check_index(index: Index) -> None:
+    """An index names bands, cites its source, keeps the shape, and is finite for any reflectance, 0 included."""
+    assert bands_of(index), "an index has bands for arguments"
+    assert "doi" in (inspect.getdoc(index) or "").lower(), "the docstring gives a DOI"
+    generator = np.random.default_rng(0)
+    bands = {name: generator.uniform(0, 1, (2, 5, 7)).astype(np.float32) for name in bands_of(index)}
+    assert index(**bands).shape == (2, 5, 7), "the result has the shape of the bands"
+    zeros = {name: np.zeros((2, 3), np.float32) for name in bands}
+    for case in (bands, zeros, {name: 1 - band for name, band in bands.items()}):
+        assert np.isfinite(index(**case)).all(), "the index is finite"
+
+
+def check_metric(metric: Any) -> None:
+    """A metric gives one number within [−1, 1], prefers agreement, and says its range and direction."""
+    text = (inspect.getdoc(metric) or "").lower()
+    assert "better" in text, "the docstring says which direction is better"
+    names = ("a", "b", "c")
+    good = ConfusionMatrix(np.diag([5, 7, 3]).astype(np.int64), names)
+    bad = ConfusionMatrix(np.array([[1, 3, 1], [2, 2, 3], [1, 1, 1]], np.int64), names)
+    values = [float(metric(matrix)) for matrix in (good, bad, ConfusionMatrix(np.zeros((3, 3), np.int64), names))]
+    assert np.isfinite(values).all(), "the value is finite, even for an empty matrix"
+    higher = "higher is better" in text
+    assert (values[0] > values[1]) == higher, "agreement is better in the direction that the docstring says"
+
+
+def check_writer(writer: Writer, folder: Path) -> Path:
+    """A writer takes windows in any order, and its file appears complete at ``close``; ``discard`` leaves nothing."""
+    grid = Grid.of("EPSG:32740", Affine(10, 0, 338_000, 0, -10, 7_668_000), (37, 53))
+    legend = Legend((LandClass(1, "crops"), LandClass(12, "forest")))
+    bands = (MapBand("class", "uint8", 0, categorical=True),)
+    pixels = np.random.default_rng(1).choice([0, 1, 12], (1, 37, 53)).astype(np.uint8)
+    path = folder / f"checked{writer.SUFFIX}"
+    opened = writer.open(path, grid, bands, legend)
+    for window in reversed(list(grid.tiles(16))):
+        opened.put(window, np.ascontiguousarray(pixels[(slice(None), *window.within(grid.window))]))
+        assert not path.exists(), "nothing has the file's name before it is complete"
+    opened.close()
+    assert path.exists(), "close gives the file its name"
+    before = sorted(folder.iterdir())
+    other = writer.open(folder / f"discarded{writer.SUFFIX}", grid, bands, legend)
+    other.put(Window(0, 0, 16, 16), pixels[:, :16, :16])
+    other.discard()
+    assert sorted(folder.iterdir()) == before, "discard leaves nothing behind"
+    try:
+        writer.open(folder / "missing" / f"folder{writer.SUFFIX}", grid, bands, legend)
+    except (BocageError, OSError):
+        return path
+    raise AssertionError("a folder that does not exist is refused")

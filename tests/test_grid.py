@@ -1,0 +1,72 @@
+import numpy as np
+import pytest
+from affine import Affine
+from hypothesis import given
+from hypothesis import strategies as st
+
+from bocage.errors import GridError
+from bocage.grid import Grid, Ratio, Window, nearest_ratio
+
+GRID = Grid.of("EPSG:32740", Affine(6, 0, 338_000, 0, -6, 7_668_000), (30, 50))
+
+
+@given(st.integers(1, 5), st.booleans(), st.integers(0, 40), st.integers(0, 40), st.integers(1, 20), st.integers(1, 20))
+def test_a_nested_window_covers_the_map_window(n, finer, y, x, height, width):
+    ratio = Ratio(finer=n) if finer else Ratio(coarser=n)
+    window = Window(y, x, height, width)
+    inside = ratio.window(window)
+    scale = ratio.finer / ratio.coarser
+    assert inside.y <= y * scale < inside.y + 1
+    assert inside.y + inside.height - 1 < (y + height) * scale <= inside.y + inside.height
+    assert inside.x <= x * scale < inside.x + 1
+
+
+def test_a_nested_grid_shares_the_corner_and_covers_everything():
+    for ratio in (Ratio(), Ratio(finer=4), Ratio(coarser=4), Ratio(coarser=7)):
+        nested = ratio.grid(GRID)
+        assert nested.transform @ (0, 0) == GRID.transform @ (0, 0)
+        assert nested.bounds[2] >= GRID.bounds[2]
+        assert nested.bounds[1] <= GRID.bounds[1]
+    assert Ratio(coarser=4).grid(GRID).shape == (8, 13)
+
+
+def test_tiles_cover_every_pixel_once():
+    count = np.zeros(GRID.shape, int)
+    for window in GRID.tiles(16):
+        count[window.within(GRID.window)] += 1
+    assert (count == 1).all()
+
+
+def test_clip_and_within():
+    assert Window(-2, 45, 10, 10).clip(GRID.shape) == Window(0, 45, 8, 5)
+    assert Window(40, 0, 5, 5).clip(GRID.shape).height == 0
+    array = np.arange(30 * 50).reshape(30, 50)
+    window = Window(3, 7, 4, 5)
+    outer = Window(1, 2, 20, 20)
+    assert np.array_equal(array[1:21, 2:22][window.within(outer)], array[3:7, 7:12])
+
+
+@pytest.mark.parametrize(
+    ("crs", "transform", "shape", "said"),
+    [
+        (None, Affine(1, 0, 0, 0, -1, 0), (2, 2), "coordinate reference system"),
+        ("EPSG:4326", Affine(1, 0.2, 0, 0, -1, 0), (2, 2), "axis-aligned"),
+        ("EPSG:4326", Affine(1, 0, 0, 0, -2, 0), (2, 2), "square"),
+        ("EPSG:4326", Affine(1, 0, 0, 0, -1, 0), (0, 2), "at least one pixel"),
+    ],
+)
+def test_bad_grids_say_why(crs, transform, shape, said):
+    with pytest.raises(GridError, match=said):
+        Grid.of(crs, transform, shape)
+
+
+def test_grid_from_bounds():
+    grid = Grid.from_bounds("EPSG:32740", 10, (0, 0, 95, 40))
+    assert grid.shape == (4, 10)
+    with pytest.raises(GridError, match="enclose nothing"):
+        Grid.from_bounds("EPSG:32740", 10, (10, 0, 0, 40))
+
+
+def test_nearest_ratio():
+    assert nearest_ratio(10, 6) == Ratio(finer=2)
+    assert nearest_ratio(14.25, 28.5) == Ratio(coarser=2)

@@ -1,0 +1,263 @@
+from pathlib import Path
+
+import geopandas as gpd
+import numpy as np
+import pytest
+from affine import Affine
+from hypothesis import given
+from hypothesis import strategies as st
+from rasterio import features
+from shapely.geometry import LineString, Point, Polygon, box
+
+from bocage.errors import SamplesError
+from bocage.grid import Grid, Window
+from bocage.legend import LandClass, Legend
+from bocage.models import Footprint
+from bocage.samples import Reference, Split, make_samples
+from bocage.samples.loader import Normalisation, batches, make_batch, turned
+from bocage.samples.rasterise import Pixels, pixels_inside, rasterise
+from bocage.samples.reference import read_polygons
+from bocage.samples.split import draw, drop_rare
+from bocage.scene import make_scene
+from bocage.sources import image, open_source, series
+from bocage.testing import fake_pixels, write_raster
+from bocage.testing.fakes import CORNER
+
+GRID = Grid.of("EPSG:32740", Affine(10, 0, CORNER[0], 0, -10, CORNER[1]), (40, 60))
+LEGEND = Legend((LandClass(1, "crops", values=(1, 3)), LandClass(2, "forest")))
+
+
+def square(row, column, side=3, height=None):
+    west, north = CORNER[0] + 10 * column, CORNER[1] - 10 * row
+    return box(west, north - 10 * (height or side), west + 10 * side, north)
+
+
+def written(folder: Path, rows, crs="EPSG:32740"):
+    frame = gpd.GeoDataFrame([{"code": c, "geometry": g} for c, g in rows], crs=crs)
+    frame.to_file(folder / "ref.gpkg", engine="pyogrio")
+    return folder / "ref.gpkg"
+
+
+@given(st.integers(0, 10_000))
+def test_pixels_are_those_whose_centre_lies_inside(seed):
+    generator = np.random.default_rng(seed)
+    angles = np.sort(generator.uniform(0, 2 * np.pi, 9))
+    radius = generator.uniform(20, 180, 9)
+    x, y = CORNER[0] + generator.uniform(-50, 650), CORNER[1] - generator.uniform(-50, 450)
+    polygon = Polygon(np.c_[x + radius * np.cos(angles), y + radius * np.sin(angles)]).buffer(0)
+    rows, columns = pixels_inside(polygon, GRID)
+    ours = np.zeros(GRID.shape, np.uint8)
+    ours[rows, columns] = 1
+    gdal = (
+        features.rasterize([(polygon, 1)], GRID.shape, transform=GRID.transform) if not polygon.is_empty else 0 * ours
+    )
+    assert np.array_equal(ours, gdal)
+
+
+def test_conflicts_and_slivers_are_counted(tmp_path):
+    path = written(
+        tmp_path,
+        [
+            (1, square(2, 2, 4)),
+            (2, square(4, 4, 4)),
+            (3, square(2, 2, 2)),
+            (1, square(20, 20, 1).buffer(-4.9).buffer(0.1)),
+        ],
+    )
+    table, rejections, _ = read_polygons(Reference(path, "code"), GRID, LEGEND)
+    sliver = table.iloc[[3]].assign(
+        geometry=[square(20, 20, 1).buffer(-2).intersection(square(20, 20, 1).buffer(-2).exterior.buffer(0.4))]
+    )
+    table.loc[3, "geometry"] = sliver.geometry.iloc[0]
+    pixels, more = rasterise(table, GRID, LEGEND)
+    said = {(r.reason, r.label): (r.polygons, r.pixels) for r in rejections + more}
+    assert said["overlapping polygons of different class", "crops"] == (1, 4)
+    assert said["overlapping polygons of different class", "forest"] == (1, 4)
+    assert said["too small to hold a pixel centre", "crops"] == (1, 0)
+    assert (pixels.label == 0).sum() == 12  # the same class twice on a pixel counts it once
+    assert (pixels.label == 1).sum() == 12
+
+
+def test_what_is_rejected_before_rasterising(tmp_path):
+    rows = [
+        (1, square(2, 2)),
+        (2, square(500, 2)),
+        (9, square(8, 8)),
+        (2, Point(CORNER)),
+        (1, Polygon()),
+        (2, LineString([CORNER, (338_100, 7_667_900)])),
+    ]
+    path = written(tmp_path, rows)
+    with pytest.raises(SamplesError, match="does not know '9'"):
+        read_polygons(Reference(path, "code"), GRID, LEGEND)
+    table, rejections, _ = read_polygons(Reference(path, "code", unknown="reject"), GRID, LEGEND)
+    said = {(r.reason, r.label): r.polygons for r in rejections}
+    assert said == {
+        ("unknown code", "9"): 1,
+        ("empty geometry", "crops"): 1,
+        ("not a polygon", "forest"): 2,
+        ("outside the map", "forest"): 1,
+    }
+    assert len(table) == 1
+    table, rejections, _ = read_polygons(Reference(path, "code", ignore=(9,)), GRID, LEGEND)
+    assert ("left out by the recipe", "9") in {(r.reason, r.label) for r in rejections}
+
+
+def test_another_crs_is_handled_and_said(tmp_path):
+    frame = gpd.GeoDataFrame([{"code": 1, "geometry": square(5, 6, 8)}], crs="EPSG:32740")
+    frame.to_crs(4326).to_file(tmp_path / "ref.gpkg", engine="pyogrio")
+    table, _, notes = read_polygons(Reference(tmp_path / "ref.gpkg", "code"), GRID, LEGEND)
+    assert "reprojected from EPSG:4326 to EPSG:32740" in notes[0]
+    assert table.geometry.iloc[0].symmetric_difference(square(5, 6, 8)).area < 1
+    rows, columns = pixels_inside(table.geometry.iloc[0], GRID)
+    assert len(rows) == 64
+
+
+def test_inward_buffer_and_polygon_id(tmp_path):
+    frame = gpd.GeoDataFrame([{"code": 1, "field": "a", "geometry": square(2, 2, 6)}, {"code": 1, "field": "a", "geometry": square(20, 2, 6)}, {"code": 2, "field": "b", "geometry": square(2, 30, 1)}], crs="EPSG:32740")  # fmt: skip
+    frame.to_file(tmp_path / "ref.gpkg", engine="pyogrio")
+    table, rejections, _ = read_polygons(Reference(tmp_path / "ref.gpkg", "code", "field", buffer=10), GRID, LEGEND)
+    pixels, _ = rasterise(table, GRID, LEGEND)
+    assert len(pixels) == 32
+    assert len(np.unique(pixels.polygon)) == 1
+    assert rejections[0].reason == "nothing left inside the 10 m buffer"
+
+
+def test_bad_references_say_what_is_wrong(tmp_path):
+    path = written(tmp_path, [(1, square(2, 2)), (2, square(8, 8))])
+    with pytest.raises(SamplesError, match=r"has no field 'cod'\. Did you mean 'code'"):
+        read_polygons(Reference(path, "cod"), GRID, LEGEND)
+    with pytest.raises(SamplesError, match="does not exist"):
+        read_polygons(Reference(tmp_path / "none.gpkg", "code"), GRID, LEGEND)
+    (tmp_path / "bad.gpkg").write_text("nothing")
+    with pytest.raises(SamplesError, match="cannot be read"):
+        read_polygons(Reference(tmp_path / "bad.gpkg", "code"), GRID, LEGEND)
+    far = written(tmp_path, [(1, square(900, 900)), (2, square(950, 900))])
+    with pytest.raises(SamplesError, match="all polygons lie outside"):
+        read_polygons(Reference(far, "code"), GRID, LEGEND)
+    gpd.read_file(path).to_file(tmp_path / "nocrs.shp", engine="pyogrio")
+    (tmp_path / "nocrs.prj").unlink()
+    with pytest.raises(SamplesError, match="no coordinate reference system"):
+        read_polygons(Reference(tmp_path / "nocrs.shp", "code"), GRID, LEGEND)
+
+
+@given(
+    st.lists(st.integers(3, 40), min_size=2, max_size=6), st.floats(0.1, 0.8), st.floats(0.1, 0.6), st.integers(0, 99)
+)
+def test_a_draw_shares_out_whole_polygons_of_every_class(counts, share, validation, seed):
+    label = np.concatenate([np.full(3 * n, k) for k, n in enumerate(counts)])
+    polygon = np.concatenate([np.repeat(np.arange(n), 3) + 100 * k for k, n in enumerate(counts)])
+    parts = draw(label, polygon, Split(share, 3, validation, seed), 1)
+    groups = [set(polygon[p]) for p in (parts.train, parts.validation, parts.test)]
+    assert sum(len(g) for g in groups) == sum(counts)
+    assert not groups[0] & groups[1]
+    assert not (groups[0] | groups[1]) & groups[2]
+    for k, n in enumerate(counts):
+        used = len({p for p in groups[0] | groups[1] if p // 100 == k})
+        assert used == min(max(2, round(share * n)), n - 1)
+        assert all(any(p // 100 == k for p in g) for g in groups)
+
+
+def test_draws_repeat_and_differ():
+    label, polygon = np.repeat([0, 1], 60), np.arange(120) // 3
+    first, again, other = (draw(label, polygon, Split(seed=5), k) for k in (0, 0, 1))
+    assert np.array_equal(first.train, again.train)
+    assert not np.array_equal(first.train, other.train)
+
+
+def test_rare_classes_stop_the_run_or_are_dropped():
+    pixels = Pixels(*(np.arange(8),) * 2, np.array([0] * 6 + [1] * 2), np.array([0, 0, 1, 1, 2, 3, 4, 4]))
+    legend = Legend((LandClass(1, "a"), LandClass(2, "b"), LandClass(3, "c")))
+    with pytest.raises(SamplesError, match=r"'b' \(1\), 'c' \(0\).*Merge.*rare = \"drop\""):
+        drop_rare(pixels, legend, Split())
+    with pytest.raises(SamplesError, match="nothing to tell apart"):
+        drop_rare(pixels, legend, Split(rare="drop"))
+
+
+def _fine_and_coarse(tmp_path):
+    fine = open_source(
+        "fine", image, image.Settings(write_raster(tmp_path / "f.tif", fake_pixels(1, 1, 2, 160, 240)[0], 2.5))
+    )
+    days = ["2021-01-01", "2021-02-01"]
+    paths = {
+        b: write_raster(tmp_path / f"{b}.tif", fake_pixels(i, 2, 1, 40, 60)[:, 0], descriptions=days)
+        for i, b in enumerate(("red", "nir"))
+    }
+    s2 = open_source("s2", series, series.Settings(paths))
+    s1 = open_source(
+        "s1",
+        series,
+        series.Settings(
+            {"vv": write_raster(tmp_path / "vv.tif", fake_pixels(5, 2, 1, 20, 30)[:, 0], 20, descriptions=days)}
+        ),
+    )
+    return make_scene(GRID, [fine, s2, s1], {})
+
+
+def test_cut_footprints_are_the_pixels_around(tmp_path):
+    scene = _fine_and_coarse(tmp_path)
+    path = written(tmp_path, [(1 + i % 2, square(1 + 6 * (i % 6), 2 + 9 * (i // 6), 2)) for i in range(30)])
+    footprints = {"fine": Footprint(12, 4), "s2": Footprint(1), "s1": Footprint(3, 1)}
+    samples = make_samples(scene, LEGEND, Reference(path, "code"), Split(), footprints, tmp_path / "cut")
+    assert len(samples.row) == 120
+    padded = {
+        name: np.pad(p, [(0, 0), (0, 0), (20, 20), (20, 20)])
+        for name, p in (("fine", fake_pixels(1, 1, 2, 160, 240)), ("s1", fake_pixels(5, 2, 1, 20, 30)))
+    }
+    for k in (0, 17, 63, 119):
+        y, x = int(samples.row[k]), int(samples.column[k])
+        values, valid = samples.cuts["fine"].read(np.array([k]))
+        assert np.array_equal(values[0], padded["fine"][:, :, 4 * y + 16 : 4 * y + 28, 4 * x + 16 : 4 * x + 28])
+        values, valid = samples.cuts["s1"].read(np.array([k]))
+        assert np.array_equal(values[0], padded["s1"][:, :, y // 2 + 19 : y // 2 + 22, x // 2 + 19 : x // 2 + 22])
+        values, _ = samples.cuts["s2"].read(np.array([k]))
+        assert values[0, 1, 0, 0, 0] == fake_pixels(0, 2, 1, 40, 60)[1, 0, y, x]
+    assert valid.shape == (1, 2, 3, 3)
+
+
+def test_nodata_pixels_are_rejected_and_all_masked_stops(tmp_path):
+    pixels = fake_pixels(1, 1, 1, 40, 60)[0]
+    pixels[:, :10, :10] = 0
+    source = open_source("s", image, image.Settings(write_raster(tmp_path / "r.tif", pixels), nodata=0))
+    scene = make_scene(source.grid, [source], {})
+    rows = [(1 + i % 2, square(5 * (i % 6), 8 * (i // 6), 3)) for i in range(30)]
+    samples = make_samples(
+        scene, LEGEND, Reference(written(tmp_path, rows), "code"), Split(), {"s": Footprint(1)}, tmp_path / "cut"
+    )
+    said = [r for r in samples.rejections if r.reason == "nodata"]
+    assert sum(r.pixels for r in said) == sum(
+        1 for _, g in rows for r, c in zip(*pixels_inside(g, GRID)) if r < 10 and c < 10
+    )
+    samples.to_parquet(tmp_path / "s.parquet")
+    pixels[:] = 0
+    source = open_source("s", image, image.Settings(write_raster(tmp_path / "z.tif", pixels), nodata=0))
+    with pytest.raises(SamplesError, match="reference pixels are masked"):
+        make_samples(
+            make_scene(source.grid, [source], {}),
+            LEGEND,
+            Reference(written(tmp_path, rows), "code"),
+            Split(),
+            {"s": Footprint(1)},
+            tmp_path / "cut2",
+        )
+
+
+def test_batches_are_normalised_shuffled_and_turned_alike(tmp_path):
+    scene = _fine_and_coarse(tmp_path)
+    path = written(tmp_path, [(1 + i % 2, square(1 + 6 * (i % 6), 2 + 9 * (i // 6), 2)) for i in range(30)])
+    samples = make_samples(
+        scene, LEGEND, Reference(path, "code"), Split(), {"fine": Footprint(8, 2), "s2": Footprint(1)}, tmp_path / "cut"
+    )
+    everyone = np.arange(120)
+    norm = Normalisation.of(samples.cuts, everyone, rows=7)
+    values, valid, days = make_batch(samples.cuts, everyone, norm)["s2"]
+    assert np.allclose(values.mean((0, 1, 3, 4)), 0, atol=1e-4)
+    assert np.allclose(values.std((0, 1, 3, 4), correction=0), 1, atol=1e-4)
+    assert days.shape == (120, 2)
+    seen = [labels for _, labels in batches(samples.cuts, samples.label, everyone, norm, 32, np.random.default_rng(1))]
+    assert [len(s) for s in seen] == [32, 32, 32, 24]
+    one = make_batch(samples.cuts, np.array([3]), norm)
+    spun = turned(one, 1, True)
+    expected = np.rot90(one["fine"][0].numpy(), 1, (-2, -1))[..., ::-1]
+    assert np.array_equal(spun["fine"][0].numpy(), expected)
+    assert Window(0, 0, 1, 1) == Window(0, 0, 1, 1)

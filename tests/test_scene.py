@@ -1,0 +1,120 @@
+from datetime import date
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from bocage.errors import SourceError
+from bocage.grid import Ratio, Window
+from bocage.scene import Fill, Preparation, make_scene
+from bocage.scene.gaps import interpolate
+from bocage.scene.indices import INDICES
+from bocage.sources import image, open_source, series
+from bocage.testing import fake_pixels, write_raster
+
+
+@given(st.data())
+def test_gap_filling_is_numpys_interpolation_of_the_clear_dates(data):
+    n = data.draw(st.integers(1, 12))
+    days = np.array(sorted(data.draw(st.sets(st.integers(0, 200), min_size=n, max_size=n))), np.int32)
+    target = np.array(sorted(data.draw(st.sets(st.integers(-20, 220), min_size=1, max_size=9))), np.int32)
+    generator = np.random.default_rng(data.draw(st.integers(0, 1000)))
+    values = generator.uniform(0, 1, (n, 2, 3, 4)).astype(np.float32)
+    valid = generator.uniform(size=(n, 3, 4)) < 0.6
+    filled, seen = interpolate(values, valid, days, target)
+    for y in range(3):
+        for x in range(4):
+            clear = valid[:, y, x]
+            assert (seen[:, y, x] == clear.any()).all()
+            for c in range(2):
+                expected = (
+                    np.interp(target, days[clear], values[clear, c, y, x]) if clear.any() else np.zeros(len(target))
+                )
+                assert np.allclose(filled[:, c, y, x], expected, atol=1e-5)
+
+
+def test_masked_values_never_leak_into_filled_ones():
+    values = np.zeros((5, 1, 1, 1), np.float32)
+    values[2] = 1e30
+    valid = np.ones((5, 1, 1), bool)
+    valid[2] = False
+    filled, _ = interpolate(values, valid, np.arange(0, 50, 10, dtype=np.int32), np.arange(0, 45, 5, dtype=np.int32))
+    assert not filled.any()
+
+
+def test_declared_dates():
+    fill = Fill(10, date(2021, 1, 1), date(2021, 2, 1))
+    assert len(fill.days) == 4
+    assert fill.days[0] == np.datetime64("2021-01-01").astype(int)
+    with pytest.raises(ValueError, match="before 'start'"):
+        Fill(10, date(2021, 2, 1), date(2021, 1, 1))
+
+
+def test_indices_have_their_known_values():
+    red, nir, green = np.array([0.1]), np.array([0.4]), np.array([0.2])
+    assert INDICES.get("ndvi")(red=red, nir=nir)[0] == pytest.approx(0.6)
+    assert INDICES.get("ndwi")(green=green, nir=nir)[0] == pytest.approx(-1 / 3)
+    assert INDICES.get("savi")(red=red, nir=nir)[0] == pytest.approx(0.45)
+    assert INDICES.get("brightness")(green=green, red=red, nir=nir)[0] == pytest.approx(np.sqrt(0.07))
+    assert INDICES.get("evi")(blue=np.array([0.05]), red=red, nir=nir)[0] == pytest.approx(0.75 / 1.625)
+    assert INDICES.get("msavi")(red=red, nir=nir)[0] == pytest.approx((1.8 - np.sqrt(1.8**2 - 2.4)) / 2)
+
+
+def _series(folder, masked=False):
+    days = ["2021-01-01", "2021-01-21", "2021-02-10"]
+    for i, name in enumerate(("red", "nir")):
+        write_raster(folder / f"{name}.tif", fake_pixels(i, 3, 1, 12, 15)[:, 0], descriptions=days)
+    quality = np.full((3, 12, 15), 4, np.uint8)
+    quality[1, 3:5] = 9
+    write_raster(folder / "q.tif", quality, descriptions=days)
+    variables = {"red": folder / "red.tif", "nir": folder / "nir.tif"}
+    return open_source("s2", series, series.Settings(variables, quality=folder / "q.tif", clear=(4,)))
+
+
+def test_a_cube_masks_fills_and_appends_indices(tmp_path):
+    source = _series(tmp_path)
+    native = make_scene(source.grid, [source], {"s2": Preparation(("ndvi",))}).cubes["s2"]
+    block = native.read(Window(2, 1, 5, 6))
+    assert block.values.shape == (3, 3, 5, 6)
+    assert not block.valid[1, 1:3].any()
+    assert not block.values[1, :, 1:3].any()
+    red, nir = block.values[0, 0], block.values[0, 1]
+    assert np.allclose(block.values[0, 2], (nir - red) / (nir + red))
+    fill = Fill(20, date(2021, 1, 1), date(2021, 2, 10))
+    filled = make_scene(source.grid, [source], {"s2": Preparation((), fill)}).cubes["s2"].read(Window(2, 1, 5, 6))
+    assert filled.valid.all()
+    assert np.allclose(filled.values[1, :, 1], (filled.values[0, :, 1] + filled.values[2, :, 1]) / 2)
+
+
+def test_any_window_of_a_cube_agrees_with_the_whole(tmp_path):
+    source = _series(tmp_path)
+    cube = make_scene(
+        source.grid, [source], {"s2": Preparation(("ndvi",), Fill(7, date(2021, 1, 1), date(2021, 2, 10)))}
+    ).cubes["s2"]
+    whole = cube.read(Window(-3, -3, 20, 22))
+    for window in (Window(0, 0, 1, 1), Window(4, 5, 7, 3), Window(-2, 10, 9, 8)):
+        part = cube.read(window)
+        assert np.array_equal(part.values, whole.values[(..., *window.within(Window(-3, -3, 20, 22)))])
+        assert np.array_equal(part.valid, whole.valid[(..., *window.within(Window(-3, -3, 20, 22)))])
+
+
+def test_sources_keep_their_own_grids(tmp_path):
+    pan = open_source(
+        "pan", image, image.Settings(write_raster(tmp_path / "p.tif", fake_pixels(1, 1, 1, 30, 41)[0], 1.5))
+    )
+    ms = open_source("ms", image, image.Settings(write_raster(tmp_path / "m.tif", fake_pixels(2, 1, 4, 8, 11)[0], 6.0)))
+    scene = make_scene(pan.grid, [pan, ms], {})
+    assert scene.notes == ()
+    assert scene.cubes["ms"].ratio == Ratio(coarser=4)
+    assert scene.cubes["ms"].grid.shape == (8, 11)
+    shifted = write_raster(tmp_path / "s.tif", fake_pixels(2, 1, 4, 8, 11)[0], 6.0, (338_002.0, 7_668_001.0))
+    scene = make_scene(pan.grid, [pan, open_source("ms", image, image.Settings(shifted))], {})
+    assert "does not nest" in scene.notes[0]
+    assert scene.cubes["ms"].grid.transform @ (0, 0) == pan.grid.transform @ (0, 0)
+
+
+def test_an_index_without_its_bands_is_refused(tmp_path):
+    source = _series(tmp_path)
+    with pytest.raises(SourceError, match="needs the band.s. green"):
+        make_scene(source.grid, [source], {"s2": Preparation(("ndwi",))})

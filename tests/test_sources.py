@@ -1,0 +1,206 @@
+from datetime import datetime
+
+import numpy as np
+import pytest
+import rasterio
+from affine import Affine
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from bocage.errors import SourceError, UnknownNameError
+from bocage.grid import Grid, Ratio, Window
+from bocage.sources import SENSORS, check_overlap, image, open_source, series
+from bocage.sources.raster import fingerprint, inspect
+from bocage.testing import fake_pixels, write_raster
+from bocage.testing.fakes import CORNER
+
+REUSED = settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None, max_examples=25)
+
+
+def opened(path, **more):
+    return open_source("x", image, image.Settings(path, **more))
+
+
+@pytest.fixture(scope="module")
+def raster(tmp_path_factory):
+    return write_raster(tmp_path_factory.mktemp("raster") / "r.tif", fake_pixels(1, 1, 3, 20, 31)[0].astype(np.uint16))
+
+
+@REUSED
+@given(st.integers(-5, 25), st.integers(-5, 35), st.integers(1, 20), st.integers(1, 20), st.sampled_from([1, 2, 4]))
+def test_any_window_of_a_nested_grid_is_exact(raster, y, x, height, width, span):
+    """Also where the finer grid starts in the middle of a file's pixel."""
+    source = opened(raster)
+    step = 10 / span
+    grid = Grid.of("EPSG:32740", Affine(step, 0, CORNER[0] - 3 * step, 0, -step, CORNER[1] + step), (90, 140))
+    values, valid = source.read(grid, Window(y, x, height, width))
+    pixels = fake_pixels(1, 1, 3, 20, 31)[0]
+    rows = (np.arange(y, y + height) - 1) // span
+    columns = (np.arange(x, x + width) - 3) // span
+    inside = ((rows >= 0) & (rows < 20))[:, None] & ((columns >= 0) & (columns < 31))[None, :]
+    expected = pixels[:, rows.clip(0, 19)][:, :, columns.clip(0, 30)] * inside
+    assert np.array_equal(valid[0], inside)
+    assert np.array_equal(values[0], expected)
+
+
+@pytest.mark.parametrize("resampling", ["nearest", "bilinear", "cubic", "average"])
+def test_a_warped_window_does_not_depend_on_its_size(tmp_path, resampling):
+    """GDAL widens its kernel with the shape of the window unless told not to."""
+    pixels = fake_pixels(2, 1, 40, 33, 29)[0]
+    source = opened(write_raster(tmp_path / "r.tif", pixels, resolution=20, corner=(CORNER[0] + 3, CORNER[1] - 7)))
+    grid = Grid.of("EPSG:32740", Affine(20, 0, *CORNER[:1], 0, -20, CORNER[1]), (32, 29))
+    whole, seen = source.read(grid, grid.window, resampling)
+    part = Window(5, 6, 10, 9)
+    values, valid = source.read(grid, part, resampling)
+    assert np.array_equal(valid, seen[(..., *part.within(grid.window))])
+    assert np.allclose(values, whole[(..., *part.within(grid.window))], rtol=1e-6)
+    assert seen.any()
+
+
+def test_another_crs_lands_where_it_should(tmp_path):
+    """Each pixel of the warped image comes from within a pixel of its true place."""
+    y, x = np.meshgrid(np.arange(400), np.arange(300), indexing="ij")
+    path = write_raster(
+        tmp_path / "geo.tif", (y * 300 + x + 1).astype(np.uint32)[None], 1e-4, (55.45, -21.08), "EPSG:4326"
+    )
+    utm = Grid.from_bounds("EPSG:32740", 10, (340_000, 7_666_500, 340_200, 7_666_800))
+    values, valid = opened(path).read(utm, utm.window)
+    assert valid.all()
+    import pyproj
+
+    project = pyproj.Transformer.from_crs("EPSG:32740", "EPSG:4326", always_xy=True)
+    lon, lat = project.transform(340_005, 7_666_795)
+    found = int(values[0, 0, 0, 0]) - 1
+    assert abs(found // 300 - (-21.08 - lat) / 1e-4) < 1.01
+    assert abs(found % 300 - (lon - 55.45) / 1e-4) < 1.01
+
+
+def test_scale_offset_nodata_and_nan(tmp_path):
+    pixels = np.array([[[0, 100], [200, 7]]], np.uint16)
+    source = opened(write_raster(tmp_path / "r.tif", pixels), scale=0.5, offset=-10, nodata=7)
+    values, valid = source.read(source.grid, source.grid.window)
+    assert valid[0].tolist() == [[True, True], [True, False]]
+    assert values[0, 0].tolist() == [[-10, 40], [90, 0]]
+    floats = np.array([[[np.nan, 1.5], [2.5, np.inf]]], np.float32)
+    source = opened(write_raster(tmp_path / "f.tif", floats))
+    values, valid = source.read(source.grid, source.grid.window)
+    assert valid[0].tolist() == [[False, True], [True, False]]
+    assert np.isfinite(values).all()
+
+
+def _layouts(tmp_path):
+    """The same four dates and two bands, in every layout that a series may have."""
+    pixels = fake_pixels(3, 4, 2, 9, 11)
+    days = ["2021-03-01", "2021-03-11", "2021-04-02", "2021-12-31"]
+    a, b, c, d = (tmp_path / k for k in "abcd")
+    for i, name in enumerate(("red", "nir")):
+        write_raster(a / f"{name}.tif", pixels[:, i], descriptions=days)
+        write_raster(d / f"{name}.tif", pixels[:, i])
+    for t, day in enumerate(days):
+        write_raster(b / f"scene_{day.replace('-', '')}.tif", pixels[t])
+        for i, name in enumerate(("red", "nir")):
+            write_raster(c / day.replace("-", "") / f"X_{day.replace('-', '')}_{name}.tif", pixels[t, i][None])
+    (d / "dates.csv").write_text("n,date\n" + "\n".join(f"{i},{day}" for i, day in enumerate(days)))
+    return pixels, {
+        "a band per date": series.Settings({"red": a / "red.tif", "nir": a / "nir.tif"}),
+        "a file per date": series.Settings(path=b / "scene_{date}.tif", bands=("red", "nir")),
+        "a file per date and band": series.Settings({n: c / "*" / f"X_{{date}}_{n}.tif" for n in ("red", "nir")}),
+        "dates in a file": series.Settings({n: d / f"{n}.tif" for n in ("red", "nir")}, dates=d / "dates.csv"),
+        "dates in the recipe": series.Settings({n: d / f"{n}.tif" for n in ("red", "nir")}, dates=tuple(days)),
+    }
+
+
+def test_every_layout_of_a_series_reads_the_same(tmp_path):
+    pixels, layouts = _layouts(tmp_path)
+    for title, settings_ in layouts.items():
+        source = open_source("s", series, settings_)
+        values, valid = source.read(source.grid, source.grid.window)
+        assert np.array_equal(values, pixels), title
+        assert valid.all()
+        assert [a.time for a in source.acquisitions][0] == datetime(2021, 3, 1), title
+        assert np.diff(source.days).tolist() == [10, 22, 273], title
+
+
+def test_bands_of_two_resolutions_and_a_quality_layer(tmp_path):
+    fine, coarse = fake_pixels(1, 2, 1, 10, 12)[:, 0], fake_pixels(2, 2, 1, 5, 6)[:, 0]
+    days = ["2021-01-01", "2021-01-11"]
+    quality = np.full((2, 5, 6), 4, np.uint8)
+    quality[1, 2, 3] = 9
+    quality[0, 0, 0] = 0
+    write_raster(tmp_path / "red.tif", fine, descriptions=days)
+    write_raster(tmp_path / "swir.tif", coarse, resolution=20, descriptions=days)
+    write_raster(tmp_path / "scl.tif", quality, resolution=20, descriptions=days)
+    variables = {"red": tmp_path / "red.tif", "swir16": tmp_path / "swir.tif"}
+    source = open_source("s", series, series.Settings(variables, quality=tmp_path / "scl.tif", clear=(4, 5)))
+    values, valid = source.read(source.grid, source.grid.window)
+    assert source.grid.resolution == 10
+    assert np.array_equal(values[1, 1][valid[1]], coarse[1].repeat(2, 0).repeat(2, 1)[valid[1]])
+    masked = np.zeros((10, 12), bool)
+    masked[4:6, 6:8] = True
+    assert np.array_equal(~valid[1], masked)
+    assert not valid[0, :2, :2].any()
+
+
+def test_bad_files_say_what_is_wrong(tmp_path):
+    with pytest.raises(SourceError, match="does not exist"):
+        opened(tmp_path / "none.tif")
+    path = write_raster(tmp_path / "cut.tif", fake_pixels(1, 1, 2, 300, 200)[0])
+    path.write_bytes(path.read_bytes()[:200_000])
+    with pytest.raises(SourceError, match=r"cut\.tif.*truncated"):
+        opened(path)
+    (tmp_path / "text.tif").write_text("not a raster")
+    with pytest.raises(SourceError, match="not a raster"):
+        opened(tmp_path / "text.tif")
+    write_raster(tmp_path / "nocrs.tif", fake_pixels(1, 1, 1, 4, 4)[0], crs=None)
+    with pytest.raises(SourceError, match="no coordinate reference system"):
+        opened(tmp_path / "nocrs.tif")
+    write_raster(tmp_path / "ok.tif", fake_pixels(1, 1, 2, 4, 4)[0])
+    with pytest.raises(SourceError, match="'bands' names 3"):
+        opened(tmp_path / "ok.tif", bands=("a", "b", "c"))
+
+
+def test_bad_series_say_what_is_wrong(tmp_path):
+    write_raster(
+        tmp_path / "a.tif", fake_pixels(1, 3, 1, 4, 4)[:, 0], descriptions=["2021-01-01", "2021-01-02", "2021-01-03"]
+    )
+    write_raster(tmp_path / "b.tif", fake_pixels(1, 2, 1, 4, 4)[:, 0], descriptions=["2021-01-01", "2021-01-02"])
+    write_raster(tmp_path / "c.tif", fake_pixels(1, 2, 1, 4, 4)[:, 0], descriptions=["one", "two"])
+    write_raster(tmp_path / "d.tif", fake_pixels(1, 2, 1, 4, 4)[:, 0], descriptions=["2021-02-30", "2021-01-02"])
+    cases = {
+        "same dates": {"variables": {"a": tmp_path / "a.tif", "b": tmp_path / "b.tif"}},
+        "'one' is not a date": {"variables": {"c": tmp_path / "c.tif"}},
+        "is not a date": {"variables": {"d": tmp_path / "d.tif"}},
+        "2 band.s., but 1 date": {"variables": {"c": tmp_path / "c.tif"}, "dates": ("2021-01-01",)},
+        "comes twice": {"variables": {"c": tmp_path / "c.tif"}, "dates": ("2021-01-01", "2021-01-01")},
+        "No file matches": {"variables": {"e": tmp_path / "e_{date}.tif"}},
+        "does not exist": {"variables": {"c": tmp_path / "c.tif"}, "dates": tmp_path / "none.csv"},
+    }
+    for said, settings_ in cases.items():
+        with pytest.raises(SourceError, match=said):
+            open_source("s", series, series.Settings(**settings_))
+    with pytest.raises(ValueError, match="either 'variables' or 'path'"):
+        series.Settings()
+
+
+def test_sources_that_do_not_overlap(tmp_path):
+    source = opened(write_raster(tmp_path / "far.tif", fake_pixels(1, 1, 1, 5, 5)[0], corner=(400_000, 7_600_000)))
+    grid = Grid.of("EPSG:32740", Affine(10, 0, CORNER[0], 0, -10, CORNER[1]), (20, 20))
+    with pytest.raises(SourceError, match="does not overlap"):
+        check_overlap(source, grid)
+
+
+def test_fingerprint_tells_one_changed_pixel(tmp_path):
+    path = write_raster(tmp_path / "r.tif", fake_pixels(1, 1, 1, 30, 30)[0])
+    before = fingerprint(path)
+    with rasterio.open(path, "r+") as dataset:
+        pixels = dataset.read()
+        pixels[0, 17, 4] += 1
+        dataset.write(pixels)
+    assert fingerprint(path) != before
+
+
+def test_an_unknown_sensor_is_answered_with_the_nearest():
+    with pytest.raises(UnknownNameError, match="Did you mean 'series'"):
+        SENSORS.get("serie")
+    assert Ratio(coarser=2).window(Window(1, 1, 1, 1)) == Window(0, 0, 1, 1)
+    inspect.cache_clear()
