@@ -94,9 +94,9 @@ def _harvest(world: World, ground: Ground, day: int) -> Floats:
 def texture(world: World, ground: Ground) -> Floats:
     """Brightness pattern of each point, mean 1: crowns of forest, rows of plantations, grids of orchards, roofs."""
     crowns = (smooth(ground.x, ground.y, 4.6, world.key + 71) - 0.5) * 1.55
-    rows = np.cos(2 * np.pi * ground.u / (4.2 + 0.8 * uniform(world.key, ground.parcel, 72))) * 0.42
+    rows = np.cos(2 * np.pi * ground.u / (4.2 + 0.8 * uniform(world.key, ground.parcel, 72))) * 0.47
     step = 5.8 + 1.2 * uniform(world.key, ground.parcel, 73)
-    grid = (np.cos(2 * np.pi * ground.u / step) * np.cos(2 * np.pi * ground.v / step)) * 0.84
+    grid = (np.cos(2 * np.pi * ground.u / step) * np.cos(2 * np.pi * ground.v / step)) * 0.66
     houses = np.where(_roof(world, ground), 0.60, -0.26)
     fine = (smooth(ground.x, ground.y, 3.1, world.key + 75) - 0.5) * 0.25
     pattern = np.select(

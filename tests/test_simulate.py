@@ -1,0 +1,141 @@
+import geopandas as gpd
+import numpy as np
+import pytest
+import rasterio
+
+from bocage.cli import main
+from bocage.errors import BocageError
+from bocage.legend import read_csv
+from bocage.pipeline import open_scene, read_recipe
+from bocage.simulate import LEGEND, Simulation, simulate
+from bocage.simulate.landscape import World, ground_at
+from bocage.simulate.noise import fractal, normal, uniform
+from bocage.simulate.signatures import cover, texture
+
+SMALL = Simulation(height=261, width=283, polygons=4)
+
+
+@pytest.fixture(scope="module")
+def land(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("simulated") / "land"
+    simulate(SMALL, folder)
+    return folder
+
+
+def read(path, *bands):
+    with rasterio.open(path) as dataset:
+        return dataset.read(*bands)
+
+
+def test_files_are_what_they_say(land):
+    with rasterio.open(land / "vhr/pan.tif") as pan, rasterio.open(land / "vhr/ms.tif") as ms:
+        assert pan.shape == (261, 283)
+        assert ms.shape == (66, 71)
+        assert pan.crs.to_epsg() == 32740
+        assert pan.transform @ (0, 0) == ms.transform @ (0, 0)
+        assert ms.res == (6, 6)
+    with rasterio.open(land / "s2/red.tif") as red, rasterio.open(land / "s2/swir16.tif") as swir:
+        assert red.count == swir.count == 37
+        assert (red.res, swir.res) == ((10, 10), (20, 20))
+        assert red.descriptions[0] == "2022-01-03"
+    assert read(land / "s1/vv.tif").dtype == np.float32
+    assert read_csv(land / "legend.csv").names == LEGEND.names
+    truth = read(land / "truth.tif", 1)
+    assert truth.min() > 0
+    assert truth.shape == (261, 283)
+    assert not [p for p in land.rglob("*") if p.name.endswith(".part")]
+
+
+def test_reference_polygons_tell_the_truth(land):
+    frame = gpd.read_file(land / "reference.gpkg")
+    truth, transform = read(land / "truth.tif", 1), rasterio.open(land / "truth.tif").transform
+    for code, geometry in zip(frame.code, frame.geometry, strict=True):
+        column, row = ~transform @ (geometry.representative_point().x, geometry.representative_point().y)
+        assert truth[int(row), int(column)] == code
+    assert frame.groupby("code").size().max() <= 4
+
+
+def test_a_larger_landscape_contains_the_smaller_one(land, tmp_path):
+    simulate(Simulation(height=300, width=320, polygons=4, sensors=("vhr",)), tmp_path / "larger")
+    assert np.array_equal(read(tmp_path / "larger/truth.tif", 1)[:261, :283], read(land / "truth.tif", 1))
+    assert np.array_equal(read(tmp_path / "larger/vhr/pan.tif", 1)[:261, :283], read(land / "vhr/pan.tif", 1))
+
+
+def test_years_rotate_crops_and_regions_differ():
+    x, y = np.meshgrid(np.arange(0, 3000, 12.0), np.arange(0, 3000, 12.0))
+    first, again, later, elsewhere = (ground_at(w, x, y) for w in (World(), World(), World(year=2023), World(region=1)))
+    assert np.array_equal(first.code, again.code)
+    changed = first.code != later.code
+    assert 0.1 < changed.mean() < 0.5
+    assert np.isin(first.code[changed], (1, 2, 3, 4, 5)).all()
+    assert np.array_equal(first.parcel, later.parcel)
+    assert (first.code != elsewhere.code).mean() > 0.5
+    shares = [np.bincount(g.code.ravel(), minlength=14) / g.code.size for g in (first, elsewhere)]
+    assert np.abs(shares[0] - shares[1]).max() > 0.03
+    assert (shares[0][1:] > 0.005).all(), "every class is there"
+
+
+def test_classes_differ_in_what_they_should():
+    """Tree crops in texture alone, maizes in calendar alone, gardens and trellises in backscatter alone."""
+    x, y = np.meshgrid(np.arange(0, 4500, 6.0), np.arange(0, 4500, 6.0))
+    world = World()
+    ground = ground_at(world, x, y)
+    pattern = texture(world, ground)
+    trees = {c: pattern[ground.code == c] for c in (7, 8, 9)}
+    means, spreads = [t.mean() for t in trees.values()], [t.std() for t in trees.values()]
+    assert np.ptp(means) < 0.03
+    assert np.ptp(spreads) < 0.02
+    leaves = {day: cover(world, ground, day) for day in (60, 75, 98, 121, 160)}
+    mean = lambda c, d: leaves[d][ground.code == c].mean()  # noqa: E731
+    assert abs(mean(7, 98) - mean(9, 98)) < 0.02
+    assert mean(2, 75) - mean(3, 75) > 0.2
+    assert mean(3, 121) - mean(2, 121) > 0.2
+    assert abs(mean(2, 98) - mean(3, 98)) < 0.12
+    assert abs(mean(4, 160) - mean(5, 160)) < 0.05
+
+
+def test_clouds_hide_and_their_mask_tells(land):
+    quality = read(land / "s2/quality.tif")
+    assert set(np.unique(quality)) <= {3, 4, 9}
+    blue = read(land / "s2/blue.tif")[:, ::2, ::2][:, : quality.shape[1], : quality.shape[2]] / 10000
+    assert blue[quality == 9].mean() > 3 * blue[quality == 4].mean()
+    share = (quality != 4).mean((1, 2))
+    assert share.min() < 0.1
+    assert share.max() > 0.5
+
+
+def test_speckle_is_that_of_its_number_of_looks(land):
+    vv = 10 ** (read(land / "s1/vv.tif", 1) / 10)
+    water = ground_at(
+        World(),
+        *np.meshgrid(338_000 + 10 * (np.arange(vv.shape[1]) + 0.5), 7_668_000 - 10 * (np.arange(vv.shape[0]) + 0.5)),
+    ).code
+    sample = vv[water == np.bincount(water.ravel()).argmax()]
+    assert 0.35 < sample.std() / sample.mean() < 0.75
+
+
+def test_recipes_beside_the_landscape_can_be_read(tmp_path):
+    assert main(["simulate", str(tmp_path / "l"), "--height", "261", "--width", "283", "--polygons", "3"]) == 0
+    for name in ("gru", "random_forest", "multiresolcc"):
+        recipe = read_recipe(tmp_path / "l" / f"{name}.toml")
+        assert open_scene(recipe).grid.resolution in (10, 1.5)
+
+
+def test_noise_is_a_function_of_place():
+    x, y = np.meshgrid(np.arange(0, 500, 5.0), np.arange(0, 400, 5.0))
+    whole = fractal(x, y, 80, 3)
+    assert np.array_equal(fractal(x[10:20, 30:50], y[10:20, 30:50], 80, 3), whole[10:20, 30:50])
+    assert 0 <= whole.min() < 0.35
+    assert 0.65 < whole.max() <= 1
+    k = np.arange(20_000)
+    assert uniform(k, 5).mean() == pytest.approx(0.5, abs=0.01)
+    assert normal(k, 5).std() == pytest.approx(1, abs=0.02)
+
+
+def test_bad_requests_are_refused(tmp_path, land):
+    with pytest.raises(BocageError, match="at least 64"):
+        Simulation(height=10)
+    with pytest.raises(BocageError, match="Unknown sensor"):
+        Simulation(sensors=("radar",))
+    with pytest.raises(BocageError, match="is not empty"):
+        simulate(SMALL, land)
