@@ -55,4 +55,5 @@ def run() -> str:
             out = folder / f"map{scale}"
             peaks[scale] = bocage("map", folder / f"land{scale}/multiresolcc.toml", "--model", model, "--out", out)
     ratio = peaks[4] / peaks[1]
-    return f"bocage map: peak memory {peaks[1]:.0f} MB for {HEIGHT} x {WIDTH} PAN pixels, {peaks[4]:.0f} MB for 16 times as many: ratio {ratio:.2f}"
+    sizes = f"{peaks[1]:.0f} MB for {HEIGHT} x {WIDTH} PAN pixels, {peaks[4]:.0f} MB for 16 times as many"
+    return f"bocage map, peak memory: {sizes}; ratio {ratio:.2f}"

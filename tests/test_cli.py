@@ -135,6 +135,11 @@ def test_a_folder_of_another_run_is_refused(recipe, tmp_path, capsys):
     assert "train/0: up to date" in capsys.readouterr().err
 
 
+def test_a_recipe_that_failed_can_be_mended_in_the_same_folder(recipe, landscape, capsys):
+    fails(capsys, recipe(**{'label = "code"': 'label = "kode"'}), Path("out"), "has no field 'kode'")
+    assert main(["run", str(recipe()), "--out", "out"]) == 0
+
+
 def test_mapping_with_a_model_from_elsewhere(recipe, tmp_path, capsys):
     assert main(["train", str(recipe()), "--out", "run"]) == 0
     path = recipe(**{'path = "reference.gpkg"': 'path = "none.gpkg"'})

@@ -5,7 +5,6 @@ import datetime
 import hashlib
 import json
 import os
-import shutil
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -16,7 +15,7 @@ from typing import Any, TypeVar
 from bocage.errors import RunFolderError
 from bocage.pipeline.recipe import Recipe
 from bocage.progress import Progress
-from bocage.samples.reference import POSTGIS
+from bocage.samples.reference import POSTGIS, without_password
 from bocage.scene import Scene
 from bocage.sources.raster import fingerprint
 from bocage.training import versions
@@ -39,7 +38,9 @@ def input_fingerprints(recipe: Recipe, scene: Scene) -> dict[str, str]:
     for cube in scene.cubes.values():
         found |= cube.source.fingerprints()
     reference = str(recipe.reference.path)
-    found[reference] = "database" if reference.startswith(POSTGIS) else _fingerprint_or_missing(Path(reference))
+    found[without_password(reference)] = (
+        "database" if reference.startswith(POSTGIS) else _fingerprint_or_missing(Path(reference))
+    )
     return found
 
 
@@ -70,7 +71,8 @@ class RunFolder:
         if path.exists() and any(path.iterdir()):
             before = folder._read(overwrite)
             odd = sorted(k for k in identity if identity[k] != before.get("identity", {}).get(k))
-            if odd and not overwrite:
+            has_results = any(stage != "samples" for stage in before.get("stages", {}))
+            if odd and has_results and not overwrite:
                 raise RunFolderError(
                     f"{path} holds the results of another run (it differs in: {', '.join(odd)}). Choose another --out, or "
                     "give --overwrite to redo here what depends on the change."
@@ -87,7 +89,8 @@ class RunFolder:
             "started": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
             "stages": stages,
         }
-        shutil.copyfile(recipe.path, path / "recipe.toml")
+        text = recipe.path.read_text(encoding="utf-8")
+        (path / "recipe.toml").write_text(without_password(text), encoding="utf-8")
         folder._write()
         return folder
 

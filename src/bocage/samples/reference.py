@@ -1,5 +1,6 @@
 """Reference polygons: read from any vector source, brought to the map's CRS, their labels turned into classes."""
 
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -137,7 +138,7 @@ def _read_postgis(url: str, reference: Reference) -> gpd.GeoDataFrame:
     except ImportError as error:
         raise SamplesError("Reading PostGIS needs two more packages: pip install 'bocage[postgis]'.") from error
     if not reference.layer:
-        raise SamplesError(f"{_no_password(url)}: say which table in [reference] layer ('schema.table').")
+        raise SamplesError(f"{without_password(url)}: say which table in [reference] layer ('schema.table').")
     url = url.replace("postgres:", "postgresql:").replace("postgresql:", "postgresql+psycopg:")
     try:
         engine = sqlalchemy.create_engine(url)
@@ -148,7 +149,7 @@ def _read_postgis(url: str, reference: Reference) -> gpd.GeoDataFrame:
         raise
     except Exception as error:
         first = str(error).splitlines()[0]
-        raise SamplesError(f"{_no_password(url)}, table {reference.layer}: {first}.") from error
+        raise SamplesError(f"{without_password(url)}, table {reference.layer}: {first}.") from error
 
 
 def _geometry_column(engine: Any, layer: str) -> str:
@@ -166,16 +167,20 @@ def _geometry_column(engine: Any, layer: str) -> str:
     return str(found[0])
 
 
-def _no_password(url: str) -> str:
-    head, at, tail = url.rpartition("@")
-    return f"{head.rsplit(':', 1)[0]}:***{at}{tail}" if at and head.count(":") > 1 else url
+def without_password(text: str) -> str:
+    """Hide the passwords of database addresses in a text.
+
+    >>> without_password("postgresql://me:secret@host/base")
+    'postgresql://me:***@host/base'
+    """
+    return re.sub(r"(postgres\w*(?:\+\w+)?://[^:@/\s]*):[^@\s]*@", r"\1:***@", text)
 
 
 def _check_field(frame: gpd.GeoDataFrame, name: str, reference: Reference) -> None:
     fields = [c for c in frame.columns if c != frame.geometry.name]
     if name not in fields:
         raise SamplesError(
-            f"{_no_password(str(reference.path))} has no field '{name}'.{did_you_mean(name, fields)} "
+            f"{without_password(str(reference.path))} has no field '{name}'.{did_you_mean(name, fields)} "
             f"Its fields: {', '.join(fields)}."
         )
 
@@ -203,7 +208,7 @@ def _known(
         counts = table.found[unknown].value_counts()
         listed = ", ".join(f"'{value}' ({n} polygons)" for value, n in counts.items())
         raise SamplesError(
-            f"{_no_password(str(reference.path))}, field '{reference.label}': the legend does not know {listed}; it knows "
+            f"{without_password(str(reference.path))}, field '{reference.label}': the legend does not know {listed}; it knows "
             f"{', '.join(str(v) for c in legend.classes for v in (c.values or (c.code,)))}. Add the label to a class, list "
             'it in [reference] ignore, or set unknown = "reject".'
         )
@@ -236,7 +241,7 @@ def _usable(
     reject(outside, "outside the map")
     if everything:
         raise SamplesError(
-            f"{_no_password(str(reference.path))}: all polygons lie outside the map. They cover {bounds}, the map covers "
+            f"{without_password(str(reference.path))}: all polygons lie outside the map. They cover {bounds}, the map covers "
             f"{[round(b, 1) for b in grid.bounds]} in {grid.crs_name}; check the CRS of the file and [grid]."
         )
     if reference.buffer > 0:

@@ -1,0 +1,59 @@
+"""Sphinx settings; pages of the shelves are written from the shelves before each build."""
+
+from pathlib import Path
+
+from bocage import __version__
+from bocage.evaluation import METRICS
+from bocage.mapping import WRITERS
+from bocage.models import MODELS
+from bocage.scene import INDICES
+from bocage.sources import SENSORS
+
+project, author, release = "Bocage", "The Bocage authors", __version__
+extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon"]
+exclude_patterns = ["_build"]
+html_theme = "alabaster"
+html_theme_options = {"description": "Land-cover maps from the imagery and the few polygons that people have"}
+autodoc_typehints = "description"
+autodoc_member_order = "bysource"
+napoleon_numpy_docstring = True
+suppress_warnings = ["ref.python"]
+
+
+def _page(kind: str, plural: str, shelf: object) -> None:
+    folder = Path(__file__).parent / "shelves"
+    folder.mkdir(exist_ok=True)
+    lines = [f"# {plural.capitalize()}", "", f'`bocage {plural}` lists them; `"its.module:name"` reaches your own.', ""]
+    for name in shelf:
+        thing = shelf.get(name)
+        lines += [f"## {name}", ""]
+        if hasattr(thing, "__file__"):
+            members = [m for m in ("Settings", "Config") if hasattr(thing, m)]
+            lines += [(thing.__doc__ or "").replace("::\n", "\n").split("\n\n")[0], ""]
+            for member in members:
+                lines += [
+                    "```{eval-rst}",
+                    f".. autoclass:: {thing.__name__}.{member}",
+                    "   :members:",
+                    "   :undoc-members:",
+                    "```",
+                    "",
+                ]
+        else:
+            lines += [
+                f"`{name}({', '.join(thing.__annotations__)})`".replace(", return", ""),
+                "",
+                thing.__doc__ or "",
+                "",
+            ]
+    (folder / f"{plural}.md").write_text("\n".join(lines), encoding="utf-8")
+
+
+for _kind, _plural, _shelf in (
+    ("sensor", "sensors", SENSORS),
+    ("model", "models", MODELS),
+    ("index", "indices", INDICES),
+    ("metric", "metrics", METRICS),
+    ("writer", "writers", WRITERS),
+):
+    _page(_kind, _plural, _shelf)
