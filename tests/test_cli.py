@@ -12,16 +12,14 @@ import rasterio
 from shapely.geometry import box
 
 from bocage.cli import main
-from bocage.sources.raster import inspect
 from bocage.testing import write_raster
 from conftest import FOREST, GRU, MULTIRESOLCC, PAN_MS, S2
 
 
 @pytest.fixture(autouse=True)
 def elsewhere(tmp_path, monkeypatch):
-    """Logs and runs land in a folder of the test; files that tests rewrite are looked at anew."""
+    """Logs and runs land in a folder of the test."""
     monkeypatch.chdir(tmp_path)
-    inspect.cache_clear()
 
 
 def finished(out: Path) -> set[str]:
@@ -145,6 +143,10 @@ def test_mapping_with_a_model_from_elsewhere(recipe, tmp_path, capsys):
     path = recipe(**{'path = "reference.gpkg"': 'path = "none.gpkg"'})
     assert main(["map", str(path), "--model", "run/splits/0/model", "--out", "next"]) == 0
     assert (tmp_path / "next/map/classes.tif").exists()
+    capsys.readouterr()
+    assert main(["map", str(path), "--model", "run/splits/0/model", "--out", "next"]) == 1
+    assert "holds a map already" in capsys.readouterr().err
+    assert main(["map", str(path), "--model", "run/splits/0/model", "--out", "next", "--overwrite"]) == 0
 
 
 def test_missing_file(recipe, capsys):

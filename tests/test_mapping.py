@@ -124,6 +124,18 @@ def test_a_full_disk_is_told_and_leaves_nothing(tmp_path, monkeypatch):
     assert list(tmp_path.iterdir()) == []
 
 
+def test_what_does_not_read_back_is_not_finished(tmp_path):
+    grid = Grid.from_bounds("EPSG:32631", 10, (0, 0, 700, 600))
+    opened = WRITERS.get("cog").open(
+        tmp_path / "c.tif", grid, (MapBand("class", "uint8", 0, True),), Legend((LandClass(1, "a"),))
+    )
+    opened.put(grid.window, np.ones((1, *grid.shape), np.uint8))
+    opened.dataset.write(np.zeros((1, 9, 9), np.uint8), window=((0, 9), (0, 9)))  # as a lost block would read
+    with pytest.raises(MappingError, match="does not read back as written"):
+        opened.close()
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_truth_of_another_resolution_is_laid_beside_the_map(tmp_path):
     fine = np.zeros((1, 40, 40), np.uint8)
     fine[0, :, :20], fine[0, :, 20:] = 1, 2

@@ -37,7 +37,7 @@ def check(out, grid):
 
 def test_flanders(data, tmp_path, capsys):
     path = quick(
-        "flanders", tmp_path, **{"units = 128": "units = 16", "epochs = 60": "epochs = 6", "draws = 5": "draws = 2"}
+        "flanders", tmp_path, **{"units = 128": "units = 16", "epochs = 60": "epochs = 6", "draws = 10": "draws = 2"}
     )
     assert main(["run", str(path), "--out", str(tmp_path / "out")]) == 0
     scene = open_scene(read_recipe(path))
@@ -52,7 +52,7 @@ def test_flanders(data, tmp_path, capsys):
 
 
 def test_flanders_without_merging_stops(data, tmp_path, capsys):
-    path = quick("flanders", tmp_path, **{'"Maize", "Cabbages", "Potatoes"': '"Maize", "Cabbages"', 'name = "built-up"': 'name = "potatoes", values = ["Potatoes"] },\n  { code = 9, name = "built-up"'})  # fmt: skip
+    path = quick("flanders", tmp_path, **{'"Maize", "Cabbages", "Potatoes"': '"Maize", "Cabbages"', 'name = "no cropland"': 'name = "potatoes", values = ["Potatoes"] },\n  { code = 9, name = "no cropland"'})  # fmt: skip
     assert main(["run", str(path), "--out", str(tmp_path / "out")]) == 1
     assert "'potatoes' (1)" in capsys.readouterr().err
 

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from bocage.errors import SourceError, UnknownNameError
 from bocage.grid import Grid, Ratio, Window
 from bocage.sources import SENSORS, check_overlap, image, open_source, series
-from bocage.sources.raster import fingerprint, inspect
+from bocage.sources.raster import fingerprint
 from bocage.testing import fake_pixels, write_raster
 from bocage.testing.fakes import CORNER
 
@@ -203,4 +203,3 @@ def test_an_unknown_sensor_is_answered_with_the_nearest():
     with pytest.raises(UnknownNameError, match="Did you mean 'series'"):
         SENSORS.get("serie")
     assert Ratio(coarser=2).window(Window(1, 1, 1, 1)) == Window(0, 0, 1, 1)
-    inspect.cache_clear()

@@ -127,7 +127,7 @@ def map_command(recipe: Path, out: Path | None, overwrite: bool, model: Path | N
 
     parsed = read_recipe(recipe)
     with terminal() as progress:
-        land = map_with(parsed, model, out or Path("runs") / parsed.name, progress)
+        land = map_with(parsed, model, out or Path("runs") / parsed.name, progress, overwrite)
     click.echo(f"map: {land.files['classes']}")
 
 

@@ -1,6 +1,7 @@
 """The edge between Bocage and the shell: what is expected is one line, what is not is a log."""
 
 import datetime
+import errno
 import importlib.metadata
 import os
 import platform
@@ -28,6 +29,12 @@ def guarded(work: Callable[[], None]) -> int:  # noqa: PLR0911 - one return per 
         click.echo(f"error: {error}", err=True)
         return EXPECTED
     except OSError as error:
+        if error.errno == errno.ENOSPC:
+            click.echo(
+                f"error: the disk is full ({error.filename or 'while writing'}); free some room and run again.",
+                err=True,
+            )
+            return EXPECTED
         if error.errno is None or not error.filename:
             return _surprise(error)
         click.echo(f"error: {error.filename}: {error.strerror}.", err=True)

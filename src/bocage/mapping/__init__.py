@@ -53,7 +53,7 @@ class LandCoverMap:
 def make_map(
     trained: Trained, scene: Scene, settings: Mapping, folder: Path, device: str = "auto", progress: Progress = QUIET
 ) -> LandCoverMap:
-    """Map the whole scene into `folder`; its files appear when all are complete.
+    """Map the whole scene into `folder`; each of its files appears when it is complete.
 
     Raises
     ------

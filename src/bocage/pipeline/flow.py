@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from contextlib import nullcontext
 from pathlib import Path
 
+from bocage.errors import RunFolderError
 from bocage.mapping import LandCoverMap, make_map
 from bocage.models import build
 from bocage.pipeline.recipe import Recipe
@@ -64,8 +65,19 @@ def run(
     return opened
 
 
-def map_with(recipe: Recipe, model: Path, out: Path, progress: Progress = QUIET) -> LandCoverMap:
-    """Map the recipe's scene with a network trained elsewhere; no reference polygon is needed."""
+def map_with(
+    recipe: Recipe, model: Path, out: Path, progress: Progress = QUIET, overwrite: bool = False
+) -> LandCoverMap:
+    """Map the recipe's scene with a network trained elsewhere; no reference polygon is needed.
+
+    Raises
+    ------
+    RunFolderError
+        `out` holds a map already, and `overwrite` is False.
+    """
+    folder = out / "map"
+    if folder.exists() and any(folder.iterdir()) and not overwrite:
+        raise RunFolderError(f"{folder} holds a map already; choose another --out, or give --overwrite.")
     return make_map(
-        Trained.load(model), open_scene(recipe, progress), recipe.map, out / "map", recipe.training.device, progress
+        Trained.load(model), open_scene(recipe, progress), recipe.map, folder, recipe.training.device, progress
     )

@@ -135,6 +135,7 @@ class RunFolder:
             progress.say(f"{stage}: up to date")
             return None
         self.said["stages"].pop(stage, None)
+        self._write()  # from here on its files may be of two minds, whatever happens
         with self.timed(stage, key):
             return work()
 

@@ -76,7 +76,9 @@ class Run:
             matrix = compare(pairs, land.legend.codes, land.legend.names)
             truth = Score((matrix,), self.recipe.evaluation.names, {"reference": "the whole truth raster"})
             score.save(self.folder.path / "score.json", truth=truth.as_dict())
-        return write_report(self.folder.path, self.scene, self.samples, land, score, truth, self.folder.said)
+        return write_report(
+            self.folder.path, self.scene, self.samples, land, score, truth, self.recipe.map.draw, self.folder.said
+        )
 
     def _split(self, k: int) -> Path:
         return self.folder.path / "splits" / str(k)

@@ -28,9 +28,10 @@ def write_report(
     land: LandCoverMap,
     score: Score,
     truth: Score | None,
+    mapped: int,
     provenance: dict[str, Any],
 ) -> Path:
-    """Write ``report.html`` in the run's folder and return its path."""
+    """Write ``report.html`` in the run's folder and return its path; `mapped` is the draw whose model made the map."""
     picture, shares = map_picture(land.files["classes"], land.legend)
     draws = len(score.matrices)
     model = str(provenance.get("model", ""))
@@ -41,7 +42,7 @@ def write_report(
         "started": provenance["started"][:16].replace("T", " "),
         "headline": _headline(score),
         "truth": _headline(truth) if truth else None,
-        "how": _how(score, draws),
+        "how": _how(score, draws, mapped),
         "notes": [*scene.notes, *samples.notes],
         "map": picture,
         "map_file": "map/" + land.files["classes"].name,
@@ -68,12 +69,12 @@ def _headline(score: Score) -> list[tuple[str, str]]:
     return [(TITLES.get(metric, metric), _spread(score.values(metric))) for metric in score.metrics]
 
 
-def _how(score: Score, draws: int) -> str:
+def _how(score: Score, draws: int, mapped: int) -> str:
     share = round(100 * float(score.design["test_share"]))
     spread = f"mean ± standard deviation over {draws} draws" if draws > 1 else "one draw, so no spread is known"
     return (
         f"Measured on the pixels of test polygons ({share} % of the polygons of each class), none of which was used to "
-        f"train or to decide when to stop; {spread}."
+        f"train or to decide when to stop; {spread}. The map was made by the model of draw {mapped + 1}."
     )
 
 

@@ -77,7 +77,7 @@ def curves_picture(files: list[Path]) -> str | None:
     tables = [_read(path) for path in files if path.exists()]
     if not tables:
         return None
-    figure = Figure(figsize=(9, 3.2))
+    figure = Figure(figsize=(9, 3.4), layout="constrained")
     left, right = figure.subplots(1, 2)
     for i, table in enumerate(tables):
         color = matplotlib.colormaps["viridis"](i / max(len(tables), 2))
@@ -88,7 +88,7 @@ def curves_picture(files: list[Path]) -> str | None:
         right.plot(table["epoch"][best], table["validation_f1"][best], "o", color=color, ms=4)
     left.set(xlabel="epoch", ylabel="loss", yscale="log")
     left.legend()
-    right.set(xlabel="epoch", ylabel="validation F-measure (mean of classes)", ylim=(0, 1))
+    right.set(xlabel="epoch", ylabel="validation F-measure", ylim=(0, 1))
     return _as_data(figure)
 
 

@@ -118,7 +118,7 @@ def _check_room(scene: Scene, footprints: Mapping[str, Reach], n: int, folder: P
     free = shutil.disk_usage(folder).free
     if need > free:
         raise SamplesError(
-            f"{n} samples take {need / 1e9:.1f} GB in {folder.parent}, where {free / 1e9:.1f} GB are free; free some room, "
+            f"{n} samples take {need / 1e6:.0f} MB in {folder.parent}, where {free / 1e6:.0f} MB are free; free some room, "
             "choose another --out, or use fewer or smaller polygons."
         )
 

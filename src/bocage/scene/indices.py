@@ -69,7 +69,7 @@ def nbr(nir: Array, swir22: Array) -> Array:
 
 
 def brightness(green: Array, red: Array, nir: Array) -> Array:
-    """Soil brightness, the root mean square of three bands, 0 to 1 (Mathieu 1998, doi:10.1016/S0034-4257(98)00030-3)."""
+    """Soil brightness (BI2), the root mean square of three bands, 0 to 1 (Escadafal 1989, doi:10.1016/0273-1177(89)90481-X)."""
     return np.asarray(np.sqrt((green**2 + red**2 + nir**2) / 3))
 
 

@@ -56,7 +56,6 @@ def _reason(error: BaseException) -> str:
     return " ".join(str(cause).split()).rstrip(".")
 
 
-@functools.lru_cache(maxsize=4096)
 def inspect(path: Path) -> RasterInfo:
     """Return what the raster at `path` says of itself, after reading its last pixel.
 
@@ -67,6 +66,13 @@ def inspect(path: Path) -> RasterInfo:
     """
     if not path.exists():
         raise SourceError(f"{path} does not exist; check the path in the recipe (relative paths start at the recipe).")
+    state = path.stat()
+    return _inspected(path, state.st_mtime_ns, state.st_size)
+
+
+@functools.lru_cache(maxsize=4096)
+def _inspected(path: Path, changed: int, size: int) -> RasterInfo:
+    """Remember what an unchanged file says."""
     with _opened(path) as dataset:
         if dataset.crs is None:
             raise SourceError(

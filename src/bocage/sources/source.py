@@ -58,7 +58,8 @@ class Source:
 
     def nests_in(self, grid: Grid) -> bool:
         """Whether every band can be read onto `grid` without interpolation."""
-        return all(nests(inspect(f.path).grid, grid) for f in self.acquisitions[0].files.values())
+        files = {f.path for a in self.acquisitions for f in a.files.values()}
+        return all(nests(inspect(path).grid, grid) for path in files)
 
     def read(
         self, grid: Grid, window: Window, resampling: str = "nearest"

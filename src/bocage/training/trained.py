@@ -87,7 +87,10 @@ class Trained:
         shutil.rmtree(partial, ignore_errors=True)
         partial.mkdir(parents=True)
         state = {k: v.detach().cpu().contiguous() for k, v in self.model.state_dict().items()}
-        safetensors.torch.save_file(state, partial / "weights.safetensors")
+        try:
+            safetensors.torch.save_file(state, partial / "weights.safetensors")
+        except safetensors.SafetensorError as error:
+            raise TrainedError(f"{folder} cannot be written: {error}; is the disk full?") from error
         (partial / "weights.safetensors").chmod(0o644)  # safetensors leaves it to its owner alone
         (partial / "trained.json").write_text(json.dumps(self._described(), indent=1))
         shutil.rmtree(folder, ignore_errors=True)

@@ -6,6 +6,7 @@ own tags.
 """
 
 import os
+import zlib
 from pathlib import Path
 from typing import Any
 from xml.sax.saxutils import escape
@@ -14,6 +15,7 @@ import numpy as np
 import rasterio
 import rasterio.shutil
 from numpy.typing import NDArray
+from rasterio._err import CPLE_BaseError
 from rasterio.enums import Resampling
 from rasterio.windows import Window as RioWindow
 
@@ -26,6 +28,8 @@ SUFFIX = ".tif"
 CACHE = 64 << 20
 """Bytes of GDAL's block cache: small and fixed, so that memory does not grow with the scene."""
 BLOCK = 512
+FAILURES = (rasterio.errors.RasterioError, CPLE_BaseError, OSError)
+"""What rasterio raises where GDAL fails to write; the second kind escapes from ``close`` and ``copy``."""
 
 
 class OpenCog:
@@ -35,6 +39,8 @@ class OpenCog:
         self.path, self.bands, self.legend = path, bands, legend
         self.streamed = partial_path(path)
         self.final = path.with_name(f".{path.stem}.final.part")
+        self.sidecar = path.with_name(path.name + ".aux.xml")
+        self.written: dict[Window, int] = {}
         height, width = grid.shape
         try:
             with rasterio.Env(GDAL_CACHEMAX=CACHE):
@@ -56,7 +62,7 @@ class OpenCog:
                     BIGTIFF="IF_SAFER",
                     SPARSE_OK="TRUE",
                 )
-        except rasterio.errors.RasterioError as error:
+        except FAILURES as error:
             raise MappingError(
                 f"{path} cannot be written: {error}; check the folder's rights and free room."
             ) from error
@@ -78,9 +84,10 @@ class OpenCog:
         """Write (bands, height, width) at a window."""
         try:
             with rasterio.Env(GDAL_CACHEMAX=CACHE):
-                self.dataset.write(array, window=RioWindow(window.x, window.y, window.width, window.height))
-        except rasterio.errors.RasterioError as error:
+                self.dataset.write(array, window=_rio(window))
+        except FAILURES as error:
             raise MappingError(f"{self.path} cannot be written further: {error}; is the disk full?") from error
+        self.written[window] = _checksum(array.astype(self.dataset.dtypes[0]))
 
     def close(self) -> None:
         """Lay the file out as a COG and give it its name."""
@@ -97,16 +104,30 @@ class OpenCog:
                     OVERVIEW_RESAMPLING=resampling.name.upper(),
                     BIGTIFF="IF_SAFER",
                 )
-        except rasterio.errors.RasterioError as error:
+        except FAILURES as error:
             self.discard()
             raise MappingError(f"{self.path} cannot be finished: {error}; is the disk full?") from error
-        self._write_categories()
+        try:
+            self._verify()
+            self._write_categories()
+        except BaseException:
+            self.discard()
+            raise
         os.replace(self.final, self.path)
         self.discard()
 
+    def _verify(self) -> None:
+        """Read everything back: GDAL only prints some failed writes, and fills what is missing with no data."""
+        try:
+            with rasterio.Env(GDAL_CACHEMAX=CACHE), rasterio.open(self.final) as final:
+                for window, expected in self.written.items():
+                    if _checksum(final.read(window=_rio(window))) != expected:
+                        raise MappingError(f"{self.path} does not read back as written at {window}; is the disk full?")
+        except FAILURES as error:
+            raise MappingError(f"{self.path} cannot be read back: {error}; is the disk full?") from error
+
     def _write_categories(self) -> None:
         """GDAL keeps category names beside a GeoTIFF; rasterio cannot set them, so the file is written here."""
-        sidecar = self.path.with_name(self.path.name + ".aux.xml")
         self.final.with_name(self.final.name + ".aux.xml").unlink(missing_ok=True)
         if not self.bands[0].categorical:
             return
@@ -118,17 +139,25 @@ class OpenCog:
             '<PAMDataset>\n  <PAMRasterBand band="1">\n    <CategoryNames>\n'
             f"{body}\n    </CategoryNames>\n  </PAMRasterBand>\n</PAMDataset>\n"
         )
-        partial = partial_path(sidecar)
-        partial.write_text(text, encoding="utf-8")
-        os.replace(partial, sidecar)
+        partial_path(self.sidecar).write_text(text, encoding="utf-8")
+        os.replace(partial_path(self.sidecar), self.sidecar)
 
     def discard(self) -> None:
         """Remove what lies aside."""
         if not self.dataset.closed:
             self.dataset.close()
+        partial_path(self.sidecar).unlink(missing_ok=True)
         for path in (self.streamed, self.final):
             path.unlink(missing_ok=True)
             path.with_name(path.name + ".aux.xml").unlink(missing_ok=True)
+
+
+def _checksum(pixels: NDArray[Any]) -> int:
+    return zlib.crc32(pixels.tobytes())
+
+
+def _rio(window: Window) -> RioWindow:
+    return RioWindow(window.x, window.y, window.width, window.height)
 
 
 def open(path: Path, grid: Grid, bands: tuple[MapBand, ...], legend: Legend) -> OpenCog:  # noqa: A001 - the door's name
