@@ -13,7 +13,10 @@ project, author, release = "Bocage", "The Bocage authors", __version__
 extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon"]
 exclude_patterns = ["_build"]
 html_theme = "alabaster"
-html_theme_options = {"description": "Land-cover maps from the imagery and the few polygons that people have"}
+html_theme_options = {
+    "page_width": "1160px",
+    "description": "Land-cover maps from the imagery and the few polygons that people have",
+}
 autodoc_typehints = "description"
 autodoc_member_order = "bysource"
 napoleon_numpy_docstring = True
@@ -28,17 +31,9 @@ def _page(kind: str, plural: str, shelf: object) -> None:
         thing = shelf.get(name)
         lines += [f"## {name}", ""]
         if hasattr(thing, "__file__"):
-            members = [m for m in ("Settings", "Config") if hasattr(thing, m)]
-            lines += [(thing.__doc__ or "").replace("::\n", "\n").split("\n\n")[0], ""]
-            for member in members:
-                lines += [
-                    "```{eval-rst}",
-                    f".. autoclass:: {thing.__name__}.{member}",
-                    "   :members:",
-                    "   :undoc-members:",
-                    "```",
-                    "",
-                ]
+            lines += ["```{eval-rst}", f".. automodule:: {thing.__name__}", "   :no-members:", "```", ""]
+            for member in (m for m in ("Settings", "Config") if hasattr(thing, m)):
+                lines += ["```{eval-rst}", f".. autoclass:: {thing.__name__}.{member}", "   :members:", "```", ""]
         else:
             lines += [
                 f"`{name}({', '.join(thing.__annotations__)})`".replace(", return", ""),

@@ -29,7 +29,7 @@ ELEMENTS = 1 << 24
 
 @dataclass(frozen=True)
 class Config:
-    """Settings of the network; the defaults are the published ones."""
+    """Settings of the network; `units` is the published number, `dropout` that of a public port (the paper's is not known)."""
 
     source: str = ""
     """The series used; empty takes the only one there is."""

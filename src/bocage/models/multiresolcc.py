@@ -28,7 +28,7 @@ from bocage.models.base import Batch, Footprint, InputSpec, output_shape, repeat
 
 @dataclass(frozen=True)
 class Config:
-    """Settings of the network; the defaults are the published ones."""
+    """Settings of the network; the defaults are those of the authors' released code, but for `norm`."""
 
     pan: str = "pan"
     """The panchromatic source (one band)."""
