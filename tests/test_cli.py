@@ -153,6 +153,10 @@ def test_missing_file(recipe, capsys):
     fails(capsys, recipe(sources=S2.replace("s2/red.tif", "s2/rde.tif")), Path("out"), "rde.tif does not exist")
 
 
+def test_missing_truth_is_told_before_anything_long(recipe, capsys):
+    fails(capsys, recipe(more='[evaluation]\ntruth = "none.tif"'), Path("out"), "none.tif does not exist")
+
+
 def test_truncated_raster(recipe, landscape, capsys):
     path = landscape / "s2/red.tif"
     path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])

@@ -55,7 +55,7 @@ def test_one_draw_has_no_spread():
 
 
 def test_maps_are_compared_where_both_are_known():
-    truth, found = np.array([[1, 2, 0, 7]]), np.array([[1, 1, 1, 2]])
+    truth, found = np.array([[1, 2, 0, 7, -1, 70000]]), np.array([[1, 1, 1, 2, 2, 2]])
     matrix = compare([(truth, found), (truth, found)], (1, 2), ("a", "b"))
     assert matrix.counts.tolist() == [[2, 0], [2, 0]]
 

@@ -107,7 +107,7 @@ def compare(
     table[list(codes)] = np.arange(len(codes))
     total = ConfusionMatrix(np.zeros((len(codes), len(codes)), np.int64), tuple(names))
     for truth, predicted in pairs:
-        a, b = table[truth.astype(np.int64)], table[predicted.astype(np.int64)]
+        a, b = (table[np.where((x >= 0) & (x < len(table)), x, 0).astype(np.int64)] for x in (truth, predicted))
         known = (a >= 0) & (b >= 0)
         total = total + ConfusionMatrix.of(a[known], b[known], tuple(names))
     return total

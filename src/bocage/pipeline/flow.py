@@ -14,7 +14,7 @@ from bocage.pipeline.stages import STAGES, Run
 from bocage.progress import QUIET, Progress
 from bocage.samples import make_samples
 from bocage.scene import Scene, make_scene
-from bocage.sources import SENSORS, open_source
+from bocage.sources import SENSORS, image, open_source
 from bocage.training import Trained, input_specs
 
 
@@ -32,6 +32,8 @@ def open_scene(recipe: Recipe, progress: Progress = QUIET) -> Scene:
 def open_run(recipe: Recipe, out: Path, progress: Progress = QUIET, overwrite: bool = False) -> Run:
     """Open the scene and the samples of a recipe, and claim the run's folder."""
     scene = open_scene(recipe, progress)
+    if recipe.evaluation.truth:
+        open_source("truth", SENSORS.get("image"), image.Settings(recipe.evaluation.truth))  # told now, not at the end
     inputs = input_fingerprints(recipe, scene)
     network = build(recipe.model, input_specs(scene), len(recipe.legend.classes), recipe.config)
     folder = RunFolder.claim(out, recipe, inputs, overwrite)

@@ -16,15 +16,15 @@ from typing import Any
 from pydantic import TypeAdapter, ValidationError
 
 from bocage.errors import BocageError, RecipeError
-from bocage.evaluation import Evaluation
+from bocage.evaluation import METRICS, Evaluation
 from bocage.grid import Grid
 from bocage.legend import LandClass, Legend, read_csv
-from bocage.mapping import Mapping
+from bocage.mapping import WRITERS, Mapping
 from bocage.models import MODELS
 from bocage.samples import Reference, Split
 from bocage.samples.reference import POSTGIS
-from bocage.scene import Preparation
-from bocage.shelf import did_you_mean
+from bocage.scene import INDICES, Preparation
+from bocage.shelf import Shelf, did_you_mean
 from bocage.sources import SENSORS
 from bocage.training import Training
 
@@ -161,6 +161,14 @@ class _Reading:
             return {k: self.folder / v if isinstance(v, str) else v for k, v in value.items()}
         return value
 
+    def names(self, shelf: Shelf[Any], key: str, names: tuple[str, ...]) -> None:
+        """Refuse names that are on no shelf now rather than when they are needed, hours later."""
+        for name in names:
+            try:
+                shelf.get(name)
+            except BocageError as error:
+                self.problems.append(f"{key}: {error}")
+
     def expanded(self, value: Any, key: str) -> Any:
         """Replace ``${VAR}`` in every string by the environment's."""
         if isinstance(value, dict):
@@ -261,6 +269,12 @@ def _cross_check(reading: _Reading, parts: dict[str, Any], sources: dict[str, So
     if grid and grid.like and sources and grid.like not in sources:
         known = f"{did_you_mean(grid.like, sources)} There are: {', '.join(sources)}"
         reading.problems.append(f"grid.like: no source is called '{grid.like}'.{known}")
+    evaluation = parts["evaluation"]
+    named: list[tuple[Shelf[Any], str, Any]] = [(METRICS, "evaluation.metrics", evaluation and evaluation.metrics)]
+    named.append((WRITERS, "map.formats", mapping and mapping.formats))
+    named += [(INDICES, f"sources.{n}.indices", c.preparation and c.preparation.indices) for n, c in sources.items()]
+    for shelf, key, names in named:
+        reading.names(shelf, key, names or ())
     if split and mapping and mapping.draw >= split.draws:
         reading.problems.append(f"map.draw: draws are numbered 0 to {split.draws - 1}; found {mapping.draw}")
 
