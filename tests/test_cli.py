@@ -118,6 +118,19 @@ def test_changed_pixels_are_noticed_by_content(recipe, landscape, capsys):
     assert "up to date" not in capsys.readouterr().err
 
 
+def test_changed_labels_of_a_shapefile_are_noticed(recipe, landscape, capsys):
+    frame = gpd.read_file(landscape / "reference.gpkg")
+    frame.to_file(landscape / "fields.shp", engine="pyogrio")
+    path = str(recipe(**{'"reference.gpkg"': '"fields.shp"'}))
+    assert main(["train", path, "--out", "run"]) == 0
+    shape = (landscape / "fields.shp").read_bytes()
+    frame.loc[0, "code"] = 2
+    frame.to_file(landscape / "fields.shp", engine="pyogrio")
+    assert (landscape / "fields.shp").read_bytes() == shape, "the labels are in the .dbf"
+    assert main(["train", path, "--out", "run"]) == 1
+    assert "differs in: inputs" in capsys.readouterr().err
+
+
 def test_a_folder_of_another_run_is_refused(recipe, tmp_path, capsys):
     assert main(["run", str(recipe()), "--out", "run"]) == 0
     before = (tmp_path / "run/score.json").read_text()

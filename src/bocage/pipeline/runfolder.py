@@ -15,9 +15,8 @@ from typing import Any, TypeVar
 from bocage.errors import RunFolderError
 from bocage.pipeline.recipe import Recipe
 from bocage.progress import Progress
-from bocage.samples.reference import POSTGIS, without_password
+from bocage.samples.reference import fingerprint_reference, without_password
 from bocage.scene import Scene
-from bocage.sources.raster import fingerprint
 from bocage.training import versions
 
 T = TypeVar("T")
@@ -33,19 +32,12 @@ def _plain(thing: Any) -> Any:
 
 
 def input_fingerprints(recipe: Recipe, scene: Scene) -> dict[str, str]:
-    """Path → digest of every file that the run reads; a database is named, not read."""
+    """Path → digest of every file that the run reads, or of what its database answers."""
     found: dict[str, str] = {}
     for cube in scene.cubes.values():
         found |= cube.source.fingerprints()
-    reference = str(recipe.reference.path)
-    found[without_password(reference)] = (
-        "database" if reference.startswith(POSTGIS) else _fingerprint_or_missing(Path(reference))
-    )
+    found[without_password(str(recipe.reference.path))] = fingerprint_reference(recipe.reference)
     return found
-
-
-def _fingerprint_or_missing(path: Path) -> str:
-    return fingerprint(path) if path.is_file() else "missing"
 
 
 @dataclass

@@ -1,5 +1,6 @@
 """Reference polygons: read from any vector source, brought to the map's CRS, their labels turned into classes."""
 
+import hashlib
 import re
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +14,7 @@ from bocage.errors import SamplesError
 from bocage.grid import Grid
 from bocage.legend import Legend
 from bocage.shelf import did_you_mean
+from bocage.sources.raster import fingerprint
 
 POSTGIS = ("postgresql:", "postgres:", "postgresql+psycopg:")
 
@@ -165,6 +167,21 @@ def _geometry_column(engine: Any, layer: str) -> str:
     if not found:
         raise SamplesError(f"The database has no table '{layer}' with a geometry.")
     return str(found[0])
+
+
+def fingerprint_reference(reference: Reference) -> str:
+    """Return a digest of the polygons by content: of the file with its companions, or of what the database answers."""
+    text = str(reference.path)
+    if text.startswith(POSTGIS):
+        frame = _read(reference)
+        values = frame.drop(columns=frame.geometry.name).astype(str).to_csv(index=False)
+        return hashlib.sha256(b"".join([values.encode(), *frame.geometry.to_wkb()])).hexdigest()[:32]
+    path = Path(text)
+    files = (
+        path.rglob("*") if path.is_dir() else path.parent.glob(f"{path.stem}.*") if path.suffix == ".shp" else [path]
+    )
+    found = [fingerprint(file) for file in sorted(files) if file.is_file()]
+    return hashlib.sha256("".join(found).encode()).hexdigest()[:32] if found else "missing"
 
 
 def without_password(text: str) -> str:
