@@ -9,7 +9,7 @@ from bocage.grid import Ratio
 from bocage.models import InputSpec, SourceTensor, build
 from bocage.models.multiresolcc import Config
 
-HEIGHT, WIDTH = 61, 70  # PAN pixels, neither a multiple of 4
+HEIGHT, WIDTH = 125, 138  # PAN pixels, neither a multiple of 4
 BATCH = 128
 ROUNDS = 5
 PATCHES = 1024
