@@ -5,6 +5,7 @@ from functools import partial
 from pathlib import Path
 
 from bocage.evaluation import ConfusionMatrix, Score, compare, load_score
+from bocage.legend import Legend
 from bocage.mapping import LandCoverMap, classify_at, codes_beside, make_map, open_map
 from bocage.pipeline.recipe import Recipe
 from bocage.pipeline.runfolder import RunFolder
@@ -43,10 +44,7 @@ class Run:
             self.folder.need(f"train/{k}", self.keys["train"], "train")
             self.folder.once(f"evaluate/{k}", self.keys["evaluate"], partial(self._score, k), self.progress)
             self.progress.step("evaluating", k + 1, self.recipe.split.draws)
-        draws = [load_score(self._split(k) / "score.json") for k in range(self.recipe.split.draws)]
-        score = Score(
-            tuple(d.matrices[0] for d in draws), self.recipe.evaluation.names, {"draws": len(draws), **draws[0].design}
-        )
+        score = self._score_of_all_draws()
         score.save(self.folder.path / "score.json")
         return score
 
@@ -62,15 +60,14 @@ class Run:
             lambda: make_map(trained, self.scene, r.map, folder, r.training.device, self.progress),
             self.progress,
         )
-        return open_map(trained.legend, self.scene.grid, r.map, folder)
+        return self._map_on_disk(trained.legend)
 
     def report(self) -> Path:
         """Compare the map with the truth where there is one, and write ``report.html``."""
         for k in range(self.recipe.split.draws):
             self.folder.need(f"evaluate/{k}", self.keys["evaluate"], "evaluate")
         self.folder.need("map", self.keys["map"], "map")
-        score, land = self.evaluate(), self.map()
-        truth = None
+        score, truth, land = self._score_of_all_draws(), None, self._map_on_disk(self.samples.legend)
         if self.recipe.evaluation.truth:
             pairs = codes_beside(self.recipe.evaluation.truth, land.files["classes"], land.grid)
             matrix = compare(pairs, land.legend.codes, land.legend.names)
@@ -82,6 +79,14 @@ class Run:
 
     def _split(self, k: int) -> Path:
         return self.folder.path / "splits" / str(k)
+
+    def _map_on_disk(self, legend: Legend) -> LandCoverMap:
+        return open_map(legend, self.scene.grid, self.recipe.map, self.folder.path / "map")
+
+    def _score_of_all_draws(self) -> Score:
+        draws = [load_score(self._split(k) / "score.json") for k in range(self.recipe.split.draws)]
+        matrices = tuple(one.matrices[0] for one in draws)
+        return Score(matrices, self.recipe.evaluation.names, {"draws": len(draws), **draws[0].design})
 
     def _score(self, k: int) -> None:
         r, samples = self.recipe, self.samples
