@@ -44,10 +44,12 @@ def test_any_window_of_a_nested_grid_is_exact(raster, y, x, height, width, span)
 
 
 @pytest.mark.parametrize("resampling", ["nearest", "bilinear", "cubic", "average"])
-def test_a_warped_window_does_not_depend_on_its_size(tmp_path, resampling):
+@pytest.mark.parametrize(("shift", "nodata"), [((3, -7), None), ((0, 10), 0)])
+def test_a_warped_window_does_not_depend_on_its_size(tmp_path, resampling, shift, nodata):
     """GDAL widens its kernel with the shape of the window unless told not to."""
     pixels = fake_pixels(2, 1, 40, 33, 29)[0]
-    source = opened(write_raster(tmp_path / "r.tif", pixels, resolution=20, corner=(CORNER[0] + 3, CORNER[1] - 7)))
+    corner = (CORNER[0] + shift[0], CORNER[1] + shift[1])
+    source = opened(write_raster(tmp_path / "r.tif", pixels, resolution=20, corner=corner, nodata=nodata))
     grid = Grid.of("EPSG:32740", Affine(20, 0, *CORNER[:1], 0, -20, CORNER[1]), (32, 29))
     whole, seen = source.read(grid, grid.window, resampling)
     part = Window(5, 6, 10, 9)

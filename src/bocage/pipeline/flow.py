@@ -45,6 +45,7 @@ def open_run(recipe: Recipe, out: Path, progress: Progress = QUIET, overwrite: b
     where = out / "scene" / "samples"
     current = folder.is_current("samples", cut)
     if not current:
+        folder.forget("samples")
         shutil.rmtree(where, ignore_errors=True)
     with nullcontext() if current else folder.timed("samples", cut):
         samples = make_samples(

@@ -126,10 +126,14 @@ class RunFolder:
         if self.is_current(stage, key):
             progress.say(f"{stage}: up to date")
             return None
-        self.said["stages"].pop(stage, None)
-        self._write()  # from here on its files may be of two minds, whatever happens
+        self.forget(stage)
         with self.timed(stage, key):
             return work()
+
+    def forget(self, stage: str) -> None:
+        """Record that a stage is not complete: from here on its files may be of two minds, whatever happens."""
+        self.said["stages"].pop(stage, None)
+        self._write()
 
     @contextmanager
     def timed(self, stage: str, key: str) -> Iterator[None]:
@@ -142,8 +146,3 @@ class RunFolder:
             "finished": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
         }
         self._write()
-
-    @property
-    def seconds(self) -> dict[str, float]:
-        """Seconds spent per stage."""
-        return {name: record["seconds"] for name, record in self.said["stages"].items()}
