@@ -24,6 +24,9 @@ from bocage.models.base import at_map_pixels, output_shape, pixel_footprint
 from bocage.sources import Acquisition, BandFile, Decoding, SensorSpec, clear_where_listed
 
 
+STORED = Decoding(scale=0.0001, nodata=0)
+
+
 # --- a sensor: the class is its own module
 class Drone:
     """A drone that names its files flight_<date>_<band>.tif."""
@@ -34,14 +37,10 @@ class Drone:
     @dataclass(frozen=True)
     class Settings:
         root: Path
-
-        def decoding(self):
-            return Decoding(scale=0.0001, nodata=0)
-
     @staticmethod
-    def find(settings):
+    def find(settings, progress):
         days = sorted({p.name.split("_")[1] for p in settings.root.glob("flight_*_red.tif")})
-        files = lambda d: {b: BandFile(settings.root / f"flight_{d}_{b}.tif", 1) for b in ("red", "nir")}
+        files = lambda d: {b: BandFile(settings.root / f"flight_{d}_{b}.tif", 1, STORED) for b in ("red", "nir")}
         return [Acquisition(datetime.strptime(d, "%Y%m%d"), files(d)) for d in days]
 
 

@@ -163,8 +163,15 @@ def init(images: Path, reference: Path, label: str, out: Path) -> None:
 @click.option(
     "--sensor", "sensors", multiple=True, type=click.Choice(["vhr", "s2", "s1"]), help="Only these [default: all]."
 )
+@click.option(
+    "--format",
+    "formats",
+    multiple=True,
+    type=click.Choice(["geotiff", "landsat", "pleiades", "s1tiling", "safe", "spot67", "stac", "theia"]),
+    help="Deliver a sensor as true-to-format products; may be repeated, one for each sensor [default: geotiff].",
+)
 @click.option("--recipes/--no-recipes", default=True, show_default=True, help="Write recipes that use the landscape.")
-def simulate(folder: Path, recipes: bool, sensors: tuple[str, ...], **settings: Any) -> None:
+def simulate(folder: Path, recipes: bool, sensors: tuple[str, ...], formats: tuple[str, ...], **settings: Any) -> None:
     """Write an agricultural landscape with known truth into FOLDER, as real files.
 
     PAN and MS at 1.5 and 6 m, a Sentinel-2-like series with clouds and their mask, a Sentinel-1-like series with
@@ -174,13 +181,15 @@ def simulate(folder: Path, recipes: bool, sensors: tuple[str, ...], **settings: 
     Examples:
       bocage simulate landscape/
       bocage simulate next_year/ --year 2023
+      bocage simulate products/ --format theia --format spot67 --format s1tiling
       bocage simulate large/ --height 4812 --width 5608 --sensor vhr
     """
     from bocage.simulate import SENSORS, Simulation
     from bocage.simulate import simulate as write
     from bocage.simulate.recipes import write_recipes
 
-    chosen = Simulation(sensors=sensors or SENSORS, **settings)
+    wanted = tuple(name for name in formats if name != "geotiff")
+    chosen = Simulation(sensors=sensors or SENSORS, formats=wanted, **settings)
     with terminal() as progress:
         polygons = write(chosen, folder, progress)
     click.echo(f"{folder}: {chosen.height} x {chosen.width} PAN pixels, {polygons} reference polygons")

@@ -7,7 +7,7 @@ from bocage.grid import Grid, nearest_ratio
 from bocage.scene.cube import Block, Cube, Preparation, check_indices
 from bocage.scene.gaps import Fill
 from bocage.scene.indices import INDICES
-from bocage.sources import Source, check_overlap
+from bocage.sources import Readable, check_overlap
 from bocage.sources.raster import resolution_in
 
 
@@ -22,7 +22,7 @@ class Scene:
     """What the user should know of how the sources were laid on the grid."""
 
 
-def make_scene(grid: Grid, sources: Sequence[Source], preparations: Mapping[str, Preparation]) -> Scene:
+def make_scene(grid: Grid, sources: Sequence[Readable], preparations: Mapping[str, Preparation]) -> Scene:
     """Lay every source on the map's grid, at its own resolution.
 
     Raises
@@ -30,10 +30,13 @@ def make_scene(grid: Grid, sources: Sequence[Source], preparations: Mapping[str,
     SourceError
         A source does not overlap the map, or lacks a band that an index needs.
     """
-    cubes, notes = {}, []
+    cubes: dict[str, Cube] = {}
+    notes: list[str] = []
     for source in sources:
         preparation = preparations.get(source.name, Preparation())
         check_overlap(source, grid)
+        source = source.over(grid)  # noqa: PLW2901 - from here on, what touches the map
+        notes += source.notes
         check_indices(source, preparation.indices)
         ratio = preparation.ratio or nearest_ratio(grid.resolution, resolution_in(source.grid, grid.crs))
         nested = ratio.grid(grid)

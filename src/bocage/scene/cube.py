@@ -9,7 +9,7 @@ from bocage.errors import SourceError
 from bocage.grid import Grid, Ratio, Window
 from bocage.scene.gaps import Fill, interpolate
 from bocage.scene.indices import INDICES, bands_of
-from bocage.sources import Source
+from bocage.sources import Readable
 from bocage.sources.raster import RESAMPLINGS
 
 
@@ -45,7 +45,7 @@ class Block:
 class Cube:
     """A source on its nested grid; nothing is read before :meth:`read`."""
 
-    source: Source
+    source: Readable
     grid: Grid
     ratio: Ratio
     preparation: Preparation
@@ -86,7 +86,7 @@ class Cube:
         return np.concatenate(layers, axis=1)
 
 
-def check_indices(source: Source, indices: tuple[str, ...]) -> None:
+def check_indices(source: Readable, indices: tuple[str, ...]) -> None:
     """Refuse an index whose bands the source does not have.
 
     Raises

@@ -1,5 +1,6 @@
 """Settings → a folder of real files: an agricultural landscape whose truth is known everywhere."""
 
+import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -8,6 +9,7 @@ from affine import Affine
 from bocage.errors import BocageError
 from bocage.grid import Grid
 from bocage.progress import QUIET, Progress
+from bocage.simulate.formats import FORMATS
 from bocage.simulate.landscape import LEGEND, World
 from bocage.simulate.polygons import write_polygons
 from bocage.simulate.sensors import PAN_GSD, S2_GSD, Dates, write_s1, write_s2, write_vhr
@@ -33,6 +35,13 @@ class Simulation:
     polygons: int = 24
     """Most reference polygons of each class."""
     sensors: tuple[str, ...] = SENSORS
+    formats: tuple[str, ...] = ()
+    """How sensors are delivered, at most one format each (``bocage simulate --help`` lists them); plain rasters else."""
+
+    @property
+    def deliveries(self) -> dict[str, str]:
+        """Sensor to the format that it is delivered in."""
+        return {FORMATS[name].SENSOR: name for name in self.formats}
 
     def __post_init__(self) -> None:
         if min(self.height, self.width) < 64:
@@ -40,14 +49,22 @@ class Simulation:
         unknown = [s for s in self.sensors if s not in SENSORS]
         if unknown:
             raise BocageError(f"Unknown sensor '{unknown[0]}' to simulate; known: {', '.join(SENSORS)}.")
+        odd = [f for f in self.formats if f not in FORMATS]
+        if odd:
+            raise BocageError(f"Unknown format '{odd[0]}' to simulate; known: {', '.join(FORMATS)}.")
+        if len(self.deliveries) < len(self.formats):
+            raise BocageError(f"One format for each sensor; asked for {', '.join(self.formats)}.")
+        idle = [f for sensor, f in self.deliveries.items() if sensor not in self.sensors]
+        if idle:
+            raise BocageError(f"The format {idle[0]} delivers {FORMATS[idle[0]].SENSOR}, which is not simulated.")
 
 
 def simulate(settings: Simulation, folder: Path, progress: Progress = QUIET) -> int:
     """Write the landscape and return its number of reference polygons.
 
-    The folder gets ``vhr/{pan,ms}.tif``, ``s2/<band>.tif`` and ``s2/quality.tif``, ``s1/{vv,vh}.tif``,
-    ``reference.gpkg``, ``legend.csv`` and ``truth.tif``. Everything is a function of place and seed: a larger
-    landscape of the same seed contains the smaller one.
+    Unless formats are asked for, the folder gets ``vhr/{pan,ms}.tif``, ``s2/<band>.tif`` and ``s2/quality.tif``,
+    ``s1/{vv,vh}.tif``; always ``reference.gpkg``, ``legend.csv`` and ``truth.tif``. Everything is a function of place and
+    seed: a larger landscape of the same seed contains the smaller one.
 
     Raises
     ------
@@ -67,8 +84,19 @@ def simulate(settings: Simulation, folder: Path, progress: Progress = QUIET) -> 
         write_s2(world, decametric, folder, Dates(10).of(settings.year), progress)
     if "s1" in settings.sensors:
         write_s1(world, decametric, folder, Dates(12, 5).of(settings.year), progress)
+    for sensor, name in settings.deliveries.items():
+        deliver(folder / sensor, name, progress)
     _write_legend(folder / "legend.csv")
     return write_polygons(world, pan, folder / "reference.gpkg", settings.polygons)
+
+
+def deliver(folder: Path, name: str, progress: Progress) -> None:
+    """Replace a sensor's plain rasters by products."""
+    plain, partial = folder.with_name(f".{folder.name}.plain"), folder.with_name(f".{folder.name}.part")
+    folder.rename(plain)
+    FORMATS[name].write(plain, partial, progress)
+    partial.rename(folder)
+    shutil.rmtree(plain)
 
 
 def _write_legend(path: Path) -> None:
@@ -76,4 +104,4 @@ def _write_legend(path: Path) -> None:
     path.write_text("\n".join(["code,name,color,parent", *lines]) + "\n")
 
 
-__all__ = ["LEGEND", "Simulation", "World", "simulate"]
+__all__ = ["FORMATS", "LEGEND", "Simulation", "World", "deliver", "simulate"]

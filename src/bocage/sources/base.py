@@ -1,10 +1,10 @@
 """What a sensor is: its bands, how to find its acquisitions, and what its quality layer means."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -34,29 +34,6 @@ class SensorSpec:
 
 
 @dataclass(frozen=True)
-class BandFile:
-    """Where one band of one acquisition lies."""
-
-    path: Path
-    index: int
-    """Band number in the file, from 1."""
-
-
-@dataclass(frozen=True)
-class Acquisition:
-    """One sensor at one time."""
-
-    time: datetime | None
-    """UTC; None for imagery without a date."""
-    files: Mapping[str, BandFile]
-    """Band name to file."""
-    quality: BandFile | None = None
-    """The quality layer, where there is one."""
-    clear: tuple[int, ...] = ()
-    """Values of the quality layer that mean "clear"."""
-
-
-@dataclass(frozen=True)
 class Decoding:
     """How stored numbers become physical ones: ``value = stored * scale + offset``."""
 
@@ -64,6 +41,58 @@ class Decoding:
     offset: float = 0.0
     nodata: float | None = None
     """Stored value that means no data; None takes the one that each file declares. NaN is always no data."""
+    special: tuple[float, ...] = ()
+    """Further stored values that are not measurements (saturated, detector missing)."""
+    decibel: bool = False
+    """The scaled value is a power; it is turned into dB."""
+    floor: float = -40.0
+    """Least dB kept: a power at or below the noise has no logarithm."""
+
+    def physical(self, stored: NDArray[Any]) -> NDArray[np.float32]:
+        """Return the values that stored numbers stand for, in single precision."""
+        values = stored.astype(np.float32) * np.float32(self.scale) + np.float32(self.offset)
+        if self.decibel:
+            values = 10 * np.log10(np.maximum(values, np.float32(10 ** (self.floor / 10))))
+        return np.asarray(values, np.float32)
+
+
+@dataclass(frozen=True)
+class BandFile:
+    """Where one band of one acquisition lies, and what its numbers mean."""
+
+    path: Path
+    """As GDAL opens it: a member of an archive is ``/vsizip/{archive}/member``."""
+    index: int
+    """Band number in the file, from 1."""
+    decoding: Decoding = Decoding()
+
+
+@dataclass(frozen=True)
+class Cover:
+    """Polygons that hide the ground, as some products deliver their cloud mask."""
+
+    crs: str
+    polygons: Any
+    """A shapely geometry."""
+
+
+@dataclass(frozen=True)
+class Acquisition:
+    """One sensor at one time, over one tile."""
+
+    time: datetime | None
+    """UTC; None for imagery without a date."""
+    files: Mapping[str, BandFile]
+    """Band name to file."""
+    quality: Mapping[str, BandFile] = field(default_factory=dict)
+    """Name to file of every quality layer; their decoding is not used."""
+    clear: tuple[int, ...] = ()
+    """Values of the quality layer that mean "clear"."""
+    date: str = ""
+    """Acquisitions that share it are one date of the series (tiles of a mosaic, duplicates); empty: alone."""
+    hidden: Cover | None = None
+    details: Mapping[str, str] = field(default_factory=dict)
+    """What the metadata says besides (baseline, sun angles, orbit), for reports."""
 
 
 class Sensor(Protocol):
@@ -75,19 +104,41 @@ class Sensor(Protocol):
 
     @property
     def Settings(self) -> type[Any]:  # noqa: N802 - a module's class
-        """Frozen dataclass of what ``[sources.<name>]`` may say; ``decoding()`` gives its :class:`Decoding`."""
+        """Frozen dataclass of what ``[sources.<name>]`` may say."""
 
     @property
     def find(self) -> Any:
-        """``find(settings) -> list[Acquisition]``: in order of time; raises :class:`~bocage.errors.SourceError`."""
+        """``find(settings, progress) -> list[Acquisition]``: in order of time; of one date, the best first.
+
+        What it leaves out it says through `progress`; the report repeats it. It raises
+        :class:`~bocage.errors.SourceError`.
+        """
 
     @property
     def clear_mask(self) -> Any:
-        """``clear_mask(acquisition, quality) -> bool array`` from the values of the quality layer."""
+        """``clear_mask(acquisition, layers) -> bool array``, from the quality layers by name (as in ``quality``)."""
 
 
-def clear_where_listed(acquisition: Acquisition, quality: NDArray[Any]) -> NDArray[np.bool_]:
-    """Clear is every quality value that the acquisition lists; with no list, every value but 0."""
+@runtime_checkable
+class Opener(Protocol):
+    """A file of ``sources/`` whose numbers are not rasters: it makes the source itself."""
+
+    @property
+    def SPEC(self) -> SensorSpec:  # noqa: N802 - a module's constant
+        """The declaration."""
+
+    @property
+    def Settings(self) -> type[Any]:  # noqa: N802 - a module's class
+        """Frozen dataclass of what ``[sources.<name>]`` may say."""
+
+    @property
+    def open(self) -> Any:
+        """``open(name, settings) -> Readable``; raises :class:`~bocage.errors.SourceError`."""
+
+
+def clear_where_listed(acquisition: Acquisition, layers: Mapping[str, NDArray[Any]]) -> NDArray[np.bool_]:
+    """Clear is every value of the one quality layer that the acquisition lists; with no list, every value but 0."""
+    (layer,) = layers.values()
     if not acquisition.clear:
-        return np.asarray(quality != 0)
-    return np.isin(quality, acquisition.clear)
+        return np.asarray(layer != 0)
+    return np.isin(layer, acquisition.clear)

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from bocage.errors import SourceError
+from bocage.progress import QUIET, Progress
 from bocage.sources.base import Acquisition, BandFile, Decoding, SensorSpec, clear_where_listed
 from bocage.sources.raster import inspect
 
@@ -33,7 +34,7 @@ class Settings:
         return Decoding(self.scale, self.offset, self.nodata)
 
 
-def find(settings: Settings) -> list[Acquisition]:
+def find(settings: Settings, progress: Progress = QUIET) -> list[Acquisition]:
     """Return the one acquisition.
 
     Raises
@@ -47,10 +48,12 @@ def find(settings: Settings) -> list[Acquisition]:
         raise SourceError(
             f"{settings.path} has {count} band(s), but 'bands' names {len(names)}; name each, '-' to leave one out."
         )
-    files = {name: BandFile(settings.path, i) for i, name in enumerate(names, start=1) if name != "-"}
+    files = {
+        name: BandFile(settings.path, i, settings.decoding()) for i, name in enumerate(names, start=1) if name != "-"
+    }
     if not files:
         raise SourceError(f"{settings.path}: 'bands' leaves out every band.")
-    quality = BandFile(settings.quality, 1) if settings.quality else None
+    quality = {"quality": BandFile(settings.quality, 1)} if settings.quality else {}
     if settings.quality:
         inspect(settings.quality)
     return [Acquisition(None, files, quality, settings.clear)]

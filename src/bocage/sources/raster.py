@@ -1,4 +1,4 @@
-"""Pixels of one raster file, read onto a window of any grid.
+"""Pixels of one raster file, read onto a window of any grid. Each thread opens a file once and keeps it open.
 
 A file whose grid nests in the target is read exactly: its pixels are repeated, never interpolated. Any other file
 is warped with the resampling asked for, with an exact transformer, so that the result does not depend on the window.
@@ -6,6 +6,9 @@ is warped with the resampling asked for, with an exact transformer, so that the 
 
 import functools
 import hashlib
+import os
+import threading
+from collections import OrderedDict
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -16,13 +19,17 @@ import numpy as np
 import rasterio
 from numpy.typing import NDArray
 from rasterio.enums import Resampling
+from rasterio.features import geometry_mask
 from rasterio.vrt import WarpedVRT
+from rasterio.warp import transform_geom
 from rasterio.windows import Window as RioWindow
 
 from bocage.errors import GridError, SourceError
 from bocage.grid import SNAP, Grid, Window
 
 RESAMPLINGS = ("nearest", "bilinear", "cubic", "average", "mode")
+
+_ZIP = "/vsizip/{"
 
 EXACT = 1e-6
 """Tolerance of the warp in pixels: so small that two windows agree where they overlap (rasterio refuses 0)."""
@@ -39,16 +46,71 @@ class RasterInfo:
     nodata: float | None
 
 
+def _files_allowed() -> int:
+    """Files that the system lets a process open."""
+    try:
+        import resource
+    except ImportError:  # Windows
+        return 512
+    return min(resource.getrlimit(resource.RLIMIT_NOFILE)[0], 1 << 20)
+
+
+class _Handles(threading.local):
+    """Open datasets of one thread (GDAL's are not to be shared), the last used at the end."""
+
+    def __init__(self) -> None:
+        self.open: OrderedDict[tuple[Path, int, int], Any] = OrderedDict()
+
+
+_HANDLES = _Handles()
+_MOST_OPEN = max(64, min(2048, _files_allowed() // 8))
+"""Datasets that a thread keeps open: a year of Sentinel-2 products where the system allows it."""
+
+
 @contextmanager
 def _opened(path: Path) -> Iterator[Any]:
+    """The dataset at `path`: the one that this thread has open already, if the file has not changed since."""
+    key = (path, *_state(path))
     try:
-        with rasterio.open(path) as dataset:
-            yield dataset
+        if key not in _HANDLES.open:
+            _HANDLES.open[key] = rasterio.open(path)
+            while len(_HANDLES.open) > _MOST_OPEN:
+                _HANDLES.open.popitem(last=False)[1].close()
+        _HANDLES.open.move_to_end(key)
+        yield _HANDLES.open[key]
     except rasterio.errors.RasterioError as error:
+        if key in _HANDLES.open:
+            _HANDLES.open.pop(key).close()
         raise SourceError(
             f"{path} cannot be read: it is truncated, damaged or not a raster (GDAL says: {_reason(error)}). "
             "Copy or download it again."
         ) from error
+
+
+def on_disk(path: Path) -> Path:
+    """Return the file that holds `path`: the archive, for a member of one.
+
+    >>> on_disk(zipped(Path("/data/x.zip"), "a/b.jp2")).as_posix()
+    '/data/x.zip'
+    """
+    text = path.as_posix()
+    return Path(text[len(_ZIP) :].split("}", 1)[0]) if text.startswith(_ZIP) else path
+
+
+def zipped(archive: Path, member: str) -> Path:
+    """Return the path by which GDAL opens a member of a zip archive without unpacking it."""
+    return Path(f"{_ZIP}{archive.absolute().as_posix()}}}/{member}")
+
+
+def _state(path: Path) -> tuple[int, int]:
+    """When the file behind `path` was changed, and its size."""
+    try:
+        state = on_disk(path).stat()
+    except OSError:
+        raise SourceError(
+            f"{on_disk(path)} does not exist; check the path in the recipe (relative paths start at the recipe)."
+        ) from None
+    return state.st_mtime_ns, state.st_size
 
 
 def _reason(error: BaseException) -> str:
@@ -64,13 +126,10 @@ def inspect(path: Path) -> RasterInfo:
     SourceError
         The file is missing, truncated, or has no CRS or a grid that Bocage cannot use.
     """
-    if not path.exists():
-        raise SourceError(f"{path} does not exist; check the path in the recipe (relative paths start at the recipe).")
-    state = path.stat()
-    return _inspected(path, state.st_mtime_ns, state.st_size)
+    return _inspected(path, *_state(path))
 
 
-@functools.lru_cache(maxsize=4096)
+@functools.lru_cache(maxsize=65536)
 def _inspected(path: Path, changed: int, size: int) -> RasterInfo:
     """Remember what an unchanged file says."""
     with _opened(path) as dataset:
@@ -83,10 +142,21 @@ def _inspected(path: Path, changed: int, size: int) -> RasterInfo:
             grid = Grid.of(dataset.crs, dataset.transform, (dataset.height, dataset.width))
         except GridError as error:
             raise SourceError(f"{path}: {error}") from error
-        # A file cut short opens well and fails at 3 a.m.: its last pixel tells now.
-        dataset.read(dataset.count, window=RioWindow(dataset.width - 1, dataset.height - 1, 1, 1))
+        # A file cut short opens well and fails at 3 a.m.: its last pixel tells now. A JPEG 2000 codestream says
+        # where it ends, which spares the decoding of a whole block.
+        if dataset.driver != "JP2OpenJPEG" or not _ends_well(path):
+            dataset.read(dataset.count, window=RioWindow(dataset.width - 1, dataset.height - 1, 1, 1))
         descriptions = tuple(d or "" for d in dataset.descriptions)
         return RasterInfo(grid, dataset.count, dataset.dtypes[0], descriptions, dataset.nodata)
+
+
+def _ends_well(path: Path) -> bool:
+    """Whether a JPEG 2000 file ends with the marker of the codestream's end (ISO/IEC 15444-1, annex A)."""
+    if on_disk(path) != path:
+        return False
+    with path.open("rb") as stream:
+        stream.seek(-2, os.SEEK_END)
+        return stream.read(2) == b"\xff\xd9"
 
 
 def nests(file: Grid, target: Grid) -> int | None:
@@ -103,15 +173,45 @@ def nests(file: Grid, target: Grid) -> int | None:
     return round(span) if all(abs(o - round(o)) < SNAP * 10 for o in offsets) else None
 
 
+@functools.lru_cache(maxsize=65536)
+def _footprint(file: Grid, grid: Grid) -> tuple[float, float, float, float]:
+    """Rows and columns (top, left, bottom, right) of `grid` within which a file lies."""
+    west, south, east, north = (
+        file.bounds if file.crs == grid.crs else file.geobox.extent.to_crs(grid.crs, resolution="auto").boundingbox
+    )
+    (left, top), (right, bottom) = ~grid.transform @ (west, north), ~grid.transform @ (east, south)
+    return top, left, bottom, right
+
+
+def touches(file: Grid, grid: Grid, window: Window) -> bool:
+    """Whether a file on the grid `file` could have a pixel in a `window` of `grid`, to within two pixels."""
+    top, left, bottom, right = _footprint(file, grid)
+    near = window.pad(2, 2)
+    return top < near.y + near.height and bottom > near.y and left < near.x + near.width and right > near.x
+
+
+def covered(polygons: Any, crs: str, grid: Grid, window: Window) -> NDArray[np.bool_]:
+    """Return which pixels of a window touch a polygon (a shapely geometry in `crs`)."""
+    target = grid.crop(window)
+    shape = transform_geom(crs, target.crs.to_wkt(), polygons)
+    return np.asarray(geometry_mask([shape], target.shape, target.transform, all_touched=True, invert=True))
+
+
 def read(
-    path: Path, indexes: Sequence[int], grid: Grid, window: Window, resampling: str, nodata: float | None
+    path: Path,
+    indexes: Sequence[int],
+    grid: Grid,
+    window: Window,
+    resampling: str,
+    nodata: float | None,
+    special: tuple[float, ...] = (),
 ) -> tuple[NDArray[Any], NDArray[np.bool_]]:
     """Read bands of a file onto a `window` of `grid`.
 
     Returns
     -------
     values : array (len(indexes), height, width), the file's dtype
-    valid : bool array of the same shape; False outside the file and at no-data (`nodata`, or the file's own, or NaN)
+    valid : bool array of the same shape; False outside the file, and at no data: `nodata` (None: the file's own), `special`, NaN
     """
     info = inspect(path)
     nodata = info.nodata if nodata is None else nodata
@@ -122,7 +222,7 @@ def read(
             values, inside = _warped(dataset, indexes, grid.crop(window), resampling, nodata, scale)
         else:
             values, inside = _repeated(dataset, indexes, info.grid, grid, window, span)
-    return values, inside & _has_data(values, nodata)
+    return values, inside & _has_data(values, nodata, special)
 
 
 def resolution_in(grid: Grid, crs: Any) -> float:
@@ -130,10 +230,12 @@ def resolution_in(grid: Grid, crs: Any) -> float:
     return grid.resolution if grid.crs == crs else float(abs(grid.geobox.to_crs(crs).resolution.x))
 
 
-def _has_data(values: NDArray[Any], nodata: float | None) -> NDArray[np.bool_]:
+def _has_data(values: NDArray[Any], nodata: float | None, special: tuple[float, ...]) -> NDArray[np.bool_]:
     valid = np.isfinite(values) if values.dtype.kind == "f" else np.ones(values.shape, bool)
     if nodata is not None and not np.isnan(nodata):
         valid &= values != nodata
+    for value in special:
+        valid &= values != value
     return valid
 
 
@@ -184,8 +286,14 @@ def fingerprint(path: Path) -> str:
 
     It tells a changed image from an unchanged one without reading hundreds of gigabytes.
     """
+    state = path.stat()
+    return _fingerprinted(path, state.st_mtime_ns, state.st_size)
+
+
+@functools.lru_cache(maxsize=65536)
+def _fingerprinted(path: Path, changed: int, size: int) -> str:
+    """Remember the digest of an unchanged file."""
     block = 1 << 16
-    size = path.stat().st_size
     digest = hashlib.sha256(str(size).encode())
     with path.open("rb") as stream:
         starts = range(0, size, block) if size <= 64 * block else [i * (size - block) // 63 for i in range(64)]

@@ -7,6 +7,7 @@ from datetime import datetime
 from pathlib import Path
 
 from bocage.errors import SourceError
+from bocage.progress import QUIET, Progress
 from bocage.sources.base import Acquisition, BandFile, Decoding, SensorSpec, clear_where_listed
 from bocage.sources.raster import inspect
 
@@ -54,7 +55,7 @@ class Settings:
         return Decoding(self.scale, self.offset, self.nodata)
 
 
-def find(settings: Settings) -> list[Acquisition]:
+def find(settings: Settings, progress: Progress = QUIET) -> list[Acquisition]:
     """Return the acquisitions in order of time.
 
     Raises
@@ -64,7 +65,7 @@ def find(settings: Settings) -> list[Acquisition]:
     """
     if settings.path:
         by_variable = {
-            name: {time: BandFile(path, i) for time, path in _dated_files(settings.path).items()}
+            name: {time: BandFile(path, i, settings.decoding()) for time, path in _dated_files(settings.path).items()}
             for i, name in enumerate(settings.bands, start=1)
         }
         _check_band_counts(settings)
@@ -73,7 +74,12 @@ def find(settings: Settings) -> list[Acquisition]:
     quality = _times(settings.quality, settings) if settings.quality else {}
     times = _common_times(by_variable | ({"quality": quality} if settings.quality else {}))
     return [
-        Acquisition(time, {n: f[time] for n, f in by_variable.items()}, quality.get(time), settings.clear)
+        Acquisition(
+            time,
+            {name: files[time] for name, files in by_variable.items()},
+            {"quality": quality[time]} if quality else {},
+            settings.clear,
+        )
         for time in times
     ]
 
@@ -103,7 +109,7 @@ def _times(path: Path, settings: Settings) -> dict[datetime, BandFile]:
     if "{date}" in str(path):
         for found in (files := _dated_files(path)).values():
             inspect(found)
-        return {time: BandFile(found, 1) for time, found in files.items()}
+        return {time: BandFile(found, 1, settings.decoding()) for time, found in files.items()}
     info = inspect(path)
     texts = _declared_dates(settings.dates) or list(info.descriptions)
     if len(texts) != info.count:
@@ -112,7 +118,7 @@ def _times(path: Path, settings: Settings) -> dict[datetime, BandFile]:
     twice = sorted({t for t in times if times.count(t) > 1}) if len(set(times)) < len(times) else []
     if twice:
         raise SourceError(f"{path}: the date {twice[0].isoformat()} comes twice; one band per date and time.")
-    return {time: BandFile(path, i) for i, time in enumerate(times, start=1)}
+    return {time: BandFile(path, i, settings.decoding()) for i, time in enumerate(times, start=1)}
 
 
 def _dated_files(pattern: Path) -> dict[datetime, Path]:

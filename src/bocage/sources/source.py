@@ -1,17 +1,77 @@
-"""The noun that leaves this room: a sensor's acquisitions, readable window by window onto any grid."""
+"""The noun that leaves this room: a sensor's acquisitions, readable window by window onto any grid.
 
-from collections import defaultdict
+**Several acquisitions of one date.** Tiles of a mosaic and duplicates (a product processed twice, two tiles that
+overlap) become one date: at each pixel the first acquisition that is clear there gives all its bands. A sensor lists
+the acquisitions of a date with the newest processing first, then by name.
+"""
+
+import math
+from collections import Counter, defaultdict
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from datetime import datetime
+from functools import cached_property
 from pathlib import Path
+from typing import Any, Protocol
 
 import numpy as np
+from affine import Affine
 from numpy.typing import NDArray
 
 from bocage.errors import SourceError
 from bocage.grid import Grid, Window
 from bocage.sources.base import Acquisition, Decoding, Sensor
-from bocage.sources.raster import fingerprint, inspect, nests, read
+from bocage.sources.raster import covered, fingerprint, inspect, nests, on_disk, read, touches
+
+
+class Readable(Protocol):
+    """What the scene asks of a source, wherever its numbers lie."""
+
+    @property
+    def name(self) -> str:
+        """Its name in the recipe."""
+
+    @property
+    def bands(self) -> tuple[str, ...]:
+        """Names of the bands, in order."""
+
+    @property
+    def times(self) -> tuple[datetime | None, ...]:
+        """UTC of every date, ascending."""
+
+    @property
+    def dated(self) -> bool:
+        """Whether its acquisitions have dates."""
+
+    @property
+    def days(self) -> NDArray[np.int32]:
+        """Days since 1970-01-01 of every date; zeros where there is none."""
+
+    @property
+    def grid(self) -> Grid:
+        """Its finest grid, over everything that it covers."""
+
+    @property
+    def decoding(self) -> Decoding:
+        """How the numbers of its first band are stored."""
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What was left out when it was opened."""
+
+    def over(self, grid: Grid) -> "Readable":
+        """Return the source without the acquisitions that do not touch `grid`; its notes say how many."""
+
+    def nests_in(self, grid: Grid) -> bool:
+        """Whether every band can be read onto `grid` without interpolation."""
+
+    def fingerprints(self, grid: Grid | None = None, window: Window | None = None) -> dict[str, str]:
+        """Path to digest of every file behind it, or of those that touch a window."""
+
+    def read(
+        self, grid: Grid, window: Window, resampling: str = "nearest"
+    ) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
+        """Values (time, band, y, x) and valid (time, y, x)."""
 
 
 @dataclass(frozen=True)
@@ -21,12 +81,30 @@ class Source:
     name: str
     sensor: Sensor
     acquisitions: tuple[Acquisition, ...]
-    decoding: Decoding
+    notes: tuple[str, ...] = ()
 
     @property
     def bands(self) -> tuple[str, ...]:
         """Names of the bands, in order; every acquisition has them all."""
         return tuple(self.acquisitions[0].files)
+
+    @property
+    def decoding(self) -> Decoding:
+        """How the numbers of the first band of the first acquisition are stored."""
+        return self.acquisitions[0].files[self.bands[0]].decoding
+
+    @cached_property
+    def dates(self) -> tuple[tuple[int, ...], ...]:
+        """Positions of the acquisitions of every date, in order of time; of one date, the best first."""
+        groups: dict[str, list[int]] = defaultdict(list)
+        for i, acquisition in enumerate(self.acquisitions):
+            groups[acquisition.date or f"#{i}"].append(i)
+        return tuple(tuple(members) for members in groups.values())
+
+    @property
+    def times(self) -> tuple[datetime | None, ...]:
+        """UTC of every date: that of its first acquisition."""
+        return tuple(self.acquisitions[members[0]].time for members in self.dates)
 
     @property
     def dated(self) -> bool:
@@ -35,26 +113,46 @@ class Source:
 
     @property
     def days(self) -> NDArray[np.int32]:
-        """Days since 1970-01-01 of every acquisition; zeros where there is no date."""
-        times = [np.datetime64(a.time or "1970-01-01", "D") for a in self.acquisitions]
+        """Days since 1970-01-01 of every date; zeros where there is none."""
+        times = [np.datetime64(time or "1970-01-01", "D") for time in self.times]
         return np.array(times).astype(np.int32)
 
-    @property
+    @cached_property
     def grid(self) -> Grid:
-        """The grid of its finest band."""
-        first = self.acquisitions[0]
-        grids = [inspect(file.path).grid for file in first.files.values()]
+        """The grid of its finest band, in the CRS of most acquisitions, over all of them."""
+        grids = [self.grid_of(acquisition) for acquisition in self.acquisitions]
+        crs = Counter(grid.crs_name for grid in grids).most_common(1)[0][0]
+        return union([grid for grid in grids if grid.crs_name == crs], grids)
+
+    def grid_of(self, acquisition: Acquisition) -> Grid:
+        """The grid of the finest band of one acquisition."""
+        grids = [inspect(file.path).grid for file in acquisition.files.values()]
         return min(grids, key=lambda grid: grid.resolution)
+
+    def over(self, grid: Grid) -> "Source":
+        """Return the source without the acquisitions that do not touch `grid`; its notes say how many."""
+        near = tuple(a for a in self.acquisitions if touches(self.grid_of(a), grid, grid.window))
+        if len(near) in (0, len(self.acquisitions)):
+            return self
+        gone = [a for a in self.acquisitions if a not in near]
+        days = ", ".join(sorted({f"{a.time:%Y-%m-%d}" for a in gone if a.time})[:5])
+        note = (
+            f"Source '{self.name}': {len(gone)} of {len(self.acquisitions)} acquisitions lie outside the map ({days})."
+        )
+        return replace(self, acquisitions=near, notes=(*self.notes, note))
 
     @property
     def paths(self) -> tuple[Path, ...]:
-        """Every file behind it, sorted."""
-        files = {f.path for a in self.acquisitions for f in (*a.files.values(), a.quality) if f}
-        return tuple(sorted(files))
+        """Every file behind it, sorted; for members of an archive, the archive."""
+        return tuple(sorted({on_disk(p) for a in self.acquisitions for p in _paths(a)}))
 
-    def fingerprints(self) -> dict[str, str]:
-        """Path to digest of every file behind it."""
-        return {str(path): fingerprint(path) for path in self.paths}
+    def fingerprints(self, grid: Grid | None = None, window: Window | None = None) -> dict[str, str]:
+        """Path to digest of every file behind it, or of the acquisitions that touch a `window` of `grid`."""
+        paths = self.paths
+        if grid is not None and window is not None:
+            near = [a for a in self.acquisitions if touches(self.grid_of(a), grid, window)]
+            paths = tuple(sorted({on_disk(p) for a in near for p in _paths(a)}))
+        return {str(path): fingerprint(path) for path in paths}
 
     def nests_in(self, grid: Grid) -> bool:
         """Whether every band can be read onto `grid` without interpolation."""
@@ -64,60 +162,113 @@ class Source:
     def read(
         self, grid: Grid, window: Window, resampling: str = "nearest"
     ) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
-        """Read every acquisition onto a window of `grid`.
+        """Read every date onto a window of `grid`.
 
         Returns
         -------
         values : float32 (time, band, y, x), physical units; 0 where not valid
-        valid : bool (time, y, x); every band has data there and the quality layer says clear
+        valid : bool (time, y, x); every band has data there and the quality layers say clear
 
         Raises
         ------
         SourceError
             A file cannot be read.
         """
-        shape = (len(self.acquisitions), len(self.bands), window.height, window.width)
-        values = np.zeros(shape, np.float32)
-        valid = np.ones((shape[0], *shape[2:]), bool)
+        reading = _Reading(self, grid, window, resampling)
+        values, valid = reading.acquisitions([members[0] for members in self.dates])
+        for rank in range(1, max(len(members) for members in self.dates)):
+            slots = [t for t, members in enumerate(self.dates) if len(members) > rank]
+            wanted = [(t, self.dates[t][rank]) for t in slots if self._near(self.dates[t][rank], grid, window)]
+            if wanted:
+                more, seen = reading.acquisitions([i for _, i in wanted])
+                for (t, _), layer, clear in zip(wanted, more, seen, strict=True):
+                    new = clear & ~valid[t]
+                    values[t][:, new] = layer[:, new]
+                    valid[t] |= new
+        return values, valid
+
+    def _near(self, position: int, grid: Grid, window: Window) -> bool:
+        return touches(self.grid_of(self.acquisitions[position]), grid, window)
+
+
+def _paths(acquisition: Acquisition) -> list[Path]:
+    return [f.path for f in (*acquisition.files.values(), *acquisition.quality.values())]
+
+
+@dataclass(frozen=True)
+class _Reading:
+    """One window of some acquisitions; each file is read once for all the dates that it holds."""
+
+    source: Source
+    grid: Grid
+    window: Window
+    resampling: str
+
+    def acquisitions(self, positions: Sequence[int]) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
+        """Values (position, band, y, x) and valid (position, y, x)."""
+        bands, wanted = self.source.bands, [self.source.acquisitions[i] for i in positions]
+        values = np.zeros((len(wanted), len(bands), self.window.height, self.window.width), np.float32)
+        valid = np.zeros((len(wanted), self.window.height, self.window.width), bool)
         places = defaultdict(list)
-        for t, acquisition in enumerate(self.acquisitions):
-            for c, name in enumerate(self.bands):
-                places[acquisition.files[name].path].append((t, c, acquisition.files[name].index))
-        for path, wanted in places.items():
-            self._read_file(path, wanted, grid, window, resampling, values, valid)
-        self._mask_quality(grid, window, valid)
+        for t, acquisition in enumerate(wanted):
+            if len(wanted) == 1 or touches(self.source.grid_of(acquisition), self.grid, self.window):
+                valid[t] = True
+                for c, name in enumerate(bands):
+                    file = acquisition.files[name]
+                    places[file.path, file.decoding].append((t, c, file.index))
+        for (path, decoding), members in places.items():
+            ts, cs, indexes = (list(column) for column in zip(*members, strict=True))
+            stored, has_data = read(
+                path, indexes, self.grid, self.window, self.resampling, decoding.nodata, decoding.special
+            )
+            values[ts, cs] = decoding.physical(np.where(has_data, stored, 0))
+            for t, layer in zip(ts, has_data, strict=True):
+                valid[t] &= layer
+        self._mask(wanted, valid)
         values *= valid[:, None]
         return values, valid
 
-    def _read_file(
-        self,
-        path: Path,
-        wanted: Sequence[tuple[int, int, int]],
-        grid: Grid,
-        window: Window,
-        resampling: str,
-        values: NDArray[np.float32],
-        valid: NDArray[np.bool_],
-    ) -> None:
-        ts, cs, indexes = (list(column) for column in zip(*wanted, strict=True))
-        stored, has_data = read(path, indexes, grid, window, resampling, self.decoding.nodata)
-        stored = np.where(has_data, stored, 0).astype(np.float32)
-        values[ts, cs] = stored * np.float32(self.decoding.scale) + np.float32(self.decoding.offset)
-        for t, layer in zip(ts, has_data, strict=True):
-            valid[t] &= layer
+    def _mask(self, wanted: Sequence[Acquisition], valid: NDArray[np.bool_]) -> None:
+        layers = self._quality_layers(wanted, valid)
+        for t, acquisition in enumerate(wanted):
+            if layers[t]:
+                valid[t] &= self.source.sensor.clear_mask(acquisition, layers[t])
+            if acquisition.hidden is not None and valid[t].any():
+                valid[t] &= ~covered(acquisition.hidden.polygons, acquisition.hidden.crs, self.grid, self.window)
 
-    def _mask_quality(self, grid: Grid, window: Window, valid: NDArray[np.bool_]) -> None:
+    def _quality_layers(self, wanted: Sequence[Acquisition], valid: NDArray[np.bool_]) -> list[dict[str, NDArray[Any]]]:
+        """Quality layers of every acquisition; where one says nothing, the pixel is not valid."""
         places = defaultdict(list)
-        for t, acquisition in enumerate(self.acquisitions):
-            if acquisition.quality:
-                places[acquisition.quality.path].append((t, acquisition.quality.index))
-        for path, wanted in places.items():
-            quality, known = read(path, [i for _, i in wanted], grid, window, "nearest", None)
-            for (t, _), layer, inside in zip(wanted, quality, known, strict=True):
-                valid[t] &= inside & self.sensor.clear_mask(self.acquisitions[t], layer)
+        for t, acquisition in enumerate(wanted):
+            if valid[t].any():
+                for name, file in acquisition.quality.items():
+                    places[file.path].append((t, name, file.index))
+        layers: list[dict[str, NDArray[Any]]] = [{} for _ in wanted]
+        for path, members in places.items():
+            found, known = read(path, [i for *_, i in members], self.grid, self.window, "nearest", None)
+            for (t, name, _), layer, inside in zip(members, found, known, strict=True):
+                layers[t][name] = layer
+                valid[t] &= inside
+        return layers
 
 
-def check_overlap(source: Source, grid: Grid) -> None:
+def union(grids: Sequence[Grid], others: Sequence[Grid] = ()) -> Grid:
+    """Return the finest of `grids`, grown by whole pixels until it covers all of them and the `others`."""
+    finest = min(grids, key=lambda grid: grid.resolution)
+    if all(grid == finest for grid in (*grids, *others)):
+        return finest
+    boxes = []
+    for grid in {g.geobox: g for g in (*grids, *others)}.values():
+        west, south, east, north = grid.geobox.extent.to_crs(finest.crs).boundingbox
+        (c0, r0), (c1, r1) = ~finest.transform @ (west, north), ~finest.transform @ (east, south)
+        boxes.append((math.floor(r0 + 1e-6), math.floor(c0 + 1e-6), math.ceil(r1 - 1e-6), math.ceil(c1 - 1e-6)))
+    top, left = min(b[0] for b in boxes), min(b[1] for b in boxes)
+    bottom, right = max(b[2] for b in boxes), max(b[3] for b in boxes)
+    moved = finest.transform @ Affine.translation(left, top)
+    return Grid.of(finest.crs, moved, (bottom - top, right - left))
+
+
+def check_overlap(source: Readable, grid: Grid) -> None:
     """Refuse a source that does not touch the map.
 
     Raises
@@ -125,6 +276,8 @@ def check_overlap(source: Source, grid: Grid) -> None:
     SourceError
         Not one pixel of the source lies in the map's grid.
     """
+    if source.grid.crs == grid.crs and source.grid.geobox.extent.intersects(grid.geobox.extent):
+        return
     ours = source.grid.geobox.extent.to_crs("EPSG:4326")
     if not ours.intersects(grid.geobox.extent.to_crs("EPSG:4326")):
         raise SourceError(

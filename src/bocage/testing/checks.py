@@ -21,7 +21,7 @@ from bocage.legend import LandClass, Legend
 from bocage.mapping.writers import MapBand, Writer
 from bocage.models import Architecture, InputSpec, SourceTensor
 from bocage.scene.indices import Index, bands_of
-from bocage.sources import Sensor, open_source
+from bocage.sources import Sensor, Source, open_source
 from bocage.testing.fakes import random_batch
 
 TOLERANCE = 1e-4
@@ -32,7 +32,8 @@ def check_sensor(sensor: Sensor, settings: Any) -> None:
     assert sensor.SPEC.name, "SPEC names the sensor"
     assert sensor.SPEC.title, "SPEC has a title"
     source = open_source("checked", sensor, settings)
-    times = [a.time for a in source.acquisitions]
+    assert isinstance(source, Source), "a sensor finds acquisitions"
+    times = source.times
     dated = [t for t in times if t is not None]
     assert dated == sorted(dated), "acquisitions come in order of time"
     assert len(dated) in (0, len(times)), "either every acquisition has a time or none has"

@@ -1,0 +1,45 @@
+"""Multitemporal filtering of speckle: a pixel's own changes over its neighbourhood's, averaged over all dates.
+
+Quegan and Yu 2001, Filtering of multichannel SAR images (doi:10.1109/36.964973), for uncorrelated dates:
+``J_k = mean_k(I) / N · Σ_i I_i / mean_i(I)`` with local means over a window, in power.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.ndimage import uniform_filter
+
+
+@dataclass(frozen=True)
+class Speckle:
+    """The filter's settings; the source's values are in dB."""
+
+    window: int = 7
+    """Pixels a side of the local means, odd, 3 or more."""
+
+    def __post_init__(self) -> None:
+        if self.window < 3 or self.window % 2 == 0:
+            raise ValueError(f"'window' is an odd number of pixels, 3 or more; found {self.window}")
+
+    @property
+    def halo(self) -> int:
+        """Pixels that a window needs around it."""
+        return self.window // 2
+
+    def apply(self, values: NDArray[np.float32], valid: NDArray[np.bool_]) -> NDArray[np.float32]:
+        """Filter (time, band, y, x) in dB, where `valid` (time, y, x); 0 elsewhere."""
+        inside = valid[:, None].astype(np.float32)
+        power = np.where(valid[:, None], 10 ** (values / 10), 0).astype(np.float32)
+        size = (1, 1, self.window, self.window)
+        # Means over the valid pixels of the neighbourhood: a swath's edge must not darken what lies beside it.
+        weight = uniform_filter(inside, size, mode="constant")
+        mean = np.divide(
+            uniform_filter(power, size, mode="constant"), weight, where=weight > 1e-6, out=np.zeros_like(power)
+        )
+        ratio = np.divide(power, mean, where=(mean > 0) & (inside > 0), out=np.zeros_like(power))
+        dates = np.maximum(inside.sum(0), 1)
+        filtered = mean * ratio.sum(0) / dates
+        with np.errstate(divide="ignore"):
+            decibels = np.where(filtered > 0, 10 * np.log10(filtered), values)
+        return np.asarray(decibels * inside, np.float32)

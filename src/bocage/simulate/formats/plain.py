@@ -1,0 +1,127 @@
+"""The plain rasters of a landscape, read date by date, and the pieces that product trees are made of."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from datetime import datetime, time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import rasterio
+from affine import Affine
+from numpy.typing import NDArray
+
+from bocage.grid import Grid, Ratio, Window
+
+CODES = {
+    "blue": "B02", "green": "B03", "red": "B04", "rededge1": "B05", "rededge2": "B06", "rededge3": "B07", "nir": "B08",
+    "nir08": "B8A", "swir16": "B11", "swir22": "B12",
+}  # fmt: skip
+"""Sentinel-2's band numbers."""
+COARSE = ("rededge1", "rededge2", "rededge3", "nir08", "swir16", "swir22")
+OVERPASS = time(6, 31, 4)
+"""UTC; the hour at which Sentinel-2 passes La Réunion."""
+OVERLAP = 10
+"""Pixels of 10 m, at least, by which two neighbouring tiles overlap on either side of their border."""
+
+
+@dataclass(frozen=True)
+class Tile:
+    """One of the two tiles into which a landscape is delivered."""
+
+    name: str
+    window: Window
+    """In pixels of 10 m; its corners lie on pixels of 20 m."""
+
+
+def tiles(grid: Grid) -> tuple[Tile, Tile]:
+    """West and east, overlapping."""
+    height, width = grid.shape
+    middle, reach = width // 4 * 2, min(OVERLAP, width // 8) // 2 * 2
+    west, east = middle + reach, middle - reach
+    return Tile("40KCB", Window(0, 0, height, west)), Tile("40KDB", Window(0, east, height, width - east))
+
+
+def halved(window: Window) -> Window:
+    """Return the window in pixels twice as large."""
+    return Ratio(coarser=2).window(window)
+
+
+def grid_of(path: Path) -> Grid:
+    """The grid of a raster."""
+    with rasterio.open(path) as dataset:
+        return Grid.of(dataset.crs, dataset.transform, dataset.shape)
+
+
+def moments(path: Path) -> list[datetime]:
+    """The date of every band, at the overpass."""
+    with rasterio.open(path) as dataset:
+        return [datetime.combine(datetime.fromisoformat(text), OVERPASS) for text in dataset.descriptions]
+
+
+@dataclass(frozen=True)
+class Plain:
+    """The rasters of one sensor, open."""
+
+    open: Mapping[str, Any]
+
+    def layer(self, name: str, date: int, window: Window) -> NDArray[Any]:
+        """Read one variable at one date (from 0)."""
+        part = rasterio.windows.Window(window.x, window.y, window.width, window.height)
+        layer: NDArray[Any] = self.open[name].read(date + 1, window=part)
+        return layer
+
+
+def opened(folder: Path) -> Iterator[Plain]:
+    """Yield the rasters of a folder, by their stem."""
+    files = {path.stem: rasterio.open(path) for path in sorted(folder.glob("*.tif"))}
+    try:
+        yield Plain(files)
+    finally:
+        for file in files.values():
+            file.close()
+
+
+def write_raster(path: Path, layers: NDArray[Any], grid: Grid, nodata: float | None = None, **options: Any) -> None:
+    """Write (band, y, x) in the format that the suffix tells; JPEG 2000 without loss."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    jp2 = path.suffix.lower() == ".jp2"
+    profile: dict[str, Any] = {
+        "driver": "GTiff",
+        "compress": "deflate",
+        "tiled": True,
+        "blockxsize": 256,
+        "blockysize": 256,
+    }
+    if jp2:
+        profile = {"driver": "JP2OpenJPEG", "QUALITY": "100", "REVERSIBLE": "YES", "YCBCR420": "NO"}
+    profile |= options
+    with rasterio.open(
+        path,
+        "w",
+        height=layers.shape[1],
+        width=layers.shape[2],
+        count=len(layers),
+        dtype=layers.dtype,
+        crs=grid.crs.to_wkt(),
+        transform=grid.transform,
+        nodata=None if jp2 else nodata,
+        **profile,
+    ) as dataset:
+        dataset.write(layers)
+    path.with_name(path.name + ".aux.xml").unlink(missing_ok=True)
+
+
+def crop(grid: Grid, window: Window) -> Grid:
+    """The grid of a window."""
+    return Grid.of(grid.crs, grid.transform @ Affine.translation(window.x, window.y), (window.height, window.width))
+
+
+def repeated(layer: NDArray[Any]) -> NDArray[Any]:
+    """Each pixel twice a side."""
+    return np.repeat(np.repeat(layer, 2, 0), 2, 1)
+
+
+def xml(text: str) -> str:
+    """Put the declaration before a document."""
+    return '<?xml version="1.0" encoding="UTF-8"?>\n' + text

@@ -1,0 +1,83 @@
+"""Landsat 4 to 9, Collection 2 Level 2: surface reflectance with its pixel quality band.
+
+Facts: USGS, Landsat 8-9 Collection 2 Level 2 Science Product Guide (LSDS-1619); scale and offset are read from each
+product's metadata.
+"""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bocage.progress import QUIET, Progress
+from bocage.sources.base import Acquisition, Band, BandFile, Decoding, SensorSpec
+from bocage.sources.products import Product, ProductSettings, check_size, chosen_bands, collect, products, utc
+
+BANDS = (
+    Band("coastal", 0.443, 30), Band("blue", 0.482, 30), Band("green", 0.561, 30), Band("red", 0.655, 30),
+    Band("nir", 0.865, 30), Band("swir16", 1.609, 30), Band("swir22", 2.201, 30),
+)  # fmt: skip
+SPEC = SensorSpec("landsat_c2l2", "Landsat 4 to 9 Collection 2 Level 2: folders or zips", BANDS)
+LAND = ("blue", "green", "red", "nir", "swir16", "swir22")
+"""What every Landsat has had since 1982."""
+OLI = {"coastal": 1, "blue": 2, "green": 3, "red": 4, "nir": 5, "swir16": 6, "swir22": 7}
+TM = {"blue": 1, "green": 2, "red": 3, "nir": 4, "swir16": 5, "swir22": 7}
+FILL, DILATED, CIRRUS, CLOUD, SHADOW, SNOW = (1 << bit for bit in range(6))
+"""Bits of QA_PIXEL."""
+
+
+@dataclass(frozen=True)
+class Settings(ProductSettings):
+    """What the recipe says of a folder of Landsat products."""
+
+    snow: bool = False
+    """Whether snow counts as clear."""
+
+
+def find(settings: Settings, progress: Progress = QUIET) -> list[Acquisition]:
+    """Return the acquisitions of every product, one per scene and time; the newest processing of a date first.
+
+    Raises
+    ------
+    SourceError
+        There is no product, or one cannot be used and ``on_error`` is "stop".
+    """
+    names = chosen_bands(SPEC, settings.bands, LAND)
+    found = products(settings.path, r"L[COTEM]0[4-9]_L2S[PR]_.*_MTL\.xml", "Landsat Collection 2 Level 2 product")
+    found.sort(key=lambda p: p.metadata)
+    found.sort(key=_processed, reverse=True)
+    return collect(found, settings, lambda product: [_acquisition(product, names, settings)], progress)
+
+
+def _processed(product: Product) -> str:
+    match = re.search(r"_\d{8}_(\d{8})_02_", product.metadata)
+    return match[1] if match else ""
+
+
+def _acquisition(product: Product, names: tuple[str, ...], settings: Settings) -> Acquisition:
+    root = product.xml()
+    numbers = OLI if product.metadata[3] in "89" else TM
+    clear = () if settings.snow else (SNOW,)
+    day = product.text(root, ".//DATE_ACQUIRED")
+    time = utc(f"{day}T{product.text(root, './/SCENE_CENTER_TIME')[:8]}", product)
+    shape = int(product.text(root, ".//REFLECTIVE_LINES")), int(product.text(root, ".//REFLECTIVE_SAMPLES"))
+    files = {}
+    for name in names:
+        number = numbers.get(name, 0)
+        path = product.one(rf"_SR_B{number}\.TIF", f"surface reflectance of {name} (band {number or 'none'})")
+        check_size(product, path, *shape)
+        parameters = ".//LEVEL2_SURFACE_REFLECTANCE_PARAMETERS"
+        scale = float(product.text(root, f"{parameters}/REFLECTANCE_MULT_BAND_{number}"))
+        offset = float(product.text(root, f"{parameters}/REFLECTANCE_ADD_BAND_{number}"))
+        files[name] = BandFile(path, 1, Decoding(scale, offset, 0.0))
+    quality = {"qa_pixel": BandFile(product.one(r"_QA_PIXEL\.TIF", "the pixel quality (QA_PIXEL)"), 1)}
+    return Acquisition(time, files, quality, clear, f"{time:%Y%m%d}", None, {"product": product.name})
+
+
+def clear_mask(acquisition: Acquisition, layers: Mapping[str, NDArray[Any]]) -> NDArray[np.bool_]:
+    """Clear of fill, clouds (dilated too), cirrus and shadows, and of snow unless the settings use it."""
+    spoilt = FILL | DILATED | CIRRUS | CLOUD | SHADOW | sum(acquisition.clear)
+    return np.asarray((layers["qa_pixel"].astype(np.uint16) & spoilt) == 0)

@@ -1,0 +1,395 @@
+"""Any sensor from a STAC catalogue: an API searched by area, dates and cloud cover, or a static catalogue on disk.
+
+What an API serves is read once over the area, at its native resolution, into a cache of GeoTIFFs; every file of the
+cache appears when it is complete, so an interrupted download goes on where it stopped. Local files are read in place.
+"""
+
+import hashlib
+import importlib
+import json
+import os
+import random
+import re
+import time as clock
+from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from datetime import date, datetime
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import rasterio
+from numpy.typing import NDArray
+
+from bocage.errors import SourceError
+from bocage.progress import QUIET, Progress
+from bocage.sources import landsat_c2l2, sentinel2_l2a
+from bocage.sources.base import Acquisition, BandFile, Decoding, SensorSpec
+from bocage.sources.products import within
+from bocage.sources.raster import inspect
+
+SPEC = SensorSpec("stac", "any sensor from a STAC API or a static catalogue")
+MASKS: Mapping[str, tuple[str, Any]] = {
+    "sentinel2_l2a": ("scl", sentinel2_l2a),
+    "landsat_c2l2": ("qa_pixel", landsat_c2l2),
+}
+"""Sensor whose quality layer an asset is: the layer's name, and the file that knows its meaning."""
+LONGEST_WAIT = 30.0
+HTTP = {
+    "GDAL_DISABLE_READDIR_ON_OPEN": "EMPTY_DIR",
+    "GDAL_HTTP_MAX_RETRY": "3",
+    "GDAL_HTTP_RETRY_DELAY": "0.5",
+    "GDAL_HTTP_CONNECTTIMEOUT": "20",
+    "GDAL_HTTP_LOW_SPEED_LIMIT": "1",
+    "GDAL_HTTP_LOW_SPEED_TIME": "60",
+    "CPL_VSIL_CURL_NON_CACHED": "/vsicurl/",  # or else an answer cut short would be remembered, and retried in vain
+}
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What the recipe says of a catalogue."""
+
+    bands: dict[str, str]
+    """Common name to the name of the asset: ``blue = "B02"``."""
+    url: str = ""
+    """Root of a STAC API; or else give `catalogue`."""
+    catalogue: Path | None = None
+    """A ``catalog.json`` or ``collection.json`` on disk."""
+    collections: tuple[str, ...] = ()
+    """Collections to search; empty: all."""
+    area: tuple[float, float, float, float] | None = None
+    """West, south, east, north in degrees (WGS 84); an API needs it."""
+    start: date | None = None
+    """First day, UTC."""
+    end: date | None = None
+    """Last day, UTC."""
+    cloud: float | None = None
+    """Most cloud cover of an item (``eo:cloud_cover``), percent."""
+    cache: Path | None = None
+    """Folder for what is downloaded; an API needs it."""
+    quality: str = ""
+    """Asset of the quality layer."""
+    clear: tuple[int, ...] = ()
+    """Values of the quality layer that mean "clear"; empty: those of the sensor named in `like`."""
+    like: Literal["", "sentinel2_l2a", "landsat_c2l2"] = ""
+    """Sensor that knows what the quality layer and the processing baseline mean."""
+    scale: float | None = None
+    """``value = stored * scale + offset``; left out: what the items say (raster extension)."""
+    offset: float | None = None
+    nodata: float | None = None
+    """Stored value that means no data; left out: what the items or the files say."""
+    decibel: bool = False
+    """The assets hold linear power; give dB."""
+    sign: str = ""
+    """``"its.module:function"`` that takes a pystac Item and returns it with signed addresses."""
+    retries: int = 5
+    """Attempts at each request after the first, with growing pauses; at least 0."""
+    on_error: Literal["stop", "skip"] = "stop"
+    """An item that cannot be read: stop, or leave it out and say so in the report."""
+
+    def __post_init__(self) -> None:
+        if bool(self.url) == bool(self.catalogue):
+            raise ValueError("give either 'url' (an API) or 'catalogue' (a file)")
+        if self.url and (self.area is None or self.cache is None):
+            raise ValueError(
+                "'url' needs 'area' (west, south, east, north in degrees) and 'cache' (a folder) beside it"
+            )
+        if not self.bands:
+            raise ValueError("'bands' names at least one asset")
+        if self.retries < 0:
+            raise ValueError(f"'retries' is at least 0; found {self.retries}")
+
+
+def find(settings: Settings, progress: Progress = QUIET) -> list[Acquisition]:
+    """Return the acquisitions of every item found, after fetching what is not on disk.
+
+    Raises
+    ------
+    SourceError
+        The catalogue cannot be reached, nothing fits the search, an asset is missing or its link is dead.
+    """
+    items = [item for item in _search(settings, progress) if _fits(item, settings)]
+    if not items:
+        raise SourceError(
+            f"{settings.url or settings.catalogue}: no item fits the collections, area, dates and clouds."
+        )
+    items.sort(key=lambda item: (item.datetime, item.id))
+    found: list[Acquisition] = []
+    dead: list[str] = []
+    with ThreadPoolExecutor(4) as pool:
+        for done, (item, outcome) in enumerate(zip(items, pool.map(_guarded(settings), items), strict=True), start=1):
+            if isinstance(outcome, SourceError):
+                dead.append(str(outcome))
+                if settings.on_error == "stop":
+                    pool.shutdown(cancel_futures=True)
+                    raise SourceError(f'{outcome} (Or set on_error = "skip" to go on without this item.)') from outcome
+                progress.say(f"left out: {outcome}")
+            elif outcome is not None:
+                found.append(outcome)
+            progress.step("fetching items", done, len(items), item.id)
+    if dead:
+        progress.say(f"{len(dead)} of {len(items)} items left out.")
+    if not found:
+        raise SourceError(
+            f"Not one of {len(items)} items can be read: {dead[0] if dead else 'all lie outside the area.'}"
+        )
+    return sorted(found, key=lambda a: (a.date, a.time))
+
+
+def clear_mask(acquisition: Acquisition, layers: Mapping[str, NDArray[Any]]) -> NDArray[np.bool_]:
+    """Ask the sensor that the settings name; or else clear is every listed value (with no list, all but 0)."""
+    ((name, layer),) = layers.items()
+    for theirs, sensor in MASKS.values():
+        if name == theirs:
+            mask: NDArray[np.bool_] = sensor.clear_mask(acquisition, layers)
+            return mask
+    return np.isin(layer, acquisition.clear) if acquisition.clear else np.asarray(layer != 0)
+
+
+def _search(settings: Settings, progress: Progress) -> list[Any]:
+    """Items of the catalogue; those of the last search where the API cannot be reached."""
+    import pystac
+
+    if settings.catalogue:
+        try:
+            root = pystac.read_file(str(settings.catalogue))
+        except (OSError, ValueError, KeyError, pystac.STACError) as error:
+            raise SourceError(f"{settings.catalogue} is not a STAC catalogue: {error}.") from error
+        if isinstance(root, pystac.Item):
+            return [root]
+        assert isinstance(root, pystac.Catalog)
+        return list(root.get_items(recursive=True))
+    assert settings.cache
+    question = json.dumps([settings.url, settings.collections, settings.area, str(settings.start), str(settings.end)])
+    answer = settings.cache / "searches" / f"{_digest(question)}.json"
+    try:
+        items = _ask(settings)
+    except SourceError as error:
+        if not answer.exists():
+            raise
+        progress.say(f"{error} The answer of {datetime.fromtimestamp(answer.stat().st_mtime):%Y-%m-%d %H:%M} is used.")
+        return [pystac.Item.from_dict(one) for one in json.loads(answer.read_text())]
+    _write(answer, json.dumps([item.to_dict(transform_hrefs=False) for item in items]).encode())
+    return items
+
+
+def _ask(settings: Settings) -> list[Any]:
+    import pystac_client
+    import requests
+    from pystac_client.stac_api_io import StacApiIO
+    from urllib3 import Retry
+
+    again = Retry(
+        total=settings.retries, backoff_factor=0.5, backoff_max=LONGEST_WAIT, allowed_methods=None,
+        status_forcelist=(408, 429, 500, 502, 503, 504),
+    )  # fmt: skip
+    days = f"{settings.start or '..'}/{settings.end or '..'}" if settings.start or settings.end else None
+    try:
+        client = pystac_client.Client.open(settings.url, stac_io=StacApiIO(max_retries=again, timeout=60))
+        search = client.search(
+            collections=list(settings.collections) or None, bbox=settings.area, datetime=days, limit=200
+        )
+        return list(search.items())
+    except (pystac_client.exceptions.APIError, requests.RequestException, NotImplementedError, KeyError) as error:
+        raise SourceError(
+            f"The STAC API {settings.url} does not answer ({_short(error)}); check the address."
+        ) from error
+
+
+def _fits(item: Any, settings: Settings) -> bool:
+    if item.datetime is None or not within(item.datetime.date(), settings.start, settings.end):
+        return False
+    if settings.collections and item.collection_id not in settings.collections:
+        return False
+    if settings.cloud is not None and item.properties.get("eo:cloud_cover", 0) > settings.cloud:
+        return False
+    if settings.area is None or item.bbox is None:
+        return True
+    west, south, east, north = settings.area
+    return bool(item.bbox[0] < east and item.bbox[2] > west and item.bbox[1] < north and item.bbox[3] > south)
+
+
+class _OutsideError(Exception):
+    """The box of an item, in degrees, touches the area; its image does not."""
+
+
+def _guarded(settings: Settings) -> Callable[[Any], Acquisition | SourceError | None]:
+    """Turn an item into an acquisition, or into the reason why it cannot be one; None where it only seemed near."""
+    sign = _signer(settings.sign)
+
+    def work(item: Any) -> Acquisition | SourceError | None:
+        try:
+            return _acquisition(item, settings, sign)
+        except SourceError as error:
+            return error
+        except _OutsideError:
+            return None
+
+    return work
+
+
+def _signer(name: str) -> Callable[[Any], Any]:
+    if not name:
+        return lambda item: item
+    module, _, function = name.partition(":")
+    try:
+        signer: Callable[[Any], Any] = getattr(importlib.import_module(module), function)
+    except (ImportError, AttributeError) as error:
+        raise SourceError(f"The signing function '{name}' cannot be imported: {error}.") from error
+    return signer
+
+
+def _acquisition(item: Any, settings: Settings, sign: Callable[[Any], Any]) -> Acquisition:
+    wanted = dict(settings.bands) | ({"quality": settings.quality} if settings.quality else {})
+    missing = [asset for asset in wanted.values() if asset not in item.assets]
+    if missing:
+        raise SourceError(f"Item {item.id} has no asset '{missing[0]}'; it has {', '.join(item.assets)}.")
+    paths = {name: _local(item, asset, settings, sign) for name, asset in wanted.items()}
+    files = {n: BandFile(paths[n], 1, _decoding(item, asset, settings)) for n, asset in settings.bands.items()}
+    layer = MASKS[settings.like][0] if settings.like else "quality"
+    clear = settings.clear or (sentinel2_l2a.CLEAR if settings.like == "sentinel2_l2a" else ())
+    quality = {layer: BandFile(paths["quality"], 1)} if settings.quality else {}
+    when = item.datetime.replace(tzinfo=None)
+    orbit = str(item.properties.get("sat:relative_orbit", "")) if settings.decibel else ""
+    return Acquisition(when, files, quality, clear, f"{when:%Y%m%d}{orbit}", None, {"item": item.id})
+
+
+def _decoding(item: Any, asset: str, settings: Settings) -> Decoding:
+    extra = item.assets[asset].extra_fields
+    said = (extra.get("raster:bands") or extra.get("bands") or [{}])[0]
+    said = {key.removeprefix("raster:"): value for key, value in said.items()}
+    scale = settings.scale if settings.scale is not None else said.get("scale")
+    offset = settings.offset if settings.offset is not None else said.get("offset")
+    if settings.like == "sentinel2_l2a" and settings.offset is None:
+        scale, offset = _baseline(item, scale, offset)
+    nodata = settings.nodata if settings.nodata is not None else said.get("nodata")
+    nodata = float(nodata) if nodata is not None else None
+    return Decoding(1.0 if scale is None else float(scale), float(offset or 0), nodata, decibel=settings.decibel)
+
+
+def _baseline(item: Any, scale: float | None, offset: float | None) -> tuple[float, float]:
+    """Scale and offset of Sentinel-2 reflectance: what the asset says, or else what its processing baseline means."""
+    if item.properties.get("earthsearch:boa_offset_applied"):
+        return scale or 1e-4, 0.0
+    if scale is not None and offset is not None:
+        return scale, offset
+    baseline = item.properties.get("s2:processing_baseline") or item.properties.get("processing:version")
+    match = re.fullmatch(r"(\d+)\.(\d+)", str(baseline or ""))
+    if not match:
+        raise SourceError(
+            f"Item {item.id} says neither its scale and offset nor its processing baseline; give scale and offset in the recipe."
+        )
+    return 1e-4, -0.1 if (int(match[1]), int(match[2])) >= sentinel2_l2a.OFFSET_SINCE else 0.0
+
+
+def _local(item: Any, asset: str, settings: Settings, sign: Callable[[Any], Any]) -> Path:
+    """Path of an asset on disk: where it lies, or its copy in the cache."""
+    href = item.assets[asset].get_absolute_href() or item.assets[asset].href
+    if not re.match(r"(https?|s3|gs|/vsi)", href):
+        path = Path(href.removeprefix("file://"))
+        if not path.exists():
+            raise SourceError(f"Item {item.id}, asset {asset}: {path} does not exist; the link is dead.")
+        return path
+    if settings.cache is None:
+        raise SourceError(f"Item {item.id} is not on this disk ({href}); say in 'cache' where its copy may go.")
+    changed = item.properties.get("updated") or item.properties.get("created") or ""
+    # Signatures change from one hour to the next; the address without its query does not.
+    key = _digest(json.dumps([href.partition("?")[0], settings.area, changed]))
+    path = settings.cache / (item.collection_id or "items") / item.id / f"{asset}-{key}.tif"
+    if not path.exists():
+        _again(
+            lambda: _fetch(sign(item.clone()), asset, settings, path),
+            settings.retries,
+            f"Item {item.id}, asset {asset}",
+        )
+    inspect(path)
+    return Path(path)
+
+
+def _again(work: Callable[[], None], retries: int, what: str) -> None:
+    """Do `work`; after a failure wait, each time twice as long, and try again."""
+    for attempt in range(retries + 1):
+        try:
+            work()
+            return
+        except (OSError, rasterio.errors.RasterioError, RuntimeError, ValueError) as error:
+            if isinstance(error, OSError) and error.errno in (13, 28, 30):  # the disk is at fault, not the network
+                raise SourceError(f"{what} cannot be kept: {error.strerror} ({error.filename}).") from error
+            if attempt == retries:
+                raise SourceError(
+                    f"{what} cannot be read after {attempt + 1} attempt(s) ({_short(error)}); the link may be dead."
+                ) from error
+            clock.sleep(min(LONGEST_WAIT, 0.5 * 2**attempt) * (0.5 + random.random() / 2))
+
+
+def _fetch(item: Any, asset: str, settings: Settings, path: Path) -> None:
+    """Read an asset over the area, on its own grid, and write it to `path`."""
+    import odc.stac
+
+    with rasterio.Env(**HTTP):
+        geobox = _geobox(item, asset)
+        if settings.area is not None:
+            geobox = _crop(geobox, settings.area)
+        loaded = odc.stac.load(
+            [item], bands=[asset], geobox=geobox, fail_on_error=True, stac_cfg=_as_stored(item, asset)
+        )
+    values = loaded[asset].values[0]
+    partial = path.with_name(path.name + ".part")
+    partial.parent.mkdir(parents=True, exist_ok=True)
+    with rasterio.open(
+        partial, "w", driver="GTiff", height=values.shape[0], width=values.shape[1], count=1, dtype=values.dtype,
+        crs=geobox.crs.to_wkt(), transform=geobox.transform, nodata=loaded[asset].nodata, compress="deflate", tiled=True,
+        BIGTIFF="IF_SAFER",
+    ) as dataset:  # fmt: skip
+        dataset.write(values, 1)
+    os.replace(partial, path)
+
+
+def _as_stored(item: Any, asset: str) -> dict[str, Any]:
+    """Tell odc-stac the data type of an asset that does not say it."""
+    extra = item.assets[asset].extra_fields
+    if (extra.get("raster:bands") or [{}])[0].get("data_type"):
+        return {}
+    with rasterio.open(_address(item, asset)) as dataset:
+        said = {"data_type": dataset.dtypes[0], "nodata": dataset.nodata}
+    return {item.collection_id or "*": {"assets": {asset: said}}}
+
+
+def _geobox(item: Any, asset: str) -> Any:
+    """The grid of an asset: as its file says, for items round it or say nothing."""
+    from odc.geo.geobox import GeoBox
+
+    with rasterio.open(_address(item, asset)) as dataset:
+        return GeoBox(dataset.shape, dataset.transform, dataset.crs)
+
+
+def _address(item: Any, asset: str) -> str:
+    return str(item.assets[asset].get_absolute_href() or item.assets[asset].href)
+
+
+def _crop(geobox: Any, area: tuple[float, float, float, float]) -> Any:
+    from odc.geo.geom import box
+
+    wanted = box(*area, crs="EPSG:4326").to_crs(geobox.crs, resolution="auto")
+    part = geobox.overlap_roi(geobox.enclosing(wanted))
+    cropped = geobox[part]
+    if cropped.is_empty():
+        raise _OutsideError
+    return cropped
+
+
+def _write(path: Path, content: bytes) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(path.name + ".part")
+    partial.write_bytes(content)
+    os.replace(partial, path)
+
+
+def _digest(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def _short(error: BaseException) -> str:
+    return " ".join(str(error).split())[:200].rstrip(".")

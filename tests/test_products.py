@@ -1,0 +1,441 @@
+"""Product trees of every sensor, made by the simulator with known truth, and what can be wrong with them."""
+
+import re
+import shutil
+import zipfile
+from functools import partial
+from pathlib import Path
+
+import geopandas as gpd
+import numpy as np
+import pytest
+import rasterio
+from shapely.geometry import box
+
+from bocage.errors import BocageError, SourceError
+from bocage.grid import Grid, Window
+from bocage.pipeline import read_recipe
+from bocage.pipeline.flow import open_scene
+from bocage.progress import QUIET
+from bocage.scene import make_scene
+from bocage.simulate import Simulation, deliver, simulate
+from bocage.simulate.formats import FORMATS
+from bocage.simulate.formats.plain import write_raster as write_product
+from bocage.simulate.recipes import write_recipes
+from bocage.sources import SENSORS, open_source, pleiades, sentinel1_grd, sentinel2_l2a, sentinel2_theia, spot67
+from bocage.testing import check_sensor, write_raster
+
+SIZES = {"height": 130, "width": 203, "polygons": 3}
+SETS = (("safe", "spot67", "s1tiling"), ("theia", "pleiades"), ("landsat",), ("stac",), ())
+
+
+@pytest.fixture(scope="module")
+def lands(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """Format to a landscape delivered in it; all are the same landscape."""
+    plain = tmp_path_factory.mktemp("landscape") / "plain"
+    simulate(Simulation(**SIZES), plain)
+    made = {}
+    for formats in SETS:
+        folder = plain.with_name("-".join(formats) or "itself")
+        shutil.copytree(plain, folder)
+        simulation = Simulation(**SIZES, formats=formats)
+        for sensor, name in simulation.deliveries.items():
+            deliver(folder / sensor, name, QUIET)
+        write_recipes(simulation, folder)
+        made |= dict.fromkeys(formats or ("plain",), folder)
+    return made
+
+
+def cubes(folder: Path, vhr: bool):
+    return open_scene(read_recipe(folder / ("multiresolcc.toml" if vhr else "gru.toml"))).cubes
+
+
+@pytest.mark.parametrize("name", sorted(set(FORMATS) - {"landsat", "s1tiling"}))
+def test_every_format_gives_the_plain_values(lands: dict[str, Path], name: str) -> None:
+    vhr = FORMATS[name].SENSOR == "vhr"
+    plain = cubes(lands["plain"], vhr)
+    for source, cube in cubes(lands[name], vhr).items():
+        expected = plain[source]
+        assert cube.grid == expected.grid, "tiles make the whole grid again"
+        assert cube.bands == expected.bands
+        assert vhr or np.array_equal(cube.source.days, expected.source.days)
+        values, valid = cube.source.read(cube.grid, cube.grid.window)
+        truth, clear = expected.source.read(expected.grid, expected.grid.window)
+        assert np.array_equal(valid, clear)
+        assert np.abs(values - truth).max() < 1e-6
+
+
+def test_s1tiling_gives_the_plain_decibels(lands: dict[str, Path]) -> None:
+    path = lands["s1tiling"] / "random_forest.toml"
+    cube = open_scene(read_recipe(path)).cubes["s1"]
+    expected = open_scene(read_recipe(lands["plain"] / "random_forest.toml")).cubes["s1"]
+    values, valid = cube.source.read(cube.grid, cube.grid.window)
+    truth, clear = expected.source.read(expected.grid, expected.grid.window)
+    assert np.array_equal(valid, clear)
+    assert np.abs(values - truth).max() < 1e-4
+
+
+def test_landsat_gives_means_of_the_plain_values(lands: dict[str, Path]) -> None:
+    cube, expected = cubes(lands["landsat"], False)["s2"], cubes(lands["plain"], False)["s2"]
+    assert cube.grid.resolution == 30
+    values, valid = cube.source.read(cube.grid, cube.grid.window)
+    truth, clear = expected.source.read(expected.grid, expected.grid.window)
+    rows, columns = cube.grid.shape
+    red = truth[:, 2, : rows * 3, : columns * 3].reshape(-1, rows, 3, columns, 3).mean((2, 4))
+    whole = clear[:, : rows * 3, : columns * 3].reshape(-1, rows, 3, columns, 3).all((2, 4))
+    assert np.array_equal(valid, whole)
+    assert np.abs(values[:, cube.bands.index("red")] - red)[valid].max() < 2.8e-5
+
+
+SETTINGS = {
+    "landsat_c2l2": ("landsat", "s2", {}),
+    "pleiades": ("pleiades", "vhr", {"image": "ms"}),
+    "sentinel1_grd": ("s1tiling", "s1", {}),
+    "sentinel2_l2a": ("safe", "s2", {}),
+    "sentinel2_theia": ("theia", "s2", {}),
+    "spot67": ("spot67", "vhr", {"image": "pan"}),
+}
+
+
+@pytest.mark.parametrize("name", sorted(SETTINGS))
+def test_sensor_contract(lands: dict[str, Path], name: str) -> None:
+    form, folder, more = SETTINGS[name]
+    sensor = SENSORS.get(name)
+    check_sensor(sensor, sensor.Settings(lands[form] / folder, **more))
+
+
+@pytest.fixture
+def copied(lands: dict[str, Path], tmp_path: Path):
+    """Copy a few of a format's products, so that a test can spoil them."""
+
+    def copy(form: str, keep: str = "") -> Path:
+        source = lands[form] / FORMATS[form].SENSOR
+        for path in sorted(source.iterdir()):
+            if re.search(keep, path.name):
+                shutil.copytree(path, tmp_path / form / path.name)
+        return tmp_path / form
+
+    return copy
+
+
+def product(folder: Path, pattern: str) -> Path:
+    return next(iter(sorted(folder.rglob(pattern))))
+
+
+@pytest.mark.parametrize(("form", "keep"), [("safe", "_202203"), ("theia", "_202203"), ("pleiades", "")])
+def test_archives_are_read_in_place(copied, tmp_path: Path, form: str, keep: str) -> None:
+    folder = copied(form, keep)
+    name = {"safe": "sentinel2_l2a", "theia": "sentinel2_theia", "pleiades": "pleiades"}[form]
+    sensor = SENSORS.get(name)
+    plain = open_source("x", sensor, sensor.Settings(folder))
+    (tmp_path / "zips").mkdir()
+    for path in sorted(folder.iterdir()):
+        with zipfile.ZipFile(tmp_path / "zips" / f"{path.stem}.zip", "w") as out:
+            for file in sorted(path.rglob("*")):
+                out.write(file, file.relative_to(folder))
+    packed = open_source("x", sensor, sensor.Settings(tmp_path / "zips"))
+    window = Window(3, 2, 9, 11)
+    for a, b in zip(plain.read(plain.grid, window), packed.read(plain.grid, window), strict=True):
+        assert np.array_equal(a, b)
+    assert all(path.endswith(".zip") for path in packed.fingerprints())
+
+
+def test_two_baselines_are_one_series(copied) -> None:
+    source = open_source("s2", sentinel2_l2a, sentinel2_l2a.Settings(copied("safe", "_20220(113|202|123)T")))
+    assert {a.details["baseline"] for a in source.acquisitions} == {"03.01", "04.00"}
+    offsets = {a.details["baseline"]: a.files["red"].decoding.offset for a in source.acquisitions}
+    assert offsets == {"03.01": 0.0, "04.00": -0.1}
+
+
+def test_an_offset_is_never_guessed(copied) -> None:
+    folder = copied("safe", "_20220403T")
+    for path in folder.rglob("MTD_MSIL2A.xml"):
+        path.write_text(re.sub(r"<BOA_ADD_OFFSET_VALUES_LIST>.*?</BOA_ADD_OFFSET_VALUES_LIST>", "", path.read_text()))
+    with pytest.raises(SourceError, match=r"baseline 04.00.*BOA_ADD_OFFSET; it is not guessed"):
+        sentinel2_l2a.find(sentinel2_l2a.Settings(folder))
+
+
+def test_a_date_twice_takes_the_newest_and_fills_its_gaps_with_the_other(copied) -> None:
+    folder = copied("safe", r"_20220403T.*T40KCB")
+    old = next(folder.iterdir())
+    new = folder / old.name.replace("N0400", "N0510")
+    shutil.copytree(old, new)
+    for path in new.rglob("*_B04_10m.jp2"):
+        with rasterio.open(path) as d:
+            pixels, grid = d.read(), Grid.of(d.crs, d.transform, d.shape)
+        pixels[:, :4] = 0
+        write_product(path, np.where(pixels > 0, pixels + 500, 0).astype(np.uint16), grid)
+    alone = open_source("s2", sentinel2_l2a, sentinel2_l2a.Settings(old, clear=(3, 4, 9)))
+    both = open_source("s2", sentinel2_l2a, sentinel2_l2a.Settings(folder, clear=(3, 4, 9)))
+    assert len(both.times) == 1
+    assert len(both.acquisitions) == 2
+    a, clear = alone.read(alone.grid, alone.grid.window)
+    b, valid = both.read(alone.grid, alone.grid.window)
+    assert clear.all()
+    assert valid.all()
+    red = both.bands.index("red")
+    assert np.allclose(b[0, red, 4:], a[0, red, 4:] + 0.05, atol=1e-6), "the newest processing comes first"
+    assert np.allclose(b[0, :, :4], a[0, :, :4], atol=1e-6), "where it has no data, the other gives all bands"
+
+
+def test_a_mosaic_across_utm_zones_is_warped_once(tmp_path: Path) -> None:
+    for tile, crs, corner in (
+        ("40KCB", "EPSG:32740", (800000.0, 7660000.0)),
+        ("41KKR", "EPSG:32741", (178000.0, 7660000.0)),
+    ):
+        ramp = np.full((1, 60, 90), {"40KCB": 0.1, "41KKR": 0.4}[tile], np.float32)
+        for pol in ("vv", "vh"):
+            path = tmp_path / f"s1a_{tile}_{pol}_ASC_044_20220105t014522.tif"
+            write_raster(path, ramp, corner=corner, crs=crs, nodata=0)
+    source = open_source("s1", sentinel1_grd, sentinel1_grd.Settings(tmp_path))
+    assert len(source.times) == 1
+    grid = source.grid
+    assert grid.crs_name == "EPSG:32740"
+    assert grid.shape[1] > 90, "the union of both tiles"
+    scene = make_scene(grid, [source], {})
+    assert any("warped" in note for note in scene.notes)
+    block = scene.cubes["s1"].read(grid.window)
+    assert set(np.round(block.values[0, 0][block.valid[0]], 3)) == {-10.0, np.round(np.float32(10 * np.log10(0.4)), 3)}
+    part = Window(10, 70, 20, 50)
+    assert np.array_equal(scene.cubes["s1"].read(part).values, block.values[(..., *part.within(grid.window))])
+
+
+def test_acquisitions_outside_the_map_are_left_out_and_counted(lands: dict[str, Path]) -> None:
+    source = open_source("s2", sentinel2_theia, sentinel2_theia.Settings(lands["theia"] / "s2", bands=("red",)))
+    west = source.grid.crop(Window(0, 0, 8, 6))
+    scene = make_scene(west, [source], {})
+    assert len(scene.cubes["s2"].source.acquisitions) == 37
+    assert any("37 of 74 acquisitions lie outside the map" in note for note in scene.notes)
+
+
+def test_orbits_are_kept_apart(tmp_path: Path) -> None:
+    for direction, orbit, day in (("ASC", "044", "05"), ("DES", "151", "05"), ("ASC", "044", "17")):
+        for pol in ("vv", "vh"):
+            name = f"s1a_40KCB_{pol}_{direction}_{orbit}_202201{day}t014522.tif"
+            write_raster(tmp_path / name, np.full((1, 6, 7), 0.1, np.float32), nodata=0)
+    with pytest.raises(SourceError, match=r"ASC 044 \(2 images\), DES 151 \(1 images\).*mix_orbits"):
+        sentinel1_grd.find(sentinel1_grd.Settings(tmp_path))
+    assert len(sentinel1_grd.find(sentinel1_grd.Settings(tmp_path, relative_orbit=44))) == 2
+    assert len(sentinel1_grd.find(sentinel1_grd.Settings(tmp_path, orbit="descending"))) == 1
+    mixed = open_source("s1", sentinel1_grd, sentinel1_grd.Settings(tmp_path, mix_orbits=True))
+    assert len(mixed.times) == 3, "two orbits of one day are two dates"
+
+
+def test_backscatter_in_db_and_below_the_noise(tmp_path: Path) -> None:
+    pixels = np.array([[[0.01, 0.0, -0.002, 1e-9, 2.0]]], np.float32)
+    for pol in ("VV", "VH"):
+        write_raster(tmp_path / f"S1A_IW_20220103T013000_DVP_RTC20_G_gpuned_1A2B_{pol}.tif", pixels, nodata=0)
+    source = open_source("s1", sentinel1_grd, sentinel1_grd.Settings(tmp_path, floor=-35))
+    values, valid = source.read(source.grid, source.grid.window)
+    assert valid[0, 0].tolist() == [True, False, True, True, True]
+    assert np.allclose(values[0, 0, 0], [-20, 0, -35, -35, 10 * np.log10(2)], atol=1e-5)
+
+
+def test_a_missing_polarisation_is_named(tmp_path: Path) -> None:
+    write_raster(tmp_path / "s1a_40KCB_vv_ASC_044_20220105t014522.tif", np.ones((1, 4, 4), np.float32))
+    with pytest.raises(SourceError, match=r"has no VH.*bands = \['vv'\]"):
+        sentinel1_grd.find(sentinel1_grd.Settings(tmp_path))
+    assert len(sentinel1_grd.find(sentinel1_grd.Settings(tmp_path, bands=("vv",)))) == 1
+
+
+def _edit(folder: Path, old: str, new: str, name: str = "*.XML") -> None:
+    for path in folder.rglob(name):
+        text = path.read_text()
+        assert re.search(old, text), (path, old)
+        path.write_text(re.sub(old, new, text))
+
+
+def test_spot_radiometry(copied) -> None:
+    folder = copied("spot67")
+    settings = partial(spot67.Settings, folder, image="ms", bands=("red",))
+    reflectance = spot67.find(settings())[0].files["red"].decoding
+    assert (reflectance.scale, reflectance.offset) == (1 / 10000, 0)
+    radiance = spot67.find(settings(radiometry="radiance"))[0].files["red"].decoding
+    assert radiance.scale == 1 / 10
+    _edit(folder, "REFLECTANCE</RADIOMETRIC", "BASIC</RADIOMETRIC")
+    top = spot67.find(settings())[0].files["red"].decoding
+    sun, day = np.radians(90 - 52.4), 98
+    distance = 1 - 0.01672 * np.cos(np.radians(0.9856 * (day - 4)))
+    assert top.scale == pytest.approx(np.pi * distance**2 / (1540 * np.cos(sun)) / 10)
+    _edit(folder, "BASIC</RADIOMETRIC", "LINEAR_STRETCH</RADIOMETRIC")
+    with pytest.raises(SourceError, match="stretched for display"):
+        spot67.find(settings())
+    assert spot67.find(settings(radiometry="stored"))[0].files["red"].decoding.scale == 1
+
+
+def test_spot_clouds_and_saturation_hide_the_ground(copied) -> None:
+    folder = copied("spot67")
+    clear = open_source("ms", spot67, spot67.Settings(folder, image="ms"))
+    west, south, east, north = clear.grid.bounds
+    ring = f"{west + 12} {north - 12} {west + 60} {north - 12} {west + 60} {north - 36} {west + 12} {north - 36} {west + 12} {north - 12}"
+    polygon = (
+        '<eop:maskMembers xmlns:gml="http://www.opengis.net/gml/3.2"><gml:Polygon srsName="urn:ogc:def:crs:EPSG::32740"><gml:exterior>'
+        f"<gml:LinearRing><gml:posList>{ring}</gml:posList></gml:LinearRing></gml:exterior></gml:Polygon></eop:maskMembers></eop:Mask>"
+    )
+    _edit(folder, "</eop:Mask>", polygon, "CLD_*MS*.GML")
+    cloudy = open_source("ms", spot67, spot67.Settings(folder, image="ms"))
+    (valid,), (before,) = cloudy.read(cloudy.grid, cloudy.grid.window)[1], clear.read(clear.grid, clear.grid.window)[1]
+    assert before.all()
+    assert not valid[2:6, 2:10].any()
+    assert valid[7:, :].all()
+    assert valid[:, 11:].all()
+    values, _ = clear.read(clear.grid, clear.grid.window)
+    value = round(float(values[0, 0, 20, 20]) * 10000)
+    _edit(folder, "<SPECIAL_VALUE_COUNT>65535", f"<SPECIAL_VALUE_COUNT>{value}")
+    hidden = open_source("ms", spot67, spot67.Settings(folder, image="ms", saturated=False, clouds=False))
+    assert not hidden.read(hidden.grid, hidden.grid.window)[1][0, 20, 20]
+
+
+def test_tiff_tiles_are_read_like_jp2(copied) -> None:
+    folder = copied("pleiades")
+    before = open_source("pan", pleiades, pleiades.Settings(folder, image="pan"))
+    expected = before.read(before.grid, before.grid.window)
+    for path in folder.rglob("*.JP2"):
+        with rasterio.open(path) as d:
+            write_raster(path.with_suffix(".TIF"), d.read(), d.res[0], (d.bounds.left, d.bounds.top), str(d.crs))
+        path.unlink()
+    _edit(folder, r"\.JP2", ".TIF")
+    after = open_source("pan", pleiades, pleiades.Settings(folder, image="pan"))
+    for a, b in zip(expected, after.read(before.grid, before.grid.window), strict=True):
+        assert np.array_equal(a, b)
+
+
+def test_gdal_takes_the_simulated_dimap_for_real(lands: dict[str, Path]) -> None:
+    for path in (lands["spot67"] / "vhr").rglob("DIM_*.XML"):
+        with rasterio.open(path) as dataset:
+            assert dataset.driver == "DIMAP"
+            assert dataset.count == (1 if "_P_" in path.name else 4)
+            assert dataset.tags(1)["RADIANCE_GAIN"] == "10.0"
+
+
+# --- bad input: one line that says the file, what, and the remedy
+def _truncate(folder: Path) -> None:
+    path = product(folder, "*_B04_10m.jp2")
+    path.write_bytes(path.read_bytes()[:-40])
+
+
+def _drop_band(folder: Path) -> None:
+    product(folder, "*_B11_20m.jp2").unlink()
+
+
+def _drop_scl(folder: Path) -> None:
+    product(folder, "*_SCL_20m.jp2").unlink()
+
+
+def _entities(folder: Path) -> None:
+    path = product(folder, "MTD_MSIL2A.xml")
+    text = path.read_text().split("\n", 1)[1]
+    path.write_text('<?xml version="1.0"?>\n<!DOCTYPE x [<!ENTITY e SYSTEM "file:///etc/passwd">]>\n' + text)
+
+
+def _cut_xml(folder: Path) -> None:
+    path = product(folder, "MTD_MSIL2A.xml")
+    path.write_text(path.read_text()[:400])
+
+
+def _other_size(folder: Path) -> None:
+    path = product(folder, "*_B08_10m.jp2")
+    with rasterio.open(path) as d:
+        pixels, grid = d.read()[:, :-2], Grid.of(d.crs, d.transform, (d.height - 2, d.width))
+    write_product(path, pixels, grid)
+
+
+@pytest.mark.parametrize(
+    ("spoil", "message"),
+    [
+        (_truncate, r"B04_10m\.jp2 cannot be read: it is truncated.*download it again"),
+        (_drop_band, r"\.SAFE has no file for band B11 \(swir16\).*download"),
+        (_drop_scl, r"\.SAFE has no file for the scene classification \(SCL\).*download"),
+        (_entities, r"MTD_MSIL2A\.xml declares XML entities.*refused"),
+        (_cut_xml, r"MTD_MSIL2A\.xml is not complete XML.*download"),
+        (_other_size, r"B08_10m\.jp2 has 18 x .* pixels, but MTD_MSIL2A\.xml says 20 x .*Download it again"),
+    ],
+)  # fmt: skip
+def test_spoilt_products(copied, spoil, message: str) -> None:
+    folder = copied("safe", "_202204[01]3T.*T40KCB")
+    spoil(folder)
+    with pytest.raises(SourceError, match=f"(?i){message}"):
+        sentinel2_l2a.find(sentinel2_l2a.Settings(folder))
+    source = open_source("s2", sentinel2_l2a, sentinel2_l2a.Settings(folder, on_error="skip"))
+    assert len(source.times) == 1
+    assert any("1 of 2 products left out" in note for note in source.notes)
+
+
+def test_a_missing_theia_mask_is_named(copied) -> None:
+    folder = copied("theia", "_20220403-.*T40KCB")
+    product(folder, "*_SAT_R2.tif").unlink()
+    with pytest.raises(SourceError, match=r"V3-0 has no file for the mask SAT at R2"):
+        sentinel2_theia.find(sentinel2_theia.Settings(folder))
+    assert sentinel2_theia.find(sentinel2_theia.Settings(folder, saturated=True))
+
+
+def test_theia_masks_mean_what_their_bits_say(copied) -> None:
+    folder = copied("theia", "_20220403-.*T40KCB")
+    marks = {"CLM_R1": (0, 1), "MG2_R1": (1, 4), "EDG_R2": (1, 1), "SAT_R1": (3, 1 << 2), "SAT_R2": (2, 1 << 3)}
+    for name, (row, value) in marks.items():
+        path = product(folder, f"*_{name}.tif")
+        with rasterio.open(path, "r+") as d:
+            mask = np.zeros(d.shape, np.uint8)
+            mask[row] = value
+            d.write(mask, 1)
+    for path in folder.rglob("*_MG2_R1.tif"):  # water and cloud bits of MG2 spoil nothing: CLM speaks of clouds
+        with rasterio.open(path, "r+") as d:
+            mask = d.read(1)
+            mask[9] = 1 | 2
+            d.write(mask, 1)
+    source = open_source("s2", sentinel2_theia, sentinel2_theia.Settings(folder))
+    (valid,) = source.read(source.grid, source.grid.window)[1]
+    spoilt = [not valid[r].any() for r in range(12)]
+    assert spoilt == [r in (0, 1, 2, 3, 4, 5) for r in range(12)]
+    few = open_source("s2", sentinel2_theia, sentinel2_theia.Settings(folder, bands=("blue", "swir16")))
+    (valid,) = few.read(few.grid, few.grid.window)[1]
+    assert valid[4].any(), "row 4 is saturated in a band that is not read"
+
+
+def test_spoilt_archives(tmp_path: Path) -> None:
+    with zipfile.ZipFile(tmp_path / "empty.zip", "w"):
+        pass
+    with pytest.raises(SourceError, match=r"empty\.zip is an empty archive"):
+        sentinel2_l2a.find(sentinel2_l2a.Settings(tmp_path))
+    with zipfile.ZipFile(tmp_path / "empty.zip", "w") as out:
+        out.writestr("a.SAFE/../../MTD_MSIL2A.xml", "<x/>")
+    with pytest.raises(SourceError, match=r"member called 'a\.SAFE/\.\./\.\./MTD_MSIL2A\.xml', which points outside"):
+        sentinel2_l2a.find(sentinel2_l2a.Settings(tmp_path))
+    (tmp_path / "empty.zip").write_bytes(b"PK\x03\x04 half a download")
+    with pytest.raises(SourceError, match=r"not a complete zip archive.*download it again"):
+        sentinel2_l2a.find(sentinel2_l2a.Settings(tmp_path))
+
+
+def test_an_empty_folder_and_a_wrong_band_are_named(tmp_path: Path, lands: dict[str, Path]) -> None:
+    with pytest.raises(SourceError, match="holds no Sentinel-2 L2A SAFE product"):
+        sentinel2_l2a.find(sentinel2_l2a.Settings(tmp_path))
+    with pytest.raises(SourceError, match=r"no band 'redd'. Did you mean 'red'"):
+        sentinel2_l2a.find(sentinel2_l2a.Settings(lands["safe"] / "s2", bands=("redd",)))
+    with pytest.raises(SourceError, match="'pan' is not in the ms image"):
+        spot67.find(spot67.Settings(lands["spot67"] / "vhr", image="ms", bands=("pan",)))
+
+
+def test_one_format_for_each_sensor() -> None:
+    with pytest.raises(BocageError, match="One format for each sensor"):
+        Simulation(formats=("safe", "theia"))
+    with pytest.raises(BocageError, match="delivers vhr, which is not simulated"):
+        Simulation(formats=("spot67",), sensors=("s2",))
+
+
+def test_reference_with_z_m_and_mixed_labels(tmp_path: Path) -> None:
+    from affine import Affine
+    from shapely import force_3d
+
+    from bocage.legend import LandClass, Legend
+    from bocage.samples.reference import Reference, read_polygons
+    from bocage.testing.fakes import CORNER, CRS
+
+    grid = Grid.of(CRS, Affine(10, 0, CORNER[0], 0, -10, CORNER[1]), (30, 30))
+    west, north = CORNER
+    squares = [box(west + 30 * i, north - 50, west + 30 * i + 20, north - 20) for i in range(3)]
+    frame = gpd.GeoDataFrame({"crop": ["1", "2", "two"], "geometry": [force_3d(s, 12.5) for s in squares]}, crs=CRS)
+    frame.to_file(tmp_path / "r.gpkg", engine="pyogrio")
+    legend = Legend((LandClass(1, "one"), LandClass(2, "two", values=("2", "two"))))
+    table, rejections, _ = read_polygons(Reference(tmp_path / "r.gpkg", "crop"), grid, legend)
+    assert table.label.tolist() == [0, 1, 1]
+    assert not rejections

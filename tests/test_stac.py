@@ -1,0 +1,258 @@
+"""A real STAC server on the loopback address, and an asset server that misbehaves on request."""
+
+import json
+import shutil
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from threading import Thread
+from typing import ClassVar
+
+import numpy as np
+import pytest
+
+from bocage.errors import SourceError
+from bocage.progress import QUIET, Heard
+from bocage.simulate import Simulation, simulate
+from bocage.sources import open_source, series, stac
+
+AREA = (50.0, -25.0, 60.0, -15.0)
+BANDS = {"red": "red", "nir": "nir", "swir16": "swir16"}
+SIZES = {"height": 128, "width": 144, "polygons": 3, "sensors": ("s2",)}
+
+
+class Assets(SimpleHTTPRequestHandler):
+    """Files by range, as object stores serve them; a path in `cut` loses its connection halfway, once per entry."""
+
+    cut: ClassVar[list[str]] = []
+    seen: ClassVar[list[str]] = []
+
+    def do_GET(self) -> None:
+        path = Path(self.directory) / self.path.partition("?")[0].lstrip("/")
+        Assets.seen.append(self.path)
+        if not path.is_file():
+            self.send_error(404)
+            return
+        content, status = path.read_bytes(), 200
+        total = len(content)
+        if "Range" in self.headers:
+            first, last = self.headers["Range"].removeprefix("bytes=").split("-")
+            content, status = content[int(first) : int(last or total) + 1], 206
+        self.send_response(status)
+        self.send_header("Content-Length", str(len(content)))
+        self.send_header("Accept-Ranges", "bytes")
+        if status == 206:
+            self.send_header("Content-Range", f"bytes {first}-{int(first) + len(content) - 1}/{total}")
+        self.end_headers()
+        if self.command == "GET":
+            if self.path in Assets.cut:
+                Assets.cut.remove(self.path)
+                self.wfile.write(content[: len(content) // 2])
+                self.wfile.flush()
+                self.connection.shutdown(socket.SHUT_RDWR)
+                return
+            self.wfile.write(content)
+
+    do_HEAD = do_GET  # noqa: N815
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+
+@pytest.fixture(scope="module")
+def world(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("stac")
+    simulate(Simulation(**SIZES), folder / "plain")
+    simulate(Simulation(**SIZES, formats=("stac",)), folder / "stac")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def assets(world: Path):
+    server = ThreadingHTTPServer(("127.0.0.1", 0), partial(Assets, directory=str(world / "stac/s2/assets")))
+    Thread(target=server.serve_forever, daemon=True).start()
+    yield f"http://127.0.0.1:{server.server_port}"
+    server.shutdown()
+    server.server_close()
+
+
+@pytest.fixture(scope="module")
+def api(world: Path, assets: str):
+    """``rustac serve`` over the simulator's items, whose assets lie on the asset server."""
+    items = []
+    for path in sorted((world / "stac/s2/items").glob("*.json")):
+        item = json.loads(path.read_text())
+        item["links"] = []
+        for name, asset in item["assets"].items():
+            asset["href"] = f"{assets}/{item['id']}/{name}.tif"
+        items.append(item)
+    collection = json.loads((world / "stac/s2/collection.json").read_text())
+    collection["links"] = []
+    (world / "collection.json").write_text(json.dumps(collection))
+    (world / "items.json").write_text(json.dumps({"type": "FeatureCollection", "features": items}))
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    program = Path(sys.executable).parent / "rustac"
+    command = [program, "serve", "--addr", f"127.0.0.1:{port}", "collection.json", "items.json"]
+    server = subprocess.Popen(command, cwd=world, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+    url = f"http://127.0.0.1:{port}"
+    for _ in range(100):
+        assert server.poll() is None, server.stderr.read().decode()
+        try:
+            urllib.request.urlopen(url, timeout=1).close()
+            break
+        except OSError:
+            time.sleep(0.1)
+    yield url
+    server.terminate()
+    server.wait(10)
+    server.stderr.close()
+
+
+@pytest.fixture
+def settings(api: str, tmp_path: Path):
+    def make(**more):
+        return stac.Settings(
+            **{
+                "bands": BANDS,
+                "url": api,
+                "area": AREA,
+                "cache": tmp_path / "cache",
+                "quality": "scl",
+                "clear": (4,),
+                **more,
+            }
+        )
+
+    Assets.cut.clear()
+    Assets.seen.clear()
+    return make
+
+
+def plain(world: Path):
+    variables = {name: world / f"plain/s2/{name}.tif" for name in BANDS}
+    return open_source(
+        "s2", series, series.Settings(variables, scale=0.0001, quality=world / "plain/s2/quality.tif", clear=(4,))
+    )
+
+
+def test_search_and_load_give_what_the_files_hold(world: Path, settings) -> None:
+    from datetime import date
+
+    source = open_source("s2", stac, settings(start=date(2022, 3, 1), end=date(2022, 4, 30)))
+    expected = plain(world)
+    chosen = [i for i, t in enumerate(expected.times) if date(2022, 3, 1) <= t.date() <= date(2022, 4, 30)]
+    assert [t.date() for t in source.times] == [expected.times[i].date() for i in chosen]
+    assert source.grid == expected.grid
+    values, valid = source.read(source.grid, source.grid.window)
+    truth, clear = expected.read(expected.grid, expected.grid.window)
+    assert np.array_equal(valid, clear[chosen])
+    assert np.allclose(values, truth[chosen], atol=1e-6)
+
+
+def test_cloud_cover_and_an_area_narrow_the_search(world: Path, settings) -> None:
+    everything = open_source("s2", stac, settings(bands={"red": "red"}, quality=""))
+    fewer = open_source("s2", stac, settings(bands={"red": "red"}, quality="", cloud=20.0))
+    assert 0 < len(fewer.times) < len(everything.times)
+    west, south, east, north = everything.grid.geobox.extent.to_crs("EPSG:4326").boundingbox
+    half = (west, south, (west + east) / 2, north)
+    part = open_source("s2", stac, settings(bands={"red": "red"}, quality="", cloud=20.0, area=half))
+    assert part.grid.shape[1] < 0.7 * everything.grid.shape[1]
+    offset = everything.grid.offset_of(part.grid)
+    assert all(o == round(o) for o in offset), "a crop stays on the native pixels"
+
+
+def test_a_killed_connection_is_survived_and_nothing_is_fetched_twice(settings) -> None:
+    from datetime import date
+
+    window = {"start": date(2022, 3, 1), "end": date(2022, 4, 30), "bands": {"red": "red"}, "quality": ""}
+    name = "/S2_20220304/red.tif"
+    Assets.cut.extend([name, name])
+    source = open_source("s2", stac, settings(**window))
+    assert not Assets.cut, "both connections were cut"
+    assert len(source.times) == 6
+    Assets.seen.clear()
+    again = open_source("s2", stac, settings(**window))
+    assert Assets.seen == [], "the cache was used"
+    assert again.fingerprints() == source.fingerprints()
+
+
+def test_a_dead_link_is_retried_then_named(world: Path, settings) -> None:
+    name = world / "stac/s2/assets/S2_20220304/nir.tif"
+    shutil.move(name, name.with_suffix(".away"))
+    try:
+        with pytest.raises(SourceError, match=r"S2_20220304, asset nir.*after 2 attempt.*link may be dead.*on_error"):
+            open_source("s2", stac, settings(retries=1, bands={"nir": "nir"}, quality=""))
+        assert Assets.seen.count("/S2_20220304/nir.tif") >= 2
+        heard = Heard(QUIET)
+        source = open_source("s2", stac, settings(retries=0, bands={"nir": "nir"}, quality="", on_error="skip"), heard)
+    finally:
+        shutil.move(name.with_suffix(".away"), name)
+    assert len(source.times) == 36
+    assert any("S2_20220304" in note for note in source.notes), "the report can tell"
+    assert any("1 of 37 items left out" in note for note in source.notes)
+
+
+def test_an_interrupted_download_leaves_no_file_that_looks_finished(settings, tmp_path: Path, monkeypatch) -> None:
+    real, count = stac.os.replace, []
+
+    def killed(source, target):
+        count.append(target)
+        if len(count) == 4:
+            raise KeyboardInterrupt
+        real(source, target)
+
+    monkeypatch.setattr(stac.os, "replace", killed)
+    with pytest.raises(KeyboardInterrupt):
+        open_source("s2", stac, settings(bands={"red": "red"}, quality=""))
+    monkeypatch.undo()
+    kept = {p: p.stat().st_mtime_ns for p in (tmp_path / "cache").rglob("*.tif")}
+    assert len(kept) >= 2
+    source = open_source("s2", stac, settings(bands={"red": "red"}, quality=""))
+    assert len(source.times) == 37
+    assert all(path.stat().st_mtime_ns == then for path, then in kept.items())
+
+
+def test_the_last_answer_serves_while_the_api_is_away(settings, tmp_path: Path, monkeypatch) -> None:
+    narrow = {"bands": {"red": "red"}, "quality": "", "retries": 0}
+    first = open_source("s2", stac, settings(**narrow))
+
+    def away(_):
+        raise SourceError("The STAC API does not answer.")
+
+    monkeypatch.setattr(stac, "_ask", away)
+    second = open_source("s2", stac, settings(**narrow))
+    assert second.times == first.times
+    assert any("The answer of" in note for note in second.notes)
+    with pytest.raises(SourceError, match="does not answer"):
+        open_source("s2", stac, settings(**narrow, collections=("other",)))
+
+
+def test_items_are_signed(settings) -> None:
+    sys.modules["signer_for_test"] = type(sys)("signer_for_test")
+    calls = []
+
+    def sign(item):
+        calls.append(item.id)
+        for asset in item.assets.values():
+            asset.href += "?token=1"
+        return item
+
+    sys.modules["signer_for_test"].sign = sign
+    try:
+        source = open_source("s2", stac, settings(bands={"red": "red"}, quality="", sign="signer_for_test:sign"))
+    finally:
+        del sys.modules["signer_for_test"]
+    assert len(calls) == len(source.times) == 37
+    assert all(path.endswith("?token=1") for path in Assets.seen)
+
+
+def test_an_asset_that_is_not_there_is_named(settings) -> None:
+    with pytest.raises(SourceError, match=r"no asset 'B99'; it has blue"):
+        open_source("s2", stac, settings(bands={"red": "B99"}, quality=""))
