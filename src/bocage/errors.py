@@ -8,6 +8,7 @@
     ├── LegendError        a nomenclature that contradicts itself
     ├── GridError          grids that cannot be laid over one another
     ├── SourceError        imagery that is missing, damaged or not georeferenced
+    ├── SceneError         a scene that cannot be prepared on disk
     ├── SamplesError       reference polygons that cannot be used as asked
     ├── ModelError         a network that cannot work with the sources or settings given
     ├── TrainingError      a training that cannot start or did not converge to numbers
@@ -56,6 +57,10 @@ class GridError(BocageError):
 
 class SourceError(BocageError):
     """Imagery that is missing, damaged or not georeferenced."""
+
+
+class SceneError(BocageError):
+    """A scene that cannot be prepared on disk."""
 
 
 class SamplesError(BocageError):

@@ -107,6 +107,32 @@ _stage(
 _stage("report", ("report",), "Write report.html again.\n\n\b\nExample:\n  bocage report recipe.toml")
 
 
+@cli.command()
+@RECIPE
+@OUT
+@OVERWRITE
+def prepare(recipe: Path, out: Path | None, overwrite: bool) -> None:
+    """Write the scene to disk once: sources warped onto the map's grid, filtered and filled in time.
+
+    'bocage run' does this by itself; alone, it can run on another machine or before the reference is there. After an
+    interruption the same command goes on with what is missing; parts whose files or settings changed are redone.
+
+    \b
+    Example:
+      bocage prepare recipe.toml --out runs/first
+    """
+    from bocage.pipeline import prepare as work
+    from bocage.pipeline import read_recipe
+
+    parsed = read_recipe(recipe)
+    with terminal() as progress:
+        made = work(parsed, out or Path("runs") / parsed.name, progress, overwrite)
+    for name, one in made.items():
+        click.echo(f"{name}: {one.path} ({one.shards} parts, {one.never_clear} of {one.pixels} pixels never clear)")
+    if not made:
+        click.echo("nothing to prepare: every source is read in place")
+
+
 @cli.command("map")
 @RECIPE
 @OUT

@@ -15,17 +15,18 @@ from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from os import cpu_count
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import skops.io
 import torch
 from numpy.typing import NDArray
-from sklearn.ensemble import RandomForestClassifier
 from torch import Tensor, nn
 
 from bocage.errors import ModelError
 from bocage.models.base import Batch, Footprint, InputSpec, at_map_pixels, output_shape, pixel_footprint
+
+if TYPE_CHECKING:  # scikit-learn and skops take seconds to import; other networks do not wait for them
+    from sklearn.ensemble import RandomForestClassifier
 
 ROWS = 16384
 """Pixels classified at a time by one thread."""
@@ -66,6 +67,8 @@ class Model(nn.Module):
 
     def fit(self, batch: Batch, labels: Tensor, seed: int) -> None:
         """Grow the trees on samples of one footprint each."""
+        from sklearn.ensemble import RandomForestClassifier
+
         forest = RandomForestClassifier(
             self.config.trees,
             max_depth=self.config.max_depth,
@@ -97,19 +100,23 @@ class Model(nn.Module):
         return torch.cat(columns, 1).numpy()
 
     @staticmethod
-    def _probabilities(forest: RandomForestClassifier, features: NDArray[np.float32]) -> NDArray[Any]:
+    def _probabilities(forest: "RandomForestClassifier", features: NDArray[np.float32]) -> NDArray[Any]:
         parts = [features[i : i + ROWS] for i in range(0, len(features), ROWS)]
         with ThreadPoolExecutor(min(len(parts), cpu_count() or 1)) as pool:
             return np.concatenate(list(pool.map(forest.predict_proba, parts)))
 
     def get_extra_state(self) -> Tensor:
         """Return the forest as the bytes of a skops archive; empty where there is none."""
+        import skops.io
+
         data = b"" if self.forest is None else skops.io.dumps(self.forest)
         return torch.frombuffer(bytearray(data), dtype=torch.uint8) if data else torch.zeros(0, dtype=torch.uint8)
 
     def set_extra_state(self, state: Tensor) -> None:
         """Rebuild the forest; no type is loaded but those that skops trusts and trees that pass :func:`_check`."""
         if state.numel():
+            import skops.io
+
             forest = skops.io.loads(state.numpy().tobytes(), trusted=["sklearn.tree._tree.Tree"])
             _check(forest)
             self.forest = forest

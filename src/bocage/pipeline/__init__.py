@@ -1,7 +1,7 @@
 """A recipe → a run: the whole flow, one call per room (``flow``); it parses the recipe and keeps the run's folder."""
 
-from bocage.pipeline.flow import map_with, open_run, open_scene, run
+from bocage.pipeline.flow import map_with, open_run, open_scene, prepare, run
 from bocage.pipeline.recipe import Recipe, read_recipe
 from bocage.pipeline.stages import STAGES, Run
 
-__all__ = ["STAGES", "Recipe", "Run", "map_with", "open_run", "open_scene", "read_recipe", "run"]
+__all__ = ["STAGES", "Recipe", "Run", "map_with", "open_run", "open_scene", "prepare", "read_recipe", "run"]

@@ -23,7 +23,7 @@ from bocage.mapping import WRITERS, Mapping
 from bocage.models import MODELS
 from bocage.samples import Reference, Split
 from bocage.samples.reference import POSTGIS
-from bocage.scene import INDICES, Preparation
+from bocage.scene import INDICES, Preparation, Preparing
 from bocage.shelf import Shelf, did_you_mean
 from bocage.sources import SENSORS
 from bocage.training import Training
@@ -87,6 +87,7 @@ class Recipe:
     grid: GridChoice
     legend: Legend
     sources: AnyMapping[str, SourceChoice]
+    scene: Preparing
     reference: Reference
     split: Split
     model: str
@@ -102,6 +103,7 @@ SECTIONS: dict[str, tuple[type[Any], bool]] = {
     "grid": (GridChoice, True),
     "legend": (LegendChoice, True),
     "reference": (Reference, True),
+    "scene": (Preparing, False),
     "split": (Split, False),
     "training": (Training, False),
     "map": (Mapping, False),

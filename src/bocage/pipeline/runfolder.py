@@ -20,6 +20,8 @@ from bocage.scene import Scene
 from bocage.training import versions
 
 T = TypeVar("T")
+NO_MATTER = ("path", "scene")
+"""Parts of a recipe that change no result: where it lies, and what is kept on disk between stages."""
 
 
 def digest(*things: Any) -> str:
@@ -56,14 +58,14 @@ class RunFolder:
         RunFolderError
             The folder holds something else, and `overwrite` is False.
         """
-        sections = {f.name: getattr(recipe, f.name) for f in dataclasses.fields(recipe) if f.name != "path"}
+        sections = {f.name: getattr(recipe, f.name) for f in dataclasses.fields(recipe) if f.name not in NO_MATTER}
         identity = {name: digest(value) for name, value in sections.items()} | {"inputs": digest(inputs)}
         folder = cls(path)
         stages: dict[str, Any] = {}
         if path.exists() and any(path.iterdir()):
             before = folder._read(overwrite)
             odd = sorted(k for k in identity if identity[k] != before.get("identity", {}).get(k))
-            has_results = any(stage != "samples" for stage in before.get("stages", {}))
+            has_results = any(stage not in ("prepare", "samples") for stage in before.get("stages", {}))
             if odd and has_results and not overwrite:
                 raise RunFolderError(
                     f"{path} holds the results of another run (it differs in: {', '.join(odd)}). Choose another --out, or "
@@ -140,9 +142,13 @@ class RunFolder:
         """Record a stage as complete, with the seconds it took, if it ends well."""
         started = time.monotonic()
         yield
+        self.note(stage, key, time.monotonic() - started)
+
+    def note(self, stage: str, key: str, seconds: float) -> None:
+        """Record a stage as complete."""
         self.said["stages"][stage] = {
             "key": key,
-            "seconds": round(time.monotonic() - started, 2),
+            "seconds": round(seconds, 2),
             "finished": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
         }
         self._write()

@@ -10,7 +10,6 @@ from bocage.mapping import LandCoverMap, classify_at, codes_beside, make_map, op
 from bocage.pipeline.recipe import Recipe
 from bocage.pipeline.runfolder import RunFolder
 from bocage.progress import Progress
-from bocage.report import write_report
 from bocage.samples import Samples
 from bocage.scene import Scene
 from bocage.training import Trained, classify, device_of, train
@@ -64,6 +63,8 @@ class Run:
 
     def report(self) -> Path:
         """Compare the map with the truth where there is one, and write ``report.html``."""
+        from bocage.report import write_report  # draws with matplotlib, which takes a second to import
+
         for k in range(self.recipe.split.draws):
             self.folder.need(f"evaluate/{k}", self.keys["evaluate"], "evaluate")
         self.folder.need("map", self.keys["map"], "map")

@@ -1,12 +1,16 @@
 """Sources + Grid → Scene: every source as a cube on its own grid, nested in the map's."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from pathlib import Path
 
 from bocage.grid import Grid, nearest_ratio
+from bocage.progress import QUIET, Progress
 from bocage.scene.cube import Block, Cube, Preparation, check_indices
 from bocage.scene.gaps import Fill
 from bocage.scene.indices import INDICES
+from bocage.scene.prepared import Prepared, Preparing, prepare
+from bocage.scene.speckle import Speckle
 from bocage.sources import Readable, check_overlap
 from bocage.sources.raster import resolution_in
 
@@ -49,4 +53,31 @@ def make_scene(grid: Grid, sources: Sequence[Readable], preparations: Mapping[st
     return Scene(grid, cubes, tuple(notes))
 
 
-__all__ = ["INDICES", "Block", "Cube", "Fill", "Preparation", "Scene", "make_scene"]
+def prepare_scene(
+    scene: Scene, folder: Path, settings: Preparing, progress: Progress = QUIET
+) -> tuple[Scene, dict[str, Prepared]]:
+    """Write the cubes that are laborious to make into `folder`, once; return the scene that reads them from there.
+
+    Raises
+    ------
+    SceneError, SourceError
+        The disk is full, or a file cannot be read; what is complete is kept.
+    """
+    cubes, made, notes = dict(scene.cubes), {}, list(scene.notes)
+    for name, cube in scene.cubes.items():
+        if settings.wants(cube):
+            made[name] = prepare(cube, folder / f"{name}.zarr", settings, progress)
+            cubes[name] = cube.kept_at(made[name].path)
+            if made[name].never_clear:
+                share = 100 * made[name].never_clear / made[name].pixels
+                notes.append(
+                    f"Source '{name}': {made[name].never_clear} of {made[name].pixels} pixels ({share:.2g} %) have no clear "
+                    "date at all; they stay without data."
+                )
+    return replace(scene, cubes=cubes, notes=tuple(notes)), made
+
+
+__all__ = [
+    "INDICES", "Block", "Cube", "Fill", "Preparation", "Prepared", "Preparing", "Scene", "Speckle", "make_scene",
+    "prepare_scene",
+]  # fmt: skip

@@ -1,14 +1,20 @@
 """One source on its own grid: what its cube holds, and how a window of it is made."""
 
-from dataclasses import dataclass
+import functools
+import threading
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
 
 import numpy as np
+import zarr
 from numpy.typing import NDArray
 
 from bocage.errors import SourceError
 from bocage.grid import Grid, Ratio, Window
-from bocage.scene.gaps import Fill, interpolate
+from bocage.scene.gaps import Fill
 from bocage.scene.indices import INDICES, bands_of
+from bocage.scene.speckle import Speckle
 from bocage.sources import Readable
 from bocage.sources.raster import RESAMPLINGS
 
@@ -23,6 +29,8 @@ class Preparation:
     """Dates to interpolate onto; left out: native dates and their mask."""
     resampling: str = "nearest"
     """For a source that does not nest in the map grid: nearest, bilinear, cubic, average or mode."""
+    speckle: Speckle | None = None
+    """Multitemporal filter of radar speckle; the source is in dB."""
     ratio: Ratio | None = None
     """How it nests in the map's grid; left out: the whole ratio nearest to that of the ground sampling distances."""
 
@@ -39,6 +47,8 @@ class Block:
     """(time, band, y, x); physical units; 0 where not valid."""
     valid: NDArray[np.bool_]
     """(time, y, x)."""
+    clear: NDArray[np.uint16]
+    """(y, x): clear dates, before any filling."""
 
 
 @dataclass(frozen=True)
@@ -49,6 +59,8 @@ class Cube:
     grid: Grid
     ratio: Ratio
     preparation: Preparation
+    prepared: Path | None = None
+    """Zarr group that holds it, once prepared."""
 
     @property
     def name(self) -> str:
@@ -66,15 +78,43 @@ class Cube:
         fill = self.preparation.fill
         return self.source.days if fill is None else fill.days
 
+    @property
+    def halo(self) -> int:
+        """Pixels around a window that its values depend on."""
+        return self.preparation.speckle.halo if self.preparation.speckle else 0
+
+    @property
+    def is_laborious(self) -> bool:
+        """Whether its values are warped, filtered or filled: work that is better done once."""
+        p = self.preparation
+        return p.fill is not None or p.speckle is not None or not self.source.nests_in(self.grid)
+
+    def kept_at(self, path: Path) -> "Cube":
+        """Return the cube that reads what :func:`bocage.scene.prepared.prepare` wrote to `path`."""
+        return replace(self, prepared=path)
+
     def read(self, window: Window) -> Block:
-        """Read, mask, fill gaps and append indices, for a window of the cube's own grid."""
-        values, valid = self.source.read(self.grid, window, self.preparation.resampling)
-        if self.preparation.fill is not None:
-            values, valid = interpolate(values, valid, self.source.days, self.days)
-        if self.preparation.indices:
+        """Return a window of the cube's own grid, which may reach outside: from disk where it is prepared there."""
+        if self.prepared is None or window.clip(self.grid.shape) != window:
+            return self.compute(window)
+        group = _store(self.prepared)
+        ys, xs = slice(window.y, window.y + window.height), slice(window.x, window.x + window.width)
+        return Block(group["values"][:, :, ys, xs], group["valid"][:, ys, xs], group["clear"][ys, xs])
+
+    def compute(self, window: Window) -> Block:
+        """Read the files, mask, filter, fill gaps and append indices."""
+        p, around = self.preparation, window.pad(self.halo, self.halo)
+        values, valid = self.source.read(self.grid, around, p.resampling)
+        if p.speckle is not None:
+            inner = (..., *window.within(around))
+            values, valid = np.ascontiguousarray(p.speckle.apply(values, valid)[inner]), valid[inner]
+        clear = valid.sum(0, dtype=np.uint16)
+        if p.fill is not None:
+            values, valid = p.fill.apply(values, valid, self.source.days)
+        if p.indices:
             values = self._with_indices(values)
             values *= valid[:, None]
-        return Block(values, valid)
+        return Block(values, valid, clear)
 
     def _with_indices(self, values: NDArray[np.float32]) -> NDArray[np.float32]:
         bands = {name: values[:, i] for i, name in enumerate(self.source.bands)}
@@ -84,6 +124,20 @@ class Cube:
             layer = index(**{band: bands[band] for band in bands_of(index)})
             layers.append(layer.astype(np.float32)[:, None])
         return np.concatenate(layers, axis=1)
+
+
+class _Stores(threading.local):
+    """Zarr groups that this thread has open."""
+
+    def __init__(self) -> None:
+        self.open = functools.lru_cache(maxsize=64)(lambda path, made: zarr.open_group(path, mode="r", zarr_format=3))
+
+
+_STORES = _Stores()
+
+
+def _store(path: Path) -> Any:
+    return _STORES.open(path, (path / "zarr.json").stat().st_mtime_ns)
 
 
 def check_indices(source: Readable, indices: tuple[str, ...]) -> None:

@@ -8,6 +8,7 @@ The kernels are compiled by numba, release the interpreter's lock and work on a 
 window are shared out among threads.
 """
 
+import itertools
 import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -112,12 +113,12 @@ def _by_rows(
     arguments = (np.ascontiguousarray(values, np.float32), np.ascontiguousarray(valid), ever, where.left, where.right)
     arguments = (*arguments, days.astype(np.float32), target.astype(np.float32), *more)  # type: ignore[assignment]
     threads = min(os.cpu_count() or 1, height) if filled.size > WORTH_SHARING else 1
-    edges = np.linspace(0, height, threads + 1).astype(int)
+    edges = np.linspace(0, height, threads + 1).astype(int).tolist()
     if threads == 1:
         kernel(*arguments, filled, 0, height)
     else:
         with ThreadPoolExecutor(threads) as pool:
-            parts = zip(edges[:-1], edges[1:], strict=True)
+            parts = itertools.pairwise(edges)
             list(pool.map(lambda part: kernel(*arguments, filled, *part), parts))
     return filled, np.broadcast_to(ever, (len(target), *ever.shape)).copy()
 

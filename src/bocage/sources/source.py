@@ -59,6 +59,10 @@ class Readable(Protocol):
     def notes(self) -> tuple[str, ...]:
         """What was left out when it was opened."""
 
+    @property
+    def described(self) -> tuple[str, ...]:
+        """What its values depend on besides the files: dates, masks and the meaning of the stored numbers."""
+
     def over(self, grid: Grid) -> "Readable":
         """Return the source without the acquisitions that do not touch `grid`; its notes say how many."""
 
@@ -128,6 +132,11 @@ class Source:
         """The grid of the finest band of one acquisition."""
         grids = [inspect(file.path).grid for file in acquisition.files.values()]
         return min(grids, key=lambda grid: grid.resolution)
+
+    @cached_property
+    def described(self) -> tuple[str, ...]:
+        """What its values depend on besides the files: dates, masks and the meaning of the stored numbers."""
+        return tuple(repr(replace(a, details={})) for a in self.acquisitions)
 
     def over(self, grid: Grid) -> "Source":
         """Return the source without the acquisitions that do not touch `grid`; its notes say how many."""

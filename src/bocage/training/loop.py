@@ -8,7 +8,6 @@ from dataclasses import astuple, dataclass, fields
 from pathlib import Path
 from typing import Any
 
-import lightning_fabric
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -100,7 +99,9 @@ def _fabric(settings: Training) -> Any:
     if precision == "auto":
         mixed = device.type == "cuda" and torch.cuda.is_bf16_supported()
         precision = "bf16-mixed" if mixed else "32-true"
-    return lightning_fabric.Fabric(accelerator=device.type, devices=1, precision=precision)
+    from lightning_fabric import Fabric  # seconds to import, and mapping does without it
+
+    return Fabric(accelerator=device.type, devices=1, precision=precision)
 
 
 def _class_weights(label: NDArray[Any], n_classes: int, settings: Training) -> Tensor:
