@@ -65,7 +65,7 @@ def _run(recipe: Path, out: Path | None, stages: Sequence[str], overwrite: bool)
 
         print_score(opened.folder.path / "score.json")
     for stage, result in (("map", "map/classes.tif"), ("report", "report.html")):
-        if stage in stages:
+        if stage in stages and (folder / result).exists():
             click.echo(f"{stage}: {folder / result}")
 
 

@@ -4,6 +4,7 @@ import shutil
 import time
 from collections.abc import Sequence
 from contextlib import nullcontext
+from dataclasses import replace
 from pathlib import Path
 
 from bocage.errors import RunFolderError
@@ -56,6 +57,8 @@ def open_run(recipe: Recipe, out: Path, progress: Progress = QUIET, overwrite: b
         samples.to_parquet(out / "samples.parquet")
     for note in samples.notes:
         progress.say(note)
+    if samples.folds:
+        recipe = replace(recipe, split=replace(recipe.split, draws=len(samples.folds)))
     return Run(recipe, scene, folder, samples, keys, progress)
 
 

@@ -47,8 +47,11 @@ class Run:
         score.save(self.folder.path / "score.json")
         return score
 
-    def map(self) -> LandCoverMap:
-        """Map the scene with the network of the draw that the recipe names."""
+    def map(self) -> LandCoverMap | None:
+        """Map the scene with the network of the draw that the recipe names; a table of samples has no map."""
+        if self.scene.ids is not None:
+            self.progress.say("The sources are tables of samples: there is nothing to map.")
+            return None
         r, k = self.recipe, self.recipe.map.draw
         self.folder.need(f"train/{k}", self.keys["train"], "train")
         trained = Trained.load(self._split(k) / "model")
@@ -67,9 +70,12 @@ class Run:
 
         for k in range(self.recipe.split.draws):
             self.folder.need(f"evaluate/{k}", self.keys["evaluate"], "evaluate")
-        self.folder.need("map", self.keys["map"], "map")
-        score, truth, land = self._score_of_all_draws(), None, self._map_on_disk(self.samples.legend)
-        if self.recipe.evaluation.truth:
+        land = None
+        if self.scene.ids is None:
+            self.folder.need("map", self.keys["map"], "map")
+            land = self._map_on_disk(self.samples.legend)
+        score, truth = self._score_of_all_draws(), None
+        if self.recipe.evaluation.truth and land:
             pairs = codes_beside(self.recipe.evaluation.truth, land.files["classes"], land.grid)
             matrix = compare(pairs, land.legend.codes, land.legend.names)
             truth = Score((matrix,), self.recipe.evaluation.names, {"reference": "the whole truth raster"})
@@ -103,6 +109,7 @@ class Run:
         design = {
             "unit": "pixels of test polygons",
             "test_share": round(1 - r.split.train, 4),
-            "stratified_by": "class",
+            "stratified_by": f"the field '{r.split.fold}'" if r.split.fold else "class",
+            "fold": samples.folds[k] if samples.folds else None,
         }
         Score((matrix,), r.evaluation.names, design).save(self._split(k) / "score.json")

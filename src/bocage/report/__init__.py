@@ -25,19 +25,19 @@ def write_report(
     folder: Path,
     scene: Scene,
     samples: Samples,
-    land: LandCoverMap,
+    land: LandCoverMap | None,
     score: Score,
     truth: Score | None,
     mapped: int,
     provenance: dict[str, Any],
 ) -> Path:
     """Write ``report.html`` in the run's folder and return its path; `mapped` is the draw whose model made the map."""
-    picture, shares = map_picture(land.files["classes"], land.legend)
+    picture, shares = map_picture(land.files["classes"], land.legend) if land else (None, {})
     draws = len(score.matrices)
     model = str(provenance.get("model", ""))
     context = {
         "name": provenance["name"],
-        "grid": str(scene.grid),
+        "subject": f"{len(scene.ids)} series of a table" if scene.ids else f"Land-cover map of {scene.grid}",
         "model": model,
         "started": provenance["started"][:16].replace("T", " "),
         "headline": _headline(score),
@@ -45,9 +45,9 @@ def write_report(
         "how": _how(score, draws, mapped),
         "notes": [*scene.notes, *samples.notes],
         "map": picture,
-        "map_file": "map/" + land.files["classes"].name,
-        "confidence": confidence_picture(land.files["confidence"]) if "confidence" in land.files else None,
-        "classes": _classes(score, samples, land, shares),
+        "map_file": "map/" + land.files["classes"].name if land else "",
+        "confidence": confidence_picture(land.files["confidence"]) if land and "confidence" in land.files else None,
+        "classes": _classes(score, samples, shares),
         "confusion": confusion_picture(score.matrix),
         "curves": curves_picture([folder / f"splits/{k}/curves.csv" for k in range(draws)]),
         "rejections": samples.rejections,
@@ -70,6 +70,11 @@ def _headline(score: Score) -> list[tuple[str, str]]:
 
 
 def _how(score: Score, draws: int, mapped: int) -> str:
+    if score.design.get("fold") is not None:
+        return (
+            f"Each of {draws} folds ({score.design['stratified_by']}) was tested once by a model trained on the others; mean ± "
+            "standard deviation over the folds."
+        )
     share = round(100 * float(score.design["test_share"]))
     spread = f"mean ± standard deviation over {draws} draws" if draws > 1 else "one draw, so no spread is known"
     return (
@@ -82,14 +87,14 @@ def _spread(values: Any) -> str:
     return f"{values.mean():.3f} ± {values.std(ddof=1):.3f}" if len(values) > 1 else f"{values.mean():.3f}"
 
 
-def _classes(score: Score, samples: Samples, land: LandCoverMap, shares: dict[str, float]) -> list[dict[str, Any]]:
+def _classes(score: Score, samples: Samples, shares: dict[str, float]) -> list[dict[str, Any]]:
     tables = {m: score.per_class(m) for m in ("f1", "producers_accuracy", "users_accuracy")}
     return [
         {
-            "code": land.legend.codes[k],
+            "code": samples.legend.codes[k],
             "name": name,
-            "color": land.legend.colors[k],
-            "share": f"{100 * shares[name]:.1f} %",
+            "color": samples.legend.colors[k],
+            "share": f"{100 * shares.get(name, 0):.1f} %",
             "polygons": samples.count_polygons(k),
             "pixels": int((samples.label == k).sum()),
             **{measure: _spread(table[:, k]) for measure, table in tables.items()},

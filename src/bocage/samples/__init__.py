@@ -12,9 +12,10 @@ from bocage.errors import SamplesError
 from bocage.legend import Legend
 from bocage.progress import QUIET, Progress
 from bocage.samples.cut import Cut, Reach, cut, open_cut
+from bocage.samples.points import folds_of, label_rows
 from bocage.samples.rasterise import Pixels, rasterise
 from bocage.samples.reference import Reference, Rejection, read_polygons
-from bocage.samples.split import Draw, Split, draw, drop_rare
+from bocage.samples.split import Draw, Split, deal, draw, drop_rare
 from bocage.scene import Scene
 
 BLOCK = 1000.0
@@ -37,10 +38,14 @@ class Samples:
     rejections: tuple[Rejection, ...]
     notes: tuple[str, ...]
     cuts: Mapping[str, Cut]
+    fold: NDArray[np.int32] | None = None
+    """Position in `folds` of every sample, where the split goes by a field."""
+    folds: tuple[str, ...] = ()
+    """Names of the folds, sorted."""
 
     def draw(self, split: Split, number: int) -> Draw:
-        """Return one draw of the polygons."""
-        return draw(self.label, self.polygon, split, number)
+        """Return one draw of the polygons, or one fold."""
+        return draw(self.label, self.polygon, split, number, self.fold)
 
     def count_polygons(self, index: int) -> int:
         """Usable polygons of the class at `index`."""
@@ -79,15 +84,14 @@ def make_samples(
     SamplesError
         The polygons cannot be used; the message says what to do.
     """
-    table, rejections, notes = read_polygons(reference, scene.grid, legend)
-    pixels, more = rasterise(table, scene.grid, legend)
+    pixels, rejections, notes, folds = _labelled(scene, legend, reference, split)
     if not len(pixels):
         raise SamplesError(
             f"No pixel centre of the map lies in a polygon of {reference.path}; the polygons are smaller than the pixels "
             f"({scene.grid.resolution:g}) or overlap each other everywhere."
         )
     cuts, usable = open_cut(folder) if folder.exists() else cut(scene, pixels, footprints, folder, progress)
-    rejections += more + _masked(pixels, usable, legend)
+    rejections += _masked(pixels, usable, legend)
     if not usable.any():
         raise SamplesError(
             f"All {len(pixels)} reference pixels are masked: at each, {' or '.join(footprints)} has no valid date. Check "
@@ -99,6 +103,9 @@ def make_samples(
         notes.append(f"Classes dropped for want of polygons: {', '.join(r.label for r in dropped)}.")
     kept = kept[kept_classes]
     pixels = pixels.take(kept)
+    fold, names = _numbered(pixels, folds)
+    if split.folds:
+        fold, names = deal(pixels.label, pixels.polygon, split), tuple(str(k + 1) for k in range(split.folds))
     return Samples(
         pixels.row,
         pixels.column,
@@ -109,7 +116,31 @@ def make_samples(
         tuple(rejections + dropped),
         tuple(notes),
         {name: replace(one, index=kept) for name, one in cuts.items()},
+        fold,
+        names,
     )
+
+
+def _labelled(
+    scene: Scene, legend: Legend, reference: Reference, split: Split
+) -> tuple[Pixels, list[Rejection], list[str], pd.Series]:
+    """Labelled pixels: those inside polygons, or the rows of a table; and the fold of each polygon."""
+    if scene.ids is not None:
+        return label_rows(reference, scene.ids, legend, split.fold)
+    table, rejections, notes = read_polygons(reference, scene.grid, legend, tuple(filter(None, [split.fold])))
+    pixels, more = rasterise(table, scene.grid, legend)
+    return pixels, rejections + more, notes, folds_of(table, split.fold)
+
+
+def _numbered(pixels: Pixels, folds: pd.Series) -> tuple[NDArray[np.int32] | None, tuple[str, ...]]:
+    """Position of every pixel's fold among the folds that are left, and their names."""
+    if folds.empty:
+        return None, ()
+    found = folds.reindex(pixels.polygon).to_numpy()
+    names, fold = np.unique(found.astype(str), return_inverse=True)
+    if len(names) < 2:
+        raise SamplesError(f"All samples lie in the fold '{names[0]}'; a split by folds needs two.")
+    return fold.astype(np.int32), tuple(names.tolist())
 
 
 def _positions(label: NDArray[np.int16]) -> NDArray[np.int16]:

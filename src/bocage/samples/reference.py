@@ -29,6 +29,8 @@ class Reference:
     """Field that holds the class."""
     polygon_id: str = ""
     """Field that tells polygons apart, where one surveyed field is several pieces; empty: each feature is one."""
+    sample_id: str = ""
+    """Field that holds the sample's id, where the sources are tables of series."""
     layer: str = ""
     """Layer of the file, or ``schema.table`` of the database; empty takes the only one."""
     buffer: float = 0.0
@@ -54,10 +56,42 @@ class Rejection:
     pixels: int
 
 
-def read_polygons(
-    reference: Reference, grid: Grid, legend: Legend
+def labelled_features(
+    reference: Reference, legend: Legend, fields: tuple[str, ...] = ()
 ) -> tuple[gpd.GeoDataFrame, list[Rejection], list[str]]:
-    """Read polygons as a table of ``geometry`` (map CRS), ``label`` (class position) and ``polygon`` (number).
+    """Read features of any kind as a table of ``geometry``, ``label`` (class position), ``polygon`` (number) and `fields`.
+
+    Returns
+    -------
+    The table, the features whose label was left out, and notes.
+
+    Raises
+    ------
+    SamplesError
+        The file, layer or field is missing, or a label is unknown.
+    """
+    frame = _read(reference)
+    for name in (reference.label, *filter(None, [reference.polygon_id]), *fields):
+        _check_field(frame, name, reference)
+    classes = [legend.index_of(value) for value in frame[reference.label]]
+    table = gpd.GeoDataFrame(
+        {
+            "label": [-1 if c is None else c for c in classes],
+            "found": frame[reference.label].astype(str).to_numpy(),
+            "polygon": _numbers(frame, reference),
+            **{name: frame[name].to_numpy() for name in fields},
+        },
+        geometry=frame.geometry.to_numpy(),
+        crs=frame.crs,
+    )
+    table, rejections = _known(table, frame[reference.label], reference, legend)
+    return table, rejections, []
+
+
+def read_polygons(
+    reference: Reference, grid: Grid, legend: Legend, fields: tuple[str, ...] = ()
+) -> tuple[gpd.GeoDataFrame, list[Rejection], list[str]]:
+    """Read polygons as a table of ``geometry`` (map CRS), ``label`` (class position), ``polygon`` (number) and `fields`.
 
     Returns
     -------
@@ -68,27 +102,12 @@ def read_polygons(
     SamplesError
         The file, layer or field is missing; there is no CRS; a label is unknown; nothing lies in the map.
     """
-    frame = _read(reference)
-    _check_field(frame, reference.label, reference)
-    if reference.polygon_id:
-        _check_field(frame, reference.polygon_id, reference)
-    notes = []
-    if frame.crs is None:
+    table, rejections, notes = labelled_features(reference, legend, fields)
+    if table.crs is None:
         raise SamplesError(f"{reference.path} has no coordinate reference system; assign one (ogr2ogr -a_srs).")
-    if frame.crs != grid.crs.proj:
-        notes.append(f"Reference polygons are reprojected from {_crs_name(frame.crs)} to {grid.crs_name}.")
-        frame = frame.to_crs(grid.crs.to_wkt())
-    classes = [legend.index_of(value) for value in frame[reference.label]]
-    table = gpd.GeoDataFrame(
-        {
-            "label": [-1 if c is None else c for c in classes],
-            "found": frame[reference.label].astype(str).to_numpy(),
-            "polygon": _numbers(frame, reference),
-        },
-        geometry=frame.geometry.to_numpy(),
-        crs=frame.crs,
-    )
-    table, rejections = _known(table, frame[reference.label], reference, legend)
+    if table.crs != grid.crs.proj:
+        notes.append(f"Reference polygons are reprojected from {_crs_name(table.crs)} to {grid.crs_name}.")
+        table = table.to_crs(grid.crs.to_wkt())
     table, more = _usable(table, legend, grid, reference)
     return table.reset_index(drop=True), rejections + more, notes
 

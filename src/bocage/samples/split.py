@@ -32,6 +32,11 @@ class Split:
     """Share of the training polygons of each class that decides when to stop, between 0 and 1; at least one polygon."""
     seed: int = 0
     """Draw ``k`` is seeded by ``(seed, k)``."""
+    fold: str = ""
+    """Field of the reference that names folds (regions, years): each fold tests once, the others train; `train` and
+    `draws` are not used then."""
+    folds: int = 0
+    """Deal the polygons of each class into this many folds, 2 or more, each of which tests once; 0: draws."""
     rare: Literal["stop", "drop"] = "stop"
     """A class with fewer than 3 usable polygons: stop the run, or drop the class (the report says so)."""
 
@@ -39,6 +44,8 @@ class Split:
         for field in ("train", "validation"):
             if not 0 < getattr(self, field) < 1:
                 raise ValueError(f"'{field}' is a share between 0 and 1; found {getattr(self, field)}")
+        if self.folds and (self.folds < 2 or self.fold):
+            raise ValueError("'folds' is at least 2, and stands instead of 'fold'")
         if self.draws < 1:
             raise ValueError(f"'draws' is at least 1; found {self.draws}")
 
@@ -87,12 +94,16 @@ def drop_rare(pixels: Pixels, legend: Legend, split: Split) -> tuple[NDArray[np.
     return np.isin(pixels.label, kept), legend.without(names), rejections
 
 
-def draw(label: NDArray[Any], polygon: NDArray[Any], split: Split, number: int) -> Draw:
-    """Return draw `number` of the polygons, stratified by class.
+def draw(
+    label: NDArray[Any], polygon: NDArray[Any], split: Split, number: int, fold: NDArray[Any] | None = None
+) -> Draw:
+    """Return draw `number` of the polygons, stratified by class; with `fold` (N,), the number of the fold that tests.
 
     A polygon id that carries two classes is shared out as two polygons.
     """
     generator = np.random.default_rng((split.seed, number))
+    if fold is not None:
+        return _fold(label, polygon, split, fold == number, generator)
     parts: dict[str, list[NDArray[np.int64]]] = {"train": [], "validation": [], "test": []}
     for one_class in np.unique(label):
         of_class = np.flatnonzero(label == one_class)
@@ -108,3 +119,31 @@ def draw(label: NDArray[Any], polygon: NDArray[Any], split: Split, number: int) 
         for part, chosen in groups.items():
             parts[part].append(of_class[np.isin(polygon[of_class], chosen)])
     return Draw(**{part: np.sort(np.concatenate(found)) for part, found in parts.items()})
+
+
+def _fold(
+    label: NDArray[Any], polygon: NDArray[Any], split: Split, tested: NDArray[np.bool_], generator: np.random.Generator
+) -> Draw:
+    """One fold tests; of each class's polygons in the others, a share validates and the rest trains."""
+    train, validation = [np.zeros(0, np.int64)], [np.zeros(0, np.int64)]
+    for one_class in np.unique(label[~tested]):
+        of_class = np.flatnonzero((label == one_class) & ~tested)
+        polygons = generator.permutation(np.unique(polygon[of_class]))
+        n = min(max(1, round(split.validation * len(polygons))), len(polygons) - 1)
+        checks = np.isin(polygon[of_class], polygons[:n])
+        validation.append(of_class[checks])
+        train.append(of_class[~checks])
+    parts = (np.concatenate(train), np.concatenate(validation), np.flatnonzero(tested))
+    return Draw(*(np.sort(part) for part in parts))
+
+
+def deal(label: NDArray[Any], polygon: NDArray[Any], split: Split) -> NDArray[np.int32]:
+    """Deal polygons into ``split.folds`` folds, class by class; return the fold of every pixel (N,)."""
+    generator = np.random.default_rng((split.seed, split.folds))
+    dealt: dict[int, int] = {}
+    for one_class in np.unique(label):
+        polygons = np.unique(polygon[label == one_class])
+        new = generator.permutation([p for p in polygons if int(p) not in dealt])
+        start = int(generator.integers(split.folds))
+        dealt |= {int(p): (start + i) % split.folds for i, p in enumerate(new)}
+    return np.array([dealt[int(p)] for p in polygon], np.int32)

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from bocage.errors import SourceError
 from bocage.grid import Grid, nearest_ratio
 from bocage.progress import QUIET, Progress
 from bocage.scene.cube import Block, Cube, Preparation, check_indices
@@ -25,6 +26,11 @@ class Scene:
     notes: tuple[str, ...] = ()
     """What the user should know of how the sources were laid on the grid."""
 
+    @property
+    def ids(self) -> tuple[str, ...] | None:
+        """Sample ids, one for each row of the grid, where the sources are tables; None for imagery."""
+        return next(iter(self.cubes.values())).source.ids
+
 
 def make_scene(grid: Grid, sources: Sequence[Readable], preparations: Mapping[str, Preparation]) -> Scene:
     """Lay every source on the map's grid, at its own resolution.
@@ -34,6 +40,7 @@ def make_scene(grid: Grid, sources: Sequence[Readable], preparations: Mapping[st
     SourceError
         A source does not overlap the map, or lacks a band that an index needs.
     """
+    _check_tables(sources)
     cubes: dict[str, Cube] = {}
     notes: list[str] = []
     for source in sources:
@@ -51,6 +58,28 @@ def make_scene(grid: Grid, sources: Sequence[Readable], preparations: Mapping[st
             )
         cubes[source.name] = Cube(source, nested, ratio, preparation)
     return Scene(grid, cubes, tuple(notes))
+
+
+def _check_tables(sources: Sequence[Readable]) -> None:
+    """Refuse tables beside imagery, and tables of different samples.
+
+    Raises
+    ------
+    SourceError
+        The sources do not have the same rows.
+    """
+    first, *others = sources
+    for other in others:
+        if (first.ids is None) != (other.ids is None):
+            raise SourceError(
+                f"The sources '{first.name}' and '{other.name}' are a table and imagery; use one kind in a recipe."
+            )
+        if first.ids != other.ids:
+            odd = sorted(set(first.ids or ()) ^ set(other.ids or ()))
+            raise SourceError(
+                f"The tables '{first.name}' and '{other.name}' do not hold the same samples: {len(odd)} are in one only "
+                f"(first: {odd[0]})."
+            )
 
 
 def prepare_scene(

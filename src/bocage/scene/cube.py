@@ -87,6 +87,8 @@ class Cube:
     def is_laborious(self) -> bool:
         """Whether its values are warped, filtered or filled: work that is better done once."""
         p = self.preparation
+        if self.source.ids is not None:
+            return False  # a table is in memory already
         return p.fill is not None or p.speckle is not None or not self.source.nests_in(self.grid)
 
     def kept_at(self, path: Path) -> "Cube":

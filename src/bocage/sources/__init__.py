@@ -15,6 +15,7 @@ from bocage.sources import (
     series,
     spot67,
     stac,
+    table,
 )
 from bocage.sources.base import (
     Acquisition,
@@ -41,6 +42,7 @@ SENSORS: Shelf[Sensor | Opener] = Shelf(
         "series": series,
         "spot67": spot67,
         "stac": stac,
+        "table": table,
     },
 )
 

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, Literal, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -43,8 +43,8 @@ class Decoding:
     """Stored value that means no data; None takes the one that each file declares. NaN is always no data."""
     special: tuple[float, ...] = ()
     """Further stored values that are not measurements (saturated, detector missing)."""
-    decibel: bool = False
-    """The scaled value is a power; it is turned into dB."""
+    decibel: Literal["", "power", "amplitude"] = ""
+    """What the scaled value is where it is turned into dB: 10 or 20 times its logarithm."""
     floor: float = -40.0
     """Least dB kept: a power at or below the noise has no logarithm."""
 
@@ -52,7 +52,8 @@ class Decoding:
         """Return the values that stored numbers stand for, in single precision."""
         values = stored.astype(np.float32) * np.float32(self.scale) + np.float32(self.offset)
         if self.decibel:
-            values = 10 * np.log10(np.maximum(values, np.float32(10 ** (self.floor / 10))))
+            times = 10 if self.decibel == "power" else 20
+            values = times * np.log10(np.maximum(values, np.float32(10 ** (self.floor / times))))
         return np.asarray(values, np.float32)
 
 

@@ -107,8 +107,8 @@ def _acquisition(product: Product, key: tuple[str, ...], names: tuple[str, ...],
     stamp, direction, orbit, tile, unit = key
     digits = re.sub(r"\D", "", stamp).ljust(14, "0")
     time = datetime.strptime(digits, "%Y%m%d%H%M%S")
-    linear = settings.stored == "linear"
-    decoding = Decoding(nodata=settings.nodata, decibel=linear, floor=settings.floor)
+    kind: Literal["", "power"] = "power" if settings.stored == "linear" else ""
+    decoding = Decoding(nodata=settings.nodata, decibel=kind, floor=settings.floor)
     missing = [name for name in names if name not in product.files]
     if missing:
         raise SourceError(

@@ -66,6 +66,10 @@ class Readable(Protocol):
     def over(self, grid: Grid) -> "Readable":
         """Return the source without the acquisitions that do not touch `grid`; its notes say how many."""
 
+    @property
+    def ids(self) -> tuple[str, ...] | None:
+        """Sample ids, one for each row of the grid, where the source is a table; None for imagery."""
+
     def nests_in(self, grid: Grid) -> bool:
         """Whether every band can be read onto `grid` without interpolation."""
 
@@ -86,6 +90,11 @@ class Source:
     sensor: Sensor
     acquisitions: tuple[Acquisition, ...]
     notes: tuple[str, ...] = ()
+
+    @property
+    def ids(self) -> None:
+        """None: imagery, not a table of samples."""
+        return None
 
     @property
     def bands(self) -> tuple[str, ...]:

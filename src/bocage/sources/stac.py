@@ -266,7 +266,8 @@ def _decoding(item: Any, asset: str, settings: Settings) -> Decoding:
         scale, offset = _baseline(item, scale, offset)
     nodata = settings.nodata if settings.nodata is not None else said.get("nodata")
     nodata = float(nodata) if nodata is not None else None
-    return Decoding(1.0 if scale is None else float(scale), float(offset or 0), nodata, decibel=settings.decibel)
+    decibel: Literal["", "power"] = "power" if settings.decibel else ""
+    return Decoding(1.0 if scale is None else float(scale), float(offset or 0), nodata, decibel=decibel)
 
 
 def _baseline(item: Any, scale: float | None, offset: float | None) -> tuple[float, float]:

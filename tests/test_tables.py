@@ -1,0 +1,227 @@
+"""Tables of series: long and wide, with validity; folds by a field and dealt."""
+
+from pathlib import Path
+
+import geopandas as gpd
+import numpy as np
+import pandas as pd
+import pytest
+from shapely.geometry import Point
+
+from bocage.cli.commands import main
+from bocage.errors import SamplesError, SourceError
+from bocage.grid import Window
+from bocage.pipeline import open_run, read_recipe, run
+from bocage.samples.split import Split, deal
+from bocage.samples.split import draw as draw_split
+from bocage.sources import open_source, table
+
+RECIPE = """
+name = "tab"
+[grid]
+like = "s2"
+[sources.s2]
+sensor = "table"
+path = "series.parquet"
+id = "sample"
+date = "when"
+bands = {{ red = "B04", nir = "B08" }}
+valid = "ok"
+scale = 0.0001
+nodata = 0
+indices = ["ndvi"]
+fill = {{ every = 20, start = 2021-01-01, end = 2021-06-30 }}
+[legend]
+classes = [{{ code = 1, name = "maize" }}, {{ code = 2, name = "meadow" }}]
+[reference]
+path = "points.gpkg"
+label = "crop"
+sample_id = "sample"
+[split]
+{split}
+[model]
+{model}
+[training]
+epochs = 3
+"""
+FOREST = 'name = "random_forest"\ntrees = 10'
+
+
+@pytest.fixture
+def long() -> pd.DataFrame:
+    """24 samples, 6 dates, in a shuffled order."""
+    generator = np.random.default_rng(4)
+    days = pd.to_datetime([f"2021-{m:02d}-11" for m in range(1, 7)])
+    rows = [
+        {
+            "sample": f"p{i:02d}",
+            "when": day,
+            "B04": 500 + 10 * i + k,
+            "B08": (3000 if i % 2 else 900) + 100 * k + generator.integers(0, 50),
+            "ok": not (i == 3 and k == 2),
+        }
+        for i in range(24)
+        for k, day in enumerate(days)
+        if not (i == 5 and k == 0)
+    ]
+    return pd.DataFrame(rows).sample(frac=1, random_state=1)
+
+
+@pytest.fixture
+def folder(tmp_path: Path, long: pd.DataFrame) -> Path:
+    long.to_parquet(tmp_path / "series.parquet")
+    points = gpd.GeoDataFrame(
+        {
+            "sample": [f"p{i:02d}" for i in range(25)],
+            "crop": [1 + i % 2 for i in range(25)],
+            "region": [f"r{i // 8}" for i in range(25)],
+        },
+        geometry=[Point(i, 2 * i) for i in range(25)],
+        crs="EPSG:4326",
+    )
+    points.to_file(tmp_path / "points.gpkg", engine="pyogrio")
+    return tmp_path
+
+
+def write(folder: Path, split: str = 'fold = "region"', model: str = FOREST) -> Path:
+    (folder / "recipe.toml").write_text(RECIPE.format(split=split, model=model))
+    return folder / "recipe.toml"
+
+
+def settings(path: Path, **more) -> table.Settings:
+    given = {"path": path, "id": "sample", "date": "when", "bands": {"red": "B04", "nir": "B08"}, "scale": 0.0001}
+    return table.Settings(**{**given, **more})
+
+
+def test_a_long_table_is_a_raster_of_one_column(folder: Path, long: pd.DataFrame) -> None:
+    source = open_source("s2", table, settings(folder / "series.parquet", valid="ok"))
+    assert source.ids[:3] == ("p00", "p01", "p02")
+    assert source.grid.shape == (24, 1)
+    values, valid = source.read(source.grid, source.grid.window)
+    assert values.shape == (6, 2, 24, 1)
+    one = long[(long["sample"] == "p07") & (long.when == "2021-03-11")].iloc[0]
+    assert np.allclose(values[2, :, 7, 0], [one.B04 / 10000, one.B08 / 10000])
+    assert not valid[2, 3, 0], "the validity column says no"
+    assert not valid[0, 5, 0], "there is no row"
+    assert valid.sum() == 24 * 6 - 2
+    around, seen = source.read(source.grid, Window(-1, -1, 4, 3))
+    assert np.array_equal(around[:, :, 1:, 1:2], values[:, :, :3])
+    assert not seen[:, 0].any()
+
+
+def test_a_wide_table_and_a_csv_say_the_same(folder: Path, long: pd.DataFrame) -> None:
+    expected = open_source("s2", table, settings(folder / "series.parquet", valid="ok"))
+    long.to_csv(folder / "series.csv", index=False)
+    text = open_source("s2", table, settings(folder / "series.csv", valid="ok"))
+    wide = long.assign(ok=long.ok.astype(float)).pivot(index="sample", columns="when", values=["B04", "B08", "ok"])
+    wide.columns = [f"{b}_{d:%Y%m%d}" for b, d in wide.columns]
+    wide.reset_index().to_parquet(folder / "wide.parquet")
+    flat = open_source("s2", table, settings(folder / "wide.parquet", date="", wide="{band}_{date}", valid="ok"))
+    for other in (text, flat):
+        assert other.times == expected.times
+        for a, b in zip(
+            other.read(other.grid, other.grid.window), expected.read(expected.grid, expected.grid.window), strict=True
+        ):
+            assert np.array_equal(a, b)
+
+
+def test_amplitude_becomes_db(folder: Path, long: pd.DataFrame) -> None:
+    source = open_source("s1", table, settings(folder / "series.parquet", decibel="amplitude", scale=10 ** (-83 / 20)))
+    values, _ = source.read(source.grid, Window(7, 0, 1, 1))
+    one = long[(long["sample"] == "p07") & (long.when == "2021-01-11")].iloc[0]
+    assert values[0, 0, 0, 0] == pytest.approx(20 * np.log10(one.B04) - 83, abs=1e-3)
+
+
+@pytest.mark.parametrize("model", [FOREST, 'name = "gru"\nunits = 6'])
+def test_a_table_trains_and_evaluates_by_folds_and_maps_nothing(folder: Path, model: str) -> None:
+    done = run(read_recipe(write(folder, model=model)), folder / "out")
+    assert done.recipe.split.draws == 3
+    assert not (folder / "out/map").exists()
+    page = (folder / "out/report.html").read_text()
+    assert "Each of 3 folds (the field &#39;region&#39;)" in page
+    assert "24 series of a table" in page
+    assert "no series in the table" in page, "the 25th point is told"
+    for k in range(3):
+        draw = done.samples.draw(done.recipe.split, k)
+        assert {done.samples.folds[i] for i in done.samples.fold[draw.test]} == {f"r{k}"}
+        assert f"r{k}" not in {
+            done.samples.folds[i] for i in (*done.samples.fold[draw.train], *done.samples.fold[draw.validation])
+        }
+
+
+def test_folds_are_dealt_by_polygon_and_by_class() -> None:
+    label, polygon = np.repeat([0, 0, 0, 0, 1, 1, 1, 1, 1], 3), np.repeat(np.arange(9), 3)
+    split = Split(folds=3)
+    fold = deal(label, polygon, split)
+    assert all(len(set(fold[polygon == p])) == 1 for p in range(9))
+    for c in (0, 1):
+        counts = [len(np.unique(polygon[(fold == k) & (label == c)])) for k in range(3)]
+        assert max(counts) - min(counts) <= 1
+    parts = draw_split(label, polygon, split, 1, fold)
+    assert set(parts.test) == set(np.flatnonzero(fold == 1))
+    assert not set(parts.train) & set(parts.validation)
+
+
+def test_polygons_of_imagery_have_folds_too(recipe, landscape: Path) -> None:
+    frame = gpd.read_file(landscape / "reference.gpkg")
+    frame["block"] = ["north" if i % 5 < 2 else "south" for i in range(len(frame))]
+    frame.to_file(landscape / "reference.gpkg", engine="pyogrio")
+    path = recipe(**{"draws = 2": 'fold = "block"'})
+    opened = open_run(read_recipe(path), landscape / "out")
+    assert opened.samples.folds == ("north", "south")
+    assert opened.recipe.split.draws == 2
+
+
+@pytest.mark.parametrize(
+    ("spoil", "message"),
+    [
+        (lambda t: t.rename(columns={"B04": "red"}), "no column 'B04'. Did you mean 'B08'"),
+        (lambda t: pd.concat([t, t.iloc[:1]]), r"has two rows for 2021-0.*\(1 such rows\)"),
+        (lambda t: t.assign(B04="high"), "column B04.*bands are numbers"),
+        (lambda t: t.assign(when="soon"), "dates are written like"),
+    ],
+)  # fmt: skip
+def test_bad_tables_are_named(folder: Path, long: pd.DataFrame, spoil, message: str) -> None:
+    spoil(long).to_parquet(folder / "series.parquet")
+    with pytest.raises(SourceError, match=message):
+        open_source("s2", table, settings(folder / "series.parquet"))
+
+
+def test_a_damaged_table_is_named(folder: Path) -> None:
+    (folder / "series.parquet").write_bytes((folder / "series.parquet").read_bytes()[:200])
+    with pytest.raises(SourceError, match="cannot be read as a table"):
+        open_source("s2", table, settings(folder / "series.parquet"))
+
+
+def test_what_is_missing_of_points_is_named(folder: Path, capsys) -> None:
+    path = write(folder)
+    path.write_text(path.read_text().replace('sample_id = "sample"', ""))
+    with pytest.raises(SamplesError, match="say in .reference. sample_id"):
+        open_run(read_recipe(path), folder / "o1")
+    path = write(folder, split='fold = "regoin"')
+    with pytest.raises(SamplesError, match="no field 'regoin'. Did you mean 'region'"):
+        open_run(read_recipe(path), folder / "o2")
+    frame = gpd.read_file(folder / "points.gpkg").assign(sample="x")
+    frame["sample"] = [f"q{i}" for i in range(25)]
+    frame.to_file(folder / "points.gpkg", engine="pyogrio")
+    with pytest.raises(SamplesError, match=r"no sample is in the table \(the first here: q0; there: p00\)"):
+        open_run(read_recipe(write(folder)), folder / "o3")
+    assert main(["map", str(write(folder)), "--out", str(folder / "o4")]) == 1
+
+
+def test_a_polygon_in_two_folds_is_refused(folder: Path) -> None:
+    frame = gpd.read_file(folder / "points.gpkg").assign(farm=lambda f: np.arange(len(f)) // 5)
+    frame.to_file(folder / "points.gpkg", engine="pyogrio")
+    path = write(folder)
+    path.write_text(path.read_text().replace('sample_id = "sample"', 'sample_id = "sample"\npolygon_id = "farm"'))
+    with pytest.raises(SamplesError, match="lie in two folds"):
+        open_run(read_recipe(path), folder / "out")
+
+
+def test_real_tables(data: Path, tmp_path: Path) -> None:
+    """Canada by its field of folds, Rondônia by dealt ones; the forest is far above the largest class's share."""
+    for name, folds, least in (("canada", 3, 0.5), ("rondonia", 5, 0.75)):
+        recipe = read_recipe(Path(__file__).parents[1] / f"examples/{name}.toml")
+        score = run(recipe, tmp_path / name, ("train",)).evaluate()
+        assert len(score.matrices) == folds
+        assert score.values("overall_accuracy").mean() > least
