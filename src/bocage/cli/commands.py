@@ -1,5 +1,6 @@
 """The commands. Rooms are imported when a command runs, so that ``bocage --help`` is quick."""
 
+import json
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -105,6 +106,45 @@ _stage(
     "evaluate", ("evaluate",), "Measure the accuracy on test polygons.\n\n\b\nExample:\n  bocage evaluate recipe.toml"
 )
 _stage("report", ("report",), "Write report.html again.\n\n\b\nExample:\n  bocage report recipe.toml")
+
+
+@cli.command()
+@RECIPE
+@OUT
+@click.option("--json", "as_json", is_flag=True, help="Print the findings as JSON.")
+@click.option(
+    "--html", type=click.Path(path_type=Path), help="Write a page with a picture of every source and a timeline."
+)
+@click.pass_context
+def check(context: click.Context, recipe: Path, out: Path | None, as_json: bool, html: Path | None) -> None:
+    """Look at everything that a recipe names, before the night is lost.
+
+    Opens every file, compares grids, measures shifts between sources (and between sources and polygons), dates, clouds,
+    values, polygons, classes and the room on the disk. Exit code 1 if an error was found.
+
+    \b
+    Examples:
+      bocage check recipe.toml
+      bocage check recipe.toml --html check.html
+      bocage check recipe.toml --json > findings.json
+    """
+    from bocage.preflight import check as look
+
+    with terminal() as progress:
+        seen = look(recipe, out, progress)
+    if html:
+        from bocage.preflight.page import write_page
+
+        write_page(seen, html)
+    if as_json:
+        click.echo(json.dumps({"name": seen.name, "findings": [f.as_dict() for f in seen.findings]}, indent=1))
+    else:
+        from bocage.cli.tables import print_findings
+
+        print_findings(seen.findings)
+    if html:
+        click.echo(f"page: {html}", err=as_json)
+    context.exit(1 if seen.has_errors else 0)
 
 
 @cli.command()

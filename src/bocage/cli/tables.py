@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 
@@ -32,3 +33,17 @@ def _metrics(title: str, said: dict[str, Any]) -> Table:
 
 def _spread(one: dict[str, Any]) -> str:
     return f"{one['mean']:.3f}" + (f" ± {one['std']:.3f}" if one["std"] is not None else "")
+
+
+COLORS = {"error": "bold red", "warning": "yellow", "note": "dim"}
+
+
+def print_findings(findings: list[Any]) -> None:
+    """Print what a preflight found: a line for each, then how many of each kind."""
+    console = Console(width=None if Console().is_terminal else 160)
+    table = Table("", "where", "found", "what to do", show_lines=False, pad_edge=False)
+    for one in findings:
+        table.add_row(one.severity, escape(one.where), escape(one.what), escape(one.remedy), style=COLORS[one.severity])
+    console.print(table)
+    counts = {kind: sum(one.severity == kind for one in findings) for kind in COLORS}
+    console.print(", ".join(f"{n} {kind}{'' if n == 1 else 's'}" for kind, n in counts.items()))

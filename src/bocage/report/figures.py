@@ -19,7 +19,8 @@ LONGEST = 1400
 """Pixels of the longer side of a map's picture."""
 
 
-def _as_data(figure: Figure) -> str:
+def as_data(figure: Figure) -> str:
+    """Return a figure as the address of a PNG that lies in the page itself."""
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png", dpi=110, bbox_inches="tight")
     return "data:image/png;base64," + base64.b64encode(buffer.getvalue()).decode()
@@ -69,7 +70,7 @@ def confusion_picture(matrix: ConfusionMatrix) -> str:
             if percent[i, j] >= 0.5:
                 color = "white" if percent[i, j] > 55 else "#222"
                 axes.text(j, i, f"{percent[i, j]:.0f}", ha="center", va="center", fontsize=8, color=color)
-    return _as_data(figure)
+    return as_data(figure)
 
 
 def curves_picture(files: list[Path]) -> str | None:
@@ -89,7 +90,7 @@ def curves_picture(files: list[Path]) -> str | None:
     left.set(xlabel="epoch", ylabel="loss", yscale="log")
     left.legend()
     right.set(xlabel="epoch", ylabel="validation F-measure", ylim=(0, 1))
-    return _as_data(figure)
+    return as_data(figure)
 
 
 def _read(path: Path) -> dict[str, list[float]]:

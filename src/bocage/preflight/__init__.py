@@ -1,0 +1,194 @@
+"""Recipe → findings: everything that can be known before a run begins, and what the run will cost."""
+
+import dataclasses
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bocage.errors import BocageError, RecipeError, SourceError
+from bocage.grid import Grid
+from bocage.models import build
+from bocage.pipeline import Recipe, read_recipe
+from bocage.preflight.dates import Clearness, check_dates, clearness
+from bocage.preflight.disk import check_disk, needs
+from bocage.preflight.files import check_files
+from bocage.preflight.finding import Finding, ordered
+from bocage.preflight.grids import check_grid, check_shifts
+from bocage.preflight.polygons import check_polygons
+from bocage.progress import QUIET, Progress
+from bocage.samples.points import label_rows
+from bocage.scene import Cube, Scene, make_scene
+from bocage.sources import SENSORS, Readable, Source, check_overlap, image, open_source
+from bocage.training import input_specs
+
+
+@dataclass
+class Preflight:
+    """What was found, and what was seen on the way."""
+
+    name: str
+    findings: list[Finding] = field(default_factory=list)
+    sources: dict[str, Readable] = field(default_factory=dict)
+    grid: Grid | None = None
+    scene: Scene | None = None
+    clear: dict[str, Clearness] = field(default_factory=dict)
+    numbers: NDArray[np.int64] | None = None
+    """The polygon at each pixel of the map, -1 outside."""
+
+    @property
+    def has_errors(self) -> bool:
+        """Whether a run would stop."""
+        return any(finding.severity == "error" for finding in self.findings)
+
+
+def check(path: Path, out: Path | None = None, progress: Progress = QUIET) -> Preflight:
+    """Look at everything that a recipe names. It raises nothing for what it is there to find."""
+    try:
+        recipe = read_recipe(path)
+    except RecipeError as error:
+        problems = [Finding("error", *_parted(problem), "Correct the recipe.") for problem in error.problems]
+        return Preflight(path.stem, problems)
+    seen = Preflight(recipe.name)
+    seen.findings += _open_sources(recipe, seen, progress)
+    try:
+        seen.grid = recipe.grid.grid(seen.sources)
+    except (KeyError, BocageError) as error:
+        what = f"the source '{recipe.grid.like}' cannot be opened" if isinstance(error, KeyError) else str(error)
+        seen.findings.append(
+            Finding(
+                "error", "grid", f"no grid for the map: {what}", "Mend the source, or give crs, resolution and bounds."
+            )
+        )
+        seen.findings = ordered(seen.findings)
+        return seen
+    seen.findings += _look_at_sources(recipe, seen, progress)
+    seen.findings += _look_at_reference(recipe, seen, progress)
+    seen.findings += _look_at_run(recipe, seen, out or Path("runs") / recipe.name)
+    seen.findings = ordered(seen.findings)
+    return seen
+
+
+def _parted(problem: str) -> tuple[str, str]:
+    where, _, what = problem.partition(": ")
+    return where, what or problem
+
+
+def _open_sources(recipe: Recipe, seen: Preflight, progress: Progress) -> Iterator[Finding]:
+    """Open every source, leaving out what cannot be read, so that all of it is told at once."""
+    for name, choice in recipe.sources.items():
+        settings, severity = choice.settings, "warning"
+        if getattr(settings, "on_error", "") == "stop":
+            settings, severity = dataclasses.replace(settings, on_error="skip"), "error"
+        try:
+            source = open_source(name, SENSORS.get(choice.sensor), settings, progress)
+        except SourceError as error:
+            yield Finding("error", name, str(error), "See the message.")
+            continue
+        seen.sources[name] = source
+        for note in source.notes:
+            text = note.removeprefix(f"Source '{name}': ")
+            if text.startswith("left out: "):
+                yield Finding(severity, name, text, 'Mend it, or set on_error = "skip".')  # type: ignore[arg-type]
+
+
+def _look_at_sources(recipe: Recipe, seen: Preflight, progress: Progress) -> Iterator[Finding]:
+    assert seen.grid is not None
+    for name, source in list(seen.sources.items()):
+        if isinstance(source, Source):
+            yield from check_files(source, progress)
+        try:
+            scene = make_scene(seen.grid, [source], {name: recipe.sources[name].preparation})
+        except BocageError as error:
+            yield Finding("error", name, str(error), "See the message.")
+            continue
+        cube = scene.cubes[name]
+        for note in cube.source.notes:
+            if "outside the map" in note:
+                yield Finding(
+                    "warning",
+                    name,
+                    note.removeprefix(f"Source '{name}': "),
+                    "They are left out; move them away to read faster.",
+                )
+        if source.ids is None:
+            yield from check_grid(source, seen.grid, cube)
+        yield from _when(seen, cube)
+
+
+def _when(seen: Preflight, cube: Cube) -> Iterator[Finding]:
+    if not cube.source.dated or len(cube.source.times) < 2:
+        return
+    try:
+        seen.clear[cube.name] = clearness(cube.source, cube.grid)
+    except SourceError as error:
+        yield Finding("error", cube.name, str(error), "Copy or download the file again.")
+        return
+    yield from check_dates(cube.source, seen.clear[cube.name], cube.preparation.fill)
+
+
+def _look_at_reference(recipe: Recipe, seen: Preflight, progress: Progress) -> Iterator[Finding]:
+    assert seen.grid is not None
+    ids = next(iter(seen.sources.values())).ids if seen.sources else None
+    if ids is not None:
+        try:
+            _, rejections, _, _ = label_rows(recipe.reference, ids, recipe.legend, recipe.split.fold)
+        except BocageError as error:
+            yield Finding("error", "reference", str(error), "See the message.")
+            return
+        for r in rejections:
+            yield Finding(
+                "warning",
+                f"reference, {r.label}",
+                f"{r.polygons} features: {r.reason}",
+                "Nothing to do if this is meant.",
+            )
+        return
+    findings, seen.numbers = check_polygons(recipe.reference, seen.grid, recipe.legend, recipe.split)
+    yield from findings
+    try:
+        yield from check_shifts(_over(seen.sources, seen.grid), seen.grid, seen.numbers, progress)
+    except SourceError as error:
+        yield Finding("error", "sources", str(error), "Copy or download the file again.")
+
+
+def _over(sources: dict[str, Readable], grid: Grid) -> dict[str, Readable]:
+    """Sources that touch the map, less what lies outside."""
+    kept = {}
+    for name, source in sources.items():
+        try:
+            check_overlap(source, grid)
+        except SourceError:
+            continue  # told with its grid
+        kept[name] = source.over(grid)
+    return kept
+
+
+def _look_at_run(recipe: Recipe, seen: Preflight, out: Path) -> Iterator[Finding]:
+    """Whether the network fits the sources, and the disk the run."""
+    assert seen.grid is not None
+    if recipe.evaluation.truth:
+        try:
+            open_source("truth", SENSORS.get("image"), image.Settings(recipe.evaluation.truth))
+        except SourceError as error:
+            yield Finding("error", "evaluation.truth", str(error), "Correct the path, or leave out truth.")
+    if set(seen.sources) != set(recipe.sources):
+        return
+    try:
+        scene = make_scene(
+            seen.grid, list(seen.sources.values()), {n: c.preparation for n, c in recipe.sources.items()}
+        )
+        network: Any = build(recipe.model, input_specs(scene), len(recipe.legend.classes), recipe.config)
+    except BocageError as error:
+        yield Finding("error", "model", str(error), "See the message.")
+        return
+    seen.scene = scene
+    pixels = int((seen.numbers >= 0).sum()) if seen.numbers is not None else len(scene.ids or ())
+    footprints = {name: f.size for name, f in network.footprints.items()}
+    yield from check_disk(needs(scene, recipe.scene, pixels, footprints, 4), out)
+
+
+__all__ = ["Finding", "Preflight", "check"]

@@ -1,0 +1,63 @@
+"""What a run writes, against the room there is."""
+
+import shutil
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from bocage.preflight.finding import Finding
+from bocage.scene import Preparing, Scene
+
+
+@dataclass(frozen=True)
+class Needs:
+    """Bytes that a run writes at most, before compression."""
+
+    scene: int
+    samples: int
+    map: int
+
+    @property
+    def total(self) -> int:
+        """All together."""
+        return self.scene + self.samples + self.map
+
+
+def needs(scene: Scene, preparing: Preparing, sample_pixels: int, footprints: dict[str, int], layers: int) -> Needs:
+    """Count what a run writes.
+
+    Parameters
+    ----------
+    sample_pixels
+        Labelled pixels.
+    footprints
+        Source name to the side of the network's footprint, in the source's pixels.
+    layers
+        Bytes for each pixel of the map.
+    """
+    prepared = cut = 0
+    for name, cube in scene.cubes.items():
+        per_pixel = len(cube.days) * (4 * len(cube.bands) + 1)
+        if preparing.wants(cube):
+            prepared += cube.grid.shape[0] * cube.grid.shape[1] * (per_pixel + 2)
+        if name in footprints:
+            cut += sample_pixels * footprints[name] ** 2 * per_pixel
+    height, width = scene.grid.shape
+    return Needs(prepared, cut, 0 if scene.ids else height * width * layers)
+
+
+def check_disk(need: Needs, folder: Path) -> Iterator[Finding]:
+    """Compare with the room on the disk that holds (or will hold) `folder`."""
+    place = folder.absolute()
+    while not place.exists():
+        place = place.parent
+    free = shutil.disk_usage(place).free
+    said = f"up to {need.total / 1e9:.2g} GB (scene {need.scene / 1e9:.2g}, samples {need.samples / 1e9:.2g}, map {need.map / 1e9:.2g})"
+    if need.total > free:
+        yield Finding(
+            "error", "disk", f"the run writes {said} in {folder}, where {free / 1e9:.2g} GB are free", "Free some room, or choose another --out.",
+        )  # fmt: skip
+    elif need.total > 0.8 * free:
+        yield Finding("warning", "disk", f"the run writes {said}; {free / 1e9:.2g} GB are free", "Free some room.")
+    else:
+        yield Finding("note", "disk", f"the run writes {said}; {free / 1e9:.3g} GB are free", "Nothing to do.")

@@ -1,0 +1,208 @@
+"""Where sources lie: their grids, what they cover of the map, and whether they lie on one another."""
+
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from itertools import combinations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bocage.grid import Grid, Window
+from bocage.preflight import shift
+from bocage.preflight.finding import Finding
+from bocage.preflight.shift import SIDE, Shift, View, with_bands
+from bocage.progress import Progress
+from bocage.scene import Cube
+from bocage.sources.raster import inspect, resolution_in
+from bocage.sources.source import Readable, Source
+
+POLYGONS = "polygons"
+
+
+def check_grid(source: Readable, grid: Grid, cube: Cube) -> Iterator[Finding]:
+    """Compare a source's grid with the map's."""
+    theirs = source.grid
+    if theirs.crs != grid.crs:
+        yield Finding(
+            "note", source.name, f"lies in {theirs.crs_name}, the map in {grid.crs_name}; it is warped once",
+            "Nothing to do; to avoid it, choose a [grid] in that CRS.",
+        )  # fmt: skip
+    elif not source.nests_in(cube.grid):
+        row, column = (o - np.floor(o) for o in cube.grid.offset_of(theirs))
+        resampling = cube.preparation.resampling
+        yield Finding(
+            "warning" if resampling == "nearest" else "note", source.name,
+            f"its pixels ({theirs.resolution:g}) do not nest in the grid made for it ({cube.grid.resolution:g}; corner "
+            f"{row:.2f} px south, {column:.2f} px east of a pixel's); it is warped with '{resampling}'",
+            'Take [grid] like = this source, or set resampling = "bilinear" ("nearest" moves pixels by up to half of one).',
+        )  # fmt: skip
+    share = _covered(theirs, grid)
+    if share <= 0:
+        yield Finding(
+            "error", source.name,
+            f"does not touch the map: it covers {_bounds(theirs)}, the map {_bounds(grid)}",
+            "Check the files and [grid].",
+        )  # fmt: skip
+    elif share < 0.999:
+        yield Finding(
+            "warning",
+            source.name,
+            f"covers {100 * share:.0f} % of the map",
+            "The rest of the map stays empty; shrink [grid] bounds.",
+        )
+
+
+def _covered(source: Grid, grid: Grid) -> float:
+    theirs = (
+        source.geobox.extent.to_crs(grid.crs, resolution="auto") if source.crs != grid.crs else source.geobox.extent
+    )
+    ours = grid.geobox.extent
+    return float(theirs.intersection(ours).area / ours.area) if theirs.intersects(ours) else 0.0
+
+
+def _bounds(grid: Grid) -> str:
+    return "(" + ", ".join(f"{b:.0f}" for b in grid.bounds) + f") in {grid.crs_name}"
+
+
+def check_shifts(
+    sources: Mapping[str, Readable], grid: Grid, numbers: NDArray[np.int64] | None, progress: Progress
+) -> Iterator[Finding]:
+    """Measure how sources, groups of bands of one source, and polygons lie on one another.
+
+    Parameters
+    ----------
+    numbers
+        The polygon at each pixel of the map's grid, -1 outside; None where there are no polygons.
+    """
+    views = _views(sources)
+    pairs = list(combinations(views, 2)) + [(POLYGONS, name) for name in views if numbers is not None]
+    shifts: dict[tuple[str, str], tuple[Shift, float]] = {}
+    cache: dict[tuple[str, float, Window], View | None] = {}
+    for done, (first, second) in enumerate(pairs, start=1):
+        found = _measured(first, second, views, grid, numbers, cache)
+        if found:
+            shifts[first, second] = found
+        progress.step("measuring shifts", done, len(pairs))
+    yield from _told(shifts, len(views) + (numbers is not None))
+
+
+def _views(sources: Mapping[str, Readable]) -> dict[str, Readable]:
+    """Sources, those with bands of two resolutions taken apart."""
+    views: dict[str, Readable] = {}
+    for name, source in sources.items():
+        groups: dict[float, list[str]] = {}
+        if isinstance(source, Source):
+            for band, file in source.acquisitions[0].files.items():
+                groups.setdefault(inspect(file.path).grid.resolution, []).append(band)
+        if len(groups) < 2:
+            views[name] = source
+        else:
+            assert isinstance(source, Source)
+            views |= {f"{name} ({gsd:g} m bands)": with_bands(source, bands) for gsd, bands in sorted(groups.items())}
+    return views
+
+
+def _measured(
+    first: str,
+    second: str,
+    views: Mapping[str, Readable],
+    grid: Grid,
+    numbers: NDArray[np.int64] | None,
+    cache: dict[tuple[str, float, Window], View | None],
+) -> tuple[Shift, float] | None:
+    """Return the shift of the second with respect to the first, and the pixel size in which it is counted."""
+    if first == POLYGONS:
+        assert numbers is not None
+        target = grid
+        window = _around(grid, *(int(np.median(n)) for n in np.nonzero(numbers >= 0))) if (numbers >= 0).any() else None
+    else:
+        target = _finer(views[first].grid, views[second].grid, grid)
+        window = _around(target, target.shape[0] // 2, target.shape[1] // 2)
+    if window is None or min(window.height, window.width) < 4 * shift.REACH:
+        return None
+
+    def seen(name: str) -> View | None:
+        key = (name, target.resolution, window)
+        if key not in cache:
+            cache[key] = shift.view(views[name], target, window)
+        return cache[key]
+
+    other = seen(second)
+    if other is None:
+        return None
+    if first == POLYGONS:
+        assert numbers is not None
+        ys, xs = slice(window.y, window.y + window.height), slice(window.x, window.x + window.width)
+        measured = shift.from_polygons(numbers[ys, xs], other)
+    else:
+        ours = seen(first)
+        coarsest = max(resolution_in(views[name].grid, target.crs) for name in (first, second))
+        measured = None if ours is None else shift.between(ours, other, max(1, round(coarsest / target.resolution)))
+    return (measured, target.resolution) if measured else None
+
+
+def _finer(a: Grid, b: Grid, grid: Grid) -> Grid:
+    """The finer of two grids where it lies in the map's CRS, or else the map's."""
+    finest = min(a, b, key=lambda one: one.resolution)
+    return finest if finest.crs == grid.crs else grid
+
+
+def _around(grid: Grid, row: int, column: int) -> Window:
+    """A window of at most SIDE pixels a side around a pixel, inside the grid."""
+    height, width = (min(SIDE, n) for n in grid.shape)
+    y, x = (
+        min(max(0, c - n // 2), whole - n)
+        for c, n, whole in zip((row, column), (height, width), grid.shape, strict=True)
+    )
+    return Window(y, x, height, width)
+
+
+def _told(shifts: Mapping[tuple[str, str], tuple[Shift, float]], members: int) -> Iterator[Finding]:
+    """One finding for each pair that disagrees; or, where all of them have one source in common, one about that source."""
+    notable = {pair: found for pair, found in shifts.items() if found[0].is_notable}
+    blamed = _culprit(notable, members)
+    if blamed:
+        yield _about(blamed, shifts)
+        return
+    for (first, second), (measured, resolution) in notable.items():
+        yield Finding(
+            "warning", second, f"lies {measured.told(resolution)} of {first}; {_measure(measured)}",
+            "Move one of the two by this much (gdal_edit.py -a_ullr), or check which has the right georeferencing.",
+        )  # fmt: skip
+
+
+def _measure(measured: Shift) -> str:
+    """How the shift was found."""
+    return f"of the variance, {measured.unshifted:.2f} is explained as they lie and {measured.strength:.2f} moved back"
+
+
+def _culprit(notable: Mapping[tuple[str, str], object], members: int) -> str:
+    """The one source that all shifted pairs have in common, where two pairs or more tell it."""
+    named = Counter(name for pair in notable for name in {_source(one) for one in pair})
+    if len(notable) < 2 or members < 3 or not named:
+        return ""
+    (name, count), *others = named.most_common()
+    return name if count == len(notable) and all(n < count for _, n in others) else ""
+
+
+def _source(view: str) -> str:
+    return view.partition(" (")[0]
+
+
+def _about(name: str, shifts: Mapping[tuple[str, str], tuple[Shift, float]]) -> Finding:
+    """How one source lies with respect to all the others: each of them counts once, whatever its number of views."""
+    pairs = {pair: found for pair, found in shifts.items() if (_source(pair[0]) == name) != (_source(pair[1]) == name)}
+    against: dict[str, list[tuple[float, float]]] = {}
+    for (first, second), (measured, resolution) in pairs.items():
+        sign, other = (1, first) if _source(second) == name else (-1, second)
+        moved = (sign * measured.rows * resolution, sign * measured.columns * resolution)
+        against.setdefault(_source(other), []).append(moved)
+    finest = min(resolution for _, resolution in pairs.values())
+    rows, columns = np.mean([np.mean(moved, axis=0) for moved in against.values()], axis=0) / finest
+    what = Shift(float(rows), float(columns), 0, 0).told(finest)
+    told = "; ".join(f"{b} to {a}: {m.told(r) or 'nothing'}" for (a, b), (m, r) in pairs.items())
+    west, north = -columns * finest, rows * finest
+    return Finding(
+        "warning", name, f"lies {what} of {' and '.join(against)}, which agree with one another ({told})",
+        f"If those are right, move {name} by {west:+.3g} east and {north:+.3g} north in CRS units (gdal_edit.py -a_ullr).",
+    )  # fmt: skip

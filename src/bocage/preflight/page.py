@@ -1,0 +1,124 @@
+"""The preflight as a page: findings, a picture of every source with the polygons on it, and a timeline of clear dates."""
+
+import os
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+import jinja2
+import numpy as np
+from matplotlib.figure import Figure
+from numpy.typing import NDArray
+
+from bocage.errors import BocageError
+from bocage.grid import Grid
+from bocage.preflight import Preflight
+from bocage.preflight.dates import Clearness
+from bocage.preflight.shift import dates_of
+from bocage.report.figures import as_data
+from bocage.sources import Readable
+
+WIDTH = 420
+"""Pixels of the longer side of a picture."""
+DATES = 8
+"""Dates of a series whose median is shown."""
+SHOWN = (
+    ("red", "green", "blue"),
+    ("nir", "red", "green"),
+    ("swir16", "nir08", "rededge1"),
+    ("vv", "vh", "vv"),
+    ("pan",),
+)
+
+
+def write_page(seen: Preflight, path: Path) -> Path:
+    """Write the page to `path`, whole or not at all."""
+    grid = (
+        _small(seen.grid)
+        if seen.grid is not None and seen.grid.crs.proj.is_geographic | seen.grid.crs.proj.is_projected
+        else None
+    )
+    context = {
+        "name": seen.name,
+        "grid": str(seen.grid) if seen.grid else "no map grid could be made",
+        "findings": [finding.as_dict() for finding in seen.findings],
+        "counts": {kind: sum(f.severity == kind for f in seen.findings) for kind in ("error", "warning", "note")},
+        "pictures": [_picture(name, source, grid, seen) for name, source in seen.sources.items()] if grid else [],
+        "timeline": _timeline(seen.clear) if seen.clear else None,
+    }
+    text = resources.files("bocage.preflight").joinpath("page.html").read_text(encoding="utf-8")
+    environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(path.name + ".part")
+    partial.write_text(environment.from_string(text).render(context), encoding="utf-8")
+    os.replace(partial, path)
+    return path
+
+
+def _small(grid: Grid) -> Grid:
+    """The map's grid with few pixels."""
+    step = max(1.0, max(grid.shape) / WIDTH)
+    shape = (max(1, round(grid.shape[0] / step)), max(1, round(grid.shape[1] / step)))
+    return Grid.of(grid.crs, grid.transform @ grid.transform.scale(step), shape)
+
+
+def _picture(name: str, source: Readable, grid: Grid, seen: Preflight) -> dict[str, str]:
+    bands = next((b for b in SHOWN if set(b) <= set(source.bands)), source.bands[:1])
+    try:
+        values, valid = dates_of(source, DATES).read(grid, grid.window, "nearest")
+    except BocageError as error:
+        return {"name": name, "picture": "", "text": str(error)}
+    chosen = values[:, [source.bands.index(b) for b in bands]]
+    shown = _median(chosen, valid)
+    figure = Figure(figsize=(5.2, 5.2 * grid.shape[0] / grid.shape[1] + 0.2))
+    axes = figure.add_axes((0, 0, 1, 1))
+    axes.imshow(shown, interpolation="nearest")
+    axes.set_axis_off()
+    if seen.numbers is not None:
+        _outline(axes, seen, grid)
+    dates = len(source.times)
+    text = f"{', '.join(bands)}" + (f"; median of {min(dates, DATES)} of {dates} dates" if dates > 1 else "")
+    return {"name": name, "picture": as_data(figure), "text": text}
+
+
+def _median(values: NDArray[Any], valid: NDArray[np.bool_]) -> NDArray[np.float64]:
+    """Median over valid dates as an image (y, x, 3) from 0 to 1; white where nothing was seen."""
+    hidden = np.where(valid[:, None], values, np.nan)
+    ever = valid.any(0)
+    image = np.full((values.shape[1], *ever.shape), np.nan)
+    image[:, ever] = np.nanmedian(hidden[:, :, ever], axis=0)
+    out = np.ones((*ever.shape, 3))
+    for k in range(3):
+        layer = image[k % len(image)]
+        if ever.any():
+            low, high = np.nanpercentile(layer, (2, 98))
+            out[..., k] = np.where(ever, np.clip((layer - low) / max(high - low, 1e-9), 0, 1), 1)
+    return out
+
+
+def _outline(axes: Any, seen: Preflight, grid: Grid) -> None:
+    """Borders of the polygons, as they fall on the map's pixels."""
+    assert seen.numbers is not None
+    rows = np.linspace(0, seen.numbers.shape[0] - 1, min(900, seen.numbers.shape[0])).round().astype(int)
+    columns = np.linspace(0, seen.numbers.shape[1] - 1, min(900, seen.numbers.shape[1])).round().astype(int)
+    number = seen.numbers[np.ix_(rows, columns)]
+    extent = (-0.5, grid.shape[1] - 0.5, grid.shape[0] - 0.5, -0.5)
+    border = np.zeros(number.shape, bool)
+    border[:-1] |= number[:-1] != number[1:]
+    border[:, :-1] |= number[:, :-1] != number[:, 1:]
+    layer = np.zeros((*number.shape, 4))
+    layer[border] = (1, 1, 0, 0.9)
+    axes.imshow(layer, extent=extent, interpolation="nearest")
+
+
+def _timeline(clear: dict[str, Clearness]) -> str:
+    figure = Figure(figsize=(9.6, 0.7 + 0.55 * len(clear)))
+    axes = figure.add_subplot()
+    for k, one in enumerate(clear.values()):
+        dots = axes.scatter(one.times, [k] * len(one.times), c=100 * one.share, vmin=0, vmax=100, cmap="RdYlGn", s=42, edgecolors="#555", linewidths=0.4)  # type: ignore[arg-type]  # fmt: skip
+    axes.set_yticks(range(len(clear)), list(clear))
+    axes.set_ylim(len(clear) - 0.5, -0.5)
+    axes.spines[["top", "right", "left"]].set_visible(False)
+    figure.colorbar(dots, ax=axes, label="% clear", fraction=0.03, pad=0.01)
+    figure.autofmt_xdate()
+    return as_data(figure)

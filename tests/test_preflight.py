@@ -1,0 +1,289 @@
+"""Planted defects, each found and named; shifts measured where they are known."""
+
+import json
+import shutil
+from pathlib import Path
+
+import geopandas as gpd
+import numpy as np
+import pytest
+import rasterio
+from affine import Affine
+from scipy.ndimage import gaussian_filter
+from shapely.geometry import Polygon, box
+
+from bocage.cli.commands import main
+from bocage.preflight import check, disk
+from bocage.preflight.page import write_page
+from bocage.preflight.shift import View, between, from_polygons
+from bocage.testing import write_raster
+from bocage.testing.fakes import CORNER
+
+
+def findings(path: Path, severity: str = "") -> list[str]:
+    return [
+        f"{f.where}: {f.what} -> {f.remedy}"
+        for f in check(path, path.parent / "out").findings
+        if severity in ("", f.severity)
+    ]
+
+
+def told(lines: list[str], *words: str) -> bool:
+    return any(all(word in line for word in words) for line in lines)
+
+
+def test_a_sound_recipe_has_no_error(recipe) -> None:
+    assert findings(recipe(), "error") == []
+
+
+# --- planted defects: spoil the landscape, and expect one finding with these words
+def _no_crs(land: Path) -> None:
+    with rasterio.open(land / "s2/red.tif") as d:
+        pixels, names = d.read(), d.descriptions
+    write_raster(land / "s2/red.tif", pixels, crs=None, descriptions=names)
+
+
+def _truncated(land: Path) -> None:
+    with rasterio.open(land / "s2/nir.tif") as d:
+        pixels, names = d.read(), d.descriptions
+    write_raster(land / "s2/nir.tif", pixels, descriptions=names)
+    content = (land / "s2/nir.tif").read_bytes()
+    (land / "s2/nir.tif").write_bytes(content[: len(content) - 3000])
+
+
+def _zero_band(land: Path) -> None:
+    with rasterio.open(land / "s2/nir.tif", "r+") as d:
+        d.write(np.zeros((d.count, *d.shape), np.uint16))
+
+
+def _unscaled(land: Path) -> None:
+    text = (land / "recipe.toml").read_text()
+    (land / "recipe.toml").write_text(text.replace("scale = 0.0001", "scale = 1.0"))
+
+
+def _undeclared(land: Path) -> None:
+    for band in ("red", "nir"):
+        with rasterio.open(land / f"s2/{band}.tif") as d:
+            pixels, names = d.read(), d.descriptions
+        pixels[:, :, :6] = 0
+        write_raster(land / f"s2/{band}.tif", pixels, descriptions=names)
+
+
+def _cloudy(land: Path) -> None:
+    with rasterio.open(land / "s2/quality.tif", "r+") as d:
+        quality = d.read()
+        quality[1:4] = 9
+        d.write(quality)
+
+
+def _frame(land: Path) -> gpd.GeoDataFrame:
+    return gpd.read_file(land / "reference.gpkg")
+
+
+def _save(land: Path, frame: gpd.GeoDataFrame) -> None:
+    (land / "reference.gpkg").unlink()
+    frame.to_file(land / "reference.gpkg", engine="pyogrio")
+
+
+def _invalid(land: Path) -> None:
+    frame = _frame(land)
+    x, y = CORNER
+    frame.loc[0, "geometry"] = Polygon([(x + 60, y - 60), (x + 100, y - 20), (x + 100, y - 60), (x + 60, y - 20)])
+    _save(land, frame)
+
+
+def _overlapping(land: Path) -> None:
+    frame = _frame(land)
+    frame.loc[5, "geometry"] = frame.geometry[0].buffer(-5)
+    _save(land, frame)
+
+
+def _outside(land: Path) -> None:
+    frame = _frame(land)
+    frame.loc[0, "geometry"] = box(0, 0, 10, 10)
+    _save(land, frame)
+
+
+def _too_small(land: Path) -> None:
+    frame = _frame(land)
+    frame.loc[0, "geometry"] = box(CORNER[0] + 51, CORNER[1] - 24, CORNER[0] + 54, CORNER[1] - 21)
+    _save(land, frame)
+
+
+def _few(land: Path) -> None:
+    frame = _frame(land)
+    _save(land, frame[~((frame.code == 3) & (frame.index % 5 > 0))])
+
+
+def _unknown_label(land: Path) -> None:
+    frame = _frame(land)
+    frame.loc[2, "code"] = 77
+    _save(land, frame)
+
+
+def _elsewhere(land: Path) -> None:
+    text = (land / "recipe.toml").read_text()
+    write_raster(land / "far.tif", np.ones((1, 20, 20), np.uint16), corner=(400000.0, 7668000.0))
+    (land / "recipe.toml").write_text(
+        text.replace("[legend]", '[sources.far]\nsensor = "image"\npath = "far.tif"\n[legend]')
+    )
+
+
+def _half_pixel(land: Path) -> None:
+    text = (land / "recipe.toml").read_text()
+    write_raster(land / "off.tif", np.ones((1, 60, 60), np.uint16), corner=(CORNER[0] - 4.0, CORNER[1] + 3.0))
+    (land / "recipe.toml").write_text(
+        text.replace("[legend]", '[sources.off]\nsensor = "image"\npath = "off.tif"\n[legend]')
+    )
+
+
+def _linear_radar(land: Path) -> None:
+    text = (land / "recipe.toml").read_text()
+    power = np.random.default_rng(0).gamma(4, 30, (1, 60, 60)).astype(np.float32)
+    write_raster(land / "vv.tif", power)
+    (land / "recipe.toml").write_text(
+        text.replace("[legend]", '[sources.s1]\nsensor = "image"\npath = "vv.tif"\nbands = ["vv"]\n[legend]')
+    )
+
+
+DEFECTS = [
+    (_no_crs, "error", ("s2", "red.tif has no coordinate reference system", "--crs")),
+    (_truncated, "error", ("s2", "nir.tif cannot be read: it is truncated", "again")),
+    (_zero_band, "error", ("s2.nir", "6 of 6 files hold nothing but zeros", "leave the date or the band out")),
+    (_unscaled, "error", ("s2.nir", "lie outside -0.2 to 1.5, what reflectance can be", "scale (0.0001")),
+    (_undeclared, "warning", ("s2.red", "no data is not declared", "exactly 0", "nodata = 0")),
+    (_cloudy, "warning", ("s2", "120 days without a clear date, from 2021-02-11 to 2021-06-11", "Add acquisitions")),
+    (_invalid, "warning", ("reference", "1 invalid geometries", "Self-intersection", "mend")),
+    (_overlapping, "warning", ("reference", "1 overlaps between polygons of different classes", "maize / meadow", "correct the polygons")),
+    (_outside, "note", ("reference, maize", "1 polygons: outside the map", "CRS")),
+    (_too_small, "warning", ("reference, maize", "1 polygons: too small to hold a pixel centre")),
+    (_few, "error", ("class water", "1 usable polygon(s), 16 pixels", "merge the class")),
+    (_unknown_label, "error", ("reference, 77", "1 polygons: unknown code", "ignore")),
+    (_elsewhere, "error", ("far", "does not overlap the map", "[grid]")),
+    (_half_pixel, "warning", ("off", "do not nest", "0.70 px south, 0.60 px east", "bilinear")),
+    (_linear_radar, "error", ("s1.vv", "what backscatter in dB can be", "linear power")),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("spoil", "severity", "words"), DEFECTS, ids=[d[0].__name__[1:] for d in DEFECTS])
+def test_planted_defect(recipe, landscape: Path, spoil, severity: str, words: tuple[str, ...]) -> None:
+    path = recipe()
+    before = findings(path, severity)
+    assert not told(before, *words)
+    spoil(landscape)
+    assert told(findings(path, severity), *words), findings(path)
+
+
+def test_a_legend_that_knows_no_label_and_a_bad_recipe_are_told(recipe) -> None:
+    path = recipe()
+    text = path.read_text()
+    path.write_text(text.replace('name = "meadow"', 'name = "meadow", values = ["grass"]'))
+    assert told(findings(path, "error"), "reference, 2", "5 polygons: unknown code")
+    path.write_text(text.replace("scale =", "scael ="))
+    assert told(findings(path, "error"), "sources.s2.scael", "unknown key", "Did you mean 'scale'")
+
+
+def test_a_disk_without_room_is_told(recipe, monkeypatch) -> None:
+    usage = disk.shutil.disk_usage("/")
+    monkeypatch.setattr(disk.shutil, "disk_usage", lambda _: usage._replace(free=10_000))
+    assert told(findings(recipe(), "error"), "disk", "where 1e-05 GB are free", "another --out")
+
+
+def test_every_fault_of_products_is_told_at_once(tmp_path: Path) -> None:
+    from bocage.simulate import Simulation, simulate
+    from bocage.simulate.recipes import write_recipes
+
+    simulation = Simulation(height=96, width=96, polygons=4, sensors=("s2",), formats=("safe",))
+    simulate(simulation, tmp_path / "land")
+    write_recipes(simulation, tmp_path / "land")
+    bands = sorted((tmp_path / "land/s2").rglob("*_B04_10m.jp2"))
+    bands[3].unlink()
+    bands[9].write_bytes(bands[9].read_bytes()[:-30])
+    lines = findings(tmp_path / "land/gru.toml", "error")
+    assert told(lines, "s2: left out", "no file for band B04")
+    assert told(lines, "s2: left out", bands[9].name, "truncated")
+
+
+def test_the_command_prints_json_and_exits_1_on_errors(recipe, landscape: Path, capsys) -> None:
+    path = recipe()
+    assert main(["check", str(path), "--json", "--html", str(landscape / "check.html")]) == 0
+    said = json.loads(capsys.readouterr().out)
+    assert said["name"] == "tiny"
+    assert {f["severity"] for f in said["findings"]} <= {"error", "warning", "note"}
+    page = (landscape / "check.html").read_text()
+    assert page.count("data:image/png") == 2, "a picture of the source and the timeline"
+    (landscape / "s2/red.tif").unlink()
+    assert main(["check", str(path)]) == 1
+    assert "2 errors, 0 warnings, 0 notes" in capsys.readouterr().out
+
+
+def test_the_page_does_without_a_grid(recipe, landscape: Path) -> None:
+    path = recipe()
+    (landscape / "s2/red.tif").unlink()
+    assert "no map grid could be made" in write_page(check(path), landscape / "c.html").read_text()
+
+
+# --- shifts
+@pytest.fixture
+def land() -> np.ndarray:
+    """Six smooth layers over 90 x 110 pixels, and room around them to move in."""
+    generator = np.random.default_rng(5)
+    return np.stack([gaussian_filter(generator.standard_normal((110, 130)), 1.5) * 10 for _ in range(6)])
+
+
+def seen(layers: np.ndarray) -> View:
+    return View(layers, np.ones(layers.shape[1], bool), np.ones(layers.shape[2], bool))
+
+
+@pytest.mark.parametrize(("south", "east"), [(0, 0), (1, 0), (0, -2), (-3, 3)])
+def test_shifts_between_images_of_different_kind(land: np.ndarray, south: int, east: int) -> None:
+    generator = np.random.default_rng(6)
+    first = land[:4, 10:100, 10:120]
+    other = np.tensordot(generator.standard_normal((3, 6)), land, 1)[
+        :, 10 - south : 100 - south, 10 - east : 120 - east
+    ]
+    found = between(seen(first), seen(other + generator.standard_normal(other.shape)))
+    assert found is not None
+    assert (found.rows, found.columns) == (pytest.approx(south, abs=0.25), pytest.approx(east, abs=0.25))
+    assert found.is_notable == ((south, east) != (0, 0))
+
+
+def test_what_lies_beyond_reach_is_not_measured(land: np.ndarray) -> None:
+    assert between(seen(land[:, 10:100, 10:120]), seen(land[:, 3:93, 10:120])) is None
+
+
+def test_shifts_from_polygons() -> None:
+    generator = np.random.default_rng(8)
+    number = (np.arange(80)[:, None] // 9) * 20 + np.arange(90)[None] // 11
+    color = generator.standard_normal((3, number.max() + 1))
+    layers = np.stack([np.roll(c[number], (1, -2), (0, 1)) for c in color]) + 0.3 * generator.standard_normal(
+        (3, 80, 90)
+    )
+    found = from_polygons(number, seen(layers))
+    assert found is not None
+    assert (round(found.rows), round(found.columns)) == (1, -2)
+    assert found.told(10).endswith("west")
+
+
+@pytest.mark.parametrize(("east", "south", "word"), [(10, 0, "east"), (0, 10, "south")])
+def test_flanders_moved_by_a_pixel(data: Path, tmp_path: Path, monkeypatch, east: int, south: int, word: str) -> None:
+    """Both resolutions of Sentinel-2, 64 x 64 pixels of real fields; Sentinel-1 and the parcels stay.
+
+    As delivered, Sentinel-2 lies some 0.6 pixel south of both already: the shift adds to that.
+    """
+    example = Path(__file__).parents[1] / "examples/flanders.toml"
+    monkeypatch.setenv("BOCAGE_DATA", str(data))
+    assert not [f for f in check(example).findings if "agree with one another" in f.what or f.severity == "error"]
+    copy = tmp_path / "flanders/A_31UDS_2018"
+    shutil.copytree(data / "flanders/A_31UDS_2018", copy, copy_function=shutil.copy)
+    for path in copy.glob("S2_*.tif"):
+        path.chmod(0o644)
+        with rasterio.open(path, "r+") as d:
+            d.transform = Affine.translation(east, -south) @ d.transform
+    monkeypatch.setenv("BOCAGE_DATA", str(tmp_path))
+    (line,) = [f for f in check(example).findings if "agree with one another" in f.what]
+    assert line.where == "s2"
+    size = float(
+        line.what.split(f" m) {word} of" if f" m) {word} of" in line.what else f" m) {word}")[0].split("(")[-1]
+    )
+    assert size == pytest.approx(10 + 6 * (south > 0), abs=3), line.what
