@@ -17,8 +17,7 @@ import zarr
 
 from bocage.errors import SceneError
 from bocage.grid import Window
-from bocage.pipeline import read_recipe
-from bocage.pipeline.flow import open_scene
+from bocage.pipeline import open_scene, read_recipe
 from bocage.pipeline.flow import prepare as prepare_run
 from bocage.scene import Fill, Preparation, Preparing, Speckle, make_scene, prepare_scene
 from bocage.scene.prepared import prepare, shard_side

@@ -14,8 +14,7 @@ from shapely.geometry import box
 
 from bocage.errors import BocageError, SourceError
 from bocage.grid import Grid, Window
-from bocage.pipeline import read_recipe
-from bocage.pipeline.flow import open_scene
+from bocage.pipeline import open_scene, read_recipe
 from bocage.progress import QUIET
 from bocage.scene import make_scene
 from bocage.simulate import Simulation, deliver, simulate

@@ -150,6 +150,40 @@ def check(context: click.Context, recipe: Path, out: Path | None, as_json: bool,
 @cli.command()
 @RECIPE
 @OUT
+@click.option(
+    "--workers", multiple=True, type=int, help="Tell the time with so many preparing threads; may be repeated."
+)
+@click.option("--json", "as_json", is_flag=True, help="Print the plan as JSON.")
+def plan(recipe: Path, out: Path | None, workers: tuple[int, ...], as_json: bool) -> None:
+    """Tell what a run will cost: time of every stage, memory and disk, from a short probe on this machine.
+
+    The plan is kept in the run's folder; after the run, the report compares it with what happened.
+
+    \b
+    Examples:
+      bocage plan recipe.toml
+      bocage plan recipe.toml --workers 8 --workers 32
+    """
+    import dataclasses
+
+    from bocage.pipeline import read_recipe
+    from bocage.preflight.plan import plan as measure
+
+    folder = out or Path("runs") / read_recipe(recipe).name
+    with terminal() as progress:
+        made = measure(recipe, folder, workers, progress)
+    made.save(folder)
+    if as_json:
+        click.echo(json.dumps(dataclasses.asdict(made), indent=1))
+    else:
+        from bocage.cli.tables import print_plan
+
+        print_plan(made)
+
+
+@cli.command()
+@RECIPE
+@OUT
 @OVERWRITE
 def prepare(recipe: Path, out: Path | None, overwrite: bool) -> None:
     """Write the scene to disk once: sources warped onto the map's grid, filtered and filled in time.

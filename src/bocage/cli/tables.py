@@ -47,3 +47,29 @@ def print_findings(findings: list[Any]) -> None:
     console.print(table)
     counts = {kind: sum(one.severity == kind for one in findings) for kind in COLORS}
     console.print(", ".join(f"{n} {kind}{'' if n == 1 else 's'}" for kind, n in counts.items()))
+
+
+def print_plan(plan: Any) -> None:
+    """Print what a run will cost."""
+    console = Console()
+    table = Table("stage", "time", "between", title=f"{plan.name}, on {plan.machine}")
+    for one in plan.stages:
+        table.add_row(one.stage, lasting(one.seconds), f"{lasting(one.low)} and {lasting(one.high)}")
+    low, high = (sum(getattr(one, edge) for one in plan.stages) for edge in ("low", "high"))
+    table.add_row("in all", lasting(plan.seconds), f"{lasting(low)} and {lasting(high)}", style="bold")
+    console.print(table)
+    console.print(f"memory {plan.memory / 1e9:.2f} GB, disk {plan.disk / 1e9:.3g} GB")
+    for workers, seconds in plan.workers.items():
+        console.print(f"with {workers} threads preparing: {lasting(seconds)} in all")
+
+
+def lasting(seconds: float) -> str:
+    """Write a time as people say it.
+
+    >>> lasting(7.25), lasting(200), lasting(9000)
+    ('7.2 s', '3 min 20 s', '2 h 30 min')
+    """
+    if seconds < 60:
+        return f"{seconds:.1f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    return f"{minutes} min {rest} s" if minutes < 60 else f"{minutes // 60} h {minutes % 60} min"

@@ -5,6 +5,7 @@ import datetime
 import hashlib
 import json
 import os
+import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -22,6 +23,16 @@ from bocage.training import versions
 T = TypeVar("T")
 NO_MATTER = ("path", "scene")
 """Parts of a recipe that change no result: where it lies, and what is kept on disk between stages."""
+
+
+def peak_memory() -> int:
+    """Bytes that this process had in memory at its largest; 0 where the system does not tell."""
+    try:
+        import resource
+    except ImportError:  # Windows
+        return 0
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return int(peak if sys.platform == "darwin" else peak * 1024)
 
 
 def digest(*things: Any) -> str:
@@ -62,7 +73,7 @@ class RunFolder:
         identity = {name: digest(value) for name, value in sections.items()} | {"inputs": digest(inputs)}
         folder = cls(path)
         stages: dict[str, Any] = {}
-        if path.exists() and any(path.iterdir()):
+        if path.exists() and any(p.name != "plan.json" for p in path.iterdir()):
             before = folder._read(overwrite)
             odd = sorted(k for k in identity if identity[k] != before.get("identity", {}).get(k))
             has_results = any(stage not in ("prepare", "samples") for stage in before.get("stages", {}))
@@ -149,6 +160,7 @@ class RunFolder:
         self.said["stages"][stage] = {
             "key": key,
             "seconds": round(seconds, 2),
+            "memory": peak_memory(),
             "finished": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
         }
         self._write()

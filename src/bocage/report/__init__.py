@@ -1,5 +1,6 @@
 """Score + map → the page a person reads: one HTML file that opens without a network."""
 
+import json
 import os
 from importlib import resources
 from pathlib import Path
@@ -51,7 +52,8 @@ def write_report(
         "confusion": confusion_picture(score.matrix),
         "curves": curves_picture([folder / f"splits/{k}/curves.csv" for k in range(draws)]),
         "rejections": samples.rejections,
-        "seconds": _stage_seconds(provenance["stages"]),
+        "costs": _costs(provenance["stages"], _plan(folder)),
+        "planned": _plan(folder) is not None,
         "versions": list(provenance["versions"].items()),
         "recipe": (folder / "recipe.toml").read_text(encoding="utf-8"),
         "inputs": sorted(provenance["inputs"].items()),
@@ -103,12 +105,31 @@ def _classes(score: Score, samples: Samples, shares: dict[str, float]) -> list[d
     ]
 
 
-def _stage_seconds(stages: dict[str, Any]) -> list[tuple[str, str]]:
-    """Seconds per stage, the draws of one stage added up."""
-    total: dict[str, float] = {}
+def _costs(stages: dict[str, Any], plan: dict[str, Any] | None) -> list[tuple[str, str, str]]:
+    """Stage, what it took and what ``bocage plan`` had told; the draws of one stage added up, memory at the end."""
+    took: dict[str, float] = {}
     for name, record in stages.items():
-        total[name.partition("/")[0]] = total.get(name.partition("/")[0], 0.0) + record["seconds"]
-    return [(name, f"{seconds:.1f} s") for name, seconds in total.items()]
+        stage = name.partition("/")[0]
+        took[stage] = took.get(stage, 0.0) + record["seconds"]
+    told = {one["stage"]: one for one in plan["stages"]} if plan else {}
+    rows = [(stage, f"{seconds:.1f} s", _told(told.get(stage))) for stage, seconds in took.items()]
+    peak = max((record.get("memory", 0) for record in stages.values()), default=0)
+    if peak:
+        rows.append(("memory at most", f"{peak / 1e9:.2f} GB", f"{plan['memory'] / 1e9:.2f} GB" if plan else ""))
+    return rows
+
+
+def _told(one: dict[str, Any] | None) -> str:
+    return f"{one['seconds']:.1f} s ({one['low']:.1f} to {one['high']:.1f})" if one else ""
+
+
+def _plan(folder: Path) -> dict[str, Any] | None:
+    """What ``bocage plan`` wrote in the run's folder, if it did."""
+    try:
+        plan: dict[str, Any] = json.loads((folder / "plan.json").read_text())
+    except (OSError, ValueError):
+        return None
+    return plan
 
 
 __all__ = ["write_report"]

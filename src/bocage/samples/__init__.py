@@ -84,7 +84,7 @@ def make_samples(
     SamplesError
         The polygons cannot be used; the message says what to do.
     """
-    pixels, rejections, notes, folds = _labelled(scene, legend, reference, split)
+    pixels, rejections, notes, folds = labelled(scene, legend, reference, split)
     if not len(pixels):
         raise SamplesError(
             f"No pixel centre of the map lies in a polygon of {reference.path}; the polygons are smaller than the pixels "
@@ -103,25 +103,39 @@ def make_samples(
         notes.append(f"Classes dropped for want of polygons: {', '.join(r.label for r in dropped)}.")
     kept = kept[kept_classes]
     pixels = pixels.take(kept)
+    cuts = {name: replace(one, index=kept) for name, one in cuts.items()}
+    return _made(scene, legend, split, pixels, folds, cuts, tuple(rejections + dropped), tuple(notes))
+
+
+def samples_of(
+    scene: Scene, legend: Legend, split: Split, reference: Reference, pixels: Pixels, cuts: Mapping[str, Cut]
+) -> Samples:
+    """Return samples of pixels that are labelled already, whose footprints may be borrowed (``bocage plan`` does)."""
+    folds = labelled(scene, legend, reference, split)[3] if split.fold else pd.Series(dtype=str)
+    return _made(scene, legend, split, pixels, folds, cuts, (), ())
+
+
+def _made(
+    scene: Scene,
+    legend: Legend,
+    split: Split,
+    pixels: Pixels,
+    folds: pd.Series,
+    cuts: Mapping[str, Cut],
+    rejections: tuple[Rejection, ...],
+    notes: tuple[str, ...],
+) -> Samples:
     fold, names = _numbered(pixels, folds)
     if split.folds:
         fold, names = deal(pixels.label, pixels.polygon, split), tuple(str(k + 1) for k in range(split.folds))
+    blocks = _blocks(pixels, scene)
+    label = _positions(pixels.label)
     return Samples(
-        pixels.row,
-        pixels.column,
-        _positions(pixels.label),
-        pixels.polygon,
-        _blocks(pixels, scene),
-        legend,
-        tuple(rejections + dropped),
-        tuple(notes),
-        {name: replace(one, index=kept) for name, one in cuts.items()},
-        fold,
-        names,
+        pixels.row, pixels.column, label, pixels.polygon, blocks, legend, rejections, notes, cuts, fold, names
     )
 
 
-def _labelled(
+def labelled(
     scene: Scene, legend: Legend, reference: Reference, split: Split
 ) -> tuple[Pixels, list[Rejection], list[str], pd.Series]:
     """Labelled pixels: those inside polygons, or the rows of a table; and the fold of each polygon."""
@@ -163,4 +177,15 @@ def _blocks(pixels: Pixels, scene: Scene) -> NDArray[np.int32]:
     return (pixels.row // per_side * across + pixels.column // per_side).astype(np.int32)
 
 
-__all__ = ["Cut", "Draw", "Reference", "Rejection", "Samples", "Split", "make_samples"]
+__all__ = [
+    "Cut",
+    "Draw",
+    "Reference",
+    "Rejection",
+    "Samples",
+    "Split",
+    "drop_rare",
+    "labelled",
+    "make_samples",
+    "samples_of",
+]

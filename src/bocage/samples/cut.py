@@ -77,7 +77,7 @@ def cut(
     usable = np.ones(len(pixels), bool)
     done = 0
     arrays = {name: _allocate(partial, scene.cubes[name], len(pixels), f.size) for name, f in footprints.items()}
-    for window, members in _by_tile(pixels, _tile_of(scene)):
+    for window, members in by_tile(pixels, tile_of(scene)):
         for name, footprint in footprints.items():
             cube = scene.cubes[name]
             values, valid = arrays[name]
@@ -131,12 +131,13 @@ def _allocate(folder: Path, cube: Cube, n: int, size: int) -> tuple[Any, Any]:
     return values, valid
 
 
-def _tile_of(scene: Scene) -> int:
+def tile_of(scene: Scene) -> int:
+    """Map pixels a side of the windows in which samples are cut: whole pixels of every source."""
     step = int(np.lcm.reduce([cube.ratio.coarser for cube in scene.cubes.values()]))
     return max(1, TILE // step) * step
 
 
-def _by_tile(pixels: Pixels, tile: int) -> Iterator[tuple[Window, NDArray[np.int64]]]:
+def by_tile(pixels: Pixels, tile: int) -> Iterator[tuple[Window, NDArray[np.int64]]]:
     """Samples grouped by window: the tightest one, within each tile, that holds them (its corner on whole pixels)."""
     key = (pixels.row // tile).astype(np.int64) * (1 << 32) + pixels.column // tile
     order = np.argsort(key, kind="stable")

@@ -12,7 +12,7 @@ from bocage.progress import QUIET, Progress
 from bocage.simulate.formats import FORMATS
 from bocage.simulate.landscape import LEGEND, World
 from bocage.simulate.polygons import write_polygons
-from bocage.simulate.sensors import PAN_GSD, S2_GSD, Dates, write_s1, write_s2, write_vhr
+from bocage.simulate.sensors import PAN_GSD, S2_GSD, Dates, write_s1, write_s2, write_truth, write_vhr
 
 CRS = "EPSG:32740"
 CORNER = (338_000.0, 7_668_000.0)
@@ -80,6 +80,8 @@ def simulate(settings: Simulation, folder: Path, progress: Progress = QUIET) -> 
     decametric = Grid.of(CRS, Affine(S2_GSD, 0, CORNER[0], 0, -S2_GSD, CORNER[1]), (next(sides), next(sides)))
     if "vhr" in settings.sensors:
         write_vhr(world, pan, folder, progress)
+    else:
+        write_truth(world, pan, folder, progress)
     if "s2" in settings.sensors:
         write_s2(world, decametric, folder, Dates(10).of(settings.year), progress)
     if "s1" in settings.sensors:

@@ -120,9 +120,7 @@ def write_vhr(world: World, pan: Grid, folder: Path, progress: Progress) -> None
     }
     halo, tiles = 16, list(ms.tiles(256))
     with _rasters(files) as out:
-        out["truth"].write_colormap(
-            1, {0: (0, 0, 0, 0)} | {c: (*LEGEND.rgb(i), 255) for i, c in enumerate(LEGEND.codes)}
-        )
+        out["truth"].write_colormap(1, _colors())
         for done, tile in enumerate(tiles, start=1):
             whole = Window(tile.y * MS_RATIO, tile.x * MS_RATIO, tile.height * MS_RATIO, tile.width * MS_RATIO)
             ground = ground_at(world, *points(pan, whole, 1, halo))
@@ -138,6 +136,20 @@ def write_vhr(world: World, pan: Grid, folder: Path, progress: Progress) -> None
             truth = ground.code[halo : halo + part.height, halo : halo + part.width]
             out["truth"].write(truth[None], window=_rio(part))
             progress.step("simulating the VHR scene", done, len(tiles))
+
+
+def write_truth(world: World, pan: Grid, folder: Path, progress: Progress) -> None:
+    """Write ``truth.tif`` alone, for a landscape without a VHR scene."""
+    tiles = list(pan.tiles(512))
+    with _rasters({"truth": (folder / "truth.tif", pan, 1, "uint8", 0.0, ["class"])}) as out:
+        out["truth"].write_colormap(1, _colors())
+        for done, tile in enumerate(tiles, start=1):
+            out["truth"].write(ground_at(world, *points(pan, tile, 1, 0)).code[None], window=_rio(tile))
+            progress.step("writing the truth", done, len(tiles))
+
+
+def _colors() -> dict[int, tuple[int, int, int, int]]:
+    return {0: (0, 0, 0, 0)} | {c: (*LEGEND.rgb(i), 255) for i, c in enumerate(LEGEND.codes)}
 
 
 def _rio(window: Window) -> RioWindow:

@@ -1,0 +1,355 @@
+"""What a run will cost: each stage tried on a part of the scene, with the run's own code, and scaled to the whole.
+
+The probe prepares some shards, cuts samples, trains for moments, classifies and maps one window, in a temporary folder.
+What it measures is this machine with these files; what it cannot know is when an early stop will come.
+"""
+
+import dataclasses
+import json
+import os
+import platform
+import shutil
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import psutil
+
+from bocage.evaluation import ConfusionMatrix
+from bocage.grid import Window
+from bocage.mapping import classify_at, make_map
+from bocage.models import build
+from bocage.pipeline import Recipe, open_scene, read_recipe
+from bocage.pipeline.runfolder import input_fingerprints, peak_memory
+from bocage.progress import QUIET, Progress
+from bocage.samples import Samples, drop_rare, labelled, samples_of
+from bocage.samples.cut import by_tile, cut, tile_of
+from bocage.samples.rasterise import Pixels
+from bocage.scene import Scene, prepare_scene
+from bocage.training import Trained, Training, classify, device_of, input_specs, train
+
+BUDGET = 6.0
+"""Seconds that each part of the probe may take, about."""
+BATCHES = 40
+"""Steps of the optimiser in a probed epoch."""
+DOUBT = 0.2
+"""Share by which a measured stage may be off: machines have other things to do."""
+PLAN = "plan.json"
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """One stage."""
+
+    stage: str
+    seconds: float
+    low: float
+    high: float
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a run will cost."""
+
+    name: str
+    stages: tuple[Estimate, ...]
+    memory: int
+    """Bytes of the process at its largest."""
+    disk: int
+    """Bytes written."""
+    workers: dict[int, float]
+    """Seconds in all with so many threads preparing; the other stages use the machine as they are."""
+    machine: str
+
+    @property
+    def seconds(self) -> float:
+        """All stages."""
+        return sum(one.seconds for one in self.stages)
+
+    def save(self, folder: Path) -> None:
+        """Write ``plan.json``, which the report of a run in `folder` compares with what happened."""
+        folder.mkdir(parents=True, exist_ok=True)
+        partial = folder / f".{PLAN}.part"
+        partial.write_text(json.dumps(dataclasses.asdict(self), indent=1))
+        os.replace(partial, folder / PLAN)
+
+
+@dataclass
+class _Probe:
+    """A recipe under trial."""
+
+    recipe: Recipe
+    scene: Scene
+    folder: Path
+    pixels: Pixels
+    part: Scene
+    """The window of the scene in which things are tried."""
+    inside: Pixels
+    """Labelled pixels of the window, counted from its corner."""
+    model: Any
+    progress: Progress
+    workers: Sequence[int]
+
+    @property
+    def share(self) -> float:
+        """Map pixels of the window, of those of the scene."""
+        return float(np.prod(self.part.grid.shape) / np.prod(self.scene.grid.shape))
+
+    def step(self, done: int, what: str) -> None:
+        """Tell where the probe is."""
+        self.progress.step("probing", done, 5, what)
+
+
+def plan(path: Path, out: Path, workers: Sequence[int] = (), progress: Progress = QUIET) -> Plan:
+    """Measure what a recipe will cost here.
+
+    Parameters
+    ----------
+    out
+        The run's folder; the probe writes beside it and removes what it wrote.
+    workers
+        Numbers of preparing threads to tell the time for, besides this machine's.
+
+    Raises
+    ------
+    BocageError
+        The recipe cannot be run; ``bocage check`` tells why, and what else is wrong.
+    """
+    startup = time.time() - psutil.Process().create_time()
+    started = time.monotonic()
+    recipe = read_recipe(path)
+    scene = open_scene(recipe)
+    input_fingerprints(recipe, scene)
+    opening = startup + time.monotonic() - started
+    place = out.absolute().parent
+    place.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=".bocage-plan-", dir=place) as folder:
+        started = time.monotonic()
+        pixels, legend = _pixels(recipe, scene)
+        recipe = replace(recipe, legend=legend)
+        labelling = time.monotonic() - started
+        probe = _probe(recipe, scene, Path(folder), pixels, progress, workers or (os.cpu_count() or 1,))
+        return _run(probe, opening, labelling)
+
+
+def _pixels(recipe: Recipe, scene: Scene) -> tuple[Pixels, Any]:
+    pixels, *_ = labelled(scene, recipe.legend, recipe.reference, recipe.split)
+    kept, legend, _ = drop_rare(pixels, recipe.legend, recipe.split)
+    pixels = pixels.take(np.flatnonzero(kept))
+    return replace(pixels, label=np.unique(pixels.label, return_inverse=True)[1].astype(np.int16)), legend
+
+
+def _probe(
+    recipe: Recipe, scene: Scene, folder: Path, pixels: Pixels, progress: Progress, workers: Sequence[int]
+) -> _Probe:
+    window = _window(scene, pixels)
+    grid = scene.grid.crop(window)
+    part = scene if scene.ids else Scene(grid, {n: replace(c, grid=c.ratio.grid(grid)) for n, c in scene.cubes.items()})
+    near = (pixels.row >= window.y) & (pixels.row < window.y + window.height)
+    near &= (pixels.column >= window.x) & (pixels.column < window.x + window.width)
+    inside = pixels.take(np.flatnonzero(near))
+    inside = replace(inside, row=inside.row - np.int32(window.y), column=inside.column - np.int32(window.x))
+    model = build(recipe.model, input_specs(scene), len(recipe.legend.classes), recipe.config)
+    return _Probe(recipe, scene, folder, pixels, part, inside, model, progress, workers)
+
+
+def _window(scene: Scene, pixels: Pixels) -> Window:
+    """Tiles side by side, one for each core, around the one with the most labelled pixels."""
+    if scene.ids is not None:
+        return scene.grid.window
+    tile = tile_of(scene)
+    width = scene.grid.shape[1]
+    rows, columns = pixels.row // tile, pixels.column // tile
+    count = np.bincount(rows * (width // tile + 1) + columns)
+    y, x = divmod(int(count.argmax()), width // tile + 1)
+    across = min(-(-width // tile), os.cpu_count() or 1)
+    x = max(0, min(x, -(-width // tile) - across))
+    return Window(y * tile, x * tile, tile, across * tile).clip(scene.grid.shape)
+
+
+def _run(probe: _Probe, opening: float, labelling: float) -> Plan:
+    scene, r = probe.scene, probe.recipe
+    stages, disk = [_about("open", opening)], 0
+    probe.step(0, "preparing")
+    prepared, seconds, by_workers, bytes_ = _prepare(probe)
+    if seconds:
+        stages.append(_about("prepare", seconds))
+        disk += bytes_
+    probe.step(1, "cutting samples")
+    samples, cutting, cut_bytes, here = _samples(probe, prepared)
+    stages.append(_about("samples", labelling + cutting))
+    probe.step(2, "training")
+    trained, training = _train(probe, samples)
+    stages.append(training)
+    probe.step(3, "evaluating")
+    stages.append(_about("evaluate", _evaluate(probe, trained, samples, prepared)))
+    if scene.ids is None:
+        probe.step(4, "mapping")
+        seconds, bytes_ = _map(probe, trained, prepared)
+        stages.append(_about("map", seconds))
+        disk += bytes_
+    stages.append(_about("report", _report(probe, trained)))
+    probe.step(5, "done")
+    disk += cut_bytes + _size(probe.folder / "trained") * _draws(probe, samples)
+    memory = peak_memory() + max(0, cut_bytes - here)
+    total = sum(one.seconds for one in stages)
+    now = next((one.seconds for one in stages if one.stage == "prepare"), 0.0)
+    times = {n: total - now + seconds for n, seconds in by_workers.items()}
+    machine = f"{platform.processor() or platform.machine()}, {os.cpu_count()} cores, {psutil.virtual_memory().total / 1e9:.0f} GB"
+    return Plan(r.name, tuple(stages), int(memory), int(disk), times, machine)
+
+
+def _about(stage: str, seconds: float) -> Estimate:
+    return Estimate(stage, seconds, seconds * (1 - DOUBT), seconds * (1 + DOUBT))
+
+
+@contextmanager
+def _clock(spent: list[float]) -> Iterator[None]:
+    started = time.monotonic()
+    yield
+    spent.append(time.monotonic() - started)
+
+
+def _prepare(probe: _Probe) -> tuple[Scene, float, dict[int, float], int]:
+    """Prepare the window, with all threads and with one; scale by area."""
+    settings = probe.recipe.scene
+    if probe.scene.ids is not None or not any(settings.wants(c) for c in probe.part.cubes.values()):
+        return probe.part, 0.0, dict.fromkeys(probe.workers, 0.0), 0
+    for cube in probe.part.cubes.values():
+        cube.compute(cube.ratio.window(Window(0, 0, 16, 16)))  # kernels compile, files open
+    threads = settings.workers or os.cpu_count() or 1
+    together: list[float] = []
+    with _clock(together):
+        prepared, _ = prepare_scene(probe.part, probe.folder / "scene", settings)
+    bytes_ = _size(probe.folder / "scene")
+    alone = list(together)
+    if threads > 1:
+        with _clock(alone):
+            prepare_scene(probe.part, probe.folder / "alone", replace(settings, workers=1))
+        shutil.rmtree(probe.folder / "alone")
+    one, all_ = alone[-1] / probe.share, together[0] / probe.share
+    efficiency = min(1.0, one / (threads * all_)) if threads > 1 else 0.8
+    return prepared, all_, {n: one / (1 + (n - 1) * efficiency) for n in probe.workers}, round(bytes_ / probe.share)
+
+
+def _size(folder: Path) -> int:
+    return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
+
+
+def _samples(probe: _Probe, prepared: Scene) -> tuple[Samples, float, int, int]:
+    """Cut the window's samples; lend their values to all samples of the scene, class by class.
+
+    Returns
+    -------
+    The samples, the seconds and bytes that cutting all of them takes, and the bytes cut here.
+    """
+    spent: list[float] = []
+    with _clock(spent):
+        cuts, _ = cut(prepared, probe.inside, probe.model.footprints, probe.folder / "cut", QUIET)
+    here = _size(probe.folder / "cut")
+    more, lent = _further(probe, cuts)
+    generator = np.random.default_rng(0)
+    index = np.zeros(len(probe.pixels), np.int64)
+    for label in np.unique(probe.pixels.label):
+        known = np.flatnonzero(lent == label)
+        of_class = np.flatnonzero(probe.pixels.label == label)
+        index[of_class] = generator.choice(known if len(known) else np.arange(len(lent)), len(of_class))
+    cuts = {name: replace(one, index=index) for name, one in more.items()}
+    samples = samples_of(
+        probe.scene, probe.recipe.legend, probe.recipe.split, probe.recipe.reference, probe.pixels, cuts
+    )
+    scale = len(probe.pixels) / max(1, len(probe.inside))
+    return samples, spent[0] * scale, round(here * scale), here + _size(probe.folder / "more")
+
+
+def _further(probe: _Probe, cuts: Any) -> tuple[Any, Any]:
+    """Cut from the files as many other tiles as the budget allows: a forest of few samples is not the forest of all."""
+    if probe.scene.ids is not None:
+        return cuts, probe.inside.label
+    groups = list(by_tile(probe.pixels, tile_of(probe.scene)))
+    np.random.default_rng(1).shuffle(groups)
+    started = time.monotonic()
+    for name in probe.model.footprints:
+        cube = probe.scene.cubes[name]
+        cube.read(probe.model.footprints[name].window(groups[0][0], cube.ratio))
+    most = max(1, int(BUDGET / max(1e-3, time.monotonic() - started)))
+    members = np.sort(np.concatenate([group for _, group in groups[:most]]))
+    pixels = probe.pixels.take(members)
+    more, _ = cut(probe.scene, pixels, probe.model.footprints, probe.folder / "more", QUIET)
+    return more, pixels.label
+
+
+def _draws(probe: _Probe, samples: Samples) -> int:
+    return len(samples.folds) or probe.recipe.split.draws
+
+
+def _train(probe: _Probe, samples: Samples) -> tuple[Trained, Estimate]:
+    """Train one draw: a model that is fitted wholly, a network for two epochs of some batches."""
+    r, draws = probe.recipe, _draws(probe, samples)
+    draw = samples.draw(r.split, 0)
+    each = r.training.samples_per_epoch or len(draw.train)
+    ratio = min(1.0, BATCHES * r.training.batch_size / each)
+    short = replace(
+        r.training, epochs=3, samples_per_epoch=max(1, round(each * ratio)),
+        validation_samples=max(1, round(min(len(draw.validation), r.training.validation_samples or 1 << 40) * ratio)),
+    )  # fmt: skip
+    spent: list[float] = []
+    curves = probe.folder / "trained" / "curves.csv"
+    while not spent or (len(spent) == 1 and not curves.exists()):  # the first draw of a forest also imports its library
+        with _clock(spent):
+            trained = train(probe.scene, samples, r.split, 0, r.model, r.config, short, probe.folder / "trained")
+    if not curves.exists():
+        return trained, _about("train", spent[0] + spent[1] * (draws - 1))
+    ends = [float(line.rpartition(",")[2]) for line in curves.read_text().splitlines()[1:]]
+    epoch = (ends[-1] - ends[0]) / (len(ends) - 1) / ratio
+    return trained, _epochs(r.training, epoch, draws)
+
+
+def _epochs(settings: Training, epoch: float, draws: int) -> Estimate:
+    """All epochs, or as few as an early stop allows; the truth lies between."""
+    most, least = settings.epochs * epoch * draws, min(settings.epochs, settings.patience + 1) * epoch * draws
+    return Estimate("train", (most + least) / 2, least * (1 - DOUBT), most * (1 + DOUBT))
+
+
+def _evaluate(probe: _Probe, trained: Trained, samples: Samples, prepared: Scene) -> float:
+    draw, r, spent = samples.draw(probe.recipe.split, 0), probe.recipe, list[float]()
+    if trained.has_context:
+        some = probe.inside
+        with _clock(spent):
+            classify_at(trained, prepared, some.row, some.column, some.polygon, device_of(r.training.device))
+        tried = len(some)
+    else:
+        some_members = draw.test[: max(1, min(len(draw.test), 20_000))]
+        with _clock(spent):
+            classify(trained, samples, some_members, r.training)
+        tried = len(some_members)
+    with _clock(spent):
+        Trained.load(probe.folder / "trained" / "model")
+    return (spent[0] / max(1, tried) * len(draw.test) + spent[1]) * _draws(probe, samples)
+
+
+def _map(probe: _Probe, trained: Trained, prepared: Scene) -> tuple[float, int]:
+    spent: list[float] = []
+    with _clock(spent):
+        make_map(trained, prepared, probe.recipe.map, probe.folder / "map", probe.recipe.training.device)
+    return spent[0] / probe.share, round(_size(probe.folder / "map") / probe.share)
+
+
+def _report(probe: _Probe, trained: Trained) -> float:
+    """Draw what takes the time in a report."""
+    spent: list[float] = []
+    with _clock(spent):
+        from bocage.report.figures import confidence_picture, confusion_picture, map_picture
+
+        k = len(trained.legend.classes)
+        confusion_picture(ConfusionMatrix(np.eye(k, dtype=np.int64), trained.legend.names))
+        if (probe.folder / "map").exists():
+            map_picture(next((probe.folder / "map").glob("classes*")), trained.legend)
+            for path in (probe.folder / "map").glob("confidence*"):
+                confidence_picture(path)
+    return spent[0]

@@ -1,0 +1,113 @@
+"""The plan: measured by a probe that leaves nothing behind, kept for the report."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from bocage.cli.commands import main
+from bocage.pipeline import read_recipe, run
+from bocage.preflight.plan import _epochs, plan
+from bocage.training import Training
+
+GRU = 'name = "gru"\nunits = 8'
+MULTIRESOLCC = 'name = "multiresolcc"\npan_filters = [4, 4, 8]\nms_filters = [4, 8, 8]\nms = "ms"\npatch = 28'
+PAN_MS = '[sources.pan]\nsensor = "image"\npath = "pan.tif"\n[sources.ms]\nsensor = "image"\npath = "ms.tif"\n'
+
+
+@pytest.mark.parametrize(
+    ("more", "stages"),
+    [
+        ({}, ["open", "prepare", "samples", "train", "evaluate", "map", "report"]),
+        ({"model": GRU}, ["open", "prepare", "samples", "train", "evaluate", "map", "report"]),
+        (
+            {"model": MULTIRESOLCC, "sources": PAN_MS, "like": "pan"},
+            ["open", "samples", "train", "evaluate", "map", "report"],
+        ),
+    ],
+)
+def test_every_stage_is_measured_and_nothing_is_left_behind(recipe, landscape: Path, more, stages: list[str]) -> None:
+    path = recipe(**more)
+    before = sorted(landscape.rglob("*"))
+    made = plan(path, landscape / "out", (1, 8))
+    assert sorted(landscape.rglob("*")) == before
+    assert [one.stage for one in made.stages] == stages
+    assert all(0 < one.low <= one.seconds <= one.high for one in made.stages)
+    assert made.memory > 100e6
+    assert made.disk > 0
+    assert made.workers[8] <= made.workers[1]
+
+
+def test_the_disk_that_is_planned_is_the_disk_that_is_used(recipe, landscape: Path) -> None:
+    path = recipe()
+    made = plan(path, landscape / "out")
+    run(read_recipe(path), landscape / "out")
+    written = sum(p.stat().st_size for p in (landscape / "out").rglob("*") if p.is_file())
+    assert made.disk == pytest.approx(written, rel=0.5)
+
+
+def test_the_report_compares_the_plan_with_what_happened(recipe, landscape: Path, capsys) -> None:
+    path, out = recipe(), landscape / "out"
+    assert main(["plan", str(path), "--out", str(out), "--json"]) == 0
+    said = json.loads(capsys.readouterr().out)
+    assert said["name"] == "tiny"
+    assert main(["run", str(path), "--out", str(out)]) == 0
+    page = (out / "report.html").read_text()
+    assert "<th>planned</th>" in page
+    assert "memory at most" in page
+    assert main(["plan", str(path), "--out", str(out), "--workers", "4"]) == 0
+    assert "with 4 threads preparing" in capsys.readouterr().out
+
+
+def test_an_early_stop_widens_the_estimate() -> None:
+    wide = _epochs(Training(epochs=100, patience=9), 2.0, 3)
+    assert (wide.low, wide.high) == (pytest.approx(0.8 * 60), pytest.approx(1.2 * 600))
+    sure = _epochs(Training(epochs=5, patience=9), 2.0, 1)
+    assert sure.seconds == 10
+
+
+def test_a_recipe_that_cannot_run_is_refused(recipe, landscape: Path, capsys) -> None:
+    path = recipe()
+    (landscape / "s2/red.tif").unlink()
+    assert main(["plan", str(path), "--out", str(landscape / "out")]) == 1
+    assert "does not exist" in capsys.readouterr().err
+    assert not (landscape / "out").exists()
+
+
+def test_tables_are_planned_without_a_map(tmp_path: Path) -> None:
+    import geopandas as gpd
+    import pandas as pd
+    from shapely.geometry import Point
+
+    days = pd.date_range("2021-01-01", periods=5, freq="30D")
+    rows = [{"id": f"s{i}", "day": d, "x": i % 2 + 0.1 * k} for i in range(40) for k, d in enumerate(days)]
+    pd.DataFrame(rows).to_parquet(tmp_path / "t.parquet")
+    points = gpd.GeoDataFrame(
+        {"id": [f"s{i}" for i in range(40)], "c": np.arange(40) % 2 + 1}, geometry=[Point(0, 0)] * 40, crs=4326
+    )
+    points.to_file(tmp_path / "p.gpkg", engine="pyogrio")
+    (tmp_path / "r.toml").write_text(
+        """[grid]
+like = "t"
+[sources.t]
+sensor = "table"
+path = "t.parquet"
+id = "id"
+date = "day"
+bands = { ndvi = "x" }
+[legend]
+classes = [{ code = 1, name = "a" }, { code = 2, name = "b" }]
+[reference]
+path = "p.gpkg"
+label = "c"
+sample_id = "id"
+[split]
+folds = 4
+[model]
+name = "random_forest"
+trees = 5
+"""
+    )
+    made = plan(tmp_path / "r.toml", tmp_path / "out")
+    assert [one.stage for one in made.stages] == ["open", "samples", "train", "evaluate", "report"]
