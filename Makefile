@@ -36,8 +36,13 @@ docs: env  ## Build the documentation into docs/_build; its shelf pages come fro
 	$(BIN)/python -m sphinx -q -W -b html docs docs/_build
 	@echo "docs/_build/index.html"
 
-bench: env  ## Ratios measured side by side, in one run
+bench: env build/eolearn/.installed  ## Ratios measured side by side, in one run
 	$(BIN)/python -m benchmarks
+
+build/eolearn/.installed:  # what gap-filling is compared with; its pins are not ours
+	$(PYTHON) -m venv build/eolearn
+	build/eolearn/bin/pip install --quiet --disable-pip-version-check eo-learn==1.5.7 numba==0.68.1
+	@touch $@
 
 lock:  ## Write requirements.lock anew from pyproject.toml, in a fresh environment
 	rm -rf build/lock && $(PYTHON) -m venv build/lock

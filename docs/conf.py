@@ -33,7 +33,14 @@ def _page(kind: str, plural: str, shelf: object) -> None:
         if hasattr(thing, "__file__"):
             lines += ["```{eval-rst}", f".. automodule:: {thing.__name__}", "   :no-members:", "```", ""]
             for member in (m for m in ("Settings", "Config") if hasattr(thing, m)):
-                lines += ["```{eval-rst}", f".. autoclass:: {thing.__name__}.{member}", "   :members:", "```", ""]
+                lines += [
+                    "```{eval-rst}",
+                    f".. autoclass:: {thing.__name__}.{member}",
+                    "   :members:",
+                    "   :inherited-members:",
+                    "```",
+                    "",
+                ]
         else:
             lines += [
                 f"`{name}({', '.join(thing.__annotations__)})`".replace(", return", ""),

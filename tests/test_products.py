@@ -12,6 +12,7 @@ import pytest
 import rasterio
 from shapely.geometry import box
 
+from bocage.cli.commands import main
 from bocage.errors import BocageError, SourceError
 from bocage.grid import Grid, Window
 from bocage.pipeline import open_scene, read_recipe
@@ -61,7 +62,7 @@ def test_every_format_gives_the_plain_values(lands: dict[str, Path], name: str) 
         values, valid = cube.source.read(cube.grid, cube.grid.window)
         truth, clear = expected.source.read(expected.grid, expected.grid.window)
         assert np.array_equal(valid, clear)
-        assert np.abs(values - truth).max() < 1e-6
+        assert np.abs(values - truth).max() == 0
 
 
 def test_s1tiling_gives_the_plain_decibels(lands: dict[str, Path]) -> None:
@@ -438,3 +439,41 @@ def test_reference_with_z_m_and_mixed_labels(tmp_path: Path) -> None:
     table, rejections, _ = read_polygons(Reference(tmp_path / "r.gpkg", "crop"), grid, legend)
     assert table.label.tolist() == [0, 1, 1]
     assert not rejections
+
+
+@pytest.mark.parametrize("formats", [("safe", "s1tiling"), ("theia",), ("stac",), ("spot67",), ("pleiades",)])
+def test_every_format_gives_the_same_map(lands: dict[str, Path], tmp_path: Path, formats: tuple[str, ...]) -> None:
+    """The forest of one draw, trained and mapped from each delivery of one landscape."""
+    sensor = FORMATS[formats[0]].SENSOR
+    maps = []
+    for form, folder in (("plain", lands["plain"]), (formats[0], lands[formats[0]])):
+        text = (folder / ("multiresolcc.toml" if sensor == "vhr" else "random_forest.toml")).read_text()
+        text = re.sub(r"\[model\]\n.*?\n\n", '[model]\nname = "random_forest"\ntrees = 30\n\n', text, flags=re.DOTALL)
+        text = re.sub(r"draws = \d+", 'draws = 1\nrare = "drop"\nseed = 1', text)
+        text = re.sub(r"\[training\]\n(\w+ = .*\n)+", "[training]\n", text)
+        path = folder / f"same_{form}.toml"
+        path.write_text(text)
+        assert main(["run", str(path), "--out", str(tmp_path / form)]) == 0
+        with rasterio.open(tmp_path / form / "map/classes.tif") as dataset:
+            maps.append(dataset.read(1))
+    assert maps[0].shape == maps[1].shape
+    assert len(np.unique(maps[0])) > 2
+    assert (maps[0] == maps[1]).mean() >= 0.999
+
+
+@pytest.mark.parametrize(
+    ("form", "sources"),
+    [("safe", {"s2", "pan", "ms", "s1"}), ("theia", {"s2_theia", "pan", "ms", "s1"}), ("landsat", {"landsat"})],
+)
+def test_init_knows_products(lands: dict[str, Path], tmp_path: Path, form: str, sources: set[str]) -> None:
+    from bocage.pipeline.starter import write_starter
+
+    out = tmp_path / "recipe.toml"
+    write_starter(lands[form], lands[form] / "reference.gpkg", "code", out)
+    recipe = read_recipe(out)
+    assert sources <= set(recipe.sources)
+    if form == "safe":
+        assert set(recipe.sources) == sources, "what lies in products is listed once"
+        assert recipe.grid.like == "pan"
+        assert recipe.model == "multiresolcc"
+    assert open_scene(recipe).cubes

@@ -2,25 +2,36 @@
 
 import os
 import re
+import zipfile
 from collections import defaultdict
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from bocage.errors import BocageError, RecipeError
 from bocage.samples.reference import label_values
+from bocage.sources import sentinel2_l2a
 from bocage.sources.raster import RasterInfo, inspect
 
 SUFFIXES = (".tif", ".tiff", ".vrt", ".jp2", ".img")
 DATE = re.compile(r"(?<!\d)(19|20)\d{2}-?[01]\d-?[0-3]\d(T\d{6})?(?!\d)")
-SENTINEL2 = {
-    "B01": "coastal", "B02": "blue", "B03": "green", "B04": "red", "B05": "rededge1", "B06": "rededge2",
-    "B07": "rededge3", "B08": "nir", "B8A": "nir08", "B09": "nir09", "B11": "swir16", "B12": "swir22",
-}  # fmt: skip
+SENTINEL2 = {code: name for name, code in sentinel2_l2a.CODES.items()}
 """Sentinel-2's band numbers and the common names by which indices ask for them."""
 QUALITY = re.compile(r"(?i)(scl|quality|qa|mask|cloud|clm)")
 REFERENCE = re.compile(r"(?i)(label|truth|reference|annotation|ground_?t)")
 """Names of rasters that hold the answer."""
 SCL_CLEAR = "[4, 5, 6, 7]"
+PRODUCTS = {
+    r"MTD_MSIL2A\.xml": ("s2", "sentinel2_l2a", ""),
+    r"SENTINEL2.*_L2A_.*_MTD_ALL\.xml": ("s2_theia", "sentinel2_theia", ""),
+    r"L[COTEM]0[4-9]_L2S[PR]_.*_MTL\.xml": ("landsat", "landsat_c2l2", ""),
+    r"DIM_SPOT[67]_P_.*\.XML": ("pan", "spot67", 'image = "pan"'),
+    r"DIM_SPOT[67]_MS_.*\.XML": ("ms", "spot67", 'image = "ms"'),
+    r"DIM_PHR1[AB]_P_.*\.XML": ("pan", "pleiades", 'image = "pan"'),
+    r"DIM_PHR1[AB]_MS_.*\.XML": ("ms", "pleiades", 'image = "ms"'),
+    r"s1[abcd]_\d{2}[A-Z]{3}_v[vh]_(ASC|DES)_\d{3}_.*\.tiff?": ("s1", "sentinel1_grd", 'stored = "linear"'),
+}
+"""Metadata files (or, of Sentinel-1, images) by which products are known: source name, sensor and what to say besides."""
+OPTICAL = ("sentinel2_l2a", "sentinel2_theia", "landsat_c2l2")
 
 TEMPLATE = """\
 # Written by 'bocage init'. Read every line: it guesses from names.
@@ -78,6 +89,8 @@ class Found:
     series: dict[str, dict[str, str]] = field(default_factory=dict)
     """Series name → variable → path, with ``{date}`` where files are dated."""
     quality: dict[str, str] = field(default_factory=dict)
+    products: dict[str, tuple[str, str]] = field(default_factory=dict)
+    """Source name → sensor, and what its section says besides the path."""
     skipped: list[str] = field(default_factory=list)
     resolution: dict[str, float] = field(default_factory=dict)
     """Source name → its finest ground sampling distance."""
@@ -100,14 +113,14 @@ def write_starter(images: Path, reference: Path, label: str, out: Path) -> list[
     if not images.is_dir():
         raise BocageError(f"{images} is not a folder; give the folder that holds the images.")
     found = look(images)
-    if not found.images and not found.series:
-        raise BocageError(f"{images} holds no raster that can be read ({', '.join(SUFFIXES)}).")
+    if not found.images and not found.series and not found.products:
+        raise BocageError(f"{images} holds no product and no raster that can be read ({', '.join(SUFFIXES)}).")
     label, values = label_values(reference, label)
-    text = _recipe(found, out, reference, label, values)
+    text = _recipe(found, images, out, reference, label, values)
     out.parent.mkdir(parents=True, exist_ok=True)
     out.write_text(text, encoding="utf-8")
     said = [f"skipped {line}" for line in found.skipped]
-    sources = ", ".join([*found.series, *found.images])
+    sources = ", ".join([*found.products, *found.series, *found.images])
     return [
         *said,
         f"{out}: sources {sources}; label field '{label}' with {len(values)} classes. Read it, then:",
@@ -119,7 +132,10 @@ def look(folder: Path) -> Found:
     """Sort the rasters of a folder (and its subfolders) into images and series."""
     found = Found()
     dated: dict[str, list[Path]] = defaultdict(list)
+    inside = _find_products(folder, found)
     for path in sorted(p for p in folder.rglob("*") if p.suffix.lower() in SUFFIXES):
+        if path in inside or any(parent in inside for parent in path.parents):
+            continue
         if REFERENCE.search(path.stem):
             found.skipped.append(f"{path}: its name says reference, and a model must not see what it is tested on")
             continue
@@ -139,6 +155,21 @@ def look(folder: Path) -> Found:
         days = tuple(m[0] for p in paths if (m := DATE.search(p.name)))
         _add_variable(found, paths[0], pattern, days)
     return found
+
+
+def _find_products(folder: Path, found: Found) -> set[Path]:
+    """Note the products of a folder, packed ones too; return the folders and images that belong to them."""
+    inside = set()
+    for path in (p for p in folder.rglob("*") if p.is_file()):
+        names = [path.name]
+        if zipfile.is_zipfile(path) and path.suffix == ".zip":
+            with zipfile.ZipFile(path) as archive:
+                names = [name.rpartition("/")[2] for name in archive.namelist()]
+        for pattern, (name, sensor, more) in PRODUCTS.items():
+            if any(re.fullmatch(pattern, one) for one in names):
+                found.products[name] = (sensor, more)
+                inside.add(path if sensor == "sentinel1_grd" else path.parent)
+    return inside - {folder}
 
 
 def _add_variable(found: Found, path: Path, pattern: str, days: tuple[str, ...]) -> None:
@@ -189,15 +220,16 @@ def _quoted(path: object, out: Path) -> str:
     return '"' + os.path.relpath(str(path), out.resolve().parent).replace(os.sep, "/") + '"'
 
 
-def _recipe(found: Found, out: Path, reference: Path, label: str, values: list[int | str]) -> str:
+def _recipe(found: Found, images: Path, out: Path, reference: Path, label: str, values: list[int | str]) -> str:
     like, model = _advice(found)
     name = _name(out.stem if out.stem != "recipe" else out.resolve().parent.name)
     series = [_series_text(found, key, out) for key in found.series]
-    images = [_image_text(key, path, info, out) for key, (path, info) in found.images.items()]
+    plain = [_image_text(key, path, info, out) for key, (path, info) in found.images.items()]
+    products = [_product_text(key, *said, images, out) for key, said in found.products.items()]
     return TEMPLATE.format(
         name=name,
         like=like,
-        sources="\n".join(series + images),
+        sources="\n".join(products + series + plain),
         reference=_quoted(reference.resolve(), out),
         label=label,
         classes="\n".join(_class_text(i, value) for i, value in enumerate(values, start=1)),
@@ -207,6 +239,11 @@ def _recipe(found: Found, out: Path, reference: Path, label: str, values: list[i
 
 def _advice(found: Found) -> tuple[str, str]:
     """Choose the grid's source and the model that suit what was found."""
+    if found.products:
+        if {"pan", "ms"} <= set(found.products):
+            return "pan", PAN_MS.format(pan="pan", ms="ms")
+        finest = ("pan", "ms", "s2", "s2_theia", "s1", "landsat")
+        return next(name for name in finest if name in found.products), FOREST
     pans = [k for k, (_, info) in found.images.items() if info.count == 1]
     for pan in pans:
         grid = found.images[pan][1].grid
@@ -231,6 +268,17 @@ def _series_text(found: Found, key: str, out: Path) -> str:
     lines.append(f"fill = {{ every = 10, start = {first}, end = {last} }}")
     lines.append(f"[sources.{key}.variables]")
     lines += [f"{variable} = {_quoted(path, out)}" for variable, path in found.series[key].items()]
+    return "\n".join(lines) + "\n"
+
+
+def _product_text(key: str, sensor: str, more: str, images: Path, out: Path) -> str:
+    lines = [f"# Products of this sensor, wherever they lie below the folder, zipped or not.\n[sources.{key}]"]
+    lines += [f'sensor = "{sensor}"', f"path = {_quoted(images.resolve(), out)}", *filter(None, [more])]
+    if sensor in OPTICAL:
+        lines.append('indices = ["ndvi"]')
+    if sensor in (*OPTICAL, "sentinel1_grd"):
+        lines.append("# Interpolated onto regular dates; without such a line: native dates and their mask.")
+        lines.append("# fill = { every = 10, start = 2022-01-01, end = 2022-12-31 }")
     return "\n".join(lines) + "\n"
 
 

@@ -9,6 +9,8 @@ from typing import Any, Literal, Protocol, runtime_checkable
 import numpy as np
 from numpy.typing import NDArray
 
+from bocage.errors import SourceError
+
 
 @dataclass(frozen=True)
 class Band:
@@ -38,6 +40,7 @@ class Decoding:
     """How stored numbers become physical ones: ``value = stored * scale + offset``."""
 
     scale: float = 1.0
+    """Not 0."""
     offset: float = 0.0
     nodata: float | None = None
     """Stored value that means no data; None takes the one that each file declares. NaN is always no data."""
@@ -48,9 +51,16 @@ class Decoding:
     floor: float = -40.0
     """Least dB kept: a power at or below the noise has no logarithm."""
 
+    def __post_init__(self) -> None:
+        if self.scale == 0:
+            raise SourceError(
+                "'scale' is 0, which makes every value the same; give the factor from stored to physical."
+            )
+
     def physical(self, stored: NDArray[Any]) -> NDArray[np.float32]:
         """Return the values that stored numbers stand for, in single precision."""
-        values = stored.astype(np.float32) * np.float32(self.scale) + np.float32(self.offset)
+        # The offset in stored units is a whole number for most products: added first, it costs no precision.
+        values = (stored.astype(np.float32) + np.float32(self.offset / self.scale)) * np.float32(self.scale)
         if self.decibel:
             times = 10 if self.decibel == "power" else 20
             values = times * np.log10(np.maximum(values, np.float32(10 ** (self.floor / times))))

@@ -1,0 +1,83 @@
+"""A product read by window, against ``gdal_translate`` of the same bytes: JPEG 2000 (SAFE) and deflated TIFF (THEIA).
+
+Both write nothing to disk: ours keeps arrays, gdal_translate writes to memory-backed storage where there is any.
+"""
+
+import os
+import shutil
+import statistics
+import subprocess
+import tempfile
+import time
+from pathlib import Path
+
+import numpy as np
+import rasterio
+
+from bocage.grid import Grid
+from bocage.simulate import Simulation, simulate
+from bocage.simulate.formats import plain, safe, theia
+from bocage.sources import open_source, sentinel2_l2a, sentinel2_theia
+
+SIDE, WINDOW, TURNS = 2560, 512, 5
+"""Pixels of 10 m a side of the product, and of the windows."""
+BANDS = ("blue", "green", "red", "nir")
+
+
+def run() -> str:
+    if not shutil.which("gdal_translate"):
+        return "gdal_translate is not on this machine (apt install gdal-bin); nothing to compare with"
+    memory = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None
+    with tempfile.TemporaryDirectory() as name, tempfile.TemporaryDirectory(dir=memory) as target:
+        texts = []
+        for form, sensor, writer in (("safe", sentinel2_l2a, safe), ("theia", sentinel2_theia, theia)):
+            folder = Path(name) / form
+            _write(writer, Path(name) / "plain", folder)
+            settings = sensor.Settings(folder, bands=BANDS)
+            ours, theirs = [], []
+            for _ in range(TURNS):
+                source = open_source("s2", sensor, settings)
+                files = sorted(
+                    {file.path for a in source.acquisitions for file in (*a.files.values(), *a.quality.values())}
+                )
+                started = time.perf_counter()
+                for window in source.grid.tiles(WINDOW):
+                    source.read(source.grid, window)
+                ours.append(time.perf_counter() - started)
+                _forget()
+                started = time.perf_counter()
+                for file in files:
+                    command = ["gdal_translate", "-q", "-of", "GTiff", str(file), f"{target}/x.tif"]
+                    subprocess.run(command, check=True, capture_output=True)
+                theirs.append(time.perf_counter() - started)
+            ratio = statistics.median(a / b for a, b in zip(ours, theirs, strict=True))
+            seconds = f"{statistics.median(ours):.2f} s against {statistics.median(theirs):.2f} s"
+            texts.append(f"{form}: {seconds} for {len(files)} files, {ratio:.2f} times")
+        return f"{SIDE} x {SIDE} pixels, 4 bands and masks, windows of {WINDOW}: " + "; ".join(texts)
+
+
+def _forget() -> None:
+    """Close what this process has open, so that every turn opens the files anew."""
+    from bocage.sources import raster
+
+    while raster._HANDLES.open:
+        raster._HANDLES.open.popitem()[1].close()
+
+
+def _write(writer: object, source: Path, folder: Path) -> None:
+    """A date of one tile: a simulated landscape repeated until it has the size."""
+    if not source.exists():
+        simulate(Simulation(height=1300, width=1300, polygons=2, sensors=("s2",)), source.parent / "land")
+        source.mkdir()
+        for path in (source.parent / "land/s2").glob("*.tif"):
+            with rasterio.open(path) as d:
+                layer, names = d.read(1), d.descriptions[:1]
+                grid = Grid.of(d.crs, d.transform, (SIDE, SIDE) if d.res[0] == 10 else (SIDE // 2, SIDE // 2))
+            times = -(-grid.shape[0] // layer.shape[0])
+            whole = np.tile(layer, (times, times))[: grid.shape[0], : grid.shape[1]]
+            plain.write_raster(source / path.name, whole[None], grid, 0)
+            with rasterio.open(source / path.name, "r+") as d:
+                d.descriptions = names
+    from bocage.progress import QUIET
+
+    writer.write(source, folder, QUIET)  # type: ignore[attr-defined]
