@@ -1,6 +1,5 @@
 """A Landsat-like series at 30 m, averaged from the Sentinel-2-like one, as USGS delivers Collection 2 Level 2."""
 
-from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -42,7 +41,7 @@ def write(plain: Path, folder: Path, progress: Progress) -> None:
     fine, when = grid_of(plain / "blue.tif"), moments(plain / "blue.tif")
     shape = fine.shape[0] // 3, fine.shape[1] // 3
     grid = Grid.of(fine.crs, fine.transform @ Affine.scale(3), shape)
-    with contextmanager(opened)(plain) as rasters:
+    with opened(plain) as rasters:
         for date, moment in enumerate(when):
             _product(rasters, date, moment, fine, grid, folder)
             progress.step("writing Landsat products", date + 1, len(when))

@@ -1,6 +1,7 @@
 """The plain rasters of a landscape, read date by date, and the pieces that product trees are made of."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime, time
 from pathlib import Path
@@ -12,6 +13,7 @@ from affine import Affine
 from numpy.typing import NDArray
 
 from bocage.grid import Grid, Ratio, Window
+from bocage.progress import Progress
 
 CODES = {
     "blue": "B02", "green": "B03", "red": "B04", "rededge1": "B05", "rededge2": "B06", "rededge3": "B07", "nir": "B08",
@@ -72,6 +74,7 @@ class Plain:
         return layer
 
 
+@contextmanager
 def opened(folder: Path) -> Iterator[Plain]:
     """Yield the rasters of a folder, by their stem."""
     files = {path.stem: rasterio.open(path) for path in sorted(folder.glob("*.tif"))}
@@ -80,6 +83,23 @@ def opened(folder: Path) -> Iterator[Plain]:
     finally:
         for file in files.values():
             file.close()
+
+
+def by_tile(
+    plain: Path,
+    folder: Path,
+    product: Callable[["Plain", int, datetime, Tile, Grid, Path], None],
+    task: str,
+    progress: Progress,
+) -> None:
+    """Call ``product(rasters, date, moment, tile, grid, folder)`` for both tiles of every date."""
+    path = next(path for path in (plain / "blue.tif", plain / "vv.tif") if path.exists())
+    grid, when = grid_of(path), moments(path)
+    with opened(plain) as rasters:
+        for date, moment in enumerate(when):
+            for tile in tiles(grid):
+                product(rasters, date, moment, tile, grid, folder)
+            progress.step(task, date + 1, len(when))
 
 
 def write_raster(path: Path, layers: NDArray[Any], grid: Grid, nodata: float | None = None, **options: Any) -> None:

@@ -1,6 +1,5 @@
 """Sentinel-2 L2A as ESA delivers it: SAFE folders with JPEG 2000 images; the offset of baseline 04.00 from 25 January 2022 on."""
 
-from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
 
@@ -13,12 +12,9 @@ from bocage.simulate.formats.plain import (
     CODES,
     Plain,
     Tile,
+    by_tile,
     crop,
-    grid_of,
     halved,
-    moments,
-    opened,
-    tiles,
     write_raster,
     xml,
 )
@@ -35,13 +31,7 @@ def section() -> str:
 
 def write(plain: Path, folder: Path, progress: Progress) -> None:
     """Write one SAFE folder per tile and date."""
-    fine = grid_of(plain / "blue.tif")
-    when = moments(plain / "blue.tif")
-    with contextmanager(opened)(plain) as rasters:
-        for date, moment in enumerate(when):
-            for tile in tiles(fine):
-                _product(rasters, date, moment, tile, fine, folder)
-            progress.step("writing SAFE products", date + 1, len(when))
+    by_tile(plain, folder, _product, "writing SAFE products", progress)
 
 
 def _product(rasters: Plain, date: int, moment: datetime, tile: Tile, fine: Grid, folder: Path) -> None:

@@ -1,7 +1,6 @@
 """The Sentinel-2-like series as a static STAC catalogue: an item per date, a GeoTIFF per band."""
 
 import json
-from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -36,7 +35,7 @@ def write(plain: Path, folder: Path, progress: Progress) -> None:
     west, south, east, north = fine.geobox.extent.to_crs("EPSG:4326").boundingbox
     box, names = [west, south, east, north], []
     (folder / "items").mkdir(parents=True)
-    with contextmanager(opened)(plain) as rasters:
+    with opened(plain) as rasters:
         for date, moment in enumerate(when):
             item = _item(rasters, date, moment, fine, box, folder)
             names.append(item["id"])

@@ -1,6 +1,5 @@
 """Sentinel-2 L2A as THEIA delivers it: MUSCATE folders with flat reflectance, CLM, MG2, EDG and SAT masks."""
 
-from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
 
@@ -13,13 +12,10 @@ from bocage.simulate.formats.plain import (
     CODES,
     Plain,
     Tile,
+    by_tile,
     crop,
-    grid_of,
     halved,
-    moments,
-    opened,
     repeated,
-    tiles,
     write_raster,
     xml,
 )
@@ -40,13 +36,7 @@ def section() -> str:
 
 def write(plain: Path, folder: Path, progress: Progress) -> None:
     """Write one folder per tile and date."""
-    fine = grid_of(plain / "blue.tif")
-    when = moments(plain / "blue.tif")
-    with contextmanager(opened)(plain) as rasters:
-        for date, moment in enumerate(when):
-            for tile in tiles(fine):
-                _product(rasters, date, moment, tile, fine, folder)
-            progress.step("writing THEIA products", date + 1, len(when))
+    by_tile(plain, folder, _product, "writing THEIA products", progress)
 
 
 def _product(rasters: Plain, date: int, moment: datetime, tile: Tile, fine: Grid, folder: Path) -> None:
