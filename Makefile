@@ -41,7 +41,7 @@ bench: env build/eolearn/.installed  ## Ratios measured side by side, in one run
 
 build/eolearn/.installed:  # what gap-filling is compared with; its pins are not ours
 	$(PYTHON) -m venv build/eolearn
-	build/eolearn/bin/pip install --quiet --disable-pip-version-check eo-learn==1.5.7 numba==0.68.1
+	build/eolearn/bin/pip install --quiet --disable-pip-version-check eo-learn==1.5.7 numba scipy scikit-learn
 	@touch $@
 
 lock:  ## Write requirements.lock anew from pyproject.toml, in a fresh environment

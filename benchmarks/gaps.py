@@ -15,7 +15,7 @@ import numpy as np
 from bocage.scene import gaps
 
 EOLEARN = Path("build/eolearn/bin/python")
-DATES, BANDS, SIDE, EVERY, CLEAR, TURNS = 60, 10, 160, 10, 0.5, 7
+DATES, BANDS, SIDE, EVERY, CLEAR, TURNS = 60, 10, 160, 10, 0.5, 9
 
 OTHER = f"""
 import os, sys, time, datetime
@@ -48,8 +48,16 @@ for line in sys.stdin:
 
 
 def run() -> str:
+    everywhere = os.sched_getaffinity(0)
     os.sched_setaffinity(0, {0})
     gaps.WORTH_SHARING = 1 << 60  # one thread
+    try:
+        return _measured()
+    finally:
+        os.sched_setaffinity(0, everywhere)
+
+
+def _measured() -> str:
     generator = np.random.default_rng(0)
     values = generator.random((DATES, BANDS, SIDE, SIDE), dtype=np.float32)
     valid = generator.random((DATES, SIDE, SIDE)) < CLEAR
@@ -73,10 +81,10 @@ def run() -> str:
             theirs.append(int(size) / float(seconds))
     if other:
         other.communicate()
-    speed, copy = statistics.median(ours), statistics.median(copies)
+    speed, copy = statistics.median(ours[1:]), statistics.median(copies[1:])
     # A value is written once and comes from two that are read: 12 bytes at the least.
     text = (
-        f"{speed / 1e6:.0f} million values per second on one core ({min(ours) / 1e6:.0f} to {max(ours) / 1e6:.0f}); "
+        f"{speed / 1e6:.0f} million values per second on one core ({min(ours[1:]) / 1e6:.0f} to {max(ours) / 1e6:.0f}); "
         "at 12 bytes each, "
         f"{100 * 12 * speed / copy:.0f} % of the copy bandwidth ({copy / 1e9:.1f} GB/s read and written)"
     )

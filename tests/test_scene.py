@@ -1,4 +1,5 @@
 from datetime import date
+from functools import partial
 
 import numpy as np
 import pytest
@@ -8,7 +9,7 @@ from hypothesis import strategies as st
 from bocage.errors import SourceError
 from bocage.grid import Ratio, Window
 from bocage.scene import Fill, Preparation, make_scene
-from bocage.scene.gaps import interpolate
+from bocage.scene.gaps import interpolate, whittaker
 from bocage.scene.indices import INDICES
 from bocage.sources import image, open_source, series
 from bocage.testing import fake_pixels, write_raster
@@ -118,3 +119,90 @@ def test_an_index_without_its_bands_is_refused(tmp_path):
     source = _series(tmp_path)
     with pytest.raises(SourceError, match="needs the band.s. green"):
         make_scene(source.grid, [source], {"s2": Preparation(("ndwi",))})
+
+
+def clouded(seed: int, dates: int = 17, height: int = 3, width: int = 210):
+    """Two bands of random values, half of them clear; pixel 0 is never clear, pixel 1 once, pixel 2 twice."""
+    generator = np.random.default_rng(seed)
+    values = generator.random((dates, 2, height, width)).astype(np.float32)
+    valid = generator.random((dates, height, width)) < 0.5
+    valid[:, 0, :3] = False
+    valid[4, 0, 1] = True
+    valid[[3, 8], 0, 2] = True
+    days = np.sort(generator.choice(200, dates, replace=False)).astype(np.int32) + 100
+    return np.where(valid[:, None], values, 0).astype(np.float32), valid, days
+
+
+TARGET = np.arange(60, 330, 13, dtype=np.int32)
+
+
+def test_linear_filling_is_numpys_interpolation_pixel_by_pixel() -> None:
+    values, valid, days = clouded(1)
+    filled, seen = interpolate(values, valid, days, TARGET)
+    for y, x in np.ndindex(valid.shape[1:]):
+        clear = valid[:, y, x]
+        assert seen[:, y, x].all() == clear.any()
+        for c in range(2):
+            expected = np.interp(TARGET, days[clear], values[clear, c, y, x]) if clear.any() else np.zeros(len(TARGET))
+            assert np.allclose(filled[:, c, y, x], expected, atol=1e-6)
+
+
+def test_whittaker_solves_its_equations_and_keeps_the_ends() -> None:
+    values, valid, days = clouded(2)
+    smooth, seen = whittaker(values, valid, days, TARGET, 2.0)
+    straight, _ = interpolate(values, valid, days, TARGET)
+    m = len(TARGET)
+    difference = np.diff(np.eye(m), 2, axis=0)
+    for y, x in np.ndindex(valid.shape[1:]):
+        clear = valid[:, y, x]
+        if clear.sum() < 3:
+            assert np.array_equal(smooth[:, :, y, x], straight[:, :, y, x])
+            continue
+        place = np.clip((days[clear] - TARGET[0]) / 13, 0, m - 1)
+        low = np.minimum(place.astype(int), m - 2)
+        weights = np.zeros((clear.sum(), m))
+        weights[np.arange(len(low)), low], weights[np.arange(len(low)), low + 1] = 1 - (place - low), place - low
+        matrix = weights.T @ weights + 2.0 * difference.T @ difference
+        curve = np.linalg.solve(matrix, weights.T @ values[clear, :, y, x])
+        inside = (days[clear][0] <= TARGET) & (days[clear][-1] >= TARGET)
+        assert np.allclose(smooth[inside, :, y, x], curve[inside], atol=1e-5)
+        after = np.flatnonzero(days[clear][-1] < TARGET)
+        if inside.any() and len(after):
+            assert np.array_equal(smooth[after[-1], :, y, x], smooth[np.flatnonzero(inside)[-1], :, y, x])
+    assert not seen[:, 0, 0].any()
+
+
+def test_whittaker_smooths_noise_and_follows_a_season() -> None:
+    generator = np.random.default_rng(3)
+    days = np.arange(0, 360, 6, dtype=np.int32)
+    season = np.sin(days / 360 * 2 * np.pi)
+    noisy = (season + 0.2 * generator.standard_normal(len(days)))[:, None, None, None].astype(np.float32)
+    valid = np.ones((len(days), 1, 1), bool)
+    target = np.arange(0, 355, 10, dtype=np.int32)
+    truth = np.sin(target / 360 * 2 * np.pi)
+    smooth = whittaker(noisy, valid, days, target, 20.0)[0][:, 0, 0, 0]
+    straight = interpolate(noisy, valid, days, target)[0][:, 0, 0, 0]
+    assert np.abs(smooth - truth).mean() < 0.6 * np.abs(straight - truth).mean()
+    with pytest.raises(ValueError, match="above 0"):
+        Fill(10, date(2021, 1, 1), date(2021, 12, 31), "whittaker", 0.0)
+
+
+@given(st.integers(0, 10_000), st.integers(1, 30), st.integers(1, 400))
+def test_filling_does_not_depend_on_what_lies_beside(seed: int, height: int, width: int) -> None:
+    """Threads and blocks cut a window anywhere: any part of it, filled alone, is the same bit for bit."""
+    values, valid, days = clouded(seed % 7, 9, height, width + 3)
+    y, x = seed % height, seed % width
+    for fill in (partial(interpolate, target=TARGET), partial(whittaker, target=TARGET, smoothing=1.0)):
+        whole, _ = fill(values, valid, days)
+        part, _ = fill(values[:, :, y:, x : x + 3], valid[:, y:, x : x + 3], days)
+        assert np.array_equal(part, whole[:, :, y:, x : x + 3])
+
+
+def test_filling_is_the_same_in_many_threads(monkeypatch) -> None:
+    from bocage.scene import gaps
+
+    values, valid, days = clouded(5, 12, 40, 300)
+    one = interpolate(values, valid, days, TARGET)[0]
+    monkeypatch.setattr(gaps, "WORTH_SHARING", 0)
+    monkeypatch.setattr(gaps.os, "cpu_count", lambda: 5)
+    assert np.array_equal(interpolate(values, valid, days, TARGET)[0], one)

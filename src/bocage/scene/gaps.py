@@ -4,7 +4,7 @@ Linear interpolation is how whole countries are mapped (Inglada et al. 2017, doi
 smoother (Eilers 2003, doi:10.1021/ac034173t) weighs faithfulness to the clear dates against roughness; here its
 unknowns are the values at the declared dates, between which an observation is interpolated.
 
-The kernels are compiled by numba, release the interpreter's lock and work on a row of pixels at a time; the rows of a
+The kernels are compiled by numba, release the interpreter's lock and work on a block of pixels at a time; the pixels of a
 window are shared out among threads.
 """
 
@@ -20,6 +20,10 @@ import numba
 import numpy as np
 from numpy.typing import NDArray
 
+BLOCK = 192
+"""Pixels that are filled together: runs long enough for the memory, short enough for a band's dates to stay in the cache."""
+NEVER = np.float32(-1e9)
+"""The day of a clear date that does not exist."""
 WORTH_SHARING = 1 << 20
 """Values of a window from which on its rows are shared out among threads."""
 
@@ -79,7 +83,7 @@ def interpolate(
     values : (len(target), band, y, x); 0 where not valid
     valid : (len(target), y, x)
     """
-    return _by_rows(_linear_rows, values, valid, days, target)
+    return _by_pixels(_linear_pixels, values, valid, days, target)
 
 
 def whittaker(
@@ -94,10 +98,10 @@ def whittaker(
     Before the first clear date and after the last, the curve's value there is kept. Pixels with fewer than three clear
     dates, for which no curve can be told from noise, are interpolated linearly.
     """
-    return _by_rows(_whittaker_rows, values, valid, days, target, smoothing)
+    return _by_pixels(_whittaker_pixels, values, valid, days, target, smoothing)
 
 
-def _by_rows(
+def _by_pixels(
     kernel: Callable[..., None],
     values: NDArray[np.float32],
     valid: NDArray[np.bool_],
@@ -105,22 +109,32 @@ def _by_rows(
     target: NDArray[np.int32],
     *more: float,
 ) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
-    """Run a kernel over the rows of a window, in as many threads as pay."""
-    _, bands, height, width = values.shape
-    filled = np.empty((len(target), bands, height, width), np.float32)
+    """Run a kernel over the pixels of a window, row after row, in as many threads as pay."""
+    dates, bands, height, width = values.shape
+    n = height * width
+    filled = np.empty((len(target), bands, n), np.float32)
     ever = valid.any(axis=0)
     where = _Places.of(days, target)
-    arguments = (np.ascontiguousarray(values, np.float32), np.ascontiguousarray(valid), ever, where.left, where.right)
-    arguments = (*arguments, days.astype(np.float32), target.astype(np.float32), *more)  # type: ignore[assignment]
-    threads = min(os.cpu_count() or 1, height) if filled.size > WORTH_SHARING else 1
-    edges = np.linspace(0, height, threads + 1).astype(int).tolist()
+    arguments = (
+        np.ascontiguousarray(values, np.float32).reshape(dates, bands, n),
+        np.ascontiguousarray(valid).reshape(dates, n),
+        where.left,
+        where.right,
+        days.astype(np.float32),
+        target.astype(np.float32),
+        *more,
+    )
+    threads = min(os.cpu_count() or 1, -(-n // BLOCK)) if filled.size > WORTH_SHARING else 1
+    edges = [n * k // threads for k in range(threads + 1)]
     if threads == 1:
-        kernel(*arguments, filled, 0, height)
+        kernel(*arguments, filled, 0, n)
     else:
         with ThreadPoolExecutor(threads) as pool:
-            parts = itertools.pairwise(edges)
-            list(pool.map(lambda part: kernel(*arguments, filled, *part), parts))
-    return filled, np.broadcast_to(ever, (len(target), *ever.shape)).copy()
+            list(pool.map(lambda part: kernel(*arguments, filled, *part), itertools.pairwise(edges)))
+    if not ever.all():
+        filled[:, :, ~ever.ravel()] = 0
+    shape = (len(target), bands, height, width)
+    return filled.reshape(shape), np.broadcast_to(ever, (len(target), *ever.shape)).copy()
 
 
 @dataclass(frozen=True)
@@ -147,76 +161,98 @@ def _compiled(function: Callable[..., Any]) -> Any:
 
 
 @_compiled
-def _neighbours(valid: Any, y: int, before: Any, after: Any) -> None:
-    """Nearest clear date not after, and not before, each date, for one row: (time, x); -1 and the number of dates else."""
-    n, width = before.shape
-    for x in range(width):
-        before[0, x] = 0 if valid[0, y, x] else -1
-        after[n - 1, x] = n - 1 if valid[n - 1, y, x] else n
-    for t in range(1, n):
-        for x in range(width):
-            before[t, x] = t if valid[t, y, x] else before[t - 1, x]
-            s = n - 1 - t
-            after[s, x] = s if valid[s, y, x] else after[s + 1, x]
-
-
-@_compiled
-def _linear_rows(
-    values: Any, valid: Any, ever: Any, left: Any, right: Any, days: Any, target: Any, filled: Any, y0: int, y1: int
+def _linear_pixels(
+    values: Any, valid: Any, left: Any, right: Any, days: Any, target: Any, filled: Any, first: int, last: int
 ) -> None:
-    n, bands, height, width = values.shape
+    """Fill the pixels from `first` to `last`, a block at a time.
+
+    Which two clear dates surround each declared one, and in what proportion, is worked out once for a pixel, in loops
+    that run on vectors of pixels; each band then looks its two values up.
+    """
+    _, bands, size = values.shape
+    m = len(target)
     flat = values.reshape(values.size)
-    before = np.empty((n, width), np.int32)
-    after = np.empty((n, width), np.int32)
-    first = np.empty(width, np.uint64)  # unsigned: a signed index would be tested for being counted from the end
-    second = np.empty(width, np.uint64)
-    weight = np.empty(width, np.float32)
-    for y in range(y0, y1):
-        _neighbours(valid, y, before, after)
-        for k in range(len(target)):
-            _weights(before, after, ever, y, left[k], right[k], days, target[k], first, second, weight)
-            for x in range(width):
-                first[x] = first[x] * np.uint64(bands * height * width) + np.uint64(y * width + x)
-                second[x] = second[x] * np.uint64(bands * height * width) + np.uint64(y * width + x)
-            for c in range(bands):
-                row = filled[k, c, y]
-                start = np.uint64(c * height * width)
-                for x in range(width):
-                    a = flat[first[x] + start]
-                    row[x] = a + weight[x] * (flat[second[x] + start] - a)
-        for x in range(width):
-            if not ever[y, x]:
-                for k in range(len(target)):
-                    for c in range(bands):
-                        filled[k, c, y, x] = 0
+    rows = np.empty((2, BLOCK), np.float32)
+    before = np.empty((m, BLOCK), np.uint64)  # unsigned: a signed index would be tested for being counted from the end
+    after = np.empty((m, BLOCK), np.uint64)
+    weight = np.empty((m, BLOCK), np.float32)
+    for p in range(first, last, BLOCK):
+        end = min(p + BLOCK, last)
+        _surroundings(valid, p, end, left, right, rows, before, after)
+        _weights(before, after, days, target, weight, end - p)
+        for k in range(m):
+            for x in range(end - p):
+                before[k, x] = before[k, x] * np.uint64(bands * size) + np.uint64(p + x)
+                after[k, x] = after[k, x] * np.uint64(bands * size) + np.uint64(p + x)
+        for c in range(bands):
+            band = flat[c * size :]
+            for k in range(m):
+                _between(band, before[k], after[k], weight[k], filled[k, c, p:end])
 
 
 @_compiled
-def _weights(
-    before: Any, after: Any, ever: Any, y: int, left: int, right: int, days: Any, day: float,
-    first: Any, second: Any, weight: Any,
-) -> None:  # fmt: skip
-    """The two clear dates around a declared one, and the weight of the second, for one row of pixels."""
-    n, width = before.shape
-    for x in range(width):
-        i = before[left, x] if left >= 0 else -1
-        j = after[right, x] if right < n else n
-        if not ever[y, x]:
-            i, j = 0, 0
-        elif i < 0:
-            i = j
-        elif j >= n:
-            j = i
-        first[x], second[x] = i, j
-        weight[x] = (day - days[i]) / (days[j] - days[i]) if j != i else np.float32(0)
+def _carry(seen: Any, now: Any, last: Any, out: Any) -> None:
+    """Take the value of this date where it is clear, and the last one elsewhere (in two rows: in one, it branches)."""
+    for x in range(len(seen)):
+        out[x] = now[x] if seen[x] else last[x]
 
 
 @_compiled
-def _whittaker_rows(
-    values: Any, valid: Any, ever: Any, left: Any, right: Any, days: Any, target: Any, smoothing: float,
-    filled: Any, y0: int, y1: int,
+def _between(band: Any, before: Any, after: Any, weight: Any, out: Any) -> None:
+    for x in range(len(out)):
+        a = band[before[x]]
+        out[x] = a + weight[x] * (band[after[x]] - a)
+
+
+@_compiled
+def _surroundings(valid: Any, p: int, end: int, left: Any, right: Any, rows: Any, before: Any, after: Any) -> None:
+    """Clear dates around each declared one, by their number; one for the other where there is only one, 0 for none."""
+    n, m, count = len(valid), len(left), end - p
+    now = np.empty(count, np.float32)
+    rows[:] = NEVER
+    r, k = 0, m - 1
+    for t in range(n, -1, -1):
+        if t < n:
+            now[:] = t
+            _carry(valid[t, p:end], now, rows[r], rows[1 - r])
+            r = 1 - r
+        while k >= 0 and right[k] == t:
+            for x in range(count):
+                after[k, x] = np.uint64(max(rows[r, x], np.float32(0)))
+                before[k, x] = after[k, x] if rows[r, x] != NEVER else np.uint64(n)
+            k -= 1
+    rows[:] = NEVER
+    r, k = 0, 0
+    for t in range(-1, n):
+        if t >= 0:
+            now[:] = t
+            _carry(valid[t, p:end], now, rows[r], rows[1 - r])
+            r = 1 - r
+        while k < m and left[k] == t:
+            for x in range(count):
+                here = rows[r, x]
+                earlier = np.uint64(max(here, np.float32(0)))
+                only = before[k, x] == n
+                before[k, x] = earlier if here != NEVER else (np.uint64(0) if only else after[k, x])
+                after[k, x] = before[k, x] if only else after[k, x]
+            k += 1
+
+
+@_compiled
+def _weights(before: Any, after: Any, days: Any, target: Any, weight: Any, count: int) -> None:
+    """Where each declared date lies between the clear ones around it, from 0 to 1."""
+    for k in range(len(target)):
+        for x in range(count):
+            start, stop = days[before[k, x]], days[after[k, x]]
+            weight[k, x] = (target[k] - start) / (stop - start) if stop > start else np.float32(0)
+
+
+@_compiled
+def _whittaker_pixels(
+    values: Any, valid: Any, left: Any, right: Any, days: Any, target: Any, smoothing: float,
+    filled: Any, first: int, last: int,
 ) -> None:  # fmt: skip
-    n, bands, _, width = values.shape
+    n, bands, _ = values.shape
     m = len(target)
     slot = np.empty(n, np.int32)
     share = np.empty(n, np.float64)
@@ -224,20 +260,19 @@ def _whittaker_rows(
         slot[t], share[t] = _place(days[t], target)
     factor = np.empty((m, 3), np.float64)
     curve = np.empty(m, np.float64)
-    for y in range(y0, y1):
-        for x in range(width):
-            clear = 0
-            for t in range(n):
-                clear += valid[t, y, x]
-            if clear < 3 or m < 3:
-                _few(values, valid, ever, left, right, days, target, filled, y, x)
-                continue
-            _factorise(valid, slot, share, y, x, smoothing, factor)
-            for c in range(bands):
-                _solve(values, valid, slot, share, factor, y, x, c, curve)
-                _keep_ends(valid, days, target, y, x, curve)
-                for k in range(m):
-                    filled[k, c, y, x] = curve[k]
+    for p in range(first, last):
+        clear = 0
+        for t in range(n):
+            clear += valid[t, p]
+        if clear < 3 or m < 3:
+            _few(values, valid, left, right, days, target, filled, p)
+            continue
+        _factorise(valid, slot, share, p, smoothing, factor)
+        for c in range(bands):
+            _solve(values, valid, slot, share, factor, p, c, curve)
+            _keep_ends(valid, days, target, p, curve)
+            for k in range(m):
+                filled[k, c, p] = curve[k]
 
 
 @_compiled
@@ -253,12 +288,12 @@ def _place(day: float, target: Any) -> tuple[int, float]:
 
 
 @_compiled
-def _factorise(valid: Any, slot: Any, share: Any, y: int, x: int, smoothing: float, factor: Any) -> None:
+def _factorise(valid: Any, slot: Any, share: Any, p: int, smoothing: float, factor: Any) -> None:
     """LDLᵀ of AᵀA + smoothing · DᵀD, a matrix of five diagonals: D in column 0, L's two diagonals in 1 and 2."""
     m = len(factor)
     factor[:] = 0.0
     for t in range(len(slot)):
-        if valid[t, y, x]:
+        if valid[t, p]:
             k, w = slot[t], share[t]
             factor[k, 0] += (1 - w) * (1 - w)
             if k + 1 < m:
@@ -284,15 +319,15 @@ def _factorise(valid: Any, slot: Any, share: Any, y: int, x: int, smoothing: flo
 
 
 @_compiled
-def _solve(values: Any, valid: Any, slot: Any, share: Any, factor: Any, y: int, x: int, c: int, curve: Any) -> None:
+def _solve(values: Any, valid: Any, slot: Any, share: Any, factor: Any, p: int, c: int, curve: Any) -> None:
     m = len(curve)
     curve[:] = 0.0
     for t in range(len(slot)):
-        if valid[t, y, x]:
+        if valid[t, p]:
             k, w = slot[t], share[t]
-            curve[k] += (1 - w) * values[t, c, y, x]
+            curve[k] += (1 - w) * values[t, c, p]
             if k + 1 < m:
-                curve[k + 1] += w * values[t, c, y, x]
+                curve[k + 1] += w * values[t, c, p]
     for k in range(m):
         if k + 1 < m:
             curve[k + 1] -= factor[k, 1] * curve[k]
@@ -307,13 +342,13 @@ def _solve(values: Any, valid: Any, slot: Any, share: Any, factor: Any, y: int, 
 
 
 @_compiled
-def _keep_ends(valid: Any, days: Any, target: Any, y: int, x: int, curve: Any) -> None:
+def _keep_ends(valid: Any, days: Any, target: Any, p: int, curve: Any) -> None:
     """Outside the first and last clear dates, keep the curve's nearest value inside: a line drawn on would run away."""
     n, m = len(days), len(target)
     first, last = 0, n - 1
-    while not valid[first, y, x]:
+    while not valid[first, p]:
         first += 1
-    while not valid[last, y, x]:
+    while not valid[last, p]:
         last -= 1
     low = 0
     while low < m - 1 and target[low] < days[first]:
@@ -330,24 +365,20 @@ def _keep_ends(valid: Any, days: Any, target: Any, y: int, x: int, curve: Any) -
 
 
 @_compiled
-def _few(
-    values: Any, valid: Any, ever: Any, left: Any, right: Any, days: Any, target: Any, filled: Any, y: int, x: int
-) -> None:
-    """One pixel, linearly."""
+def _few(values: Any, valid: Any, left: Any, right: Any, days: Any, target: Any, filled: Any, p: int) -> None:
+    """One pixel, linearly; 0 where it was never clear."""
     n, bands = values.shape[0], values.shape[1]
     for k in range(len(target)):
         i, j = left[k], right[k]
-        while i >= 0 and not valid[i, y, x]:
+        while i >= 0 and not valid[i, p]:
             i -= 1
-        while j < n and not valid[j, y, x]:
+        while j < n and not valid[j, p]:
             j += 1
-        if not ever[y, x]:
-            i, j = 0, 0
-        elif i < 0:
-            i = j
-        elif j >= n:
-            j = i
+        i, j = (j, j) if i < 0 else (i, i) if j >= n else (i, j)
+        if i >= n or i < 0:
+            filled[k, :, p] = 0
+            continue
         w = (target[k] - days[i]) / (days[j] - days[i]) if j != i else 0.0
         for c in range(bands):
-            a, b = values[i, c, y, x], values[j, c, y, x]
-            filled[k, c, y, x] = a + w * (b - a) if ever[y, x] else 0.0
+            a, b = values[i, c, p], values[j, c, p]
+            filled[k, c, p] = a + w * (b - a)
