@@ -6,11 +6,9 @@ import zipfile
 from functools import partial
 from pathlib import Path
 
-import geopandas as gpd
 import numpy as np
 import pytest
 import rasterio
-from shapely.geometry import box
 
 from bocage.cli.commands import main
 from bocage.errors import BocageError, SourceError
@@ -420,25 +418,6 @@ def test_one_format_for_each_sensor() -> None:
         Simulation(formats=("safe", "theia"))
     with pytest.raises(BocageError, match="delivers vhr, which is not simulated"):
         Simulation(formats=("spot67",), sensors=("s2",))
-
-
-def test_reference_with_z_m_and_mixed_labels(tmp_path: Path) -> None:
-    from affine import Affine
-    from shapely import force_3d
-
-    from bocage.legend import LandClass, Legend
-    from bocage.samples.reference import Reference, read_polygons
-    from bocage.testing.fakes import CORNER, CRS
-
-    grid = Grid.of(CRS, Affine(10, 0, CORNER[0], 0, -10, CORNER[1]), (30, 30))
-    west, north = CORNER
-    squares = [box(west + 30 * i, north - 50, west + 30 * i + 20, north - 20) for i in range(3)]
-    frame = gpd.GeoDataFrame({"crop": ["1", "2", "two"], "geometry": [force_3d(s, 12.5) for s in squares]}, crs=CRS)
-    frame.to_file(tmp_path / "r.gpkg", engine="pyogrio")
-    legend = Legend((LandClass(1, "one"), LandClass(2, "two", values=("2", "two"))))
-    table, rejections, _ = read_polygons(Reference(tmp_path / "r.gpkg", "crop"), grid, legend)
-    assert table.label.tolist() == [0, 1, 1]
-    assert not rejections
 
 
 @pytest.mark.parametrize("formats", [("safe", "s1tiling"), ("theia",), ("stac",), ("spot67",), ("pleiades",)])

@@ -1,3 +1,4 @@
+import json
 from pathlib import Path
 
 import geopandas as gpd
@@ -261,3 +262,31 @@ def test_batches_are_normalised_shuffled_and_turned_alike(tmp_path):
     expected = np.rot90(one["fine"][0].numpy(), 1, (-2, -1))[..., ::-1]
     assert np.array_equal(spun["fine"][0].numpy(), expected)
     assert Window(0, 0, 1, 1) == Window(0, 0, 1, 1)
+
+
+def test_curves_z_m_and_labels_of_mixed_types_are_read(tmp_path):
+    ring = "338050 7667950, 338075 7667975, 338100 7667950, 338075 7667925, 338050 7667950"
+    square = "338150 7667950 5 1,338200 7667950 5 1,338200 7667900 5 1,338150 7667900 5 1,338150 7667950 5 1"
+    (tmp_path / "x.csv").write_text(
+        f'WKT,crop\n"CURVEPOLYGON(CIRCULARSTRING({ring}))",1\n"POLYGON ZM(({square}))",2\n'
+        f'"MULTISURFACE(CURVEPOLYGON(CIRCULARSTRING({ring.replace("3380", "3382").replace("3381", "3383")})))",two\n'
+    )
+    (tmp_path / "x.vrt").write_text(
+        '<OGRVRTDataSource><OGRVRTLayer name="x"><SrcDataSource relativeToVRT="1">x.csv</SrcDataSource>'
+        '<GeometryField encoding="WKT" field="WKT"/><LayerSRS>EPSG:32740</LayerSRS></OGRVRTLayer></OGRVRTDataSource>'
+    )
+    grid = Grid.of("EPSG:32740", Affine(10, 0, 338000, 0, -10, 7668000), (40, 40))
+    legend = Legend((LandClass(1, "one"), LandClass(2, "two", values=("2", "two"))))
+    table, rejections, _ = read_polygons(Reference(tmp_path / "x.vrt", "crop"), grid, legend)
+    assert not rejections
+    assert table.label.tolist() == [0, 1, 1]
+    assert table.geometry.area.tolist() == pytest.approx([np.pi * 625, 2500, np.pi * 625], rel=0.002)
+    geometry = {
+        "type": "Polygon",
+        "coordinates": [[[338150, 7667950], [338200, 7667950], [338200, 7667900], [338150, 7667950]]],
+    }
+    features = [{"type": "Feature", "properties": {"crop": crop}, "geometry": geometry} for crop in (1, "two")]
+    crs = {"type": "name", "properties": {"name": "urn:ogc:def:crs:EPSG::32740"}}
+    (tmp_path / "m.geojson").write_text(json.dumps({"type": "FeatureCollection", "crs": crs, "features": features}))
+    table, *_ = read_polygons(Reference(tmp_path / "m.geojson", "crop"), grid, legend)
+    assert table.label.tolist() == [0, 1]

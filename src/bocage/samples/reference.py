@@ -2,6 +2,7 @@
 
 import hashlib
 import re
+import warnings
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -145,7 +146,11 @@ def _read(reference: Reference) -> gpd.GeoDataFrame:
         raise SamplesError(f"{text} does not exist; check [reference] path.")
     try:
         options: dict[str, Any] = {"layer": reference.layer} if reference.layer else {}
-        frame = gpd.read_file(text, engine="pyogrio", **options)
+        with (
+            warnings.catch_warnings()
+        ):  # fields of mixed types stay text, curves become lines, M is dropped: all is well
+            warnings.simplefilter("ignore", UserWarning)
+            frame = gpd.read_file(text, engine="pyogrio", **options)
     except Exception as error:  # pyogrio raises many kinds; each means that the file cannot be read
         raise SamplesError(f"{text} cannot be read as a vector file: {error}.") from error
     if not isinstance(frame, gpd.GeoDataFrame) or not len(frame):
