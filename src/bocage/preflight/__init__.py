@@ -6,9 +6,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
 from bocage.errors import BocageError, RecipeError, SourceError
 from bocage.grid import Grid
 from bocage.models import build
@@ -21,6 +18,7 @@ from bocage.preflight.grids import check_grid, check_shifts
 from bocage.preflight.polygons import check_polygons
 from bocage.progress import QUIET, Progress
 from bocage.samples.points import label_rows
+from bocage.samples.rasterise import Pixels
 from bocage.scene import Cube, Scene, make_scene
 from bocage.sources import SENSORS, Readable, Source, check_overlap, image, open_source
 from bocage.training import input_specs
@@ -36,8 +34,8 @@ class Preflight:
     grid: Grid | None = None
     scene: Scene | None = None
     clear: dict[str, Clearness] = field(default_factory=dict)
-    numbers: NDArray[np.int64] | None = None
-    """The polygon at each pixel of the map, -1 outside."""
+    pixels: Pixels | None = None
+    """Labelled pixels of the map."""
 
     @property
     def has_errors(self) -> bool:
@@ -147,10 +145,10 @@ def _look_at_reference(recipe: Recipe, seen: Preflight, progress: Progress) -> I
                 "Nothing to do if this is meant.",
             )
         return
-    findings, seen.numbers = check_polygons(recipe.reference, seen.grid, recipe.legend, recipe.split)
+    findings, seen.pixels = check_polygons(recipe.reference, seen.grid, recipe.legend, recipe.split)
     yield from findings
     try:
-        yield from check_shifts(_over(seen.sources, seen.grid), seen.grid, seen.numbers, progress)
+        yield from check_shifts(_over(seen.sources, seen.grid), seen.grid, seen.pixels, progress)
     except SourceError as error:
         yield Finding("error", "sources", str(error), "Copy or download the file again.")
 
@@ -186,7 +184,7 @@ def _look_at_run(recipe: Recipe, seen: Preflight, out: Path) -> Iterator[Finding
         yield Finding("error", "model", str(error), "See the message.")
         return
     seen.scene = scene
-    pixels = int((seen.numbers >= 0).sum()) if seen.numbers is not None else len(scene.ids or ())
+    pixels = len(seen.pixels) if seen.pixels is not None else len(scene.ids or ())
     footprints = {name: f.size for name, f in network.footprints.items()}
     yield from check_disk(needs(scene, recipe.scene, pixels, footprints, 4), out)
 

@@ -12,6 +12,7 @@ from bocage.preflight import shift
 from bocage.preflight.finding import Finding
 from bocage.preflight.shift import SIDE, Shift, View, with_bands
 from bocage.progress import Progress
+from bocage.samples.rasterise import Pixels
 from bocage.scene import Cube
 from bocage.sources.raster import inspect, resolution_in
 from bocage.sources.source import Readable, Source
@@ -65,25 +66,25 @@ def _bounds(grid: Grid) -> str:
 
 
 def check_shifts(
-    sources: Mapping[str, Readable], grid: Grid, numbers: NDArray[np.int64] | None, progress: Progress
+    sources: Mapping[str, Readable], grid: Grid, pixels: Pixels | None, progress: Progress
 ) -> Iterator[Finding]:
     """Measure how sources, groups of bands of one source, and polygons lie on one another.
 
     Parameters
     ----------
-    numbers
-        The polygon at each pixel of the map's grid, -1 outside; None where there are no polygons.
+    pixels
+        The labelled pixels of the map; None where the polygons could not be read.
     """
     views = _views(sources)
-    pairs = list(combinations(views, 2)) + [(POLYGONS, name) for name in views if numbers is not None]
+    pairs = list(combinations(views, 2)) + [(POLYGONS, name) for name in views if pixels is not None and len(pixels)]
     shifts: dict[tuple[str, str], tuple[Shift, float]] = {}
     cache: dict[tuple[str, float, Window], View | None] = {}
     for done, (first, second) in enumerate(pairs, start=1):
-        found = _measured(first, second, views, grid, numbers, cache)
+        found = _measured(first, second, views, grid, pixels, cache)
         if found:
             shifts[first, second] = found
         progress.step("measuring shifts", done, len(pairs))
-    yield from _told(shifts, len(views) + (numbers is not None))
+    yield from _told(shifts, len(views) + (pixels is not None))
 
 
 def _views(sources: Mapping[str, Readable]) -> dict[str, Readable]:
@@ -107,18 +108,18 @@ def _measured(
     second: str,
     views: Mapping[str, Readable],
     grid: Grid,
-    numbers: NDArray[np.int64] | None,
+    pixels: Pixels | None,
     cache: dict[tuple[str, float, Window], View | None],
 ) -> tuple[Shift, float] | None:
     """Return the shift of the second with respect to the first, and the pixel size in which it is counted."""
     if first == POLYGONS:
-        assert numbers is not None
-        target = grid
-        window = _around(grid, *(int(np.median(n)) for n in np.nonzero(numbers >= 0))) if (numbers >= 0).any() else None
+        assert pixels is not None
+        target, window = grid, _around(grid, int(np.median(pixels.row)), int(np.median(pixels.column)))
     else:
         target = _finer(views[first].grid, views[second].grid, grid)
-        window = _around(target, target.shape[0] // 2, target.shape[1] // 2)
-    if window is None or min(window.height, window.width) < 4 * shift.REACH:
+        column, row = ~target.transform @ (grid.transform @ (grid.shape[1] / 2, grid.shape[0] / 2))
+        window = _around(target, int(row), int(column))
+    if min(window.height, window.width) < 4 * shift.REACH:
         return None
 
     def seen(name: str) -> View | None:
@@ -131,14 +132,22 @@ def _measured(
     if other is None:
         return None
     if first == POLYGONS:
-        assert numbers is not None
-        ys, xs = slice(window.y, window.y + window.height), slice(window.x, window.x + window.width)
-        measured = shift.from_polygons(numbers[ys, xs], other)
+        assert pixels is not None
+        measured = shift.from_polygons(_numbers(pixels, window), other)
     else:
         ours = seen(first)
         coarsest = max(resolution_in(views[name].grid, target.crs) for name in (first, second))
         measured = None if ours is None else shift.between(ours, other, max(1, round(coarsest / target.resolution)))
     return (measured, target.resolution) if measured else None
+
+
+def _numbers(pixels: Pixels, window: Window) -> NDArray[np.int64]:
+    """The polygon at each pixel of a window of the map, -1 outside."""
+    number = np.full((window.height, window.width), -1, np.int64)
+    row, column = pixels.row - window.y, pixels.column - window.x
+    inside = (row >= 0) & (row < window.height) & (column >= 0) & (column < window.width)
+    number[row[inside], column[inside]] = pixels.polygon[inside]
+    return number
 
 
 def _finer(a: Grid, b: Grid, grid: Grid) -> Grid:

@@ -14,9 +14,10 @@ from bocage.errors import BocageError
 from bocage.grid import Grid
 from bocage.preflight import Preflight
 from bocage.preflight.dates import Clearness
-from bocage.preflight.shift import dates_of
+from bocage.preflight.shift import dates_of, with_bands
 from bocage.report.figures import as_data
-from bocage.sources import Readable
+from bocage.samples.rasterise import Pixels
+from bocage.sources import Readable, Source
 
 WIDTH = 420
 """Pixels of the longer side of a picture."""
@@ -64,18 +65,20 @@ def _small(grid: Grid) -> Grid:
 
 def _picture(name: str, source: Readable, grid: Grid, seen: Preflight) -> dict[str, str]:
     bands = next((b for b in SHOWN if set(b) <= set(source.bands)), source.bands[:1])
+    some = dates_of(source, DATES)
+    if isinstance(some, Source):
+        some = with_bands(some, list(dict.fromkeys(bands)))
     try:
-        values, valid = dates_of(source, DATES).read(grid, grid.window, "nearest")
+        values, valid = some.read(grid, grid.window, "nearest")
     except BocageError as error:
         return {"name": name, "picture": "", "text": str(error)}
-    chosen = values[:, [source.bands.index(b) for b in bands]]
-    shown = _median(chosen, valid)
+    shown = _median(values[:, [some.bands.index(b) for b in bands]], valid)
     figure = Figure(figsize=(5.2, 5.2 * grid.shape[0] / grid.shape[1] + 0.2))
     axes = figure.add_axes((0, 0, 1, 1))
     axes.imshow(shown, interpolation="nearest")
     axes.set_axis_off()
-    if seen.numbers is not None:
-        _outline(axes, seen, grid)
+    if seen.pixels is not None and seen.grid is not None:
+        _outline(axes, seen.pixels, seen.grid.shape, grid)
     dates = len(source.times)
     text = f"{', '.join(bands)}" + (f"; median of {min(dates, DATES)} of {dates} dates" if dates > 1 else "")
     return {"name": name, "picture": as_data(figure), "text": text}
@@ -96,12 +99,12 @@ def _median(values: NDArray[Any], valid: NDArray[np.bool_]) -> NDArray[np.float6
     return out
 
 
-def _outline(axes: Any, seen: Preflight, grid: Grid) -> None:
-    """Borders of the polygons, as they fall on the map's pixels."""
-    assert seen.numbers is not None
-    rows = np.linspace(0, seen.numbers.shape[0] - 1, min(900, seen.numbers.shape[0])).round().astype(int)
-    columns = np.linspace(0, seen.numbers.shape[1] - 1, min(900, seen.numbers.shape[1])).round().astype(int)
-    number = seen.numbers[np.ix_(rows, columns)]
+def _outline(axes: Any, pixels: Pixels, shape: tuple[int, int], grid: Grid) -> None:
+    """Borders of the polygons, as they fall on the map's pixels (on fewer of them, where the map is large)."""
+    height, width = (min(900, n) for n in shape)
+    number = np.full((height, width), -1, np.int64)
+    rows, columns = pixels.row.astype(np.int64) * height // shape[0], pixels.column.astype(np.int64) * width // shape[1]
+    number[rows, columns] = pixels.polygon
     extent = (-0.5, grid.shape[1] - 0.5, grid.shape[0] - 0.5, -0.5)
     border = np.zeros(number.shape, bool)
     border[:-1] |= number[:-1] != number[1:]

@@ -5,7 +5,6 @@ from typing import Any
 
 import numpy as np
 import shapely
-from numpy.typing import NDArray
 
 from bocage.errors import BocageError
 from bocage.grid import Grid
@@ -32,12 +31,12 @@ REMEDIES = {
 
 def check_polygons(
     reference: Reference, grid: Grid, legend: Legend, split: Split
-) -> tuple[list[Finding], NDArray[np.int64] | None]:
+) -> tuple[list[Finding], Pixels | None]:
     """Read the reference and tell what is wrong with it.
 
     Returns
     -------
-    The findings, and the polygon at each pixel of the map (-1 outside); None where the polygons cannot be read.
+    The findings, and the labelled pixels of the map; None where the polygons cannot be read.
     """
     lenient = Reference(**{**vars(reference), "unknown": "reject"})
     try:
@@ -56,9 +55,7 @@ def check_polygons(
         )
     findings += [*_invalid(lenient, legend), *_overlaps(table, grid, legend)]
     findings += _counts(pixels, legend, split)
-    numbers = np.full(grid.shape, -1, np.int64)
-    numbers[pixels.row, pixels.column] = pixels.polygon
-    return findings, numbers
+    return findings, pixels
 
 
 def _severity(reason: str, reference: Reference) -> Any:

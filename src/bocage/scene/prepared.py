@@ -201,11 +201,13 @@ def _group(cube: Cube, path: Path, side: int, journal: Journal) -> Any:
 def _keys(cube: Cube, windows: list[Window], side: int) -> dict[Window, str]:
     """Return, for every shard, a digest of everything that it is made from."""
     common = hashlib.sha256(repr((FORMAT, cube.preparation, cube.source.bands, side, cube.source.described)).encode())
-    keys = {}
+    keys, known = {}, dict[tuple[int, ...], bytes]()
     for window in windows:
-        files = cube.source.fingerprints(cube.grid, window.pad(cube.halo, cube.halo))
+        near = cube.source.touching(cube.grid, window.pad(cube.halo, cube.halo))
+        if near not in known:  # most windows lie in the same tiles
+            known[near] = repr(sorted(cube.source.fingerprints(near).items())).encode()
         digest = common.copy()
-        digest.update(repr((window, sorted(files.items()))).encode())
+        digest.update(repr(window).encode() + known[near])
         keys[window] = digest.hexdigest()[:24]
     return keys
 

@@ -73,8 +73,11 @@ class Readable(Protocol):
     def nests_in(self, grid: Grid) -> bool:
         """Whether every band can be read onto `grid` without interpolation."""
 
-    def fingerprints(self, grid: Grid | None = None, window: Window | None = None) -> dict[str, str]:
-        """Path to digest of every file behind it, or of those that touch a window."""
+    def touching(self, grid: Grid, window: Window) -> tuple[int, ...]:
+        """Numbers of the acquisitions that touch a window of `grid`."""
+
+    def fingerprints(self, members: tuple[int, ...] | None = None) -> dict[str, str]:
+        """Path to digest of every file behind it, or behind some acquisitions."""
 
     def read(
         self, grid: Grid, window: Window, resampling: str = "nearest"
@@ -164,13 +167,18 @@ class Source:
         """Every file behind it, sorted; for members of an archive, the archive."""
         return tuple(sorted({on_disk(p) for a in self.acquisitions for p in _paths(a)}))
 
-    def fingerprints(self, grid: Grid | None = None, window: Window | None = None) -> dict[str, str]:
-        """Path to digest of every file behind it, or of the acquisitions that touch a `window` of `grid`."""
-        paths = self.paths
-        if grid is not None and window is not None:
-            near = [a for a in self.acquisitions if touches(self.grid_of(a), grid, window)]
-            paths = tuple(sorted({on_disk(p) for a in near for p in _paths(a)}))
-        return {str(path): fingerprint(path) for path in paths}
+    def touching(self, grid: Grid, window: Window) -> tuple[int, ...]:
+        """Numbers of the acquisitions that touch a window of `grid`."""
+        return tuple(i for i, theirs in enumerate(self._grids) if touches(theirs, grid, window))
+
+    @cached_property
+    def _grids(self) -> tuple[Grid, ...]:
+        return tuple(self.grid_of(acquisition) for acquisition in self.acquisitions)
+
+    def fingerprints(self, members: tuple[int, ...] | None = None) -> dict[str, str]:
+        """Path to digest of every file behind it, or behind some acquisitions."""
+        some = self.acquisitions if members is None else [self.acquisitions[i] for i in members]
+        return {str(p): fingerprint(p) for p in sorted({on_disk(p) for a in some for p in _paths(a)})}
 
     def nests_in(self, grid: Grid) -> bool:
         """Whether every band can be read onto `grid` without interpolation."""

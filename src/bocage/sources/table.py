@@ -105,7 +105,11 @@ class TableSource:
         """Whether `grid` is its own."""
         return grid == self.grid
 
-    def fingerprints(self, grid: Grid | None = None, window: Window | None = None) -> dict[str, str]:
+    def touching(self, grid: Grid, window: Window) -> tuple[int, ...]:
+        """No acquisition: a table is one file."""
+        return ()
+
+    def fingerprints(self, members: tuple[int, ...] | None = None) -> dict[str, str]:
         """Path to digest of the table."""
         return {str(self.path): fingerprint(self.path)}
 
