@@ -404,6 +404,17 @@ def test_spoilt_archives(tmp_path: Path) -> None:
         sentinel2_l2a.find(sentinel2_l2a.Settings(tmp_path))
 
 
+def test_a_damaged_member_of_an_archive_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "a.zip"
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as out:
+        out.writestr("a.SAFE/MTD_MSIL2A.xml", "<x>" + "text " * 400 + "</x>")
+    content = bytearray(path.read_bytes())
+    content[60:64] = b"\0\xff\0\xff"
+    path.write_bytes(content)
+    with pytest.raises(SourceError, match=r"a\.zip: a\.SAFE/MTD_MSIL2A\.xml is damaged .*download the archive again"):
+        sentinel2_l2a.find(sentinel2_l2a.Settings(tmp_path))
+
+
 def test_an_empty_folder_and_a_wrong_band_are_named(tmp_path: Path, lands: dict[str, Path]) -> None:
     with pytest.raises(SourceError, match="holds no Sentinel-2 L2A SAFE product"):
         sentinel2_l2a.find(sentinel2_l2a.Settings(tmp_path))

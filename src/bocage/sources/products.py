@@ -6,6 +6,7 @@ place. Nothing is unpacked and no name inside an archive is trusted.
 
 import re
 import zipfile
+import zlib
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
@@ -111,21 +112,20 @@ class Product:
 
 
 def _bytes(path: Path) -> bytes:
+    """Read a file, or a member of an archive, if it is no larger than metadata may be."""
     archive = on_disk(path)
     if archive == path:
-        size, data = path.stat().st_size, path.read_bytes
+        if path.stat().st_size <= LARGEST_XML:
+            return path.read_bytes()
     else:
         member = path.as_posix().split("}/", 1)[1]
-        with zipfile.ZipFile(archive) as opened:
-            size = opened.getinfo(member).file_size
-            content = b"" if size > LARGEST_XML else opened.read(member)
-
-        def data() -> bytes:
-            return content
-
-    if size > LARGEST_XML:
-        raise SourceError(f"{path} has {size / 1e6:.0f} MB: too much for metadata; it is not read.")
-    return data()
+        try:
+            with zipfile.ZipFile(archive) as opened:
+                if opened.getinfo(member).file_size <= LARGEST_XML:
+                    return opened.read(member)
+        except (zipfile.BadZipFile, zlib.error, EOFError, OSError) as error:
+            raise SourceError(f"{archive}: {member} is damaged ({error}); download the archive again.") from error
+    raise SourceError(f"{path} has more than {LARGEST_XML >> 20} MB: too much for metadata; it is not read.")
 
 
 def products(root: Path, marker: str, kind: str) -> list[Product]:
