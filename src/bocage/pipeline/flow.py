@@ -15,7 +15,7 @@ from bocage.pipeline.runfolder import RunFolder, digest
 from bocage.pipeline.stages import STAGES, Run
 from bocage.progress import QUIET, Progress
 from bocage.samples import make_samples
-from bocage.scene import Prepared, prepare_scene
+from bocage.scene import Prepared
 from bocage.training import Trained, input_specs
 
 
@@ -40,7 +40,7 @@ def open_run(
         folder.forget("samples")
         shutil.rmtree(where, ignore_errors=True)
     if not current or _reads_scene(recipe, folder, keys, stages):
-        scene = prepared(recipe, scene, folder, progress)
+        scene, _ = prepared(recipe, scene, folder, progress)
     with nullcontext() if current else folder.timed("samples", cut):
         samples = make_samples(
             scene, recipe.legend, recipe.reference, recipe.split, network.footprints, where, progress
@@ -70,8 +70,7 @@ def prepare(recipe: Recipe, out: Path, progress: Progress = QUIET, overwrite: bo
         The disk is full; what is complete is kept.
     """
     scene, folder, _ = claim(recipe, out, progress, overwrite)
-    prepared(recipe, scene, folder, progress)
-    return prepare_scene(scene, folder.path / "scene", recipe.scene)[1]
+    return prepared(recipe, scene, folder, progress)[1]
 
 
 def run(

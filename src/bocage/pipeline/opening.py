@@ -6,7 +6,7 @@ from pathlib import Path
 from bocage.pipeline.recipe import Recipe
 from bocage.pipeline.runfolder import RunFolder, digest, input_fingerprints
 from bocage.progress import QUIET, Progress
-from bocage.scene import Scene, make_scene, prepare_scene
+from bocage.scene import Prepared, Scene, make_scene, prepare_scene
 from bocage.sources import SENSORS, image, open_source
 
 
@@ -34,7 +34,7 @@ def claim(recipe: Recipe, out: Path, progress: Progress, overwrite: bool) -> tup
     return scene, RunFolder.claim(out, recipe, inputs, overwrite), inputs
 
 
-def prepared(recipe: Recipe, scene: Scene, folder: RunFolder, progress: Progress) -> Scene:
+def prepared(recipe: Recipe, scene: Scene, folder: RunFolder, progress: Progress) -> tuple[Scene, dict[str, Prepared]]:
     """Prepare what pays in the run's folder; the stage's time is noted when there was something to do."""
     started = time.monotonic()
     ready, made = prepare_scene(scene, folder.path / "scene", recipe.scene, progress)
@@ -42,4 +42,4 @@ def prepared(recipe: Recipe, scene: Scene, folder: RunFolder, progress: Progress
         folder.note("prepare", digest(recipe.sources, recipe.grid), time.monotonic() - started)
     for note in ready.notes[len(scene.notes) :]:
         progress.say(note)
-    return ready
+    return ready, made

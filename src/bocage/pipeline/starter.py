@@ -9,7 +9,7 @@ from pathlib import Path
 
 from bocage.errors import BocageError, RecipeError
 from bocage.samples.reference import label_values
-from bocage.sources import sentinel2_l2a
+from bocage.sources import landsat_c2l2, sentinel1_grd, sentinel2_l2a, sentinel2_theia
 from bocage.sources.raster import RasterInfo, inspect
 
 SUFFIXES = (".tif", ".tiff", ".vrt", ".jp2", ".img")
@@ -21,14 +21,14 @@ REFERENCE = re.compile(r"(?i)(label|truth|reference|annotation|ground_?t)")
 """Names of rasters that hold the answer."""
 SCL_CLEAR = "[4, 5, 6, 7]"
 PRODUCTS = {
-    r"MTD_MSIL2A\.xml": ("s2", "sentinel2_l2a", ""),
-    r"SENTINEL2.*_L2A_.*_MTD_ALL\.xml": ("s2_theia", "sentinel2_theia", ""),
-    r"L[COTEM]0[4-9]_L2S[PR]_.*_MTL\.xml": ("landsat", "landsat_c2l2", ""),
+    sentinel2_l2a.MARKER: ("s2", "sentinel2_l2a", ""),
+    sentinel2_theia.MARKER: ("s2_theia", "sentinel2_theia", ""),
+    landsat_c2l2.MARKER: ("landsat", "landsat_c2l2", ""),
     r"DIM_SPOT[67]_P_.*\.XML": ("pan", "spot67", 'image = "pan"'),
     r"DIM_SPOT[67]_MS_.*\.XML": ("ms", "spot67", 'image = "ms"'),
     r"DIM_PHR1[AB]_P_.*\.XML": ("pan", "pleiades", 'image = "pan"'),
     r"DIM_PHR1[AB]_MS_.*\.XML": ("ms", "pleiades", 'image = "ms"'),
-    r"s1[abcd]_\d{2}[A-Z]{3}_v[vh]_(ASC|DES)_\d{3}_.*\.tiff?": ("s1", "sentinel1_grd", 'stored = "linear"'),
+    sentinel1_grd.NAMES[0]: ("s1", "sentinel1_grd", 'stored = "linear"'),
 }
 """Metadata files (or, of Sentinel-1, images) by which products are known: source name, sensor and what to say besides."""
 OPTICAL = ("sentinel2_l2a", "sentinel2_theia", "landsat_c2l2")

@@ -66,7 +66,7 @@ def _severity(reason: str, reference: Reference) -> Any:
 
 def _invalid(reference: Reference, legend: Legend) -> Iterator[Finding]:
     """Geometries that the file holds and that are mended on reading."""
-    raw, *_ = labelled_features(reference, legend)
+    raw, _ = labelled_features(reference, legend)
     bad = ~shapely.is_valid(raw.geometry.to_numpy()) & ~shapely.is_missing(raw.geometry.to_numpy())
     if bad.any():
         reasons = shapely.is_valid_reason(raw.geometry.to_numpy()[bad])

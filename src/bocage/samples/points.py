@@ -27,7 +27,7 @@ def label_rows(
     """
     if not reference.sample_id:
         raise SamplesError("The sources are tables: say in [reference] sample_id which field holds the sample's id.")
-    table, rejections, notes = labelled_features(reference, legend, (reference.sample_id, *filter(None, [fold])))
+    table, rejections = labelled_features(reference, legend, (reference.sample_id, *filter(None, [fold])))
     found = texts(table[reference.sample_id])
     twice = found.duplicated()
     if twice.any():
@@ -48,7 +48,7 @@ def label_rows(
     pixels = Pixels(
         rows, np.zeros(len(rows), np.int32), table.label.to_numpy(np.int16), table.polygon.to_numpy(np.int32)
     )
-    return pixels, rejections, notes, folds_of(table, fold)
+    return pixels, rejections, [], folds_of(table, fold)
 
 
 def folds_of(table: pd.DataFrame, fold: str) -> pd.Series:

@@ -59,12 +59,12 @@ class Rejection:
 
 def labelled_features(
     reference: Reference, legend: Legend, fields: tuple[str, ...] = ()
-) -> tuple[gpd.GeoDataFrame, list[Rejection], list[str]]:
+) -> tuple[gpd.GeoDataFrame, list[Rejection]]:
     """Read features of any kind as a table of ``geometry``, ``label`` (class position), ``polygon`` (number) and `fields`.
 
     Returns
     -------
-    The table, the features whose label was left out, and notes.
+    The table, and the features whose label was left out.
 
     Raises
     ------
@@ -86,7 +86,7 @@ def labelled_features(
         crs=frame.crs,
     )
     table, rejections = _known(table, frame[reference.label], reference, legend)
-    return table, rejections, []
+    return table, rejections
 
 
 def read_polygons(
@@ -103,7 +103,8 @@ def read_polygons(
     SamplesError
         The file, layer or field is missing; there is no CRS; a label is unknown; nothing lies in the map.
     """
-    table, rejections, notes = labelled_features(reference, legend, fields)
+    table, rejections = labelled_features(reference, legend, fields)
+    notes = []
     if table.crs is None:
         raise SamplesError(f"{reference.path} has no coordinate reference system; assign one (ogr2ogr -a_srs).")
     if table.crs != grid.crs.proj:

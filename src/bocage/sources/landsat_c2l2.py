@@ -21,6 +21,8 @@ BANDS = (
     Band("nir", 0.865, 30), Band("swir16", 1.609, 30), Band("swir22", 2.201, 30),
 )  # fmt: skip
 SPEC = SensorSpec("landsat_c2l2", "Landsat 4 to 9 Collection 2 Level 2: folders or zips", BANDS)
+MARKER = r"L[COTEM]0[4-9]_L2S[PR]_.*_MTL\.xml"
+"""Metadata file by which a product is known."""
 LAND = ("blue", "green", "red", "nir", "swir16", "swir22")
 """What every Landsat has had since 1982."""
 OLI = {"coastal": 1, "blue": 2, "green": 3, "red": 4, "nir": 5, "swir16": 6, "swir22": 7}
@@ -46,7 +48,7 @@ def find(settings: Settings, progress: Progress = QUIET) -> list[Acquisition]:
         There is no product, or one cannot be used and ``on_error`` is "stop".
     """
     names = chosen_bands(SPEC, settings.bands, LAND)
-    found = products(settings.path, r"L[COTEM]0[4-9]_L2S[PR]_.*_MTL\.xml", "Landsat Collection 2 Level 2 product")
+    found = products(settings.path, MARKER, "Landsat Collection 2 Level 2 product")
     found.sort(key=lambda p: p.metadata)
     found.sort(key=_processed, reverse=True)
     return collect(found, settings, lambda product: [_acquisition(product, names, settings)], progress)

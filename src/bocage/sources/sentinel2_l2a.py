@@ -30,6 +30,8 @@ BANDS = (
 LAND = ("blue", "green", "red", "rededge1", "rededge2", "rededge3", "nir", "nir08", "swir16", "swir22")
 """The bands of 10 and 20 m, which see the ground."""
 SPEC = SensorSpec("sentinel2_l2a", "Sentinel-2 L2A of ESA (Sen2Cor): SAFE folders or zips", BANDS)
+MARKER = r"MTD_MSIL2A\.xml"
+"""Metadata file by which a product is known."""
 CLEAR = (4, 5, 6, 7)
 """Scene classes used by default: vegetation, not vegetated, water, unclassified."""
 OFFSET_SINCE = (4, 0)
@@ -56,7 +58,7 @@ def find(settings: Settings, progress: Progress = QUIET) -> list[Acquisition]:
         There is no product, or one cannot be used and ``on_error`` is "stop".
     """
     names = chosen_bands(SPEC, settings.bands, LAND)
-    found = products(settings.path, r"MTD_MSIL2A\.xml", "Sentinel-2 L2A SAFE product")
+    found = products(settings.path, MARKER, "Sentinel-2 L2A SAFE product")
     baselines = {id(p): _baseline_of_name(p) for p in found}
     found.sort(key=lambda p: (-baselines[id(p)], p.name))
     return collect(found, settings, lambda product: [_acquisition(product, names, settings.clear)], progress)

@@ -25,6 +25,8 @@ CODES = {name: re.sub(r"^B0", "B", ESA_CODES[name]) for name in LAND}
 BANDS = tuple(band for band in ESA_BANDS if band.name in LAND)
 SPEC = SensorSpec("sentinel2_theia", "Sentinel-2 L2A of THEIA (MAJA): folders or zips, with their masks", BANDS)
 
+MARKER = r"SENTINEL2.*_L2A_.*_MTD_ALL\.xml"
+"""Metadata file by which a product is known."""
 SNOW, TERRAIN_SHADOW, UNSEEN, LOW_SUN = 4, 16, 32, 64
 """Bits of the geophysical mask MG2 that spoil a date for land cover; clouds and shadows come from CLM."""
 GROUPS = {"R1": ("B2", "B3", "B4", "B8"), "R2": ("B5", "B6", "B7", "B8A", "B11", "B12")}
@@ -50,7 +52,7 @@ def find(settings: Settings, progress: Progress = QUIET) -> list[Acquisition]:
         There is no product, or one cannot be used and ``on_error`` is "stop".
     """
     names = chosen_bands(SPEC, settings.bands)
-    found = products(settings.path, r"SENTINEL2.*_L2A_.*_MTD_ALL\.xml", "THEIA Sentinel-2 L2A product")
+    found = products(settings.path, MARKER, "THEIA Sentinel-2 L2A product")
     found.sort(key=lambda p: (_version_descending(p), p.name))
     return collect(found, settings, lambda product: [_acquisition(product, names, settings)], progress)
 

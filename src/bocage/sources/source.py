@@ -162,11 +162,6 @@ class Source:
         )
         return replace(self, acquisitions=near, notes=(*self.notes, note))
 
-    @property
-    def paths(self) -> tuple[Path, ...]:
-        """Every file behind it, sorted; for members of an archive, the archive."""
-        return tuple(sorted({on_disk(p) for a in self.acquisitions for p in _paths(a)}))
-
     def touching(self, grid: Grid, window: Window) -> tuple[int, ...]:
         """Numbers of the acquisitions that touch a window of `grid`."""
         return tuple(i for i, theirs in enumerate(self._grids) if touches(theirs, grid, window))

@@ -9,7 +9,7 @@ import rasterio
 
 from bocage.grid import Grid, Window
 from bocage.progress import Progress
-from bocage.simulate.formats.plain import crop, grid_of, write_raster, xml
+from bocage.simulate.formats.plain import grid_of, write_raster, xml
 
 DISPLAY = ("B2", "B1", "B0", "B3")
 """Order of the bands in the file: red, green, blue, near infrared."""
@@ -58,7 +58,7 @@ def _product(platform: Platform, kind: str, codes: tuple[str, ...], source: Path
         for tile, window in windows.items():
             part = rasterio.windows.Window(window.x, window.y, window.width, window.height)
             files[tile] = f"IMG_{name}_{tile}.JP2"
-            write_raster(root / files[tile], dataset.read(order, window=part).astype(np.uint16), crop(grid, window))
+            write_raster(root / files[tile], dataset.read(order, window=part).astype(np.uint16), grid.crop(window))
     (root / "MASKS").mkdir()
     (root / "MASKS" / f"CLD_{name}_MSK.GML").write_text(_mask(grid), encoding="utf-8")
     (root / f"DIM_{name}.XML").write_text(_metadata(platform, kind, codes, grid, files, name), encoding="utf-8")

@@ -9,7 +9,6 @@ from typing import Any
 
 import numpy as np
 import rasterio
-from affine import Affine
 from numpy.typing import NDArray
 
 from bocage.grid import Grid, Ratio, Window
@@ -130,11 +129,6 @@ def write_raster(path: Path, layers: NDArray[Any], grid: Grid, nodata: float | N
     ) as dataset:
         dataset.write(layers)
     path.with_name(path.name + ".aux.xml").unlink(missing_ok=True)
-
-
-def crop(grid: Grid, window: Window) -> Grid:
-    """The grid of a window."""
-    return Grid.of(grid.crs, grid.transform @ Affine.translation(window.x, window.y), (window.height, window.width))
 
 
 def repeated(layer: NDArray[Any]) -> NDArray[Any]:

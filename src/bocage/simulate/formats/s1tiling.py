@@ -7,7 +7,7 @@ import numpy as np
 
 from bocage.grid import Grid
 from bocage.progress import Progress
-from bocage.simulate.formats.plain import Plain, Tile, by_tile, crop, write_raster
+from bocage.simulate.formats.plain import Plain, Tile, by_tile, write_raster
 
 SENSOR = "s1"
 
@@ -26,4 +26,4 @@ def _image(rasters: Plain, date: int, moment: datetime, tile: Tile, grid: Grid, 
     for polarisation in ("vv", "vh"):
         power = 10 ** (rasters.layer(polarisation, date, tile.window).astype(np.float64) / 10)
         name = f"s1a_{tile.name}_{polarisation}_ASC_044_{moment:%Y%m%d}t014522.tif"
-        write_raster(folder / tile.name / name, power.astype(np.float32)[None], crop(grid, tile.window), 0.0)
+        write_raster(folder / tile.name / name, power.astype(np.float32)[None], grid.crop(tile.window), 0.0)

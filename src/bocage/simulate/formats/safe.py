@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
-from bocage.grid import Grid
+from bocage.grid import Grid, Ratio
 from bocage.progress import Progress
 from bocage.simulate.formats.plain import (
     COARSE,
@@ -13,7 +13,6 @@ from bocage.simulate.formats.plain import (
     Plain,
     Tile,
     by_tile,
-    crop,
     halved,
     write_raster,
     xml,
@@ -39,16 +38,16 @@ def _product(rasters: Plain, date: int, moment: datetime, tile: Tile, fine: Grid
     stamp = f"{moment:%Y%m%dT%H%M%S}"
     root = folder / f"S2A_MSIL2A_{stamp}_N{baseline}_R077_T{tile.name}_{moment:%Y%m%d}T101500.SAFE"
     granule = root / "GRANULE" / f"L2A_T{tile.name}_A034000_{stamp}"
-    coarse = Grid.of(fine.crs, fine.transform @ fine.transform.scale(2), tuple(n // 2 for n in fine.shape))  # type: ignore[arg-type]
+    coarse = Ratio(coarser=2).grid(fine)
     for band, code in CODES.items():
         gsd, window, grid = (20, halved(tile.window), coarse) if band in COARSE else (10, tile.window, fine)
         stored = np.clip(rasters.layer(band, date, window).astype(np.int32) - offset, 1, 65534).astype(np.uint16)
         path = granule / "IMG_DATA" / f"R{gsd}m" / f"T{tile.name}_{stamp}_{code}_{gsd}m.jp2"
-        write_raster(path, stored[None], crop(grid, window))
+        write_raster(path, stored[None], grid.crop(window))
     window = halved(tile.window)
     scl = granule / "IMG_DATA" / "R20m" / f"T{tile.name}_{stamp}_SCL_20m.jp2"
-    write_raster(scl, rasters.layer("quality", date, window)[None], crop(coarse, window))
-    (granule / "MTD_TL.xml").write_text(_tile(root.name, moment, crop(fine, tile.window)), encoding="utf-8")
+    write_raster(scl, rasters.layer("quality", date, window)[None], coarse.crop(window))
+    (granule / "MTD_TL.xml").write_text(_tile(root.name, moment, fine.crop(tile.window)), encoding="utf-8")
     (root / "MTD_MSIL2A.xml").write_text(
         _product_metadata(root.name, moment, baseline, offset, granule), encoding="utf-8"
     )

@@ -5,7 +5,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from bocage.grid import Grid
+from bocage.grid import Grid, Ratio
 from bocage.progress import Progress
 from bocage.simulate.formats.plain import COARSE, Plain, grid_of, halved, moments, opened, write_raster
 from bocage.simulate.sensors import CLEAR, S2_10M, S2_20M
@@ -64,7 +64,7 @@ def _write_catalogue(folder: Path, names: list[str], box: list[float], when: lis
 
 def _item(rasters: Plain, date: int, moment: datetime, fine: Grid, box: list[float], folder: Path) -> dict[str, Any]:
     name = f"S2_{moment:%Y%m%d}"
-    coarse = Grid.of(fine.crs, fine.transform @ fine.transform.scale(2), tuple(n // 2 for n in fine.shape))  # type: ignore[arg-type]
+    coarse = Ratio(coarser=2).grid(fine)
     assets = {}
     for band in (*S2_10M, *S2_20M, "scl"):
         grid = coarse if band in COARSE or band == "scl" else fine

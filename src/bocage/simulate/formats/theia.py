@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
-from bocage.grid import Grid
+from bocage.grid import Grid, Ratio
 from bocage.progress import Progress
 from bocage.simulate.formats.plain import (
     COARSE,
@@ -13,7 +13,6 @@ from bocage.simulate.formats.plain import (
     Plain,
     Tile,
     by_tile,
-    crop,
     halved,
     repeated,
     write_raster,
@@ -42,13 +41,13 @@ def write(plain: Path, folder: Path, progress: Progress) -> None:
 def _product(rasters: Plain, date: int, moment: datetime, tile: Tile, fine: Grid, folder: Path) -> None:
     name = f"SENTINEL2A_{moment:%Y%m%d-%H%M%S}-463_L2A_T{tile.name}_C_V3-0"
     root = folder / name
-    coarse = Grid.of(fine.crs, fine.transform @ fine.transform.scale(2), tuple(n // 2 for n in fine.shape))  # type: ignore[arg-type]
+    coarse = Ratio(coarser=2).grid(fine)
     windows = {"R1": (tile.window, fine), "R2": (halved(tile.window), coarse)}
     for band, code in CODES.items():
         window, grid = windows["R2" if band in COARSE else "R1"]
         layer = rasters.layer(band, date, window).astype(np.int16)
         theirs = code.replace("B0", "B")
-        write_raster(root / f"{name}_FRE_{theirs}.tif", layer[None], crop(grid, window), NODATA)
+        write_raster(root / f"{name}_FRE_{theirs}.tif", layer[None], grid.crop(window), NODATA)
     quality = rasters.layer("quality", date, halved(tile.window))
     for group, (window, grid) in windows.items():
         classes = repeated(quality) if group == "R1" else quality
@@ -56,12 +55,12 @@ def _product(rasters: Plain, date: int, moment: datetime, tile: Tile, fine: Grid
             layer = np.zeros(classes.shape, np.uint8)
             for value, bit in bits.items():
                 layer[classes == value] = bit
-            write_raster(root / "MASKS" / f"{name}_{mask}_{group}.tif", layer[None], crop(grid, window))
+            write_raster(root / "MASKS" / f"{name}_{mask}_{group}.tif", layer[None], grid.crop(window))
     (root / f"{name}_MTD_ALL.xml").write_text(_metadata(name, moment, tile, fine), encoding="utf-8")
 
 
 def _metadata(name: str, moment: datetime, tile: Tile, grid: Grid) -> str:
-    ours = crop(grid, tile.window)
+    ours = grid.crop(tile.window)
     west, _, _, north = ours.bounds
     groups = "".join(
         f'<Group_Geopositioning group_id="R{k}"><ULX>{west}</ULX><ULY>{north}</ULY><XDIM>{10 * k}</XDIM><YDIM>-{10 * k}</YDIM>'
