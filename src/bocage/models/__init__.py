@@ -3,14 +3,34 @@
 from collections.abc import Mapping
 from typing import Any
 
-from bocage.models import gru, multiresolcc, random_forest
+from bocage.models import (
+    cnn1d,
+    convlstm,
+    dmil,
+    duplo,
+    fusion,
+    gru,
+    lightgbm,
+    lstm,
+    ltae,
+    m3fusion,
+    multiresolcc,
+    multiresolcc_pansharpened,
+    random_forest,
+    s1s2vhsr,
+    tempcnn,
+    twinns,
+)
 from bocage.models.base import (
     Architecture,
     Batch,
+    Card,
     Fitted,
     Footprint,
     InputSpec,
     Network,
+    Objective,
+    Published,
     SourceTensor,
     batch_of,
     window_positions,
@@ -18,7 +38,26 @@ from bocage.models.base import (
 from bocage.shelf import Shelf
 
 MODELS: Shelf[Architecture] = Shelf(
-    "model", "models", {"random_forest": random_forest, "gru": gru, "multiresolcc": multiresolcc}
+    "model",
+    "models",
+    {
+        "cnn1d": cnn1d,
+        "convlstm": convlstm,
+        "dmil": dmil,
+        "duplo": duplo,
+        "fusion": fusion,
+        "gru": gru,
+        "lightgbm": lightgbm,
+        "lstm": lstm,
+        "ltae": ltae,
+        "m3fusion": m3fusion,
+        "multiresolcc": multiresolcc,
+        "multiresolcc_pansharpened": multiresolcc_pansharpened,
+        "random_forest": random_forest,
+        "s1s2vhsr": s1s2vhsr,
+        "tempcnn": tempcnn,
+        "twinns": twinns,
+    },
 )
 
 
@@ -36,6 +75,6 @@ def build(name: str, inputs: Mapping[str, InputSpec], n_classes: int, config: An
 
 
 __all__ = [
-    "MODELS", "Architecture", "Batch", "Fitted", "Footprint", "InputSpec", "Network", "SourceTensor", "batch_of", "build",
-    "window_positions",
+    "MODELS", "Architecture", "Batch", "Card", "Fitted", "Footprint", "InputSpec", "Network", "Objective", "Published",
+    "SourceTensor", "batch_of", "build", "window_positions",
 ]  # fmt: skip

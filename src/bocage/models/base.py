@@ -6,9 +6,9 @@ pixel that is a multiple of every ``coarser``.
 """
 
 import math
-from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any, Protocol, cast
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal, Protocol, cast
 
 import torch
 from torch import Tensor
@@ -98,6 +98,10 @@ def batch_of(parts: Mapping[str, tuple[Tensor, Tensor, Tensor]], device: torch.d
     return {name: tensor.to(device) for name, tensor in batch.items()} if device else batch
 
 
+Criterion = Callable[[Tensor, Tensor], Tensor]
+"""Logits (B, K) and labels (B,), or probabilities (B, K), → loss."""
+
+
 class Network(Protocol):
     """A built network; in practice an ``nn.Module``."""
 
@@ -109,8 +113,50 @@ class Network(Protocol):
         """``forward``: logits (B, K, Y, X) of every position whose footprint fits; 1 x 1 for exactly one footprint."""
 
 
+class Objective(Protocol):
+    """A network whose training minimises more than the cross-entropy of its logits (auxiliary heads, reconstruction)."""
+
+    def loss(self, batch: Batch, labels: Tensor, criterion: Criterion) -> Tensor:
+        """Return the loss of one footprint per sample and labels (B,)."""
+
+
+@dataclass(frozen=True)
+class Published:
+    """How a paper's authors trained; the preset ``[training] preset = "published"``."""
+
+    epochs: int
+    batch_size: int
+    learning_rate: float
+    weight_decay: float = 0.0
+    keep: Literal["validation", "training", "last"] = "training"
+    """Which weights are kept: best validation score, lowest training loss (no validation set), or the last."""
+    scaling: Literal["mean-std", "min-max", "percentile"] = "min-max"
+    class_weights: Literal["none", "balanced"] = "none"
+
+
+@dataclass(frozen=True)
+class Card:
+    """What the shelf says of a network: ``CARD`` of its file."""
+
+    paper: str
+    """Authors, year, DOI; or what it stands for."""
+    takes: str
+    """Sources it takes, in words."""
+    masks: str
+    """What it does with a date or pixel that is not valid."""
+    dense: Literal["exact", "patches"] = "exact"
+    """Whether a window is computed as one piece, or patch by patch (padding inside the patch forbids more)."""
+    same_dates: bool = False
+    """Whether its weights are tied to the number of dates: it cannot map another series."""
+    reconstruction: bool = False
+    """Whether sizes that are not public were chosen by us."""
+    published: Published | None = None
+    example: Mapping[str, InputSpec] = field(default_factory=dict)
+    """Sources of the published shape, for which its size and cost are counted."""
+
+
 class Architecture(Protocol):
-    """A file of ``models/``: a frozen ``Config`` and a ``Model(inputs, n_classes, config)``."""
+    """A file of ``models/``: a frozen ``Config``, a ``Model(inputs, n_classes, config)``; and a ``CARD``, if it has one."""
 
     @property
     def Config(self) -> type[Any]:  # noqa: N802 - a module's class
@@ -155,6 +201,43 @@ def repeat_to(tensor: Tensor, ratio: Ratio, shape: tuple[int, int]) -> Tensor:
     if ratio.coarser > 1:
         tensor = tensor.repeat_interleave(ratio.coarser, -2).repeat_interleave(ratio.coarser, -1)
     return tensor[..., : shape[0], : shape[1]]
+
+
+def choose(
+    inputs: Mapping[str, InputSpec], wanted: str, kind: Literal["series", "image"], who: str, key: str
+) -> InputSpec:
+    """Return the source called `wanted`, or the only series (or image) there is.
+
+    Raises
+    ------
+    ModelError
+        There is none of that name or kind, or several; the message says which setting decides.
+    """
+    if wanted:
+        if wanted not in inputs:
+            raise ModelError(
+                f"{who}: no source is called '{wanted}'; there are {', '.join(inputs)}. Say which with model.{key}."
+            )
+        spec = inputs[wanted]
+        if (spec.dates > 1) != (kind == "series"):
+            raise ModelError(
+                f"{who}: model.{key} is {_a(kind)}; '{wanted}' has {spec.dates} date{'s' * (spec.dates > 1)}."
+            )
+        return spec
+    found = [spec for spec in inputs.values() if (spec.dates > 1) == (kind == "series")]
+    if len(found) != 1:
+        names = f" ({', '.join(spec.name for spec in found)})" if found else ""
+        raise ModelError(f"{who} works on one {kind}; found {len(found)}{names}: say which with model.{key}.")
+    return found[0]
+
+
+def _a(kind: str) -> str:
+    return "a series of several dates" if kind == "series" else "an image of one date"
+
+
+def centred(size: int, spec: InputSpec) -> Footprint:
+    """Return the footprint of `size` pixels a side around the map pixel."""
+    return Footprint(size, max(0, size - spec.ratio.finer) // 2)
 
 
 def pixel_footprint(spec: InputSpec) -> Footprint:

@@ -3,7 +3,8 @@
 Gaetano, Ienco, Ose & Cresson 2018, "A Two-Branch CNN Architecture for Land Cover Classification of PAN and MS
 Imagery", doi:10.3390/rs10111746 (preprint arXiv 1806.11452). The layers are those of the authors' released code.
 Departures: batch normalisation learns its statistics (``norm = "affine"`` gives the released behaviour, in which it
-only scaled and shifted); other ratios than 4 keep the PAN patch and divide it for MS.
+only scaled and shifted); other ratios than 4 keep the PAN patch and divide it for MS; one branch alone (``use``) has a
+head of its own.
 
 ::
 
@@ -18,12 +19,24 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
-import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
 from bocage.errors import ModelError
-from bocage.models.base import Batch, Footprint, InputSpec, output_shape, repeat_to
+from bocage.grid import Ratio
+from bocage.models.base import Batch, Card, Footprint, InputSpec, Published, output_shape, repeat_to
+from bocage.models.layers import Conv, Norm
+
+PAN = InputSpec("pan", ("pan",), 1, Ratio())
+MS = InputSpec("ms", ("blue", "green", "red", "nir"), 1, Ratio(coarser=4))
+PUBLISHED = Published(epochs=250, batch_size=64, learning_rate=2e-4)
+CARD = Card(
+    paper="Gaetano, Ienco, Ose & Cresson 2018, doi:10.3390/rs10111746",
+    takes="one PAN and one coarser MS image; the map is on the PAN grid",
+    masks="masked pixels are read as 0, the mean of the training pixels",
+    published=PUBLISHED,
+    example={"pan": PAN, "ms": MS},
+)
 
 
 @dataclass(frozen=True)
@@ -34,6 +47,8 @@ class Config:
     """The panchromatic source (one band)."""
     ms: str = "ms"
     """The multispectral source, coarser than `pan` by a whole ratio."""
+    use: Literal["both", "pan", "ms"] = "both"
+    """Branches used: an ablation needs one of them only."""
     patch: int = 32
     """PAN pixels a side of a patch; at least 22 and a multiple of the ratio."""
     pan_filters: tuple[int, int, int] = (128, 256, 512)
@@ -44,8 +59,8 @@ class Config:
     """Side of the first PAN kernel, odd."""
     dropout: float = 0.4
     """Share of each branch's features dropped while training, 0 to 1."""
-    norm: Literal["batch", "affine"] = "batch"
-    """After each ReLU: batch normalisation, or only its scale and shift (the authors' released code)."""
+    norm: Norm = "batch"
+    """After each ReLU: "batch", "affine" (the authors' released code), "group" or "layer"."""
 
     def __post_init__(self) -> None:
         if not 0 <= self.dropout < 1:
@@ -56,32 +71,42 @@ class Config:
             raise ValueError(f"'pan_kernel' is odd; found {self.pan_kernel}")
 
 
-class ScaleShift(nn.Module):
-    """A scale and a shift per channel: batch normalisation frozen at mean 0 and variance 1."""
+class PanBranch(nn.Module):
+    """Three unpadded convolutions with pooling between, and the maximum over what is left of a patch of `patch` pixels."""
 
-    def __init__(self, channels: int) -> None:
+    def __init__(self, bands: int, filters: tuple[int, int, int], kernel: int, patch: int, norm: Norm) -> None:
         super().__init__()
-        self.weight = nn.Parameter(torch.ones(channels))
-        self.bias = nn.Parameter(torch.zeros(channels))
+        self.conv1 = Conv(bands, filters[0], kernel, norm)
+        self.conv2 = Conv(filters[0], filters[1], 3, norm)
+        self.conv3 = Conv(filters[1], filters[2], 3, norm)
+        self.last = ((patch - kernel + 1) // 2 - 2) // 2 - 2
+        self.width = filters[2]
+
+    def forward(self, x: Tensor, dense: bool) -> Tensor:
+        """(B, C, Y, X) → (B, F, 1, 1) of exactly one patch, or the features of every position of a window."""
+        if not dense:
+            x = functional.max_pool2d(self.conv1(x), 2)
+            x = functional.max_pool2d(self.conv2(x), 2)
+            return functional.max_pool2d(self.conv3(x), self.last)
+        x = functional.max_pool2d(self.conv1(x), 2, stride=1)
+        x = functional.max_pool2d(self.conv2(x, dilation=2), 2, stride=1, dilation=2)
+        return functional.max_pool2d(self.conv3(x, dilation=4), self.last, stride=1, dilation=4)
+
+
+class MsBranch(nn.Module):
+    """Three unpadded convolutions, and the maximum over what is left of a patch of `patch` pixels; dense as it is."""
+
+    def __init__(self, bands: int, filters: tuple[int, int, int], patch: int, norm: Norm) -> None:
+        super().__init__()
+        self.conv1 = Conv(bands, filters[0], 3, norm)
+        self.conv2 = Conv(filters[0], filters[1], 3, norm)
+        self.conv3 = Conv(filters[1], filters[2], 3, norm)
+        self.last = patch - 6
+        self.width = filters[2]
 
     def forward(self, x: Tensor) -> Tensor:
-        """(B, C, Y, X) → same shape."""
-        return x * self.weight[:, None, None] + self.bias[:, None, None]
-
-
-class Layer(nn.Module):
-    """Unpadded convolution, ReLU, then normalisation, at any dilation."""
-
-    def __init__(self, inside: int, outside: int, kernel: int, norm: str) -> None:
-        super().__init__()
-        self.conv = nn.Conv2d(inside, outside, kernel)
-        self.norm = nn.BatchNorm2d(outside) if norm == "batch" else ScaleShift(outside)
-
-    def forward(self, x: Tensor, dilation: int = 1) -> Tensor:
-        """(B, Cin, Y, X) → (B, Cout, Y − d(k−1), X − d(k−1))."""
-        y = functional.conv2d(x, self.conv.weight, self.conv.bias, dilation=dilation)
-        normed: Tensor = self.norm(functional.relu(y))
-        return normed
+        """(B, C, Y, X) → features of every position of the MS grid."""
+        return functional.max_pool2d(self.conv3(self.conv2(self.conv1(x))), self.last, stride=1)
 
 
 class Model(nn.Module):
@@ -89,78 +114,90 @@ class Model(nn.Module):
 
     def __init__(self, inputs: Mapping[str, InputSpec], n_classes: int, config: Config) -> None:
         super().__init__()
-        pan, ms = (_find(inputs, name) for name in (config.pan, config.ms))
-        self.ratio = _check(pan, ms, config.patch)
-        self.inputs = {pan.name: pan, ms.name: ms}
-        self.pan, self.ms = pan.name, ms.name
-        ms_patch = config.patch // self.ratio
-        self.footprints: dict[str, Footprint] = {
-            pan.name: Footprint(config.patch, config.patch // 2),
-            ms.name: Footprint(ms_patch, ms_patch // 2),
-        }
-        p1, p2, p3 = config.pan_filters
-        m1, m2, m3 = config.ms_filters
-        self.pan1 = Layer(len(pan.bands), p1, config.pan_kernel, config.norm)
-        self.pan2 = Layer(p1, p2, 3, config.norm)
-        self.pan3 = Layer(p2, p3, 3, config.norm)
-        self.ms1 = Layer(len(ms.bands), m1, 3, config.norm)
-        self.ms2 = Layer(m1, m2, 3, config.norm)
-        self.ms3 = Layer(m2, m3, 3, config.norm)
-        self.pan_last = ((config.patch - config.pan_kernel + 1) // 2 - 2) // 2 - 2
-        self.ms_last = ms_patch - 6
+        pan, ms = find_pan_ms(inputs, config.pan, config.ms, config.use, "multiresolcc")
+        ratio = check_nested(pan, ms, config.patch, "multiresolcc")
+        self.ratio = ms.ratio if ms else Ratio()
+        self.inputs = {spec.name: spec for spec in (pan, ms) if spec}
+        self.pan, self.ms = pan.name if pan else "", ms.name if ms else ""
+        self.footprints: dict[str, Footprint] = {}
+        self.pan_branch: PanBranch | None = None
+        self.ms_branch: MsBranch | None = None
+        if pan:
+            self.footprints[pan.name] = Footprint(config.patch, config.patch // 2)
+            self.pan_branch = PanBranch(
+                len(pan.bands), config.pan_filters, config.pan_kernel, config.patch, config.norm
+            )
+        if ms:
+            side = config.patch // ratio
+            self.footprints[ms.name] = Footprint(side, side // 2)
+            self.ms_branch = MsBranch(len(ms.bands), config.ms_filters, side, config.norm)
         self.dropout = nn.Dropout(config.dropout)
-        self.head = nn.Linear(p3 + m3, n_classes)
+        self.head = nn.Linear(sum(b.width for b in (self.pan_branch, self.ms_branch) if b), n_classes)
 
     def forward(self, batch: Batch) -> Tensor:
         """Return the logits (B, K, Y, X)."""
         shape = output_shape(batch, self.footprints, self.inputs)
-        pan, ms = batch[self.pan].masked()[:, 0], batch[self.ms].masked()[:, 0]
-        pan_features = self._pan_patch(pan) if shape == (1, 1) else self._pan_dense(pan)
-        pan_features = self.dropout(pan_features[..., : shape[0], : shape[1]])
-        ms_features = self.dropout(self._ms(ms))
         # The head is linear: applied to each branch at its own resolution, then summed, it is the head on both.
-        split = pan_features.shape[1]
-        pan_logits = self._head(pan_features, self.head.weight[:, :split]) + self.head.bias[:, None, None]
-        ms_logits = self._head(ms_features, self.head.weight[:, split:])
-        return pan_logits + repeat_to(ms_logits, self.inputs[self.ms].ratio, shape)
+        logits, start = self.head.bias[:, None, None], 0
+        if self.pan_branch:
+            features = self.pan_branch(batch[self.pan].masked()[:, 0], dense=shape != (1, 1))
+            start = self.pan_branch.width
+            logits = logits + self._head(self.dropout(features[..., : shape[0], : shape[1]]), 0)
+        if self.ms_branch:
+            features = self.dropout(self.ms_branch(batch[self.ms].masked()[:, 0]))
+            logits = logits + repeat_to(self._head(features, start), self.ratio, shape)
+        return logits
 
-    def _pan_patch(self, x: Tensor) -> Tensor:
-        x = functional.max_pool2d(self.pan1(x), 2)
-        x = functional.max_pool2d(self.pan2(x), 2)
-        return functional.max_pool2d(self.pan3(x), self.pan_last)
-
-    def _pan_dense(self, x: Tensor) -> Tensor:
-        x = functional.max_pool2d(self.pan1(x), 2, stride=1)
-        x = functional.max_pool2d(self.pan2(x, dilation=2), 2, stride=1, dilation=2)
-        return functional.max_pool2d(self.pan3(x, dilation=4), self.pan_last, stride=1, dilation=4)
-
-    def _ms(self, x: Tensor) -> Tensor:
-        return functional.max_pool2d(self.ms3(self.ms2(self.ms1(x))), self.ms_last, stride=1)
-
-    @staticmethod
-    def _head(features: Tensor, weight: Tensor) -> Tensor:
+    def _head(self, features: Tensor, start: int) -> Tensor:
+        weight = self.head.weight[:, start : start + features.shape[1]]
         return functional.conv2d(features, weight[:, :, None, None])
 
 
-def _find(inputs: Mapping[str, InputSpec], name: str) -> InputSpec:
-    if name not in inputs:
-        raise ModelError(
-            f"multiresolcc: no source is called '{name}'; there are {', '.join(inputs)}. Say which with model.pan and model.ms."
-        )
-    return inputs[name]
+def find_pan_ms(
+    inputs: Mapping[str, InputSpec], pan: str, ms: str, use: str, who: str
+) -> tuple[InputSpec | None, InputSpec | None]:
+    """Return the PAN and MS sources that are used.
+
+    Raises
+    ------
+    ModelError
+        One is missing, or is a series.
+    """
+    found: list[InputSpec | None] = []
+    for key, name in (("pan", pan), ("ms", ms)):
+        if use not in ("both", key):
+            found.append(None)
+            continue
+        if name not in inputs:
+            raise ModelError(
+                f"{who}: no source is called '{name}'; there are {', '.join(inputs)}. Say which with model.pan and model.ms."
+            )
+        if inputs[name].dates != 1:
+            raise ModelError(f"{who} works on one PAN and one MS image, not on series: '{name}' has several dates.")
+        found.append(inputs[name])
+    return found[0], found[1]
 
 
-def _check(pan: InputSpec, ms: InputSpec, patch: int) -> int:
-    ratio = ms.ratio.coarser
-    if (pan.ratio.finer, pan.ratio.coarser, ms.ratio.finer) != (1, 1, 1) or ratio < 2:
+def check_nested(pan: InputSpec | None, ms: InputSpec | None, patch: int, who: str) -> int:
+    """Return how many PAN pixels a side an MS pixel holds (4 where there is one source only, and it is on the map grid).
+
+    Raises
+    ------
+    ModelError
+        The map is not on the PAN grid, MS is not coarser, or the patch is no whole number of MS pixels.
+    """
+    ratio = ms.ratio.coarser if ms else 1
+    if pan and pan.ratio != Ratio():
         raise ModelError(
-            f"multiresolcc maps on the grid of its PAN source, with an MS source that is coarser: found '{pan.name}' at "
-            f"{pan.ratio} and '{ms.name}' at {ms.ratio}. Set [grid] like = \"{pan.name}\"."
+            f"{who} maps on the grid of its PAN source; found '{pan.name}' at {pan.ratio}. Set [grid] like = \"{pan.name}\"."
         )
-    if patch % ratio or patch // ratio < 7:
+    if ms and (ms.ratio.finer > 1 or (pan and ratio < 2)):
         raise ModelError(
-            f"multiresolcc: model.patch must be a multiple of the ratio {ratio}, and at least {7 * ratio}."
+            f"{who} maps on the grid of its PAN source, with an MS source that is coarser: found '{ms.name}' at {ms.ratio}. "
+            "Set [grid] like to the PAN source."
         )
-    if pan.dates != 1 or ms.dates != 1:
-        raise ModelError("multiresolcc works on one PAN and one MS image, not on series.")
+    if ms and not pan and ratio == 1:
+        ratio = 4  # the map is on the MS grid itself: the patch is that of the published ratio
+    if ms and (patch % ratio or patch // ratio < 7):
+        raise ModelError(f"{who}: model.patch must be a multiple of the ratio {ratio}, and at least {7 * ratio}.")
     return ratio

@@ -1,7 +1,8 @@
-"""Random forest on the pixel's features: every band of every date of every source (Breiman 2001, doi:10.1023/A:1010933404324).
+"""Random forest on pixels or on patches: every band of every date of every source (Breiman 2001, doi:10.1023/A:1010933404324).
 
 It is what operational chains run (iota2, Inglada et al. 2017, doi:10.3390/rs9010095). Masked values reach the forest
-as missing ones (NaN), which scikit-learn's trees handle in their splits.
+as missing ones (NaN), which scikit-learn's trees handle in their splits. With `patches`, a source gives every pixel of the
+patch around the map pixel instead of the pixel itself: the "RF on patches" of Gaetano et al. 2018, doi:10.3390/rs10111746.
 
 ::
 
@@ -13,7 +14,7 @@ The fitted forest travels in ``state_dict`` as bytes in the skops format, which 
 
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from os import cpu_count
 from typing import TYPE_CHECKING, Any
 
@@ -23,13 +24,22 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from bocage.errors import ModelError
-from bocage.models.base import Batch, Footprint, InputSpec, at_map_pixels, output_shape, pixel_footprint
+from bocage.models.base import Batch, Card, InputSpec
+from bocage.models.gru import S2
+from bocage.models.tabular import Table
 
 if TYPE_CHECKING:  # scikit-learn and skops take seconds to import; other networks do not wait for them
     from sklearn.ensemble import RandomForestClassifier
 
 ROWS = 16384
 """Pixels classified at a time by one thread."""
+CARD = Card(
+    paper="Breiman 2001, doi:10.1023/A:1010933404324",
+    takes="any sources",
+    masks="masked values are missing ones, which the trees' splits handle",
+    same_dates=True,
+    example={"s2": S2},
+)
 
 
 @dataclass(frozen=True)
@@ -38,6 +48,8 @@ class Config:
 
     sources: tuple[str, ...] = ()
     """Sources used; empty takes all."""
+    patches: Mapping[str, int] = field(default_factory=dict)
+    """Source to the side, in its own pixels, of the patch that it gives; sources left out give the map pixel."""
     trees: int = 200
     """Number of trees, at least 1."""
     max_depth: int = 25
@@ -46,9 +58,11 @@ class Config:
     """Fewest samples in a leaf, at least 1."""
 
     def __post_init__(self) -> None:
-        for field in ("trees", "max_depth", "min_leaf"):
-            if getattr(self, field) < 1:
-                raise ValueError(f"'{field}' is at least 1; found {getattr(self, field)}")
+        for name in ("trees", "max_depth", "min_leaf"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"'{name}' is at least 1; found {getattr(self, name)}")
+        if any(side < 1 for side in self.patches.values()):
+            raise ValueError(f"'patches' are at least 1 pixel a side; found {dict(self.patches)}")
 
 
 class Model(nn.Module):
@@ -56,11 +70,8 @@ class Model(nn.Module):
 
     def __init__(self, inputs: Mapping[str, InputSpec], n_classes: int, config: Config) -> None:
         super().__init__()
-        missing = sorted(set(config.sources) - set(inputs))
-        if missing:
-            raise ModelError(f"random_forest: no source is called {', '.join(missing)}; there are {', '.join(inputs)}.")
-        self.inputs = {name: inputs[name] for name in (config.sources or inputs)}
-        self.footprints: dict[str, Footprint] = {name: pixel_footprint(spec) for name, spec in self.inputs.items()}
+        self.table = Table(inputs, config.sources, config.patches, "random_forest")
+        self.inputs, self.footprints = self.table.inputs, self.table.footprints
         self.n_classes = n_classes
         self.config = config
         self.forest: RandomForestClassifier | None = None
@@ -76,7 +87,7 @@ class Model(nn.Module):
             random_state=seed,
             n_jobs=-1,
         )
-        forest.fit(self._features(batch, (1, 1)), labels.numpy())
+        forest.fit(self.table.rows(batch), labels.numpy())
         forest.n_jobs = 1  # prediction is shared out by rows, which keeps sums in one order and maps repeatable
         self.forest = forest
 
@@ -84,26 +95,15 @@ class Model(nn.Module):
         """Return the log-probabilities (B, K, Y, X), float32; classes never seen get about −16."""
         if self.forest is None:
             raise ModelError("random_forest: the forest has not been fitted; train it before predicting.")
-        shape = output_shape(batch, self.footprints, self.inputs)
-        features = self._features(batch, shape)
-        probabilities = np.zeros((len(features), self.n_classes), np.float32)
-        probabilities[:, self.forest.classes_] = self._probabilities(self.forest, features)
-        logits = torch.from_numpy(np.log(np.maximum(probabilities, 1e-7)))
-        return logits.reshape(-1, *shape, self.n_classes).permute(0, 3, 1, 2).contiguous()
+        return self.table.probabilities(batch, self.n_classes, self._probabilities)
 
-    def _features(self, batch: Batch, shape: tuple[int, int]) -> NDArray[np.float32]:
-        columns = []
-        for name, spec in self.inputs.items():
-            values, valid = at_map_pixels(batch[name], spec, shape)
-            values = values.float().masked_fill(~valid[:, :, None], float("nan")).cpu()
-            columns.append(values.permute(0, 3, 4, 1, 2).flatten(3).flatten(0, 2))
-        return torch.cat(columns, 1).numpy()
-
-    @staticmethod
-    def _probabilities(forest: "RandomForestClassifier", features: NDArray[np.float32]) -> NDArray[Any]:
-        parts = [features[i : i + ROWS] for i in range(0, len(features), ROWS)]
+    def _probabilities(self, rows: NDArray[np.float32]) -> NDArray[Any]:
+        assert self.forest is not None
+        parts = [rows[i : i + ROWS] for i in range(0, len(rows), ROWS)]
+        found = np.zeros((len(rows), self.n_classes), np.float32)
         with ThreadPoolExecutor(min(len(parts), cpu_count() or 1)) as pool:
-            return np.concatenate(list(pool.map(forest.predict_proba, parts)))
+            found[:, self.forest.classes_] = np.concatenate(list(pool.map(self.forest.predict_proba, parts)))
+        return found
 
     def get_extra_state(self) -> Tensor:
         """Return the forest as the bytes of a skops archive; empty where there is none."""

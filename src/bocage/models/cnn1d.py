@@ -1,0 +1,78 @@
+"""Convolutions over the dates of one series: the one-dimensional twin of M3Fusion's image branch.
+
+Layers as in the team's script for Sentinel-2 series (``tanodino/CNN_RemoteSensing_TimeSeries``, 2018), where it stands
+beside the LSTM of Ienco et al. 2017, doi:10.1109/LGRS.2017.2728698.
+
+::
+
+    pixels (N, C, T) → 7, 256 → pool 2 → 3, 512 ─┬→ 3 (padded), 512 ─┐
+                                                 └───────────────────┴→ 1024 → 1, 512 → mean over dates → linear → K
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from bocage.errors import ModelError
+from bocage.models.base import Batch, Card, InputSpec, Published, choose, pixel_footprint
+from bocage.models.gru import S2
+from bocage.models.heads import single_source
+from bocage.models.layers import DateConv, Norm, over_pixels
+
+FEWEST = 12
+"""Dates that the unpadded convolutions need."""
+CARD = Card(
+    paper="script beside Ienco et al. 2017, doi:10.1109/LGRS.2017.2728698",
+    takes="one series of 12 dates or more, best gap-filled",
+    masks="a masked date is read as 0, the mean of the training pixels",
+    published=Published(epochs=200, batch_size=32, learning_rate=2e-4),
+    example={"s2": S2},
+)
+
+
+@dataclass(frozen=True)
+class Config:
+    """Settings of the network."""
+
+    source: str = ""
+    """The series used; empty takes the only one there is."""
+    filters: tuple[int, int] = (256, 512)
+    """Filters of the first layer, and of the others."""
+    norm: Norm = "batch"
+    """After each ReLU: "batch", "affine" (the released code), "group" or "layer"."""
+
+
+class Encoder(nn.Module):
+    """Series → features per map pixel."""
+
+    def __init__(self, inputs: Mapping[str, InputSpec], config: Config) -> None:
+        super().__init__()
+        self.spec = choose(inputs, config.source, "series", "cnn1d", "source")
+        if self.spec.dates < FEWEST:
+            raise ModelError(
+                f"cnn1d needs {FEWEST} dates; '{self.spec.name}' has {self.spec.dates}. Fill on a closer grid, or use "
+                "tempcnn, gru or ltae."
+            )
+        first, rest = config.filters
+        self.footprint, self.width = pixel_footprint(self.spec), rest
+        self.conv1 = DateConv(len(self.spec.bands), first, 7, config.norm)
+        self.conv2 = DateConv(first, rest, 3, config.norm)
+        self.conv3 = DateConv(rest, rest, 3, config.norm, padding=1)
+        self.conv4 = DateConv(2 * rest, rest, 1, config.norm)
+
+    def forward(self, batch: Batch, shape: tuple[int, int]) -> Tensor:
+        """Return the features (B, F, Y, X)."""
+        return over_pixels(self._pixels, batch[self.spec.name], self.spec, shape, 2 * self.width, False)
+
+    def _pixels(self, series: Tensor, clear: Tensor, days: Tensor) -> Tensor:
+        x = functional.max_pool1d(self.conv1(series.transpose(1, 2)), 2)
+        x = self.conv2(x)
+        x = torch.cat([x, self.conv3(x)], 1)
+        pooled: Tensor = self.conv4(x).mean(2)
+        return pooled
+
+
+Model = single_source(Encoder)

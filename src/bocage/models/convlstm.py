@@ -1,0 +1,74 @@
+"""ConvLSTM on patches of one series: a competitor of TWINNS (a reconstruction, its sizes are not public).
+
+Cell of Shi et al. 2015, arXiv 1506.04214.
+
+::
+
+    patches (N, T, C, 5, 5) → ConvLSTM 3×3 (padded), 64 → state after the last date → mean over the patch → linear → K
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from torch import Tensor, nn
+
+from bocage.models.base import Batch, Card, InputSpec, Published, centred, choose
+from bocage.models.gru import S2
+from bocage.models.heads import single_source
+from bocage.models.layers import Part, by_patches
+from bocage.models.recurrent import ConvLstm
+
+CARD = Card(
+    paper="cell of Shi et al. 2015, arXiv 1506.04214",
+    takes="one series",
+    masks="the state of a pixel is carried over its masked dates",
+    dense="patches",
+    reconstruction=True,
+    published=Published(epochs=300, batch_size=64, learning_rate=2e-4),
+    example={"s2": S2},
+)
+
+
+@dataclass(frozen=True)
+class Config:
+    """Settings of the network."""
+
+    source: str = ""
+    """The series used; empty takes the only one there is."""
+    patch: int = 5
+    """Pixels a side, odd."""
+    units: int = 64
+    """Channels of the state, at least 1."""
+    kernel: int = 3
+    """Side of the kernels, odd."""
+    dropout: float = 0.0
+    """Share of the features dropped while training, 0 to 1."""
+
+    def __post_init__(self) -> None:
+        if self.patch % 2 == 0 or self.kernel % 2 == 0 or min(self.patch, self.kernel, self.units) < 1:
+            raise ValueError("'patch' and 'kernel' are odd, 'units' is at least 1")
+        if not 0 <= self.dropout < 1:
+            raise ValueError(f"'dropout' lies between 0 and 1; found {self.dropout}")
+
+
+class Encoder(nn.Module):
+    """Series → features per map pixel."""
+
+    def __init__(self, inputs: Mapping[str, InputSpec], config: Config) -> None:
+        super().__init__()
+        self.spec = choose(inputs, config.source, "series", "convlstm", "source")
+        self.footprint, self.width = centred(config.patch, self.spec), config.units
+        self.cell = ConvLstm(len(self.spec.bands), config.units, config.kernel)
+        self.dropout = nn.Dropout(config.dropout)
+        self.hidden = config.patch**2 * (4 * config.units * self.spec.dates)
+
+    def forward(self, batch: Batch, shape: tuple[int, int]) -> Tensor:
+        """Return the features (B, U, Y, X)."""
+        return by_patches(self._patches, [Part(batch[self.spec.name], self.footprint, self.spec)], shape, self.hidden)
+
+    def _patches(self, values: Tensor, valid: Tensor) -> Tensor:
+        features: Tensor = self.dropout(self.cell(values, valid).mean((2, 3)))
+        return features
+
+
+Model = single_source(Encoder)

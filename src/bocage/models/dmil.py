@@ -1,0 +1,130 @@
+"""DMIL-like: PAN patches through a deep CNN, MS patches through a stacked autoencoder, and dense layers on both.
+
+After Liu et al. 2018, "Deep Multiple Instance Learning-Based Spatial–Spectral Classification for PAN and MS Imagery", IEEE
+TGRS 56(1):461-473. Neither code nor layer sizes are public: **a reconstruction** of its idea, with every
+size a setting. Departure: the autoencoder learns to reconstruct its input along with the classes, instead of before.
+
+::
+
+    PAN (B, 1, 1, 32, 32) → 3×3, 64 → pool 2 → 3×3, 128 → pool 2 → 3×3, 256 → global max ──┐
+    MS  (B, 1, C, 8, 8)   → flatten → 256 → 128 ─┬─────────────────────────────────────────┴→ 256 → 256 → linear → K
+                                                 └→ 256 → flatten: reconstruction, its error is part of the loss
+
+The dense form is exact: a dense layer on a patch is a convolution as large as the patch.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from bocage.models.base import Batch, Card, Criterion, Footprint, InputSpec, output_shape, repeat_to
+from bocage.models.layers import Conv, Norm
+from bocage.models.multiresolcc import MS, PAN, PUBLISHED, PanBranch, check_nested, find_pan_ms
+
+CARD = Card(
+    paper="after Liu et al. 2018, IEEE TGRS 56(1):461-473",
+    takes="one PAN and one coarser MS image; the map is on the PAN grid",
+    masks="masked pixels are read as 0, the mean of the training pixels",
+    reconstruction=True,
+    published=PUBLISHED,
+    example={"pan": PAN, "ms": MS},
+)
+
+
+@dataclass(frozen=True)
+class Config:
+    """Settings of the network; no size is published."""
+
+    pan: str = "pan"
+    """The panchromatic source (one band)."""
+    ms: str = "ms"
+    """The multispectral source, coarser than `pan` by a whole ratio."""
+    patch: int = 32
+    """PAN pixels a side of a patch; at least 22 and a multiple of the ratio."""
+    pan_filters: tuple[int, int, int] = (64, 128, 256)
+    """Filters of the PAN branch's convolutions."""
+    codes: tuple[int, int] = (256, 128)
+    """Units of the autoencoder's layers."""
+    dense: tuple[int, int] = (256, 256)
+    """Units of the fusion layers."""
+    reconstruction: float = 0.3
+    """Weight of the reconstruction's squared error in the loss; 0 for none."""
+    dropout: float = 0.4
+    """Share of the fused features dropped while training, 0 to 1."""
+    norm: Norm = "batch"
+    """After each ReLU: "batch", "affine", "group" or "layer"."""
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.dropout < 1:
+            raise ValueError(f"'dropout' lies between 0 and 1; found {self.dropout}")
+        if self.patch < 22:
+            raise ValueError(f"'patch' is at least 22, or the convolutions leave nothing; found {self.patch}")
+        if self.reconstruction < 0:
+            raise ValueError(f"'reconstruction' is at least 0; found {self.reconstruction}")
+
+
+class Autoencoder(nn.Module):
+    """Two dense layers on a patch, and two that lead back."""
+
+    def __init__(self, bands: int, side: int, codes: tuple[int, int], decodes: bool) -> None:
+        super().__init__()
+        self.encode1 = nn.Conv2d(bands, codes[0], side)
+        self.encode2 = nn.Conv2d(codes[0], codes[1], 1)
+        self.decode = (
+            nn.Sequential(nn.Conv2d(codes[1], codes[0], 1), nn.Sigmoid(), nn.ConvTranspose2d(codes[0], bands, side))
+            if decodes
+            else None
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, C, Y, X) → codes of every position."""
+        return torch.sigmoid(self.encode2(torch.sigmoid(self.encode1(x))))
+
+
+class Model(nn.Module):
+    """The network under the contract of every network; the map is on the PAN grid."""
+
+    def __init__(self, inputs: Mapping[str, InputSpec], n_classes: int, config: Config) -> None:
+        super().__init__()
+        pan, ms = find_pan_ms(inputs, config.pan, config.ms, "both", "dmil")
+        assert pan is not None
+        assert ms is not None
+        side = config.patch // check_nested(pan, ms, config.patch, "dmil")
+        self.inputs = {pan.name: pan, ms.name: ms}
+        self.pan, self.ms = pan.name, ms.name
+        self.footprints: dict[str, Footprint] = {
+            pan.name: Footprint(config.patch, config.patch // 2),
+            ms.name: Footprint(side, side // 2),
+        }
+        self.branch = PanBranch(len(pan.bands), config.pan_filters, 3, config.patch, config.norm)
+        self.autoencoder = Autoencoder(len(ms.bands), side, config.codes, config.reconstruction > 0)
+        self.reconstruction = config.reconstruction
+        self.dense1 = Conv(config.pan_filters[2] + config.codes[1], config.dense[0], 1, config.norm)
+        self.dense2 = Conv(*config.dense, 1, config.norm)
+        self.dropout = nn.Dropout(config.dropout)
+        self.head = nn.Conv2d(config.dense[1], n_classes, 1)
+
+    def forward(self, batch: Batch) -> Tensor:
+        """Return the logits (B, K, Y, X)."""
+        return self._classify(batch, self.autoencoder(batch[self.ms].masked()[:, 0]))
+
+    def loss(self, batch: Batch, labels: Tensor, criterion: Criterion) -> Tensor:
+        """Return the classification's loss plus the weighted error of the reconstruction."""
+        pixels = batch[self.ms].masked()[:, 0]
+        codes = self.autoencoder(pixels)
+        total = criterion(self._classify(batch, codes)[:, :, 0, 0], labels)
+        if self.autoencoder.decode is None:
+            return total
+        seen = batch[self.ms].valid[:, 0, None].expand_as(pixels)
+        error = functional.mse_loss(self.autoencoder.decode(codes)[seen], pixels[seen])
+        return total + self.reconstruction * torch.nan_to_num(error)
+
+    def _classify(self, batch: Batch, codes: Tensor) -> Tensor:
+        shape = output_shape(batch, self.footprints, self.inputs)
+        features = self.branch(batch[self.pan].masked()[:, 0], dense=shape != (1, 1))[..., : shape[0], : shape[1]]
+        both = torch.cat([features, repeat_to(codes, self.inputs[self.ms].ratio, shape)], 1)
+        logits: Tensor = self.head(self.dropout(self.dense2(self.dense1(both))))
+        return logits

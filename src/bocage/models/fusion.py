@@ -1,0 +1,223 @@
+"""Fusion of any single-source networks of the shelf, early, late or by decision, as the recipe declares.
+
+Strategies as compared by Mena, Arenas, Nuske & Dengel 2023, arXiv 2308.05407:
+
+* **early**: one network on several series stacked as bands (same dates and ratio: fill them onto one grid of dates);
+* **late**: an encoder per source, their features side by side, one linear head; auxiliary heads where asked;
+* **decision**: a whole network per source, each trained on its own loss; the mean of their probabilities.
+
+::
+
+    early:     s1, s2 → stack bands → network → K
+    late:      s1 → encoder ─┐
+               s2 → encoder ─┴→ concat → dropout → linear → K
+    decision:  s1 → network → softmax ─┐
+               s2 → network → softmax ─┴→ mean → log → K
+"""
+
+import dataclasses
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from typing import Any, Literal
+
+import torch
+from torch import Tensor, nn
+
+from bocage.errors import ModelError
+from bocage.models import cnn1d, convlstm, duplo, gru, lstm, ltae, multiresolcc_pansharpened, tempcnn
+from bocage.models.base import Batch, Card, Criterion, Footprint, InputSpec, SourceTensor, output_shape
+from bocage.models.heads import Heads, SingleSource
+from bocage.models.twinns import S1
+from bocage.shelf import Shelf, did_you_mean
+
+SINGLE: Shelf[Any] = Shelf(
+    "single-source network",
+    "single-source networks",
+    {
+        "cnn1d": cnn1d,
+        "convlstm": convlstm,
+        "duplo": duplo,
+        "gru": gru,
+        "lstm": lstm,
+        "ltae": ltae,
+        "multiresolcc_pansharpened": multiresolcc_pansharpened,
+        "tempcnn": tempcnn,
+    },
+)
+CARD = Card(
+    paper="strategies of Mena et al. 2023, arXiv 2308.05407",
+    takes="any sources, each by the single-source network that the recipe names",
+    masks="as the networks named; early: a date counts where every stacked source is valid",
+    dense="patches",
+    example={"s1": S1, "s2": gru.S2},
+)
+
+
+@dataclass(frozen=True)
+class Member:
+    """A network and what it looks at."""
+
+    network: str
+    """A single-source network of the shelf."""
+    source: str = ""
+    """The source; with the strategy "early", left out."""
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    """The network's own settings."""
+
+
+@dataclass(frozen=True)
+class Config:
+    """Settings of the fusion."""
+
+    strategy: Literal["early", "late", "decision"] = "late"
+    """Where the sources meet."""
+    members: tuple[Member, ...] = (Member("gru", "s1"), Member("gru", "s2"))
+    """The networks; one only with "early"."""
+    sources: tuple[str, ...] = ()
+    """The series that "early" stacks; empty takes all."""
+    auxiliary: float = 0.0
+    """Weight of an auxiliary head on each member's features ("late"); 0 for none."""
+    dropout: float = 0.0
+    """Share of the features dropped before the head while training ("late"), 0 to 1."""
+
+    def __post_init__(self) -> None:
+        if not self.members or (self.strategy == "early") != (len(self.members) == 1):
+            raise ValueError(f'"early" has one member, the others two or more; found {len(self.members)}')
+        if not 0 <= self.dropout < 1 or self.auxiliary < 0:
+            raise ValueError("'dropout' lies between 0 and 1, 'auxiliary' is at least 0")
+
+
+class Model(nn.Module):
+    """The networks under the contract of every network."""
+
+    def __init__(self, inputs: Mapping[str, InputSpec], n_classes: int, config: Config) -> None:
+        super().__init__()
+        self.strategy = config.strategy
+        if config.strategy == "early":
+            self.inputs = _stackable(inputs, config.sources)
+            seen = {"+".join(self.inputs): _stacked_spec(self.inputs)}
+        else:
+            self.inputs = {m.source: _source(inputs, m) for m in config.members}
+            seen = dict(self.inputs)
+        self.members = nn.ModuleList(_built(seen, member, n_classes) for member in config.members)
+        self.heads: Heads | None = None
+        if config.strategy == "late":
+            widths = {f"{i}": m.encoder.width for i, m in enumerate(self._singles)}
+            self.heads = Heads(widths, n_classes, config.auxiliary, config.dropout)
+            for member in self._singles:
+                del member.heads  # the members' own heads have no part
+
+    @property
+    def _singles(self) -> list[SingleSource]:
+        return [m for m in self.members if isinstance(m, SingleSource)]
+
+    @cached_property
+    def footprints(self) -> dict[str, Footprint]:
+        """The widest footprint that any member needs of each source."""
+        if self.strategy == "early":
+            footprint = next(iter(self._singles[0].footprints.values()))
+            return dict.fromkeys(self.inputs, footprint)
+        found: dict[str, Footprint] = {}
+        for member in self._singles:
+            for name, footprint in member.footprints.items():
+                known = found.get(name)
+                if known and known != footprint:
+                    raise ModelError(
+                        f"fusion: two members look at '{name}' with patches of {known.size} and {footprint.size}."
+                    )
+                found[name] = footprint
+        return found
+
+    def forward(self, batch: Batch) -> Tensor:
+        """Return the logits (B, K, Y, X)."""
+        shape = output_shape(batch, self.footprints, self.inputs)
+        if self.heads is not None:
+            logits: Tensor = self.heads(self._features(batch, shape))
+            return logits
+        if self.strategy == "early":
+            early: Tensor = self.members[0](self._stacked(batch))
+            return early[..., : shape[0], : shape[1]]
+        each = [m(batch).log_softmax(1)[..., : shape[0], : shape[1]] for m in self.members]
+        return torch.logsumexp(torch.stack(each), 0) - math.log(len(each))
+
+    def loss(self, batch: Batch, labels: Tensor, criterion: Criterion) -> Tensor:
+        """Return the head's loss ("late"), or the sum of the members' own."""
+        if self.heads is not None:
+            total: Tensor = self.heads.loss(self._features(batch, (1, 1)), labels, criterion)
+            return total
+        seen = self._stacked(batch) if self.strategy == "early" else batch
+        return torch.stack([member.loss(seen, labels, criterion) for member in self._singles]).sum()
+
+    def _features(self, batch: Batch, shape: tuple[int, int]) -> dict[str, Tensor]:
+        found = {}
+        for i, member in enumerate(self._singles):
+            features = member.encoder(batch, shape)
+            found[f"{i}"] = features if isinstance(features, Tensor) else torch.cat(list(features.values()), 1)
+        return found
+
+    def _stacked(self, batch: Batch) -> Batch:
+        tensors = [batch[name] for name in self.inputs]
+        valid = torch.stack([t.valid for t in tensors]).all(0)
+        values = torch.cat([t.masked() for t in tensors], 2)
+        return {"+".join(self.inputs): SourceTensor(values, valid, tensors[0].days)}
+
+
+def _source(inputs: Mapping[str, InputSpec], member: Member) -> InputSpec:
+    if member.source not in inputs:
+        raise ModelError(
+            f"fusion: no source is called '{member.source}' (member {member.network}); there are {', '.join(inputs)}."
+        )
+    return inputs[member.source]
+
+
+def _stackable(inputs: Mapping[str, InputSpec], names: tuple[str, ...]) -> dict[str, InputSpec]:
+    """Return the sources to stack; they share dates and ratio.
+
+    Raises
+    ------
+    ModelError
+        A source is missing, or two do not lie on the same pixels and dates.
+    """
+    missing = [name for name in names if name not in inputs]
+    if missing:
+        raise ModelError(f"fusion: no source is called '{missing[0]}'; there are {', '.join(inputs)}.")
+    chosen = {name: inputs[name] for name in (names or inputs)}
+    first, *others = chosen.values()
+    for other in others:
+        if (other.dates, other.ratio) != (first.dates, first.ratio) or not (first.regular and other.regular):
+            raise ModelError(
+                f"fusion: early fusion stacks sources of the same dates and pixels; '{first.name}' has {first.dates} dates "
+                f"({first.ratio}), '{other.name}' {other.dates} ({other.ratio}). Give both the same fill = {{ every, start, "
+                "end }} and ratio, or fuse late."
+            )
+    return chosen
+
+
+def _stacked_spec(inputs: Mapping[str, InputSpec]) -> InputSpec:
+    bands = tuple(f"{name}.{band}" for name, spec in inputs.items() for band in spec.bands)
+    return replace(next(iter(inputs.values())), name="+".join(inputs), bands=bands)
+
+
+def _built(inputs: Mapping[str, InputSpec], member: Member, n_classes: int) -> Any:
+    """Build a member's network.
+
+    Raises
+    ------
+    ModelError
+        A setting is unknown or out of range.
+    """
+    kind = SINGLE.get(member.network).Config
+    known = [f.name for f in dataclasses.fields(kind)]
+    for key in member.settings:
+        if key not in known:
+            raise ModelError(
+                f"fusion: {member.network} has no setting '{key}'.{did_you_mean(key, known)} Known: {', '.join(known)}."
+            )
+    settings = {k: tuple(v) if isinstance(v, list) else v for k, v in member.settings.items()}
+    try:
+        config = kind(**(settings | {"source": member.source or next(iter(inputs))}))
+    except (ValueError, TypeError) as error:
+        raise ModelError(f"fusion: settings of {member.network}: {error}.") from error
+    return SINGLE.get(member.network).Model(inputs, n_classes, config)

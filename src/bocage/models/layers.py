@@ -1,0 +1,258 @@
+"""Parts that several published networks share: normalisations, unpadded convolutions, attention over dates.
+
+Everything here works at a position or in a neighbourhood, never over a whole window: statistics of a window would make
+the dense form of a network differ from its patches.
+"""
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from bocage.grid import Ratio
+from bocage.models.base import Footprint, InputSpec, SourceTensor, at_map_pixels, repeat_to
+
+Norm = Literal["batch", "affine", "group", "layer"]
+"""What follows a layer: "batch" learns statistics of the batch; "affine" only scales and shifts, which is what the
+released code of these papers does (its batch normalisation never left inference mode); "group" and "layer" normalise
+the channels of each position, by groups of about 16 or all together, and do not depend on the batch."""
+ELEMENTS = 1 << 24
+"""Hidden values held at a time outside training: 64 MiB in float32."""
+
+
+class ScaleShift(nn.Module):
+    """A scale and a shift per channel: batch normalisation frozen at mean 0 and variance 1."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.ones(channels))
+        self.bias = nn.Parameter(torch.zeros(channels))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(N, C, ...) → same shape."""
+        view = (-1, *[1] * (x.ndim - 2))
+        return x * self.weight.view(view) + self.bias.view(view)
+
+
+class PositionNorm(nn.Module):
+    """Group normalisation of the channels of every position (Wu & He 2018, arXiv 1803.08494).
+
+    Departure: mean and variance are taken at each position, not over the image, so that patches and windows agree.
+    """
+
+    def __init__(self, channels: int, groups: int) -> None:
+        super().__init__()
+        self.groups = groups
+        self.scale = ScaleShift(channels)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(N, C, ...) → same shape."""
+        parts = x.reshape(len(x), self.groups, -1, *x.shape[2:])
+        mean = parts.mean(2, keepdim=True)
+        variance = (parts - mean).square().mean(2, keepdim=True)
+        normed: Tensor = self.scale(((parts - mean) * torch.rsqrt(variance + 1e-5)).flatten(1, 2))
+        return normed
+
+
+def norm_of(kind: Norm, channels: int, dims: Literal[1, 2]) -> nn.Module:
+    """Return the normalisation of (N, C) and (N, C, T) tensors (`dims` 1), or of (N, C, Y, X) ones (`dims` 2)."""
+    if kind == "batch":
+        return nn.BatchNorm1d(channels) if dims == 1 else nn.BatchNorm2d(channels)
+    if kind == "affine":
+        return ScaleShift(channels)
+    return PositionNorm(channels, math.gcd(channels, max(1, channels // 16)) if kind == "group" else 1)
+
+
+class Conv(nn.Module):
+    """Convolution, ReLU, then normalisation, in space and unpadded unless asked, at any dilation."""
+
+    def __init__(self, inside: int, outside: int, kernel: int, norm: Norm, padding: int = 0) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(inside, outside, kernel)
+        self.norm = norm_of(norm, outside, 2)
+        self.padding = padding
+
+    def forward(self, x: Tensor, dilation: int = 1) -> Tensor:
+        """(B, Cin, Y, X) → (B, Cout, Y − d(k−1), X − d(k−1)), plus twice the padding."""
+        y = functional.conv2d(x, self.conv.weight, self.conv.bias, padding=self.padding, dilation=dilation)
+        normed: Tensor = self.norm(functional.relu(y))
+        return normed
+
+
+class DateConv(nn.Module):
+    """Convolution over dates, ReLU, then normalisation."""
+
+    def __init__(self, inside: int, outside: int, kernel: int, norm: Norm, stride: int = 1, padding: int = 0) -> None:
+        super().__init__()
+        self.conv = nn.Conv1d(inside, outside, kernel, stride, padding)
+        self.norm = norm_of(norm, outside, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(N, Cin, T) → (N, Cout, T')."""
+        normed: Tensor = self.norm(functional.relu(self.conv(x)))
+        return normed
+
+
+class Dense(nn.Module):
+    """Linear layer, ReLU, normalisation, dropout."""
+
+    def __init__(self, inside: int, outside: int, norm: Norm, dropout: float) -> None:
+        super().__init__()
+        self.linear = nn.Linear(inside, outside)
+        self.norm = norm_of(norm, outside, 1)
+        self.dropout = nn.Dropout(dropout)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(N, Cin) → (N, Cout)."""
+        dropped: Tensor = self.dropout(self.norm(functional.relu(self.linear(x))))
+        return dropped
+
+
+class Attention(nn.Module):
+    """Softmax over the dates of ``tanh(H W + b) · u``; dates that are not valid weigh nothing."""
+
+    def __init__(self, units: int) -> None:
+        super().__init__()
+        self.project = nn.Linear(units, units)
+        self.score = nn.Parameter(torch.randn(units) * 0.1)
+        nn.init.normal_(self.project.weight, std=0.1 if units >= 256 else 1 / math.sqrt(units))
+        nn.init.zeros_(self.project.bias)
+
+    def forward(self, hidden: Tensor, valid: Tensor) -> Tensor:
+        """Hidden (N, T, U), valid (N, T) → features (N, U)."""
+        weight = masked_softmax(torch.tanh(self.project(hidden)) @ self.score, valid)
+        return torch.einsum("nt,ntu->nu", weight, hidden)
+
+
+def masked_softmax(energy: Tensor, valid: Tensor) -> Tensor:
+    """Softmax over the last axis, 0 where not valid; all 0 where nothing is."""
+    return torch.softmax(energy.masked_fill(~valid, torch.finfo(energy.dtype).min), -1) * valid
+
+
+def clear_dates_first(series: Tensor, clear: Tensor) -> tuple[Tensor, Tensor]:
+    """Move every pixel's clear dates to the front, in order, so that a recurrence never sees a masked one.
+
+    Parameters
+    ----------
+    series : (N, T, C)
+    clear : bool (N, T)
+    """
+    if not torch.compiler.is_exporting() and bool(clear.all()):
+        return series, clear
+    # A sort key that is unique, so that the order of equals is not left to the runtime.
+    dates = torch.arange(clear.shape[1], device=clear.device)
+    order = torch.where(clear, dates, dates + clear.shape[1]).argsort(dim=1)
+    moved = series.gather(1, order[..., None].expand_as(series))
+    clear = clear.gather(1, order)
+    return moved * clear[..., None], clear
+
+
+def last_clear(hidden: Tensor, clear: Tensor) -> Tensor:
+    """State (N, U) after the last clear date of (N, T, U), clear dates first; 0 where there is none."""
+    last = (clear.sum(1) - 1).clamp_min(0)
+    state = hidden.gather(1, last[:, None, None].expand(-1, 1, hidden.shape[2]))[:, 0]
+    return state * clear.any(1)[:, None]
+
+
+def season(days: Tensor, like: Tensor) -> Tensor:
+    """Sine and cosine of the day of the year: (B, T) → (B, T, 2, Y, X), the last two axes as in `like`."""
+    angle = (days % 365.25) * (2 * math.pi / 365.25)
+    waves = torch.stack([angle.sin(), angle.cos()], 2).to(like.dtype)
+    return waves[..., None, None].expand(*waves.shape, *like.shape[-2:])
+
+
+PixelFunction = Callable[[Tensor, Tensor, Tensor], Tensor]
+"""Series (N, T, C), clear (N, T) and days (N, T) → features (N, F)."""
+
+
+def over_pixels(
+    function: PixelFunction, tensor: SourceTensor, spec: InputSpec, shape: tuple[int, int], hidden: int, waves: bool
+) -> Tensor:
+    """Apply a network of single pixels to a window: features (B, F, Y, X).
+
+    Parameters
+    ----------
+    hidden
+        Values per date that `function` holds, which says how many pixels go at a time outside training.
+    waves
+        Append sine and cosine of the day of the year to every date.
+    """
+    values, valid = at_map_pixels(tensor, spec, shape)
+    if waves:
+        values = torch.cat([values, season(tensor.days, values)], 2)
+    return in_pixels(function, values, valid, tensor.days, hidden)
+
+
+def in_pixels(function: PixelFunction, values: Tensor, valid: Tensor, days: Tensor, hidden: int) -> Tensor:
+    """Apply a network of single pixels to (B, T, C, Y, X), its mask and its days; return features (B, F, Y, X)."""
+    b, t, c, *shape = values.shape
+    series = values.permute(0, 3, 4, 1, 2).reshape(-1, t, c)
+    clear = valid.permute(0, 2, 3, 1).reshape(-1, t)
+    repeated = days[:, None].expand(-1, shape[0] * shape[1], -1).reshape(-1, t)
+    if torch.is_grad_enabled() or torch.compiler.is_exporting():
+        features = function(series, clear, repeated)
+    else:
+        rows = max(1, ELEMENTS // (t * max(hidden, c)))
+        parts = zip(*(torch.split(x, rows) for x in (series, clear, repeated)), strict=True)
+        features = torch.cat([function(*part) for part in parts])
+    return features.reshape(b, *shape, -1).permute(0, 3, 1, 2)
+
+
+@dataclass(frozen=True)
+class Part:
+    """A source of which a network needs whole patches."""
+
+    tensor: SourceTensor
+    footprint: Footprint
+    spec: InputSpec
+
+
+def by_patches(function: Callable[..., Tensor], parts: Sequence[Part], shape: tuple[int, int], hidden: int) -> Tensor:
+    """Apply a network of patches at every position of a window, some rows of positions at a time.
+
+    For networks whose padding inside the patch leaves no dense form. `function` takes the values (N, T, C, S, S) and
+    the validity (N, T, S, S) of every part in turn, and returns features (N, F).
+
+    Parameters
+    ----------
+    hidden
+        Values per position that `function` holds at its widest.
+
+    Returns
+    -------
+    features : (B, F, Y, X)
+    """
+    ratios = {part.spec.ratio.coarser for part in parts}
+    coarser = ratios.pop() if len(ratios) == 1 else 1  # all positions of one coarse pixel have the same patches
+    rows, columns = (-(-n // coarser) for n in shape)
+    batch = parts[0].tensor.values.shape[0]
+    step = rows if torch.is_grad_enabled() else max(1, ELEMENTS // max(1, hidden * columns * batch))
+    values = [part.tensor.masked() for part in parts]
+    lines = []
+    for y in range(0, rows, step):
+        ys, xs = (torch.arange(a, b) * coarser for a, b in ((y, min(y + step, rows)), (0, columns)))
+        taken = (_patches(part, whole, ys, xs) for part, whole in zip(parts, values, strict=True))
+        features = function(*(tensor for pair in taken for tensor in pair))
+        lines.append(features.reshape(batch, len(ys), columns, -1))
+    return repeat_to(torch.cat(lines, 1).permute(0, 3, 1, 2), Ratio(coarser=coarser), shape)
+
+
+def _patches(part: Part, values: Tensor, ys: Tensor, xs: Tensor) -> tuple[Tensor, Tensor]:
+    """Patches of the positions ys x xs: values (B·Y·X, T, C, S, S) and valid (B·Y·X, T, S, S)."""
+    size, ratio, valid = part.footprint.size, part.spec.ratio, part.tensor.valid
+    if values.shape[-2:] == (size, size) and len(ys) * len(xs) == 1:
+        return values, valid
+    rows, columns = ((at * ratio.finer // ratio.coarser) for at in (ys, xs))
+    first, last = int(rows[0]), int(rows[-1]) + size
+    place = (rows[:, None] - first, columns[None])
+    taken = values[..., first:last, :].unfold(-2, size, 1).unfold(-2, size, 1)[(..., *place, slice(None), slice(None))]
+    seen = valid[..., first:last, :].unfold(-2, size, 1).unfold(-2, size, 1)[(..., *place, slice(None), slice(None))]
+    t, c = values.shape[1:3]
+    return (
+        taken.permute(0, 3, 4, 1, 2, 5, 6).reshape(-1, t, c, size, size),
+        seen.permute(0, 2, 3, 1, 4, 5).reshape(-1, t, size, size),
+    )

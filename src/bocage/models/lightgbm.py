@@ -1,0 +1,115 @@
+"""Gradient-boosted trees on pixels or on patches, by LightGBM.
+
+Ke et al. 2017, "LightGBM: A Highly Efficient Gradient Boosting Decision Tree", NIPS 30. Rows as for ``random_forest``;
+masked values are missing ones. The boosted trees travel in ``state_dict`` as the text of LightGBM's own format, and
+training is deterministic for a seed.
+
+::
+
+    s2 (B, T, C, Y, X) ─┐
+    s1 (B, T, C, Y, X) ─┴→ features (B·Y·X, ΣT·C) → boosted trees → log of class probabilities (B, K, Y, X)
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from bocage.errors import ModelError
+from bocage.models.base import Batch, Card, InputSpec
+from bocage.models.gru import S2
+from bocage.models.tabular import Table
+
+CARD = Card(
+    paper="Ke et al. 2017, NIPS 30",
+    takes="any sources",
+    masks="masked values are missing ones, which the trees' splits handle",
+    same_dates=True,
+    example={"s2": S2},
+)
+
+
+@dataclass(frozen=True)
+class Config:
+    """Settings of the boosted trees."""
+
+    sources: tuple[str, ...] = ()
+    """Sources used; empty takes all."""
+    patches: Mapping[str, int] = field(default_factory=dict)
+    """Source to the side, in its own pixels, of the patch that it gives; sources left out give the map pixel."""
+    rounds: int = 150
+    """Boosting rounds, each a tree per class, at least 1."""
+    leaves: int = 31
+    """Most leaves of a tree, at least 2."""
+    learning_rate: float = 0.1
+    """Share of each tree's correction that is kept, above 0."""
+    min_leaf: int = 20
+    """Fewest samples in a leaf, at least 1."""
+    columns: float = 0.3
+    """Share of the features that each tree looks at, above 0 and at most 1."""
+
+    def __post_init__(self) -> None:
+        if self.rounds < 1 or self.leaves < 2 or self.min_leaf < 1:
+            raise ValueError("'rounds' and 'min_leaf' are at least 1, 'leaves' at least 2")
+        if self.learning_rate <= 0 or not 0 < self.columns <= 1:
+            raise ValueError("'learning_rate' is above 0, 'columns' above 0 and at most 1")
+        if any(side < 1 for side in self.patches.values()):
+            raise ValueError(f"'patches' are at least 1 pixel a side; found {dict(self.patches)}")
+
+
+class Model(nn.Module):
+    """The trees under the contract of every network."""
+
+    def __init__(self, inputs: Mapping[str, InputSpec], n_classes: int, config: Config) -> None:
+        super().__init__()
+        self.table = Table(inputs, config.sources, config.patches, "lightgbm")
+        self.inputs, self.footprints = self.table.inputs, self.table.footprints
+        self.n_classes, self.config = n_classes, config
+        self.trees: Any = None
+
+    def fit(self, batch: Batch, labels: Tensor, seed: int) -> None:
+        """Grow the trees on samples of one footprint each."""
+        import lightgbm  # half a second to import; other networks do not wait for it
+
+        c = self.config
+        parameters = {
+            "objective": "multiclass", "num_class": self.n_classes, "num_leaves": c.leaves, "verbosity": -1,
+            "learning_rate": c.learning_rate, "min_data_in_leaf": c.min_leaf, "feature_fraction": c.columns,
+            "seed": seed % (1 << 31), "deterministic": True, "force_row_wise": True,
+        }  # fmt: skip
+        data = lightgbm.Dataset(self.table.rows(batch), labels.numpy(), free_raw_data=True)
+        self.trees = lightgbm.train(parameters, data, c.rounds)
+
+    def forward(self, batch: Batch) -> Tensor:
+        """Return the log-probabilities (B, K, Y, X), float32; classes never seen get about −16."""
+        if self.trees is None:
+            raise ModelError("lightgbm: the trees have not been fitted; train them before predicting.")
+        return self.table.probabilities(batch, self.n_classes, self._probabilities)
+
+    def _probabilities(self, rows: NDArray[np.float32]) -> NDArray[Any]:
+        return np.asarray(self.trees.predict(rows)).reshape(len(rows), self.n_classes)
+
+    def get_extra_state(self) -> Tensor:
+        """Return the trees as the bytes of their text; empty where there are none."""
+        data = b"" if self.trees is None else self.trees.model_to_string().encode()
+        return torch.frombuffer(bytearray(data), dtype=torch.uint8) if data else torch.zeros(0, dtype=torch.uint8)
+
+    def set_extra_state(self, state: Tensor) -> None:
+        """Read the trees' text again.
+
+        Raises
+        ------
+        ModelError
+            The text is damaged.
+        """
+        if state.numel():
+            import lightgbm
+
+            try:
+                self.trees = lightgbm.Booster(model_str=state.numpy().tobytes().decode())
+            except (lightgbm.basic.LightGBMError, UnicodeDecodeError) as error:
+                raise ModelError(f"lightgbm: the stored trees are damaged: {error}.") from error

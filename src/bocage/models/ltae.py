@@ -1,0 +1,105 @@
+"""L-TAE: lightweight temporal attention, each head with its share of the channels and a learnt query.
+
+Garnot & Landrieu 2020, "Lightweight Temporal Self-Attention for Classifying Satellite Images Time Series",
+arXiv 2007.00586. Departures: it stands on the pixel itself instead of a set of pixels of a parcel; dates
+count from the first one of the series, and masked dates get no attention.
+
+::
+
+    pixels (N, T, C) → linear 256 → group norm → + position(day) → keys (N, T, 16 heads, 8)
+                                        │                             a = softmax over dates of key · query
+                                        └→ 16 slices of 16 channels → Σ a_t x_t → 256 → 128 → dropout → linear → K
+"""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from bocage.models.base import Batch, Card, InputSpec, Published, choose, pixel_footprint
+from bocage.models.gru import S2
+from bocage.models.heads import single_source
+from bocage.models.layers import Dense, Norm, masked_softmax, over_pixels
+
+PERIOD = 1000.0
+"""Days of the slowest wave of the position code."""
+CARD = Card(
+    paper="Garnot & Landrieu 2020, arXiv 2007.00586",
+    takes="one series, native or gap-filled dates",
+    masks="masked dates get no attention",
+    published=Published(epochs=100, batch_size=128, learning_rate=1e-3, keep="validation", scaling="mean-std"),
+    example={"s2": S2},
+)
+
+
+@dataclass(frozen=True)
+class Config:
+    """Settings of the network; the defaults are the paper's."""
+
+    source: str = ""
+    """The series used; empty takes the only one there is."""
+    heads: int = 16
+    """Attention heads, at least 1."""
+    keys: int = 8
+    """Size of a key, at least 1."""
+    width: int = 256
+    """Channels, a multiple of `heads`."""
+    features: int = 128
+    """Features after the attention, at least 1."""
+    dropout: float = 0.2
+    """Share of the features dropped while training, 0 to 1."""
+    norm: Norm = "batch"
+    """After the dense layer: "batch" (the paper), "affine", "group" or "layer"."""
+
+    def __post_init__(self) -> None:
+        if min(self.heads, self.keys, self.features) < 1:
+            raise ValueError("'heads', 'keys' and 'features' are at least 1")
+        if self.width % self.heads or self.width // self.heads < 2:
+            raise ValueError(f"'width' is a multiple of 'heads', twice it or more; found {self.width} and {self.heads}")
+        if not 0 <= self.dropout < 1:
+            raise ValueError(f"'dropout' lies between 0 and 1; found {self.dropout}")
+
+
+class Encoder(nn.Module):
+    """Series → features per map pixel."""
+
+    def __init__(self, inputs: Mapping[str, InputSpec], config: Config) -> None:
+        super().__init__()
+        self.spec = choose(inputs, config.source, "series", "ltae", "source")
+        self.footprint, self.width, self.channels = pixel_footprint(self.spec), config.features, config.width
+        self.embed = nn.Linear(len(self.spec.bands), config.width)
+        self.norm = nn.GroupNorm(config.heads, config.width)
+        self.keys = nn.Linear(
+            config.width, config.heads * config.keys, bias=False
+        )  # a bias would cancel in the softmax
+        self.query = nn.Parameter(torch.randn(config.heads, config.keys) * math.sqrt(2 / config.keys))
+        self.dense = Dense(config.width, config.features, config.norm, config.dropout)
+        share = config.width // config.heads
+        self.rates: Tensor
+        self.register_buffer("rates", PERIOD ** (-2 * (torch.arange(share) // 2) / share), persistent=False)
+
+    def forward(self, batch: Batch, shape: tuple[int, int]) -> Tensor:
+        """Return the features (B, F, Y, X)."""
+        return over_pixels(self._pixels, batch[self.spec.name], self.spec, shape, 3 * self.channels, False)
+
+    def _pixels(self, series: Tensor, clear: Tensor, days: Tensor) -> Tensor:
+        n, t = clear.shape
+        x = self.norm(self.embed(series).flatten(0, 1)).unflatten(0, (n, t)) + self._position(days)
+        heads, size = self.query.shape
+        keys = self.keys(x).unflatten(2, (heads, size))
+        energy = torch.einsum("nthk,hk->nht", keys, self.query) / math.sqrt(size)
+        weight = masked_softmax(energy, clear[:, None].expand_as(energy))
+        pooled = torch.einsum("nht,nthd->nhd", weight, x.unflatten(2, (heads, -1)))
+        features: Tensor = self.dense(pooled.flatten(1))
+        return features
+
+    def _position(self, days: Tensor) -> Tensor:
+        """(N, T) → (N, T, channels): waves of the days since the first date, the same for every head."""
+        angle = (days - days[:, :1]).to(self.rates.dtype)[..., None] * self.rates
+        even = torch.arange(len(self.rates), device=days.device) % 2 == 0
+        return torch.where(even, angle.sin(), angle.cos()).repeat(1, 1, self.query.shape[0])
+
+
+Model = single_source(Encoder)

@@ -1,0 +1,130 @@
+"""M3Fusion: an attentive GRU on a series and a CNN on the very high resolution patch around the pixel.
+
+Benedetti, Ienco, Gaetano, Ose, Pensa & Dupuy 2018, "M3Fusion: A Deep Learning Architecture for Multiscale Multimodal
+Multitemporal Satellite Data Fusion", doi:10.1109/JSTARS.2018.2876357 (arXiv 1803.01945). Layers as in the authors' training
+script (Orfeo ToolBox's TensorFlow module, 2018). Departures: batch normalisation learns its statistics (``norm =
+"affine"`` gives the released behaviour), weights start as PyTorch's do, masked dates are skipped by the GRU, and
+PyTorch's GRU carries a second, redundant bias (3 072 parameters).
+
+::
+
+    s2 (N, T, 16) → GRU 1024 → attention over dates → 1024 ──────────────────────┬→ head, 0.3
+    vhr (N, C, 25, 25) → 7×7, 256 → pool 2 → 3×3, 512 ─┬→ 3×3 (padded), 512 ─┐   │
+                                                       └─────────────────────┴→ 1×1, 512 → mean ─┬→ head, 0.3
+                                                                                 └────────────────┴→ 1536 → linear → K
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from bocage.grid import Ratio
+from bocage.models import gru
+from bocage.models.base import Batch, Card, Criterion, Footprint, InputSpec, Published, centred, choose, output_shape
+from bocage.models.heads import Heads
+from bocage.models.layers import Conv, Norm, Part, by_patches
+
+VHR = InputSpec("vhr", ("blue", "green", "red", "nir"), 1, Ratio(finer=7))
+CARD = Card(
+    paper="Benedetti et al. 2018, doi:10.1109/JSTARS.2018.2876357",
+    takes="one series and one very high resolution image (pansharpened)",
+    masks="GRU: masked dates are skipped; CNN: masked pixels are read as 0, the mean",
+    dense="patches",
+    published=Published(epochs=400, batch_size=64, learning_rate=2e-4),
+    example={"s2": gru.S2, "vhr": VHR},
+)
+
+
+@dataclass(frozen=True)
+class Config:
+    """Settings of the network; the ablations are `use`, `auxiliary` = 0 and `attention` = false."""
+
+    series: str = ""
+    """The series; empty takes the only one there is."""
+    vhr: str = ""
+    """The very high resolution image; empty takes the only image there is."""
+    use: Literal["both", "series", "vhr"] = "both"
+    """Branches used."""
+    attention: bool = True
+    """Weigh the GRU's states of all dates; false takes the state after the last clear date."""
+    auxiliary: float = 0.3
+    """Weight of the auxiliary heads' losses; 0 for none."""
+    units: int = 1024
+    """Hidden units of the GRU and of the attention, at least 1."""
+    patch: int = 25
+    """Pixels of the image a side, at least 11."""
+    filters: tuple[int, int] = (256, 512)
+    """Filters of the CNN's first layer, and of the others."""
+    dropout: float = 0.0
+    """Share of each branch's features dropped while training, 0 to 1 (the script declares one and uses none)."""
+    norm: Norm = "batch"
+    """After each ReLU: "batch", "affine" (the released code), "group" or "layer"."""
+
+    def __post_init__(self) -> None:
+        if self.units < 1 or self.auxiliary < 0:
+            raise ValueError("'units' is at least 1 and 'auxiliary' at least 0")
+        if self.patch < 11:
+            raise ValueError(f"'patch' is at least 11, or the convolutions leave nothing; found {self.patch}")
+        if not 0 <= self.dropout < 1:
+            raise ValueError(f"'dropout' lies between 0 and 1; found {self.dropout}")
+
+
+class ImageEncoder(nn.Module):
+    """The image branch; its padded layer lets no dense form be exact."""
+
+    def __init__(self, spec: InputSpec, config: Config) -> None:
+        super().__init__()
+        first, rest = config.filters
+        self.spec, self.footprint, self.width = spec, centred(config.patch, spec), rest
+        self.conv1 = Conv(len(spec.bands), first, 7, config.norm)
+        self.conv2 = Conv(first, rest, 3, config.norm)
+        self.conv3 = Conv(rest, rest, 3, config.norm, padding=1)
+        self.conv4 = Conv(2 * rest, rest, 1, config.norm)
+        self.dropout = nn.Dropout(config.dropout)
+        self.hidden = 2 * first * (config.patch - 6) ** 2
+
+    def forward(self, batch: Batch, shape: tuple[int, int]) -> Tensor:
+        """Return the features (B, F, Y, X)."""
+        return by_patches(self._patches, [Part(batch[self.spec.name], self.footprint, self.spec)], shape, self.hidden)
+
+    def _patches(self, values: Tensor, valid: Tensor) -> Tensor:
+        x = self.conv2(functional.max_pool2d(self.conv1(values[:, 0]), 2))
+        x = self.conv4(torch.cat([x, self.conv3(x)], 1))
+        features: Tensor = self.dropout(x.mean((2, 3)))
+        return features
+
+
+class Model(nn.Module):
+    """The network under the contract of every network."""
+
+    def __init__(self, inputs: Mapping[str, InputSpec], n_classes: int, config: Config) -> None:
+        super().__init__()
+        encoders: dict[str, gru.Encoder | ImageEncoder] = {}
+        if config.use != "vhr":
+            spec = choose(inputs, config.series, "series", "m3fusion", "series")
+            told = gru.Config(spec.name, config.units, config.dropout, config.attention)
+            encoders["series"] = gru.Encoder(inputs, told)
+        if config.use != "series":
+            encoders["vhr"] = ImageEncoder(choose(inputs, config.vhr, "image", "m3fusion", "vhr"), config)
+        self.encoders = nn.ModuleDict(encoders)
+        self.inputs: dict[str, InputSpec] = {e.spec.name: e.spec for e in encoders.values()}
+        self.footprints: dict[str, Footprint] = {e.spec.name: e.footprint for e in encoders.values()}
+        self.heads = Heads({name: e.width for name, e in encoders.items()}, n_classes, config.auxiliary)
+
+    def forward(self, batch: Batch) -> Tensor:
+        """Return the logits (B, K, Y, X)."""
+        logits: Tensor = self.heads(self._features(batch))
+        return logits
+
+    def loss(self, batch: Batch, labels: Tensor, criterion: Criterion) -> Tensor:
+        """Return the loss, auxiliary heads included."""
+        total: Tensor = self.heads.loss(self._features(batch), labels, criterion)
+        return total
+
+    def _features(self, batch: Batch) -> dict[str, Tensor]:
+        shape = output_shape(batch, self.footprints, self.inputs)
+        return {name: encoder(batch, shape) for name, encoder in self.encoders.items()}

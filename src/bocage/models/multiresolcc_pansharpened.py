@@ -1,0 +1,83 @@
+"""CNN on the pansharpened image: the single-branch competitor of MultiResoLCC.
+
+Gaetano, Ienco, Ose & Cresson 2018, doi:10.3390/rs10111746, compare their network with one branch on the pansharpened
+image. Its layers are not public: **a reconstruction**, the PAN branch on all bands. The image is a source of the sensor
+``pansharpened``, or any multispectral image on the map's grid. Its dense form is exact.
+
+::
+
+    image (B, 1, C, 32, 32) → 3×3, 128 → pool 2 → 3×3, 256 → pool 2 → 3×3, 512 → global max → dropout → linear → K
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from torch import Tensor, nn
+
+from bocage.errors import ModelError
+from bocage.grid import Ratio
+from bocage.models.base import Batch, Card, Footprint, InputSpec, choose
+from bocage.models.heads import single_source
+from bocage.models.layers import Norm
+from bocage.models.multiresolcc import PUBLISHED, PanBranch
+
+CARD = Card(
+    paper="competitor in Gaetano, Ienco, Ose & Cresson 2018, doi:10.3390/rs10111746",
+    takes="one image on the map's grid (pansharpened)",
+    masks="masked pixels are read as 0, the mean of the training pixels",
+    reconstruction=True,
+    published=PUBLISHED,
+    example={"pansharpened": InputSpec("pansharpened", ("blue", "green", "red", "nir"), 1, Ratio())},
+)
+
+
+@dataclass(frozen=True)
+class Config:
+    """Settings of the network."""
+
+    source: str = ""
+    """The image used; empty takes the only one there is."""
+    patch: int = 32
+    """Pixels a side of a patch, at least 22."""
+    filters: tuple[int, int, int] = (128, 256, 512)
+    """Filters of the convolutions."""
+    kernel: int = 3
+    """Side of the first kernel, odd."""
+    dropout: float = 0.4
+    """Share of the features dropped while training, 0 to 1."""
+    norm: Norm = "batch"
+    """After each ReLU: "batch", "affine" (the authors' released code), "group" or "layer"."""
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.dropout < 1:
+            raise ValueError(f"'dropout' lies between 0 and 1; found {self.dropout}")
+        if self.patch < 22:
+            raise ValueError(f"'patch' is at least 22, or the convolutions leave nothing; found {self.patch}")
+        if self.kernel % 2 == 0 or self.kernel < 1:
+            raise ValueError(f"'kernel' is odd; found {self.kernel}")
+
+
+class Encoder(nn.Module):
+    """Image → features per map pixel."""
+
+    def __init__(self, inputs: Mapping[str, InputSpec], config: Config) -> None:
+        super().__init__()
+        self.spec = choose(inputs, config.source, "image", "multiresolcc_pansharpened", "source")
+        if self.spec.ratio != Ratio():
+            raise ModelError(
+                f"multiresolcc_pansharpened maps on the grid of its image; found '{self.spec.name}' at {self.spec.ratio}. "
+                f'Set [grid] like = "{self.spec.name}".'
+            )
+        self.footprint = Footprint(config.patch, config.patch // 2)
+        self.branch = PanBranch(len(self.spec.bands), config.filters, config.kernel, config.patch, config.norm)
+        self.width = self.branch.width
+        self.dropout = nn.Dropout(config.dropout)
+
+    def forward(self, batch: Batch, shape: tuple[int, int]) -> Tensor:
+        """Return the features (B, F, Y, X)."""
+        features = self.branch(batch[self.spec.name].masked()[:, 0], dense=shape != (1, 1))
+        dropped: Tensor = self.dropout(features[..., : shape[0], : shape[1]])
+        return dropped
+
+
+Model = single_source(Encoder)

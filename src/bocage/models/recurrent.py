@@ -1,0 +1,62 @@
+"""Recurrent cells whose products are convolutions: ConvGRU and ConvLSTM, padded so that states keep the patch's size.
+
+Where a date is not valid at a pixel, the pixel's state is carried over that date unchanged.
+"""
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+
+class ConvGru(nn.Module):
+    """Convolutional GRU (Ballas et al. 2016, arXiv 1511.06432): one bias per gate."""
+
+    def __init__(self, inside: int, units: int, kernel: int) -> None:
+        super().__init__()
+        pad = kernel // 2
+        self.units = units
+        self.inputs = nn.Conv2d(inside, 3 * units, kernel, padding=pad)
+        self.gates = nn.Conv2d(units, 2 * units, kernel, padding=pad, bias=False)
+        self.candidate = nn.Conv2d(units, units, kernel, padding=pad, bias=False)
+
+    def forward(self, series: Tensor, valid: Tensor) -> Tensor:
+        """Series (N, T, C, Y, X), 0 where not valid (N, T, Y, X) → states (N, T, U, Y, X)."""
+        driven = self.inputs(series.flatten(0, 1)).unflatten(0, series.shape[:2])
+        state = driven.new_zeros(series.shape[0], self.units, *series.shape[3:])
+        states = []
+        for t in range(series.shape[1]):
+            to_gates, to_candidate = driven[:, t].split((2 * self.units, self.units), 1)
+            reset, update = torch.sigmoid(to_gates + self.gates(state)).chunk(2, 1)
+            new = torch.tanh(to_candidate + self.candidate(reset * state))
+            state = torch.where(valid[:, t, None], update * state + (1 - update) * new, state)
+            states.append(state)
+        return torch.stack(states, 1)
+
+
+class ConvLstm(nn.Module):
+    """Convolutional LSTM (Shi et al. 2015, arXiv 1506.04214), without peepholes."""
+
+    def __init__(self, inside: int, units: int, kernel: int) -> None:
+        super().__init__()
+        pad = kernel // 2
+        self.units = units
+        self.inputs = nn.Conv2d(inside, 4 * units, kernel, padding=pad)
+        self.states = nn.Conv2d(units, 4 * units, kernel, padding=pad, bias=False)
+
+    def forward(self, series: Tensor, valid: Tensor) -> Tensor:
+        """Series (N, T, C, Y, X), 0 where not valid (N, T, Y, X) → last state (N, U, Y, X)."""
+        driven = self.inputs(series.flatten(0, 1)).unflatten(0, series.shape[:2])
+        state: Tensor = driven.new_zeros(series.shape[0], self.units, *series.shape[3:])
+        memory = state
+        for t in range(series.shape[1]):
+            into, keep, out, new = (driven[:, t] + self.states(state)).chunk(4, 1)
+            written = torch.sigmoid(keep) * memory + torch.sigmoid(into) * torch.tanh(new)
+            seen = valid[:, t, None]
+            memory = torch.where(seen, written, memory)
+            state = torch.where(seen, torch.sigmoid(out) * torch.tanh(memory), state)
+        return state
+
+
+def mean_over(features: Tensor, side: int) -> Tensor:
+    """Mean of every `side` x `side` neighbourhood of (B, F, Y, X), by steps of one pixel."""
+    return features if side == 1 else functional.avg_pool2d(features, side, stride=1)

@@ -1,0 +1,90 @@
+"""Classifiers of tables (forests, boosted trees) under the contract of every network.
+
+One row per map pixel: every band of every date of every source, at the pixel itself or, for sources named in `patches`,
+at every pixel of the patch around it. Masked values are missing ones (NaN), which both libraries' trees handle.
+"""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from bocage.errors import ModelError
+from bocage.models.base import (
+    Batch,
+    Footprint,
+    InputSpec,
+    at_map_pixels,
+    centred,
+    output_shape,
+    pixel_footprint,
+)
+from bocage.models.layers import Part, by_patches
+
+Classify = Callable[[NDArray[np.float32]], NDArray[Any]]
+"""Rows (N, F), NaN where masked → probabilities (N, K)."""
+
+
+class Table:
+    """The sources that a classifier uses, as rows."""
+
+    def __init__(
+        self, inputs: Mapping[str, InputSpec], sources: tuple[str, ...], patches: Mapping[str, int], who: str
+    ) -> None:
+        missing = sorted((set(sources) | set(patches)) - set(inputs))
+        if missing:
+            raise ModelError(f"{who}: no source is called {', '.join(missing)}; there are {', '.join(inputs)}.")
+        self.inputs = {name: inputs[name] for name in (sources or inputs)}
+        idle = sorted(set(patches) - set(self.inputs))
+        if idle:
+            raise ModelError(f"{who}: model.patches names '{idle[0]}', which model.sources leaves out.")
+        self.footprints: dict[str, Footprint] = {
+            name: centred(patches[name], spec) if name in patches else pixel_footprint(spec)
+            for name, spec in self.inputs.items()
+        }
+        self.has_patches = bool(patches)
+
+    def rows(self, batch: Batch) -> NDArray[np.float32]:
+        """Rows (B, F) of a batch of exactly one footprint each."""
+        tensors = (t for name in self.inputs for t in (batch[name].masked(), batch[name].valid))
+        return self._joined(*tensors) if self.has_patches else self._pixels(batch, (1, 1))
+
+    def probabilities(self, batch: Batch, n_classes: int, classify: Classify) -> Tensor:
+        """Log-probabilities (B, K, Y, X), float32; classes never seen get about −16."""
+        shape = output_shape(batch, self.footprints, self.inputs)
+        if not self.has_patches:
+            logits = _logarithm(classify(self._pixels(batch, shape)))
+            return logits.reshape(-1, *shape, n_classes).permute(0, 3, 1, 2).contiguous()
+        parts = [Part(batch[name], self.footprints[name], spec) for name, spec in self.inputs.items()]
+        width = sum(s.dates * len(s.bands) * self.footprints[n].size ** 2 for n, s in self.inputs.items())
+        return by_patches(
+            lambda *tensors: _logarithm(classify(self._joined(*tensors))), parts, shape, width
+        ).contiguous()
+
+    def _pixels(self, batch: Batch, shape: tuple[int, int]) -> NDArray[np.float32]:
+        columns = []
+        for name, spec in self.inputs.items():
+            values, valid = at_map_pixels(batch[name], spec, shape)
+            values = values.float().masked_fill(~valid[:, :, None], float("nan")).cpu()
+            columns.append(values.permute(0, 3, 4, 1, 2).flatten(3).flatten(0, 2))
+        return torch.cat(columns, 1).numpy()
+
+    def _joined(self, *tensors: Tensor) -> NDArray[np.float32]:
+        """Values and validity of every source's patches, in turn → rows; a source without a patch gives its mean."""
+        columns = []
+        for i, (name, spec) in enumerate(self.inputs.items()):
+            values, valid = tensors[2 * i].float(), tensors[2 * i + 1]
+            if self.footprints[name] == pixel_footprint(spec):
+                count = valid.sum((2, 3))
+                values = values.sum((3, 4)) / count.clamp_min(1)[..., None]
+                valid = count[..., None, None] > 0
+                values = values[..., None, None]
+            columns.append(values.masked_fill(~valid[:, :, None], float("nan")).flatten(1).cpu())
+        return torch.cat(columns, 1).numpy()
+
+
+def _logarithm(probabilities: NDArray[Any]) -> Tensor:
+    return torch.from_numpy(np.log(np.maximum(probabilities, 1e-7)).astype(np.float32))
