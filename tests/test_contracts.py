@@ -8,32 +8,104 @@ from bocage.evaluation import METRICS
 from bocage.grid import Ratio
 from bocage.mapping import WRITERS
 from bocage.models import MODELS, InputSpec
+from bocage.models.fusion import Member
 from bocage.scene import INDICES
 from bocage.sources import SENSORS, image, series
 from bocage.testing import check_index, check_metric, check_model, check_sensor, check_writer
 
 SERIES = InputSpec("s2", ("red", "nir", "ndvi"), 5, Ratio())
+LONG = InputSpec("s2", ("red", "nir"), 14, Ratio())
 RADAR = InputSpec("s1", ("vv",), 4, Ratio(coarser=2), regular=False)
+SAR = InputSpec("s1", ("vv", "vh"), 4, Ratio())
+TWIN = InputSpec("s1", ("vv", "vh"), 5, Ratio())
 FINE = InputSpec("fine", ("pan",), 1, Ratio(finer=2))
+FINE_SERIES = InputSpec("s2", ("red", "nir"), 3, Ratio(finer=2))
 PAN = InputSpec("pan", ("pan",), 1, Ratio())
+SHARP = InputSpec("sharp", ("red", "nir"), 1, Ratio())
+VHR = InputSpec("vhr", ("red", "nir"), 1, Ratio(finer=3))
 MS = InputSpec("ms", ("red", "nir"), 1, Ratio(coarser=4))
 MS2 = InputSpec("ms", ("red", "nir"), 1, Ratio(coarser=2))
+SPOT = {"pan": InputSpec("pan", ("pan",), 1, Ratio(finer=4)), "ms": InputSpec("ms", ("red", "nir"), 1, Ratio())}
+NORMS = ("batch", "affine", "group", "layer")
+TWO_BRANCHES = {"pan_filters": (4, 5, 6), "ms_filters": (4, 6, 8)}
+SMALL_M3 = {"units": 5, "patch": 12, "filters": (3, 4)}
+SMALL_TWINNS = {"units": 3, "filters": (3, 4)}
+SMALL_SPOT = {"filters": 3, "dense": 5}
+SMALL_DUPLO = {"filters": (3, 4), "date_filters": (2, 3), "units": 4}
+
+
+def member(network, source="", **settings):
+    return Member(network, source, settings)
+
+
 MODEL_CASES = {
-    "random_forest": [({"s2": SERIES, "s1": RADAR, "fine": FINE}, {"trees": 5})],
-    "gru": [({"s2": SERIES}, {"units": 6}), ({"s1": RADAR}, {"units": 6}), ({"s2": SERIES}, {"units": 6, "day_of_year": "yes"})],
+    "cnn1d": [({"s2": LONG}, {"filters": (4, 5), "norm": norm}) for norm in NORMS],
+    "convlstm": [({"s2": SERIES}, {"units": 3}), ({"s1": RADAR}, {"units": 3, "patch": 3})],
+    "dmil": [
+        ({"pan": PAN, "ms": MS}, {"pan_filters": (3, 4, 5), "codes": (6, 4), "dense": (6, 5)}),
+        ({"pan": PAN, "ms": MS2}, {"pan_filters": (3, 4, 5), "codes": (6, 4), "dense": (6, 5), "patch": 24, "reconstruction": 0.0}),
+    ],
+    "duplo": [
+        ({"s2": SERIES}, SMALL_DUPLO),
+        ({"s1": RADAR}, SMALL_DUPLO | {"norm": "affine", "auxiliary": 0.0}),
+        ({"s2": FINE_SERIES}, SMALL_DUPLO | {"norm": "layer"}),
+    ],
+    "fusion": [
+        ({"s1": RADAR, "s2": SERIES}, {"members": (member("gru", "s1", units=4), member("tempcnn", "s2", filters=3, dense=4))}),
+        ({"s1": SAR, "s2": SERIES}, {"members": (member("duplo", "s1", **SMALL_DUPLO), member("ltae", "s2", heads=2, width=8)), "auxiliary": 0.3}),
+        ({"s1": SAR, "s2": SERIES}, {"strategy": "decision", "members": (member("lstm", "s1", units=4), member("convlstm", "s2", units=3))}),
+        ({"s1": TWIN, "s2": SERIES}, {"strategy": "early", "members": (member("gru", units=4),)}),
+    ],
+    "gru": [
+        ({"s2": SERIES}, {"units": 6}),
+        ({"s1": RADAR}, {"units": 6}),
+        ({"s2": SERIES}, {"units": 6, "day_of_year": "yes"}),
+        ({"s2": SERIES}, {"units": 6, "attention": False}),
+    ],
+    "lightgbm": [({"s2": SERIES, "s1": RADAR, "fine": FINE}, {"rounds": 3, "min_leaf": 2}), ({"s2": SERIES}, {"rounds": 3, "patches": {"s2": 3}})],
+    "lstm": [({"s2": SERIES}, {"units": 6}), ({"s1": RADAR}, {"units": 6})],
+    "ltae": [
+        ({"s2": SERIES}, {"heads": 2, "keys": 3, "width": 8, "features": 5}),
+        ({"s1": RADAR}, {"heads": 2, "keys": 3, "width": 8, "features": 5, "norm": "affine"}),
+    ],
+    "m3fusion": [
+        ({"s2": SERIES, "vhr": VHR}, SMALL_M3),
+        ({"s2": SERIES, "vhr": VHR}, SMALL_M3 | {"auxiliary": 0.0, "attention": False, "norm": "affine"}),
+        ({"s1": RADAR, "fine": FINE}, SMALL_M3 | {"norm": "group"}),
+        ({"s2": SERIES, "vhr": VHR}, SMALL_M3 | {"use": "series"}),
+        ({"s2": SERIES, "vhr": VHR}, SMALL_M3 | {"use": "vhr", "norm": "layer", "patch": 13}),
+    ],
     "multiresolcc": [
-        ({"pan": PAN, "ms": MS}, {"pan_filters": (4, 5, 6), "ms_filters": (4, 6, 8), "patch": 32}),
-        ({"pan": PAN, "ms": MS2}, {"pan_filters": (4, 5, 6), "ms_filters": (4, 6, 8), "patch": 24, "norm": "affine"}),
-        ({"pan": PAN, "ms": MS}, {"pan_filters": (4, 5, 6), "ms_filters": (4, 6, 8), "patch": 36, "pan_kernel": 7}),
+        ({"pan": PAN, "ms": MS}, TWO_BRANCHES),
+        ({"pan": PAN, "ms": MS2}, TWO_BRANCHES | {"patch": 24, "norm": "affine"}),
+        ({"pan": PAN, "ms": MS}, TWO_BRANCHES | {"patch": 36, "pan_kernel": 7, "norm": "group"}),
+        ({"pan": PAN, "ms": MS}, TWO_BRANCHES | {"use": "pan"}),
+        ({"pan": PAN, "ms": MS}, TWO_BRANCHES | {"use": "ms", "norm": "layer"}),
+    ],
+    "multiresolcc_pansharpened": [({"sharp": SHARP}, {"filters": (4, 5, 6)}), ({"sharp": SHARP}, {"filters": (4, 5, 6), "patch": 25, "norm": "affine"})],
+    "random_forest": [({"s2": SERIES, "s1": RADAR, "fine": FINE}, {"trees": 5}), ({"s2": SERIES, "pan": PAN, "ms": MS}, {"trees": 5, "patches": {"pan": 4, "ms": 1}})],
+    "s1s2vhsr": [
+        ({"s1": SAR, "s2": LONG, **SPOT}, SMALL_SPOT),
+        ({"s1": RADAR, "s2": LONG}, SMALL_SPOT | {"pan": "", "s1_patch": 7, "norm": "affine"}),
+        ({"s2": LONG, **SPOT}, SMALL_SPOT | {"s1": "", "norm": "layer", "targets": "labels"}),
+        ({"s1": SAR}, SMALL_SPOT | {"s2": "", "pan": ""}),
+    ],
+    "tempcnn": [({"s2": SERIES}, {"filters": 4, "dense": 6, "norm": norm}) for norm in NORMS],
+    "twinns": [
+        ({"s1": SAR, "s2": SERIES}, SMALL_TWINNS),
+        ({"s1": RADAR, "s2": SERIES}, SMALL_TWINNS | {"patch": 7, "norm": "affine"}),
+        ({"s1": SAR, "s2": SERIES}, SMALL_TWINNS | {"use": "first"}),
+        ({"s1": SAR, "s2": SERIES}, SMALL_TWINNS | {"use": "second", "branches": "convgru", "attention": False}),
+        ({"s1": SAR, "s2": SERIES}, SMALL_TWINNS | {"branches": "cnn", "auxiliary": 0.0, "norm": "group"}),
     ],
 }  # fmt: skip
 
 
-@pytest.mark.parametrize("name", list(MODELS))
-def test_model(name: str) -> None:
+@pytest.mark.parametrize(("name", "case"), [(name, i) for name in MODELS for i in range(len(MODEL_CASES[name]))])
+def test_model(name: str, case: int) -> None:
     architecture = MODELS.get(name)
-    for inputs, settings in MODEL_CASES[name]:
-        check_model(architecture, inputs, architecture.Config(**settings))
+    inputs, settings = MODEL_CASES[name][case]
+    check_model(architecture, inputs, architecture.Config(**settings))
 
 
 @pytest.mark.parametrize("name", ["image", "series"])  # products: test_products.py; catalogues: test_stac.py

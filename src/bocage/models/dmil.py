@@ -109,21 +109,21 @@ class Model(nn.Module):
 
     def forward(self, batch: Batch) -> Tensor:
         """Return the logits (B, K, Y, X)."""
-        return self._classify(batch, self.autoencoder(batch[self.ms].masked()[:, 0]))
+        shape = output_shape(batch, self.footprints, self.inputs)
+        return self._classify(batch, self.autoencoder(batch[self.ms].masked()[:, 0]), shape)
 
     def loss(self, batch: Batch, labels: Tensor, criterion: Criterion) -> Tensor:
         """Return the classification's loss plus the weighted error of the reconstruction."""
         pixels = batch[self.ms].masked()[:, 0]
         codes = self.autoencoder(pixels)
-        total = criterion(self._classify(batch, codes)[:, :, 0, 0], labels)
+        total = criterion(self._classify(batch, codes, (1, 1))[:, :, 0, 0], labels)
         if self.autoencoder.decode is None:
             return total
         seen = batch[self.ms].valid[:, 0, None].expand_as(pixels)
         error = functional.mse_loss(self.autoencoder.decode(codes)[seen], pixels[seen])
         return total + self.reconstruction * torch.nan_to_num(error)
 
-    def _classify(self, batch: Batch, codes: Tensor) -> Tensor:
-        shape = output_shape(batch, self.footprints, self.inputs)
+    def _classify(self, batch: Batch, codes: Tensor, shape: tuple[int, int]) -> Tensor:
         features = self.branch(batch[self.pan].masked()[:, 0], dense=shape != (1, 1))[..., : shape[0], : shape[1]]
         both = torch.cat([features, repeat_to(codes, self.inputs[self.ms].ratio, shape)], 1)
         logits: Tensor = self.head(self.dropout(self.dense2(self.dense1(both))))

@@ -56,7 +56,7 @@ class Config:
     units: int = 1024
     """Hidden units of the GRU and of the attention, at least 1."""
     patch: int = 25
-    """Pixels of the image a side, at least 11."""
+    """Pixels of the image a side, at least 12."""
     filters: tuple[int, int] = (256, 512)
     """Filters of the CNN's first layer, and of the others."""
     dropout: float = 0.0
@@ -67,8 +67,8 @@ class Config:
     def __post_init__(self) -> None:
         if self.units < 1 or self.auxiliary < 0:
             raise ValueError("'units' is at least 1 and 'auxiliary' at least 0")
-        if self.patch < 11:
-            raise ValueError(f"'patch' is at least 11, or the convolutions leave nothing; found {self.patch}")
+        if self.patch < 12:
+            raise ValueError(f"'patch' is at least 12, or the convolutions leave nothing; found {self.patch}")
         if not 0 <= self.dropout < 1:
             raise ValueError(f"'dropout' lies between 0 and 1; found {self.dropout}")
 

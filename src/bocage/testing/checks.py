@@ -55,7 +55,11 @@ def check_sensor(sensor: Sensor, settings: Any) -> None:
 def check_model(
     architecture: Architecture, inputs: Mapping[str, InputSpec], config: Any, n_classes: int = 3, positions: int = 9
 ) -> None:
-    """A network under the contract; a fitted one (random forest) is fitted first."""
+    """A network under the contract; a fitted one (random forest) is fitted first.
+
+    Shapes, masks, independence within a batch, a gradient for every parameter, the dense form equal to the patches at
+    every position, and the same logits after saving and loading.
+    """
     generator = torch.Generator().manual_seed(3)
     torch.manual_seed(3)
     model = architecture.Model(inputs, n_classes, config)
@@ -80,7 +84,7 @@ def _prepare(model: Any, inputs: Mapping[str, InputSpec], n_classes: int, genera
         samples = random_batch(inputs, model.footprints, generator, size=60)
         model.fit(samples, torch.arange(60) % n_classes, 0)
     for module in model.modules():
-        if isinstance(module, torch.nn.BatchNorm2d) and module.running_mean is not None:
+        if isinstance(module, (torch.nn.BatchNorm1d, torch.nn.BatchNorm2d)) and module.running_mean is not None:
             module.running_mean.normal_(0, 0.2, generator=generator)
             assert module.running_var is not None
             module.running_var.uniform_(0.5, 2, generator=generator)
@@ -111,8 +115,13 @@ def _check_gradient(
     if not list(model.parameters()):
         return
     model.train()
-    batch = random_batch(inputs, model.footprints, generator, size=4)
-    loss = torch.nn.functional.cross_entropy(model(batch)[:, :, 0, 0], torch.arange(4) % n)
+    batch, labels = random_batch(inputs, model.footprints, generator, size=16), torch.arange(16) % n
+    cross_entropy = torch.nn.functional.cross_entropy
+    if hasattr(model, "loss"):
+        loss = model.loss(batch, labels, cross_entropy)
+    else:
+        loss = cross_entropy(model(batch)[:, :, 0, 0], labels)
+    assert loss.ndim == 0, "a loss is one number"
     torch.autograd.backward(loss)
     for name, parameter in model.named_parameters():
         assert parameter.grad is not None, f"a gradient reaches {name}"
