@@ -10,33 +10,76 @@ from bocage.models import (
     SourceTensor,
     build,
     gru,
+    layers,
     multiresolcc,
     random_forest,
     window_positions,
 )
 from bocage.testing import random_batch
+from test_contracts import MODEL_CASES
 
 PAN = InputSpec("pan", ("pan",), 1, Ratio())
 MS = InputSpec("ms", ("blue", "green", "red", "nir"), 1, Ratio(coarser=4))
 VHR = {"pan": PAN, "ms": MS}
-S2 = {"s2": InputSpec("s2", tuple(f"b{i}" for i in range(16)), 34, Ratio())}
 
 
 def parameters(model):
     return sum(p.numel() for p in model.parameters())
 
 
-@pytest.mark.parametrize(("classes", "published"), [(8, 7_403_528), (13, 7_411_213)])
-def test_multiresolcc_has_the_published_size(classes, published):
-    assert parameters(build("multiresolcc", VHR, classes, multiresolcc.Config())) == published
+def conv(inside, outside, size):
+    """A convolution with biases, and scale and shift of the normalisation behind it."""
+    return inside * outside * size + 3 * outside
 
 
-def test_gru_has_the_published_size():
-    """3 197 952 + PyTorch's second bias for the GRU, 1 050 624 for the attention, and the head."""
-    model = build("gru", S2, 13, gru.Config())
-    assert parameters(model.gru) == 3_197_952 + 3_072
-    assert parameters(model.attention) == 1_050_624
-    assert parameters(model.head) == 13 * 1025
+def gru_cell(inside, units):
+    """Three gates, PyTorch's two biases each."""
+    return 3 * units * (inside + units + 2)
+
+
+ATTENTION = 1024 * 1024 + 2 * 1024
+CNN = conv(4, 256, 49) + conv(256, 512, 9) + conv(512, 512, 9) + conv(1024, 512, 1)
+STREAM = [
+    3 * 64 * (bands + 64) * 9 + 3 * 64 + 64 * 64 + 2 * 64  # ConvGRU and attention
+    + conv(bands * dates, 256, 9) + conv(256, 512, 9) + conv(512, 512, 1) + conv(1024, 512, 1)
+    for bands, dates in ((2, 24), (16, 34))
+]  # fmt: skip
+SIZES = {
+    "multiresolcc": 7_403_528,  # the released code's, 8 classes; 7 411 213 for 13
+    "m3fusion": 8_391_960 + 3_072,  # published layers, 8 classes; 8 407 335 for 13; and PyTorch's second bias
+    "gru": 3_197_952 + 3_072 + 1_050_624 + 8 * 1025,
+    "lstm": 4 * 512 * (16 + 512 + 2) + 8 * 513,
+    "cnn1d": conv(16, 256, 7) + conv(256, 512, 3) + conv(512, 512, 3) + conv(1024, 512, 1) + 8 * 513,
+    "convlstm": 4 * 64 * (16 + 64) * 9 + 4 * 64 + 8 * 65,
+    "tempcnn": conv(16, 64, 5) + 2 * conv(64, 64, 5) + conv(64 * 34, 256, 1) + 8 * 257,
+    "ltae": 17 * 256 + 2 * 256 + 256 * 128 + 16 * 8 + 257 * 128 + 2 * 128 + 8 * 129,
+    "duplo": conv(16 * 34, 256, 9) + conv(256, 512, 9) + conv(16, 32, 9) + conv(32, 64, 9) + gru_cell(64, 1024)
+    + ATTENTION + 8 * (513 + 1025 + 1537),
+    "multiresolcc_pansharpened": conv(4, 128, 9) + conv(128, 256, 9) + conv(256, 512, 9) + 8 * 513,
+    "dmil": conv(1, 64, 9) + conv(64, 128, 9) + conv(128, 256, 9) + 257 * 256 + 257 * 128 + 129 * 256 + 256 * 256 + 4
+    + conv(384, 256, 1) + conv(256, 256, 1) + 8 * 257,
+    "twinns": sum(STREAM) + 8 * (2 * 577 + 1153),
+    "s1s2vhsr": conv(16, 128, 5) + conv(128, 128, 3) + conv(128, 256, 3) + conv(256, 256, 1)
+    + conv(48, 128, 9) + conv(128, 128, 9) + conv(128, 256, 9) + conv(256, 256, 1)
+    + conv(1, 128, 49) + conv(128, 256, 25) + conv(260, 256, 9) + conv(256, 256, 9) + conv(256, 256, 1)
+    + conv(256, 512, 1) + conv(512, 512, 1) + 8 * 513 + 3 * 8 * 257,
+    "fusion": sum(gru_cell(bands, 1024) + ATTENTION for bands in (2, 16)) + 8 * 2049,
+    "random_forest": 0,
+    "lightgbm": 0,
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", list(MODELS))
+def test_networks_have_their_published_size(name):
+    """Layer by layer from the papers; of published totals, those of MultiResoLCC and M3Fusion."""
+    architecture = MODELS.get(name)
+    assert parameters(architecture.Model(architecture.CARD.example, 8, architecture.Config())) == SIZES[name]
+
+
+@pytest.mark.parametrize(("name", "published"), [("multiresolcc", 7_411_213), ("m3fusion", 8_407_335 + 3_072)])
+def test_sizes_for_13_classes(name, published):
+    architecture = MODELS.get(name)
+    assert parameters(architecture.Model(architecture.CARD.example, 13, architecture.Config())) == published
 
 
 def test_multiresolcc_dense_equals_patches_at_the_published_size():
@@ -69,21 +112,29 @@ def test_multiresolcc_dense_equals_patches_at_the_published_size():
     assert worst < 1e-4
 
 
-PINNED = {
-    "gru": ({"s2": InputSpec("s2", ("red", "nir"), 5, Ratio())}, gru.Config(units=4)),
-    "multiresolcc": (VHR, multiresolcc.Config(pan_filters=(2, 3, 4), ms_filters=(3, 4, 5))),
-}
 LOGITS = {
-    "gru": [[0.576373, -0.002840], [0.593892, -0.143036]],
-    "multiresolcc": [[-0.465521, 0.636151], [-0.466364, 0.636952]],
+    "cnn1d": [[-0.586556, -0.060078], [-0.589509, -0.058207]],
+    "convlstm": [[0.128947, -0.047408], [0.189523, -0.004171]],
+    "dmil": [[-0.533367, 0.056886], [-0.533369, 0.056886]],
+    "duplo": [[-0.42325, -0.263278], [-0.405251, -0.290969]],
+    "fusion": [[0.098224, 0.03537], [0.148044, -0.007826]],
+    "gru": [[0.509553, 0.160847], [0.541885, 0.218029]],
+    "lstm": [[0.005099, -0.647677], [-0.092484, -0.338133]],
+    "ltae": [[-0.408475, -0.587373], [-0.410969, -0.576823]],
+    "m3fusion": [[-0.485609, -0.34404], [-0.510215, -0.329747]],
+    "multiresolcc": [[-0.808934, -0.259213], [-0.835746, -0.273341]],
+    "multiresolcc_pansharpened": [[-0.946982, 0.216398], [-0.947942, 0.215036]],
+    "s1s2vhsr": [[-0.861766, -0.294058], [-0.861763, -0.294057]],
+    "tempcnn": [[-0.509029, 0.018576], [-0.486848, -0.0026]],
+    "twinns": [[0.513308, 0.233695], [0.493308, 0.215471]],
 }
 
 
-@pytest.mark.parametrize("name", list(PINNED))
+@pytest.mark.parametrize("name", [name for name in MODELS if name not in ("random_forest", "lightgbm")])
 def test_pinned_logits(name):
     """A change of any of these changes every map: it belongs in the changelog under Changed results."""
-    inputs, config = PINNED[name]
-    model = MODELS.get(name).Model(inputs, 2, config).eval()
+    inputs, settings = MODEL_CASES[name][0]
+    model = MODELS.get(name).Model(inputs, 2, MODELS.get(name).Config(**settings)).eval()
     with torch.no_grad():
         for i, (_, parameter) in enumerate(sorted(model.named_parameters())):
             values = torch.arange(parameter.numel(), dtype=torch.float32)
@@ -124,7 +175,7 @@ def test_chunks_of_pixels_change_nothing(monkeypatch):
     batch = random_batch(spec, model.footprints, torch.Generator().manual_seed(0), size=1, positions=9)
     with torch.no_grad():
         whole = model(batch)
-        monkeypatch.setattr(gru, "ELEMENTS", 4 * 5 * 7)
+        monkeypatch.setattr(layers, "ELEMENTS", 4 * 5 * 7)
         assert torch.allclose(model(batch), whole, atol=1e-6)
 
 
