@@ -1,4 +1,5 @@
 import json
+import pickle
 from pathlib import Path
 
 import geopandas as gpd
@@ -14,8 +15,8 @@ from bocage.errors import SamplesError
 from bocage.grid import Grid, Window
 from bocage.legend import LandClass, Legend
 from bocage.models import Footprint
-from bocage.samples import Reference, Split, make_samples
-from bocage.samples.loader import Normalisation, batches, make_batch, turned
+from bocage.samples import Reference, Split, loader, make_samples
+from bocage.samples.loader import Ahead, Normalisation, batches, make_batch, moved, shuffled, thinned, turned
 from bocage.samples.rasterise import Pixels, pixels_inside, rasterise
 from bocage.samples.reference import read_polygons
 from bocage.samples.split import draw, drop_rare
@@ -255,13 +256,138 @@ def test_batches_are_normalised_shuffled_and_turned_alike(tmp_path):
     assert np.allclose(values.mean((0, 1, 3, 4)), 0, atol=1e-4)
     assert np.allclose(values.std((0, 1, 3, 4), correction=0), 1, atol=1e-4)
     assert days.shape == (120, 2)
-    seen = [labels for _, labels in batches(samples.cuts, samples.label, everyone, norm, 32, np.random.default_rng(1))]
+    seen = [
+        labels for _, labels, _ in batches(samples.cuts, samples.label, everyone, norm, 32, np.random.default_rng(1))
+    ]
     assert [len(s) for s in seen] == [32, 32, 32, 24]
-    one = make_batch(samples.cuts, np.array([3]), norm)
-    spun = turned(one, 1, True)
-    expected = np.rot90(one["fine"][0].numpy(), 1, (-2, -1))[..., ::-1]
-    assert np.array_equal(spun["fine"][0].numpy(), expected)
-    assert Window(0, 0, 1, 1) == Window(0, 0, 1, 1)
+    fine = norm.arrays("fine", *samples.cuts["fine"].read(np.arange(8)), samples.cuts["fine"].days)
+    spun = turned(fine, np.arange(8))
+    for k in range(8):
+        expected = np.rot90(fine[0][k], k % 4, (-2, -1))
+        assert np.array_equal(spun[0][k], expected[..., ::-1] if k > 3 else expected), "each sample by its own symmetry"
+    assert len({part.tobytes() for part in spun[0][3:4]} | {part.tobytes() for part in fine[0][3:4]}) == 2
+
+
+def test_chips_hold_the_footprints_that_the_scene_holds(tmp_path):
+    """Dense polygons share chips, a lone pixel keeps its own footprint, and every one is what the scene gives there."""
+    scene = _fine_and_coarse(tmp_path)
+    rows = [(1 + i % 2, square(1 + 6 * (i % 6), 2 + 9 * (i // 6), 4 if i % 3 else 1)) for i in range(30)]
+    footprints = {"fine": Footprint(8, 2), "s2": Footprint(1)}
+    made = make_samples(
+        scene, LEGEND, Reference(written(tmp_path, rows), "code"), Split(), footprints, tmp_path / "cut"
+    )
+    for name, footprint in footprints.items():
+        cut, cube = made.cuts[name], scene.cubes[name]
+        everyone = np.random.default_rng(0).permutation(len(made.label))
+        values, valid = cut.read(everyone)
+        for k, sample in enumerate(everyone):
+            at = Window(int(made.row[sample]), int(made.column[sample]), 1, 1)
+            block = cube.read(footprint.window(at, cube.ratio))
+            assert np.array_equal(values[k], block.values)
+            assert np.array_equal(valid[k], block.valid)
+    each, stored = made.cuts["fine"].sample_bytes, made.cuts["fine"].values.nbytes + made.cuts["fine"].valid.nbytes
+    assert stored < 0.5 * each * len(made.label), "neighbours share their pixels"
+    assert made.cuts["s2"].values.size == len(made.label) * 2 * made.cuts["s2"].bands, "single pixels do not"
+    again = pickle.loads(pickle.dumps(made.cuts["fine"]))
+    assert len(pickle.dumps(again)) < stored, "pixels do not travel between processes"
+    assert np.array_equal(again.read(everyone)[0], made.cuts["fine"].read(everyone)[0])
+
+
+def test_a_store_that_exceeds_memory_is_read_by_chunks(tmp_path, monkeypatch):
+    monkeypatch.setattr(loader, "CHUNK", 4)
+    scene = _fine_and_coarse(tmp_path)
+    rows = [(1 + i % 2, square(1 + 6 * (i % 6), 2 + 9 * (i // 6), 4)) for i in range(30)]
+    made = make_samples(
+        scene, LEGEND, Reference(written(tmp_path, rows), "code"), Split(), {"fine": Footprint(8, 2)}, tmp_path / "cut"
+    )
+    cut, members = made.cuts["fine"], np.arange(len(made.label))
+    held = 96
+    order = shuffled(members, made.cuts, np.random.default_rng(3), buffer=held * cut.sample_bytes)
+    assert sorted(order) == members.tolist()
+    assert not np.array_equal(order, members)
+    touched = [set(cut.place[cut.index[part], 0].tolist()) for part in np.split(order, range(held, len(order), held))]
+    several = sum(len(part) for part in touched) - len(set().union(*touched))
+    apart = [
+        set(cut.place[cut.index[part], 0].tolist())
+        for part in np.split(np.random.default_rng(3).permutation(members), range(held, len(order), held))
+    ]
+    assert several < 0.5 * (sum(len(part) for part in apart) - len(set().union(*apart))), "few chips are read twice"
+    assert np.array_equal(
+        shuffled(members, made.cuts, np.random.default_rng(3)), np.random.default_rng(3).permutation(members)
+    )
+
+
+@pytest.mark.parametrize("kind", ["mean-std", "min-max", "percentile"])
+def test_scalings_are_those_of_the_valid_values(tmp_path, kind):
+    scene = _fine_and_coarse(tmp_path)
+    rows = [(1 + i % 2, square(1 + 6 * (i % 6), 2 + 9 * (i // 6), 2)) for i in range(30)]
+    made = make_samples(
+        scene, LEGEND, Reference(written(tmp_path, rows), "code"), Split(), {"s2": Footprint(1)}, tmp_path / "cut"
+    )
+    members = np.arange(0, 100, 3)
+    norm = Normalisation.of(made.cuts, members, kind, rows=7)
+    values, valid = made.cuts["s2"].read(members)
+    for band in range(values.shape[2]):
+        seen = values[:, :, band][valid]
+        low, high = {
+            "mean-std": (seen.mean(dtype=np.float64), seen.mean(dtype=np.float64) + seen.std(dtype=np.float64)),
+            "min-max": (seen.min(), seen.max()),
+            "percentile": np.percentile(seen, (2, 98)),
+        }[kind]
+        assert norm.offset["s2"][band] == pytest.approx(low, rel=1e-5)
+        assert norm.offset["s2"][band] + norm.scale["s2"][band] == pytest.approx(high, rel=1e-5)
+
+
+def test_seasons_move_and_dates_go_missing():
+    generator = np.random.default_rng(0)
+    values = np.arange(1, 61, dtype=np.float32).reshape(4, 5, 1, 1, 3).repeat(3, 3)
+    valid, days = np.ones((4, 5, 3, 3), bool), np.tile(np.arange(5, dtype=np.int32) * 10, (4, 1))
+    shift = np.array([0, 10, -20, 4])
+    later, _, same = moved((values, valid, days), shift, gridded=True)
+    assert np.array_equal(same, days)
+    assert np.array_equal(later[0], values[0])
+    assert np.array_equal(later[1, 1:], values[1, :-1]), "ten days later: every date shows the one before"
+    assert np.array_equal(later[2, :3], values[2, 2:])
+    assert np.array_equal(later[3], values[3]), "less than half a step moves nothing"
+    as_they_were, _, other = moved((values, valid, days), shift, gridded=False)
+    assert np.array_equal(as_they_were, values)
+    assert np.array_equal(other - days, np.tile(shift[:, None], (1, 5)))
+    valid[2, 1:] = False
+    left = [thinned((values, valid, days), 0.9, generator) for _ in range(200)]
+    shares = np.array([one[1].any((2, 3)).sum(1) for one in left])
+    assert shares.min() >= 1, "one valid date stays"
+    assert (shares[:, 2] == 1).all()
+    assert set(shares[:, 0]) >= {1, 2, 3, 4, 5}
+    assert all(not one[0][~np.broadcast_to(one[1][:, :, None], one[0].shape)].any() for one in left)
+
+
+def test_batches_made_ahead_tell_their_errors_and_stop():
+    def numbers():
+        yield from range(3)
+        raise ValueError("of the maker")
+
+    seen = []
+    with pytest.raises(ValueError, match="of the maker"):
+        for number in Ahead(numbers()):
+            seen.append(number)
+    assert seen == [0, 1, 2]
+    endless = Ahead(iter(int, 1))
+    assert next(iter(endless)) == 0
+    endless._thread.join(5)
+    assert not endless._thread.is_alive(), "a reader who stops stops the maker"
+
+
+def test_one_sample_left_over_goes_with_the_batch_before(tmp_path):
+    scene = _fine_and_coarse(tmp_path)
+    rows = [(1 + i % 2, square(1 + 6 * (i % 6), 2 + 9 * (i // 6), 2)) for i in range(30)]
+    made = make_samples(
+        scene, LEGEND, Reference(written(tmp_path, rows), "code"), Split(), {"s2": Footprint(1)}, tmp_path / "cut"
+    )
+    norm = Normalisation.of(made.cuts, np.arange(33))
+    sizes = [
+        len(chosen) for *_, chosen in batches(made.cuts, made.label, np.arange(33), norm, 16, np.random.default_rng(0))
+    ]
+    assert sizes == [16, 17]
 
 
 def test_curves_z_m_and_labels_of_mixed_types_are_read(tmp_path):

@@ -22,6 +22,7 @@ def opened(recipe, tmp_path):
     return open_
 
 
+HEAD = "heads.full.linear.weight"
 LONG = Training(epochs=40, learning_rate=0.02, batch_size=16)
 
 
@@ -66,16 +67,16 @@ def test_early_stopping_keeps_the_best_epoch(opened, tmp_path, monkeypatch):
     run, states = opened(GRU), []
     scores = iter([(1.0, 0.2), (0.9, 0.5), (0.8, 0.5), (0.9, 0.5), (0.7, 0.4), (0.9, 0.4), (0.0, 1.0)])
 
-    def validate(fabric, model, checked, n_classes):
-        states.append(model.state_dict()["head.weight"].clone())
+    def validate(work):
+        states.append(work.task.model.state_dict()[HEAD].clone())
         return next(scores)
 
-    monkeypatch.setattr(loop, "_validate", validate)
+    monkeypatch.setattr(loop._Work, "validate", validate)
     trained = trained_on(run, tmp_path, Training(epochs=80, patience=3))
     lines = (tmp_path / "trained" / "curves.csv").read_text().splitlines()
     assert lines[0].split(",")[:4] == ["epoch", "train_loss", "validation_loss", "validation_f1"]
     assert len(lines) == 1 + 6, "three epochs after the third, which had the lowest loss of the best F-measure"
-    assert torch.equal(trained.model.state_dict()["head.weight"], states[2])
+    assert torch.equal(trained.model.state_dict()[HEAD], states[2])
     assert not torch.equal(states[2], states[5])
 
 
@@ -114,17 +115,21 @@ def test_damaged_model_folders_are_refused(opened, tmp_path):
 def test_a_model_refuses_another_scene(opened, tmp_path, recipe):
     trained = trained_on(opened(GRU), tmp_path, Training(epochs=1))
     other = open_run(read_recipe(recipe(GRU, S2.replace("every = 20", "every = 30"))), tmp_path / "other")
-    with pytest.raises(TrainedError, match="dates of source 's2'"):
+    with pytest.raises(TrainedError, match="filled every 20 days, found filled every 30 days") as all_at_once:
         trained.check_scene(other.scene)
+    assert "trained on 10 dates, found 7" in str(all_at_once.value), "every mismatch is named"
     other = open_run(read_recipe(recipe(GRU, S2.replace('indices = ["ndvi"]', ""))), tmp_path / "another")
-    with pytest.raises(TrainedError, match="bands red, nir, ndvi"):
+    with pytest.raises(TrainedError, match="trained with bands red, nir, ndvi, found red, nir"):
+        trained.check_scene(other.scene)
+    other = open_run(read_recipe(recipe(GRU, S2.replace("scale = 0.0001", "scale = 1.0"))), tmp_path / "third")
+    with pytest.raises(TrainedError, match="band red: values around .* other units"):
         trained.check_scene(other.scene)
 
 
 def test_native_dates_train_too(opened, tmp_path):
     run = opened(GRU, S2.replace("fill =", "# fill ="))
     trained = trained_on(run, tmp_path)
-    assert trained.model.day_of_year
+    assert trained.model.encoder.day_of_year
     assert len(trained.sources["s2"].days) == 6
 
 

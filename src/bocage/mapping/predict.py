@@ -71,7 +71,7 @@ def predict(trained: Trained, scene: Scene, window: Window, device: torch.device
         parts[name] = trained.normalisation.tensor(name, block.values[None], block.valid[None], cube.days)
     if not valid.any():
         return Prediction(np.zeros((len(trained.legend.classes), *valid.shape), np.float32), valid)
-    logits = trained.model(batch_of(parts, device)).float()
+    logits = trained.model(batch_of(parts, device)).float() / trained.calibration.temperature
     probabilities = torch.softmax(logits[0], 0).cpu().numpy()
     # Exactly one footprint gives 1 x 1 even where it serves a whole coarse pixel: spread it over the window.
     missing = [(0, max(0, n - p)) for n, p in zip((grown.height, grown.width), probabilities.shape[1:], strict=True)]

@@ -120,6 +120,14 @@ class Objective(Protocol):
         """Return the loss of one footprint per sample and labels (B,)."""
 
 
+def loss_of(model: Any, batch: Batch, labels: Tensor, criterion: Criterion) -> Tensor:
+    """Return a network's own loss, or the criterion on its logits."""
+    if hasattr(model, "loss"):
+        loss: Tensor = model.loss(batch, labels, criterion)
+        return loss
+    return criterion(model(batch)[:, :, 0, 0], labels)
+
+
 @dataclass(frozen=True)
 class Published:
     """How a paper's authors trained; the preset ``[training] preset = "published"``."""

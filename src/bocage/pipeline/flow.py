@@ -15,6 +15,7 @@ from bocage.pipeline.runfolder import RunFolder, digest
 from bocage.pipeline.stages import STAGES, Run
 from bocage.progress import QUIET, Progress
 from bocage.samples import make_samples
+from bocage.samples.cut import STORE
 from bocage.scene import Prepared
 from bocage.training import Trained, input_specs
 
@@ -30,7 +31,7 @@ def open_run(
     scene, folder, inputs = claim(recipe, out, progress, overwrite)
     network = build(recipe.model, input_specs(scene), len(recipe.legend.classes), recipe.config)
     used = {name: recipe.sources[name] for name in network.footprints}
-    cut = digest(inputs, recipe.grid, recipe.legend, used, recipe.reference, network.footprints)
+    cut = digest(STORE, inputs, recipe.grid, recipe.legend, used, recipe.reference, network.footprints)
     samples_key = digest(cut, recipe.split)
     keys = {"train": digest(samples_key, recipe.model, recipe.config, recipe.training)}
     keys |= {"evaluate": digest(keys["train"], recipe.evaluation.metrics), "map": digest(keys["train"], recipe.map)}

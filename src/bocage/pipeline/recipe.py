@@ -26,7 +26,7 @@ from bocage.samples.reference import POSTGIS
 from bocage.scene import INDICES, Preparation, Preparing
 from bocage.shelf import Shelf, did_you_mean
 from bocage.sources import SENSORS
-from bocage.training import Training
+from bocage.training import Training, with_preset
 
 
 @dataclass(frozen=True)
@@ -210,15 +210,26 @@ def read_recipe(path: Path) -> Recipe:
     for key in raw:
         if key not in known:
             reading.unknown(key, known)
-    parts = {key: _plain_section(reading, raw, key) for key in SECTIONS}
     sources = _sources(reading, raw.get("sources"))
     model, config = _model(reading, raw.get("model"))
+    parts = {key: _plain_section(reading, _completed(reading, raw, model), key) for key in SECTIONS}
     _cross_check(reading, parts, sources)
     legend = _legend(reading, parts["legend"])
     if reading.problems:
         raise RecipeError(path, reading.problems)
     parts["legend"] = legend
     return Recipe(str(raw.get("name", path.stem)), sources=sources, model=model, config=config, path=path, **parts)
+
+
+def _completed(reading: _Reading, raw: dict[str, Any], model: str) -> dict[str, Any]:
+    """Complete [training] by the network's published settings, where the recipe asks for them."""
+    if not model or not isinstance(raw.get("training"), dict):
+        return raw
+    try:
+        return raw | {"training": with_preset(model, raw["training"])}
+    except ValueError as error:
+        reading.problems.append(f"training.preset: {error}")
+        return raw
 
 
 def _plain_section(reading: _Reading, raw: dict[str, Any], key: str) -> Any:

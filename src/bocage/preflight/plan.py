@@ -295,7 +295,7 @@ def _train(probe: _Probe, samples: Samples) -> tuple[Trained, Estimate]:
     each = r.training.samples_per_epoch or len(draw.train)
     ratio = min(1.0, BATCHES * r.training.batch_size / each)
     short = replace(
-        r.training, epochs=3, samples_per_epoch=max(1, round(each * ratio)),
+        r.training, epochs=3, checkpoint=1e9, samples_per_epoch=max(1, round(each * ratio)),
         validation_samples=max(1, round(min(len(draw.validation), r.training.validation_samples or 1 << 40) * ratio)),
     )  # fmt: skip
     spent: list[float] = []
@@ -312,7 +312,8 @@ def _train(probe: _Probe, samples: Samples) -> tuple[Trained, Estimate]:
 
 def _epochs(settings: Training, epoch: float, draws: int) -> Estimate:
     """All epochs, or as few as an early stop allows; the truth lies between."""
-    most, least = settings.epochs * epoch * draws, min(settings.epochs, settings.patience + 1) * epoch * draws
+    fewest = min(settings.epochs, settings.patience + 1) if settings.stops_early else settings.epochs
+    most, least = settings.epochs * epoch * draws, fewest * epoch * draws
     return Estimate("train", (most + least) / 2, least * (1 - DOUBT), most * (1 + DOUBT))
 
 

@@ -1,10 +1,15 @@
-"""Samples cut from a scene: one footprint per labelled pixel and source, kept in files and mapped into memory."""
+"""Samples cut from a scene: the footprint of every labelled pixel in every source, kept in files and mapped into memory.
+
+Footprints of neighbours overlap, so what is kept are chips: the tightest windows that hold the footprints of a piece
+of a polygon, or single footprints where that is smaller. Chips lie in the order in which the scene is read.
+"""
 
 import json
 import os
 import shutil
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -19,6 +24,10 @@ from bocage.scene import Cube, Scene
 
 TILE = 256
 """Map pixels a side of the windows in which the scene is read."""
+CELL = 32
+"""Map pixels a side of the squares within which the samples of a polygon share a chip."""
+STORE = 2
+"""Version of the files, for whoever keeps them: older ones are cut anew."""
 
 
 class Reach(Protocol):
@@ -40,19 +49,60 @@ class Reach(Protocol):
 class Cut:
     """One source's footprints, one per sample."""
 
-    values: NDArray[np.float32]
-    """(all pixels cut, T, C, S, S), physical units, 0 where not valid."""
-    valid: NDArray[np.bool_]
-    """(all pixels cut, T, S, S)."""
+    folder: Path
+    name: str
+    """The source."""
     days: NDArray[np.int32]
     """(T,)."""
+    bands: int
+    size: int
+    """Pixels of a footprint a side."""
+    chips: NDArray[np.int64]
+    """(chips, 3): number of pixels before it in the files, height, width."""
+    place: NDArray[np.int64]
+    """(all pixels cut, 3): chip, and the footprint's first row and column within it."""
     index: NDArray[np.int64]
     """Where each sample's footprint is among the pixels cut."""
 
+    @cached_property
+    def values(self) -> NDArray[np.float32]:
+        """Chips one after the other, each (T, C, height, width): physical units, 0 where not valid."""
+        found: NDArray[np.float32] = np.load(self.folder / f"{self.name}.values.npy", mmap_mode="r")
+        return found
+
+    @cached_property
+    def valid(self) -> NDArray[np.bool_]:
+        """Chips one after the other, each (T, height, width)."""
+        found: NDArray[np.bool_] = np.load(self.folder / f"{self.name}.valid.npy", mmap_mode="r")
+        return found
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Travel to another process without the pixels: they are mapped again there."""
+        return {field.name: getattr(self, field.name) for field in fields(self)}
+
+    @property
+    def sample_bytes(self) -> int:
+        """Bytes of one footprint."""
+        return len(self.days) * self.size**2 * (4 * self.bands + 1)
+
+    @cached_property
+    def _single(self) -> bool:
+        """Whether every chip is one footprint."""
+        return bool((self.chips[:, 1:] == self.size).all())
+
     def read(self, members: NDArray[np.int64]) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
         """Values (B, T, C, S, S) and valid (B, T, S, S) of some samples."""
-        rows = self.index[members]
-        return np.asarray(self.values[rows]), np.asarray(self.valid[rows])
+        place, t, c, s = self.place[self.index[members]], len(self.days), self.bands, self.size
+        if self._single:
+            chip = place[:, 0]
+            return self.values.reshape(-1, t, c, s, s)[chip], self.valid.reshape(-1, t, s, s)[chip]
+        values, valid = np.empty((len(members), t, c, s, s), np.float32), np.empty((len(members), t, s, s), bool)
+        for k, (chip, y, x) in enumerate(place.tolist()):
+            first, height, width = self.chips[chip].tolist()
+            part, end = (..., slice(y, y + s), slice(x, x + s)), first + height * width
+            values[k] = self.values[first * t * c : end * t * c].reshape(t, c, height, width)[part]
+            valid[k] = self.valid[first * t : end * t].reshape(t, height, width)[part]
+        return values, valid
 
 
 def cut(
@@ -73,21 +123,23 @@ def cut(
     partial = folder.with_name(folder.name + ".part")
     shutil.rmtree(partial, ignore_errors=True)
     partial.mkdir(parents=True)
-    _check_room(scene, footprints, len(pixels), partial)
-    usable = np.ones(len(pixels), bool)
-    done = 0
-    arrays = {name: _allocate(partial, scene.cubes[name], len(pixels), f.size) for name, f in footprints.items()}
-    for window, members in by_tile(pixels, tile_of(scene)):
-        for name, footprint in footprints.items():
-            cube = scene.cubes[name]
-            values, valid = arrays[name]
-            usable[members] &= _cut_window(cube, footprint, window, pixels.take(members), members, values, valid)
+    tile = tile_of(scene)
+    plans = {name: _Plan.of(pixels, scene.cubes[name].ratio, f, tile) for name, f in footprints.items()}
+    _check_room(scene, plans, partial, len(pixels))
+    writers = {name: _Writer(partial, scene.cubes[name], f, plans[name]) for name, f in footprints.items()}
+    usable, done = np.ones(len(pixels), bool), 0
+    for window, members in by_tile(pixels, tile):
+        for writer in writers.values():
+            usable[members] &= writer.write(window, members, pixels.take(members))
         done += len(members)
         progress.step("cutting samples", done, len(pixels))
-    for values, valid in arrays.values():
-        values.flush()
-        valid.flush()
-    (partial / "cut.json").write_text(json.dumps({name: scene.cubes[name].days.tolist() for name in footprints}))
+    for writer in writers.values():
+        writer.close()
+    said = {
+        n: {"days": scene.cubes[n].days.tolist(), "bands": len(scene.cubes[n].bands), "size": f.size}
+        for n, f in footprints.items()
+    }
+    (partial / "cut.json").write_text(json.dumps(said))
     np.save(partial / "usable.npy", usable)
     shutil.rmtree(folder, ignore_errors=True)
     os.replace(partial, folder)
@@ -96,24 +148,109 @@ def cut(
 
 def open_cut(folder: Path) -> tuple[dict[str, Cut], NDArray[np.bool_]]:
     """Open what :func:`cut` wrote."""
-    days = json.loads((folder / "cut.json").read_text())
+    said = json.loads((folder / "cut.json").read_text())
     usable = np.load(folder / "usable.npy")
     cuts = {
         name: Cut(
-            np.load(folder / f"{name}.values.npy", mmap_mode="r"),
-            np.load(folder / f"{name}.valid.npy", mmap_mode="r"),
-            np.array(days[name], np.int32),
+            folder,
+            name,
+            np.array(one["days"], np.int32),
+            one["bands"],
+            one["size"],
+            np.load(folder / f"{name}.chips.npy"),
+            np.load(folder / f"{name}.place.npy"),
             np.arange(len(usable)),
         )
-        for name in days
+        for name, one in said.items()
     }
     return cuts, usable
 
 
-def _check_room(scene: Scene, footprints: Mapping[str, Reach], n: int, folder: Path) -> None:
+@dataclass(frozen=True)
+class _Plan:
+    """Which chips to cut of a source."""
+
+    corner: NDArray[np.int64]
+    """(chips, 2): first row and column, in the source's pixels."""
+    chips: NDArray[np.int64]
+    place: NDArray[np.int64]
+
+    @classmethod
+    def of(cls, pixels: Pixels, ratio: Ratio, footprint: Reach, tile: int) -> "_Plan":
+        """Share a chip among a polygon's samples in a square, where that takes less room than their footprints."""
+        start = np.stack([pixels.row, pixels.column], 1).astype(np.int64)
+        square = start // tile @ np.array([1 << 40, 1 << 16]) + start % tile // CELL @ np.array([1 << 8, 1])
+        square = np.unique(np.stack([square, pixels.polygon], 1), axis=0, return_inverse=True)[1].ravel()
+        start = start * ratio.finer // ratio.coarser - footprint.before
+        low, high, n = _extremes(start, square)
+        alone = ((high - low + footprint.size).prod(1) > n * footprint.size**2) | (footprint.size <= ratio.finer)
+        # Samples that keep a footprint of their own count as squares of their own, in the squares' order.
+        own = np.where(alone[square], np.arange(len(start)), -1)
+        chip = np.unique(np.stack([square, own], 1), axis=0, return_inverse=True)[1].ravel()
+        low, high, _ = _extremes(start, chip)
+        shape = high - low + footprint.size
+        first = np.cumsum(shape.prod(1)) - shape.prod(1)
+        return cls(low, np.column_stack([first, shape]), np.column_stack([chip, start - low[chip]]))
+
+    @property
+    def pixels(self) -> int:
+        """Pixels of all chips together."""
+        return int(self.chips[:, 1:].prod(1).sum())
+
+
+def _extremes(
+    start: NDArray[np.int64], group: NDArray[np.int64]
+) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
+    """Least and greatest row and column (groups, 2) of every group, and its number of members."""
+    count = np.bincount(group)
+    low, high = np.full((len(count), 2), np.iinfo(np.int64).max), np.full((len(count), 2), np.iinfo(np.int64).min)
+    np.minimum.at(low, group, start)
+    np.maximum.at(high, group, start)
+    return low, high, count
+
+
+class _Writer:
+    """The files of one source while they are written."""
+
+    def __init__(self, folder: Path, cube: Cube, footprint: Reach, plan: _Plan) -> None:
+        self.cube, self.footprint, self.plan = cube, footprint, plan
+        t, c, make = len(cube.days), len(cube.bands), np.lib.format.open_memmap
+        self.values = make(folder / f"{cube.name}.values.npy", "w+", np.float32, (plan.pixels * t * c,))
+        self.valid = make(folder / f"{cube.name}.valid.npy", "w+", np.bool_, (plan.pixels * t,))
+        np.save(folder / f"{cube.name}.chips.npy", plan.chips)
+        np.save(folder / f"{cube.name}.place.npy", plan.place)
+
+    def write(self, window: Window, members: NDArray[np.int64], pixels: Pixels) -> NDArray[np.bool_]:
+        """Write the chips of some samples; return which of them have a valid date at the pixel itself."""
+        ratio = self.cube.ratio
+        around = self.footprint.window(window, ratio)
+        block = self.cube.read(around)
+        t, c = block.values.shape[:2]
+        for chip in np.unique(self.plan.place[members, 0]):
+            (first, height, width), (y, x) = self.plan.chips[chip].tolist(), self.plan.corner[chip].tolist()
+            part, end = (
+                (..., slice(y - around.y, y - around.y + height), slice(x - around.x, x - around.x + width)),
+                first + height * width,
+            )
+            self.values[first * t * c : end * t * c] = block.values[part].ravel()
+            self.valid[first * t : end * t] = block.valid[part].ravel()
+        rows = pixels.row.astype(np.int64) * ratio.finer // ratio.coarser - around.y
+        columns = pixels.column.astype(np.int64) * ratio.finer // ratio.coarser - around.x
+        ever, seen = np.asarray(block.valid.any(0)), np.zeros(len(members), bool)
+        for dy, dx in np.ndindex(ratio.finer, ratio.finer):
+            seen |= ever[rows + dy, columns + dx]
+        return seen
+
+    def close(self) -> None:
+        """Bring everything to the disk."""
+        self.values.flush()
+        self.valid.flush()
+
+
+def _check_room(scene: Scene, plans: Mapping[str, _Plan], folder: Path, n: int) -> None:
     need = sum(
-        n * len(scene.cubes[name].days) * f.size**2 * (4 * len(scene.cubes[name].bands) + 1)
-        for name, f in footprints.items()
+        plan.pixels * len(scene.cubes[name].days) * (4 * len(scene.cubes[name].bands) + 1)
+        for name, plan in plans.items()
     )
     free = shutil.disk_usage(folder).free
     if need > free:
@@ -121,14 +258,6 @@ def _check_room(scene: Scene, footprints: Mapping[str, Reach], n: int, folder: P
             f"{n} samples take {need / 1e6:.0f} MB in {folder.parent}, where {free / 1e6:.0f} MB are free; free some room, "
             "choose another --out, or use fewer or smaller polygons."
         )
-
-
-def _allocate(folder: Path, cube: Cube, n: int, size: int) -> tuple[Any, Any]:
-    t, c = len(cube.days), len(cube.bands)
-    make = np.lib.format.open_memmap
-    values = make(folder / f"{cube.name}.values.npy", "w+", np.float32, (n, t, c, size, size))
-    valid = make(folder / f"{cube.name}.valid.npy", "w+", np.bool_, (n, t, size, size))
-    return values, valid
 
 
 def tile_of(scene: Scene) -> int:
@@ -147,21 +276,3 @@ def by_tile(pixels: Pixels, tile: int) -> Iterator[tuple[Window, NDArray[np.int6
             rows, columns = pixels.row[members], pixels.column[members]
             y, x = int(rows.min()), int(columns.min())
             yield Window(y, x, int(rows.max()) - y + 1, int(columns.max()) - x + 1), members
-
-
-def _cut_window(
-    cube: Cube, footprint: Reach, window: Window, pixels: Pixels, members: NDArray[np.int64], values: Any, valid: Any
-) -> NDArray[np.bool_]:
-    around = footprint.window(window, cube.ratio)
-    block = cube.read(around)
-    anchor_rows = pixels.row.astype(np.int64) * cube.ratio.finer // cube.ratio.coarser - around.y
-    anchor_columns = pixels.column.astype(np.int64) * cube.ratio.finer // cube.ratio.coarser - around.x
-    n = footprint.size
-    seen = np.zeros(len(members), bool)
-    for k, (row, column) in enumerate(zip(anchor_rows, anchor_columns, strict=True)):
-        y, x = row - footprint.before, column - footprint.before
-        values[members[k]] = block.values[:, :, y : y + n, x : x + n]
-        valid[members[k]] = block.valid[:, y : y + n, x : x + n]
-        centre = block.valid[:, row : row + cube.ratio.finer, column : column + cube.ratio.finer]
-        seen[k] = centre.any()
-    return seen

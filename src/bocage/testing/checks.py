@@ -20,6 +20,7 @@ from bocage.grid import Grid, Window
 from bocage.legend import LandClass, Legend
 from bocage.mapping.writers import MapBand, Writer
 from bocage.models import Architecture, InputSpec, SourceTensor
+from bocage.models.base import loss_of
 from bocage.scene.indices import Index, bands_of
 from bocage.sources import Sensor, Source, open_source
 from bocage.testing.fakes import random_batch
@@ -117,10 +118,7 @@ def _check_gradient(
     model.train()
     batch, labels = random_batch(inputs, model.footprints, generator, size=16), torch.arange(16) % n
     cross_entropy = torch.nn.functional.cross_entropy
-    if hasattr(model, "loss"):
-        loss = model.loss(batch, labels, cross_entropy)
-    else:
-        loss = cross_entropy(model(batch)[:, :, 0, 0], labels)
+    loss = loss_of(model, batch, labels, cross_entropy)
     assert loss.ndim == 0, "a loss is one number"
     torch.autograd.backward(loss)
     for name, parameter in model.named_parameters():

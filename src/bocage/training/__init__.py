@@ -1,5 +1,6 @@
 """Model + Samples → Trained: losses, the loop, checkpoints, calibration."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +13,11 @@ from bocage.progress import QUIET, Progress
 from bocage.samples import Samples, Split
 from bocage.samples.loader import Normalisation, batches, make_batch
 from bocage.scene import Scene
-from bocage.training.loop import fit, write_curves
-from bocage.training.settings import Training
+from bocage.training import checkpoint
+from bocage.training.calibration import Calibration, calibrate
+from bocage.training.curves import write_curves
+from bocage.training.loop import Task, fit, logits_of
+from bocage.training.settings import Training, with_preset
 from bocage.training.trained import Trained, device_of, input_specs, source_records, versions
 
 
@@ -30,48 +34,70 @@ def train(
 ) -> Trained:
     """Train the network `name` on draw `number`; write ``model/`` and ``curves.csv`` in `folder`.
 
+    A training that was killed goes on from its checkpoint in `folder`, to the same weights.
+
     Raises
     ------
     ModelError
         The network cannot work with the scene's sources.
     TrainingError
-        The loss is no longer a number.
+        The loss is no longer a number, or a checkpoint cannot be written.
     """
     folder.mkdir(parents=True, exist_ok=True)
     draw = samples.draw(split, number)
     seed = int(np.random.SeedSequence((split.seed, number)).generate_state(1)[0])
     torch.manual_seed(seed)
-    model = build(name, input_specs(scene), len(samples.legend.classes), config)
-    normalisation = Normalisation.of(samples.cuts, draw.train)
-    task = f"training {name}, draw {number + 1} of {split.draws}"
+    n_classes = len(samples.legend.classes)
+    model = build(name, input_specs(scene), n_classes, config)
+    if not settings.stops_early:  # nobody looks at validation polygons: they train too
+        draw = replace(draw, train=np.sort(np.concatenate([draw.train, draw.validation])), validation=draw.train[:0])
+    absent = [c for i, c in enumerate(samples.legend.names) if i not in set(samples.label[draw.train].tolist())]
+    if absent:
+        progress.say(f"Draw {number + 1} has no training sample of: {', '.join(absent)}; it cannot learn them.")
+    normalisation = Normalisation.of(samples.cuts, draw.train, settings.scaling)
+    title = f"training {name}, draw {number + 1} of {split.draws}"
     if hasattr(model, "fit"):
-        model.fit(batch_of(make_batch(samples.cuts, draw.train, normalisation)), _labels(samples, draw.train), seed)
-        progress.step(task, 1, 1)
+        labels = torch.from_numpy(samples.label[draw.train].astype(np.int64))
+        model.fit(batch_of(make_batch(samples.cuts, draw.train, normalisation)), labels, seed)
+        progress.step(title, 1, 1)
     else:
-        curves = fit(model, samples.cuts, samples.label, draw, normalisation, settings, seed, progress, task)
+        parts = (samples.cuts, samples.label, samples.polygon, draw, n_classes, normalisation, settings, seed, folder)
+        curves = fit(Task(title, model, *parts), progress)
         write_curves(curves, folder / "curves.csv")
     region = (scene.grid.crs.to_wkt(), scene.grid.bounds)
     records = source_records(scene, model.footprints)
     trained = Trained(name, config, samples.legend, records, normalisation, model, region, versions())
+    trained = replace(trained, calibration=_calibrated(trained, samples, draw.validation, settings))
     trained.save(folder / "model")
+    (folder / checkpoint.NAME).unlink(missing_ok=True)
     return trained
 
 
-def _labels(samples: Samples, members: NDArray[np.int64]) -> torch.Tensor:
-    return torch.from_numpy(samples.label[members].astype(np.int64))
+def _calibrated(trained: Trained, samples: Samples, members: NDArray[np.int64], settings: Training) -> Calibration:
+    """Fit the temperature on validation samples, as many as the loop looks at."""
+    if not settings.calibrate or not len(members):
+        return Calibration()
+    most = settings.validation_samples
+    if most and len(members) > most:
+        members = np.sort(np.random.default_rng(0).choice(members, most, replace=False))
+    device = device_of(settings.device)
+    model = trained.model.to(device).eval()
+    made = batches(samples.cuts, samples.label, members, trained.normalisation, 256)
+    found = calibrate(*logits_of(model, made, device))
+    model.cpu()
+    return found
 
 
-@torch.inference_mode()
 def classify(
     trained: Trained, samples: Samples, members: NDArray[np.int64], settings: Training, batch_size: int = 256
 ) -> NDArray[np.int64]:
     """Return the class positions (N,) that a trained network gives to the samples `members`."""
+    if not len(members):
+        return np.zeros(0, np.int64)
     device = device_of(settings.device)
     model = trained.model.to(device).eval()
-    found = [np.zeros(0, np.int64)]
-    for parts, _ in batches(samples.cuts, samples.label, members, trained.normalisation, batch_size):
-        found.append(model(batch_of(parts, device))[:, :, 0, 0].argmax(1).cpu().numpy())
-    return np.concatenate(found)
+    made = batches(samples.cuts, samples.label, members, trained.normalisation, batch_size)
+    return logits_of(model, made, device)[0].argmax(1).numpy()
 
 
-__all__ = ["Trained", "Training", "classify", "device_of", "input_specs", "train", "versions"]
+__all__ = ["Trained", "Training", "classify", "device_of", "input_specs", "train", "versions", "with_preset"]

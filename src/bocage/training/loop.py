@@ -1,10 +1,18 @@
-"""The loop: Adam on the cross-entropy, early stopping on validation polygons, the best weights kept."""
+"""The loop: every network, on one processor, one GPU or several; the weights of the best epoch are kept.
 
-import csv
+Epoch ``k`` draws order, augmentation and dropout from seeds of its own, ``(seed, k)``: a training that was killed goes on
+from its checkpoint as if nothing had happened.
+"""
+
+import copy
+import hashlib
+import json
 import math
 import time
-from collections.abc import Mapping
-from dataclasses import astuple, dataclass, fields
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass
+from functools import partial
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -16,81 +24,69 @@ from torch.nn import functional
 
 from bocage.errors import TrainingError
 from bocage.models import batch_of
+from bocage.models.base import Criterion, loss_of
 from bocage.progress import Progress
 from bocage.samples.cut import Cut
-from bocage.samples.loader import Normalisation, batches
+from bocage.samples.loader import Ahead, Augmentation, Normalisation, Parts, batches
 from bocage.samples.split import Draw
+from bocage.training import checkpoint
+from bocage.training.checkpoint import State
+from bocage.training.curves import Epoch
 from bocage.training.settings import Training
 from bocage.training.trained import device_of
 
 
 @dataclass(frozen=True)
-class Epoch:
-    """One line of ``curves.csv``."""
+class Task:
+    """One training: what is learnt, from which samples."""
 
-    epoch: int
-    train_loss: float
-    validation_loss: float
-    validation_f1: float
-    """Mean of the classes' F-measures, 0 to 1."""
-    seconds: float
+    title: str
+    model: nn.Module
+    cuts: Mapping[str, Cut]
+    label: NDArray[Any]
+    polygon: NDArray[Any]
+    draw: Draw
+    n_classes: int
+    normalisation: Normalisation
+    settings: Training
+    seed: int
+    folder: Path
+    """Where checkpoints go."""
+
+    @property
+    def identity(self) -> str:
+        """Digest of everything that the weights depend on, but for the machine."""
+        said = json.dumps(
+            [asdict(self.settings), asdict(self.normalisation), self.seed, self.n_classes], sort_keys=True
+        )
+        shapes = [(name, tuple(p.shape)) for name, p in self.model.state_dict().items()]
+        digest = hashlib.sha256(f"{said} {type(self.model)} {shapes}".encode())
+        for array in (self.label, self.polygon, self.draw.train, self.draw.validation):
+            digest.update(np.ascontiguousarray(array).tobytes())
+        return digest.hexdigest()
+
+    def epoch_seed(self, number: int) -> int:
+        """Seed of one epoch; 0 is that of what is drawn once."""
+        return int(np.random.SeedSequence((self.seed, number)).generate_state(1)[0])
 
 
-def fit(
-    model: nn.Module,
-    cuts: Mapping[str, Cut],
-    label: NDArray[Any],
-    draw: Draw,
-    normalisation: Normalisation,
-    settings: Training,
-    seed: int,
-    progress: Progress,
-    task: str,
-) -> list[Epoch]:
-    """Train `model` in place and leave the best epoch's weights in it.
-
-    The best epoch has the highest validation F-measure, and the lowest loss among equals.
+def fit(task: Task, progress: Progress) -> list[Epoch]:
+    """Train `task.model` in place and leave the kept weights in it; checkpoints stay until the caller removes them.
 
     Raises
     ------
     TrainingError
-        The loss is no longer a number.
+        The loss is no longer a number, or a checkpoint cannot be written.
     """
-    fabric = _fabric(settings)
-    optimiser = torch.optim.Adam(model.parameters(), settings.learning_rate, weight_decay=settings.weight_decay)
-    wrapped, optimiser = fabric.setup(model, optimiser)
-    weights = _class_weights(label[draw.train], int(label.max()) + 1, settings).to(fabric.device)
-    generator = np.random.default_rng(seed)
-    augment = settings.augment and any(f.size > 1 for f in model.footprints.values())  # type: ignore[operator]
-    validation = draw.validation
-    if settings.validation_samples and len(validation) > settings.validation_samples:
-        validation = np.sort(generator.choice(validation, settings.validation_samples, replace=False))
-    best, best_state, curves = (-1.0, -math.inf), {}, []
-    started = time.monotonic()
-    for number in range(1, settings.epochs + 1):
-        members = _members(draw.train, label, settings, generator)
-        train = batches(cuts, label, members, normalisation, settings.batch_size, generator, augment)
-        loss = _train_epoch(fabric, wrapped, optimiser, train, weights)
-        if not math.isfinite(loss):
-            raise TrainingError(
-                f"The training loss is {loss} at epoch {number}; lower [training] learning_rate (now "
-                f"{settings.learning_rate:g}) and look for absurd values in the imagery."
-            )
-        checked = batches(cuts, label, validation, normalisation, 4 * settings.batch_size)
-        validation_loss, f1 = _validate(fabric, wrapped, checked, len(weights))
-        curves.append(Epoch(number, loss, validation_loss, f1, time.monotonic() - started))
-        if (f1, -validation_loss) > best:
-            best, best_epoch = (f1, -validation_loss), number
-            best_state = {k: v.detach().clone() for k, v in model.state_dict().items()}
-        progress.step(task, number, settings.epochs, f"loss {loss:.3f}, validation F {f1:.3f}, best at {best_epoch}")
-        if number - best_epoch >= settings.patience:
-            progress.step(
-                task, settings.epochs, settings.epochs, f"stopped early; best F {best[0]:.3f} at {best_epoch}"
-            )
-            break
-    model.load_state_dict(best_state)
-    model.cpu().eval()
-    return curves
+    fabric = _fabric(task.settings)
+    if task.settings.devices == 1:
+        state = _train(fabric, task, progress)
+    else:
+        weights, curves = fabric.launch(_train_apart, task, progress)
+        state = State(curves, kept=weights)
+    task.model.load_state_dict(state.kept)
+    task.model.cpu().eval()
+    return state.curves
 
 
 def _fabric(settings: Training) -> Any:
@@ -99,9 +95,182 @@ def _fabric(settings: Training) -> Any:
     if precision == "auto":
         mixed = device.type == "cuda" and torch.cuda.is_bf16_supported()
         precision = "bf16-mixed" if mixed else "32-true"
+    if device.type == "cuda" and settings.devices > torch.cuda.device_count():
+        raise TrainingError(
+            f"[training] devices = {settings.devices}, but this machine has {torch.cuda.device_count()} GPU."
+        )
     from lightning_fabric import Fabric  # seconds to import, and mapping does without it
 
-    return Fabric(accelerator=device.type, devices=1, precision=precision)
+    # Processes are spawned, not started anew: a run's other stages must not run once for each of them.
+    strategy = "auto" if settings.devices == 1 else "ddp_spawn"
+    return Fabric(accelerator=device.type, devices=settings.devices, strategy=strategy, precision=precision)
+
+
+def _train_apart(fabric: Any, task: Task, progress: Progress) -> tuple[dict[str, Tensor], list[Epoch]]:
+    """Train in one of several processes; what comes back crosses between processes."""
+    state = _train(fabric, task, progress)
+    return {k: v.cpu() for k, v in state.kept.items()}, state.curves
+
+
+def _train(fabric: Any, task: Task, progress: Progress) -> State:
+    """Train epoch by epoch."""
+    settings, state = task.settings, State()
+    model, optimiser = fabric.setup(task.model, _optimiser(task.model, settings))
+    if hasattr(task.model, "loss"):
+        model.mark_forward_method("loss")
+    if settings.ema:
+        state.average = {k: p.detach().clone() for k, p in task.model.named_parameters()}
+    checkpoint.restore(task.folder, task.identity, task.model, optimiser, state, progress)
+    work = _Work(fabric, task, model, optimiser, state, _criterion(task, fabric.device), _validation(task))
+    base, started, saved = (state.curves[-1].seconds if state.curves else 0.0), time.monotonic(), time.monotonic()
+    for number in range(len(state.curves) + 1, settings.epochs + 1):
+        if settings.stops_early and state.curves and number - state.best_epoch > settings.patience:
+            what = f"stopped early; best F {state.best[0]:.3f} at {state.best_epoch}"
+            progress.step(task.title, settings.epochs, settings.epochs, what)
+            break
+        loss, waiting = work.train(number)
+        validation_loss, f1 = work.validate() if settings.stops_early else (math.nan, math.nan)
+        state.curves.append(Epoch(number, loss, validation_loss, f1, waiting, base + time.monotonic() - started))
+        work.keep()
+        if fabric.is_global_zero and time.monotonic() - saved >= settings.checkpoint:
+            checkpoint.save(task.folder, task.identity, task.model, optimiser, state)
+            saved = time.monotonic()
+        score = (
+            f"validation F {f1:.3f}, best at {state.best_epoch}" if settings.stops_early else f"kept {state.best_epoch}"
+        )
+        progress.step(task.title, number, settings.epochs, f"loss {loss:.3f}, {score}, waiting {waiting:.0%}")
+    return state
+
+
+@dataclass
+class _Work:
+    """One epoch after the other."""
+
+    fabric: Any
+    task: Task
+    model: Any
+    optimiser: Any
+    state: State
+    criterion: Criterion
+    validation: NDArray[np.int64]
+
+    def train(self, number: int) -> tuple[float, float]:
+        """Train for one epoch; return the mean loss and the share of time spent waiting for samples."""
+        task, settings = self.task, self.task.settings
+        generator = np.random.default_rng(task.epoch_seed(number))
+        torch.manual_seed(task.epoch_seed(number) + self.fabric.global_rank)
+        members = _members(task.draw.train, task.label, settings, generator)
+        ready = Ahead(
+            batches(
+                task.cuts, task.label, members, task.normalisation, settings.batch_size, generator, _augmentation(task)
+            )
+        )
+        steps = max(1, -(-len(members) // settings.batch_size))
+        self.model.train()
+        total, n, started = 0.0, 0, time.monotonic()
+        for step, (parts, labels, chosen) in enumerate(ready):
+            self._set_rate((number - 1 + step / steps) / settings.epochs)
+            size = len(labels)
+            loss = self._step(*self._share(parts, labels, chosen), f"epoch {number}, batch {step + 1}")
+            total, n = total + loss * size, n + size
+        spent = time.monotonic() - started
+        return self._mean_over_processes(total / max(n, 1)), ready.waited / max(spent, 1e-9)
+
+    def _share(
+        self, parts: Parts, labels: Tensor, chosen: NDArray[np.int64]
+    ) -> tuple[Parts, Tensor, NDArray[np.int64]]:
+        """Part of a batch that this process works on: all of it, if there is one process."""
+        rank, world = self.fabric.global_rank, self.fabric.world_size
+        if world == 1 or len(labels) < 2 * world:  # too few to share: every process does the same
+            return parts, labels, chosen
+        return (
+            {k: (v[rank::world], m[rank::world], d[rank::world]) for k, (v, m, d) in parts.items()},
+            labels[rank::world],
+            chosen[rank::world],
+        )
+
+    def _set_rate(self, done: float) -> None:
+        settings = self.task.settings
+        if settings.schedule == "cosine":
+            for group in self.optimiser.param_groups:
+                group["lr"] = settings.learning_rate * 0.5 * (1 + math.cos(math.pi * done))
+
+    def _step(self, parts: Parts, labels: Tensor, chosen: NDArray[np.int64], where: str) -> float:
+        """Descend once."""
+        settings = self.task.settings
+        self.optimiser.zero_grad()
+        loss = loss_of(self.model, batch_of(parts, self.fabric.device), labels.to(self.fabric.device), self.criterion)
+        value = float(loss.detach())
+        if not math.isfinite(value):
+            raise _diverged(self.task, parts, chosen, f"The training loss is {value} at {where}")
+        self.fabric.backward(loss)
+        gradients = [p.grad for p in self.task.model.parameters() if p.grad is not None]
+        norm = torch.linalg.vector_norm(torch.stack(torch._foreach_norm(gradients)))
+        # With float16 an overflowing gradient is the scaler's affair: it skips the step and lowers its scale.
+        if settings.precision != "16-mixed" and not math.isfinite(float(norm)):
+            raise _diverged(self.task, parts, chosen, f"The gradient's norm is {float(norm)} at {where}")
+        if settings.clip:
+            self.fabric.clip_gradients(self.model, self.optimiser, max_norm=settings.clip, error_if_nonfinite=False)
+        self.optimiser.step()
+        if settings.ema:
+            with torch.no_grad():
+                for name, parameter in self.task.model.named_parameters():
+                    self.state.average[name].lerp_(parameter, 1 - settings.ema)
+        return value
+
+    def _mean_over_processes(self, value: float) -> float:
+        return (
+            value
+            if self.fabric.world_size == 1
+            else float(self.fabric.all_reduce(torch.tensor(value), reduce_op="mean"))
+        )
+
+    @torch.no_grad()
+    def validate(self) -> tuple[float, float]:
+        """Mean cross-entropy and mean F-measure of the validation samples, with the averaged weights if there are any."""
+        task, n_classes = self.task, self.task.n_classes
+        rank, world = self.fabric.global_rank, self.fabric.world_size
+        size = 4 * task.settings.batch_size
+        network = _averaged(task.model, self.state.average).eval()
+        matrix, total = torch.zeros(n_classes, n_classes), 0.0
+        made = batches(task.cuts, task.label, self.validation[rank::world], task.normalisation, size)
+        for parts, target, _ in Ahead(made):
+            with self.fabric.autocast():
+                logits = network(batch_of(parts, self.fabric.device))[:, :, 0, 0].float().cpu()
+            total += float(functional.cross_entropy(logits, target, reduction="sum"))
+            pairs = torch.bincount(target * n_classes + logits.argmax(1), minlength=n_classes**2)
+            matrix += pairs.reshape(n_classes, -1)
+        if world > 1:
+            both = self.fabric.all_reduce(torch.cat([matrix.flatten(), torch.tensor([total])]), reduce_op="sum").cpu()
+            matrix, total = both[:-1].reshape(n_classes, -1), float(both[-1])
+        right, size_ = matrix.diagonal(), matrix.sum(0) + matrix.sum(1)
+        f1 = (2 * right / size_.clamp_min(1))[matrix.sum(1) > 0].mean()
+        return total / max(1.0, float(matrix.sum())), float(f1)
+
+    def keep(self) -> None:
+        """Keep the weights if they are the best so far, by the rule of the settings."""
+        last, state, rule = self.state.curves[-1], self.state, self.task.settings.keep
+        score = {
+            "validation": (last.validation_f1, -last.validation_loss),
+            "training": (-last.train_loss, 0.0),
+            "last": (float(last.epoch), 0.0),
+        }[rule]
+        if score > state.best or not state.kept:
+            state.best, state.best_epoch = score, last.epoch
+            network = _averaged(self.task.model, state.average)
+            state.kept = {k: v.detach().clone() for k, v in network.state_dict().items()}
+
+
+def _optimiser(model: nn.Module, settings: Training) -> torch.optim.Optimizer:
+    kind = torch.optim.AdamW if settings.optimiser == "adamw" else torch.optim.Adam
+    return kind(model.parameters(), settings.learning_rate, weight_decay=settings.weight_decay)
+
+
+def _criterion(task: Task, device: torch.device) -> Criterion:
+    """Cross-entropy in full precision, weighted and smoothed as the settings say."""
+    weights = _class_weights(task.label[task.draw.train], task.n_classes, task.settings).to(device)
+    entropy = partial(functional.cross_entropy, weight=weights, label_smoothing=task.settings.label_smoothing)
+    return lambda logits, target: entropy(logits.float(), target)
 
 
 def _class_weights(label: NDArray[Any], n_classes: int, settings: Training) -> Tensor:
@@ -109,6 +278,14 @@ def _class_weights(label: NDArray[Any], n_classes: int, settings: Training) -> T
         return torch.ones(n_classes)
     counts = np.maximum(np.bincount(label, minlength=n_classes), 1)
     return torch.from_numpy(len(label) / (n_classes * counts)).float()
+
+
+def _validation(task: Task) -> NDArray[np.int64]:
+    """Validation samples looked at after every epoch."""
+    members, most = task.draw.validation, task.settings.validation_samples
+    if not most or len(members) <= most:
+        return members
+    return np.sort(np.random.default_rng(task.epoch_seed(0)).choice(members, most, replace=False))
 
 
 def _members(
@@ -125,39 +302,56 @@ def _members(
     return np.concatenate(chosen)
 
 
-def _train_epoch(fabric: Any, model: Any, optimiser: Any, train: Any, weights: Tensor) -> float:
-    model.train()
-    total, n = 0.0, 0
-    for parts, labels in train:
-        if len(labels) == 1 and n:  # batch normalisation needs two
-            continue
-        target = labels.to(fabric.device)
-        optimiser.zero_grad()
-        logits = model(batch_of(parts, fabric.device))[:, :, 0, 0]
-        loss = functional.cross_entropy(logits.float(), target, weights)
-        fabric.backward(loss)
-        optimiser.step()
-        total, n = total + float(loss.detach()) * len(target), n + len(target)
-    return total / max(n, 1)
+def _augmentation(task: Task) -> Augmentation:
+    settings, inputs = task.settings, task.model.inputs
+    turns = settings.augment and any(f.size > 1 for f in task.model.footprints.values())  # type: ignore[operator]
+    gridded = frozenset(name for name, spec in inputs.items() if spec.regular)  # type: ignore[union-attr,operator]
+    return Augmentation(turns, settings.jitter, settings.date_dropout, gridded)
 
 
-@torch.no_grad()
-def _validate(fabric: Any, model: Any, checked: Any, n_classes: int) -> tuple[float, float]:
-    model.eval()
-    matrix = torch.zeros(n_classes, n_classes)
-    total, n = 0.0, 0
-    for parts, target in checked:
-        logits = model(batch_of(parts, fabric.device))[:, :, 0, 0].float().cpu()
-        total, n = total + float(functional.cross_entropy(logits, target, reduction="sum")), n + len(target)
-        matrix += torch.bincount(target * n_classes + logits.argmax(1), minlength=n_classes**2).reshape(n_classes, -1)
-    right, size = matrix.diagonal(), matrix.sum(0) + matrix.sum(1)
-    f1 = (2 * right / size.clamp_min(1))[matrix.sum(1) > 0].mean()
-    return total / max(n, 1), float(f1)
+def _averaged(model: nn.Module, average: Mapping[str, Tensor]) -> nn.Module:
+    """Return the network with its averaged weights; itself if none are kept."""
+    if not average:
+        return model
+    twin = copy.deepcopy(model)
+    with torch.no_grad():
+        for name, parameter in twin.named_parameters():
+            parameter.copy_(average[name])
+    return twin
 
 
-def write_curves(curves: list[Epoch], path: Path) -> None:
-    """Write one line per epoch."""
-    with path.open("w", newline="") as stream:
-        writer = csv.writer(stream)
-        writer.writerow([f.name for f in fields(Epoch)])
-        writer.writerows([round(v, 6) for v in astuple(epoch)] for epoch in curves)
+def _diverged(task: Task, parts: Parts, chosen: NDArray[np.int64], what: str) -> TrainingError:
+    """Say what was in the batch: the source of the oddest values, and the polygons."""
+    found, absurd = [], ""
+    for name, (values, _, _) in parts.items():
+        odd = ~torch.isfinite(values)
+        size = values.abs().nan_to_num(math.inf, math.inf, math.inf).amax((1, 2, 3, 4))
+        worst = int(size.argmax())
+        found.append((float(size[worst]), name, int(task.polygon[chosen[worst]])))
+        if odd.any():
+            culprits = np.unique(task.polygon[chosen[odd.flatten(1).any(1).numpy()]])
+            absurd += f" Source '{name}' has values that are no numbers, in polygons {_listed(culprits)}."
+    largest, name, polygon = max(found)
+    absurd = absurd or f" The largest scaled value is {largest:.3g}, of source '{name}' in polygon {polygon}."
+    return TrainingError(
+        f"{what}, whose samples are of polygons {_listed(np.unique(task.polygon[chosen]))}.{absurd} If that is far from 0, "
+        f"look for absurd values in the imagery there; else lower [training] learning_rate (now "
+        f"{task.settings.learning_rate:g}) or set clip = 1."
+    )
+
+
+def _listed(polygons: NDArray[Any]) -> str:
+    rest = f" and {len(polygons) - 20} more" if len(polygons) > 20 else ""
+    return ", ".join(str(p) for p in islice(polygons.tolist(), 20)) + rest
+
+
+def logits_of(
+    model: nn.Module, batched: Iterator[tuple[Parts, Tensor, NDArray[np.int64]]], device: torch.device
+) -> tuple[Tensor, Tensor]:
+    """Return logits (N, K) and labels (N,) of samples; no gradient is kept."""
+    logits, labels = [], []
+    with torch.inference_mode():
+        for parts, target, _ in Ahead(batched):
+            logits.append(model(batch_of(parts, device))[:, :, 0, 0].float().cpu())
+            labels.append(target)
+    return torch.cat(logits), torch.cat(labels)

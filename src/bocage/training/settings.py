@@ -1,41 +1,97 @@
 """What the recipe may say of a training."""
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
+
+from bocage.models import MODELS
 
 
 @dataclass(frozen=True)
 class Training:
-    """Settings of the loop; models that are fitted in one go ignore them."""
+    """Settings of the loop; models that are fitted in one go use `scaling`, `keep` and `calibrate` only."""
 
+    preset: Literal["bocage", "published"] = "bocage"
+    """"published" takes epochs, batch size, rate, weight decay, `keep`, scaling and class weights from the network's
+    authors, unless the recipe sets them: Adam at a constant rate, no augmentation."""
     epochs: int = 100
     """Most passes over the training samples, at least 1."""
     patience: int = 15
     """Epochs without a better validation score after which training stops, at least 1."""
     batch_size: int = 64
     """Samples a step, at least 1."""
+    optimiser: Literal["adam", "adamw"] = "adam"
+    """Adam (Kingma & Ba 2015), or AdamW, whose weight decay is decoupled (Loshchilov & Hutter 2019)."""
     learning_rate: float = 2e-4
-    """Adam's step (the published value of all three papers), above 0."""
+    """The optimiser's step (the published value of all three papers), above 0."""
+    schedule: Literal["constant", "cosine"] = "constant"
+    """The step stays, or falls to 0 by a cosine over all `epochs`."""
     weight_decay: float = 0.0
-    """Adam's L2 penalty, at least 0."""
+    """L2 penalty of Adam, decay of AdamW, at least 0."""
+    clip: float = 0.0
+    """Largest norm of the gradient, to which longer ones are cut; 0 for no limit."""
     samples_per_epoch: int = 0
     """Training samples drawn for each epoch, the same number from every class; 0 takes each sample once."""
     validation_samples: int = 4096
     """Most validation samples looked at after each epoch, drawn once for all epochs; 0 looks at all of them."""
+    keep: Literal["validation", "training", "last"] = "validation"
+    """Weights kept: those of the best validation F-measure, those of the lowest training loss, or the last. With the
+    latter two no polygon is set aside for validation, training never stops early, and nothing is calibrated."""
     class_weights: Literal["none", "balanced"] = "none"
     """Weights of the cross-entropy: none, or the inverse of each class's frequency."""
+    label_smoothing: float = 0.0
+    """Share of each label given to all classes alike, 0 to 1."""
+    scaling: Literal["mean-std", "min-max", "percentile"] = "mean-std"
+    """How bands are scaled, on valid training pixels: mean 0 and deviation 1, 0 to 1, or 2nd to 98th percentile on 0 to 1."""
     augment: bool = True
-    """Turn and mirror patches at random (no effect on a network whose footprint is one pixel)."""
+    """Turn and mirror patches, each at random (no effect on a network whose footprint is one pixel)."""
+    jitter: int = 0
+    """Most days by which the season of a series is moved at random, at least 0."""
+    date_dropout: float = 0.0
+    """Most of a series' dates hidden at random: each sample loses a share between 0 and this; 0 to 1."""
+    ema: float = 0.0
+    """Decay of the moving average of the weights that is validated and kept, 0 to 1; 0 keeps the weights themselves."""
+    calibrate: bool = True
+    """Fit a temperature to the confidences, on validation polygons."""
+    checkpoint: float = 60.0
+    """Least seconds between checkpoints, from which a killed training goes on; 0 writes one after every epoch."""
     device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
     """Where to train and map."""
+    devices: int = 1
+    """How many of them train together, each on its share of every batch, at least 1."""
     precision: Literal["auto", "32-true", "16-mixed", "bf16-mixed"] = "auto"
     """"auto" is bf16-mixed where the device has it, else 32-true."""
 
     def __post_init__(self) -> None:
-        for field in ("epochs", "patience", "batch_size"):
+        for field in ("epochs", "patience", "batch_size", "devices"):
             if getattr(self, field) < 1:
                 raise ValueError(f"'{field}' is at least 1; found {getattr(self, field)}")
         if self.learning_rate <= 0:
             raise ValueError(f"'learning_rate' is above 0; found {self.learning_rate}")
-        if min(self.samples_per_epoch, self.validation_samples, self.weight_decay) < 0:
-            raise ValueError("'samples_per_epoch', 'validation_samples' and 'weight_decay' are at least 0")
+        for field in ("samples_per_epoch", "validation_samples", "weight_decay", "clip", "jitter", "checkpoint"):
+            if getattr(self, field) < 0:
+                raise ValueError(f"'{field}' is at least 0; found {getattr(self, field)}")
+        for field in ("label_smoothing", "date_dropout", "ema"):
+            if not 0 <= getattr(self, field) < 1:
+                raise ValueError(f"'{field}' lies between 0 and 1; found {getattr(self, field)}")
+
+    @property
+    def stops_early(self) -> bool:
+        """Whether training ends when validation no longer improves."""
+        return self.keep == "validation"
+
+
+def with_preset(model: str, said: dict[str, Any]) -> dict[str, Any]:
+    """Complete a recipe's section by what the authors of `model` used, where it asks for their preset.
+
+    Raises
+    ------
+    ValueError
+        No training of this model is published.
+    """
+    if said.get("preset") != "published":
+        return said
+    published = getattr(getattr(MODELS.get(model), "CARD", None), "published", None)
+    if published is None:
+        raise ValueError(f"no published training is known for '{model}'; leave 'preset' out")
+    theirs = {name: getattr(published, name) for name in published.__dataclass_fields__}
+    return theirs | {"augment": False} | said

@@ -7,27 +7,38 @@ Neither is unpickled.
 import dataclasses
 import importlib.metadata
 import json
+import math
 import os
 import platform
 import shutil
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import safetensors
 import safetensors.torch
 import torch
 from torch import nn
 
 from bocage.errors import TrainedError
-from bocage.grid import Ratio
+from bocage.grid import Ratio, Window
 from bocage.legend import LandClass, Legend
 from bocage.models import MODELS, Footprint, InputSpec, build
 from bocage.samples.loader import Normalisation
 from bocage.scene import Scene
+from bocage.training import formats
+from bocage.training.calibration import Calibration, calibration_of
 
-FORMAT = 1
+FORMAT = 2
+"""2: any scaling, a calibration, parameters of ``gru`` and ``multiresolcc`` under new names; 1 is still read."""
+
+
+MIDDLE = 32
+"""Pixels a side of the window in the middle of a scene whose values are compared with those of the training."""
+FAR = 50
+"""Deviations from the training's values at which a band's are taken for another unit's."""
 
 
 @dataclass(frozen=True)
@@ -45,6 +56,8 @@ class SourceRecord:
     resampling: str
     resolution: float
     """Ground sampling distance on the nested grid, in CRS units."""
+    units: str = ""
+    """"dB", or "linear" for whatever else the values stand for; empty where not recorded (format 1)."""
 
 
 @dataclass(frozen=True)
@@ -62,8 +75,7 @@ class Trained:
     region: tuple[str, tuple[float, float, float, float]]
     """CRS and bounds (west, south, east, north) of the scene it was trained in."""
     versions: Mapping[str, str] = field(default_factory=dict)
-    calibration: Mapping[str, float] = field(default_factory=dict)
-    """Nothing yet: confidences are the softmax as it comes."""
+    calibration: Calibration = field(default_factory=Calibration)
 
     @property
     def footprints(self) -> Mapping[str, Footprint]:
@@ -105,7 +117,7 @@ class Trained:
             "sources": {name: dataclasses.asdict(record) for name, record in self.sources.items()},
             "footprints": {name: dataclasses.asdict(f) for name, f in self.footprints.items()},
             "normalisation": dataclasses.asdict(self.normalisation),
-            "calibration": dict(self.calibration),
+            "calibration": dataclasses.asdict(self.calibration),
             "region": {"crs": self.region[0], "bounds": self.region[1]},
             "versions": dict(self.versions),
         }
@@ -121,16 +133,19 @@ class Trained:
         """
         try:
             said = json.loads((folder / "trained.json").read_text())
-            if said["format"] != FORMAT:
+            if said["format"] not in (1, FORMAT):
                 raise TrainedError(
-                    f"{folder} has format {said['format']}, this version of Bocage reads {FORMAT}; it was written with "
+                    f"{folder} has format {said['format']}, this version of Bocage reads 1 to {FORMAT}; it was written with "
                     f"{said['versions']}. Train again, or use that version."
                 )
             sources = {name: _record(one) for name, one in said["sources"].items()}
             legend = Legend(tuple(LandClass(**{**c, "values": tuple(c["values"])}) for c in said["legend"]))
             config = _config(MODELS.get(said["name"]).Config, said["config"])
             model = build(said["name"], {n: r.spec for n, r in sources.items()}, len(legend.classes), config)
-            model.load_state_dict(safetensors.torch.load_file(folder / "weights.safetensors"))
+            weights = safetensors.torch.load_file(folder / "weights.safetensors")
+            if said["format"] == 1:
+                said, weights = formats.from_1(said, weights)
+            model.load_state_dict(weights)
             normalisation = Normalisation(**said["normalisation"])
             region = (said["region"]["crs"], tuple(said["region"]["bounds"]))
         except FileNotFoundError as error:
@@ -139,7 +154,15 @@ class Trained:
             raise TrainedError(f"{folder} cannot be read as a trained model: {error}.") from error
         model.eval()
         return cls(
-            said["name"], config, legend, sources, normalisation, model, region, said["versions"], said["calibration"]
+            said["name"],
+            config,
+            legend,
+            sources,
+            normalisation,
+            model,
+            region,
+            said["versions"],
+            calibration_of(said["calibration"]),
         )
 
     def check_scene(self, scene: Scene) -> None:
@@ -148,27 +171,58 @@ class Trained:
         Raises
         ------
         TrainedError
-            A source is missing, or differs in bands, nesting or dates.
+            Sources are missing, or differ in bands, units, nesting, resolution or dates; all that differs is named.
         """
-        for name, record in self.sources.items():
-            cube = scene.cubes.get(name)
-            if cube is None:
-                raise TrainedError(f"The model needs the source '{name}'; the recipe has {', '.join(scene.cubes)}.")
-            now = input_spec(scene, name)
-            for what in ("bands", "ratio", "regular"):
-                if getattr(now, what) != getattr(record.spec, what):
-                    raise TrainedError(
-                        f"The model was trained with {what} {_shown(getattr(record.spec, what))} of source '{name}'; the "
-                        f"recipe gives {_shown(getattr(now, what))}."
-                    )
-            if now.regular and now.dates != record.spec.dates:
-                raise TrainedError(
-                    f"The model was trained on {record.spec.dates} dates of source '{name}'; the recipe gives {now.dates}."
+        odd = [line for name in self.sources for line in self._differences(scene, name)]
+        if odd:
+            raise TrainedError("The model cannot map this scene:" + "".join(f"\n  - {line}" for line in odd))
+
+    def _differences(self, scene: Scene, name: str) -> Iterator[str]:
+        then = self.sources[name]
+        if name not in scene.cubes:
+            yield f"source '{name}' is missing; the recipe has {', '.join(scene.cubes)}"
+            return
+        now = source_records(scene, [name])[name]
+        was, is_ = then.spec.bands, now.spec.bands
+        if was != is_:
+            how = "in another order" if set(was) == set(is_) else "others"
+            yield f"source '{name}': its bands are {how}: trained with {', '.join(was)}, found {', '.join(is_)}"
+        else:
+            yield from self._other_units(scene, name)
+        pairs: list[tuple[str, Any, Any]] = [("ratio to the map", then.spec.ratio, now.spec.ratio)]
+        if not math.isclose(then.resolution, now.resolution, rel_tol=0.01):
+            pairs.append(("resolution", then.resolution, now.resolution))
+        if then.units:
+            pairs.append(("units", then.units, now.units))
+        pairs.append(("dates", _policy(then), _policy(now)))
+        for what, before, after in pairs:
+            if before != after:
+                yield f"source '{name}': trained with {what} {before}, found {after}"
+        tied = then.spec.regular or getattr(getattr(MODELS.get(self.name), "CARD", None), "same_dates", False)
+        if tied and now.spec.dates != then.spec.dates:
+            yield f"source '{name}': trained on {then.spec.dates} dates, found {now.spec.dates}; {self.name} needs as many"
+
+    def _other_units(self, scene: Scene, name: str) -> Iterator[str]:
+        """Tell bands whose values, in the middle of the scene, are nowhere near those of the training."""
+        cube = scene.cubes[name]
+        side = min(MIDDLE, *cube.grid.shape)
+        block = cube.read(Window((cube.grid.shape[0] - side) // 2, (cube.grid.shape[1] - side) // 2, side, side))
+        pixels = block.values.swapaxes(0, 1)[:, block.valid]
+        for i, band in enumerate(cube.bands if pixels.shape[1] else ()):
+            offset, scale = self.normalisation.offset[name][i], self.normalisation.scale[name][i]
+            value = float(np.median(pixels[i]))
+            if abs(value - offset) > FAR * scale:
+                yield (
+                    f"source '{name}', band {band}: values around {value:.4g}, trained on values of {offset:.4g} ± {scale:.4g}: "
+                    "other units? Check its scale and offset"
                 )
 
 
-def _shown(value: object) -> str:
-    return ", ".join(map(str, value)) if isinstance(value, tuple) else str(value)
+def _policy(record: SourceRecord) -> str:
+    """How dates were chosen; the days themselves may be another year's."""
+    if record.fill is None:
+        return "as acquired" if not record.spec.regular else "as stored"
+    return f"filled every {record.fill[0]} days"
 
 
 def _record(said: dict[str, Any]) -> SourceRecord:
@@ -193,7 +247,7 @@ def input_specs(scene: Scene) -> dict[str, InputSpec]:
     return {name: input_spec(scene, name) for name in scene.cubes}
 
 
-def source_records(scene: Scene, names: Mapping[str, Any]) -> dict[str, SourceRecord]:
+def source_records(scene: Scene, names: Iterable[str]) -> dict[str, SourceRecord]:
     """Describe the sources called `names` as they were given to a training."""
     records = {}
     for name in names:
@@ -208,6 +262,7 @@ def source_records(scene: Scene, names: Mapping[str, Any]) -> dict[str, SourceRe
             None if fill is None else (fill.every, fill.start.isoformat(), fill.end.isoformat()),
             cube.preparation.resampling,
             cube.grid.resolution,
+            "dB" if decoding.decibel else "linear",
         )
     return records
 
