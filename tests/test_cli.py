@@ -228,7 +228,7 @@ def test_sources_that_do_not_overlap(recipe, landscape, capsys):
 
 
 def test_unknown_model(recipe, capsys):
-    fails(capsys, recipe('name = "multireslcc"'), Path("out"), "Did you mean 'multiresolcc'?")
+    fails(capsys, recipe('name = "multireslcc"'), Path("out"), "Did you mean 'multiresolcc' or")
 
 
 def test_overlapping_polygons_are_in_the_report(recipe, landscape):

@@ -1,16 +1,30 @@
 import json
 import pickle
+import re
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
+import safetensors.torch
 import torch
 
-from bocage.errors import TrainedError, TrainingError
+import bocage.training as training_room
+from bocage.errors import RecipeError, TrainedError, TrainingError
+from bocage.grid import Window
 from bocage.mapping import classify_at
+from bocage.mapping.predict import predict
 from bocage.models import MODELS
 from bocage.pipeline import open_run, read_recipe
+from bocage.progress import QUIET, Heard
 from bocage.samples import Split
-from bocage.training import Trained, Training, classify, loop, train
+from bocage.samples.loader import Normalisation
+from bocage.training import Trained, Training, checkpoint, classify, input_specs, loop, train
+from bocage.training.calibration import Calibration, calibrate
 from conftest import FOREST, GRU, MULTIRESOLCC, PAN_MS, S2
 
 
@@ -89,9 +103,226 @@ def test_balanced_epochs_weights_and_limits(opened, tmp_path):
     assert len((tmp_path / "trained" / "curves.csv").read_text().splitlines()) == 3
 
 
-def test_a_loss_that_is_no_number_stops(opened, tmp_path):
-    with pytest.raises(TrainingError, match="learning_rate"):
-        trained_on(opened(GRU), tmp_path, Training(epochs=9, learning_rate=1e20))
+def test_every_setting_of_the_loop_trains(opened, tmp_path):
+    run = opened(MULTIRESOLCC, PAN_MS, "pan")
+    settings = Training(
+        epochs=4, batch_size=16, learning_rate=2e-3, optimiser="adamw", weight_decay=0.01, schedule="cosine", clip=1.0,
+        label_smoothing=0.1, ema=0.5, scaling="percentile", keep="last", jitter=5, date_dropout=0.3,
+    )  # fmt: skip
+    trained = trained_on(run, tmp_path, settings)
+    lines = (tmp_path / "trained" / "curves.csv").read_text().splitlines()
+    assert len(lines) == 5
+    assert lines[1].split(",")[2:4] == ["nan", "nan"], "nothing is validated"
+    assert lines[0].split(",")[4:] == ["waiting", "seconds"]
+    assert trained.normalisation.kind == "percentile"
+    assert trained.calibration.samples == 0, "no polygon was set aside"
+    draw = run.samples.draw(run.recipe.split, 0)
+    everyone = np.sort(np.concatenate([draw.train, draw.validation]))
+    assert trained.normalisation == Normalisation.of(run.samples.cuts, everyone, "percentile")
+
+
+def test_moving_average_and_rate(opened, tmp_path, monkeypatch):
+    """The average of a decay near 1 hardly moves; the cosine ends near 0."""
+    run, rates = opened(GRU), []
+    step = loop._Work._step
+
+    def watched(work, *args):
+        rates.append(work.optimiser.param_groups[0]["lr"])
+        return step(work, *args)
+
+    monkeypatch.setattr(loop._Work, "_step", watched)
+    some = {"epochs": 3, "batch_size": 8, "learning_rate": 0.01, "keep": "last"}
+    plain = trained_on(run, tmp_path / "a", Training(**some)).model.state_dict()[HEAD]
+    assert set(rates) == {0.01}
+    rates.clear()
+    averaged = trained_on(run, tmp_path / "b", Training(**some, ema=0.9999)).model.state_dict()[HEAD]
+    torch.manual_seed(int(np.random.SeedSequence((run.recipe.split.seed, 0)).generate_state(1)[0]))
+    first = MODELS.get("gru").Model(input_specs(run.scene), 3, run.recipe.config).state_dict()[HEAD]
+    assert (averaged - first).abs().max() < 0.01 * (plain - first).abs().max()
+    rates.clear()
+    trained_on(run, tmp_path / "c", Training(**some, schedule="cosine"))
+    assert rates[0] == pytest.approx(0.01)
+    assert rates == sorted(rates, reverse=True)
+    assert rates[-1] < 0.001
+
+
+def test_auxiliary_heads_learn_and_do_not_predict(opened, tmp_path):
+    """The loop minimises a network's own loss."""
+    model = 'name = "fusion"\nauxiliary = 0.5\nmembers = [{ network = "gru", source = "s2", settings = { units = 6 } }, { network = "tempcnn", source = "s2", settings = { filters = 4, dense = 6 } }]\n'
+    trained = trained_on(opened(model), tmp_path, Training(epochs=2, keep="last"))
+    torch.manual_seed(int(np.random.SeedSequence((0, 0)).generate_state(1)[0]))
+    fresh = MODELS.get("fusion").Model(trained.inputs, 3, trained.config)
+    for name, parameter in fresh.named_parameters():
+        if "parts" in name:
+            assert not torch.equal(parameter, trained.model.get_parameter(name)), f"{name} learns"
+
+
+@pytest.mark.parametrize("what", ["value", "weights"])
+def test_a_loss_that_is_no_number_names_batch_source_and_polygons(opened, tmp_path, what):
+    run = opened(GRU)
+    if what == "weights":
+        with pytest.raises(TrainingError, match=r"learning_rate.*clip"):
+            trained_on(run, tmp_path, Training(epochs=9, learning_rate=1e20))
+        return
+    cut, draw = run.samples.cuts["s2"], run.samples.draw(run.recipe.split, 0)
+    culprit = draw.train[7]
+    values = cut.values.copy()
+    chip = cut.place[cut.index[culprit], 0]
+    first, height, width = cut.chips[chip]
+    values[first * len(cut.days) * cut.bands] = np.nan
+    object.__setattr__(cut, "values", values)
+    polygon = run.samples.polygon[culprit]
+    with pytest.raises(
+        TrainingError,
+        match=rf"loss is nan at epoch 1, batch \d+.*Source 's2' has values that are no numbers, in polygons {polygon}\.",
+    ):
+        trained_on(run, tmp_path, Training(epochs=2, batch_size=16))
+
+
+def test_a_killed_training_goes_on_to_the_same_weights(recipe, tmp_path):
+    """SIGKILL in the middle, then the same command: not one bit differs from a training that ran through."""
+    path = recipe(GRU, S2)
+    text = path.read_text().partition("[training]")[0]
+    path.write_text(text + "[training]\nepochs = 300\npatience = 300\nbatch_size = 8\nema = 0.9\ncheckpoint = 0\n")
+    command = [sys.executable, "-m", "bocage", "train", str(path), "--out"]
+
+    def weights(out):
+        return (out / "splits/0/model/weights.safetensors").read_bytes()
+
+    subprocess.run([*command, str(tmp_path / "through")], check=True, capture_output=True)
+    checkpoint = tmp_path / "killed/splits/0/checkpoint.safetensors"
+    process = subprocess.Popen(
+        [*command, str(tmp_path / "killed")], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    )
+    while not checkpoint.exists():
+        assert process.poll() is None, "the training ended before it could be killed"
+        time.sleep(0.01)
+    time.sleep(0.3)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    assert checkpoint.exists()
+    assert not (tmp_path / "killed/splits/0/model").exists(), "it was killed in the middle"
+    again = subprocess.run([*command, str(tmp_path / "killed")], check=True, capture_output=True, text=True)
+    assert "Training goes on after epoch" in again.stdout + again.stderr
+    assert weights(tmp_path / "killed") == weights(tmp_path / "through")
+    assert not checkpoint.exists(), "a complete training leaves none"
+
+
+def test_checkpoints_of_others_are_set_aside(opened, tmp_path, monkeypatch):
+    run = opened(GRU)
+    settings = Training(epochs=4, keep="last", checkpoint=0)
+    expected = trained_on(run, tmp_path / "plain", settings).model.state_dict()[HEAD]
+
+    def die(*args):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(training_room, "write_curves", die)
+    r, folder = run.recipe, tmp_path / "x"
+    for other in (Training(epochs=3, keep="last", checkpoint=0, learning_rate=0.1), settings):
+        with pytest.raises(KeyboardInterrupt):
+            train(run.scene, run.samples, r.split, 0, r.model, r.config, other, folder)
+    monkeypatch.undo()
+    assert (folder / "other-checkpoint.safetensors").exists(), "nothing is lost"
+    (folder / "checkpoint.safetensors").write_bytes(b"torn")
+    heard = Heard(QUIET)
+    trained = train(run.scene, run.samples, r.split, 0, r.model, r.config, settings, folder, heard)
+    assert any("is damaged" in line and "starts anew" in line for line in heard.said)
+    assert torch.equal(trained.model.state_dict()[HEAD], expected)
+
+
+def test_a_full_disk_leaves_the_checkpoint_before(opened, tmp_path, monkeypatch):
+    run, save, done = opened(GRU), safetensors.torch.save_file, []
+
+    def full(tensors, path, metadata=None):
+        if len(done) == 2:
+            Path(path).write_bytes(b"half a file")
+            raise OSError(28, "No space left on device")
+        done.append(path)
+        save(tensors, path, metadata)
+
+    monkeypatch.setattr(checkpoint.safetensors.torch, "save_file", full)
+    with pytest.raises(TrainingError, match=r"epoch 3 cannot be written.*No space left.*The one before is kept"):
+        trained_on(run, tmp_path, Training(epochs=6, checkpoint=0, keep="last"))
+    assert [p.name for p in (tmp_path / "trained").iterdir()] == ["checkpoint.safetensors"]
+    monkeypatch.undo()
+    resumed = trained_on(run, tmp_path, Training(epochs=6, checkpoint=0, keep="last")).model.state_dict()[HEAD]
+    through = trained_on(run, tmp_path / "through", Training(epochs=6, checkpoint=0, keep="last")).model.state_dict()[
+        HEAD
+    ]
+    assert torch.equal(resumed, through)
+
+
+def test_two_processes_train_one_network(opened, tmp_path):
+    """Gradients are averaged over the processes: near enough the weights that one process finds."""
+    run = opened(GRU + "\ndropout = 0.0")
+    some = {"epochs": 2, "batch_size": 16, "device": "cpu", "learning_rate": 1e-3, "keep": "last", "checkpoint": 0}
+    alone = trained_on(run, tmp_path / "a", Training(**some)).model.state_dict()
+    both = trained_on(run, tmp_path / "b", Training(**some, devices=2)).model.state_dict()
+    torch.manual_seed(int(np.random.SeedSequence((run.recipe.split.seed, 0)).generate_state(1)[0]))
+    first = MODELS.get("gru").Model(input_specs(run.scene), 3, run.recipe.config).state_dict()
+    way = sum(float((alone[key] - first[key]).square().sum()) for key in alone)
+    apart = sum(float((alone[key] - both[key]).square().sum()) for key in alone)
+    assert apart < 0.01 * way, apart / way
+    assert len((tmp_path / "b/trained/curves.csv").read_text().splitlines()) == 3
+
+
+def test_calibration_lowers_the_error(opened, tmp_path):
+    generator = torch.Generator().manual_seed(0)
+    truth = torch.randn(4000, 5, generator=generator)
+    labels = truth.softmax(1).multinomial(1, generator=generator)[:, 0]
+    found = calibrate(truth * 3, labels)
+    assert found.temperature == pytest.approx(3, rel=0.1), "logits three times too sure"
+    assert found.after.error < 0.3 * found.before.error
+    assert sum(found.after.share) == pytest.approx(1, abs=1e-4)
+    run = opened(GRU)
+    trained = trained_on(run, tmp_path, Training(epochs=3))
+    assert trained.calibration.samples == len(run.samples.draw(run.recipe.split, 0).validation)
+    assert Trained.load(tmp_path / "trained/model").calibration == trained.calibration
+    window = Window(0, 0, 8, 8)
+    sure = predict(trained, run.scene, window, torch.device("cpu")).probabilities
+    plain = predict(replace(trained, calibration=Calibration()), run.scene, window, torch.device("cpu")).probabilities
+    assert np.array_equal(sure.argmax(0), plain.argmax(0))
+    softened = torch.softmax(torch.from_numpy(np.log(plain)) / trained.calibration.temperature, 0)
+    assert np.allclose(sure, softened, atol=1e-4)
+
+
+def test_folders_of_format_1_load(opened, tmp_path):
+    run = opened(MULTIRESOLCC, PAN_MS, "pan")
+    trained = trained_on(run, tmp_path, Training(epochs=1, calibrate=False))
+    folder = tmp_path / "trained/model"
+    said = json.loads((folder / "trained.json").read_text())
+    scaling = said["normalisation"]
+    said |= {
+        "format": 1,
+        "normalisation": {"mean": scaling["offset"], "deviation": scaling["scale"]},
+        "calibration": {},
+    }
+    for record in said["sources"].values():
+        del record["units"]
+    (folder / "trained.json").write_text(json.dumps(said))
+    weights = safetensors.torch.load_file(folder / "weights.safetensors")
+    old = {re.sub(r"^(pan|ms)_branch\.conv(\d)\.", r"\1\2.", key): value for key, value in weights.items()}
+    assert set(old) != set(weights)
+    safetensors.torch.save_file(old, folder / "weights.safetensors")
+    test = run.samples.draw(run.recipe.split, 0).test
+    again = Trained.load(folder)
+    assert np.array_equal(
+        classify(again, run.samples, test, Training()), classify(trained, run.samples, test, Training())
+    )
+    again.check_scene(run.scene)
+
+
+def test_the_published_preset_is_completed_by_the_recipe(recipe):
+    path = recipe(MULTIRESOLCC, PAN_MS, "pan")
+    before, _, after = path.read_text().partition("[training]")
+    text = before + after[after.index("[map]") :]
+    path.write_text(text + '[training]\npreset = "published"\nepochs = 7\n')
+    training = read_recipe(path).training
+    assert (training.epochs, training.batch_size, training.learning_rate) == (7, 64, 2e-4)
+    assert (training.keep, training.scaling, training.augment) == ("training", "min-max", False)
+    path.write_text(recipe(FOREST, S2).read_text().replace("[training]", "[training]\npreset = 'published'"))
+    with pytest.raises(RecipeError, match="no published training is known for 'random_forest'"):
+        read_recipe(path)
 
 
 def test_damaged_model_folders_are_refused(opened, tmp_path):
@@ -119,7 +350,7 @@ def test_a_model_refuses_another_scene(opened, tmp_path, recipe):
         trained.check_scene(other.scene)
     assert "trained on 10 dates, found 7" in str(all_at_once.value), "every mismatch is named"
     other = open_run(read_recipe(recipe(GRU, S2.replace('indices = ["ndvi"]', ""))), tmp_path / "another")
-    with pytest.raises(TrainedError, match="trained with bands red, nir, ndvi, found red, nir"):
+    with pytest.raises(TrainedError, match="bands differ: trained with red, nir, ndvi, found red, nir"):
         trained.check_scene(other.scene)
     other = open_run(read_recipe(recipe(GRU, S2.replace("scale = 0.0001", "scale = 1.0"))), tmp_path / "third")
     with pytest.raises(TrainedError, match="band red: values around .* other units"):

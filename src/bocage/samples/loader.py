@@ -105,7 +105,9 @@ def _percentiles(cut: Cut, members: NDArray[np.int64], rows: int) -> Pair:
 
 def _read(cut: Cut, members: NDArray[np.int64], rows: int) -> Iterator[tuple[NDArray[np.float32], NDArray[np.bool_]]]:
     for start in range(0, len(members), rows):
-        yield cut.read(members[start : start + rows])
+        values, valid = cut.read(members[start : start + rows])
+        finite = np.asarray(np.isfinite(values).all(2))
+        yield np.where(finite[:, :, None], values, np.float32(0)), valid & finite
 
 
 @dataclass(frozen=True)

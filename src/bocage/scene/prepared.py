@@ -176,6 +176,8 @@ def _group(cube: Cube, path: Path, side: int, journal: Journal) -> Any:
         try:
             group = zarr.open_group(path, mode="r+", zarr_format=3)
             if dict(group.attrs) == about:
+                for torn in path.rglob("*.partial"):  # a chunk that a killed process was writing
+                    torn.unlink()
                 return group
         except (OSError, ValueError, KeyError):
             pass  # not a store, or not a complete one

@@ -185,8 +185,8 @@ class Trained:
         now = source_records(scene, [name])[name]
         was, is_ = then.spec.bands, now.spec.bands
         if was != is_:
-            how = "in another order" if set(was) == set(is_) else "others"
-            yield f"source '{name}': its bands are {how}: trained with {', '.join(was)}, found {', '.join(is_)}"
+            how = "are in another order" if set(was) == set(is_) else "differ"
+            yield f"source '{name}': the bands {how}: trained with {', '.join(was)}, found {', '.join(is_)}"
         else:
             yield from self._other_units(scene, name)
         pairs: list[tuple[str, Any, Any]] = [("ratio to the map", then.spec.ratio, now.spec.ratio)]
