@@ -7,14 +7,16 @@ from bocage.pipeline.recipe import Recipe
 from bocage.pipeline.runfolder import RunFolder, digest, input_fingerprints
 from bocage.progress import QUIET, Progress
 from bocage.scene import Prepared, Scene, make_scene, prepare_scene
-from bocage.sources import SENSORS, image, open_source
+from bocage.sources import SENSORS, Readable, derived_last, image, open_source
 
 
 def open_scene(recipe: Recipe, progress: Progress = QUIET) -> Scene:
     """Open the recipe's sources and lay them on the map's grid."""
-    sources = {
-        name: open_source(name, SENSORS.get(c.sensor), c.settings, progress) for name, c in recipe.sources.items()
-    }
+    opened: dict[str, Readable] = {}
+    for name in derived_last({name: choice.sensor for name, choice in recipe.sources.items()}):
+        choice = recipe.sources[name]
+        opened[name] = open_source(name, SENSORS.get(choice.sensor), choice.settings, progress, opened)
+    sources = {name: opened[name] for name in recipe.sources}
     scene = make_scene(
         recipe.grid.grid(sources), list(sources.values()), {n: c.preparation for n, c in recipe.sources.items()}
     )
@@ -29,7 +31,7 @@ def claim(recipe: Recipe, out: Path, progress: Progress, overwrite: bool) -> tup
     """Open the scene and take the folder; return what every input file holds, too."""
     scene = open_scene(recipe, progress)
     if recipe.evaluation.truth:
-        open_source("truth", SENSORS.get("image"), image.Settings(recipe.evaluation.truth))  # told now, not at the end
+        open_source("truth", image, image.Settings(recipe.evaluation.truth))  # told now, not at the end
     inputs = input_fingerprints(recipe, scene)
     return scene, RunFolder.claim(out, recipe, inputs, overwrite), inputs
 

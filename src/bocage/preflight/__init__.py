@@ -20,7 +20,7 @@ from bocage.progress import QUIET, Progress
 from bocage.samples.points import label_rows
 from bocage.samples.rasterise import Pixels
 from bocage.scene import Cube, Scene, make_scene
-from bocage.sources import SENSORS, Readable, Source, check_overlap, image, open_source
+from bocage.sources import SENSORS, Readable, Source, check_overlap, derived_last, image, open_source
 from bocage.training import input_specs
 
 
@@ -77,12 +77,13 @@ def _parted(problem: str) -> tuple[str, str]:
 
 def _open_sources(recipe: Recipe, seen: Preflight, progress: Progress) -> Iterator[Finding]:
     """Open every source, leaving out what cannot be read, so that all of it is told at once."""
-    for name, choice in recipe.sources.items():
+    for name in derived_last({name: choice.sensor for name, choice in recipe.sources.items()}):
+        choice = recipe.sources[name]
         settings, severity = choice.settings, "warning"
         if getattr(settings, "on_error", "") == "stop":
             settings, severity = dataclasses.replace(settings, on_error="skip"), "error"
         try:
-            source = open_source(name, SENSORS.get(choice.sensor), settings, progress)
+            source = open_source(name, SENSORS.get(choice.sensor), settings, progress, seen.sources)
         except SourceError as error:
             yield Finding("error", name, str(error), "See the message.")
             continue
@@ -170,7 +171,7 @@ def _look_at_run(recipe: Recipe, seen: Preflight, out: Path) -> Iterator[Finding
     assert seen.grid is not None
     if recipe.evaluation.truth:
         try:
-            open_source("truth", SENSORS.get("image"), image.Settings(recipe.evaluation.truth))
+            open_source("truth", image, image.Settings(recipe.evaluation.truth))
         except SourceError as error:
             yield Finding("error", "evaluation.truth", str(error), "Correct the path, or leave out truth.")
     if set(seen.sources) != set(recipe.sources):

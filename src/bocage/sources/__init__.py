@@ -1,5 +1,7 @@
 """Files → Source. One sensor per file of this folder; ``SENSORS`` is their shelf."""
 
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any
 
 from bocage.errors import SourceError
@@ -8,6 +10,7 @@ from bocage.shelf import Shelf
 from bocage.sources import (
     image,
     landsat_c2l2,
+    pansharpened,
     pleiades,
     sentinel1_grd,
     sentinel2_l2a,
@@ -22,6 +25,7 @@ from bocage.sources.base import (
     Band,
     BandFile,
     Decoding,
+    Deriver,
     Opener,
     Sensor,
     SensorSpec,
@@ -29,12 +33,13 @@ from bocage.sources.base import (
 )
 from bocage.sources.source import Readable, Source, check_overlap
 
-SENSORS: Shelf[Sensor | Opener] = Shelf(
+SENSORS: Shelf[Sensor | Opener | Deriver] = Shelf(
     "sensor",
     "sensors",
     {
         "image": image,
         "landsat_c2l2": landsat_c2l2,
+        "pansharpened": pansharpened,
         "pleiades": pleiades,
         "sentinel1_grd": sentinel1_grd,
         "sentinel2_l2a": sentinel2_l2a,
@@ -47,8 +52,14 @@ SENSORS: Shelf[Sensor | Opener] = Shelf(
 )
 
 
-def open_source(name: str, sensor: Sensor | Opener, settings: Any, progress: Progress = QUIET) -> Readable:
-    """Find a sensor's acquisitions and return them as a source called `name`.
+def open_source(
+    name: str,
+    sensor: Sensor | Opener | Deriver,
+    settings: Any,
+    progress: Progress = QUIET,
+    others: Mapping[str, Readable] = MappingProxyType({}),
+) -> Readable:
+    """Find a sensor's acquisitions and return them as a source called `name`, made of `others` where it derives.
 
     Raises
     ------
@@ -57,6 +68,9 @@ def open_source(name: str, sensor: Sensor | Opener, settings: Any, progress: Pro
     """
     heard = Heard(progress, f"Source '{name}': ")
     try:
+        if isinstance(sensor, Deriver):
+            derived: Readable = sensor.derive(name, settings, others)
+            return derived
         if isinstance(sensor, Opener):
             opened: Readable = sensor.open(name, settings)
             return opened
@@ -68,7 +82,12 @@ def open_source(name: str, sensor: Sensor | Opener, settings: Any, progress: Pro
     return Source(name, sensor, acquisitions, tuple(heard.said))
 
 
+def derived_last(kinds: Mapping[str, str]) -> list[str]:
+    """Names of sources, given their sensors' names, in an order in which they can be opened."""
+    return sorted(kinds, key=lambda name: isinstance(SENSORS.get(kinds[name]), Deriver))
+
+
 __all__ = [
-    "SENSORS", "Acquisition", "Band", "BandFile", "Decoding", "Opener", "Readable", "Sensor", "SensorSpec", "Source",
-    "check_overlap", "clear_where_listed", "open_source",
+    "SENSORS", "Acquisition", "Band", "BandFile", "Decoding", "Deriver", "Opener", "Readable", "Sensor", "SensorSpec", "Source",
+    "check_overlap", "clear_where_listed", "derived_last", "open_source",
 ]  # fmt: skip

@@ -147,6 +147,26 @@ class Opener(Protocol):
         """``open(name, settings) -> Readable``; raises :class:`~bocage.errors.SourceError`."""
 
 
+@runtime_checkable
+class Deriver(Protocol):
+    """A file of ``sources/`` that makes a source out of others of the same recipe."""
+
+    @property
+    def SPEC(self) -> SensorSpec:  # noqa: N802 - a module's constant
+        """The declaration."""
+
+    @property
+    def Settings(self) -> type[Any]:  # noqa: N802 - a module's class
+        """Frozen dataclass of what ``[sources.<name>]`` may say."""
+
+    @property
+    def derive(self) -> Any:
+        """``derive(name, settings, sources: Mapping[str, Readable]) -> Readable``, of sources that read files.
+
+        It raises :class:`~bocage.errors.SourceError`.
+        """
+
+
 def clear_where_listed(acquisition: Acquisition, layers: Mapping[str, NDArray[Any]]) -> NDArray[np.bool_]:
     """Clear is every value of the one quality layer that the acquisition lists; with no list, every value but 0."""
     (layer,) = layers.values()
