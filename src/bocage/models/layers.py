@@ -51,7 +51,7 @@ class PositionNorm(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """(N, C, ...) → same shape."""
-        parts = x.reshape(len(x), self.groups, -1, *x.shape[2:])
+        parts = x.reshape(x.shape[0], self.groups, -1, *x.shape[2:])
         mean = parts.mean(2, keepdim=True)
         variance = (parts - mean).square().mean(2, keepdim=True)
         normed: Tensor = self.scale(((parts - mean) * torch.rsqrt(variance + 1e-5)).flatten(1, 2))
@@ -230,7 +230,8 @@ def by_patches(function: Callable[..., Tensor], parts: Sequence[Part], shape: tu
     coarser = ratios.pop() if len(ratios) == 1 else 1  # all positions of one coarse pixel have the same patches
     rows, columns = (-(-n // coarser) for n in shape)
     batch = parts[0].tensor.values.shape[0]
-    step = rows if torch.is_grad_enabled() else max(1, ELEMENTS // max(1, hidden * columns * batch))
+    whole = torch.is_grad_enabled() or torch.compiler.is_exporting()
+    step = rows if whole else max(1, ELEMENTS // max(1, hidden * columns * batch))
     values = [part.tensor.masked() for part in parts]
     lines = []
     for y in range(0, rows, step):

@@ -1,0 +1,264 @@
+"""Every network of the shelf and its ablations on the same polygons: accuracy, training time, pixels per second.
+
+    BOCAGE_DATA=/path/to/data python -m benchmarks.networks [simulated] [flanders] [wake] [canada]
+
+Widths are reduced to what two cores train in half a minute, the same for a network and its ablations; every network sees the
+same draws, and as many samples and epochs. Interrupted, it goes on where it was. Results: ``benchmarks/results/networks.json``.
+"""
+
+import dataclasses
+import json
+import os
+import platform
+import sys
+import time
+import tomllib
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from bocage.grid import Window
+from bocage.mapping.predict import predict
+from bocage.pipeline import read_recipe, run
+from bocage.pipeline.stages import Run
+from bocage.simulate import Simulation, simulate
+from bocage.training import Trained
+
+WORK = Path("build/networks")
+RESULTS = Path(__file__).parent / "results/networks.json"
+DRAWS = 3
+TRAINING = """
+[training]
+epochs = 30
+patience = 30
+batch_size = 64
+samples_per_epoch = {samples}
+learning_rate = 0.001
+schedule = "cosine"
+checkpoint = 1e9
+"""
+SIDE = 64
+"""Pixels a side of the window on which speed is measured."""
+M3FUSION = 'name = "m3fusion"\nseries = "s2"\nvhr = "sharp"\nunits = 128\nfilters = [32, 64]\n'
+TWINNS = 'name = "twinns"\nunits = 16\nfilters = [32, 64]\n'
+VHSR = 'name = "s1s2vhsr"\nfilters = 32\ndense = 128\n'
+TWO_BRANCHES = 'name = "multiresolcc"\npan_filters = [16, 32, 64]\nms_filters = [32, 64, 128]\n'
+GRU = "{ units = 128 }"
+LATE = 'name = "fusion"\nstrategy = "late"\nauxiliary = 0.3\nmembers = ['
+MEMBERS = ", ".join(f'{{ network = "gru", source = "{s}", settings = {GRU} }}' for s in ("s1", "s2"))
+SERIES = {
+    "GRU, S2": 'name = "gru"\nsource = "s2"\nunits = 128',
+    "LSTM, S2": 'name = "lstm"\nsource = "s2"\nunits = 128',
+    "CNN over dates, S2": 'name = "cnn1d"\nsource = "s2"\nfilters = [64, 128]',
+    "TempCNN (published size), S2": 'name = "tempcnn"\nsource = "s2"',
+    "L-TAE (published size), S2": 'name = "ltae"\nsource = "s2"',
+    "L-TAE (published size), S1": 'name = "ltae"\nsource = "s1"',
+    "fusion of two GRUs, early": f'name = "fusion"\nstrategy = "early"\nsources = ["s1", "s2"]\nmembers = [{{ network = "gru", settings = {GRU} }}]',
+    "fusion of two GRUs, late": f'name = "fusion"\nmembers = [{MEMBERS}]',
+    "fusion of two GRUs, late, auxiliary heads": f'name = "fusion"\nauxiliary = 0.3\nmembers = [{MEMBERS}]',
+    "fusion of two GRUs, decision": f'name = "fusion"\nstrategy = "decision"\nmembers = [{MEMBERS}]',
+}
+FORESTS = {
+    "random forest, S1": 'name = "random_forest"\nsources = ["s1"]',
+    "random forest, S2": 'name = "random_forest"\nsources = ["s2"]',
+    "random forest, S1 + S2": 'name = "random_forest"\nsources = ["s1", "s2"]',
+    "LightGBM, S1 + S2": 'name = "lightgbm"\nsources = ["s1", "s2"]',
+}
+PATCHED_SERIES = {
+    "ConvLSTM, S2": 'name = "convlstm"\nsource = "s2"\nunits = 16',
+    "DuPLO, S2": 'name = "duplo"\nsource = "s2"\nfilters = [32, 64]\ndate_filters = [8, 16]\nunits = 128',
+    "TWINNS": TWINNS,
+    "TWINNS, S1 only": TWINNS + 'use = "first"',
+    "TWINNS, S2 only": TWINNS + 'use = "second"',
+    "TWINNS, ConvGRU only": TWINNS + 'branches = "convgru"',
+    "TWINNS, CNN only": TWINNS + 'branches = "cnn"',
+    "TWINNS, no auxiliary heads": TWINNS + "auxiliary = 0.0",
+    "TWINNS, no attention": TWINNS + "attention = false",
+}
+WITH_VHR = {
+    "random forest, S1 + S2 + PAN + MS": 'name = "random_forest"\nsources = ["s1", "s2", "pan", "ms"]',
+    "M3Fusion": M3FUSION,
+    "M3Fusion, no VHR": M3FUSION + 'use = "series"',
+    "M3Fusion, no series": M3FUSION + 'use = "vhr"',
+    "M3Fusion, no auxiliary heads": M3FUSION + "auxiliary = 0.0",
+    "M3Fusion, no attention": M3FUSION + "attention = false",
+    "S1S2VHSR": VHSR,
+    "S1S2VHSR, auxiliary heads learn labels": VHSR + 'targets = "labels"',
+    "S1S2VHSR, no auxiliary heads": VHSR + "auxiliary = 0.0",
+}
+PAN_MS = {
+    "random forest on pixels, PAN + MS": 'name = "random_forest"\nsources = ["pan", "ms"]',
+    "random forest on patches, PAN + MS": 'name = "random_forest"\nsources = ["pan", "ms"]\npatches = {{ pan = {patch}, ms = {ms_patch} }}',
+    "MultiResoLCC": TWO_BRANCHES + "patch = {patch}",
+    "MultiResoLCC, PAN only": TWO_BRANCHES + 'patch = {patch}\nuse = "pan"',
+    "MultiResoLCC, MS only": TWO_BRANCHES + 'patch = {patch}\nuse = "ms"',
+    "CNN on the pansharpened image": 'name = "multiresolcc_pansharpened"\nsource = "sharp"\nfilters = [16, 32, 64]\npatch = {patch}',
+    "DMIL": 'name = "dmil"\npan_filters = [16, 32, 64]\ncodes = [64, 32]\ndense = [64, 64]\npatch = {patch}',
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class Case:
+    """One line of the table."""
+
+    data: str
+    label: str
+    recipe: str
+    folder: Path
+    """Where relative paths of the recipe start."""
+
+
+def cases(wanted: list[str]) -> Iterator[Case]:
+    """All lines of the tables asked for."""
+    makers = {"simulated": _simulated, "flanders": _flanders, "wake": _wake, "canada": _canada}
+    for name in wanted or makers:
+        yield from makers[name]()
+
+
+def _simulated() -> Iterator[Case]:
+    land = (WORK / "landscape").resolve()
+    if not (land / "truth.tif").exists():
+        simulate(Simulation(polygons=30), land)
+    fill = "fill = { every = 15, start = 2022-01-01, end = 2022-12-31 }"
+    bands = ("blue", "green", "red", "rededge1", "rededge2", "rededge3", "nir", "nir08", "swir16", "swir22")
+    variables = ", ".join(f'{b} = "s2/{b}.tif"' for b in bands)
+    s2 = f'[sources.s2]\nsensor = "series"\nquality = "s2/quality.tif"\nclear = [4]\nscale = 0.0001\nvariables = {{ {variables} }}\nindices = ["ndvi", "ndwi"]\n{fill}\n'
+    s1 = f'[sources.s1]\nsensor = "series"\nvariables = {{ vv = "s1/vv.tif", vh = "s1/vh.tif" }}\n{fill}\n'
+    end = (
+        '[legend]\ncsv = "legend.csv"\n[reference]\npath = "reference.gpkg"\nlabel = "code"\n'
+        + f"[split]\ndraws = {DRAWS}\n"
+    )
+
+    def vhr(pan: str = "", ms: str = "", sharp: str = "") -> str:
+        return (
+            f'[sources.pan]\nsensor = "image"\npath = "vhr/pan.tif"\nbands = ["pan"]\nscale = 0.0001\n{pan}\n'
+            f'[sources.ms]\nsensor = "image"\npath = "vhr/ms.tif"\nbands = ["blue", "green", "red", "nir"]\nscale = 0.0001\n{ms}\n'
+            f'[sources.sharp]\nsensor = "pansharpened"\n{sharp}\n'
+        )
+
+    for label, model in (FORESTS | SERIES | PATCHED_SERIES).items():
+        yield _case("simulated", label, "s2", s1 + s2, end, model, land)
+    for label, model in WITH_VHR.items():
+        nested = ("ratio = { finer = 8 }", "ratio = { finer = 2 }") if "s1s2vhsr" in model else ("", "")
+        yield _case("simulated", label, "s2", s1 + s2 + vhr(*nested), end, model, land)
+    for label, model in PAN_MS.items():
+        yield _case("simulated", label, "pan", vhr(), end, model.format(patch=32, ms_patch=8), land)
+
+
+def _example(name: str) -> tuple[str, str, str, Path]:
+    """Sources, grid and the rest of an example's recipe, as text; its training and model left out."""
+    path = Path(__file__).parents[1] / f"examples/{name}.toml"
+    text = path.read_text()
+    like = tomllib.loads(text)["grid"]["like"]
+    head, legend, rest = text.partition("[legend]")
+    for cut in ("[model]", "[training]"):
+        rest = rest.partition(cut)[0]
+    kept = rest.replace("draws = 10", f"draws = {DRAWS}")
+    return (
+        head[head.index("[sources") :].replace("every = 10,", "every = 15,"),
+        like,
+        legend + kept,
+        path.parent.resolve(),
+    )
+
+
+def _flanders() -> Iterator[Case]:
+    sources, like, rest, folder = _example("flanders")
+    reference = sources[sources.index("[reference]") :]
+    sources = sources[: sources.index("[reference]")]
+    for label, model in (FORESTS | SERIES | PATCHED_SERIES).items():
+        yield _case("flanders", label, like, sources, reference + rest, model, folder)
+
+
+def _wake() -> Iterator[Case]:
+    sources, like, rest, folder = _example("wake")
+    reference = sources[sources.index("[reference]") :]
+    sources = sources[: sources.index("[reference]")] + '[sources.sharp]\nsensor = "pansharpened"\n'
+    for label, model in PAN_MS.items():
+        yield _case("wake", label, like, sources, reference + rest, model.format(patch=24, ms_patch=12), folder)
+
+
+def _canada() -> Iterator[Case]:
+    sources, like, rest, folder = _example("canada")
+    reference = sources[sources.index("[reference]") :]
+    sources = sources[: sources.index("[reference]")]
+    for label, model in (FORESTS | SERIES).items():
+        yield _case("canada", label, like, sources, reference + rest, model, folder)
+
+
+def _case(data: str, label: str, like: str, sources: str, rest: str, model: str, folder: Path) -> Case:
+    training = TRAINING.format(samples=1300 if data == "simulated" else 800)
+    return Case(data, label, f'[grid]\nlike = "{like}"\n{sources}\n{rest}\n[model]\n{model}\n{training}', folder)
+
+
+def measure(case: Case) -> dict[str, object]:
+    """Train and evaluate every draw, then time the mapping of a window."""
+    name = "".join(c if c.isalnum() else "-" for c in f"{case.data}-{case.label}")
+    path = case.folder / f".{name}.toml"  # beside the data: relative paths start there
+    path.write_text(case.recipe, encoding="utf-8")
+    try:
+        done = run(read_recipe(path), WORK / name, ("train", "evaluate"))
+    finally:
+        path.unlink()
+    score = json.loads((WORK / name / "score.json").read_text())
+    stages = json.loads((WORK / name / "provenance.json").read_text())["stages"]
+    seconds = [one["seconds"] for stage, one in stages.items() if stage.startswith("train/")]
+    curves = WORK / name / "splits/0/curves.csv"
+    waiting = [float(line.split(",")[4]) for line in curves.read_text().splitlines()[2:]] if curves.exists() else []
+    return {
+        **{k: score[k] for k in ("overall_accuracy", "f1_weighted", "kappa")},
+        "training_seconds": float(np.median(seconds)),
+        "waiting": float(np.median(waiting)) if waiting else None,
+        **_speed(done, WORK / name / "splits/0/model"),
+    }
+
+
+def _speed(done: Run, folder: Path) -> dict[str, object]:
+    trained = Trained.load(folder)
+    facts: dict[str, object] = {
+        "parameters": sum(p.numel() for p in trained.model.parameters()),
+        "calibration_error": trained.calibration.before
+        and [trained.calibration.before.error, trained.calibration.after.error],  # type: ignore[union-attr]
+    }
+    if done.scene.ids is not None:
+        return facts | {"pixels_per_second": None}
+    height, width = (min(SIDE, n // 4 * 4) for n in done.scene.grid.shape)
+    window, spent = Window(0, 0, height, width), []
+    predict(trained, done.scene, window, torch.device("cpu"))
+    while len(spent) < 3 or (sum(spent) < 1 and len(spent) < 50):
+        started = time.perf_counter()
+        predict(trained, done.scene, window, torch.device("cpu"))
+        spent.append(time.perf_counter() - started)
+    return facts | {"pixels_per_second": height * width / float(np.median(spent))}
+
+
+def run_all(wanted: list[str]) -> str:
+    """Fill the table, line by line."""
+    known = json.loads(RESULTS.read_text()) if RESULTS.exists() else {"lines": {}}
+    known["machine"] = (
+        f"{os.cpu_count()} cores, {platform.processor() or platform.machine()}, torch {torch.__version__}"
+    )
+    for case in cases(wanted):
+        key = f"{case.data}: {case.label}"
+        if known["lines"].get(key, {}).get("recipe") == case.recipe:
+            continue
+        started = time.monotonic()
+        known["lines"][key] = {"recipe": case.recipe, **measure(case)}
+        RESULTS.parent.mkdir(exist_ok=True)
+        partial = RESULTS.with_suffix(".part")
+        partial.write_text(json.dumps(known, indent=1))
+        os.replace(partial, RESULTS)
+        print(_line(key, known["lines"][key]), f"[{time.monotonic() - started:.0f} s]", flush=True)
+    return "\n".join(_line(key, one) for key, one in known["lines"].items())
+
+
+def _line(key: str, one: dict) -> str:
+    spread = [f"{one[m]['mean']:.3f} ± {one[m]['std']:.3f}" for m in ("overall_accuracy", "f1_weighted", "kappa")]
+    speed = f"{one['pixels_per_second']:,.0f} px/s" if one["pixels_per_second"] else "no map"
+    return f"{key:62} {'  '.join(spread)}  {one['training_seconds']:6.1f} s  {speed}"
+
+
+if __name__ == "__main__":
+    print(run_all(sys.argv[1:]))
