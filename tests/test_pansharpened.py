@@ -13,7 +13,7 @@ from bocage.sources import image, open_source, pansharpened
 from bocage.testing import write_raster
 from conftest import PAN_MS
 
-SHARP = PAN_MS.replace('path', 'scale = 0.0001\npath') + '[sources.sharp]\nsensor = "pansharpened"\n'
+SHARP = PAN_MS.replace("path", "scale = 0.0001\npath") + '[sources.sharp]\nsensor = "pansharpened"\n'
 CNN = 'name = "multiresolcc_pansharpened"\nsource = "sharp"\nfilters = [3, 4, 6]\npatch = 22'
 
 

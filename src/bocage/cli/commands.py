@@ -1,5 +1,6 @@
 """The commands. Rooms are imported when a command runs, so that ``bocage --help`` is quick."""
 
+import dataclasses
 import json
 import sys
 from collections.abc import Callable, Sequence
@@ -298,6 +299,52 @@ def simulate(folder: Path, recipes: bool, sensors: tuple[str, ...], formats: tup
             click.echo(f"recipe: {path}")
 
 
+@cli.command()
+@click.argument("model", type=click.Path(path_type=Path, exists=True, file_okay=False))
+@click.argument("folder", type=click.Path(path_type=Path))
+def export(model: Path, folder: Path) -> None:
+    """Write a trained MODEL folder as ONNX, with a STAC item (MLM extension), into a new FOLDER.
+
+    The graph is checked against PyTorch on the same inputs before it is kept. Forests and boosted trees do not export.
+
+    \b
+    Examples:
+      bocage export runs/demo/splits/0/model exported/
+    """
+    from bocage.training import Trained
+    from bocage.training.export import export as write
+
+    trained = Trained.load(model)
+    write(trained, folder)
+    click.echo(f"{folder / 'model.onnx'}: {trained.name}, same logits as PyTorch within 1e-4")
+    click.echo(f"{folder / 'item.json'}: STAC item")
+
+
+@cli.command()
+@click.option("--json", "as_json", is_flag=True, help="Print everything as JSON.")
+def models(as_json: bool) -> None:
+    """List the networks: what they take, what they cost, where they come from.
+
+    Parameters and multiply-adds are counted at the published size and data shapes, for 10 classes.
+    Yours is named 'its.module:name' in a recipe.
+
+    \b
+    Examples:
+      bocage models
+      bocage models --json > models.json
+    """
+    from bocage.models import MODELS
+    from bocage.models.facts import all_facts
+
+    found = list(all_facts(MODELS))
+    if as_json:
+        click.echo(json.dumps([dataclasses.asdict(facts) for facts in found], indent=1, ensure_ascii=False))
+        return
+    from bocage.cli.tables import print_models
+
+    print_models(found)
+
+
 def _shelf(name: str, load: Callable[[], tuple[Any, Callable[[Any], str]]]) -> None:
     @cli.command(name, help=f"List the {name}, with one line each; yours is named 'its.module:name' in a recipe.")
     def command() -> None:
@@ -314,12 +361,6 @@ def _sensors() -> tuple[Any, Callable[[Any], str]]:
     from bocage.sources import SENSORS
 
     return SENSORS, lambda sensor: str(sensor.SPEC.title)
-
-
-def _models() -> tuple[Any, Callable[[Any], str]]:
-    from bocage.models import MODELS
-
-    return MODELS, _first_line
 
 
 def _indices() -> tuple[Any, Callable[[Any], str]]:
@@ -342,7 +383,6 @@ def _writers() -> tuple[Any, Callable[[Any], str]]:
 
 for _name, _load in (
     ("sensors", _sensors),
-    ("models", _models),
     ("indices", _indices),
     ("metrics", _metrics),
     ("writers", _writers),

@@ -63,6 +63,22 @@ def print_plan(plan: Any) -> None:
         console.print(f"with {workers} threads preparing: {lasting(seconds)} in all")
 
 
+def print_models(found: list[Any]) -> None:
+    """Print a line for each network: its size and cost, what it takes and whose it is."""
+    console = Console(width=None if Console().is_terminal else 160)
+    table = Table("model", title="Networks, at their published size and shapes, for 10 classes", show_lines=True)
+    table.add_column("parameters", justify="right")
+    table.add_column("multiply-adds\na map pixel", justify="right")
+    for heading in ("footprint", "dense form", "takes", "source"):
+        table.add_column(heading)
+    for one in found:
+        size = f"{one.parameters:,}".replace(",", " ") if one.parameters else "-"
+        cost = f"{one.multiply_adds / 1e6:.3g} M" if one.multiply_adds else "-"
+        paper = one.paper + (" (reconstruction)" if one.reconstruction else "")
+        table.add_row(one.name, size, cost, one.footprint, one.dense, one.takes or one.title, paper)
+    console.print(table)
+
+
 def lasting(seconds: float) -> str:
     """Write a time as people say it.
 

@@ -48,9 +48,8 @@ SINGLE: Shelf[Any] = Shelf(
 )
 CARD = Card(
     paper="strategies of Mena et al. 2023, arXiv 2308.05407",
-    takes="any sources, each by the single-source network that the recipe names",
+    takes="any sources, each by the single-source network that the recipe names (patch by patch where that one is)",
     masks="as the networks named; early: a date counts where every stacked source is valid",
-    dense="patches",
     example={"s1": S1, "s2": gru.S2},
 )
 
@@ -83,6 +82,9 @@ class Config:
     """Share of the features dropped before the head while training ("late"), 0 to 1."""
 
     def __post_init__(self) -> None:
+        # A model folder tells its members as tables.
+        told = tuple(m if isinstance(m, Member) else Member(**m) for m in self.members)
+        object.__setattr__(self, "members", told)
         if not self.members or (self.strategy == "early") != (len(self.members) == 1):
             raise ValueError(f'"early" has one member, the others two or more; found {len(self.members)}')
         if not 0 <= self.dropout < 1 or self.auxiliary < 0:

@@ -1,0 +1,132 @@
+"""Models for others: ONNX, STAC items, the list of the shelf."""
+
+import json
+
+import numpy as np
+import onnxruntime
+import pystac
+import pytest
+import torch
+from pystac.extensions.mlm import MLMExtension
+
+from bocage.cli.commands import main
+from bocage.errors import ModelError, TrainedError
+from bocage.grid import Ratio
+from bocage.legend import LandClass, Legend
+from bocage.models import MODELS, batch_of, build
+from bocage.models.facts import facts_of
+from bocage.samples.loader import Normalisation
+from bocage.testing import random_batch
+from bocage.training import Trained
+from bocage.training.calibration import Calibration
+from bocage.training.export import export
+from bocage.training.trained import SourceRecord
+from test_contracts import MODEL_CASES
+
+LEGEND = Legend((LandClass(1, "maize"), LandClass(4, "wet meadow"), LandClass(9, "water")))
+
+
+def made(name, case=0):
+    """A network of the shelf as if it had been trained."""
+    inputs, settings = MODEL_CASES[name][case]
+    torch.manual_seed(2)
+    config = MODELS.get(name).Config(**settings)
+    model = build(name, inputs, 3, config).eval()
+    if hasattr(model, "fit"):
+        model.fit(random_batch(inputs, model.footprints, torch.Generator().manual_seed(0), 30), torch.arange(30) % 3, 0)
+    used = {n: inputs[n] for n in model.footprints}
+    records = {
+        n: SourceRecord(s, tuple(range(19000, 19000 + 10 * s.dates, 10)), 1.0, 0.0, None, None, "nearest", 10.0)
+        for n, s in used.items()
+    }
+    zeros, ones = ({n: tuple(float(v) for _ in s.bands) for n, s in used.items()} for v in (0, 2))
+    norm = Normalisation("mean-std", zeros, ones)
+    region = ("EPSG:32740", (338000.0, 7667000.0, 339000.0, 7668000.0))
+    return Trained(name, config, LEGEND, records, norm, model, region, {"bocage": "0"}, Calibration(1.7, 10))
+
+
+@pytest.mark.parametrize("name", [name for name in MODELS if name not in ("random_forest", "lightgbm")])
+def test_onnx_gives_the_same_logits(name, tmp_path):
+    """On other inputs and another number of samples than the graph was made with."""
+    trained = made(name)
+    export(trained, tmp_path / "out")
+    session = onnxruntime.InferenceSession(str(tmp_path / "out/model.onnx"), providers=["CPUExecutionProvider"])
+    batch = random_batch(trained.inputs, trained.footprints, torch.Generator().manual_seed(5), size=11)
+    known = {one.name for one in session.get_inputs()}
+    fed = {f"{n}_{part}": getattr(t, part).numpy() for n, t in batch.items() for part in ("values", "valid", "days")}
+    found = session.run(None, {key: value for key, value in fed.items() if key in known})[0]
+    with torch.no_grad():
+        parts = {n: (t.values, t.valid, t.days) for n, t in batch.items()}
+        expected = trained.model(batch_of(parts))[:, :, 0, 0].numpy() / 1.7
+    assert np.abs(found - expected).max() < 1e-4
+    assert np.abs(expected).max() > 1e-3
+
+
+def test_the_item_says_what_the_model_is(tmp_path):
+    export(made("m3fusion"), tmp_path / "out")
+    item = pystac.Item.from_file(str(tmp_path / "out/item.json"))
+    said = MLMExtension.ext(item)
+    assert said.architecture == "m3fusion"
+    assert [one.name for one in said.input] == ["s2_values", "vhr_values"]
+    assert said.input[0].properties["value_scaling"] == [{"type": "z-score", "mean": 0.0, "stddev": 2.0}] * 3
+    assert said.input[1].input.shape == [-1, 1, 2, 12, 12]
+    assert [c.value for c in said.output[0].classes] == [1, 4, 9]
+    assert said.total_parameters == sum(p.numel() for p in made("m3fusion").model.parameters())
+    assert said.hyperparameters.to_dict()["patch"] == 12
+    west, south, east, north = item.bbox
+    assert 55 < west < east < 56
+    assert -22 < south < north < -21
+    data = (tmp_path / "out/model.onnx").read_bytes()
+    assert item.assets["model"].extra_fields["file:size"] == len(data)
+
+
+@pytest.mark.parametrize("name", ["random_forest", "lightgbm"])
+def test_trees_do_not_export_and_say_so(name, tmp_path):
+    with pytest.raises(ModelError, match=f"{name} does not export to ONNX"):
+        export(made(name), tmp_path / "out")
+    assert not list(tmp_path.iterdir())
+
+
+def test_export_overwrites_nothing_and_keeps_nothing_wrong(tmp_path, monkeypatch):
+    (tmp_path / "out").mkdir()
+    with pytest.raises(TrainedError, match="exists; choose another"):
+        export(made("gru"), tmp_path / "out")
+    monkeypatch.setattr("bocage.training.export.TOLERANCE", -1.0)
+    with pytest.raises(TrainedError, match="logits of ONNX and PyTorch differ"):
+        export(made("gru"), tmp_path / "new")
+    assert not (tmp_path / "new").exists()
+
+
+def test_the_command_exports(recipe, tmp_path, capsys):
+    assert main(["train", str(recipe('name = "tempcnn"\nfilters = 4\ndense = 6')), "--out", str(tmp_path / "run")]) == 0
+    assert main(["export", str(tmp_path / "run/splits/0/model"), str(tmp_path / "onnx")]) == 0
+    assert "same logits as PyTorch" in capsys.readouterr().out
+    assert (tmp_path / "onnx/model.onnx").exists()
+
+
+def test_the_shelf_is_listed_with_what_it_costs(capsys):
+    assert main(["models", "--json"]) == 0
+    found = {one["name"]: one for one in json.loads(capsys.readouterr().out)}
+    assert set(found) == set(MODELS)
+    dates, units, bands = 34, 1024, 16
+    each = 3 * units * (bands + units) + units * units + 2 * units  # gates, attention, its score and its sum
+    assert found["gru"]["multiply_adds"] == pytest.approx(dates * each + 10 * units, rel=1e-3)
+    # Dense: every layer once a PAN pixel, the MS branch once in 16.
+    pan = 9 * 128 + 9 * 128 * 256 + 9 * 256 * 512 + 512 * 10
+    ms = 9 * 4 * 256 + 9 * 256 * 512 + 9 * 512 * 1024 + 1024 * 10
+    assert found["multiresolcc"]["multiply_adds"] == pytest.approx(pan + ms / 16, rel=1e-3)
+    assert found["multiresolcc"]["footprint"] == "pan 32 × 32, ms 8 × 8"
+    assert found["m3fusion"]["dense"] == "patches"
+    assert found["random_forest"]["parameters"] is None
+    assert main(["models"]) == 0
+    assert "8 401 182" in capsys.readouterr().out
+
+
+def test_a_network_of_ones_own_needs_no_card():
+    class Own:
+        """Mine.
+
+        More."""
+
+    assert facts_of("my:own", Own).title == "Mine."
+    assert Ratio() == Ratio(1, 1)
