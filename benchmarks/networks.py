@@ -189,7 +189,7 @@ def _canada() -> Iterator[Case]:
 
 
 def _case(data: str, label: str, like: str, sources: str, rest: str, model: str, folder: Path) -> Case:
-    training = TRAINING.format(samples=1300 if data == "simulated" else 800)
+    training = TRAINING.format(samples={"simulated": 1300, "flanders": 400}.get(data, 800))
     return Case(data, label, f'[grid]\nlike = "{like}"\n{sources}\n{rest}\n[model]\n{model}\n{training}', folder)
 
 

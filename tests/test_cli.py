@@ -291,3 +291,36 @@ def test_import_is_cheap():
     code = "import sys, bocage, bocage.cli; print([m for m in ('torch', 'rasterio', 'sklearn') if m in sys.modules])"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+def test_the_report_shows_calibration_and_waiting(recipe):
+    assert main(["run", str(recipe(GRU)), "--out", "out"]) == 0
+    page = Path("out/report.html").read_text()
+    assert "reliability before and after calibration" in page
+    said = json.loads(Path("out/splits/0/model/trained.json").read_text())["calibration"]
+    assert f"{said['temperature']:.2f}" in page
+    assert "waited for samples during" in page
+    path = recipe(GRU)
+    path.write_text(path.read_text().replace("[training]", '[training]\nkeep = "training"'))
+    assert main(["run", str(path), "--out", "other"]) == 0, "no validation polygons: curves without their line"
+    assert "reliability" not in Path("other/report.html").read_text()
+
+
+def test_patches_that_no_image_holds_are_refused(recipe, capsys):
+    path = recipe('name = "multiresolcc"\npatch = 64', PAN_MS, "pan")
+    fails(capsys, path, Path("out"), "patches of 64 pixels a side of the source 'pan', but its image has 48 x 53")
+
+
+def test_a_network_is_told_which_sources_it_lacks(recipe, capsys):
+    fails(capsys, recipe('name = "twinns"'), Path("out"), "twinns: no source is called 's1'; there are s2")
+    fails(
+        capsys,
+        recipe('name = "tempcnn"', PAN_MS, "pan"),
+        Path("out"),
+        "tempcnn needs a series of several dates; found 0: 'pan' has 1 date, 'ms' has 1 date",
+    )
+    fails(capsys, recipe('name = "cnn1d"'), Path("out"), "cnn1d needs 12 dates; 's2' has 10")
+    one = S2.replace("end = 2021-07-31", "end = 2021-02-02")
+    fails(capsys, recipe(GRU, one), Path("out"), "found 0: 's2' has 1 date.")
+    two = 'name = "fusion"\nmembers = [{ network = "gru", source = "s2" }, { network = "gruu", source = "s2" }]'
+    fails(capsys, recipe(two), Path("out"), "Did you mean 'gru'?")

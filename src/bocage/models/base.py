@@ -234,8 +234,11 @@ def choose(
         return spec
     found = [spec for spec in inputs.values() if (spec.dates > 1) == (kind == "series")]
     if len(found) != 1:
-        names = f" ({', '.join(spec.name for spec in found)})" if found else ""
-        raise ModelError(f"{who} works on one {kind}; found {len(found)}{names}: say which with model.{key}.")
+        if not found:
+            there = ", ".join(f"'{s.name}' has {s.dates} date{'s' * (s.dates > 1)}" for s in inputs.values())
+            raise ModelError(f"{who} needs {_a(kind)}; found 0: {there}.")
+        names = ", ".join(spec.name for spec in found)
+        raise ModelError(f"{who} works on one {kind}; found {len(found)} ({names}): say which with model.{key}.")
     return found[0]
 
 

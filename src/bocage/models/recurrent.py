@@ -24,11 +24,11 @@ class ConvGru(nn.Module):
         driven = self.inputs(series.flatten(0, 1)).unflatten(0, series.shape[:2])
         state = driven.new_zeros(series.shape[0], self.units, *series.shape[3:])
         states = []
-        for t in range(series.shape[1]):
-            to_gates, to_candidate = driven[:, t].split((2 * self.units, self.units), 1)
+        for drive, seen in zip(driven.unbind(1), valid.unbind(1), strict=True):
+            to_gates, to_candidate = drive.split((2 * self.units, self.units), 1)
             reset, update = torch.sigmoid(to_gates + self.gates(state)).chunk(2, 1)
             new = torch.tanh(to_candidate + self.candidate(reset * state))
-            state = torch.where(valid[:, t, None], update * state + (1 - update) * new, state)
+            state = torch.where(seen[:, None], update * state + (1 - update) * new, state)
             states.append(state)
         return torch.stack(states, 1)
 
@@ -48,10 +48,10 @@ class ConvLstm(nn.Module):
         driven = self.inputs(series.flatten(0, 1)).unflatten(0, series.shape[:2])
         state: Tensor = driven.new_zeros(series.shape[0], self.units, *series.shape[3:])
         memory = state
-        for t in range(series.shape[1]):
-            into, keep, out, new = (driven[:, t] + self.states(state)).chunk(4, 1)
+        for drive, valid_now in zip(driven.unbind(1), valid.unbind(1), strict=True):
+            into, keep, out, new = (drive + self.states(state)).chunk(4, 1)
             written = torch.sigmoid(keep) * memory + torch.sigmoid(into) * torch.tanh(new)
-            seen = valid[:, t, None]
+            seen = valid_now[:, None]
             memory = torch.where(seen, written, memory)
             state = torch.where(seen, torch.sigmoid(out) * torch.tanh(memory), state)
         return state

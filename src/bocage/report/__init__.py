@@ -10,7 +10,14 @@ import jinja2
 
 from bocage.evaluation import Score
 from bocage.mapping import LandCoverMap
-from bocage.report.figures import confidence_picture, confusion_picture, curves_picture, map_picture
+from bocage.report.figures import (
+    confidence_picture,
+    confusion_picture,
+    curves_picture,
+    map_picture,
+    reliability_picture,
+    waiting_share,
+)
 from bocage.samples import Samples
 from bocage.scene import Scene
 
@@ -36,6 +43,7 @@ def write_report(
     picture, shares = map_picture(land.files["classes"], land.legend) if land else (None, {})
     draws = len(score.matrices)
     model = str(provenance.get("model", ""))
+    curves = [folder / f"splits/{k}/curves.csv" for k in range(draws)]
     context = {
         "name": provenance["name"],
         "subject": f"{len(scene.ids)} series of a table" if scene.ids else f"Land-cover map of {scene.grid}",
@@ -50,7 +58,9 @@ def write_report(
         "confidence": confidence_picture(land.files["confidence"]) if land and "confidence" in land.files else None,
         "classes": _classes(score, samples, shares),
         "confusion": confusion_picture(score.matrix),
-        "curves": curves_picture([folder / f"splits/{k}/curves.csv" for k in range(draws)]),
+        "curves": curves_picture(curves),
+        "waiting": waiting_share(curves),
+        "calibration": _calibration(folder, draws),
         "rejections": samples.rejections,
         "costs": _costs(provenance["stages"], _plan(folder)),
         "planned": _plan(folder) is not None,
@@ -83,6 +93,24 @@ def _how(score: Score, draws: int, mapped: int) -> str:
         f"Measured on the pixels of test polygons ({share} % of the polygons of each class), none of which was used to "
         f"train or to decide when to stop; {spread}. The map was made by the model of draw {mapped + 1}."
     )
+
+
+def _calibration(folder: Path, draws: int) -> dict[str, str] | None:
+    """Picture and words on the calibration of all draws; None where no model was calibrated."""
+    told = [json.loads((folder / f"splits/{k}/model/trained.json").read_text())["calibration"] for k in range(draws)]
+    fitted = [one for one in told if one.get("samples")]
+    if not fitted:
+        return None
+    before, after = (sum(one[which]["error"] for one in fitted) / len(fitted) for which in ("before", "after"))
+    temperatures = [one["temperature"] for one in fitted]
+    low, high = min(temperatures), max(temperatures)
+    span = f"{low:.2f}" if len(fitted) == 1 else f"{low:.2f} to {high:.2f}"
+    return {
+        "picture": reliability_picture(fitted),
+        "words": f"Confidences are divided by a temperature ({span}) fitted on validation polygons: the expected calibration "
+        f"error goes from {before:.3f} to {after:.3f} there. Points near the diagonal say what they mean; their size is their "
+        "share of the pixels.",
+    }
 
 
 def _spread(values: Any) -> str:

@@ -85,11 +85,34 @@ def curves_picture(files: list[Path]) -> str | None:
         left.plot(table["epoch"], table["train_loss"], color=color, label="training" if i == 0 else None)
         left.plot(table["epoch"], table["validation_loss"], "--", color=color, label="validation" if i == 0 else None)
         right.plot(table["epoch"], table["validation_f1"], color=color)
-        best = int(np.argmax(table["validation_f1"]))
-        right.plot(table["epoch"][best], table["validation_f1"][best], "o", color=color, ms=4)
+        if np.isfinite(table["validation_f1"]).any():  # a training without validation polygons has no such curve
+            best = int(np.nanargmax(table["validation_f1"]))
+            right.plot(table["epoch"][best], table["validation_f1"][best], "o", color=color, ms=4)
     left.set(xlabel="epoch", ylabel="loss", yscale="log")
     left.legend()
     right.set(xlabel="epoch", ylabel="validation F-measure", ylim=(0, 1))
+    return as_data(figure)
+
+
+def waiting_share(files: list[Path]) -> float | None:
+    """Share of the training time spent waiting for samples: the median of all epochs; None where there are none."""
+    shares = [share for path in files if path.exists() for share in _read(path)["waiting"]]
+    return float(np.median(shares)) if shares else None
+
+
+def reliability_picture(calibrations: list[dict[str, Any]]) -> str:
+    """Draw accuracy against confidence before and after calibration, a line per draw."""
+    figure = Figure(figsize=(8, 3.6), layout="constrained")
+    for axes, which in zip(figure.subplots(1, 2, sharey=True), ("before", "after"), strict=True):
+        axes.plot([0, 1], [0, 1], ":", color="#888")
+        for i, one in enumerate(calibrations):
+            color, curve = matplotlib.colormaps["viridis"](i / max(len(calibrations), 2)), one[which]
+            axes.plot(curve["confidence"], curve["accuracy"], color=color, lw=1)
+            sizes = 3 + 120 * np.array(curve["share"])
+            axes.scatter(curve["confidence"], curve["accuracy"], sizes, color=color, alpha=0.7)
+        axes.set(xlabel=f"confidence {which} calibration", xlim=(0, 1.02), ylim=(0, 1.02))
+        axes.set_aspect("equal")
+    figure.axes[0].set_ylabel("share that is right")
     return as_data(figure)
 
 

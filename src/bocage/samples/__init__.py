@@ -84,6 +84,7 @@ def make_samples(
     SamplesError
         The polygons cannot be used; the message says what to do.
     """
+    _check_footprints(scene, footprints)
     pixels, rejections, notes, folds = labelled(scene, legend, reference, split)
     if not len(pixels):
         raise SamplesError(
@@ -105,6 +106,24 @@ def make_samples(
     pixels = pixels.take(kept)
     cuts = {name: replace(one, index=kept) for name, one in cuts.items()}
     return _made(scene, legend, split, pixels, folds, cuts, tuple(rejections + dropped), tuple(notes))
+
+
+def _check_footprints(scene: Scene, footprints: Mapping[str, Reach]) -> None:
+    """Refuse patches that no image holds.
+
+    Raises
+    ------
+    SamplesError
+        A footprint is larger than the whole image (a table of samples is one pixel wide).
+    """
+    for name, footprint in footprints.items():
+        rows, columns = scene.cubes[name].grid.shape
+        if footprint.size > min(rows, columns):
+            what = "a table has single pixels only" if scene.ids is not None else f"its image has {rows} x {columns}"
+            raise SamplesError(
+                f"The network looks at patches of {footprint.size} pixels a side of the source '{name}', but {what}; lower "
+                "the patch in [model], or take a network of single pixels."
+            )
 
 
 def samples_of(

@@ -61,6 +61,10 @@ def train(
         model.fit(batch_of(make_batch(samples.cuts, draw.train, normalisation)), labels, seed)
         progress.step(title, 1, 1)
     else:
+        if settings.batch_size > len(draw.train) and not settings.samples_per_epoch:
+            progress.say(
+                f"batch_size is {settings.batch_size}, but {len(draw.train)} samples train: every epoch is one step."
+            )
         parts = (samples.cuts, samples.label, samples.polygon, draw, n_classes, normalisation, settings, seed, folder)
         curves = fit(Task(title, model, *parts), progress)
         write_curves(curves, folder / "curves.csv")
