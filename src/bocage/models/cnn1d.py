@@ -3,6 +3,8 @@
 Layers as in the team's script for Sentinel-2 series (``tanodino/CNN_RemoteSensing_TimeSeries``, 2018), where it stands
 beside the LSTM of Ienco et al. 2017, doi:10.1109/LGRS.2017.2728698.
 
+A masked date is read as 0: the mean of the training pixels, where they are scaled by it.
+
 ::
 
     pixels (N, C, T) → 7, 256 → pool 2 → 3, 512 ─┬→ 3 (padded), 512 ─┐

@@ -2,6 +2,8 @@
 
 Cell of Shi et al. 2015, arXiv 1506.04214.
 
+Masked dates: the state of a pixel is carried over them unchanged.
+
 ::
 
     patches (N, T, C, 5, 5) → ConvLSTM 3×3 (padded), 64 → state after the last date → mean over the patch → linear → K

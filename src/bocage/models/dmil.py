@@ -4,6 +4,8 @@ After Liu et al. 2018, "Deep Multiple Instance Learning-Based Spatial–Spectral
 TGRS 56(1):461-473. Neither code nor layer sizes are public: **a reconstruction** of its idea, with every
 size a setting. Departure: the autoencoder learns to reconstruct its input along with the classes, instead of before.
 
+Masked pixels are read as 0, the mean of the training pixels, and are not reconstructed.
+
 ::
 
     PAN (B, 1, 1, 32, 32) → 3×3, 64 → pool 2 → 3×3, 128 → pool 2 → 3×3, 256 → global max ──┐

@@ -4,6 +4,8 @@ Interdonato, Ienco, Gaetano & Ose 2019, "DuPLO: A DUal view Point deep Learning 
 classificatiOn", doi:10.1016/j.isprsjprs.2019.01.011. No code is public and sizes are from memory: **a reconstruction**.
 Unpadded throughout, so the dense form is exact.
 
+Masks: the GRU skips the dates that are masked at the pixel; the CNNs read masked values as 0, the mean.
+
 ::
 
     patches (N, T, C, 5, 5) → stack → 3×3, 256 → 3×3, 512 ─────────────────────────────────→ head, 0.3 ─┐

@@ -6,6 +6,8 @@ Strategies as compared by Mena, Arenas, Nuske & Dengel 2023, arXiv 2308.05407:
 * **late**: an encoder per source, their features side by side, one linear head; auxiliary heads where asked;
 * **decision**: a whole network per source, each trained on its own loss; the mean of their probabilities.
 
+Masks: each member does what it does alone; stacked series count a date where every one of them is valid.
+
 ::
 
     early:     s1, s2 → stack bands → network → K

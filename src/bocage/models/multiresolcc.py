@@ -6,6 +6,8 @@ Departures: batch normalisation learns its statistics (``norm = "affine"`` gives
 only scaled and shifted); other ratios than 4 keep the PAN patch and divide it for MS; one branch alone (``use``) has a
 head of its own.
 
+Masked pixels are read as 0: the mean of the training pixels, where they are scaled by it.
+
 ::
 
     PAN (B, 1, 1, 32, 32) → 3×3, 128 → pool 2 → 3×3, 256 → pool 2 → 3×3, 512 → global max ─┐

@@ -4,6 +4,8 @@ Gaetano, Ienco, Ose & Cresson 2018, doi:10.3390/rs10111746, compare their networ
 image. Its layers are not public: **a reconstruction**, the PAN branch on all bands. The image is a source of the sensor
 ``pansharpened``, or any multispectral image on the map's grid. Its dense form is exact.
 
+Masked pixels are read as 0, the mean of the training pixels.
+
 ::
 
     image (B, 1, C, 32, 32) → 3×3, 128 → pool 2 → 3×3, 256 → pool 2 → 3×3, 512 → global max → dropout → linear → K

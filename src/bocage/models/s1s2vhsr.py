@@ -6,6 +6,8 @@ code (2-D CNN for Sentinel-1, 1-D CNN for Sentinel-2, PAN and MS at native resol
 the Sentinel-1 patch. Departures: batch normalisation learns its statistics (``norm = "affine"`` is the released
 behaviour); PAN and MS nest in the map's grid by ratios of one another.
 
+Masked dates and pixels are read as 0, the mean of the training pixels.
+
 ::
 
     s2 centre pixel (N, C, T) → 5, 128 → 3 by 2, 128 → 3, 256 → 1, 256 → mean over dates ───────────┐

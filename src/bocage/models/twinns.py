@@ -6,6 +6,8 @@ branches and the auxiliary classifiers are published; **sizes, kernels, the form
 auxiliary heads are not: this is a reconstruction** from the team's sibling networks, and each is a setting. Here the
 attention is M3Fusion's, at each pixel of the patch, and each stream has an auxiliary head.
 
+Masks: the ConvGRU carries the state of a pixel over its masked dates; the CNN reads them as 0, the mean.
+
 ::
 
     s1 (N, T1, 2, 5, 5)  → ConvGRU 3×3, 64 → attention over dates → mean over the patch ─┐
