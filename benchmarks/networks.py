@@ -46,7 +46,6 @@ TWINNS = 'name = "twinns"\nunits = 16\nfilters = [32, 64]\n'
 VHSR = 'name = "s1s2vhsr"\nfilters = 32\ndense = 128\n'
 TWO_BRANCHES = 'name = "multiresolcc"\npan_filters = [16, 32, 64]\nms_filters = [32, 64, 128]\n'
 GRU = "{ units = 128 }"
-LATE = 'name = "fusion"\nstrategy = "late"\nauxiliary = 0.3\nmembers = ['
 MEMBERS = ", ".join(f'{{ network = "gru", source = "{s}", settings = {GRU} }}' for s in ("s1", "s2"))
 SERIES = {
     "GRU, S2": 'name = "gru"\nsource = "s2"\nunits = 128',

@@ -324,3 +324,10 @@ def test_a_network_is_told_which_sources_it_lacks(recipe, capsys):
     fails(capsys, recipe(GRU, one), Path("out"), "found 0: 's2' has 1 date.")
     two = 'name = "fusion"\nmembers = [{ network = "gru", source = "s2" }, { network = "gruu", source = "s2" }]'
     fails(capsys, recipe(two), Path("out"), "Did you mean 'gru'?")
+
+
+def test_a_device_that_is_not_there_is_told_before_anything_is_read(recipe, capsys):
+    path = recipe(GRU)
+    path.write_text(path.read_text().replace("[training]", '[training]\ndevice = "mps"'))
+    fails(capsys, path, Path("out"), "The device 'mps' is not on this machine")
+    assert not Path("out").exists()

@@ -17,7 +17,7 @@ from bocage.progress import QUIET, Progress
 from bocage.samples import make_samples
 from bocage.samples.cut import STORE
 from bocage.scene import Prepared
-from bocage.training import Trained, input_specs
+from bocage.training import Trained, check_device, input_specs
 
 
 def open_run(
@@ -28,6 +28,7 @@ def open_run(
     stages: Sequence[str] = STAGES,
 ) -> Run:
     """Open the scene and the samples of a recipe for some stages, and claim the run's folder."""
+    check_device(recipe.training)  # told before anything is read
     scene, folder, inputs = claim(recipe, out, progress, overwrite)
     network = build(recipe.model, input_specs(scene), len(recipe.legend.classes), recipe.config)
     used = {name: recipe.sources[name] for name in network.footprints}

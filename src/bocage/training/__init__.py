@@ -16,7 +16,7 @@ from bocage.scene import Scene
 from bocage.training import checkpoint
 from bocage.training.calibration import Calibration, calibrate
 from bocage.training.curves import write_curves
-from bocage.training.loop import Task, fit, logits_of
+from bocage.training.loop import Task, check_device, fit, logits_of
 from bocage.training.settings import Training, with_preset
 from bocage.training.trained import Trained, device_of, input_specs, source_records, versions
 
@@ -104,4 +104,14 @@ def classify(
     return logits_of(model, made, device)[0].argmax(1).numpy()
 
 
-__all__ = ["Trained", "Training", "classify", "device_of", "input_specs", "train", "versions", "with_preset"]
+__all__ = [
+    "Trained",
+    "Training",
+    "check_device",
+    "classify",
+    "device_of",
+    "input_specs",
+    "train",
+    "versions",
+    "with_preset",
+]

@@ -88,16 +88,31 @@ def fit(task: Task, progress: Progress) -> list[Epoch]:
     return state.curves
 
 
-def _fabric(settings: Training) -> Any:
+def check_device(settings: Training) -> torch.device:
+    """Return the kind of device that the settings ask for.
+
+    Raises
+    ------
+    TrainingError
+        This machine has fewer of them.
+    TrainedError
+        It has none.
+    """
     device = device_of(settings.device)
+    there = torch.cuda.device_count() if device.type == "cuda" else 1 if device.type == "mps" else settings.devices
+    if settings.devices > there:
+        raise TrainingError(
+            f"[training] devices is {settings.devices}, but this machine has {there} of the kind '{device.type}'."
+        )
+    return device
+
+
+def _fabric(settings: Training) -> Any:
+    device = check_device(settings)
     precision = settings.precision
     if precision == "auto":
         mixed = device.type == "cuda" and torch.cuda.is_bf16_supported()
         precision = "bf16-mixed" if mixed else "32-true"
-    if device.type == "cuda" and settings.devices > torch.cuda.device_count():
-        raise TrainingError(
-            f"[training] devices = {settings.devices}, but this machine has {torch.cuda.device_count()} GPU."
-        )
     from lightning_fabric import Fabric  # seconds to import, and mapping does without it
 
     # Processes are spawned, not started anew: a run's other stages must not run once for each of them.
@@ -243,7 +258,7 @@ class _Work:
             raise _diverged(self.task, parts, chosen, f"The training loss is {value} at {where}")
         self.fabric.backward(loss)
         gradients = [p.grad for p in self.task.model.parameters() if p.grad is not None]
-        norm = torch.linalg.vector_norm(torch.stack(torch._foreach_norm(gradients)))
+        norm = torch.nn.utils.get_total_norm(gradients)
         # With float16 an overflowing gradient is the scaler's affair: it skips the step and lowers its scale.
         if settings.precision != "16-mixed" and not math.isfinite(float(norm)):
             raise _diverged(self.task, parts, chosen, f"The gradient's norm is {float(norm)} at {where}")
