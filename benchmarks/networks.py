@@ -259,5 +259,28 @@ def _line(key: str, one: dict) -> str:
     return f"{key:62} {'  '.join(spread)}  {one['training_seconds']:6.1f} s  {speed}"
 
 
+def markdown() -> str:
+    """The tables as the documentation shows them."""
+    known, parts = json.loads(RESULTS.read_text()), []
+    for data in dict.fromkeys(key.partition(": ")[0] for key in known["lines"]):
+        parts += [
+            f"## `{data}`",
+            "",
+            "| | accuracy | weighted F | kappa | training, s | map, px/s |",
+            "| --- | --- | --- | --- | --- | --- |",
+        ]
+        for key, one in known["lines"].items():
+            if key.startswith(f"{data}: "):
+                spread = (
+                    f"{one[m]['mean']:.3f} ± {one[m]['std']:.3f}" for m in ("overall_accuracy", "f1_weighted", "kappa")
+                )
+                speed = f"{one['pixels_per_second']:,.0f}".replace(",", " ") if one["pixels_per_second"] else "–"
+                parts.append(
+                    f"| {key.partition(': ')[2]} | {' | '.join(spread)} | {one['training_seconds']:.0f} | {speed} |"
+                )
+        parts.append("")
+    return "\n".join([*parts, known["machine"]])
+
+
 if __name__ == "__main__":
-    print(run_all(sys.argv[1:]))
+    print(markdown() if sys.argv[1:] == ["--markdown"] else run_all(sys.argv[1:]))

@@ -18,6 +18,7 @@ from bocage.models.base import Batch, Card, InputSpec, Published, centred, choos
 from bocage.models.gru import S2
 from bocage.models.heads import single_source
 from bocage.models.layers import Part, by_patches
+from bocage.models.ranges import at_least, odd, shares
 from bocage.models.recurrent import ConvLstm
 
 CARD = Card(
@@ -47,10 +48,9 @@ class Config:
     """Share of the features dropped while training, 0 to 1."""
 
     def __post_init__(self) -> None:
-        if self.patch % 2 == 0 or self.kernel % 2 == 0 or min(self.patch, self.kernel, self.units) < 1:
-            raise ValueError("'patch' and 'kernel' are odd, 'units' is at least 1")
-        if not 0 <= self.dropout < 1:
-            raise ValueError(f"'dropout' lies between 0 and 1; found {self.dropout}")
+        at_least(self, patch=1, kernel=1, units=1)
+        odd(self, "patch", "kernel")
+        shares(self, "dropout")
 
 
 class Encoder(nn.Module):

@@ -25,6 +25,7 @@ from torch.nn import functional
 from bocage.models.base import Batch, Card, Criterion, Footprint, InputSpec, output_shape, repeat_to
 from bocage.models.layers import Conv, Norm
 from bocage.models.multiresolcc import MS, PAN, PUBLISHED, PanBranch, check_nested, find_pan_ms
+from bocage.models.ranges import at_least, shares
 
 CARD = Card(
     paper="after Liu et al. 2018, IEEE TGRS 56(1):461-473",
@@ -60,12 +61,8 @@ class Config:
     """After each ReLU: "batch", "affine", "group" or "layer"."""
 
     def __post_init__(self) -> None:
-        if not 0 <= self.dropout < 1:
-            raise ValueError(f"'dropout' lies between 0 and 1; found {self.dropout}")
-        if self.patch < 22:
-            raise ValueError(f"'patch' is at least 22, or the convolutions leave nothing; found {self.patch}")
-        if self.reconstruction < 0:
-            raise ValueError(f"'reconstruction' is at least 0; found {self.reconstruction}")
+        at_least(self, patch=22, pan_filters=1, codes=1, dense=1, reconstruction=0)
+        shares(self, "dropout")
 
 
 class Autoencoder(nn.Module):

@@ -21,6 +21,7 @@ from bocage.models.base import Batch, Card, InputSpec, Published, centred, choos
 from bocage.models.gru import S2
 from bocage.models.heads import single_source
 from bocage.models.layers import Attention, Conv, Norm, clear_dates_first, in_pixels
+from bocage.models.ranges import at_least, shares
 
 PATCH = 5
 """Pixels a side: what two unpadded 3 x 3 convolutions see."""
@@ -55,10 +56,8 @@ class Config:
     """After each ReLU: "batch", "affine", "group" or "layer"."""
 
     def __post_init__(self) -> None:
-        if self.units < 1 or self.auxiliary < 0:
-            raise ValueError("'units' is at least 1 and 'auxiliary' at least 0")
-        if not 0 <= self.dropout < 1:
-            raise ValueError(f"'dropout' lies between 0 and 1; found {self.dropout}")
+        at_least(self, filters=1, date_filters=1, units=1, auxiliary=0)
+        shares(self, "dropout")
 
 
 class Encoder(nn.Module):

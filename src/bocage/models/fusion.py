@@ -31,6 +31,7 @@ from bocage.errors import ModelError
 from bocage.models import cnn1d, convlstm, duplo, gru, lstm, ltae, multiresolcc_pansharpened, tempcnn
 from bocage.models.base import Batch, Card, Criterion, Footprint, InputSpec, SourceTensor, output_shape
 from bocage.models.heads import Heads, SingleSource
+from bocage.models.ranges import at_least, shares
 from bocage.models.twinns import S1
 from bocage.shelf import Shelf, did_you_mean
 
@@ -89,8 +90,8 @@ class Config:
         object.__setattr__(self, "members", told)
         if not self.members or (self.strategy == "early") != (len(self.members) == 1):
             raise ValueError(f'"early" has one member, the others two or more; found {len(self.members)}')
-        if not 0 <= self.dropout < 1 or self.auxiliary < 0:
-            raise ValueError("'dropout' lies between 0 and 1, 'auxiliary' is at least 0")
+        at_least(self, auxiliary=0)
+        shares(self, "dropout")
 
 
 class Model(nn.Module):

@@ -16,12 +16,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
-from torch import Tensor, nn
+from torch import nn
 
 from bocage.grid import Ratio
-from bocage.models.base import Batch, Card, InputSpec, Published, choose, pixel_footprint
+from bocage.models.base import Card, InputSpec, Published
 from bocage.models.heads import single_source
-from bocage.models.layers import Attention, clear_dates_first, last_clear, over_pixels
+from bocage.models.ranges import at_least, shares
+from bocage.models.recurrent import PixelEncoder
 
 S2 = InputSpec("s2", tuple(f"b{i}" for i in range(16)), 34, Ratio())
 CARD = Card(
@@ -49,35 +50,15 @@ class Config:
     """Append its sine and cosine to every date; "auto" does so for native (irregular) dates."""
 
     def __post_init__(self) -> None:
-        if self.units < 1:
-            raise ValueError(f"'units' is at least 1; found {self.units}")
-        if not 0 <= self.dropout < 1:
-            raise ValueError(f"'dropout' lies between 0 and 1; found {self.dropout}")
+        at_least(self, units=1)
+        shares(self, "dropout")
 
 
-class Encoder(nn.Module):
+class Encoder(PixelEncoder):
     """Series → features of `units` per map pixel."""
 
     def __init__(self, inputs: Mapping[str, InputSpec], config: Config) -> None:
-        super().__init__()
-        self.spec = choose(inputs, config.source, "series", "gru", "source")
-        self.footprint, self.width = pixel_footprint(self.spec), config.units
-        self.day_of_year = config.day_of_year == "yes" or (config.day_of_year == "auto" and not self.spec.regular)
-        self.gru = nn.GRU(len(self.spec.bands) + 2 * self.day_of_year, config.units, batch_first=True)
-        self.attention = Attention(config.units) if config.attention else None
-        self.dropout = nn.Dropout(config.dropout)
-
-    def forward(self, batch: Batch, shape: tuple[int, int]) -> Tensor:
-        """Return the features (B, U, Y, X)."""
-        tensor = batch[self.spec.name]
-        return over_pixels(self._pixels, tensor, self.spec, shape, self.width, self.day_of_year)
-
-    def _pixels(self, series: Tensor, clear: Tensor, days: Tensor) -> Tensor:
-        series, clear = clear_dates_first(series, clear)
-        hidden, _ = self.gru(series)
-        features = self.attention(hidden, clear) if self.attention else last_clear(hidden, clear)
-        dropped: Tensor = self.dropout(features)
-        return dropped
+        super().__init__(inputs, config, "gru", nn.GRU, attention=config.attention)
 
 
 Model = single_source(Encoder)

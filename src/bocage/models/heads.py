@@ -64,7 +64,26 @@ class Encoder(Protocol):
         """Return features (B, F, Y, X), or several parts of them by name."""
 
 
-class SingleSource(nn.Module):
+class Headed(nn.Module):
+    """A network of features under heads; whoever inherits it says which features."""
+
+    heads: Heads
+
+    def features(self, batch: Batch) -> Features:
+        """Return the parts of the features, on the map's grid."""
+        raise NotImplementedError
+
+    def forward(self, batch: Batch) -> Tensor:
+        """Return the logits (B, K, Y, X)."""
+        logits: Tensor = self.heads(self.features(batch))
+        return logits
+
+    def loss(self, batch: Batch, labels: Tensor, criterion: Criterion) -> Tensor:
+        """Return the loss, auxiliary heads included."""
+        return self.heads.loss(self.features(batch), labels, criterion)
+
+
+class SingleSource(Headed):
     """An encoder of one source under heads; with an encoder of several views, each has its auxiliary head.
 
     A file of the shelf that has an ``Encoder(inputs, config)`` makes its ``Model`` by :func:`single_source`.
@@ -79,17 +98,8 @@ class SingleSource(nn.Module):
         widths = getattr(self.encoder, "widths", {"features": self.encoder.width})
         self.heads = Heads(widths, n_classes, getattr(config, "auxiliary", 0.0))
 
-    def forward(self, batch: Batch) -> Tensor:
-        """Return the logits (B, K, Y, X)."""
-        logits: Tensor = self.heads(self._features(batch))
-        return logits
-
-    def loss(self, batch: Batch, labels: Tensor, criterion: Criterion) -> Tensor:
-        """Return the loss, auxiliary heads included."""
-        total: Tensor = self.heads.loss(self._features(batch), labels, criterion)
-        return total
-
-    def _features(self, batch: Batch) -> Features:
+    def features(self, batch: Batch) -> Features:
+        """Return the encoder's views."""
         found = self.encoder(batch, output_shape(batch, self.footprints, self.inputs))
         return {"features": found} if isinstance(found, Tensor) else found
 

@@ -22,6 +22,7 @@ from torch import Tensor, nn
 from bocage.errors import ModelError
 from bocage.models.base import Batch, Card, InputSpec
 from bocage.models.gru import S2
+from bocage.models.ranges import at_least
 from bocage.models.tabular import Table
 
 CARD = Card(
@@ -53,8 +54,7 @@ class Config:
     """Share of the features that each tree looks at, above 0 and at most 1."""
 
     def __post_init__(self) -> None:
-        if self.rounds < 1 or self.leaves < 2 or self.min_leaf < 1:
-            raise ValueError("'rounds' and 'min_leaf' are at least 1, 'leaves' at least 2")
+        at_least(self, rounds=1, leaves=2, min_leaf=1)
         if self.learning_rate <= 0 or not 0 < self.columns <= 1:
             raise ValueError("'learning_rate' is above 0, 'columns' above 0 and at most 1")
         if any(side < 1 for side in self.patches.values()):

@@ -13,12 +13,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
-from torch import Tensor, nn
+from torch import nn
 
-from bocage.models.base import Batch, Card, InputSpec, Published, choose, pixel_footprint
+from bocage.models.base import Card, InputSpec, Published
 from bocage.models.gru import S2
 from bocage.models.heads import single_source
-from bocage.models.layers import clear_dates_first, last_clear, over_pixels
+from bocage.models.ranges import at_least, shares
+from bocage.models.recurrent import PixelEncoder
 
 CARD = Card(
     paper="Ienco et al. 2017, doi:10.1109/LGRS.2017.2728698",
@@ -43,33 +44,15 @@ class Config:
     """Append its sine and cosine to every date; "auto" does so for native (irregular) dates."""
 
     def __post_init__(self) -> None:
-        if self.units < 1:
-            raise ValueError(f"'units' is at least 1; found {self.units}")
-        if not 0 <= self.dropout < 1:
-            raise ValueError(f"'dropout' lies between 0 and 1; found {self.dropout}")
+        at_least(self, units=1)
+        shares(self, "dropout")
 
 
-class Encoder(nn.Module):
+class Encoder(PixelEncoder):
     """Series → features of `units` per map pixel."""
 
     def __init__(self, inputs: Mapping[str, InputSpec], config: Config) -> None:
-        super().__init__()
-        self.spec = choose(inputs, config.source, "series", "lstm", "source")
-        self.footprint, self.width = pixel_footprint(self.spec), config.units
-        self.day_of_year = config.day_of_year == "yes" or (config.day_of_year == "auto" and not self.spec.regular)
-        self.lstm = nn.LSTM(len(self.spec.bands) + 2 * self.day_of_year, config.units, batch_first=True)
-        self.dropout = nn.Dropout(config.dropout)
-
-    def forward(self, batch: Batch, shape: tuple[int, int]) -> Tensor:
-        """Return the features (B, U, Y, X)."""
-        tensor = batch[self.spec.name]
-        return over_pixels(self._pixels, tensor, self.spec, shape, self.width, self.day_of_year)
-
-    def _pixels(self, series: Tensor, clear: Tensor, days: Tensor) -> Tensor:
-        series, clear = clear_dates_first(series, clear)
-        hidden, _ = self.lstm(series)
-        features: Tensor = self.dropout(last_clear(hidden, clear))
-        return features
+        super().__init__(inputs, config, "lstm", nn.LSTM, attention=False)
 
 
 Model = single_source(Encoder)

@@ -22,6 +22,7 @@ from bocage.models.base import Batch, Card, InputSpec, Published, choose, pixel_
 from bocage.models.gru import S2
 from bocage.models.heads import single_source
 from bocage.models.layers import Dense, Norm, masked_softmax, over_pixels
+from bocage.models.ranges import at_least, shares
 
 PERIOD = 1000.0
 """Days of the slowest wave of the position code."""
@@ -54,12 +55,10 @@ class Config:
     """After the dense layer: "batch" (the paper), "affine", "group" or "layer"."""
 
     def __post_init__(self) -> None:
-        if min(self.heads, self.keys, self.features) < 1:
-            raise ValueError("'heads', 'keys' and 'features' are at least 1")
+        at_least(self, heads=1, keys=1, features=1)
+        shares(self, "dropout")
         if self.width % self.heads or self.width // self.heads < 2:
             raise ValueError(f"'width' is a multiple of 'heads', twice it or more; found {self.width} and {self.heads}")
-        if not 0 <= self.dropout < 1:
-            raise ValueError(f"'dropout' lies between 0 and 1; found {self.dropout}")
 
 
 class Encoder(nn.Module):

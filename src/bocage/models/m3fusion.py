@@ -24,9 +24,10 @@ from torch.nn import functional
 
 from bocage.grid import Ratio
 from bocage.models import gru
-from bocage.models.base import Batch, Card, Criterion, Footprint, InputSpec, Published, centred, choose, output_shape
-from bocage.models.heads import Heads
+from bocage.models.base import Batch, Card, Footprint, InputSpec, Published, centred, choose, output_shape
+from bocage.models.heads import Features, Headed, Heads
 from bocage.models.layers import Conv, Norm, Part, by_patches
+from bocage.models.ranges import at_least, shares
 
 VHR = InputSpec("vhr", ("blue", "green", "red", "nir"), 1, Ratio(finer=7))
 CARD = Card(
@@ -65,12 +66,8 @@ class Config:
     """After each ReLU: "batch", "affine" (the released code), "group" or "layer"."""
 
     def __post_init__(self) -> None:
-        if self.units < 1 or self.auxiliary < 0:
-            raise ValueError("'units' is at least 1 and 'auxiliary' at least 0")
-        if self.patch < 12:
-            raise ValueError(f"'patch' is at least 12, or the convolutions leave nothing; found {self.patch}")
-        if not 0 <= self.dropout < 1:
-            raise ValueError(f"'dropout' lies between 0 and 1; found {self.dropout}")
+        at_least(self, units=1, auxiliary=0, patch=12, filters=1)  # less leaves the convolutions nothing
+        shares(self, "dropout")
 
 
 class ImageEncoder(nn.Module):
@@ -98,7 +95,7 @@ class ImageEncoder(nn.Module):
         return features
 
 
-class Model(nn.Module):
+class Model(Headed):
     """The network under the contract of every network."""
 
     def __init__(self, inputs: Mapping[str, InputSpec], n_classes: int, config: Config) -> None:
@@ -115,16 +112,7 @@ class Model(nn.Module):
         self.footprints: dict[str, Footprint] = {e.spec.name: e.footprint for e in encoders.values()}
         self.heads = Heads({name: e.width for name, e in encoders.items()}, n_classes, config.auxiliary)
 
-    def forward(self, batch: Batch) -> Tensor:
-        """Return the logits (B, K, Y, X)."""
-        logits: Tensor = self.heads(self._features(batch))
-        return logits
-
-    def loss(self, batch: Batch, labels: Tensor, criterion: Criterion) -> Tensor:
-        """Return the loss, auxiliary heads included."""
-        total: Tensor = self.heads.loss(self._features(batch), labels, criterion)
-        return total
-
-    def _features(self, batch: Batch) -> dict[str, Tensor]:
+    def features(self, batch: Batch) -> Features:
+        """Return the features of every part."""
         shape = output_shape(batch, self.footprints, self.inputs)
         return {name: encoder(batch, shape) for name, encoder in self.encoders.items()}

@@ -28,6 +28,7 @@ from bocage.errors import ModelError
 from bocage.grid import Ratio
 from bocage.models.base import Batch, Card, Footprint, InputSpec, Published, output_shape, repeat_to
 from bocage.models.layers import Conv, Norm
+from bocage.models.ranges import at_least, odd, shares
 
 PAN = InputSpec("pan", ("pan",), 1, Ratio())
 MS = InputSpec("ms", ("blue", "green", "red", "nir"), 1, Ratio(coarser=4))
@@ -65,12 +66,9 @@ class Config:
     """After each ReLU: "batch", "affine" (the authors' released code), "group" or "layer"."""
 
     def __post_init__(self) -> None:
-        if not 0 <= self.dropout < 1:
-            raise ValueError(f"'dropout' lies between 0 and 1; found {self.dropout}")
-        if self.patch < 22:
-            raise ValueError(f"'patch' is at least 22, or the convolutions leave nothing; found {self.patch}")
-        if self.pan_kernel % 2 == 0 or self.pan_kernel < 1:
-            raise ValueError(f"'pan_kernel' is odd; found {self.pan_kernel}")
+        at_least(self, patch=22, pan_filters=1, ms_filters=1, pan_kernel=1)  # less leaves the convolutions nothing
+        odd(self, "pan_kernel")
+        shares(self, "dropout")
 
 
 class PanBranch(nn.Module):

@@ -22,6 +22,7 @@ from bocage.models.base import Batch, Card, Footprint, InputSpec, choose
 from bocage.models.heads import single_source
 from bocage.models.layers import Norm
 from bocage.models.multiresolcc import PUBLISHED, PanBranch
+from bocage.models.ranges import at_least, odd, shares
 
 CARD = Card(
     paper="competitor in Gaetano, Ienco, Ose & Cresson 2018, doi:10.3390/rs10111746",
@@ -51,12 +52,9 @@ class Config:
     """After each ReLU: "batch", "affine" (the authors' released code), "group" or "layer"."""
 
     def __post_init__(self) -> None:
-        if not 0 <= self.dropout < 1:
-            raise ValueError(f"'dropout' lies between 0 and 1; found {self.dropout}")
-        if self.patch < 22:
-            raise ValueError(f"'patch' is at least 22, or the convolutions leave nothing; found {self.patch}")
-        if self.kernel % 2 == 0 or self.kernel < 1:
-            raise ValueError(f"'kernel' is odd; found {self.kernel}")
+        at_least(self, patch=22, filters=1, kernel=1)
+        odd(self, "kernel")
+        shares(self, "dropout")
 
 
 class Encoder(nn.Module):

@@ -26,6 +26,7 @@ from torch import Tensor, nn
 from bocage.errors import ModelError
 from bocage.models.base import Batch, Card, InputSpec
 from bocage.models.gru import S2
+from bocage.models.ranges import at_least
 from bocage.models.tabular import Table
 
 if TYPE_CHECKING:  # scikit-learn and skops take seconds to import; other networks do not wait for them
@@ -58,9 +59,7 @@ class Config:
     """Fewest samples in a leaf, at least 1."""
 
     def __post_init__(self) -> None:
-        for name in ("trees", "max_depth", "min_leaf"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"'{name}' is at least 1; found {getattr(self, name)}")
+        at_least(self, trees=1, max_depth=1, min_leaf=1)
         if any(side < 1 for side in self.patches.values()):
             raise ValueError(f"'patches' are at least 1 pixel a side; found {dict(self.patches)}")
 

@@ -1,11 +1,53 @@
-"""Recurrent cells whose products are convolutions: ConvGRU and ConvLSTM, padded so that states keep the patch's size.
+"""Recurrence over dates: an encoder of single pixels around PyTorch's cells, and cells whose products are convolutions.
 
-Where a date is not valid at a pixel, the pixel's state is carried over that date unchanged.
+ConvGRU and ConvLSTM are padded, so that states keep the patch's size.
+
+Where a date is not valid at a pixel, its state is as if the date had not been taken.
 """
+
+from collections.abc import Mapping
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
+
+from bocage.models.base import Batch, InputSpec, choose, pixel_footprint
+from bocage.models.layers import Attention, clear_dates_first, last_clear, over_pixels
+
+
+class PixelEncoder(nn.Module):
+    """Series → features of `units` per map pixel: the states of all dates weighed by attention, or the last one.
+
+    Parameters
+    ----------
+    cell
+        ``nn.GRU`` or ``nn.LSTM``.
+    config
+        Has `source`, `units`, `dropout` and `day_of_year`.
+    """
+
+    def __init__(
+        self, inputs: Mapping[str, InputSpec], config: Any, who: str, cell: type[nn.GRU | nn.LSTM], attention: bool
+    ) -> None:
+        super().__init__()
+        self.spec = choose(inputs, config.source, "series", who, "source")
+        self.footprint, self.width = pixel_footprint(self.spec), config.units
+        self.day_of_year = config.day_of_year == "yes" or (config.day_of_year == "auto" and not self.spec.regular)
+        self.cell = cell(len(self.spec.bands) + 2 * self.day_of_year, config.units, batch_first=True)
+        self.attention = Attention(config.units) if attention else None
+        self.dropout = nn.Dropout(config.dropout)
+
+    def forward(self, batch: Batch, shape: tuple[int, int]) -> Tensor:
+        """Return the features (B, U, Y, X)."""
+        tensor = batch[self.spec.name]
+        return over_pixels(self._pixels, tensor, self.spec, shape, self.width, self.day_of_year)
+
+    def _pixels(self, series: Tensor, clear: Tensor, days: Tensor) -> Tensor:
+        series, clear = clear_dates_first(series, clear)
+        hidden, _ = self.cell(series)
+        features: Tensor = self.dropout(self.attention(hidden, clear) if self.attention else last_clear(hidden, clear))
+        return features
 
 
 class ConvGru(nn.Module):

@@ -44,6 +44,7 @@ from bocage.models.gru import S2
 from bocage.models.heads import Linear
 from bocage.models.layers import Conv, DateConv, Norm, Part, by_patches, norm_of, over_pixels
 from bocage.models.multiresolcc import MS, PAN
+from bocage.models.ranges import at_least, odd, shares
 from bocage.models.recurrent import mean_over
 from bocage.models.twinns import S1
 
@@ -95,12 +96,9 @@ class Config:
     """After each ReLU: "batch", "affine" (the released code), "group" or "layer"."""
 
     def __post_init__(self) -> None:
-        if self.s1_patch % 2 == 0 or self.s1_patch < 7:
-            raise ValueError(f"'s1_patch' is odd and at least 7; found {self.s1_patch}")
-        if min(self.filters, self.dense) < 1 or self.auxiliary < 0:
-            raise ValueError("'filters' and 'dense' are at least 1, 'auxiliary' at least 0")
-        if not 0 <= self.dropout < 1:
-            raise ValueError(f"'dropout' lies between 0 and 1; found {self.dropout}")
+        at_least(self, s1_patch=7, filters=1, dense=1, auxiliary=0)
+        odd(self, "s1_patch")
+        shares(self, "dropout")
         if not (self.s1 or self.s2 or self.pan):
             raise ValueError("name at least one of 's1', 's2' and 'pan'")
 

@@ -19,6 +19,7 @@ from bocage.models.base import Batch, Card, InputSpec, Published, choose, pixel_
 from bocage.models.gru import S2
 from bocage.models.heads import single_source
 from bocage.models.layers import Norm, norm_of, over_pixels
+from bocage.models.ranges import at_least, shares
 
 CARD = Card(
     paper="Pelletier, Webb & Petitjean 2019, doi:10.3390/rs11050523",
@@ -48,10 +49,8 @@ class Config:
     """Before each ReLU: "batch" (the paper), "affine", "group" or "layer"."""
 
     def __post_init__(self) -> None:
-        if min(self.filters, self.dense) < 1:
-            raise ValueError("'filters' and 'dense' are at least 1")
-        if not 0 <= self.dropout < 1:
-            raise ValueError(f"'dropout' lies between 0 and 1; found {self.dropout}")
+        at_least(self, filters=1, dense=1)
+        shares(self, "dropout")
 
 
 class Encoder(nn.Module):

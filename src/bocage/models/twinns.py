@@ -25,10 +25,11 @@ from torch import Tensor, nn
 
 from bocage.errors import ModelError
 from bocage.grid import Ratio
-from bocage.models.base import Batch, Card, Criterion, Footprint, InputSpec, Published, centred, output_shape, repeat_to
+from bocage.models.base import Batch, Card, Footprint, InputSpec, Published, centred, output_shape, repeat_to
 from bocage.models.gru import S2
-from bocage.models.heads import Heads
+from bocage.models.heads import Features, Headed, Heads
 from bocage.models.layers import Attention, Conv, Norm, Part, by_patches, last_clear
+from bocage.models.ranges import at_least, odd, shares
 from bocage.models.recurrent import ConvGru, mean_over
 
 S1 = InputSpec("s1", ("vv", "vh"), 24, Ratio())
@@ -72,12 +73,9 @@ class Config:
     """After each ReLU: "batch", "affine" (the released code of the team's other papers), "group" or "layer"."""
 
     def __post_init__(self) -> None:
-        if self.patch % 2 == 0 or self.patch < 5:
-            raise ValueError(f"'patch' is odd and at least 5; found {self.patch}")
-        if self.units < 1 or self.auxiliary < 0:
-            raise ValueError("'units' is at least 1 and 'auxiliary' at least 0")
-        if not 0 <= self.dropout < 1:
-            raise ValueError(f"'dropout' lies between 0 and 1; found {self.dropout}")
+        at_least(self, patch=5, units=1, filters=1, auxiliary=0)
+        odd(self, "patch")
+        shares(self, "dropout")
 
 
 class Recurrent(nn.Module):
@@ -139,7 +137,7 @@ class Stream(nn.Module):
         return torch.cat(found, 1)
 
 
-class Model(nn.Module):
+class Model(Headed):
     """The network under the contract of every network."""
 
     def __init__(self, inputs: Mapping[str, InputSpec], n_classes: int, config: Config) -> None:
@@ -152,17 +150,8 @@ class Model(nn.Module):
         widths = {name: stream.width for name, stream in streams.items()}
         self.heads = Heads(widths, n_classes, config.auxiliary, config.dropout)
 
-    def forward(self, batch: Batch) -> Tensor:
-        """Return the logits (B, K, Y, X)."""
-        logits: Tensor = self.heads(self._features(batch))
-        return logits
-
-    def loss(self, batch: Batch, labels: Tensor, criterion: Criterion) -> Tensor:
-        """Return the loss, auxiliary heads included."""
-        total: Tensor = self.heads.loss(self._features(batch), labels, criterion)
-        return total
-
-    def _features(self, batch: Batch) -> dict[str, Tensor]:
+    def features(self, batch: Batch) -> Features:
+        """Return the features of every part."""
         shape = output_shape(batch, self.footprints, self.inputs)
         return {name: stream(batch, shape) for name, stream in self.streams.items()}
 

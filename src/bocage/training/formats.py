@@ -7,7 +7,7 @@ from typing import Any
 from torch import Tensor
 
 RENAMED: Mapping[str, tuple[tuple[str, str], ...]] = {
-    "gru": ((r"^(gru|attention)\.", r"encoder.\1."), (r"^head\.", "heads.full.linear.")),
+    "gru": ((r"^gru\.", "encoder.cell."), (r"^attention\.", "encoder.attention."), (r"^head\.", "heads.full.linear.")),
     "multiresolcc": ((r"^(pan|ms)(\d)\.", r"\1_branch.conv\2."),),
 }
 """Parameters that format 1 called otherwise: pattern and replacement, by network."""

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from bocage.models import MODELS
+from bocage.models.ranges import at_least, shares
 
 
 @dataclass(frozen=True)
@@ -62,17 +63,11 @@ class Training:
     """"auto" is bf16-mixed where the device has it, else 32-true."""
 
     def __post_init__(self) -> None:
-        for field in ("epochs", "patience", "batch_size", "devices"):
-            if getattr(self, field) < 1:
-                raise ValueError(f"'{field}' is at least 1; found {getattr(self, field)}")
+        at_least(self, epochs=1, patience=1, batch_size=1, devices=1, samples_per_epoch=0, validation_samples=0)
+        at_least(self, weight_decay=0, clip=0, jitter=0, checkpoint=0)
         if self.learning_rate <= 0:
             raise ValueError(f"'learning_rate' is above 0; found {self.learning_rate}")
-        for field in ("samples_per_epoch", "validation_samples", "weight_decay", "clip", "jitter", "checkpoint"):
-            if getattr(self, field) < 0:
-                raise ValueError(f"'{field}' is at least 0; found {getattr(self, field)}")
-        for field in ("label_smoothing", "date_dropout", "ema"):
-            if not 0 <= getattr(self, field) < 1:
-                raise ValueError(f"'{field}' lies between 0 and 1; found {getattr(self, field)}")
+        shares(self, "label_smoothing", "date_dropout", "ema")
 
     @property
     def stops_early(self) -> bool:
