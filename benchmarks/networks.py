@@ -3,7 +3,7 @@
     BOCAGE_DATA=/path/to/data python -m benchmarks.networks [simulated] [flanders] [wake] [canada]
 
 Widths are reduced to what two cores train in half a minute, the same for a network and its ablations; every network sees the
-same draws, and as many samples and epochs. Interrupted, it goes on where it was. Results: ``benchmarks/results/networks.json``.
+same draws, and as many samples and epochs. Interrupted, it goes on where it was. Results: ``benchmarks/results/networks-<data>.json``.
 """
 
 import dataclasses
@@ -27,7 +27,7 @@ from bocage.simulate import Simulation, simulate
 from bocage.training import Trained
 
 WORK = Path("build/networks")
-RESULTS = Path(__file__).parent / "results/networks.json"
+RESULTS = Path(__file__).parent / "results"
 DRAWS = 3
 TRAINING = """
 [training]
@@ -188,7 +188,7 @@ def _canada() -> Iterator[Case]:
 
 
 def _case(data: str, label: str, like: str, sources: str, rest: str, model: str, folder: Path) -> Case:
-    training = TRAINING.format(samples={"simulated": 1300, "flanders": 400}.get(data, 800))
+    training = TRAINING.format(samples={"simulated": 1300}.get(data, 400))
     return Case(data, label, f'[grid]\nlike = "{like}"\n{sources}\n{rest}\n[model]\n{model}\n{training}', folder)
 
 
@@ -234,23 +234,34 @@ def _speed(done: Run, folder: Path) -> dict[str, object]:
 
 
 def run_all(wanted: list[str]) -> str:
-    """Fill the table, line by line."""
-    known = json.loads(RESULTS.read_text()) if RESULTS.exists() else {"lines": {}}
-    known["machine"] = (
-        f"{os.cpu_count()} cores, {platform.processor() or platform.machine()}, torch {torch.__version__}"
-    )
+    """Fill the tables, line by line."""
     for case in cases(wanted):
-        key = f"{case.data}: {case.label}"
-        if known["lines"].get(key, {}).get("recipe") == case.recipe:
+        path = RESULTS / f"networks-{case.data}.json"
+        known = json.loads(path.read_text()) if path.exists() else {"lines": {}}
+        threads = torch.get_num_threads()
+        known["machine"] = (
+            f"{os.cpu_count()} cores, {threads} thread{'s' * (threads > 1)}, {_processor()}, torch {torch.__version__}"
+        )
+        if known["lines"].get(case.label, {}).get("recipe") == case.recipe:
             continue
         started = time.monotonic()
-        known["lines"][key] = {"recipe": case.recipe, **measure(case)}
-        RESULTS.parent.mkdir(exist_ok=True)
-        partial = RESULTS.with_suffix(".part")
+        known["lines"][case.label] = {"recipe": case.recipe, **measure(case)}
+        RESULTS.mkdir(exist_ok=True)
+        partial = path.with_suffix(".part")
         partial.write_text(json.dumps(known, indent=1))
-        os.replace(partial, RESULTS)
-        print(_line(key, known["lines"][key]), f"[{time.monotonic() - started:.0f} s]", flush=True)
-    return "\n".join(_line(key, one) for key, one in known["lines"].items())
+        os.replace(partial, path)
+        print(_line(case.label, known["lines"][case.label]), f"[{time.monotonic() - started:.0f} s]", flush=True)
+    return markdown()
+
+
+def _processor() -> str:
+    about = Path("/proc/cpuinfo")
+    names = (
+        [line.partition(": ")[2] for line in about.read_text().splitlines() if line.startswith("model name")]
+        if about.exists()
+        else []
+    )
+    return names[0] if names else platform.machine()
 
 
 def _line(key: str, one: dict) -> str:
@@ -261,25 +272,22 @@ def _line(key: str, one: dict) -> str:
 
 def markdown() -> str:
     """The tables as the documentation shows them."""
-    known, parts = json.loads(RESULTS.read_text()), []
-    for data in dict.fromkeys(key.partition(": ")[0] for key in known["lines"]):
+    parts = []
+    for path in sorted(RESULTS.glob("networks-*.json")):
+        known = json.loads(path.read_text())
+        parts += [f"## `{path.stem.removeprefix('networks-')}`", "", known["machine"] + ".", ""]
         parts += [
-            f"## `{data}`",
-            "",
             "| | accuracy | weighted F | kappa | training, s | map, px/s |",
             "| --- | --- | --- | --- | --- | --- |",
         ]
-        for key, one in known["lines"].items():
-            if key.startswith(f"{data}: "):
-                spread = (
-                    f"{one[m]['mean']:.3f} ± {one[m]['std']:.3f}" for m in ("overall_accuracy", "f1_weighted", "kappa")
-                )
-                speed = f"{one['pixels_per_second']:,.0f}".replace(",", " ") if one["pixels_per_second"] else "–"
-                parts.append(
-                    f"| {key.partition(': ')[2]} | {' | '.join(spread)} | {one['training_seconds']:.0f} | {speed} |"
-                )
+        for label, one in known["lines"].items():
+            spread = (
+                f"{one[m]['mean']:.3f} ± {one[m]['std']:.3f}" for m in ("overall_accuracy", "f1_weighted", "kappa")
+            )
+            speed = f"{one['pixels_per_second']:,.0f}".replace(",", " ") if one["pixels_per_second"] else "–"
+            parts.append(f"| {label} | {' | '.join(spread)} | {one['training_seconds']:.0f} | {speed} |")
         parts.append("")
-    return "\n".join([*parts, known["machine"]])
+    return "\n".join(parts)
 
 
 if __name__ == "__main__":
