@@ -2,35 +2,76 @@ import json
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn import metrics as reference
 
 from bocage.evaluation import METRICS, ConfusionMatrix, Evaluation, Score, compare, load_score
-from bocage.evaluation.metrics import f1, producers_accuracy, users_accuracy
+from bocage.evaluation.metrics import f1, intersection_over_union, producers_accuracy, users_accuracy
 
 
+@settings(max_examples=500, deadline=None)
 @given(st.integers(2, 6), st.integers(1, 300), st.integers(0, 10_000))
 def test_metrics_are_scikit_learns(k, n, seed):
+    """On random matrices, classes absent from reference, map or both included."""
     generator = np.random.default_rng(seed)
-    truth, found = generator.integers(0, k, n), generator.integers(0, k, n)
+    there = generator.permutation(k)[: generator.integers(1, k + 1)]
+    truth, found = (
+        generator.choice(there, n),
+        generator.choice(generator.permutation(k)[: generator.integers(1, k + 1)], n),
+    )
     found = np.where(generator.uniform(size=n) < 0.5, truth, found)
     matrix = ConfusionMatrix.of(truth, found, tuple("abcdef"[:k]))
     assert np.array_equal(matrix.counts, reference.confusion_matrix(truth, found, labels=range(k)))
-    options = {"labels": range(k), "zero_division": 0}
+    options = {"labels": range(k), "zero_division": np.nan}
     assert METRICS.get("overall_accuracy")(matrix) == pytest.approx(reference.accuracy_score(truth, found))
     assert METRICS.get("f1_weighted")(matrix) == pytest.approx(
-        reference.f1_score(truth, found, average="weighted", **options)
+        reference.f1_score(truth, found, average="weighted", labels=np.union1d(truth, found))
     )
-    assert f1(matrix) == pytest.approx(reference.f1_score(truth, found, average=None, **options))
-    assert producers_accuracy(matrix) == pytest.approx(reference.recall_score(truth, found, average=None, **options))
-    assert users_accuracy(matrix) == pytest.approx(reference.precision_score(truth, found, average=None, **options))
+    assert f1(matrix) == pytest.approx(reference.f1_score(truth, found, average=None, **options), nan_ok=True)
+    recall, precision = (
+        function(truth, found, average=None, **options)
+        for function in (reference.recall_score, reference.precision_score)
+    )
+    assert producers_accuracy(matrix) == pytest.approx(recall, nan_ok=True)
+    assert users_accuracy(matrix) == pytest.approx(precision, nan_ok=True)
     there = np.union1d(truth, found)
+    jaccard = reference.jaccard_score(truth, found, labels=there, average=None)
+    assert intersection_over_union(matrix)[there] == pytest.approx(jaccard)
+    assert np.isnan(np.delete(intersection_over_union(matrix), there)).all()
+    assert METRICS.get("iou_macro")(matrix) == pytest.approx(jaccard.mean())
     assert METRICS.get("f1_macro")(matrix) == pytest.approx(
         reference.f1_score(truth, found, labels=there, average="macro")
     )
     if len(there) > 1:
         assert METRICS.get("kappa")(matrix) == pytest.approx(reference.cohen_kappa_score(truth, found))
+    else:
+        assert np.isnan(METRICS.get("kappa")(matrix))
+    quantity, allocation = METRICS.get("quantity_disagreement")(matrix), METRICS.get("allocation_disagreement")(matrix)
+    assert quantity + allocation == pytest.approx(1 - METRICS.get("overall_accuracy")(matrix))
+    assert quantity == pytest.approx(
+        np.abs(np.bincount(truth, minlength=k) - np.bincount(found, minlength=k)).sum() / 2 / n
+    )
+
+
+def test_swapped_and_misjudged_are_told_apart():
+    """Pontius & Millones: exchanging two pixels is allocation, one class too many is quantity."""
+    swapped = ConfusionMatrix(np.array([[4, 1], [1, 4]], np.int64), ("a", "b"))
+    more = ConfusionMatrix(np.array([[4, 2], [0, 4]], np.int64), ("a", "b"))
+    shares = {name: METRICS.get(name) for name in ("quantity_disagreement", "allocation_disagreement")}
+    assert [m(swapped) for m in shares.values()] == pytest.approx([0, 0.2])
+    assert [m(more) for m in shares.values()] == pytest.approx([0.2, 0])
+
+
+def test_what_has_no_value_is_null_and_counted(tmp_path):
+    names = ("a", "b", "c")
+    never_c = ConfusionMatrix(np.array([[3, 0, 0], [1, 2, 0], [1, 0, 0]], np.int64), names)
+    some_c = ConfusionMatrix(np.array([[3, 0, 0], [1, 2, 0], [0, 0, 1]], np.int64), names)
+    said = Score((never_c, some_c, never_c), ("kappa",)).as_dict()["per_class"]["c"]
+    assert said["users_accuracy"] == {"mean": 1.0, "std": None, "per_draw": [None, 1.0, None], "draws": 1}
+    assert said["producers_accuracy"]["mean"] == pytest.approx(1 / 3)
+    nothing = Score((ConfusionMatrix(np.zeros((2, 2), np.int64), ("a", "b")),), tuple(METRICS))
+    json.loads(json.dumps(nothing.as_dict(), allow_nan=False))
 
 
 def test_a_score_gives_mean_and_sample_deviation(tmp_path):

@@ -121,6 +121,21 @@ def test_every_setting_of_the_loop_trains(opened, tmp_path):
     assert trained.normalisation == Normalisation.of(run.samples.cuts, everyone, "percentile")
 
 
+@pytest.mark.parametrize(
+    "model",
+    [
+        GRU,
+        'name = "ltae"\nheads = 2\nwidth = 8',
+        'name = "convlstm"\nunits = 3',
+        'name = "duplo"\nfilters = [3, 4]\ndate_filters = [2, 3]\nunits = 4',
+    ],
+)
+def test_networks_train_in_mixed_precision(opened, tmp_path, model):
+    trained = trained_on(opened(model), tmp_path, Training(epochs=2, precision="bf16-mixed", device="cpu", clip=1.0))
+    assert all(p.dtype == torch.float32 for p in trained.model.parameters()), "weights stay in full precision"
+    assert all(bool(torch.isfinite(p).all()) for p in trained.model.parameters())
+
+
 def test_moving_average_and_rate(opened, tmp_path, monkeypatch):
     """The average of a decay near 1 hardly moves; the cosine ends near 0."""
     run, rates = opened(GRU), []

@@ -32,6 +32,8 @@ def _metrics(title: str, said: dict[str, Any]) -> Table:
 
 
 def _spread(one: dict[str, Any]) -> str:
+    if one["mean"] is None:
+        return "–"
     return f"{one['mean']:.3f}" + (f" ± {one['std']:.3f}" if one["std"] is not None else "")
 
 

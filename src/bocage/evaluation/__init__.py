@@ -11,9 +11,21 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bocage.evaluation.matrix import ConfusionMatrix
-from bocage.evaluation.metrics import METRICS, Metric, f1, producers_accuracy, users_accuracy
+from bocage.evaluation.metrics import (
+    METRICS,
+    Metric,
+    f1,
+    intersection_over_union,
+    producers_accuracy,
+    users_accuracy,
+)
 
-PER_CLASS = {"f1": f1, "producers_accuracy": producers_accuracy, "users_accuracy": users_accuracy}
+PER_CLASS = {
+    "f1": f1,
+    "producers_accuracy": producers_accuracy,
+    "users_accuracy": users_accuracy,
+    "intersection_over_union": intersection_over_union,
+}
 
 
 @dataclass(frozen=True)
@@ -84,10 +96,19 @@ class Score:
         os.replace(partial, path)
 
 
+def spread_of(values: NDArray[np.float64]) -> tuple[float | None, float | None]:
+    """Mean and sample standard deviation (n − 1) over the draws that have a value; None where there is none."""
+    known = values[~np.isnan(values)]
+    mean = float(known.mean()) if known.size else None
+    return mean, float(known.std(ddof=1)) if known.size > 1 else None
+
+
 def _summary(values: NDArray[np.float64]) -> dict[str, Any]:
-    """Mean and sample standard deviation (n − 1) over the draws; null for a single draw, which has no spread."""
-    std = float(values.std(ddof=1)) if len(values) > 1 else None
-    return {"mean": float(values.mean()), "std": std, "per_draw": [float(v) for v in values]}
+    """Mean and spread, and over how many draws they run where that is not all of them; null where there is no value."""
+    mean, std = spread_of(values)
+    known = int((~np.isnan(values)).sum())
+    partial = {"draws": known} if known < len(values) else {}
+    return {"mean": mean, "std": std, "per_draw": [None if np.isnan(v) else float(v) for v in values], **partial}
 
 
 def load_score(path: Path) -> Score:
@@ -113,4 +134,4 @@ def compare(
     return total
 
 
-__all__ = ["METRICS", "ConfusionMatrix", "Evaluation", "Score", "compare", "load_score"]
+__all__ = ["METRICS", "ConfusionMatrix", "Evaluation", "Score", "compare", "load_score", "spread_of"]

@@ -8,7 +8,7 @@ from typing import Any
 
 import jinja2
 
-from bocage.evaluation import Score
+from bocage.evaluation import Score, spread_of
 from bocage.mapping import LandCoverMap
 from bocage.report.figures import (
     confidence_picture,
@@ -26,6 +26,9 @@ TITLES = {
     "f1_weighted": "F-measure, weighted by class",
     "f1_macro": "F-measure, mean of classes",
     "kappa": "kappa",
+    "iou_macro": "intersection over union, mean of classes",
+    "quantity_disagreement": "quantity disagreement",
+    "allocation_disagreement": "allocation disagreement",
 }
 
 
@@ -114,7 +117,10 @@ def _calibration(folder: Path, draws: int) -> dict[str, str] | None:
 
 
 def _spread(values: Any) -> str:
-    return f"{values.mean():.3f} ± {values.std(ddof=1):.3f}" if len(values) > 1 else f"{values.mean():.3f}"
+    mean, std = spread_of(values)
+    if mean is None:
+        return "–"
+    return f"{mean:.3f}" + (f" ± {std:.3f}" if std is not None else "")
 
 
 def _classes(score: Score, samples: Samples, shares: dict[str, float]) -> list[dict[str, Any]]:
