@@ -285,9 +285,13 @@ def test_calibration_lowers_the_error(opened, tmp_path):
     generator = torch.Generator().manual_seed(0)
     truth = torch.randn(4000, 5, generator=generator)
     labels = truth.softmax(1).multinomial(1, generator=generator)[:, 0]
-    found = calibrate(truth * 3, labels)
+    found = calibrate(truth * 3, labels, polygons=4000)
     assert found.temperature == pytest.approx(3, rel=0.1), "logits three times too sure"
     assert found.after.error < 0.3 * found.before.error
+    sure = calibrate(torch.eye(3).repeat(4, 1) * 5, torch.arange(12) % 3, polygons=6)
+    assert sure.after.confidence[-1] == pytest.approx(7 / 8, abs=0.01), (
+        "six polygons that are all right are not certainty"
+    )
     assert sum(found.after.share) == pytest.approx(1, abs=1e-4)
     run = opened(GRU)
     trained = trained_on(run, tmp_path, Training(epochs=3))

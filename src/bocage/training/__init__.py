@@ -87,7 +87,7 @@ def _calibrated(trained: Trained, samples: Samples, members: NDArray[np.int64], 
     device = device_of(settings.device)
     model = trained.model.to(device).eval()
     made = batches(samples.cuts, samples.label, members, trained.normalisation, 256)
-    found = calibrate(*logits_of(model, made, device))
+    found = calibrate(*logits_of(model, made, device), polygons=len(np.unique(samples.polygon[members])))
     model.cpu()
     return found
 
