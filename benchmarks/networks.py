@@ -86,6 +86,7 @@ WITH_VHR = {
     "S1S2VHSR": VHSR,
     "S1S2VHSR, auxiliary heads learn labels": VHSR + 'targets = "labels"',
     "S1S2VHSR, no auxiliary heads": VHSR + "auxiliary = 0.0",
+    "S1S2VHSR, normalisation as released": VHSR + 'norm = "affine"',
 }
 PAN_MS = {
     "random forest on pixels, PAN + MS": 'name = "random_forest"\nsources = ["pan", "ms"]',
@@ -168,7 +169,9 @@ def _flanders() -> Iterator[Case]:
     reference = sources[sources.index("[reference]") :]
     sources = sources[: sources.index("[reference]")]
     for label, model in (FORESTS | SERIES | PATCHED_SERIES).items():
-        yield _case("flanders", label, like, sources, reference + rest, model, folder)
+        # Stacked series lie on the same pixels: Sentinel-1 is laid on the 10 m grid instead of its own 20 m.
+        onto = ("resampling = ", "ratio = { coarser = 1 }\nresampling = ") if "early" in label else ("", "")
+        yield _case("flanders", label, like, sources.replace(*onto), reference + rest, model, folder)
 
 
 def _wake() -> Iterator[Case]:
@@ -188,7 +191,7 @@ def _canada() -> Iterator[Case]:
 
 
 def _case(data: str, label: str, like: str, sources: str, rest: str, model: str, folder: Path) -> Case:
-    training = TRAINING.format(samples={"simulated": 1300}.get(data, 400))
+    training = TRAINING.format(samples={"simulated": 1300, "canada": 0}.get(data, 400))
     return Case(data, label, f'[grid]\nlike = "{like}"\n{sources}\n{rest}\n[model]\n{model}\n{training}', folder)
 
 

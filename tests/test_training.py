@@ -288,6 +288,10 @@ def test_calibration_lowers_the_error(opened, tmp_path):
     found = calibrate(truth * 3, labels, polygons=4000)
     assert found.temperature == pytest.approx(3, rel=0.1), "logits three times too sure"
     assert found.after.error < 0.3 * found.before.error
+    wild = torch.cat([truth, torch.full((40, 5), -1e5)])
+    wild[4000:, 0] = 1e5
+    kept = calibrate(wild, torch.cat([labels, torch.full((40,), 1)]), polygons=4000)
+    assert kept.temperature == 1, "1 % of wild logits do not flatten all the others"
     sure = calibrate(torch.eye(3).repeat(4, 1) * 5, torch.arange(12) % 3, polygons=6)
     assert sure.after.confidence[-1] == pytest.approx(7 / 8, abs=0.01), (
         "six polygons that are all right are not certainty"

@@ -47,7 +47,7 @@ def calibrate(logits: Tensor, labels: Tensor, polygons: int) -> Calibration:
     """Find the temperature of the lowest cross-entropy of logits (N, K) for labels (N,) of so many polygons.
 
     As if one polygon more had been seen, and had been wrong (Platt 1999): a few polygons that are all right do not make
-    every confidence 100 %.
+    every confidence 100 %. A temperature that does not lower the expected calibration error is not kept.
     """
     from scipy.optimize import minimize_scalar
 
@@ -61,7 +61,12 @@ def calibrate(logits: Tensor, labels: Tensor, polygons: int) -> Calibration:
 
     found = minimize_scalar(entropy, bounds=(math.log(0.05), math.log(20)), method="bounded")
     temperature = float(math.exp(found.x))
-    return Calibration(temperature, len(labels), reliability(logits, labels), reliability(logits / temperature, labels))
+    before, after = reliability(logits, labels), reliability(logits / temperature, labels)
+    if (
+        after.error >= before.error
+    ):  # a few wild logits can drag the cross-entropy's temperature far from the others' good
+        temperature, after = 1.0, before
+    return Calibration(temperature, len(labels), before, after)
 
 
 def reliability(logits: Tensor, labels: Tensor) -> Reliability:
