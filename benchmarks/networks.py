@@ -90,12 +90,12 @@ WITH_VHR = {
 }
 PAN_MS = {
     "random forest on pixels, PAN + MS": 'name = "random_forest"\nsources = ["pan", "ms"]',
-    "random forest on patches, PAN + MS": 'name = "random_forest"\nsources = ["pan", "ms"]\npatches = {{ pan = {patch}, ms = {ms_patch} }}',
     "MultiResoLCC": TWO_BRANCHES + "patch = {patch}",
     "MultiResoLCC, PAN only": TWO_BRANCHES + 'patch = {patch}\nuse = "pan"',
     "MultiResoLCC, MS only": TWO_BRANCHES + 'patch = {patch}\nuse = "ms"',
     "CNN on the pansharpened image": 'name = "multiresolcc_pansharpened"\nsource = "sharp"\nfilters = [16, 32, 64]\npatch = {patch}',
     "DMIL": 'name = "dmil"\npan_filters = [16, 32, 64]\ncodes = [64, 32]\ndense = [64, 64]\npatch = {patch}',
+    "random forest on patches, PAN + MS": 'name = "random_forest"\nsources = ["pan", "ms"]\npatches = {{ pan = {patch}, ms = {ms_patch} }}',
 }
 
 
