@@ -14,6 +14,7 @@
     ├── TrainingError      a training that cannot start or did not converge to numbers
     ├── TrainedError       a model folder that is incomplete or made for other inputs
     ├── MappingError       a map that could not be written
+    ├── EvaluationError    scores or samples that allow no such statement
     └── RunFolderError     an output folder that belongs to something else
 
 Everything else that escapes is a surprise: the command line writes a log and exits with code 3.
@@ -81,6 +82,10 @@ class TrainedError(BocageError):
 
 class MappingError(BocageError):
     """A map that could not be written."""
+
+
+class EvaluationError(BocageError):
+    """Scores or validation samples that do not allow the statement asked of them."""
 
 
 class RunFolderError(BocageError):

@@ -1,0 +1,210 @@
+"""Accuracy and area with intervals: what a map is worth over its whole extent, not on the pixels that happened to be tested.
+
+Counting mapped pixels is biased by the map's errors; a sample whose probabilities are known corrects it. Estimators of
+Olofsson et al. 2014 (doi:10.1016/j.rse.2014.02.015) where strata are the map's classes, of Stehman 2014
+(doi:10.1080/01431161.2014.930207) where they are not, and with polygons as clusters where pixels came together.
+Confusion matrices have the reference in rows, as everywhere here; the papers have it in columns.
+"""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bocage.errors import EvaluationError
+
+Unit = Mapping[str, NDArray[np.float64]]
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """A number, and how far off it may be."""
+
+    value: float
+    error: float
+    """Standard error."""
+    low: float
+    """Lower end of the 95 % interval."""
+    high: float
+    """Upper end."""
+
+    def times(self, factor: float) -> "Estimate":
+        """Return the estimate in another unit."""
+        return Estimate(self.value * factor, self.error * factor, self.low * factor, self.high * factor)
+
+
+@dataclass(frozen=True)
+class Adjusted:
+    """Estimates over the whole map."""
+
+    overall: Estimate
+    users: tuple[Estimate, ...]
+    """User's accuracy of every class (1 − commission)."""
+    producers: tuple[Estimate, ...]
+    """Producer's accuracy of every class (1 − omission)."""
+    area: tuple[Estimate, ...]
+    """Share of the mapped area that is of the class on the ground."""
+    mapped: tuple[float, ...]
+    """Share of the mapped area that the map gives to the class."""
+    names: tuple[str, ...]
+    units: int
+    """Independent units: pixels, or polygons."""
+    design: str
+    """How the variance was taken, in words."""
+
+    def as_dict(self) -> dict[str, Any]:
+        """What JSON files hold; null where there is no value."""
+        per_class = {
+            name: {
+                "users_accuracy": _plain(self.users[k]),
+                "producers_accuracy": _plain(self.producers[k]),
+                "area_share": _plain(self.area[k]),
+                "mapped_share": self.mapped[k],
+            }
+            for k, name in enumerate(self.names)
+        }
+        return {
+            "design": self.design,
+            "units": self.units,
+            "overall_accuracy": _plain(self.overall),
+            "per_class": per_class,
+        }
+
+
+def _plain(estimate: Estimate) -> dict[str, float | None]:
+    return {key: None if math.isnan(value) else float(value) for key, value in asdict(estimate).items()}
+
+
+def stratified(
+    stratum: NDArray[Any],
+    mapped: NDArray[Any],
+    reference: NDArray[Any],
+    sizes: Mapping[int, float],
+    names: Sequence[str],
+    mapped_share: Sequence[float] | None = None,
+) -> Adjusted:
+    """Estimate from a stratified random sample of pixels (Stehman 2014; Olofsson et al. 2014 where strata are map classes).
+
+    Finite population corrections are left out: they would narrow the intervals by nothing that one could see.
+
+    Parameters
+    ----------
+    stratum : (N,)
+        Stratum that each sampled pixel was drawn from.
+    mapped, reference : (N,)
+        Positions of its classes in `names`.
+    sizes
+        Stratum → pixels (or area) of it in the whole map.
+    mapped_share : (K,)
+        Share of each class in the map, if known; else estimated by the sample.
+
+    Raises
+    ------
+    EvaluationError
+        A stratum has fewer than two sampled pixels.
+    """
+    strata, which, drawn = np.unique(stratum, return_inverse=True, return_counts=True)
+    held = dict(zip(strata.tolist(), drawn.tolist(), strict=True))
+    few = [str(h) for h, size in sizes.items() if size and held.get(h, 0) < 2]
+    if few:
+        raise EvaluationError(
+            f"Each stratum needs two labelled pixels for a standard error; {', '.join(few)} has fewer. Label more of the "
+            "sample, or gather strata."
+        )
+    share = np.array([sizes[h] for h in strata.tolist()]) / float(sum(sizes.values()))
+    weight = (share / drawn)[which]
+
+    def ratio(above: NDArray[Any], below: NDArray[Any] | None) -> Estimate:
+        y, x = above.astype(float), np.ones(len(above)) if below is None else below.astype(float)
+        denominator = 1.0 if below is None else float(weight @ x)
+        if not denominator:
+            return _nothing()
+        value = float(weight @ y) / denominator
+        residual = y - (0 if below is None else value) * x
+        centred = residual - (np.bincount(which, residual) / drawn)[which]
+        variance = np.bincount(which, centred**2) / (drawn - 1) / drawn
+        return _interval(value, math.sqrt(float(share**2 @ variance)) / denominator, 1.96)
+
+    design = "stratified random sample of pixels (Stehman 2014)"
+    return _adjusted(ratio, mapped, reference, weight, names, mapped_share, len(stratum), design)
+
+
+def clustered(
+    mapped: NDArray[Any],
+    reference: NDArray[Any],
+    polygon: NDArray[Any],
+    map_share: Sequence[float],
+    names: Sequence[str],
+) -> Adjusted:
+    """Estimate from all pixels of some polygons, the map's classes as strata afterwards and polygons as the units.
+
+    The estimator is Olofsson's: within each mapped class, the shares of the reference classes, weighted by the class's
+    share of the map. Its variance is that of the polygons' influences on it (linearisation; Särndal, Swensson & Wretman
+    1992, ch. 5 and 8), because the pixels of a polygon say nearly the same; intervals are those of t with one degree of freedom
+    less than polygons. It assumes that polygons were chosen as if at random: surveyed fields seldom were, and then
+    intervals are too narrow, by an amount that nobody can tell.
+    """
+    share = np.asarray(map_share, float)
+    held = np.bincount(mapped, minlength=len(share)).astype(float)
+    seen = held > 0
+    share = np.where(seen, share, 0.0) / max(share[seen].sum(), 1e-300)
+    weight = share[mapped] / held[mapped]
+    _, which = np.unique(polygon, return_inverse=True)
+    k = int(which.max()) + 1 if len(which) else 0
+    if k < 2:
+        raise EvaluationError(f"Intervals over polygons need two polygons or more; found {k}.")
+    from scipy import stats
+
+    quantile = float(stats.t.ppf(0.975, k - 1))
+
+    def ratio(above: NDArray[Any], below: NDArray[Any] | None) -> Estimate:
+        y = above.astype(float)
+        x = np.ones(len(y)) if below is None else below.astype(float)
+        total = float(weight @ x)
+        if not total:
+            return _nothing()
+        value = float(weight @ y) / total
+        residual = y - value * x
+        # Centred within each mapped class: the classes' shares of the map are known.
+        mean = np.bincount(mapped, residual, len(share)) / np.maximum(held, 1)
+        influence = np.bincount(which, weight * (residual - mean[mapped]), k) / total
+        error = math.sqrt(k / (k - 1) * float(np.square(influence).sum()))
+        return _interval(value, error, quantile)
+
+    design = "all pixels of the test polygons, weighted by mapped class; variance between polygons"
+    return _adjusted(ratio, mapped, reference, weight, names, list(map_share), k, design)
+
+
+def _adjusted(
+    ratio: Any,
+    mapped: NDArray[Any],
+    reference: NDArray[Any],
+    weight: NDArray[np.float64],
+    names: Sequence[str],
+    mapped_share: Sequence[float] | None,
+    units: int,
+    design: str,
+) -> Adjusted:
+    right, classes = mapped == reference, range(len(names))
+    known = mapped_share or [float(weight[mapped == k].sum()) for k in classes]
+    return Adjusted(
+        ratio(right, None),
+        tuple(ratio(right & (mapped == k), mapped == k) for k in classes),
+        tuple(ratio(right & (reference == k), reference == k) for k in classes),
+        tuple(ratio(reference == k, None) for k in classes),
+        tuple(float(v) for v in known),
+        tuple(names),
+        units,
+        design,
+    )
+
+
+def _interval(value: float, error: float, quantile: float) -> Estimate:
+    return Estimate(value, error, max(0.0, value - quantile * error), min(1.0, value + quantile * error))
+
+
+def _nothing() -> Estimate:
+    return Estimate(math.nan, math.nan, math.nan, math.nan)

@@ -1,0 +1,247 @@
+"""Statements about accuracy that keep their promise: tests between models, intervals of areas, sizes of samples."""
+
+import numpy as np
+import pytest
+
+from bocage.errors import EvaluationError
+from bocage.evaluation.area import clustered, stratified
+from bocage.evaluation.design import SampleDesign, allocate, sample_size
+from bocage.evaluation.paired import all_pairs, best_of, clustered_mcnemar, holm, resampled_t
+
+DRAWS = 10
+
+
+def equal_models(generator, units, train):
+    """Accuracies over ten draws of two learners of one skill: nearest class mean, each on features of its own."""
+    label = np.arange(units) % 3
+    views = [1.5 * np.eye(3)[label] + generator.normal(size=(units, 3)) for _ in range(2)]
+    accuracy = np.zeros((2, DRAWS))
+    for draw in range(DRAWS):
+        order = generator.permutation(units)
+        learn, test = order[: int(train * units)], order[int(train * units) :]
+        for k, view in enumerate(views):
+            mean = np.stack([view[learn][label[learn] == c].mean(0) for c in range(3)])
+            found = ((view[test][:, None] - mean) ** 2).sum(2).argmin(1)
+            accuracy[k, draw] = (found == label[test]).mean()
+    return accuracy
+
+
+@pytest.mark.parametrize(("units", "train"), [(1000, 0.3), (300, 0.7)])
+def test_the_resampled_t_test_keeps_its_promise(units, train):
+    """Of 200 pairs of equal models it rejects about 5 %; the naive test, which takes draws for independent, far more."""
+    generator = np.random.default_rng(4)
+    pairs = [equal_models(generator, units, train) for _ in range(200)]
+    corrected = np.mean([resampled_t(*pair, (1 - train) / train).p < 0.05 for pair in pairs])
+    naive = np.mean([resampled_t(*pair, 0).p < 0.05 for pair in pairs])
+    assert 0.02 <= corrected <= 0.08
+    assert naive > 0.25
+
+
+def test_a_real_difference_is_found():
+    generator = np.random.default_rng(0)
+    better = 0.8 + generator.normal(0, 0.01, DRAWS)
+    found = resampled_t(better, better - 0.1 + generator.normal(0, 0.01, DRAWS), 0.7 / 0.3, ("a", "b"))
+    assert found.p < 0.001
+    assert found.difference == pytest.approx(0.1, abs=0.02)
+    assert found.effect > 3
+    assert (found.first, found.second, found.n) == ("a", "b", DRAWS)
+
+
+def test_the_t_statistic_is_nadeau_and_bengios():
+    from scipy import stats
+
+    a, b = np.array([0.7, 0.72, 0.69, 0.75]), np.array([0.68, 0.7, 0.7, 0.71])
+    naive = stats.ttest_rel(a, b)
+    assert resampled_t(a, b, 0).p == pytest.approx(naive.pvalue)
+    assert resampled_t(a, b, 2.0).statistic == pytest.approx(naive.statistic * np.sqrt((1 / 4) / (1 / 4 + 2)))
+
+
+def test_draws_without_a_score_or_without_a_difference():
+    assert resampled_t([0.5, np.nan, 0.6], [0.4, 0.5, 0.55], 1).n == 2
+    assert resampled_t([0.5, 0.6], [0.5, 0.6], 1).p == 1
+    assert resampled_t([0.5, 0.6], [0.4, 0.5], 1).p == 0
+    with pytest.raises(EvaluationError, match="two draws or more"):
+        resampled_t([0.5], [0.4], 1)
+
+
+def test_mcnemar_with_one_pixel_a_polygon_is_mcnemars():
+    generator = np.random.default_rng(1)
+    a, b = generator.random(400) < 0.8, generator.random(400) < 0.7
+    only_a, only_b = (a & ~b).sum(), (b & ~a).sum()
+    found = clustered_mcnemar(a, b, np.arange(400))
+    assert found.statistic**2 == pytest.approx((only_a - only_b) ** 2 / (only_a + only_b))
+    assert found.difference == pytest.approx(a.mean() - b.mean())
+
+
+def test_pixels_of_a_polygon_are_not_counted_as_independent():
+    """Equal models that are right or wrong on whole polygons: rejected about 5 % of the time, by pixels nearly always."""
+    generator = np.random.default_rng(2)
+    clustered_p, by_pixel_p = [], []
+    for _ in range(300):
+        size = generator.integers(5, 60, 80)
+        polygon = np.repeat(np.arange(80), size)
+        a, b = (np.repeat(generator.random(80) < 0.7, size) for _ in range(2))
+        clustered_p.append(clustered_mcnemar(a, b, polygon).p)
+        by_pixel_p.append(clustered_mcnemar(a, b, np.arange(len(polygon))).p)
+    assert 0.02 <= np.mean(np.array(clustered_p) < 0.05) <= 0.08
+    assert np.mean(np.array(by_pixel_p) < 0.05) > 0.5
+
+
+def test_holm_is_the_step_down_correction():
+    assert holm([0.01, 0.04, 0.03, 0.005]) == pytest.approx([0.03, 0.06, 0.06, 0.02])
+    assert holm([0.9, 0.8]) == [1.0, 1.0]
+    assert holm([]) == []
+
+
+def test_the_best_is_named_with_those_it_cannot_be_told_from():
+    generator = np.random.default_rng(3)
+    noise = generator.normal(0, 0.01, (3, DRAWS))
+    scores = {"good": 0.8 + noise[0], "as good": 0.795 + noise[1], "bad": 0.5 + noise[2]}
+    pairs = all_pairs(scores, 1.0)
+    assert len(pairs) == 3
+    assert all(pair.adjusted >= pair.p for pair in pairs)
+    assert best_of(scores, pairs) == ("good", ["as good"])
+
+
+# Olofsson et al. 2014, table 8 (map in rows) and section 5.2: its printed digits.
+COUNTS = np.array([[66, 0, 5, 4], [0, 55, 8, 12], [1, 0, 153, 11], [2, 1, 9, 313]])
+PIXELS = {0: 200_000, 1: 150_000, 2: 3_200_000, 3: 6_450_000}
+NAMES = ("deforestation", "forest gain", "stable forest", "stable non-forest")
+
+
+def olofsson():
+    mapped, reference = (np.repeat(i.ravel(), COUNTS.ravel()) for i in np.meshgrid(range(4), range(4), indexing="ij"))
+    return stratified(mapped, mapped, reference, PIXELS, NAMES)
+
+
+def test_the_worked_example_of_olofsson_2014():
+    found = olofsson()
+
+    def printed(estimate, digits=2, factor=1.0):
+        return round(estimate.value * factor, digits), round(1.96 * estimate.error * factor, digits)
+
+    assert printed(found.overall) == (0.95, 0.02)
+    assert [printed(e) for e in found.users] == [(0.88, 0.07), (0.73, 0.10), (0.93, 0.04), (0.96, 0.02)]
+    assert [printed(e)[0] for e in found.producers] == [0.75, 0.85, 0.93, 0.96]
+    assert printed(found.producers[0]) == (0.75, 0.21)
+    hectares = sum(PIXELS.values()) * 0.09
+    assert [printed(e, 0, hectares) for e in found.area] == [
+        (21_158, 6_158), (11_686, 3_756), (285_770, 15_510), (581_386, 16_282)
+    ]  # fmt: skip
+    assert found.mapped == pytest.approx([0.02, 0.015, 0.32, 0.645])
+
+
+def test_the_worked_example_of_stehman_2014():
+    """Strata that are not the map's classes: 40 pixels, ten of each stratum; section 4 of the paper."""
+    letters = {c: i for i, c in enumerate("ABCD")}
+    stratum, mapped, reference = (
+        np.array([letters[c] for c in text])
+        for text in (
+            "A" * 10 + "B" * 10 + "C" * 10 + "D" * 10,
+            "AAAAAAABBB" + "A" + "B" * 9 + "BB" + "CCCCCC" + "BB" + "D" * 10,
+            "AAAAACBABC" + "A" + "BBBBB" + "AABB" + "CCCCC" + "DDBBA" + "DDDDDDDCCB",
+        )
+    )
+    found = stratified(stratum, mapped, reference, {0: 40_000, 1: 30_000, 2: 20_000, 3: 10_000}, "ABCD")
+    assert found.area[0].value == pytest.approx(0.35, abs=5e-3)
+    assert found.area[0].error == pytest.approx(0.082, abs=5e-4)
+    assert found.area[2].value == pytest.approx(0.20, abs=5e-3)
+    assert found.area[2].error == pytest.approx(0.064, abs=5e-4)
+    assert found.overall.value == pytest.approx(0.63, abs=5e-3)
+    assert found.overall.error == pytest.approx(0.085, abs=5e-4)
+    assert found.users[1].value == pytest.approx(0.574, abs=5e-4)
+    assert found.users[1].error == pytest.approx(0.125, abs=5e-4)
+    assert found.producers[1].value == pytest.approx(0.794, abs=5e-4)
+
+
+def fields(seed, side=400, field=10, classes=4):
+    """A map of square fields with known truth: whole fields wrong, and single pixels."""
+    generator = np.random.default_rng(seed)
+    n, whole = side // field, np.ones((field, field), int)
+    crop = generator.choice(classes, (n, n), p=(0.5, 0.25, 0.15, 0.1))
+    seen = np.where(generator.random((n, n)) < 0.15, generator.integers(0, classes, (n, n)), crop)
+    truth, found = np.kron(crop, whole).ravel(), np.kron(seen, whole).ravel()
+    found = np.where(generator.random(found.shape) < 0.05, generator.integers(0, classes, found.shape), found)
+    return truth, found, np.kron(np.arange(n * n).reshape(n, n), whole).ravel(), generator
+
+
+def test_intervals_cover_the_true_area():
+    """200 samples: 95 % intervals cover 92 to 98 %, of pixels and of polygons; polygons taken for pixels, far less."""
+    truth, found, field, generator = fields(1)
+    sizes = np.bincount(found)
+    true, share = np.bincount(truth) / len(truth), sizes / len(found)
+    members = np.argsort(field, kind="stable").reshape(-1, 100)
+    mapped_as = [np.flatnonzero(found == k) for k in range(4)]
+    covered = {"pixels": [], "polygons": [], "polygons taken for pixels": []}
+
+    def note(kind, adjusted):
+        covered[kind].append([e.low <= t <= e.high for e, t in zip(adjusted.area, true)])
+
+    for _ in range(200):
+        pick = np.concatenate([generator.choice(pixels, 100, replace=False) for pixels in mapped_as])
+        note("pixels", stratified(found[pick], found[pick], truth[pick], dict(enumerate(sizes)), "abcd"))
+        inside = members[generator.choice(len(members), 150, replace=False)].ravel()
+        part = found[inside], truth[inside]
+        note("polygons", clustered(*part, field[inside], share, "abcd"))
+        note("polygons taken for pixels", stratified(part[0], *part, dict(enumerate(sizes)), "abcd"))
+    rate = {kind: float(np.mean(values)) for kind, values in covered.items()}
+    assert 0.92 <= rate["pixels"] <= 0.98, rate
+    assert 0.92 <= rate["polygons"] <= 0.98, rate
+    assert rate["polygons taken for pixels"] < 0.5, rate
+
+
+def test_the_cluster_error_is_that_of_a_bootstrap_over_polygons():
+    truth, found, field, generator = fields(2)
+    share = np.bincount(found) / len(found)
+    members = np.argsort(field, kind="stable").reshape(-1, 100)
+    drawn = generator.choice(len(members), 200, replace=False)
+    inside = members[drawn].ravel()
+    error = [e.error for e in clustered(found[inside], truth[inside], field[inside], share, "abcd").area]
+    again = []
+    for _ in range(200):
+        some = members[generator.choice(drawn, len(drawn))].ravel()
+        number = np.repeat(np.arange(len(drawn)), 100)
+        again.append([e.value for e in clustered(found[some], truth[some], number, share, "abcd").area])
+    assert np.std(again, axis=0, ddof=1) == pytest.approx(error, rel=0.2)
+
+
+def test_what_a_sample_cannot_say():
+    one = np.array([0, 0, 1])
+    with pytest.raises(EvaluationError, match="two labelled pixels"):
+        stratified(one, one, one, {0: 10, 1: 10}, "ab")
+    with pytest.raises(EvaluationError, match="two polygons"):
+        clustered(one, one, np.zeros(3), [0.5, 0.5], "ab")
+    absent = stratified(np.array([0, 0]), np.array([0, 0]), np.array([0, 0]), {0: 5}, "ab")
+    assert np.isnan(absent.users[1].value)
+    assert absent.as_dict()["per_class"]["b"]["users_accuracy"]["value"] is None
+    assert absent.area[1].value == 0
+
+
+def test_the_size_of_a_sample_is_cochrans():
+    assert sample_size([0.02, 0.015, 0.32, 0.645], [0.7, 0.6, 0.9, 0.95], 0.01) == 641
+    assert sample_size([0.5, 0.5], [0.8, 0.8], 0.01, population=1000) < sample_size([0.5, 0.5], [0.8, 0.8], 0.01)
+
+
+def test_a_sample_sized_for_an_error_reaches_it():
+    """Over 300 samples of that size, the accuracy scatters by the error asked for."""
+    truth, found, _, generator = fields(3)
+    sizes = dict(enumerate(np.bincount(found).tolist()))
+    users = {k: float((truth[found == k] == k).mean()) for k in sizes}
+    plan = allocate(sizes, SampleDesign(error=0.02, least=2), users)
+    values = []
+    for _ in range(300):
+        pick = np.concatenate([generator.choice(np.flatnonzero(found == k), n, replace=False) for k, n in plan.items()])
+        values.append(stratified(found[pick], found[pick], truth[pick], sizes, "abcd").overall.value)
+    assert np.std(values) == pytest.approx(0.02, rel=0.15)
+
+
+def test_rare_classes_get_their_least():
+    plan = allocate(PIXELS, SampleDesign(size=641, least=75))
+    assert plan == {0: 75, 1: 75, 2: 163, 3: 328}
+    assert sum(plan.values()) == 641
+    assert allocate({1: 10, 2: 0, 3: 1000}, SampleDesign(size=100, least=30)) == {1: 10, 3: 90}
+    assert allocate({1: 500, 2: 500}, SampleDesign(size=100, least=10, allocation="equal")) == {1: 50, 2: 50}
+    with pytest.raises(EvaluationError, match="nothing to sample"):
+        allocate({1: 0}, SampleDesign())
+    with pytest.raises(EvaluationError, match="between 0 and"):
+        SampleDesign(error=0)
