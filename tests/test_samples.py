@@ -19,7 +19,7 @@ from bocage.samples import Reference, Split, loader, make_samples
 from bocage.samples.loader import Ahead, Normalisation, batches, make_batch, moved, shuffled, thinned, turned
 from bocage.samples.rasterise import Pixels, pixels_inside, rasterise
 from bocage.samples.reference import read_polygons
-from bocage.samples.split import draw, drop_rare
+from bocage.samples.split import Units, draw, drop_rare
 from bocage.scene import make_scene
 from bocage.sources import image, open_source, series
 from bocage.testing import fake_pixels, write_raster
@@ -143,13 +143,69 @@ def test_bad_references_say_what_is_wrong(tmp_path):
         read_polygons(Reference(tmp_path / "nocrs.shp", "code"), GRID, LEGEND)
 
 
+def units(label, polygon, place=None, side=1000.0):
+    """Where samples are; their blocks are those of their polygons' middles."""
+    if place is None:
+        return Units(label, polygon, np.zeros(len(label), np.int32), None)
+    number = np.unique(polygon, return_inverse=True)[1]
+    middle = np.stack([np.bincount(number, axis) for axis in place.T], 1) / np.bincount(number)[:, None]
+    square = np.unique(np.floor(middle / side).astype(int), axis=0, return_inverse=True)[1].ravel()
+    return Units(label, polygon, square[number], place)
+
+
+@given(st.integers(2, 5), st.integers(0, 200), st.floats(0.2, 0.8), st.sampled_from([0.0, 40.0, 150.0]))
+def test_blocks_and_buffers_keep_train_and_test_apart(classes, seed, share, buffer):
+    """No polygon and no block is on two sides, and nothing that trains lies within the buffer of what tests."""
+    generator = np.random.default_rng(seed)
+    corner = generator.uniform(0, 4000, (80, 2))
+    polygon = np.repeat(np.arange(80), 4)
+    label = np.concatenate([np.arange(classes), generator.integers(0, classes, 80 - classes)])[polygon]
+    place = corner[polygon] + np.tile([[0, 0], [0, 10], [10, 0], [10, 10]], (80, 1))
+    split = Split(share, 3, 0.25, seed, unit="block", block=500, buffer=buffer)
+    there = units(label, polygon, place, 500)
+    found = draw(there, split, 2)
+    learnt = np.concatenate([found.train, found.validation])
+    for number in (polygon, there.block):
+        assert not set(number[found.train]) & set(number[found.validation])
+        assert not set(number[learnt]) & set(number[found.test])
+    distance = np.linalg.norm(place[learnt][:, None] - place[found.test][None], axis=2).min()
+    assert distance >= buffer
+    assert len(learnt) + len(found.test) + found.left_out == len(label)
+    counts = np.array([len(set(polygon[found.test][label[found.test] == k])) for k in range(classes)])
+    blocks = [len(set(there.block[label == k])) for k in range(classes)]
+    assert all(n > 0 for n, b in zip(counts, blocks) if b > 1)
+    if not buffer:
+        assert abs(len(set(polygon[learnt])) / 80 - share) < 0.25
+
+
+def test_pixels_can_be_drawn_for_comparison_only():
+    label, polygon = np.repeat([0, 1], 60), np.arange(120) // 20
+    found = draw(units(label, polygon), Split(unit="pixel"), 0)
+    assert set(polygon[found.train]) & set(polygon[found.test])
+    assert len(found.train) + len(found.validation) == 36
+
+
+def test_blocks_need_coordinates_and_room():
+    label, polygon = np.repeat([0, 1], 60), np.arange(120) // 20
+    with pytest.raises(SamplesError, match="need coordinates"):
+        draw(units(label, polygon), Split(unit="block"), 0)
+    near = np.random.default_rng(0).uniform(0, 900, (120, 2))
+    with pytest.raises(SamplesError, match="too few to train"):
+        draw(units(label, polygon, near), Split(unit="block"), 0)
+    with pytest.raises(SamplesError, match=r"make \[split\] buffer smaller"):
+        draw(units(label, polygon, near), Split(buffer=2000), 0)
+    for wrong in ({"block": 0}, {"buffer": -1}, {"unit": "pixel", "folds": 3}):
+        with pytest.raises(ValueError, match="found|by pixels"):
+            Split(**wrong)
+
+
 @given(
     st.lists(st.integers(3, 40), min_size=2, max_size=6), st.floats(0.1, 0.8), st.floats(0.1, 0.6), st.integers(0, 99)
 )
 def test_a_draw_shares_out_whole_polygons_of_every_class(counts, share, validation, seed):
     label = np.concatenate([np.full(3 * n, k) for k, n in enumerate(counts)])
     polygon = np.concatenate([np.repeat(np.arange(n), 3) + 100 * k for k, n in enumerate(counts)])
-    parts = draw(label, polygon, Split(share, 3, validation, seed), 1)
+    parts = draw(units(label, polygon), Split(share, 3, validation, seed), 1)
     groups = [set(polygon[p]) for p in (parts.train, parts.validation, parts.test)]
     assert sum(len(g) for g in groups) == sum(counts)
     assert not groups[0] & groups[1]
@@ -162,7 +218,7 @@ def test_a_draw_shares_out_whole_polygons_of_every_class(counts, share, validati
 
 def test_draws_repeat_and_differ():
     label, polygon = np.repeat([0, 1], 60), np.arange(120) // 3
-    first, again, other = (draw(label, polygon, Split(seed=5), k) for k in (0, 0, 1))
+    first, again, other = (draw(units(label, polygon), Split(seed=5), k) for k in (0, 0, 1))
     assert np.array_equal(first.train, again.train)
     assert not np.array_equal(first.train, other.train)
 

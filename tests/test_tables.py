@@ -12,7 +12,7 @@ from bocage.cli.commands import main
 from bocage.errors import SamplesError, SourceError
 from bocage.grid import Window
 from bocage.pipeline import open_run, read_recipe, run
-from bocage.samples.split import Split, deal
+from bocage.samples.split import Split, Units, deal
 from bocage.samples.split import draw as draw_split
 from bocage.sources import open_source, table
 
@@ -157,7 +157,7 @@ def test_folds_are_dealt_by_polygon_and_by_class() -> None:
     for c in (0, 1):
         counts = [len(np.unique(polygon[(fold == k) & (label == c)])) for k in range(3)]
         assert max(counts) - min(counts) <= 1
-    parts = draw_split(label, polygon, split, 1, fold)
+    parts = draw_split(Units(label, polygon, polygon, None, fold), split, 1)
     assert set(parts.test) == set(np.flatnonzero(fold == 1))
     assert not set(parts.train) & set(parts.validation)
 

@@ -15,6 +15,8 @@ from bocage.errors import GridError
 
 SNAP = 1e-3
 """Two grids agree where their corners differ by less than this share of a pixel."""
+DEGREE = 111_320.0
+"""Metres of a degree of latitude, about."""
 
 
 @dataclass(frozen=True)
@@ -145,6 +147,11 @@ class Grid:
         return float(self.transform.a)
 
     @property
+    def metres(self) -> tuple[float, float]:
+        """Height and width of a pixel in metres (of a geographic grid, in its middle)."""
+        return tuple(self.resolution * factor for factor in metres_per_unit(self.crs.proj, sum(self.bounds[1::2]) / 2))  # type: ignore[return-value]
+
+    @property
     def bounds(self) -> tuple[float, float, float, float]:
         """West, south, east, north in CRS units."""
         west, north = self.transform @ (0, 0)
@@ -174,6 +181,14 @@ class Grid:
 
     def __str__(self) -> str:
         return f"{self.shape[0]} x {self.shape[1]} pixels of {self.resolution:g} in {self.crs_name}"
+
+
+def metres_per_unit(crs: Any, latitude: float) -> tuple[float, float]:
+    """Metres that one unit of a CRS (pyproj) makes northwards and eastwards; `latitude` matters for degrees only."""
+    if crs.is_geographic:
+        return DEGREE, DEGREE * math.cos(math.radians(latitude))
+    factor = float(crs.axis_info[0].unit_conversion_factor) if crs.axis_info else 1.0
+    return factor, factor
 
 
 def nearest_ratio(map_resolution: float, source_resolution: float) -> Ratio:

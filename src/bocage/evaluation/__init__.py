@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from bocage.evaluation.area import Adjusted, clustered, stratified
 from bocage.evaluation.matrix import ConfusionMatrix
 from bocage.evaluation.metrics import (
     METRICS,
@@ -19,6 +20,8 @@ from bocage.evaluation.metrics import (
     producers_accuracy,
     users_accuracy,
 )
+from bocage.evaluation.predictions import Predictions, predictions_of
+from bocage.evaluation.trust import Trust, trust_of
 
 PER_CLASS = {
     "f1": f1,
@@ -51,6 +54,8 @@ class Score:
     metrics: tuple[str, ...]
     design: Mapping[str, Any] = field(default_factory=dict)
     """How the test pixels were chosen."""
+    trust: tuple[Trust, ...] = ()
+    """What else is told of every draw; empty where there are no test pixels of draws."""
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -87,6 +92,8 @@ class Score:
             "per_draw": [matrix.counts.tolist() for matrix in self.matrices],
         }
         said["design"] = dict(self.design)
+        if self.trust:
+            said["trust"] = [one.as_dict() for one in self.trust]
         return said
 
     def save(self, path: Path, **more: Any) -> None:
@@ -116,8 +123,8 @@ def load_score(path: Path) -> Score:
     said = json.loads(path.read_text())
     names = tuple(said["confusion"]["classes"])
     matrices = tuple(ConfusionMatrix(np.array(counts, np.int64), names) for counts in said["confusion"]["per_draw"])
-    metrics = tuple(key for key in said if key not in ("per_class", "confusion", "design", "truth"))
-    return Score(matrices, metrics, said["design"])
+    metrics = tuple(key for key, value in said.items() if isinstance(value, dict) and "mean" in value)
+    return Score(matrices, metrics, said["design"], tuple(Trust.from_dict(one) for one in said.get("trust", ())))
 
 
 def compare(
@@ -134,4 +141,19 @@ def compare(
     return total
 
 
-__all__ = ["METRICS", "ConfusionMatrix", "Evaluation", "Score", "compare", "load_score", "spread_of"]
+__all__ = [
+    "METRICS",
+    "Adjusted",
+    "ConfusionMatrix",
+    "Evaluation",
+    "Predictions",
+    "Score",
+    "Trust",
+    "clustered",
+    "compare",
+    "load_score",
+    "predictions_of",
+    "spread_of",
+    "stratified",
+    "trust_of",
+]

@@ -36,12 +36,12 @@ def classify_at(
     device: torch.device,
     progress: Progress = QUIET,
     task: str = "classifying",
-) -> NDArray[np.int64]:
-    """Return the class positions (N,) of pixels of the map, by dense windows around each polygon.
+) -> NDArray[np.float32]:
+    """Return the calibrated probabilities (N, K) of pixels of the map, by dense windows around each polygon.
 
     For a network with context this costs a small share of classifying the pixels patch by patch, and gives the same.
     """
-    found = np.zeros(len(row), np.int64)
+    found = np.zeros((len(row), len(trained.legend.classes)), np.float32)
     groups = np.stack([polygon, row // TILE, column // TILE], 1)
     which = np.unique(groups, axis=0, return_inverse=True)[1].ravel()
     order = np.argsort(which, kind="stable")
@@ -50,8 +50,7 @@ def classify_at(
         rows, columns = row[members], column[members]
         y, x = int(rows.min()), int(columns.min())
         window = Window(y, x, int(rows.max()) - y + 1, int(columns.max()) - x + 1)
-        labels = predict(trained, scene, window, device).probabilities.argmax(0)
-        found[members] = labels[rows - y, columns - x]
+        found[members] = predict(trained, scene, window, device).probabilities[:, rows - y, columns - x].T
         progress.step(task, done, len(parts))
     return found
 

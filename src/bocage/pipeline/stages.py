@@ -3,8 +3,12 @@
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import Any
 
-from bocage.evaluation import ConfusionMatrix, Score, compare, load_score
+import numpy as np
+from numpy.typing import NDArray
+
+from bocage.evaluation import Predictions, Score, compare, load_score, predictions_of, trust_of
 from bocage.legend import Legend
 from bocage.mapping import LandCoverMap, classify_at, codes_beside, make_map, open_map
 from bocage.pipeline.recipe import Recipe
@@ -92,24 +96,43 @@ class Run:
 
     def _score_of_all_draws(self) -> Score:
         draws = [load_score(self._split(k) / "score.json") for k in range(self.recipe.split.draws)]
-        matrices = tuple(one.matrices[0] for one in draws)
-        return Score(matrices, self.recipe.evaluation.names, {"draws": len(draws), **draws[0].design})
+        matrices, trust = tuple(one.matrices[0] for one in draws), tuple(t for one in draws for t in one.trust)
+        return Score(matrices, self.recipe.evaluation.names, {"draws": len(draws), **draws[0].design}, trust)
 
     def _score(self, k: int) -> None:
+        """Classify the test pixels of draw `k`; write ``test.parquet`` and ``score.json``."""
         r, samples = self.recipe, self.samples
         trained = Trained.load(self._split(k) / "model")
-        test = samples.draw(r.split, k).test
+        draw = samples.draw(r.split, k)
+        if absent := samples.without(draw.test):
+            self.progress.say(f"Draw {k + 1} has no test pixel of: {absent}; their accuracy is not known from it.")
+        found = self._classified(trained, draw.test, k)
+        found.to_parquet(self._split(k) / "test.parquet")
+        learnt = np.concatenate([draw.train, draw.validation])
+        places = None if samples.place is None else (samples.place[learnt], samples.place[draw.test])
+        units = tuple(len(np.unique(samples.group(r.split)[part])) for part in (learnt, draw.test))
+        trust = trust_of(found, samples.label[learnt], places, units)  # type: ignore[arg-type]
+        matrix = found.matrix(samples.legend.names)
+        Score((matrix,), r.evaluation.names, self._design(k), (trust,)).save(self._split(k) / "score.json")
+
+    def _classified(self, trained: Trained, test: NDArray[np.int64], k: int) -> Predictions:
+        r, samples = self.recipe, self.samples
+        place = (samples.row[test], samples.column[test], samples.polygon[test])
         if trained.has_context:
-            place = (samples.row[test], samples.column[test], samples.polygon[test])
             task = f"classifying test polygons, draw {k + 1}"
             found = classify_at(trained, self.scene, *place, device_of(r.training.device), self.progress, task)
         else:
             found = classify(trained, samples, test, r.training)
-        matrix = ConfusionMatrix.of(samples.label[test], found, samples.legend.names)
-        design = {
-            "unit": "pixels of test polygons",
-            "test_share": round(1 - r.split.train, 4),
-            "stratified_by": f"the field '{r.split.fold}'" if r.split.fold else "class",
-            "fold": samples.folds[k] if samples.folds else None,
+        return predictions_of(*place, samples.label[test], found, trained.calibration.temperature)
+
+    def _design(self, k: int) -> dict[str, Any]:
+        split, folds = self.recipe.split, self.samples.folds
+        return {
+            "unit": f"pixels of test {'pixels' if split.unit == 'pixel' else split.unit + 's'}",
+            "drawn": split.unit,
+            "block": split.block if split.unit == "block" else None,
+            "buffer": split.buffer or None,
+            "test_share": round(1 - split.train, 4),
+            "stratified_by": f"the field '{split.fold}'" if split.fold else "class",
+            "fold": folds[k] if folds else None,
         }
-        Score((matrix,), r.evaluation.names, design).save(self._split(k) / "score.json")

@@ -138,7 +138,7 @@ def plan(path: Path, out: Path, workers: Sequence[int] = (), progress: Progress 
 
 
 def _pixels(recipe: Recipe, scene: Scene) -> tuple[Pixels, Any]:
-    pixels, *_ = labelled(scene, recipe.legend, recipe.reference, recipe.split)
+    pixels = labelled(scene, recipe.legend, recipe.reference, recipe.split).pixels
     kept, legend, _ = drop_rare(pixels, recipe.legend, recipe.split)
     pixels = pixels.take(np.flatnonzero(kept))
     return replace(pixels, label=np.unique(pixels.label, return_inverse=True)[1].astype(np.int16)), legend

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -15,11 +16,8 @@ from bocage.samples.cut import Cut, Reach, cut, open_cut
 from bocage.samples.points import folds_of, label_rows
 from bocage.samples.rasterise import Pixels, rasterise
 from bocage.samples.reference import Reference, Rejection, read_polygons
-from bocage.samples.split import Draw, Split, deal, draw, drop_rare
+from bocage.samples.split import Draw, Split, Units, deal, draw, drop_rare
 from bocage.scene import Scene
-
-BLOCK = 1000.0
-"""Side, in CRS units, of the square blocks that samples are numbered by (for splits in space)."""
 
 
 @dataclass(frozen=True)
@@ -32,7 +30,7 @@ class Samples:
     """Position of the class in `legend`."""
     polygon: NDArray[np.int32]
     block: NDArray[np.int32]
-    """Number of the 1 km square that holds the pixel."""
+    """Number of the square of the ground (``[split] block`` a side) that holds the middle of the pixel's polygon."""
     legend: Legend
     """The legend less the classes dropped."""
     rejections: tuple[Rejection, ...]
@@ -42,10 +40,24 @@ class Samples:
     """Position in `folds` of every sample, where the split goes by a field."""
     folds: tuple[str, ...] = ()
     """Names of the folds, sorted."""
+    place: NDArray[np.float64] | None = None
+    """(N, 2) metres north and east of anywhere; None for rows of a table whose features have no CRS."""
 
     def draw(self, split: Split, number: int) -> Draw:
         """Return one draw of the polygons, or one fold."""
-        return draw(self.label, self.polygon, split, number, self.fold)
+        return draw(self._units, split, number)
+
+    def group(self, split: Split) -> NDArray[Any]:
+        """What the split draws: number of the polygon, block or pixel of every sample."""
+        return self._units.group(split)
+
+    @property
+    def _units(self) -> Units:
+        return Units(self.label, self.polygon, self.block, self.place, self.fold)
+
+    def without(self, members: NDArray[np.int64]) -> str:
+        """Names of the classes that none of the samples `members` has, in words; empty where there is none."""
+        return ", ".join(np.delete(np.array(self.legend.names), np.unique(self.label[members])).tolist())
 
     def count_polygons(self, index: int) -> int:
         """Usable polygons of the class at `index`."""
@@ -64,6 +76,19 @@ class Samples:
                 "block": self.block,
             }
         ).to_parquet(path)
+
+
+@dataclass(frozen=True)
+class Labelled:
+    """Labelled pixels: those inside polygons, or the rows of a table."""
+
+    pixels: Pixels
+    rejections: tuple[Rejection, ...]
+    notes: tuple[str, ...]
+    folds: pd.Series
+    """Fold of each polygon number; empty without a field of folds."""
+    place: NDArray[np.float64] | None
+    """(N, 2) metres north and east; None where the features of a table have no CRS."""
 
 
 def make_samples(
@@ -85,7 +110,8 @@ def make_samples(
         The polygons cannot be used; the message says what to do.
     """
     _check_footprints(scene, footprints)
-    pixels, rejections, notes, folds = labelled(scene, legend, reference, split)
+    found = labelled(scene, legend, reference, split)
+    pixels, rejections, notes = found.pixels, list(found.rejections), list(found.notes)
     if not len(pixels):
         raise SamplesError(
             f"No pixel centre of the map lies in a polygon of {reference.path}; the polygons are smaller than the pixels "
@@ -105,7 +131,8 @@ def make_samples(
     kept = kept[kept_classes]
     pixels = pixels.take(kept)
     cuts = {name: replace(one, index=kept) for name, one in cuts.items()}
-    return _made(scene, legend, split, pixels, folds, cuts, tuple(rejections + dropped), tuple(notes))
+    samples = _made(legend, split, replace(found, pixels=pixels, place=_taken(found.place, kept)), cuts)
+    return replace(samples, rejections=tuple(rejections + dropped), notes=tuple(notes))
 
 
 def _check_footprints(scene: Scene, footprints: Mapping[str, Reach]) -> None:
@@ -130,39 +157,42 @@ def samples_of(
     scene: Scene, legend: Legend, split: Split, reference: Reference, pixels: Pixels, cuts: Mapping[str, Cut]
 ) -> Samples:
     """Return samples of pixels that are labelled already, whose footprints may be borrowed (``bocage plan`` does)."""
-    folds = labelled(scene, legend, reference, split)[3] if split.fold else pd.Series(dtype=str)
-    return _made(scene, legend, split, pixels, folds, cuts, (), ())
+    folds = labelled(scene, legend, reference, split).folds if split.fold else pd.Series(dtype=str)
+    place = None if scene.ids is not None else _places(pixels, scene)
+    return _made(legend, split, Labelled(pixels, (), (), folds, place), cuts)
 
 
-def _made(
-    scene: Scene,
-    legend: Legend,
-    split: Split,
-    pixels: Pixels,
-    folds: pd.Series,
-    cuts: Mapping[str, Cut],
-    rejections: tuple[Rejection, ...],
-    notes: tuple[str, ...],
-) -> Samples:
-    fold, names = _numbered(pixels, folds)
+def _made(legend: Legend, split: Split, found: Labelled, cuts: Mapping[str, Cut]) -> Samples:
+    pixels = found.pixels
+    block = _blocks(pixels, found.place, split)
+    fold, names = _numbered(pixels, found.folds)
     if split.folds:
-        fold, names = deal(pixels.label, pixels.polygon, split), tuple(str(k + 1) for k in range(split.folds))
-    blocks = _blocks(pixels, scene)
+        fold = deal(pixels.label, block if split.unit == "block" else pixels.polygon, split)
+        names = tuple(str(k + 1) for k in range(split.folds))
     label = _positions(pixels.label)
     return Samples(
-        pixels.row, pixels.column, label, pixels.polygon, blocks, legend, rejections, notes, cuts, fold, names
+        pixels.row, pixels.column, label, pixels.polygon, block, legend, (), (), cuts, fold, names, found.place
     )
 
 
-def labelled(
-    scene: Scene, legend: Legend, reference: Reference, split: Split
-) -> tuple[Pixels, list[Rejection], list[str], pd.Series]:
-    """Labelled pixels: those inside polygons, or the rows of a table; and the fold of each polygon."""
+def labelled(scene: Scene, legend: Legend, reference: Reference, split: Split) -> Labelled:
+    """Label the pixels inside polygons, or the rows of a table."""
     if scene.ids is not None:
-        return label_rows(reference, scene.ids, legend, split.fold)
+        pixels, rejections, folds, place = label_rows(reference, scene.ids, legend, split.fold)
+        return Labelled(pixels, tuple(rejections), (), folds, place)
     table, rejections, notes = read_polygons(reference, scene.grid, legend, tuple(filter(None, [split.fold])))
     pixels, more = rasterise(table, scene.grid, legend)
-    return pixels, rejections + more, notes, folds_of(table, split.fold)
+    return Labelled(pixels, tuple(rejections + more), tuple(notes), folds_of(table, split.fold), _places(pixels, scene))
+
+
+def _places(pixels: Pixels, scene: Scene) -> NDArray[np.float64]:
+    """Return the pixels' centres in metres from the map's north-west corner, northwards and eastwards."""
+    height, width = scene.grid.metres
+    return np.stack([-(pixels.row + 0.5) * height, (pixels.column + 0.5) * width], 1)
+
+
+def _taken(place: NDArray[np.float64] | None, kept: NDArray[np.int64]) -> NDArray[np.float64] | None:
+    return None if place is None else place[kept]
 
 
 def _numbered(pixels: Pixels, folds: pd.Series) -> tuple[NDArray[np.int32] | None, tuple[str, ...]]:
@@ -190,15 +220,20 @@ def _masked(pixels: Pixels, usable: NDArray[np.bool_], legend: Legend) -> list[R
     return rejections
 
 
-def _blocks(pixels: Pixels, scene: Scene) -> NDArray[np.int32]:
-    per_side = max(1, round(BLOCK / scene.grid.resolution))
-    across = -(-scene.grid.shape[1] // per_side)
-    return (pixels.row // per_side * across + pixels.column // per_side).astype(np.int32)
+def _blocks(pixels: Pixels, place: NDArray[np.float64] | None, split: Split) -> NDArray[np.int32]:
+    """Number of every pixel's block, by the middle of its polygon: no polygon is in two."""
+    if place is None:
+        return np.zeros(len(pixels), np.int32)
+    _, which = np.unique(pixels.polygon, return_inverse=True)
+    middle = np.stack([np.bincount(which, axis) for axis in place.T], 1) / np.bincount(which)[:, None]
+    square = np.floor(middle / split.block).astype(np.int64)
+    return np.unique(square, axis=0, return_inverse=True)[1].ravel().astype(np.int32)[which]
 
 
 __all__ = [
     "Cut",
     "Draw",
+    "Labelled",
     "Reference",
     "Rejection",
     "Samples",

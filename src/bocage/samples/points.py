@@ -1,9 +1,12 @@
 """Points whose series lie in a table → labelled rows of that table."""
 
+import geopandas as gpd
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from bocage.errors import SamplesError
+from bocage.grid import metres_per_unit
 from bocage.legend import Legend
 from bocage.samples.rasterise import Pixels
 from bocage.samples.reference import Reference, Rejection, labelled_features
@@ -12,13 +15,13 @@ from bocage.sources.table import texts
 
 def label_rows(
     reference: Reference, ids: tuple[str, ...], legend: Legend, fold: str
-) -> tuple[Pixels, list[Rejection], list[str], pd.Series]:
+) -> tuple[Pixels, list[Rejection], pd.Series, NDArray[np.float64] | None]:
     """Label the rows of a table of series by the features that carry their ids.
 
     Returns
     -------
-    The rows as pixels of a raster one column wide, what was rejected, notes, and the fold of each polygon (empty
-    without a field of folds).
+    The rows as pixels of a raster one column wide, what was rejected, the fold of each polygon (empty without a field of
+    folds), and where the rows are (N, 2), in metres north and east; None where the features have no CRS.
 
     Raises
     ------
@@ -48,7 +51,16 @@ def label_rows(
     pixels = Pixels(
         rows, np.zeros(len(rows), np.int32), table.label.to_numpy(np.int16), table.polygon.to_numpy(np.int32)
     )
-    return pixels, rejections, [], folds_of(table, fold)
+    return pixels, rejections, folds_of(table, fold), _places(table)
+
+
+def _places(table: gpd.GeoDataFrame) -> NDArray[np.float64] | None:
+    if table.crs is None or table.geometry.isna().any() or table.geometry.is_empty.any():
+        return None
+    bounds = table.geometry.bounds
+    north, east = (bounds.miny + bounds.maxy).to_numpy() / 2, (bounds.minx + bounds.maxx).to_numpy() / 2
+    metres = np.array(metres_per_unit(table.crs, float(north.mean())))
+    return np.asarray(np.stack([north, east], 1) * metres)
 
 
 def folds_of(table: pd.DataFrame, fold: str) -> pd.Series:

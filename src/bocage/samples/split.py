@@ -2,14 +2,16 @@
 
 Ienco et al. 2017 (doi:10.1109/LGRS.2017.2728698) and Gaetano et al. 2018 (doi:10.3390/rs10111746) draw 30 % of the
 polygons ten times. Validation polygons, for early stopping, come out of the training ones: the test part stays
-untouched.
+untouched. Neighbouring polygons resemble each other; blocks of the ground, and a buffer around the test part, keep them on
+one side (Roberts et al. 2017, doi:10.1111/ecog.02881).
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.spatial import KDTree
 
 from bocage.errors import SamplesError
 from bocage.legend import Legend
@@ -32,6 +34,13 @@ class Split:
     """Share of the training polygons of each class that decides when to stop, between 0 and 1; at least one polygon."""
     seed: int = 0
     """Draw ``k`` is seeded by ``(seed, k)``."""
+    unit: Literal["polygon", "block", "pixel"] = "polygon"
+    """What is drawn: polygons, square blocks of the ground with every polygon in them, or single pixels: the same field then
+    trains and tests, which proves nothing and is there to be compared with."""
+    block: float = 1000.0
+    """Metres a side of the blocks, above 0."""
+    buffer: float = 0.0
+    """Metres around the test pixels within which no pixel trains or validates, at least 0."""
     fold: str = ""
     """Field of the reference that names folds (regions, years): each fold tests once, the others train; `train` and
     `draws` are not used then."""
@@ -46,6 +55,10 @@ class Split:
                 raise ValueError(f"'{field}' is a share between 0 and 1; found {getattr(self, field)}")
         if self.folds and (self.folds < 2 or self.fold):
             raise ValueError("'folds' is at least 2, and stands instead of 'fold'")
+        if self.block <= 0 or self.buffer < 0:
+            raise ValueError(f"'block' is above 0 and 'buffer' at least 0 metres; found {self.block} and {self.buffer}")
+        if self.unit == "pixel" and (self.folds or self.fold):
+            raise ValueError("folds are dealt by polygons or blocks, not by pixels")
         if self.draws < 1:
             raise ValueError(f"'draws' is at least 1; found {self.draws}")
 
@@ -57,6 +70,26 @@ class Draw:
     train: NDArray[np.int64]
     validation: NDArray[np.int64]
     test: NDArray[np.int64]
+    left_out: int = 0
+    """Pixels that neither train nor validate because they lie within the buffer."""
+
+
+@dataclass(frozen=True)
+class Units:
+    """Where samples are, for whoever draws them."""
+
+    label: NDArray[Any]
+    """(N,) position of the class."""
+    polygon: NDArray[Any]
+    block: NDArray[Any]
+    place: NDArray[np.float64] | None
+    """(N, 2) metres north and east of anywhere; None where the samples have no coordinates."""
+    fold: NDArray[Any] | None = None
+    """(N,) number of the fold that each is tested in."""
+
+    def group(self, split: Split) -> NDArray[Any]:
+        """What may not be torn apart: (N,) numbers."""
+        return {"polygon": self.polygon, "block": self.block, "pixel": np.arange(len(self.label))}[split.unit]
 
 
 def drop_rare(pixels: Pixels, legend: Legend, split: Split) -> tuple[NDArray[np.bool_], Legend, list[Rejection]]:
@@ -94,31 +127,108 @@ def drop_rare(pixels: Pixels, legend: Legend, split: Split) -> tuple[NDArray[np.
     return np.isin(pixels.label, kept), legend.without(names), rejections
 
 
-def draw(
-    label: NDArray[Any], polygon: NDArray[Any], split: Split, number: int, fold: NDArray[Any] | None = None
-) -> Draw:
-    """Return draw `number` of the polygons, stratified by class; with `fold` (N,), the number of the fold that tests.
+def draw(units: Units, split: Split, number: int) -> Draw:
+    """Return draw `number`, stratified by class, or the fold of that number.
 
     A polygon id that carries two classes is shared out as two polygons.
+
+    Raises
+    ------
+    SamplesError
+        Blocks or buffers of samples without coordinates, or a buffer that leaves nothing to train on.
     """
+    if units.place is None and (split.unit == "block" or split.buffer):
+        raise SamplesError("[split] block and buffer need coordinates; the reference has no CRS or no geometry.")
     generator = np.random.default_rng((split.seed, number))
-    if fold is not None:
-        return _fold(label, polygon, split, fold == number, generator)
+    if units.fold is not None:
+        found = _fold(units.label, units.group(split), split, units.fold == number, generator)
+    elif split.unit == "block":
+        found = _by_blocks(units, split, generator)
+    else:
+        found = _by_class(units.label, units.group(split), split, generator)
+    return _apart(found, units, split)
+
+
+def _by_class(label: NDArray[Any], group: NDArray[Any], split: Split, generator: np.random.Generator) -> Draw:
+    """Share out each class's groups."""
     parts: dict[str, list[NDArray[np.int64]]] = {"train": [], "validation": [], "test": []}
     for one_class in np.unique(label):
         of_class = np.flatnonzero(label == one_class)
-        polygons = generator.permutation(np.unique(polygon[of_class]))
-        n = len(polygons)
+        groups = generator.permutation(np.unique(group[of_class]))
+        n = len(groups)
         n_train = min(max(2, round(split.train * n)), n - 1)
         n_validation = min(max(1, round(split.validation * n_train)), n_train - 1)
-        groups = {
-            "validation": polygons[:n_validation],
-            "train": polygons[n_validation:n_train],
-            "test": polygons[n_train:],
+        chosen = {
+            "validation": groups[:n_validation],
+            "train": groups[n_validation:n_train],
+            "test": groups[n_train:],
         }
-        for part, chosen in groups.items():
-            parts[part].append(of_class[np.isin(polygon[of_class], chosen)])
-    return Draw(**{part: np.sort(np.concatenate(found)) for part, found in parts.items()})
+        for part, some in chosen.items():
+            parts[part].append(of_class[np.isin(group[of_class], some)])
+    train, validation, test = (np.sort(np.concatenate(parts[part])) for part in ("train", "validation", "test"))
+    return Draw(train, validation, test)
+
+
+def _by_blocks(units: Units, split: Split, generator: np.random.Generator) -> Draw:
+    """Share out blocks, whatever classes they hold, as near to the shares of every class as they allow."""
+    blocks, which = np.unique(units.block, return_inverse=True)
+    pairs = np.unique(np.stack([which, units.label, units.polygon], 1), axis=0)
+    polygons = np.zeros((len(blocks), int(units.label.max()) + 1))
+    np.add.at(polygons, (pairs[:, 0], pairs[:, 1]), 1)
+    learns = _chosen(polygons, split.train, generator)
+    checks = np.zeros(len(blocks), bool)
+    checks[learns] = _chosen(polygons[learns], split.validation, generator)
+    if not (learns & ~checks).any() or learns.all():
+        raise SamplesError(
+            f"The samples lie in {len(blocks)} block(s) of {split.block:g} m, too few to train, validate and test; make "
+            "[split] block smaller."
+        )
+    train, validation, test = (np.flatnonzero(part[which]) for part in (learns & ~checks, checks, ~learns))
+    return Draw(train, validation, test)
+
+
+def _chosen(polygons: NDArray[np.float64], share: float, generator: np.random.Generator) -> NDArray[np.bool_]:
+    """Choose blocks (B, K polygons of each class) that hold about `share` of every class: (B,) bool.
+
+    In random order, a block is taken if that brings the classes nearer to their share. Then a class of which one side has
+    none gets one block there, if it has two.
+    """
+    wanted = np.maximum(share * polygons.sum(0), 1e-9)
+    taken, chosen = np.zeros(polygons.shape[1]), np.zeros(len(polygons), bool)
+    for block in generator.permutation(len(polygons)):
+        gain = np.abs(wanted - taken) - np.abs(wanted - taken - polygons[block])
+        if float((gain / wanted).sum()) > 0:
+            chosen[block] = True
+            taken += polygons[block]
+    for one_class in np.argsort(polygons.sum(0)):
+        holds = polygons[:, one_class] > 0
+        for side in (True, False):
+            if holds.sum() > 1 and not (holds & (chosen == side)).any():
+                # the block that matters least to the other classes
+                candidates = np.flatnonzero(holds)
+                chosen[candidates[polygons[candidates].sum(1).argmin()]] = side
+    return chosen
+
+
+def _apart(found: Draw, units: Units, split: Split) -> Draw:
+    """Leave out what lies within the buffer around the test pixels."""
+    if not split.buffer or units.place is None or not len(found.test):
+        return found
+    tree = KDTree(units.place[found.test])
+
+    def far(members: NDArray[np.int64]) -> NDArray[np.int64]:
+        distance = tree.query(units.place[members], distance_upper_bound=split.buffer)[0]  # type: ignore[index]
+        beyond: NDArray[np.int64] = members[np.isinf(distance)]
+        return beyond
+
+    train, validation = far(found.train), far(found.validation)
+    if not len(train):
+        raise SamplesError(
+            f"No training pixel lies {split.buffer:g} m or more from every test pixel; make [split] buffer smaller, or draw "
+            'blocks (unit = "block").'
+        )
+    left_out = len(found.train) + len(found.validation) - len(train) - len(validation)
+    return replace(found, train=train, validation=validation, left_out=left_out)
 
 
 def _fold(
@@ -134,11 +244,11 @@ def _fold(
         validation.append(of_class[checks])
         train.append(of_class[~checks])
     parts = (np.concatenate(train), np.concatenate(validation), np.flatnonzero(tested))
-    return Draw(*(np.sort(part) for part in parts))
+    return Draw(*(np.sort(part) for part in parts))  # type: ignore[arg-type]
 
 
 def deal(label: NDArray[Any], polygon: NDArray[Any], split: Split) -> NDArray[np.int32]:
-    """Deal polygons into ``split.folds`` folds, class by class; return the fold of every pixel (N,)."""
+    """Deal polygons (or blocks) into ``split.folds`` folds, class by class; return the fold of every pixel (N,)."""
     generator = np.random.default_rng((split.seed, split.folds))
     dealt: dict[int, int] = {}
     for one_class in np.unique(label):

@@ -51,9 +51,12 @@ def train(
     model = build(name, input_specs(scene), n_classes, config)
     if not settings.stops_early:  # nobody looks at validation polygons: they train too
         draw = replace(draw, train=np.sort(np.concatenate([draw.train, draw.validation])), validation=draw.train[:0])
-    absent = [c for i, c in enumerate(samples.legend.names) if i not in set(samples.label[draw.train].tolist())]
-    if absent:
-        progress.say(f"Draw {number + 1} has no training sample of: {', '.join(absent)}; it cannot learn them.")
+    if draw.left_out:
+        progress.say(
+            f"Draw {number + 1}: {draw.left_out} pixels within {split.buffer:g} m of test pixels do not train."
+        )
+    if absent := samples.without(draw.train):
+        progress.say(f"Draw {number + 1} has no training sample of: {absent}; it cannot learn them.")
     normalisation = Normalisation.of(samples.cuts, draw.train, settings.scaling)
     title = f"training {name}, draw {number + 1} of {split.draws}"
     if hasattr(model, "fit"):
@@ -94,14 +97,15 @@ def _calibrated(trained: Trained, samples: Samples, members: NDArray[np.int64], 
 
 def classify(
     trained: Trained, samples: Samples, members: NDArray[np.int64], settings: Training, batch_size: int = 256
-) -> NDArray[np.int64]:
-    """Return the class positions (N,) that a trained network gives to the samples `members`."""
+) -> NDArray[np.float32]:
+    """Return the calibrated probabilities (N, K) that a trained network gives to the samples `members`."""
     if not len(members):
-        return np.zeros(0, np.int64)
+        return np.zeros((0, len(trained.legend.classes)), np.float32)
     device = device_of(settings.device)
     model = trained.model.to(device).eval()
     made = batches(samples.cuts, samples.label, members, trained.normalisation, batch_size)
-    return logits_of(model, made, device)[0].argmax(1).numpy()
+    logits = logits_of(model, made, device)[0] / trained.calibration.temperature
+    return torch.softmax(logits, 1).numpy()
 
 
 __all__ = [

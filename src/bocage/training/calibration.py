@@ -14,22 +14,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-BINS = 15
-"""Bins of confidence, as in the paper."""
-
-
-@dataclass(frozen=True)
-class Reliability:
-    """How often predictions of a given confidence are right."""
-
-    error: float
-    """Expected calibration error, 0 to 1: mean gap between confidence and accuracy, lower is better."""
-    confidence: tuple[float, ...]
-    """Mean confidence of every bin that holds a sample."""
-    accuracy: tuple[float, ...]
-    """Share of them that is right."""
-    share: tuple[float, ...]
-    """Share of all samples that falls into the bin."""
+from bocage.reliability import Reliability, reliability
 
 
 @dataclass(frozen=True)
@@ -61,7 +46,7 @@ def calibrate(logits: Tensor, labels: Tensor, polygons: int) -> Calibration:
 
     found = minimize_scalar(entropy, bounds=(math.log(0.05), math.log(20)), method="bounded")
     temperature = float(math.exp(found.x))
-    before, after = reliability(logits, labels), reliability(logits / temperature, labels)
+    before, after = reliability_of(logits, labels), reliability_of(logits / temperature, labels)
     if (
         after.error >= before.error
     ):  # a few wild logits can drag the cross-entropy's temperature far from the others' good
@@ -69,30 +54,15 @@ def calibrate(logits: Tensor, labels: Tensor, polygons: int) -> Calibration:
     return Calibration(temperature, len(labels), before, after)
 
 
-def reliability(logits: Tensor, labels: Tensor) -> Reliability:
-    """Group predictions by confidence, in bins of equal width."""
+def reliability_of(logits: Tensor, labels: Tensor) -> Reliability:
+    """Group predictions by confidence."""
     confidence, found = torch.softmax(logits.double(), 1).max(1)
-    right = (found == labels).double()
-    bins = (confidence * BINS).long().clamp_max(BINS - 1)
-    count, summed, hits = (
-        torch.zeros(BINS, dtype=torch.float64).index_add_(0, bins, x)
-        for x in (torch.ones_like(confidence), confidence, right)
-    )
-    held = count > 0
-    error = float((summed - hits).abs().sum() / len(labels))
-    columns = (summed / count, hits / count, count / len(labels))
-    return Reliability(error, *(tuple(round(float(v), 6) for v in column[held]) for column in columns))
+    return reliability(confidence.numpy(), (found == labels).numpy())
 
 
 def calibration_of(said: Mapping[str, Any]) -> Calibration:
     """Read what ``dataclasses.asdict`` made of a calibration; a model of format 1 has none."""
     if not said:
         return Calibration()
-    curves = {
-        k: Reliability(**{n: _tuple(v) for n, v in said[k].items()}) if said[k] else None for k in ("before", "after")
-    }
+    curves = {which: Reliability.from_dict(said[which]) if said[which] else None for which in ("before", "after")}
     return Calibration(said["temperature"], said["samples"], **curves)
-
-
-def _tuple(value: Any) -> Any:
-    return tuple(value) if isinstance(value, list) else value

@@ -1,0 +1,99 @@
+"""What a model said of every test pixel of one draw: the ground of everything that is told about its accuracy."""
+
+import os
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from bocage.errors import EvaluationError
+from bocage.evaluation.matrix import ConfusionMatrix
+
+
+@dataclass(frozen=True)
+class Predictions:
+    """One entry for each test pixel."""
+
+    row: NDArray[np.int32]
+    column: NDArray[np.int32]
+    polygon: NDArray[np.int32]
+    label: NDArray[np.int16]
+    """Position of its class in the legend."""
+    predicted: NDArray[np.int16]
+    """Position of the class that the model gives."""
+    confidence: NDArray[np.float32]
+    """Probability of that class, 0 to 1, calibrated."""
+    uncalibrated: NDArray[np.float32]
+    """The same before calibration."""
+
+    @property
+    def right(self) -> NDArray[np.bool_]:
+        """(N,) whether the model gives the reference's class."""
+        return np.asarray(self.label == self.predicted)
+
+    def __len__(self) -> int:
+        return len(self.label)
+
+    def matrix(self, names: tuple[str, ...]) -> ConfusionMatrix:
+        """Count them."""
+        return ConfusionMatrix.of(self.label, self.predicted, names)
+
+    def same_pixels(self, other: "Predictions") -> str:
+        """Return why two models were not tested on the same pixels, or nothing where they were."""
+        if len(self) != len(other):
+            return f"one was tested on {len(self)} pixels, the other on {len(other)}"
+        for name in ("row", "column", "polygon", "label"):
+            if not np.array_equal(getattr(self, name), getattr(other, name)):
+                return f"their test pixels differ ({name})"
+        return ""
+
+    def to_parquet(self, path: Path) -> None:
+        """Write one row for each test pixel; the file is complete or absent."""
+        partial = path.with_name(path.name + ".part")
+        pd.DataFrame({field.name: getattr(self, field.name) for field in fields(self)}).to_parquet(partial)
+        os.replace(partial, path)
+
+    @classmethod
+    def from_parquet(cls, path: Path) -> "Predictions":
+        """Read what :meth:`to_parquet` wrote.
+
+        Raises
+        ------
+        EvaluationError
+            The file is missing or damaged.
+        """
+        try:
+            table = pd.read_parquet(path)
+            return cls(**{field.name: table[field.name].to_numpy() for field in fields(cls)})
+        except (OSError, ValueError, KeyError) as error:
+            raise EvaluationError(
+                f"{path} cannot be read ({error}): remove {path.parent / 'score.json'} and evaluate again."
+            ) from error
+
+
+def predictions_of(
+    row: NDArray[Any],
+    column: NDArray[Any],
+    polygon: NDArray[Any],
+    label: NDArray[Any],
+    probabilities: NDArray[np.float32],
+    temperature: float,
+) -> Predictions:
+    """Return the predictions of calibrated `probabilities` (N, K).
+
+    Dividing logits by a temperature raises probabilities to its inverse, but for their sum: that is undone for the
+    uncalibrated confidence.
+    """
+    raised = np.maximum(probabilities.astype(np.float64), 1e-30) ** temperature
+    return Predictions(
+        row=np.asarray(row, np.int32),
+        column=np.asarray(column, np.int32),
+        polygon=np.asarray(polygon, np.int32),
+        label=np.asarray(label, np.int16),
+        predicted=probabilities.argmax(1).astype(np.int16),
+        confidence=probabilities.max(1).astype(np.float32),
+        uncalibrated=(raised.max(1) / raised.sum(1)).astype(np.float32),
+    )
