@@ -19,8 +19,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from bocage.grid import Window
-from bocage.mapping.predict import predict
+from bocage.mapping import pixels_per_second
 from bocage.pipeline import read_recipe, run
 from bocage.pipeline.stages import Run
 from bocage.simulate import Simulation, simulate
@@ -39,8 +38,6 @@ learning_rate = 0.001
 schedule = "cosine"
 checkpoint = 1e9
 """
-SIDE = 64
-"""Pixels a side of the window on which speed is measured."""
 M3FUSION = 'name = "m3fusion"\nseries = "s2"\nvhr = "sharp"\nunits = 128\nfilters = [32, 64]\n'
 TWINNS = 'name = "twinns"\nunits = 16\nfilters = [32, 64]\n'
 VHSR = 'name = "s1s2vhsr"\nfilters = 32\ndense = 128\n'
@@ -221,16 +218,7 @@ def measure(case: Case) -> dict[str, object]:
 def _speed(done: Run, folder: Path) -> dict[str, object]:
     trained = Trained.load(folder)
     facts: dict[str, object] = {"parameters": sum(p.numel() for p in trained.model.parameters())}
-    if done.scene.ids is not None:
-        return facts | {"pixels_per_second": None}
-    height, width = (min(SIDE, n // 4 * 4) for n in done.scene.grid.shape)
-    window, spent = Window(0, 0, height, width), []
-    predict(trained, done.scene, window, torch.device("cpu"))
-    while len(spent) < 3 or (sum(spent) < 1 and len(spent) < 50):
-        started = time.perf_counter()
-        predict(trained, done.scene, window, torch.device("cpu"))
-        spent.append(time.perf_counter() - started)
-    return facts | {"pixels_per_second": height * width / float(np.median(spent))}
+    return facts | {"pixels_per_second": pixels_per_second(trained, done.scene, torch.device("cpu"))}
 
 
 def run_all(wanted: list[str]) -> str:

@@ -19,11 +19,11 @@ PAN_MS = '[sources.pan]\nsensor = "image"\npath = "pan.tif"\n[sources.ms]\nsenso
 @pytest.mark.parametrize(
     ("more", "stages"),
     [
-        ({}, ["open", "prepare", "samples", "train", "evaluate", "map", "report"]),
-        ({"model": GRU}, ["open", "prepare", "samples", "train", "evaluate", "map", "report"]),
+        ({}, ["open", "prepare", "samples", "train", "evaluate", "map", "importance", "report"]),
+        ({"model": GRU}, ["open", "prepare", "samples", "train", "evaluate", "map", "importance", "report"]),
         (
             {"model": MULTIRESOLCC, "sources": PAN_MS, "like": "pan"},
-            ["open", "samples", "train", "evaluate", "map", "report"],
+            ["open", "samples", "train", "evaluate", "map", "importance", "report"],
         ),
     ],
 )
@@ -110,4 +110,4 @@ trees = 5
 """
     )
     made = plan(tmp_path / "r.toml", tmp_path / "out")
-    assert [one.stage for one in made.stages] == ["open", "samples", "train", "evaluate", "report"]
+    assert [one.stage for one in made.stages] == ["open", "samples", "train", "evaluate", "importance", "report"]

@@ -9,10 +9,11 @@ from pathlib import Path
 from bocage.errors import LegendError
 
 PALETTE = (
-    "#e6c229", "#3a7d44", "#d1495b", "#76b041", "#8d5b9f", "#f28f3b", "#2e86ab", "#a98467", "#b5e48c", "#577590",
-    "#ef476f", "#118ab2", "#ffd166", "#606c38", "#9d8189", "#c9ada7", "#4a4e69", "#bc6c25", "#80b918", "#6d6875",
+    "#e4bd20", "#20476e", "#d04747", "#96f7f7", "#a982f7", "#6ebd82", "#96475b", "#a9e46e", "#a98220", "#6e34a9",
+    "#5b5be4", "#d0965b", "#34f7d0", "#f796e4", "#966ebd", "#47e482", "#d06ea9", "#82340d", "#a94747", "#205b96",
 )  # fmt: skip
-"""Colours given, in order, to classes whose colour the user leaves out."""
+"""Colours given, in order, to classes whose colour the user leaves out: each as far as can be from those before it, for any
+colour vision and in greyscale (``report.palette`` measures)."""
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,10 @@
 """How long work tells a person where it stands; the command line decides what it looks like."""
 
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Any, Protocol
 
 
 class Progress(Protocol):
@@ -44,3 +47,38 @@ class Heard:
     def step(self, task: str, done: int, total: int, note: str = "") -> None:
         """Pass it on."""
         self.listener.step(task, done, total, note)
+
+
+@dataclass(frozen=True)
+class Sent:
+    """Sends what is told to another process, which listens with :func:`listening`."""
+
+    messages: Any
+    """A queue that both processes hold."""
+    before: str = ""
+    """Put before every text and task."""
+
+    def say(self, text: str) -> None:
+        """Send a fact."""
+        self.messages.put(("say", (self.before + text,)))
+
+    def step(self, task: str, done: int, total: int, note: str = "") -> None:
+        """Send how far the work is."""
+        self.messages.put(("step", (self.before + task, done, total, note)))
+
+
+@contextmanager
+def listening(messages: Any, progress: Progress) -> Iterator[None]:
+    """Pass on to `progress` what other processes send, until the block ends."""
+
+    def listen() -> None:
+        for kind, said in iter(messages.get, None):
+            getattr(progress, kind)(*said)
+
+    listener = threading.Thread(target=listen, daemon=True)
+    listener.start()
+    try:
+        yield
+    finally:
+        messages.put(None)
+        listener.join()

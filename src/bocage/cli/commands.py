@@ -10,16 +10,10 @@ from typing import Any
 import click
 
 from bocage import __version__
+from bocage.cli.accuracy import compare, evaluate, sample_design
 from bocage.cli.edge import guarded
+from bocage.cli.options import OUT, OVERWRITE, RECIPE, run_stages
 from bocage.cli.terminal import terminal
-
-RECIPE = click.argument("recipe", type=click.Path(path_type=Path))
-OUT = click.option(
-    "--out", type=click.Path(path_type=Path), help="Folder of the run [default: runs/<name of the recipe>]."
-)
-OVERWRITE = click.option(
-    "--overwrite", is_flag=True, help="Take a folder that holds another run: redo what depends on what changed."
-)
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
@@ -55,22 +49,6 @@ def script() -> None:
     sys.exit(main())
 
 
-def _run(recipe: Path, out: Path | None, stages: Sequence[str], overwrite: bool) -> None:
-    from bocage.pipeline import read_recipe, run
-
-    parsed = read_recipe(recipe)
-    folder = out or Path("runs") / parsed.name
-    with terminal() as progress:
-        opened = run(parsed, folder, stages, progress, overwrite)
-    if "evaluate" in stages:
-        from bocage.cli.tables import print_score
-
-        print_score(opened.folder.path / "score.json")
-    for stage, result in (("map", "map/classes.tif"), ("report", "report.html")):
-        if stage in stages and (folder / result).exists():
-            click.echo(f"{stage}: {folder / result}")
-
-
 def _stage(name: str, stages: Sequence[str], text: str) -> Callable[..., None]:
     """Make the command that runs some stages of a recipe."""
 
@@ -79,7 +57,7 @@ def _stage(name: str, stages: Sequence[str], text: str) -> Callable[..., None]:
     @OUT
     @OVERWRITE
     def command(recipe: Path, out: Path | None, overwrite: bool) -> None:
-        _run(recipe, out, stages, overwrite)
+        run_stages(recipe, out, stages, overwrite)
 
     return command
 
@@ -103,9 +81,8 @@ _stage(
     ("train",),
     "Cut the samples and train the recipe's model on every draw.\n\n\b\nExample:\n  bocage train recipe.toml",
 )
-_stage(
-    "evaluate", ("evaluate",), "Measure the accuracy on test polygons.\n\n\b\nExample:\n  bocage evaluate recipe.toml"
-)
+for _command in (compare, evaluate, sample_design):
+    cli.add_command(_command)
 _stage("report", ("report",), "Write report.html again.\n\n\b\nExample:\n  bocage report recipe.toml")
 
 
@@ -222,7 +199,7 @@ def map_command(recipe: Path, out: Path | None, overwrite: bool, model: Path | N
       bocage map next_year.toml --model runs/this_year/splits/0/model --out runs/next_year
     """
     if model is None:
-        _run(recipe, out, ("map",), overwrite)
+        run_stages(recipe, out, ("map",), overwrite)
         return
     from bocage.pipeline import map_with, read_recipe
 

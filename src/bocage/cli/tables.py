@@ -8,6 +8,11 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from bocage.evaluation import Adjusted, Comparison, spread_of
+from bocage.evaluation.area import Estimate
+from bocage.evaluation.sample import Drawn
+from bocage.legend import Legend
+
 
 def print_score(path: Path) -> None:
     """Print what ``score.json`` says: metrics, then a line per class; means and standard deviations over the draws."""
@@ -21,6 +26,52 @@ def print_score(path: Path) -> None:
     console.print(table)
     if "truth" in said:
         console.print(_metrics("Map against the whole truth", said["truth"]))
+
+
+def print_comparison(found: Comparison) -> None:
+    """Print a line per model: accuracy, F-measure, kappa, training time, map speed."""
+    table = Table("model", "accuracy", "weighted F", "kappa", title="Models on the same draws")
+    for title in ("training, s", "map, px/s"):
+        table.add_column(title, justify="right")
+    for line in found.lines:
+        spreads = [spread_of(line.score.values(m)) for m in ("overall_accuracy", "f1_weighted", "kappa")]
+        values = [_spread({"mean": mean, "std": std}) for mean, std in spreads]
+        speed = f"{line.pixels_per_second:,.0f}".replace(",", " ") if line.pixels_per_second else "-"
+        style = "bold" if line.label == found.marked else ""
+        table.add_row(escape(line.label), *values, f"{line.training_seconds:.1f}", speed, style=style)
+    Console().print(table)
+
+
+def print_adjusted(found: Adjusted) -> None:
+    """Print estimates with their 95 % intervals, a line per class."""
+    table = Table(
+        "class", "mapped, %", "area, %", "user's (1 - commission)", "producer's (1 - omission)", title=found.design
+    )
+    for k, name in enumerate(found.names):
+        area = found.area[k].times(100)
+        cells = (
+            f"{area.value:.2f} ({area.low:.2f} to {area.high:.2f})",
+            _estimate(found.users[k]),
+            _estimate(found.producers[k]),
+        )
+        table.add_row(escape(name), f"{100 * found.mapped[k]:.2f}", *cells)
+    console = Console()
+    console.print(table)
+    console.print(f"overall accuracy: {_estimate(found.overall)}, standard error {found.overall.error:.3f}")
+
+
+def _estimate(one: Estimate) -> str:
+    return "–" if one.value != one.value else f"{one.value:.3f} ({one.low:.3f} to {one.high:.3f})"
+
+
+def print_sample(drawn: Drawn, legend: Legend) -> None:
+    """Print how many pixels of every class were drawn."""
+    table = Table("class", title="Validation sample, by mapped class")
+    for heading in ("pixels of the map", "drawn"):
+        table.add_column(heading, justify="right")
+    for code, name in zip(legend.codes, legend.names, strict=True):
+        table.add_row(escape(name), str(drawn.sizes.get(code, 0)), str(int((drawn.stratum == code).sum())))
+    Console().print(table)
 
 
 def _metrics(title: str, said: dict[str, Any]) -> Table:

@@ -73,6 +73,21 @@ class Adjusted:
             "per_class": per_class,
         }
 
+    @classmethod
+    def from_dict(cls, said: Mapping[str, Any]) -> "Adjusted":
+        """Read what :meth:`as_dict` made of one."""
+        classes = said["per_class"].values()
+        users, producers, area = (
+            tuple(_estimate(one[key]) for one in classes)
+            for key in ("users_accuracy", "producers_accuracy", "area_share")
+        )
+        mapped, overall = tuple(one["mapped_share"] for one in classes), _estimate(said["overall_accuracy"])
+        return cls(overall, users, producers, area, mapped, tuple(said["per_class"]), said["units"], said["design"])
+
+
+def _estimate(said: Mapping[str, float | None]) -> Estimate:
+    return Estimate(**{key: math.nan if value is None else value for key, value in said.items()})
+
 
 def _plain(estimate: Estimate) -> dict[str, float | None]:
     return {key: None if math.isnan(value) else float(value) for key, value in asdict(estimate).items()}

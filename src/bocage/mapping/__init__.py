@@ -1,6 +1,7 @@
 """Trained + Scene → map on disk: windows with their halo, streamed through the network into files."""
 
 from collections.abc import Iterator
+from collections.abc import Mapping as Mapping_
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -8,10 +9,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bocage.grid import Grid, Ratio
+from bocage.grid import Grid, Ratio, Window
 from bocage.legend import Legend
 from bocage.mapping.layers import LAYERS
 from bocage.mapping.predict import Prediction, classify_at, predict
+from bocage.mapping.speed import pixels_per_second
 from bocage.mapping.writers import WRITERS, OpenMap
 from bocage.progress import QUIET, Progress
 from bocage.scene import Cube, Preparation, Scene
@@ -124,6 +126,42 @@ def codes_beside(
         yield truth_codes, map_codes
 
 
+def count_codes(classes: Path, legend: Legend, grid: Grid, tile: int = 1024) -> NDArray[np.int64]:
+    """Count the map's pixels of every class (K,), window by window."""
+    counts = np.zeros(65536, np.int64)
+    for window in grid.tiles(tile):
+        counts += np.bincount(read_codes(classes, grid, window).ravel(), minlength=65536)
+    return np.asarray(counts[list(legend.codes)])
+
+
+def locate(classes: Path, grid: Grid, wanted: Mapping_[int, int], seed: int, tile: int = 1024) -> NDArray[np.int64]:
+    """Draw so many random pixels of every code of a map, without replacement: (n, 3) row, column and code.
+
+    The map is read window by window; which pixels of a class are drawn is known beforehand by their rank.
+    """
+    generator = np.random.default_rng(seed)
+    counts = np.zeros(65536, np.int64)
+    for window in grid.tiles(tile):
+        counts += np.bincount(read_codes(classes, grid, window).ravel(), minlength=65536)
+    ranks = {code: np.sort(generator.choice(int(counts[code]), n, replace=False)) for code, n in wanted.items() if n}
+    before, found = dict.fromkeys(ranks, 0), [np.zeros((0, 3), np.int64)]
+    for window in grid.tiles(tile):
+        codes = read_codes(classes, grid, window)
+        for code, chosen in ranks.items():
+            rows, columns = np.nonzero(codes == code)
+            inside = chosen[(chosen >= before[code]) & (chosen < before[code] + len(rows))] - before[code]
+            place = (rows[inside] + window.y, columns[inside] + window.x, np.full(len(inside), code))
+            found.append(np.stack(place, 1).astype(np.int64))
+            before[code] += len(rows)
+    return np.concatenate(found)
+
+
+def read_codes(classes: Path, grid: Grid, window: Window) -> NDArray[np.int64]:
+    """Read a window of a map's codes; 0 where there is no data or no map."""
+    cube = Cube(open_source("map", image, image.Settings(classes)), grid, Ratio(), Preparation(resampling="mode"))
+    return np.asarray(np.rint(cube.read(window).values[0, 0]), np.int64)
+
+
 __all__ = [
     "WRITERS",
     "LandCoverMap",
@@ -131,7 +169,11 @@ __all__ = [
     "Prediction",
     "classify_at",
     "codes_beside",
+    "count_codes",
+    "locate",
     "make_map",
     "open_map",
+    "pixels_per_second",
     "predict",
+    "read_codes",
 ]

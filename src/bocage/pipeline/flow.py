@@ -26,8 +26,12 @@ def open_run(
     progress: Progress = QUIET,
     overwrite: bool = False,
     stages: Sequence[str] = STAGES,
+    scene_at: Path | None = None,
 ) -> Run:
-    """Open the scene and the samples of a recipe for some stages, and claim the run's folder."""
+    """Open the scene and the samples of a recipe for some stages, and claim the run's folder.
+
+    The prepared scene lies in the folder too, or in `scene_at` where several runs share it.
+    """
     check_device(recipe.training)  # told before anything is read
     scene, folder, inputs = claim(recipe, out, progress, overwrite)
     network = build(recipe.model, input_specs(scene), len(recipe.legend.classes), recipe.config)
@@ -42,7 +46,7 @@ def open_run(
         folder.forget("samples")
         shutil.rmtree(where, ignore_errors=True)
     if not current or _reads_scene(recipe, folder, keys, stages):
-        scene, _ = prepared(recipe, scene, folder, progress)
+        scene, _ = prepared(recipe, scene, folder, progress, scene_at)
     with nullcontext() if current else folder.timed("samples", cut):
         samples = make_samples(
             scene, recipe.legend, recipe.reference, recipe.split, network.footprints, where, progress
@@ -76,10 +80,15 @@ def prepare(recipe: Recipe, out: Path, progress: Progress = QUIET, overwrite: bo
 
 
 def run(
-    recipe: Recipe, out: Path, stages: Sequence[str] = STAGES, progress: Progress = QUIET, overwrite: bool = False
+    recipe: Recipe,
+    out: Path,
+    stages: Sequence[str] = STAGES,
+    progress: Progress = QUIET,
+    overwrite: bool = False,
+    scene_at: Path | None = None,
 ) -> Run:
     """Follow a recipe through some or all of its stages."""
-    opened = open_run(recipe, out, progress, overwrite, stages)
+    opened = open_run(recipe, out, progress, overwrite, stages, scene_at)
     for stage in STAGES:
         if stage in stages:
             getattr(opened, stage)()

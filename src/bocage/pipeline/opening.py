@@ -36,10 +36,12 @@ def claim(recipe: Recipe, out: Path, progress: Progress, overwrite: bool) -> tup
     return scene, RunFolder.claim(out, recipe, inputs, overwrite), inputs
 
 
-def prepared(recipe: Recipe, scene: Scene, folder: RunFolder, progress: Progress) -> tuple[Scene, dict[str, Prepared]]:
-    """Prepare what pays in the run's folder; the stage's time is noted when there was something to do."""
+def prepared(
+    recipe: Recipe, scene: Scene, folder: RunFolder, progress: Progress, where: Path | None = None
+) -> tuple[Scene, dict[str, Prepared]]:
+    """Prepare what pays, in the run's folder or `where`; the stage's time is noted when there was something to do."""
     started = time.monotonic()
-    ready, made = prepare_scene(scene, folder.path / "scene", recipe.scene, progress)
+    ready, made = prepare_scene(scene, where or folder.path / "scene", recipe.scene, progress)
     if any(one.done for one in made.values()):
         folder.note("prepare", digest(recipe.sources, recipe.grid), time.monotonic() - started)
     for note in ready.notes[len(scene.notes) :]:

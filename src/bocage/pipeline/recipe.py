@@ -21,6 +21,7 @@ from bocage.grid import Grid
 from bocage.legend import LandClass, Legend, read_csv
 from bocage.mapping import WRITERS, Mapping
 from bocage.models import MODELS
+from bocage.report import Reporting
 from bocage.samples import Reference, Split
 from bocage.samples.reference import POSTGIS
 from bocage.scene import INDICES, Preparation, Preparing
@@ -80,6 +81,17 @@ class SourceChoice:
 
 
 @dataclass(frozen=True)
+class Contender:
+    """A model that ``bocage compare`` sets beside the recipe's own: one table ``[[compare]]``."""
+
+    label: str
+    """What tables call it."""
+    model: str
+    config: Any
+    training: Training
+
+
+@dataclass(frozen=True)
 class Recipe:
     """A whole run."""
 
@@ -95,8 +107,11 @@ class Recipe:
     training: Training
     map: Mapping
     evaluation: Evaluation
+    report: Reporting
     path: Path
     """The file it was read from."""
+    compare: tuple[Contender, ...] = ()
+    """Models to set beside this one."""
 
 
 SECTIONS: dict[str, tuple[type[Any], bool]] = {
@@ -108,6 +123,7 @@ SECTIONS: dict[str, tuple[type[Any], bool]] = {
     "training": (Training, False),
     "map": (Mapping, False),
     "evaluation": (Evaluation, False),
+    "report": (Reporting, False),
 }
 """Section → its dataclass, and whether a recipe must have it."""
 
@@ -206,30 +222,67 @@ def read_recipe(path: Path) -> Recipe:
         raise RecipeError(path, [f"not a TOML file: {error}"]) from error
     reading = _Reading(path.resolve().parent)
     raw = reading.expanded(raw, "")
-    known = ["name", "sources", "model", *SECTIONS]
+    known = ["name", "sources", "model", "compare", *SECTIONS]
     for key in raw:
         if key not in known:
             reading.unknown(key, known)
     sources = _sources(reading, raw.get("sources"))
-    model, config = _model(reading, raw.get("model"))
+    model, config = _model(reading, raw.get("model"), "model")
+    contenders = _contenders(reading, raw, model)
     parts = {key: _plain_section(reading, _completed(reading, raw, model), key) for key in SECTIONS}
     _cross_check(reading, parts, sources)
     legend = _legend(reading, parts["legend"])
     if reading.problems:
         raise RecipeError(path, reading.problems)
     parts["legend"] = legend
-    return Recipe(str(raw.get("name", path.stem)), sources=sources, model=model, config=config, path=path, **parts)
+    own: dict[str, Any] = {"sources": sources, "model": model, "config": config, "path": path, "compare": contenders}
+    return Recipe(str(raw.get("name", path.stem)), **own, **parts)
 
 
-def _completed(reading: _Reading, raw: dict[str, Any], model: str) -> dict[str, Any]:
+def _completed(reading: _Reading, raw: dict[str, Any], model: str, key: str = "training") -> dict[str, Any]:
     """Complete [training] by the network's published settings, where the recipe asks for them."""
     if not model or not isinstance(raw.get("training"), dict):
         return raw
     try:
         return raw | {"training": with_preset(model, raw["training"])}
     except ValueError as error:
-        reading.problems.append(f"training.preset: {error}")
+        reading.problems.append(f"{key}.preset: {error}")
         return raw
+
+
+def _contenders(reading: _Reading, raw: dict[str, Any], own: str) -> tuple[Contender, ...]:
+    """Read the tables [[compare]]: a model each, with what differs in its training."""
+    tables = raw.get("compare", [])
+    if not isinstance(tables, list) or not all(isinstance(one, dict) for one in tables):
+        reading.problems.append("compare: write a table [[compare]] for each model, with label, model and training")
+        return ()
+    found, taken = [], {own}
+    for i, table in enumerate(tables):
+        key = f"compare.{i}"
+        for odd in sorted(set(table) - {"label", "model", "training"}):
+            reading.unknown(f"{key}.{odd}", ["label", "model", "training"])
+        model, config = _model(reading, table.get("model"), f"{key}.model")
+        told = {"training": {**_table(raw.get("training")), **_table(table.get("training"))}}
+        training = reading.section(
+            Training, _completed(reading, told, model, f"{key}.training")["training"], f"{key}.training"
+        )
+        label = str(table.get("label") or _label(table.get("model")))
+        if label in taken:
+            reading.problems.append(f"{key}.label: '{label}' names another model already; give each a label of its own")
+        taken.add(label)
+        found.append(Contender(label, model, config, training))
+    return tuple(found)
+
+
+def _table(raw: Any) -> dict[str, Any]:
+    return raw if isinstance(raw, dict) else {}
+
+
+def _label(raw: Any) -> str:
+    """Name a model by what is said of it."""
+    told = _table(raw)
+    settings = ", ".join(f"{key} = {value}" for key, value in told.items() if key != "name")
+    return f"{told.get('name', '?')}" + (f" ({settings})" if settings else "")
 
 
 def _plain_section(reading: _Reading, raw: dict[str, Any], key: str) -> Any:
@@ -265,16 +318,16 @@ def _sources(reading: _Reading, raw: Any) -> dict[str, SourceChoice]:
     return chosen
 
 
-def _model(reading: _Reading, raw: Any) -> tuple[str, Any]:
+def _model(reading: _Reading, raw: Any, key: str) -> tuple[str, Any]:
     if not isinstance(raw, dict) or not isinstance(raw.get("name"), str):
-        reading.problems.append(f"model.name: say which model to train: {', '.join(MODELS)}")
+        reading.problems.append(f"{key}.name: say which model to train: {', '.join(MODELS)}")
         return "", None
     try:
         kind = MODELS.get(raw["name"]).Config
     except BocageError as error:
-        reading.problems.append(f"model.name: {error}")
+        reading.problems.append(f"{key}.name: {error}")
         return "", None
-    return raw["name"], reading.section(kind, {k: v for k, v in raw.items() if k != "name"}, "model")
+    return raw["name"], reading.section(kind, {k: v for k, v in raw.items() if k != "name"}, key)
 
 
 def _cross_check(reading: _Reading, parts: dict[str, Any], sources: dict[str, SourceChoice]) -> None:

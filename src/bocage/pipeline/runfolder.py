@@ -21,8 +21,8 @@ from bocage.scene import Scene
 from bocage.training import versions
 
 T = TypeVar("T")
-NO_MATTER = ("path", "scene")
-"""Parts of a recipe that change no result: where it lies, and what is kept on disk between stages."""
+NO_MATTER = ("path", "scene", "compare", "report")
+"""Parts of a recipe that change no result of its own: where it lies, what is kept on disk between stages, other models."""
 
 
 def peak_memory() -> int:

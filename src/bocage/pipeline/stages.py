@@ -1,5 +1,7 @@
 """The stages of a run: each calls its room, unless what it would write is there and current."""
 
+import dataclasses
+import json
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -8,16 +10,28 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bocage.evaluation import Predictions, Score, compare, load_score, predictions_of, trust_of
+from bocage.errors import EvaluationError
+from bocage.evaluation import (
+    Adjusted,
+    Predictions,
+    Score,
+    clustered,
+    compare,
+    load_score,
+    predictions_of,
+    trust_of,
+)
 from bocage.legend import Legend
-from bocage.mapping import LandCoverMap, classify_at, codes_beside, make_map, open_map
+from bocage.mapping import LandCoverMap, classify_at, codes_beside, count_codes, make_map, open_map
 from bocage.pipeline.recipe import Recipe
-from bocage.pipeline.runfolder import RunFolder
+from bocage.pipeline.runfolder import RunFolder, digest
 from bocage.progress import Progress
 from bocage.samples import Samples
 from bocage.scene import Scene
-from bocage.training import Trained, classify, device_of, train
+from bocage.training import Importance, Trained, classify, device_of, importance, train
 
+SAMPLE = "sample.json"
+"""What a labelled validation sample says of the map."""
 STAGES = ("train", "evaluate", "map", "report")
 
 
@@ -69,24 +83,82 @@ class Run:
         return self._map_on_disk(trained.legend)
 
     def report(self) -> Path:
-        """Compare the map with the truth where there is one, and write ``report.html``."""
-        from bocage.report import write_report  # draws with matplotlib, which takes a second to import
+        """Compare the map with the truth where there is one, estimate areas, and write ``report.html``."""
+        from bocage.report.page import Material, write_report  # draws with matplotlib, which takes a second to import
 
         for k in range(self.recipe.split.draws):
             self.folder.need(f"evaluate/{k}", self.keys["evaluate"], "evaluate")
-        land = None
+        land = counts = area = None
+        tested = Predictions.from_parquet(self._split(self.recipe.map.draw) / "test.parquet")
         if self.scene.ids is None:
             self.folder.need("map", self.keys["map"], "map")
             land = self._map_on_disk(self.samples.legend)
-        score, truth = self._score_of_all_draws(), None
-        if self.recipe.evaluation.truth and land:
-            pairs = codes_beside(self.recipe.evaluation.truth, land.files["classes"], land.grid)
-            matrix = compare(pairs, land.legend.codes, land.legend.names)
-            truth = Score((matrix,), self.recipe.evaluation.names, {"reference": "the whole truth raster"})
-            score.save(self.folder.path / "score.json", truth=truth.as_dict())
+            counts = count_codes(land.files["classes"], land.legend, land.grid)
+            area = self._area(tested, counts)
+        score, truth = self._score_of_all_draws(), self._truth(land)
+        more = {"truth": truth.as_dict()} if truth else {}
+        score.save(self.folder.path / "score.json", **more, **({"area": area.as_dict()} if area else {}))
         return write_report(
-            self.folder.path, self.scene, self.samples, land, score, truth, self.recipe.map.draw, self.folder.said
+            Material(
+                self.folder.path,
+                self.scene,
+                self.samples,
+                score,
+                self.samples.draw(self.recipe.split, self.recipe.map.draw),
+                self.recipe.map.draw,
+                tested,
+                self.folder.said,
+                self.recipe.report,
+                land,
+                counts,
+                truth,
+                area,
+                self._sample() if land else None,
+                self._importance(),
+            )
         )
+
+    def _truth(self, land: LandCoverMap | None) -> Score | None:
+        """Compare the whole map with the truth raster, where the recipe names one."""
+        if not self.recipe.evaluation.truth or not land:
+            return None
+        pairs = codes_beside(self.recipe.evaluation.truth, land.files["classes"], land.grid)
+        matrix = compare(pairs, land.legend.codes, land.legend.names)
+        return Score((matrix,), self.recipe.evaluation.names, {"reference": "the whole truth raster"})
+
+    def _area(self, tested: Predictions, counts: NDArray[np.int64]) -> Adjusted | None:
+        """Estimate areas from the test polygons of the draw that made the map; None where there are too few."""
+        share = counts / max(1, int(counts.sum()))
+        try:
+            return clustered(tested.predicted, tested.label, tested.polygon, share.tolist(), self.samples.legend.names)
+        except EvaluationError as error:
+            self.progress.say(f"No areas are estimated: {error}")
+            return None
+
+    def _sample(self) -> tuple[str, Adjusted] | None:
+        """What a labelled validation sample said, if one was evaluated (``bocage evaluate --sample``)."""
+        path = self.folder.path / SAMPLE
+        if not path.exists():
+            return None
+        said = json.loads(path.read_text())
+        return said.pop("file"), Adjusted.from_dict(said)
+
+    def _importance(self) -> Importance | None:
+        """Importance of sources and dates for the draw that makes the map, measured once."""
+        r, path = self.recipe, self._split(self.recipe.map.draw) / "importance.json"
+        if not r.evaluation.importance:
+            return None
+
+        def measure() -> None:
+            test = self.samples.draw(r.split, r.map.draw).test
+            trained = Trained.load(self._split(r.map.draw) / "model")
+            parts = (trained, self.samples, test, r.evaluation.importance, r.training.device)
+            path.write_text(json.dumps(dataclasses.asdict(importance(*parts, progress=self.progress))))
+
+        key = digest(self.keys["evaluate"], r.map.draw, r.evaluation.importance)
+        self.folder.once("importance", key, measure, self.progress)
+        said = json.loads(path.read_text())
+        return Importance(**said)
 
     def _split(self, k: int) -> Path:
         return self.folder.path / "splits" / str(k)

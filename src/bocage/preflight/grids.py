@@ -10,12 +10,12 @@ from numpy.typing import NDArray
 from bocage.grid import Grid, Window
 from bocage.preflight import shift
 from bocage.preflight.finding import Finding
-from bocage.preflight.shift import SIDE, Shift, View, with_bands
+from bocage.preflight.shift import SIDE, Shift, View
 from bocage.progress import Progress
 from bocage.samples.rasterise import Pixels
 from bocage.scene import Cube
 from bocage.sources.raster import inspect, resolution_in
-from bocage.sources.source import Readable, Source
+from bocage.sources.source import Readable, Source, with_bands
 
 POLYGONS = "polygons"
 

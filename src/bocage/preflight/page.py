@@ -8,34 +8,24 @@ from typing import Any
 import jinja2
 import numpy as np
 from matplotlib.figure import Figure
-from numpy.typing import NDArray
 
 from bocage.errors import BocageError
 from bocage.grid import Grid
 from bocage.preflight import Preflight
 from bocage.preflight.dates import Clearness
-from bocage.preflight.shift import dates_of, with_bands
 from bocage.report.figures import as_data
+from bocage.report.imagery import DATES, composite, reduced
 from bocage.samples.rasterise import Pixels
-from bocage.sources import Readable, Source
+from bocage.sources import Readable
 
 WIDTH = 420
 """Pixels of the longer side of a picture."""
-DATES = 8
-"""Dates of a series whose median is shown."""
-SHOWN = (
-    ("red", "green", "blue"),
-    ("nir", "red", "green"),
-    ("swir16", "nir08", "rededge1"),
-    ("vv", "vh", "vv"),
-    ("pan",),
-)
 
 
 def write_page(seen: Preflight, path: Path) -> Path:
     """Write the page to `path`, whole or not at all."""
     grid = (
-        _small(seen.grid)
+        reduced(seen.grid, WIDTH)
         if seen.grid is not None and seen.grid.crs.proj.is_geographic | seen.grid.crs.proj.is_projected
         else None
     )
@@ -56,23 +46,11 @@ def write_page(seen: Preflight, path: Path) -> Path:
     return path
 
 
-def _small(grid: Grid) -> Grid:
-    """The map's grid with few pixels."""
-    step = max(1.0, max(grid.shape) / WIDTH)
-    shape = (max(1, round(grid.shape[0] / step)), max(1, round(grid.shape[1] / step)))
-    return Grid.of(grid.crs, grid.transform @ grid.transform.scale(step), shape)
-
-
 def _picture(name: str, source: Readable, grid: Grid, seen: Preflight) -> dict[str, str]:
-    bands = next((b for b in SHOWN if set(b) <= set(source.bands)), source.bands[:1])
-    some = dates_of(source, DATES)
-    if isinstance(some, Source):
-        some = with_bands(some, list(dict.fromkeys(bands)))
     try:
-        values, valid = some.read(grid, grid.window, "nearest")
+        shown, bands = composite(source, grid)
     except BocageError as error:
         return {"name": name, "picture": "", "text": str(error)}
-    shown = _median(values[:, [some.bands.index(b) for b in bands]], valid)
     figure = Figure(figsize=(5.2, 5.2 * grid.shape[0] / grid.shape[1] + 0.2))
     axes = figure.add_axes((0, 0, 1, 1))
     axes.imshow(shown, interpolation="nearest")
@@ -82,21 +60,6 @@ def _picture(name: str, source: Readable, grid: Grid, seen: Preflight) -> dict[s
     dates = len(source.times)
     text = f"{', '.join(bands)}" + (f"; median of {min(dates, DATES)} of {dates} dates" if dates > 1 else "")
     return {"name": name, "picture": as_data(figure), "text": text}
-
-
-def _median(values: NDArray[Any], valid: NDArray[np.bool_]) -> NDArray[np.float64]:
-    """Median over valid dates as an image (y, x, 3) from 0 to 1; white where nothing was seen."""
-    hidden = np.where(valid[:, None], values, np.nan)
-    ever = valid.any(0)
-    image = np.full((values.shape[1], *ever.shape), np.nan)
-    image[:, ever] = np.nanmedian(hidden[:, :, ever], axis=0)
-    out = np.ones((*ever.shape, 3))
-    for k in range(3):
-        layer = image[k % len(image)]
-        if ever.any():
-            low, high = np.nanpercentile(layer, (2, 98))
-            out[..., k] = np.where(ever, np.clip((layer - low) / max(high - low, 1e-9), 0, 1), 1)
-    return out
 
 
 def _outline(axes: Any, pixels: Pixels, shape: tuple[int, int], grid: Grid) -> None:

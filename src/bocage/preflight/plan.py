@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 import psutil
 
-from bocage.evaluation import ConfusionMatrix
+from bocage.evaluation import Predictions, trust_of
 from bocage.grid import Window
 from bocage.mapping import classify_at, make_map
 from bocage.models import build
@@ -31,12 +31,14 @@ from bocage.samples import Samples, drop_rare, labelled, samples_of
 from bocage.samples.cut import by_tile, cut, tile_of
 from bocage.samples.rasterise import Pixels
 from bocage.scene import Scene, prepare_scene
-from bocage.training import Trained, Training, classify, device_of, input_specs, train
+from bocage.training import Trained, Training, classify, device_of, importance, input_specs, train
 
 BUDGET = 6.0
 """Seconds that each part of the probe may take, about."""
 BATCHES = 40
 """Steps of the optimiser in a probed epoch."""
+FEW = 64
+"""Samples on which the importance of dates is tried."""
 DOUBT = 0.2
 """Share by which a measured stage may be off: machines have other things to do."""
 PLAN = "plan.json"
@@ -193,6 +195,8 @@ def _run(probe: _Probe, opening: float, labelling: float) -> Plan:
         seconds, bytes_ = _map(probe, trained, prepared)
         stages.append(_about("map", seconds))
         disk += bytes_
+    if r.evaluation.importance:
+        stages.append(_about("importance", _importance(probe, trained, samples)))
     stages.append(_about("report", _report(probe, trained)))
     probe.step(5, "done")
     disk += cut_bytes + _size(probe.folder / "trained") * _draws(probe, samples)
@@ -341,14 +345,29 @@ def _map(probe: _Probe, trained: Trained, prepared: Scene) -> tuple[float, int]:
     return spent[0] / probe.share, round(_size(probe.folder / "map") / probe.share)
 
 
+def _importance(probe: _Probe, trained: Trained, samples: Samples) -> float:
+    """Shuffle sources and dates of a few samples."""
+    spent: list[float] = []
+    r, test = probe.recipe, samples.draw(probe.recipe.split, 0).test
+    some = min(r.evaluation.importance, FEW)
+    with _clock(spent):
+        found = importance(trained, samples, test, some, r.training.device)
+    wanted = min(r.evaluation.importance, len(test))
+    return spent[0] * wanted / max(1, found.samples)
+
+
 def _report(probe: _Probe, trained: Trained) -> float:
     """Draw what takes the time in a report."""
     spent: list[float] = []
     with _clock(spent):
-        from bocage.report.figures import confidence_picture, confusion_picture, map_picture
+        from bocage.report.figures import confidence_picture, coverage_picture, map_picture, reliability_picture
+        from bocage.report.render import words_of
 
-        k = len(trained.legend.classes)
-        confusion_picture(ConfusionMatrix(np.eye(k, dtype=np.int64), trained.legend.names))
+        n, sure = np.zeros(99, np.int32), np.full(99, 0.5, np.float32)
+        some = Predictions(n, n, n, n.astype(np.int16), n.astype(np.int16), sure, sure)
+        trust = [trust_of(some, some.label, None, (1, 1))] * probe.recipe.split.draws
+        for draw in (reliability_picture, coverage_picture):
+            draw(trust, words_of("en"))
         if (probe.folder / "map").exists():
             map_picture(next((probe.folder / "map").glob("classes*")), trained.legend)
             for path in (probe.folder / "map").glob("confidence*"):

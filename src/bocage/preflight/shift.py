@@ -7,14 +7,14 @@ kind: optical series and radar series share field boundaries and seasons.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import uniform_filter1d
 
 from bocage.grid import Grid, Window
-from bocage.sources.source import Readable, Source
+from bocage.sources.source import Readable, Source, dates_of, spread, with_bands
 
 REACH = 5
 """Pixels a side that are tried."""
@@ -204,23 +204,5 @@ def _sample(source: Readable) -> Readable:
     """Some dates and bands of a source, evenly spread."""
     some = dates_of(source, DATES)
     return (
-        with_bands(some, [some.bands[i] for i in _spread(len(some.bands), BANDS)]) if isinstance(some, Source) else some
+        with_bands(some, [some.bands[i] for i in spread(len(some.bands), BANDS)]) if isinstance(some, Source) else some
     )
-
-
-def dates_of(source: Readable, most: int) -> Readable:
-    """Return the source with at most so many of its dates, evenly spread."""
-    if not isinstance(source, Source):
-        return source
-    dates = [source.dates[i] for i in _spread(len(source.dates), most)]
-    return replace(source, acquisitions=tuple(source.acquisitions[i] for members in dates for i in members))
-
-
-def _spread(n: int, most: int) -> list[int]:
-    return sorted({round(i) for i in np.linspace(0, n - 1, min(n, most))})
-
-
-def with_bands(source: Source, bands: list[str]) -> Source:
-    """Return the source with some of its bands."""
-    chosen = (replace(a, files={name: a.files[name] for name in bands}) for a in source.acquisitions)
-    return replace(source, acquisitions=tuple(chosen))

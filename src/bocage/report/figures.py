@@ -1,8 +1,11 @@
-"""Pictures of the report, as data that lives inside the page."""
+"""Pictures of the report, as text that lives inside the page: PNG for pixels, SVG in the page's own colours for charts."""
 
 import base64
 import csv
 import io
+import re
+from collections.abc import Mapping, Sequence
+from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -11,12 +14,21 @@ import numpy as np
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from bocage.evaluation import ConfusionMatrix
+from bocage.evaluation.trust import COVERAGES, Trust
 from bocage.legend import Legend
 from bocage.mapping.writers.cog import read_reduced
 
 LONGEST = 1400
 """Pixels of the longer side of a map's picture."""
+INK = "#010203"
+"""Stands for the page's own ink, light or dark."""
+STYLE: Any = {
+    "svg.fonttype": "none", "font.family": "sans-serif", "font.size": 10.0, "text.color": INK, "axes.labelcolor": INK,
+    "axes.edgecolor": INK, "xtick.color": INK, "ytick.color": INK, "axes.spines.top": False, "axes.spines.right": False,
+    "legend.frameon": False,
+}  # fmt: skip
+MARKS = ("o", "s", "^", "D", "v", "P", "X", "*")
+"""Markers that tell lines apart without colour."""
 
 
 def as_data(figure: Figure) -> str:
@@ -26,24 +38,41 @@ def as_data(figure: Figure) -> str:
     return "data:image/png;base64," + base64.b64encode(buffer.getvalue()).decode()
 
 
-def _image(rgba: NDArray[np.uint8]) -> str:
+def as_svg(figure: Figure, name: str, alt: str) -> str:
+    """Return a figure as an SVG element that takes the page's ink and has no background; `name` makes its ids its own."""
+    buffer = io.StringIO()
+    with matplotlib.rc_context({**STYLE, "svg.hashsalt": name}):
+        figure.savefig(buffer, format="svg", bbox_inches="tight", transparent=True, metadata={"Date": None})
+    text = buffer.getvalue()
+    text = text[text.index("<svg") :].replace(INK, "currentColor")
+    text = re.sub(r"<metadata>.*?</metadata>", "", text, flags=re.S)
+    text = re.sub(
+        r'id="(figure|axes|patch|text|line2d|xtick|ytick|matplotlib|legend|PathCollection)', rf'id="{name}-\1', text
+    )
+    label = alt.replace("&", "&amp;").replace('"', "&quot;").replace("<", "&lt;")
+    return text.replace("<svg", f'<svg role="img" aria-label="{label}"', 1)
+
+
+def image(rgb: NDArray[Any]) -> str:
     """Return an image of few pixels enlarged by whole steps, so that a browser does not blur it."""
-    step = max(1, 700 // max(rgba.shape[:2]))
-    rgba = rgba.repeat(step, 0).repeat(step, 1)
+    step = max(1, 700 // max(rgb.shape[:2]))
     buffer = io.BytesIO()
-    matplotlib.image.imsave(buffer, rgba, format="png")
+    matplotlib.image.imsave(buffer, rgb.repeat(step, 0).repeat(step, 1), format="png")
     return "data:image/png;base64," + base64.b64encode(buffer.getvalue()).decode()
 
 
-def map_picture(path: Path, legend: Legend) -> tuple[str, dict[str, float]]:
-    """Draw the map in the legend's colours; return it with each class's share of the mapped pixels (of the picture)."""
-    codes = read_reduced(path, LONGEST)
+def colored(codes: NDArray[Any], legend: Legend) -> NDArray[np.uint8]:
+    """Paint codes (y, x) in the legend's colours: RGBA, transparent where there is no class."""
     palette = np.zeros((65536, 4), np.uint8)
     for i, code in enumerate(legend.codes):
         palette[code] = (*legend.rgb(i), 255)
-    mapped = max(int((codes > 0).sum()), 1)
-    shares = {n: float((codes == c).sum() / mapped) for c, n in zip(legend.codes, legend.names, strict=True)}
-    return _image(palette[codes]), shares
+    painted: NDArray[np.uint8] = palette[codes]
+    return painted
+
+
+def map_picture(path: Path, legend: Legend) -> str:
+    """Draw the map in the legend's colours."""
+    return image(colored(read_reduced(path, LONGEST), legend))
 
 
 def confidence_picture(path: Path) -> str:
@@ -51,69 +80,125 @@ def confidence_picture(path: Path) -> str:
     values = read_reduced(path, LONGEST)
     rgba = (matplotlib.colormaps["viridis"](np.minimum(values, 100) / 100) * 255).astype(np.uint8)
     rgba[values == 255] = 0
-    return _image(rgba)
+    return image(rgba)
 
 
-def confusion_picture(matrix: ConfusionMatrix) -> str:
-    """Draw the matrix: rows are the reference, shades and figures are percent of each row."""
-    k = len(matrix.names)
-    percent = 100 * matrix.counts / np.maximum(matrix.of_reference, 1)[:, None]
-    figure = Figure(figsize=(1.6 + 0.62 * k, 1.2 + 0.52 * k))
-    axes = figure.subplots()
-    axes.imshow(percent, cmap="Blues", vmin=0, vmax=100)
-    axes.set_xticks(range(k), matrix.names, rotation=45, ha="right")
-    axes.set_yticks(range(k), matrix.names)
-    axes.set_xlabel("map")
-    axes.set_ylabel("reference")
-    for i in range(k):
-        for j in range(k):
-            if percent[i, j] >= 0.5:
-                color = "white" if percent[i, j] > 55 else "#222"
-                axes.text(j, i, f"{percent[i, j]:.0f}", ha="center", va="center", fontsize=8, color=color)
-    return as_data(figure)
+def _axes(size: tuple[float, float], columns: int = 1) -> tuple[Figure, list[Any]]:
+    with matplotlib.rc_context(STYLE):
+        figure = Figure(figsize=size, layout="constrained")
+        axes = [figure.add_subplot(1, columns, k + 1) for k in range(columns)]
+    return figure, axes
 
 
-def curves_picture(files: list[Path]) -> str | None:
+def _line(i: int, n: int) -> dict[str, Any]:
+    """Colour and marker of line `i` of `n`: neither alone has to tell."""
+    return {"color": matplotlib.colormaps["viridis"](0.15 + 0.7 * i / max(n - 1, 1)), "marker": MARKS[i % len(MARKS)]}
+
+
+def curves_picture(files: Sequence[Path], w: Mapping[str, str]) -> str | None:
     """Draw loss and validation F-measure by epoch, a line per draw; None where the model has no epochs."""
     tables = [_read(path) for path in files if path.exists()]
     if not tables:
         return None
-    figure = Figure(figsize=(9, 3.4), layout="constrained")
-    left, right = figure.subplots(1, 2)
+    figure, (left, right) = _axes((9, 3.4), 2)
     for i, table in enumerate(tables):
-        color = matplotlib.colormaps["viridis"](i / max(len(tables), 2))
-        left.plot(table["epoch"], table["train_loss"], color=color, label="training" if i == 0 else None)
-        left.plot(table["epoch"], table["validation_loss"], "--", color=color, label="validation" if i == 0 else None)
+        color = _line(i, len(tables))["color"]
+        left.plot(table["epoch"], table["train_loss"], color=color, label=w["axis_training"] if i == 0 else None)
+        told = w["axis_validation"] if i == 0 else None
+        left.plot(table["epoch"], table["validation_loss"], "--", color=color, label=told)
         right.plot(table["epoch"], table["validation_f1"], color=color)
         if np.isfinite(table["validation_f1"]).any():  # a training without validation polygons has no such curve
             best = int(np.nanargmax(table["validation_f1"]))
             right.plot(table["epoch"][best], table["validation_f1"][best], "o", color=color, ms=4)
-    left.set(xlabel="epoch", ylabel="loss", yscale="log")
-    left.legend()
-    right.set(xlabel="epoch", ylabel="validation F-measure", ylim=(0, 1))
-    return as_data(figure)
+    left.set(xlabel=w["axis_epoch"], ylabel=w["axis_loss"], yscale="log")
+    with matplotlib.rc_context(STYLE):
+        left.legend()
+    right.set(xlabel=w["axis_epoch"], ylabel=w["axis_validation_f"], ylim=(0, 1))
+    return as_svg(figure, "curves", w["alt_curves"])
 
 
-def waiting_share(files: list[Path]) -> float | None:
+def waiting_share(files: Sequence[Path]) -> float | None:
     """Share of the training time spent waiting for samples: the median of all epochs; None where there are none."""
     shares = [share for path in files if path.exists() for share in _read(path)["waiting"]]
     return float(np.median(shares)) if shares else None
 
 
-def reliability_picture(calibrations: list[dict[str, Any]]) -> str:
-    """Draw accuracy against confidence before and after calibration, a line per draw."""
-    figure = Figure(figsize=(8, 3.6), layout="constrained")
-    for axes, which in zip(figure.subplots(1, 2, sharey=True), ("before", "after"), strict=True):
-        axes.plot([0, 1], [0, 1], ":", color="#888")
-        for i, one in enumerate(calibrations):
-            color, curve = matplotlib.colormaps["viridis"](i / max(len(calibrations), 2)), one[which]
-            axes.plot(curve["confidence"], curve["accuracy"], color=color, lw=1)
-            sizes = 3 + 120 * np.array(curve["share"])
-            axes.scatter(curve["confidence"], curve["accuracy"], sizes, color=color, alpha=0.7)
-        axes.set(xlabel=f"confidence {which} calibration", xlim=(0, 1.02), ylim=(0, 1.02))
+def reliability_picture(trust: Sequence[Trust], w: Mapping[str, str]) -> str:
+    """Draw accuracy against confidence before and after calibration, a line per draw, on test pixels."""
+    figure, both = _axes((8, 3.7), 2)
+    for axes, which in zip(both, ("before", "after"), strict=True):
+        axes.plot([0, 1], [0, 1], ":", color=INK)
+        for i, one in enumerate(trust):
+            curve, style = getattr(one, which), _line(i, len(trust))
+            axes.plot(curve.confidence, curve.accuracy, color=style["color"], lw=1)
+            sizes = 4 + 120 * np.array(curve.share)
+            axes.scatter(
+                curve.confidence, curve.accuracy, sizes, color=style["color"], marker=style["marker"], alpha=0.8
+            )
+        axes.set(xlabel=w[f"axis_{which}"], xlim=(0, 1.02), ylim=(0, 1.02))
         axes.set_aspect("equal")
-    figure.axes[0].set_ylabel("share that is right")
-    return as_data(figure)
+    both[0].set_ylabel(w["axis_right"])
+    return as_svg(figure, "reliability", w["alt_reliability"])
+
+
+def coverage_picture(trust: Sequence[Trust], w: Mapping[str, str]) -> str:
+    """Draw accuracy against the share of pixels kept, a line per draw."""
+    figure, (axes,) = _axes((5.2, 3.3))
+    for i, one in enumerate(trust):
+        axes.plot(COVERAGES, one.accuracy_at, ms=3.5, lw=1.2, **_line(i, len(trust)))
+    axes.set(xlabel=w["axis_coverage"], ylabel=w["axis_right"], xlim=(0, 1.02), ylim=(None, 1.01))
+    return as_svg(figure, "coverage", w["alt_coverage"])
+
+
+def split_picture(parts: Mapping[str, NDArray[np.float64]], w: Mapping[str, str], alt: str) -> str:
+    """Draw where polygons train, validate and test: name of the part → (n, 2) metres north and east."""
+    everything = np.concatenate(list(parts.values()))
+    height, width = np.maximum(np.ptp(everything, axis=0), 1)
+    figure, (axes,) = _axes((6.4, float(np.clip(6.4 * height / width, 2.4, 7)) + 0.4))
+    looks = {"train": ("o", "#1b7f5c", True), "validation": ("s", "#8a6bd1", True), "test": ("^", "#d0702f", False)}
+    for part, places in parts.items():
+        marker, color, full = looks[part]
+        face = color if full else "none"
+        label = f"{w[f'split_{part}']} ({len(places)})"
+        axes.scatter(
+            places[:, 1],
+            places[:, 0],
+            16,
+            marker=marker,
+            facecolors=face,
+            edgecolors=color,
+            linewidths=0.9,
+            label=label,
+        )
+    axes.set_aspect("equal")
+    axes.set(xticks=[], yticks=[])
+    axes.spines[:].set_visible(False)
+    span = 10 ** np.floor(np.log10(width / 3)) if width > 3 else 1.0
+    low, west = everything[:, 0].min() - 0.04 * height, everything[:, 1].min()
+    axes.plot([west, west + span], [low, low], color=INK, lw=2)
+    axes.annotate(
+        f"{span / 1000:g} km" if span >= 1000 else f"{span:g} m",
+        (west + span, low),
+        (5, -3),
+        textcoords="offset points",
+    )
+    with matplotlib.rc_context(STYLE):
+        axes.legend(loc="upper left", bbox_to_anchor=(0, 1.13), ncols=3)
+    return as_svg(figure, "split", alt)
+
+
+def importance_picture(by_date: Mapping[str, tuple[Sequence[int], Sequence[float]]], w: Mapping[str, str]) -> str:
+    """Draw the accuracy lost when a date is shuffled: source → days since 1970-01-01 and losses (0 to 1)."""
+    figure, (axes,) = _axes((9, 3.2))
+    axes.axhline(0, color=INK, lw=0.8)
+    for i, (source, (days, lost)) in enumerate(by_date.items()):
+        times = [date(1970, 1, 1) + timedelta(int(day)) for day in days]
+        axes.plot(times, 100 * np.array(lost), ms=4, lw=1.2, label=source, **_line(i, len(by_date)))
+    axes.set(ylabel=w["axis_lost"])
+    with matplotlib.rc_context(STYLE):
+        axes.legend()
+    figure.autofmt_xdate()
+    return as_svg(figure, "importance", w["alt_importance"])
 
 
 def _read(path: Path) -> dict[str, list[float]]:

@@ -31,7 +31,7 @@ from bocage.sources.base import (
     SensorSpec,
     clear_where_listed,
 )
-from bocage.sources.source import Readable, Source, check_overlap
+from bocage.sources.source import Readable, Source, check_overlap, dates_of, spread, with_bands
 
 SENSORS: Shelf[Sensor | Opener | Deriver] = Shelf(
     "sensor",
@@ -89,5 +89,5 @@ def derived_last(kinds: Mapping[str, str]) -> list[str]:
 
 __all__ = [
     "SENSORS", "Acquisition", "Band", "BandFile", "Decoding", "Deriver", "Opener", "Readable", "Sensor", "SensorSpec", "Source",
-    "check_overlap", "clear_where_listed", "derived_last", "open_source",
+    "check_overlap", "clear_where_listed", "dates_of", "derived_last", "open_source", "spread", "with_bands",
 ]  # fmt: skip

@@ -305,3 +305,22 @@ def check_overlap(source: Readable, grid: Grid) -> None:
             f"The source '{source.name}' ({source.grid.bounds} in {source.grid.crs_name}) does not overlap the map grid "
             f"({grid.bounds} in {grid.crs_name}); check the files and [grid]."
         )
+
+
+def dates_of(source: Readable, most: int) -> Readable:
+    """Return the source with at most so many of its dates, evenly spread."""
+    if not isinstance(source, Source):
+        return source
+    dates = [source.dates[i] for i in spread(len(source.dates), most)]
+    return replace(source, acquisitions=tuple(source.acquisitions[i] for members in dates for i in members))
+
+
+def spread(n: int, most: int) -> list[int]:
+    """Return at most `most` of the numbers below `n`, evenly spread, the first and the last among them."""
+    return sorted({round(i) for i in np.linspace(0, n - 1, min(n, most))})
+
+
+def with_bands(source: Source, bands: list[str]) -> Source:
+    """Return the source with some of its bands."""
+    chosen = (replace(a, files={name: a.files[name] for name in bands}) for a in source.acquisitions)
+    return replace(source, acquisitions=tuple(chosen))

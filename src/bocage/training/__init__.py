@@ -16,9 +16,10 @@ from bocage.scene import Scene
 from bocage.training import checkpoint
 from bocage.training.calibration import Calibration, calibrate
 from bocage.training.curves import write_curves
+from bocage.training.importance import Importance, importance
 from bocage.training.loop import Task, check_device, fit, logits_of
 from bocage.training.settings import Training, with_preset
-from bocage.training.trained import Trained, device_of, input_specs, source_records, versions
+from bocage.training.trained import Trained, device_count, device_of, input_specs, source_records, versions
 
 
 def train(
@@ -109,11 +110,14 @@ def classify(
 
 
 __all__ = [
+    "Importance",
     "Trained",
     "Training",
     "check_device",
     "classify",
+    "device_count",
     "device_of",
+    "importance",
     "input_specs",
     "train",
     "versions",

@@ -8,7 +8,6 @@ import copy
 import hashlib
 import json
 import math
-import threading
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, astuple, dataclass, replace
@@ -27,7 +26,7 @@ from torch.nn import functional
 from bocage.errors import TrainingError
 from bocage.models import batch_of
 from bocage.models.base import Criterion, loss_of
-from bocage.progress import QUIET, Progress
+from bocage.progress import QUIET, Progress, Sent, listening
 from bocage.samples.cut import Cut
 from bocage.samples.loader import Ahead, Augmentation, Normalisation, Parts, batches
 from bocage.samples.split import Draw
@@ -120,39 +119,15 @@ def _fabric(settings: Training) -> Any:
     return Fabric(accelerator=device.type, devices=settings.devices, strategy=strategy, precision=precision)
 
 
-class _Told:
-    """Sends what is told to the process that started this one."""
-
-    def __init__(self, messages: Any) -> None:
-        self.messages = messages
-
-    def say(self, text: str) -> None:
-        """Send a fact."""
-        self.messages.put(("say", (text,)))
-
-    def step(self, task: str, done: int, total: int, note: str = "") -> None:
-        """Send how far the work is."""
-        self.messages.put(("step", (task, done, total, note)))
-
-
 def _train_together(fabric: Any, task: Task, progress: Progress) -> State:
     """Train in several processes; the first one's words and weights come back."""
     messages = torch.multiprocessing.get_context("spawn").SimpleQueue()
-
-    def listen() -> None:
-        for kind, said in iter(messages.get, None):
-            getattr(progress, kind)(*said)
-
-    listener = threading.Thread(target=listen, daemon=True)
-    listener.start()
     try:
-        # Everything travels within the function: of arguments, Fabric wants to change the fields.
-        weights, curves = fabric.launch(partial(_train_apart, task=task, messages=messages))
+        with listening(messages, progress):
+            # Everything travels within the function: of arguments, Fabric wants to change the fields.
+            weights, curves = fabric.launch(partial(_train_apart, task=task, messages=messages))
     except ProcessRaisedException as error:
         raise TrainingError(f"A training process failed.{str(error).rstrip()}") from error
-    finally:
-        messages.put(None)
-        listener.join()
     return State(
         [Epoch(*values) for values in curves], kept={name: torch.from_numpy(array) for name, array in weights.items()}
     )
@@ -161,7 +136,7 @@ def _train_together(fabric: Any, task: Task, progress: Progress) -> State:
 def _train_apart(fabric: Any, task: Task, messages: Any) -> tuple[dict[str, NDArray[Any]], list[Any]]:
     """Train in one of several processes; what comes back crosses between processes."""
     own = replace(task, model=copy.deepcopy(task.model))  # what was sent shares its memory with the other processes
-    state = _train(fabric, own, _Told(messages) if fabric.is_global_zero else QUIET)
+    state = _train(fabric, own, Sent(messages) if fabric.is_global_zero else QUIET)
     return {k: v.cpu().numpy() for k, v in state.kept.items()}, [astuple(epoch) for epoch in state.curves]
 
 

@@ -288,3 +288,8 @@ def device_of(wanted: str) -> torch.device:
     if not has[wanted]:
         raise TrainedError(f"The device '{wanted}' is not on this machine; set [training] device = \"auto\".")
     return torch.device(wanted)
+
+
+def device_count(wanted: str) -> int:
+    """GPUs that "auto" or "cuda" would use; 0 where it is the processor, or another kind."""
+    return torch.cuda.device_count() if device_of(wanted).type == "cuda" else 0

@@ -1,0 +1,143 @@
+"""Commands about accuracy: on test polygons, on a validation sample, between models."""
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from bocage.cli.options import OUT, OVERWRITE, RECIPE, run_stages
+from bocage.cli.terminal import terminal
+
+
+@click.command()
+@RECIPE
+@OUT
+@OVERWRITE
+@click.option("--sample", type=click.Path(path_type=Path), help="A labelled validation sample of the map.")
+@click.option("--label", default="label", show_default=True, help="Field of the sample with the label: code or name.")
+def evaluate(recipe: Path, out: Path | None, overwrite: bool, sample: Path | None, label: str) -> None:
+    """Measure the accuracy on test polygons; or that of the map, with areas, on a labelled validation sample.
+
+    The sample is one that 'bocage sample-design' drew; its estimates and their 95 % intervals go into the report, too.
+
+    \b
+    Examples:
+      bocage evaluate recipe.toml
+      bocage evaluate recipe.toml --sample runs/my-valley/validation.gpkg
+    """
+    if sample is None:
+        run_stages(recipe, out, ("evaluate",), overwrite)
+        return
+    from bocage.cli.tables import print_adjusted
+    from bocage.pipeline import evaluate_sample, read_recipe
+
+    parsed = read_recipe(recipe)
+    folder = out or Path("runs") / parsed.name
+    with terminal() as progress:
+        found = evaluate_sample(parsed, folder, sample, label, progress)
+    print_adjusted(found)
+    click.echo(f"sample: {folder / 'sample.json'}; 'bocage report {recipe}' puts it into the report")
+
+
+@click.command("sample-design")
+@RECIPE
+@OUT
+@click.option(
+    "--to",
+    "path",
+    type=click.Path(path_type=Path),
+    help="File to write [default: validation.gpkg in the run's folder].",
+)
+@click.option("--error", default=0.01, show_default=True, help="Standard error wanted for the overall accuracy.")
+@click.option(
+    "--accuracy", default=0.8, show_default=True, help="User's accuracy that every class is expected to have."
+)
+@click.option("--expect", multiple=True, metavar="CLASS=ACCURACY", help="What is expected of one class; repeatable.")
+@click.option("--least", default=30, show_default=True, help="Fewest pixels of each class.")
+@click.option("--size", default=0, help="Pixels in all [default: as many as the error asks for].")
+@click.option(
+    "--allocation",
+    type=click.Choice(["proportional", "equal"]),
+    default="proportional",
+    show_default=True,
+    help="How the rest is shared out: by area, or the same for every class.",
+)
+@click.option("--seed", default=0, show_default=True)
+def sample_design(recipe: Path, out: Path | None, path: Path | None, expect: tuple[str, ...], **wanted: Any) -> None:
+    """Draw a stratified random sample of the run's map, for validation by photo-interpretation.
+
+    Sized for the standard error wanted (Cochran 1977; Olofsson et al. 2014). The vector file holds the outlines of the
+    pixels with an empty field 'label', and nothing of the map, so that it does not sway who labels it; what the
+    estimates need lies beside it. Label it (code or name), then: bocage evaluate RECIPE --sample FILE.
+
+    \b
+    Examples:
+      bocage sample-design recipe.toml
+      bocage sample-design recipe.toml --error 0.015 --expect forest=0.95 --expect "market gardening=0.6"
+      bocage sample-design recipe.toml --size 600 --allocation equal --to sample.gpkg
+    """
+    from bocage.cli.tables import print_sample
+    from bocage.evaluation.design import SampleDesign
+    from bocage.pipeline import design_sample, read_recipe
+
+    parsed = read_recipe(recipe)
+    folder = out or Path("runs") / parsed.name
+    target = path or folder / "validation.gpkg"
+    with terminal() as progress:
+        drawn = design_sample(parsed, folder, SampleDesign(**wanted), dict(map(_expected, expect)), target, progress)
+    print_sample(drawn, parsed.legend)
+    click.echo(f"sample: {target} ({len(drawn)} pixels); keep {target.stem}.design.json beside it")
+
+
+def _expected(text: str) -> tuple[str, float]:
+    name, _, value = text.rpartition("=")
+    try:
+        accuracy = float(value)
+    except ValueError:
+        accuracy = -1.0
+    if not name or not 0 < accuracy < 1:
+        raise click.BadParameter(f"write CLASS=ACCURACY, between 0 and 1; found '{text}'", param_hint="--expect")
+    return name, accuracy
+
+
+@click.command()
+@RECIPE
+@OUT
+@click.option(
+    "--jobs", type=click.IntRange(1), help="Models at a time [default: one for each GPU, or for every four cores]."
+)
+@click.option(
+    "--metric",
+    default="overall_accuracy",
+    show_default=True,
+    help="The metric that the tests are about: 'bocage metrics'.",
+)
+@click.pass_context
+def compare(context: click.Context, recipe: Path, out: Path | None, jobs: int | None, metric: str) -> None:
+    """Set the recipe's model beside others, on the same draws, and test whether they differ.
+
+    The others are tables [[compare]] of the recipe, each with model = { name = "...", ... } and, where they differ, label
+    and training. What is complete is not done again: after an interruption, run the same command. Writes
+    comparison.html, .csv, .tex and .json into the run's folder. Exit code 1 if a model failed.
+
+    \b
+    Examples:
+      bocage compare recipe.toml
+      bocage compare recipe.toml --metric f1_weighted --jobs 2
+    """
+    from bocage.cli.tables import print_comparison
+    from bocage.pipeline import compare_models, read_recipe
+
+    parsed = read_recipe(recipe)
+    folder = out or Path("runs") / parsed.name
+    with terminal() as progress:
+        found = compare_models(parsed, folder, jobs or 0, progress, metric)
+    from bocage.report.comparison import verdict, write_comparison
+
+    files = write_comparison(found, folder, parsed.name, parsed.report.language)
+    print_comparison(found)
+    click.echo(verdict(found))
+    for label, why in (found.failed or {}).items():
+        click.echo(f"failed: {label}: {why}", err=True)
+    click.echo(f"comparison: {files['html']} (also .csv, .tex, .json)")
+    context.exit(1 if found.failed else 0)

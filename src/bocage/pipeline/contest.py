@@ -1,0 +1,211 @@
+"""``bocage compare``: the recipe's model and others on the same draws, side by side, resumed where they stopped."""
+
+import dataclasses
+import json
+import multiprocessing
+import os
+import re
+from collections.abc import Iterator
+from concurrent.futures import Future, ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from bocage.errors import BocageError, RecipeError
+from bocage.evaluation import Comparison, Line, Predictions, load_score, set_beside
+from bocage.mapping import pixels_per_second
+from bocage.models import build
+from bocage.pipeline.flow import prepare, run
+from bocage.pipeline.opening import open_scene
+from bocage.pipeline.recipe import Recipe, read_recipe
+from bocage.progress import QUIET, Progress, Sent, listening
+from bocage.training import Trained, device_count, device_of, input_specs
+
+THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS")
+
+
+@dataclasses.dataclass(frozen=True)
+class Entry:
+    """One model of a comparison: the recipe with that model in it, and its folder."""
+
+    label: str
+    recipe: Recipe
+    folder: Path
+
+
+def entries(recipe: Recipe, out: Path) -> list[Entry]:
+    """The recipe's own model in the run's folder, and every ``[[compare]]`` in a folder below it.
+
+    Raises
+    ------
+    RecipeError
+        There is nothing to compare with.
+    """
+    if not recipe.compare:
+        raise RecipeError(
+            recipe.path,
+            ["compare: there is nothing to compare with; add tables [[compare]], each with a model = { name = ... }"],
+        )
+    found = [Entry(recipe.model, dataclasses.replace(recipe, compare=()), out)]
+    for one in recipe.compare:
+        own = dataclasses.replace(recipe, model=one.model, config=one.config, training=one.training, compare=())
+        found.append(Entry(one.label, own, out / "compare" / _slug(one.label)))
+    slugs = [entry.folder.name for entry in found[1:]]
+    twice = sorted({slug for slug in slugs if slugs.count(slug) > 1})
+    if twice:
+        raise RecipeError(recipe.path, [f"compare: two labels make the same folder name, {twice[0]}; rename one"])
+    return found
+
+
+def _slug(label: str) -> str:
+    """Turn a label into the name of a folder.
+
+    >>> _slug("M3Fusion, no VHR")
+    'm3fusion-no-vhr'
+    """
+    return re.sub(r"[^a-z0-9]+", "-", label.lower()).strip("-") or "model"
+
+
+def compare_models(
+    recipe: Recipe, out: Path, jobs: int = 0, progress: Progress = QUIET, metric: str = "overall_accuracy"
+) -> Comparison:
+    """Train and evaluate every model on the same draws, and test their differences.
+
+    Whatever is complete is kept; a model that fails is told and the others go on. Several run at a time: one for each GPU,
+    or `jobs` processes that share the cores.
+
+    Raises
+    ------
+    RecipeError
+        There is nothing to compare with.
+    ModelError
+        A model cannot work with the scene's sources; told before anything is trained.
+    """
+    wanted = entries(recipe, out)
+    specs = input_specs(open_scene(recipe))
+    for entry in wanted:
+        try:
+            build(entry.recipe.model, specs, len(recipe.legend.classes), entry.recipe.config)
+        except BocageError as error:
+            raise type(error)(f"{entry.label}: {error}") from error
+    prepare(recipe, out, progress, overwrite=False)
+    jobs = min(len(wanted), jobs or _jobs(recipe))
+    failed = _one_by_one(wanted, out, progress) if jobs == 1 else _together(wanted, out, jobs, progress)
+    done = [entry for entry in wanted if entry.label not in failed]
+    tested = {entry.label: _tested(entry) for entry in done}
+    return set_beside([_line(entry) for entry in done], tested, metric, recipe.map.draw, failed)
+
+
+def _jobs(recipe: Recipe) -> int:
+    """How many models at a time: one for each GPU, or one for every four cores."""
+    gpus = device_count(recipe.training.device)
+    return gpus or max(1, (os.cpu_count() or 1) // 4)
+
+
+def _one_by_one(wanted: list[Entry], out: Path, progress: Progress) -> dict[str, str]:
+    failed = {}
+    for k, entry in enumerate(wanted):
+        progress.step("comparing models", k, len(wanted), entry.label)
+        if why := _work(entry, out, progress):
+            failed[entry.label] = why
+            progress.say(f"{entry.label} failed: {why}")
+    progress.step("comparing models", len(wanted), len(wanted))
+    return failed
+
+
+def _work(entry: Entry, out: Path, progress: Progress) -> str:
+    """Train, evaluate and time one model; return what went wrong, if something did."""
+    try:
+        done = run(entry.recipe, entry.folder, ("train", "evaluate"), progress, entry.folder != out, out / "scene")
+        path = entry.folder / "speed.json"
+        key = done.keys["train"]
+        if not path.exists() or json.loads(path.read_text())["key"] != key:
+            trained = Trained.load(entry.folder / f"splits/{entry.recipe.map.draw}/model")
+            speed = pixels_per_second(trained, done.scene, device_of(entry.recipe.training.device))
+            size = sum(p.numel() for p in trained.model.parameters())
+            path.write_text(json.dumps({"key": key, "pixels_per_second": speed, "parameters": size}))
+    except BocageError as error:
+        return str(error)
+    return ""
+
+
+def _together(wanted: list[Entry], out: Path, jobs: int, progress: Progress) -> dict[str, str]:
+    """Share the models out to processes."""
+    context, failed = multiprocessing.get_context("spawn"), dict[str, str]()
+    with context.Manager() as manager:
+        messages, places = manager.Queue(), manager.Queue()
+        for k in range(jobs):
+            places.put(k)
+        with (
+            listening(messages, progress),
+            _threads_for(jobs),
+            ProcessPoolExecutor(jobs, context, _settle, (places,)) as pool,
+        ):
+            waiting: dict[Future[str], Entry] = {}
+            for entry in wanted:
+                waiting[pool.submit(_apart, entry.recipe.path, entry.label, out, messages)] = entry
+            try:
+                for k, future in enumerate(as_completed(waiting), start=1):
+                    label = waiting[future].label
+                    if why := _outcome(future):
+                        failed[label] = why
+                        progress.say(f"{label} failed: {why}")
+                    progress.step("comparing models", k, len(wanted), label)
+            except BaseException:
+                pool.shutdown(wait=False, cancel_futures=True)
+                raise
+    return failed
+
+
+def _outcome(future: "Future[str]") -> str:
+    try:
+        return future.result()
+    except BrokenProcessPool:
+        return "its process was killed (out of memory?); run the same command again, it goes on from there, or lower --jobs"
+
+
+def _settle(places: Any) -> None:
+    """Take one GPU for this process, where there are several."""
+    place = places.get()
+    if "CUDA_VISIBLE_DEVICES" not in os.environ:
+        os.environ["CUDA_VISIBLE_DEVICES"] = str(place)
+
+
+def _apart(path: Path, label: str, out: Path, messages: Any) -> str:
+    """Work on one model in a process of its own; the recipe is read again, for modules do not travel."""
+    entry = next(one for one in entries(read_recipe(path), out) if one.label == label)
+    return _work(entry, out, Sent(messages, f"{label}: "))
+
+
+@contextmanager
+def _threads_for(jobs: int) -> Iterator[None]:
+    """Let processes started within share the cores instead of fighting for them."""
+    before = {name: os.environ.get(name) for name in THREADS}
+    each = str(max(1, (os.cpu_count() or 1) // jobs))
+    os.environ.update({name: each for name in THREADS if before[name] is None})
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                os.environ.pop(name, None)
+
+
+def _tested(entry: Entry) -> list[Predictions]:
+    folder = entry.folder / "splits"
+    return [Predictions.from_parquet(folder / str(k) / "test.parquet") for k in range(_draws(entry))]
+
+
+def _draws(entry: Entry) -> int:
+    return len(load_score(entry.folder / "score.json").matrices)
+
+
+def _line(entry: Entry) -> Line:
+    stages = json.loads((entry.folder / "provenance.json").read_text())["stages"]
+    seconds = [record["seconds"] for name, record in stages.items() if name.startswith("train/")]
+    facts = json.loads((entry.folder / "speed.json").read_text())
+    score = load_score(entry.folder / "score.json")
+    return Line(entry.label, score, float(np.median(seconds)), facts["pixels_per_second"], facts["parameters"])

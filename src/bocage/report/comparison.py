@@ -1,0 +1,140 @@
+"""A comparison of models as people read it: HTML, LaTeX, CSV, and JSON with every number."""
+
+import csv
+import io
+import json
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from bocage.evaluation import Comparison, Line, spread_of
+from bocage.report.render import number, render, spread, words_of
+
+MEASURES = ("overall_accuracy", "f1_weighted", "kappa")
+
+
+def write_comparison(found: Comparison, folder: Path, name: str, language: str = "en") -> dict[str, Path]:
+    """Write ``comparison.html``, ``.csv``, ``.tex`` and ``.json`` in `folder`; return their paths by suffix."""
+    files = {suffix: folder / f"comparison.{suffix}" for suffix in ("html", "csv", "tex", "json")}
+    _write(files["json"], json.dumps({"name": name, **found.as_dict()}, indent=1, ensure_ascii=False))
+    _write(files["csv"], as_csv(found))
+    _write(files["tex"], as_latex(found, language))
+    classes = found.lines[0].score.names
+    context = {
+        "name": name,
+        "lines": [_shown(line, found, language) for line in found.lines],
+        "classes": classes,
+        "words": verdict(found, language),
+        "refused": found.refused,
+        "failed": found.failed or {},
+        "pairs": [_pair(pair, language) for pair in found.pairs],
+        "by_polygons": [_pair(pair, language) for pair in found.by_polygons],
+        "draws": len(found.lines[0].score.matrices),
+    }
+    render("comparison.html", language, files["html"], context)
+    return files
+
+
+def verdict(found: Comparison, language: str = "en") -> str:
+    """Say in words which model is best, and whether that is more than luck."""
+    w, metric = words_of(language), words_of(language)[f"metric_{found.metric}"]
+    if found.refused:
+        return w["compare_refused"].format(best=found.best, metric=metric, why=found.refused)
+    if found.marked:
+        return w["compare_best"].format(best=found.best, metric=metric)
+    return w["compare_level"].format(best=found.best, metric=metric, others=", ".join(found.level_with_best))
+
+
+def _shown(line: Line, found: Comparison, language: str) -> dict[str, Any]:
+    per_class = line.score.per_class("f1")
+    speed = line.pixels_per_second
+    return {
+        "label": line.label,
+        "measures": [spread(*spread_of(line.score.values(m)), language) for m in MEASURES],
+        "per_class": [spread(*spread_of(per_class[:, k]), language) for k in range(per_class.shape[1])],
+        "training": number(line.training_seconds, language, 1),
+        "speed": f"{speed:,.0f}".replace(",", "\u202f") if speed else "–",
+        "parameters": f"{line.parameters:,}".replace(",", "\u202f") if line.parameters else "–",
+        "kind": "best" if line.label == found.marked else "level" if line.label in _top(found) else "",
+    }
+
+
+def _top(found: Comparison) -> tuple[str, ...]:
+    """Models that share the top: none where one of them is significantly best."""
+    return (found.best, *found.level_with_best) if found.pairs and found.level_with_best else ()
+
+
+def _pair(pair: Any, language: str) -> dict[str, str]:
+    return {
+        "first": pair.first,
+        "second": pair.second,
+        "difference": f"{'+' if pair.difference > 0 else ''}{number(pair.difference, language)}",
+        "statistic": number(pair.statistic, language, 2),
+        "p": _p(pair.p, language),
+        "adjusted": _p(pair.adjusted, language),
+        "effect": number(pair.effect, language, 2),
+        "significant": "yes" if pair.adjusted < 0.05 else "",
+    }
+
+
+def _p(value: float, language: str) -> str:
+    return "< " + number(0.001, language) if value < 0.001 else number(value, language)
+
+
+def as_csv(found: Comparison) -> str:
+    """One row per model, one column per number; a point is the decimal sign."""
+    stream = io.StringIO()
+    columns: list[tuple[str, Callable[[Line], Any]]] = [("model", lambda line: line.label)]
+    for measure in MEASURES:
+        columns.append((f"{measure}_mean", lambda line, m=measure: spread_of(line.score.values(m))[0]))  # type: ignore[misc]
+        columns.append((f"{measure}_std", lambda line, m=measure: spread_of(line.score.values(m))[1]))  # type: ignore[misc]
+    columns += [
+        ("training_seconds", lambda line: line.training_seconds),
+        ("map_pixels_per_second", lambda line: line.pixels_per_second),
+        ("parameters", lambda line: line.parameters),
+        ("significantly_best", lambda line: line.label == found.marked),
+    ]
+    for k, name in enumerate(found.lines[0].score.names):
+        columns.append((f"f1 {name}", lambda line, k=k: spread_of(line.score.per_class("f1")[:, k])[0]))  # type: ignore[misc]
+    writer = csv.writer(stream, lineterminator="\n")
+    writer.writerow([title for title, _ in columns])
+    for line in found.lines:
+        writer.writerow(["" if (value := get(line)) is None else value for _, get in columns])
+    return stream.getvalue()
+
+
+def as_latex(found: Comparison, language: str = "en") -> str:
+    """Return a table for ``\\usepackage{booktabs}``; the best is bold only where it is significantly so."""
+    w = words_of(language)
+    titles = [w["model"], *(w[f"metric_{m}"] for m in MEASURES), w["training_s"], w["map_speed"]]
+    rows = []
+    for line in found.lines:
+        shown = _shown(line, found, language)
+        cells = [shown["label"], *shown["measures"], shown["training"], shown["speed"]]
+        texts = [_escaped(cell) for cell in cells]
+        if shown["kind"] == "best":
+            texts = [rf"\textbf{{{text}}}" for text in texts]
+        rows.append(" & ".join(texts) + r" \\")
+    head = " & ".join(_escaped(title) for title in titles) + r" \\"
+    note = "% " + verdict(found, language).replace("\n", " ")
+    return "\n".join(
+        [note, r"\begin{tabular}{lrrrrr}", r"\toprule", head, r"\midrule", *rows, r"\bottomrule", r"\end{tabular}", ""]
+    )
+
+
+def _escaped(text: str) -> str:
+    """Write a text so that LaTeX prints it.
+
+    >>> _escaped("a_b ± 5 %")
+    'a\\\\_b $\\\\pm$ 5 \\\\%'
+    """
+    for sign in "&%$#_{}":
+        text = text.replace(sign, "\\" + sign)
+    return text.replace("±", r"$\pm$").replace("–", "--").replace("\u202f", r"\,")
+
+
+def _write(path: Path, text: str) -> None:
+    partial = path.with_name(f".{path.name}.part")
+    partial.write_text(text, encoding="utf-8")
+    os.replace(partial, path)

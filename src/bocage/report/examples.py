@@ -1,0 +1,91 @@
+"""The confusions that cost most, each with an example that one can look at."""
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bocage.errors import BocageError
+from bocage.grid import Grid, Window
+from bocage.mapping import read_codes
+from bocage.report import figures
+from bocage.report.imagery import best_source, composite, reduced, stretch_of
+from bocage.report.render import number, words_of
+
+if TYPE_CHECKING:
+    from bocage.report.page import Material
+
+SIDE = 48
+"""Map pixels a side of a chip."""
+FINER = 4
+"""Most times by which imagery is shown finer than the map."""
+
+
+def worst(made: "Material") -> list[dict[str, Any]]:
+    """Return the confusions of most pixels over all draws, in words and, where there is a map, in chips."""
+    matrix, w, language = made.score.matrix, words_of(made.settings.language), made.settings.language
+    wrong = matrix.counts - np.diag(matrix.right)
+    order = np.argsort(-wrong, axis=None, kind="stable")[: made.settings.examples]
+    pairs = [divmod(int(k), len(matrix.names)) for k in order if wrong.flat[k]]
+    found = []
+    for reference, mapped in pairs:
+        pixels = int(wrong[reference, mapped])
+        share = number(100 * pixels / max(1, int(matrix.of_reference[reference])), language, 0)
+        words = w["pair_line"].format(
+            reference=matrix.names[reference], mapped=matrix.names[mapped], pixels=pixels, share=share
+        )
+        found.append({"words": words, "chips": _chips(made, reference, mapped)})
+    return found
+
+
+def _chips(made: "Material", reference: int, mapped: int) -> list[tuple[str, str]]:
+    """Pictures of one confusion, with the word for each; none where there is no map or no such pixel in its draw."""
+    tested = made.tested
+    members = np.flatnonzero((tested.label == reference) & (tested.predicted == mapped))
+    if made.land is None or not len(members):
+        return []
+    # The polygon with most such pixels, and the surest of them.
+    polygons, counts = np.unique(tested.polygon[members], return_counts=True)
+    there = members[tested.polygon[members] == polygons[counts.argmax()]]
+    one = there[tested.confidence[there].argmax()]
+    window = _around(int(tested.row[one]), int(tested.column[one]), made.scene.grid.shape)
+    w, chips = words_of(made.settings.language), []
+    seen = _imagery(made, window)
+    if seen is not None:
+        chips.append((w["chip_image"], figures.image(seen)))
+    codes = read_codes(made.land.files["classes"], made.scene.grid, window)
+    chips.append((w["chip_map"], figures.image(figures.colored(codes, made.land.legend))))
+    chips.append((w["chip_truth"], figures.image(figures.colored(_labels(made, window), made.samples.legend))))
+    return chips
+
+
+def _around(row: int, column: int, shape: tuple[int, int]) -> Window:
+    """Return the window around a pixel, within the map."""
+    height, width = (min(SIDE, n) for n in shape)
+    y, x = (
+        min(max(0, at - SIDE // 2), n - side) for at, n, side in ((row, shape[0], height), (column, shape[1], width))
+    )
+    return Window(y, x, height, width)
+
+
+def _imagery(made: "Material", window: Window) -> NDArray[np.float64] | None:
+    name = best_source(made.scene)
+    cube, grid = made.scene.cubes[name], made.scene.grid.crop(window)
+    finer = min(FINER, cube.ratio.finer)
+    shape = (grid.shape[0] * finer, grid.shape[1] * finer)
+    fine = Grid.of(grid.crs, grid.transform @ grid.transform.scale(1 / finer), shape)
+    try:
+        stretch = stretch_of(cube.source, reduced(made.scene.grid, 256))
+        return composite(cube.source, fine, stretch)[0]
+    except BocageError:  # imagery that has moved since the map was made: the other chips are there
+        return None
+
+
+def _labels(made: "Material", window: Window) -> NDArray[np.int64]:
+    """Codes of the labelled pixels in a window, 0 elsewhere."""
+    samples = made.samples
+    row, column = samples.row - window.y, samples.column - window.x
+    inside = (row >= 0) & (row < window.height) & (column >= 0) & (column < window.width)
+    codes = np.zeros((window.height, window.width), np.int64)
+    codes[row[inside], column[inside]] = np.array(samples.legend.codes)[samples.label[inside]]
+    return codes

@@ -1,0 +1,91 @@
+"""Imagery as a person looks at it: three bands, the median of some dates, stretched."""
+
+from collections.abc import Mapping
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bocage.grid import Grid
+from bocage.scene import Scene
+from bocage.sources import Readable, Source, dates_of, with_bands
+
+DATES = 8
+"""Dates of a series whose median is shown."""
+SHOWN = (
+    ("red", "green", "blue"),
+    ("nir", "red", "green"),
+    ("swir16", "nir08", "rededge1"),
+    ("vv", "vh", "vv"),
+    ("pan",),
+)
+"""Bands for red, green and blue, the first that a source has."""
+
+
+def bands_of(source: Readable) -> tuple[str, ...]:
+    """Bands of a source to look at."""
+    return next((bands for bands in SHOWN if set(bands) <= set(source.bands)), source.bands[:1])
+
+
+def best_source(scene: Scene) -> str:
+    """Name of the source to look at: natural colours before others, then the finest."""
+
+    def rank(name: str) -> tuple[int, float]:
+        bands = bands_of(scene.cubes[name].source)
+        return SHOWN.index(bands) if bands in SHOWN else len(SHOWN), scene.cubes[name].grid.resolution
+
+    return min(scene.cubes, key=rank)
+
+
+def reduced(grid: Grid, longest: int) -> Grid:
+    """Return the grid with at most `longest` pixels on its longer side."""
+    step = max(1.0, max(grid.shape) / longest)
+    shape = (max(1, round(grid.shape[0] / step)), max(1, round(grid.shape[1] / step)))
+    return Grid.of(grid.crs, grid.transform @ grid.transform.scale(step), shape)
+
+
+def composite(
+    source: Readable, grid: Grid, stretch: Mapping[str, tuple[float, float]] | None = None
+) -> tuple[NDArray[np.float64], tuple[str, ...]]:
+    """Return an image (y, x, 3) from 0 to 1, white where nothing was seen, and the bands in it.
+
+    `stretch` gives the values that become 0 and 1 of each band; left out, its own 2nd and 98th percentiles.
+
+    Raises
+    ------
+    SourceError
+        A file cannot be read.
+    """
+    bands, seen, ever = _look(source, grid)
+    limits = [stretch[b] if stretch else _limits(seen[k], ever) for k, b in enumerate(bands)]
+    out = np.ones((*ever.shape, 3))
+    for k in range(3):
+        layer, (low, high) = seen[k % len(bands)], limits[k % len(bands)]
+        out[..., k] = np.where(ever, np.clip((layer - low) / max(high - low, 1e-9), 0, 1), 1)
+    return out, bands
+
+
+def stretch_of(source: Readable, grid: Grid) -> dict[str, tuple[float, float]]:
+    """Values that become 0 and 1 of each band shown, from the whole of `grid` (a reduced one)."""
+    bands, seen, ever = _look(source, grid)
+    return {band: _limits(seen[k], ever) for k, band in enumerate(bands)}
+
+
+def _look(source: Readable, grid: Grid) -> tuple[tuple[str, ...], NDArray[np.float64], NDArray[np.bool_]]:
+    """Bands shown, their median over valid dates (band, y, x), nan where nothing was seen, and where something was."""
+    bands = bands_of(source)
+    some = dates_of(source, DATES)
+    if isinstance(some, Source):
+        some = with_bands(some, list(dict.fromkeys(bands)))
+    values, valid = some.read(grid, grid.window, "nearest")
+    values = values[:, [some.bands.index(b) for b in bands]]
+    hidden, ever = np.where(valid[:, None], values, np.nan), np.asarray(valid.any(0))
+    seen = np.full((len(bands), *ever.shape), np.nan)
+    seen[:, ever] = np.nanmedian(hidden[:, :, ever], axis=0)
+    return bands, seen, ever
+
+
+def _limits(layer: NDArray[np.float64], ever: NDArray[np.bool_]) -> tuple[float, float]:
+    if not ever.any():
+        return 0.0, 1.0
+    low, high = np.nanpercentile(layer, (2, 98))
+    return float(low), float(high)

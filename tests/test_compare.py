@@ -1,0 +1,192 @@
+"""Models side by side: the same draws, resumed, tested honestly, refused where they cannot be."""
+
+import csv
+import io
+import json
+import subprocess
+import sys
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from bocage.cli import main
+from bocage.errors import EvaluationError, ModelError, RecipeError
+from bocage.evaluation import ConfusionMatrix, Line, Predictions, Score, set_beside, trust_of
+from bocage.pipeline import compare_models, read_recipe
+from bocage.report.comparison import as_csv, as_latex, verdict, write_comparison
+from conftest import FOREST, GRU
+from test_report import page_of
+
+OTHERS = """
+[[compare]]
+label = "a GRU & its 100 %"
+model = { name = "gru", units = 8 }
+training = { epochs = 2 }
+
+[[compare]]
+model = { name = "ltae", width = 16, heads = 4, features = 8 }
+"""
+
+
+def some_predictions(seed, accuracy, draws=4, n=400, polygons=40):
+    """Predictions of a model that is right so often, on the same pixels for every seed."""
+    found = []
+    for k in range(draws):
+        where, luck = np.random.default_rng(k), np.random.default_rng((seed, k))
+        polygon = np.sort(where.integers(0, polygons, n)).astype(np.int32)
+        label = where.integers(0, 3, n).astype(np.int16)
+        right = luck.random(n) < accuracy
+        predicted = np.where(right, label, (label + 1) % 3).astype(np.int16)
+        sure = np.full(n, 0.5, np.float32)
+        pixel = np.arange(n, dtype=np.int32)
+        found.append(Predictions(pixel, pixel, polygon, label, predicted, sure, sure))
+    return found
+
+
+def line(label, predictions):
+    names = ("a", "b", "c")
+    trust = tuple(trust_of(one, one.label[:50], None, (12, 28)) for one in predictions)
+    matrices = tuple(one.matrix(names) for one in predictions)
+    return Line(label, Score(matrices, ("overall_accuracy", "f1_weighted", "kappa"), {}, trust), 1.5, 1e4, 100)
+
+
+def side_by_side(**accuracies):
+    each = {label: some_predictions(seed, accuracy) for seed, (label, accuracy) in enumerate(accuracies.items())}
+    return set_beside([line(label, found) for label, found in each.items()], each, "overall_accuracy", 0, {}), each
+
+
+def test_the_best_is_marked_only_where_that_is_more_than_luck(tmp_path):
+    clear, _ = side_by_side(good=0.95, bad=0.3)
+    assert clear.marked == "good"
+    assert "good is the best" in verdict(clear)
+    assert r"\textbf{good}" in as_latex(clear)
+    close, _ = side_by_side(one=0.8, other=0.8, bad=0.3)
+    assert close.marked == ""
+    assert close.best in ("one", "other")
+    assert len(close.level_with_best) == 1
+    assert r"\textbf" not in as_latex(close)
+    files = write_comparison(close, tmp_path, "three", "fr")
+    text, page = page_of(files["html"])
+    assert page.language == "fr"
+    assert "ne se distingue pas" in text
+    assert not list(tmp_path.glob(".*"))
+    said = json.loads(files["json"].read_text())
+    assert len(said["corrected_resampled_t"]) == len(said["mcnemar_by_polygons"]) == 3
+    assert said["significantly_best"] is None
+
+
+def test_models_tested_on_other_pixels_are_not_paired():
+    _, each = side_by_side(one=0.8, other=0.8)
+    each["other"][2] = replace(each["other"][2], row=each["other"][2].row + 1)
+    found = set_beside([line(k, v) for k, v in each.items()], each, "kappa", 0, {})
+    assert "do not share their test pixels (draw 3" in found.refused
+    assert not found.pairs
+    assert not found.by_polygons
+    assert "No paired test is made" in verdict(found)
+    one_draw = {k: v[:1] for k, v in each.items()}
+    assert "one draw only" in set_beside([line(k, v) for k, v in one_draw.items()], one_draw, "kappa", 0, {}).refused
+    with pytest.raises(EvaluationError, match="gru: diverged"):
+        set_beside([], {}, "kappa", 0, {"gru": "diverged"})
+
+
+def test_tables_say_what_they_hold():
+    found, _ = side_by_side(**{"a_b & c": 0.9, "d": 0.5})
+    rows = list(csv.DictReader(io.StringIO(as_csv(found))))
+    assert [row["model"] for row in rows] == ["a_b & c", "d"]
+    assert float(rows[0]["overall_accuracy_mean"]) == pytest.approx(
+        found.lines[0].score.values("overall_accuracy").mean()
+    )
+    assert {"f1 a", "kappa_std", "map_pixels_per_second"} <= set(rows[0])
+    assert r"a\_b \& c" in as_latex(found)
+
+
+def test_the_command_compares_and_goes_on_where_it_was(recipe, landscape, monkeypatch, capsys):
+    monkeypatch.chdir(landscape)
+    path = recipe(FOREST, more=OTHERS)
+    assert main(["compare", str(path), "--out", "out"]) == 0
+    shown = capsys.readouterr()
+    assert "comparison: out/comparison.html" in shown.out
+    said = json.loads(Path("out/comparison.json").read_text())
+    labels = ["random_forest", "a GRU & its 100 %", "ltae (width = 16, heads = 4, features = 8)"]
+    assert list(said["models"]) == labels
+    page_of(Path("out/comparison.html"))
+    assert all(one["pixels_per_second"] > 0 for one in said["models"].values())
+    curves = Path("out/compare/a-gru-its-100/splits/0/curves.csv").read_text()
+    assert len(curves.splitlines()) == 3, "its own training settings"
+    made = {f: f.stat().st_mtime_ns for f in Path("out").rglob("weights.safetensors")}
+    assert len(made) == 3 * 2
+    assert main(["compare", str(path), "--out", "out"]) == 0
+    assert {f: f.stat().st_mtime_ns for f in made} == made
+    assert main(["run", str(path), "--out", "out"]) == 0, "the recipe's own model is that of the run"
+    assert {f: f.stat().st_mtime_ns for f in made} == made
+    # another setting of one model redoes that one
+    assert main(["compare", str(recipe(FOREST, more=OTHERS.replace("epochs = 2", "epochs = 3"))), "--out", "out"]) == 0
+    changed = {f for f in made if f.stat().st_mtime_ns != made[f]}
+    assert {f.parts[2] for f in changed} == {"a-gru-its-100"}
+
+
+def test_processes_give_the_same_comparison(recipe, landscape, monkeypatch, capsys):
+    monkeypatch.chdir(landscape)
+    path = recipe(FOREST, more=OTHERS)
+    assert main(["compare", str(path), "--out", "apart", "--jobs", "2"]) == 0
+    assert main(["compare", str(path), "--out", "alone", "--jobs", "1"]) == 0
+    apart, alone = (json.loads(Path(f, "comparison.json").read_text()) for f in ("apart", "alone"))
+    for label, one in alone["models"].items():
+        assert apart["models"][label]["confusion"] == one["confusion"]
+
+
+def test_a_comparison_killed_in_the_middle_goes_on(recipe, landscape, capsys):
+    """SIGKILL while the second model trains: what was complete is not trained again."""
+    slow = OTHERS.replace("epochs = 2", "epochs = 4000, patience = 4000, checkpoint = 0")
+    path, out = recipe(FOREST, more=slow), landscape / "out"
+    process = subprocess.Popen([sys.executable, "-m", "bocage", "compare", str(path), "--out", str(out)], cwd=landscape)
+    first, second = out / "splits/1/score.json", out / "compare/a-gru-its-100/splits/0/checkpoint.safetensors"
+    begun = time.monotonic()
+    while not (first.exists() and second.exists()) and time.monotonic() - begun < 120:
+        time.sleep(0.02)
+    process.kill()
+    process.wait()
+    assert second.exists()
+    assert not (out / "comparison.json").exists()
+    before = (out / "splits/0/model/weights.safetensors").stat().st_mtime_ns
+    quick = recipe(FOREST, more=OTHERS)
+    assert main(["compare", str(quick), "--out", str(out)]) == 0
+    assert (out / "splits/0/model/weights.safetensors").stat().st_mtime_ns == before
+    assert len(json.loads((out / "comparison.json").read_text())["models"]) == 3
+
+
+def test_a_model_that_fails_does_not_stop_the_others(recipe, landscape, monkeypatch, capsys):
+    monkeypatch.chdir(landscape)
+    wild = OTHERS.replace("epochs = 2", "epochs = 2, learning_rate = 1e30")
+    assert main(["compare", str(recipe(FOREST, more=wild)), "--out", "out"]) == 1
+    shown = capsys.readouterr()
+    assert "failed: a GRU & its 100 %: The " in shown.err
+    said = json.loads(Path("out/comparison.json").read_text())
+    assert list(said["failed"]) == ["a GRU & its 100 %"]
+    assert len(said["models"]) == 2
+
+
+def test_what_cannot_be_compared_is_told_first(recipe, landscape, monkeypatch):
+    monkeypatch.chdir(landscape)
+    with pytest.raises(RecipeError, match="nothing to compare with"):
+        compare_models(read_recipe(recipe()), Path("out"))
+    with pytest.raises(ModelError, match="the VHR one: m3fusion needs an image"):
+        vhr = '[[compare]]\nlabel = "the VHR one"\nmodel = { name = "m3fusion", units = 8 }'
+        compare_models(read_recipe(recipe(GRU, more=vhr)), Path("out"))
+    for more, told in (
+        ('[[compare]]\nmodel = { name = "gruu" }', "compare.0.model.name"),
+        ('[[compare]]\nmodel = { name = "gru", unit = 3 }', "compare.0.model.unit"),
+        ('[[compare]]\nmodels = { name = "gru" }', "compare.0.models"),
+        ('[[compare]]\nmodel = { name = "gru" }\ntraining = { epoch = 3 }', "compare.0.training.epoch"),
+        ('[[compare]]\nlabel = "x"\nmodel = { name = "gru" }\n' * 2, "names another model already"),
+    ):
+        with pytest.raises(RecipeError, match=told):
+            read_recipe(recipe(more=more))
+
+
+def test_matrices_without_draws_have_no_test():
+    empty = Score((ConfusionMatrix(np.eye(2, dtype=np.int64), ("a", "b")),), ("kappa",))
+    assert not empty.trust

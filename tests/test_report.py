@@ -1,0 +1,149 @@
+"""The page a person reads: in two languages, by itself, with every number also as JSON."""
+
+import json
+import re
+from html.parser import HTMLParser
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from bocage.cli import main
+from bocage.legend import PALETTE
+from bocage.report.palette import alike
+from bocage.report.render import LANGUAGES, words_of
+from conftest import GRU
+
+SETTINGS = re.compile(r"\{(\w+)\}")
+
+
+class Page(HTMLParser):
+    """What a browser would do with a page: addresses it would fetch, pictures without a text."""
+
+    def __init__(self, text):
+        super().__init__()
+        self.addresses, self.silent, self.headings = [], [], []
+        self.feed(text)
+
+    def handle_starttag(self, tag, attributes):
+        found = dict(attributes)
+        self.addresses += [found[key] for key in ("src", "href", "xlink:href", "poster", "action") if found.get(key)]
+        self.addresses += re.findall(r"url\(([^)]+)\)", found.get("style") or "")
+        if tag == "img" and not found.get("alt"):
+            self.silent.append(found)
+        if tag == "svg" and not found.get("aria-label"):
+            self.silent.append(found)
+        if tag == "html":
+            self.language = found["lang"]
+
+
+def page_of(path):
+    text = path.read_text(encoding="utf-8")
+    page = Page(text)
+    outside = [a for a in page.addresses if not a.startswith(("data:", "#"))]
+    assert not outside, "nothing is fetched"
+    assert "@import" not in text
+    assert not re.findall(r"url\((?!#|&quot;#|\"#|data:)", text), "no style fetches anything"
+    assert not page.silent, "every picture has a text"
+    ids = re.findall(r'\bid="([^"]+)"', text)
+    assert len(ids) == len(set(ids)), "ids of charts do not collide"
+    return text, page
+
+
+def test_every_language_says_the_same_things():
+    first = words_of("en")
+    for language in LANGUAGES[1:]:
+        other = words_of(language)
+        assert set(other) == set(first)
+        for key, text in first.items():
+            assert set(SETTINGS.findall(other[key])) == set(SETTINGS.findall(text)), key
+            assert other[key].strip(), key
+
+
+def test_the_page_is_whole_and_alone(recipe, landscape, monkeypatch, capsys):
+    monkeypatch.chdir(landscape)
+    path = recipe(GRU)
+    assert main(["run", str(path), "--out", "out"]) == 0
+    text, page = page_of(Path("out/report.html"))
+    assert page.language == "en"
+    assert "In short" in text
+    assert "prefers-color-scheme: dark" in text
+    assert "@media print" in text
+    assert "oninput" in text, "the map can be swiped over the imagery"
+    said = json.loads(Path("out/report.json").read_text())
+    assert len(said["summary"]) == 5
+    assert all(sentence in text.replace("&#39;", "'") for sentence in said["summary"])
+    score = json.loads(Path("out/score.json").read_text())
+    assert said["score"]["overall_accuracy"] == score["overall_accuracy"]
+    assert said["area"] == score["area"]
+    assert sum(said["mapped_pixels"].values()) > 0
+    assert set(said["importance"]["by_source"]) == {"s2"}
+    assert len(said["importance"]["by_date"]["s2"]) == len(said["importance"]["days"]["s2"])
+    json.dumps(said, allow_nan=False)
+
+
+def test_the_page_in_french(recipe, landscape, monkeypatch, capsys):
+    monkeypatch.chdir(landscape)
+    assert main(["run", str(recipe(more='[report]\nlanguage = "fr"')), "--out", "out"]) == 0
+    text, page = page_of(Path("out/report.html"))
+    assert page.language == "fr"
+    for term in ("exactitude du producteur", "exactitude globale", "Matrice de confusion", "Sonde de fuite", "kappa"):
+        assert term in text
+    for english in ("producer", "overall accuracy", "Confusion matrix", "Leakage"):
+        assert english not in text.split("Provenance</h2>")[0]
+    assert re.search(r"<b>\d,\d{3} ± \d,\d{3}</b>", text), "numbers have a decimal comma"
+
+
+def test_changing_the_language_redoes_the_report_alone(recipe, landscape, monkeypatch, capsys):
+    monkeypatch.chdir(landscape)
+    assert main(["run", str(recipe(GRU)), "--out", "out"]) == 0
+    trained = Path("out/splits/0/model/trained.json").stat().st_mtime_ns
+    assert main(["report", str(recipe(GRU, more='[report]\nlanguage = "fr"')), "--out", "out"]) == 0
+    assert 'lang="fr"' in Path("out/report.html").read_text()
+    assert Path("out/splits/0/model/trained.json").stat().st_mtime_ns == trained
+
+
+def test_imagery_that_has_moved_leaves_a_report_without_it(recipe, landscape, monkeypatch, capsys):
+    from bocage.errors import SourceError
+    from bocage.report import imagery
+
+    def moved(*arguments):
+        raise SourceError("gone")
+
+    monkeypatch.chdir(landscape)
+    monkeypatch.setattr(imagery, "_look", moved)
+    assert main(["run", str(recipe()), "--out", "out"]) == 0
+    text, _ = page_of(Path("out/report.html"))
+    assert "oninput" not in text
+    assert "map/classes.tif" in text
+
+
+def test_colours_that_look_alike_are_told():
+    assert not alike([str(i) for i in range(14)], PALETTE[:14]), "ours can be told apart, in greyscale too"
+    found = alike(["crops", "forest", "water"], ["#d62728", "#2ca02c", "#1f77b4"])
+    assert [(pair.vision, pair.first, pair.second) for pair in found] == [
+        ("deutan", "crops", "forest"),
+        ("grey", "crops", "water"),
+    ]
+    assert alike(["a", "b"], ["#777777", "#787878"])[0].vision == "normal"
+
+
+def test_a_table_has_a_report_without_a_map(tmp_path):
+    from bocage.report.figures import importance_picture, split_picture
+
+    w = words_of("en")
+    picture = split_picture(
+        {"train": np.array([[0.0, 0.0], [5.0, 900.0]]), "test": np.array([[40.0, 80.0]])}, w, 'a "map"'
+    )
+    assert picture.startswith('<svg role="img" aria-label="a &quot;map&quot;"')
+    assert "currentColor" in picture
+    assert "#010203" not in picture
+    assert "<metadata>" not in picture
+    assert "s1" in importance_picture({"s1": ([0, 10], [0.1, -0.1])}, w)
+
+
+@pytest.mark.parametrize("section", ['language = "de"', "examples = -1", 'langage = "fr"'])
+def test_what_the_report_cannot_do_is_told(recipe, landscape, monkeypatch, capsys, section):
+    monkeypatch.chdir(landscape)
+    assert main(["run", str(recipe(more=f"[report]\n{section}")), "--out", "out"]) == 1
+    assert "problem: report" in capsys.readouterr().err

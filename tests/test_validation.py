@@ -1,0 +1,177 @@
+"""A validation sample of the map: drawn, labelled, evaluated; and what cannot be made of it."""
+
+import json
+from pathlib import Path
+
+import geopandas as gpd
+import numpy as np
+import pytest
+import rasterio
+
+from bocage.cli import main
+from bocage.evaluation.sample import Drawn
+from conftest import GRU
+
+
+@pytest.fixture
+def mapped(recipe, landscape, monkeypatch, capsys):
+    """A run with a map, and its recipe."""
+    monkeypatch.chdir(landscape)
+    path = recipe(more="[evaluation]\nimportance = 0")
+    assert main(["run", str(path), "--out", "out"]) == 0
+    capsys.readouterr()
+    return path
+
+
+def design(path, *more):
+    return main(["sample-design", str(path), "--out", "out", "--size", "90", "--least", "20", *more])
+
+
+def labels(values):
+    """Fill the sample's labels; `values` says them by position, from the codes of the map."""
+    table = gpd.read_file("out/validation.gpkg")
+    drawn = Drawn.load(Path("out/validation.gpkg"))
+    table["label"] = [str(value) for value in values(drawn)]
+    table.to_file("out/validation.gpkg")
+    return drawn
+
+
+def test_a_sample_is_of_the_map_and_says_nothing_of_it(mapped, capsys):
+    assert design(mapped) == 0
+    assert "validation.gpkg" in capsys.readouterr().out
+    table, drawn = gpd.read_file("out/validation.gpkg"), Drawn.load(Path("out/validation.gpkg"))
+    assert set(table.columns) == {"sample", "label", "comment", "geometry"}
+    assert table["sample"].tolist() == list(range(1, len(drawn) + 1))
+    with rasterio.open("out/map/classes.tif") as dataset:
+        codes, pixel = dataset.read(1), dataset.res[0] ** 2
+        assert table.crs == dataset.crs
+        at = [dataset.index(p.x, p.y) for p in table.geometry.centroid]
+    assert table.geometry.area.to_numpy() == pytest.approx(pixel)
+    assert [codes[place] for place in at] == drawn.stratum.tolist()
+    assert [tuple(map(int, place)) for place in at] == list(zip(drawn.row.tolist(), drawn.column.tolist()))
+    assert len({tuple(place) for place in at}) == len(at), "no pixel twice"
+    counts = {int(code): int((codes == code).sum()) for code in np.unique(codes) if code}
+    assert drawn.sizes == counts
+    assert (np.diff(drawn.stratum) != 0).sum() > 10, "numbers are not sorted by class"
+    assert all((drawn.stratum == code).sum() >= min(20, n) for code, n in counts.items())
+
+
+def test_a_labelled_sample_gives_estimates_and_goes_into_the_report(mapped, capsys):
+    assert design(mapped) == 0
+    drawn = labels(lambda drawn: np.where(np.arange(len(drawn)) % 10 == 0, drawn.stratum % 3 + 1, drawn.stratum))
+    assert main(["evaluate", str(mapped), "--out", "out", "--sample", "out/validation.gpkg"]) == 0
+    assert "overall accuracy" in capsys.readouterr().out
+    said = json.loads(Path("out/sample.json").read_text())
+    wrong = np.arange(len(drawn)) % 10 == 0
+    size = sum(drawn.sizes.values())
+    expected = 1 - sum(n / size * wrong[drawn.stratum == code].mean() for code, n in drawn.sizes.items())
+    assert said["overall_accuracy"]["value"] == pytest.approx(expected)
+    assert said["overall_accuracy"]["low"] < expected < said["overall_accuracy"]["high"]
+    shares = [one["area_share"]["value"] for one in said["per_class"].values()]
+    assert sum(shares) == pytest.approx(1)
+    assert main(["report", str(mapped), "--out", "out"]) == 0
+    assert "validation.gpkg" in Path("out/report.html").read_text()
+    assert json.loads(Path("out/report.json").read_text())["sample"]["units"] == len(drawn)
+
+
+def test_names_count_as_labels_and_missing_ones_are_told(mapped, capsys):
+    assert design(mapped) == 0
+    names = {1: "maize", 2: "meadow", 3: "water"}
+    labels(lambda drawn: ["" if k < 7 else names[int(s)] for k, s in enumerate(drawn.stratum)])
+    assert main(["evaluate", str(mapped), "--out", "out", "--sample", "out/validation.gpkg"]) == 0
+    assert "7 of 9" in capsys.readouterr().err
+    assert json.loads(Path("out/sample.json").read_text())["overall_accuracy"]["value"] == pytest.approx(1)
+
+
+def test_another_version_of_the_map_keeps_its_strata(mapped, recipe, capsys):
+    """Stehman 2014: strata of the map of then, classes of the map of now."""
+    assert design(mapped) == 0
+    drawn = labels(lambda drawn: drawn.stratum)
+    other = recipe(GRU, more="[evaluation]\nimportance = 0")
+    assert main(["run", str(other), "--out", "out", "--overwrite"]) == 0
+    capsys.readouterr()
+    assert main(["evaluate", str(other), "--out", "out", "--sample", "out/validation.gpkg"]) == 0
+    assert "another version of the map" in capsys.readouterr().err
+    with rasterio.open("out/map/classes.tif") as dataset:
+        now = dataset.read(1)[drawn.row, drawn.column]
+    size, right = sum(drawn.sizes.values()), now == drawn.stratum
+    expected = sum(n / size * right[drawn.stratum == code].mean() for code, n in drawn.sizes.items())
+    said = json.loads(Path("out/sample.json").read_text())
+    assert said["overall_accuracy"]["value"] == pytest.approx(expected)
+
+
+def test_samples_off_the_map_are_counted(mapped, capsys):
+    assert design(mapped) == 0
+    labels(lambda drawn: drawn.stratum)
+    file = Path("out/validation.design.json")
+    said = json.loads(file.read_text())
+    said["row"][:4] = [-3, 5000, -1, 9999]
+    file.write_text(json.dumps(said))
+    assert main(["evaluate", str(mapped), "--out", "out", "--sample", "out/validation.gpkg"]) == 0
+    assert "4 labelled pixels lie outside the map" in capsys.readouterr().err
+    said["row"] = [row + 10_000 for row in said["row"]]
+    file.write_text(json.dumps(said))
+    assert main(["evaluate", str(mapped), "--out", "out", "--sample", "out/validation.gpkg"]) == 1
+    assert "none of its labelled pixels lies on the map" in capsys.readouterr().err
+
+
+def test_nodata_under_a_sample_is_counted(mapped, capsys):
+    assert design(mapped) == 0
+    drawn = labels(lambda drawn: drawn.stratum)
+    with rasterio.open("out/map/classes.tif") as dataset:
+        codes, profile = dataset.read(1), dataset.profile
+    codes[drawn.row[:3], drawn.column[:3]] = 0
+    with rasterio.open("out/map/classes.tif", "w", **{**profile, "driver": "GTiff"}) as dataset:
+        dataset.write(codes, 1)
+    assert main(["evaluate", str(mapped), "--out", "out", "--sample", "out/validation.gpkg"]) == 0
+    told = capsys.readouterr().err
+    assert "3 labelled pixels lie where the map has no data" in told
+    assert "another version of the map" in told
+
+
+def spoilt(change):
+    table = gpd.read_file("out/validation.gpkg")
+    change(table).to_file("out/validation.gpkg")
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        (lambda t: t, "no pixel has a label"),
+        (lambda t: t.assign(label="99"), "the legend does not know '99'"),
+        (lambda t: t.rename(columns={"label": "klass"}), "has no field 'label'"),
+        (lambda t: t.assign(sample=1, label="1"), "not in the design or comes twice"),
+        (lambda t: t.assign(sample=t["sample"] + 1000, label="1"), "not in the design"),
+        (lambda t: t.head(3).assign(label="1"), "two labelled pixels"),
+    ],
+)
+def test_a_sample_that_came_back_spoilt_is_refused(mapped, capsys, change, told):
+    assert design(mapped) == 0
+    spoilt(change)
+    capsys.readouterr()
+    assert main(["evaluate", str(mapped), "--out", "out", "--sample", "out/validation.gpkg"]) == 1
+    assert told in capsys.readouterr().err
+    assert not Path("out/sample.json").exists()
+
+
+def test_what_the_sample_needs_is_told(mapped, recipe, capsys):
+    assert design(mapped) == 0
+    assert design(mapped) == 1
+    assert "may hold labels" in capsys.readouterr().err
+    for more, message in (
+        (("--to", "out/a.shp"), "a sample is one file"),
+        (("--error", "0"), "between 0 and 0.5"),
+        (("--least", "1"), "2 pixels or more"),
+        (("--expect", "maise=0.9", "--to", "out/b.gpkg"), "no class 'maise'"),
+    ):
+        assert design(mapped, *more) == 1, more
+        assert message in capsys.readouterr().err
+    assert design(mapped, "--expect", "maize=2") == 2
+    Path("out/validation.design.json").unlink()
+    assert main(["evaluate", str(mapped), "--out", "out", "--sample", "out/validation.gpkg"]) == 1
+    assert "validation.design.json is missing" in capsys.readouterr().err
+    Path("out/validation.design.json").write_text("{")
+    assert main(["evaluate", str(mapped), "--out", "out", "--sample", "out/validation.gpkg"]) == 1
+    assert "is damaged" in capsys.readouterr().err
+    assert main(["sample-design", str(mapped), "--out", "nowhere"]) == 1
+    assert "has no map" in capsys.readouterr().err
