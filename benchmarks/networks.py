@@ -141,7 +141,7 @@ def _simulated() -> Iterator[Case]:
         nested = ("ratio = { finer = 8 }", "ratio = { finer = 2 }") if "s1s2vhsr" in model else ("", "")
         yield _case("simulated", label, "s2", s1 + s2 + vhr(*nested), end, model, land)
     for label, model in PAN_MS.items():
-        yield _case("simulated", label, "pan", vhr(), end, model.format(patch=32, ms_patch=8), land)
+        yield _case("simulated", label, "pan", vhr(), end, model.format(patch=32, ms_patch=8), land, 400)
 
 
 def _example(name: str) -> tuple[str, str, str, Path]:
@@ -190,8 +190,11 @@ def _canada() -> Iterator[Case]:
         yield _case("canada", label, like, sources, reference + rest, model, folder)
 
 
-def _case(data: str, label: str, like: str, sources: str, rest: str, model: str, folder: Path) -> Case:
-    training = TRAINING.format(samples={"simulated": 1300, "canada": 0}.get(data, 400))
+def _case(
+    data: str, label: str, like: str, sources: str, rest: str, model: str, folder: Path, samples: int | None = None
+) -> Case:
+    usual = {"simulated": 1300, "canada": 0}.get(data, 400)
+    training = TRAINING.format(samples=usual if samples is None else samples)
     return Case(data, label, f'[grid]\nlike = "{like}"\n{sources}\n{rest}\n[model]\n{model}\n{training}', folder)
 
 

@@ -54,6 +54,36 @@ def test_metrics_are_scikit_learns(k, n, seed):
     )
 
 
+@settings(max_examples=500, deadline=None)
+@given(st.integers(2, 6), st.integers(1, 300), st.integers(0, 10_000))
+def test_metrics_are_those_of_torchmetrics(k, n, seed):
+    """Where it has them; it gives an absent class 0, we give nan."""
+    import torch
+    from torchmetrics.functional import classification as theirs
+
+    generator = np.random.default_rng(seed)
+    there = generator.permutation(k)[: generator.integers(1, k + 1)]
+    truth = generator.choice(there, n)
+    found = np.where(generator.uniform(size=n) < 0.6, truth, generator.choice(generator.permutation(k)[:2], n))
+    matrix = ConfusionMatrix.of(truth, found, tuple("abcdef"[:k]))
+    pair = torch.from_numpy(found), torch.from_numpy(truth)
+    assert np.array_equal(matrix.counts, theirs.multiclass_confusion_matrix(*pair, k).numpy())
+    per_class = {
+        producers_accuracy: theirs.multiclass_recall,
+        users_accuracy: theirs.multiclass_precision,
+        f1: theirs.multiclass_f1_score,
+        intersection_over_union: theirs.multiclass_jaccard_index,
+    }
+    for ours, other in per_class.items():
+        assert np.nan_to_num(ours(matrix)) == pytest.approx(other(*pair, k, average="none").numpy(), abs=1e-6), ours
+    assert METRICS.get("overall_accuracy")(matrix) == pytest.approx(
+        float(theirs.multiclass_accuracy(*pair, k, average="micro")), abs=1e-6
+    )
+    if len(np.union1d(truth, found)) > 1:
+        expected = float(theirs.multiclass_cohen_kappa(*pair, k))
+        assert METRICS.get("kappa")(matrix) == pytest.approx(expected, abs=1e-5)
+
+
 def test_swapped_and_misjudged_are_told_apart():
     """Pontius & Millones: exchanging two pixels is allocation, one class too many is quantity."""
     swapped = ConfusionMatrix(np.array([[4, 1], [1, 4]], np.int64), ("a", "b"))

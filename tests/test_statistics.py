@@ -7,32 +7,13 @@ from bocage.errors import EvaluationError
 from bocage.evaluation.area import clustered, stratified
 from bocage.evaluation.design import SampleDesign, allocate, sample_size
 from bocage.evaluation.paired import all_pairs, best_of, clustered_mcnemar, holm, resampled_t
-
-DRAWS = 10
-
-
-def equal_models(generator, units, train):
-    """Accuracies over ten draws of two learners of one skill: nearest class mean, each on features of its own."""
-    label = np.arange(units) % 3
-    views = [1.5 * np.eye(3)[label] + generator.normal(size=(units, 3)) for _ in range(2)]
-    accuracy = np.zeros((2, DRAWS))
-    for draw in range(DRAWS):
-        order = generator.permutation(units)
-        learn, test = order[: int(train * units)], order[int(train * units) :]
-        for k, view in enumerate(views):
-            mean = np.stack([view[learn][label[learn] == c].mean(0) for c in range(3)])
-            found = ((view[test][:, None] - mean) ** 2).sum(2).argmin(1)
-            accuracy[k, draw] = (found == label[test]).mean()
-    return accuracy
+from bocage.testing.promises import DRAWS, coverage, fields, rejections
 
 
 @pytest.mark.parametrize(("units", "train"), [(1000, 0.3), (300, 0.7)])
 def test_the_resampled_t_test_keeps_its_promise(units, train):
     """Of 200 pairs of equal models it rejects about 5 %; the naive test, which takes draws for independent, far more."""
-    generator = np.random.default_rng(4)
-    pairs = [equal_models(generator, units, train) for _ in range(200)]
-    corrected = np.mean([resampled_t(*pair, (1 - train) / train).p < 0.05 for pair in pairs])
-    naive = np.mean([resampled_t(*pair, 0).p < 0.05 for pair in pairs])
+    corrected, naive = rejections(200, units, train, seed=4)
     assert 0.02 <= corrected <= 0.08
     assert naive > 0.25
 
@@ -154,37 +135,9 @@ def test_the_worked_example_of_stehman_2014():
     assert found.producers[1].value == pytest.approx(0.794, abs=5e-4)
 
 
-def fields(seed, side=400, field=10, classes=4):
-    """A map of square fields with known truth: whole fields wrong, and single pixels."""
-    generator = np.random.default_rng(seed)
-    n, whole = side // field, np.ones((field, field), int)
-    crop = generator.choice(classes, (n, n), p=(0.5, 0.25, 0.15, 0.1))
-    seen = np.where(generator.random((n, n)) < 0.15, generator.integers(0, classes, (n, n)), crop)
-    truth, found = np.kron(crop, whole).ravel(), np.kron(seen, whole).ravel()
-    found = np.where(generator.random(found.shape) < 0.05, generator.integers(0, classes, found.shape), found)
-    return truth, found, np.kron(np.arange(n * n).reshape(n, n), whole).ravel(), generator
-
-
 def test_intervals_cover_the_true_area():
     """200 samples: 95 % intervals cover 92 to 98 %, of pixels and of polygons; polygons taken for pixels, far less."""
-    truth, found, field, generator = fields(1)
-    sizes = np.bincount(found)
-    true, share = np.bincount(truth) / len(truth), sizes / len(found)
-    members = np.argsort(field, kind="stable").reshape(-1, 100)
-    mapped_as = [np.flatnonzero(found == k) for k in range(4)]
-    covered = {"pixels": [], "polygons": [], "polygons taken for pixels": []}
-
-    def note(kind, adjusted):
-        covered[kind].append([e.low <= t <= e.high for e, t in zip(adjusted.area, true)])
-
-    for _ in range(200):
-        pick = np.concatenate([generator.choice(pixels, 100, replace=False) for pixels in mapped_as])
-        note("pixels", stratified(found[pick], found[pick], truth[pick], dict(enumerate(sizes)), "abcd"))
-        inside = members[generator.choice(len(members), 150, replace=False)].ravel()
-        part = found[inside], truth[inside]
-        note("polygons", clustered(*part, field[inside], share, "abcd"))
-        note("polygons taken for pixels", stratified(part[0], *part, dict(enumerate(sizes)), "abcd"))
-    rate = {kind: float(np.mean(values)) for kind, values in covered.items()}
+    rate = coverage(200, seed=1)
     assert 0.92 <= rate["pixels"] <= 0.98, rate
     assert 0.92 <= rate["polygons"] <= 0.98, rate
     assert rate["polygons taken for pixels"] < 0.5, rate

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from bocage.errors import TrainedError
 from bocage.grid import Grid, Ratio, Window
 from bocage.legend import Legend
 from bocage.mapping.layers import LAYERS
@@ -30,7 +31,7 @@ class Mapping:
     tile: int = 256
     """Map pixels a side of the windows that go through the network; memory grows with its square."""
     layers: tuple[str, ...] = ("classes", "confidence")
-    """What to write: classes, confidence."""
+    """What to write: classes, confidence, novelty (how far from what the model was trained on; Meyer & Pebesma 2021)."""
     formats: tuple[str, ...] = ("cog",)
     """Output formats, by name or ``"its.module:name"``."""
 
@@ -65,6 +66,10 @@ def make_map(
         A file cannot be written.
     """
     trained.check_scene(scene)
+    if "novelty" in settings.layers and trained.domain is None:
+        raise TrainedError(
+            'The model folder was written before models knew their domain: train again, or leave "novelty" out of [map] layers.'
+        )
     folder.mkdir(parents=True, exist_ok=True)
     outputs = _open(scene.grid, trained.legend, settings, folder)
     try:
@@ -106,7 +111,7 @@ def _stream(
     trained.model.to(place).eval()
     tiles = list(scene.grid.tiles(settings.tile))
     for done, window in enumerate(tiles, start=1):
-        prediction = predict(trained, scene, window, place)
+        prediction = predict(trained, scene, window, place, "novelty" in settings.layers)
         layers = {name: LAYERS[name].compute(prediction, trained.legend) for name in settings.layers}
         for layer, output in outputs:
             output.put(window, layers[layer])

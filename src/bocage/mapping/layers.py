@@ -42,4 +42,19 @@ def _confidence(prediction: Prediction, legend: Legend) -> NDArray[Any]:
     return np.where(prediction.valid, percent, np.uint8(255))[None]
 
 
-LAYERS = {"classes": Layer(_classes_bands, _classes), "confidence": Layer(_confidence_bands, _confidence)}
+def _novelty_bands(legend: Legend) -> tuple[MapBand, ...]:
+    return (MapBand("novelty", "uint8", 255),)
+
+
+def _novelty(prediction: Prediction, legend: Legend) -> NDArray[Any]:
+    """How far from the training: 0 on a training sample, 100 where validation polygons end, 254 at most; 255 is no data."""
+    assert prediction.novelty is not None
+    percent = np.minimum(np.rint(prediction.novelty * 100), 254).astype(np.uint8)
+    return np.where(prediction.valid, percent, np.uint8(255))[None]
+
+
+LAYERS = {
+    "classes": Layer(_classes_bands, _classes),
+    "confidence": Layer(_confidence_bands, _confidence),
+    "novelty": Layer(_novelty_bands, _novelty),
+}

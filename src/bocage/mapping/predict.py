@@ -11,7 +11,7 @@ from bocage.grid import Window
 from bocage.models import batch_of, window_positions
 from bocage.progress import QUIET, Progress
 from bocage.scene import Scene
-from bocage.training import Trained
+from bocage.training import Trained, features_of
 
 TILE = 256
 """Most map pixels a side of the windows around test polygons."""
@@ -25,6 +25,8 @@ class Prediction:
     """(K, height, width), 0 to 1."""
     valid: NDArray[np.bool_]
     """(height, width): every source that the network uses has at least one valid date there."""
+    novelty: NDArray[np.float32] | None = None
+    """(height, width): how far from the training, 1 where validation polygons end; None where it was not asked for."""
 
 
 def classify_at(
@@ -56,8 +58,10 @@ def classify_at(
 
 
 @torch.inference_mode()
-def predict(trained: Trained, scene: Scene, window: Window, device: torch.device) -> Prediction:
-    """Classify one window of the map."""
+def predict(
+    trained: Trained, scene: Scene, window: Window, device: torch.device, with_novelty: bool = False
+) -> Prediction:
+    """Classify one window of the map; with `with_novelty`, tell how far each pixel lies from the training, too."""
     grown = window_positions(window, trained.inputs)
     inner = window.within(grown)
     valid = np.ones((window.height, window.width), bool)
@@ -69,13 +73,20 @@ def predict(trained: Trained, scene: Scene, window: Window, device: torch.device
         valid &= _seen(block.valid, footprint.before, grown, cube.ratio.finer, cube.ratio.coarser)[inner]
         parts[name] = trained.normalisation.tensor(name, block.values[None], block.valid[None], cube.days)
     if not valid.any():
-        return Prediction(np.zeros((len(trained.legend.classes), *valid.shape), np.float32), valid)
-    logits = trained.model(batch_of(parts, device)).float() / trained.calibration.temperature
+        nothing = np.zeros(valid.shape, np.float32) if with_novelty else None
+        return Prediction(np.zeros((len(trained.legend.classes), *valid.shape), np.float32), valid, nothing)
+    batch = batch_of(parts, device)
+    logits = trained.model(batch).float() / trained.calibration.temperature
     probabilities = torch.softmax(logits[0], 0).cpu().numpy()
     # Exactly one footprint gives 1 x 1 even where it serves a whole coarse pixel: spread it over the window.
     missing = [(0, max(0, n - p)) for n, p in zip((grown.height, grown.width), probabilities.shape[1:], strict=True)]
     probabilities = np.pad(probabilities, [(0, 0), *missing], mode="edge")[:, : grown.height, : grown.width]
-    return Prediction(np.ascontiguousarray(probabilities[(slice(None), *inner)]), valid)
+    novelty = None
+    if with_novelty and trained.domain:
+        shape = (grown.height, grown.width)
+        features = features_of(batch, trained.inputs, trained.footprints, shape).cpu()
+        novelty = trained.domain.novelty(features).reshape(shape).numpy()[inner]
+    return Prediction(np.ascontiguousarray(probabilities[(slice(None), *inner)]), valid, novelty)
 
 
 def _seen(valid: NDArray[np.bool_], before: int, window: Window, finer: int, coarser: int) -> NDArray[np.bool_]:

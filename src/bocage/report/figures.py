@@ -83,6 +83,15 @@ def confidence_picture(path: Path) -> str:
     return image(rgba)
 
 
+def novelty_picture(path: Path) -> tuple[str, float]:
+    """Draw how far from the training the map's pixels are, dark near, light from 100 on; and the share beyond 100."""
+    values = read_reduced(path, LONGEST)
+    rgba = (matplotlib.colormaps["cividis"](np.minimum(values, 150) / 150) * 255).astype(np.uint8)
+    rgba[values == 255] = 0
+    seen = values != 255
+    return image(rgba), float((values[seen] > 100).mean()) if seen.any() else 0.0
+
+
 def _axes(size: tuple[float, float], columns: int = 1) -> tuple[Figure, list[Any]]:
     with matplotlib.rc_context(STYLE):
         figure = Figure(figsize=size, layout="constrained")

@@ -266,11 +266,15 @@ def _map(made: Material) -> dict[str, Any] | None:
         "file": f"map/{made.land.files['classes'].name}",
         "imagery": None,
         "confidence": None,
+        "novelty": None,
         "source": "",
         "bands": "",
     }
     if "confidence" in made.land.files:
         found["confidence"] = figures.confidence_picture(made.land.files["confidence"])
+    if "novelty" in made.land.files:
+        picture, beyond = figures.novelty_picture(made.land.files["novelty"])
+        found["novelty"], found["beyond"] = picture, _percent(beyond, made.settings.language)
     name = best_source(made.scene)
     try:
         shown, bands = composite(made.scene.cubes[name].source, reduced(made.scene.grid, figures.LONGEST // 2))

@@ -16,6 +16,7 @@ from bocage.scene import Scene
 from bocage.training import checkpoint
 from bocage.training.calibration import Calibration, calibrate
 from bocage.training.curves import write_curves
+from bocage.training.domain import domain_of, features_of
 from bocage.training.importance import Importance, importance
 from bocage.training.loop import Task, check_device, fit, logits_of
 from bocage.training.settings import Training, with_preset
@@ -75,7 +76,9 @@ def train(
     region = (scene.grid.crs.to_wkt(), scene.grid.bounds)
     records = source_records(scene, model.footprints)
     trained = Trained(name, config, samples.legend, records, normalisation, model, region, versions())
-    trained = replace(trained, calibration=_calibrated(trained, samples, draw.validation, settings))
+    calibration = _calibrated(trained, samples, draw.validation, settings)
+    domain = domain_of(samples, draw.train, draw.validation, normalisation, trained.inputs, trained.footprints, seed)
+    trained = replace(trained, calibration=calibration, domain=domain)
     trained.save(folder / "model")
     (folder / checkpoint.NAME).unlink(missing_ok=True)
     return trained
@@ -117,6 +120,7 @@ __all__ = [
     "classify",
     "device_count",
     "device_of",
+    "features_of",
     "importance",
     "input_specs",
     "train",

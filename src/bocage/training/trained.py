@@ -30,6 +30,7 @@ from bocage.samples.loader import Normalisation
 from bocage.scene import Scene
 from bocage.training import formats
 from bocage.training.calibration import Calibration, calibration_of
+from bocage.training.domain import Domain
 
 FORMAT = 2
 """2: any scaling, a calibration, parameters of ``gru`` and ``multiresolcc`` under new names; 1 is still read."""
@@ -76,6 +77,8 @@ class Trained:
     """CRS and bounds (west, south, east, north) of the scene it was trained in."""
     versions: Mapping[str, str] = field(default_factory=dict)
     calibration: Calibration = field(default_factory=Calibration)
+    domain: Domain | None = None
+    """What it was trained on, as points; None in folders written before there was one."""
 
     @property
     def footprints(self) -> Mapping[str, Footprint]:
@@ -101,6 +104,8 @@ class Trained:
         state = {k: v.detach().cpu().contiguous() for k, v in self.model.state_dict().items()}
         try:
             safetensors.torch.save_file(state, partial / "weights.safetensors")
+            if self.domain:
+                self.domain.save(partial)
         except safetensors.SafetensorError as error:
             raise TrainedError(f"{folder} cannot be written: {error}; is the disk full?") from error
         (partial / "weights.safetensors").chmod(0o644)  # safetensors leaves it to its owner alone
@@ -148,6 +153,7 @@ class Trained:
             model.load_state_dict(weights)
             normalisation = Normalisation(**said["normalisation"])
             region = (said["region"]["crs"], tuple(said["region"]["bounds"]))
+            domain = Domain.load(folder)
         except FileNotFoundError as error:
             raise TrainedError(f"{error.filename} is missing: {folder} is not a complete model folder.") from error
         except (KeyError, ValueError, TypeError, RuntimeError, safetensors.SafetensorError) as error:
@@ -163,6 +169,7 @@ class Trained:
             region,
             said["versions"],
             calibration_of(said["calibration"]),
+            domain,
         )
 
     def check_scene(self, scene: Scene) -> None:

@@ -1,0 +1,119 @@
+"""How far a pixel lies from what a model was trained on, in the space of what it looks at.
+
+The dissimilarity index of Meyer & Pebesma 2021, doi:10.1111/2041-210X.13650: distance to the nearest training sample over the
+mean distance between training samples, compared with what validation polygons (which did not train) have. Departures: values
+are those of the map pixel itself, scaled as the network gets them, 0 where masked, on their first principal components;
+they are not weighted by importance.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from pathlib import Path
+
+import numpy as np
+import safetensors.torch
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from bocage.models import Batch, Footprint, InputSpec, batch_of
+from bocage.models.base import SourceTensor, at_map_pixels
+from bocage.samples import Samples
+from bocage.samples.loader import Normalisation, make_batch
+
+FILE = "domain.safetensors"
+MOST, CHECKED = 1500, 1000
+"""Training samples kept, and validation samples that tell how far is far."""
+COMPONENTS = 24
+ROWS = 16384
+"""Pixels compared at a time."""
+
+
+@dataclass(frozen=True)
+class Domain:
+    """What a model was trained on, as points."""
+
+    mean: Tensor
+    """(D,)"""
+    components: Tensor
+    """(D, P) principal components."""
+    points: Tensor
+    """(M, P) training samples."""
+    far: Tensor
+    """() distance at which a pixel is further than validation polygons are: 1 of the novelty."""
+
+    def novelty(self, features: Tensor) -> Tensor:
+        """Distance of features (N, D) to the nearest training sample, over `far`: (N,); above 1 the pixel is foreign."""
+        found = []
+        for part in torch.split(features, ROWS):
+            points = (part - self.mean) @ self.components
+            found.append(torch.cdist(points, self.points).amin(1) / self.far)
+        return torch.cat(found) if found else features.new_zeros(0)
+
+    def save(self, folder: Path) -> None:
+        """Write ``domain.safetensors``."""
+        tensors = {field.name: getattr(self, field.name).contiguous() for field in fields(self)}
+        safetensors.torch.save_file(tensors, folder / FILE)
+        (folder / FILE).chmod(0o644)
+
+    @classmethod
+    def load(cls, folder: Path) -> "Domain | None":
+        """Read it; None in a model folder that has none."""
+        return cls(**safetensors.torch.load_file(folder / FILE)) if (folder / FILE).exists() else None
+
+
+def domain_of(
+    samples: Samples,
+    train: NDArray[np.int64],
+    validation: NDArray[np.int64],
+    normalisation: Normalisation,
+    inputs: Mapping[str, InputSpec],
+    footprints: Mapping[str, Footprint],
+    seed: int,
+) -> Domain:
+    """Describe what trains, and how far what validates lies from it; without validation, what trains lies from the rest."""
+    generator = np.random.default_rng(seed)
+
+    def features(members: NDArray[np.int64], most: int) -> tuple[Tensor, NDArray[np.int32]]:
+        some = np.sort(generator.choice(members, most, replace=False)) if len(members) > most else members
+        batch = batch_of(make_batch(samples.cuts, some, normalisation))
+        return features_of(batch, inputs, footprints, (1, 1)), samples.polygon[some]
+
+    points, polygon = features(train, MOST)
+    mean = points.mean(0)
+    rank = min(COMPONENTS, *points.shape)
+    components = torch.linalg.svd(points - mean, full_matrices=False)[2][:rank].T
+    placed = (points - mean) @ components
+    if len(validation):
+        checked = (features(validation, CHECKED)[0] - mean) @ components
+        nearest = torch.cdist(checked, placed).amin(1)
+    else:
+        same = torch.from_numpy(polygon[:, None] == polygon[None])
+        nearest = torch.cdist(placed, placed).masked_fill(same, float("inf")).amin(1)
+        nearest = nearest[torch.isfinite(nearest)]
+    return Domain(mean, components.contiguous(), placed, _far(nearest))
+
+
+def _far(nearest: Tensor) -> Tensor:
+    """Upper whisker of a box plot, as in the paper: the largest distance within 1.5 interquartile ranges of the box."""
+    if not len(nearest):
+        return torch.tensor(1.0)
+    low, high = torch.quantile(nearest, torch.tensor([0.25, 0.75]))
+    whisker = nearest[nearest <= high + 1.5 * (high - low)].max()
+    return whisker.clamp_min(1e-6)
+
+
+def features_of(
+    batch: Batch, inputs: Mapping[str, InputSpec], footprints: Mapping[str, Footprint], shape: tuple[int, int]
+) -> Tensor:
+    """What a network gets at the map pixels themselves, without their surroundings: (B·Y·X, D)."""
+    columns = []
+    for name, footprint in footprints.items():
+        spec, tensor, before = inputs[name], batch[name], footprint.before
+        height, width = (-(-n * spec.ratio.finer // spec.ratio.coarser) for n in shape)
+        ys, xs = slice(before, before + height), slice(before, before + width)
+        inner = SourceTensor(tensor.values[..., ys, xs], tensor.valid[..., ys, xs], tensor.days)
+        values, valid = at_map_pixels(inner, spec, shape)
+        values = values * valid[:, :, None]
+        columns.append(values.permute(0, 3, 4, 1, 2).flatten(3).flatten(0, 2))
+    return torch.cat(columns, 1).float()
