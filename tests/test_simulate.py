@@ -115,7 +115,7 @@ def test_speckle_is_that_of_its_number_of_looks(land):
 
 def test_recipes_beside_the_landscape_can_be_read(tmp_path):
     assert main(["simulate", str(tmp_path / "l"), "--height", "261", "--width", "283", "--polygons", "3"]) == 0
-    for name in ("gru", "random_forest", "multiresolcc"):
+    for name in ("gru", "random_forest", "multiresolcc", "compare"):
         recipe = read_recipe(tmp_path / "l" / f"{name}.toml")
         assert open_scene(recipe).grid.resolution in (10, 1.5)
 

@@ -57,6 +57,31 @@ draws = {draws}
 [evaluation]
 truth = "truth.tif"            # simulated landscapes know the truth everywhere
 """
+SMALL = {
+    "m3fusion": 'name = "m3fusion", series = "s2", vhr = "sharp", units = 64, filters = [16, 32]',
+    "twinns": 'name = "twinns", units = 12, filters = [24, 48]',
+}
+"""Two of the published networks at a size for two cores."""
+CONTENDERS = (
+    ("M3Fusion, no VHR", "m3fusion", 'use = "series"'),
+    ("M3Fusion, no series", "m3fusion", 'use = "vhr"'),
+    ("M3Fusion, no auxiliary heads", "m3fusion", "auxiliary = 0.0"),
+    ("M3Fusion, no attention", "m3fusion", "attention = false"),
+    ("TWINNS", "twinns", ""),
+    ("TWINNS, S1 only", "twinns", 'use = "first"'),
+    ("TWINNS, S2 only", "twinns", 'use = "second"'),
+    ("TWINNS, ConvGRU only", "twinns", 'branches = "convgru"'),
+    ("TWINNS, CNN only", "twinns", 'branches = "cnn"'),
+    ("TWINNS, no auxiliary heads", "twinns", "auxiliary = 0.0"),
+    ("TWINNS, no attention", "twinns", "attention = false"),
+    ("random forest, pixels", "", 'name = "random_forest", sources = ["s1", "s2", "sharp"]'),
+    (
+        "random forest, patches",
+        "",
+        'name = "random_forest", sources = ["s1", "s2", "sharp"], patches = { sharp = 11, s2 = 3 }',
+    ),
+)
+"""Label, network of ``SMALL``, and what differs: competitors and ablations, for ``bocage compare``."""
 BANDS = ("blue", "green", "red", "rededge1", "rededge2", "rededge3", "nir", "nir08", "swir16", "swir22")
 
 
@@ -81,11 +106,34 @@ def write_recipes(simulation: Simulation, folder: Path) -> list[Path]:
         texts["multiresolcc"] = COMMON.format(
             name="multiresolcc", like="pan", sources=sections["vhr"], draws=1, model=net, training=training
         )
+    if {"s2", "s1", "vhr"} <= has:
+        texts["compare"] = _comparison(s2, sections, simulation.year)
     paths = []
     for name, text in texts.items():
         paths.append(folder / f"{name}.toml")
         paths[-1].write_text(text, encoding="utf-8")
     return paths
+
+
+def _comparison(s2: str, sections: dict[str, str], year: int) -> str:
+    """Return the recipe of ``bocage compare``: M3Fusion, TWINNS, their ablations, and forests."""
+    dates = f"fill = {{ every = 15, start = {year}-01-01, end = {year}-12-31 }}\n"
+    series = s2[: s2.index("fill =")] + dates + "\n" + sections["s1"] + dates
+    sources = (
+        series
+        + "\n"
+        + sections["vhr"]
+        + '\n[sources.sharp]                # PAN and MS as one image\nsensor = "pansharpened"\n'
+    )
+    training = (
+        'epochs = 8\nsamples_per_epoch = 600\nvalidation_samples = 512\nlearning_rate = 0.001\nschedule = "cosine"'
+    )
+    model = SMALL["m3fusion"].replace(", filters", "\nfilters").replace(", ", "\n", 3)
+    text = COMMON.format(name="compare", like="s2", sources=sources, draws=10, model=model, training=training)
+    for label, network, settings in CONTENDERS:
+        told = ", ".join(filter(None, [SMALL.get(network, ""), settings]))
+        text += f'\n[[compare]]\nlabel = "{label}"\nmodel = {{ {told} }}\n'
+    return text
 
 
 def _section(simulation: Simulation, sensor: str) -> str:

@@ -22,6 +22,9 @@ from bocage.training.loop import Task, check_device, fit, logits_of
 from bocage.training.settings import Training, with_preset
 from bocage.training.trained import Trained, device_count, device_of, input_specs, source_records, versions
 
+PATCHES, PIXELS = 256, 8192
+"""Samples classified at a time, with surroundings and without: a forest's call costs the same for one pixel and for thousands."""
+
 
 def train(
     scene: Scene,
@@ -99,15 +102,14 @@ def _calibrated(trained: Trained, samples: Samples, members: NDArray[np.int64], 
     return found
 
 
-def classify(
-    trained: Trained, samples: Samples, members: NDArray[np.int64], settings: Training, batch_size: int = 256
-) -> NDArray[np.float32]:
+def classify(trained: Trained, samples: Samples, members: NDArray[np.int64], settings: Training) -> NDArray[np.float32]:
     """Return the calibrated probabilities (N, K) that a trained network gives to the samples `members`."""
     if not len(members):
         return np.zeros((0, len(trained.legend.classes)), np.float32)
     device = device_of(settings.device)
     model = trained.model.to(device).eval()
-    made = batches(samples.cuts, samples.label, members, trained.normalisation, batch_size)
+    size = PATCHES if trained.has_context else PIXELS
+    made = batches(samples.cuts, samples.label, members, trained.normalisation, size)
     logits = logits_of(model, made, device)[0] / trained.calibration.temperature
     return torch.softmax(logits, 1).numpy()
 
