@@ -296,14 +296,14 @@ def test_import_is_cheap():
 def test_the_report_shows_calibration_and_waiting(recipe):
     assert main(["run", str(recipe(GRU)), "--out", "out"]) == 0
     page = Path("out/report.html").read_text()
-    assert "reliability before and after calibration" in page
+    assert "before and after calibration, on test pixels" in page
     said = json.loads(Path("out/splits/0/model/trained.json").read_text())["calibration"]
     assert f"{said['temperature']:.2f}" in page
     assert "waited for samples during" in page
     path = recipe(GRU)
     path.write_text(path.read_text().replace("[training]", '[training]\nkeep = "training"'))
     assert main(["run", str(path), "--out", "other"]) == 0, "no validation polygons: curves without their line"
-    assert "reliability" not in Path("other/report.html").read_text()
+    assert "divided by a temperature" not in Path("other/report.html").read_text()
 
 
 def test_patches_that_no_image_holds_are_refused(recipe, capsys):

@@ -58,9 +58,11 @@ draws = {draws}
 truth = "truth.tif"            # simulated landscapes know the truth everywhere
 """
 SMALL = {
-    "m3fusion": 'name = "m3fusion", series = "s2", vhr = "sharp", units = 64, filters = [16, 32]',
-    "twinns": 'name = "twinns", units = 12, filters = [24, 48]',
-}
+    "m3fusion": (
+        'name = "m3fusion"', 'series = "s2"', 'vhr = "sharp"', "units = 64", "patch = 15", "filters = [16, 32]",
+    ),
+    "twinns": ('name = "twinns"', "units = 12", "filters = [24, 48]"),
+}  # fmt: skip
 """Two of the published networks at a size for two cores."""
 CONTENDERS = (
     ("M3Fusion, no VHR", "m3fusion", 'use = "series"'),
@@ -128,10 +130,10 @@ def _comparison(s2: str, sections: dict[str, str], year: int) -> str:
     training = (
         'epochs = 8\nsamples_per_epoch = 600\nvalidation_samples = 512\nlearning_rate = 0.001\nschedule = "cosine"'
     )
-    model = SMALL["m3fusion"].replace(", filters", "\nfilters").replace(", ", "\n", 3)
+    model = "\n".join(SMALL["m3fusion"])
     text = COMMON.format(name="compare", like="s2", sources=sources, draws=10, model=model, training=training)
     for label, network, settings in CONTENDERS:
-        told = ", ".join(filter(None, [SMALL.get(network, ""), settings]))
+        told = ", ".join([*SMALL.get(network, ()), *filter(None, [settings])])
         text += f'\n[[compare]]\nlabel = "{label}"\nmodel = {{ {told} }}\n'
     return text
 
