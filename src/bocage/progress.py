@@ -50,21 +50,35 @@ class Heard:
 
 
 @dataclass(frozen=True)
+class Named:
+    """Passes everything on under a name, where several pieces of work do the same tasks."""
+
+    listener: Progress
+    before: str
+
+    def say(self, text: str) -> None:
+        """Pass a fact on."""
+        self.listener.say(self.before + text)
+
+    def step(self, task: str, done: int, total: int, note: str = "") -> None:
+        """Pass on how far the work is."""
+        self.listener.step(self.before + task, done, total, note)
+
+
+@dataclass(frozen=True)
 class Sent:
     """Sends what is told to another process, which listens with :func:`listening`."""
 
     messages: Any
     """A queue that both processes hold."""
-    before: str = ""
-    """Put before every text and task."""
 
     def say(self, text: str) -> None:
         """Send a fact."""
-        self.messages.put(("say", (self.before + text,)))
+        self.messages.put(("say", (text,)))
 
     def step(self, task: str, done: int, total: int, note: str = "") -> None:
         """Send how far the work is."""
-        self.messages.put(("step", (self.before + task, done, total, note)))
+        self.messages.put(("step", (task, done, total, note)))
 
 
 @contextmanager

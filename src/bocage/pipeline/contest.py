@@ -21,7 +21,7 @@ from bocage.models import build
 from bocage.pipeline.flow import prepare, run
 from bocage.pipeline.opening import open_scene
 from bocage.pipeline.recipe import Recipe, read_recipe
-from bocage.progress import QUIET, Progress, Sent, listening
+from bocage.progress import QUIET, Named, Progress, Sent, listening
 from bocage.training import Trained, device_count, device_of, input_specs
 
 THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS")
@@ -109,7 +109,7 @@ def _one_by_one(wanted: list[Entry], out: Path, progress: Progress) -> dict[str,
     failed = {}
     for k, entry in enumerate(wanted):
         progress.step("comparing models", k, len(wanted), entry.label)
-        if why := _work(entry, out, progress):
+        if why := _work(entry, out, Named(progress, f"{entry.label}: ")):
             failed[entry.label] = why
             progress.say(f"{entry.label} failed: {why}")
     progress.step("comparing models", len(wanted), len(wanted))
@@ -177,7 +177,7 @@ def _settle(places: Any) -> None:
 def _apart(path: Path, label: str, out: Path, messages: Any) -> str:
     """Work on one model in a process of its own; the recipe is read again, for modules do not travel."""
     entry = next(one for one in entries(read_recipe(path), out) if one.label == label)
-    return _work(entry, out, Sent(messages, f"{label}: "))
+    return _work(entry, out, Named(Sent(messages), f"{label}: "))
 
 
 @contextmanager
