@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from bocage.cli import main
-from bocage.errors import EvaluationError, ModelError, RecipeError
+from bocage.errors import EvaluationError, ModelError, RecipeError, UnknownNameError
 from bocage.evaluation import ConfusionMatrix, Line, Predictions, Score, set_beside, trust_of
 from bocage.pipeline import compare_models, read_recipe
 from bocage.report.comparison import as_csv, as_latex, verdict, write_comparison
@@ -176,6 +176,9 @@ def test_what_cannot_be_compared_is_told_first(recipe, landscape, monkeypatch):
     with pytest.raises(ModelError, match="the VHR one: m3fusion needs an image"):
         vhr = '[[compare]]\nlabel = "the VHR one"\nmodel = { name = "m3fusion", units = 8 }'
         compare_models(read_recipe(recipe(GRU, more=vhr)), Path("out"))
+    with pytest.raises(UnknownNameError, match="Unknown metric 'f2'"):
+        compare_models(read_recipe(recipe(GRU, more=OTHERS)), Path("out"), metric="f2")
+    assert not Path("out").exists()
     for more, told in (
         ('[[compare]]\nmodel = { name = "gruu" }', "compare.0.model.name"),
         ('[[compare]]\nmodel = { name = "gru", unit = 3 }', "compare.0.model.unit"),

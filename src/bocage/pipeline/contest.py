@@ -15,10 +15,10 @@ from typing import Any
 import numpy as np
 
 from bocage.errors import BocageError, RecipeError
-from bocage.evaluation import Comparison, Line, Predictions, load_score, set_beside
+from bocage.evaluation import METRICS, Comparison, Line, Predictions, load_score, set_beside
 from bocage.mapping import pixels_per_second
 from bocage.models import build
-from bocage.pipeline.flow import prepare, run
+from bocage.pipeline.flow import open_run, prepare, run
 from bocage.pipeline.opening import open_scene
 from bocage.pipeline.recipe import Recipe, read_recipe
 from bocage.progress import QUIET, Named, Progress, Sent, listening
@@ -81,9 +81,12 @@ def compare_models(
     ------
     RecipeError
         There is nothing to compare with.
+    UnknownNameError
+        The metric is on no shelf.
     ModelError
         A model cannot work with the scene's sources; told before anything is trained.
     """
+    METRICS.get(metric)  # told now, not after the last model
     wanted = entries(recipe, out)
     specs = input_specs(open_scene(recipe))
     for entry in wanted:
@@ -95,6 +98,8 @@ def compare_models(
     jobs = min(len(wanted), jobs or _jobs(recipe))
     failed = _one_by_one(wanted, out, progress) if jobs == 1 else _together(wanted, out, jobs, progress)
     done = [entry for entry in wanted if entry.label not in failed]
+    for entry in done:
+        _timed(entry, out)
     tested = {entry.label: _tested(entry) for entry in done}
     return set_beside([_line(entry) for entry in done], tested, metric, recipe.map.draw, failed)
 
@@ -117,19 +122,24 @@ def _one_by_one(wanted: list[Entry], out: Path, progress: Progress) -> dict[str,
 
 
 def _work(entry: Entry, out: Path, progress: Progress) -> str:
-    """Train, evaluate and time one model; return what went wrong, if something did."""
+    """Train and evaluate one model; return what went wrong, if something did."""
     try:
-        done = run(entry.recipe, entry.folder, ("train", "evaluate"), progress, entry.folder != out, out / "scene")
-        path = entry.folder / "speed.json"
-        key = done.keys["train"]
-        if not path.exists() or json.loads(path.read_text())["key"] != key:
-            trained = Trained.load(entry.folder / f"splits/{entry.recipe.map.draw}/model")
-            speed = pixels_per_second(trained, done.scene, device_of(entry.recipe.training.device))
-            size = sum(p.numel() for p in trained.model.parameters())
-            path.write_text(json.dumps({"key": key, "pixels_per_second": speed, "parameters": size}))
+        run(entry.recipe, entry.folder, ("train", "evaluate"), progress, entry.folder != out, out / "scene")
     except BocageError as error:
         return str(error)
     return ""
+
+
+def _timed(entry: Entry, out: Path) -> None:
+    """Measure once how fast a model maps: here, one after the other, so that models do not slow each other."""
+    opened = open_run(entry.recipe, entry.folder, QUIET, entry.folder != out, ("map",), out / "scene")
+    path, key = entry.folder / "speed.json", opened.keys["train"]
+    if path.exists() and json.loads(path.read_text())["key"] == key:
+        return
+    trained = Trained.load(entry.folder / f"splits/{entry.recipe.map.draw}/model")
+    speed = pixels_per_second(trained, opened.scene, device_of(entry.recipe.training.device))
+    size = sum(p.numel() for p in trained.model.parameters())
+    path.write_text(json.dumps({"key": key, "pixels_per_second": speed, "parameters": size}))
 
 
 def _together(wanted: list[Entry], out: Path, jobs: int, progress: Progress) -> dict[str, str]:
@@ -137,8 +147,9 @@ def _together(wanted: list[Entry], out: Path, jobs: int, progress: Progress) -> 
     context, failed = multiprocessing.get_context("spawn"), dict[str, str]()
     with context.Manager() as manager:
         messages, places = manager.Queue(), manager.Queue()
+        gpus = device_count(wanted[0].recipe.training.device)
         for k in range(jobs):
-            places.put(k)
+            places.put(k % gpus if gpus else None)
         with (
             listening(messages, progress),
             _threads_for(jobs),
@@ -168,9 +179,9 @@ def _outcome(future: "Future[str]") -> str:
 
 
 def _settle(places: Any) -> None:
-    """Take one GPU for this process, where there are several."""
+    """Take one GPU for this process, where there are any and the user has not chosen."""
     place = places.get()
-    if "CUDA_VISIBLE_DEVICES" not in os.environ:
+    if place is not None and "CUDA_VISIBLE_DEVICES" not in os.environ:
         os.environ["CUDA_VISIBLE_DEVICES"] = str(place)
 
 

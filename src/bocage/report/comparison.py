@@ -38,7 +38,8 @@ def write_comparison(found: Comparison, folder: Path, name: str, language: str =
 
 def verdict(found: Comparison, language: str = "en") -> str:
     """Say in words which model is best, and whether that is more than luck."""
-    w, metric = words_of(language), words_of(language)[f"metric_{found.metric}"]
+    w = words_of(language)
+    metric = w.get(f"metric_{found.metric}", found.metric)
     if found.refused:
         return w["compare_refused"].format(best=found.best, metric=metric, why=found.refused)
     if found.marked:
