@@ -61,8 +61,16 @@ classes = [
 train = 0.3
 draws = 10
 rare = "stop"                  # "drop" leaves out classes with fewer than 3 polygons
+# unit = "block"               # squares of the ground instead of polygons: neighbouring fields stay on one side
 
-{model}"""
+{model}
+# Other models on the same draws: 'bocage compare' sets them beside the one above.
+# [[compare]]
+# model = {{ name = "lightgbm" }}
+
+# [report]
+# language = "fr"
+"""
 PAN_MS = """\
 # PAN and MS at their native resolutions; "random_forest" (without pan and ms) is the quick alternative.
 [model]
