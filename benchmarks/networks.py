@@ -85,6 +85,7 @@ WITH_VHR = {
     "S1S2VHSR, no auxiliary heads": VHSR + "auxiliary = 0.0",
     "S1S2VHSR, normalisation as released": VHSR + 'norm = "affine"',
 }
+PATCHES = 'name = "random_forest"\nsources = ["pan", "ms"]\npatches = {{ pan = {patch}, ms = {ms_patch} }}'
 PAN_MS = {
     "random forest on pixels, PAN + MS": 'name = "random_forest"\nsources = ["pan", "ms"]',
     "MultiResoLCC": TWO_BRANCHES + "patch = {patch}",
@@ -92,7 +93,7 @@ PAN_MS = {
     "MultiResoLCC, MS only": TWO_BRANCHES + 'patch = {patch}\nuse = "ms"',
     "CNN on the pansharpened image": 'name = "multiresolcc_pansharpened"\nsource = "sharp"\nfilters = [16, 32, 64]\npatch = {patch}',
     "DMIL": 'name = "dmil"\npan_filters = [16, 32, 64]\ncodes = [64, 32]\ndense = [64, 64]\npatch = {patch}',
-    "random forest on patches, PAN + MS": 'name = "random_forest"\nsources = ["pan", "ms"]\npatches = {{ pan = {patch}, ms = {ms_patch} }}',
+    "random forest on patches, PAN + MS": PATCHES,
 }
 
 
@@ -140,8 +141,11 @@ def _simulated() -> Iterator[Case]:
     for label, model in WITH_VHR.items():
         nested = ("ratio = { finer = 8 }", "ratio = { finer = 2 }") if "s1s2vhsr" in model else ("", "")
         yield _case("simulated", label, "s2", s1 + s2 + vhr(*nested), end, model, land)
-    for label, model in PAN_MS.items():
-        yield _case("simulated", label, "pan", vhr(), end, model.format(patch=32, ms_patch=8), land, 400)
+    # All labelled 1.5 m pixels train a forest: on whole patches that takes it hours.
+    smaller = {"random forest on 12 x 12 patches, PAN + MS": f"{PATCHES.format(patch=12, ms_patch=3)}\ntrees = 30"}
+    large = {label: model.format(patch=32, ms_patch=8) for label, model in PAN_MS.items() if model != PATCHES}
+    for label, model in (large | smaller).items():
+        yield _case("simulated", label, "pan", vhr(), end, model, land, 400)
 
 
 def _example(name: str) -> tuple[str, str, str, Path]:
