@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from bocage.errors import BocageError
 from bocage.evaluation import Adjusted, Predictions, Score, spread_of
-from bocage.evaluation.trust import NEAR
+from bocage.evaluation.trust import COVERAGES, NEAR
 from bocage.mapping import LandCoverMap
 from bocage.report import examples, figures
 from bocage.report.imagery import best_source, composite, reduced
@@ -185,13 +185,12 @@ def _which_classes(made: Material, w: Mapping[str, str]) -> str:
 
 
 def _how_sure(made: Material, w: Mapping[str, str]) -> str:
-    language, tested = made.settings.language, made.tested
-    kept = [one.accuracy_at[15] for one in made.score.trust]  # of the most confident 80 %
-    return w["s_confidence"].format(
-        claimed=_percent(float(tested.confidence.mean()), language),
-        right=_percent(float(tested.right.mean()), language),
-        kept=_percent(float(np.mean(kept)), language),
-    )
+    """Mean confidence, accuracy, and accuracy of the most confident 80 %, each averaged over the draws."""
+    language, trust = made.settings.language, made.score.trust
+    claimed = float(np.mean([np.dot(one.after.confidence, one.after.share) for one in trust]))
+    right, kept = (float(np.mean([one.accuracy_at[k] for one in trust])) for k in (-1, COVERAGES.index(0.8)))
+    told = {"claimed": claimed, "right": right, "kept": kept}
+    return w["s_confidence"].format(**{key: _percent(value, language) for key, value in told.items()})
 
 
 def _whether_believed(made: Material, w: Mapping[str, str]) -> str:
