@@ -1,14 +1,14 @@
 """Models side by side on the same draws: a line each, and which differences are more than luck."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from itertools import combinations
 from typing import Any
 
 import numpy as np
 
 from bocage.errors import EvaluationError
-from bocage.evaluation.paired import Paired, all_pairs, best_of, clustered_mcnemar, holm
+from bocage.evaluation.paired import Paired, all_pairs, best_of, clustered_mcnemar, told_together
 from bocage.evaluation.predictions import Predictions
 from bocage.evaluation.score import Score
 
@@ -113,9 +113,7 @@ def set_beside(
     if not refused:
         units = [(t.test_units, t.train_units) for t in lines[0].score.trust]
         pairs = all_pairs(scores, float(np.mean([test / train for test, train in units])))
-        by_polygons = [_mcnemar(tested, a, b, draw) for a, b in combinations(scores, 2)]
-        adjusted = holm([pair.p for pair in by_polygons])
-        by_polygons = [replace(pair, adjusted=p) for pair, p in zip(by_polygons, adjusted, strict=True)]
+        by_polygons = told_together([_mcnemar(tested, a, b, draw) for a, b in combinations(scores, 2)])
     means = {label: float(np.nanmean(values)) for label, values in scores.items()}
     best, level = best_of(scores, pairs, LEVEL) if pairs else (max(means, key=lambda label: means[label]), [])
     return Comparison(tuple(lines), metric, tuple(pairs), tuple(by_polygons), best, tuple(level), refused, dict(failed))

@@ -7,7 +7,7 @@ independent either. Both tests here say so in their variance.
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import combinations
 from typing import Any, Literal
 
@@ -120,10 +120,12 @@ def holm(p: Sequence[float]) -> list[float]:
 
 def all_pairs(scores: Mapping[str, NDArray[np.float64]], ratio: float) -> list[Paired]:
     """Compare every two models by the corrected resampled t-test, p-values adjusted by Holm over all pairs."""
-    from dataclasses import replace
+    return told_together([resampled_t(scores[a], scores[b], ratio, (a, b)) for a, b in combinations(scores, 2)])
 
-    found = [resampled_t(scores[a], scores[b], ratio, (a, b)) for a, b in combinations(scores, 2)]
-    return [replace(one, adjusted=p) for one, p in zip(found, holm([one.p for one in found]), strict=True)]
+
+def told_together(pairs: Sequence[Paired]) -> list[Paired]:
+    """Return the pairs with their p-values adjusted by Holm over all of them."""
+    return [replace(one, adjusted=p) for one, p in zip(pairs, holm([one.p for one in pairs]), strict=True)]
 
 
 def best_of(

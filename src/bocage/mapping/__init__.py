@@ -133,10 +133,15 @@ def codes_beside(
 
 def count_codes(classes: Path, legend: Legend, grid: Grid, tile: int = 1024) -> NDArray[np.int64]:
     """Count the map's pixels of every class (K,), window by window."""
+    return np.asarray(_histogram(classes, grid, tile)[list(legend.codes)])
+
+
+def _histogram(classes: Path, grid: Grid, tile: int) -> NDArray[np.int64]:
+    """Pixels of every code there can be (65536,)."""
     counts = np.zeros(65536, np.int64)
     for window in grid.tiles(tile):
         counts += np.bincount(read_codes(classes, grid, window).ravel(), minlength=65536)
-    return np.asarray(counts[list(legend.codes)])
+    return counts
 
 
 def locate(classes: Path, grid: Grid, wanted: Mapping_[int, int], seed: int, tile: int = 1024) -> NDArray[np.int64]:
@@ -144,10 +149,7 @@ def locate(classes: Path, grid: Grid, wanted: Mapping_[int, int], seed: int, til
 
     The map is read window by window; which pixels of a class are drawn is known beforehand by their rank.
     """
-    generator = np.random.default_rng(seed)
-    counts = np.zeros(65536, np.int64)
-    for window in grid.tiles(tile):
-        counts += np.bincount(read_codes(classes, grid, window).ravel(), minlength=65536)
+    generator, counts = np.random.default_rng(seed), _histogram(classes, grid, tile)
     ranks = {code: np.sort(generator.choice(int(counts[code]), n, replace=False)) for code, n in wanted.items() if n}
     before, found = dict.fromkeys(ranks, 0), [np.zeros((0, 3), np.int64)]
     for window in grid.tiles(tile):
