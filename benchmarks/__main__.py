@@ -1,4 +1,4 @@
-"""Run every benchmark, or those named; `networks` (an hour) and `promises` (no speed, but odds) are run by name only."""
+"""Run every benchmark, or those named; `networks` (hours) and `promises` (no speed, but odds) are run by name only."""
 
 import sys
 

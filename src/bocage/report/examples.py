@@ -15,6 +15,7 @@ from bocage.report.render import number, words_of
 if TYPE_CHECKING:
     from bocage.report.page import Material
 
+Stretch = dict[str, tuple[float, float]]
 SIDE = 48
 """Map pixels a side of a chip."""
 FINER = 4
@@ -27,6 +28,7 @@ def worst(made: "Material") -> list[dict[str, Any]]:
     wrong = matrix.counts - np.diag(matrix.right)
     order = np.argsort(-wrong, axis=None, kind="stable")[: made.settings.examples]
     pairs = [divmod(int(k), len(matrix.names)) for k in order if wrong.flat[k]]
+    stretch = _stretch(made) if pairs and made.land else None
     found = []
     for reference, mapped in pairs:
         pixels = int(wrong[reference, mapped])
@@ -34,11 +36,11 @@ def worst(made: "Material") -> list[dict[str, Any]]:
         words = w["pair_line"].format(
             reference=matrix.names[reference], mapped=matrix.names[mapped], pixels=pixels, share=share
         )
-        found.append({"words": words, "chips": _chips(made, reference, mapped)})
+        found.append({"words": words, "chips": _chips(made, reference, mapped, stretch)})
     return found
 
 
-def _chips(made: "Material", reference: int, mapped: int) -> list[tuple[str, str]]:
+def _chips(made: "Material", reference: int, mapped: int, stretch: Stretch | None) -> list[tuple[str, str]]:
     """Pictures of one confusion, with the word for each; none where there is no map or no such pixel in its draw."""
     tested = made.tested
     members = np.flatnonzero((tested.label == reference) & (tested.predicted == mapped))
@@ -50,7 +52,7 @@ def _chips(made: "Material", reference: int, mapped: int) -> list[tuple[str, str
     one = there[tested.confidence[there].argmax()]
     window = _around(int(tested.row[one]), int(tested.column[one]), made.scene.grid.shape)
     w, chips = words_of(made.settings.language), []
-    seen = _imagery(made, window)
+    seen = _imagery(made, window, stretch) if stretch else None
     if seen is not None:
         chips.append((w["chip_image"], figures.image(seen)))
     codes = read_codes(made.land.files["classes"], made.scene.grid, window)
@@ -68,14 +70,21 @@ def _around(row: int, column: int, shape: tuple[int, int]) -> Window:
     return Window(y, x, height, width)
 
 
-def _imagery(made: "Material", window: Window) -> NDArray[np.float64] | None:
+def _stretch(made: "Material") -> Stretch | None:
+    """Values from black to white, those of the whole scene for every chip; None where the imagery cannot be read."""
+    try:
+        return stretch_of(made.scene.cubes[best_source(made.scene)].source, reduced(made.scene.grid, 256))
+    except BocageError:
+        return None
+
+
+def _imagery(made: "Material", window: Window, stretch: Stretch) -> NDArray[np.float64] | None:
     name = best_source(made.scene)
     cube, grid = made.scene.cubes[name], made.scene.grid.crop(window)
     finer = min(FINER, cube.ratio.finer)
     shape = (grid.shape[0] * finer, grid.shape[1] * finer)
     fine = Grid.of(grid.crs, grid.transform @ grid.transform.scale(1 / finer), shape)
     try:
-        stretch = stretch_of(cube.source, reduced(made.scene.grid, 256))
         return composite(cube.source, fine, stretch)[0]
     except BocageError:  # imagery that has moved since the map was made: the other chips are there
         return None
