@@ -43,6 +43,20 @@ class Window:
         y1, x1 = min(max(self.y + self.height, y0), shape[0]), min(max(self.x + self.width, x0), shape[1])
         return Window(y0, x0, y1 - y0, x1 - x0)
 
+    def clip_to(self, other: "Window") -> "Window":
+        """Return the part that lies in another window; its size may be 0.
+
+        >>> Window(2, 2, 4, 4).clip_to(Window(0, 4, 3, 9))
+        Window(y=2, x=4, height=1, width=2)
+        """
+        inside = Window(self.y - other.y, self.x - other.x, self.height, self.width).clip((other.height, other.width))
+        return Window(inside.y + other.y, inside.x + other.x, inside.height, inside.width)
+
+    @property
+    def slices(self) -> tuple[slice, slice]:
+        """Slices of this window in an array that covers the whole grid."""
+        return slice(self.y, self.y + self.height), slice(self.x, self.x + self.width)
+
     def within(self, outer: "Window") -> tuple[slice, slice]:
         """Slices of this window in an array that covers `outer`."""
         y, x = self.y - outer.y, self.x - outer.x

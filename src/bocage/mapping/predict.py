@@ -1,20 +1,42 @@
-"""Probabilities of a window of the map: read each source with its halo, run the network densely, cut to the window."""
+"""Probabilities of a window of the map: read each source with its halo, run the network densely, cut to the window.
 
-from dataclasses import dataclass
-from typing import Any
+A window goes through the network in cells that lie on a lattice fixed to the map's corner and have one shape. What the
+network is given for a pixel, and the shape in which it computes, then depend on neither the window's size nor the other
+windows: the map is the same bit for bit whatever the tiles, the workers and their order.
+"""
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from bocage.grid import Window
-from bocage.models import batch_of, window_positions
+from bocage.grid import Ratio, Window
+from bocage.models import Footprint, batch_of, window_positions
 from bocage.progress import QUIET, Progress
-from bocage.scene import Scene
+from bocage.scene import Block, Scene
 from bocage.training import Trained, features_of
 
 TILE = 256
 """Most map pixels a side of the windows around test polygons."""
+Precision = Literal["float32", "bfloat16"]
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """What the files say of a window."""
+
+    window: Window
+    """Of the map; it starts at a multiple of every coarser ratio, so it may be larger than what was asked for."""
+    blocks: Mapping[str, Block]
+    """Source to its pixels, halo included."""
+    days: Mapping[str, NDArray[np.int32]]
+    valid: NDArray[np.bool_]
+    """(height, width): every source that the network uses has at least one valid date there."""
+    clear: Mapping[str, NDArray[np.uint16]]
+    """Source to its clear dates before any filling, at every map pixel (height, width); the most of finer pixels."""
 
 
 @dataclass(frozen=True)
@@ -27,6 +49,22 @@ class Prediction:
     """(height, width): every source that the network uses has at least one valid date there."""
     novelty: NDArray[np.float32] | None = None
     """(height, width): how far from the training, 1 where validation polygons end; None where it was not asked for."""
+    clear: Mapping[str, NDArray[np.uint16]] = field(default_factory=dict)
+    """Source to its clear dates before any filling (height, width)."""
+
+
+@dataclass(frozen=True)
+class Forward:
+    """How the network is run."""
+
+    device: torch.device
+    cell: tuple[int, int] | None = None
+    """Shape of the cells of the lattice; None: a window is one piece."""
+    novelty: bool = False
+    """Tell how far each pixel lies from the training, too."""
+    precision: Precision = "float32"
+    go_on: Callable[[], None] = lambda: None
+    """Called between cells; it raises where the work should stop."""
 
 
 def classify_at(
@@ -57,45 +95,121 @@ def classify_at(
     return found
 
 
-@torch.inference_mode()
 def predict(
     trained: Trained, scene: Scene, window: Window, device: torch.device, with_novelty: bool = False
 ) -> Prediction:
-    """Classify one window of the map; with `with_novelty`, tell how far each pixel lies from the training, too."""
+    """Classify one window of the map in one piece."""
+    return infer(trained, read_inputs(trained, scene, window), window, Forward(device, novelty=with_novelty))
+
+
+def read_inputs(trained: Trained, scene: Scene, window: Window) -> Inputs:
+    """Read what the network needs to classify a window.
+
+    Raises
+    ------
+    SourceError
+        A file cannot be read.
+    """
     grown = window_positions(window, trained.inputs)
-    inner = window.within(grown)
-    valid = np.ones((window.height, window.width), bool)
-    parts = {}
+    valid, blocks, clear = np.ones((grown.height, grown.width), bool), {}, {}
     for name, footprint in trained.footprints.items():
         cube = scene.cubes[name]
-        around = footprint.window(grown, cube.ratio)
-        block = cube.read(around)
-        valid &= _seen(block.valid, footprint.before, grown, cube.ratio.finer, cube.ratio.coarser)[inner]
-        parts[name] = trained.normalisation.tensor(name, block.values[None], block.valid[None], cube.days)
-    if not valid.any():
-        nothing = np.zeros(valid.shape, np.float32) if with_novelty else None
-        return Prediction(np.zeros((len(trained.legend.classes), *valid.shape), np.float32), valid, nothing)
-    batch = batch_of(parts, device)
-    logits = trained.model(batch).float() / trained.calibration.temperature
-    probabilities = torch.softmax(logits[0], 0).cpu().numpy()
-    # Exactly one footprint gives 1 x 1 even where it serves a whole coarse pixel: spread it over the window.
-    missing = [(0, max(0, n - p)) for n, p in zip((grown.height, grown.width), probabilities.shape[1:], strict=True)]
-    probabilities = np.pad(probabilities, [(0, 0), *missing], mode="edge")[:, : grown.height, : grown.width]
-    novelty = None
-    if with_novelty and trained.domain:
-        shape = (grown.height, grown.width)
-        features = features_of(batch, trained.inputs, trained.footprints, shape).cpu()
-        novelty = trained.domain.novelty(features).reshape(shape).numpy()[inner]
-    return Prediction(np.ascontiguousarray(probabilities[(slice(None), *inner)]), valid, novelty)
+        block = blocks[name] = cube.read(footprint.window(grown, cube.ratio))
+        at_map = _AtMap(footprint.before, grown, cube.ratio)
+        valid &= at_map.most(np.asarray(block.valid.any(0)))
+        clear[name] = at_map.most(block.clear)
+    days = {name: scene.cubes[name].days for name in blocks}
+    return Inputs(grown, blocks, days, valid, clear)
 
 
-def _seen(valid: NDArray[np.bool_], before: int, window: Window, finer: int, coarser: int) -> NDArray[np.bool_]:
-    """Whether any date is valid at each map pixel of `window`, from a source's mask with its halo."""
-    ever = np.asarray(valid.any(0))
-    rows = (np.arange(window.height) * finer // coarser) + before
-    columns = (np.arange(window.width) * finer // coarser) + before
-    seen = np.zeros((window.height, window.width), bool)
-    for dy in range(finer):
-        for dx in range(finer):
-            seen |= ever[np.ix_(rows + dy, columns + dx)]
-    return seen
+def infer(trained: Trained, inputs: Inputs, window: Window, how: Forward) -> Prediction:
+    """Run the network over what :func:`read_inputs` found, and return `window` of it."""
+    grown, classes = inputs.window, len(trained.legend.classes)
+    probabilities = np.zeros((classes, grown.height, grown.width), np.float32)
+    novelty = np.zeros((grown.height, grown.width), np.float32) if how.novelty else None
+    for cell in _cells(grown, how.cell):
+        here = cell.clip_to(grown)
+        ys, xs = here.within(grown)
+        if not inputs.valid[ys, xs].any():
+            continue  # nothing to classify: never computed
+        how.go_on()
+        found, far = _forward(trained, inputs, cell, how)
+        probabilities[:, ys, xs] = found[:, : here.height, : here.width]
+        if novelty is not None and far is not None:
+            novelty[ys, xs] = far[: here.height, : here.width]
+    inner = window.within(grown)
+    return Prediction(
+        np.ascontiguousarray(probabilities[(slice(None), *inner)]),
+        inputs.valid[inner],
+        None if novelty is None else novelty[inner],
+        {name: counts[inner] for name, counts in inputs.clear.items()},
+    )
+
+
+def _cells(window: Window, shape: tuple[int, int] | None) -> Iterator[Window]:
+    if shape is None:
+        yield window
+        return
+    height, width = shape
+    for y in range(window.y // height * height, window.y + window.height, height):
+        for x in range(window.x // width * width, window.x + window.width, width):
+            yield Window(y, x, height, width)
+
+
+@torch.inference_mode()
+def _forward(
+    trained: Trained, inputs: Inputs, cell: Window, how: Forward
+) -> tuple[NDArray[np.float32], NDArray[np.float32] | None]:
+    """Probabilities (K, height, width) of a cell and, where asked for, its novelty."""
+    parts = {}
+    for name, block in inputs.blocks.items():
+        values, valid = _crop(block, trained.footprints[name], trained.inputs[name].ratio, inputs.window, cell)
+        parts[name] = trained.normalisation.tensor(name, values[None], valid[None], inputs.days[name])
+    batch = batch_of(parts, how.device)
+    with torch.autocast(how.device.type, torch.bfloat16, enabled=how.precision == "bfloat16"):
+        logits = trained.model(batch)
+    found = torch.softmax(logits[0].float() / trained.calibration.temperature, 0).cpu().numpy()
+    # Exactly one footprint gives 1 x 1 even where it serves a whole coarse pixel: spread it over the cell.
+    missing = [(0, max(0, n - p)) for n, p in zip((cell.height, cell.width), found.shape[1:], strict=True)]
+    found = np.pad(found, [(0, 0), *missing], mode="edge")[:, : cell.height, : cell.width]
+    if not how.novelty or trained.domain is None:
+        return found, None
+    shape = (cell.height, cell.width)
+    features = features_of(batch, trained.inputs, trained.footprints, shape).cpu()
+    return found, trained.domain.novelty(features).reshape(shape).numpy()
+
+
+def _crop(
+    block: Block, footprint: Footprint, ratio: Ratio, window: Window, cell: Window
+) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
+    """Cut a cell's pixels, halo included, out of those of `window`; what lies outside of these is not valid."""
+    have, want = footprint.window(window, ratio), footprint.window(cell, ratio)
+    if have == want:
+        return block.values, block.valid
+    there = want.clip_to(have)
+    source, target = there.within(have), there.within(want)
+    shape = (want.height, want.width)
+    values = np.zeros((*block.values.shape[:2], *shape), np.float32)
+    valid = np.zeros((block.valid.shape[0], *shape), bool)
+    values[(..., *target)], valid[(..., *target)] = block.values[(..., *source)], block.valid[(..., *source)]
+    return values, valid
+
+
+@dataclass(frozen=True)
+class _AtMap:
+    """Brings a layer of a source's pixels, halo included, to the map pixels of a window."""
+
+    before: int
+    window: Window
+    ratio: Ratio
+
+    def most(self, layer: NDArray[Any]) -> NDArray[Any]:
+        """(y, x) of the source → (height, width): the largest of finer pixels, or the coarser pixel's own."""
+        f, c = self.ratio.finer, self.ratio.coarser
+        rows = np.arange(self.window.height) * f // c + self.before
+        columns = np.arange(self.window.width) * f // c + self.before
+        found = layer[np.ix_(rows, columns)]
+        for dy in range(f):
+            for dx in range(f):
+                found = np.maximum(found, layer[np.ix_(rows + dy, columns + dx)])
+        return np.asarray(found)

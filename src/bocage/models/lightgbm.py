@@ -91,7 +91,9 @@ class Model(nn.Module):
         return self.table.probabilities(batch, self.n_classes, self._probabilities)
 
     def _probabilities(self, rows: NDArray[np.float32]) -> NDArray[Any]:
-        return np.asarray(self.trees.predict(rows)).reshape(len(rows), self.n_classes)
+        return np.asarray(self.trees.predict(rows, num_threads=torch.get_num_threads())).reshape(
+            len(rows), self.n_classes
+        )
 
     def get_extra_state(self) -> Tensor:
         """Return the trees as the bytes of their text; empty where there are none."""

@@ -15,7 +15,6 @@ The fitted forest travels in ``state_dict`` as bytes in the skops format, which 
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from os import cpu_count
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -74,9 +73,11 @@ class Model(nn.Module):
         self.n_classes = n_classes
         self.config = config
         self.forest: RandomForestClassifier | None = None
+        self.archive = b""
 
     def fit(self, batch: Batch, labels: Tensor, seed: int) -> None:
         """Grow the trees on samples of one footprint each."""
+        import skops.io
         from sklearn.ensemble import RandomForestClassifier
 
         forest = RandomForestClassifier(
@@ -87,8 +88,8 @@ class Model(nn.Module):
             n_jobs=-1,
         )
         forest.fit(self.table.rows(batch), labels.numpy())
-        forest.n_jobs = 1  # prediction is shared out by rows, which keeps sums in one order and maps repeatable
         self.forest = forest
+        self.archive = skops.io.dumps(forest)  # once: an archive tells the time at which it was made
 
     def forward(self, batch: Batch) -> Tensor:
         """Return the log-probabilities (B, K, Y, X), float32; classes never seen get about −16."""
@@ -100,15 +101,22 @@ class Model(nn.Module):
         assert self.forest is not None
         parts = [rows[i : i + ROWS] for i in range(0, len(rows), ROWS)]
         found = np.zeros((len(rows), self.n_classes), np.float32)
-        with ThreadPoolExecutor(min(len(parts), cpu_count() or 1)) as pool:
-            found[:, self.forest.classes_] = np.concatenate(list(pool.map(self.forest.predict_proba, parts)))
+        with ThreadPoolExecutor(max(1, min(len(parts), torch.get_num_threads()))) as pool:
+            found[:, self.forest.classes_] = np.concatenate(list(pool.map(self._mean, parts)))
         return found
+
+    def _mean(self, rows: NDArray[np.float32]) -> NDArray[Any]:
+        """Mean of all trees, in their order: sums are repeatable. It asks them without checking the rows for each anew."""
+        assert self.forest is not None
+        trees = [estimator.tree_ for estimator in self.forest.estimators_]
+        total = np.zeros((len(rows), len(self.forest.classes_)))
+        for tree in trees:
+            total += tree.predict(rows)
+        return total / len(trees)
 
     def get_extra_state(self) -> Tensor:
         """Return the forest as the bytes of a skops archive; empty where there is none."""
-        import skops.io
-
-        data = b"" if self.forest is None else skops.io.dumps(self.forest)
+        data = self.archive
         return torch.frombuffer(bytearray(data), dtype=torch.uint8) if data else torch.zeros(0, dtype=torch.uint8)
 
     def set_extra_state(self, state: Tensor) -> None:
@@ -116,9 +124,10 @@ class Model(nn.Module):
         if state.numel():
             import skops.io
 
-            forest = skops.io.loads(state.numpy().tobytes(), trusted=["sklearn.tree._tree.Tree"])
+            archive = state.numpy().tobytes()
+            forest = skops.io.loads(archive, trusted=["sklearn.tree._tree.Tree"])
             _check(forest)
-            self.forest = forest
+            self.forest, self.archive = forest, archive
 
 
 def _check(forest: Any) -> None:

@@ -6,11 +6,9 @@ again computes the shards that are not noted, or whose digest has changed, and n
 """
 
 import hashlib
-import json
 import os
 import shutil
 import threading
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -23,6 +21,7 @@ from zarr.codecs import BloscCodec, BytesCodec
 
 from bocage.errors import SceneError
 from bocage.grid import Window
+from bocage.journal import Journal
 from bocage.progress import QUIET, Progress
 from bocage.scene.cube import Block, Cube
 
@@ -95,7 +94,7 @@ def prepare(cube: Cube, path: Path, settings: Preparing, progress: Progress = QU
         block = cube.compute(window)
         _write(group, window, block)
         with lock:
-            journal.add(_place(window), keys[window], _never_clear(block))
+            journal.add(_place(window), key=keys[window], never=_never_clear(block))
             count += 1
             progress.step(task, count, len(windows))
 
@@ -115,40 +114,6 @@ def prepare(cube: Cube, path: Path, settings: Preparing, progress: Progress = QU
 
 def _never_clear(block: Block) -> int:
     return int((block.clear == 0).sum())
-
-
-@dataclass
-class Journal:
-    """Which shards are complete, and from what: a line each, the last one of a place counts."""
-
-    path: Path
-
-    def __post_init__(self) -> None:
-        self.notes: dict[str, dict[str, Any]] = dict(self._lines())
-
-    def _lines(self) -> Iterator[tuple[str, dict[str, Any]]]:
-        if not self.path.exists():
-            return
-        for line in self.path.read_text().splitlines():
-            try:
-                note = json.loads(line)
-                yield note.pop("place"), note
-            except (ValueError, KeyError):
-                continue  # the line that was being written when the process was killed
-
-    def add(self, place: str, key: str, never: int) -> None:
-        """Note a shard, durably."""
-        note = {"key": key, "never": never}
-        self.notes[place] = note
-        with self.path.open("a") as stream:
-            stream.write("\n" + json.dumps({"place": place, **note}))
-            stream.flush()
-            os.fsync(stream.fileno())
-
-    def clear(self) -> None:
-        """Forget everything."""
-        self.notes.clear()
-        self.path.unlink(missing_ok=True)
 
 
 def _place(window: Window) -> str:

@@ -5,6 +5,7 @@ Neither is unpickled.
 """
 
 import dataclasses
+import hashlib
 import importlib.metadata
 import json
 import math
@@ -13,6 +14,7 @@ import platform
 import shutil
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -95,6 +97,16 @@ class Trained:
     def inputs(self) -> dict[str, InputSpec]:
         """What the network knows of its sources."""
         return {name: record.spec for name, record in self.sources.items()}
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """Digest of everything that its maps depend on: weights and description, versions aside."""
+        said = {key: value for key, value in self._described().items() if key != "versions"}
+        found = hashlib.sha256(json.dumps(said, sort_keys=True).encode())
+        for name, tensor in sorted(self.model.state_dict().items()):
+            found.update(name.encode())
+            found.update(tensor.detach().cpu().contiguous().numpy().tobytes())
+        return found.hexdigest()[:24]
 
     def save(self, folder: Path) -> None:
         """Write the folder aside, then rename it: it is complete or absent."""

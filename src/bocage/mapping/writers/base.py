@@ -19,6 +19,8 @@ class MapBand:
     nodata: int
     categorical: bool = False
     """Whether its values are codes of the legend."""
+    scale: float = 1.0
+    """What a stored 1 stands for."""
 
 
 class OpenMap(Protocol):

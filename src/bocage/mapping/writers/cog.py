@@ -69,6 +69,8 @@ class OpenCog:
         self._describe()
 
     def _describe(self) -> None:
+        if any(band.scale != 1 for band in self.bands):
+            self.dataset.scales = [band.scale for band in self.bands]
         for i, band in enumerate(self.bands, start=1):
             self.dataset.set_band_description(i, band.name)
             if band.categorical:

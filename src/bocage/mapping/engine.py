@@ -1,0 +1,260 @@
+"""The making of a map: which windows are missing, who makes them, and the files made of them."""
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from bocage.errors import MappingError, TrainedError
+from bocage.grid import Grid, Window
+from bocage.journal import Journal
+from bocage.legend import Legend
+from bocage.mapping import store as windows_on_disk
+from bocage.mapping.lattice import lattice
+from bocage.mapping.layers import LAYERS, Frame
+from bocage.mapping.region import read_region
+from bocage.mapping.settings import Mapping
+from bocage.mapping.store import Store, checksum, digest, place, take
+from bocage.mapping.work import Done, Task
+from bocage.mapping.workers import Crew, Workers, working
+from bocage.mapping.writers import WRITERS
+from bocage.progress import QUIET, Progress
+from bocage.scene import Scene
+from bocage.training import Trained, device_of
+
+STORE = ".windows"
+"""Folder of the windows, beside the map's files."""
+PARTIAL = ".partial"
+"""In the name of a file that lacks windows."""
+TOLD = 5
+"""Windows that an error names one by one."""
+
+
+@dataclass(frozen=True)
+class LandCoverMap:
+    """A map on disk."""
+
+    files: dict[str, Path]
+    """Layer to the file of the first format."""
+    grid: Grid
+    legend: Legend
+
+
+def make_map(
+    trained: Trained,
+    scene: Scene,
+    settings: Mapping,
+    folder: Path,
+    device: str = "auto",
+    progress: Progress = QUIET,
+    workers: Workers = Workers(),  # noqa: B008 - frozen
+) -> LandCoverMap:
+    """Map the scene, or its region, into `folder`; each of its files appears when it is complete.
+
+    Windows are kept in ``<folder>/.windows`` as they are made: after an interruption, those that are noted and sound
+    are not made again.
+
+    Raises
+    ------
+    TrainedError
+        The scene does not offer what the network was trained on.
+    MappingError
+        A file cannot be written, windows could not be read, or a file changed while the map was made.
+    """
+    making = _Making.of(trained, scene, settings, folder, device, progress)
+    making.store.make(scene.grid)
+    missing = making.missing()
+    problems = making.make(missing, workers) if missing else []
+    making.check_unchanged()
+    making.assemble(complete=not problems)
+    if problems:
+        raise MappingError(_listed(problems, folder))
+    if not settings.keep_windows:
+        making.store.remove()
+    return open_map(trained.legend, scene.grid, settings, folder)
+
+
+def open_map(legend: Legend, grid: Grid, settings: Mapping, folder: Path) -> LandCoverMap:
+    """Return the map that :func:`make_map` wrote to `folder`."""
+    suffix = WRITERS.get(settings.formats[0]).SUFFIX
+    return LandCoverMap({layer: folder / f"{layer}{suffix}" for layer in settings.layers}, grid, legend)
+
+
+@dataclass
+class _Making:
+    """A map being made."""
+
+    task: Task
+    settings: Mapping
+    folder: Path
+    progress: Progress
+    windows: list[Window]
+    keys: dict[Window, str]
+    """Digest of everything that each window is made from."""
+    inputs: dict[str, str]
+    """Path → digest of every file that is read."""
+    journal: Journal = field(init=False)
+
+    @classmethod
+    def of(
+        cls, trained: Trained, scene: Scene, settings: Mapping, folder: Path, device: str, progress: Progress
+    ) -> "_Making":
+        """Check that the map can be made, and plan its windows."""
+        trained.check_scene(scene)
+        _check_model(trained, settings)
+        region = read_region(settings.region, settings.where, scene.grid) if settings.region else None
+        frame = Frame(trained.legend, tuple(trained.footprints), settings.probabilities)
+        cell, tile = lattice(trained, scene.grid.shape, settings.tile)
+        bands = {name: LAYERS[name].bands(frame) for name in settings.layers}
+        where = str(device_of(device))
+        task = Task(trained, scene, Store(folder / STORE, bands, tile), frame, cell, settings.precision, region, where)
+        windows = [w for w in scene.grid.tiles(tile) if region is None or region.touches(scene.grid, w)]
+        return cls(task, settings, folder, progress, windows, _keys(task, windows), _inputs(task))
+
+    def __post_init__(self) -> None:
+        self.journal = self.store.journal
+
+    @property
+    def store(self) -> Store:
+        """Where the windows are."""
+        return self.task.store
+
+    def missing(self) -> list[Window]:
+        """Windows to make; those that are there are checked, and what is wrong with others is told."""
+        self.journal = self.store.journal
+        noted = [w for w in self.windows if place(w) in self.journal.notes]
+        current = [w for w in noted if self.journal.notes[place(w)]["key"] == self.keys[w]]
+        sound = self.store.sound(current)
+        if stale := len(noted) - len(current):
+            self.progress.say(
+                f"{stale} of {len(self.windows)} windows were made from other inputs or settings: made again."
+            )
+        if damaged := len(current) - len(sound):
+            self.progress.say(f"{damaged} of {len(self.windows)} windows do not read back as written: made again.")
+        if sound:
+            self.progress.say(f"{len(sound)} of {len(self.windows)} windows are there already.")
+        return [w for w in self.windows if w not in sound]
+
+    def make(self, missing: Sequence[Window], workers: Workers) -> list[Done]:
+        """Make the missing windows; return those that could not be read."""
+        done, pixels, computing, problems = len(self.windows) - len(missing), 0, 0.0, []
+        with working(workers, self.task) as crew:
+            started = time.perf_counter()
+            for one in crew.do(missing):
+                done += 1
+                if one.problem:
+                    problems.append(one)
+                    continue
+                self.journal.add(place(one.window), key=self.keys[one.window], sums=one.sums)
+                pixels, computing = pixels + one.pixels, computing + one.computing
+                note = _note(pixels, computing, time.perf_counter() - started, crew)
+                self.progress.step("mapping", done, len(self.windows), note)
+        return problems
+
+    def check_unchanged(self) -> None:
+        """Make sure that what was read is what is there.
+
+        Raises
+        ------
+        MappingError
+            A file has changed since the work began; the windows that it touches will be made again.
+        """
+        now = _inputs(self.task)
+        changed = sorted(path for path in self.inputs if now.get(path) != self.inputs[path])
+        if changed:
+            raise MappingError(
+                f"{changed[0]}{_and_more(len(changed) - 1, 'file')} changed while the map was made. Run again once it is "
+                "still: the windows that it does not touch are kept."
+            )
+
+    def assemble(self, complete: bool) -> None:
+        """Make the files, out of the windows that there are."""
+        for stale in self.folder.glob(f"*{PARTIAL}.*"):
+            stale.unlink()
+        there = [w for w in self.windows if place(w) in self.journal.notes]
+        there = [w for w in there if self.journal.notes[place(w)]["key"] == self.keys[w]]
+        names = [(name, WRITERS.get(name), layer) for name in self.settings.formats for layer in self.settings.layers]
+        for done, (_, writer, layer) in enumerate(names):
+            self.progress.step("writing", done, len(names), layer)
+            path = self.folder / f"{layer}{'' if complete else PARTIAL}{writer.SUFFIX}"
+            output = writer.open(path, self.task.scene.grid, self.store.layers[layer], self.task.frame.legend)
+            try:
+                self._copy(layer, there, output)
+                output.close()
+            except BaseException:
+                output.discard()
+                raise
+        self.progress.step("writing", len(names), len(names))
+
+    def _copy(self, layer: str, windows: Sequence[Window], output: Any) -> None:
+        group = self.store.open()
+        for window in windows:
+            array = take(group, layer, window)
+            if checksum(array) != self.journal.notes[place(window)]["sums"][layer]:
+                raise MappingError(
+                    f"{self.store.folder}: the window at row {window.y}, column {window.x} no longer reads as it was written. "
+                    "Check the disk, and run the same command again: that window is made anew."
+                )
+            output.put(window, array)
+
+
+def _check_model(trained: Trained, settings: Mapping) -> None:
+    if "novelty" in settings.layers and trained.domain is None:
+        raise TrainedError(
+            'The model folder was written before models knew their domain: train again, or leave "novelty" out of [map] layers.'
+        )
+
+
+def _keys(task: Task, windows: Sequence[Window]) -> dict[Window, str]:
+    """Digest, for every window, of the model, the settings and the files that touch it."""
+    common = (
+        windows_on_disk.FORMAT, task.trained.fingerprint, task.frame, task.store.layers, task.store.tile, task.cell,
+        task.precision, task.region.describe() if task.region else "", torch.__version__, torch.device(task.device).type,
+    )  # fmt: skip
+    cubes = {name: task.scene.cubes[name] for name in task.trained.footprints}
+    described = tuple(
+        (n, c.preparation, c.source.bands, c.source.described, c.grid.transform) for n, c in cubes.items()
+    )
+    start, known = digest(common, described), dict[Any, str]()
+    keys = {}
+    for window in windows:
+        near = tuple(
+            (name, cube.source.touching(cube.grid, task.trained.footprints[name].window(window, cube.ratio)))
+            for name, cube in cubes.items()
+        )
+        if near not in known:  # most windows lie in the same acquisitions
+            files = [sorted(cubes[name].source.fingerprints(members).items()) for name, members in near]
+            known[near] = digest(start, files)
+        keys[window] = digest(known[near], window)
+    return keys
+
+
+def _inputs(task: Task) -> dict[str, str]:
+    found: dict[str, str] = {}
+    for name in task.trained.footprints:
+        found |= task.scene.cubes[name].source.fingerprints()
+    return found
+
+
+def _note(pixels: int, computing: float, spent: float, crew: Crew) -> str:
+    """Pixels a second, and the share of the time in which networks had nothing to do."""
+    idle = max(0.0, 1 - computing / (spent * crew.networks)) if spent else 0.0
+    return f"{pixels / spent:,.0f} pixels/s, network waiting {idle:.0%}" if pixels and spent else ""
+
+
+def _listed(problems: Sequence[Done], folder: Path) -> str:
+    lines = [f"row {d.window.y}, column {d.window.x}: {d.problem}" for d in problems[:TOLD]]
+    return (
+        f"{len(problems)} window{'s' * (len(problems) > 1)} could not be made:"
+        + "".join(f"\n  - {line}" for line in lines)
+        + (f"\n  - and {len(problems) - TOLD} more" if len(problems) > TOLD else "")
+        + f"\nThe rest of the map is in {folder}, under names with '{PARTIAL}'. Mend the cause and run the same command again: "
+        "only these windows are made."
+    )
+
+
+def _and_more(count: int, what: str) -> str:
+    return f" and {count} more {what}{'s' * (count > 1)}" if count else ""

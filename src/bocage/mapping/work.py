@@ -1,0 +1,158 @@
+"""One window of the map, from files to the store: what every thread, process and machine does."""
+
+import os
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+
+from bocage.errors import BocageError
+from bocage.grid import Window
+from bocage.mapping.layers import LAYERS, Frame
+from bocage.mapping.predict import Forward, Inputs, Precision, Prediction, infer, read_inputs
+from bocage.mapping.region import Region
+from bocage.mapping.store import Store, cannot_write, put
+from bocage.scene import Scene
+from bocage.training import Trained
+
+
+@dataclass(frozen=True)
+class Task:
+    """All that a worker must know; it can be sent to another process."""
+
+    trained: Trained
+    scene: Scene
+    store: Store
+    frame: Frame
+    cell: tuple[int, int]
+    precision: Precision
+    region: Region | None
+    device: str
+
+
+@dataclass(frozen=True)
+class Done:
+    """What became of a window."""
+
+    window: Window
+    sums: dict[str, int]
+    """Checksum of every layer."""
+    pixels: int = 0
+    """Map pixels that have data and were asked for."""
+    computing: float = 0.0
+    """Seconds in the network."""
+    problem: str = ""
+    """Why the window could not be read; nothing was written then."""
+
+
+class Stopped(Exception):  # noqa: N818 - not an error: somebody else has one
+    """The work ends early."""
+
+
+class Worker:
+    """Does windows in the threads of one process: some read and write while others are in the network.
+
+    Parameters
+    ----------
+    networks
+        How many networks may compute at a time, each on one core.
+    """
+
+    def __init__(self, task: Task, networks: int) -> None:
+        self.task, self.networks = task, networks
+        self.permits, self.stop = threading.Semaphore(networks), threading.Event()
+        self.device = torch.device(task.device)
+        self.local = threading.local()
+        task.trained.model.to(self.device).eval()
+        torch.backends.cudnn.deterministic = True
+
+    @staticmethod
+    def threads_for(networks: int) -> int:
+        """Threads that keep so many networks fed."""
+        return networks + max(1, networks // 2)
+
+    def do(self, window: Window) -> Done:
+        """Make a window of the map, and write it to the store.
+
+        Raises
+        ------
+        MappingError
+            The store cannot be written.
+        """
+        self._check()
+        task = self.task
+        wanted = task.region.inside(task.scene.grid, window) if task.region else None
+        if wanted is not None and not wanted.any():
+            return self._write(window, _nothing(task, window), 0.0)
+        try:
+            inputs = read_inputs(task.trained, task.scene, window)
+        except (BocageError, OSError) as error:
+            return Done(window, {}, problem=str(error))
+        if wanted is not None:
+            valid = np.zeros_like(inputs.valid)
+            inner = window.within(inputs.window)
+            valid[inner] = inputs.valid[inner] & wanted
+            inputs = replace(inputs, valid=valid)
+        prediction, seconds = self._infer(inputs, window)
+        return self._write(window, prediction, seconds)
+
+    def _infer(self, inputs: Inputs, window: Window) -> tuple[Prediction, float]:
+        task = self.task
+        how = Forward(self.device, task.cell, "novelty" in task.store.layers, task.precision, self._check)
+        with self.permits:
+            started = time.perf_counter()
+            _one_core()
+            prediction = infer(task.trained, inputs, window, how)
+            return prediction, time.perf_counter() - started
+
+    def _write(self, window: Window, prediction: Prediction, seconds: float) -> Done:
+        task = self.task
+        layers = {name: LAYERS[name].compute(prediction, task.frame) for name in task.store.layers}
+        if not hasattr(self.local, "group"):
+            self.local.group = task.store.open()
+        try:
+            sums = put(self.local.group, window, layers)
+        except OSError as error:
+            raise cannot_write(task.store.folder, error) from error
+        return Done(window, sums, int(prediction.valid.sum()), seconds)
+
+    def _check(self) -> None:
+        if self.stop.is_set():
+            raise Stopped
+
+
+def _nothing(task: Task, window: Window) -> Prediction:
+    shape = (window.height, window.width)
+    empty = np.zeros(shape, np.float32)
+    clear = {name: np.zeros(shape, np.uint16) for name in task.frame.sources}
+    return Prediction(
+        np.zeros((len(task.frame.legend.classes), *shape), np.float32), np.zeros(shape, bool), empty, clear
+    )
+
+
+def _one_core() -> None:
+    """A network computes on one core: sums come in one order then, whatever the number of cores."""
+    if torch.get_num_threads() != 1:
+        torch.set_num_threads(1)
+
+
+@contextmanager
+def cores_given_back() -> Iterator[None]:
+    """Restore PyTorch's number of threads at the end."""
+    before = torch.get_num_threads()
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+def cores() -> int:
+    """Cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+__all__ = ["Done", "Stopped", "Task", "Worker", "cores", "cores_given_back"]

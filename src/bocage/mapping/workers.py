@@ -1,0 +1,223 @@
+"""Who makes the windows: threads of this process, other processes of this machine, or other machines, through Dask.
+
+Every worker does the same (:class:`bocage.mapping.work.Worker`); they differ in who hands out the windows. A worker
+that dies is replaced where that is possible, and its windows go to others.
+"""
+
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from bocage.errors import MappingError
+from bocage.grid import Window
+from bocage.mapping.work import Done, Task, Worker, cores, cores_given_back
+
+CLUSTERS = ("slurm", "pbs", "sge", "lsf", "oar", "htcondor", "moab")
+"""Batch systems of dask-jobqueue."""
+PATIENCE = 300
+"""Seconds to wait for the first worker of a scheduler or a batch system."""
+
+
+@dataclass(frozen=True)
+class Workers:
+    """Who does the work; the map is the same whoever does."""
+
+    count: int = 0
+    """Processes; 0: this one alone, or one for each GPU. With `cluster`: jobs."""
+    threads: int = 0
+    """Networks that compute at a time in each process, each on one core; 0: all cores, shared between the processes."""
+    scheduler: str = ""
+    """Address of a running Dask scheduler, such as ``"tcp://node1:8786"``; its workers do the work."""
+    cluster: str = ""
+    """Batch system whose jobs do the work: slurm, pbs, sge, lsf, oar, htcondor or moab."""
+    options: Mapping[str, Any] = field(default_factory=dict)
+    """What the batch system is told of a job (dask-jobqueue): queue, account, cores, memory, walltime, and so on."""
+
+    def __post_init__(self) -> None:
+        if self.count < 0 or self.threads < 0:
+            raise ValueError("'count' and 'threads' are at least 0")
+        if self.cluster and self.cluster not in CLUSTERS:
+            raise ValueError(f"'cluster' is one of {', '.join(CLUSTERS)}; found '{self.cluster}'")
+        if self.cluster and self.scheduler:
+            raise ValueError("give either 'scheduler' (one that runs) or 'cluster' (jobs to submit)")
+
+    def networks(self, device: str) -> int:
+        """How many networks compute at a time in each process."""
+        if self.threads or device != "cpu":
+            return self.threads or 1
+        here = self.count if not self.cluster and not self.scheduler else 1
+        return max(1, cores() // max(1, here))
+
+
+@contextmanager
+def working(workers: Workers, task: Task) -> Iterator["Crew"]:
+    """Have workers ready for a task.
+
+    Raises
+    ------
+    MappingError
+        There is no such scheduler, or no worker comes.
+    """
+    if not (workers.count > 1 or workers.scheduler or workers.cluster):
+        yield Threads(task, workers.networks(task.device))
+        return
+    with ExitStack() as stack:
+        yield stack.enter_context(_dask(workers, task))
+
+
+class Crew:
+    """Those who do the work."""
+
+    networks: int
+    """Networks that can compute at a time, all together."""
+
+    def do(self, windows: Sequence[Window]) -> Iterator[Done]:
+        """Make windows; yield what became of them, in the order in which they end.
+
+        Raises
+        ------
+        MappingError
+            The store cannot be written, or nobody is left to work. What has been yielded is done.
+        """
+        raise NotImplementedError
+
+
+class Threads(Crew):
+    """Threads of this process."""
+
+    def __init__(self, task: Task, networks: int) -> None:
+        self.networks, self.threads = networks, Worker.threads_for(networks)
+        self.worker = Worker(task, networks)
+
+    def do(self, windows: Sequence[Window]) -> Iterator[Done]:
+        """Make windows."""
+        waiting, running = iter(windows), set[Future[Done]]()
+        with cores_given_back(), ThreadPoolExecutor(self.threads, "bocage-map") as pool:
+            try:
+                for window in waiting:
+                    running.add(pool.submit(self.worker.do, window))
+                    if len(running) >= self.threads:
+                        ended, running = wait(running, return_when=FIRST_COMPLETED)
+                        yield from (future.result() for future in ended)
+                while running:
+                    ended, running = wait(running, return_when=FIRST_COMPLETED)
+                    yield from (future.result() for future in ended)
+            except BaseException:
+                self.worker.stop.set()
+                raise
+
+
+class Distributed(Crew):
+    """Workers of a Dask scheduler."""
+
+    def __init__(self, client: Any, networks: int, where: str) -> None:
+        self.client, self.networks, self.where = client, networks, where
+
+    def do(self, windows: Sequence[Window]) -> Iterator[Done]:
+        """Make windows."""
+        from distributed import CancelledError, as_completed
+        from distributed.comm.core import CommClosedError
+        from distributed.scheduler import KilledWorker
+
+        from bocage.mapping.hired import do
+
+        futures = {self.client.submit(do, w, pure=False, key=f"window-{w.y}-{w.x}", retries=2): w for w in windows}
+        try:
+            for future in as_completed(list(futures)):  # type: ignore[no-untyped-call]
+                try:
+                    yield future.result()
+                except KilledWorker as error:
+                    reason = f"its workers were killed, {error.allowed_failures + 1} in turn: too little memory?"
+                    yield Done(futures[future], {}, problem=reason)
+                future.release()
+        except (CancelledError, CommClosedError, TimeoutError, OSError) as error:
+            raise MappingError(
+                f"The scheduler {self.where} is gone ({type(error).__name__}). Start it again and run the same command: what "
+                "was complete is kept."
+            ) from error
+
+
+@contextmanager
+def _dask(workers: Workers, task: Task) -> Iterator[Distributed]:
+    import dask
+    from distributed import Client
+
+    from bocage.mapping.hired import Hiring
+
+    networks = workers.networks(task.device)
+    threads = Worker.threads_for(networks)
+    settings = {"distributed.comm.timeouts.connect": "30s", "distributed.comm.retry.count": 2}
+    with dask.config.set(settings), ExitStack() as stack:
+        where = workers.scheduler or stack.enter_context(_cluster(workers, threads))
+        try:
+            client = stack.enter_context(Client(where, timeout=30))  # type: ignore[no-untyped-call]
+            client.wait_for_workers(1, timeout=PATIENCE)
+        except (OSError, TimeoutError) as error:
+            raise MappingError(_no_workers(workers, error)) from error
+        client.register_plugin(Hiring(task, networks))
+        stack.callback(_quietly, lambda: client.unregister_worker_plugin(Hiring.name))
+        count = len(client.scheduler_info(n_workers=-1)["workers"])
+        yield Distributed(client, networks * count, client.scheduler.address)
+
+
+def _quietly(work: Any) -> None:
+    try:
+        work()
+    except Exception:  # the scheduler may be gone, which was told
+        return
+
+
+def _no_workers(workers: Workers, error: BaseException) -> str:
+    if workers.scheduler:
+        return (
+            f"No Dask scheduler with workers answers at {workers.scheduler} ({error}). Start one with 'dask scheduler', and "
+            "workers with 'dask worker ADDRESS'."
+        )
+    who = f"{workers.cluster} job" if workers.cluster else "process"
+    return f"No {who} came to work within {PATIENCE} s ({error}); look at its log."
+
+
+@contextmanager
+def _cluster(workers: Workers, threads: int) -> Iterator[Any]:
+    """Processes of this machine, or jobs of a batch system."""
+    if workers.cluster:
+        with _jobs(workers, threads) as cluster:
+            yield cluster
+        return
+    from distributed import LocalCluster
+
+    environment = {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
+    with LocalCluster(  # type: ignore[no-untyped-call]
+        n_workers=workers.count, threads_per_worker=threads, processes=True, memory_limit=None, dashboard_address=None,
+        env={**os.environ, **environment}, silence_logs=50,
+    ) as cluster:  # fmt: skip
+        yield cluster
+
+
+def job_script(workers: Workers, threads: int = 1) -> str:
+    """Return the script that a batch system would be given for one job."""
+    with _jobs(replace(workers, count=0), threads) as cluster:
+        return str(cluster.job_script())
+
+
+@contextmanager
+def _jobs(workers: Workers, threads: int) -> Iterator[Any]:
+    try:
+        import dask_jobqueue
+    except ImportError as error:
+        raise MappingError(
+            f"Jobs of {workers.cluster} go through dask-jobqueue, which is not installed: pip install 'bocage[cluster]'."
+        ) from error
+    kinds = {kind.removesuffix("Cluster").lower(): kind for kind in dir(dask_jobqueue) if kind.endswith("Cluster")}
+    options = {"processes": 1, "cores": threads, "memory": "8GB", "walltime": "04:00:00", **workers.options}
+    try:
+        cluster = getattr(dask_jobqueue, kinds[workers.cluster])(**options)
+    except (TypeError, ValueError) as error:
+        raise MappingError(f"dask-jobqueue refuses the options of the cluster: {error}.") from error
+    with cluster:
+        if workers.count:
+            cluster.scale(jobs=workers.count)
+        yield cluster
