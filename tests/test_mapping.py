@@ -103,11 +103,10 @@ def test_files_are_cogs_with_codes_colours_and_names(trained, tmp_path):
     assert "<Category>meadow</Category>" in (tmp_path / "map/classes.tif.aux.xml").read_text()
     with rasterio.open(land.files["confidence"]) as dataset:
         assert dataset.nodata == 255
-    assert sorted(p.name for p in (tmp_path / "map").iterdir() if p.name != ".windows") == [
-        "classes.tif",
-        "classes.tif.aux.xml",
-        "confidence.tif",
-    ]
+    assert sorted(p.name for p in (tmp_path / "map").iterdir()) == [
+        ".windows", "areas.csv", "checksums.sha256", "classes.qml", "classes.sld", "classes.tif", "classes.tif.aux.xml",
+        "confidence.tif", "item.json",
+    ]  # fmt: skip
 
 
 def test_pixels_without_data_are_0_and_255(recipe, landscape, tmp_path):

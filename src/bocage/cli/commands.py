@@ -12,7 +12,7 @@ import click
 from bocage import __version__
 from bocage.cli.accuracy import compare, evaluate, sample_design
 from bocage.cli.edge import guarded
-from bocage.cli.options import OUT, OVERWRITE, RECIPE, run_stages
+from bocage.cli.options import OUT, OVERWRITE, RECIPE, chosen, run_stages, with_workers
 from bocage.cli.terminal import terminal
 
 
@@ -52,14 +52,14 @@ def script() -> None:
 def _stage(name: str, stages: Sequence[str], text: str) -> Callable[..., None]:
     """Make the command that runs some stages of a recipe."""
 
-    @cli.command(name, help=text)
     @RECIPE
     @OUT
     @OVERWRITE
-    def command(recipe: Path, out: Path | None, overwrite: bool) -> None:
-        run_stages(recipe, out, stages, overwrite)
+    def command(recipe: Path, out: Path | None, overwrite: bool, **workers: Any) -> None:
+        run_stages(recipe, out, stages, overwrite, **workers)
 
-    return command
+    maps = with_workers if "map" in stages else lambda it: it
+    return cli.command(name, help=text)(maps(command))
 
 
 _stage(
@@ -74,6 +74,7 @@ _stage(
     Examples:
       bocage run recipe.toml
       bocage run recipe.toml --out /data/runs/first
+      bocage run recipe.toml --workers 4
     """,
 )
 _stage(
@@ -189,21 +190,39 @@ def prepare(recipe: Path, out: Path | None, overwrite: bool) -> None:
 @RECIPE
 @OUT
 @OVERWRITE
+@with_workers
 @click.option("--model", type=click.Path(path_type=Path), help="Map with this model folder instead of the run's own.")
-def map_command(recipe: Path, out: Path | None, overwrite: bool, model: Path | None) -> None:
-    """Map the scene with a trained network.
+@click.option("--region", type=click.Path(path_type=Path), help="Map only the polygons of this vector file.")
+@click.option("--where", help="SQL condition that chooses polygons of the region: \"tile = '31UES'\".")
+def map_command(
+    recipe: Path,
+    out: Path | None,
+    overwrite: bool,
+    model: Path | None,
+    region: Path | None,
+    where: str | None,
+    **workers: Any,
+) -> None:
+    """Map the scene with a trained network: everything, or the polygons of a region.
+
+    Windows are kept as they are made; after an interruption the same command goes on with those that are missing. The map
+    is the same whoever works, and however many.
 
     \b
     Examples:
       bocage map recipe.toml
+      bocage map recipe.toml --workers 4
+      bocage map recipe.toml --region tiles.gpkg --where "tile IN ('31UES', '31UFS')"
+      bocage map recipe.toml --scheduler tcp://node1:8786
+      bocage map recipe.toml --cluster slurm --workers 20 --job queue=long --job memory=16GB
       bocage map next_year.toml --model runs/this_year/splits/0/model --out runs/next_year
     """
     if model is None:
-        run_stages(recipe, out, ("map",), overwrite)
+        run_stages(recipe, out, ("map",), overwrite, region=region, where=where, **workers)
         return
     from bocage.pipeline import map_with, read_recipe
 
-    parsed = read_recipe(recipe)
+    parsed = chosen(read_recipe(recipe), region=region, where=where, **workers)
     with terminal() as progress:
         land = map_with(parsed, model, out or Path("runs") / parsed.name, progress, overwrite)
     click.echo(f"map: {land.files['classes']}")

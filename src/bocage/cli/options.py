@@ -1,11 +1,18 @@
 """What several commands share: arguments, and running some stages of a recipe."""
 
-from collections.abc import Sequence
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from bocage.cli.terminal import terminal
+
+if TYPE_CHECKING:
+    from bocage.pipeline.recipe import Recipe
 
 RECIPE = click.argument("recipe", type=click.Path(path_type=Path))
 OUT = click.option(
@@ -16,11 +23,49 @@ OVERWRITE = click.option(
 )
 
 
-def run_stages(recipe: Path, out: Path | None, stages: Sequence[str], overwrite: bool) -> None:
+def with_workers(command: Callable[..., None]) -> Callable[..., None]:
+    """Add the options that say who makes the map; what is given replaces [workers] of the recipe."""
+    options = (
+        click.option("--workers", type=int, help="Processes that make the map (jobs, with --cluster)."),
+        click.option("--threads", type=int, help="Cores that each process uses."),
+        click.option("--scheduler", help="Address of a running Dask scheduler, such as tcp://node1:8786."),
+        click.option("--cluster", help="Batch system whose jobs make the map: slurm, pbs, sge, lsf, oar, htcondor, moab."),
+        click.option(
+            "--job", "options", multiple=True, metavar="KEY=VALUE",
+            help="What a job asks for (dask-jobqueue), such as queue=long, memory=16GB, walltime=02:00:00; may be repeated.",
+        ),
+    )  # fmt: skip
+    for option in reversed(options):
+        command = option(command)
+    return command
+
+
+def chosen(
+    recipe: Recipe, options: Sequence[str] = (), region: Path | None = None, where: str | None = None, **given: Any
+) -> Recipe:
+    """Return the recipe with the workers and the region that the command line names."""
+    told = {("count" if key == "workers" else key): value for key, value in given.items() if value is not None}
+    pairs = dict(_pair(option) for option in options)
+    try:
+        workers = replace(recipe.workers, **told, options={**recipe.workers.options, **pairs})
+        mapping = replace(recipe.map, region=region or recipe.map.region, where=where or recipe.map.where)
+    except ValueError as error:
+        raise click.UsageError(str(error)) from error
+    return replace(recipe, workers=workers, map=mapping)
+
+
+def _pair(option: str) -> tuple[str, Any]:
+    key, sign, value = option.partition("=")
+    if not sign or not key.isidentifier():
+        raise click.UsageError(f"--job takes KEY=VALUE; found '{option}'")
+    return key, int(value) if value.isdecimal() else value
+
+
+def run_stages(recipe: Path, out: Path | None, stages: Sequence[str], overwrite: bool, **given: Any) -> None:
     """Run stages of a recipe in its folder, and tell what came out."""
     from bocage.pipeline import read_recipe, run
 
-    parsed = read_recipe(recipe)
+    parsed = chosen(read_recipe(recipe), **given)
     folder = out or Path("runs") / parsed.name
     with terminal() as progress:
         opened = run(parsed, folder, stages, progress, overwrite)

@@ -1,7 +1,7 @@
 """Trained + Scene → map on disk: windows with their halo, through the network into files, by one machine or many."""
 
 from bocage.mapping.codes import codes_beside, count_codes, locate, read_codes
-from bocage.mapping.engine import LandCoverMap, make_map, open_map
+from bocage.mapping.engine import LandCoverMap, is_complete, make_map, open_map
 from bocage.mapping.predict import Prediction, classify_at, predict
 from bocage.mapping.settings import Mapping
 from bocage.mapping.speed import pixels_per_second
@@ -17,6 +17,7 @@ __all__ = [
     "classify_at",
     "codes_beside",
     "count_codes",
+    "is_complete",
     "locate",
     "make_map",
     "open_map",

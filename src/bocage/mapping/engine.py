@@ -1,18 +1,20 @@
 """The making of a map: which windows are missing, who makes them, and the files made of them."""
 
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import torch
+from numpy.typing import NDArray
 
 from bocage.errors import MappingError, TrainedError
 from bocage.grid import Grid, Window
 from bocage.journal import Journal
 from bocage.legend import Legend
 from bocage.mapping import store as windows_on_disk
+from bocage.mapping.delivery import CHECKSUMS, ITEM, Areas, Delivery
 from bocage.mapping.lattice import lattice
 from bocage.mapping.layers import LAYERS, Frame
 from bocage.mapping.region import read_region
@@ -23,7 +25,7 @@ from bocage.mapping.workers import Crew, Workers, working
 from bocage.mapping.writers import WRITERS
 from bocage.progress import QUIET, Progress
 from bocage.scene import Scene
-from bocage.training import Trained, device_of
+from bocage.training import Trained, device_of, versions
 
 STORE = ".windows"
 """Folder of the windows, beside the map's files."""
@@ -81,6 +83,11 @@ def open_map(legend: Legend, grid: Grid, settings: Mapping, folder: Path) -> Lan
     """Return the map that :func:`make_map` wrote to `folder`."""
     suffix = WRITERS.get(settings.formats[0]).SUFFIX
     return LandCoverMap({layer: folder / f"{layer}{suffix}" for layer in settings.layers}, grid, legend)
+
+
+def is_complete(folder: Path) -> bool:
+    """Whether a folder holds a whole map."""
+    return (folder / CHECKSUMS).exists()
 
 
 @dataclass
@@ -176,20 +183,28 @@ class _Making:
             stale.unlink()
         there = [w for w in self.windows if place(w) in self.journal.notes]
         there = [w for w in there if self.journal.notes[place(w)]["key"] == self.keys[w]]
+        for last in (ITEM, CHECKSUMS):  # without them, no one takes files of two maps for one
+            (self.folder / last).unlink(missing_ok=True)
+        areas = Areas(self.task.scene.grid, self.task.frame.legend)
         names = [(name, WRITERS.get(name), layer) for name in self.settings.formats for layer in self.settings.layers]
         for done, (_, writer, layer) in enumerate(names):
             self.progress.step("writing", done, len(names), layer)
             path = self.folder / f"{layer}{'' if complete else PARTIAL}{writer.SUFFIX}"
             output = writer.open(path, self.task.scene.grid, self.store.layers[layer], self.task.frame.legend)
             try:
-                self._copy(layer, there, output)
+                for window, array in self._read(layer, there):
+                    output.put(window, array)
+                    if layer == "classes" and writer is names[0][1]:
+                        areas.count(window, array)
                 output.close()
             except BaseException:
                 output.discard()
                 raise
+        if complete:
+            self._delivery().write(areas)
         self.progress.step("writing", len(names), len(names))
 
-    def _copy(self, layer: str, windows: Sequence[Window], output: Any) -> None:
+    def _read(self, layer: str, windows: Sequence[Window]) -> Iterator[tuple[Window, NDArray[Any]]]:
         group = self.store.open()
         for window in windows:
             array = take(group, layer, window)
@@ -198,7 +213,23 @@ class _Making:
                     f"{self.store.folder}: the window at row {window.y}, column {window.x} no longer reads as it was written. "
                     "Check the disk, and run the same command again: that window is made anew."
                 )
-            output.put(window, array)
+            yield window, array
+
+    def _delivery(self) -> Delivery:
+        task = self.task
+        sources = [task.scene.cubes[name] for name in task.trained.footprints]
+        days = [
+            int(day) for cube in sources if cube.source.dated for day in (cube.source.days[0], cube.source.days[-1])
+        ]
+        about = {
+            "model": task.trained.name, "model_fingerprint": task.trained.fingerprint, "precision": task.precision,
+            "sources": list(task.trained.footprints), "temperature": task.trained.calibration.temperature,
+            "inputs": digest(sorted(self.inputs.items())), "versions": versions(),
+        }  # fmt: skip
+        land = open_map(task.frame.legend, task.scene.grid, self.settings, self.folder)
+        period = (min(days), max(days)) if days else None
+        newest = max(Path(path).stat().st_mtime for path in self.inputs)
+        return Delivery(self.folder, land.grid, land.legend, self.store.layers, land.files, about, period, newest)
 
 
 def _check_model(trained: Trained, settings: Mapping) -> None:

@@ -17,6 +17,8 @@ from bocage.mapping.work import Done, Task, Worker, cores, cores_given_back
 
 CLUSTERS = ("slurm", "pbs", "sge", "lsf", "oar", "htcondor", "moab")
 """Batch systems of dask-jobqueue."""
+CONNECT = 30
+"""Seconds to wait for a scheduler to answer."""
 PATIENCE = 300
 """Seconds to wait for the first worker of a scheduler or a batch system."""
 
@@ -153,7 +155,7 @@ def _dask(workers: Workers, task: Task) -> Iterator[Distributed]:
     with dask.config.set(settings), ExitStack() as stack:
         where = workers.scheduler or stack.enter_context(_cluster(workers, threads))
         try:
-            client = stack.enter_context(Client(where, timeout=30))  # type: ignore[no-untyped-call]
+            client = stack.enter_context(Client(where, timeout=CONNECT))  # type: ignore[no-untyped-call]
             client.wait_for_workers(1, timeout=PATIENCE)
         except (OSError, TimeoutError) as error:
             raise MappingError(_no_workers(workers, error)) from error

@@ -21,6 +21,7 @@ from bocage.models import build
 from bocage.pipeline.flow import open_run, prepare, run
 from bocage.pipeline.opening import open_scene
 from bocage.pipeline.recipe import Recipe, read_recipe
+from bocage.pipeline.runfolder import held
 from bocage.progress import QUIET, Named, Progress, Sent, listening
 from bocage.training import Trained, device_count, device_of, input_specs
 
@@ -94,9 +95,10 @@ def compare_models(
             build(entry.recipe.model, specs, len(recipe.legend.classes), entry.recipe.config)
         except BocageError as error:
             raise type(error)(f"{entry.label}: {error}") from error
-    prepare(recipe, out, progress, overwrite=False)
-    jobs = min(len(wanted), jobs or _jobs(recipe))
-    failed = _one_by_one(wanted, out, progress) if jobs == 1 else _together(wanted, out, jobs, progress)
+    with held(out / "compare"):
+        prepare(recipe, out, progress, overwrite=False)
+        jobs = min(len(wanted), jobs or _jobs(recipe))
+        failed = _one_by_one(wanted, out, progress) if jobs == 1 else _together(wanted, out, jobs, progress)
     done = [entry for entry in wanted if entry.label not in failed]
     for entry in done:
         _timed(entry, out)

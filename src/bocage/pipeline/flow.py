@@ -7,17 +7,17 @@ from dataclasses import replace
 from pathlib import Path
 
 from bocage.errors import RunFolderError
-from bocage.mapping import LandCoverMap, make_map
+from bocage.mapping import LandCoverMap, Mapping, is_complete, make_map
 from bocage.models import build
 from bocage.pipeline.opening import claim, open_scene, prepared
 from bocage.pipeline.recipe import Recipe
-from bocage.pipeline.runfolder import RunFolder, digest
-from bocage.pipeline.stages import STAGES, Run
+from bocage.pipeline.runfolder import RunFolder, digest, held
+from bocage.pipeline.stages import STAGES, Run, settled
 from bocage.progress import QUIET, Progress
 from bocage.samples import make_samples
 from bocage.samples.cut import STORE
 from bocage.scene import Prepared
-from bocage.training import Trained, check_device, input_specs
+from bocage.training import Reduced, Trained, check_device, input_specs
 
 
 def open_run(
@@ -75,8 +75,9 @@ def prepare(recipe: Recipe, out: Path, progress: Progress = QUIET, overwrite: bo
     SceneError
         The disk is full; what is complete is kept.
     """
-    scene, folder, _ = claim(recipe, out, progress, overwrite)
-    return prepared(recipe, scene, folder, progress)[1]
+    with held(out):
+        scene, folder, _ = claim(recipe, out, progress, overwrite)
+        return prepared(recipe, scene, folder, progress)[1]
 
 
 def run(
@@ -88,10 +89,11 @@ def run(
     scene_at: Path | None = None,
 ) -> Run:
     """Follow a recipe through some or all of its stages."""
-    opened = open_run(recipe, out, progress, overwrite, stages, scene_at)
-    for stage in STAGES:
-        if stage in stages:
-            getattr(opened, stage)()
+    with held(out):
+        opened = open_run(recipe, out, progress, overwrite, stages, scene_at)
+        for stage in STAGES:
+            if stage in stages:
+                getattr(opened, stage)()
     return opened
 
 
@@ -106,8 +108,28 @@ def map_with(
         `out` holds a map already, and `overwrite` is False.
     """
     folder = out / "map"
-    if folder.exists() and any(folder.iterdir()) and not overwrite:
+    if is_complete(folder) and not overwrite:
         raise RunFolderError(f"{folder} holds a map already; choose another --out, or give --overwrite.")
-    return make_map(
-        Trained.load(model), open_scene(recipe, progress), recipe.map, folder, recipe.training.device, progress
-    )
+    with held(out):
+        trained, scene = Trained.load(model), open_scene(recipe, progress)
+        settings = _precise(recipe, model, progress)
+        return make_map(trained, scene, settings, folder, recipe.training.device, progress, recipe.workers)
+
+
+def _precise(recipe: Recipe, model: Path, progress: Progress) -> Mapping:
+    """Return the map's settings; bfloat16 needs a model that was looked at in it.
+
+    Raises
+    ------
+    RunFolderError
+        It was not.
+    """
+    if recipe.map.precision == "float32":
+        return recipe.map
+    found = Reduced.load(model)
+    if found is None:
+        raise RunFolderError(
+            f"{model} was never looked at in bfloat16: only its own run has the validation polygons. Map there once with "
+            '[map] precision = "bfloat16", or use float32 here.'
+        )
+    return settled(recipe.map, found, progress)

@@ -19,7 +19,7 @@ from bocage.errors import BocageError, RecipeError
 from bocage.evaluation import METRICS, Evaluation
 from bocage.grid import Grid
 from bocage.legend import LandClass, Legend, read_csv
-from bocage.mapping import WRITERS, Mapping
+from bocage.mapping import WRITERS, Mapping, Workers
 from bocage.models import MODELS
 from bocage.report import Reporting
 from bocage.samples import Reference, Split
@@ -108,6 +108,7 @@ class Recipe:
     map: Mapping
     evaluation: Evaluation
     report: Reporting
+    workers: Workers
     path: Path
     """The file it was read from."""
     compare: tuple[Contender, ...] = ()
@@ -124,6 +125,7 @@ SECTIONS: dict[str, tuple[type[Any], bool]] = {
     "map": (Mapping, False),
     "evaluation": (Evaluation, False),
     "report": (Reporting, False),
+    "workers": (Workers, False),
 }
 """Section → its dataclass, and whether a recipe must have it."""
 

@@ -5,6 +5,7 @@ import datetime
 import hashlib
 import json
 import os
+import platform
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -12,6 +13,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
+
+from filelock import FileLock, Timeout
 
 from bocage.errors import RunFolderError
 from bocage.pipeline.recipe import Recipe
@@ -21,8 +24,11 @@ from bocage.scene import Scene
 from bocage.training import versions
 
 T = TypeVar("T")
-NO_MATTER = ("path", "scene", "compare", "report")
-"""Parts of a recipe that change no result of its own: where it lies, what is kept on disk between stages, other models."""
+NO_MATTER = ("path", "scene", "compare", "report", "workers")
+"""Parts of a recipe that change no result of its own: where it lies, what is kept on disk, other models, who works."""
+LOCK, HOLDER = ".lock", ".lock.json"
+NOT_RESULTS = ("plan.json", LOCK, HOLDER)
+"""What may lie in a folder that no run has begun."""
 
 
 def peak_memory() -> int:
@@ -33,6 +39,43 @@ def peak_memory() -> int:
         return 0
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return int(peak if sys.platform == "darwin" else peak * 1024)
+
+
+@contextmanager
+def held(path: Path) -> Iterator[None]:
+    """Keep other processes out of a folder; the system ends it with the process, whatever happens.
+
+    Raises
+    ------
+    RunFolderError
+        Another process is at work there, or the folder cannot be written.
+    """
+    lock = FileLock(path / LOCK)
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+        lock.acquire(timeout=0)
+    except Timeout as error:
+        raise RunFolderError(
+            f"{path} is in use by another run ({_holder(path)}). Wait for its end, or choose another --out."
+        ) from error
+    except OSError as error:
+        raise RunFolderError(f"{path} cannot be written: {error.strerror or error}; choose another --out.") from error
+    try:
+        about = {"process": os.getpid(), "host": platform.node(), "command": " ".join(["bocage", *sys.argv[1:]])}
+        started = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
+        (path / HOLDER).write_text(json.dumps(about | {"since": started}))
+        yield
+        (path / HOLDER).unlink(missing_ok=True)
+    finally:
+        lock.release()
+
+
+def _holder(path: Path) -> str:
+    try:
+        said = json.loads((path / HOLDER).read_text())
+        return f"process {said['process']} on {said['host']} since {said['since']}: {said['command']}"
+    except (OSError, ValueError, KeyError):
+        return "it has only just begun"
 
 
 def digest(*things: Any) -> str:
@@ -73,7 +116,7 @@ class RunFolder:
         identity = {name: digest(value) for name, value in sections.items()} | {"inputs": digest(inputs)}
         folder = cls(path)
         stages: dict[str, Any] = {}
-        if path.exists() and any(p.name != "plan.json" for p in path.iterdir()):
+        if path.exists() and any(p.name not in NOT_RESULTS for p in path.iterdir()):
             before = folder._read(overwrite)
             odd = sorted(k for k in identity if identity[k] != before.get("identity", {}).get(k))
             has_results = any(stage not in ("prepare", "samples") for stage in before.get("stages", {}))

@@ -22,17 +22,26 @@ from bocage.evaluation import (
     trust_of,
 )
 from bocage.legend import Legend
-from bocage.mapping import LandCoverMap, classify_at, codes_beside, count_codes, make_map, open_map
+from bocage.mapping import LandCoverMap, Mapping, classify_at, codes_beside, count_codes, make_map, open_map
 from bocage.pipeline.recipe import Recipe
 from bocage.pipeline.runfolder import RunFolder, digest
 from bocage.progress import Progress
 from bocage.samples import Samples
 from bocage.scene import Scene
-from bocage.training import Importance, Trained, classify, device_of, importance, train
+from bocage.training import Importance, Reduced, Trained, check_bfloat16, classify, device_of, importance, train
 
 SAMPLE = "sample.json"
 """What a labelled validation sample says of the map."""
 STAGES = ("train", "evaluate", "map", "report")
+
+
+def settled(settings: Mapping, found: Reduced, progress: Progress) -> Mapping:
+    """Return the map's settings, in float32 where bfloat16 changes too much."""
+    if found.is_harmless:
+        progress.say(f"The map is computed in bfloat16: {found}.")
+        return settings
+    progress.say(f"The map is computed in float32, not in bfloat16: {found}.")
+    return dataclasses.replace(settings, precision="float32")
 
 
 @dataclass
@@ -77,10 +86,22 @@ class Run:
         self.folder.once(
             "map",
             self.keys["map"],
-            lambda: make_map(trained, self.scene, r.map, folder, r.training.device, self.progress),
+            lambda: make_map(
+                trained, self.scene, self._precise(trained), folder, r.training.device, self.progress, r.workers
+            ),
             self.progress,
         )
         return self._map_on_disk(trained.legend)
+
+    def _precise(self, trained: Trained) -> Mapping:
+        """Return the map's settings, in float32 where bfloat16 was asked for and changes classes of validation samples."""
+        r, folder = self.recipe, self._split(self.recipe.map.draw) / "model"
+        if r.map.precision == "float32":
+            return r.map
+        validation = self.samples.draw(r.split, r.map.draw).validation
+        found = check_bfloat16(trained, self.samples, validation, r.training.device)
+        found.save(folder)
+        return settled(r.map, found, self.progress)
 
     def report(self) -> Path:
         """Compare the map with the truth where there is one, estimate areas, and write ``report.html``."""

@@ -19,6 +19,7 @@ from bocage.training.curves import write_curves
 from bocage.training.domain import domain_of, features_of
 from bocage.training.importance import Importance, importance
 from bocage.training.loop import Task, check_device, fit, logits_of
+from bocage.training.precision import Reduced, check_bfloat16
 from bocage.training.settings import Training, with_preset
 from bocage.training.trained import Trained, device_count, device_of, input_specs, source_records, versions
 
@@ -116,8 +117,10 @@ def classify(trained: Trained, samples: Samples, members: NDArray[np.int64], set
 
 __all__ = [
     "Importance",
+    "Reduced",
     "Trained",
     "Training",
+    "check_bfloat16",
     "check_device",
     "classify",
     "device_count",

@@ -1,0 +1,66 @@
+"""The legend for others' programs: ``classes.qml`` for QGIS, ``classes.sld`` for map servers.
+
+Neither knows groups of raster classes: the classes of a hierarchical nomenclature stand together, under labels that
+name every level.
+"""
+
+from xml.etree import ElementTree
+
+from bocage.legend import Legend
+
+SLD = "http://www.opengis.net/sld"
+
+
+def levels(legend: Legend, index: int) -> tuple[str, ...]:
+    """Names from the top of the nomenclature down to the class at `index`.
+
+    >>> from bocage.legend import LandClass
+    >>> levels(Legend((LandClass(1, "crops"), LandClass(11, "cereals", parent="crops"))), 1)
+    ('crops', 'cereals')
+    """
+    names, parents = [legend.names[index]], dict(zip(legend.names, (c.parent for c in legend.classes), strict=True))
+    while (above := parents.get(names[0], "")) and above not in names:
+        names.insert(0, above)
+    return tuple(names)
+
+
+def _entries(legend: Legend) -> list[tuple[int, str, str]]:
+    """Code, colour and label of every class, those of one parent together, in the order of the legend."""
+    paths = [levels(legend, i) for i in range(len(legend.classes))]
+    first = {path[:n]: i for i, path in reversed(list(enumerate(paths))) for n in range(1, len(path) + 1)}
+    order = sorted(range(len(paths)), key=lambda i: [first[paths[i][:n]] for n in range(1, len(paths[i]) + 1)])
+    return [(legend.codes[i], legend.colors[i], " > ".join(paths[i])) for i in order]
+
+
+def qml(legend: Legend) -> str:
+    """Return the style that QGIS takes for a layer from the file beside it."""
+    root = ElementTree.Element("qgis", version="3.22.0", styleCategories="Symbology", maxScale="0", minScale="1e+08")
+    pipe = ElementTree.SubElement(root, "pipe")
+    renderer = ElementTree.SubElement(
+        pipe, "rasterrenderer", type="paletted", band="1", opacity="1", alphaBand="-1", nodataColor=""
+    )
+    palette = ElementTree.SubElement(renderer, "colorPalette")
+    for code, color, label in _entries(legend):
+        ElementTree.SubElement(palette, "paletteEntry", value=str(code), color=color, label=label, alpha="255")
+    ElementTree.SubElement(pipe, "rasterresampler", maxOversampling="2")
+    ElementTree.indent(root, " ")
+    return "<!DOCTYPE qgis PUBLIC 'http://mrcc.com/qgis.dtd' 'SYSTEM'>\n" + ElementTree.tostring(root, "unicode") + "\n"
+
+
+def sld(legend: Legend, name: str = "classes") -> str:
+    """Return a Styled Layer Descriptor 1.0.0 (OGC 02-070)."""
+    root = ElementTree.Element(f"{{{SLD}}}StyledLayerDescriptor", version="1.0.0")
+    layer = _under(root, "NamedLayer")
+    _under(layer, "Name").text = name
+    rule = _under(_under(_under(layer, "UserStyle"), "FeatureTypeStyle"), "Rule")
+    colors = _under(_under(rule, "RasterSymbolizer"), "ColorMap", type="values")
+    _under(colors, "ColorMapEntry", color="#000000", quantity="0", label="no data", opacity="0")
+    for code, color, label in _entries(legend):
+        _under(colors, "ColorMapEntry", color=color, quantity=str(code), label=label, opacity="1")
+    ElementTree.register_namespace("", SLD)
+    ElementTree.indent(root, " ")
+    return ElementTree.tostring(root, "unicode", xml_declaration=True) + "\n"
+
+
+def _under(parent: ElementTree.Element, tag: str, **attributes: str) -> ElementTree.Element:
+    return ElementTree.SubElement(parent, f"{{{SLD}}}{tag}", attributes)

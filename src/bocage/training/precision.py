@@ -1,0 +1,75 @@
+"""Whether a network may compute in bfloat16: its classes on validation samples, beside those in float32."""
+
+import json
+import os
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from bocage.samples import Samples
+from bocage.samples.loader import batches
+from bocage.training.loop import logits_of
+from bocage.training.trained import Trained, device_of
+
+NAME = "bfloat16.json"
+MOST = 2048
+"""Validation samples looked at."""
+LOSS, SAME = 0.005, 0.98
+"""Accuracy that may be lost, and share of samples that must keep their class."""
+
+
+@dataclass(frozen=True)
+class Reduced:
+    """What bfloat16 changes on validation samples."""
+
+    samples: int
+    accuracy: float
+    """In float32."""
+    reduced_accuracy: float
+    """In bfloat16."""
+    same: float
+    """Share of the samples that keep their class."""
+
+    @property
+    def is_harmless(self) -> bool:
+        """Whether next to nothing changes."""
+        return self.samples > 0 and self.same >= SAME and self.reduced_accuracy >= self.accuracy - LOSS
+
+    def __str__(self) -> str:
+        return (
+            f"{self.same:.1%} of {self.samples} validation samples keep their class, accuracy {self.accuracy:.3f} in float32 and "
+            f"{self.reduced_accuracy:.3f} in bfloat16"
+        )
+
+    def save(self, model: Path) -> None:
+        """Write it into a model folder."""
+        partial = model / f".{NAME}.part"
+        partial.write_text(json.dumps(asdict(self)))
+        os.replace(partial, model / NAME)
+
+    @classmethod
+    def load(cls, model: Path) -> "Reduced | None":
+        """Read what was written into a model folder; None where nothing was."""
+        path = model / NAME
+        return cls(**json.loads(path.read_text())) if path.exists() else None
+
+
+def check_bfloat16(trained: Trained, samples: Samples, members: NDArray[np.int64], device: str) -> Reduced:
+    """Classify some of the samples `members` in both precisions."""
+    if len(members) > MOST:
+        members = np.sort(np.random.default_rng(0).choice(members, MOST, replace=False))
+    if not len(members):
+        return Reduced(0, 0.0, 0.0, 0.0)
+    place = device_of(device)
+    model = trained.model.to(place).eval()
+    found = {}
+    for enabled in (False, True):
+        made = batches(samples.cuts, samples.label, members, trained.normalisation, 128)
+        with torch.autocast(place.type, torch.bfloat16, enabled=enabled):
+            logits, labels = logits_of(model, made, place)
+        found[enabled] = logits.float().argmax(1)
+    right = [float((found[enabled] == labels).float().mean()) for enabled in (False, True)]
+    return Reduced(len(members), right[0], right[1], float((found[False] == found[True]).float().mean()))

@@ -1,0 +1,154 @@
+"""Who makes the map does not change it; whoever is killed is no loss."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+
+from bocage.errors import MappingError, RunFolderError
+from bocage.mapping import Mapping, Workers, make_map
+from bocage.mapping.workers import job_script
+from bocage.pipeline import open_run, read_recipe, run
+from bocage.pipeline.runfolder import held
+from bocage.training import Training, train
+from conftest import GRU, MULTIRESOLCC, PAN_MS, S2
+
+CASES = {"gru": (GRU, S2, "s2"), "multiresolcc": (MULTIRESOLCC, PAN_MS, "pan")}
+pytestmark = pytest.mark.filterwarnings("ignore:.*:ResourceWarning", "ignore:.*:DeprecationWarning")
+
+
+def contents(folder):
+    return {p.name: p.read_bytes() for p in folder.iterdir() if p.suffix in (".tif", ".csv", ".qml", ".sld")}
+
+
+@pytest.fixture(params=list(CASES))
+def trained(request, recipe, tmp_path):
+    opened = open_run(read_recipe(recipe(*CASES[request.param])), tmp_path / "run")
+    r = opened.recipe
+    settings = Training(epochs=2, learning_rate=0.02, batch_size=16)
+    return train(opened.scene, opened.samples, r.split, 0, r.model, r.config, settings, tmp_path / "t"), opened.scene
+
+
+def test_workers_make_the_map_that_this_process_makes(trained, tmp_path):
+    model, scene = trained
+    make_map(model, scene, Mapping(tile=16), tmp_path / "alone")
+    make_map(model, scene, Mapping(tile=16), tmp_path / "two", workers=Workers(count=2))
+    assert contents(tmp_path / "two") == contents(tmp_path / "alone")
+
+
+def test_a_scheduler_that_is_not_there_is_told(trained, tmp_path, monkeypatch):
+    monkeypatch.setattr("bocage.mapping.workers.PATIENCE", 2)
+    monkeypatch.setattr("bocage.mapping.workers.CONNECT", 2)
+    with pytest.raises(MappingError, match=r"No Dask scheduler with workers answers at tcp://127.0.0.1:9"):
+        make_map(*trained, Mapping(), tmp_path / "map", workers=Workers(scheduler="tcp://127.0.0.1:9"))
+
+
+def test_the_job_of_a_batch_system_is_what_was_asked_for():
+    options = {"queue": "long", "account": "agri", "memory": "16GB", "walltime": "02:00:00"}
+    script = job_script(Workers(cluster="slurm", options=options), threads=3)
+    for line in ("-p long", "-A agri", "--mem=15G", "-t 02:00:00", "--cpus-per-task=3"):
+        assert f"#SBATCH {line}" in script, script
+    assert "distributed.cli.dask_worker" in script
+    with pytest.raises(MappingError, match="refuses the options"):
+        job_script(Workers(cluster="slurm", options={"quue": "long"}))
+
+
+def test_settings_have_ranges():
+    with pytest.raises(ValueError, match="'cluster' is one of slurm"):
+        Workers(cluster="slurmm")
+    with pytest.raises(ValueError, match="either 'scheduler'"):
+        Workers(cluster="slurm", scheduler="tcp://a:1")
+    with pytest.raises(ValueError, match="at least 0"):
+        Workers(count=-1)
+
+
+def test_a_folder_in_use_is_refused_and_the_first_is_named(recipe, tmp_path):
+    holding = (
+        "import sys, time; from pathlib import Path; from bocage.pipeline.runfolder import held\n"
+        f"with held(Path({str(tmp_path / 'run')!r})):\n    print('held', flush=True); time.sleep(60)"
+    )
+    with subprocess.Popen([sys.executable, "-c", holding], stdout=subprocess.PIPE, text=True) as other:
+        assert other.stdout.readline() == "held\n"
+        with pytest.raises(RunFolderError, match=rf"in use by another run \(process {other.pid} on .* since 20"):
+            run(read_recipe(recipe()), tmp_path / "run", ("train",))
+        other.send_signal(signal.SIGKILL)
+    with held(tmp_path / "run"):  # a killed process holds nothing
+        pass
+
+
+KILLED = """
+import os, sys, threading, time
+from bocage.cli import main
+delay = float(sys.argv[1])
+def kill():
+    time.sleep(delay)
+    os.kill(os.getpid(), 9)
+if delay:
+    threading.Thread(target=kill, daemon=True).start()
+sys.exit(main(sys.argv[2:]))
+"""
+
+
+def test_a_killed_map_goes_on_to_the_same_files(recipe, tmp_path):
+    path = recipe(GRU, S2, "s2")
+    path.write_text(path.read_text().replace("tile = 32", "tile = 16"))
+    out = tmp_path / "run"
+    run(read_recipe(path), out, ("train",))
+    model = out / "splits/0/model"
+
+    def bocage(delay, folder):
+        command = [
+            sys.executable,
+            "-c",
+            KILLED,
+            str(delay),
+            "map",
+            str(path),
+            "--model",
+            str(model),
+            "--out",
+            str(folder),
+        ]
+        return subprocess.run(
+            command, capture_output=True, text=True, check=False, env={**os.environ, "OMP_NUM_THREADS": "1"}
+        )
+
+    started = time.monotonic()
+    done = bocage(0, tmp_path / "whole")
+    whole = time.monotonic() - started
+    assert done.returncode == 0, done.stderr
+    killed = 0
+    for share in (0.7, 0.9, 0.97):
+        killed += bocage(share * whole, tmp_path / "map").returncode == -signal.SIGKILL
+        assert not (tmp_path / "map/map/checksums.sha256").exists() or killed < 3
+    last = bocage(0, tmp_path / "map")
+    assert last.returncode == 0 or "holds a map already" in last.stderr
+    assert killed
+    assert contents(tmp_path / "map/map") == contents(tmp_path / "whole/map")
+
+
+def test_what_goes_with_a_map(trained, tmp_path):
+    model, scene = trained
+    make_map(model, scene, Mapping(layers=("classes", "confidence", "probabilities")), tmp_path)
+    check = subprocess.run(
+        ["sha256sum", "-c", "checksums.sha256"], cwd=tmp_path, capture_output=True, text=True, check=True
+    )
+    listed = {line.split(":")[0] for line in check.stdout.splitlines()}
+    assert listed == {p.name for p in tmp_path.iterdir() if p.is_file()} - {"checksums.sha256"} - {
+        p.name for p in tmp_path.iterdir() if p.name.startswith(".")
+    }
+    item = json.loads((tmp_path / "item.json").read_text())
+    assert item["assets"]["classes"]["classification:classes"][0] == {
+        "value": 1, "name": "maize", "title": "maize", "color_hint": "F2C14E",
+    }  # fmt: skip
+    assert item["properties"]["proj:shape"] == list(scene.grid.shape)
+    assert item["assets"]["probabilities"]["raster:bands"][1]["scale"] == 0.01
+    lines = (tmp_path / "areas.csv").read_text().splitlines()
+    pixels = [int(line.split(",")[2]) for line in lines[1:]]
+    hectares = [float(line.split(",")[3]) for line in lines[1:]]
+    assert sum(pixels) == scene.grid.shape[0] * scene.grid.shape[1]
+    assert hectares == pytest.approx([n * scene.grid.resolution**2 / 10_000 for n in pixels], abs=1e-4)
