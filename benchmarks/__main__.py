@@ -1,11 +1,11 @@
-"""Run every benchmark, or those named; `networks` (hours) and `promises` (no speed, but odds) are run by name only."""
+"""Run every benchmark, or those named; `networks` (hours), `promises` (no speed, but odds) and `killed` (no speed, either) by name only."""
 
 import sys
 
-from benchmarks import dense, gaps, memory, networks, promises, windows
+from benchmarks import dense, gaps, killed, memory, networks, promises, windows
 
 ALL = {"dense": dense.run, "memory": memory.run, "gaps": gaps.run, "windows": windows.run}
-LONG = {"networks": lambda: networks.run_all([]), "promises": promises.run}
+LONG = {"killed": killed.run, "networks": lambda: networks.run_all([]), "promises": promises.run}
 
 for name in sys.argv[1:] or ALL:
     print(f"{name}: {(ALL | LONG)[name]()}", flush=True)

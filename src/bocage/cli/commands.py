@@ -229,6 +229,34 @@ def map_command(
 
 
 @cli.command()
+@click.argument("folder", type=click.Path(path_type=Path))
+@click.argument("maps", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.option(
+    "--rule",
+    type=click.Choice(["confidence", "first"]),
+    default="confidence",
+    show_default=True,
+    help="Where maps overlap: the most confident one, or the first that has data.",
+)
+def mosaic(folder: Path, maps: tuple[Path, ...], rule: Any) -> None:
+    """Lay the MAPS of several scenes together into FOLDER.
+
+    MAPS are run folders, or their map/ folders. They must have one legend and one lattice of pixels. scene.tif tells which
+    map each pixel comes from.
+
+    \b
+    Examples:
+      bocage mosaic region/ runs/north runs/south
+      bocage mosaic region/ runs/2023 runs/2022 --rule first
+    """
+    from bocage.mapping.mosaic import make_mosaic
+
+    with terminal() as progress:
+        classes = make_mosaic(maps, folder, rule, progress)
+    click.echo(f"map: {classes}")
+
+
+@cli.command()
 @click.argument("images", type=click.Path(path_type=Path))
 @click.argument("reference", type=click.Path(path_type=Path))
 @click.option("--label", default="", help="Field that holds the class [default: asked of the file].")

@@ -122,6 +122,12 @@ class Delivery:
             asset.extra_fields |= {"file:size": path.stat().st_size, "file:checksum": "1220" + sums[path]}
         return json.dumps(item.to_dict(include_self_link=False, transform_hrefs=False), indent=1)
 
+    def _class(self, index: int) -> dict[str, Any]:
+        one = self.legend.classes[index]
+        above = {"bocage:parent": one.parent} if one.parent else {}
+        color = self.legend.colors[index][1:].upper()
+        return {"value": one.code, "name": _slug(one.name), "title": one.name, "color_hint": color, **above}
+
     def _when(self) -> tuple[Any, ...]:
         """Positional arguments of an item: its moment or period, and its properties."""
         if self.days is None:
@@ -139,15 +145,7 @@ class Delivery:
             {"name": b.name, "data_type": b.dtype, "nodata": b.nodata, "scale": b.scale} for b in self.bands[layer]
         ]
         if any(band.categorical for band in self.bands[layer]):
-            asset.extra_fields["classification:classes"] = [
-                {
-                    "value": c.code,
-                    "name": _slug(c.name),
-                    "title": c.name,
-                    "color_hint": self.legend.colors[i][1:].upper(),
-                }
-                for i, c in enumerate(self.legend.classes)
-            ]
+            asset.extra_fields["classification:classes"] = [self._class(i) for i in range(len(self.legend.classes))]
         return asset
 
 

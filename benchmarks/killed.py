@@ -1,0 +1,163 @@
+"""Maps that are killed, lose a worker or fill the disk, and go on: the same files, and no window made twice.
+
+python -m benchmarks killed
+"""
+
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections import Counter
+from pathlib import Path
+
+import psutil
+
+RUNS, WORKERS_KILLED, SIZE = 20, 5, 1400
+"""Runs killed, runs that lose a worker, and PAN pixels a side of the landscape."""
+NETWORK = "pan_filters = [16, 32, 64]\nms_filters = [32, 64, 128]"
+COMMAND = [sys.executable, "-m", "bocage"]
+
+
+def run() -> str:
+    random.seed(0)
+    with tempfile.TemporaryDirectory(dir=os.environ.get("BOCAGE_BENCH")) as name:
+        folder = Path(name)
+        making = _Making(folder, *_trained(folder))
+        whole, seconds = making.undisturbed()
+        texts = [
+            _killed(making, whole, seconds),
+            _worker_killed(making, whole),
+            _full(making, whole),
+        ]
+    return "; ".join(texts)
+
+
+def _trained(folder: Path) -> tuple[Path, Path]:
+    """A recipe, and a model for it."""
+    land = folder / "land"
+    _bocage("simulate", land, "--height", SIZE, "--width", SIZE, "--sensor", "vhr", "--polygons", 8)
+    recipe = land / "multiresolcc.toml"
+    text = recipe.read_text().replace(
+        'name = "multiresolcc"\n\n[training]', f'name = "multiresolcc"\n{NETWORK}\n\n[training]'
+    )
+    text = text.replace("draws = 1", 'draws = 1\nrare = "drop"').replace("epochs = 20", "epochs = 1")
+    recipe.write_text(text.replace("samples_per_epoch = 4000", "samples_per_epoch = 300"))
+    _bocage("train", recipe, "--out", folder / "run")
+    return recipe, folder / "run/splits/0/model"
+
+
+class _Making:
+    """A map to make, again and again."""
+
+    def __init__(self, folder: Path, recipe: Path, model: Path) -> None:
+        self.folder, self.recipe, self.model = folder, recipe, model
+
+    def start(self, out: Path, *options: object) -> "subprocess.Popen[str]":
+        command = [*COMMAND, "map", self.recipe, "--model", self.model, "--out", out, *options]
+        return subprocess.Popen(list(map(str, command)), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+    def undisturbed(self) -> tuple[dict[str, bytes], float]:
+        started = time.monotonic()
+        process = self.start(self.folder / "whole")
+        _, errors = process.communicate()
+        assert process.returncode == 0, errors
+        return _files(self.folder / "whole"), time.monotonic() - started
+
+
+def _killed(making: _Making, whole: dict[str, bytes], seconds: float) -> str:
+    """Kill at a random moment, resume, compare."""
+    killed = again = 0
+    for number in range(RUNS):
+        out = making.folder / f"killed{number}"
+        process = making.start(out)
+        time.sleep(random.uniform(0.25, 0.98) * seconds)
+        process.send_signal(signal.SIGKILL)
+        process.communicate()
+        killed += process.returncode == -signal.SIGKILL
+        kept = len(_noted(out))
+        process = making.start(out)
+        _, errors = process.communicate()
+        assert process.returncode == 0 or "holds a map already" in errors, errors
+        assert _files(out) == whole, f"run {number} differs"
+        made = _noted(out)
+        again += sum(n - 1 for n in made.values())
+        print(f"  killed {number + 1}: {kept} of {len(made)} windows were kept", flush=True)
+    return f"{killed} of {RUNS} runs killed by SIGKILL: the same files, {again} windows made twice"
+
+
+def _worker_killed(making: _Making, whole: dict[str, bytes]) -> str:
+    """Kill one of two Dask workers in the middle."""
+    again = 0
+    for number in range(WORKERS_KILLED):
+        out = making.folder / f"worker{number}"
+        process = making.start(out, "--workers", 2)
+        while len(_noted(out)) < 3 + number and process.poll() is None:
+            time.sleep(0.05)
+        _a_worker(process.pid).kill()
+        _, errors = process.communicate()
+        assert process.returncode == 0, errors
+        assert _files(out) == whole, f"run {number} differs"
+        again += sum(n - 1 for n in _noted(out).values())
+        print(f"  worker killed {number + 1}", flush=True)
+    return f"{WORKERS_KILLED} runs that lost a worker: the same files, {again} windows noted twice"
+
+
+def _a_worker(pid: int) -> psutil.Process:
+    """The process that uses the most processor time below `pid`: a worker at work."""
+    below = psutil.Process(pid).children(recursive=True)
+    return max(below, key=lambda process: process.cpu_times().user)
+
+
+def _full(making: _Making, whole: dict[str, bytes]) -> str:
+    """Map into file systems that are too small, for the windows and for the files; enlarge, resume."""
+    size = sum(p.stat().st_size for p in (making.folder / "whole/map").rglob("*") if p.is_file())
+    told = []
+    for number, share in enumerate((0.2, 0.7)):
+        out = making.folder / f"small{number}"
+        out.mkdir()
+        small = max(64 << 10, int(share * size))
+        if subprocess.run(
+            ["mount", "-t", "tmpfs", "-o", f"size={small}", "tmpfs", out], check=False, capture_output=True
+        ).returncode:
+            return "no file system can be mounted here: the full disk is not shown"
+        try:
+            process = making.start(out)
+            _, errors = process.communicate()
+            assert process.returncode == 1, (process.returncode, errors)
+            assert not (out / "map/checksums.sha256").exists()
+            told.append(errors.strip().splitlines()[-1][:120])
+            kept = len(_noted(out))
+            subprocess.run(["mount", "-o", "remount,size=1G", out], check=True)
+            process = making.start(out)
+            _, errors = process.communicate()
+            assert process.returncode == 0, errors
+            assert _files(out) == whole, f"small file system {number}: files differ"
+            assert all(n == 1 for n in _noted(out).values())
+            print(f"  full disk {number + 1}: {kept} windows were kept; it said: {told[-1]}", flush=True)
+        finally:
+            subprocess.run(["umount", out], check=False)
+    return f"{len(told)} runs on a full file system: exit 1, then the same files"
+
+
+def _files(out: Path) -> dict[str, bytes]:
+    return {p.name: p.read_bytes() for p in sorted((out / "map").iterdir()) if p.is_file()}
+
+
+def _noted(out: Path) -> Counter[str]:
+    """How often each window was noted."""
+    path = out / "map/.windows/windows.journal"
+    places = Counter[str]()
+    for line in path.read_text().splitlines() if path.exists() else []:
+        try:
+            places[json.loads(line)["place"]] += 1
+        except ValueError:
+            continue  # torn by the kill
+    return places
+
+
+def _bocage(*arguments: object) -> None:
+    subprocess.run([*COMMAND, *map(str, arguments)], check=True, capture_output=True, text=True)

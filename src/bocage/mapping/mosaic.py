@@ -1,0 +1,156 @@
+"""Maps of several scenes → one, with a stated rule where they overlap."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bocage.errors import GridError, MappingError
+from bocage.grid import Grid, Window
+from bocage.legend import LandClass, Legend
+from bocage.mapping.delivery import CHECKSUMS, ITEM, Areas, Delivery
+from bocage.mapping.writers import WRITERS, MapBand
+from bocage.progress import QUIET, Progress
+from bocage.sources.raster import inspect, read
+from bocage.sources.source import union
+
+Rule = Literal["confidence", "first"]
+TILE = 1024
+
+
+@dataclass(frozen=True)
+class _Map:
+    """One of the maps."""
+
+    folder: Path
+    grid: Grid
+    legend: Legend
+
+    def layer(self, name: str, grid: Grid, window: Window, nodata: int) -> NDArray[Any]:
+        """Read a window of a layer, no data outside."""
+        found, there = read(self.folder / f"{name}.tif", [1], grid, window, "nearest", nodata)
+        return np.where(there[0], found[0], np.array(nodata, found.dtype))
+
+
+def make_mosaic(folders: Sequence[Path], folder: Path, rule: Rule = "confidence", progress: Progress = QUIET) -> Path:
+    """Lay maps together into `folder`: classes, confidence, and which map each pixel comes from.
+
+    Parameters
+    ----------
+    folders
+        Folders of complete maps, ``map/`` of runs or of other mosaics, with pixels on one lattice.
+    rule
+        Where maps overlap: "confidence" takes the class of the most confident one (of those alike, the first), "first" that
+        of the first map that has data there.
+
+    Raises
+    ------
+    MappingError
+        A folder holds no complete map, or maps differ in legend, CRS or lattice.
+    """
+    maps = [_open(one) for one in folders]
+    _check(maps)
+    try:
+        grid = union([one.grid for one in maps])
+    except GridError as error:
+        raise MappingError(f"The maps cannot be laid together: {error}") from error
+    legend = maps[0].legend
+    dtype = "uint8" if max(legend.codes) <= 255 else "uint16"
+    bands = {
+        "classes": (MapBand("class", dtype, 0, categorical=True),),
+        "confidence": (MapBand("confidence", "uint8", 255),),
+        "scene": (MapBand("scene (1: the first)", "uint8", 0),),
+    }
+    folder.mkdir(parents=True, exist_ok=True)
+    for last in (ITEM, CHECKSUMS):
+        (folder / last).unlink(missing_ok=True)
+    files = {layer: folder / f"{layer}.tif" for layer in bands}
+    writer, areas = WRITERS.get("cog"), Areas(grid, legend)
+    outputs = {layer: writer.open(files[layer], grid, bands[layer], legend) for layer in bands}
+    try:
+        windows = list(grid.tiles(TILE))
+        for done, window in enumerate(windows, start=1):
+            found = _window(maps, grid, window, rule)
+            areas.count(window, found["classes"])
+            for layer, output in outputs.items():
+                output.put(window, found[layer][None].astype(bands[layer][0].dtype))
+            progress.step("laying maps together", done, len(windows))
+        for output in outputs.values():
+            output.close()
+    except BaseException:
+        for output in outputs.values():
+            output.discard()
+        raise
+    about = {"rule": rule, "maps": [str(one.folder) for one in maps]}
+    newest = max((one.folder / CHECKSUMS).stat().st_mtime for one in maps)
+    Delivery(folder, grid, legend, bands, files, about, None, newest).write(areas)
+    return files["classes"]
+
+
+def _window(maps: Sequence[_Map], grid: Grid, window: Window, rule: Rule) -> dict[str, NDArray[Any]]:
+    shape = (window.height, window.width)
+    classes, confidence = np.zeros(shape, np.uint16), np.full(shape, 255, np.uint8)
+    scene = np.zeros(shape, np.uint8)
+    for number, one in enumerate(maps, start=1):
+        codes = one.layer("classes", grid, window, 0)
+        sure = one.layer("confidence", grid, window, 255)
+        new = (codes > 0) & (scene == 0)
+        if rule == "confidence":
+            new |= (codes > 0) & (sure != 255) & (confidence != 255) & (sure > confidence)
+        classes[new], confidence[new], scene[new] = codes[new], sure[new], number
+    return {"classes": classes, "confidence": confidence, "scene": scene}
+
+
+def _open(folder: Path) -> _Map:
+    place = folder / "map" if (folder / "map" / CHECKSUMS).exists() else folder
+    if not (place / CHECKSUMS).exists():
+        raise MappingError(f"{folder} holds no complete map ({CHECKSUMS} is missing); map there first.")
+    missing = [name for name in ("classes.tif", "confidence.tif", ITEM) if not (place / name).exists()]
+    if missing:
+        raise MappingError(f"{place} has no {missing[0]}; a mosaic needs classes and confidence of every map.")
+    said = json.loads((place / ITEM).read_text())
+    classes = said["assets"]["classes"]["classification:classes"]
+    legend = Legend(tuple(_class(one) for one in classes))
+    return _Map(place, inspect(place / "classes.tif").grid, legend)
+
+
+def _class(said: dict[str, Any]) -> LandClass:
+    color = f"#{said['color_hint'].lower()}" if said.get("color_hint") else ""
+    return LandClass(said["value"], said["title"], color, said.get("bocage:parent", ""))
+
+
+def _check(maps: Sequence[_Map]) -> None:
+    """Refuse maps that do not fit together.
+
+    Raises
+    ------
+    MappingError
+        There are fewer than two or more than 255, or they differ in legend, CRS or lattice.
+    """
+    if not 2 <= len(maps) <= 255:
+        raise MappingError(f"A mosaic takes 2 to 255 maps; found {len(maps)}.")
+    first = maps[0]
+    for other in maps[1:]:
+        if [(c.code, c.name) for c in other.legend.classes] != [(c.code, c.name) for c in first.legend.classes]:
+            raise MappingError(f"{other.folder} has another legend than {first.folder}: {_difference(first, other)}.")
+        if other.grid.crs != first.grid.crs:
+            raise MappingError(
+                f"{other.folder} is in {other.grid.crs_name}, {first.folder} in {first.grid.crs_name}: use one [grid] crs."
+            )
+        row, column = first.grid.offset_of(other.grid)
+        off = max(abs(row - round(row)), abs(column - round(column)))
+        if abs(other.grid.resolution - first.grid.resolution) > 1e-6 * first.grid.resolution or off > 0.01:
+            raise MappingError(
+                f"{other.folder} does not lie on the pixels of {first.folder} (resolution {other.grid.resolution:g} and "
+                f"{first.grid.resolution:g}, {off:.2f} pixels off): map both with the same [grid] resolution and corner."
+            )
+
+
+def _difference(first: _Map, other: _Map) -> str:
+    ours, theirs = ({(c.code, c.name) for c in m.legend.classes} for m in (first, other))
+    odd = sorted(ours ^ theirs)
+    return f"{odd[0][0]} {odd[0][1]} is in one only" if odd else "the order of the classes differs"
