@@ -2,9 +2,16 @@
 
 import sys
 
-from benchmarks import dense, gaps, killed, memory, networks, promises, windows
+from benchmarks import engine, forest, forms, gaps, killed, memory, networks, promises, windows
 
-ALL = {"dense": dense.run, "memory": memory.run, "gaps": gaps.run, "windows": windows.run}
+ALL = {
+    "forms": forms.run,
+    "engine": engine.run,
+    "forest": forest.run,
+    "memory": memory.run,
+    "gaps": gaps.run,
+    "windows": windows.run,
+}
 LONG = {"killed": killed.run, "networks": lambda: networks.run_all([]), "promises": promises.run}
 
 for name in sys.argv[1:] or ALL:

@@ -68,7 +68,7 @@ def norm_of(kind: Norm, channels: int, dims: Literal[1, 2]) -> nn.Module:
 
 
 class Conv(nn.Module):
-    """Convolution, ReLU, then normalisation, in space and unpadded unless asked, at any dilation."""
+    """Convolution, ReLU, then normalisation, in space and unpadded unless asked."""
 
     def __init__(self, inside: int, outside: int, kernel: int, norm: Norm, padding: int = 0) -> None:
         super().__init__()
@@ -76,11 +76,30 @@ class Conv(nn.Module):
         self.norm = norm_of(norm, outside, 2)
         self.padding = padding
 
-    def forward(self, x: Tensor, dilation: int = 1) -> Tensor:
-        """(B, Cin, Y, X) → (B, Cout, Y − d(k−1), X − d(k−1)), plus twice the padding."""
-        y = functional.conv2d(x, self.conv.weight, self.conv.bias, padding=self.padding, dilation=dilation)
-        normed: Tensor = self.norm(functional.relu(y))
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, Cin, Y, X) → (B, Cout, Y − k + 1, X − k + 1), plus twice the padding."""
+        y = functional.conv2d(x, self.conv.weight, self.conv.bias, padding=self.padding)
+        normed: Tensor = self.norm(functional.relu(y, inplace=not torch.is_grad_enabled()))
         return normed
+
+
+def in_phases(x: Tensor) -> Tensor:
+    """Deal the pixels of (B, C, Y, X) into four images of every other row and column: (4 B, C, ⌈Y/2⌉, ⌈X/2⌉).
+
+    After pooling by steps of one, a convolution with dilation 2 is an ordinary one on each of them: the same sums, and
+    ordinary convolutions are faster. Odd sizes are filled up by 0.
+    """
+    b, c, y, x_size = x.shape
+    x = functional.pad(x, (0, x_size % 2, 0, y % 2))
+    parts = x.reshape(b, c, x.shape[2] // 2, 2, x.shape[3] // 2, 2).permute(3, 5, 0, 1, 2, 4)
+    return parts.flatten(0, 2).contiguous(memory_format=torch.channels_last)
+
+
+def out_of_phases(x: Tensor) -> Tensor:
+    """Undo :func:`in_phases`: (4 B, C, Y, X) → (B, C, 2 Y, 2 X)."""
+    n, c, y, x_size = x.shape
+    parts = x.reshape(2, 2, n // 4, c, y, x_size).permute(2, 3, 4, 0, 5, 1)
+    return parts.reshape(n // 4, c, 2 * y, 2 * x_size)
 
 
 class DateConv(nn.Module):

@@ -1,0 +1,98 @@
+"""From files to finished files, against the network alone on arrays in memory; and two workers against one.
+
+MultiResoLCC at the published size on a simulated PAN + MS scene, in this process, with all cores; then with Dask workers of one thread each.
+"""
+
+import os
+import shutil
+import tempfile
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from benchmarks.record import interleaved, save
+from bocage.mapping import Mapping, make_map
+from bocage.mapping.engine import _Making
+from bocage.mapping.predict import Forward, infer, read_inputs
+from bocage.mapping.work import cores
+from bocage.mapping.workers import Workers, _dask
+from bocage.pipeline import open_run, read_recipe
+from bocage.progress import QUIET
+from bocage.simulate import Simulation, simulate
+from bocage.simulate.recipes import write_recipes
+from bocage.training import Trained, train
+
+HEIGHT, WIDTH, ROUNDS = 512, 768, 3
+"""PAN pixels: six windows, so that two cores share them evenly."""
+
+
+def run() -> str:
+    with tempfile.TemporaryDirectory(dir=os.environ.get("BOCAGE_BENCH")) as name:
+        trained, scene = _trained(Path(name))
+        making = _Making.of(trained, scene, Mapping(), Path(name) / "map", "cpu", QUIET)
+        found = {
+            "pixels": HEIGHT * WIDTH,
+            "cores": cores(),
+            **_end_to_end(making, Path(name) / "map"),
+            **_workers(making),
+        }
+    save("engine", found)
+    return (
+        f"{found['pixels_per_second']:.0f} pixels/s from files to finished COGs, {found['end_to_end']:.2f} times the network alone on arrays in memory; "
+        f"two workers of one thread are {found['two_workers']:.2f} times as fast as one"
+    )
+
+
+def _trained(folder: Path) -> tuple[Trained, Any]:
+    landscape = Simulation(height=HEIGHT, width=WIDTH, polygons=8, sensors=("vhr",))
+    simulate(landscape, folder / "land")
+    recipe = next(path for path in write_recipes(landscape, folder / "land") if path.stem == "multiresolcc")
+    text = (
+        recipe.read_text()
+        .replace("draws = 1", 'draws = 1\nrare = "drop"')
+        .replace("epochs = 20", "epochs = 1\nvalidation_samples = 64")
+    )
+    recipe.write_text(text.replace("samples_per_epoch = 4000", "samples_per_epoch = 64"))
+    opened = open_run(read_recipe(recipe), folder / "run")
+    r = opened.recipe
+    return train(opened.scene, opened.samples, r.split, 0, r.model, r.config, r.training, folder / "t"), opened.scene
+
+
+def _end_to_end(making: _Making, folder: Path) -> dict[str, float]:
+    task = making.task
+    inputs = [(w, read_inputs(task.trained, task.scene, w)) for w in making.windows]
+    how = Forward(torch.device("cpu"), task.cell)
+
+    def alone(one: Any) -> None:
+        torch.set_num_threads(1)
+        infer(task.trained, one[1], one[0], how)
+
+    def network() -> None:
+        with ThreadPoolExecutor(cores()) as pool:
+            list(pool.map(alone, inputs))
+
+    def everything() -> None:
+        shutil.rmtree(folder, ignore_errors=True)
+        make_map(task.trained, task.scene, Mapping(), folder, "cpu")
+
+    spent = interleaved({"network": network, "everything": everything}, ROUNDS)
+    return {
+        "end_to_end": spent["everything"] / spent["network"],
+        "pixels_per_second": HEIGHT * WIDTH / spent["everything"],
+        "network_pixels_per_second": HEIGHT * WIDTH / spent["network"],
+    }
+
+
+def _workers(making: _Making) -> dict[str, float]:
+    """Windows alone, once the workers are there: starting processes takes the same few seconds for any map."""
+    making.store.make(making.task.scene.grid)
+    one, two = (_dask(Workers(count=n, threads=1), making.task) for n in (1, 2))
+    with one as alone, two as both:
+        works = {
+            "one": lambda: list(alone.do(making.windows)),
+            "two": lambda: list(both.do(making.windows)),
+        }
+        spent = interleaved(works, ROUNDS)
+    return {"two_workers": spent["one"] / spent["two"], "one_worker_seconds": spent["one"]}

@@ -1,0 +1,143 @@
+"""The network alone, on arrays in memory: windows against patch by patch, and the share of the machine's own rate.
+
+MultiResoLCC, M3Fusion and TWINNS at their published sizes and data shapes, float32 and bfloat16, on all cores: as in a map,
+each core computes cells of its own. Patches go through the network 128 at a time, which is kinder to them than one by one.
+"""
+
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from benchmarks.record import convolution, interleaved, product, save
+from bocage.models import MODELS, InputSpec, SourceTensor, build
+from bocage.models.facts import facts_of
+
+CLASSES, ROUNDS, BATCH = 8, 3, 128
+CASES = {"multiresolcc": (128, 512), "m3fusion": (16, 128), "twinns": (16, 128)}
+"""Network → map pixels a side of the window, and patches that are timed."""
+Batch = dict[str, SourceTensor]
+
+
+def run() -> str:
+    found = {name: _measure(name, *sizes) for name, sizes in CASES.items()}
+    save("forms", found)
+    return "\n" + "\n".join(_line(name, figures) for name, figures in found.items())
+
+
+class _Network:
+    """A network with random input: a window, and the patches of its first pixels."""
+
+    def __init__(self, name: str, side: int, patches: int) -> None:
+        torch.manual_seed(0)
+        self.inputs: dict[str, InputSpec] = dict(MODELS.get(name).CARD.example)  # type: ignore[attr-defined]
+        self.model = build(name, self.inputs, CLASSES, MODELS.get(name).Config()).eval()
+        _settle(self.model)
+        self.side, self.count = side, min(patches, side * side)
+        self.window = {n: self._random(n) for n in self.inputs}
+        self.patches = self._cut()
+
+    def _random(self, name: str) -> SourceTensor:
+        spec, foot = self.inputs[name], self.model.footprints[name]
+        pixels = -(-self.side * spec.ratio.finer // spec.ratio.coarser) - spec.ratio.finer + foot.size
+        return _tensor(torch.randn(1, spec.dates, len(spec.bands), pixels, pixels))
+
+    def _cut(self) -> list[Batch]:
+        """Patches of the first pixels, `BATCH` at a time."""
+        places = [(i // self.side, i % self.side) for i in range(self.count)]
+        found = []
+        for start in range(0, self.count, BATCH):
+            part = {}
+            for name, spec in self.inputs.items():
+                values, size = self.window[name].values, self.model.footprints[name].size
+                at = [
+                    (y * spec.ratio.finer // spec.ratio.coarser, x * spec.ratio.finer // spec.ratio.coarser)
+                    for y, x in places[start : start + BATCH]
+                ]
+                part[name] = _tensor(torch.cat([values[..., y : y + size, x : x + size] for y, x in at]))
+            found.append(part)
+        return found
+
+    def windows(self, precision: torch.dtype) -> list[Tensor]:
+        """The window, once on every core."""
+        cores = torch.get_num_threads()
+        return _each_core(lambda _: self._forward(self.window, precision), range(cores))
+
+    def by_patches(self, precision: torch.dtype) -> list[Tensor]:
+        """The patches, in their batches, shared between the cores by PyTorch."""
+        return [self._forward(part, precision)[:, :, 0, 0] for part in self.patches]
+
+    @torch.inference_mode()
+    def _forward(self, batch: Batch, precision: torch.dtype) -> Tensor:
+        with torch.autocast("cpu", torch.bfloat16, enabled=precision == torch.bfloat16):
+            return self.model(batch).float()
+
+
+def _measure(name: str, side: int, patches: int) -> dict[str, Any]:
+    network, cores, found = _Network(name, side, patches), torch.get_num_threads(), dict[str, Any]()
+    logits = network.windows(torch.float32)[0][0].flatten(1).T[: network.count]
+    exact = torch.cat(network.by_patches(torch.float32))
+    found["largest_difference"] = float((logits - exact).abs().max())
+    adds = facts_of(name, MODELS.get(name)).multiply_adds
+    for label, dtype in (("float32", torch.float32), ("bfloat16", torch.bfloat16)):
+        rate, rate_adds = convolution(dtype)
+        matrix, matrix_adds = product(dtype)
+        works: dict[str, Callable[[], Any]] = {
+            "windows": lambda dtype=dtype: network.windows(dtype),
+            "patches": lambda dtype=dtype: network.by_patches(dtype),
+            "convolution": lambda rate=rate: _each_core(lambda _: rate(), range(cores)),
+            "product": lambda matrix=matrix: _each_core(lambda _: matrix(), range(cores)),
+        }
+        spent = interleaved(works, ROUNDS)
+        pixels = cores * side * side / spent["windows"]
+        found[label] = {
+            "windows_pixels_per_second": pixels,
+            "patches_pixels_per_second": network.count / spent["patches"],
+            "ratio": pixels * spent["patches"] / network.count,
+            "convolution_gflops": 2e-9 * rate_adds * cores / spent["convolution"],
+            "product_gflops": 2e-9 * matrix_adds * cores / spent["product"],
+            "share_of_convolution_rate": pixels * adds / (rate_adds * cores / spent["convolution"]),
+        }
+    return found | {"multiply_adds_per_pixel": adds, "side": side, "patches": network.count, "cores": cores}
+
+
+def _each_core(work: Callable[[int], Any], items: Any) -> list[Any]:
+    """Do something on every core at once, each with one thread."""
+    before = torch.get_num_threads()
+
+    def alone(item: int) -> Any:
+        torch.set_num_threads(1)
+        with torch.inference_mode():
+            return work(item)
+
+    try:
+        with ThreadPoolExecutor(len(items)) as pool:
+            return list(pool.map(alone, items))
+    finally:
+        torch.set_num_threads(before)
+
+
+def _settle(model: torch.nn.Module) -> None:
+    """Give normalisations the statistics of some training: as they begin, they do nothing."""
+    for module in model.modules():
+        if isinstance(module, torch.nn.BatchNorm2d | torch.nn.BatchNorm1d):
+            module.running_mean.normal_()  # type: ignore[union-attr, operator]
+            module.running_var.uniform_(0.5, 2)  # type: ignore[union-attr, operator]
+
+
+def _tensor(values: Tensor) -> SourceTensor:
+    valid = torch.ones(*values.shape[:2], *values.shape[3:], dtype=torch.bool)
+    return SourceTensor(
+        values, valid, torch.arange(0, 10 * values.shape[1], 10, dtype=torch.int32).repeat(len(values), 1)
+    )
+
+
+def _line(name: str, f: dict[str, Any]) -> str:
+    texts = [
+        f"{label}: {f[label]['windows_pixels_per_second']:.0f} pixels/s, {f[label]['ratio']:.1f} times patches in batches of {BATCH}, "
+        f"{f[label]['share_of_convolution_rate']:.0%} of the convolution rate ({f[label]['convolution_gflops']:.0f} GFLOPS)"
+        for label in ("float32", "bfloat16")
+    ]
+    return f"  {name}: largest difference of logits {f['largest_difference']:.1e}; " + "; ".join(texts)
