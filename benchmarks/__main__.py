@@ -1,8 +1,8 @@
-"""Run every benchmark, or those named; `networks` (hours), `promises` (no speed, but odds) and `killed` (no speed, either) by name only."""
+"""Run every benchmark, or those named; `networks` (hours), `promises` (no speed, but odds) and `roads` (no speed, either) by name only."""
 
 import sys
 
-from benchmarks import engine, forest, forms, gaps, killed, memory, networks, promises, windows
+from benchmarks import engine, forest, forms, gaps, memory, networks, promises, roads, windows
 
 ALL = {
     "forms": forms.run,
@@ -12,7 +12,7 @@ ALL = {
     "gaps": gaps.run,
     "windows": windows.run,
 }
-LONG = {"killed": killed.run, "networks": lambda: networks.run_all([]), "promises": promises.run}
+LONG = {"roads": roads.run, "networks": lambda: networks.run_all([]), "promises": promises.run}
 
 for name in sys.argv[1:] or ALL:
     print(f"{name}: {(ALL | LONG)[name]()}", flush=True)

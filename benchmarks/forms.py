@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from benchmarks.record import convolution, interleaved, product, save
+from benchmarks.record import convolution, interleaved, product, save, seconds
 from bocage.models import MODELS, InputSpec, SourceTensor, build
 from bocage.models.facts import facts_of
 
@@ -81,7 +81,7 @@ def _measure(name: str, side: int, patches: int) -> dict[str, Any]:
     exact = torch.cat(network.by_patches(torch.float32))
     found["largest_difference"] = float((logits - exact).abs().max())
     adds = facts_of(name, MODELS.get(name)).multiply_adds
-    for label, dtype in (("float32", torch.float32), ("bfloat16", torch.bfloat16)):
+    for label, dtype in precisions().items():
         rate, rate_adds = convolution(dtype)
         matrix, matrix_adds = product(dtype)
         works: dict[str, Callable[[], Any]] = {
@@ -101,6 +101,12 @@ def _measure(name: str, side: int, patches: int) -> dict[str, Any]:
             "share_of_convolution_rate": pixels * adds / (rate_adds * cores / spent["convolution"]),
         }
     return found | {"multiply_adds_per_pixel": adds, "side": side, "patches": network.count, "cores": cores}
+
+
+def precisions() -> dict[str, torch.dtype]:
+    """Float32, and bfloat16 where the processor has instructions for it: emulated, it takes many times as long."""
+    whole, reduced = (seconds(convolution(dtype)[0]) for dtype in (torch.float32, torch.bfloat16))
+    return {"float32": torch.float32} | ({"bfloat16": torch.bfloat16} if reduced < 2 * whole else {})
 
 
 def _each_core(work: Callable[[int], Any], items: Any) -> list[Any]:
@@ -139,5 +145,8 @@ def _line(name: str, f: dict[str, Any]) -> str:
         f"{label}: {f[label]['windows_pixels_per_second']:.0f} pixels/s, {f[label]['ratio']:.1f} times patches in batches of {BATCH}, "
         f"{f[label]['share_of_convolution_rate']:.0%} of the convolution rate ({f[label]['convolution_gflops']:.0f} GFLOPS)"
         for label in ("float32", "bfloat16")
+        if label in f
     ]
+    if "bfloat16" not in f:
+        texts.append("bfloat16: this processor has no instructions for it")
     return f"  {name}: largest difference of logits {f['largest_difference']:.1e}; " + "; ".join(texts)

@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+import signal
 import subprocess
 import sys
 import time
@@ -193,3 +194,18 @@ def test_what_cannot_be_compared_is_told_first(recipe, landscape, monkeypatch):
 def test_matrices_without_draws_have_no_test():
     empty = Score((ConfusionMatrix(np.eye(2, dtype=np.int64), ("a", "b")),), ("kappa",))
     assert not empty.trust
+
+
+def test_an_interrupted_comparison_ends_quietly(recipe, landscape):
+    slow = OTHERS.replace("epochs = 2", "epochs = 4000, patience = 4000")
+    path, out = recipe(FOREST, more=slow), landscape / "out"
+    command = [sys.executable, "-m", "bocage", "compare", str(path), "--out", str(out), "--jobs", "2"]
+    with subprocess.Popen(command, cwd=landscape, stderr=subprocess.PIPE, text=True) as process:
+        begun = time.monotonic()
+        while not (out / "compare/a-gru-its-100/samples.parquet").exists() and time.monotonic() - begun < 120:
+            time.sleep(0.02)
+        process.send_signal(signal.SIGINT)
+        said = process.communicate(timeout=60)[1]
+    assert process.returncode == 130, said
+    assert "Traceback" not in said
+    assert "run the same command to go on" in said

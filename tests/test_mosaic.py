@@ -28,7 +28,7 @@ def a_map(folder, west, codes, sure, legend=LEGEND, resolution=10.0, crs="EPSG:3
         opened = WRITERS.get("cog").open(folder / f"{name}.tif", grid, BANDS[name], legend)
         opened.put(grid.window, np.ascontiguousarray(array.astype(np.uint8)))
         opened.close()
-    areas.count(grid.window, np.ascontiguousarray(layers["classes"]))
+    areas.count(grid.window, layers["classes"][0])
     files = {name: folder / f"{name}.tif" for name in BANDS}
     Delivery(folder, grid, legend, BANDS, files, {}, None, 0.0).write(areas)
     return folder

@@ -1,16 +1,21 @@
 """Who makes the map does not change it; whoever is killed is no loss."""
 
 import json
+import math
 import os
 import signal
 import subprocess
 import sys
 import time
 
+import numpy as np
 import pytest
 
 from bocage.errors import MappingError, RunFolderError
+from bocage.grid import Grid
+from bocage.legend import LandClass, Legend
 from bocage.mapping import Mapping, Workers, make_map
+from bocage.mapping.delivery import Areas
 from bocage.mapping.workers import job_script
 from bocage.pipeline import open_run, read_recipe, run
 from bocage.pipeline.runfolder import held
@@ -152,3 +157,15 @@ def test_what_goes_with_a_map(trained, tmp_path):
     hectares = [float(line.split(",")[3]) for line in lines[1:]]
     assert sum(pixels) == scene.grid.shape[0] * scene.grid.shape[1]
     assert hectares == pytest.approx([n * scene.grid.resolution**2 / 10_000 for n in pixels], abs=1e-4)
+
+
+def test_areas_of_a_geographic_grid_shrink_towards_the_poles():
+    legend = Legend((LandClass(1, "a"),))
+    grid = Grid.from_bounds("EPSG:4326", 0.5, (0, 0, 1, 60))
+    whole, parts = Areas(grid, legend), Areas(grid, legend)
+    whole.count(grid.window, np.ones(grid.shape, int))
+    for window in grid.tiles(7):
+        parts.count(window, np.ones((window.height, window.width), int))
+    expected = math.radians(1) * 6_371_000**2 * math.sin(math.radians(60)) / 10_000  # of a sphere
+    assert whole.hectares[0] == pytest.approx(expected, rel=0.01)
+    assert whole.text() == parts.text()

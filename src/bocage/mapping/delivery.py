@@ -26,23 +26,35 @@ DAY = datetime.date(1970, 1, 1)
 
 @dataclass
 class Areas:
-    """Pixels and hectares of every class, gathered window by window."""
+    """Pixels of every class in every row, gathered window by window: what comes of them depends on no window."""
 
     grid: Grid
     legend: Legend
-    pixels: NDArray[np.int64] = field(init=False)
-    hectares: NDArray[np.float64] = field(init=False)
+    rows: NDArray[np.int64] = field(init=False)
+    """(K, rows of the grid)."""
 
     def __post_init__(self) -> None:
-        self.pixels = np.zeros(len(self.legend.classes), np.int64)
-        self.hectares = np.zeros(len(self.legend.classes))
+        self.rows = np.zeros((len(self.legend.classes), self.grid.shape[0]), np.int64)
 
     def count(self, window: Window, codes: NDArray[Any]) -> None:
-        """Count the codes of a window; a pixel of a geographic grid has the size it has there."""
-        found = np.bincount(codes.ravel(), minlength=max(self.legend.codes) + 1)[list(self.legend.codes)]
-        height, width = self.grid.crop(window).metres
-        self.pixels += found
-        self.hectares += found * (height * width / 10_000)
+        """Count the codes (height, width) of a window."""
+        ys = window.slices[0]
+        for k, code in enumerate(self.legend.codes):
+            self.rows[k, ys] += (codes == code).sum(1)
+
+    @property
+    def pixels(self) -> NDArray[np.int64]:
+        """Pixels of every class (K,)."""
+        return np.asarray(self.rows.sum(1))
+
+    @property
+    def hectares(self) -> NDArray[np.float64]:
+        """Hectares of every class (K,); a pixel of a geographic grid has the size that it has in its row."""
+        if not self.grid.crs.proj.is_geographic:
+            height, width = self.grid.metres
+            return np.asarray(self.pixels * (height * width / 10_000), np.float64)
+        sizes = [self.grid.crop(Window(y, 0, 1, 1)).metres for y in range(self.grid.shape[0])]
+        return np.asarray(self.rows @ np.array([height * width / 10_000 for height, width in sizes]))
 
     def text(self) -> str:
         """As CSV: code, name, pixels, hectares, and the share of the mapped area in percent."""

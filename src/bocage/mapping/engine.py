@@ -195,7 +195,7 @@ class _Making:
                 for window, array in self._read(layer, there):
                     output.put(window, array)
                     if layer == "classes" and writer is names[0][1]:
-                        areas.count(window, array)
+                        areas.count(window, array[0])
                 output.close()
             except BaseException:
                 output.discard()

@@ -1,5 +1,6 @@
 """Where a map is wanted: polygons of a vector file; elsewhere nothing is computed."""
 
+import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +16,9 @@ from rasterio.warp import transform_geom
 
 from bocage.errors import MappingError
 from bocage.grid import Grid, Window
+
+_ALONE = threading.Lock()
+"""rasterio silences a warning of its own while it rasterises, for all threads; two at a time undo each other's silence."""
 
 
 @dataclass(frozen=True)
@@ -36,7 +40,8 @@ class Region:
         near = shapely.clip_by_rect(self.shape, west - margin, south - margin, east + margin, north + margin)
         if near.is_empty:
             return np.zeros(target.shape, bool)
-        return np.asarray(geometry_mask([near], target.shape, target.transform, invert=True))
+        with _ALONE:
+            return np.asarray(geometry_mask([near], target.shape, target.transform, invert=True))
 
     def describe(self) -> str:
         """What it is, byte for byte."""

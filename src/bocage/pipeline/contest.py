@@ -21,7 +21,7 @@ from bocage.models import build
 from bocage.pipeline.flow import open_run, prepare, run
 from bocage.pipeline.opening import open_scene
 from bocage.pipeline.recipe import Recipe, read_recipe
-from bocage.pipeline.runfolder import held
+from bocage.pipeline.runfolder import COMPARING, held
 from bocage.progress import QUIET, Named, Progress, Sent, listening
 from bocage.training import Trained, device_count, device_of, input_specs
 
@@ -95,7 +95,7 @@ def compare_models(
             build(entry.recipe.model, specs, len(recipe.legend.classes), entry.recipe.config)
         except BocageError as error:
             raise type(error)(f"{entry.label}: {error}") from error
-    with held(out / "compare"):
+    with held(out, COMPARING):
         prepare(recipe, out, progress, overwrite=False)
         jobs = min(len(wanted), jobs or _jobs(recipe))
         failed = _one_by_one(wanted, out, progress) if jobs == 1 else _together(wanted, out, jobs, progress)
@@ -149,6 +149,7 @@ def _together(wanted: list[Entry], out: Path, jobs: int, progress: Progress) -> 
     context, failed = multiprocessing.get_context("spawn"), dict[str, str]()
     with context.Manager() as manager:
         messages, places = manager.Queue(), manager.Queue()
+        others = set(multiprocessing.active_children())
         gpus = device_count(wanted[0].recipe.training.device)
         for k in range(jobs):
             places.put(k % gpus if gpus else None)
@@ -168,6 +169,9 @@ def _together(wanted: list[Entry], out: Path, jobs: int, progress: Progress) -> 
                         progress.say(f"{label} failed: {why}")
                     progress.step("comparing models", k, len(wanted), label)
             except BaseException:
+                # What waits in the pool's queue would still be begun: its processes end here, their checkpoints stay.
+                for process in set(multiprocessing.active_children()) - others:
+                    process.terminate()
                 pool.shutdown(wait=False, cancel_futures=True)
                 raise
     return failed

@@ -26,9 +26,8 @@ from bocage.training import versions
 T = TypeVar("T")
 NO_MATTER = ("path", "scene", "compare", "report", "workers")
 """Parts of a recipe that change no result of its own: where it lies, what is kept on disk, other models, who works."""
-LOCK, HOLDER = ".lock", ".lock.json"
-NOT_RESULTS = ("plan.json", LOCK, HOLDER)
-"""What may lie in a folder that no run has begun."""
+LOCK, COMPARING = ".lock", ".compare.lock"
+"""Files that whoever works in a folder holds: a run, or a comparison of several."""
 
 
 def peak_memory() -> int:
@@ -42,7 +41,7 @@ def peak_memory() -> int:
 
 
 @contextmanager
-def held(path: Path) -> Iterator[None]:
+def held(path: Path, name: str = LOCK) -> Iterator[None]:
     """Keep other processes out of a folder; the system ends it with the process, whatever happens.
 
     Raises
@@ -50,29 +49,29 @@ def held(path: Path) -> Iterator[None]:
     RunFolderError
         Another process is at work there, or the folder cannot be written.
     """
-    lock = FileLock(path / LOCK)
+    lock, holder = FileLock(path / name), path / f"{name}.json"
     try:
         path.mkdir(parents=True, exist_ok=True)
         lock.acquire(timeout=0)
     except Timeout as error:
         raise RunFolderError(
-            f"{path} is in use by another run ({_holder(path)}). Wait for its end, or choose another --out."
+            f"{path} is in use by another run ({_told(holder)}). Wait for its end, or choose another --out."
         ) from error
     except OSError as error:
         raise RunFolderError(f"{path} cannot be written: {error.strerror or error}; choose another --out.") from error
     try:
         about = {"process": os.getpid(), "host": platform.node(), "command": " ".join(["bocage", *sys.argv[1:]])}
         started = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
-        (path / HOLDER).write_text(json.dumps(about | {"since": started}))
+        holder.write_text(json.dumps(about | {"since": started}))
         yield
-        (path / HOLDER).unlink(missing_ok=True)
+        holder.unlink(missing_ok=True)
     finally:
         lock.release()
 
 
-def _holder(path: Path) -> str:
+def _told(holder: Path) -> str:
     try:
-        said = json.loads((path / HOLDER).read_text())
+        said = json.loads(holder.read_text())
         return f"process {said['process']} on {said['host']} since {said['since']}: {said['command']}"
     except (OSError, ValueError, KeyError):
         return "it has only just begun"
@@ -116,7 +115,9 @@ class RunFolder:
         identity = {name: digest(value) for name, value in sections.items()} | {"inputs": digest(inputs)}
         folder = cls(path)
         stages: dict[str, Any] = {}
-        if path.exists() and any(p.name not in NOT_RESULTS for p in path.iterdir()):
+        if path.exists() and any(
+            p.name != "plan.json" and not p.name.startswith((LOCK, COMPARING)) for p in path.iterdir()
+        ):
             before = folder._read(overwrite)
             odd = sorted(k for k in identity if identity[k] != before.get("identity", {}).get(k))
             has_results = any(stage not in ("prepare", "samples") for stage in before.get("stages", {}))

@@ -9,6 +9,7 @@ import hashlib
 import json
 import math
 import time
+import warnings
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, astuple, dataclass, replace
 from functools import partial
@@ -116,7 +117,9 @@ def _fabric(settings: Training) -> Any:
 
     # Processes are spawned, not started anew: a run's other stages must not run once for each of them.
     strategy = "auto" if settings.devices == 1 else "ddp_spawn"
-    return Fabric(accelerator=device.type, devices=settings.devices, strategy=strategy, precision=precision)
+    with warnings.catch_warnings():  # on the front end of a cluster, Fabric would rather be started by srun
+        warnings.filterwarnings("ignore", message="The `srun` command is available")
+        return Fabric(accelerator=device.type, devices=settings.devices, strategy=strategy, precision=precision)
 
 
 def _train_together(fabric: Any, task: Task, progress: Progress) -> State:

@@ -1,11 +1,13 @@
-"""Maps that are killed, lose a worker or fill the disk, and go on: the same files, and no window made twice.
+"""The same files whatever the road: tile sizes, numbers of workers, a scheduler, a batch system; killed, a worker lost, the disk full.
 
-python -m benchmarks killed
+``python -m benchmarks roads`` takes all of them, or those named in ``BOCAGE_ROADS`` (tiles, scheduler, slurm, killed, worker, full).
+A Slurm of one node is set up by ``benchmarks/slurm.sh``; a small file system needs the right to mount one.
 """
 
 import json
 import os
 import random
+import shutil
 import signal
 import subprocess
 import sys
@@ -15,6 +17,8 @@ from collections import Counter
 from pathlib import Path
 
 import psutil
+
+from benchmarks.record import save
 
 RUNS, WORKERS_KILLED, SIZE = 20, 5, 1400
 """Runs killed, runs that lose a worker, and PAN pixels a side of the landscape."""
@@ -28,12 +32,16 @@ def run() -> str:
         folder = Path(name)
         making = _Making(folder, *_trained(folder))
         whole, seconds = making.undisturbed()
-        texts = [
-            _killed(making, whole, seconds),
-            _worker_killed(making, whole),
-            _full(making, whole),
-        ]
-    return "; ".join(texts)
+        roads = {
+            "tiles": lambda: _tiles(making, whole), "scheduler": lambda: _scheduler(making, whole), "slurm": lambda: _slurm(making, whole),
+            "killed": lambda: _killed(making, whole, seconds), "worker": lambda: _worker_killed(making, whole), "full": lambda: _full(making, whole),
+        }  # fmt: skip
+        texts = {}
+        for road in os.environ.get("BOCAGE_ROADS", " ".join(roads)).split():
+            texts[road] = roads[road]()
+            print(f"  {road}: {texts[road]}", flush=True)
+    save("roads", texts)
+    return "; ".join(texts.values())
 
 
 def _trained(folder: Path) -> tuple[Path, Path]:
@@ -56,8 +64,8 @@ class _Making:
     def __init__(self, folder: Path, recipe: Path, model: Path) -> None:
         self.folder, self.recipe, self.model = folder, recipe, model
 
-    def start(self, out: Path, *options: object) -> "subprocess.Popen[str]":
-        command = [*COMMAND, "map", self.recipe, "--model", self.model, "--out", out, *options]
+    def start(self, out: Path, *options: object, recipe: Path | None = None) -> "subprocess.Popen[str]":
+        command = [*COMMAND, "map", recipe or self.recipe, "--model", self.model, "--out", out, *options]
         return subprocess.Popen(list(map(str, command)), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
     def undisturbed(self) -> tuple[dict[str, bytes], float]:
@@ -66,6 +74,66 @@ class _Making:
         _, errors = process.communicate()
         assert process.returncode == 0, errors
         return _files(self.folder / "whole"), time.monotonic() - started
+
+
+def _tiles(making: _Making, whole: dict[str, bytes]) -> str:
+    """Three sizes of tile, one, two and three workers."""
+    text, count = making.recipe.read_text(), 0
+    for tile in (256, 512, 768):
+        recipe = making.recipe.with_name(f"tile{tile}.toml")
+        recipe.write_text(text + f"\n[map]\ntile = {tile}\n")
+        for workers in (1, 2, 3):
+            out = making.folder / f"tile{tile}-{workers}"
+            process = making.start(out, "--workers", workers, recipe=recipe)
+            _, errors = process.communicate()
+            assert process.returncode == 0, errors
+            assert _files(out) == whole, f"tile {tile}, {workers} workers: files differ"
+            count += 1
+    return f"{count} maps of 3 tile sizes x 1, 2, 3 workers: the same files"
+
+
+def _scheduler(making: _Making, whole: dict[str, bytes]) -> str:
+    """A Dask scheduler and two workers started by hand; then the same without them."""
+    address, dask = "tcp://127.0.0.1:8799", [sys.executable, "-m", "dask"]
+    quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+    commands = [["scheduler", "--host", "127.0.0.1", "--port", "8799", "--no-dashboard"]] + 2 * [
+        ["worker", address, "--nthreads", "2", "--no-dashboard"]
+    ]
+    servants = [subprocess.Popen([*dask, *command], **quiet) for command in commands]
+    try:
+        process = making.start(making.folder / "scheduled", "--scheduler", address)
+        _, errors = process.communicate()
+        assert process.returncode == 0, errors
+        assert _files(making.folder / "scheduled") == whole
+        process = making.start(making.folder / "gone", "--scheduler", address)
+        while not _noted(making.folder / "gone") and process.poll() is None:
+            time.sleep(0.05)
+        servants[0].kill()
+        _, errors = process.communicate(timeout=300)
+        assert process.returncode == 1, (process.returncode, errors)
+        assert "is gone" in errors, errors
+    finally:
+        for servant in servants:
+            servant.kill()
+            servant.wait()
+    kept = len(_noted(making.folder / "gone"))
+    process = making.start(making.folder / "gone")
+    _, errors = process.communicate()
+    assert process.returncode == 0, errors
+    assert _files(making.folder / "gone") == whole
+    return f"dask scheduler and two workers: the same files; the scheduler killed: exit 1, {kept} windows kept, then the same files"
+
+
+def _slurm(making: _Making, whole: dict[str, bytes]) -> str:
+    """Jobs of a batch system."""
+    if not shutil.which("sinfo") or subprocess.run(["sinfo", "-h"], capture_output=True, check=False).returncode:
+        return "no Slurm answers here (benchmarks/slurm.sh start)"
+    job = [item for pair in ("memory=4GB", "walltime=00:20:00", "cores=1") for item in ("--job", pair)]
+    process = making.start(making.folder / "slurm", "--cluster", "slurm", "--workers", 2, *job)
+    _, errors = process.communicate()
+    assert process.returncode == 0, errors
+    assert _files(making.folder / "slurm") == whole
+    return "two Slurm jobs: the same files"
 
 
 def _killed(making: _Making, whole: dict[str, bytes], seconds: float) -> str:
