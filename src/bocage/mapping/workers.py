@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any
 
 from bocage.errors import MappingError
@@ -19,6 +20,8 @@ CLUSTERS = ("slurm", "pbs", "sge", "lsf", "oar", "htcondor", "moab")
 """Batch systems of dask-jobqueue."""
 CONNECT = 30
 """Seconds to wait for a scheduler to answer."""
+LOGS = "jobs"
+"""Folder of what the jobs of a batch system print, among the windows."""
 PATIENCE = 300
 """Seconds to wait for the first worker of a scheduler or a batch system."""
 
@@ -153,7 +156,7 @@ def _dask(workers: Workers, task: Task) -> Iterator[Distributed]:
     threads = Worker.threads_for(networks)
     settings = {"distributed.comm.timeouts.connect": "30s", "distributed.comm.retry.count": 2}
     with dask.config.set(settings), ExitStack() as stack:
-        where = workers.scheduler or stack.enter_context(_cluster(workers, threads))
+        where = workers.scheduler or stack.enter_context(_cluster(workers, threads, task.store.folder / LOGS))
         try:
             client = stack.enter_context(Client(where, timeout=CONNECT))  # type: ignore[no-untyped-call]
             client.wait_for_workers(1, timeout=PATIENCE)
@@ -179,14 +182,14 @@ def _no_workers(workers: Workers, error: BaseException) -> str:
             "workers with 'dask worker ADDRESS'."
         )
     who = f"{workers.cluster} job" if workers.cluster else "process"
-    return f"No {who} came to work within {PATIENCE} s ({error}); look at its log."
+    return f"No {who} came to work within {PATIENCE} s ({error}); its log is in .windows/{LOGS} beside the map."
 
 
 @contextmanager
-def _cluster(workers: Workers, threads: int) -> Iterator[Any]:
+def _cluster(workers: Workers, threads: int, logs: Path) -> Iterator[Any]:
     """Processes of this machine, or jobs of a batch system."""
     if workers.cluster:
-        with _jobs(workers, threads) as cluster:
+        with _jobs(workers, threads, logs) as cluster:
             yield cluster
         return
     from distributed import LocalCluster
@@ -201,12 +204,12 @@ def _cluster(workers: Workers, threads: int) -> Iterator[Any]:
 
 def job_script(workers: Workers, threads: int = 1) -> str:
     """Return the script that a batch system would be given for one job."""
-    with _jobs(replace(workers, count=0), threads) as cluster:
+    with _jobs(replace(workers, count=0), threads, Path(LOGS)) as cluster:
         return str(cluster.job_script())
 
 
 @contextmanager
-def _jobs(workers: Workers, threads: int) -> Iterator[Any]:
+def _jobs(workers: Workers, threads: int, logs: Path) -> Iterator[Any]:
     try:
         import dask_jobqueue
     except ImportError as error:
@@ -214,7 +217,8 @@ def _jobs(workers: Workers, threads: int) -> Iterator[Any]:
             f"Jobs of {workers.cluster} go through dask-jobqueue, which is not installed: pip install 'bocage[cluster]'."
         ) from error
     kinds = {kind.removesuffix("Cluster").lower(): kind for kind in dir(dask_jobqueue) if kind.endswith("Cluster")}
-    options = {"processes": 1, "cores": threads, "memory": "8GB", "walltime": "04:00:00", **workers.options}
+    options = {"processes": 1, "cores": threads, "memory": "8GB", "walltime": "04:00:00", "log_directory": str(logs)}
+    options |= workers.options
     try:
         cluster = getattr(dask_jobqueue, kinds[workers.cluster])(**options)
     except (TypeError, ValueError) as error:

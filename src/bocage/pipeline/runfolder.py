@@ -49,7 +49,7 @@ def held(path: Path, name: str = LOCK) -> Iterator[None]:
     RunFolderError
         Another process is at work there, or the folder cannot be written.
     """
-    lock, holder = FileLock(path / name), path / f"{name}.json"
+    lock, holder, new = FileLock(path / name), path / f"{name}.json", not path.exists()
     try:
         path.mkdir(parents=True, exist_ok=True)
         lock.acquire(timeout=0)
@@ -64,9 +64,12 @@ def held(path: Path, name: str = LOCK) -> Iterator[None]:
         started = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
         holder.write_text(json.dumps(about | {"since": started}))
         yield
-        holder.unlink(missing_ok=True)
     finally:
+        holder.unlink(missing_ok=True)
         lock.release()
+        if new and [p.name for p in path.iterdir()] == [name]:  # nothing came of it
+            (path / name).unlink()
+            path.rmdir()
 
 
 def _told(holder: Path) -> str:
