@@ -218,6 +218,7 @@ def _jobs(workers: Workers, threads: int, logs: Path) -> Iterator[Any]:
         ) from error
     kinds = {kind.removesuffix("Cluster").lower(): kind for kind in dir(dask_jobqueue) if kind.endswith("Cluster")}
     options = {"processes": 1, "cores": threads, "memory": "8GB", "walltime": "04:00:00", "log_directory": str(logs)}
+    options["scheduler_options"] = {"dashboard_address": ":0"}  # any port: several may run on a front end
     options |= workers.options
     try:
         cluster = getattr(dask_jobqueue, kinds[workers.cluster])(**options)
