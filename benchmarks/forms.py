@@ -1,7 +1,7 @@
 """The network alone, on arrays in memory: windows against patch by patch, and the share of the machine's own rate.
 
 MultiResoLCC, M3Fusion and TWINNS at their published sizes and data shapes, float32 and bfloat16, on all cores: as in a map,
-each core computes cells of its own. Patches go through the network 128 at a time, which is kinder to them than one by one.
+each core computes cells of its own. Patches go through the network one by one, and 128 at a time.
 """
 
 from collections.abc import Callable
@@ -15,8 +15,8 @@ from benchmarks.record import convolution, interleaved, product, save, seconds
 from bocage.models import MODELS, InputSpec, SourceTensor, build
 from bocage.models.facts import facts_of
 
-CLASSES, ROUNDS, BATCH = 8, 3, 128
-CASES = {"multiresolcc": (128, 512), "m3fusion": (16, 128), "twinns": (16, 128)}
+CLASSES, ROUNDS, BATCH, SINGLE = 8, 3, 128, 24
+CASES = {"multiresolcc": (256, 512), "m3fusion": (16, 128), "twinns": (16, 128)}
 """Network → map pixels a side of the window, and patches that are timed."""
 Batch = dict[str, SourceTensor]
 
@@ -37,24 +37,25 @@ class _Network:
         _settle(self.model)
         self.side, self.count = side, min(patches, side * side)
         self.window = {n: self._random(n) for n in self.inputs}
-        self.patches = self._cut()
+        self.patches = self._cut(BATCH, self.count)
+        self.singles = self._cut(1, SINGLE)
 
     def _random(self, name: str) -> SourceTensor:
         spec, foot = self.inputs[name], self.model.footprints[name]
         pixels = -(-self.side * spec.ratio.finer // spec.ratio.coarser) - spec.ratio.finer + foot.size
         return _tensor(torch.randn(1, spec.dates, len(spec.bands), pixels, pixels))
 
-    def _cut(self) -> list[Batch]:
-        """Patches of the first pixels, `BATCH` at a time."""
-        places = [(i // self.side, i % self.side) for i in range(self.count)]
+    def _cut(self, batch: int, count: int) -> list[Batch]:
+        """Patches of the first pixels, so many at a time."""
+        places = [(i // self.side, i % self.side) for i in range(count)]
         found = []
-        for start in range(0, self.count, BATCH):
+        for start in range(0, count, batch):
             part = {}
             for name, spec in self.inputs.items():
                 values, size = self.window[name].values, self.model.footprints[name].size
                 at = [
                     (y * spec.ratio.finer // spec.ratio.coarser, x * spec.ratio.finer // spec.ratio.coarser)
-                    for y, x in places[start : start + BATCH]
+                    for y, x in places[start : start + batch]
                 ]
                 part[name] = _tensor(torch.cat([values[..., y : y + size, x : x + size] for y, x in at]))
             found.append(part)
@@ -65,9 +66,9 @@ class _Network:
         cores = torch.get_num_threads()
         return _each_core(lambda _: self._forward(self.window, precision), range(cores))
 
-    def by_patches(self, precision: torch.dtype) -> list[Tensor]:
-        """The patches, in their batches, shared between the cores by PyTorch."""
-        return [self._forward(part, precision)[:, :, 0, 0] for part in self.patches]
+    def by_patches(self, parts: list[Batch], precision: torch.dtype) -> list[Tensor]:
+        """Patches in their batches, shared between the cores by PyTorch."""
+        return [self._forward(part, precision)[:, :, 0, 0] for part in parts]
 
     @torch.inference_mode()
     def _forward(self, batch: Batch, precision: torch.dtype) -> Tensor:
@@ -78,7 +79,7 @@ class _Network:
 def _measure(name: str, side: int, patches: int) -> dict[str, Any]:
     network, cores, found = _Network(name, side, patches), torch.get_num_threads(), dict[str, Any]()
     logits = network.windows(torch.float32)[0][0].flatten(1).T[: network.count]
-    exact = torch.cat(network.by_patches(torch.float32))
+    exact = torch.cat(network.by_patches(network.patches, torch.float32))
     found["largest_difference"] = float((logits - exact).abs().max())
     adds = facts_of(name, MODELS.get(name)).multiply_adds
     for label, dtype in precisions().items():
@@ -86,7 +87,8 @@ def _measure(name: str, side: int, patches: int) -> dict[str, Any]:
         matrix, matrix_adds = product(dtype)
         works: dict[str, Callable[[], Any]] = {
             "windows": lambda dtype=dtype: network.windows(dtype),
-            "patches": lambda dtype=dtype: network.by_patches(dtype),
+            "patches": lambda dtype=dtype: network.by_patches(network.patches, dtype),
+            "singles": lambda dtype=dtype: network.by_patches(network.singles, dtype),
             "convolution": lambda rate=rate: _each_core(lambda _: rate(), range(cores)),
             "product": lambda matrix=matrix: _each_core(lambda _: matrix(), range(cores)),
         }
@@ -95,7 +97,9 @@ def _measure(name: str, side: int, patches: int) -> dict[str, Any]:
         found[label] = {
             "windows_pixels_per_second": pixels,
             "patches_pixels_per_second": network.count / spent["patches"],
-            "ratio": pixels * spent["patches"] / network.count,
+            "singles_pixels_per_second": SINGLE / spent["singles"],
+            "times_patches_one_by_one": pixels * spent["singles"] / SINGLE,
+            "times_patches_in_batches": pixels * spent["patches"] / network.count,
             "convolution_gflops": 2e-9 * rate_adds * cores / spent["convolution"],
             "product_gflops": 2e-9 * matrix_adds * cores / spent["product"],
             "share_of_convolution_rate": pixels * adds / (rate_adds * cores / spent["convolution"]),
@@ -142,8 +146,9 @@ def _tensor(values: Tensor) -> SourceTensor:
 
 def _line(name: str, f: dict[str, Any]) -> str:
     texts = [
-        f"{label}: {f[label]['windows_pixels_per_second']:.0f} pixels/s, {f[label]['ratio']:.1f} times patches in batches of {BATCH}, "
-        f"{f[label]['share_of_convolution_rate']:.0%} of the convolution rate ({f[label]['convolution_gflops']:.0f} GFLOPS)"
+        f"{label}: {f[label]['windows_pixels_per_second']:.0f} pixels/s, {f[label]['times_patches_one_by_one']:.1f} times patches one by one and "
+        f"{f[label]['times_patches_in_batches']:.1f} times patches in batches of {BATCH}, {f[label]['share_of_convolution_rate']:.0%} of the "
+        f"convolution rate ({f[label]['convolution_gflops']:.0f} GFLOPS)"
         for label in ("float32", "bfloat16")
         if label in f
     ]

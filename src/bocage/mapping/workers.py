@@ -196,7 +196,7 @@ def _cluster(workers: Workers, threads: int, logs: Path) -> Iterator[Any]:
 
     environment = {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
     with LocalCluster(  # type: ignore[no-untyped-call]
-        n_workers=workers.count, threads_per_worker=threads, processes=True, memory_limit=None, dashboard_address=None,
+        n_workers=workers.count, threads_per_worker=threads, processes=True, memory_limit=None, dashboard_address=":0",
         env={**os.environ, **environment}, silence_logs=50,
     ) as cluster:  # fmt: skip
         yield cluster
