@@ -14,7 +14,7 @@ from bocage.evaluation import Adjusted, stratified
 from bocage.evaluation.design import SampleDesign, allocate
 from bocage.evaluation.sample import Drawn, read_sample, write_sample
 from bocage.grid import Grid, Window
-from bocage.mapping import count_codes, locate, read_codes
+from bocage.mapping import count_codes, locate, open_map, read_codes
 from bocage.pipeline.opening import open_scene
 from bocage.pipeline.recipe import Recipe
 from bocage.pipeline.stages import SAMPLE
@@ -22,7 +22,7 @@ from bocage.progress import QUIET, Progress
 from bocage.sources.raster import fingerprint
 
 
-def map_of(out: Path) -> Path:
+def map_of(recipe: Recipe, grid: Grid, out: Path) -> Path:
     """Return the class map of a run's folder.
 
     Raises
@@ -30,11 +30,10 @@ def map_of(out: Path) -> Path:
     RunFolderError
         There is none.
     """
-    found = sorted((out / "map").glob("classes.*"))
-    rasters = [path for path in found if not path.name.endswith(".aux.xml") and path.suffix != ".qml"]
-    if not rasters:
+    classes = open_map(recipe.legend, grid, recipe.map, out / "map").files["classes"]
+    if not classes.exists():
         raise RunFolderError(f"{out} has no map; run 'bocage run' or 'bocage map' first.")
-    return rasters[0]
+    return classes
 
 
 def design_sample(
@@ -60,7 +59,8 @@ def design_sample(
     unknown = [name for name in expected if name not in recipe.legend.names]
     if unknown:
         raise EvaluationError(f"The legend has no class '{unknown[0]}'; it has {', '.join(recipe.legend.names)}.")
-    classes, grid, codes = map_of(out), open_scene(recipe, progress).grid, recipe.legend.codes
+    grid, codes = open_scene(recipe, progress).grid, recipe.legend.codes
+    classes = map_of(recipe, grid, out)
     sizes = dict(zip(codes, count_codes(classes, recipe.legend, grid).tolist(), strict=True))
     wanted = {codes[recipe.legend.names.index(name)]: value for name, value in expected.items()}
     drawn = locate(classes, grid, allocate(sizes, design, wanted), design.seed)
@@ -91,7 +91,8 @@ def evaluate_sample(
     """
     drawn = Drawn.load(path)
     back = read_sample(path, drawn, recipe.legend, field)
-    classes, grid = map_of(out), open_scene(recipe, progress).grid
+    grid = open_scene(recipe, progress).grid
+    classes = map_of(recipe, grid, out)
     if back.unlabelled:
         progress.say(f"{path.name}: {back.unlabelled} of {len(drawn)} pixels have no label; they are left out.")
     if fingerprint(classes) != drawn.fingerprint:

@@ -22,7 +22,7 @@ import psutil
 
 from bocage.evaluation import Predictions, trust_of
 from bocage.grid import Window
-from bocage.mapping import classify_at, make_map
+from bocage.mapping import classify_at, make_map, open_map
 from bocage.models import build
 from bocage.pipeline import Recipe, open_scene, read_recipe
 from bocage.pipeline.runfolder import input_fingerprints, peak_memory
@@ -369,7 +369,8 @@ def _report(probe: _Probe, trained: Trained) -> float:
         for draw in (reliability_picture, coverage_picture):
             draw(trust, words_of("en"))
         if (probe.folder / "map").exists():
-            map_picture(next((probe.folder / "map").glob("classes*")), trained.legend)
-            for path in (probe.folder / "map").glob("confidence*"):
-                confidence_picture(path)
+            files = open_map(trained.legend, probe.scene.grid, probe.recipe.map, probe.folder / "map").files
+            map_picture(files["classes"], trained.legend)
+            if "confidence" in files:
+                confidence_picture(files["confidence"])
     return spent[0]
