@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from bocage.errors import SourceError
 from bocage.grid import Ratio, Window
-from bocage.scene import Fill, Preparation, make_scene
+from bocage.scene import Cube, Fill, Preparation, Speckle, make_scene
 from bocage.scene.gaps import interpolate, whittaker
 from bocage.scene.indices import INDICES
 from bocage.sources import image, open_source, series
@@ -206,3 +206,14 @@ def test_filling_is_the_same_in_many_threads(monkeypatch) -> None:
     monkeypatch.setattr(gaps, "WORTH_SHARING", 0)
     monkeypatch.setattr(gaps.os, "cpu_count", lambda: 5)
     assert np.array_equal(interpolate(values, valid, days, TARGET)[0], one)
+
+
+def test_files_that_touch_only_the_halo_count():
+    class Echo:
+        def touching(self, grid, window):
+            return window
+
+    speckle = Speckle()
+    cube = Cube(Echo(), None, Ratio(), Preparation(speckle=speckle))
+    assert speckle.halo > 0
+    assert cube.touching(Window(8, 8, 4, 4)) == Window(8, 8, 4, 4).pad(speckle.halo, speckle.halo)

@@ -53,6 +53,15 @@ class Window:
         return Window(inside.y + other.y, inside.x + other.x, inside.height, inside.width)
 
     @property
+    def corner(self) -> str:
+        """Row and column of its first pixel: its name among the windows of a tiling.
+
+        >>> Window(256, 0, 64, 64).corner
+        '256,0'
+        """
+        return f"{self.y},{self.x}"
+
+    @property
     def slices(self) -> tuple[slice, slice]:
         """Slices of this window in an array that covers the whole grid."""
         return slice(self.y, self.y + self.height), slice(self.x, self.x + self.width)

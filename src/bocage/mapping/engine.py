@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Iterator, Sequence
+from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -19,7 +20,7 @@ from bocage.mapping.lattice import lattice
 from bocage.mapping.layers import LAYERS, Frame
 from bocage.mapping.region import read_region
 from bocage.mapping.settings import Mapping
-from bocage.mapping.store import Store, checksum, digest, place, take
+from bocage.mapping.store import Store, checksum, digest, take
 from bocage.mapping.work import Done, Task
 from bocage.mapping.workers import Crew, Workers, working
 from bocage.mapping.writers import WRITERS
@@ -104,6 +105,7 @@ class _Making:
     inputs: dict[str, str]
     """Path → digest of every file that is read."""
     journal: Journal = field(init=False)
+    """As :meth:`missing` found it, and as it grows."""
 
     @classmethod
     def of(
@@ -121,9 +123,6 @@ class _Making:
         windows = [w for w in scene.grid.tiles(tile) if region is None or region.touches(scene.grid, w)]
         return cls(task, settings, folder, progress, windows, _keys(task, windows), _inputs(task))
 
-    def __post_init__(self) -> None:
-        self.journal = self.store.journal
-
     @property
     def store(self) -> Store:
         """Where the windows are."""
@@ -132,8 +131,8 @@ class _Making:
     def missing(self) -> list[Window]:
         """Windows to make; those that are there are checked, and what is wrong with others is told."""
         self.journal = self.store.journal
-        noted = [w for w in self.windows if place(w) in self.journal.notes]
-        current = [w for w in noted if self.journal.notes[place(w)]["key"] == self.keys[w]]
+        noted = [w for w in self.windows if w.corner in self.journal.notes]
+        current = [w for w in noted if self.journal.notes[w.corner]["key"] == self.keys[w]]
         sound = self.store.sound(current)
         if stale := len(noted) - len(current):
             self.progress.say(
@@ -148,14 +147,14 @@ class _Making:
     def make(self, missing: Sequence[Window], workers: Workers) -> list[Done]:
         """Make the missing windows; return those that could not be read."""
         done, pixels, computing, problems = len(self.windows) - len(missing), 0, 0.0, []
-        with working(workers, self.task) as crew:
+        with working(workers, self.task) as crew, closing(crew.do(missing)) as made:
             started = time.perf_counter()
-            for one in crew.do(missing):
+            for one in made:
                 done += 1
                 if one.problem:
                     problems.append(one)
                     continue
-                self.journal.add(place(one.window), key=self.keys[one.window], sums=one.sums)
+                self.journal.add(one.window.corner, key=self.keys[one.window], sums=one.sums)
                 pixels, computing = pixels + one.pixels, computing + one.computing
                 note = _note(pixels, computing, time.perf_counter() - started, crew)
                 self.progress.step("mapping", done, len(self.windows), note)
@@ -181,8 +180,8 @@ class _Making:
         """Make the files, out of the windows that there are."""
         for stale in self.folder.glob(f"*{PARTIAL}.*"):
             stale.unlink()
-        there = [w for w in self.windows if place(w) in self.journal.notes]
-        there = [w for w in there if self.journal.notes[place(w)]["key"] == self.keys[w]]
+        there = [w for w in self.windows if w.corner in self.journal.notes]
+        there = [w for w in there if self.journal.notes[w.corner]["key"] == self.keys[w]]
         for last in (ITEM, CHECKSUMS):  # without them, no one takes files of two maps for one
             (self.folder / last).unlink(missing_ok=True)
         areas = Areas(self.task.scene.grid, self.task.frame.legend)
@@ -208,7 +207,7 @@ class _Making:
         group = self.store.open()
         for window in windows:
             array = take(group, layer, window)
-            if checksum(array) != self.journal.notes[place(window)]["sums"][layer]:
+            if checksum(array) != self.journal.notes[window.corner]["sums"][layer]:
                 raise MappingError(
                     f"{self.store.folder}: the window at row {window.y}, column {window.x} no longer reads as it was written. "
                     "Check the disk, and run the same command again: that window is made anew."
@@ -253,7 +252,7 @@ def _keys(task: Task, windows: Sequence[Window]) -> dict[Window, str]:
     keys = {}
     for window in windows:
         near = tuple(
-            (name, cube.source.touching(cube.grid, task.trained.footprints[name].window(window, cube.ratio)))
+            (name, cube.touching(task.trained.footprints[name].window(window, cube.ratio)))
             for name, cube in cubes.items()
         )
         if near not in known:  # most windows lie in the same acquisitions

@@ -86,7 +86,7 @@ class Store:
     def sound(self, windows: Iterable[Window]) -> set[Window]:
         """Those of some windows that are noted and read back as noted."""
         notes, group = self.journal.notes, self.open()
-        return {w for w in windows if place(w) in notes and read_sums(group, self.layers, w) == notes[place(w)]["sums"]}
+        return {w for w in windows if w.corner in notes and read_sums(group, self.layers, w) == notes[w.corner]["sums"]}
 
 
 def _attributes(path: Path) -> dict[str, Any] | None:
@@ -94,11 +94,6 @@ def _attributes(path: Path) -> dict[str, Any] | None:
         return dict(zarr.open_group(path, mode="r", zarr_format=3).attrs)
     except (OSError, ValueError, KeyError):
         return None
-
-
-def place(window: Window) -> str:
-    """What the journal calls a window."""
-    return f"{window.y},{window.x}"
 
 
 def put(group: Any, window: Window, layers: Mapping[str, NDArray[Any]]) -> dict[str, int]:

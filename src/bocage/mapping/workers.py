@@ -5,7 +5,7 @@ that dies is replaced where that is possible, and its windows go to others.
 """
 
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
@@ -31,7 +31,7 @@ class Workers:
     """Who does the work; the map is the same whoever does."""
 
     count: int = 0
-    """Processes; 0: this one alone, or one for each GPU. With `cluster`: jobs."""
+    """Processes; 0: this one alone. On a machine with several GPUs each takes one. With `cluster`: jobs."""
     threads: int = 0
     """Networks that compute at a time in each process, each on one core; 0: all cores, shared between the processes."""
     scheduler: str = ""
@@ -69,8 +69,8 @@ def working(workers: Workers, task: Task) -> Iterator["Crew"]:
     if not (workers.count > 1 or workers.scheduler or workers.cluster):
         yield Threads(task, workers.networks(task.device))
         return
-    with ExitStack() as stack:
-        yield stack.enter_context(_dask(workers, task))
+    with _dask(workers, task) as crew:
+        yield crew
 
 
 class Crew:
@@ -79,7 +79,7 @@ class Crew:
     networks: int
     """Networks that can compute at a time, all together."""
 
-    def do(self, windows: Sequence[Window]) -> Iterator[Done]:
+    def do(self, windows: Sequence[Window]) -> Generator[Done, None, None]:
         """Make windows; yield what became of them, in the order in which they end.
 
         Raises
@@ -97,7 +97,7 @@ class Threads(Crew):
         self.networks, self.threads = networks, Worker.threads_for(networks)
         self.worker = Worker(task, networks)
 
-    def do(self, windows: Sequence[Window]) -> Iterator[Done]:
+    def do(self, windows: Sequence[Window]) -> Generator[Done, None, None]:
         """Make windows."""
         waiting, running = iter(windows), set[Future[Done]]()
         with cores_given_back(), ThreadPoolExecutor(self.threads, "bocage-map") as pool:
@@ -121,7 +121,7 @@ class Distributed(Crew):
     def __init__(self, client: Any, networks: int, where: str) -> None:
         self.client, self.networks, self.where = client, networks, where
 
-    def do(self, windows: Sequence[Window]) -> Iterator[Done]:
+    def do(self, windows: Sequence[Window]) -> Generator[Done, None, None]:
         """Make windows."""
         from distributed import CancelledError, as_completed
         from distributed.comm.core import CommClosedError

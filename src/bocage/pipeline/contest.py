@@ -99,9 +99,9 @@ def compare_models(
         prepare(recipe, out, progress, overwrite=False)
         jobs = min(len(wanted), jobs or _jobs(recipe))
         failed = _one_by_one(wanted, out, progress) if jobs == 1 else _together(wanted, out, jobs, progress)
-    done = [entry for entry in wanted if entry.label not in failed]
-    for entry in done:
-        _timed(entry, out)
+        done = [entry for entry in wanted if entry.label not in failed]
+        for entry in done:
+            _timed(entry, out)
     tested = {entry.label: _tested(entry) for entry in done}
     return set_beside([_line(entry) for entry in done], tested, metric, recipe.map.draw, failed)
 

@@ -83,6 +83,10 @@ class Cube:
         """Pixels around a window that its values depend on."""
         return self.preparation.speckle.halo if self.preparation.speckle else 0
 
+    def touching(self, window: Window) -> tuple[int, ...]:
+        """Numbers of the acquisitions that the values of a window may come from, its halo included."""
+        return self.source.touching(self.grid, window.pad(self.halo, self.halo))
+
     @property
     def is_laborious(self) -> bool:
         """Whether its values are warped, filtered or filled: work that is better done once."""

@@ -83,7 +83,7 @@ def prepare(cube: Cube, path: Path, settings: Preparing, progress: Progress = QU
     group = _group(cube, path, side, journal)
     windows = list(cube.grid.tiles(side))
     keys = _keys(cube, windows, side)
-    todo = [window for window in windows if journal.notes.get(_place(window), {}).get("key") != keys[window]]
+    todo = [window for window in windows if journal.notes.get(window.corner, {}).get("key") != keys[window]]
     _check_room(cube, path, todo)
     task, count, lock = f"preparing {cube.name}", len(windows) - len(todo), threading.Lock()
     if todo and count:
@@ -94,7 +94,7 @@ def prepare(cube: Cube, path: Path, settings: Preparing, progress: Progress = QU
         block = cube.compute(window)
         _write(group, window, block)
         with lock:
-            journal.add(_place(window), key=keys[window], never=_never_clear(block))
+            journal.add(window.corner, key=keys[window], never=_never_clear(block))
             count += 1
             progress.step(task, count, len(windows))
 
@@ -107,17 +107,13 @@ def prepare(cube: Cube, path: Path, settings: Preparing, progress: Progress = QU
             f"{path} cannot be written: {error.strerror or error}. Free some room or choose another --out, and run the same "
             f"command again: {count} of {len(windows)} parts are kept."
         ) from error
-    never = sum(journal.notes[_place(window)]["never"] for window in windows)
+    never = sum(journal.notes[window.corner]["never"] for window in windows)
     height, width = cube.grid.shape
     return Prepared(path, len(todo), len(windows), height * width, never)
 
 
 def _never_clear(block: Block) -> int:
     return int((block.clear == 0).sum())
-
-
-def _place(window: Window) -> str:
-    return f"{window.y},{window.x}"
 
 
 def shard_side(cube: Cube, tile: int) -> int:
@@ -170,7 +166,7 @@ def _keys(cube: Cube, windows: list[Window], side: int) -> dict[Window, str]:
     common = hashlib.sha256(repr((FORMAT, cube.preparation, cube.source.bands, side, cube.source.described)).encode())
     keys, known = {}, dict[tuple[int, ...], bytes]()
     for window in windows:
-        near = cube.source.touching(cube.grid, window.pad(cube.halo, cube.halo))
+        near = cube.touching(window)
         if near not in known:  # most windows lie in the same tiles
             known[near] = repr(sorted(cube.source.fingerprints(near).items())).encode()
         digest = common.copy()
