@@ -6,7 +6,9 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
+from bocage.pipeline import open_run, read_recipe
 from bocage.testing import tiny_landscape
+from bocage.training import Training, train
 
 settings.register_profile("bocage", deadline=None, max_examples=40)
 settings.load_profile("bocage")
@@ -81,6 +83,13 @@ def recipe(landscape: Path):
         return path
 
     return write
+
+
+def trained_briefly(path: Path, folder: Path, epochs: int = 3):
+    """Train the recipe's model for moments; return it with the scene."""
+    run = open_run(read_recipe(path), folder / "run")
+    r, settings = run.recipe, Training(epochs=epochs, learning_rate=0.02, batch_size=16)
+    return train(run.scene, run.samples, r.split, 0, r.model, r.config, settings, folder / "t"), run.scene
 
 
 @pytest.fixture

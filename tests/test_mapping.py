@@ -18,17 +18,14 @@ from bocage.mapping.writers import MapBand
 from bocage.pipeline import open_run, read_recipe
 from bocage.testing import write_raster
 from bocage.training import Training, train
-from conftest import FOREST, GRU, MULTIRESOLCC, PAN_MS, S2
+from conftest import FOREST, GRU, MULTIRESOLCC, PAN_MS, S2, trained_briefly
 
 CASES = {"random_forest": (FOREST, S2, "s2"), "gru": (GRU, S2, "s2"), "multiresolcc": (MULTIRESOLCC, PAN_MS, "pan")}
 
 
 @pytest.fixture(params=list(CASES))
 def trained(request, recipe, tmp_path):
-    run = open_run(read_recipe(recipe(*CASES[request.param])), tmp_path / "run")
-    r = run.recipe
-    settings = Training(epochs=3, learning_rate=0.02, batch_size=16)
-    return train(run.scene, run.samples, r.split, 0, r.model, r.config, settings, tmp_path / "t"), run.scene
+    return trained_briefly(recipe(*CASES[request.param]), tmp_path)
 
 
 def pixels(land, layer="classes"):

@@ -17,10 +17,9 @@ from bocage.legend import LandClass, Legend
 from bocage.mapping import Mapping, Workers, make_map
 from bocage.mapping.delivery import Areas
 from bocage.mapping.workers import job_script
-from bocage.pipeline import open_run, read_recipe, run
+from bocage.pipeline import read_recipe, run
 from bocage.pipeline.runfolder import held
-from bocage.training import Training, train
-from conftest import GRU, MULTIRESOLCC, PAN_MS, S2
+from conftest import GRU, MULTIRESOLCC, PAN_MS, S2, trained_briefly
 
 CASES = {"gru": (GRU, S2, "s2"), "multiresolcc": (MULTIRESOLCC, PAN_MS, "pan")}
 pytestmark = pytest.mark.filterwarnings("ignore:.*:ResourceWarning", "ignore:.*:DeprecationWarning")
@@ -32,10 +31,7 @@ def contents(folder):
 
 @pytest.fixture(params=list(CASES))
 def trained(request, recipe, tmp_path):
-    opened = open_run(read_recipe(recipe(*CASES[request.param])), tmp_path / "run")
-    r = opened.recipe
-    settings = Training(epochs=2, learning_rate=0.02, batch_size=16)
-    return train(opened.scene, opened.samples, r.split, 0, r.model, r.config, settings, tmp_path / "t"), opened.scene
+    return trained_briefly(recipe(*CASES[request.param]), tmp_path, epochs=2)
 
 
 def test_workers_make_the_map_that_this_process_makes(trained, tmp_path):
