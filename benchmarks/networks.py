@@ -3,7 +3,8 @@
     BOCAGE_DATA=/path/to/data python -m benchmarks.networks [simulated] [flanders] [wake] [canada]
 
 Widths are reduced to what two cores train in half a minute, the same for a network and its ablations; every network sees the
-same draws, and as many samples and epochs. Interrupted, it goes on where it was. Results: ``benchmarks/results/networks-<data>.json``.
+same draws, and as many samples and epochs. Interrupted, it goes on where it was; started twice, two processes share the
+lines. Results: ``benchmarks/results/networks-<data>.json``.
 """
 
 import dataclasses
@@ -18,6 +19,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from filelock import FileLock, Timeout
 
 from bocage.mapping import pixels_per_second
 from bocage.pipeline import read_recipe, run
@@ -107,6 +109,11 @@ class Case:
     folder: Path
     """Where relative paths of the recipe start."""
 
+    @property
+    def name(self) -> str:
+        """Of its files: letters, figures and dashes."""
+        return "".join(c if c.isalnum() else "-" for c in f"{self.data}-{self.label}")
+
 
 def cases(wanted: list[str]) -> Iterator[Case]:
     """All lines of the tables asked for."""
@@ -117,8 +124,9 @@ def cases(wanted: list[str]) -> Iterator[Case]:
 
 def _simulated() -> Iterator[Case]:
     land = (WORK / "landscape").resolve()
-    if not (land / "truth.tif").exists():
-        simulate(Simulation(polygons=30), land)
+    with FileLock(WORK / "landscape.lock"):
+        if not (land / "truth.tif").exists():
+            simulate(Simulation(polygons=30), land)
     fill = "fill = { every = 15, start = 2022-01-01, end = 2022-12-31 }"
     bands = ("blue", "green", "red", "rededge1", "rededge2", "rededge3", "nir", "nir08", "swir16", "swir22")
     variables = ", ".join(f'{b} = "s2/{b}.tif"' for b in bands)
@@ -204,21 +212,20 @@ def _case(
 
 def measure(case: Case) -> dict[str, object]:
     """Train and evaluate every draw, then time the mapping of a window."""
-    name = "".join(c if c.isalnum() else "-" for c in f"{case.data}-{case.label}")
     case.folder.mkdir(parents=True, exist_ok=True)
-    path = case.folder / f"{name}.toml"
+    path, out = case.folder / f"{case.name}.toml", WORK / case.name
     path.write_text(case.recipe, encoding="utf-8")
-    done = run(read_recipe(path), WORK / name, ("train", "evaluate"))
-    score = json.loads((WORK / name / "score.json").read_text())
-    stages = json.loads((WORK / name / "provenance.json").read_text())["stages"]
+    done = run(read_recipe(path), out, ("train", "evaluate"))
+    score = json.loads((out / "score.json").read_text())
+    stages = json.loads((out / "provenance.json").read_text())["stages"]
     seconds = [one["seconds"] for stage, one in stages.items() if stage.startswith("train/")]
-    curves = WORK / name / "splits/0/curves.csv"
+    curves = out / "splits/0/curves.csv"
     waiting = [float(line.split(",")[4]) for line in curves.read_text().splitlines()[2:]] if curves.exists() else []
     return {
         **{k: score[k] for k in ("overall_accuracy", "f1_weighted", "kappa")},
         "training_seconds": float(np.median(seconds)),
         "waiting": float(np.median(waiting)) if waiting else None,
-        **_speed(done, WORK / name / "splits/0/model"),
+        **_speed(done, out / "splits/0/model"),
     }
 
 
@@ -229,24 +236,38 @@ def _speed(done: Run, folder: Path) -> dict[str, object]:
 
 
 def run_all(wanted: list[str]) -> str:
-    """Fill the tables, line by line."""
+    """Fill the tables, line by line; a line that another process is measuring is left to it."""
+    WORK.mkdir(parents=True, exist_ok=True)
     for case in cases(wanted):
-        path = RESULTS / f"networks-{case.data}.json"
-        known = json.loads(path.read_text()) if path.exists() else {"lines": {}}
-        threads = torch.get_num_threads()
-        known["machine"] = (
-            f"{os.cpu_count()} cores, {threads} thread{'s' * (threads > 1)}, {_processor()}, torch {torch.__version__}"
-        )
-        if known["lines"].get(case.label, {}).get("recipe") == case.recipe:
-            continue
-        started = time.monotonic()
-        known["lines"][case.label] = {"recipe": case.recipe, **measure(case)}
+        lock = FileLock(WORK / f"{case.name}.lock")
+        try:
+            with lock.acquire(timeout=0):
+                _fill(case)
+        except Timeout:
+            print(f"{case.label:62} being measured by another process", flush=True)
+    return markdown()
+
+
+def _fill(case: Case) -> None:
+    path = RESULTS / f"networks-{case.data}.json"
+    if _lines(path).get(case.label, {}).get("recipe") == case.recipe:
+        return
+    started = time.monotonic()
+    one = {"recipe": case.recipe, **measure(case)}
+    threads = torch.get_num_threads()
+    machine = (
+        f"{os.cpu_count()} cores, {threads} thread{'s' * (threads > 1)}, {_processor()}, torch {torch.__version__}"
+    )
+    with FileLock(WORK / "results.lock"):
         RESULTS.mkdir(exist_ok=True)
         partial = path.with_suffix(".part")
-        partial.write_text(json.dumps(known, indent=1))
+        partial.write_text(json.dumps({"machine": machine, "lines": _lines(path) | {case.label: one}}, indent=1))
         os.replace(partial, path)
-        print(_line(case.label, known["lines"][case.label]), f"[{time.monotonic() - started:.0f} s]", flush=True)
-    return markdown()
+    print(_line(case.label, one), f"[{time.monotonic() - started:.0f} s]", flush=True)
+
+
+def _lines(path: Path) -> dict[str, dict]:
+    return json.loads(path.read_text())["lines"] if path.exists() else {}
 
 
 def _processor() -> str:
