@@ -123,7 +123,7 @@ class Model(nn.Module):
         return total + self.reconstruction * torch.nan_to_num(error)
 
     def _classify(self, batch: Batch, codes: Tensor, shape: tuple[int, int]) -> Tensor:
-        features = self.branch(batch[self.pan].masked()[:, 0], dense=shape != (1, 1))[..., : shape[0], : shape[1]]
+        features = self.branch(batch[self.pan].masked()[:, 0], shape)
         both = torch.cat([features, repeat_to(codes, self.inputs[self.ms].ratio, shape)], 1)
         logits: Tensor = self.head(self.dropout(self.dense2(self.dense1(both))))
         return logits

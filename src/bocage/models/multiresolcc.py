@@ -17,7 +17,7 @@ Dense form, exact: pooling by steps of one, later layers on every second and fou
 per MS pixel. The logits of a window are those of its patches, for about 1/58 of the multiplications.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
@@ -28,7 +28,7 @@ from torch.nn import functional
 from bocage.errors import ModelError
 from bocage.grid import Ratio
 from bocage.models.base import Batch, Card, Footprint, InputSpec, Published, output_shape, repeat_to
-from bocage.models.layers import Conv, Norm, in_phases, out_of_phases
+from bocage.models.layers import Conv, Norm, after_pooling, sliding_max
 from bocage.models.ranges import at_least, odd, shares
 
 PAN = InputSpec("pan", ("pan",), 1, Ratio())
@@ -41,6 +41,10 @@ CARD = Card(
     published=PUBLISHED,
     example={"pan": PAN, "ms": MS},
 )
+
+
+PHASES = 4
+"""Positions a side of the least window: two poolings deal its pixels into every fourth row and column."""
 
 
 @dataclass(frozen=True)
@@ -83,16 +87,26 @@ class PanBranch(nn.Module):
         self.last = ((patch - kernel + 1) // 2 - 2) // 2 - 2
         self.width = filters[2]
 
-    def forward(self, x: Tensor, dense: bool) -> Tensor:
-        """(B, C, Y, X) → (B, F, 1, 1) of exactly one patch, or the features of every position of a window."""
-        if not dense:
+    def forward(self, x: Tensor, shape: tuple[int, int], head: Callable[[Tensor], Tensor] | None = None) -> Tensor:
+        """(B, C, Y, X) → the features (B, F, height, width) of `shape` positions, or what `head` makes of them.
+
+        A `head` of single positions (linear, say) is best given here: a window's features need not be held at once.
+        """
+        head = head or nn.Identity()
+        if shape == (1, 1):
             x = functional.max_pool2d(self.conv1(x), 2)
             x = functional.max_pool2d(self.conv2(x), 2)
-            return functional.max_pool2d(self.conv3(x), self.last)
-        x = functional.max_pool2d(self.conv1(x.contiguous(memory_format=torch.channels_last)), 2, stride=1)
-        x = functional.max_pool2d(self.conv2(in_phases(x)), 2, stride=1)
-        x = functional.max_pool2d(self.conv3(in_phases(x)), self.last, stride=1)
-        return out_of_phases(out_of_phases(x))
+            return head(functional.max_pool2d(self.conv3(x), self.last))
+
+        def third(x: Tensor) -> Tensor:
+            return head(sliding_max(self.conv3(x), self.last))
+
+        def second(x: Tensor) -> Tensor:
+            return after_pooling(third, self.conv2(x))
+
+        lacking = [max(0, PHASES - n) for n in shape]
+        x = functional.pad(x, (0, lacking[1], 0, lacking[0])).contiguous(memory_format=torch.channels_last)
+        return after_pooling(second, self.conv1(x))[..., : shape[0], : shape[1]]
 
 
 class MsBranch(nn.Module):
@@ -108,7 +122,7 @@ class MsBranch(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, C, Y, X) → features of every position of the MS grid."""
-        return functional.max_pool2d(self.conv3(self.conv2(self.conv1(x))), self.last, stride=1)
+        return sliding_max(self.conv3(self.conv2(self.conv1(x))), self.last)
 
 
 class Model(nn.Module):
@@ -142,16 +156,15 @@ class Model(nn.Module):
         # The head is linear: applied to each branch at its own resolution, then summed, it is the head on both.
         logits, start = self.head.bias[:, None, None], 0
         if self.pan_branch:
-            features = self.pan_branch(batch[self.pan].masked()[:, 0], dense=shape != (1, 1))
-            start = self.pan_branch.width
-            logits = logits + self._head(self.dropout(features[..., : shape[0], : shape[1]]), 0)
+            pixels, start = batch[self.pan].masked()[:, 0], self.pan_branch.width
+            logits = logits + self.pan_branch(pixels, shape, self._head)
         if self.ms_branch:
             pixels = batch[self.ms].masked()[:, 0].contiguous(memory_format=torch.channels_last)
-            features = self.dropout(self.ms_branch(pixels))
-            logits = logits + repeat_to(self._head(features, start), self.ratio, shape)
+            logits = logits + repeat_to(self._head(self.ms_branch(pixels), start), self.ratio, shape)
         return logits
 
-    def _head(self, features: Tensor, start: int) -> Tensor:
+    def _head(self, features: Tensor, start: int = 0) -> Tensor:
+        features = self.dropout(features)
         weight = self.head.weight[:, start : start + features.shape[1]]
         return functional.conv2d(features, weight[:, :, None, None])
 

@@ -75,8 +75,7 @@ class Encoder(nn.Module):
 
     def forward(self, batch: Batch, shape: tuple[int, int]) -> Tensor:
         """Return the features (B, F, Y, X)."""
-        features = self.branch(batch[self.spec.name].masked()[:, 0], dense=shape != (1, 1))
-        dropped: Tensor = self.dropout(features[..., : shape[0], : shape[1]])
+        dropped: Tensor = self.dropout(self.branch(batch[self.spec.name].masked()[:, 0], shape))
         return dropped
 
 
