@@ -63,6 +63,8 @@ class _Handles(threading.local):
 
 
 _HANDLES = _Handles()
+CACHE = os.environ.get("GDAL_CACHEMAX") or 32 << 20
+"""Bytes of GDAL's block cache, for the whole process: its usual 5 % of the memory would fill as the work goes on."""
 _MOST_OPEN = max(64, min(2048, _files_allowed() // 8))
 """Datasets that a thread keeps open: a year of Sentinel-2 products where the system allows it."""
 
@@ -73,7 +75,8 @@ def _opened(path: Path) -> Iterator[Any]:
     key = (path, *_state(path))
     try:
         if key not in _HANDLES.open:
-            _HANDLES.open[key] = rasterio.open(path)
+            with rasterio.Env(GDAL_CACHEMAX=CACHE):
+                _HANDLES.open[key] = rasterio.open(path)
             while len(_HANDLES.open) > _MOST_OPEN:
                 _HANDLES.open.popitem(last=False)[1].close()
         _HANDLES.open.move_to_end(key)

@@ -23,10 +23,9 @@ from bocage.errors import MappingError
 from bocage.grid import Grid, Window
 from bocage.legend import Legend
 from bocage.mapping.writers.base import MapBand, partial_path
+from bocage.sources.raster import CACHE
 
 SUFFIX = ".tif"
-CACHE = 64 << 20
-"""Bytes of GDAL's block cache: small and fixed, so that memory does not grow with the scene."""
 BLOCK = 512
 FAILURES = (rasterio.errors.RasterioError, CPLE_BaseError, OSError)
 """What rasterio raises where GDAL fails to write; the second kind escapes from ``close`` and ``copy``."""
