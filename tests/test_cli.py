@@ -12,6 +12,8 @@ import rasterio
 from shapely.geometry import box
 
 from bocage.cli import main
+from bocage.cli.options import chosen
+from bocage.pipeline import read_recipe
 from bocage.testing import write_raster
 from conftest import FOREST, GRU, MULTIRESOLCC, PAN_MS, S2
 
@@ -331,3 +333,9 @@ def test_a_device_that_is_not_there_is_told_before_anything_is_read(recipe, caps
     path.write_text(path.read_text().replace("[training]", '[training]\ndevice = "mps"'))
     fails(capsys, path, Path("out"), "The device 'mps' is not on this machine")
     assert not Path("out").exists()
+
+
+def test_devices_of_the_command_line_replace_those_of_the_recipe(recipe):
+    parsed = read_recipe(recipe())
+    assert chosen(parsed).training == parsed.training
+    assert chosen(parsed, devices=2).training.devices == 2

@@ -12,7 +12,7 @@ import click
 from bocage import __version__
 from bocage.cli.accuracy import compare, evaluate, sample_design
 from bocage.cli.edge import guarded
-from bocage.cli.options import OUT, OVERWRITE, RECIPE, chosen, run_stages, with_workers
+from bocage.cli.options import DEVICES, OUT, OVERWRITE, RECIPE, chosen, run_stages, with_workers
 from bocage.cli.terminal import terminal
 
 
@@ -55,11 +55,13 @@ def _stage(name: str, stages: Sequence[str], text: str) -> Callable[..., None]:
     @RECIPE
     @OUT
     @OVERWRITE
-    def command(recipe: Path, out: Path | None, overwrite: bool, **workers: Any) -> None:
-        run_stages(recipe, out, stages, overwrite, **workers)
+    def command(recipe: Path, out: Path | None, overwrite: bool, **given: Any) -> None:
+        run_stages(recipe, out, stages, overwrite, **given)
 
-    maps = with_workers if "map" in stages else lambda it: it
-    return cli.command(name, help=text)(maps(command))
+    options = [with_workers] * ("map" in stages) + [DEVICES] * ("train" in stages)
+    for option in options:
+        command = option(command)
+    return cli.command(name, help=text)(command)
 
 
 _stage(
@@ -80,7 +82,13 @@ _stage(
 _stage(
     "train",
     ("train",),
-    "Cut the samples and train the recipe's model on every draw.\n\n\b\nExample:\n  bocage train recipe.toml",
+    """Cut the samples and train the recipe's model on every draw.
+
+    \b
+    Examples:
+      bocage train recipe.toml
+      bocage train recipe.toml --devices 4
+    """,
 )
 for _command in (compare, evaluate, sample_design):
     cli.add_command(_command)

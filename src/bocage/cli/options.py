@@ -22,6 +22,12 @@ OVERWRITE = click.option(
     "--overwrite", is_flag=True, help="Take a folder that holds another run: redo what depends on what changed."
 )
 
+DEVICES = click.option(
+    "--devices",
+    type=click.IntRange(1),
+    help="GPUs (or processes, without one) that train together; replaces [training] devices.",
+)
+
 
 def with_workers(command: Callable[..., None]) -> Callable[..., None]:
     """Add the options that say who makes the map; what is given replaces [workers] of the recipe."""
@@ -41,9 +47,14 @@ def with_workers(command: Callable[..., None]) -> Callable[..., None]:
 
 
 def chosen(
-    recipe: Recipe, options: Sequence[str] = (), region: Path | None = None, where: str | None = None, **given: Any
+    recipe: Recipe,
+    options: Sequence[str] = (),
+    region: Path | None = None,
+    where: str | None = None,
+    devices: int | None = None,
+    **given: Any,
 ) -> Recipe:
-    """Return the recipe with the workers and the region that the command line names."""
+    """Return the recipe with the workers, the devices and the region that the command line names."""
     told = {("count" if key == "workers" else key): value for key, value in given.items() if value is not None}
     pairs = dict(_pair(option) for option in options)
     try:
@@ -51,7 +62,8 @@ def chosen(
         mapping = replace(recipe.map, region=region or recipe.map.region, where=where or recipe.map.where)
     except ValueError as error:
         raise click.UsageError(str(error)) from error
-    return replace(recipe, workers=workers, map=mapping)
+    training = replace(recipe.training, devices=devices or recipe.training.devices)
+    return replace(recipe, workers=workers, map=mapping, training=training)
 
 
 def _pair(option: str) -> tuple[str, Any]:
