@@ -83,6 +83,11 @@ MODEL_CASES = {
         ({"pan": PAN, "ms": MS}, TWO_BRANCHES | {"use": "ms", "norm": "layer"}),
     ],
     "multiresolcc_pansharpened": [({"sharp": SHARP}, {"filters": (4, 5, 6)}), ({"sharp": SHARP}, {"filters": (4, 5, 6), "patch": 25, "norm": "affine"})],
+    "patchwork": [
+        ({"s1": RADAR, "s2": SERIES, "vhr": VHR, "ms": MS}, {"preset": "small", "filters": (3, 4), "sensor_dropout": 0.5}),
+        ({"s2": FINE_SERIES}, {"preset": "small"}),
+        ({"s2": SERIES, "pan": PAN}, {"preset": "small", "filters": (3, 4), "sources": ("pan",)}),
+    ],
     "random_forest": [({"s2": SERIES, "s1": RADAR, "fine": FINE}, {"trees": 5}), ({"s2": SERIES, "pan": PAN, "ms": MS}, {"trees": 5, "patches": {"pan": 4, "ms": 1}})],
     "s1s2vhsr": [
         ({"s1": SAR, "s2": LONG, **SPOT}, SMALL_SPOT),

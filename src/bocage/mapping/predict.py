@@ -34,7 +34,7 @@ class Inputs:
     """Source to its pixels, halo included."""
     days: Mapping[str, NDArray[np.int32]]
     valid: NDArray[np.bool_]
-    """(height, width): every source that the network uses has at least one valid date there."""
+    """(height, width): every source that the network needs has at least one valid date there."""
     clear: Mapping[str, NDArray[np.uint16]]
     """Source to its clear dates before any filling, at every map pixel (height, width); the most of finer pixels."""
 
@@ -46,7 +46,7 @@ class Prediction:
     probabilities: NDArray[np.float32]
     """(K, height, width), 0 to 1."""
     valid: NDArray[np.bool_]
-    """(height, width): every source that the network uses has at least one valid date there."""
+    """(height, width): every source that the network needs has at least one valid date there."""
     novelty: NDArray[np.float32] | None = None
     """(height, width): how far from the training, 1 where validation polygons end; None where it was not asked for."""
     clear: Mapping[str, NDArray[np.uint16]] = field(default_factory=dict)
@@ -111,14 +111,15 @@ def read_inputs(trained: Trained, scene: Scene, window: Window) -> Inputs:
         A file cannot be read.
     """
     grown = window_positions(window, trained.inputs)
-    valid, blocks, clear = np.ones((grown.height, grown.width), bool), {}, {}
+    seen, blocks, clear = [], {}, {}
     for name, footprint in trained.footprints.items():
         cube = scene.cubes[name]
         block = blocks[name] = cube.read(footprint.window(grown, cube.ratio))
         at_map = _AtMap(footprint.before, grown, cube.ratio)
-        valid &= at_map.most(np.asarray(block.valid.any(0)))
+        seen.append(at_map.most(np.asarray(block.valid.any(0))))
         clear[name] = at_map.most(block.clear)
     days = {name: scene.cubes[name].days for name in blocks}
+    valid = np.any(seen, axis=0) if trained.any_source else np.all(seen, axis=0)
     return Inputs(grown, blocks, days, valid, clear)
 
 

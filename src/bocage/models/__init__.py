@@ -16,6 +16,7 @@ from bocage.models import (
     m3fusion,
     multiresolcc,
     multiresolcc_pansharpened,
+    patchwork,
     random_forest,
     s1s2vhsr,
     tempcnn,
@@ -32,6 +33,7 @@ from bocage.models.base import (
     Objective,
     Published,
     SourceTensor,
+    any_source,
     batch_of,
     window_positions,
 )
@@ -53,6 +55,7 @@ MODELS: Shelf[Architecture] = Shelf(
         "m3fusion": m3fusion,
         "multiresolcc": multiresolcc,
         "multiresolcc_pansharpened": multiresolcc_pansharpened,
+        "patchwork": patchwork,
         "random_forest": random_forest,
         "s1s2vhsr": s1s2vhsr,
         "tempcnn": tempcnn,
@@ -76,5 +79,5 @@ def build(name: str, inputs: Mapping[str, InputSpec], n_classes: int, config: An
 
 __all__ = [
     "MODELS", "Architecture", "Batch", "Card", "Fitted", "Footprint", "InputSpec", "Network", "Objective", "Published",
-    "SourceTensor", "batch_of", "build", "window_positions",
+    "SourceTensor", "any_source", "batch_of", "build", "window_positions",
 ]  # fmt: skip

@@ -113,6 +113,21 @@ class Network(Protocol):
         """``forward``: logits (B, K, Y, X) of every position whose footprint fits; 1 x 1 for exactly one footprint."""
 
 
+class Frugal(Protocol):
+    """A network that does without.
+
+    With ``any_source`` true, one source with a valid date at a pixel is enough to classify it, a batch may lack sources, and
+    a scene may have other dates than those of the training.
+    """
+
+    any_source: bool
+
+
+def any_source(model: Any) -> bool:
+    """Whether a network is :class:`Frugal`; the others need all of their sources."""
+    return bool(getattr(model, "any_source", False))
+
+
 class Objective(Protocol):
     """A network whose training minimises more than the cross-entropy of its logits (auxiliary heads, reconstruction)."""
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from bocage.errors import RunFolderError
 from bocage.mapping import LandCoverMap, Mapping, is_complete, make_map
-from bocage.models import build
+from bocage.models import any_source, build
 from bocage.pipeline.opening import claim, open_scene, prepared
 from bocage.pipeline.recipe import Recipe
 from bocage.pipeline.runfolder import RunFolder, digest, held
@@ -36,7 +36,8 @@ def open_run(
     scene, folder, inputs = claim(recipe, out, progress, overwrite)
     network = build(recipe.model, input_specs(scene), len(recipe.legend.classes), recipe.config)
     used = {name: recipe.sources[name] for name in network.footprints}
-    cut = digest(STORE, inputs, recipe.grid, recipe.legend, used, recipe.reference, network.footprints)
+    some = any_source(network)
+    cut = digest(STORE, inputs, recipe.grid, recipe.legend, used, recipe.reference, network.footprints, some)
     samples_key = digest(cut, recipe.split)
     keys = {"train": digest(samples_key, recipe.model, recipe.config, recipe.training)}
     keys |= {"evaluate": digest(keys["train"], recipe.evaluation.metrics), "map": digest(keys["train"], recipe.map)}
@@ -49,7 +50,7 @@ def open_run(
         scene, _ = prepared(recipe, scene, folder, progress, scene_at)
     with nullcontext() if current else folder.timed("samples", cut):
         samples = make_samples(
-            scene, recipe.legend, recipe.reference, recipe.split, network.footprints, where, progress
+            scene, recipe.legend, recipe.reference, recipe.split, network.footprints, where, progress, some
         )
         samples.to_parquet(out / "samples.parquet")
     for note in samples.notes:

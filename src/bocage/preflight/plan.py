@@ -23,7 +23,7 @@ import psutil
 from bocage.evaluation import Predictions, trust_of
 from bocage.grid import Window
 from bocage.mapping import classify_at, make_map, open_map
-from bocage.models import build
+from bocage.models import any_source, build
 from bocage.pipeline import Recipe, open_scene, read_recipe
 from bocage.pipeline.runfolder import input_fingerprints, peak_memory
 from bocage.progress import QUIET, Progress
@@ -254,7 +254,9 @@ def _samples(probe: _Probe, prepared: Scene) -> tuple[Samples, float, int, int]:
     """
     spent: list[float] = []
     with _clock(spent):
-        cuts, _ = cut(prepared, probe.inside, probe.model.footprints, probe.folder / "cut", QUIET)
+        cuts, _ = cut(
+            prepared, probe.inside, probe.model.footprints, probe.folder / "cut", QUIET, any_source(probe.model)
+        )
     here = _size(probe.folder / "cut")
     more, lent = _further(probe, cuts)
     generator = np.random.default_rng(0)
@@ -284,7 +286,7 @@ def _further(probe: _Probe, cuts: Any) -> tuple[Any, Any]:
     most = max(1, int(BUDGET / max(1e-3, time.monotonic() - started)))
     members = np.sort(np.concatenate([group for _, group in groups[:most]]))
     pixels = probe.pixels.take(members)
-    more, _ = cut(probe.scene, pixels, probe.model.footprints, probe.folder / "more", QUIET)
+    more, _ = cut(probe.scene, pixels, probe.model.footprints, probe.folder / "more", QUIET, any_source(probe.model))
     return more, pixels.label
 
 

@@ -99,10 +99,12 @@ def make_samples(
     footprints: Mapping[str, Reach],
     folder: Path,
     progress: Progress = QUIET,
+    any_source: bool = False,
 ) -> Samples:
     """Turn reference polygons into samples that a network with these footprints can learn from.
 
-    The footprints are written to `folder`; one that :func:`make_samples` already wrote there is read again.
+    The footprints are written to `folder`; one that :func:`make_samples` already wrote there is read again. Pixels are left
+    out where a source has no valid date; with `any_source`, where none has.
 
     Raises
     ------
@@ -117,12 +119,14 @@ def make_samples(
             f"No pixel centre of the map lies in a polygon of {reference.path}; the polygons are smaller than the pixels "
             f"({scene.grid.resolution:g}) or overlap each other everywhere."
         )
-    cuts, usable = open_cut(folder) if folder.exists() else cut(scene, pixels, footprints, folder, progress)
+    there = folder.exists()
+    cuts, usable = open_cut(folder) if there else cut(scene, pixels, footprints, folder, progress, any_source)
     rejections += _masked(pixels, usable, legend)
     if not usable.any():
+        which = (" and " if any_source else " or ").join(footprints)
         raise SamplesError(
-            f"All {len(pixels)} reference pixels are masked: at each, {' or '.join(footprints)} has no valid date. Check "
-            "nodata, the quality layer and the values listed as clear."
+            f"All {len(pixels)} reference pixels are masked: at each, {which} has no valid date. Check nodata, the quality "
+            "layer and the values listed as clear."
         )
     kept = np.flatnonzero(usable)
     kept_classes, legend, dropped = drop_rare(pixels.take(kept), legend, split)

@@ -106,14 +106,19 @@ class Cut:
 
 
 def cut(
-    scene: Scene, pixels: Pixels, footprints: Mapping[str, Reach], folder: Path, progress: Progress
+    scene: Scene,
+    pixels: Pixels,
+    footprints: Mapping[str, Reach],
+    folder: Path,
+    progress: Progress,
+    any_source: bool = False,
 ) -> tuple[dict[str, Cut], NDArray[np.bool_]]:
     """Cut every sample's footprints out of the scene into `folder`, reading each window of the scene once.
 
     Returns
     -------
     cuts : source name → its footprints, memory-mapped
-    usable : (N,) bool; False where a source has no valid date at the pixel itself
+    usable : (N,) bool; False where a source (every source, with `any_source`) has no valid date at the pixel itself
 
     Raises
     ------
@@ -127,10 +132,11 @@ def cut(
     plans = {name: _Plan.of(pixels, scene.cubes[name].ratio, f, tile) for name, f in footprints.items()}
     _check_room(scene, plans, partial, len(pixels))
     writers = {name: _Writer(partial, scene.cubes[name], f, plans[name]) for name, f in footprints.items()}
-    usable, done = np.ones(len(pixels), bool), 0
+    usable, done = np.zeros(len(pixels), bool), 0
+    enough = np.any if any_source else np.all
     for window, members in by_tile(pixels, tile):
-        for writer in writers.values():
-            usable[members] &= writer.write(window, members, pixels.take(members))
+        seen = [writer.write(window, members, pixels.take(members)) for writer in writers.values()]
+        usable[members] = enough(seen, axis=0)
         done += len(members)
         progress.step("cutting samples", done, len(pixels))
     for writer in writers.values():

@@ -21,10 +21,11 @@ from bocage.models.base import SourceTensor, at_map_pixels
 from bocage.samples import Samples
 from bocage.samples.loader import Normalisation, make_batch
 
-FILE = "domain.safetensors"
+FILE = "training_domain.safetensors"
 MOST, CHECKED = 1500, 1000
 """Training samples kept, and validation samples that tell how far is far."""
 COMPONENTS = 24
+MONTHS = 12
 ROWS = 16384
 """Pixels compared at a time."""
 
@@ -51,7 +52,7 @@ class Domain:
         return torch.cat(found) if found else features.new_zeros(0)
 
     def save(self, folder: Path) -> None:
-        """Write ``domain.safetensors``."""
+        """Write ``training_domain.safetensors``."""
         tensors = {field.name: getattr(self, field.name).contiguous() for field in fields(self)}
         safetensors.torch.save_file(tensors, folder / FILE)
         (folder / FILE).chmod(0o644)
@@ -106,14 +107,31 @@ def _far(nearest: Tensor) -> Tensor:
 def features_of(
     batch: Batch, inputs: Mapping[str, InputSpec], footprints: Mapping[str, Footprint], shape: tuple[int, int]
 ) -> Tensor:
-    """What a network gets at the map pixels themselves, without their surroundings: (B·Y·X, D)."""
-    columns = []
-    for name, footprint in footprints.items():
-        spec, tensor, before = inputs[name], batch[name], footprint.before
+    """What a network gets at the map pixels themselves, without their surroundings: (B·Y·X, D).
+
+    Declared dates stand one by one; of native ones, which are others elsewhere, the mean of every month. A source that is
+    not there counts as masked.
+    """
+    columns, rows = [], next(iter(batch.values())).values.shape[0] * shape[0] * shape[1]
+    for name, spec in inputs.items():
+        if name not in footprints:
+            periods = spec.dates if spec.regular else MONTHS
+            columns.append(torch.zeros(rows, periods * len(spec.bands)))
+            continue
+        tensor, before = batch[name], footprints[name].before
         height, width = (-(-n * spec.ratio.finer // spec.ratio.coarser) for n in shape)
         ys, xs = slice(before, before + height), slice(before, before + width)
         inner = SourceTensor(tensor.values[..., ys, xs], tensor.valid[..., ys, xs], tensor.days)
         values, valid = at_map_pixels(inner, spec, shape)
-        values = values * valid[:, :, None]
+        values = values * valid[:, :, None] if spec.regular else _by_month(values, valid, tensor.days)
         columns.append(values.permute(0, 3, 4, 1, 2).flatten(3).flatten(0, 2))
     return torch.cat(columns, 1).float()
+
+
+def _by_month(values: Tensor, valid: Tensor, days: Tensor) -> Tensor:
+    """Means (B, 12, C, Y, X) of the valid dates of every month, 0 where there are none."""
+    month = (days % 365.25 * (MONTHS / 365.25)).long().clamp_max(MONTHS - 1)
+    own = torch.nn.functional.one_hot(month, MONTHS).to(values.dtype)
+    total = torch.einsum("btm,btcyx->bmcyx", own, values * valid[:, :, None])
+    count = torch.einsum("btm,btyx->bmyx", own, valid.to(values.dtype))
+    return total / count.clamp_min(1)[:, :, None]

@@ -37,6 +37,9 @@ from bocage.training.curves import Epoch
 from bocage.training.settings import Training
 from bocage.training.trained import device_of
 
+RISE = 0.3
+"""Share of a one-cycle schedule in which the rate rises."""
+
 
 @dataclass(frozen=True)
 class Task:
@@ -222,9 +225,11 @@ class _Work:
 
     def _set_rate(self, done: float) -> None:
         settings = self.task.settings
-        if settings.schedule == "cosine":
+        if settings.schedule != "constant":
+            rising = RISE if settings.schedule == "one-cycle" else 0.0
+            swing = done / rising - 1 if done < rising else (done - rising) / (1 - rising)  # -1 to 0 to 1
             for group in self.optimiser.param_groups:
-                group["lr"] = settings.learning_rate * 0.5 * (1 + math.cos(math.pi * done))
+                group["lr"] = settings.learning_rate * 0.5 * (1 + math.cos(math.pi * swing))
 
     def _step(self, parts: Parts, labels: Tensor, chosen: NDArray[np.int64], where: str) -> float:
         """Descend once."""

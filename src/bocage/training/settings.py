@@ -24,8 +24,9 @@ class Training:
     """Adam (Kingma & Ba 2015), or AdamW, whose weight decay is decoupled (Loshchilov & Hutter 2019)."""
     learning_rate: float = 2e-4
     """The optimiser's step (the published value of all three papers), above 0."""
-    schedule: Literal["constant", "cosine"] = "constant"
-    """The step stays, or falls to 0 by a cosine over all `epochs`."""
+    schedule: Literal["constant", "cosine", "one-cycle"] = "constant"
+    """The step stays, or falls to 0 by a cosine over all `epochs`; "one-cycle" rises to it first, over 3 tenths of them
+    (Smith & Topin 2019, doi:10.1117/12.2520589)."""
     weight_decay: float = 0.0
     """L2 penalty of Adam, decay of AdamW, at least 0."""
     clip: float = 0.0

@@ -13,7 +13,7 @@ import os
 import platform
 import shutil
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -27,7 +27,7 @@ from torch import nn
 from bocage.errors import TrainedError
 from bocage.grid import Ratio, Window
 from bocage.legend import LandClass, Legend
-from bocage.models import MODELS, Footprint, InputSpec, build
+from bocage.models import MODELS, Footprint, InputSpec, any_source, build
 from bocage.samples.loader import Normalisation
 from bocage.scene import Scene
 from bocage.training import formats
@@ -81,12 +81,24 @@ class Trained:
     calibration: Calibration = field(default_factory=Calibration)
     domain: Domain | None = None
     """What it was trained on, as points; None in folders written before there was one."""
+    absent: frozenset[str] = frozenset()
+    """Sources that the scene at hand lacks, and that the network does without."""
 
     @property
     def footprints(self) -> Mapping[str, Footprint]:
-        """The network's footprint in every source that it uses."""
+        """The network's footprint in every source that it uses and that is there."""
         footprints: Mapping[str, Footprint] = self.model.footprints  # type: ignore[assignment]
-        return footprints
+        return {name: footprint for name, footprint in footprints.items() if name not in self.absent}
+
+    @property
+    def any_source(self) -> bool:
+        """Whether one source at a pixel is enough."""
+        return any_source(self.model)
+
+    def for_scene(self, scene: Scene) -> "Trained":
+        """Return the same model for a scene, which may lack some sources if the network can do without."""
+        absent = frozenset(self.sources) - frozenset(scene.cubes)
+        return replace(self, absent=absent) if self.any_source and len(absent) < len(self.sources) else self
 
     @property
     def has_context(self) -> bool:
@@ -192,7 +204,7 @@ class Trained:
         TrainedError
             Sources are missing, or differ in bands, units, nesting, resolution or dates; all that differs is named.
         """
-        odd = [line for name in self.sources for line in self._differences(scene, name)]
+        odd = [line for name in self.sources if name not in self.absent for line in self._differences(scene, name)]
         if odd:
             raise TrainedError("The model cannot map this scene:" + "".join(f"\n  - {line}" for line in odd))
 
@@ -213,12 +225,13 @@ class Trained:
             pairs.append(("resolution", then.resolution, now.resolution))
         if then.units:
             pairs.append(("units", then.units, now.units))
-        pairs.append(("dates", _policy(then), _policy(now)))
+        if not self.any_source:
+            pairs.append(("dates", _policy(then), _policy(now)))
         for what, before, after in pairs:
             if before != after:
                 yield f"source '{name}': trained with {what} {before}, found {after}"
         tied = then.spec.regular or getattr(getattr(MODELS.get(self.name), "CARD", None), "same_dates", False)
-        if tied and now.spec.dates != then.spec.dates:
+        if tied and not self.any_source and now.spec.dates != then.spec.dates:
             yield f"source '{name}': trained on {then.spec.dates} dates, found {now.spec.dates}; {self.name} needs as many"
 
     def _other_units(self, scene: Scene, name: str) -> Iterator[str]:

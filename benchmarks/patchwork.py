@@ -1,0 +1,137 @@
+"""Patchwork against LightGBM with indices on the points of Canada, fold by fold: all data, then data that fail at mapping.
+
+    BOCAGE_DATA=/path/to/data python -m benchmarks.patchwork
+
+Both train on complete data. Then a sensor, or most of the dates, is taken out of the file that the test points are read
+from; LightGBM gets what gap-filling makes of the rest, patchwork the dates themselves. Interrupted, it goes on where it was.
+"""
+
+import os
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas
+
+from benchmarks.record import save
+from bocage.models import build
+from bocage.pipeline import Recipe, open_scene, read_recipe, run
+from bocage.samples import Samples, make_samples
+from bocage.training import Trained, classify, input_specs
+
+WORK = Path("build/patchwork").resolve()
+SEEDS, SHARE, NODATA = (0, 1, 2), 0.6, 65535
+"""Seeds of draws and weights, and the share of dates taken out."""
+TRAINING = """
+[training]
+epochs = 40
+learning_rate = 0.002
+weight_decay = 0.02
+optimiser = "adamw"
+schedule = "one-cycle"
+keep = "last"
+"""
+MODELS = {"LightGBM, gap-filled, indices": 'name = "lightgbm"', "patchwork": f'name = "patchwork"\n{TRAINING}'}
+
+
+@dataclass(frozen=True)
+class Case:
+    """A model on data in some state."""
+
+    model: str
+    seed: int
+    table: Path
+
+    def recipe(self, folder: Path) -> Recipe:
+        """Write the recipe, and read it."""
+        text = (Path(__file__).parents[1] / "examples/canada.toml").read_text().partition("[model]")[0]
+        if self.model == "patchwork":
+            text = re.sub(r"fill = .*\n", "", text)  # the dates as they are
+        text = text.replace("${BOCAGE_DATA}/canada/series.parquet", str(self.table))
+        text = text.replace('fold = "fold"', f'fold = "fold"\nseed = {self.seed}')
+        path = folder / f"{self.model.split(',')[0]}-{self.seed}-{self.table.stem}.toml"
+        path.write_text(f"{text}\n[model]\n{MODELS[self.model]}\n")
+        return read_recipe(path)
+
+
+def run_canada() -> dict[str, Any]:
+    """Accuracy of every model, state of the data and seed, over all folds."""
+    WORK.mkdir(parents=True, exist_ok=True)
+    states, found = _states(), dict[str, Any]()
+    for model in MODELS:
+        for seed in SEEDS:
+            whole = Case(model, seed, states["all data"]).recipe(WORK)
+            out = WORK / whole.path.stem
+            run(whole, out, ("train",))
+            for state, table in states.items():
+                accuracy = _accuracy(Case(model, seed, table).recipe(WORK), out)
+                found.setdefault(model, {}).setdefault(state, []).append(accuracy)
+                print(f"{model:32} seed {seed}  {state:28} {accuracy:.3f}", flush=True)
+    return found
+
+
+def _accuracy(recipe: Recipe, trained_in: Path) -> float:
+    """Share of right test points, the mean of the folds."""
+    samples = _samples(recipe)
+    found = []
+    for number in range(len(samples.folds)):
+        trained = Trained.load(trained_in / f"splits/{number}/model")
+        test = samples.draw(recipe.split, number).test
+        classes = classify(trained, samples, test, recipe.training).argmax(1)
+        found.append(float((classes == samples.label[test]).mean()))
+    return float(np.mean(found))
+
+
+def _samples(recipe: Recipe) -> Samples:
+    """The points, those without one of the sensors included."""
+    scene = open_scene(recipe)
+    network = build(recipe.model, input_specs(scene), len(recipe.legend.classes), recipe.config)
+    folder = WORK / f"samples-{recipe.path.stem}"
+    return make_samples(
+        scene, recipe.legend, recipe.reference, recipe.split, network.footprints, folder, any_source=True
+    )
+
+
+def _states() -> Mapping[str, Path]:
+    """The table of series, whole and with something taken out."""
+    whole = Path(os.environ["BOCAGE_DATA"]) / "canada/series.parquet"
+    table, generator = pandas.read_parquet(whole), np.random.default_rng(0)
+    radar, optical = ([c for c in table.columns if c.startswith(s)] for s in ("S1-", "S2-"))
+    gone = {sensor: generator.random(len(table)) < SHARE for sensor in ("S1-", "S2-")}
+    states = {"all data": whole}
+    for state, change in {
+        "no S1": {"S1-": np.ones(len(table), bool)},
+        "no S2": {"S2-": np.ones(len(table), bool)},
+        f"{SHARE:.0%} of the dates missing": gone,
+    }.items():
+        spoiled = table.copy()
+        for sensor, rows in change.items():
+            spoiled.loc[rows, radar if sensor == "S1-" else optical] = NODATA
+        path = WORK / f"{''.join(c if c.isalnum() else '-' for c in state)}.parquet"
+        spoiled.to_parquet(path)
+        states[state] = path
+    return states
+
+
+def run_all() -> str:
+    """Measure, keep, and show as a table."""
+    found = run_canada()
+    save("patchwork", {"canada": found})
+    return markdown(found)
+
+
+def markdown(found: Mapping[str, Mapping[str, list[float]]]) -> str:
+    """A line for each state of the data: mean and spread over seeds."""
+    models = list(found)
+    lines = [f"| | {' | '.join(models)} |", f"| --- |{' --- |' * len(models)}"]
+    for state in found[models[0]]:
+        cells = [f"{np.mean(found[m][state]):.3f} ± {np.std(found[m][state], ddof=1):.3f}" for m in models]
+        lines.append(f"| {state} | {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
+if __name__ == "__main__":
+    print(run_all())
