@@ -56,6 +56,7 @@ SERIES = {
     "fusion of two GRUs, early": f'name = "fusion"\nstrategy = "early"\nsources = ["s1", "s2"]\nmembers = [{{ network = "gru", settings = {GRU} }}]',
     "fusion of two GRUs, late": f'name = "fusion"\nmembers = [{MEMBERS}]',
     "fusion of two GRUs, late, auxiliary heads": f'name = "fusion"\nauxiliary = 0.3\nmembers = [{MEMBERS}]',
+    "patchwork, S1 + S2": 'name = "patchwork"\nsources = ["s1", "s2"]',
     "fusion of two GRUs, decision": f'name = "fusion"\nstrategy = "decision"\nmembers = [{MEMBERS}]',
 }
 FORESTS = {
@@ -82,6 +83,7 @@ WITH_VHR = {
     "M3Fusion, no series": M3FUSION + 'use = "vhr"',
     "M3Fusion, no auxiliary heads": M3FUSION + "auxiliary = 0.0",
     "M3Fusion, no attention": M3FUSION + "attention = false",
+    "patchwork": 'name = "patchwork"\nsources = ["s1", "s2", "pan", "ms"]',
     "S1S2VHSR": VHSR,
     "S1S2VHSR, auxiliary heads learn labels": VHSR + 'targets = "labels"',
     "S1S2VHSR, no auxiliary heads": VHSR + "auxiliary = 0.0",
@@ -147,7 +149,7 @@ def _simulated() -> Iterator[Case]:
     for label, model in (FORESTS | SERIES | PATCHED_SERIES).items():
         yield _case("simulated", label, "s2", s1 + s2, end, model, land)
     for label, model in WITH_VHR.items():
-        nested = ("ratio = { finer = 8 }", "ratio = { finer = 2 }") if "s1s2vhsr" in model else ("", "")
+        nested = ("ratio = { finer = 8 }", "ratio = { finer = 2 }") if "s1s2vhsr" in model or "patchwork" in model else ("", "")
         yield _case("simulated", label, "s2", s1 + s2 + vhr(*nested), end, model, land)
     # All labelled 1.5 m pixels train a forest: on whole patches that takes it hours.
     smaller = {"random forest on 12 x 12 patches, PAN + MS": f"{PATCHES.format(patch=12, ms_patch=3)}\ntrees = 30"}
