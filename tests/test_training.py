@@ -336,6 +336,16 @@ def test_folders_of_format_1_load(opened, tmp_path):
     again.check_scene(run.scene)
 
 
+def test_a_network_may_have_settings_that_suit_it(recipe):
+    path = recipe('name = "patchwork"')
+    text = path.read_text()
+    path.write_text(text[: text.index("[training]")])
+    assert read_recipe(path).training.schedule == "one-cycle"
+    path.write_text(path.read_text() + "[training]\nschedule = 'cosine'\n")
+    found = read_recipe(path).training
+    assert (found.schedule, found.epochs, found.optimiser) == ("cosine", 40, "adamw")
+
+
 def test_the_published_preset_is_completed_by_the_recipe(recipe):
     path = recipe(MULTIRESOLCC, PAN_MS, "pan")
     before, _, after = path.read_text().partition("[training]")

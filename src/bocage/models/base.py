@@ -174,6 +174,8 @@ class Card:
     reconstruction: bool = False
     """Whether sizes that are not public were chosen by us."""
     published: Published | None = None
+    training: Mapping[str, Any] = field(default_factory=dict)
+    """Settings of the training that suit it better than the loop's own defaults."""
     example: Mapping[str, InputSpec] = field(default_factory=dict)
     """Sources of the published shape, for which its size and cost are counted."""
 

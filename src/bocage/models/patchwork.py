@@ -34,7 +34,6 @@ from bocage.models.base import (
     Criterion,
     Footprint,
     InputSpec,
-    Published,
     SourceTensor,
     at_map_pixels,
     output_shape,
@@ -61,7 +60,14 @@ CARD = Card(
     paper="Bocage's own; attention after Garnot & Landrieu 2020, arXiv 2007.00586",
     takes="any series and images, each on its own grid and dates; any of them may be missing",
     masks="masked dates get no attention; a source that is missing at a pixel is replaced by a learnt vector",
-    published=Published(epochs=40, batch_size=64, learning_rate=2e-3, keep="validation", scaling="mean-std"),
+    training={
+        "epochs": 40,
+        "patience": 40,
+        "optimiser": "adamw",
+        "learning_rate": 2e-3,
+        "weight_decay": 2e-2,
+        "schedule": "one-cycle",
+    },
     example={"s1": S1, "s2": S2, "pan": PAN},
 )
 

@@ -242,11 +242,12 @@ def read_recipe(path: Path) -> Recipe:
 
 
 def _completed(reading: _Reading, raw: dict[str, Any], model: str, key: str = "training") -> dict[str, Any]:
-    """Complete [training] by the network's published settings, where the recipe asks for them."""
-    if not model or not isinstance(raw.get("training"), dict):
+    """Complete [training] by the settings that suit the network, or the published ones where the recipe asks for them."""
+    said = raw.get("training", {})
+    if not model or not isinstance(said, dict):
         return raw
     try:
-        return raw | {"training": with_preset(model, raw["training"])}
+        return raw | {"training": with_preset(model, said)}
     except ValueError as error:
         reading.problems.append(f"{key}.preset: {error}")
         return raw

@@ -12,8 +12,9 @@ class Training:
     """Settings of the loop; models that are fitted in one go use `scaling`, `keep` and `calibrate` only."""
 
     preset: Literal["bocage", "published"] = "bocage"
-    """"published" takes epochs, batch size, rate, weight decay, `keep`, scaling and class weights from the network's
-    authors, unless the recipe sets them: Adam at a constant rate, no augmentation."""
+    """"bocage" takes what is said here, but where a network has settings of its own (patchwork). "published" takes epochs,
+    batch size, rate, weight decay, `keep`, scaling and class weights from the network's authors: Adam at a constant rate, no
+    augmentation. What the recipe sets comes first."""
     epochs: int = 100
     """Most passes over the training samples, at least 1."""
     patience: int = 15
@@ -77,16 +78,17 @@ class Training:
 
 
 def with_preset(model: str, said: dict[str, Any]) -> dict[str, Any]:
-    """Complete a recipe's section by what the authors of `model` used, where it asks for their preset.
+    """Complete a recipe's section by what suits `model`, or by what its authors used where it asks for their preset.
 
     Raises
     ------
     ValueError
         No training of this model is published.
     """
+    card = getattr(MODELS.get(model), "CARD", None)
     if said.get("preset") != "published":
-        return said
-    published = getattr(getattr(MODELS.get(model), "CARD", None), "published", None)
+        return dict(getattr(card, "training", {})) | said
+    published = getattr(card, "published", None)
     if published is None:
         raise ValueError(f"no published training is known for '{model}'; leave 'preset' out")
     theirs = {name: getattr(published, name) for name in published.__dataclass_fields__}

@@ -1,0 +1,148 @@
+"""Patchwork does without: dates, sources, both, per pixel; and says so."""
+
+import numpy as np
+import pytest
+import rasterio
+import torch
+
+from bocage.errors import ModelError, TrainedError
+from bocage.grid import Ratio
+from bocage.mapping import Mapping, make_map
+from bocage.models import InputSpec, SourceTensor, build
+from bocage.models.patchwork import Config
+from bocage.pipeline import open_scene, read_recipe
+from bocage.testing import random_batch
+from conftest import PAN_MS, S2, trained_briefly
+
+NATIVE = S2.replace("fill = { every = 20, start = 2021-02-01, end = 2021-07-31 }\n", "")
+PATCHWORK = 'name = "patchwork"\npreset = "small"\nfilters = [4, 8]'
+INPUTS = {
+    "s1": InputSpec("s1", ("vv", "vh"), 6, Ratio(), regular=False),
+    "vhr": InputSpec("vhr", ("red", "nir"), 1, Ratio(finer=3)),
+}
+
+
+@pytest.fixture
+def network():
+    torch.manual_seed(5)
+    return build("patchwork", INPUTS, 4, Config(preset="small", filters=(3, 4))).eval()
+
+
+@pytest.fixture
+def batch(network):
+    return dict(random_batch(INPUTS, network.footprints, torch.Generator().manual_seed(2), size=3))
+
+
+def only(tensor, dates):
+    return SourceTensor(tensor.values[:, dates], tensor.valid[:, dates], tensor.days[:, dates])
+
+
+def empty(tensor):
+    return SourceTensor(tensor.values, torch.zeros_like(tensor.valid), tensor.days)
+
+
+@torch.no_grad()
+def test_a_masked_date_is_one_that_was_not_taken_and_order_does_not_matter(network, batch):
+    s1 = batch["s1"]
+    valid = s1.valid.clone()
+    valid[:, [1, 4]] = False
+    masked = network(batch | {"s1": SourceTensor(s1.values, valid, s1.days)})
+    s1 = SourceTensor(s1.values, valid, s1.days)
+    for dates in ([0, 2, 3, 5], [5, 3, 0, 2]):
+        assert torch.allclose(network(batch | {"s1": only(s1, dates)}), masked, atol=1e-5)
+
+
+@torch.no_grad()
+def test_a_source_that_is_not_given_is_one_that_is_masked(network, batch):
+    for name in INPUTS:
+        rest = {other: tensor for other, tensor in batch.items() if other != name}
+        masked = network(batch | {name: empty(batch[name])})
+        assert torch.allclose(network(rest), masked, atol=1e-5)
+        assert not torch.allclose(network(rest), network(batch), atol=1e-3)
+    with pytest.raises(ModelError, match="one of its sources"):
+        network({})
+
+
+def test_dropouts_hide_dates_and_sources_but_never_everything(network, batch):
+    network.train()
+    torch.manual_seed(0)
+    seen = torch.stack([torch.stack([s for _, s in network._encode(batch).values()]) for _ in range(200)])
+    hidden = 1 - seen.float().mean((0, 2, 3, 4))
+    assert (hidden > 0.1).all()
+    assert (hidden < 0.35).all()
+    assert seen.any(1).all()
+
+
+def test_the_day_of_the_year_counts_and_not_the_year(network, batch):
+    s1 = batch["s1"]
+    later = SourceTensor(s1.values, s1.valid, s1.days + 60)
+    next_leap = SourceTensor(s1.values, s1.valid, s1.days + 1461)
+    with torch.no_grad():
+        assert not torch.allclose(network(batch | {"s1": later}), network(batch), atol=1e-3)
+        assert torch.allclose(network(batch | {"s1": next_leap}), network(batch), atol=1e-5)
+
+
+@pytest.fixture
+def trained(recipe, tmp_path):
+    return trained_briefly(recipe(PATCHWORK, NATIVE + PAN_MS, "pan"), tmp_path)
+
+
+def read(folder, layer):
+    with rasterio.open(folder / f"{layer}.tif") as dataset:
+        return dataset.read(), dataset.descriptions
+
+
+def test_a_scene_without_a_source_is_mapped_and_that_is_said(trained, recipe, tmp_path):
+    model, _ = trained
+    said = []
+    progress = type("Said", (), {"say": staticmethod(said.append), "step": staticmethod(lambda *a: None)})()
+    settings = Mapping(layers=("classes", "validity", "novelty"))
+    scene = open_scene(read_recipe(recipe(PATCHWORK, PAN_MS, "pan")))
+    make_map(model, scene, settings, tmp_path / "map", progress=progress)
+    assert any("'s2'" in text for text in said)
+    classes, _ = read(tmp_path / "map", "classes")
+    assert (classes > 0).all()
+    assert read(tmp_path / "map", "validity")[1] == ("pan: clear dates", "ms: clear dates")
+
+
+def test_other_dates_than_those_of_the_training_are_mapped(trained, recipe, tmp_path):
+    model, _ = trained
+    filled = open_scene(read_recipe(recipe(PATCHWORK, S2.replace("every = 20", "every = 30") + PAN_MS, "pan")))
+    make_map(model, filled, Mapping(layers=("classes", "novelty")), tmp_path / "map")
+    assert (read(tmp_path / "map", "classes")[0] > 0).all()
+
+
+def test_a_scene_with_none_of_the_sources_is_refused(trained, recipe):
+    model, _ = trained
+    scene = open_scene(
+        read_recipe(
+            recipe(PATCHWORK, PAN_MS.replace("sources.pan", "sources.a").replace("sources.ms", "sources.b"), "a")
+        )
+    )
+    with pytest.raises(TrainedError, match="source 's2' is missing"):
+        model.for_scene(scene).check_scene(scene)
+
+
+def test_one_source_at_a_pixel_is_enough_and_none_is_no_data(recipe, landscape, tmp_path):
+    with rasterio.open(landscape / "pan.tif", "r+") as dataset:
+        pan = dataset.read()
+        pan[:, :, 30:] = 0
+        dataset.write(pan)
+    with rasterio.open(landscape / "ms.tif", "r+") as dataset:
+        ms = dataset.read()
+        ms[:, -3:] = 0
+        dataset.write(ms)
+    path = recipe(
+        PATCHWORK,
+        PAN_MS.replace('bands = ["pan"]', 'bands = ["pan"]\nnodata = 0').replace(
+            'bands = ["red", "nir"]', 'bands = ["red", "nir"]\nnodata = 0'
+        ),
+        "pan",
+    )
+    model, scene = trained_briefly(path, tmp_path)
+    make_map(model, scene, Mapping(layers=("classes", "validity")), tmp_path / "map")
+    classes, validity = read(tmp_path / "map", "classes")[0][0], read(tmp_path / "map", "validity")[0]
+    assert np.array_equal(classes > 0, (validity > 0).any(0))
+    assert (classes == 0).any()
+    assert ((classes > 0) & (validity[0] == 0)).any()
+    assert ((classes > 0) & (validity[1] == 0)).any()
