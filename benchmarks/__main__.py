@@ -1,8 +1,8 @@
-"""Run every benchmark, or those named; `networks` (hours), `promises` (no speed, but odds) and `roads` (no speed, either) by name only."""
+"""Run every benchmark, or those named; `networks` (hours), and those that measure no speed (`patchwork`, `promises`, `roads`) by name only."""
 
 import sys
 
-from benchmarks import engine, forest, forms, gaps, memory, networks, promises, roads, windows
+from benchmarks import engine, forest, forms, gaps, memory, networks, patchwork, promises, roads, windows
 
 ALL = {
     "forms": forms.run,
@@ -12,7 +12,12 @@ ALL = {
     "gaps": gaps.run,
     "windows": windows.run,
 }
-LONG = {"roads": roads.run, "networks": lambda: networks.run_all([]), "promises": promises.run}
+LONG = {
+    "roads": roads.run,
+    "networks": lambda: networks.run_all([]),
+    "promises": promises.run,
+    "patchwork": patchwork.run_all,
+}
 
 for name in sys.argv[1:] or ALL:
     print(f"{name}: {(ALL | LONG)[name]()}", flush=True)

@@ -149,7 +149,11 @@ def _simulated() -> Iterator[Case]:
     for label, model in (FORESTS | SERIES | PATCHED_SERIES).items():
         yield _case("simulated", label, "s2", s1 + s2, end, model, land)
     for label, model in WITH_VHR.items():
-        nested = ("ratio = { finer = 8 }", "ratio = { finer = 2 }") if "s1s2vhsr" in model or "patchwork" in model else ("", "")
+        nested = (
+            ("ratio = { finer = 8 }", "ratio = { finer = 2 }")
+            if "s1s2vhsr" in model or "patchwork" in model
+            else ("", "")
+        )
         yield _case("simulated", label, "s2", s1 + s2 + vhr(*nested), end, model, land)
     # All labelled 1.5 m pixels train a forest: on whole patches that takes it hours.
     smaller = {"random forest on 12 x 12 patches, PAN + MS": f"{PATCHES.format(patch=12, ms_patch=3)}\ntrees = 30"}

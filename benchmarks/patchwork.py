@@ -1,6 +1,6 @@
 """Patchwork against LightGBM with indices on the points of Canada, fold by fold: all data, then data that fail at mapping.
 
-    BOCAGE_DATA=/path/to/data python -m benchmarks.patchwork
+    BOCAGE_DATA=/path/to/data python -m benchmarks patchwork
 
 Both train on complete data. Then a sensor, or most of the dates, is taken out of the file that the test points are read
 from; LightGBM gets what gap-filling makes of the rest, patchwork the dates themselves. Interrupted, it goes on where it was.
@@ -120,7 +120,7 @@ def run_all() -> str:
     """Measure, keep, and show as a table."""
     found = run_canada()
     save("patchwork", {"canada": found})
-    return markdown(found)
+    return "\n" + markdown(found)
 
 
 def markdown(found: Mapping[str, Mapping[str, list[float]]]) -> str:
@@ -131,7 +131,3 @@ def markdown(found: Mapping[str, Mapping[str, list[float]]]) -> str:
         cells = [f"{np.mean(found[m][state]):.3f} ± {np.std(found[m][state], ddof=1):.3f}" for m in models]
         lines.append(f"| {state} | {' | '.join(cells)} |")
     return "\n".join(lines)
-
-
-if __name__ == "__main__":
-    print(run_all())
