@@ -1,8 +1,8 @@
-"""Run every benchmark, or those named; `networks` (hours), and those that measure no speed (`patchwork`, `promises`, `roads`) by name only."""
+"""Run every benchmark, or those named; `networks` (hours), and those that measure no speed (`patchwork`, `promises`, `roads`, `transfer`) by name only."""
 
 import sys
 
-from benchmarks import engine, forest, forms, gaps, memory, networks, patchwork, promises, roads, windows
+from benchmarks import engine, forest, forms, gaps, memory, networks, patchwork, promises, roads, transfer, windows
 
 ALL = {
     "forms": forms.run,
@@ -17,6 +17,7 @@ LONG = {
     "networks": lambda: networks.run_all([]),
     "promises": promises.run,
     "patchwork": patchwork.run_all,
+    "transfer": transfer.run_all,
 }
 
 for name in sys.argv[1:] or ALL:
