@@ -1,17 +1,21 @@
 """Patchwork does without: dates, sources, both, per pixel; and says so."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import rasterio
 import torch
 
 from bocage.errors import ModelError, TrainedError
-from bocage.grid import Ratio
-from bocage.mapping import Mapping, make_map
+from bocage.grid import Ratio, Window
+from bocage.mapping import Mapping, make_map, predict
 from bocage.models import InputSpec, SourceTensor, build
 from bocage.models.patchwork import Config
 from bocage.pipeline import open_scene, read_recipe
 from bocage.testing import random_batch
+from bocage.training import Trained
+from bocage.training.calibration import Calibration
 from conftest import PAN_MS, S2, trained_briefly
 
 NATIVE = S2.replace("fill = { every = 20, start = 2021-02-01, end = 2021-07-31 }\n", "")
@@ -146,3 +150,29 @@ def test_one_source_at_a_pixel_is_enough_and_none_is_no_data(recipe, landscape, 
     assert (classes == 0).any()
     assert ((classes > 0) & (validity[0] == 0)).any()
     assert ((classes > 0) & (validity[1] == 0)).any()
+
+
+def test_confidence_depends_on_what_a_pixel_is_seen_by(trained, tmp_path):
+    model, scene = trained
+    mixtures = ("s2", "pan", "ms", "s2+pan", "s2+ms", "pan+ms")
+    assert tuple(model.calibration.partial) == mixtures
+    partial = {mixture: 1.5 + i for i, mixture in enumerate(mixtures)}
+    told = replace(model, calibration=replace(model.calibration, temperature=1.0, partial=partial))
+    told.save(tmp_path / "model")
+    again = Trained.load(tmp_path / "model")
+    assert again.calibration == told.calibration
+    window = Window(0, 0, 8, 8)
+    whole = predict(replace(told, calibration=Calibration()), scene, window, torch.device("cpu")).probabilities
+    assert np.allclose(predict(again, scene, window, torch.device("cpu")).probabilities, whole)
+    less = replace(scene, cubes={name: cube for name, cube in scene.cubes.items() if name != "s2"})
+    bare = predict(replace(told, calibration=Calibration()).for_scene(less), less, window, torch.device("cpu"))
+    found = predict(again.for_scene(less), less, window, torch.device("cpu")).probabilities
+    softened = bare.probabilities ** (1 / partial["pan+ms"])
+    assert np.allclose(found, softened / softened.sum(0), atol=1e-5)
+
+
+def test_temperatures_follow_the_sources_pixel_by_pixel():
+    calibration = Calibration(1.0, partial={"a": 2.0, "b": 3.0})
+    seen = {"a": torch.tensor([[True, True], [False, False]]), "b": torch.tensor([[True, False], [True, False]])}
+    assert calibration.temperatures(seen).tolist() == [[1.0, 2.0], [3.0, 3.0]]
+    assert calibration.temperatures({"b": torch.tensor([True, False])}).tolist() == [3.0, 3.0]

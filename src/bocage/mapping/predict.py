@@ -169,7 +169,7 @@ def _forward(
     batch = batch_of(parts, how.device)
     with torch.autocast(how.device.type, torch.bfloat16, enabled=how.precision == "bfloat16"):
         logits = trained.model(batch)
-    found = torch.softmax(logits[0].float() / trained.calibration.temperature, 0).cpu().numpy()
+    found = torch.softmax(trained.scaled(logits.float(), batch)[0], 0).cpu().numpy()
     # Exactly one footprint gives 1 x 1 even where it serves a whole coarse pixel: spread it over the cell.
     missing = [(0, max(0, n - p)) for n, p in zip((cell.height, cell.width), found.shape[1:], strict=True)]
     found = np.pad(found, [(0, 0), *missing], mode="edge")[:, : cell.height, : cell.width]

@@ -84,6 +84,16 @@ class SourceTensor:
         """Values, 0 wherever they are not valid, whatever lay behind the mask (NaN included)."""
         return torch.where(self.valid[:, :, None], self.values, torch.zeros((), dtype=self.values.dtype))
 
+    def inner(self, footprint: Footprint, ratio: Ratio, shape: tuple[int, int]) -> "SourceTensor":
+        """Cut to the map pixels of `shape` themselves, without their surroundings."""
+        height, width = (-(-n * ratio.finer // ratio.coarser) for n in shape)
+        part = (
+            ...,
+            slice(footprint.before, footprint.before + height),
+            slice(footprint.before, footprint.before + width),
+        )
+        return SourceTensor(self.values[part], self.valid[part], self.days)
+
     def to(self, device: torch.device) -> "SourceTensor":
         """Return the same on another device."""
         return SourceTensor(self.values.to(device), self.valid.to(device), self.days.to(device))
@@ -288,6 +298,17 @@ def at_map_pixels(tensor: SourceTensor, spec: InputSpec, shape: tuple[int, int])
         pooled = functional.avg_pool2d(values.flatten(1, 2), f).reshape(*values.shape[:3], *share.shape[-2:])
         values, valid = pooled / share.clamp_min(1 / (2 * f * f))[:, :, None], share > 0
     return repeat_to(values, spec.ratio, shape), repeat_to(valid, spec.ratio, shape)
+
+
+def seen_by(
+    batch: Batch, footprints: Mapping[str, Footprint], inputs: Mapping[str, InputSpec], shape: tuple[int, int]
+) -> dict[str, Tensor]:
+    """Whether each source has a valid date at the map pixels themselves: bool (B, Y, X)."""
+    found = {}
+    for name, footprint in footprints.items():
+        _, valid = at_map_pixels(batch[name].inner(footprint, inputs[name].ratio, shape), inputs[name], shape)
+        found[name] = valid.any(1)
+    return found
 
 
 def window_positions(window: Window, inputs: Mapping[str, InputSpec]) -> Window:

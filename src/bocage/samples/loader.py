@@ -16,6 +16,8 @@ from bocage.samples.cut import Cut
 
 Parts = dict[str, tuple[Tensor, Tensor, Tensor]]
 """Source name → scaled values (B, T, C, Y, X), valid (B, T, Y, X) and days (B, T)."""
+Batched = tuple[Parts, Tensor, NDArray[np.int64]]
+"""A batch, its labels (B,), and which samples these are."""
 Arrays = tuple[NDArray[np.float32], NDArray[np.bool_], NDArray[np.int32]]
 """The same of one source before they become tensors."""
 Kind = Literal["mean-std", "min-max", "percentile"]
@@ -140,7 +142,7 @@ def batches(
     size: int,
     generator: np.random.Generator | None = None,
     augmentation: Augmentation = NONE,
-) -> Iterator[tuple[Parts, Tensor, NDArray[np.int64]]]:
+) -> Iterator[Batched]:
     """Yield batches of `size` samples, their labels (B,) and which samples they are (B,).
 
     With a `generator` they are shuffled and augmented, and one sample left over goes with the batch before: batch

@@ -1,5 +1,6 @@
 """Model + Samples → Trained: losses, the loop, checkpoints, calibration."""
 
+from collections.abc import Collection, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -11,10 +12,10 @@ from numpy.typing import NDArray
 from bocage.models import batch_of, build
 from bocage.progress import QUIET, Progress
 from bocage.samples import Samples, Split
-from bocage.samples.loader import Normalisation, batches, make_batch
+from bocage.samples.loader import Batched, Normalisation, batches, make_batch
 from bocage.scene import Scene
 from bocage.training import checkpoint
-from bocage.training.calibration import Calibration, calibrate
+from bocage.training.calibration import Calibration, calibrate, mixtures
 from bocage.training.curves import write_curves
 from bocage.training.domain import domain_of, features_of
 from bocage.training.importance import Importance, importance
@@ -95,12 +96,27 @@ def _calibrated(trained: Trained, samples: Samples, members: NDArray[np.int64], 
     most = settings.validation_samples
     if most and len(members) > most:
         members = np.sort(np.random.default_rng(0).choice(members, most, replace=False))
-    device = device_of(settings.device)
+    device, polygons = device_of(settings.device), len(np.unique(samples.polygon[members]))
     model = trained.model.to(device).eval()
-    made = batches(samples.cuts, samples.label, members, trained.normalisation, 256)
-    found = calibrate(*logits_of(model, made, device), polygons=len(np.unique(samples.polygon[members])))
+
+    def fitted(hidden: Collection[str] = ()) -> Calibration:
+        made = batches(samples.cuts, samples.label, members, trained.normalisation, 256)
+        return calibrate(*logits_of(model, _without(made, hidden), device), polygons)
+
+    found = fitted()
+    if trained.any_source:
+        names = list(trained.footprints)
+        partial = {"+".join(some): fitted(set(names) - set(some)).temperature for some in mixtures(names)}
+        found = replace(found, partial=partial)
     model.cpu()
     return found
+
+
+def _without(made: Iterator[Batched], hidden: Collection[str]) -> Iterator[Batched]:
+    """Hide sources in batches."""
+    for parts, labels, members in made:
+        masked = {n: (v, torch.zeros_like(seen) if n in hidden else seen, days) for n, (v, seen, days) in parts.items()}
+        yield masked, labels, members
 
 
 def classify(trained: Trained, samples: Samples, members: NDArray[np.int64], settings: Training) -> NDArray[np.float32]:
@@ -111,7 +127,7 @@ def classify(trained: Trained, samples: Samples, members: NDArray[np.int64], set
     model = trained.model.to(device).eval()
     size = PATCHES if trained.has_context else PIXELS
     made = batches(samples.cuts, samples.label, members, trained.normalisation, size)
-    logits = logits_of(model, made, device)[0] / trained.calibration.temperature
+    logits = logits_of(lambda batch: trained.scaled(model(batch).float(), batch), made, device)[0]
     return torch.softmax(logits, 1).numpy()
 
 

@@ -6,8 +6,9 @@ number was fitted on: it is a little too small.
 """
 
 import math
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import combinations
 from typing import Any
 
 import torch
@@ -26,6 +27,26 @@ class Calibration:
     """Validation samples it was fitted on; 0 where there were none."""
     before: Reliability | None = None
     after: Reliability | None = None
+    partial: Mapping[str, float] = field(default_factory=dict)
+    """Temperatures where only some of the sources are seen (their names, in order, joined by "+"), of a network that does
+    without the others; fitted on the same samples, the other sources hidden."""
+
+    def temperatures(self, seen: Mapping[str, Tensor]) -> Tensor:
+        """Temperature of every pixel, given what it is seen by (source → bool, any shape).
+
+        What was not fitted (of many sources, only some mixtures are) gets the highest temperature that was.
+        """
+        names, first = list(seen), next(iter(seen.values()))
+        table = torch.full((1 << len(names),), max(self.temperature, *self.partial.values()))
+        for mixture, temperature in self.partial.items():
+            parts = mixture.split("+")
+            if set(parts) <= set(names):
+                table[sum(1 << names.index(part) for part in parts)] = temperature
+        table[-1] = self.partial.get("+".join(names), self.temperature)
+        code = torch.zeros(first.shape, dtype=torch.long)
+        for i, there in enumerate(seen.values()):
+            code += there.long().cpu() << i
+        return table[code]
 
 
 def calibrate(logits: Tensor, labels: Tensor, polygons: int) -> Calibration:
@@ -54,6 +75,16 @@ def calibrate(logits: Tensor, labels: Tensor, polygons: int) -> Calibration:
     return Calibration(temperature, len(labels), before, after)
 
 
+MOST_MIXED = 4
+"""Sources of which all mixtures are fitted: fourteen of four; of more, each alone, and all but one."""
+
+
+def mixtures(names: Sequence[str]) -> list[tuple[str, ...]]:
+    """Parts of the sources that a pixel may be seen by, none and all left out."""
+    sizes = range(1, len(names)) if len(names) <= MOST_MIXED else (1, len(names) - 1)
+    return [some for size in sizes for some in combinations(names, size)]
+
+
 def reliability_of(logits: Tensor, labels: Tensor) -> Reliability:
     """Group predictions by confidence."""
     confidence, found = torch.softmax(logits.double(), 1).max(1)
@@ -65,4 +96,4 @@ def calibration_of(said: Mapping[str, Any]) -> Calibration:
     if not said:
         return Calibration()
     curves = {which: Reliability.from_dict(said[which]) if said[which] else None for which in ("before", "after")}
-    return Calibration(said["temperature"], said["samples"], **curves)
+    return Calibration(said["temperature"], said["samples"], **curves, partial=said.get("partial", {}))

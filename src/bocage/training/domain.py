@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from bocage.models import Batch, Footprint, InputSpec, batch_of
-from bocage.models.base import SourceTensor, at_map_pixels
+from bocage.models.base import at_map_pixels
 from bocage.samples import Samples
 from bocage.samples.loader import Normalisation, make_batch
 
@@ -118,10 +118,8 @@ def features_of(
             periods = spec.dates if spec.regular else MONTHS
             columns.append(torch.zeros(rows, periods * len(spec.bands)))
             continue
-        tensor, before = batch[name], footprints[name].before
-        height, width = (-(-n * spec.ratio.finer // spec.ratio.coarser) for n in shape)
-        ys, xs = slice(before, before + height), slice(before, before + width)
-        inner = SourceTensor(tensor.values[..., ys, xs], tensor.valid[..., ys, xs], tensor.days)
+        tensor = batch[name]
+        inner = tensor.inner(footprints[name], spec.ratio, shape)
         values, valid = at_map_pixels(inner, spec, shape)
         values = values * valid[:, :, None] if spec.regular else _by_month(values, valid, tensor.days)
         columns.append(values.permute(0, 3, 4, 1, 2).flatten(3).flatten(0, 2))

@@ -10,7 +10,7 @@ import json
 import math
 import time
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, astuple, dataclass, replace
 from functools import partial
 from itertools import islice
@@ -25,11 +25,11 @@ from torch.multiprocessing.spawn import ProcessRaisedException
 from torch.nn import functional
 
 from bocage.errors import TrainingError
-from bocage.models import batch_of
+from bocage.models import Batch, batch_of
 from bocage.models.base import Criterion, loss_of
 from bocage.progress import QUIET, Progress, Sent, listening
 from bocage.samples.cut import Cut
-from bocage.samples.loader import Ahead, Augmentation, Normalisation, Parts, batches
+from bocage.samples.loader import Ahead, Augmentation, Batched, Normalisation, Parts, batches
 from bocage.samples.split import Draw
 from bocage.training import checkpoint
 from bocage.training.checkpoint import State
@@ -382,7 +382,7 @@ def _listed(polygons: NDArray[Any]) -> str:
 
 
 def logits_of(
-    model: nn.Module, batched: Iterator[tuple[Parts, Tensor, NDArray[np.int64]]], device: torch.device
+    model: Callable[[Batch], Tensor], batched: Iterator[Batched], device: torch.device
 ) -> tuple[Tensor, Tensor]:
     """Return logits (N, K) and labels (N,) of samples; no gradient is kept."""
     logits, labels = [], []

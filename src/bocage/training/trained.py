@@ -22,12 +22,13 @@ import numpy as np
 import safetensors
 import safetensors.torch
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from bocage.errors import TrainedError
 from bocage.grid import Ratio, Window
 from bocage.legend import LandClass, Legend
-from bocage.models import MODELS, Footprint, InputSpec, any_source, build
+from bocage.models import MODELS, Batch, Footprint, InputSpec, any_source, build
+from bocage.models.base import seen_by
 from bocage.samples.loader import Normalisation
 from bocage.scene import Scene
 from bocage.training import formats
@@ -119,6 +120,15 @@ class Trained:
             found.update(name.encode())
             found.update(tensor.detach().cpu().contiguous().numpy().tobytes())
         return found.hexdigest()[:24]
+
+    def scaled(self, logits: Tensor, batch: Batch) -> Tensor:
+        """Logits (B, K, Y, X) over the temperature, which may depend on the sources that see a pixel."""
+        calibration = self.calibration
+        if not calibration.partial:
+            return logits / calibration.temperature
+        height, width = logits.shape[-2:]
+        seen = seen_by(batch, self.footprints, self.inputs, (height, width))
+        return logits / calibration.temperatures(seen)[:, None].to(logits.device)
 
     def save(self, folder: Path) -> None:
         """Write the folder aside, then rename it: it is complete or absent."""
