@@ -21,7 +21,7 @@ from benchmarks.record import interleaved, save
 
 SIDE, BANDS, CLASSES, FIELD, ROUNDS = 480, 340, 8, 16, 3
 """Pixels a side, bands, classes, pixels a side of a field, rounds."""
-NOISE = 3.0
+NOISE = 5.0
 """Deviations of a pixel from its class, in deviations between classes."""
 CORNER, PIXEL = (500_000, 5_600_000), 10
 
@@ -73,7 +73,7 @@ def _landscape(folder: Path) -> tuple[np.ndarray, np.ndarray]:
         folder / "stack.tif", "w", **profile, tiled=True, blockxsize=256, blockysize=256, interleave="pixel"
     ) as dataset:
         dataset.write(
-            np.stack([means[truth, b] + g.normal(0, NOISE * 3, truth.shape).astype(np.float32) for b in range(BANDS)])
+            np.stack([means[truth, b] + g.normal(0, NOISE, truth.shape).astype(np.float32) for b in range(BANDS)])
         )
     rows, columns = np.nonzero(chosen)
     boxes = [
