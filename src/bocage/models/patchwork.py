@@ -118,9 +118,12 @@ class SeriesEncoder(nn.Module):
         if hide:
             clear = _without_dates(clear, hide)
         days = self.day(_waves(tensor.days).to(values.dtype))[:, None]
-        step = y * x if torch.is_grad_enabled() else max(1, AT_A_TIME // (b * t * self.width))
-        parts = zip(torch.split(series, step, 1), torch.split(clear, step, 1), strict=True)
-        found = torch.cat([self._pixels(part, seen, days) for part, seen in parts], 1)
+        if torch.is_grad_enabled() or torch.compiler.is_exporting():
+            found = self._pixels(series, clear, days)
+        else:
+            step = max(1, AT_A_TIME // (b * t * self.width))
+            parts = zip(torch.split(series, step, 1), torch.split(clear, step, 1), strict=True)
+            found = torch.cat([self._pixels(part, seen, days) for part, seen in parts], 1)
         return found.reshape(b, y, x, self.width), clear.any(2).reshape(b, y, x)
 
     def _pixels(self, series: Tensor, clear: Tensor, days: Tensor) -> Tensor:
