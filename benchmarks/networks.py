@@ -302,7 +302,9 @@ def markdown() -> str:
             "| | accuracy | weighted F | kappa | training, s | map, px/s |",
             "| --- | --- | --- | --- | --- | --- |",
         ]
-        for label, one in known["lines"].items():
+        order = list(FORESTS | SERIES | PATCHED_SERIES | WITH_VHR | PAN_MS)
+        for label in sorted(known["lines"], key=lambda it: order.index(it) if it in order else len(order)):
+            one = known["lines"][label]
             spread = (
                 f"{one[m]['mean']:.3f} ± {one[m]['std']:.3f}" for m in ("overall_accuracy", "f1_weighted", "kappa")
             )
