@@ -24,8 +24,8 @@ from bocage.simulate import Simulation, simulate
 from bocage.simulate.recipes import write_recipes
 from bocage.training import Trained, train
 
-HEIGHT, WIDTH, ROUNDS = 512, 768, 3
-"""PAN pixels: six windows, so that two cores share them evenly."""
+HEIGHT, WIDTH, ROUNDS = 1024, 768, 3
+"""PAN pixels: twelve windows, so that two cores share them evenly."""
 
 
 def run() -> str:

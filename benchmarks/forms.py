@@ -104,6 +104,7 @@ def _measure(name: str, side: int, patches: int) -> dict[str, Any]:
             "product_gflops": 2e-9 * matrix_adds * cores / spent["product"],
             "share_of_convolution_rate": pixels * adds / (rate_adds * cores / spent["convolution"]),
         }
+        found[label]["times_patches_in_float32_batches"] = pixels / found["float32"]["patches_pixels_per_second"]
     return found | {"multiply_adds_per_pixel": adds, "side": side, "patches": network.count, "cores": cores}
 
 
@@ -147,7 +148,7 @@ def _tensor(values: Tensor) -> SourceTensor:
 def _line(name: str, f: dict[str, Any]) -> str:
     texts = [
         f"{label}: {f[label]['windows_pixels_per_second']:.0f} pixels/s, {f[label]['times_patches_one_by_one']:.1f} times patches one by one and "
-        f"{f[label]['times_patches_in_batches']:.1f} times patches in batches of {BATCH}, {f[label]['share_of_convolution_rate']:.0%} of the "
+        f"{f[label]['times_patches_in_batches']:.1f} times patches in batches of {BATCH} ({f[label]['times_patches_in_float32_batches']:.1f} times those in float32), {f[label]['share_of_convolution_rate']:.0%} of the "
         f"convolution rate ({f[label]['convolution_gflops']:.0f} GFLOPS)"
         for label in ("float32", "bfloat16")
         if label in f
