@@ -16,8 +16,8 @@ NETWORK = "pan_filters = [16, 32, 64]\nms_filters = [32, 64, 128]"
 def bocage(*arguments: object) -> float:
     """Run a command and return its peak resident memory in MB."""
     code = (
-        "import resource, sys; from bocage.cli import main; code = main(sys.argv[1:]);"
-        "print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024); sys.exit(code)"
+        "import sys; from bocage.cli import main; from bocage.pipeline.runfolder import peak_memory;"
+        "code = main(sys.argv[1:]); print(peak_memory() / 2**20); sys.exit(code)"
     )
     command = [sys.executable, "-c", code, *map(str, arguments)]
     done = subprocess.run(command, capture_output=True, text=True, check=False)

@@ -159,6 +159,7 @@ class Attention(nn.Module):
 
     def forward(self, hidden: Tensor, valid: Tensor) -> Tensor:
         """Hidden (N, T, U), valid (N, T) → features (N, U)."""
+        hidden = hidden.contiguous()  # or bfloat16 multiplies date by date, with a copy of the weights for each
         weight = masked_softmax(torch.tanh(self.project(hidden)) @ self.score, valid)
         return torch.einsum("nt,ntu->nu", weight, hidden)
 
