@@ -29,9 +29,12 @@ bands = ["blue", "green", "red", "nir"]
 scale = 0.0001
 """,
 }
-SEASON = """indices = ["ndvi", "ndwi"]
-fill = {{ every = 10, start = {year}-01-01, end = {year}-12-31 }}
+INDICES = 'indices = ["ndvi", "ndwi"]\n'
+SEASON = (
+    INDICES
+    + """fill = {{ every = 10, start = {year}-01-01, end = {year}-12-31 }}
 """
+)
 COMMON = """name = "{name}"
 
 [grid]
@@ -97,6 +100,11 @@ def write_recipes(simulation: Simulation, folder: Path) -> list[Path]:
         gru = 'name = "gru"\nunits = 64'
         training = "epochs = 60\npatience = 10\nlearning_rate = 0.002"
         texts["gru"] = COMMON.format(name="gru", like="s2", sources=s2, draws=3, model=gru, training=training)
+        native = "\n".join([sections["s2"] + INDICES, *(sections[name] for name in ("s1", "vhr") if name in has)])
+        patchwork = 'name = "patchwork"            # takes what there is, on its own grid and dates'
+        texts["patchwork"] = COMMON.format(
+            name="patchwork", like="s2", sources=native, draws=3, model=patchwork, training=""
+        )
     if {"s2", "s1"} <= has:
         forest = 'name = "random_forest"'
         texts["random_forest"] = COMMON.format(
