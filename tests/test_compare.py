@@ -146,7 +146,7 @@ def test_a_comparison_killed_in_the_middle_goes_on(recipe, landscape, capsys):
     process = subprocess.Popen([sys.executable, "-m", "bocage", "compare", str(path), "--out", str(out)], cwd=landscape)
     first, second = out / "splits/1/score.json", out / "compare/a-gru-its-100/splits/0/checkpoint.safetensors"
     begun = time.monotonic()
-    while not (first.exists() and second.exists()) and time.monotonic() - begun < 120:
+    while not (first.exists() and second.exists()) and time.monotonic() - begun < 600:
         time.sleep(0.02)
     process.kill()
     process.wait()
@@ -205,7 +205,7 @@ def test_an_interrupted_comparison_ends_quietly(recipe, landscape):
         while not (out / "compare/a-gru-its-100/samples.parquet").exists() and time.monotonic() - begun < 120:
             time.sleep(0.02)
         process.send_signal(signal.SIGINT)
-        said = process.communicate(timeout=60)[1]
+        said = process.communicate(timeout=600)[1]
     assert process.returncode == 130, said
     assert "Traceback" not in said
     assert "run the same command to go on" in said

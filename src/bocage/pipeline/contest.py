@@ -159,9 +159,9 @@ def _together(wanted: list[Entry], out: Path, jobs: int, progress: Progress) -> 
             ProcessPoolExecutor(jobs, context, _settle, (places,)) as pool,
         ):
             waiting: dict[Future[str], Entry] = {}
-            for entry in wanted:
-                waiting[pool.submit(_apart, entry.recipe.path, entry.label, out, messages)] = entry
             try:
+                for entry in wanted:
+                    waiting[pool.submit(_apart, entry.recipe.path, entry.label, out, messages)] = entry
                 for k, future in enumerate(as_completed(waiting), start=1):
                     label = waiting[future].label
                     if why := _outcome(future):
