@@ -196,13 +196,22 @@ def test_matrices_without_draws_have_no_test():
     assert not empty.trust
 
 
+LISTENING = """
+import signal, sys
+from bocage.cli import main
+signal.signal(signal.SIGINT, signal.default_int_handler)
+sys.exit(main(sys.argv[1:]))
+"""
+"""The command line, which ^C ends even where the tests run in the background of a shell, which ignores it there."""
+
+
 def test_an_interrupted_comparison_ends_quietly(recipe, landscape):
     slow = OTHERS.replace("epochs = 2", "epochs = 4000, patience = 4000")
     path, out = recipe(FOREST, more=slow), landscape / "out"
-    command = [sys.executable, "-m", "bocage", "compare", str(path), "--out", str(out), "--jobs", "2"]
+    command = [sys.executable, "-c", LISTENING, "compare", str(path), "--out", str(out), "--jobs", "2"]
     with subprocess.Popen(command, cwd=landscape, stderr=subprocess.PIPE, text=True) as process:
         begun = time.monotonic()
-        while not (out / "compare/a-gru-its-100/samples.parquet").exists() and time.monotonic() - begun < 120:
+        while not (out / "compare/a-gru-its-100/samples.parquet").exists() and time.monotonic() - begun < 600:
             time.sleep(0.02)
         process.send_signal(signal.SIGINT)
         said = process.communicate(timeout=600)[1]
