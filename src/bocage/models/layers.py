@@ -20,6 +20,8 @@ Norm = Literal["batch", "affine", "group", "layer"]
 """What follows a layer: "batch" learns statistics of the batch; "affine" only scales and shifts, which is what the
 released code of these papers does (its batch normalisation never left inference mode); "group" and "layer" normalise
 the channels of each position, by groups of about 16 or all together, and do not depend on the batch."""
+YEAR = 365.25
+"""Days."""
 ELEMENTS = 1 << 24
 """Hidden values held at a time outside training: 64 MiB in float32."""
 
@@ -196,9 +198,14 @@ def last_clear(hidden: Tensor, clear: Tensor) -> Tensor:
 
 def season(days: Tensor, like: Tensor) -> Tensor:
     """Sine and cosine of the day of the year: (B, T) → (B, T, 2, Y, X), the last two axes as in `like`."""
-    angle = (days % 365.25) * (2 * math.pi / 365.25)
-    waves = torch.stack([angle.sin(), angle.cos()], 2).to(like.dtype)
-    return waves[..., None, None].expand(*waves.shape, *like.shape[-2:])
+    found = waves(days, 1).to(like.dtype)
+    return found[..., None, None].expand(*found.shape, *like.shape[-2:])
+
+
+def waves(days: Tensor, harmonics: int) -> Tensor:
+    """Sines, then cosines, of the day of the year and of its multiples: (B, T) → (B, T, 2 · harmonics)."""
+    angle = (days % YEAR)[..., None] * (torch.arange(1, harmonics + 1, device=days.device) * (2 * math.pi / YEAR))
+    return torch.cat([angle.sin(), angle.cos()], -1)
 
 
 PixelFunction = Callable[[Tensor, Tensor, Tensor], Tensor]

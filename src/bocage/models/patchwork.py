@@ -42,12 +42,11 @@ from bocage.models.base import (
 )
 from bocage.models.gru import S2
 from bocage.models.heads import Linear
-from bocage.models.layers import Conv, masked_softmax
+from bocage.models.layers import Conv, masked_softmax, waves
 from bocage.models.multiresolcc import PAN
 from bocage.models.ranges import at_least, shares
 from bocage.models.twinns import S1
 
-YEAR = 365.25
 HARMONICS = 4
 """Waves of the day code: a year, and its halves, thirds and quarters."""
 REACH = 2
@@ -117,7 +116,7 @@ class SeriesEncoder(nn.Module):
         clear = valid.permute(0, 2, 3, 1).reshape(b, y * x, t)
         if hide:
             clear = _without_dates(clear, hide)
-        days = self.day(_waves(tensor.days).to(values.dtype))[:, None]
+        days = self.day(waves(tensor.days, HARMONICS).to(values.dtype))[:, None]
         if torch.is_grad_enabled() or torch.compiler.is_exporting():
             found = self._pixels(series, clear, days)
         else:
@@ -238,12 +237,6 @@ class Model(nn.Module):
             vectors, seen = found[name]
             term = self.project[name](vectors)
             yield torch.where(seen[..., None], term, torch.zeros_like(term) if instead is None else instead)
-
-
-def _waves(days: Tensor) -> Tensor:
-    """Sines and cosines of the day of the year: (B, T) → (B, T, 2 · HARMONICS)."""
-    angle = (days % YEAR)[..., None] * (torch.arange(1, HARMONICS + 1, device=days.device) * (2 * math.pi / YEAR))
-    return torch.cat([angle.sin(), angle.cos()], -1)
 
 
 def _without_dates(clear: Tensor, most: float) -> Tensor:

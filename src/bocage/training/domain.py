@@ -18,6 +18,7 @@ from torch import Tensor
 
 from bocage.models import Batch, Footprint, InputSpec, batch_of
 from bocage.models.base import at_map_pixels
+from bocage.models.layers import YEAR
 from bocage.samples import Samples
 from bocage.samples.loader import Normalisation, make_batch
 
@@ -128,7 +129,7 @@ def features_of(
 
 def _by_month(values: Tensor, valid: Tensor, days: Tensor) -> Tensor:
     """Means (B, 12, C, Y, X) of the valid dates of every month, 0 where there are none."""
-    month = (days % 365.25 * (MONTHS / 365.25)).long().clamp_max(MONTHS - 1)
+    month = (days % YEAR * (MONTHS / YEAR)).long().clamp_max(MONTHS - 1)
     own = torch.nn.functional.one_hot(month, MONTHS).to(values.dtype)
     total = torch.einsum("btm,btcyx->bmcyx", own, values * valid[:, :, None])
     count = torch.einsum("btm,btyx->bmyx", own, valid.to(values.dtype))
