@@ -5,6 +5,7 @@ from its checkpoint as if nothing had happened.
 """
 
 import copy
+import gc
 import hashlib
 import json
 import math
@@ -21,7 +22,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
-from torch.multiprocessing.spawn import ProcessRaisedException
+from torch.multiprocessing.spawn import ProcessException
 from torch.nn import functional
 
 from bocage.errors import TrainingError
@@ -132,8 +133,8 @@ def _train_together(fabric: Any, task: Task, progress: Progress) -> State:
         with listening(messages, progress):
             # Everything travels within the function: of arguments, Fabric wants to change the fields.
             weights, curves = fabric.launch(partial(_train_apart, task=task, messages=messages))
-    except ProcessRaisedException as error:
-        raise TrainingError(f"A training process failed.{str(error).rstrip()}") from error
+    except ProcessException as error:  # it raised an error, or was killed
+        raise TrainingError(f"A training process failed: {str(error).strip()}") from error
     return State(
         [Epoch(*values) for values in curves], kept={name: torch.from_numpy(array) for name, array in weights.items()}
     )
@@ -143,7 +144,20 @@ def _train_apart(fabric: Any, task: Task, messages: Any) -> tuple[dict[str, NDAr
     """Train in one of several processes; what comes back crosses between processes."""
     own = replace(task, model=copy.deepcopy(task.model))  # what was sent shares its memory with the other processes
     state = _train(fabric, own, Sent(messages) if fabric.is_global_zero else QUIET)
-    return {k: v.cpu().numpy() for k, v in state.kept.items()}, [astuple(epoch) for epoch in state.curves]
+    weights = {k: v.cpu().numpy().copy() for k, v in state.kept.items()}
+    del own
+    _part(fabric)
+    return weights, [astuple(epoch) for epoch in state.curves]
+
+
+def _part(fabric: Any) -> None:
+    """Leave the processes that train together, all at once.
+
+    Fabric leaves gloo's connections to the end of the process, where their threads, if one still runs, abort it.
+    """
+    fabric.barrier()
+    gc.collect()  # the wrapped model holds the group, in a cycle
+    torch.distributed.destroy_process_group()
 
 
 def _train(fabric: Any, task: Task, progress: Progress) -> State:
