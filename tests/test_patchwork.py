@@ -116,6 +116,39 @@ def test_other_dates_than_those_of_the_training_are_mapped(trained, recipe, tmp_
     assert (read(tmp_path / "map", "classes")[0] > 0).all()
 
 
+def test_a_model_of_filled_dates_knows_how_far_other_dates_are(recipe, tmp_path):
+    model, _ = trained_briefly(recipe(PATCHWORK, S2 + PAN_MS, "pan"), tmp_path)
+    native = open_scene(read_recipe(recipe(PATCHWORK, NATIVE + PAN_MS, "pan")))
+    make_map(model, native, Mapping(layers=("classes", "novelty")), tmp_path / "map")
+    assert (read(tmp_path / "map", "classes")[0] > 0).all()
+
+
+@torch.no_grad()
+def test_masked_neighbours_add_nothing_and_seen_ones_do(network, batch):
+    """Radar of a pixel is read with that of the pixels around it, where there is some."""
+    s1 = batch["s1"]
+    valid = s1.valid.clone()
+    valid[:, :, 0] = False
+    masked = network(batch | {"s1": SourceTensor(s1.values, valid, s1.days)})
+    other = torch.where(valid[:, :, None], s1.values, torch.tensor(float("nan")))
+    assert torch.equal(network(batch | {"s1": SourceTensor(other, valid, s1.days)}), masked)
+    other = s1.values.clone()
+    other[:, :, :, 2] += 1
+    assert not torch.allclose(network(batch | {"s1": SourceTensor(other, valid, s1.days)}), masked, atol=1e-3)
+
+
+def test_points_of_a_table_have_nothing_around_them():
+    points = {
+        "s1": InputSpec("s1", ("vv", "vh"), 6, Ratio(), points=True),
+        "relief": InputSpec("relief", ("altitude",), 1, Ratio(), points=True),
+    }
+    network = build("patchwork", points, 3, Config(preset="small")).eval()
+    assert {footprint.size for footprint in network.footprints.values()} == {1}
+    with torch.no_grad():
+        logits = network(random_batch(points, network.footprints, torch.Generator().manual_seed(0), size=2))
+    assert logits.shape == (2, 3, 1, 1)
+
+
 def test_a_scene_with_none_of_the_sources_is_refused(trained, recipe):
     model, _ = trained
     scene = open_scene(

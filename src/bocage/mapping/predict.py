@@ -176,7 +176,7 @@ def _forward(
     if not how.novelty or trained.domain is None:
         return found, None
     shape = (cell.height, cell.width)
-    features = features_of(batch, trained.inputs, trained.footprints, shape).cpu()
+    features = features_of(batch, trained.inputs, trained.footprints, shape, trained.any_source).cpu()
     return found, trained.domain.novelty(features).reshape(shape).numpy()
 
 

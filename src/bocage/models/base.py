@@ -30,6 +30,8 @@ class InputSpec:
     """How its pixels nest in the map's."""
     regular: bool = True
     """Whether the dates are declared ones (gap-filled) rather than native ones with a mask."""
+    points: bool = False
+    """Whether it is a table of single pixels, with nothing around them."""
 
 
 @dataclass(frozen=True)
@@ -291,13 +293,25 @@ def at_map_pixels(tensor: SourceTensor, spec: InputSpec, shape: tuple[int, int])
     values : (B, T, C, Y, X), 0 where not valid
     valid : (B, T, Y, X)
     """
+    values, valid = pooled(tensor, spec)
+    return repeat_to(values, spec.ratio, shape), repeat_to(valid, spec.ratio, shape)
+
+
+def pooled(tensor: SourceTensor, spec: InputSpec) -> tuple[Tensor, Tensor]:
+    """Take the mean of finer pixels, for one series per map pixel; coarser pixels stay as they are.
+
+    Returns
+    -------
+    values : (B, T, C, Y, X), 0 where not valid
+    valid : (B, T, Y, X)
+    """
     values, valid = tensor.masked(), tensor.valid
     f = spec.ratio.finer
     if f > 1:
         share = functional.avg_pool2d(valid.to(values.dtype), f)
-        pooled = functional.avg_pool2d(values.flatten(1, 2), f).reshape(*values.shape[:3], *share.shape[-2:])
-        values, valid = pooled / share.clamp_min(1 / (2 * f * f))[:, :, None], share > 0
-    return repeat_to(values, spec.ratio, shape), repeat_to(valid, spec.ratio, shape)
+        means = functional.avg_pool2d(values.flatten(1, 2), f).reshape(*values.shape[:3], *share.shape[-2:])
+        values, valid = means / share.clamp_min(1 / (2 * f * f))[:, :, None], share > 0
+    return values, valid
 
 
 def seen_by(

@@ -9,9 +9,9 @@ replaced by a learnt vector.
 
 ::
 
-    series (B, T, C, Y, X) → pixels → C → W, + day → W → W = h        a_k = softmax over valid dates of h · q_k
+    series (B, T, C, Y, X) → own and mean of 3 × 3, 2C → W, + day → W → W = h    a_k = softmax over valid dates of h · q_k
                                                        └→ p_k = Σ a_k h → V_k p_k (W / heads each) → W ─┐
-    image  (B, 1, C, Y, X) → 3×3, 3×3 (unpadded) → mean and max of a map pixel → W ─────────────────────┤
+    image  (B, 1, C, Y, X) → 3×3, 3×3 (unpadded) → mean and max of a map pixel → W, own + 3 × 3 around ─┤
                                                                                   learnt W if missing ──┴→ Σ → W → K
 
 Every part works at a map pixel or by unpadded convolutions: the dense form is exact. The keys' product with the constant
@@ -35,24 +35,23 @@ from bocage.models.base import (
     Footprint,
     InputSpec,
     SourceTensor,
-    at_map_pixels,
     output_shape,
-    pixel_footprint,
+    pooled,
     repeat_to,
 )
 from bocage.models.gru import S2
 from bocage.models.heads import Linear
-from bocage.models.layers import Conv, masked_softmax, waves
+from bocage.models.layers import masked_softmax, waves
 from bocage.models.multiresolcc import PAN
 from bocage.models.ranges import at_least, shares
 from bocage.models.twinns import S1
 
 HARMONICS = 4
 """Waves of the day code: a year, and its halves, thirds and quarters."""
-REACH = 2
-"""Pixels of an image that its two convolutions see around a map pixel."""
 AT_A_TIME = 1 << 19
 """Hidden values computed at a time outside training: 2 MiB, which stay in a core's cache."""
+ROWS = 8
+"""Rows of pixels whose series are laid out at a time outside training."""
 WIDTHS = {"small": (32, 4), "medium": (64, 8), "large": (128, 8)}
 """Channels and heads of the presets."""
 CARD = Card(
@@ -81,6 +80,9 @@ class Config:
     """Size: 32 channels and 4 heads, 64 and 8, or 128 and 8."""
     filters: tuple[int, int] = (16, 32)
     """Filters of an image's two convolutions."""
+    context: int = 1
+    """Pixels to each side that a source looks at, on the map's grid or, where that is coarser, its own; 0 for none. A series
+    adds their mean to each date's bands (for radar, a multilook), an image the mean of their vectors to a pixel's own."""
     auxiliary: float = 0.3
     """Weight of the losses of the heads that see one source each; 0 for none."""
     date_dropout: float = 0.4
@@ -91,39 +93,57 @@ class Config:
     """Share of the fused features dropped while training, 0 to 1."""
 
     def __post_init__(self) -> None:
-        at_least(self, filters=1, auxiliary=0)
+        at_least(self, filters=1, auxiliary=0, context=0)
         shares(self, "dropout", "date_dropout", "sensor_dropout")
 
 
 class SeriesEncoder(nn.Module):
-    """Series → a vector per map pixel, by masked attention over dates."""
+    """Series → a vector per pixel, by masked attention over dates."""
 
-    def __init__(self, spec: InputSpec, width: int, heads: int) -> None:
+    def __init__(self, spec: InputSpec, width: int, heads: int, around: int) -> None:
         super().__init__()
-        self.spec, self.footprint, self.width = spec, pixel_footprint(spec), width
-        self.bands = nn.Linear(len(spec.bands), width)
+        self.spec, self.around, self.width = spec, around, width
+        self.reach = around * spec.ratio.finer
+        """Pixels of the source that it looks at beyond those of a vector."""
+        self.bands = nn.Linear(len(spec.bands) * (2 if around else 1), width)
         self.day = nn.Linear(2 * HARMONICS, width, bias=False)
         self.mix = nn.Linear(width, width)
         self.queries = nn.Linear(width, heads, bias=False)  # a bias would cancel in the softmax
         self.values = nn.Parameter(torch.randn(heads, width, width // heads) / math.sqrt(width))
         self.norm = nn.LayerNorm(width)
 
-    def forward(self, tensor: SourceTensor, shape: tuple[int, int], hide: float) -> tuple[Tensor, Tensor]:
+    def forward(self, tensor: SourceTensor, hide: float) -> tuple[Tensor, Tensor]:
         """Return vectors (B, Y, X, W) and where there is one (B, Y, X); up to `hide` of the dates are hidden at random."""
-        values, valid = at_map_pixels(tensor, self.spec, shape)
-        b, t, c, y, x = values.shape
-        series = values.permute(0, 3, 4, 1, 2).reshape(b, y * x, t, c)
-        clear = valid.permute(0, 2, 3, 1).reshape(b, y * x, t)
+        values, valid = pooled(tensor, self.spec)
         if hide:
-            clear = _without_dates(clear, hide)
+            valid = _without_dates(valid, hide)
+            values = values * valid[:, :, None]
         days = self.day(waves(tensor.days, HARMONICS).to(values.dtype))[:, None]
+        inner = slice(self.around, -self.around or None)
+        seen = valid[:, :, inner, inner].any(1)
         if torch.is_grad_enabled() or torch.compiler.is_exporting():
-            found = self._pixels(series, clear, days)
-        else:
-            step = max(1, AT_A_TIME // (b * t * self.width))
-            parts = zip(torch.split(series, step, 1), torch.split(clear, step, 1), strict=True)
-            found = torch.cat([self._pixels(part, seen, days) for part, seen in parts], 1)
-        return found.reshape(b, y, x, self.width), clear.any(2).reshape(b, y, x)
+            return self._rows(values, valid, days, whole=True), seen
+        found, rows = [], range(0, seen.shape[1], ROWS)
+        for start in rows:  # with the rows above and below
+            part = slice(start, start + ROWS + 2 * self.around)
+            found.append(self._rows(values[:, :, :, part], valid[:, :, part], days))
+        return torch.cat(found, 1), seen
+
+    def _rows(self, values: Tensor, valid: Tensor, days: Tensor, whole: bool = False) -> Tensor:
+        """(B, T, C, Y, X), (B, T, Y, X) and the dates' codes (B, 1, T, W) → (B, Y, X, W), less what lies around."""
+        inner = slice(self.around, -self.around or None)
+        own, clear = values[..., inner, inner], valid[..., inner, inner].permute(0, 2, 3, 1)
+        b, y, x, t = clear.shape
+        bands = torch.cat([own, _mean_around(values, valid, self.around)], 2) if self.around else own
+        if torch.is_autocast_enabled(own.device.type):  # half as much to lay out
+            bands = bands.to(torch.get_autocast_dtype(own.device.type))
+        flat = bands.flatten(3).flatten(1, 2)
+        # Of a matrix, and of nothing else, PyTorch makes the transpose by blocks that stay in cache.
+        series = flat.transpose(1, 2) if whole or b > 1 else flat[0].t().contiguous()[None]
+        series, clear = series.reshape(b, y * x, t, -1), clear.reshape(b, y * x, t)
+        step = y * x if whole else max(1, AT_A_TIME // (b * t * self.width))
+        parts = zip(torch.split(series, step, 1), torch.split(clear, step, 1), strict=True)
+        return torch.cat([self._pixels(part, seen, days) for part, seen in parts], 1).reshape(b, y, x, self.width)
 
     def _pixels(self, series: Tensor, clear: Tensor, days: Tensor) -> Tensor:
         """(B, P, T, C), (B, P, T) and the dates' codes (B, 1, T, W) → (B, P, W)."""
@@ -135,31 +155,78 @@ class SeriesEncoder(nn.Module):
         return normed
 
 
+def _mean_around(values: Tensor, valid: Tensor, reach: int) -> Tensor:
+    """Means of (B, T, C, Y, X), 0 where not valid, over the valid pixels within `reach`; the margin goes."""
+    there = _sum_around(valid.to(values.dtype), reach)[:, :, None]
+    return _sum_around(values, reach) / there.clamp_min(0.5)
+
+
+def _sum_around(x: Tensor, reach: int) -> Tensor:
+    """Sum over the last two axes, within `reach`; one after the other, at the speed of the memory."""
+    for axis in (-2, -1):
+        length = x.shape[axis] - 2 * reach
+        total = x.narrow(axis, 0, length) + x.narrow(axis, 1, length)
+        for step in range(2, 2 * reach + 1):
+            total += x.narrow(axis, step, length)
+        x = total
+    return x
+
+
 class ImageEncoder(nn.Module):
     """Image → a vector per map pixel: two unpadded convolutions, then mean and maximum over the map pixel."""
 
     def __init__(self, spec: InputSpec, width: int, filters: tuple[int, int]) -> None:
         super().__init__()
-        self.spec, self.width = spec, width
-        self.footprint = Footprint(spec.ratio.finer + 2 * REACH, REACH)
-        self.conv1 = Conv(len(spec.bands) + 1, filters[0], 3, "batch")
-        self.conv2 = Conv(filters[0], filters[1], 3, "batch")
+        kernel = 1 if spec.points else 3
+        self.spec, self.reach = spec, kernel - 1
+        self.conv1 = nn.Conv2d(len(spec.bands) + 1, filters[0], kernel)
+        self.norm1 = nn.BatchNorm2d(filters[0])
+        self.conv2 = nn.Conv2d(filters[0], filters[1], kernel)
+        self.norm2 = nn.BatchNorm2d(filters[1])
         self.project = nn.Linear(2 * filters[1], width)
         self.norm = nn.LayerNorm(width)
 
-    def forward(self, tensor: SourceTensor, shape: tuple[int, int], hide: float) -> tuple[Tensor, Tensor]:
+    def forward(self, tensor: SourceTensor, hide: float) -> tuple[Tensor, Tensor]:
         """Return vectors (B, Y, X, W) and where there is one (B, Y, X); an image has no dates to hide."""
         side, valid = self.spec.ratio.finer, tensor.valid[:, :1].to(tensor.values.dtype)
-        pixels = torch.cat([tensor.masked()[:, 0], valid], 1).contiguous(memory_format=torch.channels_last)
-        x = self.conv2(self.conv1(pixels))
+        x = torch.cat([tensor.masked()[:, 0], valid], 1).contiguous(memory_format=torch.channels_last)
+        for conv, norm in ((self.conv1, self.norm1), (self.conv2, self.norm2)):
+            x = functional.relu(norm(conv(x)) if self.training else _folded(conv, norm, x), inplace=True)
         both = torch.cat([functional.avg_pool2d(x, side), functional.max_pool2d(x, side)], 1)
         vectors = self.norm(self.project(both.permute(0, 2, 3, 1)))
-        seen = functional.max_pool2d(valid[..., REACH:-REACH, REACH:-REACH], side) > 0
-        ratio = self.spec.ratio
-        return (
-            repeat_to(vectors.permute(0, 3, 1, 2), ratio, shape).permute(0, 2, 3, 1),
-            repeat_to(seen, ratio, shape)[:, 0],
-        )
+        inner = slice(self.reach, -self.reach or None)
+        seen = functional.max_pool2d(valid[..., inner, inner], side) > 0
+        return vectors, seen[:, 0]
+
+
+def _folded(conv: nn.Conv2d, norm: nn.BatchNorm2d, x: Tensor) -> Tensor:
+    """Convolve with the normalisation's learnt statistics in the weights: one pass less over the image."""
+    assert norm.running_var is not None
+    assert norm.running_mean is not None
+    assert conv.bias is not None
+    scale = norm.weight * torch.rsqrt(norm.running_var + norm.eps)
+    bias = (conv.bias - norm.running_mean) * scale + norm.bias
+    return functional.conv2d(x, conv.weight * scale[:, None, None, None], bias)
+
+
+class Context(nn.Module):
+    """A pixel's vector and the mean of those around it → the fused width."""
+
+    def __init__(self, width: int, reach: int) -> None:
+        super().__init__()
+        self.reach = reach
+        self.own = nn.Linear(width, width, bias=False)
+        self.around = nn.Linear(width, width, bias=False) if reach else None
+
+    def forward(self, vectors: Tensor, seen: Tensor) -> tuple[Tensor, Tensor]:
+        """(B, Y, X, W) and where there is one (B, Y, X) → both, less `reach` pixels at every side."""
+        if self.around is None:
+            return self.own(vectors), seen
+        size, inner = 2 * self.reach + 1, slice(self.reach, -self.reach)
+        there = seen[:, None].to(vectors.dtype)
+        total = functional.avg_pool2d(vectors.movedim(-1, 1) * there, size, 1)
+        mean = total / functional.avg_pool2d(there, size, 1).clamp_min(0.5 / size**2)
+        return self.own(vectors[:, inner, inner]) + self.around(mean.movedim(1, -1)), seen[:, inner, inner]
 
 
 class Model(nn.Module):
@@ -172,24 +239,32 @@ class Model(nn.Module):
         super().__init__()
         if unknown := [name for name in config.sources if name not in inputs]:
             raise ModelError(f"patchwork: no source is called '{unknown[0]}'; there are {', '.join(inputs)}.")
-        width, heads = WIDTHS[config.preset]
+        width, _ = WIDTHS[config.preset]
         self.inputs = {name: inputs[name] for name in config.sources or inputs}
-        self.encoders = nn.ModuleDict(
+        self.encoders = nn.ModuleDict({name: _encoder(spec, config) for name, spec in self.inputs.items()})
+        self.context = nn.ModuleDict(
             {
-                name: SeriesEncoder(spec, width, heads) if spec.dates > 1 else ImageEncoder(spec, width, config.filters)
+                name: Context(width, 0 if spec.points or spec.dates > 1 else config.context)
                 for name, spec in self.inputs.items()
             }
         )
-        self.footprints: dict[str, Footprint] = {name: e.footprint for name, e in self.encoders.items()}  # type: ignore[misc]
+        self.footprints = {name: self._footprint(name) for name in self.inputs}
         self.config = config
         self.missing = nn.ParameterDict(
             {name: torch.zeros(width) for name in self.inputs} if len(self.inputs) > 1 else {}
         )
-        self.project = nn.ModuleDict({name: nn.Linear(width, width, bias=False) for name in self.inputs})
         self.fuse = nn.Sequential(nn.LayerNorm(width), nn.Linear(width, width), nn.ReLU(), nn.Dropout(config.dropout))
         self.head = Linear(width, n_classes)
         several = len(self.inputs) > 1 and config.auxiliary > 0
         self.parts = nn.ModuleDict({name: Linear(width, n_classes) for name in self.inputs if several})
+
+    def _footprint(self, name: str) -> Footprint:
+        """Pixels of a source that a map pixel needs: its own, those around it, and those that convolutions look at."""
+        finer, encoder, context = self.inputs[name].ratio.finer, self.encoders[name], self.context[name]
+        assert isinstance(encoder, SeriesEncoder | ImageEncoder)
+        assert isinstance(context, Context)
+        beyond = encoder.reach + context.reach * finer
+        return Footprint(finer + 2 * beyond, beyond)
 
     def forward(self, batch: Batch) -> Tensor:
         """Return the logits (B, K, Y, X)."""
@@ -216,11 +291,20 @@ class Model(nn.Module):
             )
         shape = output_shape(batch, given, self.inputs)
         hide = self.config.date_dropout if self.training else 0.0
-        found = {name: self.encoders[name](batch[name], shape, hide) for name in given}
+        found = {name: self._vectors(name, batch[name], shape, hide) for name in given}
         if self.training and self.config.sensor_dropout:
             seen = _without_sources(torch.stack([seen for _, seen in found.values()]), self.config.sensor_dropout)
             found = {name: (vectors, seen[i]) for i, (name, (vectors, _)) in enumerate(found.items())}
         return found
+
+    def _vectors(self, name: str, tensor: SourceTensor, shape: tuple[int, int], hide: float) -> tuple[Tensor, Tensor]:
+        """What one source says of every map pixel (B, Y, X, W), and where it says something (B, Y, X)."""
+        vectors, seen = self.context[name](*self.encoders[name](tensor, hide))
+        ratio = self.inputs[name].ratio
+        return (
+            repeat_to(vectors.movedim(-1, 1), ratio, shape).movedim(1, -1),
+            repeat_to(seen[:, None], ratio, shape)[:, 0],
+        )
 
     def _classify(self, found: Mapping[str, tuple[Tensor, Tensor]]) -> Tensor:
         logits: Tensor = self.head(self.fuse(sum(self._terms(found))).movedim(-1, 1))
@@ -234,17 +318,23 @@ class Model(nn.Module):
                 assert instead is not None
                 yield instead
                 continue
-            vectors, seen = found[name]
-            term = self.project[name](vectors)
+            term, seen = found[name]
             yield torch.where(seen[..., None], term, torch.zeros_like(term) if instead is None else instead)
 
 
-def _without_dates(clear: Tensor, most: float) -> Tensor:
-    """Hide a share of the dates (B, P, T) of every sample, drawn between 0 and `most`; where that leaves none, hide none."""
-    b, _, t = clear.shape
-    share = torch.rand(b, 1, 1, device=clear.device) * most
-    kept = clear & (torch.rand(b, 1, t, device=clear.device) >= share)
-    return torch.where(kept.any(2, keepdim=True), kept, clear)
+def _encoder(spec: InputSpec, config: Config) -> SeriesEncoder | ImageEncoder:
+    width, heads = WIDTHS[config.preset]
+    if spec.dates > 1:
+        return SeriesEncoder(spec, width, heads, 0 if spec.points else config.context)
+    return ImageEncoder(spec, width, config.filters)
+
+
+def _without_dates(valid: Tensor, most: float) -> Tensor:
+    """Hide a share of the dates (B, T, Y, X) of every sample, drawn between 0 and `most`; where that leaves none, hide none."""
+    b, t = valid.shape[:2]
+    share = torch.rand(b, 1, 1, 1, device=valid.device) * most
+    kept = valid & (torch.rand(b, t, 1, 1, device=valid.device) >= share)
+    return torch.where(kept.any(1, keepdim=True), kept, valid)
 
 
 def _without_sources(seen: Tensor, share: float) -> Tensor:

@@ -72,14 +72,18 @@ def domain_of(
     inputs: Mapping[str, InputSpec],
     footprints: Mapping[str, Footprint],
     seed: int,
+    by_month: bool = False,
 ) -> Domain:
-    """Describe what trains, and how far what validates lies from it; without validation, what trains lies from the rest."""
+    """Describe what trains, and how far what validates lies from it; without validation, what trains lies from the rest.
+
+    `by_month` as in :func:`features_of`: for a network that maps other dates than those of its training.
+    """
     generator = np.random.default_rng(seed)
 
     def features(members: NDArray[np.int64], most: int) -> tuple[Tensor, NDArray[np.int32]]:
         some = np.sort(generator.choice(members, most, replace=False)) if len(members) > most else members
         batch = batch_of(make_batch(samples.cuts, some, normalisation))
-        return features_of(batch, inputs, footprints, (1, 1)), samples.polygon[some]
+        return features_of(batch, inputs, footprints, (1, 1), by_month), samples.polygon[some]
 
     points, polygon = features(train, MOST)
     mean = points.mean(0)
@@ -106,23 +110,28 @@ def _far(nearest: Tensor) -> Tensor:
 
 
 def features_of(
-    batch: Batch, inputs: Mapping[str, InputSpec], footprints: Mapping[str, Footprint], shape: tuple[int, int]
+    batch: Batch,
+    inputs: Mapping[str, InputSpec],
+    footprints: Mapping[str, Footprint],
+    shape: tuple[int, int],
+    by_month: bool = False,
 ) -> Tensor:
     """What a network gets at the map pixels themselves, without their surroundings: (B·Y·X, D).
 
-    Declared dates stand one by one; of native ones, which are others elsewhere, the mean of every month. A source that is
-    not there counts as masked.
+    Declared dates stand one by one; of native ones, which are others elsewhere, the mean of every month, and of all series
+    with `by_month`. A source that is not there counts as masked.
     """
     columns, rows = [], next(iter(batch.values())).values.shape[0] * shape[0] * shape[1]
     for name, spec in inputs.items():
+        declared = spec.regular and (spec.dates == 1 or not by_month)
         if name not in footprints:
-            periods = spec.dates if spec.regular else MONTHS
+            periods = spec.dates if declared else MONTHS
             columns.append(torch.zeros(rows, periods * len(spec.bands)))
             continue
         tensor = batch[name]
         inner = tensor.inner(footprints[name], spec.ratio, shape)
         values, valid = at_map_pixels(inner, spec, shape)
-        values = values * valid[:, :, None] if spec.regular else _by_month(values, valid, tensor.days)
+        values = values * valid[:, :, None] if declared else _by_month(values, valid, tensor.days)
         columns.append(values.permute(0, 3, 4, 1, 2).flatten(3).flatten(0, 2))
     return torch.cat(columns, 1).float()
 

@@ -281,7 +281,7 @@ def input_spec(scene: Scene, name: str) -> InputSpec:
     """What a network may know of one of the scene's cubes."""
     cube = scene.cubes[name]
     regular = cube.preparation.fill is not None or not cube.source.dated or len(cube.days) == 1
-    return InputSpec(name, cube.bands, len(cube.days), cube.ratio, regular)
+    return InputSpec(name, cube.bands, len(cube.days), cube.ratio, regular, scene.ids is not None)
 
 
 def input_specs(scene: Scene) -> dict[str, InputSpec]:

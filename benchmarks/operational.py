@@ -1,0 +1,186 @@
+"""Patchwork from files to finished COGs, on all cores, against Orfeo ToolBox's random forest on the Sentinel-2 series alone.
+
+Sentinel-2 (34 dates with clouds, 10 bands), Sentinel-1 (24 dates) and a panchromatic band of 6 x 6 pixels to a pixel of
+10 m, written as 16-bit GeoTIFF. Orfeo ToolBox, which wants complete series, gets the 340 bands without clouds; it comes from
+Debian's package ``otb-bin``.
+"""
+
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable
+from datetime import date, timedelta
+from pathlib import Path
+from typing import Any
+
+import geopandas
+import numpy as np
+import rasterio
+import shapely
+
+from benchmarks.memory import bocage
+from benchmarks.record import interleaved, save
+
+SIDE, TALLER, FIELD, CLASSES, RATIO, ROUNDS = 768, 3, 16, 10, 6, 3
+"""Pixels a side of the scene, how many times as high the larger one is, pixels a side of a field, classes, VHR pixels to a map
+pixel, rounds."""
+S2 = ("blue", "green", "red", "rededge1", "rededge2", "rededge3", "nir", "nir08", "swir16", "swir22")
+S2_DATES, S1_DATES = 34, 24
+CORNER, PIXEL, YEAR = (500_000, 5_600_000), 10.0, 2022
+
+
+def run() -> str:
+    with tempfile.TemporaryDirectory(dir=os.environ.get("BOCAGE_BENCH")) as name:
+        folder = Path(name)
+        recipe = _written(folder / "scene", 1)
+        bocage("train", recipe, "--out", folder / "run")
+        bocage("map", recipe, "--out", folder / "run")  # compares bfloat16 with float32 on validation pixels, once
+        works = {p: _ours(folder, recipe, p) for p in ("bfloat16", "float32")}
+        if otb := bool(shutil.which("otbcli_ImageClassifier")):
+            works["otb"] = _theirs(folder / "scene")
+        spent = interleaved(works, ROUNDS)
+        peaks = _memory(folder)
+    speed = {who: SIDE**2 / seconds for who, seconds in spent.items()}
+    found = {"side": SIDE, "seconds": spent, "pixels_per_second": speed, "peak_mb": peaks}
+    save("operational", found)
+    told = (
+        f"Orfeo ToolBox's forest on 340 bands {speed['otb']:,.0f}"
+        if otb
+        else "Orfeo ToolBox is not here (apt install otb-bin)"
+    )
+    return (
+        f"{S2_DATES} + {S1_DATES} dates and VHR, files to COGs, map pixels/s: patchwork {speed['bfloat16']:,.0f} in bfloat16, "
+        f"{speed['float32']:,.0f} in float32; {told}. Peak memory {peaks[0]:.0f} MB, {peaks[1]:.0f} MB for {TALLER} times the area"
+    )
+
+
+def _written(folder: Path, times: int) -> Path:
+    """Write a scene, so many times as high as wide, and its recipe."""
+    folder.mkdir(parents=True)
+    g, height = np.random.default_rng(0), SIDE * times
+    fields = g.integers(0, CLASSES, (height // FIELD, SIDE // FIELD))
+    truth = np.kron(fields, np.ones((FIELD, FIELD), int))
+    optical = g.normal(0.25, 0.08, (CLASSES, len(S2), S2_DATES))
+    days = [_days(S2_DATES), _days(S1_DATES)]
+    for b, band in enumerate(S2):
+        layers = (_noisy(10_000 * optical[truth, b, t], 400, g).astype(np.uint16) for t in range(S2_DATES))
+        _write(folder / f"{band}.tif", layers, (height, SIDE), PIXEL, "uint16", days[0])
+    clouds = (np.where(_blobs(height, g), 9, 4).astype(np.uint8) for _ in range(S2_DATES))
+    _write(folder / "quality.tif", clouds, (height, SIDE), PIXEL, "uint8", days[0])
+    for band in ("vv", "vh"):
+        radar = g.normal(-13, 2, (CLASSES, S1_DATES))
+        layers = (_noisy(100 * radar[truth, t], 250, g).astype(np.int16) for t in range(S1_DATES))
+        _write(folder / f"{band}.tif", layers, (height, SIDE), PIXEL, "int16", days[1])
+    sharp = np.kron(g.normal(1500, 200, CLASSES)[truth], np.ones((RATIO, RATIO)))
+    pan = _noisy(sharp, 120, g).astype(np.uint16)
+    _write(folder / "pan.tif", iter([pan]), pan.shape, PIXEL / RATIO, "uint16", [""])
+    _polygons(folder, fields)
+    (folder / "recipe.toml").write_text(_recipe())
+    return folder / "recipe.toml"
+
+
+def _days(dates: int) -> list[str]:
+    return [(date(YEAR, 1, 1) + timedelta(days=365 * k // dates)).isoformat() for k in range(dates)]
+
+
+def _noisy(layer: np.ndarray, deviation: float, g: np.random.Generator) -> np.ndarray:
+    return layer + deviation * g.standard_normal(layer.shape, np.float32)
+
+
+def _blobs(height: int, g: np.random.Generator) -> np.ndarray:
+    """Clouds over three tenths of the scene, 64 pixels wide."""
+    return np.kron(g.random((height // 64, SIDE // 64)) < 0.3, np.ones((64, 64), bool))
+
+
+def _write(path: Path, layers: Any, shape: tuple[int, int], pixel: float, dtype: str, names: list[str]) -> None:
+    transform = rasterio.transform.from_origin(*CORNER, pixel, pixel)
+    options = {"width": shape[1], "height": shape[0], "count": len(names), "dtype": dtype, "interleave": "band"}
+    options |= {"crs": "EPSG:32631", "transform": transform, "tiled": True, "blockxsize": 256, "blockysize": 256}
+    with rasterio.open(path, "w", driver="GTiff", **options) as dataset:
+        for number, (layer, name) in enumerate(zip(layers, names, strict=True), start=1):
+            dataset.write(layer, number)
+            dataset.set_band_description(number, name)
+
+
+def _polygons(folder: Path, fields: np.ndarray) -> None:
+    """Three tenths of the fields, less a border of two pixels."""
+    g = np.random.default_rng(1)
+    rows, columns = np.nonzero(g.random(fields.shape) < 0.1)
+    x, y, step = *CORNER, PIXEL * FIELD
+    edge = 2 * PIXEL
+    boxes = [
+        shapely.box(x + step * c + edge, y - step * (r + 1) + edge, x + step * (c + 1) - edge, y - step * r - edge)
+        for r, c in zip(rows, columns, strict=True)
+    ]
+    codes = fields[rows, columns] + 1
+    geopandas.GeoDataFrame({"code": codes}, geometry=boxes, crs="EPSG:32631").to_file(folder / "fields.shp")
+
+
+def _recipe() -> str:
+    bands = ", ".join(f'{band} = "{band}.tif"' for band in S2)
+    legend = ", ".join(f'{{ code = {i + 1}, name = "class {i + 1}" }}' for i in range(CLASSES))
+    return (
+        '[grid]\nlike = "s2"\n'
+        f'[sources.s2]\nsensor = "series"\nquality = "quality.tif"\nclear = [4]\nscale = 0.0001\nvariables = {{ {bands} }}\n'
+        '[sources.s1]\nsensor = "series"\nscale = 0.01\nvariables = { vv = "vv.tif", vh = "vh.tif" }\n'
+        '[sources.vhr]\nsensor = "image"\npath = "pan.tif"\nbands = ["pan"]\nscale = 0.0001\n'
+        f'[legend]\nclasses = [{legend}]\n[reference]\npath = "fields.shp"\nlabel = "code"\n[split]\ndraws = 1\n'
+        '[model]\nname = "patchwork"\n[training]\nepochs = 4\nsamples_per_epoch = 1000\n[map]\nprecision = "bfloat16"\n'
+    )
+
+
+def _ours(folder: Path, recipe: Path, precision: str) -> Callable[[], Any]:
+    own = recipe.with_name(f"{precision}.toml")
+    own.write_text(recipe.read_text().replace("bfloat16", precision))
+    model, out = folder / "run/splits/0/model", folder / f"map-{precision}"
+    command = [sys.executable, "-m", "bocage", "map", own, "--model", model, "--out", out]
+
+    def work() -> None:
+        shutil.rmtree(out, ignore_errors=True)
+        subprocess.run(command, check=True, capture_output=True)
+
+    return work
+
+
+def _theirs(folder: Path) -> Callable[[], Any]:
+    """Stack the series into one raster and train; return the mapping."""
+    stack = folder / "stack.tif"
+    layers = (_read(folder / f"{band}.tif", t) for t in range(1, S2_DATES + 1) for band in S2)
+    shape, names = (SIDE, SIDE), [f"{t} {band}" for t in range(S2_DATES) for band in S2]
+    _write(stack, layers, shape, PIXEL, "uint16", names)
+    train = [
+        "otbcli_TrainImagesClassifier", "-io.il", "stack.tif", "-io.vd", "fields.shp", "-sample.vfn", "code", "-sample.vtr", "0", "-sample.mt", "2000",
+        "-sample.mv", "0", "-sample.bm", "0", "-classifier", "rf", "-classifier.rf.max", "25", "-classifier.rf.min", "1", "-classifier.rf.nbtrees", "100",
+        "-classifier.rf.acc", "0", "-io.out", "theirs.model",
+    ]  # fmt: skip
+    done = subprocess.run(train, cwd=folder, capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise SystemExit(done.stdout[-2000:] + done.stderr[-2000:])
+    command = [
+        "otbcli_ImageClassifier", "-in", "stack.tif", "-model", "theirs.model", "-out", "theirs.tif?&gdal:co:COMPRESS=DEFLATE&gdal:co:TILED=YES", "uint8",
+        "-confmap", "theirs_confidence.tif?&gdal:co:COMPRESS=DEFLATE&gdal:co:TILED=YES", "float",
+    ]  # fmt: skip
+    return lambda: subprocess.run(command, cwd=folder, check=True, capture_output=True)
+
+
+def _read(path: Path, band: int) -> np.ndarray:
+    with rasterio.open(path) as dataset:
+        layer: np.ndarray = dataset.read(band)
+    return layer
+
+
+def _memory(folder: Path) -> tuple[float, float]:
+    """Peak memory of a map, and of a larger one, in MB."""
+    model, peaks = folder / "run/splits/0/model", []
+    for times in (1, TALLER):
+        scene = folder / f"scene{times}"
+        recipe = _written(scene, times)
+        peaks.append(bocage("map", recipe, "--model", model, "--out", scene / "out"))
+        shutil.rmtree(scene)
+    return peaks[0], peaks[1]
+
+
+if __name__ == "__main__":
+    print(run())
