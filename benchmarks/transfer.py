@@ -1,24 +1,31 @@
-"""A model of one place and year on another's: the tiles of Flanders, A (2018) and C (2019), both ways.
+"""A model of one place and year on another's: tiles of Flanders, A (2018) and C (2019), both ways; and simulated landscapes.
 
     BOCAGE_DATA=/path/to/data python -m benchmarks transfer
 
-Classes and bands that both have (those of 20 m). The forest and the GRU (M3Fusion's branch of series) get series filled onto one calendar, patchwork the dates
+Flanders. Classes and bands that both have (those of 20 m). The forest and the GRU (M3Fusion's branch of series) get series filled onto one calendar, patchwork the dates
 themselves. Every labelled pixel of the other tile is classified; mean and deviation over the seeds of draws and weights.
+
+Simulated. From year 2022 and region 0 to year 2023 and region 1: as it is, adapted without labels, adapted with five polygons of each class, and trained from
+scratch on these; the other polygons of the target test.
 """
 
 import os
-from collections.abc import Mapping
+import re
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import geopandas
 import numpy as np
 
 from benchmarks.record import save
 from bocage.evaluation import ConfusionMatrix
 from bocage.evaluation.metrics import METRICS
 from bocage.models import build
-from bocage.pipeline import Recipe, open_scene, read_recipe, run
+from bocage.pipeline import Recipe, adapt_to, open_scene, read_recipe, run
 from bocage.samples import make_samples
+from bocage.simulate import Simulation, simulate
+from bocage.simulate.recipes import write_recipes
 from bocage.training import Trained, classify, input_specs
 
 WORK = Path("build/transfer").resolve()
@@ -69,9 +76,8 @@ def _scores(trained: Trained, recipe: Recipe, folder: Path) -> dict[str, float]:
     return {key: float(METRICS.get(key)(matrix)) for key in ("overall_accuracy", "f1_weighted", "kappa")}
 
 
-def run_all() -> str:
-    """Measure, keep, and show as tables."""
-    WORK.mkdir(parents=True, exist_ok=True)
+def run_flanders() -> dict[str, Any]:
+    """Scores of every model and seed, both ways."""
     found: dict[str, Any] = {}
     for here, there in (("A", "C"), ("C", "A")):
         for name in MODELS:
@@ -81,8 +87,77 @@ def run_all() -> str:
                 run(recipe, out, ("train",))
                 trained = Trained.load(out / "splits/0/model")
                 samples = WORK / f"samples-{there}-{recipe.model}"
-                scores = _scores(trained, _recipe(there, name, seed), samples)
-                found.setdefault(f"{here} to {there}", {}).setdefault(name, []).append(scores)
+                target = _recipe(there, name, seed)
+                lines = found.setdefault(f"{here} to {there}", {})
+                lines.setdefault(name, []).append(_scores(trained, target, samples))
+                if name == "patchwork":
+                    adapted = _adapted(target, out / "splits/0/model", out.with_name(f"{out.name}-to-{there}"))
+                    lines.setdefault("patchwork, adapted without labels", []).append(_scores(adapted, target, samples))
+    return found
+
+
+def _adapted(recipe: Recipe, model: Path, out: Path, polygons: bool = False) -> Trained:
+    adapt_to(recipe, model, out, polygons, overwrite=True)
+    return Trained.load(out / "model")
+
+
+def run_simulated(seeds: Sequence[int] = SEEDS) -> dict[str, list[dict[str, float]]]:
+    """Scores of the four ways, for every seed."""
+    found: dict[str, list[dict[str, float]]] = {}
+    here, there = _landscape("here", Simulation()), _landscape("there", Simulation(year=2023, region=1, seed=1))
+    for seed in seeds:
+        few, rest = _dealt(there, seed)
+        source = _changed(here, f"here-{seed}", seed)
+        run(source, WORK / f"here-{seed}", ("train",))
+        model = WORK / f"here-{seed}/splits/0/model"
+        tested, small = _changed(there, f"rest-{seed}", seed, rest), _changed(there, f"few-{seed}", seed, few)
+        run(small, WORK / f"few-{seed}", ("train",))
+        ways = {
+            "as it is": Trained.load(model),
+            "adapted without labels": _adapted(small, model, WORK / f"adapted-{seed}"),
+            "adapted with 5 polygons of each class": _adapted(small, model, WORK / f"taught-{seed}", polygons=True),
+            "from scratch on 5 polygons of each class": Trained.load(WORK / f"few-{seed}/splits/0/model"),
+        }
+        for way, trained in ways.items():
+            found.setdefault(way, []).append(_scores(trained, tested, WORK / f"samples-rest-{seed}"))
+            print(seed, way, found[way][-1], flush=True)
+    return found
+
+
+def _landscape(name: str, settings: Simulation) -> Path:
+    """Simulate once; return the recipe of patchwork."""
+    folder = WORK / name
+    if not (folder / "truth.tif").exists():
+        simulate(settings, folder)
+        write_recipes(settings, folder)
+    return folder / "patchwork.toml"
+
+
+def _dealt(recipe: Path, seed: int) -> tuple[Path, Path]:
+    """Five polygons of each class in one file, all others in another."""
+    table = geopandas.read_file(recipe.with_name("reference.gpkg"))
+    few = table.sample(frac=1, random_state=seed).groupby("code").head(5).index
+    paths = tuple(recipe.with_name(f"{name}-{seed}.gpkg") for name in ("few", "rest"))
+    for path, part in zip(paths, (table.loc[few], table.drop(few)), strict=True):
+        part.to_file(path)
+    return paths[0], paths[1]
+
+
+def _changed(recipe: Path, name: str, seed: int, reference: Path | None = None) -> Recipe:
+    """The recipe with other polygons: all of them train, less those that validate."""
+    text = recipe.read_text().partition("[training]")[0]
+    text = re.sub(r"\[split\][^\[]*", f"[split]\ntrain = 0.99\ndraws = 1\nseed = {seed}\n", text)
+    if reference:
+        text = text.replace("reference.gpkg", reference.name)
+    path = recipe.with_name(f"{name}.toml")
+    path.write_text(f"{text}\n{KEEP}samples_per_epoch = 2600\n")
+    return read_recipe(path)
+
+
+def run_all() -> str:
+    """Measure, keep, and show as tables."""
+    WORK.mkdir(parents=True, exist_ok=True)
+    found = run_flanders() | {"simulated": run_simulated()}
     save("transfer", found)
     return "\n" + markdown(found)
 

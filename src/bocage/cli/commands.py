@@ -237,6 +237,35 @@ def map_command(
 
 
 @cli.command()
+@click.argument("model", type=click.Path(path_type=Path))
+@click.option(
+    "--scene", "recipe", required=True, type=click.Path(path_type=Path), help="Recipe of the scene to adapt to."
+)
+@click.option("--polygons", is_flag=True, help="Learn from the recipe's reference polygons, too.")
+@OUT
+@OVERWRITE
+def adapt(model: Path, recipe: Path, polygons: bool, out: Path | None, overwrite: bool) -> None:
+    """Adapt a trained network to another year or place.
+
+    It learns from its own surest answers on pixels of the scene, and with --polygons from the scene's reference polygons,
+    however few. Of the recipe, sources and grid count, and [reference] where polygons are used.
+
+    \b
+    Examples:
+      bocage adapt runs/2022/splits/0/model --scene 2023.toml --out runs/2023
+      bocage adapt runs/2022/splits/0/model --scene 2023.toml --polygons --out runs/2023
+      bocage map 2023.toml --model runs/2023/model --out runs/2023
+    """
+    from bocage.pipeline import adapt_to, read_recipe
+
+    parsed = read_recipe(recipe)
+    folder = out or Path("runs") / f"{parsed.name}-adapted"
+    with terminal() as progress:
+        adapt_to(parsed, model, folder, polygons, progress=progress, overwrite=overwrite)
+    click.echo(f"model: {folder / 'model'}")
+
+
+@cli.command()
 @click.argument("folder", type=click.Path(path_type=Path))
 @click.argument("maps", nargs=-1, required=True, type=click.Path(path_type=Path))
 @click.option(

@@ -5,12 +5,14 @@ from bocage.pipeline.flow import map_with, open_run, prepare, run
 from bocage.pipeline.opening import open_scene
 from bocage.pipeline.recipe import Recipe, read_recipe
 from bocage.pipeline.stages import STAGES, Run
+from bocage.pipeline.transfer import adapt_to
 from bocage.pipeline.validation import design_sample, evaluate_sample
 
 __all__ = [
     "STAGES",
     "Recipe",
     "Run",
+    "adapt_to",
     "compare_models",
     "design_sample",
     "evaluate_sample",

@@ -15,6 +15,7 @@ from bocage.samples import Samples, Split
 from bocage.samples.loader import Batched, Normalisation, batches, make_batch
 from bocage.scene import Scene
 from bocage.training import checkpoint
+from bocage.training.adapt import Adapting, adapt
 from bocage.training.calibration import Calibration, calibrate, mixtures
 from bocage.training.curves import write_curves
 from bocage.training.domain import domain_of, features_of
@@ -133,10 +134,12 @@ def classify(trained: Trained, samples: Samples, members: NDArray[np.int64], set
 
 
 __all__ = [
+    "Adapting",
     "Importance",
     "Reduced",
     "Trained",
     "Training",
+    "adapt",
     "check_bfloat16",
     "check_device",
     "classify",

@@ -1,0 +1,239 @@
+"""Patchwork against its competitors on a simulated landscape: complete data, data that fail, and patchwork less its parts.
+
+    python -m benchmarks.rivals [complete] [degraded] [parts]
+
+The landscape and the competitors' recipes are those of :mod:`benchmarks.networks` (Sentinel-1, Sentinel-2 with clouds, PAN and
+MS; reduced widths, as many samples an epoch for all), here with 40 epochs for every network. Data fail by dates that nobody took: the
+same dates for all models; competitors get what gap-filling makes of the rest. A line that is there is not measured again.
+"""
+
+import hashlib
+import json
+import os
+import sys
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+from filelock import FileLock
+
+from benchmarks.networks import M3FUSION, TRAINING, TWINNS, WITH_VHR, WORK, Case, cases
+from benchmarks.record import RESULTS, machine
+from bocage.evaluation import ConfusionMatrix
+from bocage.evaluation.metrics import METRICS
+from bocage.evaluation.paired import clustered_mcnemar, resampled_t
+from bocage.models import build
+from bocage.pipeline import Recipe, open_scene, read_recipe
+from bocage.samples import Samples, make_samples
+from bocage.scene import Scene
+from bocage.training import Trained, classify, input_specs, train
+
+DRAWS, FEWER = 5, 3
+"""Draws of the polygons on complete data, and elsewhere."""
+FILE = RESULTS / "rivals.json"
+OWN = 'optimiser = "adamw"\nlearning_rate = 0.002\nweight_decay = 0.02\nschedule = "one-cycle"\n'
+"""What patchwork brings, said again: the tables' section of training would overrule it."""
+ALL = 'sources = ["s1", "s2", "pan", "ms"]\n'
+MODELS = {
+    "patchwork": f'name = "patchwork"\n{ALL}',
+    "M3Fusion": M3FUSION,
+    "TWINNS": TWINNS,
+    "S1S2VHSR, as released": WITH_VHR["S1S2VHSR, normalisation as released"],
+    "random forest": f'name = "random_forest"\n{ALL}',
+    "LightGBM": f'name = "lightgbm"\n{ALL}',
+}
+PARTS = {
+    "patchwork": "",
+    "no context": "context = 0\n",
+    "context of 2": "context = 2\n",
+    "no auxiliary heads": "auxiliary = 0.0\n",
+    "no date dropout": "date_dropout = 0.0\n",
+    "no sensor dropout": "sensor_dropout = 0.0\n",
+    "no dropout of features": "dropout = 0.0\n",
+    "small": 'preset = "small"\n',
+    "large": 'preset = "large"\n',
+}
+VHR = ("pan", "ms", "sharp")
+STATES: Mapping[str, Mapping[str, float]] = {
+    "all data": {},
+    "no S1": {"s1": 1.0},
+    "no S2": {"s2": 1.0},
+    "no VHR": dict.fromkeys(VHR, 1.0),
+    "30 % of the dates missing": {"s1": 0.3, "s2": 0.3},
+    "60 % of the dates missing": {"s1": 0.6, "s2": 0.6},
+}
+AGAIN = {
+    "no S1": ("random forest", "LightGBM"),  # M3Fusion does without S1
+    "no S2": ("random forest", "LightGBM", "TWINNS, S1 only"),
+    "no VHR": ("random forest", "LightGBM"),  # TWINNS does without VHR
+    "30 % of the dates missing": ("random forest", "LightGBM", "M3Fusion"),
+    "60 % of the dates missing": ("random forest", "LightGBM", "M3Fusion"),
+}
+"""Competitors trained again on the data that are left."""
+
+
+@dataclass(frozen=True)
+class Spoiled:
+    """A source from which a share of the dates is gone, everywhere."""
+
+    source: Any
+    share: float
+
+    def __getattr__(self, name: str) -> Any:
+        """Everything else is the source's own."""
+        return getattr(self.source, name)
+
+    def read(self, *where: Any) -> tuple[np.ndarray, np.ndarray]:
+        """Read the source, less what is gone."""
+        values, valid = self.source.read(*where)
+        gone = np.random.default_rng(0).permutation(len(valid)) < round(self.share * len(valid))
+        valid[gone], values[gone] = False, 0
+        return values, valid
+
+
+def spoiled(scene: Scene, state: str) -> Scene:
+    """Return the scene in a state of the data."""
+    shares = STATES[state]
+    cubes = {n: replace(c, source=Spoiled(c.source, shares[n])) if n in shares else c for n, c in scene.cubes.items()}
+    return replace(scene, cubes=cubes)
+
+
+def _recipe(model: str, draws: int) -> Recipe:
+    """The recipe of a model, with the sources that the tables give to its kind."""
+    nested = "patchwork" if any(name in model for name in ("patchwork", "s1s2vhsr")) else "M3Fusion"
+    case: Case = next(c for c in cases(["simulated"]) if c.label == nested)
+    head = case.recipe.partition("[model]")[0].replace("draws = 3", f"draws = {draws}")
+    training = TRAINING.format(samples=1300).replace("epochs = 30\npatience = 30", "epochs = 40\npatience = 40")
+    if "patchwork" in model:
+        training = training.replace('learning_rate = 0.001\nschedule = "cosine"\n', OWN)
+    text = f"{head}[model]\n{model}\n{training}"
+    path = case.folder / f"rivals-{os.getpid()}.toml"
+    path.write_text(text)
+    return read_recipe(path)
+
+
+class Bench:
+    """One model on the landscape."""
+
+    def __init__(self, label: str, model: str, draws: int) -> None:
+        self.label, self.recipe = label, _recipe(model, draws)
+        self.scene = open_scene(self.recipe)
+        self.network = build(
+            self.recipe.model, input_specs(self.scene), len(self.recipe.legend.classes), self.recipe.config
+        )
+
+    def samples(self, state: str) -> tuple[Scene, Samples]:
+        """The scene in a state, and its samples; pixels without a source included."""
+        scene, r = spoiled(self.scene, state), self.recipe
+        kept = f"{sorted(self.network.footprints.items())}{sorted(r.sources.items())}"
+        name = f"rivals-{hashlib.sha256(kept.encode()).hexdigest()[:12]}-{state}"
+        folder = WORK / "".join(c if c.isalnum() else "-" for c in name)
+        with FileLock(f"{folder}.lock"):
+            found = make_samples(
+                scene, r.legend, r.reference, r.split, self.network.footprints, folder, any_source=True
+            )
+        return scene, found
+
+    def trained(self, draw: int, state: str = "all data") -> tuple[Trained, float]:
+        """Train on a draw of the data in a state, once; and the seconds that it took."""
+        folder = WORK / "rivals" / "".join(c if c.isalnum() else "-" for c in f"{self.label} {state} {draw}")
+        if not (folder / "seconds").exists():
+            scene, samples = self.samples(state)
+            r, started = self.recipe, time.monotonic()
+            train(scene, samples, r.split, draw, r.model, r.config, r.training, folder)
+            (folder / "seconds").write_text(str(time.monotonic() - started))
+        return Trained.load(folder / "model"), float((folder / "seconds").read_text())
+
+    def scores(self, draws: int, at: str, learnt: str = "all data") -> dict[str, Any]:
+        """Scores on the test polygons of every draw, of data in the state `at`; trained on `learnt`."""
+        found: dict[str, Any] = {key: [] for key in ("overall_accuracy", "f1_weighted", "kappa", "seconds")}
+        _, samples = self.samples(at)
+        for draw in range(draws):
+            trained, seconds = self.trained(draw, learnt)
+            test = samples.draw(self.recipe.split, draw).test
+            classes = classify(trained, samples, test, self.recipe.training).argmax(1)
+            matrix = ConfusionMatrix.of(samples.label[test], classes, samples.legend.names)
+            for key in ("overall_accuracy", "f1_weighted", "kappa"):
+                found[key].append(float(METRICS.get(key)(matrix)))
+            found["seconds"].append(seconds)
+            if not draw:
+                found["right"] = (classes == samples.label[test]).astype(int).tolist()
+                found["pixel"] = (samples.row[test].astype(int) * 10**6 + samples.column[test]).tolist()
+                found["polygon"] = samples.polygon[test].tolist()
+        return found
+
+
+def _lines(wanted: list[str]) -> Iterator[tuple[str, str, str, int, str, str]]:
+    """Table, line, model, draws, state at mapping, state at training."""
+    if "complete" in wanted:
+        for label, model in MODELS.items():
+            yield "complete", label, model, DRAWS, "all data", "all data"
+    if "degraded" in wanted:
+        for state in STATES:
+            for label, model in MODELS.items():
+                yield "degraded", f"{state}: {label}", model, FEWER, state, "all data"
+            for label in AGAIN.get(state, ()):
+                model = MODELS.get(label, TWINNS + 'use = "first"')
+                yield "degraded", f"{state}: {label}, trained again", model, FEWER, state, state
+    if "parts" in wanted:
+        for label, setting in PARTS.items():
+            yield "parts", label, f"{MODELS['patchwork']}{setting}", FEWER, "all data", "all data"
+
+
+def run_all(wanted: list[str] | None = None) -> str:
+    """Measure what is not there yet, and show the tables."""
+    (WORK / "rivals").mkdir(parents=True, exist_ok=True)
+    for table, line, model, draws, at, learnt in _lines(wanted or ["complete", "degraded", "parts"]):
+        if line in _known().get(table, {}):
+            continue
+        name = line if table == "parts" and line != "patchwork" else line.partition(": ")[2] or line
+        scores = Bench(name.removesuffix(", trained again"), model, DRAWS).scores(draws, at, learnt)
+        with FileLock(WORK / "rivals.lock"):
+            known = _known()
+            known.setdefault(table, {})[line] = scores
+            FILE.write_text(json.dumps({"machine": machine(), **known}) + "\n")
+        print(f"{table:10} {line:60} {_spread(scores['overall_accuracy'])}", flush=True)
+    return "\n" + markdown(_known())
+
+
+def _known() -> dict[str, Any]:
+    return json.loads(FILE.read_text()) if FILE.exists() else {}
+
+
+def _spread(values: list[float]) -> str:
+    return f"{np.mean(values):.3f} ± {np.std(values, ddof=1):.3f}"
+
+
+def markdown(found: Mapping[str, Any]) -> str:
+    """The tables; differences from patchwork with the corrected resampled t-test, and McNemar's on the first draw."""
+    lines = []
+    for table in ("complete", "degraded", "parts"):
+        lines += [
+            f"\n{table}\n",
+            "| | accuracy | weighted F | kappa | training, s | patchwork less it | p, draws | p, polygons |",
+            "| --- |" + " --- |" * 7,
+        ]
+        for label, one in found.get(table, {}).items():
+            spread = (_spread(one[key]) for key in ("overall_accuracy", "f1_weighted", "kappa"))
+            state = label.partition(": ")[0] + ": " if ": " in label else ""
+            tests = _against(found[table].get(f"{state}patchwork"), one)
+            lines.append(f"| {label} | {' | '.join(spread)} | {np.median(one['seconds']):.0f} | {tests} |")
+    return "\n".join(lines)
+
+
+def _against(ours: Mapping[str, Any] | None, theirs: Mapping[str, Any]) -> str:
+    if ours is None or ours is theirs:
+        return " | | "
+    draws = min(len(ours["overall_accuracy"]), len(theirs["overall_accuracy"]))
+    pair = resampled_t(ours["overall_accuracy"][:draws], theirs["overall_accuracy"][:draws], 70 / 30)
+    both, first, second = np.intersect1d(ours["pixel"], theirs["pixel"], return_indices=True)
+    right = [np.asarray(one["right"], bool)[i] for one, i in ((ours, first), (theirs, second))]
+    clustered = clustered_mcnemar(*right, np.asarray(ours["polygon"])[first])
+    assert len(both)
+    return f"{pair.difference:+.3f} | {pair.p:.3f} | {clustered.p:.1g}"
+
+
+if __name__ == "__main__":
+    print(run_all(sys.argv[1:]))
