@@ -134,12 +134,14 @@ def _landscape(name: str, settings: Simulation) -> Path:
 
 
 def _dealt(recipe: Path, seed: int) -> tuple[Path, Path]:
-    """Five polygons of each class in one file, all others in another."""
+    """Five polygons of each class in one file, all others in another: three at least."""
     table = geopandas.read_file(recipe.with_name("reference.gpkg"))
-    few = table.sample(frac=1, random_state=seed).groupby("code").head(5).index
+    classes = table.sample(frac=1, random_state=seed).groupby("code")
+    few = classes.cumcount().index[classes.cumcount() < np.minimum(5, classes.code.transform("size") - 3)]
     paths = tuple(recipe.with_name(f"{name}-{seed}.gpkg") for name in ("few", "rest"))
     for path, part in zip(paths, (table.loc[few], table.drop(few)), strict=True):
-        part.to_file(path)
+        if not path.exists():  # a file written anew is another file
+            part.to_file(path)
     return paths[0], paths[1]
 
 

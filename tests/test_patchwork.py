@@ -1,5 +1,6 @@
 """Patchwork does without: dates, sources, both, per pixel; and says so."""
 
+import json
 from dataclasses import replace
 
 import numpy as np
@@ -12,7 +13,7 @@ from bocage.grid import Ratio, Window
 from bocage.mapping import Mapping, make_map, predict
 from bocage.models import InputSpec, SourceTensor, build
 from bocage.models.patchwork import Config
-from bocage.pipeline import open_scene, read_recipe
+from bocage.pipeline import open_scene, read_recipe, run
 from bocage.testing import random_batch
 from bocage.training import Trained
 from bocage.training.calibration import Calibration
@@ -135,6 +136,32 @@ def test_masked_neighbours_add_nothing_and_seen_ones_do(network, batch):
     other = s1.values.clone()
     other[:, :, :, 2] += 1
     assert not torch.allclose(network(batch | {"s1": SourceTensor(other, valid, s1.days)}), masked, atol=1e-3)
+
+
+@torch.no_grad()
+def test_attention_adds_up_to_one_over_the_valid_dates(network, batch):
+    s1 = batch["s1"]
+    valid = s1.valid.clone()
+    valid[:, 2] = False
+    found = network.attention(batch | {"s1": SourceTensor(s1.values, valid, s1.days)})
+    assert set(found) == {"s1"}, "an image has no dates"
+    assert torch.allclose(found["s1"].sum(1), torch.ones(3))
+    assert torch.equal(found["s1"] > 0, valid[:, :, 1, 1]), "the pixel in the middle of its footprint"
+
+
+def test_the_report_tells_which_source_serves_which_class_and_where_it_looks(recipe, tmp_path):
+    done = run(read_recipe(recipe(PATCHWORK, NATIVE + PAN_MS, "pan")), tmp_path / "run")
+    said = json.loads((tmp_path / "run/report.json").read_text())["importance"]
+    classes = len(done.samples.legend.classes)
+    assert {name: len(lost) for name, lost in said["by_class"].items()} == {
+        "s2": classes,
+        "pan": classes,
+        "ms": classes,
+    }
+    assert np.shape(said["attention"]["s2"]) == (classes, len(said["days"]["s2"]))
+    page = (tmp_path / "run/report.html").read_text()
+    assert "Weight of every date of s2" in page
+    assert "Where the network looks" in page
 
 
 def test_points_of_a_table_have_nothing_around_them():

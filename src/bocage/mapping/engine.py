@@ -1,7 +1,7 @@
 """The making of a map: which windows are missing, who makes them, and the files made of them."""
 
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -26,7 +26,7 @@ from bocage.mapping.workers import Crew, Workers, working
 from bocage.mapping.writers import WRITERS
 from bocage.progress import QUIET, Progress
 from bocage.scene import Scene
-from bocage.training import Trained, device_of, versions
+from bocage.training import Trained, device_of, remarks, versions
 
 STORE = ".windows"
 """Folder of the windows, beside the map's files."""
@@ -114,8 +114,8 @@ class _Making:
         """Check that the map can be made, and plan its windows."""
         trained = trained.for_scene(scene)
         trained.check_scene(scene)
-        if trained.absent:
-            progress.say(f"The recipe has no source {_listed_names(trained.absent)}: the model does without.")
+        for remark in remarks(trained, scene):
+            progress.say(remark)
         _check_model(trained, settings)
         region = read_region(settings.region, settings.where, scene.grid) if settings.region else None
         frame = Frame(trained.legend, tuple(trained.footprints), settings.probabilities)
@@ -287,10 +287,6 @@ def _listed(problems: Sequence[Done], folder: Path) -> str:
         + f"\nThe rest of the map is in {folder}, under names with '{PARTIAL}'. Mend the cause and run the same command again: "
         "only these windows are made."
     )
-
-
-def _listed_names(names: Iterable[str]) -> str:
-    return ", ".join(f"'{name}'" for name in sorted(names))
 
 
 def _and_more(count: int, what: str) -> str:

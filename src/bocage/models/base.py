@@ -140,6 +140,13 @@ def any_source(model: Any) -> bool:
     return bool(getattr(model, "any_source", False))
 
 
+class Attentive(Protocol):
+    """A network that can say which dates it looks at."""
+
+    def attention(self, batch: Batch) -> Mapping[str, Tensor]:
+        """Return the weight of every date (B, T) in each series, for the first map pixel; they add up to 1."""
+
+
 class Objective(Protocol):
     """A network whose training minimises more than the cross-entropy of its logits (auxiliary heads, reconstruction)."""
 

@@ -118,7 +118,7 @@ class SeriesEncoder(nn.Module):
         if hide:
             valid = _without_dates(valid, hide)
             values = values * valid[:, :, None]
-        days = self.day(waves(tensor.days, HARMONICS).to(values.dtype))[:, None]
+        days = self._days(tensor)
         inner = slice(self.around, -self.around or None)
         seen = valid[:, :, inner, inner].any(1)
         if torch.is_grad_enabled() or torch.compiler.is_exporting():
@@ -129,8 +129,18 @@ class SeriesEncoder(nn.Module):
             found.append(self._rows(values[:, :, :, part], valid[:, :, part], days))
         return torch.cat(found, 1), seen
 
-    def _rows(self, values: Tensor, valid: Tensor, days: Tensor, whole: bool = False) -> Tensor:
-        """(B, T, C, Y, X), (B, T, Y, X) and the dates' codes (B, 1, T, W) → (B, Y, X, W), less what lies around."""
+    def attention(self, tensor: SourceTensor) -> Tensor:
+        """Weight of every date (B, T) for the first pixel: the mean over heads, 0 where masked; they add up to 1."""
+        series, clear, _ = self._laid_out(*pooled(tensor, self.spec), whole=True)
+        _, weight = self._attend(series[:, :1], clear[:, :1], self._days(tensor))
+        return weight[:, 0].mean(1)
+
+    def _days(self, tensor: SourceTensor) -> Tensor:
+        """Codes of the dates (B, 1, T, W)."""
+        return self.day(waves(tensor.days, HARMONICS).to(tensor.values.dtype))[:, None]  # type: ignore[no-any-return]
+
+    def _laid_out(self, values: Tensor, valid: Tensor, whole: bool) -> tuple[Tensor, Tensor, tuple[int, int, int]]:
+        """(B, T, C, Y, X) and (B, T, Y, X) → series (B, P, T, C) of the pixels, with what lies around, and valid (B, P, T)."""
         inner = slice(self.around, -self.around or None)
         own, clear = values[..., inner, inner], valid[..., inner, inner].permute(0, 2, 3, 1)
         b, y, x, t = clear.shape
@@ -140,16 +150,24 @@ class SeriesEncoder(nn.Module):
         flat = bands.flatten(3).flatten(1, 2)
         # Of a matrix, and of nothing else, PyTorch makes the transpose by blocks that stay in cache.
         series = flat.transpose(1, 2) if whole or b > 1 else flat[0].t().contiguous()[None]
-        series, clear = series.reshape(b, y * x, t, -1), clear.reshape(b, y * x, t)
-        step = y * x if whole else max(1, AT_A_TIME // (b * t * self.width))
+        return series.reshape(b, y * x, t, -1), clear.reshape(b, y * x, t), (b, y, x)
+
+    def _rows(self, values: Tensor, valid: Tensor, days: Tensor, whole: bool = False) -> Tensor:
+        """(B, T, C, Y, X), (B, T, Y, X) and the dates' codes (B, 1, T, W) → (B, Y, X, W), less what lies around."""
+        series, clear, (b, y, x) = self._laid_out(values, valid, whole)
+        step = y * x if whole else max(1, AT_A_TIME // (b * series.shape[2] * self.width))
         parts = zip(torch.split(series, step, 1), torch.split(clear, step, 1), strict=True)
         return torch.cat([self._pixels(part, seen, days) for part, seen in parts], 1).reshape(b, y, x, self.width)
 
-    def _pixels(self, series: Tensor, clear: Tensor, days: Tensor) -> Tensor:
-        """(B, P, T, C), (B, P, T) and the dates' codes (B, 1, T, W) → (B, P, W)."""
+    def _attend(self, series: Tensor, clear: Tensor, days: Tensor) -> tuple[Tensor, Tensor]:
+        """(B, P, T, C), (B, P, T) and the dates' codes (B, 1, T, W) → hidden (B, P, T, W), weights (B, P, heads, T)."""
         hidden = functional.relu(self.bands(series).add_(days), inplace=True)
         hidden = functional.relu(self.mix(hidden), inplace=True)
-        weight = masked_softmax(self.queries(hidden).transpose(2, 3), clear[:, :, None])
+        return hidden, masked_softmax(self.queries(hidden).transpose(2, 3), clear[:, :, None])
+
+    def _pixels(self, series: Tensor, clear: Tensor, days: Tensor) -> Tensor:
+        """(B, P, T, C), (B, P, T) and the dates' codes (B, 1, T, W) → (B, P, W)."""
+        hidden, weight = self._attend(series, clear, days)
         pooled = torch.einsum("bpht,bptw->bphw", weight, hidden)
         normed: Tensor = self.norm(torch.einsum("bphw,hwv->bphv", pooled, self.values).flatten(2))
         return normed
@@ -270,15 +288,19 @@ class Model(nn.Module):
         """Return the logits (B, K, Y, X)."""
         return self._classify(self._encode(batch))
 
+    def attention(self, batch: Batch) -> dict[str, Tensor]:
+        """Return the weight of every date (B, T) in each series of the batch, for the first map pixel."""
+        series = {name: encoder for name, encoder in self.encoders.items() if isinstance(encoder, SeriesEncoder)}
+        return {name: encoder.attention(batch[name]) for name, encoder in series.items() if name in batch}
+
     def loss(self, batch: Batch, labels: Tensor, criterion: Criterion) -> Tensor:
         """Return the loss, with those of the heads of single sources, on samples that have the source."""
         found = self._encode(batch)
         total = criterion(self._classify(found)[:, :, 0, 0], labels)
-        for name, head in self.parts.items():
-            vectors, seen = found[name]
+        for name, (vectors, seen) in found.items():
             there = seen[:, 0, 0]
-            if there.any():
-                logits = head(vectors.movedim(-1, 1))[:, :, 0, 0]
+            if name in self.parts and there.any():
+                logits = self.parts[name](vectors.movedim(-1, 1))[:, :, 0, 0]
                 total = total + self.config.auxiliary * criterion(logits[there], labels[there])
         return total
 

@@ -16,7 +16,7 @@ from bocage.samples.cut import cut
 from bocage.samples.rasterise import Pixels
 from bocage.samples.unlabelled import joined, scatter
 from bocage.scene import Scene
-from bocage.training import Adapting, Trained, adapt, check_device
+from bocage.training import Adapting, Trained, adapt, check_device, remarks
 
 
 def adapt_to(
@@ -46,8 +46,8 @@ def adapt_to(
         scene = open_scene(recipe, progress)
         trained = Trained.load(model).for_scene(scene)
         trained.check_scene(scene)
-        if trained.absent:
-            progress.say(f"The scene has no {', '.join(sorted(trained.absent))}: the model adapts without.")
+        for remark in remarks(trained, scene):
+            progress.say(remark)
         seed = recipe.split.seed
         known = _known(recipe, trained.legend, scene) if polygons else scatter(scene, 0, seed).take(np.zeros(0, int))
         free = scatter(scene, settings.pixels, seed, int(known.polygon.max(initial=-1)) + 1)

@@ -210,6 +210,24 @@ def importance_picture(by_date: Mapping[str, tuple[Sequence[int], Sequence[float
     return as_svg(figure, "importance", w["alt_importance"])
 
 
+def attention_picture(
+    source: str, days: Sequence[int], weights: Sequence[Sequence[float]], classes: Sequence[str], w: Mapping[str, str]
+) -> str:
+    """Draw the weight of every date of a series for every class: weights (K, T), each row adding up to 1."""
+    figure, (axes,) = _axes((9, 0.8 + 0.26 * len(classes)))
+    ends = [*days, days[-1] + (days[-1] - days[-2] if len(days) > 1 else 1)]
+    times = [date(1970, 1, 1) + timedelta(int(day)) for day in ends]
+    drawn = axes.pcolormesh(
+        times, np.arange(len(classes) + 1), 100 * np.array(weights), cmap="viridis", rasterized=True
+    )
+    axes.set(yticks=np.arange(len(classes)) + 0.5, yticklabels=list(classes), title=source)
+    axes.invert_yaxis()
+    figure.colorbar(drawn, ax=axes, label=w["axis_attention"], pad=0.01)
+    figure.autofmt_xdate()
+    name = "".join(c if c.isalnum() else "-" for c in source)
+    return as_svg(figure, f"attention-{name}", w["alt_attention"].format(source=source))
+
+
 def _read(path: Path) -> dict[str, list[float]]:
     with path.open(newline="") as stream:
         rows = list(csv.DictReader(stream))

@@ -2,7 +2,7 @@
 
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -437,7 +437,21 @@ def _importance(made: Material) -> dict[str, Any] | None:
         "about": w["importance_about"].format(n=found.samples),
         "rows": [(name, number(100 * lost, language, 1)) for name, lost in rows],
         "picture": figures.importance_picture(by_date, w) if by_date else None,
+        "sources": list(found.by_class),
+        "classes": _lost_by_class(found, made.samples.legend.names, language),
+        "attention": [
+            figures.attention_picture(name, found.days[name], weights, made.samples.legend.names, w)
+            for name, weights in found.attention.items()
+        ],
     }
+
+
+def _lost_by_class(found: Importance, names: Sequence[str], language: str) -> list[tuple[str, list[str]]]:
+    """Class, and the points of its samples that are lost without each source."""
+    return [
+        (name, ["–" if (lost := by[k]) is None else number(100 * lost, language, 1) for by in found.by_class.values()])
+        for k, name in enumerate(names if found.by_class else ())
+    ]
 
 
 def _costs(made: Material) -> list[tuple[str, str, str]]:

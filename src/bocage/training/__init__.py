@@ -22,6 +22,7 @@ from bocage.training.domain import domain_of, features_of
 from bocage.training.importance import Importance, importance
 from bocage.training.loop import Task, check_device, fit, logits_of
 from bocage.training.precision import Reduced, check_bfloat16
+from bocage.training.remarks import remarks
 from bocage.training.settings import Training, with_preset
 from bocage.training.trained import Trained, device_count, device_of, input_specs, source_records, versions
 
@@ -148,6 +149,7 @@ __all__ = [
     "features_of",
     "importance",
     "input_specs",
+    "remarks",
     "train",
     "versions",
     "with_preset",

@@ -5,7 +5,8 @@ shuffled keeps its distribution; only what it says of the sample is lost. Source
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 import torch
@@ -34,6 +35,11 @@ class Importance:
     """Source → loss for each of its dates; series only."""
     days: Mapping[str, tuple[int, ...]]
     """Source → days since 1970-01-01 of those dates."""
+    by_class: Mapping[str, tuple[float | None, ...]] = field(default_factory=dict)
+    """Source → share of each class's samples that are lost, in the order of the legend; None for a class without samples."""
+    attention: Mapping[str, tuple[tuple[float, ...], ...]] = field(default_factory=dict)
+    """Series → class → mean weight of each date, of networks that say which dates they look at; they add up to 1
+    (to 0 for a class without samples)."""
 
 
 def importance(
@@ -54,22 +60,51 @@ def importance(
     series = [name for name, (values, _, _) in parts.items() if values.shape[1] > 1]
     steps, done = 1 + len(parts) + sum(parts[name][0].shape[1] for name in series), 0
 
-    def accuracy(shown: Parts) -> float:
+    def right(shown: Parts) -> Tensor:
         nonlocal done
         done += 1
         progress.step("measuring importance", done, steps)
-        return float((_classes(model, shown, place) == label).double().mean())
+        return (_classes(model, shown, place) == label).double()
 
-    base = accuracy(parts)
-    order = torch.from_numpy(generator.permutation(len(chosen)))
-    by_source = {name: base - accuracy(_shuffled(parts, name, order)) for name in parts}
+    whole, classes = right(parts), len(trained.legend.classes)
+    base, order = float(whole.mean()), torch.from_numpy(generator.permutation(len(chosen)))
+    without = {name: right(_shuffled(parts, name, order)) for name in parts}
+    by_source = {name: base - float(kept.mean()) for name, kept in without.items()}
+    by_class = {name: _means(whole - kept, label, classes) for name, kept in without.items()}
     by_date = {
-        name: tuple(base - accuracy(_shuffled(parts, name, order, date)) for date in range(parts[name][0].shape[1]))
+        name: tuple(
+            base - float(right(_shuffled(parts, name, order, date)).mean()) for date in range(parts[name][0].shape[1])
+        )
         for name in series
     }
     days = {name: tuple(int(day) for day in samples.cuts[name].days) for name in series}
+    attention = _attention(model, parts, label, classes, place)
     model.cpu()
-    return Importance(len(chosen), base, by_source, by_date, days)
+    return Importance(len(chosen), base, by_source, by_date, days, by_class, attention)
+
+
+def _means(values: Tensor, label: Tensor, classes: int) -> tuple[float | None, ...]:
+    """Mean of (N,) in every class; None where it has no samples."""
+    return tuple(float(values[label == k].mean()) if (label == k).any() else None for k in range(classes))
+
+
+@torch.inference_mode()
+def _attention(
+    model: Any, parts: Parts, label: Tensor, classes: int, place: torch.device
+) -> dict[str, tuple[tuple[float, ...], ...]]:
+    """Series → class → mean weight of each date; empty for a network that does not say."""
+    if not hasattr(model, "attention"):
+        return {}
+    found: dict[str, list[Tensor]] = {}
+    for start in range(0, len(label), ROWS):
+        part = {name: tuple(t[start : start + ROWS] for t in tensors) for name, tensors in parts.items()}
+        for name, weight in model.attention(batch_of(part, place)).items():  # type: ignore[arg-type]
+            found.setdefault(name, []).append(weight.double().cpu())
+    weights = {name: torch.cat(several) for name, several in found.items()}
+    return {
+        name: tuple(tuple(weight[label == k].mean(0).nan_to_num(0).tolist()) for k in range(classes))
+        for name, weight in weights.items()
+    }
 
 
 def balanced(

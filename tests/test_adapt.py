@@ -1,0 +1,155 @@
+"""A model for another scene: adapted with polygons of it or without, and what is said of scenes that differ."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import rasterio
+
+from bocage.cli import main
+from bocage.errors import RunFolderError, SamplesError, TrainingError
+from bocage.pipeline import adapt_to, open_run, open_scene, read_recipe
+from bocage.training import Adapting, Trained, Training, classify, remarks
+from bocage.training.adapt import surest
+from conftest import FOREST, PAN_MS, S2, trained_briefly
+
+NATIVE = S2.replace("fill = { every = 20, start = 2021-02-01, end = 2021-07-31 }\n", "")
+PATCHWORK = 'name = "patchwork"\npreset = "small"\nfilters = [4, 8]'
+QUICK = Adapting(pixels=256, rounds=1, epochs=2)
+
+
+class Told:
+    """Keeps what is said."""
+
+    def __init__(self):
+        self.words = []
+
+    def say(self, text):
+        self.words.append(text)
+
+    def step(self, *_):
+        pass
+
+
+@pytest.fixture
+def trained(recipe, tmp_path):
+    path = recipe(PATCHWORK, NATIVE + PAN_MS, "pan")
+    trained_briefly(path, tmp_path)
+    return path, tmp_path / "t/model"
+
+
+def test_of_every_class_the_same_share_of_its_surest_answers():
+    first = np.array([0.9, 0.8, 0.7, 0.6, 0.4, 0.3], np.float32)
+    probabilities = np.stack([first, 1 - first], 1)
+    assert surest(probabilities, 0.5, 0.0).tolist() == [0, 1, 5], "two of four, and one of two"
+    assert surest(probabilities, 0.5, 0.85).tolist() == [0], "class 2 is nowhere so sure"
+    assert surest(probabilities[:0], 0.5, 0.0).tolist() == []
+
+
+def accuracy(model, path, folder):
+    run = open_run(read_recipe(path), folder)
+    everything = np.arange(len(run.samples.label))
+    found = classify(Trained.load(model), run.samples, everything, Training()).argmax(1)
+    return (found == run.samples.label).mean()
+
+
+def turned_over(landscape):
+    """Another sensor's idea of bright and dark: a model of before is lost."""
+    for name in ("pan", "ms", "s2/red", "s2/nir"):
+        with rasterio.open(landscape / f"{name}.tif", "r+") as dataset:
+            values = dataset.read()
+            dataset.write((values.max() + values.min() - values).astype(values.dtype))
+
+
+def test_polygons_of_the_scene_teach_a_model_that_is_lost_there(trained, landscape, tmp_path):
+    path, model = trained
+    turned_over(landscape)
+    before = accuracy(model, path, tmp_path / "before")
+    adapt_to(read_recipe(path), model, tmp_path / "out", polygons=True, settings=Adapting(256, 1, 30, 5e-3))
+    after = accuracy(tmp_path / "out/model", path, tmp_path / "after")
+    assert after > before + 0.2, (before, after)
+
+
+def test_without_labels_it_learns_from_what_it_is_sure_of_and_keeps_it(trained, tmp_path):
+    path, model = trained
+    told = Told()
+    adapted = adapt_to(read_recipe(path), model, tmp_path / "out", settings=QUICK, progress=told)
+    assert any("sure of and 0 with a label" in text for text in told.words)
+    assert accuracy(tmp_path / "out/model", path, tmp_path / "a") >= accuracy(model, path, tmp_path / "b") - 0.05
+    assert adapted.legend == Trained.load(model).legend
+    assert not list((tmp_path / "out").glob("*checkpoint*"))
+
+
+def test_a_model_that_is_sure_of_nothing_says_so(trained, tmp_path):
+    path, model = trained
+    with pytest.raises(TrainingError, match="sure of nothing"):
+        adapt_to(read_recipe(path), model, tmp_path / "out", settings=Adapting(256, 1, 1, least=0.9999999))
+
+
+def test_polygons_of_a_class_that_the_model_does_not_know_are_refused(trained, recipe, tmp_path):
+    _, model = trained
+    other = recipe(PATCHWORK, NATIVE + PAN_MS, "pan", **{"code = 3,": 'code = 7, values = ["3"],'})
+    with pytest.raises(SamplesError, match="code 7"):
+        adapt_to(read_recipe(other), model, tmp_path / "out", polygons=True, settings=QUICK)
+
+
+def test_a_forest_is_trained_again_instead(recipe, tmp_path):
+    path = recipe(FOREST)
+    trained_briefly(path, tmp_path)
+    with pytest.raises(TrainingError, match="cannot be adapted"):
+        adapt_to(read_recipe(path), tmp_path / "t/model", tmp_path / "out", settings=QUICK)
+
+
+def test_a_scene_without_a_source_is_adapted_to(trained, recipe, tmp_path):
+    _, model = trained
+    told = Told()
+    bare = recipe(PATCHWORK, PAN_MS, "pan")
+    adapt_to(read_recipe(bare), model, tmp_path / "out", settings=QUICK, progress=told)
+    assert any("no source 's2'" in text for text in told.words)
+
+
+def test_the_command(trained, tmp_path, capsys):
+    path, model = trained
+    arguments = ["adapt", str(model), "--scene", str(path), "--out", str(tmp_path / "next")]
+    assert main(arguments) == 0
+    assert "next/model" in capsys.readouterr().out
+    assert main(arguments) == 1
+    assert "--overwrite" in capsys.readouterr().err
+    assert main(["map", str(path), "--model", str(tmp_path / "next/model"), "--out", str(tmp_path / "mapped")]) == 0
+    with pytest.raises(RunFolderError):
+        adapt_to(read_recipe(path), model, tmp_path / "next", settings=QUICK)
+
+
+def said_of(model, path):
+    scene = open_scene(read_recipe(path))
+    return list(remarks(Trained.load(model).for_scene(scene), scene))
+
+
+def test_nothing_is_said_of_the_scene_of_the_training(trained):
+    path, model = trained
+    assert said_of(model, path) == []
+
+
+def test_a_sensor_that_the_model_never_saw_is_not_used_and_that_is_said(trained, recipe):
+    _, model = trained
+    more = PAN_MS.replace("[sources.pan]", "[sources.relief]").partition("[sources.ms]")[0]
+    found = said_of(model, recipe(PATCHWORK, NATIVE + PAN_MS + more, "pan"))
+    assert len(found) == 1
+    assert "'relief'" in found[0]
+
+
+def test_months_that_the_training_did_not_see_are_told(trained, recipe):
+    _, model = trained
+    autumn = S2.replace("start = 2021-02-01, end = 2021-07-31", "start = 2021-02-01, end = 2021-10-15")
+    found = said_of(model, recipe(PATCHWORK, autumn + PAN_MS, "pan"))
+    assert len(found) == 1
+    assert "August, September" in found[0]
+
+
+def test_the_other_hemisphere_is_told(trained):
+    path, model = trained
+    scene = open_scene(read_recipe(path))
+    moved = replace(Trained.load(model), region=("EPSG:32631", (500e3, 5.60e6, 510e3, 5.61e6)))
+    found = [text for text in remarks(moved, scene) if "half a year apart" in text]
+    assert len(found) == 1
+    assert "latitude 51" in found[0]
