@@ -1,14 +1,29 @@
-"""Run every benchmark, or those named; `networks` (hours), and those that measure no speed (`patchwork`, `promises`, `roads`, `transfer`) by name only."""
+"""Run every benchmark, or those named; `networks` (hours), and those that measure no speed (`patchwork`, `promises`, `rivals`, `roads`, `transfer`) by name only."""
 
 import sys
 
-from benchmarks import engine, forest, forms, gaps, memory, networks, patchwork, promises, roads, transfer, windows
+from benchmarks import (
+    engine,
+    forest,
+    forms,
+    gaps,
+    memory,
+    networks,
+    operational,
+    patchwork,
+    promises,
+    rivals,
+    roads,
+    transfer,
+    windows,
+)
 
 ALL = {
     "forms": forms.run,
     "engine": engine.run,
     "forest": forest.run,
     "memory": memory.run,
+    "operational": operational.run,
     "gaps": gaps.run,
     "windows": windows.run,
 }
@@ -16,6 +31,7 @@ LONG = {
     "roads": roads.run,
     "networks": lambda: networks.run_all([]),
     "promises": promises.run,
+    "rivals": rivals.run_all,
     "patchwork": patchwork.run_all,
     "transfer": transfer.run_all,
 }

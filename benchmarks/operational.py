@@ -23,7 +23,7 @@ import shapely
 from benchmarks.memory import bocage
 from benchmarks.record import interleaved, save
 
-SIDE, TALLER, FIELD, CLASSES, RATIO, ROUNDS = 768, 3, 16, 10, 6, 3
+SIDE, TALLER, FIELD, CLASSES, RATIO, ROUNDS = 1024, 3, 16, 10, 6, 2
 """Pixels a side of the scene, how many times as high the larger one is, pixels a side of a field, classes, VHR pixels to a map
 pixel, rounds."""
 S2 = ("blue", "green", "red", "rededge1", "rededge2", "rededge3", "nir", "nir08", "swir16", "swir22")
@@ -105,7 +105,7 @@ def _write(path: Path, layers: Any, shape: tuple[int, int], pixel: float, dtype:
 
 
 def _polygons(folder: Path, fields: np.ndarray) -> None:
-    """Three tenths of the fields, less a border of two pixels."""
+    """A tenth of the fields, less a border of two pixels."""
     g = np.random.default_rng(1)
     rows, columns = np.nonzero(g.random(fields.shape) < 0.1)
     x, y, step = *CORNER, PIXEL * FIELD
