@@ -36,5 +36,6 @@ LONG = {
     "transfer": transfer.run_all,
 }
 
-for name in sys.argv[1:] or ALL:
-    print(f"{name}: {(ALL | LONG)[name]()}", flush=True)
+if __name__ == "__main__":
+    for name in sys.argv[1:] or ALL:
+        print(f"{name}: {(ALL | LONG)[name]()}", flush=True)
