@@ -240,11 +240,10 @@ class Context(nn.Module):
         """(B, Y, X, W) and where there is one (B, Y, X) → both, less `reach` pixels at every side."""
         if self.around is None:
             return self.own(vectors), seen
-        size, inner = 2 * self.reach + 1, slice(self.reach, -self.reach)
-        there = seen[:, None].to(vectors.dtype)
-        total = functional.avg_pool2d(vectors.movedim(-1, 1) * there, size, 1)
-        mean = total / functional.avg_pool2d(there, size, 1).clamp_min(0.5 / size**2)
-        return self.own(vectors[:, inner, inner]) + self.around(mean.movedim(1, -1)), seen[:, inner, inner]
+        inner, there = slice(self.reach, -self.reach), seen[:, None]
+        channels = vectors.movedim(-1, 1) * there
+        mean = _mean_around(channels[:, None], there, self.reach)[:, 0].movedim(1, -1)
+        return self.own(vectors[:, inner, inner]) + self.around(mean), seen[:, inner, inner]
 
 
 class Model(nn.Module):
