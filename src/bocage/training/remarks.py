@@ -1,5 +1,6 @@
 """What the user should know before a model maps a scene that differs from its training's, though it can."""
 
+import calendar
 from collections.abc import Iterator
 
 import numpy as np
@@ -9,21 +10,6 @@ from odc.geo.geom import box
 
 from bocage.scene import Scene
 from bocage.training.trained import Trained
-
-NAMES = [
-    "January",
-    "February",
-    "March",
-    "April",
-    "May",
-    "June",
-    "July",
-    "August",
-    "September",
-    "October",
-    "November",
-    "December",
-]
 
 
 def remarks(trained: Trained, scene: Scene) -> Iterator[str]:
@@ -53,10 +39,8 @@ def _unseen_months(trained: Trained, scene: Scene, name: str) -> Iterator[str]:
         return
     unseen = sorted(set(_months(cube.days)) - set(_months(np.array(record.days))))
     if unseen:
-        yield (
-            f"Source '{name}': dates in {', '.join(NAMES[m] for m in unseen)}, of which the training had none; what the model "
-            "makes of them is a guess."
-        )
+        months = ", ".join(calendar.month_name[month + 1] for month in unseen)
+        yield f"Source '{name}': dates in {months}, of which the training had none; what the model makes of them is a guess."
 
 
 def _months(days: NDArray[np.integer]) -> list[int]:
