@@ -17,6 +17,7 @@ import numpy as np
 import rasterio
 import shapely
 
+from benchmarks import otb
 from benchmarks.record import interleaved, save
 
 SIDE, BANDS, CLASSES, FIELD, ROUNDS = 480, 340, 8, 16, 3
@@ -27,12 +28,12 @@ CORNER, PIXEL = (500_000, 5_600_000), 10
 
 
 def run() -> str:
-    if not shutil.which("otbcli_ImageClassifier"):
+    if not otb.is_here():
         return "Orfeo ToolBox is not on this machine (apt install otb-bin); nothing to compare with"
     with tempfile.TemporaryDirectory(dir=os.environ.get("BOCAGE_BENCH")) as name:
         folder = Path(name)
         truth, trained_on = _landscape(folder)
-        works = {"ours": _ours(folder), "theirs": _theirs(folder)}
+        works = {"ours": _ours(folder), "theirs": otb.forest(folder, "stack.tif")}
         spent = interleaved(works, ROUNDS)
         accuracy = {
             who: _accuracy(folder / path, truth, trained_on)
@@ -110,22 +111,6 @@ def _ours(folder: Path) -> Any:
         subprocess.run(command, check=True, capture_output=True)
 
     return work
-
-
-def _theirs(folder: Path) -> Any:
-    train = [
-        "otbcli_TrainImagesClassifier", "-io.il", "stack.tif", "-io.vd", "fields.shp", "-sample.vfn", "code", "-sample.vtr", "0", "-sample.mt", "-1", "-sample.mv", "0",
-        "-sample.bm", "0", "-classifier", "rf", "-classifier.rf.max", "25", "-classifier.rf.min", "1", "-classifier.rf.nbtrees", "100", "-classifier.rf.acc", "0",
-        "-io.out", "theirs.model",
-    ]  # fmt: skip
-    done = subprocess.run(train, cwd=folder, capture_output=True, text=True, check=False)
-    if done.returncode:
-        raise SystemExit(done.stdout[-2000:] + done.stderr[-2000:])
-    command = [
-        "otbcli_ImageClassifier", "-in", "stack.tif", "-model", "theirs.model", "-out", "theirs.tif?&gdal:co:COMPRESS=DEFLATE&gdal:co:TILED=YES", "uint8",
-        "-confmap", "theirs_confidence.tif?&gdal:co:COMPRESS=DEFLATE&gdal:co:TILED=YES", "float",
-    ]  # fmt: skip
-    return lambda: subprocess.run(command, cwd=folder, check=True, capture_output=True)
 
 
 def _accuracy(path: Path, truth: np.ndarray, trained_on: np.ndarray) -> float:

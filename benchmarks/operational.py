@@ -20,6 +20,7 @@ import numpy as np
 import rasterio
 import shapely
 
+from benchmarks import otb
 from benchmarks.memory import bocage
 from benchmarks.record import interleaved, save
 
@@ -38,7 +39,7 @@ def run() -> str:
         bocage("train", recipe, "--out", folder / "run")
         bocage("map", recipe, "--out", folder / "run")  # compares bfloat16 with float32 on validation pixels, once
         works = {p: _ours(folder, recipe, p) for p in ("bfloat16", "float32")}
-        if otb := bool(shutil.which("otbcli_ImageClassifier")):
+        if otb.is_here():
             works["otb"] = _theirs(folder / "scene")
         spent = interleaved(works, ROUNDS)
         peaks = _memory(folder)
@@ -47,7 +48,7 @@ def run() -> str:
     save("operational", found)
     told = (
         f"Orfeo ToolBox's forest on 340 bands {speed['otb']:,.0f}"
-        if otb
+        if "otb" in speed
         else "Orfeo ToolBox is not here (apt install otb-bin)"
     )
     return (
@@ -150,19 +151,7 @@ def _theirs(folder: Path) -> Callable[[], Any]:
     layers = (_read(folder / f"{band}.tif", t) for t in range(1, S2_DATES + 1) for band in S2)
     shape, names = (SIDE, SIDE), [f"{t} {band}" for t in range(S2_DATES) for band in S2]
     _write(stack, layers, shape, PIXEL, "uint16", names)
-    train = [
-        "otbcli_TrainImagesClassifier", "-io.il", "stack.tif", "-io.vd", "fields.shp", "-sample.vfn", "code", "-sample.vtr", "0", "-sample.mt", "2000",
-        "-sample.mv", "0", "-sample.bm", "0", "-classifier", "rf", "-classifier.rf.max", "25", "-classifier.rf.min", "1", "-classifier.rf.nbtrees", "100",
-        "-classifier.rf.acc", "0", "-io.out", "theirs.model",
-    ]  # fmt: skip
-    done = subprocess.run(train, cwd=folder, capture_output=True, text=True, check=False)
-    if done.returncode:
-        raise SystemExit(done.stdout[-2000:] + done.stderr[-2000:])
-    command = [
-        "otbcli_ImageClassifier", "-in", "stack.tif", "-model", "theirs.model", "-out", "theirs.tif?&gdal:co:COMPRESS=DEFLATE&gdal:co:TILED=YES", "uint8",
-        "-confmap", "theirs_confidence.tif?&gdal:co:COMPRESS=DEFLATE&gdal:co:TILED=YES", "float",
-    ]  # fmt: skip
-    return lambda: subprocess.run(command, cwd=folder, check=True, capture_output=True)
+    return otb.forest(folder, stack.name, most=2000)
 
 
 def _read(path: Path, band: int) -> np.ndarray:
