@@ -13,6 +13,20 @@ from bocage.training import Training, train
 settings.register_profile("bocage", deadline=None, max_examples=40)
 settings.load_profile("bocage")
 
+
+class Told:
+    """Keeps what is said."""
+
+    def __init__(self):
+        self.words = []
+
+    def say(self, text):
+        self.words.append(text)
+
+    def step(self, *_):
+        pass
+
+
 RECIPE = """
 name = "tiny"
 [grid]

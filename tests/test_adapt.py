@@ -11,24 +11,11 @@ from bocage.errors import RunFolderError, SamplesError, TrainingError
 from bocage.pipeline import adapt_to, open_run, open_scene, read_recipe
 from bocage.training import Adapting, Trained, Training, classify, remarks
 from bocage.training.adapt import surest
-from conftest import FOREST, PAN_MS, S2, trained_briefly
+from conftest import FOREST, PAN_MS, S2, Told, trained_briefly
 
 NATIVE = S2.replace("fill = { every = 20, start = 2021-02-01, end = 2021-07-31 }\n", "")
 PATCHWORK = 'name = "patchwork"\npreset = "small"\nfilters = [4, 8]'
 QUICK = Adapting(pixels=256, rounds=1, epochs=2)
-
-
-class Told:
-    """Keeps what is said."""
-
-    def __init__(self):
-        self.words = []
-
-    def say(self, text):
-        self.words.append(text)
-
-    def step(self, *_):
-        pass
 
 
 @pytest.fixture

@@ -266,6 +266,37 @@ def adapt(model: Path, recipe: Path, polygons: bool, out: Path | None, overwrite
 
 
 @cli.command()
+@RECIPE
+@OUT
+@OVERWRITE
+@click.option(
+    "--pixels", type=click.IntRange(256), default=32_768, show_default=True, help="Pixels drawn from the scene."
+)
+@click.option("--epochs", type=click.IntRange(1), default=20, show_default=True, help="Passes over them.")
+@DEVICES
+def pretrain(recipe: Path, out: Path | None, overwrite: bool, pixels: int, epochs: int, devices: int | None) -> None:
+    """Give a network its first weights from the scene alone, where polygons are few.
+
+    The network learns to guess dates and sources that are hidden from it. 'bocage train' and 'bocage run' with the same
+    folder start from there; another run starts there with [training] pretrained = "<folder>/pretrained". Polygons are not
+    looked at.
+
+    \b
+    Examples:
+      bocage pretrain recipe.toml && bocage run recipe.toml
+      bocage pretrain recipe.toml --out runs/first --pixels 131072
+    """
+    from bocage.pipeline import pretrain_on, read_recipe
+    from bocage.training import Pretraining
+
+    parsed = chosen(read_recipe(recipe), devices=devices)
+    folder = out or Path("runs") / parsed.name
+    with terminal() as progress:
+        pretrain_on(parsed, folder, Pretraining(pixels=pixels, epochs=epochs), progress, overwrite)
+    click.echo(f"pretrained encoder: {folder / 'pretrained'}")
+
+
+@cli.command()
 @click.argument("folder", type=click.Path(path_type=Path))
 @click.argument("maps", nargs=-1, required=True, type=click.Path(path_type=Path))
 @click.option(

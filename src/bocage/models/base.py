@@ -147,6 +147,18 @@ class Attentive(Protocol):
         """Return the weight of every date (B, T) in each series, for the first map pixel; they add up to 1."""
 
 
+class Encoding(Protocol):
+    """A network whose encoder can learn without labels, before its heads do."""
+
+    width: int
+    """Features of a map pixel."""
+    heads: tuple[str, ...]
+    """Its parts that only labels can teach, by the first name of their parameters."""
+
+    def fused(self, batch: Batch) -> Tensor:
+        """Return the features (B, W, Y, X) that the class head sees."""
+
+
 class Objective(Protocol):
     """A network whose training minimises more than the cross-entropy of its logits (auxiliary heads, reconstruction)."""
 

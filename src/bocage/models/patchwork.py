@@ -251,12 +251,14 @@ class Model(nn.Module):
 
     any_source = True
     """One source at a pixel is enough to classify it."""
+    heads = ("head", "parts")
+    """What only labels can teach."""
 
     def __init__(self, inputs: Mapping[str, InputSpec], n_classes: int, config: Config) -> None:
         super().__init__()
         if unknown := [name for name in config.sources if name not in inputs]:
             raise ModelError(f"patchwork: no source is called '{unknown[0]}'; there are {', '.join(inputs)}.")
-        width, _ = WIDTHS[config.preset]
+        self.width = width = WIDTHS[config.preset][0]
         self.inputs = {name: inputs[name] for name in config.sources or inputs}
         self.encoders = nn.ModuleDict({name: _encoder(spec, config) for name, spec in self.inputs.items()})
         self.context = nn.ModuleDict(
@@ -286,6 +288,10 @@ class Model(nn.Module):
     def forward(self, batch: Batch) -> Tensor:
         """Return the logits (B, K, Y, X)."""
         return self._classify(self._encode(batch))
+
+    def fused(self, batch: Batch) -> Tensor:
+        """Return what the class head sees (B, W, Y, X)."""
+        return self._fused(self._encode(batch))
 
     def attention(self, batch: Batch) -> dict[str, Tensor]:
         """Return the weight of every date (B, T) in each series of the batch, for the first map pixel."""
@@ -328,8 +334,12 @@ class Model(nn.Module):
         )
 
     def _classify(self, found: Mapping[str, tuple[Tensor, Tensor]]) -> Tensor:
-        logits: Tensor = self.head(self.fuse(sum(self._terms(found))).movedim(-1, 1))
+        logits: Tensor = self.head(self._fused(found))
         return logits
+
+    def _fused(self, found: Mapping[str, tuple[Tensor, Tensor]]) -> Tensor:
+        fused: Tensor = self.fuse(sum(self._terms(found))).movedim(-1, 1)
+        return fused
 
     def _terms(self, found: Mapping[str, tuple[Tensor, Tensor]]) -> Iterator[Tensor]:
         """What each source adds to the fused vector, (B, Y, X, W) or (W,)."""

@@ -5,7 +5,7 @@ from bocage.pipeline.flow import map_with, open_run, prepare, run
 from bocage.pipeline.opening import open_scene
 from bocage.pipeline.recipe import Recipe, read_recipe
 from bocage.pipeline.stages import STAGES, Run
-from bocage.pipeline.transfer import adapt_to
+from bocage.pipeline.transfer import adapt_to, pretrain_on
 from bocage.pipeline.validation import design_sample, evaluate_sample
 
 __all__ = [
@@ -20,6 +20,7 @@ __all__ = [
     "open_run",
     "open_scene",
     "prepare",
+    "pretrain_on",
     "read_recipe",
     "run",
 ]

@@ -13,6 +13,7 @@ from bocage.pipeline.opening import claim, open_scene, prepared
 from bocage.pipeline.recipe import Recipe
 from bocage.pipeline.runfolder import RunFolder, digest, held
 from bocage.pipeline.stages import STAGES, Run, settled
+from bocage.pipeline.transfer import start_of
 from bocage.progress import QUIET, Progress
 from bocage.samples import make_samples
 from bocage.samples.cut import STORE
@@ -39,7 +40,10 @@ def open_run(
     some = any_source(network)
     cut = digest(STORE, inputs, recipe.grid, recipe.legend, used, recipe.reference, network.footprints, some)
     samples_key = digest(cut, recipe.split)
-    keys = {"train": digest(samples_key, recipe.model, recipe.config, recipe.training)}
+    start = start_of(recipe, folder, inputs, progress)
+    known = (start.fingerprint,) if start else ()
+    training = replace(recipe.training, pretrained=None)  # its content counts, not its place
+    keys = {"train": digest(samples_key, recipe.model, recipe.config, training, *known)}
     keys |= {"evaluate": digest(keys["train"], recipe.evaluation.metrics), "map": digest(keys["train"], recipe.map)}
     where = out / "scene" / "samples"
     current = folder.is_current("samples", cut)
@@ -57,7 +61,7 @@ def open_run(
         progress.say(note)
     if samples.folds:
         recipe = replace(recipe, split=replace(recipe.split, draws=len(samples.folds)))
-    return Run(recipe, scene, folder, samples, keys, progress)
+    return Run(recipe, scene, folder, samples, keys, progress, start)
 
 
 def _reads_scene(recipe: Recipe, folder: RunFolder, keys: dict[str, str], stages: Sequence[str]) -> bool:

@@ -127,7 +127,7 @@ class RunFolder:
         ):
             before = folder._read(overwrite)
             odd = sorted(k for k in identity if identity[k] != before.get("identity", {}).get(k))
-            has_results = any(stage not in ("prepare", "samples") for stage in before.get("stages", {}))
+            has_results = any(stage not in ("prepare", "samples", "pretrain") for stage in before.get("stages", {}))
             if odd and has_results and not overwrite:
                 raise RunFolderError(
                     f"{path} holds the results of another run (it differs in: {', '.join(odd)}). Choose another --out, or "

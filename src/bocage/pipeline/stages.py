@@ -28,7 +28,17 @@ from bocage.pipeline.runfolder import RunFolder, digest
 from bocage.progress import Progress
 from bocage.samples import Samples
 from bocage.scene import Scene
-from bocage.training import Importance, Reduced, Trained, check_bfloat16, classify, device_of, importance, train
+from bocage.training import (
+    Importance,
+    Pretrained,
+    Reduced,
+    Trained,
+    check_bfloat16,
+    classify,
+    device_of,
+    importance,
+    train,
+)
 
 SAMPLE = "sample.json"
 """What a labelled validation sample says of the map."""
@@ -54,12 +64,14 @@ class Run:
     samples: Samples
     keys: dict[str, str]
     progress: Progress
+    start: Pretrained | None = None
+    """Weights that networks start from."""
 
     def train(self) -> None:
         """Train the model on every draw; draws that are complete are kept."""
         r, out = self.recipe, self.folder.path
         for k in range(r.split.draws):
-            work = partial(train, self.scene, self.samples, r.split, k, r.model, r.config, r.training)
+            work = partial(train, self.scene, self.samples, r.split, k, r.model, r.config, r.training, start=self.start)
             self.folder.once(
                 f"train/{k}", self.keys["train"], partial(work, out / f"splits/{k}", self.progress), self.progress
             )

@@ -1,5 +1,8 @@
-"""A model of one scene for another: adapted to what it shows, with some polygons of it or without any."""
+"""Learning from a scene's pixels that have no label: a start for its networks, or a model of another scene adapted to it."""
 
+import shutil
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
@@ -7,16 +10,33 @@ import numpy as np
 
 from bocage.errors import RunFolderError, SamplesError
 from bocage.legend import Legend
-from bocage.pipeline.opening import open_scene
+from bocage.models import Footprint, any_source, build
+from bocage.models.reconstruction import reconstruction
+from bocage.pipeline.opening import claim, open_scene
 from bocage.pipeline.recipe import Recipe
-from bocage.pipeline.runfolder import held
+from bocage.pipeline.runfolder import RunFolder, digest, held
 from bocage.progress import QUIET, Progress
 from bocage.samples import labelled
-from bocage.samples.cut import cut
+from bocage.samples.cut import Cut, cut
 from bocage.samples.rasterise import Pixels
+from bocage.samples.reference import without_password
 from bocage.samples.unlabelled import joined, scatter
 from bocage.scene import Scene
-from bocage.training import Adapting, Trained, adapt, check_device, remarks
+from bocage.training import (
+    Adapting,
+    Pretrained,
+    Pretraining,
+    Trained,
+    adapt,
+    check_device,
+    input_specs,
+    pretrain,
+    remarks,
+)
+from bocage.training.pretrain import NAME
+
+STAGE = "pretrain"
+"""What the run's folder calls a pretraining."""
 
 
 def adapt_to(
@@ -51,17 +71,86 @@ def adapt_to(
         seed = recipe.split.seed
         known = _known(recipe, trained.legend, scene) if polygons else scatter(scene, 0, seed).take(np.zeros(0, int))
         free = scatter(scene, settings.pixels, seed, int(known.polygon.max(initial=-1)) + 1)
-        pixels = joined(known, free)
-        cuts, usable = cut(scene, pixels, trained.footprints, out / "pixels", progress, trained.any_source)
-        kept = np.flatnonzero(usable)
-        if not len(kept):
-            raise SamplesError(
-                "Every pixel drawn from the scene is masked; check nodata and the values listed as clear."
-            )
-        pixels, cuts = pixels.take(kept), {name: replace(one, index=kept) for name, one in cuts.items()}
-        region = (scene.grid.crs.to_wkt(), scene.grid.bounds)
-        what = (cuts, pixels.label, pixels.polygon, region, settings, recipe.training.device, out, seed, progress)
-        return adapt(trained, *what)
+        with _cut(scene, joined(known, free), trained.footprints, out, progress, trained.any_source) as (pixels, cuts):
+            region = (scene.grid.crs.to_wkt(), scene.grid.bounds)
+            what = (cuts, pixels.label, pixels.polygon, region, settings, recipe.training.device, out, seed, progress)
+            return adapt(trained, *what)
+
+
+@contextmanager
+def _cut(
+    scene: Scene, pixels: Pixels, footprints: Mapping[str, Footprint], out: Path, progress: Progress, some: bool
+) -> Iterator[tuple[Pixels, dict[str, Cut]]]:
+    """Cut what networks need around the pixels, less those that nothing shows; the files go when the work is done.
+
+    Raises
+    ------
+    SamplesError
+        Nothing is left.
+    """
+    folder = out / "pixels"
+    cuts, usable = cut(scene, pixels, footprints, folder, progress, some)
+    kept = np.flatnonzero(usable)
+    if not len(kept):
+        raise SamplesError("Every pixel drawn from the scene is masked; check nodata and the values listed as clear.")
+    yield pixels.take(kept), {name: replace(one, index=kept) for name, one in cuts.items()}
+    shutil.rmtree(folder)
+
+
+def pretrain_on(
+    recipe: Recipe,
+    out: Path,
+    settings: Pretraining = Pretraining(),  # noqa: B008 - frozen
+    progress: Progress = QUIET,
+    overwrite: bool = False,
+) -> Pretrained:
+    """Teach the recipe's network on pixels of its scene without looking at a label, and write ``<out>/pretrained``.
+
+    Raises
+    ------
+    RunFolderError
+        The folder holds another run, and `overwrite` is False.
+    ModelError
+        The network has no encoder that could learn without labels.
+    """
+    check_device(recipe.training)
+    with held(out):
+        scene, folder, inputs = claim(recipe, out, progress, overwrite)
+        network = build(recipe.model, input_specs(scene), len(recipe.legend.classes), recipe.config)
+        reconstruction(network)  # refused now, not when everything is cut
+
+        def work() -> None:
+            seed = recipe.split.seed
+            free = scatter(scene, settings.pixels, seed)
+            with _cut(scene, free, network.footprints, out, progress, any_source(network)) as (pixels, cuts):
+                what = (recipe.model, recipe.config, settings, recipe.training, out, seed, progress)
+                pretrain(scene, cuts, pixels.polygon, *what)
+
+        if not (out / NAME).exists():
+            folder.forget(STAGE)
+        folder.once(STAGE, _key(recipe, inputs) + digest(settings), work, progress)
+    return Pretrained.load(out / NAME)
+
+
+def start_of(recipe: Recipe, folder: RunFolder, inputs: Mapping[str, str], progress: Progress) -> Pretrained | None:
+    """Return the weights that a run's networks start from: those that the recipe names, or those of its folder, if any."""
+    if recipe.training.pretrained:
+        return Pretrained.load(recipe.training.pretrained)
+    if not (folder.path / NAME).exists():
+        return None
+    if not folder.said["stages"].get(STAGE, {}).get("key", "").startswith(_key(recipe, inputs)):
+        progress.say(
+            f"{folder.path / NAME} was made of other imagery or for another network, and is not used: 'bocage pretrain' again."
+        )
+        return None
+    return Pretrained.load(folder.path / NAME)
+
+
+def _key(recipe: Recipe, inputs: Mapping[str, str]) -> str:
+    """Digest of what a pretraining depends on, its own settings apart; polygons are not looked at."""
+    t = recipe.training
+    read = {path: said for path, said in inputs.items() if path != without_password(str(recipe.reference.path))}
+    return digest(read, recipe.grid, recipe.sources, recipe.model, recipe.config, t.scaling, t.augment)
 
 
 def _known(recipe: Recipe, legend: Legend, scene: Scene) -> Pixels:

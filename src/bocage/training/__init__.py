@@ -22,6 +22,7 @@ from bocage.training.domain import domain_of, features_of
 from bocage.training.importance import Importance, importance
 from bocage.training.loop import Task, check_device, fit, logits_of
 from bocage.training.precision import Reduced, check_bfloat16
+from bocage.training.pretrain import Pretrained, Pretraining, pretrain
 from bocage.training.remarks import remarks
 from bocage.training.settings import Training, with_preset
 from bocage.training.trained import Trained, device_count, device_of, input_specs, source_records, versions
@@ -40,15 +41,23 @@ def train(
     settings: Training,
     folder: Path,
     progress: Progress = QUIET,
+    start: Pretrained | None = None,
 ) -> Trained:
     """Train the network `name` on draw `number`; write ``model/`` and ``curves.csv`` in `folder`.
 
     A training that was killed goes on from its checkpoint in `folder`, to the same weights.
 
+    Parameters
+    ----------
+    start
+        Weights that the network starts from; its bands are scaled as theirs were.
+
     Raises
     ------
     ModelError
         The network cannot work with the scene's sources.
+    TrainedError
+        The weights to start from are another network's, or of other bands.
     TrainingError
         The loss is no longer a number, or a checkpoint cannot be written.
     """
@@ -67,6 +76,8 @@ def train(
     if absent := samples.without(draw.train):
         progress.say(f"Draw {number + 1} has no training sample of: {absent}; it cannot learn them.")
     normalisation = Normalisation.of(samples.cuts, draw.train, settings.scaling)
+    if start:
+        normalisation = start.start(model, name, normalisation, progress)
     title = f"training {name}, draw {number + 1} of {split.draws}"
     if hasattr(model, "fit"):
         labels = torch.from_numpy(samples.label[draw.train].astype(np.int64))
@@ -78,7 +89,8 @@ def train(
                 f"batch_size is {settings.batch_size}, but {len(draw.train)} samples train: every epoch is one step."
             )
         parts = (samples.cuts, samples.label, samples.polygon, draw, n_classes, normalisation, settings, seed, folder)
-        curves = fit(Task(title, model, *parts), progress)
+        fingerprint = start.fingerprint if start else ""
+        curves = fit(Task(title, model, *parts, fingerprint), progress)
         write_curves(curves, folder / "curves.csv")
     region = (scene.grid.crs.to_wkt(), scene.grid.bounds)
     records = source_records(scene, model.footprints)
@@ -137,6 +149,8 @@ def classify(trained: Trained, samples: Samples, members: NDArray[np.int64], set
 __all__ = [
     "Adapting",
     "Importance",
+    "Pretrained",
+    "Pretraining",
     "Reduced",
     "Trained",
     "Training",
@@ -149,6 +163,7 @@ __all__ = [
     "features_of",
     "importance",
     "input_specs",
+    "pretrain",
     "remarks",
     "train",
     "versions",

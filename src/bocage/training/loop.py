@@ -40,6 +40,8 @@ from bocage.training.trained import device_of
 
 RISE = 0.3
 """Share of a one-cycle schedule in which the rate rises."""
+TAIL = 0.2
+"""Share of it, at its end, whose epochs compete for the weights kept: at a high rate a good score is luck."""
 
 
 @dataclass(frozen=True)
@@ -58,12 +60,16 @@ class Task:
     seed: int
     folder: Path
     """Where checkpoints go."""
+    start: str = ""
+    """Fingerprint of the weights that the network was given, if it was given some."""
 
     @property
     def identity(self) -> str:
         """Digest of everything that the weights depend on, but for the machine."""
         said = json.dumps(
-            [asdict(self.settings), asdict(self.normalisation), self.seed, self.n_classes], sort_keys=True
+            [asdict(self.settings), asdict(self.normalisation), self.seed, self.n_classes, self.start],
+            sort_keys=True,
+            default=str,
         )
         shapes = [(name, tuple(p.shape)) for name, p in self.model.state_dict().items()]
         digest = hashlib.sha256(f"{said} {type(self.model)} {shapes}".encode())
@@ -299,13 +305,16 @@ class _Work:
 
     def keep(self) -> None:
         """Keep the weights if they are the best so far, by the rule of the settings."""
-        last, state, rule = self.state.curves[-1], self.state, self.task.settings.keep
+        last, state, settings = self.state.curves[-1], self.state, self.task.settings
         score = {
             "validation": (last.validation_f1, -last.validation_loss),
             "training": (-last.train_loss, 0.0),
             "last": (float(last.epoch), 0.0),
-        }[rule]
-        if score > state.best or not state.kept:
+        }[settings.keep]
+        early = settings.schedule == "one-cycle" and last.epoch <= (1 - TAIL) * settings.epochs
+        if early:
+            score = state.best
+        if early or score > state.best or not state.kept:
             state.best, state.best_epoch = score, last.epoch
             network = _averaged(self.task.model, state.average)
             state.kept = {k: v.detach().clone() for k, v in network.state_dict().items()}

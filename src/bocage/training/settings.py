@@ -1,6 +1,7 @@
 """What the recipe may say of a training."""
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Literal
 
 from bocage.models import MODELS
@@ -27,7 +28,7 @@ class Training:
     """The optimiser's step (the published value of all three papers), above 0."""
     schedule: Literal["constant", "cosine", "one-cycle"] = "constant"
     """The step stays, or falls to 0 by a cosine over all `epochs`; "one-cycle" rises to it first, over 3 tenths of them
-    (Smith & Topin 2019, doi:10.1117/12.2520589)."""
+    (Smith & Topin 2019, doi:10.1117/12.2520589), and weights are kept from its last fifth only."""
     weight_decay: float = 0.0
     """L2 penalty of Adam, decay of AdamW, at least 0."""
     clip: float = 0.0
@@ -55,6 +56,8 @@ class Training:
     """Decay of the moving average of the weights that is validated and kept, 0 to 1; 0 keeps the weights themselves."""
     calibrate: bool = True
     """Fit a temperature to the confidences, on validation polygons."""
+    pretrained: Path | None = None
+    """Folder that ``bocage pretrain`` wrote, from which the network starts; by default the run's own, if there is one."""
     checkpoint: float = 60.0
     """Least seconds between checkpoints, from which a killed training goes on; 0 writes one after every epoch."""
     device: Literal["auto", "cpu", "cuda", "mps"] = "auto"

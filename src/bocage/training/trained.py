@@ -177,7 +177,7 @@ class Trained:
                     f"{folder} has format {said['format']}, this version of Bocage reads 1 to {FORMAT}; it was written with "
                     f"{said['versions']}. Train again, or use that version."
                 )
-            sources = {name: _record(one) for name, one in said["sources"].items()}
+            sources = {name: record_of(one) for name, one in said["sources"].items()}
             legend = Legend(tuple(LandClass(**{**c, "values": tuple(c["values"])}) for c in said["legend"]))
             config = _config(MODELS.get(said["name"]).Config, said["config"])
             model = build(said["name"], {n: r.spec for n, r in sources.items()}, len(legend.classes), config)
@@ -267,7 +267,8 @@ def _policy(record: SourceRecord) -> str:
     return f"filled every {record.fill[0]} days"
 
 
-def _record(said: dict[str, Any]) -> SourceRecord:
+def record_of(said: dict[str, Any]) -> SourceRecord:
+    """Read a record from what JSON keeps of it."""
     spec = {**said["spec"], "bands": tuple(said["spec"]["bands"]), "ratio": Ratio(**said["spec"]["ratio"])}
     fill = tuple(said["fill"]) if said["fill"] else None
     return SourceRecord(**{**said, "spec": InputSpec(**spec), "fill": fill, "days": tuple(said["days"])})

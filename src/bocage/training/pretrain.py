@@ -1,0 +1,226 @@
+"""Imagery without labels → a network's first weights, by guessing what was hidden; and a training that starts from them.
+
+A folder ``pretrained/``: ``pretrained.json`` says what the encoder is and how its bands were scaled, ``weights.safetensors``
+holds its numbers. A training that starts there scales its bands alike.
+"""
+
+import dataclasses
+import hashlib
+import json
+import os
+import shutil
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import safetensors
+import safetensors.torch
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from bocage.errors import TrainedError
+from bocage.models import InputSpec, build
+from bocage.models.ranges import at_least
+from bocage.models.reconstruction import reconstruction
+from bocage.progress import QUIET, Progress
+from bocage.samples.cut import Cut
+from bocage.samples.loader import Normalisation
+from bocage.samples.split import Draw
+from bocage.scene import Scene
+from bocage.training import checkpoint
+from bocage.training.curves import write_curves
+from bocage.training.loop import Task, fit
+from bocage.training.settings import Training
+from bocage.training.trained import input_specs, record_of, source_records, versions
+
+NAME, FORMAT = "pretrained", 1
+
+
+@dataclass(frozen=True)
+class Pretraining:
+    """Settings of a pretraining."""
+
+    pixels: int = 32_768
+    """Pixels drawn from the scene, at least 256."""
+    epochs: int = 20
+    """Passes over them, at least 1."""
+    batch_size: int = 256
+    """Pixels a step, at least 1."""
+    learning_rate: float = 2e-3
+    """Above 0."""
+
+    def __post_init__(self) -> None:
+        at_least(self, pixels=256, epochs=1, batch_size=1)
+
+
+@dataclass(frozen=True)
+class Pretrained:
+    """Weights to start from, and what they were made for."""
+
+    name: str
+    """The network, on the shelf ``MODELS``."""
+    config: Mapping[str, Any]
+    inputs: Mapping[str, InputSpec]
+    normalisation: Normalisation
+    weights: Mapping[str, Tensor]
+    """Those of the encoder; heads that labels teach are not in it."""
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """Digest of weights and scaling."""
+        found = hashlib.sha256(json.dumps(dataclasses.asdict(self.normalisation), sort_keys=True).encode())
+        for name, tensor in sorted(self.weights.items()):
+            found.update(name.encode())
+            found.update(tensor.contiguous().numpy().tobytes())
+        return found.hexdigest()[:24]
+
+    def save(self, folder: Path, sources: Mapping[str, Any]) -> None:
+        """Write the folder aside, then rename it: it is complete or absent."""
+        partial = folder.with_name(folder.name + ".part")
+        shutil.rmtree(partial, ignore_errors=True)
+        partial.mkdir(parents=True)
+        try:
+            safetensors.torch.save_file(dict(self.weights), partial / "weights.safetensors")
+        except safetensors.SafetensorError as error:
+            raise TrainedError(f"{folder} cannot be written: {error}; is the disk full?") from error
+        (partial / "weights.safetensors").chmod(0o644)
+        said = {"format": FORMAT, "name": self.name, "config": self.config, "sources": sources}
+        said |= {"normalisation": dataclasses.asdict(self.normalisation), "versions": versions()}
+        (partial / f"{NAME}.json").write_text(json.dumps(said, indent=1))
+        shutil.rmtree(folder, ignore_errors=True)
+        os.replace(partial, folder)
+
+    @classmethod
+    def load(cls, folder: Path) -> "Pretrained":
+        """Read a folder written by :meth:`save`.
+
+        Raises
+        ------
+        TrainedError
+            A file is missing or damaged.
+        """
+        try:
+            said = json.loads((folder / f"{NAME}.json").read_text())
+            inputs = {name: record_of(one).spec for name, one in said["sources"].items()}
+            weights = safetensors.torch.load_file(folder / "weights.safetensors")
+            return cls(said["name"], said["config"], inputs, Normalisation(**said["normalisation"]), weights)
+        except FileNotFoundError as error:
+            raise TrainedError(
+                f"{error.filename} is missing: {folder} was not written by 'bocage pretrain'."
+            ) from error
+        except (KeyError, ValueError, TypeError, safetensors.SafetensorError) as error:
+            raise TrainedError(f"{folder} cannot be read as a pretrained encoder: {error}.") from error
+
+    def start(self, model: nn.Module, name: str, normalisation: Normalisation, progress: Progress) -> Normalisation:
+        """Put the weights into a network, and return how its bands are to be scaled.
+
+        Sources that were not pretrained start from nothing, which is said.
+
+        Raises
+        ------
+        TrainedError
+            The weights are another network's, another size's, or those of other bands.
+        """
+        odd = list(self._differences(model, name))
+        if odd:
+            raise TrainedError(
+                "The training cannot start from the pretrained encoder:"
+                + "".join(f"\n  - {line}" for line in odd)
+                + "\nPretrain with this recipe (bocage pretrain), or take the folder away to start from nothing."
+            )
+        own = dict(model.state_dict())
+        model.load_state_dict(own | {key: value for key, value in self.weights.items() if key in own})
+        if fresh := [source for source in model.footprints if source not in self.inputs]:  # type: ignore[union-attr]
+            progress.say(f"Not pretrained, starts from nothing: {', '.join(fresh)}.")
+        both = [n for n in normalisation.offset if n in self.inputs]
+        offset, scale = ({n: getattr(self.normalisation, what)[n] for n in both} for what in ("offset", "scale"))
+        return Normalisation(normalisation.kind, {**normalisation.offset, **offset}, {**normalisation.scale, **scale})
+
+    def _differences(self, model: nn.Module, name: str) -> list[str]:
+        if name != self.name:
+            return [f"it is of the network '{self.name}', the recipe trains '{name}'"]
+        inputs: Mapping[str, InputSpec] = model.inputs  # type: ignore[assignment]
+        both = [source for source in inputs if source in self.inputs]
+        if not both:
+            return [f"it knows the sources {', '.join(self.inputs)}, the recipe has {', '.join(inputs)}"]
+        found = []
+        for source in both:
+            then, now = self.inputs[source], inputs[source]
+            for what, was, is_ in (
+                ("bands", ", ".join(then.bands), ", ".join(now.bands)),
+                ("ratio to the map", then.ratio, now.ratio),
+                ("kind", _kind(then), _kind(now)),
+            ):
+                if was != is_:
+                    found.append(f"source '{source}': pretrained with {what} {was}, found {is_}")
+        own = model.state_dict()
+        other = [k for k, v in self.weights.items() if k in own and own[k].shape != v.shape]
+        if other and not found:
+            found.append(f"its settings are others: pretrained with {self.config} ({other[0]} has another size)")
+        return found
+
+
+def _kind(spec: InputSpec) -> str:
+    return "a series" if spec.dates > 1 else "an image"
+
+
+def pretrain(
+    scene: Scene,
+    cuts: Mapping[str, Cut],
+    polygon: NDArray[Any],
+    name: str,
+    config: Any,
+    settings: Pretraining,
+    training: Training,
+    folder: Path,
+    seed: int = 0,
+    progress: Progress = QUIET,
+) -> Pretrained:
+    """Teach the network `name` to guess what is hidden from it, and write ``pretrained/`` in `folder`.
+
+    A pretraining that was killed goes on from its checkpoint in `folder`.
+
+    Parameters
+    ----------
+    cuts, polygon
+        Pixels of the scene, all of them used.
+    training
+        Of the recipe: device, scaling, augmentation.
+
+    Raises
+    ------
+    ModelError
+        The network has no encoder that could learn without labels.
+    TrainingError
+        The loss is no longer a number, or a checkpoint cannot be written.
+    """
+    torch.manual_seed(seed)
+    network = build(name, input_specs(scene), 2, config)
+    taught = reconstruction(network)
+    members = np.arange(len(polygon))
+    normalisation = Normalisation.of(cuts, members, training.scaling)
+    label, nothing = np.zeros(len(polygon), np.int64), members[:0]
+    loop = dataclasses.replace(
+        training, epochs=settings.epochs, batch_size=settings.batch_size, learning_rate=settings.learning_rate,
+        optimiser="adamw", weight_decay=2e-2, schedule="one-cycle", keep="last", samples_per_epoch=0, ema=0.0,
+        class_weights="none", pretrained=None,
+    )  # fmt: skip
+    task = Task(
+        f"pretraining {name}", taught, cuts, label, polygon, Draw(members, nothing, nothing), 1, normalisation, loop, seed,
+        folder,
+    )  # fmt: skip
+    write_curves(fit(task, progress), folder / f"{NAME}.csv")
+    weights = {
+        key: value.detach().cpu().contiguous()
+        for key, value in network.state_dict().items()
+        if key.partition(".")[0] not in network.heads
+    }
+    made = Pretrained(name, dataclasses.asdict(config), network.inputs, normalisation, weights)
+    records = source_records(scene, network.footprints)
+    made.save(folder / NAME, {source: dataclasses.asdict(one) for source, one in records.items()})
+    (folder / checkpoint.NAME).unlink(missing_ok=True)
+    return made

@@ -1,0 +1,207 @@
+"""A start without labels: what is hidden stays hidden, and a training takes it up or says why not."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import safetensors.torch
+import torch
+
+from bocage.cli import main
+from bocage.errors import ModelError, TrainedError
+from bocage.grid import Ratio
+from bocage.models import InputSpec, SourceTensor, build, patchwork
+from bocage.models.reconstruction import Reconstruction
+from bocage.pipeline import open_run, pretrain_on, read_recipe, run
+from bocage.training import Pretrained, Pretraining, Trained
+from conftest import FOREST, PAN_MS, S2, Told
+
+NATIVE = S2.replace("fill = { every = 20, start = 2021-02-01, end = 2021-07-31 }\n", "")
+PATCHWORK = 'name = "patchwork"\npreset = "small"\nfilters = [4, 8]'
+QUICK = Pretraining(pixels=256, epochs=2)
+INPUTS = {
+    "s2": InputSpec("s2", ("red", "nir"), 6, Ratio(), regular=False),
+    "pan": InputSpec("pan", ("pan",), 1, Ratio(finer=2)),
+}
+
+
+@pytest.fixture
+def path(recipe):
+    return recipe(PATCHWORK, NATIVE + PAN_MS, "pan")
+
+
+@pytest.fixture
+def batch():
+    g = torch.Generator().manual_seed(0)
+    network = build("patchwork", INPUTS, 3, patchwork.Config(preset="small"))
+    found = {}
+    for name, spec in INPUTS.items():
+        size = network.footprints[name].size
+        values = torch.randn(8, spec.dates, len(spec.bands), size, size, generator=g)
+        days = torch.arange(spec.dates).repeat(8, 1) * 30 + 18_600
+        found[name] = SourceTensor(values, torch.ones(8, spec.dates, size, size, dtype=torch.bool), days)
+    return found
+
+
+def nothing(logits, target):
+    raise AssertionError("labels are not looked at")
+
+
+def test_what_is_hidden_is_not_seen_and_is_what_is_asked_for(batch, monkeypatch):
+    gone = {name: torch.zeros(one.valid.shape[:2], dtype=torch.bool) for name, one in batch.items()}
+    gone["s2"][:, 2] = True
+    monkeypatch.setattr("bocage.models.reconstruction._hidden", lambda _: gone)
+    taught = Reconstruction(build("patchwork", INPUTS, 3, patchwork.Config(preset="small"))).eval()
+    values = {name: one.values.clone().requires_grad_() for name, one in batch.items()}
+    given = {name: SourceTensor(values[name], one.valid, one.days) for name, one in batch.items()}
+    seen = {}
+    whole = taught.network.fused
+
+    def spied(shown):
+        seen.update(shown)
+        return whole(shown)
+
+    monkeypatch.setattr(taught.network, "fused", spied)
+    taught.loss(given, torch.zeros(8), nothing).backward()
+    assert not seen["s2"].valid[:, 2].any()
+    assert seen["s2"].valid[:, 3].all()
+    assert seen["pan"].valid.all()
+    moved = values["s2"].grad.abs().sum((0, 2))
+    middle = values["s2"].shape[-1] // 2
+    assert moved[2, middle, middle] > 0, "the guess is compared with it"
+    assert moved[2].sum() == moved[2, middle, middle], "and with nothing around it"
+    assert moved[3].sum() > 0, "dates that are shown tell something"
+
+
+def test_some_of_every_sample_is_shown(batch):
+    from bocage.models.reconstruction import _hidden
+
+    torch.manual_seed(0)
+    for _ in range(20):
+        hidden = _hidden(batch)
+        whole = torch.stack([hidden[name].all(1) for name in batch])
+        assert not whole[1].all(), "an image is hidden now and then"
+        assert hidden["s2"].any()
+        images_gone = hidden["pan"][:, 0]
+        assert (~hidden["s2"][images_gone]).any(1).all(), "where the image is gone, the series is there"
+
+
+def test_it_learns_to_guess(path, tmp_path):
+    pretrain_on(read_recipe(path), tmp_path / "out", Pretraining(pixels=1024, epochs=8, batch_size=64))
+    losses = [float(line.split(",")[1]) for line in (tmp_path / "out/pretrained.csv").read_text().splitlines()[1:]]
+    assert len(losses) == 8
+    assert losses[-1] < 0.8 * losses[0], losses
+    assert not list((tmp_path / "out").glob("*checkpoint*"))
+    assert not (tmp_path / "out/pixels").exists()
+
+
+def test_a_training_starts_from_it_and_is_done_again_when_it_appears(path, tmp_path):
+    read = read_recipe(path)
+    run(read, tmp_path / "out", ("train",))
+    before = Trained.load(tmp_path / "out/splits/0/model")
+    pretrain_on(read, tmp_path / "out", QUICK)
+    opened = run(read, tmp_path / "out", ("train",))
+    after = Trained.load(tmp_path / "out/splits/0/model")
+    assert opened.start is not None
+    assert after.normalisation == opened.start.normalisation, "bands are scaled as in the pretraining"
+    assert after.fingerprint != before.fingerprint
+    written = (tmp_path / "out/splits/0/model/trained.json").stat().st_mtime_ns
+    run(read, tmp_path / "out", ("train",))
+    assert (tmp_path / "out/splits/0/model/trained.json").stat().st_mtime_ns == written, "and then it is current"
+
+
+def test_weights_arrive_but_for_the_heads(path, tmp_path):
+    read = read_recipe(path)
+    made = pretrain_on(read, tmp_path / "out", QUICK)
+    opened = open_run(read, tmp_path / "out")
+    network = build("patchwork", made.inputs, 3, read.config)
+    head = network.head.linear.weight.clone() if hasattr(network.head, "linear") else None
+    made.start(network, "patchwork", made.normalisation, Told())
+    state = network.state_dict()
+    assert all(torch.equal(state[name], tensor) for name, tensor in made.weights.items())
+    assert not any(name.startswith(("head.", "parts.")) for name in made.weights)
+    assert head is None or torch.equal(network.head.linear.weight, head)
+    assert opened.start.fingerprint == made.fingerprint
+
+
+def test_another_run_names_the_folder_and_a_new_source_starts_from_nothing(recipe, path, tmp_path):
+    alone = recipe(PATCHWORK, NATIVE, "s2")
+    pretrain_on(read_recipe(alone), tmp_path / "first", QUICK)
+    both = recipe(PATCHWORK, NATIVE + PAN_MS, "pan")
+    text = both.read_text().replace("[training]", f'[training]\npretrained = "{tmp_path / "first/pretrained"}"')
+    both.write_text(text.replace("epochs = 4", "epochs = 1"))
+    told = Told()
+    run(read_recipe(both), tmp_path / "second", ("train",), told)
+    assert any("Not pretrained" in text and "pan" in text for text in told.words)
+
+
+def named(path, folder):
+    """The recipe, which names a pretrained folder."""
+    path.write_text(path.read_text().replace("[training]", f'[training]\npretrained = "{folder}"'))
+    return read_recipe(path)
+
+
+def test_other_bands_are_refused(recipe, tmp_path):
+    pretrain_on(read_recipe(recipe(PATCHWORK, NATIVE, "s2")), tmp_path / "out", QUICK)
+    fewer = recipe(PATCHWORK, NATIVE.replace('indices = ["ndvi"]\n', ""), "s2")
+    with pytest.raises(TrainedError, match="source 's2': pretrained with bands red, nir, ndvi, found red, nir"):
+        run(named(fewer, tmp_path / "out/pretrained"), tmp_path / "next", ("train",))
+
+
+def test_another_size_and_another_network_are_refused(recipe, path, tmp_path):
+    pretrain_on(read_recipe(path), tmp_path / "out", QUICK)
+    large = recipe(PATCHWORK.replace("small", "medium"), NATIVE + PAN_MS, "pan")
+    with pytest.raises(TrainedError, match="settings are others"):
+        run(named(large, tmp_path / "out/pretrained"), tmp_path / "next", ("train",))
+    gru = recipe('name = "gru"\nunits = 8', NATIVE + PAN_MS, "s2")
+    with pytest.raises(TrainedError, match="of the network 'patchwork', the recipe trains 'gru'"):
+        run(named(gru, tmp_path / "out/pretrained"), tmp_path / "last", ("train",))
+
+
+def test_a_folder_whose_imagery_is_another_does_not_use_it_and_says_so(recipe, path, tmp_path):
+    pretrain_on(read_recipe(path), tmp_path / "out", QUICK)
+    other, told = recipe(PATCHWORK, NATIVE.replace("0.0001", "0.001") + PAN_MS, "pan"), Told()
+    opened = open_run(read_recipe(other), tmp_path / "out", told)
+    assert opened.start is None
+    assert any("made of other imagery" in text for text in told.words)
+    fewer_polygons = recipe(PATCHWORK, NATIVE + PAN_MS, "pan", **{"train = 0.5": "train = 0.4"})
+    assert open_run(read_recipe(fewer_polygons), tmp_path / "out").start is not None
+
+
+def test_a_model_without_an_encoder_is_refused_before_anything_is_cut(recipe, tmp_path):
+    with pytest.raises(ModelError, match="learns from labels only"):
+        pretrain_on(read_recipe(recipe(FOREST)), tmp_path / "out", QUICK)
+    assert not (tmp_path / "out/pixels").exists()
+
+
+def test_damaged_folders_are_told(path, tmp_path):
+    folder = tmp_path / "out/pretrained"
+    pretrain_on(read_recipe(path), tmp_path / "out", QUICK)
+    (folder / "weights.safetensors").write_bytes(b"cut short")
+    with pytest.raises(TrainedError, match="cannot be read as a pretrained encoder"):
+        Pretrained.load(folder)
+    (folder / "pretrained.json").unlink()
+    with pytest.raises(TrainedError, match="was not written by 'bocage pretrain'"):
+        run(read_recipe(path), tmp_path / "out", ("train",))
+
+
+def test_weights_that_are_the_same_have_the_same_fingerprint(path, tmp_path):
+    made = pretrain_on(read_recipe(path), tmp_path / "out", QUICK)
+    read = Pretrained.load(tmp_path / "out/pretrained")
+    assert read.fingerprint == made.fingerprint
+    name = next(iter(made.weights))
+    other = replace(made, weights={**made.weights, name: made.weights[name] + 1})
+    assert other.fingerprint != made.fingerprint
+    stored = safetensors.torch.load_file(tmp_path / "out/pretrained/weights.safetensors")
+    assert set(stored) == set(made.weights)
+    assert np.isfinite(sum(float(t.sum()) for t in stored.values()))
+
+
+def test_the_command(path, tmp_path, capsys):
+    out = str(tmp_path / "out")
+    arguments = ["pretrain", str(path), "--out", out, "--pixels", "256", "--epochs", "1"]
+    assert main(arguments) == 0
+    assert "out/pretrained" in capsys.readouterr().out
+    assert main(["train", str(path), "--out", out]) == 0
+    assert main(arguments) == 0
+    assert "up to date" in capsys.readouterr().err
