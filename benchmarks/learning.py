@@ -1,0 +1,157 @@
+"""Learning curves of patchwork with 1, 2, 5 and 10 % of the polygons: from nothing, and from an encoder that knows the scene.
+
+    BOCAGE_DATA=/path/to/data python -m benchmarks.learning [simulated] [canada]
+
+The encoder is pretrained once (``bocage pretrain``), on pixels without labels; then labels of 1 to 10 % of the polygons teach, none is
+set aside for validation, and all other polygons test. "Self-trained" goes on from there as ``bocage adapt`` does, on the scene's
+own pixels. Interrupted, it goes on where it was.
+"""
+
+import json
+import re
+import sys
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from benchmarks.record import RESULTS, machine
+from bocage.evaluation import ConfusionMatrix
+from bocage.evaluation.metrics import METRICS
+from bocage.models import build
+from bocage.pipeline import Recipe, adapt_to, open_scene, pretrain_on, read_recipe
+from bocage.samples import Samples, make_samples
+from bocage.scene import Scene
+from bocage.simulate import Simulation, simulate
+from bocage.simulate.recipes import write_recipes
+from bocage.training import Pretrained, Pretraining, Trained, classify, input_specs, train
+
+WORK = Path("build/learning").resolve()
+FILE = RESULTS / "learning.json"
+SHARES, DRAWS = (0.01, 0.02, 0.05, 0.1), 3
+SCENES = {"simulated": Pretraining(), "canada": Pretraining(epochs=200)}
+"""What is learnt from, and how it is pretrained: of Canada there are two thousand points only."""
+WAYS = ("from nothing", "pretrained", "pretrained, self-trained")
+
+
+@dataclass(frozen=True)
+class Bench:
+    """A scene with its samples."""
+
+    name: str
+    recipe: Recipe
+    scene: Scene
+    samples: Samples
+
+    @classmethod
+    def of(cls, name: str) -> "Bench":
+        """Open the scene, and cut its samples."""
+        recipe = read_recipe({"simulated": _simulated, "canada": _canada}[name]())
+        scene = open_scene(recipe)
+        network = build(recipe.model, input_specs(scene), len(recipe.legend.classes), recipe.config)
+        parts = (scene, recipe.legend, recipe.reference, recipe.split, network.footprints, WORK / f"{name}-samples")
+        return cls(name, recipe, scene, make_samples(*parts, any_source=True))
+
+    @property
+    def folder(self) -> Path:
+        """Where models lie."""
+        return WORK / self.name
+
+    def pretrained(self) -> Pretrained:
+        """The encoder, made once."""
+        return pretrain_on(self.recipe, self.folder / "encoder", SCENES[self.name])
+
+    def scores(self, share: float, way: str) -> list[dict[str, float]]:
+        """Scores on all polygons that do not train, for every draw."""
+        split, found = replace(self.recipe.split, train=share), []
+        for draw in range(DRAWS):
+            trained = self._trained(share, way, draw)
+            test = self.samples.draw(split, draw).test
+            classes = classify(trained, self.samples, test, self.recipe.training).argmax(1)
+            matrix = ConfusionMatrix.of(self.samples.label[test], classes, self.samples.legend.names)
+            found.append({key: float(METRICS.get(key)(matrix)) for key in ("overall_accuracy", "f1_weighted", "kappa")})
+        return found
+
+    def _trained(self, share: float, way: str, draw: int) -> Trained:
+        folder = self.folder / f"{way.replace(', ', '-').replace(' ', '-')}-{share}-{draw}"
+        if not (folder / "model").exists():
+            makers: Mapping[str, Callable[[], Any]] = {
+                WAYS[0]: lambda: self._train(share, draw, folder, None),
+                WAYS[1]: lambda: self._train(share, draw, folder, self.pretrained()),
+                WAYS[2]: lambda: adapt_to(self.recipe, self._path(share, WAYS[1], draw), folder),
+            }
+            makers[way]()
+        return Trained.load(folder / "model")
+
+    def _path(self, share: float, way: str, draw: int) -> Path:
+        self._trained(share, way, draw)
+        return self.folder / f"{way.replace(' ', '-')}-{share}-{draw}" / "model"
+
+    def _train(self, share: float, draw: int, folder: Path, start: Pretrained | None) -> None:
+        r = self.recipe
+        split = replace(r.split, train=share)
+        train(self.scene, self.samples, split, draw, r.model, r.config, r.training, folder, start=start)
+
+
+def _simulated() -> Path:
+    """A landscape large enough that one polygon in a hundred is one of each class."""
+    folder, settings = WORK / "landscape", Simulation(height=2406, width=2804, polygons=120)
+    if not (folder / "truth.tif").exists():
+        simulate(settings, folder)
+        write_recipes(settings, folder)
+    text = (folder / "patchwork.toml").read_text().partition("[training]")[0]
+    text = re.sub(r"\[split\][^\[]*", f"[split]\ndraws = {DRAWS}\n", text)
+    path = folder / "learning.toml"
+    path.write_text(f'{text}\n[training]\nkeep = "last"\nsamples_per_epoch = 1300\n')
+    return path
+
+
+def _canada() -> Path:
+    """The points, drawn from the whole country; the dates as they are."""
+    text = (Path(__file__).parents[1] / "examples/canada.toml").read_text().partition("[model]")[0]
+    text = re.sub(r"fill = .*\n", "", text).replace('fold = "fold"', f"draws = {DRAWS}")
+    path = WORK / "canada.toml"
+    path.write_text(f'{text}\n[model]\nname = "patchwork"\n[training]\nkeep = "last"\nsamples_per_epoch = 1300\n')
+    return path
+
+
+def run_all(wanted: list[str] | None = None) -> str:
+    """Measure what is not there yet, and show the tables."""
+    WORK.mkdir(parents=True, exist_ok=True)
+    known = json.loads(FILE.read_text()) if FILE.exists() else {}
+    for name in wanted or SCENES:
+        bench = Bench.of(name)
+        for share in SHARES:
+            for way in WAYS:
+                lines = known.setdefault(name, {}).setdefault(way, {})
+                if str(share) not in lines:
+                    lines[str(share)] = bench.scores(share, way)
+                    known["machine"] = machine()
+                    FILE.write_text(json.dumps(known, indent=1) + "\n")
+                    print(
+                        f"{name:10} {share:4.0%} {way:26} {_spread(lines[str(share)], 'overall_accuracy')}", flush=True
+                    )
+    return "\n" + markdown({name: lines for name, lines in known.items() if name != "machine"})
+
+
+def _spread(scores: list[dict[str, float]], key: str) -> str:
+    values = [one[key] for one in scores]
+    return f"{np.mean(values):.3f} ± {np.std(values, ddof=1):.3f}"
+
+
+def markdown(found: Mapping[str, Mapping[str, Mapping[str, list[dict[str, float]]]]]) -> str:
+    """A line for each way: accuracy, and the mean F-measure below it, by the share of the polygons."""
+    lines = [f"| | | {' | '.join(f'{share:.0%}' for share in SHARES)} |", "| --- | --- |" + " --- |" * len(SHARES)]
+    for name, ways in found.items():
+        for way, shares in ways.items():
+            for key, label in (("overall_accuracy", "accuracy"), ("f1_weighted", "weighted F")):
+                lines.append(
+                    f"| {name}: {way} | {label} | {' | '.join(_spread(shares[str(s)], key) for s in SHARES)} |"
+                )
+    return "\n".join(lines)
+
+
+if __name__ == "__main__":
+    print(run_all(sys.argv[1:]))

@@ -1,0 +1,159 @@
+"""What each part of patchwork brings on the simulated landscape, in accuracy, and costs, in time: it is taken out, or another size put in.
+
+    python -m benchmarks.parts
+
+Landscape, polygons and training are those of :mod:`benchmarks.rivals`. All variants learn from complete data; they are tested on
+these, on what is left when Sentinel-2 fails, and with 60 % of the dates missing. Interrupted, it goes on where it was.
+"""
+
+import json
+import statistics
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+import torch
+from filelock import FileLock, Timeout
+from torch import Tensor, nn
+
+from benchmarks.record import RESULTS, machine
+from benchmarks.rivals import DRAWS, FEWER, MODELS, WORK, Bench
+from bocage.mapping import pixels_per_second
+from bocage.models import patchwork
+from bocage.models.base import SourceTensor
+
+FILE, ROUNDS = RESULTS / "parts.json", 3
+STATES = ("all data", "no S2", "60 % of the dates missing")
+SETTINGS = {
+    "patchwork": "",
+    "no context": "context = 0",
+    "no auxiliary heads": "auxiliary = 0.0",
+    "no date dropout": "date_dropout = 0.0",
+    "no sensor dropout": "sensor_dropout = 0.0",
+    "no dropout of features": "dropout = 0.0",
+    "small": 'preset = "small"',
+    "large": 'preset = "large"',
+}
+"""Variants by settings."""
+ENCODER = patchwork.SeriesEncoder
+
+
+def _no_days(encoder: Any, tensor: SourceTensor) -> Tensor:
+    """Codes of the dates that are all the same."""
+    shape = (len(tensor.days), 1, tensor.days.shape[1], encoder.width)
+    return torch.zeros(shape, dtype=tensor.values.dtype, device=tensor.values.device)
+
+
+def _no_preference(encoder: Any, series: Tensor, clear: Tensor, days: Tensor) -> tuple[Tensor, Tensor]:
+    """Attention that looks at all valid dates alike."""
+    hidden, weight = ATTEND(encoder, series, clear, days)
+    alike = clear[:, :, None].to(hidden.dtype) / clear.sum(-1)[:, :, None, None].clamp_min(1)
+    return hidden, alike.expand_as(weight)
+
+
+class _Same(nn.Module):
+    """A layer that does nothing, to a copy: what follows works in place."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x.clone()
+
+
+def _one_layer(encoder: Any, series: Tensor, clear: Tensor, days: Tensor) -> tuple[Tensor, Tensor]:
+    """Attention after one layer a date instead of two."""
+    whole = encoder.mix
+    encoder.mix = _Same()
+    found = ATTEND(encoder, series, clear, days)
+    encoder.mix = whole
+    return found
+
+
+ATTEND = ENCODER._attend
+CODE: Mapping[str, tuple[str, Callable[..., Any]]] = {
+    "no code of the day": ("_days", _no_days),
+    "mean over the dates, no attention": ("_attend", _no_preference),
+    "one layer a date, not two": ("_attend", _one_layer),
+}
+"""Variants by a method put in another's place."""
+
+
+@contextmanager
+def variant(label: str) -> Iterator[Bench]:
+    """The benchmark of a variant, whose code is in place meanwhile."""
+    name, method = CODE.get(label, ("_attend", ATTEND))
+    own = getattr(ENCODER, name)
+    setattr(ENCODER, name, method)
+    try:
+        yield Bench(label, f"{MODELS['patchwork']}{SETTINGS.get(label, '')}\n", DRAWS)
+    finally:
+        setattr(ENCODER, name, own)
+
+
+def run() -> str:
+    """Measure what is not there yet, then the speed of all, and show the table; two processes share the variants."""
+    (WORK / "rivals").mkdir(parents=True, exist_ok=True)
+    for label in (*SETTINGS, *CODE):
+        lock = FileLock(WORK / f"parts-{label}.lock")
+        try:
+            with lock.acquire(timeout=0):
+                _measure(label)
+        except Timeout:
+            print(f"{label:36} being measured by another process", flush=True)
+    if set(_known()["accuracy"]) < {*SETTINGS, *CODE}:
+        return "variants are missing: being measured by another process"
+    _keep("pixels_per_second", _speeds())
+    return "\n" + markdown(_known())
+
+
+def _measure(label: str) -> None:
+    if label in _known().get("accuracy", {}):
+        return
+    found = {}
+    for state in STATES:
+        with variant(label) as bench:
+            scores = bench.scores(FEWER, state)
+        found[state] = scores["overall_accuracy"]
+        print(f"{label:36} {state:28} {np.mean(found[state]):.3f}", flush=True)
+    _keep("accuracy", {label: found})
+    _keep("seconds", {label: scores["seconds"]})
+
+
+def _known() -> dict[str, Any]:
+    return json.loads(FILE.read_text()) if FILE.exists() else {}
+
+
+def _keep(part: str, more: Mapping[str, Any]) -> None:
+    with FileLock(WORK / "parts.lock"):
+        known = _known()
+        known.setdefault(part, {}).update(more)
+        FILE.write_text(json.dumps(known | {"machine": machine()}, indent=1) + "\n")
+
+
+def _speeds() -> dict[str, float]:
+    """Median map speed of every variant, one after the other in each round."""
+    spent: dict[str, list[float]] = {}
+    for _ in range(ROUNDS):
+        for label in (*SETTINGS, *CODE):
+            with variant(label) as bench:
+                speed = pixels_per_second(bench.trained(0)[0], bench.scene, torch.device("cpu"))
+            assert speed
+            spent.setdefault(label, []).append(speed)
+    return {label: statistics.median(found) for label, found in spent.items()}
+
+
+def markdown(known: Mapping[str, Any]) -> str:
+    """A line a variant: differences from the whole network on the same draws."""
+    whole = known["accuracy"]["patchwork"]
+    lines = [f"| | {' | '.join(STATES)} | training, s | map, px/s |", "| --- |" + " --- |" * (len(STATES) + 2)]
+    for label, states in known["accuracy"].items():
+        cells = [f"{np.mean(states[s]):.3f}" for s in STATES]
+        if label != "patchwork":
+            gains = (np.array(states[s]) - np.array(whole[s]) for s in STATES)
+            cells = [f"{cell} ({g.mean():+.3f} ± {g.std(ddof=1):.3f})" for cell, g in zip(cells, gains, strict=True)]
+        speed, seconds = known["pixels_per_second"][label], np.median(known["seconds"][label])
+        lines.append(f"| {label} | {' | '.join(cells)} | {seconds:.0f} | {speed:,.0f} |")
+    return "\n".join(lines)
+
+
+if __name__ == "__main__":
+    print(run())
