@@ -1,8 +1,9 @@
 """Patchwork from files to finished COGs, on all cores, against Orfeo ToolBox's random forest on the Sentinel-2 series alone.
 
 Sentinel-2 (34 dates with clouds, 10 bands), Sentinel-1 (24 dates) and a panchromatic band of 6 x 6 pixels to a pixel of
-10 m, written as 16-bit GeoTIFF. Orfeo ToolBox, which wants complete series, gets the 340 bands without clouds; it comes from
-Debian's package ``otb-bin``.
+10 m, written as 16-bit GeoTIFF. Classes lie four times closer than a pixel's noise, so that trees grow deep, as they do on real fields.
+Orfeo ToolBox, which wants complete series, gets the 340 bands without clouds; it comes from Debian's package ``otb-bin``. bfloat16 is
+measured where the processor computes in it. Results: a file for each instruction set.
 """
 
 import os
@@ -22,7 +23,7 @@ import shapely
 
 from benchmarks import otb
 from benchmarks.memory import bocage
-from benchmarks.record import interleaved, save
+from benchmarks.record import interleaved, machine, save
 
 SIDE, TALLER, FIELD, CLASSES, RATIO, ROUNDS = 1024, 3, 16, 10, 6, 2
 """Pixels a side of the scene, how many times as high the larger one is, pixels a side of a field, classes, VHR pixels to a map
@@ -38,23 +39,29 @@ def run() -> str:
         recipe = _written(folder / "scene", 1)
         bocage("train", recipe, "--out", folder / "run")
         bocage("map", recipe, "--out", folder / "run")  # compares bfloat16 with float32 on validation pixels, once
-        works = {p: _ours(folder, recipe, p) for p in ("bfloat16", "float32")}
+        works = {p: _ours(folder, recipe, p) for p in (("bfloat16", "float32") if _has_bfloat16() else ("float32",))}
         if otb.is_here():
             works["otb"] = _theirs(folder / "scene")
         spent = interleaved(works, ROUNDS)
         peaks = _memory(folder)
     speed = {who: SIDE**2 / seconds for who, seconds in spent.items()}
     found = {"side": SIDE, "seconds": spent, "pixels_per_second": speed, "peak_mb": peaks}
-    save("operational", found)
+    save(f"operational-{machine()['instructions'].lower()}", found)
     told = (
         f"Orfeo ToolBox's forest on 340 bands {speed['otb']:,.0f}"
         if "otb" in speed
         else "Orfeo ToolBox is not here (apt install otb-bin)"
     )
     return (
-        f"{S2_DATES} + {S1_DATES} dates and VHR, files to COGs, map pixels/s: patchwork {speed['bfloat16']:,.0f} in bfloat16, "
-        f"{speed['float32']:,.0f} in float32; {told}. Peak memory {peaks[0]:.0f} MB, {peaks[1]:.0f} MB for {TALLER} times the area"
+        f"{S2_DATES} + {S1_DATES} dates and VHR, files to COGs, map pixels/s: patchwork "
+        f"{', '.join(f'{speed[p]:,.0f} in {p}' for p in speed if p != 'otb')}; {told}. Peak memory {peaks[0]:.0f} MB, {peaks[1]:.0f} MB for {TALLER} times the area"
     )
+
+
+def _has_bfloat16() -> bool:
+    """Whether the processor has instructions for bfloat16; where nothing tells, it is taken to have."""
+    about = Path("/proc/cpuinfo")
+    return not about.exists() or any(flag in about.read_text() for flag in ("avx512_bf16", "amx_bf16", " bf16"))
 
 
 def _written(folder: Path, times: int) -> Path:
@@ -63,7 +70,7 @@ def _written(folder: Path, times: int) -> Path:
     g, height = np.random.default_rng(0), SIDE * times
     fields = g.integers(0, CLASSES, (height // FIELD, SIDE // FIELD))
     truth = np.kron(fields, np.ones((FIELD, FIELD), int))
-    optical = g.normal(0.25, 0.08, (CLASSES, len(S2), S2_DATES))
+    optical = g.normal(0.25, 0.01, (CLASSES, len(S2), S2_DATES))
     days = [_days(S2_DATES), _days(S1_DATES)]
     for b, band in enumerate(S2):
         layers = (_noisy(10_000 * optical[truth, b, t], 400, g).astype(np.uint16) for t in range(S2_DATES))

@@ -95,6 +95,20 @@ def test_early_stopping_keeps_the_best_epoch(opened, tmp_path, monkeypatch):
     assert not torch.equal(states[2], states[5])
 
 
+def test_one_cycle_keeps_weights_of_its_last_fifth(opened, tmp_path, monkeypatch):
+    run, states = opened(GRU), []
+    scores = iter([(0.5, 0.9), *[(1.0, 0.2)] * 7, (0.8, 0.6), (0.8, 0.5)])
+
+    def validate(work):
+        states.append(work.task.model.state_dict()[HEAD].clone())
+        return next(scores)
+
+    monkeypatch.setattr(loop._Work, "validate", validate)
+    trained = trained_on(run, tmp_path, Training(epochs=10, patience=2, schedule="one-cycle"))
+    assert len(states) == 10, "nor does a lucky epoch at a high rate end it"
+    assert torch.equal(trained.model.state_dict()[HEAD], states[8]), "the best of the last two, not the first of all"
+
+
 def test_balanced_epochs_weights_and_limits(opened, tmp_path):
     run = opened(GRU)
     settings = Training(
