@@ -2,7 +2,7 @@
 
     python -m benchmarks.parts
 
-Landscape, polygons and training are those of :mod:`benchmarks.rivals`. All variants learn from complete data; they are tested on
+Landscape, polygons and training are those of :mod:`benchmarks.rivals`, with fewer samples looked at after each epoch. All variants learn from complete data; they are tested on
 these, on what is left when Sentinel-2 fails, and with 60 % of the dates missing. Interrupted, it goes on where it was.
 """
 
@@ -10,6 +10,7 @@ import json
 import statistics
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -23,10 +24,10 @@ from bocage.mapping import pixels_per_second
 from bocage.models import patchwork
 from bocage.models.base import SourceTensor
 
-FILE, ROUNDS = RESULTS / "parts.json", 3
+FILE, ROUNDS, WHOLE = RESULTS / "parts.json", 3, "all parts"
 STATES = ("all data", "no S2", "60 % of the dates missing")
 SETTINGS = {
-    "patchwork": "",
+    "all parts": "",
     "no context": "context = 0",
     "no auxiliary heads": "auxiliary = 0.0",
     "no date dropout": "date_dropout = 0.0",
@@ -84,7 +85,9 @@ def variant(label: str) -> Iterator[Bench]:
     own = getattr(ENCODER, name)
     setattr(ENCODER, name, method)
     try:
-        yield Bench(label, f"{MODELS['patchwork']}{SETTINGS.get(label, '')}\n", DRAWS)
+        bench = Bench(label, f"{MODELS['patchwork']}{SETTINGS.get(label, '')}\n", DRAWS)
+        bench.recipe = replace(bench.recipe, training=replace(bench.recipe.training, validation_samples=1024))
+        yield bench
     finally:
         setattr(ENCODER, name, own)
 
@@ -143,11 +146,11 @@ def _speeds() -> dict[str, float]:
 
 def markdown(known: Mapping[str, Any]) -> str:
     """A line a variant: differences from the whole network on the same draws."""
-    whole = known["accuracy"]["patchwork"]
+    whole = known["accuracy"][WHOLE]
     lines = [f"| | {' | '.join(STATES)} | training, s | map, px/s |", "| --- |" + " --- |" * (len(STATES) + 2)]
     for label, states in known["accuracy"].items():
         cells = [f"{np.mean(states[s]):.3f}" for s in STATES]
-        if label != "patchwork":
+        if label != WHOLE:
             gains = (np.array(states[s]) - np.array(whole[s]) for s in STATES)
             cells = [f"{cell} ({g.mean():+.3f} ± {g.std(ddof=1):.3f})" for cell, g in zip(cells, gains, strict=True)]
         speed, seconds = known["pixels_per_second"][label], np.median(known["seconds"][label])

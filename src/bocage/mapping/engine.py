@@ -259,7 +259,7 @@ def _keys(task: Task, windows: Sequence[Window]) -> dict[Window, str]:
             for name, cube in cubes.items()
         )
         if near not in known:  # most windows lie in the same acquisitions
-            files = [sorted(cubes[name].source.fingerprints(members).items()) for name, members in near]
+            files = [sorted(cubes[name].fingerprints(members).items()) for name, members in near]
             known[near] = digest(start, files)
         keys[window] = digest(known[near], window)
     return keys
@@ -268,7 +268,7 @@ def _keys(task: Task, windows: Sequence[Window]) -> dict[Window, str]:
 def _inputs(task: Task) -> dict[str, str]:
     found: dict[str, str] = {}
     for name in task.trained.footprints:
-        found |= task.scene.cubes[name].source.fingerprints()
+        found |= task.scene.cubes[name].fingerprints()
     return found
 
 

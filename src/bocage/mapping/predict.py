@@ -118,7 +118,7 @@ def read_inputs(trained: Trained, scene: Scene, window: Window) -> Inputs:
         at_map = _AtMap(footprint.before, grown, cube.ratio)
         seen.append(at_map.most(np.asarray(block.valid.any(0))))
         clear[name] = at_map.most(block.clear)
-    days = {name: scene.cubes[name].days for name in blocks}
+    days = {name: scene.cubes[name].clock for name in blocks}
     valid = np.any(seen, axis=0) if trained.any_source else np.all(seen, axis=0)
     return Inputs(grown, blocks, days, valid, clear)
 

@@ -97,7 +97,7 @@ def input_fingerprints(recipe: Recipe, scene: Scene) -> dict[str, str]:
     """Path → digest of every file that the run reads, or of what its database answers."""
     found: dict[str, str] = {}
     for cube in scene.cubes.values():
-        found |= cube.source.fingerprints()
+        found |= cube.fingerprints()
     found[without_password(str(recipe.reference.path))] = fingerprint_reference(recipe.reference)
     return found
 

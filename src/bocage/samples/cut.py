@@ -53,7 +53,9 @@ class Cut:
     name: str
     """The source."""
     days: NDArray[np.int32]
-    """(T,)."""
+    """(T,), as networks are told them."""
+    dates: NDArray[np.int32]
+    """(T,), of the calendar."""
     bands: int
     size: int
     """Pixels of a footprint a side."""
@@ -142,7 +144,12 @@ def cut(
     for writer in writers.values():
         writer.close()
     said = {
-        n: {"days": scene.cubes[n].days.tolist(), "bands": len(scene.cubes[n].bands), "size": f.size}
+        n: {
+            "days": scene.cubes[n].clock.tolist(),
+            "dates": scene.cubes[n].days.tolist(),
+            "bands": len(scene.cubes[n].bands),
+            "size": f.size,
+        }
         for n, f in footprints.items()
     }
     (partial / "cut.json").write_text(json.dumps(said))
@@ -161,6 +168,7 @@ def open_cut(folder: Path) -> tuple[dict[str, Cut], NDArray[np.bool_]]:
             folder,
             name,
             np.array(one["days"], np.int32),
+            np.array(one.get("dates", one["days"]), np.int32),
             one["bands"],
             one["size"],
             np.load(folder / f"{name}.chips.npy"),

@@ -39,6 +39,8 @@ def make_scene(grid: Grid, sources: Sequence[Readable], preparations: Mapping[st
     ------
     SourceError
         A source does not overlap the map, or lacks a band that an index needs.
+    SceneError
+        Temperatures are missing that thermal days need.
     """
     _check_tables(sources)
     cubes: dict[str, Cube] = {}
@@ -56,7 +58,8 @@ def make_scene(grid: Grid, sources: Sequence[Readable], preparations: Mapping[st
                 f"Source '{source.name}' does not nest in the map grid: it is warped onto {nested.resolution:g} "
                 f"({ratio}) with resampling '{preparation.resampling}'."
             )
-        cubes[source.name] = Cube(source, nested, ratio, preparation)
+        cubes[source.name] = cube = Cube(source, nested, ratio, preparation)
+        _ = cube.clock  # temperatures that are missing are told now
     return Scene(grid, cubes, tuple(notes))
 
 

@@ -15,8 +15,9 @@ from bocage.grid import Grid, Ratio, Window
 from bocage.scene.gaps import Fill
 from bocage.scene.indices import INDICES, bands_of
 from bocage.scene.speckle import Speckle
+from bocage.scene.thermal import Thermal
 from bocage.sources import Readable
-from bocage.sources.raster import RESAMPLINGS
+from bocage.sources.raster import RESAMPLINGS, fingerprint
 
 
 @dataclass(frozen=True)
@@ -33,6 +34,8 @@ class Preparation:
     """Multitemporal filter of radar speckle; the source is in dB."""
     ratio: Ratio | None = None
     """How it nests in the map's grid; left out: the whole ratio nearest to that of the ground sampling distances."""
+    thermal: Thermal | None = None
+    """Tell networks the warmth gathered instead of the day of the year; left out: the day."""
 
     def __post_init__(self) -> None:
         if self.resampling not in RESAMPLINGS:
@@ -77,6 +80,24 @@ class Cube:
         """Days since 1970-01-01 of the cube's dates."""
         fill = self.preparation.fill
         return self.source.days if fill is None else fill.days
+
+    @property
+    def clock(self) -> NDArray[np.int32]:
+        """Days that networks are told: those of the calendar, or thermal ones.
+
+        Raises
+        ------
+        SceneError
+            The table of temperatures does not hold every day.
+        """
+        thermal = self.preparation.thermal
+        return self.days if thermal is None or not self.source.dated else thermal.days(self.days)
+
+    def fingerprints(self, members: tuple[int, ...] | None = None) -> dict[str, str]:
+        """Path to digest of every file behind it, or behind some acquisitions and their clock."""
+        thermal = self.preparation.thermal
+        found = self.source.fingerprints(members)
+        return found | ({str(thermal.temperature): fingerprint(thermal.temperature)} if thermal else {})
 
     @property
     def halo(self) -> int:

@@ -9,7 +9,7 @@ import hashlib
 import os
 import shutil
 import threading
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -163,7 +163,9 @@ def _group(cube: Cube, path: Path, side: int, journal: Journal) -> Any:
 
 def _keys(cube: Cube, windows: list[Window], side: int) -> dict[Window, str]:
     """Return, for every shard, a digest of everything that it is made from."""
-    common = hashlib.sha256(repr((FORMAT, cube.preparation, cube.source.bands, side, cube.source.described)).encode())
+    common = hashlib.sha256(
+        repr((FORMAT, replace(cube.preparation, thermal=None), cube.source.bands, side, cube.source.described)).encode()
+    )
     keys, known = {}, dict[tuple[int, ...], bytes]()
     for window in windows:
         near = cube.touching(window)

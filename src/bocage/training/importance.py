@@ -77,7 +77,7 @@ def importance(
         )
         for name in series
     }
-    days = {name: tuple(int(day) for day in samples.cuts[name].days) for name in series}
+    days = {name: tuple(int(day) for day in samples.cuts[name].dates) for name in series}
     attention = _attention(model, parts, label, classes, place)
     model.cpu()
     return Importance(len(chosen), base, by_source, by_date, days, by_class, attention)

@@ -9,7 +9,7 @@ from odc.geo import CRS
 from odc.geo.geom import box
 
 from bocage.scene import Scene
-from bocage.training.trained import Trained
+from bocage.training.trained import CALENDAR, Trained
 
 
 def remarks(trained: Trained, scene: Scene) -> Iterator[str]:
@@ -24,7 +24,8 @@ def remarks(trained: Trained, scene: Scene) -> Iterator[str]:
     for name in trained.footprints:
         yield from _unseen_months(trained, scene, name)
     here, there = _latitude(*trained.region), _latitude(scene.grid.crs.to_wkt(), scene.grid.bounds)
-    series = any(trained.sources[name].spec.dates > 1 for name in trained.footprints)
+    used = [trained.sources[name] for name in trained.footprints]
+    series = any(record.spec.dates > 1 and record.clock == CALENDAR for record in used)
     if series and here * there < 0 and min(abs(here), abs(there)) > 10:
         yield (
             f"The model was trained at latitude {here:.0f}, the scene lies at {there:.0f}: seasons are half a year apart, and "
@@ -35,7 +36,7 @@ def remarks(trained: Trained, scene: Scene) -> Iterator[str]:
 def _unseen_months(trained: Trained, scene: Scene, name: str) -> Iterator[str]:
     """Tell dates in months of which the training had none."""
     record, cube = trained.sources[name], scene.cubes[name]
-    if not trained.any_source or record.spec.dates == 1 or not cube.source.dated:
+    if not trained.any_source or record.spec.dates == 1 or not cube.source.dated or record.clock != CALENDAR:
         return
     unseen = sorted(set(_months(cube.days)) - set(_months(np.array(record.days))))
     if unseen:

@@ -41,6 +41,8 @@ FORMAT = 2
 
 MIDDLE = 32
 """Pixels a side of the window in the middle of a scene whose values are compared with those of the training."""
+CALENDAR = "calendar"
+"""Days that are days."""
 FAR = 50
 """Deviations from the training's values at which a band's are taken for another unit's."""
 
@@ -51,7 +53,7 @@ class SourceRecord:
 
     spec: InputSpec
     days: tuple[int, ...]
-    """Days since 1970-01-01 of the dates it was trained on."""
+    """Days since 1970-01-01 that it was trained on, by its `clock`."""
     scale: float
     offset: float
     nodata: float | None
@@ -62,6 +64,8 @@ class SourceRecord:
     """Ground sampling distance on the nested grid, in CRS units."""
     units: str = ""
     """"dB", or "linear" for whatever else the values stand for; empty where not recorded (format 1)."""
+    clock: str = CALENDAR
+    """What its days are: those of the calendar, or thermal ones and how warmth was counted."""
 
 
 @dataclass(frozen=True)
@@ -235,6 +239,7 @@ class Trained:
             pairs.append(("resolution", then.resolution, now.resolution))
         if then.units:
             pairs.append(("units", then.units, now.units))
+        pairs.append(("days", then.clock, now.clock))
         if not self.any_source:
             pairs.append(("dates", _policy(then), _policy(now)))
         for what, before, after in pairs:
@@ -298,7 +303,7 @@ def source_records(scene: Scene, names: Iterable[str]) -> dict[str, SourceRecord
         fill, decoding = cube.preparation.fill, cube.source.decoding
         records[name] = SourceRecord(
             input_spec(scene, name),
-            tuple(int(day) for day in cube.days),
+            tuple(int(day) for day in cube.clock),
             decoding.scale,
             decoding.offset,
             decoding.nodata,
@@ -306,6 +311,7 @@ def source_records(scene: Scene, names: Iterable[str]) -> dict[str, SourceRecord
             cube.preparation.resampling,
             cube.grid.resolution,
             "dB" if decoding.decibel else "linear",
+            thermal.told() if (thermal := cube.preparation.thermal) and cube.source.dated else CALENDAR,
         )
     return records
 

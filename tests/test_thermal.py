@@ -1,0 +1,124 @@
+"""Warmth instead of the day of the year: what networks are told, and what is refused."""
+
+import datetime
+
+import numpy as np
+import pytest
+
+from bocage.errors import RecipeError, SceneError, TrainedError
+from bocage.pipeline import map_with, open_run, open_scene, read_recipe, run
+from bocage.scene.thermal import Thermal
+from bocage.training import Trained
+from conftest import S2
+
+NATIVE = S2.replace("fill = { every = 20, start = 2021-02-01, end = 2021-07-31 }\n", "")
+PATCHWORK = 'name = "patchwork"\npreset = "small"\ncontext = 0'
+EPOCH = datetime.date(1970, 1, 1)
+
+
+def table(path, first, temperatures, holes=()):
+    lines = ["date,temperature"]
+    for k, value in enumerate(temperatures):
+        if k not in holes:
+            lines.append(f"{first + datetime.timedelta(k)},{value}")
+    path.write_text("\n".join(lines) + "\n")
+    return path
+
+
+def since(year, month, day):
+    return (datetime.date(year, month, day) - EPOCH).days
+
+
+def test_ten_degrees_are_a_day(tmp_path):
+    path = table(tmp_path / "t.csv", datetime.date(2021, 1, 1), [10.0] * 365)
+    days = np.array([since(2021, 1, 1), since(2021, 3, 2), since(2021, 12, 31)], np.int32)
+    assert Thermal(path).days(days).tolist() == days.tolist(), "at 10 °C a thermal day is a day"
+
+
+def test_a_warm_year_runs_ahead_and_cold_and_heat_count_as_the_limits_say(tmp_path):
+    path = table(tmp_path / "t.csv", datetime.date(2021, 1, 1), [20.0] * 100)
+    thirtieth = np.array([since(2021, 1, 31)], np.int32)
+    start = since(2021, 1, 1)
+    assert Thermal(path).days(thirtieth).tolist() == [start + 60]
+    assert Thermal(path, base=10.0).days(thirtieth).tolist() == [start + 30]
+    assert Thermal(path, cap=15.0).days(thirtieth).tolist() == [start + 45]
+    assert Thermal(path, degrees=20.0).days(thirtieth).tolist() == [start + 30]
+    hot = table(tmp_path / "hot.csv", datetime.date(2021, 1, 1), [30.0] * 365)
+    assert Thermal(hot).days(np.array([since(2021, 12, 31)], np.int32)).tolist() == [start + 364], (
+        "and not the next year"
+    )
+
+
+def test_a_season_that_starts_in_autumn_counts_from_there(tmp_path):
+    path = table(tmp_path / "t.csv", datetime.date(2020, 10, 1), [10.0] * 300)
+    found = Thermal(path, start="10-01").days(np.array([since(2020, 10, 11), since(2021, 1, 9)], np.int32))
+    assert found.tolist() == [since(2020, 1, 11), since(2020, 1, 1) + 100]
+
+
+def test_short_holes_are_interpolated_and_long_ones_told(tmp_path):
+    first, days = datetime.date(2021, 1, 1), np.array([since(2021, 2, 20)], np.int32)
+    short = table(tmp_path / "short.csv", first, [10.0] * 60, holes=range(20, 25))
+    assert Thermal(short).days(days).tolist() == days.tolist()
+    long = table(tmp_path / "long.csv", first, [10.0] * 60, holes=range(20, 30))
+    with pytest.raises(SceneError, match="not the temperature of every day from 2021-01-01 to 2021-02-20"):
+        Thermal(long).days(days)
+
+
+def test_tables_that_are_none_are_told(tmp_path):
+    days = np.array([since(2021, 2, 20)], np.int32)
+    with pytest.raises(SceneError, match="does not exist"):
+        Thermal(tmp_path / "none.csv").days(days)
+    (tmp_path / "odd.csv").write_text("day,degrees\n2021-01-01,3\n")
+    with pytest.raises(SceneError, match="it needs the columns date"):
+        Thermal(tmp_path / "odd.csv").days(days)
+    late = table(tmp_path / "late.csv", datetime.date(2021, 2, 1), [10.0] * 60)
+    with pytest.raises(SceneError, match="from 2021-01-01"):
+        Thermal(late).days(days)
+
+
+@pytest.fixture
+def warm(recipe, landscape):
+    table(landscape / "meteo.csv", datetime.date(2021, 1, 1), [15.0] * 365)
+    return recipe(PATCHWORK, NATIVE + 'thermal = { temperature = "meteo.csv" }\n', "s2")
+
+
+def test_networks_are_told_warmth_and_the_report_dates(warm, tmp_path):
+    opened = run(read_recipe(warm), tmp_path / "out", ("train", "evaluate", "map", "report"))
+    cube, cut = opened.scene.cubes["s2"], opened.samples.cuts["s2"]
+    start = since(2021, 1, 1)
+    assert cube.clock.tolist() == [start + round(1.5 * (day - start)) for day in cube.days.tolist()]
+    assert cut.days.tolist() == cube.clock.tolist()
+    assert cut.dates.tolist() == cube.days.tolist()
+    trained = Trained.load(tmp_path / "out/splits/0/model")
+    assert trained.sources["s2"].clock.startswith("thermal, base 0 °C")
+    assert str(warm.parent / "meteo.csv") in opened.folder.said["inputs"], "another table is another input"
+
+
+def test_a_model_of_thermal_days_does_not_map_by_the_calendar(warm, recipe, tmp_path):
+    run(read_recipe(warm), tmp_path / "out", ("train",))
+    model = tmp_path / "out/splits/0/model"
+    with pytest.raises(TrainedError, match="trained with days thermal.*found calendar"):
+        map_with(read_recipe(recipe(PATCHWORK, NATIVE, "s2")), model, tmp_path / "map")
+
+
+def test_missing_temperatures_are_told_before_anything_is_read(warm, landscape):
+    table(landscape / "meteo.csv", datetime.date(2021, 1, 1), [15.0] * 40)
+    with pytest.raises(SceneError, match="meteo.csv has not the temperature"):
+        open_scene(read_recipe(warm))
+
+
+def test_odd_settings_are_refused(recipe, landscape):
+    table(landscape / "meteo.csv", datetime.date(2021, 1, 1), [15.0] * 365)
+    for odd, told in (
+        ("degrees = 0", "above 0"),
+        ("cap = -1", "above 'base'"),
+        ('start = "13-01"', "a month and a day"),
+    ):
+        path = recipe(PATCHWORK, NATIVE + f'thermal = {{ temperature = "meteo.csv", {odd} }}\n', "s2")
+        with pytest.raises(RecipeError, match=told):
+            read_recipe(path)
+
+
+def test_without_it_days_are_days(recipe, tmp_path):
+    cube = open_run(read_recipe(recipe(PATCHWORK, NATIVE, "s2")), tmp_path / "out").scene.cubes["s2"]
+    assert cube.clock.tolist() == cube.days.tolist()
