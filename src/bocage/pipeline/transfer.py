@@ -81,7 +81,7 @@ def adapt_to(
 def _cut(
     scene: Scene, pixels: Pixels, footprints: Mapping[str, Footprint], out: Path, progress: Progress, some: bool
 ) -> Iterator[tuple[Pixels, dict[str, Cut]]]:
-    """Cut what networks need around the pixels, less those that nothing shows; the files go when the work is done.
+    """Cut what networks need around the pixels, less those that nothing shows; the files go at the end, good or bad.
 
     Raises
     ------
@@ -89,12 +89,14 @@ def _cut(
         Nothing is left.
     """
     folder = out / "pixels"
-    cuts, usable = cut(scene, pixels, footprints, folder, progress, some)
-    kept = np.flatnonzero(usable)
-    if not len(kept):
-        raise SamplesError("Every pixel drawn from the scene is masked; check nodata and the values listed as clear.")
-    yield pixels.take(kept), {name: replace(one, index=kept) for name, one in cuts.items()}
-    shutil.rmtree(folder)
+    try:
+        cuts, usable = cut(scene, pixels, footprints, folder, progress, some)
+        kept = np.flatnonzero(usable)
+        if not len(kept):
+            raise SamplesError("Every pixel drawn from the scene is masked; check nodata and the values listed as clear.")
+        yield pixels.take(kept), {name: replace(one, index=kept) for name, one in cuts.items()}
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def pretrain_on(
