@@ -93,7 +93,9 @@ def _cut(
         cuts, usable = cut(scene, pixels, footprints, folder, progress, some)
         kept = np.flatnonzero(usable)
         if not len(kept):
-            raise SamplesError("Every pixel drawn from the scene is masked; check nodata and the values listed as clear.")
+            raise SamplesError(
+                "Every pixel drawn from the scene is masked; check nodata and the values listed as clear."
+            )
         yield pixels.take(kept), {name: replace(one, index=kept) for name, one in cuts.items()}
     finally:
         shutil.rmtree(folder, ignore_errors=True)

@@ -7,8 +7,6 @@ holds its numbers. A training that starts there scales its bands alike.
 import dataclasses
 import hashlib
 import json
-import os
-import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -35,7 +33,7 @@ from bocage.training import checkpoint
 from bocage.training.curves import write_curves
 from bocage.training.loop import Task, fit
 from bocage.training.settings import Training
-from bocage.training.trained import input_specs, record_of, source_records, versions
+from bocage.training.trained import input_specs, record_of, source_records, versions, write_folder
 
 NAME, FORMAT = "pretrained", 1
 
@@ -80,19 +78,9 @@ class Pretrained:
 
     def save(self, folder: Path, sources: Mapping[str, Any]) -> None:
         """Write the folder aside, then rename it: it is complete or absent."""
-        partial = folder.with_name(folder.name + ".part")
-        shutil.rmtree(partial, ignore_errors=True)
-        partial.mkdir(parents=True)
-        try:
-            safetensors.torch.save_file(dict(self.weights), partial / "weights.safetensors")
-        except safetensors.SafetensorError as error:
-            raise TrainedError(f"{folder} cannot be written: {error}; is the disk full?") from error
-        (partial / "weights.safetensors").chmod(0o644)
         said = {"format": FORMAT, "name": self.name, "config": self.config, "sources": sources}
         said |= {"normalisation": dataclasses.asdict(self.normalisation), "versions": versions()}
-        (partial / f"{NAME}.json").write_text(json.dumps(said, indent=1))
-        shutil.rmtree(folder, ignore_errors=True)
-        os.replace(partial, folder)
+        write_folder(folder, self.weights, f"{NAME}.json", said)
 
     @classmethod
     def load(cls, folder: Path) -> "Pretrained":

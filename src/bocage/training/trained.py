@@ -12,7 +12,7 @@ import math
 import os
 import platform
 import shutil
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
@@ -136,20 +136,8 @@ class Trained:
 
     def save(self, folder: Path) -> None:
         """Write the folder aside, then rename it: it is complete or absent."""
-        partial = folder.with_name(folder.name + ".part")
-        shutil.rmtree(partial, ignore_errors=True)
-        partial.mkdir(parents=True)
-        state = {k: v.detach().cpu().contiguous() for k, v in self.model.state_dict().items()}
-        try:
-            safetensors.torch.save_file(state, partial / "weights.safetensors")
-            if self.domain:
-                self.domain.save(partial)
-        except safetensors.SafetensorError as error:
-            raise TrainedError(f"{folder} cannot be written: {error}; is the disk full?") from error
-        (partial / "weights.safetensors").chmod(0o644)  # safetensors leaves it to its owner alone
-        (partial / "trained.json").write_text(json.dumps(self._described(), indent=1))
-        shutil.rmtree(folder, ignore_errors=True)
-        os.replace(partial, folder)
+        more = self.domain.save if self.domain else None
+        write_folder(folder, self.model.state_dict(), "trained.json", self._described(), more)
 
     def _described(self) -> dict[str, Any]:
         return {
@@ -263,6 +251,30 @@ class Trained:
                     f"source '{name}', band {band}: values around {value:.4g}, trained on values of {offset:.4g} ± {scale:.4g}: "
                     "other units? Check its scale and offset"
                 )
+
+
+def write_folder(
+    folder: Path,
+    weights: Mapping[str, Tensor],
+    name: str,
+    said: Mapping[str, Any],
+    more: Callable[[Path], None] | None = None,
+) -> None:
+    """Write weights and what is said of them aside, and whatever `more` adds; then rename: the folder is complete or absent."""
+    partial = folder.with_name(folder.name + ".part")
+    shutil.rmtree(partial, ignore_errors=True)
+    partial.mkdir(parents=True)
+    try:
+        state = {key: tensor.detach().cpu().contiguous() for key, tensor in weights.items()}
+        safetensors.torch.save_file(state, partial / "weights.safetensors")
+        if more:
+            more(partial)
+    except safetensors.SafetensorError as error:
+        raise TrainedError(f"{folder} cannot be written: {error}; is the disk full?") from error
+    (partial / "weights.safetensors").chmod(0o644)  # safetensors leaves it to its owner alone
+    (partial / name).write_text(json.dumps(said, indent=1))
+    shutil.rmtree(folder, ignore_errors=True)
+    os.replace(partial, folder)
 
 
 def _policy(record: SourceRecord) -> str:
