@@ -1,24 +1,27 @@
 """A model of one place and year on another's: tiles of Flanders, A (2018) and C (2019), both ways; and simulated landscapes.
 
-    BOCAGE_DATA=/path/to/data python -m benchmarks transfer
+    BOCAGE_DATA=/path/to/data python -m benchmarks.transfer [flanders] [simulated]
 
 Flanders. Classes and bands that both have (those of 20 m). The forest and the GRU (M3Fusion's branch of series) get series filled onto one calendar, patchwork the dates
 themselves. Every labelled pixel of the other tile is classified; mean and deviation over the seeds of draws and weights.
 
 Simulated. From year 2022 and region 0 to year 2023 and region 1: as it is, adapted without labels, adapted with five polygons of each class, and trained from
-scratch on these; the other polygons of the target test.
+scratch on these; the other polygons of the target test. Interrupted, it goes on where it was.
 """
 
+import json
 import os
 import re
-from collections.abc import Mapping, Sequence
+import sys
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import geopandas
 import numpy as np
+from filelock import FileLock
 
-from benchmarks.record import save
+from benchmarks.record import RESULTS, machine
 from bocage.evaluation import ConfusionMatrix
 from bocage.evaluation.metrics import METRICS
 from bocage.models import build
@@ -30,7 +33,7 @@ from bocage.training import Trained, classify, input_specs
 
 WORK = Path("build/transfer").resolve()
 TILES = {"A": ("A_31UDS_2018", 2018), "C": ("C_31UES_2019_no10m", 2019)}
-SEEDS = range(5)
+FILE, SEEDS = RESULTS / "transfer.json", range(3)
 BANDS = {"rededge1": "B05", "rededge2": "B06", "rededge3": "B07", "nir08": "B8A", "swir16": "B11", "swir22": "B12"}
 BOTH, KEEP = 'sources = ["s1", "s2"]', '[training]\nkeep = "last"\n'
 MODELS = {
@@ -43,6 +46,12 @@ MODELS = {
     "patchwork": (False, f'name = "patchwork"\n{KEEP}'),
 }
 """Name → whether series are filled, and the recipe's model."""
+WAYS = (
+    "as it is",
+    "adapted without labels",
+    "adapted with 5 polygons of each class",
+    "from scratch on 5 polygons of each class",
+)
 
 
 def _recipe(tile: str, name: str, seed: int) -> Recipe:
@@ -76,24 +85,38 @@ def _scores(trained: Trained, recipe: Recipe, folder: Path) -> dict[str, float]:
     return {key: float(METRICS.get(key)(matrix)) for key in ("overall_accuracy", "f1_weighted", "kappa")}
 
 
-def run_flanders() -> dict[str, Any]:
+def run_flanders() -> None:
     """Scores of every model and seed, both ways."""
-    found: dict[str, Any] = {}
-    for here, there in (("A", "C"), ("C", "A")):
-        for name in MODELS:
-            for seed in SEEDS:
+    for seed in SEEDS:
+        for here, there in (("A", "C"), ("C", "A")):
+            for name in MODELS:
+                way, target = f"{here} to {there}", _recipe(there, name, seed)
                 recipe = _recipe(here, name, seed)
-                out = WORK / recipe.path.stem
-                run(recipe, out, ("train",))
-                trained = Trained.load(out / "splits/0/model")
-                samples = WORK / f"samples-{there}-{recipe.model}"
-                target = _recipe(there, name, seed)
-                lines = found.setdefault(f"{here} to {there}", {})
-                lines.setdefault(name, []).append(_scores(trained, target, samples))
-                if name == "patchwork":
+                out, samples = WORK / recipe.path.stem, WORK / f"samples-{there}-{recipe.model}"
+                if not _is_known(way, name, seed):
+                    run(recipe, out, ("train",))
+                    _keep(way, name, seed, _scores(Trained.load(out / "splits/0/model"), target, samples))
+                line = "patchwork, adapted without labels"
+                if name == "patchwork" and not _is_known(way, line, seed):
                     adapted = _adapted(target, out / "splits/0/model", out.with_name(f"{out.name}-to-{there}"))
-                    lines.setdefault("patchwork, adapted without labels", []).append(_scores(adapted, target, samples))
-    return found
+                    _keep(way, line, seed, _scores(adapted, target, samples))
+
+
+def _known() -> dict[str, Any]:
+    """Way → line → scores of the seeds, in their order."""
+    return json.loads(FILE.read_text()) if FILE.exists() else {}
+
+
+def _is_known(way: str, line: str, seed: int) -> bool:
+    return len(_known().get(way, {}).get(line, [])) > seed
+
+
+def _keep(way: str, line: str, seed: int, scores: Mapping[str, float]) -> None:
+    with FileLock(WORK / "transfer.lock"):
+        known = _known()
+        known.setdefault(way, {}).setdefault(line, []).append(scores)
+        FILE.write_text(json.dumps(known | {"machine": machine()}, indent=1) + "\n")
+    print(f"{way:10} seed {seed} {line:42} {scores['overall_accuracy']:.3f}", flush=True)
 
 
 def _adapted(recipe: Recipe, model: Path, out: Path, polygons: bool = False) -> Trained:
@@ -101,27 +124,29 @@ def _adapted(recipe: Recipe, model: Path, out: Path, polygons: bool = False) -> 
     return Trained.load(out / "model")
 
 
-def run_simulated(seeds: Sequence[int] = SEEDS) -> dict[str, list[dict[str, float]]]:
+def run_simulated() -> None:
     """Scores of the four ways, for every seed."""
-    found: dict[str, list[dict[str, float]]] = {}
     here, there = _landscape("here", Simulation()), _landscape("there", Simulation(year=2023, region=1, seed=1))
-    for seed in seeds:
+    for seed in SEEDS:
+        if _is_known("simulated", WAYS[-1], seed):
+            continue
         few, rest = _dealt(there, seed)
         source = _changed(here, f"here-{seed}", seed)
-        run(source, WORK / f"here-{seed}", ("train",))
-        model = WORK / f"here-{seed}/splits/0/model"
         tested, small = _changed(there, f"rest-{seed}", seed, rest), _changed(there, f"few-{seed}", seed, few)
+        run(source, WORK / f"here-{seed}", ("train",))
         run(small, WORK / f"few-{seed}", ("train",))
-        ways = {
-            "as it is": Trained.load(model),
-            "adapted without labels": _adapted(small, model, WORK / f"adapted-{seed}"),
-            "adapted with 5 polygons of each class": _adapted(small, model, WORK / f"taught-{seed}", polygons=True),
-            "from scratch on 5 polygons of each class": Trained.load(WORK / f"few-{seed}/splits/0/model"),
-        }
-        for way, trained in ways.items():
-            found.setdefault(way, []).append(_scores(trained, tested, WORK / f"samples-rest-{seed}"))
-            print(seed, way, found[way][-1], flush=True)
-    return found
+        for way, trained in zip(WAYS, _four(small, seed), strict=True):
+            if not _is_known("simulated", way, seed):
+                _keep("simulated", way, seed, _scores(trained, tested, WORK / f"samples-rest-{seed}"))
+
+
+def _four(small: Recipe, seed: int) -> Iterator[Trained]:
+    """The models of the four ways, each made when it is asked for."""
+    model = WORK / f"here-{seed}/splits/0/model"
+    yield Trained.load(model)
+    yield _adapted(small, model, WORK / f"adapted-{seed}")
+    yield _adapted(small, model, WORK / f"taught-{seed}", polygons=True)
+    yield Trained.load(WORK / f"few-{seed}/splits/0/model")
 
 
 def _landscape(name: str, settings: Simulation) -> Path:
@@ -156,12 +181,13 @@ def _changed(recipe: Path, name: str, seed: int, reference: Path | None = None) 
     return read_recipe(path)
 
 
-def run_all() -> str:
-    """Measure, keep, and show as tables."""
+def run_all(wanted: Sequence[str] = ()) -> str:
+    """Measure what is not there yet, and show as tables."""
     WORK.mkdir(parents=True, exist_ok=True)
-    found = run_flanders() | {"simulated": run_simulated()}
-    save("transfer", found)
-    return "\n" + markdown(found)
+    for name, work in {"flanders": run_flanders, "simulated": run_simulated}.items():
+        if name in (wanted or (name,)):
+            work()
+    return "\n" + markdown({way: lines for way, lines in _known().items() if way != "machine"})
 
 
 def markdown(found: Mapping[str, Mapping[str, list[dict[str, float]]]]) -> str:
@@ -173,3 +199,7 @@ def markdown(found: Mapping[str, Mapping[str, list[dict[str, float]]]]) -> str:
             cells = " | ".join(f"{np.mean(v):.3f} ± {np.std(v, ddof=1):.3f}" for v in values)
             lines.append(f"| {way} | {name} | {cells} |")
     return "\n".join(lines)
+
+
+if __name__ == "__main__":
+    print(run_all(sys.argv[1:]))
