@@ -1,6 +1,6 @@
 """Patchwork against its competitors on a simulated landscape: complete data, and data that fail.
 
-    python -m benchmarks.rivals [complete] [degraded]
+    python -m benchmarks.rivals [complete] [degraded] [speeds]
 
 The landscape and the competitors' recipes are those of :mod:`benchmarks.networks` (Sentinel-1, Sentinel-2 with clouds, PAN and
 MS; reduced widths, as many samples an epoch for all), here with 40 epochs for every network. Data fail by dates that nobody took: the
@@ -14,6 +14,7 @@ draws' average as it is.
 import hashlib
 import json
 import os
+import statistics
 import sys
 import time
 from collections.abc import Iterator, Mapping
@@ -22,6 +23,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 from filelock import FileLock
 
 from benchmarks.networks import M3FUSION, TRAINING, TWINNS, WITH_VHR, WORK, Case, cases
@@ -29,6 +31,7 @@ from benchmarks.record import RESULTS, machine
 from bocage.evaluation import ConfusionMatrix
 from bocage.evaluation.metrics import METRICS
 from bocage.evaluation.paired import clustered_mcnemar, resampled_t
+from bocage.mapping import pixels_per_second
 from bocage.models import build
 from bocage.pipeline import Recipe, open_scene, read_recipe
 from bocage.samples import Samples, make_samples
@@ -211,6 +214,23 @@ def _lines(wanted: list[str]) -> Iterator[Line]:
             yield Line("degraded", f"{name}, trained again", name, model, FEWER, state, state)
 
 
+def _speeds() -> dict[str, float]:
+    """Median pixels a second of every model's map of a window, reading included, one after the other in each round."""
+    benches = {name: Bench(name, model, DRAWS) for name, model in MODELS.items()}
+    works = {name: (bench, bench.trained(0)[0]) for name, bench in benches.items()}
+    m3fusion, trained = works["M3Fusion"]
+    config = type(trained.config)(series=trained.config.series, vhr=trained.config.vhr)
+    whole = build("m3fusion", trained.inputs, len(trained.legend.classes), config)  # speed does not depend on weights
+    works["M3Fusion, published size"] = m3fusion, replace(trained, config=config, model=whole.eval())
+    spent: dict[str, list[float]] = {}
+    for _ in range(3):
+        for name, (bench, one) in works.items():
+            speed = pixels_per_second(one, bench.scene, torch.device("cpu"), at_least=0.1)
+            assert speed
+            spent.setdefault(name, []).append(speed)
+    return {name: statistics.median(found) for name, found in spent.items()}
+
+
 def run_all(wanted: list[str] | None = None) -> str:
     """Measure what is not there yet, and show the tables."""
     (WORK / "rivals").mkdir(parents=True, exist_ok=True)
@@ -223,6 +243,10 @@ def run_all(wanted: list[str] | None = None) -> str:
             known.setdefault(line.table, {})[line.key] = scores
             FILE.write_text(json.dumps({"machine": machine(), **known}, indent=1) + "\n")
         print(f"{line.table:10} {line.key:60} {_spread(scores['overall_accuracy'])}", flush=True)
+    if "speeds" in (wanted or ["speeds"]):
+        speeds = _speeds()
+        with FileLock(WORK / "rivals.lock"):
+            FILE.write_text(json.dumps({**_known(), "speeds": speeds, "machine": machine()}, indent=1) + "\n")
     return "\n" + markdown(_known())
 
 
@@ -248,6 +272,7 @@ def markdown(found: Mapping[str, Any]) -> str:
             state = label.partition(": ")[0] + ": " if ": " in label else ""
             tests = _against(found[table].get(f"{state}patchwork"), one)
             lines.append(f"| {label} | {' | '.join(spread)} | {np.median(one['seconds']):.0f} | {tests} |")
+    lines += ["\nmap pixels a second\n", *(f"- {name}: {one:,.0f}" for name, one in found.get("speeds", {}).items())]
     return "\n".join(lines)
 
 
