@@ -270,7 +270,7 @@ def adapt(model: Path, recipe: Path, polygons: bool, out: Path | None, overwrite
 @OUT
 @OVERWRITE
 @click.option(
-    "--pixels", type=click.IntRange(256), default=32_768, show_default=True, help="Pixels drawn from the scene."
+    "--pixels", type=click.IntRange(256), default=16_384, show_default=True, help="Pixels drawn from the scene."
 )
 @click.option("--epochs", type=click.IntRange(1), default=20, show_default=True, help="Passes over them.")
 @DEVICES

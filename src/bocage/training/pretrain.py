@@ -42,7 +42,7 @@ NAME, FORMAT = "pretrained", 1
 class Pretraining:
     """Settings of a pretraining."""
 
-    pixels: int = 32_768
+    pixels: int = 16_384
     """Pixels drawn from the scene, at least 256."""
     epochs: int = 20
     """Passes over them, at least 1."""
