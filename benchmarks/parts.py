@@ -17,12 +17,14 @@ import numpy as np
 import torch
 from filelock import FileLock, Timeout
 from torch import Tensor, nn
+from torch.nn import functional
 
 from benchmarks.record import RESULTS, machine
 from benchmarks.rivals import DRAWS, FEWER, MODELS, WORK, Bench
 from bocage.mapping import pixels_per_second
 from bocage.models import patchwork
-from bocage.models.base import SourceTensor
+from bocage.models.base import InputSpec, SourceTensor
+from bocage.models.layers import masked_softmax
 
 FILE, ROUNDS, WHOLE = RESULTS / "parts.json", 3, "all parts"
 STATES = ("all data", "no S2", "60 % of the dates missing")
@@ -32,7 +34,6 @@ SETTINGS = {
     "no auxiliary heads": "auxiliary = 0.0",
     "no date dropout": "date_dropout = 0.0",
     "no sensor dropout": "sensor_dropout = 0.0",
-    "no dropout of features": "dropout = 0.0",
     "small": 'preset = "small"',
     "large": 'preset = "large"',
 }
@@ -53,43 +54,41 @@ def _no_preference(encoder: Any, series: Tensor, clear: Tensor, days: Tensor) ->
     return hidden, alike.expand_as(weight)
 
 
-class _Same(nn.Module):
-    """A layer that does nothing, to a copy: what follows works in place."""
-
-    def forward(self, x: Tensor) -> Tensor:
-        return x.clone()
-
-
-def _one_layer(encoder: Any, series: Tensor, clear: Tensor, days: Tensor) -> tuple[Tensor, Tensor]:
-    """Attention after one layer a date instead of two."""
-    whole = encoder.mix
-    encoder.mix = _Same()
-    found = ATTEND(encoder, series, clear, days)
-    encoder.mix = whole
-    return found
+def _with_mix(encoder: Any, spec: InputSpec, width: int, heads: int, around: int) -> None:
+    """An encoder that has a second layer."""
+    INIT(encoder, spec, width, heads, around)
+    encoder.mix = nn.Linear(width, width)
 
 
-ATTEND = ENCODER._attend
-CODE: Mapping[str, tuple[str, Callable[..., Any]]] = {
-    "no code of the day": ("_days", _no_days),
-    "mean over the dates, no attention": ("_attend", _no_preference),
-    "one layer a date, not two": ("_attend", _one_layer),
+def _mixed(encoder: Any, series: Tensor, clear: Tensor, days: Tensor) -> tuple[Tensor, Tensor]:
+    """Attention after two layers a date."""
+    hidden = functional.relu(encoder.mix(functional.relu(encoder.bands(series) + days)))
+    return hidden, masked_softmax(encoder.queries(hidden).transpose(2, 3), clear[:, :, None])
+
+
+INIT, ATTEND = ENCODER.__init__, ENCODER._attend
+CODE: Mapping[str, Mapping[str, Callable[..., Any]]] = {
+    "no code of the day": {"_days": _no_days},
+    "mean over the dates, no attention": {"_attend": _no_preference},
+    "two layers a date": {"__init__": _with_mix, "_attend": _mixed},
 }
-"""Variants by a method put in another's place."""
+"""Variants by methods put in others' places."""
 
 
 @contextmanager
 def variant(label: str) -> Iterator[Bench]:
     """The benchmark of a variant, whose code is in place meanwhile."""
-    name, method = CODE.get(label, ("_attend", ATTEND))
-    own = getattr(ENCODER, name)
-    setattr(ENCODER, name, method)
+    changes = CODE.get(label, {})
+    own = {name: getattr(ENCODER, name) for name in changes}
+    for name, method in changes.items():
+        setattr(ENCODER, name, method)
     try:
         bench = Bench(label, f"{MODELS['patchwork']}{SETTINGS.get(label, '')}\n", DRAWS)
         bench.recipe = replace(bench.recipe, training=replace(bench.recipe.training, validation_samples=1024))
         yield bench
     finally:
-        setattr(ENCODER, name, own)
+        for name, method in own.items():
+            setattr(ENCODER, name, method)
 
 
 def run() -> str:

@@ -1,14 +1,15 @@
 """Patchwork against LightGBM with indices on the points of Canada, fold by fold: all data, then data that fail at mapping.
 
-    BOCAGE_DATA=/path/to/data python -m benchmarks patchwork
+    BOCAGE_DATA=/path/to/data python -m benchmarks.patchwork [parts]
 
 Both train on complete data. Then a sensor, or most of the dates, is taken out of the file that the test points are read
-from; LightGBM gets what gap-filling makes of the rest, patchwork the dates themselves. Interrupted, it goes on where it was.
+from; LightGBM gets what gap-filling makes of the rest, patchwork the dates themselves. With "parts", patchwork is measured less some of its parts, too. Interrupted, it goes on where it was.
 """
 
 import os
 import re
-from collections.abc import Mapping
+import sys
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -37,6 +38,16 @@ keep = "last"
 MODELS = {"LightGBM, gap-filled, indices": 'name = "lightgbm"', "patchwork": f'name = "patchwork"\n{TRAINING}'}
 
 
+PARTS = {
+    f"patchwork, no {what}": f'name = "patchwork"\n{setting} = 0.0\n{TRAINING}'
+    for what, setting in {
+        "date dropout": "date_dropout",
+        "sensor dropout": "sensor_dropout",
+        "auxiliary heads": "auxiliary",
+    }.items()
+}
+
+
 @dataclass(frozen=True)
 class Case:
     """A model on data in some state."""
@@ -48,20 +59,20 @@ class Case:
     def recipe(self, folder: Path) -> Recipe:
         """Write the recipe, and read it."""
         text = (Path(__file__).parents[1] / "examples/canada.toml").read_text().partition("[model]")[0]
-        if self.model == "patchwork":
+        if self.model.startswith("patchwork"):
             text = re.sub(r"fill = .*\n", "", text)  # the dates as they are
         text = text.replace("${BOCAGE_DATA}/canada/series.parquet", str(self.table))
         text = text.replace('fold = "fold"', f'fold = "fold"\nseed = {self.seed}')
-        path = folder / f"{self.model.split(',')[0]}-{self.seed}-{self.table.stem}.toml"
-        path.write_text(f"{text}\n[model]\n{MODELS[self.model]}\n")
+        path = folder / f"{self.model.replace(', ', '-').replace(' ', '-')}-{self.seed}-{self.table.stem}.toml"
+        path.write_text(f"{text}\n[model]\n{(MODELS | PARTS)[self.model]}\n")
         return read_recipe(path)
 
 
-def run_canada() -> dict[str, Any]:
+def run_canada(models: Iterable[str]) -> dict[str, Any]:
     """Accuracy of every model, state of the data and seed, over all folds."""
     WORK.mkdir(parents=True, exist_ok=True)
     states, found = _states(), dict[str, Any]()
-    for model in MODELS:
+    for model in models:
         for seed in SEEDS:
             whole = Case(model, seed, states["all data"]).recipe(WORK)
             out = WORK / whole.path.stem
@@ -116,9 +127,9 @@ def _states() -> Mapping[str, Path]:
     return states
 
 
-def run_all() -> str:
+def run_all(wanted: Sequence[str] = ()) -> str:
     """Measure, keep, and show as a table."""
-    found = run_canada()
+    found = run_canada(MODELS | PARTS if "parts" in wanted else MODELS)
     save("patchwork", {"canada": found})
     return "\n" + markdown(found)
 
@@ -131,3 +142,7 @@ def markdown(found: Mapping[str, Mapping[str, list[float]]]) -> str:
         cells = [f"{np.mean(found[m][state]):.3f} ± {np.std(found[m][state], ddof=1):.3f}" for m in models]
         lines.append(f"| {state} | {' | '.join(cells)} |")
     return "\n".join(lines)
+
+
+if __name__ == "__main__":
+    print(run_all(sys.argv[1:]))

@@ -159,13 +159,13 @@ class Bench:
             found["seconds"].append(seconds)
             place = ((draw * 10**5) + samples.row[test].astype(np.int64)) * 10**5 + samples.column[test]
             tested.append(np.stack([place, samples.polygon[test], classes == samples.label[test]]))
-        np.save(_pixels(self.label, at, learnt), np.concatenate(tested, 1))
+        np.save(_pixels(self.label, at, learnt, draws), np.concatenate(tested, 1))
         return found
 
 
-def _pixels(label: str, at: str, learnt: str) -> Path:
+def _pixels(label: str, at: str, learnt: str, draws: int) -> Path:
     """The file of the test pixels of all draws: a number that is the pixel's own, its polygon, whether it is right."""
-    return WORK / "rivals" / ("".join(c if c.isalnum() else "-" for c in f"{label} {at} {learnt}") + ".npy")
+    return WORK / "rivals" / ("".join(c if c.isalnum() else "-" for c in f"{label} {at} {learnt} {draws}") + ".npy")
 
 
 @dataclass(frozen=True)
@@ -188,18 +188,19 @@ class Line:
         return self.label if self.table == "complete" else f"{self.at}: {self.label}"
 
     def measured(self) -> dict[str, Any]:
-        """Scores, and the tests against patchwork."""
-        scores = Bench(self.name, self.model, DRAWS).scores(self.draws, self.at, self.learnt)
-        if self.name == "patchwork":
-            return scores
-        if not _pixels("patchwork", self.at, "all data").exists():  # of another run's folder
-            Bench("patchwork", MODELS["patchwork"], DRAWS).scores(self.draws, self.at)
-        ours, theirs = (
-            np.load(_pixels(*of)) for of in (("patchwork", self.at, "all data"), (self.name, self.at, self.learnt))
-        )
+        """Scores on all draws."""
+        return Bench(self.name, self.model, DRAWS).scores(self.draws, self.at, self.learnt)
+
+    def tested(self) -> dict[str, float] | None:
+        """McNemar's test against patchwork in the same state; None for patchwork, and where pixels are another folder's."""
+        names = (("patchwork", self.at, "all data"), (self.name, self.at, self.learnt))
+        files = [_pixels(*of, self.draws) for of in names]
+        if self.name == "patchwork" or not all(file.exists() for file in files):
+            return None
+        ours, theirs = (np.load(file) for file in files)
         _, first, second = np.intersect1d(ours[0], theirs[0], return_indices=True)
         test = clustered_mcnemar(ours[2, first] > 0, theirs[2, second] > 0, ours[1, first])
-        return scores | {"polygons": {"p": test.p, "pixels": len(first), "polygons": test.n}}
+        return {"p": test.p, "pixels": len(first), "polygons": test.n}
 
 
 def _lines(wanted: list[str]) -> Iterator[Line]:
@@ -241,13 +242,25 @@ def run_all(wanted: list[str] | None = None) -> str:
         with FileLock(WORK / "rivals.lock"):
             known = _known()
             known.setdefault(line.table, {})[line.key] = scores
-            FILE.write_text(json.dumps({"machine": machine(), **known}, indent=1) + "\n")
+            FILE.write_text(json.dumps({**known, "machine": machine()}, indent=1) + "\n")
         print(f"{line.table:10} {line.key:60} {_spread(scores['overall_accuracy'])}", flush=True)
+    _test(wanted or ["complete", "degraded"])
     if "speeds" in (wanted or ["speeds"]):
         speeds = _speeds()
         with FileLock(WORK / "rivals.lock"):
             FILE.write_text(json.dumps({**_known(), "speeds": speeds, "machine": machine()}, indent=1) + "\n")
     return "\n" + markdown(_known())
+
+
+def _test(wanted: list[str]) -> None:
+    """Test every line against patchwork's pixels as they are now."""
+    with FileLock(WORK / "rivals.lock"):
+        known = _known()
+        for line in _lines(wanted):
+            test = line.tested()
+            if test and line.key in known.get(line.table, {}):
+                known[line.table][line.key]["polygons"] = test
+        FILE.write_text(json.dumps(known, indent=1) + "\n")
 
 
 def _known() -> dict[str, Any]:
@@ -271,7 +284,8 @@ def markdown(found: Mapping[str, Any]) -> str:
             spread = (_spread(one[key]) for key in TOLD)
             state = label.partition(": ")[0] + ": " if ": " in label else ""
             tests = _against(found[table].get(f"{state}patchwork"), one)
-            lines.append(f"| {label} | {' | '.join(spread)} | {np.median(one['seconds']):.0f} | {tests} |")
+            took = f"{np.median(one['seconds']):.0f}" if one["seconds"] else ""
+            lines.append(f"| {label} | {' | '.join(spread)} | {took} | {tests} |")
     lines += ["\nmap pixels a second\n", *(f"- {name}: {one:,.0f}" for name, one in found.get("speeds", {}).items())]
     return "\n".join(lines)
 

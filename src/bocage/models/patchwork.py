@@ -9,8 +9,8 @@ replaced by a learnt vector.
 
 ::
 
-    series (B, T, C, Y, X) → own and mean of 3 × 3, 2C → W, + day → W → W = h    a_k = softmax over valid dates of h · q_k
-                                                       └→ p_k = Σ a_k h → V_k p_k (W / heads each) → W ─┐
+    series (B, T, C, Y, X) → own and mean of 3 × 3, 2C → W, + day → W = h    a_k = softmax over valid dates of h · q_k
+                                                   └→ p_k = Σ a_k h → V_k p_k (W / heads each) → W ─────┐
     image  (B, 1, C, Y, X) → 3×3, 3×3 (unpadded) → mean and max of a map pixel → W, own + 3 × 3 around ─┤
                                                                                   learnt W if missing ──┴→ Σ → W → K
 
@@ -89,12 +89,10 @@ class Config:
     """Most of a series' dates hidden while training: each sample loses a share between 0 and this; 0 to 1."""
     sensor_dropout: float = 0.3
     """Share of samples from which a source is hidden while training (never all of them), 0 to 1."""
-    dropout: float = 0.1
-    """Share of the fused features dropped while training, 0 to 1."""
 
     def __post_init__(self) -> None:
         at_least(self, filters=1, auxiliary=0, context=0)
-        shares(self, "dropout", "date_dropout", "sensor_dropout")
+        shares(self, "date_dropout", "sensor_dropout")
 
 
 class SeriesEncoder(nn.Module):
@@ -107,7 +105,6 @@ class SeriesEncoder(nn.Module):
         """Pixels of the source that it looks at beyond those of a vector."""
         self.bands = nn.Linear(len(spec.bands) * (2 if around else 1), width)
         self.day = nn.Linear(2 * HARMONICS, width, bias=False)
-        self.mix = nn.Linear(width, width)
         self.queries = nn.Linear(width, heads, bias=False)  # a bias would cancel in the softmax
         self.values = nn.Parameter(torch.randn(heads, width, width // heads) / math.sqrt(width))
         self.norm = nn.LayerNorm(width)
@@ -162,7 +159,6 @@ class SeriesEncoder(nn.Module):
     def _attend(self, series: Tensor, clear: Tensor, days: Tensor) -> tuple[Tensor, Tensor]:
         """(B, P, T, C), (B, P, T) and the dates' codes (B, 1, T, W) → hidden (B, P, T, W), weights (B, P, heads, T)."""
         hidden = functional.relu(self.bands(series).add_(days), inplace=True)
-        hidden = functional.relu(self.mix(hidden), inplace=True)
         return hidden, masked_softmax(self.queries(hidden).transpose(2, 3), clear[:, :, None])
 
     def _pixels(self, series: Tensor, clear: Tensor, days: Tensor) -> Tensor:
@@ -272,7 +268,7 @@ class Model(nn.Module):
         self.missing = nn.ParameterDict(
             {name: torch.zeros(width) for name in self.inputs} if len(self.inputs) > 1 else {}
         )
-        self.fuse = nn.Sequential(nn.LayerNorm(width), nn.Linear(width, width), nn.ReLU(), nn.Dropout(config.dropout))
+        self.fuse = nn.Sequential(nn.LayerNorm(width), nn.Linear(width, width), nn.ReLU())
         self.head = Linear(width, n_classes)
         several = len(self.inputs) > 1 and config.auxiliary > 0
         self.parts = nn.ModuleDict({name: Linear(width, n_classes) for name in self.inputs if several})
