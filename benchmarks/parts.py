@@ -34,8 +34,6 @@ SETTINGS = {
     "no auxiliary heads": "auxiliary = 0.0",
     "no date dropout": "date_dropout = 0.0",
     "no sensor dropout": "sensor_dropout = 0.0",
-    "small": 'preset = "small"',
-    "large": 'preset = "large"',
 }
 """Variants by settings."""
 ENCODER = patchwork.SeriesEncoder
