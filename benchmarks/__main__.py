@@ -1,4 +1,4 @@
-"""Run every benchmark, or those named; `networks` (hours), and those that measure no speed (`patchwork`, `promises`, `rivals`, `roads`, `transfer`) by name only."""
+"""Run every benchmark, or those named; `networks` (hours), and those that measure no speed (`learning`, `parts`, `patchwork`, `promises`, `rivals`, `roads`, `transfer`) by name only."""
 
 import sys
 
@@ -7,9 +7,11 @@ from benchmarks import (
     forest,
     forms,
     gaps,
+    learning,
     memory,
     networks,
     operational,
+    parts,
     patchwork,
     promises,
     rivals,
@@ -32,6 +34,8 @@ LONG = {
     "networks": lambda: networks.run_all([]),
     "promises": promises.run,
     "rivals": rivals.run_all,
+    "parts": parts.run,
+    "learning": learning.run_all,
     "patchwork": patchwork.run_all,
     "transfer": transfer.run_all,
 }

@@ -1,4 +1,4 @@
-"""What each part of patchwork brings on the simulated landscape, in accuracy, and costs, in time: it is taken out, or another size put in.
+"""What each part of patchwork brings on the simulated landscape, in accuracy, and costs, in time: it is taken out or changed.
 
     python -m benchmarks.parts
 

@@ -113,8 +113,7 @@ class Pretrained:
         TrainedError
             The weights are another network's, another size's, or those of other bands.
         """
-        odd = list(self._differences(model, name))
-        if odd:
+        if odd := self._differences(model, name):
             raise TrainedError(
                 "The training cannot start from the pretrained encoder:"
                 + "".join(f"\n  - {line}" for line in odd)
