@@ -116,7 +116,7 @@ def test_weights_arrive_but_for_the_heads(path, tmp_path):
     opened = open_run(read, tmp_path / "out")
     network = build("patchwork", made.inputs, 3, read.config)
     head = network.head.linear.weight.clone() if hasattr(network.head, "linear") else None
-    made.start(network, "patchwork", made.normalisation, Told())
+    made.start(network, "patchwork", opened.scene, made.normalisation, Told())
     state = network.state_dict()
     assert all(torch.equal(state[name], tensor) for name, tensor in made.weights.items())
     assert not any(name.startswith(("head.", "parts.")) for name in made.weights)
@@ -146,6 +146,19 @@ def test_other_bands_are_refused(recipe, tmp_path):
     fewer = recipe(PATCHWORK, NATIVE.replace('indices = ["ndvi"]\n', ""), "s2")
     with pytest.raises(TrainedError, match="source 's2': pretrained with bands red, nir, ndvi, found red, nir"):
         run(named(fewer, tmp_path / "out/pretrained"), tmp_path / "next", ("train",))
+
+
+def test_other_units_and_other_days_are_refused(recipe, tmp_path):
+    pretrain_on(read_recipe(recipe(PATCHWORK, NATIVE, "s2")), tmp_path / "out", QUICK)
+    digital = recipe(PATCHWORK, NATIVE.replace("scale = 0.0001\n", ""), "s2")
+    with pytest.raises(TrainedError, match=r"band red: values around .*other units\? Check its scale"):
+        run(named(digital, tmp_path / "out/pretrained"), tmp_path / "digital", ("train",))
+    lines = [f"{np.datetime64('2021-01-01') + k},10.0" for k in range(365)]
+    (tmp_path / "warmth.csv").write_text("\n".join(["date,temperature", *lines]) + "\n")
+    thermal = f'thermal = {{ temperature = "{tmp_path / "warmth.csv"}" }}\n'
+    warm = recipe(PATCHWORK, NATIVE + thermal, "s2")
+    with pytest.raises(TrainedError, match="source 's2': pretrained with days calendar, found"):
+        run(named(warm, tmp_path / "out/pretrained"), tmp_path / "warm", ("train",))
 
 
 def test_another_size_and_another_network_are_refused(recipe, path, tmp_path):

@@ -137,4 +137,4 @@ def _precise(recipe: Recipe, model: Path, progress: Progress) -> Mapping:
             f"{model} was never looked at in bfloat16: only its own run has the validation polygons. Map there once with "
             '[map] precision = "bfloat16", or use float32 here.'
         )
-    return settled(recipe.map, found, progress)
+    return settled(recipe.map, found, recipe.training.device, progress)

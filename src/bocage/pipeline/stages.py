@@ -36,6 +36,7 @@ from bocage.training import (
     check_bfloat16,
     classify,
     device_of,
+    imitates_bfloat16,
     importance,
     train,
 )
@@ -45,10 +46,12 @@ SAMPLE = "sample.json"
 STAGES = ("train", "evaluate", "map", "report")
 
 
-def settled(settings: Mapping, found: Reduced, progress: Progress) -> Mapping:
+def settled(settings: Mapping, found: Reduced, device: str, progress: Progress) -> Mapping:
     """Return the map's settings, in float32 where bfloat16 changes too much."""
     if found.is_harmless:
         progress.say(f"The map is computed in bfloat16: {found}.")
+        if imitates_bfloat16(device):
+            progress.say('This processor has no instructions for bfloat16: precision = "float32" is faster here.')
         return settings
     progress.say(f"The map is computed in float32, not in bfloat16: {found}.")
     return dataclasses.replace(settings, precision="float32")
@@ -113,7 +116,7 @@ class Run:
         validation = self.samples.draw(r.split, r.map.draw).validation
         found = check_bfloat16(trained, self.samples, validation, r.training.device)
         found.save(folder)
-        return settled(r.map, found, self.progress)
+        return settled(r.map, found, r.training.device, self.progress)
 
     def report(self) -> Path:
         """Compare the map with the truth where there is one, estimate areas, and write ``report.html``."""

@@ -21,7 +21,7 @@ from bocage.training.curves import write_curves
 from bocage.training.domain import domain_of, features_of
 from bocage.training.importance import Importance, importance
 from bocage.training.loop import Task, check_device, fit, logits_of
-from bocage.training.precision import Reduced, check_bfloat16
+from bocage.training.precision import Reduced, check_bfloat16, imitates_bfloat16
 from bocage.training.pretrain import Pretrained, Pretraining, pretrain
 from bocage.training.remarks import remarks
 from bocage.training.settings import Training, with_preset
@@ -57,7 +57,7 @@ def train(
     ModelError
         The network cannot work with the scene's sources.
     TrainedError
-        The weights to start from are another network's, or of other bands.
+        The weights to start from are another network's, or of other bands, units or days.
     TrainingError
         The loss is no longer a number, or a checkpoint cannot be written.
     """
@@ -77,7 +77,7 @@ def train(
         progress.say(f"Draw {number + 1} has no training sample of: {absent}; it cannot learn them.")
     normalisation = Normalisation.of(samples.cuts, draw.train, settings.scaling)
     if start:
-        normalisation = start.start(model, name, normalisation, progress)
+        normalisation = start.start(model, name, scene, normalisation, progress)
     title = f"training {name}, draw {number + 1} of {split.draws}"
     if hasattr(model, "fit"):
         labels = torch.from_numpy(samples.label[draw.train].astype(np.int64))
@@ -161,6 +161,7 @@ __all__ = [
     "device_count",
     "device_of",
     "features_of",
+    "imitates_bfloat16",
     "importance",
     "input_specs",
     "pretrain",

@@ -19,6 +19,13 @@ MOST = 2048
 """Validation samples looked at."""
 LOSS, SAME = 0.005, 0.98
 """Accuracy that may be lost, and share of samples that must keep their class."""
+WITHOUT = ("AVX2", "NO AVX")
+"""What PyTorch calls processors that have no instructions for bfloat16 and imitate it."""
+
+
+def imitates_bfloat16(device: str) -> bool:
+    """Whether the device has no instructions for bfloat16: it computes faster in float32."""
+    return device_of(device).type == "cpu" and torch.backends.cpu.get_cpu_capability() in WITHOUT
 
 
 @dataclass(frozen=True)

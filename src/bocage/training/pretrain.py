@@ -33,7 +33,15 @@ from bocage.training import checkpoint
 from bocage.training.curves import write_curves
 from bocage.training.loop import Task, fit
 from bocage.training.settings import Training
-from bocage.training.trained import input_specs, record_of, source_records, versions, write_folder
+from bocage.training.trained import (
+    SourceRecord,
+    input_specs,
+    other_units,
+    record_of,
+    source_records,
+    versions,
+    write_folder,
+)
 
 NAME, FORMAT = "pretrained", 1
 
@@ -62,7 +70,7 @@ class Pretrained:
     name: str
     """The network, on the shelf ``MODELS``."""
     config: Mapping[str, Any]
-    inputs: Mapping[str, InputSpec]
+    sources: Mapping[str, SourceRecord]
     normalisation: Normalisation
     weights: Mapping[str, Tensor]
     """Those of the encoder; heads that labels teach are not in it."""
@@ -76,8 +84,14 @@ class Pretrained:
             found.update(tensor.contiguous().numpy().tobytes())
         return found.hexdigest()[:24]
 
-    def save(self, folder: Path, sources: Mapping[str, Any]) -> None:
+    @property
+    def inputs(self) -> dict[str, InputSpec]:
+        """What the encoder knows of its sources."""
+        return {name: record.spec for name, record in self.sources.items()}
+
+    def save(self, folder: Path) -> None:
         """Write the folder aside, then rename it: it is complete or absent."""
+        sources = {name: dataclasses.asdict(record) for name, record in self.sources.items()}
         said = {"format": FORMAT, "name": self.name, "config": self.config, "sources": sources}
         said |= {"normalisation": dataclasses.asdict(self.normalisation), "versions": versions()}
         write_folder(folder, self.weights, f"{NAME}.json", said)
@@ -93,9 +107,9 @@ class Pretrained:
         """
         try:
             said = json.loads((folder / f"{NAME}.json").read_text())
-            inputs = {name: record_of(one).spec for name, one in said["sources"].items()}
+            sources = {name: record_of(one) for name, one in said["sources"].items()}
             weights = safetensors.torch.load_file(folder / "weights.safetensors")
-            return cls(said["name"], said["config"], inputs, Normalisation(**said["normalisation"]), weights)
+            return cls(said["name"], said["config"], sources, Normalisation(**said["normalisation"]), weights)
         except FileNotFoundError as error:
             raise TrainedError(
                 f"{error.filename} is missing: {folder} was not written by 'bocage pretrain'."
@@ -103,17 +117,19 @@ class Pretrained:
         except (KeyError, ValueError, TypeError, safetensors.SafetensorError) as error:
             raise TrainedError(f"{folder} cannot be read as a pretrained encoder: {error}.") from error
 
-    def start(self, model: nn.Module, name: str, normalisation: Normalisation, progress: Progress) -> Normalisation:
-        """Put the weights into a network, and return how its bands are to be scaled.
+    def start(
+        self, model: nn.Module, name: str, scene: Scene, normalisation: Normalisation, progress: Progress
+    ) -> Normalisation:
+        """Put the weights into a network that learns from `scene`, and return how its bands are to be scaled.
 
         Sources that were not pretrained start from nothing, which is said.
 
         Raises
         ------
         TrainedError
-            The weights are another network's, another size's, or those of other bands.
+            The weights are another network's, another size's, or those of other bands, units or days.
         """
-        if odd := self._differences(model, name):
+        if odd := self._differences(model, name, scene):
             raise TrainedError(
                 "The training cannot start from the pretrained encoder:"
                 + "".join(f"\n  - {line}" for line in odd)
@@ -127,23 +143,29 @@ class Pretrained:
         offset, scale = ({n: getattr(self.normalisation, what)[n] for n in both} for what in ("offset", "scale"))
         return Normalisation(normalisation.kind, {**normalisation.offset, **offset}, {**normalisation.scale, **scale})
 
-    def _differences(self, model: nn.Module, name: str) -> list[str]:
+    def _differences(self, model: nn.Module, name: str, scene: Scene) -> list[str]:
         if name != self.name:
             return [f"it is of the network '{self.name}', the recipe trains '{name}'"]
         inputs: Mapping[str, InputSpec] = model.inputs  # type: ignore[assignment]
         both = [source for source in inputs if source in self.inputs]
         if not both:
             return [f"it knows the sources {', '.join(self.inputs)}, the recipe has {', '.join(inputs)}"]
-        found = []
-        for source in both:
-            then, now = self.inputs[source], inputs[source]
-            for what, was, is_ in (
-                ("bands", ", ".join(then.bands), ", ".join(now.bands)),
-                ("ratio to the map", then.ratio, now.ratio),
-                ("kind", _kind(then), _kind(now)),
-            ):
-                if was != is_:
-                    found.append(f"source '{source}': pretrained with {what} {was}, found {is_}")
+        found: list[str] = []
+        for source, now in source_records(scene, both).items():
+            then = self.sources[source]
+            pairs = (
+                ("bands", ", ".join(then.spec.bands), ", ".join(now.spec.bands)),
+                ("ratio to the map", then.spec.ratio, now.spec.ratio),
+                ("kind", _kind(then.spec), _kind(now.spec)),
+                ("units", then.units, now.units),
+                ("days", then.clock, now.clock),
+            )
+            differing = [
+                f"source '{source}': pretrained with {what} {was}, found {is_}"
+                for what, was, is_ in pairs
+                if was != is_
+            ]
+            found += differing or other_units(scene, source, self.normalisation)
         own = model.state_dict()
         other = [k for k, v in self.weights.items() if k in own and own[k].shape != v.shape]
         if other and not found:
@@ -206,8 +228,8 @@ def pretrain(
         for key, value in network.state_dict().items()
         if key.partition(".")[0] not in network.heads
     }
-    made = Pretrained(name, dataclasses.asdict(config), network.inputs, normalisation, weights)
     records = source_records(scene, network.footprints)
-    made.save(folder / NAME, {source: dataclasses.asdict(one) for source, one in records.items()})
+    made = Pretrained(name, dataclasses.asdict(config), records, normalisation, weights)
+    made.save(folder / NAME)
     (folder / checkpoint.NAME).unlink(missing_ok=True)
     return made

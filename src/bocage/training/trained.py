@@ -221,7 +221,7 @@ class Trained:
             how = "are in another order" if set(was) == set(is_) else "differ"
             yield f"source '{name}': the bands {how}: trained with {', '.join(was)}, found {', '.join(is_)}"
         else:
-            yield from self._other_units(scene, name)
+            yield from other_units(scene, name, self.normalisation)
         pairs: list[tuple[str, Any, Any]] = [("ratio to the map", then.spec.ratio, now.spec.ratio)]
         if not math.isclose(then.resolution, now.resolution, rel_tol=0.01):
             pairs.append(("resolution", then.resolution, now.resolution))
@@ -237,20 +237,21 @@ class Trained:
         if tied and not self.any_source and now.spec.dates != then.spec.dates:
             yield f"source '{name}': trained on {then.spec.dates} dates, found {now.spec.dates}; {self.name} needs as many"
 
-    def _other_units(self, scene: Scene, name: str) -> Iterator[str]:
-        """Tell bands whose values, in the middle of the scene, are nowhere near those of the training."""
-        cube = scene.cubes[name]
-        side = min(MIDDLE, *cube.grid.shape)
-        block = cube.read(Window((cube.grid.shape[0] - side) // 2, (cube.grid.shape[1] - side) // 2, side, side))
-        pixels = block.values.swapaxes(0, 1)[:, block.valid]
-        for i, band in enumerate(cube.bands if pixels.shape[1] else ()):
-            offset, scale = self.normalisation.offset[name][i], self.normalisation.scale[name][i]
-            value = float(np.median(pixels[i]))
-            if abs(value - offset) > FAR * scale:
-                yield (
-                    f"source '{name}', band {band}: values around {value:.4g}, trained on values of {offset:.4g} ± {scale:.4g}: "
-                    "other units? Check its scale and offset"
-                )
+
+def other_units(scene: Scene, name: str, normalisation: Normalisation) -> Iterator[str]:
+    """Tell bands of a source whose values, in the middle of the scene, are nowhere near those that were scaled."""
+    cube = scene.cubes[name]
+    side = min(MIDDLE, *cube.grid.shape)
+    block = cube.read(Window((cube.grid.shape[0] - side) // 2, (cube.grid.shape[1] - side) // 2, side, side))
+    pixels = block.values.swapaxes(0, 1)[:, block.valid]
+    for i, band in enumerate(cube.bands if pixels.shape[1] else ()):
+        offset, scale = normalisation.offset[name][i], normalisation.scale[name][i]
+        value = float(np.median(pixels[i]))
+        if abs(value - offset) > FAR * scale:
+            yield (
+                f"source '{name}', band {band}: values around {value:.4g}, trained on values of {offset:.4g} ± {scale:.4g}: "
+                "other units? Check its scale and offset"
+            )
 
 
 def write_folder(

@@ -1,0 +1,83 @@
+"""Maps in bfloat16: only where that was seen to change next to nothing, and with a word where it is no faster."""
+
+import json
+
+import numpy as np
+import pytest
+import rasterio
+import torch
+
+from bocage.errors import RunFolderError
+from bocage.pipeline import map_with, read_recipe, run
+from bocage.training import Trained
+from bocage.training.precision import Reduced, check_bfloat16
+from conftest import GRU, Told
+
+REDUCED = {"tile = 32": 'tile = 32\nprecision = "bfloat16"'}
+
+
+@pytest.fixture
+def reduced(recipe):
+    return read_recipe(recipe(GRU, **REDUCED))
+
+
+def mapped(reduced, out):
+    """Words said while the map was made."""
+    told = Told()
+    run(reduced, out, ("train", "map"), told)
+    return told.words
+
+
+def test_validation_samples_are_looked_at_and_the_map_says_what_it_is_in(reduced, tmp_path):
+    words = " ".join(mapped(reduced, tmp_path / "out"))
+    found = Reduced.load(tmp_path / "out/splits/0/model")
+    assert found is not None
+    assert 0 < found.samples <= 2048
+    assert ("computed in bfloat16" if found.is_harmless else "in float32, not in bfloat16") in words
+    assert f"{found.same:.1%} of {found.samples} validation samples keep their class" in words
+
+
+def test_it_counts_what_bfloat16_changes(reduced, tmp_path):
+    opened = run(reduced, tmp_path / "out", ("train",))
+    trained = Trained.load(tmp_path / "out/splits/0/model")
+    whole = trained.model.forward
+
+    def spoiled(batch):
+        logits = whole(batch)
+        return logits.flip(1) if torch.is_autocast_enabled("cpu") else logits
+
+    trained.model.forward = spoiled
+    members = opened.samples.draw(reduced.split, 0).validation
+    found = check_bfloat16(trained, opened.samples, members, "cpu")
+    assert found.same < 1
+    assert not found.is_harmless
+    assert not check_bfloat16(trained, opened.samples, members[:0], "cpu").is_harmless, "nothing was looked at"
+
+
+def test_where_it_changes_classes_the_map_is_the_one_in_float32(recipe, reduced, tmp_path, monkeypatch):
+    monkeypatch.setattr("bocage.pipeline.stages.check_bfloat16", lambda *_: Reduced(100, 0.9, 0.8, 0.9))
+    assert any("in float32, not in bfloat16" in text for text in mapped(reduced, tmp_path / "out"))
+    run(read_recipe(recipe(GRU)), tmp_path / "plain", ("train", "map"))
+    pair = []
+    for name in ("out", "plain"):
+        with rasterio.open(tmp_path / name / "map/classes.tif") as dataset:
+            pair.append(dataset.read(1))
+    assert np.array_equal(*pair)
+
+
+def test_a_model_never_looked_at_is_refused_elsewhere(recipe, reduced, tmp_path):
+    run(read_recipe(recipe(GRU)), tmp_path / "out", ("train",))
+    model = tmp_path / "out/splits/0/model"
+    with pytest.raises(RunFolderError, match="never looked at in bfloat16"):
+        map_with(reduced, model, tmp_path / "elsewhere")
+    (model / "bfloat16.json").write_text(json.dumps({"samples": 9, "accuracy": 1, "reduced_accuracy": 1, "same": 1}))
+    told = Told()
+    map_with(reduced, model, tmp_path / "elsewhere", told)
+    assert any("computed in bfloat16" in text for text in told.words)
+
+
+@pytest.mark.parametrize(("processor", "said"), [("AVX2", True), ("AVX512", False)])
+def test_a_processor_that_imitates_bfloat16_is_told(reduced, tmp_path, monkeypatch, processor, said):
+    monkeypatch.setattr("bocage.pipeline.stages.check_bfloat16", lambda *_: Reduced(100, 0.9, 0.9, 1.0))
+    monkeypatch.setattr("torch.backends.cpu.get_cpu_capability", lambda: processor)
+    assert any("no instructions for bfloat16" in text for text in mapped(reduced, tmp_path / "out")) is said
