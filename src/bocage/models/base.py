@@ -339,8 +339,11 @@ def seen_by(
     """Whether each source has a valid date at the map pixels themselves: bool (B, Y, X)."""
     found = {}
     for name, footprint in footprints.items():
-        _, valid = at_map_pixels(batch[name].inner(footprint, inputs[name].ratio, shape), inputs[name], shape)
-        found[name] = valid.any(1)
+        ratio = inputs[name].ratio
+        seen = batch[name].inner(footprint, ratio, shape).valid.any(1, keepdim=True)
+        if ratio.finer > 1:
+            seen = functional.max_pool2d(seen.float(), ratio.finer) > 0
+        found[name] = repeat_to(seen, ratio, shape)[:, 0]
     return found
 
 

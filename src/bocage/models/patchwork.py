@@ -41,7 +41,7 @@ from bocage.models.base import (
 )
 from bocage.models.gru import S2
 from bocage.models.heads import Linear
-from bocage.models.layers import masked_softmax, waves
+from bocage.models.layers import waves
 from bocage.models.multiresolcc import PAN
 from bocage.models.ranges import at_least, shares
 from bocage.models.twinns import S1
@@ -50,6 +50,8 @@ HARMONICS = 4
 """Waves of the day code: a year, and its halves, thirds and quarters."""
 AT_A_TIME = 1 << 19
 """Hidden values computed at a time outside training: 2 MiB, which stay in a core's cache."""
+NEVER = -1e30
+"""Energy of a date that gets no attention."""
 ROWS = 8
 """Rows of pixels whose series are laid out at a time outside training."""
 WIDTHS = {"small": (32, 4), "medium": (64, 8), "large": (128, 8)}
@@ -130,7 +132,7 @@ class SeriesEncoder(nn.Module):
         """Weight of every date (B, T) for the first pixel: the mean over heads, 0 where masked; they add up to 1."""
         series, clear, _ = self._laid_out(*pooled(tensor, self.spec), whole=True)
         _, weight = self._attend(series[:, :1], clear[:, :1], self._days(tensor))
-        return weight[:, 0].mean(1)
+        return weight[:, 0].mean(1) * clear[:, 0]
 
     def _days(self, tensor: SourceTensor) -> Tensor:
         """Codes of the dates (B, 1, T, W)."""
@@ -157,15 +159,23 @@ class SeriesEncoder(nn.Module):
         return torch.cat([self._pixels(part, seen, days) for part, seen in parts], 1).reshape(b, y, x, self.width)
 
     def _attend(self, series: Tensor, clear: Tensor, days: Tensor) -> tuple[Tensor, Tensor]:
-        """(B, P, T, C), (B, P, T) and the dates' codes (B, 1, T, W) → hidden (B, P, T, W), weights (B, P, heads, T)."""
-        hidden = functional.relu(self.bands(series).add_(days), inplace=True)
-        return hidden, masked_softmax(self.queries(hidden).transpose(2, 3), clear[:, :, None])
+        """(B, P, T, C), (B, P, T) and the dates' codes (B, 1, T, W) → hidden (B, P, T, W), weights (B, P, heads, T).
+
+        Where no date is valid, weights mean nothing.
+        """
+        hidden = functional.linear(series, self.bands.weight)
+        hidden.add_((days + self.bands.bias).to(hidden.dtype)).relu_()
+        # Heads first: the product with few queries is several times as fast, and dates lie side by side for the softmax.
+        energy = torch.mm(self.queries.weight, hidden.flatten(0, 2).t()).reshape(-1, *clear.shape)
+        hide = torch.where(clear, 0.0, NEVER).to(energy.dtype)
+        return hidden, torch.softmax(energy + hide, -1).permute(1, 2, 0, 3).to(hidden.dtype)
 
     def _pixels(self, series: Tensor, clear: Tensor, days: Tensor) -> Tensor:
         """(B, P, T, C), (B, P, T) and the dates' codes (B, 1, T, W) → (B, P, W)."""
         hidden, weight = self._attend(series, clear, days)
-        pooled = torch.einsum("bpht,bptw->bphw", weight, hidden)
-        normed: Tensor = self.norm(torch.einsum("bphw,hwv->bphv", pooled, self.values).flatten(2))
+        pooled = torch.bmm(weight.flatten(0, 1), hidden.flatten(0, 1))  # (B P, heads, W)
+        vectors = torch.bmm(self.values.transpose(1, 2), pooled.permute(1, 2, 0))  # heads first, as above
+        normed: Tensor = self.norm(vectors.flatten(0, 1).t().reshape(*clear.shape[:2], self.width))
         return normed
 
 
