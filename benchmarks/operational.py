@@ -39,7 +39,7 @@ def run() -> str:
         recipe = _written(folder / "scene", 1)
         bocage("train", recipe, "--out", folder / "run")
         bocage("map", recipe, "--out", folder / "run")  # compares bfloat16 with float32 on validation pixels, once
-        works = {p: _ours(folder, recipe, p) for p in (("bfloat16", "float32") if _has_bfloat16() else ("float32",))}
+        works = {p: _ours(folder, recipe, p) for p in _precisions()}
         if otb.is_here():
             works["otb"] = _theirs(folder / "scene")
         spent = interleaved(works, ROUNDS)
@@ -58,10 +58,11 @@ def run() -> str:
     )
 
 
-def _has_bfloat16() -> bool:
-    """Whether the processor has instructions for bfloat16; where nothing tells, it is taken to have."""
+def _precisions() -> tuple[str, ...]:
+    """What is measured: bfloat16 too where the processor has instructions for it, or where nothing tells."""
     about = Path("/proc/cpuinfo")
-    return not about.exists() or any(flag in about.read_text() for flag in ("avx512_bf16", "amx_bf16", " bf16"))
+    has = not about.exists() or any(flag in about.read_text() for flag in ("avx512_bf16", "amx_bf16", " bf16"))
+    return ("bfloat16", "float32") if has else ("float32",)
 
 
 def _written(folder: Path, times: int) -> Path:
@@ -135,13 +136,14 @@ def _recipe() -> str:
         '[sources.s1]\nsensor = "series"\nscale = 0.01\nvariables = { vv = "vv.tif", vh = "vh.tif" }\n'
         '[sources.vhr]\nsensor = "image"\npath = "pan.tif"\nbands = ["pan"]\nscale = 0.0001\n'
         f'[legend]\nclasses = [{legend}]\n[reference]\npath = "fields.shp"\nlabel = "code"\n[split]\ndraws = 1\n'
-        '[model]\nname = "patchwork"\n[training]\nepochs = 4\nsamples_per_epoch = 1000\n[map]\nprecision = "bfloat16"\n'
+        '[model]\nname = "patchwork"\n[training]\nepochs = 4\nsamples_per_epoch = 1000\n'
+        f'[map]\nprecision = "{_precisions()[0]}"\n'
     )
 
 
 def _ours(folder: Path, recipe: Path, precision: str) -> Callable[[], Any]:
     own = recipe.with_name(f"{precision}.toml")
-    own.write_text(recipe.read_text().replace("bfloat16", precision))
+    own.write_text(recipe.read_text().replace(f'precision = "{_precisions()[0]}"', f'precision = "{precision}"'))
     model, out = folder / "run/splits/0/model", folder / f"map-{precision}"
     command = [sys.executable, "-m", "bocage", "map", own, "--model", model, "--out", out]
 

@@ -24,7 +24,6 @@ from benchmarks.rivals import DRAWS, FEWER, MODELS, WORK, Bench
 from bocage.mapping import pixels_per_second
 from bocage.models import patchwork
 from bocage.models.base import InputSpec, SourceTensor
-from bocage.models.layers import masked_softmax
 
 FILE, ROUNDS, WHOLE = RESULTS / "parts.json", 3, "all parts"
 STATES = ("all data", "no S2", "60 % of the dates missing")
@@ -61,7 +60,8 @@ def _with_mix(encoder: Any, spec: InputSpec, width: int, heads: int, around: int
 def _mixed(encoder: Any, series: Tensor, clear: Tensor, days: Tensor) -> tuple[Tensor, Tensor]:
     """Attention after two layers a date."""
     hidden = functional.relu(encoder.mix(functional.relu(encoder.bands(series) + days)))
-    return hidden, masked_softmax(encoder.queries(hidden).transpose(2, 3), clear[:, :, None])
+    energy = (encoder.queries.weight @ hidden.flatten(0, 2).t()).reshape(-1, *clear.shape)
+    return hidden, torch.softmax(energy.masked_fill(~clear, patchwork.NEVER), -1).permute(1, 2, 0, 3)
 
 
 INIT, ATTEND = ENCODER.__init__, ENCODER._attend
