@@ -236,3 +236,15 @@ def test_temperatures_follow_the_sources_pixel_by_pixel():
     seen = {"a": torch.tensor([[True, True], [False, False]]), "b": torch.tensor([[True, False], [True, False]])}
     assert calibration.temperatures(seen).tolist() == [[1.0, 2.0], [3.0, 3.0]]
     assert calibration.temperatures({"b": torch.tensor([True, False])}).tolist() == [3.0, 3.0]
+
+
+def test_two_processes_train_though_a_source_is_hidden_from_a_whole_batch(recipe, tmp_path):
+    """The head of a source that none of a process's samples has does not serve that batch."""
+    more = {
+        "batch_size = 16": 'batch_size = 4\ndevices = 2\ndevice = "cpu"',
+        "epochs = 4": "epochs = 1",
+        "draws = 2": "draws = 1",
+    }
+    read = read_recipe(recipe(f"{PATCHWORK}\nsensor_dropout = 0.9", NATIVE + PAN_MS, "pan", **more))
+    run(read, tmp_path / "out", ("train",))
+    assert all(torch.isfinite(p).all() for p in Trained.load(tmp_path / "out/splits/0/model").model.parameters())

@@ -12,8 +12,8 @@ from bocage.errors import ModelError, TrainedError
 from bocage.grid import Ratio
 from bocage.models import InputSpec, SourceTensor, build, patchwork
 from bocage.models.reconstruction import Reconstruction
-from bocage.pipeline import open_run, pretrain_on, read_recipe, run
-from bocage.training import Pretrained, Pretraining, Trained
+from bocage.pipeline import open_run, open_scene, pretrain_on, read_recipe, run
+from bocage.training import Pretrained, Pretraining, Trained, input_specs
 from conftest import FOREST, PAN_MS, S2, Told
 
 NATIVE = S2.replace("fill = { every = 20, start = 2021-02-01, end = 2021-07-31 }\n", "")
@@ -93,6 +93,20 @@ def test_it_learns_to_guess(path, tmp_path):
     assert losses[-1] < 0.8 * losses[0], losses
     assert not list((tmp_path / "out").glob("*checkpoint*"))
     assert not (tmp_path / "out/pixels").exists()
+
+
+def test_two_processes_find_near_enough_the_weights_of_one(path, tmp_path):
+    read = read_recipe(path)
+    quick = replace(QUICK, batch_size=64)
+    alone = pretrain_on(read, tmp_path / "alone", quick).weights
+    two = replace(read, training=replace(read.training, devices=2, device="cpu"))
+    both = pretrain_on(two, tmp_path / "both", quick).weights
+    torch.manual_seed(read.split.seed)
+    first = build("patchwork", input_specs(open_scene(read)), 2, read.config).state_dict()
+    names = [name for name in alone if alone[name].dtype.is_floating_point]
+    way = sum(float((alone[name] - first[name]).square().sum()) for name in names)
+    apart = sum(float((alone[name] - both[name]).square().sum()) for name in names)
+    assert apart < 0.5 * way, apart / way
 
 
 def test_a_training_starts_from_it_and_is_done_again_when_it_appears(path, tmp_path):

@@ -22,6 +22,8 @@ released code of these papers does (its batch normalisation never left inference
 the channels of each position, by groups of about 16 or all together, and do not depend on the batch."""
 YEAR = 365.25
 """Days."""
+HARMONICS = 4
+"""Waves in the code of a day: a year, and its halves, thirds and quarters."""
 ELEMENTS = 1 << 24
 """Hidden values held at a time outside training: 64 MiB in float32."""
 
@@ -202,7 +204,7 @@ def season(days: Tensor, like: Tensor) -> Tensor:
     return found[..., None, None].expand(*found.shape, *like.shape[-2:])
 
 
-def waves(days: Tensor, harmonics: int) -> Tensor:
+def waves(days: Tensor, harmonics: int = HARMONICS) -> Tensor:
     """Sines, then cosines, of the day of the year and of its multiples: (B, T) → (B, T, 2 · harmonics)."""
     angle = (days % YEAR)[..., None] * (torch.arange(1, harmonics + 1, device=days.device) * (2 * math.pi / YEAR))
     return torch.cat([angle.sin(), angle.cos()], -1)

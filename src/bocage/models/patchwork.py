@@ -41,13 +41,11 @@ from bocage.models.base import (
 )
 from bocage.models.gru import S2
 from bocage.models.heads import Linear
-from bocage.models.layers import waves
+from bocage.models.layers import HARMONICS, waves
 from bocage.models.multiresolcc import PAN
 from bocage.models.ranges import at_least, shares
 from bocage.models.twinns import S1
 
-HARMONICS = 4
-"""Waves of the day code: a year, and its halves, thirds and quarters."""
 AT_A_TIME = 1 << 19
 """Hidden values computed at a time outside training: 2 MiB, which stay in a core's cache."""
 NEVER = -1e30
@@ -136,7 +134,7 @@ class SeriesEncoder(nn.Module):
 
     def _days(self, tensor: SourceTensor) -> Tensor:
         """Codes of the dates (B, 1, T, W)."""
-        return self.day(waves(tensor.days, HARMONICS).to(tensor.values.dtype))[:, None]  # type: ignore[no-any-return]
+        return self.day(waves(tensor.days).to(tensor.values.dtype))[:, None]  # type: ignore[no-any-return]
 
     def _laid_out(self, values: Tensor, valid: Tensor, whole: bool) -> tuple[Tensor, Tensor, tuple[int, int, int]]:
         """(B, T, C, Y, X) and (B, T, Y, X) → series (B, P, T, C) of the pixels, with what lies around, and valid (B, P, T)."""

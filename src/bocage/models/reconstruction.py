@@ -13,10 +13,8 @@ from torch.nn import functional
 
 from bocage.errors import ModelError
 from bocage.models.base import Batch, Criterion, Encoding, Footprint, InputSpec, SourceTensor, pooled
-from bocage.models.layers import waves
+from bocage.models.layers import HARMONICS, waves
 
-HARMONICS = 4
-"""Waves of the day that a guess is asked for."""
 DATES, SOURCES = (0.2, 0.8), 0.3
 """Share of a sample's dates hidden, drawn between these, and share of samples from which a source is hidden whole."""
 
@@ -79,7 +77,7 @@ class _Guess(nn.Module):
 
     def forward(self, found: Tensor, days: Tensor) -> Tensor:
         """(B, W) and days (B, T) → (B, T, C)."""
-        asked = self.vector(found)[:, None] + self.day(waves(days, HARMONICS).to(found.dtype))
+        asked = self.vector(found)[:, None] + self.day(waves(days).to(found.dtype))
         guess: Tensor = self.bands(functional.relu(asked))
         return guess
 

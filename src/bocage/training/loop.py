@@ -124,9 +124,12 @@ def _fabric(settings: Training) -> Any:
         mixed = device.type == "cuda" and torch.cuda.is_bf16_supported()
         precision = "bf16-mixed" if mixed else "32-true"
     from lightning_fabric import Fabric  # seconds to import, and mapping does without it
+    from lightning_fabric.strategies import DDPStrategy
 
-    # Processes are spawned, not started anew: a run's other stages must not run once for each of them.
-    strategy = "auto" if settings.devices == 1 else "ddp_spawn"
+    # Processes are spawned, not started anew: a run's other stages must not run once for each of them. Not every part of a
+    # network serves every batch: heads of a source that none of its samples has, or those that labels will teach.
+    several = DDPStrategy(start_method="spawn", find_unused_parameters=True)
+    strategy = "auto" if settings.devices == 1 else several
     with warnings.catch_warnings():  # on the front end of a cluster, Fabric would rather be started by srun
         warnings.filterwarnings("ignore", message="The `srun` command is available")
         return Fabric(accelerator=device.type, devices=settings.devices, strategy=strategy, precision=precision)
