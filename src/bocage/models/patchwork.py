@@ -48,6 +48,8 @@ from bocage.models.twinns import S1
 
 AT_A_TIME = 1 << 19
 """Hidden values computed at a time outside training: 2 MiB, which stay in a core's cache."""
+TILE = 256
+"""Pixels a side of an image that a processor convolves at a time outside training."""
 NEVER = -1e30
 """Energy of a date that gets no attention."""
 ROWS = 8
@@ -111,20 +113,26 @@ class SeriesEncoder(nn.Module):
 
     def forward(self, tensor: SourceTensor, hide: float) -> tuple[Tensor, Tensor]:
         """Return vectors (B, Y, X, W) and where there is one (B, Y, X); up to `hide` of the dates are hidden at random."""
-        values, valid = pooled(tensor, self.spec)
-        if hide:
-            valid = _without_dates(valid, hide)
-            values = values * valid[:, :, None]
         days = self._days(tensor)
+        if hide or torch.is_grad_enabled() or torch.compiler.is_exporting():
+            values, valid = pooled(tensor, self.spec)
+            if hide:
+                valid = _without_dates(valid, hide)
+                values = values * valid[:, :, None]
+            return self._rows(values, valid, days, whole=True), self._seen(valid)
+        found, finer = [], self.spec.ratio.finer
+        for start in range(0, tensor.valid.shape[2] // finer - 2 * self.around, ROWS):  # with the rows above and below
+            part = slice(start * finer, (start + ROWS + 2 * self.around) * finer)
+            rows = SourceTensor(tensor.values[..., part, :], tensor.valid[..., part, :], tensor.days)
+            values, valid = pooled(rows, self.spec)
+            found.append((self._rows(values, valid, days), self._seen(valid)))
+        vectors, seen = zip(*found, strict=True)
+        return torch.cat(vectors, 1), torch.cat(seen, 1)
+
+    def _seen(self, valid: Tensor) -> Tensor:
+        """Where a date is valid (B, Y, X), less what lies around."""
         inner = slice(self.around, -self.around or None)
-        seen = valid[:, :, inner, inner].any(1)
-        if torch.is_grad_enabled() or torch.compiler.is_exporting():
-            return self._rows(values, valid, days, whole=True), seen
-        found, rows = [], range(0, seen.shape[1], ROWS)
-        for start in rows:  # with the rows above and below
-            part = slice(start, start + ROWS + 2 * self.around)
-            found.append(self._rows(values[:, :, :, part], valid[:, :, part], days))
-        return torch.cat(found, 1), seen
+        return valid[:, :, inner, inner].any(1)
 
     def attention(self, tensor: SourceTensor) -> Tensor:
         """Weight of every date (B, T) for the first pixel: the mean over heads, 0 where masked; they add up to 1."""
@@ -211,14 +219,32 @@ class ImageEncoder(nn.Module):
     def forward(self, tensor: SourceTensor, hide: float) -> tuple[Tensor, Tensor]:
         """Return vectors (B, Y, X, W) and where there is one (B, Y, X); an image has no dates to hide."""
         side, valid = self.spec.ratio.finer, tensor.valid[:, :1].to(tensor.values.dtype)
-        x = torch.cat([tensor.masked()[:, 0], valid], 1).contiguous(memory_format=torch.channels_last)
-        for conv, norm in ((self.conv1, self.norm1), (self.conv2, self.norm2)):
-            x = functional.relu(norm(conv(x)) if self.training else _folded(conv, norm, x), inplace=True)
-        both = torch.cat([functional.avg_pool2d(x, side), functional.max_pool2d(x, side)], 1)
-        vectors = self.norm(self.project(both.permute(0, 2, 3, 1)))
+        x = torch.cat([tensor.masked()[:, 0], valid], 1)
+        learning = self.training or torch.is_grad_enabled() or torch.compiler.is_exporting()
+        apart = x.device.type == "cpu" and not learning
+        vectors = self._by_tiles(x, side) if apart else self._vectors(x, side)
         inner = slice(self.reach, -self.reach or None)
         seen = functional.max_pool2d(valid[..., inner, inner], side) > 0
         return vectors, seen[:, 0]
+
+    def _by_tiles(self, x: Tensor, side: int) -> Tensor:
+        """Vectors, tile by tile: what the convolutions give is used while it is in cache."""
+        step, height, width = max(1, TILE // side), *((n - 2 * self.reach) // side for n in x.shape[-2:])
+        rows = []
+        for y in range(0, height, step):
+            part = x[:, :, y * side : (y + step) * side + 2 * self.reach]
+            tiles = (part[..., c * side : (c + step) * side + 2 * self.reach] for c in range(0, width, step))
+            rows.append(torch.cat([self._vectors(tile, side) for tile in tiles], 2))
+        return torch.cat(rows, 1)
+
+    def _vectors(self, x: Tensor, side: int) -> Tensor:
+        """Bands and mask (B, C + 1, y, x) → a vector per map pixel (B, Y, X, W)."""
+        x = x.contiguous(memory_format=torch.channels_last)
+        for conv, norm in ((self.conv1, self.norm1), (self.conv2, self.norm2)):
+            x = functional.relu(norm(conv(x)) if self.training else _folded(conv, norm, x), inplace=True)
+        both = torch.cat([functional.avg_pool2d(x, side), functional.max_pool2d(x, side)], 1)
+        vectors: Tensor = self.norm(self.project(both.permute(0, 2, 3, 1)))
+        return vectors
 
 
 def _folded(conv: nn.Conv2d, norm: nn.BatchNorm2d, x: Tensor) -> Tensor:

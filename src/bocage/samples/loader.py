@@ -25,6 +25,8 @@ BUFFER = 1 << 30
 """Bytes of samples that are shuffled together; a store that is larger is read by chunks, each once an epoch."""
 CHUNK = 64
 """Chunks in a buffer."""
+IN_CACHE = 1 << 18
+"""Values scaled at a time."""
 LOOKED_AT = 2_000_000
 """Pixels, about, of which percentiles are taken."""
 
@@ -55,9 +57,15 @@ class Normalisation:
         """Values (B, T, C, Y, X) in physical units → scaled ones, 0 where not valid; valid; days (B, T)."""
         offset = np.array(self.offset[name], np.float32)[:, None, None]
         scale = np.array(self.scale[name], np.float32)[:, None, None]
-        scaled = (values - offset) / scale
-        scaled *= valid[:, :, None]
-        return np.ascontiguousarray(scaled, np.float32), np.ascontiguousarray(valid), np.tile(days, (len(values), 1))
+        scaled = np.empty(values.shape, np.float32)
+        layers, there = values.reshape(-1, *values.shape[2:]), valid.reshape(-1, 1, *valid.shape[2:])
+        step = max(1, IN_CACHE // max(1, layers[:1].size))
+        for start in range(0, len(layers), step):
+            part, out = slice(start, start + step), scaled.reshape(layers.shape)[start : start + step]
+            np.subtract(layers[part], offset, out=out)
+            out /= scale
+            out *= there[part]
+        return scaled, np.ascontiguousarray(valid), np.tile(days, (len(values), 1))
 
     def tensor(
         self, name: str, values: NDArray[Any], valid: NDArray[np.bool_], days: NDArray[np.int32]

@@ -124,7 +124,7 @@ def _fabric(settings: Training) -> Any:
         mixed = device.type == "cuda" and torch.cuda.is_bf16_supported()
         precision = "bf16-mixed" if mixed else "32-true"
     from lightning_fabric import Fabric  # seconds to import, and mapping does without it
-    from lightning_fabric.strategies import DDPStrategy
+    from lightning_fabric.strategies.ddp import DDPStrategy
 
     # Processes are spawned, not started anew: a run's other stages must not run once for each of them. Not every part of a
     # network serves every batch: heads of a source that none of its samples has, or those that labels will teach.
