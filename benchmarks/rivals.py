@@ -215,8 +215,11 @@ def _lines(wanted: list[str]) -> Iterator[Line]:
             yield Line("degraded", f"{name}, trained again", name, model, FEWER, state, state)
 
 
-def _speeds() -> dict[str, float]:
-    """Median pixels a second of every model's map of a window, reading included, one after the other in each round."""
+def _speeds() -> dict[str, dict[str, float]]:
+    """Median pixels a second of every model's map of a window, reading included, one after the other in each round.
+
+    And the seconds of training of draw 0, where this folder has them.
+    """
     benches = {name: Bench(name, model, DRAWS) for name, model in MODELS.items()}
     works = {name: (bench, bench.trained(0)[0]) for name, bench in benches.items()}
     m3fusion, trained = works["M3Fusion"]
@@ -229,7 +232,8 @@ def _speeds() -> dict[str, float]:
             speed = pixels_per_second(one, bench.scene, torch.device("cpu"), at_least=0.1)
             assert speed
             spent.setdefault(name, []).append(speed)
-    return {name: statistics.median(found) for name, found in spent.items()}
+    medians = {name: statistics.median(found) for name, found in spent.items()}
+    return {"speeds": medians, "trained_in": {name: bench.trained(0)[1] for name, bench in benches.items()}}
 
 
 def run_all(wanted: list[str] | None = None) -> str:
@@ -248,7 +252,7 @@ def run_all(wanted: list[str] | None = None) -> str:
     if "speeds" in (wanted or ["speeds"]):
         speeds = _speeds()
         with FileLock(WORK / "rivals.lock"):
-            FILE.write_text(json.dumps({**_known(), "speeds": speeds, "machine": machine()}, indent=1) + "\n")
+            FILE.write_text(json.dumps({**_known(), **speeds, "machine": machine()}, indent=1) + "\n")
     return "\n" + markdown(_known())
 
 
@@ -286,7 +290,10 @@ def markdown(found: Mapping[str, Any]) -> str:
             tests = _against(found[table].get(f"{state}patchwork"), one)
             took = f"{np.median(one['seconds']):.0f}" if one["seconds"] else ""
             lines.append(f"| {label} | {' | '.join(spread)} | {took} | {tests} |")
-    lines += ["\nmap pixels a second\n", *(f"- {name}: {one:,.0f}" for name, one in found.get("speeds", {}).items())]
+    trained = found.get("trained_in", {})
+    speeds = ((name, one, trained.get(name)) for name, one in found.get("speeds", {}).items())
+    lines += ["\nmap pixels a second, and seconds of training of draw 0\n"]
+    lines += [f"- {name}: {one:,.0f}{f', {spent:.0f} s' if spent else ''}" for name, one, spent in speeds]
     return "\n".join(lines)
 
 
