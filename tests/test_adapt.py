@@ -91,7 +91,8 @@ def test_a_scene_without_a_source_is_adapted_to(trained, recipe, tmp_path):
     _, model = trained
     told = Told()
     bare = recipe(PATCHWORK, PAN_MS, "pan")
-    adapt_to(read_recipe(bare), model, tmp_path / "out", settings=QUICK, progress=told)
+    whatever = replace(QUICK, least=0.0)  # three epochs make no model sure of itself
+    adapt_to(read_recipe(bare), model, tmp_path / "out", settings=whatever, progress=told)
     assert any("no source 's2'" in text for text in told.words)
 
 
