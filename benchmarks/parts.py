@@ -44,11 +44,10 @@ def _no_days(encoder: Any, tensor: SourceTensor) -> Tensor:
     return torch.zeros(shape, dtype=tensor.values.dtype, device=tensor.values.device)
 
 
-def _no_preference(encoder: Any, series: Tensor, clear: Tensor, days: Tensor) -> tuple[Tensor, Tensor]:
+def _no_preference(encoder: Any, hidden: Tensor, clear: Tensor) -> Tensor:
     """Attention that looks at all valid dates alike."""
-    hidden, weight = ATTEND(encoder, series, clear, days)
     alike = clear[:, :, None].to(hidden.dtype) / clear.sum(-1)[:, :, None, None].clamp_min(1)
-    return hidden, alike.expand_as(weight)
+    return alike.expand(-1, -1, encoder.queries.out_features, -1)
 
 
 def _with_mix(encoder: Any, spec: InputSpec, width: int, heads: int, around: int) -> None:
@@ -57,18 +56,16 @@ def _with_mix(encoder: Any, spec: InputSpec, width: int, heads: int, around: int
     encoder.mix = nn.Linear(width, width)
 
 
-def _mixed(encoder: Any, series: Tensor, clear: Tensor, days: Tensor) -> tuple[Tensor, Tensor]:
-    """Attention after two layers a date."""
-    hidden = functional.relu(encoder.mix(functional.relu(encoder.bands(series) + days)))
-    energy = (encoder.queries.weight @ hidden.flatten(0, 2).t()).reshape(-1, *clear.shape)
-    return hidden, torch.softmax(energy.masked_fill(~clear, patchwork.NEVER), -1).permute(1, 2, 0, 3)
+def _mixed(encoder: Any, series: Tensor, days: Tensor) -> Tensor:
+    """Two layers a date."""
+    return functional.relu(encoder.mix(HIDDEN(encoder, series, days)))
 
 
-INIT, ATTEND = ENCODER.__init__, ENCODER._attend
+INIT, HIDDEN = ENCODER.__init__, ENCODER._hidden
 CODE: Mapping[str, Mapping[str, Callable[..., Any]]] = {
     "no code of the day": {"_days": _no_days},
-    "mean over the dates, no attention": {"_attend": _no_preference},
-    "two layers a date": {"__init__": _with_mix, "_attend": _mixed},
+    "mean over the dates, no attention": {"_weights": _no_preference},
+    "two layers a date": {"__init__": _with_mix, "_hidden": _mixed},
 }
 """Variants by methods put in others' places."""
 

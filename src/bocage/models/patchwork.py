@@ -114,7 +114,7 @@ class SeriesEncoder(nn.Module):
     def forward(self, tensor: SourceTensor, hide: float) -> tuple[Tensor, Tensor]:
         """Return vectors (B, Y, X, W) and where there is one (B, Y, X); up to `hide` of the dates are hidden at random."""
         days = self._days(tensor)
-        if hide or torch.is_grad_enabled() or torch.compiler.is_exporting():
+        if hide or _in_one_piece():
             values, valid = pooled(tensor, self.spec)
             if hide:
                 valid = _without_dates(valid, hide)
@@ -169,12 +169,20 @@ class SeriesEncoder(nn.Module):
 
         Where no date is valid, weights mean nothing.
         """
+        hidden = self._hidden(series, days)
+        return hidden, self._weights(hidden, clear)
+
+    def _hidden(self, series: Tensor, days: Tensor) -> Tensor:
+        """(B, P, T, C) and the dates' codes (B, 1, T, W) → (B, P, T, W)."""
         hidden = functional.linear(series, self.bands.weight)
-        hidden.add_((days + self.bands.bias).to(hidden.dtype)).relu_()
+        return hidden.add_((days + self.bands.bias).to(hidden.dtype)).relu_()
+
+    def _weights(self, hidden: Tensor, clear: Tensor) -> Tensor:
+        """(B, P, T, W) and (B, P, T) → weights (B, P, heads, T)."""
         # Heads first: the product with few queries is several times as fast, and dates lie side by side for the softmax.
         energy = torch.mm(self.queries.weight, hidden.flatten(0, 2).t()).reshape(-1, *clear.shape)
         hide = torch.where(clear, 0.0, NEVER).to(energy.dtype)
-        return hidden, torch.softmax(energy + hide, -1).permute(1, 2, 0, 3).to(hidden.dtype)
+        return torch.softmax(energy + hide, -1).permute(1, 2, 0, 3).to(hidden.dtype)
 
     def _pixels(self, series: Tensor, clear: Tensor, days: Tensor) -> Tensor:
         """(B, P, T, C), (B, P, T) and the dates' codes (B, 1, T, W) → (B, P, W)."""
@@ -220,8 +228,7 @@ class ImageEncoder(nn.Module):
         """Return vectors (B, Y, X, W) and where there is one (B, Y, X); an image has no dates to hide."""
         side, valid = self.spec.ratio.finer, tensor.valid[:, :1].to(tensor.values.dtype)
         x = torch.cat([tensor.masked()[:, 0], valid], 1)
-        learning = self.training or torch.is_grad_enabled() or torch.compiler.is_exporting()
-        apart = x.device.type == "cpu" and not learning
+        apart = x.device.type == "cpu" and not (self.training or _in_one_piece())
         vectors = self._by_tiles(x, side) if apart else self._vectors(x, side)
         inner = slice(self.reach, -self.reach or None)
         seen = functional.max_pool2d(valid[..., inner, inner], side) > 0
@@ -245,6 +252,11 @@ class ImageEncoder(nn.Module):
         both = torch.cat([functional.avg_pool2d(x, side), functional.max_pool2d(x, side)], 1)
         vectors: Tensor = self.norm(self.project(both.permute(0, 2, 3, 1)))
         return vectors
+
+
+def _in_one_piece() -> bool:
+    """Whether gradients or an export want everything computed at once."""
+    return torch.is_grad_enabled() or torch.compiler.is_exporting()
 
 
 def _folded(conv: nn.Conv2d, norm: nn.BatchNorm2d, x: Tensor) -> Tensor:

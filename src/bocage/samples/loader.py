@@ -59,9 +59,10 @@ class Normalisation:
         scale = np.array(self.scale[name], np.float32)[:, None, None]
         scaled = np.empty(values.shape, np.float32)
         layers, there = values.reshape(-1, *values.shape[2:]), valid.reshape(-1, 1, *valid.shape[2:])
-        step = max(1, IN_CACHE // max(1, layers[:1].size))
+        flat, step = scaled.reshape(layers.shape), max(1, IN_CACHE // max(1, layers[:1].size))
         for start in range(0, len(layers), step):
-            part, out = slice(start, start + step), scaled.reshape(layers.shape)[start : start + step]
+            part = slice(start, start + step)
+            out = flat[part]
             np.subtract(layers[part], offset, out=out)
             out /= scale
             out *= there[part]
