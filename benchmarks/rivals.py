@@ -218,10 +218,11 @@ def _lines(wanted: list[str]) -> Iterator[Line]:
 def _speeds() -> dict[str, dict[str, float]]:
     """Median pixels a second of every model's map of a window, reading included, one after the other in each round.
 
-    And the seconds of training of draw 0, where this folder has them.
+    And the seconds that training draw 0 took in this folder, whatever ran beside it.
     """
     benches = {name: Bench(name, model, DRAWS) for name, model in MODELS.items()}
-    works = {name: (bench, bench.trained(0)[0]) for name, bench in benches.items()}
+    made = {name: bench.trained(0) for name, bench in benches.items()}
+    works = {name: (bench, made[name][0]) for name, bench in benches.items()}
     m3fusion, trained = works["M3Fusion"]
     config = type(trained.config)(series=trained.config.series, vhr=trained.config.vhr)
     whole = build("m3fusion", trained.inputs, len(trained.legend.classes), config)  # speed does not depend on weights
@@ -233,7 +234,7 @@ def _speeds() -> dict[str, dict[str, float]]:
             assert speed
             spent.setdefault(name, []).append(speed)
     medians = {name: statistics.median(found) for name, found in spent.items()}
-    return {"speeds": medians, "trained_in": {name: bench.trained(0)[1] for name, bench in benches.items()}}
+    return {"speeds": medians, "trained_in": {name: seconds for name, (_, seconds) in made.items()}}
 
 
 def run_all(wanted: list[str] | None = None) -> str:

@@ -13,7 +13,7 @@ from bocage.training import Trained
 from bocage.training.precision import Reduced, check_bfloat16
 from conftest import GRU, Told
 
-REDUCED = {"tile = 32": 'tile = 32\nprecision = "bfloat16"'}
+REDUCED = {"tile = 32": 'tile = 32\nprecision = "bfloat16"', "batch_size = 16": 'batch_size = 16\ndevice = "cpu"'}
 
 
 @pytest.fixture
