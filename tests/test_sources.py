@@ -1,3 +1,6 @@
+import os
+import subprocess
+import sys
 from datetime import datetime
 
 import numpy as np
@@ -199,6 +202,34 @@ def test_fingerprint_tells_one_changed_pixel(tmp_path):
         pixels[0, 17, 4] += 1
         dataset.write(pixels)
     assert fingerprint(path) != before
+
+
+READ = """
+import sys
+from pathlib import Path
+
+from rasterio.env import get_gdal_config
+
+from bocage.grid import Window
+from bocage.sources import image, open_source
+from bocage.sources.raster import inspect
+
+grid = inspect(Path(sys.argv[1])).grid
+open_source("x", image, image.Settings(Path(sys.argv[1]))).read(grid, Window(0, 0, 2, 2))
+print(get_gdal_config("GDAL_CACHEMAX"))
+"""
+
+
+@pytest.mark.parametrize(("given", "bytes_kept"), [(None, 32 << 20), ("48", 48 << 20)])
+def test_the_block_cache_keeps_its_size_after_reading(raster, given, bytes_kept):
+    """It would fill with 5 % of the memory otherwise; the user's own size is left."""
+    environment = {k: v for k, v in os.environ.items() if k != "GDAL_CACHEMAX"} | (
+        {"GDAL_CACHEMAX": given} if given else {}
+    )
+    told = subprocess.run(
+        [sys.executable, "-c", READ, str(raster)], capture_output=True, text=True, check=True, env=environment
+    )
+    assert int(told.stdout) == bytes_kept
 
 
 def test_an_unknown_sensor_is_answered_with_the_nearest():

@@ -19,6 +19,7 @@ import numpy as np
 import rasterio
 from numpy.typing import NDArray
 from rasterio.enums import Resampling
+from rasterio.env import set_gdal_config
 from rasterio.features import geometry_mask
 from rasterio.vrt import WarpedVRT
 from rasterio.warp import transform_geom
@@ -63,10 +64,20 @@ class _Handles(threading.local):
 
 
 _HANDLES = _Handles()
-CACHE = os.environ.get("GDAL_CACHEMAX") or 32 << 20
+CACHE = 32 << 20
 """Bytes of GDAL's block cache, for the whole process: its usual 5 % of the memory would fill as the work goes on."""
 _MOST_OPEN = max(64, min(2048, _files_allowed() // 8))
 """Datasets that a thread keeps open: a year of Sentinel-2 products where the system allows it."""
+
+
+@functools.cache
+def cap_block_cache() -> None:
+    """Give GDAL's block cache its size, unless the environment variable GDAL_CACHEMAX does.
+
+    Once for the process: an Env of rasterio that sets it puts the old size back at its end, for every thread.
+    """
+    if "GDAL_CACHEMAX" not in os.environ:
+        set_gdal_config("GDAL_CACHEMAX", CACHE)
 
 
 @contextmanager
@@ -75,8 +86,8 @@ def _opened(path: Path) -> Iterator[Any]:
     key = (path, *_state(path))
     try:
         if key not in _HANDLES.open:
-            with rasterio.Env(GDAL_CACHEMAX=CACHE):
-                _HANDLES.open[key] = rasterio.open(path)
+            cap_block_cache()
+            _HANDLES.open[key] = rasterio.open(path)
             while len(_HANDLES.open) > _MOST_OPEN:
                 _HANDLES.open.popitem(last=False)[1].close()
         _HANDLES.open.move_to_end(key)

@@ -23,7 +23,7 @@ from bocage.errors import MappingError
 from bocage.grid import Grid, Window
 from bocage.legend import Legend
 from bocage.mapping.writers.base import MapBand, partial_path
-from bocage.sources.raster import CACHE
+from bocage.sources.raster import cap_block_cache
 
 SUFFIX = ".tif"
 BLOCK = 512
@@ -41,8 +41,9 @@ class OpenCog:
         self.sidecar = path.with_name(path.name + ".aux.xml")
         self.written: dict[Window, int] = {}
         height, width = grid.shape
+        cap_block_cache()
         try:
-            with rasterio.Env(GDAL_CACHEMAX=CACHE):
+            with rasterio.Env():
                 self.dataset = rasterio.open(
                     self.streamed,
                     "w",
@@ -84,7 +85,7 @@ class OpenCog:
     def put(self, window: Window, array: NDArray[Any]) -> None:
         """Write (bands, height, width) at a window."""
         try:
-            with rasterio.Env(GDAL_CACHEMAX=CACHE):
+            with rasterio.Env():  # GDAL's complaints become errors, and are not printed
                 self.dataset.write(array, window=_rio(window))
         except FAILURES as error:
             raise MappingError(f"{self.path} cannot be written further: {error}; is the disk full?") from error
@@ -94,7 +95,7 @@ class OpenCog:
         """Lay the file out as a COG and give it its name."""
         resampling = Resampling.nearest if self.bands[0].categorical else Resampling.average
         try:
-            with rasterio.Env(GDAL_CACHEMAX=CACHE, GDAL_NUM_THREADS="1"):
+            with rasterio.Env(GDAL_NUM_THREADS="1"):
                 self.dataset.close()
                 rasterio.shutil.copy(
                     self.streamed,
@@ -120,7 +121,7 @@ class OpenCog:
     def _verify(self) -> None:
         """Read everything back: GDAL only prints some failed writes, and fills what is missing with no data."""
         try:
-            with rasterio.Env(GDAL_CACHEMAX=CACHE), rasterio.open(self.final) as final:
+            with rasterio.Env(), rasterio.open(self.final) as final:
                 for window, expected in self.written.items():
                     if _checksum(final.read(window=_rio(window))) != expected:
                         raise MappingError(f"{self.path} does not read back as written at {window}; is the disk full?")
