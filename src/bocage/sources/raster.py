@@ -19,7 +19,7 @@ import numpy as np
 import rasterio
 from numpy.typing import NDArray
 from rasterio.enums import Resampling
-from rasterio.env import set_gdal_config
+from rasterio.env import get_gdal_config, set_gdal_config
 from rasterio.features import geometry_mask
 from rasterio.vrt import WarpedVRT
 from rasterio.warp import transform_geom
@@ -66,18 +66,38 @@ class _Handles(threading.local):
 _HANDLES = _Handles()
 CACHE = 32 << 20
 """Bytes of GDAL's block cache, for the whole process: its usual 5 % of the memory would fill as the work goes on."""
+LARGE = 512 * 512
+"""Pixels of a block, more of which are worth more cache: neighbouring windows need them again (JPEG 2000, slow to decode)."""
 _MOST_OPEN = max(64, min(2048, _files_allowed() // 8))
 """Datasets that a thread keeps open: a year of Sentinel-2 products where the system allows it."""
 
 
-@functools.cache
-def cap_block_cache() -> None:
-    """Give GDAL's block cache its size, unless the environment variable GDAL_CACHEMAX does.
+_CAPPING = threading.Lock()
+
+
+def cap_block_cache() -> int:
+    """Give GDAL's block cache its size, unless the environment variable GDAL_CACHEMAX does; return what it was.
 
     Once for the process: an Env of rasterio that sets it puts the old size back at its end, for every thread.
     """
+    with _CAPPING:
+        return _capped()
+
+
+@functools.cache
+def _capped() -> int:
+    before = int(get_gdal_config("GDAL_CACHEMAX"))
     if "GDAL_CACHEMAX" not in os.environ:
         set_gdal_config("GDAL_CACHEMAX", CACHE)
+    return before
+
+
+def _open(path: Path) -> Any:
+    usual = cap_block_cache()
+    dataset = rasterio.open(path)
+    if any(rows * columns > LARGE for rows, columns in dataset.block_shapes):
+        set_gdal_config("GDAL_CACHEMAX", usual)
+    return dataset
 
 
 @contextmanager
@@ -86,8 +106,7 @@ def _opened(path: Path) -> Iterator[Any]:
     key = (path, *_state(path))
     try:
         if key not in _HANDLES.open:
-            cap_block_cache()
-            _HANDLES.open[key] = rasterio.open(path)
+            _HANDLES.open[key] = _open(path)
             while len(_HANDLES.open) > _MOST_OPEN:
                 _HANDLES.open.popitem(last=False)[1].close()
         _HANDLES.open.move_to_end(key)
