@@ -11,7 +11,7 @@ import torch
 from numpy.typing import NDArray
 
 from bocage.errors import MappingError, TrainedError
-from bocage.grid import Grid, Window
+from bocage.grid import Grid, Window, in_blocks
 from bocage.journal import Journal
 from bocage.legend import Legend
 from bocage.mapping import store as windows_on_disk
@@ -123,7 +123,8 @@ class _Making:
         bands = {name: LAYERS[name].bands(frame) for name in settings.layers}
         where = str(device_of(device))
         task = Task(trained, scene, Store(folder / STORE, bands, tile), frame, cell, settings.precision, region, where)
-        windows = [w for w in scene.grid.tiles(tile) if region is None or region.touches(scene.grid, w)]
+        tiles = in_blocks(scene.grid.tiles(tile))
+        windows = [w for w in tiles if region is None or region.touches(scene.grid, w)]
         return cls(task, settings, folder, progress, windows, _keys(task, windows), _inputs(task))
 
     @property

@@ -20,7 +20,7 @@ from dask.delayed import delayed
 from zarr.codecs import BloscCodec, BytesCodec
 
 from bocage.errors import SceneError
-from bocage.grid import Window
+from bocage.grid import Window, in_blocks
 from bocage.journal import Journal
 from bocage.progress import QUIET, Progress
 from bocage.scene.cube import Block, Cube
@@ -81,7 +81,7 @@ def prepare(cube: Cube, path: Path, settings: Preparing, progress: Progress = QU
     side = shard_side(cube, settings.tile)
     journal = Journal(path.with_name(path.name + ".journal"))
     group = _group(cube, path, side, journal)
-    windows = list(cube.grid.tiles(side))
+    windows = in_blocks(cube.grid.tiles(side))
     keys = _keys(cube, windows, side)
     todo = [window for window in windows if journal.notes.get(window.corner, {}).get("key") != keys[window]]
     _check_room(cube, path, todo)
@@ -100,7 +100,11 @@ def prepare(cube: Cube, path: Path, settings: Preparing, progress: Progress = QU
 
     try:
         workers = settings.workers or os.cpu_count() or 1
-        tasks = [delayed(work, pure=False)(window) for window in todo]
+        # Dask goes by the names of the tasks, which are random unless they are given.
+        names = (f"{task} {number:09d}" for number in range(len(todo)))
+        tasks = [
+            delayed(work, pure=False)(window, dask_key_name=name) for window, name in zip(todo, names, strict=True)
+        ]
         compute(*tasks, scheduler="threads", num_workers=workers)  # type: ignore[no-untyped-call]
     except OSError as error:
         raise SceneError(
