@@ -60,7 +60,9 @@ class Decoding:
     def physical(self, stored: NDArray[Any]) -> NDArray[np.float32]:
         """Return the values that stored numbers stand for, in single precision."""
         # The offset in stored units is a whole number for most products: added first, it costs no precision.
-        values = (stored.astype(np.float32) + np.float32(self.offset / self.scale)) * np.float32(self.scale)
+        values = stored.astype(np.float32)
+        values += np.float32(self.offset / self.scale)
+        values *= np.float32(self.scale)
         if self.decibel:
             times = 10 if self.decibel == "power" else 20
             values = times * np.log10(np.maximum(values, np.float32(10 ** (self.floor / times))))

@@ -285,8 +285,9 @@ def _repeated(
         pixels = dataset.read(list(indexes), window=RioWindow(part.x, part.y, part.width, part.height))
         ys = np.flatnonzero((rows >= part.y) & (rows < part.y + part.height))
         xs = np.flatnonzero((cols >= part.x) & (cols < part.x + part.width))
-        block = np.ix_(np.arange(len(indexes)), rows[ys] - part.y, cols[xs] - part.x)
-        values[:, ys[0] : ys[-1] + 1, xs[0] : xs[-1] + 1] = pixels[block]
+        if span > 1:  # as they are otherwise: picking pixels one by one takes as long as reading them
+            pixels = pixels[np.ix_(np.arange(len(indexes)), rows[ys] - part.y, cols[xs] - part.x)]
+        values[:, ys[0] : ys[-1] + 1, xs[0] : xs[-1] + 1] = pixels
         inside[ys[0] : ys[-1] + 1, xs[0] : xs[-1] + 1] = True
     return values, np.broadcast_to(inside, values.shape)
 

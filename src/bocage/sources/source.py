@@ -242,9 +242,9 @@ class _Reading:
             stored, has_data = read(
                 path, indexes, self.grid, self.window, self.resampling, decoding.nodata, decoding.special
             )
-            values[ts, cs] = decoding.physical(np.where(has_data, stored, 0))
-            for t, layer in zip(ts, has_data, strict=True):
-                valid[t] &= layer
+            for t, c, layer, known in zip(ts, cs, stored, has_data, strict=True):
+                values[t, c] = decoding.physical(layer if known.all() else np.where(known, layer, 0))
+                valid[t] &= known
         self._mask(wanted, valid)
         values *= valid[:, None]
         return values, valid
