@@ -57,6 +57,21 @@ def test_a_masked_date_is_one_that_was_not_taken_and_order_does_not_matter(netwo
         assert torch.allclose(network(batch | {"s1": only(s1, dates)}), masked, atol=1e-5)
 
 
+def test_a_map_leaves_out_dates_that_rows_do_not_have_and_says_the_same(network):
+    """Row by row on a map, in one piece where there are gradients."""
+    days, rows = torch.arange(0, 180, 30)[None].int(), 40
+    valid = torch.rand(1, 6, rows + 2, 14, generator=torch.Generator().manual_seed(1)) > 0.5
+    valid[:, :3, :18], valid[:, 4, 20:], valid[:, :, 28:] = False, False, False  # the last rows have no date at all
+    values = torch.randn(1, 6, 2, rows + 2, 14, generator=torch.Generator().manual_seed(2)) * valid[:, :, None]
+    encoder = network.encoders["s1"]
+    whole, seen = encoder(SourceTensor(values, valid, days), 0.0)
+    with torch.inference_mode():
+        by_rows, again = encoder(SourceTensor(values, valid, days), 0.0)
+    assert torch.equal(seen, again)
+    assert 0 < seen.float().mean() < 1
+    assert torch.allclose(by_rows[seen], whole[seen], atol=1e-5)
+
+
 @torch.no_grad()
 def test_a_source_that_is_not_given_is_one_that_is_masked(network, batch):
     for name in INPUTS:

@@ -123,9 +123,9 @@ class SeriesEncoder(nn.Module):
         found, finer = [], self.spec.ratio.finer
         for start in range(0, tensor.valid.shape[2] // finer - 2 * self.around, ROWS):  # with the rows above and below
             part = slice(start * finer, (start + ROWS + 2 * self.around) * finer)
-            rows = SourceTensor(tensor.values[..., part, :], tensor.valid[..., part, :], tensor.days)
+            rows, codes = _with_data(tensor.values[..., part, :], tensor.valid[..., part, :], tensor.days, days)
             values, valid = pooled(rows, self.spec)
-            found.append((self._rows(values, valid, days), self._seen(valid)))
+            found.append((self._rows(values, valid, codes), self._seen(valid)))
         vectors, seen = zip(*found, strict=True)
         return torch.cat(vectors, 1), torch.cat(seen, 1)
 
@@ -191,6 +191,15 @@ class SeriesEncoder(nn.Module):
         vectors = torch.bmm(self.values.transpose(1, 2), pooled.permute(1, 2, 0))  # heads first, as above
         normed: Tensor = self.norm(vectors.flatten(0, 1).t().reshape(*clear.shape[:2], self.width))
         return normed
+
+
+def _with_data(values: Tensor, valid: Tensor, days: Tensor, codes: Tensor) -> tuple[SourceTensor, Tensor]:
+    """The series and its dates' codes (B, 1, T, W), less dates without one valid pixel, as clouds and swaths leave many."""
+    kept = valid.flatten(2).any(2).any(0)
+    if kept.all():
+        return SourceTensor(values, valid, days), codes
+    kept[0] |= ~kept.any()  # one has to stay
+    return SourceTensor(values[:, kept], valid[:, kept], days[:, kept]), codes[:, :, kept]
 
 
 def _mean_around(values: Tensor, valid: Tensor, reach: int) -> Tensor:
