@@ -76,8 +76,15 @@ def test_a_model_never_looked_at_is_refused_elsewhere(recipe, reduced, tmp_path)
     assert any("computed in bfloat16" in text for text in told.words)
 
 
-@pytest.mark.parametrize(("processor", "said"), [("AVX2", True), ("AVX512", False)])
-def test_a_processor_that_imitates_bfloat16_is_told(reduced, tmp_path, monkeypatch, processor, said):
+@pytest.mark.parametrize(
+    ("has", "said"),
+    [
+        ({"architecture": "x86_64", "avx512_f": True, "avx512_bf16": False, "amx_bf16": False}, True),
+        ({"architecture": "x86_64", "avx512_f": True, "avx512_bf16": True, "amx_bf16": False}, False),
+        ({"architecture": "aarch64"}, False),
+    ],
+)
+def test_a_processor_that_imitates_bfloat16_is_told(reduced, tmp_path, monkeypatch, has, said):
     monkeypatch.setattr("bocage.pipeline.stages.check_bfloat16", lambda *_: Reduced(100, 0.9, 0.9, 1.0))
-    monkeypatch.setattr("torch.backends.cpu.get_cpu_capability", lambda: processor)
+    monkeypatch.setattr("torch.cpu.get_capabilities", lambda: has)
     assert any("no instructions for bfloat16" in text for text in mapped(reduced, tmp_path / "out")) is said

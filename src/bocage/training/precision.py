@@ -19,13 +19,20 @@ MOST = 2048
 """Validation samples looked at."""
 LOSS, SAME = 0.005, 0.98
 """Accuracy that may be lost, and share of samples that must keep their class."""
+INSTRUCTIONS = ("avx512_bf16", "amx_bf16")
+"""What PyTorch calls those of x86 processors for bfloat16; others have them, or are not known to lack them."""
 WITHOUT = ("AVX2", "NO AVX")
-"""What PyTorch calls processors that have no instructions for bfloat16 and imitate it."""
+"""What it calls processors that surely have none."""
 
 
 def imitates_bfloat16(device: str) -> bool:
     """Whether the device has no instructions for bfloat16: it computes faster in float32."""
-    return device_of(device).type == "cpu" and torch.backends.cpu.get_cpu_capability() in WITHOUT
+    if device_of(device).type != "cpu":
+        return False
+    if not hasattr(torch.cpu, "get_capabilities"):  # PyTorch of before 2.11
+        return torch.backends.cpu.get_cpu_capability() in WITHOUT
+    has = torch.cpu.get_capabilities()
+    return has["architecture"] == "x86_64" and not any(has.get(name) for name in INSTRUCTIONS)
 
 
 @dataclass(frozen=True)
