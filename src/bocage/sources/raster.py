@@ -64,8 +64,9 @@ class _Handles(threading.local):
 
 
 _HANDLES = _Handles()
-CACHE = 32 << 20
-"""Bytes of GDAL's block cache, for the whole process: its usual 5 % of the memory would fill as the work goes on."""
+CACHE = 256 << 20
+"""Most bytes of GDAL's block cache, for the whole process: its usual 5 % of the memory would fill as the work goes on. Enough
+for windows of 256 pixels with their halo, which touch nine blocks, on some 60 bands and dates."""
 LARGE = 512 * 512
 """Pixels of a block, more of which are worth more cache: neighbouring windows need them again (JPEG 2000, slow to decode)."""
 _MOST_OPEN = max(64, min(2048, _files_allowed() // 8))
@@ -88,7 +89,7 @@ def cap_block_cache() -> int:
 def _capped() -> int:
     before = int(get_gdal_config("GDAL_CACHEMAX"))
     if "GDAL_CACHEMAX" not in os.environ:
-        set_gdal_config("GDAL_CACHEMAX", CACHE)
+        set_gdal_config("GDAL_CACHEMAX", min(before, CACHE))
     return before
 
 
