@@ -2,7 +2,6 @@ import os
 import subprocess
 import sys
 from datetime import datetime
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -220,25 +219,21 @@ grid = inspect(Path(sys.argv[1])).grid
 open_source("x", image, image.Settings(Path(sys.argv[1]))).read(grid, Window(0, 0, 2, 2))
 print(get_gdal_config("GDAL_CACHEMAX"))
 """
+USUAL = "from rasterio.env import get_gdal_config as get; print(get('GDAL_CACHEMAX'))"
 
 
-def usual_cache() -> int:
-    command = [sys.executable, "-c", "from rasterio.env import get_gdal_config as get; print(get('GDAL_CACHEMAX'))"]
-    environment = {k: v for k, v in os.environ.items() if k != "GDAL_CACHEMAX"}
-    return int(subprocess.run(command, capture_output=True, text=True, check=True, env=environment).stdout)
-
-
-def cache_after_reading(path: Path, given: str | None = None) -> int:
+def printed(code: str, *arguments: object, given: str | None = None) -> int:
+    """A number that a new process prints, with `given` as GDAL_CACHEMAX."""
     environment = {k: v for k, v in os.environ.items() if k != "GDAL_CACHEMAX"}
     environment |= {"GDAL_CACHEMAX": given} if given else {}
-    command = [sys.executable, "-c", READ, str(path)]
+    command = [sys.executable, "-c", code, *map(str, arguments)]
     return int(subprocess.run(command, capture_output=True, text=True, check=True, env=environment).stdout)
 
 
 def test_the_block_cache_keeps_its_size_after_reading(raster):
     """It would fill with 5 % of the memory otherwise; the user's own size is left."""
-    assert cache_after_reading(raster) == min(usual_cache(), 256 << 20)
-    assert cache_after_reading(raster, "48") == 48 << 20
+    assert printed(READ, raster) == min(printed(USUAL), 256 << 20)
+    assert printed(READ, raster, given="48") == 48 << 20
 
 
 def test_large_blocks_have_a_larger_cache(tmp_path):
@@ -246,7 +241,7 @@ def test_large_blocks_have_a_larger_cache(tmp_path):
     pixels = np.random.default_rng(0).integers(1, 4000, (1, 1024, 1024)).astype(np.uint16)
     path = write_raster(tmp_path / "r.tif", pixels)
     rasterio.shutil.copy(path, tmp_path / "r.jp2", driver="JP2OpenJPEG", QUALITY="100", REVERSIBLE="YES")
-    assert cache_after_reading(tmp_path / "r.jp2") == usual_cache()
+    assert printed(READ, tmp_path / "r.jp2") == printed(USUAL)
 
 
 def test_an_unknown_sensor_is_answered_with_the_nearest():

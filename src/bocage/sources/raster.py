@@ -63,7 +63,7 @@ class _Handles(threading.local):
         self.open: OrderedDict[tuple[Path, int, int], Any] = OrderedDict()
 
 
-_HANDLES = _Handles()
+_HANDLES, _CAPPING = _Handles(), threading.Lock()
 CACHE = 256 << 20
 """Most bytes of GDAL's block cache, for the whole process: its usual 5 % of the memory would fill as the work goes on. Enough
 for windows of 256 pixels with their halo, which touch nine blocks, on some 60 bands and dates."""
@@ -71,9 +71,6 @@ LARGE = 512 * 512
 """Pixels of a block, more of which are worth more cache: neighbouring windows need them again (JPEG 2000, slow to decode)."""
 _MOST_OPEN = max(64, min(2048, _files_allowed() // 8))
 """Datasets that a thread keeps open: a year of Sentinel-2 products where the system allows it."""
-
-
-_CAPPING = threading.Lock()
 
 
 def cap_block_cache() -> int:
