@@ -3,6 +3,7 @@
 import sys
 
 from benchmarks import (
+    blocks,
     engine,
     forest,
     forms,
@@ -28,6 +29,7 @@ ALL = {
     "operational": operational.run,
     "gaps": gaps.run,
     "windows": windows.run,
+    "blocks": blocks.run,
 }
 LONG = {
     "roads": roads.run,
