@@ -1,6 +1,6 @@
 """``python -m bocage``."""
 
-from bocage.cli.commands import script
+from bocage.cli.main import script
 
 if __name__ == "__main__":
     script()

@@ -21,6 +21,7 @@ Everything else that escapes is a surprise: the command line writes a log and ex
 """
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 
 class BocageError(Exception):
@@ -31,21 +32,37 @@ class UnknownNameError(BocageError):
     """A name that no shelf holds."""
 
 
+@dataclass(frozen=True)
+class Problem:
+    """One thing in a recipe that cannot be followed."""
+
+    key: str
+    """Dotted key; empty where the problem is the file's."""
+    message: str
+
+    def __str__(self) -> str:
+        return f"{self.key}: {self.message}" if self.key else self.message
+
+
 class RecipeError(BocageError):
     """A recipe that cannot be followed.
 
     Parameters
     ----------
-    path
-        The recipe's file.
+    source
+        The recipe's file, or what a table is called.
     problems
-        One line per problem, each opening with the dotted key concerned.
+        Everything that is wrong with it.
     """
 
-    def __init__(self, path: object, problems: Sequence[str]) -> None:
-        self.problems = tuple(problems)
-        count = f"{len(self.problems)} problem" + ("s" if len(self.problems) > 1 else "")
-        super().__init__(f"{path}: {count}: " + "; ".join(self.problems))
+    def __init__(self, source: object, problems: Sequence[Problem]) -> None:
+        self.source, self.problems = source, tuple(problems)
+        super().__init__(f"{self.heading}: " + "; ".join(map(str, self.problems)))
+
+    @property
+    def heading(self) -> str:
+        """The recipe, and how many problems it has."""
+        return f"{self.source}: {len(self.problems)} problem" + "s" * (len(self.problems) > 1)
 
 
 class LegendError(BocageError):

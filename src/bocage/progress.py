@@ -3,14 +3,16 @@
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
+
+from bocage.words import Note
 
 
 class Progress(Protocol):
     """Someone to tell."""
 
-    def say(self, text: str) -> None:
+    def say(self, text: str | Note) -> None:
         """Tell one fact that the user should know (a reprojection, a class left out)."""
 
     def step(self, task: str, done: int, total: int, note: str = "") -> None:
@@ -20,7 +22,7 @@ class Progress(Protocol):
 class Quiet:
     """Tells no one."""
 
-    def say(self, text: str) -> None:
+    def say(self, text: str | Note) -> None:
         """Do nothing."""
 
     def step(self, task: str, done: int, total: int, note: str = "") -> None:
@@ -32,17 +34,18 @@ QUIET: Progress = Quiet()
 
 @dataclass
 class Heard:
-    """Passes everything on, and keeps what was said."""
+    """Passes everything on, and keeps the notes about one source."""
 
     listener: Progress
-    before: str = ""
-    """Put before every text."""
-    said: list[str] = field(default_factory=list)
+    source: str
+    """Name of the source that the notes are about."""
+    notes: list[Note] = field(default_factory=list)
 
-    def say(self, text: str) -> None:
-        """Keep it, and pass it on."""
-        self.said.append(self.before + text)
-        self.listener.say(self.before + text)
+    def say(self, text: str | Note) -> None:
+        """Keep a note, and pass it on under the source's name."""
+        note = text if isinstance(text, Note) else Note.of("text", text=text)
+        self.notes.append(replace(note, source=self.source))
+        self.listener.say(self.notes[-1])
 
     def step(self, task: str, done: int, total: int, note: str = "") -> None:
         """Pass it on."""
@@ -56,9 +59,9 @@ class Named:
     listener: Progress
     before: str
 
-    def say(self, text: str) -> None:
+    def say(self, text: str | Note) -> None:
         """Pass a fact on."""
-        self.listener.say(self.before + text)
+        self.listener.say(f"{self.before}{text}")
 
     def step(self, task: str, done: int, total: int, note: str = "") -> None:
         """Pass on how far the work is."""
@@ -72,7 +75,7 @@ class Sent:
     messages: Any
     """A queue that both processes hold."""
 
-    def say(self, text: str) -> None:
+    def say(self, text: str | Note) -> None:
         """Send a fact."""
         self.messages.put(("say", (text,)))
 

@@ -1,5 +1,5 @@
 """Commands, progress, exit codes; no logic."""
 
-from bocage.cli.commands import main
+from bocage.cli.main import main
 
 __all__ = ["main"]

@@ -7,6 +7,7 @@ import click
 
 from bocage.cli.options import OUT, OVERWRITE, RECIPE, run_stages
 from bocage.cli.terminal import terminal
+from bocage.layout import RunLayout
 
 
 @click.command()
@@ -29,14 +30,15 @@ def evaluate(recipe: Path, out: Path | None, overwrite: bool, sample: Path | Non
         run_stages(recipe, out, ("evaluate",), overwrite)
         return
     from bocage.cli.tables import print_adjusted
-    from bocage.pipeline import evaluate_sample, read_recipe
+    from bocage.jobs.evaluate import evaluate_sample
+    from bocage.recipe import read_recipe
 
     parsed = read_recipe(recipe)
     folder = out or Path("runs") / parsed.name
     with terminal() as progress:
         found = evaluate_sample(parsed, folder, sample, label, progress)
     print_adjusted(found)
-    click.echo(f"sample: {folder / 'sample.json'}; 'bocage report {recipe}' puts it into the report")
+    click.echo(f"sample: {RunLayout(folder).sample}; 'bocage report {recipe}' puts it into the report")
 
 
 @click.command("sample-design")
@@ -78,11 +80,12 @@ def sample_design(recipe: Path, out: Path | None, path: Path | None, expect: tup
     """
     from bocage.cli.tables import print_sample
     from bocage.evaluation.design import SampleDesign
-    from bocage.pipeline import design_sample, read_recipe
+    from bocage.jobs.sample_design import design_sample
+    from bocage.recipe import read_recipe
 
     parsed = read_recipe(recipe)
     folder = out or Path("runs") / parsed.name
-    target = path or folder / "validation.gpkg"
+    target = path or RunLayout(folder).validation
     with terminal() as progress:
         drawn = design_sample(parsed, folder, SampleDesign(**wanted), dict(map(_expected, expect)), target, progress)
     print_sample(drawn, parsed.legend)
@@ -126,7 +129,8 @@ def compare(context: click.Context, recipe: Path, out: Path | None, jobs: int | 
       bocage compare recipe.toml --metric f1_weighted --jobs 2
     """
     from bocage.cli.tables import print_comparison
-    from bocage.pipeline import compare_models, read_recipe
+    from bocage.jobs.compare import compare_models
+    from bocage.recipe import read_recipe
 
     parsed = read_recipe(recipe)
     folder = out or Path("runs") / parsed.name
@@ -134,7 +138,7 @@ def compare(context: click.Context, recipe: Path, out: Path | None, jobs: int | 
         found = compare_models(parsed, folder, jobs or 0, progress, metric)
     from bocage.report.comparison import verdict, write_comparison
 
-    files = write_comparison(found, folder, parsed.name, parsed.report.language)
+    files = write_comparison(found, RunLayout(folder), parsed.name, parsed.report.language)
     print_comparison(found)
     click.echo(verdict(found))
     for label, why in (found.failed or {}).items():

@@ -2,7 +2,6 @@
 
 import datetime
 import errno
-import importlib.metadata
 import os
 import platform
 import sys
@@ -14,6 +13,7 @@ from pathlib import Path
 import click
 
 from bocage.errors import BocageError, RecipeError
+from bocage.machine import versions
 
 EXPECTED, SURPRISE, INTERRUPTED = 1, 3, 130
 
@@ -23,7 +23,7 @@ def guarded(work: Callable[[], None]) -> int:  # noqa: PLR0911 - one return per 
     try:
         work()
     except RecipeError as error:
-        click.echo("error: " + (str(error) if len(error.problems) == 1 else _listed(error)), err=True)
+        click.echo(f"error: {error if len(error.problems) == 1 else _listed(error)}", err=True)
         return EXPECTED
     except BocageError as error:
         click.echo(f"error: {error}", err=True)
@@ -48,8 +48,7 @@ def guarded(work: Callable[[], None]) -> int:  # noqa: PLR0911 - one return per 
 
 
 def _listed(error: RecipeError) -> str:
-    head = str(error).split(": ", 2)
-    return f"{head[0]}: {head[1]}:" + "".join(f"\n  - {problem}" for problem in error.problems)
+    return f"{error.heading}:" + "".join(f"\n  - {problem}" for problem in error.problems)
 
 
 def _surprise(error: BaseException) -> int:
@@ -73,11 +72,8 @@ def _surprise(error: BaseException) -> int:
 
 
 def _versions() -> str:
-    names = ("bocage", "torch", "numpy", "rasterio", "geopandas", "scikit-learn", "odc-geo")
-    found = []
-    for name in names:
-        try:
-            found.append(f"{name} {importlib.metadata.version(name)}")
-        except importlib.metadata.PackageNotFoundError:
-            found.append(f"{name} not installed")
-    return f"python {platform.python_version()} on {platform.platform()}; " + ", ".join(found)
+    found = versions()
+    python = found.pop("python")
+    return f"python {python} on {platform.platform()}; " + ", ".join(
+        f"{name} {version}" for name, version in found.items()
+    )

@@ -12,7 +12,7 @@ import click
 from bocage.cli.terminal import terminal
 
 if TYPE_CHECKING:
-    from bocage.pipeline.recipe import Recipe
+    from bocage.recipe import Recipe
 
 RECIPE = click.argument("recipe", type=click.Path(path_type=Path))
 OUT = click.option(
@@ -62,8 +62,8 @@ def chosen(
         mapping = replace(recipe.map, region=region or recipe.map.region, where=where or recipe.map.where)
     except ValueError as error:
         raise click.UsageError(str(error)) from error
-    training = replace(recipe.training, devices=devices or recipe.training.devices)
-    return replace(recipe, workers=workers, map=mapping, training=training)
+    training = replace(recipe.choice.training, devices=devices or recipe.choice.training.devices)
+    return replace(recipe, workers=workers, map=mapping, choice=replace(recipe.choice, training=training))
 
 
 def _pair(option: str) -> tuple[str, Any]:
@@ -75,7 +75,8 @@ def _pair(option: str) -> tuple[str, Any]:
 
 def run_stages(recipe: Path, out: Path | None, stages: Sequence[str], overwrite: bool, **given: Any) -> None:
     """Run stages of a recipe in its folder, and tell what came out."""
-    from bocage.pipeline import read_recipe, run
+    from bocage.jobs.run import run
+    from bocage.recipe import read_recipe
 
     parsed = chosen(read_recipe(recipe), **given)
     folder = out or Path("runs") / parsed.name
@@ -84,7 +85,8 @@ def run_stages(recipe: Path, out: Path | None, stages: Sequence[str], overwrite:
     if "evaluate" in stages:
         from bocage.cli.tables import print_score
 
-        print_score(opened.folder.path / "score.json")
-    for stage, result in (("map", "map/classes.tif"), ("report", "report.html")):
-        if stage in stages and (folder / result).exists():
-            click.echo(f"{stage}: {folder / result}")
+        print_score(opened.layout.score)
+    if "map" in stages and (land := opened.map_on_disk()):
+        click.echo(f"map: {land.files['classes']}")
+    if "report" in stages:
+        click.echo(f"report: {opened.layout.report}")

@@ -16,6 +16,8 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
+from bocage.words import Note
+
 EVERY = 10.0
 """Seconds between two plain lines about one task."""
 
@@ -45,9 +47,9 @@ class Bars:
     ) -> None:
         self.progress.stop()
 
-    def say(self, text: str) -> None:
+    def say(self, text: str | Note) -> None:
         """Print a line above the bars."""
-        self.progress.console.print(text, markup=False)
+        self.progress.console.print(str(text), markup=False)
 
     def step(self, task: str, done: int, total: int, note: str = "") -> None:
         """Move a task's bar."""
@@ -71,7 +73,7 @@ class Lines:
     ) -> None:
         pass
 
-    def say(self, text: str) -> None:
+    def say(self, text: str | Note) -> None:
         """Print a line."""
         print(text, file=sys.stderr, flush=True)
 

@@ -144,7 +144,7 @@ def stratified(
         return _interval(value, math.sqrt(float(share**2 @ variance)) / denominator, 1.96)
 
     design = "stratified random sample of pixels (Stehman 2014)"
-    return _adjusted(ratio, mapped, reference, weight, names, mapped_share, len(stratum), design)
+    return _Weighted(mapped, reference, weight, names, len(stratum), design).adjusted(ratio, mapped_share)
 
 
 def clustered(
@@ -190,31 +190,35 @@ def clustered(
         return _interval(value, error, quantile)
 
     design = "all pixels of the test polygons, weighted by mapped class; variance between polygons"
-    return _adjusted(ratio, mapped, reference, weight, names, list(map_share), k, design)
+    return _Weighted(mapped, reference, weight, names, k, design).adjusted(ratio, list(map_share))
 
 
-def _adjusted(
-    ratio: Any,
-    mapped: NDArray[Any],
-    reference: NDArray[Any],
-    weight: NDArray[np.float64],
-    names: Sequence[str],
-    mapped_share: Sequence[float] | None,
-    units: int,
-    design: str,
-) -> Adjusted:
-    right, classes = mapped == reference, range(len(names))
-    known = mapped_share or [float(weight[mapped == k].sum()) for k in classes]
-    return Adjusted(
-        ratio(right, None),
-        tuple(ratio(right & (mapped == k), mapped == k) for k in classes),
-        tuple(ratio(right & (reference == k), reference == k) for k in classes),
-        tuple(ratio(reference == k, None) for k in classes),
-        tuple(float(v) for v in known),
-        tuple(names),
-        units,
-        design,
-    )
+@dataclass(frozen=True)
+class _Weighted:
+    """Pixels with their weights, and how their estimates are described."""
+
+    mapped: NDArray[Any]
+    reference: NDArray[Any]
+    weight: NDArray[np.float64]
+    names: Sequence[str]
+    units: int
+    design: str
+
+    def adjusted(self, ratio: Any, mapped_share: Sequence[float] | None) -> Adjusted:
+        """Return every estimate, by a function that estimates a ratio of two totals."""
+        mapped, reference, classes = self.mapped, self.reference, range(len(self.names))
+        right = mapped == reference
+        known = mapped_share or [float(self.weight[mapped == k].sum()) for k in classes]
+        return Adjusted(
+            ratio(right, None),
+            tuple(ratio(right & (mapped == k), mapped == k) for k in classes),
+            tuple(ratio(right & (reference == k), reference == k) for k in classes),
+            tuple(ratio(reference == k, None) for k in classes),
+            tuple(float(v) for v in known),
+            tuple(self.names),
+            self.units,
+            self.design,
+        )
 
 
 def _interval(value: float, error: float, quantile: float) -> Estimate:

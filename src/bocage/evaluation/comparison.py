@@ -11,6 +11,7 @@ from bocage.errors import EvaluationError
 from bocage.evaluation.paired import Paired, all_pairs, best_of, clustered_mcnemar, told_together
 from bocage.evaluation.predictions import Predictions
 from bocage.evaluation.score import Score
+from bocage.words import Note
 
 LEVEL = 0.05
 """Differences are called significant below this, after Holm's correction."""
@@ -44,8 +45,8 @@ class Comparison:
     """Label of the highest mean."""
     level_with_best: tuple[str, ...]
     """Models that cannot be told from it."""
-    refused: str = ""
-    """Why no paired test is made; empty where they are."""
+    refused: Note | None = None
+    """Why no paired test is made; None where one is."""
     failed: Mapping[str, str] | None = None
     """Label to what went wrong, of models that have no line."""
 
@@ -71,7 +72,7 @@ class Comparison:
             "best": self.best,
             "significantly_best": self.marked or None,
             "not_told_from_best": list(self.level_with_best),
-            "refused": self.refused or None,
+            "refused": str(self.refused) if self.refused else None,
             "failed": dict(self.failed or {}),
             "corrected_resampled_t": [_plain(pair) for pair in self.pairs],
             "mcnemar_by_polygons": [_plain(pair) for pair in self.by_polygons],
@@ -119,21 +120,18 @@ def set_beside(
     return Comparison(tuple(lines), metric, tuple(pairs), tuple(by_polygons), best, tuple(level), refused, dict(failed))
 
 
-def why_not(tested: Mapping[str, Sequence[Predictions]], draws: int) -> str:
-    """Return why models cannot be compared in pairs, or nothing where they can."""
+def why_not(tested: Mapping[str, Sequence[Predictions]], draws: int) -> Note | None:
+    """Return why models cannot be compared in pairs; None where they can."""
     if len(tested) < 2:
-        return "there is one model only"
+        return Note.of("one_model")
     if draws < 2:
-        return "there is one draw only; the resampled t-test needs two ([split] draws)"
+        return Note.of("one_draw")
     first, *others = tested
     for other in others:
         for k, (one, two) in enumerate(zip(tested[first], tested[other], strict=True)):
             if why := one.same_pixels(two):
-                return (
-                    f"'{first}' and '{other}' do not share their test pixels (draw {k + 1}: {why}). Their sources have no data "
-                    "in different places: give them the same sources, or mask the reference to where all have data"
-                )
-    return ""
+                return Note.of("other_pixels", first=first, second=other, draw=k + 1, why=why)
+    return None
 
 
 def _mcnemar(tested: Mapping[str, Sequence[Predictions]], a: str, b: str, draw: int) -> Paired:

@@ -1,5 +1,6 @@
 """The confusion matrix: reference in rows, map in columns."""
 
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -49,3 +50,17 @@ class ConfusionMatrix:
     def of_map(self) -> NDArray[np.int64]:
         """(K,) column sums."""
         return np.asarray(self.counts.sum(0))
+
+
+def compare(
+    pairs: Iterable[tuple[NDArray[Any], NDArray[Any]]], codes: Sequence[int], names: Sequence[str]
+) -> ConfusionMatrix:
+    """Confusion matrix of two maps of codes, window by window; pixels whose code is 0 or unknown in either are left out."""
+    table = np.full(65536, -1, np.int64)
+    table[list(codes)] = np.arange(len(codes))
+    total = ConfusionMatrix(np.zeros((len(codes), len(codes)), np.int64), tuple(names))
+    for truth, predicted in pairs:
+        a, b = (table[np.where((x >= 0) & (x < len(table)), x, 0).astype(np.int64)] for x in (truth, predicted))
+        known = (a >= 0) & (b >= 0)
+        total = total + ConfusionMatrix.of(a[known], b[known], tuple(names))
+    return total

@@ -1,6 +1,5 @@
 """What a model said of every test pixel of one draw: the ground of everything that is told about its accuracy."""
 
-import os
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
@@ -9,8 +8,10 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from bocage.disk import replacing
 from bocage.errors import EvaluationError
 from bocage.evaluation.matrix import ConfusionMatrix
+from bocage.words import Note
 
 
 @dataclass(frozen=True)
@@ -41,20 +42,19 @@ class Predictions:
         """Count them."""
         return ConfusionMatrix.of(self.label, self.predicted, names)
 
-    def same_pixels(self, other: "Predictions") -> str:
-        """Return why two models were not tested on the same pixels, or nothing where they were."""
+    def same_pixels(self, other: "Predictions") -> Note | None:
+        """Return why two models were not tested on the same pixels; None where they were."""
         if len(self) != len(other):
-            return f"one was tested on {len(self)} pixels, the other on {len(other)}"
+            return Note.of("other_counts", one=len(self), other=len(other))
         for name in ("row", "column", "polygon", "label"):
             if not np.array_equal(getattr(self, name), getattr(other, name)):
-                return f"their test pixels differ ({name})"
-        return ""
+                return Note.of("other_values", column=name)
+        return None
 
     def to_parquet(self, path: Path) -> None:
         """Write one row for each test pixel; the file is complete or absent."""
-        partial = path.with_name(path.name + ".part")
-        pd.DataFrame({field.name: getattr(self, field.name) for field in fields(self)}).to_parquet(partial)
-        os.replace(partial, path)
+        with replacing(path) as partial:
+            pd.DataFrame({field.name: getattr(self, field.name) for field in fields(self)}).to_parquet(partial)
 
     @classmethod
     def from_parquet(cls, path: Path) -> "Predictions":
@@ -69,9 +69,7 @@ class Predictions:
             table = pd.read_parquet(path)
             return cls(**{field.name: table[field.name].to_numpy() for field in fields(cls)})
         except (OSError, ValueError, KeyError) as error:
-            raise EvaluationError(
-                f"{path} cannot be read ({error}): remove {path.parent / 'score.json'} and evaluate again."
-            ) from error
+            raise EvaluationError(f"{path} cannot be read ({error}): remove it and evaluate again.") from error
 
 
 def predictions_of(

@@ -6,7 +6,6 @@ estimates need (stratum of each pixel, size of each stratum, fingerprint of the 
 """
 
 import json
-import os
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -18,6 +17,7 @@ import pandas as pd
 from numpy.typing import NDArray
 from shapely import box
 
+from bocage.disk import replacing, write_json
 from bocage.errors import EvaluationError
 from bocage.grid import Grid
 from bocage.legend import Legend
@@ -53,9 +53,7 @@ class Drawn:
     def save(self, path: Path) -> None:
         """Write the design beside the sample file `path`."""
         said = asdict(self) | {name: getattr(self, name).tolist() for name in ("row", "column", "stratum")}
-        partial = design_of(path).with_suffix(".part")
-        partial.write_text(json.dumps(said))
-        os.replace(partial, design_of(path))
+        write_json(design_of(path), said, None)
 
     @classmethod
     def load(cls, path: Path) -> "Drawn":
@@ -106,14 +104,12 @@ def write_sample(drawn: Drawn, grid: Grid, path: Path) -> None:
     fields = {NUMBER: np.arange(1, len(drawn) + 1), "label": "", "comment": ""}
     table = gpd.GeoDataFrame(fields, geometry=outlines, crs=grid.crs.to_wkt())
     path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".{path.stem}.part{path.suffix}")
-    try:
-        table.to_file(partial, engine="pyogrio", layer=path.stem)
-    except Exception as error:  # pyogrio raises many kinds; each means that the file cannot be written so
-        partial.unlink(missing_ok=True)
-        raise EvaluationError(f"{path} cannot be written: {error}.") from error
-    drawn.save(path)  # first the design: a sample without one is of no use
-    os.replace(partial, path)
+    with replacing(path, path.with_name(f".{path.stem}.part{path.suffix}")) as partial:
+        try:
+            table.to_file(partial, engine="pyogrio", layer=path.stem)
+        except Exception as error:  # pyogrio raises many kinds; each means that the file cannot be written so
+            raise EvaluationError(f"{path} cannot be written: {error}.") from error
+        drawn.save(path)  # first the design: a sample without one is of no use
 
 
 @dataclass(frozen=True)

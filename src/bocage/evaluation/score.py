@@ -1,7 +1,6 @@
 """The noun of this room: confusion matrices of several draws, and what is computed from them."""
 
 import json
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -10,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from bocage.disk import write_json
 from bocage.evaluation.matrix import ConfusionMatrix
 from bocage.evaluation.metrics import (
     METRICS,
@@ -98,9 +98,7 @@ class Score:
 
     def save(self, path: Path, **more: Any) -> None:
         """Write as JSON, with any further entries; the file is complete or absent."""
-        partial = path.with_name(path.name + ".part")
-        partial.write_text(json.dumps(self.as_dict() | more, indent=1))
-        os.replace(partial, path)
+        write_json(path, self.as_dict() | more)
 
 
 def spread_of(values: NDArray[np.float64]) -> tuple[float | None, float | None]:

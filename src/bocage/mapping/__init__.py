@@ -1,23 +1,26 @@
 """Trained + Scene → map on disk: windows with their halo, through the network into files, by one machine or many."""
 
-from bocage.mapping.codes import codes_beside, count_codes, locate, read_codes
-from bocage.mapping.engine import LandCoverMap, is_complete, make_map, open_map
+from bocage.mapping.areas import Areas
+from bocage.mapping.codes import codes_at, codes_beside, count_codes, locate, read_codes
+from bocage.mapping.engine import LandCoverMap, make_map, open_map
 from bocage.mapping.predict import Prediction, classify_at, predict
 from bocage.mapping.settings import Mapping
 from bocage.mapping.speed import pixels_per_second
-from bocage.mapping.workers import Workers
+from bocage.mapping.workers import Computing, Workers
 from bocage.mapping.writers import WRITERS
 
 __all__ = [
     "WRITERS",
+    "Areas",
+    "Computing",
     "LandCoverMap",
     "Mapping",
     "Prediction",
     "Workers",
     "classify_at",
+    "codes_at",
     "codes_beside",
     "count_codes",
-    "is_complete",
     "locate",
     "make_map",
     "open_map",

@@ -12,17 +12,17 @@ from bocage.legend import Legend
 from bocage.scene import Cube, Preparation
 from bocage.sources import image, open_source
 
+TILE = 256
+"""Pixels a side of the blocks in which single pixels are read."""
+
 
 def codes_beside(
     truth: Path, classes: Path, grid: Grid, tile: int = 1024
 ) -> Iterator[tuple[NDArray[Any], NDArray[Any]]]:
     """Yield (truth, map) codes of the whole grid, window by window; the truth's most frequent code in each map pixel."""
-    cubes = [
-        Cube(open_source(name, image, image.Settings(path)), grid, Ratio(), Preparation(resampling="mode"))
-        for name, path in (("truth", truth), ("map", classes))
-    ]
+    cubes = [_cube(name, path, grid) for name, path in (("truth", truth), ("map", classes))]
     for window in grid.tiles(tile):
-        truth_codes, map_codes = (np.rint(cube.read(window).values[0, 0]).astype(np.int64) for cube in cubes)
+        truth_codes, map_codes = (_codes(cube, window) for cube in cubes)
         yield truth_codes, map_codes
 
 
@@ -33,9 +33,9 @@ def count_codes(classes: Path, legend: Legend, grid: Grid, tile: int = 1024) -> 
 
 def _histogram(classes: Path, grid: Grid, tile: int) -> NDArray[np.int64]:
     """Pixels of every code there can be (65536,)."""
-    counts = np.zeros(65536, np.int64)
+    counts, cube = np.zeros(65536, np.int64), _cube("map", classes, grid)
     for window in grid.tiles(tile):
-        counts += np.bincount(read_codes(classes, grid, window).ravel(), minlength=65536)
+        counts += np.bincount(_codes(cube, window).ravel(), minlength=65536)
     return counts
 
 
@@ -47,8 +47,9 @@ def locate(classes: Path, grid: Grid, wanted: Mapping[int, int], seed: int, tile
     generator, counts = np.random.default_rng(seed), _histogram(classes, grid, tile)
     ranks = {code: np.sort(generator.choice(int(counts[code]), n, replace=False)) for code, n in wanted.items() if n}
     before, found = dict.fromkeys(ranks, 0), [np.zeros((0, 3), np.int64)]
+    cube = _cube("map", classes, grid)
     for window in grid.tiles(tile):
-        codes = read_codes(classes, grid, window)
+        codes = _codes(cube, window)
         for code, chosen in ranks.items():
             rows, columns = np.nonzero(codes == code)
             inside = chosen[(chosen >= before[code]) & (chosen < before[code] + len(rows))] - before[code]
@@ -60,5 +61,24 @@ def locate(classes: Path, grid: Grid, wanted: Mapping[int, int], seed: int, tile
 
 def read_codes(classes: Path, grid: Grid, window: Window) -> NDArray[np.int64]:
     """Read a window of a map's codes; 0 where there is no data or no map."""
-    cube = Cube(open_source("map", image, image.Settings(classes)), grid, Ratio(), Preparation(resampling="mode"))
+    return _codes(_cube("map", classes, grid), window)
+
+
+def codes_at(classes: Path, grid: Grid, row: NDArray[np.int64], column: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Read a map's codes at pixels (N,); the file is opened once, and each block of pixels that holds some is read once."""
+    cube, found = _cube("map", classes, grid), np.zeros(len(row), np.int64)
+    for window in grid.tiles(TILE):
+        inside = (row >= window.y) & (row < window.y + window.height)
+        inside &= (column >= window.x) & (column < window.x + window.width)
+        if inside.any():
+            found[inside] = _codes(cube, window)[row[inside] - window.y, column[inside] - window.x]
+    return found
+
+
+def _cube(name: str, path: Path, grid: Grid) -> Cube:
+    """A raster of codes on the map's grid; the most frequent code of the file's pixels in each of the map's."""
+    return Cube(open_source(name, image, image.Settings(path)), grid, Ratio(), Preparation(resampling="mode"))
+
+
+def _codes(cube: Cube, window: Window) -> NDArray[np.int64]:
     return np.asarray(np.rint(cube.read(window).values[0, 0]), np.int64)

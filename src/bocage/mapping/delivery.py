@@ -1,77 +1,29 @@
 """What goes with a map: styles, areas, a STAC item, checksums."""
 
-import csv
 import datetime
-import hashlib
-import io
 import json
-import os
 import unicodedata
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
-from bocage.grid import Grid, Window
+from bocage.disk import sha256_of, write_text
+from bocage.grid import Grid
+from bocage.layout import MapLayout
 from bocage.legend import Legend
+from bocage.mapping.areas import Areas
 from bocage.mapping.styles import qml, sld
-from bocage.mapping.writers import MapBand, partial_path
+from bocage.mapping.writers import MapBand
 
-ITEM, AREAS, CHECKSUMS = "item.json", "areas.csv", "checksums.sha256"
 DAY = datetime.date(1970, 1, 1)
-
-
-@dataclass
-class Areas:
-    """Pixels of every class in every row, gathered window by window: what comes of them depends on no window."""
-
-    grid: Grid
-    legend: Legend
-    rows: NDArray[np.int64] = field(init=False)
-    """(K, rows of the grid)."""
-
-    def __post_init__(self) -> None:
-        self.rows = np.zeros((len(self.legend.classes), self.grid.shape[0]), np.int64)
-
-    def count(self, window: Window, codes: NDArray[Any]) -> None:
-        """Count the codes (height, width) of a window."""
-        ys = window.slices[0]
-        for k, code in enumerate(self.legend.codes):
-            self.rows[k, ys] += (codes == code).sum(1)
-
-    @property
-    def pixels(self) -> NDArray[np.int64]:
-        """Pixels of every class (K,)."""
-        return np.asarray(self.rows.sum(1))
-
-    @property
-    def hectares(self) -> NDArray[np.float64]:
-        """Hectares of every class (K,); a pixel of a geographic grid has the size that it has in its row."""
-        if not self.grid.crs.proj.is_geographic:
-            height, width = self.grid.metres
-            return np.asarray(self.pixels * (height * width / 10_000), np.float64)
-        sizes = [self.grid.crop(Window(y, 0, 1, 1)).metres for y in range(self.grid.shape[0])]
-        return np.asarray(self.rows @ np.array([height * width / 10_000 for height, width in sizes]))
-
-    def text(self) -> str:
-        """As CSV: code, name, pixels, hectares, and the share of the mapped area in percent."""
-        stream, total = io.StringIO(), max(float(self.hectares.sum()), 1e-12)
-        table = csv.writer(stream, lineterminator="\n")
-        table.writerow(["code", "name", "pixels", "hectares", "percent"])
-        rows = zip(self.legend.codes, self.legend.names, self.pixels.tolist(), self.hectares.tolist(), strict=True)
-        for code, name, pixels, hectares in rows:
-            table.writerow([code, name, pixels, f"{hectares:.4f}", f"{100 * hectares / total:.3f}"])
-        return stream.getvalue()
 
 
 @dataclass(frozen=True)
 class Delivery:
     """A complete map, described for others."""
 
-    folder: Path
+    layout: MapLayout
     grid: Grid
     legend: Legend
     bands: Mapping[str, tuple[MapBand, ...]]
@@ -87,24 +39,20 @@ class Delivery:
 
     def write(self, areas: Areas) -> None:
         """Write what goes with the map; the checksums come last."""
-        self._put("classes.qml", qml(self.legend))
-        self._put("classes.sld", sld(self.legend))
-        self._put(AREAS, areas.text())
-        sums = {path: _sha256(path) for path in self._members()}
-        self._put(ITEM, self._item(sums))
-        sums[self.folder / ITEM] = _sha256(self.folder / ITEM)
-        lines = [f"{value}  {path.relative_to(self.folder)}" for path, value in sorted(sums.items())]
-        self._put(CHECKSUMS, "\n".join(lines) + "\n")
+        layout = self.layout
+        write_text(layout.qml, qml(self.legend))
+        write_text(layout.sld, sld(self.legend))
+        areas.save(layout.areas)
+        sums = {path: sha256_of(path) for path in self._members()}
+        write_text(layout.item, self._item(sums))
+        sums[layout.item] = sha256_of(layout.item)
+        lines = [f"{value}  {path.relative_to(layout.path)}" for path, value in sorted(sums.items())]
+        write_text(layout.checksums, "\n".join(lines) + "\n")
 
     def _members(self) -> list[Path]:
-        beside = [self.folder / f"{path.name}.aux.xml" for path in self.files.values()]
+        beside = [self.layout.layer(path.name, ".aux.xml") for path in self.files.values()]
         found = [*self.files.values(), *(p for p in beside if p.exists())]
-        return [*found, *(self.folder / name for name in ("classes.qml", "classes.sld", AREAS))]
-
-    def _put(self, name: str, text: str) -> None:
-        path = self.folder / name
-        partial_path(path).write_text(text, encoding="utf-8")
-        os.replace(partial_path(path), path)
+        return [*found, self.layout.qml, self.layout.sld, self.layout.areas]
 
     def _item(self, sums: Mapping[Path, str]) -> str:
         import pystac
@@ -125,11 +73,15 @@ class Delivery:
         item.properties |= {f"bocage:{key}": value for key, value in self.about.items()}
         for layer, path in self.files.items():
             item.add_asset(layer, self._asset(layer, path))
-        others = {"style": ("classes.qml", "application/xml"), "sld": ("classes.sld", "application/vnd.ogc.sld+xml")}
-        for key, (name, kind) in (others | {"areas": (AREAS, "text/csv")}).items():
-            item.add_asset(key, pystac.Asset(f"./{name}", media_type=kind, roles=["metadata"]))
+        others = {
+            "style": (self.layout.qml, "application/xml"),
+            "sld": (self.layout.sld, "application/vnd.ogc.sld+xml"),
+            "areas": (self.layout.areas, "text/csv"),
+        }
+        for key, (path, kind) in others.items():
+            item.add_asset(key, pystac.Asset(f"./{path.name}", media_type=kind, roles=["metadata"]))
         for asset in item.assets.values():
-            path = self.folder / Path(asset.href).name
+            path = self.layout.path / Path(asset.href).name
             # A multihash: SHA-256 (12), of 32 bytes (20).
             asset.extra_fields |= {"file:size": path.stat().st_size, "file:checksum": "1220" + sums[path]}
         return json.dumps(item.to_dict(include_self_link=False, transform_hrefs=False), indent=1)
@@ -165,8 +117,3 @@ def _slug(name: str) -> str:
     """What the classification extension allows in a name: letters, digits, - and _."""
     plain = unicodedata.normalize("NFKD", name).encode("ascii", "ignore").decode()
     return "".join(c if c.isalnum() else "-" for c in plain).strip("-") or "class"
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()

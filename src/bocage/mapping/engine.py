@@ -10,28 +10,28 @@ from typing import Any
 import torch
 from numpy.typing import NDArray
 
+from bocage.disk import Journal, digest
 from bocage.errors import MappingError, TrainedError
 from bocage.grid import Grid, Window, in_blocks
-from bocage.journal import Journal
+from bocage.layout import MapLayout
 from bocage.legend import Legend
+from bocage.machine import device_of, versions
 from bocage.mapping import store as windows_on_disk
-from bocage.mapping.delivery import CHECKSUMS, ITEM, Areas, Delivery
+from bocage.mapping.areas import AreaCount, Areas
+from bocage.mapping.delivery import Delivery
 from bocage.mapping.lattice import lattice
 from bocage.mapping.layers import LAYERS, Frame
 from bocage.mapping.region import read_region
 from bocage.mapping.settings import Mapping
-from bocage.mapping.store import Store, checksum, digest, take
+from bocage.mapping.store import Store, checksum, take
 from bocage.mapping.work import Done, Task
-from bocage.mapping.workers import Crew, Workers, working
+from bocage.mapping.workers import Computing, Crew, Workers, working
 from bocage.mapping.writers import WRITERS
 from bocage.progress import QUIET, Progress
 from bocage.scene import Scene
-from bocage.training import Trained, device_of, remarks, versions
+from bocage.sources.raster import is_raster
+from bocage.training import Trained, remarks
 
-STORE = ".windows"
-"""Folder of the windows, beside the map's files."""
-PARTIAL = ".partial"
-"""In the name of a file that lacks windows."""
 TOLD = 5
 """Windows that an error names one by one."""
 
@@ -41,19 +41,29 @@ class LandCoverMap:
     """A map on disk."""
 
     files: dict[str, Path]
-    """Layer to the file of the first format."""
+    """Layer to its file."""
     grid: Grid
     legend: Legend
+    folder: MapLayout
+
+    @property
+    def is_readable(self) -> bool:
+        """Whether its files read as rasters."""
+        return is_raster(self.files["classes"])
+
+    @property
+    def areas(self) -> Areas:
+        """Pixels and hectares of every class."""
+        return Areas.load(self.folder.areas, self.legend)
 
 
 def make_map(
     trained: Trained,
     scene: Scene,
     settings: Mapping,
-    folder: Path,
-    device: str = "auto",
+    folder: MapLayout,
+    computing: Computing = Computing(),  # noqa: B008 - frozen
     progress: Progress = QUIET,
-    workers: Workers = Workers(),  # noqa: B008 - frozen
 ) -> LandCoverMap:
     """Map the scene, or its region, into `folder`; each of its files appears when it is complete.
 
@@ -67,28 +77,30 @@ def make_map(
     MappingError
         A file cannot be written, windows could not be read, or a file changed while the map was made.
     """
-    making = _Making.of(trained, scene, settings, folder, device, progress)
+    making = _Making.of(trained, scene, settings, folder, computing.device, progress)
     making.store.make(scene.grid)
     missing = making.missing()
-    problems = making.make(missing, workers) if missing else []
+    problems = making.make(missing, computing.workers) if missing else []
     making.check_unchanged()
     making.assemble(complete=not problems)
     if problems:
-        raise MappingError(_listed(problems, folder))
+        raise MappingError(_listed(problems, folder.path))
     if not settings.keep_windows:
         making.store.remove()
     return open_map(trained.legend, scene.grid, settings, folder)
 
 
-def open_map(legend: Legend, grid: Grid, settings: Mapping, folder: Path) -> LandCoverMap:
-    """Return the map that :func:`make_map` wrote to `folder`."""
-    suffix = WRITERS.get(settings.formats[0]).SUFFIX
-    return LandCoverMap({layer: folder / f"{layer}{suffix}" for layer in settings.layers}, grid, legend)
+def open_map(legend: Legend, grid: Grid, settings: Mapping, folder: MapLayout) -> LandCoverMap:
+    """Return the map that :func:`make_map` wrote to `folder`, in the first of its formats that reads as a raster.
 
-
-def is_complete(folder: Path) -> bool:
-    """Whether a folder holds a whole map."""
-    return (folder / CHECKSUMS).exists()
+    Formats from outside need not: reports and samples of the map then use the next one. Where none does, the files are
+    those of the first format.
+    """
+    written = [
+        {layer: folder.layer(layer, WRITERS.get(name).SUFFIX) for layer in settings.layers} for name in settings.formats
+    ]
+    readable = (files for files in written if files["classes"].exists() and is_raster(files["classes"]))
+    return LandCoverMap(next(readable, written[0]), grid, legend, folder)
 
 
 @dataclass
@@ -97,7 +109,7 @@ class _Making:
 
     task: Task
     settings: Mapping
-    folder: Path
+    folder: MapLayout
     progress: Progress
     windows: list[Window]
     keys: dict[Window, str]
@@ -109,7 +121,7 @@ class _Making:
 
     @classmethod
     def of(
-        cls, trained: Trained, scene: Scene, settings: Mapping, folder: Path, device: str, progress: Progress
+        cls, trained: Trained, scene: Scene, settings: Mapping, folder: MapLayout, device: str, progress: Progress
     ) -> "_Making":
         """Check that the map can be made, and plan its windows."""
         trained = trained.for_scene(scene)
@@ -122,7 +134,7 @@ class _Making:
         cell, tile = lattice(trained, scene.grid.shape, settings.tile)
         bands = {name: LAYERS[name].bands(frame) for name in settings.layers}
         where = str(device_of(device))
-        task = Task(trained, scene, Store(folder / STORE, bands, tile), frame, cell, settings.precision, region, where)
+        task = Task(trained, scene, Store(folder.windows, bands, tile), frame, cell, settings.precision, region, where)
         tiles = in_blocks(scene.grid.tiles(tile))
         windows = [w for w in tiles if region is None or region.touches(scene.grid, w)]
         return cls(task, settings, folder, progress, windows, _keys(task, windows), _inputs(task))
@@ -182,17 +194,20 @@ class _Making:
 
     def assemble(self, complete: bool) -> None:
         """Make the files, out of the windows that there are."""
-        for stale in self.folder.glob(f"*{PARTIAL}.*"):
+        for stale in self.folder.incomplete:
             stale.unlink()
         there = [w for w in self.windows if w.corner in self.journal.notes]
         there = [w for w in there if self.journal.notes[w.corner]["key"] == self.keys[w]]
-        for last in (ITEM, CHECKSUMS):  # without them, no one takes files of two maps for one
-            (self.folder / last).unlink(missing_ok=True)
-        areas = Areas(self.task.scene.grid, self.task.frame.legend)
+        for last in (
+            self.folder.item,
+            self.folder.checksums,
+        ):  # without them, files of two maps are not taken for one map
+            last.unlink(missing_ok=True)
+        areas = AreaCount(self.task.scene.grid, self.task.frame.legend)
         names = [(name, WRITERS.get(name), layer) for name in self.settings.formats for layer in self.settings.layers]
         for done, (_, writer, layer) in enumerate(names):
             self.progress.step("writing", done, len(names), layer)
-            path = self.folder / f"{layer}{'' if complete else PARTIAL}{writer.SUFFIX}"
+            path = self.folder.layer(layer, writer.SUFFIX, complete)
             output = writer.open(path, self.task.scene.grid, self.store.layers[layer], self.task.frame.legend)
             try:
                 for window, array in self._read(layer, there):
@@ -204,7 +219,7 @@ class _Making:
                 output.discard()
                 raise
         if complete:
-            self._delivery().write(areas)
+            self._delivery().write(areas.areas())
         self.progress.step("writing", len(names), len(names))
 
     def _read(self, layer: str, windows: Sequence[Window]) -> Iterator[tuple[Window, NDArray[Any]]]:
@@ -285,7 +300,7 @@ def _listed(problems: Sequence[Done], folder: Path) -> str:
         f"{len(problems)} window{'s' * (len(problems) > 1)} could not be made:"
         + "".join(f"\n  - {line}" for line in lines)
         + (f"\n  - and {len(problems) - TOLD} more" if len(problems) > TOLD else "")
-        + f"\nThe rest of the map is in {folder}, under names with '{PARTIAL}'. Mend the cause and run the same command again: "
+        + f"\nThe rest of the map is in {folder}, under names with '.partial'. Mend the cause and run the same command again: "
         "only these windows are made."
     )
 

@@ -2,7 +2,7 @@
 
 import math
 
-from bocage.models import MODELS
+from bocage.models import MODELS, card_of
 from bocage.training import Trained
 
 DENSE, SMALL = 256, 128
@@ -12,8 +12,8 @@ larger the cell), and of one that takes pixels or patches a few at a time."""
 
 def lattice(trained: Trained, shape: tuple[int, int], tile: int) -> tuple[tuple[int, int], int]:
     """Return the shape of the cells of a map of `shape` pixels, and the side of its windows: whole cells, `tile` at least."""
-    card = getattr(MODELS.get(trained.name), "CARD", None)
-    side = DENSE if trained.has_context and getattr(card, "dense", "exact") == "exact" else SMALL
+    card = card_of(MODELS.get(trained.name))
+    side = DENSE if trained.has_context and card.dense == "exact" else SMALL
     step = math.lcm(*(spec.ratio.coarser for spec in trained.inputs.values()))
     cell = max(min(-(-side // step), -(-n // step)) * step for n in shape)
     return (cell, cell), -(-tile // cell) * cell

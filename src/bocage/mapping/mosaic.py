@@ -11,10 +11,13 @@ from numpy.typing import NDArray
 
 from bocage.errors import GridError, MappingError
 from bocage.grid import Grid, Window
+from bocage.layout import MapLayout
 from bocage.legend import LandClass, Legend
-from bocage.mapping.delivery import CHECKSUMS, ITEM, Areas, Delivery
+from bocage.mapping.areas import AreaCount
+from bocage.mapping.delivery import Delivery
 from bocage.mapping.writers import WRITERS, MapBand
 from bocage.progress import QUIET, Progress
+from bocage.sources.base import Decoding
 from bocage.sources.raster import inspect, read
 from bocage.sources.source import union
 
@@ -26,13 +29,19 @@ TILE = 1024
 class _Map:
     """One of the maps."""
 
-    folder: Path
+    layout: MapLayout
     grid: Grid
     legend: Legend
 
+    @property
+    def folder(self) -> Path:
+        """The map's folder."""
+        return self.layout.path
+
     def layer(self, name: str, grid: Grid, window: Window, nodata: int) -> NDArray[Any]:
         """Read a window of a layer, no data outside."""
-        found, there = read(self.folder / f"{name}.tif", [1], grid, window, "nearest", nodata)
+        path = self.layout.layer(name, WRITERS.get("cog").SUFFIX)
+        found, there = read(path, [1], grid, window, "nearest", Decoding(nodata=nodata))
         return np.where(there[0], found[0], np.array(nodata, found.dtype))
 
 
@@ -66,10 +75,10 @@ def make_mosaic(folders: Sequence[Path], folder: Path, rule: Rule = "confidence"
         "scene": (MapBand("scene (1: the first)", "uint8", 0),),
     }
     folder.mkdir(parents=True, exist_ok=True)
-    for last in (ITEM, CHECKSUMS):
-        (folder / last).unlink(missing_ok=True)
-    files = {layer: folder / f"{layer}.tif" for layer in bands}
-    writer, areas = WRITERS.get("cog"), Areas(grid, legend)
+    writer, areas, layout = WRITERS.get("cog"), AreaCount(grid, legend), MapLayout(folder)
+    for last in (layout.item, layout.checksums):
+        last.unlink(missing_ok=True)
+    files = {layer: layout.layer(layer, writer.SUFFIX) for layer in bands}
     outputs = {layer: writer.open(files[layer], grid, bands[layer], legend) for layer in bands}
     try:
         windows = list(grid.tiles(TILE))
@@ -86,8 +95,8 @@ def make_mosaic(folders: Sequence[Path], folder: Path, rule: Rule = "confidence"
             output.discard()
         raise
     about = {"rule": rule, "maps": [str(one.folder) for one in maps]}
-    newest = max((one.folder / CHECKSUMS).stat().st_mtime for one in maps)
-    Delivery(folder, grid, legend, bands, files, about, None, newest).write(areas)
+    newest = max(one.layout.checksums.stat().st_mtime for one in maps)
+    Delivery(layout, grid, legend, bands, files, about, None, newest).write(areas.areas())
     return files["classes"]
 
 
@@ -106,16 +115,17 @@ def _window(maps: Sequence[_Map], grid: Grid, window: Window, rule: Rule) -> dic
 
 
 def _open(folder: Path) -> _Map:
-    place = folder / "map" if (folder / "map" / CHECKSUMS).exists() else folder
-    if not (place / CHECKSUMS).exists():
-        raise MappingError(f"{folder} holds no complete map ({CHECKSUMS} is missing); map there first.")
-    missing = [name for name in ("classes.tif", "confidence.tif", ITEM) if not (place / name).exists()]
-    if missing:
-        raise MappingError(f"{place} has no {missing[0]}; a mosaic needs classes and confidence of every map.")
-    said = json.loads((place / ITEM).read_text())
-    classes = said["assets"]["classes"]["classification:classes"]
-    legend = Legend(tuple(_class(one) for one in classes))
-    return _Map(place, inspect(place / "classes.tif").grid, legend)
+    layout, suffix = MapLayout.of(folder), WRITERS.get("cog").SUFFIX
+    if not layout.is_complete:
+        raise MappingError(f"{folder} holds no complete map ({layout.checksums.name} is missing); map there first.")
+    needed = (layout.layer("classes", suffix), layout.layer("confidence", suffix), layout.item)
+    if missing := [path.name for path in needed if not path.exists()]:
+        raise MappingError(
+            f"{layout.path} has no {missing[0]}; a mosaic needs classes and confidence of every map, in the format 'cog'."
+        )
+    record = json.loads(layout.item.read_text())
+    classes = record["assets"]["classes"]["classification:classes"]
+    return _Map(layout, inspect(needed[0]).grid, Legend(tuple(_class(one) for one in classes)))
 
 
 def _class(said: dict[str, Any]) -> LandClass:

@@ -14,8 +14,9 @@ import torch
 from numpy.typing import NDArray
 
 from bocage.grid import Ratio, Window
-from bocage.models import Footprint, batch_of, window_positions
+from bocage.models import Footprint, moved, window_positions
 from bocage.progress import QUIET, Progress
+from bocage.samples import Pixels
 from bocage.scene import Block, Scene
 from bocage.training import Trained, features_of
 
@@ -70,9 +71,7 @@ class Forward:
 def classify_at(
     trained: Trained,
     scene: Scene,
-    row: NDArray[Any],
-    column: NDArray[Any],
-    polygon: NDArray[Any],
+    pixels: Pixels,
     device: torch.device,
     progress: Progress = QUIET,
     task: str = "classifying",
@@ -81,8 +80,9 @@ def classify_at(
 
     For a network with context this costs a small share of classifying the pixels patch by patch, and gives the same.
     """
-    found = np.zeros((len(row), len(trained.legend.classes)), np.float32)
-    groups = np.stack([polygon, row // TILE, column // TILE], 1)
+    row, column = pixels.row, pixels.column
+    found = np.zeros((len(pixels), len(trained.legend.classes)), np.float32)
+    groups = np.stack([pixels.polygon, row // TILE, column // TILE], 1)
     which = np.unique(groups, axis=0, return_inverse=True)[1].ravel()
     order = np.argsort(which, kind="stable")
     parts = np.split(order, np.flatnonzero(np.diff(which[order])) + 1) if len(order) else []
@@ -166,7 +166,7 @@ def _forward(
     for name, block in inputs.blocks.items():
         values, valid = _crop(block, trained.footprints[name], trained.inputs[name].ratio, inputs.window, cell)
         parts[name] = trained.normalisation.tensor(name, values[None], valid[None], inputs.days[name])
-    batch = batch_of(parts, how.device)
+    batch = moved(parts, how.device)
     with torch.autocast(how.device.type, torch.bfloat16, enabled=how.precision == "bfloat16"):
         logits = trained.model(batch)
     found = torch.softmax(trained.scaled(logits.float(), batch)[0], 0).cpu().numpy()

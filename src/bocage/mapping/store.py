@@ -6,7 +6,6 @@ the settings, the files that touch it. A window that is noted, reads back as not
 is never made again.
 """
 
-import hashlib
 import shutil
 import zlib
 from collections.abc import Iterable, Mapping
@@ -19,9 +18,9 @@ import zarr
 from numpy.typing import NDArray
 from zarr.codecs import BloscCodec, BytesCodec
 
+from bocage.disk import Journal
 from bocage.errors import MappingError
 from bocage.grid import Grid, Window
-from bocage.journal import Journal
 from bocage.mapping.writers import MapBand
 
 FORMAT = 1
@@ -119,11 +118,6 @@ def read_sums(group: Any, layers: Iterable[str], window: Window) -> dict[str, in
 def checksum(array: NDArray[Any]) -> int:
     """CRC-32 of an array's bytes."""
     return zlib.crc32(np.ascontiguousarray(array).tobytes())
-
-
-def digest(*things: Any) -> str:
-    """Short digest of what a window is made from."""
-    return hashlib.sha256(repr(things).encode()).hexdigest()[:24]
 
 
 def cannot_write(folder: Path, error: OSError, kept: str = "") -> MappingError:

@@ -1,6 +1,5 @@
 """One window of the map, from files to the store: what every thread, process and machine does."""
 
-import os
 import threading
 import time
 from collections.abc import Iterator
@@ -148,11 +147,3 @@ def cores_given_back() -> Iterator[None]:
         yield
     finally:
         torch.set_num_threads(before)
-
-
-def cores() -> int:
-    """Cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
-__all__ = ["Done", "Stopped", "Task", "Worker", "cores", "cores_given_back"]

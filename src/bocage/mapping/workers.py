@@ -14,7 +14,8 @@ from typing import Any
 
 from bocage.errors import MappingError
 from bocage.grid import Window
-from bocage.mapping.work import Done, Task, Worker, cores, cores_given_back
+from bocage.machine import cores
+from bocage.mapping.work import Done, Task, Worker, cores_given_back
 
 CLUSTERS = ("slurm", "pbs", "sge", "lsf", "oar", "htcondor", "moab")
 """Batch systems of dask-jobqueue."""
@@ -55,6 +56,15 @@ class Workers:
             return self.threads or 1
         here = self.count if not self.cluster and not self.scheduler else 1
         return max(1, cores() // max(1, here))
+
+
+@dataclass(frozen=True)
+class Computing:
+    """What a map is computed with."""
+
+    device: str = "auto"
+    """"auto", "cpu", "cuda" or "mps"."""
+    workers: Workers = field(default_factory=Workers)
 
 
 @contextmanager

@@ -8,10 +8,10 @@ pixel that is a multiple of every ``coarser``.
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal, Protocol, cast
+from typing import Any, ClassVar, Literal, Protocol, cast
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional
 
 from bocage.errors import ModelError
@@ -96,6 +96,14 @@ class SourceTensor:
         )
         return SourceTensor(self.values[part], self.valid[part], self.days)
 
+    def take(self, members: slice | Tensor) -> "SourceTensor":
+        """Return some samples of the batch."""
+        return SourceTensor(self.values[members], self.valid[members], self.days[members])
+
+    def hidden(self) -> "SourceTensor":
+        """Return the same with every date masked."""
+        return SourceTensor(self.values, torch.zeros_like(self.valid), self.days)
+
     def to(self, device: torch.device) -> "SourceTensor":
         """Return the same on another device."""
         return SourceTensor(self.values.to(device), self.valid.to(device), self.days.to(device))
@@ -104,74 +112,118 @@ class SourceTensor:
 Batch = Mapping[str, SourceTensor]
 
 
-def batch_of(parts: Mapping[str, tuple[Tensor, Tensor, Tensor]], device: torch.device | None = None) -> Batch:
-    """Wrap values, valid and days of every source, on `device`."""
-    batch = {name: SourceTensor(*tensors) for name, tensors in parts.items()}
-    return {name: tensor.to(device) for name, tensor in batch.items()} if device else batch
+def moved(batch: Batch, device: torch.device) -> Batch:
+    """Return the batch on another device."""
+    return {name: tensor.to(device) for name, tensor in batch.items()}
 
 
 Criterion = Callable[[Tensor, Tensor], Tensor]
 """Logits (B, K) and labels (B,), or probabilities (B, K), → loss."""
 
 
-class Network(Protocol):
-    """A built network; in practice an ``nn.Module``."""
+@dataclass(frozen=True)
+class Abilities:
+    """What a network declares beyond logits."""
 
-    @property
-    def footprints(self) -> Mapping[str, Footprint]:
-        """Footprint in every source that the network uses, by the source's name."""
+    any_source: bool = False
+    """One source with a valid date at a pixel is enough to classify it; a batch may lack sources, and a scene may have other
+    dates than those of the training."""
+    fitted: bool = False
+    """It is fitted to all samples at once (:meth:`Network.fit`), not by gradient descent."""
+    attention: bool = False
+    """It returns the weight of every date (:meth:`Network.attention`)."""
+    encoder: bool = False
+    """It has an encoder that learns without labels (:meth:`Network.fused`)."""
 
-    def __call__(self, batch: Batch) -> Tensor:
-        """``forward``: logits (B, K, Y, X) of every position whose footprint fits; 1 x 1 for exactly one footprint."""
 
+class Network(nn.Module):
+    """Base of every network of the shelf.
 
-class Frugal(Protocol):
-    """A network that does without.
-
-    With ``any_source`` true, one source with a valid date at a pixel is enough to classify it, a batch may lack sources, and
-    a scene may have other dates than those of the training.
+    A subclass sets `inputs` and `footprints` in its constructor and defines :meth:`forward`. What else it can do, it
+    declares in `abilities`, and defines the method that goes with it.
     """
 
-    any_source: bool
+    abilities: ClassVar[Abilities] = Abilities()
+    heads_of_labels: ClassVar[tuple[str, ...]] = ()
+    """Parts that only labels can train, by the first name of their parameters."""
+    inputs: Mapping[str, InputSpec]
+    """The sources that the network uses."""
+    footprints: Mapping[str, Footprint]
+    """Footprint in every source that the network uses, by the source's name."""
+    width: int
+    """Features of a map pixel that the class head sees; only with the ability `encoder`."""
 
+    @property
+    def any_source(self) -> bool:
+        """Whether one source at a pixel is enough."""
+        return self.abilities.any_source
 
-def any_source(model: Any) -> bool:
-    """Whether a network is :class:`Frugal`; the others need all of their sources."""
-    return bool(getattr(model, "any_source", False))
+    def forward(self, batch: Batch) -> Tensor:
+        """Return the logits (B, K, Y, X) of every position whose footprint fits; 1 x 1 for exactly one footprint."""
+        raise NotImplementedError
 
+    def loss(self, batch: Batch, labels: Tensor, criterion: Criterion) -> Tensor:
+        """Return the loss of one footprint per sample and labels (B,); by default the criterion on the logits."""
+        return criterion(self(batch)[:, :, 0, 0], labels)
 
-class Attentive(Protocol):
-    """A network that can say which dates it looks at."""
+    def fit(self, batch: Batch, labels: Tensor, seed: int) -> None:
+        """Learn from one footprint per sample and labels (B,), all at once."""
+        raise NotImplementedError
 
     def attention(self, batch: Batch) -> Mapping[str, Tensor]:
-        """Return the weight of every date (B, T) in each series, for the first map pixel; they add up to 1."""
-
-
-class Encoding(Protocol):
-    """A network whose encoder can learn without labels, before its heads do."""
-
-    width: int
-    """Features of a map pixel."""
-    heads: tuple[str, ...]
-    """Its parts that only labels can teach, by the first name of their parameters."""
+        """Return the weight of every date (B, T) in each series, for the first map pixel; weights sum to 1."""
+        raise NotImplementedError
 
     def fused(self, batch: Batch) -> Tensor:
         """Return the features (B, W, Y, X) that the class head sees."""
+        raise NotImplementedError
 
 
-class Objective(Protocol):
-    """A network whose training minimises more than the cross-entropy of its logits (auxiliary heads, reconstruction)."""
+class Adapted(Network):
+    """A module from outside the package that has `footprints` and `forward` but is no :class:`Network`.
+
+    Its other abilities are read from its attributes: ``any_source``, ``loss``, ``fit``, ``attention``, ``fused``. Parameters
+    keep the names that the module gives them.
+    """
+
+    def __init__(self, module: nn.Module, inputs: Mapping[str, InputSpec]) -> None:
+        super().__init__()
+        self.module: Any = module
+        footprints: Mapping[str, Footprint] = self.module.footprints
+        self.footprints = footprints
+        self.inputs = getattr(module, "inputs", {name: inputs[name] for name in self.footprints})
+        self.abilities = Abilities(  # type: ignore[misc]
+            bool(getattr(module, "any_source", False)),
+            *(hasattr(module, name) for name in ("fit", "attention", "fused")),
+        )
+        self.heads_of_labels = tuple(getattr(module, "heads_of_labels", ()))  # type: ignore[misc]
+        self.width = int(getattr(module, "width", 0))
+        self.state_dict = self.module.state_dict  # type: ignore[method-assign]
+        self.load_state_dict = self.module.load_state_dict  # type: ignore[method-assign]
+
+    def forward(self, batch: Batch) -> Tensor:
+        """Return the module's logits."""
+        logits: Tensor = self.module(batch)
+        return logits
 
     def loss(self, batch: Batch, labels: Tensor, criterion: Criterion) -> Tensor:
-        """Return the loss of one footprint per sample and labels (B,)."""
+        """Return the module's own loss, if it has one."""
+        own: Tensor | None = self.module.loss(batch, labels, criterion) if hasattr(self.module, "loss") else None
+        return super().loss(batch, labels, criterion) if own is None else own
 
+    def fit(self, batch: Batch, labels: Tensor, seed: int) -> None:
+        """Fit the module."""
+        self.module.fit(batch, labels, seed)
 
-def loss_of(model: Any, batch: Batch, labels: Tensor, criterion: Criterion) -> Tensor:
-    """Return a network's own loss, or the criterion on its logits."""
-    if hasattr(model, "loss"):
-        loss: Tensor = model.loss(batch, labels, criterion)
-        return loss
-    return criterion(model(batch)[:, :, 0, 0], labels)
+    def attention(self, batch: Batch) -> Mapping[str, Tensor]:
+        """Return the module's attention."""
+        weights: Mapping[str, Tensor] = self.module.attention(batch)
+        return weights
+
+    def fused(self, batch: Batch) -> Tensor:
+        """Return the module's features."""
+        features: Tensor = self.module.fused(batch)
+        return features
 
 
 @dataclass(frozen=True)
@@ -223,11 +275,26 @@ class Architecture(Protocol):
         """``Model(inputs: Mapping[str, InputSpec], n_classes: int, config: Config)``, a :class:`Network`."""
 
 
-class Fitted(Protocol):
-    """A model that is fitted in one go instead of by gradient."""
+UNKNOWN = Card("", "", "")
+"""Card of an architecture that has none."""
 
-    def fit(self, batch: Batch, labels: Tensor, seed: int) -> None:
-        """Learn from one footprint per sample, and labels (B,)."""
+
+def card_of(architecture: Architecture) -> Card:
+    """Return the ``CARD`` of an architecture, or an empty one for code from outside that has none."""
+    card: Card = getattr(architecture, "CARD", UNKNOWN)
+    return card
+
+
+def build(architecture: Architecture, inputs: Mapping[str, InputSpec], n_classes: int, config: Any) -> Network:
+    """Build a network for these sources; a module from outside is wrapped as :class:`Adapted`.
+
+    Raises
+    ------
+    ModelError
+        The network cannot work with these sources or settings.
+    """
+    model = architecture.Model(inputs, n_classes, config)
+    return model if isinstance(model, Network) else Adapted(model, inputs)
 
 
 def output_shape(batch: Batch, footprints: Mapping[str, Footprint], inputs: Mapping[str, InputSpec]) -> tuple[int, int]:

@@ -15,13 +15,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional
 
 from bocage.errors import ModelError
 from bocage.models.base import Batch, Card, InputSpec, Published, choose, pixel_footprint
 from bocage.models.gru import S2
-from bocage.models.heads import single_source
+from bocage.models.heads import SourceEncoder, single_source
 from bocage.models.layers import DateConv, Norm, over_pixels
 
 FEWEST = 12
@@ -47,7 +47,7 @@ class Config:
     """After each ReLU: "batch", "affine" (the released code), "group" or "layer"."""
 
 
-class Encoder(nn.Module):
+class Encoder(SourceEncoder):
     """Series → features per map pixel."""
 
     def __init__(self, inputs: Mapping[str, InputSpec], config: Config) -> None:

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from bocage.models.base import Batch, Card, InputSpec, Published, centred, choose
 from bocage.models.gru import S2
-from bocage.models.heads import single_source
+from bocage.models.heads import SourceEncoder, single_source
 from bocage.models.layers import Part, by_patches
 from bocage.models.ranges import at_least, odd, shares
 from bocage.models.recurrent import ConvLstm
@@ -53,7 +53,7 @@ class Config:
         shares(self, "dropout")
 
 
-class Encoder(nn.Module):
+class Encoder(SourceEncoder):
     """Series → features per map pixel."""
 
     def __init__(self, inputs: Mapping[str, InputSpec], config: Config) -> None:

@@ -22,7 +22,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from bocage.models.base import Batch, Card, Criterion, Footprint, InputSpec, output_shape, repeat_to
+from bocage.models.base import Batch, Card, Criterion, Footprint, InputSpec, Network, output_shape, repeat_to
 from bocage.models.layers import Conv, Norm
 from bocage.models.multiresolcc import MS, PAN, PUBLISHED, PanBranch, check_nested, find_pan_ms
 from bocage.models.ranges import at_least, shares
@@ -83,7 +83,7 @@ class Autoencoder(nn.Module):
         return torch.sigmoid(self.encode2(torch.sigmoid(self.encode1(x))))
 
 
-class Model(nn.Module):
+class Model(Network):
     """The network under the contract of every network; the map is on the PAN grid."""
 
     def __init__(self, inputs: Mapping[str, InputSpec], n_classes: int, config: Config) -> None:

@@ -19,7 +19,7 @@ from torch import Tensor, nn
 
 from bocage.models.base import Batch, Card, InputSpec, Published, centred, choose, repeat_to
 from bocage.models.gru import S2
-from bocage.models.heads import single_source
+from bocage.models.heads import SourceEncoder, single_source
 from bocage.models.layers import Attention, Conv, Norm, clear_dates_first, in_pixels
 from bocage.models.ranges import at_least, shares
 
@@ -60,15 +60,15 @@ class Config:
         shares(self, "dropout")
 
 
-class Encoder(nn.Module):
+class Encoder(SourceEncoder):
     """Series → features of two views per map pixel."""
 
     def __init__(self, inputs: Mapping[str, InputSpec], config: Config) -> None:
         super().__init__()
         self.spec = choose(inputs, config.source, "series", "duplo", "source")
         self.footprint = centred(PATCH, self.spec)
-        self.widths = {"cnn": config.filters[1], "recurrent": config.units}
-        self.width = sum(self.widths.values())
+        self.auxiliary, self.views = config.auxiliary, {"cnn": config.filters[1], "recurrent": config.units}
+        self.width = sum(self.views.values())
         bands = len(self.spec.bands)
         self.stacked1 = Conv(bands * self.spec.dates, config.filters[0], 3, config.norm)
         self.stacked2 = Conv(*config.filters, 3, config.norm)

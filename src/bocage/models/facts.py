@@ -1,67 +1,41 @@
-"""What the shelf says of its networks: size and cost are counted on the published shapes, not told."""
+"""Size and cost of a network, counted on the sources of its published shape (``Card.example``)."""
 
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 
-from bocage.models.base import Architecture, Card, Footprint, InputSpec, SourceTensor
-from bocage.shelf import Shelf
+from bocage.models.base import Architecture, Card, Footprint, InputSpec, Network, SourceTensor, build, card_of
 
 STEP = 4
-"""Map pixels a side by which windows grow, to tell the cost of a pixel from that of the border: a multiple of common ratios."""
+"""Map pixels a side by which windows grow, to separate the cost of a pixel from that of the border: a multiple of common
+ratios."""
 CLASSES = 10
 
 
 @dataclass(frozen=True)
-class Facts:
-    """One line of ``bocage models``."""
+class Size:
+    """What building a network and running it once shows."""
 
-    name: str
-    title: str
-    paper: str
-    takes: str
-    masks: str
     parameters: int | None
     """For 10 classes; None where the size depends on the samples (trees)."""
     multiply_adds: float | None
-    """Per map pixel, in the middle of a large window."""
+    """Per map pixel, in the middle of a large window; None for trees."""
     footprint: str
-    dense: str
-    """"exact", "patches", or "" where the file says nothing."""
-    reconstruction: bool
-    published: bool
-    """Whether the training of its authors is known (``preset = "published"``)."""
+    """Pixels a side of every source, such as ``"pan 32 × 32, ms 8 × 8"``."""
 
 
-def facts_of(name: str, architecture: Architecture) -> Facts:
-    """Build a network for its example, and count.
-
-    A network without a ``CARD`` is described by its docstring alone.
-    """
-    title = (architecture.__doc__ or name).strip().splitlines()[0]
-    card: Card | None = getattr(architecture, "CARD", None)
-    if card is None:
-        return Facts(name, title, "", "", "", None, None, "", "", False, False)
-    model = architecture.Model(card.example, CLASSES, architecture.Config())
+def size_of(architecture: Architecture) -> Size:
+    """Build a network for the sources of its ``CARD``, and count parameters and multiply-adds."""
+    card = card_of(architecture)
+    model = build(architecture, card.example, CLASSES, architecture.Config()).eval()
     footprint = ", ".join(f"{source} {f.size} × {f.size}" for source, f in model.footprints.items())
     parameters = sum(p.numel() for p in model.parameters()) or None
-    cost = None if hasattr(model, "fit") else _cost(model.eval(), card)
-    return Facts(
-        name, title, card.paper, card.takes, card.masks, parameters, cost, footprint, card.dense, card.reconstruction,
-        card.published is not None,
-    )  # fmt: skip
+    return Size(parameters, None if model.abilities.fitted else _cost(model, card), footprint)
 
 
-def all_facts(shelf: Shelf[Architecture]) -> Iterator[Facts]:
-    """Facts of every network of a shelf."""
-    for name in shelf:
-        yield facts_of(name, shelf.get(name))
-
-
-def _cost(model: Any, card: Card) -> float:
+def _cost(model: Network, card: Card) -> float:
     """Multiply-adds per map pixel: of one patch, or by how much a larger window costs more."""
     if card.dense == "patches":
         return _operations(model, card.example, 1)
@@ -70,7 +44,7 @@ def _cost(model: Any, card: Card) -> float:
 
 
 @torch.no_grad()
-def _operations(model: Any, inputs: Mapping[str, InputSpec], positions: int) -> float:
+def _operations(model: Network, inputs: Mapping[str, InputSpec], positions: int) -> float:
     from torch.utils.flop_counter import FlopCounterMode
 
     batch = {n: _zeros(inputs[n], footprint, positions) for n, footprint in model.footprints.items()}

@@ -21,34 +21,30 @@ import dataclasses
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from functools import cached_property
 from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
 
 from bocage.errors import ModelError
-from bocage.models import cnn1d, convlstm, duplo, gru, lstm, ltae, multiresolcc_pansharpened, tempcnn
-from bocage.models.base import Batch, Card, Criterion, Footprint, InputSpec, SourceTensor, output_shape
+from bocage.models import gru
+from bocage.models.base import (
+    Batch,
+    Card,
+    Criterion,
+    Footprint,
+    InputSpec,
+    Network,
+    SourceTensor,
+    build,
+    output_shape,
+)
 from bocage.models.heads import Heads, SingleSource
 from bocage.models.ranges import at_least, shares
+from bocage.models.single import SINGLE
 from bocage.models.twinns import S1
-from bocage.shelf import Shelf, did_you_mean
+from bocage.shelf import did_you_mean
 
-SINGLE: Shelf[Any] = Shelf(
-    "single-source network",
-    "single-source networks",
-    {
-        "cnn1d": cnn1d,
-        "convlstm": convlstm,
-        "duplo": duplo,
-        "gru": gru,
-        "lstm": lstm,
-        "ltae": ltae,
-        "multiresolcc_pansharpened": multiresolcc_pansharpened,
-        "tempcnn": tempcnn,
-    },
-)
 CARD = Card(
     paper="strategies of Mena et al. 2023, arXiv 2308.05407",
     takes="any sources, each by the single-source network that the recipe names (patch by patch where that one is)",
@@ -94,7 +90,7 @@ class Config:
         shares(self, "dropout")
 
 
-class Model(nn.Module):
+class Model(Network):
     """The networks under the contract of every network."""
 
     def __init__(self, inputs: Mapping[str, InputSpec], n_classes: int, config: Config) -> None:
@@ -107,6 +103,7 @@ class Model(nn.Module):
             self.inputs = {m.source: _source(inputs, m) for m in config.members}
             seen = dict(self.inputs)
         self.members = nn.ModuleList(_built(seen, member, n_classes) for member in config.members)
+        self.footprints = self._widest()
         self.heads: Heads | None = None
         if config.strategy == "late":
             widths = {f"{i}": m.encoder.width for i, m in enumerate(self._singles)}
@@ -118,8 +115,7 @@ class Model(nn.Module):
     def _singles(self) -> list[SingleSource]:
         return [m for m in self.members if isinstance(m, SingleSource)]
 
-    @cached_property
-    def footprints(self) -> dict[str, Footprint]:
+    def _widest(self) -> dict[str, Footprint]:
         """The widest footprint that any member needs of each source."""
         if self.strategy == "early":
             footprint = next(iter(self._singles[0].footprints.values()))
@@ -205,7 +201,7 @@ def _stacked_spec(inputs: Mapping[str, InputSpec]) -> InputSpec:
     return replace(next(iter(inputs.values())), name="+".join(inputs), bands=bands)
 
 
-def _built(inputs: Mapping[str, InputSpec], member: Member, n_classes: int) -> Any:
+def _built(inputs: Mapping[str, InputSpec], member: Member, n_classes: int) -> SingleSource:
     """Build a member's network.
 
     Raises
@@ -225,4 +221,9 @@ def _built(inputs: Mapping[str, InputSpec], member: Member, n_classes: int) -> A
         config = kind(**(settings | {"source": member.source or next(iter(inputs))}))
     except (ValueError, TypeError) as error:
         raise ModelError(f"fusion: settings of {member.network}: {error}.") from error
-    return SINGLE.get(member.network).Model(inputs, n_classes, config)
+    network = build(SINGLE.get(member.network), inputs, n_classes, config)
+    if not isinstance(network, SingleSource):
+        raise ModelError(
+            f"fusion: {member.network} is not a single-source network (its Model comes from single_source)."
+        )
+    return network

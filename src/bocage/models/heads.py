@@ -5,14 +5,15 @@ the features must tell the classes by itself, which keeps a strong part from sil
 full head only.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import partial
-from typing import Any, Protocol
+from types import MappingProxyType
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from bocage.models.base import Batch, Criterion, Footprint, InputSpec, output_shape
+from bocage.models.base import Batch, Criterion, Footprint, InputSpec, Network, output_shape
 
 Features = Mapping[str, Tensor]
 """Name of a part → (B, F, Y, X)."""
@@ -54,17 +55,29 @@ class Heads(nn.Module):
         return total
 
 
-class Encoder(Protocol):
-    """An ``nn.Module`` that turns one source into features on the map's grid."""
+class SourceEncoder(nn.Module):
+    """Base of the encoders that turn one source into features on the map's grid.
 
-    width: int
+    ``Encoder(inputs, config)`` of a single-source network; its constructor sets the attributes below.
+    """
+
+    spec: InputSpec
+    """The source."""
     footprint: Footprint
+    width: int
+    """Features of a map pixel."""
+    auxiliary: float = 0.0
+    """Weight of an auxiliary head on each view; 0 for none."""
 
-    def __call__(self, batch: Batch, shape: tuple[int, int]) -> Tensor | Features:
-        """Return features (B, F, Y, X), or several parts of them by name."""
+    views: Mapping[str, int] = MappingProxyType({})
+    """Features of every view, by name, of an encoder with several."""
+
+    def forward(self, batch: Batch, shape: tuple[int, int]) -> Tensor | Features:
+        """Return features (B, F, Y, X), or several views of them by name."""
+        raise NotImplementedError
 
 
-class Headed(nn.Module):
+class Headed(Network):
     """A network of features under heads; whoever inherits it says which features."""
 
     heads: Heads
@@ -89,14 +102,15 @@ class SingleSource(Headed):
     A file of the shelf that has an ``Encoder(inputs, config)`` makes its ``Model`` by :func:`single_source`.
     """
 
-    def __init__(self, encoder: Any, inputs: Mapping[str, InputSpec], n_classes: int, config: Any) -> None:
+    def __init__(
+        self, encoder: Callable[..., SourceEncoder], inputs: Mapping[str, InputSpec], n_classes: int, config: Any
+    ) -> None:
         super().__init__()
         self.encoder = encoder(inputs, config)
         spec = self.encoder.spec
         self.inputs = {spec.name: spec}
         self.footprints: dict[str, Footprint] = {spec.name: self.encoder.footprint}
-        widths = getattr(self.encoder, "widths", {"features": self.encoder.width})
-        self.heads = Heads(widths, n_classes, getattr(config, "auxiliary", 0.0))
+        self.heads = Heads(self.encoder.views or {"features": self.encoder.width}, n_classes, self.encoder.auxiliary)
 
     def features(self, batch: Batch) -> Features:
         """Return the encoder's views."""
@@ -104,6 +118,6 @@ class SingleSource(Headed):
         return {"features": found} if isinstance(found, Tensor) else found
 
 
-def single_source(encoder: Any) -> Any:
+def single_source(encoder: Callable[..., SourceEncoder]) -> Callable[..., SingleSource]:
     """Return the ``Model`` of a network that is an encoder of one source and a linear head."""
     return partial(SingleSource, encoder)

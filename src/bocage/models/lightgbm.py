@@ -17,10 +17,10 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor, nn
+from torch import Tensor
 
 from bocage.errors import ModelError
-from bocage.models.base import Batch, Card, InputSpec
+from bocage.models.base import Abilities, Batch, Card, InputSpec, Network
 from bocage.models.gru import S2
 from bocage.models.ranges import at_least
 from bocage.models.tabular import Table
@@ -61,8 +61,10 @@ class Config:
             raise ValueError(f"'patches' are at least 1 pixel a side; found {dict(self.patches)}")
 
 
-class Model(nn.Module):
+class Model(Network):
     """The trees under the contract of every network."""
+
+    abilities = Abilities(fitted=True)
 
     def __init__(self, inputs: Mapping[str, InputSpec], n_classes: int, config: Config) -> None:
         super().__init__()

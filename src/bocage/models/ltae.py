@@ -20,7 +20,7 @@ from torch import Tensor, nn
 
 from bocage.models.base import Batch, Card, InputSpec, Published, choose, pixel_footprint
 from bocage.models.gru import S2
-from bocage.models.heads import single_source
+from bocage.models.heads import SourceEncoder, single_source
 from bocage.models.layers import Dense, Norm, masked_softmax, over_pixels
 from bocage.models.ranges import at_least, shares
 
@@ -61,7 +61,7 @@ class Config:
             raise ValueError(f"'width' is a multiple of 'heads', twice it or more; found {self.width} and {self.heads}")
 
 
-class Encoder(nn.Module):
+class Encoder(SourceEncoder):
     """Series → features per map pixel."""
 
     def __init__(self, inputs: Mapping[str, InputSpec], config: Config) -> None:

@@ -27,7 +27,7 @@ from torch.nn import functional
 
 from bocage.errors import ModelError
 from bocage.grid import Ratio
-from bocage.models.base import Batch, Card, Footprint, InputSpec, Published, output_shape, repeat_to
+from bocage.models.base import Batch, Card, Footprint, InputSpec, Network, Published, output_shape, repeat_to
 from bocage.models.layers import Conv, Norm, after_pooling, sliding_max
 from bocage.models.ranges import at_least, odd, shares
 
@@ -125,7 +125,7 @@ class MsBranch(nn.Module):
         return sliding_max(self.conv3(self.conv2(self.conv1(x))), self.last)
 
 
-class Model(nn.Module):
+class Model(Network):
     """The network under the contract of every network; the map is on the PAN grid."""
 
     def __init__(self, inputs: Mapping[str, InputSpec], n_classes: int, config: Config) -> None:

@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from bocage.errors import ModelError
 from bocage.grid import Ratio
 from bocage.models.base import Batch, Card, Footprint, InputSpec, choose
-from bocage.models.heads import single_source
+from bocage.models.heads import SourceEncoder, single_source
 from bocage.models.layers import Norm
 from bocage.models.multiresolcc import PUBLISHED, PanBranch
 from bocage.models.ranges import at_least, odd, shares
@@ -57,7 +57,7 @@ class Config:
         shares(self, "dropout")
 
 
-class Encoder(nn.Module):
+class Encoder(SourceEncoder):
     """Image → features per map pixel."""
 
     def __init__(self, inputs: Mapping[str, InputSpec], config: Config) -> None:

@@ -29,11 +29,13 @@ from torch.nn import functional
 
 from bocage.errors import ModelError
 from bocage.models.base import (
+    Abilities,
     Batch,
     Card,
     Criterion,
     Footprint,
     InputSpec,
+    Network,
     SourceTensor,
     output_shape,
     pooled,
@@ -297,13 +299,11 @@ class Context(nn.Module):
         return self.own(vectors[:, inner, inner]) + self.around(mean), seen[:, inner, inner]
 
 
-class Model(nn.Module):
+class Model(Network):
     """The network under the contract of every network."""
 
-    any_source = True
-    """One source at a pixel is enough to classify it."""
-    heads = ("head", "parts")
-    """What only labels can teach."""
+    abilities = Abilities(any_source=True, attention=True, encoder=True)
+    heads_of_labels = ("head", "parts")
 
     def __init__(self, inputs: Mapping[str, InputSpec], n_classes: int, config: Config) -> None:
         super().__init__()

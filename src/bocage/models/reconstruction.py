@@ -5,34 +5,33 @@ arXiv 2304.14065). Thrown away when labels come: only the encoder's weights stay
 """
 
 from collections.abc import Iterator, Mapping
-from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
 from bocage.errors import ModelError
-from bocage.models.base import Batch, Criterion, Encoding, Footprint, InputSpec, SourceTensor, pooled
+from bocage.models.base import Batch, Criterion, InputSpec, Network, SourceTensor, pooled
 from bocage.models.layers import HARMONICS, waves
 
 DATES, SOURCES = (0.2, 0.8), 0.3
 """Share of a sample's dates hidden, drawn between these, and share of samples from which a source is hidden whole."""
 
 
-class Reconstruction(nn.Module):
+class Reconstruction(Network):
     """An encoder, and for each source a small head that guesses its bands.
 
     Parameters
     ----------
     network
-        An :class:`~bocage.models.base.Encoding`.
+        A network with the ability ``encoder``.
     """
 
-    def __init__(self, network: Any) -> None:
+    def __init__(self, network: Network) -> None:
         super().__init__()
-        self.network: Encoding = network
-        self.inputs: Mapping[str, InputSpec] = {name: network.inputs[name] for name in network.footprints}
-        self.footprints: Mapping[str, Footprint] = network.footprints
+        self.network = network
+        self.inputs = {name: network.inputs[name] for name in network.footprints}
+        self.footprints = network.footprints
         self.guesses = nn.ModuleDict({name: _Guess(network.width, spec) for name, spec in self.inputs.items()})
 
     def loss(self, batch: Batch, labels: Tensor, criterion: Criterion) -> Tensor:
@@ -101,7 +100,7 @@ def _hidden(batch: Batch) -> dict[str, Tensor]:
     return found
 
 
-def reconstruction(network: nn.Module) -> Reconstruction:
+def reconstruction(network: Network) -> Reconstruction:
     """Wrap a network.
 
     Raises
@@ -109,7 +108,7 @@ def reconstruction(network: nn.Module) -> Reconstruction:
     ModelError
         It has no encoder that could learn without labels.
     """
-    if not hasattr(network, "fused"):
+    if not network.abilities.encoder:
         raise ModelError(
             "This model learns from labels only; pretraining is for networks with an encoder of their own (patchwork)."
         )

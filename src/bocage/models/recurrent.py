@@ -13,10 +13,11 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from bocage.models.base import Batch, InputSpec, choose, pixel_footprint
+from bocage.models.heads import SourceEncoder
 from bocage.models.layers import Attention, clear_dates_first, last_clear, over_pixels
 
 
-class PixelEncoder(nn.Module):
+class PixelEncoder(SourceEncoder):
     """Series → features of `units` per map pixel: the states of all dates weighed by attention, or the last one.
 
     Parameters

@@ -34,6 +34,7 @@ from bocage.models.base import (
     Criterion,
     Footprint,
     InputSpec,
+    Network,
     Published,
     centred,
     output_shape,
@@ -194,7 +195,7 @@ class SpotEncoder(nn.Module):
         return features
 
 
-class Model(nn.Module):
+class Model(Network):
     """The network under the contract of every network."""
 
     def __init__(self, inputs: Mapping[str, InputSpec], n_classes: int, config: Config) -> None:

@@ -17,7 +17,7 @@ from torch.nn import functional
 
 from bocage.models.base import Batch, Card, InputSpec, Published, choose, pixel_footprint
 from bocage.models.gru import S2
-from bocage.models.heads import single_source
+from bocage.models.heads import SourceEncoder, single_source
 from bocage.models.layers import Norm, norm_of, over_pixels
 from bocage.models.ranges import at_least, shares
 
@@ -53,7 +53,7 @@ class Config:
         shares(self, "dropout")
 
 
-class Encoder(nn.Module):
+class Encoder(SourceEncoder):
     """Series → features per map pixel."""
 
     def __init__(self, inputs: Mapping[str, InputSpec], config: Config) -> None:

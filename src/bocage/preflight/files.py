@@ -67,7 +67,7 @@ def _block(file: BandFile, turn: int) -> tuple[NDArray[Any], NDArray[np.bool_]]:
     down, across = spots[turn % len(spots)]
     window = Window(round(down * (grid.shape[0] - height)), round(across * (grid.shape[1] - width)), height, width)
     decoding = file.decoding
-    stored, valid = read(file.path, [file.index], grid, window, "nearest", decoding.nodata, decoding.special)
+    stored, valid = read(file.path, [file.index], grid, window, "nearest", decoding)
     return stored[0], valid[0]
 
 

@@ -9,23 +9,23 @@ import shapely
 from bocage.errors import BocageError
 from bocage.grid import Grid
 from bocage.legend import Legend
-from bocage.preflight.finding import Finding
+from bocage.preflight.finding import Finding, Severity
 from bocage.samples import Reference, Split
 from bocage.samples.rasterise import Pixels, rasterise
-from bocage.samples.reference import labelled_features, read_polygons
+from bocage.samples.reference import Reason, labelled_features, usable_polygons
 from bocage.samples.split import FEWEST
 
 SLIVER = 0.5
 """Overlaps narrower than this share of a pixel are slivers of digitising."""
 FEW = 5
 """Polygons of a class below which its accuracy is hardly known."""
-REMEDIES = {
-    "unknown code": "Add the label to a class of the legend (values = [...]), or list it in [reference] ignore.",
-    "outside the map": "Nothing to do if this is meant; or else check the CRS of the file and [grid].",
-    "empty geometry": "Remove the feature, or draw it again.",
-    "not a polygon": "Give polygons; points and lines label no pixel.",
-    "too small to hold a pixel centre": "Nothing to do; smaller polygons than a pixel cannot train this map.",
-    "left out by the recipe": "Nothing to do: [reference] ignore says so.",
+REMEDIES: dict[Reason, str] = {
+    "unknown_label": "Add the label to a class of the legend (values = [...]), or list it in [reference] ignore.",
+    "outside": "Nothing to do if this is meant; otherwise check the CRS of the file and [grid].",
+    "empty": "Remove the feature, or draw it again.",
+    "no_polygon": "Give polygons; points and lines label no pixel.",
+    "too_small": "Nothing to do; smaller polygons than a pixel cannot train this map.",
+    "ignored": "Nothing to do: [reference] ignore says so.",
 }
 
 
@@ -40,33 +40,33 @@ def check_polygons(
     """
     lenient = Reference(**{**vars(reference), "unknown": "reject"})
     try:
-        table, rejections, _ = read_polygons(lenient, grid, legend)
+        raw, ignored = labelled_features(lenient, legend)
+        table, rejections, _ = usable_polygons(raw, lenient, grid, legend)
         pixels, more = rasterise(table, grid, legend)
     except BocageError as error:
         return [Finding("error", "reference", str(error), "See the message.")], None
     findings = []
-    for r in (*rejections, *more):
+    for r in (*ignored, *rejections, *more):
         severity = _severity(r.reason, reference)
         count = f"{r.polygons} polygons" + (f" ({r.pixels} pixels)" if r.pixels else "")
         findings.append(
             Finding(
-                severity, f"reference, {r.label}", f"{count}: {r.reason}", REMEDIES.get(r.reason, "Correct the file.")
+                severity, f"reference, {r.label}", f"{count}: {r.text()}", REMEDIES.get(r.reason, "Correct the file.")
             )
         )
-    findings += [*_invalid(lenient, legend), *_overlaps(table, grid, legend)]
+    findings += [*_invalid(raw), *_overlaps(table, grid, legend)]
     findings += _counts(pixels, legend, split)
     return findings, pixels
 
 
-def _severity(reason: str, reference: Reference) -> Any:
-    if reason == "unknown code":
+def _severity(reason: Reason, reference: Reference) -> Severity:
+    if reason == "unknown_label":
         return "error" if reference.unknown == "stop" else "warning"
-    return "note" if reason in ("left out by the recipe", "outside the map") else "warning"
+    return "note" if reason in ("ignored", "outside") else "warning"
 
 
-def _invalid(reference: Reference, legend: Legend) -> Iterator[Finding]:
-    """Geometries that the file holds and that are mended on reading."""
-    raw, _ = labelled_features(reference, legend)
+def _invalid(raw: Any) -> Iterator[Finding]:
+    """Invalid geometries of the file, which are repaired on reading."""
     bad = ~shapely.is_valid(raw.geometry.to_numpy()) & ~shapely.is_missing(raw.geometry.to_numpy())
     if bad.any():
         reasons = shapely.is_valid_reason(raw.geometry.to_numpy()[bad])

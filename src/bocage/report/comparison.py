@@ -2,31 +2,32 @@
 
 import csv
 import io
-import json
-import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from bocage.disk import write_json, write_text
 from bocage.evaluation import Comparison, Line, spread_of
-from bocage.report.render import number, render, spread, words_of
+from bocage.layout import RunLayout
+from bocage.report.render import render
+from bocage.words import number, spread, words_of
 
 MEASURES = ("overall_accuracy", "f1_weighted", "kappa")
 
 
-def write_comparison(found: Comparison, folder: Path, name: str, language: str = "en") -> dict[str, Path]:
-    """Write ``comparison.html``, ``.csv``, ``.tex`` and ``.json`` in `folder`; return their paths by suffix."""
-    files = {suffix: folder / f"comparison.{suffix}" for suffix in ("html", "csv", "tex", "json")}
-    _write(files["json"], json.dumps({"name": name, **found.as_dict()}, indent=1, ensure_ascii=False))
-    _write(files["csv"], as_csv(found))
-    _write(files["tex"], as_latex(found, language))
+def write_comparison(found: Comparison, run: RunLayout, name: str, language: str = "en") -> dict[str, Path]:
+    """Write ``comparison.html``, ``.csv``, ``.tex`` and ``.json`` in a run's folder; return their paths by suffix."""
+    files = {suffix: run.comparison(suffix) for suffix in ("html", "csv", "tex", "json")}
+    write_json(files["json"], {"name": name, **found.as_dict()})
+    write_text(files["csv"], as_csv(found))
+    write_text(files["tex"], as_latex(found, language))
     classes = found.lines[0].score.names
     context = {
         "name": name,
         "lines": [_shown(line, found, language) for line in found.lines],
         "classes": classes,
         "words": verdict(found, language),
-        "refused": found.refused,
+        "refused": found.refused.text(language) if found.refused else "",
         "failed": found.failed or {},
         "pairs": [_pair(pair, language) for pair in found.pairs],
         "by_polygons": [_pair(pair, language) for pair in found.by_polygons],
@@ -41,7 +42,7 @@ def verdict(found: Comparison, language: str = "en") -> str:
     w = words_of(language)
     metric = w.get(f"metric_{found.metric}", found.metric)
     if found.refused:
-        return w["compare_refused"].format(best=found.best, metric=metric, why=found.refused)
+        return w["compare_refused"].format(best=found.best, metric=metric, why=found.refused.text(language))
     if found.marked:
         return w["compare_best"].format(best=found.best, metric=metric)
     return w["compare_level"].format(best=found.best, metric=metric, others=", ".join(found.level_with_best))
@@ -133,9 +134,3 @@ def _escaped(text: str) -> str:
     for sign in "&%$#_{}":
         text = text.replace(sign, "\\" + sign)
     return text.replace("±", r"$\pm$").replace("–", "--").replace("\u202f", r"\,")
-
-
-def _write(path: Path, text: str) -> None:
-    partial = path.with_name(f".{path.name}.part")
-    partial.write_text(text, encoding="utf-8")
-    os.replace(partial, path)

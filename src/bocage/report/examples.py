@@ -1,6 +1,6 @@
 """The confusions that cost most, each with an example that one can look at."""
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,10 +10,8 @@ from bocage.grid import Grid, Window
 from bocage.mapping import read_codes
 from bocage.report import figures
 from bocage.report.imagery import best_source, composite, reduced, stretch_of
-from bocage.report.render import number, words_of
-
-if TYPE_CHECKING:
-    from bocage.report.page import Material
+from bocage.report.material import Material
+from bocage.words import number, words_of
 
 Stretch = dict[str, tuple[float, float]]
 SIDE = 48
@@ -22,13 +20,13 @@ FINER = 4
 """Most times by which imagery is shown finer than the map."""
 
 
-def worst(made: "Material") -> list[dict[str, Any]]:
+def worst(made: Material) -> list[dict[str, Any]]:
     """Return the confusions of most pixels over all draws, in words and, where there is a map, in chips."""
-    matrix, w, language = made.score.matrix, words_of(made.settings.language), made.settings.language
+    matrix, w, language = made.score.matrix, words_of(made.language), made.language
     wrong = matrix.counts - np.diag(matrix.right)
     order = np.argsort(-wrong, axis=None, kind="stable")[: made.settings.examples]
     pairs = [divmod(int(k), len(matrix.names)) for k in order if wrong.flat[k]]
-    stretch = _stretch(made) if pairs and made.land else None
+    stretch = _stretch(made) if pairs and made.land and made.land.is_readable else None
     found = []
     for reference, mapped in pairs:
         pixels = int(wrong[reference, mapped])
@@ -40,18 +38,18 @@ def worst(made: "Material") -> list[dict[str, Any]]:
     return found
 
 
-def _chips(made: "Material", reference: int, mapped: int, stretch: Stretch | None) -> list[tuple[str, str]]:
+def _chips(made: Material, reference: int, mapped: int, stretch: Stretch | None) -> list[tuple[str, str]]:
     """Pictures of one confusion, with the word for each; none where there is no map or no such pixel in its draw."""
     tested = made.tested
     members = np.flatnonzero((tested.label == reference) & (tested.predicted == mapped))
-    if made.land is None or not len(members):
+    if made.land is None or not made.land.is_readable or not len(members):
         return []
     # The polygon with most such pixels, and the surest of them.
     polygons, counts = np.unique(tested.polygon[members], return_counts=True)
     there = members[tested.polygon[members] == polygons[counts.argmax()]]
     one = there[tested.confidence[there].argmax()]
     window = _around(int(tested.row[one]), int(tested.column[one]), made.scene.grid.shape)
-    w, chips = words_of(made.settings.language), []
+    w, chips = words_of(made.language), []
     seen = _imagery(made, window, stretch) if stretch else None
     if seen is not None:
         chips.append((w["chip_image"], figures.image(seen)))
@@ -70,7 +68,7 @@ def _around(row: int, column: int, shape: tuple[int, int]) -> Window:
     return Window(y, x, height, width)
 
 
-def _stretch(made: "Material") -> Stretch | None:
+def _stretch(made: Material) -> Stretch | None:
     """Values from black to white, those of the whole scene for every chip; None where the imagery cannot be read."""
     try:
         return stretch_of(made.scene.cubes[best_source(made.scene)].source, reduced(made.scene.grid, 256))
@@ -78,7 +76,7 @@ def _stretch(made: "Material") -> Stretch | None:
         return None
 
 
-def _imagery(made: "Material", window: Window, stretch: Stretch) -> NDArray[np.float64] | None:
+def _imagery(made: Material, window: Window, stretch: Stretch) -> NDArray[np.float64] | None:
     name = best_source(made.scene)
     cube, grid = made.scene.cubes[name], made.scene.grid.crop(window)
     finer = min(FINER, cube.ratio.finer)
@@ -90,7 +88,7 @@ def _imagery(made: "Material", window: Window, stretch: Stretch) -> NDArray[np.f
         return None
 
 
-def _labels(made: "Material", window: Window) -> NDArray[np.int64]:
+def _labels(made: Material, window: Window) -> NDArray[np.int64]:
     """Codes of the labelled pixels in a window, 0 elsewhere."""
     samples = made.samples
     row, column = samples.row - window.y, samples.column - window.x

@@ -5,7 +5,6 @@ of a polygon, or single footprints where that is smaller. Chips lie in the order
 """
 
 import json
-import os
 import shutil
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, fields
@@ -16,6 +15,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from bocage.disk import replacing_folder, write_json
 from bocage.errors import SamplesError
 from bocage.grid import Ratio, Window
 from bocage.progress import Progress
@@ -26,6 +26,7 @@ TILE = 256
 """Map pixels a side of the windows in which the scene is read."""
 CELL = 32
 """Map pixels a side of the squares within which the samples of a polygon share a chip."""
+CUT, USABLE = "cut.json", "usable.npy"
 STORE = 2
 """Version of the files, for whoever keeps them: older ones are cut anew."""
 
@@ -43,6 +44,18 @@ class Reach(Protocol):
 
     def window(self, window: Window, ratio: Ratio) -> Window:
         """Return the source's window, halo included, for a window of the map."""
+
+
+class Needs(Protocol):
+    """What a network needs of a scene: its footprints, and whether one source at a pixel is enough."""
+
+    @property
+    def footprints(self) -> Mapping[str, Any]:
+        """Source → :class:`Reach`."""
+
+    @property
+    def any_source(self) -> bool:
+        """Whether a pixel that one source sees can be used."""
 
 
 @dataclass(frozen=True)
@@ -110,10 +123,9 @@ class Cut:
 def cut(
     scene: Scene,
     pixels: Pixels,
-    footprints: Mapping[str, Reach],
+    needs: Needs,
     folder: Path,
     progress: Progress,
-    any_source: bool = False,
 ) -> tuple[dict[str, Cut], NDArray[np.bool_]]:
     """Cut every sample's footprints out of the scene into `folder`, reading each window of the scene once.
 
@@ -127,15 +139,22 @@ def cut(
     SamplesError
         There is not enough room on the disk.
     """
-    partial = folder.with_name(folder.name + ".part")
-    shutil.rmtree(partial, ignore_errors=True)
-    partial.mkdir(parents=True)
-    tile = tile_of(scene)
+    with replacing_folder(folder) as partial:
+        usable = _write_all(scene, pixels, needs, partial, progress)
+        record = {n: _record(scene.cubes[n], f) for n, f in needs.footprints.items()}
+        write_json(partial / CUT, record, None)
+        np.save(partial / USABLE, usable)
+    return open_cut(folder)
+
+
+def _write_all(scene: Scene, pixels: Pixels, needs: Needs, folder: Path, progress: Progress) -> NDArray[np.bool_]:
+    """Write the chips of every source; return which pixels can be used (N,)."""
+    tile, footprints = tile_of(scene), needs.footprints
     plans = {name: _Plan.of(pixels, scene.cubes[name].ratio, f, tile) for name, f in footprints.items()}
-    _check_room(scene, plans, partial, len(pixels))
-    writers = {name: _Writer(partial, scene.cubes[name], f, plans[name]) for name, f in footprints.items()}
+    _check_room(scene, plans, folder, len(pixels))
+    writers = {name: _Writer(folder, scene.cubes[name], f, plans[name]) for name, f in footprints.items()}
     usable, done = np.zeros(len(pixels), bool), 0
-    enough = np.any if any_source else np.all
+    enough = np.any if needs.any_source else np.all
     for window, members in by_tile(pixels, tile):
         seen = [writer.write(window, members, pixels.take(members)) for writer in writers.values()]
         usable[members] = enough(seen, axis=0)
@@ -143,26 +162,20 @@ def cut(
         progress.step("cutting samples", done, len(pixels))
     for writer in writers.values():
         writer.close()
-    said = {
-        n: {
-            "days": scene.cubes[n].clock.tolist(),
-            "dates": scene.cubes[n].days.tolist(),
-            "bands": len(scene.cubes[n].bands),
-            "size": f.size,
-        }
-        for n, f in footprints.items()
-    }
-    (partial / "cut.json").write_text(json.dumps(said))
-    np.save(partial / "usable.npy", usable)
-    shutil.rmtree(folder, ignore_errors=True)
-    os.replace(partial, folder)
-    return open_cut(folder)
+    return usable
+
+
+def _record(cube: Cube, footprint: Reach) -> dict[str, Any]:
+    """What the files of a source cannot say themselves."""
+    return {
+        "days": cube.clock.tolist(), "dates": cube.days.tolist(), "bands": len(cube.bands), "size": footprint.size,
+    }  # fmt: skip
 
 
 def open_cut(folder: Path) -> tuple[dict[str, Cut], NDArray[np.bool_]]:
     """Open what :func:`cut` wrote."""
-    said = json.loads((folder / "cut.json").read_text())
-    usable = np.load(folder / "usable.npy")
+    record = json.loads((folder / CUT).read_text())
+    usable = np.load(folder / USABLE)
     cuts = {
         name: Cut(
             folder,
@@ -175,7 +188,7 @@ def open_cut(folder: Path) -> tuple[dict[str, Cut], NDArray[np.bool_]]:
             np.load(folder / f"{name}.place.npy"),
             np.arange(len(usable)),
         )
-        for name, one in said.items()
+        for name, one in record.items()
     }
     return cuts, usable
 

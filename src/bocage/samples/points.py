@@ -40,7 +40,7 @@ def label_rows(
     rows = pd.Series(np.arange(len(ids)), index=list(ids)).reindex(found).to_numpy()
     without = np.isnan(rows)
     for label, n in table.label[without].value_counts().items():
-        rejections.append(Rejection("no series in the table", legend.names[int(label)], int(n), 0))
+        rejections.append(Rejection("no_series", legend.names[int(label)], int(n), 0))
     if without.all():
         raise SamplesError(
             f"{reference.path}: no {reference.sample_id} is in the table (the first here: {found.iloc[0]}; there: {ids[0]})."

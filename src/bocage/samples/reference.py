@@ -1,6 +1,5 @@
 """Reference polygons: read from any vector source, brought to the map's CRS, their labels turned into classes."""
 
-import hashlib
 import re
 import warnings
 from dataclasses import dataclass
@@ -11,12 +10,28 @@ import geopandas as gpd
 import numpy as np
 import pandas as pd
 
+from bocage.disk import digest_of
 from bocage.errors import SamplesError
 from bocage.grid import Grid
 from bocage.legend import Legend
 from bocage.shelf import did_you_mean
 from bocage.sources.raster import fingerprint
+from bocage.words import Note, words_of
 
+Reason = Literal[
+    "ignored",
+    "unknown_label",
+    "empty",
+    "no_polygon",
+    "outside",
+    "buffer",
+    "too_small",
+    "overlap",
+    "masked",
+    "no_series",
+    "rare",
+]
+"""Codes of reasons: ``reason_<code>`` of the texts."""
 POSTGIS = ("postgresql:", "postgres:", "postgresql+psycopg:")
 
 
@@ -48,13 +63,19 @@ class Reference:
 
 @dataclass(frozen=True)
 class Rejection:
-    """Why some reference was not used: polygons, or pixels of polygons, of one class."""
+    """Reference that was not used, and why: polygons, or pixels of polygons, of one class."""
 
-    reason: str
+    reason: Reason
     label: str
-    """Class name, or the label as found where no class gathers it."""
+    """Class name, or the label as it stands in the file where no class has it."""
     polygons: int
     pixels: int
+    value: str = ""
+    """What the reason is filled with (a number of polygons, a distance)."""
+
+    def text(self, language: str = "en") -> str:
+        """Return the reason in words."""
+        return words_of(language)[f"reason_{self.reason}"].format(value=self.value)
 
 
 def labelled_features(
@@ -91,7 +112,7 @@ def labelled_features(
 
 def read_polygons(
     reference: Reference, grid: Grid, legend: Legend, fields: tuple[str, ...] = ()
-) -> tuple[gpd.GeoDataFrame, list[Rejection], list[str]]:
+) -> tuple[gpd.GeoDataFrame, list[Rejection], list[Note]]:
     """Read polygons as a table of ``geometry`` (map CRS), ``label`` (class position), ``polygon`` (number) and `fields`.
 
     Returns
@@ -104,14 +125,32 @@ def read_polygons(
         The file, layer or field is missing; there is no CRS; a label is unknown; nothing lies in the map.
     """
     table, rejections = labelled_features(reference, legend, fields)
+    table, more, notes = usable_polygons(table, reference, grid, legend)
+    return table, rejections + more, notes
+
+
+def usable_polygons(
+    table: gpd.GeoDataFrame, reference: Reference, grid: Grid, legend: Legend
+) -> tuple[gpd.GeoDataFrame, list[Rejection], list[Note]]:
+    """Bring features read by :func:`labelled_features` to the map's CRS, and keep polygons that lie in the map.
+
+    Returns
+    -------
+    The table, the polygons rejected here, and notes for the user.
+
+    Raises
+    ------
+    SamplesError
+        There is no CRS, or nothing lies in the map.
+    """
     notes = []
     if table.crs is None:
         raise SamplesError(f"{reference.path} has no coordinate reference system; assign one (ogr2ogr -a_srs).")
     if table.crs != grid.crs.proj:
-        notes.append(f"Reference polygons are reprojected from {_crs_name(table.crs)} to {grid.crs_name}.")
+        notes.append(Note.of("reference_reprojected", there=_crs_name(table.crs), here=grid.crs_name))
         table = table.to_crs(grid.crs.to_wkt())
-    table, more = _usable(table, legend, grid, reference)
-    return table.reset_index(drop=True), rejections + more, notes
+    table, rejections = _usable(table, legend, grid, reference)
+    return table.reset_index(drop=True), rejections, notes
 
 
 def label_values(path: Path, label: str, most: int = 60) -> tuple[str, list[int | str]]:
@@ -200,13 +239,17 @@ def fingerprint_reference(reference: Reference) -> str:
     if text.startswith(POSTGIS):
         frame = _read(reference)
         values = frame.drop(columns=frame.geometry.name).astype(str).to_csv(index=False)
-        return hashlib.sha256(b"".join([values.encode(), *frame.geometry.to_wkb()])).hexdigest()[:32]
-    path = Path(text)
+        return digest_of(values.encode(), *frame.geometry.to_wkb())
+    return fingerprint_vector(Path(text))
+
+
+def fingerprint_vector(path: Path) -> str:
+    """Return a digest of a vector file by content, with its companions (.shp) or members (.gdb); "missing" without a file."""
     files = (
         path.rglob("*") if path.is_dir() else path.parent.glob(f"{path.stem}.*") if path.suffix == ".shp" else [path]
     )
     found = [fingerprint(file) for file in sorted(files) if file.is_file()]
-    return hashlib.sha256("".join(found).encode()).hexdigest()[:32] if found else "missing"
+    return digest_of("".join(found).encode()) if found else "missing"
 
 
 def without_password(text: str) -> str:
@@ -256,7 +299,8 @@ def _known(
         )
     out = ignored.to_numpy() | unknown
     rejections = []
-    for reason, mask in (("left out by the recipe", ignored.to_numpy()), ("unknown code", unknown)):
+    reasons: tuple[tuple[Reason, Any], ...] = (("ignored", ignored.to_numpy()), ("unknown_label", unknown))
+    for reason, mask in reasons:
         for value, n in table.found[mask].value_counts().items():
             rejections.append(Rejection(reason, str(value), int(n), 0))
     return table[~out], rejections
@@ -267,20 +311,20 @@ def _usable(
 ) -> tuple[gpd.GeoDataFrame, list[Rejection]]:
     rejections: list[Rejection] = []
 
-    def reject(mask: Any, reason: str) -> None:
+    def reject(mask: Any, reason: Reason, value: str = "") -> None:
         nonlocal table
         for label, n in table.label[mask].value_counts().items():
-            rejections.append(Rejection(reason, legend.names[int(label)], int(n), 0))
+            rejections.append(Rejection(reason, legend.names[int(label)], int(n), 0, value))
         table = table[~mask]
 
     kinds = table.geometry.geom_type
-    reject((table.geometry.is_empty | table.geometry.isna()), "empty geometry")
-    reject(~kinds.reindex(table.index).isin(["Polygon", "MultiPolygon"]), "not a polygon")
+    reject((table.geometry.is_empty | table.geometry.isna()), "empty")
+    reject(~kinds.reindex(table.index).isin(["Polygon", "MultiPolygon"]), "no_polygon")
     table = table.assign(geometry=table.geometry.make_valid())
     outside = ~table.geometry.intersects(grid.geobox.extent.geom)
     everything = len(table) > 0 and bool(outside.all())
     bounds = table.total_bounds.round(1).tolist() if everything else []
-    reject(outside, "outside the map")
+    reject(outside, "outside")
     if everything:
         raise SamplesError(
             f"{without_password(str(reference.path))}: all polygons lie outside the map. They cover {bounds}, the map covers "
@@ -288,5 +332,5 @@ def _usable(
         )
     if reference.buffer > 0:
         table = table.assign(geometry=table.geometry.buffer(-reference.buffer))
-        reject(table.geometry.is_empty, f"nothing left inside the {reference.buffer:g} m buffer")
+        reject(table.geometry.is_empty, "buffer", f"{reference.buffer:g}")
     return table, rejections

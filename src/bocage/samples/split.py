@@ -49,6 +49,11 @@ class Split:
     rare: Literal["stop", "drop"] = "stop"
     """A class with fewer than 3 usable polygons: stop the run, or drop the class (the report says so)."""
 
+    @property
+    def known_draws(self) -> int | None:
+        """Number of draws or folds, where it does not depend on the values of a field."""
+        return None if self.fold else self.folds or self.draws
+
     def __post_init__(self) -> None:
         for field in ("train", "validation"):
             if not 0 < getattr(self, field) < 1:
@@ -72,6 +77,11 @@ class Draw:
     test: NDArray[np.int64]
     left_out: int = 0
     """Pixels that neither train nor validate because they lie within the buffer."""
+
+    @property
+    def parts(self) -> dict[str, NDArray[np.int64]]:
+        """The three parts by name."""
+        return {"train": self.train, "validation": self.validation, "test": self.test}
 
 
 @dataclass(frozen=True)
@@ -116,10 +126,7 @@ def drop_rare(pixels: Pixels, legend: Legend, split: Split) -> tuple[NDArray[np.
         )
     names = [legend.names[i] for i in rare]
     rejections = [
-        Rejection(
-            f"class with fewer than {FEWEST} polygons", legend.names[i], counts[i], int((pixels.label == i).sum())
-        )
-        for i in rare
+        Rejection("rare", legend.names[i], counts[i], int((pixels.label == i).sum()), str(FEWEST)) for i in rare
     ]
     kept = [i for i in counts if i not in rare]
     if len(kept) < 2:

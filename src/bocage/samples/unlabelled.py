@@ -1,7 +1,17 @@
 """Pixels without a label, for whoever learns from imagery alone: squares at random places, or rows of a table."""
 
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+
 import numpy as np
 
+from bocage.errors import SamplesError
+from bocage.progress import Progress
+from bocage.samples.chips import Chips
+from bocage.samples.cut import Needs, cut
 from bocage.samples.rasterise import Pixels
 from bocage.scene import Scene
 
@@ -36,3 +46,25 @@ def joined(first: Pixels, second: Pixels) -> Pixels:
     """Return both, one after the other."""
     fields = ("row", "column", "label", "polygon")
     return Pixels(*(np.concatenate([getattr(first, name), getattr(second, name)]) for name in fields))
+
+
+@contextmanager
+def cut_pixels(scene: Scene, pixels: Pixels, needs: Needs, folder: Path, progress: Progress) -> Iterator[Chips]:
+    """Yield the footprints that a network needs around pixels, less pixels without data; the files are removed at the end.
+
+    Raises
+    ------
+    SamplesError
+        No pixel is left.
+    """
+    try:
+        cuts, usable = cut(scene, pixels, needs, folder, progress)
+        kept = np.flatnonzero(usable)
+        if not len(kept):
+            raise SamplesError(
+                "Every pixel drawn from the scene is masked. Check nodata and the values listed as clear."
+            )
+        left = pixels.take(kept)
+        yield Chips({name: replace(one, index=kept) for name, one in cuts.items()}, left.label, left.polygon)
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)

@@ -1,113 +1,11 @@
 """Sources + Grid → Scene: every source as a cube on its own grid, nested in the map's."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
-from pathlib import Path
-
-from bocage.errors import SourceError
-from bocage.grid import Grid, nearest_ratio
-from bocage.progress import QUIET, Progress
-from bocage.scene.cube import Block, Cube, Preparation, check_indices
+from bocage.scene.cube import Block, Cube, Preparation
 from bocage.scene.gaps import Fill
 from bocage.scene.indices import INDICES
-from bocage.scene.prepared import Prepared, Preparing, prepare
+from bocage.scene.prepared import Prepared, Preparing
+from bocage.scene.scene import Scene, make_scene, prepare_scene
 from bocage.scene.speckle import Speckle
-from bocage.sources import Readable, check_overlap
-from bocage.sources.raster import resolution_in
-
-
-@dataclass(frozen=True)
-class Scene:
-    """Name to cube, one per source. It describes; ``samples/`` and ``mapping/`` read."""
-
-    grid: Grid
-    """The map's grid."""
-    cubes: Mapping[str, Cube]
-    notes: tuple[str, ...] = ()
-    """What the user should know of how the sources were laid on the grid."""
-
-    @property
-    def ids(self) -> tuple[str, ...] | None:
-        """Sample ids, one for each row of the grid, where the sources are tables; None for imagery."""
-        return next(iter(self.cubes.values())).source.ids
-
-
-def make_scene(grid: Grid, sources: Sequence[Readable], preparations: Mapping[str, Preparation]) -> Scene:
-    """Lay every source on the map's grid, at its own resolution.
-
-    Raises
-    ------
-    SourceError
-        A source does not overlap the map, or lacks a band that an index needs.
-    SceneError
-        Temperatures are missing that thermal days need.
-    """
-    _check_tables(sources)
-    cubes: dict[str, Cube] = {}
-    notes: list[str] = []
-    for source in sources:
-        preparation = preparations.get(source.name, Preparation())
-        check_overlap(source, grid)
-        source = source.over(grid)  # noqa: PLW2901 - from here on, what touches the map
-        notes += source.notes
-        check_indices(source, preparation.indices)
-        ratio = preparation.ratio or nearest_ratio(grid.resolution, resolution_in(source.grid, grid.crs))
-        nested = ratio.grid(grid)
-        if not source.nests_in(nested):
-            notes.append(
-                f"Source '{source.name}' does not nest in the map grid: it is warped onto {nested.resolution:g} "
-                f"({ratio}) with resampling '{preparation.resampling}'."
-            )
-        cubes[source.name] = cube = Cube(source, nested, ratio, preparation)
-        _ = cube.clock  # temperatures that are missing are told now
-    return Scene(grid, cubes, tuple(notes))
-
-
-def _check_tables(sources: Sequence[Readable]) -> None:
-    """Refuse tables beside imagery, and tables of different samples.
-
-    Raises
-    ------
-    SourceError
-        The sources do not have the same rows.
-    """
-    first, *others = sources
-    for other in others:
-        if (first.ids is None) != (other.ids is None):
-            raise SourceError(
-                f"The sources '{first.name}' and '{other.name}' are a table and imagery; use one kind in a recipe."
-            )
-        if first.ids != other.ids:
-            odd = sorted(set(first.ids or ()) ^ set(other.ids or ()))
-            raise SourceError(
-                f"The tables '{first.name}' and '{other.name}' do not hold the same samples: {len(odd)} are in one only "
-                f"(first: {odd[0]})."
-            )
-
-
-def prepare_scene(
-    scene: Scene, folder: Path, settings: Preparing, progress: Progress = QUIET
-) -> tuple[Scene, dict[str, Prepared]]:
-    """Write the cubes that are laborious to make into `folder`, once; return the scene that reads them from there.
-
-    Raises
-    ------
-    SceneError, SourceError
-        The disk is full, or a file cannot be read; what is complete is kept.
-    """
-    cubes, made, notes = dict(scene.cubes), {}, list(scene.notes)
-    for name, cube in scene.cubes.items():
-        if settings.wants(cube):
-            made[name] = prepare(cube, folder / f"{name}.zarr", settings, progress)
-            cubes[name] = cube.kept_at(made[name].path)
-            if made[name].never_clear:
-                share = 100 * made[name].never_clear / made[name].pixels
-                notes.append(
-                    f"Source '{name}': {made[name].never_clear} of {made[name].pixels} pixels ({share:.2g} %) have no clear "
-                    "date at all; they stay without data."
-                )
-    return replace(scene, cubes=cubes, notes=tuple(notes)), made
-
 
 __all__ = [
     "INDICES", "Block", "Cube", "Fill", "Preparation", "Prepared", "Preparing", "Scene", "Speckle", "make_scene",

@@ -5,8 +5,6 @@ with a digest of everything that it came from: settings, grid, and the content o
 again computes the shards that are not noted, or whose digest has changed, and no others.
 """
 
-import hashlib
-import os
 import shutil
 import threading
 from dataclasses import dataclass, replace
@@ -19,9 +17,10 @@ from dask.base import compute
 from dask.delayed import delayed
 from zarr.codecs import BloscCodec, BytesCodec
 
+from bocage.disk import Journal, digest_of
 from bocage.errors import SceneError
 from bocage.grid import Window, in_blocks
-from bocage.journal import Journal
+from bocage.machine import cores
 from bocage.progress import QUIET, Progress
 from bocage.scene.cube import Block, Cube
 
@@ -99,7 +98,7 @@ def prepare(cube: Cube, path: Path, settings: Preparing, progress: Progress = QU
             progress.step(task, count, len(windows))
 
     try:
-        workers = settings.workers or os.cpu_count() or 1
+        workers = settings.workers or cores()
         # Dask goes by the names of the tasks, which are random unless they are given.
         names = (f"{task} {number:09d}" for number in range(len(todo)))
         tasks = [
@@ -167,17 +166,13 @@ def _group(cube: Cube, path: Path, side: int, journal: Journal) -> Any:
 
 def _keys(cube: Cube, windows: list[Window], side: int) -> dict[Window, str]:
     """Return, for every shard, a digest of everything that it is made from."""
-    common = hashlib.sha256(
-        repr((FORMAT, replace(cube.preparation, thermal=None), cube.source.bands, side, cube.source.described)).encode()
-    )
-    keys, known = {}, dict[tuple[int, ...], bytes]()
+    settings = (FORMAT, replace(cube.preparation, thermal=None), cube.source.bands, side, cube.source.described)
+    common, keys, known = repr(settings).encode(), {}, dict[tuple[int, ...], bytes]()
     for window in windows:
         near = cube.touching(window)
         if near not in known:  # most windows lie in the same tiles
             known[near] = repr(sorted(cube.source.fingerprints(near).items())).encode()
-        digest = common.copy()
-        digest.update(repr(window).encode() + known[near])
-        keys[window] = digest.hexdigest()[:24]
+        keys[window] = digest_of(common, repr(window).encode(), known[near])
     return keys
 
 

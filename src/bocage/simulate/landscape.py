@@ -86,7 +86,8 @@ def ground_at(world: World, x: Floats, y: Floats) -> Ground:
     parcel, to_edge = _parcel(key, block, u, v)
     use = _use(world, block, block_x, block_y)
     code = _cover(world, use, parcel)
-    code = _linear_features(world, x, y, code, use, parcel, block, to_border, to_edge)
+    fields = _Fields(use, parcel, to_border, to_edge)
+    code = _linear_features(world, x, y, code, fields)
     return Ground(code, parcel, u, v, x, y)
 
 
@@ -170,23 +171,24 @@ def _rotated(world: World, code: NDArray[np.uint8], parcel: NDArray[np.uint64]) 
     return np.where(arable & ~stays, drawn, code)
 
 
-def _linear_features(
-    world: World,
-    x: Floats,
-    y: Floats,
-    code: NDArray[np.uint8],
-    use: NDArray[np.int8],
-    parcel: NDArray[np.uint64],
-    block: NDArray[np.uint64],
-    to_border: Floats,
-    to_edge: Floats,
-) -> NDArray[np.uint8]:
+@dataclass(frozen=True)
+class _Fields:
+    """Land use and parcel at every point, and the distances to the borders of block and parcel in metres."""
+
+    use: NDArray[np.int8]
+    parcel: NDArray[np.uint64]
+    to_border: Floats
+    to_edge: Floats
+
+
+def _linear_features(world: World, x: Floats, y: Floats, code: NDArray[np.uint8], fields: _Fields) -> NDArray[np.uint8]:
     """Hedges along some parcels, tracks between blocks, a winding river."""
+    use = fields.use
     farm = use == list(USES).index("farm")
     wide = 2 + 2.5 * smooth(x, y, 9, world.key + 51)
-    hedge = farm & (to_edge < wide) & (uniform(world.key, parcel, 52) < 0.4)
+    hedge = farm & (fields.to_edge < wide) & (uniform(world.key, fields.parcel, 52) < 0.4)
     code = np.where(hedge, np.uint8(9), code)
-    track = (to_border < 2.2) & (use != list(USES).index("water"))
+    track = (fields.to_border < 2.2) & (use != list(USES).index("water"))
     code = np.where(track, np.uint8(12), code)
     river = np.abs(fractal(x, y, 1400, world.key + 53, 3) - 0.5) < 0.0045
     return np.where(river, np.uint8(13), code).astype(np.uint8)

@@ -2,7 +2,8 @@
 
 from pathlib import Path
 
-from bocage.simulate import FORMATS, Simulation
+from bocage.simulate.formats import FORMATS
+from bocage.simulate.simulation import Simulation
 
 PLAIN = {
     "s2": """[sources.s2]                  # Sentinel-2-like: a file per band, a band per date

@@ -1,6 +1,5 @@
 """What the satellites record of the ground: blurred, sampled, noisy, clouded; written window by window."""
 
-import os
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -14,6 +13,7 @@ from numpy.typing import NDArray
 from rasterio.windows import Window as RioWindow
 from scipy.ndimage import gaussian_filter
 
+from bocage.disk import move, part_of
 from bocage.grid import Grid, Ratio, Window
 from bocage.progress import Progress
 from bocage.simulate.landscape import LEGEND, Ground, World, ground_at
@@ -29,7 +29,6 @@ CLEAR, SHADOW, CLOUD = 4, 3, 9
 """Values of the quality layer, as in Sen2Cor's scene classification."""
 LOOKS = 4.4
 """Equivalent number of looks of the radar images (Sentinel-1 IW GRD)."""
-PART = ".part"
 
 
 @dataclass(frozen=True)
@@ -74,7 +73,7 @@ def _rasters(paths: dict[str, tuple[Path, Grid, int, str, float, list[str]]]) ->
             height, width = grid.shape
             opened[key] = stack.enter_context(
                 rasterio.open(
-                    path.with_name(path.name + PART),
+                    part_of(path),
                     "w",
                     driver="GTiff",
                     height=height,
@@ -95,7 +94,7 @@ def _rasters(paths: dict[str, tuple[Path, Grid, int, str, float, list[str]]]) ->
             opened[key].descriptions = descriptions
         yield opened
     for path, *_ in paths.values():
-        os.replace(path.with_name(path.name + PART), path)
+        move(part_of(path), path)
 
 
 def _noise(world: World, grid: Grid, window: Window, salt: int) -> Floats:

@@ -1,11 +1,5 @@
 """Files → Source. One sensor per file of this folder; ``SENSORS`` is their shelf."""
 
-from collections.abc import Mapping
-from types import MappingProxyType
-from typing import Any
-
-from bocage.errors import SourceError
-from bocage.progress import QUIET, Heard, Progress
 from bocage.shelf import Shelf
 from bocage.sources import (
     image,
@@ -19,7 +13,7 @@ from bocage.sources import (
     spot67,
     stac,
     table,
-)
+)  # fmt: skip
 from bocage.sources.base import (
     Acquisition,
     Band,
@@ -30,7 +24,8 @@ from bocage.sources.base import (
     Sensor,
     SensorSpec,
     clear_where_listed,
-)
+)  # fmt: skip
+from bocage.sources.opening import open_source, opening_order
 from bocage.sources.source import Readable, Source, check_overlap, dates_of, spread, with_bands
 
 SENSORS: Shelf[Sensor | Opener | Deriver] = Shelf(
@@ -51,43 +46,7 @@ SENSORS: Shelf[Sensor | Opener | Deriver] = Shelf(
     },
 )
 
-
-def open_source(
-    name: str,
-    sensor: Sensor | Opener | Deriver,
-    settings: Any,
-    progress: Progress = QUIET,
-    others: Mapping[str, Readable] = MappingProxyType({}),
-) -> Readable:
-    """Find a sensor's acquisitions and return them as a source called `name`, made of `others` where it derives.
-
-    Raises
-    ------
-    SourceError
-        Nothing was found, or what was found cannot be used; the message opens with the source's name.
-    """
-    heard = Heard(progress, f"Source '{name}': ")
-    try:
-        if isinstance(sensor, Deriver):
-            derived: Readable = sensor.derive(name, settings, others)
-            return derived
-        if isinstance(sensor, Opener):
-            opened: Readable = sensor.open(name, settings)
-            return opened
-        acquisitions = tuple(sensor.find(settings, heard))
-    except SourceError as error:
-        raise SourceError(f"Source '{name}': {error}") from error
-    if not acquisitions:
-        raise SourceError(f"Source '{name}': no acquisition was found.")
-    return Source(name, sensor, acquisitions, tuple(heard.said))
-
-
-def derived_last(kinds: Mapping[str, str]) -> list[str]:
-    """Names of sources, given their sensors' names, in an order in which they can be opened."""
-    return sorted(kinds, key=lambda name: isinstance(SENSORS.get(kinds[name]), Deriver))
-
-
 __all__ = [
     "SENSORS", "Acquisition", "Band", "BandFile", "Decoding", "Deriver", "Opener", "Readable", "Sensor", "SensorSpec", "Source",
-    "check_overlap", "clear_where_listed", "dates_of", "derived_last", "open_source", "spread", "with_bands",
+    "check_overlap", "clear_where_listed", "dates_of", "open_source", "opening_order", "spread", "with_bands",
 ]  # fmt: skip

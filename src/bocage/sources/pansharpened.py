@@ -18,6 +18,7 @@ from bocage.grid import Grid, Window, nearest_ratio
 from bocage.sources.base import Decoding, SensorSpec
 from bocage.sources.raster import resolution_in
 from bocage.sources.source import Readable
+from bocage.words import Note
 
 SPEC = SensorSpec("pansharpened", "a PAN and an MS source of the recipe, as one image at the PAN resolution")
 
@@ -78,7 +79,7 @@ class PansharpenedSource:
         return self.ms.decoding
 
     @property
-    def notes(self) -> tuple[str, ...]:
+    def notes(self) -> tuple[Note, ...]:
         """None: its sources have their own."""
         return ()
 

@@ -22,6 +22,7 @@ from bocage.progress import Progress
 from bocage.shelf import did_you_mean
 from bocage.sources.base import Acquisition, SensorSpec
 from bocage.sources.raster import inspect, on_disk, zipped
+from bocage.words import Note
 
 LARGEST_XML = 64 << 20
 """Bytes of metadata that are read at most."""
@@ -214,7 +215,7 @@ def collect(
             if settings.on_error == "stop":
                 raise SourceError(f'{error} (Or set on_error = "skip" to go on without this product.)') from error
             skipped += 1
-            progress.say(f"left out: {error}")
+            progress.say(Note.of("left_out", reason=str(error)))
         progress.step("opening products", done, len(found))
     acquisitions = [a for a in acquisitions if a.time and within(a.time.date(), settings.start, settings.end)]
     if not acquisitions:
@@ -223,7 +224,7 @@ def collect(
             f"{settings.start or 'any'} to {settings.end or 'any'})."
         )
     if skipped:
-        progress.say(f"{skipped} of {len(found)} products left out.")
+        progress.say(Note.of("products_left_out", n=skipped, total=len(found)))
     return sorted(acquisitions, key=lambda a: (a.date, a.time))
 
 

@@ -5,7 +5,6 @@ is warped with the resampling asked for, with an exact transformer, so that the 
 """
 
 import functools
-import hashlib
 import os
 import threading
 from collections import OrderedDict
@@ -25,8 +24,10 @@ from rasterio.vrt import WarpedVRT
 from rasterio.warp import transform_geom
 from rasterio.windows import Window as RioWindow
 
+from bocage.disk import digest_of
 from bocage.errors import GridError, SourceError
 from bocage.grid import SNAP, Grid, Window
+from bocage.sources.base import Decoding
 
 RESAMPLINGS = ("nearest", "bilinear", "cubic", "average", "mode")
 
@@ -160,6 +161,15 @@ def inspect(path: Path) -> RasterInfo:
     return _inspected(path, *_state(path))
 
 
+def is_raster(path: Path) -> bool:
+    """Whether a file exists and GDAL reads it as a georeferenced raster."""
+    try:
+        inspect(path)
+    except SourceError:
+        return False
+    return True
+
+
 @functools.lru_cache(maxsize=65536)
 def _inspected(path: Path, changed: int, size: int) -> RasterInfo:
     """Remember what an unchanged file says."""
@@ -234,18 +244,17 @@ def read(
     grid: Grid,
     window: Window,
     resampling: str,
-    nodata: float | None,
-    special: tuple[float, ...] = (),
+    decoding: Decoding = Decoding(),  # noqa: B008 - frozen
 ) -> tuple[NDArray[Any], NDArray[np.bool_]]:
     """Read bands of a file onto a `window` of `grid`.
 
     Returns
     -------
     values : array (len(indexes), height, width), the file's dtype
-    valid : bool array of the same shape; False outside the file, and at no data: `nodata` (None: the file's own), `special`, NaN
+    valid : bool array of the same shape; False outside the file, and at no data as `decoding` says
     """
     info = inspect(path)
-    nodata = info.nodata if nodata is None else nodata
+    nodata = info.nodata if decoding.nodata is None else decoding.nodata
     span = nests(info.grid, grid)
     with _opened(path) as dataset:
         if span is None:
@@ -253,7 +262,7 @@ def read(
             values, inside = _warped(dataset, indexes, grid.crop(window), resampling, nodata, scale)
         else:
             values, inside = _repeated(dataset, indexes, info.grid, grid, window, span)
-    return values, inside & _has_data(values, nodata, special)
+    return values, inside & _has_data(values, nodata, decoding.special)
 
 
 def resolution_in(grid: Grid, crs: Any) -> float:
@@ -326,10 +335,10 @@ def fingerprint(path: Path) -> str:
 def _fingerprinted(path: Path, changed: int, size: int) -> str:
     """Remember the digest of an unchanged file."""
     block = 1 << 16
-    digest = hashlib.sha256(str(size).encode())
+    parts = [str(size).encode()]
     with path.open("rb") as stream:
         starts = range(0, size, block) if size <= 64 * block else [i * (size - block) // 63 for i in range(64)]
         for start in starts:
             stream.seek(start)
-            digest.update(stream.read(block))
-    return digest.hexdigest()[:32]
+            parts.append(stream.read(block))
+    return digest_of(*parts)

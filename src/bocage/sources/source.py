@@ -22,6 +22,7 @@ from bocage.errors import SourceError
 from bocage.grid import Grid, Window
 from bocage.sources.base import Acquisition, Decoding, Sensor
 from bocage.sources.raster import covered, fingerprint, inspect, nests, on_disk, read, touches
+from bocage.words import Note
 
 
 class Readable(Protocol):
@@ -56,7 +57,7 @@ class Readable(Protocol):
         """How the numbers of its first band are stored."""
 
     @property
-    def notes(self) -> tuple[str, ...]:
+    def notes(self) -> tuple[Note, ...]:
         """What was left out when it was opened."""
 
     @property
@@ -92,7 +93,7 @@ class Source:
     name: str
     sensor: Sensor
     acquisitions: tuple[Acquisition, ...]
-    notes: tuple[str, ...] = ()
+    notes: tuple[Note, ...] = ()
 
     @property
     def ids(self) -> None:
@@ -157,9 +158,7 @@ class Source:
             return self
         gone = [a for a in self.acquisitions if a not in near]
         days = ", ".join(sorted({f"{a.time:%Y-%m-%d}" for a in gone if a.time})[:5])
-        note = (
-            f"Source '{self.name}': {len(gone)} of {len(self.acquisitions)} acquisitions lie outside the map ({days})."
-        )
+        note = Note.of("outside_map", self.name, n=len(gone), total=len(self.acquisitions), days=days)
         return replace(self, acquisitions=near, notes=(*self.notes, note))
 
     def touching(self, grid: Grid, window: Window) -> tuple[int, ...]:
@@ -239,9 +238,7 @@ class _Reading:
                     places[file.path, file.decoding].append((t, c, file.index))
         for (path, decoding), members in places.items():
             ts, cs, indexes = (list(column) for column in zip(*members, strict=True))
-            stored, has_data = read(
-                path, indexes, self.grid, self.window, self.resampling, decoding.nodata, decoding.special
-            )
+            stored, has_data = read(path, indexes, self.grid, self.window, self.resampling, decoding)
             for t, c, layer, known in zip(ts, cs, stored, has_data, strict=True):
                 values[t, c] = decoding.physical(layer if known.all() else np.where(known, layer, 0))
                 valid[t] &= known
@@ -266,7 +263,7 @@ class _Reading:
                     places[file.path].append((t, name, file.index))
         layers: list[dict[str, NDArray[Any]]] = [{} for _ in wanted]
         for path, members in places.items():
-            found, known = read(path, [i for *_, i in members], self.grid, self.window, "nearest", None)
+            found, known = read(path, [i for *_, i in members], self.grid, self.window, "nearest")
             for (t, name, _), layer, inside in zip(members, found, known, strict=True):
                 layers[t][name] = layer
                 valid[t] &= inside

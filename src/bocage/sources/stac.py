@@ -4,10 +4,8 @@ What an API serves is read once over the area, at its native resolution, into a 
 cache appears when it is complete, so an interrupted download goes on where it stopped. Local files are read in place.
 """
 
-import hashlib
 import importlib
 import json
-import os
 import random
 import re
 import time as clock
@@ -22,12 +20,14 @@ import numpy as np
 import rasterio
 from numpy.typing import NDArray
 
+from bocage.disk import digest, replacing
 from bocage.errors import SourceError
 from bocage.progress import QUIET, Progress
 from bocage.sources import landsat_c2l2, sentinel2_l2a
 from bocage.sources.base import Acquisition, BandFile, Decoding, SensorSpec
 from bocage.sources.products import within
 from bocage.sources.raster import inspect
+from bocage.words import Note
 
 SPEC = SensorSpec("stac", "any sensor from a STAC API or a static catalogue")
 MASKS: Mapping[str, tuple[str, Any]] = {
@@ -125,12 +125,12 @@ def find(settings: Settings, progress: Progress = QUIET) -> list[Acquisition]:
                 if settings.on_error == "stop":
                     pool.shutdown(cancel_futures=True)
                     raise SourceError(f'{outcome} (Or set on_error = "skip" to go on without this item.)') from outcome
-                progress.say(f"left out: {outcome}")
+                progress.say(Note.of("left_out", reason=str(outcome)))
             elif outcome is not None:
                 found.append(outcome)
             progress.step("fetching items", done, len(items), item.id)
     if dead:
-        progress.say(f"{len(dead)} of {len(items)} items left out.")
+        progress.say(Note.of("items_left_out", n=len(dead), total=len(items)))
     if not found:
         raise SourceError(
             f"Not one of {len(items)} items can be read: {dead[0] if dead else 'all lie outside the area.'}"
@@ -163,13 +163,14 @@ def _search(settings: Settings, progress: Progress) -> list[Any]:
         return list(root.get_items(recursive=True))
     assert settings.cache
     question = json.dumps([settings.url, settings.collections, settings.area, str(settings.start), str(settings.end)])
-    answer = settings.cache / "searches" / f"{_digest(question)}.json"
+    answer = settings.cache / "searches" / f"{digest(question)}.json"
     try:
         items = _ask(settings)
     except SourceError as error:
         if not answer.exists():
             raise
-        progress.say(f"{error} The answer of {datetime.fromtimestamp(answer.stat().st_mtime):%Y-%m-%d %H:%M} is used.")
+        when = f"{datetime.fromtimestamp(answer.stat().st_mtime):%Y-%m-%d %H:%M}"
+        progress.say(Note.of("earlier_answer", reason=str(error), when=when))
         return [pystac.Item.from_dict(one) for one in json.loads(answer.read_text())]
     _write(answer, json.dumps([item.to_dict(transform_hrefs=False) for item in items]).encode())
     return items
@@ -297,7 +298,7 @@ def _local(item: Any, asset: str, settings: Settings, sign: Callable[[Any], Any]
         raise SourceError(f"Item {item.id} is not on this disk ({href}); say in 'cache' where its copy may go.")
     changed = item.properties.get("updated") or item.properties.get("created") or ""
     # Signatures change from one hour to the next; the address without its query does not.
-    key = _digest(json.dumps([href.partition("?")[0], settings.area, changed]))
+    key = digest(href.partition("?")[0], settings.area, changed)
     path = settings.cache / (item.collection_id or "items") / item.id / f"{asset}-{key}.tif"
     if not path.exists():
         _again(
@@ -337,15 +338,13 @@ def _fetch(item: Any, asset: str, settings: Settings, path: Path) -> None:
             [item], bands=[asset], geobox=geobox, fail_on_error=True, stac_cfg=_as_stored(item, asset)
         )
     values = loaded[asset].values[0]
-    partial = path.with_name(path.name + ".part")
-    partial.parent.mkdir(parents=True, exist_ok=True)
-    with rasterio.open(
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with replacing(path) as partial, rasterio.open(
         partial, "w", driver="GTiff", height=values.shape[0], width=values.shape[1], count=1, dtype=values.dtype,
         crs=geobox.crs.to_wkt(), transform=geobox.transform, nodata=loaded[asset].nodata, compress="deflate", tiled=True,
         BIGTIFF="IF_SAFER",
     ) as dataset:  # fmt: skip
         dataset.write(values, 1)
-    os.replace(partial, path)
 
 
 def _as_stored(item: Any, asset: str) -> dict[str, Any]:
@@ -383,13 +382,8 @@ def _crop(geobox: Any, area: tuple[float, float, float, float]) -> Any:
 
 def _write(path: Path, content: bytes) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(path.name + ".part")
-    partial.write_bytes(content)
-    os.replace(partial, path)
-
-
-def _digest(text: str) -> str:
-    return hashlib.sha256(text.encode()).hexdigest()[:16]
+    with replacing(path) as partial:
+        partial.write_bytes(content)
 
 
 def _short(error: BaseException) -> str:

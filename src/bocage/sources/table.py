@@ -21,6 +21,7 @@ from bocage.grid import Grid, Window
 from bocage.shelf import did_you_mean
 from bocage.sources.base import Decoding, SensorSpec
 from bocage.sources.raster import fingerprint
+from bocage.words import Note
 
 SPEC = SensorSpec(
     "table", "series of samples in a Parquet or CSV table, long or wide; trains and evaluates, maps nothing"
@@ -75,7 +76,7 @@ class TableSource:
     """(sample, time, band), as stored; NaN where the table has none."""
     seen: NDArray[np.bool_]
     """(sample, time)."""
-    notes: tuple[str, ...] = ()
+    notes: tuple[Note, ...] = ()
 
     @property
     def dated(self) -> bool:

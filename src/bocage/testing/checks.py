@@ -19,8 +19,7 @@ from bocage.evaluation import ConfusionMatrix
 from bocage.grid import Grid, Window
 from bocage.legend import LandClass, Legend
 from bocage.mapping.writers import MapBand, Writer
-from bocage.models import Architecture, InputSpec, SourceTensor
-from bocage.models.base import loss_of
+from bocage.models import Architecture, InputSpec, Network, SourceTensor, build
 from bocage.scene.indices import Index, bands_of
 from bocage.sources import Sensor, Source, open_source
 from bocage.testing.fakes import random_batch
@@ -63,7 +62,7 @@ def check_model(
     """
     generator = torch.Generator().manual_seed(3)
     torch.manual_seed(3)
-    model = architecture.Model(inputs, n_classes, config)
+    model = build(architecture, inputs, n_classes, config)
     _prepare(model, inputs, n_classes, generator)
     model.eval()
     batch = random_batch(inputs, model.footprints, generator, size=3)
@@ -76,12 +75,13 @@ def check_model(
     _check_gradient(architecture, inputs, config, n_classes, generator)
     _check_missing(model, batch)
     _check_dense(model, inputs, generator, positions)
-    _check_saved(architecture, model, inputs, config, n_classes, batch, logits)
+    again = build(architecture, inputs, n_classes, config)
+    _check_saved(model, again, batch, logits)
 
 
-def _prepare(model: Any, inputs: Mapping[str, InputSpec], n_classes: int, generator: torch.Generator) -> None:
+def _prepare(model: Network, inputs: Mapping[str, InputSpec], n_classes: int, generator: torch.Generator) -> None:
     """Fit a forest; give batch normalisation statistics that are not the neutral ones."""
-    if hasattr(model, "fit"):
+    if model.abilities.fitted:
         samples = random_batch(inputs, model.footprints, generator, size=60)
         model.fit(samples, torch.arange(60) % n_classes, 0)
     for module in model.modules():
@@ -92,7 +92,7 @@ def _prepare(model: Any, inputs: Mapping[str, InputSpec], n_classes: int, genera
 
 
 @torch.no_grad()
-def _check_mask(model: Any, batch: Mapping[str, SourceTensor], logits: torch.Tensor) -> None:
+def _check_mask(model: Network, batch: Mapping[str, SourceTensor], logits: torch.Tensor) -> None:
     for garbage in (1e6, float("nan")):
         spoiled = {
             name: SourceTensor(torch.where(t.valid[:, :, None], t.values, garbage), t.valid, t.days)
@@ -104,7 +104,7 @@ def _check_mask(model: Any, batch: Mapping[str, SourceTensor], logits: torch.Ten
 
 
 @torch.no_grad()
-def _check_independence(model: Any, batch: Mapping[str, SourceTensor], logits: torch.Tensor) -> None:
+def _check_independence(model: Network, batch: Mapping[str, SourceTensor], logits: torch.Tensor) -> None:
     alone = {n: SourceTensor(t.values[1:2], t.valid[1:2], t.days[1:2]) for n, t in batch.items()}
     assert torch.allclose(model(alone), logits[1:2], atol=TOLERANCE), "an item does not depend on the others in eval()"
 
@@ -112,13 +112,13 @@ def _check_independence(model: Any, batch: Mapping[str, SourceTensor], logits: t
 def _check_gradient(
     architecture: Architecture, inputs: Mapping[str, InputSpec], config: Any, n: int, generator: torch.Generator
 ) -> None:
-    model = architecture.Model(inputs, n, config)
+    model = build(architecture, inputs, n, config)
     if not list(model.parameters()):
         return
     model.train()
     batch, labels = random_batch(inputs, model.footprints, generator, size=16), torch.arange(16) % n
     cross_entropy = torch.nn.functional.cross_entropy
-    loss = loss_of(model, batch, labels, cross_entropy)
+    loss = model.loss(batch, labels, cross_entropy)
     assert loss.ndim == 0, "a loss is one number"
     torch.autograd.backward(loss)
     for name, parameter in model.named_parameters():
@@ -127,7 +127,7 @@ def _check_gradient(
         assert float(parameter.grad.abs().sum()) > 0, f"the gradient of {name} is not 0"
 
 
-def _check_missing(model: Any, batch: Mapping[str, SourceTensor]) -> None:
+def _check_missing(model: Network, batch: Mapping[str, SourceTensor]) -> None:
     for name in batch:
         rest = {other: tensor for other, tensor in batch.items() if other != name}
         try:
@@ -138,7 +138,7 @@ def _check_missing(model: Any, batch: Mapping[str, SourceTensor]) -> None:
 
 
 @torch.no_grad()
-def _check_dense(model: Any, inputs: Mapping[str, InputSpec], generator: torch.Generator, positions: int) -> None:
+def _check_dense(model: Network, inputs: Mapping[str, InputSpec], generator: torch.Generator, positions: int) -> None:
     batch = random_batch(inputs, model.footprints, generator, size=1, positions=positions)
     dense = model(batch)[..., :positions, :positions]
     assert tuple(dense.shape[-2:]) == (positions, positions), "a larger window gives the logits of every position"
@@ -160,19 +160,11 @@ def _patch_at(
     return patch
 
 
-def _check_saved(
-    architecture: Architecture,
-    model: Any,
-    inputs: Mapping[str, InputSpec],
-    config: Any,
-    n_classes: int,
-    batch: Mapping[str, SourceTensor],
-    logits: torch.Tensor,
-) -> None:
+def _check_saved(model: Network, again: Network, batch: Mapping[str, SourceTensor], logits: torch.Tensor) -> None:
+    """Load the model's saved weights into `again`, which is built alike."""
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "weights.safetensors"
         safetensors.torch.save_file({k: v.contiguous() for k, v in model.state_dict().items()}, path)
-        again = architecture.Model(inputs, n_classes, config)
         again.load_state_dict(safetensors.torch.load_file(path))
     again.eval()
     with torch.no_grad():

@@ -1,6 +1,7 @@
 """Imagery whose pixels tell where they belong, so that any misplacement shows."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -24,16 +25,26 @@ def fake_pixels(sensor: int, dates: int, bands: int, height: int, width: int) ->
     return (1 + (7 * sensor + 1009 * t + 101 * c + 13 * y + 29 * x + (y * x) % 11) % 9973).astype(np.float32)
 
 
+@dataclass(frozen=True)
+class Place:
+    """Where a raster lies."""
+
+    resolution: float = 10.0
+    """Pixel size in CRS units."""
+    corner: tuple[float, float] = CORNER
+    """West and north in CRS units."""
+    crs: str | None = CRS
+
+
 def write_raster(
     path: Path,
     pixels: NDArray[Any],
-    resolution: float = 10.0,
-    corner: tuple[float, float] = CORNER,
-    crs: str | None = CRS,
+    place: Place = Place(),
     nodata: float | None = None,
     descriptions: Sequence[str] = (),
 ) -> Path:
     """Write (band, y, x) as a GeoTIFF and return its path."""
+    resolution, corner, crs = place.resolution, place.corner, place.crs
     path.parent.mkdir(parents=True, exist_ok=True)
     with rasterio.open(
         path,
@@ -100,7 +111,7 @@ def tiny_landscape(folder: Path, size: int = 48, dates: int = 6, polygons: int =
     pan = (np.array([900, 1500, 300])[truth] + 20 * generator.standard_normal(truth.shape)).astype(np.uint16)
     write_raster(folder / "pan.tif", pan[None])
     coarse = np.stack([pan[::4, ::4] * k for k in (1, 2)]).astype(np.uint16)
-    write_raster(folder / "ms.tif", coarse, resolution=40.0)
+    write_raster(folder / "ms.tif", coarse, Place(40.0))
     write_raster(folder / "truth.tif", (truth + 1).astype(np.uint8)[None], nodata=0)
     _write_stripes(folder / "reference.gpkg", size, width, polygons)
     return folder

@@ -6,26 +6,24 @@ those of the network as it came: of classes that the few labels do not show, it 
 """
 
 import math
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from bocage.errors import TrainingError
+from bocage.layout import SplitLayout
+from bocage.machine import versions
 from bocage.models.ranges import at_least, shares
 from bocage.progress import QUIET, Progress
-from bocage.samples.cut import Cut
-from bocage.samples.loader import batches
+from bocage.samples import Chips
 from bocage.samples.split import Draw
 from bocage.samples.unlabelled import NONE
-from bocage.training import checkpoint
-from bocage.training.loop import Task, fit, logits_of
+from bocage.training.loop import Task, fit
 from bocage.training.settings import Training
-from bocage.training.trained import Trained, device_of, versions
+from bocage.training.train import classify
+from bocage.training.trained import Region, Trained
 
 
 @dataclass(frozen=True)
@@ -44,6 +42,11 @@ class Adapting:
     """Share of the pixels of each class, its surest ones, that are learnt from, 0 to 1."""
     least: float = 0.5
     """Least confidence of an answer that is learnt from, 0 to 1."""
+    polygons: bool = False
+    """Learn from the recipe's reference polygons, too."""
+    device: str = "auto"
+    """Where to train."""
+    seed: int = 0
 
     def __post_init__(self) -> None:
         at_least(self, pixels=64, rounds=1, epochs=1)
@@ -52,35 +55,34 @@ class Adapting:
 
 def adapt(
     trained: Trained,
-    cuts: Mapping[str, Cut],
-    label: NDArray[Any],
-    polygon: NDArray[Any],
-    region: tuple[str, tuple[float, float, float, float]],
+    chips: Chips,
+    region: Region,
     settings: Adapting,
-    device: str,
-    folder: Path,
-    seed: int = 0,
+    where: SplitLayout,
     progress: Progress = QUIET,
 ) -> Trained:
-    """Teach a network the pixels of another scene, and write ``model/`` in `folder`.
+    """Teach a network the pixels of another scene, and write the model into the folder `where`.
 
     Parameters
     ----------
-    cuts, label, polygon
-        Pixels of the scene: position of the class in the model's legend, or ``NONE``.
+    chips
+        Pixels of the scene; their label is the position of the class in the model's legend, or ``NONE``.
+    region
+        Of the scene.
 
     Raises
     ------
     TrainingError
         The model is no network, or is nowhere sure of itself.
     """
-    if hasattr(trained.model, "fit"):
+    if trained.model.abilities.fitted:
         raise TrainingError(
             f"{trained.name} is fitted in one go and cannot be adapted: train it again, on what there is."
         )
+    label = chips.label
     free, known = np.flatnonzero(label == NONE), np.flatnonzero(label != NONE)
     for number in range(settings.rounds):
-        probabilities = _classified(trained, cuts, label, free, device)
+        probabilities = classify(trained, chips, free, settings.device)
         taken = surest(probabilities, settings.share, settings.least)
         _tell(trained, taken, probabilities.argmax(1)[taken], label[known], progress, number)
         learnt = label.astype(np.int64)
@@ -94,14 +96,14 @@ def adapt(
             )
         nothing = members[:0]
         task = Task(
-            f"adapting {trained.name}, round {number + 1} of {settings.rounds}", trained.model, cuts, learnt, polygon,
-            Draw(members, nothing, nothing), len(trained.legend.classes), trained.normalisation,
-            _loop(settings, device), seed + number, folder,
+            f"adapting {trained.name}, round {number + 1} of {settings.rounds}", trained.model, replace(chips, label=learnt),
+            Draw(members, nothing, nothing), len(trained.legend.classes), trained.normalisation, _loop(settings),
+            settings.seed + number, where,
         )  # fmt: skip
         fit(task, progress)
-        (folder / checkpoint.NAME).unlink(missing_ok=True)
+        where.checkpoint.unlink(missing_ok=True)
     adapted = replace(trained, region=region, versions=versions())
-    adapted.save(folder / "model")
+    adapted.save(where.model)
     return adapted
 
 
@@ -116,24 +118,11 @@ def surest(probabilities: NDArray[np.float32], share: float, least: float) -> ND
     return np.sort(np.concatenate(taken)) if taken else np.zeros(0, np.int64)
 
 
-def _loop(settings: Adapting, device: str) -> Training:
+def _loop(settings: Adapting) -> Training:
     return Training(
         epochs=settings.epochs, learning_rate=settings.learning_rate, optimiser="adamw", weight_decay=2e-2,
-        schedule="cosine", keep="last", device=device,  # type: ignore[arg-type]
+        schedule="cosine", keep="last", device=settings.device,  # type: ignore[arg-type]
     )  # fmt: skip
-
-
-def _classified(
-    trained: Trained, cuts: Mapping[str, Cut], label: NDArray[Any], members: NDArray[np.int64], device: str
-) -> NDArray[np.float32]:
-    """Calibrated probabilities (N, K) of pixels."""
-    if not len(members):
-        return np.zeros((0, len(trained.legend.classes)), np.float32)
-    where = device_of(device)
-    model = trained.model.to(where).eval()
-    made = batches(cuts, label, members, trained.normalisation, 1024)
-    logits, _ = logits_of(lambda batch: trained.scaled(model(batch).float(), batch), made, where)
-    return torch.softmax(logits, 1).numpy()
 
 
 def _tell(
@@ -152,6 +141,3 @@ def _tell(
     absent = [name for name, n, m in zip(trained.legend.names, counts, shown, strict=True) if not n and not m]
     if absent:
         progress.say(f"No pixel shows: {', '.join(absent)}; what the model knows of it may fade.")
-
-
-__all__ = ["Adapting", "adapt", "surest"]

@@ -6,7 +6,6 @@ rename: a disk that is full leaves the previous checkpoint as it was.
 """
 
 import json
-import os
 from dataclasses import astuple, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -16,11 +15,11 @@ import safetensors.torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
+from bocage.disk import move, replacing
 from bocage.errors import TrainingError
+from bocage.layout import SplitLayout
 from bocage.progress import Progress
 from bocage.training.curves import Epoch
-
-NAME = "checkpoint.safetensors"
 
 
 @dataclass
@@ -37,7 +36,7 @@ class State:
     """Moving average of the parameters; empty where none is asked for."""
 
 
-def save(folder: Path, identity: str, model: nn.Module, optimiser: Optimizer, state: State) -> None:
+def save(where: SplitLayout, identity: str, model: nn.Module, optimiser: Optimizer, state: State) -> None:
     """Write the checkpoint.
 
     Raises
@@ -57,25 +56,24 @@ def save(folder: Path, identity: str, model: nn.Module, optimiser: Optimizer, st
         "best": list(state.best),
         "best_epoch": state.best_epoch,
     }
-    partial = folder / f".{NAME}.part"
     try:
-        # One clone each: safetensors refuses tensors that share memory.
-        safetensors.torch.save_file({k: v.clone() for k, v in tensors.items()}, partial, {"bocage": json.dumps(said)})
-        os.replace(partial, folder / NAME)
+        with replacing(where.checkpoint) as partial:
+            # One clone each: safetensors refuses tensors that share memory.
+            clones = {k: v.clone() for k, v in tensors.items()}
+            safetensors.torch.save_file(clones, partial, {"bocage": json.dumps(said)})
     except (OSError, safetensors.SafetensorError) as error:
-        partial.unlink(missing_ok=True)
-        before = "The one before is kept" if (folder / NAME).exists() else "There is none before it"
+        before = "The previous checkpoint is kept" if where.checkpoint.exists() else "There is no previous checkpoint"
         raise TrainingError(
-            f"The checkpoint of epoch {len(state.curves)} cannot be written to {folder}: {error}. {before}: free some room "
-            "and run the same command again, it goes on from there."
+            f"The checkpoint of epoch {len(state.curves)} cannot be written to {where.path}: {error}. {before}. Free some "
+            "room and run the same command again: it resumes from there."
         ) from error
 
 
 def restore(
-    folder: Path, identity: str, model: nn.Module, optimiser: Optimizer, state: State, progress: Progress
+    where: SplitLayout, identity: str, model: nn.Module, optimiser: Optimizer, state: State, progress: Progress
 ) -> None:
     """Go on from the checkpoint of this very training, if there is one; that of another is set aside."""
-    path = folder / NAME
+    path = where.checkpoint
     if not path.exists():
         return
     try:
@@ -103,6 +101,6 @@ def restore(
 
 
 def _set_aside(path: Path, progress: Progress, what: str) -> None:
-    aside = path.with_name(f"other-{NAME}")
-    os.replace(path, aside)
+    aside = path.with_name(f"other-{path.name}")
+    move(path, aside)
     progress.say(f"The checkpoint {path} {what}: it is kept as {aside.name}, and training starts anew.")

@@ -10,22 +10,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
 
-import numpy as np
 import safetensors.torch
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
-from bocage.models import Batch, Footprint, InputSpec, batch_of
+from bocage.models import Batch, Footprint, InputSpec
 from bocage.models.base import at_map_pixels
 from bocage.models.layers import YEAR
-from bocage.samples import Samples
-from bocage.samples.loader import Normalisation, make_batch
 
-FILE = "training_domain.safetensors"
-MOST, CHECKED = 1500, 1000
-"""Training samples kept, and validation samples that tell how far is far."""
-COMPONENTS = 24
 MONTHS = 12
 ROWS = 16384
 """Pixels compared at a time."""
@@ -52,61 +44,16 @@ class Domain:
             found.append(torch.cdist(points, self.points).amin(1) / self.far)
         return torch.cat(found) if found else features.new_zeros(0)
 
-    def save(self, folder: Path) -> None:
-        """Write ``training_domain.safetensors``."""
+    def save(self, path: Path) -> None:
+        """Write the points as a safetensors file."""
         tensors = {field.name: getattr(self, field.name).contiguous() for field in fields(self)}
-        safetensors.torch.save_file(tensors, folder / FILE)
-        (folder / FILE).chmod(0o644)
+        safetensors.torch.save_file(tensors, path)
+        path.chmod(0o644)
 
     @classmethod
-    def load(cls, folder: Path) -> "Domain | None":
-        """Read it; None in a model folder that has none."""
-        return cls(**safetensors.torch.load_file(folder / FILE)) if (folder / FILE).exists() else None
-
-
-def domain_of(
-    samples: Samples,
-    train: NDArray[np.int64],
-    validation: NDArray[np.int64],
-    normalisation: Normalisation,
-    inputs: Mapping[str, InputSpec],
-    footprints: Mapping[str, Footprint],
-    seed: int,
-    by_month: bool = False,
-) -> Domain:
-    """Describe what trains, and how far what validates lies from it; without validation, what trains lies from the rest.
-
-    `by_month` as in :func:`features_of`: for a network that maps other dates than those of its training.
-    """
-    generator = np.random.default_rng(seed)
-
-    def features(members: NDArray[np.int64], most: int) -> tuple[Tensor, NDArray[np.int32]]:
-        some = np.sort(generator.choice(members, most, replace=False)) if len(members) > most else members
-        batch = batch_of(make_batch(samples.cuts, some, normalisation))
-        return features_of(batch, inputs, footprints, (1, 1), by_month), samples.polygon[some]
-
-    points, polygon = features(train, MOST)
-    mean = points.mean(0)
-    rank = min(COMPONENTS, *points.shape)
-    components = torch.linalg.svd(points - mean, full_matrices=False)[2][:rank].T
-    placed = (points - mean) @ components
-    if len(validation):
-        checked = (features(validation, CHECKED)[0] - mean) @ components
-        nearest = torch.cdist(checked, placed).amin(1)
-    else:
-        same = torch.from_numpy(polygon[:, None] == polygon[None])
-        nearest = torch.cdist(placed, placed).masked_fill(same, float("inf")).amin(1)
-        nearest = nearest[torch.isfinite(nearest)]
-    return Domain(mean, components.contiguous(), placed, _far(nearest))
-
-
-def _far(nearest: Tensor) -> Tensor:
-    """Upper whisker of a box plot, as in the paper: the largest distance within 1.5 interquartile ranges of the box."""
-    if not len(nearest):
-        return torch.tensor(1.0)
-    low, high = torch.quantile(nearest, torch.tensor([0.25, 0.75]))
-    whisker = nearest[nearest <= high + 1.5 * (high - low)].max()
-    return whisker.clamp_min(1e-6)
+    def load(cls, path: Path) -> "Domain | None":
+        """Read what :meth:`save` wrote; None where there is no such file."""
+        return cls(**safetensors.torch.load_file(path)) if path.exists() else None
 
 
 def features_of(

@@ -6,10 +6,7 @@ Machine Learning Model extension (MLM).
 """
 
 import datetime
-import hashlib
 import json
-import os
-import shutil
 import warnings
 from dataclasses import asdict
 from pathlib import Path
@@ -19,6 +16,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from bocage.disk import replacing_folder, sha256_of
 from bocage.errors import ModelError, TrainedError
 from bocage.models import SourceTensor
 from bocage.training.trained import SourceRecord, Trained
@@ -26,6 +24,7 @@ from bocage.training.trained import SourceRecord, Trained
 TOLERANCE = 1e-4
 """Largest difference of logits between PyTorch and ONNX."""
 OPSET = 20
+GRAPH, ITEM = "model.onnx", "item.json"
 INPUTS = ("values", "valid", "days")
 
 
@@ -43,13 +42,10 @@ def export(trained: Trained, folder: Path) -> Path:
         raise TrainedError(f"{folder} exists; choose another folder.")
     if not list(trained.model.parameters()):
         raise ModelError(f"{trained.name} does not export to ONNX: trees are not a network; map with 'bocage map'.")
-    partial = folder.with_name(folder.name + ".part")
-    shutil.rmtree(partial, ignore_errors=True)
-    partial.mkdir(parents=True)
-    worst = _write_onnx(trained, partial / "model.onnx")
-    item = _item(trained, partial / "model.onnx", worst)
-    (partial / "item.json").write_text(json.dumps(item, indent=1))
-    os.replace(partial, folder)
+    with replacing_folder(folder) as partial:
+        worst = _write_onnx(trained, partial / GRAPH)
+        item = _item(trained, partial / GRAPH, worst)
+        (partial / ITEM).write_text(json.dumps(item, indent=1))
     return folder
 
 
@@ -150,12 +146,11 @@ def _item(trained: Trained, path: Path, worst: float) -> dict[str, Any]:
         pretrained_source="trained on the user's polygons",
         hyperparameters=Hyperparameters.create(**asdict(trained.config)),
     )
-    asset = pystac.Asset("./model.onnx", "model", media_type="application/onnx", roles=["mlm:model", "mlm:weights"])
-    data = path.read_bytes()
+    asset = pystac.Asset(f"./{GRAPH}", "model", media_type="application/onnx", roles=["mlm:model", "mlm:weights"])
     asset.extra_fields = {
         "mlm:artifact_type": "torch.onnx.export",
-        "file:size": len(data),
-        "file:checksum": "1220" + hashlib.sha256(data).hexdigest(),  # multihash: SHA-256, 32 bytes
+        "file:size": path.stat().st_size,
+        "file:checksum": "1220" + sha256_of(path),  # multihash: SHA-256, 32 bytes
         "bocage:largest_difference": worst,
     }
     item.add_asset("model", asset)
@@ -197,6 +192,6 @@ def _place(trained: Trained) -> tuple[dict[str, Any], list[float]]:
     """Region of the training in longitude and latitude; the whole world for a table of samples."""
     from odc.geo.geom import box
 
-    crs, bounds = trained.region
+    crs, bounds = trained.region.crs, trained.region.bounds
     region = box(-180, -90, 180, 90, "EPSG:4326") if crs.startswith("ENGCRS") else box(*bounds, crs).to_crs("EPSG:4326")
     return region.json, list(region.boundingbox.bbox)

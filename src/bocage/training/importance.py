@@ -6,18 +6,18 @@ shuffled keeps its distribution; only what it says of the sample is lost. Source
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from bocage.models import batch_of
+from bocage.machine import device_of
+from bocage.models import Batch, Network, SourceTensor, moved
 from bocage.progress import QUIET, Progress
 from bocage.samples import Samples
-from bocage.samples.loader import Parts, make_batch
-from bocage.training.trained import Trained, device_of
+from bocage.training.batches import make_batch
+from bocage.training.trained import Trained
 
 ROWS = 256
 """Samples classified at a time."""
@@ -48,37 +48,34 @@ def importance(
     members: NDArray[np.int64],
     most: int,
     device: str = "auto",
-    seed: int = 0,
     progress: Progress = QUIET,
 ) -> Importance:
     """Measure it on at most about `most` of the samples `members`, as many of every class."""
-    generator = np.random.default_rng(seed)
+    generator = np.random.default_rng(0)
     chosen = balanced(samples.label, members, most, generator)
-    parts = make_batch(samples.cuts, chosen, trained.normalisation)
+    batch = make_batch(samples.chips, chosen, trained.normalisation)
     label, place = torch.from_numpy(samples.label[chosen].astype(np.int64)), device_of(device)
     model = trained.model.to(place).eval()
-    series = [name for name, (values, _, _) in parts.items() if values.shape[1] > 1]
-    steps, done = 1 + len(parts) + sum(parts[name][0].shape[1] for name in series), 0
+    dates = {name: tensor.days.shape[1] for name, tensor in batch.items() if tensor.days.shape[1] > 1}
+    steps, done = 1 + len(batch) + sum(dates.values()), 0
 
-    def right(shown: Parts) -> Tensor:
+    def right(shown: Batch) -> Tensor:
         nonlocal done
         done += 1
         progress.step("measuring importance", done, steps)
         return (_classes(model, shown, place) == label).double()
 
-    whole, classes = right(parts), len(trained.legend.classes)
+    whole, classes = right(batch), len(trained.legend.classes)
     base, order = float(whole.mean()), torch.from_numpy(generator.permutation(len(chosen)))
-    without = {name: right(_shuffled(parts, name, order)) for name in parts}
+    without = {name: right(_shuffled(batch, name, order)) for name in batch}
     by_source = {name: base - float(kept.mean()) for name, kept in without.items()}
     by_class = {name: _means(whole - kept, label, classes) for name, kept in without.items()}
     by_date = {
-        name: tuple(
-            base - float(right(_shuffled(parts, name, order, date)).mean()) for date in range(parts[name][0].shape[1])
-        )
-        for name in series
+        name: tuple(base - float(right(_shuffled(batch, name, order, date)).mean()) for date in range(n))
+        for name, n in dates.items()
     }
-    days = {name: tuple(int(day) for day in samples.cuts[name].dates) for name in series}
-    attention = _attention(model, parts, label, classes, place)
+    days = {name: tuple(int(day) for day in samples.cuts[name].dates) for name in dates}
+    attention = _attention(model, batch, label, classes, place)
     model.cpu()
     return Importance(len(chosen), base, by_source, by_date, days, by_class, attention)
 
@@ -90,15 +87,14 @@ def _means(values: Tensor, label: Tensor, classes: int) -> tuple[float | None, .
 
 @torch.inference_mode()
 def _attention(
-    model: Any, parts: Parts, label: Tensor, classes: int, place: torch.device
+    model: Network, batch: Batch, label: Tensor, classes: int, place: torch.device
 ) -> dict[str, tuple[tuple[float, ...], ...]]:
     """Series → class → mean weight of each date; empty for a network that does not say."""
-    if not hasattr(model, "attention"):
+    if not model.abilities.attention:
         return {}
     found: dict[str, list[Tensor]] = {}
     for start in range(0, len(label), ROWS):
-        part = {name: tuple(t[start : start + ROWS] for t in tensors) for name, tensors in parts.items()}
-        for name, weight in model.attention(batch_of(part, place)).items():  # type: ignore[arg-type]
+        for name, weight in model.attention(moved(_part(batch, start), place)).items():
             found.setdefault(name, []).append(weight.double().cpu())
     weights = {name: torch.cat(several) for name, several in found.items()}
     return {
@@ -118,20 +114,23 @@ def balanced(
     return np.sort(np.concatenate(chosen)) if chosen else members[:0]
 
 
-def _shuffled(parts: Parts, name: str, order: Tensor, date: int | None = None) -> Parts:
-    values, valid, days = parts[name]
+def _shuffled(batch: Batch, name: str, order: Tensor, date: int | None = None) -> Batch:
+    """Return the batch with a source, or one date of it, taken from other samples."""
+    tensor = batch[name]
     if date is None:
-        return parts | {name: (values[order], valid[order], days[order])}
-    values, valid = values.clone(), valid.clone()
+        return {**batch, name: tensor.take(order)}
+    values, valid = tensor.values.clone(), tensor.valid.clone()
     values[:, date], valid[:, date] = values[order, date], valid[order, date]
-    return parts | {name: (values, valid, days)}
+    return {**batch, name: SourceTensor(values, valid, tensor.days)}
+
+
+def _part(batch: Batch, start: int) -> Batch:
+    return {name: tensor.take(slice(start, start + ROWS)) for name, tensor in batch.items()}
 
 
 @torch.inference_mode()
-def _classes(model: torch.nn.Module, parts: Parts, device: torch.device) -> Tensor:
-    n = len(next(iter(parts.values()))[0])
+def _classes(model: Network, batch: Batch, device: torch.device) -> Tensor:
     found = []
-    for start in range(0, n, ROWS):
-        some = {k: tuple(t[start : start + ROWS] for t in tensors) for k, tensors in parts.items()}
-        found.append(model(batch_of(some, device))[:, :, 0, 0].argmax(1).cpu())  # type: ignore[arg-type]
+    for start in range(0, len(next(iter(batch.values())).values), ROWS):
+        found.append(model(moved(_part(batch, start), device))[:, :, 0, 0].argmax(1).cpu())
     return torch.cat(found)

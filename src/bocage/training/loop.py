@@ -6,16 +6,13 @@ from its checkpoint as if nothing had happened.
 
 import copy
 import gc
-import hashlib
-import json
 import math
 import time
 import warnings
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import asdict, astuple, dataclass, replace
+from dataclasses import astuple, dataclass, replace
 from functools import partial
 from itertools import islice
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -25,18 +22,21 @@ from torch import Tensor, nn
 from torch.multiprocessing.spawn import ProcessException
 from torch.nn import functional
 
+from bocage.disk import digest, digest_of
 from bocage.errors import TrainingError
-from bocage.models import Batch, batch_of
-from bocage.models.base import Criterion, loss_of
+from bocage.layout import SplitLayout
+from bocage.machine import device_of
+from bocage.models import Batch, Network, moved
+from bocage.models.base import Criterion
 from bocage.progress import QUIET, Progress, Sent, listening
-from bocage.samples.cut import Cut
-from bocage.samples.loader import Ahead, Augmentation, Batched, Normalisation, Parts, batches
-from bocage.samples.split import Draw
+from bocage.samples import Chips, Draw
 from bocage.training import checkpoint
+from bocage.training.augmentation import Augmentation
+from bocage.training.batches import Ahead, Minibatch, batches
 from bocage.training.checkpoint import State
 from bocage.training.curves import Epoch
+from bocage.training.scaling import Normalisation
 from bocage.training.settings import Training
-from bocage.training.trained import device_of
 
 RISE = 0.3
 """Share of a one-cycle schedule in which the rate rises."""
@@ -49,33 +49,27 @@ class Task:
     """One training: what is learnt, from which samples."""
 
     title: str
-    model: nn.Module
-    cuts: Mapping[str, Cut]
-    label: NDArray[Any]
-    polygon: NDArray[Any]
+    model: Network
+    chips: Chips
     draw: Draw
     n_classes: int
     normalisation: Normalisation
     settings: Training
     seed: int
-    folder: Path
-    """Where checkpoints go."""
+    where: SplitLayout
+    """Folder of the checkpoint."""
     start: str = ""
     """Fingerprint of the weights that the network was given, if it was given some."""
 
     @property
     def identity(self) -> str:
         """Digest of everything that the weights depend on, but for the machine."""
-        said = json.dumps(
-            [asdict(self.settings), asdict(self.normalisation), self.seed, self.n_classes, self.start],
-            sort_keys=True,
-            default=str,
-        )
+        settings = digest(self.settings, self.normalisation, self.seed, self.n_classes, self.start)
         shapes = [(name, tuple(p.shape)) for name, p in self.model.state_dict().items()]
-        digest = hashlib.sha256(f"{said} {type(self.model)} {shapes}".encode())
-        for array in (self.label, self.polygon, self.draw.train, self.draw.validation):
-            digest.update(np.ascontiguousarray(array).tobytes())
-        return digest.hexdigest()
+        arrays = (self.chips.label, self.chips.polygon, self.draw.train, self.draw.validation)
+        return digest_of(
+            f"{settings} {type(self.model)} {shapes}".encode(), *(np.ascontiguousarray(one).tobytes() for one in arrays)
+        )
 
     def epoch_seed(self, number: int) -> int:
         """Seed of one epoch; 0 is that of what is drawn once."""
@@ -173,11 +167,10 @@ def _train(fabric: Any, task: Task, progress: Progress) -> State:
     """Train epoch by epoch."""
     settings, state = task.settings, State()
     model, optimiser = fabric.setup(task.model, _optimiser(task.model, settings))
-    if hasattr(task.model, "loss"):
-        model.mark_forward_method("loss")
+    model.mark_forward_method("loss")
     if settings.ema:
         state.average = {k: p.detach().clone() for k, p in task.model.named_parameters()}
-    checkpoint.restore(task.folder, task.identity, task.model, optimiser, state, progress)
+    checkpoint.restore(task.where, task.identity, task.model, optimiser, state, progress)
     work = _Work(fabric, task, model, optimiser, state, _criterion(task, fabric.device), _validation(task))
     base, started, saved = (state.curves[-1].seconds if state.curves else 0.0), time.monotonic(), time.monotonic()
     for number in range(len(state.curves) + 1, settings.epochs + 1):
@@ -190,7 +183,7 @@ def _train(fabric: Any, task: Task, progress: Progress) -> State:
         state.curves.append(Epoch(number, loss, validation_loss, f1, waiting, base + time.monotonic() - started))
         work.keep()
         if fabric.is_global_zero and time.monotonic() - saved >= settings.checkpoint:
-            checkpoint.save(task.folder, task.identity, task.model, optimiser, state)
+            checkpoint.save(task.where, task.identity, task.model, optimiser, state)
             saved = time.monotonic()
         score = (
             f"validation F {f1:.3f}, best at {state.best_epoch}" if settings.stops_early else f"kept {state.best_epoch}"
@@ -216,35 +209,22 @@ class _Work:
         task, settings = self.task, self.task.settings
         generator = np.random.default_rng(task.epoch_seed(number))
         torch.manual_seed(task.epoch_seed(number) + self.fabric.global_rank)
-        members = _members(task.draw.train, task.label, settings, generator)
-        ready = Ahead(
-            batches(
-                task.cuts, task.label, members, task.normalisation, settings.batch_size, generator, _augmentation(task)
-            )
-        )
+        members = _members(task.draw.train, task.chips.label, settings, generator)
+        made = batches(
+            task.chips, members, task.normalisation, settings.batch_size, generator, _augmentation(task)
+        )  # fmt: skip
+        ready = Ahead(made)
         steps = max(1, -(-len(members) // settings.batch_size))
         self.model.train()
         total, n, started = 0.0, 0, time.monotonic()
-        for step, (parts, labels, chosen) in enumerate(ready):
+        for step, batch in enumerate(ready):
             self._set_rate((number - 1 + step / steps) / settings.epochs)
-            size = len(labels)
-            loss = self._step(*self._share(parts, labels, chosen), f"epoch {number}, batch {step + 1}")
+            size = len(batch.labels)
+            own = batch.part(self.fabric.global_rank, self.fabric.world_size)
+            loss = self._step(own, f"epoch {number}, batch {step + 1}")
             total, n = total + loss * size, n + size
         spent = time.monotonic() - started
         return self._mean_over_processes(total / max(n, 1)), ready.waited / max(spent, 1e-9)
-
-    def _share(
-        self, parts: Parts, labels: Tensor, chosen: NDArray[np.int64]
-    ) -> tuple[Parts, Tensor, NDArray[np.int64]]:
-        """Part of a batch that this process works on: all of it, if there is one process."""
-        rank, world = self.fabric.global_rank, self.fabric.world_size
-        if world == 1 or len(labels) < 2 * world:  # too few to share: every process does the same
-            return parts, labels, chosen
-        return (
-            {k: (v[rank::world], m[rank::world], d[rank::world]) for k, (v, m, d) in parts.items()},
-            labels[rank::world],
-            chosen[rank::world],
-        )
 
     def _set_rate(self, done: float) -> None:
         settings = self.task.settings
@@ -254,20 +234,21 @@ class _Work:
             for group in self.optimiser.param_groups:
                 group["lr"] = settings.learning_rate * 0.5 * (1 + math.cos(math.pi * swing))
 
-    def _step(self, parts: Parts, labels: Tensor, chosen: NDArray[np.int64], where: str) -> float:
+    def _step(self, batch: Minibatch, where: str) -> float:
         """Descend once."""
         settings = self.task.settings
         self.optimiser.zero_grad()
-        loss = loss_of(self.model, batch_of(parts, self.fabric.device), labels.to(self.fabric.device), self.criterion)
+        device = self.fabric.device
+        loss = self.model.loss(moved(batch.inputs, device), batch.labels.to(device), self.criterion)
         value = float(loss.detach())
         if not math.isfinite(value):
-            raise _diverged(self.task, parts, chosen, f"The training loss is {value} at {where}")
+            raise _diverged(self.task, batch, f"The training loss is {value} at {where}")
         self.fabric.backward(loss)
         gradients = [p.grad for p in self.task.model.parameters() if p.grad is not None]
         norm = torch.nn.utils.get_total_norm(gradients)
         # With float16 an overflowing gradient is the scaler's affair: it skips the step and lowers its scale.
         if settings.precision != "16-mixed" and not math.isfinite(float(norm)):
-            raise _diverged(self.task, parts, chosen, f"The gradient's norm is {float(norm)} at {where}")
+            raise _diverged(self.task, batch, f"The gradient's norm is {float(norm)} at {where}")
         if settings.clip:
             self.fabric.clip_gradients(self.model, self.optimiser, max_norm=settings.clip, error_if_nonfinite=False)
         self.optimiser.step()
@@ -292,10 +273,11 @@ class _Work:
         size = 4 * task.settings.batch_size
         network = _averaged(task.model, self.state.average).eval()
         matrix, total = torch.zeros(n_classes, n_classes), 0.0
-        made = batches(task.cuts, task.label, self.validation[rank::world], task.normalisation, size)
-        for parts, target, _ in Ahead(made):
+        made = batches(task.chips, self.validation[rank::world], task.normalisation, size)
+        for batch in Ahead(made):
+            target = batch.labels
             with self.fabric.autocast():
-                logits = network(batch_of(parts, self.fabric.device))[:, :, 0, 0].float().cpu()
+                logits = network(moved(batch.inputs, self.fabric.device))[:, :, 0, 0].float().cpu()
             total += float(functional.cross_entropy(logits, target, reduction="sum"))
             pairs = torch.bincount(target * n_classes + logits.argmax(1), minlength=n_classes**2)
             matrix += pairs.reshape(n_classes, -1)
@@ -330,7 +312,7 @@ def _optimiser(model: nn.Module, settings: Training) -> torch.optim.Optimizer:
 
 def _criterion(task: Task, device: torch.device) -> Criterion:
     """Cross-entropy in full precision, weighted and smoothed as the settings say."""
-    weights = _class_weights(task.label[task.draw.train], task.n_classes, task.settings).to(device)
+    weights = _class_weights(task.chips.label[task.draw.train], task.n_classes, task.settings).to(device)
     entropy = partial(functional.cross_entropy, weight=weights, label_smoothing=task.settings.label_smoothing)
     return lambda logits, target: entropy(logits.float(), target)
 
@@ -366,12 +348,12 @@ def _members(
 
 def _augmentation(task: Task) -> Augmentation:
     settings, inputs = task.settings, task.model.inputs
-    turns = settings.augment and any(f.size > 1 for f in task.model.footprints.values())  # type: ignore[operator]
-    gridded = frozenset(name for name, spec in inputs.items() if spec.regular)  # type: ignore[union-attr,operator]
+    turns = settings.augment and any(f.size > 1 for f in task.model.footprints.values())
+    gridded = frozenset(name for name, spec in inputs.items() if spec.regular)
     return Augmentation(turns, settings.jitter, settings.date_dropout, gridded)
 
 
-def _averaged(model: nn.Module, average: Mapping[str, Tensor]) -> nn.Module:
+def _averaged(model: Network, average: Mapping[str, Tensor]) -> Network:
     """Return the network with its averaged weights; itself if none are kept."""
     if not average:
         return model
@@ -382,21 +364,22 @@ def _averaged(model: nn.Module, average: Mapping[str, Tensor]) -> nn.Module:
     return twin
 
 
-def _diverged(task: Task, parts: Parts, chosen: NDArray[np.int64], what: str) -> TrainingError:
-    """Say what was in the batch: the source of the oddest values, and the polygons."""
-    found, absurd = [], ""
-    for name, (values, _, _) in parts.items():
+def _diverged(task: Task, batch: Minibatch, what: str) -> TrainingError:
+    """Describe the batch: the source of the most extreme values, and the polygons."""
+    found, absurd, polygons = [], "", task.chips.polygon[batch.members]
+    for name, tensor in batch.inputs.items():
+        values = tensor.values
         odd = ~torch.isfinite(values)
         size = values.abs().nan_to_num(math.inf, math.inf, math.inf).amax((1, 2, 3, 4))
         worst = int(size.argmax())
-        found.append((float(size[worst]), name, int(task.polygon[chosen[worst]])))
+        found.append((float(size[worst]), name, int(polygons[worst])))
         if odd.any():
-            culprits = np.unique(task.polygon[chosen[odd.flatten(1).any(1).numpy()]])
+            culprits = np.unique(polygons[odd.flatten(1).any(1).numpy()])
             absurd += f" Source '{name}' has values that are no numbers, in polygons {_listed(culprits)}."
     largest, name, polygon = max(found)
     absurd = absurd or f" The largest scaled value is {largest:.3g}, of source '{name}' in polygon {polygon}."
     return TrainingError(
-        f"{what}, whose samples are of polygons {_listed(np.unique(task.polygon[chosen]))}.{absurd} If that is far from 0, "
+        f"{what}, whose samples are of polygons {_listed(np.unique(polygons))}.{absurd} If that is far from 0, "
         f"look for absurd values in the imagery there; else lower [training] learning_rate (now "
         f"{task.settings.learning_rate:g}) or set clip = 1."
     )
@@ -408,12 +391,12 @@ def _listed(polygons: NDArray[Any]) -> str:
 
 
 def logits_of(
-    model: Callable[[Batch], Tensor], batched: Iterator[Batched], device: torch.device
+    model: Callable[[Batch], Tensor], batched: Iterator[Minibatch], device: torch.device
 ) -> tuple[Tensor, Tensor]:
     """Return logits (N, K) and labels (N,) of samples; no gradient is kept."""
     logits, labels = [], []
     with torch.inference_mode():
-        for parts, target, _ in Ahead(batched):
-            logits.append(model(batch_of(parts, device))[:, :, 0, 0].float().cpu())
-            labels.append(target)
+        for batch in Ahead(batched):
+            logits.append(model(moved(batch.inputs, device))[:, :, 0, 0].float().cpu())
+            labels.append(batch.labels)
     return torch.cat(logits), torch.cat(labels)

@@ -1,20 +1,20 @@
 """Whether a network may compute in bfloat16: its classes on validation samples, beside those in float32."""
 
 import json
-import os
 from dataclasses import asdict, dataclass
-from pathlib import Path
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from bocage.samples import Samples
-from bocage.samples.loader import batches
+from bocage.disk import write_json
+from bocage.layout import ModelLayout
+from bocage.machine import device_of
+from bocage.samples import Chips
+from bocage.training.batches import batches
 from bocage.training.loop import logits_of
-from bocage.training.trained import Trained, device_of
+from bocage.training.trained import Trained
 
-NAME = "bfloat16.json"
 MOST = 2048
 """Validation samples looked at."""
 LOSS, SAME = 0.005, 0.98
@@ -58,20 +58,17 @@ class Reduced:
             f"{self.reduced_accuracy:.3f} in bfloat16"
         )
 
-    def save(self, model: Path) -> None:
+    def save(self, model: ModelLayout) -> None:
         """Write it into a model folder."""
-        partial = model / f".{NAME}.part"
-        partial.write_text(json.dumps(asdict(self)))
-        os.replace(partial, model / NAME)
+        write_json(model.precision, asdict(self), None)
 
     @classmethod
-    def load(cls, model: Path) -> "Reduced | None":
+    def load(cls, model: ModelLayout) -> "Reduced | None":
         """Read what was written into a model folder; None where nothing was."""
-        path = model / NAME
-        return cls(**json.loads(path.read_text())) if path.exists() else None
+        return cls(**json.loads(model.precision.read_text())) if model.precision.exists() else None
 
 
-def check_bfloat16(trained: Trained, samples: Samples, members: NDArray[np.int64], device: str) -> Reduced:
+def check_bfloat16(trained: Trained, chips: Chips, members: NDArray[np.int64], device: str) -> Reduced:
     """Classify some of the samples `members` in both precisions."""
     if len(members) > MOST:
         members = np.sort(np.random.default_rng(0).choice(members, MOST, replace=False))
@@ -81,7 +78,7 @@ def check_bfloat16(trained: Trained, samples: Samples, members: NDArray[np.int64
     model = trained.model.to(place).eval()
     found = {}
     for enabled in (False, True):
-        made = batches(samples.cuts, samples.label, members, trained.normalisation, 128)
+        made = batches(chips, members, trained.normalisation, 128)
         with torch.autocast(place.type, torch.bfloat16, enabled=enabled):
             logits, labels = logits_of(model, made, place)
         found[enabled] = logits.float().argmax(1)

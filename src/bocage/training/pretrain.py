@@ -5,45 +5,43 @@ holds its numbers. A training that starts there scales its bands alike.
 """
 
 import dataclasses
-import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import safetensors
 import safetensors.torch
 import torch
-from numpy.typing import NDArray
-from torch import Tensor, nn
+from torch import Tensor
 
+from bocage.disk import digest, digest_of
 from bocage.errors import TrainedError
-from bocage.models import InputSpec, build
+from bocage.layout import ModelLayout, RunLayout
+from bocage.machine import versions
+from bocage.models import InputSpec, Network
 from bocage.models.ranges import at_least
 from bocage.models.reconstruction import reconstruction
 from bocage.progress import QUIET, Progress
-from bocage.samples.cut import Cut
-from bocage.samples.loader import Normalisation
-from bocage.samples.split import Draw
+from bocage.samples import Chips, Draw
 from bocage.scene import Scene
-from bocage.training import checkpoint
+from bocage.training.choice import Choice
 from bocage.training.curves import write_curves
 from bocage.training.loop import Task, fit
-from bocage.training.settings import Training
+from bocage.training.scaling import Normalisation
 from bocage.training.trained import (
     SourceRecord,
+    bytes_of,
     input_specs,
     other_units,
     record_of,
     source_records,
-    versions,
     write_folder,
 )
 
-NAME, FORMAT = "pretrained", 1
+FORMAT = 1
 
 
 @dataclass(frozen=True)
@@ -58,6 +56,7 @@ class Pretraining:
     """Pixels a step, at least 1."""
     learning_rate: float = 2e-3
     """Above 0."""
+    seed: int = 0
 
     def __post_init__(self) -> None:
         at_least(self, pixels=256, epochs=1, batch_size=1)
@@ -78,26 +77,22 @@ class Pretrained:
     @cached_property
     def fingerprint(self) -> str:
         """Digest of weights and scaling."""
-        found = hashlib.sha256(json.dumps(dataclasses.asdict(self.normalisation), sort_keys=True).encode())
-        for name, tensor in sorted(self.weights.items()):
-            found.update(name.encode())
-            found.update(tensor.contiguous().numpy().tobytes())
-        return found.hexdigest()[:24]
+        return digest_of(digest(self.normalisation).encode(), *bytes_of(self.weights))
 
     @property
     def inputs(self) -> dict[str, InputSpec]:
         """What the encoder knows of its sources."""
         return {name: record.spec for name, record in self.sources.items()}
 
-    def save(self, folder: Path) -> None:
-        """Write the folder aside, then rename it: it is complete or absent."""
+    def save(self, model: ModelLayout) -> None:
+        """Write the folder under a temporary name, then rename it: it is complete or absent."""
         sources = {name: dataclasses.asdict(record) for name, record in self.sources.items()}
         said = {"format": FORMAT, "name": self.name, "config": self.config, "sources": sources}
         said |= {"normalisation": dataclasses.asdict(self.normalisation), "versions": versions()}
-        write_folder(folder, self.weights, f"{NAME}.json", said)
+        write_folder(model, self.weights, model.pretrained, said)
 
     @classmethod
-    def load(cls, folder: Path) -> "Pretrained":
+    def load(cls, model: ModelLayout) -> "Pretrained":
         """Read a folder written by :meth:`save`.
 
         Raises
@@ -106,19 +101,19 @@ class Pretrained:
             A file is missing or damaged.
         """
         try:
-            said = json.loads((folder / f"{NAME}.json").read_text())
+            said = json.loads(model.pretrained.read_text())
             sources = {name: record_of(one) for name, one in said["sources"].items()}
-            weights = safetensors.torch.load_file(folder / "weights.safetensors")
+            weights = safetensors.torch.load_file(model.weights)
             return cls(said["name"], said["config"], sources, Normalisation(**said["normalisation"]), weights)
         except FileNotFoundError as error:
             raise TrainedError(
-                f"{error.filename} is missing: {folder} was not written by 'bocage pretrain'."
+                f"{error.filename} is missing: {model.path} was not written by 'bocage pretrain'."
             ) from error
         except (KeyError, ValueError, TypeError, safetensors.SafetensorError) as error:
-            raise TrainedError(f"{folder} cannot be read as a pretrained encoder: {error}.") from error
+            raise TrainedError(f"{model.path} cannot be read as a pretrained encoder: {error}.") from error
 
     def start(
-        self, model: nn.Module, name: str, scene: Scene, normalisation: Normalisation, progress: Progress
+        self, model: Network, name: str, scene: Scene, normalisation: Normalisation, progress: Progress
     ) -> Normalisation:
         """Put the weights into a network that learns from `scene`, and return how its bands are to be scaled.
 
@@ -137,16 +132,16 @@ class Pretrained:
             )
         own = dict(model.state_dict())
         model.load_state_dict(own | {key: value for key, value in self.weights.items() if key in own})
-        if fresh := [source for source in model.footprints if source not in self.inputs]:  # type: ignore[union-attr]
+        if fresh := [source for source in model.footprints if source not in self.inputs]:
             progress.say(f"Not pretrained, starts from nothing: {', '.join(fresh)}.")
         both = [n for n in normalisation.offset if n in self.inputs]
         offset, scale = ({n: getattr(self.normalisation, what)[n] for n in both} for what in ("offset", "scale"))
         return Normalisation(normalisation.kind, {**normalisation.offset, **offset}, {**normalisation.scale, **scale})
 
-    def _differences(self, model: nn.Module, name: str, scene: Scene) -> list[str]:
+    def _differences(self, model: Network, name: str, scene: Scene) -> list[str]:
         if name != self.name:
             return [f"it is of the network '{self.name}', the recipe trains '{name}'"]
-        inputs: Mapping[str, InputSpec] = model.inputs  # type: ignore[assignment]
+        inputs = model.inputs
         both = [source for source in inputs if source in self.inputs]
         if not both:
             return [f"it knows the sources {', '.join(self.inputs)}, the recipe has {', '.join(inputs)}"]
@@ -178,27 +173,23 @@ def _kind(spec: InputSpec) -> str:
 
 
 def pretrain(
+    choice: Choice,
     scene: Scene,
-    cuts: Mapping[str, Cut],
-    polygon: NDArray[Any],
-    name: str,
-    config: Any,
+    chips: Chips,
     settings: Pretraining,
-    training: Training,
-    folder: Path,
-    seed: int = 0,
+    run: RunLayout,
     progress: Progress = QUIET,
 ) -> Pretrained:
-    """Teach the network `name` to guess what is hidden from it, and write ``pretrained/`` in `folder`.
+    """Train the network to reconstruct what is hidden from it, and write ``pretrained/`` in the folder of a run.
 
-    A pretraining that was killed goes on from its checkpoint in `folder`.
+    A pretraining that was killed resumes from its checkpoint in the folder.
 
     Parameters
     ----------
-    cuts, polygon
-        Pixels of the scene, all of them used.
-    training
-        Of the recipe: device, scaling, augmentation.
+    choice
+        The network; of its training, device, scaling and augmentation count.
+    chips
+        Pixels of the scene, all of them used; labels are not looked at.
 
     Raises
     ------
@@ -207,29 +198,30 @@ def pretrain(
     TrainingError
         The loss is no longer a number, or a checkpoint cannot be written.
     """
-    torch.manual_seed(seed)
-    network = build(name, input_specs(scene), 2, config)
+    torch.manual_seed(settings.seed)
+    network = choice.network(input_specs(scene), 2)
     taught = reconstruction(network)
-    members = np.arange(len(polygon))
-    normalisation = Normalisation.of(cuts, members, training.scaling)
-    label, nothing = np.zeros(len(polygon), np.int64), members[:0]
+    members = np.arange(len(chips))
+    normalisation = Normalisation.of(chips.cuts, members, choice.training.scaling)
+    nothing = members[:0]
     loop = dataclasses.replace(
-        training, epochs=settings.epochs, batch_size=settings.batch_size, learning_rate=settings.learning_rate,
+        choice.training, epochs=settings.epochs, batch_size=settings.batch_size, learning_rate=settings.learning_rate,
         optimiser="adamw", weight_decay=2e-2, schedule="one-cycle", keep="last", samples_per_epoch=0, ema=0.0,
         class_weights="none", pretrained=None,
     )  # fmt: skip
+    unlabelled = dataclasses.replace(chips, label=np.zeros(len(chips), np.int64))
     task = Task(
-        f"pretraining {name}", taught, cuts, label, polygon, Draw(members, nothing, nothing), 1, normalisation, loop, seed,
-        folder,
+        f"pretraining {choice.name}", taught, unlabelled, Draw(members, nothing, nothing), 1, normalisation, loop,
+        settings.seed, run.own,
     )  # fmt: skip
-    write_curves(fit(task, progress), folder / f"{NAME}.csv")
+    write_curves(fit(task, progress), run.pretraining_curves)
     weights = {
         key: value.detach().cpu().contiguous()
         for key, value in network.state_dict().items()
-        if key.partition(".")[0] not in network.heads
+        if key.partition(".")[0] not in network.heads_of_labels
     }
     records = source_records(scene, network.footprints)
-    made = Pretrained(name, dataclasses.asdict(config), records, normalisation, weights)
-    made.save(folder / NAME)
-    (folder / checkpoint.NAME).unlink(missing_ok=True)
+    made = Pretrained(choice.name, dataclasses.asdict(choice.config), records, normalisation, weights)
+    made.save(run.pretrained)
+    run.own.checkpoint.unlink(missing_ok=True)
     return made

@@ -9,7 +9,7 @@ from odc.geo import CRS
 from odc.geo.geom import box
 
 from bocage.scene import Scene
-from bocage.training.trained import CALENDAR, Trained
+from bocage.training.trained import CALENDAR, Region, Trained
 
 
 def remarks(trained: Trained, scene: Scene) -> Iterator[str]:
@@ -23,7 +23,7 @@ def remarks(trained: Trained, scene: Scene) -> Iterator[str]:
         )
     for name in trained.footprints:
         yield from _unseen_months(trained, scene, name)
-    here, there = _latitude(*trained.region), _latitude(scene.grid.crs.to_wkt(), scene.grid.bounds)
+    here, there = _latitude(trained.region), _latitude(Region.of(scene))
     used = [trained.sources[name] for name in trained.footprints]
     series = any(record.spec.dates > 1 and record.clock == CALENDAR for record in used)
     if series and here * there < 0 and min(abs(here), abs(there)) > 10:
@@ -49,10 +49,10 @@ def _months(days: NDArray[np.integer]) -> list[int]:
     return months
 
 
-def _latitude(crs: str, bounds: tuple[float, float, float, float]) -> float:
+def _latitude(region: Region) -> float:
     """Latitude of the middle of a region, in degrees; 0 where the CRS is local."""
     try:
-        return float(box(*bounds, CRS(crs)).to_crs("EPSG:4326").centroid.coords[0][1])
+        return float(box(*region.bounds, CRS(region.crs)).to_crs("EPSG:4326").centroid.coords[0][1])
     except (ValueError, RuntimeError):
         return 0.0
 

@@ -1,10 +1,10 @@
 """What the recipe may say of a training."""
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from bocage.models import MODELS
+from bocage.models import MODELS, card_of
 from bocage.models.ranges import at_least, shares
 
 
@@ -88,11 +88,9 @@ def with_preset(model: str, said: dict[str, Any]) -> dict[str, Any]:
     ValueError
         No training of this model is published.
     """
-    card = getattr(MODELS.get(model), "CARD", None)
+    card = card_of(MODELS.get(model))
     if said.get("preset") != "published":
-        return dict(getattr(card, "training", {})) | said
-    published = getattr(card, "published", None)
-    if published is None:
+        return dict(card.training) | said
+    if card.published is None:
         raise ValueError(f"no published training is known for '{model}'; leave 'preset' out")
-    theirs = {name: getattr(published, name) for name in published.__dataclass_fields__}
-    return theirs | {"augment": False} | said
+    return asdict(card.published) | {"augment": False} | said

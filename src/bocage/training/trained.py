@@ -5,14 +5,9 @@ Neither is unpickled.
 """
 
 import dataclasses
-import hashlib
-import importlib.metadata
 import json
 import math
-import os
-import platform
-import shutil
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
@@ -21,19 +16,20 @@ from typing import Any
 import numpy as np
 import safetensors
 import safetensors.torch
-import torch
-from torch import Tensor, nn
+from torch import Tensor
 
+from bocage.disk import digest_of, replacing_folder
 from bocage.errors import TrainedError
 from bocage.grid import Ratio, Window
+from bocage.layout import ModelLayout
 from bocage.legend import LandClass, Legend
-from bocage.models import MODELS, Batch, Footprint, InputSpec, any_source, build
+from bocage.models import MODELS, Batch, Footprint, InputSpec, Network, build, card_of
 from bocage.models.base import seen_by
-from bocage.samples.loader import Normalisation
 from bocage.scene import Scene
 from bocage.training import formats
 from bocage.training.calibration import Calibration, calibration_of
 from bocage.training.domain import Domain
+from bocage.training.scaling import Normalisation
 
 FORMAT = 2
 """2: any scaling, a calibration, parameters of ``gru`` and ``multiresolcc`` under new names; 1 is still read."""
@@ -69,6 +65,21 @@ class SourceRecord:
 
 
 @dataclass(frozen=True)
+class Region:
+    """Where a model was trained."""
+
+    crs: str
+    """WKT."""
+    bounds: tuple[float, float, float, float]
+    """West, south, east, north in CRS units."""
+
+    @classmethod
+    def of(cls, scene: Scene) -> "Region":
+        """Return the region of a scene."""
+        return cls(scene.grid.crs.to_wkt(), scene.grid.bounds)
+
+
+@dataclass(frozen=True)
 class Trained:
     """A network, its weights and everything that mapping needs to know."""
 
@@ -79,9 +90,8 @@ class Trained:
     legend: Legend
     sources: Mapping[str, SourceRecord]
     normalisation: Normalisation
-    model: nn.Module
-    region: tuple[str, tuple[float, float, float, float]]
-    """CRS and bounds (west, south, east, north) of the scene it was trained in."""
+    model: Network
+    region: Region
     versions: Mapping[str, str] = field(default_factory=dict)
     calibration: Calibration = field(default_factory=Calibration)
     domain: Domain | None = None
@@ -92,13 +102,12 @@ class Trained:
     @property
     def footprints(self) -> Mapping[str, Footprint]:
         """The network's footprint in every source that it uses and that is there."""
-        footprints: Mapping[str, Footprint] = self.model.footprints  # type: ignore[assignment]
-        return {name: footprint for name, footprint in footprints.items() if name not in self.absent}
+        return {name: footprint for name, footprint in self.model.footprints.items() if name not in self.absent}
 
     @property
     def any_source(self) -> bool:
         """Whether one source at a pixel is enough."""
-        return any_source(self.model)
+        return self.model.any_source
 
     def for_scene(self, scene: Scene) -> "Trained":
         """Return the same model for a scene, which may lack some sources if the network can do without."""
@@ -118,12 +127,8 @@ class Trained:
     @cached_property
     def fingerprint(self) -> str:
         """Digest of everything that its maps depend on: weights and description, versions aside."""
-        said = {key: value for key, value in self._described().items() if key != "versions"}
-        found = hashlib.sha256(json.dumps(said, sort_keys=True).encode())
-        for name, tensor in sorted(self.model.state_dict().items()):
-            found.update(name.encode())
-            found.update(tensor.detach().cpu().contiguous().numpy().tobytes())
-        return found.hexdigest()[:24]
+        record = {key: value for key, value in self._described().items() if key != "versions"}
+        return digest_of(json.dumps(record, sort_keys=True).encode(), *bytes_of(self.model.state_dict()))
 
     def scaled(self, logits: Tensor, batch: Batch) -> Tensor:
         """Logits (B, K, Y, X) over the temperature, which may depend on the sources that see a pixel."""
@@ -134,10 +139,9 @@ class Trained:
         seen = seen_by(batch, self.footprints, self.inputs, (height, width))
         return logits / calibration.temperatures(seen)[:, None].to(logits.device)
 
-    def save(self, folder: Path) -> None:
-        """Write the folder aside, then rename it: it is complete or absent."""
-        more = self.domain.save if self.domain else None
-        write_folder(folder, self.model.state_dict(), "trained.json", self._described(), more)
+    def save(self, model: ModelLayout) -> None:
+        """Write the folder under a temporary name, then rename it: it is complete or absent."""
+        write_folder(model, self.model.state_dict(), model.description, self._described(), self.domain)
 
     def _described(self) -> dict[str, Any]:
         return {
@@ -149,12 +153,12 @@ class Trained:
             "footprints": {name: dataclasses.asdict(f) for name, f in self.footprints.items()},
             "normalisation": dataclasses.asdict(self.normalisation),
             "calibration": dataclasses.asdict(self.calibration),
-            "region": {"crs": self.region[0], "bounds": self.region[1]},
+            "region": {"crs": self.region.crs, "bounds": self.region.bounds},
             "versions": dict(self.versions),
         }
 
     @classmethod
-    def load(cls, folder: Path) -> "Trained":
+    def load(cls, model: ModelLayout) -> "Trained":
         """Read a folder written by :meth:`save`.
 
         Raises
@@ -163,40 +167,36 @@ class Trained:
             A file is missing or damaged, or was written by another format.
         """
         try:
-            said = json.loads((folder / "trained.json").read_text())
-            if said["format"] not in (1, FORMAT):
-                raise TrainedError(
-                    f"{folder} has format {said['format']}, this version of Bocage reads 1 to {FORMAT}; it was written with "
-                    f"{said['versions']}. Train again, or use that version."
-                )
-            sources = {name: record_of(one) for name, one in said["sources"].items()}
-            legend = Legend(tuple(LandClass(**{**c, "values": tuple(c["values"])}) for c in said["legend"]))
-            config = _config(MODELS.get(said["name"]).Config, said["config"])
-            model = build(said["name"], {n: r.spec for n, r in sources.items()}, len(legend.classes), config)
-            weights = safetensors.torch.load_file(folder / "weights.safetensors")
-            if said["format"] == 1:
-                said, weights = formats.from_1(said, weights)
-            model.load_state_dict(weights)
-            normalisation = Normalisation(**said["normalisation"])
-            region = (said["region"]["crs"], tuple(said["region"]["bounds"]))
-            domain = Domain.load(folder)
+            return cls._read(model)
         except FileNotFoundError as error:
-            raise TrainedError(f"{error.filename} is missing: {folder} is not a complete model folder.") from error
+            raise TrainedError(f"{error.filename} is missing: {model.path} is not a complete model folder.") from error
         except (KeyError, ValueError, TypeError, RuntimeError, safetensors.SafetensorError) as error:
-            raise TrainedError(f"{folder} cannot be read as a trained model: {error}.") from error
-        model.eval()
+            raise TrainedError(f"{model.path} cannot be read as a trained model: {error}.") from error
+
+    @classmethod
+    def _read(cls, model: ModelLayout) -> "Trained":
+        record = json.loads(model.description.read_text())
+        if record["format"] not in (1, FORMAT):
+            raise TrainedError(
+                f"{model.path} has format {record['format']}, this version of Bocage reads 1 to {FORMAT}; it was written with "
+                f"{record['versions']}. Train again, or use that version."
+            )
+        sources = {name: record_of(one) for name, one in record["sources"].items()}
+        legend = Legend(tuple(LandClass(**{**c, "values": tuple(c["values"])}) for c in record["legend"]))
+        architecture = MODELS.get(record["name"])
+        config = _config(architecture.Config, record["config"])
+        network = build(architecture, {n: r.spec for n, r in sources.items()}, len(legend.classes), config)
+        weights = safetensors.torch.load_file(model.weights)
+        if record["format"] == 1:
+            record, weights = formats.from_1(record, weights)
+        network.load_state_dict(weights)
+        network.eval()
+        region = Region(record["region"]["crs"], tuple(record["region"]["bounds"]))
+        scaling, calibration = Normalisation(**record["normalisation"]), calibration_of(record["calibration"])
         return cls(
-            said["name"],
-            config,
-            legend,
-            sources,
-            normalisation,
-            model,
-            region,
-            said["versions"],
-            calibration_of(said["calibration"]),
-            domain,
-        )
+            record["name"], config, legend, sources, scaling, network, region, record["versions"], calibration,
+            Domain.load(model.domain),
+        )  # fmt: skip
 
     def check_scene(self, scene: Scene) -> None:
         """Make sure that a scene offers what the network was trained on.
@@ -233,7 +233,7 @@ class Trained:
         for what, before, after in pairs:
             if before != after:
                 yield f"source '{name}': trained with {what} {before}, found {after}"
-        tied = then.spec.regular or getattr(getattr(MODELS.get(self.name), "CARD", None), "same_dates", False)
+        tied = then.spec.regular or card_of(MODELS.get(self.name)).same_dates
         if tied and not self.any_source and now.spec.dates != then.spec.dates:
             yield f"source '{name}': trained on {then.spec.dates} dates, found {now.spec.dates}; {self.name} needs as many"
 
@@ -254,28 +254,38 @@ def other_units(scene: Scene, name: str, normalisation: Normalisation) -> Iterat
             )
 
 
+def bytes_of(weights: Mapping[str, Tensor]) -> Iterator[bytes]:
+    """Yield names and numbers of weights, in the order of the names, for a digest."""
+    for name, tensor in sorted(weights.items()):
+        yield name.encode()
+        yield tensor.detach().cpu().contiguous().numpy().tobytes()
+
+
 def write_folder(
-    folder: Path,
+    model: ModelLayout,
     weights: Mapping[str, Tensor],
-    name: str,
-    said: Mapping[str, Any],
-    more: Callable[[Path], None] | None = None,
+    description: Path,
+    record: Mapping[str, Any],
+    domain: Domain | None = None,
 ) -> None:
-    """Write weights and what is said of them aside, and whatever `more` adds; then rename: the folder is complete or absent."""
-    partial = folder.with_name(folder.name + ".part")
-    shutil.rmtree(partial, ignore_errors=True)
-    partial.mkdir(parents=True)
-    try:
-        state = {key: tensor.detach().cpu().contiguous() for key, tensor in weights.items()}
-        safetensors.torch.save_file(state, partial / "weights.safetensors")
-        if more:
-            more(partial)
-    except safetensors.SafetensorError as error:
-        raise TrainedError(f"{folder} cannot be written: {error}; is the disk full?") from error
-    (partial / "weights.safetensors").chmod(0o644)  # safetensors leaves it to its owner alone
-    (partial / name).write_text(json.dumps(said, indent=1))
-    shutil.rmtree(folder, ignore_errors=True)
-    os.replace(partial, folder)
+    """Write weights, their description and the domain under a temporary name, then rename: the folder is complete or absent.
+
+    Raises
+    ------
+    TrainedError
+        The disk is full.
+    """
+    with replacing_folder(model.path) as folder:
+        partial = ModelLayout(folder)
+        try:
+            state = {key: tensor.detach().cpu().contiguous() for key, tensor in weights.items()}
+            safetensors.torch.save_file(state, partial.weights)
+            if domain:
+                domain.save(partial.domain)
+        except safetensors.SafetensorError as error:
+            raise TrainedError(f"{model.path} cannot be written: {error}; is the disk full?") from error
+        partial.weights.chmod(0o644)  # safetensors leaves it to its owner alone
+        (folder / description.name).write_text(json.dumps(record, indent=1))
 
 
 def _policy(record: SourceRecord) -> str:
@@ -327,31 +337,3 @@ def source_records(scene: Scene, names: Iterable[str]) -> dict[str, SourceRecord
             thermal.told() if (thermal := cube.preparation.thermal) and cube.source.dated else CALENDAR,
         )
     return records
-
-
-def versions() -> dict[str, str]:
-    """Versions of what results depend on."""
-    packages = ("bocage", "torch", "numpy", "scikit-learn", "rasterio", "odc-geo", "geopandas")
-    found = {name: importlib.metadata.version(name) for name in packages}
-    return {"python": platform.python_version(), **found}
-
-
-def device_of(wanted: str) -> torch.device:
-    """Return the device asked for; "auto" takes CUDA, then MPS, then the processor.
-
-    Raises
-    ------
-    TrainedError
-        The device is not on this machine.
-    """
-    has = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
-    if wanted == "auto":
-        return torch.device(next(name for name, there in has.items() if there))
-    if not has[wanted]:
-        raise TrainedError(f"The device '{wanted}' is not on this machine; set [training] device = \"auto\".")
-    return torch.device(wanted)
-
-
-def device_count(wanted: str) -> int:
-    """GPUs that "auto" or "cuda" would use; 0 where it is the processor, or another kind."""
-    return torch.cuda.device_count() if device_of(wanted).type == "cuda" else 0

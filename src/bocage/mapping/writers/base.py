@@ -1,13 +1,11 @@
 """What an output format is: something that takes windows of bands and closes into a complete file."""
 
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Protocol
 
 from numpy.typing import NDArray
 
-from bocage.grid import Grid, Window
-from bocage.legend import Legend
+from bocage.grid import Window
 
 
 @dataclass(frozen=True)
@@ -46,11 +44,3 @@ class Writer(Protocol):
     @property
     def open(self) -> Any:
         """``open(path: Path, grid: Grid, bands: tuple[MapBand, ...], legend: Legend) -> OpenMap``."""
-
-
-def partial_path(path: Path) -> Path:
-    """Where a file lies while it is incomplete: beside its place, with a name that no one takes for finished."""
-    return path.with_name(f".{path.name}.part")
-
-
-__all__ = ["Grid", "Legend", "MapBand", "OpenMap", "Writer", "partial_path"]

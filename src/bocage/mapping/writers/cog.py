@@ -5,30 +5,56 @@ driver) and renames that. Category names go where GDAL looks for them, in ``<nam
 own tags.
 """
 
-import os
 import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 from xml.sax.saxutils import escape
 
 import numpy as np
 import rasterio
+import rasterio.errors
 import rasterio.shutil
 from numpy.typing import NDArray
-from rasterio._err import CPLE_BaseError
 from rasterio.enums import Resampling
 from rasterio.windows import Window as RioWindow
 
+from bocage.disk import move, part_of, write_text
 from bocage.errors import MappingError
 from bocage.grid import Grid, Window
 from bocage.legend import Legend
-from bocage.mapping.writers.base import MapBand, partial_path
+from bocage.mapping.writers.base import MapBand
 from bocage.sources.raster import cap_block_cache
 
 SUFFIX = ".tif"
 BLOCK = 512
-FAILURES = (rasterio.errors.RasterioError, CPLE_BaseError, OSError)
-"""What rasterio raises where GDAL fails to write; the second kind escapes from ``close`` and ``copy``."""
+
+
+@contextmanager
+def _failing_as(message: str, advice: str) -> Iterator[None]:
+    """Turn what rasterio raises where GDAL fails into a :class:`MappingError`.
+
+    Errors of GDAL itself escape from ``close`` and ``copy`` under types that rasterio does not publish; they are
+    recognised by their package.
+
+    Raises
+    ------
+    MappingError
+        GDAL or the system failed.
+    """
+    try:
+        yield
+    except MappingError:
+        raise
+    except Exception as error:
+        if isinstance(error, rasterio.errors.RasterioError | OSError) or _is_of_rasterio(error):
+            raise MappingError(f"{message}: {error}; {advice}") from error
+        raise
+
+
+def _is_of_rasterio(error: Exception) -> bool:
+    return type(error).__module__.partition(".")[0] == "rasterio"
 
 
 class OpenCog:
@@ -36,36 +62,18 @@ class OpenCog:
 
     def __init__(self, path: Path, grid: Grid, bands: tuple[MapBand, ...], legend: Legend) -> None:
         self.path, self.bands, self.legend = path, bands, legend
-        self.streamed = partial_path(path)
+        self.streamed = part_of(path)
         self.final = path.with_name(f".{path.stem}.final.part")
         self.sidecar = path.with_name(path.name + ".aux.xml")
         self.written: dict[Window, int] = {}
         height, width = grid.shape
         cap_block_cache()
-        try:
-            with rasterio.Env():
-                self.dataset = rasterio.open(
-                    self.streamed,
-                    "w",
-                    driver="GTiff",
-                    height=height,
-                    width=width,
-                    count=len(bands),
-                    dtype=bands[0].dtype,
-                    crs=grid.crs.to_wkt(),
-                    transform=grid.transform,
-                    nodata=bands[0].nodata,
-                    tiled=True,
-                    blockxsize=256,
-                    blockysize=256,
-                    compress="deflate",
-                    BIGTIFF="IF_SAFER",
-                    SPARSE_OK="TRUE",
-                )
-        except FAILURES as error:
-            raise MappingError(
-                f"{path} cannot be written: {error}; check the folder's rights and free room."
-            ) from error
+        with _failing_as(f"{path} cannot be written", "check the folder's rights and free room."), rasterio.Env():
+            self.dataset = rasterio.open(
+                self.streamed, "w", driver="GTiff", height=height, width=width, count=len(bands), dtype=bands[0].dtype,
+                crs=grid.crs.to_wkt(), transform=grid.transform, nodata=bands[0].nodata, tiled=True, blockxsize=256,
+                blockysize=256, compress="deflate", BIGTIFF="IF_SAFER", SPARSE_OK="TRUE",
+            )  # fmt: skip
         self._describe()
 
     def _describe(self) -> None:
@@ -84,49 +92,45 @@ class OpenCog:
 
     def put(self, window: Window, array: NDArray[Any]) -> None:
         """Write (bands, height, width) at a window."""
-        try:
-            with rasterio.Env():  # GDAL's complaints become errors, and are not printed
-                self.dataset.write(array, window=_rio(window))
-        except FAILURES as error:
-            raise MappingError(f"{self.path} cannot be written further: {error}; is the disk full?") from error
+        # Within an Env, errors of GDAL are raised, and are not printed.
+        with _failing_as(f"{self.path} cannot be written further", "is the disk full?"), rasterio.Env():
+            self.dataset.write(array, window=_rio(window))
         self.written[window] = _checksum(array.astype(self.dataset.dtypes[0]))
 
     def close(self) -> None:
         """Lay the file out as a COG and give it its name."""
-        resampling = Resampling.nearest if self.bands[0].categorical else Resampling.average
         try:
-            with rasterio.Env(GDAL_NUM_THREADS="1"):
-                self.dataset.close()
-                rasterio.shutil.copy(
-                    self.streamed,
-                    self.final,
-                    driver="COG",
-                    COMPRESS="DEFLATE",
-                    BLOCKSIZE=str(BLOCK),
-                    OVERVIEW_RESAMPLING=resampling.name.upper(),
-                    BIGTIFF="IF_SAFER",
-                )
-        except FAILURES as error:
-            self.discard()
-            raise MappingError(f"{self.path} cannot be finished: {error}; is the disk full?") from error
-        try:
+            self._finish()
             self._verify()
             self._write_categories()
         except BaseException:
             self.discard()
             raise
-        os.replace(self.final, self.path)
+        move(self.final, self.path)
         self.discard()
+
+    def _finish(self) -> None:
+        resampling = Resampling.nearest if self.bands[0].categorical else Resampling.average
+        with (
+            _failing_as(f"{self.path} cannot be finished", "is the disk full?"),
+            rasterio.Env(GDAL_NUM_THREADS="1"),
+        ):
+            self.dataset.close()
+            rasterio.shutil.copy(
+                self.streamed, self.final, driver="COG", COMPRESS="DEFLATE", BLOCKSIZE=str(BLOCK),
+                OVERVIEW_RESAMPLING=resampling.name.upper(), BIGTIFF="IF_SAFER",
+            )  # fmt: skip
 
     def _verify(self) -> None:
         """Read everything back: GDAL only prints some failed writes, and fills what is missing with no data."""
-        try:
-            with rasterio.Env(), rasterio.open(self.final) as final:
-                for window, expected in self.written.items():
-                    if _checksum(final.read(window=_rio(window))) != expected:
-                        raise MappingError(f"{self.path} does not read back as written at {window}; is the disk full?")
-        except FAILURES as error:
-            raise MappingError(f"{self.path} cannot be read back: {error}; is the disk full?") from error
+        with (
+            _failing_as(f"{self.path} cannot be read back", "is the disk full?"),
+            rasterio.Env(),
+            rasterio.open(self.final) as final,
+        ):
+            for window, expected in self.written.items():
+                if _checksum(final.read(window=_rio(window))) != expected:
+                    raise MappingError(f"{self.path} does not read back as written at {window}; is the disk full?")
 
     def _write_categories(self) -> None:
         """GDAL keeps category names beside a GeoTIFF; rasterio cannot set them, so the file is written here."""
@@ -141,14 +145,13 @@ class OpenCog:
             '<PAMDataset>\n  <PAMRasterBand band="1">\n    <CategoryNames>\n'
             f"{body}\n    </CategoryNames>\n  </PAMRasterBand>\n</PAMDataset>\n"
         )
-        partial_path(self.sidecar).write_text(text, encoding="utf-8")
-        os.replace(partial_path(self.sidecar), self.sidecar)
+        write_text(self.sidecar, text)
 
     def discard(self) -> None:
         """Remove what lies aside."""
         if not self.dataset.closed:
             self.dataset.close()
-        partial_path(self.sidecar).unlink(missing_ok=True)
+        part_of(self.sidecar).unlink(missing_ok=True)
         for path in (self.streamed, self.final):
             path.unlink(missing_ok=True)
             path.with_name(path.name + ".aux.xml").unlink(missing_ok=True)

@@ -1,0 +1,150 @@
+"""Commands before a run: write a recipe, check it, plan it, simulate a landscape."""
+
+import json
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import click
+
+from bocage.cli.options import OUT, RECIPE
+from bocage.cli.terminal import terminal
+from bocage.layout import RunLayout
+
+
+@click.command()
+@click.argument("images", type=click.Path(path_type=Path))
+@click.argument("reference", type=click.Path(path_type=Path))
+@click.option("--label", default="", help="Field that holds the class [default: asked of the file].")
+@click.option(
+    "--out", type=click.Path(path_type=Path), default=Path("recipe.toml"), show_default=True, help="Recipe to write."
+)
+def init(images: Path, reference: Path, label: str, out: Path) -> None:
+    """Write a commented recipe by looking at a folder of IMAGES and a vector file of REFERENCE polygons.
+
+    \b
+    Examples:
+      bocage init images/ fields.gpkg
+      bocage init images/ fields.shp --label CODE --out reunion.toml
+    """
+    from bocage.jobs.init import write_recipe
+
+    for line in write_recipe(images, reference, label, out):
+        click.echo(line)
+
+
+@click.command()
+@RECIPE
+@OUT
+@click.option("--json", "as_json", is_flag=True, help="Print the findings as JSON.")
+@click.option(
+    "--html", type=click.Path(path_type=Path), help="Write a page with a picture of every source and a timeline."
+)
+@click.pass_context
+def check(context: click.Context, recipe: Path, out: Path | None, as_json: bool, html: Path | None) -> None:
+    """Look at everything that a recipe names, before the night is lost.
+
+    Opens every file, compares grids, measures shifts between sources (and between sources and polygons), dates, clouds,
+    values, polygons, classes and the room on the disk. Exit code 1 if an error was found.
+
+    \b
+    Examples:
+      bocage check recipe.toml
+      bocage check recipe.toml --html check.html
+      bocage check recipe.toml --json > findings.json
+    """
+    from bocage.jobs.check import check as look
+
+    with terminal() as progress:
+        seen = look(recipe, out, progress)
+    if html:
+        from bocage.report.preflight import write_page
+
+        write_page(seen, html)
+    if as_json:
+        click.echo(json.dumps({"name": seen.name, "findings": [f.as_dict() for f in seen.findings]}, indent=1))
+    else:
+        from bocage.cli.tables import print_findings
+
+        print_findings(seen.findings)
+    if html:
+        click.echo(f"page: {html}", err=as_json)
+    context.exit(1 if seen.has_errors else 0)
+
+
+@click.command()
+@RECIPE
+@OUT
+@click.option(
+    "--workers", multiple=True, type=int, help="Tell the time with so many preparing threads; may be repeated."
+)
+@click.option("--json", "as_json", is_flag=True, help="Print the plan as JSON.")
+def plan(recipe: Path, out: Path | None, workers: tuple[int, ...], as_json: bool) -> None:
+    """Tell what a run will cost: time of every stage, memory and disk, from a short probe on this machine.
+
+    The plan is kept in the run's folder; after the run, the report compares it with what happened.
+
+    \b
+    Examples:
+      bocage plan recipe.toml
+      bocage plan recipe.toml --workers 8 --workers 32
+    """
+    from bocage.jobs.plan import plan as measure
+    from bocage.recipe import read_recipe
+
+    folder = out or Path("runs") / read_recipe(recipe).name
+    with terminal() as progress:
+        made = measure(recipe, folder, workers, progress)
+    made.save(RunLayout(folder).plan)
+    if as_json:
+        click.echo(json.dumps(asdict(made), indent=1))
+    else:
+        from bocage.cli.tables import print_plan
+
+        print_plan(made)
+
+
+@click.command()
+@click.argument("folder", type=click.Path(path_type=Path))
+@click.option("--height", default=1203, show_default=True, help="PAN pixels of 1.5 m.")
+@click.option("--width", default=1402, show_default=True, help="PAN pixels of 1.5 m.")
+@click.option("--seed", default=0, show_default=True)
+@click.option("--year", default=2022, show_default=True, help="Another year shifts the calendar and rotates the crops.")
+@click.option("--region", default=0, show_default=True, help="Another region has other parcels and other class shares.")
+@click.option("--polygons", default=24, show_default=True, help="Most reference polygons of each class.")
+@click.option(
+    "--sensor", "sensors", multiple=True, type=click.Choice(["vhr", "s2", "s1"]), help="Only these [default: all]."
+)
+@click.option(
+    "--format",
+    "formats",
+    multiple=True,
+    type=click.Choice(["geotiff", "landsat", "pleiades", "s1tiling", "safe", "spot67", "stac", "theia"]),
+    help="Deliver a sensor as true-to-format products; may be repeated, one for each sensor [default: geotiff].",
+)
+@click.option("--recipes/--no-recipes", default=True, show_default=True, help="Write recipes that use the landscape.")
+def simulate(folder: Path, recipes: bool, sensors: tuple[str, ...], formats: tuple[str, ...], **settings: Any) -> None:
+    """Write an agricultural landscape with known truth into FOLDER, as real files.
+
+    PAN and MS at 1.5 and 6 m, a Sentinel-2-like series with clouds and their mask, a Sentinel-1-like series with
+    speckle, sparse reference polygons, and the truth everywhere.
+
+    \b
+    Examples:
+      bocage simulate landscape/
+      bocage simulate next_year/ --year 2023
+      bocage simulate products/ --format theia --format spot67 --format s1tiling
+      bocage simulate large/ --height 4812 --width 5608 --sensor vhr
+    """
+    from bocage.simulate import SENSORS, Simulation
+    from bocage.simulate import simulate as write
+    from bocage.simulate.recipes import write_recipes
+
+    wanted = tuple(name for name in formats if name != "geotiff")
+    chosen = Simulation(sensors=sensors or SENSORS, formats=wanted, **settings)
+    with terminal() as progress:
+        polygons = write(chosen, folder, progress)
+    click.echo(f"{folder}: {chosen.height} x {chosen.width} PAN pixels, {polygons} reference polygons")
+    if recipes:
+        for path in write_recipes(chosen, folder):
+            click.echo(f"recipe: {path}")

@@ -1,0 +1,94 @@
+"""Commands about networks: adapt, pretrain, export."""
+
+from pathlib import Path
+
+import click
+
+from bocage.cli.options import DEVICES, OUT, OVERWRITE, RECIPE, chosen
+from bocage.cli.terminal import terminal
+from bocage.layout import ModelLayout, RunLayout
+
+
+@click.command()
+@click.argument("model", type=click.Path(path_type=Path))
+@click.option(
+    "--scene", "recipe", required=True, type=click.Path(path_type=Path), help="Recipe of the scene to adapt to."
+)
+@click.option("--polygons", is_flag=True, help="Learn from the recipe's reference polygons, too.")
+@OUT
+@OVERWRITE
+def adapt(model: Path, recipe: Path, polygons: bool, out: Path | None, overwrite: bool) -> None:
+    """Adapt a trained network to another year or place.
+
+    It learns from its own surest answers on pixels of the scene, and with --polygons from the scene's reference polygons,
+    however few. Of the recipe, sources and grid count, and [reference] where polygons are used.
+
+    \b
+    Examples:
+      bocage adapt runs/2022/splits/0/model --scene 2023.toml --out runs/2023
+      bocage adapt runs/2022/splits/0/model --scene 2023.toml --polygons --out runs/2023
+      bocage map 2023.toml --model runs/2023/model --out runs/2023
+    """
+    from bocage.jobs.adapt import adapt_to
+    from bocage.recipe import read_recipe
+    from bocage.training import Adapting
+
+    parsed = read_recipe(recipe)
+    folder = out or Path("runs") / f"{parsed.name}-adapted"
+    with terminal() as progress:
+        adapt_to(parsed, model, folder, Adapting(polygons=polygons), progress, overwrite)
+    click.echo(f"model: {RunLayout(folder).own.model.path}")
+
+
+@click.command()
+@RECIPE
+@OUT
+@OVERWRITE
+@click.option(
+    "--pixels", type=click.IntRange(256), default=16_384, show_default=True, help="Pixels drawn from the scene."
+)
+@click.option("--epochs", type=click.IntRange(1), default=20, show_default=True, help="Passes over them.")
+@DEVICES
+def pretrain(recipe: Path, out: Path | None, overwrite: bool, pixels: int, epochs: int, devices: int | None) -> None:
+    """Give a network its first weights from the scene alone, where polygons are few.
+
+    The network learns to guess dates and sources that are hidden from it. 'bocage train' and 'bocage run' with the same
+    folder start from there; another run starts there with [training] pretrained = "<folder>/pretrained". Polygons are not
+    looked at.
+
+    \b
+    Examples:
+      bocage pretrain recipe.toml && bocage run recipe.toml
+      bocage pretrain recipe.toml --out runs/first --pixels 131072
+    """
+    from bocage.jobs.pretrain import pretrain_on
+    from bocage.recipe import read_recipe
+    from bocage.training import Pretraining
+
+    parsed = chosen(read_recipe(recipe), devices=devices)
+    folder = out or Path("runs") / parsed.name
+    with terminal() as progress:
+        pretrain_on(parsed, folder, Pretraining(pixels=pixels, epochs=epochs), progress, overwrite)
+    click.echo(f"pretrained encoder: {RunLayout(folder).pretrained.path}")
+
+
+@click.command()
+@click.argument("model", type=click.Path(path_type=Path, exists=True, file_okay=False))
+@click.argument("folder", type=click.Path(path_type=Path))
+def export(model: Path, folder: Path) -> None:
+    """Write a trained MODEL folder as ONNX, with a STAC item (MLM extension), into a new FOLDER.
+
+    The graph is checked against PyTorch on the same inputs before it is kept. Forests and boosted trees do not export.
+
+    \b
+    Examples:
+      bocage export runs/demo/splits/0/model exported/
+    """
+    from bocage.training import Trained
+    from bocage.training.export import GRAPH, ITEM
+    from bocage.training.export import export as write
+
+    trained = Trained.load(ModelLayout(model))
+    write(trained, folder)
+    click.echo(f"{folder / GRAPH}: {trained.name}, same logits as PyTorch within 1e-4")
+    click.echo(f"{folder / ITEM}: STAC item")

@@ -1,0 +1,85 @@
+"""The commands: a literal table, so that ``bocage --help`` imports none of the rooms."""
+
+import importlib
+import sys
+from collections.abc import Sequence
+from typing import Any
+
+import click
+
+from bocage import __version__
+from bocage.cli.edge import guarded
+
+COMMANDS = {
+    "init": "bocage.cli.beginning:init",
+    "check": "bocage.cli.beginning:check",
+    "plan": "bocage.cli.beginning:plan",
+    "run": "bocage.cli.stages:run",
+    "prepare": "bocage.cli.stages:prepare",
+    "train": "bocage.cli.stages:train",
+    "evaluate": "bocage.cli.accuracy:evaluate",
+    "map": "bocage.cli.stages:map_command",
+    "report": "bocage.cli.stages:report",
+    "compare": "bocage.cli.accuracy:compare",
+    "sample-design": "bocage.cli.accuracy:sample_design",
+    "mosaic": "bocage.cli.stages:mosaic",
+    "adapt": "bocage.cli.learning:adapt",
+    "pretrain": "bocage.cli.learning:pretrain",
+    "export": "bocage.cli.learning:export",
+    "simulate": "bocage.cli.beginning:simulate",
+    "models": "bocage.cli.shelves:models",
+    "sensors": "bocage.cli.shelves:sensors",
+    "indices": "bocage.cli.shelves:indices",
+    "metrics": "bocage.cli.shelves:metrics",
+    "writers": "bocage.cli.shelves:writers",
+}
+"""Command → ``module:function``."""
+
+
+class Commands(click.Group):
+    """A group whose commands are imported when they are used."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Return the names, in the order of ``COMMANDS``."""
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Import a command; None where there is no such command."""
+        if cmd_name not in COMMANDS:
+            return None
+        module, _, function = COMMANDS[cmd_name].partition(":")
+        command: click.Command = getattr(importlib.import_module(module), function)
+        return command
+
+
+@click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
+@click.version_option(__version__)
+def cli() -> None:
+    """Bocage makes land-cover maps from imagery and a few reference polygons.
+
+    \b
+    Examples:
+      bocage init images/ fields.gpkg --label crop     write a recipe for your data
+      bocage run recipe.toml                           train, evaluate, map, report
+      bocage simulate landscape/                       simulate a landscape with known truth
+    """
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line and return its exit code (2 for a command that cannot be understood)."""
+    code: Any = 0
+
+    def work() -> None:
+        nonlocal code
+        try:
+            code = cli.main(args=arguments, standalone_mode=False) or 0
+        except click.ClickException as error:
+            error.show()
+            code = error.exit_code
+
+    return guarded(work) or (code if isinstance(code, int) else 0)
+
+
+def script() -> None:
+    """Entry point of the shell command."""
+    sys.exit(main())

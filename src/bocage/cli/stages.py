@@ -1,0 +1,151 @@
+"""Commands that run the stages of a recipe, and lay maps together."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import click
+
+from bocage.cli.options import DEVICES, OUT, OVERWRITE, RECIPE, chosen, run_stages, with_workers
+from bocage.cli.terminal import terminal
+
+
+def _stage(name: str, stages: Sequence[str], text: str) -> click.Command:
+    """Make the command that runs some stages of a recipe."""
+
+    @RECIPE
+    @OUT
+    @OVERWRITE
+    def command(recipe: Path, out: Path | None, overwrite: bool, **given: Any) -> None:
+        run_stages(recipe, out, stages, overwrite, **given)
+
+    options = [with_workers] * ("map" in stages) + [DEVICES] * ("train" in stages)
+    for option in options:
+        command = option(command)
+    return click.command(name, help=text)(command)
+
+
+run = _stage(
+    "run",
+    ("train", "evaluate", "map", "report"),
+    """Follow a recipe from imagery and polygons to the map, its accuracy and its report.
+
+    A stage that is complete for the same inputs and settings is not repeated: after an interruption, run the same
+    command.
+
+    \b
+    Examples:
+      bocage run recipe.toml
+      bocage run recipe.toml --out /data/runs/first
+      bocage run recipe.toml --workers 4
+    """,
+)
+train = _stage(
+    "train",
+    ("train",),
+    """Cut the samples and train the recipe's model on every draw.
+
+    \b
+    Examples:
+      bocage train recipe.toml
+      bocage train recipe.toml --devices 4
+    """,
+)
+report = _stage("report", ("report",), "Write report.html again.\n\n\b\nExample:\n  bocage report recipe.toml")
+
+
+@click.command()
+@RECIPE
+@OUT
+@OVERWRITE
+def prepare(recipe: Path, out: Path | None, overwrite: bool) -> None:
+    """Write the scene to disk once: sources warped onto the map's grid, filtered and filled in time.
+
+    'bocage run' does this by itself; alone, it can run on another machine or before the reference is there. After an
+    interruption the same command goes on with what is missing; parts whose files or settings changed are redone.
+
+    \b
+    Example:
+      bocage prepare recipe.toml --out runs/first
+    """
+    from bocage.jobs.prepare import prepare as work
+    from bocage.recipe import read_recipe
+
+    parsed = read_recipe(recipe)
+    with terminal() as progress:
+        made = work(parsed, out or Path("runs") / parsed.name, progress, overwrite)
+    for name, one in made.items():
+        click.echo(f"{name}: {one.path} ({one.shards} parts, {one.never_clear} of {one.pixels} pixels never clear)")
+    if not made:
+        click.echo("nothing to prepare: every source is read in place")
+
+
+@click.command("map")
+@RECIPE
+@OUT
+@OVERWRITE
+@with_workers
+@click.option("--model", type=click.Path(path_type=Path), help="Map with this model folder instead of the run's own.")
+@click.option("--region", type=click.Path(path_type=Path), help="Map only the polygons of this vector file.")
+@click.option("--where", help="SQL condition that chooses polygons of the region: \"tile = '31UES'\".")
+def map_command(
+    recipe: Path,
+    out: Path | None,
+    overwrite: bool,
+    model: Path | None,
+    region: Path | None,
+    where: str | None,
+    **workers: Any,
+) -> None:
+    """Map the scene with a trained network: everything, or the polygons of a region.
+
+    Windows are kept as they are made; after an interruption the same command goes on with those that are missing. The map
+    is the same whoever works, and however many.
+
+    \b
+    Examples:
+      bocage map recipe.toml
+      bocage map recipe.toml --workers 4
+      bocage map recipe.toml --region tiles.gpkg --where "tile IN ('31UES', '31UFS')"
+      bocage map recipe.toml --scheduler tcp://node1:8786
+      bocage map recipe.toml --cluster slurm --workers 20 --job queue=long --job memory=16GB
+      bocage map next_year.toml --model runs/this_year/splits/0/model --out runs/next_year
+    """
+    if model is None:
+        run_stages(recipe, out, ("map",), overwrite, region=region, where=where, **workers)
+        return
+    from bocage.jobs.map import map_with
+    from bocage.recipe import read_recipe
+
+    parsed = chosen(read_recipe(recipe), region=region, where=where, **workers)
+    with terminal() as progress:
+        land = map_with(parsed, model, out or Path("runs") / parsed.name, progress, overwrite)
+    click.echo(f"map: {land.files['classes']}")
+
+
+@click.command()
+@click.argument("folder", type=click.Path(path_type=Path))
+@click.argument("maps", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.option(
+    "--rule",
+    type=click.Choice(["confidence", "first"]),
+    default="confidence",
+    show_default=True,
+    help="Where maps overlap: the most confident one, or the first that has data.",
+)
+def mosaic(folder: Path, maps: tuple[Path, ...], rule: Any) -> None:
+    """Lay the MAPS of several scenes together into FOLDER.
+
+    MAPS are run folders, or their map/ folders. They must have one legend and one lattice of pixels. scene.tif tells which
+    map each pixel comes from.
+
+    \b
+    Examples:
+      bocage mosaic region/ runs/north runs/south
+      bocage mosaic region/ runs/2023 runs/2022 --rule first
+    """
+    from bocage.mapping.mosaic import make_mosaic
+
+    with terminal() as progress:
+        classes = make_mosaic(maps, folder, rule, progress)
+    click.echo(f"map: {classes}")

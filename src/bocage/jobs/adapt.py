@@ -1,0 +1,68 @@
+"""``bocage adapt``: a trained model for another year or place."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+
+from bocage.errors import RunFolderError, SamplesError
+from bocage.layout import ModelLayout, RunLayout
+from bocage.legend import Legend
+from bocage.progress import QUIET, Progress
+from bocage.recipe import Recipe
+from bocage.run import held, open_scene
+from bocage.samples import Pixels, labelled
+from bocage.samples.unlabelled import cut_pixels, joined, scatter
+from bocage.scene import Scene
+from bocage.training import Adapting, Region, Trained, adapt, check_device, remarks
+
+
+def adapt_to(
+    recipe: Recipe,
+    model: Path,
+    out: Path,
+    settings: Adapting = Adapting(),  # noqa: B008 - frozen
+    progress: Progress = QUIET,
+    overwrite: bool = False,
+) -> Trained:
+    """Adapt a model folder to the recipe's scene, and write the new one to ``<out>/model``.
+
+    Raises
+    ------
+    RunFolderError
+        There is one already, and `overwrite` is False.
+    TrainedError
+        The scene does not offer what the network was trained on.
+    SamplesError
+        The recipe's polygons have a class that the model does not know.
+    """
+    check_device(recipe.choice.training)
+    layout, seed = RunLayout(out), recipe.split.seed
+    if layout.own.model.path.exists() and not overwrite:
+        raise RunFolderError(f"{layout.own.model.path} exists; choose another --out, or give --overwrite.")
+    settings = replace(settings, device=recipe.choice.training.device, seed=seed)
+    with held(out):
+        scene = open_scene(recipe, progress)
+        trained = Trained.load(ModelLayout(model)).for_scene(scene)
+        trained.check_scene(scene)
+        for remark in remarks(trained, scene):
+            progress.say(remark)
+        nothing = scatter(scene, 0, seed).take(np.zeros(0, int))
+        known = _known(recipe, trained.legend, scene) if settings.polygons else nothing
+        free = scatter(scene, settings.pixels, seed, int(known.polygon.max(initial=-1)) + 1)
+        with cut_pixels(scene, joined(known, free), trained, layout.scratch, progress) as chips:
+            return adapt(trained, chips, Region.of(scene), settings, layout.own, progress)
+
+
+def _known(recipe: Recipe, legend: Legend, scene: Scene) -> Pixels:
+    """Pixels inside the recipe's polygons, by the position of their class in the model's legend."""
+    found = labelled(scene, recipe.survey)
+    codes = np.array(recipe.legend.codes)[found.pixels.label]
+    place = {code: i for i, code in enumerate(legend.codes)}
+    if strange := sorted(set(codes.tolist()) - set(place)):
+        names = ", ".join(str(code) for code in strange)
+        raise SamplesError(
+            f"The polygons of {recipe.reference.path} have classes that the model does not know (code {names}); it knows "
+            f"{', '.join(legend.names)}. Leave them out of [legend], or train a model with them."
+        )
+    return replace(found.pixels, label=np.array([place[code] for code in codes.tolist()], np.int16))

@@ -1,0 +1,160 @@
+"""``bocage check``: look at everything that a recipe names, before a run begins."""
+
+import dataclasses
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from bocage.errors import BocageError, RecipeError, SourceError
+from bocage.grid import Grid
+from bocage.preflight import Finding, Preflight, ordered
+from bocage.preflight.dates import check_dates, clearness
+from bocage.preflight.disk import check_disk, needs
+from bocage.preflight.files import check_files
+from bocage.preflight.finding import Severity
+from bocage.preflight.grids import check_grid, check_shifts
+from bocage.preflight.polygons import check_polygons
+from bocage.progress import QUIET, Progress
+from bocage.recipe import Recipe, read_recipe
+from bocage.samples.points import label_rows
+from bocage.scene import Cube, make_scene
+from bocage.sources import SENSORS, Readable, Source, check_overlap, image, open_source, opening_order
+
+
+def check(path: Path, out: Path | None = None, progress: Progress = QUIET) -> Preflight:
+    """Return the findings about everything that a recipe names; what cannot be used is a finding, not an error."""
+    try:
+        recipe = read_recipe(path)
+    except RecipeError as error:
+        problems = [Finding("error", one.key, one.message, "Correct the recipe.") for one in error.problems]
+        return Preflight(path.stem, problems)
+    seen = Preflight(recipe.name)
+    seen.findings += _open_sources(recipe, seen, progress)
+    try:
+        seen.grid = recipe.grid.grid(seen.sources)
+    except (KeyError, BocageError) as error:
+        what = f"the source '{recipe.grid.like}' cannot be opened" if isinstance(error, KeyError) else str(error)
+        seen.findings.append(
+            Finding(
+                "error", "grid", f"no grid for the map: {what}", "Mend the source, or give crs, resolution and bounds."
+            )
+        )
+        seen.findings = ordered(seen.findings)
+        return seen
+    seen.findings += _look_at_sources(recipe, seen, progress)
+    seen.findings += _look_at_reference(recipe, seen, progress)
+    seen.findings += _look_at_run(recipe, seen, out or Path("runs") / recipe.name)
+    seen.findings = ordered(seen.findings)
+    return seen
+
+
+def _open_sources(recipe: Recipe, seen: Preflight, progress: Progress) -> Iterator[Finding]:
+    """Open every source, leaving out what cannot be read, so that all of it is told at once."""
+    sensors = {name: SENSORS.get(choice.sensor) for name, choice in recipe.sources.items()}
+    for name in opening_order(sensors):
+        choice = recipe.sources[name]
+        settings: Any = choice.settings
+        severity: Severity = "warning"
+        if getattr(settings, "on_error", "") == "stop":
+            settings, severity = dataclasses.replace(settings, on_error="skip"), "error"
+        try:
+            source = open_source(name, sensors[name], settings, progress, seen.sources)
+        except SourceError as error:
+            yield Finding("error", name, str(error), "See the message.")
+            continue
+        seen.sources[name] = source
+        for note in source.notes:
+            if note.code == "left_out":
+                yield Finding(severity, name, note.text(with_source=False), 'Mend it, or set on_error = "skip".')
+
+
+def _look_at_sources(recipe: Recipe, seen: Preflight, progress: Progress) -> Iterator[Finding]:
+    assert seen.grid is not None
+    for name, source in list(seen.sources.items()):
+        if isinstance(source, Source):
+            yield from check_files(source, progress)
+        try:
+            scene = make_scene(seen.grid, [source], {name: recipe.sources[name].preparation})
+        except BocageError as error:
+            yield Finding("error", name, str(error), "See the message.")
+            continue
+        cube = scene.cubes[name]
+        for note in cube.source.notes:
+            if note.code == "outside_map":
+                text = note.text(with_source=False)
+                yield Finding("warning", name, text, "They are left out; move them away to read faster.")
+        if source.ids is None:
+            yield from check_grid(source, seen.grid, cube)
+        yield from _when(seen, cube)
+
+
+def _when(seen: Preflight, cube: Cube) -> Iterator[Finding]:
+    if not cube.source.dated or len(cube.source.times) < 2:
+        return
+    try:
+        seen.clear[cube.name] = clearness(cube.source, cube.grid)
+    except SourceError as error:
+        yield Finding("error", cube.name, str(error), "Copy or download the file again.")
+        return
+    yield from check_dates(cube.source, seen.clear[cube.name], cube.preparation.fill)
+
+
+def _look_at_reference(recipe: Recipe, seen: Preflight, progress: Progress) -> Iterator[Finding]:
+    assert seen.grid is not None
+    ids = next(iter(seen.sources.values())).ids if seen.sources else None
+    if ids is not None:
+        try:
+            _, rejections, _, _ = label_rows(recipe.reference, ids, recipe.legend, recipe.split.fold)
+        except BocageError as error:
+            yield Finding("error", "reference", str(error), "See the message.")
+            return
+        for r in rejections:
+            yield Finding(
+                "warning",
+                f"reference, {r.label}",
+                f"{r.polygons} features: {r.text()}",
+                "Nothing to do if this is meant.",
+            )
+        return
+    findings, seen.pixels = check_polygons(recipe.reference, seen.grid, recipe.legend, recipe.split)
+    yield from findings
+    try:
+        yield from check_shifts(_over(seen.sources, seen.grid), seen.grid, seen.pixels, progress)
+    except SourceError as error:
+        yield Finding("error", "sources", str(error), "Copy or download the file again.")
+
+
+def _over(sources: dict[str, Readable], grid: Grid) -> dict[str, Readable]:
+    """Sources that touch the map, less what lies outside."""
+    kept = {}
+    for name, source in sources.items():
+        try:
+            check_overlap(source, grid)
+        except SourceError:
+            continue  # told with its grid
+        kept[name] = source.over(grid)
+    return kept
+
+
+def _look_at_run(recipe: Recipe, seen: Preflight, out: Path) -> Iterator[Finding]:
+    """Whether the network fits the sources, and the disk the run."""
+    assert seen.grid is not None
+    if recipe.evaluation.truth:
+        try:
+            open_source("truth", image, image.Settings(recipe.evaluation.truth))
+        except SourceError as error:
+            yield Finding("error", "evaluation.truth", str(error), "Correct the path, or leave out truth.")
+    if set(seen.sources) != set(recipe.sources):
+        return
+    try:
+        scene = make_scene(
+            seen.grid, list(seen.sources.values()), {n: c.preparation for n, c in recipe.sources.items()}
+        )
+        network = recipe.choice.build(scene, recipe.legend)
+    except BocageError as error:
+        yield Finding("error", "model", str(error), "See the message.")
+        return
+    seen.scene = scene
+    pixels = len(seen.pixels) if seen.pixels is not None else len(scene.ids or ())
+    footprints = {name: f.size for name, f in network.footprints.items()}
+    yield from check_disk(needs(scene, recipe.scene, pixels, footprints, 4), out)

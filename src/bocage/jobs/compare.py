@@ -1,0 +1,237 @@
+"""``bocage compare``: the recipe's model and others on the same draws; a comparison that was interrupted resumes."""
+
+import dataclasses
+import json
+import multiprocessing
+import os
+import re
+from collections.abc import Iterator
+from concurrent.futures import Future, ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from bocage.disk import write_json
+from bocage.errors import BocageError, Problem, RecipeError
+from bocage.evaluation import METRICS, Comparison, Line, Predictions, load_score, set_beside
+from bocage.jobs.prepare import prepare
+from bocage.jobs.run import run
+from bocage.layout import RunLayout
+from bocage.machine import device_count, device_of
+from bocage.mapping import pixels_per_second
+from bocage.progress import QUIET, Named, Progress, Sent, listening
+from bocage.provenance import Provenance
+from bocage.recipe import Recipe, read_recipe
+from bocage.run import COMPARING, held, open_run, open_scene
+from bocage.training import Trained
+
+THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS")
+
+
+@dataclasses.dataclass(frozen=True)
+class Entry:
+    """One model of a comparison: the recipe with that model in it, and its folder."""
+
+    label: str
+    recipe: Recipe
+    layout: RunLayout
+
+
+def entries(recipe: Recipe, out: Path) -> list[Entry]:
+    """The recipe's own model in the run's folder, and every ``[[compare]]`` in a folder below it.
+
+    Raises
+    ------
+    RecipeError
+        There is nothing to compare with.
+    """
+    if not recipe.compare:
+        raise RecipeError(
+            recipe.path,
+            [
+                Problem(
+                    "compare",
+                    "there is nothing to compare with; add tables [[compare]], each with model = { name = ... }",
+                )
+            ],
+        )
+    run = RunLayout(out)
+    found = [Entry(recipe.choice.name, dataclasses.replace(recipe, compare=()), run)]
+    for one in recipe.compare:
+        own = dataclasses.replace(recipe, choice=one.choice, compare=())
+        found.append(Entry(one.label, own, run.rival(_slug(one.label))))
+    slugs = [entry.layout.path.name for entry in found[1:]]
+    twice = sorted({slug for slug in slugs if slugs.count(slug) > 1})
+    if twice:
+        raise RecipeError(
+            recipe.path, [Problem("compare", f"two labels give the same folder name, {twice[0]}; rename one")]
+        )
+    return found
+
+
+def _slug(label: str) -> str:
+    """Turn a label into the name of a folder.
+
+    >>> _slug("M3Fusion, no VHR")
+    'm3fusion-no-vhr'
+    """
+    return re.sub(r"[^a-z0-9]+", "-", label.lower()).strip("-") or "model"
+
+
+def compare_models(
+    recipe: Recipe, out: Path, jobs: int = 0, progress: Progress = QUIET, metric: str = "overall_accuracy"
+) -> Comparison:
+    """Train and evaluate every model on the same draws, and test their differences.
+
+    Whatever is complete is kept; failures are reported; the other models continue. Several run at a time: one for each GPU,
+    or `jobs` processes that share the cores.
+
+    Raises
+    ------
+    RecipeError
+        There is nothing to compare with.
+    UnknownNameError
+        The metric is on no shelf.
+    ModelError
+        A model cannot work with the scene's sources; told before anything is trained.
+    """
+    METRICS.get(metric)  # told now, not after the last model
+    wanted = entries(recipe, out)
+    scene = open_scene(recipe)
+    for entry in wanted:
+        try:
+            entry.recipe.choice.build(scene, recipe.legend)
+        except BocageError as error:
+            raise type(error)(f"{entry.label}: {error}") from error
+    with held(out, COMPARING):
+        prepare(recipe, out, progress, overwrite=False)
+        jobs = min(len(wanted), jobs or _jobs(recipe))
+        failed = _one_by_one(wanted, out, progress) if jobs == 1 else _together(wanted, out, jobs, progress)
+        done = [entry for entry in wanted if entry.label not in failed]
+        for entry in done:
+            _time(entry, out)
+    tested = {entry.label: _tested(entry) for entry in done}
+    return set_beside([_line(entry) for entry in done], tested, metric, recipe.map.draw, failed)
+
+
+def _jobs(recipe: Recipe) -> int:
+    """How many models at a time: one for each GPU, or one for every four cores."""
+    gpus = device_count(recipe.choice.training.device)
+    return gpus or max(1, (os.cpu_count() or 1) // 4)
+
+
+def _one_by_one(wanted: list[Entry], out: Path, progress: Progress) -> dict[str, str]:
+    failed = {}
+    for k, entry in enumerate(wanted):
+        progress.step("comparing models", k, len(wanted), entry.label)
+        if why := _work(entry, out, Named(progress, f"{entry.label}: ")):
+            failed[entry.label] = why
+            progress.say(f"{entry.label} failed: {why}")
+    progress.step("comparing models", len(wanted), len(wanted))
+    return failed
+
+
+def _work(entry: Entry, out: Path, progress: Progress) -> str:
+    """Train and evaluate one model; return what went wrong, if something did."""
+    try:
+        where = entry.layout.path
+        run(entry.recipe, where, ("train", "evaluate"), progress, where != out, RunLayout(out).scene)
+    except BocageError as error:
+        return str(error)
+    return ""
+
+
+def _time(entry: Entry, out: Path) -> None:
+    """Measure once how fast a model maps: here, one after the other, so that models do not slow each other."""
+    where, layout = entry.layout.path, entry.layout
+    opened = open_run(entry.recipe, where, QUIET, where != out, ("map",), RunLayout(out).scene)
+    key = opened.keys.train
+    if layout.speed.exists() and json.loads(layout.speed.read_text())["key"] == key:
+        return
+    trained = Trained.load(layout.split(entry.recipe.map.draw).model)
+    speed = pixels_per_second(trained, opened.scene, device_of(entry.recipe.choice.training.device))
+    size = sum(p.numel() for p in trained.model.parameters())
+    write_json(layout.speed, {"key": key, "pixels_per_second": speed, "parameters": size}, None)
+
+
+def _together(wanted: list[Entry], out: Path, jobs: int, progress: Progress) -> dict[str, str]:
+    """Share the models out to processes."""
+    context, failed = multiprocessing.get_context("spawn"), dict[str, str]()
+    with context.Manager() as manager:
+        messages, places = manager.Queue(), manager.Queue()
+        others = set(multiprocessing.active_children())
+        gpus = device_count(wanted[0].recipe.choice.training.device)
+        for k in range(jobs):
+            places.put(k % gpus if gpus else None)
+        with (
+            listening(messages, progress),
+            _threads_for(jobs),
+            ProcessPoolExecutor(jobs, context, _settle, (places,)) as pool,
+        ):
+            waiting: dict[Future[str], Entry] = {}
+            try:
+                for entry in wanted:
+                    waiting[pool.submit(_apart, entry.recipe.path, entry.label, out, messages)] = entry
+                for k, future in enumerate(as_completed(waiting), start=1):
+                    label = waiting[future].label
+                    if why := _outcome(future):
+                        failed[label] = why
+                        progress.say(f"{label} failed: {why}")
+                    progress.step("comparing models", k, len(wanted), label)
+            except BaseException:
+                # What waits in the pool's queue would still be begun: its processes end here, their checkpoints stay.
+                for process in set(multiprocessing.active_children()) - others:
+                    process.terminate()
+                pool.shutdown(wait=False, cancel_futures=True)
+                raise
+    return failed
+
+
+def _outcome(future: "Future[str]") -> str:
+    try:
+        return future.result()
+    except BrokenProcessPool:
+        return "its process was killed (out of memory?); run the same command again, it goes on from there, or lower --jobs"
+
+
+def _settle(places: Any) -> None:
+    """Take one GPU for this process, where there are any and the user has not chosen."""
+    place = places.get()
+    if place is not None and "CUDA_VISIBLE_DEVICES" not in os.environ:
+        os.environ["CUDA_VISIBLE_DEVICES"] = str(place)
+
+
+def _apart(path: Path, label: str, out: Path, messages: Any) -> str:
+    """Work on one model in a process of its own; the recipe is read again, for modules do not travel."""
+    entry = next(one for one in entries(read_recipe(path), out) if one.label == label)
+    return _work(entry, out, Named(Sent(messages), f"{label}: "))
+
+
+@contextmanager
+def _threads_for(jobs: int) -> Iterator[None]:
+    """Let processes started within share the cores instead of fighting for them."""
+    before = {name: os.environ.get(name) for name in THREADS}
+    each = str(max(1, (os.cpu_count() or 1) // jobs))
+    os.environ.update({name: each for name in THREADS if before[name] is None})
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                os.environ.pop(name, None)
+
+
+def _tested(entry: Entry) -> list[Predictions]:
+    draws = len(load_score(entry.layout.score).matrices)
+    return [Predictions.from_parquet(entry.layout.split(k).test) for k in range(draws)]
+
+
+def _line(entry: Entry) -> Line:
+    stages = Provenance.load(entry.layout.provenance).stages
+    seconds = [record.seconds for name, record in stages.items() if name.startswith("train/")]
+    facts = json.loads(entry.layout.speed.read_text())
+    score = load_score(entry.layout.score)
+    return Line(entry.label, score, float(np.median(seconds)), facts["pixels_per_second"], facts["parameters"])

@@ -1,0 +1,49 @@
+"""``bocage map --model``: map a scene with a model that was trained elsewhere."""
+
+from pathlib import Path
+
+from bocage.errors import RunFolderError
+from bocage.layout import ModelLayout, RunLayout
+from bocage.mapping import Computing, LandCoverMap, Mapping, make_map
+from bocage.progress import QUIET, Progress
+from bocage.recipe import Recipe
+from bocage.run import held, open_scene, settled
+from bocage.training import Reduced, Trained
+
+
+def map_with(
+    recipe: Recipe, model: Path, out: Path, progress: Progress = QUIET, overwrite: bool = False
+) -> LandCoverMap:
+    """Map the recipe's scene with a trained model; no reference polygon is needed.
+
+    Raises
+    ------
+    RunFolderError
+        `out` holds a map already, and `overwrite` is False.
+    """
+    folder, layout = RunLayout(out).map, ModelLayout(model)
+    if folder.is_complete and not overwrite:
+        raise RunFolderError(f"{folder.path} holds a map already; choose another --out, or give --overwrite.")
+    with held(out):
+        trained, scene = Trained.load(layout), open_scene(recipe, progress)
+        computing = Computing(recipe.choice.training.device, recipe.workers)
+        return make_map(trained, scene, _precise(recipe, layout, progress), folder, computing, progress)
+
+
+def _precise(recipe: Recipe, model: ModelLayout, progress: Progress) -> Mapping:
+    """Return the map's settings; bfloat16 needs a model that was compared in both precisions.
+
+    Raises
+    ------
+    RunFolderError
+        The model was not.
+    """
+    if recipe.map.precision == "float32":
+        return recipe.map
+    found = Reduced.load(model)
+    if found is None:
+        raise RunFolderError(
+            f"{model.path}: bfloat16 was never compared with float32 for this model, because only its own run has the "
+            'validation polygons. Map there once with [map] precision = "bfloat16", or use float32 here.'
+        )
+    return settled(recipe.map, found, recipe.choice.training.device, progress)

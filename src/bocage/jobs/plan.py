@@ -1,0 +1,342 @@
+"""``bocage plan``: what a run will cost, from a trial of each stage on a part of the scene, with the code of the run itself.
+
+The probe prepares some shards, cuts samples, trains for moments, classifies and maps one window, in a temporary folder.
+What it measures is this machine with these files; what it cannot know is when an early stop will come.
+"""
+
+import shutil
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import psutil
+
+from bocage.evaluation import Predictions, trust_of
+from bocage.grid import Window
+from bocage.layout import RunLayout
+from bocage.machine import cores, description, device_of, peak_memory
+from bocage.mapping import Computing, classify_at, make_map, open_map
+from bocage.models import Network
+from bocage.progress import QUIET, Progress
+from bocage.provenance import Estimate, Plan
+from bocage.recipe import Recipe, read_recipe
+from bocage.run import input_fingerprints, open_scene
+from bocage.samples import Samples, drop_rare, labelled, samples_of
+from bocage.samples.cut import by_tile, cut, tile_of
+from bocage.samples.rasterise import Pixels
+from bocage.scene import Scene, prepare_scene
+from bocage.training import Trained, Trainer, Training, classify, importance
+
+BUDGET = 6.0
+"""Seconds that each part of the probe may take, about."""
+BATCHES = 40
+"""Steps of the optimiser in a probed epoch."""
+FEW = 64
+"""Samples on which the importance of dates is tried."""
+DOUBT = 0.2
+"""Share by which a measured stage may be off: machines have other things to do."""
+
+
+@dataclass
+class _Probe:
+    """A recipe under trial."""
+
+    recipe: Recipe
+    scene: Scene
+    folder: Path
+    pixels: Pixels
+    part: Scene
+    """The window of the scene in which things are tried."""
+    inside: Pixels
+    """Labelled pixels of the window, counted from its corner."""
+    model: Network
+    progress: Progress
+    workers: Sequence[int]
+
+    @property
+    def share(self) -> float:
+        """Map pixels of the window, of those of the scene."""
+        return float(np.prod(self.part.grid.shape) / np.prod(self.scene.grid.shape))
+
+    @property
+    def layout(self) -> RunLayout:
+        """The probe's folder, laid out as a run's."""
+        return RunLayout(self.folder)
+
+    @property
+    def device(self) -> str:
+        """Device of the recipe."""
+        return self.recipe.choice.training.device
+
+    def step(self, done: int, what: str) -> None:
+        """Tell where the probe is."""
+        self.progress.step("probing", done, 5, what)
+
+
+def plan(path: Path, out: Path, workers: Sequence[int] = (), progress: Progress = QUIET) -> Plan:
+    """Measure what a recipe will cost here.
+
+    Parameters
+    ----------
+    out
+        The run's folder; the probe writes beside it and removes what it wrote.
+    workers
+        Numbers of preparing threads to tell the time for, besides this machine's.
+
+    Raises
+    ------
+    BocageError
+        The recipe cannot be run; ``bocage check`` tells why, and what else is wrong.
+    """
+    startup = time.time() - psutil.Process().create_time()
+    started = time.monotonic()
+    recipe = read_recipe(path)
+    scene = open_scene(recipe)
+    input_fingerprints(recipe, scene)
+    opening = startup + time.monotonic() - started
+    place = out.absolute().parent
+    place.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=".bocage-plan-", dir=place) as folder:
+        started = time.monotonic()
+        pixels, legend = _pixels(recipe, scene)
+        recipe = replace(recipe, legend=legend)
+        labelling = time.monotonic() - started
+        probe = _probe(recipe, scene, Path(folder), pixels, progress, workers or (cores(),))
+        return _run(probe, opening, labelling)
+
+
+def _pixels(recipe: Recipe, scene: Scene) -> tuple[Pixels, Any]:
+    pixels = labelled(scene, recipe.survey).pixels
+    kept, legend, _ = drop_rare(pixels, recipe.legend, recipe.split)
+    pixels = pixels.take(np.flatnonzero(kept))
+    return replace(pixels, label=np.unique(pixels.label, return_inverse=True)[1].astype(np.int16)), legend
+
+
+def _probe(
+    recipe: Recipe, scene: Scene, folder: Path, pixels: Pixels, progress: Progress, workers: Sequence[int]
+) -> _Probe:
+    window = _window(scene, pixels)
+    grid = scene.grid.crop(window)
+    part = scene if scene.ids else Scene(grid, {n: replace(c, grid=c.ratio.grid(grid)) for n, c in scene.cubes.items()})
+    near = (pixels.row >= window.y) & (pixels.row < window.y + window.height)
+    near &= (pixels.column >= window.x) & (pixels.column < window.x + window.width)
+    inside = pixels.take(np.flatnonzero(near))
+    inside = replace(inside, row=inside.row - np.int32(window.y), column=inside.column - np.int32(window.x))
+    model = recipe.choice.build(scene, recipe.legend)
+    return _Probe(recipe, scene, folder, pixels, part, inside, model, progress, workers)
+
+
+def _window(scene: Scene, pixels: Pixels) -> Window:
+    """Tiles side by side, one for each core, around the one with the most labelled pixels."""
+    if scene.ids is not None:
+        return scene.grid.window
+    tile = tile_of(scene)
+    width = scene.grid.shape[1]
+    rows, columns = pixels.row // tile, pixels.column // tile
+    count = np.bincount(rows * (width // tile + 1) + columns)
+    y, x = divmod(int(count.argmax()), width // tile + 1)
+    across = min(-(-width // tile), cores())
+    x = max(0, min(x, -(-width // tile) - across))
+    return Window(y * tile, x * tile, tile, across * tile).clip(scene.grid.shape)
+
+
+def _run(probe: _Probe, opening: float, labelling: float) -> Plan:
+    scene, r = probe.scene, probe.recipe
+    stages, disk = [_about("open", opening)], 0
+    probe.step(0, "preparing")
+    prepared, seconds, by_workers, bytes_ = _prepare(probe)
+    if seconds:
+        stages.append(_about("prepare", seconds))
+        disk += bytes_
+    probe.step(1, "cutting samples")
+    samples, cutting, cut_bytes, here = _samples(probe, prepared)
+    stages.append(_about("samples", labelling + cutting))
+    probe.step(2, "training")
+    trained, training = _train(probe, samples)
+    stages.append(training)
+    probe.step(3, "evaluating")
+    stages.append(_about("evaluate", _evaluate(probe, trained, samples, prepared)))
+    if scene.ids is None:
+        probe.step(4, "mapping")
+        seconds, bytes_ = _map(probe, trained, prepared)
+        stages.append(_about("map", seconds))
+        disk += bytes_
+    if r.evaluation.importance:
+        stages.append(_about("importance", _importance(probe, trained, samples)))
+    stages.append(_about("report", _report(probe, trained)))
+    probe.step(5, "done")
+    disk += cut_bytes + _size(probe.layout.split(0).path) * samples.draws
+    memory = peak_memory() + max(0, cut_bytes - here)
+    total = sum(one.seconds for one in stages)
+    now = next((one.seconds for one in stages if one.stage == "prepare"), 0.0)
+    times = {n: total - now + seconds for n, seconds in by_workers.items()}
+    return Plan(r.name, tuple(stages), int(memory), int(disk), times, description())
+
+
+def _about(stage: str, seconds: float) -> Estimate:
+    return Estimate(stage, seconds, seconds * (1 - DOUBT), seconds * (1 + DOUBT))
+
+
+@contextmanager
+def _clock(spent: list[float]) -> Iterator[None]:
+    started = time.monotonic()
+    yield
+    spent.append(time.monotonic() - started)
+
+
+def _prepare(probe: _Probe) -> tuple[Scene, float, dict[int, float], int]:
+    """Prepare the window, with all threads and with one; scale by area."""
+    settings = probe.recipe.scene
+    if probe.scene.ids is not None or not any(settings.wants(c) for c in probe.part.cubes.values()):
+        return probe.part, 0.0, dict.fromkeys(probe.workers, 0.0), 0
+    for cube in probe.part.cubes.values():
+        cube.compute(cube.ratio.window(Window(0, 0, 16, 16)))  # kernels compile, files open
+    threads = settings.workers or cores()
+    together: list[float] = []
+    with _clock(together):
+        prepared, _ = prepare_scene(probe.part, probe.layout.scene, settings)
+    bytes_ = _size(probe.layout.scene)
+    alone = list(together)
+    if threads > 1:
+        with _clock(alone):
+            prepare_scene(probe.part, probe.layout.scratch, replace(settings, workers=1))
+        shutil.rmtree(probe.layout.scratch)
+    one, all_ = alone[-1] / probe.share, together[0] / probe.share
+    efficiency = min(1.0, one / (threads * all_)) if threads > 1 else 0.8
+    return prepared, all_, {n: one / (1 + (n - 1) * efficiency) for n in probe.workers}, round(bytes_ / probe.share)
+
+
+def _size(folder: Path) -> int:
+    return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
+
+
+def _samples(probe: _Probe, prepared: Scene) -> tuple[Samples, float, int, int]:
+    """Cut the window's samples; lend their values to all samples of the scene, class by class.
+
+    Returns
+    -------
+    The samples, the seconds and bytes that cutting all of them takes, and the bytes cut here.
+    """
+    spent: list[float] = []
+    with _clock(spent):
+        cuts, _ = cut(prepared, probe.inside, probe.model, probe.layout.cut, QUIET)
+    here = _size(probe.layout.cut)
+    more, lent = _further(probe, cuts)
+    generator = np.random.default_rng(0)
+    index = np.zeros(len(probe.pixels), np.int64)
+    for label in np.unique(probe.pixels.label):
+        known = np.flatnonzero(lent == label)
+        of_class = np.flatnonzero(probe.pixels.label == label)
+        index[of_class] = generator.choice(known if len(known) else np.arange(len(lent)), len(of_class))
+    cuts = {name: replace(one, index=index) for name, one in more.items()}
+    samples = samples_of(probe.scene, probe.recipe.survey, probe.pixels, cuts)
+    scale = len(probe.pixels) / max(1, len(probe.inside))
+    return samples, spent[0] * scale, round(here * scale), here + _size(probe.layout.scratch)
+
+
+def _further(probe: _Probe, cuts: Any) -> tuple[Any, Any]:
+    """Cut from the files as many other tiles as the budget allows: a forest of few samples is not the forest of all."""
+    if probe.scene.ids is not None:
+        return cuts, probe.inside.label
+    groups = list(by_tile(probe.pixels, tile_of(probe.scene)))
+    np.random.default_rng(1).shuffle(groups)
+    started = time.monotonic()
+    for name in probe.model.footprints:
+        cube = probe.scene.cubes[name]
+        cube.read(probe.model.footprints[name].window(groups[0][0], cube.ratio))
+    most = max(1, int(BUDGET / max(1e-3, time.monotonic() - started)))
+    members = np.sort(np.concatenate([group for _, group in groups[:most]]))
+    pixels = probe.pixels.take(members)
+    more, _ = cut(probe.scene, pixels, probe.model, probe.layout.scratch, QUIET)
+    return more, pixels.label
+
+
+def _train(probe: _Probe, samples: Samples) -> tuple[Trained, Estimate]:
+    """Train one draw: a model that is fitted wholly, a network for two epochs of some batches."""
+    training, draws, where = probe.recipe.choice.training, samples.draws, probe.layout.split(0)
+    draw = samples.draw(0)
+    each = training.samples_per_epoch or len(draw.train)
+    ratio = min(1.0, BATCHES * training.batch_size / each)
+    short = replace(
+        training, epochs=3, checkpoint=1e9, samples_per_epoch=max(1, round(each * ratio)),
+        validation_samples=max(1, round(min(len(draw.validation), training.validation_samples or 1 << 40) * ratio)),
+    )  # fmt: skip
+    spent: list[float] = []
+    trainer = Trainer(replace(probe.recipe.choice, training=short), probe.scene, samples)
+    while not spent or (
+        len(spent) == 1 and not where.curves.exists()
+    ):  # the first draw of a forest also imports its library
+        with _clock(spent):
+            trained = trainer.train(0, where)
+    if not where.curves.exists():
+        return trained, _about("train", spent[0] + spent[1] * (draws - 1))
+    ends = [float(line.rpartition(",")[2]) for line in where.curves.read_text().splitlines()[1:]]
+    epoch = (ends[-1] - ends[0]) / (len(ends) - 1) / ratio
+    return trained, _epochs(training, epoch, draws)
+
+
+def _epochs(settings: Training, epoch: float, draws: int) -> Estimate:
+    """All epochs, or as few as an early stop allows; the truth lies between."""
+    fewest = min(settings.epochs, settings.patience + 1) if settings.stops_early else settings.epochs
+    most, least = settings.epochs * epoch * draws, fewest * epoch * draws
+    return Estimate("train", (most + least) / 2, least * (1 - DOUBT), most * (1 + DOUBT))
+
+
+def _evaluate(probe: _Probe, trained: Trained, samples: Samples, prepared: Scene) -> float:
+    draw, spent = samples.draw(0), list[float]()
+    if trained.has_context:
+        with _clock(spent):
+            classify_at(trained, prepared, probe.inside, device_of(probe.device))
+        tried = len(probe.inside)
+    else:
+        some_members = draw.test[: max(1, min(len(draw.test), 20_000))]
+        with _clock(spent):
+            classify(trained, samples.chips, some_members, probe.device)
+        tried = len(some_members)
+    with _clock(spent):
+        Trained.load(probe.layout.split(0).model)
+    return (spent[0] / max(1, tried) * len(draw.test) + spent[1]) * samples.draws
+
+
+def _map(probe: _Probe, trained: Trained, prepared: Scene) -> tuple[float, int]:
+    spent: list[float] = []
+    with _clock(spent):
+        make_map(trained, prepared, probe.recipe.map, probe.layout.map, Computing(probe.device))
+    return spent[0] / probe.share, round(_size(probe.layout.map.path) / probe.share)
+
+
+def _importance(probe: _Probe, trained: Trained, samples: Samples) -> float:
+    """Shuffle sources and dates of a few samples."""
+    spent: list[float] = []
+    most, test = probe.recipe.evaluation.importance, samples.draw(0).test
+    with _clock(spent):
+        found = importance(trained, samples, test, min(most, FEW), probe.device)
+    wanted = min(most, len(test))
+    return spent[0] * wanted / max(1, found.samples)
+
+
+def _report(probe: _Probe, trained: Trained) -> float:
+    """Draw what takes the time in a report."""
+    spent: list[float] = []
+    with _clock(spent):
+        from bocage.report.figures import confidence_picture, coverage_picture, map_picture, reliability_picture
+        from bocage.words import words_of
+
+        n, sure = np.zeros(99, np.int32), np.full(99, 0.5, np.float32)
+        some = Predictions(n, n, n, n.astype(np.int16), n.astype(np.int16), sure, sure)
+        trust = [trust_of(some, some.label, None, (1, 1))] * probe.recipe.split.draws
+        for draw in (reliability_picture, coverage_picture):
+            draw(trust, words_of("en"))
+        if probe.layout.map.is_complete:
+            land = open_map(trained.legend, probe.scene.grid, probe.recipe.map, probe.layout.map)
+            files = land.files if land.is_readable else {}
+            if "classes" in files:
+                map_picture(files["classes"], trained.legend)
+            if "confidence" in files:
+                confidence_picture(files["confidence"])
+    return spent[0]

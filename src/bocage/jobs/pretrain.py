@@ -1,0 +1,49 @@
+"""``bocage pretrain``: first weights for a network, from the scene alone."""
+
+from dataclasses import replace
+from pathlib import Path
+
+from bocage.disk import digest
+from bocage.layout import RunLayout
+from bocage.models.reconstruction import reconstruction
+from bocage.progress import QUIET, Progress
+from bocage.recipe import Recipe
+from bocage.run import claim, held
+from bocage.run.start import STAGE, pretraining_key
+from bocage.samples.unlabelled import cut_pixels, scatter
+from bocage.training import Pretrained, Pretraining, check_device, pretrain
+
+
+def pretrain_on(
+    recipe: Recipe,
+    out: Path,
+    settings: Pretraining = Pretraining(),  # noqa: B008 - frozen
+    progress: Progress = QUIET,
+    overwrite: bool = False,
+) -> Pretrained:
+    """Train the recipe's network on pixels of its scene without labels, and write ``<out>/pretrained``.
+
+    Raises
+    ------
+    RunFolderError
+        The folder holds another run, and `overwrite` is False.
+    ModelError
+        The network has no encoder that could learn without labels.
+    """
+    check_device(recipe.choice.training)
+    layout, settings = RunLayout(out), replace(settings, seed=recipe.split.seed)
+    with held(out):
+        claimed = claim(recipe, layout, progress, overwrite)
+        scene, folder = claimed.scene, claimed.folder
+        network = recipe.choice.build(scene, recipe.legend)
+        reconstruction(network)  # refused now, not after cutting
+
+        def work() -> None:
+            free = scatter(scene, settings.pixels, settings.seed)
+            with cut_pixels(scene, free, network, layout.scratch, progress) as chips:
+                pretrain(recipe.choice, scene, chips, settings, layout, progress)
+
+        if not layout.pretrained.path.exists():
+            folder.forget(STAGE)
+        folder.once(STAGE, pretraining_key(recipe, claimed.inputs) + digest(settings), work, progress)
+    return Pretrained.load(layout.pretrained)

@@ -1,0 +1,36 @@
+"""``bocage run``, and its single stages: follow a recipe from imagery and polygons to the report."""
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+
+from bocage.progress import QUIET, Progress
+from bocage.recipe import Recipe
+from bocage.run import STAGES, Run, held, open_run
+
+
+def run(
+    recipe: Recipe,
+    out: Path,
+    stages: Sequence[str] = STAGES,
+    progress: Progress = QUIET,
+    overwrite: bool = False,
+    scene_at: Path | None = None,
+) -> Run:
+    """Follow a recipe through some or all of its stages; stages that are complete are kept.
+
+    Parameters
+    ----------
+    out
+        Folder of the run.
+    scene_at
+        Folder of the prepared scene, where several runs share it.
+    """
+    with held(out):
+        opened = open_run(recipe, out, progress, overwrite, stages, scene_at)
+        work: Mapping[str, Callable[[], object]] = {
+            "train": opened.train, "evaluate": opened.evaluate, "map": opened.map, "report": opened.report,
+        }  # fmt: skip
+        for stage in STAGES:
+            if stage in stages:
+                work[stage]()
+    return opened

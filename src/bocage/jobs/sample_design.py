@@ -1,0 +1,74 @@
+"""``bocage sample-design``: a stratified random sample of a map, to be labelled by photo-interpretation."""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+
+from bocage.errors import EvaluationError, RunFolderError
+from bocage.evaluation.design import SampleDesign, allocate
+from bocage.evaluation.sample import Drawn, write_sample
+from bocage.grid import Grid
+from bocage.layout import RunLayout
+from bocage.mapping import LandCoverMap, count_codes, locate, open_map
+from bocage.progress import QUIET, Progress
+from bocage.recipe import Recipe
+from bocage.run import open_scene
+from bocage.sources.raster import fingerprint
+
+
+def map_of(recipe: Recipe, grid: Grid, out: Path) -> LandCoverMap:
+    """Return the map of a run's folder.
+
+    Raises
+    ------
+    RunFolderError
+        There is none.
+    """
+    land = open_map(recipe.legend, grid, recipe.map, RunLayout(out).map)
+    if not land.files["classes"].exists():
+        raise RunFolderError(f"{out} has no map; run 'bocage run' or 'bocage map' first.")
+    return land
+
+
+def design_sample(
+    recipe: Recipe,
+    out: Path,
+    design: SampleDesign,
+    expected: Mapping[str, float],
+    path: Path,
+    progress: Progress = QUIET,
+) -> Drawn:
+    """Draw a stratified random sample of the map's pixels, and write it to `path` for photo-interpretation.
+
+    Parameters
+    ----------
+    expected
+        User's accuracies that are expected of some classes, by name.
+
+    Raises
+    ------
+    EvaluationError
+        A class is unknown, or the file exists.
+    """
+    unknown = [name for name in expected if name not in recipe.legend.names]
+    if unknown:
+        raise EvaluationError(f"The legend has no class '{unknown[0]}'; it has {', '.join(recipe.legend.names)}.")
+    grid, codes = open_scene(recipe, progress).grid, recipe.legend.codes
+    classes = map_of(recipe, grid, out).files["classes"]
+    sizes = dict(zip(codes, count_codes(classes, recipe.legend, grid).tolist(), strict=True))
+    wanted = {codes[recipe.legend.names.index(name)]: value for name, value in expected.items()}
+    drawn = locate(classes, grid, allocate(sizes, design, wanted), design.seed)
+    order = np.random.default_rng((design.seed, 1)).permutation(len(drawn))  # the numbers do not reveal the classes
+    row, column, stratum = drawn[order].T
+    found = Drawn(
+        row,
+        column,
+        stratum,
+        {c: n for c, n in sizes.items() if n},
+        fingerprint(classes),
+        grid.crs.to_wkt(),
+        tuple(grid.transform)[:6],
+    )
+    write_sample(found, grid, path)
+    return found

@@ -1,0 +1,247 @@
+"""Every path in the folder of a run. No other module spells a name of this layout.
+
+::
+
+    runs/<name>/
+    ├── recipe.toml  provenance.json  plan.json
+    ├── scene/                      prepared cubes and cut samples
+    ├── samples.parquet  pretrained/  pretrained.csv
+    ├── splits/<k>/                 model/  curves.csv  test.parquet  score.json  importance.json
+    ├── map/                        classes.tif  confidence.tif  …  areas.csv  item.json  checksums.sha256
+    ├── score.json  sample.json  validation.gpkg
+    ├── report.html  report.json
+    └── compare/<label>/  comparison.{html,csv,tex,json}  speed.json
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True)
+class ModelLayout:
+    """A model folder: enough to map with."""
+
+    path: Path
+
+    @property
+    def description(self) -> Path:
+        """What the network is and what it was trained on."""
+        return self.path / "trained.json"
+
+    @property
+    def weights(self) -> Path:
+        """Parameters and buffers."""
+        return self.path / "weights.safetensors"
+
+    @property
+    def domain(self) -> Path:
+        """Training samples as points, for the novelty layer."""
+        return self.path / "training_domain.safetensors"
+
+    @property
+    def precision(self) -> Path:
+        """Comparison of bfloat16 with float32 on validation samples."""
+        return self.path / "bfloat16.json"
+
+    @property
+    def pretrained(self) -> Path:
+        """Description of an encoder that was pretrained without labels."""
+        return self.path / "pretrained.json"
+
+
+@dataclass(frozen=True)
+class SplitLayout:
+    """The folder of one draw or fold, and of any other training."""
+
+    path: Path
+
+    @property
+    def model(self) -> ModelLayout:
+        """The trained model."""
+        return ModelLayout(self.path / "model")
+
+    @property
+    def curves(self) -> Path:
+        """Loss and F-measure of every epoch."""
+        return self.path / "curves.csv"
+
+    @property
+    def checkpoint(self) -> Path:
+        """State of a training that has not ended."""
+        return self.path / "checkpoint.safetensors"
+
+    @property
+    def test(self) -> Path:
+        """Prediction of every test pixel."""
+        return self.path / "test.parquet"
+
+    @property
+    def score(self) -> Path:
+        """Accuracy on the test pixels."""
+        return self.path / "score.json"
+
+    @property
+    def importance(self) -> Path:
+        """Importance of sources and dates."""
+        return self.path / "importance.json"
+
+
+@dataclass(frozen=True)
+class MapLayout:
+    """The folder of a map."""
+
+    path: Path
+
+    def layer(self, name: str, suffix: str, complete: bool = True) -> Path:
+        """File of a layer in one format; the name of an incomplete one says so."""
+        return self.path / f"{name}{'' if complete else '.partial'}{suffix}"
+
+    @property
+    def incomplete(self) -> list[Path]:
+        """Files of layers that lack windows."""
+        return list(self.path.glob("*.partial.*"))
+
+    @property
+    def windows(self) -> Path:
+        """Windows that are made so far."""
+        return self.path / ".windows"
+
+    @property
+    def qml(self) -> Path:
+        """Style for QGIS."""
+        return self.path / "classes.qml"
+
+    @property
+    def sld(self) -> Path:
+        """Style for map servers."""
+        return self.path / "classes.sld"
+
+    @property
+    def areas(self) -> Path:
+        """Pixels and hectares of every class."""
+        return self.path / "areas.csv"
+
+    @property
+    def item(self) -> Path:
+        """STAC item."""
+        return self.path / "item.json"
+
+    @property
+    def checksums(self) -> Path:
+        """SHA-256 of every file; written last."""
+        return self.path / "checksums.sha256"
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether the folder holds a whole map."""
+        return self.checksums.exists()
+
+    @classmethod
+    def of(cls, folder: Path) -> "MapLayout":
+        """Return the map of a run's folder where there is one, or else take `folder` for that of a map."""
+        inside = RunLayout(folder).map
+        return inside if inside.is_complete else cls(folder)
+
+
+@dataclass(frozen=True)
+class RunLayout:
+    """The folder of a run."""
+
+    path: Path
+
+    @property
+    def recipe(self) -> Path:
+        """Copy of the recipe, without passwords."""
+        return self.path / "recipe.toml"
+
+    @property
+    def provenance(self) -> Path:
+        """Inputs, versions, and the stages that are complete."""
+        return self.path / "provenance.json"
+
+    @property
+    def plan(self) -> Path:
+        """Estimated cost."""
+        return self.path / "plan.json"
+
+    @property
+    def scene(self) -> Path:
+        """Prepared cubes."""
+        return self.path / "scene"
+
+    @property
+    def cut(self) -> Path:
+        """Cut samples."""
+        return self.scene / "samples"
+
+    @property
+    def scratch(self) -> Path:
+        """Pixels cut for an adaptation or a pretraining; removed at its end."""
+        return self.path / "pixels"
+
+    @property
+    def samples(self) -> Path:
+        """Table of the labelled pixels."""
+        return self.path / "samples.parquet"
+
+    def split(self, number: int) -> SplitLayout:
+        """Folder of draw or fold `number`, from 0."""
+        return SplitLayout(self.path / "splits" / str(number))
+
+    @property
+    def own(self) -> SplitLayout:
+        """The run's folder as that of one training (adaptation, pretraining)."""
+        return SplitLayout(self.path)
+
+    @property
+    def pretrained(self) -> ModelLayout:
+        """Encoder that was pretrained on the scene."""
+        return ModelLayout(self.path / "pretrained")
+
+    @property
+    def pretraining_curves(self) -> Path:
+        """Loss of every epoch of the pretraining."""
+        return self.path / "pretrained.csv"
+
+    @property
+    def map(self) -> MapLayout:
+        """The map."""
+        return MapLayout(self.path / "map")
+
+    @property
+    def score(self) -> Path:
+        """Accuracy over all draws."""
+        return self.path / "score.json"
+
+    @property
+    def sample(self) -> Path:
+        """Estimates from a labelled validation sample."""
+        return self.path / "sample.json"
+
+    @property
+    def validation(self) -> Path:
+        """Validation sample to be labelled, by default."""
+        return self.path / "validation.gpkg"
+
+    @property
+    def report(self) -> Path:
+        """The report."""
+        return self.path / "report.html"
+
+    @property
+    def report_numbers(self) -> Path:
+        """Every number of the report."""
+        return self.path / "report.json"
+
+    @property
+    def speed(self) -> Path:
+        """Measured map speed of the model."""
+        return self.path / "speed.json"
+
+    def rival(self, slug: str) -> "RunLayout":
+        """Folder of another model of a comparison."""
+        return RunLayout(self.path / "compare" / slug)
+
+    def comparison(self, suffix: str) -> Path:
+        """Comparison of models in one format (html, csv, tex, json)."""
+        return self.path / f"comparison.{suffix}"

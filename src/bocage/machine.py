@@ -1,0 +1,79 @@
+"""The machine: cores, memory, devices for PyTorch, and versions of the packages that results depend on."""
+
+import importlib.metadata
+import os
+import platform
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from bocage.errors import TrainedError
+
+if TYPE_CHECKING:  # PyTorch takes seconds to import; commands that compute nothing do not wait for it
+    import torch
+
+PACKAGES = ("bocage", "torch", "numpy", "scikit-learn", "rasterio", "odc-geo", "geopandas")
+"""Packages whose versions are recorded with results and in error logs."""
+
+
+def cores() -> int:
+    """Return the number of cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def versions() -> dict[str, str]:
+    """Return the versions of Python and of ``PACKAGES``; "not installed" where a package is missing."""
+    found = {"python": platform.python_version()}
+    for name in PACKAGES:
+        try:
+            found[name] = importlib.metadata.version(name)
+        except importlib.metadata.PackageNotFoundError:
+            found[name] = "not installed"
+    return found
+
+
+def peak_memory() -> int:
+    """Return the largest resident memory of this process so far, in bytes; 0 where the system does not report it."""
+    status = Path("/proc/self/status")
+    if status.exists():  # getrusage would count the process that started this one, too
+        lines = (line.split() for line in status.read_text().splitlines() if line.startswith("VmHWM"))
+        return next((int(line[1]) * 1024 for line in lines), 0)
+    try:
+        import resource
+    except ImportError:  # Windows
+        return 0
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return int(peak if sys.platform == "darwin" else peak * 1024)
+
+
+def description() -> str:
+    """Return processor, cores and memory in one line."""
+    import psutil
+
+    processor = platform.processor() or platform.machine()
+    return f"{processor}, {os.cpu_count()} cores, {psutil.virtual_memory().total / 1e9:.0f} GB"
+
+
+def device_of(wanted: str) -> "torch.device":
+    """Return the device asked for; "auto" takes CUDA, then MPS, then the processor.
+
+    Raises
+    ------
+    TrainedError
+        This machine has no such device.
+    """
+    import torch
+
+    has = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
+    if wanted == "auto":
+        return torch.device(next(name for name, available in has.items() if available))
+    if not has[wanted]:
+        raise TrainedError(f"The device '{wanted}' is not on this machine; set [training] device = \"auto\".")
+    return torch.device(wanted)
+
+
+def device_count(wanted: str) -> int:
+    """Return the number of GPUs that "auto" or "cuda" would use; 0 for any other device."""
+    import torch
+
+    return torch.cuda.device_count() if device_of(wanted).type == "cuda" else 0

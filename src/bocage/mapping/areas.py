@@ -1,0 +1,104 @@
+"""Pixels and hectares of every class of a map: counted once, while it is written, and read again from ``areas.csv``."""
+
+import csv
+import io
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bocage.disk import write_text
+from bocage.errors import MappingError
+from bocage.grid import Grid, Window
+from bocage.legend import Legend
+
+HEADER = ["code", "name", "pixels", "hectares", "percent"]
+
+
+@dataclass(frozen=True)
+class Areas:
+    """What a map gives to every class, in the order of its legend."""
+
+    legend: Legend
+    pixels: NDArray[np.int64]
+    """(K,)"""
+    hectares: NDArray[np.float64]
+    """(K,); in a geographic CRS a pixel has the area that it has in its row."""
+
+    @property
+    def total(self) -> float:
+        """Hectares of the mapped area, no data left out."""
+        return float(self.hectares.sum())
+
+    @property
+    def shares(self) -> list[float]:
+        """Share of the mapped area that each class has, 0 to 1 (K)."""
+        uniform = np.ptp(self._per_pixel) <= 1e-6 * max(float(self._per_pixel.max(initial=0)), 1e-12)
+        weight = self.pixels if uniform else self.hectares  # pixels of one size: their counts are exact
+        return [float(one / max(weight.sum(), 1e-12)) for one in weight]
+
+    @property
+    def _per_pixel(self) -> NDArray[np.float64]:
+        """Mean hectares of a pixel of each class that has some."""
+        there = self.pixels > 0
+        return np.asarray(self.hectares[there] / self.pixels[there])
+
+    def save(self, path: Path) -> None:
+        """Write the table atomically: code, name, pixels, hectares, and the share of the mapped area in percent."""
+        stream, total = io.StringIO(), max(self.total, 1e-12)
+        table = csv.writer(stream, lineterminator="\n")
+        table.writerow(HEADER)
+        rows = zip(self.legend.codes, self.legend.names, self.pixels.tolist(), self.hectares.tolist(), strict=True)
+        for code, name, pixels, hectares in rows:
+            table.writerow([code, name, pixels, f"{hectares:.4f}", f"{100 * hectares / total:.3f}"])
+        write_text(path, stream.getvalue())
+
+    @classmethod
+    def load(cls, path: Path, legend: Legend) -> "Areas":
+        """Read what :meth:`save` wrote for a map of this legend.
+
+        Raises
+        ------
+        MappingError
+            The file is missing, damaged, or of another legend.
+        """
+        try:
+            with path.open(newline="", encoding="utf-8") as stream:
+                rows = {
+                    int(row["code"]): (int(row["pixels"]), float(row["hectares"])) for row in csv.DictReader(stream)
+                }
+            pixels, hectares = zip(*(rows[code] for code in legend.codes), strict=True)
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise MappingError(f"{path} cannot be read as the areas of this map ({error}): map again.") from error
+        return cls(legend, np.array(pixels, np.int64), np.array(hectares, np.float64))
+
+
+@dataclass
+class AreaCount:
+    """Pixels of every class in every row, counted window by window: the result depends on no window."""
+
+    grid: Grid
+    legend: Legend
+    rows: NDArray[np.int64] = field(init=False)
+    """(K, rows of the grid)."""
+
+    def __post_init__(self) -> None:
+        self.rows = np.zeros((len(self.legend.classes), self.grid.shape[0]), np.int64)
+
+    def count(self, window: Window, codes: NDArray[Any]) -> None:
+        """Count the codes (height, width) of a window."""
+        ys = window.slices[0]
+        for k, code in enumerate(self.legend.codes):
+            self.rows[k, ys] += (codes == code).sum(1)
+
+    def areas(self) -> Areas:
+        """Return the areas of what was counted."""
+        pixels = np.asarray(self.rows.sum(1))
+        if not self.grid.crs.proj.is_geographic:
+            height, width = self.grid.metres
+            return Areas(self.legend, pixels, np.asarray(pixels * (height * width / 10_000), np.float64))
+        sizes = [self.grid.crop(Window(y, 0, 1, 1)).metres for y in range(self.grid.shape[0])]
+        per_row = np.array([height * width / 10_000 for height, width in sizes])
+        return Areas(self.legend, pixels, np.asarray(self.rows @ per_row))

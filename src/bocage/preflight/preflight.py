@@ -1,0 +1,29 @@
+"""The noun that leaves this room: what was found, and what was seen on the way."""
+
+from dataclasses import dataclass, field
+
+from bocage.grid import Grid
+from bocage.preflight.dates import Clearness
+from bocage.preflight.finding import Finding
+from bocage.samples import Pixels
+from bocage.scene import Scene
+from bocage.sources import Readable
+
+
+@dataclass
+class Preflight:
+    """What was found, and what was seen on the way."""
+
+    name: str
+    findings: list[Finding] = field(default_factory=list)
+    sources: dict[str, Readable] = field(default_factory=dict)
+    grid: Grid | None = None
+    scene: Scene | None = None
+    clear: dict[str, Clearness] = field(default_factory=dict)
+    pixels: Pixels | None = None
+    """Labelled pixels of the map."""
+
+    @property
+    def has_errors(self) -> bool:
+        """Whether a run would stop."""
+        return any(finding.severity == "error" for finding in self.findings)

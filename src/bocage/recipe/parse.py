@@ -1,0 +1,298 @@
+"""The parser: a table, or the TOML file that holds one → the typed settings of every room.
+
+An unknown key is refused with the nearest known one, and all problems of a recipe are listed at once.
+"""
+
+import dataclasses
+import os
+import re
+import tomllib
+import typing
+from collections.abc import Mapping as AnyMapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from pydantic import TypeAdapter, ValidationError
+
+from bocage.errors import BocageError, Problem, RecipeError
+from bocage.evaluation import METRICS, Evaluation
+from bocage.legend import Legend, read_csv
+from bocage.mapping import WRITERS, Mapping, Workers
+from bocage.models import MODELS
+from bocage.recipe.nouns import Contender, GridChoice, LegendChoice, Recipe, SourceChoice
+from bocage.report import Reporting
+from bocage.samples import Reference, Split
+from bocage.samples.reference import POSTGIS
+from bocage.scene import INDICES, Preparation, Preparing
+from bocage.shelf import Shelf, did_you_mean
+from bocage.sources import SENSORS
+from bocage.training import Choice, Training, with_preset
+
+SECTIONS: dict[str, tuple[type[Any], bool]] = {
+    "grid": (GridChoice, True),
+    "legend": (LegendChoice, True),
+    "reference": (Reference, True),
+    "scene": (Preparing, False),
+    "split": (Split, False),
+    "training": (Training, False),
+    "map": (Mapping, False),
+    "evaluation": (Evaluation, False),
+    "report": (Reporting, False),
+    "workers": (Workers, False),
+}
+"""Section → its dataclass, and whether a recipe must have it."""
+
+
+@dataclass
+class _Reading:
+    """A recipe being read: where it lies, and the problems found so far."""
+
+    folder: Path
+    problems: list[Problem] = field(default_factory=list)
+
+    def add(self, key: str, message: object) -> None:
+        """Note a problem."""
+        self.problems.append(Problem(key, str(message)))
+
+    def unknown(self, key: str, known: list[str]) -> None:
+        """Note an unknown key."""
+        last = key.rpartition(".")[2]
+        self.add(key, f"unknown key.{did_you_mean(last, known)} Known: {', '.join(sorted(known))}")
+
+    def section(self, kind: type[Any], raw: Any, key: str) -> Any:
+        """Validate one table into its dataclass; None where it has problems."""
+        if not isinstance(raw, dict):
+            self.add(key, f"a table [{key}] is expected, found {raw!r}")
+            return None
+        cleaned = self._clean(kind, raw, key)
+        try:
+            return TypeAdapter(kind).validate_python(cleaned)
+        except ValidationError as error:
+            for one in error.errors():
+                place = ".".join([key, *(str(part) for part in one["loc"] if not _is_branch(part))])
+                self.add(place, f"{one['msg'].removeprefix('Value error, ')}")
+        except BocageError as error:
+            self.add(key, f"{error}")
+        return None
+
+    def _clean(self, kind: Any, raw: dict[str, Any], key: str) -> dict[str, Any]:
+        """Refuse unknown keys, resolve relative paths; nested tables likewise."""
+        hints = typing.get_type_hints(kind)
+        cleaned = {}
+        for name, value in raw.items():
+            if name not in hints:
+                self.unknown(f"{key}.{name}", list(hints))
+                continue
+            cleaned[name] = self._value(hints[name], value, f"{key}.{name}")
+        return cleaned
+
+    def _value(self, hint: Any, value: Any, key: str) -> Any:
+        options = [hint, *typing.get_args(hint)]
+        inner = next((o for o in options if dataclasses.is_dataclass(o)), None)
+        if inner is not None and isinstance(value, dict):
+            return self._clean(inner, value, key)
+        if inner is not None and isinstance(value, list):
+            return [self._clean(inner, v, f"{key}.{i}") if isinstance(v, dict) else v for i, v in enumerate(value)]
+        if Path in options and isinstance(value, str) and not value.startswith(POSTGIS):
+            return self.folder / value
+        if Path in options and isinstance(value, dict):
+            return {k: self.folder / v if isinstance(v, str) else v for k, v in value.items()}
+        return value
+
+    def names(self, shelf: Shelf[Any], key: str, names: tuple[str, ...]) -> None:
+        """Refuse names that are on no shelf now rather than when they are needed, hours later."""
+        for name in names:
+            try:
+                shelf.get(name)
+            except BocageError as error:
+                self.add(key, f"{error}")
+
+    def expanded(self, value: Any, key: str) -> Any:
+        """Replace ``${VAR}`` in every string by the environment's."""
+        if isinstance(value, dict):
+            return {k: self.expanded(v, f"{key}.{k}" if key else k) for k, v in value.items()}
+        if isinstance(value, list):
+            return [self.expanded(v, f"{key}.{i}") for i, v in enumerate(value)]
+        return re.sub(r"\$\{(\w+)\}", lambda m: self._variable(m, key), value) if isinstance(value, str) else value
+
+    def _variable(self, match: re.Match[str], key: str) -> str:
+        if match[1] not in os.environ:
+            self.add(key, f"the environment variable {match[1]} is not set; export it before running")
+        return os.environ.get(match[1], match[0])
+
+
+def _is_branch(part: object) -> bool:
+    """Whether a part of a pydantic location names a branch of a union rather than a key."""
+    return isinstance(part, str) and (part in ("str", "path", "int") or "[" in part or part[:1].isupper())
+
+
+def read_recipe(path: Path) -> Recipe:
+    """Read and check a recipe file.
+
+    Raises
+    ------
+    RecipeError
+        The file is missing, is not TOML, or has problems; all of them are listed.
+    """
+    try:
+        text = path.read_text(encoding="utf-8")
+        table = tomllib.loads(text)
+    except FileNotFoundError:
+        raise RecipeError(path, [Problem("", "the file does not exist; 'bocage init' writes one")]) from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise RecipeError(path, [Problem("", f"not a TOML file: {error}")]) from error
+    return replace(parse({"name": path.stem, **table}, path.resolve().parent, path), path=path, text=text)
+
+
+def parse(table: AnyMapping[str, Any], folder: Path, source: object = "the recipe") -> Recipe:
+    """Check a recipe given as a table, as TOML would give it.
+
+    Parameters
+    ----------
+    folder
+        Where relative paths start.
+    source
+        What error messages call the recipe.
+
+    Raises
+    ------
+    RecipeError
+        The table has problems; all of them are listed.
+    """
+    reading = _Reading(folder.resolve())
+    raw = reading.expanded(dict(table), "")
+    known = ["name", "sources", "model", "compare", *SECTIONS]
+    for key in raw:
+        if key not in known:
+            reading.unknown(key, known)
+    sources = _sources(reading, raw.get("sources"))
+    model, config = _model(reading, raw.get("model"), "model")
+    contenders = _contenders(reading, raw, model)
+    parts = {key: _plain_section(reading, _completed(reading, raw, model), key) for key in SECTIONS}
+    _cross_check(reading, parts, sources)
+    legend = _legend(reading, parts.pop("legend"))
+    if reading.problems or legend is None:
+        raise RecipeError(source, reading.problems)
+    name = str(raw.get("name", "recipe"))
+    choice = Choice(model, config, parts.pop("training"))
+    own: dict[str, Any] = {"legend": legend, "sources": sources, "choice": choice, "compare": contenders}
+    return Recipe(name, path=reading.folder / f"{name}.toml", **own, **parts)
+
+
+def _completed(reading: _Reading, raw: dict[str, Any], model: str, key: str = "training") -> dict[str, Any]:
+    """Complete [training] by the settings that suit the network, or the published ones where the recipe asks for them."""
+    said = raw.get("training", {})
+    if not model or not isinstance(said, dict):
+        return raw
+    try:
+        return raw | {"training": with_preset(model, said)}
+    except ValueError as error:
+        reading.add(f"{key}.preset", f"{error}")
+        return raw
+
+
+def _contenders(reading: _Reading, raw: dict[str, Any], own: str) -> tuple[Contender, ...]:
+    """Read the tables [[compare]]: a model each, with what differs in its training."""
+    tables = raw.get("compare", [])
+    if not isinstance(tables, list) or not all(isinstance(one, dict) for one in tables):
+        reading.add("compare", "write a table [[compare]] for each model, with label, model and training")
+        return ()
+    found, taken = [], {own}
+    for i, table in enumerate(tables):
+        key = f"compare.{i}"
+        for odd in sorted(set(table) - {"label", "model", "training"}):
+            reading.unknown(f"{key}.{odd}", ["label", "model", "training"])
+        model, config = _model(reading, table.get("model"), f"{key}.model")
+        told = {"training": {**_table(raw.get("training")), **_table(table.get("training"))}}
+        training = reading.section(
+            Training, _completed(reading, told, model, f"{key}.training")["training"], f"{key}.training"
+        )
+        label = str(table.get("label") or _label(table.get("model")))
+        if label in taken:
+            reading.add(f"{key}.label", f"'{label}' names another model already; give each a label of its own")
+        taken.add(label)
+        found.append(Contender(label, Choice(model, config, training)))
+    return tuple(found)
+
+
+def _table(raw: Any) -> dict[str, Any]:
+    return raw if isinstance(raw, dict) else {}
+
+
+def _label(raw: Any) -> str:
+    """Name a model by what is said of it."""
+    told = _table(raw)
+    settings = ", ".join(f"{key} = {value}" for key, value in told.items() if key != "name")
+    return f"{told.get('name', '?')}" + (f" ({settings})" if settings else "")
+
+
+def _plain_section(reading: _Reading, raw: dict[str, Any], key: str) -> Any:
+    kind, required = SECTIONS[key]
+    if key not in raw and required:
+        reading.add(key, f"the section [{key}] is missing")
+        return None
+    return reading.section(kind, raw.get(key, {}), key)
+
+
+def _sources(reading: _Reading, raw: Any) -> dict[str, SourceChoice]:
+    if not isinstance(raw, dict) or not raw:
+        reading.add("sources", "at least one table [sources.<name>] is needed")
+        return {}
+    chosen = {}
+    prepared = {f.name for f in dataclasses.fields(Preparation)}
+    for name, table in raw.items():
+        key = f"sources.{name}"
+        if not isinstance(table, dict) or not isinstance(table.get("sensor"), str):
+            reading.add(f"{key}.sensor", f"say which sensor it is: {', '.join(SENSORS)}")
+            continue
+        try:
+            kind = SENSORS.get(table["sensor"]).Settings
+        except BocageError as error:
+            reading.add(f"{key}.sensor", f"{error}")
+            continue
+        own = {f.name for f in dataclasses.fields(kind)}
+        for odd in set(table) - prepared - own - {"sensor"}:
+            reading.unknown(f"{key}.{odd}", sorted(prepared | own | {"sensor"}))
+        settings = reading.section(kind, {k: v for k, v in table.items() if k in own}, key)
+        preparation = reading.section(Preparation, {k: v for k, v in table.items() if k in prepared}, key)
+        chosen[name] = SourceChoice(table["sensor"], settings, preparation)
+    return chosen
+
+
+def _model(reading: _Reading, raw: Any, key: str) -> tuple[str, Any]:
+    if not isinstance(raw, dict) or not isinstance(raw.get("name"), str):
+        reading.add(f"{key}.name", f"say which model to train: {', '.join(MODELS)}")
+        return "", None
+    try:
+        kind = MODELS.get(raw["name"]).Config
+    except BocageError as error:
+        reading.add(f"{key}.name", f"{error}")
+        return "", None
+    return raw["name"], reading.section(kind, {k: v for k, v in raw.items() if k != "name"}, key)
+
+
+def _cross_check(reading: _Reading, parts: dict[str, Any], sources: dict[str, SourceChoice]) -> None:
+    grid, split, mapping = parts["grid"], parts["split"], parts["map"]
+    if grid and grid.like and sources and grid.like not in sources:
+        known = f"{did_you_mean(grid.like, sources)} There are: {', '.join(sources)}"
+        reading.add("grid.like", f"no source is called '{grid.like}'.{known}")
+    evaluation = parts["evaluation"]
+    named: list[tuple[Shelf[Any], str, Any]] = [(METRICS, "evaluation.metrics", evaluation and evaluation.metrics)]
+    named.append((WRITERS, "map.formats", mapping and mapping.formats))
+    named += [(INDICES, f"sources.{n}.indices", c.preparation and c.preparation.indices) for n, c in sources.items()]
+    for shelf, key, names in named:
+        reading.names(shelf, key, names or ())
+    if split and mapping and split.known_draws is not None and mapping.draw >= split.known_draws:
+        what = "folds" if split.folds else "draws"
+        reading.add("map.draw", f"{what} are numbered 0 to {split.known_draws - 1}; found {mapping.draw}")
+
+
+def _legend(reading: _Reading, choice: LegendChoice | None) -> Legend | None:
+    if choice is None:
+        return None
+    try:
+        return read_csv(choice.csv) if choice.csv else Legend(choice.classes)
+    except BocageError as error:
+        reading.add("legend", f"{error}")
+        return None

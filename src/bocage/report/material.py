@@ -1,0 +1,77 @@
+"""What a run has made, for its report."""
+
+from dataclasses import dataclass, field
+
+from bocage.evaluation import Adjusted, Predictions, Score
+from bocage.layout import RunLayout
+from bocage.mapping import Areas, LandCoverMap
+from bocage.provenance import Plan, Provenance
+from bocage.report.settings import Reporting
+from bocage.samples import Draw, Samples
+from bocage.scene import Scene
+from bocage.training import Importance
+from bocage.words import Note, number
+
+
+@dataclass(frozen=True)
+class Estimates:
+    """Estimated areas and accuracies over the whole map."""
+
+    area: Adjusted | None = None
+    """From the test polygons of the draw that made the map."""
+    sample: Adjusted | None = None
+    """From a labelled validation sample."""
+    file: str = ""
+    """Name of that sample's file."""
+
+
+@dataclass(frozen=True)
+class Material:
+    """What the sections of a report are made of."""
+
+    layout: RunLayout
+    scene: Scene
+    samples: Samples
+    score: Score
+    mapped: int
+    """Number of the draw whose model made the map, from 0."""
+    tested: Predictions
+    """Predictions of that model on its test pixels."""
+    provenance: Provenance
+    settings: Reporting = field(default_factory=Reporting)
+    land: LandCoverMap | None = None
+    areas: Areas | None = None
+    """Mapped pixels and hectares of every class; None where there is no map."""
+    truth: Score | None = None
+    """The map compared with a truth raster."""
+    estimates: Estimates = Estimates()
+    importance: Importance | None = None
+
+    @property
+    def language(self) -> str:
+        """Language of the report."""
+        return self.settings.language
+
+    @property
+    def draw(self) -> Draw:
+        """The draw whose model made the map."""
+        return self.samples.draw(self.mapped)
+
+    @property
+    def draws(self) -> int:
+        """Number of draws or folds."""
+        return len(self.score.matrices)
+
+    @property
+    def notes(self) -> tuple[Note, ...]:
+        """Notes on the sources and the reference."""
+        return (*self.scene.notes, *self.samples.notes)
+
+    @property
+    def plan(self) -> Plan | None:
+        """The estimated cost, where ``bocage plan`` wrote one."""
+        return Plan.load(self.layout.plan)
+
+    def percent(self, share: float | None) -> str | None:
+        """Write a share, 0 to 1, in percent."""
+        return None if share is None else number(100 * share, self.language, 1)

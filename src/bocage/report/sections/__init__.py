@@ -1,0 +1,1 @@
+"""Material → what one section of the report shows. One section per file."""

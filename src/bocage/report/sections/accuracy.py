@@ -1,0 +1,63 @@
+"""Accuracy of every class, and the confusion matrix."""
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bocage.evaluation import spread_of
+from bocage.report.material import Material
+from bocage.words import spread
+
+
+def classes(made: Material) -> list[dict[str, Any]]:
+    """Return a row for every class: share of the map, samples, and its measures."""
+    language, samples = made.language, made.samples
+    tables = {
+        m: made.score.per_class(m) for m in ("f1", "producers_accuracy", "users_accuracy", "intersection_over_union")
+    }
+    shares = (
+        [f"{made.percent(share)} %" for share in made.areas.shares] if made.areas else [""] * len(samples.legend.codes)
+    )
+    return [
+        {
+            "code": samples.legend.codes[k],
+            "name": name,
+            "color": samples.legend.colors[k],
+            "share": shares[k],
+            "polygons": samples.count_polygons(k),
+            "pixels": int((samples.label == k).sum()),
+            **{measure: spread(*spread_of(table[:, k]), language) for measure, table in tables.items()},
+        }
+        for k, name in enumerate(made.score.names)
+    ]
+
+
+def matrix(made: Material) -> dict[str, Any]:
+    """The confusion matrix with its margins."""
+    table = made.score.matrix
+    share = table.counts / np.maximum(table.of_reference, 1)[:, None]
+    right = table.right
+
+    def ratio(k: int, of: NDArray[np.int64]) -> str:
+        return f"{made.percent(right[k] / of[k])} %" if of[k] else "–"
+
+    hit = np.eye(len(table.names), dtype=bool)
+    rows = [
+        {
+            "name": name,
+            "cells": list(zip(table.counts[i].tolist(), share[i].tolist(), hit[i].tolist(), strict=True)),
+            "total": int(table.of_reference[i]),
+            "producers": ratio(i, table.of_reference),
+        }
+        for i, name in enumerate(table.names)
+    ]
+    k = range(len(table.names))
+    return {
+        "rows": rows,
+        "names": table.names,
+        "totals": table.of_map.tolist(),
+        "users": [ratio(i, table.of_map) for i in k],
+        "total": table.total,
+        "right": f"{made.percent(float(right.sum() / max(1, table.total)))} %",
+    }

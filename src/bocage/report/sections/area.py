@@ -1,0 +1,44 @@
+"""Areas in hectares with their intervals."""
+
+from typing import Any
+
+from bocage.evaluation import Adjusted
+from bocage.evaluation.area import Estimate
+from bocage.report.material import Material
+from bocage.words import number, words_of
+
+
+def area(found: Adjusted | None, made: Material, file: str = "") -> dict[str, Any] | None:
+    """Return areas in hectares with their intervals; None where nothing was estimated."""
+    if found is None or made.areas is None:
+        return None
+    language, total = made.language, made.areas.total
+    w = words_of(language)
+    rows = []
+    colors = dict(zip(made.samples.legend.names, made.samples.legend.colors, strict=True))
+    for k, name in enumerate(found.names):
+        estimate = found.area[k].times(total)
+        rows.append(
+            {
+                "name": name,
+                "color": colors.get(name, "transparent"),
+                "mapped": number(found.mapped[k] * total, language, 1),
+                "estimated": number(estimate.value, language, 1),
+                "interval": f"{number(estimate.low, language, 1)} – {number(estimate.high, language, 1)}",
+                "users": _estimated(found.users[k], language),
+                "producers": _estimated(found.producers[k], language),
+            }
+        )
+    overall = w["area_overall"].format(
+        value=number(found.overall.value, language),
+        low=number(found.overall.low, language),
+        high=number(found.overall.high, language),
+    )
+    about = w["area_sample_about"].format(file=file, n=found.units) if file else w["area_about"]
+    return {"rows": rows, "overall": overall, "about": about}
+
+
+def _estimated(estimate: Estimate, language: str) -> str:
+    if estimate.value != estimate.value:
+        return "–"
+    return f"{number(estimate.value, language, 2)} ({number(estimate.low, language, 2)} – {number(estimate.high, language, 2)})"

@@ -1,0 +1,32 @@
+"""Time and memory of the stages, beside the plan."""
+
+from bocage.provenance import Estimate
+from bocage.report.material import Material
+from bocage.words import number, words_of
+
+
+def costs(made: Material) -> list[tuple[str, str, str]]:
+    """Return stage, duration and planned duration; the draws of one stage are added up, memory comes last."""
+    stages, plan, language = made.provenance.stages, made.plan, made.language
+    w = words_of(language)
+    spent: dict[str, float] = {}
+    for name, record in stages.items():
+        stage = name.partition("/")[0]
+        spent[stage] = spent.get(stage, 0.0) + record.seconds
+    planned = {one.stage: one for one in plan.stages} if plan else {}
+    rows = [
+        (w.get(f"stage_{stage}", stage), f"{number(seconds, language, 1)} s", _planned(planned.get(stage), language))
+        for stage, seconds in spent.items()
+    ]
+    peak = max((record.memory for record in stages.values()), default=0)
+    if peak:
+        memory = f"{number(plan.memory / 1e9, language, 2)} GB" if plan else ""
+        rows.append((w["memory_at_most"], f"{number(peak / 1e9, language, 2)} GB", memory))
+    return rows
+
+
+def _planned(one: Estimate | None, language: str) -> str:
+    if not one:
+        return ""
+    seconds, low, high = (number(value, language, 1) for value in (one.seconds, one.low, one.high))
+    return f"{seconds} s ({low} – {high})"

@@ -1,0 +1,48 @@
+"""The map, the imagery to lay it on, the confidence, and the legend's colours."""
+
+from typing import Any
+
+from bocage.errors import BocageError
+from bocage.report import figures
+from bocage.report.imagery import best_source, composite, reduced
+from bocage.report.material import Material
+from bocage.report.palette import alike
+from bocage.words import words_of
+
+
+def land_cover(made: Material) -> dict[str, Any] | None:
+    """Return the map, the imagery to lay it on, and the confidence."""
+    if made.land is None or not made.land.is_readable:
+        return None
+    found: dict[str, Any] = {
+        "picture": figures.map_picture(made.land.files["classes"], made.land.legend),
+        "file": str(made.land.files["classes"].relative_to(made.layout.path)),
+        "imagery": None,
+        "confidence": None,
+        "novelty": None,
+        "source": "",
+        "bands": "",
+    }
+    if "confidence" in made.land.files:
+        found["confidence"] = figures.confidence_picture(made.land.files["confidence"])
+    if "novelty" in made.land.files:
+        picture, beyond = figures.novelty_picture(made.land.files["novelty"])
+        found["novelty"], found["beyond"] = picture, made.percent(beyond)
+    name = best_source(made.scene)
+    try:
+        shown, bands = composite(made.scene.cubes[name].source, reduced(made.scene.grid, figures.LONGEST // 2))
+    except BocageError:  # the map is there, and the imagery has been moved since: the report goes without it
+        return found
+    return found | {"imagery": figures.image(shown), "source": name, "bands": ", ".join(bands)}
+
+
+def palette_warnings(made: Material) -> list[str]:
+    """Return a sentence for every kind of vision that confuses colours of the legend."""
+    w, legend = words_of(made.language), made.samples.legend
+    by_vision: dict[str, list[str]] = {}
+    for pair in alike(legend.names, legend.colors):
+        by_vision.setdefault(pair.vision, []).append(f"{pair.first} – {pair.second}")
+    return [
+        w["palette_warning"].format(how=w[f"vision_{vision}"], pairs=", ".join(pairs))
+        for vision, pairs in by_vision.items()
+    ]

@@ -1,0 +1,50 @@
+"""How the reference was split, and whether the split leaks."""
+
+from typing import Any
+
+import numpy as np
+
+from bocage.evaluation.trust import NEAR
+from bocage.report import figures
+from bocage.report.material import Material
+from bocage.words import words_of
+
+
+def split(made: Material) -> dict[str, Any] | None:
+    """Where the draw that made the map trained, validated and tested."""
+    samples, w = made.samples, words_of(made.language)
+    if samples.place is None or not made.score.trust:
+        return None
+    parts = {}
+    for part, members in made.draw.parts.items():
+        _, which = np.unique(samples.polygon[members], return_inverse=True)
+        count = np.maximum(np.bincount(which), 1)
+        middle = np.stack([np.bincount(which, samples.place[members, k]) / count for k in (0, 1)], 1)
+        if len(members):
+            parts[part] = middle
+    trust = made.score.trust[made.mapped]
+    unit = w["units_fold"] if made.score.design.get("fold") else w.get(f"units_{made.score.design['drawn']}", "")
+    if made.score.design["drawn"] == "pixel":
+        unit = w["pixels"]
+    words = w["split_about"].format(draw=made.mapped + 1, train=trust.train_units, test=trust.test_units, unit=unit)
+    picture = figures.split_picture(parts, w, w["alt_split"].format(draw=made.mapped + 1))
+    return {"picture": picture, "words": words}
+
+
+def probe_of(made: Material) -> tuple[float, float] | None:
+    """Mean accuracy of the nearest neighbour, and of the model, over the draws; None without coordinates."""
+    known = [(one.neighbour, one.accuracy_at[-1]) for one in made.score.trust if one.neighbour is not None]
+    if not known:
+        return None
+    return float(np.mean([a for a, _ in known])), float(np.mean([b for _, b in known]))
+
+
+def leak(made: Material) -> tuple[str, bool]:
+    """What the leakage probe says, and whether it is an alarm."""
+    language, probe = made.language, probe_of(made)
+    w = words_of(language)
+    if probe is None:
+        return w["leak_unknown"], False
+    fires = probe[0] >= probe[1] - NEAR
+    values = {"probe": made.percent(probe[0]), "model": made.percent(probe[1]), "near": round(100 * NEAR)}
+    return w["leak_alarm" if fires else "leak_silent"].format(**values), fires

@@ -1,0 +1,122 @@
+"""Five sentences made from the numbers."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from bocage.evaluation import Score, spread_of
+from bocage.evaluation.trust import COVERAGES, NEAR
+from bocage.report.material import Material
+from bocage.report.sections.split import probe_of
+from bocage.words import number, spread, words_of
+
+
+def summary(made: Material) -> list[str]:
+    """Five sentences made from the numbers: what, how right, on which classes, how sure, and whether to believe it."""
+    language = made.language
+    w = words_of(language)
+    return [
+        _what(made, w),
+        _how_right(made, w),
+        _which_classes(made, w),
+        _how_sure(made, w),
+        _whether_believed(made, w),
+    ]
+
+
+def _what(made: Material, w: Mapping[str, str]) -> str:
+    language = made.language
+    model, sources = made.provenance.model, ", ".join(made.samples.cuts)
+    if made.land is None or made.areas is None:
+        n = len(made.scene.ids or ())
+        return w["s_table"].format(model=model, classes=len(made.samples.legend.classes), n=n, sources=sources)
+    values = {"classes": len(made.samples.legend.classes), "area": number(made.areas.total / 100, language, 2)}
+    return w["s_map"].format(model=model, sources=sources, **values, **size(made))
+
+
+def _how_right(made: Material, w: Mapping[str, str]) -> str:
+    language = made.language
+    accuracy, deviation = spread_of(made.score.values("overall_accuracy"))
+    kappa = spread_of(made.score.values("kappa"))[0]
+    units = w["units_fold"] if made.score.design.get("fold") is not None else w[f"units_{made.score.design['drawn']}"]
+    values = {"units": units, "oa": made.percent(accuracy), "kappa": number(kappa, language, 2)}
+    if deviation is None:
+        return w["s_accuracy_one"].format(**values)
+    return w["s_accuracy"].format(draws=made.draws, std=made.percent(deviation), **values)
+
+
+def _which_classes(made: Material, w: Mapping[str, str]) -> str:
+    language, names = made.language, made.score.names
+    scores = [spread_of(column)[0] for column in made.score.per_class("f1").T]
+    known = [k for k, score in enumerate(scores) if score is not None]
+    best, worst = max(known, key=lambda k: scores[k] or 0), min(known, key=lambda k: scores[k] or 0)
+    values = {
+        "best": names[best],
+        "best_f": number(scores[best], language, 2),
+        "worst": names[worst],
+        "worst_f": number(scores[worst], language, 2),
+    }
+    wrong = made.score.matrix.counts - np.diag(made.score.matrix.right)
+    if not wrong.any():
+        return w["s_classes_perfect"].format(**values)
+    row, column = np.unravel_index(int(wrong.argmax()), wrong.shape)
+    return w["s_classes"].format(reference=names[int(row)], mapped=names[int(column)], **values)
+
+
+def _how_sure(made: Material, w: Mapping[str, str]) -> str:
+    """Mean confidence, accuracy, and accuracy of the most confident 80 %, each averaged over the draws."""
+    trust = made.score.trust
+    claimed = float(np.mean([np.dot(one.after.confidence, one.after.share) for one in trust]))
+    right, kept = (float(np.mean([one.accuracy_at[k] for one in trust])) for k in (-1, COVERAGES.index(0.8)))
+    values = {"claimed": claimed, "right": right, "kept": kept}
+    return w["s_confidence"].format(**{key: made.percent(value) for key, value in values.items()})
+
+
+def _whether_believed(made: Material, w: Mapping[str, str]) -> str:
+    probe = probe_of(made)
+    if probe is None:
+        return w["s_no_probe"]
+    key = "s_leak" if probe[0] >= probe[1] - NEAR else "s_no_leak"
+    return w[key].format(probe=made.percent(probe[0]))
+
+
+def size(made: Material) -> dict[str, Any]:
+    """Rows, columns and pixel size of the map, in words."""
+    grid, language = made.scene.grid, made.language
+    gsd = number(grid.metres[0], language, 2).rstrip("0").rstrip(".,")
+    return {"height": grid.shape[0], "width": grid.shape[1], "gsd": gsd}
+
+
+def subject(made: Material) -> str:
+    """Return what the report is about: a map, or the series of a table."""
+    w = words_of(made.language)
+    if made.scene.ids is not None:
+        return w["report_table"].format(n=len(made.scene.ids))
+    return w["report_map"].format(crs=made.scene.grid.crs_name, **size(made))
+
+
+def headline(score: Score, language: str) -> list[tuple[str, str]]:
+    """Return name and value of every metric of a score."""
+    w = words_of(language)
+    return [(w.get(f"metric_{m}", m), spread(*spread_of(score.values(m)), language)) for m in score.metrics]
+
+
+def how(made: Material) -> str:
+    """Return how the accuracy was measured."""
+    w, design, draws = words_of(made.language), made.score.design, made.draws
+    if design.get("fold") is not None:
+        return w["how_folds"].format(draws=draws, by=_fold_field(made))
+    scatter = w["spread_draws"].format(draws=draws) if draws > 1 else w["spread_one"]
+    share = round(100 * float(design["test_share"]))
+    block = number(design.get("block"), made.language, 0)
+    text = w[f"how_{design['drawn']}"].format(share=share, spread=scatter, mapped=made.mapped + 1, block=block)
+    if design.get("buffer"):
+        text += " " + w["how_buffer"].format(buffer=number(design["buffer"], made.language, 0))
+    return text
+
+
+def _fold_field(made: Material) -> str:
+    """How folds were formed, in words."""
+    w, field = words_of(made.language), made.samples.split.fold
+    return w["folds_field"].format(field=field) if field else w["folds_dealt"]

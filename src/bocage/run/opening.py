@@ -1,0 +1,154 @@
+"""Before the stages: open the scene, claim the run's folder, prepare the scene on disk, cut the samples."""
+
+import shutil
+import time
+from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from bocage.disk import digest
+from bocage.errors import Problem, RecipeError
+from bocage.layout import RunLayout
+from bocage.models import Network
+from bocage.progress import QUIET, Progress
+from bocage.recipe import Recipe
+from bocage.run.folder import RunFolder, input_fingerprints
+from bocage.run.stages import STAGES, Keys, Run
+from bocage.run.start import start_of
+from bocage.samples import Samples, make_samples
+from bocage.samples.cut import STORE
+from bocage.samples.reference import fingerprint_vector
+from bocage.scene import Prepared, Scene, make_scene, prepare_scene
+from bocage.sources import SENSORS, Readable, image, open_source, opening_order
+from bocage.training import check_device
+
+
+def open_scene(recipe: Recipe, progress: Progress = QUIET) -> Scene:
+    """Open the recipe's sources and lay them on the map's grid."""
+    opened: dict[str, Readable] = {}
+    sensors = {name: SENSORS.get(choice.sensor) for name, choice in recipe.sources.items()}
+    for name in opening_order(sensors):
+        opened[name] = open_source(name, sensors[name], recipe.sources[name].settings, progress, opened)
+    sources = {name: opened[name] for name in recipe.sources}
+    scene = make_scene(
+        recipe.grid.grid(sources), list(sources.values()), {n: c.preparation for n, c in recipe.sources.items()}
+    )
+    shown = {note for source in sources.values() for note in source.notes}
+    for note in scene.notes:
+        if note not in shown:
+            progress.say(note)
+    return scene
+
+
+@dataclass(frozen=True)
+class Claimed:
+    """An opened scene, the folder of its run, and the content of every input file."""
+
+    scene: Scene
+    folder: RunFolder
+    inputs: Mapping[str, str]
+    """Path → digest."""
+
+
+def claim(recipe: Recipe, layout: RunLayout, progress: Progress, overwrite: bool) -> Claimed:
+    """Open the scene and take the folder."""
+    scene = open_scene(recipe, progress)
+    if recipe.evaluation.truth:
+        open_source("truth", image, image.Settings(recipe.evaluation.truth))  # a missing file is reported now
+    inputs = input_fingerprints(recipe, scene)
+    return Claimed(scene, RunFolder.claim(layout, recipe, inputs, overwrite), inputs)
+
+
+def prepared(
+    recipe: Recipe, scene: Scene, folder: RunFolder, progress: Progress, where: Path | None = None
+) -> tuple[Scene, dict[str, Prepared]]:
+    """Prepare the cubes for which it pays, in the run's folder or `where`; the time is recorded if there was work."""
+    started = time.monotonic()
+    ready, made = prepare_scene(scene, where or folder.layout.scene, recipe.scene, progress)
+    if any(one.done for one in made.values()):
+        folder.note("prepare", digest(recipe.sources, recipe.grid), time.monotonic() - started)
+    for note in ready.notes[len(scene.notes) :]:
+        progress.say(note)
+    return ready, made
+
+
+def open_run(
+    recipe: Recipe,
+    out: Path,
+    progress: Progress = QUIET,
+    overwrite: bool = False,
+    stages: Sequence[str] = STAGES,
+    scene_at: Path | None = None,
+) -> Run:
+    """Open the scene and the samples of a recipe for some stages, and claim the run's folder.
+
+    The prepared scene lies in the folder too, or in `scene_at` where several runs share it.
+
+    Raises
+    ------
+    RecipeError
+        ``[map] draw`` names a fold that the reference does not have.
+    """
+    check_device(recipe.choice.training)  # reported before anything is read
+    claimed = claim(recipe, RunLayout(out), progress, overwrite)
+    scene, folder = claimed.scene, claimed.folder
+    network = recipe.choice.build(scene, recipe.legend)
+    start = start_of(recipe, folder, claimed.inputs, progress)
+    keys = _keys(recipe, network, claimed.inputs, start.fingerprint if start else "")
+    current = folder.is_current("samples", keys.samples)
+    if not current:
+        scene, _ = prepared(recipe, scene, folder, progress, scene_at)
+    samples = _samples(recipe, scene, network, folder, keys.samples, progress)
+    _check_draw(recipe, samples)
+    if current and _reads_scene(folder, keys, stages, samples.draws):
+        scene, _ = prepared(recipe, scene, folder, progress, scene_at)
+    return Run(recipe, scene, folder, samples, keys, progress, start)
+
+
+def _samples(
+    recipe: Recipe, scene: Scene, network: Network, folder: RunFolder, key: str, progress: Progress
+) -> Samples:
+    """Cut the samples, or open those that are cut for the same key."""
+    current = folder.is_current("samples", key)
+    if not current:
+        folder.forget("samples")
+        shutil.rmtree(folder.layout.cut, ignore_errors=True)
+    with nullcontext() if current else folder.timed("samples", key):
+        samples = make_samples(scene, recipe.survey, network, folder.layout.cut, progress)
+        samples.to_parquet(folder.layout.samples)
+    for note in samples.notes:
+        progress.say(note)
+    return samples
+
+
+def _keys(recipe: Recipe, network: Network, inputs: Mapping[str, str], start: str) -> Keys:
+    """Digest, for every stage, what it depends on."""
+    choice = recipe.choice
+    used = {name: recipe.sources[name] for name in network.footprints}
+    needs = (network.footprints, network.any_source)
+    cut = digest(STORE, inputs, recipe.grid, recipe.legend, used, recipe.reference, *needs)
+    training = replace(choice.training, pretrained=None)  # the content of the weights counts, not their place
+    train = digest(cut, recipe.split, choice.name, choice.config, training, start)
+    region = fingerprint_vector(recipe.map.region) if recipe.map.region else ""
+    where = replace(recipe.map, region=None, where="")
+    return Keys(
+        samples=cut,
+        train=train,
+        evaluate=digest(train, recipe.evaluation.metrics),
+        map=digest(train, where, region, recipe.map.where),
+    )
+
+
+def _check_draw(recipe: Recipe, samples: Samples) -> None:
+    if recipe.map.draw >= samples.draws:
+        what = f"folds are numbered 0 to {samples.draws - 1} ({', '.join(samples.folds)}); found {recipe.map.draw}"
+        raise RecipeError(recipe.path, [Problem("map.draw", what)])
+
+
+def _reads_scene(folder: RunFolder, keys: Keys, stages: Sequence[str], draws: int) -> bool:
+    """Whether one of the stages has work to do that reads the scene."""
+    to_do = [("map", keys.map)] if "map" in stages else []
+    if "evaluate" in stages:
+        to_do += [(f"evaluate/{k}", keys.evaluate) for k in range(draws)]
+    return not all(folder.is_current(stage, key) for stage, key in to_do)

@@ -1,0 +1,260 @@
+"""The stages of a run: each calls its room, unless what it would write is there and current."""
+
+import json
+from dataclasses import asdict, dataclass, replace
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bocage.disk import digest, write_json
+from bocage.errors import EvaluationError
+from bocage.evaluation import (
+    Adjusted,
+    Predictions,
+    Score,
+    clustered,
+    compare,
+    load_score,
+    predictions_of,
+    trust_of,
+)
+from bocage.layout import RunLayout
+from bocage.legend import Legend
+from bocage.machine import device_of
+from bocage.mapping import (
+    Areas,
+    Computing,
+    LandCoverMap,
+    Mapping,
+    classify_at,
+    codes_beside,
+    make_map,
+    open_map,
+)
+from bocage.progress import Progress
+from bocage.recipe import Recipe
+from bocage.run.folder import RunFolder
+from bocage.samples import Samples
+from bocage.scene import Scene
+from bocage.training import (
+    Importance,
+    Pretrained,
+    Reduced,
+    Trained,
+    Trainer,
+    check_bfloat16,
+    classify,
+    imitates_bfloat16,
+    importance,
+)
+
+if TYPE_CHECKING:
+    from bocage.report.material import Material
+
+STAGES = ("train", "evaluate", "map", "report")
+
+
+@dataclass(frozen=True)
+class Keys:
+    """Digest, for every stage, of the inputs and settings that it depends on."""
+
+    samples: str
+    train: str
+    evaluate: str
+    map: str
+
+
+def settled(settings: Mapping, found: Reduced, device: str, progress: Progress) -> Mapping:
+    """Return the map's settings, in float32 where bfloat16 changes too much."""
+    if found.is_harmless:
+        progress.say(f"The map is computed in bfloat16: {found}.")
+        if imitates_bfloat16(device):
+            progress.say('This processor has no instructions for bfloat16: precision = "float32" is faster here.')
+        return settings
+    progress.say(f"The map is computed in float32, not in bfloat16: {found}.")
+    return replace(settings, precision="float32")
+
+
+@dataclass
+class Run:
+    """A recipe at work in its folder: each method is a stage."""
+
+    recipe: Recipe
+    scene: Scene
+    folder: RunFolder
+    samples: Samples
+    keys: Keys
+    progress: Progress
+    start: Pretrained | None = None
+    """Weights that networks start from."""
+
+    @property
+    def layout(self) -> RunLayout:
+        """Paths of the run's folder."""
+        return self.folder.layout
+
+    def train(self) -> None:
+        """Train the model on every draw; draws that are complete are kept."""
+        trainer = Trainer(self.recipe.choice, self.scene, self.samples, self.start)
+        for k in range(self.samples.draws):
+            work = partial(trainer.train, k, self.layout.split(k), self.progress)
+            self.folder.once(f"train/{k}", self.keys.train, work, self.progress)
+
+    def evaluate(self) -> Score:
+        """Classify every draw's test polygons, and write ``score.json``."""
+        for k in range(self.samples.draws):
+            self.folder.need(f"train/{k}", self.keys.train, "train")
+            self.folder.once(f"evaluate/{k}", self.keys.evaluate, partial(self._score, k), self.progress)
+            self.progress.step("evaluating", k + 1, self.samples.draws)
+        score = self._score_of_all_draws()
+        score.save(self.layout.score)
+        return score
+
+    def map(self) -> LandCoverMap | None:
+        """Map the scene with the network of the draw that the recipe names; a table of samples has no map."""
+        if self.scene.ids is not None:
+            self.progress.say("The sources are tables of samples: there is no map.")
+            return None
+        k = self.recipe.map.draw
+        self.folder.need(f"train/{k}", self.keys.train, "train")
+        trained = Trained.load(self.layout.split(k).model)
+        self.folder.once("map", self.keys.map, partial(self._make_map, trained), self.progress)
+        return self._open_map(trained.legend)
+
+    def _make_map(self, trained: Trained) -> LandCoverMap:
+        computing = Computing(self._device, self.recipe.workers)
+        return make_map(trained, self.scene, self._precise(trained), self.layout.map, computing, self.progress)
+
+    def _precise(self, trained: Trained) -> Mapping:
+        """Return the map's settings, in float32 where bfloat16 was asked for and changes classes of validation samples."""
+        settings = self.recipe.map
+        if settings.precision == "float32":
+            return settings
+        validation = self.samples.draw(settings.draw).validation
+        found = check_bfloat16(trained, self.samples.chips, validation, self._device)
+        found.save(self.layout.split(settings.draw).model)
+        return settled(settings, found, self._device, self.progress)
+
+    def report(self) -> Path:
+        """Compare the map with the truth where there is one, estimate areas, and write ``report.html``."""
+        from bocage.report.page import write_report  # draws with matplotlib, which takes a second to import
+
+        for k in range(self.samples.draws):
+            self.folder.need(f"evaluate/{k}", self.keys.evaluate, "evaluate")
+        made = self._material()
+        area = made.estimates.area
+        more = {"truth": made.truth.as_dict()} if made.truth else {}
+        made.score.save(self.layout.score, **more, **({"area": area.as_dict()} if area else {}))
+        return write_report(made)
+
+    def _material(self) -> "Material":
+        """Gather what the report is made of."""
+        from bocage.report.material import Estimates, Material
+
+        draw, land, areas, estimates = self.recipe.map.draw, None, None, Estimates()
+        tested = Predictions.from_parquet(self.layout.split(draw).test)
+        if self.scene.ids is None:
+            self.folder.need("map", self.keys.map, "map")
+            land = self._open_map(self.samples.legend)
+            areas = land.areas
+            estimates = Estimates(self._area(tested, areas), *self._sample())
+        return Material(
+            self.layout, self.scene, self.samples, self._score_of_all_draws(), draw, tested, self.folder.provenance,
+            self.recipe.report, land, areas, self._truth(land), estimates, self._importance(),
+        )  # fmt: skip
+
+    def _truth(self, land: LandCoverMap | None) -> Score | None:
+        """Compare the whole map with the truth raster, where the recipe names one."""
+        if not self.recipe.evaluation.truth or not land or not land.is_readable:
+            return None
+        pairs = codes_beside(self.recipe.evaluation.truth, land.files["classes"], land.grid)
+        matrix = compare(pairs, land.legend.codes, land.legend.names)
+        return Score((matrix,), self.recipe.evaluation.names, {"reference": "the whole truth raster"})
+
+    def _area(self, tested: Predictions, areas: Areas) -> Adjusted | None:
+        """Estimate areas from the test polygons of the draw that made the map; None where there are too few."""
+        try:
+            return clustered(tested.predicted, tested.label, tested.polygon, areas.shares, self.samples.legend.names)
+        except EvaluationError as error:
+            self.progress.say(f"No areas are estimated: {error}")
+            return None
+
+    def _sample(self) -> tuple[Adjusted | None, str]:
+        """Return the estimates from a labelled validation sample, if one was evaluated, and the name of its file."""
+        if not self.layout.sample.exists():
+            return None, ""
+        record = json.loads(self.layout.sample.read_text())
+        file = str(record.pop("file"))
+        return Adjusted.from_dict(record), file
+
+    def _importance(self) -> Importance | None:
+        """Return the importance of sources and dates for the draw that makes the map, measured once."""
+        most, draw = self.recipe.evaluation.importance, self.recipe.map.draw
+        split = self.layout.split(draw)
+        if not most:
+            return None
+
+        def measure() -> None:
+            trained, test = Trained.load(split.model), self.samples.draw(draw).test
+            found = importance(trained, self.samples, test, most, self._device, self.progress)
+            write_json(split.importance, asdict(found), None)
+
+        self.folder.once("importance", digest(self.keys.evaluate, draw, most), measure, self.progress)
+        return Importance(**json.loads(split.importance.read_text()))
+
+    @property
+    def _device(self) -> str:
+        return self.recipe.choice.training.device
+
+    def map_on_disk(self) -> LandCoverMap | None:
+        """Return the map in the run's folder; None where there is none."""
+        return self._open_map(self.samples.legend) if self.layout.map.is_complete else None
+
+    def _open_map(self, legend: Legend) -> LandCoverMap:
+        return open_map(legend, self.scene.grid, self.recipe.map, self.layout.map)
+
+    def _score_of_all_draws(self) -> Score:
+        draws = [load_score(self.layout.split(k).score) for k in range(self.samples.draws)]
+        matrices, trust = tuple(one.matrices[0] for one in draws), tuple(t for one in draws for t in one.trust)
+        return Score(matrices, self.recipe.evaluation.names, {"draws": len(draws), **draws[0].design}, trust)
+
+    def _score(self, k: int) -> None:
+        """Classify the test pixels of draw `k`; write ``test.parquet`` and ``score.json``."""
+        samples, split = self.samples, self.layout.split(k)
+        trained, draw = Trained.load(split.model), samples.draw(k)
+        if absent := samples.without(draw.test):
+            names = ", ".join(absent)
+            self.progress.say(f"Draw {k + 1} has no test pixel of: {names}; it does not show their accuracy.")
+        found = self._classified(trained, draw.test, k)
+        found.to_parquet(split.test)
+        learnt = np.concatenate([draw.train, draw.validation])
+        places = None if samples.place is None else (samples.place[learnt], samples.place[draw.test])
+        units = (len(np.unique(samples.group[learnt])), len(np.unique(samples.group[draw.test])))
+        trust = trust_of(found, samples.label[learnt], places, units)
+        matrix = found.matrix(samples.legend.names)
+        Score((matrix,), self.recipe.evaluation.names, self._design(k), (trust,)).save(split.score)
+
+    def _classified(self, trained: Trained, test: NDArray[np.int64], k: int) -> Predictions:
+        pixels = self.samples.pixels(test)
+        if trained.has_context:
+            task = f"classifying test polygons, draw {k + 1}"
+            found = classify_at(trained, self.scene, pixels, device_of(self._device), self.progress, task)
+        else:
+            found = classify(trained, self.samples.chips, test, self._device)
+        place = (pixels.row, pixels.column, pixels.polygon)
+        return predictions_of(*place, pixels.label, found, trained.calibration.temperature)
+
+    def _design(self, k: int) -> dict[str, Any]:
+        split, folds = self.samples.split, self.samples.folds
+        return {
+            "unit": f"pixels of test {'pixels' if split.unit == 'pixel' else split.unit + 's'}",
+            "drawn": split.unit,
+            "block": split.block if split.unit == "block" else None,
+            "buffer": split.buffer or None,
+            "test_share": round(1 - split.train, 4),
+            "stratified_by": f"the field '{split.fold}'" if split.fold else "class",
+            "fold": folds[k] if folds else None,
+        }

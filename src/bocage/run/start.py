@@ -1,0 +1,40 @@
+"""Weights that a run's networks start from: those of a pretraining."""
+
+from collections.abc import Mapping
+
+from bocage.disk import digest
+from bocage.layout import ModelLayout
+from bocage.progress import Progress
+from bocage.recipe import Recipe
+from bocage.run.folder import RunFolder
+from bocage.samples.reference import without_password
+from bocage.training import Pretrained
+
+STAGE = "pretrain"
+"""Name of a pretraining among the stages of a run."""
+
+
+def start_of(recipe: Recipe, folder: RunFolder, inputs: Mapping[str, str], progress: Progress) -> Pretrained | None:
+    """Return the weights that the recipe names, or those of the run's folder if they fit; None where there are none."""
+    named = recipe.choice.training.pretrained
+    if named:
+        return Pretrained.load(ModelLayout(named))
+    own = folder.layout.pretrained
+    if not own.path.exists():
+        return None
+    record = folder.provenance.stages.get(STAGE)
+    if record is None or not record.key.startswith(pretraining_key(recipe, inputs)):
+        progress.say(
+            f"{own.path} was made from other imagery or for another network and is not used. To use it, run 'bocage pretrain' "
+            "again."
+        )
+        return None
+    return Pretrained.load(own)
+
+
+def pretraining_key(recipe: Recipe, inputs: Mapping[str, str]) -> str:
+    """Digest what a pretraining depends on, its own settings apart; polygons are not used."""
+    choice = recipe.choice
+    read = {path: value for path, value in inputs.items() if path != without_password(str(recipe.reference.path))}
+    training = (choice.training.scaling, choice.training.augment)
+    return digest(read, recipe.grid, recipe.sources, choice.name, choice.config, *training)

@@ -1,0 +1,106 @@
+"""Settings → a folder of real files: an agricultural landscape whose truth is known everywhere."""
+
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+
+from affine import Affine
+
+from bocage.errors import BocageError
+from bocage.grid import Grid
+from bocage.progress import QUIET, Progress
+from bocage.simulate.formats import FORMATS
+from bocage.simulate.landscape import LEGEND, World
+from bocage.simulate.polygons import write_polygons
+from bocage.simulate.sensors import PAN_GSD, S2_GSD, Dates, write_s1, write_s2, write_truth, write_vhr
+
+CRS = "EPSG:32740"
+CORNER = (338_000.0, 7_668_000.0)
+"""North-west corner, UTM 40S: the coast of La Réunion."""
+SENSORS = ("vhr", "s2", "s1")
+
+
+@dataclass(frozen=True)
+class Simulation:
+    """What to simulate. The defaults are fixed: they are never tuned to make a network win."""
+
+    height: int = 1203
+    """PAN pixels (1.5 m); a size that is not a multiple of 4 is normal."""
+    width: int = 1402
+    seed: int = 0
+    year: int = 2022
+    """Other years shift the calendar and rotate the crops."""
+    region: int = 0
+    """Other regions have other parcels and other shares of the classes."""
+    polygons: int = 24
+    """Most reference polygons of each class."""
+    sensors: tuple[str, ...] = SENSORS
+    formats: tuple[str, ...] = ()
+    """How sensors are delivered, at most one format each (``bocage simulate --help`` lists them); plain rasters else."""
+
+    @property
+    def deliveries(self) -> dict[str, str]:
+        """Sensor to the format that it is delivered in."""
+        return {FORMATS[name].SENSOR: name for name in self.formats}
+
+    def __post_init__(self) -> None:
+        if min(self.height, self.width) < 64:
+            raise BocageError(f"A landscape is at least 64 x 64 PAN pixels; asked for {self.height} x {self.width}.")
+        unknown = [s for s in self.sensors if s not in SENSORS]
+        if unknown:
+            raise BocageError(f"Unknown sensor '{unknown[0]}' to simulate; known: {', '.join(SENSORS)}.")
+        odd = [f for f in self.formats if f not in FORMATS]
+        if odd:
+            raise BocageError(f"Unknown format '{odd[0]}' to simulate; known: {', '.join(FORMATS)}.")
+        if len(self.deliveries) < len(self.formats):
+            raise BocageError(f"One format for each sensor; asked for {', '.join(self.formats)}.")
+        idle = [f for sensor, f in self.deliveries.items() if sensor not in self.sensors]
+        if idle:
+            raise BocageError(f"The format {idle[0]} delivers {FORMATS[idle[0]].SENSOR}, which is not simulated.")
+
+
+def simulate(settings: Simulation, folder: Path, progress: Progress = QUIET) -> int:
+    """Write the landscape and return its number of reference polygons.
+
+    Unless formats are asked for, the folder gets ``vhr/{pan,ms}.tif``, ``s2/<band>.tif`` and ``s2/quality.tif``,
+    ``s1/{vv,vh}.tif``; always ``reference.gpkg``, ``legend.csv`` and ``truth.tif``. Everything is a function of place and
+    seed: a larger landscape of the same seed contains the smaller one.
+
+    Raises
+    ------
+    BocageError
+        The folder is not empty, or the landscape is too small.
+    """
+    if folder.exists() and any(folder.iterdir()):
+        raise BocageError(f"{folder} is not empty; simulate into a new folder.")
+    folder.mkdir(parents=True, exist_ok=True)
+    world = World(settings.seed, settings.year, settings.region)
+    pan = Grid.of(CRS, Affine(PAN_GSD, 0, CORNER[0], 0, -PAN_GSD, CORNER[1]), (settings.height, settings.width))
+    sides = (2 * -(-round(n * PAN_GSD * 1000) // round(2000 * S2_GSD)) for n in pan.shape)
+    decametric = Grid.of(CRS, Affine(S2_GSD, 0, CORNER[0], 0, -S2_GSD, CORNER[1]), (next(sides), next(sides)))
+    if "vhr" in settings.sensors:
+        write_vhr(world, pan, folder, progress)
+    else:
+        write_truth(world, pan, folder, progress)
+    if "s2" in settings.sensors:
+        write_s2(world, decametric, folder, Dates(10).of(settings.year), progress)
+    if "s1" in settings.sensors:
+        write_s1(world, decametric, folder, Dates(12, 5).of(settings.year), progress)
+    for sensor, name in settings.deliveries.items():
+        deliver(folder / sensor, name, progress)
+    _write_legend(folder / "legend.csv")
+    return write_polygons(world, pan, folder / "reference.gpkg", settings.polygons)
+
+
+def deliver(folder: Path, name: str, progress: Progress) -> None:
+    """Replace a sensor's plain rasters by products."""
+    plain, partial = folder.with_name(f".{folder.name}.plain"), folder.with_name(f".{folder.name}.part")
+    folder.rename(plain)
+    FORMATS[name].write(plain, partial, progress)
+    partial.rename(folder)
+    shutil.rmtree(plain)
+
+
+def _write_legend(path: Path) -> None:
+    lines = [f"{c.code},{c.name},{c.color},{c.parent}" for c in LEGEND.classes]
+    path.write_text("\n".join(["code,name,color,parent", *lines]) + "\n")

@@ -1,0 +1,136 @@
+"""Samples → batches of tensors: scaled, in an order fit for the disk, augmented where asked, made ahead of time."""
+
+import queue
+import threading
+import time
+from collections.abc import Collection, Iterator
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from bocage.models import Batch
+from bocage.samples import Chips
+from bocage.training.augmentation import NONE, Augmentation, augmented
+from bocage.training.scaling import Normalisation
+
+BUFFER = 1 << 30
+"""Bytes of samples that are shuffled together; a larger store is read by chunks, each once an epoch."""
+CHUNK = 64
+"""Chunks in a buffer."""
+
+
+@dataclass(frozen=True)
+class Minibatch:
+    """Some samples as a network takes them."""
+
+    inputs: Batch
+    labels: Tensor
+    """(B,)"""
+    members: NDArray[np.int64]
+    """(B,) which samples these are."""
+
+    def without(self, sources: Collection[str]) -> "Minibatch":
+        """Return the same with every date of some sources masked."""
+        inputs = {name: tensor.hidden() if name in sources else tensor for name, tensor in self.inputs.items()}
+        return replace(self, inputs=inputs)
+
+    def part(self, rank: int, world: int) -> "Minibatch":
+        """Return the part of one of `world` processes; all of it where there are too few samples to share."""
+        if world == 1 or len(self.labels) < 2 * world:
+            return self
+        some = slice(rank, None, world)
+        inputs = {name: tensor.take(some) for name, tensor in self.inputs.items()}
+        return Minibatch(inputs, self.labels[some], self.members[some])
+
+
+def make_batch(chips: Chips, members: NDArray[np.int64], normalisation: Normalisation) -> Batch:
+    """Return the footprints of the samples `members`, as one batch."""
+    return {name: normalisation.tensor(name, *cut.read(members), cut.days) for name, cut in chips.cuts.items()}
+
+
+def batches(
+    chips: Chips,
+    members: NDArray[np.int64],
+    normalisation: Normalisation,
+    size: int,
+    generator: np.random.Generator | None = None,
+    augmentation: Augmentation = NONE,
+) -> Iterator[Minibatch]:
+    """Yield batches of `size` of the samples `members`.
+
+    With a `generator` they are shuffled and augmented, and a single sample left over goes with the batch before: batch
+    normalisation needs two.
+    """
+    order = members if generator is None else shuffled(members, chips, generator)
+    ends = list(range(size, len(order), size))
+    if ends and generator is not None and len(order) - ends[-1] == 1:
+        ends.pop()
+    for chosen in np.split(order, ends):
+        batch = make_batch(chips, chosen, normalisation)
+        if generator is not None:
+            batch = augmented(batch, augmentation, generator)
+        yield Minibatch(batch, torch.from_numpy(chips.label[chosen].astype(np.int64)), chosen)
+
+
+def shuffled(
+    members: NDArray[np.int64], chips: Chips, generator: np.random.Generator, buffer: int = BUFFER
+) -> NDArray[np.int64]:
+    """Shuffle samples: all together if they fit `buffer` bytes, else chunks of the store, then within a buffer.
+
+    Samples are numbered in the order of the store, nearly, so a buffer reads a few stretches of it and no other does.
+    """
+    held = max(1, buffer // max(1, chips.sample_bytes))
+    if len(members) <= held:
+        return generator.permutation(members)
+    widest = max(chips.cuts.values(), key=lambda cut: cut.sample_bytes)
+    stored = members[np.argsort(widest.place[widest.index[members], 0], kind="stable")]
+    chunks = np.array_split(stored, -(-len(stored) // max(1, held // CHUNK)))
+    order = np.concatenate([chunks[k] for k in generator.permutation(len(chunks))])
+    return np.concatenate([generator.permutation(part) for part in np.split(order, range(held, len(order), held))])
+
+
+class Ahead:
+    """Makes the items of an iterator in a thread, a few ahead; `waited` is how long the reader stood still."""
+
+    def __init__(self, items: Iterator[Any], depth: int = 4) -> None:
+        self.waited = 0.0
+        self._items, self._ready, self._stopped = items, queue.Queue[Any](depth), threading.Event()
+        self._thread = threading.Thread(target=self._make, daemon=True)
+        self._thread.start()
+
+    def __iter__(self) -> Iterator[Any]:
+        """Yield the items; an exception of their making is raised here."""
+        try:
+            while True:
+                since = time.monotonic()
+                kind, item = self._ready.get()
+                self.waited += time.monotonic() - since
+                if kind == "error":
+                    raise item
+                if kind == "end":
+                    return
+                yield item
+        finally:
+            self._stopped.set()
+
+    def _make(self) -> None:
+        try:
+            for item in self._items:
+                if not self._put(("item", item)):
+                    return
+            self._put(("end", None))
+        except BaseException as error:
+            self._put(("error", error))
+
+    def _put(self, what: tuple[str, Any]) -> bool:
+        while not self._stopped.is_set():
+            try:
+                self._ready.put(what, timeout=0.2)
+            except queue.Full:
+                continue
+            return True
+        return False

@@ -1,0 +1,105 @@
+"""How values are scaled before a network sees them, measured on valid training pixels."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from bocage.models import SourceTensor
+from bocage.samples import Cut
+
+Kind = Literal["mean-std", "min-max", "percentile"]
+IN_CACHE = 1 << 18
+"""Values scaled at a time, so that they stay in the processor's cache."""
+LOOKED_AT = 2_000_000
+"""Pixels, about, of which percentiles are taken."""
+
+
+@dataclass(frozen=True)
+class Normalisation:
+    """Per source and band: ``(value - offset) / scale``, measured on valid training pixels."""
+
+    kind: Kind
+    """"mean-std": mean 0 and deviation 1; "min-max": 0 to 1; "percentile": 2nd percentile at 0, 98th at 1."""
+    offset: Mapping[str, tuple[float, ...]]
+    scale: Mapping[str, tuple[float, ...]]
+
+    @classmethod
+    def of(
+        cls, cuts: Mapping[str, Cut], members: NDArray[np.int64], kind: Kind = "mean-std", rows: int = 4096
+    ) -> "Normalisation":
+        """Measure it on the samples `members`, `rows` samples at a time; a band of one value only is not scaled."""
+        measure = {"mean-std": _mean_and_deviation, "min-max": _range, "percentile": _percentiles}[kind]
+        offset, scale = {}, {}
+        for name, one in cuts.items():
+            low, width = measure(one, members, rows)
+            offset[name] = tuple(float(v) for v in low)
+            scale[name] = tuple(float(v) if v > 1e-8 else 1.0 for v in width)
+        return cls(kind, offset, scale)
+
+    def tensor(
+        self, name: str, values: NDArray[Any], valid: NDArray[np.bool_], days: NDArray[np.int32]
+    ) -> SourceTensor:
+        """Scale values (B, T, C, Y, X) in physical units, 0 where not valid (B, T, Y, X); days are those of all samples (T,)."""
+        offset = np.array(self.offset[name], np.float32)[:, None, None]
+        scale = np.array(self.scale[name], np.float32)[:, None, None]
+        scaled = np.empty(values.shape, np.float32)
+        layers, there = values.reshape(-1, *values.shape[2:]), valid.reshape(-1, 1, *valid.shape[2:])
+        flat, step = scaled.reshape(layers.shape), max(1, IN_CACHE // max(1, layers[:1].size))
+        for start in range(0, len(layers), step):
+            part = slice(start, start + step)
+            out = flat[part]
+            np.subtract(layers[part], offset, out=out)
+            out /= scale
+            out *= there[part]
+        dates = np.tile(days, (len(values), 1))
+        return SourceTensor(*map(torch.from_numpy, (scaled, np.ascontiguousarray(valid), dates)))
+
+
+Pair = tuple[NDArray[np.float64], NDArray[np.float64]]
+
+
+def _mean_and_deviation(cut: Cut, members: NDArray[np.int64], rows: int) -> Pair:
+    """Mean and standard deviation, in double precision."""
+    total, squares, n = np.zeros(cut.bands), np.zeros(cut.bands), 0.0
+    for values, valid in _read(cut, members, rows):
+        clear = values.astype(np.float64) * valid[:, :, None]
+        total = total + clear.sum((0, 1, 3, 4))
+        squares = squares + (clear**2).sum((0, 1, 3, 4))
+        n += float(valid.sum())
+    mean = total / max(n, 1)
+    return mean, np.sqrt(np.maximum(squares / max(n, 1) - mean**2, 0))
+
+
+def _range(cut: Cut, members: NDArray[np.int64], rows: int) -> Pair:
+    """Least value, and the greatest less the least."""
+    low, high = np.full(cut.bands, np.inf), np.full(cut.bands, -np.inf)
+    for values, valid in _read(cut, members, rows):
+        seen = np.broadcast_to(valid[:, :, None], values.shape)
+        low = np.minimum(low, values.min((0, 1, 3, 4), where=seen, initial=np.inf))
+        high = np.maximum(high, values.max((0, 1, 3, 4), where=seen, initial=-np.inf))
+    known = np.isfinite(low)
+    return np.where(known, low, 0.0), np.where(known, high, 1.0) - np.where(known, low, 0.0)
+
+
+def _percentiles(cut: Cut, members: NDArray[np.int64], rows: int) -> Pair:
+    """2nd percentile, and the 98th less the 2nd, of evenly spaced samples where there are many."""
+    each = len(cut.days) * cut.size**2
+    some = members[:: max(1, len(members) * each // LOOKED_AT)]
+    found: list[NDArray[np.float32]] = []
+    for values, valid in _read(cut, some, rows):
+        found.append(values.swapaxes(1, 2).swapaxes(0, 1)[:, valid])
+    if not sum(part.shape[1] for part in found):
+        return np.zeros(cut.bands), np.ones(cut.bands)
+    low, high = np.percentile(np.concatenate(found, 1), (2, 98), axis=1)
+    return low, high - low
+
+
+def _read(cut: Cut, members: NDArray[np.int64], rows: int) -> Iterator[tuple[NDArray[np.float32], NDArray[np.bool_]]]:
+    for start in range(0, len(members), rows):
+        values, valid = cut.read(members[start : start + rows])
+        finite = np.asarray(np.isfinite(values).all(2))
+        yield np.where(finite[:, :, None], values, np.float32(0)), valid & finite

@@ -1,0 +1,152 @@
+"""Train a model on the draws of some samples; classify samples with it."""
+
+from collections.abc import Collection
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from bocage.layout import SplitLayout
+from bocage.machine import device_of, versions
+from bocage.models import Network
+from bocage.progress import QUIET, Progress
+from bocage.samples import Chips, Draw, Samples
+from bocage.scene import Scene
+from bocage.training.batches import batches, make_batch
+from bocage.training.calibration import Calibration, calibrate, mixtures
+from bocage.training.choice import Choice
+from bocage.training.curves import write_curves
+from bocage.training.loop import Task, fit, logits_of
+from bocage.training.novelty import domain_of
+from bocage.training.pretrain import Pretrained
+from bocage.training.scaling import Normalisation
+from bocage.training.settings import Training
+from bocage.training.trained import Region, Trained, source_records
+
+PATCHES, PIXELS = 256, 8192
+"""Samples classified at a time, with surroundings and without: a forest's call costs the same for one pixel and for thousands."""
+
+
+@dataclass(frozen=True)
+class Trainer:
+    """A model, and the samples of a scene that it is trained on."""
+
+    choice: Choice
+    scene: Scene
+    samples: Samples
+    start: Pretrained | None = None
+    """Weights that the network starts from; its bands are scaled as theirs were."""
+
+    def train(self, number: int, where: SplitLayout, progress: Progress = QUIET) -> Trained:
+        """Train on draw `number`; write the model and the curves into the folder `where`.
+
+        A training that was killed resumes from its checkpoint in the folder, and gives the same weights.
+
+        Raises
+        ------
+        ModelError
+            The network cannot work with the scene's sources.
+        TrainedError
+            The weights to start from are another network's, or of other bands, units or days.
+        TrainingError
+            The loss is NaN or infinite, or a checkpoint cannot be written.
+        """
+        choice, samples, settings = self.choice, self.samples, self.choice.training
+        where.path.mkdir(parents=True, exist_ok=True)
+        draw, seed = samples.draw(number), _seed(samples, number)
+        torch.manual_seed(seed)
+        model = choice.build(self.scene, samples.legend)
+        if not settings.stops_early:  # nobody looks at validation polygons: they train too
+            everything = np.sort(np.concatenate([draw.train, draw.validation]))
+            draw = replace(draw, train=everything, validation=draw.train[:0])
+        self._report(draw, number, progress)
+        normalisation = Normalisation.of(samples.cuts, draw.train, settings.scaling)
+        if self.start:
+            normalisation = self.start.start(model, choice.name, self.scene, normalisation, progress)
+        self._fit(model, draw, normalisation, number, where, progress)
+        records = source_records(self.scene, model.footprints)
+        trained = Trained(
+            choice.name, choice.config, samples.legend, records, normalisation, model, Region.of(self.scene), versions()
+        )
+        calibration = _calibrated(trained, samples.chips, draw.validation, settings)
+        domain = domain_of(trained, samples.chips, draw, seed)
+        trained = replace(trained, calibration=calibration, domain=domain)
+        trained.save(where.model)
+        where.checkpoint.unlink(missing_ok=True)
+        return trained
+
+    def _report(self, draw: Draw, number: int, progress: Progress) -> None:
+        """Tell the user what of the draw does not train."""
+        if draw.left_out:
+            buffer = self.samples.split.buffer
+            progress.say(f"Draw {number + 1}: {draw.left_out} pixels within {buffer:g} m of test pixels do not train.")
+        if absent := self.samples.without(draw.train):
+            names = ", ".join(absent)
+            progress.say(f"Draw {number + 1} has no training sample of: {names}; the model cannot learn these classes.")
+
+    def _fit(
+        self,
+        model: Network,
+        draw: Draw,
+        normalisation: Normalisation,
+        number: int,
+        where: SplitLayout,
+        progress: Progress,
+    ) -> None:
+        """Fit a model to all samples at once, or train it epoch by epoch."""
+        choice, samples, settings, seed = self.choice, self.samples, self.choice.training, _seed(self.samples, number)
+        title = f"training {choice.name}, draw {number + 1} of {samples.draws}"
+        if model.abilities.fitted:
+            labels = torch.from_numpy(samples.label[draw.train].astype(np.int64))
+            model.fit(make_batch(samples.chips, draw.train, normalisation), labels, seed)
+            progress.step(title, 1, 1)
+            return
+        if settings.batch_size > len(draw.train) and not settings.samples_per_epoch:
+            progress.say(
+                f"batch_size is {settings.batch_size}, but {len(draw.train)} samples train: every epoch is one step."
+            )
+        task = Task(
+            title, model, samples.chips, draw, len(samples.legend.classes), normalisation, settings, seed, where,
+            self.start.fingerprint if self.start else "",
+        )  # fmt: skip
+        write_curves(fit(task, progress), where.curves)
+
+
+def _seed(samples: Samples, number: int) -> int:
+    return int(np.random.SeedSequence((samples.split.seed, number)).generate_state(1)[0])
+
+
+def _calibrated(trained: Trained, chips: Chips, members: NDArray[np.int64], settings: Training) -> Calibration:
+    """Fit the temperature on validation samples, as many as the loop looks at."""
+    if not settings.calibrate or not len(members):
+        return Calibration()
+    most = settings.validation_samples
+    if most and len(members) > most:
+        members = np.sort(np.random.default_rng(0).choice(members, most, replace=False))
+    device, polygons = device_of(settings.device), len(np.unique(chips.polygon[members]))
+    model = trained.model.to(device).eval()
+
+    def fitted(hidden: Collection[str] = ()) -> Calibration:
+        made = (batch.without(hidden) for batch in batches(chips, members, trained.normalisation, 256))
+        return calibrate(*logits_of(model, made, device), polygons)
+
+    found = fitted()
+    if trained.any_source:
+        names = list(trained.footprints)
+        partial = {"+".join(some): fitted(set(names) - set(some)).temperature for some in mixtures(names)}
+        found = replace(found, partial=partial)
+    model.cpu()
+    return found
+
+
+def classify(trained: Trained, chips: Chips, members: NDArray[np.int64], device: str) -> NDArray[np.float32]:
+    """Return the calibrated probabilities (N, K) that a trained network gives to some samples."""
+    if not len(members):
+        return np.zeros((0, len(trained.legend.classes)), np.float32)
+    where = device_of(device)
+    model = trained.model.to(where).eval()
+    size = PATCHES if trained.has_context else PIXELS
+    made = batches(chips, members, trained.normalisation, size)
+    logits = logits_of(lambda batch: trained.scaled(model(batch).float(), batch), made, where)[0]
+    return torch.softmax(logits, 1).numpy()
