@@ -186,11 +186,12 @@ class Adapted(Network):
     keep the names that the module gives them.
     """
 
-    def __init__(self, module: nn.Module, inputs: Mapping[str, InputSpec]) -> None:
+    module: Any
+
+    def __init__(self, module: Any, inputs: Mapping[str, InputSpec]) -> None:
         super().__init__()
-        self.module: Any = module
-        footprints: Mapping[str, Footprint] = self.module.footprints
-        self.footprints = footprints
+        self.module = module
+        self.footprints = module.footprints
         self.inputs = getattr(module, "inputs", {name: inputs[name] for name in self.footprints})
         self.abilities = Abilities(  # type: ignore[misc]
             bool(getattr(module, "any_source", False)),

@@ -1,0 +1,99 @@
+"""Whether results are those of an earlier commit: maps, weights and scores of the examples and of a simulated landscape.
+
+``python -m benchmarks.same REVISION`` checks the revision out into ``build/same``, runs every recipe with it and with the working
+tree, in the same environment, and compares maps and weights by SHA-256, scores by their numbers. Runs of the revision are kept.
+"""
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+from bocage.disk import sha256_of
+
+ROOT = Path(__file__).resolve().parents[1]
+BUILD = ROOT / "build" / "same"
+EXAMPLES = ("rondonia", "canada", "flanders", "wake")
+LANDSCAPE = ("random_forest", "gru", "patchwork", "multiresolcc")
+SIZE = ("--height", "603", "--width", "702", "--polygons", "12")
+"""Of the landscape: a quarter of the usual area, so that every recipe takes minutes."""
+
+
+@dataclass(frozen=True)
+class Tree:
+    """A source tree, and where its runs go."""
+
+    source: Path
+    runs: Path
+
+    def bocage(self, *arguments: str) -> None:
+        """Run a command with this tree's code; its output goes to a log beside the runs."""
+        environment = {**os.environ, "PYTHONPATH": str(self.source / "src")}
+        self.runs.mkdir(parents=True, exist_ok=True)
+        with (self.runs / "log.txt").open("a") as log:
+            command = [sys.executable, "-m", "bocage", *arguments]
+            subprocess.run(command, env=environment, check=True, stdout=log, stderr=log, cwd=self.runs)
+
+    def run(self, name: str) -> Path:
+        """Run the recipe of an example, or of the landscape; return the folder of the run."""
+        out = self.runs / name
+        if name in EXAMPLES:
+            recipe = ROOT / "examples" / f"{name}.toml"
+        else:
+            landscape = self.runs / "landscape"
+            if not (landscape / "reference.gpkg").exists():
+                self.bocage("simulate", str(landscape), *SIZE)
+            recipe = landscape / f"{name}.toml"
+        if not (out / "report.html").exists():
+            self.bocage("run", str(recipe), "--out", str(out))
+        return out
+
+
+def checked_out(revision: str) -> Tree:
+    """Clone the repository at a revision into the build folder."""
+    sha = subprocess.run(
+        ["git", "rev-parse", f"{revision}^{{commit}}"], cwd=ROOT, check=True, capture_output=True, text=True
+    ).stdout.strip()
+    folder = BUILD / sha[:12]
+    if not (folder / "tree").exists():
+        subprocess.run(["git", "clone", "-q", "-n", str(ROOT), str(folder / "tree")], check=True)
+        subprocess.run(["git", "checkout", "-q", sha], cwd=folder / "tree", check=True)
+    return Tree(folder / "tree", folder / "runs")
+
+
+def differing(before: Path, now: Path) -> tuple[int, list[str]]:
+    """Compare two runs; return how many files were compared, and which differ or are missing."""
+    patterns = ("map/*.tif", "map/areas.csv", "splits/*/model/weights.safetensors", "splits/*/score.json", "score.json")
+    names = sorted({str(p.relative_to(f)) for f in (before, now) for pattern in patterns for p in f.glob(pattern)})
+    return len(names), [name for name in names if not _same(before / name, now / name)]
+
+
+def _same(one: Path, other: Path) -> bool:
+    if not one.exists() or not other.exists():
+        return False
+    if one.suffix == ".json":
+        return bool(json.loads(one.read_text()) == json.loads(other.read_text()))
+    return sha256_of(one) == sha256_of(other)
+
+
+def main() -> int:
+    """Compare, print a table, and return 1 if something differs."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("revision", help="commit to compare with")
+    parser.add_argument("names", nargs="*", default=[*EXAMPLES, *LANDSCAPE], help="recipes (default: all)")
+    wanted = parser.parse_args()
+    before, now = checked_out(wanted.revision), Tree(ROOT, BUILD / "now")
+    print("recipe           files  different", flush=True)
+    total = 0
+    for name in wanted.names:
+        files, odd = differing(before.run(name), now.run(name))
+        total += len(odd)
+        print(f"{name:16} {files:5}  {', '.join(odd) or '-'}", flush=True)
+    return 1 if total else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
