@@ -1,4 +1,4 @@
-"""Sphinx settings; pages of the shelves are written from the shelves before each build."""
+"""Sphinx settings. The reference pages in ``docs/shelves`` are generated from the registries before each build."""
 
 from pathlib import Path
 
@@ -15,7 +15,7 @@ exclude_patterns = ["_build"]
 html_theme = "alabaster"
 html_theme_options = {
     "page_width": "1160px",
-    "description": "Land-cover maps from the imagery and the few polygons that people have",
+    "description": "Land-cover maps from satellite imagery and a few reference polygons",
 }
 autodoc_typehints = "description"
 autodoc_member_order = "bysource"
@@ -26,7 +26,12 @@ suppress_warnings = ["ref.python"]
 def _page(kind: str, plural: str, shelf: object) -> None:
     folder = Path(__file__).parent / "shelves"
     folder.mkdir(exist_ok=True)
-    lines = [f"# {plural.capitalize()}", "", f'`bocage {plural}` lists them; `"its.module:name"` reaches your own.', ""]
+    lines = [
+        f"# {plural.capitalize()}",
+        "",
+        f'`bocage {plural}` lists them. Write `"its.module:name"` in a recipe to use your own.',
+        "",
+    ]
     for name in shelf:
         thing = shelf.get(name)
         lines += [f"## {name}", ""]

@@ -1,4 +1,4 @@
-"""Draw the picture of the README: the truth of the demo's landscape beside its map (after ``make demo``)."""
+"""Draw the figure of the README: true land cover of the demo beside its map. Run ``make demo`` first."""
 
 from pathlib import Path
 
@@ -13,7 +13,7 @@ RUN = Path("runs/demo")
 
 
 def coloured(path: Path) -> object:
-    """Return the raster's first band in its own colours."""
+    """Return the first band as rows of RGBA colours, from the colour table of the raster."""
     with rasterio.open(path) as dataset:
         table = dataset.colormap(1)
     codes = read_reduced(path, 1402)
