@@ -18,7 +18,10 @@ from bocage.evaluation.trust import Trust, trust_of
 def compare(
     pairs: Iterable[tuple[NDArray[Any], NDArray[Any]]], codes: Sequence[int], names: Sequence[str]
 ) -> ConfusionMatrix:
-    """Confusion matrix of two maps of codes, window by window; pixels whose code is 0 or unknown in either are left out."""
+    """Return the confusion matrix of two maps of codes, read window by window as pairs (truth, map).
+
+    Pixels whose code is 0 or unknown in either map are left out.
+    """
     table = np.full(65536, -1, np.int64)
     table[list(codes)] = np.arange(len(codes))
     total = ConfusionMatrix(np.zeros((len(codes), len(codes)), np.int64), tuple(names))

@@ -1,4 +1,4 @@
-"""What a model said of every test pixel of one draw: the ground of everything that is told about its accuracy."""
+"""Predictions of a model at the test pixels of one draw; all accuracy figures are computed from them."""
 
 import os
 from dataclasses import dataclass, fields
@@ -21,44 +21,44 @@ class Predictions:
     column: NDArray[np.int32]
     polygon: NDArray[np.int32]
     label: NDArray[np.int16]
-    """Position of its class in the legend."""
+    """Index of the reference class in the legend."""
     predicted: NDArray[np.int16]
-    """Position of the class that the model gives."""
+    """Index of the predicted class in the legend."""
     confidence: NDArray[np.float32]
-    """Probability of that class, 0 to 1, calibrated."""
+    """Calibrated probability of the predicted class, 0 to 1."""
     uncalibrated: NDArray[np.float32]
-    """The same before calibration."""
+    """Probability of the predicted class before calibration, 0 to 1."""
 
     @property
     def right(self) -> NDArray[np.bool_]:
-        """(N,) whether the model gives the reference's class."""
+        """Whether the predicted class is the reference class (N,)."""
         return np.asarray(self.label == self.predicted)
 
     def __len__(self) -> int:
         return len(self.label)
 
     def matrix(self, names: tuple[str, ...]) -> ConfusionMatrix:
-        """Count them."""
+        """Return the confusion matrix."""
         return ConfusionMatrix.of(self.label, self.predicted, names)
 
     def same_pixels(self, other: "Predictions") -> str:
-        """Return why two models were not tested on the same pixels, or nothing where they were."""
+        """Return how the test pixels of two models differ; an empty string if they are the same."""
         if len(self) != len(other):
-            return f"one was tested on {len(self)} pixels, the other on {len(other)}"
+            return f"{len(self)} and {len(other)} test pixels"
         for name in ("row", "column", "polygon", "label"):
             if not np.array_equal(getattr(self, name), getattr(other, name)):
-                return f"their test pixels differ ({name})"
+                return f"different test pixels ({name})"
         return ""
 
     def to_parquet(self, path: Path) -> None:
-        """Write one row for each test pixel; the file is complete or absent."""
+        """Write a Parquet file with one row for each test pixel; the file is complete or absent."""
         partial = path.with_name(path.name + ".part")
         pd.DataFrame({field.name: getattr(self, field.name) for field in fields(self)}).to_parquet(partial)
         os.replace(partial, path)
 
     @classmethod
     def from_parquet(cls, path: Path) -> "Predictions":
-        """Read what :meth:`to_parquet` wrote.
+        """Read a file of :meth:`to_parquet`.
 
         Raises
         ------
@@ -70,7 +70,7 @@ class Predictions:
             return cls(**{field.name: table[field.name].to_numpy() for field in fields(cls)})
         except (OSError, ValueError, KeyError) as error:
             raise EvaluationError(
-                f"{path} cannot be read ({error}): remove {path.parent / 'score.json'} and evaluate again."
+                f"{path} cannot be read ({error}). Remove {path.parent / 'score.json'} and evaluate again."
             ) from error
 
 
@@ -84,8 +84,8 @@ def predictions_of(
 ) -> Predictions:
     """Return the predictions of calibrated `probabilities` (N, K).
 
-    Dividing logits by a temperature raises probabilities to its inverse, but for their sum: that is undone for the
-    uncalibrated confidence.
+    Calibration divides the logits by `temperature`, which raises probabilities to the power 1 / `temperature` before they
+    are normalised. The inverse of this gives the uncalibrated confidence.
     """
     raised = np.maximum(probabilities.astype(np.float64), 1e-30) ** temperature
     return Predictions(
