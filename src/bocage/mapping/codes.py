@@ -1,4 +1,4 @@
-"""What a map on disk says: its codes by window, beside a truth, counted, or drawn at random."""
+"""Class codes of a map on disk: read by window, beside a reference raster, counted, or sampled at random."""
 
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -16,7 +16,10 @@ from bocage.sources import image, open_source
 def codes_beside(
     truth: Path, classes: Path, grid: Grid, tile: int = 1024
 ) -> Iterator[tuple[NDArray[Any], NDArray[Any]]]:
-    """Yield (truth, map) codes of the whole grid, window by window; the truth's most frequent code in each map pixel."""
+    """Yield the codes (truth, map) of the whole grid, window by window.
+
+    The truth is resampled to the map pixels by its most frequent code (mode).
+    """
     cubes = [
         Cube(open_source(name, image, image.Settings(path)), grid, Ratio(), Preparation(resampling="mode"))
         for name, path in (("truth", truth), ("map", classes))
@@ -27,12 +30,12 @@ def codes_beside(
 
 
 def count_codes(classes: Path, legend: Legend, grid: Grid, tile: int = 1024) -> NDArray[np.int64]:
-    """Count the map's pixels of every class (K,), window by window."""
+    """Return the number of map pixels of each class (K,), counted window by window."""
     return np.asarray(_histogram(classes, grid, tile)[list(legend.codes)])
 
 
 def _histogram(classes: Path, grid: Grid, tile: int) -> NDArray[np.int64]:
-    """Pixels of every code there can be (65536,)."""
+    """Return the number of pixels of each possible code (65536,)."""
     counts = np.zeros(65536, np.int64)
     for window in grid.tiles(tile):
         counts += np.bincount(read_codes(classes, grid, window).ravel(), minlength=65536)
@@ -40,9 +43,10 @@ def _histogram(classes: Path, grid: Grid, tile: int) -> NDArray[np.int64]:
 
 
 def locate(classes: Path, grid: Grid, wanted: Mapping[int, int], seed: int, tile: int = 1024) -> NDArray[np.int64]:
-    """Draw so many random pixels of every code of a map, without replacement: (n, 3) row, column and code.
+    """Draw random pixels of a map without replacement; return row, column and code (n, 3).
 
-    The map is read window by window; which pixels of a class are drawn is known beforehand by their rank.
+    `wanted` is the number of pixels to draw for each code. The ranks of the drawn pixels within their class are drawn first,
+    then the map is read window by window.
     """
     generator, counts = np.random.default_rng(seed), _histogram(classes, grid, tile)
     ranks = {code: np.sort(generator.choice(int(counts[code]), n, replace=False)) for code, n in wanted.items() if n}
@@ -59,6 +63,6 @@ def locate(classes: Path, grid: Grid, wanted: Mapping[int, int], seed: int, tile
 
 
 def read_codes(classes: Path, grid: Grid, window: Window) -> NDArray[np.int64]:
-    """Read a window of a map's codes; 0 where there is no data or no map."""
+    """Read a window of the codes of a map; 0 is nodata or outside the map."""
     cube = Cube(open_source("map", image, image.Settings(classes)), grid, Ratio(), Preparation(resampling="mode"))
     return np.asarray(np.rint(cube.read(window).values[0, 0]), np.int64)

@@ -1,4 +1,4 @@
-"""What goes with a map: styles, areas, a STAC item, checksums."""
+"""Files delivered with a map: styles, table of areas, STAC item, checksums."""
 
 import csv
 import datetime
@@ -26,30 +26,30 @@ DAY = datetime.date(1970, 1, 1)
 
 @dataclass
 class Areas:
-    """Pixels of every class in every row, gathered window by window: what comes of them depends on no window."""
+    """Number of pixels of each class in each row, counted window by window; the totals do not depend on the windows."""
 
     grid: Grid
     legend: Legend
     rows: NDArray[np.int64] = field(init=False)
-    """(K, rows of the grid)."""
+    """Number of pixels (K, rows of the grid)."""
 
     def __post_init__(self) -> None:
         self.rows = np.zeros((len(self.legend.classes), self.grid.shape[0]), np.int64)
 
     def count(self, window: Window, codes: NDArray[Any]) -> None:
-        """Count the codes (height, width) of a window."""
+        """Add the codes (height, width) of a window to the counts."""
         ys = window.slices[0]
         for k, code in enumerate(self.legend.codes):
             self.rows[k, ys] += (codes == code).sum(1)
 
     @property
     def pixels(self) -> NDArray[np.int64]:
-        """Pixels of every class (K,)."""
+        """Number of pixels of each class (K,)."""
         return np.asarray(self.rows.sum(1))
 
     @property
     def hectares(self) -> NDArray[np.float64]:
-        """Hectares of every class (K,); a pixel of a geographic grid has the size that it has in its row."""
+        """Area of each class in hectares (K,); on a geographic grid, the pixel size is computed for each row."""
         if not self.grid.crs.proj.is_geographic:
             height, width = self.grid.metres
             return np.asarray(self.pixels * (height * width / 10_000), np.float64)
@@ -57,7 +57,7 @@ class Areas:
         return np.asarray(self.rows @ np.array([height * width / 10_000 for height, width in sizes]))
 
     def text(self) -> str:
-        """As CSV: code, name, pixels, hectares, and the share of the mapped area in percent."""
+        """Return the table as CSV: code, name, pixels, hectares, and the share of the mapped area in percent."""
         stream, total = io.StringIO(), max(float(self.hectares.sum()), 1e-12)
         table = csv.writer(stream, lineterminator="\n")
         table.writerow(["code", "name", "pixels", "hectares", "percent"])
@@ -69,24 +69,24 @@ class Areas:
 
 @dataclass(frozen=True)
 class Delivery:
-    """A complete map, described for others."""
+    """A complete map and its metadata."""
 
     folder: Path
     grid: Grid
     legend: Legend
     bands: Mapping[str, tuple[MapBand, ...]]
-    """Layer to its bands."""
+    """Layer → its bands."""
     files: Mapping[str, Path]
-    """Layer to its file."""
+    """Layer → its file."""
     about: Mapping[str, Any]
-    """What the item says of how the map was made."""
+    """Provenance of the map, written to the properties of the STAC item."""
     days: tuple[int, int] | None
-    """First and last day (since 1970-01-01) of the dated sources."""
+    """First and last day (since 1970-01-01) of the dated sources; None if no source is dated."""
     newest: float
-    """When the newest file that was read was changed (Unix time): the moment of a map whose sources tell no date."""
+    """Latest modification time of the input files (Unix time): the date of a map whose sources are not dated."""
 
     def write(self, areas: Areas) -> None:
-        """Write what goes with the map; the checksums come last."""
+        """Write the files delivered with the map; the checksums come last."""
         self._put("classes.qml", qml(self.legend))
         self._put("classes.sld", sld(self.legend))
         self._put(AREAS, areas.text())
@@ -130,7 +130,7 @@ class Delivery:
             item.add_asset(key, pystac.Asset(f"./{name}", media_type=kind, roles=["metadata"]))
         for asset in item.assets.values():
             path = self.folder / Path(asset.href).name
-            # A multihash: SHA-256 (12), of 32 bytes (20).
+            # Multihash prefix: SHA-256 (12), 32 bytes (20).
             asset.extra_fields |= {"file:size": path.stat().st_size, "file:checksum": "1220" + sums[path]}
         return json.dumps(item.to_dict(include_self_link=False, transform_hrefs=False), indent=1)
 
@@ -141,7 +141,7 @@ class Delivery:
         return {"value": one.code, "name": _slug(one.name), "title": one.name, "color_hint": color, **above}
 
     def _when(self) -> tuple[Any, ...]:
-        """Positional arguments of an item: its moment or period, and its properties."""
+        """Return the positional arguments of an item: its date or None, and its properties with the period."""
         if self.days is None:
             return datetime.datetime.fromtimestamp(int(self.newest), datetime.UTC), {}
         start, end = (DAY + datetime.timedelta(day) for day in self.days)
@@ -162,7 +162,7 @@ class Delivery:
 
 
 def _slug(name: str) -> str:
-    """What the classification extension allows in a name: letters, digits, - and _."""
+    """Return a name with the characters that the classification extension allows: letters, digits, - and _."""
     plain = unicodedata.normalize("NFKD", name).encode("ascii", "ignore").decode()
     return "".join(c if c.isalnum() else "-" for c in plain).strip("-") or "class"
 

@@ -1,4 +1,4 @@
-"""The lattice of cells in which a network computes a map, and the windows made of whole cells."""
+"""Lattice of cells in which a network computes a map; windows consist of whole cells."""
 
 import math
 
@@ -6,12 +6,12 @@ from bocage.models import MODELS
 from bocage.training import Trained
 
 DENSE, SMALL = 256, 128
-"""Map pixels a side of a cell: of a network that computes a window in one piece (its halo is shared by more pixels, the
-larger the cell), and of one that takes pixels or patches a few at a time."""
+"""Side of a cell in map pixels. DENSE: for a network that computes a window in one piece; the larger the cell, the smaller
+the share of its halo. SMALL: for a network that computes a few pixels or patches at a time."""
 
 
 def lattice(trained: Trained, shape: tuple[int, int], tile: int) -> tuple[tuple[int, int], int]:
-    """Return the shape of the cells of a map of `shape` pixels, and the side of its windows: whole cells, `tile` at least."""
+    """Return the shape of the cells of a map of `shape` pixels, and the side of its windows: whole cells, at least `tile`."""
     card = getattr(MODELS.get(trained.name), "CARD", None)
     side = DENSE if trained.has_context and getattr(card, "dense", "exact") == "exact" else SMALL
     step = math.lcm(*(spec.ratio.coarser for spec in trained.inputs.values()))

@@ -1,8 +1,8 @@
 """Cloud-Optimised GeoTIFF: tiled, compressed, with overviews, colours and category names.
 
-Windows stream into a plain tiled GeoTIFF aside; closing copies it, block by block, into the final layout (GDAL's COG
-driver) and renames that. Category names go where GDAL looks for them, in ``<name>.tif.aux.xml``, and in the file's
-own tags.
+Windows are written to a temporary tiled GeoTIFF. Closing copies it, block by block, into a COG (GDAL's COG driver) and
+renames the COG to its final name. Category names are written to ``<name>.tif.aux.xml``, where GDAL reads them, and to the
+tags of the file.
 """
 
 import os
@@ -28,11 +28,11 @@ from bocage.sources.raster import cap_block_cache
 SUFFIX = ".tif"
 BLOCK = 512
 FAILURES = (rasterio.errors.RasterioError, CPLE_BaseError, OSError)
-"""What rasterio raises where GDAL fails to write; the second kind escapes from ``close`` and ``copy``."""
+"""Exceptions of rasterio for GDAL write errors; ``close`` and ``copy`` raise the second type."""
 
 
 class OpenCog:
-    """A COG being written."""
+    """A COG open for writing."""
 
     def __init__(self, path: Path, grid: Grid, bands: tuple[MapBand, ...], legend: Legend) -> None:
         self.path, self.bands, self.legend = path, bands, legend
@@ -64,7 +64,7 @@ class OpenCog:
                 )
         except FAILURES as error:
             raise MappingError(
-                f"{path} cannot be written: {error}; check the folder's rights and free room."
+                f"{path} cannot be written: {error}. Check the permissions of the folder and the free disk space."
             ) from error
         self._describe()
 
@@ -83,16 +83,28 @@ class OpenCog:
         return {0: (0, 0, 0, 0), **colors}
 
     def put(self, window: Window, array: NDArray[Any]) -> None:
-        """Write (bands, height, width) at a window."""
+        """Write an array (bands, height, width) at a window.
+
+        Raises
+        ------
+        MappingError
+            The file cannot be written.
+        """
         try:
-            with rasterio.Env():  # GDAL's complaints become errors, and are not printed
+            with rasterio.Env():  # turns GDAL's messages into exceptions instead of printing them
                 self.dataset.write(array, window=_rio(window))
         except FAILURES as error:
-            raise MappingError(f"{self.path} cannot be written further: {error}; is the disk full?") from error
+            raise MappingError(f"{self.path} cannot be written: {error}; is the disk full?") from error
         self.written[window] = _checksum(array.astype(self.dataset.dtypes[0]))
 
     def close(self) -> None:
-        """Lay the file out as a COG and give it its name."""
+        """Convert the temporary file to a COG, check it, and rename it to its final name.
+
+        Raises
+        ------
+        MappingError
+            The COG cannot be written, or its pixels differ from those written.
+        """
         resampling = Resampling.nearest if self.bands[0].categorical else Resampling.average
         try:
             with rasterio.Env(GDAL_NUM_THREADS="1"):
@@ -119,7 +131,7 @@ class OpenCog:
         self.discard()
 
     def _verify(self) -> None:
-        """Read everything back: GDAL only prints some failed writes, and fills what is missing with no data."""
+        """Check all pixels of the COG: GDAL only prints some write errors, and fills missing blocks with nodata."""
         try:
             with rasterio.Env(), rasterio.open(self.final) as final:
                 for window, expected in self.written.items():
@@ -129,7 +141,7 @@ class OpenCog:
             raise MappingError(f"{self.path} cannot be read back: {error}; is the disk full?") from error
 
     def _write_categories(self) -> None:
-        """GDAL keeps category names beside a GeoTIFF; rasterio cannot set them, so the file is written here."""
+        """Write the category names to the ``.aux.xml`` file where GDAL reads them; rasterio cannot set them."""
         self.final.with_name(self.final.name + ".aux.xml").unlink(missing_ok=True)
         if not self.bands[0].categorical:
             return
@@ -145,7 +157,7 @@ class OpenCog:
         os.replace(partial_path(self.sidecar), self.sidecar)
 
     def discard(self) -> None:
-        """Remove what lies aside."""
+        """Close the file and remove the temporary files."""
         if not self.dataset.closed:
             self.dataset.close()
         partial_path(self.sidecar).unlink(missing_ok=True)
@@ -163,20 +175,20 @@ def _rio(window: Window) -> RioWindow:
 
 
 def open(path: Path, grid: Grid, bands: tuple[MapBand, ...], legend: Legend) -> OpenCog:  # noqa: A001 - the door's name
-    """Begin a COG.
+    """Open a COG for writing.
 
     Raises
     ------
     MappingError
-        The file cannot be written there.
+        The file cannot be created.
     """
     return OpenCog(path, grid, bands, legend)
 
 
 def read_reduced(path: Path, longest: int) -> NDArray[Any]:
-    """Read the first band of a map, reduced so that its longer side has at most `longest` pixels.
+    """Read the first band of a map, reduced so that its longer side has at most `longest` pixels (nearest neighbour).
 
-    The picture is taken from the overviews: memory does not grow with the map.
+    The overviews are read, so memory use does not depend on the size of the map.
     """
     with rasterio.open(path) as dataset:
         factor = max(1.0, max(dataset.shape) / longest)
