@@ -1,4 +1,8 @@
-"""Run every benchmark, or those named; `networks` (hours), and those that measure no speed (`learning`, `parts`, `patchwork`, `promises`, `rivals`, `roads`, `transfer`) by name only."""
+"""Run the benchmarks named on the command line, or all short ones.
+
+`networks` takes hours, and `learning`, `parts`, `patchwork`, `promises`, `rivals`, `roads` and `transfer` do not measure speed:
+they run only if named.
+"""
 
 import sys
 

@@ -1,7 +1,8 @@
-"""What GDAL's block cache must hold: windows with a halo, read by three threads from compressed rasters, for several sizes of it.
+"""Size of GDAL's block cache: three threads read windows with a halo from compressed rasters, with several cache sizes.
 
-A window of 256 pixels with a halo of one touches nine blocks of 256 in every band; JPEG 2000 comes in blocks of 1024. Seconds
-are those that all cores spend, in a process of its own for each size, over those of windows without a halo and Bocage's own cache.
+A window of 256 pixels with a halo of one pixel touches nine blocks of 256 pixels in each band; JPEG 2000 has blocks of 1024
+pixels. The result is the CPU time of all cores, in a separate process for each size, divided by the time of windows without a
+halo with Bocage's default cache.
 """
 
 import os
@@ -22,14 +23,14 @@ from bocage.sources.raster import inspect
 
 SHAPE, WINDOW, THREADS = (1024, 2048), 256, 3
 SIZES = ("32", "", "1200")
-"""Megabytes of the cache; "" for what Bocage gives it."""
+"""Cache size in MB; "" is Bocage's default."""
 FORMS: Mapping[str, tuple[int, int, Mapping[str, object]]] = {
     "deflated GeoTIFF": (
         6, 10, {"driver": "GTiff", "compress": "deflate", "tiled": True, "blockxsize": 256, "blockysize": 256, "interleave": "band"}
     ),
     "JPEG 2000": (4, 3, {"driver": "JP2OpenJPEG", "QUALITY": "100", "REVERSIBLE": "YES", "YCBCR420": "NO"}),
 }  # fmt: skip
-"""Files, bands of each, and how they are written."""
+"""Format → number of files, bands per file, creation options."""
 
 
 def run() -> str:
@@ -57,7 +58,7 @@ def _write(path: Path, bands: int, options: Mapping[str, object], seed: int) -> 
 
 
 def _seconds(folder: Path, size: str, halo: int) -> float:
-    """Seconds of all cores for reading every window, in a process of its own."""
+    """Return the CPU time of all cores for reading all windows, in seconds, measured in a separate process."""
     environment = {k: v for k, v in os.environ.items() if k != "GDAL_CACHEMAX"} | (
         {"GDAL_CACHEMAX": size} if size else {}
     )
@@ -66,7 +67,7 @@ def _seconds(folder: Path, size: str, halo: int) -> float:
 
 
 def _read(folder: Path, halo: int) -> float:
-    paths = sorted(folder.glob("*.tif"))  # GDAL goes by what they hold
+    paths = sorted(folder.glob("*.tif"))  # GDAL detects the format from the content
     sources, grid = [open_source(p.stem, image, image.Settings(p)) for p in paths], inspect(paths[0]).grid
     windows = [window.pad(halo, halo) for window in in_blocks(grid.tiles(WINDOW))]
     started = time.process_time()

@@ -1,6 +1,7 @@
-"""From files to finished files, against the network alone on arrays in memory; and two workers against one.
+"""Time from input files to output files, compared with the network alone on arrays in memory; two workers against one.
 
-MultiResoLCC at the published size on a simulated PAN + MS scene, in this process, with all cores; then with Dask workers of one core each.
+MultiResoLCC at the published size on a simulated PAN + MS scene: in this process with all cores, then with Dask workers of one
+core each.
 """
 
 import os
@@ -25,7 +26,7 @@ from bocage.simulate.recipes import write_recipes
 from bocage.training import Trained, train
 
 HEIGHT, WIDTH, ROUNDS = 1024, 768, 3
-"""PAN pixels: twelve windows, so that two cores share them evenly."""
+"""Height and width of the scene in PAN pixels, and rounds. The twelve windows are shared evenly by two cores."""
 
 
 def run() -> str:
@@ -86,7 +87,7 @@ def _end_to_end(making: _Making, folder: Path) -> dict[str, float]:
 
 
 def _on_one_core(dask_worker: Any) -> None:
-    """Give a worker one core: alone, it would read and write on the core that the other one has to compute with."""
+    """Bind a worker to one core; a single worker would otherwise use the second core for reading and writing."""
     allowed = sorted(os.sched_getaffinity(0))
     core = allowed[int(dask_worker.name) % len(allowed)]
     for thread in Path("/proc/self/task").iterdir():
@@ -94,7 +95,7 @@ def _on_one_core(dask_worker: Any) -> None:
 
 
 def _workers(making: _Making) -> dict[str, float]:
-    """Windows alone, once the workers are there: starting processes takes the same few seconds for any map."""
+    """Measure the windows only, after the workers have started: the start takes the same few seconds for all maps."""
     making.store.make(making.task.scene.grid)
     one, two = (_dask(Workers(count=n, threads=1), making.task) for n in (1, 2))
     with one as alone, two as both:

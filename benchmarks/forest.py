@@ -1,7 +1,7 @@
-"""The map of a random forest against Orfeo ToolBox's, on one raster of 340 bands with noisy classes.
+"""Mapping with a random forest, compared with Orfeo ToolBox, on one raster of 340 bands with noisy classes.
 
-100 trees of depth 25 both; each trains on the same polygons and classifies the same raster in a process of its own. Orfeo ToolBox comes from Debian's
-package ``otb-bin``.
+Both use 100 trees of depth 25, train on the same polygons and classify the same raster, each in its own process. Orfeo
+ToolBox comes from the Debian package ``otb-bin``.
 """
 
 import os
@@ -21,9 +21,9 @@ from benchmarks import otb
 from benchmarks.record import interleaved, save
 
 SIDE, BANDS, CLASSES, FIELD, ROUNDS = 480, 340, 8, 16, 3
-"""Pixels a side, bands, classes, pixels a side of a field, rounds."""
+"""Side of the raster in pixels, bands, classes, side of a field in pixels, rounds."""
 NOISE = 5.0
-"""Deviations of a pixel from its class, in deviations between classes."""
+"""Standard deviation of the pixels within a class; that of the class means is 1."""
 CORNER, PIXEL = (500_000, 5_600_000), 10
 
 
@@ -54,7 +54,7 @@ def run() -> str:
 
 
 def _landscape(folder: Path) -> tuple[np.ndarray, np.ndarray]:
-    """Write the raster and the polygons; return the truth, and which fields the polygons lie in."""
+    """Write the raster and the polygons; return the truth and the mask of the fields with polygons, per pixel."""
     g, n = np.random.default_rng(0), SIDE // FIELD
     fields = g.integers(1, CLASSES + 1, (n, n))
     truth = np.kron(fields, np.ones((FIELD, FIELD), int))
@@ -114,6 +114,6 @@ def _ours(folder: Path) -> Any:
 
 
 def _accuracy(path: Path, truth: np.ndarray, trained_on: np.ndarray) -> float:
-    """Share of right pixels, in fields that hold no polygon."""
+    """Return the share of correctly classified pixels in the fields without polygons."""
     with rasterio.open(path) as dataset:
         return float((dataset.read(1) == truth)[~trained_on].mean())

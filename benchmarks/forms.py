@@ -1,7 +1,7 @@
-"""The network alone, on arrays in memory: windows against patch by patch, and the share of the machine's own rate.
+"""Networks alone on arrays in memory: windows compared with patches, and the share of the machine's convolution rate.
 
-MultiResoLCC, M3Fusion and TWINNS at their published sizes and data shapes, float32 and bfloat16, on all cores: as in a map,
-each core computes cells of its own. Patches go through the network one by one, and 128 at a time.
+MultiResoLCC, M3Fusion and TWINNS at their published sizes and data shapes, float32 and bfloat16, on all cores. As in the
+production of a map, each core computes its own cells. Patches are computed one by one, and 128 at a time.
 """
 
 from collections.abc import Callable
@@ -17,7 +17,7 @@ from bocage.models.facts import facts_of
 
 CLASSES, ROUNDS, BATCH, SINGLE = 8, 3, 128, 24
 CASES = {"multiresolcc": (256, 512), "m3fusion": (16, 128), "twinns": (16, 128)}
-"""Network → map pixels a side of the window, and patches that are timed."""
+"""Network → side of the window in map pixels, and number of timed patches."""
 Batch = dict[str, SourceTensor]
 
 
@@ -28,7 +28,7 @@ def run() -> str:
 
 
 class _Network:
-    """A network with random input: a window, and the patches of its first pixels."""
+    """A network with random inputs: a window, and the patches of its first pixels."""
 
     def __init__(self, name: str, side: int, patches: int) -> None:
         torch.manual_seed(0)
@@ -46,7 +46,7 @@ class _Network:
         return _tensor(torch.randn(1, spec.dates, len(spec.bands), pixels, pixels))
 
     def _cut(self, batch: int, count: int) -> list[Batch]:
-        """Patches of the first pixels, so many at a time."""
+        """Return the patches of the first `count` pixels, in batches of `batch`."""
         places = [(i // self.side, i % self.side) for i in range(count)]
         found = []
         for start in range(0, count, batch):
@@ -62,12 +62,12 @@ class _Network:
         return found
 
     def windows(self, precision: torch.dtype) -> list[Tensor]:
-        """The window, once on every core."""
+        """Compute the window once on each core; return the logits."""
         cores = torch.get_num_threads()
         return _each_core(lambda _: self._forward(self.window, precision), range(cores))
 
     def by_patches(self, parts: list[Batch], precision: torch.dtype) -> list[Tensor]:
-        """Patches in their batches, shared between the cores by PyTorch."""
+        """Compute batches of patches, with PyTorch's threads on all cores; return the logits."""
         return [self._forward(part, precision)[:, :, 0, 0] for part in parts]
 
     @torch.inference_mode()
@@ -109,13 +109,13 @@ def _measure(name: str, side: int, patches: int) -> dict[str, Any]:
 
 
 def precisions() -> dict[str, torch.dtype]:
-    """Float32, and bfloat16 where the processor has instructions for it: emulated, it takes many times as long."""
+    """Return float32, and bfloat16 if the processor has instructions for it (it is many times slower if emulated)."""
     whole, reduced = (seconds(convolution(dtype)[0]) for dtype in (torch.float32, torch.bfloat16))
     return {"float32": torch.float32} | ({"bfloat16": torch.bfloat16} if reduced < 2 * whole else {})
 
 
 def _each_core(work: Callable[[int], Any], items: Any) -> list[Any]:
-    """Do something on every core at once, each with one thread."""
+    """Call `work` for each item in parallel, each call with one PyTorch thread."""
     before = torch.get_num_threads()
 
     def alone(item: int) -> Any:
@@ -131,7 +131,7 @@ def _each_core(work: Callable[[int], Any], items: Any) -> list[Any]:
 
 
 def _settle(model: torch.nn.Module) -> None:
-    """Give normalisations the statistics of some training: as they begin, they do nothing."""
+    """Set random statistics of batch normalisation, as after training: the initial ones have no effect."""
     for module in model.modules():
         if isinstance(module, torch.nn.BatchNorm2d | torch.nn.BatchNorm1d):
             module.running_mean.normal_()  # type: ignore[union-attr, operator]

@@ -1,7 +1,7 @@
-"""Linear gap-filling, on one core: values per second against the copy bandwidth, and against eo-learn on the same cube.
+"""Linear gap-filling on one core: values per second, compared with the copy bandwidth and with eo-learn on the same cube.
 
-eo-learn pins versions that differ from ours, so it runs in an environment of its own (``make bench`` makes it), in a
-process that waits for its turn: the two take turns on the same core.
+eo-learn pins other versions of the dependencies, so it runs in its own environment (created by ``make bench``) and its own
+process. The two processes compute alternately on the same core.
 """
 
 import os
@@ -82,7 +82,7 @@ def _measured() -> str:
     if other:
         other.communicate()
     speed, copy = statistics.median(ours[1:]), statistics.median(copies[1:])
-    # A value is written once and comes from two that are read: 12 bytes at the least.
+    # Each value is interpolated from two values that are read, and written once: at least 12 bytes.
     text = (
         f"{speed / 1e6:.0f} million values per second on one core ({min(ours[1:]) / 1e6:.0f} to {max(ours) / 1e6:.0f}); "
         "at 12 bytes each, "

@@ -1,10 +1,10 @@
-"""Learning curves of patchwork with 1, 2, 5 and 10 % of the polygons: from nothing, and from an encoder that knows the scene.
+"""Learning curves of patchwork with 1, 2, 5 and 10 % of the polygons: without and with an encoder pretrained on the scene.
 
     BOCAGE_DATA=/path/to/data python -m benchmarks.learning [simulated] [canada]
 
-The encoder is pretrained once (``bocage pretrain``), on pixels without labels; then labels of 1 to 10 % of the polygons teach, none is
-set aside for validation, and all other polygons test. "Self-trained" goes on from there as ``bocage adapt`` does, on the scene's
-own pixels. Interrupted, it goes on where it was.
+The encoder is pretrained once (``bocage pretrain``) on pixels without labels. Then 1 to 10 % of the polygons train, without
+validation polygons, and all other polygons test. "Self-trained" continues from this model as ``bocage adapt`` does, on
+unlabelled pixels of the scene. An interrupted benchmark resumes.
 """
 
 import json
@@ -32,17 +32,17 @@ WORK = Path("build/learning").resolve()
 FILE = RESULTS / "learning.json"
 SHARES, DRAWS = (0.01, 0.02, 0.05, 0.1), 3
 FEWEST = {"simulated": 0.02}
-"""Least share where it is not the first: of 120 polygons of a class, two, without which no draw is made, are 2 % already."""
+"""Minimum share of a scene, if not the first of `SHARES`: a draw needs two polygons of a class, 2 % of 120 polygons."""
 SCENES = {"simulated": Pretraining(pixels=8192), "canada": Pretraining(epochs=200)}
-"""What is learnt from, and how it is pretrained: of Canada there are two thousand points only."""
+"""Scene → settings of its pretraining. Canada has two thousand points only."""
 WAYS = ("from nothing", "pretrained", "pretrained, self-trained")
 SLOW = {"simulated": WAYS[:2]}
-"""Scenes that are not gone through in all ways: the whole takes hours there."""
+"""Scenes for which only some ways are measured, because all of them would take hours."""
 
 
 @dataclass(frozen=True)
 class Bench:
-    """A scene with its samples."""
+    """A scene and its samples."""
 
     name: str
     recipe: Recipe
@@ -51,7 +51,7 @@ class Bench:
 
     @classmethod
     def of(cls, name: str) -> "Bench":
-        """Open the scene, and cut its samples."""
+        """Open the scene and make its samples."""
         recipe = read_recipe({"simulated": _simulated, "canada": _canada}[name]())
         scene = open_scene(recipe)
         network = build(recipe.model, input_specs(scene), len(recipe.legend.classes), recipe.config)
@@ -60,15 +60,15 @@ class Bench:
 
     @property
     def folder(self) -> Path:
-        """Where models lie."""
+        """Folder of the models."""
         return WORK / self.name
 
     def pretrained(self) -> Pretrained:
-        """The encoder, made once."""
+        """Return the pretrained encoder."""
         return pretrain_on(self.recipe, self.folder / "encoder", SCENES[self.name])
 
     def scores(self, share: float, way: str) -> list[dict[str, float]]:
-        """Scores on all polygons that do not train, for every draw."""
+        """Return the scores of each draw on all polygons that are not used for training."""
         split, found = replace(self.recipe.split, train=share), []
         for draw in range(DRAWS):
             trained = self._trained(share, way, draw)
@@ -100,7 +100,7 @@ class Bench:
 
 
 def _simulated() -> Path:
-    """A landscape large enough that two polygons in a hundred are two of each class."""
+    """Write the recipe of a landscape large enough that 2 % of the polygons are two of each class."""
     folder, settings = WORK / "landscape", Simulation(height=2406, width=2804, polygons=120)
     if not (folder / "truth.tif").exists():
         simulate(settings, folder)
@@ -113,7 +113,7 @@ def _simulated() -> Path:
 
 
 def _canada() -> Path:
-    """The points, drawn from the whole country; the dates as they are."""
+    """Write the recipe of the points, with draws from the whole country and without gap-filling."""
     text = (Path(__file__).parents[1] / "examples/canada.toml").read_text().partition("[model]")[0]
     text = re.sub(r"fill = .*\n", "", text).replace('fold = "fold"', f"draws = {DRAWS}")
     path = WORK / "canada.toml"
@@ -122,7 +122,7 @@ def _canada() -> Path:
 
 
 def run_all(wanted: list[str] | None = None) -> str:
-    """Measure what is not there yet, and show the tables."""
+    """Measure the missing results and return the tables."""
     WORK.mkdir(parents=True, exist_ok=True)
     known = json.loads(FILE.read_text()) if FILE.exists() else {}
     for name in wanted or SCENES:
@@ -146,7 +146,7 @@ def _spread(scores: list[dict[str, float]], key: str) -> str:
 
 
 def markdown(found: Mapping[str, Mapping[str, Mapping[str, list[dict[str, float]]]]]) -> str:
-    """A line for each way: accuracy, and the mean F-measure below it, by the share of the polygons."""
+    """Return a table with two lines per way, accuracy and weighted F-measure, and a column per share of the polygons."""
     lines = [f"| | | {' | '.join(f'{share:.0%}' for share in SHARES)} |", "| --- | --- |" + " --- |" * len(SHARES)]
     for name, ways in found.items():
         for way, shares in ways.items():

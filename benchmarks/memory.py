@@ -1,4 +1,4 @@
-"""Peak memory of ``bocage map`` on a simulated scene, and on ones 4 and 16 times larger, with the same windows."""
+"""Peak memory of ``bocage map`` on a simulated scene and on scenes 4 and 16 times larger, with windows of the same size."""
 
 import subprocess
 import sys
@@ -8,13 +8,13 @@ from pathlib import Path
 from benchmarks.record import save
 
 HEIGHT, WIDTH, SCALES = 603, 702, (1, 2, 4)
-"""PAN pixels of the first scene, and how many times as many a side the others have."""
+"""Height and width of the first scene in PAN pixels, and scale factors of the sides."""
 NETWORK = "pan_filters = [16, 32, 64]\nms_filters = [32, 64, 128]"
-"""Narrower than published, so that the large scene takes a minute; memory of a tile is not what is compared."""
+"""Smaller than published, so that the large scene takes one minute; the benchmark does not compare the memory of a tile."""
 
 
 def bocage(*arguments: object) -> float:
-    """Run a command and return its peak resident memory in MB."""
+    """Run a bocage command and return its peak resident memory in MB."""
     code = (
         "import sys; from bocage.cli import main; from bocage.pipeline.runfolder import peak_memory;"
         "code = main(sys.argv[1:]); print(peak_memory() / 2**20); sys.exit(code)"

@@ -1,10 +1,10 @@
-"""Every network of the shelf and its ablations on the same polygons: accuracy, training time, pixels per second.
+"""All networks and their ablations on the same polygons: accuracy, training time, pixels per second.
 
     BOCAGE_DATA=/path/to/data python -m benchmarks.networks [simulated] [flanders] [wake] [canada]
 
-Widths are reduced to what two cores train in half a minute, the same for a network and its ablations; every network sees the
-same draws, and as many samples and epochs. Interrupted, it goes on where it was; started twice, two processes share the
-lines. Results: ``benchmarks/results/networks-<data>.json``.
+Widths are reduced so that two cores train a network in half a minute; they are the same for a network and its ablations. All
+networks use the same draws and the same number of samples and epochs. An interrupted benchmark resumes. Several processes
+share the lines. Results: ``benchmarks/results/networks-<data>.json``.
 """
 
 import dataclasses
@@ -103,22 +103,22 @@ PAN_MS = {
 
 @dataclasses.dataclass(frozen=True)
 class Case:
-    """One line of the table."""
+    """A line of the table."""
 
     data: str
     label: str
     recipe: str
     folder: Path
-    """Where relative paths of the recipe start."""
+    """Folder for relative paths of the recipe."""
 
     @property
     def name(self) -> str:
-        """Of its files: letters, figures and dashes."""
+        """Name of its files: letters, digits and dashes."""
         return "".join(c if c.isalnum() else "-" for c in f"{self.data}-{self.label}")
 
 
 def cases(wanted: list[str]) -> Iterator[Case]:
-    """All lines of the tables asked for."""
+    """Yield all lines of the requested tables."""
     makers = {"simulated": _simulated, "flanders": _flanders, "wake": _wake, "canada": _canada}
     for name in wanted or makers:
         yield from makers[name]()
@@ -155,7 +155,7 @@ def _simulated() -> Iterator[Case]:
             else ("", "")
         )
         yield _case("simulated", label, "s2", s1 + s2 + vhr(*nested), end, model, land)
-    # All labelled 1.5 m pixels train a forest: on whole patches that takes it hours.
+    # A forest trains on all labelled 1.5 m pixels: with 32 x 32 patches this would take hours.
     smaller = {"random forest on 12 x 12 patches, PAN + MS": f"{PATCHES.format(patch=12, ms_patch=3)}\ntrees = 30"}
     large = {label: model.format(patch=32, ms_patch=8) for label, model in PAN_MS.items() if model != PATCHES}
     for label, model in (large | smaller).items():
@@ -163,9 +163,9 @@ def _simulated() -> Iterator[Case]:
 
 
 def _example(name: str) -> tuple[str, str, str, Path]:
-    """Sources, grid and the rest of an example's recipe, as text; its training and model left out.
+    """Return sources, grid and the other tables of an example's recipe as text, without model and training.
 
-    Its paths start at BOCAGE_DATA: the recipe may lie anywhere.
+    Its paths are relative to BOCAGE_DATA, so the recipe may be in any folder.
     """
     path = Path(__file__).parents[1] / f"examples/{name}.toml"
     text = path.read_text()
@@ -187,7 +187,7 @@ def _flanders() -> Iterator[Case]:
     reference = sources[sources.index("[reference]") :]
     sources = sources[: sources.index("[reference]")]
     for label, model in (FORESTS | SERIES | PATCHED_SERIES).items():
-        # Stacked series lie on the same pixels: Sentinel-1 is laid on the 10 m grid instead of its own 20 m.
+        # Stacked series need the same grid: Sentinel-1 is resampled to the 10 m grid instead of its own 20 m.
         onto = ("resampling = ", "ratio = { coarser = 1 }\nresampling = ") if "early" in label else ("", "")
         yield _case("flanders", label, like, sources.replace(*onto), reference + rest, model, folder)
 
@@ -217,7 +217,7 @@ def _case(
 
 
 def measure(case: Case) -> dict[str, object]:
-    """Train and evaluate every draw, then time the mapping of a window."""
+    """Train and evaluate all draws, then measure the mapping speed of a window."""
     case.folder.mkdir(parents=True, exist_ok=True)
     path, out = case.folder / f"{case.name}.toml", WORK / case.name
     path.write_text(case.recipe, encoding="utf-8")
@@ -242,7 +242,7 @@ def _speed(done: Run, folder: Path) -> dict[str, object]:
 
 
 def run_all(wanted: list[str]) -> str:
-    """Fill the tables, line by line; a line that another process is measuring is left to it."""
+    """Measure the tables line by line, without the lines that another process is measuring."""
     WORK.mkdir(parents=True, exist_ok=True)
     for case in cases(wanted):
         lock = FileLock(WORK / f"{case.name}.lock")
@@ -293,7 +293,7 @@ def _line(key: str, one: dict) -> str:
 
 
 def markdown() -> str:
-    """The tables as the documentation shows them."""
+    """Return the tables for the documentation."""
     parts = []
     for path in sorted(RESULTS.glob("networks-*.json")):
         known = json.loads(path.read_text())

@@ -1,9 +1,9 @@
-"""Patchwork from files to finished COGs, on all cores, against Orfeo ToolBox's random forest on the Sentinel-2 series alone.
+"""Patchwork from input files to COGs on all cores, compared with Orfeo ToolBox's random forest on the Sentinel-2 series alone.
 
-Sentinel-2 (34 dates with clouds, 10 bands), Sentinel-1 (24 dates) and a panchromatic band of 6 x 6 pixels to a pixel of
-10 m, written as 16-bit GeoTIFF. Classes lie four times closer than a pixel's noise, so that trees grow deep, as they do on real fields.
-Orfeo ToolBox, which wants complete series, gets the 340 bands without clouds; it comes from Debian's package ``otb-bin``. bfloat16 is
-measured where the processor does not imitate it. Results: a file for each instruction set.
+The scene has Sentinel-2 (34 dates with clouds, 10 bands), Sentinel-1 (24 dates) and a panchromatic band with 6 x 6 pixels per
+10 m pixel, in 16-bit GeoTIFFs. The noise of a pixel is four times the distance between classes, so that the trees are deep, as
+on real fields. Orfeo ToolBox needs complete series: it gets the 340 bands without clouds. It comes from the Debian package
+``otb-bin``. bfloat16 is measured if the processor has instructions for it. Results: one file per instruction set.
 """
 
 import os
@@ -29,8 +29,8 @@ from benchmarks.record import interleaved, machine, save
 from bocage.training import imitates_bfloat16
 
 SIDE, TALLER, FIELD, CLASSES, RATIO, ROUNDS = 1024, 3, 16, 10, 6, 2
-"""Pixels a side of the scene, how many times as high the larger one is, pixels a side of a field, classes, VHR pixels to a map
-pixel, rounds."""
+"""Side of the scene in pixels, height of the larger scene relative to the first, side of a field in pixels, classes, VHR
+pixels per map pixel along a side, rounds."""
 S2 = ("blue", "green", "red", "rededge1", "rededge2", "rededge3", "nir", "nir08", "swir16", "swir22")
 S2_DATES, S1_DATES = 34, 24
 CORNER, PIXEL, YEAR = (500_000, 5_600_000), 10.0, 2022
@@ -41,7 +41,7 @@ def run() -> str:
         folder = Path(name)
         recipe = _written(folder / "scene", 1)
         bocage("train", recipe, "--out", folder / "run")
-        bocage("map", recipe, "--out", folder / "run")  # compares bfloat16 with float32 on validation pixels, once
+        bocage("map", recipe, "--out", folder / "run")  # compares bfloat16 with float32, first time only
         works = {p: _ours(folder, recipe, p) for p in _precisions()}
         if otb.is_here():
             works["otb"] = _theirs(folder / "scene")
@@ -69,12 +69,12 @@ def run() -> str:
 
 
 def _precisions() -> tuple[str, ...]:
-    """What is measured: bfloat16 too where the processor does not imitate it."""
+    """Return the precisions to measure: bfloat16 only if the processor does not emulate it."""
     return ("float32",) if imitates_bfloat16("cpu") else ("bfloat16", "float32")
 
 
 def _written(folder: Path, times: int) -> Path:
-    """Write a scene, so many times as high as wide, and its recipe."""
+    """Write a scene whose height is `times` its width, and its recipe; return the recipe's path."""
     folder.mkdir(parents=True)
     g, height = np.random.default_rng(0), SIDE * times
     fields = g.integers(0, CLASSES, (height // FIELD, SIDE // FIELD))
@@ -107,7 +107,7 @@ def _noisy(layer: np.ndarray, deviation: float, g: np.random.Generator) -> np.nd
 
 
 def _blobs(height: int, g: np.random.Generator) -> np.ndarray:
-    """Clouds over three tenths of the scene, 64 pixels wide."""
+    """Return a cloud mask: squares of 64 pixels that cover 30 % of the scene."""
     return np.kron(g.random((height // 64, SIDE // 64)) < 0.3, np.ones((64, 64), bool))
 
 
@@ -122,7 +122,7 @@ def _write(path: Path, layers: Any, shape: tuple[int, int], pixel: float, dtype:
 
 
 def _polygons(folder: Path, fields: np.ndarray) -> None:
-    """A tenth of the fields, less a border of two pixels."""
+    """Write the polygons: 10 % of the fields, without a border of two pixels."""
     g = np.random.default_rng(1)
     rows, columns = np.nonzero(g.random(fields.shape) < 0.1)
     x, y, step = *CORNER, PIXEL * FIELD
@@ -163,7 +163,7 @@ def _ours(folder: Path, recipe: Path, precision: str) -> Callable[[], Any]:
 
 
 def _theirs(folder: Path) -> Callable[[], Any]:
-    """Stack the series into one raster and train; return the mapping."""
+    """Stack the series into one raster and train; return the mapping function."""
     stack = folder / "stack.tif"
     layers = (_read(folder / f"{band}.tif", t) for t in range(1, S2_DATES + 1) for band in S2)
     shape, names = (SIDE, SIDE), [f"{t} {band}" for t in range(S2_DATES) for band in S2]
@@ -178,7 +178,7 @@ def _read(path: Path, band: int) -> np.ndarray:
 
 
 def _larger(folder: Path, recipe: Path) -> tuple[list[float], float]:
-    """Peak memory of the map and of a larger one, in MB; and the larger one's map pixels a second, a median."""
+    """Return the peak memory of the map and of a larger map in MB, and the larger map's median speed in pixels per second."""
     model, tall = folder / "run/splits/0/model", folder / "larger"
     peaks = [bocage("map", recipe, "--model", model, "--out", folder / "map-again")]
     larger, seconds = _written(tall, TALLER), []

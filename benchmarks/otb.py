@@ -1,4 +1,4 @@
-"""Orfeo ToolBox's random forest, of Debian's package ``otb-bin``: trained on fields, ready to map."""
+"""Random forest of Orfeo ToolBox (Debian package ``otb-bin``): training on fields, and mapping."""
 
 import shutil
 import subprocess
@@ -8,14 +8,14 @@ from typing import Any
 
 
 def is_here() -> bool:
-    """Whether Orfeo ToolBox is on this machine."""
+    """Return whether Orfeo ToolBox is installed."""
     return bool(shutil.which("otbcli_ImageClassifier"))
 
 
 def forest(folder: Path, raster: str, most: int = -1) -> Callable[[], Any]:
-    """Train 100 trees of depth 25 on ``fields.shp`` beside the raster; return the mapping, which writes ``theirs.tif``.
+    """Train 100 trees of depth 25 on ``fields.shp`` in `folder`; return the mapping function, which writes ``theirs.tif``.
 
-    At most `most` samples of every class train; -1 takes all.
+    `most` is the maximum number of training samples per class; -1 uses all.
     """
     train = [
         "otbcli_TrainImagesClassifier", "-io.il", raster, "-io.vd", "fields.shp", "-sample.vfn", "code", "-sample.vtr", "0", "-sample.mt", str(most),

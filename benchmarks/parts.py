@@ -1,9 +1,10 @@
-"""What each part of patchwork brings on the simulated landscape, in accuracy, and costs, in time: it is taken out or changed.
+"""Ablation of patchwork on the simulated landscape: effect of each part on accuracy and on time.
 
     python -m benchmarks.parts
 
-Landscape, polygons and training are those of :mod:`benchmarks.rivals`, with fewer samples looked at after each epoch. All variants learn from complete data; they are tested on
-these, on what is left when Sentinel-2 fails, and with 60 % of the dates missing. Interrupted, it goes on where it was.
+Landscape, polygons and training are those of :mod:`benchmarks.rivals`, with fewer validation samples after each epoch. All
+variants train on complete data. They are tested on complete data, without Sentinel-2, and with 60 % of the dates missing. An
+interrupted benchmark resumes.
 """
 
 import json
@@ -34,30 +35,30 @@ SETTINGS = {
     "no date dropout": "date_dropout = 0.0",
     "no sensor dropout": "sensor_dropout = 0.0",
 }
-"""Variants by settings."""
+"""Variants that change settings."""
 ENCODER = patchwork.SeriesEncoder
 
 
 def _no_days(encoder: Any, tensor: SourceTensor) -> Tensor:
-    """Codes of the dates that are all the same."""
+    """Return the same day encoding (0) for all dates."""
     shape = (len(tensor.days), 1, tensor.days.shape[1], encoder.width)
     return torch.zeros(shape, dtype=tensor.values.dtype, device=tensor.values.device)
 
 
 def _no_preference(encoder: Any, hidden: Tensor, clear: Tensor) -> Tensor:
-    """Attention that looks at all valid dates alike."""
+    """Return equal attention for all valid dates."""
     alike = clear[:, :, None].to(hidden.dtype) / clear.sum(-1)[:, :, None, None].clamp_min(1)
     return alike.expand(-1, -1, encoder.queries.out_features, -1)
 
 
 def _with_mix(encoder: Any, spec: InputSpec, width: int, heads: int, around: int) -> None:
-    """An encoder that has a second layer."""
+    """Initialise an encoder with a second layer."""
     INIT(encoder, spec, width, heads, around)
     encoder.mix = nn.Linear(width, width)
 
 
 def _mixed(encoder: Any, series: Tensor, days: Tensor) -> Tensor:
-    """Two layers a date."""
+    """Return the hidden values of two layers per date."""
     return functional.relu(encoder.mix(HIDDEN(encoder, series, days)))
 
 
@@ -67,12 +68,12 @@ CODE: Mapping[str, Mapping[str, Callable[..., Any]]] = {
     "mean over the dates, no attention": {"_weights": _no_preference},
     "two layers a date": {"__init__": _with_mix, "_hidden": _mixed},
 }
-"""Variants by methods put in others' places."""
+"""Variants that replace methods of the encoder."""
 
 
 @contextmanager
 def variant(label: str) -> Iterator[Bench]:
-    """The benchmark of a variant, whose code is in place meanwhile."""
+    """Yield the benchmark of a variant; its methods replace the encoder's until the context ends."""
     changes = CODE.get(label, {})
     own = {name: getattr(ENCODER, name) for name in changes}
     for name, method in changes.items():
@@ -87,7 +88,7 @@ def variant(label: str) -> Iterator[Bench]:
 
 
 def run() -> str:
-    """Measure what is not there yet, then the speed of all, and show the table; two processes share the variants."""
+    """Measure the missing results, then the speed of all variants, and return the table; processes share the variants."""
     (WORK / "rivals").mkdir(parents=True, exist_ok=True)
     for label in (*SETTINGS, *CODE):
         lock = FileLock(WORK / f"parts-{label}.lock")
@@ -127,7 +128,7 @@ def _keep(part: str, more: Mapping[str, Any]) -> None:
 
 
 def _speeds() -> dict[str, float]:
-    """Median map speed of every variant, one after the other in each round."""
+    """Return the median mapping speed of each variant; each round measures all variants."""
     spent: dict[str, list[float]] = {}
     for _ in range(ROUNDS):
         for label in (*SETTINGS, *CODE):
@@ -139,7 +140,7 @@ def _speeds() -> dict[str, float]:
 
 
 def markdown(known: Mapping[str, Any]) -> str:
-    """A line a variant: differences from the whole network on the same draws."""
+    """Return a table with one line per variant and the differences from the whole network on the same draws."""
     whole = known["accuracy"][WHOLE]
     lines = [f"| | {' | '.join(STATES)} | training, s | map, px/s |", "| --- |" + " --- |" * (len(STATES) + 2)]
     for label, states in known["accuracy"].items():

@@ -1,9 +1,10 @@
-"""Patchwork against LightGBM with indices on the points of Canada, fold by fold: all data, then data that fail at mapping.
+"""Patchwork compared with LightGBM with indices on the points of Canada, fold by fold: all data, then missing test data.
 
     BOCAGE_DATA=/path/to/data python -m benchmarks.patchwork [parts]
 
-Both train on complete data. Then a sensor, or most of the dates, is taken out of the file that the test points are read
-from; LightGBM gets what gap-filling makes of the rest, patchwork the dates themselves. With "parts", patchwork is measured less some of its parts, too. Interrupted, it goes on where it was.
+Both train on complete data. Then a sensor, or 60 % of the dates, is removed from the file of the test points. LightGBM gets the
+remaining dates after gap-filling, patchwork gets the acquisition dates. With "parts", the ablations of patchwork are measured
+too. An interrupted benchmark resumes.
 """
 
 import os
@@ -25,7 +26,7 @@ from bocage.training import Trained, classify, input_specs
 
 WORK = Path("build/patchwork").resolve()
 SEEDS, SHARE, NODATA = (0, 1, 2), 0.6, 65535
-"""Seeds of draws and weights, and the share of dates taken out."""
+"""Seeds of draws and weights, share of removed dates, nodata value."""
 TRAINING = """
 [training]
 epochs = 40
@@ -50,17 +51,17 @@ PARTS = {
 
 @dataclass(frozen=True)
 class Case:
-    """A model on data in some state."""
+    """A model, a seed and a table of series."""
 
     model: str
     seed: int
     table: Path
 
     def recipe(self, folder: Path) -> Recipe:
-        """Write the recipe, and read it."""
+        """Write and read the recipe."""
         text = (Path(__file__).parents[1] / "examples/canada.toml").read_text().partition("[model]")[0]
         if self.model.startswith("patchwork"):
-            text = re.sub(r"fill = .*\n", "", text)  # the dates as they are
+            text = re.sub(r"fill = .*\n", "", text)  # no gap-filling
         text = text.replace("${BOCAGE_DATA}/canada/series.parquet", str(self.table))
         text = text.replace('fold = "fold"', f'fold = "fold"\nseed = {self.seed}')
         path = folder / f"{self.model.replace(', ', '-').replace(' ', '-')}-{self.seed}-{self.table.stem}.toml"
@@ -69,7 +70,7 @@ class Case:
 
 
 def run_canada(models: Iterable[str]) -> dict[str, Any]:
-    """Accuracy of every model, state of the data and seed, over all folds."""
+    """Return the accuracy of each model, state of the data and seed, over all folds."""
     WORK.mkdir(parents=True, exist_ok=True)
     states, found = _states(), dict[str, Any]()
     for model in models:
@@ -85,7 +86,7 @@ def run_canada(models: Iterable[str]) -> dict[str, Any]:
 
 
 def _accuracy(recipe: Recipe, trained_in: Path) -> float:
-    """Share of right test points, the mean of the folds."""
+    """Return the share of correctly classified test points, as the mean of the folds."""
     samples = _samples(recipe)
     found = []
     for number in range(len(samples.folds)):
@@ -97,7 +98,7 @@ def _accuracy(recipe: Recipe, trained_in: Path) -> float:
 
 
 def _samples(recipe: Recipe) -> Samples:
-    """The points, those without one of the sensors included."""
+    """Return the samples, including points with missing sensors."""
     scene = open_scene(recipe)
     network = build(recipe.model, input_specs(scene), len(recipe.legend.classes), recipe.config)
     folder = WORK / f"samples-{recipe.path.stem}"
@@ -107,7 +108,7 @@ def _samples(recipe: Recipe) -> Samples:
 
 
 def _states() -> Mapping[str, Path]:
-    """The table of series, whole and with something taken out."""
+    """Return the tables of series: complete, and with missing data; state → path."""
     whole = Path(os.environ["BOCAGE_DATA"]) / "canada/series.parquet"
     table, generator = pandas.read_parquet(whole), np.random.default_rng(0)
     radar, optical = ([c for c in table.columns if c.startswith(s)] for s in ("S1-", "S2-"))
@@ -128,14 +129,14 @@ def _states() -> Mapping[str, Path]:
 
 
 def run_all(wanted: Sequence[str] = ()) -> str:
-    """Measure, keep, and show as a table."""
+    """Measure, write the results, and return the table."""
     found = run_canada(MODELS | PARTS if "parts" in wanted else MODELS)
     save("patchwork", {"canada": found})
     return "\n" + markdown(found)
 
 
 def markdown(found: Mapping[str, Mapping[str, list[float]]]) -> str:
-    """A line for each state of the data: mean and spread over seeds."""
+    """Return a table with a line for each state of the data: mean ± standard deviation over seeds."""
     models = list(found)
     lines = [f"| | {' | '.join(models)} |", f"| --- |{' --- |' * len(models)}"]
     for state in found[models[0]]:

@@ -1,4 +1,4 @@
-"""How often tests err and intervals cover, on simulated truths: figures of docs/guide/accuracy.md."""
+"""Error rate of the tests and coverage of the intervals on simulated data: figures of docs/guide/accuracy.md."""
 
 from bocage.testing.promises import coverage, rejections
 

@@ -1,4 +1,4 @@
-"""What every benchmark shares: the machine in words, medians of interleaved rounds, results on disk."""
+"""Functions shared by the benchmarks: description of the machine, medians of interleaved rounds, results on disk."""
 
 import json
 import os
@@ -16,7 +16,7 @@ RESULTS = Path(__file__).parent / "results"
 
 
 def machine() -> dict[str, Any]:
-    """Processor, cores, memory and versions."""
+    """Return processor, cores, instruction set, memory and versions."""
     import psutil
 
     name = platform.processor()
@@ -34,20 +34,20 @@ def machine() -> dict[str, Any]:
 
 
 def save(name: str, found: Mapping[str, Any]) -> None:
-    """Keep a benchmark's figures in ``benchmarks/results/<name>.json``."""
+    """Write the results of a benchmark to ``benchmarks/results/<name>.json``."""
     RESULTS.mkdir(exist_ok=True)
     (RESULTS / f"{name}.json").write_text(json.dumps({"machine": machine(), **found}, indent=1) + "\n")
 
 
 def seconds(work: Callable[[], Any]) -> float:
-    """How long a piece of work takes."""
+    """Return the duration of a call in seconds."""
     started = time.perf_counter()
     work()
     return time.perf_counter() - started
 
 
 def interleaved(works: Mapping[str, Callable[[], Any]], rounds: int) -> dict[str, float]:
-    """Median seconds of every piece of work, one after the other in each round; the first round is thrown away."""
+    """Return the median duration of each call in seconds; each round measures all calls, and the first round is discarded."""
     spent: dict[str, list[float]] = {name: [] for name in works}
     for number in range(rounds + 1):
         for name, work in works.items():
@@ -58,13 +58,13 @@ def interleaved(works: Mapping[str, Callable[[], Any]], rounds: int) -> dict[str
 
 
 def convolution(dtype: torch.dtype = torch.float32) -> tuple[Callable[[], Any], float]:
-    """A convolution of the kind that the networks are made of, and its multiply-adds: the machine's ceiling."""
+    """Return a convolution typical of the networks, and its multiply-adds; its rate is the upper limit of the machine."""
     x = torch.randn(4, 256, 64, 64).to(dtype).contiguous(memory_format=torch.channels_last)
     weight = (torch.randn(512, 256, 3, 3) * 0.02).to(dtype).contiguous(memory_format=torch.channels_last)
     return lambda: functional.conv2d(x, weight), 4 * 62 * 62 * 9 * 256 * 512.0
 
 
 def product(dtype: torch.dtype = torch.float32) -> tuple[Callable[[], Any], float]:
-    """A matrix product, and its multiply-adds."""
+    """Return a matrix product and its multiply-adds."""
     a, b = (torch.randn(1024, 1024).to(dtype) for _ in range(2))
     return lambda: a @ b, 1024.0**3

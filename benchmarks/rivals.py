@@ -1,14 +1,15 @@
-"""Patchwork against its competitors on a simulated landscape: complete data, and data that fail.
+"""Patchwork compared with its competitors on a simulated landscape: complete data, and data with missing sources or dates.
 
     python -m benchmarks.rivals [complete] [degraded] [speeds]
 
 The landscape and the competitors' recipes are those of :mod:`benchmarks.networks` (Sentinel-1, Sentinel-2 with clouds, PAN and
-MS; reduced widths, as many samples an epoch for all), here with 40 epochs for every network. Data fail by dates that nobody took: the
-same dates for all models; competitors get what gap-filling makes of the rest. A line that is there is not measured again.
+MS; reduced widths, the same number of samples per epoch for all), here with 40 epochs for each network. Dates are removed
+everywhere, the same dates for all models; competitors get the remaining dates after gap-filling. Existing results are not
+measured again.
 
-Two tests against patchwork: the corrected resampled t-test, whose variance with 70 % of the polygons tested is twice that between
-draws, however many there are; and McNemar's with polygons as clusters over the test pixels of all draws, which takes the
-draws' average as it is.
+Two tests compare each model with patchwork. One is the corrected resampled t-test: with 70 % of the polygons in the test, its
+variance is at least twice that between draws, for any number of draws. The other is McNemar's test with polygons as clusters,
+over the test pixels of all draws; it tests the average of these draws.
 """
 
 import hashlib
@@ -39,11 +40,11 @@ from bocage.scene import Scene
 from bocage.training import Trained, classify, input_specs, train
 
 DRAWS, FEWER = 5, 3
-"""Draws of the polygons on complete data, and elsewhere."""
+"""Number of draws on complete data, and on incomplete data."""
 FILE = RESULTS / "rivals.json"
 TOLD = ("overall_accuracy", "f1_weighted", "kappa")
 OWN = 'optimiser = "adamw"\nlearning_rate = 0.002\nweight_decay = 0.02\nschedule = "one-cycle"\n'
-"""What patchwork brings, said again: the tables' section of training would overrule it."""
+"""Patchwork's own training settings, given explicitly because `TRAINING` would override them."""
 ALL = 'sources = ["s1", "s2", "pan", "ms"]\n'
 MODELS = {
     "patchwork": f'name = "patchwork"\n{ALL}',
@@ -63,28 +64,28 @@ STATES: Mapping[str, Mapping[str, float]] = {
     "60 % of the dates missing": {"s1": 0.6, "s2": 0.6},
 }
 AGAIN = {
-    "no S1": ("random forest", "LightGBM"),  # M3Fusion does without S1
+    "no S1": ("random forest", "LightGBM"),  # M3Fusion does not use S1
     "no S2": ("random forest", "LightGBM", "TWINNS, S1 only"),
-    "no VHR": ("random forest", "LightGBM"),  # TWINNS does without VHR
+    "no VHR": ("random forest", "LightGBM"),  # TWINNS does not use VHR
     "30 % of the dates missing": ("random forest", "LightGBM", "M3Fusion"),
     "60 % of the dates missing": ("random forest", "LightGBM", "M3Fusion"),
 }
-"""Competitors trained again on the data that are left."""
+"""Competitors trained again on the remaining data."""
 
 
 @dataclass(frozen=True)
 class Spoiled:
-    """A source from which a share of the dates is gone, everywhere."""
+    """A source without a share of its dates."""
 
     source: Any
     share: float
 
     def __getattr__(self, name: str) -> Any:
-        """Everything else is the source's own."""
+        """Return the attribute of the original source."""
         return getattr(self.source, name)
 
     def read(self, *where: Any) -> tuple[np.ndarray, np.ndarray]:
-        """Read the source, less what is gone."""
+        """Read the source; the removed dates are not valid."""
         values, valid = self.source.read(*where)
         gone = np.random.default_rng(0).permutation(len(valid)) < round(self.share * len(valid))
         valid[gone], values[gone] = False, 0
@@ -92,14 +93,14 @@ class Spoiled:
 
 
 def spoiled(scene: Scene, state: str) -> Scene:
-    """Return the scene in a state of the data."""
+    """Return the scene with the missing data of a state."""
     shares = STATES[state]
     cubes = {n: replace(c, source=Spoiled(c.source, shares[n])) if n in shares else c for n, c in scene.cubes.items()}
     return replace(scene, cubes=cubes)
 
 
 def _recipe(model: str, draws: int) -> Recipe:
-    """The recipe of a model, with the sources that the tables give to its kind."""
+    """Write and read the recipe of a model, with the sources of :mod:`benchmarks.networks` for its type."""
     nested = "patchwork" if any(name in model for name in ("patchwork", "s1s2vhsr")) else "M3Fusion"
     case: Case = next(c for c in cases(["simulated"]) if c.label == nested)
     head = case.recipe.partition("[model]")[0].replace("draws = 3", f"draws = {draws}")
@@ -113,7 +114,7 @@ def _recipe(model: str, draws: int) -> Recipe:
 
 
 class Bench:
-    """One model on the landscape."""
+    """A model on the landscape."""
 
     def __init__(self, label: str, model: str, draws: int) -> None:
         self.label, self.recipe = label, _recipe(model, draws)
@@ -123,7 +124,7 @@ class Bench:
         )
 
     def samples(self, state: str) -> tuple[Scene, Samples]:
-        """The scene in a state, and its samples; pixels without a source included."""
+        """Return the scene in a state and its samples, including pixels with missing sources."""
         scene, r = spoiled(self.scene, state), self.recipe
         kept = f"{sorted(self.network.footprints.items())}{sorted(r.sources.items())}"
         name = f"rivals-{hashlib.sha256(kept.encode()).hexdigest()[:12]}-{state}"
@@ -135,7 +136,7 @@ class Bench:
         return scene, found
 
     def trained(self, draw: int, state: str = "all data") -> tuple[Trained, float]:
-        """Train on a draw of the data in a state, once; and the seconds that it took."""
+        """Return the model trained on a draw of the data in a state, and its training time in seconds; train it once."""
         folder = WORK / "rivals" / "".join(c if c.isalnum() else "-" for c in f"{self.label} {state} {draw}")
         if not (folder / "seconds").exists():
             scene, samples = self.samples(state)
@@ -145,7 +146,7 @@ class Bench:
         return Trained.load(folder / "model"), float((folder / "seconds").read_text())
 
     def scores(self, draws: int, at: str, learnt: str = "all data") -> dict[str, Any]:
-        """Scores on the test polygons of every draw, of data in the state `at`; trained on `learnt`."""
+        """Return the scores of each draw on the test polygons, with data in the state `at` and training data `learnt`."""
         found: dict[str, Any] = {key: [] for key in (*TOLD, "seconds")}
         tested: list[np.ndarray] = []
         _, samples = self.samples(at)
@@ -164,19 +165,19 @@ class Bench:
 
 
 def _pixels(label: str, at: str, learnt: str, draws: int) -> Path:
-    """The file of the test pixels of all draws: a number that is the pixel's own, its polygon, whether it is right."""
+    """Return the file of the test pixels of all draws: unique number of each pixel, its polygon, whether it is correct."""
     return WORK / "rivals" / ("".join(c if c.isalnum() else "-" for c in f"{label} {at} {learnt} {draws}") + ".npy")
 
 
 @dataclass(frozen=True)
 class Line:
-    """One line of a table."""
+    """A line of a table."""
 
     table: str
     label: str
-    """The competitor, or patchwork; with what was done to it."""
+    """Name of the model, with its variant."""
     name: str
-    """The competitor."""
+    """Name of the model."""
     model: str
     draws: int
     at: str = "all data"
@@ -184,15 +185,15 @@ class Line:
 
     @property
     def key(self) -> str:
-        """What the line is called in its table."""
+        """Key of the line in its table."""
         return self.label if self.table == "complete" else f"{self.at}: {self.label}"
 
     def measured(self) -> dict[str, Any]:
-        """Scores on all draws."""
+        """Return the scores of all draws."""
         return Bench(self.name, self.model, DRAWS).scores(self.draws, self.at, self.learnt)
 
     def tested(self) -> dict[str, float] | None:
-        """McNemar's test against patchwork in the same state; None for patchwork, and where pixels are another folder's."""
+        """Return McNemar's test against patchwork in the same state; None for patchwork, or if the pixels are missing."""
         names = (("patchwork", self.at, "all data"), (self.name, self.at, self.learnt))
         files = [_pixels(*of, self.draws) for of in names]
         if self.name == "patchwork" or not all(file.exists() for file in files):
@@ -216,9 +217,10 @@ def _lines(wanted: list[str]) -> Iterator[Line]:
 
 
 def _speeds() -> dict[str, dict[str, float]]:
-    """Median pixels a second of every model's map of a window, reading included, one after the other in each round.
+    """Return the median mapping speed of each model and the training time of draw 0.
 
-    And the seconds that training draw 0 took in this folder, whatever ran beside it.
+    The speed is in pixels per second for one window, reading included; each round measures all models. The training time is
+    the one recorded in this folder, in seconds; other processes may have run at the same time.
     """
     benches = {name: Bench(name, model, DRAWS) for name, model in MODELS.items()}
     made = {name: bench.trained(0) for name, bench in benches.items()}
@@ -238,7 +240,7 @@ def _speeds() -> dict[str, dict[str, float]]:
 
 
 def run_all(wanted: list[str] | None = None) -> str:
-    """Measure what is not there yet, and show the tables."""
+    """Measure the missing results and return the tables."""
     (WORK / "rivals").mkdir(parents=True, exist_ok=True)
     for line in _lines(wanted or ["complete", "degraded"]):
         if line.key in _known().get(line.table, {}):
@@ -258,7 +260,7 @@ def run_all(wanted: list[str] | None = None) -> str:
 
 
 def _test(wanted: list[str]) -> None:
-    """Test every line against patchwork's pixels as they are now."""
+    """Test each line against the current test pixels of patchwork."""
     with FileLock(WORK / "rivals.lock"):
         known = _known()
         for line in _lines(wanted):
@@ -277,7 +279,7 @@ def _spread(values: list[float]) -> str:
 
 
 def markdown(found: Mapping[str, Any]) -> str:
-    """The tables, with the tests against patchwork in the same state of the data."""
+    """Return the tables, with the tests against patchwork in the same state of the data."""
     lines = []
     for table in ("complete", "degraded"):
         lines += [

@@ -1,7 +1,8 @@
-"""The same files whatever the road: tile sizes, numbers of workers, a scheduler, a batch system; killed, a worker lost, the disk full.
+"""Check that output files do not depend on tile size, workers, scheduler, batch system, kills, lost workers or a full disk.
 
-``python -m benchmarks roads`` takes all of them, or those named in ``BOCAGE_ROADS`` (tiles, scheduler, slurm, killed, worker, full).
-A Slurm of one node is set up by ``benchmarks/slurm.sh``; a small file system needs the right to mount one.
+``python -m benchmarks roads`` runs all checks, or those named in ``BOCAGE_ROADS`` (tiles, scheduler, slurm, killed, worker,
+full). ``benchmarks/slurm.sh`` sets up a Slurm cluster of one node. The check of the full disk needs the permission to mount a
+file system.
 """
 
 import json
@@ -21,7 +22,7 @@ import psutil
 from benchmarks.record import save
 
 RUNS, WORKERS_KILLED, SIZE = 20, 5, 1400
-"""Runs killed, runs that lose a worker, and PAN pixels a side of the landscape."""
+"""Number of killed runs, number of runs that lose a worker, side of the landscape in PAN pixels."""
 NETWORK = "pan_filters = [16, 32, 64]\nms_filters = [32, 64, 128]"
 COMMAND = [sys.executable, "-m", "bocage"]
 
@@ -45,7 +46,7 @@ def run() -> str:
 
 
 def _trained(folder: Path) -> tuple[Path, Path]:
-    """A recipe, and a model for it."""
+    """Write a recipe and train its model; return both paths."""
     land = folder / "land"
     _bocage("simulate", land, "--height", SIZE, "--width", SIZE, "--sensor", "vhr", "--polygons", 8)
     recipe = land / "multiresolcc.toml"
@@ -59,7 +60,7 @@ def _trained(folder: Path) -> tuple[Path, Path]:
 
 
 class _Making:
-    """A map to make, again and again."""
+    """A map that is produced repeatedly."""
 
     def __init__(self, folder: Path, recipe: Path, model: Path) -> None:
         self.folder, self.recipe, self.model = folder, recipe, model
@@ -77,7 +78,7 @@ class _Making:
 
 
 def _tiles(making: _Making, whole: dict[str, bytes]) -> str:
-    """Three sizes of tile, one, two and three workers."""
+    """Check three tile sizes with one, two and three workers."""
     text, count = making.recipe.read_text(), 0
     for tile in (256, 512, 768):
         recipe = making.recipe.with_name(f"tile{tile}.toml")
@@ -93,7 +94,7 @@ def _tiles(making: _Making, whole: dict[str, bytes]) -> str:
 
 
 def _scheduler(making: _Making, whole: dict[str, bytes]) -> str:
-    """A Dask scheduler and two workers started by hand; then the same without them."""
+    """Check a Dask scheduler with two workers, then a scheduler that is killed, and a run that resumes without it."""
     address, dask = "tcp://127.0.0.1:8799", [sys.executable, "-m", "dask"]
     quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
     commands = [["scheduler", "--host", "127.0.0.1", "--port", "8799", "--no-dashboard"]] + 2 * [
@@ -125,7 +126,7 @@ def _scheduler(making: _Making, whole: dict[str, bytes]) -> str:
 
 
 def _slurm(making: _Making, whole: dict[str, bytes]) -> str:
-    """Jobs of a batch system."""
+    """Check jobs of a batch system."""
     if not shutil.which("sinfo") or subprocess.run(["sinfo", "-h"], capture_output=True, check=False).returncode:
         return "no Slurm answers here (benchmarks/slurm.sh start)"
     job = [item for pair in ("memory=4GB", "walltime=00:20:00", "cores=1") for item in ("--job", pair)]
@@ -137,7 +138,7 @@ def _slurm(making: _Making, whole: dict[str, bytes]) -> str:
 
 
 def _killed(making: _Making, whole: dict[str, bytes], seconds: float) -> str:
-    """Kill at a random moment, resume, compare."""
+    """Kill runs at random times, resume them, and compare the files."""
     killed = again = 0
     for number in range(RUNS):
         out = making.folder / f"killed{number}"
@@ -158,7 +159,7 @@ def _killed(making: _Making, whole: dict[str, bytes], seconds: float) -> str:
 
 
 def _worker_killed(making: _Making, whole: dict[str, bytes]) -> str:
-    """Kill one of two Dask workers in the middle."""
+    """Kill one of two Dask workers during a run, and compare the files."""
     again = 0
     for number in range(WORKERS_KILLED):
         out = making.folder / f"worker{number}"
@@ -175,13 +176,13 @@ def _worker_killed(making: _Making, whole: dict[str, bytes]) -> str:
 
 
 def _a_worker(pid: int) -> psutil.Process:
-    """The process that uses the most processor time below `pid`: a worker at work."""
+    """Return the descendant of the process `pid` with the most CPU time: a busy worker."""
     below = psutil.Process(pid).children(recursive=True)
     return max(below, key=lambda process: process.cpu_times().user)
 
 
 def _full(making: _Making, whole: dict[str, bytes]) -> str:
-    """Map into file systems that are too small, for the windows and for the files; enlarge, resume."""
+    """Map into file systems that are too small for the windows or for the output files; enlarge them and resume."""
     size = sum(p.stat().st_size for p in (making.folder / "whole/map").rglob("*") if p.is_file())
     told = []
     for number, share in enumerate((0.2, 0.7)):
@@ -216,14 +217,14 @@ def _files(out: Path) -> dict[str, bytes]:
 
 
 def _noted(out: Path) -> Counter[str]:
-    """How often each window was noted."""
+    """Return how many times each window is in the journal."""
     path = out / "map/.windows/windows.journal"
     places = Counter[str]()
     for line in path.read_text().splitlines() if path.exists() else []:
         try:
             places[json.loads(line)["place"]] += 1
         except ValueError:
-            continue  # torn by the kill
+            continue  # incomplete line of a killed process
     return places
 
 

@@ -1,12 +1,14 @@
-"""A model of one place and year on another's: tiles of Flanders, A (2018) and C (2019), both ways; and simulated landscapes.
+"""Transfer of models to another place and year: tiles of Flanders, A (2018) and C (2019), both ways; simulated landscapes.
 
     BOCAGE_DATA=/path/to/data python -m benchmarks.transfer [flanders] [simulated]
 
-Flanders. Classes and bands that both have (those of 20 m). The forest and the GRU (M3Fusion's branch of series) get series filled onto one calendar, patchwork the dates
-themselves. Every labelled pixel of the other tile is classified; mean and deviation over the seeds of draws and weights.
+Flanders: the classes and the 20 m bands that both tiles have. The forest, LightGBM and the GRU (the series branch of M3Fusion)
+get series filled onto one calendar, patchwork gets the acquisition dates. All labelled pixels of the other tile are classified.
+Results are mean and standard deviation over the seeds of draws and weights.
 
-Simulated. From year 2022 and region 0 to year 2023 and region 1: as it is, adapted without labels, adapted with five polygons of each class, and trained from
-scratch on these; the other polygons of the target test. Interrupted, it goes on where it was.
+Simulated: from year 2022 and region 0 to year 2023 and region 1. The model is used as it is, adapted without labels, or adapted
+with five polygons of each class; a fourth model is trained from scratch on these polygons. The other polygons of the target
+test. An interrupted benchmark resumes.
 """
 
 import json
@@ -45,7 +47,7 @@ MODELS = {
     ),
     "patchwork": (False, f'name = "patchwork"\n{KEEP}'),
 }
-"""Name → whether series are filled, and the recipe's model."""
+"""Name → whether series are gap-filled, and the [model] table of the recipe."""
 WAYS = (
     "as it is",
     "adapted without labels",
@@ -75,7 +77,7 @@ def _recipe(tile: str, name: str, seed: int) -> Recipe:
 
 
 def _scores(trained: Trained, recipe: Recipe, folder: Path) -> dict[str, float]:
-    """Accuracy and F-measure on all labelled pixels of a recipe's scene."""
+    """Return the scores on all labelled pixels of a recipe's scene."""
     scene = open_scene(recipe)
     network = build(recipe.model, input_specs(scene), len(recipe.legend.classes), recipe.config)
     samples = make_samples(scene, recipe.legend, recipe.reference, recipe.split, network.footprints, folder)
@@ -86,7 +88,7 @@ def _scores(trained: Trained, recipe: Recipe, folder: Path) -> dict[str, float]:
 
 
 def run_flanders() -> None:
-    """Scores of every model and seed, both ways."""
+    """Measure the scores of all models and seeds, both ways."""
     for seed in SEEDS:
         for here, there in (("A", "C"), ("C", "A")):
             for name in MODELS:
@@ -103,7 +105,7 @@ def run_flanders() -> None:
 
 
 def _known() -> dict[str, Any]:
-    """Way → line → scores of the seeds, in their order."""
+    """Return the stored results: way → line → scores, in the order of the seeds."""
     return json.loads(FILE.read_text()) if FILE.exists() else {}
 
 
@@ -125,7 +127,7 @@ def _adapted(recipe: Recipe, model: Path, out: Path, polygons: bool = False) -> 
 
 
 def run_simulated() -> None:
-    """Scores of the four ways, for every seed."""
+    """Measure the scores of the four ways, for each seed."""
     here, there = _landscape("here", Simulation()), _landscape("there", Simulation(year=2023, region=1, seed=1))
     for seed in SEEDS:
         if _is_known("simulated", WAYS[-1], seed):
@@ -141,7 +143,7 @@ def run_simulated() -> None:
 
 
 def _four(small: Recipe, seed: int) -> Iterator[Trained]:
-    """The models of the four ways, each made when it is asked for."""
+    """Yield the models of the four ways, each computed when it is needed."""
     model = WORK / f"here-{seed}/splits/0/model"
     yield Trained.load(model)
     yield _adapted(small, model, WORK / f"adapted-{seed}")
@@ -150,7 +152,7 @@ def _four(small: Recipe, seed: int) -> Iterator[Trained]:
 
 
 def _landscape(name: str, settings: Simulation) -> Path:
-    """Simulate once; return the recipe of patchwork."""
+    """Simulate the landscape if it does not exist; return the recipe of patchwork."""
     folder = WORK / name
     if not (folder / "truth.tif").exists():
         simulate(settings, folder)
@@ -159,19 +161,19 @@ def _landscape(name: str, settings: Simulation) -> Path:
 
 
 def _dealt(recipe: Path, seed: int) -> tuple[Path, Path]:
-    """Five polygons of each class in one file, all others in another: three at least."""
+    """Write five polygons of each class to one file and the others, at least three, to another; return both paths."""
     table = geopandas.read_file(recipe.with_name("reference.gpkg"))
     classes = table.sample(frac=1, random_state=seed).groupby("code")
     few = classes.cumcount().index[classes.cumcount() < np.minimum(5, classes.code.transform("size") - 3)]
     paths = tuple(recipe.with_name(f"{name}-{seed}.gpkg") for name in ("few", "rest"))
     for path, part in zip(paths, (table.loc[few], table.drop(few)), strict=True):
-        if not path.exists():  # a file written anew is another file
+        if not path.exists():  # a rewritten file would count as changed
             part.to_file(path)
     return paths[0], paths[1]
 
 
 def _changed(recipe: Path, name: str, seed: int, reference: Path | None = None) -> Recipe:
-    """The recipe with other polygons: all of them train, less those that validate."""
+    """Write and read the recipe with other polygons, all used for training and validation."""
     text = recipe.read_text().partition("[training]")[0]
     text = re.sub(r"\[split\][^\[]*", f"[split]\ntrain = 0.99\ndraws = 1\nseed = {seed}\n", text)
     if reference:
@@ -182,7 +184,7 @@ def _changed(recipe: Path, name: str, seed: int, reference: Path | None = None) 
 
 
 def run_all(wanted: Sequence[str] = ()) -> str:
-    """Measure what is not there yet, and show as tables."""
+    """Measure the missing results and return the tables."""
     WORK.mkdir(parents=True, exist_ok=True)
     for name, work in {"flanders": run_flanders, "simulated": run_simulated}.items():
         if name in (wanted or (name,)):
@@ -191,7 +193,7 @@ def run_all(wanted: Sequence[str] = ()) -> str:
 
 
 def markdown(found: Mapping[str, Mapping[str, list[dict[str, float]]]]) -> str:
-    """A line for each direction and model."""
+    """Return a table with a line for each direction and model."""
     lines = ["| | model | accuracy | weighted F | kappa |", "| --- | --- | --- | --- | --- |"]
     for way, models in found.items():
         for name, scores in models.items():

@@ -1,6 +1,6 @@
-"""A product read by window, against ``gdal_translate`` of the same bytes: JPEG 2000 (SAFE) and deflated TIFF (THEIA).
+"""Reading a product by window, compared with ``gdal_translate`` of the same files: JPEG 2000 (SAFE), deflated TIFF (THEIA).
 
-Both write nothing to disk: ours keeps arrays, gdal_translate writes to memory-backed storage where there is any.
+Neither writes to disk: Bocage keeps arrays, and gdal_translate writes to memory-backed storage if available.
 """
 
 import os
@@ -20,7 +20,7 @@ from bocage.simulate.formats import plain, safe, theia
 from bocage.sources import open_source, sentinel2_l2a, sentinel2_theia
 
 SIDE, WINDOW, TURNS = 2560, 512, 5
-"""Pixels of 10 m a side of the product, and of the windows."""
+"""Side of the product and of the windows in 10 m pixels, and number of rounds."""
 BANDS = ("blue", "green", "red", "nir")
 
 
@@ -57,7 +57,7 @@ def run() -> str:
 
 
 def _forget() -> None:
-    """Close what this process has open, so that every turn opens the files anew."""
+    """Close the open files of this process, so that each round opens the files again."""
     from bocage.sources import raster
 
     while raster._HANDLES.open:
@@ -65,7 +65,7 @@ def _forget() -> None:
 
 
 def _write(writer: object, source: Path, folder: Path) -> None:
-    """A date of one tile: a simulated landscape repeated until it has the size."""
+    """Write one date of one tile: a simulated landscape, repeated to fill the size of the tile."""
     if not source.exists():
         simulate(Simulation(height=1300, width=1300, polygons=2, sensors=("s2",)), source.parent / "land")
         source.mkdir()

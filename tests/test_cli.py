@@ -314,7 +314,7 @@ def test_patches_that_no_image_holds_are_refused(recipe, capsys):
 
 
 def test_a_network_is_told_which_sources_it_lacks(recipe, capsys):
-    fails(capsys, recipe('name = "twinns"'), Path("out"), "twinns: no source is called 's1'; there are s2")
+    fails(capsys, recipe('name = "twinns"'), Path("out"), "twinns: no source is called 's1'. Sources: s2")
     fails(
         capsys,
         recipe('name = "tempcnn"', PAN_MS, "pan"),

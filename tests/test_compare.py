@@ -88,7 +88,7 @@ def test_models_tested_on_other_pixels_are_not_paired():
     assert not found.by_polygons
     assert "No paired test is made" in verdict(found)
     one_draw = {k: v[:1] for k, v in each.items()}
-    assert "one draw only" in set_beside([line(k, v) for k, v in one_draw.items()], one_draw, "kappa", 0, {}).refused
+    assert "two draws" in set_beside([line(k, v) for k, v in one_draw.items()], one_draw, "kappa", 0, {}).refused
     with pytest.raises(EvaluationError, match="gru: diverged"):
         set_beside([], {}, "kappa", 0, {"gru": "diverged"})
 

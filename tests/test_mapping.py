@@ -192,7 +192,7 @@ def test_a_file_that_changes_while_the_map_is_made_is_noticed(recipe, landscape,
                 with rasterio.open(landscape / "s2/red.tif", "r+") as dataset:
                     dataset.write(dataset.read() + 1)
 
-    with pytest.raises(MappingError, match=r"red\.tif changed while the map was made"):
+    with pytest.raises(MappingError, match=r"red\.tif changed while the map was computed"):
         make_map(model, run.scene, Mapping(tile=24), tmp_path / "map", progress=Meddler(0))
     assert contents(tmp_path / "map") == {}
 
@@ -209,7 +209,7 @@ def test_windows_that_cannot_be_read_leave_the_rest_under_partial_names(trained,
 
     monkeypatch.setattr(work, "read_inputs", fails)
     with pytest.raises(
-        MappingError, match=rf"1 window could not be made:\n  - row {side}, column {side}: red.tif cannot be read"
+        MappingError, match=rf"1 window could not be computed:\n  - row {side}, column {side}: red.tif cannot be read"
     ):
         make_map(model, scene, Mapping(tile=24), tmp_path / "map")
     assert sorted(contents(tmp_path / "map")) == [
@@ -244,7 +244,7 @@ def test_a_region_limits_the_map(trained, tmp_path, small_cells):
     whole = make_map(model, scene, Mapping(tile=16), tmp_path / "whole")
     assert np.array_equal(pixels(land)[expected], pixels(whole)[expected])
     assert max(done for task, done in heard.steps if task == "mapping") < len(list(scene.grid.tiles(24)))
-    with pytest.raises(MappingError, match="lies outside the map"):
+    with pytest.raises(MappingError, match="is outside the map"):
         make_map(model, scene, replace(settings, where="tile = 'b'"), tmp_path / "b")
     with pytest.raises(MappingError, match="has no polygon where tile = 'c'; found 0 features"):
         make_map(model, scene, replace(settings, where="tile = 'c'"), tmp_path / "c")

@@ -138,9 +138,9 @@ def spoilt(change):
     ("change", "told"),
     [
         (lambda t: t, "no pixel has a label"),
-        (lambda t: t.assign(label="99"), "the legend does not know '99'"),
+        (lambda t: t.assign(label="99"), "labels not in the legend: '99'"),
         (lambda t: t.rename(columns={"label": "klass"}), "has no field 'label'"),
-        (lambda t: t.assign(sample=1, label="1"), "not in the design or comes twice"),
+        (lambda t: t.assign(sample=1, label="1"), "duplicated or not in the design"),
         (lambda t: t.assign(sample=t["sample"] + 1000, label="1"), "not in the design"),
         (lambda t: t.head(3).assign(label="1"), "two labelled pixels"),
     ],
@@ -159,7 +159,7 @@ def test_what_the_sample_needs_is_told(mapped, recipe, capsys):
     assert design(mapped) == 1
     assert "may hold labels" in capsys.readouterr().err
     for more, message in (
-        (("--to", "out/a.shp"), "a sample is one file"),
+        (("--to", "out/a.shp"), "unknown format"),
         (("--error", "0"), "between 0 and 0.5"),
         (("--least", "1"), "2 pixels or more"),
         (("--expect", "maise=0.9", "--to", "out/b.gpkg"), "no class 'maise'"),

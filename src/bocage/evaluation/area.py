@@ -1,9 +1,9 @@
-"""Accuracy and area with intervals: what a map is worth over its whole extent, not on the pixels that happened to be tested.
+"""Estimates of accuracy and area for the whole map, with confidence intervals.
 
-Counting mapped pixels is biased by the map's errors; a sample whose probabilities are known corrects it. Estimators of
-Olofsson et al. 2014 (doi:10.1016/j.rse.2014.02.015) where strata are the map's classes, of Stehman 2014
-(doi:10.1080/01431161.2014.930207) where they are not, and with polygons as clusters where pixels came together.
-Confusion matrices have the reference in rows, as everywhere here; the papers have it in columns.
+Areas from pixel counts are biased by the map's errors. A probability sample corrects this bias. The estimators are those of
+Olofsson et al. 2014 (doi:10.1016/j.rse.2014.02.015) if the strata are the map's classes, and of Stehman 2014
+(doi:10.1080/01431161.2014.930207) if they are not. If the sampled pixels come in polygons, polygons are clusters.
+Confusion matrices have the reference in rows, as in the whole package; the papers have it in columns.
 """
 
 import math
@@ -21,7 +21,7 @@ Unit = Mapping[str, NDArray[np.float64]]
 
 @dataclass(frozen=True)
 class Estimate:
-    """A number, and how far off it may be."""
+    """An estimate with its standard error and 95 % confidence interval."""
 
     value: float
     error: float
@@ -29,34 +29,34 @@ class Estimate:
     low: float
     """Lower end of the 95 % interval."""
     high: float
-    """Upper end."""
+    """Upper end of the 95 % interval."""
 
     def times(self, factor: float) -> "Estimate":
-        """Return the estimate in another unit."""
+        """Return the estimate multiplied by `factor`, for a change of unit."""
         return Estimate(self.value * factor, self.error * factor, self.low * factor, self.high * factor)
 
 
 @dataclass(frozen=True)
 class Adjusted:
-    """Estimates over the whole map."""
+    """Estimates for the whole map."""
 
     overall: Estimate
     users: tuple[Estimate, ...]
-    """User's accuracy of every class (1 − commission)."""
+    """User's accuracy of each class (1 − commission error)."""
     producers: tuple[Estimate, ...]
-    """Producer's accuracy of every class (1 − omission)."""
+    """Producer's accuracy of each class (1 − omission error)."""
     area: tuple[Estimate, ...]
-    """Share of the mapped area that is of the class on the ground."""
+    """Estimated share of each class in the mapped area, 0 to 1."""
     mapped: tuple[float, ...]
-    """Share of the mapped area that the map gives to the class."""
+    """Share of each class in the map, 0 to 1."""
     names: tuple[str, ...]
     units: int
-    """Independent units: pixels, or polygons."""
+    """Number of independent units: pixels, or polygons."""
     design: str
-    """How the variance was taken, in words."""
+    """Sampling design and variance estimator, in words."""
 
     def as_dict(self) -> dict[str, Any]:
-        """What JSON files hold; null where there is no value."""
+        """Return the estimates as stored in JSON files; None (null) for a missing value."""
         per_class = {
             name: {
                 "users_accuracy": _plain(self.users[k]),
@@ -75,18 +75,18 @@ class Adjusted:
 
     @classmethod
     def from_dict(cls, said: Mapping[str, Any]) -> "Adjusted":
-        """Read what :meth:`as_dict` made of one."""
+        """Read the result of :meth:`as_dict`."""
         classes = said["per_class"].values()
         users, producers, area = (
-            tuple(_estimate(one[key]) for one in classes)
+            tuple(_estimate(entry[key]) for entry in classes)
             for key in ("users_accuracy", "producers_accuracy", "area_share")
         )
-        mapped, overall = tuple(one["mapped_share"] for one in classes), _estimate(said["overall_accuracy"])
+        mapped, overall = tuple(entry["mapped_share"] for entry in classes), _estimate(said["overall_accuracy"])
         return cls(overall, users, producers, area, mapped, tuple(said["per_class"]), said["units"], said["design"])
 
 
-def _estimate(said: Mapping[str, float | None]) -> Estimate:
-    return Estimate(**{key: math.nan if value is None else value for key, value in said.items()})
+def _estimate(record: Mapping[str, float | None]) -> Estimate:
+    return Estimate(**{key: math.nan if value is None else value for key, value in record.items()})
 
 
 def _plain(estimate: Estimate) -> dict[str, float | None]:
@@ -101,20 +101,20 @@ def stratified(
     names: Sequence[str],
     mapped_share: Sequence[float] | None = None,
 ) -> Adjusted:
-    """Estimate from a stratified random sample of pixels (Stehman 2014; Olofsson et al. 2014 where strata are map classes).
+    """Estimate from a stratified random sample of pixels (Stehman 2014; Olofsson et al. 2014 if strata are map classes).
 
-    Finite population corrections are left out: they would narrow the intervals by nothing that one could see.
+    Finite population corrections are left out: their effect on the intervals is negligible.
 
     Parameters
     ----------
     stratum : (N,)
-        Stratum that each sampled pixel was drawn from.
+        Stratum of each sampled pixel.
     mapped, reference : (N,)
-        Positions of its classes in `names`.
+        Indices in `names` of the map class and the reference class of each sampled pixel.
     sizes
-        Stratum → pixels (or area) of it in the whole map.
+        Stratum → number of pixels (or area) in the whole map.
     mapped_share : (K,)
-        Share of each class in the map, if known; else estimated by the sample.
+        Share of each class in the map, if known; otherwise estimated from the sample.
 
     Raises
     ------
@@ -126,8 +126,8 @@ def stratified(
     few = [str(h) for h, size in sizes.items() if size and held.get(h, 0) < 2]
     if few:
         raise EvaluationError(
-            f"Each stratum needs two labelled pixels for a standard error; {', '.join(few)} has fewer. Label more of the "
-            "sample, or gather strata."
+            f"Each stratum needs two labelled pixels for a standard error; {', '.join(few)} has fewer. Label more pixels of "
+            "the sample, or merge strata."
         )
     share = np.array([sizes[h] for h in strata.tolist()]) / float(sum(sizes.values()))
     weight = (share / drawn)[which]
@@ -154,13 +154,29 @@ def clustered(
     map_share: Sequence[float],
     names: Sequence[str],
 ) -> Adjusted:
-    """Estimate from all pixels of some polygons, the map's classes as strata afterwards and polygons as the units.
+    """Estimate from all pixels of some polygons, with the map's classes as post-strata and polygons as sampling units.
 
-    The estimator is Olofsson's: within each mapped class, the shares of the reference classes, weighted by the class's
-    share of the map. Its variance is that of the polygons' influences on it (linearisation; Särndal, Swensson & Wretman
-    1992, ch. 5 and 8), because the pixels of a polygon say nearly the same; intervals are those of t with one degree of freedom
-    less than polygons. It assumes that polygons were chosen as if at random: surveyed fields seldom were, and then
-    intervals are too narrow, by an amount that nobody can tell.
+    The estimator is that of Olofsson et al.: within each mapped class, the shares of the reference classes, weighted by the
+    class's share of the map. The variance is computed from the influence of each polygon on the estimate (linearisation;
+    Särndal, Swensson & Wretman 1992, ch. 5 and 8), because the pixels of a polygon are strongly correlated. Intervals use
+    Student's t; the degrees of freedom are the number of polygons minus one.
+
+    The estimator assumes that polygons were selected at random. Surveyed fields seldom are: the intervals are then too
+    narrow, by an unknown amount.
+
+    Parameters
+    ----------
+    mapped, reference : (N,)
+        Indices in `names` of the map class and the reference class of each pixel.
+    polygon : (N,)
+        Polygon of each pixel.
+    map_share : (K,)
+        Share of each class in the map.
+
+    Raises
+    ------
+    EvaluationError
+        There are fewer than two polygons.
     """
     share = np.asarray(map_share, float)
     held = np.bincount(mapped, minlength=len(share)).astype(float)
@@ -170,7 +186,7 @@ def clustered(
     _, which = np.unique(polygon, return_inverse=True)
     k = int(which.max()) + 1 if len(which) else 0
     if k < 2:
-        raise EvaluationError(f"Intervals over polygons need two polygons or more; found {k}.")
+        raise EvaluationError(f"Confidence intervals between polygons need two polygons or more; found {k}.")
     from scipy import stats
 
     quantile = float(stats.t.ppf(0.975, k - 1))
@@ -183,7 +199,7 @@ def clustered(
             return _nothing()
         value = float(weight @ y) / total
         residual = y - value * x
-        # Centred within each mapped class: the classes' shares of the map are known.
+        # Residuals are centred within each mapped class, because the shares of the classes in the map are known.
         mean = np.bincount(mapped, residual, len(share)) / np.maximum(held, 1)
         influence = np.bincount(which, weight * (residual - mean[mapped]), k) / total
         error = math.sqrt(k / (k - 1) * float(np.square(influence).sum()))

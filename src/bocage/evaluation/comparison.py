@@ -1,4 +1,4 @@
-"""Models side by side on the same draws: a line each, and which differences are more than luck."""
+"""Comparison of models on the same draws, with tests of the differences between them."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -14,49 +14,49 @@ from bocage.evaluation.score import Score
 from bocage.words import Note
 
 LEVEL = 0.05
-"""Differences are called significant below this, after Holm's correction."""
+"""Significance level of p-values after Holm's correction."""
 
 
 @dataclass(frozen=True)
 class Line:
-    """One model."""
+    """Results of one model."""
 
     label: str
     score: Score
     training_seconds: float
-    """Of one draw, median."""
+    """Training time of a draw, median."""
     pixels_per_second: float | None
-    """Map pixels a second on this machine, reading included; None where there is no map."""
+    """Map pixels per second on this machine, reading included; None without a map."""
     parameters: int
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """Models on the same draws."""
+    """Results of several models on the same draws."""
 
     lines: tuple[Line, ...]
     metric: str
-    """The one that tests are about."""
+    """Name of the metric that the t-tests compare."""
     pairs: tuple[Paired, ...]
-    """Every two models over all draws, by the corrected resampled t-test; empty where that is refused."""
+    """Corrected resampled t-test of each pair of models over all draws; empty if `refused`."""
     by_polygons: tuple[Paired, ...]
-    """Every two models on one draw, by McNemar's test with polygons as clusters."""
+    """McNemar's test of each pair of models on one draw, with polygons as clusters; empty if `refused`."""
     best: str
-    """Label of the highest mean."""
+    """Label of the model with the highest mean."""
     level_with_best: tuple[str, ...]
     """Models that cannot be told from it."""
     refused: Note | None = None
     """Why no paired test is made; None where one is."""
     failed: Mapping[str, str] | None = None
-    """Label to what went wrong, of models that have no line."""
+    """Label → error of each model that could not be evaluated."""
 
     @property
     def marked(self) -> str:
-        """The model to mark as best: none, unless it is significantly better than every other."""
+        """Label of the model that is significantly better than all others; empty if no model is."""
         return self.best if self.pairs and not self.level_with_best else ""
 
     def as_dict(self) -> dict[str, Any]:
-        """What ``comparison.json`` holds."""
+        """Return the content of ``comparison.json``."""
         return {
             "metric": self.metric,
             "level": LEVEL,
@@ -90,14 +90,20 @@ def set_beside(
     draw: int,
     failed: Mapping[str, str],
 ) -> Comparison:
-    """Compare models whose draws are the same.
+    """Compare models that share their draws.
 
     Parameters
     ----------
+    lines
+        Results of the models that could be evaluated.
     tested
-        Label → predictions of every draw.
+        Label → predictions of each draw.
+    metric
+        Metric for the t-tests.
     draw
-        The draw on which McNemar's test is made.
+        Draw for McNemar's test.
+    failed
+        Label → error of each model that could not be evaluated.
 
     Raises
     ------
@@ -105,8 +111,8 @@ def set_beside(
         No model has a score.
     """
     if not lines:
-        told = "; ".join(f"{label}: {why}" for label, why in failed.items())
-        raise EvaluationError(f"No model could be evaluated: {told}.")
+        listed = "; ".join(f"{label}: {why}" for label, why in failed.items())
+        raise EvaluationError(f"No model could be evaluated: {listed}.")
     scores = {line.label: line.score.values(metric) for line in lines}
     refused = why_not(tested, len(lines[0].score.matrices))
     pairs: list[Paired] = []
@@ -135,5 +141,5 @@ def why_not(tested: Mapping[str, Sequence[Predictions]], draws: int) -> Note | N
 
 
 def _mcnemar(tested: Mapping[str, Sequence[Predictions]], a: str, b: str, draw: int) -> Paired:
-    one, two = tested[a][draw], tested[b][draw]
-    return clustered_mcnemar(one.right, two.right, one.polygon, (a, b))
+    first, second = tested[a][draw], tested[b][draw]
+    return clustered_mcnemar(first.right, second.right, first.polygon, (a, b))

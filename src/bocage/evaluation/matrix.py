@@ -23,7 +23,7 @@ class ConfusionMatrix:
 
     @classmethod
     def of(cls, reference: NDArray[Any], predicted: NDArray[Any], names: tuple[str, ...]) -> "ConfusionMatrix":
-        """Count pairs of class positions (0 to K − 1)."""
+        """Count pairs of class indices (0 to K − 1)."""
         k = len(names)
         pairs = reference.astype(np.int64).ravel() * k + predicted.astype(np.int64).ravel()
         return cls(np.bincount(pairs, minlength=k * k).reshape(k, k), names)
@@ -38,17 +38,17 @@ class ConfusionMatrix:
 
     @property
     def right(self) -> NDArray[np.int64]:
-        """(K,) pairs that agree."""
+        """Number of pairs that agree, for each class (K,)."""
         return self.counts.diagonal()
 
     @property
     def of_reference(self) -> NDArray[np.int64]:
-        """(K,) row sums."""
+        """Number of reference pixels of each class (K,): the row sums."""
         return np.asarray(self.counts.sum(1))
 
     @property
     def of_map(self) -> NDArray[np.int64]:
-        """(K,) column sums."""
+        """Number of mapped pixels of each class (K,): the column sums."""
         return np.asarray(self.counts.sum(0))
 
 

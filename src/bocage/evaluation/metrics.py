@@ -1,8 +1,8 @@
-"""Metrics of a confusion matrix: functions from the matrix to one number, or to one for each class.
+"""Metrics of a confusion matrix: functions that return one number, or one number for each class.
 
-Definitions follow Congalton 1991 (doi:10.1016/0034-4257(91)90048-B). Where there is nothing to divide by, the value is nan,
-never 0: user's accuracy of a class that is not mapped, producer's accuracy of one that is not in the reference,
-everything of one that is in neither. A mean over classes runs over those that have a value.
+Definitions follow Congalton 1991 (doi:10.1016/0034-4257(91)90048-B). If the denominator is 0, the value is NaN, never 0:
+user's accuracy of a class that is not mapped, producer's accuracy of a class that is not in the reference, all metrics of a
+class that is in neither. A mean over classes leaves out the classes without a value.
 """
 
 from collections.abc import Callable
@@ -18,61 +18,61 @@ Metric = Callable[[ConfusionMatrix], float]
 
 
 def _divide(above: NDArray[Any], below: NDArray[Any]) -> NDArray[np.float64]:
-    """Quotient; nan where there is nothing to divide by."""
+    """Return the quotient; NaN where the denominator is 0."""
     return np.where(below > 0, above / np.where(below > 0, below, 1), np.nan)
 
 
 def mean_of(values: NDArray[np.float64]) -> float:
-    """Mean of the values that are numbers; nan if none is."""
+    """Return the mean of the values that are not NaN; NaN if all are."""
     known = values[~np.isnan(values)]
     return float(known.mean()) if known.size else float("nan")
 
 
 def producers_accuracy(matrix: ConfusionMatrix) -> NDArray[np.float64]:
-    """Share of each reference class that the map finds (recall, 1 − omission): (K,), 0 to 1."""
+    """Producer's accuracy of each class: share of its reference pixels mapped correctly (recall, 1 − omission). (K,), 0 to 1."""
     return _divide(matrix.right, matrix.of_reference)
 
 
 def users_accuracy(matrix: ConfusionMatrix) -> NDArray[np.float64]:
-    """Share of each mapped class that is right (precision, 1 − commission): (K,), 0 to 1."""
+    """User's accuracy of each class: share of its mapped pixels that are correct (precision, 1 − commission). (K,), 0 to 1."""
     return _divide(matrix.right, matrix.of_map)
 
 
 def f1(matrix: ConfusionMatrix) -> NDArray[np.float64]:
-    """Each class's F-measure, the harmonic mean of the two: (K,), 0 to 1."""
+    """F-measure of each class, the harmonic mean of user's and producer's accuracy: (K,), 0 to 1."""
     return _divide(2 * matrix.right, matrix.of_reference + matrix.of_map)
 
 
 def intersection_over_union(matrix: ConfusionMatrix) -> NDArray[np.float64]:
-    """Each class's overlap of map and reference over what either holds (Jaccard): (K,), 0 to 1."""
+    """Intersection over union (Jaccard index) of map and reference for each class: (K,), 0 to 1."""
     return _divide(matrix.right, matrix.of_reference + matrix.of_map - matrix.right)
 
 
 def overall_accuracy(matrix: ConfusionMatrix) -> float:
-    """Share of the pixels that agree: 0 to 1, higher is better."""
+    """Overall accuracy, the share of correctly classified pixels: 0 to 1, higher is better."""
     return float(matrix.right.sum() / matrix.total) if matrix.total else float("nan")
 
 
 def f1_weighted(matrix: ConfusionMatrix) -> float:
-    """Mean of the classes' F-measures weighted by their reference pixels: 0 to 1, higher is better."""
+    """Mean F-measure of the classes, weighted by their reference pixels: 0 to 1, higher is better."""
     weight = matrix.of_reference
     return float((f1(matrix)[weight > 0] * weight[weight > 0]).sum() / matrix.total) if matrix.total else float("nan")
 
 
 def f1_macro(matrix: ConfusionMatrix) -> float:
-    """Plain mean of the classes' F-measures: 0 to 1, higher is better."""
+    """Unweighted mean F-measure of the classes: 0 to 1, higher is better."""
     return mean_of(f1(matrix))
 
 
 def iou_macro(matrix: ConfusionMatrix) -> float:
-    """Plain mean of the classes' intersection over union: 0 to 1, higher is better."""
+    """Unweighted mean intersection over union of the classes: 0 to 1, higher is better."""
     return mean_of(intersection_over_union(matrix))
 
 
 def kappa(matrix: ConfusionMatrix) -> float:
-    """Agreement beyond chance: −1 to 1, higher is better (Cohen 1960, doi:10.1177/001316446002000104).
+    """Cohen's kappa, agreement beyond chance: −1 to 1, higher is better (Cohen 1960, doi:10.1177/001316446002000104).
 
-    nan where reference and map hold one and the same class only: chance would agree too.
+    NaN if reference and map contain only one class, the same in both: the chance agreement is then 1.
     """
     total = max(matrix.total, 1)
     chance = float((matrix.of_reference / total) @ (matrix.of_map / total))
@@ -80,15 +80,16 @@ def kappa(matrix: ConfusionMatrix) -> float:
 
 
 def quantity_disagreement(matrix: ConfusionMatrix) -> float:
-    """Share of the pixels that are wrong because the classes' totals differ: 0 to 1, lower is better.
+    """Disagreement due to different class totals in map and reference: share of the pixels, 0 to 1, lower is better.
 
-    Pontius & Millones 2011, doi:10.1080/01431161.2011.552923; with allocation disagreement it adds up to 1 − accuracy.
+    Pontius & Millones 2011, doi:10.1080/01431161.2011.552923. The sum with the allocation disagreement is 1 − overall
+    accuracy.
     """
     return float(np.abs(matrix.of_reference - matrix.of_map).sum() / 2 / matrix.total) if matrix.total else float("nan")
 
 
 def allocation_disagreement(matrix: ConfusionMatrix) -> float:
-    """Share of the pixels that are wrong because classes are swapped in space: 0 to 1, lower is better.
+    """Disagreement due to classes exchanged between places: share of the pixels, 0 to 1, lower is better.
 
     Pontius & Millones 2011, doi:10.1080/01431161.2011.552923.
     """

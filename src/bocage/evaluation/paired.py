@@ -1,8 +1,8 @@
-"""Whether one model is better than another, on the same draws or on the same test polygons.
+"""Paired tests between two models, on the same draws or on the same test polygons.
 
-Scores of draws that share their polygons are not independent: the plain t-test takes their agreement for evidence and
-finds differences that are not there (Dietterich 1998, doi:10.1162/089976698300017197). Pixels of one polygon are not
-independent either. Both tests here say so in their variance.
+Scores of draws that share polygons are not independent: the plain t-test underestimates their variance and rejects equality
+too often (Dietterich 1998, doi:10.1162/089976698300017197). Pixels of one polygon are not independent either. The variances
+of both tests in this module account for this dependence.
 """
 
 import math
@@ -19,23 +19,23 @@ from bocage.errors import EvaluationError
 
 @dataclass(frozen=True)
 class Paired:
-    """One model against another."""
+    """Result of a paired test between two models."""
 
     first: str
     second: str
     test: Literal["corrected resampled t", "naive t", "McNemar, polygons as clusters"]
     difference: float
-    """Score of the first less that of the second: mean over draws, or over pixels."""
+    """Score of the first model minus score of the second: mean over draws, or over pixels."""
     statistic: float
-    """t, or the square root of chi-square with the sign of the difference; nan where nothing differs."""
+    """t, or the square root of chi-square with the sign of the difference; NaN if the differences have no variance."""
     p: float
-    """Chance of a difference as large, either way, if there were none."""
+    """Two-sided p-value."""
     effect: float
     """Difference over its standard deviation between draws (Cohen's d of paired samples), or between polygons."""
     n: int
-    """Draws, or polygons."""
+    """Number of draws, or of polygons."""
     adjusted: float = math.nan
-    """`p` after Holm's correction over all pairs told together."""
+    """`p` after Holm's correction over all pairs of the same family."""
 
 
 def resampled_t(
@@ -44,15 +44,20 @@ def resampled_t(
     ratio: float,
     names: tuple[str, str] = ("", ""),
 ) -> Paired:
-    """Corrected resampled t-test of two models' scores on the same draws.
+    """Return the corrected resampled t-test of two models' scores on the same draws.
 
-    Nadeau & Bengio 2003, doi:10.1023/A:1024068626366: the variance of the mean over J draws is that of the differences
-    times ``1 / J + n_test / n_train``, because the draws share polygons.
+    Nadeau & Bengio 2003, doi:10.1023/A:1024068626366: the variance of the mean over J draws is the variance of the
+    differences times ``1 / J + n_test / n_train``, because the draws share polygons. Draws without a score are left out.
 
     Parameters
     ----------
     ratio
-        Test units over training units, counted in what was drawn (polygons or blocks, not pixels); 0 is the naive test.
+        Test units over training units, in units of the split (polygons or blocks, not pixels); 0 gives the naive test.
+
+    Raises
+    ------
+    EvaluationError
+        Fewer than two draws have scores of both models.
     """
     differences = np.asarray(first, float) - np.asarray(second, float)
     differences = differences[~np.isnan(differences)]
@@ -61,7 +66,7 @@ def resampled_t(
         raise EvaluationError(f"A paired t-test needs two draws or more on which both models have a score; found {n}.")
     mean, deviation = float(differences.mean()), float(differences.std(ddof=1))
     kind: Any = "corrected resampled t" if ratio else "naive t"
-    if deviation < 1e-12:  # the same on every draw: nothing to tell apart, or a difference without spread
+    if deviation < 1e-12:  # the same difference on every draw: t is undefined
         certain = 0.0 if abs(mean) > 1e-12 else 1.0
         return Paired(*names, kind, mean, math.nan, certain, math.nan if certain else 0.0, n)
     from scipy import stats
@@ -76,11 +81,18 @@ def clustered_mcnemar(
     polygon: NDArray[Any],
     names: tuple[str, str] = ("", ""),
 ) -> Paired:
-    """McNemar's test of two models on the same test pixels, with polygons as clusters.
+    """Return McNemar's test of two models on the same test pixels, with polygons as clusters.
 
-    With ``d`` the pixels of a polygon that only the first gets right less those that only the second does, chi-square is
-    ``(Σ d)² / Σ d²`` with one degree of freedom (Yang, Sun & Hardin 2010, doi:10.1002/bimj.201000035, after Obuchowski
-    1998). With one pixel a polygon it is McNemar's.
+    Let ``d`` be the number of pixels of a polygon that only the first model classifies correctly, minus the number that only
+    the second model does. Chi-square is ``(Σ d)² / Σ d²`` with one degree of freedom (Yang, Sun & Hardin 2010,
+    doi:10.1002/bimj.201000035, after Obuchowski 1998). With one pixel per polygon it is McNemar's test.
+
+    Parameters
+    ----------
+    right_first, right_second : (N,)
+        Whether each model gives the reference class.
+    polygon : (N,)
+        Polygon of each pixel.
     """
     _, which = np.unique(polygon, return_inverse=True)
     gain = np.bincount(which, right_first.astype(float) - right_second.astype(float))
@@ -105,7 +117,7 @@ def clustered_mcnemar(
 
 
 def holm(p: Sequence[float]) -> list[float]:
-    """Adjust p-values for being many (Holm 1979): each is at most 1 and none falls below a smaller one's.
+    """Return p-values adjusted for multiple tests (Holm 1979): at most 1, and in the same order as the p-values.
 
     >>> holm([0.01, 0.04, 0.03])
     [0.03, 0.06, 0.06]
@@ -119,19 +131,19 @@ def holm(p: Sequence[float]) -> list[float]:
 
 
 def all_pairs(scores: Mapping[str, NDArray[np.float64]], ratio: float) -> list[Paired]:
-    """Compare every two models by the corrected resampled t-test, p-values adjusted by Holm over all pairs."""
+    """Return the corrected resampled t-test of each pair of models, with p-values adjusted by Holm over all pairs."""
     return told_together([resampled_t(scores[a], scores[b], ratio, (a, b)) for a, b in combinations(scores, 2)])
 
 
 def told_together(pairs: Sequence[Paired]) -> list[Paired]:
-    """Return the pairs with their p-values adjusted by Holm over all of them."""
-    return [replace(one, adjusted=p) for one, p in zip(pairs, holm([one.p for one in pairs]), strict=True)]
+    """Return the pairs with p-values adjusted by Holm over all of them."""
+    return [replace(pair, adjusted=p) for pair, p in zip(pairs, holm([pair.p for pair in pairs]), strict=True)]
 
 
 def best_of(
     scores: Mapping[str, NDArray[np.float64]], pairs: Sequence[Paired], alpha: float = 0.05
 ) -> tuple[str, list[str]]:
-    """Return the model of the highest mean, and those that it cannot be told from at the level `alpha`, after Holm."""
+    """Return the model with the highest mean, and the models that do not differ from it at level `alpha` after Holm."""
     means = {
         name: float(np.nanmean(values)) if not np.isnan(values).all() else -math.inf for name, values in scores.items()
     }

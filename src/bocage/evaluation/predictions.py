@@ -1,4 +1,4 @@
-"""What a model said of every test pixel of one draw: the ground of everything that is told about its accuracy."""
+"""Predictions of a model at the test pixels of one draw; all accuracy figures are computed from them."""
 
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -22,24 +22,24 @@ class Predictions:
     column: NDArray[np.int32]
     polygon: NDArray[np.int32]
     label: NDArray[np.int16]
-    """Position of its class in the legend."""
+    """Index of the reference class in the legend."""
     predicted: NDArray[np.int16]
-    """Position of the class that the model gives."""
+    """Index of the predicted class in the legend."""
     confidence: NDArray[np.float32]
-    """Probability of that class, 0 to 1, calibrated."""
+    """Calibrated probability of the predicted class, 0 to 1."""
     uncalibrated: NDArray[np.float32]
-    """The same before calibration."""
+    """Probability of the predicted class before calibration, 0 to 1."""
 
     @property
     def right(self) -> NDArray[np.bool_]:
-        """(N,) whether the model gives the reference's class."""
+        """Whether the predicted class is the reference class (N,)."""
         return np.asarray(self.label == self.predicted)
 
     def __len__(self) -> int:
         return len(self.label)
 
     def matrix(self, names: tuple[str, ...]) -> ConfusionMatrix:
-        """Count them."""
+        """Return the confusion matrix."""
         return ConfusionMatrix.of(self.label, self.predicted, names)
 
     def same_pixels(self, other: "Predictions") -> Note | None:
@@ -58,7 +58,7 @@ class Predictions:
 
     @classmethod
     def from_parquet(cls, path: Path) -> "Predictions":
-        """Read what :meth:`to_parquet` wrote.
+        """Read a file of :meth:`to_parquet`.
 
         Raises
         ------
@@ -82,8 +82,8 @@ def predictions_of(
 ) -> Predictions:
     """Return the predictions of calibrated `probabilities` (N, K).
 
-    Dividing logits by a temperature raises probabilities to its inverse, but for their sum: that is undone for the
-    uncalibrated confidence.
+    Calibration divides the logits by `temperature`, which raises probabilities to the power 1 / `temperature` before they
+    are normalised. The inverse of this gives the uncalibrated confidence.
     """
     raised = np.maximum(probabilities.astype(np.float64), 1e-30) ** temperature
     return Predictions(

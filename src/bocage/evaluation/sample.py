@@ -1,8 +1,8 @@
-"""A validation sample as a vector file: written for photo-interpretation, read when it comes back labelled.
+"""Validation sample as a vector file: written without labels for photo-interpretation, then read with its labels.
 
-The file that goes out tells nothing of the map: an interpreter who sees the map's class tends to agree with it. What the
-estimates need (stratum of each pixel, size of each stratum, fingerprint of the map) stays in a file beside it,
-``<name>.design.json``; the number of each sample joins the two.
+The vector file does not contain the classes of the map, because an interpreter who sees the map's class tends to agree with
+it. The data that the estimators need (stratum of each pixel, size of each stratum, fingerprint of the map) are in a second
+file, ``<name>.design.json``. The number of each sampled pixel joins the two files.
 """
 
 import json
@@ -26,26 +26,26 @@ from bocage.shelf import did_you_mean
 NUMBER = "sample"
 """Field that joins the sample to its design."""
 FORMATS = (".gpkg", ".geojson", ".fgb")
-"""Vector formats of one file each."""
+"""Supported vector formats; each stores a layer in a single file."""
 EMPTY = ("", "nan", "None", "<NA>")
-"""What an empty label looks like, whatever the format."""
+"""Representations of an empty label in the supported formats."""
 
 
 @dataclass(frozen=True)
 class Drawn:
-    """A sample as it was drawn: one entry for each pixel, in the order of their numbers."""
+    """Design of a sample: one entry for each sampled pixel, in the order of the pixels' numbers."""
 
     row: NDArray[np.int64]
     column: NDArray[np.int64]
     stratum: NDArray[np.int64]
-    """Code of the class that the map had there."""
+    """Code of the map's class at the pixel."""
     sizes: Mapping[int, int]
-    """Code → pixels of it in the whole map."""
+    """Code → number of pixels of the class in the whole map."""
     fingerprint: str
-    """Of the map's file."""
+    """Fingerprint of the map's file."""
     crs: str
     transform: tuple[float, ...]
-    """Of the map's grid, in the order of ``affine.Affine``."""
+    """Transform of the map's grid, in the order of ``affine.Affine``."""
 
     def __len__(self) -> int:
         return len(self.row)
@@ -62,42 +62,42 @@ class Drawn:
         Raises
         ------
         EvaluationError
-            It is missing or damaged.
+            The design is missing or damaged.
         """
         file = design_of(path)
         try:
-            said = json.loads(file.read_text())
-            row, column, stratum = (np.array(said.pop(name), np.int64) for name in ("row", "column", "stratum"))
-            sizes = {int(code): int(n) for code, n in said.pop("sizes").items()}
-            return cls(row, column, stratum, sizes, transform=tuple(said.pop("transform")), **said)
+            document = json.loads(file.read_text())
+            row, column, stratum = (np.array(document.pop(name), np.int64) for name in ("row", "column", "stratum"))
+            sizes = {int(code): int(n) for code, n in document.pop("sizes").items()}
+            return cls(row, column, stratum, sizes, transform=tuple(document.pop("transform")), **document)
         except FileNotFoundError as error:
             raise EvaluationError(
-                f"{file} is missing: it tells how {path.name} was drawn, and 'bocage sample-design' writes it beside the sample. "
-                "Put it back; without it no interval can be given."
+                f"{file} is missing. It holds the sampling design of {path.name}; 'bocage sample-design' writes it beside the "
+                "sample. Restore it: confidence intervals need it."
             ) from error
         except (ValueError, KeyError, TypeError) as error:
             raise EvaluationError(
-                f"{file} is damaged ({error}); draw the sample again, or restore the file."
+                f"{file} is damaged ({error}). Restore the file, or draw the sample again."
             ) from error
 
 
 def design_of(path: Path) -> Path:
-    """Where the design of a sample file lies."""
+    """Return the path of the design of a sample file."""
     return path.with_name(path.stem + ".design.json")
 
 
 def write_sample(drawn: Drawn, grid: Grid, path: Path) -> None:
-    """Write the outlines of the sampled pixels, with an empty label, and their design beside them.
+    """Write the outlines of the sampled pixels with empty labels to `path`, and their design beside it.
 
     Raises
     ------
     EvaluationError
-        The file exists (it may hold labels), or its format is unknown.
+        The file exists (it may hold labels), its format is unknown, or it cannot be written.
     """
     if path.exists():
-        raise EvaluationError(f"{path} exists and may hold labels; choose another --out.")
+        raise EvaluationError(f"{path} exists and may hold labels. Choose another --out.")
     if path.suffix not in FORMATS:
-        raise EvaluationError(f"{path}: a sample is one file; give it a name ending in {', '.join(FORMATS)}.")
+        raise EvaluationError(f"{path}: unknown format. Use a file name ending in {', '.join(FORMATS)}.")
     a = grid.transform
     west, north = a.c + drawn.column * a.a, a.f + drawn.row * a.e
     outlines = box(west, north + a.e, west + a.a, north)
@@ -114,39 +114,39 @@ def write_sample(drawn: Drawn, grid: Grid, path: Path) -> None:
 
 @dataclass(frozen=True)
 class Labelled:
-    """A sample that came back."""
+    """Labels of a sample."""
 
     number: NDArray[np.int64]
-    """Position of each labelled pixel in the design."""
+    """Index of each labelled pixel in the design."""
     label: NDArray[np.int64]
-    """Position of its class in the legend."""
+    """Index of its class in the legend."""
     unlabelled: int
-    """Pixels of the design without a label."""
+    """Number of pixels of the design without a label."""
 
 
 def read_sample(path: Path, drawn: Drawn, legend: Legend, field: str) -> Labelled:
-    """Read the labels that were given: codes, reference values or names of the legend.
+    """Read the labels of a sample: codes, reference values or class names of the legend.
 
     Raises
     ------
     EvaluationError
-        The file or a field is missing, numbers are not those of the design, or a label is not in the legend.
+        The file or a field is missing, the numbers do not match the design, or a label is not in the legend.
     """
     table = _table(path, field)
     number = _numbers(table[NUMBER], len(drawn), path)
     given = np.array([value is not None and str(value).strip() not in EMPTY for value in table[field]])
     if not given.any():
-        raise EvaluationError(f"{path}: no pixel has a label in the field '{field}' yet.")
+        raise EvaluationError(f"{path}: no pixel has a label in the field '{field}'.")
     values = table[field][given].tolist()
-    found = [_position(value, legend) for value in values]
-    unknown = pd.Series([str(value) for value, k in zip(values, found, strict=True) if k is None], dtype=str)
+    positions = [_position(value, legend) for value in values]
+    unknown = pd.Series([str(value) for value, k in zip(values, positions, strict=True) if k is None], dtype=str)
     if len(unknown):
-        told = ", ".join(f"'{value}' ({n})" for value, n in unknown.value_counts().items())
+        listed = ", ".join(f"'{value}' ({n})" for value, n in unknown.value_counts().items())
         raise EvaluationError(
-            f"{path}, field '{field}': the legend does not know {told}; it knows the codes {', '.join(map(str, legend.codes))} "
-            f"and the names {', '.join(legend.names)}."
+            f"{path}, field '{field}': labels not in the legend: {listed}. Codes of the legend: "
+            f"{', '.join(map(str, legend.codes))}. Names: {', '.join(legend.names)}."
         )
-    label = np.array([k for k in found if k is not None], np.int64)
+    label = np.array([k for k in positions if k is not None], np.int64)
     return Labelled(number[given], label, len(drawn) - int(given.sum()))
 
 
@@ -155,7 +155,7 @@ def _table(path: Path, field: str) -> pd.DataFrame:
         raise EvaluationError(f"{path} does not exist.")
     try:
         table = pd.DataFrame(gpd.read_file(path, engine="pyogrio", ignore_geometry=True))
-    except Exception as error:  # pyogrio raises many kinds; each means that the file cannot be read
+    except Exception as error:  # pyogrio raises errors of many types when it cannot read a file
         raise EvaluationError(f"{path} cannot be read as a vector file: {error}.") from error
     for name in (NUMBER, field):
         if name not in table:
@@ -167,19 +167,25 @@ def _table(path: Path, field: str) -> pd.DataFrame:
 
 
 def _numbers(column: pd.Series, count: int, path: Path) -> NDArray[np.int64]:
-    """Positions in the design, from the numbers that the file carries."""
+    """Return the indices of the pixels in the design, from the numbers in the file.
+
+    Raises
+    ------
+    EvaluationError
+        A number is missing, duplicated, or not in the design.
+    """
     numbers = pd.to_numeric(column, errors="coerce")
     wrong = (numbers.isna() | (numbers < 1) | (numbers > count) | numbers.duplicated()).to_numpy(bool)
     if wrong.any():
-        told = ", ".join(str(value) for value in column[wrong].head(5))
+        listed = ", ".join(str(value) for value in column[wrong].head(5))
         raise EvaluationError(
-            f"{path}: {int(wrong.sum())} rows have a number '{NUMBER}' that is not in the design or comes twice ({told}); it "
-            "is what joins a label to its pixel: restore it."
+            f"{path}: {int(wrong.sum())} rows have a '{NUMBER}' number that is duplicated or not in the design ({listed}). "
+            "Restore the numbers: they join the labels to their pixels."
         )
     return numbers.to_numpy(np.int64) - 1
 
 
 def _position(value: Any, legend: Legend) -> int | None:
-    """Interpreters write a class's code, one of its reference values, or its name."""
+    """Return the index of a class given by its code, a reference value or its name; None if it is not in the legend."""
     text = str(value).strip()
     return legend.names.index(text) if text in legend.names else legend.index_of(value)

@@ -1,4 +1,4 @@
-"""The noun of this room: confusion matrices of several draws, and what is computed from them."""
+"""Score of a model: confusion matrices of several draws, with the metrics computed from them."""
 
 import json
 from collections.abc import Mapping
@@ -31,31 +31,31 @@ PER_CLASS = {
 
 @dataclass(frozen=True)
 class Evaluation:
-    """What the recipe may say of the evaluation."""
+    """Settings of the evaluation."""
 
     metrics: tuple[str, ...] = ("overall_accuracy", "f1_weighted", "kappa", "f1_macro")
-    """Metrics by name, or ``"its.module:name"``; the first three are always given."""
+    """Names of metrics, or ``"its.module:name"``; the first three of the default are always computed."""
     importance: int = 400
-    """Test samples on which the importance of sources and dates is measured, for the draw that makes the map; 0: not at all."""
+    """Number of test samples for the importance of sources and dates, in the draw that makes the map; 0: not computed."""
     truth: Path | None = None
-    """A raster of codes that covers the map (simulated landscapes have one), compared with the whole map."""
+    """Raster of class codes that covers the map (simulated landscapes have one); it is compared with the whole map."""
 
     @property
     def names(self) -> tuple[str, ...]:
-        """The metrics to compute, each once."""
+        """Names of the metrics to compute, without duplicates."""
         return tuple(dict.fromkeys(("overall_accuracy", "f1_weighted", "kappa", *self.metrics)))
 
 
 @dataclass(frozen=True)
 class Score:
-    """One confusion matrix per draw, and what is computed from them."""
+    """One confusion matrix per draw, with the metrics computed from them."""
 
     matrices: tuple[ConfusionMatrix, ...]
     metrics: tuple[str, ...]
     design: Mapping[str, Any] = field(default_factory=dict)
-    """How the test pixels were chosen."""
+    """Sampling design of the test pixels."""
     trust: tuple[Trust, ...] = ()
-    """What else is told of every draw; empty where there are no test pixels of draws."""
+    """Calibration and leakage of each draw; empty if the draws have no test pixels."""
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -64,37 +64,37 @@ class Score:
 
     @property
     def matrix(self) -> ConfusionMatrix:
-        """The sum over the draws."""
+        """Sum of the confusion matrices over the draws."""
         return sum(self.matrices[1:], self.matrices[0])
 
     def values(self, metric: str) -> NDArray[np.float64]:
-        """One value per draw."""
+        """Return a metric of each draw (draws,)."""
         function: Metric = METRICS.get(metric)
         return np.array([function(matrix) for matrix in self.matrices])
 
     def per_class(self, measure: str) -> NDArray[np.float64]:
-        """(draws, K)."""
+        """Return a measure of each draw and class (draws, K)."""
         return np.array([PER_CLASS[measure](matrix) for matrix in self.matrices])
 
     def as_dict(self) -> dict[str, Any]:
-        """What ``score.json`` holds."""
-        said: dict[str, Any] = {name: _summary(self.values(name)) for name in self.metrics}
+        """Return the content of ``score.json``."""
+        document: dict[str, Any] = {name: _summary(self.values(name)) for name in self.metrics}
         tables = {measure: self.per_class(measure) for measure in PER_CLASS}
-        said["per_class"] = {
+        document["per_class"] = {
             name: {m: _summary(table[:, k]) for m, table in tables.items()}
             | {"reference_pixels": int(self.matrix.of_reference[k])}
             for k, name in enumerate(self.names)
         }
-        said["confusion"] = {
+        document["confusion"] = {
             "classes": list(self.names),
             "rows": "reference",
             "columns": "map",
             "per_draw": [matrix.counts.tolist() for matrix in self.matrices],
         }
-        said["design"] = dict(self.design)
+        document["design"] = dict(self.design)
         if self.trust:
-            said["trust"] = [one.as_dict() for one in self.trust]
-        return said
+            document["trust"] = [trust.as_dict() for trust in self.trust]
+        return document
 
     def save(self, path: Path, **more: Any) -> None:
         """Write as JSON, with any further entries; the file is complete or absent."""
@@ -102,14 +102,20 @@ class Score:
 
 
 def spread_of(values: NDArray[np.float64]) -> tuple[float | None, float | None]:
-    """Mean and sample standard deviation (n − 1) over the draws that have a value; None where there is none."""
+    """Return mean and sample standard deviation (n − 1) over the draws that have a value.
+
+    The mean is None without a value, the standard deviation with fewer than two values.
+    """
     known = values[~np.isnan(values)]
     mean = float(known.mean()) if known.size else None
     return mean, float(known.std(ddof=1)) if known.size > 1 else None
 
 
 def _summary(values: NDArray[np.float64]) -> dict[str, Any]:
-    """Mean and spread, and over how many draws they run where that is not all of them; null where there is no value."""
+    """Return mean, standard deviation and values of the draws; None for a missing value.
+
+    ``draws`` is the number of draws with a value, if some draws have none.
+    """
     mean, std = spread_of(values)
     known = int((~np.isnan(values)).sum())
     partial = {"draws": known} if known < len(values) else {}
@@ -117,9 +123,10 @@ def _summary(values: NDArray[np.float64]) -> dict[str, Any]:
 
 
 def load_score(path: Path) -> Score:
-    """Read the draws of a ``score.json`` again."""
-    said = json.loads(path.read_text())
-    names = tuple(said["confusion"]["classes"])
-    matrices = tuple(ConfusionMatrix(np.array(counts, np.int64), names) for counts in said["confusion"]["per_draw"])
-    metrics = tuple(key for key, value in said.items() if isinstance(value, dict) and "mean" in value)
-    return Score(matrices, metrics, said["design"], tuple(Trust.from_dict(one) for one in said.get("trust", ())))
+    """Read a ``score.json``."""
+    document = json.loads(path.read_text())
+    names = tuple(document["confusion"]["classes"])
+    matrices = tuple(ConfusionMatrix(np.array(counts, np.int64), names) for counts in document["confusion"]["per_draw"])
+    metrics = tuple(key for key, value in document.items() if isinstance(value, dict) and "mean" in value)
+    trust = tuple(Trust.from_dict(entry) for entry in document.get("trust", ()))
+    return Score(matrices, metrics, document["design"], trust)

@@ -1,7 +1,8 @@
-"""Whether a score can be trusted: calibration on test pixels, accuracy against confidence, and the leakage probe.
+"""Reliability of a score: calibration on test pixels, accuracy against confidence, and a test for spatial leakage.
 
-The leakage probe looks at no image. It gives every test pixel the class of the nearest training pixel on the ground; where
-that comes near the model's accuracy, the split hands out the answer, and the score proves little.
+The leakage test uses no image. It gives each test pixel the class of the nearest training pixel on the ground. If its
+accuracy is close to that of the model, training and test pixels are too close to each other, and the score overestimates
+the accuracy of the map.
 """
 
 from collections.abc import Mapping, Sequence
@@ -16,39 +17,40 @@ from bocage.evaluation.predictions import Predictions
 from bocage.reliability import Reliability, reliability
 
 NEAR = 0.05
-"""The probe fires where the neighbour comes within this of the model's accuracy, or is better."""
+"""Leakage is reported if the accuracy of the nearest neighbour is at least the model's accuracy minus this."""
 COVERAGES = tuple(round(0.05 * k, 2) for k in range(1, 21))
-"""Shares of the most confident pixels for which accuracy is told."""
+"""Shares of the most confident pixels for which the accuracy is computed."""
 
 
 @dataclass(frozen=True)
 class Trust:
-    """What is told of one draw beside its confusion matrix."""
+    """Calibration and leakage of one draw."""
 
     before: Reliability
-    """On test pixels, before calibration."""
+    """Reliability on test pixels before calibration."""
     after: Reliability
-    """On test pixels, with the temperature that was fitted on validation polygons."""
+    """Reliability on test pixels with the temperature fitted on the validation polygons."""
     accuracy_at: tuple[float, ...]
     """Accuracy of the most confident share of the test pixels, for each of ``COVERAGES``; the last is the overall accuracy."""
     neighbour: float | None
-    """Accuracy of the nearest training pixel's class; None without coordinates."""
+    """Accuracy of the class of the nearest training pixel; None without coordinates."""
     train_units: int
-    """Polygons (or blocks, or pixels) that trained or validated."""
+    """Number of polygons (or blocks, or pixels) used for training or validation."""
     test_units: int
+    """Number of test polygons (or blocks, or pixels)."""
 
     @property
     def leaks(self) -> bool:
-        """Whether the neighbour comes within ``NEAR`` of the model."""
+        """Whether the accuracy of the nearest neighbour is at least the model's accuracy minus ``NEAR``."""
         return self.neighbour is not None and self.neighbour >= self.accuracy_at[-1] - NEAR
 
     def as_dict(self) -> dict[str, Any]:
-        """What ``score.json`` holds."""
+        """Return the entry of ``score.json``."""
         return asdict(self) | {"leaks": self.leaks}
 
     @classmethod
     def from_dict(cls, said: Mapping[str, Any]) -> "Trust":
-        """Read it again."""
+        """Read an entry of ``score.json``."""
         before, after = (Reliability.from_dict(said[which]) for which in ("before", "after"))
         units = said["train_units"], said["test_units"]
         return cls(before, after, tuple(said["accuracy_at"]), said["neighbour"], *units)
@@ -60,16 +62,18 @@ def trust_of(
     places: tuple[NDArray[np.float64], NDArray[np.float64]] | None,
     units: tuple[int, int],
 ) -> Trust:
-    """Measure trust on one draw.
+    """Return calibration and leakage of one draw.
 
     Parameters
     ----------
+    found
+        Predictions at the N test pixels.
     learnt : (M,)
-        Classes of the pixels that trained or validated.
+        Classes of the pixels used for training or validation.
     places
-        Their coordinates (M, 2) and those of the test pixels (N, 2), in metres.
+        Coordinates of those pixels (M, 2) and of the test pixels (N, 2), in metres.
     units
-        How many polygons (or blocks, or pixels) trained, and how many test.
+        Number of polygons (or blocks, or pixels) used for training or validation, and number used for the test.
     """
     right = found.right
     neighbour = None
@@ -80,14 +84,14 @@ def trust_of(
 
 
 def neighbours(train: NDArray[np.float64], test: NDArray[np.float64], label: NDArray[Any]) -> NDArray[Any]:
-    """Return the class of the nearest training pixel (M, 2) of each test pixel (N, 2), by coordinates alone."""
+    """Return the class of the nearest training pixel of each test pixel (N,), from their coordinates (M, 2) and (N, 2)."""
     return np.asarray(label[KDTree(train).query(test)[1]])
 
 
 def accuracy_at(
     confidence: NDArray[Any], right: NDArray[np.bool_], coverages: Sequence[float] = COVERAGES
 ) -> tuple[float, ...]:
-    """Accuracy of the most confident share of the pixels, for each share (risk–coverage; Geifman & El-Yaniv 2017)."""
+    """Return the accuracy of the most confident pixels, for each share (risk–coverage curve; Geifman & El-Yaniv 2017)."""
     if not len(right):
         return tuple(float("nan") for _ in coverages)
     hits = np.cumsum(right[np.argsort(-confidence, kind="stable")])

@@ -1,4 +1,4 @@
-"""Trained + Scene → map on disk: windows with their halo, through the network into files, by one machine or many."""
+"""Trained + Scene → map on disk: read windows with a halo, run the network, write files, on one or more machines."""
 
 from bocage.mapping.areas import Areas
 from bocage.mapping.codes import codes_at, codes_beside, count_codes, locate, read_codes

@@ -1,4 +1,4 @@
-"""What a map on disk says: its codes by window, beside a truth, counted, or drawn at random."""
+"""Class codes of a map on disk: read by window, beside a reference raster, counted, or sampled at random."""
 
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -27,7 +27,7 @@ def codes_beside(
 
 
 def count_codes(classes: Path, legend: Legend, grid: Grid, tile: int = 1024) -> NDArray[np.int64]:
-    """Count the map's pixels of every class (K,), window by window."""
+    """Return the number of map pixels of each class (K,), counted window by window."""
     return np.asarray(_histogram(classes, grid, tile)[list(legend.codes)])
 
 
@@ -40,9 +40,10 @@ def _histogram(classes: Path, grid: Grid, tile: int) -> NDArray[np.int64]:
 
 
 def locate(classes: Path, grid: Grid, wanted: Mapping[int, int], seed: int, tile: int = 1024) -> NDArray[np.int64]:
-    """Draw so many random pixels of every code of a map, without replacement: (n, 3) row, column and code.
+    """Draw random pixels of a map without replacement; return row, column and code (n, 3).
 
-    The map is read window by window; which pixels of a class are drawn is known beforehand by their rank.
+    `wanted` is the number of pixels to draw for each code. The ranks of the drawn pixels within their class are drawn first,
+    then the map is read window by window.
     """
     generator, counts = np.random.default_rng(seed), _histogram(classes, grid, tile)
     ranks = {code: np.sort(generator.choice(int(counts[code]), n, replace=False)) for code, n in wanted.items() if n}

@@ -1,4 +1,4 @@
-"""What goes with a map: styles, areas, a STAC item, checksums."""
+"""Files delivered with a map: styles, table of areas, STAC item, checksums."""
 
 import datetime
 import json
@@ -21,21 +21,21 @@ DAY = datetime.date(1970, 1, 1)
 
 @dataclass(frozen=True)
 class Delivery:
-    """A complete map, described for others."""
+    """A complete map and its metadata."""
 
     layout: MapLayout
     grid: Grid
     legend: Legend
     bands: Mapping[str, tuple[MapBand, ...]]
-    """Layer to its bands."""
+    """Layer → its bands."""
     files: Mapping[str, Path]
-    """Layer to its file."""
+    """Layer → its file."""
     about: Mapping[str, Any]
-    """What the item says of how the map was made."""
+    """Provenance of the map, written to the properties of the STAC item."""
     days: tuple[int, int] | None
-    """First and last day (since 1970-01-01) of the dated sources."""
+    """First and last day (since 1970-01-01) of the dated sources; None if no source is dated."""
     newest: float
-    """When the newest file that was read was changed (Unix time): the moment of a map whose sources tell no date."""
+    """Latest modification time of the input files (Unix time): the date of a map whose sources are not dated."""
 
     def write(self, areas: Areas) -> None:
         """Write what goes with the map; the checksums come last."""
@@ -93,7 +93,7 @@ class Delivery:
         return {"value": one.code, "name": _slug(one.name), "title": one.name, "color_hint": color, **above}
 
     def _when(self) -> tuple[Any, ...]:
-        """Positional arguments of an item: its moment or period, and its properties."""
+        """Return the positional arguments of an item: its date or None, and its properties with the period."""
         if self.days is None:
             return datetime.datetime.fromtimestamp(int(self.newest), datetime.UTC), {}
         start, end = (DAY + datetime.timedelta(day) for day in self.days)
@@ -114,6 +114,6 @@ class Delivery:
 
 
 def _slug(name: str) -> str:
-    """What the classification extension allows in a name: letters, digits, - and _."""
+    """Return a name with the characters that the classification extension allows: letters, digits, - and _."""
     plain = unicodedata.normalize("NFKD", name).encode("ascii", "ignore").decode()
     return "".join(c if c.isalnum() else "-" for c in plain).strip("-") or "class"

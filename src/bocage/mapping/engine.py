@@ -1,4 +1,4 @@
-"""The making of a map: which windows are missing, who makes them, and the files made of them."""
+"""Production of a map: find the missing windows, compute them with the workers, and write the files."""
 
 import time
 from collections.abc import Iterator, Sequence
@@ -33,7 +33,7 @@ from bocage.sources.raster import is_raster
 from bocage.training import Trained, remarks
 
 TOLD = 5
-"""Windows that an error names one by one."""
+"""Maximum number of windows listed in an error message."""
 
 
 @dataclass(frozen=True)
@@ -65,17 +65,17 @@ def make_map(
     computing: Computing = Computing(),  # noqa: B008 - frozen
     progress: Progress = QUIET,
 ) -> LandCoverMap:
-    """Map the scene, or its region, into `folder`; each of its files appears when it is complete.
+    """Map the scene, or its region, into `folder`; each output file appears when it is complete.
 
-    Windows are kept in ``<folder>/.windows`` as they are made: after an interruption, those that are noted and sound
-    are not made again.
+    Windows are stored in ``<folder>/.windows`` as they are computed. After an interruption, complete and intact windows are
+    not computed again.
 
     Raises
     ------
     TrainedError
-        The scene does not offer what the network was trained on.
+        The scene lacks sources or bands that the network was trained on.
     MappingError
-        A file cannot be written, windows could not be read, or a file changed while the map was made.
+        A file cannot be written, windows could not be read, or an input file changed during the computation.
     """
     making = _Making.of(trained, scene, settings, folder, computing.device, progress)
     making.store.make(scene.grid)
@@ -105,7 +105,7 @@ def open_map(legend: Legend, grid: Grid, settings: Mapping, folder: MapLayout) -
 
 @dataclass
 class _Making:
-    """A map being made."""
+    """State of a map during its production."""
 
     task: Task
     settings: Mapping
@@ -113,17 +113,17 @@ class _Making:
     progress: Progress
     windows: list[Window]
     keys: dict[Window, str]
-    """Digest of everything that each window is made from."""
+    """Window → digest of all its inputs."""
     inputs: dict[str, str]
-    """Path → digest of every file that is read."""
+    """Path → digest of each input file."""
     journal: Journal = field(init=False)
-    """As :meth:`missing` found it, and as it grows."""
+    """Journal of the complete windows: read by :meth:`missing`, extended by :meth:`make`."""
 
     @classmethod
     def of(
         cls, trained: Trained, scene: Scene, settings: Mapping, folder: MapLayout, device: str, progress: Progress
     ) -> "_Making":
-        """Check that the map can be made, and plan its windows."""
+        """Check that the scene can be mapped, and plan the windows."""
         trained = trained.for_scene(scene)
         trained.check_scene(scene)
         for remark in remarks(trained, scene):
@@ -141,11 +141,11 @@ class _Making:
 
     @property
     def store(self) -> Store:
-        """Where the windows are."""
+        """Store of the windows."""
         return self.task.store
 
     def missing(self) -> list[Window]:
-        """Windows to make; those that are there are checked, and what is wrong with others is told."""
+        """Return the windows to compute, after a check of the stored windows; report outdated and damaged windows."""
         self.journal = self.store.journal
         noted = [w for w in self.windows if w.corner in self.journal.notes]
         current = [w for w in noted if self.journal.notes[w.corner]["key"] == self.keys[w]]
@@ -161,7 +161,7 @@ class _Making:
         return [w for w in self.windows if w not in sound]
 
     def make(self, missing: Sequence[Window], workers: Workers) -> list[Done]:
-        """Make the missing windows; return those that could not be read."""
+        """Compute the missing windows; return those that could not be read."""
         done, pixels, computing, problems = len(self.windows) - len(missing), 0, 0.0, []
         with working(workers, self.task) as crew, closing(crew.do(missing)) as made:
             started = time.perf_counter()
@@ -177,19 +177,19 @@ class _Making:
         return problems
 
     def check_unchanged(self) -> None:
-        """Make sure that what was read is what is there.
+        """Check that the input files have not changed since the start.
 
         Raises
         ------
         MappingError
-            A file has changed since the work began; the windows that it touches will be made again.
+            An input file has changed; the next run computes the windows that depend on it again.
         """
         now = _inputs(self.task)
         changed = sorted(path for path in self.inputs if now.get(path) != self.inputs[path])
         if changed:
             raise MappingError(
-                f"{changed[0]}{_and_more(len(changed) - 1, 'file')} changed while the map was made. Run again once it is "
-                "still: the windows that it does not touch are kept."
+                f"{changed[0]}{_and_more(len(changed) - 1, 'file')} changed while the map was computed. Run again when the "
+                "input files no longer change: windows that do not depend on them are kept."
             )
 
     def assemble(self, complete: bool) -> None:
@@ -228,8 +228,8 @@ class _Making:
             array = take(group, layer, window)
             if checksum(array) != self.journal.notes[window.corner]["sums"][layer]:
                 raise MappingError(
-                    f"{self.store.folder}: the window at row {window.y}, column {window.x} no longer reads as it was written. "
-                    "Check the disk, and run the same command again: that window is made anew."
+                    f"{self.store.folder}: the window at row {window.y}, column {window.x} does not match its checksum. Check "
+                    "the disk, and run the same command again: the window is then computed again."
                 )
             yield window, array
 
@@ -253,12 +253,12 @@ class _Making:
 def _check_model(trained: Trained, settings: Mapping) -> None:
     if "novelty" in settings.layers and trained.domain is None:
         raise TrainedError(
-            'The model folder was written before models knew their domain: train again, or leave "novelty" out of [map] layers.'
+            'The model folder has no training domain, which "novelty" needs. Train again, or remove "novelty" from [map] layers.'
         )
 
 
 def _keys(task: Task, windows: Sequence[Window]) -> dict[Window, str]:
-    """Digest, for every window, of the model, the settings and the files that touch it."""
+    """Return, for each window, the digest of the model, the settings and the input files that intersect it."""
     common = (
         windows_on_disk.FORMAT, task.trained.fingerprint, task.frame, task.store.layers, task.store.tile, task.cell,
         task.precision, task.region.describe() if task.region else "", torch.__version__, torch.device(task.device).type,
@@ -274,7 +274,7 @@ def _keys(task: Task, windows: Sequence[Window]) -> dict[Window, str]:
             (name, cube.touching(task.trained.footprints[name].window(window, cube.ratio)))
             for name, cube in cubes.items()
         )
-        if near not in known:  # most windows lie in the same acquisitions
+        if near not in known:  # most windows intersect the same acquisitions
             files = [sorted(cubes[name].fingerprints(members).items()) for name, members in near]
             known[near] = digest(start, files)
         keys[window] = digest(known[near], window)
@@ -289,7 +289,7 @@ def _inputs(task: Task) -> dict[str, str]:
 
 
 def _note(pixels: int, computing: float, spent: float, crew: Crew) -> str:
-    """Pixels a second, and the share of the time in which networks had nothing to do."""
+    """Return the pixels per second and the share of the time in which the networks were idle, as text."""
     idle = max(0.0, 1 - computing / (spent * crew.networks)) if spent else 0.0
     return f"{pixels / spent:,.0f} pixels/s, network waiting {idle:.0%}" if pixels and spent else ""
 
@@ -297,7 +297,7 @@ def _note(pixels: int, computing: float, spent: float, crew: Crew) -> str:
 def _listed(problems: Sequence[Done], folder: Path) -> str:
     lines = [f"row {d.window.y}, column {d.window.x}: {d.problem}" for d in problems[:TOLD]]
     return (
-        f"{len(problems)} window{'s' * (len(problems) > 1)} could not be made:"
+        f"{len(problems)} window{'s' * (len(problems) > 1)} could not be computed:"
         + "".join(f"\n  - {line}" for line in lines)
         + (f"\n  - and {len(problems) - TOLD} more" if len(problems) > TOLD else "")
         + f"\nThe rest of the map is in {folder}, under names with '.partial'. Mend the cause and run the same command again: "

@@ -1,4 +1,4 @@
-"""What runs in the processes of Dask workers."""
+"""Code that runs in the processes of Dask workers."""
 
 from dataclasses import replace
 from typing import Any
@@ -14,12 +14,12 @@ _HIRED: list[Worker] = []
 
 
 def do(window: Window) -> Done:
-    """Make a window of the map that this process was hired for."""
+    """Compute a window of the map with the worker of this process."""
     return _HIRED[0].do(window)
 
 
 class Hiring(WorkerPlugin):
-    """Gives the task to every Dask worker, those who come later included."""
+    """Dask plugin that gives the task to each Dask worker, also to workers that connect later."""
 
     name = "bocage-map"
 
@@ -27,14 +27,14 @@ class Hiring(WorkerPlugin):
         self.task, self.networks = task, networks
 
     def setup(self, worker: Any) -> None:
-        """Take the task; on a machine with several GPUs, each worker takes its own."""
+        """Create the worker of this process; on a machine with several GPUs, each worker uses its own GPU."""
         task = self.task
         if task.device.startswith("cuda"):
             task = replace(task, device=f"cuda:{_number(worker.name) % torch.cuda.device_count()}")
         _HIRED[:] = [Worker(task, self.networks)]
 
     def teardown(self, worker: Any) -> None:
-        """Drop the task."""
+        """Delete the worker of this process."""
         _HIRED.clear()
 
 

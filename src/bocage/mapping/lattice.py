@@ -1,4 +1,4 @@
-"""The lattice of cells in which a network computes a map, and the windows made of whole cells."""
+"""Lattice of cells in which a network computes a map; windows consist of whole cells."""
 
 import math
 
@@ -6,8 +6,8 @@ from bocage.models import MODELS, card_of
 from bocage.training import Trained
 
 DENSE, SMALL = 256, 128
-"""Map pixels a side of a cell: of a network that computes a window in one piece (its halo is shared by more pixels, the
-larger the cell), and of one that takes pixels or patches a few at a time."""
+"""Side of a cell in map pixels. DENSE: for a network that computes a window in one piece; the larger the cell, the smaller
+the share of its halo. SMALL: for a network that computes a few pixels or patches at a time."""
 
 
 def lattice(trained: Trained, shape: tuple[int, int], tile: int) -> tuple[tuple[int, int], int]:

@@ -1,4 +1,4 @@
-"""What a map can hold: layers computed from what is known of a window."""
+"""Layers of a map, computed from the predictions of a window."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -14,22 +14,22 @@ from bocage.mapping.writers import MapBand
 
 @dataclass(frozen=True)
 class Frame:
-    """What is the same for all windows of a map."""
+    """Settings common to all windows of a map."""
 
     legend: Legend
     sources: tuple[str, ...]
-    """The sources that the network uses."""
+    """Names of the sources that the network uses."""
     probabilities: Literal["uint8", "uint16"] = "uint8"
-    """How probabilities are stored: in hundredths, or in ten thousandths."""
+    """Data type of stored probabilities: "uint8" in hundredths, "uint16" in ten-thousandths."""
 
 
 @dataclass(frozen=True)
 class Layer:
-    """One file of the map."""
+    """A layer of the map, written to one file."""
 
     bands: Callable[[Frame], tuple[MapBand, ...]]
     compute: Callable[[Prediction, Frame], NDArray[Any]]
-    """(bands, height, width)."""
+    """Returns the values (bands, height, width)."""
 
 
 def _classes_bands(frame: Frame) -> tuple[MapBand, ...]:
@@ -38,13 +38,13 @@ def _classes_bands(frame: Frame) -> tuple[MapBand, ...]:
 
 
 def _classes(prediction: Prediction, frame: Frame) -> NDArray[Any]:
-    """The user's code of the likeliest class; 0 is no data."""
+    """Return the user's code of the most probable class; 0 is nodata."""
     codes = np.array(frame.legend.codes, _classes_bands(frame)[0].dtype)
     return np.asarray(codes[prediction.probabilities.argmax(0)] * prediction.valid)[None]
 
 
 def _percent(name: str, of: Callable[[Prediction], NDArray[Any]]) -> Layer:
-    """A layer of hundredths, 0 to 254; 255 is no data."""
+    """Return a layer in hundredths (uint8), 0 to 254; 255 is nodata."""
 
     def compute(prediction: Prediction, frame: Frame) -> NDArray[Any]:
         percent = np.minimum(np.rint(of(prediction) * 100), 254).astype(np.uint8)
@@ -63,14 +63,14 @@ def _novelty(prediction: Prediction) -> NDArray[Any]:
 
 
 def _entropy(prediction: Prediction) -> NDArray[Any]:
-    """Shannon's entropy of the probabilities, in shares of its largest value (all classes alike)."""
+    """Return the Shannon entropy of the probabilities, divided by its maximum (all classes equally probable): 0 to 1."""
     p = prediction.probabilities
     terms = np.where(p > 0, p * np.log(np.maximum(p, np.finfo(np.float32).tiny)), 0)
     return np.asarray(np.abs(terms.sum(0)) / np.log(max(2, len(p))))
 
 
 def _margin(prediction: Prediction) -> NDArray[Any]:
-    """Probability of the likeliest class less that of the second."""
+    """Return the probability of the most probable class minus that of the second, 0 to 1."""
     p = prediction.probabilities
     if len(p) < 2:
         return _likeliest(prediction)
@@ -85,7 +85,7 @@ def _probabilities_bands(frame: Frame) -> tuple[MapBand, ...]:
 
 
 def _probabilities(prediction: Prediction, frame: Frame) -> NDArray[Any]:
-    """Calibrated probability of every class, in hundredths or ten thousandths; 255 or 65535 is no data."""
+    """Return the calibrated probability of each class, in hundredths or ten-thousandths; 255 or 65535 is nodata."""
     band = _probabilities_bands(frame)[0]
     stored = np.rint(prediction.probabilities * round(1 / band.scale)).astype(band.dtype)
     return np.where(prediction.valid, stored, np.array(band.nodata, band.dtype))
@@ -96,7 +96,7 @@ def _validity_bands(frame: Frame) -> tuple[MapBand, ...]:
 
 
 def _validity(prediction: Prediction, frame: Frame) -> NDArray[Any]:
-    """Clear dates of every source, before any filling; 0 where a source saw nothing there."""
+    """Return the number of clear dates of each source, before gap-filling; 0 where a source has no clear date."""
     return np.stack([prediction.clear[name] for name in frame.sources]).astype(np.uint16)
 
 
@@ -109,6 +109,8 @@ LAYERS = {
     "novelty": _percent("novelty", _novelty),
     "validity": Layer(_validity_bands, _validity),
 }
-"""``confidence`` is the probability of the likeliest class, ``margin`` how far the second lies behind, ``entropy`` how
-evenly probabilities are spread (0: one class, 100: all alike), ``novelty`` how far from the training (100: where
-validation polygons end)."""
+"""Layers by name.
+
+``confidence`` is the probability of the most probable class, ``margin`` its difference from the second, ``entropy`` the
+normalised entropy (0: one class, 100: all classes equally probable), ``novelty`` the distance from the training data (100:
+the limit of the validation polygons)."""

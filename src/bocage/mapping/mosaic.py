@@ -1,4 +1,4 @@
-"""Maps of several scenes → one, with a stated rule where they overlap."""
+"""Mosaic of the maps of several scenes, with a rule for overlaps."""
 
 import json
 from collections.abc import Sequence
@@ -27,7 +27,7 @@ TILE = 1024
 
 @dataclass(frozen=True)
 class _Map:
-    """One of the maps."""
+    """A map to mosaic."""
 
     layout: MapLayout
     grid: Grid
@@ -46,27 +46,29 @@ class _Map:
 
 
 def make_mosaic(folders: Sequence[Path], folder: Path, rule: Rule = "confidence", progress: Progress = QUIET) -> Path:
-    """Lay maps together into `folder`: classes, confidence, and which map each pixel comes from.
+    """Write the mosaic of several maps to `folder`, and return the path of its classes.
+
+    The layers are the classes, the confidence, and the number of the map that each pixel comes from.
 
     Parameters
     ----------
     folders
-        Folders of complete maps, ``map/`` of runs or of other mosaics, with pixels on one lattice.
+        Folders of complete maps: ``map/`` of runs, or other mosaics. Their pixels must be aligned.
     rule
-        Where maps overlap: "confidence" takes the class of the most confident one (of those alike, the first), "first" that
-        of the first map that has data there.
+        Rule for overlaps. "confidence" takes the class with the highest confidence (the first map if they are equal). "first"
+        takes the class of the first map that has data.
 
     Raises
     ------
     MappingError
-        A folder holds no complete map, or maps differ in legend, CRS or lattice.
+        A folder holds no complete map, or the maps differ in legend, CRS, resolution or pixel alignment.
     """
     maps = [_open(one) for one in folders]
     _check(maps)
     try:
         grid = union([one.grid for one in maps])
     except GridError as error:
-        raise MappingError(f"The maps cannot be laid together: {error}") from error
+        raise MappingError(f"The maps cannot be mosaicked: {error}") from error
     legend = maps[0].legend
     dtype = "uint8" if max(legend.codes) <= 255 else "uint16"
     bands = {
@@ -87,7 +89,7 @@ def make_mosaic(folders: Sequence[Path], folder: Path, rule: Rule = "confidence"
             areas.count(window, found["classes"])
             for layer, output in outputs.items():
                 output.put(window, found[layer][None].astype(bands[layer][0].dtype))
-            progress.step("laying maps together", done, len(windows))
+            progress.step("building the mosaic", done, len(windows))
         for output in outputs.values():
             output.close()
     except BaseException:
@@ -134,12 +136,12 @@ def _class(said: dict[str, Any]) -> LandClass:
 
 
 def _check(maps: Sequence[_Map]) -> None:
-    """Refuse maps that do not fit together.
+    """Check that maps can be mosaicked.
 
     Raises
     ------
     MappingError
-        There are fewer than two or more than 255, or they differ in legend, CRS or lattice.
+        There are fewer than two maps or more than 255, or they differ in legend, CRS, resolution or pixel alignment.
     """
     if not 2 <= len(maps) <= 255:
         raise MappingError(f"A mosaic takes 2 to 255 maps; found {len(maps)}.")
@@ -149,18 +151,19 @@ def _check(maps: Sequence[_Map]) -> None:
             raise MappingError(f"{other.folder} has another legend than {first.folder}: {_difference(first, other)}.")
         if other.grid.crs != first.grid.crs:
             raise MappingError(
-                f"{other.folder} is in {other.grid.crs_name}, {first.folder} in {first.grid.crs_name}: use one [grid] crs."
+                f"{other.folder} is in {other.grid.crs_name}, {first.folder} in {first.grid.crs_name}. Map both with the same "
+                "[grid] crs."
             )
         row, column = first.grid.offset_of(other.grid)
         off = max(abs(row - round(row)), abs(column - round(column)))
         if abs(other.grid.resolution - first.grid.resolution) > 1e-6 * first.grid.resolution or off > 0.01:
             raise MappingError(
-                f"{other.folder} does not lie on the pixels of {first.folder} (resolution {other.grid.resolution:g} and "
-                f"{first.grid.resolution:g}, {off:.2f} pixels off): map both with the same [grid] resolution and corner."
+                f"{other.folder} is not aligned with the pixels of {first.folder} (resolution {other.grid.resolution:g} and "
+                f"{first.grid.resolution:g}, {off:.2f} pixels off). Map both with the same [grid] resolution and corner."
             )
 
 
 def _difference(first: _Map, other: _Map) -> str:
     ours, theirs = ({(c.code, c.name) for c in m.legend.classes} for m in (first, other))
     odd = sorted(ours ^ theirs)
-    return f"{odd[0][0]} {odd[0][1]} is in one only" if odd else "the order of the classes differs"
+    return f"{odd[0][0]} {odd[0][1]} is in one legend only" if odd else "the order of the classes differs"

@@ -1,8 +1,8 @@
-"""Probabilities of a window of the map: read each source with its halo, run the network densely, cut to the window.
+"""Class probabilities of a window of the map: read each source with its halo, run the network densely, crop to the window.
 
-A window goes through the network in cells that lie on a lattice fixed to the map's corner and have one shape. What the
-network is given for a pixel, and the shape in which it computes, then depend on neither the window's size nor the other
-windows: the map is the same bit for bit whatever the tiles, the workers and their order.
+The network computes a window in cells of one shape, on a lattice that starts at the map's corner. The input of the network
+for a pixel and the shape of its computation therefore do not depend on the size of the window or on other windows. The map is
+bitwise identical for all tile sizes, numbers of workers and orders of windows.
 """
 
 from collections.abc import Callable, Iterator, Mapping
@@ -21,51 +21,52 @@ from bocage.scene import Block, Scene
 from bocage.training import Trained, features_of
 
 TILE = 256
-"""Most map pixels a side of the windows around test polygons."""
+"""Maximum side of the windows around test polygons, in map pixels."""
 Precision = Literal["float32", "bfloat16"]
 
 
 @dataclass(frozen=True)
 class Inputs:
-    """What the files say of a window."""
+    """Input data of a window."""
 
     window: Window
-    """Of the map; it starts at a multiple of every coarser ratio, so it may be larger than what was asked for."""
+    """Window of the map. It starts at a multiple of every coarser ratio, so it may be larger than the requested window."""
     blocks: Mapping[str, Block]
-    """Source to its pixels, halo included."""
+    """Source → its pixels, halo included."""
     days: Mapping[str, NDArray[np.int32]]
+    """Source → days of its dates since 1970-01-01."""
     valid: NDArray[np.bool_]
-    """(height, width): every source that the network needs has at least one valid date there."""
+    """Whether all sources (or one, if the network tolerates missing sources) have a valid date (height, width)."""
     clear: Mapping[str, NDArray[np.uint16]]
-    """Source to its clear dates before any filling, at every map pixel (height, width); the most of finer pixels."""
+    """Source → number of clear dates before gap-filling, per map pixel (height, width); the maximum over finer pixels."""
 
 
 @dataclass(frozen=True)
 class Prediction:
-    """What is known of a window."""
+    """Result of a window."""
 
     probabilities: NDArray[np.float32]
-    """(K, height, width), 0 to 1."""
+    """Class probabilities (K, height, width), 0 to 1."""
     valid: NDArray[np.bool_]
-    """(height, width): every source that the network needs has at least one valid date there."""
+    """Whether all sources (or one, if the network tolerates missing sources) have a valid date (height, width)."""
     novelty: NDArray[np.float32] | None = None
-    """(height, width): how far from the training, 1 where validation polygons end; None where it was not asked for."""
+    """Distance from the training data (height, width), 1 at the limit of the validation polygons; None if not computed."""
     clear: Mapping[str, NDArray[np.uint16]] = field(default_factory=dict)
-    """Source to its clear dates before any filling (height, width)."""
+    """Source → number of clear dates before gap-filling (height, width)."""
 
 
 @dataclass(frozen=True)
 class Forward:
-    """How the network is run."""
+    """Settings for running the network."""
 
     device: torch.device
     cell: tuple[int, int] | None = None
-    """Shape of the cells of the lattice; None: a window is one piece."""
+    """Shape of the cells of the lattice; None: the window is computed in one piece."""
     novelty: bool = False
-    """Tell how far each pixel lies from the training, too."""
+    """Whether to compute the novelty, the distance of each pixel from the training data."""
     precision: Precision = "float32"
     go_on: Callable[[], None] = lambda: None
-    """Called between cells; it raises where the work should stop."""
+    """Called before each cell; it raises an exception to stop the computation."""
 
 
 def classify_at(
@@ -76,9 +77,9 @@ def classify_at(
     progress: Progress = QUIET,
     task: str = "classifying",
 ) -> NDArray[np.float32]:
-    """Return the calibrated probabilities (N, K) of pixels of the map, by dense windows around each polygon.
+    """Return the calibrated probabilities (N, K) of pixels of the map, computed in dense windows around each polygon.
 
-    For a network with context this costs a small share of classifying the pixels patch by patch, and gives the same.
+    For a network with context, this is much faster than classifying the pixels patch by patch, with the same result.
     """
     row, column = pixels.row, pixels.column
     found = np.zeros((len(pixels), len(trained.legend.classes)), np.float32)
@@ -103,7 +104,7 @@ def predict(
 
 
 def read_inputs(trained: Trained, scene: Scene, window: Window) -> Inputs:
-    """Read what the network needs to classify a window.
+    """Read the input data of the network for a window.
 
     Raises
     ------
@@ -124,7 +125,7 @@ def read_inputs(trained: Trained, scene: Scene, window: Window) -> Inputs:
 
 
 def infer(trained: Trained, inputs: Inputs, window: Window, how: Forward) -> Prediction:
-    """Run the network over what :func:`read_inputs` found, and return `window` of it."""
+    """Run the network on the result of :func:`read_inputs`, and return the prediction of `window`."""
     grown, classes = inputs.window, len(trained.legend.classes)
     probabilities = np.zeros((classes, grown.height, grown.width), np.float32)
     novelty = np.zeros((grown.height, grown.width), np.float32) if how.novelty else None
@@ -132,7 +133,7 @@ def infer(trained: Trained, inputs: Inputs, window: Window, how: Forward) -> Pre
         here = cell.clip_to(grown)
         ys, xs = here.within(grown)
         if not inputs.valid[ys, xs].any():
-            continue  # nothing to classify: never computed
+            continue  # no valid pixel in the cell
         how.go_on()
         found, far = _forward(trained, inputs, cell, how)
         probabilities[:, ys, xs] = found[:, : here.height, : here.width]
@@ -161,7 +162,7 @@ def _cells(window: Window, shape: tuple[int, int] | None) -> Iterator[Window]:
 def _forward(
     trained: Trained, inputs: Inputs, cell: Window, how: Forward
 ) -> tuple[NDArray[np.float32], NDArray[np.float32] | None]:
-    """Probabilities (K, height, width) of a cell and, where asked for, its novelty."""
+    """Return the probabilities (K, height, width) of a cell and its novelty (height, width), or None if not requested."""
     parts = {}
     for name, block in inputs.blocks.items():
         values, valid = _crop(block, trained.footprints[name], trained.inputs[name].ratio, inputs.window, cell)
@@ -170,7 +171,7 @@ def _forward(
     with torch.autocast(how.device.type, torch.bfloat16, enabled=how.precision == "bfloat16"):
         logits = trained.model(batch)
     found = torch.softmax(trained.scaled(logits.float(), batch)[0], 0).cpu().numpy()
-    # Exactly one footprint gives 1 x 1 even where it serves a whole coarse pixel: spread it over the cell.
+    # A window of one footprint gives 1 x 1 logits, even if it covers a whole coarse pixel: repeat them over the cell.
     missing = [(0, max(0, n - p)) for n, p in zip((cell.height, cell.width), found.shape[1:], strict=True)]
     found = np.pad(found, [(0, 0), *missing], mode="edge")[:, : cell.height, : cell.width]
     if not how.novelty or trained.domain is None:
@@ -183,7 +184,7 @@ def _forward(
 def _crop(
     block: Block, footprint: Footprint, ratio: Ratio, window: Window, cell: Window
 ) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
-    """Cut a cell's pixels, halo included, out of those of `window`; what lies outside of these is not valid."""
+    """Return the pixels of a cell, halo included, from those of `window`; pixels outside `window` are not valid."""
     have, want = footprint.window(window, ratio), footprint.window(cell, ratio)
     if have == want:
         return block.values, block.valid
@@ -198,14 +199,14 @@ def _crop(
 
 @dataclass(frozen=True)
 class _AtMap:
-    """Brings a layer of a source's pixels, halo included, to the map pixels of a window."""
+    """Resamples a layer of a source, halo included, to the map pixels of a window."""
 
     before: int
     window: Window
     ratio: Ratio
 
     def most(self, layer: NDArray[Any]) -> NDArray[Any]:
-        """(y, x) of the source → (height, width): the largest of finer pixels, or the coarser pixel's own."""
+        """Layer (y, x) of the source → (height, width): the maximum of finer pixels, or the value of the coarser pixel."""
         f, c = self.ratio.finer, self.ratio.coarser
         rows = np.arange(self.window.height) * f // c + self.before
         columns = np.arange(self.window.width) * f // c + self.before

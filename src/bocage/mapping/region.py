@@ -1,4 +1,4 @@
-"""Where a map is wanted: polygons of a vector file; elsewhere nothing is computed."""
+"""Region of the map: polygons of a vector file. Nothing is computed outside them."""
 
 import threading
 from collections.abc import Sequence
@@ -18,22 +18,22 @@ from bocage.errors import MappingError
 from bocage.grid import Grid, Window
 
 _ALONE = threading.Lock()
-"""rasterio silences a warning of its own while it rasterises, for all threads; two at a time undo each other's silence."""
+"""One thread rasterises at a time: rasterio suppresses a warning for all threads meanwhile, and two calls would interfere."""
 
 
 @dataclass(frozen=True)
 class Region:
-    """A shape on a map's grid, in its CRS."""
+    """A geometry in the CRS of the map's grid."""
 
     shape: Any
     """A shapely geometry."""
 
     def touches(self, grid: Grid, window: Window) -> bool:
-        """Whether any of a window may lie inside."""
+        """Return whether a window intersects the region."""
         return bool(shapely.intersects(self.shape, shapely.box(*grid.crop(window).bounds)))
 
     def inside(self, grid: Grid, window: Window) -> NDArray[np.bool_]:
-        """Pixels (height, width) whose centre lies inside."""
+        """Return the pixels (height, width) whose centre is inside the region."""
         target = grid.crop(window)
         west, south, east, north = target.bounds
         margin = target.resolution
@@ -44,24 +44,24 @@ class Region:
             return np.asarray(geometry_mask([near], target.shape, target.transform, invert=True))
 
     def describe(self) -> str:
-        """What it is, byte for byte."""
+        """Return the exact geometry, as hexadecimal WKB."""
         return str(shapely.to_wkb(self.shape, hex=True))
 
 
 def read_region(path: Path, where: str, grid: Grid) -> Region:
-    """Read the polygons of a vector file, those that an SQL condition chooses where `where` is not empty.
+    """Read the polygons of a vector file; `where`, if not empty, is an SQL condition that selects polygons.
 
     Raises
     ------
     MappingError
-        The file cannot be read, has no CRS, holds no polygon, or none that lies on the map.
+        The file cannot be read, has no CRS, has no polygon, or its polygons are outside the map.
     """
     try:
         meta, _, wkb, _ = pyogrio.raw.read(path, where=where or None, columns=[])
     except (DataSourceError, DataLayerError, FieldError, ValueError) as error:
-        raise MappingError(f"[map] region {path} cannot be read: {error}; check the path and 'where'.") from error
+        raise MappingError(f"[map] region {path} cannot be read: {error}. Check the path and 'where'.") from error
     if not meta["crs"]:
-        raise MappingError(f"[map] region {path} has no coordinate reference system; give it one.")
+        raise MappingError(f"[map] region {path}: no CRS. Set one, for example with ogr2ogr -a_srs.")
     chosen = f" where {where}" if where else ""
     polygons = _polygons(shapely.from_wkb(wkb), str(meta["crs"]), grid)
     if not polygons:
@@ -69,14 +69,14 @@ def read_region(path: Path, where: str, grid: Grid) -> Region:
     region = Region(shapely.union_all(polygons))
     if not region.touches(grid, grid.window):
         raise MappingError(
-            f"[map] region {path}{chosen} lies outside the map ({grid.bounds} in {grid.crs_name}); it covers "
-            f"{tuple(region.shape.bounds)} there."
+            f"[map] region {path}{chosen} is outside the map. Bounds of the map in {grid.crs_name}: {grid.bounds}; bounds of "
+            f"the region: {tuple(region.shape.bounds)}."
         )
     return region
 
 
 def _polygons(shapes: Sequence[Any], crs: str, grid: Grid) -> list[Any]:
-    """Bring valid polygons, parts of collections included, to the CRS of the grid."""
+    """Return the valid polygons in the CRS of the grid; polygons of collections are included."""
     there = [shape for shape in shapes if shape is not None and not shape.is_empty]
     moved = [shapely.geometry.shape(transform_geom(crs, grid.crs.to_wkt(), shape)) for shape in there]
     parts = [part for shape in moved for part in shapely.get_parts(shapely.make_valid(shape))]

@@ -1,4 +1,4 @@
-"""How fast a network maps, on this machine."""
+"""Mapping speed of a network on this machine."""
 
 import time
 from math import lcm
@@ -12,13 +12,14 @@ from bocage.scene import Scene
 from bocage.training import Trained
 
 SIDE = 64
-"""Map pixels a side of the window that is timed."""
+"""Side of the timed window in map pixels."""
 
 
 def pixels_per_second(trained: Trained, scene: Scene, device: torch.device, at_least: float = 1.0) -> float | None:
-    """Map pixels a second of a window, reading included: the median of at least three rounds and `at_least` seconds.
+    """Return the map pixels per second of a window, reading included.
 
-    None for a table of samples, which has no map.
+    It is the median over at least three rounds and `at_least` seconds (at most 50 rounds). It is None for a table of samples,
+    which has no map.
     """
     if scene.ids is not None:
         return None

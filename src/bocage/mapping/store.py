@@ -1,9 +1,9 @@
-"""Windows of the map while it is made: a Zarr array for each layer, a chunk for each window, and a journal.
+"""Store of the computed windows of a map: a Zarr array for each layer, a chunk for each window, and a journal.
 
-Whoever computes a window writes its chunks, each in one piece (the store renames it into place). Whoever directs the
-work notes the window in the journal, with a checksum of every layer and a digest of what it was made from: the model,
-the settings, the files that touch it. A window that is noted, reads back as noted and would be made from the same things
-is never made again.
+The worker that computes a window writes its chunks; each chunk is replaced atomically (the store renames it into place).
+The main process then records the window in the journal, with a checksum of each layer and a digest of the inputs: the model,
+the settings and the files that intersect the window. A window is not computed again if it is in the journal, its checksums
+match, and its digest is unchanged.
 """
 
 import shutil
@@ -29,7 +29,7 @@ FOLDER, JOURNAL = "windows.zarr", "windows.journal"
 
 @dataclass(frozen=True)
 class Store:
-    """Windows on disk; a process opens its own."""
+    """Windows on disk. Each process opens the store itself."""
 
     folder: Path
     layers: Mapping[str, tuple[MapBand, ...]]
@@ -37,11 +37,11 @@ class Store:
 
     @property
     def journal(self) -> Journal:
-        """What is complete, as the disk has it now."""
+        """Journal of the complete windows, as it is on disk now."""
         return Journal(self.folder / JOURNAL)
 
     def make(self, grid: Grid) -> None:
-        """Make the arrays, or keep those that are there for the same grid, tiles and layers.
+        """Create the arrays, or keep existing arrays if they have the same grid, tiles and layers.
 
         Raises
         ------
@@ -57,7 +57,7 @@ class Store:
         try:
             if path.exists():
                 if _attributes(path) == about:
-                    for torn in path.rglob("*.partial"):  # a chunk that a killed process was writing
+                    for torn in path.rglob("*.partial"):  # incomplete chunk of a killed process
                         torn.unlink(missing_ok=True)
                     return
                 shutil.rmtree(path)
@@ -70,7 +70,7 @@ class Store:
                     dtype=bands[0].dtype, fill_value=bands[0].nodata, dimension_names=("band", "y", "x"),
                     compressors=BloscCodec(cname="zstd", clevel=3, shuffle="bitshuffle"), serializer=BytesCodec(),
                 )  # fmt: skip
-            group.attrs.update(about)  # last: a store without them is not complete
+            group.attrs.update(about)  # written last: a store without attributes is incomplete
         except OSError as error:
             raise cannot_write(self.folder, error) from error
 
@@ -79,11 +79,11 @@ class Store:
         return zarr.open_group(self.folder / FOLDER, mode="r+", zarr_format=3)
 
     def remove(self) -> None:
-        """Remove windows and journal."""
+        """Remove the windows and the journal."""
         shutil.rmtree(self.folder, ignore_errors=True)
 
     def sound(self, windows: Iterable[Window]) -> set[Window]:
-        """Those of some windows that are noted and read back as noted."""
+        """Return the windows that are in the journal and whose checksums match."""
         notes, group = self.journal.notes, self.open()
         return {w for w in windows if w.corner in notes and read_sums(group, self.layers, w) == notes[w.corner]["sums"]}
 
@@ -96,7 +96,7 @@ def _attributes(path: Path) -> dict[str, Any] | None:
 
 
 def put(group: Any, window: Window, layers: Mapping[str, NDArray[Any]]) -> dict[str, int]:
-    """Write every layer (bands, height, width) of a window; return their checksums."""
+    """Write all layers (bands, height, width) of a window; return their checksums."""
     for name, array in layers.items():
         group[name][(slice(None), *window.slices)] = array
     return {name: checksum(array) for name, array in layers.items()}
@@ -108,7 +108,7 @@ def take(group: Any, name: str, window: Window) -> NDArray[Any]:
 
 
 def read_sums(group: Any, layers: Iterable[str], window: Window) -> dict[str, int]:
-    """Checksums of what is on disk; none where it cannot be read."""
+    """Return the checksums of the layers of a window on disk; empty if they cannot be read."""
     try:
         return {name: checksum(take(group, name, window)) for name in layers}
     except (OSError, ValueError, RuntimeError):
@@ -116,13 +116,13 @@ def read_sums(group: Any, layers: Iterable[str], window: Window) -> dict[str, in
 
 
 def checksum(array: NDArray[Any]) -> int:
-    """CRC-32 of an array's bytes."""
+    """Return the CRC-32 of the bytes of an array."""
     return zlib.crc32(np.ascontiguousarray(array).tobytes())
 
 
 def cannot_write(folder: Path, error: OSError, kept: str = "") -> MappingError:
-    """Tell that the map's folder takes no more."""
+    """Return the error for a map folder that cannot be written."""
     return MappingError(
-        f"{folder} cannot be written: {error.strerror or error}. Free some room or check its rights, and run the same command "
-        f"again{kept}."
+        f"{folder} cannot be written: {error.strerror or error}. Free disk space or check the permissions, and run the same "
+        f"command again{kept}."
     )

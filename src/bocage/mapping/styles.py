@@ -1,7 +1,7 @@
-"""The legend for others' programs: ``classes.qml`` for QGIS, ``classes.sld`` for map servers.
+"""The legend as style files: ``classes.qml`` for QGIS, ``classes.sld`` for map servers.
 
-Neither knows groups of raster classes: the classes of a hierarchical nomenclature stand together, under labels that
-name every level.
+Neither format has groups of raster classes. The classes of one parent in a hierarchical nomenclature are therefore listed
+together, with labels that contain all levels.
 """
 
 from xml.etree import ElementTree
@@ -12,7 +12,7 @@ SLD = "http://www.opengis.net/sld"
 
 
 def levels(legend: Legend, index: int) -> tuple[str, ...]:
-    """Names from the top of the nomenclature down to the class at `index`.
+    """Return the names from the top level of the nomenclature down to the class at `index`.
 
     >>> from bocage.legend import LandClass
     >>> levels(Legend((LandClass(1, "crops"), LandClass(11, "cereals", parent="crops"))), 1)
@@ -25,7 +25,7 @@ def levels(legend: Legend, index: int) -> tuple[str, ...]:
 
 
 def _entries(legend: Legend) -> list[tuple[int, str, str]]:
-    """Code, colour and label of every class, those of one parent together, in the order of the legend."""
+    """Return code, colour and label of each class, in the order of the legend, with classes of one parent together."""
     paths = [levels(legend, i) for i in range(len(legend.classes))]
     first = {path[:n]: i for i, path in reversed(list(enumerate(paths))) for n in range(1, len(path) + 1)}
     order = sorted(range(len(paths)), key=lambda i: [first[paths[i][:n]] for n in range(1, len(paths[i]) + 1)])
@@ -33,7 +33,7 @@ def _entries(legend: Legend) -> list[tuple[int, str, str]]:
 
 
 def qml(legend: Legend) -> str:
-    """Return the style that QGIS takes for a layer from the file beside it."""
+    """Return the QGIS style (QML) of the classes; QGIS applies it if it is beside the raster with the same name."""
     root = ElementTree.Element("qgis", version="3.22.0", styleCategories="Symbology", maxScale="0", minScale="1e+08")
     pipe = ElementTree.SubElement(root, "pipe")
     renderer = ElementTree.SubElement(
@@ -48,7 +48,7 @@ def qml(legend: Legend) -> str:
 
 
 def sld(legend: Legend, name: str = "classes") -> str:
-    """Return a Styled Layer Descriptor 1.0.0 (OGC 02-070)."""
+    """Return the style as a Styled Layer Descriptor 1.0.0 (OGC 02-070)."""
     root = ElementTree.Element(f"{{{SLD}}}StyledLayerDescriptor", version="1.0.0")
     layer = _under(root, "NamedLayer")
     _under(layer, "Name").text = name

@@ -1,4 +1,4 @@
-"""One window of the map, from files to the store: what every thread, process and machine does."""
+"""Computation of one window of the map, from the input files to the store."""
 
 import threading
 import time
@@ -21,7 +21,7 @@ from bocage.training import Trained
 
 @dataclass(frozen=True)
 class Task:
-    """All that a worker must know; it can be sent to another process."""
+    """Input of a worker; it can be sent to another process."""
 
     trained: Trained
     scene: Scene
@@ -35,30 +35,30 @@ class Task:
 
 @dataclass(frozen=True)
 class Done:
-    """What became of a window."""
+    """Result of a window."""
 
     window: Window
     sums: dict[str, int]
-    """Checksum of every layer."""
+    """Checksum of each layer."""
     pixels: int = 0
-    """Map pixels that have data and were asked for."""
+    """Number of map pixels with data inside the region."""
     computing: float = 0.0
-    """Seconds in the network."""
+    """Time in the network, in seconds."""
     problem: str = ""
-    """Why the window could not be read; nothing was written then."""
+    """Reason why the window could not be read; nothing is written in this case."""
 
 
-class Stopped(Exception):  # noqa: N818 - not an error: somebody else has one
-    """The work ends early."""
+class Stopped(Exception):  # noqa: N818 - not an error: it stops this thread after an error in another thread
+    """The computation of a window was stopped early."""
 
 
 class Worker:
-    """Does windows in the threads of one process: some read and write while others are in the network.
+    """Computes windows in the threads of one process: some threads read and write while others run the network.
 
     Parameters
     ----------
     networks
-        How many networks may compute at a time, each on one core.
+        Maximum number of networks that compute at a time, each on one core.
     """
 
     def __init__(self, task: Task, networks: int) -> None:
@@ -71,16 +71,18 @@ class Worker:
 
     @staticmethod
     def threads_for(networks: int) -> int:
-        """Threads that keep so many networks fed."""
+        """Return the number of threads that keep `networks` networks busy."""
         return networks + max(1, networks // 2)
 
     def do(self, window: Window) -> Done:
-        """Make a window of the map, and write it to the store.
+        """Compute a window of the map and write it to the store.
 
         Raises
         ------
         MappingError
             The store cannot be written.
+        Stopped
+            The worker was stopped.
         """
         self._check()
         task = self.task
@@ -134,14 +136,14 @@ def _nothing(task: Task, window: Window) -> Prediction:
 
 
 def _one_core() -> None:
-    """A network computes on one core: sums come in one order then, whatever the number of cores."""
+    """Set PyTorch to one thread, so that the order of summation does not depend on the number of cores."""
     if torch.get_num_threads() != 1:
         torch.set_num_threads(1)
 
 
 @contextmanager
 def cores_given_back() -> Iterator[None]:
-    """Restore PyTorch's number of threads at the end."""
+    """Restore PyTorch's number of threads on exit."""
     before = torch.get_num_threads()
     try:
         yield

@@ -1,7 +1,7 @@
-"""Who makes the windows: threads of this process, other processes of this machine, or other machines, through Dask.
+"""Workers that compute the windows: threads of this process, or, with Dask, other processes or other machines.
 
-Every worker does the same (:class:`bocage.mapping.work.Worker`); they differ in who hands out the windows. A worker
-that dies is replaced where that is possible, and its windows go to others.
+All workers run the same code (:class:`bocage.mapping.work.Worker`); only the distribution of the windows differs. If a
+worker dies, it is replaced if possible, and its windows are assigned to other workers.
 """
 
 import os
@@ -18,40 +18,40 @@ from bocage.machine import cores
 from bocage.mapping.work import Done, Task, Worker, cores_given_back
 
 CLUSTERS = ("slurm", "pbs", "sge", "lsf", "oar", "htcondor", "moab")
-"""Batch systems of dask-jobqueue."""
+"""Batch systems supported by dask-jobqueue."""
 CONNECT = 30
-"""Seconds to wait for a scheduler to answer."""
+"""Timeout for the connection to a scheduler, in seconds."""
 LOGS = "jobs"
-"""Folder of what the jobs of a batch system print, among the windows."""
+"""Folder for the logs of batch jobs, in the folder of the windows."""
 PATIENCE = 300
-"""Seconds to wait for the first worker of a scheduler or a batch system."""
+"""Timeout for the first worker of a scheduler or batch system, in seconds."""
 
 
 @dataclass(frozen=True)
 class Workers:
-    """Who does the work; the map is the same whoever does."""
+    """Number and kind of workers. The map does not depend on them."""
 
     count: int = 0
-    """Processes; 0: this one alone. On a machine with several GPUs each takes one. With `cluster`: jobs."""
+    """Number of processes; 0: this process only. With several GPUs, each process uses one. With `cluster`: number of jobs."""
     threads: int = 0
     """Networks that compute at a time in each process, each on one core; 0: all cores, shared between the processes."""
     scheduler: str = ""
-    """Address of a running Dask scheduler, such as ``"tcp://node1:8786"``; its workers do the work."""
+    """Address of a running Dask scheduler whose workers compute the map, such as ``"tcp://node1:8786"``."""
     cluster: str = ""
-    """Batch system whose jobs do the work: slurm, pbs, sge, lsf, oar, htcondor or moab."""
+    """Batch system whose jobs compute the map: slurm, pbs, sge, lsf, oar, htcondor or moab."""
     options: Mapping[str, Any] = field(default_factory=dict)
-    """What the batch system is told of a job (dask-jobqueue): queue, account, cores, memory, walltime, and so on."""
+    """Options of a batch job (dask-jobqueue): queue, account, cores, memory, walltime, and so on."""
 
     def __post_init__(self) -> None:
         if self.count < 0 or self.threads < 0:
-            raise ValueError("'count' and 'threads' are at least 0")
+            raise ValueError("'count' and 'threads' must be at least 0")
         if self.cluster and self.cluster not in CLUSTERS:
             raise ValueError(f"'cluster' is one of {', '.join(CLUSTERS)}; found '{self.cluster}'")
         if self.cluster and self.scheduler:
-            raise ValueError("give either 'scheduler' (one that runs) or 'cluster' (jobs to submit)")
+            raise ValueError("give either 'scheduler' (a running scheduler) or 'cluster' (jobs to submit), not both")
 
     def networks(self, device: str) -> int:
-        """How many networks compute at a time in each process."""
+        """Return the number of networks that compute at a time in each process."""
         if self.threads or device != "cpu":
             return self.threads or 1
         here = self.count if not self.cluster and not self.scheduler else 1
@@ -69,12 +69,12 @@ class Computing:
 
 @contextmanager
 def working(workers: Workers, task: Task) -> Iterator["Crew"]:
-    """Have workers ready for a task.
+    """Start workers for a task, and stop them on exit.
 
     Raises
     ------
     MappingError
-        There is no such scheduler, or no worker comes.
+        The scheduler does not answer, or no worker connects in time.
     """
     if not (workers.count > 1 or workers.scheduler or workers.cluster):
         yield Threads(task, workers.networks(task.device))
@@ -84,31 +84,31 @@ def working(workers: Workers, task: Task) -> Iterator["Crew"]:
 
 
 class Crew:
-    """Those who do the work."""
+    """The workers of a task."""
 
     networks: int
-    """Networks that can compute at a time, all together."""
+    """Total number of networks that can compute at a time."""
 
     def do(self, windows: Sequence[Window]) -> Generator[Done, None, None]:
-        """Make windows; yield what became of them, in the order in which they end.
+        """Compute windows; yield their results in the order of completion.
 
         Raises
         ------
         MappingError
-            The store cannot be written, or nobody is left to work. What has been yielded is done.
+            The store cannot be written, or no worker is left. The windows yielded before are complete.
         """
         raise NotImplementedError
 
 
 class Threads(Crew):
-    """Threads of this process."""
+    """Workers that are threads of this process."""
 
     def __init__(self, task: Task, networks: int) -> None:
         self.networks, self.threads = networks, Worker.threads_for(networks)
         self.worker = Worker(task, networks)
 
     def do(self, windows: Sequence[Window]) -> Generator[Done, None, None]:
-        """Make windows."""
+        """Compute windows."""
         waiting, running = iter(windows), set[Future[Done]]()
         with cores_given_back(), ThreadPoolExecutor(self.threads, "bocage-map") as pool:
             try:
@@ -132,7 +132,7 @@ class Distributed(Crew):
         self.client, self.networks, self.where = client, networks, where
 
     def do(self, windows: Sequence[Window]) -> Generator[Done, None, None]:
-        """Make windows."""
+        """Compute windows."""
         from distributed import CancelledError, as_completed
         from distributed.comm.core import CommClosedError
         from distributed.scheduler import KilledWorker
@@ -145,13 +145,13 @@ class Distributed(Crew):
                 try:
                     yield future.result()
                 except KilledWorker as error:
-                    reason = f"its workers were killed, {error.allowed_failures + 1} in turn: too little memory?"
+                    reason = f"{error.allowed_failures + 1} workers were killed on it; check the memory of the workers"
                     yield Done(futures[future], {}, problem=reason)
                 future.release()
         except (CancelledError, CommClosedError, TimeoutError, OSError) as error:
             raise MappingError(
-                f"The scheduler {self.where} is gone ({type(error).__name__}). Start it again and run the same command: what "
-                "was complete is kept."
+                f"The scheduler {self.where} is gone ({type(error).__name__}). Restart it and run the same command: complete "
+                "windows are kept."
             ) from error
 
 
@@ -181,23 +181,23 @@ def _dask(workers: Workers, task: Task) -> Iterator[Distributed]:
 def _quietly(work: Any) -> None:
     try:
         work()
-    except Exception:  # the scheduler may be gone, which was told
+    except Exception:  # the scheduler may have stopped, which is already reported
         return
 
 
 def _no_workers(workers: Workers, error: BaseException) -> str:
     if workers.scheduler:
         return (
-            f"No Dask scheduler with workers answers at {workers.scheduler} ({error}). Start one with 'dask scheduler', and "
-            "workers with 'dask worker ADDRESS'."
+            f"No Dask scheduler with workers answers at {workers.scheduler} ({error}). Start a scheduler with 'dask scheduler', "
+            "and workers with 'dask worker ADDRESS'."
         )
     who = f"{workers.cluster} job" if workers.cluster else "process"
-    return f"No {who} came to work within {PATIENCE} s ({error}); its log is in .windows/{LOGS} beside the map."
+    return f"No worker ({who}) connected within {PATIENCE} s ({error}). See the logs in .windows/{LOGS} beside the map."
 
 
 @contextmanager
 def _cluster(workers: Workers, threads: int, logs: Path) -> Iterator[Any]:
-    """Processes of this machine, or jobs of a batch system."""
+    """Start processes of this machine, or jobs of a batch system; stop them on exit."""
     if workers.cluster:
         with _jobs(workers, threads, logs) as cluster:
             yield cluster
@@ -213,7 +213,7 @@ def _cluster(workers: Workers, threads: int, logs: Path) -> Iterator[Any]:
 
 
 def job_script(workers: Workers, threads: int = 1) -> str:
-    """Return the script that a batch system would be given for one job."""
+    """Return the script of one job, as submitted to the batch system."""
     with _jobs(replace(workers, count=0), threads, Path(LOGS)) as cluster:
         return str(cluster.job_script())
 
@@ -224,16 +224,20 @@ def _jobs(workers: Workers, threads: int, logs: Path) -> Iterator[Any]:
         import dask_jobqueue
     except ImportError as error:
         raise MappingError(
-            f"Jobs of {workers.cluster} go through dask-jobqueue, which is not installed: pip install 'bocage[cluster]'."
+            f"{workers.cluster} jobs need dask-jobqueue, which is not installed. Run: pip install 'bocage[cluster]'."
         ) from error
     kinds = {kind.removesuffix("Cluster").lower(): kind for kind in dir(dask_jobqueue) if kind.endswith("Cluster")}
     options = {"processes": 1, "cores": threads, "memory": "8GB", "walltime": "04:00:00", "log_directory": str(logs)}
-    options["scheduler_options"] = {"dashboard_address": ":0"}  # any port: several may run on a front end
+    options["scheduler_options"] = {
+        "dashboard_address": ":0"
+    }  # any free port: several schedulers may run on a login node
     options |= workers.options
     try:
         cluster = getattr(dask_jobqueue, kinds[workers.cluster])(**options)
     except (TypeError, ValueError) as error:
-        raise MappingError(f"dask-jobqueue refuses the options of the cluster: {error}.") from error
+        raise MappingError(
+            f"dask-jobqueue refuses the options of the cluster: {error}. Correct the job options."
+        ) from error
     with cluster:
         if workers.count:
             cluster.scale(jobs=workers.count)

@@ -1,9 +1,9 @@
-"""Convolutions over the dates of one series: the one-dimensional twin of M3Fusion's image branch.
+"""One-dimensional CNN over the dates of one series, with the layers of M3Fusion's image branch.
 
-Layers as in the team's script for Sentinel-2 series (``tanodino/CNN_RemoteSensing_TimeSeries``, 2018), where it stands
-beside the LSTM of Ienco et al. 2017, doi:10.1109/LGRS.2017.2728698.
+Layers as in the team's script for Sentinel-2 series (``tanodino/CNN_RemoteSensing_TimeSeries``, 2018), published beside the
+LSTM of Ienco et al. 2017, doi:10.1109/LGRS.2017.2728698.
 
-A masked date is read as 0: the mean of the training pixels, where they are scaled by it.
+Masks: masked dates are replaced by 0, the mean of the training pixels if the scaling centres the values on it.
 
 ::
 
@@ -25,11 +25,11 @@ from bocage.models.heads import SourceEncoder, single_source
 from bocage.models.layers import DateConv, Norm, over_pixels
 
 FEWEST = 12
-"""Dates that the unpadded convolutions need."""
+"""Minimum number of dates for the unpadded convolutions."""
 CARD = Card(
     paper="script beside Ienco et al. 2017, doi:10.1109/LGRS.2017.2728698",
-    takes="one series of 12 dates or more, best gap-filled",
-    masks="a masked date is read as 0, the mean of the training pixels",
+    takes="one series of 12 dates or more, preferably gap-filled",
+    masks="replaces masked dates by 0, the training mean",
     published=Published(epochs=200, batch_size=32, learning_rate=2e-4),
     example={"s2": S2},
 )
@@ -40,11 +40,11 @@ class Config:
     """Settings of the network."""
 
     source: str = ""
-    """The series used; empty takes the only one there is."""
+    """Name of the series; empty: the only series of the recipe."""
     filters: tuple[int, int] = (256, 512)
-    """Filters of the first layer, and of the others."""
+    """Filters of the first layer, and of the other layers."""
     norm: Norm = "batch"
-    """After each ReLU: "batch", "affine" (the released code), "group" or "layer"."""
+    """Normalisation after each ReLU: "batch", "affine" (the released code), "group" or "layer"."""
 
 
 class Encoder(SourceEncoder):
@@ -55,8 +55,8 @@ class Encoder(SourceEncoder):
         self.spec = choose(inputs, config.source, "series", "cnn1d", "source")
         if self.spec.dates < FEWEST:
             raise ModelError(
-                f"cnn1d needs {FEWEST} dates; '{self.spec.name}' has {self.spec.dates}. Fill on a closer grid, or use "
-                "tempcnn, gru or ltae."
+                f"cnn1d needs {FEWEST} dates; '{self.spec.name}' has {self.spec.dates}. Fill the series at shorter intervals, "
+                "or use tempcnn, gru or ltae."
             )
         first, rest = config.filters
         self.footprint, self.width = pixel_footprint(self.spec), rest

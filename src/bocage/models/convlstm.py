@@ -1,8 +1,8 @@
-"""ConvLSTM on patches of one series: a competitor of TWINNS (a reconstruction, its sizes are not public).
+"""ConvLSTM on patches of one series: a competitor of TWINNS (a reconstruction: its sizes are not public).
 
 Cell of Shi et al. 2015, arXiv 1506.04214.
 
-Masked dates: the state of a pixel is carried over them unchanged.
+Masks: masked dates leave the state of the pixel unchanged.
 
 ::
 
@@ -24,7 +24,7 @@ from bocage.models.recurrent import ConvLstm
 CARD = Card(
     paper="cell of Shi et al. 2015, arXiv 1506.04214",
     takes="one series",
-    masks="the state of a pixel is carried over its masked dates",
+    masks="masked dates leave the state of the pixel unchanged",
     dense="patches",
     reconstruction=True,
     published=Published(epochs=300, batch_size=64, learning_rate=2e-4),
@@ -37,15 +37,15 @@ class Config:
     """Settings of the network."""
 
     source: str = ""
-    """The series used; empty takes the only one there is."""
+    """Name of the series; empty: the only series of the recipe."""
     patch: int = 5
-    """Pixels a side, odd."""
+    """Side of the patch in pixels, odd."""
     units: int = 64
     """Channels of the state, at least 1."""
     kernel: int = 3
     """Side of the kernels, odd."""
     dropout: float = 0.0
-    """Share of the features dropped while training, 0 to 1."""
+    """Dropout rate of the features, from 0 to below 1."""
 
     def __post_init__(self) -> None:
         at_least(self, patch=1, kernel=1, units=1)

@@ -1,10 +1,10 @@
-"""DMIL-like: PAN patches through a deep CNN, MS patches through a stacked autoencoder, and dense layers on both.
+"""DMIL-like network: a CNN on PAN patches, a stacked autoencoder on MS patches, and dense layers on both.
 
 After Liu et al. 2018, "Deep Multiple Instance Learning-Based Spatial–Spectral Classification for PAN and MS Imagery", IEEE
-TGRS 56(1):461-473. Neither code nor layer sizes are public: **a reconstruction** of its idea, with every
-size a setting. Departure: the autoencoder learns to reconstruct its input along with the classes, instead of before.
+TGRS 56(1):461-473. Neither the code nor the layer sizes are public: this is **a reconstruction** of its idea, and each size
+is a setting. Departure: the autoencoder is trained together with the classifier, not before it.
 
-Masked pixels are read as 0, the mean of the training pixels, and are not reconstructed.
+Masks: masked pixels are replaced by 0, the mean of the training pixels, and have no reconstruction loss.
 
 ::
 
@@ -30,7 +30,7 @@ from bocage.models.ranges import at_least, shares
 CARD = Card(
     paper="after Liu et al. 2018, IEEE TGRS 56(1):461-473",
     takes="one PAN and one coarser MS image; the map is on the PAN grid",
-    masks="masked pixels are read as 0, the mean of the training pixels",
+    masks="replaces masked pixels by 0, the training mean",
     reconstruction=True,
     published=PUBLISHED,
     example={"pan": PAN, "ms": MS},
@@ -39,14 +39,14 @@ CARD = Card(
 
 @dataclass(frozen=True)
 class Config:
-    """Settings of the network; no size is published."""
+    """Settings of the network; none of the sizes is published."""
 
     pan: str = "pan"
     """The panchromatic source (one band)."""
     ms: str = "ms"
     """The multispectral source, coarser than `pan` by a whole ratio."""
     patch: int = 32
-    """PAN pixels a side of a patch; at least 22 and a multiple of the ratio."""
+    """Side of a patch in PAN pixels; at least 22 and a multiple of the ratio."""
     pan_filters: tuple[int, int, int] = (64, 128, 256)
     """Filters of the PAN branch's convolutions."""
     codes: tuple[int, int] = (256, 128)
@@ -54,11 +54,11 @@ class Config:
     dense: tuple[int, int] = (256, 256)
     """Units of the fusion layers."""
     reconstruction: float = 0.3
-    """Weight of the reconstruction's squared error in the loss; 0 for none."""
+    """Weight of the squared reconstruction error in the loss, at least 0; 0: no reconstruction."""
     dropout: float = 0.4
-    """Share of the fused features dropped while training, 0 to 1."""
+    """Dropout rate of the fused features, from 0 to below 1."""
     norm: Norm = "batch"
-    """After each ReLU: "batch", "affine", "group" or "layer"."""
+    """Normalisation after each ReLU: "batch", "affine", "group" or "layer"."""
 
     def __post_init__(self) -> None:
         at_least(self, patch=22, pan_filters=1, codes=1, dense=1, reconstruction=0)
@@ -66,7 +66,7 @@ class Config:
 
 
 class Autoencoder(nn.Module):
-    """Two dense layers on a patch, and two that lead back."""
+    """Two dense layers that encode a patch, and two that decode it."""
 
     def __init__(self, bands: int, side: int, codes: tuple[int, int], decodes: bool) -> None:
         super().__init__()
@@ -79,7 +79,7 @@ class Autoencoder(nn.Module):
         )
 
     def forward(self, x: Tensor) -> Tensor:
-        """(B, C, Y, X) → codes of every position."""
+        """(B, C, Y, X) → codes of each position."""
         return torch.sigmoid(self.encode2(torch.sigmoid(self.encode1(x))))
 
 
@@ -112,7 +112,7 @@ class Model(Network):
         return self._classify(batch, self.autoencoder(batch[self.ms].masked()[:, 0]), shape)
 
     def loss(self, batch: Batch, labels: Tensor, criterion: Criterion) -> Tensor:
-        """Return the classification's loss plus the weighted error of the reconstruction."""
+        """Return the classification loss plus the weighted reconstruction error of the valid pixels."""
         pixels = batch[self.ms].masked()[:, 0]
         codes = self.autoencoder(pixels)
         total = criterion(self._classify(batch, codes, (1, 1))[:, :, 0, 0], labels)

@@ -1,10 +1,10 @@
-"""DuPLO-like: two views of one series, a CNN on the stacked dates and a CNN per date under a GRU.
+"""DuPLO-like network: two views of one series, a CNN on the stacked dates, and a CNN per date followed by a GRU.
 
 Interdonato, Ienco, Gaetano & Ose 2019, "DuPLO: A DUal view Point deep Learning architecture for time series
-classificatiOn", doi:10.1016/j.isprsjprs.2019.01.011. No code is public and sizes are from memory: **a reconstruction**.
-Unpadded throughout, so the dense form is exact.
+classificatiOn", doi:10.1016/j.isprsjprs.2019.01.011. The authors' code is not public, and the layer sizes are quoted from
+memory: this is **a reconstruction**. All convolutions are unpadded, so the dense form is exact.
 
-Masks: the GRU skips the dates that are masked at the pixel; the CNNs read masked values as 0, the mean.
+Masks: the GRU skips the dates that are masked at the pixel. The CNNs replace masked values by 0, the training mean.
 
 ::
 
@@ -24,11 +24,11 @@ from bocage.models.layers import Attention, Conv, Norm, clear_dates_first, in_pi
 from bocage.models.ranges import at_least, shares
 
 PATCH = 5
-"""Pixels a side: what two unpadded 3 x 3 convolutions see."""
+"""Side of a patch in pixels: the receptive field of two unpadded 3 x 3 convolutions."""
 CARD = Card(
     paper="Interdonato, Ienco, Gaetano & Ose 2019, doi:10.1016/j.isprsjprs.2019.01.011",
-    takes="one series, best gap-filled",
-    masks="GRU: dates masked at the pixel are skipped; CNN: masked values are read as 0, the mean",
+    takes="one series, preferably gap-filled",
+    masks="GRU: skips dates masked at the pixel; CNN: replaces masked values by 0, the training mean",
     same_dates=True,
     reconstruction=True,
     published=Published(epochs=300, batch_size=64, learning_rate=2e-4),
@@ -41,7 +41,7 @@ class Config:
     """Settings of the network."""
 
     source: str = ""
-    """The series used; empty takes the only one there is."""
+    """Name of the series; empty: the only series of the recipe."""
     filters: tuple[int, int] = (256, 512)
     """Filters of the CNN on the stacked dates."""
     date_filters: tuple[int, int] = (32, 64)
@@ -49,11 +49,11 @@ class Config:
     units: int = 1024
     """Hidden units of the GRU, at least 1."""
     auxiliary: float = 0.3
-    """Weight of the auxiliary heads' losses; 0 for none."""
+    """Weight of the losses of the auxiliary heads, at least 0; 0: no auxiliary heads."""
     dropout: float = 0.4
-    """Share of each view's features dropped while training, 0 to 1."""
+    """Dropout rate of the features of each view, from 0 to below 1."""
     norm: Norm = "batch"
-    """After each ReLU: "batch", "affine", "group" or "layer"."""
+    """Normalisation after each ReLU: "batch", "affine", "group" or "layer"."""
 
     def __post_init__(self) -> None:
         at_least(self, filters=1, date_filters=1, units=1, auxiliary=0)
@@ -79,7 +79,7 @@ class Encoder(SourceEncoder):
         self.dropout = nn.Dropout(config.dropout)
 
     def forward(self, batch: Batch, shape: tuple[int, int]) -> dict[str, Tensor]:
-        """Return the features of both views."""
+        """Return the features of both views: name of the view → (B, F, Y, X)."""
         tensor = batch[self.spec.name]
         values, step = tensor.masked(), self.spec.ratio.finer
         stacked = self.stacked2(self.stacked1(values.flatten(1, 2)))[..., ::step, ::step]

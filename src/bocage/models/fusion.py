@@ -1,12 +1,13 @@
-"""Fusion of any single-source networks of the shelf, early, late or by decision, as the recipe declares.
+"""Early, late or decision fusion of single-source networks, as set in the recipe.
 
 Strategies as compared by Mena, Arenas, Nuske & Dengel 2023, arXiv 2308.05407:
 
-* **early**: one network on several series stacked as bands (same dates and ratio: fill them onto one grid of dates);
-* **late**: an encoder per source, their features side by side, one linear head; auxiliary heads where asked;
-* **decision**: a whole network per source, each trained on its own loss; the mean of their probabilities.
+* **early**: one network on several series stacked as bands. The series must have the same dates and ratio: fill them onto
+  one calendar.
+* **late**: one encoder per source, concatenated features, one linear head; auxiliary heads if `auxiliary` is above 0.
+* **decision**: one whole network per source, each trained with its own loss; the result is the mean of their probabilities.
 
-Masks: each member does what it does alone; stacked series count a date where every one of them is valid.
+Masks: each member treats masks as it does alone. A date of stacked series is valid where all of them are valid.
 
 ::
 
@@ -47,20 +48,20 @@ from bocage.shelf import did_you_mean
 
 CARD = Card(
     paper="strategies of Mena et al. 2023, arXiv 2308.05407",
-    takes="any sources, each by the single-source network that the recipe names (patch by patch where that one is)",
-    masks="as the networks named; early: a date counts where every stacked source is valid",
+    takes="any sources, each with a single-source network set in the recipe (computed patch by patch if that network is)",
+    masks="as the member networks; early: a date is valid where all stacked sources are valid",
     example={"s1": S1, "s2": gru.S2},
 )
 
 
 @dataclass(frozen=True)
 class Member:
-    """A network and what it looks at."""
+    """A network and its source."""
 
     network: str
-    """A single-source network of the shelf."""
+    """Name of a single-source network."""
     source: str = ""
-    """The source; with the strategy "early", left out."""
+    """Name of the source; left out with the strategy "early"."""
     settings: Mapping[str, Any] = field(default_factory=dict)
     """The network's own settings."""
 
@@ -70,22 +71,22 @@ class Config:
     """Settings of the fusion."""
 
     strategy: Literal["early", "late", "decision"] = "late"
-    """Where the sources meet."""
+    """Level at which the sources are fused."""
     members: tuple[Member, ...] = (Member("gru", "s1"), Member("gru", "s2"))
-    """The networks; one only with "early"."""
+    """The networks: exactly one with "early", two or more otherwise."""
     sources: tuple[str, ...] = ()
-    """The series that "early" stacks; empty takes all."""
+    """Series stacked by "early"; empty: all."""
     auxiliary: float = 0.0
-    """Weight of an auxiliary head on each member's features ("late"); 0 for none."""
+    """Weight of the auxiliary head on each member's features ("late"), at least 0; 0: no auxiliary heads."""
     dropout: float = 0.0
-    """Share of the features dropped before the head while training ("late"), 0 to 1."""
+    """Dropout rate of the features before the head ("late"), from 0 to below 1."""
 
     def __post_init__(self) -> None:
-        # A model folder tells its members as tables.
-        told = tuple(m if isinstance(m, Member) else Member(**m) for m in self.members)
-        object.__setattr__(self, "members", told)
+        # A model folder stores the members as tables.
+        members = tuple(m if isinstance(m, Member) else Member(**m) for m in self.members)
+        object.__setattr__(self, "members", members)
         if not self.members or (self.strategy == "early") != (len(self.members) == 1):
-            raise ValueError(f'"early" has one member, the others two or more; found {len(self.members)}')
+            raise ValueError(f'"early" takes one member, "late" and "decision" two or more; found {len(self.members)}')
         at_least(self, auxiliary=0)
         shares(self, "dropout")
 
@@ -109,7 +110,7 @@ class Model(Network):
             widths = {f"{i}": m.encoder.width for i, m in enumerate(self._singles)}
             self.heads = Heads(widths, n_classes, config.auxiliary, config.dropout)
             for member in self._singles:
-                del member.heads  # the members' own heads have no part
+                del member.heads  # late fusion does not use the members' own heads
 
     @property
     def _singles(self) -> list[SingleSource]:
@@ -120,16 +121,17 @@ class Model(Network):
         if self.strategy == "early":
             footprint = next(iter(self._singles[0].footprints.values()))
             return dict.fromkeys(self.inputs, footprint)
-        found: dict[str, Footprint] = {}
+        footprints: dict[str, Footprint] = {}
         for member in self._singles:
             for name, footprint in member.footprints.items():
-                known = found.get(name)
+                known = footprints.get(name)
                 if known and known != footprint:
                     raise ModelError(
-                        f"fusion: two members look at '{name}' with patches of {known.size} and {footprint.size}."
+                        f"fusion: two members read '{name}' with patches of {known.size} and {footprint.size} pixels. "
+                        "Members that share a source need the same patch size."
                     )
-                found[name] = footprint
-        return found
+                footprints[name] = footprint
+        return footprints
 
     def forward(self, batch: Batch) -> Tensor:
         """Return the logits (B, K, Y, X)."""
@@ -144,19 +146,19 @@ class Model(Network):
         return torch.logsumexp(torch.stack(each), 0) - math.log(len(each))
 
     def loss(self, batch: Batch, labels: Tensor, criterion: Criterion) -> Tensor:
-        """Return the head's loss ("late"), or the sum of the members' own."""
+        """Return the loss of the fused head ("late"), or the sum of the members' losses."""
         if self.heads is not None:
             total: Tensor = self.heads.loss(self._features(batch, (1, 1)), labels, criterion)
             return total
-        seen = self._stacked(batch) if self.strategy == "early" else batch
-        return torch.stack([member.loss(seen, labels, criterion) for member in self._singles]).sum()
+        tensors = self._stacked(batch) if self.strategy == "early" else batch
+        return torch.stack([member.loss(tensors, labels, criterion) for member in self._singles]).sum()
 
     def _features(self, batch: Batch, shape: tuple[int, int]) -> dict[str, Tensor]:
-        found = {}
+        by_member = {}
         for i, member in enumerate(self._singles):
             features = member.encoder(batch, shape)
-            found[f"{i}"] = features if isinstance(features, Tensor) else torch.cat(list(features.values()), 1)
-        return found
+            by_member[f"{i}"] = features if isinstance(features, Tensor) else torch.cat(list(features.values()), 1)
+        return by_member
 
     def _stacked(self, batch: Batch) -> Batch:
         tensors = [batch[name] for name in self.inputs]
@@ -168,30 +170,30 @@ class Model(Network):
 def _source(inputs: Mapping[str, InputSpec], member: Member) -> InputSpec:
     if member.source not in inputs:
         raise ModelError(
-            f"fusion: no source is called '{member.source}' (member {member.network}); there are {', '.join(inputs)}."
+            f"fusion: no source is called '{member.source}' (member {member.network}). Sources: {', '.join(inputs)}."
         )
     return inputs[member.source]
 
 
 def _stackable(inputs: Mapping[str, InputSpec], names: tuple[str, ...]) -> dict[str, InputSpec]:
-    """Return the sources to stack; they share dates and ratio.
+    """Return the sources to stack, which share their dates and their ratio.
 
     Raises
     ------
     ModelError
-        A source is missing, or two do not lie on the same pixels and dates.
+        A source is missing, or two sources differ in dates or in ratio.
     """
     missing = [name for name in names if name not in inputs]
     if missing:
-        raise ModelError(f"fusion: no source is called '{missing[0]}'; there are {', '.join(inputs)}.")
+        raise ModelError(f"fusion: no source is called '{missing[0]}'. Sources: {', '.join(inputs)}.")
     chosen = {name: inputs[name] for name in (names or inputs)}
     first, *others = chosen.values()
     for other in others:
         if (other.dates, other.ratio) != (first.dates, first.ratio) or not (first.regular and other.regular):
             raise ModelError(
-                f"fusion: early fusion stacks sources of the same dates and pixels; '{first.name}' has {first.dates} dates "
+                f"fusion: early fusion needs sources with the same dates and ratio; '{first.name}' has {first.dates} dates "
                 f"({first.ratio}), '{other.name}' {other.dates} ({other.ratio}). Give both the same fill = {{ every, start, "
-                "end }} and ratio, or fuse late."
+                'end }} and ratio, or set strategy = "late".'
             )
     return chosen
 
@@ -214,7 +216,7 @@ def _built(inputs: Mapping[str, InputSpec], member: Member, n_classes: int) -> S
     for key in member.settings:
         if key not in known:
             raise ModelError(
-                f"fusion: {member.network} has no setting '{key}'.{did_you_mean(key, known)} Known: {', '.join(known)}."
+                f"fusion: {member.network} has no setting '{key}'.{did_you_mean(key, known)} Settings: {', '.join(known)}."
             )
     settings = {k: tuple(v) if isinstance(v, list) else v for k, v in member.settings.items()}
     try:

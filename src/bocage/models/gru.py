@@ -1,9 +1,9 @@
 """GRU with softmax attention on one series: the temporal branch of M3Fusion.
 
 Benedetti et al. 2018, "M3Fusion: A Deep Learning Architecture for Multiscale Multimodal Multitemporal Satellite Data
-Fusion", doi:10.1109/JSTARS.2018.2876357 (arXiv 1803.01945). Departures: masked dates are skipped exactly (the state
-is carried over them and they get no attention), and with native dates two inputs tell the day of the year. PyTorch's
-cell has a second, redundant bias: 3 072 parameters more than the paper's at 1024 units.
+Fusion", doi:10.1109/JSTARS.2018.2876357 (arXiv 1803.01945). Departures: masked dates are skipped exactly (they leave the
+state unchanged and get attention 0); with native dates, two inputs encode the day of the year. PyTorch's cell has a
+second, redundant bias: 3 072 parameters more than the paper's at 1024 units.
 
 ::
 
@@ -28,7 +28,7 @@ S2 = InputSpec("s2", tuple(f"b{i}" for i in range(16)), 34, Ratio())
 CARD = Card(
     paper="temporal branch of M3Fusion, Benedetti et al. 2018, doi:10.1109/JSTARS.2018.2876357",
     takes="one series",
-    masks="masked dates are skipped",
+    masks="skips masked dates",
     published=Published(epochs=400, batch_size=64, learning_rate=2e-4),
     example={"s2": S2},
 )
@@ -36,18 +36,18 @@ CARD = Card(
 
 @dataclass(frozen=True)
 class Config:
-    """Settings of the network; `units` is the published number, `dropout` that of a public port (the paper's is not known)."""
+    """Settings of the network; `units` is as published, `dropout` comes from a public port (the paper gives none)."""
 
     source: str = ""
-    """The series used; empty takes the only one there is."""
+    """Name of the series; empty: the only series of the recipe."""
     units: int = 1024
     """Hidden units of the GRU and of the attention, at least 1."""
     dropout: float = 0.4
-    """Share of the features dropped before the classifier while training, 0 to 1."""
+    """Dropout rate of the features before the classifier, from 0 to below 1."""
     attention: bool = True
-    """Weigh the states of all dates; false takes the state after the last clear date."""
+    """Weight the states of all dates by attention; false: use the state after the last clear date."""
     day_of_year: Literal["auto", "yes", "no"] = "auto"
-    """Append its sine and cosine to every date; "auto" does so for native (irregular) dates."""
+    """Append sine and cosine of the day of the year to each date; "auto": for native (irregular) dates only."""
 
     def __post_init__(self) -> None:
         at_least(self, units=1)

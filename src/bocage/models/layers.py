@@ -1,7 +1,7 @@
-"""Parts that several published networks share: normalisations, unpadded convolutions, attention over dates.
+"""Layers shared by several networks: normalisations, unpadded convolutions, attention over dates.
 
-Everything here works at a position or in a neighbourhood, never over a whole window: statistics of a window would make
-the dense form of a network differ from its patches.
+Every layer computes from one position or from its neighbourhood, never from statistics of the whole window. With such
+statistics, the dense form of a network would differ from its patches.
 """
 
 import math
@@ -17,19 +17,21 @@ from bocage.grid import Ratio
 from bocage.models.base import Footprint, InputSpec, SourceTensor, at_map_pixels, repeat_to
 
 Norm = Literal["batch", "affine", "group", "layer"]
-"""What follows a layer: "batch" learns statistics of the batch; "affine" only scales and shifts, which is what the
-released code of these papers does (its batch normalisation never left inference mode); "group" and "layer" normalise
-the channels of each position, by groups of about 16 or all together, and do not depend on the batch."""
+"""Normalisation after a layer.
+
+"batch" learns the statistics of the batches. "affine" applies a scale and a shift only, as the released code of these
+papers does (its batch normalisation never left inference mode). "group" and "layer" normalise the channels of each
+position, in groups of about 16 channels or all together, and do not depend on the batch."""
 YEAR = 365.25
-"""Days."""
+"""Length of a year in days."""
 HARMONICS = 4
-"""Waves in the code of a day: a year, and its halves, thirds and quarters."""
+"""Number of harmonics that encode the day of the year: periods of a year, a half, a third and a quarter of a year."""
 ELEMENTS = 1 << 24
-"""Hidden values held at a time outside training: 64 MiB in float32."""
+"""Hidden values in memory at a time outside training: 64 MiB in float32."""
 
 
 class ScaleShift(nn.Module):
-    """A scale and a shift per channel: batch normalisation frozen at mean 0 and variance 1."""
+    """Scale and shift of each channel: batch normalisation frozen at mean 0 and variance 1."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()
@@ -43,9 +45,10 @@ class ScaleShift(nn.Module):
 
 
 class PositionNorm(nn.Module):
-    """Group normalisation of the channels of every position (Wu & He 2018, arXiv 1803.08494).
+    """Group normalisation of the channels of each position (Wu & He 2018, arXiv 1803.08494).
 
-    Departure: mean and variance are taken at each position, not over the image, so that patches and windows agree.
+    Departure: mean and variance are computed at each position, not over the image, so that patches and windows give the
+    same values.
     """
 
     def __init__(self, channels: int, groups: int) -> None:
@@ -63,7 +66,7 @@ class PositionNorm(nn.Module):
 
 
 def norm_of(kind: Norm, channels: int, dims: Literal[1, 2]) -> nn.Module:
-    """Return the normalisation of (N, C) and (N, C, T) tensors (`dims` 1), or of (N, C, Y, X) ones (`dims` 2)."""
+    """Return the normalisation layer for tensors (N, C) and (N, C, T) (`dims` = 1) or (N, C, Y, X) (`dims` = 2)."""
     if kind == "batch":
         return nn.BatchNorm1d(channels) if dims == 1 else nn.BatchNorm2d(channels)
     if kind == "affine":
@@ -72,7 +75,7 @@ def norm_of(kind: Norm, channels: int, dims: Literal[1, 2]) -> nn.Module:
 
 
 class Conv(nn.Module):
-    """Convolution, ReLU, then normalisation, in space and unpadded unless asked."""
+    """Spatial convolution, ReLU, then normalisation; unpadded by default."""
 
     def __init__(self, inside: int, outside: int, kernel: int, norm: Norm, padding: int = 0) -> None:
         super().__init__()
@@ -88,9 +91,9 @@ class Conv(nn.Module):
 
 
 def sliding_max(x: Tensor, size: int) -> Tensor:
-    """Largest of every `size` × `size` positions of (B, C, Y, X), by steps of one: the values of ``max_pool2d(x, size, 1)``.
+    """Maximum over `size` × `size` positions of (B, C, Y, X) with stride 1: the values of ``max_pool2d(x, size, 1)``.
 
-    By doublings along each axis, which in channels-last layout runs at the speed of the memory.
+    The width of the maximum doubles at each step along an axis. In channels-last layout this runs at memory bandwidth.
     """
     for axis in (-1, -2):
         reach = 1
@@ -103,27 +106,27 @@ def sliding_max(x: Tensor, size: int) -> Tensor:
 
 
 def after_pooling(function: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
-    """Pool (B, C, Y, X) by 2, then apply `function`, at every position: its (B, F, Y', X').
+    """Max-pool (B, C, Y, X) by 2 with stride 1, then apply `function` at every position; return its output (B, F, Y', X').
 
-    What follows a pooling of patches by 2 works on every second pixel, once the pooling goes by steps of one. The pixels
-    are dealt into four images of every other row and column, each of which `function`, unpadded, sees as it sees that of
-    a patch: the same sums as dilated convolutions, by ordinary ones, which are faster; and one image at a time stays in
-    the processor's cache.
+    In the patch form, the layers after a pooling by 2 see every second pixel. Here the pooled pixels are split into four
+    images of every second row and column, and `function`, which must be unpadded, is applied to each image. The result is
+    that of dilated convolutions. Ordinary convolutions compute it faster, and one image at a time stays in the processor's
+    cache.
     """
     across = torch.maximum(x[..., :-1], x[..., 1:])
     upper, lower = across[..., :-1, :], across[..., 1:, :]
-    found = [[function(torch.maximum(upper[..., y::2, x::2], lower[..., y::2, x::2])) for x in (0, 1)] for y in (0, 1)]
-    (first, right), (below, _) = found
+    parts = [[function(torch.maximum(upper[..., y::2, x::2], lower[..., y::2, x::2])) for x in (0, 1)] for y in (0, 1)]
+    (first, right), (below, _) = parts
     shape = (first.shape[-2] + below.shape[-2], first.shape[-1] + right.shape[-1])
-    dealt = first.new_empty((*first.shape[:2], *shape))
-    for y, row in enumerate(found):
+    merged = first.new_empty((*first.shape[:2], *shape))
+    for y, row in enumerate(parts):
         for x_start, part in enumerate(row):
-            dealt[..., y::2, x_start::2] = part
-    return dealt
+            merged[..., y::2, x_start::2] = part
+    return merged
 
 
 class DateConv(nn.Module):
-    """Convolution over dates, ReLU, then normalisation."""
+    """Convolution over the dates, ReLU, then normalisation."""
 
     def __init__(self, inside: int, outside: int, kernel: int, norm: Norm, stride: int = 1, padding: int = 0) -> None:
         super().__init__()
@@ -152,7 +155,7 @@ class Dense(nn.Module):
 
 
 class Attention(nn.Module):
-    """Softmax over the dates of ``tanh(H W + b) · u``; dates that are not valid weigh nothing."""
+    """Attention over the dates: softmax of ``tanh(H W + b) · u``. Masked dates get weight 0."""
 
     def __init__(self, units: int) -> None:
         super().__init__()
@@ -163,27 +166,32 @@ class Attention(nn.Module):
 
     def forward(self, hidden: Tensor, valid: Tensor) -> Tensor:
         """Hidden (N, T, U), valid (N, T) → features (N, U)."""
-        hidden = hidden.contiguous()  # or bfloat16 multiplies date by date, with a copy of the weights for each
+        hidden = hidden.contiguous()  # without it, bfloat16 multiplies date by date and copies the weights each time
         weight = masked_softmax(torch.tanh(self.project(hidden)) @ self.score, valid)
         return torch.einsum("nt,ntu->nu", weight, hidden)
 
 
 def masked_softmax(energy: Tensor, valid: Tensor) -> Tensor:
-    """Softmax over the last axis, 0 where not valid; all 0 where nothing is."""
+    """Return the softmax over the last axis: 0 where not valid, and 0 everywhere if no entry is valid."""
     return torch.softmax(energy.masked_fill(~valid, torch.finfo(energy.dtype).min), -1) * valid
 
 
 def clear_dates_first(series: Tensor, clear: Tensor) -> tuple[Tensor, Tensor]:
-    """Move every pixel's clear dates to the front, in order, so that a recurrence never sees a masked one.
+    """Move the clear dates of each pixel to the front, in order, so that a recurrent cell never reads a masked date.
 
     Parameters
     ----------
     series : (N, T, C)
     clear : bool (N, T)
+
+    Returns
+    -------
+    series : (N, T, C), 0 after the last clear date
+    clear : bool (N, T), in the same order
     """
     if not torch.compiler.is_exporting() and bool(clear.all()):
         return series, clear
-    # A sort key that is unique, so that the order of equals is not left to the runtime.
+    # The sort keys are unique: the order of equal keys would depend on the sorting algorithm.
     dates = torch.arange(clear.shape[1], device=clear.device)
     order = torch.where(clear, dates, dates + clear.shape[1]).argsort(dim=1)
     moved = series.gather(1, order[..., None].expand_as(series))
@@ -192,20 +200,23 @@ def clear_dates_first(series: Tensor, clear: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def last_clear(hidden: Tensor, clear: Tensor) -> Tensor:
-    """State (N, U) after the last clear date of (N, T, U), clear dates first; 0 where there is none."""
+    """Return the state (N, U) after the last clear date of `hidden` (N, T, U), whose clear dates come first.
+
+    It is 0 for a pixel without a clear date.
+    """
     last = (clear.sum(1) - 1).clamp_min(0)
     state = hidden.gather(1, last[:, None, None].expand(-1, 1, hidden.shape[2]))[:, 0]
     return state * clear.any(1)[:, None]
 
 
 def season(days: Tensor, like: Tensor) -> Tensor:
-    """Sine and cosine of the day of the year: (B, T) → (B, T, 2, Y, X), the last two axes as in `like`."""
-    found = waves(days, 1).to(like.dtype)
-    return found[..., None, None].expand(*found.shape, *like.shape[-2:])
+    """Return sine and cosine of the day of the year: (B, T) → (B, T, 2, Y, X), with the last two axes of `like`."""
+    cycle = waves(days, 1).to(like.dtype)
+    return cycle[..., None, None].expand(*cycle.shape, *like.shape[-2:])
 
 
 def waves(days: Tensor, harmonics: int = HARMONICS) -> Tensor:
-    """Sines, then cosines, of the day of the year and of its multiples: (B, T) → (B, T, 2 · harmonics)."""
+    """Return the sines, then the cosines, of the harmonics of the day of the year: (B, T) → (B, T, 2 · harmonics)."""
     angle = (days % YEAR)[..., None] * (torch.arange(1, harmonics + 1, device=days.device) * (2 * math.pi / YEAR))
     return torch.cat([angle.sin(), angle.cos()], -1)
 
@@ -217,14 +228,14 @@ PixelFunction = Callable[[Tensor, Tensor, Tensor], Tensor]
 def over_pixels(
     function: PixelFunction, tensor: SourceTensor, spec: InputSpec, shape: tuple[int, int], hidden: int, waves: bool
 ) -> Tensor:
-    """Apply a network of single pixels to a window: features (B, F, Y, X).
+    """Apply a network of single pixels to a window; return features (B, F, Y, X).
 
     Parameters
     ----------
     hidden
-        Values per date that `function` holds, which says how many pixels go at a time outside training.
+        Hidden values per date in `function`. It sets how many pixels are computed at a time outside training.
     waves
-        Append sine and cosine of the day of the year to every date.
+        Append sine and cosine of the day of the year to the bands of each date.
     """
     values, valid = at_map_pixels(tensor, spec, shape)
     if waves:
@@ -249,7 +260,7 @@ def in_pixels(function: PixelFunction, values: Tensor, valid: Tensor, days: Tens
 
 @dataclass(frozen=True)
 class Part:
-    """A source of which a network needs whole patches."""
+    """A source that the network reads as whole patches."""
 
     tensor: SourceTensor
     footprint: Footprint
@@ -257,22 +268,22 @@ class Part:
 
 
 def by_patches(function: Callable[..., Tensor], parts: Sequence[Part], shape: tuple[int, int], hidden: int) -> Tensor:
-    """Apply a network of patches at every position of a window, some rows of positions at a time.
+    """Apply a network of patches at every position of a window, a few rows of positions at a time.
 
-    For networks whose padding inside the patch leaves no dense form. `function` takes the values (N, T, C, S, S) and
-    the validity (N, T, S, S) of every part in turn, and returns features (N, F).
+    This is for networks that pad inside the patch and therefore have no exact dense form. `function` takes the values
+    (N, T, C, S, S) and the validity (N, T, S, S) of each part in turn, and returns features (N, F).
 
     Parameters
     ----------
     hidden
-        Values per position that `function` holds at its widest.
+        Largest number of hidden values per position in `function`.
 
     Returns
     -------
     features : (B, F, Y, X)
     """
     ratios = {part.spec.ratio.coarser for part in parts}
-    coarser = ratios.pop() if len(ratios) == 1 else 1  # all positions of one coarse pixel have the same patches
+    coarser = ratios.pop() if len(ratios) == 1 else 1  # all positions of a coarse pixel have the same patches
     rows, columns = (-(-n // coarser) for n in shape)
     batch = parts[0].tensor.values.shape[0]
     whole = torch.is_grad_enabled() or torch.compiler.is_exporting()
@@ -288,7 +299,7 @@ def by_patches(function: Callable[..., Tensor], parts: Sequence[Part], shape: tu
 
 
 def _patches(part: Part, values: Tensor, ys: Tensor, xs: Tensor) -> tuple[Tensor, Tensor]:
-    """Patches of the positions ys x xs: values (B·Y·X, T, C, S, S) and valid (B·Y·X, T, S, S)."""
+    """Return the patches of the positions ys x xs: values (B·Y·X, T, C, S, S) and valid (B·Y·X, T, S, S)."""
     size, ratio, valid = part.footprint.size, part.spec.ratio, part.tensor.valid
     if values.shape[-2:] == (size, size) and len(ys) * len(xs) == 1:
         return values, valid

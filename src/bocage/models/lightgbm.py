@@ -1,8 +1,8 @@
 """Gradient-boosted trees on pixels or on patches, by LightGBM.
 
-Ke et al. 2017, "LightGBM: A Highly Efficient Gradient Boosting Decision Tree", NIPS 30. Rows as for ``random_forest``;
-masked values are missing ones. The boosted trees travel in ``state_dict`` as the text of LightGBM's own format, and
-training is deterministic for a seed.
+Ke et al. 2017, "LightGBM: A Highly Efficient Gradient Boosting Decision Tree", NIPS 30. The features are those of
+``random_forest``; masked values are NaN. The boosted trees are stored in ``state_dict`` as text in LightGBM's own format.
+Training is deterministic for a given seed.
 
 ::
 
@@ -28,7 +28,7 @@ from bocage.models.tabular import Table
 CARD = Card(
     paper="Ke et al. 2017, NIPS 30",
     takes="any sources",
-    masks="masked values are missing ones, which the trees' splits handle",
+    masks="masked values are NaN, which the splits of the trees handle",
     same_dates=True,
     example={"s2": S2},
 )
@@ -39,26 +39,26 @@ class Config:
     """Settings of the boosted trees."""
 
     sources: tuple[str, ...] = ()
-    """Sources used; empty takes all."""
+    """Names of the sources; empty: all."""
     patches: Mapping[str, int] = field(default_factory=dict)
-    """Source to the side, in its own pixels, of the patch that it gives; sources left out give the map pixel."""
+    """Source → side of its patch, in its own pixels; sources that are not listed give the map pixel only."""
     rounds: int = 150
-    """Boosting rounds, each a tree per class, at least 1."""
+    """Boosting rounds, at least 1; each adds one tree per class."""
     leaves: int = 31
-    """Most leaves of a tree, at least 2."""
+    """Maximum number of leaves of a tree, at least 2."""
     learning_rate: float = 0.1
-    """Share of each tree's correction that is kept, above 0."""
+    """Shrinkage: factor applied to each tree's correction, above 0."""
     min_leaf: int = 20
-    """Fewest samples in a leaf, at least 1."""
+    """Minimum number of samples in a leaf, at least 1."""
     columns: float = 0.3
-    """Share of the features that each tree looks at, above 0 and at most 1."""
+    """Share of the features used by each tree, above 0 and at most 1."""
 
     def __post_init__(self) -> None:
         at_least(self, rounds=1, leaves=2, min_leaf=1)
         if self.learning_rate <= 0 or not 0 < self.columns <= 1:
-            raise ValueError("'learning_rate' is above 0, 'columns' above 0 and at most 1")
+            raise ValueError("'learning_rate' must be above 0, and 'columns' above 0 and at most 1")
         if any(side < 1 for side in self.patches.values()):
-            raise ValueError(f"'patches' are at least 1 pixel a side; found {dict(self.patches)}")
+            raise ValueError(f"sides in 'patches' must be at least 1 pixel; found {dict(self.patches)}")
 
 
 class Model(Network):
@@ -74,8 +74,8 @@ class Model(Network):
         self.trees: Any = None
 
     def fit(self, batch: Batch, labels: Tensor, seed: int) -> None:
-        """Grow the trees on samples of one footprint each."""
-        import lightgbm  # half a second to import; other networks do not wait for it
+        """Fit the trees to samples of one footprint each, with labels (B,)."""
+        import lightgbm  # it takes half a second to import, and only this model needs it
 
         c = self.config
         parameters = {
@@ -87,9 +87,9 @@ class Model(Network):
         self.trees = lightgbm.train(parameters, data, c.rounds)
 
     def forward(self, batch: Batch) -> Tensor:
-        """Return the log-probabilities (B, K, Y, X), float32; classes never seen get about −16."""
+        """Return the log-probabilities (B, K, Y, X), float32; classes absent from training get about −16."""
         if self.trees is None:
-            raise ModelError("lightgbm: the trees have not been fitted; train them before predicting.")
+            raise ModelError("lightgbm: the trees have not been fitted. Train them before you predict.")
         return self.table.probabilities(batch, self.n_classes, self._probabilities)
 
     def _probabilities(self, rows: NDArray[np.float32]) -> NDArray[Any]:
@@ -98,12 +98,12 @@ class Model(Network):
         )
 
     def get_extra_state(self) -> Tensor:
-        """Return the trees as the bytes of their text; empty where there are none."""
+        """Return the trees as the bytes of their text; empty before fitting."""
         data = b"" if self.trees is None else self.trees.model_to_string().encode()
         return torch.frombuffer(bytearray(data), dtype=torch.uint8) if data else torch.zeros(0, dtype=torch.uint8)
 
     def set_extra_state(self, state: Tensor) -> None:
-        """Read the trees' text again.
+        """Rebuild the trees from their text.
 
         Raises
         ------

@@ -2,7 +2,7 @@
 
 Ienco, Gaetano, Dupaquier & Maurel 2017, "Land Cover Classification via Multitemporal Spatial Data by Deep Recurrent
 Neural Networks", doi:10.1109/LGRS.2017.2728698 (arXiv 1704.04055); 512 units and the last output, as in the team's later
-scripts. Departures: masked dates are skipped exactly, with native dates two inputs tell the day of the year.
+scripts. Departures: masked dates are skipped exactly; with native dates, two inputs encode the day of the year.
 
 ::
 
@@ -24,7 +24,7 @@ from bocage.models.recurrent import PixelEncoder
 CARD = Card(
     paper="Ienco et al. 2017, doi:10.1109/LGRS.2017.2728698",
     takes="one series",
-    masks="masked dates are skipped",
+    masks="skips masked dates",
     published=Published(epochs=200, batch_size=32, learning_rate=2e-4),
     example={"s2": S2},
 )
@@ -35,13 +35,13 @@ class Config:
     """Settings of the network."""
 
     source: str = ""
-    """The series used; empty takes the only one there is."""
+    """Name of the series; empty: the only series of the recipe."""
     units: int = 512
     """Hidden units, at least 1."""
     dropout: float = 0.0
-    """Share of the features dropped before the classifier while training, 0 to 1."""
+    """Dropout rate of the features before the classifier, from 0 to below 1."""
     day_of_year: Literal["auto", "yes", "no"] = "auto"
-    """Append its sine and cosine to every date; "auto" does so for native (irregular) dates."""
+    """Append sine and cosine of the day of the year to each date; "auto": for native (irregular) dates only."""
 
     def __post_init__(self) -> None:
         at_least(self, units=1)

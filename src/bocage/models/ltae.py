@@ -1,8 +1,8 @@
-"""L-TAE: lightweight temporal attention, each head with its share of the channels and a learnt query.
+"""L-TAE: lightweight temporal attention; each head has its share of the channels and a learnt query.
 
 Garnot & Landrieu 2020, "Lightweight Temporal Self-Attention for Classifying Satellite Images Time Series",
-arXiv 2007.00586. Departures: it stands on the pixel itself instead of a set of pixels of a parcel; dates
-count from the first one of the series, and masked dates get no attention.
+arXiv 2007.00586. Departures: the input is one pixel instead of a set of pixels of a parcel; days are counted from the
+first date of the series; masked dates get attention 0.
 
 ::
 
@@ -25,11 +25,11 @@ from bocage.models.layers import Dense, Norm, masked_softmax, over_pixels
 from bocage.models.ranges import at_least, shares
 
 PERIOD = 1000.0
-"""Days of the slowest wave of the position code."""
+"""Base of the positional encoding, in days: its longest period is at most 2π times this."""
 CARD = Card(
     paper="Garnot & Landrieu 2020, arXiv 2007.00586",
     takes="one series, native or gap-filled dates",
-    masks="masked dates get no attention",
+    masks="masked dates get attention 0",
     published=Published(epochs=100, batch_size=128, learning_rate=1e-3, keep="validation", scaling="mean-std"),
     example={"s2": S2},
 )
@@ -40,25 +40,27 @@ class Config:
     """Settings of the network; the defaults are the paper's."""
 
     source: str = ""
-    """The series used; empty takes the only one there is."""
+    """Name of the series; empty: the only series of the recipe."""
     heads: int = 16
     """Attention heads, at least 1."""
     keys: int = 8
     """Size of a key, at least 1."""
     width: int = 256
-    """Channels, a multiple of `heads`."""
+    """Channels, a multiple of `heads` and at least twice `heads`."""
     features: int = 128
     """Features after the attention, at least 1."""
     dropout: float = 0.2
-    """Share of the features dropped while training, 0 to 1."""
+    """Dropout rate of the features, from 0 to below 1."""
     norm: Norm = "batch"
-    """After the dense layer: "batch" (the paper), "affine", "group" or "layer"."""
+    """Normalisation after the dense layer: "batch" (the paper), "affine", "group" or "layer"."""
 
     def __post_init__(self) -> None:
         at_least(self, heads=1, keys=1, features=1)
         shares(self, "dropout")
         if self.width % self.heads or self.width // self.heads < 2:
-            raise ValueError(f"'width' is a multiple of 'heads', twice it or more; found {self.width} and {self.heads}")
+            raise ValueError(
+                f"'width' must be a multiple of 'heads' and at least twice 'heads'; found {self.width} and {self.heads}"
+            )
 
 
 class Encoder(SourceEncoder):
@@ -95,7 +97,7 @@ class Encoder(SourceEncoder):
         return features
 
     def _position(self, days: Tensor) -> Tensor:
-        """(N, T) → (N, T, channels): waves of the days since the first date, the same for every head."""
+        """(N, T) → (N, T, channels): sinusoidal encoding of the days since the first date, the same for each head."""
         angle = (days - days[:, :1]).to(self.rates.dtype)[..., None] * self.rates
         even = torch.arange(len(self.rates), device=days.device) % 2 == 0
         return torch.where(even, angle.sin(), angle.cos()).repeat(1, 1, self.query.shape[0])

@@ -1,10 +1,10 @@
-"""M3Fusion: an attentive GRU on a series and a CNN on the very high resolution patch around the pixel.
+"""M3Fusion: a GRU with attention on a series, and a CNN on the very high resolution patch around the pixel.
 
 Benedetti, Ienco, Gaetano, Ose, Pensa & Dupuy 2018, "M3Fusion: A Deep Learning Architecture for Multiscale Multimodal
 Multitemporal Satellite Data Fusion", doi:10.1109/JSTARS.2018.2876357 (arXiv 1803.01945). Layers as in the authors' training
 script (Orfeo ToolBox's TensorFlow module, 2018). Departures: batch normalisation learns its statistics (``norm =
-"affine"`` gives the released behaviour), weights start as PyTorch's do, masked dates are skipped by the GRU, and
-PyTorch's GRU carries a second, redundant bias (3 072 parameters).
+"affine"`` gives the released behaviour); weights are initialised by PyTorch's defaults; the GRU skips masked dates;
+PyTorch's GRU has a second, redundant bias (3 072 parameters).
 
 ::
 
@@ -33,7 +33,7 @@ VHR = InputSpec("vhr", ("blue", "green", "red", "nir"), 1, Ratio(finer=7))
 CARD = Card(
     paper="Benedetti et al. 2018, doi:10.1109/JSTARS.2018.2876357",
     takes="one series and one very high resolution image (pansharpened)",
-    masks="GRU: masked dates are skipped; CNN: masked pixels are read as 0, the mean",
+    masks="GRU: skips masked dates; CNN: replaces masked pixels by 0, the training mean",
     dense="patches",
     published=Published(epochs=400, batch_size=64, learning_rate=2e-4),
     example={"s2": gru.S2, "vhr": VHR},
@@ -42,36 +42,36 @@ CARD = Card(
 
 @dataclass(frozen=True)
 class Config:
-    """Settings of the network; the ablations are `use`, `auxiliary` = 0 and `attention` = false."""
+    """Settings of the network. Ablations: `use`, `auxiliary` = 0, `attention` = false."""
 
     series: str = ""
-    """The series; empty takes the only one there is."""
+    """Name of the series; empty: the only series of the recipe."""
     vhr: str = ""
-    """The very high resolution image; empty takes the only image there is."""
+    """Name of the very high resolution image; empty: the only image of the recipe."""
     use: Literal["both", "series", "vhr"] = "both"
     """Branches used."""
     attention: bool = True
-    """Weigh the GRU's states of all dates; false takes the state after the last clear date."""
+    """Weight the GRU's states of all dates by attention; false: use the state after the last clear date."""
     auxiliary: float = 0.3
-    """Weight of the auxiliary heads' losses; 0 for none."""
+    """Weight of the losses of the auxiliary heads, at least 0; 0: no auxiliary heads."""
     units: int = 1024
     """Hidden units of the GRU and of the attention, at least 1."""
     patch: int = 25
-    """Pixels of the image a side, at least 12."""
+    """Side of the image patch in pixels, at least 12."""
     filters: tuple[int, int] = (256, 512)
-    """Filters of the CNN's first layer, and of the others."""
+    """Filters of the CNN's first layer, and of its other layers."""
     dropout: float = 0.0
-    """Share of each branch's features dropped while training, 0 to 1 (the script declares one and uses none)."""
+    """Dropout rate of the features of each branch, from 0 to below 1 (the script declares a rate but does not apply it)."""
     norm: Norm = "batch"
-    """After each ReLU: "batch", "affine" (the released code), "group" or "layer"."""
+    """Normalisation after each ReLU: "batch", "affine" (the released code), "group" or "layer"."""
 
     def __post_init__(self) -> None:
-        at_least(self, units=1, auxiliary=0, patch=12, filters=1)  # less leaves the convolutions nothing
+        at_least(self, units=1, auxiliary=0, patch=12, filters=1)  # a smaller patch has no pixel left after the layers
         shares(self, "dropout")
 
 
 class ImageEncoder(nn.Module):
-    """The image branch; its padded layer lets no dense form be exact."""
+    """The image branch; its padded layer rules out an exact dense form."""
 
     def __init__(self, spec: InputSpec, config: Config) -> None:
         super().__init__()
@@ -96,15 +96,15 @@ class ImageEncoder(nn.Module):
 
 
 class Model(Headed):
-    """The network under the contract of every network."""
+    """The network."""
 
     def __init__(self, inputs: Mapping[str, InputSpec], n_classes: int, config: Config) -> None:
         super().__init__()
         encoders: dict[str, gru.Encoder | ImageEncoder] = {}
         if config.use != "vhr":
             spec = choose(inputs, config.series, "series", "m3fusion", "series")
-            told = gru.Config(spec.name, config.units, config.dropout, config.attention)
-            encoders["series"] = gru.Encoder(inputs, told)
+            settings = gru.Config(spec.name, config.units, config.dropout, config.attention)
+            encoders["series"] = gru.Encoder(inputs, settings)
         if config.use != "series":
             encoders["vhr"] = ImageEncoder(choose(inputs, config.vhr, "image", "m3fusion", "vhr"), config)
         self.encoders = nn.ModuleDict(encoders)
@@ -113,6 +113,6 @@ class Model(Headed):
         self.heads = Heads({name: e.width for name, e in encoders.items()}, n_classes, config.auxiliary)
 
     def features(self, batch: Batch) -> Features:
-        """Return the features of every part."""
+        """Return the features of each branch."""
         shape = output_shape(batch, self.footprints, self.inputs)
         return {name: encoder(batch, shape) for name, encoder in self.encoders.items()}

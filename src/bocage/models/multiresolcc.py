@@ -3,18 +3,18 @@
 Gaetano, Ienco, Ose & Cresson 2018, "A Two-Branch CNN Architecture for Land Cover Classification of PAN and MS
 Imagery", doi:10.3390/rs10111746 (preprint arXiv 1806.11452). The layers are those of the authors' released code.
 Departures: batch normalisation learns its statistics (``norm = "affine"`` gives the released behaviour, in which it
-only scaled and shifted); other ratios than 4 keep the PAN patch and divide it for MS; one branch alone (``use``) has a
-head of its own.
+only scaled and shifted); for ratios other than 4, the PAN patch is kept and the MS patch is its side divided by the ratio;
+one branch alone (``use``) has its own head.
 
-Masked pixels are read as 0: the mean of the training pixels, where they are scaled by it.
+Masks: masked pixels are replaced by 0, the mean of the training pixels if the scaling centres the values on it.
 
 ::
 
     PAN (B, 1, 1, 32, 32) → 3×3, 128 → pool 2 → 3×3, 256 → pool 2 → 3×3, 512 → global max ─┐
     MS  (B, 1, C, 8, 8)   → 3×3, 256 → 3×3, 512 → 3×3, 1024 → global max ──────────────────┴→ 1536 → linear → K
 
-Dense form, exact: pooling by steps of one, later layers on every second and fourth pixel, and the MS vector computed once
-per MS pixel. The logits of a window are those of its patches, for about 1/58 of the multiplications.
+The dense form is exact: pooling has stride 1, later layers work on every second and fourth pixel, and the MS features are
+computed once per MS pixel. The logits of a window equal those of its patches, for about 1/58 of the multiplications.
 """
 
 from collections.abc import Callable, Mapping
@@ -37,28 +37,28 @@ PUBLISHED = Published(epochs=250, batch_size=64, learning_rate=2e-4)
 CARD = Card(
     paper="Gaetano, Ienco, Ose & Cresson 2018, doi:10.3390/rs10111746",
     takes="one PAN and one coarser MS image; the map is on the PAN grid",
-    masks="masked pixels are read as 0, the mean of the training pixels",
+    masks="replaces masked pixels by 0, the training mean",
     published=PUBLISHED,
     example={"pan": PAN, "ms": MS},
 )
 
 
 PHASES = 4
-"""Positions a side of the least window: two poolings deal its pixels into every fourth row and column."""
+"""Smallest side of a window in positions: two poolings split its pixels into every fourth row and column."""
 
 
 @dataclass(frozen=True)
 class Config:
-    """Settings of the network; the defaults are those of the authors' released code, but for `norm`."""
+    """Settings of the network; the defaults are those of the authors' released code, except `norm`."""
 
     pan: str = "pan"
     """The panchromatic source (one band)."""
     ms: str = "ms"
     """The multispectral source, coarser than `pan` by a whole ratio."""
     use: Literal["both", "pan", "ms"] = "both"
-    """Branches used: an ablation needs one of them only."""
+    """Branches used; "pan" and "ms" are ablations."""
     patch: int = 32
-    """PAN pixels a side of a patch; at least 22 and a multiple of the ratio."""
+    """Side of a patch in PAN pixels; at least 22 and a multiple of the ratio."""
     pan_filters: tuple[int, int, int] = (128, 256, 512)
     """Filters of the PAN branch's convolutions."""
     ms_filters: tuple[int, int, int] = (256, 512, 1024)
@@ -66,18 +66,19 @@ class Config:
     pan_kernel: int = 3
     """Side of the first PAN kernel, odd."""
     dropout: float = 0.4
-    """Share of each branch's features dropped while training, 0 to 1."""
+    """Dropout rate of the features of each branch, from 0 to below 1."""
     norm: Norm = "batch"
-    """After each ReLU: "batch", "affine" (the authors' released code), "group" or "layer"."""
+    """Normalisation after each ReLU: "batch", "affine" (the authors' released code), "group" or "layer"."""
 
     def __post_init__(self) -> None:
-        at_least(self, patch=22, pan_filters=1, ms_filters=1, pan_kernel=1)  # less leaves the convolutions nothing
+        # A smaller patch has no pixel left after the convolutions.
+        at_least(self, patch=22, pan_filters=1, ms_filters=1, pan_kernel=1)
         odd(self, "pan_kernel")
         shares(self, "dropout")
 
 
 class PanBranch(nn.Module):
-    """Three unpadded convolutions with pooling between, and the maximum over what is left of a patch of `patch` pixels."""
+    """Three unpadded convolutions with pooling between them, then the maximum over the pixels left of a patch."""
 
     def __init__(self, bands: int, filters: tuple[int, int, int], kernel: int, patch: int, norm: Norm) -> None:
         super().__init__()
@@ -88,9 +89,10 @@ class PanBranch(nn.Module):
         self.width = filters[2]
 
     def forward(self, x: Tensor, shape: tuple[int, int], head: Callable[[Tensor], Tensor] | None = None) -> Tensor:
-        """(B, C, Y, X) → the features (B, F, height, width) of `shape` positions, or what `head` makes of them.
+        """(B, C, Y, X) → the features (B, F, height, width) of `shape` positions, or the output of `head` on them.
 
-        A `head` of single positions (linear, say) is best given here: a window's features need not be held at once.
+        Give a `head` that works on single positions (for example a linear layer) here: the features of the whole window
+        are then never in memory at once.
         """
         head = head or nn.Identity()
         if shape == (1, 1):
@@ -110,7 +112,7 @@ class PanBranch(nn.Module):
 
 
 class MsBranch(nn.Module):
-    """Three unpadded convolutions, and the maximum over what is left of a patch of `patch` pixels; dense as it is."""
+    """Three unpadded convolutions, then the maximum over the pixels left of a patch; the dense form needs no change."""
 
     def __init__(self, bands: int, filters: tuple[int, int, int], patch: int, norm: Norm) -> None:
         super().__init__()
@@ -121,7 +123,7 @@ class MsBranch(nn.Module):
         self.width = filters[2]
 
     def forward(self, x: Tensor) -> Tensor:
-        """(B, C, Y, X) → features of every position of the MS grid."""
+        """(B, C, Y, X) → features of each position of the MS grid."""
         return sliding_max(self.conv3(self.conv2(self.conv1(x))), self.last)
 
 
@@ -153,7 +155,7 @@ class Model(Network):
     def forward(self, batch: Batch) -> Tensor:
         """Return the logits (B, K, Y, X)."""
         shape = output_shape(batch, self.footprints, self.inputs)
-        # The head is linear: applied to each branch at its own resolution, then summed, it is the head on both.
+        # The head is linear: the sum of its outputs on each branch, at the branch's resolution, is its output on both.
         logits, start = self.head.bias[:, None, None], 0
         if self.pan_branch:
             pixels, start = batch[self.pan].masked()[:, 0], self.pan_branch.width
@@ -172,48 +174,50 @@ class Model(Network):
 def find_pan_ms(
     inputs: Mapping[str, InputSpec], pan: str, ms: str, use: str, who: str
 ) -> tuple[InputSpec | None, InputSpec | None]:
-    """Return the PAN and MS sources that are used.
+    """Return the PAN and MS sources; None for a source that `use` excludes.
 
     Raises
     ------
     ModelError
-        One is missing, or is a series.
+        A source is missing, or is a series.
     """
-    found: list[InputSpec | None] = []
+    specs: list[InputSpec | None] = []
     for key, name in (("pan", pan), ("ms", ms)):
         if use not in ("both", key):
-            found.append(None)
+            specs.append(None)
             continue
         if name not in inputs:
             raise ModelError(
-                f"{who}: no source is called '{name}'; there are {', '.join(inputs)}. Say which with model.pan and model.ms."
+                f"{who}: no source is called '{name}'. Sources: {', '.join(inputs)}. Set model.pan and model.ms."
             )
         if inputs[name].dates != 1:
-            raise ModelError(f"{who} works on one PAN and one MS image, not on series: '{name}' has several dates.")
-        found.append(inputs[name])
-    return found[0], found[1]
+            raise ModelError(f"{who}: PAN and MS must be images of one date; '{name}' has several dates.")
+        specs.append(inputs[name])
+    return specs[0], specs[1]
 
 
 def check_nested(pan: InputSpec | None, ms: InputSpec | None, patch: int, who: str) -> int:
-    """Return how many PAN pixels a side an MS pixel holds (4 where there is one source only, and it is on the map grid).
+    """Return the ratio of the MS pixel size to the PAN pixel size (4 if MS is the only source and on the map's grid).
 
     Raises
     ------
     ModelError
-        The map is not on the PAN grid, MS is not coarser, or the patch is no whole number of MS pixels.
+        The map is not on the PAN grid, MS is not coarser than PAN, or the patch is not a whole number of MS pixels.
     """
     ratio = ms.ratio.coarser if ms else 1
     if pan and pan.ratio != Ratio():
         raise ModelError(
-            f"{who} maps on the grid of its PAN source; found '{pan.name}' at {pan.ratio}. Set [grid] like = \"{pan.name}\"."
+            f"{who}: the map must be on the grid of '{pan.name}', which is at {pan.ratio}. Set [grid] like = \"{pan.name}\"."
         )
     if ms and (ms.ratio.finer > 1 or (pan and ratio < 2)):
         raise ModelError(
-            f"{who} maps on the grid of its PAN source, with an MS source that is coarser: found '{ms.name}' at {ms.ratio}. "
-            "Set [grid] like to the PAN source."
+            f"{who}: the map must be on the PAN grid, and MS coarser than PAN; found '{ms.name}' at {ms.ratio}. Set [grid] "
+            "like to the PAN source."
         )
     if ms and not pan and ratio == 1:
-        ratio = 4  # the map is on the MS grid itself: the patch is that of the published ratio
+        ratio = 4  # the map is on the MS grid: the patch has the side of the published ratio
     if ms and (patch % ratio or patch // ratio < 7):
-        raise ModelError(f"{who}: model.patch must be a multiple of the ratio {ratio}, and at least {7 * ratio}.")
+        raise ModelError(
+            f"{who}: model.patch must be a multiple of the ratio {ratio}, and at least {7 * ratio}; found {patch}."
+        )
     return ratio

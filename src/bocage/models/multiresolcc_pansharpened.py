@@ -1,10 +1,10 @@
 """CNN on the pansharpened image: the single-branch competitor of MultiResoLCC.
 
-Gaetano, Ienco, Ose & Cresson 2018, doi:10.3390/rs10111746, compare their network with one branch on the pansharpened
-image. Its layers are not public: **a reconstruction**, the PAN branch on all bands. The image is a source of the sensor
-``pansharpened``, or any multispectral image on the map's grid. Its dense form is exact.
+Gaetano, Ienco, Ose & Cresson 2018, doi:10.3390/rs10111746, compare their network with a single branch on the pansharpened
+image. Its layers are not public: this is **a reconstruction**, the PAN branch applied to all bands. The image is a source
+of the sensor ``pansharpened``, or any multispectral image on the map's grid. The dense form is exact.
 
-Masked pixels are read as 0, the mean of the training pixels.
+Masks: masked pixels are replaced by 0, the mean of the training pixels.
 
 ::
 
@@ -27,7 +27,7 @@ from bocage.models.ranges import at_least, odd, shares
 CARD = Card(
     paper="competitor in Gaetano, Ienco, Ose & Cresson 2018, doi:10.3390/rs10111746",
     takes="one image on the map's grid (pansharpened)",
-    masks="masked pixels are read as 0, the mean of the training pixels",
+    masks="replaces masked pixels by 0, the training mean",
     reconstruction=True,
     published=PUBLISHED,
     example={"pansharpened": InputSpec("pansharpened", ("blue", "green", "red", "nir"), 1, Ratio())},
@@ -39,17 +39,17 @@ class Config:
     """Settings of the network."""
 
     source: str = ""
-    """The image used; empty takes the only one there is."""
+    """Name of the image; empty: the only image of the recipe."""
     patch: int = 32
-    """Pixels a side of a patch, at least 22."""
+    """Side of a patch in pixels, at least 22."""
     filters: tuple[int, int, int] = (128, 256, 512)
     """Filters of the convolutions."""
     kernel: int = 3
     """Side of the first kernel, odd."""
     dropout: float = 0.4
-    """Share of the features dropped while training, 0 to 1."""
+    """Dropout rate of the features, from 0 to below 1."""
     norm: Norm = "batch"
-    """After each ReLU: "batch", "affine" (the authors' released code), "group" or "layer"."""
+    """Normalisation after each ReLU: "batch", "affine" (the authors' released code), "group" or "layer"."""
 
     def __post_init__(self) -> None:
         at_least(self, patch=22, filters=1, kernel=1)
@@ -65,7 +65,7 @@ class Encoder(SourceEncoder):
         self.spec = choose(inputs, config.source, "image", "multiresolcc_pansharpened", "source")
         if self.spec.ratio != Ratio():
             raise ModelError(
-                f"multiresolcc_pansharpened maps on the grid of its image; found '{self.spec.name}' at {self.spec.ratio}. "
+                f"multiresolcc_pansharpened: the map must be on the grid of '{self.spec.name}', which is at {self.spec.ratio}. "
                 f'Set [grid] like = "{self.spec.name}".'
             )
         self.footprint = Footprint(config.patch, config.patch // 2)

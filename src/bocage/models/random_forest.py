@@ -1,15 +1,15 @@
-"""Random forest on pixels or on patches: every band of every date of every source (Breiman 2001, doi:10.1023/A:1010933404324).
+"""Random forest on pixels or on patches: all bands of all dates of all sources (Breiman 2001, doi:10.1023/A:1010933404324).
 
-It is what operational chains run (iota2, Inglada et al. 2017, doi:10.3390/rs9010095). Masked values reach the forest
-as missing ones (NaN), which scikit-learn's trees handle in their splits. With `patches`, a source gives every pixel of the
-patch around the map pixel instead of the pixel itself: the "RF on patches" of Gaetano et al. 2018, doi:10.3390/rs10111746.
+Operational chains use this classifier (iota2, Inglada et al. 2017, doi:10.3390/rs9010095). Masked values are NaN, which
+scikit-learn's trees handle in their splits. With `patches`, a source gives all pixels of the patch around the map pixel
+instead of the pixel itself: the "RF on patches" of Gaetano et al. 2018, doi:10.3390/rs10111746.
 
 ::
 
     s2 (B, T, C, Y, X) ─┐
     s1 (B, T, C, Y, X) ─┴→ features (B·Y·X, ΣT·C) → forest → log of class probabilities (B, K, Y, X)
 
-The fitted forest travels in ``state_dict`` as bytes in the skops format, which loads no arbitrary code.
+The fitted forest is stored in ``state_dict`` as bytes in the skops format, which runs no arbitrary code when it is loaded.
 """
 
 from collections.abc import Mapping
@@ -28,7 +28,7 @@ from bocage.models.gru import S2
 from bocage.models.ranges import at_least
 from bocage.models.tabular import Table
 
-if TYPE_CHECKING:  # scikit-learn and skops take seconds to import; other networks do not wait for them
+if TYPE_CHECKING:  # scikit-learn and skops take seconds to import, and only this model needs them
     from sklearn.ensemble import RandomForestClassifier
 
 ROWS = 16384
@@ -36,7 +36,7 @@ ROWS = 16384
 CARD = Card(
     paper="Breiman 2001, doi:10.1023/A:1010933404324",
     takes="any sources",
-    masks="masked values are missing ones, which the trees' splits handle",
+    masks="masked values are NaN, which the splits of the trees handle",
     same_dates=True,
     example={"s2": S2},
 )
@@ -47,20 +47,20 @@ class Config:
     """Settings of the forest."""
 
     sources: tuple[str, ...] = ()
-    """Sources used; empty takes all."""
+    """Names of the sources; empty: all."""
     patches: Mapping[str, int] = field(default_factory=dict)
-    """Source to the side, in its own pixels, of the patch that it gives; sources left out give the map pixel."""
+    """Source → side of its patch, in its own pixels; sources that are not listed give the map pixel only."""
     trees: int = 200
     """Number of trees, at least 1."""
     max_depth: int = 25
-    """Depth at which trees stop (iota2's usual setting), at least 1."""
+    """Maximum depth of a tree, at least 1; the default is iota2's usual setting."""
     min_leaf: int = 1
-    """Fewest samples in a leaf, at least 1."""
+    """Minimum number of samples in a leaf, at least 1."""
 
     def __post_init__(self) -> None:
         at_least(self, trees=1, max_depth=1, min_leaf=1)
         if any(side < 1 for side in self.patches.values()):
-            raise ValueError(f"'patches' are at least 1 pixel a side; found {dict(self.patches)}")
+            raise ValueError(f"sides in 'patches' must be at least 1 pixel; found {dict(self.patches)}")
 
 
 class Model(Network):
@@ -78,7 +78,7 @@ class Model(Network):
         self.archive = b""
 
     def fit(self, batch: Batch, labels: Tensor, seed: int) -> None:
-        """Grow the trees on samples of one footprint each."""
+        """Fit the trees to samples of one footprint each, with labels (B,)."""
         import skops.io
         from sklearn.ensemble import RandomForestClassifier
 
@@ -91,24 +91,27 @@ class Model(Network):
         )
         forest.fit(self.table.rows(batch), labels.numpy())
         self.forest = forest
-        self.archive = skops.io.dumps(forest)  # once: an archive tells the time at which it was made
+        self.archive = skops.io.dumps(forest)  # once: each archive contains the time of its creation
 
     def forward(self, batch: Batch) -> Tensor:
-        """Return the log-probabilities (B, K, Y, X), float32; classes never seen get about −16."""
+        """Return the log-probabilities (B, K, Y, X), float32; classes absent from training get about −16."""
         if self.forest is None:
-            raise ModelError("random_forest: the forest has not been fitted; train it before predicting.")
+            raise ModelError("random_forest: the forest has not been fitted. Train it before you predict.")
         return self.table.probabilities(batch, self.n_classes, self._probabilities)
 
     def _probabilities(self, rows: NDArray[np.float32]) -> NDArray[Any]:
         assert self.forest is not None
         parts = [rows[i : i + ROWS] for i in range(0, len(rows), ROWS)]
-        found = np.zeros((len(rows), self.n_classes), np.float32)
+        probabilities = np.zeros((len(rows), self.n_classes), np.float32)
         with ThreadPoolExecutor(max(1, min(len(parts), torch.get_num_threads()))) as pool:
-            found[:, self.forest.classes_] = np.concatenate(list(pool.map(self._mean, parts)))
-        return found
+            probabilities[:, self.forest.classes_] = np.concatenate(list(pool.map(self._mean, parts)))
+        return probabilities
 
     def _mean(self, rows: NDArray[np.float32]) -> NDArray[Any]:
-        """Mean of all trees, in their order: sums are repeatable. It asks them without checking the rows for each anew."""
+        """Return the mean probabilities (N, K) of the trees, summed in a fixed order so that results are reproducible.
+
+        It calls the trees directly, because scikit-learn's own method checks the rows again for each tree.
+        """
         assert self.forest is not None
         trees = [estimator.tree_ for estimator in self.forest.estimators_]
         total = np.zeros((len(rows), len(self.forest.classes_)))
@@ -117,12 +120,18 @@ class Model(Network):
         return total / len(trees)
 
     def get_extra_state(self) -> Tensor:
-        """Return the forest as the bytes of a skops archive; empty where there is none."""
+        """Return the forest as the bytes of a skops archive; empty before fitting."""
         data = self.archive
         return torch.frombuffer(bytearray(data), dtype=torch.uint8) if data else torch.zeros(0, dtype=torch.uint8)
 
     def set_extra_state(self, state: Tensor) -> None:
-        """Rebuild the forest; no type is loaded but those that skops trusts and trees that pass :func:`_check`."""
+        """Rebuild the forest. Only types that skops trusts are loaded, and trees that pass :func:`_check`.
+
+        Raises
+        ------
+        ModelError
+            The stored trees are damaged.
+        """
         if state.numel():
             import skops.io
 
@@ -133,7 +142,13 @@ class Model(Network):
 
 
 def _check(forest: Any) -> None:
-    """Refuse trees whose nodes point outside themselves: scikit-learn follows them without looking."""
+    """Check that nodes and features of the trees are in range: scikit-learn does not check them when it predicts.
+
+    Raises
+    ------
+    ModelError
+        A node points outside its tree, or a split uses a feature that does not exist.
+    """
     for tree in (estimator.tree_ for estimator in forest.estimators_):
         nodes = np.arange(tree.node_count)
         split = tree.children_left != -1
@@ -144,5 +159,5 @@ def _check(forest: Any) -> None:
                 raise ModelError("random_forest: the stored trees are damaged (a node points outside its tree).")
         if ((tree.feature[split] < 0) | (tree.feature[split] >= forest.n_features_in_)).any():
             raise ModelError(
-                "random_forest: the stored trees are damaged (a split asks for a feature that is not there)."
+                "random_forest: the stored trees are damaged (a split uses a feature that does not exist)."
             )

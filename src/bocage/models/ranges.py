@@ -1,43 +1,43 @@
-"""Ranges of settings, for ``__post_init__``: what is out of range is named, with its value."""
+"""Range checks of settings, for ``__post_init__``; errors name the setting and its value."""
 
 from typing import Any
 
 
 def at_least(config: Any, **least: float) -> None:
-    """Refuse settings below a bound.
+    """Check that settings, or all entries of tuples, are at least a bound.
 
     Raises
     ------
     ValueError
-        One is.
+        A setting is below its bound.
     """
     for name, bound in least.items():
         value = getattr(config, name)
         if (min(value, default=bound) if isinstance(value, tuple) else value) < bound:
-            raise ValueError(f"'{name}' is at least {bound:g}; found {value}")
+            raise ValueError(f"'{name}' must be at least {bound:g}; found {value}")
 
 
 def shares(config: Any, *names: str) -> None:
-    """Refuse settings that are no share: from 0 to below 1.
+    """Check that settings are shares: from 0 to below 1.
 
     Raises
     ------
     ValueError
-        One is not.
+        A setting is out of this range.
     """
     for name in names:
         if not 0 <= getattr(config, name) < 1:
-            raise ValueError(f"'{name}' lies between 0 and 1; found {getattr(config, name)}")
+            raise ValueError(f"'{name}' must be at least 0 and below 1; found {getattr(config, name)}")
 
 
 def odd(config: Any, *names: str) -> None:
-    """Refuse sides of kernels and patches that have no middle.
+    """Check that sides of kernels and patches are odd, so that they have a centre pixel.
 
     Raises
     ------
     ValueError
-        One is even.
+        A side is even.
     """
     for name in names:
         if getattr(config, name) % 2 == 0:
-            raise ValueError(f"'{name}' is odd; found {getattr(config, name)}")
+            raise ValueError(f"'{name}' must be odd; found {getattr(config, name)}")

@@ -1,7 +1,7 @@
-"""A start without labels: an encoder learns to guess what was hidden from it, dates of a series and whole sources, from the rest.
+"""Pretraining without labels: the encoder learns to reconstruct hidden dates and hidden sources from the other data.
 
-Masked reconstruction in the manner of Dumeur et al. 2024 (U-BARN, doi:10.1109/JSTARS.2024.3350066) and Tseng et al. 2023 (Presto,
-arXiv 2304.14065). Thrown away when labels come: only the encoder's weights stay.
+Masked reconstruction as in Dumeur et al. 2024 (U-BARN, doi:10.1109/JSTARS.2024.3350066) and Tseng et al. 2023 (Presto,
+arXiv 2304.14065). Training with labels keeps only the weights of the encoder; the reconstruction heads are discarded.
 """
 
 from collections.abc import Iterator, Mapping
@@ -15,7 +15,7 @@ from bocage.models.base import Batch, Criterion, InputSpec, Network, SourceTenso
 from bocage.models.layers import HARMONICS, waves
 
 DATES, SOURCES = (0.2, 0.8), 0.3
-"""Share of a sample's dates hidden, drawn between these, and share of samples from which a source is hidden whole."""
+"""Range of the share of dates hidden in a sample, and share of the samples from which a whole source is hidden."""
 
 
 class Reconstruction(Network):
@@ -35,27 +35,30 @@ class Reconstruction(Network):
         self.guesses = nn.ModuleDict({name: _Guess(network.width, spec) for name, spec in self.inputs.items()})
 
     def loss(self, batch: Batch, labels: Tensor, criterion: Criterion) -> Tensor:
-        """Return the mean error of the guesses, of sources alike; labels are not looked at."""
+        """Return the reconstruction error, averaged with equal weights over the sources; the labels are not used."""
         hidden = _hidden(batch)
-        shown = {
-            name: SourceTensor(one.values, one.valid & ~hidden[name][:, :, None, None], one.days)
-            for name, one in batch.items()
+        visible = {
+            name: SourceTensor(tensor.values, tensor.valid & ~hidden[name][:, :, None, None], tensor.days)
+            for name, tensor in batch.items()
         }
-        found = self.network.fused(shown)[:, :, 0, 0]
-        errors = list(self._errors(found, batch, hidden))
-        return torch.stack(errors).mean() if errors else 0.0 * found.sum()
+        fused = self.network.fused(visible)[:, :, 0, 0]
+        errors = list(self._errors(fused, batch, hidden))
+        return torch.stack(errors).mean() if errors else 0.0 * fused.sum()
 
-    def _errors(self, found: Tensor, batch: Batch, hidden: Mapping[str, Tensor]) -> Iterator[Tensor]:
-        """Errors of each source that has something to guess: all of an image, of a series what was hidden."""
+    def _errors(self, fused: Tensor, batch: Batch, hidden: Mapping[str, Tensor]) -> Iterator[Tensor]:
+        """Yield the error of each source that has targets: the valid pixels of an image, the hidden dates of a series."""
         for name, tensor in batch.items():
-            target, there = self._target(name, tensor)
-            asked = there & hidden[name] if self.inputs[name].dates > 1 else there
-            if asked.any():
-                guess = self.guesses[name](found, tensor.days)
-                yield functional.smooth_l1_loss(guess[asked].float(), target[asked].float())
+            target, valid = self._target(name, tensor)
+            selected = valid & hidden[name] if self.inputs[name].dates > 1 else valid
+            if selected.any():
+                guess = self.guesses[name](fused, tensor.days)
+                yield functional.smooth_l1_loss(guess[selected].float(), target[selected].float())
 
     def _target(self, name: str, tensor: SourceTensor) -> tuple[Tensor, Tensor]:
-        """What is to be guessed (B, T, C), and where (B, T): bands of the map pixel, of an image their deviation too."""
+        """Return the targets (B, T, C) and their validity (B, T).
+
+        The targets are the band means of the map pixel and, for an image, also the standard deviations within the pixel.
+        """
         spec = self.inputs[name]
         own = tensor.inner(self.footprints[name], spec.ratio, (1, 1))
         values, valid = pooled(own, spec)
@@ -65,8 +68,8 @@ class Reconstruction(Network):
         return values[..., 0, 0], valid[..., 0, 0]
 
 
-class _Guess(nn.Module):
-    """The fused vector and a day → bands of a source."""
+class _BandHead(nn.Module):
+    """Fused vector and day → bands of a source."""
 
     def __init__(self, width: int, spec: InputSpec) -> None:
         super().__init__()
@@ -74,30 +77,30 @@ class _Guess(nn.Module):
         self.day = nn.Linear(2 * HARMONICS, width, bias=False)
         self.bands = nn.Linear(width, len(spec.bands) * (1 if spec.dates > 1 else 2))
 
-    def forward(self, found: Tensor, days: Tensor) -> Tensor:
+    def forward(self, fused: Tensor, days: Tensor) -> Tensor:
         """(B, W) and days (B, T) → (B, T, C)."""
-        asked = self.vector(found)[:, None] + self.day(waves(days).to(found.dtype))
-        guess: Tensor = self.bands(functional.relu(asked))
+        features = self.vector(fused)[:, None] + self.day(waves(days).to(fused.dtype))
+        guess: Tensor = self.bands(functional.relu(features))
         return guess
 
 
 def _hidden(batch: Batch) -> dict[str, Tensor]:
-    """Dates to hide (B, T) in every source; of each sample, one source at least keeps some."""
+    """Draw the dates to hide (B, T) in each source; at least one source of each sample keeps some dates."""
     names = list(batch)
     b, device = len(batch[names[0]].values), batch[names[0]].values.device
     gone = torch.rand(len(names), b, device=device) < (SOURCES if len(names) > 1 else 0.0)
     gone[:, gone.all(0)] = False
     low, high = DATES
     share = low + (high - low) * torch.rand(b, 1, device=device)
-    found = {}
+    hidden = {}
     for i, name in enumerate(names):
         dates = batch[name].valid.shape[1]
         some = torch.rand(b, dates, device=device) < (share if dates > 1 else 0.0)
-        found[name] = some | gone[i][:, None]
-    nothing = torch.stack([one.all(1) for one in found.values()]).all(0)
+        hidden[name] = some | gone[i][:, None]
+    nothing = torch.stack([mask.all(1) for mask in hidden.values()]).all(0)
     for i, name in enumerate(names):
-        found[name][nothing] = gone[i][nothing, None]
-    return found
+        hidden[name][nothing] = gone[i][nothing, None]
+    return hidden
 
 
 def reconstruction(network: Network) -> Reconstruction:
@@ -106,10 +109,10 @@ def reconstruction(network: Network) -> Reconstruction:
     Raises
     ------
     ModelError
-        It has no encoder that could learn without labels.
+        The network has no encoder that can learn without labels.
     """
     if not network.abilities.encoder:
         raise ModelError(
-            "This model learns from labels only; pretraining is for networks with an encoder of their own (patchwork)."
+            "This model learns from labels only. Pretraining needs a network whose encoder learns without labels (patchwork)."
         )
     return Reconstruction(network)

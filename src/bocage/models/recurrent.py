@@ -1,8 +1,8 @@
-"""Recurrence over dates: an encoder of single pixels around PyTorch's cells, and cells whose products are convolutions.
+"""Recurrent layers over dates: an encoder of single pixels with PyTorch's cells, and convolutional cells.
 
-ConvGRU and ConvLSTM are padded, so that states keep the patch's size.
+ConvGRU and ConvLSTM use padding, so that the states keep the size of the patch.
 
-Where a date is not valid at a pixel, its state is as if the date had not been taken.
+A date that is masked at a pixel leaves the state of that pixel unchanged.
 """
 
 from collections.abc import Mapping
@@ -22,10 +22,10 @@ class PixelEncoder(SourceEncoder):
 
     Parameters
     ----------
+    config
+        Settings with the fields `source`, `units`, `dropout` and `day_of_year`.
     cell
         ``nn.GRU`` or ``nn.LSTM``.
-    config
-        Has `source`, `units`, `dropout` and `day_of_year`.
     """
 
     def __init__(
@@ -52,7 +52,7 @@ class PixelEncoder(SourceEncoder):
 
 
 class ConvGru(nn.Module):
-    """Convolutional GRU (Ballas et al. 2016, arXiv 1511.06432): one bias per gate."""
+    """Convolutional GRU (Ballas et al. 2016, arXiv 1511.06432) with one bias per gate."""
 
     def __init__(self, inside: int, units: int, kernel: int) -> None:
         super().__init__()
@@ -101,5 +101,5 @@ class ConvLstm(nn.Module):
 
 
 def mean_over(features: Tensor, side: int) -> Tensor:
-    """Mean of every `side` x `side` neighbourhood of (B, F, Y, X), by steps of one pixel."""
+    """Return the mean of (B, F, Y, X) over `side` x `side` pixels, with stride 1."""
     return features if side == 1 else functional.avg_pool2d(features, side, stride=1)

@@ -1,12 +1,12 @@
-"""S1S2VHSR: three encoders (Sentinel-1, Sentinel-2, SPOT), summed, with self-distillation to each of them.
+"""S1S2VHSR: three encoders (Sentinel-1, Sentinel-2, SPOT) with summed features and self-distillation to each encoder.
 
 Gbodjo, Montet, Ienco, Gaetano & Dupuy 2021, "Multisensor Land Cover Classification With Sparsely Annotated Data Based on
 Convolutional Neural Networks and Self-Distillation", doi:10.1109/JSTARS.2021.3119191. Layers as in the authors' released
-code (2-D CNN for Sentinel-1, 1-D CNN for Sentinel-2, PAN and MS at native resolution). Unknown, so settings: the side of
-the Sentinel-1 patch. Departures: batch normalisation learns its statistics (``norm = "affine"`` is the released
-behaviour); PAN and MS nest in the map's grid by ratios of one another.
+code (2-D CNN for Sentinel-1, 1-D CNN for Sentinel-2, PAN and MS at native resolution). The side of the Sentinel-1 patch is
+not published: it is a setting. Departures: batch normalisation learns its statistics (``norm = "affine"`` is the released
+behaviour); the PAN and MS grids nest in the map's grid, PAN 4 times finer than MS.
 
-Masked dates and pixels are read as 0, the mean of the training pixels.
+Masks: masked dates and pixels are replaced by 0, the mean of the training pixels.
 
 ::
 
@@ -50,12 +50,12 @@ from bocage.models.recurrent import mean_over
 from bocage.models.twinns import S1
 
 FEWEST = 11
-"""Sentinel-2 dates that the unpadded convolutions need."""
+"""Minimum number of Sentinel-2 dates for the unpadded convolutions."""
 PAN_PATCH, MS_PATCH = 32, 8
 CARD = Card(
     paper="Gbodjo, Montet, Ienco, Gaetano & Dupuy 2021, doi:10.1109/JSTARS.2021.3119191",
     takes="two series (Sentinel-1; Sentinel-2 of 11 dates or more), PAN and MS images; any of the three encoders alone",
-    masks="masked dates and pixels are read as 0, the mean of the training pixels",
+    masks="replaces masked dates and pixels by 0, the training mean",
     dense="patches",
     same_dates=True,
     published=Published(epochs=300, batch_size=256, learning_rate=1e-4, keep="validation"),
@@ -73,28 +73,28 @@ class Config:
     """Settings of the network."""
 
     s1: str = "s1"
-    """The Sentinel-1 series; empty leaves its encoder out."""
+    """Name of the Sentinel-1 series; empty: no Sentinel-1 encoder."""
     s2: str = "s2"
-    """The Sentinel-2 series; empty leaves its encoder out."""
+    """Name of the Sentinel-2 series; empty: no Sentinel-2 encoder."""
     pan: str = "pan"
-    """The panchromatic source, 4 times finer than `ms`; empty leaves the encoder of both out."""
+    """Name of the panchromatic source, 4 times finer than `ms`; empty: no encoder of PAN and MS."""
     ms: str = "ms"
-    """The multispectral source."""
+    """Name of the multispectral source."""
     filters: int = 128
-    """Filters of the first layers; later ones have twice as many."""
+    """Filters of the first layers; later layers have twice as many."""
     dense: int = 512
     """Units of the two dense layers."""
     s1_patch: int = 9
-    """Sentinel-1 pixels a side, odd, at least 7 (unpublished)."""
+    """Side of the Sentinel-1 patch in pixels, odd, at least 7 (unpublished)."""
     auxiliary: float = 0.3
-    """Weight of the losses of each encoder's own classifier; 0 for none."""
+    """Weight of the loss of each encoder's own classifier, at least 0; 0: no such classifiers."""
     targets: Literal["fused", "labels"] = "fused"
-    """What those classifiers learn: the fused probabilities (self-distillation, the teacher is pulled too, as in the
-    released code) or the labels."""
+    """Targets of these classifiers: the fused probabilities (self-distillation; as in the released code, the gradient also
+    reaches the fused classifier), or the labels."""
     dropout: float = 0.5
-    """Share dropped after every layer while training, 0 to 1."""
+    """Dropout rate after each layer, from 0 to below 1."""
     norm: Norm = "batch"
-    """After each ReLU: "batch", "affine" (the released code), "group" or "layer"."""
+    """Normalisation after each ReLU: "batch", "affine" (the released code), "group" or "layer"."""
 
     def __post_init__(self) -> None:
         at_least(self, s1_patch=7, filters=1, dense=1, auxiliary=0)
@@ -105,12 +105,14 @@ class Config:
 
 
 class S2Encoder(nn.Module):
-    """1-D CNN on the pixel."""
+    """1-D CNN over the dates of a pixel."""
 
     def __init__(self, spec: InputSpec, config: Config) -> None:
         super().__init__()
         if spec.dates < FEWEST:
-            raise ModelError(f"s1s2vhsr needs {FEWEST} dates of its series; '{spec.name}' has {spec.dates}.")
+            raise ModelError(
+                f"s1s2vhsr needs {FEWEST} dates; '{spec.name}' has {spec.dates}. Fill the series at shorter intervals."
+            )
         n, norm = config.filters, config.norm
         self.spec, self.footprints = spec, {spec.name: pixel_footprint(spec)}
         self.convs = nn.ModuleList(
@@ -135,7 +137,7 @@ class S2Encoder(nn.Module):
 
 
 class S1Encoder(nn.Module):
-    """2-D CNN on the patch, dates and bands stacked; unpadded."""
+    """Unpadded 2-D CNN on a patch whose dates are stacked as bands."""
 
     def __init__(self, spec: InputSpec, config: Config) -> None:
         super().__init__()
@@ -160,18 +162,18 @@ class S1Encoder(nn.Module):
 
 
 class SpotEncoder(nn.Module):
-    """2-D CNN on PAN, joined by MS where their resolutions meet; its padded layer lets no dense form be exact."""
+    """2-D CNN on PAN, with MS concatenated at the layer of its resolution; its padded layer rules out an exact dense form."""
 
     def __init__(self, pan: InputSpec, ms: InputSpec, config: Config) -> None:
         super().__init__()
         fine, coarse = (spec.ratio.finer / spec.ratio.coarser for spec in (pan, ms))
         if fine != 4 * coarse:
             raise ModelError(
-                f"s1s2vhsr joins PAN and MS at a ratio of 4: found '{pan.name}' at {pan.ratio} and '{ms.name}' at "
+                f"s1s2vhsr: PAN must be 4 times finer than MS; found '{pan.name}' at {pan.ratio} and '{ms.name}' at "
                 f"{ms.ratio}. Set [sources.{pan.name}] ratio = {{ finer = 8 }} and [sources.{ms.name}] ratio = {{ finer = 2 }}."
             )
         if max(pan.dates, ms.dates) > 1:
-            raise ModelError(f"s1s2vhsr: '{pan.name}' and '{ms.name}' are images of one date, not series.")
+            raise ModelError(f"s1s2vhsr: '{pan.name}' and '{ms.name}' must be images of one date, not series.")
         n, norm = config.filters, config.norm
         self.pan, self.ms = pan, ms
         self.footprints = {pan.name: centred(PAN_PATCH, pan), ms.name: centred(MS_PATCH, ms)}
@@ -200,14 +202,14 @@ class Model(Network):
 
     def __init__(self, inputs: Mapping[str, InputSpec], n_classes: int, config: Config) -> None:
         super().__init__()
-        wanted = [name for name in (config.s1, config.s2, *((config.pan, config.ms) if config.pan else ())) if name]
-        missing = [name for name in wanted if name not in inputs]
+        used = [name for name in (config.s1, config.s2, *((config.pan, config.ms) if config.pan else ())) if name]
+        missing = [name for name in used if name not in inputs]
         if missing:
             raise ModelError(
-                f"s1s2vhsr: no source is called '{missing[0]}'; there are {', '.join(inputs)}. Name them with model.s1, "
-                'model.s2, model.pan and model.ms; "" leaves an encoder out.'
+                f"s1s2vhsr: no source is called '{missing[0]}'. Sources: {', '.join(inputs)}. Set model.s1, model.s2, "
+                'model.pan and model.ms; use "" for an encoder that you do not want.'
             )
-        self.inputs = {name: inputs[name] for name in wanted}
+        self.inputs = {name: inputs[name] for name in used}
         encoders: dict[str, S1Encoder | S2Encoder | SpotEncoder] = {}
         if config.s1:
             encoders["s1"] = S1Encoder(inputs[config.s1], config)
@@ -232,7 +234,7 @@ class Model(Network):
         return self._fused(self._features(batch))
 
     def loss(self, batch: Batch, labels: Tensor, criterion: Criterion) -> Tensor:
-        """Return the fused loss plus that of each encoder's classifier, which learns from the fused probabilities."""
+        """Return the fused loss plus the weighted losses of the encoders' classifiers, whose targets are `targets`."""
         features = self._features(batch)
         logits = self._fused(features)[:, :, 0, 0]
         total = criterion(logits, labels)

@@ -1,7 +1,8 @@
-"""Classifiers of tables (forests, boosted trees) under the contract of every network.
+"""Table of features for classifiers that are not networks (random forest, boosted trees).
 
-One row per map pixel: every band of every date of every source, at the pixel itself or, for sources named in `patches`,
-at every pixel of the patch around it. Masked values are missing ones (NaN), which both libraries' trees handle.
+The table has one row per map pixel. Its columns are all bands of all dates of all sources, at the pixel itself or, for
+sources named in `patches`, at each pixel of the patch around it. Masked values are NaN, which the trees of both libraries
+accept.
 """
 
 from collections.abc import Callable, Mapping
@@ -29,18 +30,27 @@ Classify = Callable[[NDArray[np.float32]], NDArray[Any]]
 
 
 class Table:
-    """The sources that a classifier uses, as rows."""
+    """Turns the sources of a classifier into rows.
+
+    Raises
+    ------
+    ModelError
+        A source is missing, or `patches` names a source that is not used.
+    """
 
     def __init__(
         self, inputs: Mapping[str, InputSpec], sources: tuple[str, ...], patches: Mapping[str, int], who: str
     ) -> None:
         missing = sorted((set(sources) | set(patches)) - set(inputs))
         if missing:
-            raise ModelError(f"{who}: no source is called {', '.join(missing)}; there are {', '.join(inputs)}.")
+            raise ModelError(f"{who}: no source is called {', '.join(missing)}. Sources: {', '.join(inputs)}.")
         self.inputs = {name: inputs[name] for name in (sources or inputs)}
         idle = sorted(set(patches) - set(self.inputs))
         if idle:
-            raise ModelError(f"{who}: model.patches names '{idle[0]}', which model.sources leaves out.")
+            raise ModelError(
+                f"{who}: model.patches names '{idle[0]}', which is not in model.sources. Add it there, or remove it from "
+                "model.patches."
+            )
         self.footprints: dict[str, Footprint] = {
             name: centred(patches[name], spec) if name in patches else pixel_footprint(spec)
             for name, spec in self.inputs.items()
@@ -48,12 +58,12 @@ class Table:
         self.has_patches = bool(patches)
 
     def rows(self, batch: Batch) -> NDArray[np.float32]:
-        """Rows (B, F) of a batch of exactly one footprint each."""
+        """Return the rows (B, F) of a batch whose tensors have exactly one footprint each."""
         tensors = (t for name in self.inputs for t in (batch[name].masked(), batch[name].valid))
         return self._joined(*tensors) if self.has_patches else self._pixels(batch, (1, 1))
 
     def probabilities(self, batch: Batch, n_classes: int, classify: Classify) -> Tensor:
-        """Log-probabilities (B, K, Y, X), float32; classes never seen get about −16."""
+        """Return the log-probabilities (B, K, Y, X), float32; classes absent from training get about −16."""
         shape = output_shape(batch, self.footprints, self.inputs)
         if not self.has_patches:
             logits = _logarithm(classify(self._pixels(batch, shape)))
@@ -73,7 +83,7 @@ class Table:
         return torch.cat(columns, 1).numpy()
 
     def _joined(self, *tensors: Tensor) -> NDArray[np.float32]:
-        """Values and validity of every source's patches, in turn → rows; a source without a patch gives its mean."""
+        """Values and validity of the patches of each source, in turn → rows; a source without a patch gives its mean."""
         columns = []
         for i, (name, spec) in enumerate(self.inputs.items()):
             values, valid = tensors[2 * i].float(), tensors[2 * i + 1]

@@ -1,8 +1,8 @@
-"""TempCNN: three convolutions over the dates of one series, then a dense layer on all of them.
+"""TempCNN: three convolutions over the dates of one series, then a dense layer on all dates.
 
 Pelletier, Webb & Petitjean 2019, "Temporal Convolutional Neural Network for the Classification of Satellite Image Time
-Series", doi:10.3390/rs11050523. Departure: the final linear layer follows the dense one directly, as in the paper, and
-masked dates are read as 0.
+Series", doi:10.3390/rs11050523. As in the paper, the final linear layer follows the dense layer directly. Departure: masked
+dates are replaced by 0.
 
 ::
 
@@ -23,8 +23,8 @@ from bocage.models.ranges import at_least, shares
 
 CARD = Card(
     paper="Pelletier, Webb & Petitjean 2019, doi:10.3390/rs11050523",
-    takes="one series, best gap-filled",
-    masks="a masked date is read as 0, the mean of the training pixels",
+    takes="one series, preferably gap-filled",
+    masks="replaces masked dates by 0, the training mean",
     same_dates=True,
     published=Published(
         epochs=20, batch_size=32, learning_rate=1e-3, weight_decay=1e-6, keep="validation", scaling="percentile"
@@ -38,15 +38,15 @@ class Config:
     """Settings of the network; the defaults are the paper's."""
 
     source: str = ""
-    """The series used; empty takes the only one there is."""
+    """Name of the series; empty: the only series of the recipe."""
     filters: int = 64
     """Filters of each convolution, at least 1."""
     dense: int = 256
     """Units of the dense layer, at least 1."""
     dropout: float = 0.5
-    """Share dropped after every layer while training, 0 to 1."""
+    """Dropout rate after each layer, from 0 to below 1."""
     norm: Norm = "batch"
-    """Before each ReLU: "batch" (the paper), "affine", "group" or "layer"."""
+    """Normalisation before each ReLU: "batch" (the paper), "affine", "group" or "layer"."""
 
     def __post_init__(self) -> None:
         at_least(self, filters=1, dense=1)

@@ -1,12 +1,13 @@
-"""TWINNS: two identical streams, Sentinel-1 and Sentinel-2, each an attentive ConvGRU and a CNN on the stacked series.
+"""TWINNS: two identical streams, Sentinel-1 and Sentinel-2, each a ConvGRU with attention and a CNN on the stacked series.
 
 Ienco, Interdonato, Gaetano & Ho Tong Minh 2019, "Combining Sentinel-1 and Sentinel-2 Satellite Image Time Series for Land
 Cover Mapping via a Multi-Source Deep Learning Architecture", doi:10.1016/j.isprsjprs.2019.09.016. The streams, their two
-branches and the auxiliary classifiers are published; **sizes, kernels, the form of the attention and the number of
-auxiliary heads are not: this is a reconstruction** from the team's sibling networks, and each is a setting. Here the
-attention is M3Fusion's, at each pixel of the patch, and each stream has an auxiliary head.
+branches and the auxiliary classifiers are published; **the sizes, the kernels, the form of the attention and the number of
+auxiliary heads are not: this is a reconstruction** from other networks of the same team, and each of these is a setting.
+Here the attention is that of M3Fusion, at each pixel of the patch, and each stream has an auxiliary head.
 
-Masks: the ConvGRU carries the state of a pixel over its masked dates; the CNN reads them as 0, the mean.
+Masks: in the ConvGRU, masked dates leave the state of the pixel unchanged. The CNN replaces masked values by 0, the
+training mean.
 
 ::
 
@@ -35,8 +36,8 @@ from bocage.models.recurrent import ConvGru, mean_over
 S1 = InputSpec("s1", ("vv", "vh"), 24, Ratio())
 CARD = Card(
     paper="Ienco, Interdonato, Gaetano & Ho Tong Minh 2019, doi:10.1016/j.isprsjprs.2019.09.016",
-    takes="two series (Sentinel-1 and Sentinel-2), best gap-filled",
-    masks="ConvGRU: the state of a pixel is carried over its masked dates; CNN: they are read as 0, the mean",
+    takes="two series (Sentinel-1 and Sentinel-2), preferably gap-filled",
+    masks="ConvGRU: masked dates leave the state unchanged; CNN: replaces masked values by 0, the training mean",
     dense="patches",
     same_dates=True,
     reconstruction=True,
@@ -47,30 +48,31 @@ CARD = Card(
 
 @dataclass(frozen=True)
 class Config:
-    """Settings of the network; the ablations are `use`, `branches`, `auxiliary` = 0 and `attention` = false."""
+    """Settings of the network. Ablations: `use`, `branches`, `auxiliary` = 0, `attention` = false."""
 
     first: str = "s1"
-    """The first stream's series."""
+    """Name of the series of the first stream."""
     second: str = "s2"
-    """The second stream's series."""
+    """Name of the series of the second stream."""
     use: Literal["both", "first", "second"] = "both"
     """Streams used."""
     branches: Literal["both", "convgru", "cnn"] = "both"
     """Branches of each stream."""
     attention: bool = True
-    """Weigh the ConvGRU's states of all dates; false takes the last state."""
+    """Weight the ConvGRU's states of all dates by attention; false: use the last state."""
     auxiliary: float = 0.3
-    """Weight of the auxiliary heads' losses (unpublished; the siblings' value); 0 for none."""
+    """Weight of the losses of the auxiliary heads, at least 0 (unpublished; value of the team's other networks); 0: no
+    auxiliary heads."""
     patch: int = 5
-    """Pixels a side, odd, at least 5 (unpublished)."""
+    """Side of the patch in pixels, odd, at least 5 (unpublished)."""
     units: int = 64
     """Channels of the ConvGRU's state, at least 1 (unpublished)."""
     filters: tuple[int, int] = (256, 512)
-    """Filters of the CNN's first layer, and of the others (unpublished)."""
+    """Filters of the CNN's first layer, and of its other layers (unpublished)."""
     dropout: float = 0.4
-    """Share of the features dropped before the heads while training, 0 to 1 (unpublished)."""
+    """Dropout rate of the features before the heads, from 0 to below 1 (unpublished)."""
     norm: Norm = "batch"
-    """After each ReLU: "batch", "affine" (the released code of the team's other papers), "group" or "layer"."""
+    """Normalisation after each ReLU: "batch", "affine" (released code of the team's other papers), "group" or "layer"."""
 
     def __post_init__(self) -> None:
         at_least(self, patch=5, units=1, filters=1, auxiliary=0)
@@ -79,7 +81,7 @@ class Config:
 
 
 class Recurrent(nn.Module):
-    """Attentive ConvGRU on patches: features of the patch's mean."""
+    """ConvGRU on patches, with optional attention over dates; the features are the mean over the patch."""
 
     def __init__(self, spec: InputSpec, config: Config) -> None:
         super().__init__()
@@ -98,7 +100,7 @@ class Recurrent(nn.Module):
 
 
 class Stacked(nn.Module):
-    """Unpadded CNN on a series whose dates are stacked as bands; dense."""
+    """Unpadded CNN on a series whose dates are stacked as bands; its dense form is exact."""
 
     def __init__(self, spec: InputSpec, config: Config) -> None:
         super().__init__()
@@ -116,7 +118,7 @@ class Stacked(nn.Module):
 
 
 class Stream(nn.Module):
-    """One source's branches."""
+    """The branches of one source."""
 
     def __init__(self, spec: InputSpec, config: Config) -> None:
         super().__init__()
@@ -127,23 +129,23 @@ class Stream(nn.Module):
 
     def forward(self, batch: Batch, shape: tuple[int, int]) -> Tensor:
         """Return the features (B, F, Y, X)."""
-        tensor, found = batch[self.spec.name], []
+        tensor, features = batch[self.spec.name], []
         if self.recurrent:
             part = Part(tensor, self.footprint, self.spec)
-            found.append(by_patches(self.recurrent, [part], shape, self.recurrent.hidden))
+            features.append(by_patches(self.recurrent, [part], shape, self.recurrent.hidden))
         if self.stacked:
             step = self.spec.ratio.finer
-            found.append(repeat_to(self.stacked(tensor.masked())[..., ::step, ::step], self.spec.ratio, shape))
-        return torch.cat(found, 1)
+            features.append(repeat_to(self.stacked(tensor.masked())[..., ::step, ::step], self.spec.ratio, shape))
+        return torch.cat(features, 1)
 
 
 class Model(Headed):
-    """The network under the contract of every network."""
+    """The network."""
 
     def __init__(self, inputs: Mapping[str, InputSpec], n_classes: int, config: Config) -> None:
         super().__init__()
-        wanted = {"both": (config.first, config.second), "first": (config.first,), "second": (config.second,)}
-        self.inputs = {name: _series(inputs, name) for name in wanted[config.use]}
+        used = {"both": (config.first, config.second), "first": (config.first,), "second": (config.second,)}
+        self.inputs = {name: _series(inputs, name) for name in used[config.use]}
         streams = {name: Stream(spec, config) for name, spec in self.inputs.items()}
         self.streams = nn.ModuleDict(streams)
         self.footprints: dict[str, Footprint] = {name: s.footprint for name, s in streams.items()}
@@ -151,7 +153,7 @@ class Model(Headed):
         self.heads = Heads(widths, n_classes, config.auxiliary, config.dropout)
 
     def features(self, batch: Batch) -> Features:
-        """Return the features of every part."""
+        """Return the features of each stream."""
         shape = output_shape(batch, self.footprints, self.inputs)
         return {name: stream(batch, shape) for name, stream in self.streams.items()}
 
@@ -159,9 +161,9 @@ class Model(Headed):
 def _series(inputs: Mapping[str, InputSpec], name: str) -> InputSpec:
     if name not in inputs:
         raise ModelError(
-            f"twinns: no source is called '{name}'; there are {', '.join(inputs)}. Say which series are meant with "
-            "model.first and model.second, or use one with model.use."
+            f"twinns: no source is called '{name}'. Sources: {', '.join(inputs)}. Set model.first and model.second, or use one "
+            "stream only with model.use."
         )
     if inputs[name].dates < 2:
-        raise ModelError(f"twinns works on series of several dates; '{name}' has one.")
+        raise ModelError(f"twinns needs series of several dates; '{name}' has 1 date.")
     return inputs[name]

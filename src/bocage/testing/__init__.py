@@ -1,4 +1,4 @@
-"""Public: fakes, tiny scenes and contract checks, for Bocage's tests and for those of code that comes through a door."""
+"""Public test tools: fake data, tiny scenes and contract checks, for Bocage's tests and for tests of plug-ins."""
 
 from bocage.testing.checks import check_index, check_metric, check_model, check_sensor, check_writer
 from bocage.testing.fakes import Place, fake_pixels, random_batch, tiny_landscape, write_raster

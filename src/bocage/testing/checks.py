@@ -1,6 +1,6 @@
-"""Contract checks: what is asked of every sensor, network, index, metric and writer.
+"""Contract checks: requirements for every sensor, network, index, metric and writer.
 
-Each raises ``AssertionError`` with the contract's clause that does not hold.
+Each check raises ``AssertionError`` with the requirement that is not met.
 """
 
 import inspect
@@ -28,37 +28,39 @@ TOLERANCE = 1e-4
 
 
 def check_sensor(sensor: Sensor, settings: Any) -> None:
-    """A sensor declares itself, finds its acquisitions in order of time, and decodes values that a window can read."""
-    assert sensor.SPEC.name, "SPEC names the sensor"
-    assert sensor.SPEC.title, "SPEC has a title"
+    """Check a sensor: its SPEC, the temporal order of its acquisitions, and reading of values by window."""
+    assert sensor.SPEC.name, "SPEC must have a name"
+    assert sensor.SPEC.title, "SPEC must have a title"
     source = open_source("checked", sensor, settings)
-    assert isinstance(source, Source), "a sensor finds acquisitions"
+    assert isinstance(source, Source), "the sensor must find acquisitions"
     times = source.times
     dated = [t for t in times if t is not None]
-    assert dated == sorted(dated), "acquisitions come in order of time"
-    assert len(dated) in (0, len(times)), "either every acquisition has a time or none has"
+    assert dated == sorted(dated), "acquisitions must be in temporal order"
+    assert len(dated) in (0, len(times)), "all acquisitions must have a time, or none"
     for acquisition in source.acquisitions:
-        assert tuple(acquisition.files) == source.bands, "every acquisition has the same bands"
+        assert tuple(acquisition.files) == source.bands, "all acquisitions must have the same bands"
     grid = source.grid
     window = Window(-1, -2, grid.shape[0] + 3, grid.shape[1] + 5)
     values, valid = source.read(grid, window)
     assert values.shape == (len(times), len(source.bands), window.height, window.width)
     assert valid.shape == (len(times), window.height, window.width)
-    assert not valid[:, 0].any(), "outside the file nothing is valid"
-    assert not valid[:, :, 0].any(), "outside the file nothing is valid"
-    assert not values[~np.broadcast_to(valid[:, None], values.shape)].any(), "values are 0 where not valid"
+    assert not valid[:, 0].any(), "pixels outside the file must not be valid"
+    assert not valid[:, :, 0].any(), "pixels outside the file must not be valid"
+    assert not values[~np.broadcast_to(valid[:, None], values.shape)].any(), "values must be 0 where not valid"
     part = Window(1, 0, max(1, grid.shape[0] - 2), grid.shape[1])
     again, _ = source.read(grid, part)
-    assert np.array_equal(again, values[(..., *part.within(window))]), "a window does not depend on its neighbours"
+    assert np.array_equal(again, values[(..., *part.within(window))]), (
+        "the values of a pixel must not depend on the window"
+    )
 
 
 def check_model(
     architecture: Architecture, inputs: Mapping[str, InputSpec], config: Any, n_classes: int = 3, positions: int = 9
 ) -> None:
-    """A network under the contract; a fitted one (random forest) is fitted first.
+    """Check a network; a model without gradient (random forest) is fitted first.
 
-    Shapes, masks, independence within a batch, a gradient for every parameter, the dense form equal to the patches at
-    every position, and the same logits after saving and loading.
+    The check covers output shapes, masks, independence of the items of a batch, a gradient for every parameter, equality of
+    the dense form and the patches at every position, and identical logits after saving and loading.
     """
     generator = torch.Generator().manual_seed(3)
     torch.manual_seed(3)
@@ -68,8 +70,8 @@ def check_model(
     batch = random_batch(inputs, model.footprints, generator, size=3)
     with torch.no_grad():
         logits = model(batch)
-    assert tuple(logits.shape) == (3, n_classes, 1, 1), "one footprint gives 1 x 1 logits"
-    assert bool(torch.isfinite(logits).all()), "logits are finite"
+    assert tuple(logits.shape) == (3, n_classes, 1, 1), "a batch of one footprint must give 1 x 1 logits"
+    assert bool(torch.isfinite(logits).all()), "logits must be finite"
     _check_mask(model, batch, logits)
     _check_independence(model, batch, logits)
     _check_gradient(architecture, inputs, config, n_classes, generator)
@@ -98,15 +100,15 @@ def _check_mask(model: Network, batch: Mapping[str, SourceTensor], logits: torch
             name: SourceTensor(torch.where(t.valid[:, :, None], t.values, garbage), t.valid, t.days)
             for name, t in batch.items()
         }
-        assert torch.equal(model(spoiled), logits), "garbage behind the mask changes nothing"
+        assert torch.equal(model(spoiled), logits), "masked values must not change the logits"
     empty = {n: SourceTensor(t.values, torch.zeros_like(t.valid), t.days) for n, t in batch.items()}
-    assert bool(torch.isfinite(model(empty)).all()), "logits stay finite where every date is masked"
+    assert bool(torch.isfinite(model(empty)).all()), "logits must be finite if all dates are masked"
 
 
 @torch.no_grad()
 def _check_independence(model: Network, batch: Mapping[str, SourceTensor], logits: torch.Tensor) -> None:
     alone = {n: SourceTensor(t.values[1:2], t.valid[1:2], t.days[1:2]) for n, t in batch.items()}
-    assert torch.allclose(model(alone), logits[1:2], atol=TOLERANCE), "an item does not depend on the others in eval()"
+    assert torch.allclose(model(alone), logits[1:2], atol=TOLERANCE), "in eval(), an item must not depend on the others"
 
 
 def _check_gradient(
@@ -122,9 +124,9 @@ def _check_gradient(
     assert loss.ndim == 0, "a loss is one number"
     torch.autograd.backward(loss)
     for name, parameter in model.named_parameters():
-        assert parameter.grad is not None, f"a gradient reaches {name}"
-        assert bool(torch.isfinite(parameter.grad).all()), f"the gradient of {name} is finite"
-        assert float(parameter.grad.abs().sum()) > 0, f"the gradient of {name} is not 0"
+        assert parameter.grad is not None, f"{name} must have a gradient"
+        assert bool(torch.isfinite(parameter.grad).all()), f"the gradient of {name} must be finite"
+        assert float(parameter.grad.abs().sum()) > 0, f"the gradient of {name} must not be 0"
 
 
 def _check_missing(model: Network, batch: Mapping[str, SourceTensor]) -> None:
@@ -134,18 +136,18 @@ def _check_missing(model: Network, batch: Mapping[str, SourceTensor]) -> None:
             with torch.no_grad():
                 model(rest)
         except ModelError as error:
-            assert name in str(error), "a missing source is named"
+            assert name in str(error), "the error must name the missing source"
 
 
 @torch.no_grad()
 def _check_dense(model: Network, inputs: Mapping[str, InputSpec], generator: torch.Generator, positions: int) -> None:
     batch = random_batch(inputs, model.footprints, generator, size=1, positions=positions)
     dense = model(batch)[..., :positions, :positions]
-    assert tuple(dense.shape[-2:]) == (positions, positions), "a larger window gives the logits of every position"
+    assert tuple(dense.shape[-2:]) == (positions, positions), "a larger window must give the logits of all positions"
     for i in range(positions):
         for j in range(positions):
             patch = model(_patch_at(batch, model.footprints, inputs, i, j))[0, :, 0, 0]
-            assert torch.allclose(dense[0, :, i, j], patch, atol=TOLERANCE), f"dense equals patch at ({i}, {j})"
+            assert torch.allclose(dense[0, :, i, j], patch, atol=TOLERANCE), f"dense must equal patch at ({i}, {j})"
 
 
 def _patch_at(
@@ -168,37 +170,42 @@ def _check_saved(model: Network, again: Network, batch: Mapping[str, SourceTenso
         again.load_state_dict(safetensors.torch.load_file(path))
     again.eval()
     with torch.no_grad():
-        assert torch.equal(again(batch), logits), "save, load, same logits"
+        assert torch.equal(again(batch), logits), "logits must be identical after saving and loading"
 
 
 def check_index(index: Index) -> None:
-    """An index names bands, cites its source, keeps the shape, and is finite for any reflectance, 0 included."""
-    assert bands_of(index), "an index has bands for arguments"
-    assert "doi" in (inspect.getdoc(index) or "").lower(), "the docstring gives a DOI"
+    """Check an index: its bands, its DOI, the shape of its result, and finite values for all reflectances, 0 included."""
+    assert bands_of(index), "the arguments of an index must be bands"
+    assert "doi" in (inspect.getdoc(index) or "").lower(), "the docstring must give a DOI"
     generator = np.random.default_rng(0)
     bands = {name: generator.uniform(0, 1, (2, 5, 7)).astype(np.float32) for name in bands_of(index)}
-    assert index(**bands).shape == (2, 5, 7), "the result has the shape of the bands"
+    assert index(**bands).shape == (2, 5, 7), "the result must have the shape of the bands"
     zeros = {name: np.zeros((2, 3), np.float32) for name in bands}
     for case in (bands, zeros, {name: 1 - band for name, band in bands.items()}):
-        assert np.isfinite(index(**case)).all(), "the index is finite"
+        assert np.isfinite(index(**case)).all(), "the index must be finite"
 
 
 def check_metric(metric: Any) -> None:
-    """A metric gives one number within [−1, 1], prefers agreement, and says its range and direction."""
+    """Check a metric: a finite number, a better value for better agreement, and a direction in its docstring."""
     text = (inspect.getdoc(metric) or "").lower()
-    assert "better" in text, "the docstring says which direction is better"
+    assert "better" in text, "the docstring must state which direction is better"
     names = ("a", "b", "c")
     good = ConfusionMatrix(np.diag([5, 7, 3]).astype(np.int64), names)
     bad = ConfusionMatrix(np.array([[1, 3, 1], [2, 2, 3], [1, 1, 1]], np.int64), names)
     values = [float(metric(matrix)) for matrix in (good, bad, ConfusionMatrix(np.zeros((3, 3), np.int64), names))]
-    assert np.isfinite(values[:2]).all(), "the value is finite where there are pixels"
-    assert np.isfinite(values[2]) or np.isnan(values[2]), "an empty matrix has no value, or a finite one"
+    assert np.isfinite(values[:2]).all(), "the value must be finite if the matrix has pixels"
+    assert np.isfinite(values[2]) or np.isnan(values[2]), "an empty matrix must give NaN or a finite value"
     higher = "higher is better" in text
-    assert (values[0] > values[1]) == higher, "agreement is better in the direction that the docstring says"
+    assert (values[0] > values[1]) == higher, "better agreement must change the value in the direction of the docstring"
 
 
 def check_writer(writer: Writer, folder: Path) -> Path:
-    """A writer takes windows in any order, and its file appears complete at ``close``; ``discard`` leaves nothing."""
+    """Check a writer: it accepts windows in any order, the file appears at ``close``, and ``discard`` removes all files.
+
+    Returns
+    -------
+    Path of the written file.
+    """
     grid = Grid.of("EPSG:32740", Affine(10, 0, 338_000, 0, -10, 7_668_000), (37, 53))
     legend = Legend((LandClass(1, "crops"), LandClass(12, "forest")))
     bands = (MapBand("class", "uint8", 0, categorical=True),)
@@ -207,16 +214,16 @@ def check_writer(writer: Writer, folder: Path) -> Path:
     opened = writer.open(path, grid, bands, legend)
     for window in reversed(list(grid.tiles(16))):
         opened.put(window, np.ascontiguousarray(pixels[(slice(None), *window.within(grid.window))]))
-        assert not path.exists(), "nothing has the file's name before it is complete"
+        assert not path.exists(), "no file may have the final name before it is complete"
     opened.close()
-    assert path.exists(), "close gives the file its name"
+    assert path.exists(), "close must create the file under its final name"
     before = sorted(folder.iterdir())
     other = writer.open(folder / f"discarded{writer.SUFFIX}", grid, bands, legend)
     other.put(Window(0, 0, 16, 16), pixels[:, :16, :16])
     other.discard()
-    assert sorted(folder.iterdir()) == before, "discard leaves nothing behind"
+    assert sorted(folder.iterdir()) == before, "discard must remove all files"
     try:
         writer.open(folder / "missing" / f"folder{writer.SUFFIX}", grid, bands, legend)
     except (BocageError, OSError):
         return path
-    raise AssertionError("a folder that does not exist is refused")
+    raise AssertionError("a folder that does not exist must raise an error")

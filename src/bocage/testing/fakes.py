@@ -1,4 +1,4 @@
-"""Imagery whose pixels tell where they belong, so that any misplacement shows."""
+"""Fake imagery whose pixel values depend on their position, so that a test detects any misplaced pixel."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -20,7 +20,7 @@ CORNER = (338_000.0, 7_668_000.0)
 
 
 def fake_pixels(sensor: int, dates: int, bands: int, height: int, width: int) -> NDArray[np.float32]:
-    """Pixels (date, band, y, x) that are a function of all five, with no symmetry in y and x; whole numbers above 0."""
+    """Return pixels (date, band, y, x): integers above 0, a function of sensor, date, band, y and x without symmetry."""
     t, c, y, x = np.meshgrid(*(np.arange(n) for n in (dates, bands, height, width)), indexing="ij")
     return (1 + (7 * sensor + 1009 * t + 101 * c + 13 * y + 29 * x + (y * x) % 11) % 9973).astype(np.float32)
 
@@ -72,7 +72,10 @@ def random_batch(
     positions: int = 1,
     masked: float = 0.2,
 ) -> dict[str, SourceTensor]:
-    """Random tensors for a network: `positions` map pixels a side, a share of them masked (but never every date)."""
+    """Return random tensors for a network: `positions` map pixels per side, a share `masked` of the dates masked.
+
+    Each pixel keeps at least one valid date.
+    """
     batch = {}
     for name, footprint in footprints.items():
         spec = inputs[name]
@@ -91,10 +94,11 @@ CLASSES = ("maize", "meadow", "water")
 
 
 def tiny_landscape(folder: Path, size: int = 48, dates: int = 6, polygons: int = 5) -> Path:
-    """Write a tiny series, a tiny PAN + MS scene and polygons that are easy to learn; return the folder.
+    """Write a tiny series, a tiny PAN + MS scene and polygons of separable classes; return the folder.
 
-    ``s2/{red,nir}.tif`` and ``s2/quality.tif`` (10 m, a band per date), ``pan.tif`` (10 m) and ``ms.tif`` (40 m, size
-    rounded up), ``reference.gpkg`` (fields code, name). Classes are vertical stripes, clouds cover a corner of a date.
+    Files: ``s2/{red,nir}.tif`` and ``s2/quality.tif`` (10 m, one band per date), ``pan.tif`` and ``truth.tif`` (10 m),
+    ``ms.tif`` (40 m, size rounded up), ``reference.gpkg`` (fields code, name). Classes are vertical stripes. Clouds cover a
+    corner of one date.
     """
     generator = np.random.default_rng(7)
     width = size + 5  # no symmetry
@@ -118,7 +122,7 @@ def tiny_landscape(folder: Path, size: int = 48, dates: int = 6, polygons: int =
 
 
 def _write_stripes(path: Path, size: int, width: int, polygons: int) -> None:
-    """Polygons of each stripe: one row of them, 4 x 4 pixels each."""
+    """Write the polygons of each stripe: one column of polygons of 4 x 4 pixels."""
     step, rows = -(-width // 3), []
     for k, name in enumerate(CLASSES):
         for i in range(polygons):

@@ -1,4 +1,4 @@
-"""Arrays of a window → files. One format per file of this folder; ``WRITERS`` is their shelf."""
+"""Arrays of windows → output files. Each module of this folder is one format; ``WRITERS`` lists them."""
 
 from bocage.mapping.writers import cog
 from bocage.mapping.writers.base import MapBand, OpenMap, Writer

@@ -1,4 +1,4 @@
-"""What an output format is: something that takes windows of bands and closes into a complete file."""
+"""Interface of an output format: it writes windows of bands, then closes into a complete file."""
 
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -16,30 +16,30 @@ class MapBand:
     dtype: str
     nodata: int
     categorical: bool = False
-    """Whether its values are codes of the legend."""
+    """Whether the values are class codes of the legend."""
     scale: float = 1.0
-    """What a stored 1 stands for."""
+    """Scale factor: value = scale × stored value."""
 
 
 class OpenMap(Protocol):
-    """A file being written."""
+    """A file open for writing."""
 
     def put(self, window: Window, array: NDArray[Any]) -> None:
-        """Write (bands, height, width) at a window; windows come once each, in any order."""
+        """Write an array (bands, height, width) at a window; each window is written once, in any order."""
 
     def close(self) -> None:
-        """Finish the file and give it its name; before this, nothing has that name."""
+        """Finish the file and rename it to its final name; no file has that name before."""
 
     def discard(self) -> None:
-        """Leave nothing behind."""
+        """Close and remove all temporary files."""
 
 
 class Writer(Protocol):
-    """A file of ``mapping/writers/``."""
+    """Interface of a module of ``mapping/writers/``."""
 
     @property
     def SUFFIX(self) -> str:  # noqa: N802 - a module's constant
-        """Ending of its files, with the dot."""
+        """File extension, with the dot."""
 
     @property
     def open(self) -> Any:

@@ -1,8 +1,8 @@
 """Cloud-Optimised GeoTIFF: tiled, compressed, with overviews, colours and category names.
 
-Windows stream into a plain tiled GeoTIFF aside; closing copies it, block by block, into the final layout (GDAL's COG
-driver) and renames that. Category names go where GDAL looks for them, in ``<name>.tif.aux.xml``, and in the file's
-own tags.
+Windows are written to a temporary tiled GeoTIFF. Closing copies it, block by block, into a COG (GDAL's COG driver) and
+renames the COG to its final name. Category names are written to ``<name>.tif.aux.xml``, where GDAL reads them, and to the
+tags of the file.
 """
 
 import zlib
@@ -58,7 +58,7 @@ def _is_of_rasterio(error: Exception) -> bool:
 
 
 class OpenCog:
-    """A COG being written."""
+    """A COG open for writing."""
 
     def __init__(self, path: Path, grid: Grid, bands: tuple[MapBand, ...], legend: Legend) -> None:
         self.path, self.bands, self.legend = path, bands, legend
@@ -133,7 +133,7 @@ class OpenCog:
                     raise MappingError(f"{self.path} does not read back as written at {window}; is the disk full?")
 
     def _write_categories(self) -> None:
-        """GDAL keeps category names beside a GeoTIFF; rasterio cannot set them, so the file is written here."""
+        """Write the category names to the ``.aux.xml`` file where GDAL reads them; rasterio cannot set them."""
         self.final.with_name(self.final.name + ".aux.xml").unlink(missing_ok=True)
         if not self.bands[0].categorical:
             return
@@ -148,7 +148,7 @@ class OpenCog:
         write_text(self.sidecar, text)
 
     def discard(self) -> None:
-        """Remove what lies aside."""
+        """Close the file and remove the temporary files."""
         if not self.dataset.closed:
             self.dataset.close()
         part_of(self.sidecar).unlink(missing_ok=True)
@@ -166,20 +166,20 @@ def _rio(window: Window) -> RioWindow:
 
 
 def open(path: Path, grid: Grid, bands: tuple[MapBand, ...], legend: Legend) -> OpenCog:  # noqa: A001 - the door's name
-    """Begin a COG.
+    """Open a COG for writing.
 
     Raises
     ------
     MappingError
-        The file cannot be written there.
+        The file cannot be created.
     """
     return OpenCog(path, grid, bands, legend)
 
 
 def read_reduced(path: Path, longest: int) -> NDArray[Any]:
-    """Read the first band of a map, reduced so that its longer side has at most `longest` pixels.
+    """Read the first band of a map, reduced so that its longer side has at most `longest` pixels (nearest neighbour).
 
-    The picture is taken from the overviews: memory does not grow with the map.
+    The overviews are read, so memory use does not depend on the size of the map.
     """
     with rasterio.open(path) as dataset:
         factor = max(1.0, max(dataset.shape) / longest)
