@@ -32,7 +32,7 @@ class Reconstruction(Network):
         self.network = network
         self.inputs = {name: network.inputs[name] for name in network.footprints}
         self.footprints = network.footprints
-        self.guesses = nn.ModuleDict({name: _Guess(network.width, spec) for name, spec in self.inputs.items()})
+        self.guesses = nn.ModuleDict({name: _BandHead(network.width, spec) for name, spec in self.inputs.items()})
 
     def loss(self, batch: Batch, labels: Tensor, criterion: Criterion) -> Tensor:
         """Return the reconstruction error, averaged with equal weights over the sources; the labels are not used."""

@@ -10,7 +10,7 @@ from bocage.report import examples, figures
 from bocage.report.material import Material
 from bocage.report.palette import alike
 from bocage.report.render import render
-from bocage.report.sections import accuracy, area, confidence, costs, cover, importance, split, summary
+from bocage.report.sections import accuracy, area, confidence, costs, importance, land_cover, split, summary
 from bocage.words import number, words_of
 
 
@@ -41,8 +41,8 @@ def _opening(made: Material, sentences: list[str]) -> dict[str, Any]:
 def _results(made: Material) -> dict[str, Any]:
     estimates = made.estimates
     return {
-        "palette": cover.palette_warnings(made),
-        "map": cover.land_cover(made),
+        "palette": land_cover.palette_warnings(made),
+        "map": land_cover.picture(made),
         "classes": accuracy.classes(made),
         "matrix": accuracy.matrix(made),
         "pairs": examples.worst(made),

@@ -10,7 +10,7 @@ from bocage.report.palette import alike
 from bocage.words import words_of
 
 
-def land_cover(made: Material) -> dict[str, Any] | None:
+def picture(made: Material) -> dict[str, Any] | None:
     """Return the map, the imagery to lay it on, and the confidence."""
     if made.land is None or not made.land.is_readable:
         return None
