@@ -260,7 +260,6 @@ def test_usage_help_and_shelves(capsys):
     assert main(["rnu"]) == 2
     for shelf, name in (
         ("sensors", "series"),
-        ("models", "multiresolcc"),
         ("indices", "ndvi"),
         ("metrics", "kappa"),
         ("writers", "cog"),
@@ -295,11 +294,11 @@ def test_import_is_cheap():
     assert done.stdout.strip() == "[]"
 
 
-def test_the_report_shows_calibration_and_waiting(recipe):
-    assert main(["run", str(recipe(GRU)), "--out", "out"]) == 0
-    page = Path("out/report.html").read_text()
+def test_the_report_shows_calibration_and_waiting(recipe, finished):
+    out = finished(GRU).out
+    page = (out / "report.html").read_text()
     assert "before and after calibration, on test pixels" in page
-    said = json.loads(Path("out/splits/0/model/trained.json").read_text())["calibration"]
+    said = json.loads((out / "splits/0/model/trained.json").read_text())["calibration"]
     assert f"{said['temperature']:.2f}" in page
     assert "waited for samples during" in page
     path = recipe(GRU)

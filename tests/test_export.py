@@ -14,7 +14,7 @@ from bocage.errors import ModelError, TrainedError
 from bocage.grid import Ratio
 from bocage.legend import LandClass, Legend
 from bocage.models import MODELS, batch_of, build
-from bocage.models.facts import facts_of
+from bocage.models.facts import all_facts, facts_of
 from bocage.samples.loader import Normalisation
 from bocage.testing import random_batch
 from bocage.training import Trained
@@ -104,7 +104,9 @@ def test_the_command_exports(recipe, tmp_path, capsys):
     assert (tmp_path / "onnx/model.onnx").exists()
 
 
-def test_the_shelf_is_listed_with_what_it_costs(capsys):
+def test_the_shelf_is_listed_with_what_it_costs(monkeypatch, capsys):
+    facts = list(all_facts(MODELS))  # once: the published networks are large
+    monkeypatch.setattr("bocage.models.facts.all_facts", lambda shelf: facts)
     assert main(["models", "--json"]) == 0
     found = {one["name"]: one for one in json.loads(capsys.readouterr().out)}
     assert set(found) == set(MODELS)
@@ -119,7 +121,9 @@ def test_the_shelf_is_listed_with_what_it_costs(capsys):
     assert found["m3fusion"]["dense"] == "patches"
     assert found["random_forest"]["parameters"] is None
     assert main(["models"]) == 0
-    assert "8 401 182" in capsys.readouterr().out
+    shown = capsys.readouterr().out
+    assert "8 401 182" in shown
+    assert "multiresolcc" in shown
 
 
 def test_a_network_of_ones_own_needs_no_card():

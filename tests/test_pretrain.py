@@ -95,7 +95,7 @@ def test_it_learns_to_guess(path, tmp_path):
     assert not (tmp_path / "out/pixels").exists()
 
 
-def test_two_processes_find_near_enough_the_weights_of_one(path, tmp_path):
+def test_two_processes_find_near_enough_the_weights_of_one(path, tmp_path, forked):
     read = read_recipe(path)
     quick = replace(QUICK, batch_size=64)
     alone = pretrain_on(read, tmp_path / "alone", quick).weights

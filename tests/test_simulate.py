@@ -18,7 +18,7 @@ SMALL = Simulation(height=261, width=283, polygons=4)
 @pytest.fixture(scope="module")
 def land(tmp_path_factory):
     folder = tmp_path_factory.mktemp("simulated") / "land"
-    simulate(SMALL, folder)
+    assert main(["simulate", str(folder), "--height", "261", "--width", "283", "--polygons", "4"]) == 0
     return folder
 
 
@@ -113,10 +113,9 @@ def test_speckle_is_that_of_its_number_of_looks(land):
     assert 0.35 < sample.std() / sample.mean() < 0.75
 
 
-def test_recipes_beside_the_landscape_can_be_read(tmp_path):
-    assert main(["simulate", str(tmp_path / "l"), "--height", "261", "--width", "283", "--polygons", "3"]) == 0
+def test_recipes_beside_the_landscape_can_be_read(land):
     for name in ("gru", "random_forest", "multiresolcc", "compare"):
-        recipe = read_recipe(tmp_path / "l" / f"{name}.toml")
+        recipe = read_recipe(land / f"{name}.toml")
         assert open_scene(recipe).grid.resolution in (10, 1.5)
 
 

@@ -18,7 +18,7 @@ import pytest
 
 from bocage.errors import SourceError
 from bocage.progress import QUIET, Heard
-from bocage.simulate import Simulation, simulate
+from bocage.simulate import Simulation, deliver, simulate
 from bocage.sources import open_source, series, stac
 
 AREA = (50.0, -25.0, 60.0, -15.0)
@@ -68,7 +68,8 @@ class Assets(SimpleHTTPRequestHandler):
 def world(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("stac")
     simulate(Simulation(**SIZES), folder / "plain")
-    simulate(Simulation(**SIZES, formats=("stac",)), folder / "stac")
+    shutil.copytree(folder / "plain", folder / "stac")
+    deliver(folder / "stac/s2", "stac", QUIET)
     return folder
 
 

@@ -2,9 +2,6 @@ import json
 import pickle
 import re
 import signal
-import subprocess
-import sys
-import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,6 +11,7 @@ import safetensors.torch
 import torch
 
 import bocage.training as training_room
+from bocage.cli import main
 from bocage.errors import RecipeError, TrainedError, TrainingError
 from bocage.grid import Window
 from bocage.mapping import classify_at
@@ -26,6 +24,7 @@ from bocage.samples.loader import Normalisation
 from bocage.training import Trained, Training, checkpoint, classify, input_specs, loop, train
 from bocage.training.calibration import Calibration, calibrate
 from conftest import FOREST, GRU, MULTIRESOLCC, PAN_MS, S2
+from processes import ended, killed_training
 
 
 @pytest.fixture
@@ -209,32 +208,26 @@ def test_a_loss_that_is_no_number_names_batch_source_and_polygons(opened, tmp_pa
         trained_on(run, tmp_path, Training(epochs=2, batch_size=16))
 
 
-def test_a_killed_training_goes_on_to_the_same_weights(recipe, tmp_path):
+def test_a_killed_training_goes_on_to_the_same_weights(recipe, tmp_path, capsys):
     """SIGKILL in the middle, then the same command: not one bit differs from a training that ran through."""
     path = recipe(GRU, S2)
     text = path.read_text().partition("[training]")[0]
-    path.write_text(text + "[training]\nepochs = 300\npatience = 300\nbatch_size = 8\nema = 0.9\ncheckpoint = 0\n")
-    command = [sys.executable, "-m", "bocage", "train", str(path), "--out"]
+    path.write_text(text + "[training]\nepochs = 9\npatience = 9\nbatch_size = 8\nema = 0.9\ncheckpoint = 0\n")
+    through, killed = ["train", str(path), "--out", str(tmp_path / "through")], tmp_path / "killed"
 
     def weights(out):
         return (out / "splits/0/model/weights.safetensors").read_bytes()
 
-    subprocess.run([*command, str(tmp_path / "through")], check=True, capture_output=True)
-    checkpoint = tmp_path / "killed/splits/0/checkpoint.safetensors"
-    process = subprocess.Popen(
-        [*command, str(tmp_path / "killed")], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
-    )
-    while not checkpoint.exists():
-        assert process.poll() is None, "the training ended before it could be killed"
-        time.sleep(0.01)
-    time.sleep(0.3)
-    process.send_signal(signal.SIGKILL)
-    process.wait()
+    assert main(through) == 0
+    checkpoint, command = killed / "splits/0/checkpoint.safetensors", [*through[:-1], str(killed)]
+    assert ended(killed_training, command, 50) == -signal.SIGKILL
     assert checkpoint.exists()
-    assert not (tmp_path / "killed/splits/0/model").exists(), "it was killed in the middle"
-    again = subprocess.run([*command, str(tmp_path / "killed")], check=True, capture_output=True, text=True)
-    assert "Training goes on after epoch" in again.stdout + again.stderr
-    assert weights(tmp_path / "killed") == weights(tmp_path / "through")
+    assert not (killed / "splits/0/model").exists(), "it was killed in the middle"
+    capsys.readouterr()
+    assert main(command) == 0
+    shown = capsys.readouterr()
+    assert "Training goes on after epoch" in shown.out + shown.err
+    assert weights(killed) == weights(tmp_path / "through")
     assert not checkpoint.exists(), "a complete training leaves none"
 
 

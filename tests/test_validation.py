@@ -14,13 +14,12 @@ from conftest import GRU
 
 
 @pytest.fixture
-def mapped(recipe, landscape, monkeypatch, capsys):
-    """A run with a map, and its recipe."""
-    monkeypatch.chdir(landscape)
-    path = recipe(more="[evaluation]\nimportance = 0")
-    assert main(["run", str(path), "--out", "out"]) == 0
-    capsys.readouterr()
-    return path
+def mapped(finished, tmp_path, monkeypatch):
+    """The recipe of a run with a map; the run's folder is ``out``."""
+    found = finished(more="[evaluation]\nimportance = 0")
+    found.copied(tmp_path / "out")
+    monkeypatch.chdir(tmp_path)
+    return found.recipe
 
 
 def design(path, *more):
