@@ -136,14 +136,16 @@ def test_a_full_disk_is_told_before_and_during(scene, tmp_path: Path, monkeypatc
     with pytest.raises(SceneError, match=r"takes up to .* MB .* 0 MB are free.*prepare = \"never\""):
         prepare(cube, tmp_path / "s2.zarr", SMALL)
     monkeypatch.undo()
-    real, written = prepared._write, []
+    real, written = zarr.Array.__setitem__, []
 
-    def full(*arguments):
+    def full(array, place, values):
         if len(written) == 5:
             raise OSError(28, "No space left on device")
-        written.append(real(*arguments))
+        real(array, place, values)
+        if array.name == "/clear":  # the last of a part's arrays
+            written.append(place)
 
-    monkeypatch.setattr(prepared, "_write", full)
+    monkeypatch.setattr(zarr.Array, "__setitem__", full)
     with pytest.raises(SceneError, match=r"No space left on device.*same command again: \d of 12 parts are kept"):
         prepare(cube, tmp_path / "s2.zarr", replace(SMALL, workers=1))
     monkeypatch.undo()

@@ -110,7 +110,7 @@ def test_imagery_that_has_moved_leaves_a_report_without_it(recipe, landscape, mo
         raise SourceError("gone")
 
     monkeypatch.chdir(landscape)
-    monkeypatch.setattr(imagery, "_look", moved)
+    monkeypatch.setattr(imagery, "dates_of", moved)
     assert main(["run", str(recipe()), "--out", "out"]) == 0
     text, _ = page_of(Path("out/report.html"))
     assert "oninput" not in text

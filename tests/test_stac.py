@@ -14,7 +14,9 @@ from threading import Thread
 from typing import ClassVar
 
 import numpy as np
+import pystac_client
 import pytest
+import requests
 
 from bocage.errors import SourceError
 from bocage.progress import QUIET, Heard
@@ -224,10 +226,10 @@ def test_the_last_answer_serves_while_the_api_is_away(settings, tmp_path: Path, 
     narrow = {"bands": {"red": "red"}, "quality": "", "retries": 0}
     first = open_source("s2", stac, settings(**narrow))
 
-    def away(_):
-        raise SourceError("The STAC API does not answer.")
+    def away(*_, **__):
+        raise requests.ConnectionError("refused")
 
-    monkeypatch.setattr(stac, "_ask", away)
+    monkeypatch.setattr(pystac_client.Client, "open", away)
     second = open_source("s2", stac, settings(**narrow))
     assert second.times == first.times
     assert any("The answer of" in note for note in second.notes)
