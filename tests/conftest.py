@@ -7,10 +7,12 @@ first; tests read it in place, and copy it where they change it.
 import hashlib
 import os
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from multiprocessing import forkserver
 from pathlib import Path
 
+import dask
 import pytest
 import torch
 from filelock import FileLock
@@ -32,6 +34,16 @@ settings.load_profile("bocage")
 torch.set_num_threads(1)
 for variable in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMBA_NUM_THREADS"):
     os.environ.setdefault(variable, "1")
+
+
+EXPENSIVE = {"compared", "data", "forked", "lands", "simulated"}
+"""Fixtures that take seconds: tests that ask for one are slow."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if EXPENSIVE & set(getattr(item, "fixturenames", ())):
+            item.add_marker("slow")
 
 
 class Told:
@@ -251,9 +263,11 @@ def lands(shared: Path, simulated) -> dict[str, Path]:
 
 
 @pytest.fixture
-def forked(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Processes that train together are forked from a server that has imported the package, which takes seconds else."""
+def forked(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Processes that train or map together are forked from a server that has imported the package, which takes seconds else."""
     from lightning_fabric.strategies import ddp
+
+    forkserver.ensure_running()  # before Dask says what else it should import
 
     usual = ddp.DDPStrategy.__init__
 
@@ -261,6 +275,8 @@ def forked(monkeypatch: pytest.MonkeyPatch) -> None:
         usual(self, **{**settings, "start_method": SERVER.get_start_method()})
 
     monkeypatch.setattr(ddp.DDPStrategy, "__init__", made)
+    with dask.config.set({"distributed.worker.multiprocessing-method": SERVER.get_start_method()}):
+        yield
 
 
 @pytest.fixture

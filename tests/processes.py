@@ -16,7 +16,9 @@ from bocage.journal import Journal
 from bocage.pipeline.runfolder import held
 
 SERVER = multiprocessing.get_context("forkserver")
-SERVER.set_forkserver_preload(["bocage.cli.commands", "bocage.pipeline", "bocage.training.adapt", "lightning_fabric"])
+SERVER.set_forkserver_preload(
+    ["bocage.cli.commands", "bocage.pipeline", "bocage.training.adapt", "distributed", "lightning_fabric"]
+)
 
 
 def started(target: Callable[..., None], *arguments: Any) -> BaseProcess:

@@ -46,6 +46,7 @@ def turned_over(landscape):
             dataset.write((values.max() + values.min() - values).astype(values.dtype))
 
 
+@pytest.mark.slow
 def test_polygons_of_the_scene_teach_a_model_that_is_lost_there(trained, landscape, tmp_path):
     path, model = trained
     turned_over(landscape)
@@ -92,6 +93,7 @@ def test_a_scene_without_a_source_is_adapted_to(trained, recipe, tmp_path):
     assert any("no source 's2'" in text for text in told.words)
 
 
+@pytest.mark.slow
 def test_the_command(trained, tmp_path, capsys):
     path, model = trained
     arguments = ["adapt", str(model), "--scene", str(path), "--out", str(tmp_path / "next")]

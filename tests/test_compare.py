@@ -153,6 +153,7 @@ def test_processes_give_the_same_comparison(compared, tmp_path, capsys):
         assert apart["models"][label]["confusion"] == one["confusion"]
 
 
+@pytest.mark.slow
 def test_a_comparison_killed_in_the_middle_goes_on(recipe, landscape, capsys):
     """SIGKILL while the second model trains: what was complete is not trained again."""
     slow = OTHERS.replace("epochs = 2", "epochs = 9, patience = 9, checkpoint = 0")
@@ -168,6 +169,7 @@ def test_a_comparison_killed_in_the_middle_goes_on(recipe, landscape, capsys):
     assert len(json.loads((out / "comparison.json").read_text())["models"]) == 3
 
 
+@pytest.mark.slow
 def test_a_model_that_fails_does_not_stop_the_others(recipe, landscape, monkeypatch, capsys):
     monkeypatch.chdir(landscape)
     wild = OTHERS.replace("epochs = 2", "epochs = 2, learning_rate = 1e30")
@@ -205,6 +207,7 @@ def test_matrices_without_draws_have_no_test():
     assert not empty.trust
 
 
+@pytest.mark.slow
 def test_an_interrupted_comparison_ends_quietly(recipe, landscape):
     slow = OTHERS.replace("epochs = 2", "epochs = 4000, patience = 4000")
     path, out, said = recipe(FOREST, more=slow), landscape / "out", landscape / "said.txt"

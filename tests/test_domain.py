@@ -48,7 +48,7 @@ def test_another_region_and_year_are_further_than_ones_own(simulated, tmp_path, 
     monkeypatch.chdir(tmp_path)
     variables = ", ".join(f'{band} = "s2/{band}.tif"' for band in ("red", "nir", "swir16"))
     for name, other in (("here", {}), ("there", {"region": 3, "year": 2024})):
-        shutil.copytree(simulated(Simulation(height=402, width=402, sensors=("s2",), polygons=15, **other)), name)
+        shutil.copytree(simulated(Simulation(height=402, width=402, sensors=("s2",), polygons=10, **other)), name)
         year = other.get("year", 2022)
         Path(name, "recipe.toml").write_text(
             f'[grid]\nlike = "s2"\n[sources.s2]\nsensor = "series"\nquality = "s2/quality.tif"\nclear = [4]\nscale = 0.0001\n'

@@ -85,6 +85,7 @@ def test_sizes_for_13_classes(name, published):
     assert parameters(architecture.Model(architecture.CARD.example, 13, architecture.Config())) == published
 
 
+@pytest.mark.slow
 def test_multiresolcc_dense_equals_patches_at_the_published_size():
     """Every position of a scene whose sizes are not multiples of 4, with batch normalisation that does something."""
     torch.manual_seed(0)

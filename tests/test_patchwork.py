@@ -165,6 +165,7 @@ def test_attention_adds_up_to_one_over_the_valid_dates(network, batch):
     assert torch.equal(found["s1"] > 0, valid[:, :, 1, 1]), "the pixel in the middle of its footprint"
 
 
+@pytest.mark.slow
 def test_the_report_tells_which_source_serves_which_class_and_where_it_looks(recipe, tmp_path):
     done = run(read_recipe(recipe(PATCHWORK, NATIVE + PAN_MS, "pan")), tmp_path / "run")
     said = json.loads((tmp_path / "run/report.json").read_text())["importance"]

@@ -38,6 +38,7 @@ def test_every_stage_is_measured_and_nothing_is_left_behind(recipe, landscape: P
     assert made.workers[8] <= made.workers[1]
 
 
+@pytest.mark.slow
 def test_the_disk_that_is_planned_is_the_disk_that_is_used(recipe, landscape: Path) -> None:
     path = recipe()
     made = plan(path, landscape / "out")
@@ -46,6 +47,7 @@ def test_the_disk_that_is_planned_is_the_disk_that_is_used(recipe, landscape: Pa
     assert made.disk == pytest.approx(written, rel=0.5)
 
 
+@pytest.mark.slow
 def test_the_report_compares_the_plan_with_what_happened(recipe, landscape: Path, capsys) -> None:
     path, out = recipe(), landscape / "out"
     assert main(["plan", str(path), "--out", str(out), "--json"]) == 0

@@ -201,7 +201,7 @@ like = "s2"
 [sources.s2]
 sensor = "series"
 variables = { red = "red.tif", nir = "nir.tif" }
-fill = { every = 5, start = 2021-01-01, end = 2021-12-31, method = "whittaker" }
+fill = { every = 15, start = 2021-01-01, end = 2021-12-31, method = "whittaker" }
 [scene]
 tile = 16
 [legend]
@@ -224,6 +224,7 @@ def _lines(journal: Path) -> list[dict]:
     )
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(os.name == "nt", reason="kills by signal")
 def test_killed_at_five_moments_prepare_goes_on_to_the_same_store(big: Path, tmp_path: Path, capsys) -> None:
     whole = prepare_run(read_recipe(big), tmp_path / "whole")["s2"]

@@ -97,6 +97,7 @@ def test_some_of_every_sample_is_shown(batch, taught):
         assert (~hidden["s2"][images_gone]).any(1).all(), "where the image is gone, the series is there"
 
 
+@pytest.mark.slow
 def test_it_learns_to_guess(path, tmp_path):
     pretrain_on(read_recipe(path), tmp_path / "out", Pretraining(pixels=1024, epochs=8, batch_size=64))
     losses = [float(line.split(",")[1]) for line in (tmp_path / "out/pretrained.csv").read_text().splitlines()[1:]]
@@ -120,6 +121,7 @@ def test_two_processes_find_near_enough_the_weights_of_one(path, tmp_path, forke
     assert apart < 0.5 * way, apart / way
 
 
+@pytest.mark.slow
 def test_a_training_starts_from_it_and_is_done_again_when_it_appears(path, tmp_path):
     read = read_recipe(path)
     run(read, tmp_path / "out", ("train",))
@@ -235,6 +237,7 @@ def test_weights_that_are_the_same_have_the_same_fingerprint(path, tmp_path):
     assert np.isfinite(sum(float(t.sum()) for t in stored.values()))
 
 
+@pytest.mark.slow
 def test_the_command(path, tmp_path, capsys):
     out = str(tmp_path / "out")
     arguments = ["pretrain", str(path), "--out", out, "--pixels", "256", "--epochs", "1"]

@@ -80,6 +80,7 @@ def test_the_page_is_whole_and_alone(finished):
     json.dumps(said, allow_nan=False)
 
 
+@pytest.mark.slow
 def test_the_page_in_french(recipe, landscape, monkeypatch, capsys):
     monkeypatch.chdir(landscape)
     assert main(["run", str(recipe(more='[report]\nlanguage = "fr"')), "--out", "out"]) == 0
@@ -92,6 +93,7 @@ def test_the_page_in_french(recipe, landscape, monkeypatch, capsys):
     assert re.search(r"<b>\d,\d{3} ± \d,\d{3}</b>", text), "numbers have a decimal comma"
 
 
+@pytest.mark.slow
 def test_changing_the_language_redoes_the_report_alone(finished, tmp_path, capsys):
     run = finished(GRU)
     out = run.copied(tmp_path / "out")
@@ -102,6 +104,7 @@ def test_changing_the_language_redoes_the_report_alone(finished, tmp_path, capsy
     assert (out / "splits/0/model/trained.json").stat().st_mtime_ns == trained
 
 
+@pytest.mark.slow
 def test_imagery_that_has_moved_leaves_a_report_without_it(recipe, landscape, monkeypatch, capsys):
     from bocage.errors import SourceError
     from bocage.report import imagery

@@ -55,6 +55,7 @@ def test_reference_polygons_tell_the_truth(land):
     assert frame.groupby("code").size().max() <= 4
 
 
+@pytest.mark.slow
 def test_a_larger_landscape_contains_the_smaller_one(land, tmp_path):
     simulate(Simulation(height=300, width=320, polygons=4, sensors=("vhr",)), tmp_path / "larger")
     assert np.array_equal(read(tmp_path / "larger/truth.tif", 1)[:261, :283], read(land / "truth.tif", 1))
@@ -75,6 +76,7 @@ def test_years_rotate_crops_and_regions_differ():
     assert (shares[0][1:] > 0.005).all(), "every class is there"
 
 
+@pytest.mark.slow
 def test_classes_differ_in_what_they_should():
     """Tree crops in texture alone, maizes in calendar alone, gardens and trellises in backscatter alone."""
     x, y = np.meshgrid(np.arange(0, 4500, 6.0), np.arange(0, 4500, 6.0))

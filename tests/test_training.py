@@ -220,6 +220,7 @@ def test_a_loss_that_is_no_number_names_batch_source_and_polygons(opened, tmp_pa
         trained_on(run, tmp_path, Training(epochs=2, batch_size=16))
 
 
+@pytest.mark.slow
 def test_a_killed_training_goes_on_to_the_same_weights(recipe, tmp_path, capsys):
     """SIGKILL in the middle, then the same command: not one bit differs from a training that ran through."""
     path = recipe(GRU, S2)
@@ -287,6 +288,7 @@ def test_a_full_disk_leaves_the_checkpoint_before(opened, tmp_path, monkeypatch)
     assert torch.equal(resumed, through)
 
 
+@pytest.mark.slow
 def test_two_processes_train_one_network(opened, tmp_path):
     """Gradients are averaged over the processes: near enough the weights that one process finds."""
     run = opened(GRU + "\ndropout = 0.0")

@@ -50,7 +50,7 @@ def test_the_probe_fires_on_pixels_and_is_silent_on_polygons_and_blocks(unit, le
 def test_the_report_of_a_split_by_pixels_raises_the_alarm(simulated, tmp_path, monkeypatch, capsys):
     """On a simulated landscape: by pixels it fires, by blocks it is silent."""
     monkeypatch.chdir(tmp_path)
-    shutil.copytree(simulated(Simulation(height=402, width=402, sensors=("s2",), polygons=15)), "land")
+    shutil.copytree(simulated(Simulation(height=402, width=402, sensors=("s2",), polygons=10)), "land")
     variables = ", ".join(f'{band} = "s2/{band}.tif"' for band in ("red", "nir", "swir16"))
     text = (
         f'[grid]\nlike = "s2"\n[sources.s2]\nsensor = "series"\nquality = "s2/quality.tif"\nclear = [4]\nscale = 0.0001\n'

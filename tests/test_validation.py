@@ -82,6 +82,7 @@ def test_names_count_as_labels_and_missing_ones_are_told(mapped, capsys):
     assert json.loads(Path("out/sample.json").read_text())["overall_accuracy"]["value"] == pytest.approx(1)
 
 
+@pytest.mark.slow
 def test_another_version_of_the_map_keeps_its_strata(mapped, recipe, capsys):
     """Stehman 2014: strata of the map of then, classes of the map of now."""
     assert design(mapped) == 0

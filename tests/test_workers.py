@@ -34,7 +34,7 @@ def trained(request, brief):
     return found.trained, found.scene
 
 
-def test_workers_make_the_map_that_this_process_makes(trained, tmp_path):
+def test_workers_make_the_map_that_this_process_makes(trained, tmp_path, forked):
     model, scene = trained
     make_map(model, scene, Mapping(tile=16), tmp_path / "alone")
     make_map(model, scene, Mapping(tile=16), tmp_path / "two", workers=Workers(count=2))
@@ -42,8 +42,8 @@ def test_workers_make_the_map_that_this_process_makes(trained, tmp_path):
 
 
 def test_a_scheduler_that_is_not_there_is_told(trained, tmp_path, monkeypatch):
-    monkeypatch.setattr("bocage.mapping.workers.PATIENCE", 2)
-    monkeypatch.setattr("bocage.mapping.workers.CONNECT", 2)
+    monkeypatch.setattr("bocage.mapping.workers.PATIENCE", 0.5)
+    monkeypatch.setattr("bocage.mapping.workers.CONNECT", 0.5)
     with pytest.raises(MappingError, match=r"No Dask scheduler with workers answers at tcp://127.0.0.1:9"):
         make_map(*trained, Mapping(), tmp_path / "map", workers=Workers(scheduler="tcp://127.0.0.1:9"))
 
@@ -67,6 +67,7 @@ def test_settings_have_ranges():
         Workers(count=-1)
 
 
+@pytest.mark.slow
 def test_a_folder_in_use_is_refused_and_the_first_is_named(recipe, tmp_path):
     ours, theirs = connected()
     other = started(holding, tmp_path / "run", theirs)
@@ -79,6 +80,7 @@ def test_a_folder_in_use_is_refused_and_the_first_is_named(recipe, tmp_path):
         pass
 
 
+@pytest.mark.slow
 def test_a_killed_map_goes_on_to_the_same_files(recipe, tmp_path, monkeypatch, capsys):
     path = recipe(GRU, S2, "s2")
     path.write_text(path.read_text().replace("tile = 32", "tile = 16"))
