@@ -1,14 +1,17 @@
-# The whole interface: make env | demo | test | check | docs | bench. Each installs what it needs.
+# The whole interface: make env | demo | test | test-fast | check | docs | bench. Each installs what it needs.
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 DEMO ?= runs/demo
+WORKERS ?= 2
+# Every worker has one thread (tests/conftest.py).
+PYTEST = $(BIN)/python -m pytest -n $(WORKERS) --dist worksteal
 
-.PHONY: help env demo test check docs bench lock clean
+.PHONY: help env demo test test-fast check docs bench lock clean
 
 help:  ## List the targets
-	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
 
 env: $(STAMP)  ## Make .venv from the lock; nothing to do when it is up to date
 
@@ -24,7 +27,11 @@ demo: env  ## Simulate a small landscape, map it, compare the map with the whole
 	$(BIN)/bocage run $(DEMO)/landscape/gru.toml --out $(DEMO)/run
 
 test: env check  ## Lint, types, import contract, then the tests
-	$(BIN)/python -m pytest
+	$(PYTEST)
+
+test-fast: env  ## Lint, and the tests that take less than a second
+	$(BIN)/ruff check .
+	$(PYTEST) -m "not slow"
 
 check: env  ## ruff (lint, format, docstrings), mypy --strict, the import contract
 	$(BIN)/ruff check .

@@ -1,17 +1,49 @@
-"""Fixtures: tiny landscapes, and real imagery where BOCAGE_DATA points at it."""
+"""Fixtures: tiny landscapes, and real imagery where BOCAGE_DATA points at it.
 
+What takes a while to make (simulated landscapes, deliveries, models, runs) is made once per session, whichever worker comes
+first; tests read it in place, and copy it where they change it.
+"""
+
+import hashlib
 import os
+import shutil
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from multiprocessing import forkserver
 from pathlib import Path
 
+import dask
 import pytest
+import torch
+from filelock import FileLock
 from hypothesis import settings
 
-from bocage.pipeline import open_run, read_recipe
+from bocage.pipeline import open_run, read_recipe, run
+from bocage.progress import QUIET
+from bocage.scene import Scene
+from bocage.simulate import Simulation, deliver, simulate
+from bocage.simulate.recipes import write_recipes
 from bocage.testing import tiny_landscape
-from bocage.training import Training, train
+from bocage.training import Trained, Training, train
+from processes import SERVER
 
 settings.register_profile("bocage", deadline=None, max_examples=40)
 settings.load_profile("bocage")
+
+# One thread for each process: tests have several processes, and their networks are too small for more.
+torch.set_num_threads(1)
+for variable in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMBA_NUM_THREADS"):
+    os.environ.setdefault(variable, "1")
+
+
+EXPENSIVE = {"compared", "data", "forked", "lands", "simulated"}
+"""Fixtures that take seconds: tests that ask for one are slow."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if EXPENSIVE & set(getattr(item, "fixturenames", ())):
+            item.add_marker("slow")
 
 
 class Told:
@@ -79,6 +111,24 @@ GRU = 'name = "gru"\nunits = 8'
 MULTIRESOLCC = 'name = "multiresolcc"\npan_filters = [4, 4, 8]\nms_filters = [4, 8, 8]\nms = "ms"\npatch = 28'
 
 
+def written(
+    landscape: Path,
+    model: str = FOREST,
+    sources: str = S2,
+    like: str = "s2",
+    more: str = "",
+    name: str = "recipe.toml",
+    **replaced: str,
+) -> Path:
+    """Write a recipe beside a landscape."""
+    text = RECIPE.format(like=like, sources=sources, model=model, more=more)
+    for old, new in replaced.items():
+        text = text.replace(old, new)
+    path = landscape / name
+    path.write_text(text)
+    return path
+
+
 @pytest.fixture
 def landscape(tmp_path: Path) -> Path:
     return tiny_landscape(tmp_path / "land")
@@ -89,12 +139,7 @@ def recipe(landscape: Path):
     """Write a recipe beside the landscape: model, sources, grid and further text may be given."""
 
     def write(model: str = FOREST, sources: str = S2, like: str = "s2", more: str = "", **replaced: str) -> Path:
-        text = RECIPE.format(like=like, sources=sources, model=model, more=more)
-        for old, new in replaced.items():
-            text = text.replace(old, new)
-        path = landscape / "recipe.toml"
-        path.write_text(text)
-        return path
+        return written(landscape, model, sources, like, more, **replaced)
 
     return write
 
@@ -104,6 +149,134 @@ def trained_briefly(path: Path, folder: Path, epochs: int = 3):
     run = open_run(read_recipe(path), folder / "run")
     r, settings = run.recipe, Training(epochs=epochs, learning_rate=0.02, batch_size=16)
     return train(run.scene, run.samples, r.split, 0, r.model, r.config, settings, folder / "t"), run.scene
+
+
+@pytest.fixture(scope="session")
+def shared(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder that all workers of the session share."""
+    base = tmp_path_factory.getbasetemp()
+    return base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
+
+
+def once(folder: Path, make: Callable[[Path], object]) -> Path:
+    """Have a folder made by whichever worker comes first; the others wait. It is made where it stays: paths are noted in it."""
+    done = folder.with_name(f"{folder.name}.done")
+    with FileLock(folder.with_name(f"{folder.name}.lock")):
+        if not done.exists():
+            shutil.rmtree(folder, ignore_errors=True)
+            make(folder)
+            done.touch()
+    return folder
+
+
+def named(*what: object) -> str:
+    return hashlib.sha256(repr(what).encode()).hexdigest()[:12]
+
+
+@dataclass(frozen=True)
+class Brief:
+    """A model of the tiny landscape, trained for moments."""
+
+    folder: Path
+    scene: Scene
+
+    @property
+    def trained(self) -> Trained:
+        return Trained.load(self.folder)
+
+
+@pytest.fixture(scope="session")
+def brief(shared: Path):
+    """Models of the tiny landscape, trained for moments, by their part of the recipe; landscape and model are not changed."""
+    kept: dict[str, Brief] = {}
+
+    def get(model: str = FOREST, sources: str = S2, like: str = "s2") -> Brief:
+        name = named(model, sources, like)
+        if name not in kept:
+            folder = shared / f"brief-{name}"
+            once(folder, lambda to: trained_briefly(written(tiny_landscape(to / "land"), model, sources, like), to))
+            with FileLock(f"{folder}.lock"):
+                scene = open_run(read_recipe(folder / "land/recipe.toml"), folder / "run").scene
+            kept[name] = Brief(folder / "t/model", scene)
+        return kept[name]
+
+    return get
+
+
+@dataclass(frozen=True)
+class Finished:
+    """A recipe that was followed to the end, in a folder that is not changed."""
+
+    recipe: Path
+    out: Path
+
+    def copied(self, to: Path) -> Path:
+        """The run's folder, for a test of its own."""
+        return Path(shutil.copytree(self.out, to))
+
+
+@pytest.fixture(scope="session")
+def finished(shared: Path):
+    """Runs on the tiny landscape, by what their recipe says."""
+
+    def get(model: str = FOREST, more: str = "") -> Finished:
+        def make(folder: Path) -> None:
+            run(read_recipe(written(tiny_landscape(folder / "land"), model, more=more)), folder / "out")
+
+        folder = once(shared / f"finished-{named(model, more)}", make)
+        return Finished(folder / "land/recipe.toml", folder / "out")
+
+    return get
+
+
+@pytest.fixture(scope="session")
+def simulated(shared: Path):
+    """Simulated landscapes, which are not changed."""
+
+    def get(simulation: Simulation) -> Path:
+        return once(shared / f"simulated-{named(simulation)}", lambda folder: simulate(simulation, folder))
+
+    return get
+
+
+DELIVERED = {"height": 130, "width": 203, "polygons": 3}
+DELIVERIES = (("safe", "spot67", "s1tiling"), ("theia", "pleiades"), ("landsat",), ("stac",), ())
+
+
+@pytest.fixture(scope="session")
+def lands(shared: Path, simulated) -> dict[str, Path]:
+    """Format to a landscape delivered in it; all are the same landscape."""
+
+    def make(folder: Path) -> None:
+        plain = simulated(Simulation(**DELIVERED))
+        for formats in DELIVERIES:
+            land = Path(shutil.copytree(plain, folder / ("-".join(formats) or "plain")))
+            simulation = Simulation(**DELIVERED, formats=formats)
+            for sensor, name in simulation.deliveries.items():
+                deliver(land / sensor, name, QUIET)
+            write_recipes(simulation, land)
+
+    folder = once(shared / "lands", make)
+    return {name: folder / "-".join(formats) for formats in DELIVERIES for name in formats} | {
+        "plain": folder / "plain"
+    }
+
+
+@pytest.fixture
+def forked(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Processes that train or map together are forked from a server that has imported the package, which takes seconds else."""
+    from lightning_fabric.strategies import ddp
+
+    forkserver.ensure_running()  # before Dask says what else it should import
+
+    usual = ddp.DDPStrategy.__init__
+
+    def made(self: ddp.DDPStrategy, **settings: object) -> None:
+        usual(self, **{**settings, "start_method": SERVER.get_start_method()})
+
+    monkeypatch.setattr(ddp.DDPStrategy, "__init__", made)
+    with dask.config.set({"distributed.worker.multiprocessing-method": SERVER.get_start_method()}):
+        yield
 
 
 @pytest.fixture

@@ -11,7 +11,7 @@ from bocage.errors import RunFolderError, SamplesError, TrainingError
 from bocage.pipeline import adapt_to, open_run, open_scene, read_recipe
 from bocage.training import Adapting, Trained, Training, classify, remarks
 from bocage.training.adapt import surest
-from conftest import FOREST, PAN_MS, S2, Told, trained_briefly
+from conftest import FOREST, PAN_MS, S2, Told
 
 NATIVE = S2.replace("fill = { every = 20, start = 2021-02-01, end = 2021-07-31 }\n", "")
 PATCHWORK = 'name = "patchwork"\npreset = "small"\nfilters = [4, 8]'
@@ -19,10 +19,8 @@ QUICK = Adapting(pixels=256, rounds=1, epochs=2)
 
 
 @pytest.fixture
-def trained(recipe, tmp_path):
-    path = recipe(PATCHWORK, NATIVE + PAN_MS, "pan")
-    trained_briefly(path, tmp_path)
-    return path, tmp_path / "t/model"
+def trained(recipe, brief):
+    return recipe(PATCHWORK, NATIVE + PAN_MS, "pan"), brief(PATCHWORK, NATIVE + PAN_MS, "pan").folder
 
 
 def test_of_every_class_the_same_share_of_its_surest_answers():
@@ -48,6 +46,7 @@ def turned_over(landscape):
             dataset.write((values.max() + values.min() - values).astype(values.dtype))
 
 
+@pytest.mark.slow
 def test_polygons_of_the_scene_teach_a_model_that_is_lost_there(trained, landscape, tmp_path):
     path, model = trained
     turned_over(landscape)
@@ -80,11 +79,9 @@ def test_polygons_of_a_class_that_the_model_does_not_know_are_refused(trained, r
         adapt_to(read_recipe(other), model, tmp_path / "out", polygons=True, settings=QUICK)
 
 
-def test_a_forest_is_trained_again_instead(recipe, tmp_path):
-    path = recipe(FOREST)
-    trained_briefly(path, tmp_path)
+def test_a_forest_is_trained_again_instead(recipe, brief, tmp_path):
     with pytest.raises(TrainingError, match="cannot be adapted"):
-        adapt_to(read_recipe(path), tmp_path / "t/model", tmp_path / "out", settings=QUICK)
+        adapt_to(read_recipe(recipe(FOREST)), brief(FOREST).folder, tmp_path / "out", settings=QUICK)
 
 
 def test_a_scene_without_a_source_is_adapted_to(trained, recipe, tmp_path):
@@ -96,6 +93,7 @@ def test_a_scene_without_a_source_is_adapted_to(trained, recipe, tmp_path):
     assert any("no source 's2'" in text for text in told.words)
 
 
+@pytest.mark.slow
 def test_the_command(trained, tmp_path, capsys):
     path, model = trained
     arguments = ["adapt", str(model), "--scene", str(path), "--out", str(tmp_path / "next")]

@@ -85,6 +85,7 @@ def test_stages_one_by_one_then_nothing_to_do(recipe, tmp_path, capsys):
     assert {p: p.stat().st_mtime_ns for p in (tmp_path / "run/map").iterdir()} == before
 
 
+@pytest.mark.slow
 def test_a_run_that_was_killed_goes_on(recipe, tmp_path, monkeypatch, capsys):
     path = str(recipe())
     from bocage.pipeline import stages
@@ -133,6 +134,7 @@ def test_changed_labels_of_a_shapefile_are_noticed(recipe, landscape, capsys):
     assert "differs in: inputs" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_a_folder_of_another_run_is_refused(recipe, tmp_path, capsys):
     assert main(["run", str(recipe()), "--out", "run"]) == 0
     before = (tmp_path / "run/score.json").read_text()
@@ -148,6 +150,7 @@ def test_a_folder_of_another_run_is_refused(recipe, tmp_path, capsys):
     assert "train/0: up to date" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_a_recipe_that_failed_can_be_mended_in_the_same_folder(recipe, landscape, capsys):
     fails(capsys, recipe(**{'label = "code"': 'label = "kode"'}), Path("out"), "has no field 'kode'")
     assert main(["run", str(recipe()), "--out", "out"]) == 0
@@ -183,6 +186,7 @@ def test_raster_without_crs(recipe, landscape, capsys):
     fails(capsys, recipe(MULTIRESOLCC, PAN_MS, "pan"), Path("out"), "pan.tif has no coordinate reference system")
 
 
+@pytest.mark.slow
 def test_polygons_in_another_crs_are_handled_and_said(recipe, landscape, capsys):
     gpd.read_file(landscape / "reference.gpkg").to_crs(4326).to_file(landscape / "geo.gpkg", engine="pyogrio")
     assert main(["run", str(recipe(**{'"reference.gpkg"': '"geo.gpkg"'})), "--out", "out"]) == 0
@@ -206,6 +210,7 @@ def test_label_absent_from_the_legend(recipe, capsys):
     fails(capsys, recipe(**{"code = 3": "code = 4"}), Path("out"), "the legend does not know '3' (5 polygons)")
 
 
+@pytest.mark.slow
 def test_a_class_in_one_polygon(recipe, landscape, capsys):
     frame = gpd.read_file(landscape / "reference.gpkg")
     frame[(frame.code != 3) | (frame.index == frame.index[frame.code == 3][0])].to_file(
@@ -260,7 +265,6 @@ def test_usage_help_and_shelves(capsys):
     assert main(["rnu"]) == 2
     for shelf, name in (
         ("sensors", "series"),
-        ("models", "multiresolcc"),
         ("indices", "ndvi"),
         ("metrics", "kappa"),
         ("writers", "cog"),
@@ -269,6 +273,7 @@ def test_usage_help_and_shelves(capsys):
         assert name in capsys.readouterr().out
 
 
+@pytest.mark.slow
 def test_init_writes_a_recipe_that_runs(landscape, tmp_path, capsys):
     out = tmp_path / "mine.toml"
     for name in ("pan.tif", "ms.tif"):  # the published network on these would take a while
@@ -295,11 +300,12 @@ def test_import_is_cheap():
     assert done.stdout.strip() == "[]"
 
 
-def test_the_report_shows_calibration_and_waiting(recipe):
-    assert main(["run", str(recipe(GRU)), "--out", "out"]) == 0
-    page = Path("out/report.html").read_text()
+@pytest.mark.slow
+def test_the_report_shows_calibration_and_waiting(recipe, finished):
+    out = finished(GRU).out
+    page = (out / "report.html").read_text()
     assert "before and after calibration, on test pixels" in page
-    said = json.loads(Path("out/splits/0/model/trained.json").read_text())["calibration"]
+    said = json.loads((out / "splits/0/model/trained.json").read_text())["calibration"]
     assert f"{said['temperature']:.2f}" in page
     assert "waited for samples during" in page
     path = recipe(GRU)

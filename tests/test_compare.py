@@ -1,11 +1,12 @@
 """Models side by side: the same draws, resumed, tested honestly, refused where they cannot be."""
 
+import contextlib
 import csv
 import io
 import json
+import os
+import shutil
 import signal
-import subprocess
-import sys
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -18,7 +19,9 @@ from bocage.errors import EvaluationError, ModelError, RecipeError, UnknownNameE
 from bocage.evaluation import ConfusionMatrix, Line, Predictions, Score, set_beside, trust_of
 from bocage.pipeline import compare_models, read_recipe
 from bocage.report.comparison import as_csv, as_latex, verdict, write_comparison
-from conftest import FOREST, GRU
+from bocage.testing import tiny_landscape
+from conftest import FOREST, GRU, once, written
+from processes import ended, killed_training, listening, started
 from test_report import page_of
 
 OTHERS = """
@@ -104,12 +107,25 @@ def test_tables_say_what_they_hold():
     assert r"a\_b \& c" in as_latex(found)
 
 
-def test_the_command_compares_and_goes_on_where_it_was(recipe, landscape, monkeypatch, capsys):
-    monkeypatch.chdir(landscape)
-    path = recipe(FOREST, more=OTHERS)
-    assert main(["compare", str(path), "--out", "out"]) == 0
-    shown = capsys.readouterr()
-    assert "comparison: out/comparison.html" in shown.out
+@pytest.fixture(scope="module")
+def compared(shared):
+    """A folder with a landscape, its recipe and a comparison, made by one process; what was printed lies beside them."""
+
+    def make(folder):
+        path = written(tiny_landscape(folder / "land"), FOREST, more=OTHERS)
+        shown = io.StringIO()
+        with contextlib.redirect_stdout(shown):
+            assert main(["compare", str(path), "--out", str(folder / "out"), "--jobs", "1"]) == 0
+        (folder / "shown.txt").write_text(shown.getvalue())
+
+    return once(shared / "compared", make)
+
+
+def test_the_command_compares_and_goes_on_where_it_was(compared, tmp_path, monkeypatch, capsys):
+    assert f"comparison: {compared / 'out/comparison.html'}" in (compared / "shown.txt").read_text()
+    shutil.copytree(compared / "out", tmp_path / "out")
+    monkeypatch.chdir(tmp_path)
+    path = compared / "land/recipe.toml"
     said = json.loads(Path("out/comparison.json").read_text())
     labels = ["random_forest", "a GRU & its 100 %", "ltae (width = 16, heads = 4, features = 8)"]
     assert list(said["models"]) == labels
@@ -124,33 +140,27 @@ def test_the_command_compares_and_goes_on_where_it_was(recipe, landscape, monkey
     assert main(["run", str(path), "--out", "out"]) == 0, "the recipe's own model is that of the run"
     assert {f: f.stat().st_mtime_ns for f in made} == made
     # another setting of one model redoes that one
-    assert main(["compare", str(recipe(FOREST, more=OTHERS.replace("epochs = 2", "epochs = 3"))), "--out", "out"]) == 0
+    other = written(path.parent, FOREST, more=OTHERS.replace("epochs = 2", "epochs = 3"), name="other.toml")
+    assert main(["compare", str(other), "--out", "out"]) == 0
     changed = {f for f in made if f.stat().st_mtime_ns != made[f]}
     assert {f.parts[2] for f in changed} == {"a-gru-its-100"}
 
 
-def test_processes_give_the_same_comparison(recipe, landscape, monkeypatch, capsys):
-    monkeypatch.chdir(landscape)
-    path = recipe(FOREST, more=OTHERS)
-    assert main(["compare", str(path), "--out", "apart", "--jobs", "2"]) == 0
-    assert main(["compare", str(path), "--out", "alone", "--jobs", "1"]) == 0
-    apart, alone = (json.loads(Path(f, "comparison.json").read_text()) for f in ("apart", "alone"))
+def test_processes_give_the_same_comparison(compared, tmp_path, capsys):
+    assert main(["compare", str(compared / "land/recipe.toml"), "--out", str(tmp_path), "--jobs", "2"]) == 0
+    apart, alone = (json.loads((f / "comparison.json").read_text()) for f in (tmp_path, compared / "out"))
     for label, one in alone["models"].items():
         assert apart["models"][label]["confusion"] == one["confusion"]
 
 
+@pytest.mark.slow
 def test_a_comparison_killed_in_the_middle_goes_on(recipe, landscape, capsys):
     """SIGKILL while the second model trains: what was complete is not trained again."""
-    slow = OTHERS.replace("epochs = 2", "epochs = 4000, patience = 4000, checkpoint = 0")
+    slow = OTHERS.replace("epochs = 2", "epochs = 9, patience = 9, checkpoint = 0")
     path, out = recipe(FOREST, more=slow), landscape / "out"
-    process = subprocess.Popen([sys.executable, "-m", "bocage", "compare", str(path), "--out", str(out)], cwd=landscape)
-    first, second = out / "splits/1/score.json", out / "compare/a-gru-its-100/splits/0/checkpoint.safetensors"
-    begun = time.monotonic()
-    while not (first.exists() and second.exists()) and time.monotonic() - begun < 600:
-        time.sleep(0.02)
-    process.kill()
-    process.wait()
-    assert second.exists()
+    assert ended(killed_training, ["compare", str(path), "--out", str(out)], 20) == -signal.SIGKILL
+    assert (out / "splits/1/score.json").exists()
+    assert (out / "compare/a-gru-its-100/splits/0/checkpoint.safetensors").exists()
     assert not (out / "comparison.json").exists()
     before = (out / "splits/0/model/weights.safetensors").stat().st_mtime_ns
     quick = recipe(FOREST, more=OTHERS)
@@ -159,6 +169,7 @@ def test_a_comparison_killed_in_the_middle_goes_on(recipe, landscape, capsys):
     assert len(json.loads((out / "comparison.json").read_text())["models"]) == 3
 
 
+@pytest.mark.slow
 def test_a_model_that_fails_does_not_stop_the_others(recipe, landscape, monkeypatch, capsys):
     monkeypatch.chdir(landscape)
     wild = OTHERS.replace("epochs = 2", "epochs = 2, learning_rate = 1e30")
@@ -196,25 +207,17 @@ def test_matrices_without_draws_have_no_test():
     assert not empty.trust
 
 
-LISTENING = """
-import signal, sys
-from bocage.cli import main
-signal.signal(signal.SIGINT, signal.default_int_handler)
-sys.exit(main(sys.argv[1:]))
-"""
-"""The command line, which ^C ends even where the tests run in the background of a shell, which ignores it there."""
-
-
+@pytest.mark.slow
 def test_an_interrupted_comparison_ends_quietly(recipe, landscape):
     slow = OTHERS.replace("epochs = 2", "epochs = 4000, patience = 4000")
-    path, out = recipe(FOREST, more=slow), landscape / "out"
-    command = [sys.executable, "-c", LISTENING, "compare", str(path), "--out", str(out), "--jobs", "2"]
-    with subprocess.Popen(command, cwd=landscape, stderr=subprocess.PIPE, text=True) as process:
-        begun = time.monotonic()
-        while not (out / "compare/a-gru-its-100/samples.parquet").exists() and time.monotonic() - begun < 600:
-            time.sleep(0.02)
-        process.send_signal(signal.SIGINT)
-        said = process.communicate(timeout=600)[1]
-    assert process.returncode == 130, said
-    assert "Traceback" not in said
-    assert "run the same command to go on" in said
+    path, out, said = recipe(FOREST, more=slow), landscape / "out", landscape / "said.txt"
+    process = started(listening, ["compare", str(path), "--out", str(out), "--jobs", "2"], said)
+    while not (out / "compare/a-gru-its-100/samples.parquet").exists():
+        assert process.exitcode is None, said.read_text()
+        time.sleep(0.02)
+    os.kill(process.pid, signal.SIGINT)
+    process.join()
+    told = said.read_text()
+    assert process.exitcode == 130, told
+    assert "Traceback" not in told
+    assert "run the same command to go on" in told

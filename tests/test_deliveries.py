@@ -10,7 +10,6 @@ import pytest
 from pystac.validation.stac_validator import JsonSchemaSTACValidator
 
 from bocage.mapping import Mapping, make_map
-from conftest import trained_briefly
 
 SYSTEM_PYTHON = "/usr/bin/python3"
 """Where Debian's python3-qgis lives."""
@@ -33,9 +32,9 @@ def has_qgis():
 
 
 @pytest.fixture
-def land(recipe, tmp_path):
-    model, scene = trained_briefly(recipe(), tmp_path)
-    return make_map(model, scene, Mapping(), tmp_path / "map")
+def land(brief, tmp_path):
+    found = brief()
+    return make_map(found.trained, found.scene, Mapping(), tmp_path / "map")
 
 
 @pytest.fixture

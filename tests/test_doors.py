@@ -121,6 +121,7 @@ def outside(tmp_path, monkeypatch):
     sys.modules.pop("mine", None)
 
 
+@pytest.mark.slow
 def test_five_things_come_through_five_doors(outside, recipe, landscape, tmp_path, capsys):
     import rasterio
 

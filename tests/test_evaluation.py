@@ -10,7 +10,8 @@ from bocage.evaluation import METRICS, ConfusionMatrix, Evaluation, Score, compa
 from bocage.evaluation.metrics import f1, intersection_over_union, producers_accuracy, users_accuracy
 
 
-@settings(max_examples=500, deadline=None)
+@pytest.mark.slow
+@settings(max_examples=200, deadline=None)
 @given(st.integers(2, 6), st.integers(1, 300), st.integers(0, 10_000))
 def test_metrics_are_scikit_learns(k, n, seed):
     """On random matrices, classes absent from reference, map or both included."""
@@ -54,6 +55,7 @@ def test_metrics_are_scikit_learns(k, n, seed):
     )
 
 
+@pytest.mark.slow
 @settings(max_examples=500, deadline=None)
 @given(st.integers(2, 6), st.integers(1, 300), st.integers(0, 10_000))
 def test_metrics_are_those_of_torchmetrics(k, n, seed):

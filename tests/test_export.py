@@ -14,7 +14,7 @@ from bocage.errors import ModelError, TrainedError
 from bocage.grid import Ratio
 from bocage.legend import LandClass, Legend
 from bocage.models import MODELS, batch_of, build
-from bocage.models.facts import facts_of
+from bocage.models.facts import all_facts, facts_of
 from bocage.samples.loader import Normalisation
 from bocage.testing import random_batch
 from bocage.training import Trained
@@ -45,6 +45,7 @@ def made(name, case=0):
     return Trained(name, config, LEGEND, records, norm, model, region, {"bocage": "0"}, Calibration(1.7, 10))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", [name for name in MODELS if name not in ("random_forest", "lightgbm")])
 def test_onnx_gives_the_same_logits(name, tmp_path):
     """On other inputs and another number of samples than the graph was made with."""
@@ -62,6 +63,7 @@ def test_onnx_gives_the_same_logits(name, tmp_path):
     assert np.abs(expected).max() > 1e-3
 
 
+@pytest.mark.slow
 def test_the_item_says_what_the_model_is(tmp_path):
     export(made("m3fusion"), tmp_path / "out")
     item = pystac.Item.from_file(str(tmp_path / "out/item.json"))
@@ -87,6 +89,7 @@ def test_trees_do_not_export_and_say_so(name, tmp_path):
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.slow
 def test_export_overwrites_nothing_and_keeps_nothing_wrong(tmp_path, monkeypatch):
     (tmp_path / "out").mkdir()
     with pytest.raises(TrainedError, match="exists; choose another"):
@@ -97,6 +100,7 @@ def test_export_overwrites_nothing_and_keeps_nothing_wrong(tmp_path, monkeypatch
     assert not (tmp_path / "new").exists()
 
 
+@pytest.mark.slow
 def test_the_command_exports(recipe, tmp_path, capsys):
     assert main(["train", str(recipe('name = "tempcnn"\nfilters = 4\ndense = 6')), "--out", str(tmp_path / "run")]) == 0
     assert main(["export", str(tmp_path / "run/splits/0/model"), str(tmp_path / "onnx")]) == 0
@@ -104,7 +108,10 @@ def test_the_command_exports(recipe, tmp_path, capsys):
     assert (tmp_path / "onnx/model.onnx").exists()
 
 
-def test_the_shelf_is_listed_with_what_it_costs(capsys):
+@pytest.mark.slow
+def test_the_shelf_is_listed_with_what_it_costs(monkeypatch, capsys):
+    facts = list(all_facts(MODELS))  # once: the published networks are large
+    monkeypatch.setattr("bocage.models.facts.all_facts", lambda shelf: facts)
     assert main(["models", "--json"]) == 0
     found = {one["name"]: one for one in json.loads(capsys.readouterr().out)}
     assert set(found) == set(MODELS)
@@ -119,7 +126,9 @@ def test_the_shelf_is_listed_with_what_it_costs(capsys):
     assert found["m3fusion"]["dense"] == "patches"
     assert found["random_forest"]["parameters"] is None
     assert main(["models"]) == 0
-    assert "8 401 182" in capsys.readouterr().out
+    shown = capsys.readouterr().out
+    assert "8 401 182" in shown
+    assert "multiresolcc" in shown
 
 
 def test_a_network_of_ones_own_needs_no_card():

@@ -18,14 +18,15 @@ from bocage.mapping.writers import MapBand
 from bocage.pipeline import open_run, read_recipe
 from bocage.testing import write_raster
 from bocage.training import Training, train
-from conftest import FOREST, GRU, MULTIRESOLCC, PAN_MS, S2, trained_briefly
+from conftest import FOREST, GRU, MULTIRESOLCC, PAN_MS, S2
 
 CASES = {"random_forest": (FOREST, S2, "s2"), "gru": (GRU, S2, "s2"), "multiresolcc": (MULTIRESOLCC, PAN_MS, "pan")}
 
 
 @pytest.fixture(params=list(CASES))
-def trained(request, recipe, tmp_path):
-    return trained_briefly(recipe(*CASES[request.param]), tmp_path)
+def trained(request, brief):
+    found = brief(*CASES[request.param])
+    return found.trained, found.scene
 
 
 def pixels(land, layer="classes"):

@@ -103,8 +103,9 @@ def test_the_day_of_the_year_counts_and_not_the_year(network, batch):
 
 
 @pytest.fixture
-def trained(recipe, tmp_path):
-    return trained_briefly(recipe(PATCHWORK, NATIVE + PAN_MS, "pan"), tmp_path)
+def trained(brief):
+    found = brief(PATCHWORK, NATIVE + PAN_MS, "pan")
+    return found.trained, found.scene
 
 
 def read(folder, layer):
@@ -132,8 +133,8 @@ def test_other_dates_than_those_of_the_training_are_mapped(trained, recipe, tmp_
     assert (read(tmp_path / "map", "classes")[0] > 0).all()
 
 
-def test_a_model_of_filled_dates_knows_how_far_other_dates_are(recipe, tmp_path):
-    model, _ = trained_briefly(recipe(PATCHWORK, S2 + PAN_MS, "pan"), tmp_path)
+def test_a_model_of_filled_dates_knows_how_far_other_dates_are(recipe, brief, tmp_path):
+    model = brief(PATCHWORK, S2 + PAN_MS, "pan").trained
     native = open_scene(read_recipe(recipe(PATCHWORK, NATIVE + PAN_MS, "pan")))
     make_map(model, native, Mapping(layers=("classes", "novelty")), tmp_path / "map")
     assert (read(tmp_path / "map", "classes")[0] > 0).all()
@@ -164,6 +165,7 @@ def test_attention_adds_up_to_one_over_the_valid_dates(network, batch):
     assert torch.equal(found["s1"] > 0, valid[:, :, 1, 1]), "the pixel in the middle of its footprint"
 
 
+@pytest.mark.slow
 def test_the_report_tells_which_source_serves_which_class_and_where_it_looks(recipe, tmp_path):
     done = run(read_recipe(recipe(PATCHWORK, NATIVE + PAN_MS, "pan")), tmp_path / "run")
     said = json.loads((tmp_path / "run/report.json").read_text())["importance"]
@@ -253,7 +255,7 @@ def test_temperatures_follow_the_sources_pixel_by_pixel():
     assert calibration.temperatures({"b": torch.tensor([True, False])}).tolist() == [3.0, 3.0]
 
 
-def test_two_processes_train_though_a_source_is_hidden_from_a_whole_batch(recipe, tmp_path):
+def test_two_processes_train_though_a_source_is_hidden_from_a_whole_batch(recipe, tmp_path, forked):
     """The head of a source that none of a process's samples has does not serve that batch."""
     more = {
         "batch_size = 16": 'batch_size = 4\ndevices = 2\ndevice = "cpu"',

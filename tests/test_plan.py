@@ -8,8 +8,7 @@ import pytest
 
 from bocage.cli.commands import main
 from bocage.pipeline import read_recipe, run
-from bocage.preflight.plan import _epochs, plan
-from bocage.training import Training
+from bocage.preflight.plan import Estimate, plan
 
 GRU = 'name = "gru"\nunits = 8'
 MULTIRESOLCC = 'name = "multiresolcc"\npan_filters = [4, 4, 8]\nms_filters = [4, 8, 8]\nms = "ms"\npatch = 28'
@@ -39,6 +38,7 @@ def test_every_stage_is_measured_and_nothing_is_left_behind(recipe, landscape: P
     assert made.workers[8] <= made.workers[1]
 
 
+@pytest.mark.slow
 def test_the_disk_that_is_planned_is_the_disk_that_is_used(recipe, landscape: Path) -> None:
     path = recipe()
     made = plan(path, landscape / "out")
@@ -47,6 +47,7 @@ def test_the_disk_that_is_planned_is_the_disk_that_is_used(recipe, landscape: Pa
     assert made.disk == pytest.approx(written, rel=0.5)
 
 
+@pytest.mark.slow
 def test_the_report_compares_the_plan_with_what_happened(recipe, landscape: Path, capsys) -> None:
     path, out = recipe(), landscape / "out"
     assert main(["plan", str(path), "--out", str(out), "--json"]) == 0
@@ -60,11 +61,16 @@ def test_the_report_compares_the_plan_with_what_happened(recipe, landscape: Path
     assert "with 4 threads preparing" in capsys.readouterr().out
 
 
-def test_an_early_stop_widens_the_estimate() -> None:
-    wide = _epochs(Training(epochs=100, patience=9), 2.0, 3)
-    assert (wide.low, wide.high) == (pytest.approx(0.8 * 60), pytest.approx(1.2 * 600))
-    sure = _epochs(Training(epochs=5, patience=9), 2.0, 1)
-    assert sure.seconds == 10
+def test_an_early_stop_widens_the_estimate(recipe, landscape: Path) -> None:
+    def trained(epochs: str) -> Estimate:
+        made = plan(recipe(GRU, **{"epochs = 4": f"{epochs}\npatience = 9"}), landscape / "out")
+        return next(one for one in made.stages if one.stage == "train")
+
+    wide, sure = trained("epochs = 100"), trained("epochs = 5")
+    assert wide.high / wide.low == pytest.approx(1.2 * 100 / (0.8 * 10)), "ten epochs to a hundred"
+    assert wide.seconds == pytest.approx((wide.low / 0.8 + wide.high / 1.2) / 2)
+    assert sure.high / sure.low == pytest.approx(1.2 / 0.8)
+    assert sure.seconds == pytest.approx(sure.low / 0.8)
 
 
 def test_a_recipe_that_cannot_run_is_refused(recipe, landscape: Path, capsys) -> None:

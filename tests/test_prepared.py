@@ -3,9 +3,6 @@
 import json
 import os
 import signal
-import subprocess
-import sys
-import time
 from dataclasses import replace
 from datetime import date
 from pathlib import Path
@@ -15,6 +12,7 @@ import pytest
 import rasterio
 import zarr
 
+from bocage.cli import main
 from bocage.errors import SceneError
 from bocage.grid import Window
 from bocage.pipeline import open_scene, read_recipe
@@ -23,6 +21,7 @@ from bocage.scene import Fill, Preparation, Preparing, Speckle, make_scene, prep
 from bocage.scene.prepared import prepare, shard_side
 from bocage.sources import open_source, series
 from bocage.testing import write_raster
+from processes import ended, killed_noting
 
 SMALL = Preparing(tile=16)
 
@@ -137,14 +136,16 @@ def test_a_full_disk_is_told_before_and_during(scene, tmp_path: Path, monkeypatc
     with pytest.raises(SceneError, match=r"takes up to .* MB .* 0 MB are free.*prepare = \"never\""):
         prepare(cube, tmp_path / "s2.zarr", SMALL)
     monkeypatch.undo()
-    real, written = prepared._write, []
+    real, written = zarr.Array.__setitem__, []
 
-    def full(*arguments):
+    def full(array, place, values):
         if len(written) == 5:
             raise OSError(28, "No space left on device")
-        written.append(real(*arguments))
+        real(array, place, values)
+        if array.name == "/clear":  # the last of a part's arrays
+            written.append(place)
 
-    monkeypatch.setattr(prepared, "_write", full)
+    monkeypatch.setattr(zarr.Array, "__setitem__", full)
     with pytest.raises(SceneError, match=r"No space left on device.*same command again: \d of 12 parts are kept"):
         prepare(cube, tmp_path / "s2.zarr", replace(SMALL, workers=1))
     monkeypatch.undo()
@@ -200,7 +201,7 @@ like = "s2"
 [sources.s2]
 sensor = "series"
 variables = { red = "red.tif", nir = "nir.tif" }
-fill = { every = 5, start = 2021-01-01, end = 2021-12-31, method = "whittaker" }
+fill = { every = 15, start = 2021-01-01, end = 2021-12-31, method = "whittaker" }
 [scene]
 tile = 16
 [legend]
@@ -223,28 +224,23 @@ def _lines(journal: Path) -> list[dict]:
     )
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(os.name == "nt", reason="kills by signal")
-def test_killed_at_five_moments_prepare_goes_on_to_the_same_store(big: Path, tmp_path: Path) -> None:
+def test_killed_at_five_moments_prepare_goes_on_to_the_same_store(big: Path, tmp_path: Path, capsys) -> None:
     whole = prepare_run(read_recipe(big), tmp_path / "whole")["s2"]
     assert whole.shards == 100
     expected = contents(tmp_path / "whole/scene/s2.zarr")
     out = tmp_path / "killed"
     journal, store = out / "scene/s2.zarr.journal", out / "scene/s2.zarr"
-    command = [sys.executable, "-m", "bocage", "prepare", str(big), "--out", str(out)]
+    command = ["prepare", str(big), "--out", str(out)]
     finished: dict[str, int] = {}
-    kills = 0
     for moment in (0, 12, 31, 55, 80):
-        process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-        while process.poll() is None and (len(_lines(journal)) < moment or not store.exists()):
-            time.sleep(0.002)
-        process.send_signal(signal.SIGKILL)
-        kills += process.wait() == -signal.SIGKILL
+        assert ended(killed_noting, command, moment - len(finished)) == -signal.SIGKILL
         for place, then in finished.items():
             assert _shard(store, place).stat().st_mtime_ns == then, "a finished part was written again"
         finished = {line["place"]: _shard(store, line["place"]).stat().st_mtime_ns for line in _lines(journal)}
-    assert kills == 5
-    assert 80 <= len(finished) < 100
-    subprocess.run(command, check=True, capture_output=True)
+        assert len(finished) == moment
+    assert main(command) == 0
     assert contents(store) == expected, "chunk for chunk"
     assert all(_shard(store, place).stat().st_mtime_ns == then for place, then in finished.items())
     assert len(_lines(journal)) == 100

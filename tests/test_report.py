@@ -12,7 +12,7 @@ from bocage.cli import main
 from bocage.legend import PALETTE
 from bocage.report.palette import alike
 from bocage.report.render import LANGUAGES, words_of
-from conftest import GRU
+from conftest import GRU, written
 
 SETTINGS = re.compile(r"\{(\w+)\}")
 
@@ -60,20 +60,18 @@ def test_every_language_says_the_same_things():
             assert other[key].strip(), key
 
 
-def test_the_page_is_whole_and_alone(recipe, landscape, monkeypatch, capsys):
-    monkeypatch.chdir(landscape)
-    path = recipe(GRU)
-    assert main(["run", str(path), "--out", "out"]) == 0
-    text, page = page_of(Path("out/report.html"))
+def test_the_page_is_whole_and_alone(finished):
+    out = finished(GRU).out
+    text, page = page_of(out / "report.html")
     assert page.language == "en"
     assert "In short" in text
     assert "prefers-color-scheme: dark" in text
     assert "@media print" in text
     assert "oninput" in text, "the map can be swiped over the imagery"
-    said = json.loads(Path("out/report.json").read_text())
+    said = json.loads((out / "report.json").read_text())
     assert len(said["summary"]) == 5
     assert all(sentence in text.replace("&#39;", "'") for sentence in said["summary"])
-    score = json.loads(Path("out/score.json").read_text())
+    score = json.loads((out / "score.json").read_text())
     assert said["score"]["overall_accuracy"] == score["overall_accuracy"]
     assert said["area"] == score["area"]
     assert sum(said["mapped_pixels"].values()) > 0
@@ -82,6 +80,7 @@ def test_the_page_is_whole_and_alone(recipe, landscape, monkeypatch, capsys):
     json.dumps(said, allow_nan=False)
 
 
+@pytest.mark.slow
 def test_the_page_in_french(recipe, landscape, monkeypatch, capsys):
     monkeypatch.chdir(landscape)
     assert main(["run", str(recipe(more='[report]\nlanguage = "fr"')), "--out", "out"]) == 0
@@ -94,15 +93,18 @@ def test_the_page_in_french(recipe, landscape, monkeypatch, capsys):
     assert re.search(r"<b>\d,\d{3} ± \d,\d{3}</b>", text), "numbers have a decimal comma"
 
 
-def test_changing_the_language_redoes_the_report_alone(recipe, landscape, monkeypatch, capsys):
-    monkeypatch.chdir(landscape)
-    assert main(["run", str(recipe(GRU)), "--out", "out"]) == 0
-    trained = Path("out/splits/0/model/trained.json").stat().st_mtime_ns
-    assert main(["report", str(recipe(GRU, more='[report]\nlanguage = "fr"')), "--out", "out"]) == 0
-    assert 'lang="fr"' in Path("out/report.html").read_text()
-    assert Path("out/splits/0/model/trained.json").stat().st_mtime_ns == trained
+@pytest.mark.slow
+def test_changing_the_language_redoes_the_report_alone(finished, tmp_path, capsys):
+    run = finished(GRU)
+    out = run.copied(tmp_path / "out")
+    trained = (out / "splits/0/model/trained.json").stat().st_mtime_ns
+    french = written(run.recipe.parent, GRU, more='[report]\nlanguage = "fr"', name="french.toml")
+    assert main(["report", str(french), "--out", str(out)]) == 0
+    assert 'lang="fr"' in (out / "report.html").read_text()
+    assert (out / "splits/0/model/trained.json").stat().st_mtime_ns == trained
 
 
+@pytest.mark.slow
 def test_imagery_that_has_moved_leaves_a_report_without_it(recipe, landscape, monkeypatch, capsys):
     from bocage.errors import SourceError
     from bocage.report import imagery
@@ -111,7 +113,7 @@ def test_imagery_that_has_moved_leaves_a_report_without_it(recipe, landscape, mo
         raise SourceError("gone")
 
     monkeypatch.chdir(landscape)
-    monkeypatch.setattr(imagery, "_look", moved)
+    monkeypatch.setattr(imagery, "dates_of", moved)
     assert main(["run", str(recipe()), "--out", "out"]) == 0
     text, _ = page_of(Path("out/report.html"))
     assert "oninput" not in text

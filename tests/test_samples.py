@@ -1,5 +1,6 @@
 import json
 import pickle
+import threading
 from pathlib import Path
 
 import geopandas as gpd
@@ -427,10 +428,12 @@ def test_batches_made_ahead_tell_their_errors_and_stop():
         for number in Ahead(numbers()):
             seen.append(number)
     assert seen == [0, 1, 2]
+    before = set(threading.enumerate())
     endless = Ahead(iter(int, 1))
+    (maker,) = set(threading.enumerate()) - before
     assert next(iter(endless)) == 0
-    endless._thread.join(5)
-    assert not endless._thread.is_alive(), "a reader who stops stops the maker"
+    maker.join(5)
+    assert not maker.is_alive(), "a reader who stops stops the maker"
 
 
 def test_one_sample_left_over_goes_with_the_batch_before(tmp_path):

@@ -18,7 +18,7 @@ SMALL = Simulation(height=261, width=283, polygons=4)
 @pytest.fixture(scope="module")
 def land(tmp_path_factory):
     folder = tmp_path_factory.mktemp("simulated") / "land"
-    simulate(SMALL, folder)
+    assert main(["simulate", str(folder), "--height", "261", "--width", "283", "--polygons", "4"]) == 0
     return folder
 
 
@@ -55,6 +55,7 @@ def test_reference_polygons_tell_the_truth(land):
     assert frame.groupby("code").size().max() <= 4
 
 
+@pytest.mark.slow
 def test_a_larger_landscape_contains_the_smaller_one(land, tmp_path):
     simulate(Simulation(height=300, width=320, polygons=4, sensors=("vhr",)), tmp_path / "larger")
     assert np.array_equal(read(tmp_path / "larger/truth.tif", 1)[:261, :283], read(land / "truth.tif", 1))
@@ -75,6 +76,7 @@ def test_years_rotate_crops_and_regions_differ():
     assert (shares[0][1:] > 0.005).all(), "every class is there"
 
 
+@pytest.mark.slow
 def test_classes_differ_in_what_they_should():
     """Tree crops in texture alone, maizes in calendar alone, gardens and trellises in backscatter alone."""
     x, y = np.meshgrid(np.arange(0, 4500, 6.0), np.arange(0, 4500, 6.0))
@@ -113,10 +115,9 @@ def test_speckle_is_that_of_its_number_of_looks(land):
     assert 0.35 < sample.std() / sample.mean() < 0.75
 
 
-def test_recipes_beside_the_landscape_can_be_read(tmp_path):
-    assert main(["simulate", str(tmp_path / "l"), "--height", "261", "--width", "283", "--polygons", "3"]) == 0
+def test_recipes_beside_the_landscape_can_be_read(land):
     for name in ("gru", "random_forest", "multiresolcc", "compare"):
-        recipe = read_recipe(tmp_path / "l" / f"{name}.toml")
+        recipe = read_recipe(land / f"{name}.toml")
         assert open_scene(recipe).grid.resolution in (10, 1.5)
 
 

@@ -230,12 +230,14 @@ def printed(code: str, *arguments: object, given: str | None = None) -> int:
     return int(subprocess.run(command, capture_output=True, text=True, check=True, env=environment).stdout)
 
 
+@pytest.mark.slow
 def test_the_block_cache_keeps_its_size_after_reading(raster):
     """It would fill with 5 % of the memory otherwise; the user's own size is left."""
     assert printed(READ, raster) == min(printed(USUAL), 256 << 20)
     assert printed(READ, raster, given="48") == 48 << 20
 
 
+@pytest.mark.slow
 def test_large_blocks_have_a_larger_cache(tmp_path):
     """Windows beside one another would decode them again."""
     pixels = np.random.default_rng(0).integers(1, 4000, (1, 1024, 1024)).astype(np.uint16)

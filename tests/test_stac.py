@@ -14,11 +14,13 @@ from threading import Thread
 from typing import ClassVar
 
 import numpy as np
+import pystac_client
 import pytest
+import requests
 
 from bocage.errors import SourceError
 from bocage.progress import QUIET, Heard
-from bocage.simulate import Simulation, simulate
+from bocage.simulate import Simulation, deliver, simulate
 from bocage.sources import open_source, series, stac
 
 AREA = (50.0, -25.0, 60.0, -15.0)
@@ -68,7 +70,8 @@ class Assets(SimpleHTTPRequestHandler):
 def world(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("stac")
     simulate(Simulation(**SIZES), folder / "plain")
-    simulate(Simulation(**SIZES, formats=("stac",)), folder / "stac")
+    shutil.copytree(folder / "plain", folder / "stac")
+    deliver(folder / "stac/s2", "stac", QUIET)
     return folder
 
 
@@ -223,10 +226,10 @@ def test_the_last_answer_serves_while_the_api_is_away(settings, tmp_path: Path, 
     narrow = {"bands": {"red": "red"}, "quality": "", "retries": 0}
     first = open_source("s2", stac, settings(**narrow))
 
-    def away(_):
-        raise SourceError("The STAC API does not answer.")
+    def away(*_, **__):
+        raise requests.ConnectionError("refused")
 
-    monkeypatch.setattr(stac, "_ask", away)
+    monkeypatch.setattr(pystac_client.Client, "open", away)
     second = open_source("s2", stac, settings(**narrow))
     assert second.times == first.times
     assert any("The answer of" in note for note in second.notes)

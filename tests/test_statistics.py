@@ -135,6 +135,7 @@ def test_the_worked_example_of_stehman_2014():
     assert found.producers[1].value == pytest.approx(0.794, abs=5e-4)
 
 
+@pytest.mark.slow
 def test_intervals_cover_the_true_area():
     """200 samples: 95 % intervals cover 92 to 98 %, of pixels and of polygons; polygons taken for pixels, far less."""
     rate = coverage(200, seed=1)

@@ -2,9 +2,6 @@ import json
 import pickle
 import re
 import signal
-import subprocess
-import sys
-import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,8 +9,10 @@ import numpy as np
 import pytest
 import safetensors.torch
 import torch
+from torch.optim.optimizer import register_optimizer_step_post_hook, register_optimizer_step_pre_hook
 
 import bocage.training as training_room
+from bocage.cli import main
 from bocage.errors import RecipeError, TrainedError, TrainingError
 from bocage.grid import Window
 from bocage.mapping import classify_at
@@ -25,7 +24,9 @@ from bocage.samples import Split
 from bocage.samples.loader import Normalisation
 from bocage.training import Trained, Training, checkpoint, classify, input_specs, loop, train
 from bocage.training.calibration import Calibration, calibrate
+from bocage.training.curves import Epoch
 from conftest import FOREST, GRU, MULTIRESOLCC, PAN_MS, S2
+from processes import ended, killed_training
 
 
 @pytest.fixture
@@ -78,35 +79,50 @@ def test_the_same_seed_trains_the_same_network(opened, tmp_path):
     assert all(torch.equal(first[key], second[key]) for key in first)
 
 
-def test_early_stopping_keeps_the_best_epoch(opened, tmp_path, monkeypatch):
-    run, states = opened(GRU), []
-    scores = iter([(1.0, 0.2), (0.9, 0.5), (0.8, 0.5), (0.9, 0.5), (0.7, 0.4), (0.9, 0.4), (0.0, 1.0)])
+@pytest.fixture
+def scripted(monkeypatch):
+    """Validate as is said beforehand; the weights after each epoch are kept."""
+    weights, states = [], []
 
-    def validate(work):
-        states.append(work.task.model.state_dict()[HEAD].clone())
-        return next(scores)
+    def watch(optimiser, *_):
+        weights[:] = optimiser.param_groups[0]["params"]
 
-    monkeypatch.setattr(loop._Work, "validate", validate)
+    def script(*scores):
+        said = iter(scores)
+
+        def epoch(number, loss, validation_loss, f1, *times):
+            states.append([parameter.detach().clone() for parameter in weights])
+            return Epoch(number, loss, *next(said), *times)
+
+        monkeypatch.setattr(loop, "Epoch", epoch)
+        return states
+
+    handle = register_optimizer_step_post_hook(watch)
+    yield script
+    handle.remove()
+
+
+def same(trained, state):
+    return all(torch.equal(a, b) for a, b in zip(trained.model.parameters(), state, strict=True))
+
+
+def test_early_stopping_keeps_the_best_epoch(opened, tmp_path, scripted):
+    run = opened(GRU)
+    states = scripted((1.0, 0.2), (0.9, 0.5), (0.8, 0.5), (0.9, 0.5), (0.7, 0.4), (0.9, 0.4), (0.0, 1.0))
     trained = trained_on(run, tmp_path, Training(epochs=80, patience=3))
     lines = (tmp_path / "trained" / "curves.csv").read_text().splitlines()
     assert lines[0].split(",")[:4] == ["epoch", "train_loss", "validation_loss", "validation_f1"]
     assert len(lines) == 1 + 6, "three epochs after the third, which had the lowest loss of the best F-measure"
-    assert torch.equal(trained.model.state_dict()[HEAD], states[2])
-    assert not torch.equal(states[2], states[5])
+    assert same(trained, states[2])
+    assert not same(trained, states[5])
 
 
-def test_one_cycle_keeps_weights_of_its_last_fifth(opened, tmp_path, monkeypatch):
-    run, states = opened(GRU), []
-    scores = iter([(0.5, 0.9), *[(1.0, 0.2)] * 7, (0.8, 0.6), (0.8, 0.5)])
-
-    def validate(work):
-        states.append(work.task.model.state_dict()[HEAD].clone())
-        return next(scores)
-
-    monkeypatch.setattr(loop._Work, "validate", validate)
+def test_one_cycle_keeps_weights_of_its_last_fifth(opened, tmp_path, scripted):
+    run = opened(GRU)
+    states = scripted((0.5, 0.9), *[(1.0, 0.2)] * 7, (0.8, 0.6), (0.8, 0.5))
     trained = trained_on(run, tmp_path, Training(epochs=10, patience=2, schedule="one-cycle"))
     assert len(states) == 10, "nor does a lucky epoch at a high rate end it"
-    assert torch.equal(trained.model.state_dict()[HEAD], states[8]), "the best of the last two, not the first of all"
+    assert same(trained, states[8]), "the best of the last two, not the first of all"
 
 
 def test_balanced_epochs_weights_and_limits(opened, tmp_path):
@@ -151,16 +167,11 @@ def test_networks_train_in_mixed_precision(opened, tmp_path, model):
     assert all(bool(torch.isfinite(p).all()) for p in trained.model.parameters())
 
 
-def test_moving_average_and_rate(opened, tmp_path, monkeypatch):
+def test_moving_average_and_rate(opened, tmp_path, request):
     """The average of a decay near 1 hardly moves; the cosine ends near 0."""
     run, rates = opened(GRU), []
-    step = loop._Work._step
-
-    def watched(work, *args):
-        rates.append(work.optimiser.param_groups[0]["lr"])
-        return step(work, *args)
-
-    monkeypatch.setattr(loop._Work, "_step", watched)
+    handle = register_optimizer_step_pre_hook(lambda optimiser, *_: rates.append(optimiser.param_groups[0]["lr"]))
+    request.addfinalizer(handle.remove)
     some = {"epochs": 3, "batch_size": 8, "learning_rate": 0.01, "keep": "last"}
     plain = trained_on(run, tmp_path / "a", Training(**some)).model.state_dict()[HEAD]
     assert set(rates) == {0.01}
@@ -209,32 +220,27 @@ def test_a_loss_that_is_no_number_names_batch_source_and_polygons(opened, tmp_pa
         trained_on(run, tmp_path, Training(epochs=2, batch_size=16))
 
 
-def test_a_killed_training_goes_on_to_the_same_weights(recipe, tmp_path):
+@pytest.mark.slow
+def test_a_killed_training_goes_on_to_the_same_weights(recipe, tmp_path, capsys):
     """SIGKILL in the middle, then the same command: not one bit differs from a training that ran through."""
     path = recipe(GRU, S2)
     text = path.read_text().partition("[training]")[0]
-    path.write_text(text + "[training]\nepochs = 300\npatience = 300\nbatch_size = 8\nema = 0.9\ncheckpoint = 0\n")
-    command = [sys.executable, "-m", "bocage", "train", str(path), "--out"]
+    path.write_text(text + "[training]\nepochs = 9\npatience = 9\nbatch_size = 8\nema = 0.9\ncheckpoint = 0\n")
+    through, killed = ["train", str(path), "--out", str(tmp_path / "through")], tmp_path / "killed"
 
     def weights(out):
         return (out / "splits/0/model/weights.safetensors").read_bytes()
 
-    subprocess.run([*command, str(tmp_path / "through")], check=True, capture_output=True)
-    checkpoint = tmp_path / "killed/splits/0/checkpoint.safetensors"
-    process = subprocess.Popen(
-        [*command, str(tmp_path / "killed")], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
-    )
-    while not checkpoint.exists():
-        assert process.poll() is None, "the training ended before it could be killed"
-        time.sleep(0.01)
-    time.sleep(0.3)
-    process.send_signal(signal.SIGKILL)
-    process.wait()
+    assert main(through) == 0
+    checkpoint, command = killed / "splits/0/checkpoint.safetensors", [*through[:-1], str(killed)]
+    assert ended(killed_training, command, 50) == -signal.SIGKILL
     assert checkpoint.exists()
-    assert not (tmp_path / "killed/splits/0/model").exists(), "it was killed in the middle"
-    again = subprocess.run([*command, str(tmp_path / "killed")], check=True, capture_output=True, text=True)
-    assert "Training goes on after epoch" in again.stdout + again.stderr
-    assert weights(tmp_path / "killed") == weights(tmp_path / "through")
+    assert not (killed / "splits/0/model").exists(), "it was killed in the middle"
+    capsys.readouterr()
+    assert main(command) == 0
+    shown = capsys.readouterr()
+    assert "Training goes on after epoch" in shown.out + shown.err
+    assert weights(killed) == weights(tmp_path / "through")
     assert not checkpoint.exists(), "a complete training leaves none"
 
 
@@ -282,6 +288,7 @@ def test_a_full_disk_leaves_the_checkpoint_before(opened, tmp_path, monkeypatch)
     assert torch.equal(resumed, through)
 
 
+@pytest.mark.slow
 def test_two_processes_train_one_network(opened, tmp_path):
     """Gradients are averaged over the processes: near enough the weights that one process finds."""
     run = opened(GRU + "\ndropout = 0.0")

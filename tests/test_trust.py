@@ -1,6 +1,7 @@
 """What is told beside the score: the leakage probe, calibration and coverage on test pixels, importance."""
 
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +11,7 @@ from bocage.cli import main
 from bocage.evaluation import Predictions, predictions_of, trust_of
 from bocage.evaluation.trust import accuracy_at, neighbours
 from bocage.samples.split import Split, Units, draw
-from bocage.simulate import Simulation, simulate
+from bocage.simulate import Simulation
 from conftest import GRU
 
 
@@ -46,10 +47,10 @@ def test_the_probe_fires_on_pixels_and_is_silent_on_polygons_and_blocks(unit, le
     assert trust.after.error == pytest.approx(0, abs=0.03)
 
 
-def test_the_report_of_a_split_by_pixels_raises_the_alarm(tmp_path, monkeypatch, capsys):
+def test_the_report_of_a_split_by_pixels_raises_the_alarm(simulated, tmp_path, monkeypatch, capsys):
     """On a simulated landscape: by pixels it fires, by blocks it is silent."""
     monkeypatch.chdir(tmp_path)
-    simulate(Simulation(height=603, width=702, sensors=("s2",), polygons=20), Path("land"))
+    shutil.copytree(simulated(Simulation(height=402, width=402, sensors=("s2",), polygons=10)), "land")
     variables = ", ".join(f'{band} = "s2/{band}.tif"' for band in ("red", "nir", "swir16"))
     text = (
         f'[grid]\nlike = "s2"\n[sources.s2]\nsensor = "series"\nquality = "s2/quality.tif"\nclear = [4]\nscale = 0.0001\n'

@@ -14,13 +14,12 @@ from conftest import GRU
 
 
 @pytest.fixture
-def mapped(recipe, landscape, monkeypatch, capsys):
-    """A run with a map, and its recipe."""
-    monkeypatch.chdir(landscape)
-    path = recipe(more="[evaluation]\nimportance = 0")
-    assert main(["run", str(path), "--out", "out"]) == 0
-    capsys.readouterr()
-    return path
+def mapped(finished, tmp_path, monkeypatch):
+    """The recipe of a run with a map; the run's folder is ``out``."""
+    found = finished(more="[evaluation]\nimportance = 0")
+    found.copied(tmp_path / "out")
+    monkeypatch.chdir(tmp_path)
+    return found.recipe
 
 
 def design(path, *more):
@@ -83,6 +82,7 @@ def test_names_count_as_labels_and_missing_ones_are_told(mapped, capsys):
     assert json.loads(Path("out/sample.json").read_text())["overall_accuracy"]["value"] == pytest.approx(1)
 
 
+@pytest.mark.slow
 def test_another_version_of_the_map_keeps_its_strata(mapped, recipe, capsys):
     """Stehman 2014: strata of the map of then, classes of the map of now."""
     assert design(mapped) == 0

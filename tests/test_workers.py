@@ -2,14 +2,13 @@
 
 import json
 import math
-import os
 import signal
 import subprocess
-import sys
 
 import numpy as np
 import pytest
 
+from bocage.cli import main
 from bocage.errors import MappingError, RunFolderError
 from bocage.grid import Grid
 from bocage.legend import LandClass, Legend
@@ -18,7 +17,8 @@ from bocage.mapping.delivery import Areas
 from bocage.mapping.workers import job_script
 from bocage.pipeline import read_recipe, run
 from bocage.pipeline.runfolder import held
-from conftest import GRU, MULTIRESOLCC, PAN_MS, S2, trained_briefly
+from conftest import GRU, MULTIRESOLCC, PAN_MS, S2
+from processes import connected, ended, holding, killed_noting, started
 
 CASES = {"gru": (GRU, S2, "s2"), "multiresolcc": (MULTIRESOLCC, PAN_MS, "pan")}
 pytestmark = pytest.mark.filterwarnings("ignore:.*:ResourceWarning", "ignore:.*:DeprecationWarning")
@@ -29,11 +29,12 @@ def contents(folder):
 
 
 @pytest.fixture(params=list(CASES))
-def trained(request, recipe, tmp_path):
-    return trained_briefly(recipe(*CASES[request.param]), tmp_path, epochs=2)
+def trained(request, brief):
+    found = brief(*CASES[request.param])
+    return found.trained, found.scene
 
 
-def test_workers_make_the_map_that_this_process_makes(trained, tmp_path):
+def test_workers_make_the_map_that_this_process_makes(trained, tmp_path, forked):
     model, scene = trained
     make_map(model, scene, Mapping(tile=16), tmp_path / "alone")
     make_map(model, scene, Mapping(tile=16), tmp_path / "two", workers=Workers(count=2))
@@ -41,8 +42,8 @@ def test_workers_make_the_map_that_this_process_makes(trained, tmp_path):
 
 
 def test_a_scheduler_that_is_not_there_is_told(trained, tmp_path, monkeypatch):
-    monkeypatch.setattr("bocage.mapping.workers.PATIENCE", 2)
-    monkeypatch.setattr("bocage.mapping.workers.CONNECT", 2)
+    monkeypatch.setattr("bocage.mapping.workers.PATIENCE", 0.5)
+    monkeypatch.setattr("bocage.mapping.workers.CONNECT", 0.5)
     with pytest.raises(MappingError, match=r"No Dask scheduler with workers answers at tcp://127.0.0.1:9"):
         make_map(*trained, Mapping(), tmp_path / "map", workers=Workers(scheduler="tcp://127.0.0.1:9"))
 
@@ -66,59 +67,37 @@ def test_settings_have_ranges():
         Workers(count=-1)
 
 
+@pytest.mark.slow
 def test_a_folder_in_use_is_refused_and_the_first_is_named(recipe, tmp_path):
-    holding = (
-        "import sys, time; from pathlib import Path; from bocage.pipeline.runfolder import held\n"
-        f"with held(Path({str(tmp_path / 'run')!r})):\n    print('held', flush=True); time.sleep(60)"
-    )
-    with subprocess.Popen([sys.executable, "-c", holding], stdout=subprocess.PIPE, text=True) as other:
-        assert other.stdout.readline() == "held\n"
-        with pytest.raises(RunFolderError, match=rf"in use by another run \(process {other.pid} on .* since 20"):
-            run(read_recipe(recipe()), tmp_path / "run", ("train",))
-        other.send_signal(signal.SIGKILL)
+    ours, theirs = connected()
+    other = started(holding, tmp_path / "run", theirs)
+    assert ours.recv() == "held"
+    with pytest.raises(RunFolderError, match=rf"in use by another run \(process {other.pid} on .* since 20"):
+        run(read_recipe(recipe()), tmp_path / "run", ("train",))
+    other.kill()
+    other.join()
     with held(tmp_path / "run"):  # a killed process holds nothing
         pass
 
 
-KILLED = """
-import os, sys
-import bocage.mapping.lattice
-from bocage.cli import main
-from bocage.journal import Journal
-bocage.mapping.lattice.SMALL = 12
-left, add = int(sys.argv[1]), Journal.add
-def note(self, *arguments, **more):
-    global left
-    add(self, *arguments, **more)
-    left -= 1
-    if left == 0:
-        os.kill(os.getpid(), 9)
-Journal.add = note
-sys.exit(main(sys.argv[2:]))
-"""
-"""The command line, killed once so many windows are noted; others are being made at that moment."""
-
-
-def test_a_killed_map_goes_on_to_the_same_files(recipe, tmp_path):
+@pytest.mark.slow
+def test_a_killed_map_goes_on_to_the_same_files(recipe, tmp_path, monkeypatch, capsys):
     path = recipe(GRU, S2, "s2")
     path.write_text(path.read_text().replace("tile = 32", "tile = 16"))
     out = tmp_path / "run"
     run(read_recipe(path), out, ("train",))
-    model = out / "splits/0/model"
 
-    def bocage(folder, killed_after=0):
-        command = [sys.executable, "-c", KILLED, str(killed_after)]
-        command += ["map", str(path), "--model", str(model), "--out", str(folder)]
-        environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-        return subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
+    def to(folder):
+        return ["map", str(path), "--model", str(out / "splits/0/model"), "--out", str(folder)]
 
-    assert bocage(tmp_path / "whole").returncode == 0
+    monkeypatch.setattr("bocage.mapping.lattice.SMALL", 12)
+    assert main(to(tmp_path / "whole")) == 0
     for notes in (1, 3, 2):
-        assert bocage(tmp_path / "map", notes).returncode == -signal.SIGKILL
+        assert ended(killed_noting, to(tmp_path / "map"), notes, 12) == -signal.SIGKILL
         assert not (tmp_path / "map/map/checksums.sha256").exists()
-    done = bocage(tmp_path / "map")
-    assert done.returncode == 0, done.stderr
-    assert "windows are there already" in done.stderr
+    capsys.readouterr()
+    assert main(to(tmp_path / "map")) == 0
+    assert "windows are there already" in capsys.readouterr().err
     assert contents(tmp_path / "map/map") == contents(tmp_path / "whole/map")
 
 
