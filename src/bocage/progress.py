@@ -1,4 +1,4 @@
-"""How long work tells a person where it stands; the command line decides what it looks like."""
+"""Progress reporting of long tasks. The command line decides how progress is displayed."""
 
 import threading
 from collections.abc import Iterator
@@ -8,17 +8,17 @@ from typing import Any, Protocol
 
 
 class Progress(Protocol):
-    """Someone to tell."""
+    """Receiver of messages and of progress."""
 
     def say(self, text: str) -> None:
-        """Tell one fact that the user should know (a reprojection, a class left out)."""
+        """Report one fact that the user should know, for example a reprojection or a class left out."""
 
     def step(self, task: str, done: int, total: int, note: str = "") -> None:
-        """Tell that `done` of `total` steps of `task` are complete."""
+        """Report that `done` of `total` steps of `task` are complete."""
 
 
 class Quiet:
-    """Tells no one."""
+    """Discards messages and progress."""
 
     def say(self, text: str) -> None:
         """Do nothing."""
@@ -32,62 +32,64 @@ QUIET: Progress = Quiet()
 
 @dataclass
 class Heard:
-    """Passes everything on, and keeps what was said."""
+    """Forwards messages and progress to `listener`, and keeps the messages."""
 
     listener: Progress
     before: str = ""
-    """Put before every text."""
+    """Prefix of every message."""
     said: list[str] = field(default_factory=list)
+    """Messages so far, with their prefix."""
 
     def say(self, text: str) -> None:
-        """Keep it, and pass it on."""
+        """Keep the message, and forward it."""
         self.said.append(self.before + text)
         self.listener.say(self.before + text)
 
     def step(self, task: str, done: int, total: int, note: str = "") -> None:
-        """Pass it on."""
+        """Forward the progress."""
         self.listener.step(task, done, total, note)
 
 
 @dataclass(frozen=True)
 class Named:
-    """Passes everything on under a name, where several pieces of work do the same tasks."""
+    """Forwards messages and progress with a prefix, which tells apart parallel jobs that run the same tasks."""
 
     listener: Progress
     before: str
+    """Prefix of every message and task name."""
 
     def say(self, text: str) -> None:
-        """Pass a fact on."""
+        """Forward the message."""
         self.listener.say(self.before + text)
 
     def step(self, task: str, done: int, total: int, note: str = "") -> None:
-        """Pass on how far the work is."""
+        """Forward the progress."""
         self.listener.step(self.before + task, done, total, note)
 
 
 @dataclass(frozen=True)
 class Sent:
-    """Sends what is told to another process, which listens with :func:`listening`."""
+    """Sends messages and progress to another process, which receives them with :func:`listening`."""
 
     messages: Any
-    """A queue that both processes hold."""
+    """A queue shared by both processes."""
 
     def say(self, text: str) -> None:
-        """Send a fact."""
+        """Send the message."""
         self.messages.put(("say", (text,)))
 
     def step(self, task: str, done: int, total: int, note: str = "") -> None:
-        """Send how far the work is."""
+        """Send the progress."""
         self.messages.put(("step", (task, done, total, note)))
 
 
 @contextmanager
 def listening(messages: Any, progress: Progress) -> Iterator[None]:
-    """Pass on to `progress` what other processes send, until the block ends."""
+    """Forward to `progress` the messages that other processes send, until the block ends."""
 
     def listen() -> None:
-        for kind, said in iter(messages.get, None):
-            getattr(progress, kind)(*said)
+        for method, arguments in iter(messages.get, None):
+            getattr(progress, method)(*arguments)
 
     listener = threading.Thread(target=listen, daemon=True)
     listener.start()
