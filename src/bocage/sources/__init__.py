@@ -1,4 +1,4 @@
-"""Files → Source. One sensor per file of this folder; ``SENSORS`` is their shelf."""
+"""Files → Source. One sensor per module of this folder, registered in ``SENSORS``."""
 
 from collections.abc import Mapping
 from types import MappingProxyType
@@ -59,12 +59,14 @@ def open_source(
     progress: Progress = QUIET,
     others: Mapping[str, Readable] = MappingProxyType({}),
 ) -> Readable:
-    """Find a sensor's acquisitions and return them as a source called `name`, made of `others` where it derives.
+    """Find the acquisitions of a sensor and return them as the source `name`.
+
+    A :class:`Deriver` computes its source from the sources `others` instead.
 
     Raises
     ------
     SourceError
-        Nothing was found, or what was found cannot be used; the message opens with the source's name.
+        No acquisition is found, or one cannot be used. The message starts with the name of the source.
     """
     heard = Heard(progress, f"Source '{name}': ")
     try:
@@ -78,12 +80,12 @@ def open_source(
     except SourceError as error:
         raise SourceError(f"Source '{name}': {error}") from error
     if not acquisitions:
-        raise SourceError(f"Source '{name}': no acquisition was found.")
+        raise SourceError(f"Source '{name}': no acquisition found. Check its settings in the recipe.")
     return Source(name, sensor, acquisitions, tuple(heard.said))
 
 
 def derived_last(kinds: Mapping[str, str]) -> list[str]:
-    """Names of sources, given their sensors' names, in an order in which they can be opened."""
+    """Return the names of sources, given the sensor of each, with derived sources after those that they need."""
     return sorted(kinds, key=lambda name: isinstance(SENSORS.get(kinds[name]), Deriver))
 
 
