@@ -226,7 +226,7 @@ def test_the_last_answer_serves_while_the_api_is_away(settings, tmp_path: Path, 
     def away(_):
         raise SourceError("The STAC API does not answer.")
 
-    monkeypatch.setattr(stac, "_ask", away)
+    monkeypatch.setattr(stac, "_request", away)
     second = open_source("s2", stac, settings(**narrow))
     assert second.times == first.times
     assert any("The answer of" in note for note in second.notes)

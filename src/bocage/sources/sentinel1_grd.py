@@ -98,8 +98,8 @@ def _check_orbits(settings: Settings, groups: Mapping[tuple[str, ...], object]) 
     if len(orbits) > 1 and not settings.mix_orbits:
         listed = ", ".join(f"{d} {o} ({n} images)" for (d, o), n in sorted(orbits.items()))
         raise SourceError(
-            f"{settings.path} has several orbits: {listed}. Backscatter of the same field differs between orbits. Declare a source "
-            "for each orbit (relative_orbit = …), or set mix_orbits = true."
+            f"{settings.path} has several orbits: {listed}. Backscatter of the same field differs between orbits. Declare a "
+            "source for each orbit (relative_orbit = …), or set mix_orbits = true."
         )
 
 
