@@ -1,4 +1,4 @@
-"""Sources + Grid → Scene: every source as a cube on its own grid, nested in the map's."""
+"""Sources + Grid → Scene: each source as a cube on its own grid, nested in the map grid."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -18,29 +18,30 @@ from bocage.sources.raster import resolution_in
 
 @dataclass(frozen=True)
 class Scene:
-    """Name to cube, one per source. It describes; ``samples/`` and ``mapping/`` read."""
+    """One cube per source. A scene reads no pixels itself: ``samples/`` and ``mapping/`` read its cubes."""
 
     grid: Grid
-    """The map's grid."""
+    """Grid of the map."""
     cubes: Mapping[str, Cube]
+    """Source name to cube."""
     notes: tuple[str, ...] = ()
-    """What the user should know of how the sources were laid on the grid."""
+    """Messages for the user about the preparation of the sources, for example a reprojection."""
 
     @property
     def ids(self) -> tuple[str, ...] | None:
-        """Sample ids, one for each row of the grid, where the sources are tables; None for imagery."""
+        """Sample ids, one per row of the grid, if the sources are tables; None for imagery."""
         return next(iter(self.cubes.values())).source.ids
 
 
 def make_scene(grid: Grid, sources: Sequence[Readable], preparations: Mapping[str, Preparation]) -> Scene:
-    """Lay every source on the map's grid, at its own resolution.
+    """Return the scene of several sources, each on a grid of its own resolution nested in the map grid.
 
     Raises
     ------
     SourceError
-        A source does not overlap the map, or lacks a band that an index needs.
+        A source does not overlap the map, lacks a band that an index needs, or tables are combined with imagery.
     SceneError
-        Temperatures are missing that thermal days need.
+        Temperatures that thermal days need are missing.
     """
     _check_tables(sources)
     cubes: dict[str, Cube] = {}
@@ -48,7 +49,7 @@ def make_scene(grid: Grid, sources: Sequence[Readable], preparations: Mapping[st
     for source in sources:
         preparation = preparations.get(source.name, Preparation())
         check_overlap(source, grid)
-        source = source.over(grid)  # noqa: PLW2901 - from here on, what touches the map
+        source = source.over(grid)  # noqa: PLW2901 - from here on, without acquisitions outside the map
         notes += source.notes
         check_indices(source, preparation.indices)
         ratio = preparation.ratio or nearest_ratio(grid.resolution, resolution_in(source.grid, grid.crs))
@@ -59,41 +60,46 @@ def make_scene(grid: Grid, sources: Sequence[Readable], preparations: Mapping[st
                 f"({ratio}) with resampling '{preparation.resampling}'."
             )
         cubes[source.name] = cube = Cube(source, nested, ratio, preparation)
-        _ = cube.clock  # temperatures that are missing are told now
+        _ = cube.clock  # raise an error for missing temperatures now, before any reading
     return Scene(grid, cubes, tuple(notes))
 
 
 def _check_tables(sources: Sequence[Readable]) -> None:
-    """Refuse tables beside imagery, and tables of different samples.
+    """Check that the sources are all imagery, or all tables of the same samples.
 
     Raises
     ------
     SourceError
-        The sources do not have the same rows.
+        The sources mix tables and imagery, or the tables have different samples.
     """
     first, *others = sources
     for other in others:
         if (first.ids is None) != (other.ids is None):
             raise SourceError(
-                f"The sources '{first.name}' and '{other.name}' are a table and imagery; use one kind in a recipe."
+                f"The sources '{first.name}' and '{other.name}' are a table and imagery. Use only one of the two in a recipe."
             )
         if first.ids != other.ids:
-            odd = sorted(set(first.ids or ()) ^ set(other.ids or ()))
+            different = sorted(set(first.ids or ()) ^ set(other.ids or ()))
             raise SourceError(
-                f"The tables '{first.name}' and '{other.name}' do not hold the same samples: {len(odd)} are in one only "
-                f"(first: {odd[0]})."
+                f"The tables '{first.name}' and '{other.name}' do not have the same samples: {len(different)} are in only one "
+                f"of them (first: {different[0]})."
             )
 
 
 def prepare_scene(
     scene: Scene, folder: Path, settings: Preparing, progress: Progress = QUIET
 ) -> tuple[Scene, dict[str, Prepared]]:
-    """Write the cubes that are laborious to make into `folder`, once; return the scene that reads them from there.
+    """Write the cubes that are costly to compute to `folder`, and return the scene that reads them from this folder.
+
+    Returns
+    -------
+    scene : the scene with prepared cubes
+    made : source name to the result of its preparation
 
     Raises
     ------
     SceneError, SourceError
-        The disk is full, or a file cannot be read; what is complete is kept.
+        The disk is full, or a file cannot be read. Complete shards are kept.
     """
     cubes, made, notes = dict(scene.cubes), {}, list(scene.notes)
     for name, cube in scene.cubes.items():

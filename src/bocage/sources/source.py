@@ -157,7 +157,9 @@ class Source:
             return self
         gone = [a for a in self.acquisitions if a not in near]
         days = ", ".join(sorted({f"{a.time:%Y-%m-%d}" for a in gone if a.time})[:5])
-        note = f"Source '{self.name}': {len(gone)} of {len(self.acquisitions)} acquisitions lie outside the map ({days})."
+        note = (
+            f"Source '{self.name}': {len(gone)} of {len(self.acquisitions)} acquisitions lie outside the map ({days})."
+        )
         return replace(self, acquisitions=near, notes=(*self.notes, note))
 
     def touching(self, grid: Grid, window: Window) -> tuple[int, ...]:
