@@ -167,7 +167,7 @@ def _inspected(path: Path, changed: int, size: int) -> RasterInfo:
     with _opened(path) as dataset:
         if dataset.crs is None:
             raise SourceError(
-                f"{path}: no coordinate reference system (CRS). Set one, for example with "
+                f"{path} has no coordinate reference system (CRS). Set one, for example with "
                 f"'rio edit-info --crs EPSG:<code> {path.name}'."
             )
         try:
