@@ -52,7 +52,7 @@ class Heard:
 
 @dataclass(frozen=True)
 class Named:
-    """Forwards messages and progress with a prefix, which tells apart parallel jobs that run the same tasks."""
+    """Forwards messages and progress with a prefix, which distinguishes parallel jobs that run the same tasks."""
 
     listener: Progress
     before: str

@@ -25,7 +25,7 @@ from bocage.sources.raster import covered, fingerprint, inspect, nests, on_disk,
 
 
 class Readable(Protocol):
-    """Interface of a source, whatever the format of its data."""
+    """Interface of a source, independent of the format of its data."""
 
     @property
     def name(self) -> str:
