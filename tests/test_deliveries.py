@@ -1,4 +1,4 @@
-"""How other people's programs take a map: STAC readers, GDAL, QGIS."""
+"""Compatibility of a map with other software: STAC readers, GDAL, QGIS."""
 
 import json
 import re
@@ -12,7 +12,7 @@ from pystac.validation.stac_validator import JsonSchemaSTACValidator
 from bocage.mapping import Mapping, make_map
 
 SYSTEM_PYTHON = "/usr/bin/python3"
-"""Where Debian's python3-qgis lives."""
+"""Interpreter of Debian's python3-qgis."""
 QGIS = """
 import json, sys
 from qgis.core import QgsApplication, QgsRasterLayer
@@ -62,8 +62,8 @@ def test_gdalinfo_shows_categories_and_colours(land, expected):
 
 
 @pytest.mark.skipif(not has_qgis(), reason="needs QGIS and GDAL's tools (Debian: python3-qgis, gdal-bin)")
-def test_qgis_takes_the_style_that_lies_beside_the_map(land, expected, tmp_path):
-    # Without the colours of the file itself and its sidecar, QGIS can only have them from the style.
+def test_qgis_uses_the_style_file_of_the_map(land, expected, tmp_path):
+    # The colours of the raster and its sidecar are removed, so that QGIS can read them from the style only.
     classes, bare = land.files["classes"], tmp_path / "bare.tif"
     subprocess.run(["gdal_translate", "-q", "-colorinterp", "gray", classes, bare], check=True)
     bare.with_name("bare.tif.aux.xml").unlink(missing_ok=True)
@@ -72,7 +72,7 @@ def test_qgis_takes_the_style_that_lies_beside_the_map(land, expected, tmp_path)
     done = subprocess.run(
         [SYSTEM_PYTHON, "-c", QGIS, bare], capture_output=True, text=True, check=False, env=environment
     )
-    told = json.loads(done.stdout)
-    assert told["valid"]
-    assert told["type"] == "paletted"
-    assert told["classes"] == expected
+    layer = json.loads(done.stdout)
+    assert layer["valid"]
+    assert layer["type"] == "paletted"
+    assert layer["classes"] == expected

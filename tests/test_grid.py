@@ -23,7 +23,7 @@ def test_a_nested_window_covers_the_map_window(n, finer, y, x, height, width):
     assert inside.x <= x * scale < inside.x + 1
 
 
-def test_a_nested_grid_shares_the_corner_and_covers_everything():
+def test_a_nested_grid_shares_the_corner_of_the_map_grid_and_covers_it():
     for ratio in (Ratio(), Ratio(finer=4), Ratio(coarser=4), Ratio(coarser=7)):
         nested = ratio.grid(GRID)
         assert nested.transform @ (0, 0) == GRID.transform @ (0, 0)
@@ -39,7 +39,7 @@ def test_tiles_cover_every_pixel_once():
     assert (count == 1).all()
 
 
-def test_windows_of_a_block_follow_one_another():
+def test_windows_of_a_block_are_consecutive():
     grid = Grid.of("EPSG:32740", Affine(6, 0, 338_000, 0, -6, 7_668_000), (3000, 2500))
     windows = in_blocks(grid.tiles(256))
     assert sorted(windows, key=lambda w: (w.y, w.x)) == list(grid.tiles(256))
@@ -58,7 +58,7 @@ def test_clip_and_within():
 
 
 @pytest.mark.parametrize(
-    ("crs", "transform", "shape", "said"),
+    ("crs", "transform", "shape", "message"),
     [
         (None, Affine(1, 0, 0, 0, -1, 0), (2, 2), "coordinate reference system"),
         ("EPSG:4326", Affine(1, 0.2, 0, 0, -1, 0), (2, 2), "axis-aligned"),
@@ -66,8 +66,8 @@ def test_clip_and_within():
         ("EPSG:4326", Affine(1, 0, 0, 0, -1, 0), (0, 2), "at least one pixel"),
     ],
 )
-def test_bad_grids_say_why(crs, transform, shape, said):
-    with pytest.raises(GridError, match=said):
+def test_invalid_grids_are_refused(crs, transform, shape, message):
+    with pytest.raises(GridError, match=message):
         Grid.of(crs, transform, shape)
 
 

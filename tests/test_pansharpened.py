@@ -1,4 +1,4 @@
-"""Pansharpening: two sources of the recipe as one image."""
+"""Pansharpening of a PAN and an MS source of the recipe."""
 
 import numpy as np
 import pytest
@@ -36,12 +36,12 @@ def sharpened(sources, **settings):
     return open_source("sharp", pansharpened, pansharpened.Settings(**settings), others=sources)
 
 
-def test_it_is_ms_times_pan_over_its_mean(pair):
+def test_the_value_is_ms_times_pan_divided_by_its_local_mean(pair):
     pan, ms, sources = pair
     source = sharpened(sources)
     assert source.bands == ("red", "nir")
     values, valid = source.read(source.grid, source.grid.window)
-    y, x = 20, 50  # far from what is masked
+    y, x = 20, 50  # far from masked pixels
     mean = ndimage.uniform_filter(pan[0].astype(float), 7)[y, x]
     rows, columns = ((y + 0.5) / 4 - 0.5, (x + 0.5) / 4 - 0.5)
     for band in range(2):
@@ -49,7 +49,7 @@ def test_it_is_ms_times_pan_over_its_mean(pair):
         assert values[0, band, y, x] == pytest.approx(smooth * pan[0, y, x] / mean, rel=1e-5)
     assert not valid[0, 30, 40], "masked in PAN"
     assert not valid[0, 12:16, 20:24].any(), "masked in MS"
-    assert valid[0, 29, 40], "its neighbour is not, and its mean leaves the masked pixel out"
+    assert valid[0, 29, 40], "the neighbour of a masked pixel is valid, and its mean excludes that pixel"
     square = np.ma.masked_equal(pan[0, 26:33, 37:44], 0)
     near = (
         values[0, 0, 29, 40]
@@ -81,19 +81,19 @@ def test_ms_that_does_not_nest_is_warped(pair, tmp_path):
     assert 40 < np.median(values[0, 0][valid[0]]) < 500
 
 
-def test_what_cannot_be_sharpened_is_named(pair, tmp_path):
+def test_sources_that_cannot_be_sharpened_are_refused(pair, tmp_path):
     *_, sources = pair
-    with pytest.raises(SourceError, match="Source 'sharp': no source is called 'p'; there are pan, ms"):
+    with pytest.raises(SourceError, match="Source 'sharp': no source is called 'p'; the sources are pan, ms"):
         sharpened(sources, pan="p")
-    with pytest.raises(SourceError, match="a panchromatic image has one"):
+    with pytest.raises(SourceError, match="A panchromatic image has one band"):
         sharpened(sources, pan="ms")
-    with pytest.raises(SourceError, match="nothing to sharpen"):
+    with pytest.raises(SourceError, match="pansharpening has no effect"):
         sharpened(sources, ms="pan")
-    with pytest.raises(ValueError, match="'radius' is at least 1"):
+    with pytest.raises(ValueError, match="'radius' must be at least 1"):
         pansharpened.Settings(radius=0)
 
 
-def test_a_recipe_maps_with_it(recipe, tmp_path):
+def test_a_recipe_with_a_pansharpened_source_gives_a_map(recipe, tmp_path):
     path = recipe(CNN, SHARP, "pan")
     scene = open_scene(read_recipe(path))
     assert isinstance(scene.grid, Grid)

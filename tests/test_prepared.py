@@ -1,4 +1,4 @@
-"""The prepared scene: the same as reading the files, resumed at the shard, stale parts found by content."""
+"""The prepared scene: same values as the files, resume after the last shard, outdated shards detected by content."""
 
 import json
 import os
@@ -35,7 +35,7 @@ def contents(store: Path) -> dict[str, bytes]:
     return {p.relative_to(store).as_posix(): p.read_bytes() for p in sorted(store.rglob("*")) if p.is_file()}
 
 
-def test_the_prepared_cube_reads_as_the_files_do(scene, tmp_path: Path) -> None:
+def test_the_prepared_cube_has_the_values_of_the_files(scene, tmp_path: Path) -> None:
     cube = scene.cubes["s2"]
     (kept, made) = prepare_scene(scene, tmp_path, SMALL)
     assert made["s2"].shards == 12
@@ -56,7 +56,7 @@ def test_the_store_is_zarr_3_sharded_with_named_dimensions(scene, tmp_path: Path
     assert group.attrs["bands"] == ["red", "nir", "ndvi"]
 
 
-def test_what_is_read_in_place_is_not_prepared(landscape: Path, recipe) -> None:
+def test_cubes_that_need_no_computation_are_not_prepared(landscape: Path, recipe) -> None:
     path = recipe(sources='[sources.s2]\nsensor = "image"\npath = "ms.tif"\n')
     scene = open_scene(read_recipe(path))
     assert not Preparing().wants(scene.cubes["s2"])
@@ -72,7 +72,7 @@ def test_shards_divide_the_tile_and_fit_in_memory(scene) -> None:
     assert 256 % shard_side(long, 256) == 0
 
 
-def test_nothing_is_done_twice_and_stale_parts_only_are_redone(scene, tmp_path: Path, landscape: Path) -> None:
+def test_only_missing_and_outdated_shards_are_computed(scene, tmp_path: Path, landscape: Path) -> None:
     cube = scene.cubes["s2"]
     assert prepare(cube, tmp_path / "s2.zarr", SMALL).done == 12
     assert prepare(cube, tmp_path / "s2.zarr", SMALL).done == 0
@@ -84,10 +84,10 @@ def test_nothing_is_done_twice_and_stale_parts_only_are_redone(scene, tmp_path: 
         pixels = dataset.read(1)
         pixels[0, 0] += 1
         dataset.write(pixels, 1)
-    assert prepare(other, tmp_path / "s2.zarr", SMALL).done == 12, "the file touches every part"
+    assert prepare(other, tmp_path / "s2.zarr", SMALL).done == 12, "the file touches every shard"
 
 
-def test_a_changed_tile_makes_its_own_parts_stale(tmp_path: Path) -> None:
+def test_a_changed_tile_makes_only_its_shards_outdated(tmp_path: Path) -> None:
     for k, x in enumerate((338000.0, 338000.0 + 320)):
         pixels = np.full((1, 24, 32), 5 + k, np.uint16)
         write_raster(tmp_path / f"s2/t{k}_20210203.tif", pixels, corner=(x, 7668000.0))
@@ -105,11 +105,11 @@ def test_a_changed_tile_makes_its_own_parts_stale(tmp_path: Path) -> None:
     assert prepare(cube, tmp_path / "z.zarr", SMALL).done == 8
     write_raster(files[1], np.full((1, 24, 32), 9, np.uint16), corner=(338320.0, 7668000.0))
     redone = prepare(cube, tmp_path / "z.zarr", SMALL)
-    assert redone.done in (4, 6), "the parts of the changed tile, and those within two pixels of it"
+    assert redone.done in (4, 6), "the shards of the changed tile, and the shards within two pixels of it"
     assert set(np.unique(cube.kept_at(tmp_path / "z.zarr").read(cube.grid.window).values)) == {5, 9}
 
 
-def test_a_journal_cut_short_costs_one_part(scene, tmp_path: Path) -> None:
+def test_a_truncated_journal_costs_one_shard(scene, tmp_path: Path) -> None:
     cube = scene.cubes["s2"]
     prepare(cube, tmp_path / "s2.zarr", SMALL)
     journal = tmp_path / "s2.zarr.journal"
@@ -117,7 +117,7 @@ def test_a_journal_cut_short_costs_one_part(scene, tmp_path: Path) -> None:
     assert prepare(cube, tmp_path / "s2.zarr", SMALL).done == 1
 
 
-def test_a_store_of_something_else_is_made_anew(scene, tmp_path: Path) -> None:
+def test_a_store_of_another_cube_is_created_again(scene, tmp_path: Path) -> None:
     cube = scene.cubes["s2"]
     prepare(cube, tmp_path / "s2.zarr", SMALL)
     fewer = replace(cube, preparation=replace(cube.preparation, indices=()))
@@ -127,7 +127,7 @@ def test_a_store_of_something_else_is_made_anew(scene, tmp_path: Path) -> None:
     assert prepare(fewer, tmp_path / "s2.zarr", SMALL).done == 12
 
 
-def test_a_full_disk_is_told_before_and_during(scene, tmp_path: Path, monkeypatch) -> None:
+def test_a_full_disk_is_reported_before_and_during_preparation(scene, tmp_path: Path, monkeypatch) -> None:
     from bocage.scene import prepared
 
     cube = scene.cubes["s2"]
@@ -152,7 +152,7 @@ def test_a_full_disk_is_told_before_and_during(scene, tmp_path: Path, monkeypatc
     assert prepare(cube, tmp_path / "s2.zarr", SMALL).done == 7
 
 
-def test_pixels_that_are_never_clear_stay_without_data_and_are_counted(landscape: Path, recipe, tmp_path: Path) -> None:
+def test_pixels_without_a_clear_date_stay_masked_and_are_counted(landscape: Path, recipe, tmp_path: Path) -> None:
     with rasterio.open(landscape / "s2/quality.tif", "r+") as dataset:
         quality = dataset.read()
         quality[:, 7, 3:6] = 9
@@ -166,7 +166,7 @@ def test_pixels_that_are_never_clear_stay_without_data_and_are_counted(landscape
     assert any("3 of 2544 pixels (0.12 %) have no clear date" in note for note in scene.notes)
 
 
-def test_speckle_is_filtered_and_windows_agree(tmp_path: Path) -> None:
+def test_speckle_is_filtered_and_windows_are_consistent(tmp_path: Path) -> None:
     generator = np.random.default_rng(1)
     truth = np.where(np.arange(60) < 30, 0.02, 0.2) * np.ones((40, 60))
     power = truth * generator.gamma(4.4, 1 / 4.4, (12, 40, 60))
@@ -178,7 +178,7 @@ def test_speckle_is_filtered_and_windows_agree(tmp_path: Path) -> None:
     filtered = cube.read(cube.grid.window).values
     inner = (slice(None), 0, slice(5, -5), slice(5, 24))
     assert filtered[inner].std() < 0.45 * raw[inner].std()
-    assert np.mean(10 ** (filtered[inner] / 10)) == pytest.approx(0.02, rel=0.05), "power is kept"
+    assert np.mean(10 ** (filtered[inner] / 10)) == pytest.approx(0.02, rel=0.05), "the mean power is preserved"
     assert np.mean(10 ** (filtered[:, 0, 5:-5, 36:55] / 10)) == pytest.approx(0.2, rel=0.05)
     part = Window(9, 20, 12, 17)
     assert np.allclose(cube.read(part).values, filtered[(..., *part.within(cube.grid.window))], atol=1e-4)
@@ -188,7 +188,7 @@ def test_speckle_is_filtered_and_windows_agree(tmp_path: Path) -> None:
 
 @pytest.fixture
 def big(tmp_path: Path) -> Path:
-    """A recipe whose preparation has 100 parts, each of some work."""
+    """Return a recipe whose preparation has 100 shards, each with some computation."""
     generator = np.random.default_rng(3)
     days = [f"2021-{m:02d}-{d:02d}" for m in range(1, 13) for d in (5, 15, 25)]
     pixels = generator.integers(1, 9000, (len(days), 160, 160)).astype(np.uint16)
@@ -237,7 +237,7 @@ def test_killed_at_five_moments_prepare_goes_on_to_the_same_store(big: Path, tmp
     for moment in (0, 12, 31, 55, 80):
         assert ended(killed_noting, command, moment - len(finished)) == -signal.SIGKILL
         for place, then in finished.items():
-            assert _shard(store, place).stat().st_mtime_ns == then, "a finished part was written again"
+            assert _shard(store, place).stat().st_mtime_ns == then, "a complete shard was written again"
         finished = {line["place"]: _shard(store, line["place"]).stat().st_mtime_ns for line in _lines(journal)}
         assert len(finished) == moment
     assert main(command) == 0

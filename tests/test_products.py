@@ -1,4 +1,4 @@
-"""Product trees of every sensor, made by the simulator with known truth, and what can be wrong with them."""
+"""Simulated products of every sensor with known truth: values, masks, and errors of damaged products."""
 
 import re
 import shutil
@@ -33,7 +33,7 @@ def test_every_format_gives_the_plain_values(lands: dict[str, Path], name: str) 
     plain = cubes(lands["plain"], vhr)
     for source, cube in cubes(lands[name], vhr).items():
         expected = plain[source]
-        assert cube.grid == expected.grid, "tiles make the whole grid again"
+        assert cube.grid == expected.grid, "the tiles are merged into the whole grid"
         assert cube.bands == expected.bands
         assert vhr or np.array_equal(cube.source.days, expected.source.days)
         values, valid = cube.source.read(cube.grid, cube.grid.window)
@@ -66,7 +66,7 @@ def test_landsat_gives_means_of_the_plain_values(lands: dict[str, Path]) -> None
 
 @pytest.fixture
 def copied(lands: dict[str, Path], tmp_path: Path):
-    """Copy a few of a format's products, so that a test can spoil them."""
+    """Return a function that copies some products of a format, so that a test can change them."""
 
     def copy(form: str, keep: str = "") -> Path:
         source = lands[form] / FORMATS[form].SENSOR
@@ -119,22 +119,22 @@ def test_archives_are_read_in_place(copied, tmp_path: Path, form: str, keep: str
     assert all(path.endswith(".zip") for path in packed.fingerprints())
 
 
-def test_two_baselines_are_one_series(copied) -> None:
+def test_two_baselines_form_one_series(copied) -> None:
     source = open_source("s2", sentinel2_l2a, sentinel2_l2a.Settings(copied("safe", "_20220(113|202|123)T")))
     assert {a.details["baseline"] for a in source.acquisitions} == {"03.01", "04.00"}
     offsets = {a.details["baseline"]: a.files["red"].decoding.offset for a in source.acquisitions}
     assert offsets == {"03.01": 0.0, "04.00": -0.1}
 
 
-def test_an_offset_is_never_guessed(copied) -> None:
+def test_a_missing_offset_is_refused(copied) -> None:
     folder = copied("safe", "_20220403T")
     for path in folder.rglob("MTD_MSIL2A.xml"):
         path.write_text(re.sub(r"<BOA_ADD_OFFSET_VALUES_LIST>.*?</BOA_ADD_OFFSET_VALUES_LIST>", "", path.read_text()))
-    with pytest.raises(SourceError, match=r"baseline 04.00.*BOA_ADD_OFFSET; it is not guessed"):
+    with pytest.raises(SourceError, match=r"baseline 04.00.*BOA_ADD_OFFSET\. Download"):
         sentinel2_l2a.find(sentinel2_l2a.Settings(folder))
 
 
-def test_a_date_twice_takes_the_newest_and_fills_its_gaps_with_the_other(copied) -> None:
+def test_of_duplicates_the_newest_processing_is_used_and_its_gaps_are_filled_from_the_other(copied) -> None:
     folder = copied("safe", r"_20220403T.*T40KCB")
     old = next(folder.iterdir())
     new = folder / old.name.replace("N0400", "N0510")
@@ -153,8 +153,10 @@ def test_a_date_twice_takes_the_newest_and_fills_its_gaps_with_the_other(copied)
     assert clear.all()
     assert valid.all()
     red = both.bands.index("red")
-    assert np.allclose(b[0, red, 4:], a[0, red, 4:] + 0.05, atol=1e-6), "the newest processing comes first"
-    assert np.allclose(b[0, :, :4], a[0, :, :4], atol=1e-6), "where it has no data, the other gives all bands"
+    assert np.allclose(b[0, red, 4:], a[0, red, 4:] + 0.05, atol=1e-6), "the most recent processing is preferred"
+    assert np.allclose(b[0, :, :4], a[0, :, :4], atol=1e-6), (
+        "where it has nodata, all bands come from the other product"
+    )
 
 
 def test_a_mosaic_across_utm_zones_is_warped_once(tmp_path: Path) -> None:
@@ -179,7 +181,7 @@ def test_a_mosaic_across_utm_zones_is_warped_once(tmp_path: Path) -> None:
     assert np.array_equal(scene.cubes["s1"].read(part).values, block.values[(..., *part.within(grid.window))])
 
 
-def test_acquisitions_outside_the_map_are_left_out_and_counted(lands: dict[str, Path]) -> None:
+def test_acquisitions_outside_the_map_are_excluded_and_counted(lands: dict[str, Path]) -> None:
     source = open_source("s2", sentinel2_theia, sentinel2_theia.Settings(lands["theia"] / "s2", bands=("red",)))
     west = source.grid.crop(Window(0, 0, 8, 6))
     scene = make_scene(west, [source], {})
@@ -187,7 +189,7 @@ def test_acquisitions_outside_the_map_are_left_out_and_counted(lands: dict[str, 
     assert any("37 of 74 acquisitions lie outside the map" in note for note in scene.notes)
 
 
-def test_orbits_are_kept_apart(tmp_path: Path) -> None:
+def test_several_orbits_are_refused_by_default(tmp_path: Path) -> None:
     for direction, orbit, day in (("ASC", "044", "05"), ("DES", "151", "05"), ("ASC", "044", "17")):
         for pol in ("vv", "vh"):
             name = f"s1a_40KCB_{pol}_{direction}_{orbit}_202201{day}t014522.tif"
@@ -197,7 +199,7 @@ def test_orbits_are_kept_apart(tmp_path: Path) -> None:
     assert len(sentinel1_grd.find(sentinel1_grd.Settings(tmp_path, relative_orbit=44))) == 2
     assert len(sentinel1_grd.find(sentinel1_grd.Settings(tmp_path, orbit="descending"))) == 1
     mixed = open_source("s1", sentinel1_grd, sentinel1_grd.Settings(tmp_path, mix_orbits=True))
-    assert len(mixed.times) == 3, "two orbits of one day are two dates"
+    assert len(mixed.times) == 3, "two orbits on the same day are two dates"
 
 
 def test_backscatter_in_db_and_below_the_noise(tmp_path: Path) -> None:
@@ -210,7 +212,7 @@ def test_backscatter_in_db_and_below_the_noise(tmp_path: Path) -> None:
     assert np.allclose(values[0, 0, 0], [-20, 0, -35, -35, 10 * np.log10(2)], atol=1e-5)
 
 
-def test_a_missing_polarisation_is_named(tmp_path: Path) -> None:
+def test_a_missing_polarisation_is_reported(tmp_path: Path) -> None:
     write_raster(tmp_path / "s1a_40KCB_vv_ASC_044_20220105t014522.tif", np.ones((1, 4, 4), np.float32))
     with pytest.raises(SourceError, match=r"has no VH.*bands = \['vv'\]"):
         sentinel1_grd.find(sentinel1_grd.Settings(tmp_path))
@@ -242,7 +244,7 @@ def test_spot_radiometry(copied) -> None:
     assert spot67.find(settings(radiometry="stored"))[0].files["red"].decoding.scale == 1
 
 
-def test_spot_clouds_and_saturation_hide_the_ground(copied) -> None:
+def test_spot_clouds_and_saturation_are_masked(copied) -> None:
     folder = copied("spot67")
     clear = open_source("ms", spot67, spot67.Settings(folder, image="ms"))
     west, south, east, north = clear.grid.bounds
@@ -279,7 +281,7 @@ def test_tiff_tiles_are_read_like_jp2(copied) -> None:
         assert np.array_equal(a, b)
 
 
-def test_gdal_takes_the_simulated_dimap_for_real(lands: dict[str, Path]) -> None:
+def test_gdal_reads_the_simulated_dimap_as_dimap(lands: dict[str, Path]) -> None:
     for path in (lands["spot67"] / "vhr").rglob("DIM_*.XML"):
         with rasterio.open(path) as dataset:
             assert dataset.driver == "DIMAP"
@@ -287,7 +289,7 @@ def test_gdal_takes_the_simulated_dimap_for_real(lands: dict[str, Path]) -> None
             assert dataset.tags(1)["RADIANCE_GAIN"] == "10.0"
 
 
-# --- bad input: one line that says the file, what, and the remedy
+# --- damaged input: the message names the file, the problem and the solution
 def _truncate(folder: Path) -> None:
     path = product(folder, "*_B04_10m.jp2")
     path.write_bytes(path.read_bytes()[:-40])
@@ -327,10 +329,10 @@ def _other_size(folder: Path) -> None:
         (_drop_scl, r"\.SAFE has no file for the scene classification \(SCL\).*download"),
         (_entities, r"MTD_MSIL2A\.xml declares XML entities.*refused"),
         (_cut_xml, r"MTD_MSIL2A\.xml is not complete XML.*download"),
-        (_other_size, r"B08_10m\.jp2 has 18 x .* pixels, but MTD_MSIL2A\.xml says 20 x .*Download it again"),
+        (_other_size, r"B08_10m\.jp2 has 18 x .* pixels, but MTD_MSIL2A\.xml gives 20 x .*Download it again"),
     ],
 )  # fmt: skip
-def test_spoilt_products(copied, spoil, message: str) -> None:
+def test_damaged_products_are_refused_or_skipped(copied, spoil, message: str) -> None:
     folder = copied("safe", "_202204[01]3T.*T40KCB")
     spoil(folder)
     with pytest.raises(SourceError, match=f"(?i){message}"):
@@ -340,7 +342,7 @@ def test_spoilt_products(copied, spoil, message: str) -> None:
     assert any("1 of 2 products left out" in note for note in source.notes)
 
 
-def test_a_missing_theia_mask_is_named(copied) -> None:
+def test_a_missing_theia_mask_is_reported(copied) -> None:
     folder = copied("theia", "_20220403-.*T40KCB")
     product(folder, "*_SAT_R2.tif").unlink()
     with pytest.raises(SourceError, match=r"V3-0 has no file for the mask SAT at R2"):
@@ -348,7 +350,7 @@ def test_a_missing_theia_mask_is_named(copied) -> None:
     assert sentinel2_theia.find(sentinel2_theia.Settings(folder, saturated=True))
 
 
-def test_theia_masks_mean_what_their_bits_say(copied) -> None:
+def test_the_bits_of_theia_masks_are_masked(copied) -> None:
     folder = copied("theia", "_20220403-.*T40KCB")
     marks = {"CLM_R1": (0, 1), "MG2_R1": (1, 4), "EDG_R2": (1, 1), "SAT_R1": (3, 1 << 2), "SAT_R2": (2, 1 << 3)}
     for name, (row, value) in marks.items():
@@ -357,21 +359,21 @@ def test_theia_masks_mean_what_their_bits_say(copied) -> None:
             mask = np.zeros(d.shape, np.uint8)
             mask[row] = value
             d.write(mask, 1)
-    for path in folder.rglob("*_MG2_R1.tif"):  # water and cloud bits of MG2 spoil nothing: CLM speaks of clouds
+    for path in folder.rglob("*_MG2_R1.tif"):  # water and cloud bits of MG2 are not masked: clouds come from CLM
         with rasterio.open(path, "r+") as d:
             mask = d.read(1)
             mask[9] = 1 | 2
             d.write(mask, 1)
     source = open_source("s2", sentinel2_theia, sentinel2_theia.Settings(folder))
     (valid,) = source.read(source.grid, source.grid.window)[1]
-    spoilt = [not valid[r].any() for r in range(12)]
-    assert spoilt == [r in (0, 1, 2, 3, 4, 5) for r in range(12)]
+    masked = [not valid[r].any() for r in range(12)]
+    assert masked == [r in (0, 1, 2, 3, 4, 5) for r in range(12)]
     few = open_source("s2", sentinel2_theia, sentinel2_theia.Settings(folder, bands=("blue", "swir16")))
     (valid,) = few.read(few.grid, few.grid.window)[1]
     assert valid[4].any(), "row 4 is saturated in a band that is not read"
 
 
-def test_spoilt_archives(tmp_path: Path) -> None:
+def test_damaged_archives_are_refused(tmp_path: Path) -> None:
     with zipfile.ZipFile(tmp_path / "empty.zip", "w"):
         pass
     with pytest.raises(SourceError, match=r"empty\.zip is an empty archive"):
@@ -385,7 +387,7 @@ def test_spoilt_archives(tmp_path: Path) -> None:
         sentinel2_l2a.find(sentinel2_l2a.Settings(tmp_path))
 
 
-def test_a_damaged_member_of_an_archive_is_named(tmp_path: Path) -> None:
+def test_a_damaged_member_of_an_archive_is_reported(tmp_path: Path) -> None:
     path = tmp_path / "a.zip"
     with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as out:
         out.writestr("a.SAFE/MTD_MSIL2A.xml", "<x>" + "text " * 400 + "</x>")
@@ -396,8 +398,8 @@ def test_a_damaged_member_of_an_archive_is_named(tmp_path: Path) -> None:
         sentinel2_l2a.find(sentinel2_l2a.Settings(tmp_path))
 
 
-def test_an_empty_folder_and_a_wrong_band_are_named(tmp_path: Path, lands: dict[str, Path]) -> None:
-    with pytest.raises(SourceError, match="holds no Sentinel-2 L2A SAFE product"):
+def test_an_empty_folder_and_an_unknown_band_are_reported(tmp_path: Path, lands: dict[str, Path]) -> None:
+    with pytest.raises(SourceError, match="has no Sentinel-2 L2A SAFE product"):
         sentinel2_l2a.find(sentinel2_l2a.Settings(tmp_path))
     with pytest.raises(SourceError, match=r"no band 'redd'. Did you mean 'red'"):
         sentinel2_l2a.find(sentinel2_l2a.Settings(lands["safe"] / "s2", bands=("redd",)))
@@ -406,9 +408,9 @@ def test_an_empty_folder_and_a_wrong_band_are_named(tmp_path: Path, lands: dict[
 
 
 def test_one_format_for_each_sensor() -> None:
-    with pytest.raises(BocageError, match="One format for each sensor"):
+    with pytest.raises(BocageError, match="at most one format per sensor"):
         Simulation(formats=("safe", "theia"))
-    with pytest.raises(BocageError, match="delivers vhr, which is not simulated"):
+    with pytest.raises(BocageError, match="needs the sensor vhr, which is not simulated"):
         Simulation(formats=("spot67",), sensors=("s2",))
 
 
@@ -445,7 +447,7 @@ def test_every_format_gives_the_same_map(
     ("form", "sources"),
     [("safe", {"s2", "pan", "ms", "s1"}), ("theia", {"s2_theia", "pan", "ms", "s1"}), ("landsat", {"landsat"})],
 )
-def test_init_knows_products(lands: dict[str, Path], tmp_path: Path, form: str, sources: set[str]) -> None:
+def test_init_recognises_products(lands: dict[str, Path], tmp_path: Path, form: str, sources: set[str]) -> None:
     from bocage.pipeline.starter import write_starter
 
     out, land = tmp_path / "recipe.toml", tmp_path / "land"
@@ -455,7 +457,7 @@ def test_init_knows_products(lands: dict[str, Path], tmp_path: Path, form: str, 
     recipe = read_recipe(out)
     assert sources <= set(recipe.sources)
     if form == "safe":
-        assert set(recipe.sources) == sources, "what lies in products is listed once"
+        assert set(recipe.sources) == sources, "files inside products are not listed a second time"
         assert recipe.grid.like == "pan"
         assert recipe.model == "multiresolcc"
     assert open_scene(recipe).cubes

@@ -1,4 +1,4 @@
-"""Imagery that no one here wrote. Networks are small: what they reach is in the README, not here."""
+"""Runs on real imagery. The networks are small; the accuracy of full networks is in the README."""
 
 import json
 from pathlib import Path
@@ -23,16 +23,16 @@ def quick(name, folder, **replaced):
 
 
 def check(out, grid):
-    said = json.loads((out / "score.json").read_text())
+    score = json.loads((out / "score.json").read_text())
     for metric in ("overall_accuracy", "f1_weighted", "kappa"):
-        assert set(said[metric]) == {"mean", "std", "per_draw"}
-    assert said["per_class"]
+        assert set(score[metric]) == {"mean", "std", "per_draw"}
+    assert score["per_class"]
     assert cog_validate(out / "map/classes.tif", strict=True)[0]
     with rasterio.open(out / "map/classes.tif") as dataset:
         assert dataset.shape == grid.shape
         assert dataset.transform == grid.transform
     assert (out / "report.html").stat().st_size > 10_000
-    return said
+    return score
 
 
 def test_flanders(data, tmp_path, capsys):
@@ -63,8 +63,8 @@ def test_wake(data, tmp_path, capsys):
     assert "reprojected from EPSG:3358" in capsys.readouterr().err
     scene = open_scene(read_recipe(path))
     assert scene.notes == ()
-    said = check(tmp_path / "out", scene.grid)
-    assert "agriculture" not in said["per_class"]
+    score = check(tmp_path / "out", scene.grid)
+    assert "agriculture" not in score["per_class"]
     with rasterio.open(tmp_path / "out/map/classes.tif") as dataset:
         codes = dataset.read(1)
     assert set(np.unique(codes)) <= {0, 1, 3, 4, 5, 6, 7}

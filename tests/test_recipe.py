@@ -51,7 +51,7 @@ def test_every_problem_is_told_at_once(recipe):
         ('like = "s2"', 'like = "s3"', "grid.like: no source is called 's3'. Did you mean 's2'?"),
         ("draws = 2", 'draws = "two"', "split.draws: Input should be a valid integer"),
         ("code = 2", "code = 1", "legend: The legend gives the code 1 to more than one class"),
-        ("code = 2", "code = 0", "legend.classes.1: a class code lies between 1 and 65535"),
+        ("code = 2", "code = 0", "legend.classes.1: a class code must be between 1 and 65535"),
         ('label = "code"', "", "reference.label: Field required"),
         ("[map]", "[map]\ndraw = 2", "map.draw: draws are numbered 0 to 1"),
         ("[map]", '[map]\nformats = ["cgo"]', "map.formats: Unknown writer 'cgo'. Did you mean 'cog'?"),

@@ -16,7 +16,7 @@ from bocage.testing import fake_pixels, write_raster
 
 
 @given(st.data())
-def test_gap_filling_is_numpys_interpolation_of_the_clear_dates(data):
+def test_linear_filling_equals_numpy_interp_of_the_clear_dates(data):
     n = data.draw(st.integers(1, 12))
     days = np.array(sorted(data.draw(st.sets(st.integers(0, 200), min_size=n, max_size=n))), np.int32)
     target = np.array(sorted(data.draw(st.sets(st.integers(-20, 220), min_size=1, max_size=9))), np.int32)
@@ -35,7 +35,7 @@ def test_gap_filling_is_numpys_interpolation_of_the_clear_dates(data):
                 assert np.allclose(filled[:, c, y, x], expected, atol=1e-5)
 
 
-def test_masked_values_never_leak_into_filled_ones():
+def test_masked_values_do_not_affect_filled_values():
     values = np.zeros((5, 1, 1, 1), np.float32)
     values[2] = 1e30
     valid = np.ones((5, 1, 1), bool)
@@ -52,7 +52,7 @@ def test_declared_dates():
         Fill(10, date(2021, 2, 1), date(2021, 1, 1))
 
 
-def test_indices_have_their_known_values():
+def test_values_of_indices():
     red, nir, green = np.array([0.1]), np.array([0.4]), np.array([0.2])
     assert INDICES.get("ndvi")(red=red, nir=nir)[0] == pytest.approx(0.6)
     assert INDICES.get("ndwi")(green=green, nir=nir)[0] == pytest.approx(-1 / 3)
@@ -88,7 +88,7 @@ def test_a_cube_masks_fills_and_appends_indices(tmp_path):
     assert np.allclose(filled.values[1, :, 1], (filled.values[0, :, 1] + filled.values[2, :, 1]) / 2)
 
 
-def test_any_window_of_a_cube_agrees_with_the_whole(tmp_path):
+def test_a_window_of_a_cube_equals_the_same_part_of_the_whole(tmp_path):
     source = _series(tmp_path)
     cube = make_scene(
         source.grid, [source], {"s2": Preparation(("ndvi",), Fill(7, date(2021, 1, 1), date(2021, 2, 10)))}
@@ -122,7 +122,7 @@ def test_an_index_without_its_bands_is_refused(tmp_path):
 
 
 def clouded(seed: int, dates: int = 17, height: int = 3, width: int = 210):
-    """Two bands of random values, half of them clear; pixel 0 is never clear, pixel 1 once, pixel 2 twice."""
+    """Return two bands of random values, half of them clear. Pixel 0 is never clear, pixel 1 once, pixel 2 twice."""
     generator = np.random.default_rng(seed)
     values = generator.random((dates, 2, height, width)).astype(np.float32)
     valid = generator.random((dates, height, width)) < 0.5
@@ -136,7 +136,7 @@ def clouded(seed: int, dates: int = 17, height: int = 3, width: int = 210):
 TARGET = np.arange(60, 330, 13, dtype=np.int32)
 
 
-def test_linear_filling_is_numpys_interpolation_pixel_by_pixel() -> None:
+def test_linear_filling_of_many_pixels_equals_numpy_interp() -> None:
     values, valid, days = clouded(1)
     filled, seen = interpolate(values, valid, days, TARGET)
     for y, x in np.ndindex(valid.shape[1:]):
@@ -188,8 +188,8 @@ def test_whittaker_smooths_noise_and_follows_a_season() -> None:
 
 
 @given(st.integers(0, 10_000), st.integers(1, 30), st.integers(1, 400))
-def test_filling_does_not_depend_on_what_lies_beside(seed: int, height: int, width: int) -> None:
-    """Threads and blocks cut a window anywhere: any part of it, filled alone, is the same bit for bit."""
+def test_filling_does_not_depend_on_neighbouring_pixels(seed: int, height: int, width: int) -> None:
+    """Threads and blocks divide a window at any pixel: a part filled alone is identical bit for bit."""
     values, valid, days = clouded(seed % 7, 9, height, width + 3)
     y, x = seed % height, seed % width
     for fill in (partial(interpolate, target=TARGET), partial(whittaker, target=TARGET, smoothing=1.0)):
@@ -202,13 +202,13 @@ def test_filling_is_the_same_in_many_threads(monkeypatch) -> None:
     from bocage.scene import gaps
 
     values, valid, days = clouded(5, 12, 40, 300)
-    one = interpolate(values, valid, days, TARGET)[0]
+    single = interpolate(values, valid, days, TARGET)[0]
     monkeypatch.setattr(gaps, "WORTH_SHARING", 0)
     monkeypatch.setattr(gaps.os, "cpu_count", lambda: 5)
-    assert np.array_equal(interpolate(values, valid, days, TARGET)[0], one)
+    assert np.array_equal(interpolate(values, valid, days, TARGET)[0], single)
 
 
-def test_files_that_touch_only_the_halo_count():
+def test_acquisitions_that_touch_only_the_halo_are_included():
     class Echo:
         def touching(self, grid, window):
             return window

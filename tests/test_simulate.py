@@ -27,7 +27,7 @@ def read(path, *bands):
         return dataset.read(*bands)
 
 
-def test_files_are_what_they_say(land):
+def test_properties_of_the_files(land):
     with rasterio.open(land / "vhr/pan.tif") as pan, rasterio.open(land / "vhr/ms.tif") as ms:
         assert pan.shape == (261, 283)
         assert ms.shape == (66, 71)
@@ -46,7 +46,7 @@ def test_files_are_what_they_say(land):
     assert not [p for p in land.rglob("*") if p.name.endswith(".part")]
 
 
-def test_reference_polygons_tell_the_truth(land):
+def test_reference_polygons_have_the_true_class(land):
     frame = gpd.read_file(land / "reference.gpkg")
     truth, transform = read(land / "truth.tif", 1), rasterio.open(land / "truth.tif").transform
     for code, geometry in zip(frame.code, frame.geometry, strict=True):
@@ -73,7 +73,7 @@ def test_years_rotate_crops_and_regions_differ():
     assert (first.code != elsewhere.code).mean() > 0.5
     shares = [np.bincount(g.code.ravel(), minlength=14) / g.code.size for g in (first, elsewhere)]
     assert np.abs(shares[0] - shares[1]).max() > 0.03
-    assert (shares[0][1:] > 0.005).all(), "every class is there"
+    assert (shares[0][1:] > 0.005).all(), "every class occurs"
 
 
 @pytest.mark.slow
@@ -95,7 +95,7 @@ def test_classes_differ_in_what_they_should():
     assert abs(mean(4, 160) - mean(5, 160)) < 0.05
 
 
-def test_clouds_hide_and_their_mask_tells(land):
+def test_clouds_are_bright_and_masked(land):
     quality = read(land / "s2/quality.tif")
     assert set(np.unique(quality)) <= {3, 4, 9}
     blue = read(land / "s2/blue.tif")[:, ::2, ::2][:, : quality.shape[1], : quality.shape[2]] / 10000
@@ -105,7 +105,7 @@ def test_clouds_hide_and_their_mask_tells(land):
     assert share.max() > 0.5
 
 
-def test_speckle_is_that_of_its_number_of_looks(land):
+def test_speckle_has_the_given_number_of_looks(land):
     vv = 10 ** (read(land / "s1/vv.tif", 1) / 10)
     water = ground_at(
         World(),
@@ -121,7 +121,7 @@ def test_recipes_beside_the_landscape_can_be_read(land):
         assert open_scene(recipe).grid.resolution in (10, 1.5)
 
 
-def test_noise_is_a_function_of_place():
+def test_noise_is_a_function_of_location():
     x, y = np.meshgrid(np.arange(0, 500, 5.0), np.arange(0, 400, 5.0))
     whole = fractal(x, y, 80, 3)
     assert np.array_equal(fractal(x[10:20, 30:50], y[10:20, 30:50], 80, 3), whole[10:20, 30:50])
@@ -132,7 +132,7 @@ def test_noise_is_a_function_of_place():
     assert normal(k, 5).std() == pytest.approx(1, abs=0.02)
 
 
-def test_bad_requests_are_refused(tmp_path, land):
+def test_invalid_simulations_are_refused(tmp_path, land):
     with pytest.raises(BocageError, match="at least 64"):
         Simulation(height=10)
     with pytest.raises(BocageError, match="Unknown sensor"):

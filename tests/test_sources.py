@@ -33,7 +33,7 @@ def raster(tmp_path_factory):
 @REUSED
 @given(st.integers(-5, 25), st.integers(-5, 35), st.integers(1, 20), st.integers(1, 20), st.sampled_from([1, 2, 4]))
 def test_any_window_of_a_nested_grid_is_exact(raster, y, x, height, width, span):
-    """Also where the finer grid starts in the middle of a file's pixel."""
+    """This includes grids that start inside a pixel of the file."""
     source = opened(raster)
     step = 10 / span
     grid = Grid.of("EPSG:32740", Affine(step, 0, CORNER[0] - 3 * step, 0, -step, CORNER[1] + step), (90, 140))
@@ -50,7 +50,7 @@ def test_any_window_of_a_nested_grid_is_exact(raster, y, x, height, width, span)
 @pytest.mark.parametrize("resampling", ["nearest", "bilinear", "cubic", "average"])
 @pytest.mark.parametrize(("shift", "nodata"), [((3, -7), None), ((0, 10), 0)])
 def test_a_warped_window_does_not_depend_on_its_size(tmp_path, resampling, shift, nodata):
-    """GDAL widens its kernel with the shape of the window unless told not to."""
+    """By default, GDAL derives the kernel width from the shape of the window."""
     pixels = fake_pixels(2, 1, 40, 33, 29)[0]
     corner = (CORNER[0] + shift[0], CORNER[1] + shift[1])
     source = opened(write_raster(tmp_path / "r.tif", pixels, resolution=20, corner=corner, nodata=nodata))
@@ -63,8 +63,8 @@ def test_a_warped_window_does_not_depend_on_its_size(tmp_path, resampling, shift
     assert seen.any()
 
 
-def test_another_crs_lands_where_it_should(tmp_path):
-    """Each pixel of the warped image comes from within a pixel of its true place."""
+def test_reprojection_from_another_crs_is_accurate(tmp_path):
+    """A warped pixel comes from within one pixel of its true location."""
     y, x = np.meshgrid(np.arange(400), np.arange(300), indexing="ij")
     path = write_raster(
         tmp_path / "geo.tif", (y * 300 + x + 1).astype(np.uint32)[None], 1e-4, (55.45, -21.08), "EPSG:4326"
@@ -95,7 +95,7 @@ def test_scale_offset_nodata_and_nan(tmp_path):
 
 
 def _layouts(tmp_path):
-    """The same four dates and two bands, in every layout that a series may have."""
+    """Return the same four dates and two bands, in every layout of a series."""
     pixels = fake_pixels(3, 4, 2, 9, 11)
     days = ["2021-03-01", "2021-03-11", "2021-04-02", "2021-12-31"]
     a, b, c, d = (tmp_path / k for k in "abcd")
@@ -116,7 +116,7 @@ def _layouts(tmp_path):
     }
 
 
-def test_every_layout_of_a_series_reads_the_same(tmp_path):
+def test_all_layouts_of_a_series_give_the_same_values(tmp_path):
     pixels, layouts = _layouts(tmp_path)
     for title, settings_ in layouts.items():
         source = open_source("s", series, settings_)
@@ -147,7 +147,7 @@ def test_bands_of_two_resolutions_and_a_quality_layer(tmp_path):
     assert not valid[0, :2, :2].any()
 
 
-def test_bad_files_say_what_is_wrong(tmp_path):
+def test_invalid_files_are_refused(tmp_path):
     with pytest.raises(SourceError, match="does not exist"):
         opened(tmp_path / "none.tif")
     path = write_raster(tmp_path / "cut.tif", fake_pixels(1, 1, 2, 300, 200)[0])
@@ -165,7 +165,7 @@ def test_bad_files_say_what_is_wrong(tmp_path):
         opened(tmp_path / "ok.tif", bands=("a", "b", "c"))
 
 
-def test_bad_series_say_what_is_wrong(tmp_path):
+def test_invalid_series_are_refused(tmp_path):
     write_raster(
         tmp_path / "a.tif", fake_pixels(1, 3, 1, 4, 4)[:, 0], descriptions=["2021-01-01", "2021-01-02", "2021-01-03"]
     )
@@ -177,25 +177,25 @@ def test_bad_series_say_what_is_wrong(tmp_path):
         "'one' is not a date": {"variables": {"c": tmp_path / "c.tif"}},
         "is not a date": {"variables": {"d": tmp_path / "d.tif"}},
         "2 band.s., but 1 date": {"variables": {"c": tmp_path / "c.tif"}, "dates": ("2021-01-01",)},
-        "comes twice": {"variables": {"c": tmp_path / "c.tif"}, "dates": ("2021-01-01", "2021-01-01")},
+        "is repeated": {"variables": {"c": tmp_path / "c.tif"}, "dates": ("2021-01-01", "2021-01-01")},
         "No file matches": {"variables": {"e": tmp_path / "e_{date}.tif"}},
         "does not exist": {"variables": {"c": tmp_path / "c.tif"}, "dates": tmp_path / "none.csv"},
     }
-    for said, settings_ in cases.items():
-        with pytest.raises(SourceError, match=said):
+    for message, settings_ in cases.items():
+        with pytest.raises(SourceError, match=message):
             open_source("s", series, series.Settings(**settings_))
     with pytest.raises(ValueError, match="either 'variables' or 'path'"):
         series.Settings()
 
 
-def test_sources_that_do_not_overlap(tmp_path):
+def test_sources_that_do_not_overlap_the_map_are_refused(tmp_path):
     source = opened(write_raster(tmp_path / "far.tif", fake_pixels(1, 1, 1, 5, 5)[0], corner=(400_000, 7_600_000)))
     grid = Grid.of("EPSG:32740", Affine(10, 0, CORNER[0], 0, -10, CORNER[1]), (20, 20))
     with pytest.raises(SourceError, match="does not overlap"):
         check_overlap(source, grid)
 
 
-def test_fingerprint_tells_one_changed_pixel(tmp_path):
+def test_a_fingerprint_detects_a_changed_pixel(tmp_path):
     path = write_raster(tmp_path / "r.tif", fake_pixels(1, 1, 1, 30, 30)[0])
     before = fingerprint(path)
     with rasterio.open(path, "r+") as dataset:
@@ -219,11 +219,11 @@ grid = inspect(Path(sys.argv[1])).grid
 open_source("x", image, image.Settings(Path(sys.argv[1]))).read(grid, Window(0, 0, 2, 2))
 print(get_gdal_config("GDAL_CACHEMAX"))
 """
-USUAL = "from rasterio.env import get_gdal_config as get; print(get('GDAL_CACHEMAX'))"
+DEFAULT = "from rasterio.env import get_gdal_config as get; print(get('GDAL_CACHEMAX'))"
 
 
 def printed(code: str, *arguments: object, given: str | None = None) -> int:
-    """A number that a new process prints, with `given` as GDAL_CACHEMAX."""
+    """Return the number printed by a new process, with `given` as GDAL_CACHEMAX."""
     environment = {k: v for k, v in os.environ.items() if k != "GDAL_CACHEMAX"}
     environment |= {"GDAL_CACHEMAX": given} if given else {}
     command = [sys.executable, "-c", code, *map(str, arguments)]
@@ -232,8 +232,8 @@ def printed(code: str, *arguments: object, given: str | None = None) -> int:
 
 @pytest.mark.slow
 def test_the_block_cache_keeps_its_size_after_reading(raster):
-    """It would fill with 5 % of the memory otherwise; the user's own size is left."""
-    assert printed(READ, raster) == min(printed(USUAL), 256 << 20)
+    """GDAL's default is 5 % of the memory. A size set by the user is kept."""
+    assert printed(READ, raster) == min(printed(DEFAULT), 256 << 20)
     assert printed(READ, raster, given="48") == 48 << 20
 
 
@@ -243,10 +243,10 @@ def test_large_blocks_have_a_larger_cache(tmp_path):
     pixels = np.random.default_rng(0).integers(1, 4000, (1, 1024, 1024)).astype(np.uint16)
     path = write_raster(tmp_path / "r.tif", pixels)
     rasterio.shutil.copy(path, tmp_path / "r.jp2", driver="JP2OpenJPEG", QUALITY="100", REVERSIBLE="YES")
-    assert printed(READ, tmp_path / "r.jp2") == printed(USUAL)
+    assert printed(READ, tmp_path / "r.jp2") == printed(DEFAULT)
 
 
-def test_an_unknown_sensor_is_answered_with_the_nearest():
+def test_an_unknown_sensor_gives_a_suggestion():
     with pytest.raises(UnknownNameError, match="Did you mean 'series'"):
         SENSORS.get("serie")
     assert Ratio(coarser=2).window(Window(1, 1, 1, 1)) == Window(0, 0, 1, 1)

@@ -1,4 +1,4 @@
-"""A real STAC server on the loopback address, and an asset server that misbehaves on request."""
+"""A real STAC server on the loopback address, and an asset server that interrupts connections on demand."""
 
 import json
 import shutil
@@ -29,7 +29,7 @@ SIZES = {"height": 128, "width": 144, "polygons": 3, "sensors": ("s2",)}
 
 
 class Assets(SimpleHTTPRequestHandler):
-    """Files by range, as object stores serve them; a path in `cut` loses its connection halfway, once per entry."""
+    """Serves files by range, like object stores. A path in `cut` loses its connection halfway, once per entry."""
 
     cut: ClassVar[list[str]] = []
     seen: ClassVar[list[str]] = []
@@ -86,7 +86,7 @@ def assets(world: Path):
 
 @pytest.fixture(scope="module")
 def api(world: Path, assets: str):
-    """``rustac serve`` over the simulator's items, whose assets lie on the asset server."""
+    """Run ``rustac serve`` on the items of the simulator. Their assets are on the asset server."""
     items = []
     for path in sorted((world / "stac/s2/items").glob("*.json")):
         item = json.loads(path.read_text())
@@ -145,7 +145,7 @@ def plain(world: Path):
     )
 
 
-def test_search_and_load_give_what_the_files_hold(world: Path, settings) -> None:
+def test_search_and_load_give_the_values_of_the_files(world: Path, settings) -> None:
     from datetime import date
 
     source = open_source("s2", stac, settings(start=date(2022, 3, 1), end=date(2022, 4, 30)))
@@ -171,7 +171,7 @@ def test_cloud_cover_and_an_area_narrow_the_search(world: Path, settings) -> Non
     assert all(o == round(o) for o in offset), "a crop stays on the native pixels"
 
 
-def test_a_killed_connection_is_survived_and_nothing_is_fetched_twice(settings) -> None:
+def test_a_cut_connection_is_retried_and_no_asset_is_downloaded_twice(settings) -> None:
     from datetime import date
 
     window = {"start": date(2022, 3, 1), "end": date(2022, 4, 30), "bands": {"red": "red"}, "quality": ""}
@@ -186,11 +186,11 @@ def test_a_killed_connection_is_survived_and_nothing_is_fetched_twice(settings) 
     assert again.fingerprints() == source.fingerprints()
 
 
-def test_a_dead_link_is_retried_then_named(world: Path, settings) -> None:
+def test_a_broken_link_is_retried_then_reported(world: Path, settings) -> None:
     name = world / "stac/s2/assets/S2_20220304/nir.tif"
     shutil.move(name, name.with_suffix(".away"))
     try:
-        with pytest.raises(SourceError, match=r"S2_20220304, asset nir.*after 2 attempt.*link may be dead.*on_error"):
+        with pytest.raises(SourceError, match=r"S2_20220304, asset nir.*after 2 attempt.*link may be broken.*on_error"):
             open_source("s2", stac, settings(retries=1, bands={"nir": "nir"}, quality=""))
         assert Assets.seen.count("/S2_20220304/nir.tif") >= 2
         heard = Heard(QUIET)
@@ -198,11 +198,11 @@ def test_a_dead_link_is_retried_then_named(world: Path, settings) -> None:
     finally:
         shutil.move(name.with_suffix(".away"), name)
     assert len(source.times) == 36
-    assert any("S2_20220304" in note for note in source.notes), "the report can tell"
+    assert any("S2_20220304" in note for note in source.notes), "the notes name the item"
     assert any("1 of 37 items left out" in note for note in source.notes)
 
 
-def test_an_interrupted_download_leaves_no_file_that_looks_finished(settings, tmp_path: Path, monkeypatch) -> None:
+def test_an_interrupted_download_leaves_no_incomplete_file(settings, tmp_path: Path, monkeypatch) -> None:
     real, count = stac.os.replace, []
 
     def killed(source, target):
@@ -222,7 +222,7 @@ def test_an_interrupted_download_leaves_no_file_that_looks_finished(settings, tm
     assert all(path.stat().st_mtime_ns == then for path, then in kept.items())
 
 
-def test_the_last_answer_serves_while_the_api_is_away(settings, tmp_path: Path, monkeypatch) -> None:
+def test_the_last_search_result_is_used_if_the_api_does_not_respond(settings, tmp_path: Path, monkeypatch) -> None:
     narrow = {"bands": {"red": "red"}, "quality": "", "retries": 0}
     first = open_source("s2", stac, settings(**narrow))
 
@@ -233,7 +233,7 @@ def test_the_last_answer_serves_while_the_api_is_away(settings, tmp_path: Path, 
     second = open_source("s2", stac, settings(**narrow))
     assert second.times == first.times
     assert any("The answer of" in note for note in second.notes)
-    with pytest.raises(SourceError, match="does not answer"):
+    with pytest.raises(SourceError, match="does not respond"):
         open_source("s2", stac, settings(**narrow, collections=("other",)))
 
 
@@ -256,6 +256,6 @@ def test_items_are_signed(settings) -> None:
     assert all(path.endswith("?token=1") for path in Assets.seen)
 
 
-def test_an_asset_that_is_not_there_is_named(settings) -> None:
-    with pytest.raises(SourceError, match=r"no asset 'B99'; it has blue"):
+def test_a_missing_asset_is_reported(settings) -> None:
+    with pytest.raises(SourceError, match=r"no asset 'B99'. Its assets are blue"):
         open_source("s2", stac, settings(bands={"red": "B99"}, quality=""))

@@ -1,4 +1,4 @@
-"""Tables of series: long and wide, with validity; folds by a field and dealt."""
+"""Tables of time series: long and wide, with validity; folds by a field, and random folds."""
 
 from pathlib import Path
 
@@ -49,7 +49,7 @@ FOREST = 'name = "random_forest"\ntrees = 10'
 
 @pytest.fixture
 def long() -> pd.DataFrame:
-    """24 samples, 6 dates, in a shuffled order."""
+    """Return a long table of 24 samples and 6 dates, in random order."""
     generator = np.random.default_rng(4)
     days = pd.to_datetime([f"2021-{m:02d}-11" for m in range(1, 7)])
     rows = [
@@ -101,15 +101,15 @@ def test_a_long_table_is_a_raster_of_one_column(folder: Path, long: pd.DataFrame
     assert values.shape == (6, 2, 24, 1)
     one = long[(long["sample"] == "p07") & (long.when == "2021-03-11")].iloc[0]
     assert np.allclose(values[2, :, 7, 0], [one.B04 / 10000, one.B08 / 10000])
-    assert not valid[2, 3, 0], "the validity column says no"
-    assert not valid[0, 5, 0], "there is no row"
+    assert not valid[2, 3, 0], "the validity column is false"
+    assert not valid[0, 5, 0], "the table has no row"
     assert valid.sum() == 24 * 6 - 2
     around, seen = source.read(source.grid, Window(-1, -1, 4, 3))
     assert np.array_equal(around[:, :, 1:, 1:2], values[:, :, :3])
     assert not seen[:, 0].any()
 
 
-def test_a_wide_table_and_a_csv_say_the_same(folder: Path, long: pd.DataFrame) -> None:
+def test_a_wide_table_and_a_csv_file_give_the_same_values(folder: Path, long: pd.DataFrame) -> None:
     expected = open_source("s2", table, settings(folder / "series.parquet", valid="ok"))
     long.to_csv(folder / "series.csv", index=False)
     text = open_source("s2", table, settings(folder / "series.csv", valid="ok"))
@@ -133,7 +133,7 @@ def test_amplitude_becomes_db(folder: Path, long: pd.DataFrame) -> None:
 
 
 @pytest.mark.parametrize("model", [FOREST, 'name = "gru"\nunits = 6'])
-def test_a_table_trains_and_evaluates_by_folds_and_maps_nothing(folder: Path, model: str) -> None:
+def test_a_table_trains_and_evaluates_by_folds_without_a_map(folder: Path, model: str) -> None:
     done = run(read_recipe(write(folder, model=model)), folder / "out")
     assert done.recipe.split.draws == 3
     assert not (folder / "out/map").exists()
@@ -177,17 +177,17 @@ def test_polygons_of_imagery_have_folds_too(recipe, landscape: Path) -> None:
     [
         (lambda t: t.rename(columns={"B04": "red"}), "no column 'B04'. Did you mean 'B08'"),
         (lambda t: pd.concat([t, t.iloc[:1]]), r"has two rows for 2021-0.*\(1 such rows\)"),
-        (lambda t: t.assign(B04="high"), "column B04.*bands are numbers"),
-        (lambda t: t.assign(when="soon"), "dates are written like"),
+        (lambda t: t.assign(B04="high"), "column B04.*Bands must be numbers"),
+        (lambda t: t.assign(when="soon"), "Write dates as"),
     ],
 )  # fmt: skip
-def test_bad_tables_are_named(folder: Path, long: pd.DataFrame, spoil, message: str) -> None:
+def test_invalid_tables_are_refused(folder: Path, long: pd.DataFrame, spoil, message: str) -> None:
     spoil(long).to_parquet(folder / "series.parquet")
     with pytest.raises(SourceError, match=message):
         open_source("s2", table, settings(folder / "series.parquet"))
 
 
-def test_a_damaged_table_is_named(folder: Path) -> None:
+def test_a_damaged_table_is_refused(folder: Path) -> None:
     (folder / "series.parquet").write_bytes((folder / "series.parquet").read_bytes()[:200])
     with pytest.raises(SourceError, match="cannot be read as a table"):
         open_source("s2", table, settings(folder / "series.parquet"))

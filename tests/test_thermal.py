@@ -1,4 +1,4 @@
-"""Warmth instead of the day of the year: what networks are told, and what is refused."""
+"""Growing degree days as the time input of networks, and invalid temperatures."""
 
 import datetime
 
@@ -29,13 +29,13 @@ def since(year, month, day):
     return (datetime.date(year, month, day) - EPOCH).days
 
 
-def test_ten_degrees_are_a_day(tmp_path):
+def test_ten_degrees_give_calendar_days(tmp_path):
     path = table(tmp_path / "t.csv", datetime.date(2021, 1, 1), [10.0] * 365)
     days = np.array([since(2021, 1, 1), since(2021, 3, 2), since(2021, 12, 31)], np.int32)
-    assert Thermal(path).days(days).tolist() == days.tolist(), "at 10 °C a thermal day is a day"
+    assert Thermal(path).days(days).tolist() == days.tolist(), "at 10 °C a thermal day is a calendar day"
 
 
-def test_a_warm_year_runs_ahead_and_cold_and_heat_count_as_the_limits_say(tmp_path):
+def test_base_cap_and_degrees_set_the_thermal_day(tmp_path):
     path = table(tmp_path / "t.csv", datetime.date(2021, 1, 1), [20.0] * 100)
     thirtieth = np.array([since(2021, 1, 31)], np.int32)
     start = since(2021, 1, 1)
@@ -45,31 +45,31 @@ def test_a_warm_year_runs_ahead_and_cold_and_heat_count_as_the_limits_say(tmp_pa
     assert Thermal(path, degrees=20.0).days(thirtieth).tolist() == [start + 30]
     hot = table(tmp_path / "hot.csv", datetime.date(2021, 1, 1), [30.0] * 365)
     assert Thermal(hot).days(np.array([since(2021, 12, 31)], np.int32)).tolist() == [start + 364], (
-        "and not the next year"
+        "and not a day of the next year"
     )
 
 
-def test_a_season_that_starts_in_autumn_counts_from_there(tmp_path):
+def test_a_season_that_starts_in_autumn(tmp_path):
     path = table(tmp_path / "t.csv", datetime.date(2020, 10, 1), [10.0] * 300)
     found = Thermal(path, start="10-01").days(np.array([since(2020, 10, 11), since(2021, 1, 9)], np.int32))
     assert found.tolist() == [since(2020, 1, 11), since(2020, 1, 1) + 100]
 
 
-def test_short_holes_are_interpolated_and_long_ones_told(tmp_path):
+def test_short_gaps_are_interpolated_and_long_gaps_refused(tmp_path):
     first, days = datetime.date(2021, 1, 1), np.array([since(2021, 2, 20)], np.int32)
     short = table(tmp_path / "short.csv", first, [10.0] * 60, holes=range(20, 25))
     assert Thermal(short).days(days).tolist() == days.tolist()
     long = table(tmp_path / "long.csv", first, [10.0] * 60, holes=range(20, 30))
-    with pytest.raises(SceneError, match="not the temperature of every day from 2021-01-01 to 2021-02-20"):
+    with pytest.raises(SceneError, match="lacks the temperature of some days from 2021-01-01 to 2021-02-20"):
         Thermal(long).days(days)
 
 
-def test_tables_that_are_none_are_told(tmp_path):
+def test_invalid_tables_are_refused(tmp_path):
     days = np.array([since(2021, 2, 20)], np.int32)
     with pytest.raises(SceneError, match="does not exist"):
         Thermal(tmp_path / "none.csv").days(days)
     (tmp_path / "odd.csv").write_text("day,degrees\n2021-01-01,3\n")
-    with pytest.raises(SceneError, match="it needs the columns date"):
+    with pytest.raises(SceneError, match="It needs the columns date"):
         Thermal(tmp_path / "odd.csv").days(days)
     late = table(tmp_path / "late.csv", datetime.date(2021, 2, 1), [10.0] * 60)
     with pytest.raises(SceneError, match="from 2021-01-01"):
@@ -82,7 +82,7 @@ def warm(recipe, landscape):
     return recipe(PATCHWORK, NATIVE + 'thermal = { temperature = "meteo.csv" }\n', "s2")
 
 
-def test_networks_are_told_warmth_and_the_report_dates(warm, tmp_path):
+def test_networks_get_thermal_days_and_the_report_calendar_dates(warm, tmp_path):
     opened = run(read_recipe(warm), tmp_path / "out", ("train", "evaluate", "map", "report"))
     cube, cut = opened.scene.cubes["s2"], opened.samples.cuts["s2"]
     start = since(2021, 1, 1)
@@ -91,34 +91,34 @@ def test_networks_are_told_warmth_and_the_report_dates(warm, tmp_path):
     assert cut.dates.tolist() == cube.days.tolist()
     trained = Trained.load(tmp_path / "out/splits/0/model")
     assert trained.sources["s2"].clock.startswith("thermal, base 0 °C")
-    assert str(warm.parent / "meteo.csv") in opened.folder.said["inputs"], "another table is another input"
+    assert str(warm.parent / "meteo.csv") in opened.folder.said["inputs"], "the table is an input of the run"
 
 
-def test_a_model_of_thermal_days_does_not_map_by_the_calendar(warm, recipe, tmp_path):
+def test_a_model_of_thermal_days_does_not_map_with_calendar_days(warm, recipe, tmp_path):
     run(read_recipe(warm), tmp_path / "out", ("train",))
     model = tmp_path / "out/splits/0/model"
     with pytest.raises(TrainedError, match="trained with days thermal.*found calendar"):
         map_with(read_recipe(recipe(PATCHWORK, NATIVE, "s2")), model, tmp_path / "map")
 
 
-def test_missing_temperatures_are_told_before_anything_is_read(warm, landscape):
+def test_missing_temperatures_are_reported_before_reading(warm, landscape):
     table(landscape / "meteo.csv", datetime.date(2021, 1, 1), [15.0] * 40)
-    with pytest.raises(SceneError, match="meteo.csv has not the temperature"):
+    with pytest.raises(SceneError, match="meteo.csv lacks the temperature"):
         open_scene(read_recipe(warm))
 
 
-def test_odd_settings_are_refused(recipe, landscape):
+def test_invalid_settings_are_refused(recipe, landscape):
     table(landscape / "meteo.csv", datetime.date(2021, 1, 1), [15.0] * 365)
-    for odd, told in (
+    for setting, message in (
         ("degrees = 0", "above 0"),
         ("cap = -1", "above 'base'"),
         ('start = "13-01"', "a month and a day"),
     ):
-        path = recipe(PATCHWORK, NATIVE + f'thermal = {{ temperature = "meteo.csv", {odd} }}\n', "s2")
-        with pytest.raises(RecipeError, match=told):
+        path = recipe(PATCHWORK, NATIVE + f'thermal = {{ temperature = "meteo.csv", {setting} }}\n', "s2")
+        with pytest.raises(RecipeError, match=message):
             read_recipe(path)
 
 
-def test_without_it_days_are_days(recipe, tmp_path):
+def test_without_thermal_the_days_are_calendar_days(recipe, tmp_path):
     cube = open_run(read_recipe(recipe(PATCHWORK, NATIVE, "s2")), tmp_path / "out").scene.cubes["s2"]
     assert cube.clock.tolist() == cube.days.tolist()

@@ -2,22 +2,22 @@
 
 ::
 
-    BocageError            something that a user can mend: one line on the terminal, exit code 1
-    ├── UnknownNameError        a name that is on no shelf (sensor, model, index, metric, writer)
+    BocageError            an error that the user can correct: one line on the terminal, exit code 1
+    ├── UnknownNameError   an unregistered sensor, model, index, metric or writer
     ├── RecipeError        a recipe with one or more problems, all listed in ``problems``
-    ├── LegendError        a nomenclature that contradicts itself
-    ├── GridError          grids that cannot be laid over one another
+    ├── LegendError        an inconsistent nomenclature
+    ├── GridError          an invalid grid, or grids that cannot be aligned
     ├── SourceError        imagery that is missing, damaged or not georeferenced
     ├── SceneError         a scene that cannot be prepared on disk
-    ├── SamplesError       reference polygons that cannot be used as asked
-    ├── ModelError         a network that cannot work with the sources or settings given
-    ├── TrainingError      a training that cannot start or did not converge to numbers
-    ├── TrainedError       a model folder that is incomplete or made for other inputs
-    ├── MappingError       a map that could not be written
-    ├── EvaluationError    scores or samples that allow no such statement
-    └── RunFolderError     an output folder that belongs to something else
+    ├── SamplesError       reference polygons that cannot be used with these settings
+    ├── ModelError         a network that does not support the given sources or settings
+    ├── TrainingError      a training that cannot start, or whose loss is NaN or infinite
+    ├── TrainedError       a model folder that is incomplete or was trained with other inputs
+    ├── MappingError       a map that cannot be written
+    ├── EvaluationError    scores or validation samples that do not support the requested statistic
+    └── RunFolderError     an output folder that belongs to another run, or to other software
 
-Everything else that escapes is a surprise: the command line writes a log and exits with code 3.
+Any other exception is unexpected: the command line writes a log and exits with code 3.
 """
 
 from collections.abc import Sequence
@@ -25,11 +25,11 @@ from dataclasses import dataclass
 
 
 class BocageError(Exception):
-    """What was found, where, what was expected and what to do, in one line."""
+    """An error that the user can correct. Its message is one line: the problem, its location, and the solution."""
 
 
 class UnknownNameError(BocageError):
-    """A name that no shelf holds."""
+    """A name that is not registered on its shelf, or an external name that cannot be imported."""
 
 
 @dataclass(frozen=True)
@@ -45,7 +45,7 @@ class Problem:
 
 
 class RecipeError(BocageError):
-    """A recipe that cannot be followed.
+    """A recipe with one or more problems.
 
     Parameters
     ----------
@@ -66,11 +66,11 @@ class RecipeError(BocageError):
 
 
 class LegendError(BocageError):
-    """A nomenclature that contradicts itself."""
+    """An inconsistent nomenclature."""
 
 
 class GridError(BocageError):
-    """Grids that cannot be laid over one another."""
+    """An invalid grid, or grids that cannot be aligned."""
 
 
 class SourceError(BocageError):
@@ -82,28 +82,28 @@ class SceneError(BocageError):
 
 
 class SamplesError(BocageError):
-    """Reference polygons that cannot be used as asked."""
+    """Reference polygons that cannot be used with these settings."""
 
 
 class ModelError(BocageError):
-    """A network that cannot work with the sources or settings given."""
+    """A network that does not support the given sources or settings."""
 
 
 class TrainingError(BocageError):
-    """A training that cannot start, or whose loss is no longer a number."""
+    """A training that cannot start, or whose loss is NaN or infinite."""
 
 
 class TrainedError(BocageError):
-    """A model folder that is incomplete, or made for other inputs."""
+    """A model folder that is incomplete, or was trained with other inputs."""
 
 
 class MappingError(BocageError):
-    """A map that could not be written."""
+    """A map that cannot be written."""
 
 
 class EvaluationError(BocageError):
-    """Scores or validation samples that do not allow the statement asked of them."""
+    """Scores or validation samples that do not support the requested statistic."""
 
 
 class RunFolderError(BocageError):
-    """An output folder that belongs to something else."""
+    """An output folder that belongs to another run, or to other software."""

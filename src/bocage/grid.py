@@ -1,6 +1,6 @@
-"""Where pixels are: the map's grid, grids nested in it, and windows with their halo.
+"""Grids and windows: the map grid, the source grids nested in it, and windows with a halo.
 
-Space is always ``y, x``. A grid is axis-aligned, with rows running from north to south.
+The axis order is always ``y, x``. A grid is axis-aligned, and its rows run from north to south.
 """
 
 import math
@@ -14,16 +14,16 @@ from odc.geo.geobox import GeoBox
 from bocage.errors import GridError
 
 SNAP = 1e-3
-"""Two grids agree where their corners differ by less than this share of a pixel."""
+"""Tolerance of alignment: two grids are aligned if their corners differ by less than this fraction of a pixel."""
 BLOCK = 1024
-"""Pixels a side of the squares in which a scene is gone through."""
+"""Side, in pixels, of the squares by which windows are ordered for reading."""
 DEGREE = 111_320.0
-"""Metres of a degree of latitude, about."""
+"""Approximate length of one degree of latitude, in metres."""
 
 
 @dataclass(frozen=True)
 class Window:
-    """A rectangle of pixels; it may reach outside its grid.
+    """A rectangle of pixels. It may extend beyond its grid.
 
     >>> Window(0, 0, 4, 6).pad(1, 2)
     Window(y=-1, x=-1, height=7, width=9)
@@ -35,18 +35,18 @@ class Window:
     width: int
 
     def pad(self, before: int, after: int) -> "Window":
-        """Grow by `before` pixels above and left, and `after` pixels below and right."""
+        """Return the window enlarged by `before` pixels at the top and left, and by `after` pixels at the bottom and right."""
         grow = before + after
         return Window(self.y - before, self.x - before, self.height + grow, self.width + grow)
 
     def clip(self, shape: tuple[int, int]) -> "Window":
-        """Return the part inside a raster of `shape` (height, width); its size may be 0."""
+        """Return the part inside a raster of `shape` (height, width). Its size may be 0."""
         y0, x0 = min(max(self.y, 0), shape[0]), min(max(self.x, 0), shape[1])
         y1, x1 = min(max(self.y + self.height, y0), shape[0]), min(max(self.x + self.width, x0), shape[1])
         return Window(y0, x0, y1 - y0, x1 - x0)
 
     def clip_to(self, other: "Window") -> "Window":
-        """Return the part that lies in another window; its size may be 0.
+        """Return the intersection with another window. Its size may be 0.
 
         >>> Window(2, 2, 4, 4).clip_to(Window(0, 4, 3, 9))
         Window(y=2, x=4, height=1, width=2)
@@ -56,7 +56,7 @@ class Window:
 
     @property
     def corner(self) -> str:
-        """Row and column of its first pixel: its name among the windows of a tiling.
+        """Row and column of the first pixel as text, which identifies the window within a tiling.
 
         >>> Window(256, 0, 64, 64).corner
         '256,0'
@@ -65,27 +65,28 @@ class Window:
 
     @property
     def slices(self) -> tuple[slice, slice]:
-        """Slices of this window in an array that covers the whole grid."""
+        """Slices (y, x) of this window in an array that covers the whole grid."""
         return slice(self.y, self.y + self.height), slice(self.x, self.x + self.width)
 
     def within(self, outer: "Window") -> tuple[slice, slice]:
-        """Slices of this window in an array that covers `outer`."""
+        """Return the slices (y, x) of this window in an array that covers `outer`."""
         y, x = self.y - outer.y, self.x - outer.x
         return slice(y, y + self.height), slice(x, x + self.width)
 
 
 @dataclass(frozen=True)
 class Ratio:
-    """How a source's pixels nest in the map's: `finer` of them per map pixel, or one per `coarser` map pixels.
+    """Ratio of pixel sizes between the map grid and a source grid nested in it.
 
-    One of the two is 1.
+    Along each axis, a map pixel spans `finer` source pixels, or a source pixel spans `coarser` map pixels. At least one of
+    the two is 1.
     """
 
     finer: int = 1
     coarser: int = 1
 
     def grid(self, target: "Grid") -> "Grid":
-        """Return the nested grid: it shares the corner of `target` and covers all of it."""
+        """Return the nested grid, which shares the north-west corner of `target` and covers it completely."""
         if self.finer > 1:
             height, width = (n * self.finer for n in target.shape)
         else:
@@ -94,7 +95,7 @@ class Ratio:
         return Grid.of(target.crs, target.transform @ Affine.scale(scale), (height, width))
 
     def window(self, window: Window) -> Window:
-        """Return the smallest window of the nested grid that covers a `window` of the map."""
+        """Return the smallest window of the nested grid that covers a `window` of the map grid."""
         f, c = self.finer, self.coarser
         y0, x0 = (window.y * f) // c, (window.x * f) // c
         y1 = math.ceil((window.y + window.height) * f / c)
@@ -107,7 +108,7 @@ class Ratio:
 
 @dataclass(frozen=True)
 class Grid:
-    """The pixels of a raster: coordinate reference system, transform and shape, held by an odc-geo GeoBox.
+    """The grid of a raster: coordinate reference system (CRS), affine transform and shape, stored as an odc-geo GeoBox.
 
     >>> grid = Grid.of("EPSG:32740", Affine(10, 0, 300000, 0, -10, 7650000), (20, 30))
     >>> grid.shape, grid.resolution
@@ -118,31 +119,37 @@ class Grid:
 
     @classmethod
     def of(cls, crs: Any, transform: Affine, shape: tuple[int, int]) -> "Grid":
-        """Make a grid from its three parts.
+        """Create a grid from a CRS, an affine transform and a shape (height, width).
 
         Raises
         ------
         GridError
-            The grid is rotated, has no CRS, no pixel, or pixels that are not square.
+            The grid is rotated or south up, or has no CRS, no pixel, or pixels that are not square.
         """
         if crs is None or str(crs) in ("", "None"):
-            raise GridError("A grid needs a coordinate reference system; none was given.")
+            raise GridError("A grid needs a coordinate reference system (CRS), but none is given.")
         if transform.b or transform.d or transform.a <= 0 or transform.e >= 0:
-            raise GridError(f"A grid must be axis-aligned with north up; found the transform {tuple(transform)[:6]}.")
+            raise GridError(f"A grid must be axis-aligned with north up. Found the transform {tuple(transform)[:6]}.")
         if not math.isclose(transform.a, -transform.e, rel_tol=1e-3):
-            raise GridError(f"A grid needs square pixels; found {transform.a} by {-transform.e}.")
+            raise GridError(f"A grid needs square pixels. Found {transform.a} by {-transform.e}.")
         if min(shape) < 1:
-            raise GridError(f"A grid needs at least one pixel; found {shape[0]} rows and {shape[1]} columns.")
+            raise GridError(f"A grid needs at least one pixel. Found {shape[0]} rows and {shape[1]} columns.")
         return cls(GeoBox(shape, transform, crs))
 
     @classmethod
     def from_bounds(cls, crs: str, resolution: float, bounds: tuple[float, float, float, float]) -> "Grid":
-        """Make the grid of `resolution` (CRS units) that starts at the north-west corner of `bounds` and covers them."""
+        """Create the grid of `resolution` (CRS units) that starts at the north-west corner of `bounds` and covers them.
+
+        Raises
+        ------
+        GridError
+            The bounds are empty, or the resolution is not positive.
+        """
         west, south, east, north = bounds
         if east <= west or north <= south:
-            raise GridError(f"Bounds go west, south, east, north; found {bounds}, which enclose nothing.")
+            raise GridError(f"Bounds are west, south, east, north. Found {bounds}, which enclose nothing.")
         if resolution <= 0:
-            raise GridError(f"The resolution must be positive; found {resolution}.")
+            raise GridError(f"The resolution must be positive. Found {resolution}.")
         shape = (math.ceil((north - south) / resolution - SNAP), math.ceil((east - west) / resolution - SNAP))
         return cls.of(crs, Affine(resolution, 0, west, 0, -resolution, north), shape)
 
@@ -153,7 +160,7 @@ class Grid:
 
     @property
     def transform(self) -> Affine:
-        """From pixel (column, row) to CRS coordinates."""
+        """Affine transform from pixel (column, row) to CRS coordinates (x, y)."""
         return self.geobox.transform
 
     @property
@@ -163,7 +170,7 @@ class Grid:
 
     @property
     def crs_name(self) -> str:
-        """``EPSG:<code>`` where there is one, or else the name in the definition."""
+        """``EPSG:<code>`` if the CRS has an EPSG code, else the name in its definition."""
         return f"EPSG:{self.crs.epsg}" if self.crs.epsg else str(self.crs.proj.name)
 
     @property
@@ -173,7 +180,7 @@ class Grid:
 
     @property
     def metres(self) -> tuple[float, float]:
-        """Height and width of a pixel in metres (of a geographic grid, in its middle)."""
+        """Height and width of a pixel in metres. For a geographic grid, they apply at its central latitude."""
         return tuple(self.resolution * factor for factor in metres_per_unit(self.crs.proj, sum(self.bounds[1::2]) / 2))  # type: ignore[return-value]
 
     @property
@@ -189,18 +196,18 @@ class Grid:
         return Window(0, 0, *self.shape)
 
     def crop(self, window: Window) -> "Grid":
-        """Return the grid of one window, which may reach outside."""
+        """Return the grid of one window, which may extend beyond this grid."""
         moved = self.transform @ Affine.translation(window.x, window.y)
         return Grid.of(self.crs, moved, (window.height, window.width))
 
     def tiles(self, size: int) -> Iterator[Window]:
-        """Windows of `size` pixels a side, row by row; those at the far edges are cut to the grid."""
+        """Iterate over tiles of `size` x `size` pixels, row by row. Tiles at the south and east edges are cut to the grid."""
         for y in range(0, self.shape[0], size):
             for x in range(0, self.shape[1], size):
                 yield Window(y, x, min(size, self.shape[0] - y), min(size, self.shape[1] - x))
 
     def offset_of(self, other: "Grid") -> tuple[float, float]:
-        """Row and column, in pixels of this grid, of the north-west corner of `other`."""
+        """Return row and column, in pixels of this grid, of the north-west corner of `other`."""
         column, row = ~self.transform @ (other.transform @ (0, 0))
         return row, column
 
@@ -209,15 +216,16 @@ class Grid:
 
 
 def in_blocks(windows: Iterable[Window]) -> list[Window]:
-    """Order windows by squares of 1 024 pixels, row by row within each: what one reads and decodes, its neighbours find there.
+    """Return windows ordered by squares of 1024 x 1024 pixels, and row by row within each square.
 
-    Blocks of JPEG 2000 are as large; along whole rows of a scene, they would be decoded again for every row of windows.
+    Neighbouring windows then reuse the blocks that GDAL has decoded and cached. JPEG 2000 blocks are often this large. In the
+    order of whole grid rows, each of them would be decoded again for every row of windows.
     """
     return sorted(windows, key=lambda w: (w.y // BLOCK, w.x // BLOCK, w.y, w.x))
 
 
 def metres_per_unit(crs: Any, latitude: float) -> tuple[float, float]:
-    """Metres that one unit of a CRS (pyproj) makes northwards and eastwards; `latitude` matters for degrees only."""
+    """Return the metres per unit of a CRS (pyproj), northwards and eastwards. `latitude` is used for geographic CRS only."""
     if crs.is_geographic:
         return DEGREE, DEGREE * math.cos(math.radians(latitude))
     factor = float(crs.axis_info[0].unit_conversion_factor) if crs.axis_info else 1.0
@@ -225,7 +233,7 @@ def metres_per_unit(crs: Any, latitude: float) -> tuple[float, float]:
 
 
 def nearest_ratio(map_resolution: float, source_resolution: float) -> Ratio:
-    """Return the whole ratio nearest to that of two ground sampling distances.
+    """Return the whole-number ratio nearest to that of two ground sampling distances.
 
     >>> nearest_ratio(10, 20), nearest_ratio(10, 1.5)
     (Ratio(finer=1, coarser=2), Ratio(finer=7, coarser=1))

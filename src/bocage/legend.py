@@ -1,4 +1,4 @@
-"""The nomenclature: which codes the user's map has, their names and colours, and which reference values they gather."""
+"""The nomenclature: class codes of the map, with their names, colours and reference values."""
 
 import csv
 import re
@@ -12,8 +12,8 @@ PALETTE = (
     "#e4bd20", "#20476e", "#d04747", "#96f7f7", "#a982f7", "#6ebd82", "#96475b", "#a9e46e", "#a98220", "#6e34a9",
     "#5b5be4", "#d0965b", "#34f7d0", "#f796e4", "#966ebd", "#47e482", "#d06ea9", "#82340d", "#a94747", "#205b96",
 )  # fmt: skip
-"""Colours given, in order, to classes whose colour the user leaves out: each as far as can be from those before it, for any
-colour vision and in greyscale (``report.palette`` measures)."""
+"""Default colours, used in order for classes without a colour. Each is as distinct as possible from the previous ones, for
+normal and colour-deficient vision and in greyscale (measured by ``report.palette``)."""
 
 
 @dataclass(frozen=True)
@@ -21,63 +21,63 @@ class LandClass:
     """One class of the nomenclature."""
 
     code: int
-    """Its value in ``classes.tif``: 1 to 65535; 0 is no data."""
+    """Value in ``classes.tif``, 1 to 65535. The value 0 is nodata."""
     name: str
     color: str = ""
-    """``#rrggbb``; empty takes the next colour of the palette."""
+    """``#rrggbb``; empty: the colour of the palette at the position of the class."""
     parent: str = ""
-    """Name of the class above it in a hierarchical nomenclature; empty at the top."""
+    """Name of the parent class in a hierarchical nomenclature; empty at the top level."""
     values: tuple[int | str, ...] = ()
-    """The reference values gathered in this class; empty means its own code."""
+    """Reference values mapped to this class; empty: its own code."""
 
     def __post_init__(self) -> None:
         if not 1 <= self.code <= 65535:
-            raise ValueError(f"a class code lies between 1 and 65535 (0 is no data); found {self.code}")
+            raise ValueError(f"a class code must be between 1 and 65535 (0 is nodata); found {self.code}")
         if self.color and not re.fullmatch(r"#[0-9a-fA-F]{6}", self.color):
-            raise ValueError(f"a colour is written #rrggbb; found '{self.color}'")
+            raise ValueError(f"a colour must be written #rrggbb; found '{self.color}'")
 
 
 @dataclass(frozen=True)
 class Legend:
-    """The classes in the order in which models and matrices count them."""
+    """The classes, in the order of model outputs and confusion matrices."""
 
     classes: tuple[LandClass, ...]
 
     def __post_init__(self) -> None:
-        for what in ("code", "name"):
-            found = [str(getattr(c, what)) for c in self.classes]
-            twice = sorted({v for v in found if found.count(v) > 1})
+        for field in ("code", "name"):
+            used = [str(getattr(c, field)) for c in self.classes]
+            twice = sorted({v for v in used if used.count(v) > 1})
             if twice:
-                raise LegendError(f"The legend gives the {what} {', '.join(twice)} to more than one class.")
+                raise LegendError(f"The legend gives the {field} {', '.join(twice)} to more than one class.")
         values = [str(v) for c in self.classes for v in (c.values or (c.code,))]
         twice = sorted({v for v in values if values.count(v) > 1})
         if twice:
-            raise LegendError(f"The legend puts the reference value {', '.join(twice)} in more than one class.")
+            raise LegendError(f"The legend assigns the reference value {', '.join(twice)} to more than one class.")
         if not self.classes:
-            raise LegendError("The legend has no class.")
+            raise LegendError("The legend has no class. Give at least one.")
 
     @property
     def codes(self) -> tuple[int, ...]:
-        """Codes, in the order of the classes."""
+        """Class codes, in the order of the classes."""
         return tuple(c.code for c in self.classes)
 
     @property
     def names(self) -> tuple[str, ...]:
-        """Names, in the order of the classes."""
+        """Class names, in the order of the classes."""
         return tuple(c.name for c in self.classes)
 
     @property
     def colors(self) -> tuple[str, ...]:
-        """``#rrggbb`` of every class, the palette's where none was given."""
+        """Colour ``#rrggbb`` of every class; a colour of the palette where the class has none."""
         return tuple(c.color or PALETTE[i % len(PALETTE)] for i, c in enumerate(self.classes))
 
     def rgb(self, index: int) -> tuple[int, int, int]:
-        """Red, green and blue (0 to 255) of the class at `index`."""
+        """Return red, green and blue (0 to 255) of the class at `index`."""
         text = self.colors[index]
         return int(text[1:3], 16), int(text[3:5], 16), int(text[5:7], 16)
 
     def index_of(self, value: object) -> int | None:
-        """Position of the class that gathers a reference value, or None where no class does.
+        """Return the position of the class that a reference value belongs to, or None if it belongs to no class.
 
         >>> Legend((LandClass(1, "crops", values=(1110, "maize")),)).index_of("1110")
         0
@@ -89,12 +89,12 @@ class Legend:
         return None
 
     def without(self, names: Sequence[str]) -> "Legend":
-        """Return the legend less the classes named."""
+        """Return the legend without the classes called `names`."""
         return Legend(tuple(c for c in self.classes if c.name not in names))
 
 
 def _plain(value: object) -> str:
-    """One spelling for a code however a vector file stores it (``11``, ``11.0``, ``"11"``)."""
+    """Return the same text for a code, whether a vector file stores it as ``11``, ``11.0`` or ``"11"``."""
     if isinstance(value, float) and value.is_integer():
         value = int(value)
     return str(value).strip()
@@ -103,22 +103,23 @@ def _plain(value: object) -> str:
 def read_csv(path: Path) -> Legend:
     """Read a nomenclature from a CSV file.
 
-    Its columns are ``code,name`` and, if wanted, ``color,parent,values`` (reference values separated by spaces).
+    The columns ``code`` and ``name`` are required. The columns ``color``, ``parent`` and ``values`` (reference values separated
+    by spaces) are optional.
 
     Raises
     ------
     LegendError
-        The file is missing, lacks a column, or a line cannot be read.
+        The file is missing or lacks a column, or a line is invalid.
     """
     if not path.exists():
         raise LegendError(
-            f"The legend {path} does not exist; give [legend] csv the path of a file with code,name,color."
+            f"The legend {path} does not exist. Set [legend] csv to the path of a file with the columns code,name,color."
         )
     with path.open(newline="", encoding="utf-8-sig") as stream:
         rows = csv.DictReader(stream)
         missing = {"code", "name"} - set(rows.fieldnames or ())
         if missing:
-            raise LegendError(f"The legend {path} has no column {', '.join(sorted(missing))}; found {rows.fieldnames}.")
+            raise LegendError(f"The legend {path} has no column {', '.join(sorted(missing))}. Found {rows.fieldnames}.")
         return Legend(tuple(_read_row(path, number, row) for number, row in enumerate(rows, start=2)))
 
 

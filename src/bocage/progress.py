@@ -1,4 +1,4 @@
-"""How long work tells a person where it stands; the command line decides what it looks like."""
+"""Progress reporting of long tasks. The command line decides how progress is displayed."""
 
 import threading
 from collections.abc import Iterator
@@ -10,17 +10,17 @@ from bocage.words import Note
 
 
 class Progress(Protocol):
-    """Someone to tell."""
+    """Receiver of messages and of progress."""
 
     def say(self, text: str | Note) -> None:
         """Tell one fact that the user should know (a reprojection, a class left out)."""
 
     def step(self, task: str, done: int, total: int, note: str = "") -> None:
-        """Tell that `done` of `total` steps of `task` are complete."""
+        """Report that `done` of `total` steps of `task` are complete."""
 
 
 class Quiet:
-    """Tells no one."""
+    """Discards messages and progress."""
 
     def say(self, text: str | Note) -> None:
         """Do nothing."""
@@ -48,49 +48,50 @@ class Heard:
         self.listener.say(self.notes[-1])
 
     def step(self, task: str, done: int, total: int, note: str = "") -> None:
-        """Pass it on."""
+        """Forward the progress."""
         self.listener.step(task, done, total, note)
 
 
 @dataclass(frozen=True)
 class Named:
-    """Passes everything on under a name, where several pieces of work do the same tasks."""
+    """Forwards messages and progress with a prefix, which distinguishes parallel jobs that run the same tasks."""
 
     listener: Progress
     before: str
+    """Prefix of every message and task name."""
 
     def say(self, text: str | Note) -> None:
         """Pass a fact on."""
         self.listener.say(f"{self.before}{text}")
 
     def step(self, task: str, done: int, total: int, note: str = "") -> None:
-        """Pass on how far the work is."""
+        """Forward the progress."""
         self.listener.step(self.before + task, done, total, note)
 
 
 @dataclass(frozen=True)
 class Sent:
-    """Sends what is told to another process, which listens with :func:`listening`."""
+    """Sends messages and progress to another process, which receives them with :func:`listening`."""
 
     messages: Any
-    """A queue that both processes hold."""
+    """A queue shared by both processes."""
 
     def say(self, text: str | Note) -> None:
         """Send a fact."""
         self.messages.put(("say", (text,)))
 
     def step(self, task: str, done: int, total: int, note: str = "") -> None:
-        """Send how far the work is."""
+        """Send the progress."""
         self.messages.put(("step", (task, done, total, note)))
 
 
 @contextmanager
 def listening(messages: Any, progress: Progress) -> Iterator[None]:
-    """Pass on to `progress` what other processes send, until the block ends."""
+    """Forward to `progress` the messages that other processes send, until the block ends."""
 
     def listen() -> None:
-        for kind, said in iter(messages.get, None):
-            getattr(progress, kind)(*said)
+        for method, arguments in iter(messages.get, None):
+            getattr(progress, method)(*arguments)
 
     listener = threading.Thread(target=listen, daemon=True)
     listener.start()

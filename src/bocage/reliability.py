@@ -1,4 +1,4 @@
-"""How often a prediction of a given confidence is right: the reliability curve and the expected calibration error."""
+"""Calibration of confidence: the reliability curve and the expected calibration error."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -8,30 +8,35 @@ import numpy as np
 from numpy.typing import NDArray
 
 BINS = 15
-"""Bins of confidence, as in Guo et al. 2017 (arXiv 1706.04599)."""
+"""Number of confidence bins, as in Guo et al. 2017 (arXiv 1706.04599)."""
 
 
 @dataclass(frozen=True)
 class Reliability:
-    """How often predictions of a given confidence are right."""
+    """Accuracy of predictions as a function of their confidence."""
 
     error: float
-    """Expected calibration error, 0 to 1: mean gap between confidence and accuracy, lower is better."""
+    """Expected calibration error, 0 to 1, lower is better: mean absolute difference between confidence and accuracy."""
     confidence: tuple[float, ...]
-    """Mean confidence of every bin that holds a sample."""
+    """Mean confidence of each bin that contains samples, 0 to 1."""
     accuracy: tuple[float, ...]
-    """Share of them that is right."""
+    """Proportion of correct predictions in each of these bins, 0 to 1."""
     share: tuple[float, ...]
-    """Share of all samples that falls into the bin."""
+    """Proportion of all samples in each of these bins, 0 to 1."""
 
     @classmethod
-    def from_dict(cls, said: Mapping[str, Any]) -> "Reliability":
-        """Read what ``dataclasses.asdict`` made of one."""
-        return cls(said["error"], *(tuple(said[name]) for name in ("confidence", "accuracy", "share")))
+    def from_dict(cls, record: Mapping[str, Any]) -> "Reliability":
+        """Return the object of which ``dataclasses.asdict`` gave `record`."""
+        return cls(record["error"], *(tuple(record[name]) for name in ("confidence", "accuracy", "share")))
 
 
 def reliability(confidence: NDArray[Any], right: NDArray[np.bool_]) -> Reliability:
-    """Group predictions by confidence (N,), 0 to 1, in bins of equal width.
+    """Return the reliability of predictions, grouped by confidence in bins of equal width.
+
+    Parameters
+    ----------
+    confidence : array (N,), 0 to 1
+    right : bool array (N,); True where the prediction is correct
 
     >>> reliability(np.array([0.9, 0.9, 0.6]), np.array([True, False, True])).error
     0.4

@@ -1,4 +1,4 @@
-"""A shelf holds the named things of one kind; a name that is not on it gets one helpful error."""
+"""Registries of named objects (sensors, models, indices, …), called shelves, and suggestions for misspelt names."""
 
 import difflib
 import importlib
@@ -14,7 +14,7 @@ T = TypeVar("T")
 
 
 def nearest(word: str, known: Iterable[str]) -> list[str]:
-    """Known words close enough to `word` to be meant by it, best first.
+    """Return at most two known words similar to `word`, best match first.
 
     >>> nearest("ndiv", ["ndvi", "brightness"])
     ['ndvi']
@@ -23,7 +23,7 @@ def nearest(word: str, known: Iterable[str]) -> list[str]:
 
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:
-    """Return ``" Did you mean 'x'?"``, or nothing where no known word is close.
+    """Return ``" Did you mean 'x'?"``, or an empty string if no known word is similar.
 
     >>> did_you_mean("ndiv", ["ndvi", "brightness"])
     " Did you mean 'ndvi'?"
@@ -34,15 +34,15 @@ def did_you_mean(word: str, known: Iterable[str]) -> str:
 
 @dataclass(frozen=True)
 class Shelf(Generic[T]):
-    """The named things of one kind.
+    """A registry of named objects of one kind.
 
     Parameters
     ----------
     kind, kinds
-        The kind's name, singular and plural, as messages say it.
+        Name of the kind in messages, singular and plural.
     things
-        A literal dict: name to thing. Code outside the package is reached as ``"its.module:name"``, or
-        ``"its.module"`` with a colon at the end where the module itself is the thing.
+        Name to object, a literal dict. Objects outside the package are named ``"their.module:name"``. If the module itself is
+        the object, its name ends with a colon: ``"their.module:"``.
     """
 
     kind: str
@@ -53,12 +53,12 @@ class Shelf(Generic[T]):
         return iter(sorted(self.things))
 
     def get(self, name: str) -> T:
-        """Return the thing called `name`.
+        """Return the object called `name`.
 
         Raises
         ------
         UnknownNameError
-            The name is not on the shelf, or what it points at cannot be imported.
+            The name is not on the shelf, or the object that it names cannot be imported.
         """
         if name in self.things:
             return self.things[name]
@@ -66,19 +66,19 @@ class Shelf(Generic[T]):
             return cast(T, self._outside(name))
         raise UnknownNameError(
             f"Unknown {self.kind} '{name}'.{did_you_mean(name, self.things)} Known {self.kinds}: {', '.join(self)}; "
-            "code of your own is named 'its.module:name'."
+            "your own code is named 'its.module:name'."
         )
 
     def _outside(self, name: str) -> Any:
         module_name, _, attribute = name.partition(":")
-        if str(Path.cwd()) not in sys.path:  # a user's own module lies beside the recipe, as for ``python -m``
+        if str(Path.cwd()) not in sys.path:  # like ``python -m``: the module is usually in the working directory
             sys.path.append(str(Path.cwd()))
         try:
-            thing: Any = importlib.import_module(module_name)
+            module: Any = importlib.import_module(module_name)
         except ImportError as error:
             raise UnknownNameError(f"The {self.kind} '{name}' cannot be imported: {error}.") from error
         if not attribute:
-            return thing
-        if not hasattr(thing, attribute):
+            return module
+        if not hasattr(module, attribute):
             raise UnknownNameError(f"The {self.kind} '{name}': module {module_name} has no '{attribute}'.")
-        return getattr(thing, attribute)
+        return getattr(module, attribute)

@@ -1,4 +1,4 @@
-"""Sources + Grid → Scene: every source as a cube on its own grid, nested in the map's."""
+"""Sources + Grid → Scene: each source as a cube on its own grid, nested in the map grid."""
 
 from bocage.scene.cube import Block, Cube, Preparation
 from bocage.scene.gaps import Fill

@@ -1,4 +1,4 @@
-"""One source on its own grid: what its cube holds, and how a window of it is made."""
+"""The cube of one source on its own grid, and the computation of a window of it."""
 
 import functools
 import threading
@@ -22,106 +22,106 @@ from bocage.sources.raster import RESAMPLINGS, fingerprint
 
 @dataclass(frozen=True)
 class Preparation:
-    """How a source becomes a cube."""
+    """Preparation of a source: resampling, filtering, gap filling and indices."""
 
     indices: tuple[str, ...] = ()
-    """Spectral indices appended to the bands, by name or ``"its.module:name"``."""
+    """Spectral indices to append to the bands, by name or ``"its.module:name"``."""
     fill: Fill | None = None
-    """Dates to interpolate onto; left out: native dates and their mask."""
+    """Dates to interpolate to; default: the acquisition dates, with their mask."""
     resampling: str = "nearest"
-    """For a source that does not nest in the map grid: nearest, bilinear, cubic, average or mode."""
+    """Resampling of a source that does not nest in the map grid: nearest, bilinear, cubic, average or mode."""
     speckle: Speckle | None = None
-    """Multitemporal filter of radar speckle; the source is in dB."""
+    """Multitemporal speckle filter, for a radar source in dB."""
     ratio: Ratio | None = None
-    """How it nests in the map's grid; left out: the whole ratio nearest to that of the ground sampling distances."""
+    """Nesting in the map grid; default: the whole-number ratio nearest to the ratio of the ground sampling distances."""
     thermal: Thermal | None = None
-    """Tell networks the warmth gathered instead of the day of the year; left out: the day."""
+    """Growing degree days as the time input of networks; default: the calendar day."""
 
     def __post_init__(self) -> None:
         if self.resampling not in RESAMPLINGS:
-            raise ValueError(f"'resampling' is one of {', '.join(RESAMPLINGS)}; found '{self.resampling}'")
+            raise ValueError(f"'resampling' must be one of {', '.join(RESAMPLINGS)}; found '{self.resampling}'")
 
 
 @dataclass(frozen=True)
 class Block:
-    """A window of a cube, in memory."""
+    """Pixels of a window of a cube, in memory."""
 
     values: NDArray[np.float32]
-    """(time, band, y, x); physical units; 0 where not valid."""
+    """(time, band, y, x), physical units; 0 where not valid."""
     valid: NDArray[np.bool_]
-    """(time, y, x)."""
+    """(time, y, x); False where masked or nodata."""
     clear: NDArray[np.uint16]
-    """(y, x): clear dates, before any filling."""
+    """(y, x); number of clear dates, before gap filling."""
 
 
 @dataclass(frozen=True)
 class Cube:
-    """A source on its nested grid; nothing is read before :meth:`read`."""
+    """A source on its nested grid. Pixels are read by :meth:`read` only."""
 
     source: Readable
     grid: Grid
     ratio: Ratio
     preparation: Preparation
     prepared: Path | None = None
-    """Zarr group that holds it, once prepared."""
+    """Zarr group of the prepared cube; None: the cube is computed from the files."""
 
     @property
     def name(self) -> str:
-        """The source's name."""
+        """Name of the source."""
         return self.source.name
 
     @property
     def bands(self) -> tuple[str, ...]:
-        """Bands, then indices."""
+        """Names of the bands, then of the indices."""
         return self.source.bands + self.preparation.indices
 
     @property
     def days(self) -> NDArray[np.int32]:
-        """Days since 1970-01-01 of the cube's dates."""
+        """Days since 1970-01-01 of the dates of the cube, int32 (time,)."""
         fill = self.preparation.fill
         return self.source.days if fill is None else fill.days
 
     @property
     def clock(self) -> NDArray[np.int32]:
-        """Days that networks are told: those of the calendar, or thermal ones.
+        """Days that networks use as time input, int32 (time,): calendar days or thermal days.
 
         Raises
         ------
         SceneError
-            The table of temperatures does not hold every day.
+            The table of temperatures lacks some days.
         """
         thermal = self.preparation.thermal
         return self.days if thermal is None or not self.source.dated else thermal.days(self.days)
 
     def fingerprints(self, members: tuple[int, ...] | None = None) -> dict[str, str]:
-        """Path to digest of every file behind it, or behind some acquisitions and their clock."""
+        """Return file path to digest, for all acquisitions or those at the positions `members`, with the temperature table."""
         thermal = self.preparation.thermal
         found = self.source.fingerprints(members)
         return found | ({str(thermal.temperature): fingerprint(thermal.temperature)} if thermal else {})
 
     @property
     def halo(self) -> int:
-        """Pixels around a window that its values depend on."""
+        """Halo in pixels: the values of a window depend on the source this far around it."""
         return self.preparation.speckle.halo if self.preparation.speckle else 0
 
     def touching(self, window: Window) -> tuple[int, ...]:
-        """Numbers of the acquisitions that the values of a window may come from, its halo included."""
+        """Return the positions of the acquisitions that touch a window or its halo."""
         return self.source.touching(self.grid, window.pad(self.halo, self.halo))
 
     @property
     def is_laborious(self) -> bool:
-        """Whether its values are warped, filtered or filled: work that is better done once."""
+        """Whether the values are warped, filtered or gap-filled, so that preparation on disk saves time."""
         p = self.preparation
         if self.source.ids is not None:
             return False  # a table is in memory already
         return p.fill is not None or p.speckle is not None or not self.source.nests_in(self.grid)
 
     def kept_at(self, path: Path) -> "Cube":
-        """Return the cube that reads what :func:`bocage.scene.prepared.prepare` wrote to `path`."""
+        """Return the cube that reads the store written to `path` by :func:`bocage.scene.prepared.prepare`."""
         return replace(self, prepared=path)
 
     def read(self, window: Window) -> Block:
-        """Return a window of the cube's own grid, which may reach outside: from disk where it is prepared there."""
+        """Return a window of the grid of the cube, which may extend beyond it. A prepared cube is read from its store."""
         if self.prepared is None or window.clip(self.grid.shape) != window:
             return self.compute(window)
         group = _store(self.prepared)
@@ -129,7 +129,7 @@ class Cube:
         return Block(group["values"][:, :, ys, xs], group["valid"][:, ys, xs], group["clear"][ys, xs])
 
     def compute(self, window: Window) -> Block:
-        """Read the files, mask, filter, fill gaps and append indices."""
+        """Return a window computed from the files: read, mask, filter speckle, fill gaps, append indices."""
         p, around = self.preparation, window.pad(self.halo, self.halo)
         values, valid = self.source.read(self.grid, around, p.resampling)
         if p.speckle is not None:
@@ -154,10 +154,12 @@ class Cube:
 
 
 class _Stores(threading.local):
-    """Zarr groups that this thread has open."""
+    """Zarr groups that a thread keeps open."""
 
     def __init__(self) -> None:
-        self.open = functools.lru_cache(maxsize=64)(lambda path, made: zarr.open_group(path, mode="r", zarr_format=3))
+        self.open = functools.lru_cache(maxsize=64)(
+            lambda path, changed: zarr.open_group(path, mode="r", zarr_format=3)
+        )
 
 
 _STORES = _Stores()
@@ -168,19 +170,19 @@ def _store(path: Path) -> Any:
 
 
 def check_indices(source: Readable, indices: tuple[str, ...]) -> None:
-    """Refuse an index whose bands the source does not have.
+    """Check that a source has the bands that its indices need.
 
     Raises
     ------
     SourceError
-        A band is missing; the message names it and those there are.
+        A band is missing. The message names it and the bands of the source.
     UnknownNameError
-        The index is on no shelf.
+        The index is not registered.
     """
     for name in indices:
         missing = [band for band in bands_of(INDICES.get(name)) if band not in source.bands]
         if missing:
             raise SourceError(
                 f"Source '{source.name}': the index {name} needs the band(s) {', '.join(missing)}; "
-                f"found {', '.join(source.bands)}. Name the bands by their common names, or leave the index out."
+                f"found {', '.join(source.bands)}. Use the common names of the bands, or remove the index."
             )

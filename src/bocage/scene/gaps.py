@@ -1,11 +1,11 @@
-"""Series onto declared dates, over what clouds left: linear interpolation or Whittaker smoothing.
+"""Gap filling: linear interpolation or Whittaker smoothing of the clear dates of a series onto regular dates.
 
-Linear interpolation is how whole countries are mapped (Inglada et al. 2017, doi:10.3390/rs9010095). The Whittaker
-smoother (Eilers 2003, doi:10.1021/ac034173t) weighs faithfulness to the clear dates against roughness; here its
-unknowns are the values at the declared dates, between which an observation is interpolated.
+Linear interpolation is in use for country-wide maps (Inglada et al. 2017, doi:10.3390/rs9010095). The Whittaker
+smoother (Eilers 2003, doi:10.1021/ac034173t) balances fidelity to the clear dates and roughness. Here its
+unknowns are the values at the regular dates, and the model of an observation is the linear interpolation between them.
 
-The kernels are compiled by numba, release the interpreter's lock and work on a block of pixels at a time; the pixels of a
-window are shared out among threads.
+The kernels are compiled by numba, release the global interpreter lock and process a block of pixels at a time. The pixels of a
+window are divided among threads.
 """
 
 import itertools
@@ -21,37 +21,37 @@ import numpy as np
 from numpy.typing import NDArray
 
 BLOCK = 192
-"""Pixels that are filled together: runs long enough for the memory, short enough for a band's dates to stay in the cache."""
+"""Pixels filled together: enough for contiguous memory access, few enough for all dates of a band to stay in the CPU cache."""
 NEVER = np.float32(-1e9)
-"""The day of a clear date that does not exist."""
+"""Placeholder for a missing clear date."""
 WORTH_SHARING = 1 << 20
-"""Values of a window from which on its rows are shared out among threads."""
+"""Number of filled values above which the pixels of a window are divided among threads."""
 
 
 @dataclass(frozen=True)
 class Fill:
-    """The declared dates: every `every` days from `start` to `end`, both included where the step falls on it."""
+    """Gap filling onto regular dates: every `every` days from `start` to `end`. `end` is included if a step falls on it."""
 
     every: int
-    """Days between two dates, at least 1."""
+    """Step between two dates in days, at least 1."""
     start: date
     end: date
     method: Literal["linear", "whittaker"] = "linear"
-    """Straight lines between clear dates, or a smooth curve near them."""
+    """Linear interpolation between clear dates, or Whittaker smoothing."""
     smoothing: float = 1.0
-    """Whittaker's penalty on the second difference of neighbouring dates, above 0; larger is smoother."""
+    """Whittaker penalty on the second differences of neighbouring dates, above 0. A larger penalty gives a smoother curve."""
 
     def __post_init__(self) -> None:
         if self.every < 1:
-            raise ValueError(f"'every' counts days and is at least 1; found {self.every}")
+            raise ValueError(f"'every' must be at least 1 day; found {self.every}")
         if self.end < self.start:
-            raise ValueError(f"'end' ({self.end}) comes before 'start' ({self.start})")
+            raise ValueError(f"'end' ({self.end}) is before 'start' ({self.start})")
         if not self.smoothing > 0:
-            raise ValueError(f"'smoothing' is above 0; found {self.smoothing}")
+            raise ValueError(f"'smoothing' must be above 0; found {self.smoothing}")
 
     @property
     def days(self) -> NDArray[np.int32]:
-        """Days since 1970-01-01 of the declared dates."""
+        """Days since 1970-01-01 of the regular dates, int32 (time,)."""
         first = np.datetime64(self.start, "D").astype(np.int32)
         last = np.datetime64(self.end, "D").astype(np.int32)
         return np.arange(first, last + 1, self.every, dtype=np.int32)
@@ -59,7 +59,7 @@ class Fill:
     def apply(
         self, values: NDArray[np.float32], valid: NDArray[np.bool_], days: NDArray[np.int32]
     ) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
-        """Bring a series onto the declared dates."""
+        """Return values and validity at the regular dates; parameters and results as for :func:`interpolate`."""
         if self.method == "linear":
             return interpolate(values, valid, days, self.days)
         return whittaker(values, valid, days, self.days, self.smoothing)
@@ -68,9 +68,9 @@ class Fill:
 def interpolate(
     values: NDArray[np.float32], valid: NDArray[np.bool_], days: NDArray[np.int32], target: NDArray[np.int32]
 ) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
-    """Interpolate linearly in time, pixel by pixel, between the clear dates on either side.
+    """Interpolate each pixel linearly in time, between the previous and the next clear date.
 
-    Before the first clear date and after the last, its value is kept. A pixel that was never clear stays masked.
+    Before the first and after the last clear date, the value of that date is used. A pixel without a clear date stays masked.
 
     Parameters
     ----------
@@ -93,10 +93,10 @@ def whittaker(
     target: NDArray[np.int32],
     smoothing: float,
 ) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
-    """Smooth in time, pixel by pixel; parameters and results as for :func:`interpolate`.
+    """Smooth each pixel in time; parameters and results as for :func:`interpolate`, with the penalty `smoothing`.
 
-    Before the first clear date and after the last, the curve's value there is kept. Pixels with fewer than three clear
-    dates, for which no curve can be told from noise, are interpolated linearly.
+    Before the first and after the last clear date, the nearest value of the curve between them is used. Pixels with fewer than
+    three clear dates, too few for a smooth curve, are interpolated linearly.
     """
     return _by_pixels(_whittaker_pixels, values, valid, days, target, smoothing)
 
@@ -109,17 +109,17 @@ def _by_pixels(
     target: NDArray[np.int32],
     *more: float,
 ) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
-    """Run a kernel over the pixels of a window, row after row, in as many threads as pay."""
+    """Run a kernel over the pixels of a window, in several threads if the window is large."""
     dates, bands, height, width = values.shape
     n = height * width
     filled = np.empty((len(target), bands, n), np.float32)
-    ever = valid.any(axis=0)
-    where = _Places.of(days, target)
+    ever_clear = valid.any(axis=0)
+    neighbours = _Neighbours.of(days, target)
     arguments = (
         np.ascontiguousarray(values, np.float32).reshape(dates, bands, n),
         np.ascontiguousarray(valid).reshape(dates, n),
-        where.left,
-        where.right,
+        neighbours.left,
+        neighbours.right,
         days.astype(np.float32),
         target.astype(np.float32),
         *more,
@@ -131,32 +131,32 @@ def _by_pixels(
     else:
         with ThreadPoolExecutor(threads) as pool:
             list(pool.map(lambda part: kernel(*arguments, filled, *part), itertools.pairwise(edges)))
-    if not ever.all():
-        filled[:, :, ~ever.ravel()] = 0
+    if not ever_clear.all():
+        filled[:, :, ~ever_clear.ravel()] = 0
     shape = (len(target), bands, height, width)
-    return filled.reshape(shape), np.broadcast_to(ever, (len(target), *ever.shape)).copy()
+    return filled.reshape(shape), np.broadcast_to(ever_clear, (len(target), *ever_clear.shape)).copy()
 
 
 @dataclass(frozen=True)
-class _Places:
-    """Where the declared dates lie among the dates of the series."""
+class _Neighbours:
+    """Positions, in the series, of the dates next to each regular date."""
 
     left: NDArray[np.int32]
-    """Last date not after each declared one; -1 before all."""
+    """Last date of the series on or before each regular date; -1 if none."""
     right: NDArray[np.int32]
-    """First date not before each declared one; the number of dates after all."""
+    """First date of the series on or after each regular date; the number of dates if none."""
 
     @classmethod
-    def of(cls, days: NDArray[np.int32], target: NDArray[np.int32]) -> "_Places":
+    def of(cls, days: NDArray[np.int32], target: NDArray[np.int32]) -> "_Neighbours":
         left = np.searchsorted(days, target, "right").astype(np.int32) - 1
         return cls(left.astype(np.int32), np.searchsorted(days, target, "left").astype(np.int32))
 
 
 def _compiled(function: Callable[..., Any]) -> Any:
-    """Compile on first use, without the lock; kept on disk between runs where the folder can be written."""
+    """Return a function compiled by numba on first use, without the interpreter lock, and cached on disk if possible."""
     try:
         return numba.njit(nogil=True, cache=True, boundscheck=False)(function)
-    except RuntimeError:  # numba finds no place for its cache
+    except RuntimeError:  # numba has no writable folder for its cache
         return numba.njit(nogil=True, boundscheck=False)(function)
 
 
@@ -164,16 +164,16 @@ def _compiled(function: Callable[..., Any]) -> Any:
 def _linear_pixels(
     values: Any, valid: Any, left: Any, right: Any, days: Any, target: Any, filled: Any, first: int, last: int
 ) -> None:
-    """Fill the pixels from `first` to `last`, a block at a time.
+    """Fill the pixels from `first` to `last`, one block after the other.
 
-    Which two clear dates surround each declared one, and in what proportion, is worked out once for a pixel, in loops
-    that run on vectors of pixels; each band then looks its two values up.
+    For each pixel, the two clear dates next to each regular date and their weights are computed once, in loops over vectors of
+    pixels. Each band then uses them to look up its two values.
     """
     _, bands, size = values.shape
     m = len(target)
     flat = values.reshape(values.size)
     rows = np.empty((2, BLOCK), np.float32)
-    before = np.empty((m, BLOCK), np.uint64)  # unsigned: a signed index would be tested for being counted from the end
+    before = np.empty((m, BLOCK), np.uint64)  # unsigned: for a signed index, numba checks whether it is negative
     after = np.empty((m, BLOCK), np.uint64)
     weight = np.empty((m, BLOCK), np.float32)
     for p in range(first, last, BLOCK):
@@ -192,7 +192,10 @@ def _linear_pixels(
 
 @_compiled
 def _carry(seen: Any, now: Any, last: Any, out: Any) -> None:
-    """Take the value of this date where it is clear, and the last one elsewhere (in two rows: in one, it branches)."""
+    """Write the value of this date where it is clear, and the previous value elsewhere.
+
+    Input and output are separate rows: with a single row, the compiled loop has branches.
+    """
     for x in range(len(seen)):
         out[x] = now[x] if seen[x] else last[x]
 
@@ -206,7 +209,10 @@ def _between(band: Any, before: Any, after: Any, weight: Any, out: Any) -> None:
 
 @_compiled
 def _surroundings(valid: Any, p: int, end: int, left: Any, right: Any, rows: Any, before: Any, after: Any) -> None:
-    """Clear dates around each declared one, by their number; one for the other where there is only one, 0 for none."""
+    """Find the positions of the clear dates before and after each regular date.
+
+    If one of the two is missing, the other replaces it. If both are missing, both are 0.
+    """
     n, m, count = len(valid), len(left), end - p
     now = np.empty(count, np.float32)
     rows[:] = NEVER
@@ -240,7 +246,7 @@ def _surroundings(valid: Any, p: int, end: int, left: Any, right: Any, rows: Any
 
 @_compiled
 def _weights(before: Any, after: Any, days: Any, target: Any, weight: Any, count: int) -> None:
-    """Where each declared date lies between the clear ones around it, from 0 to 1."""
+    """Compute the weight, 0 to 1, of the clear date after each regular date."""
     for k in range(len(target)):
         for x in range(count):
             start, stop = days[before[k, x]], days[after[k, x]]
@@ -265,7 +271,7 @@ def _whittaker_pixels(
         for t in range(n):
             clear += valid[t, p]
         if clear < 3 or m < 3:
-            _few(values, valid, left, right, days, target, filled, p)
+            _linear_pixel(values, valid, left, right, days, target, filled, p)
             continue
         _factorise(valid, slot, share, p, smoothing, factor)
         for c in range(bands):
@@ -277,7 +283,7 @@ def _whittaker_pixels(
 
 @_compiled
 def _place(day: float, target: Any) -> tuple[int, float]:
-    """The declared date before a day, and the weight of the next one; days outside stick to the ends."""
+    """Return the position of the regular date before a day, and the weight of the next one; days outside take the end dates."""
     m = len(target)
     if m == 1 or day <= target[0]:
         return 0, 0.0
@@ -289,7 +295,7 @@ def _place(day: float, target: Any) -> tuple[int, float]:
 
 @_compiled
 def _factorise(valid: Any, slot: Any, share: Any, p: int, smoothing: float, factor: Any) -> None:
-    """LDLᵀ of AᵀA + smoothing · DᵀD, a matrix of five diagonals: D in column 0, L's two diagonals in 1 and 2."""
+    """Compute LDLᵀ of the pentadiagonal matrix AᵀA + smoothing · DᵀD: D in column 0, the two lower diagonals of L in 1 and 2."""
     m = len(factor)
     factor[:] = 0.0
     for t in range(len(slot)):
@@ -309,13 +315,13 @@ def _factorise(valid: Any, slot: Any, share: Any, p: int, smoothing: float, fact
     for k in range(m):
         d = max(factor[k, 0], 1e-12)
         factor[k, 0] = d
-        one, two = factor[k, 1], factor[k, 2]
+        first, second = factor[k, 1], factor[k, 2]
         if k + 1 < m:
-            factor[k + 1, 0] -= one * one / d
-            factor[k + 1, 1] -= one * two / d
+            factor[k + 1, 0] -= first * first / d
+            factor[k + 1, 1] -= first * second / d
         if k + 2 < m:
-            factor[k + 2, 0] -= two * two / d
-        factor[k, 1], factor[k, 2] = one / d, two / d
+            factor[k + 2, 0] -= second * second / d
+        factor[k, 1], factor[k, 2] = first / d, second / d
 
 
 @_compiled
@@ -343,7 +349,7 @@ def _solve(values: Any, valid: Any, slot: Any, share: Any, factor: Any, p: int, 
 
 @_compiled
 def _keep_ends(valid: Any, days: Any, target: Any, p: int, curve: Any) -> None:
-    """Outside the first and last clear dates, keep the curve's nearest value inside: a line drawn on would run away."""
+    """Outside the first and last clear dates, use the nearest value of the curve between them; extrapolation would diverge."""
     n, m = len(days), len(target)
     first, last = 0, n - 1
     while not valid[first, p]:
@@ -365,8 +371,8 @@ def _keep_ends(valid: Any, days: Any, target: Any, p: int, curve: Any) -> None:
 
 
 @_compiled
-def _few(values: Any, valid: Any, left: Any, right: Any, days: Any, target: Any, filled: Any, p: int) -> None:
-    """One pixel, linearly; 0 where it was never clear."""
+def _linear_pixel(values: Any, valid: Any, left: Any, right: Any, days: Any, target: Any, filled: Any, p: int) -> None:
+    """Interpolate one pixel linearly; 0 if it has no clear date."""
     n, bands = values.shape[0], values.shape[1]
     for k in range(len(target)):
         i, j = left[k], right[k]

@@ -1,7 +1,7 @@
 """Spectral indices: functions whose argument names are the common names of the bands that they need.
 
-Bands are reflectances (0 to 1), any shape; the result has that shape. Where a denominator is 0 the index is 0, as
-for a pixel with no contrast: missing data is the mask's business, not the index's.
+Bands are reflectance (0 to 1), of any shape. The result has the same shape. Where a denominator is 0, the index is 0. Nodata is
+not represented in indices, but in the mask.
 """
 
 import inspect
@@ -38,7 +38,7 @@ def mndwi(green: Array, swir16: Array) -> Array:
 
 
 def ndmi(nir: Array, swir16: Array) -> Array:
-    """Moisture of the vegetation (Gao's NDWI), −1 to 1 (Gao 1996, doi:10.1016/S0034-4257(96)00067-3)."""
+    """Normalised difference moisture index of vegetation (Gao's NDWI), −1 to 1 (Gao 1996, doi:10.1016/S0034-4257(96)00067-3)."""
     return _ratio(nir - swir16, nir + swir16)
 
 
@@ -59,7 +59,7 @@ def msavi(red: Array, nir: Array) -> Array:
 
 
 def ndre(rededge1: Array, nir: Array) -> Array:
-    """Red-edge normalised difference, −1 to 1 (Gitelson & Merzlyak 1994, doi:10.1016/S0176-1617(11)81633-0)."""
+    """Normalised difference red edge index, −1 to 1 (Gitelson & Merzlyak 1994, doi:10.1016/S0176-1617(11)81633-0)."""
     return _ratio(nir - rededge1, nir + rededge1)
 
 
@@ -92,7 +92,7 @@ INDICES: Shelf[Index] = Shelf(
 
 
 def bands_of(index: Index) -> tuple[str, ...]:
-    """Return the common names of the bands that an index needs, read off its signature.
+    """Return the common names of the bands that an index needs, from its signature.
 
     >>> bands_of(ndvi)
     ('red', 'nir')

@@ -1,8 +1,8 @@
-"""A cube written once to disk: Zarr v3, sharded, each shard a window that divides the map's tiles.
+"""Prepared cubes: a cube stored on disk in Zarr v3 with sharding. The shards subdivide the tiles of the map.
 
-A shard is computed, written in one piece (the store renames it into place), then noted in a journal beside the store,
-with a digest of everything that it came from: settings, grid, and the content of the files that touch it. Preparing
-again computes the shards that are not noted, or whose digest has changed, and no others.
+A shard is computed, written atomically (the store renames a complete file), then recorded in a journal next to the store. The
+record has a digest of all inputs of the shard: settings, grid, and content of the files that touch it. A second preparation
+computes only the shards that are not recorded or whose digest has changed.
 """
 
 import shutil
@@ -26,54 +26,57 @@ from bocage.scene.cube import Block, Cube
 
 FORMAT = 1
 MEMORY = 256 << 20
-"""Bytes of source values that one shard may need in memory; larger shards are halved."""
+"""Maximum memory of the values of a shard, in bytes. The side of a larger shard is halved."""
 INNER = 4
-"""Chunks a side of a shard."""
+"""Number of chunks along each axis of a shard."""
 
 
 @dataclass(frozen=True)
 class Preparing:
-    """What the recipe says of the prepared scene."""
+    """Settings of the prepared scene ([scene] in the recipe)."""
 
     prepare: Literal["auto", "always", "never"] = "auto"
-    """Write cubes to disk once: where warping, filling or filtering makes that pay, always, or never."""
+    """Whether to write cubes to disk: "auto" (those that are warped, gap-filled or filtered), "always" or "never"."""
     tile: int = 256
-    """Map pixels a side that a shard covers at most; the map's tiles should be as large, or a multiple."""
+    """Maximum side of a shard, in map pixels, at least 16. The tile size of the map should be this size or a multiple."""
     workers: int = 0
-    """Threads that prepare; 0: one for each core."""
+    """Number of threads; 0: one per core."""
 
     def __post_init__(self) -> None:
         if self.tile < 16 or self.workers < 0:
-            raise ValueError("'tile' is at least 16 pixels and 'workers' at least 0")
+            raise ValueError("'tile' must be at least 16 pixels and 'workers' at least 0")
 
     def wants(self, cube: Cube) -> bool:
-        """Whether a cube is written to disk."""
+        """Return whether a cube is written to disk."""
         return self.prepare == "always" or (self.prepare == "auto" and cube.is_laborious)
 
 
 @dataclass(frozen=True)
 class Prepared:
-    """A cube on disk."""
+    """Result of the preparation of a cube."""
 
     path: Path
+    """Zarr group."""
     done: int
-    """Shards computed by this call."""
+    """Number of shards computed by this call."""
     shards: int
+    """Number of shards of the cube."""
     pixels: int
+    """Number of pixels of the grid of the cube."""
     never_clear: int
-    """Pixels without one clear date."""
+    """Number of pixels without any clear date."""
 
 
 def prepare(cube: Cube, path: Path, settings: Preparing, progress: Progress = QUIET) -> Prepared:
-    """Write a cube to the Zarr group `path`, or what is missing or stale of it.
+    """Write the missing or outdated shards of a cube to the Zarr group `path`.
 
-    The group has ``values`` (time, band, y, x), ``valid`` (time, y, x) and ``clear`` (y, x: clear dates before filling);
-    the journal is ``<path>.journal``.
+    The group has the arrays ``values`` (time, band, y, x), ``valid`` (time, y, x) and ``clear`` (y, x: number of clear dates
+    before gap filling). The journal is ``<path>.journal``.
 
     Raises
     ------
     SceneError
-        There is no room on the disk, or it cannot be written; what is complete is kept.
+        The disk is full or cannot be written. Complete shards are kept.
     SourceError
         A file cannot be read.
     """
@@ -107,8 +110,8 @@ def prepare(cube: Cube, path: Path, settings: Preparing, progress: Progress = QU
         compute(*tasks, scheduler="threads", num_workers=workers)  # type: ignore[no-untyped-call]
     except OSError as error:
         raise SceneError(
-            f"{path} cannot be written: {error.strerror or error}. Free some room or choose another --out, and run the same "
-            f"command again: {count} of {len(windows)} parts are kept."
+            f"{path} cannot be written: {error.strerror or error}. Free some disk space or choose another --out, and run the "
+            f"same command again: {count} of {len(windows)} parts are kept."
         ) from error
     never = sum(journal.notes[window.corner]["never"] for window in windows)
     height, width = cube.grid.shape
@@ -120,7 +123,7 @@ def _never_clear(block: Block) -> int:
 
 
 def shard_side(cube: Cube, tile: int) -> int:
-    """Cube pixels a side of a shard: those under `tile` map pixels, halved until a shard fits in memory."""
+    """Return the side of a shard in pixels of the cube: `tile` map pixels, halved until a shard fits in ``MEMORY``."""
     side = max(INNER, tile * cube.ratio.finer // cube.ratio.coarser)
     per_pixel = max(len(cube.source.days), len(cube.days)) * len(cube.bands) * 4
     while side * side * per_pixel > MEMORY and side % (2 * INNER) == 0 and side > 8 * INNER:
@@ -129,7 +132,7 @@ def shard_side(cube: Cube, tile: int) -> int:
 
 
 def _group(cube: Cube, path: Path, side: int, journal: Journal) -> Any:
-    """Open the store, or make it anew where it is not this cube's."""
+    """Open the store, or create it if it is missing or belongs to another cube."""
     height, width = cube.grid.shape
     bands, dates = len(cube.bands), len(cube.days)
     about = {
@@ -140,11 +143,11 @@ def _group(cube: Cube, path: Path, side: int, journal: Journal) -> Any:
         try:
             group = zarr.open_group(path, mode="r+", zarr_format=3)
             if dict(group.attrs) == about:
-                for torn in path.rglob("*.partial"):  # a chunk that a killed process was writing
+                for torn in path.rglob("*.partial"):  # left by a process killed while writing
                     torn.unlink()
                 return group
         except (OSError, ValueError, KeyError):
-            pass  # not a store, or not a complete one
+            pass  # not a store, or an incomplete store
         shutil.rmtree(path)
     journal.clear()
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -160,7 +163,7 @@ def _group(cube: Cube, path: Path, side: int, journal: Journal) -> Any:
             name, shape=shape, chunks=(*lead, side // INNER, side // INNER), shards=(*lead, side, side), dtype=dtype,
             dimension_names=dimensions, compressors=compressor, serializer=BytesCodec(), fill_value=0,
         )  # fmt: skip
-    group.attrs.update(about)  # last: a store without them is not complete
+    group.attrs.update(about)  # last: a store without attributes is incomplete
     return group
 
 
@@ -170,7 +173,7 @@ def _keys(cube: Cube, windows: list[Window], side: int) -> dict[Window, str]:
     common, keys, known = repr(settings).encode(), {}, dict[tuple[int, ...], bytes]()
     for window in windows:
         near = cube.touching(window)
-        if near not in known:  # most windows lie in the same tiles
+        if near not in known:  # most windows touch the same tiles
             known[near] = repr(sorted(cube.source.fingerprints(near).items())).encode()
         keys[window] = digest_of(common, repr(window).encode(), known[near])
     return keys
@@ -182,9 +185,9 @@ def _check_room(cube: Cube, path: Path, todo: list[Window]) -> None:
     free = shutil.disk_usage(path.parent).free
     if need > free:
         raise SceneError(
-            f"Preparing '{cube.name}' takes up to {need / 1e6:.0f} MB in {path.parent}, where {free / 1e6:.0f} MB are free; "
-            'free some room, choose another --out, or set [scene] prepare = "never" (slower: everything is made anew each '
-            "time it is read)."
+            f"Preparing '{cube.name}' takes up to {need / 1e6:.0f} MB in {path.parent}, where {free / 1e6:.0f} MB are free. "
+            'Free some disk space, choose another --out, or set [scene] prepare = "never" (slower: each reading computes '
+            "the values again)."
         )
 
 

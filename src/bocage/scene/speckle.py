@@ -1,4 +1,4 @@
-"""Multitemporal filtering of speckle: a pixel's own changes over its neighbourhood's, averaged over all dates.
+"""Multitemporal speckle filter: local mean of a date, times the mean over all dates of the ratio of pixel to local mean.
 
 Quegan and Yu 2001, Filtering of multichannel SAR images (doi:10.1109/36.964973), for uncorrelated dates:
 ``J_k = mean_k(I) / N · Σ_i I_i / mean_i(I)`` with local means over a window, in power.
@@ -13,26 +13,26 @@ from scipy.ndimage import uniform_filter
 
 @dataclass(frozen=True)
 class Speckle:
-    """The filter's settings; the source's values are in dB."""
+    """Settings of the filter. The values of the source must be in dB."""
 
     window: int = 7
-    """Pixels a side of the local means, odd, 3 or more."""
+    """Side of the window of the local means, in pixels; odd, at least 3."""
 
     def __post_init__(self) -> None:
         if self.window < 3 or self.window % 2 == 0:
-            raise ValueError(f"'window' is an odd number of pixels, 3 or more; found {self.window}")
+            raise ValueError(f"'window' must be an odd number of pixels, at least 3; found {self.window}")
 
     @property
     def halo(self) -> int:
-        """Pixels that a window needs around it."""
+        """Halo in pixels that a window needs."""
         return self.window // 2
 
     def apply(self, values: NDArray[np.float32], valid: NDArray[np.bool_]) -> NDArray[np.float32]:
-        """Filter (time, band, y, x) in dB, where `valid` (time, y, x); 0 elsewhere."""
+        """Return filtered values (time, band, y, x) in dB; 0 where not `valid` (time, y, x)."""
         inside = valid[:, None].astype(np.float32)
         power = np.where(valid[:, None], 10 ** (values / 10), 0).astype(np.float32)
         size = (1, 1, self.window, self.window)
-        # Means over the valid pixels of the neighbourhood: a swath's edge must not darken what lies beside it.
+        # Local means use valid pixels only: otherwise the edge of a swath would darken its neighbours.
         weight = uniform_filter(inside, size, mode="constant")
         mean = np.divide(
             uniform_filter(power, size, mode="constant"), weight, where=weight > 1e-6, out=np.zeros_like(power)

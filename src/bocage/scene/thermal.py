@@ -1,8 +1,8 @@
-"""Days that crops live by: the warmth gathered since the season's start, told to networks instead of the day of the year.
+"""Thermal days: growing degree days since the start of the season replace the day of the year as input of networks.
 
-Where one year or place runs ahead of another, the same stage of a crop comes at another date and at much the same sum of
-degree-days (McMaster & Wilhelm 1997, doi:10.1016/S0168-1923(97)00027-0); as a code of time for networks: Nyborg et al. 2022,
-arXiv 2203.09175. Whatever else needs dates (filling, names, reports) keeps those of the calendar.
+Crops reach the same phenological stage on different dates in different years and places, but at a similar sum of growing degree
+days (McMaster & Wilhelm 1997, doi:10.1016/S0168-1923(97)00027-0). Growing degree days as the time encoding of networks: Nyborg
+et al. 2022, arXiv 2203.09175. Gap filling, date names and reports keep calendar dates.
 """
 
 import datetime
@@ -19,84 +19,93 @@ from bocage.errors import SceneError
 
 EPOCH = datetime.date(1970, 1, 1)
 LAST = 364
-"""Latest thermal day after the start."""
+"""Maximum thermal day, counted from 0. Later dates get this day."""
 HOLES = 5
-"""Most days in a row without a temperature, which is then interpolated."""
+"""Maximum number of consecutive days without a temperature that are interpolated."""
 
 
 @dataclass(frozen=True)
 class Thermal:
-    """Where the warmth comes from, and how it is counted."""
+    """Source of daily temperatures, and parameters of growing degree days."""
 
     temperature: Path
-    """CSV with the columns ``date`` (2022-05-31) and ``temperature`` (mean of the day, °C), a line a day."""
+    """CSV file with the columns ``date`` (2022-05-31) and ``temperature`` (daily mean, °C), one line per day."""
     base: float = 0.0
-    """°C below which nothing grows."""
+    """Base temperature, °C: lower temperatures count as 0 degree days."""
     cap: float = 30.0
-    """°C above which more warmth adds nothing, above `base`."""
+    """Upper temperature threshold, °C, above `base`: higher temperatures count as this value."""
     start: str = "01-01"
-    """Month and day from which warmth is summed up; winter crops are sown in autumn: "10-01"."""
+    """Start of the season as month and day. For winter crops, which are sown in autumn: "10-01"."""
     degrees: float = 10.0
-    """Degree-days that make one thermal day, above 0: choose it so that a year of your climate stays below 364."""
+    """Growing degree days per thermal day, above 0. Choose it so that a year of your climate has less than 364 thermal days."""
 
     def __post_init__(self) -> None:
         if self.degrees <= 0:
-            raise ValueError(f"'degrees' is above 0; found {self.degrees:g}")
+            raise ValueError(f"'degrees' must be above 0; found {self.degrees:g}")
         if self.cap <= self.base:
-            raise ValueError(f"'cap' is above 'base'; found {self.cap:g} and {self.base:g}")
+            raise ValueError(f"'cap' must be above 'base'; found {self.cap:g} and {self.base:g}")
         try:
             datetime.datetime.strptime(f"2023-{self.start}", "%Y-%m-%d")
         except ValueError:
-            raise ValueError(f"'start' is a month and a day such as 10-01; found '{self.start}'") from None
+            raise ValueError(f"'start' must be a month and a day such as 10-01; found '{self.start}'") from None
 
     def days(self, days: NDArray[np.int32]) -> NDArray[np.int32]:
-        """Turn days since 1970-01-01 into thermal ones: 1 January of the year the season starts in, plus a day per `degrees`.
+        """Return the thermal days of calendar days, both in days since 1970-01-01.
+
+        A thermal day is 1 January of the year in which the season starts, plus one day per `degrees` growing degree days from
+        the start of the season, at most ``LAST``.
 
         Raises
         ------
         SceneError
             The table cannot be read, or has no temperature for some days.
         """
-        first, warmth = _warmth(self.temperature, self.base, self.cap, self.temperature_changed)
-        return np.array([self._day(int(day), first, warmth) for day in days], np.int32)
+        first, degree_days = _degree_days(self.temperature, self.base, self.cap, self.temperature_changed)
+        return np.array([self._day(int(day), first, degree_days) for day in days], np.int32)
 
     @property
     def temperature_changed(self) -> int:
-        """When the table was last written, in nanoseconds; 0 where it is missing."""
+        """Modification time of the table in nanoseconds; 0 if the table is missing."""
         return self.temperature.stat().st_mtime_ns if self.temperature.exists() else 0
 
     def told(self) -> str:
-        """What a model folder keeps of it: how warmth is counted, not which table it came from."""
+        """Return the text that a model folder stores: the parameters of growing degree days, without the path of the table."""
         return f"thermal, base {self.base:g} °C, cap {self.cap:g} °C, since {self.start}, {self.degrees:g} °C days"
 
-    def _day(self, day: int, first: int, warmth: NDArray[np.float64]) -> int:
+    def _day(self, day: int, first: int, degree_days: NDArray[np.float64]) -> int:
         date = EPOCH + datetime.timedelta(day)
         month, of_month = (int(part) for part in self.start.split("-"))
         year = date.year - ((date.month, date.day) < (month, of_month))
         start = (datetime.date(year, month, of_month) - EPOCH).days
-        if start < first or day >= first + len(warmth) or np.isnan(warmth[start - first : day + 1 - first]).any():
+        if (
+            start < first
+            or day >= first + len(degree_days)
+            or np.isnan(degree_days[start - first : day + 1 - first]).any()
+        ):
             since = EPOCH + datetime.timedelta(start)
             raise SceneError(
-                f"{self.temperature} has not the temperature of every day from {since} to {date}, which thermal "
-                "days need. Add them, or take another 'start'."
+                f"{self.temperature} lacks the temperature of some days from {since} to {date}, which thermal days need. "
+                "Add them, or set another 'start'."
             )
-        total = float(warmth[start - first : day - first].sum())
+        total = float(degree_days[start - first : day - first].sum())
         return (datetime.date(year, 1, 1) - EPOCH).days + min(LAST, round(total / self.degrees))
 
 
 @functools.lru_cache(maxsize=16)
-def _warmth(path: Path, base: float, cap: float, changed: int) -> tuple[int, NDArray[np.float64]]:
-    """First day of the table, and degree-days of every day from there; NaN in long holes."""
+def _degree_days(path: Path, base: float, cap: float, changed: int) -> tuple[int, NDArray[np.float64]]:
+    """Return the first day of the table, and the growing degree days of each day from it; NaN in gaps longer than ``HOLES``."""
     try:
         table: Any = pd.read_csv(path, parse_dates=["date"])
         mean = table.set_index("date")["temperature"].astype(float)
         mean = mean[~mean.index.duplicated()].sort_index()
         daily = mean.resample("D").mean()
     except FileNotFoundError:
-        raise SceneError(f"{path} does not exist: it is to hold the temperature of every day.") from None
+        raise SceneError(
+            f"{path} does not exist. Set 'temperature' to a table with the temperature of each day."
+        ) from None
     except (KeyError, ValueError, TypeError) as error:
         raise SceneError(
-            f"{path} cannot be read as temperatures ({error}): it needs the columns date (2022-05-31) and temperature (°C)."
+            f"{path} cannot be read as temperatures ({error}). It needs the columns date (2022-05-31) and temperature (°C)."
         ) from error
     holes = daily.isna()
     length = holes.groupby((~holes).cumsum()).transform("sum")

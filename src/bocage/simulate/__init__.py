@@ -1,4 +1,4 @@
-"""Settings → a folder of real files: an agricultural landscape whose truth is known everywhere."""
+"""Settings → a folder of image files: a simulated agricultural landscape whose land cover is known everywhere."""
 
 from bocage.simulate.formats import FORMATS
 from bocage.simulate.landscape import LEGEND, World

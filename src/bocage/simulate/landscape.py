@@ -1,7 +1,8 @@
-"""The ground: parcels of varied shape, their land cover, hedges, tracks and a river, as a function of place.
+"""The landscape: parcels of varied shape, their land cover, hedges, tracks and a river, as a function of location.
 
-The country is cut in blocks (cells of a jittered lattice, their borders bent by noise) along which tracks run. Each
-block has a land use and a direction; it is cut in strips, and strips in parcels, of uneven width and length.
+The landscape is divided into blocks: cells of a jittered lattice, whose borders are distorted by noise. Tracks run along these
+borders. Each block has a land use and a direction. It is divided into strips, and the strips into parcels, of uneven width and
+length.
 """
 
 from dataclasses import dataclass
@@ -29,13 +30,13 @@ LEGEND = Legend(
         LandClass(13, "water", "#2e86ab", "water"),
     )
 )
-"""Orchard, plantation and forest differ in texture alone; early and late maize in calendar alone; market gardening
-and trellised crops in backscatter alone."""
+"""Orchard, plantation and forest differ only in texture, early and late maize only in crop calendar, market gardening
+and trellised crops only in backscatter."""
 
 BLOCK = 260.0
-"""Metres between the centres of neighbouring blocks."""
+"""Distance between the centres of neighbouring blocks, in metres."""
 
-USES = {  # land use of a block: its share of the blocks, then class code → share of its parcels
+USES = {  # land use of a block: proportion of the blocks, then class code → proportion of its parcels
     "farm": (0.55, {1: 0.24, 2: 0.13, 3: 0.13, 4: 0.10, 5: 0.10, 6: 0.13, 7: 0.11, 8: 0.06}),
     "wood": (0.20, {9: 0.52, 8: 0.28, 7: 0.20}),
     "wild": (0.12, {10: 0.50, 12: 0.20, 6: 0.30}),
@@ -43,39 +44,44 @@ USES = {  # land use of a block: its share of the blocks, then class code → sh
     "water": (0.05, {13: 1.0}),
 }
 ARABLE = (1, 2, 3, 4, 5)
-"""Crops that rotate from one year to the next."""
+"""Class codes of the crops that rotate from year to year."""
 
 
 @dataclass(frozen=True)
 class World:
-    """Which country, which year."""
+    """Seed, year and region of a landscape."""
 
     seed: int = 0
     year: int = 2022
     region: int = 0
-    """Another region has other parcels and other shares of the same classes."""
+    """Another region has other parcels and other proportions of the same classes."""
 
     @property
     def key(self) -> int:
-        """Seed of everything that does not change with the year."""
+        """Seed of all properties that do not change with the year."""
         return self.seed * 1000 + self.region
 
 
 @dataclass(frozen=True)
 class Ground:
-    """What lies at each point; all arrays have one shape."""
+    """Properties of the ground at each point. All arrays have the same shape."""
 
     code: NDArray[np.uint8]
+    """Class code."""
     parcel: NDArray[np.uint64]
+    """Parcel id."""
     u: Floats
-    """Metres along and across the parcel's direction (rows of trees follow them)."""
+    """Coordinate along the direction of the parcel, which its tree rows follow, in metres."""
     v: Floats
+    """Coordinate across the direction of the parcel, in metres."""
     x: Floats
+    """Easting in metres."""
     y: Floats
+    """Northing in metres."""
 
 
 def ground_at(world: World, x: Floats, y: Floats) -> Ground:
-    """What lies at the points `x`, `y` (metres, any shape)."""
+    """Return the ground at the points `x`, `y` (metres, any shape)."""
     key = world.key
     bx = x + 36 * (smooth(x, y, 170, key + 1) - 0.5)
     by = y + 36 * (smooth(x, y, 170, key + 2) - 0.5)
@@ -92,7 +98,7 @@ def ground_at(world: World, x: Floats, y: Floats) -> Ground:
 
 
 def _block(key: int, x: Floats, y: Floats) -> tuple[NDArray[np.uint64], Floats, Floats, Floats]:
-    """Nearest centre of the jittered lattice: its id and place, and the distance to the border with the next one."""
+    """Return the nearest block: its id, its centre x and y, and the distance to its border with the second nearest block."""
     i, j = np.floor(x / BLOCK), np.floor(y / BLOCK)
     first, second = np.full(x.shape, np.inf), np.full(x.shape, np.inf)
     near_x, near_y, next_x, next_y = (np.zeros(x.shape) for _ in range(4))
@@ -123,7 +129,7 @@ def _parcel(key: int, block: NDArray[np.uint64], u: Floats, v: Floats) -> tuple[
 
 
 def _cut(key: int, t: Floats, salt: NDArray[np.uint64], number: int) -> tuple[Floats, Floats]:
-    """Cut a line at uneven places, about one a unit: the piece's number, and the distance to the nearest cut."""
+    """Cut a line at irregular positions, about one per unit. Return the piece number and the distance to the nearest cut."""
     k = np.floor(t)
     low, high = k + 0.5 * uniform(key, salt, k, number), k + 1 + 0.5 * uniform(key, salt, k + 1, number)
     below = t < low
@@ -134,7 +140,7 @@ def _cut(key: int, t: Floats, salt: NDArray[np.uint64], number: int) -> tuple[Fl
 
 
 def _use(world: World, block: NDArray[np.uint64], x: Floats, y: Floats) -> NDArray[np.int8]:
-    """Land use of the block: neighbours tend to share it."""
+    """Return the land use of each block (index in ``USES``). Neighbouring blocks tend to have the same use."""
     shares = np.array([share for share, _ in USES.values()])
     if world.region:
         shares = shares * np.exp(0.7 * (np.array([uniform(world.region, 31, i) for i in range(len(shares))]) - 0.5))
@@ -162,7 +168,7 @@ def _regional(world: World, classes: dict[int, float]) -> Floats:
 
 
 def _rotated(world: World, code: NDArray[np.uint8], parcel: NDArray[np.uint64]) -> NDArray[np.uint8]:
-    """Arable parcels draw one of the arable crops anew each year; cane stays where it is in three years of four."""
+    """Return the codes after crop rotation: arable parcels draw a crop each year; cane is kept with a probability of 0.75."""
     arable = np.isin(code, ARABLE)
     stays = (code == 1) & (uniform(world.key, parcel, world.year, 43) < 0.75)
     shares = np.cumsum([USES["farm"][1][c] for c in ARABLE])

@@ -1,4 +1,4 @@
-"""Noise that is a function of place: any window of the world can be drawn alone, and agrees with its neighbours."""
+"""Noise as a function of location: a window can be computed alone, and is consistent with its neighbours."""
 
 from typing import Any
 
@@ -9,14 +9,14 @@ Floats = NDArray[np.float64]
 
 
 def _scramble(z: NDArray[np.uint64]) -> NDArray[np.uint64]:
-    """Steele, Lea & Flood's SplitMix64 finaliser (doi:10.1145/2660193.2660195)."""
+    """Apply the SplitMix64 finaliser of Steele, Lea & Flood (doi:10.1145/2660193.2660195)."""
     z = (z ^ (z >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
     z = (z ^ (z >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
     return z ^ (z >> np.uint64(31))
 
 
 def hashed(*keys: Any) -> NDArray[np.uint64]:
-    """Mix whole numbers (arrays broadcast) into one 64-bit hash."""
+    """Return a 64-bit hash of integers. Arrays are broadcast."""
     with np.errstate(over="ignore"):
         state = np.asarray(np.uint64(0x9E3779B97F4A7C15))
         for key in keys:
@@ -25,7 +25,7 @@ def hashed(*keys: Any) -> NDArray[np.uint64]:
 
 
 def uniform(*keys: Any) -> Floats:
-    """Return a number in [0, 1) for each combination of keys.
+    """Return a uniform number in [0, 1) for each combination of keys.
 
     >>> bool(uniform(1, 2) == uniform(1, 2)), bool(uniform(1, 2) == uniform(2, 1))
     (True, False)
@@ -34,13 +34,13 @@ def uniform(*keys: Any) -> Floats:
 
 
 def normal(*keys: Any) -> Floats:
-    """Standard normal, for each combination of keys (Box & Muller 1958, doi:10.1214/aoms/1177706645)."""
+    """Return a standard normal deviate for each combination of keys (Box & Muller 1958, doi:10.1214/aoms/1177706645)."""
     radius = np.sqrt(-2 * np.log(np.maximum(uniform(*keys, 1), 1e-300)))
     return np.asarray(radius * np.cos(2 * np.pi * uniform(*keys, 2)))
 
 
 def smooth(x: Floats, y: Floats, scale: float, seed: int) -> Floats:
-    """Value noise: 0 to 1, mean 0.5, features about `scale` metres wide."""
+    """Return value noise: 0 to 1, mean 0.5, with features about `scale` metres wide."""
     u, v = x / scale, y / scale
     i, j = np.floor(u), np.floor(v)
     fu, fv = u - i, v - j
@@ -52,7 +52,7 @@ def smooth(x: Floats, y: Floats, scale: float, seed: int) -> Floats:
 
 
 def fractal(x: Floats, y: Floats, scale: float, seed: int, octaves: int = 4) -> Floats:
-    """Sum of value noises, each half as wide and half as strong as the one before: 0 to 1, mean 0.5."""
+    """Return fractal noise, 0 to 1, mean 0.5: a sum of value noises, each with half the scale and amplitude of the previous."""
     total, weight = np.zeros(np.broadcast_shapes(x.shape, y.shape)), 0.0
     for octave in range(octaves):
         total += smooth(x, y, scale / 2**octave, seed + 101 * octave) / 2**octave

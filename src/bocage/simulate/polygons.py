@@ -1,4 +1,4 @@
-"""Sparse reference polygons, as a surveyor would draw them: inside parcels, a little simplified, few per class."""
+"""Sparse reference polygons that imitate a field survey: inside parcels, slightly simplified, few per class."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,33 +14,35 @@ from bocage.simulate.landscape import LEGEND, World, ground_at
 from bocage.simulate.noise import uniform
 
 REACH = 85
-"""Pixels from the point where the surveyor stands to the edge of what is looked at."""
+"""Half the side, in pixels, of the window around a point in which its parcel is outlined."""
 
 
 def write_polygons(world: World, pan: Grid, path: Path, per_class: int) -> int:
-    """Write up to `per_class` polygons of every class (fields ``id``, ``code``, ``class``) and return how many.
+    """Write at most `per_class` polygons of each class (fields ``id``, ``code``, ``class``), and return their total number.
 
     Raises
     ------
     BocageError
-        The landscape is too small to hold a polygon.
+        The landscape is too small for any polygon.
     """
     rows: list[dict[str, object]] = []
     for code, name, places in _places(world, pan, per_class):
-        found = 0
+        drawn = 0
         for x, y in places:
-            polygon = _drawn(world, pan, x, y, code) if found < per_class else None
+            polygon = _drawn(world, pan, x, y, code) if drawn < per_class else None
             if polygon is not None:
                 rows.append({"id": len(rows) + 1, "code": code, "class": name, "geometry": polygon})
-                found += 1
+                drawn += 1
     if not rows:
-        raise BocageError(f"A landscape of {pan.shape} PAN pixels holds no reference polygon; simulate a larger one.")
+        raise BocageError(
+            f"A landscape of {pan.shape} PAN pixels has no reference polygon. Simulate a larger landscape."
+        )
     gpd.GeoDataFrame(rows, crs=pan.crs.to_wkt()).to_file(path, driver="GPKG", engine="pyogrio")
     return len(rows)
 
 
 def _places(world: World, pan: Grid, per_class: int) -> Iterator[tuple[int, str, list[tuple[float, float]]]]:
-    """Points of each class spread over the landscape, no two within 60 m: more than are needed, for some lie badly."""
+    """Yield code, name and points of each class, at least 60 m apart. More points than polygons: some parcels are too thin."""
     n = 400 * per_class
     west, south, east, north = pan.bounds
     k = np.arange(n)
@@ -57,7 +59,7 @@ def _places(world: World, pan: Grid, per_class: int) -> Iterator[tuple[int, str,
 
 
 def _drawn(world: World, pan: Grid, x: float, y: float, code: int) -> Polygon | None:
-    """Outline the parcel around a point, within an irregular reach, 3 m inside its border; None where it is too thin."""
+    """Return the outline of the parcel at a point, 3 m inside its border, cut at an irregular distance; None if too small."""
     column, row = ~pan.transform @ (x, y)
     window = Window(int(row) - REACH, int(column) - REACH, 2 * REACH, 2 * REACH).clip(pan.shape)
     grid = pan.crop(window)

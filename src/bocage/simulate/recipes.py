@@ -1,4 +1,4 @@
-"""Recipes that use a simulated landscape, written beside it."""
+"""Recipes for a simulated landscape, written to its folder."""
 
 from pathlib import Path
 
@@ -9,7 +9,7 @@ PLAIN = {
     "s2": """[sources.s2]                  # Sentinel-2-like: a file per band, a band per date
 sensor = "series"
 quality = "s2/quality.tif"
-clear = [4]                    # values of the quality layer that mean "clear"
+clear = [4]                    # values of the quality layer that are clear
 scale = 0.0001
 variables = {{ {variables} }}
 """,
@@ -59,7 +59,7 @@ draws = {draws}
 {training}
 
 [evaluation]
-truth = "truth.tif"            # simulated landscapes know the truth everywhere
+truth = "truth.tif"            # a simulated landscape has a reference map
 """
 SMALL = {
     "m3fusion": (
@@ -67,7 +67,7 @@ SMALL = {
     ),
     "twinns": ('name = "twinns"', "units = 12", "filters = [24, 48]"),
 }  # fmt: skip
-"""Two of the published networks at a size for two cores."""
+"""Two published networks, reduced to a size for two CPU cores."""
 CONTENDERS = (
     ("M3Fusion, no VHR", "m3fusion", 'use = "series"'),
     ("M3Fusion, no series", "m3fusion", 'use = "vhr"'),
@@ -87,12 +87,12 @@ CONTENDERS = (
         'name = "random_forest", sources = ["s1", "s2", "sharp"], patches = { sharp = 11, s2 = 3 }',
     ),
 )
-"""Label, network of ``SMALL``, and what differs: competitors and ablations, for ``bocage compare``."""
+"""Label, network of ``SMALL`` and changed settings of each model of ``bocage compare``: competitors and ablations."""
 BANDS = ("blue", "green", "red", "rededge1", "rededge2", "rededge3", "nir", "nir08", "swir16", "swir22")
 
 
 def write_recipes(simulation: Simulation, folder: Path) -> list[Path]:
-    """Write a recipe per model that the simulated sensors allow, and return their paths."""
+    """Write a recipe for each model that the simulated sensors support, and return the paths."""
     has = set(simulation.sensors)
     sections = {sensor: _section(simulation, sensor) for sensor in has}
     s2 = sections.get("s2", "") + SEASON.format(year=simulation.year)
@@ -102,7 +102,7 @@ def write_recipes(simulation: Simulation, folder: Path) -> list[Path]:
         training = "epochs = 60\npatience = 10\nlearning_rate = 0.002"
         texts["gru"] = COMMON.format(name="gru", like="s2", sources=s2, draws=3, model=gru, training=training)
         native = "\n".join([sections["s2"] + INDICES, *(sections[name] for name in ("s1", "vhr") if name in has)])
-        patchwork = 'name = "patchwork"            # takes what there is, on its own grid and dates'
+        patchwork = 'name = "patchwork"            # uses all sources, on their own grids and dates'
         texts["patchwork"] = COMMON.format(
             name="patchwork", like="s2", sources=native, draws=3, model=patchwork, training=""
         )
@@ -127,14 +127,14 @@ def write_recipes(simulation: Simulation, folder: Path) -> list[Path]:
 
 
 def _comparison(s2: str, sections: dict[str, str], year: int) -> str:
-    """Return the recipe of ``bocage compare``: M3Fusion, TWINNS, their ablations, and forests."""
+    """Return the recipe of ``bocage compare``: M3Fusion, TWINNS, their ablations, and random forests."""
     dates = f"fill = {{ every = 15, start = {year}-01-01, end = {year}-12-31 }}\n"
     series = s2[: s2.index("fill =")] + dates + "\n" + sections["s1"] + dates
     sources = (
         series
         + "\n"
         + sections["vhr"]
-        + '\n[sources.sharp]                # PAN and MS as one image\nsensor = "pansharpened"\n'
+        + '\n[sources.sharp]                # PAN and MS combined\nsensor = "pansharpened"\n'
     )
     training = (
         'epochs = 8\nsamples_per_epoch = 600\nvalidation_samples = 512\nlearning_rate = 0.001\nschedule = "cosine"'
@@ -142,13 +142,13 @@ def _comparison(s2: str, sections: dict[str, str], year: int) -> str:
     model = "\n".join(SMALL["m3fusion"])
     text = COMMON.format(name="compare", like="s2", sources=sources, draws=10, model=model, training=training)
     for label, network, settings in CONTENDERS:
-        told = ", ".join([*SMALL.get(network, ()), *filter(None, [settings])])
-        text += f'\n[[compare]]\nlabel = "{label}"\nmodel = {{ {told} }}\n'
+        keys = ", ".join([*SMALL.get(network, ()), *filter(None, [settings])])
+        text += f'\n[[compare]]\nlabel = "{label}"\nmodel = {{ {keys} }}\n'
     return text
 
 
 def _section(simulation: Simulation, sensor: str) -> str:
-    """The recipe's sources for one sensor, in the format in which it is delivered."""
+    """Return the recipe section of the sources of one sensor, in its product format."""
     if sensor in simulation.deliveries:
         return FORMATS[simulation.deliveries[sensor]].section()
     return PLAIN[sensor].format(variables=", ".join(f'{b} = "s2/{b}.tif"' for b in BANDS))

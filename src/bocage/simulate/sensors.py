@@ -1,4 +1,4 @@
-"""What the satellites record of the ground: blurred, sampled, noisy, clouded; written window by window."""
+"""Simulated images: blur, sampling, noise and clouds applied to the landscape, written window by window."""
 
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -22,11 +22,11 @@ from bocage.simulate.signatures import PAN_WEIGHTS, backscatter, reflectance
 
 PAN_GSD, MS_RATIO, S2_GSD = 1.5, 4, 10.0
 VHR_DAY = 98
-"""Day of the year of the VHR scene: both maizes look alike then."""
+"""Day of the year of the VHR scene. On this day, early and late maize have the same reflectance."""
 S2_10M = ("blue", "green", "red", "nir")
 S2_20M = ("rededge1", "rededge2", "rededge3", "nir08", "swir16", "swir22")
 CLEAR, SHADOW, CLOUD = 4, 3, 9
-"""Values of the quality layer, as in Sen2Cor's scene classification."""
+"""Values of the quality layer, as in the scene classification of Sen2Cor."""
 LOOKS = 4.4
 """Equivalent number of looks of the radar images (Sentinel-1 IW GRD)."""
 
@@ -36,16 +36,17 @@ class Dates:
     """Acquisition dates of a year."""
 
     every: int
+    """Step in days."""
     first: int = 3
-    """Day of the year."""
+    """Day of the year of the first date."""
 
     def of(self, year: int) -> list[date]:
-        """All of them."""
+        """Return the dates of a year, in order."""
         return [date(year, 1, 1) + timedelta(d - 1) for d in range(self.first, 366, self.every)]
 
 
 def points(grid: Grid, window: Window, fine: int, halo: int) -> tuple[Floats, Floats]:
-    """Coordinates of `fine` x `fine` points in each pixel of a window, with a halo counted in points."""
+    """Return the coordinates x and y of `fine` x `fine` points per pixel of a window, with a halo of `halo` points."""
     step = grid.resolution / fine
     columns = np.arange(window.x * fine - halo, (window.x + window.width) * fine + halo)
     rows = np.arange(window.y * fine - halo, (window.y + window.height) * fine + halo)
@@ -54,7 +55,7 @@ def points(grid: Grid, window: Window, fine: int, halo: int) -> tuple[Floats, Fl
 
 
 def _sampled(values: NDArray[Any], fine: int, halo: int, blur: float) -> NDArray[Any]:
-    """Blur (…, y, x) by the sensor's point spread, drop the halo, and average the points of each pixel."""
+    """Return pixels (…, y, x): blur points with the point spread function, remove the halo, and average the points of a pixel."""
     spread = (0,) * (values.ndim - 2) + (blur, blur)
     values = gaussian_filter(values, spread, truncate=3)[
         ..., halo : values.shape[-2] - halo, halo : values.shape[-1] - halo
@@ -66,7 +67,7 @@ def _sampled(values: NDArray[Any], fine: int, halo: int, blur: float) -> NDArray
 
 @contextmanager
 def _rasters(paths: dict[str, tuple[Path, Grid, int, str, float, list[str]]]) -> Iterator[dict[str, Any]]:
-    """Open tiled GeoTIFFs aside; give all of them their names when the block ends well."""
+    """Yield tiled GeoTIFF files open for writing. They get their final names when the block ends without error."""
     with ExitStack() as stack:
         opened = {}
         for key, (path, grid, count, dtype, nodata, descriptions) in paths.items():
@@ -138,7 +139,7 @@ def write_vhr(world: World, pan: Grid, folder: Path, progress: Progress) -> None
 
 
 def write_truth(world: World, pan: Grid, folder: Path, progress: Progress) -> None:
-    """Write ``truth.tif`` alone, for a landscape without a VHR scene."""
+    """Write only ``truth.tif``, for a landscape without a VHR scene."""
     tiles = list(pan.tiles(512))
     with _rasters({"truth": (folder / "truth.tif", pan, 1, "uint8", 0.0, ["class"])}) as out:
         out["truth"].write_colormap(1, _colors())
@@ -183,7 +184,7 @@ def write_s2(world: World, grid: Grid, folder: Path, dates: list[date], progress
 def _s2_date(
     world: World, grid: Grid, window: Window, ground: Ground, halo: int, day: date
 ) -> tuple[NDArray[Any], NDArray[np.uint8]]:
-    """One date: ten bands at 10 m, and the quality layer at 20 m, which misses thin edges as real ones do."""
+    """Return one date: ten bands at 10 m, and the quality layer at 20 m, which misses thin cloud edges, as real masks do."""
     doy = day.timetuple().tm_yday
     bands = (*S2_10M, *S2_20M)
     image = _sampled(reflectance(world, ground, doy, bands, patterned=False), 4, halo, 1.6)
@@ -202,7 +203,7 @@ def _s2_date(
 
 
 def _cloud(world: World, x: Floats, y: Floats, doy: int) -> tuple[Floats, Floats]:
-    """Cloud of a date: what a detector sees (0 to 1), and the opacity, whose edges reach a little further."""
+    """Return the clouds of a date: the detectable cloud (0 to 1), and the opacity (0 to 1), whose edges extend further."""
     amount = uniform(world.key, world.year, doy, 111) ** 1.5
     field = fractal(x, y, 1100, world.key * 3 + 977 * doy + world.year, 4)
     level = 0.78 - 0.55 * amount
@@ -229,7 +230,7 @@ def write_s1(world: World, grid: Grid, folder: Path, dates: list[date], progress
 
 
 def _speckle(world: World, window: Window, salt: int) -> Floats:
-    """Gamma of mean 1 and `LOOKS` looks at each pixel, from the Wilson–Hilferty cube of a normal deviate."""
+    """Return gamma-distributed speckle of mean 1 and `LOOKS` looks, by the Wilson–Hilferty transform of a normal deviate."""
     rows = np.arange(window.y, window.y + window.height)[:, None]
     columns = np.arange(window.x, window.x + window.width)[None, :]
     z = normal(world.key, world.year, salt, rows, columns)

@@ -1,7 +1,7 @@
-"""How land cover looks: reflectance and backscatter of a point, on a day.
+"""Reflectance and backscatter of land cover on a day.
 
-Vegetation is a mixture of leaves and soil whose proportion follows each parcel's calendar; textures multiply the
-brightness by a pattern of mean 1 and equal variance, so that no average of pixels can tell them apart.
+Vegetation is a mixture of leaves and soil, whose proportion follows the crop calendar of each parcel. Textures multiply the
+brightness by patterns of mean 1 and equal variance, so that averages of pixels cannot distinguish them.
 """
 
 import numpy as np
@@ -17,7 +17,7 @@ ROOF = np.array([0.130, 0.150, 0.185, 0.195, 0.205, 0.215, 0.225, 0.230, 0.260, 
 WATER = np.array([0.060, 0.055, 0.038, 0.030, 0.022, 0.019, 0.016, 0.014, 0.009, 0.007])
 PAN_WEIGHTS = {"blue": 0.25, "green": 0.35, "red": 0.40}
 
-# code → (lowest, highest) fractional cover, then day of the year of the peak and half width of the season in days
+# class code → minimum and maximum fractional cover, day of the year of the peak, half width of the season in days
 SEASONS = {
     1: (0.35, 0.90, 60, 110),
     2: (0.08, 0.85, 75, 38),
@@ -34,9 +34,9 @@ SEASONS = {
     13: (0.0, 0.0, 50, 80),
 }
 TONE = {1: 1.04, 6: 1.05, 7: 0.86, 8: 0.86, 9: 0.86, 10: 0.97}
-"""Brightness of a class beside bare arithmetic: canopies cast shadow."""
+"""Brightness factor of a class, relative to the mixture of leaves and soil (canopy shadow)."""
 
-# code → backscatter in dB without vegetation, VV and VH, then what full cover adds
+# class code → backscatter in dB without vegetation (VV, VH), then the increase in dB at full cover (VV, VH)
 BACKSCATTER = {
     1: (-11.0, -18.0, 1.5, 4.0),
     2: (-11.5, -19.0, 1.5, 4.5),
@@ -59,9 +59,9 @@ def _of_class(ground: Ground, table: dict[int, float], default: float) -> Floats
 
 
 def cover(world: World, ground: Ground, day: int) -> Floats:
-    """Fractional vegetation cover of each point on a day of the year (1 to 366), 0 to 1.
+    """Return the fractional vegetation cover of each point, 0 to 1, on a day of the year (1 to 366).
 
-    Each parcel sows earlier or later, grows more or less; each year shifts the season for all.
+    Sowing date and vigour vary between parcels. The year shifts the season of all parcels.
     """
     low, high, peak, half = (
         np.array([SEASONS.get(c, (0.0,) * 4)[k] for c in range(14)])[ground.code] for k in range(4)
@@ -85,14 +85,14 @@ def _bell(day: int, peak: Floats, half: Floats) -> Floats:
 
 
 def _harvest(world: World, ground: Ground, day: int) -> Floats:
-    """Cane is cut once between July and December, and grows back over four months."""
+    """Return the cover factor of sugar cane, which is cut once between July and December and regrows in four months."""
     cut = 190 + 150 * uniform(world.key, ground.parcel, world.year, 67)
     since = (day - cut) % 365.25
     return np.clip(0.3 + 0.7 * since / 120, 0, 1)
 
 
 def texture(world: World, ground: Ground) -> Floats:
-    """Brightness pattern of each point, mean 1: crowns of forest, rows of plantations, grids of orchards, roofs."""
+    """Return the brightness pattern of each point, mean 1: forest crowns, plantation rows, orchard grids, roofs."""
     crowns = (smooth(ground.x, ground.y, 4.6, world.key + 71) - 0.5) * 1.55
     rows = np.cos(2 * np.pi * ground.u / (4.2 + 0.8 * uniform(world.key, ground.parcel, 72))) * 0.47
     step = 5.8 + 1.2 * uniform(world.key, ground.parcel, 73)
@@ -106,14 +106,17 @@ def texture(world: World, ground: Ground) -> Floats:
 
 
 def _roof(world: World, ground: Ground) -> NDArray[np.bool_]:
-    """Houses: a rectangle in most cells of a 17 m by 14 m lattice; three tenths of the ground."""
+    """Return True on roofs: a rectangle in most cells of a 17 m by 14 m lattice, 30 % of the ground in total."""
     i, j = np.floor(ground.u / 17), np.floor(ground.v / 14)
     inside = (ground.u / 17 - i < 0.62) & (ground.v / 14 - j < 0.58)
     return np.asarray(inside & (uniform(world.key, ground.parcel, i, j, 74) < 0.84))
 
 
 def reflectance(world: World, ground: Ground, day: int, bands: tuple[str, ...], patterned: bool) -> NDArray[np.float64]:
-    """Surface reflectance (bands, …) of each point on a day of the year, 0 to about 0.6."""
+    """Return the surface reflectance (bands, …) of each point on a day of the year, 0.001 to about 0.6.
+
+    `patterned` adds the texture of the land cover.
+    """
     chosen = [BANDS.index(band) for band in bands]
     leaf = np.clip(cover(world, ground, day), 0, 1)
     soil = np.exp(0.13 * normal(world.key, ground.parcel, 81)) * (
@@ -131,7 +134,7 @@ def reflectance(world: World, ground: Ground, day: int, bands: tuple[str, ...], 
 
 
 def backscatter(world: World, ground: Ground, day: int) -> NDArray[np.float64]:
-    """Backscatter σ0 (VV, VH; …) of each point on a day of the year, linear power, before speckle."""
+    """Return the backscatter σ0 (2, …) of each point on a day of the year: VV and VH, linear power, without speckle."""
     leaf = cover(world, ground, day)
     wet = 0.7 * normal(world.key, world.year, day, 91) * (1 - leaf)
     rough = 0.8 * normal(world.key, ground.parcel, 92)

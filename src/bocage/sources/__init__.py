@@ -1,4 +1,4 @@
-"""Files → Source. One sensor per file of this folder; ``SENSORS`` is their shelf."""
+"""Files → Source. One sensor per module of this folder, registered in ``SENSORS``."""
 
 from bocage.shelf import Shelf
 from bocage.sources import (

@@ -1,4 +1,4 @@
-"""What a sensor is: its bands, how to find its acquisitions, and what its quality layer means."""
+"""Interface of a sensor: its bands, its acquisitions and its quality layers."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -17,49 +17,49 @@ class Band:
     """One band of a sensor, or one variable of a series."""
 
     name: str
-    """Common name (``blue``, ``nir``, ``vv``), by which indices ask for it."""
+    """Common name (``blue``, ``nir``, ``vv``), as used by spectral indices."""
     wavelength: float | None = None
-    """Centre, in micrometres."""
+    """Central wavelength in micrometres."""
     gsd: float | None = None
-    """Ground sampling distance in metres; None takes it from the file."""
+    """Ground sampling distance in metres; None: read from the file."""
 
 
 @dataclass(frozen=True)
 class SensorSpec:
-    """What is declared of a sensor before any file is opened."""
+    """Properties of a sensor that are known before a file is opened."""
 
     name: str
     title: str
-    """One line for ``bocage sensors``."""
+    """One-line description for ``bocage sensors``."""
     bands: tuple[Band, ...] = ()
-    """Empty where the files or the recipe name the bands."""
+    """Bands of the sensor; empty if the files or the recipe name them."""
 
 
 @dataclass(frozen=True)
 class Decoding:
-    """How stored numbers become physical ones: ``value = stored * scale + offset``."""
+    """Conversion of stored values to physical values: ``value = stored * scale + offset``."""
 
     scale: float = 1.0
     """Not 0."""
     offset: float = 0.0
     nodata: float | None = None
-    """Stored value that means no data; None takes the one that each file declares. NaN is always no data."""
+    """Stored nodata value; None: the nodata value that each file declares. NaN is always nodata."""
     special: tuple[float, ...] = ()
-    """Further stored values that are not measurements (saturated, detector missing)."""
+    """Other stored values that are not measurements (saturated, missing detector)."""
     decibel: Literal["", "power", "amplitude"] = ""
-    """What the scaled value is where it is turned into dB: 10 or 20 times its logarithm."""
+    """Conversion of the scaled value to dB: "power" (10 log10), "amplitude" (20 log10), or empty (no conversion)."""
     floor: float = -40.0
-    """Least dB kept: a power at or below the noise has no logarithm."""
+    """Minimum in dB. Zero or negative power has no logarithm and gets this value."""
 
     def __post_init__(self) -> None:
         if self.scale == 0:
             raise SourceError(
-                "'scale' is 0, which makes every value the same; give the factor from stored to physical."
+                "'scale' is 0, which gives every pixel the same value. Give the factor from stored to physical values."
             )
 
     def physical(self, stored: NDArray[Any]) -> NDArray[np.float32]:
-        """Return the values that stored numbers stand for, in single precision."""
-        # The offset in stored units is a whole number for most products: added first, it costs no precision.
+        """Return the physical values of stored values, float32, same shape."""
+        # For most products the offset is a whole number in stored units: adding it first loses no precision.
         values = stored.astype(np.float32)
         values += np.float32(self.offset / self.scale)
         values *= np.float32(self.scale)
@@ -71,10 +71,10 @@ class Decoding:
 
 @dataclass(frozen=True)
 class BandFile:
-    """Where one band of one acquisition lies, and what its numbers mean."""
+    """File of one band of one acquisition, and the decoding of its values."""
 
     path: Path
-    """As GDAL opens it: a member of an archive is ``/vsizip/{archive}/member``."""
+    """Path for GDAL. A member of a zip archive is ``/vsizip/{archive}/member``."""
     index: int
     """Band number in the file, from 1."""
     decoding: Decoding = Decoding()
@@ -82,7 +82,7 @@ class BandFile:
 
 @dataclass(frozen=True)
 class Cover:
-    """Polygons that hide the ground, as some products deliver their cloud mask."""
+    """Cloud mask of a product that delivers it as polygons."""
 
     crs: str
     polygons: Any
@@ -91,58 +91,60 @@ class Cover:
 
 @dataclass(frozen=True)
 class Acquisition:
-    """One sensor at one time, over one tile."""
+    """Images of one sensor, at one time, over one tile."""
 
     time: datetime | None
     """UTC; None for imagery without a date."""
     files: Mapping[str, BandFile]
     """Band name to file."""
     quality: Mapping[str, BandFile] = field(default_factory=dict)
-    """Name to file of every quality layer; their decoding is not used."""
+    """Quality layer name to file. The decoding of these files is not used."""
     clear: tuple[int, ...] = ()
-    """Values of the quality layer that mean "clear"."""
+    """Values of the quality layer that are clear, as interpreted by the ``clear_mask`` of the sensor."""
     date: str = ""
-    """Acquisitions that share it are one date of the series (tiles of a mosaic, duplicates); empty: alone."""
+    """Key of the date. Acquisitions with the same key form one date of the series (tiles of a mosaic, duplicates). Empty: the
+    acquisition is a date of its own."""
     hidden: Cover | None = None
+    """Polygons whose pixels are masked."""
     details: Mapping[str, str] = field(default_factory=dict)
-    """What the metadata says besides (baseline, sun angles, orbit), for reports."""
+    """Further metadata for reports (processing baseline, sun angles, orbit)."""
 
 
 class Sensor(Protocol):
-    """A file of ``sources/``: what differs between sensors, and nothing else. It does not reproject or cache."""
+    """Module of a sensor that reads raster files. It neither reprojects nor caches."""
 
     @property
     def SPEC(self) -> SensorSpec:  # noqa: N802 - a module's constant
-        """The declaration."""
+        """Name, title and bands."""
 
     @property
     def Settings(self) -> type[Any]:  # noqa: N802 - a module's class
-        """Frozen dataclass of what ``[sources.<name>]`` may say."""
+        """Frozen dataclass of the keys of ``[sources.<name>]``."""
 
     @property
     def find(self) -> Any:
-        """``find(settings, progress) -> list[Acquisition]``: in order of time; of one date, the best first.
+        """``find(settings, progress) -> list[Acquisition]``, in order of time.
 
-        What it leaves out it says through `progress`; the report repeats it. It raises
-        :class:`~bocage.errors.SourceError`.
+        Acquisitions of the same date are ordered by preference, the best first. It reports skipped products with
+        ``progress.say``, which also puts them in the report. It raises :class:`~bocage.errors.SourceError`.
         """
 
     @property
     def clear_mask(self) -> Any:
-        """``clear_mask(acquisition, layers) -> bool array``, from the quality layers by name (as in ``quality``)."""
+        """``clear_mask(acquisition, layers) -> bool array``, True where clear; `layers` is quality layer name to array."""
 
 
 @runtime_checkable
 class Opener(Protocol):
-    """A file of ``sources/`` whose numbers are not rasters: it makes the source itself."""
+    """Module of a sensor that reads no rasters and creates its own source object."""
 
     @property
     def SPEC(self) -> SensorSpec:  # noqa: N802 - a module's constant
-        """The declaration."""
+        """Name, title and bands."""
 
     @property
     def Settings(self) -> type[Any]:  # noqa: N802 - a module's class
-        """Frozen dataclass of what ``[sources.<name>]`` may say."""
+        """Frozen dataclass of the keys of ``[sources.<name>]``."""
 
     @property
     def open(self) -> Any:
@@ -151,26 +153,26 @@ class Opener(Protocol):
 
 @runtime_checkable
 class Deriver(Protocol):
-    """A file of ``sources/`` that makes a source out of others of the same recipe."""
+    """Module of a sensor that derives a source from other sources of the same recipe."""
 
     @property
     def SPEC(self) -> SensorSpec:  # noqa: N802 - a module's constant
-        """The declaration."""
+        """Name, title and bands."""
 
     @property
     def Settings(self) -> type[Any]:  # noqa: N802 - a module's class
-        """Frozen dataclass of what ``[sources.<name>]`` may say."""
+        """Frozen dataclass of the keys of ``[sources.<name>]``."""
 
     @property
     def derive(self) -> Any:
-        """``derive(name, settings, sources: Mapping[str, Readable]) -> Readable``, of sources that read files.
+        """``derive(name, settings, sources: Mapping[str, Readable]) -> Readable``.
 
-        It raises :class:`~bocage.errors.SourceError`.
+        `sources` are the sources of the recipe that read files. It raises :class:`~bocage.errors.SourceError`.
         """
 
 
 def clear_where_listed(acquisition: Acquisition, layers: Mapping[str, NDArray[Any]]) -> NDArray[np.bool_]:
-    """Clear is every value of the one quality layer that the acquisition lists; with no list, every value but 0."""
+    """Return True where the only quality layer has a value of ``acquisition.clear``, or any value but 0 if that is empty."""
     (layer,) = layers.values()
     if not acquisition.clear:
         return np.asarray(layer != 0)

@@ -1,7 +1,7 @@
 """DIMAP version 2 orthoimages of Airbus (SPOT 6/7, Pléiades): tiles, radiometry, special values, cloud polygons.
 
-Facts: Airbus Defence and Space, SPOT Imagery User Guide and Pléiades Imagery User Guide. Each tile of a product is an
-acquisition of the same date, so that a window reads only the tiles that it touches.
+Reference: Airbus Defence and Space, SPOT Imagery User Guide and Pléiades Imagery User Guide. The tiles of a product
+are acquisitions of the same date, so that reading a window opens only the tiles that it touches.
 """
 
 import math
@@ -23,53 +23,55 @@ from bocage.sources.raster import inspect
 
 @dataclass(frozen=True)
 class DimapSettings(ProductSettings):
-    """What the recipe says of a folder of DIMAP orthoimages."""
+    """Settings of a folder of DIMAP orthoimages in the recipe."""
 
     image: Literal["pan", "ms"] = "ms"
-    """Which image: PAN and MS are two sources, each at its native resolution."""
+    """Image to read. PAN and MS are two sources, each at its native resolution."""
     radiometry: Literal["reflectance", "radiance", "stored"] = "reflectance"
-    """Reflectance (at the top of the atmosphere unless the product was corrected), radiance in W·m⁻²·sr⁻¹·µm⁻¹, or
-    the stored numbers."""
+    """Values of the source: "reflectance" (top-of-atmosphere unless the product is corrected), "radiance" in
+    W·m⁻²·sr⁻¹·µm⁻¹, or "stored" (stored values, without conversion)."""
     saturated: bool = True
-    """Whether saturated pixels (bright roofs) are used."""
+    """Whether saturated pixels (bright roofs) are kept."""
     clouds: bool = True
-    """Whether the polygons of the product's cloud mask hide the ground."""
+    """Whether the polygons of the product's cloud mask are masked."""
     mosaic: bool = False
-    """Take all products as one date: a mosaic of neighbouring strips."""
+    """Whether all products form one date: a mosaic of neighbouring strips."""
 
 
 def find_images(
     settings: DimapSettings, spec: SensorSpec, missions: tuple[str, ...], bands: Mapping[str, str], progress: Progress
 ) -> list[Acquisition]:
-    """Return the tiles of every orthoimage of one kind; the latest product of a date first.
+    """Return the tiles of every orthoimage of the type set by `image`. For each date, the most recent product comes first.
 
     Parameters
     ----------
     missions
-        Names under which the metadata may give the mission.
+        Names of the mission in the metadata.
     bands
-        Common name to the identifier in the metadata (``B0``), for PAN and MS together.
+        Common name to band identifier in the metadata (``B0``), for PAN and MS together.
 
     Raises
     ------
     SourceError
-        There is no such image, or one cannot be used and ``on_error`` is "stop".
+        No such image is found, or an image cannot be used and ``on_error`` is "stop".
     """
     kinds = {name: "pan" if code == "P" else "ms" for name, code in bands.items()}
     names = chosen_bands(spec, settings.bands, tuple(n for n, kind in kinds.items() if kind == settings.image))
     wrong = [n for n in names if kinds[n] != settings.image]
     if wrong:
-        raise SourceError(f"The band '{wrong[0]}' is not in the {settings.image} image; declare another source for it.")
+        raise SourceError(f"The band '{wrong[0]}' is not in the {settings.image} image. Declare another source for it.")
     found = [p for p in products(settings.path, r"DIM_.*\.XML", f"{spec.name} product") if _is(p, missions, settings)]
     if not found:
-        raise SourceError(f"{settings.path} holds no {settings.image} orthoimage of {spec.name}.")
+        raise SourceError(
+            f"{settings.path} has no {settings.image} orthoimage of {spec.name}. Check 'path' and 'image'."
+        )
     found.sort(key=lambda p: p.metadata, reverse=True)
     read: Callable[[Product], list[Acquisition]] = lambda p: _tiles(p, {n: bands[n] for n in names}, settings)  # noqa: E731
     return collect(found, settings, read, progress)
 
 
 def _is(product: Product, missions: tuple[str, ...], settings: DimapSettings) -> bool:
-    """Whether a product is of one of the missions and holds the image asked for."""
+    """Return whether a product is of one of the missions and contains the image of the settings."""
     root = product.xml()
     mission = (root.findtext(".//Strip_Source/MISSION") or "").upper().replace("-", "").replace(" ", "")
     spectral = (root.findtext(".//SPECTRAL_PROCESSING") or "").upper()
@@ -81,15 +83,15 @@ def _tiles(product: Product, bands: Mapping[str, str], settings: DimapSettings) 
     root = product.xml()
     if "ORTHO" not in (root.findtext(".//PROCESSING_LEVEL") or "").upper():
         raise SourceError(
-            f"{product} is not an orthoimage (its level is {root.findtext('.//PROCESSING_LEVEL')}); orthorectify it "
-            "(for instance with Orfeo ToolBox), or order ORTHO."
+            f"{product} is not an orthoimage (processing level {root.findtext('.//PROCESSING_LEVEL')}). Orthorectify it, "
+            "for example with the Orfeo ToolBox, or order the level ORTHO."
         )
     time = _time(product, root)
     indexes = {e.findtext("BAND_ID"): int(e.findtext("BAND_INDEX") or 0) for e in root.iter("Raster_Index")}
     absent = [code for code in bands.values() if code not in indexes]
     if absent:
         raise SourceError(
-            f"{product}: {product.metadata} does not list the band {absent[0]}; it lists {', '.join(map(str, indexes))}."
+            f"{product}: {product.metadata} does not list the band {absent[0]}. It lists {', '.join(map(str, indexes))}."
         )
     decodings = {name: _decoding(product, root, code, time, settings) for name, code in bands.items()}
     hidden = _clouds(product) if settings.clouds else None
@@ -102,14 +104,16 @@ def _tiles(product: Product, bands: Mapping[str, str], settings: DimapSettings) 
 
 
 def _tile_files(product: Product, root: Element) -> list[Any]:
-    """Rasters of the product, checked against the sizes that the metadata gives."""
+    """Return the image files of the product, after a check of their total size against the metadata."""
     listed = [e.attrib.get("href", "") for e in root.iter("DATA_FILE_PATH")]
     if not listed:
-        raise SourceError(f"{product}: {product.metadata} lists no image file.")
+        raise SourceError(f"{product}: {product.metadata} lists no image file. Download the product again.")
     paths = []
     for name in listed:
         if name not in product.files:
-            raise SourceError(f"{product} lacks the image {name}, which {product.metadata} lists; download it again.")
+            raise SourceError(
+                f"{product} lacks the image {name}, which {product.metadata} lists. Download the product again."
+            )
         paths.append(product.files[name])
     rows, columns = (int(product.text(root, f".//Raster_Dimensions/{n}")) for n in ("NROWS", "NCOLS"))
     grids = [inspect(path).grid for path in paths]
@@ -118,8 +122,8 @@ def _tile_files(product: Product, root: Element) -> list[Any]:
     width = round((max(g.bounds[2] for g in grids) - min(g.bounds[0] for g in grids)) / resolution)
     if (height, width) != (rows, columns):
         raise SourceError(
-            f"{product}: its {len(paths)} image file(s) make {height} x {width} pixels, but {product.metadata} says {rows} x "
-            f"{columns}; a tile is damaged or belongs to another product. Download it again."
+            f"{product}: its {len(paths)} image file(s) cover {height} x {width} pixels, but {product.metadata} gives {rows} x "
+            f"{columns}. A tile is damaged or belongs to another product. Download the product again."
         )
     return paths
 
@@ -142,13 +146,13 @@ def _decoding(product: Product, root: Element, code: str, time: datetime, settin
 
 
 def _scale(product: Product, root: Element, code: str, time: datetime, settings: DimapSettings) -> tuple[float, float]:
-    """Scale and offset from stored numbers to what ``radiometry`` asks for."""
+    """Return scale and offset from stored values to the values set by ``radiometry``."""
     processing = (root.findtext(".//RADIOMETRIC_PROCESSING") or "").upper()
     if settings.radiometry == "stored":
         return 1.0, 0.0
     if "STRETCH" in processing or "DISPLAY" in processing:
         raise SourceError(
-            f"{product} was stretched for display ({processing}): its numbers are no measurement. Order BASIC or "
+            f"{product} is stretched for display ({processing}): its values are not radiometric. Order BASIC or "
             'REFLECTANCE, or set radiometry = "stored".'
         )
     if processing == "REFLECTANCE" and settings.radiometry == "reflectance":
@@ -162,18 +166,21 @@ def _scale(product: Product, root: Element, code: str, time: datetime, settings:
 
 
 def _gain(product: Product, root: Element, kind: str, code: str) -> tuple[float, float]:
-    """GAIN and BIAS of a band: ``physical = stored / GAIN + BIAS``."""
+    """Return GAIN and BIAS of a band: ``physical = stored / GAIN + BIAS``."""
     for element in root.iter(kind):
         if element.findtext("BAND_ID") == code:
             return float(product.text(element, "GAIN")), float(element.findtext("BIAS") or 0)
     raise SourceError(
-        f'{product}: {product.metadata} gives no {kind} for band {code}; set radiometry = "stored" to use the numbers as '
-        "they are."
+        f'{product}: {product.metadata} has no {kind} for band {code}. Set radiometry = "stored" to use the stored values '
+        "without conversion."
     )
 
 
 def _reflectance_per_radiance(product: Product, root: Element, code: str, time: datetime) -> float:
-    """π d² / (E0 cos θ): from radiance to reflectance at the top of the atmosphere."""
+    """Return π d² / (E0 cos θ), the factor from radiance to top-of-atmosphere reflectance.
+
+    d is the distance to the sun in astronomical units, E0 the solar irradiance of the band and θ the solar zenith angle.
+    """
     for element in root.iter("Band_Solar_Irradiance"):
         if element.findtext("BAND_ID") == code:
             irradiance = float(product.text(element, "VALUE"))
@@ -182,12 +189,12 @@ def _reflectance_per_radiance(product: Product, root: Element, code: str, time: 
             distance = 1 - 0.01672 * math.cos(math.radians(0.9856 * (day - 4)))
             return math.pi * distance**2 / (irradiance * math.sin(math.radians(elevation)))
     raise SourceError(
-        f'{product}: {product.metadata} gives no solar irradiance for band {code}; set radiometry = "radiance".'
+        f'{product}: {product.metadata} has no solar irradiance for band {code}. Set radiometry = "radiance".'
     )
 
 
 def _clouds(product: Product) -> Cover | None:
-    """Polygons of the cloud mask (GML), or None where there is none or it is empty."""
+    """Return the polygons of the cloud mask (GML), or None if the mask is missing or empty."""
     names = product.match(r"(?i)MASKS/CLD_.*\.GML")
     parts, crs = [], ""
     for name in names:
@@ -200,12 +207,14 @@ def _clouds(product: Product) -> Cover | None:
     if not parts:
         return None
     if not crs:
-        raise SourceError(f"{product}: the cloud mask {names[0]} names no coordinate reference system (srsName).")
+        raise SourceError(
+            f"{product}: the cloud mask {names[0]} has no coordinate reference system (srsName). Set clouds = false to ignore it."
+        )
     return Cover(crs, shapely.union_all([p if p.is_valid else p.buffer(0) for p in parts]))
 
 
 def _srs(polygon: Element, root: Element) -> str:
-    """``EPSG:<code>`` of a GML geometry, from its srsName or that of whatever encloses it."""
+    """Return ``EPSG:<code>`` of a GML polygon, from its srsName or else from the first srsName of the file."""
     named = polygon.attrib.get("srsName") or next(
         (e.attrib["srsName"] for e in root.iter() if "srsName" in e.attrib), ""
     )

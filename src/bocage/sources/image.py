@@ -1,4 +1,4 @@
-"""One multi-band raster: a VHR scene, a composite, a terrain model."""
+"""One multi-band raster: a VHR scene, a composite, a digital terrain model."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,45 +14,46 @@ clear_mask = clear_where_listed
 
 @dataclass(frozen=True)
 class Settings:
-    """What the recipe says of an image."""
+    """Settings of an image in the recipe."""
 
     path: Path
-    """The raster."""
+    """Path of the raster."""
     bands: tuple[str, ...] = ()
-    """Common names of its bands, in the file's order; empty takes ``b1``, ``b2``, …; ``"-"`` leaves a band out."""
+    """Common names of its bands, in file order; empty: ``b1``, ``b2``, …; ``"-"`` skips a band."""
     scale: float = 1.0
     """``value = stored * scale + offset``."""
     offset: float = 0.0
     nodata: float | None = None
-    """Stored value that means no data; left out: the one the file declares."""
+    """Stored nodata value; default: the nodata value that the file declares."""
     quality: Path | None = None
-    """A one-band raster on any grid; its values listed in `clear` are used."""
+    """One-band quality raster, on any grid."""
     clear: tuple[int, ...] = ()
+    """Values of the quality layer that are clear; empty: all values but 0."""
 
     def decoding(self) -> Decoding:
-        """Scale, offset and no data."""
+        """Return scale, offset and nodata value."""
         return Decoding(self.scale, self.offset, self.nodata)
 
 
 def find(settings: Settings, progress: Progress = QUIET) -> list[Acquisition]:
-    """Return the one acquisition.
+    """Return a list with the only acquisition.
 
     Raises
     ------
     SourceError
-        The file cannot be used, or has fewer bands than names were given.
+        The file cannot be used, or its number of bands differs from the number of names.
     """
     count = inspect(settings.path).count
     names = settings.bands or tuple(f"b{i}" for i in range(1, count + 1))
     if len(names) != count:
         raise SourceError(
-            f"{settings.path} has {count} band(s), but 'bands' names {len(names)}; name each, '-' to leave one out."
+            f"{settings.path} has {count} band(s), but 'bands' names {len(names)}. Name each band; '-' skips a band."
         )
     files = {
         name: BandFile(settings.path, i, settings.decoding()) for i, name in enumerate(names, start=1) if name != "-"
     }
     if not files:
-        raise SourceError(f"{settings.path}: 'bands' leaves out every band.")
+        raise SourceError(f"{settings.path}: 'bands' skips every band. Name at least one.")
     quality = {"quality": BandFile(settings.quality, 1)} if settings.quality else {}
     if settings.quality:
         inspect(settings.quality)

@@ -1,7 +1,7 @@
-"""Landsat 4 to 9, Collection 2 Level 2: surface reflectance with its pixel quality band.
+"""Landsat 4 to 9, Collection 2 Level 2: surface reflectance and pixel quality band (QA_PIXEL).
 
-Facts: USGS, Landsat 8-9 Collection 2 Level 2 Science Product Guide (LSDS-1619); scale and offset are read from each
-product's metadata.
+Reference: USGS, Landsat 8-9 Collection 2 Level 2 Science Product Guide (LSDS-1619). Scale and offset are read from the
+metadata of each product.
 """
 
 import re
@@ -22,30 +22,30 @@ BANDS = (
 )  # fmt: skip
 SPEC = SensorSpec("landsat_c2l2", "Landsat 4 to 9 Collection 2 Level 2: folders or zips", BANDS)
 MARKER = r"L[COTEM]0[4-9]_L2S[PR]_.*_MTL\.xml"
-"""Metadata file by which a product is known."""
+"""File name pattern of the metadata file that identifies a product."""
 LAND = ("blue", "green", "red", "nir", "swir16", "swir22")
-"""What every Landsat has had since 1982."""
+"""Bands common to all Landsat missions since 1982; read by default."""
 OLI = {"coastal": 1, "blue": 2, "green": 3, "red": 4, "nir": 5, "swir16": 6, "swir22": 7}
 TM = {"blue": 1, "green": 2, "red": 3, "nir": 4, "swir16": 5, "swir22": 7}
 FILL, DILATED, CIRRUS, CLOUD, SHADOW, SNOW = (1 << bit for bit in range(6))
-"""Bits of QA_PIXEL."""
+"""Bit values of QA_PIXEL."""
 
 
 @dataclass(frozen=True)
 class Settings(ProductSettings):
-    """What the recipe says of a folder of Landsat products."""
+    """Settings of a folder of Landsat products in the recipe."""
 
     snow: bool = False
-    """Whether snow counts as clear."""
+    """Whether snow is clear."""
 
 
 def find(settings: Settings, progress: Progress = QUIET) -> list[Acquisition]:
-    """Return the acquisitions of every product, one per scene and time; the newest processing of a date first.
+    """Return one acquisition per product. For each date, the most recent processing comes first.
 
     Raises
     ------
     SourceError
-        There is no product, or one cannot be used and ``on_error`` is "stop".
+        No product is found, or a product cannot be used and ``on_error`` is "stop".
     """
     names = chosen_bands(SPEC, settings.bands, LAND)
     found = products(settings.path, MARKER, "Landsat Collection 2 Level 2 product")
@@ -80,6 +80,6 @@ def _acquisition(product: Product, names: tuple[str, ...], settings: Settings) -
 
 
 def clear_mask(acquisition: Acquisition, layers: Mapping[str, NDArray[Any]]) -> NDArray[np.bool_]:
-    """Clear of fill, clouds (dilated too), cirrus and shadows, and of snow unless the settings use it."""
-    spoilt = FILL | DILATED | CIRRUS | CLOUD | SHADOW | sum(acquisition.clear)
-    return np.asarray((layers["qa_pixel"].astype(np.uint16) & spoilt) == 0)
+    """Return True where QA_PIXEL has no fill, cloud, dilated cloud, cirrus or cloud shadow bit, nor snow unless `snow` is set."""
+    masked = FILL | DILATED | CIRRUS | CLOUD | SHADOW | sum(acquisition.clear)
+    return np.asarray((layers["qa_pixel"].astype(np.uint16) & masked) == 0)

@@ -1,8 +1,8 @@
-"""A multispectral image at the resolution of a panchromatic one, both sources of the same recipe; nothing is written.
+"""Pansharpening: a multispectral source at the resolution of a panchromatic source of the same recipe, computed when read.
 
-Ratio component substitution, as the method ``rcs`` of the Orfeo ToolBox's ``BundleToPerfectSensor`` does it: every band,
-interpolated to the PAN grid, times PAN, divided by the mean of PAN over a small square. Masked pixels take no part in
-means or interpolation. The interpolation is bilinear.
+The method is ratio component substitution, the method ``rcs`` of the Orfeo ToolBox's ``BundleToPerfectSensor``: each band is
+interpolated to the PAN grid, multiplied by PAN, and divided by the mean of PAN in a small square. The interpolation is
+bilinear. Masked pixels are excluded from means and interpolation.
 """
 
 from collections.abc import Mapping
@@ -20,28 +20,28 @@ from bocage.sources.raster import resolution_in
 from bocage.sources.source import Readable
 from bocage.words import Note
 
-SPEC = SensorSpec("pansharpened", "a PAN and an MS source of the recipe, as one image at the PAN resolution")
+SPEC = SensorSpec("pansharpened", "a PAN and an MS source of the recipe, combined at the PAN resolution")
 
 
 @dataclass(frozen=True)
 class Settings:
-    """What the recipe says of a pansharpened image."""
+    """Settings of a pansharpened image in the recipe."""
 
     pan: str = "pan"
-    """The panchromatic source of the recipe (one band, one date)."""
+    """Name of the panchromatic source (one band, one date)."""
     ms: str = "ms"
-    """The multispectral source of the recipe (one date), coarser."""
+    """Name of the multispectral source (one date), at least 1.5 times coarser."""
     radius: int = 3
-    """The mean of PAN goes over a square of ``2 * radius + 1`` pixels a side (the Orfeo ToolBox's filter has 3), at least 1."""
+    """Radius of the square of the PAN mean, in PAN pixels, at least 1: its side is ``2 * radius + 1`` (Orfeo ToolBox: 3)."""
 
     def __post_init__(self) -> None:
         if self.radius < 1:
-            raise ValueError(f"'radius' is at least 1; found {self.radius}")
+            raise ValueError(f"'radius' must be at least 1; found {self.radius}")
 
 
 @dataclass(frozen=True)
 class PansharpenedSource:
-    """Two sources, readable as one."""
+    """A panchromatic and a multispectral source, read as one image."""
 
     name: str
     pan: Readable
@@ -50,32 +50,32 @@ class PansharpenedSource:
 
     @property
     def bands(self) -> tuple[str, ...]:
-        """The multispectral bands."""
+        """Bands of the multispectral source."""
         return self.ms.bands
 
     @property
     def times(self) -> tuple[datetime | None, ...]:
-        """That of the multispectral image."""
+        """Time of the multispectral image, UTC."""
         return self.ms.times
 
     @property
     def dated(self) -> bool:
-        """Whether the multispectral image is."""
+        """Whether the multispectral image has a date."""
         return self.ms.dated
 
     @property
     def days(self) -> NDArray[np.int32]:
-        """That of the multispectral image."""
+        """Days since 1970-01-01 of the multispectral image; 0 without a date."""
         return self.ms.days
 
     @property
     def grid(self) -> Grid:
-        """The panchromatic grid."""
+        """Grid of the panchromatic source."""
         return self.pan.grid
 
     @property
     def decoding(self) -> Decoding:
-        """That of the multispectral image, whose units the result has."""
+        """Decoding of the multispectral source, whose units the result has."""
         return self.ms.decoding
 
     @property
@@ -85,29 +85,29 @@ class PansharpenedSource:
 
     @property
     def described(self) -> tuple[str, ...]:
-        """What its values depend on besides the files."""
+        """Text of the settings that the values depend on besides the files; part of the digests."""
         return (f"radius {self.radius}", *self.pan.described, *self.ms.described)
 
     @property
     def ids(self) -> None:
-        """None: imagery."""
+        """None: the source is imagery."""
         return None
 
     def over(self, grid: Grid) -> "PansharpenedSource":
-        """Return it without what does not touch `grid`."""
+        """Return the source without the acquisitions that do not touch `grid`."""
         return replace(self, pan=self.pan.over(grid), ms=self.ms.over(grid))
 
     def nests_in(self, grid: Grid) -> bool:
-        """Whether PAN does; MS is interpolated anyhow."""
+        """Return whether PAN nests in `grid`; MS is always interpolated."""
         return self.pan.nests_in(grid)
 
     def touching(self, grid: Grid, window: Window) -> tuple[int, ...]:
-        """Even numbers for acquisitions of PAN, odd ones for those of MS."""
+        """Return numbers of the acquisitions that touch a window: even numbers for PAN, odd numbers for MS."""
         both = (self.pan.touching(grid, window), self.ms.touching(grid, window))
         return tuple(2 * i + k for k, found in enumerate(both) for i in found)
 
     def fingerprints(self, members: tuple[int, ...] | None = None) -> dict[str, str]:
-        """Path to digest of every file behind it, or behind some acquisitions."""
+        """Return file path to digest, for all acquisitions or for the numbers `members` (as in :meth:`touching`)."""
         if members is None:
             return self.pan.fingerprints() | self.ms.fingerprints()
         even, odd = (tuple(i // 2 for i in members if i % 2 == k) for k in (0, 1))
@@ -116,7 +116,7 @@ class PansharpenedSource:
     def read(
         self, grid: Grid, window: Window, resampling: str = "nearest"
     ) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:  # fmt: skip
-        """Values (1, band, y, x) in the units of MS, and valid (1, y, x)."""
+        """Return values (1, band, y, x) in the units of MS, and valid (1, y, x)."""
         r = self.radius
         pan, seen = self.pan.read(grid, window.pad(r, r), resampling)
         mean = _mean(pan[0, 0], seen[0], r)
@@ -127,7 +127,7 @@ class PansharpenedSource:
         return (ms * gain * valid)[None].astype(np.float32), valid[None]
 
     def _interpolated(self, grid: Grid, window: Window) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
-        """MS on a window of the fine grid: (band, y, x) and (y, x)."""
+        """Return MS on a window of the fine grid: values (band, y, x) and valid (y, x)."""
         ratio = nearest_ratio(grid.resolution, resolution_in(self.ms.grid, grid.crs))
         nested = ratio.grid(grid)
         if ratio.coarser == 1 or not self.ms.nests_in(nested):
@@ -147,7 +147,7 @@ class PansharpenedSource:
 
 
 def _mean(pan: NDArray[np.float32], seen: NDArray[np.bool_], radius: int) -> NDArray[np.float64]:
-    """Mean of the valid pixels of the square around each pixel; 0 where there is none."""
+    """Return the mean of the valid pixels in the square around each pixel; 0 if none is valid."""
     size = 2 * radius + 1
     total = ndimage.uniform_filter(np.where(seen, pan, 0).astype(np.float64), size, mode="constant")
     share = ndimage.uniform_filter(seen.astype(np.float64), size, mode="constant")
@@ -155,7 +155,7 @@ def _mean(pan: NDArray[np.float32], seen: NDArray[np.bool_], radius: int) -> NDA
 
 
 def _weights(start: int, count: int, first: int, held: int, coarser: int) -> NDArray[np.float32]:
-    """Bilinear weights (count, held) of coarse pixels `first`… for fine pixels `start`…, by their centres."""
+    """Return bilinear weights (count, held) of `held` coarse pixels from `first` on, for `count` fine pixels from `start` on."""
     centre = (np.arange(start, start + count) + 0.5) / coarser - 0.5 - first
     low = np.clip(np.floor(centre).astype(int), 0, held - 2)
     part = centre - low
@@ -166,27 +166,27 @@ def _weights(start: int, count: int, first: int, held: int, coarser: int) -> NDA
 
 
 def derive(name: str, settings: Settings, sources: Mapping[str, Readable]) -> PansharpenedSource:
-    """Join two sources of the recipe.
+    """Return the pansharpened source of two sources of the recipe.
 
     Raises
     ------
     SourceError
-        One is missing, is a series or a table, or PAN is not the finer one.
+        A source is missing, is a series or a table, PAN has several bands, or PAN is not finer than MS.
     """
     for wanted in (settings.pan, settings.ms):
         if wanted not in sources:
             raise SourceError(
-                f"no source is called '{wanted}'; there are {', '.join(sources)}. Name them with pan and ms."
+                f"no source is called '{wanted}'; the sources are {', '.join(sources)}. Set 'pan' and 'ms'."
             )
     pan, ms = sources[settings.pan], sources[settings.ms]
-    for one in (pan, ms):
-        if len(one.times) != 1 or one.ids is not None:
-            raise SourceError(f"'{one.name}' is not an image of one date, which pansharpening needs.")
+    for source in (pan, ms):
+        if len(source.times) != 1 or source.ids is not None:
+            raise SourceError(f"'{source.name}' is not an image of one date, which pansharpening needs.")
     if len(pan.bands) != 1:
-        raise SourceError(f"'{pan.name}' has the bands {', '.join(pan.bands)}; a panchromatic image has one.")
+        raise SourceError(f"'{pan.name}' has the bands {', '.join(pan.bands)}. A panchromatic image has one band.")
     if resolution_in(ms.grid, pan.grid.crs) < 1.5 * pan.grid.resolution:
         raise SourceError(
-            f"'{pan.name}' ({pan.grid.resolution:g}) is not finer than '{ms.name}' ({ms.grid.resolution:g}): there is nothing "
-            "to sharpen."
+            f"'{pan.name}' ({pan.grid.resolution:g}) is not at least 1.5 times finer than '{ms.name}' ({ms.grid.resolution:g}): "
+            "pansharpening has no effect."
         )
     return PansharpenedSource(name, pan, ms, settings.radius)

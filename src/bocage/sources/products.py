@@ -1,7 +1,7 @@
-"""Folders and archives of products: found by their metadata file, listed once, their XML read safely.
+"""Products in folders and zip archives: search by metadata file, file lists, and safe reading of XML.
 
-A product is whatever lies beside (or below) its metadata file, in a folder or in a zip archive; archives are read in
-place. Nothing is unpacked and no name inside an archive is trusted.
+A product is the folder of its metadata file, with its subfolders, on disk or in a zip archive. Archives are read in place and
+never unpacked. Member names that point outside of their archive are refused.
 """
 
 import re
@@ -25,87 +25,89 @@ from bocage.sources.raster import inspect, on_disk, zipped
 from bocage.words import Note
 
 LARGEST_XML = 64 << 20
-"""Bytes of metadata that are read at most."""
+"""Maximum size of a metadata file, in bytes."""
 
 
 @dataclass(frozen=True)
 class ProductSettings:
-    """What every sensor that comes as products may be told."""
+    """Settings common to all sensors delivered as products."""
 
     path: Path
-    """A folder of products, zipped or not, at any depth; or one product."""
+    """A folder with products at any depth, zipped or not; or a single product."""
     bands: tuple[str, ...] = ()
-    """Common names of the bands to read, in order; empty takes all that the sensor has by default."""
+    """Common names of the bands to read, in order; empty: the default bands of the sensor."""
     start: date | None = None
-    """First day, UTC."""
+    """First day, UTC; default: no limit."""
     end: date | None = None
-    """Last day, UTC."""
+    """Last day, UTC, included; default: no limit."""
     on_error: Literal["stop", "skip"] = "stop"
-    """A product that cannot be used: stop, or leave it out and say so in the report."""
+    """If a product cannot be used: "stop", or "skip" the product and report it."""
 
 
 @dataclass(frozen=True)
 class Product:
-    """One product: the files below its folder, by their path relative to it."""
+    """One product and the files of its folder."""
 
     where: Path
-    """Its folder, or the archive that holds it."""
+    """Folder of the product, or the archive that contains it."""
     name: str
     files: Mapping[str, Path]
-    """Relative path to the path by which GDAL opens it."""
+    """Path relative to the product folder, to path for GDAL."""
     metadata: str
-    """Relative path of the metadata file by which it was found."""
+    """Relative path of the metadata file that identifies the product."""
 
     def match(self, pattern: str) -> list[str]:
-        """Relative paths that `pattern` (a regular expression) matches to their end, sorted."""
+        """Return the relative paths whose end matches the regular expression `pattern`, sorted."""
         return sorted(name for name in self.files if re.search(pattern + r"\Z", name))
 
     def one(self, pattern: str, what: str) -> Path:
-        """Return the only file that `pattern` matches.
+        """Return the path of the only file that matches `pattern`; `what` describes the file in messages.
 
         Raises
         ------
         SourceError
-            There is none, or more than one.
+            No file matches, or several do.
         """
         found = self.match(pattern)
         if not found:
-            raise SourceError(f"{self} has no file for {what} (none ends like {pattern}); download the product again.")
+            raise SourceError(
+                f"{self} has no file for {what} (no name ends with {pattern}). Download the product again."
+            )
         if len(found) > 1:
-            raise SourceError(f"{self} has {len(found)} files for {what}: {', '.join(found[:3])}; keep one.")
+            raise SourceError(f"{self} has {len(found)} files for {what}: {', '.join(found[:3])}. Keep only one.")
         return self.files[found[0]]
 
     def xml(self, name: str = "") -> Element:
-        """Parse one of its XML files; its metadata file if no `name` is given.
+        """Return the root of an XML file of the product; default: its metadata file.
 
         Raises
         ------
         SourceError
-            It is damaged, too large, or declares entities, which no product needs.
+            The file is damaged, too large, or declares XML entities, which no product needs.
         """
         name = name or self.metadata
         try:
             root: Element = defusedxml.ElementTree.fromstring(_bytes(self.files[name]), forbid_dtd=False)
         except ParseError as error:
-            raise SourceError(f"{self}: {name} is not complete XML ({error}); download the product again.") from error
+            raise SourceError(f"{self}: {name} is not complete XML ({error}). Download the product again.") from error
         except defusedxml.DefusedXmlException as error:
             raise SourceError(
-                f"{self}: {name} declares XML entities, which no product needs and which could read other files; it is "
-                "refused. Download the product again from its maker."
+                f"{self}: {name} declares XML entities, which no product needs and which could read other files. The file is "
+                "refused. Download the product again from its provider."
             ) from error
         return root
 
     def text(self, root: Element, path: str) -> str:
-        """Return the text of the element at `path`.
+        """Return the text of the first element at `path`.
 
         Raises
         ------
         SourceError
-            There is none.
+            The element is missing or empty.
         """
         found = root.findtext(path)
         if found is None or not found.strip():
-            raise SourceError(f"{self}: {self.metadata} does not say {path.rpartition('/')[2]}; it is not complete.")
+            raise SourceError(f"{self}: {self.metadata} has no {path.rpartition('/')[2]}. Download the product again.")
         return found.strip()
 
     def __str__(self) -> str:
@@ -113,7 +115,7 @@ class Product:
 
 
 def _bytes(path: Path) -> bytes:
-    """Read a file, or a member of an archive, if it is no larger than metadata may be."""
+    """Return the content of a file or archive member of at most ``LARGEST_XML`` bytes."""
     archive = on_disk(path)
     if archive == path:
         if path.stat().st_size <= LARGEST_XML:
@@ -125,28 +127,30 @@ def _bytes(path: Path) -> bytes:
                 if opened.getinfo(member).file_size <= LARGEST_XML:
                     return opened.read(member)
         except (zipfile.BadZipFile, zlib.error, EOFError, OSError) as error:
-            raise SourceError(f"{archive}: {member} is damaged ({error}); download the archive again.") from error
-    raise SourceError(f"{path} has more than {LARGEST_XML >> 20} MB: too much for metadata; it is not read.")
+            raise SourceError(f"{archive}: {member} is damaged ({error}). Download the archive again.") from error
+    raise SourceError(
+        f"{path} is larger than {LARGEST_XML >> 20} MB, which is too large for metadata. Download the product again."
+    )
 
 
 def products(root: Path, marker: str, kind: str) -> list[Product]:
-    """Return the products below `root` whose metadata file `marker` (a regular expression of its name) matches.
+    """Return the products below `root`, identified by a metadata file whose name matches the regular expression `marker`.
 
     Raises
     ------
     SourceError
-        There is none; an archive is empty, damaged, or has a member that points outside of it.
+        No product is found, or an archive is empty, is damaged, or has a member name that points outside of it.
     """
     if not root.exists():
-        raise SourceError(f"{root} does not exist; give the folder that holds the products.")
+        raise SourceError(f"{root} does not exist. Set 'path' to the folder of the products.")
     found = [product for where, files in _places(root) for product in _split(where, files, marker)]
     if not found:
-        raise SourceError(f"{root} holds no {kind} (no file is called like {marker}); check the path and the sensor.")
+        raise SourceError(f"{root} has no {kind} (no file name matches {marker}). Check 'path' and 'sensor'.")
     return found
 
 
 def _places(root: Path) -> Iterator[tuple[Path, dict[str, Path]]]:
-    """The files of a folder, and of every archive in it, by relative path."""
+    """Yield each archive below a folder, then the folder itself, with its files by relative path."""
     if root.is_file():
         yield root, _members(root) if zipfile.is_zipfile(root) or root.suffix == ".zip" else {root.name: root}
         return
@@ -164,14 +168,14 @@ def _members(archive: Path) -> dict[str, Path]:
         with zipfile.ZipFile(archive) as opened:
             names = [info.filename for info in opened.infolist() if not info.is_dir()]
     except (zipfile.BadZipFile, OSError) as error:
-        raise SourceError(f"{archive} is not a complete zip archive ({error}); download it again.") from error
+        raise SourceError(f"{archive} is not a complete zip archive ({error}). Download it again.") from error
     if not names:
-        raise SourceError(f"{archive} is an empty archive; download it again, or move it away.")
+        raise SourceError(f"{archive} is an empty archive. Download it again, or move it out of the folder.")
     for name in names:
         if PurePosixPath(name).is_absolute() or ".." in PurePosixPath(name).parts or "\\" in name:
             raise SourceError(
-                f"{archive} has a member called '{name}', which points outside of the archive; it is refused. Download it "
-                "again from its maker."
+                f"{archive} has a member called '{name}', which points outside of the archive. The archive is refused. Download "
+                "it again from its provider."
             )
     return {name: zipped(archive, name) for name in names}
 
@@ -192,17 +196,18 @@ def collect(
     read: Callable[[Product], list[Acquisition]],
     progress: Progress,
 ) -> list[Acquisition]:
-    """Read every product; one that cannot be used stops the run, or is left out and told, as the settings say.
+    """Return the acquisitions of every product between the first and the last day of the settings.
+
+    A product that cannot be used raises an error, or is skipped and reported if ``on_error`` is "skip".
 
     Returns
     -------
-    The acquisitions between the settings' days, in order of time; those of one date in the order that `read` and the
-    products' names give.
+    Acquisitions in order of date key, then of time. Acquisitions with the same key and time keep the order of `found`.
 
     Raises
     ------
     SourceError
-        A product cannot be used, or none is left.
+        A product cannot be used and ``on_error`` is "stop", or no acquisition remains.
     """
     acquisitions, skipped = [], 0
     for done, product in enumerate(found, start=1):
@@ -213,15 +218,15 @@ def collect(
                 acquisitions.append(acquisition)
         except SourceError as error:
             if settings.on_error == "stop":
-                raise SourceError(f'{error} (Or set on_error = "skip" to go on without this product.)') from error
+                raise SourceError(f'{error} (Or set on_error = "skip" to skip this product.)') from error
             skipped += 1
             progress.say(Note.of("left_out", reason=str(error)))
         progress.step("opening products", done, len(found))
     acquisitions = [a for a in acquisitions if a.time and within(a.time.date(), settings.start, settings.end)]
     if not acquisitions:
         raise SourceError(
-            f"{settings.path}: none of {len(found)} products is left ({skipped} left out for their faults; days asked for: "
-            f"{settings.start or 'any'} to {settings.end or 'any'})."
+            f"{settings.path}: none of the {len(found)} products can be used: {skipped} with errors, the others outside the "
+            f"days {settings.start or 'any'} to {settings.end or 'any'}. Check 'start' and 'end'."
         )
     if skipped:
         progress.say(Note.of("products_left_out", n=skipped, total=len(found)))
@@ -229,53 +234,53 @@ def collect(
 
 
 def within(day: date, start: date | None, end: date | None) -> bool:
-    """Whether a day lies between two, either of which may be left open."""
+    """Return whether a day is between `start` and `end`, both included; None means no limit."""
     return (start is None or day >= start) and (end is None or day <= end)
 
 
 def chosen_bands(spec: SensorSpec, bands: tuple[str, ...], default: tuple[str, ...] = ()) -> tuple[str, ...]:
-    """Bands to read, checked against what the sensor has.
+    """Return the bands to read: `bands`, else `default`, else all bands of the sensor.
 
     Raises
     ------
     SourceError
-        The sensor has no such band.
+        The sensor does not have one of the bands.
     """
     known = [band.name for band in spec.bands]
     for name in bands:
         if name not in known:
             raise SourceError(
-                f"The sensor {spec.name} has no band '{name}'.{did_you_mean(name, known)} It has {', '.join(known)}."
+                f"The sensor {spec.name} has no band '{name}'.{did_you_mean(name, known)} Its bands are {', '.join(known)}."
             )
     return bands or default or tuple(known)
 
 
 def check_size(product: Product, path: Path, height: int, width: int) -> None:
-    """Refuse a raster whose size is not what the metadata says.
+    """Check that the size of a raster, in pixels, is the size given by the metadata.
 
     Raises
     ------
     SourceError
-        It differs.
+        The sizes differ.
     """
     shape = inspect(path).grid.shape
     if shape != (height, width):
         raise SourceError(
-            f"{product}: {path.name} has {shape[0]} x {shape[1]} pixels, but {product.metadata} says {height} x {width}; "
-            "the file is damaged or belongs to another product. Download it again."
+            f"{product}: {path.name} has {shape[0]} x {shape[1]} pixels, but {product.metadata} gives {height} x {width}. "
+            "The file is damaged or belongs to another product. Download it again."
         )
 
 
 def utc(text: str, product: Product) -> datetime:
-    """Parse the time of a metadata file; the result is UTC without a zone.
+    """Return the time written in a metadata file, as UTC without time zone. A time without zone is taken as UTC.
 
     Raises
     ------
     SourceError
-        It is not a time.
+        The text is not an ISO 8601 time.
     """
     try:
         time = datetime.fromisoformat(text.strip().replace("Z", "+00:00"))
     except ValueError as error:
-        raise SourceError(f"{product}: '{text}' is not a time ({error}).") from error
+        raise SourceError(f"{product}: '{text}' is not a valid time ({error}). Download the product again.") from error
     return time.astimezone(UTC).replace(tzinfo=None) if time.tzinfo else time

@@ -1,7 +1,7 @@
-"""Pixels of one raster file, read onto a window of any grid. Each thread opens a file once and keeps it open.
+"""Reading of one raster file onto a window of any grid. Each thread opens a file once and keeps it open.
 
-A file whose grid nests in the target is read exactly: its pixels are repeated, never interpolated. Any other file
-is warped with the resampling asked for, with an exact transformer, so that the result does not depend on the window.
+If the grid of the file nests in the target grid, the pixels of the file are repeated, without interpolation. Any other file is
+warped with the given resampling and an exact coordinate transformation, so that the result does not depend on the window.
 """
 
 import functools
@@ -34,12 +34,12 @@ RESAMPLINGS = ("nearest", "bilinear", "cubic", "average", "mode")
 _ZIP = "/vsizip/{"
 
 EXACT = 1e-6
-"""Tolerance of the warp in pixels: so small that two windows agree where they overlap (rasterio refuses 0)."""
+"""Error tolerance of the warp, in pixels. It is small enough for overlapping windows to agree. (rasterio refuses 0.)"""
 
 
 @dataclass(frozen=True)
 class RasterInfo:
-    """What a raster says of itself."""
+    """Grid, number of bands, data type, band descriptions and nodata value of a raster file."""
 
     grid: Grid
     count: int
@@ -49,7 +49,7 @@ class RasterInfo:
 
 
 def _files_allowed() -> int:
-    """Files that the system lets a process open."""
+    """Return the number of files that the system allows a process to open."""
     try:
         import resource
     except ImportError:  # Windows
@@ -58,7 +58,7 @@ def _files_allowed() -> int:
 
 
 class _Handles(threading.local):
-    """Open datasets of one thread (GDAL's are not to be shared), the last used at the end."""
+    """Open datasets of one thread, in order of use. Threads cannot share GDAL datasets."""
 
     def __init__(self) -> None:
         self.open: OrderedDict[tuple[Path, int, int], Any] = OrderedDict()
@@ -66,18 +66,19 @@ class _Handles(threading.local):
 
 _HANDLES, _CAPPING = _Handles(), threading.Lock()
 CACHE = 256 << 20
-"""Most bytes of GDAL's block cache, for the whole process: its usual 5 % of the memory would fill as the work goes on. Enough
-for windows of 256 pixels with their halo, which touch nine blocks, on some 60 bands and dates."""
+"""Maximum size of GDAL's block cache for the whole process, in bytes. GDAL's default, 5 % of the memory, fills up during a run.
+This size holds windows of 256 pixels with their halo, which touch nine blocks, for about 60 bands and dates."""
 LARGE = 512 * 512
-"""Pixels of a block, more of which are worth more cache: neighbouring windows need them again (JPEG 2000, slow to decode)."""
+"""Pixels per block above which GDAL's default cache size is kept: neighbouring windows reuse large blocks, which are slow to
+decode (JPEG 2000)."""
 _MOST_OPEN = max(64, min(2048, _files_allowed() // 8))
-"""Datasets that a thread keeps open: a year of Sentinel-2 products where the system allows it."""
+"""Maximum number of datasets that a thread keeps open: a year of Sentinel-2 products, if the system allows it."""
 
 
 def cap_block_cache() -> int:
-    """Give GDAL's block cache its size, unless the environment variable GDAL_CACHEMAX does; return what it was.
+    """Set the size of GDAL's block cache, unless the environment variable GDAL_CACHEMAX is set, and return the previous size.
 
-    Once for the process: an Env of rasterio that sets it puts the old size back at its end, for every thread.
+    The size is set once per process, and not with ``rasterio.Env``, which restores the previous size for all threads on exit.
     """
     with _CAPPING:
         return _capped()
@@ -101,7 +102,7 @@ def _open(path: Path) -> Any:
 
 @contextmanager
 def _opened(path: Path) -> Iterator[Any]:
-    """The dataset at `path`: the one that this thread has open already, if the file has not changed since."""
+    """Yield the dataset at `path`. A dataset that this thread has open is reused if the file has not changed."""
     key = (path, *_state(path))
     try:
         if key not in _HANDLES.open:
@@ -114,13 +115,13 @@ def _opened(path: Path) -> Iterator[Any]:
         if key in _HANDLES.open:
             _HANDLES.open.pop(key).close()
         raise SourceError(
-            f"{path} cannot be read: it is truncated, damaged or not a raster (GDAL says: {_reason(error)}). "
+            f"{path} cannot be read: it is truncated, damaged or not a raster (GDAL: {_reason(error)}). "
             "Copy or download it again."
         ) from error
 
 
 def on_disk(path: Path) -> Path:
-    """Return the file that holds `path`: the archive, for a member of one.
+    """Return the file on disk that contains `path`: for an archive member, the archive.
 
     >>> on_disk(zipped(Path("/data/x.zip"), "a/b.jp2")).as_posix()
     '/data/x.zip'
@@ -130,17 +131,17 @@ def on_disk(path: Path) -> Path:
 
 
 def zipped(archive: Path, member: str) -> Path:
-    """Return the path by which GDAL opens a member of a zip archive without unpacking it."""
+    """Return the GDAL path of a member of a zip archive."""
     return Path(f"{_ZIP}{archive.absolute().as_posix()}}}/{member}")
 
 
 def _state(path: Path) -> tuple[int, int]:
-    """When the file behind `path` was changed, and its size."""
+    """Return the modification time (ns) and the size (bytes) of the file on disk that contains `path`."""
     try:
         state = on_disk(path).stat()
     except OSError:
         raise SourceError(
-            f"{on_disk(path)} does not exist; check the path in the recipe (relative paths start at the recipe)."
+            f"{on_disk(path)} does not exist. Check the path in the recipe (paths are relative to the recipe file)."
         ) from None
     return state.st_mtime_ns, state.st_size
 
@@ -151,12 +152,12 @@ def _reason(error: BaseException) -> str:
 
 
 def inspect(path: Path) -> RasterInfo:
-    """Return what the raster at `path` says of itself, after reading its last pixel.
+    """Return the properties of the raster at `path`, after a check that the file is not truncated.
 
     Raises
     ------
     SourceError
-        The file is missing, truncated, or has no CRS or a grid that Bocage cannot use.
+        The file is missing or truncated, has no CRS, or has a grid that Bocage does not support.
     """
     return _inspected(path, *_state(path))
 
@@ -172,27 +173,27 @@ def is_raster(path: Path) -> bool:
 
 @functools.lru_cache(maxsize=65536)
 def _inspected(path: Path, changed: int, size: int) -> RasterInfo:
-    """Remember what an unchanged file says."""
+    """Return the properties of a file; modification time and size in the key keep the cache up to date."""
     with _opened(path) as dataset:
         if dataset.crs is None:
             raise SourceError(
-                f"{path} has no coordinate reference system; give it one, for instance with "
+                f"{path} has no coordinate reference system (CRS). Set one, for example with "
                 f"'rio edit-info --crs EPSG:<code> {path.name}'."
             )
         try:
             grid = Grid.of(dataset.crs, dataset.transform, (dataset.height, dataset.width))
         except GridError as error:
             raise SourceError(f"{path}: {error}") from error
-        # A file cut short opens well and fails at 3 a.m.: its last pixel tells now. A JPEG 2000 codestream says
-        # where it ends, which spares the decoding of a whole block.
-        if dataset.driver != "JP2OpenJPEG" or not _ends_well(path):
+        # A truncated file opens without error and fails much later: reading its last pixel reveals it now. A JPEG 2000
+        # codestream has an end marker, which avoids decoding a whole block.
+        if dataset.driver != "JP2OpenJPEG" or not _has_end_marker(path):
             dataset.read(dataset.count, window=RioWindow(dataset.width - 1, dataset.height - 1, 1, 1))
         descriptions = tuple(d or "" for d in dataset.descriptions)
         return RasterInfo(grid, dataset.count, dataset.dtypes[0], descriptions, dataset.nodata)
 
 
-def _ends_well(path: Path) -> bool:
-    """Whether a JPEG 2000 file ends with the marker of the codestream's end (ISO/IEC 15444-1, annex A)."""
+def _has_end_marker(path: Path) -> bool:
+    """Return whether a JPEG 2000 file ends with the end-of-codestream marker (ISO/IEC 15444-1, annex A)."""
     if on_disk(path) != path:
         return False
     with path.open("rb") as stream:
@@ -201,9 +202,9 @@ def _ends_well(path: Path) -> bool:
 
 
 def nests(file: Grid, target: Grid) -> int | None:
-    """How many pixels of `target` one pixel of `file` spans a side, where that is whole and the edges meet; else None.
+    """Return how many pixels of `target` a pixel of `file` spans along each axis, or None if the grids do not nest.
 
-    A file pixel may span several target pixels from any whole target pixel on: the corners need not be shared.
+    The grids nest if this number is whole and the pixel edges coincide. The grids need not share a corner.
     """
     if file.crs != target.crs:
         return None
@@ -216,7 +217,7 @@ def nests(file: Grid, target: Grid) -> int | None:
 
 @functools.lru_cache(maxsize=65536)
 def _footprint(file: Grid, grid: Grid) -> tuple[float, float, float, float]:
-    """Rows and columns (top, left, bottom, right) of `grid` within which a file lies."""
+    """Return the bounding box of a file in rows and columns of `grid`: top, left, bottom, right."""
     west, south, east, north = (
         file.bounds if file.crs == grid.crs else file.geobox.extent.to_crs(grid.crs, resolution="auto").boundingbox
     )
@@ -225,14 +226,14 @@ def _footprint(file: Grid, grid: Grid) -> tuple[float, float, float, float]:
 
 
 def touches(file: Grid, grid: Grid, window: Window) -> bool:
-    """Whether a file on the grid `file` could have a pixel in a `window` of `grid`, to within two pixels."""
+    """Return whether a file with the grid `file` may have pixels in a `window` of `grid`, with a margin of two pixels."""
     top, left, bottom, right = _footprint(file, grid)
     near = window.pad(2, 2)
     return top < near.y + near.height and bottom > near.y and left < near.x + near.width and right > near.x
 
 
 def covered(polygons: Any, crs: str, grid: Grid, window: Window) -> NDArray[np.bool_]:
-    """Return which pixels of a window touch a polygon (a shapely geometry in `crs`)."""
+    """Return True for the pixels of a window that `polygons` (a shapely geometry in `crs`) touch, shape (y, x)."""
     target = grid.crop(window)
     shape = transform_geom(crs, target.crs.to_wkt(), polygons)
     return np.asarray(geometry_mask([shape], target.shape, target.transform, all_touched=True, invert=True))
@@ -266,7 +267,7 @@ def read(
 
 
 def resolution_in(grid: Grid, crs: Any) -> float:
-    """Pixel size of `grid` in units of another CRS."""
+    """Return the pixel size of `grid` in units of another CRS."""
     return grid.resolution if grid.crs == crs else float(abs(grid.geobox.to_crs(crs).resolution.x))
 
 
@@ -292,7 +293,7 @@ def _repeated(
         pixels = dataset.read(list(indexes), window=RioWindow(part.x, part.y, part.width, part.height))
         ys = np.flatnonzero((rows >= part.y) & (rows < part.y + part.height))
         xs = np.flatnonzero((cols >= part.x) & (cols < part.x + part.width))
-        if span > 1:  # as they are otherwise: picking pixels one by one takes as long as reading them
+        if span > 1:  # not for 1: indexing pixel by pixel takes as long as reading
             pixels = pixels[np.ix_(np.arange(len(indexes)), rows[ys] - part.y, cols[xs] - part.x)]
         values[:, ys[0] : ys[-1] + 1, xs[0] : xs[-1] + 1] = pixels
         inside[ys[0] : ys[-1] + 1, xs[0] : xs[-1] + 1] = True
@@ -312,7 +313,7 @@ def _warped(
         width=width,
         resampling=Resampling[resampling],
         tolerance=EXACT,
-        # Left to itself, GDAL takes the kernel's width from the window's size in pixels: it would change with tiles.
+        # By default, GDAL derives the kernel width from the shape of the window: the result would depend on the tiles.
         XSCALE=str(scale),
         YSCALE=str(scale),
         **options,
@@ -323,9 +324,9 @@ def _warped(
 
 
 def fingerprint(path: Path) -> str:
-    """Return a digest of a file's size and of 64 evenly spaced blocks of 64 KiB (all of it below 4 MiB).
+    """Return a digest of a file's size and of 64 evenly spaced blocks of 64 KiB (of the whole file up to 4 MiB).
 
-    It tells a changed image from an unchanged one without reading hundreds of gigabytes.
+    It detects a changed image without reading hundreds of gigabytes.
     """
     state = path.stat()
     return _fingerprinted(path, state.st_mtime_ns, state.st_size)
@@ -333,7 +334,7 @@ def fingerprint(path: Path) -> str:
 
 @functools.lru_cache(maxsize=65536)
 def _fingerprinted(path: Path, changed: int, size: int) -> str:
-    """Remember the digest of an unchanged file."""
+    """Return the digest of a file; modification time and size in the key keep the cache up to date."""
     block = 1 << 16
     parts = [str(size).encode()]
     with path.open("rb") as stream:

@@ -1,7 +1,7 @@
-"""Sentinel-1 backscatter, calibrated and orthorectified, as S1Tiling or an RTC service delivers it: a GeoTIFF per polarisation.
+"""Sentinel-1 backscatter, calibrated and orthorectified by S1Tiling or an RTC service: a GeoTIFF per polarisation.
 
-Names understood: S1Tiling's ``s1a_40KCB_vv_ASC_044_20220103t013000.tif`` (https://s1-tiling.pages.orfeo-toolbox.org) and
-HyP3's ``S1A_IW_20220103T013000_DVP_RTC20_G_gpuned_1A2B_VV.tif``. Other names are described by ``pattern``.
+Supported file names: S1Tiling's ``s1a_40KCB_vv_ASC_044_20220103t013000.tif`` (https://s1-tiling.pages.orfeo-toolbox.org) and
+HyP3's ``S1A_IW_20220103T013000_DVP_RTC20_G_gpuned_1A2B_VV.tif``. For other names, give ``pattern``.
 """
 
 import re
@@ -31,56 +31,56 @@ NOT_DATA = ("BorderMask", "_LIA", "_mask", "_inc_map", "_ls_map")
 
 @dataclass(frozen=True)
 class Settings(ProductSettings):
-    """What the recipe says of a folder of Sentinel-1 images."""
+    """Settings of a folder of Sentinel-1 images in the recipe."""
 
     stored: Literal["linear", "db"] = "linear"
-    """What the files hold: linear power (σ0 or γ0) or dB. Values are always given in dB."""
+    """Unit of the files: linear power (σ0 or γ0) or dB. The source is always in dB."""
     orbit: Literal["", "ascending", "descending"] = ""
-    """Keep one direction."""
+    """Orbit direction to keep; empty: both."""
     relative_orbit: int = 0
-    """Keep one relative orbit, 1 to 175; 0: any."""
+    """Relative orbit to keep, 1 to 175; 0: all."""
     mix_orbits: bool = False
-    """Put acquisitions of several orbits in one series; the same field looks different from each."""
+    """Whether a series may mix several orbits. Backscatter of the same field depends on the viewing geometry of the orbit."""
     floor: float = -40.0
-    """Least dB: zero or negative power after the removal of thermal noise becomes this."""
+    """Minimum in dB. Zero or negative power, which results from thermal noise removal, gets this value."""
     nodata: float | None = 0.0
-    """Stored value outside the swath."""
+    """Stored nodata value (outside the swath); None: the nodata value that each file declares."""
     pattern: str = ""
-    """Regular expression of file names with the groups ``pol`` and ``time``, and optionally ``direction`` (ASC, DES),
-    ``orbit``, ``tile``, ``unit``; empty: the names above."""
+    """Regular expression of file names, with the groups ``pol`` and ``time``, and optionally ``direction`` (ASC, DES),
+    ``orbit``, ``tile`` and ``unit`` (the satellite); empty: file names of S1Tiling and HyP3."""
 
 
 def find(settings: Settings, progress: Progress = QUIET) -> list[Acquisition]:
-    """Return the acquisitions, one per tile, orbit and time.
+    """Return one acquisition per tile, orbit and time.
 
     Raises
     ------
     SourceError
-        There is none, a polarisation is missing, or orbits are mixed without ``mix_orbits``.
+        No image is found, a polarisation is missing, or there are several orbits and ``mix_orbits`` is false.
     """
     names = chosen_bands(SPEC, settings.bands)
     patterns = (settings.pattern,) if settings.pattern else NAMES
     groups: dict[tuple[str, ...], dict[str, Path]] = defaultdict(dict)
-    for product in products(settings.path, _nameless(patterns), "Sentinel-1 image"):
+    for product in products(settings.path, _without_groups(patterns), "Sentinel-1 image"):
         name = Path(product.metadata).name
         if any(word in name for word in NOT_DATA):
             continue
         match = next(m for m in (re.fullmatch(p, name) for p in patterns) if m)
-        said = match.groupdict()
-        key = tuple(said.get(part) or "" for part in ("time", "direction", "orbit", "tile", "unit"))
+        parts = match.groupdict()
+        key = tuple(parts.get(part) or "" for part in ("time", "direction", "orbit", "tile", "unit"))
         if _wanted(settings, *key[:3]):
-            path, twin = product.files[product.metadata], groups[key].get(said["pol"].lower())
+            path, twin = product.files[product.metadata], groups[key].get(parts["pol"].lower())
             if twin:
-                raise SourceError(f"{twin} and {path} are the same image by their names; keep one.")
-            groups[key][said["pol"].lower()] = path
+                raise SourceError(f"{twin} and {path} are the same image according to their names. Keep only one.")
+            groups[key][parts["pol"].lower()] = path
     _check_orbits(settings, groups)
     found = [Product(settings.path, "_".join(filter(None, key)), files, "") for key, files in sorted(groups.items())]
     keys = {product.name: key for product, key in zip(found, sorted(groups), strict=True)}
-    return collect(found, settings, lambda one: [_acquisition(one, keys[one.name], names, settings)], progress)
+    return collect(found, settings, lambda image: [_acquisition(image, keys[image.name], names, settings)], progress)
 
 
-def _nameless(patterns: tuple[str, ...]) -> str:
-    """One expression that matches what any of the patterns does; group names may not be repeated in it."""
+def _without_groups(patterns: tuple[str, ...]) -> str:
+    """Return one expression that matches any of the patterns. Group names are removed: an expression cannot repeat a name."""
     return "|".join(f"(?:{re.sub(r'[?]P<[a-z]+>', '?:', pattern)})" for pattern in patterns)
 
 
@@ -98,8 +98,8 @@ def _check_orbits(settings: Settings, groups: Mapping[tuple[str, ...], object]) 
     if len(orbits) > 1 and not settings.mix_orbits:
         listed = ", ".join(f"{d} {o} ({n} images)" for (d, o), n in sorted(orbits.items()))
         raise SourceError(
-            f"{settings.path} holds several orbits: {listed}. The same field looks different from each: declare a source for "
-            "each (relative_orbit = …), or set mix_orbits = true."
+            f"{settings.path} has several orbits: {listed}. Backscatter of the same field differs between orbits. Declare a "
+            "source for each orbit (relative_orbit = …), or set mix_orbits = true."
         )
 
 
@@ -112,8 +112,8 @@ def _acquisition(product: Product, key: tuple[str, ...], names: tuple[str, ...],
     missing = [name for name in names if name not in product.files]
     if missing:
         raise SourceError(
-            f"{settings.path}: the image of {stamp} ({direction} {orbit} {tile}) has no {', '.join(missing).upper()}; "
-            f"download it, or ask for bands = [{', '.join(repr(n) for n in product.files)}]."
+            f"{settings.path}: the image of {stamp} ({direction} {orbit} {tile}) has no {', '.join(missing).upper()}. "
+            f"Download it, or set bands = [{', '.join(repr(n) for n in product.files)}]."
         )
     files = {name: BandFile(product.files[name], 1, decoding) for name in names}
     details = {"orbit": f"{direction} {orbit}".strip(), "unit": unit, "tile": tile}

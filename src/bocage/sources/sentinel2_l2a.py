@@ -1,7 +1,7 @@
-"""Sentinel-2 Level-2A of ESA (Sen2Cor), as SAFE folders or zips.
+"""Sentinel-2 Level-2A of ESA (Sen2Cor), as SAFE folders or zip archives.
 
-Facts: Sentinel-2 Products Specification Document, S2-PDGS-TAS-DI-PSD. From processing baseline 04.00 on, stored
-numbers carry an offset (``BOA_ADD_OFFSET``) per band; it is read from each product's metadata.
+Reference: Sentinel-2 Products Specification Document, S2-PDGS-TAS-DI-PSD. From processing baseline 04.00 on, stored
+reflectance has an offset per band (``BOA_ADD_OFFSET``), which is read from the metadata of each product.
 """
 
 import re
@@ -21,21 +21,21 @@ CODES = {
     "coastal": "B01", "blue": "B02", "green": "B03", "red": "B04", "rededge1": "B05", "rededge2": "B06",
     "rededge3": "B07", "nir": "B08", "nir08": "B8A", "nir09": "B09", "swir16": "B11", "swir22": "B12",
 }  # fmt: skip
-"""Common name to ESA's band number."""
+"""Common name to ESA band number."""
 BANDS = (
     Band("coastal", 0.443, 60), Band("blue", 0.490, 10), Band("green", 0.560, 10), Band("red", 0.665, 10),
     Band("rededge1", 0.705, 20), Band("rededge2", 0.740, 20), Band("rededge3", 0.783, 20), Band("nir", 0.842, 10),
     Band("nir08", 0.865, 20), Band("nir09", 0.945, 60), Band("swir16", 1.610, 20), Band("swir22", 2.190, 20),
 )  # fmt: skip
 LAND = ("blue", "green", "red", "rededge1", "rededge2", "rededge3", "nir", "nir08", "swir16", "swir22")
-"""The bands of 10 and 20 m, which see the ground."""
+"""Bands of 10 and 20 m, which image the land surface; read by default."""
 SPEC = SensorSpec("sentinel2_l2a", "Sentinel-2 L2A of ESA (Sen2Cor): SAFE folders or zips", BANDS)
 MARKER = r"MTD_MSIL2A\.xml"
-"""Metadata file by which a product is known."""
+"""File name pattern of the metadata file that identifies a product."""
 CLEAR = (4, 5, 6, 7)
-"""Scene classes used by default: vegetation, not vegetated, water, unclassified."""
+"""Classes of the scene classification (SCL) that are clear by default: vegetation, not vegetated, water, unclassified."""
 OFFSET_SINCE = (4, 0)
-"""First processing baseline with an offset."""
+"""First processing baseline with an offset (major, minor)."""
 _INDEX = {band: i for i, band in enumerate(CODES.values())}
 """Position of each band in ``BOA_ADD_OFFSET``: B01 … B08, B8A, B09, B10, B11, B12."""
 _INDEX |= {"B8A": 8, "B09": 9, "B11": 11, "B12": 12}
@@ -43,19 +43,19 @@ _INDEX |= {"B8A": 8, "B09": 9, "B11": 11, "B12": 12}
 
 @dataclass(frozen=True)
 class Settings(ProductSettings):
-    """What the recipe says of a folder of SAFE products."""
+    """Settings of a folder of SAFE products in the recipe."""
 
     clear: tuple[int, ...] = CLEAR
-    """Values of the scene classification (SCL) that are used."""
+    """Values of the scene classification (SCL) that are clear."""
 
 
 def find(settings: Settings, progress: Progress = QUIET) -> list[Acquisition]:
-    """Return the acquisitions of every product, one per tile and time; the newest baseline of a date first.
+    """Return one acquisition per product. For each date, the most recent processing baseline comes first.
 
     Raises
     ------
     SourceError
-        There is no product, or one cannot be used and ``on_error`` is "stop".
+        No product is found, or a product cannot be used and ``on_error`` is "stop".
     """
     names = chosen_bands(SPEC, settings.bands, LAND)
     found = products(settings.path, MARKER, "Sentinel-2 L2A SAFE product")
@@ -91,12 +91,12 @@ def _acquisition(product: Product, names: tuple[str, ...], clear: tuple[int, ...
 
 
 def _offsets(product: Product, root: Any, baseline: str) -> list[float]:
-    """Offset of each of the 13 bands; zeros where the metadata of an old baseline has none.
+    """Return the offset of each of the 13 bands; zeros for a baseline before 04.00 without offsets.
 
     Raises
     ------
     SourceError
-        The baseline has offsets, and the metadata does not give them.
+        The baseline has offsets, but the metadata does not give them.
     """
     found = {int(e.attrib["band_id"]): float(e.text) for e in root.iter("BOA_ADD_OFFSET") if e.text}
     if found:
@@ -104,25 +104,25 @@ def _offsets(product: Product, root: Any, baseline: str) -> list[float]:
     major, _, minor = baseline.partition(".")
     if (int(major), int(minor or 0)) >= OFFSET_SINCE:
         raise SourceError(
-            f"{product} has baseline {baseline}, whose numbers carry an offset, but {product.metadata} gives no "
-            "BOA_ADD_OFFSET; it is not guessed. Download the product again."
+            f"{product} has baseline {baseline}, whose reflectance has an offset, but {product.metadata} has no "
+            "BOA_ADD_OFFSET. Download the product again."
         )
     return [0.0] * 13
 
 
 def _special(root: Any) -> tuple[float, tuple[float, ...]]:
-    said = {
+    special = {
         (e.findtext("SPECIAL_VALUE_TEXT") or "").upper(): float(e.findtext("SPECIAL_VALUE_INDEX") or 0)
         for e in root.iter("Special_Values")
     }
-    saturated = (said["SATURATED"],) if "SATURATED" in said else ()
-    return said.get("NODATA", 0.0), saturated
+    saturated = (special["SATURATED"],) if "SATURATED" in special else ()
+    return special.get("NODATA", 0.0), saturated
 
 
 def _check_sizes(product: Product, files: Mapping[str, BandFile]) -> None:
     tile = product.match(r"MTD_TL\.xml")
     if not tile:
-        raise SourceError(f"{product} has no MTD_TL.xml, which describes the tile; download the product again.")
+        raise SourceError(f"{product} has no MTD_TL.xml (metadata of the tile). Download the product again.")
     root = product.xml(tile[0])
     sizes = {
         e.attrib["resolution"]: (int(e.findtext("NROWS") or 0), int(e.findtext("NCOLS") or 0))
@@ -135,5 +135,5 @@ def _check_sizes(product: Product, files: Mapping[str, BandFile]) -> None:
 
 
 def clear_mask(acquisition: Acquisition, layers: Mapping[str, NDArray[Any]]) -> NDArray[np.bool_]:
-    """Clear is every scene class that the settings list."""
+    """Return True where the scene classification has one of the classes of ``acquisition.clear``."""
     return np.isin(layers["scl"], acquisition.clear)

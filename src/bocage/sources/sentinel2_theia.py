@@ -1,6 +1,6 @@
-"""Sentinel-2 Level-2A of THEIA (MAJA, MUSCATE format): surface or flat reflectance with four kinds of mask.
+"""Sentinel-2 Level-2A of THEIA (MAJA, MUSCATE format): surface reflectance (SRE) or flat reflectance (FRE), with four masks.
 
-Facts: THEIA's description of the product format (https://labo.obs-mip.fr/multitemp/sentinel-2/theias-sentinel-2-l2a-product-format/)
+Reference: THEIA's description of the product format (https://labo.obs-mip.fr/multitemp/sentinel-2/theias-sentinel-2-l2a-product-format/)
 and Hagolle et al. 2017, MAJA ATBD (doi:10.5281/zenodo.1209633).
 """
 
@@ -21,35 +21,35 @@ from bocage.sources.sentinel2_l2a import CODES as ESA_CODES
 from bocage.sources.sentinel2_l2a import LAND
 
 CODES = {name: re.sub(r"^B0", "B", ESA_CODES[name]) for name in LAND}
-"""Common name to the band number as THEIA writes it (B2, B8A)."""
+"""Common name to band number in THEIA's notation (B2, B8A)."""
 BANDS = tuple(band for band in ESA_BANDS if band.name in LAND)
 SPEC = SensorSpec("sentinel2_theia", "Sentinel-2 L2A of THEIA (MAJA): folders or zips, with their masks", BANDS)
 
 MARKER = r"SENTINEL2.*_L2A_.*_MTD_ALL\.xml"
-"""Metadata file by which a product is known."""
+"""File name pattern of the metadata file that identifies a product."""
 SNOW, TERRAIN_SHADOW, UNSEEN, LOW_SUN = 4, 16, 32, 64
-"""Bits of the geophysical mask MG2 that spoil a date for land cover; clouds and shadows come from CLM."""
+"""Bits of the geophysical mask MG2 that are masked. Clouds and their shadows are taken from CLM."""
 GROUPS = {"R1": ("B2", "B3", "B4", "B8"), "R2": ("B5", "B6", "B7", "B8A", "B11", "B12")}
-"""Bands of each resolution, in the order of the bits of their saturation mask."""
+"""Bands of each resolution group, in the order of the bits of its saturation mask."""
 
 
 @dataclass(frozen=True)
 class Settings(ProductSettings):
-    """What the recipe says of a folder of THEIA products."""
+    """Settings of a folder of THEIA products in the recipe."""
 
     reflectance: Literal["FRE", "SRE"] = "FRE"
-    """Flat reflectance, corrected for slopes, or surface reflectance."""
+    """Flat reflectance (FRE, corrected for terrain slope) or surface reflectance (SRE)."""
     saturated: bool = False
-    """Whether saturated pixels are used."""
+    """Whether saturated pixels are kept."""
 
 
 def find(settings: Settings, progress: Progress = QUIET) -> list[Acquisition]:
-    """Return the acquisitions of every product, one per tile and time; the newest version of a date first.
+    """Return one acquisition per product. For each date, the most recent version comes first.
 
     Raises
     ------
     SourceError
-        There is no product, or one cannot be used and ``on_error`` is "stop".
+        No product is found, or a product cannot be used and ``on_error`` is "stop".
     """
     names = chosen_bands(SPEC, settings.bands)
     found = products(settings.path, MARKER, "THEIA Sentinel-2 L2A product")
@@ -65,8 +65,8 @@ def _version_descending(product: Product) -> tuple[int, int]:
 def _acquisition(product: Product, names: tuple[str, ...], settings: Settings) -> Acquisition:
     root = product.xml()
     quantification = float(product.text(root, ".//REFLECTANCE_QUANTIFICATION_VALUE"))
-    said = {e.attrib.get("name"): float(e.text or "nan") for e in root.iter("SPECIAL_VALUE")}
-    decoding = Decoding(1 / quantification, 0.0, said.get("nodata", -10000.0))
+    special = {e.attrib.get("name"): float(e.text or "nan") for e in root.iter("SPECIAL_VALUE")}
+    decoding = Decoding(1 / quantification, 0.0, special.get("nodata", -10000.0))
     time = utc(product.text(root, ".//ACQUISITION_DATE"), product)
     files = {}
     for name in names:
@@ -85,7 +85,7 @@ def _acquisition(product: Product, names: tuple[str, ...], settings: Settings) -
 
 
 def _masks(product: Product, groups: set[str], settings: Settings) -> dict[str, BandFile]:
-    """Clouds and geophysical mask at the finest resolution asked for, edges and saturation at each."""
+    """Return mask name to file: CLM and MG2 at the finest resolution of the bands read, EDG and SAT at each resolution."""
     finest = min(groups)
     wanted = [("CLM", finest), ("MG2", finest), *(("EDG", g) for g in sorted(groups))]
     if not settings.saturated:
@@ -101,14 +101,20 @@ def _check_sizes(product: Product, root: Any, files: Mapping[str, BandFile]) -> 
         size = (int(group.findtext("NROWS") or 0), int(group.findtext("NCOLS") or 0))
         codes = GROUPS.get(group.attrib.get("group_id", ""), ())
         if not all(size):
-            raise SourceError(f"{product}: {product.metadata} gives no size for the group of {', '.join(codes)}.")
+            raise SourceError(
+                f"{product}: {product.metadata} has no size for the bands {', '.join(codes)}. Download the product again."
+            )
         for name, file in files.items():
             if CODES[name] in codes:
                 check_size(product, file.path, *size)
 
 
 def clear_mask(acquisition: Acquisition, layers: Mapping[str, NDArray[Any]]) -> NDArray[np.bool_]:
-    """Clear of clouds and their shadows (CLM), of snow, terrain shadow and low sun (MG2), of edges and saturation."""
+    """Return True where no mask applies.
+
+    The masks are clouds and their shadows (CLM), snow, terrain shadow, hidden areas and low sun (MG2), image edges (EDG) and
+    saturation (SAT).
+    """
     clear = np.ones(next(iter(layers.values())).shape, bool)
     for name, layer in layers.items():
         mask = name.partition("_")[0]
@@ -118,7 +124,7 @@ def clear_mask(acquisition: Acquisition, layers: Mapping[str, NDArray[Any]]) -> 
 
 
 def _saturation_bits(acquisition: Acquisition, name: str) -> int:
-    """All bits of a mask; of a saturation mask, those of the bands that are read."""
+    """Return the bits of a mask to test: all bits, or for a saturation mask the bits of the bands read."""
     mask, _, group = name.partition("_")
     if mask != "SAT":
         return 255

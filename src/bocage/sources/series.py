@@ -1,4 +1,4 @@
-"""Rasters in time: one file per variable with a band per date, or files per date named by a ``{date}``."""
+"""Time series of rasters: one file per variable with a band per date, or files per date whose name contains the date."""
 
 import csv
 import re
@@ -11,47 +11,45 @@ from bocage.progress import QUIET, Progress
 from bocage.sources.base import Acquisition, BandFile, Decoding, SensorSpec, clear_where_listed
 from bocage.sources.raster import inspect
 
-SPEC = SensorSpec("series", "rasters in time: a file per variable or per date")
+SPEC = SensorSpec("series", "time series of rasters: a file per variable or per date")
 clear_mask = clear_where_listed
 _DATE = r"(?P<date>\d{8}(?:T?\d{6})?|\d{4}-\d{2}-\d{2}(?:T\d{2}[:-]?\d{2}[:-]?\d{2})?)"
 
 
 @dataclass(frozen=True)
 class Settings:
-    """What the recipe says of a series.
+    """Settings of a time series of rasters in the recipe.
 
-    Give either `variables` (a path per variable) or `path` and `bands` (multi-band files, one per date). A path with
-    ``{date}`` stands for one file per date; one without holds a band per date.
+    Give either `variables` (a path per variable) or `path` and `bands` (multi-band files, one per date). A path that contains
+    ``{date}`` stands for one file per date. A path without ``{date}`` is a file with a band per date.
     """
 
     variables: dict[str, Path] = field(default_factory=dict)
     """Common name to path: ``blue = "S2_B02.tif"`` or ``blue = "*_{date}_B02.tif"``."""
     path: Path | None = None
-    """Multi-band files, one per date; it must hold ``{date}``."""
+    """Path of multi-band files, one per date; it must contain ``{date}``."""
     bands: tuple[str, ...] = ()
-    """Common names of the bands of `path`, in order."""
+    """Common names of the bands of `path`, in file order."""
     dates: Path | tuple[str, ...] = ()
-    """ISO dates, in the order of the bands, or a CSV with a column of them; empty reads the band descriptions."""
+    """ISO dates in band order, or a CSV file with a column of dates; empty: the dates in the band descriptions."""
     scale: float = 1.0
     """``value = stored * scale + offset``."""
     offset: float = 0.0
     nodata: float | None = None
-    """Stored value that means no data; left out: the one each file declares."""
+    """Stored nodata value; default: the nodata value that each file declares."""
     quality: Path | None = None
-    """The quality layer, laid out as the variables are."""
+    """Path of the quality layer, in the same layout as a variable."""
     clear: tuple[int, ...] = ()
-    """Values of the quality layer that mean "clear"."""
+    """Values of the quality layer that are clear; empty: all values but 0."""
 
     def __post_init__(self) -> None:
         if bool(self.variables) == bool(self.path):
             raise ValueError("a series needs either 'variables' or 'path' with 'bands'")
         if self.path and ("{date}" not in str(self.path) or not self.bands):
-            raise ValueError(
-                "'path' needs a {date} in it and 'bands' beside it; one file per variable goes in 'variables'"
-            )
+            raise ValueError("'path' must contain {date} and needs 'bands'; for one file per variable, use 'variables'")
 
     def decoding(self) -> Decoding:
-        """Scale, offset and no data."""
+        """Return scale, offset and nodata value."""
         return Decoding(self.scale, self.offset, self.nodata)
 
 
@@ -61,7 +59,7 @@ def find(settings: Settings, progress: Progress = QUIET) -> list[Acquisition]:
     Raises
     ------
     SourceError
-        A file is missing or damaged, dates cannot be read, or a variable lacks a date that another has.
+        A file is missing or damaged, a date is invalid, or the variables do not have the same dates.
     """
     if settings.path:
         by_variable = {
@@ -89,18 +87,20 @@ def _check_band_counts(settings: Settings) -> None:
     for path in _dated_files(settings.path).values():
         count = inspect(path).count
         if count != len(settings.bands):
-            raise SourceError(f"{path} has {count} band(s), but 'bands' names {len(settings.bands)}.")
+            raise SourceError(
+                f"{path} has {count} band(s), but 'bands' names {len(settings.bands)}. Name each band of the file."
+            )
 
 
 def _common_times(by_variable: dict[str, dict[datetime, BandFile]]) -> list[datetime]:
     first, *others = by_variable.items()
     for name, files in others:
-        odd = sorted(set(files) ^ set(first[1]))
-        if odd:
-            shown = ", ".join(t.isoformat() for t in odd[:3])
+        different = sorted(set(files) ^ set(first[1]))
+        if different:
+            shown = ", ".join(t.isoformat() for t in different[:3])
             raise SourceError(
-                f"The variables {first[0]} and {name} do not have the same dates: {len(odd)} differ (first: {shown}). "
-                "Remove those dates, or declare them as two sources."
+                f"The variables {first[0]} and {name} do not have the same dates: {len(different)} differ (first: {shown}). "
+                "Remove these dates, or declare two sources."
             )
     return sorted(first[1])
 
@@ -113,16 +113,18 @@ def _times(path: Path, settings: Settings) -> dict[datetime, BandFile]:
     info = inspect(path)
     texts = _declared_dates(settings.dates) or list(info.descriptions)
     if len(texts) != info.count:
-        raise SourceError(f"{path} has {info.count} band(s), but {len(texts)} date(s) are declared in 'dates'.")
+        raise SourceError(
+            f"{path} has {info.count} band(s), but {len(texts)} date(s) are declared in 'dates'. Give a date per band."
+        )
     times = [_parse(text, f"{path}, band {i}") for i, text in enumerate(texts, start=1)]
     twice = sorted({t for t in times if times.count(t) > 1}) if len(set(times)) < len(times) else []
     if twice:
-        raise SourceError(f"{path}: the date {twice[0].isoformat()} comes twice; one band per date and time.")
+        raise SourceError(f"{path}: the date {twice[0].isoformat()} is repeated. Give one band per date and time.")
     return {time: BandFile(path, i, settings.decoding()) for i, time in enumerate(times, start=1)}
 
 
 def _dated_files(pattern: Path) -> dict[datetime, Path]:
-    """Files that match a path with ``{date}`` (and ``*``) in its name or folders."""
+    """Return date to file, for the files that match a path with ``{date}`` (and ``*``) in its name or folders."""
     root = Path(pattern.anchor) if pattern.is_absolute() else Path()
     parts = [p for p in pattern.parts if p != pattern.anchor]
     while parts and "{date}" not in parts[0] and "*" not in parts[0]:
@@ -136,11 +138,11 @@ def _dated_files(pattern: Path) -> dict[datetime, Path]:
             continue
         time = _parse(match["date"], str(path))
         if time in found:
-            raise SourceError(f"{found[time]} and {path} have the same date; give them different times or remove one.")
+            raise SourceError(f"{found[time]} and {path} have the same date. Give them different times, or remove one.")
         found[time] = path
     if not found:
         raise SourceError(
-            f"No file matches {pattern} ({{date}} stands for 20180131, 2018-01-31 or with a time after it)."
+            f"No file matches {pattern}. {{date}} stands for 20180131 or 2018-01-31, with or without a time after it."
         )
     return found
 
@@ -149,7 +151,7 @@ def _declared_dates(dates: Path | tuple[str, ...]) -> list[str]:
     if isinstance(dates, tuple):
         return list(dates)
     if not dates.exists():
-        raise SourceError(f"The file of dates {dates} does not exist.")
+        raise SourceError(f"The file of dates {dates} does not exist. Check 'dates' in the recipe.")
     with dates.open(newline="", encoding="utf-8-sig") as stream:
         rows = [row for row in csv.reader(stream) if row]
     for column in range(len(rows[0]) if rows else 0):
@@ -166,7 +168,7 @@ def _is_date(text: str) -> bool:
 
 def _parse(text: str, where: str) -> datetime:
     if not _is_date(text):
-        raise SourceError(f"{where}: '{text}' is not a date such as 2018-01-31; name the dates in 'dates'.")
+        raise SourceError(f"{where}: '{text}' is not a date such as 2018-01-31. Give the dates in 'dates'.")
     digits = re.sub(r"\D", "", text).ljust(14, "0")
     try:
         return datetime.strptime(digits, "%Y%m%d%H%M%S")

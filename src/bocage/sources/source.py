@@ -1,8 +1,8 @@
-"""The noun that leaves this room: a sensor's acquisitions, readable window by window onto any grid.
+"""A source: the acquisitions of a sensor, which can be read window by window onto any grid.
 
 **Several acquisitions of one date.** Tiles of a mosaic and duplicates (a product processed twice, two tiles that
-overlap) become one date: at each pixel the first acquisition that is clear there gives all its bands. A sensor lists
-the acquisitions of a date with the newest processing first, then by name.
+overlap) are merged into one date: each pixel takes all its bands from the first acquisition that is clear at this pixel. A
+sensor lists the acquisitions of a date with the most recent processing first, then by name.
 """
 
 import math
@@ -26,35 +26,35 @@ from bocage.words import Note
 
 
 class Readable(Protocol):
-    """What the scene asks of a source, wherever its numbers lie."""
+    """Interface of a source, independent of the format of its data."""
 
     @property
     def name(self) -> str:
-        """Its name in the recipe."""
+        """Name of the source in the recipe."""
 
     @property
     def bands(self) -> tuple[str, ...]:
-        """Names of the bands, in order."""
+        """Common names of the bands, in order."""
 
     @property
     def times(self) -> tuple[datetime | None, ...]:
-        """UTC of every date, ascending."""
+        """Time of each date, UTC, ascending; None for imagery without a date."""
 
     @property
     def dated(self) -> bool:
-        """Whether its acquisitions have dates."""
+        """Whether the acquisitions have dates."""
 
     @property
     def days(self) -> NDArray[np.int32]:
-        """Days since 1970-01-01 of every date; zeros where there is none."""
+        """Days since 1970-01-01 of each date, int32 (time,); 0 for imagery without a date."""
 
     @property
     def grid(self) -> Grid:
-        """Its finest grid, over everything that it covers."""
+        """Grid of the finest band, over the area covered by all acquisitions."""
 
     @property
     def decoding(self) -> Decoding:
-        """How the numbers of its first band are stored."""
+        """Decoding of the stored values of the first band."""
 
     @property
     def notes(self) -> tuple[Note, ...]:
@@ -62,33 +62,33 @@ class Readable(Protocol):
 
     @property
     def described(self) -> tuple[str, ...]:
-        """What its values depend on besides the files: dates, masks and the meaning of the stored numbers."""
+        """Text of the settings that the values depend on besides the files (dates, masks, decoding); part of the digests."""
 
     def over(self, grid: Grid) -> "Readable":
-        """Return the source without the acquisitions that do not touch `grid`; its notes say how many."""
+        """Return the source without the acquisitions that do not touch `grid`; their number is added to its notes."""
 
     @property
     def ids(self) -> tuple[str, ...] | None:
-        """Sample ids, one for each row of the grid, where the source is a table; None for imagery."""
+        """Sample ids, one per row of the grid, if the source is a table; None for imagery."""
 
     def nests_in(self, grid: Grid) -> bool:
-        """Whether every band can be read onto `grid` without interpolation."""
+        """Return whether every band can be read onto `grid` without interpolation."""
 
     def touching(self, grid: Grid, window: Window) -> tuple[int, ...]:
-        """Numbers of the acquisitions that touch a window of `grid`."""
+        """Return the positions of the acquisitions that touch a window of `grid`."""
 
     def fingerprints(self, members: tuple[int, ...] | None = None) -> dict[str, str]:
-        """Path to digest of every file behind it, or behind some acquisitions."""
+        """Return file path to digest, for all acquisitions or for those at the positions `members`."""
 
     def read(
         self, grid: Grid, window: Window, resampling: str = "nearest"
     ) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
-        """Values (time, band, y, x) and valid (time, y, x)."""
+        """Return values (time, band, y, x) in physical units and valid (time, y, x) on a window of `grid`."""
 
 
 @dataclass(frozen=True)
 class Source:
-    """A sensor and its acquisitions over a region."""
+    """A sensor and its acquisitions over an area."""
 
     name: str
     sensor: Sensor
@@ -97,22 +97,22 @@ class Source:
 
     @property
     def ids(self) -> None:
-        """None: imagery, not a table of samples."""
+        """None: the source is imagery."""
         return None
 
     @property
     def bands(self) -> tuple[str, ...]:
-        """Names of the bands, in order; every acquisition has them all."""
+        """Common names of the bands, in order. Every acquisition has all of them."""
         return tuple(self.acquisitions[0].files)
 
     @property
     def decoding(self) -> Decoding:
-        """How the numbers of the first band of the first acquisition are stored."""
+        """Decoding of the stored values of the first band of the first acquisition."""
         return self.acquisitions[0].files[self.bands[0]].decoding
 
     @cached_property
     def dates(self) -> tuple[tuple[int, ...], ...]:
-        """Positions of the acquisitions of every date, in order of time; of one date, the best first."""
+        """Positions of the acquisitions of each date, in order of time. Within a date, the preferred acquisition comes first."""
         groups: dict[str, list[int]] = defaultdict(list)
         for i, acquisition in enumerate(self.acquisitions):
             groups[acquisition.date or f"#{i}"].append(i)
@@ -120,39 +120,39 @@ class Source:
 
     @property
     def times(self) -> tuple[datetime | None, ...]:
-        """UTC of every date: that of its first acquisition."""
+        """Time of each date, UTC: the time of its first acquisition; None for imagery without a date."""
         return tuple(self.acquisitions[members[0]].time for members in self.dates)
 
     @property
     def dated(self) -> bool:
-        """Whether its acquisitions have dates."""
+        """Whether the acquisitions have dates."""
         return self.acquisitions[0].time is not None
 
     @property
     def days(self) -> NDArray[np.int32]:
-        """Days since 1970-01-01 of every date; zeros where there is none."""
+        """Days since 1970-01-01 of each date, int32 (time,); 0 for imagery without a date."""
         times = [np.datetime64(time or "1970-01-01", "D") for time in self.times]
         return np.array(times).astype(np.int32)
 
     @cached_property
     def grid(self) -> Grid:
-        """The grid of its finest band, in the CRS of most acquisitions, over all of them."""
+        """Grid of the finest band, in the most frequent CRS of the acquisitions, over the area covered by all of them."""
         grids = [self.grid_of(acquisition) for acquisition in self.acquisitions]
         crs = Counter(grid.crs_name for grid in grids).most_common(1)[0][0]
         return union([grid for grid in grids if grid.crs_name == crs], grids)
 
     def grid_of(self, acquisition: Acquisition) -> Grid:
-        """The grid of the finest band of one acquisition."""
+        """Return the grid of the finest band of an acquisition."""
         grids = [inspect(file.path).grid for file in acquisition.files.values()]
         return min(grids, key=lambda grid: grid.resolution)
 
     @cached_property
     def described(self) -> tuple[str, ...]:
-        """What its values depend on besides the files: dates, masks and the meaning of the stored numbers."""
+        """Text of the settings that the values depend on besides the files (dates, masks, decoding); part of the digests."""
         return tuple(repr(replace(a, details={})) for a in self.acquisitions)
 
     def over(self, grid: Grid) -> "Source":
-        """Return the source without the acquisitions that do not touch `grid`; its notes say how many."""
+        """Return the source without the acquisitions that do not touch `grid`; their number is added to its notes."""
         near = tuple(a for a in self.acquisitions if touches(self.grid_of(a), grid, grid.window))
         if len(near) in (0, len(self.acquisitions)):
             return self
@@ -162,20 +162,20 @@ class Source:
         return replace(self, acquisitions=near, notes=(*self.notes, note))
 
     def touching(self, grid: Grid, window: Window) -> tuple[int, ...]:
-        """Numbers of the acquisitions that touch a window of `grid`."""
-        return tuple(i for i, theirs in enumerate(self._grids) if touches(theirs, grid, window))
+        """Return the positions of the acquisitions that touch a window of `grid`."""
+        return tuple(i for i, own in enumerate(self._grids) if touches(own, grid, window))
 
     @cached_property
     def _grids(self) -> tuple[Grid, ...]:
         return tuple(self.grid_of(acquisition) for acquisition in self.acquisitions)
 
     def fingerprints(self, members: tuple[int, ...] | None = None) -> dict[str, str]:
-        """Path to digest of every file behind it, or behind some acquisitions."""
-        some = self.acquisitions if members is None else [self.acquisitions[i] for i in members]
-        return {str(p): fingerprint(p) for p in sorted({on_disk(p) for a in some for p in _paths(a)})}
+        """Return file path to digest, for all acquisitions or for those at the positions `members`."""
+        chosen = self.acquisitions if members is None else [self.acquisitions[i] for i in members]
+        return {str(p): fingerprint(p) for p in sorted({on_disk(p) for a in chosen for p in _paths(a)})}
 
     def nests_in(self, grid: Grid) -> bool:
-        """Whether every band can be read onto `grid` without interpolation."""
+        """Return whether every band can be read onto `grid` without interpolation."""
         files = {f.path for a in self.acquisitions for f in a.files.values()}
         return all(nests(inspect(path).grid, grid) for path in files)
 
@@ -187,7 +187,7 @@ class Source:
         Returns
         -------
         values : float32 (time, band, y, x), physical units; 0 where not valid
-        valid : bool (time, y, x); every band has data there and the quality layers say clear
+        valid : bool (time, y, x); True where every band has data and the quality layers are clear
 
         Raises
         ------
@@ -217,7 +217,7 @@ def _paths(acquisition: Acquisition) -> list[Path]:
 
 @dataclass(frozen=True)
 class _Reading:
-    """One window of some acquisitions; each file is read once for all the dates that it holds."""
+    """Reads a window of several acquisitions. Each file is read once for all the dates that it contains."""
 
     source: Source
     grid: Grid
@@ -225,7 +225,7 @@ class _Reading:
     resampling: str
 
     def acquisitions(self, positions: Sequence[int]) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
-        """Values (position, band, y, x) and valid (position, y, x)."""
+        """Return values (position, band, y, x) and valid (position, y, x) of the acquisitions at `positions`."""
         bands, wanted = self.source.bands, [self.source.acquisitions[i] for i in positions]
         values = np.zeros((len(wanted), len(bands), self.window.height, self.window.width), np.float32)
         valid = np.zeros((len(wanted), self.window.height, self.window.width), bool)
@@ -255,7 +255,7 @@ class _Reading:
                 valid[t] &= ~covered(acquisition.hidden.polygons, acquisition.hidden.crs, self.grid, self.window)
 
     def _quality_layers(self, wanted: Sequence[Acquisition], valid: NDArray[np.bool_]) -> list[dict[str, NDArray[Any]]]:
-        """Quality layers of every acquisition; where one says nothing, the pixel is not valid."""
+        """Return the quality layers of each acquisition, and set `valid` to False where a layer has nodata."""
         places = defaultdict(list)
         for t, acquisition in enumerate(wanted):
             if valid[t].any():
@@ -271,7 +271,7 @@ class _Reading:
 
 
 def union(grids: Sequence[Grid], others: Sequence[Grid] = ()) -> Grid:
-    """Return the finest of `grids`, grown by whole pixels until it covers all of them and the `others`."""
+    """Return the finest of `grids`, extended by whole pixels to cover all `grids` and `others`."""
     finest = min(grids, key=lambda grid: grid.resolution)
     if all(grid == finest for grid in (*grids, *others)):
         return finest
@@ -287,12 +287,12 @@ def union(grids: Sequence[Grid], others: Sequence[Grid] = ()) -> Grid:
 
 
 def check_overlap(source: Readable, grid: Grid) -> None:
-    """Refuse a source that does not touch the map.
+    """Check that a source overlaps the map grid.
 
     Raises
     ------
     SourceError
-        Not one pixel of the source lies in the map's grid.
+        The extents of the source and of the map grid do not intersect.
     """
     if source.grid.crs == grid.crs and source.grid.geobox.extent.intersects(grid.geobox.extent):
         return
@@ -300,12 +300,12 @@ def check_overlap(source: Readable, grid: Grid) -> None:
     if not ours.intersects(grid.geobox.extent.to_crs("EPSG:4326")):
         raise SourceError(
             f"The source '{source.name}' ({source.grid.bounds} in {source.grid.crs_name}) does not overlap the map grid "
-            f"({grid.bounds} in {grid.crs_name}); check the files and [grid]."
+            f"({grid.bounds} in {grid.crs_name}). Check the files of the source and [grid]."
         )
 
 
 def dates_of(source: Readable, most: int) -> Readable:
-    """Return the source with at most so many of its dates, evenly spread."""
+    """Return the source with at most `most` of its dates, evenly spread. Sources of other types are returned unchanged."""
     if not isinstance(source, Source):
         return source
     dates = [source.dates[i] for i in spread(len(source.dates), most)]
@@ -313,11 +313,11 @@ def dates_of(source: Readable, most: int) -> Readable:
 
 
 def spread(n: int, most: int) -> list[int]:
-    """Return at most `most` of the numbers below `n`, evenly spread, the first and the last among them."""
+    """Return at most `most` of the integers 0 to `n` - 1, evenly spread, the first and the last included."""
     return sorted({round(i) for i in np.linspace(0, n - 1, min(n, most))})
 
 
 def with_bands(source: Source, bands: list[str]) -> Source:
-    """Return the source with some of its bands."""
+    """Return the source with the given bands only, in the given order."""
     chosen = (replace(a, files={name: a.files[name] for name in bands}) for a in source.acquisitions)
     return replace(source, acquisitions=tuple(chosen))

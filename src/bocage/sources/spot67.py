@@ -1,4 +1,4 @@
-"""SPOT 6/7 orthoimages in DIMAP version 2: PAN and MS, each a source at its native resolution."""
+"""SPOT 6/7 orthoimages in DIMAP version 2: PAN and MS, each read as a source at its native resolution."""
 
 from dataclasses import dataclass
 
@@ -11,22 +11,22 @@ BANDS = (
 )  # fmt: skip
 SPEC = SensorSpec("spot67", "SPOT 6/7 orthoimages (DIMAP v2): PAN or MS, tiled JP2 or TIFF", BANDS)
 CODES = {"pan": "P", "blue": "B0", "green": "B1", "red": "B2", "nir": "B3"}
-"""Common name to the identifier of the metadata."""
+"""Common name to band identifier in the metadata."""
 MISSIONS = ("SPOT6", "SPOT7", "SPOT")
 clear_mask = clear_where_listed
 
 
 @dataclass(frozen=True)
 class Settings(DimapSettings):
-    """What the recipe says of a folder of SPOT 6/7 products."""
+    """Settings of a folder of SPOT 6/7 products in the recipe."""
 
 
 def find(settings: Settings, progress: Progress = QUIET) -> list[Acquisition]:
-    """Return the tiles of every SPOT 6/7 orthoimage of the kind asked for.
+    """Return the tiles of every SPOT 6/7 orthoimage of the type set by `image` ("pan" or "ms").
 
     Raises
     ------
     SourceError
-        There is none, or one cannot be used and ``on_error`` is "stop".
+        No such image is found, or an image cannot be used and ``on_error`` is "stop".
     """
     return find_images(settings, SPEC, MISSIONS, CODES, progress)

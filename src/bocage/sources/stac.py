@@ -1,7 +1,7 @@
 """Any sensor from a STAC catalogue: an API searched by area, dates and cloud cover, or a static catalogue on disk.
 
-What an API serves is read once over the area, at its native resolution, into a cache of GeoTIFFs; every file of the
-cache appears when it is complete, so an interrupted download goes on where it stopped. Local files are read in place.
+Assets of an API are downloaded once over the area, at their native resolution, into a cache of GeoTIFF files. A file enters the
+cache only when it is complete, so that an interrupted download resumes. Local files are read in place.
 """
 
 import importlib
@@ -34,8 +34,9 @@ MASKS: Mapping[str, tuple[str, Any]] = {
     "sentinel2_l2a": ("scl", sentinel2_l2a),
     "landsat_c2l2": ("qa_pixel", landsat_c2l2),
 }
-"""Sensor whose quality layer an asset is: the layer's name, and the file that knows its meaning."""
+"""Sensor (`like`) to the name of its quality layer and to the module that interprets this layer."""
 LONGEST_WAIT = 30.0
+"""Maximum pause between two attempts, in seconds."""
 HTTP = {
     "GDAL_DISABLE_READDIR_ON_OPEN": "EMPTY_DIR",
     "GDAL_HTTP_MAX_RETRY": "3",
@@ -43,77 +44,75 @@ HTTP = {
     "GDAL_HTTP_CONNECTTIMEOUT": "20",
     "GDAL_HTTP_LOW_SPEED_LIMIT": "1",
     "GDAL_HTTP_LOW_SPEED_TIME": "60",
-    "CPL_VSIL_CURL_NON_CACHED": "/vsicurl/",  # or else an answer cut short would be remembered, and retried in vain
+    "CPL_VSIL_CURL_NON_CACHED": "/vsicurl/",  # a truncated response would be cached, and every retry would fail
 }
 
 
 @dataclass(frozen=True)
 class Settings:
-    """What the recipe says of a catalogue."""
+    """Settings of a STAC catalogue in the recipe."""
 
     bands: dict[str, str]
-    """Common name to the name of the asset: ``blue = "B02"``."""
+    """Common name to asset name: ``blue = "B02"``."""
     url: str = ""
-    """Root of a STAC API; or else give `catalogue`."""
+    """Root URL of a STAC API. Give either `url` or `catalogue`."""
     catalogue: Path | None = None
-    """A ``catalog.json`` or ``collection.json`` on disk."""
+    """Path of a ``catalog.json`` or ``collection.json`` on disk."""
     collections: tuple[str, ...] = ()
     """Collections to search; empty: all."""
     area: tuple[float, float, float, float] | None = None
-    """West, south, east, north in degrees (WGS 84); an API needs it."""
+    """West, south, east, north in degrees (WGS 84); required with `url`."""
     start: date | None = None
-    """First day, UTC."""
+    """First day, UTC; default: no limit."""
     end: date | None = None
-    """Last day, UTC."""
+    """Last day, UTC, included; default: no limit."""
     cloud: float | None = None
-    """Most cloud cover of an item (``eo:cloud_cover``), percent."""
+    """Maximum cloud cover of an item (``eo:cloud_cover``), in percent; default: no limit."""
     cache: Path | None = None
-    """Folder for what is downloaded; an API needs it."""
+    """Folder for downloaded files; required with `url`."""
     quality: str = ""
-    """Asset of the quality layer."""
+    """Asset name of the quality layer; empty: no mask."""
     clear: tuple[int, ...] = ()
-    """Values of the quality layer that mean "clear"; empty: those of the sensor named in `like`."""
+    """Values of the quality layer that are clear; empty: those of the sensor `like`, or without `like` all values but 0."""
     like: Literal["", "sentinel2_l2a", "landsat_c2l2"] = ""
-    """Sensor that knows what the quality layer and the processing baseline mean."""
+    """Sensor whose rules apply to the quality layer and to the processing baseline."""
     scale: float | None = None
-    """``value = stored * scale + offset``; left out: what the items say (raster extension)."""
+    """``value = stored * scale + offset``; default: the values of the items (raster extension)."""
     offset: float | None = None
     nodata: float | None = None
-    """Stored value that means no data; left out: what the items or the files say."""
+    """Stored nodata value; default: the nodata value of the items or of the files."""
     decibel: bool = False
-    """The assets hold linear power; give dB."""
+    """Whether to convert the assets from linear power to dB."""
     sign: str = ""
-    """``"its.module:function"`` that takes a pystac Item and returns it with signed addresses."""
+    """``"its.module:function"`` that takes a pystac Item and returns it with signed URLs."""
     retries: int = 5
-    """Attempts at each request after the first, with growing pauses; at least 0."""
+    """Number of retries of each request, with growing pauses; at least 0."""
     on_error: Literal["stop", "skip"] = "stop"
-    """An item that cannot be read: stop, or leave it out and say so in the report."""
+    """If an item cannot be read: "stop", or "skip" the item and report it."""
 
     def __post_init__(self) -> None:
         if bool(self.url) == bool(self.catalogue):
             raise ValueError("give either 'url' (an API) or 'catalogue' (a file)")
         if self.url and (self.area is None or self.cache is None):
-            raise ValueError(
-                "'url' needs 'area' (west, south, east, north in degrees) and 'cache' (a folder) beside it"
-            )
+            raise ValueError("'url' also needs 'area' (west, south, east, north in degrees) and 'cache' (a folder)")
         if not self.bands:
-            raise ValueError("'bands' names at least one asset")
+            raise ValueError("'bands' must name at least one asset")
         if self.retries < 0:
-            raise ValueError(f"'retries' is at least 0; found {self.retries}")
+            raise ValueError(f"'retries' must be at least 0; found {self.retries}")
 
 
 def find(settings: Settings, progress: Progress = QUIET) -> list[Acquisition]:
-    """Return the acquisitions of every item found, after fetching what is not on disk.
+    """Return the acquisitions of all items that match the search, after downloading the missing assets.
 
     Raises
     ------
     SourceError
-        The catalogue cannot be reached, nothing fits the search, an asset is missing or its link is dead.
+        The catalogue cannot be read, no item matches the search, or an asset is missing or cannot be downloaded.
     """
     items = [item for item in _search(settings, progress) if _fits(item, settings)]
     if not items:
         raise SourceError(
-            f"{settings.url or settings.catalogue}: no item fits the collections, area, dates and clouds."
+            f"{settings.url or settings.catalogue}: no item matches 'collections', 'area', 'start', 'end' and 'cloud'."
         )
     items.sort(key=lambda item: (item.datetime, item.id))
     found: list[Acquisition] = []
@@ -133,23 +132,26 @@ def find(settings: Settings, progress: Progress = QUIET) -> list[Acquisition]:
         progress.say(Note.of("items_left_out", n=len(dead), total=len(items)))
     if not found:
         raise SourceError(
-            f"Not one of {len(items)} items can be read: {dead[0] if dead else 'all lie outside the area.'}"
+            f"None of the {len(items)} items can be read: {dead[0] if dead else 'all are outside the area.'}"
         )
     return sorted(found, key=lambda a: (a.date, a.time))
 
 
 def clear_mask(acquisition: Acquisition, layers: Mapping[str, NDArray[Any]]) -> NDArray[np.bool_]:
-    """Ask the sensor that the settings name; or else clear is every listed value (with no list, all but 0)."""
+    """Return True where the pixel is clear, by the rules of the sensor `like`.
+
+    Without `like`, the values of ``acquisition.clear`` are clear, or all values but 0 if that is empty.
+    """
     ((name, layer),) = layers.items()
-    for theirs, sensor in MASKS.values():
-        if name == theirs:
+    for layer_name, sensor in MASKS.values():
+        if name == layer_name:
             mask: NDArray[np.bool_] = sensor.clear_mask(acquisition, layers)
             return mask
     return np.isin(layer, acquisition.clear) if acquisition.clear else np.asarray(layer != 0)
 
 
 def _search(settings: Settings, progress: Progress) -> list[Any]:
-    """Items of the catalogue; those of the last search where the API cannot be reached."""
+    """Return the items of the catalogue; if the API does not respond, the items of the last identical search."""
     import pystac
 
     if settings.catalogue:
@@ -165,7 +167,7 @@ def _search(settings: Settings, progress: Progress) -> list[Any]:
     question = json.dumps([settings.url, settings.collections, settings.area, str(settings.start), str(settings.end)])
     answer = settings.cache / "searches" / f"{digest(question)}.json"
     try:
-        items = _ask(settings)
+        items = _request(settings)
     except SourceError as error:
         if not answer.exists():
             raise
@@ -176,7 +178,7 @@ def _search(settings: Settings, progress: Progress) -> list[Any]:
     return items
 
 
-def _ask(settings: Settings) -> list[Any]:
+def _request(settings: Settings) -> list[Any]:
     import pystac_client
     import requests
     from pystac_client.stac_api_io import StacApiIO
@@ -195,7 +197,7 @@ def _ask(settings: Settings) -> list[Any]:
         return list(search.items())
     except (pystac_client.exceptions.APIError, requests.RequestException, NotImplementedError, KeyError) as error:
         raise SourceError(
-            f"The STAC API {settings.url} does not answer ({_short(error)}); check the address."
+            f"The STAC API {settings.url} does not respond ({_short(error)}). Check 'url' and the network."
         ) from error
 
 
@@ -213,11 +215,11 @@ def _fits(item: Any, settings: Settings) -> bool:
 
 
 class _OutsideError(Exception):
-    """The box of an item, in degrees, touches the area; its image does not."""
+    """The bounding box of an item, in degrees, touches the area, but its image does not."""
 
 
 def _guarded(settings: Settings) -> Callable[[Any], Acquisition | SourceError | None]:
-    """Turn an item into an acquisition, or into the reason why it cannot be one; None where it only seemed near."""
+    """Return a function that gives the acquisition of an item, or the error, or None if its image is outside the area."""
     sign = _signer(settings.sign)
 
     def work(item: Any) -> Acquisition | SourceError | None:
@@ -238,7 +240,7 @@ def _signer(name: str) -> Callable[[Any], Any]:
     try:
         signer: Callable[[Any], Any] = getattr(importlib.import_module(module), function)
     except (ImportError, AttributeError) as error:
-        raise SourceError(f"The signing function '{name}' cannot be imported: {error}.") from error
+        raise SourceError(f"The signing function '{name}' cannot be imported: {error}. Check 'sign'.") from error
     return signer
 
 
@@ -246,7 +248,7 @@ def _acquisition(item: Any, settings: Settings, sign: Callable[[Any], Any]) -> A
     wanted = dict(settings.bands) | ({"quality": settings.quality} if settings.quality else {})
     missing = [asset for asset in wanted.values() if asset not in item.assets]
     if missing:
-        raise SourceError(f"Item {item.id} has no asset '{missing[0]}'; it has {', '.join(item.assets)}.")
+        raise SourceError(f"Item {item.id} has no asset '{missing[0]}'. Its assets are {', '.join(item.assets)}.")
     paths = {name: _local(item, asset, settings, sign) for name, asset in wanted.items()}
     files = {n: BandFile(paths[n], 1, _decoding(item, asset, settings)) for n, asset in settings.bands.items()}
     layer = MASKS[settings.like][0] if settings.like else "quality"
@@ -259,20 +261,20 @@ def _acquisition(item: Any, settings: Settings, sign: Callable[[Any], Any]) -> A
 
 def _decoding(item: Any, asset: str, settings: Settings) -> Decoding:
     extra = item.assets[asset].extra_fields
-    said = (extra.get("raster:bands") or extra.get("bands") or [{}])[0]
-    said = {key.removeprefix("raster:"): value for key, value in said.items()}
-    scale = settings.scale if settings.scale is not None else said.get("scale")
-    offset = settings.offset if settings.offset is not None else said.get("offset")
+    band = (extra.get("raster:bands") or extra.get("bands") or [{}])[0]
+    band = {key.removeprefix("raster:"): value for key, value in band.items()}
+    scale = settings.scale if settings.scale is not None else band.get("scale")
+    offset = settings.offset if settings.offset is not None else band.get("offset")
     if settings.like == "sentinel2_l2a" and settings.offset is None:
         scale, offset = _baseline(item, scale, offset)
-    nodata = settings.nodata if settings.nodata is not None else said.get("nodata")
+    nodata = settings.nodata if settings.nodata is not None else band.get("nodata")
     nodata = float(nodata) if nodata is not None else None
     decibel: Literal["", "power"] = "power" if settings.decibel else ""
     return Decoding(1.0 if scale is None else float(scale), float(offset or 0), nodata, decibel=decibel)
 
 
 def _baseline(item: Any, scale: float | None, offset: float | None) -> tuple[float, float]:
-    """Scale and offset of Sentinel-2 reflectance: what the asset says, or else what its processing baseline means."""
+    """Return scale and offset of Sentinel-2 reflectance: those of the asset, else those of its processing baseline."""
     if item.properties.get("earthsearch:boa_offset_applied"):
         return scale or 1e-4, 0.0
     if scale is not None and offset is not None:
@@ -281,27 +283,27 @@ def _baseline(item: Any, scale: float | None, offset: float | None) -> tuple[flo
     match = re.fullmatch(r"(\d+)\.(\d+)", str(baseline or ""))
     if not match:
         raise SourceError(
-            f"Item {item.id} says neither its scale and offset nor its processing baseline; give scale and offset in the recipe."
+            f"Item {item.id} has neither scale and offset nor a processing baseline. Set 'scale' and 'offset' in the recipe."
         )
     return 1e-4, -0.1 if (int(match[1]), int(match[2])) >= sentinel2_l2a.OFFSET_SINCE else 0.0
 
 
 def _local(item: Any, asset: str, settings: Settings, sign: Callable[[Any], Any]) -> Path:
-    """Path of an asset on disk: where it lies, or its copy in the cache."""
+    """Return the path of an asset on disk, or of its copy in the cache, which is downloaded if it is missing."""
     href = item.assets[asset].get_absolute_href() or item.assets[asset].href
     if not re.match(r"(https?|s3|gs|/vsi)", href):
         path = Path(href.removeprefix("file://"))
         if not path.exists():
-            raise SourceError(f"Item {item.id}, asset {asset}: {path} does not exist; the link is dead.")
+            raise SourceError(f"Item {item.id}, asset {asset}: {path} does not exist. Check the link in the catalogue.")
         return path
     if settings.cache is None:
-        raise SourceError(f"Item {item.id} is not on this disk ({href}); say in 'cache' where its copy may go.")
+        raise SourceError(f"Item {item.id} is not on disk ({href}). Set 'cache' to a folder for its copy.")
     changed = item.properties.get("updated") or item.properties.get("created") or ""
     # Signatures change from one hour to the next; the address without its query does not.
     key = digest(href.partition("?")[0], settings.area, changed)
     path = settings.cache / (item.collection_id or "items") / item.id / f"{asset}-{key}.tif"
     if not path.exists():
-        _again(
+        _with_retries(
             lambda: _fetch(sign(item.clone()), asset, settings, path),
             settings.retries,
             f"Item {item.id}, asset {asset}",
@@ -310,24 +312,30 @@ def _local(item: Any, asset: str, settings: Settings, sign: Callable[[Any], Any]
     return Path(path)
 
 
-def _again(work: Callable[[], None], retries: int, what: str) -> None:
-    """Do `work`; after a failure wait, each time twice as long, and try again."""
+def _with_retries(work: Callable[[], None], retries: int, subject: str) -> None:
+    """Call `work`. After a failure, wait and retry; the pause doubles each time."""
     for attempt in range(retries + 1):
         try:
             work()
             return
         except (OSError, rasterio.errors.RasterioError, RuntimeError, ValueError) as error:
-            if isinstance(error, OSError) and error.errno in (13, 28, 30):  # the disk is at fault, not the network
-                raise SourceError(f"{what} cannot be kept: {error.strerror} ({error.filename}).") from error
+            if isinstance(error, OSError) and error.errno in (
+                13,
+                28,
+                30,
+            ):  # access denied, disk full, read-only: retries cannot help
+                raise SourceError(
+                    f"{subject} cannot be written to the cache: {error.strerror} ({error.filename})."
+                ) from error
             if attempt == retries:
                 raise SourceError(
-                    f"{what} cannot be read after {attempt + 1} attempt(s) ({_short(error)}); the link may be dead."
+                    f"{subject} cannot be read after {attempt + 1} attempt(s) ({_short(error)}). The link may be broken."
                 ) from error
             clock.sleep(min(LONGEST_WAIT, 0.5 * 2**attempt) * (0.5 + random.random() / 2))
 
 
 def _fetch(item: Any, asset: str, settings: Settings, path: Path) -> None:
-    """Read an asset over the area, on its own grid, and write it to `path`."""
+    """Read an asset over the area, on its native grid, and write it to `path`."""
     import odc.stac
 
     with rasterio.Env(**HTTP):
@@ -348,17 +356,17 @@ def _fetch(item: Any, asset: str, settings: Settings, path: Path) -> None:
 
 
 def _as_stored(item: Any, asset: str) -> dict[str, Any]:
-    """Tell odc-stac the data type of an asset that does not say it."""
+    """Return the odc-stac configuration with data type and nodata of an asset whose item does not give its data type."""
     extra = item.assets[asset].extra_fields
     if (extra.get("raster:bands") or [{}])[0].get("data_type"):
         return {}
     with rasterio.open(_address(item, asset)) as dataset:
-        said = {"data_type": dataset.dtypes[0], "nodata": dataset.nodata}
-    return {item.collection_id or "*": {"assets": {asset: said}}}
+        stored = {"data_type": dataset.dtypes[0], "nodata": dataset.nodata}
+    return {item.collection_id or "*": {"assets": {asset: stored}}}
 
 
 def _geobox(item: Any, asset: str) -> Any:
-    """The grid of an asset: as its file says, for items round it or say nothing."""
+    """Return the grid of an asset, read from its file: in items it may be rounded or missing."""
     from odc.geo.geobox import GeoBox
 
     with rasterio.open(_address(item, asset)) as dataset:

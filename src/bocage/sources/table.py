@@ -1,7 +1,7 @@
-"""Series in a table (Parquet or CSV): for each sample and date, the values of the bands. There is no image to map.
+"""Time series of samples in a table (Parquet or CSV): the band values of each sample and date, without an image.
 
-A table is given to the scene as a raster one pixel wide, with a row for each sample, so that gaps are filled and
-indices are computed as they are for images. Training and evaluation work on it; mapping does not.
+A table is presented to the scene as a raster one pixel wide with a row per sample, so that gap filling and indices work as for
+images. A table supports training and evaluation, but not mapping.
 """
 
 import re
@@ -24,100 +24,100 @@ from bocage.sources.raster import fingerprint
 from bocage.words import Note
 
 SPEC = SensorSpec(
-    "table", "series of samples in a Parquet or CSV table, long or wide; trains and evaluates, maps nothing"
+    "table", "time series of samples in a Parquet or CSV table, long or wide, for training and evaluation only"
 )
 NOWHERE = 'ENGCRS["rows of a table",EDATUM["samples"],CS[Cartesian,2],AXIS["(x)",east],AXIS["(y)",north],LENGTHUNIT["metre",1]]'
-"""The coordinate system of a raster that lies nowhere."""
+"""Coordinate reference system of a table: it has no location."""
 
 
 @dataclass(frozen=True)
 class Settings:
-    """What the recipe says of a table of series."""
+    """Settings of a table of time series in the recipe."""
 
     path: Path
-    """A ``.parquet`` or ``.csv`` file."""
+    """Path of a ``.parquet`` or ``.csv`` file."""
     id: str
-    """Column of the sample's id; [reference] has the same field (``sample_id``)."""
+    """Column of the sample id; ``sample_id`` in [reference] names the field with the same ids."""
     bands: dict[str, str]
-    """Common name to column (long table), or to what stands for ``{band}`` in `wide`."""
+    """Common name to column name (long table), or to the text that replaces ``{band}`` in `wide` (wide table)."""
     date: str = ""
-    """Column of the date (long table: a row for each sample and date)."""
+    """Column of the date, for a long table (a row per sample and date)."""
     wide: str = ""
-    """Names of the columns of a wide table (a row for each sample), such as ``"{band}_{date}"``."""
+    """Pattern of the column names of a wide table (a row per sample), for example ``"{band}_{date}"``."""
     valid: str = ""
-    """Column (long), or band (wide), that is true or above 0 where the sample was seen clearly."""
+    """Column (long table) or band (wide table) that is true or above 0 where the observation is clear; empty: all are."""
     scale: float = 1.0
     """``value = stored * scale + offset``."""
     offset: float = 0.0
     nodata: float | None = None
-    """Stored value that means no data; empty cells and NaN always do."""
+    """Stored nodata value. Empty cells and NaN are always nodata."""
     decibel: Literal["", "power", "amplitude"] = ""
-    """The scaled value is a power or an amplitude; give dB."""
+    """Conversion of the scaled value to dB, as "power" or "amplitude"; empty: no conversion."""
 
     def __post_init__(self) -> None:
         if bool(self.date) == bool(self.wide):
-            raise ValueError("give either 'date' (long table) or 'wide' (how columns are called)")
+            raise ValueError("give either 'date' (long table) or 'wide' (pattern of column names)")
         if self.wide and not ("{band}" in self.wide and "{date}" in self.wide):
-            raise ValueError("'wide' holds {band} and {date}, as in \"{band}_{date}\"")
+            raise ValueError("'wide' must contain {band} and {date}, as in \"{band}_{date}\"")
 
 
 @dataclass(frozen=True)
 class TableSource:
-    """Samples of a table, readable as a raster of one column; the ids tell which sample a row is."""
+    """Samples of a table, read as a raster of one column. `ids` gives the sample of each row."""
 
     name: str
     path: Path
     bands: tuple[str, ...]
     ids: tuple[str, ...]
-    """Sample ids as text, sorted: one for each row of the grid."""
+    """Sample ids as text, sorted, one per row of the grid."""
     times: tuple[datetime, ...]
     decoding: Decoding
     stored: NDArray[np.float32]
-    """(sample, time, band), as stored; NaN where the table has none."""
+    """Stored values (sample, time, band); NaN where the table has none."""
     seen: NDArray[np.bool_]
     """(sample, time)."""
     notes: tuple[Note, ...] = ()
 
     @property
     def dated(self) -> bool:
-        """Always."""
+        """True: each row of a table has a date."""
         return True
 
     @property
     def days(self) -> NDArray[np.int32]:
-        """Days since 1970-01-01 of every date."""
+        """Days since 1970-01-01 of each date, int32 (time,)."""
         return np.array([np.datetime64(t, "D") for t in self.times]).astype(np.int32)
 
     @cached_property
     def grid(self) -> Grid:
-        """One column, a row for each sample."""
+        """Grid of one column, with a row per sample."""
         return Grid.of(NOWHERE, Affine(1, 0, 0, 0, -1, 0), (len(self.ids), 1))
 
     @property
     def described(self) -> tuple[str, ...]:
-        """What its values depend on besides the file."""
+        """Text of the settings that the values depend on besides the file; part of the digests."""
         return (repr((self.bands, self.decoding)),)
 
     def over(self, grid: Grid) -> "TableSource":
-        """Return itself."""
+        """Return the table itself: it has no location."""
         return self
 
     def nests_in(self, grid: Grid) -> bool:
-        """Whether `grid` is its own."""
+        """Return whether `grid` is the grid of the table."""
         return grid == self.grid
 
     def touching(self, grid: Grid, window: Window) -> tuple[int, ...]:
-        """No acquisition: a table is one file."""
+        """Return no acquisition: a table is a single file."""
         return ()
 
     def fingerprints(self, members: tuple[int, ...] | None = None) -> dict[str, str]:
-        """Path to digest of the table."""
+        """Return the path of the table to its digest."""
         return {str(self.path): fingerprint(self.path)}
 
     def read(
         self, grid: Grid, window: Window, resampling: str = "nearest"
     ) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:  # fmt: skip
-        """Values (time, band, y, x) in physical units and valid (time, y, x) of a window of its own grid."""
+        """Return values (time, band, y, x) in physical units and valid (time, y, x), of a window of the grid of the table."""
         part = window.clip(grid.shape)
         rows, inner = slice(part.y, part.y + part.height), part.within(window)
         values = np.zeros((len(self.times), len(self.bands), window.height, window.width), np.float32)
@@ -130,13 +130,13 @@ class TableSource:
         return values, valid
 
 
-def open(name: str, settings: Settings) -> TableSource:  # noqa: A001 - the door's name
-    """Read a table whole.
+def open(name: str, settings: Settings) -> TableSource:  # noqa: A001 - name required by Opener
+    """Read a table into memory and return it as a source.
 
     Raises
     ------
     SourceError
-        The file cannot be read, lacks a column, or has two rows for a sample and date.
+        The file cannot be read, lacks a column, has invalid values, or has two rows for a sample and date.
     """
     frame = _read(settings.path)
     _need(frame, settings.id, settings)
@@ -145,7 +145,7 @@ def open(name: str, settings: Settings) -> TableSource:  # noqa: A001 - the door
     if twice.any():
         row = frame[twice].iloc[0]
         raise SourceError(
-            f"{settings.path}: sample {row.id} has two rows for {row.time:%Y-%m-%d}; keep one ({int(twice.sum())} such rows)."
+            f"{settings.path}: sample {row.id} has two rows for {row.time:%Y-%m-%d} ({int(twice.sum())} such rows). Keep one."
         )
     ids, times = sorted(frame.id.unique()), sorted(frame.time.unique())
     stored = np.full((len(ids), len(times), len(settings.bands)), np.nan, np.float32)
@@ -166,10 +166,12 @@ def open(name: str, settings: Settings) -> TableSource:  # noqa: A001 - the door
 
 def _read(path: Path) -> pd.DataFrame:
     if not path.exists():
-        raise SourceError(f"{path} does not exist; check the path in the recipe (relative paths start at the recipe).")
+        raise SourceError(
+            f"{path} does not exist. Check the path in the recipe (paths are relative to the recipe file)."
+        )
     try:
         return pd.read_parquet(path) if path.suffix == ".parquet" else pd.read_csv(path)
-    except Exception as error:  # pandas and pyarrow raise many kinds; each means that the file cannot be read
+    except Exception as error:  # pandas and pyarrow raise many types; all mean that the file is unreadable
         raise SourceError(f"{path} cannot be read as a table: {' '.join(str(error).split())[:200]}.") from error
 
 
@@ -177,21 +179,21 @@ def _need(frame: pd.DataFrame, column: str, settings: Settings) -> None:
     if column not in frame.columns:
         names = [str(c) for c in frame.columns]
         raise SourceError(
-            f"{settings.path} has no column '{column}'.{did_you_mean(column, names)} It has {', '.join(names[:20])}."
+            f"{settings.path} has no column '{column}'.{did_you_mean(column, names)} Its columns are {', '.join(names[:20])}."
         )
 
 
 def _long(frame: pd.DataFrame, settings: Settings) -> pd.DataFrame:
-    """Columns ``id``, ``time``, ``valid`` and the bands."""
+    """Return the table with the columns ``id``, ``time``, ``valid`` and the bands."""
     for column in (settings.date, *settings.bands.values(), *filter(None, [settings.valid])):
         _need(frame, column, settings)
-    made = {"id": texts(frame[settings.id]), "time": _times(frame[settings.date], settings)}
-    made["valid"] = frame[settings.valid].astype(float) > 0 if settings.valid else np.ones(len(frame), bool)
-    return pd.DataFrame(made | {name: _numbers(frame[column], settings) for name, column in settings.bands.items()})
+    columns = {"id": texts(frame[settings.id]), "time": _times(frame[settings.date], settings)}
+    columns["valid"] = frame[settings.valid].astype(float) > 0 if settings.valid else np.ones(len(frame), bool)
+    return pd.DataFrame(columns | {name: _numbers(frame[column], settings) for name, column in settings.bands.items()})
 
 
 def _melted(frame: pd.DataFrame, settings: Settings) -> pd.DataFrame:
-    """Turn a wide table into a long one."""
+    """Return a wide table as a long table, with the columns of :func:`_long`."""
     wanted = {column: name for name, column in settings.bands.items()} | {settings.valid: "valid"}
     pattern = re.escape(settings.wide).replace(r"\{band\}", "(?P<band>.+)").replace(r"\{date\}", r"(?P<date>\d[\d-]+)")
     found: dict[str, dict[str, str]] = {}
@@ -200,9 +202,7 @@ def _melted(frame: pd.DataFrame, settings: Settings) -> pd.DataFrame:
         if match and match["band"] in wanted:
             found.setdefault(match["date"], {})[wanted[match["band"]]] = str(column)
     if not found:
-        raise SourceError(
-            f"{settings.path}: no column is called like {settings.wide} with one of {', '.join(settings.bands)}."
-        )
+        raise SourceError(f"{settings.path}: no column matches {settings.wide} for one of {', '.join(settings.bands)}.")
     parts = []
     for date, columns in found.items():
         missing = [name for name in settings.bands if name not in columns]
@@ -219,7 +219,7 @@ def _times(values: Any, settings: Settings) -> Any:
     try:
         times = pd.to_datetime(values, utc=True, format=None if values.dtype.kind == "M" else "ISO8601")
     except (ValueError, TypeError) as error:
-        raise SourceError(f"{settings.path}: {error}; dates are written like 2018-01-31.") from error
+        raise SourceError(f"{settings.path}: {error}. Write dates as 2018-01-31.") from error
     return times.dt.tz_localize(None)
 
 
@@ -227,11 +227,11 @@ def _numbers(values: Any, settings: Settings) -> Any:
     try:
         return pd.to_numeric(values)
     except (ValueError, TypeError) as error:
-        raise SourceError(f"{settings.path}, column {values.name}: {error}; bands are numbers.") from error
+        raise SourceError(f"{settings.path}, column {values.name}: {error}. Bands must be numbers.") from error
 
 
 def texts(values: Any) -> Any:
-    """Ids as text; whole numbers that a file holds as floats lose their ``.0``."""
+    """Return ids as text. Whole numbers stored as floats are written without ``.0``."""
     if values.dtype.kind == "f" and bool((values.dropna() % 1 == 0).all()):
         values = values.astype("Int64")
     return values.astype(str)

@@ -1,4 +1,4 @@
-"""A landscape's plain rasters → the product trees that users receive. One delivery format per file of this folder."""
+"""Plain rasters of a landscape → product folders as delivered to users. One product format per module of this folder."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -9,17 +9,17 @@ from bocage.simulate.formats import landsat, pleiades, s1tiling, safe, spot67, s
 
 
 class Format(Protocol):
-    """A file of this folder."""
+    """Module of a product format."""
 
     @property
     def SENSOR(self) -> str:  # noqa: N802 - a module's constant
-        """The simulated sensor that it delivers: ``vhr``, ``s2`` or ``s1``."""
+        """Simulated sensor of the format: ``vhr``, ``s2`` or ``s1``."""
 
     def write(self, plain: Path, folder: Path, progress: Progress) -> None:
-        """Write the rasters of the folder `plain` as products into `folder`."""
+        """Write the rasters of the folder `plain` as products to `folder`."""
 
     def section(self) -> str:
-        """Return the recipe's sources that read them, paths relative to the landscape's folder."""
+        """Return the recipe section of the sources that read the products, with paths relative to the landscape folder."""
 
 
 FORMATS: Mapping[str, Format] = {

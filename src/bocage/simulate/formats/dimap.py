@@ -1,4 +1,4 @@
-"""PAN and MS as Airbus delivers them: DIMAP v2 orthoimages, JPEG 2000, in two tiles, with an empty cloud mask."""
+"""PAN and MS in the format of Airbus: DIMAP v2 orthoimages, JPEG 2000, in two tiles, with an empty cloud mask."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -17,17 +17,17 @@ ORDER = ("blue", "green", "red", "nir")
 STAMP = "202204080631045"
 SUN_ELEVATION = 52.4
 IRRADIANCE = {"P": 1687.0, "B0": 1982.0, "B1": 1826.0, "B2": 1540.0, "B3": 1094.0}
-"""W·m⁻²·µm⁻¹, as the products of SPOT 6 say."""
+"""Solar irradiance in W·m⁻²·µm⁻¹, as in products of SPOT 6."""
 
 
 @dataclass(frozen=True)
 class Platform:
-    """What differs between two satellites."""
+    """Names of a satellite in the products."""
 
     mission: str
     index: str
     code: str
-    """Short name in file names."""
+    """Short name of the satellite in file names."""
     pan_gain: float = 10000.0
 
 

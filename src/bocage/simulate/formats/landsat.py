@@ -1,4 +1,4 @@
-"""A Landsat-like series at 30 m, averaged from the Sentinel-2-like one, as USGS delivers Collection 2 Level 2."""
+"""Landsat-like series at 30 m, averaged from the Sentinel-2-like series, in the USGS format Collection 2 Level 2."""
 
 from datetime import datetime
 from pathlib import Path
@@ -28,11 +28,11 @@ NUMBERS = {"blue": 2, "green": 3, "red": 4, "nir": 5, "swir16": 6, "swir22": 7}
 SCALE, OFFSET = 2.75e-05, -0.2
 CLEAR = 1 << 6
 QA = {CLOUD: 1 << 3, SHADOW: 1 << 4}
-"""Bits of QA_PIXEL."""
+"""Quality value to bit of QA_PIXEL."""
 
 
 def section() -> str:
-    """Return the recipe's sources."""
+    """Return the recipe section of the sources."""
     return '[sources.s2]\nsensor = "landsat_c2l2"\npath = "s2"\n'
 
 
@@ -48,7 +48,7 @@ def write(plain: Path, folder: Path, progress: Progress) -> None:
 
 
 def _thirds(layer: NDArray[Any], shape: tuple[int, int]) -> NDArray[Any]:
-    """Blocks of 3 x 3 pixels: (y, 3, x, 3)."""
+    """Return blocks of 3 x 3 pixels, (y, 3, x, 3)."""
     return layer[: shape[0] * 3, : shape[1] * 3].reshape(shape[0], 3, shape[1], 3)
 
 

@@ -1,4 +1,4 @@
-"""The plain rasters of a landscape, read date by date, and the pieces that product trees are made of."""
+"""Reading of the plain rasters of a landscape, date by date, and functions shared by the product formats."""
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -18,25 +18,25 @@ CODES = {
     "blue": "B02", "green": "B03", "red": "B04", "rededge1": "B05", "rededge2": "B06", "rededge3": "B07", "nir": "B08",
     "nir08": "B8A", "swir16": "B11", "swir22": "B12",
 }  # fmt: skip
-"""Sentinel-2's band numbers."""
+"""Common name to Sentinel-2 band number."""
 COARSE = ("rededge1", "rededge2", "rededge3", "nir08", "swir16", "swir22")
 OVERPASS = time(6, 31, 4)
-"""UTC; the hour at which Sentinel-2 passes La Réunion."""
+"""Time of the Sentinel-2 overpass at La Réunion, UTC."""
 OVERLAP = 10
-"""Pixels of 10 m, at least, by which two neighbouring tiles overlap on either side of their border."""
+"""Overlap of two neighbouring tiles on each side of their border, in pixels of 10 m; less for a narrow landscape."""
 
 
 @dataclass(frozen=True)
 class Tile:
-    """One of the two tiles into which a landscape is delivered."""
+    """One of the two tiles of a landscape."""
 
     name: str
     window: Window
-    """In pixels of 10 m; its corners lie on pixels of 20 m."""
+    """Window in pixels of 10 m, aligned to pixels of 20 m."""
 
 
 def tiles(grid: Grid) -> tuple[Tile, Tile]:
-    """West and east, overlapping."""
+    """Return the west and the east tile, which overlap."""
     height, width = grid.shape
     middle, reach = width // 4 * 2, min(OVERLAP, width // 8) // 2 * 2
     west, east = middle + reach, middle - reach
@@ -44,30 +44,31 @@ def tiles(grid: Grid) -> tuple[Tile, Tile]:
 
 
 def halved(window: Window) -> Window:
-    """Return the window in pixels twice as large."""
+    """Return the window in pixels of twice the size."""
     return Ratio(coarser=2).window(window)
 
 
 def grid_of(path: Path) -> Grid:
-    """The grid of a raster."""
+    """Return the grid of a raster."""
     with rasterio.open(path) as dataset:
         return Grid.of(dataset.crs, dataset.transform, dataset.shape)
 
 
 def moments(path: Path) -> list[datetime]:
-    """The date of every band, at the overpass."""
+    """Return the date of each band, with the time of the overpass."""
     with rasterio.open(path) as dataset:
         return [datetime.combine(datetime.fromisoformat(text), OVERPASS) for text in dataset.descriptions]
 
 
 @dataclass(frozen=True)
 class Plain:
-    """The rasters of one sensor, open."""
+    """Open rasters of one sensor."""
 
     open: Mapping[str, Any]
+    """Name to rasterio dataset."""
 
     def layer(self, name: str, date: int, window: Window) -> NDArray[Any]:
-        """Read one variable at one date (from 0)."""
+        """Return a window of one variable at one date (counted from 0), (y, x)."""
         part = rasterio.windows.Window(window.x, window.y, window.width, window.height)
         layer: NDArray[Any] = self.open[name].read(date + 1, window=part)
         return layer
@@ -75,7 +76,7 @@ class Plain:
 
 @contextmanager
 def opened(folder: Path) -> Iterator[Plain]:
-    """Yield the rasters of a folder, by their stem."""
+    """Yield the rasters of a folder, named by their file stem."""
     files = {path.stem: rasterio.open(path) for path in sorted(folder.glob("*.tif"))}
     try:
         yield Plain(files)
@@ -102,7 +103,7 @@ def by_tile(
 
 
 def write_raster(path: Path, layers: NDArray[Any], grid: Grid, nodata: float | None = None, **options: Any) -> None:
-    """Write (band, y, x) in the format that the suffix tells; JPEG 2000 without loss."""
+    """Write layers (band, y, x) as lossless JPEG 2000 if the suffix is ``.jp2``, else as GeoTIFF."""
     path.parent.mkdir(parents=True, exist_ok=True)
     jp2 = path.suffix.lower() == ".jp2"
     profile: dict[str, Any] = {
@@ -132,10 +133,10 @@ def write_raster(path: Path, layers: NDArray[Any], grid: Grid, nodata: float | N
 
 
 def repeated(layer: NDArray[Any]) -> NDArray[Any]:
-    """Each pixel twice a side."""
+    """Return the layer with each pixel repeated twice along both axes."""
     return np.repeat(np.repeat(layer, 2, 0), 2, 1)
 
 
 def xml(text: str) -> str:
-    """Put the declaration before a document."""
+    """Return an XML document with its declaration."""
     return '<?xml version="1.0" encoding="UTF-8"?>\n' + text

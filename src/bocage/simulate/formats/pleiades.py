@@ -9,7 +9,7 @@ SENSOR = "vhr"
 
 
 def section() -> str:
-    """Return the recipe's sources."""
+    """Return the recipe section of the sources."""
     return "\n".join(
         f'[sources.{kind}]\nsensor = "pleiades"\npath = "vhr"\nimage = "{kind}"\n' for kind in ("pan", "ms")
     )

@@ -1,4 +1,4 @@
-"""Sentinel-1 as S1Tiling delivers it: σ0 in linear power on the tiles of Sentinel-2, a GeoTIFF per polarisation and date."""
+"""Sentinel-1 in the format of S1Tiling: σ0 in linear power on Sentinel-2 tiles, a GeoTIFF per polarisation and date."""
 
 from datetime import datetime
 from pathlib import Path
@@ -13,12 +13,12 @@ SENSOR = "s1"
 
 
 def section() -> str:
-    """Return the recipe's sources."""
+    """Return the recipe section of the sources."""
     return '[sources.s1]\nsensor = "sentinel1_grd"\npath = "s1"\nstored = "linear"\n'
 
 
 def write(plain: Path, folder: Path, progress: Progress) -> None:
-    """Write one image per tile, polarisation and date; 0 is no data."""
+    """Write one image per tile, polarisation and date; 0 is nodata."""
     by_tile(plain, folder, _image, "writing S1Tiling images", progress)
 
 

@@ -1,4 +1,4 @@
-"""Sentinel-2 L2A as ESA delivers it: SAFE folders with JPEG 2000 images; the offset of baseline 04.00 from 25 January 2022 on."""
+"""Sentinel-2 L2A in the format of ESA: SAFE folders with JPEG 2000 images; baseline 04.00, with offset, from 25 January 2022."""
 
 from datetime import datetime
 from pathlib import Path
@@ -20,11 +20,11 @@ from bocage.simulate.formats.plain import (
 
 SENSOR = "s2"
 OFFSET, SINCE = -1000, datetime(2022, 1, 25)
-"""ESA's offset, and the day from which products carry it."""
+"""Reflectance offset in stored units, and first day of products with this offset."""
 
 
 def section() -> str:
-    """Return the recipe's sources."""
+    """Return the recipe section of the sources."""
     return '[sources.s2]\nsensor = "sentinel2_l2a"\npath = "s2"\nclear = [4]\n'
 
 

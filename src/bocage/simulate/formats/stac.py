@@ -1,4 +1,4 @@
-"""The Sentinel-2-like series as a static STAC catalogue: an item per date, a GeoTIFF per band."""
+"""Sentinel-2-like series as a static STAC catalogue: an item per date, a GeoTIFF per band."""
 
 import json
 from datetime import datetime
@@ -21,7 +21,7 @@ BANDS = ("blue", "green", "red", "rededge1", "rededge2", "rededge3", "nir", "nir
 
 
 def section() -> str:
-    """Return the recipe's sources."""
+    """Return the recipe section of the sources."""
     bands = ", ".join(f'{band} = "{band}"' for band in BANDS)
     return (
         '[sources.s2]\nsensor = "stac"\ncatalogue = "s2/catalog.json"\nquality = "scl"\nclear = [4]\n'

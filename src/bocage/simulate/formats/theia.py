@@ -1,4 +1,4 @@
-"""Sentinel-2 L2A as THEIA delivers it: MUSCATE folders with flat reflectance, CLM, MG2, EDG and SAT masks."""
+"""Sentinel-2 L2A in the format of THEIA: MUSCATE folders with flat reflectance and the masks CLM, MG2, EDG and SAT."""
 
 from datetime import datetime
 from pathlib import Path
@@ -23,13 +23,14 @@ from bocage.simulate.sensors import CLOUD, SHADOW
 SENSOR = "s2"
 NODATA = -10000
 CLM = {CLOUD: 1 | 2 | 8, SHADOW: 1 | 32}
-"""Bits of the cloud mask: any cloud or shadow; cloud; cloud by the multitemporal test; shadow cast by a cloud."""
+"""Quality value to bits of the cloud mask: 1 any cloud or shadow, 2 any cloud, 8 cloud of the multitemporal test, 32 shadow of a
+cloud."""
 MG2 = {CLOUD: 2, SHADOW: 8}
-"""Bits of the geophysical mask."""
+"""Quality value to bit of the geophysical mask."""
 
 
 def section() -> str:
-    """Return the recipe's sources."""
+    """Return the recipe section of the sources."""
     return '[sources.s2]\nsensor = "sentinel2_theia"\npath = "s2"\n'
 
 
@@ -46,8 +47,8 @@ def _product(rasters: Plain, date: int, moment: datetime, tile: Tile, fine: Grid
     for band, code in CODES.items():
         window, grid = windows["R2" if band in COARSE else "R1"]
         layer = rasters.layer(band, date, window).astype(np.int16)
-        theirs = code.replace("B0", "B")
-        write_raster(root / f"{name}_FRE_{theirs}.tif", layer[None], grid.crop(window), NODATA)
+        number = code.replace("B0", "B")
+        write_raster(root / f"{name}_FRE_{number}.tif", layer[None], grid.crop(window), NODATA)
     quality = rasters.layer("quality", date, halved(tile.window))
     for group, (window, grid) in windows.items():
         classes = repeated(quality) if group == "R1" else quality
