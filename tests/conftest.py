@@ -18,8 +18,10 @@ import torch
 from filelock import FileLock
 from hypothesis import settings
 
-from bocage.pipeline import open_run, read_recipe, run
+from bocage.jobs.run import run
 from bocage.progress import QUIET
+from bocage.recipe import read_recipe
+from bocage.run import open_run
 from bocage.scene import Scene
 from bocage.simulate import Simulation, deliver, simulate
 from bocage.simulate.recipes import write_recipes

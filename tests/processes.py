@@ -12,8 +12,8 @@ from typing import Any
 
 import bocage.mapping.lattice
 from bocage.cli import main
-from bocage.journal import Journal
-from bocage.pipeline.runfolder import held
+from bocage.disk import Journal
+from bocage.run import held
 
 SERVER = multiprocessing.get_context("forkserver")
 SERVER.set_forkserver_preload(

@@ -8,7 +8,9 @@ import rasterio
 
 from bocage.cli import main
 from bocage.errors import RunFolderError, SamplesError, TrainingError
-from bocage.pipeline import adapt_to, open_run, open_scene, read_recipe
+from bocage.jobs.adapt import adapt_to
+from bocage.recipe import read_recipe
+from bocage.run import open_run, open_scene
 from bocage.training import Adapting, Trained, Training, classify, remarks
 from bocage.training.adapt import surest
 from conftest import FOREST, PAN_MS, S2, Told

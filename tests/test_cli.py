@@ -13,8 +13,8 @@ from shapely.geometry import box
 
 from bocage.cli import main
 from bocage.cli.options import chosen
-from bocage.pipeline import read_recipe
-from bocage.testing import write_raster
+from bocage.recipe import read_recipe
+from bocage.testing import Place, write_raster
 from conftest import FOREST, GRU, MULTIRESOLCC, PAN_MS, S2
 
 
@@ -88,7 +88,7 @@ def test_stages_one_by_one_then_nothing_to_do(recipe, tmp_path, capsys):
 @pytest.mark.slow
 def test_a_run_that_was_killed_goes_on(recipe, tmp_path, monkeypatch, capsys):
     path = str(recipe())
-    from bocage.pipeline import stages
+    from bocage.run import stages
 
     work = stages.train
 
@@ -182,7 +182,7 @@ def test_truncated_raster(recipe, landscape, capsys):
 
 
 def test_raster_without_crs(recipe, landscape, capsys):
-    write_raster(landscape / "pan.tif", np.ones((1, 48, 53), np.uint16), crs=None)
+    write_raster(landscape / "pan.tif", np.ones((1, 48, 53), np.uint16), Place(crs=None))
     fails(capsys, recipe(MULTIRESOLCC, PAN_MS, "pan"), Path("out"), "pan.tif has no coordinate reference system")
 
 
@@ -230,7 +230,7 @@ def test_all_pixels_masked(recipe, capsys):
 
 
 def test_sources_that_do_not_overlap(recipe, landscape, capsys):
-    write_raster(landscape / "ms.tif", np.ones((2, 12, 14), np.uint16), 40.0, (500_000, 7_668_000))
+    write_raster(landscape / "ms.tif", np.ones((2, 12, 14), np.uint16), Place(40.0, (500000, 7668000)))
     fails(capsys, recipe(MULTIRESOLCC, PAN_MS, "pan"), Path("out"), "The source 'ms'")
 
 

@@ -17,7 +17,8 @@ import pytest
 from bocage.cli import main
 from bocage.errors import EvaluationError, ModelError, RecipeError, UnknownNameError
 from bocage.evaluation import ConfusionMatrix, Line, Predictions, Score, set_beside, trust_of
-from bocage.pipeline import compare_models, read_recipe
+from bocage.jobs.compare import compare_models
+from bocage.recipe import read_recipe
 from bocage.report.comparison import as_csv, as_latex, verdict, write_comparison
 from bocage.testing import tiny_landscape
 from conftest import FOREST, GRU, once, written

@@ -10,8 +10,10 @@ import torch
 
 from bocage.cli import main
 from bocage.grid import Window
+from bocage.jobs.map import map_with
 from bocage.mapping import predict
-from bocage.pipeline import map_with, open_scene, read_recipe
+from bocage.recipe import read_recipe
+from bocage.run import open_scene
 from bocage.simulate import Simulation
 from bocage.training import Trained
 from conftest import GRU, MULTIRESOLCC, PAN_MS
@@ -75,7 +77,7 @@ def test_windows_and_patches_see_the_same_domain(recipe, landscape, monkeypatch,
     small = predict(trained, scene, Window(9, 13, 10, 7), device, with_novelty=True)
     assert np.allclose(large.novelty[9:19, 13:20], small.novelty, atol=1e-4)
     assert (large.novelty >= 0).all()
-    from bocage.pipeline import open_run
+    from bocage.run import open_run
 
     run = open_run(read_recipe(path), Path("out"))
     first = run.samples.draw(run.recipe.split, 0).train[0]

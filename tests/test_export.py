@@ -9,15 +9,13 @@ import pytest
 import torch
 from pystac.extensions.mlm import MLMExtension
 
-from bocage.cli.commands import main
+from bocage.cli import main
 from bocage.errors import ModelError, TrainedError
 from bocage.grid import Ratio
 from bocage.legend import LandClass, Legend
 from bocage.models import MODELS, batch_of, build
-from bocage.models.facts import all_facts, facts_of
-from bocage.samples.loader import Normalisation
 from bocage.testing import random_batch
-from bocage.training import Trained
+from bocage.training import Normalisation, Trained
 from bocage.training.calibration import Calibration
 from bocage.training.export import export
 from bocage.training.trained import SourceRecord

@@ -15,8 +15,9 @@ from bocage.mapping import WRITERS, Mapping, Workers, codes_beside, make_map, pr
 from bocage.mapping.lattice import lattice
 from bocage.mapping.store import Store
 from bocage.mapping.writers import MapBand
-from bocage.pipeline import open_run, read_recipe
-from bocage.testing import write_raster
+from bocage.recipe import read_recipe
+from bocage.run import open_run
+from bocage.testing import Place, write_raster
 from bocage.training import Training, train
 from conftest import FOREST, GRU, MULTIRESOLCC, PAN_MS, S2
 
@@ -295,7 +296,7 @@ def test_what_does_not_read_back_is_not_finished(tmp_path):
 def test_truth_of_another_resolution_is_laid_beside_the_map(tmp_path):
     fine = np.zeros((1, 40, 40), np.uint8)
     fine[0, :, :20], fine[0, :, 20:] = 1, 2
-    write_raster(tmp_path / "truth.tif", fine, resolution=2.5, nodata=0)
+    write_raster(tmp_path / "truth.tif", fine, Place(resolution=2.5), nodata=0)
     write_raster(tmp_path / "map.tif", np.ones((1, 10, 10), np.uint8), nodata=0)
     grid = Grid.from_bounds("EPSG:32740", 10, (338_000, 7_667_900, 338_100, 7_668_000))
     ((truth, mapped),) = codes_beside(tmp_path / "truth.tif", tmp_path / "map.tif", grid)

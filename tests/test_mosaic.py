@@ -8,7 +8,8 @@ from bocage.cli import main
 from bocage.errors import MappingError
 from bocage.grid import Grid
 from bocage.legend import LandClass, Legend
-from bocage.mapping.delivery import Areas, Delivery
+from bocage.mapping.areas import Areas
+from bocage.mapping.delivery import Delivery
 from bocage.mapping.mosaic import make_mosaic
 from bocage.mapping.writers import WRITERS, MapBand
 

@@ -5,12 +5,13 @@ import pytest
 from affine import Affine
 from scipy import ndimage
 
-from bocage.cli.commands import main
+from bocage.cli import main
 from bocage.errors import SourceError
 from bocage.grid import Grid, Window
-from bocage.pipeline import open_scene, read_recipe
+from bocage.recipe import read_recipe
+from bocage.run import open_scene
 from bocage.sources import image, open_source, pansharpened
-from bocage.testing import write_raster
+from bocage.testing import Place, write_raster
 from conftest import PAN_MS
 
 SHARP = PAN_MS.replace("path", "scale = 0.0001\npath") + '[sources.sharp]\nsensor = "pansharpened"\n'
@@ -24,7 +25,7 @@ def pair(tmp_path):
     ms = generator.uniform(50, 400, (2, 16, 21)).astype(np.float32)
     pan[0, 30, 40], ms[:, 3, 5] = 0, 0
     write_raster(tmp_path / "pan.tif", pan, nodata=0)
-    write_raster(tmp_path / "ms.tif", ms, resolution=40.0, nodata=0)
+    write_raster(tmp_path / "ms.tif", ms, Place(resolution=40.0), nodata=0)
     sources = {
         name: open_source(name, image, image.Settings(tmp_path / f"{name}.tif", bands))
         for name, bands in (("pan", ("pan",)), ("ms", ("red", "nir")))
@@ -74,7 +75,7 @@ def test_a_window_does_not_depend_on_its_neighbours(pair):
 
 def test_ms_that_does_not_nest_is_warped(pair, tmp_path):
     pan, ms, sources = pair
-    write_raster(tmp_path / "off.tif", ms, resolution=41.0, corner=(338_003.0, 7_668_005.0), nodata=0)
+    write_raster(tmp_path / "off.tif", ms, Place(resolution=41.0, corner=(338003.0, 7668005.0)), nodata=0)
     off = open_source("ms", image, image.Settings(tmp_path / "off.tif", ("red", "nir")))
     values, valid = sharpened({**sources, "ms": off}).read(sources["pan"].grid, Window(0, 0, 61, 83))
     assert valid.mean() > 0.9

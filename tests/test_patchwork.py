@@ -10,10 +10,12 @@ import torch
 
 from bocage.errors import ModelError, TrainedError
 from bocage.grid import Ratio, Window
+from bocage.jobs.run import run
 from bocage.mapping import Mapping, make_map, predict
 from bocage.models import InputSpec, SourceTensor, build
 from bocage.models.patchwork import Config
-from bocage.pipeline import open_scene, read_recipe, run
+from bocage.recipe import read_recipe
+from bocage.run import open_scene
 from bocage.testing import random_batch
 from bocage.training import Trained
 from bocage.training.calibration import Calibration

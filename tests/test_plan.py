@@ -6,9 +6,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from bocage.cli.commands import main
-from bocage.pipeline import read_recipe, run
-from bocage.preflight.plan import Estimate, plan
+from bocage.cli import main
+from bocage.jobs.plan import plan
+from bocage.jobs.run import run
+from bocage.provenance import Estimate
+from bocage.recipe import read_recipe
 
 GRU = 'name = "gru"\nunits = 8'
 MULTIRESOLCC = 'name = "multiresolcc"\npan_filters = [4, 4, 8]\nms_filters = [4, 8, 8]\nms = "ms"\npatch = 28'

@@ -8,7 +8,9 @@ import rasterio
 import torch
 
 from bocage.errors import RunFolderError
-from bocage.pipeline import map_with, read_recipe, run
+from bocage.jobs.map import map_with
+from bocage.jobs.run import run
+from bocage.recipe import read_recipe
 from bocage.training import Trained
 from bocage.training.precision import Reduced, check_bfloat16
 from conftest import GRU, Told

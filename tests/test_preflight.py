@@ -12,11 +12,12 @@ from affine import Affine
 from scipy.ndimage import gaussian_filter
 from shapely.geometry import Polygon, box
 
-from bocage.cli.commands import main
-from bocage.preflight import check, disk
-from bocage.preflight.page import write_page
+from bocage.cli import main
+from bocage.jobs.check import check
+from bocage.preflight import disk
 from bocage.preflight.shift import View, between, from_polygons
-from bocage.testing import tiny_landscape, write_raster
+from bocage.report.preflight import write_page
+from bocage.testing import Place, tiny_landscape, write_raster
 from bocage.testing.fakes import CORNER
 from conftest import written
 
@@ -41,7 +42,7 @@ def test_a_sound_recipe_has_no_error(recipe) -> None:
 def _no_crs(land: Path) -> None:
     with rasterio.open(land / "s2/red.tif") as d:
         pixels, names = d.read(), d.descriptions
-    write_raster(land / "s2/red.tif", pixels, crs=None, descriptions=names)
+    write_raster(land / "s2/red.tif", pixels, Place(crs=None), descriptions=names)
 
 
 def _truncated(land: Path) -> None:
@@ -124,7 +125,7 @@ def _unknown_label(land: Path) -> None:
 
 def _elsewhere(land: Path) -> None:
     text = (land / "recipe.toml").read_text()
-    write_raster(land / "far.tif", np.ones((1, 20, 20), np.uint16), corner=(400000.0, 7668000.0))
+    write_raster(land / "far.tif", np.ones((1, 20, 20), np.uint16), Place(corner=(400000.0, 7668000.0)))
     (land / "recipe.toml").write_text(
         text.replace("[legend]", '[sources.far]\nsensor = "image"\npath = "far.tif"\n[legend]')
     )
@@ -132,7 +133,7 @@ def _elsewhere(land: Path) -> None:
 
 def _half_pixel(land: Path) -> None:
     text = (land / "recipe.toml").read_text()
-    write_raster(land / "off.tif", np.ones((1, 60, 60), np.uint16), corner=(CORNER[0] - 4.0, CORNER[1] + 3.0))
+    write_raster(land / "off.tif", np.ones((1, 60, 60), np.uint16), Place(corner=(CORNER[0] - 4.0, CORNER[1] + 3.0)))
     (land / "recipe.toml").write_text(
         text.replace("[legend]", '[sources.off]\nsensor = "image"\npath = "off.tif"\n[legend]')
     )

@@ -15,12 +15,13 @@ import zarr
 from bocage.cli import main
 from bocage.errors import SceneError
 from bocage.grid import Window
-from bocage.pipeline import open_scene, read_recipe
-from bocage.pipeline.flow import prepare as prepare_run
+from bocage.jobs.prepare import prepare as prepare_run
+from bocage.recipe import read_recipe
+from bocage.run import open_scene
 from bocage.scene import Fill, Preparation, Preparing, Speckle, make_scene, prepare_scene
 from bocage.scene.prepared import prepare, shard_side
 from bocage.sources import open_source, series
-from bocage.testing import write_raster
+from bocage.testing import Place, write_raster
 from processes import ended, killed_noting
 
 SMALL = Preparing(tile=16)
@@ -90,7 +91,7 @@ def test_only_missing_and_outdated_shards_are_computed(scene, tmp_path: Path, la
 def test_a_changed_tile_makes_only_its_shards_outdated(tmp_path: Path) -> None:
     for k, x in enumerate((338000.0, 338000.0 + 320)):
         pixels = np.full((1, 24, 32), 5 + k, np.uint16)
-        write_raster(tmp_path / f"s2/t{k}_20210203.tif", pixels, corner=(x, 7668000.0))
+        write_raster(tmp_path / f"s2/t{k}_20210203.tif", pixels, Place(corner=(x, 7668000.0)))
     from bocage.sources.base import Acquisition, BandFile
     from bocage.sources.source import Source
 
@@ -103,7 +104,7 @@ def test_a_changed_tile_makes_only_its_shards_outdated(tmp_path: Path) -> None:
     cube = scene.cubes["s2"]
     assert cube.grid.shape == (24, 64)
     assert prepare(cube, tmp_path / "z.zarr", SMALL).done == 8
-    write_raster(files[1], np.full((1, 24, 32), 9, np.uint16), corner=(338320.0, 7668000.0))
+    write_raster(files[1], np.full((1, 24, 32), 9, np.uint16), Place(corner=(338320.0, 7668000.0)))
     redone = prepare(cube, tmp_path / "z.zarr", SMALL)
     assert redone.done in (4, 6), "the shards of the changed tile, and the shards within two pixels of it"
     assert set(np.unique(cube.kept_at(tmp_path / "z.zarr").read(cube.grid.window).values)) == {5, 9}

@@ -10,9 +10,12 @@ import torch
 from bocage.cli import main
 from bocage.errors import ModelError, TrainedError
 from bocage.grid import Ratio
+from bocage.jobs.pretrain import pretrain_on
+from bocage.jobs.run import run
 from bocage.models import InputSpec, SourceTensor, build, patchwork
 from bocage.models.reconstruction import Reconstruction
-from bocage.pipeline import open_run, open_scene, pretrain_on, read_recipe, run
+from bocage.recipe import read_recipe
+from bocage.run import open_run, open_scene
 from bocage.training import Pretrained, Pretraining, Trained, input_specs
 from conftest import FOREST, PAN_MS, S2, Told
 

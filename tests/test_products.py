@@ -10,16 +10,17 @@ import numpy as np
 import pytest
 import rasterio
 
-from bocage.cli.commands import main
+from bocage.cli import main
 from bocage.errors import BocageError, SourceError
 from bocage.grid import Grid, Window
-from bocage.pipeline import open_scene, read_recipe
+from bocage.recipe import read_recipe
+from bocage.run import open_scene
 from bocage.scene import make_scene
 from bocage.simulate import Simulation
 from bocage.simulate.formats import FORMATS
 from bocage.simulate.formats.plain import write_raster as write_product
 from bocage.sources import SENSORS, open_source, pleiades, sentinel1_grd, sentinel2_l2a, sentinel2_theia, spot67
-from bocage.testing import check_sensor, write_raster
+from bocage.testing import Place, check_sensor, write_raster
 from conftest import once
 
 
@@ -167,7 +168,7 @@ def test_a_mosaic_across_utm_zones_is_warped_once(tmp_path: Path) -> None:
         ramp = np.full((1, 60, 90), {"40KCB": 0.1, "41KKR": 0.4}[tile], np.float32)
         for pol in ("vv", "vh"):
             path = tmp_path / f"s1a_{tile}_{pol}_ASC_044_20220105t014522.tif"
-            write_raster(path, ramp, corner=corner, crs=crs, nodata=0)
+            write_raster(path, ramp, Place(corner=corner, crs=crs), nodata=0)
     source = open_source("s1", sentinel1_grd, sentinel1_grd.Settings(tmp_path))
     assert len(source.times) == 1
     grid = source.grid
@@ -273,7 +274,7 @@ def test_tiff_tiles_are_read_like_jp2(copied) -> None:
     expected = before.read(before.grid, before.grid.window)
     for path in folder.rglob("*.JP2"):
         with rasterio.open(path) as d:
-            write_raster(path.with_suffix(".TIF"), d.read(), d.res[0], (d.bounds.left, d.bounds.top), str(d.crs))
+            write_raster(path.with_suffix(".TIF"), d.read(), Place(d.res[0], (d.bounds.left, d.bounds.top)))
         path.unlink()
     _edit(folder, r"\.JP2", ".TIF")
     after = open_source("pan", pleiades, pleiades.Settings(folder, image="pan"))
@@ -448,12 +449,12 @@ def test_every_format_gives_the_same_map(
     [("safe", {"s2", "pan", "ms", "s1"}), ("theia", {"s2_theia", "pan", "ms", "s1"}), ("landsat", {"landsat"})],
 )
 def test_init_recognises_products(lands: dict[str, Path], tmp_path: Path, form: str, sources: set[str]) -> None:
-    from bocage.pipeline.starter import write_starter
+    from bocage.jobs.init import write_recipe
 
     out, land = tmp_path / "recipe.toml", tmp_path / "land"
     spring = shutil.ignore_patterns(*(f"*_2022{month:02d}[0-3]*" for month in range(1, 13) if month not in (3, 4)))
     shutil.copytree(lands[form], land, ignore=spring)
-    write_starter(land, land / "reference.gpkg", "code", out)
+    write_recipe(land, land / "reference.gpkg", "code", out)
     recipe = read_recipe(out)
     assert sources <= set(recipe.sources)
     if form == "safe":

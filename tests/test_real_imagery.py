@@ -8,7 +8,8 @@ import rasterio
 from rio_cogeo.cogeo import cog_validate
 
 from bocage.cli import main
-from bocage.pipeline import open_scene, read_recipe
+from bocage.recipe import read_recipe
+from bocage.run import open_scene
 
 EXAMPLES = Path(__file__).parents[1] / "examples"
 

@@ -2,7 +2,7 @@ import pytest
 
 from bocage.errors import RecipeError
 from bocage.grid import Ratio
-from bocage.pipeline import read_recipe
+from bocage.recipe import read_recipe
 from conftest import GRU, MULTIRESOLCC, PAN_MS, S2
 
 

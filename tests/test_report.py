@@ -11,7 +11,7 @@ import pytest
 from bocage.cli import main
 from bocage.legend import PALETTE
 from bocage.report.palette import alike
-from bocage.report.render import LANGUAGES, words_of
+from bocage.words import LANGUAGES, words_of
 from conftest import GRU, written
 
 SETTINGS = re.compile(r"\{(\w+)\}")

@@ -7,6 +7,7 @@ import geopandas as gpd
 import numpy as np
 import pytest
 from affine import Affine
+from bocage.samples.loader import Ahead, Normalisation, batches, make_batch, moved, shuffled, thinned, turned
 from hypothesis import given
 from hypothesis import strategies as st
 from rasterio import features
@@ -17,13 +18,12 @@ from bocage.grid import Grid, Window
 from bocage.legend import LandClass, Legend
 from bocage.models import Footprint
 from bocage.samples import Reference, Split, loader, make_samples
-from bocage.samples.loader import Ahead, Normalisation, batches, make_batch, moved, shuffled, thinned, turned
 from bocage.samples.rasterise import Pixels, pixels_inside, rasterise
 from bocage.samples.reference import read_polygons
 from bocage.samples.split import Units, draw, drop_rare
 from bocage.scene import make_scene
 from bocage.sources import image, open_source, series
-from bocage.testing import fake_pixels, write_raster
+from bocage.testing import Place, fake_pixels, write_raster
 from bocage.testing.fakes import CORNER
 
 GRID = Grid.of("EPSG:32740", Affine(10, 0, CORNER[0], 0, -10, CORNER[1]), (40, 60))
@@ -235,7 +235,7 @@ def test_rare_classes_stop_the_run_or_are_dropped():
 
 def _fine_and_coarse(tmp_path):
     fine = open_source(
-        "fine", image, image.Settings(write_raster(tmp_path / "f.tif", fake_pixels(1, 1, 2, 160, 240)[0], 2.5))
+        "fine", image, image.Settings(write_raster(tmp_path / "f.tif", fake_pixels(1, 1, 2, 160, 240)[0], Place(2.5)))
     )
     days = ["2021-01-01", "2021-02-01"]
     paths = {
@@ -247,7 +247,7 @@ def _fine_and_coarse(tmp_path):
         "s1",
         series,
         series.Settings(
-            {"vv": write_raster(tmp_path / "vv.tif", fake_pixels(5, 2, 1, 20, 30)[:, 0], 20, descriptions=days)}
+            {"vv": write_raster(tmp_path / "vv.tif", fake_pixels(5, 2, 1, 20, 30)[:, 0], Place(20), descriptions=days)}
         ),
     )
     return make_scene(GRID, [fine, s2, s1], {})

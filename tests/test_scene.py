@@ -12,7 +12,7 @@ from bocage.scene import Cube, Fill, Preparation, Speckle, make_scene
 from bocage.scene.gaps import interpolate, whittaker
 from bocage.scene.indices import INDICES
 from bocage.sources import image, open_source, series
-from bocage.testing import fake_pixels, write_raster
+from bocage.testing import Place, fake_pixels, write_raster
 
 
 @given(st.data())
@@ -102,14 +102,16 @@ def test_a_window_of_a_cube_equals_the_same_part_of_the_whole(tmp_path):
 
 def test_sources_keep_their_own_grids(tmp_path):
     pan = open_source(
-        "pan", image, image.Settings(write_raster(tmp_path / "p.tif", fake_pixels(1, 1, 1, 30, 41)[0], 1.5))
+        "pan", image, image.Settings(write_raster(tmp_path / "p.tif", fake_pixels(1, 1, 1, 30, 41)[0], Place(1.5)))
     )
-    ms = open_source("ms", image, image.Settings(write_raster(tmp_path / "m.tif", fake_pixels(2, 1, 4, 8, 11)[0], 6.0)))
+    ms = open_source(
+        "ms", image, image.Settings(write_raster(tmp_path / "m.tif", fake_pixels(2, 1, 4, 8, 11)[0], Place(6.0)))
+    )
     scene = make_scene(pan.grid, [pan, ms], {})
     assert scene.notes == ()
     assert scene.cubes["ms"].ratio == Ratio(coarser=4)
     assert scene.cubes["ms"].grid.shape == (8, 11)
-    shifted = write_raster(tmp_path / "s.tif", fake_pixels(2, 1, 4, 8, 11)[0], 6.0, (338_002.0, 7_668_001.0))
+    shifted = write_raster(tmp_path / "s.tif", fake_pixels(2, 1, 4, 8, 11)[0], Place(6.0, (338002.0, 7668001.0)))
     scene = make_scene(pan.grid, [pan, open_source("ms", image, image.Settings(shifted))], {})
     assert "does not nest" in scene.notes[0]
     assert scene.cubes["ms"].grid.transform @ (0, 0) == pan.grid.transform @ (0, 0)

@@ -6,7 +6,8 @@ import rasterio
 from bocage.cli import main
 from bocage.errors import BocageError
 from bocage.legend import read_csv
-from bocage.pipeline import open_scene, read_recipe
+from bocage.recipe import read_recipe
+from bocage.run import open_scene
 from bocage.simulate import LEGEND, Simulation, simulate
 from bocage.simulate.landscape import World, ground_at
 from bocage.simulate.noise import fractal, normal, uniform

@@ -15,7 +15,7 @@ from bocage.errors import SourceError, UnknownNameError
 from bocage.grid import Grid, Ratio, Window
 from bocage.sources import SENSORS, check_overlap, image, open_source, series
 from bocage.sources.raster import fingerprint
-from bocage.testing import fake_pixels, write_raster
+from bocage.testing import Place, fake_pixels, write_raster
 from bocage.testing.fakes import CORNER
 
 REUSED = settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None, max_examples=25)
@@ -53,7 +53,7 @@ def test_a_warped_window_does_not_depend_on_its_size(tmp_path, resampling, shift
     """By default, GDAL derives the kernel width from the shape of the window."""
     pixels = fake_pixels(2, 1, 40, 33, 29)[0]
     corner = (CORNER[0] + shift[0], CORNER[1] + shift[1])
-    source = opened(write_raster(tmp_path / "r.tif", pixels, resolution=20, corner=corner, nodata=nodata))
+    source = opened(write_raster(tmp_path / "r.tif", pixels, Place(resolution=20, corner=corner), nodata=nodata))
     grid = Grid.of("EPSG:32740", Affine(20, 0, *CORNER[:1], 0, -20, CORNER[1]), (32, 29))
     whole, seen = source.read(grid, grid.window, resampling)
     part = Window(5, 6, 10, 9)
@@ -66,9 +66,7 @@ def test_a_warped_window_does_not_depend_on_its_size(tmp_path, resampling, shift
 def test_reprojection_from_another_crs_is_accurate(tmp_path):
     """A warped pixel comes from within one pixel of its true location."""
     y, x = np.meshgrid(np.arange(400), np.arange(300), indexing="ij")
-    path = write_raster(
-        tmp_path / "geo.tif", (y * 300 + x + 1).astype(np.uint32)[None], 1e-4, (55.45, -21.08), "EPSG:4326"
-    )
+    path = write_raster(tmp_path / "geo.tif", (y * 300 + x + 1).astype(np.uint32)[None], Place(0.0001, (55.45, -21.08), "EPSG:4326"))
     utm = Grid.from_bounds("EPSG:32740", 10, (340_000, 7_666_500, 340_200, 7_666_800))
     values, valid = opened(path).read(utm, utm.window)
     assert valid.all()
@@ -134,8 +132,8 @@ def test_bands_of_two_resolutions_and_a_quality_layer(tmp_path):
     quality[1, 2, 3] = 9
     quality[0, 0, 0] = 0
     write_raster(tmp_path / "red.tif", fine, descriptions=days)
-    write_raster(tmp_path / "swir.tif", coarse, resolution=20, descriptions=days)
-    write_raster(tmp_path / "scl.tif", quality, resolution=20, descriptions=days)
+    write_raster(tmp_path / "swir.tif", coarse, Place(resolution=20), descriptions=days)
+    write_raster(tmp_path / "scl.tif", quality, Place(resolution=20), descriptions=days)
     variables = {"red": tmp_path / "red.tif", "swir16": tmp_path / "swir.tif"}
     source = open_source("s", series, series.Settings(variables, quality=tmp_path / "scl.tif", clear=(4, 5)))
     values, valid = source.read(source.grid, source.grid.window)
@@ -157,7 +155,7 @@ def test_invalid_files_are_refused(tmp_path):
     (tmp_path / "text.tif").write_text("not a raster")
     with pytest.raises(SourceError, match="not a raster"):
         opened(tmp_path / "text.tif")
-    write_raster(tmp_path / "nocrs.tif", fake_pixels(1, 1, 1, 4, 4)[0], crs=None)
+    write_raster(tmp_path / "nocrs.tif", fake_pixels(1, 1, 1, 4, 4)[0], Place(crs=None))
     with pytest.raises(SourceError, match="no coordinate reference system"):
         opened(tmp_path / "nocrs.tif")
     write_raster(tmp_path / "ok.tif", fake_pixels(1, 1, 2, 4, 4)[0])
@@ -189,7 +187,7 @@ def test_invalid_series_are_refused(tmp_path):
 
 
 def test_sources_that_do_not_overlap_the_map_are_refused(tmp_path):
-    source = opened(write_raster(tmp_path / "far.tif", fake_pixels(1, 1, 1, 5, 5)[0], corner=(400_000, 7_600_000)))
+    source = opened(write_raster(tmp_path / "far.tif", fake_pixels(1, 1, 1, 5, 5)[0], Place(corner=(400000, 7600000))))
     grid = Grid.of("EPSG:32740", Affine(10, 0, CORNER[0], 0, -10, CORNER[1]), (20, 20))
     with pytest.raises(SourceError, match="does not overlap"):
         check_overlap(source, grid)

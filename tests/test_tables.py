@@ -8,10 +8,12 @@ import pandas as pd
 import pytest
 from shapely.geometry import Point
 
-from bocage.cli.commands import main
+from bocage.cli import main
 from bocage.errors import SamplesError, SourceError
 from bocage.grid import Window
-from bocage.pipeline import open_run, read_recipe, run
+from bocage.jobs.run import run
+from bocage.recipe import read_recipe
+from bocage.run import open_run
 from bocage.samples.split import Split, Units, deal
 from bocage.samples.split import draw as draw_split
 from bocage.sources import open_source, table

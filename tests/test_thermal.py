@@ -6,7 +6,10 @@ import numpy as np
 import pytest
 
 from bocage.errors import RecipeError, SceneError, TrainedError
-from bocage.pipeline import map_with, open_run, open_scene, read_recipe, run
+from bocage.jobs.map import map_with
+from bocage.jobs.run import run
+from bocage.recipe import read_recipe
+from bocage.run import open_run, open_scene
 from bocage.scene.thermal import Thermal
 from bocage.training import Trained
 from conftest import S2

@@ -18,11 +18,11 @@ from bocage.grid import Window
 from bocage.mapping import classify_at
 from bocage.mapping.predict import predict
 from bocage.models import MODELS
-from bocage.pipeline import open_run, read_recipe
 from bocage.progress import QUIET, Heard
+from bocage.recipe import read_recipe
+from bocage.run import open_run
 from bocage.samples import Split
-from bocage.samples.loader import Normalisation
-from bocage.training import Trained, Training, checkpoint, classify, input_specs, loop, train
+from bocage.training import Normalisation, Trained, Training, checkpoint, classify, input_specs, loop, train
 from bocage.training.calibration import Calibration, calibrate
 from bocage.training.curves import Epoch
 from conftest import FOREST, GRU, MULTIRESOLCC, PAN_MS, S2

@@ -107,7 +107,8 @@ def test_predictions_are_kept_whole(tmp_path):
 
 def test_importance_finds_the_source_and_the_dates_that_matter(recipe, tmp_path):
     """A band of noise and dates of noise lose nothing; what tells the classes apart does."""
-    from bocage.pipeline import open_run, read_recipe
+    from bocage.recipe import read_recipe
+    from bocage.run import open_run
     from bocage.training import Trained, importance, train
 
     run = open_run(read_recipe(recipe(GRU)), tmp_path / "out")

@@ -11,12 +11,12 @@ import pytest
 from bocage.cli import main
 from bocage.errors import MappingError, RunFolderError
 from bocage.grid import Grid
+from bocage.jobs.run import run
 from bocage.legend import LandClass, Legend
 from bocage.mapping import Mapping, Workers, make_map
-from bocage.mapping.delivery import Areas
 from bocage.mapping.workers import job_script
-from bocage.pipeline import read_recipe, run
-from bocage.pipeline.runfolder import held
+from bocage.recipe import read_recipe
+from bocage.run import held
 from conftest import GRU, MULTIRESOLCC, PAN_MS, S2
 from processes import connected, ended, holding, killed_noting, started
 

@@ -6,7 +6,7 @@ import click
 
 from bocage.cli.options import DEVICES, OUT, OVERWRITE, RECIPE, chosen
 from bocage.cli.terminal import terminal
-from bocage.layout import ModelLayout, RunLayout
+from bocage.layout import RunLayout
 
 
 @click.command()
@@ -88,7 +88,7 @@ def export(model: Path, folder: Path) -> None:
     from bocage.training.export import GRAPH, ITEM
     from bocage.training.export import export as write
 
-    trained = Trained.load(ModelLayout(model))
+    trained = Trained.load(model)
     write(trained, folder)
     click.echo(f"{folder / GRAPH}: {trained.name}, same logits as PyTorch within 1e-4")
     click.echo(f"{folder / ITEM}: STAC item")

@@ -151,7 +151,7 @@ def _time(entry: Entry, out: Path) -> None:
     key = opened.keys.train
     if layout.speed.exists() and json.loads(layout.speed.read_text())["key"] == key:
         return
-    trained = Trained.load(layout.split(entry.recipe.map.draw).model)
+    trained = Trained.load(layout.split(entry.recipe.map.draw).model.path)
     speed = pixels_per_second(trained, opened.scene, device_of(entry.recipe.choice.training.device))
     size = sum(p.numel() for p in trained.model.parameters())
     write_json(layout.speed, {"key": key, "pixels_per_second": speed, "parameters": size}, None)

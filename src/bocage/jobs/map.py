@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from bocage.errors import RunFolderError
-from bocage.layout import ModelLayout, RunLayout
+from bocage.layout import RunLayout
 from bocage.mapping import Computing, LandCoverMap, Mapping, make_map
 from bocage.progress import QUIET, Progress
 from bocage.recipe import Recipe
@@ -21,16 +21,16 @@ def map_with(
     RunFolderError
         `out` holds a map already, and `overwrite` is False.
     """
-    folder, layout = RunLayout(out).map, ModelLayout(model)
+    folder = RunLayout(out).map
     if folder.is_complete and not overwrite:
         raise RunFolderError(f"{folder.path} holds a map already; choose another --out, or give --overwrite.")
     with held(out):
-        trained, scene = Trained.load(layout), open_scene(recipe, progress)
+        trained, scene = Trained.load(model), open_scene(recipe, progress)
         computing = Computing(recipe.choice.training.device, recipe.workers)
-        return make_map(trained, scene, _precise(recipe, layout, progress), folder, computing, progress)
+        return make_map(trained, scene, _precise(recipe, model, progress), folder.path, computing, progress)
 
 
-def _precise(recipe: Recipe, model: ModelLayout, progress: Progress) -> Mapping:
+def _precise(recipe: Recipe, model: Path, progress: Progress) -> Mapping:
     """Return the map's settings; bfloat16 needs a model that was compared in both precisions.
 
     Raises
@@ -43,7 +43,7 @@ def _precise(recipe: Recipe, model: ModelLayout, progress: Progress) -> Mapping:
     found = Reduced.load(model)
     if found is None:
         raise RunFolderError(
-            f"{model.path}: bfloat16 was never compared with float32 for this model, because only its own run has the "
+            f"{model}: bfloat16 was never compared with float32 for this model, because only its own run has the "
             'validation polygons. Map there once with [map] precision = "bfloat16", or use float32 here.'
         )
     return settled(recipe.map, found, recipe.choice.training.device, progress)

@@ -272,7 +272,7 @@ def _train(probe: _Probe, samples: Samples) -> tuple[Trained, Estimate]:
         len(spent) == 1 and not where.curves.exists()
     ):  # the first draw of a forest also imports its library
         with _clock(spent):
-            trained = trainer.train(0, where)
+            trained = trainer.train(0, where.path)
     if not where.curves.exists():
         return trained, _about("train", spent[0] + spent[1] * (draws - 1))
     ends = [float(line.rpartition(",")[2]) for line in where.curves.read_text().splitlines()[1:]]
@@ -299,14 +299,14 @@ def _evaluate(probe: _Probe, trained: Trained, samples: Samples, prepared: Scene
             classify(trained, samples.chips, some_members, probe.device)
         tried = len(some_members)
     with _clock(spent):
-        Trained.load(probe.layout.split(0).model)
+        Trained.load(probe.layout.split(0).model.path)
     return (spent[0] / max(1, tried) * len(draw.test) + spent[1]) * samples.draws
 
 
 def _map(probe: _Probe, trained: Trained, prepared: Scene) -> tuple[float, int]:
     spent: list[float] = []
     with _clock(spent):
-        make_map(trained, prepared, probe.recipe.map, probe.layout.map, Computing(probe.device))
+        make_map(trained, prepared, probe.recipe.map, probe.layout.map.path, Computing(probe.device))
     return spent[0] / probe.share, round(_size(probe.layout.map.path) / probe.share)
 
 
@@ -333,7 +333,7 @@ def _report(probe: _Probe, trained: Trained) -> float:
         for draw in (reliability_picture, coverage_picture):
             draw(trust, words_of("en"))
         if probe.layout.map.is_complete:
-            land = open_map(trained.legend, probe.scene.grid, probe.recipe.map, probe.layout.map)
+            land = open_map(trained.legend, probe.scene.grid, probe.recipe.map, probe.layout.map.path)
             files = land.files if land.is_readable else {}
             if "classes" in files:
                 map_picture(files["classes"], trained.legend)

@@ -46,4 +46,4 @@ def pretrain_on(
         if not layout.pretrained.path.exists():
             folder.forget(STAGE)
         folder.once(STAGE, pretraining_key(recipe, claimed.inputs) + digest(settings), work, progress)
-    return Pretrained.load(layout.pretrained)
+    return Pretrained.load(layout.pretrained.path)

@@ -25,7 +25,7 @@ def map_of(recipe: Recipe, grid: Grid, out: Path) -> LandCoverMap:
     RunFolderError
         There is none.
     """
-    land = open_map(recipe.legend, grid, recipe.map, RunLayout(out).map)
+    land = open_map(recipe.legend, grid, recipe.map, RunLayout(out).map.path)
     if not land.files["classes"].exists():
         raise RunFolderError(f"{out} has no map; run 'bocage run' or 'bocage map' first.")
     return land

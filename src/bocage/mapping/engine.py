@@ -61,7 +61,7 @@ def make_map(
     trained: Trained,
     scene: Scene,
     settings: Mapping,
-    folder: MapLayout,
+    folder: Path,
     computing: Computing = Computing(),  # noqa: B008 - frozen
     progress: Progress = QUIET,
 ) -> LandCoverMap:
@@ -77,30 +77,31 @@ def make_map(
     MappingError
         A file cannot be written, windows could not be read, or an input file changed during the computation.
     """
-    making = _Making.of(trained, scene, settings, folder, computing.device, progress)
+    making = _Making.of(trained, scene, settings, MapLayout(folder), computing.device, progress)
     making.store.make(scene.grid)
     missing = making.missing()
     problems = making.make(missing, computing.workers) if missing else []
     making.check_unchanged()
     making.assemble(complete=not problems)
     if problems:
-        raise MappingError(_listed(problems, folder.path))
+        raise MappingError(_listed(problems, folder))
     if not settings.keep_windows:
         making.store.remove()
     return open_map(trained.legend, scene.grid, settings, folder)
 
 
-def open_map(legend: Legend, grid: Grid, settings: Mapping, folder: MapLayout) -> LandCoverMap:
+def open_map(legend: Legend, grid: Grid, settings: Mapping, folder: Path) -> LandCoverMap:
     """Return the map that :func:`make_map` wrote to `folder`, in the first of its formats that reads as a raster.
 
     Formats from outside need not: reports and samples of the map then use the next one. Where none does, the files are
     those of the first format.
     """
+    layout = MapLayout(folder)
     written = [
-        {layer: folder.layer(layer, WRITERS.get(name).SUFFIX) for layer in settings.layers} for name in settings.formats
+        {layer: layout.layer(layer, WRITERS.get(name).SUFFIX) for layer in settings.layers} for name in settings.formats
     ]
     readable = (files for files in written if files["classes"].exists() and is_raster(files["classes"]))
-    return LandCoverMap(next(readable, written[0]), grid, legend, folder)
+    return LandCoverMap(next(readable, written[0]), grid, legend, layout)
 
 
 @dataclass
@@ -244,7 +245,7 @@ class _Making:
             "sources": list(task.trained.footprints), "temperature": task.trained.calibration.temperature,
             "inputs": digest(sorted(self.inputs.items())), "versions": versions(),
         }  # fmt: skip
-        land = open_map(task.frame.legend, task.scene.grid, self.settings, self.folder)
+        land = open_map(task.frame.legend, task.scene.grid, self.settings, self.folder.path)
         period = (min(days), max(days)) if days else None
         newest = max(Path(path).stat().st_mtime for path in self.inputs)
         return Delivery(self.folder, land.grid, land.legend, self.store.layers, land.files, about, period, newest)

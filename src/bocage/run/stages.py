@@ -100,7 +100,7 @@ class Run:
         """Train the model on every draw; draws that are complete are kept."""
         trainer = Trainer(self.recipe.choice, self.scene, self.samples, self.start)
         for k in range(self.samples.draws):
-            work = partial(trainer.train, k, self.layout.split(k), self.progress)
+            work = partial(trainer.train, k, self.layout.split(k).path, self.progress)
             self.folder.once(f"train/{k}", self.keys.train, work, self.progress)
 
     def evaluate(self) -> Score:
@@ -120,13 +120,13 @@ class Run:
             return None
         k = self.recipe.map.draw
         self.folder.need(f"train/{k}", self.keys.train, "train")
-        trained = Trained.load(self.layout.split(k).model)
+        trained = Trained.load(self.layout.split(k).model.path)
         self.folder.once("map", self.keys.map, partial(self._make_map, trained), self.progress)
         return self._open_map(trained.legend)
 
     def _make_map(self, trained: Trained) -> LandCoverMap:
         computing = Computing(self._device, self.recipe.workers)
-        return make_map(trained, self.scene, self._precise(trained), self.layout.map, computing, self.progress)
+        return make_map(trained, self.scene, self._precise(trained), self.layout.map.path, computing, self.progress)
 
     def _precise(self, trained: Trained) -> Mapping:
         """Return the map's settings, in float32 where bfloat16 was asked for and changes classes of validation samples."""
@@ -135,7 +135,7 @@ class Run:
             return settings
         validation = self.samples.draw(settings.draw).validation
         found = check_bfloat16(trained, self.samples.chips, validation, self._device)
-        found.save(self.layout.split(settings.draw).model)
+        found.save(self.layout.split(settings.draw).model.path)
         return settled(settings, found, self._device, self.progress)
 
     def report(self) -> Path:
@@ -198,7 +198,7 @@ class Run:
             return None
 
         def measure() -> None:
-            trained, test = Trained.load(split.model), self.samples.draw(draw).test
+            trained, test = Trained.load(split.model.path), self.samples.draw(draw).test
             found = importance(trained, self.samples, test, most, self._device, self.progress)
             write_json(split.importance, asdict(found), None)
 
@@ -214,7 +214,7 @@ class Run:
         return self._open_map(self.samples.legend) if self.layout.map.is_complete else None
 
     def _open_map(self, legend: Legend) -> LandCoverMap:
-        return open_map(legend, self.scene.grid, self.recipe.map, self.layout.map)
+        return open_map(legend, self.scene.grid, self.recipe.map, self.layout.map.path)
 
     def _score_of_all_draws(self) -> Score:
         draws = [load_score(self.layout.split(k).score) for k in range(self.samples.draws)]
@@ -224,7 +224,7 @@ class Run:
     def _score(self, k: int) -> None:
         """Classify the test pixels of draw `k`; write ``test.parquet`` and ``score.json``."""
         samples, split = self.samples, self.layout.split(k)
-        trained, draw = Trained.load(split.model), samples.draw(k)
+        trained, draw = Trained.load(split.model.path), samples.draw(k)
         if absent := samples.without(draw.test):
             names = ", ".join(absent)
             self.progress.say(f"Draw {k + 1} has no test pixel of: {names}; it does not show their accuracy.")

@@ -3,7 +3,6 @@
 from collections.abc import Mapping
 
 from bocage.disk import digest
-from bocage.layout import ModelLayout
 from bocage.progress import Progress
 from bocage.recipe import Recipe
 from bocage.run.folder import RunFolder
@@ -18,7 +17,7 @@ def start_of(recipe: Recipe, folder: RunFolder, inputs: Mapping[str, str], progr
     """Return the weights that the recipe names, or those of the run's folder if they fit; None where there are none."""
     named = recipe.choice.training.pretrained
     if named:
-        return Pretrained.load(ModelLayout(named))
+        return Pretrained.load(named)
     own = folder.layout.pretrained
     if not own.path.exists():
         return None
@@ -29,7 +28,7 @@ def start_of(recipe: Recipe, folder: RunFolder, inputs: Mapping[str, str], progr
             "again."
         )
         return None
-    return Pretrained.load(own)
+    return Pretrained.load(own.path)
 
 
 def pretraining_key(recipe: Recipe, inputs: Mapping[str, str]) -> str:

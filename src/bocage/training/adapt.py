@@ -103,7 +103,7 @@ def adapt(
         fit(task, progress)
         where.checkpoint.unlink(missing_ok=True)
     adapted = replace(trained, region=region, versions=versions())
-    adapted.save(where.model)
+    adapted.save(where.model.path)
     return adapted
 
 

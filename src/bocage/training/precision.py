@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import asdict, dataclass
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -58,14 +59,15 @@ class Reduced:
             f"{self.reduced_accuracy:.3f} in bfloat16"
         )
 
-    def save(self, model: ModelLayout) -> None:
+    def save(self, folder: Path) -> None:
         """Write it into a model folder."""
-        write_json(model.precision, asdict(self), None)
+        write_json(ModelLayout(folder).precision, asdict(self), None)
 
     @classmethod
-    def load(cls, model: ModelLayout) -> "Reduced | None":
+    def load(cls, folder: Path) -> "Reduced | None":
         """Read what was written into a model folder; None where nothing was."""
-        return cls(**json.loads(model.precision.read_text())) if model.precision.exists() else None
+        path = ModelLayout(folder).precision
+        return cls(**json.loads(path.read_text())) if path.exists() else None
 
 
 def check_bfloat16(trained: Trained, chips: Chips, members: NDArray[np.int64], device: str) -> Reduced:

@@ -9,6 +9,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -84,15 +85,16 @@ class Pretrained:
         """What the encoder knows of its sources."""
         return {name: record.spec for name, record in self.sources.items()}
 
-    def save(self, model: ModelLayout) -> None:
+    def save(self, folder: Path) -> None:
         """Write the folder under a temporary name, then rename it: it is complete or absent."""
         sources = {name: dataclasses.asdict(record) for name, record in self.sources.items()}
         said = {"format": FORMAT, "name": self.name, "config": self.config, "sources": sources}
         said |= {"normalisation": dataclasses.asdict(self.normalisation), "versions": versions()}
+        model = ModelLayout(folder)
         write_folder(model, self.weights, model.pretrained, said)
 
     @classmethod
-    def load(cls, model: ModelLayout) -> "Pretrained":
+    def load(cls, folder: Path) -> "Pretrained":
         """Read a folder written by :meth:`save`.
 
         Raises
@@ -101,16 +103,17 @@ class Pretrained:
             A file is missing or damaged.
         """
         try:
+            model = ModelLayout(folder)
             said = json.loads(model.pretrained.read_text())
             sources = {name: record_of(one) for name, one in said["sources"].items()}
             weights = safetensors.torch.load_file(model.weights)
             return cls(said["name"], said["config"], sources, Normalisation(**said["normalisation"]), weights)
         except FileNotFoundError as error:
             raise TrainedError(
-                f"{error.filename} is missing: {model.path} was not written by 'bocage pretrain'."
+                f"{error.filename} is missing: {folder} was not written by 'bocage pretrain'."
             ) from error
         except (KeyError, ValueError, TypeError, safetensors.SafetensorError) as error:
-            raise TrainedError(f"{model.path} cannot be read as a pretrained encoder: {error}.") from error
+            raise TrainedError(f"{folder} cannot be read as a pretrained encoder: {error}.") from error
 
     def start(
         self, model: Network, name: str, scene: Scene, normalisation: Normalisation, progress: Progress
@@ -222,6 +225,6 @@ def pretrain(
     }
     records = source_records(scene, network.footprints)
     made = Pretrained(choice.name, dataclasses.asdict(choice.config), records, normalisation, weights)
-    made.save(run.pretrained)
+    made.save(run.pretrained.path)
     run.own.checkpoint.unlink(missing_ok=True)
     return made

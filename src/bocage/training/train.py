@@ -2,6 +2,7 @@
 
 from collections.abc import Collection
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -38,8 +39,8 @@ class Trainer:
     start: Pretrained | None = None
     """Weights that the network starts from; its bands are scaled as theirs were."""
 
-    def train(self, number: int, where: SplitLayout, progress: Progress = QUIET) -> Trained:
-        """Train on draw `number`; write the model and the curves into the folder `where`.
+    def train(self, number: int, folder: Path, progress: Progress = QUIET) -> Trained:
+        """Train on draw `number`; write ``model/`` and ``curves.csv`` into `folder`.
 
         A training that was killed resumes from its checkpoint in the folder, and gives the same weights.
 
@@ -53,7 +54,8 @@ class Trainer:
             The loss is NaN or infinite, or a checkpoint cannot be written.
         """
         choice, samples, settings = self.choice, self.samples, self.choice.training
-        where.path.mkdir(parents=True, exist_ok=True)
+        where = SplitLayout(folder)
+        folder.mkdir(parents=True, exist_ok=True)
         draw, seed = samples.draw(number), _seed(samples, number)
         torch.manual_seed(seed)
         model = choice.build(self.scene, samples.legend)
@@ -72,7 +74,7 @@ class Trainer:
         calibration = _calibrated(trained, samples.chips, draw.validation, settings)
         domain = domain_of(trained, samples.chips, draw, seed)
         trained = replace(trained, calibration=calibration, domain=domain)
-        trained.save(where.model)
+        trained.save(where.model.path)
         where.checkpoint.unlink(missing_ok=True)
         return trained
 

@@ -139,8 +139,9 @@ class Trained:
         seen = seen_by(batch, self.footprints, self.inputs, (height, width))
         return logits / calibration.temperatures(seen)[:, None].to(logits.device)
 
-    def save(self, model: ModelLayout) -> None:
+    def save(self, folder: Path) -> None:
         """Write the folder under a temporary name, then rename it: it is complete or absent."""
+        model = ModelLayout(folder)
         write_folder(model, self.model.state_dict(), model.description, self._described(), self.domain)
 
     def _described(self) -> dict[str, Any]:
@@ -158,7 +159,7 @@ class Trained:
         }
 
     @classmethod
-    def load(cls, model: ModelLayout) -> "Trained":
+    def load(cls, folder: Path) -> "Trained":
         """Read a folder written by :meth:`save`.
 
         Raises
@@ -167,11 +168,11 @@ class Trained:
             A file is missing or damaged, or was written by another format.
         """
         try:
-            return cls._read(model)
+            return cls._read(ModelLayout(folder))
         except FileNotFoundError as error:
-            raise TrainedError(f"{error.filename} is missing: {model.path} is not a complete model folder.") from error
+            raise TrainedError(f"{error.filename} is missing: {folder} is not a complete model folder.") from error
         except (KeyError, ValueError, TypeError, RuntimeError, safetensors.SafetensorError) as error:
-            raise TrainedError(f"{model.path} cannot be read as a trained model: {error}.") from error
+            raise TrainedError(f"{folder} cannot be read as a trained model: {error}.") from error
 
     @classmethod
     def _read(cls, model: ModelLayout) -> "Trained":
