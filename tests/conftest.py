@@ -8,7 +8,7 @@ import hashlib
 import os
 import shutil
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from multiprocessing import forkserver
 from pathlib import Path
 
@@ -26,7 +26,7 @@ from bocage.scene import Scene
 from bocage.simulate import Simulation, deliver, simulate
 from bocage.simulate.recipes import write_recipes
 from bocage.testing import tiny_landscape
-from bocage.training import Trained, Training, train
+from bocage.training import Trained, Trainer, Training
 from processes import SERVER
 
 settings.register_profile("bocage", deadline=None, max_examples=40)
@@ -55,7 +55,7 @@ class Told:
         self.words = []
 
     def say(self, text):
-        self.words.append(text)
+        self.words.append(str(text))
 
     def step(self, *_):
         pass
@@ -150,7 +150,7 @@ def trained_briefly(path: Path, folder: Path, epochs: int = 3):
     """Train the recipe's model for moments; return it with the scene."""
     run = open_run(read_recipe(path), folder / "run")
     r, settings = run.recipe, Training(epochs=epochs, learning_rate=0.02, batch_size=16)
-    return train(run.scene, run.samples, r.split, 0, r.model, r.config, settings, folder / "t"), run.scene
+    return Trainer(replace(r.choice, training=settings), run.scene, run.samples).train(0, folder / "t"), run.scene
 
 
 @pytest.fixture(scope="session")

@@ -17,7 +17,7 @@ from bocage.run import held
 
 SERVER = multiprocessing.get_context("forkserver")
 SERVER.set_forkserver_preload(
-    ["bocage.cli.commands", "bocage.pipeline", "bocage.training.adapt", "distributed", "lightning_fabric"]
+    ["bocage.cli", "bocage.jobs.run", "bocage.jobs.compare", "bocage.training", "distributed", "lightning_fabric"]
 )
 
 

@@ -11,7 +11,7 @@ from bocage.errors import RunFolderError, SamplesError, TrainingError
 from bocage.jobs.adapt import adapt_to
 from bocage.recipe import read_recipe
 from bocage.run import open_run, open_scene
-from bocage.training import Adapting, Trained, Training, classify, remarks
+from bocage.training import Adapting, Region, Trained, classify, remarks
 from bocage.training.adapt import surest
 from conftest import FOREST, PAN_MS, S2, Told
 
@@ -36,7 +36,7 @@ def test_of_every_class_the_same_share_of_its_surest_answers():
 def accuracy(model, path, folder):
     run = open_run(read_recipe(path), folder)
     everything = np.arange(len(run.samples.label))
-    found = classify(Trained.load(model), run.samples, everything, Training()).argmax(1)
+    found = classify(Trained.load(model), run.samples.chips, everything, "auto").argmax(1)
     return (found == run.samples.label).mean()
 
 
@@ -137,7 +137,7 @@ def test_months_that_the_training_did_not_see_are_told(trained, recipe):
 def test_the_other_hemisphere_is_told(trained):
     path, model = trained
     scene = open_scene(read_recipe(path))
-    moved = replace(Trained.load(model), region=("EPSG:32631", (500e3, 5.60e6, 510e3, 5.61e6)))
+    moved = replace(Trained.load(model), region=Region("EPSG:32631", (500e3, 5.60e6, 510e3, 5.61e6)))
     found = [text for text in remarks(moved, scene) if "half a year apart" in text]
     assert len(found) == 1
     assert "latitude 51" in found[0]

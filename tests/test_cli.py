@@ -248,7 +248,7 @@ def test_overlapping_polygons_are_in_the_report(recipe, landscape):
 
 
 def test_a_surprise_writes_a_log_and_exits_3(recipe, capsys, monkeypatch):
-    monkeypatch.setattr("bocage.pipeline.opening.make_scene", lambda *a: 1 / 0)
+    monkeypatch.setattr("bocage.run.opening.make_scene", lambda *a: 1 / 0)
     assert main(["run", str(recipe()), "--out", "out"]) == 3
     said = capsys.readouterr().err
     (log,) = Path().glob("bocage-error-*.log")
@@ -343,5 +343,5 @@ def test_a_device_that_is_not_there_is_told_before_anything_is_read(recipe, caps
 
 def test_devices_of_the_command_line_replace_those_of_the_recipe(recipe):
     parsed = read_recipe(recipe())
-    assert chosen(parsed).training == parsed.training
-    assert chosen(parsed, devices=2).training.devices == 2
+    assert chosen(parsed).choice.training == parsed.choice.training
+    assert chosen(parsed, devices=2).choice.training.devices == 2

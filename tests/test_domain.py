@@ -80,7 +80,7 @@ def test_windows_and_patches_see_the_same_domain(recipe, landscape, monkeypatch,
     from bocage.run import open_run
 
     run = open_run(read_recipe(path), Path("out"))
-    first = run.samples.draw(run.recipe.split, 0).train[0]
+    first = run.samples.draw(0).train[0]
     at = Window(int(run.samples.row[first]), int(run.samples.column[first]), 1, 1)
     assert predict(trained, scene, at, device, with_novelty=True).novelty == pytest.approx(0, abs=2e-2)
 

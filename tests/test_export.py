@@ -11,11 +11,11 @@ from pystac.extensions.mlm import MLMExtension
 
 from bocage.cli import main
 from bocage.errors import ModelError, TrainedError
-from bocage.grid import Ratio
 from bocage.legend import LandClass, Legend
-from bocage.models import MODELS, batch_of, build
+from bocage.jobs.models import counted_facts, stored_facts
+from bocage.models import MODELS, build, card_of
 from bocage.testing import random_batch
-from bocage.training import Normalisation, Trained
+from bocage.training import Normalisation, Region, Trained
 from bocage.training.calibration import Calibration
 from bocage.training.export import export
 from bocage.training.trained import SourceRecord
@@ -29,8 +29,8 @@ def made(name, case=0):
     inputs, settings = MODEL_CASES[name][case]
     torch.manual_seed(2)
     config = MODELS.get(name).Config(**settings)
-    model = build(name, inputs, 3, config).eval()
-    if hasattr(model, "fit"):
+    model = build(MODELS.get(name), inputs, 3, config).eval()
+    if model.abilities.fitted:
         model.fit(random_batch(inputs, model.footprints, torch.Generator().manual_seed(0), 30), torch.arange(30) % 3, 0)
     used = {n: inputs[n] for n in model.footprints}
     records = {
@@ -39,7 +39,7 @@ def made(name, case=0):
     }
     zeros, ones = ({n: tuple(float(v) for _ in s.bands) for n, s in used.items()} for v in (0, 2))
     norm = Normalisation("mean-std", zeros, ones)
-    region = ("EPSG:32740", (338000.0, 7667000.0, 339000.0, 7668000.0))
+    region = Region("EPSG:32740", (338000.0, 7667000.0, 339000.0, 7668000.0))
     return Trained(name, config, LEGEND, records, norm, model, region, {"bocage": "0"}, Calibration(1.7, 10))
 
 
@@ -55,8 +55,7 @@ def test_onnx_gives_the_same_logits(name, tmp_path):
     fed = {f"{n}_{part}": getattr(t, part).numpy() for n, t in batch.items() for part in ("values", "valid", "days")}
     found = session.run(None, {key: value for key, value in fed.items() if key in known})[0]
     with torch.no_grad():
-        parts = {n: (t.values, t.valid, t.days) for n, t in batch.items()}
-        expected = trained.model(batch_of(parts))[:, :, 0, 0].numpy() / 1.7
+        expected = trained.model(batch)[:, :, 0, 0].numpy() / 1.7
     assert np.abs(found - expected).max() < 1e-4
     assert np.abs(expected).max() > 1e-3
 
@@ -107,9 +106,12 @@ def test_the_command_exports(recipe, tmp_path, capsys):
 
 
 @pytest.mark.slow
-def test_the_shelf_is_listed_with_what_it_costs(monkeypatch, capsys):
-    facts = list(all_facts(MODELS))  # once: the published networks are large
-    monkeypatch.setattr("bocage.models.facts.all_facts", lambda shelf: facts)
+def test_the_stored_facts_are_those_of_the_networks():
+    """Parameters and cost are counted again; after a change: python -m bocage.jobs.models."""
+    assert stored_facts() == counted_facts()
+
+
+def test_the_shelf_is_listed_with_what_it_costs(capsys):
     assert main(["models", "--json"]) == 0
     found = {one["name"]: one for one in json.loads(capsys.readouterr().out)}
     assert set(found) == set(MODELS)
@@ -131,9 +133,7 @@ def test_the_shelf_is_listed_with_what_it_costs(monkeypatch, capsys):
 
 def test_a_network_of_ones_own_needs_no_card():
     class Own:
-        """Mine.
+        """A file of models/ without a CARD."""
 
-        More."""
-
-    assert facts_of("my:own", Own).title == "Mine."
-    assert Ratio() == Ratio(1, 1)
+    assert card_of(Own).published is None
+    assert card_of(Own).dense == "exact"

@@ -11,14 +11,14 @@ from rio_cogeo.cogeo import cog_validate
 from bocage.errors import MappingError, SourceError
 from bocage.grid import Grid
 from bocage.legend import LandClass, Legend
-from bocage.mapping import WRITERS, Mapping, Workers, codes_beside, make_map, predict, work
+from bocage.mapping import WRITERS, Computing, Mapping, Workers, codes_beside, make_map, predict, work
 from bocage.mapping.lattice import lattice
 from bocage.mapping.store import Store
 from bocage.mapping.writers import MapBand
 from bocage.recipe import read_recipe
 from bocage.run import open_run
 from bocage.testing import Place, write_raster
-from bocage.training import Training, train
+from bocage.training import Trainer, Training
 from conftest import FOREST, GRU, MULTIRESOLCC, PAN_MS, S2
 
 CASES = {"random_forest": (FOREST, S2, "s2"), "gru": (GRU, S2, "s2"), "multiresolcc": (MULTIRESOLCC, PAN_MS, "pan")}
@@ -56,7 +56,9 @@ def test_any_tiling_gives_the_same_map_bit_for_bit(trained, tmp_path, small_cell
     whole = contents(tmp_path / "whole")
     for tile, threads in ((16, 1), (23, 3), (30, 2)):
         folder = tmp_path / str(tile)
-        land = make_map(model, scene, Mapping(tile=tile, **settings), folder, workers=Workers(threads=threads))
+        land = make_map(
+            model, scene, Mapping(tile=tile, **settings), folder, computing=Computing(workers=Workers(threads=threads))
+        )
         assert contents(folder) == whole, tile
     assert set(np.unique(pixels(land))) <= {1, 2, 3}
     assert pixels(land, "confidence").max() <= 100
@@ -115,7 +117,7 @@ def test_pixels_without_data_are_0_and_255(recipe, landscape, tmp_path):
         dataset.write(values)
     run = open_run(read_recipe(recipe()), tmp_path / "run")
     r = run.recipe
-    model = train(run.scene, run.samples, r.split, 0, r.model, r.config, Training(), tmp_path / "t")
+    model = Trainer(replace(r.choice, training=Training()), run.scene, run.samples).train(0, tmp_path / "t")
     land = make_map(model, run.scene, Mapping(tile=16), tmp_path / "map")
     empty = np.zeros(run.scene.grid.shape, bool)
     empty[40:, 45:] = True
@@ -169,7 +171,7 @@ def test_damaged_windows_are_made_again(trained, tmp_path, small_cells):
 def test_only_windows_that_a_changed_file_touches_are_made_again(recipe, landscape, tmp_path, small_cells):
     run = open_run(read_recipe(recipe()), tmp_path / "run")
     r = run.recipe
-    model = train(run.scene, run.samples, r.split, 0, r.model, r.config, Training(), tmp_path / "t")
+    model = Trainer(replace(r.choice, training=Training()), run.scene, run.samples).train(0, tmp_path / "t")
     make_map(model, run.scene, Mapping(tile=24), tmp_path / "map")
     with rasterio.open(landscape / "s2/red.tif", "r+") as dataset:
         values = dataset.read()
@@ -186,7 +188,7 @@ def test_only_windows_that_a_changed_file_touches_are_made_again(recipe, landsca
 def test_a_file_that_changes_while_the_map_is_made_is_noticed(recipe, landscape, tmp_path, small_cells):
     run = open_run(read_recipe(recipe()), tmp_path / "run")
     r = run.recipe
-    model = train(run.scene, run.samples, r.split, 0, r.model, r.config, Training(), tmp_path / "t")
+    model = Trainer(replace(r.choice, training=Training()), run.scene, run.samples).train(0, tmp_path / "t")
 
     class Meddler(Impatient):
         def step(self, task, done, total, note=""):

@@ -89,7 +89,7 @@ def test_sizes_for_13_classes(name, published):
 def test_multiresolcc_dense_equals_patches_at_the_published_size():
     """Every position of a scene whose sizes are not multiples of 4, with batch normalisation that does something."""
     torch.manual_seed(0)
-    model = build("multiresolcc", VHR, 8, multiresolcc.Config()).eval()
+    model = build(MODELS.get("multiresolcc"), VHR, 8, multiresolcc.Config()).eval()
     for module in model.modules():
         if isinstance(module, torch.nn.BatchNorm2d):
             module.running_mean.normal_(0, 0.1)
@@ -152,7 +152,7 @@ def test_pinned_logits(name):
 def test_masked_dates_are_as_if_they_had_not_been_taken():
     torch.manual_seed(1)
     spec = {"s2": InputSpec("s2", ("red", "nir"), 6, Ratio(), regular=False)}
-    model = build("gru", spec, 3, gru.Config(units=5)).eval()
+    model = build(MODELS.get("gru"), spec, 3, gru.Config(units=5)).eval()
     values, days = torch.randn(1, 6, 2, 1, 1), torch.arange(6)[None] * 12 + 18000
     valid = torch.tensor([True, False, True, True, False, True])[None, :, None, None]
     kept = valid.flatten()
@@ -164,7 +164,7 @@ def test_masked_dates_are_as_if_they_had_not_been_taken():
 
 def test_native_dates_tell_the_season():
     spec = {"s2": InputSpec("s2", ("red", "nir"), 3, Ratio(), regular=False)}
-    model = build("gru", spec, 3, gru.Config(units=5)).eval()
+    model = build(MODELS.get("gru"), spec, 3, gru.Config(units=5)).eval()
     values, valid = torch.randn(1, 3, 2, 1, 1), torch.ones(1, 3, 1, 1, dtype=torch.bool)
     with torch.no_grad():
         early, late = (
@@ -176,7 +176,7 @@ def test_native_dates_tell_the_season():
 def test_chunks_of_pixels_change_nothing(monkeypatch):
     torch.manual_seed(2)
     spec = {"s2": InputSpec("s2", ("red", "nir"), 4, Ratio())}
-    model = build("gru", spec, 3, gru.Config(units=5)).eval()
+    model = build(MODELS.get("gru"), spec, 3, gru.Config(units=5)).eval()
     batch = random_batch(spec, model.footprints, torch.Generator().manual_seed(0), size=1, positions=9)
     with torch.no_grad():
         whole = model(batch)
@@ -187,18 +187,18 @@ def test_chunks_of_pixels_change_nothing(monkeypatch):
 def test_models_refuse_what_they_cannot_use():
     two = {"a": InputSpec("a", ("x",), 3, Ratio()), "b": InputSpec("b", ("x",), 3, Ratio())}
     with pytest.raises(ModelError, match="found 2"):
-        build("gru", two, 3, gru.Config())
+        build(MODELS.get("gru"), two, 3, gru.Config())
     with pytest.raises(ModelError, match="no source is called 'c'"):
-        build("gru", two, 3, gru.Config(source="c"))
+        build(MODELS.get("gru"), two, 3, gru.Config(source="c"))
     with pytest.raises(ModelError, match="no source is called 'pan'"):
-        build("multiresolcc", two, 3, multiresolcc.Config())
+        build(MODELS.get("multiresolcc"), two, 3, multiresolcc.Config())
     swapped = {"pan": PAN, "ms": InputSpec("ms", ("red",), 1, Ratio(finer=2))}
     with pytest.raises(ModelError, match=r"\[grid\] like"):
-        build("multiresolcc", swapped, 3, multiresolcc.Config())
+        build(MODELS.get("multiresolcc"), swapped, 3, multiresolcc.Config())
     with pytest.raises(ModelError, match="multiple of the ratio"):
-        build("multiresolcc", VHR, 3, multiresolcc.Config(patch=30))
+        build(MODELS.get("multiresolcc"), VHR, 3, multiresolcc.Config(patch=30))
     with pytest.raises(ModelError, match="has not been fitted"):
-        model = build("random_forest", two, 3, random_forest.Config())
+        model = build(MODELS.get("random_forest"), two, 3, random_forest.Config())
         model(random_batch(two, model.footprints, torch.Generator()))
     with pytest.raises(ModelError, match="must be values"):
         SourceTensor(torch.zeros(1, 2, 3, 4, 4), torch.zeros(1, 2, 4, 5), torch.zeros(1, 2))
@@ -206,9 +206,9 @@ def test_models_refuse_what_they_cannot_use():
 
 def test_damaged_trees_are_refused():
     spec = {"a": InputSpec("a", ("x", "y"), 3, Ratio())}
-    model = build("random_forest", spec, 3, random_forest.Config(trees=2))
+    model = build(MODELS.get("random_forest"), spec, 3, random_forest.Config(trees=2))
     model.fit(random_batch(spec, model.footprints, torch.Generator().manual_seed(0), size=30), torch.arange(30) % 3, 0)
-    other = build("random_forest", spec, 3, random_forest.Config(trees=2))
+    other = build(MODELS.get("random_forest"), spec, 3, random_forest.Config(trees=2))
     other.set_extra_state(model.get_extra_state())
     model.forest.estimators_[0].tree_.children_left[0] = 10_000
     damaged = torch.frombuffer(bytearray(skops.io.dumps(model.forest)), dtype=torch.uint8)

@@ -12,7 +12,7 @@ from bocage.errors import ModelError, TrainedError
 from bocage.grid import Ratio, Window
 from bocage.jobs.run import run
 from bocage.mapping import Mapping, make_map, predict
-from bocage.models import InputSpec, SourceTensor, build
+from bocage.models import MODELS, InputSpec, SourceTensor, build
 from bocage.models.patchwork import Config
 from bocage.recipe import read_recipe
 from bocage.run import open_scene
@@ -32,7 +32,7 @@ INPUTS = {
 @pytest.fixture
 def network():
     torch.manual_seed(5)
-    return build("patchwork", INPUTS, 4, Config(preset="small", filters=(3, 4))).eval()
+    return build(MODELS.get("patchwork"), INPUTS, 4, Config(preset="small", filters=(3, 4))).eval()
 
 
 @pytest.fixture
@@ -188,7 +188,7 @@ def test_points_of_a_table_have_nothing_around_them():
         "s1": InputSpec("s1", ("vv", "vh"), 6, Ratio(), points=True),
         "relief": InputSpec("relief", ("altitude",), 1, Ratio(), points=True),
     }
-    network = build("patchwork", points, 3, Config(preset="small")).eval()
+    network = build(MODELS.get("patchwork"), points, 3, Config(preset="small")).eval()
     assert {footprint.size for footprint in network.footprints.values()} == {1}
     with torch.no_grad():
         logits = network(random_batch(points, network.footprints, torch.Generator().manual_seed(0), size=2))

@@ -49,15 +49,15 @@ def test_it_counts_what_bfloat16_changes(reduced, tmp_path):
         return logits.flip(1) if torch.is_autocast_enabled("cpu") else logits
 
     trained.model.forward = spoiled
-    members = opened.samples.draw(reduced.split, 0).validation
-    found = check_bfloat16(trained, opened.samples, members, "cpu")
+    members = opened.samples.draw(0).validation
+    found = check_bfloat16(trained, opened.samples.chips, members, "cpu")
     assert found.same < 1
     assert not found.is_harmless
-    assert not check_bfloat16(trained, opened.samples, members[:0], "cpu").is_harmless, "nothing was looked at"
+    assert not check_bfloat16(trained, opened.samples.chips, members[:0], "cpu").is_harmless, "nothing was looked at"
 
 
 def test_where_it_changes_classes_the_map_is_the_one_in_float32(recipe, reduced, tmp_path, monkeypatch):
-    monkeypatch.setattr("bocage.pipeline.stages.check_bfloat16", lambda *_: Reduced(100, 0.9, 0.8, 0.9))
+    monkeypatch.setattr("bocage.run.stages.check_bfloat16", lambda *_: Reduced(100, 0.9, 0.8, 0.9))
     assert any("in float32, not in bfloat16" in text for text in mapped(reduced, tmp_path / "out"))
     run(read_recipe(recipe(GRU)), tmp_path / "plain", ("train", "map"))
     pair = []
@@ -87,6 +87,6 @@ def test_a_model_never_looked_at_is_refused_elsewhere(recipe, reduced, tmp_path)
     ],
 )
 def test_a_processor_that_imitates_bfloat16_is_told(reduced, tmp_path, monkeypatch, has, said):
-    monkeypatch.setattr("bocage.pipeline.stages.check_bfloat16", lambda *_: Reduced(100, 0.9, 0.9, 1.0))
+    monkeypatch.setattr("bocage.run.stages.check_bfloat16", lambda *_: Reduced(100, 0.9, 0.9, 1.0))
     monkeypatch.setattr("torch.cpu.get_capabilities", lambda: has)
     assert any("no instructions for bfloat16" in text for text in mapped(reduced, tmp_path / "out")) is said

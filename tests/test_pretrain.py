@@ -12,7 +12,7 @@ from bocage.errors import ModelError, TrainedError
 from bocage.grid import Ratio
 from bocage.jobs.pretrain import pretrain_on
 from bocage.jobs.run import run
-from bocage.models import InputSpec, SourceTensor, build, patchwork
+from bocage.models import MODELS, InputSpec, SourceTensor, build, patchwork
 from bocage.models.reconstruction import Reconstruction
 from bocage.recipe import read_recipe
 from bocage.run import open_run, open_scene
@@ -36,7 +36,7 @@ def path(recipe):
 @pytest.fixture
 def batch():
     g = torch.Generator().manual_seed(0)
-    network = build("patchwork", INPUTS, 3, patchwork.Config(preset="small"))
+    network = build(MODELS.get("patchwork"), INPUTS, 3, patchwork.Config(preset="small"))
     found = {}
     for name, spec in INPUTS.items():
         size = network.footprints[name].size
@@ -53,7 +53,7 @@ def nothing(logits, target):
 @pytest.fixture
 def taught(monkeypatch):
     """A network that guesses what is hidden from it, and what it was shown last."""
-    made, seen = Reconstruction(build("patchwork", INPUTS, 3, patchwork.Config(preset="small"))).eval(), {}
+    made, seen = Reconstruction(build(MODELS.get("patchwork"), INPUTS, 3, patchwork.Config(preset="small"))).eval(), {}
     whole = made.network.fused
 
     def spied(shown):
@@ -114,10 +114,10 @@ def test_two_processes_find_near_enough_the_weights_of_one(path, tmp_path, forke
     read = read_recipe(path)
     quick = replace(QUICK, batch_size=64)
     alone = pretrain_on(read, tmp_path / "alone", quick).weights
-    two = replace(read, training=replace(read.training, devices=2, device="cpu"))
+    two = replace(read, choice=replace(read.choice, training=replace(read.choice.training, devices=2, device="cpu")))
     both = pretrain_on(two, tmp_path / "both", quick).weights
     torch.manual_seed(read.split.seed)
-    first = build("patchwork", input_specs(open_scene(read)), 2, read.config).state_dict()
+    first = build(MODELS.get("patchwork"), input_specs(open_scene(read)), 2, read.choice.config).state_dict()
     names = [name for name in alone if alone[name].dtype.is_floating_point]
     way = sum(float((alone[name] - first[name]).square().sum()) for name in names)
     apart = sum(float((alone[name] - both[name]).square().sum()) for name in names)
@@ -144,7 +144,7 @@ def test_weights_arrive_but_for_the_heads(path, tmp_path):
     read = read_recipe(path)
     made = pretrain_on(read, tmp_path / "out", QUICK)
     opened = open_run(read, tmp_path / "out")
-    network = build("patchwork", made.inputs, 3, read.config)
+    network = build(MODELS.get("patchwork"), made.inputs, 3, read.choice.config)
     head = network.head.linear.weight.clone() if hasattr(network.head, "linear") else None
     made.start(network, "patchwork", opened.scene, made.normalisation, Told())
     state = network.state_dict()

@@ -43,7 +43,7 @@ def test_flanders(data, tmp_path, capsys):
     assert main(["run", str(path), "--out", str(tmp_path / "out")]) == 0
     scene = open_scene(read_recipe(path))
     assert scene.cubes["s2"].grid.shape == (64, 64)
-    assert "'s1' does not nest" in scene.notes[0]
+    assert (scene.notes[0].source, scene.notes[0].code) == ("s1", "warped")
     check(tmp_path / "out", scene.grid)
     with rasterio.open(tmp_path / "out/map/classes.tif") as dataset:
         codes = dataset.read(1)

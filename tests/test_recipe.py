@@ -9,13 +9,13 @@ from conftest import GRU, MULTIRESOLCC, PAN_MS, S2
 def problems(path):
     with pytest.raises(RecipeError) as caught:
         read_recipe(path)
-    return caught.value.problems
+    return [str(problem) for problem in caught.value.problems]
 
 
 def test_a_recipe_becomes_the_rooms_own_settings(recipe, landscape):
     parsed = read_recipe(recipe(GRU))
     assert parsed.name == "tiny"
-    assert parsed.config.units == 8
+    assert parsed.choice.config.units == 8
     assert parsed.sources["s2"].settings.variables["red"] == landscape / "s2/red.tif"
     assert parsed.sources["s2"].preparation.fill.every == 20
     assert parsed.legend.codes == (1, 2, 3)

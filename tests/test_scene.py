@@ -113,7 +113,7 @@ def test_sources_keep_their_own_grids(tmp_path):
     assert scene.cubes["ms"].grid.shape == (8, 11)
     shifted = write_raster(tmp_path / "s.tif", fake_pixels(2, 1, 4, 8, 11)[0], Place(6.0, (338002.0, 7668001.0)))
     scene = make_scene(pan.grid, [pan, open_source("ms", image, image.Settings(shifted))], {})
-    assert "does not nest" in scene.notes[0]
+    assert scene.notes[0].code == "warped"
     assert scene.cubes["ms"].grid.transform @ (0, 0) == pan.grid.transform @ (0, 0)
 
 

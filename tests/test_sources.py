@@ -66,7 +66,9 @@ def test_a_warped_window_does_not_depend_on_its_size(tmp_path, resampling, shift
 def test_reprojection_from_another_crs_is_accurate(tmp_path):
     """A warped pixel comes from within one pixel of its true location."""
     y, x = np.meshgrid(np.arange(400), np.arange(300), indexing="ij")
-    path = write_raster(tmp_path / "geo.tif", (y * 300 + x + 1).astype(np.uint32)[None], Place(0.0001, (55.45, -21.08), "EPSG:4326"))
+    path = write_raster(
+        tmp_path / "geo.tif", (y * 300 + x + 1).astype(np.uint32)[None], Place(0.0001, (55.45, -21.08), "EPSG:4326")
+    )
     utm = Grid.from_bounds("EPSG:32740", 10, (340_000, 7_666_500, 340_200, 7_666_800))
     values, valid = opened(path).read(utm, utm.window)
     assert valid.all()

@@ -137,14 +137,14 @@ def test_amplitude_becomes_db(folder: Path, long: pd.DataFrame) -> None:
 @pytest.mark.parametrize("model", [FOREST, 'name = "gru"\nunits = 6'])
 def test_a_table_trains_and_evaluates_by_folds_without_a_map(folder: Path, model: str) -> None:
     done = run(read_recipe(write(folder, model=model)), folder / "out")
-    assert done.recipe.split.draws == 3
+    assert done.samples.draws == 3
     assert not (folder / "out/map").exists()
     page = (folder / "out/report.html").read_text()
     assert "Each of 3 folds (the field &#39;region&#39;)" in page
     assert "24 series of a table" in page
     assert "no series in the table" in page, "the 25th point is told"
     for k in range(3):
-        draw = done.samples.draw(done.recipe.split, k)
+        draw = done.samples.draw(k)
         assert {done.samples.folds[i] for i in done.samples.fold[draw.test]} == {f"r{k}"}
         assert f"r{k}" not in {
             done.samples.folds[i] for i in (*done.samples.fold[draw.train], *done.samples.fold[draw.validation])
@@ -171,7 +171,7 @@ def test_polygons_of_imagery_have_folds_too(recipe, landscape: Path) -> None:
     path = recipe(**{"draws = 2": 'fold = "block"'})
     opened = open_run(read_recipe(path), landscape / "out")
     assert opened.samples.folds == ("north", "south")
-    assert opened.recipe.split.draws == 2
+    assert opened.samples.draws == 2
 
 
 @pytest.mark.parametrize(

@@ -94,7 +94,7 @@ def test_networks_get_thermal_days_and_the_report_calendar_dates(warm, tmp_path)
     assert cut.dates.tolist() == cube.days.tolist()
     trained = Trained.load(tmp_path / "out/splits/0/model")
     assert trained.sources["s2"].clock.startswith("thermal, base 0 °C")
-    assert str(warm.parent / "meteo.csv") in opened.folder.said["inputs"], "the table is an input of the run"
+    assert str(warm.parent / "meteo.csv") in opened.folder.provenance.inputs, "the table is an input of the run"
 
 
 def test_a_model_of_thermal_days_does_not_map_with_calendar_days(warm, recipe, tmp_path):

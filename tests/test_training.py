@@ -11,21 +11,20 @@ import safetensors.torch
 import torch
 from torch.optim.optimizer import register_optimizer_step_post_hook, register_optimizer_step_pre_hook
 
-import bocage.training as training_room
+from bocage.training import train as training_room
 from bocage.cli import main
 from bocage.errors import RecipeError, TrainedError, TrainingError
 from bocage.grid import Window
 from bocage.mapping import classify_at
 from bocage.mapping.predict import predict
 from bocage.models import MODELS
-from bocage.progress import QUIET, Heard
 from bocage.recipe import read_recipe
 from bocage.run import open_run
 from bocage.samples import Split
-from bocage.training import Normalisation, Trained, Training, checkpoint, classify, input_specs, loop, train
+from bocage.training import Normalisation, Trained, Trainer, Training, checkpoint, classify, input_specs, loop
 from bocage.training.calibration import Calibration, calibrate
 from bocage.training.curves import Epoch
-from conftest import FOREST, GRU, MULTIRESOLCC, PAN_MS, S2
+from conftest import FOREST, GRU, MULTIRESOLCC, PAN_MS, S2, Told
 from processes import ended, killed_training
 
 
@@ -43,7 +42,7 @@ LONG = Training(epochs=40, learning_rate=0.02, batch_size=16)
 
 def trained_on(opened, tmp_path, settings=LONG):
     r = opened.recipe
-    return train(opened.scene, opened.samples, r.split, 0, r.model, r.config, settings, tmp_path / "trained")
+    return Trainer(replace(r.choice, training=settings), opened.scene, opened.samples).train(0, tmp_path / "trained")
 
 
 @pytest.mark.parametrize(
@@ -52,8 +51,8 @@ def trained_on(opened, tmp_path, settings=LONG):
 def test_what_is_easy_is_learnt_saved_and_loaded(opened, tmp_path, model, sources, like, monkeypatch):
     run = opened(model, sources, like)
     trained = trained_on(run, tmp_path)
-    test = run.samples.draw(run.recipe.split, 0).test
-    found = classify(trained, run.samples, test, Training())
+    test = run.samples.draw(0).test
+    found = classify(trained, run.samples.chips, test, "auto")
     assert found.sum(1) == pytest.approx(1, abs=1e-5)
     assert (found.argmax(1) == run.samples.label[test]).mean() > 0.9
 
@@ -64,11 +63,10 @@ def test_what_is_easy_is_learnt_saved_and_loaded(opened, tmp_path, model, source
     monkeypatch.setattr(pickle, "loads", refuse)
     monkeypatch.setattr(pickle, "Unpickler", refuse)
     again = Trained.load(tmp_path / "trained" / "model")
-    assert np.array_equal(classify(again, run.samples, test, Training()), found)
+    assert np.array_equal(classify(again, run.samples.chips, test, "auto"), found)
     assert again.legend.names == ("maize", "meadow", "water")
-    assert again.config == run.recipe.config
-    place = run.samples.row[test], run.samples.column[test], run.samples.polygon[test]
-    by_windows = classify_at(again, run.scene, *place, torch.device("cpu"))
+    assert again.config == run.recipe.choice.config
+    by_windows = classify_at(again, run.scene, run.samples.pixels(test), torch.device("cpu"))
     assert np.array_equal(by_windows.argmax(1), found.argmax(1)), "windows agree with patches"
     assert by_windows == pytest.approx(found, abs=1e-4)
 
@@ -147,7 +145,7 @@ def test_every_setting_of_the_loop_trains(opened, tmp_path):
     assert lines[0].split(",")[4:] == ["waiting", "seconds"]
     assert trained.normalisation.kind == "percentile"
     assert trained.calibration.samples == 0, "no polygon was set aside"
-    draw = run.samples.draw(run.recipe.split, 0)
+    draw = run.samples.draw(0)
     everyone = np.sort(np.concatenate([draw.train, draw.validation]))
     assert trained.normalisation == Normalisation.of(run.samples.cuts, everyone, "percentile")
 
@@ -178,7 +176,7 @@ def test_moving_average_and_rate(opened, tmp_path, request):
     rates.clear()
     averaged = trained_on(run, tmp_path / "b", Training(**some, ema=0.9999)).model.state_dict()[HEAD]
     torch.manual_seed(int(np.random.SeedSequence((run.recipe.split.seed, 0)).generate_state(1)[0]))
-    first = MODELS.get("gru").Model(input_specs(run.scene), 3, run.recipe.config).state_dict()[HEAD]
+    first = MODELS.get("gru").Model(input_specs(run.scene), 3, run.recipe.choice.config).state_dict()[HEAD]
     assert (averaged - first).abs().max() < 0.01 * (plain - first).abs().max()
     rates.clear()
     trained_on(run, tmp_path / "c", Training(**some, schedule="cosine"))
@@ -205,7 +203,7 @@ def test_a_loss_that_is_no_number_names_batch_source_and_polygons(opened, tmp_pa
         with pytest.raises(TrainingError, match=r"learning_rate.*clip"):
             trained_on(run, tmp_path, Training(epochs=9, learning_rate=1e20))
         return
-    cut, draw = run.samples.cuts["s2"], run.samples.draw(run.recipe.split, 0)
+    cut, draw = run.samples.cuts["s2"], run.samples.draw(0)
     culprit = draw.train[7]
     values = cut.values.copy()
     chip = cut.place[cut.index[culprit], 0]
@@ -256,13 +254,13 @@ def test_checkpoints_of_others_are_set_aside(opened, tmp_path, monkeypatch):
     r, folder = run.recipe, tmp_path / "x"
     for other in (Training(epochs=3, keep="last", checkpoint=0, learning_rate=0.1), settings):
         with pytest.raises(KeyboardInterrupt):
-            train(run.scene, run.samples, r.split, 0, r.model, r.config, other, folder)
+            Trainer(replace(r.choice, training=other), run.scene, run.samples).train(0, folder)
     monkeypatch.undo()
     assert (folder / "other-checkpoint.safetensors").exists(), "nothing is lost"
     (folder / "checkpoint.safetensors").write_bytes(b"torn")
-    heard = Heard(QUIET)
-    trained = train(run.scene, run.samples, r.split, 0, r.model, r.config, settings, folder, heard)
-    assert any("is damaged" in line and "starts anew" in line for line in heard.said)
+    heard = Told()
+    trained = Trainer(replace(r.choice, training=settings), run.scene, run.samples).train(0, folder, heard)
+    assert any("is damaged" in line and "starts anew" in line for line in heard.words)
     assert torch.equal(trained.model.state_dict()[HEAD], expected)
 
 
@@ -296,7 +294,7 @@ def test_two_processes_train_one_network(opened, tmp_path):
     alone = trained_on(run, tmp_path / "a", Training(**some)).model.state_dict()
     both = trained_on(run, tmp_path / "b", Training(**some, devices=2)).model.state_dict()
     torch.manual_seed(int(np.random.SeedSequence((run.recipe.split.seed, 0)).generate_state(1)[0]))
-    first = MODELS.get("gru").Model(input_specs(run.scene), 3, run.recipe.config).state_dict()
+    first = MODELS.get("gru").Model(input_specs(run.scene), 3, run.recipe.choice.config).state_dict()
     way = sum(float((alone[key] - first[key]).square().sum()) for key in alone)
     apart = sum(float((alone[key] - both[key]).square().sum()) for key in alone)
     assert apart < 0.01 * way, apart / way
@@ -321,7 +319,7 @@ def test_calibration_lowers_the_error(opened, tmp_path):
     assert sum(found.after.share) == pytest.approx(1, abs=1e-4)
     run = opened(GRU)
     trained = trained_on(run, tmp_path, Training(epochs=3))
-    assert trained.calibration.samples == len(run.samples.draw(run.recipe.split, 0).validation)
+    assert trained.calibration.samples == len(run.samples.draw(0).validation)
     assert Trained.load(tmp_path / "trained/model").calibration == trained.calibration
     window = Window(0, 0, 8, 8)
     sure = predict(trained, run.scene, window, torch.device("cpu")).probabilities
@@ -349,10 +347,10 @@ def test_folders_of_format_1_load(opened, tmp_path):
     old = {re.sub(r"^(pan|ms)_branch\.conv(\d)\.", r"\1\2.", key): value for key, value in weights.items()}
     assert set(old) != set(weights)
     safetensors.torch.save_file(old, folder / "weights.safetensors")
-    test = run.samples.draw(run.recipe.split, 0).test
+    test = run.samples.draw(0).test
     again = Trained.load(folder)
     assert np.array_equal(
-        classify(again, run.samples, test, Training()), classify(trained, run.samples, test, Training())
+        classify(again, run.samples.chips, test, "auto"), classify(trained, run.samples.chips, test, "auto")
     )
     again.check_scene(run.scene)
 
@@ -361,9 +359,9 @@ def test_a_network_may_have_settings_that_suit_it(recipe):
     path = recipe('name = "patchwork"')
     text = path.read_text()
     path.write_text(text[: text.index("[training]")])
-    assert read_recipe(path).training.schedule == "one-cycle"
+    assert read_recipe(path).choice.training.schedule == "one-cycle"
     path.write_text(path.read_text() + "[training]\nschedule = 'cosine'\n")
-    found = read_recipe(path).training
+    found = read_recipe(path).choice.training
     assert (found.schedule, found.epochs, found.optimiser) == ("cosine", 40, "adamw")
 
 
@@ -372,7 +370,7 @@ def test_the_published_preset_is_completed_by_the_recipe(recipe):
     before, _, after = path.read_text().partition("[training]")
     text = before + after[after.index("[map]") :]
     path.write_text(text + '[training]\npreset = "published"\nepochs = 7\n')
-    training = read_recipe(path).training
+    training = read_recipe(path).choice.training
     assert (training.epochs, training.batch_size, training.learning_rate) == (7, 64, 2e-4)
     assert (training.keep, training.scaling, training.augment) == ("training", "min-max", False)
     path.write_text(recipe(FOREST, S2).read_text().replace("[training]", "[training]\npreset = 'published'"))

@@ -109,12 +109,12 @@ def test_importance_finds_the_source_and_the_dates_that_matter(recipe, tmp_path)
     """A band of noise and dates of noise lose nothing; what tells the classes apart does."""
     from bocage.recipe import read_recipe
     from bocage.run import open_run
-    from bocage.training import Trained, importance, train
+    from bocage.training import Trained, Trainer, importance
 
     run = open_run(read_recipe(recipe(GRU)), tmp_path / "out")
-    train(run.scene, run.samples, run.recipe.split, 0, "gru", run.recipe.config, run.recipe.training, tmp_path / "t")
+    Trainer(run.recipe.choice, run.scene, run.samples).train(0, tmp_path / "t")
     trained = Trained.load(tmp_path / "t/model")
-    test = run.samples.draw(run.recipe.split, 0).test
+    test = run.samples.draw(0).test
     found = importance(trained, run.samples, test, 90)
     assert found.samples <= 90
     assert found.accuracy > 0.6
