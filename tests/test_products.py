@@ -384,7 +384,7 @@ def test_damaged_archives_are_refused(tmp_path: Path) -> None:
     with pytest.raises(SourceError, match=r"member called 'a\.SAFE/\.\./\.\./MTD_MSIL2A\.xml', which points outside"):
         sentinel2_l2a.find(sentinel2_l2a.Settings(tmp_path))
     (tmp_path / "empty.zip").write_bytes(b"PK\x03\x04 half a download")
-    with pytest.raises(SourceError, match=r"not a complete zip archive.*download it again"):
+    with pytest.raises(SourceError, match=r"not a complete zip archive.*Download it again"):
         sentinel2_l2a.find(sentinel2_l2a.Settings(tmp_path))
 
 
@@ -395,7 +395,7 @@ def test_a_damaged_member_of_an_archive_is_reported(tmp_path: Path) -> None:
     content = bytearray(path.read_bytes())
     content[60:64] = b"\0\xff\0\xff"
     path.write_bytes(content)
-    with pytest.raises(SourceError, match=r"a\.zip: a\.SAFE/MTD_MSIL2A\.xml is damaged .*download the archive again"):
+    with pytest.raises(SourceError, match=r"a\.zip: a\.SAFE/MTD_MSIL2A\.xml is damaged .*Download the archive again"):
         sentinel2_l2a.find(sentinel2_l2a.Settings(tmp_path))
 
 
