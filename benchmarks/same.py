@@ -21,9 +21,10 @@ from bocage.disk import digest_of, sha256_of
 ROOT = Path(__file__).resolve().parents[1]
 BUILD = ROOT / "build" / "same"
 EXAMPLES = ("rondonia", "canada", "flanders", "wake")
-LANDSCAPE = ("random_forest", "gru", "patchwork", "multiresolcc")
-SIZE = ("--height", "603", "--width", "702", "--polygons", "12")
-"""Of the landscape: a quarter of the usual area, so that every recipe takes minutes."""
+LANDSCAPE = ("random_forest", "gru", "patchwork")
+"""Recipes of the landscape; ``multiresolcc`` is the network of the example ``wake``."""
+SIZE = ("--polygons", "6")
+"""Of the landscape: few polygons of each class, so that every recipe takes minutes."""
 
 
 @dataclass(frozen=True)

@@ -267,6 +267,7 @@ def lands(shared: Path, simulated) -> dict[str, Path]:
 @pytest.fixture
 def forked(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Processes that train or map together are forked from a server that has imported the package, which takes seconds else."""
+    import distributed  # noqa: F401 - its defaults would be lost with those set below
     from lightning_fabric.strategies import ddp
 
     forkserver.ensure_running()  # before Dask says what else it should import

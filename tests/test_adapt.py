@@ -53,7 +53,7 @@ def test_polygons_of_the_scene_teach_a_model_that_is_lost_there(trained, landsca
     path, model = trained
     turned_over(landscape)
     before = accuracy(model, path, tmp_path / "before")
-    adapt_to(read_recipe(path), model, tmp_path / "out", polygons=True, settings=Adapting(256, 1, 30, 5e-3))
+    adapt_to(read_recipe(path), model, tmp_path / "out", settings=Adapting(256, 1, 30, 5e-3, polygons=True))
     after = accuracy(tmp_path / "out/model", path, tmp_path / "after")
     assert after > before + 0.2, (before, after)
 
@@ -78,7 +78,7 @@ def test_polygons_of_a_class_that_the_model_does_not_know_are_refused(trained, r
     _, model = trained
     other = recipe(PATCHWORK, NATIVE + PAN_MS, "pan", **{"code = 3,": 'code = 7, values = ["3"],'})
     with pytest.raises(SamplesError, match="code 7"):
-        adapt_to(read_recipe(other), model, tmp_path / "out", polygons=True, settings=QUICK)
+        adapt_to(read_recipe(other), model, tmp_path / "out", settings=replace(QUICK, polygons=True))
 
 
 def test_a_forest_is_trained_again_instead(recipe, brief, tmp_path):

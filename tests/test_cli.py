@@ -90,17 +90,17 @@ def test_a_run_that_was_killed_goes_on(recipe, tmp_path, monkeypatch, capsys):
     path = str(recipe())
     from bocage.run import stages
 
-    work = stages.train
+    work = stages.Trainer.train
 
     def killed(*args, **kwargs):
         if args[3] == 1:
             raise KeyboardInterrupt
         return work(*args, **kwargs)
 
-    monkeypatch.setattr(stages, "train", killed)
+    monkeypatch.setattr(stages.Trainer, "train", killed)
     assert main(["run", path, "--out", "run"]) == 130
     assert "run the same command" in capsys.readouterr().err
-    monkeypatch.setattr(stages, "train", work)
+    monkeypatch.setattr(stages.Trainer, "train", work)
     assert main(["run", path, "--out", "run"]) == 0
     said = capsys.readouterr().err
     assert "train/0: up to date" in said
@@ -221,7 +221,7 @@ def test_a_class_in_one_polygon(recipe, landscape, capsys):
     path = recipe(**{'"reference.gpkg"': '"one.gpkg"', "draws = 2": 'draws = 2\nrare = "drop"'})
     assert main(["run", str(path), "--out", "dropped"]) == 0
     page = Path("dropped/report.html").read_text()
-    assert "Classes dropped for want of polygons: water" in page
+    assert "too few polygons: water" in page
     assert "class with fewer than 3 polygons" in page
 
 

@@ -18,6 +18,7 @@ from bocage.cli import main
 from bocage.errors import EvaluationError, ModelError, RecipeError, UnknownNameError
 from bocage.evaluation import ConfusionMatrix, Line, Predictions, Score, set_beside, trust_of
 from bocage.jobs.compare import compare_models
+from bocage.layout import RunLayout
 from bocage.recipe import read_recipe
 from bocage.report.comparison import as_csv, as_latex, verdict, write_comparison
 from bocage.testing import tiny_landscape
@@ -73,7 +74,7 @@ def test_the_best_is_marked_only_where_that_is_more_than_luck(tmp_path):
     assert close.best in ("one", "other")
     assert len(close.level_with_best) == 1
     assert r"\textbf" not in as_latex(close)
-    files = write_comparison(close, tmp_path, "three", "fr")
+    files = write_comparison(close, RunLayout(tmp_path), "three", "fr")
     text, page = page_of(files["html"])
     assert page.language == "fr"
     assert "ne se distingue pas" in text
@@ -87,12 +88,14 @@ def test_models_tested_on_other_pixels_are_not_paired():
     _, each = side_by_side(one=0.8, other=0.8)
     each["other"][2] = replace(each["other"][2], row=each["other"][2].row + 1)
     found = set_beside([line(k, v) for k, v in each.items()], each, "kappa", 0, {})
-    assert "do not share their test pixels (draw 3" in found.refused
+    assert "do not share their test pixels (draw 3" in str(found.refused)
     assert not found.pairs
     assert not found.by_polygons
     assert "No paired test is made" in verdict(found)
     one_draw = {k: v[:1] for k, v in each.items()}
-    assert "two draws" in set_beside([line(k, v) for k, v in one_draw.items()], one_draw, "kappa", 0, {}).refused
+    refused = set_beside([line(k, v) for k, v in one_draw.items()], one_draw, "kappa", 0, {}).refused
+    assert refused is not None
+    assert refused.code == "one_draw"
     with pytest.raises(EvaluationError, match="gru: diverged"):
         set_beside([], {}, "kappa", 0, {"gru": "diverged"})
 

@@ -11,8 +11,8 @@ from pystac.extensions.mlm import MLMExtension
 
 from bocage.cli import main
 from bocage.errors import ModelError, TrainedError
-from bocage.legend import LandClass, Legend
 from bocage.jobs.models import counted_facts, stored_facts
+from bocage.legend import LandClass, Legend
 from bocage.models import MODELS, build, card_of
 from bocage.testing import random_batch
 from bocage.training import Normalisation, Region, Trained

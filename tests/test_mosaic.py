@@ -7,8 +7,9 @@ import rasterio
 from bocage.cli import main
 from bocage.errors import MappingError
 from bocage.grid import Grid
+from bocage.layout import MapLayout
 from bocage.legend import LandClass, Legend
-from bocage.mapping.areas import Areas
+from bocage.mapping.areas import AreaCount
 from bocage.mapping.delivery import Delivery
 from bocage.mapping.mosaic import make_mosaic
 from bocage.mapping.writers import WRITERS, MapBand
@@ -24,14 +25,14 @@ def a_map(folder, west, codes, sure, legend=LEGEND, resolution=10.0, crs="EPSG:3
     bounds = (west, north - 20 * resolution, west + 30 * resolution, north)
     grid = Grid.from_bounds(crs, resolution, bounds)
     layers = {"classes": np.broadcast_to(codes, (1, 20, 30)), "confidence": np.broadcast_to(sure, (1, 20, 30))}
-    areas = Areas(grid, legend)
+    areas = AreaCount(grid, legend)
     for name, array in layers.items():
         opened = WRITERS.get("cog").open(folder / f"{name}.tif", grid, BANDS[name], legend)
         opened.put(grid.window, np.ascontiguousarray(array.astype(np.uint8)))
         opened.close()
     areas.count(grid.window, layers["classes"][0])
     files = {name: folder / f"{name}.tif" for name in BANDS}
-    Delivery(folder, grid, legend, BANDS, files, {}, None, 0.0).write(areas)
+    Delivery(MapLayout(folder), grid, legend, BANDS, files, {}, None, 0.0).write(areas.areas())
     return folder
 
 

@@ -158,9 +158,9 @@ DEFECTS = [
     (_invalid, "warning", ("reference", "1 invalid geometries", "Self-intersection", "mend")),
     (_overlapping, "warning", ("reference", "1 overlaps between polygons of different classes", "maize / meadow", "correct the polygons")),
     (_outside, "note", ("reference, maize", "1 polygons: outside the map", "CRS")),
-    (_too_small, "warning", ("reference, maize", "1 polygons: too small to hold a pixel centre")),
+    (_too_small, "warning", ("reference, maize", "1 polygons: too small to contain a pixel centre")),
     (_few, "error", ("class water", "1 usable polygon(s), 16 pixels", "merge the class")),
-    (_unknown_label, "error", ("reference, 77", "1 polygons: unknown code", "ignore")),
+    (_unknown_label, "error", ("reference, 77", "1 polygons: label not in the legend", "ignore")),
     (_elsewhere, "error", ("far", "does not overlap the map", "[grid]")),
     (_half_pixel, "warning", ("off", "do not nest", "0.70 px south, 0.60 px east", "bilinear")),
     (_linear_radar, "error", ("s1.vv", "what backscatter in dB can be", "linear power")),
@@ -186,7 +186,7 @@ def test_a_legend_that_knows_no_label_and_a_bad_recipe_are_told(recipe) -> None:
     path = recipe()
     text = path.read_text()
     path.write_text(text.replace('name = "meadow"', 'name = "meadow", values = ["grass"]'))
-    assert told(findings(path, "error"), "reference, 2", "5 polygons: unknown code")
+    assert told(findings(path, "error"), "reference, 2", "5 polygons: label not in the legend")
     path.write_text(text.replace("scale =", "scael ="))
     assert told(findings(path, "error"), "sources.s2.scael", "unknown key", "Did you mean 'scale'")
 

@@ -206,7 +206,7 @@ def test_a_folder_whose_imagery_is_another_does_not_use_it_and_says_so(recipe, p
     other, told = recipe(PATCHWORK, NATIVE.replace("0.0001", "0.001") + PAN_MS, "pan"), Told()
     opened = open_run(read_recipe(other), tmp_path / "out", told)
     assert opened.start is None
-    assert any("made of other imagery" in text for text in told.words)
+    assert any("made from other imagery" in text for text in told.words)
     fewer_polygons = recipe(PATCHWORK, NATIVE + PAN_MS, "pan", **{"train = 0.5": "train = 0.4"})
     assert open_run(read_recipe(fewer_polygons), tmp_path / "out").start is not None
 

@@ -18,6 +18,7 @@ import pystac_client
 import pytest
 import requests
 
+from bocage import disk
 from bocage.errors import SourceError
 from bocage.progress import QUIET, Heard
 from bocage.simulate import Simulation, deliver, simulate
@@ -203,7 +204,7 @@ def test_a_broken_link_is_retried_then_reported(world: Path, settings) -> None:
 
 
 def test_an_interrupted_download_leaves_no_incomplete_file(settings, tmp_path: Path, monkeypatch) -> None:
-    real, count = stac.os.replace, []
+    real, count = disk.move, []
 
     def killed(source, target):
         count.append(target)
@@ -211,7 +212,7 @@ def test_an_interrupted_download_leaves_no_incomplete_file(settings, tmp_path: P
             raise KeyboardInterrupt
         real(source, target)
 
-    monkeypatch.setattr(stac.os, "replace", killed)
+    monkeypatch.setattr(disk, "move", killed)
     with pytest.raises(KeyboardInterrupt):
         open_source("s2", stac, settings(bands={"red": "red"}, quality=""))
     monkeypatch.undo()

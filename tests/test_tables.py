@@ -140,7 +140,7 @@ def test_a_table_trains_and_evaluates_by_folds_without_a_map(folder: Path, model
     assert done.samples.draws == 3
     assert not (folder / "out/map").exists()
     page = (folder / "out/report.html").read_text()
-    assert "Each of 3 folds (the field &#39;region&#39;)" in page
+    assert "Each of 3 folds (by the field &#39;region&#39;)" in page
     assert "24 series of a table" in page
     assert "no series in the table" in page, "the 25th point is told"
     for k in range(3):

@@ -11,7 +11,6 @@ import safetensors.torch
 import torch
 from torch.optim.optimizer import register_optimizer_step_post_hook, register_optimizer_step_pre_hook
 
-from bocage.training import train as training_room
 from bocage.cli import main
 from bocage.errors import RecipeError, TrainedError, TrainingError
 from bocage.grid import Window
@@ -22,6 +21,7 @@ from bocage.recipe import read_recipe
 from bocage.run import open_run
 from bocage.samples import Split
 from bocage.training import Normalisation, Trained, Trainer, Training, checkpoint, classify, input_specs, loop
+from bocage.training import train as training_room
 from bocage.training.calibration import Calibration, calibrate
 from bocage.training.curves import Epoch
 from conftest import FOREST, GRU, MULTIRESOLCC, PAN_MS, S2, Told
@@ -275,7 +275,9 @@ def test_a_full_disk_leaves_the_checkpoint_before(opened, tmp_path, monkeypatch)
         save(tensors, path, metadata)
 
     monkeypatch.setattr(checkpoint.safetensors.torch, "save_file", full)
-    with pytest.raises(TrainingError, match=r"epoch 3 cannot be written.*No space left.*The one before is kept"):
+    with pytest.raises(
+        TrainingError, match=r"epoch 3 cannot be written.*No space left.*The previous checkpoint is kept"
+    ):
         trained_on(run, tmp_path, Training(epochs=6, checkpoint=0, keep="last"))
     assert [p.name for p in (tmp_path / "trained").iterdir()] == ["checkpoint.safetensors"]
     monkeypatch.undo()

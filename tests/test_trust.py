@@ -96,7 +96,7 @@ def test_predictions_are_kept_whole(tmp_path):
     found = predictions_of(some, some, some, some % 2, np.tile(np.float32([0.7, 0.3]), (5, 1)), 1.0)
     found.to_parquet(tmp_path / "test.parquet")
     again = Predictions.from_parquet(tmp_path / "test.parquet")
-    assert again.same_pixels(found) == ""
+    assert again.same_pixels(found) is None
     assert again.right.tolist() == found.right.tolist()
     from bocage.errors import EvaluationError
 

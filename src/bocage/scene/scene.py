@@ -46,7 +46,7 @@ def make_scene(grid: Grid, sources: Sequence[Readable], preparations: Mapping[st
     for source in sources:
         preparation = preparations.get(source.name, Preparation())
         check_overlap(source, grid)
-        source = source.over(grid)  # noqa: PLW2901 - from here on, what touches the map
+        source = source.over(grid)  # noqa: PLW2901 - from here on, without acquisitions outside the map
         notes += source.notes
         check_indices(source, preparation.indices)
         ratio = preparation.ratio or nearest_ratio(grid.resolution, resolution_in(source.grid, grid.crs))
@@ -56,41 +56,46 @@ def make_scene(grid: Grid, sources: Sequence[Readable], preparations: Mapping[st
                 Note.of("warped", source.name, to=nested.resolution, ratio=str(ratio), how=preparation.resampling)
             )
         cubes[source.name] = cube = Cube(source, nested, ratio, preparation)
-        _ = cube.clock  # temperatures that are missing are told now
+        _ = cube.clock  # raise an error for missing temperatures now, before any reading
     return Scene(grid, cubes, tuple(notes))
 
 
 def _check_tables(sources: Sequence[Readable]) -> None:
-    """Refuse tables beside imagery, and tables of different samples.
+    """Check that the sources are all imagery, or all tables of the same samples.
 
     Raises
     ------
     SourceError
-        The sources do not have the same rows.
+        The sources mix tables and imagery, or the tables have different samples.
     """
     first, *others = sources
     for other in others:
         if (first.ids is None) != (other.ids is None):
             raise SourceError(
-                f"The sources '{first.name}' and '{other.name}' are a table and imagery; use one kind in a recipe."
+                f"The sources '{first.name}' and '{other.name}' are a table and imagery. Use only one of the two in a recipe."
             )
         if first.ids != other.ids:
-            odd = sorted(set(first.ids or ()) ^ set(other.ids or ()))
+            different = sorted(set(first.ids or ()) ^ set(other.ids or ()))
             raise SourceError(
-                f"The tables '{first.name}' and '{other.name}' do not hold the same samples: {len(odd)} are in one only "
-                f"(first: {odd[0]})."
+                f"The tables '{first.name}' and '{other.name}' do not have the same samples: {len(different)} are in only one "
+                f"of them (first: {different[0]})."
             )
 
 
 def prepare_scene(
     scene: Scene, folder: Path, settings: Preparing, progress: Progress = QUIET
 ) -> tuple[Scene, dict[str, Prepared]]:
-    """Write the cubes that are laborious to make into `folder`, once; return the scene that reads them from there.
+    """Write the cubes that are costly to compute to `folder`, and return the scene that reads them from this folder.
+
+    Returns
+    -------
+    scene : the scene with prepared cubes
+    made : source name to the result of its preparation
 
     Raises
     ------
     SceneError, SourceError
-        The disk is full, or a file cannot be read; what is complete is kept.
+        The disk is full, or a file cannot be read. Complete shards are kept.
     """
     cubes, made, notes = dict(scene.cubes), {}, list(scene.notes)
     for name, cube in scene.cubes.items():

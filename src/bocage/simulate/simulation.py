@@ -1,4 +1,4 @@
-"""Settings → a folder of real files: an agricultural landscape whose truth is known everywhere."""
+"""Settings → a folder of image files: a simulated agricultural landscape whose land cover is known everywhere."""
 
 import shutil
 from dataclasses import dataclass
@@ -22,57 +22,62 @@ SENSORS = ("vhr", "s2", "s1")
 
 @dataclass(frozen=True)
 class Simulation:
-    """What to simulate. The defaults are fixed: they are never tuned to make a network win."""
+    """Settings of a simulation. The defaults are fixed and must not be tuned in favour of a network."""
 
     height: int = 1203
-    """PAN pixels (1.5 m); a size that is not a multiple of 4 is normal."""
+    """Height in PAN pixels (1.5 m), at least 64. It need not be a multiple of 4."""
     width: int = 1402
+    """Width in PAN pixels, at least 64."""
     seed: int = 0
+    """Seed of the landscape."""
     year: int = 2022
-    """Other years shift the calendar and rotate the crops."""
+    """Year of the acquisitions. Another year shifts the crop calendar and rotates the crops."""
     region: int = 0
-    """Other regions have other parcels and other shares of the classes."""
+    """Number of the region. Another region has other parcels and other class proportions."""
     polygons: int = 24
-    """Most reference polygons of each class."""
+    """Maximum number of reference polygons per class."""
     sensors: tuple[str, ...] = SENSORS
+    """Sensors to simulate: ``vhr``, ``s2``, ``s1``."""
     formats: tuple[str, ...] = ()
-    """How sensors are delivered, at most one format each (``bocage simulate --help`` lists them); plain rasters else."""
+    """Product formats, at most one per sensor (``bocage simulate --help`` lists them). Other sensors are plain rasters."""
 
     @property
     def deliveries(self) -> dict[str, str]:
-        """Sensor to the format that it is delivered in."""
+        """Sensor to product format."""
         return {FORMATS[name].SENSOR: name for name in self.formats}
 
     def __post_init__(self) -> None:
         if min(self.height, self.width) < 64:
-            raise BocageError(f"A landscape is at least 64 x 64 PAN pixels; asked for {self.height} x {self.width}.")
+            raise BocageError(f"A landscape must have at least 64 x 64 PAN pixels; found {self.height} x {self.width}.")
         unknown = [s for s in self.sensors if s not in SENSORS]
         if unknown:
-            raise BocageError(f"Unknown sensor '{unknown[0]}' to simulate; known: {', '.join(SENSORS)}.")
-        odd = [f for f in self.formats if f not in FORMATS]
-        if odd:
-            raise BocageError(f"Unknown format '{odd[0]}' to simulate; known: {', '.join(FORMATS)}.")
+            raise BocageError(f"Unknown sensor '{unknown[0]}' to simulate. Known sensors: {', '.join(SENSORS)}.")
+        invalid = [f for f in self.formats if f not in FORMATS]
+        if invalid:
+            raise BocageError(f"Unknown format '{invalid[0]}' to simulate. Known formats: {', '.join(FORMATS)}.")
         if len(self.deliveries) < len(self.formats):
-            raise BocageError(f"One format for each sensor; asked for {', '.join(self.formats)}.")
+            raise BocageError(f"Give at most one format per sensor; found {', '.join(self.formats)}.")
         idle = [f for sensor, f in self.deliveries.items() if sensor not in self.sensors]
         if idle:
-            raise BocageError(f"The format {idle[0]} delivers {FORMATS[idle[0]].SENSOR}, which is not simulated.")
+            raise BocageError(
+                f"The format {idle[0]} needs the sensor {FORMATS[idle[0]].SENSOR}, which is not simulated. Add it to the sensors."
+            )
 
 
 def simulate(settings: Simulation, folder: Path, progress: Progress = QUIET) -> int:
-    """Write the landscape and return its number of reference polygons.
+    """Write a simulated landscape to `folder` and return its number of reference polygons.
 
-    Unless formats are asked for, the folder gets ``vhr/{pan,ms}.tif``, ``s2/<band>.tif`` and ``s2/quality.tif``,
-    ``s1/{vv,vh}.tif``; always ``reference.gpkg``, ``legend.csv`` and ``truth.tif``. Everything is a function of place and
+    The folder contains ``reference.gpkg``, ``legend.csv`` and ``truth.tif``. Without formats, it also contains
+    ``vhr/{pan,ms}.tif``, ``s2/<band>.tif``, ``s2/quality.tif`` and ``s1/{vv,vh}.tif``. All values are a function of location and
     seed: a larger landscape of the same seed contains the smaller one.
 
     Raises
     ------
     BocageError
-        The folder is not empty, or the landscape is too small.
+        The folder is not empty, or the landscape is too small for a reference polygon.
     """
     if folder.exists() and any(folder.iterdir()):
-        raise BocageError(f"{folder} is not empty; simulate into a new folder.")
+        raise BocageError(f"{folder} is not empty. Give a new folder.")
     folder.mkdir(parents=True, exist_ok=True)
     world = World(settings.seed, settings.year, settings.region)
     pan = Grid.of(CRS, Affine(PAN_GSD, 0, CORNER[0], 0, -PAN_GSD, CORNER[1]), (settings.height, settings.width))
@@ -93,7 +98,7 @@ def simulate(settings: Simulation, folder: Path, progress: Progress = QUIET) -> 
 
 
 def deliver(folder: Path, name: str, progress: Progress) -> None:
-    """Replace a sensor's plain rasters by products."""
+    """Replace the plain rasters of a sensor in `folder` by products in the format `name`."""
     plain, partial = folder.with_name(f".{folder.name}.plain"), folder.with_name(f".{folder.name}.part")
     folder.rename(plain)
     FORMATS[name].write(plain, partial, progress)

@@ -17,12 +17,14 @@ def open_source(
     progress: Progress = QUIET,
     others: Mapping[str, Readable] = MappingProxyType({}),
 ) -> Readable:
-    """Find a sensor's acquisitions and return them as a source called `name`, made of `others` where it derives.
+    """Find the acquisitions of a sensor and return them as the source `name`.
+
+    A :class:`Deriver` computes its source from the sources `others` instead.
 
     Raises
     ------
     SourceError
-        Nothing was found, or what was found cannot be used; the message opens with the source's name.
+        No acquisition is found, or one cannot be used. The message starts with the name of the source.
     """
     heard = Heard(progress, name)
     try:
