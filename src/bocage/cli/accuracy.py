@@ -19,7 +19,7 @@ from bocage.layout import RunLayout
 def evaluate(recipe: Path, out: Path | None, overwrite: bool, sample: Path | None, label: str) -> None:
     """Measure the accuracy on test polygons; or that of the map, with areas, on a labelled validation sample.
 
-    The sample is one that 'bocage sample-design' drew; its estimates and their 95 % intervals go into the report, too.
+    The sample was drawn by 'bocage sample-design'; the estimates and their 95 % intervals go into the report.
 
     \b
     Examples:
@@ -50,11 +50,11 @@ def evaluate(recipe: Path, out: Path | None, overwrite: bool, sample: Path | Non
     type=click.Path(path_type=Path),
     help="File to write [default: validation.gpkg in the run's folder].",
 )
-@click.option("--error", default=0.01, show_default=True, help="Standard error wanted for the overall accuracy.")
+@click.option("--error", default=0.01, show_default=True, help="Target standard error of the overall accuracy.")
+@click.option("--accuracy", default=0.8, show_default=True, help="Expected user's accuracy of every class.")
 @click.option(
-    "--accuracy", default=0.8, show_default=True, help="User's accuracy that every class is expected to have."
+    "--expect", multiple=True, metavar="CLASS=ACCURACY", help="Expected user's accuracy of one class; may be repeated."
 )
-@click.option("--expect", multiple=True, metavar="CLASS=ACCURACY", help="What is expected of one class; repeatable.")
 @click.option("--least", default=30, show_default=True, help="Fewest pixels of each class.")
 @click.option("--size", default=0, help="Pixels in all [default: as many as the error asks for].")
 @click.option(
@@ -62,15 +62,15 @@ def evaluate(recipe: Path, out: Path | None, overwrite: bool, sample: Path | Non
     type=click.Choice(["proportional", "equal"]),
     default="proportional",
     show_default=True,
-    help="How the rest is shared out: by area, or the same for every class.",
+    help="Allocation of the remaining pixels: by area, or equal for every class.",
 )
 @click.option("--seed", default=0, show_default=True)
 def sample_design(recipe: Path, out: Path | None, path: Path | None, expect: tuple[str, ...], **wanted: Any) -> None:
     """Draw a stratified random sample of the run's map, for validation by photo-interpretation.
 
-    Sized for the standard error wanted (Cochran 1977; Olofsson et al. 2014). The vector file holds the outlines of the
-    pixels with an empty field 'label', and nothing of the map, so that it does not sway who labels it; what the
-    estimates need lies beside it. Label it (code or name), then: bocage evaluate RECIPE --sample FILE.
+    The sample size follows from the target standard error (Cochran 1977; Olofsson et al. 2014). The vector file holds the
+    outlines of the pixels with an empty field 'label'. It does not show the mapped class, which could influence the
+    interpreter; a second file holds what the estimates need. Label it (code or name), then: bocage evaluate RECIPE --sample FILE.
 
     \b
     Examples:
@@ -113,14 +113,14 @@ def _expected(text: str) -> tuple[str, float]:
     "--metric",
     default="overall_accuracy",
     show_default=True,
-    help="The metric that the tests are about: 'bocage metrics'.",
+    help="Metric to test: 'bocage metrics' lists them.",
 )
 @click.pass_context
 def compare(context: click.Context, recipe: Path, out: Path | None, jobs: int | None, metric: str) -> None:
-    """Set the recipe's model beside others, on the same draws, and test whether they differ.
+    """Compare the recipe's model with others on the same draws, and test whether they differ.
 
     The others are tables [[compare]] of the recipe, each with model = { name = "...", ... } and, where they differ, label
-    and training. What is complete is not done again: after an interruption, run the same command. Writes
+    and training. After an interruption, run the same command: finished models are kept. Writes
     comparison.html, .csv, .tex and .json into the run's folder. Exit code 1 if a model failed.
 
     \b

@@ -42,10 +42,10 @@ def init(images: Path, reference: Path, label: str, out: Path) -> None:
 )
 @click.pass_context
 def check(context: click.Context, recipe: Path, out: Path | None, as_json: bool, html: Path | None) -> None:
-    """Look at everything that a recipe names, before the night is lost.
+    """Check everything that a recipe names before a run.
 
     Opens every file, compares grids, measures shifts between sources (and between sources and polygons), dates, clouds,
-    values, polygons, classes and the room on the disk. Exit code 1 if an error was found.
+    values, polygons, classes and free disk space. Exit code 1 if an error was found.
 
     \b
     Examples:
@@ -76,13 +76,16 @@ def check(context: click.Context, recipe: Path, out: Path | None, as_json: bool,
 @RECIPE
 @OUT
 @click.option(
-    "--workers", multiple=True, type=int, help="Tell the time with so many preparing threads; may be repeated."
+    "--workers",
+    multiple=True,
+    type=int,
+    help="Also estimate the time with this number of preparing threads; may be repeated.",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print the plan as JSON.")
 def plan(recipe: Path, out: Path | None, workers: tuple[int, ...], as_json: bool) -> None:
-    """Tell what a run will cost: time of every stage, memory and disk, from a short probe on this machine.
+    """Estimate what a run will cost: time of every stage, memory and disk, from a short trial on this machine.
 
-    The plan is kept in the run's folder; after the run, the report compares it with what happened.
+    The plan is stored in the run's folder; the report compares it with the measured cost.
 
     \b
     Examples:

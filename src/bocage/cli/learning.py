@@ -20,8 +20,8 @@ from bocage.layout import RunLayout
 def adapt(model: Path, recipe: Path, polygons: bool, out: Path | None, overwrite: bool) -> None:
     """Adapt a trained network to another year or place.
 
-    It learns from its own surest answers on pixels of the scene, and with --polygons from the scene's reference polygons,
-    however few. Of the recipe, sources and grid count, and [reference] where polygons are used.
+    The network learns from its own most confident predictions on pixels of the scene (self-training), and with --polygons
+    also from the scene's reference polygons. The recipe gives sources and grid, and [reference] where polygons are used.
 
     \b
     Examples:
@@ -50,11 +50,11 @@ def adapt(model: Path, recipe: Path, polygons: bool, out: Path | None, overwrite
 @click.option("--epochs", type=click.IntRange(1), default=20, show_default=True, help="Passes over them.")
 @DEVICES
 def pretrain(recipe: Path, out: Path | None, overwrite: bool, pixels: int, epochs: int, devices: int | None) -> None:
-    """Give a network its first weights from the scene alone, where polygons are few.
+    """Pretrain the recipe's network on the scene without labels, for few polygons.
 
-    The network learns to guess dates and sources that are hidden from it. 'bocage train' and 'bocage run' with the same
-    folder start from there; another run starts there with [training] pretrained = "<folder>/pretrained". Polygons are not
-    looked at.
+    The network learns to reconstruct masked dates and sources. 'bocage train' and 'bocage run' with the same
+    folder start from these weights; another run uses them with [training] pretrained = "<folder>/pretrained". Reference
+    polygons are not used.
 
     \b
     Examples:

@@ -19,7 +19,7 @@ OUT = click.option(
     "--out", type=click.Path(path_type=Path), help="Folder of the run [default: runs/<name of the recipe>]."
 )
 OVERWRITE = click.option(
-    "--overwrite", is_flag=True, help="Take a folder that holds another run: redo what depends on what changed."
+    "--overwrite", is_flag=True, help="Reuse a folder that holds another run: redo what depends on the change."
 )
 
 DEVICES = click.option(
@@ -32,13 +32,13 @@ DEVICES = click.option(
 def with_workers(command: Callable[..., None]) -> Callable[..., None]:
     """Add the options that say who makes the map; what is given replaces [workers] of the recipe."""
     options = (
-        click.option("--workers", type=int, help="Processes that make the map (jobs, with --cluster)."),
-        click.option("--threads", type=int, help="Cores that each process uses."),
+        click.option("--workers", type=int, help="Processes that compute the map (jobs, with --cluster)."),
+        click.option("--threads", type=int, help="Cores per process."),
         click.option("--scheduler", help="Address of a running Dask scheduler, such as tcp://node1:8786."),
-        click.option("--cluster", help="Batch system whose jobs make the map: slurm, pbs, sge, lsf, oar, htcondor, moab."),
+        click.option("--cluster", help="Batch system that runs the jobs: slurm, pbs, sge, lsf, oar, htcondor, moab."),
         click.option(
             "--job", "options", multiple=True, metavar="KEY=VALUE",
-            help="What a job asks for (dask-jobqueue), such as queue=long, memory=16GB, walltime=02:00:00; may be repeated.",
+            help="Resources of a job (dask-jobqueue), such as queue=long, memory=16GB, walltime=02:00:00; may be repeated.",
         ),
     )  # fmt: skip
     for option in reversed(options):

@@ -13,7 +13,7 @@ from bocage.shelf import Shelf
 @click.command()
 @click.option("--json", "as_json", is_flag=True, help="Print everything as JSON.")
 def models(as_json: bool) -> None:
-    """List the networks: what they take, what they cost, where they come from.
+    """List the networks with their inputs, cost and source.
 
     Parameters and multiply-adds are counted at the published size and data shapes, for 10 classes.
     Yours is named 'its.module:name' in a recipe.

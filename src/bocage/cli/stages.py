@@ -1,4 +1,4 @@
-"""Commands that run the stages of a recipe, and lay maps together."""
+"""Commands that run the stages of a recipe, and merge maps."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -59,10 +59,10 @@ report = _stage("report", ("report",), "Write report.html again.\n\n\b\nExample:
 @OUT
 @OVERWRITE
 def prepare(recipe: Path, out: Path | None, overwrite: bool) -> None:
-    """Write the scene to disk once: sources warped onto the map's grid, filtered and filled in time.
+    """Write the scene to disk once: sources are resampled onto the map's grid, filtered and filled in time.
 
-    'bocage run' does this by itself; alone, it can run on another machine or before the reference is there. After an
-    interruption the same command goes on with what is missing; parts whose files or settings changed are redone.
+    'bocage run' does this too. Run alone, it can use another machine, or start before the reference polygons exist. After
+    an interruption the same command resumes; parts whose files or settings changed are redone.
 
     \b
     Example:
@@ -99,8 +99,8 @@ def map_command(
 ) -> None:
     """Map the scene with a trained network: everything, or the polygons of a region.
 
-    Windows are kept as they are made; after an interruption the same command goes on with those that are missing. The map
-    is the same whoever works, and however many.
+    Finished windows are kept: after an interruption the same command resumes. The map does not depend on the number or
+    kind of workers.
 
     \b
     Examples:
@@ -131,13 +131,13 @@ def map_command(
     type=click.Choice(["confidence", "first"]),
     default="confidence",
     show_default=True,
-    help="Where maps overlap: the most confident one, or the first that has data.",
+    help="Where maps overlap: the map with the highest confidence, or the first with data.",
 )
 def mosaic(folder: Path, maps: tuple[Path, ...], rule: Any) -> None:
-    """Lay the MAPS of several scenes together into FOLDER.
+    """Merge the MAPS of several scenes into a mosaic in FOLDER.
 
-    MAPS are run folders, or their map/ folders. They must have one legend and one lattice of pixels. scene.tif tells which
-    map each pixel comes from.
+    MAPS are run folders, or their map/ folders. They must share the legend and the pixel grid. scene.tif records
+    which map each pixel comes from.
 
     \b
     Examples:
