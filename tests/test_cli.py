@@ -93,7 +93,7 @@ def test_a_run_that_was_killed_goes_on(recipe, tmp_path, monkeypatch, capsys):
     work = stages.Trainer.train
 
     def killed(*args, **kwargs):
-        if args[3] == 1:
+        if args[1] == 1:
             raise KeyboardInterrupt
         return work(*args, **kwargs)
 
