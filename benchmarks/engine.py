@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from bocage.pipeline import open_run, read_recipe
 
 from benchmarks.record import interleaved, save
 from bocage.mapping import Mapping, make_map
@@ -19,7 +20,6 @@ from bocage.mapping.engine import _Making
 from bocage.mapping.predict import Forward, infer, read_inputs
 from bocage.mapping.work import cores
 from bocage.mapping.workers import Workers, _dask
-from bocage.pipeline import open_run, read_recipe
 from bocage.progress import QUIET
 from bocage.simulate import Simulation, simulate
 from bocage.simulate.recipes import write_recipes

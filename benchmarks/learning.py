@@ -16,12 +16,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from bocage.pipeline import Recipe, adapt_to, open_scene, pretrain_on, read_recipe
 
 from benchmarks.record import RESULTS, machine
 from bocage.evaluation import ConfusionMatrix
 from bocage.evaluation.metrics import METRICS
 from bocage.models import build
-from bocage.pipeline import Recipe, adapt_to, open_scene, pretrain_on, read_recipe
 from bocage.samples import Samples, make_samples
 from bocage.scene import Scene
 from bocage.simulate import Simulation, simulate

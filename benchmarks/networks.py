@@ -19,11 +19,11 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from bocage.pipeline import read_recipe, run
+from bocage.pipeline.stages import Run
 from filelock import FileLock, Timeout
 
 from bocage.mapping import pixels_per_second
-from bocage.pipeline import read_recipe, run
-from bocage.pipeline.stages import Run
 from bocage.simulate import Simulation, simulate
 from bocage.training import Trained
 

@@ -17,10 +17,10 @@ from typing import Any
 
 import numpy as np
 import pandas
+from bocage.pipeline import Recipe, open_scene, read_recipe, run
 
 from benchmarks.record import save
 from bocage.models import build
-from bocage.pipeline import Recipe, open_scene, read_recipe, run
 from bocage.samples import Samples, make_samples
 from bocage.training import Trained, classify, input_specs
 

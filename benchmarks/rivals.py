@@ -25,6 +25,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from bocage.pipeline import Recipe, open_scene, read_recipe
 from filelock import FileLock
 
 from benchmarks.networks import M3FUSION, TRAINING, TWINNS, WITH_VHR, WORK, Case, cases
@@ -34,7 +35,6 @@ from bocage.evaluation.metrics import METRICS
 from bocage.evaluation.paired import clustered_mcnemar, resampled_t
 from bocage.mapping import pixels_per_second
 from bocage.models import build
-from bocage.pipeline import Recipe, open_scene, read_recipe
 from bocage.samples import Samples, make_samples
 from bocage.scene import Scene
 from bocage.training import Trained, classify, input_specs, train

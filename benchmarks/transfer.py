@@ -21,13 +21,13 @@ from typing import Any
 
 import geopandas
 import numpy as np
+from bocage.pipeline import Recipe, adapt_to, open_scene, read_recipe, run
 from filelock import FileLock
 
 from benchmarks.record import RESULTS, machine
 from bocage.evaluation import ConfusionMatrix
 from bocage.evaluation.metrics import METRICS
 from bocage.models import build
-from bocage.pipeline import Recipe, adapt_to, open_scene, read_recipe, run
 from bocage.samples import make_samples
 from bocage.simulate import Simulation, simulate
 from bocage.simulate.recipes import write_recipes

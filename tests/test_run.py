@@ -24,7 +24,7 @@ from bocage.mapping.areas import AreaCount
 from bocage.provenance import Provenance
 from bocage.recipe import parse, read_recipe
 from bocage.words import LANGUAGES, Note, words_of
-from conftest import FOREST, GRU, S2, written
+from conftest import FOREST, GRU, S2
 
 NO_IMPORTANCE = "[evaluation]\nimportance = 0"
 
@@ -220,7 +220,9 @@ def test_a_single_source_network_takes_a_file_and_a_line_and_fuses(recipe, lands
         )
     ):
         out = tmp_path / f"run{k}"
-        assert main(["run", str(recipe(model, S2, more=NO_IMPORTANCE)), "--out", str(out)]) == 0, capsys.readouterr().err
+        assert main(["run", str(recipe(model, S2, more=NO_IMPORTANCE)), "--out", str(out)]) == 0, (
+            capsys.readouterr().err
+        )
         assert (out / "report.html").exists()
 
 
