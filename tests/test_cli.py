@@ -307,7 +307,7 @@ def test_the_report_shows_calibration_and_waiting(recipe, finished):
     assert "before and after calibration, on test pixels" in page
     said = json.loads((out / "splits/0/model/trained.json").read_text())["calibration"]
     assert f"{said['temperature']:.2f}" in page
-    assert "waited for samples during" in page
+    assert "waited for samples for" in page
     path = recipe(GRU)
     path.write_text(path.read_text().replace("[training]", '[training]\nkeep = "training"'))
     assert main(["run", str(path), "--out", "other"]) == 0, "no validation polygons: curves without their line"

@@ -77,7 +77,7 @@ def test_the_best_is_marked_only_where_that_is_more_than_luck(tmp_path):
     files = write_comparison(close, RunLayout(tmp_path), "three", "fr")
     text, page = page_of(files["html"])
     assert page.language == "fr"
-    assert "ne se distingue pas" in text
+    assert "sans différence significative avec" in text
     assert not list(tmp_path.glob(".*"))
     said = json.loads(files["json"].read_text())
     assert len(said["corrected_resampled_t"]) == len(said["mcnemar_by_polygons"]) == 3
@@ -91,7 +91,7 @@ def test_models_tested_on_other_pixels_are_not_paired():
     assert "do not share their test pixels (draw 3" in str(found.refused)
     assert not found.pairs
     assert not found.by_polygons
-    assert "No paired test is made" in verdict(found)
+    assert "No paired test was made" in verdict(found)
     one_draw = {k: v[:1] for k, v in each.items()}
     refused = set_beside([line(k, v) for k, v in one_draw.items()], one_draw, "kappa", 0, {}).refused
     assert refused is not None

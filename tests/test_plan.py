@@ -58,7 +58,7 @@ def test_the_report_compares_the_plan_with_what_happened(recipe, landscape: Path
     assert main(["run", str(path), "--out", str(out)]) == 0
     page = (out / "report.html").read_text()
     assert "<th>planned</th>" in page
-    assert "memory at most" in page
+    assert "peak memory" in page
     assert main(["plan", str(path), "--out", str(out), "--workers", "4"]) == 0
     assert "with 4 threads preparing" in capsys.readouterr().out
 

@@ -64,7 +64,7 @@ def test_the_page_is_whole_and_alone(finished):
     out = finished(GRU).out
     text, page = page_of(out / "report.html")
     assert page.language == "en"
-    assert "In short" in text
+    assert "Summary" in text
     assert "prefers-color-scheme: dark" in text
     assert "@media print" in text
     assert "oninput" in text, "the map can be swiped over the imagery"
