@@ -12,18 +12,20 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from bocage.pipeline import open_run, read_recipe
 
 from benchmarks.record import interleaved, save
-from bocage.mapping import Mapping, make_map
+from bocage.layout import MapLayout
+from bocage.machine import cores
+from bocage.mapping import Computing, Mapping, make_map
 from bocage.mapping.engine import _Making
 from bocage.mapping.predict import Forward, infer, read_inputs
-from bocage.mapping.work import cores
 from bocage.mapping.workers import Workers, _dask
 from bocage.progress import QUIET
+from bocage.recipe import read_recipe
+from bocage.run import open_run
 from bocage.simulate import Simulation, simulate
 from bocage.simulate.recipes import write_recipes
-from bocage.training import Trained, train
+from bocage.training import Trained, Trainer
 
 HEIGHT, WIDTH, ROUNDS = 1024, 768, 3
 """Height and width of the scene in PAN pixels, and rounds. The twelve windows are shared evenly by two cores."""
@@ -32,7 +34,7 @@ HEIGHT, WIDTH, ROUNDS = 1024, 768, 3
 def run() -> str:
     with tempfile.TemporaryDirectory(dir=os.environ.get("BOCAGE_BENCH")) as name:
         trained, scene = _trained(Path(name))
-        making = _Making.of(trained, scene, Mapping(), Path(name) / "map", "cpu", QUIET)
+        making = _Making.of(trained, scene, Mapping(), MapLayout(Path(name) / "map"), "cpu", QUIET)
         found = {
             "pixels": HEIGHT * WIDTH,
             "cores": cores(),
@@ -57,8 +59,8 @@ def _trained(folder: Path) -> tuple[Trained, Any]:
     )
     recipe.write_text(text.replace("samples_per_epoch = 4000", "samples_per_epoch = 64"))
     opened = open_run(read_recipe(recipe), folder / "run")
-    r = opened.recipe
-    return train(opened.scene, opened.samples, r.split, 0, r.model, r.config, r.training, folder / "t"), opened.scene
+    trainer = Trainer(opened.recipe.choice, opened.scene, opened.samples)
+    return trainer.train(0, folder / "t"), opened.scene
 
 
 def _end_to_end(making: _Making, folder: Path) -> dict[str, float]:
@@ -76,7 +78,7 @@ def _end_to_end(making: _Making, folder: Path) -> dict[str, float]:
 
     def everything() -> None:
         shutil.rmtree(folder, ignore_errors=True)
-        make_map(task.trained, task.scene, Mapping(), folder, "cpu")
+        make_map(task.trained, task.scene, Mapping(), folder, Computing("cpu"))
 
     spent = interleaved({"network": network, "everything": everything}, ROUNDS)
     return {

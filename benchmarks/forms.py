@@ -12,8 +12,8 @@ import torch
 from torch import Tensor
 
 from benchmarks.record import convolution, interleaved, product, save, seconds
-from bocage.models import MODELS, InputSpec, SourceTensor, build
-from bocage.models.facts import facts_of
+from bocage.models import MODELS, InputSpec, SourceTensor, build, card_of
+from bocage.models.facts import size_of
 
 CLASSES, ROUNDS, BATCH, SINGLE = 8, 3, 128, 24
 CASES = {"multiresolcc": (256, 512), "m3fusion": (16, 128), "twinns": (16, 128)}
@@ -32,8 +32,8 @@ class _Network:
 
     def __init__(self, name: str, side: int, patches: int) -> None:
         torch.manual_seed(0)
-        self.inputs: dict[str, InputSpec] = dict(MODELS.get(name).CARD.example)  # type: ignore[attr-defined]
-        self.model = build(name, self.inputs, CLASSES, MODELS.get(name).Config()).eval()
+        self.inputs: dict[str, InputSpec] = dict(card_of(MODELS.get(name)).example)
+        self.model = build(MODELS.get(name), self.inputs, CLASSES, MODELS.get(name).Config()).eval()
         _settle(self.model)
         self.side, self.count = side, min(patches, side * side)
         self.window = {n: self._random(n) for n in self.inputs}
@@ -81,7 +81,7 @@ def _measure(name: str, side: int, patches: int) -> dict[str, Any]:
     logits = network.windows(torch.float32)[0][0].flatten(1).T[: network.count]
     exact = torch.cat(network.by_patches(network.patches, torch.float32))
     found["largest_difference"] = float((logits - exact).abs().max())
-    adds = facts_of(name, MODELS.get(name)).multiply_adds
+    adds = size_of(MODELS.get(name)).multiply_adds
     for label, dtype in precisions().items():
         rate, rate_adds = convolution(dtype)
         matrix, matrix_adds = product(dtype)

@@ -16,17 +16,18 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from bocage.pipeline import Recipe, adapt_to, open_scene, pretrain_on, read_recipe
 
+from benchmarks.accuracy import classes_of, samples_of, scores_of
 from benchmarks.record import RESULTS, machine
-from bocage.evaluation import ConfusionMatrix
-from bocage.evaluation.metrics import METRICS
-from bocage.models import build
-from bocage.samples import Samples, make_samples
+from bocage.jobs.adapt import adapt_to
+from bocage.jobs.pretrain import pretrain_on
+from bocage.recipe import Recipe, read_recipe
+from bocage.run import open_scene
+from bocage.samples import Samples
 from bocage.scene import Scene
 from bocage.simulate import Simulation, simulate
 from bocage.simulate.recipes import write_recipes
-from bocage.training import Pretrained, Pretraining, Trained, classify, input_specs, train
+from bocage.training import Pretrained, Pretraining, Trained, Trainer
 
 WORK = Path("build/learning").resolve()
 FILE = RESULTS / "learning.json"
@@ -54,9 +55,7 @@ class Bench:
         """Open the scene and make its samples."""
         recipe = read_recipe({"simulated": _simulated, "canada": _canada}[name]())
         scene = open_scene(recipe)
-        network = build(recipe.model, input_specs(scene), len(recipe.legend.classes), recipe.config)
-        parts = (scene, recipe.legend, recipe.reference, recipe.split, network.footprints, WORK / f"{name}-samples")
-        return cls(name, recipe, scene, make_samples(*parts, any_source=True))
+        return cls(name, recipe, scene, samples_of(recipe, scene, WORK / f"{name}-samples"))
 
     @property
     def folder(self) -> Path:
@@ -69,14 +68,16 @@ class Bench:
 
     def scores(self, share: float, way: str) -> list[dict[str, float]]:
         """Return the scores of each draw on all polygons that are not used for training."""
-        split, found = replace(self.recipe.split, train=share), []
+        samples, found = self._split(share), []
         for draw in range(DRAWS):
-            trained = self._trained(share, way, draw)
-            test = self.samples.draw(split, draw).test
-            classes = classify(trained, self.samples, test, self.recipe.training).argmax(1)
-            matrix = ConfusionMatrix.of(self.samples.label[test], classes, self.samples.legend.names)
-            found.append({key: float(METRICS.get(key)(matrix)) for key in ("overall_accuracy", "f1_weighted", "kappa")})
+            test = samples.draw(draw).test
+            classes = classes_of(self._trained(share, way, draw), samples, test, self.recipe)
+            found.append(scores_of(samples, test, classes))
         return found
+
+    def _split(self, share: float) -> Samples:
+        """Return the samples, of which a share of the polygons trains."""
+        return replace(self.samples, split=replace(self.recipe.split, train=share))
 
     def _trained(self, share: float, way: str, draw: int) -> Trained:
         folder = self.folder / f"{way.replace(', ', '-').replace(' ', '-')}-{share}-{draw}"
@@ -94,9 +95,7 @@ class Bench:
         return self.folder / f"{way.replace(' ', '-')}-{share}-{draw}" / "model"
 
     def _train(self, share: float, draw: int, folder: Path, start: Pretrained | None) -> None:
-        r = self.recipe
-        split = replace(r.split, train=share)
-        train(self.scene, self.samples, split, draw, r.model, r.config, r.training, folder, start=start)
+        Trainer(self.recipe.choice, self.scene, self._split(share), start).train(draw, folder)
 
 
 def _simulated() -> Path:

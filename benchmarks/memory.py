@@ -16,7 +16,7 @@ NETWORK = "pan_filters = [16, 32, 64]\nms_filters = [32, 64, 128]"
 def bocage(*arguments: object) -> float:
     """Run a bocage command and return its peak resident memory in MB."""
     code = (
-        "import sys; from bocage.cli import main; from bocage.pipeline.runfolder import peak_memory;"
+        "import sys; from bocage.cli import main; from bocage.machine import peak_memory;"
         "code = main(sys.argv[1:]); print(peak_memory() / 2**20); sys.exit(code)"
     )
     command = [sys.executable, "-c", code, *map(str, arguments)]

@@ -19,11 +19,15 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from bocage.pipeline import read_recipe, run
-from bocage.pipeline.stages import Run
 from filelock import FileLock, Timeout
 
+from bocage.disk import write_json
+from bocage.jobs.run import run
+from bocage.layout import RunLayout
 from bocage.mapping import pixels_per_second
+from bocage.provenance import Provenance
+from bocage.recipe import read_recipe
+from bocage.run import Run
 from bocage.simulate import Simulation, simulate
 from bocage.training import Trained
 
@@ -219,19 +223,19 @@ def _case(
 def measure(case: Case) -> dict[str, object]:
     """Train and evaluate all draws, then measure the mapping speed of a window."""
     case.folder.mkdir(parents=True, exist_ok=True)
-    path, out = case.folder / f"{case.name}.toml", WORK / case.name
+    path, out = case.folder / f"{case.name}.toml", RunLayout(WORK / case.name)
     path.write_text(case.recipe, encoding="utf-8")
-    done = run(read_recipe(path), out, ("train", "evaluate"))
-    score = json.loads((out / "score.json").read_text())
-    stages = json.loads((out / "provenance.json").read_text())["stages"]
-    seconds = [one["seconds"] for stage, one in stages.items() if stage.startswith("train/")]
-    curves = out / "splits/0/curves.csv"
+    done = run(read_recipe(path), out.path, ("train", "evaluate"))
+    score = json.loads(out.score.read_text())
+    stages = Provenance.load(out.provenance).stages
+    seconds = [one.seconds for stage, one in stages.items() if stage.startswith("train/")]
+    curves = out.split(0).curves
     waiting = [float(line.split(",")[4]) for line in curves.read_text().splitlines()[2:]] if curves.exists() else []
     return {
         **{k: score[k] for k in ("overall_accuracy", "f1_weighted", "kappa")},
         "training_seconds": float(np.median(seconds)),
         "waiting": float(np.median(waiting)) if waiting else None,
-        **_speed(done, out / "splits/0/model"),
+        **_speed(done, out.split(0).model.path),
     }
 
 
@@ -266,9 +270,7 @@ def _fill(case: Case) -> None:
     )
     with FileLock(WORK / "results.lock"):
         RESULTS.mkdir(exist_ok=True)
-        partial = path.with_suffix(".part")
-        partial.write_text(json.dumps({"machine": machine, "lines": _lines(path) | {case.label: one}}, indent=1))
-        os.replace(partial, path)
+        write_json(path, {"machine": machine, "lines": _lines(path) | {case.label: one}})
     print(_line(case.label, one), f"[{time.monotonic() - started:.0f} s]", flush=True)
 
 

@@ -80,7 +80,9 @@ def variant(label: str) -> Iterator[Bench]:
         setattr(ENCODER, name, method)
     try:
         bench = Bench(label, f"{MODELS['patchwork']}{SETTINGS.get(label, '')}\n", DRAWS)
-        bench.recipe = replace(bench.recipe, training=replace(bench.recipe.training, validation_samples=1024))
+        choice = bench.recipe.choice
+        fewer = replace(choice.training, validation_samples=1024)
+        bench.recipe = replace(bench.recipe, choice=replace(choice, training=fewer))
         yield bench
     finally:
         for name, method in own.items():

@@ -17,12 +17,14 @@ from typing import Any
 
 import numpy as np
 import pandas
-from bocage.pipeline import Recipe, open_scene, read_recipe, run
 
+from benchmarks.accuracy import classes_of, samples_of
 from benchmarks.record import save
-from bocage.models import build
-from bocage.samples import Samples, make_samples
-from bocage.training import Trained, classify, input_specs
+from bocage.jobs.run import run
+from bocage.layout import RunLayout
+from bocage.recipe import Recipe, read_recipe
+from bocage.run import open_scene
+from bocage.training import Trained
 
 WORK = Path("build/patchwork").resolve()
 SEEDS, SHARE, NODATA = (0, 1, 2), 0.6, 65535
@@ -87,24 +89,14 @@ def run_canada(models: Iterable[str]) -> dict[str, Any]:
 
 def _accuracy(recipe: Recipe, trained_in: Path) -> float:
     """Return the share of correctly classified test points, as the mean of the folds."""
-    samples = _samples(recipe)
+    samples = samples_of(recipe, open_scene(recipe), WORK / f"samples-{recipe.path.stem}")
     found = []
     for number in range(len(samples.folds)):
-        trained = Trained.load(trained_in / f"splits/{number}/model")
-        test = samples.draw(recipe.split, number).test
-        classes = classify(trained, samples, test, recipe.training).argmax(1)
+        trained = Trained.load(RunLayout(trained_in).split(number).model.path)
+        test = samples.draw(number).test
+        classes = classes_of(trained, samples, test, recipe)
         found.append(float((classes == samples.label[test]).mean()))
     return float(np.mean(found))
-
-
-def _samples(recipe: Recipe) -> Samples:
-    """Return the samples, including points with missing sensors."""
-    scene = open_scene(recipe)
-    network = build(recipe.model, input_specs(scene), len(recipe.legend.classes), recipe.config)
-    folder = WORK / f"samples-{recipe.path.stem}"
-    return make_samples(
-        scene, recipe.legend, recipe.reference, recipe.split, network.footprints, folder, any_source=True
-    )
 
 
 def _states() -> Mapping[str, Path]:

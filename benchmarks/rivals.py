@@ -25,24 +25,22 @@ from typing import Any
 
 import numpy as np
 import torch
-from bocage.pipeline import Recipe, open_scene, read_recipe
 from filelock import FileLock
 
+from benchmarks.accuracy import TOLD, classes_of, samples_of, scores_of
 from benchmarks.networks import M3FUSION, TRAINING, TWINNS, WITH_VHR, WORK, Case, cases
 from benchmarks.record import RESULTS, machine
-from bocage.evaluation import ConfusionMatrix
-from bocage.evaluation.metrics import METRICS
 from bocage.evaluation.paired import clustered_mcnemar, resampled_t
 from bocage.mapping import pixels_per_second
-from bocage.models import build
-from bocage.samples import Samples, make_samples
+from bocage.recipe import Recipe, read_recipe
+from bocage.run import open_scene
+from bocage.samples import Samples
 from bocage.scene import Scene
-from bocage.training import Trained, classify, input_specs, train
+from bocage.training import Trained, Trainer
 
 DRAWS, FEWER = 5, 3
 """Number of draws on complete data, and on incomplete data."""
 FILE = RESULTS / "rivals.json"
-TOLD = ("overall_accuracy", "f1_weighted", "kappa")
 OWN = 'optimiser = "adamw"\nlearning_rate = 0.002\nweight_decay = 0.02\nschedule = "one-cycle"\n'
 """Patchwork's own training settings, given explicitly because `TRAINING` would override them."""
 ALL = 'sources = ["s1", "s2", "pan", "ms"]\n'
@@ -119,9 +117,7 @@ class Bench:
     def __init__(self, label: str, model: str, draws: int) -> None:
         self.label, self.recipe = label, _recipe(model, draws)
         self.scene = open_scene(self.recipe)
-        self.network = build(
-            self.recipe.model, input_specs(self.scene), len(self.recipe.legend.classes), self.recipe.config
-        )
+        self.network = self.recipe.choice.build(self.scene, self.recipe.legend)
 
     def samples(self, state: str) -> tuple[Scene, Samples]:
         """Return the scene in a state and its samples, including pixels with missing sources."""
@@ -130,18 +126,15 @@ class Bench:
         name = f"rivals-{hashlib.sha256(kept.encode()).hexdigest()[:12]}-{state}"
         folder = WORK / "".join(c if c.isalnum() else "-" for c in name)
         with FileLock(f"{folder}.lock"):
-            found = make_samples(
-                scene, r.legend, r.reference, r.split, self.network.footprints, folder, any_source=True
-            )
-        return scene, found
+            return scene, samples_of(r, scene, folder)
 
     def trained(self, draw: int, state: str = "all data") -> tuple[Trained, float]:
         """Return the model trained on a draw of the data in a state, and its training time in seconds; train it once."""
         folder = WORK / "rivals" / "".join(c if c.isalnum() else "-" for c in f"{self.label} {state} {draw}")
         if not (folder / "seconds").exists():
             scene, samples = self.samples(state)
-            r, started = self.recipe, time.monotonic()
-            train(scene, samples, r.split, draw, r.model, r.config, r.training, folder)
+            started = time.monotonic()
+            Trainer(self.recipe.choice, scene, samples).train(draw, folder)
             (folder / "seconds").write_text(str(time.monotonic() - started))
         return Trained.load(folder / "model"), float((folder / "seconds").read_text())
 
@@ -152,12 +145,10 @@ class Bench:
         _, samples = self.samples(at)
         for draw in range(draws):
             trained, seconds = self.trained(draw, learnt)
-            test = samples.draw(self.recipe.split, draw).test
-            classes = classify(trained, samples, test, self.recipe.training).argmax(1)
-            matrix = ConfusionMatrix.of(samples.label[test], classes, samples.legend.names)
-            for key in TOLD:
-                found[key].append(float(METRICS.get(key)(matrix)))
-            found["seconds"].append(seconds)
+            test = samples.draw(draw).test
+            classes = classes_of(trained, samples, test, self.recipe)
+            for key, value in (scores_of(samples, test, classes) | {"seconds": seconds}).items():
+                found[key].append(value)
             place = ((draw * 10**5) + samples.row[test].astype(np.int64)) * 10**5 + samples.column[test]
             tested.append(np.stack([place, samples.polygon[test], classes == samples.label[test]]))
         np.save(_pixels(self.label, at, learnt, draws), np.concatenate(tested, 1))
@@ -227,7 +218,8 @@ def _speeds() -> dict[str, dict[str, float]]:
     works = {name: (bench, made[name][0]) for name, bench in benches.items()}
     m3fusion, trained = works["M3Fusion"]
     config = type(trained.config)(series=trained.config.series, vhr=trained.config.vhr)
-    whole = build("m3fusion", trained.inputs, len(trained.legend.classes), config)  # speed does not depend on weights
+    choice = replace(m3fusion.recipe.choice, config=config)  # speed does not depend on weights
+    whole = choice.network(trained.inputs, len(trained.legend.classes))
     works["M3Fusion, published size"] = m3fusion, replace(trained, config=config, model=whole.eval())
     spent: dict[str, list[float]] = {}
     for _ in range(3):

@@ -1,13 +1,15 @@
 """Whether results are those of an earlier commit: maps, weights and scores of the examples and of a simulated landscape.
 
 ``python -m benchmarks.same REVISION`` checks the revision out into ``build/same``, runs every recipe with it and with the working
-tree, in the same environment, and compares maps and weights by SHA-256, scores by their numbers. Runs of the revision are kept.
+tree, in the same environment. It compares maps by SHA-256, weights by content and scores by their numbers. Runs of the revision
+are kept; those of the working tree start anew each time, as its code may have changed.
 """
 
 import argparse
 import io
 import json
 import os
+import shutil
 import subprocess
 import sys
 import zipfile
@@ -105,6 +107,7 @@ def main() -> int:
     parser.add_argument("names", nargs="*", default=[*EXAMPLES, *LANDSCAPE], help="recipes (default: all)")
     wanted = parser.parse_args()
     before, now = checked_out(wanted.revision), Tree(ROOT, BUILD / "now")
+    shutil.rmtree(now.runs, ignore_errors=True)  # of earlier code
     print("recipe           files  different", flush=True)
     total = 0
     for name in wanted.names:

@@ -21,17 +21,17 @@ from typing import Any
 
 import geopandas
 import numpy as np
-from bocage.pipeline import Recipe, adapt_to, open_scene, read_recipe, run
 from filelock import FileLock
 
+from benchmarks.accuracy import classes_of, samples_of, scores_of
 from benchmarks.record import RESULTS, machine
-from bocage.evaluation import ConfusionMatrix
-from bocage.evaluation.metrics import METRICS
-from bocage.models import build
-from bocage.samples import make_samples
+from bocage.jobs.adapt import adapt_to
+from bocage.jobs.run import run
+from bocage.recipe import Recipe, read_recipe
+from bocage.run import open_scene
 from bocage.simulate import Simulation, simulate
 from bocage.simulate.recipes import write_recipes
-from bocage.training import Trained, classify, input_specs
+from bocage.training import Adapting, Trained
 
 WORK = Path("build/transfer").resolve()
 TILES = {"A": ("A_31UDS_2018", 2018), "C": ("C_31UES_2019_no10m", 2019)}
@@ -79,12 +79,10 @@ def _recipe(tile: str, name: str, seed: int) -> Recipe:
 def _scores(trained: Trained, recipe: Recipe, folder: Path) -> dict[str, float]:
     """Return the scores on all labelled pixels of a recipe's scene."""
     scene = open_scene(recipe)
-    network = build(recipe.model, input_specs(scene), len(recipe.legend.classes), recipe.config)
-    samples = make_samples(scene, recipe.legend, recipe.reference, recipe.split, network.footprints, folder)
+    samples = samples_of(recipe, scene, folder, any_source=False)
     trained.for_scene(scene).check_scene(scene)
-    found = classify(trained, samples, np.arange(len(samples.label)), recipe.training).argmax(1)
-    matrix = ConfusionMatrix.of(samples.label, found, samples.legend.names)
-    return {key: float(METRICS.get(key)(matrix)) for key in ("overall_accuracy", "f1_weighted", "kappa")}
+    members = np.arange(len(samples.label))
+    return scores_of(samples, members, classes_of(trained, samples, members, recipe))
 
 
 def run_flanders() -> None:
@@ -94,7 +92,7 @@ def run_flanders() -> None:
             for name in MODELS:
                 way, target = f"{here} to {there}", _recipe(there, name, seed)
                 recipe = _recipe(here, name, seed)
-                out, samples = WORK / recipe.path.stem, WORK / f"samples-{there}-{recipe.model}"
+                out, samples = WORK / recipe.path.stem, WORK / f"samples-{there}-{recipe.choice.name}"
                 if not _is_known(way, name, seed):
                     run(recipe, out, ("train",))
                     _keep(way, name, seed, _scores(Trained.load(out / "splits/0/model"), target, samples))
@@ -122,7 +120,7 @@ def _keep(way: str, line: str, seed: int, scores: Mapping[str, float]) -> None:
 
 
 def _adapted(recipe: Recipe, model: Path, out: Path, polygons: bool = False) -> Trained:
-    adapt_to(recipe, model, out, polygons, overwrite=True)
+    adapt_to(recipe, model, out, Adapting(polygons=polygons), overwrite=True)
     return Trained.load(out / "model")
 
 
