@@ -62,7 +62,7 @@ def _known(recipe: Recipe, legend: Legend, scene: Scene) -> Pixels:
     if strange := sorted(set(codes.tolist()) - set(place)):
         names = ", ".join(str(code) for code in strange)
         raise SamplesError(
-            f"The polygons of {recipe.reference.path} have classes that the model does not know (code {names}); it knows "
+            f"The polygons of {recipe.reference.shown} have classes that the model does not know (code {names}); it knows "
             f"{', '.join(legend.names)}. Leave them out of [legend], or train a model with them."
         )
     return replace(found.pixels, label=np.array([place[code] for code in codes.tolist()], np.int16))

@@ -39,7 +39,7 @@ def input_fingerprints(recipe: Recipe, scene: Scene) -> dict[str, str]:
     found: dict[str, str] = {}
     for cube in scene.cubes.values():
         found |= cube.fingerprints()
-    found[without_password(str(recipe.reference.path))] = fingerprint_reference(recipe.reference)
+    found[recipe.reference.shown] = fingerprint_reference(recipe.reference)
     return found
 
 

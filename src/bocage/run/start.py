@@ -6,7 +6,6 @@ from bocage.disk import digest
 from bocage.progress import Progress
 from bocage.recipe import Recipe
 from bocage.run.folder import RunFolder
-from bocage.samples.reference import without_password
 from bocage.training import Pretrained
 
 STAGE = "pretrain"
@@ -34,6 +33,6 @@ def start_of(recipe: Recipe, folder: RunFolder, inputs: Mapping[str, str], progr
 def pretraining_key(recipe: Recipe, inputs: Mapping[str, str]) -> str:
     """Digest what a pretraining depends on, its own settings apart; polygons are not used."""
     choice = recipe.choice
-    read = {path: value for path, value in inputs.items() if path != without_password(str(recipe.reference.path))}
+    read = {path: value for path, value in inputs.items() if path != recipe.reference.shown}
     training = (choice.training.scaling, choice.training.augment)
     return digest(read, recipe.grid, recipe.sources, choice.name, choice.config, *training)

@@ -37,7 +37,7 @@ def make_samples(scene: Scene, survey: Survey, needs: Needs, folder: Path, progr
     pixels, rejections, notes = found.pixels, list(found.rejections), list(found.notes)
     if not len(pixels):
         raise SamplesError(
-            f"No pixel centre of the map lies in a polygon of {survey.reference.path}; the polygons are smaller than the pixels "
+            f"No pixel centre of the map lies in a polygon of {survey.reference.shown}; the polygons are smaller than the pixels "
             f"({scene.grid.resolution:g}) or overlap each other everywhere."
         )
     there = folder.exists()

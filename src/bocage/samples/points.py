@@ -35,7 +35,7 @@ def label_rows(
     twice = found.duplicated()
     if twice.any():
         raise SamplesError(
-            f"{reference.path}: {int(twice.sum())} features repeat a sample id ({found[twice].iloc[0]})."
+            f"{reference.shown}: {int(twice.sum())} features repeat a sample id ({found[twice].iloc[0]})."
         )
     rows = pd.Series(np.arange(len(ids)), index=list(ids)).reindex(found).to_numpy()
     without = np.isnan(rows)
@@ -43,7 +43,7 @@ def label_rows(
         rejections.append(Rejection("no_series", legend.names[int(label)], int(n), 0))
     if without.all():
         raise SamplesError(
-            f"{reference.path}: no {reference.sample_id} is in the table (the first here: {found.iloc[0]}; there: {ids[0]})."
+            f"{reference.shown}: no {reference.sample_id} is in the table (the first here: {found.iloc[0]}; there: {ids[0]})."
         )
     table, rows = table[~without], rows[~without].astype(np.int32)
     order = np.argsort(rows, kind="stable")

@@ -60,6 +60,11 @@ class Reference:
         if self.buffer < 0:
             raise ValueError(f"'buffer' is a distance inwards, at least 0 metres; found {self.buffer}")
 
+    @property
+    def shown(self) -> str:
+        """The path or address as messages and records show it: without a password."""
+        return without_password(str(self.path))
+
 
 @dataclass(frozen=True)
 class Rejection:
@@ -145,7 +150,7 @@ def usable_polygons(
     """
     notes = []
     if table.crs is None:
-        raise SamplesError(f"{reference.path} has no coordinate reference system; assign one (ogr2ogr -a_srs).")
+        raise SamplesError(f"{reference.shown} has no coordinate reference system; assign one (ogr2ogr -a_srs).")
     if table.crs != grid.crs.proj:
         notes.append(Note.of("reference_reprojected", there=_crs_name(table.crs), here=grid.crs_name))
         table = table.to_crs(grid.crs.to_wkt())
@@ -265,8 +270,7 @@ def _check_field(frame: gpd.GeoDataFrame, name: str, reference: Reference) -> No
     fields = [c for c in frame.columns if c != frame.geometry.name]
     if name not in fields:
         raise SamplesError(
-            f"{without_password(str(reference.path))} has no field '{name}'.{did_you_mean(name, fields)} "
-            f"Its fields: {', '.join(fields)}."
+            f"{reference.shown} has no field '{name}'.{did_you_mean(name, fields)} Its fields: {', '.join(fields)}."
         )
 
 
@@ -293,7 +297,7 @@ def _known(
         counts = table.found[unknown].value_counts()
         listed = ", ".join(f"'{value}' ({n} polygons)" for value, n in counts.items())
         raise SamplesError(
-            f"{without_password(str(reference.path))}, field '{reference.label}': the legend does not know {listed}; it knows "
+            f"{reference.shown}, field '{reference.label}': the legend does not know {listed}; it knows "
             f"{', '.join(str(v) for c in legend.classes for v in (c.values or (c.code,)))}. Add the label to a class, list "
             'it in [reference] ignore, or set unknown = "reject".'
         )
@@ -327,7 +331,7 @@ def _usable(
     reject(outside, "outside")
     if everything:
         raise SamplesError(
-            f"{without_password(str(reference.path))}: all polygons lie outside the map. They cover {bounds}, the map covers "
+            f"{reference.shown}: all polygons lie outside the map. They cover {bounds}, the map covers "
             f"{[round(b, 1) for b in grid.bounds]} in {grid.crs_name}; check the CRS of the file and [grid]."
         )
     if reference.buffer > 0:
