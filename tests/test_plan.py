@@ -31,7 +31,7 @@ PAN_MS = '[sources.pan]\nsensor = "image"\npath = "pan.tif"\n[sources.ms]\nsenso
 def test_every_stage_is_measured_and_nothing_is_left_behind(recipe, landscape: Path, more, stages: list[str]) -> None:
     path = recipe(**more)
     before = sorted(landscape.rglob("*"))
-    made = plan(path, landscape / "out", (1, 8))
+    made = plan(read_recipe(path), landscape / "out", (1, 8))
     assert sorted(landscape.rglob("*")) == before
     assert [one.stage for one in made.stages] == stages
     assert all(0 < one.low <= one.seconds <= one.high for one in made.stages)
@@ -43,7 +43,7 @@ def test_every_stage_is_measured_and_nothing_is_left_behind(recipe, landscape: P
 @pytest.mark.slow
 def test_the_disk_that_is_planned_is_the_disk_that_is_used(recipe, landscape: Path) -> None:
     path = recipe()
-    made = plan(path, landscape / "out")
+    made = plan(read_recipe(path), landscape / "out")
     run(read_recipe(path), landscape / "out")
     written = sum(p.stat().st_size for p in (landscape / "out").rglob("*") if p.is_file())
     assert made.disk == pytest.approx(written, rel=0.5)
@@ -65,7 +65,7 @@ def test_the_report_compares_the_plan_with_what_happened(recipe, landscape: Path
 
 def test_an_early_stop_widens_the_estimate(recipe, landscape: Path) -> None:
     def trained(epochs: str) -> Estimate:
-        made = plan(recipe(GRU, **{"epochs = 4": f"{epochs}\npatience = 9"}), landscape / "out")
+        made = plan(read_recipe(recipe(GRU, **{"epochs = 4": f"{epochs}\npatience = 9"})), landscape / "out")
         return next(one for one in made.stages if one.stage == "train")
 
     wide, sure = trained("epochs = 100"), trained("epochs = 5")
@@ -117,5 +117,5 @@ name = "random_forest"
 trees = 5
 """
     )
-    made = plan(tmp_path / "r.toml", tmp_path / "out")
+    made = plan(read_recipe(tmp_path / "r.toml"), tmp_path / "out")
     assert [one.stage for one in made.stages] == ["open", "samples", "train", "evaluate", "importance", "report"]

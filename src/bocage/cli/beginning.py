@@ -95,9 +95,10 @@ def plan(recipe: Path, out: Path | None, workers: tuple[int, ...], as_json: bool
     from bocage.jobs.plan import plan as measure
     from bocage.recipe import read_recipe
 
-    folder = out or Path("runs") / read_recipe(recipe).name
+    parsed = read_recipe(recipe)
+    folder = out or Path("runs") / parsed.name
     with terminal() as progress:
-        made = measure(recipe, folder, workers, progress)
+        made = measure(parsed, folder, workers, progress)
     made.save(RunLayout(folder).plan)
     if as_json:
         click.echo(json.dumps(asdict(made), indent=1))

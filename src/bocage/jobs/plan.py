@@ -24,7 +24,7 @@ from bocage.mapping import Computing, classify_at, make_map, open_map
 from bocage.models import Network
 from bocage.progress import QUIET, Progress
 from bocage.provenance import Estimate, Plan
-from bocage.recipe import Recipe, read_recipe
+from bocage.recipe import Recipe
 from bocage.run import input_fingerprints, open_scene
 from bocage.samples import Samples, drop_rare, labelled, samples_of
 from bocage.samples.cut import by_tile, cut, tile_of
@@ -78,7 +78,7 @@ class _Probe:
         self.progress.step("probing", done, 5, what)
 
 
-def plan(path: Path, out: Path, workers: Sequence[int] = (), progress: Progress = QUIET) -> Plan:
+def plan(recipe: Recipe, out: Path, workers: Sequence[int] = (), progress: Progress = QUIET) -> Plan:
     """Measure what a recipe will cost here.
 
     Parameters
@@ -95,7 +95,6 @@ def plan(path: Path, out: Path, workers: Sequence[int] = (), progress: Progress 
     """
     startup = time.time() - psutil.Process().create_time()
     started = time.monotonic()
-    recipe = read_recipe(path)
     scene = open_scene(recipe)
     input_fingerprints(recipe, scene)
     opening = startup + time.monotonic() - started
