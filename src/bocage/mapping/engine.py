@@ -4,6 +4,7 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -51,7 +52,7 @@ class LandCoverMap:
         """Whether its files read as rasters."""
         return is_raster(self.files["classes"])
 
-    @property
+    @cached_property
     def areas(self) -> Areas:
         """Pixels and hectares of every class."""
         return Areas.load(self.folder.areas, self.legend)

@@ -40,8 +40,6 @@ class Material:
     provenance: Provenance
     settings: Reporting = field(default_factory=Reporting)
     land: LandCoverMap | None = None
-    areas: Areas | None = None
-    """Mapped pixels and hectares of every class; None where there is no map."""
     truth: Score | None = None
     """The map compared with a truth raster."""
     estimates: Estimates = Estimates()
@@ -51,6 +49,11 @@ class Material:
     def language(self) -> str:
         """Language of the report."""
         return self.settings.language
+
+    @property
+    def areas(self) -> Areas | None:
+        """Mapped pixels and hectares of every class; None where there is no map."""
+        return self.land.areas if self.land else None
 
     @property
     def draw(self) -> Draw:

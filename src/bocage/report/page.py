@@ -70,7 +70,7 @@ def _background(made: Material) -> dict[str, Any]:
 
 
 def _numbers(made: Material, sentences: list[str]) -> Mapping[str, Any]:
-    """The content of ``report.json``; its texts are English."""
+    """The content of ``report.json``; the summary is in the language of the report, other texts are English."""
     legend, estimates, areas = made.samples.legend, made.estimates, made.areas
     return {
         "name": made.provenance.name,

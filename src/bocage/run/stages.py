@@ -154,16 +154,15 @@ class Run:
         """Gather what the report is made of."""
         from bocage.report.material import Estimates, Material
 
-        draw, land, areas, estimates = self.recipe.map.draw, None, None, Estimates()
+        draw, land, estimates = self.recipe.map.draw, None, Estimates()
         tested = Predictions.from_parquet(self.layout.split(draw).test)
         if self.scene.ids is None:
             self.folder.need("map", self.keys.map, "map")
             land = self._open_map(self.samples.legend)
-            areas = land.areas
-            estimates = Estimates(self._area(tested, areas), *self._sample())
+            estimates = Estimates(self._area(tested, land.areas), *self._sample())
         return Material(
             self.layout, self.scene, self.samples, self._score_of_all_draws(), draw, tested, self.folder.provenance,
-            self.recipe.report, land, areas, self._truth(land), estimates, self._importance(),
+            self.recipe.report, land, self._truth(land), estimates, self._importance(),
         )  # fmt: skip
 
     def _truth(self, land: LandCoverMap | None) -> Score | None:
