@@ -206,7 +206,7 @@ def test_filling_is_the_same_in_many_threads(monkeypatch) -> None:
     values, valid, days = clouded(5, 12, 40, 300)
     single = interpolate(values, valid, days, TARGET)[0]
     monkeypatch.setattr(gaps, "WORTH_SHARING", 0)
-    monkeypatch.setattr(gaps.os, "cpu_count", lambda: 5)
+    monkeypatch.setattr(gaps, "cores", lambda: 5)
     assert np.array_equal(interpolate(values, valid, days, TARGET)[0], single)
 
 

@@ -20,7 +20,7 @@ from bocage.evaluation import METRICS, Comparison, Line, Predictions, load_score
 from bocage.jobs.prepare import prepare
 from bocage.jobs.run import run
 from bocage.layout import RunLayout
-from bocage.machine import device_count, device_of
+from bocage.machine import cores, device_count, device_of
 from bocage.mapping import pixels_per_second
 from bocage.progress import QUIET, Named, Progress, Sent, listening
 from bocage.provenance import Provenance
@@ -120,7 +120,7 @@ def compare_models(
 def _jobs(recipe: Recipe) -> int:
     """How many models at a time: one for each GPU, or one for every four cores."""
     gpus = device_count(recipe.choice.training.device)
-    return gpus or max(1, (os.cpu_count() or 1) // 4)
+    return gpus or max(1, cores() // 4)
 
 
 def _one_by_one(wanted: list[Entry], out: Path, progress: Progress) -> dict[str, str]:
@@ -214,7 +214,7 @@ def _apart(path: Path, label: str, out: Path, messages: Any) -> str:
 def _threads_for(jobs: int) -> Iterator[None]:
     """Let processes started within share the cores instead of fighting for them."""
     before = {name: os.environ.get(name) for name in THREADS}
-    each = str(max(1, (os.cpu_count() or 1) // jobs))
+    each = str(max(1, cores() // jobs))
     os.environ.update({name: each for name in THREADS if before[name] is None})
     try:
         yield

@@ -9,7 +9,6 @@ window are divided among threads.
 """
 
 import itertools
-import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -19,6 +18,8 @@ from typing import Any, Literal
 import numba
 import numpy as np
 from numpy.typing import NDArray
+
+from bocage.machine import cores
 
 BLOCK = 192
 """Pixels filled together: enough for contiguous memory access, few enough for all dates of a band to stay in the CPU cache."""
@@ -124,7 +125,7 @@ def _by_pixels(
         target.astype(np.float32),
         *more,
     )
-    threads = min(os.cpu_count() or 1, -(-n // BLOCK)) if filled.size > WORTH_SHARING else 1
+    threads = min(cores(), -(-n // BLOCK)) if filled.size > WORTH_SHARING else 1
     edges = [n * k // threads for k in range(threads + 1)]
     if threads == 1:
         kernel(*arguments, filled, 0, n)
