@@ -10,7 +10,6 @@ share the lines. Results: ``benchmarks/results/networks-<data>.json``.
 import dataclasses
 import json
 import os
-import platform
 import sys
 import time
 import tomllib
@@ -21,6 +20,7 @@ import numpy as np
 import torch
 from filelock import FileLock, Timeout
 
+from benchmarks.record import machine as described
 from bocage.disk import write_json
 from bocage.jobs.run import run
 from bocage.layout import RunLayout
@@ -265,9 +265,7 @@ def _fill(case: Case) -> None:
     started = time.monotonic()
     one = {"recipe": case.recipe, **measure(case)}
     threads = torch.get_num_threads()
-    machine = (
-        f"{os.cpu_count()} cores, {threads} thread{'s' * (threads > 1)}, {_processor()}, torch {torch.__version__}"
-    )
+    machine = f"{os.cpu_count()} cores, {threads} thread{'s' * (threads > 1)}, {described()['processor']}, torch {torch.__version__}"
     with FileLock(WORK / "results.lock"):
         RESULTS.mkdir(exist_ok=True)
         write_json(path, {"machine": machine, "lines": _lines(path) | {case.label: one}})
@@ -276,16 +274,6 @@ def _fill(case: Case) -> None:
 
 def _lines(path: Path) -> dict[str, dict]:
     return json.loads(path.read_text())["lines"] if path.exists() else {}
-
-
-def _processor() -> str:
-    about = Path("/proc/cpuinfo")
-    names = (
-        [line.partition(": ")[2] for line in about.read_text().splitlines() if line.startswith("model name")]
-        if about.exists()
-        else []
-    )
-    return names[0] if names else platform.machine()
 
 
 def _line(key: str, one: dict) -> str:

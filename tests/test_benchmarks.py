@@ -4,7 +4,6 @@ import importlib
 from pathlib import Path
 
 import pytest
-
 from benchmarks.memory import bocage
 
 MODULES = sorted(path.stem for path in (Path(__file__).parents[1] / "benchmarks").glob("*.py") if path.stem[0] != "_")
