@@ -34,7 +34,7 @@ class Domain:
     points: Tensor
     """(M, P) training samples."""
     far: Tensor
-    """() reference distance, above those usual for validation samples; a pixel at this distance has a novelty of 1."""
+    """() reference distance: the largest usual distance of validation samples. A pixel at this distance has a novelty of 1."""
 
     def novelty(self, features: Tensor) -> Tensor:
         """Return the distance of features (N, D) to the nearest training sample divided by `far`, (N,).
