@@ -50,7 +50,7 @@ class Reduced:
 
     @property
     def is_harmless(self) -> bool:
-        """Whether the differences are within the limits: 98 % of the samples keep their class, 0.005 of accuracy is lost."""
+        """Whether at least 98 % of the samples keep their class, and the accuracy decreases by at most 0.005."""
         return self.samples > 0 and self.same >= SAME and self.reduced_accuracy >= self.accuracy - LOSS
 
     def __str__(self) -> str:
