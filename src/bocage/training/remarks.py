@@ -28,9 +28,9 @@ def remarks(trained: Trained, scene: Scene) -> Iterator[str]:
     series = any(record.spec.dates > 1 and record.clock == CALENDAR for record in used)
     if series and trained_at * scene_at < 0 and min(abs(trained_at), abs(scene_at)) > 10:
         yield (
-            f"The model was trained at latitude {trained_at:.0f}, and the scene is at latitude {scene_at:.0f}: the seasons are half a year "
-            "apart, and the model uses the day of the year. Train a model there, or adapt this one with polygons of the scene "
-            "(bocage adapt)."
+            f"The model was trained at latitude {trained_at:.0f}, and the scene is at latitude {scene_at:.0f}: the seasons are "
+            "half a year apart, and the model uses the day of the year. Train a model there, or adapt this one with polygons of "
+            "the scene (bocage adapt)."
         )
 
 

@@ -13,7 +13,7 @@ class Training:
     """Settings of the training loop. Models that are not trained by epochs use only `scaling`, `keep` and `calibrate`."""
 
     preset: Literal["bocage", "published"] = "bocage"
-    """Source of the default values. "bocage": the values of this page, unless the network defines others (patchwork).
+    """Source of the default values. "bocage": the defaults listed here, unless the network defines others (patchwork).
     "published": epochs, batch size, learning rate, weight decay, `keep`, scaling and class weights of the network's authors,
     with Adam at a constant learning rate and without augmentation. Values in the recipe take precedence."""
     epochs: int = 100

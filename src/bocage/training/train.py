@@ -107,7 +107,7 @@ class Trainer:
             return
         if settings.batch_size > len(draw.train) and not settings.samples_per_epoch:
             progress.say(
-                f"batch_size is {settings.batch_size}, but there are {len(draw.train)} training samples: every epoch has one step."
+                f"batch_size is {settings.batch_size}, but the draw has {len(draw.train)} training samples: an epoch is one step."
             )
         task = Task(
             title, model, samples.chips, draw, len(samples.legend.classes), normalisation, settings, seed, where,
