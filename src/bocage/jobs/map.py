@@ -23,7 +23,7 @@ def map_with(
     """
     folder, layout = RunLayout(out).map, ModelLayout(model)
     if folder.is_complete and not overwrite:
-        raise RunFolderError(f"{folder.path} already contains a map. Choose another --out, or give --overwrite.")
+        raise RunFolderError(f"{folder.path} holds a map already. Choose another --out, or give --overwrite.")
     with held(out):
         trained, scene = Trained.load(layout), open_scene(recipe, progress)
         computing = Computing(recipe.choice.training.device, recipe.workers)
