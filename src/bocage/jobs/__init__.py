@@ -1,1 +1,1 @@
-"""What the commands do: one file a command, named as the command."""
+"""Implementation of the commands: one file per command, with the name of the command."""

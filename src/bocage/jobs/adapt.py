@@ -1,4 +1,4 @@
-"""``bocage adapt``: a trained model for another year or place."""
+"""``bocage adapt``: adapt a trained model to another year or region."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -25,21 +25,23 @@ def adapt_to(
     progress: Progress = QUIET,
     overwrite: bool = False,
 ) -> Trained:
-    """Adapt a model folder to the recipe's scene, and write the new one to ``<out>/model``.
+    """Adapt a trained model to the scene of the recipe, and write the adapted model to ``<out>/model``.
+
+    Device and seed are those of the recipe.
 
     Raises
     ------
     RunFolderError
-        There is one already, and `overwrite` is False.
+        ``<out>/model`` exists, and `overwrite` is False.
     TrainedError
-        The scene does not offer what the network was trained on.
+        The scene lacks sources with which the network was trained, or they differ.
     SamplesError
-        The recipe's polygons have a class that the model does not know.
+        The reference polygons have a class that is not in the model's legend.
     """
     check_device(recipe.choice.training)
     layout, seed = RunLayout(out), recipe.split.seed
     if layout.own.model.path.exists() and not overwrite:
-        raise RunFolderError(f"{layout.own.model.path} exists; choose another --out, or give --overwrite.")
+        raise RunFolderError(f"{layout.own.model.path} exists. Choose another --out, or give --overwrite.")
     settings = replace(settings, device=recipe.choice.training.device, seed=seed)
     with held(out):
         scene = open_scene(recipe, progress)
@@ -55,14 +57,14 @@ def adapt_to(
 
 
 def _known(recipe: Recipe, legend: Legend, scene: Scene) -> Pixels:
-    """Pixels inside the recipe's polygons, by the position of their class in the model's legend."""
-    found = labelled(scene, recipe.survey)
-    codes = np.array(recipe.legend.codes)[found.pixels.label]
+    """Return the pixels inside the reference polygons; their label is the position of the class in the model's legend."""
+    pixels = labelled(scene, recipe.survey).pixels
+    codes = np.array(recipe.legend.codes)[pixels.label]
     place = {code: i for i, code in enumerate(legend.codes)}
-    if strange := sorted(set(codes.tolist()) - set(place)):
-        names = ", ".join(str(code) for code in strange)
+    if unknown := sorted(set(codes.tolist()) - set(place)):
+        names = ", ".join(str(code) for code in unknown)
         raise SamplesError(
             f"The polygons of {recipe.reference.shown} have classes that the model does not know (code {names}); it knows "
             f"{', '.join(legend.names)}. Leave them out of [legend], or train a model with them."
         )
-    return replace(found.pixels, label=np.array([place[code] for code in codes.tolist()], np.int16))
+    return replace(pixels, label=np.array([place[code] for code in codes.tolist()], np.int16))

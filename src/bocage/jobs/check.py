@@ -1,4 +1,4 @@
-"""``bocage check``: look at everything that a recipe names, before a run begins."""
+"""``bocage check``: check the recipe and all its inputs before a run."""
 
 import dataclasses
 from collections.abc import Iterator
@@ -22,21 +22,24 @@ from bocage.sources import SENSORS, Readable, Source, check_overlap, image, open
 
 
 def check(path: Path, out: Path | None = None, progress: Progress = QUIET) -> Preflight:
-    """Return the findings about everything that a recipe names; what cannot be used is a finding, not an error."""
+    """Return the findings about a recipe and its inputs; an unusable input is a finding and raises no error."""
     try:
         recipe = read_recipe(path)
     except RecipeError as error:
-        problems = [Finding("error", one.key, one.message, "Correct the recipe.") for one in error.problems]
+        problems = [Finding("error", problem.key, problem.message, "Correct the recipe.") for problem in error.problems]
         return Preflight(path.stem, problems)
     seen = Preflight(recipe.name)
     seen.findings += _open_sources(recipe, seen, progress)
     try:
         seen.grid = recipe.grid.grid(seen.sources)
     except (KeyError, BocageError) as error:
-        what = f"the source '{recipe.grid.like}' cannot be opened" if isinstance(error, KeyError) else str(error)
+        problem = f"the source '{recipe.grid.like}' cannot be opened" if isinstance(error, KeyError) else str(error)
         seen.findings.append(
             Finding(
-                "error", "grid", f"no grid for the map: {what}", "Mend the source, or give crs, resolution and bounds."
+                "error",
+                "grid",
+                f"the grid of the map cannot be determined: {problem}",
+                "Correct the source, or give crs, resolution and bounds.",
             )
         )
         seen.findings = ordered(seen.findings)
@@ -49,7 +52,7 @@ def check(path: Path, out: Path | None = None, progress: Progress = QUIET) -> Pr
 
 
 def _open_sources(recipe: Recipe, seen: Preflight, progress: Progress) -> Iterator[Finding]:
-    """Open every source, leaving out what cannot be read, so that all of it is told at once."""
+    """Open every source; skip unreadable files, so that the findings list all of them."""
     sensors = {name: SENSORS.get(choice.sensor) for name, choice in recipe.sources.items()}
     for name in opening_order(sensors):
         choice = recipe.sources[name]
@@ -65,7 +68,9 @@ def _open_sources(recipe: Recipe, seen: Preflight, progress: Progress) -> Iterat
         seen.sources[name] = source
         for note in source.notes:
             if note.code == "left_out":
-                yield Finding(severity, name, note.text(with_source=False), 'Mend it, or set on_error = "skip".')
+                yield Finding(
+                    severity, name, note.text(with_source=False), 'Replace the file, or set on_error = "skip".'
+                )
 
 
 def _look_at_sources(recipe: Recipe, seen: Preflight, progress: Progress) -> Iterator[Finding]:
@@ -82,7 +87,7 @@ def _look_at_sources(recipe: Recipe, seen: Preflight, progress: Progress) -> Ite
         for note in cube.source.notes:
             if note.code == "outside_map":
                 text = note.text(with_source=False)
-                yield Finding("warning", name, text, "They are left out; move them away to read faster.")
+                yield Finding("warning", name, text, "They are not used. Move them to another folder to open faster.")
         if source.ids is None:
             yield from check_grid(source, seen.grid, cube)
         yield from _when(seen, cube)
@@ -113,7 +118,7 @@ def _look_at_reference(recipe: Recipe, seen: Preflight, progress: Progress) -> I
                 "warning",
                 f"reference, {r.label}",
                 f"{r.polygons} features: {r.text()}",
-                "Nothing to do if this is meant.",
+                "No action if this is intended.",
             )
         return
     findings, seen.pixels = check_polygons(recipe.reference, seen.grid, recipe.legend, recipe.split)
@@ -125,25 +130,25 @@ def _look_at_reference(recipe: Recipe, seen: Preflight, progress: Progress) -> I
 
 
 def _over(sources: dict[str, Readable], grid: Grid) -> dict[str, Readable]:
-    """Sources that touch the map, less what lies outside."""
+    """Return the sources that overlap the map, cropped to the map."""
     kept = {}
     for name, source in sources.items():
         try:
             check_overlap(source, grid)
         except SourceError:
-            continue  # told with its grid
+            continue  # already a finding of check_grid
         kept[name] = source.over(grid)
     return kept
 
 
 def _look_at_run(recipe: Recipe, seen: Preflight, out: Path) -> Iterator[Finding]:
-    """Whether the network fits the sources, and the disk the run."""
+    """Check the truth raster, the network with these sources, and the free disk space."""
     assert seen.grid is not None
     if recipe.evaluation.truth:
         try:
             open_source("truth", image, image.Settings(recipe.evaluation.truth))
         except SourceError as error:
-            yield Finding("error", "evaluation.truth", str(error), "Correct the path, or leave out truth.")
+            yield Finding("error", "evaluation.truth", str(error), "Correct the path, or remove truth.")
     if set(seen.sources) != set(recipe.sources):
         return
     try:

@@ -1,4 +1,4 @@
-"""``bocage compare``: the recipe's model and others on the same draws; a comparison that was interrupted resumes."""
+"""``bocage compare``: compare the recipe's model with others on the same draws; an interrupted comparison resumes."""
 
 import dataclasses
 import json
@@ -33,7 +33,7 @@ THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS")
 
 @dataclasses.dataclass(frozen=True)
 class Entry:
-    """One model of a comparison: the recipe with that model in it, and its folder."""
+    """One model of a comparison: its label, the recipe with this model, and its folder."""
 
     label: str
     recipe: Recipe
@@ -41,12 +41,12 @@ class Entry:
 
 
 def entries(recipe: Recipe, out: Path) -> list[Entry]:
-    """The recipe's own model in the run's folder, and every ``[[compare]]`` in a folder below it.
+    """Return the recipe's model in the run's folder, and every model of ``[[compare]]`` in a folder below it.
 
     Raises
     ------
     RecipeError
-        There is nothing to compare with.
+        The recipe has no table ``[[compare]]``, or two labels give the same folder name.
     """
     if not recipe.compare:
         raise RecipeError(
@@ -54,26 +54,26 @@ def entries(recipe: Recipe, out: Path) -> list[Entry]:
             [
                 Problem(
                     "compare",
-                    "there is nothing to compare with; add tables [[compare]], each with model = { name = ... }",
+                    "the recipe has no model to compare with; add a table [[compare]] with model = { name = ... }",
                 )
             ],
         )
     run = RunLayout(out)
-    found = [Entry(recipe.choice.name, dataclasses.replace(recipe, compare=()), run)]
-    for one in recipe.compare:
-        own = dataclasses.replace(recipe, choice=one.choice, compare=())
-        found.append(Entry(one.label, own, run.rival(_slug(one.label))))
-    slugs = [entry.layout.path.name for entry in found[1:]]
+    listed = [Entry(recipe.choice.name, dataclasses.replace(recipe, compare=()), run)]
+    for contender in recipe.compare:
+        own = dataclasses.replace(recipe, choice=contender.choice, compare=())
+        listed.append(Entry(contender.label, own, run.rival(_slug(contender.label))))
+    slugs = [entry.layout.path.name for entry in listed[1:]]
     twice = sorted({slug for slug in slugs if slugs.count(slug) > 1})
     if twice:
         raise RecipeError(
-            recipe.path, [Problem("compare", f"two labels give the same folder name, {twice[0]}; rename one")]
+            recipe.path, [Problem("compare", f"two labels give the same folder name, {twice[0]}; change one of them")]
         )
-    return found
+    return listed
 
 
 def _slug(label: str) -> str:
-    """Turn a label into the name of a folder.
+    """Return the folder name of a label.
 
     >>> _slug("M3Fusion, no VHR")
     'm3fusion-no-vhr'
@@ -84,21 +84,21 @@ def _slug(label: str) -> str:
 def compare_models(
     recipe: Recipe, out: Path, jobs: int = 0, progress: Progress = QUIET, metric: str = "overall_accuracy"
 ) -> Comparison:
-    """Train and evaluate every model on the same draws, and test their differences.
+    """Train and evaluate every model on the same draws, and test the significance of their differences.
 
-    Whatever is complete is kept; failures are reported; the other models continue. Several run at a time: one for each GPU,
-    or `jobs` processes that share the cores.
+    Complete results are kept. If a model fails, the failure is reported and the other models continue. `jobs` models run at
+    the same time; by default one per GPU, or one per four CPU cores. Processes share the cores.
 
     Raises
     ------
     RecipeError
-        There is nothing to compare with.
+        The recipe has no model to compare with.
     UnknownNameError
-        The metric is on no shelf.
+        The metric is not on the shelf.
     ModelError
-        A model cannot work with the scene's sources; told before anything is trained.
+        A model does not accept the sources of the scene; raised before the training of the first model.
     """
-    METRICS.get(metric)  # told now, not after the last model
+    METRICS.get(metric)  # an unknown name is reported before the training
     wanted = entries(recipe, out)
     scene = open_scene(recipe)
     for entry in wanted:
@@ -118,7 +118,7 @@ def compare_models(
 
 
 def _jobs(recipe: Recipe) -> int:
-    """How many models at a time: one for each GPU, or one for every four cores."""
+    """Return the default number of models that run at the same time: one per GPU, or one per four CPU cores."""
     gpus = device_count(recipe.choice.training.device)
     return gpus or max(1, cores() // 4)
 
@@ -127,15 +127,15 @@ def _one_by_one(wanted: list[Entry], out: Path, progress: Progress) -> dict[str,
     failed = {}
     for k, entry in enumerate(wanted):
         progress.step("comparing models", k, len(wanted), entry.label)
-        if why := _work(entry, out, Named(progress, f"{entry.label}: ")):
-            failed[entry.label] = why
-            progress.say(f"{entry.label} failed: {why}")
+        if reason := _work(entry, out, Named(progress, f"{entry.label}: ")):
+            failed[entry.label] = reason
+            progress.say(f"{entry.label} failed: {reason}")
     progress.step("comparing models", len(wanted), len(wanted))
     return failed
 
 
 def _work(entry: Entry, out: Path, progress: Progress) -> str:
-    """Train and evaluate one model; return what went wrong, if something did."""
+    """Train and evaluate one model; return the error message, or an empty text if there was no error."""
     try:
         where = entry.layout.path
         run(entry.recipe, where, ("train", "evaluate"), progress, where != out, RunLayout(out).scene)
@@ -145,7 +145,7 @@ def _work(entry: Entry, out: Path, progress: Progress) -> str:
 
 
 def _time(entry: Entry, out: Path) -> None:
-    """Measure once how fast a model maps: here, one after the other, so that models do not slow each other."""
+    """Measure the mapping speed of a model once. Models are measured in sequence, because they would slow each other."""
     where, layout = entry.layout.path, entry.layout
     opened = open_run(entry.recipe, where, QUIET, where != out, ("map",), RunLayout(out).scene)
     key = opened.keys.train
@@ -158,7 +158,7 @@ def _time(entry: Entry, out: Path) -> None:
 
 
 def _together(wanted: list[Entry], out: Path, jobs: int, progress: Progress) -> dict[str, str]:
-    """Share the models out to processes."""
+    """Train and evaluate the models in `jobs` processes; return label → error message of the models that failed."""
     context, failed = multiprocessing.get_context("spawn"), dict[str, str]()
     with context.Manager() as manager:
         messages, places = manager.Queue(), manager.Queue()
@@ -177,12 +177,12 @@ def _together(wanted: list[Entry], out: Path, jobs: int, progress: Progress) -> 
                     waiting[pool.submit(_apart, entry.recipe.path, entry.label, out, messages)] = entry
                 for k, future in enumerate(as_completed(waiting), start=1):
                     label = waiting[future].label
-                    if why := _outcome(future):
-                        failed[label] = why
-                        progress.say(f"{label} failed: {why}")
+                    if reason := _outcome(future):
+                        failed[label] = reason
+                        progress.say(f"{label} failed: {reason}")
                     progress.step("comparing models", k, len(wanted), label)
             except BaseException:
-                # What waits in the pool's queue would still be begun: its processes end here, their checkpoints stay.
+                # The pool would still start queued models, so its processes are terminated. Their checkpoints remain.
                 for process in set(multiprocessing.active_children()) - others:
                     process.terminate()
                 pool.shutdown(wait=False, cancel_futures=True)
@@ -194,25 +194,25 @@ def _outcome(future: "Future[str]") -> str:
     try:
         return future.result()
     except BrokenProcessPool:
-        return "its process was killed (out of memory?); run the same command again, it goes on from there, or lower --jobs"
+        return "its process was killed (out of memory?); run the same command again to resume, or reduce --jobs"
 
 
 def _settle(places: Any) -> None:
-    """Take one GPU for this process, where there are any and the user has not chosen."""
+    """Assign one GPU to this process, if the machine has GPUs and CUDA_VISIBLE_DEVICES is not set."""
     place = places.get()
     if place is not None and "CUDA_VISIBLE_DEVICES" not in os.environ:
         os.environ["CUDA_VISIBLE_DEVICES"] = str(place)
 
 
 def _apart(path: Path, label: str, out: Path, messages: Any) -> str:
-    """Work on one model in a process of its own; the recipe is read again, for modules do not travel."""
-    entry = next(one for one in entries(read_recipe(path), out) if one.label == label)
+    """Train and evaluate one model in this process; the recipe is read again because modules cannot be pickled."""
+    entry = next(entry for entry in entries(read_recipe(path), out) if entry.label == label)
     return _work(entry, out, Named(Sent(messages), f"{label}: "))
 
 
 @contextmanager
 def _threads_for(jobs: int) -> Iterator[None]:
-    """Let processes started within share the cores instead of fighting for them."""
+    """Limit the threads of processes started in the block, so that `jobs` processes share the cores."""
     before = {name: os.environ.get(name) for name in THREADS}
     each = str(max(1, cores() // jobs))
     os.environ.update({name: each for name in THREADS if before[name] is None})

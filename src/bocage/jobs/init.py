@@ -1,4 +1,4 @@
-"""``bocage init``: a commented recipe, written by looking at a folder of images and a vector file."""
+"""``bocage init``: write a commented recipe for a folder of images and a vector file."""
 
 import os
 import re
@@ -15,10 +15,10 @@ from bocage.sources.raster import RasterInfo, inspect
 SUFFIXES = (".tif", ".tiff", ".vrt", ".jp2", ".img")
 DATE = re.compile(r"(?<!\d)(19|20)\d{2}-?[01]\d-?[0-3]\d(T\d{6})?(?!\d)")
 SENTINEL2 = {code: name for name, code in sentinel2_l2a.CODES.items()}
-"""Sentinel-2's band numbers and the common names by which indices ask for them."""
+"""Sentinel-2 band number → common name, as spectral indices use it."""
 QUALITY = re.compile(r"(?i)(scl|quality|qa|mask|cloud|clm)")
 REFERENCE = re.compile(r"(?i)(label|truth|reference|annotation|ground_?t)")
-"""Names of rasters that hold the answer."""
+"""File names of reference rasters, which must not be used as imagery."""
 SCL_CLEAR = "[4, 5, 6, 7]"
 PRODUCTS = {
     sentinel2_l2a.MARKER: ("s2", "sentinel2_l2a", ""),
@@ -30,41 +30,41 @@ PRODUCTS = {
     r"DIM_PHR1[AB]_MS_.*\.XML": ("ms", "pleiades", 'image = "ms"'),
     sentinel1_grd.NAMES[0]: ("s1", "sentinel1_grd", 'stored = "linear"'),
 }
-"""Metadata files (or, of Sentinel-1, images) by which products are known: source name, sensor and what to say besides."""
+"""Pattern of the metadata file that identifies a product (Sentinel-1: of the image) → source name, sensor, additional setting."""
 OPTICAL = ("sentinel2_l2a", "sentinel2_theia", "landsat_c2l2")
 
 TEMPLATE = """\
-# Written by 'bocage init'. Read every line: it guesses from names.
+# Written by 'bocage init' from file names and file contents. Check every line before the run.
 name = "{name}"
 
-# The map's grid: that of a source, or crs = "EPSG:...", resolution and bounds.
+# Grid of the map: the grid of a source, or crs = "EPSG:...", resolution and bounds.
 [grid]
 like = "{like}"
 
 {sources}
-# Polygons: any vector file, in any CRS, or a PostGIS address.
+# Reference polygons: a vector file in any CRS, or the address of a PostGIS database.
 [reference]
 path = {reference}
 label = "{label}"
-# polygon_id = "field"         # where one surveyed field is several features
-# buffer = 5                   # metres taken off inside each border
+# polygon_id = "field"         # if a surveyed field consists of several features: field with its identifier
+# buffer = 5                   # inward buffer of each polygon, in metres
 
-# The nomenclature: code (1 to 65535) in the map, name, color = "#rrggbb".
-# Gather several labels in one class with values = [...].
+# Legend: for each class, its code in the map (1 to 65535), its name, and optionally color = "#rrggbb".
+# To merge several labels into one class, list them: values = [...].
 [legend]
 classes = [
 {classes}
 ]
 
-# The literature's protocol: 30 % of each class's polygons train, the rest test, over several draws.
+# Split of the polygons of each class: 30 % for training, the rest for testing, repeated over 10 random draws.
 [split]
 train = 0.3
 draws = 10
-rare = "stop"                  # "drop" leaves out classes with fewer than 3 polygons
-# unit = "block"               # squares of the ground instead of polygons: neighbouring fields stay on one side
+rare = "stop"                  # "drop" excludes classes with fewer than 3 polygons
+# unit = "block"               # draw square blocks instead of polygons, to separate training from nearby test fields
 
 {model}
-# Other models on the same draws: 'bocage compare' sets them beside the one above.
+# Other models, which 'bocage compare' trains and tests on the same draws.
 # [[compare]]
 # model = {{ name = "lightgbm" }}
 
@@ -72,7 +72,7 @@ rare = "stop"                  # "drop" leaves out classes with fewer than 3 pol
 # language = "fr"
 """
 PAN_MS = """\
-# PAN and MS at their native resolutions; "random_forest" (without pan and ms) is the quick alternative.
+# Network for PAN and MS images at their native resolutions. "random_forest" (remove pan and ms) is faster.
 [model]
 name = "multiresolcc"
 pan = "{pan}"
@@ -83,7 +83,7 @@ epochs = 40
 samples_per_epoch = 4000
 """
 FOREST = """\
-# The operational baseline; for one series, "gru" is the network.
+# Random forest, the usual baseline. "gru" is a network for a single time series.
 [model]
 name = "random_forest"
 """
@@ -91,53 +91,56 @@ name = "random_forest"
 
 @dataclass
 class Found:
-    """What the folder holds."""
+    """Images, series and products of a folder."""
 
     images: dict[str, tuple[Path, RasterInfo]] = field(default_factory=dict)
+    """Source name → path and description of an image without dates."""
     series: dict[str, dict[str, str]] = field(default_factory=dict)
-    """Series name → variable → path, with ``{date}`` where files are dated."""
+    """Series name → variable → path; ``{date}`` replaces the date in the names of dated files."""
     quality: dict[str, str] = field(default_factory=dict)
+    """Series name → path of its quality layer."""
     products: dict[str, tuple[str, str]] = field(default_factory=dict)
-    """Source name → sensor, and what its section says besides the path."""
+    """Source name → sensor, and additional setting of its section."""
     skipped: list[str] = field(default_factory=list)
+    """Files that are not used, each with the reason."""
     resolution: dict[str, float] = field(default_factory=dict)
-    """Source name → its finest ground sampling distance."""
+    """Source name → its finest ground sampling distance, in CRS units."""
     starts: dict[str, tuple[str, str]] = field(default_factory=dict)
-    """Series name → its first and last day."""
+    """Series name → its first and last day (ISO 8601)."""
 
 
 def write_recipe(images: Path, reference: Path, label: str, out: Path) -> list[str]:
-    """Write a recipe to `out` and return what the user should be told.
+    """Write a recipe to `out`, and return messages for the user, one per line.
 
     Raises
     ------
     RecipeError
-        `out` exists already.
+        `out` exists.
     BocageError
-        There is no raster in the folder, or no label field that could be meant.
+        The folder has no raster, or the vector file has no label field.
     """
     if out.exists():
         raise RecipeError(out, [Problem("", "the file exists; choose another --out")])
     if not images.is_dir():
-        raise BocageError(f"{images} is not a folder; give the folder that holds the images.")
+        raise BocageError(f"{images} is not a folder. Give the folder of the images.")
     found = look(images)
     if not found.images and not found.series and not found.products:
-        raise BocageError(f"{images} holds no product and no raster that can be read ({', '.join(SUFFIXES)}).")
+        raise BocageError(f"{images} contains no known product and no readable raster ({', '.join(SUFFIXES)}).")
     label, values = label_values(reference, label)
     text = _recipe(found, images, out, reference, label, values)
     out.parent.mkdir(parents=True, exist_ok=True)
     out.write_text(text, encoding="utf-8")
-    said = [f"skipped {line}" for line in found.skipped]
+    skipped = [f"skipped {line}" for line in found.skipped]
     sources = ", ".join([*found.products, *found.series, *found.images])
     return [
-        *said,
-        f"{out}: sources {sources}; label field '{label}' with {len(values)} classes. Read it, then:",
+        *skipped,
+        f"{out}: sources {sources}; label field '{label}' with {len(values)} classes. Check the recipe, then run:",
         f"  bocage run {out}",
     ]
 
 
 def look(folder: Path) -> Found:
-    """Sort the rasters of a folder (and its subfolders) into images and series."""
+    """Return the images, series and products of a folder and its subfolders."""
     found = Found()
     dated: dict[str, list[Path]] = defaultdict(list)
     inside = _find_products(folder, found)
@@ -145,7 +148,9 @@ def look(folder: Path) -> Found:
         if path in inside or any(parent in inside for parent in path.parents):
             continue
         if REFERENCE.search(path.stem):
-            found.skipped.append(f"{path}: its name says reference, and a model must not see what it is tested on")
+            found.skipped.append(
+                f"{path}: the file name indicates reference data, which must not be an input of the model"
+            )
             continue
         try:
             info = inspect(path)
@@ -166,7 +171,7 @@ def look(folder: Path) -> Found:
 
 
 def _find_products(folder: Path, found: Found) -> set[Path]:
-    """Note the products of a folder, packed ones too; return the folders and images that belong to them."""
+    """Add the products of a folder, zip archives included; return the folders and images that belong to them."""
     inside = set()
     for path in (p for p in folder.rglob("*") if p.is_file()):
         names = [path.name]
@@ -174,7 +179,7 @@ def _find_products(folder: Path, found: Found) -> set[Path]:
             with zipfile.ZipFile(path) as archive:
                 names = [name.rpartition("/")[2] for name in archive.namelist()]
         for pattern, (name, sensor, more) in PRODUCTS.items():
-            if any(re.fullmatch(pattern, one) for one in names):
+            if any(re.fullmatch(pattern, file) for file in names):
                 found.products[name] = (sensor, more)
                 inside.add(path if sensor == "sentinel1_grd" else path.parent)
     return inside - {folder}
@@ -194,7 +199,10 @@ def _add_variable(found: Found, path: Path, pattern: str, days: tuple[str, ...])
 
 
 def _series_of(path: Path, days: tuple[str, ...], found: Found) -> str:
-    """Variables of one folder with the same dates are one series; name it after the sensor its file name tells."""
+    """Return the name of the series: from the sensor in the file or folder name, else the folder name.
+
+    Files of one folder with the same first and last date belong to one series.
+    """
     match = re.match(r"(?i)(s1|s2|l8|l9)", path.stem) or re.match(r"(?i)(s1|s2|l8|l9)", path.parent.name)
     name = match[0].lower() if match else _name(path.parent.name)
     span = (_iso(min(days)), _iso(max(days)))
@@ -224,7 +232,7 @@ def _iso(text: str) -> str:
 
 
 def _quoted(path: object, out: Path) -> str:
-    """Path as the recipe says it: relative to the recipe, with forward slashes."""
+    """Return the quoted path for the recipe: relative to the recipe, with forward slashes."""
     return '"' + os.path.relpath(str(path), out.resolve().parent).replace(os.sep, "/") + '"'
 
 
@@ -233,7 +241,7 @@ def _recipe(found: Found, images: Path, out: Path, reference: Path, label: str, 
     name = _name(out.stem if out.stem != "recipe" else out.resolve().parent.name)
     series = [_series_text(found, key, out) for key in found.series]
     plain = [_image_text(key, path, info, out) for key, (path, info) in found.images.items()]
-    products = [_product_text(key, *said, images, out) for key, said in found.products.items()]
+    products = [_product_text(key, *product, images, out) for key, product in found.products.items()]
     return TEMPLATE.format(
         name=name,
         like=like,
@@ -246,7 +254,7 @@ def _recipe(found: Found, images: Path, out: Path, reference: Path, label: str, 
 
 
 def _advice(found: Found) -> tuple[str, str]:
-    """Choose the grid's source and the model that suit what was found."""
+    """Return the source of the grid and the section of the model, chosen from the sources."""
     if found.products:
         if {"pan", "ms"} <= set(found.products):
             return "pan", PAN_MS.format(pan="pan", ms="ms")
@@ -264,15 +272,17 @@ def _advice(found: Found) -> tuple[str, str]:
 
 def _series_text(found: Found, key: str, out: Path) -> str:
     first, last = found.starts[key]
-    lines = [f"# A series from {first} to {last}.", f"[sources.{key}]", 'sensor = "series"']
+    lines = [f"# Time series from {first} to {last}.", f"[sources.{key}]", 'sensor = "series"']
     if key in found.quality:
         clear = SCL_CLEAR if "scl" in found.quality[key].lower() else "[]"
         lines.append(f"quality = {_quoted(found.quality[key], out)}")
-        lines.append(f'clear = {clear}  # values that mean "clear"; empty: every value but 0')
+        lines.append(f"clear = {clear}  # values of clear pixels; empty list: all values except 0")
     optical = {"red", "nir"} <= set(found.series[key])
     if optical:
-        lines += ["scale = 0.0001                 # stored integers to reflectance", 'indices = ["ndvi"]']
-    lines.append("# Interpolated onto regular dates; without this line: native dates and their mask.")
+        lines += ["scale = 0.0001                 # from stored integers to reflectance", 'indices = ["ndvi"]']
+    lines.append(
+        "# Interpolation to regular dates (every: days). Without this line, the native dates and their mask are used."
+    )
     lines.append(f"fill = {{ every = 10, start = {first}, end = {last} }}")
     lines.append(f"[sources.{key}.variables]")
     lines += [f"{variable} = {_quoted(path, out)}" for variable, path in found.series[key].items()]
@@ -280,12 +290,14 @@ def _series_text(found: Found, key: str, out: Path) -> str:
 
 
 def _product_text(key: str, sensor: str, more: str, images: Path, out: Path) -> str:
-    lines = [f"# Products of this sensor, wherever they lie below the folder, zipped or not.\n[sources.{key}]"]
+    lines = [f"# All products of this sensor in the folder and its subfolders, zipped or not.\n[sources.{key}]"]
     lines += [f'sensor = "{sensor}"', f"path = {_quoted(images.resolve(), out)}", *filter(None, [more])]
     if sensor in OPTICAL:
         lines.append('indices = ["ndvi"]')
     if sensor in (*OPTICAL, "sentinel1_grd"):
-        lines.append("# Interpolated onto regular dates; without such a line: native dates and their mask.")
+        lines.append(
+            "# Interpolation to regular dates (every: days). Without such a line, the native dates and their mask are used."
+        )
         lines.append("# fill = { every = 10, start = 2022-01-01, end = 2022-12-31 }")
     return "\n".join(lines) + "\n"
 
@@ -295,12 +307,12 @@ def _image_text(key: str, path: Path, info: RasterInfo, out: Path) -> str:
     listed = ", ".join(f'"{n}"' for n in names)
     return (
         f'# {info.grid}, {info.dtype}.\n[sources.{key}]\nsensor = "image"\npath = {_quoted(path.resolve(), out)}\n'
-        f"bands = [{listed}]  # common names (blue, green, red, nir, ...) where indices are wanted\n"
+        f"bands = [{listed}]  # spectral indices need common names (blue, green, red, nir, ...)\n"
     )
 
 
 def _band(description: str) -> str:
-    """Common name of a band described like ``B4 nir``."""
+    """Return the common name of a band with a description such as ``B4 nir``."""
     name = re.sub(r"^b\d+[a-z]?_", "", _name(description))
     return {"swir1": "swir16", "swir2": "swir22"}.get(name, name)
 

@@ -1,4 +1,4 @@
-"""``bocage map --model``: map a scene with a model that was trained elsewhere."""
+"""``bocage map --model``: map a scene with a model of another run."""
 
 from pathlib import Path
 
@@ -14,16 +14,16 @@ from bocage.training import Reduced, Trained
 def map_with(
     recipe: Recipe, model: Path, out: Path, progress: Progress = QUIET, overwrite: bool = False
 ) -> LandCoverMap:
-    """Map the recipe's scene with a trained model; no reference polygon is needed.
+    """Map the scene of the recipe with a trained model; reference polygons are not used.
 
     Raises
     ------
     RunFolderError
-        `out` holds a map already, and `overwrite` is False.
+        `out` contains a map, and `overwrite` is False.
     """
     folder = RunLayout(out).map
     if folder.is_complete and not overwrite:
-        raise RunFolderError(f"{folder.path} holds a map already; choose another --out, or give --overwrite.")
+        raise RunFolderError(f"{folder.path} holds a map already. Choose another --out, or give --overwrite.")
     with held(out):
         trained, scene = Trained.load(model), open_scene(recipe, progress)
         computing = Computing(recipe.choice.training.device, recipe.workers)
@@ -36,14 +36,14 @@ def _precise(recipe: Recipe, model: Path, progress: Progress) -> Mapping:
     Raises
     ------
     RunFolderError
-        The model was not.
+        The precision is bfloat16, and the model folder has no comparison.
     """
     if recipe.map.precision == "float32":
         return recipe.map
-    found = Reduced.load(model)
-    if found is None:
+    comparison = Reduced.load(model)
+    if comparison is None:
         raise RunFolderError(
             f"{model}: bfloat16 was never compared with float32 for this model, because only its own run has the "
             'validation polygons. Map there once with [map] precision = "bfloat16", or use float32 here.'
         )
-    return settled(recipe.map, found, recipe.choice.training.device, progress)
+    return settled(recipe.map, comparison, recipe.choice.training.device, progress)

@@ -1,7 +1,8 @@
-"""``bocage models``: what the networks take, cost, and come from.
+"""``bocage models``: inputs, size, cost and source of every network.
 
-Counting builds every published network, which takes half a minute and a gigabyte; so the counts are stored in
-``facts.json`` beside this file, and a test compares them with the networks. After a change: ``python -m bocage.jobs.models``.
+Counting parameters builds every published network, which takes half a minute and 1 GB of memory. The counts are therefore
+stored in ``facts.json``, next to this file, and a test compares them with the networks. After a change of a network, update
+the file with ``python -m bocage.jobs.models``.
 """
 
 import json
@@ -17,47 +18,54 @@ class Facts:
     """One line of ``bocage models``."""
 
     name: str
+    """Name on the shelf ``MODELS``."""
     title: str
+    """First line of the documentation of the network."""
     paper: str
+    """Publication of the network."""
     takes: str
+    """Inputs of the network."""
     masks: str
+    """Handling of masked values."""
     parameters: int | None
-    """For 10 classes; None where the size depends on the samples (trees)."""
+    """Number of parameters for 10 classes; None if it depends on the samples (decision trees)."""
     multiply_adds: float | None
-    """Per map pixel, in the middle of a large window."""
+    """Number of multiply-add operations per map pixel, at the centre of a large window."""
     footprint: str
+    """Footprint in each source."""
     dense: str
-    """"exact" or "patches"."""
+    """Inference on windows: "exact" or "patches"."""
     reconstruction: bool
+    """Whether the network can be pretrained (``bocage pretrain``)."""
     published: bool
-    """Whether the training of its authors is known (``preset = "published"``)."""
+    """Whether the training of the authors is known (``preset = "published"``)."""
 
 
 def stored_facts() -> list[Facts]:
-    """Return the facts of every network of the shelf, as they were counted; PyTorch is not imported."""
+    """Return the stored facts of every network on the shelf; PyTorch is not imported."""
     text = resources.files("bocage").joinpath("jobs", STORE).read_text(encoding="utf-8")
-    return [Facts(**one) for one in json.loads(text)]
+    return [Facts(**entry) for entry in json.loads(text)]
 
 
 def counted_facts() -> list[Facts]:
-    """Build every network of the shelf for its published example, and count."""
+    """Build every network on the shelf for its published example, and count its parameters and operations."""
     from bocage.models import MODELS, card_of
     from bocage.models.facts import size_of
 
-    found = []
+    facts = []
     for name in MODELS:
         architecture = MODELS.get(name)
         card, size = card_of(architecture), size_of(architecture)
         title = (architecture.__doc__ or name).strip().splitlines()[0]
-        found.append(
+        facts.append(
             Facts(
                 name, title, card.paper, card.takes, card.masks, size.parameters, size.multiply_adds, size.footprint,
                 card.dense, card.reconstruction, card.published is not None,
             )
         )  # fmt: skip
-    return found
+    return facts
 
 
 if __name__ == "__main__":
-    rows = [asdict(one) for one in counted_facts()]
+    rows = [asdict(entry) for entry in counted_facts()]
     Path(__file__).with_name(STORE).write_text(json.dumps(rows, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")

@@ -1,7 +1,7 @@
-"""``bocage plan``: what a run will cost, from a trial of each stage on a part of the scene, with the code of the run itself.
+"""``bocage plan``: estimate time, memory and disk space of a run from a trial of each stage on a part of the scene.
 
-The probe prepares some shards, cuts samples, trains for moments, classifies and maps one window, in a temporary folder.
-What it measures is this machine with these files; what it cannot know is when an early stop will come.
+The trial runs the code of the stages on one window, in a temporary folder: it prepares the window, cuts samples, trains a few
+steps, evaluates and maps. The estimates are valid for this machine and these files. The epoch of an early stop is unknown.
 """
 
 import shutil
@@ -33,39 +33,42 @@ from bocage.scene import Scene, prepare_scene
 from bocage.training import Trained, Trainer, Training, classify, importance
 
 BUDGET = 6.0
-"""Seconds that each part of the probe may take, about."""
+"""Approximate time limit for cutting additional samples, in seconds."""
 BATCHES = 40
-"""Steps of the optimiser in a probed epoch."""
+"""Number of optimiser steps in an epoch of the trial."""
 FEW = 64
-"""Samples on which the importance of dates is tried."""
+"""Maximum number of samples for the trial of the importance."""
 DOUBT = 0.2
-"""Share by which a measured stage may be off: machines have other things to do."""
+"""Relative uncertainty of a measured time, because of other load on the machine."""
 
 
 @dataclass
 class _Probe:
-    """A recipe under trial."""
+    """A trial of a recipe."""
 
     recipe: Recipe
     scene: Scene
     folder: Path
+    """Temporary folder."""
     pixels: Pixels
+    """All labelled pixels of the scene."""
     part: Scene
-    """The window of the scene in which things are tried."""
+    """The scene cropped to the window of the trial."""
     inside: Pixels
-    """Labelled pixels of the window, counted from its corner."""
+    """Labelled pixels of the window; row and column are relative to its corner."""
     model: Network
     progress: Progress
     workers: Sequence[int]
+    """Numbers of preparing threads for which the time is estimated."""
 
     @property
     def share(self) -> float:
-        """Map pixels of the window, of those of the scene."""
+        """Share of the map pixels of the scene that are in the window, 0 to 1."""
         return float(np.prod(self.part.grid.shape) / np.prod(self.scene.grid.shape))
 
     @property
     def layout(self) -> RunLayout:
-        """The probe's folder, laid out as a run's."""
+        """Paths in the temporary folder, as in a run's folder."""
         return RunLayout(self.folder)
 
     @property
@@ -73,9 +76,9 @@ class _Probe:
         """Device of the recipe."""
         return self.recipe.choice.training.device
 
-    def step(self, done: int, what: str) -> None:
-        """Tell where the probe is."""
-        self.progress.step("probing", done, 5, what)
+    def step(self, done: int, stage: str) -> None:
+        """Report the stage of the trial."""
+        self.progress.step("probing", done, 5, stage)
 
 
 def plan(recipe: Recipe, out: Path, workers: Sequence[int] = (), progress: Progress = QUIET) -> Plan:
@@ -84,14 +87,14 @@ def plan(recipe: Recipe, out: Path, workers: Sequence[int] = (), progress: Progr
     Parameters
     ----------
     out
-        The run's folder; the probe writes beside it and removes what it wrote.
+        Folder of the run. The trial writes to a temporary folder next to it, and removes the temporary folder.
     workers
-        Numbers of preparing threads to tell the time for, besides this machine's.
+        Numbers of preparing threads for which the time is estimated; default: the number of cores.
 
     Raises
     ------
     BocageError
-        The recipe cannot be run; ``bocage check`` tells why, and what else is wrong.
+        The recipe cannot be run; ``bocage check`` lists all problems.
     """
     startup = time.time() - psutil.Process().create_time()
     started = time.monotonic()
@@ -131,7 +134,7 @@ def _probe(
 
 
 def _window(scene: Scene, pixels: Pixels) -> Window:
-    """Tiles side by side, one for each core, around the one with the most labelled pixels."""
+    """Return the window of the trial: a row of tiles, one per core, that contains the tile with the most labelled pixels."""
     if scene.ids is not None:
         return scene.grid.window
     tile = tile_of(scene)
@@ -171,9 +174,9 @@ def _run(probe: _Probe, opening: float, labelling: float) -> Plan:
     probe.step(5, "done")
     disk += cut_bytes + _size(probe.layout.split(0).path) * samples.draws
     memory = peak_memory() + max(0, cut_bytes - here)
-    total = sum(one.seconds for one in stages)
-    now = next((one.seconds for one in stages if one.stage == "prepare"), 0.0)
-    times = {n: total - now + seconds for n, seconds in by_workers.items()}
+    total = sum(estimate.seconds for estimate in stages)
+    preparing = next((estimate.seconds for estimate in stages if estimate.stage == "prepare"), 0.0)
+    times = {n: total - preparing + seconds for n, seconds in by_workers.items()}
     return Plan(r.name, tuple(stages), int(memory), int(disk), times, description())
 
 
@@ -189,12 +192,17 @@ def _clock(spent: list[float]) -> Iterator[None]:
 
 
 def _prepare(probe: _Probe) -> tuple[Scene, float, dict[int, float], int]:
-    """Prepare the window, with all threads and with one; scale by area."""
+    """Prepare the window with all threads and with one thread, and scale the times by the area.
+
+    Returns
+    -------
+    The prepared window, and for the whole scene: the seconds with all threads, threads → seconds, and the bytes on disk.
+    """
     settings = probe.recipe.scene
     if probe.scene.ids is not None or not any(settings.wants(c) for c in probe.part.cubes.values()):
         return probe.part, 0.0, dict.fromkeys(probe.workers, 0.0), 0
     for cube in probe.part.cubes.values():
-        cube.compute(cube.ratio.window(Window(0, 0, 16, 16)))  # kernels compile, files open
+        cube.compute(cube.ratio.window(Window(0, 0, 16, 16)))  # excludes opening files and compilation from the times
     threads = settings.workers or cores()
     together: list[float] = []
     with _clock(together):
@@ -205,9 +213,10 @@ def _prepare(probe: _Probe) -> tuple[Scene, float, dict[int, float], int]:
         with _clock(alone):
             prepare_scene(probe.part, probe.layout.scratch, replace(settings, workers=1))
         shutil.rmtree(probe.layout.scratch)
-    one, all_ = alone[-1] / probe.share, together[0] / probe.share
-    efficiency = min(1.0, one / (threads * all_)) if threads > 1 else 0.8
-    return prepared, all_, {n: one / (1 + (n - 1) * efficiency) for n in probe.workers}, round(bytes_ / probe.share)
+    single, all_ = alone[-1] / probe.share, together[0] / probe.share
+    efficiency = min(1.0, single / (threads * all_)) if threads > 1 else 0.8
+    by_workers = {n: single / (1 + (n - 1) * efficiency) for n in probe.workers}
+    return prepared, all_, by_workers, round(bytes_ / probe.share)
 
 
 def _size(folder: Path) -> int:
@@ -215,31 +224,36 @@ def _size(folder: Path) -> int:
 
 
 def _samples(probe: _Probe, prepared: Scene) -> tuple[Samples, float, int, int]:
-    """Cut the window's samples; lend their values to all samples of the scene, class by class.
+    """Cut the samples of the window, and assign their values to all samples of the scene, class by class.
 
     Returns
     -------
-    The samples, the seconds and bytes that cutting all of them takes, and the bytes cut here.
+    The samples, the seconds and the bytes for cutting all of them, and the bytes cut in the trial.
     """
     spent: list[float] = []
     with _clock(spent):
         cuts, _ = cut(prepared, probe.inside, probe.model, probe.layout.cut, QUIET)
     here = _size(probe.layout.cut)
-    more, lent = _further(probe, cuts)
+    more, labels = _further(probe, cuts)
     generator = np.random.default_rng(0)
     index = np.zeros(len(probe.pixels), np.int64)
     for label in np.unique(probe.pixels.label):
-        known = np.flatnonzero(lent == label)
+        known = np.flatnonzero(labels == label)
         of_class = np.flatnonzero(probe.pixels.label == label)
-        index[of_class] = generator.choice(known if len(known) else np.arange(len(lent)), len(of_class))
-    cuts = {name: replace(one, index=index) for name, one in more.items()}
+        index[of_class] = generator.choice(known if len(known) else np.arange(len(labels)), len(of_class))
+    cuts = {name: replace(source_cut, index=index) for name, source_cut in more.items()}
     samples = samples_of(probe.scene, probe.recipe.survey, probe.pixels, cuts)
     scale = len(probe.pixels) / max(1, len(probe.inside))
     return samples, spent[0] * scale, round(here * scale), here + _size(probe.layout.scratch)
 
 
 def _further(probe: _Probe, cuts: Any) -> tuple[Any, Any]:
-    """Cut from the files as many other tiles as the budget allows: a forest of few samples is not the forest of all."""
+    """Cut samples of other tiles for about `BUDGET` seconds; the training time of a random forest depends on their values.
+
+    Returns
+    -------
+    Source → footprints, and the labels of these samples.
+    """
     if probe.scene.ids is not None:
         return cuts, probe.inside.label
     groups = list(by_tile(probe.pixels, tile_of(probe.scene)))
@@ -256,7 +270,7 @@ def _further(probe: _Probe, cuts: Any) -> tuple[Any, Any]:
 
 
 def _train(probe: _Probe, samples: Samples) -> tuple[Trained, Estimate]:
-    """Train one draw: a model that is fitted wholly, a network for two epochs of some batches."""
+    """Train one draw: a network for three short epochs, other models completely; return the model and the estimate."""
     training, draws, where = probe.recipe.choice.training, samples.draws, probe.layout.split(0)
     draw = samples.draw(0)
     each = training.samples_per_epoch or len(draw.train)
@@ -267,9 +281,8 @@ def _train(probe: _Probe, samples: Samples) -> tuple[Trained, Estimate]:
     )  # fmt: skip
     spent: list[float] = []
     trainer = Trainer(replace(probe.recipe.choice, training=short), probe.scene, samples)
-    while not spent or (
-        len(spent) == 1 and not where.curves.exists()
-    ):  # the first draw of a forest also imports its library
+    # A model without epochs is trained twice, because the first time includes the import of its library.
+    while not spent or (len(spent) == 1 and not where.curves.exists()):
         with _clock(spent):
             trained = trainer.train(0, where.path)
     if not where.curves.exists():
@@ -280,7 +293,7 @@ def _train(probe: _Probe, samples: Samples) -> tuple[Trained, Estimate]:
 
 
 def _epochs(settings: Training, epoch: float, draws: int) -> Estimate:
-    """All epochs, or as few as an early stop allows; the truth lies between."""
+    """Return the estimate for the training: the lower bound is the earliest early stop, the upper bound is all epochs."""
     fewest = min(settings.epochs, settings.patience + 1) if settings.stops_early else settings.epochs
     most, least = settings.epochs * epoch * draws, fewest * epoch * draws
     return Estimate("train", (most + least) / 2, least * (1 - DOUBT), most * (1 + DOUBT))
@@ -293,10 +306,10 @@ def _evaluate(probe: _Probe, trained: Trained, samples: Samples, prepared: Scene
             classify_at(trained, prepared, probe.inside, device_of(probe.device))
         tried = len(probe.inside)
     else:
-        some_members = draw.test[: max(1, min(len(draw.test), 20_000))]
+        members = draw.test[: max(1, min(len(draw.test), 20_000))]
         with _clock(spent):
-            classify(trained, samples.chips, some_members, probe.device)
-        tried = len(some_members)
+            classify(trained, samples.chips, members, probe.device)
+        tried = len(members)
     with _clock(spent):
         Trained.load(probe.layout.split(0).model.path)
     return (spent[0] / max(1, tried) * len(draw.test) + spent[1]) * samples.draws
@@ -310,25 +323,25 @@ def _map(probe: _Probe, trained: Trained, prepared: Scene) -> tuple[float, int]:
 
 
 def _importance(probe: _Probe, trained: Trained, samples: Samples) -> float:
-    """Shuffle sources and dates of a few samples."""
+    """Return the seconds for the importance, from a trial on up to `FEW` samples."""
     spent: list[float] = []
     most, test = probe.recipe.evaluation.importance, samples.draw(0).test
     with _clock(spent):
-        found = importance(trained, samples, test, min(most, FEW), probe.device)
+        result = importance(trained, samples, test, min(most, FEW), probe.device)
     wanted = min(most, len(test))
-    return spent[0] * wanted / max(1, found.samples)
+    return spent[0] * wanted / max(1, result.samples)
 
 
 def _report(probe: _Probe, trained: Trained) -> float:
-    """Draw what takes the time in a report."""
+    """Return the seconds for the figures of the report, which take most of its time."""
     spent: list[float] = []
     with _clock(spent):
         from bocage.report.figures import confidence_picture, coverage_picture, map_picture, reliability_picture
         from bocage.words import words_of
 
         n, sure = np.zeros(99, np.int32), np.full(99, 0.5, np.float32)
-        some = Predictions(n, n, n, n.astype(np.int16), n.astype(np.int16), sure, sure)
-        trust = [trust_of(some, some.label, None, (1, 1))] * probe.recipe.split.draws
+        predictions = Predictions(n, n, n, n.astype(np.int16), n.astype(np.int16), sure, sure)
+        trust = [trust_of(predictions, predictions.label, None, (1, 1))] * probe.recipe.split.draws
         for draw in (reliability_picture, coverage_picture):
             draw(trust, words_of("en"))
         if probe.layout.map.is_complete:

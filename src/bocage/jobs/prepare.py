@@ -1,4 +1,4 @@
-"""``bocage prepare``: write the scene to disk once."""
+"""``bocage prepare``: write the prepared scene to disk."""
 
 from pathlib import Path
 
@@ -10,12 +10,14 @@ from bocage.scene import Prepared
 
 
 def prepare(recipe: Recipe, out: Path, progress: Progress = QUIET, overwrite: bool = False) -> dict[str, Prepared]:
-    """Prepare the scene in the run's folder, every cube for which it pays; no reference polygon is read.
+    """Write the prepared cubes to the run's folder, as ``[scene]`` selects, and return source → result.
+
+    The reference polygons are not used.
 
     Raises
     ------
     SceneError
-        The disk is full; what is complete is kept.
+        The disk is full; complete parts are kept.
     """
     with held(out):
         claimed = claim(recipe, RunLayout(out), progress, overwrite)

@@ -1,4 +1,4 @@
-"""``bocage pretrain``: first weights for a network, from the scene alone."""
+"""``bocage pretrain``: compute initial weights of a network from the scene, without labels."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -21,14 +21,14 @@ def pretrain_on(
     progress: Progress = QUIET,
     overwrite: bool = False,
 ) -> Pretrained:
-    """Train the recipe's network on pixels of its scene without labels, and write ``<out>/pretrained``.
+    """Pretrain the recipe's network on unlabelled pixels of its scene, and write ``<out>/pretrained``.
 
     Raises
     ------
     RunFolderError
-        The folder holds another run, and `overwrite` is False.
+        The folder contains another run, and `overwrite` is False.
     ModelError
-        The network has no encoder that could learn without labels.
+        The network has no encoder that can be trained without labels.
     """
     check_device(recipe.choice.training)
     layout, settings = RunLayout(out), replace(settings, seed=recipe.split.seed)
@@ -36,7 +36,7 @@ def pretrain_on(
         claimed = claim(recipe, layout, progress, overwrite)
         scene, folder = claimed.scene, claimed.folder
         network = recipe.choice.build(scene, recipe.legend)
-        reconstruction(network)  # refused now, not after cutting
+        reconstruction(network)  # an unsuitable network is reported before the pixels are cut
 
         def work() -> None:
             free = scatter(scene, settings.pixels, settings.seed)

@@ -1,4 +1,4 @@
-"""``bocage run``, and its single stages: follow a recipe from imagery and polygons to the report."""
+"""``bocage run`` and its single stages: from imagery and polygons to the report."""
 
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -16,14 +16,16 @@ def run(
     overwrite: bool = False,
     scene_at: Path | None = None,
 ) -> Run:
-    """Follow a recipe through some or all of its stages; stages that are complete are kept.
+    """Run the stages of a recipe; complete stages are kept.
 
     Parameters
     ----------
     out
         Folder of the run.
+    stages
+        Stages to run, of "train", "evaluate", "map" and "report".
     scene_at
-        Folder of the prepared scene, where several runs share it.
+        Folder of the prepared scene, if several runs share it.
     """
     with held(out):
         opened = open_run(recipe, out, progress, overwrite, stages, scene_at)

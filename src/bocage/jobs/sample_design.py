@@ -1,4 +1,4 @@
-"""``bocage sample-design``: a stratified random sample of a map, to be labelled by photo-interpretation."""
+"""``bocage sample-design``: draw a stratified random sample of a map, to be labelled by photo-interpretation."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -23,11 +23,11 @@ def map_of(recipe: Recipe, grid: Grid, out: Path) -> LandCoverMap:
     Raises
     ------
     RunFolderError
-        There is none.
+        The folder has no map.
     """
     land = open_map(recipe.legend, grid, recipe.map, RunLayout(out).map.path)
     if not land.files["classes"].exists():
-        raise RunFolderError(f"{out} has no map; run 'bocage run' or 'bocage map' first.")
+        raise RunFolderError(f"{out} has no map. Run 'bocage run' or 'bocage map' first.")
     return land
 
 
@@ -44,24 +44,27 @@ def design_sample(
     Parameters
     ----------
     expected
-        User's accuracies that are expected of some classes, by name.
+        Class name → expected user's accuracy, between 0 and 1, for classes that differ from `design.accuracy`.
 
     Raises
     ------
     EvaluationError
-        A class is unknown, or the file exists.
+        A class is not in the legend, or the file exists.
     """
     unknown = [name for name in expected if name not in recipe.legend.names]
     if unknown:
-        raise EvaluationError(f"The legend has no class '{unknown[0]}'; it has {', '.join(recipe.legend.names)}.")
+        raise EvaluationError(
+            f"The legend has no class '{unknown[0]}'. The classes are {', '.join(recipe.legend.names)}."
+        )
     grid, codes = open_scene(recipe, progress).grid, recipe.legend.codes
     classes = map_of(recipe, grid, out).files["classes"]
     sizes = dict(zip(codes, count_codes(classes, recipe.legend, grid).tolist(), strict=True))
     wanted = {codes[recipe.legend.names.index(name)]: value for name, value in expected.items()}
     drawn = locate(classes, grid, allocate(sizes, design, wanted), design.seed)
-    order = np.random.default_rng((design.seed, 1)).permutation(len(drawn))  # the numbers do not reveal the classes
+    # Random order, so that the numbers of the pixels do not reveal their mapped class to the interpreter.
+    order = np.random.default_rng((design.seed, 1)).permutation(len(drawn))
     row, column, stratum = drawn[order].T
-    found = Drawn(
+    sample = Drawn(
         row,
         column,
         stratum,
@@ -70,5 +73,5 @@ def design_sample(
         grid.crs.to_wkt(),
         tuple(grid.transform)[:6],
     )
-    write_sample(found, grid, path)
-    return found
+    write_sample(sample, grid, path)
+    return sample

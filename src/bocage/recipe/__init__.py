@@ -1,4 +1,4 @@
-"""Table → Recipe: the nouns of a run, and their strict parser."""
+"""Table → Recipe: the settings of a run, and their strict parser."""
 
 from bocage.recipe.nouns import Contender, GridChoice, LegendChoice, Recipe, SourceChoice
 from bocage.recipe.parse import parse, read_recipe

@@ -1,4 +1,4 @@
-"""A recipe and its parts, parsed: the typed settings of every room."""
+"""Data classes of a parsed recipe: the typed settings of every stage."""
 
 from collections.abc import Mapping as AnyMapping
 from dataclasses import dataclass
@@ -17,22 +17,22 @@ from bocage.training import Choice
 
 @dataclass(frozen=True)
 class GridChoice:
-    """The map's grid: that of a source, or a CRS with a resolution and bounds."""
+    """Grid of the map: the grid of a source, or a CRS with resolution and bounds."""
 
     like: str = ""
-    """Name of the source whose grid the map takes."""
+    """Name of the source whose grid the map uses."""
     crs: str = ""
-    """Such as ``"EPSG:32740"``."""
+    """Coordinate reference system, for example ``"EPSG:32740"``."""
     resolution: float | None = None
-    """Pixel size in CRS units."""
+    """Pixel size in CRS units; required with `crs`."""
     bounds: tuple[float, float, float, float] | None = None
-    """West, south, east, north in CRS units."""
+    """West, south, east, north in CRS units; required with `crs`."""
 
     def __post_init__(self) -> None:
         if bool(self.like) == bool(self.crs):
             raise ValueError("give either 'like' (a source) or 'crs', 'resolution' and 'bounds'")
         if self.crs and (self.resolution is None or self.bounds is None):
-            raise ValueError("'crs' needs 'resolution' and 'bounds' beside it")
+            raise ValueError("'crs' also needs 'resolution' and 'bounds'")
 
     def grid(self, sources: AnyMapping[str, Any]) -> Grid:
         """Return the grid."""
@@ -46,10 +46,12 @@ class GridChoice:
 
 @dataclass(frozen=True)
 class LegendChoice:
-    """The nomenclature: a CSV file (code,name,color,parent,values) or classes written in the recipe."""
+    """Legend (nomenclature) of the map: a CSV file, or classes in the recipe."""
 
     csv: Path | None = None
+    """CSV file with the columns code, name, color, parent, values."""
     classes: tuple[LandClass, ...] = ()
+    """Classes of the legend."""
 
     def __post_init__(self) -> None:
         if bool(self.csv) == bool(self.classes):
@@ -58,25 +60,29 @@ class LegendChoice:
 
 @dataclass(frozen=True)
 class SourceChoice:
-    """A source of the recipe: its sensor, what the sensor is told, and how the scene lays it out."""
+    """A source of the recipe: sensor, settings of the sensor, and preparation in the scene."""
 
     sensor: str
+    """Name of the sensor on the shelf ``SENSORS``."""
     settings: Any
+    """Instance of the ``Settings`` of the sensor."""
     preparation: Preparation
+    """Masking, gap filling, indices and resampling."""
 
 
 @dataclass(frozen=True)
 class Contender:
-    """A model that ``bocage compare`` compares with the recipe's own: one table ``[[compare]]``."""
+    """A model that ``bocage compare`` compares with the model of the recipe: one table ``[[compare]]``."""
 
     label: str
-    """Its name in tables."""
+    """Name of the model in tables."""
     choice: Choice
+    """The model and its training."""
 
 
 @dataclass(frozen=True)
 class Recipe:
-    """A whole run."""
+    """All settings of a run."""
 
     name: str
     grid: GridChoice
@@ -92,11 +98,11 @@ class Recipe:
     report: Reporting
     workers: Workers
     path: Path
-    """The file that it was read from; for a table, the path that it would have."""
+    """File of the recipe; for a recipe given as a table, the path that the file would have."""
     text: str = ""
     """Content of the file; empty for a table."""
     compare: tuple[Contender, ...] = ()
-    """Models to compare with this one."""
+    """Models to compare with the model of the recipe."""
 
     @property
     def survey(self) -> Survey:

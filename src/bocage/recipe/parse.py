@@ -1,6 +1,6 @@
-"""The parser: a table, or the TOML file that holds one → the typed settings of every room.
+"""Parse a recipe: a table, or a TOML file → the typed settings of every stage.
 
-An unknown key is refused with the nearest known one, and all problems of a recipe are listed at once.
+For an unknown key, the error names the nearest known key. One error lists all problems of a recipe.
 """
 
 import dataclasses
@@ -41,43 +41,43 @@ SECTIONS: dict[str, tuple[type[Any], bool]] = {
     "report": (Reporting, False),
     "workers": (Workers, False),
 }
-"""Section → its dataclass, and whether a recipe must have it."""
+"""Section → its dataclass, and whether the section is required."""
 
 
 @dataclass
 class _Reading:
-    """A recipe being read: where it lies, and the problems found so far."""
+    """State of the parser: the folder for relative paths, and the problems found."""
 
     folder: Path
     problems: list[Problem] = field(default_factory=list)
 
     def add(self, key: str, message: object) -> None:
-        """Note a problem."""
+        """Add a problem."""
         self.problems.append(Problem(key, str(message)))
 
     def unknown(self, key: str, known: list[str]) -> None:
-        """Note an unknown key."""
+        """Add the problem of an unknown key."""
         last = key.rpartition(".")[2]
         self.add(key, f"unknown key.{did_you_mean(last, known)} Known: {', '.join(sorted(known))}")
 
     def section(self, kind: type[Any], raw: Any, key: str) -> Any:
-        """Validate one table into its dataclass; None where it has problems."""
+        """Validate one table and return its dataclass; None if the table has problems."""
         if not isinstance(raw, dict):
-            self.add(key, f"a table [{key}] is expected, found {raw!r}")
+            self.add(key, f"a table [{key}] is expected; found {raw!r}")
             return None
         cleaned = self._clean(kind, raw, key)
         try:
             return TypeAdapter(kind).validate_python(cleaned)
         except ValidationError as error:
-            for one in error.errors():
-                place = ".".join([key, *(str(part) for part in one["loc"] if not _is_branch(part))])
-                self.add(place, f"{one['msg'].removeprefix('Value error, ')}")
+            for detail in error.errors():
+                place = ".".join([key, *(str(part) for part in detail["loc"] if not _is_branch(part))])
+                self.add(place, f"{detail['msg'].removeprefix('Value error, ')}")
         except BocageError as error:
             self.add(key, f"{error}")
         return None
 
     def _clean(self, kind: Any, raw: dict[str, Any], key: str) -> dict[str, Any]:
-        """Refuse unknown keys, resolve relative paths; nested tables likewise."""
+        """Report unknown keys and resolve relative paths, in nested tables too."""
         hints = typing.get_type_hints(kind)
         cleaned = {}
         for name, value in raw.items():
@@ -101,7 +101,7 @@ class _Reading:
         return value
 
     def names(self, shelf: Shelf[Any], key: str, names: tuple[str, ...]) -> None:
-        """Refuse names that are on no shelf now rather than when they are needed, hours later."""
+        """Report names that are not on the shelf, before a stage needs them."""
         for name in names:
             try:
                 shelf.get(name)
@@ -109,7 +109,7 @@ class _Reading:
                 self.add(key, f"{error}")
 
     def expanded(self, value: Any, key: str) -> Any:
-        """Replace ``${VAR}`` in every string by the environment's."""
+        """Replace ``${VAR}`` in every string with the value of the environment variable."""
         if isinstance(value, dict):
             return {k: self.expanded(v, f"{key}.{k}" if key else k) for k, v in value.items()}
         if isinstance(value, list):
@@ -118,12 +118,12 @@ class _Reading:
 
     def _variable(self, match: re.Match[str], key: str) -> str:
         if match[1] not in os.environ:
-            self.add(key, f"the environment variable {match[1]} is not set; export it before running")
+            self.add(key, f"the environment variable {match[1]} is not set; set it with export {match[1]}=...")
         return os.environ.get(match[1], match[0])
 
 
 def _is_branch(part: object) -> bool:
-    """Whether a part of a pydantic location names a branch of a union rather than a key."""
+    """Return whether a part of a pydantic location is the branch of a union, not a key."""
     return isinstance(part, str) and (part in ("str", "path", "int") or "[" in part or part[:1].isupper())
 
 
@@ -133,7 +133,7 @@ def read_recipe(path: Path) -> Recipe:
     Raises
     ------
     RecipeError
-        The file is missing, is not TOML, or has problems; all of them are listed.
+        The file is missing, is not TOML, or has problems; the error lists all of them.
     """
     try:
         text = path.read_text(encoding="utf-8")
@@ -146,19 +146,19 @@ def read_recipe(path: Path) -> Recipe:
 
 
 def parse(table: AnyMapping[str, Any], folder: Path, source: object = "the recipe") -> Recipe:
-    """Check a recipe given as a table, as TOML would give it.
+    """Parse and check a recipe given as a table, with the structure of the TOML file.
 
     Parameters
     ----------
     folder
-        Where relative paths start.
+        Folder to which relative paths refer.
     source
-        What error messages call the recipe.
+        Name of the recipe in error messages.
 
     Raises
     ------
     RecipeError
-        The table has problems; all of them are listed.
+        The table has problems; the error lists all of them.
     """
     reading = _Reading(folder.resolve())
     raw = reading.expanded(dict(table), "")
@@ -181,39 +181,41 @@ def parse(table: AnyMapping[str, Any], folder: Path, source: object = "the recip
 
 
 def _completed(reading: _Reading, raw: dict[str, Any], model: str, key: str = "training") -> dict[str, Any]:
-    """Complete [training] by the settings that suit the network, or the published ones where the recipe asks for them."""
-    said = raw.get("training", {})
-    if not model or not isinstance(said, dict):
+    """Complete [training] with the defaults of the network, or with the published settings if the recipe selects them."""
+    training = raw.get("training", {})
+    if not model or not isinstance(training, dict):
         return raw
     try:
-        return raw | {"training": with_preset(model, said)}
+        return raw | {"training": with_preset(model, training)}
     except ValueError as error:
         reading.add(f"{key}.preset", f"{error}")
         return raw
 
 
 def _contenders(reading: _Reading, raw: dict[str, Any], own: str) -> tuple[Contender, ...]:
-    """Read the tables [[compare]]: a model each, with what differs in its training."""
+    """Read the tables [[compare]]: for each model, its settings and the differences of its training."""
     tables = raw.get("compare", [])
-    if not isinstance(tables, list) or not all(isinstance(one, dict) for one in tables):
+    if not isinstance(tables, list) or not all(isinstance(table, dict) for table in tables):
         reading.add("compare", "write a table [[compare]] for each model, with label, model and training")
         return ()
-    found, taken = [], {own}
+    contenders, taken = [], {own}
     for i, table in enumerate(tables):
         key = f"compare.{i}"
         for odd in sorted(set(table) - {"label", "model", "training"}):
             reading.unknown(f"{key}.{odd}", ["label", "model", "training"])
         model, config = _model(reading, table.get("model"), f"{key}.model")
-        told = {"training": {**_table(raw.get("training")), **_table(table.get("training"))}}
+        merged = {"training": {**_table(raw.get("training")), **_table(table.get("training"))}}
         training = reading.section(
-            Training, _completed(reading, told, model, f"{key}.training")["training"], f"{key}.training"
+            Training, _completed(reading, merged, model, f"{key}.training")["training"], f"{key}.training"
         )
         label = str(table.get("label") or _label(table.get("model")))
         if label in taken:
-            reading.add(f"{key}.label", f"'{label}' names another model already; give each a label of its own")
+            reading.add(
+                f"{key}.label", f"'{label}' is already the label of another model; give each model its own label"
+            )
         taken.add(label)
-        found.append(Contender(label, Choice(model, config, training)))
-    return tuple(found)
+        contenders.append(Contender(label, Choice(model, config, training)))
+    return tuple(contenders)
 
 
 def _table(raw: Any) -> dict[str, Any]:
@@ -221,10 +223,10 @@ def _table(raw: Any) -> dict[str, Any]:
 
 
 def _label(raw: Any) -> str:
-    """Name a model by what is said of it."""
-    told = _table(raw)
-    settings = ", ".join(f"{key} = {value}" for key, value in told.items() if key != "name")
-    return f"{told.get('name', '?')}" + (f" ({settings})" if settings else "")
+    """Return the default label of a model: its name and settings."""
+    table = _table(raw)
+    settings = ", ".join(f"{key} = {value}" for key, value in table.items() if key != "name")
+    return f"{table.get('name', '?')}" + (f" ({settings})" if settings else "")
 
 
 def _plain_section(reading: _Reading, raw: dict[str, Any], key: str) -> Any:
@@ -244,7 +246,7 @@ def _sources(reading: _Reading, raw: Any) -> dict[str, SourceChoice]:
     for name, table in raw.items():
         key = f"sources.{name}"
         if not isinstance(table, dict) or not isinstance(table.get("sensor"), str):
-            reading.add(f"{key}.sensor", f"say which sensor it is: {', '.join(SENSORS)}")
+            reading.add(f"{key}.sensor", f"the sensor is missing; choose one of {', '.join(SENSORS)}")
             continue
         try:
             kind = SENSORS.get(table["sensor"]).Settings
@@ -262,7 +264,7 @@ def _sources(reading: _Reading, raw: Any) -> dict[str, SourceChoice]:
 
 def _model(reading: _Reading, raw: Any, key: str) -> tuple[str, Any]:
     if not isinstance(raw, dict) or not isinstance(raw.get("name"), str):
-        reading.add(f"{key}.name", f"say which model to train: {', '.join(MODELS)}")
+        reading.add(f"{key}.name", f"the model is missing; choose one of {', '.join(MODELS)}")
         return "", None
     try:
         kind = MODELS.get(raw["name"]).Config
@@ -275,7 +277,7 @@ def _model(reading: _Reading, raw: Any, key: str) -> tuple[str, Any]:
 def _cross_check(reading: _Reading, parts: dict[str, Any], sources: dict[str, SourceChoice]) -> None:
     grid, split, mapping = parts["grid"], parts["split"], parts["map"]
     if grid and grid.like and sources and grid.like not in sources:
-        known = f"{did_you_mean(grid.like, sources)} There are: {', '.join(sources)}"
+        known = f"{did_you_mean(grid.like, sources)} The sources are: {', '.join(sources)}"
         reading.add("grid.like", f"no source is called '{grid.like}'.{known}")
     evaluation = parts["evaluation"]
     named: list[tuple[Shelf[Any], str, Any]] = [(METRICS, "evaluation.metrics", evaluation and evaluation.metrics)]
@@ -284,8 +286,8 @@ def _cross_check(reading: _Reading, parts: dict[str, Any], sources: dict[str, So
     for shelf, key, names in named:
         reading.names(shelf, key, names or ())
     if split and mapping and split.known_draws is not None and mapping.draw >= split.known_draws:
-        what = "folds" if split.folds else "draws"
-        reading.add("map.draw", f"{what} are numbered 0 to {split.known_draws - 1}; found {mapping.draw}")
+        units = "folds" if split.folds else "draws"
+        reading.add("map.draw", f"{units} are numbered 0 to {split.known_draws - 1}; found {mapping.draw}")
 
 
 def _legend(reading: _Reading, choice: LegendChoice | None) -> Legend | None:

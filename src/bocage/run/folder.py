@@ -1,4 +1,4 @@
-"""The folder of a run: its paths, the recipe that it belongs to, and the stages that are complete."""
+"""The folder of a run: its paths, its recipe, and its complete stages."""
 
 import dataclasses
 import datetime
@@ -21,22 +21,22 @@ from bocage.scene import Scene
 
 T = TypeVar("T")
 NO_MATTER = ("path", "text", "choice", "scene", "compare", "report", "workers")
-"""Fields of a recipe that do not change its results (where it lies, what is kept on disk, other models, who works), or that
-count by their parts (the choice)."""
+"""Fields of a recipe without a digest of their own. They do not affect the results (location of the file, cache on disk, other
+models, report, workers), or their parts have separate digests (the choice)."""
 NO_RESULTS = ("prepare", "samples", "pretrain")
-"""Stages that are redone without asking."""
+"""Stages that are repeated without ``--overwrite``."""
 
 
 def identity_of(recipe: Recipe, inputs: Mapping[str, str]) -> dict[str, str]:
-    """Return section → digest of everything that the results of a recipe depend on."""
+    """Return section → digest of all settings and inputs that determine the results of a recipe."""
     values = {f.name: getattr(recipe, f.name) for f in dataclasses.fields(recipe) if f.name not in NO_MATTER}
     values |= {"model": recipe.choice.name, "config": recipe.choice.config, "training": recipe.choice.training}
     return {name: digest(value) for name, value in values.items()} | {"inputs": digest(inputs)}
 
 
 def input_fingerprints(recipe: Recipe, scene: Scene) -> dict[str, str]:
-    """Return path → digest of every file that the run reads, or of the answer of its database."""
-    found: dict[str, str] = {}
+    """Return path → digest of every file that the run reads, and of the content of its database table."""
+    digests: dict[str, str] = {}
     for cube in scene.cubes.values():
         found |= cube.fingerprints()
     found[recipe.reference.shown] = fingerprint_reference(recipe.reference)
@@ -45,19 +45,19 @@ def input_fingerprints(recipe: Recipe, scene: Scene) -> dict[str, str]:
 
 @dataclass
 class RunFolder:
-    """A folder that describes itself in ``provenance.json``."""
+    """Folder of a run, described by ``provenance.json``."""
 
     layout: RunLayout
     provenance: Provenance
 
     @classmethod
     def claim(cls, layout: RunLayout, recipe: Recipe, inputs: dict[str, str], overwrite: bool) -> "RunFolder":
-        """Take a new folder, or one that this recipe has begun.
+        """Claim a new folder, or a folder with results of the same recipe.
 
         Raises
         ------
         RunFolderError
-            The folder holds something else, and `overwrite` is False.
+            The folder contains other files or results of another recipe, and `overwrite` is False.
         """
         identity = identity_of(recipe, inputs)
         stages = _stages_before(layout, identity, overwrite)
@@ -75,17 +75,17 @@ class RunFolder:
         self.provenance.save(self.layout.provenance)
 
     def is_current(self, stage: str, key: str) -> bool:
-        """Whether a stage is complete for these inputs and settings."""
+        """Return whether a stage is complete for the inputs and settings with the digest `key`."""
         record = self.provenance.stages.get(stage)
         return record is not None and record.key == key
 
     def need(self, stage: str, key: str, command: str) -> None:
-        """Make sure that an earlier stage is complete.
+        """Check that an earlier stage is complete.
 
         Raises
         ------
         RunFolderError
-            It is not, or its inputs or settings have changed since.
+            The stage is not complete, or its inputs or settings have changed.
         """
         if not self.is_current(stage, key):
             raise RunFolderError(
@@ -93,7 +93,7 @@ class RunFolder:
             )
 
     def once(self, stage: str, key: str, work: Callable[[], T], progress: Progress) -> T | None:
-        """Do `work`, unless the stage is current."""
+        """Run `work` and record the stage; if the stage is current, return None."""
         if self.is_current(stage, key):
             progress.say(f"{stage}: up to date")
             return None
@@ -102,31 +102,31 @@ class RunFolder:
             return work()
 
     def forget(self, stage: str) -> None:
-        """Record that a stage is not complete, before its files change."""
+        """Record that a stage is incomplete, before its files change."""
         self.provenance.stages.pop(stage, None)
         self._write()
 
     @contextmanager
     def timed(self, stage: str, key: str) -> Iterator[None]:
-        """Record a stage as complete, with the seconds that it took, if it ends well."""
+        """Record a stage as complete, with its duration, if the block raises no error."""
         started = time.monotonic()
         yield
         self.note(stage, key, time.monotonic() - started)
 
     def note(self, stage: str, key: str, seconds: float) -> None:
-        """Record a stage as complete."""
+        """Record a stage as complete, with its duration in seconds."""
         finished = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
         self.provenance.stages[stage] = Stage(key, round(seconds, 2), peak_memory(), finished)
         self._write()
 
 
 def _stages_before(layout: RunLayout, identity: Mapping[str, str], overwrite: bool) -> dict[str, Stage]:
-    """Return the stages that are complete in a folder.
+    """Return the complete stages of a folder.
 
     Raises
     ------
     RunFolderError
-        The folder holds something else, and `overwrite` is False.
+        The folder contains other files or results of another recipe, and `overwrite` is False.
     """
     own = (layout.plan.name, LOCK, COMPARING, f"{LOCK}.json", f"{COMPARING}.json")
     if not layout.path.exists() or all(p.name in own for p in layout.path.iterdir()):
@@ -140,7 +140,7 @@ def _stages_before(layout: RunLayout, identity: Mapping[str, str], overwrite: bo
     has_results = any(stage not in NO_RESULTS for stage in before.stages)
     if odd and has_results and not overwrite:
         raise RunFolderError(
-            f"{layout.path} holds the results of another run (it differs in: {', '.join(odd)}). Choose another --out, or "
-            "give --overwrite to redo what depends on the change."
+            f"{layout.path} contains results of another run (it differs in: {', '.join(odd)}). Choose another --out, or "
+            "give --overwrite to repeat the stages that depend on the change."
         )
     return before.stages

@@ -1,4 +1,4 @@
-"""One process at a time in a folder."""
+"""Lock of a run's folder: one process at a time."""
 
 import datetime
 import json
@@ -19,12 +19,12 @@ LOCK, COMPARING = ".lock", ".compare.lock"
 
 @contextmanager
 def held(path: Path, name: str = LOCK) -> Iterator[None]:
-    """Lock a folder for this process; the system releases the lock with the process.
+    """Lock a folder for this process; the operating system releases the lock if the process ends.
 
     Raises
     ------
     RunFolderError
-        Another process is at work there, or the folder cannot be written.
+        Another process holds the lock, or the folder is not writable.
     """
     lock, holder, new = FileLock(path / name), path / f"{name}.json", not path.exists()
     try:
@@ -32,10 +32,10 @@ def held(path: Path, name: str = LOCK) -> Iterator[None]:
         lock.acquire(timeout=0)
     except Timeout as error:
         raise RunFolderError(
-            f"{path} is in use by another run ({_holder(holder)}). Wait for its end, or choose another --out."
+            f"{path} is in use by another run ({_holder(holder)}). Wait until it ends, or choose another --out."
         ) from error
     except OSError as error:
-        raise RunFolderError(f"{path} cannot be written: {error.strerror or error}; choose another --out.") from error
+        raise RunFolderError(f"{path} cannot be written: {error.strerror or error}. Choose another --out.") from error
     try:
         about = {"process": os.getpid(), "host": platform.node(), "command": " ".join(["bocage", *sys.argv[1:]])}
         started = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
@@ -44,7 +44,7 @@ def held(path: Path, name: str = LOCK) -> Iterator[None]:
     finally:
         holder.unlink(missing_ok=True)
         lock.release()
-        if new and [p.name for p in path.iterdir()] == [name]:  # nothing came of it
+        if new and [p.name for p in path.iterdir()] == [name]:  # the run wrote no files
             (path / name).unlink()
             path.rmdir()
 

@@ -1,4 +1,4 @@
-"""Before the stages: open the scene, claim the run's folder, prepare the scene on disk, cut the samples."""
+"""Steps before the stages: open the scene, claim the run's folder, prepare the scene on disk, cut the samples."""
 
 import shutil
 import time
@@ -25,7 +25,7 @@ from bocage.training import check_device
 
 
 def open_scene(recipe: Recipe, progress: Progress = QUIET) -> Scene:
-    """Open the recipe's sources and lay them on the map's grid."""
+    """Open the sources of the recipe, and return the scene on the grid of the map."""
     opened: dict[str, Readable] = {}
     sensors = {name: SENSORS.get(choice.sensor) for name, choice in recipe.sources.items()}
     for name in opening_order(sensors):
@@ -43,7 +43,7 @@ def open_scene(recipe: Recipe, progress: Progress = QUIET) -> Scene:
 
 @dataclass(frozen=True)
 class Claimed:
-    """An opened scene, the folder of its run, and the content of every input file."""
+    """An opened scene, the folder of its run, and the digests of the input files."""
 
     scene: Scene
     folder: RunFolder
@@ -52,10 +52,12 @@ class Claimed:
 
 
 def claim(recipe: Recipe, layout: RunLayout, progress: Progress, overwrite: bool) -> Claimed:
-    """Open the scene and take the folder."""
+    """Open the scene and claim the folder."""
     scene = open_scene(recipe, progress)
     if recipe.evaluation.truth:
-        open_source("truth", image, image.Settings(recipe.evaluation.truth))  # a missing file is reported now
+        open_source(
+            "truth", image, image.Settings(recipe.evaluation.truth)
+        )  # reports a missing file before the training
     inputs = input_fingerprints(recipe, scene)
     return Claimed(scene, RunFolder.claim(layout, recipe, inputs, overwrite), inputs)
 
@@ -63,14 +65,21 @@ def claim(recipe: Recipe, layout: RunLayout, progress: Progress, overwrite: bool
 def prepared(
     recipe: Recipe, scene: Scene, folder: RunFolder, progress: Progress, where: Path | None = None
 ) -> tuple[Scene, dict[str, Prepared]]:
-    """Prepare the cubes for which it pays, in the run's folder or `where`; the time is recorded if there was work."""
+    """Write prepared cubes to the run's folder or to `where`, as the recipe's section ``[scene]`` selects.
+
+    If cubes were prepared, the duration is recorded.
+
+    Returns
+    -------
+    The scene that reads the prepared cubes, and source → result of its preparation.
+    """
     started = time.monotonic()
-    ready, made = prepare_scene(scene, where or folder.layout.scene, recipe.scene, progress)
-    if any(one.done for one in made.values()):
+    ready, results = prepare_scene(scene, where or folder.layout.scene, recipe.scene, progress)
+    if any(result.done for result in results.values()):
         folder.note("prepare", digest(recipe.sources, recipe.grid), time.monotonic() - started)
     for note in ready.notes[len(scene.notes) :]:
         progress.say(note)
-    return ready, made
+    return ready, results
 
 
 def open_run(
@@ -81,16 +90,16 @@ def open_run(
     stages: Sequence[str] = STAGES,
     scene_at: Path | None = None,
 ) -> Run:
-    """Open the scene and the samples of a recipe for some stages, and claim the run's folder.
+    """Claim the run's folder, and open the scene and the samples of a recipe for the stages `stages`.
 
-    The prepared scene lies in the folder too, or in `scene_at` where several runs share it.
+    The prepared scene is stored in the folder, or in `scene_at` if several runs share it.
 
     Raises
     ------
     RecipeError
-        ``[map] draw`` names a fold that the reference does not have.
+        ``[map] draw`` is not the number of a fold.
     """
-    check_device(recipe.choice.training)  # reported before anything is read
+    check_device(recipe.choice.training)  # reports a missing device before files are read
     claimed = claim(recipe, RunLayout(out), progress, overwrite)
     scene, folder = claimed.scene, claimed.folder
     network = recipe.choice.build(scene, recipe.legend)
@@ -109,7 +118,7 @@ def open_run(
 def _samples(
     recipe: Recipe, scene: Scene, network: Network, folder: RunFolder, key: str, progress: Progress
 ) -> Samples:
-    """Cut the samples, or open those that are cut for the same key."""
+    """Cut the samples, or open the samples cut before with the same key."""
     current = folder.is_current("samples", key)
     if not current:
         folder.forget("samples")
@@ -123,12 +132,14 @@ def _samples(
 
 
 def _keys(recipe: Recipe, network: Network, inputs: Mapping[str, str], start: str) -> Keys:
-    """Digest, for every stage, what it depends on."""
+    """Return, for every stage, the digest of its inputs and settings."""
     choice = recipe.choice
     used = {name: recipe.sources[name] for name in network.footprints}
     needs = (network.footprints, network.any_source)
     cut = digest(STORE, inputs, recipe.grid, recipe.legend, used, recipe.reference, *needs)
-    training = replace(choice.training, pretrained=None)  # the content of the weights counts, not their place
+    training = replace(
+        choice.training, pretrained=None
+    )  # `start` is the digest of the pretrained weights; the path is not
     train = digest(cut, recipe.split, choice.name, choice.config, training, start)
     region = fingerprint_vector(recipe.map.region) if recipe.map.region else ""
     where = replace(recipe.map, region=None, where="")
@@ -142,12 +153,12 @@ def _keys(recipe: Recipe, network: Network, inputs: Mapping[str, str], start: st
 
 def _check_draw(recipe: Recipe, samples: Samples) -> None:
     if recipe.map.draw >= samples.draws:
-        what = f"folds are numbered 0 to {samples.draws - 1} ({', '.join(samples.folds)}); found {recipe.map.draw}"
-        raise RecipeError(recipe.path, [Problem("map.draw", what)])
+        message = f"folds are numbered 0 to {samples.draws - 1} ({', '.join(samples.folds)}); found {recipe.map.draw}"
+        raise RecipeError(recipe.path, [Problem("map.draw", message)])
 
 
 def _reads_scene(folder: RunFolder, keys: Keys, stages: Sequence[str], draws: int) -> bool:
-    """Whether one of the stages has work to do that reads the scene."""
+    """Return whether one of the stages is not current and reads the scene."""
     to_do = [("map", keys.map)] if "map" in stages else []
     if "evaluate" in stages:
         to_do += [(f"evaluate/{k}", keys.evaluate) for k in range(draws)]

@@ -1,4 +1,4 @@
-"""The stages of a run: each calls its room, unless what it would write is there and current."""
+"""The stages of a run. A stage whose results are current is not repeated."""
 
 import json
 from dataclasses import asdict, dataclass, replace
@@ -59,7 +59,7 @@ STAGES = ("train", "evaluate", "map", "report")
 
 @dataclass(frozen=True)
 class Keys:
-    """Digest, for every stage, of the inputs and settings that it depends on."""
+    """Digests of the inputs and settings of each stage."""
 
     samples: str
     train: str
@@ -68,11 +68,11 @@ class Keys:
 
 
 def settled(settings: Mapping, found: Reduced, device: str, progress: Progress) -> Mapping:
-    """Return the map's settings, in float32 where bfloat16 changes too much."""
+    """Return the map's settings, with float32 if bfloat16 changes too many classes or too much accuracy."""
     if found.is_harmless:
         progress.say(f"The map is computed in bfloat16: {found}.")
         if imitates_bfloat16(device):
-            progress.say('This processor has no instructions for bfloat16: precision = "float32" is faster here.')
+            progress.say('This CPU has no instructions for bfloat16; [map] precision = "float32" is faster here.')
         return settings
     progress.say(f"The map is computed in float32, not in bfloat16: {found}.")
     return replace(settings, precision="float32")
@@ -80,7 +80,7 @@ def settled(settings: Mapping, found: Reduced, device: str, progress: Progress) 
 
 @dataclass
 class Run:
-    """A recipe at work in its folder: each method is a stage."""
+    """A run of a recipe in its folder; each public method is a stage."""
 
     recipe: Recipe
     scene: Scene
@@ -89,7 +89,7 @@ class Run:
     keys: Keys
     progress: Progress
     start: Pretrained | None = None
-    """Weights that networks start from."""
+    """Pretrained weights; None for random weights."""
 
     @property
     def layout(self) -> RunLayout:
@@ -97,14 +97,14 @@ class Run:
         return self.folder.layout
 
     def train(self) -> None:
-        """Train the model on every draw; draws that are complete are kept."""
+        """Train the model on every draw; complete draws are kept."""
         trainer = Trainer(self.recipe.choice, self.scene, self.samples, self.start)
         for k in range(self.samples.draws):
             work = partial(trainer.train, k, self.layout.split(k).path, self.progress)
             self.folder.once(f"train/{k}", self.keys.train, work, self.progress)
 
     def evaluate(self) -> Score:
-        """Classify every draw's test polygons, and write ``score.json``."""
+        """Classify the test polygons of every draw, write ``score.json``, and return the score."""
         for k in range(self.samples.draws):
             self.folder.need(f"train/{k}", self.keys.train, "train")
             self.folder.once(f"evaluate/{k}", self.keys.evaluate, partial(self._score, k), self.progress)
@@ -114,9 +114,9 @@ class Run:
         return score
 
     def map(self) -> LandCoverMap | None:
-        """Map the scene with the network of the draw that the recipe names; a table of samples has no map."""
+        """Map the scene with the model of the draw ``[map] draw``; return None for a table of samples."""
         if self.scene.ids is not None:
-            self.progress.say("The sources are tables of samples: there is no map.")
+            self.progress.say("The sources are tables of samples, so no map is computed.")
             return None
         k = self.recipe.map.draw
         self.folder.need(f"train/{k}", self.keys.train, "train")
@@ -129,7 +129,7 @@ class Run:
         return make_map(trained, self.scene, self._precise(trained), self.layout.map.path, computing, self.progress)
 
     def _precise(self, trained: Trained) -> Mapping:
-        """Return the map's settings, in float32 where bfloat16 was asked for and changes classes of validation samples."""
+        """Return the map's settings, with float32 if bfloat16 is set but changes the classes of validation samples too much."""
         settings = self.recipe.map
         if settings.precision == "float32":
             return settings
@@ -139,19 +139,19 @@ class Run:
         return settled(settings, found, self._device, self.progress)
 
     def report(self) -> Path:
-        """Compare the map with the truth where there is one, estimate areas, and write ``report.html``."""
-        from bocage.report.page import write_report  # draws with matplotlib, which takes a second to import
+        """Compare the map with the truth raster if it exists, estimate areas, write ``report.html``; return its path."""
+        from bocage.report.page import write_report  # imported here because matplotlib takes a second to import
 
         for k in range(self.samples.draws):
             self.folder.need(f"evaluate/{k}", self.keys.evaluate, "evaluate")
-        made = self._material()
-        area = made.estimates.area
-        more = {"truth": made.truth.as_dict()} if made.truth else {}
-        made.score.save(self.layout.score, **more, **({"area": area.as_dict()} if area else {}))
-        return write_report(made)
+        material = self._material()
+        area = material.estimates.area
+        more = {"truth": material.truth.as_dict()} if material.truth else {}
+        material.score.save(self.layout.score, **more, **({"area": area.as_dict()} if area else {}))
+        return write_report(material)
 
     def _material(self) -> "Material":
-        """Gather what the report is made of."""
+        """Return the content of the report."""
         from bocage.report.material import Estimates, Material
 
         draw, land, estimates = self.recipe.map.draw, None, Estimates()
@@ -166,7 +166,7 @@ class Run:
         )  # fmt: skip
 
     def _truth(self, land: LandCoverMap | None) -> Score | None:
-        """Compare the whole map with the truth raster, where the recipe names one."""
+        """Compare the whole map with the truth raster; return None without a truth raster or a readable map."""
         if not self.recipe.evaluation.truth or not land or not land.is_readable:
             return None
         pairs = codes_beside(self.recipe.evaluation.truth, land.files["classes"], land.grid)
@@ -174,7 +174,7 @@ class Run:
         return Score((matrix,), self.recipe.evaluation.names, {"reference": "the whole truth raster"})
 
     def _area(self, tested: Predictions, areas: Areas) -> Adjusted | None:
-        """Estimate areas from the test polygons of the draw that made the map; None where there are too few."""
+        """Estimate areas from the test polygons of the draw of the map; return None if they are too few."""
         try:
             return clustered(tested.predicted, tested.label, tested.polygon, areas.shares, self.samples.legend.names)
         except EvaluationError as error:
@@ -182,7 +182,7 @@ class Run:
             return None
 
     def _sample(self) -> tuple[Adjusted | None, str]:
-        """Return the estimates from a labelled validation sample, if one was evaluated, and the name of its file."""
+        """Return the estimates from the labelled validation sample and the name of its file; None and "" without a sample."""
         if not self.layout.sample.exists():
             return None, ""
         record = json.loads(self.layout.sample.read_text())
@@ -190,7 +190,7 @@ class Run:
         return Adjusted.from_dict(record), file
 
     def _importance(self) -> Importance | None:
-        """Return the importance of sources and dates for the draw that makes the map, measured once."""
+        """Return the importance of sources and dates for the draw of the map; it is measured once."""
         most, draw = self.recipe.evaluation.importance, self.recipe.map.draw
         split = self.layout.split(draw)
         if not most:
@@ -209,7 +209,7 @@ class Run:
         return self.recipe.choice.training.device
 
     def map_on_disk(self) -> LandCoverMap | None:
-        """Return the map in the run's folder; None where there is none."""
+        """Return the map in the run's folder; None if the folder has no complete map."""
         return self._open_map(self.samples.legend) if self.layout.map.is_complete else None
 
     def _open_map(self, legend: Legend) -> LandCoverMap:
@@ -217,7 +217,7 @@ class Run:
 
     def _score_of_all_draws(self) -> Score:
         draws = [load_score(self.layout.split(k).score) for k in range(self.samples.draws)]
-        matrices, trust = tuple(one.matrices[0] for one in draws), tuple(t for one in draws for t in one.trust)
+        matrices, trust = tuple(score.matrices[0] for score in draws), tuple(t for score in draws for t in score.trust)
         return Score(matrices, self.recipe.evaluation.names, {"draws": len(draws), **draws[0].design}, trust)
 
     def _score(self, k: int) -> None:
@@ -226,25 +226,25 @@ class Run:
         trained, draw = Trained.load(split.model.path), samples.draw(k)
         if absent := samples.without(draw.test):
             names = ", ".join(absent)
-            self.progress.say(f"Draw {k + 1} has no test pixel of: {names}; it does not show their accuracy.")
-        found = self._classified(trained, draw.test, k)
-        found.to_parquet(split.test)
-        learnt = np.concatenate([draw.train, draw.validation])
-        places = None if samples.place is None else (samples.place[learnt], samples.place[draw.test])
-        units = (len(np.unique(samples.group[learnt])), len(np.unique(samples.group[draw.test])))
-        trust = trust_of(found, samples.label[learnt], places, units)
-        matrix = found.matrix(samples.legend.names)
+            self.progress.say(f"Draw {k + 1}: no test pixel of: {names}. Their accuracy is not measured in this draw.")
+        predictions = self._classified(trained, draw.test, k)
+        predictions.to_parquet(split.test)
+        used = np.concatenate([draw.train, draw.validation])
+        places = None if samples.place is None else (samples.place[used], samples.place[draw.test])
+        units = (len(np.unique(samples.group[used])), len(np.unique(samples.group[draw.test])))
+        trust = trust_of(predictions, samples.label[used], places, units)
+        matrix = predictions.matrix(samples.legend.names)
         Score((matrix,), self.recipe.evaluation.names, self._design(k), (trust,)).save(split.score)
 
     def _classified(self, trained: Trained, test: NDArray[np.int64], k: int) -> Predictions:
         pixels = self.samples.pixels(test)
         if trained.has_context:
             task = f"classifying test polygons, draw {k + 1}"
-            found = classify_at(trained, self.scene, pixels, device_of(self._device), self.progress, task)
+            probabilities = classify_at(trained, self.scene, pixels, device_of(self._device), self.progress, task)
         else:
-            found = classify(trained, self.samples.chips, test, self._device)
+            probabilities = classify(trained, self.samples.chips, test, self._device)
         place = (pixels.row, pixels.column, pixels.polygon)
-        return predictions_of(*place, pixels.label, found, trained.calibration.temperature)
+        return predictions_of(*place, pixels.label, probabilities, trained.calibration.temperature)
 
     def _design(self, k: int) -> dict[str, Any]:
         split, folds = self.samples.split, self.samples.folds

@@ -1,4 +1,4 @@
-"""Weights that a run's networks start from: those of a pretraining."""
+"""Initial weights of the networks of a run, from a pretraining."""
 
 from collections.abc import Mapping
 
@@ -9,11 +9,11 @@ from bocage.run.folder import RunFolder
 from bocage.training import Pretrained
 
 STAGE = "pretrain"
-"""Name of a pretraining among the stages of a run."""
+"""Name of the pretraining stage."""
 
 
 def start_of(recipe: Recipe, folder: RunFolder, inputs: Mapping[str, str], progress: Progress) -> Pretrained | None:
-    """Return the weights that the recipe names, or those of the run's folder if they fit; None where there are none."""
+    """Return the weights named in the recipe, or those of the run's folder if they are current; None without weights."""
     named = recipe.choice.training.pretrained
     if named:
         return Pretrained.load(named)
@@ -23,15 +23,15 @@ def start_of(recipe: Recipe, folder: RunFolder, inputs: Mapping[str, str], progr
     record = folder.provenance.stages.get(STAGE)
     if record is None or not record.key.startswith(pretraining_key(recipe, inputs)):
         progress.say(
-            f"{own.path} was made from other imagery or for another network and is not used. To use it, run 'bocage pretrain' "
-            "again."
+            f"{own.path} was computed from other imagery or for another network, and is not used. To use pretrained weights, run "
+            "'bocage pretrain' again."
         )
         return None
     return Pretrained.load(own.path)
 
 
 def pretraining_key(recipe: Recipe, inputs: Mapping[str, str]) -> str:
-    """Digest what a pretraining depends on, its own settings apart; polygons are not used."""
+    """Return the digest of the inputs of a pretraining, without its own settings and without the reference polygons."""
     choice = recipe.choice
     read = {path: value for path, value in inputs.items() if path != recipe.reference.shown}
     training = (choice.training.scaling, choice.training.augment)

@@ -1,4 +1,4 @@
-"""Polygons + Scene → Samples: rasterise, reject with reasons, split, cut."""
+"""Polygons + Scene → Samples: rasterise polygons, record rejections, split and cut samples."""
 
 from bocage.samples.chips import Chips
 from bocage.samples.cut import Cut, Needs

@@ -1,4 +1,4 @@
-"""Cut footprints of every source, with label and polygon: what a network learns from."""
+"""Training data of a network: the footprints cut from every source, with the label and the polygon of each sample."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -11,19 +11,19 @@ from bocage.samples.cut import Cut
 
 @dataclass(frozen=True)
 class Chips:
-    """The footprints of N samples in every source."""
+    """Footprints, labels and polygon numbers of N samples."""
 
     cuts: Mapping[str, Cut]
-    """Source → its footprints, in files."""
+    """Source → its footprints, stored in files."""
     label: NDArray[Any]
-    """(N,) position of the class in the legend; −1 where there is none."""
+    """(N,) position of the class in the legend; −1 for an unlabelled pixel."""
     polygon: NDArray[Any]
-    """(N,) number of the polygon."""
+    """(N,) number of the polygon that contains the pixel."""
 
     def __len__(self) -> int:
         return len(self.label)
 
     @property
     def sample_bytes(self) -> int:
-        """Bytes of the footprints of one sample, in all sources."""
+        """Size of the footprints of one sample in all sources, in bytes."""
         return sum(cut.sample_bytes for cut in self.cuts.values())

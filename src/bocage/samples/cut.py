@@ -1,7 +1,8 @@
-"""Samples cut from a scene: the footprint of every labelled pixel in every source, kept in files and mapped into memory.
+"""Cut samples from a scene: write the footprint of every labelled pixel in every source to memory-mapped files.
 
-Footprints of neighbours overlap, so what is kept are chips: the tightest windows that hold the footprints of a piece
-of a polygon, or single footprints where that is smaller. Chips lie in the order in which the scene is read.
+Footprints of neighbouring pixels overlap. The files therefore store chips. A chip is the smallest window that contains
+the footprints of one part of a polygon. Where single footprints take less space, each footprint is a chip.
+Chips are stored in the order in which the scene is read.
 """
 
 import json
@@ -23,31 +24,31 @@ from bocage.samples.rasterise import Pixels
 from bocage.scene import Cube, Scene
 
 TILE = 256
-"""Map pixels a side of the windows in which the scene is read."""
+"""Side of the windows in which the scene is read, in map pixels."""
 CELL = 32
-"""Map pixels a side of the squares within which the samples of a polygon share a chip."""
+"""Side of the squares within which the samples of a polygon share a chip, in map pixels."""
 CUT, USABLE = "cut.json", "usable.npy"
 STORE = 2
-"""Version of the files, for whoever keeps them: older ones are cut anew."""
+"""Version of the file layout. It is part of the key of the samples stage: files of another version are cut again."""
 
 
 class Reach(Protocol):
-    """The pixels of a source around one map pixel; a network's footprint."""
+    """Footprint of a network in one source: the source pixels that it reads around one map pixel."""
 
     @property
     def size(self) -> int:
-        """Pixels a side."""
+        """Side of the footprint, in pixels of the source."""
 
     @property
     def before(self) -> int:
-        """Pixels above and left of the anchor."""
+        """Number of pixels above, and left of, the anchor."""
 
     def window(self, window: Window, ratio: Ratio) -> Window:
-        """Return the source's window, halo included, for a window of the map."""
+        """Return the window of the source, halo included, for a window of the map."""
 
 
 class Needs(Protocol):
-    """What a network needs of a scene: its footprints, and whether one source at a pixel is enough."""
+    """Data that a network requires from a scene: its footprints, and how many sources must be valid at a pixel."""
 
     @property
     def footprints(self) -> Mapping[str, Any]:
@@ -55,58 +56,60 @@ class Needs(Protocol):
 
     @property
     def any_source(self) -> bool:
-        """Whether a pixel that one source sees can be used."""
+        """Whether one valid source is enough to use a pixel; if False, all sources must be valid."""
 
 
 @dataclass(frozen=True)
 class Cut:
-    """One source's footprints, one per sample."""
+    """Footprints of all samples in one source."""
 
     folder: Path
+    """Folder of the files."""
     name: str
-    """The source."""
+    """Name of the source."""
     days: NDArray[np.int32]
-    """(T,), as networks are told them."""
+    """(T,) days given to the network, on its clock: calendar days since 1970-01-01, or thermal days."""
     dates: NDArray[np.int32]
-    """(T,), of the calendar."""
+    """(T,) calendar days since 1970-01-01."""
     bands: int
+    """Number of bands."""
     size: int
-    """Pixels of a footprint a side."""
+    """Side of a footprint, in pixels of the source."""
     chips: NDArray[np.int64]
-    """(chips, 3): number of pixels before it in the files, height, width."""
+    """(chips, 3): number of pixels stored before the chip, height, width."""
     place: NDArray[np.int64]
-    """(all pixels cut, 3): chip, and the footprint's first row and column within it."""
+    """(pixels cut, 3): number of the chip, first row and first column of the footprint within the chip."""
     index: NDArray[np.int64]
-    """Where each sample's footprint is among the pixels cut."""
+    """(N,) position of each sample among the pixels cut."""
 
     @cached_property
     def values(self) -> NDArray[np.float32]:
-        """Chips one after the other, each (T, C, height, width): physical units, 0 where not valid."""
-        found: NDArray[np.float32] = np.load(self.folder / f"{self.name}.values.npy", mmap_mode="r")
-        return found
+        """Chips in sequence, each (T, C, height, width), in physical units; 0 where not valid."""
+        values: NDArray[np.float32] = np.load(self.folder / f"{self.name}.values.npy", mmap_mode="r")
+        return values
 
     @cached_property
     def valid(self) -> NDArray[np.bool_]:
-        """Chips one after the other, each (T, height, width)."""
-        found: NDArray[np.bool_] = np.load(self.folder / f"{self.name}.valid.npy", mmap_mode="r")
-        return found
+        """Validity of the chips in sequence, each (T, height, width)."""
+        valid: NDArray[np.bool_] = np.load(self.folder / f"{self.name}.valid.npy", mmap_mode="r")
+        return valid
 
     def __getstate__(self) -> dict[str, Any]:
-        """Travel to another process without the pixels: they are mapped again there."""
+        """Exclude the memory-mapped pixels from the pickle; the receiving process maps the files again."""
         return {field.name: getattr(self, field.name) for field in fields(self)}
 
     @property
     def sample_bytes(self) -> int:
-        """Bytes of one footprint."""
+        """Size of one footprint, in bytes."""
         return len(self.days) * self.size**2 * (4 * self.bands + 1)
 
     @cached_property
     def _single(self) -> bool:
-        """Whether every chip is one footprint."""
+        """Whether every chip contains exactly one footprint."""
         return bool((self.chips[:, 1:] == self.size).all())
 
     def read(self, members: NDArray[np.int64]) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
-        """Values (B, T, C, S, S) and valid (B, T, S, S) of some samples."""
+        """Return values (B, T, C, S, S) and validity (B, T, S, S) of the samples `members`."""
         place, t, c, s = self.place[self.index[members]], len(self.days), self.bands, self.size
         if self._single:
             chip = place[:, 0]
@@ -127,17 +130,17 @@ def cut(
     folder: Path,
     progress: Progress,
 ) -> tuple[dict[str, Cut], NDArray[np.bool_]]:
-    """Cut every sample's footprints out of the scene into `folder`, reading each window of the scene once.
+    """Cut the footprints of every sample from the scene and write them to `folder`; each window of the scene is read once.
 
     Returns
     -------
     cuts : source name → its footprints, memory-mapped
-    usable : (N,) bool; False where a source (every source, with `any_source`) has no valid date at the pixel itself
+    usable : (N,) bool; False where one source (with `any_source`: every source) has no valid date at the pixel itself
 
     Raises
     ------
     SamplesError
-        There is not enough room on the disk.
+        There is not enough free disk space.
     """
     with replacing_folder(folder) as partial:
         usable = _write_all(scene, pixels, needs, partial, progress)
@@ -148,7 +151,7 @@ def cut(
 
 
 def _write_all(scene: Scene, pixels: Pixels, needs: Needs, folder: Path, progress: Progress) -> NDArray[np.bool_]:
-    """Write the chips of every source; return which pixels can be used (N,)."""
+    """Write the chips of every source; return which pixels are usable, (N,) bool."""
     tile, footprints = tile_of(scene), needs.footprints
     plans = {name: _Plan.of(pixels, scene.cubes[name].ratio, f, tile) for name, f in footprints.items()}
     _check_room(scene, plans, folder, len(pixels))
@@ -166,52 +169,54 @@ def _write_all(scene: Scene, pixels: Pixels, needs: Needs, folder: Path, progres
 
 
 def _record(cube: Cube, footprint: Reach) -> dict[str, Any]:
-    """What the files of a source cannot say themselves."""
+    """Describe the files of a source: days, dates, number of bands and footprint size."""
     return {
         "days": cube.clock.tolist(), "dates": cube.days.tolist(), "bands": len(cube.bands), "size": footprint.size,
     }  # fmt: skip
 
 
 def open_cut(folder: Path) -> tuple[dict[str, Cut], NDArray[np.bool_]]:
-    """Open what :func:`cut` wrote."""
+    """Open the files written by :func:`cut`; return the same values."""
     record = json.loads((folder / CUT).read_text())
     usable = np.load(folder / USABLE)
     cuts = {
         name: Cut(
             folder,
             name,
-            np.array(one["days"], np.int32),
-            np.array(one.get("dates", one["days"]), np.int32),
-            one["bands"],
-            one["size"],
+            np.array(entry["days"], np.int32),
+            np.array(entry.get("dates", entry["days"]), np.int32),
+            entry["bands"],
+            entry["size"],
             np.load(folder / f"{name}.chips.npy"),
             np.load(folder / f"{name}.place.npy"),
             np.arange(len(usable)),
         )
-        for name, one in record.items()
+        for name, entry in record.items()
     }
     return cuts, usable
 
 
 @dataclass(frozen=True)
 class _Plan:
-    """Which chips to cut of a source."""
+    """Chips to cut from one source."""
 
     corner: NDArray[np.int64]
-    """(chips, 2): first row and column, in the source's pixels."""
+    """(chips, 2): first row and first column, in pixels of the source."""
     chips: NDArray[np.int64]
+    """As in :class:`Cut`."""
     place: NDArray[np.int64]
+    """As in :class:`Cut`."""
 
     @classmethod
     def of(cls, pixels: Pixels, ratio: Ratio, footprint: Reach, tile: int) -> "_Plan":
-        """Share a chip among a polygon's samples in a square, where that takes less room than their footprints."""
+        """Plan one chip for the samples of a polygon in a square, or single footprints where these take less space."""
         start = np.stack([pixels.row, pixels.column], 1).astype(np.int64)
         square = start // tile @ np.array([1 << 40, 1 << 16]) + start % tile // CELL @ np.array([1 << 8, 1])
         square = np.unique(np.stack([square, pixels.polygon], 1), axis=0, return_inverse=True)[1].ravel()
         start = start * ratio.finer // ratio.coarser - footprint.before
         low, high, n = _extremes(start, square)
         alone = ((high - low + footprint.size).prod(1) > n * footprint.size**2) | (footprint.size <= ratio.finer)
-        # Samples that keep a footprint of their own count as squares of their own, in the squares' order.
+        # A sample stored as a single footprint forms its own group; groups keep the order of the squares.
         own = np.where(alone[square], np.arange(len(start)), -1)
         chip = np.unique(np.stack([square, own], 1), axis=0, return_inverse=True)[1].ravel()
         low, high, _ = _extremes(start, chip)
@@ -221,14 +226,14 @@ class _Plan:
 
     @property
     def pixels(self) -> int:
-        """Pixels of all chips together."""
+        """Total number of pixels of all chips."""
         return int(self.chips[:, 1:].prod(1).sum())
 
 
 def _extremes(
     start: NDArray[np.int64], group: NDArray[np.int64]
 ) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
-    """Least and greatest row and column (groups, 2) of every group, and its number of members."""
+    """Return minimum and maximum row and column of every group, each (groups, 2), and the number of its members."""
     count = np.bincount(group)
     low, high = np.full((len(count), 2), np.iinfo(np.int64).max), np.full((len(count), 2), np.iinfo(np.int64).min)
     np.minimum.at(low, group, start)
@@ -237,7 +242,7 @@ def _extremes(
 
 
 class _Writer:
-    """The files of one source while they are written."""
+    """Writer of the files of one source."""
 
     def __init__(self, folder: Path, cube: Cube, footprint: Reach, plan: _Plan) -> None:
         self.cube, self.footprint, self.plan = cube, footprint, plan
@@ -248,7 +253,7 @@ class _Writer:
         np.save(folder / f"{cube.name}.place.npy", plan.place)
 
     def write(self, window: Window, members: NDArray[np.int64], pixels: Pixels) -> NDArray[np.bool_]:
-        """Write the chips of some samples; return which of them have a valid date at the pixel itself."""
+        """Write the chips of the samples `members`; return which of them have a valid date at the pixel itself."""
         ratio = self.cube.ratio
         around = self.footprint.window(window, ratio)
         block = self.cube.read(around)
@@ -269,7 +274,7 @@ class _Writer:
         return seen
 
     def close(self) -> None:
-        """Bring everything to the disk."""
+        """Flush the files to disk."""
         self.values.flush()
         self.valid.flush()
 
@@ -282,19 +287,19 @@ def _check_room(scene: Scene, plans: Mapping[str, _Plan], folder: Path, n: int) 
     free = shutil.disk_usage(folder).free
     if need > free:
         raise SamplesError(
-            f"{n} samples take {need / 1e6:.0f} MB in {folder.parent}, where {free / 1e6:.0f} MB are free; free some room, "
+            f"{folder.parent}: {n} samples take {need / 1e6:.0f} MB, but {free / 1e6:.0f} MB are free. Free disk space, "
             "choose another --out, or use fewer or smaller polygons."
         )
 
 
 def tile_of(scene: Scene) -> int:
-    """Map pixels a side of the windows in which samples are cut: whole pixels of every source."""
+    """Return the side of the windows in which samples are cut, in map pixels; it covers whole pixels of every source."""
     step = int(np.lcm.reduce([cube.ratio.coarser for cube in scene.cubes.values()]))
     return max(1, TILE // step) * step
 
 
 def by_tile(pixels: Pixels, tile: int) -> Iterator[tuple[Window, NDArray[np.int64]]]:
-    """Samples grouped by window: the tightest one, within each tile, that holds them (its corner on whole pixels)."""
+    """Yield, for each tile with samples, the smallest window of map pixels that contains them, and their positions."""
     key = (pixels.row // tile).astype(np.int64) * (1 << 32) + pixels.column // tile
     order = np.argsort(key, kind="stable")
     cuts = np.flatnonzero(np.diff(key[order])) + 1

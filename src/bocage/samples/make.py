@@ -1,4 +1,4 @@
-"""Polygons + Scene → Samples: rasterise, reject with reasons, cut."""
+"""Polygons + Scene → Samples: rasterise polygons, record rejections, cut samples."""
 
 from collections.abc import Mapping
 from dataclasses import replace
@@ -22,15 +22,16 @@ from bocage.words import Note
 
 
 def make_samples(scene: Scene, survey: Survey, needs: Needs, folder: Path, progress: Progress = QUIET) -> Samples:
-    """Turn reference polygons into samples that a network with these footprints can learn from.
+    """Return the training samples that reference polygons give for a network with these footprints.
 
-    The footprints are written to `folder`; a folder that :func:`make_samples` wrote is read again. Pixels are left out where
-    a source has no valid date; for a network that needs any one source, where no source has.
+    The footprints are written to `folder`. If :func:`make_samples` has written the folder before, it is read instead.
+    A pixel is left out if one source has no valid date there. For a network with `any_source`, it is left out if no source
+    has a valid date.
 
     Raises
     ------
     SamplesError
-        The polygons cannot be used; the message says what to do.
+        The polygons cannot be used; the message states the correction.
     """
     _check_footprints(scene, needs.footprints)
     found, legend = labelled(scene, survey), survey.legend
@@ -40,14 +41,13 @@ def make_samples(scene: Scene, survey: Survey, needs: Needs, folder: Path, progr
             f"No pixel centre of the map lies in a polygon of {survey.reference.shown}; the polygons are smaller than the pixels "
             f"({scene.grid.resolution:g}) or overlap each other everywhere."
         )
-    there = folder.exists()
-    cuts, usable = open_cut(folder) if there else cut(scene, pixels, needs, folder, progress)
+    cuts, usable = open_cut(folder) if folder.exists() else cut(scene, pixels, needs, folder, progress)
     rejections += _masked(pixels, usable, legend)
     if not usable.any():
         which = (" and " if needs.any_source else " or ").join(needs.footprints)
         raise SamplesError(
-            f"All {len(pixels)} reference pixels are masked: at each, {which} has no valid date. Check nodata, the quality "
-            "layer and the values listed as clear."
+            f"All {len(pixels)} reference pixels are masked: {which} has no valid date there. Check nodata, the quality layer "
+            "and the list of clear values."
         )
     kept = np.flatnonzero(usable)
     kept_classes, legend, dropped = drop_rare(pixels.take(kept), legend, survey.split)
@@ -55,37 +55,37 @@ def make_samples(scene: Scene, survey: Survey, needs: Needs, folder: Path, progr
         notes.append(Note.of("classes_dropped", classes=tuple(r.label for r in dropped)))
     kept = kept[kept_classes]
     pixels = pixels.take(kept)
-    cuts = {name: replace(one, index=kept) for name, one in cuts.items()}
-    samples = _made(legend, survey.split, replace(found, pixels=pixels, place=_taken(found.place, kept)), cuts)
+    cuts = {name: replace(source_cut, index=kept) for name, source_cut in cuts.items()}
+    samples = _assembled(legend, survey.split, replace(found, pixels=pixels, place=_taken(found.place, kept)), cuts)
     return replace(samples, rejections=tuple(rejections + dropped), notes=tuple(notes))
 
 
 def _check_footprints(scene: Scene, footprints: Mapping[str, Reach]) -> None:
-    """Refuse patches that no image holds.
+    """Check that every footprint fits into the image of its source.
 
     Raises
     ------
     SamplesError
-        A footprint is larger than the whole image (a table of samples is one pixel wide).
+        A footprint is larger than the image (a table of samples is one pixel wide).
     """
     for name, footprint in footprints.items():
         rows, columns = scene.cubes[name].grid.shape
         if footprint.size > min(rows, columns):
-            what = "a table has single pixels only" if scene.ids is not None else f"its image has {rows} x {columns}"
+            extent = "a table has single pixels only" if scene.ids is not None else f"its image has {rows} x {columns}"
             raise SamplesError(
-                f"The network looks at patches of {footprint.size} pixels a side of the source '{name}', but {what}; lower "
-                "the patch in [model], or take a network of single pixels."
+                f"Source '{name}': the network reads patches of {footprint.size} x {footprint.size} pixels, but {extent}. "
+                "Reduce the patch size in [model], or choose a network of single pixels."
             )
 
 
 def samples_of(scene: Scene, survey: Survey, pixels: Pixels, cuts: Mapping[str, Cut]) -> Samples:
-    """Return samples of pixels that are labelled already, whose footprints may be borrowed (``bocage plan`` does)."""
+    """Return samples for labelled pixels and given footprints; ``bocage plan`` passes the footprints of other pixels."""
     folds = labelled(scene, survey).folds if survey.split.fold else pd.Series(dtype=str)
     place = None if scene.ids is not None else _places(pixels, scene)
-    return _made(survey.legend, survey.split, Labelled(pixels, (), (), folds, place), cuts)
+    return _assembled(survey.legend, survey.split, Labelled(pixels, (), (), folds, place), cuts)
 
 
-def _made(legend: Legend, split: Split, found: Labelled, cuts: Mapping[str, Cut]) -> Samples:
+def _assembled(legend: Legend, split: Split, found: Labelled, cuts: Mapping[str, Cut]) -> Samples:
     pixels = found.pixels
     block = _blocks(pixels, found.place, split)
     fold, names = _numbered(pixels, found.folds)
@@ -99,7 +99,7 @@ def _made(legend: Legend, split: Split, found: Labelled, cuts: Mapping[str, Cut]
 
 
 def labelled(scene: Scene, survey: Survey) -> Labelled:
-    """Label the pixels inside polygons, or the rows of a table."""
+    """Return the labelled pixels inside polygons, or the labelled rows of a table."""
     reference, legend, split = survey.reference, survey.legend, survey.split
     if scene.ids is not None:
         pixels, rejections, folds, place = label_rows(reference, scene.ids, legend, split.fold)
@@ -110,7 +110,7 @@ def labelled(scene: Scene, survey: Survey) -> Labelled:
 
 
 def _places(pixels: Pixels, scene: Scene) -> NDArray[np.float64]:
-    """Return the pixels' centres in metres from the map's north-west corner, northwards and eastwards."""
+    """Return the pixel centres (N, 2) in metres north and metres east of the map's north-west corner."""
     height, width = scene.grid.metres
     return np.stack([-(pixels.row + 0.5) * height, (pixels.column + 0.5) * width], 1)
 
@@ -120,13 +120,15 @@ def _taken(place: NDArray[np.float64] | None, kept: NDArray[np.int64]) -> NDArra
 
 
 def _numbered(pixels: Pixels, folds: pd.Series) -> tuple[NDArray[np.int32] | None, tuple[str, ...]]:
-    """Position of every pixel's fold among the folds that are left, and their names."""
+    """Return the position of every pixel's fold among the folds that have pixels, and the names of these folds."""
     if folds.empty:
         return None, ()
-    found = folds.reindex(pixels.polygon).to_numpy()
-    names, fold = np.unique(found.astype(str), return_inverse=True)
+    values = folds.reindex(pixels.polygon).to_numpy()
+    names, fold = np.unique(values.astype(str), return_inverse=True)
     if len(names) < 2:
-        raise SamplesError(f"All samples lie in the fold '{names[0]}'; a split by folds needs two.")
+        raise SamplesError(
+            f"All samples are in the fold '{names[0]}'; a split by folds needs at least 2. Check the field in [split] fold."
+        )
     return fold.astype(np.int32), tuple(names.tolist())
 
 
@@ -145,7 +147,7 @@ def _masked(pixels: Pixels, usable: NDArray[np.bool_], legend: Legend) -> list[R
 
 
 def _blocks(pixels: Pixels, place: NDArray[np.float64] | None, split: Split) -> NDArray[np.int32]:
-    """Number of every pixel's block, by the middle of its polygon: no polygon is in two."""
+    """Return the block number of every pixel, from the centroid of its polygon's pixels, so that no polygon is split."""
     if place is None:
         return np.zeros(len(pixels), np.int32)
     _, which = np.unique(pixels.polygon, return_inverse=True)

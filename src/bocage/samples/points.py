@@ -1,4 +1,4 @@
-"""Points whose series lie in a table → labelled rows of that table."""
+"""Points + table of series → labelled rows of the table."""
 
 import geopandas as gpd
 import numpy as np
@@ -16,28 +16,30 @@ from bocage.sources.table import texts
 def label_rows(
     reference: Reference, ids: tuple[str, ...], legend: Legend, fold: str
 ) -> tuple[Pixels, list[Rejection], pd.Series, NDArray[np.float64] | None]:
-    """Label the rows of a table of series by the features that carry their ids.
+    """Label the rows of a table of series with the features that have the same sample id.
 
     Returns
     -------
-    The rows as pixels of a raster one column wide, what was rejected, the fold of each polygon (empty without a field of
-    folds), and where the rows are (N, 2), in metres north and east; None where the features have no CRS.
+    The rows as pixels of a raster of one column, the rejected features, the fold of each polygon (empty without a fold
+    field), and the coordinates of the rows, (N, 2) metres north and east, or None if the features have no CRS.
 
     Raises
     ------
     SamplesError
-        ``sample_id`` is not given or not a field, or no feature has a series.
+        ``sample_id`` is missing or is not a field, an id is repeated, or no feature has a series.
     """
     if not reference.sample_id:
-        raise SamplesError("The sources are tables: say in [reference] sample_id which field holds the sample's id.")
+        raise SamplesError(
+            "The sources are tables. Set [reference] sample_id to the field that contains the sample ids."
+        )
     table, rejections = labelled_features(reference, legend, (reference.sample_id, *filter(None, [fold])))
-    found = texts(table[reference.sample_id])
-    twice = found.duplicated()
+    sample_ids = texts(table[reference.sample_id])
+    twice = sample_ids.duplicated()
     if twice.any():
         raise SamplesError(
             f"{reference.shown}: {int(twice.sum())} features repeat a sample id ({found[twice].iloc[0]})."
         )
-    rows = pd.Series(np.arange(len(ids)), index=list(ids)).reindex(found).to_numpy()
+    rows = pd.Series(np.arange(len(ids)), index=list(ids)).reindex(sample_ids).to_numpy()
     without = np.isnan(rows)
     for label, n in table.label[without].value_counts().items():
         rejections.append(Rejection("no_series", legend.names[int(label)], int(n), 0))
@@ -64,21 +66,24 @@ def _places(table: gpd.GeoDataFrame) -> NDArray[np.float64] | None:
 
 
 def folds_of(table: pd.DataFrame, fold: str) -> pd.Series:
-    """Return the fold of every polygon number, as text; empty without a field of folds.
+    """Return the fold of every polygon number, as text; empty if `fold` is empty.
 
     Raises
     ------
     SamplesError
-        A feature has no fold, or one polygon has two.
+        A feature has no fold, or a polygon has two folds.
     """
     if not fold:
         return pd.Series(dtype=str)
     if table[fold].isna().any():
-        raise SamplesError(f"{int(table[fold].isna().sum())} features have no value in the field of folds '{fold}'.")
+        raise SamplesError(
+            f"{int(table[fold].isna().sum())} features have no value in the fold field '{fold}'. Give each feature a fold, or "
+            "remove these features."
+        )
     pairs = pd.DataFrame({"polygon": table.polygon.to_numpy(), "fold": texts(table[fold]).to_numpy()}).drop_duplicates()
     torn = pairs.polygon[pairs.polygon.duplicated()]
     if len(torn):
         raise SamplesError(
-            f"{torn.nunique()} polygon(s) lie in two folds of the field '{fold}'; a polygon may not be on two sides of a split."
+            f"{torn.nunique()} polygon(s) have two folds in the field '{fold}'. Give all features of a polygon the same fold."
         )
     return pairs.set_index("polygon").fold

@@ -1,4 +1,4 @@
-"""Polygons → labelled pixels: a pixel belongs to the polygon that holds its centre."""
+"""Polygons → labelled pixels: a pixel belongs to the polygon that contains its centre."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -14,21 +14,22 @@ from bocage.legend import Legend
 from bocage.samples.reference import Rejection
 
 ROWS = 256
-"""Pixel rows tested at a time, which bounds memory for a polygon as large as the scene."""
+"""Number of pixel rows tested at a time; limits memory for polygons as large as the scene."""
 
 
 @dataclass(frozen=True)
 class Pixels:
-    """Labelled pixels of the map's grid, one entry each."""
+    """Labelled pixels of the map's grid, as arrays (N,)."""
 
     row: NDArray[np.int32]
     column: NDArray[np.int32]
     label: NDArray[np.int16]
     """Position of the class in the legend."""
     polygon: NDArray[np.int32]
+    """Number of the polygon."""
 
     def take(self, index: NDArray[Any]) -> "Pixels":
-        """Return a part of them."""
+        """Return the pixels at the positions `index`."""
         return Pixels(self.row[index], self.column[index], self.label[index], self.polygon[index])
 
     def __len__(self) -> int:
@@ -36,9 +37,14 @@ class Pixels:
 
 
 def rasterise(table: gpd.GeoDataFrame, grid: Grid, legend: Legend) -> tuple[Pixels, list[Rejection]]:
-    """Label the pixels whose centre lies in a polygon of `table` (columns geometry, label, polygon).
+    """Label the pixels whose centre is inside a polygon of `table` (columns geometry, label, polygon).
 
-    A pixel in polygons of different classes is rejected; in several of one class it goes to the first.
+    A pixel inside polygons of different classes is rejected. A pixel inside several polygons of the same class is assigned
+    to the first polygon.
+
+    Returns
+    -------
+    The labelled pixels, and the rejections: polygons smaller than a pixel, and pixels with conflicting labels.
     """
     rejections = []
     parts = []
@@ -58,7 +64,7 @@ def rasterise(table: gpd.GeoDataFrame, grid: Grid, legend: Legend) -> tuple[Pixe
 
 
 def pixels_inside(geometry: Any, grid: Grid) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
-    """Rows and columns of the pixels of `grid` whose centre lies in `geometry` (same CRS)."""
+    """Return rows and columns of the pixels of `grid` whose centre is inside `geometry` (same CRS)."""
     west, south, east, north = geometry.bounds
     (c0, r0), (c1, r1) = ~grid.transform @ (west, north), ~grid.transform @ (east, south)
     top, bottom = max(int(np.floor(r0)), 0), min(int(np.ceil(r1)), grid.shape[0])

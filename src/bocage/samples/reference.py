@@ -1,4 +1,4 @@
-"""Reference polygons: read from any vector source, brought to the map's CRS, their labels turned into classes."""
+"""Read reference polygons from a vector file or database, reproject them to the map's CRS, translate labels to classes."""
 
 import re
 import warnings
@@ -31,34 +31,35 @@ Reason = Literal[
     "no_series",
     "rare",
 ]
-"""Codes of reasons: ``reason_<code>`` of the texts."""
+"""Codes of rejection reasons; the text of a code has the key ``reason_<code>``."""
 POSTGIS = ("postgresql:", "postgres:", "postgresql+psycopg:")
 
 
 @dataclass(frozen=True)
 class Reference:
-    """Where the reference polygons are and how to read them."""
+    """Location and fields of the reference polygons."""
 
     path: Path | str
-    """Any OGR vector, or ``postgresql://user@host/base`` (PostGIS; ``pip install bocage[postgis]``)."""
+    """Vector file in any OGR format, or a PostGIS database ``postgresql://user@host/base`` (``pip install bocage[postgis]``)."""
     label: str
-    """Field that holds the class."""
+    """Field that contains the class label."""
     polygon_id: str = ""
-    """Field that tells polygons apart, where one surveyed field is several pieces; empty: each feature is one."""
+    """Field with a polygon identifier, for surveyed fields that consist of several features; empty: each feature is a
+    separate polygon."""
     sample_id: str = ""
-    """Field that holds the sample's id, where the sources are tables of series."""
+    """Field with the sample identifier; required if the sources are tables of series."""
     layer: str = ""
-    """Layer of the file, or ``schema.table`` of the database; empty takes the only one."""
+    """Layer of the file, or ``schema.table`` of the database; empty: the only layer of the file."""
     buffer: float = 0.0
-    """Metres taken off inside every border before labelling pixels, at least 0."""
+    """Inward buffer: distance removed inside every polygon border before pixels are labelled, in metres, at least 0."""
     unknown: Literal["stop", "reject"] = "stop"
-    """What to do with a label that the legend does not know: stop the run, or reject its polygons and count them."""
+    """Action for a label that is not in the legend: "stop" stops the run, "reject" rejects and counts its polygons."""
     ignore: tuple[int | str, ...] = ()
-    """Labels left out on purpose; their polygons are counted as rejected."""
+    """Labels to exclude; their polygons are counted as rejected."""
 
     def __post_init__(self) -> None:
         if self.buffer < 0:
-            raise ValueError(f"'buffer' is a distance inwards, at least 0 metres; found {self.buffer}")
+            raise ValueError(f"'buffer' is an inward distance and must be at least 0 metres; found {self.buffer}")
 
     @property
     def shown(self) -> str:
@@ -68,34 +69,36 @@ class Reference:
 
 @dataclass(frozen=True)
 class Rejection:
-    """Reference that was not used, and why: polygons, or pixels of polygons, of one class."""
+    """Polygons or pixels of one class that were rejected, with the reason."""
 
     reason: Reason
     label: str
-    """Class name, or the label as it stands in the file where no class has it."""
+    """Class name; the label of the file if no class of the legend has it."""
     polygons: int
+    """Number of rejected polygons."""
     pixels: int
+    """Number of rejected pixels; 0 if the polygons were rejected before pixels were labelled."""
     value: str = ""
-    """What the reason is filled with (a number of polygons, a distance)."""
+    """Value to insert into the text of the reason (a number of polygons, or a distance in metres)."""
 
     def text(self, language: str = "en") -> str:
-        """Return the reason in words."""
+        """Return the text of the reason."""
         return words_of(language)[f"reason_{self.reason}"].format(value=self.value)
 
 
 def labelled_features(
     reference: Reference, legend: Legend, fields: tuple[str, ...] = ()
 ) -> tuple[gpd.GeoDataFrame, list[Rejection]]:
-    """Read features of any kind as a table of ``geometry``, ``label`` (class position), ``polygon`` (number) and `fields`.
+    """Read features of any geometry type as a table: ``geometry``, ``label`` (class position), ``polygon`` (number), `fields`.
 
     Returns
     -------
-    The table, and the features whose label was left out.
+    The table, and the features rejected because of their label.
 
     Raises
     ------
     SamplesError
-        The file, layer or field is missing, or a label is unknown.
+        The file, layer or field is missing, or a label is not in the legend.
     """
     frame = _read(reference)
     for name in (reference.label, *filter(None, [reference.polygon_id]), *fields):
@@ -118,16 +121,17 @@ def labelled_features(
 def read_polygons(
     reference: Reference, grid: Grid, legend: Legend, fields: tuple[str, ...] = ()
 ) -> tuple[gpd.GeoDataFrame, list[Rejection], list[Note]]:
-    """Read polygons as a table of ``geometry`` (map CRS), ``label`` (class position), ``polygon`` (number) and `fields`.
+    """Read polygons as a table: ``geometry`` (map CRS), ``label`` (class position), ``polygon`` (number) and `fields`.
 
     Returns
     -------
-    The table, what was rejected before any pixel was looked at, and notes for the user.
+    The table, the polygons rejected before rasterisation, and notes for the user.
 
     Raises
     ------
     SamplesError
-        The file, layer or field is missing; there is no CRS; a label is unknown; nothing lies in the map.
+        The file, layer or field is missing, the file has no CRS, a label is not in the legend, or no polygon intersects the
+        map.
     """
     table, rejections = labelled_features(reference, legend, fields)
     table, more, notes = usable_polygons(table, reference, grid, legend)
@@ -137,7 +141,7 @@ def read_polygons(
 def usable_polygons(
     table: gpd.GeoDataFrame, reference: Reference, grid: Grid, legend: Legend
 ) -> tuple[gpd.GeoDataFrame, list[Rejection], list[Note]]:
-    """Bring features read by :func:`labelled_features` to the map's CRS, and keep polygons that lie in the map.
+    """Reproject features read by :func:`labelled_features` to the map's CRS, and keep the polygons that intersect the map.
 
     Returns
     -------
@@ -146,7 +150,7 @@ def usable_polygons(
     Raises
     ------
     SamplesError
-        There is no CRS, or nothing lies in the map.
+        The table has no CRS, or no polygon intersects the map.
     """
     notes = []
     if table.crs is None:
@@ -159,14 +163,15 @@ def usable_polygons(
 
 
 def label_values(path: Path, label: str, most: int = 60) -> tuple[str, list[int | str]]:
-    """Return the label field of a vector file, and the values it takes, sorted.
+    """Return the label field of a vector file and its distinct values, sorted.
 
-    An empty `label` takes the first field, of those named like a class before others, with 2 to `most` values.
+    If `label` is empty, the field is guessed. Candidates have 2 to `most` distinct values. Fields with a name such as
+    "class" are preferred.
 
     Raises
     ------
     SamplesError
-        The file cannot be read, has no such field, or none that could hold classes.
+        The file cannot be read, the field does not exist, or no field is a candidate.
     """
     frame = _read(Reference(path, label))
     fields = [c for c in frame.columns if c != frame.geometry.name]
@@ -188,18 +193,17 @@ def _read(reference: Reference) -> gpd.GeoDataFrame:
     if text.startswith(POSTGIS):
         return _read_postgis(text, reference)
     if not Path(text).exists():
-        raise SamplesError(f"{text} does not exist; check [reference] path.")
+        raise SamplesError(f"{text} does not exist. Check [reference] path.")
     try:
         options: dict[str, Any] = {"layer": reference.layer} if reference.layer else {}
-        with (
-            warnings.catch_warnings()
-        ):  # fields of mixed types stay text, curves become lines, M is dropped: all is well
+        with warnings.catch_warnings():
+            # The warnings are harmless here: fields of mixed types stay text, curves become lines, M values are dropped.
             warnings.simplefilter("ignore", UserWarning)
             frame = gpd.read_file(text, engine="pyogrio", **options)
-    except Exception as error:  # pyogrio raises many kinds; each means that the file cannot be read
+    except Exception as error:  # pyogrio raises many exception types; all mean that the file cannot be read
         raise SamplesError(f"{text} cannot be read as a vector file: {error}.") from error
     if not isinstance(frame, gpd.GeoDataFrame) or not len(frame):
-        raise SamplesError(f"{text} holds no polygon{' in layer ' + reference.layer if reference.layer else ''}.")
+        raise SamplesError(f"{text} contains no polygon{' in layer ' + reference.layer if reference.layer else ''}.")
     return frame
 
 
@@ -209,7 +213,7 @@ def _read_postgis(url: str, reference: Reference) -> gpd.GeoDataFrame:
     except ImportError as error:
         raise SamplesError("Reading PostGIS needs two more packages: pip install 'bocage[postgis]'.") from error
     if not reference.layer:
-        raise SamplesError(f"{without_password(url)}: say which table in [reference] layer ('schema.table').")
+        raise SamplesError(f'{without_password(url)}: no table is given. Set [reference] layer = "schema.table".')
     url = url.replace("postgres:", "postgresql:").replace("postgresql:", "postgresql+psycopg:")
     try:
         engine = sqlalchemy.create_engine(url)
@@ -234,12 +238,12 @@ def _geometry_column(engine: Any, layer: str) -> str:
     with engine.connect() as connection:
         found = connection.execute(query, {"table": table, "schema": schema}).scalars().all()
     if not found:
-        raise SamplesError(f"The database has no table '{layer}' with a geometry.")
+        raise SamplesError(f"The database has no table '{layer}' with a geometry column. Check [reference] layer.")
     return str(found[0])
 
 
 def fingerprint_reference(reference: Reference) -> str:
-    """Return a digest of the polygons by content: of the file with its companions, or of what the database answers."""
+    """Return a digest of the content of the polygons: of the file and its companion files, or of the database table."""
     text = str(reference.path)
     if text.startswith(POSTGIS):
         frame = _read(reference)
@@ -249,16 +253,16 @@ def fingerprint_reference(reference: Reference) -> str:
 
 
 def fingerprint_vector(path: Path) -> str:
-    """Return a digest of a vector file by content, with its companions (.shp) or members (.gdb); "missing" without a file."""
+    """Return a digest of a vector file's content, companion files (.shp) or members (.gdb) included; "missing" if absent."""
     files = (
         path.rglob("*") if path.is_dir() else path.parent.glob(f"{path.stem}.*") if path.suffix == ".shp" else [path]
     )
-    found = [fingerprint(file) for file in sorted(files) if file.is_file()]
-    return digest_of("".join(found).encode()) if found else "missing"
+    digests = [fingerprint(file) for file in sorted(files) if file.is_file()]
+    return digest_of("".join(digests).encode()) if digests else "missing"
 
 
 def without_password(text: str) -> str:
-    """Hide the passwords of database addresses in a text.
+    """Return `text` with the passwords of database addresses replaced by ``***``.
 
     >>> without_password("postgresql://me:secret@host/base")
     'postgresql://me:***@host/base'

@@ -1,4 +1,4 @@
-"""The nouns of this room: what the user gives (a survey), what is labelled, and the samples made of it."""
+"""Data classes of samples: the survey given by the user, the labelled pixels, and the samples cut from them."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -20,7 +20,7 @@ from bocage.words import Note
 
 @dataclass(frozen=True)
 class Survey:
-    """Reference polygons, the legend that their labels are read with, and how they are split."""
+    """Reference polygons, the legend that translates their labels, and the settings of the split."""
 
     reference: Reference
     legend: Legend
@@ -29,28 +29,32 @@ class Survey:
 
 @dataclass(frozen=True)
 class Samples:
-    """Every labelled pixel that can be used, and the footprints cut around it."""
+    """All usable labelled pixels, as arrays (N,), and the footprints cut around them."""
 
     row: NDArray[np.int32]
     column: NDArray[np.int32]
     label: NDArray[np.int16]
     """Position of the class in `legend`."""
     polygon: NDArray[np.int32]
+    """Number of the polygon."""
     block: NDArray[np.int32]
-    """Number of the square of the ground (``[split] block`` a side) that holds the middle of the pixel's polygon."""
+    """Number of the square block (side ``[split] block``, in metres) that contains the centroid of the pixel's polygon."""
     legend: Legend
-    """The legend less the classes dropped."""
+    """The legend without the dropped classes."""
     rejections: tuple[Rejection, ...]
+    """Polygons and pixels that were rejected."""
     notes: tuple[Note, ...]
+    """Notes for the user."""
     cuts: Mapping[str, Cut]
+    """Source → footprints of the samples."""
     split: Split
-    """How the samples are shared out."""
+    """Settings of the split."""
     fold: NDArray[np.int32] | None = None
-    """Position in `folds` of every sample, where the split goes by a field."""
+    """Position in `folds` of every sample; None without folds."""
     folds: tuple[str, ...] = ()
-    """Names of the folds, sorted."""
+    """Names of the folds."""
     place: NDArray[np.float64] | None = None
-    """(N, 2) metres north and east of anywhere; None for rows of a table whose features have no CRS."""
+    """(N, 2) metres north and east of an arbitrary origin; None for rows of a table whose features have no CRS."""
 
     @property
     def draws(self) -> int:
@@ -63,16 +67,16 @@ class Samples:
 
     @property
     def group(self) -> NDArray[Any]:
-        """Number of the polygon, block or pixel, whichever the split draws, of every sample."""
+        """(N,) number of the sampling unit of every sample: its polygon, block or pixel, according to the split."""
         return self._units.group(self.split)
 
     @property
     def chips(self) -> Chips:
-        """The cut footprints with label and polygon of every sample."""
+        """Footprints, labels and polygon numbers of the samples."""
         return Chips(self.cuts, self.label, self.polygon)
 
     def pixels(self, members: NDArray[np.int64]) -> Pixels:
-        """Return some samples as labelled pixels of the map's grid."""
+        """Return the samples `members` as labelled pixels of the map's grid."""
         return Pixels(self.row[members], self.column[members], self.label[members], self.polygon[members])
 
     @property
@@ -80,12 +84,12 @@ class Samples:
         return Units(self.label, self.polygon, self.block, self.place, self.fold)
 
     def without(self, members: NDArray[np.int64]) -> list[str]:
-        """Names of the classes that none of the samples `members` has."""
+        """Return the names of the classes that are absent from the samples `members`."""
         names: list[str] = np.delete(np.array(self.legend.names), np.unique(self.label[members])).tolist()
         return names
 
     def count_polygons(self, index: int) -> int:
-        """Usable polygons of the class at `index`."""
+        """Return the number of usable polygons of the class at position `index`."""
         return len(np.unique(self.polygon[self.label == index]))
 
     def to_parquet(self, path: Path) -> None:
@@ -105,12 +109,12 @@ class Samples:
 
 @dataclass(frozen=True)
 class Labelled:
-    """Labelled pixels: those inside polygons, or the rows of a table."""
+    """Labelled pixels inside polygons, or labelled rows of a table."""
 
     pixels: Pixels
     rejections: tuple[Rejection, ...]
     notes: tuple[Note, ...]
     folds: pd.Series
-    """Fold of each polygon number; empty without a field of folds."""
+    """Fold of each polygon number; empty without a fold field."""
     place: NDArray[np.float64] | None
-    """(N, 2) metres north and east; None where the features of a table have no CRS."""
+    """(N, 2) metres north and east of an arbitrary origin; None if the features of a table have no CRS."""

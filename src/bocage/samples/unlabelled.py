@@ -1,4 +1,4 @@
-"""Pixels without a label, for whoever learns from imagery alone: squares at random places, or rows of a table."""
+"""Unlabelled pixels for pretraining and adaptation: pixels of random squares of the scene, or rows of a table."""
 
 import shutil
 from collections.abc import Iterator
@@ -16,13 +16,13 @@ from bocage.samples.rasterise import Pixels
 from bocage.scene import Scene
 
 NONE = -1
-"""Label of a pixel that has none."""
+"""Label of an unlabelled pixel."""
 SIDE = 8
-"""Map pixels a side of a square: neighbours share what is read around them."""
+"""Side of a square, in map pixels: neighbouring pixels share most of their footprints, so less data is read."""
 
 
 def scatter(scene: Scene, many: int, seed: int, first: int = 0) -> Pixels:
-    """Draw about `many` pixels of the scene, in squares of 8 x 8, each a polygon of its own numbered from `first` on."""
+    """Draw about `many` pixels of the scene, in squares of 8 x 8; each square has its own polygon number, from `first`."""
     generator = np.random.default_rng(seed)
     height, width = scene.grid.shape
     if scene.ids is not None:
@@ -43,28 +43,26 @@ def _pixels(row: np.ndarray, column: np.ndarray, polygon: np.ndarray) -> Pixels:
 
 
 def joined(first: Pixels, second: Pixels) -> Pixels:
-    """Return both, one after the other."""
+    """Return the pixels of `first`, followed by the pixels of `second`."""
     fields = ("row", "column", "label", "polygon")
     return Pixels(*(np.concatenate([getattr(first, name), getattr(second, name)]) for name in fields))
 
 
 @contextmanager
 def cut_pixels(scene: Scene, pixels: Pixels, needs: Needs, folder: Path, progress: Progress) -> Iterator[Chips]:
-    """Yield the footprints that a network needs around pixels, less pixels without data; the files are removed at the end.
+    """Yield the footprints of the pixels that have valid data; remove the files at the end.
 
     Raises
     ------
     SamplesError
-        No pixel is left.
+        No pixel has valid data.
     """
     try:
         cuts, usable = cut(scene, pixels, needs, folder, progress)
         kept = np.flatnonzero(usable)
         if not len(kept):
-            raise SamplesError(
-                "Every pixel drawn from the scene is masked. Check nodata and the values listed as clear."
-            )
+            raise SamplesError("All pixels drawn from the scene are masked. Check nodata and the list of clear values.")
         left = pixels.take(kept)
-        yield Chips({name: replace(one, index=kept) for name, one in cuts.items()}, left.label, left.polygon)
+        yield Chips({name: replace(source, index=kept) for name, source in cuts.items()}, left.label, left.polygon)
     finally:
         shutil.rmtree(folder, ignore_errors=True)

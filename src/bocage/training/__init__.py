@@ -1,4 +1,4 @@
-"""Model + Samples → Trained: batches, losses, the loop, checkpoints, calibration."""
+"""Model + Samples → Trained: batches, losses, training loop, checkpoints, calibration."""
 
 from bocage.training.adapt import Adapting, adapt
 from bocage.training.choice import Choice

@@ -1,8 +1,9 @@
-"""A trained network for another year or place: self-training on its own surest answers there, and on a few labels if there are.
+"""Adapt a trained network to another year or region: self-training on its most confident predictions, and on labels if given.
 
-Self-training with pseudo-labels (Lee 2013; with noise on the student, Xie et al. 2020, arXiv 1911.04252), of each class the
-same share of its pixels, so that no class crowds out another (Zou et al. 2018, arXiv 1810.07911). The answers taught first are
-those of the network as it came: of classes that the few labels do not show, it is reminded.
+Self-training uses pseudo-labels (Lee 2013; with noise on the student, Xie et al. 2020, arXiv 1911.04252). The same share
+of the pixels of each predicted class is used, so that no class dominates (Zou et al. 2018, arXiv 1810.07911). The
+pseudo-labels of the first round are predictions of the original network. They preserve classes that the labels do not
+contain.
 """
 
 import math
@@ -31,22 +32,23 @@ class Adapting:
     """Settings of an adaptation."""
 
     pixels: int = 16_384
-    """Pixels without a label that are drawn from the scene, at least 64."""
+    """Number of unlabelled pixels drawn from the scene, at least 64."""
     rounds: int = 2
-    """How many times the scene is classified and learnt from, at least 1."""
+    """Number of rounds of self-training (classification, then training on the pseudo-labels), at least 1."""
     epochs: int = 5
-    """Passes over what is learnt in each round, at least 1."""
+    """Number of epochs in each round, at least 1."""
     learning_rate: float = 5e-4
-    """Above 0."""
+    """Learning rate, above 0."""
     share: float = 0.5
-    """Share of the pixels of each class, its surest ones, that are learnt from, 0 to 1."""
+    """Share of the pixels of each predicted class used as pseudo-labels, the most confident first, at least 0 and below 1."""
     least: float = 0.5
-    """Least confidence of an answer that is learnt from, 0 to 1."""
+    """Minimum confidence of a pseudo-label, at least 0 and below 1."""
     polygons: bool = False
-    """Learn from the recipe's reference polygons, too."""
+    """Use the recipe's reference polygons for training, in addition to the pseudo-labels."""
     device: str = "auto"
-    """Where to train."""
+    """Device for the training: "auto", "cpu", "cuda" or "mps"."""
     seed: int = 0
+    """Seed of the training; round ``k``, from 0, uses ``seed + k``."""
 
     def __post_init__(self) -> None:
         at_least(self, pixels=64, rounds=1, epochs=1)
@@ -61,42 +63,42 @@ def adapt(
     where: SplitLayout,
     progress: Progress = QUIET,
 ) -> Trained:
-    """Teach a network the pixels of another scene, and write the model into the folder `where`.
+    """Adapt a network to the pixels of another scene, and write the model to the folder `where`.
 
     Parameters
     ----------
     chips
-        Pixels of the scene; their label is the position of the class in the model's legend, or ``NONE``.
+        Pixels of the scene. Their label is the position of the class in the model's legend, or ``NONE``.
     region
-        Of the scene.
+        Region of the scene.
 
     Raises
     ------
     TrainingError
-        The model is no network, or is nowhere sure of itself.
+        The model is not a network, or no prediction reaches the minimum confidence and no pixel has a label.
     """
     if trained.model.abilities.fitted:
         raise TrainingError(
-            f"{trained.name} is fitted in one go and cannot be adapted: train it again, on what there is."
+            f"{trained.name} is not trained by epochs and cannot be adapted. Train it again with polygons of the new scene."
         )
     label = chips.label
     free, known = np.flatnonzero(label == NONE), np.flatnonzero(label != NONE)
     for number in range(settings.rounds):
         probabilities = classify(trained, chips, free, settings.device)
         taken = surest(probabilities, settings.share, settings.least)
-        _tell(trained, taken, probabilities.argmax(1)[taken], label[known], progress, number)
-        learnt = label.astype(np.int64)
-        learnt[free] = probabilities.argmax(1)
-        again = len(taken) // max(1, len(known)) or 1  # few labels weigh as much as many answers
-        members = np.concatenate([free[taken], np.tile(known, again)])
+        _report(trained, taken, probabilities.argmax(1)[taken], label[known], progress, number)
+        targets = label.astype(np.int64)
+        targets[free] = probabilities.argmax(1)
+        repeats = len(taken) // max(1, len(known)) or 1  # labels get about the same total weight as pseudo-labels
+        members = np.concatenate([free[taken], np.tile(known, repeats)])
         if not len(members):
             raise TrainingError(
-                f"The model is sure of nothing in this scene (no confidence of {settings.least:.0%}): it cannot teach itself. "
-                "Give polygons of the scene (--polygons), or train there."
+                f"No pixel of the scene is classified with a confidence of {settings.least:.0%} or more, so self-training is not "
+                "possible. Use polygons of the scene (--polygons), or train a model there."
             )
         nothing = members[:0]
         task = Task(
-            f"adapting {trained.name}, round {number + 1} of {settings.rounds}", trained.model, replace(chips, label=learnt),
+            f"adapting {trained.name}, round {number + 1} of {settings.rounds}", trained.model, replace(chips, label=targets),
             Draw(members, nothing, nothing), len(trained.legend.classes), trained.normalisation, _loop(settings),
             settings.seed + number, where,
         )  # fmt: skip
@@ -108,11 +110,14 @@ def adapt(
 
 
 def surest(probabilities: NDArray[np.float32], share: float, least: float) -> NDArray[np.int64]:
-    """Positions of the surest answers (N, K): of every class the same share of its own, none below `least`."""
+    """Return the positions of the most confident predictions among `probabilities` (N, K).
+
+    Of each predicted class, the same share of its pixels is selected; confidences below `least` are excluded.
+    """
     classes, confidence = probabilities.argmax(1), probabilities.max(1, initial=0)
     taken = []
-    for one in np.unique(classes):
-        own = np.flatnonzero(classes == one)
+    for predicted in np.unique(classes):
+        own = np.flatnonzero(classes == predicted)
         own = own[np.argsort(-confidence[own], kind="stable")[: math.ceil(share * len(own))]]
         taken.append(own[confidence[own] >= least])
     return np.sort(np.concatenate(taken)) if taken else np.zeros(0, np.int64)
@@ -125,7 +130,7 @@ def _loop(settings: Adapting) -> Training:
     )  # fmt: skip
 
 
-def _tell(
+def _report(
     trained: Trained,
     taken: NDArray[np.int64],
     classes: NDArray[np.int64],
@@ -135,9 +140,9 @@ def _tell(
 ) -> None:
     counts = np.bincount(classes, minlength=len(trained.legend.classes))
     progress.say(
-        f"Round {number + 1}: learns from {len(taken)} pixels that it is sure of and {len(known)} with a label."
+        f"Round {number + 1}: training on {len(taken)} pixels with a confident prediction and {len(known)} labelled pixels."
     )
     shown = np.bincount(known.astype(np.int64), minlength=len(counts))
     absent = [name for name, n, m in zip(trained.legend.names, counts, shown, strict=True) if not n and not m]
     if absent:
-        progress.say(f"No pixel shows: {', '.join(absent)}; what the model knows of it may fade.")
+        progress.say(f"No training pixel of: {', '.join(absent)}. The model may forget these classes.")

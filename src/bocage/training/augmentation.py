@@ -1,4 +1,4 @@
-"""Random changes of training samples: turns, shifts of the season, hidden dates."""
+"""Data augmentation of training samples: rotations and reflections, temporal shifts, masked dates."""
 
 from dataclasses import dataclass
 
@@ -11,38 +11,38 @@ from bocage.models import Batch, SourceTensor
 
 @dataclass(frozen=True)
 class Augmentation:
-    """What is done to training samples at random, each sample on its own."""
+    """Settings of the augmentation; random values are drawn for each sample separately."""
 
     turns: bool = False
-    """One of the eight symmetries of the square, the same for all sources."""
+    """Apply one of the eight symmetries of the square, the same for all sources."""
     jitter: int = 0
-    """Most days by which a season is moved, earlier or later."""
+    """Maximum temporal shift, earlier or later, in days."""
     date_dropout: float = 0.0
-    """Each sample loses a share of its dates, drawn between 0 and this; one date stays."""
+    """Maximum share of masked dates; the share of each sample is drawn between 0 and this value. One valid date remains."""
     gridded: frozenset[str] = frozenset()
-    """Sources on a grid of dates: a moved season moves their values to neighbouring dates. Others move their days."""
+    """Sources with regular dates: a shift moves their values to neighbouring dates. For other sources it changes the days."""
 
 
 NONE = Augmentation()
 
 
 def augmented(batch: Batch, how: Augmentation, generator: np.random.Generator) -> Batch:
-    """Augment every sample of a batch."""
+    """Return a batch in which every sample is augmented."""
     n = len(next(iter(batch.values())).values)
     symmetry = generator.integers(8, size=n) if how.turns else np.zeros(n, np.int64)
     shift = generator.integers(-how.jitter, how.jitter + 1, size=n) if how.jitter else np.zeros(n, np.int64)
-    found = {}
+    result = {}
     for name, tensor in batch.items():
         done = turned(tensor, symmetry) if symmetry.any() else tensor
         if done.days.shape[1] > 1:
             done = shifted(done, shift, name in how.gridded) if shift.any() else done
             done = thinned(done, how.date_dropout, generator) if how.date_dropout else done
-        found[name] = done
-    return found
+        result[name] = done
+    return result
 
 
 def turned(tensor: SourceTensor, symmetry: NDArray[np.int64]) -> SourceTensor:
-    """Turn each sample by ``symmetry % 4`` quarters, and mirror it left to right from 4 on."""
+    """Rotate each sample by ``symmetry % 4`` quarter turns; if ``symmetry`` is 4 or more, also flip it left to right."""
     if tensor.values.shape[-1] == 1:
         return tensor
     values, valid = tensor.values.numpy().copy(), tensor.valid.numpy().copy()
@@ -55,7 +55,7 @@ def turned(tensor: SourceTensor, symmetry: NDArray[np.int64]) -> SourceTensor:
 
 
 def shifted(tensor: SourceTensor, shift: NDArray[np.int64], gridded: bool) -> SourceTensor:
-    """Let each sample's season come ``shift`` days later; the ends of a grid of dates repeat."""
+    """Shift the series of each sample by ``shift`` days; with regular dates, the first and the last date are repeated."""
     days = tensor.days.numpy()
     if not gridded:
         later = (days + shift[:, None]).astype(np.int32)
@@ -68,10 +68,10 @@ def shifted(tensor: SourceTensor, shift: NDArray[np.int64], gridded: bool) -> So
 
 
 def thinned(tensor: SourceTensor, most: float, generator: np.random.Generator) -> SourceTensor:
-    """Hide a share of each sample's dates, drawn between 0 and `most`; one valid date stays."""
+    """Mask a share of the dates of each sample, drawn between 0 and `most`; one valid date remains."""
     valid, (n, dates) = tensor.valid.numpy(), tensor.days.shape
-    luck = generator.random((n, dates)) + ~valid.any((2, 3))  # 1 or more where there is nothing to hide
-    hidden = luck < generator.random((n, 1)) * most
-    hidden[np.arange(n), np.where(luck < 1, luck, -1).argmax(1)] = False
+    rank = generator.random((n, dates)) + ~valid.any((2, 3))  # 1 or more for dates without valid pixels
+    hidden = rank < generator.random((n, 1)) * most
+    hidden[np.arange(n), np.where(rank < 1, rank, -1).argmax(1)] = False
     kept = torch.from_numpy(valid & ~hidden[:, :, None, None])
     return SourceTensor(tensor.values * kept[:, :, None], kept, tensor.days)

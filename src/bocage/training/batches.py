@@ -1,4 +1,4 @@
-"""Samples → batches of tensors: scaled, in an order fit for the disk, augmented where asked, made ahead of time."""
+"""Samples → batches of tensors: scaled, shuffled in an order that limits disk reads, augmented, prefetched by a thread."""
 
 import queue
 import threading
@@ -18,37 +18,38 @@ from bocage.training.augmentation import NONE, Augmentation, augmented
 from bocage.training.scaling import Normalisation
 
 BUFFER = 1 << 30
-"""Bytes of samples that are shuffled together; a larger store is read by chunks, each once an epoch."""
+"""Bytes of samples that are shuffled together. Larger data sets are read in chunks, each chunk once per epoch."""
 CHUNK = 64
-"""Chunks in a buffer."""
+"""Number of chunks in a buffer."""
 
 
 @dataclass(frozen=True)
 class Minibatch:
-    """Some samples as a network takes them."""
+    """Inputs and labels of B samples."""
 
     inputs: Batch
+    """Source → tensor."""
     labels: Tensor
-    """(B,)"""
+    """(B,) positions of the classes."""
     members: NDArray[np.int64]
-    """(B,) which samples these are."""
+    """(B,) positions of the samples."""
 
     def without(self, sources: Collection[str]) -> "Minibatch":
-        """Return the same with every date of some sources masked."""
+        """Return the minibatch with every date of `sources` masked."""
         inputs = {name: tensor.hidden() if name in sources else tensor for name, tensor in self.inputs.items()}
         return replace(self, inputs=inputs)
 
     def part(self, rank: int, world: int) -> "Minibatch":
-        """Return the part of one of `world` processes; all of it where there are too few samples to share."""
+        """Return the part of process `rank` of `world`; the whole minibatch if there are fewer than two samples for each."""
         if world == 1 or len(self.labels) < 2 * world:
             return self
-        some = slice(rank, None, world)
-        inputs = {name: tensor.take(some) for name, tensor in self.inputs.items()}
-        return Minibatch(inputs, self.labels[some], self.members[some])
+        own = slice(rank, None, world)
+        inputs = {name: tensor.take(own) for name, tensor in self.inputs.items()}
+        return Minibatch(inputs, self.labels[own], self.members[own])
 
 
 def make_batch(chips: Chips, members: NDArray[np.int64], normalisation: Normalisation) -> Batch:
-    """Return the footprints of the samples `members`, as one batch."""
+    """Return the scaled footprints of the samples `members` as one batch."""
     return {name: normalisation.tensor(name, *cut.read(members), cut.days) for name, cut in chips.cuts.items()}
 
 
@@ -60,10 +61,10 @@ def batches(
     generator: np.random.Generator | None = None,
     augmentation: Augmentation = NONE,
 ) -> Iterator[Minibatch]:
-    """Yield batches of `size` of the samples `members`.
+    """Yield batches of `size` samples from the samples `members`.
 
-    With a `generator` they are shuffled and augmented, and a single sample left over goes with the batch before: batch
-    normalisation needs two.
+    With a `generator`, samples are shuffled and augmented. A last batch of one sample is then merged with the previous batch,
+    because batch normalisation needs two samples.
     """
     order = members if generator is None else shuffled(members, chips, generator)
     ends = list(range(size, len(order), size))
@@ -79,9 +80,10 @@ def batches(
 def shuffled(
     members: NDArray[np.int64], chips: Chips, generator: np.random.Generator, buffer: int = BUFFER
 ) -> NDArray[np.int64]:
-    """Shuffle samples: all together if they fit `buffer` bytes, else chunks of the store, then within a buffer.
+    """Shuffle samples: all together if they fit into `buffer` bytes, else the order of chunks, then the samples in a buffer.
 
-    Samples are numbered in the order of the store, nearly, so a buffer reads a few stretches of it and no other does.
+    A chunk contains samples that are stored next to each other. Each buffer therefore reads a few contiguous parts of the
+    files, and each part is read once.
     """
     held = max(1, buffer // max(1, chips.sample_bytes))
     if len(members) <= held:
@@ -94,7 +96,7 @@ def shuffled(
 
 
 class Ahead:
-    """Makes the items of an iterator in a thread, a few ahead; `waited` is how long the reader stood still."""
+    """Prefetch the items of an iterator in a thread, up to `depth` items; `waited` is the waiting time in seconds."""
 
     def __init__(self, items: Iterator[Any], depth: int = 4) -> None:
         self.waited = 0.0
@@ -103,7 +105,7 @@ class Ahead:
         self._thread.start()
 
     def __iter__(self) -> Iterator[Any]:
-        """Yield the items; an exception of their making is raised here."""
+        """Yield the items; an exception raised in the thread is raised again here."""
         try:
             while True:
                 since = time.monotonic()
@@ -126,10 +128,10 @@ class Ahead:
         except BaseException as error:
             self._put(("error", error))
 
-    def _put(self, what: tuple[str, Any]) -> bool:
+    def _put(self, entry: tuple[str, Any]) -> bool:
         while not self._stopped.is_set():
             try:
-                self._ready.put(what, timeout=0.2)
+                self._ready.put(entry, timeout=0.2)
             except queue.Full:
                 continue
             return True

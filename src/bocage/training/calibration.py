@@ -1,8 +1,8 @@
-"""Confidences that mean what they say: one temperature for all logits, fitted on validation polygons.
+"""Calibration of confidences by temperature scaling: one temperature for all logits, fitted on validation polygons.
 
 Guo, Pleiss, Sun & Weinberger 2017, "On Calibration of Modern Neural Networks", ICML (arXiv 1706.04599). Dividing logits by
-a temperature changes no class; above 1 it lowers every confidence. The error is measured on the polygons that the one
-number was fitted on: it is a little too small.
+a temperature does not change the predicted class. A temperature above 1 lowers every confidence. The calibration error is
+measured on the same polygons as the fit, so it is slightly too small.
 """
 
 import math
@@ -20,21 +20,24 @@ from bocage.reliability import Reliability, reliability
 
 @dataclass(frozen=True)
 class Calibration:
-    """A temperature, and what it did."""
+    """Temperature, and reliability before and after scaling."""
 
     temperature: float = 1.0
+    """Divisor of the logits, above 0."""
     samples: int = 0
-    """Validation samples it was fitted on; 0 where there were none."""
+    """Number of validation samples used for the fit; 0 without a fit."""
     before: Reliability | None = None
+    """Reliability on validation samples before scaling."""
     after: Reliability | None = None
+    """Reliability on validation samples after scaling."""
     partial: Mapping[str, float] = field(default_factory=dict)
-    """Temperatures where only some of the sources are seen (their names, in order, joined by "+"), of a network that does
-    without the others; fitted on the same samples, the other sources hidden."""
+    """Temperatures for pixels with a part of the sources only, for networks that tolerate missing sources. The key is the
+    names of the valid sources, in order, joined by "+". Fitted on the same samples with the other sources masked."""
 
     def temperatures(self, seen: Mapping[str, Tensor]) -> Tensor:
-        """Temperature of every pixel, given what it is seen by (source → bool, any shape).
+        """Return the temperature of every pixel, given the sources that are valid there (source → bool, any shape).
 
-        What was not fitted (of many sources, only some mixtures are) gets the highest temperature that was.
+        With many sources, not every combination is fitted. Other combinations get the highest fitted temperature.
         """
         names, first = list(seen), next(iter(seen.values()))
         table = torch.full((1 << len(names),), max(self.temperature, *self.partial.values()))
@@ -44,55 +47,56 @@ class Calibration:
                 table[sum(1 << names.index(part) for part in parts)] = temperature
         table[-1] = self.partial.get("+".join(names), self.temperature)
         code = torch.zeros(first.shape, dtype=torch.long)
-        for i, there in enumerate(seen.values()):
-            code += there.long().cpu() << i
+        for i, present in enumerate(seen.values()):
+            code += present.long().cpu() << i
         return table[code]
 
 
 def calibrate(logits: Tensor, labels: Tensor, polygons: int) -> Calibration:
-    """Find the temperature of the lowest cross-entropy of logits (N, K) for labels (N,) of so many polygons.
+    """Fit the temperature that minimises the cross-entropy of logits (N, K) and labels (N,).
 
-    As if one polygon more had been seen, and had been wrong (Platt 1999): a few polygons that are all right do not make
-    every confidence 100 %. A temperature that does not lower the expected calibration error is not kept.
+    Labels are smoothed as if one more polygon had been observed and misclassified (Platt 1999). Otherwise, a small number of
+    `polygons`, all classified correctly, would give confidences of 100 %. If the temperature does not lower the expected
+    calibration error, the temperature is 1.
     """
     from scipy.optimize import minimize_scalar
 
     if not len(labels):
         return Calibration()
     logits, k = logits.double(), logits.shape[1]
-    wrong = k / (k - 1) / (polygons + 2)  # label smoothing keeps 1/k of it on the right class
+    smoothing = k / (k - 1) / (polygons + 2)  # label smoothing leaves 1/k of this share on the true class
 
     def entropy(log_temperature: float) -> float:
-        return float(functional.cross_entropy(logits / math.exp(log_temperature), labels, label_smoothing=wrong))
+        return float(functional.cross_entropy(logits / math.exp(log_temperature), labels, label_smoothing=smoothing))
 
-    found = minimize_scalar(entropy, bounds=(math.log(0.05), math.log(20)), method="bounded")
-    temperature = float(math.exp(found.x))
+    minimum = minimize_scalar(entropy, bounds=(math.log(0.05), math.log(20)), method="bounded")
+    temperature = float(math.exp(minimum.x))
     before, after = reliability_of(logits, labels), reliability_of(logits / temperature, labels)
-    if (
-        after.error >= before.error
-    ):  # a few wild logits can drag the cross-entropy's temperature far from the others' good
+    if after.error >= before.error:
+        # A few extreme logits can dominate the cross-entropy and give a temperature that is wrong for the other samples.
         temperature, after = 1.0, before
     return Calibration(temperature, len(labels), before, after)
 
 
 MOST_MIXED = 4
-"""Sources of which all mixtures are fitted: fourteen of four; of more, each alone, and all but one."""
+"""Maximum number of sources for which all combinations are fitted (14 for 4 sources). With more sources, a temperature is
+fitted for each source alone and for all sources but one."""
 
 
 def mixtures(names: Sequence[str]) -> list[tuple[str, ...]]:
-    """Parts of the sources that a pixel may be seen by, none and all left out."""
+    """Return the combinations of sources to fit, without the empty and the full combination."""
     sizes = range(1, len(names)) if len(names) <= MOST_MIXED else (1, len(names) - 1)
-    return [some for size in sizes for some in combinations(names, size)]
+    return [mixture for size in sizes for mixture in combinations(names, size)]
 
 
 def reliability_of(logits: Tensor, labels: Tensor) -> Reliability:
-    """Group predictions by confidence."""
-    confidence, found = torch.softmax(logits.double(), 1).max(1)
-    return reliability(confidence.numpy(), (found == labels).numpy())
+    """Return the reliability of logits (N, K) for labels (N,): accuracy by confidence."""
+    confidence, predicted = torch.softmax(logits.double(), 1).max(1)
+    return reliability(confidence.numpy(), (predicted == labels).numpy())
 
 
 def calibration_of(said: Mapping[str, Any]) -> Calibration:
-    """Read what ``dataclasses.asdict`` made of a calibration; a model of format 1 has none."""
+    """Return the calibration from its ``dataclasses.asdict``; models of format 1 have none, and get the default."""
     if not said:
         return Calibration()
     curves = {which: Reliability.from_dict(said[which]) if said[which] else None for which in ("before", "after")}

@@ -1,8 +1,8 @@
-"""Where a training stands, on disk: everything that the next epoch depends on.
+"""Checkpoints: the state of a training on disk, from which the next epoch resumes.
 
-One file: ``checkpoint.safetensors`` in the draw's folder. Nothing random is kept in it: every epoch draws from a seed of
-its own, so that the next one is the same whoever runs it. Its name is given to a file that is complete, by one
-rename: a disk that is full leaves the previous checkpoint as it was.
+The file is ``checkpoint.safetensors`` in the folder of the draw. It contains no state of a random generator, because every
+epoch has its own seed. A checkpoint is written under a temporary name and renamed when it is complete. If the disk is
+full, the previous checkpoint therefore remains valid.
 """
 
 import json
@@ -24,16 +24,18 @@ from bocage.training.curves import Epoch
 
 @dataclass
 class State:
-    """What a training carries from epoch to epoch, beside network and optimiser."""
+    """State of a training after an epoch, besides the network and the optimiser."""
 
     curves: list[Epoch] = field(default_factory=list)
+    """Metrics of the completed epochs."""
     best: tuple[float, float] = (float("-inf"), float("-inf"))
-    """Score of the weights kept; greater is better."""
+    """Score of the best weights so far; higher is better."""
     best_epoch: int = 0
+    """Epoch of the best weights, from 1; 0 before the first epoch."""
     kept: dict[str, Tensor] = field(default_factory=dict)
-    """The weights kept."""
+    """Best weights so far."""
     average: dict[str, Tensor] = field(default_factory=dict)
-    """Moving average of the parameters; empty where none is asked for."""
+    """Moving average of the parameters; empty if ``ema`` is 0."""
 
 
 def save(where: SplitLayout, identity: str, model: nn.Module, optimiser: Optimizer, state: State) -> None:
@@ -42,7 +44,7 @@ def save(where: SplitLayout, identity: str, model: nn.Module, optimiser: Optimiz
     Raises
     ------
     TrainingError
-        It cannot be written; the one before is kept.
+        The checkpoint cannot be written; the previous one is kept.
     """
     parts = {"model": model.state_dict(), "kept": state.kept, "average": state.average}
     for number, values in optimiser.state_dict()["state"].items():
@@ -50,7 +52,7 @@ def save(where: SplitLayout, identity: str, model: nn.Module, optimiser: Optimiz
     tensors = {
         f"{part}/{k}": v.detach().cpu().contiguous() for part, values in parts.items() for k, v in values.items()
     }
-    said = {
+    record = {
         "identity": identity,
         "curves": [astuple(epoch) for epoch in state.curves],
         "best": list(state.best),
@@ -58,34 +60,34 @@ def save(where: SplitLayout, identity: str, model: nn.Module, optimiser: Optimiz
     }
     try:
         with replacing(where.checkpoint) as partial:
-            # One clone each: safetensors refuses tensors that share memory.
+            # safetensors rejects tensors that share memory.
             clones = {k: v.clone() for k, v in tensors.items()}
-            safetensors.torch.save_file(clones, partial, {"bocage": json.dumps(said)})
+            safetensors.torch.save_file(clones, partial, {"bocage": json.dumps(record)})
     except (OSError, safetensors.SafetensorError) as error:
         before = "The previous checkpoint is kept" if where.checkpoint.exists() else "There is no previous checkpoint"
         raise TrainingError(
-            f"The checkpoint of epoch {len(state.curves)} cannot be written to {where.path}: {error}. {before}. Free some "
-            "room and run the same command again: it resumes from there."
+            f"{where.path}: the checkpoint of epoch {len(state.curves)} cannot be written: {error}. {before}. Free disk space "
+            "and run the same command again to resume."
         ) from error
 
 
 def restore(
     where: SplitLayout, identity: str, model: nn.Module, optimiser: Optimizer, state: State, progress: Progress
 ) -> None:
-    """Go on from the checkpoint of this very training, if there is one; that of another is set aside."""
+    """Resume from the checkpoint if it exists; rename a checkpoint that is damaged or belongs to another training."""
     path = where.checkpoint
     if not path.exists():
         return
     try:
         with safetensors.safe_open(path, "pt") as file:
-            said = json.loads(file.metadata()["bocage"])
-            other = said["identity"] != identity
-            tensors = {} if other else {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 - no mapping
+            record = json.loads(file.metadata()["bocage"])
+            other = record["identity"] != identity
+            tensors = {} if other else {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 - not a mapping
     except (OSError, KeyError, TypeError, ValueError, safetensors.SafetensorError) as error:
         _set_aside(path, progress, f"is damaged ({error})")
         return
     if other:
-        _set_aside(path, progress, "is that of another network, of other settings or of other samples")
+        _set_aside(path, progress, "belongs to another network, other settings or other samples")
         return
     parts: dict[str, dict[str, Any]] = {}
     for key, tensor in tensors.items():
@@ -94,13 +96,13 @@ def restore(
     model.load_state_dict(parts["model"])
     moments = {int(k.split(".")[1]): v for k, v in parts.items() if k.startswith("optimiser.")}
     optimiser.load_state_dict({**optimiser.state_dict(), "state": moments})
-    state.curves = [Epoch(*values) for values in said["curves"]]
-    state.best, state.best_epoch = (said["best"][0], said["best"][1]), said["best_epoch"]
+    state.curves = [Epoch(*values) for values in record["curves"]]
+    state.best, state.best_epoch = (record["best"][0], record["best"][1]), record["best_epoch"]
     state.kept, state.average = parts.get("kept", {}), parts.get("average", {})
-    progress.say(f"Training goes on after epoch {len(state.curves)}, from {path}.")
+    progress.say(f"Training resumes after epoch {len(state.curves)}, from {path}.")
 
 
-def _set_aside(path: Path, progress: Progress, what: str) -> None:
+def _set_aside(path: Path, progress: Progress, problem: str) -> None:
     aside = path.with_name(f"other-{path.name}")
     move(path, aside)
-    progress.say(f"The checkpoint {path} {what}: it is kept as {aside.name}, and training starts anew.")
+    progress.say(f"The checkpoint {path} {problem}. It is renamed to {aside.name}, and training starts from epoch 1.")

@@ -1,4 +1,4 @@
-"""A model with its settings: what ``[model]`` and ``[training]`` of a recipe choose."""
+"""A model with its settings, from the sections ``[model]`` and ``[training]`` of a recipe."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -13,13 +13,14 @@ from bocage.training.trained import input_specs
 
 @dataclass(frozen=True)
 class Choice:
-    """A model of the shelf, its settings, and how it is trained."""
+    """A model, its settings, and the settings of its training."""
 
     name: str
-    """On the shelf ``MODELS``, or ``"its.module:name"``."""
+    """Name on the shelf ``MODELS``, or ``"its.module:name"``."""
     config: Any
-    """The ``Config`` of its file."""
+    """Instance of the ``Config`` of the model."""
     training: Training
+    """Settings of the training."""
 
     def build(self, scene: Scene, legend: Legend) -> Network:
         """Build the network for a scene's sources and a legend's classes.
@@ -27,12 +28,12 @@ class Choice:
         Raises
         ------
         UnknownNameError
-            No network has that name.
+            No model has this name.
         ModelError
-            The network cannot work with these sources or settings.
+            The network does not accept these sources or settings.
         """
         return self.network(input_specs(scene), len(legend.classes))
 
     def network(self, inputs: Mapping[str, InputSpec], n_classes: int) -> Network:
-        """Build the network for these sources and so many classes."""
+        """Build the network for the sources `inputs` and `n_classes` classes."""
         return build(MODELS.get(self.name), inputs, n_classes, self.config)

@@ -1,4 +1,4 @@
-"""What is told of every epoch."""
+"""Training curves: the metrics of every epoch."""
 
 import csv
 from collections.abc import Sequence
@@ -8,18 +8,20 @@ from pathlib import Path
 
 @dataclass(frozen=True)
 class Epoch:
-    """One line of ``curves.csv``."""
+    """Metrics of one epoch: one line of ``curves.csv``."""
 
     epoch: int
+    """Number of the epoch, from 1."""
     train_loss: float
+    """Mean training loss."""
     validation_loss: float
-    """nan where nothing is validated."""
+    """Mean validation cross-entropy; NaN without validation."""
     validation_f1: float
-    """Mean of the classes' F-measures, 0 to 1; nan where nothing is validated."""
+    """Mean F-measure of the classes on validation samples, 0 to 1; NaN without validation."""
     waiting: float
     """Share of the time in which the network waited for samples, 0 to 1."""
     seconds: float
-    """Since the training began; after a resumption it goes on from the checkpoint's."""
+    """Time since the start of the training, in seconds; a resumed training adds the time of its checkpoint."""
 
 
 def write_curves(curves: Sequence[Epoch], path: Path) -> None:

@@ -1,9 +1,9 @@
-"""How far a pixel lies from what a model was trained on, in the space of what it looks at.
+"""Novelty of a pixel: distance to the training samples in the feature space of a model.
 
-The dissimilarity index of Meyer & Pebesma 2021, doi:10.1111/2041-210X.13650: distance to the nearest training sample over the
-mean distance between training samples, compared with what validation polygons (which did not train) have. Departures: values
-are those of the map pixel itself, scaled as the network gets them, 0 where masked, on their first principal components;
-they are not weighted by importance.
+Based on the dissimilarity index of Meyer & Pebesma 2021, doi:10.1111/2041-210X.13650: the distance to the nearest training
+sample is compared with the distances of validation samples, which were not used for training. Differences from the paper:
+features are the values of the map pixel itself, scaled as for the network, 0 where masked, projected on their first
+principal components; features are not weighted by importance.
 """
 
 from collections.abc import Mapping
@@ -20,39 +20,42 @@ from bocage.models.layers import YEAR
 
 MONTHS = 12
 ROWS = 16384
-"""Pixels compared at a time."""
+"""Number of pixels compared at a time."""
 
 
 @dataclass(frozen=True)
 class Domain:
-    """What a model was trained on, as points."""
+    """Training domain of a model: training samples as points in the space of the principal components."""
 
     mean: Tensor
-    """(D,)"""
+    """(D,) mean of the features of the training samples."""
     components: Tensor
     """(D, P) principal components."""
     points: Tensor
     """(M, P) training samples."""
     far: Tensor
-    """() distance at which a pixel is further than validation polygons are: 1 of the novelty."""
+    """() reference distance: the largest usual distance of validation samples. A pixel at this distance has a novelty of 1."""
 
     def novelty(self, features: Tensor) -> Tensor:
-        """Distance of features (N, D) to the nearest training sample, over `far`: (N,); above 1 the pixel is foreign."""
-        found = []
+        """Return the distance of features (N, D) to the nearest training sample divided by `far`, (N,).
+
+        A pixel with a novelty above 1 is outside the training domain.
+        """
+        distances = []
         for part in torch.split(features, ROWS):
             points = (part - self.mean) @ self.components
-            found.append(torch.cdist(points, self.points).amin(1) / self.far)
-        return torch.cat(found) if found else features.new_zeros(0)
+            distances.append(torch.cdist(points, self.points).amin(1) / self.far)
+        return torch.cat(distances) if distances else features.new_zeros(0)
 
     def save(self, path: Path) -> None:
-        """Write the points as a safetensors file."""
+        """Write the domain to a safetensors file."""
         tensors = {field.name: getattr(self, field.name).contiguous() for field in fields(self)}
         safetensors.torch.save_file(tensors, path)
         path.chmod(0o644)
 
     @classmethod
     def load(cls, path: Path) -> "Domain | None":
-        """Read what :meth:`save` wrote; None where there is no such file."""
+        """Read a file written by :meth:`save`; return None if it does not exist."""
         return cls(**safetensors.torch.load_file(path)) if path.exists() else None
 
 
@@ -63,10 +66,11 @@ def features_of(
     shape: tuple[int, int],
     by_month: bool = False,
 ) -> Tensor:
-    """What a network gets at the map pixels themselves, without their surroundings: (B·Y·X, D).
+    """Return the features of the map pixels themselves, without their neighbourhood: (B·Y·X, D).
 
-    Declared dates stand one by one; of native ones, which are others elsewhere, the mean of every month, and of all series
-    with `by_month`. A source that is not there counts as masked.
+    For a source with regular dates, the features are the values of each date. For a series with native dates, which differ
+    between scenes, they are monthly means. With `by_month`, they are monthly means for all series. The features of a missing
+    source are 0, as for masked pixels.
     """
     columns, rows = [], next(iter(batch.values())).values.shape[0] * shape[0] * shape[1]
     for name, spec in inputs.items():
@@ -84,7 +88,7 @@ def features_of(
 
 
 def _by_month(values: Tensor, valid: Tensor, days: Tensor) -> Tensor:
-    """Means (B, 12, C, Y, X) of the valid dates of every month, 0 where there are none."""
+    """Return monthly means (B, 12, C, Y, X) over the valid dates; 0 for a month without a valid date."""
     month = (days % YEAR * (MONTHS / YEAR)).long().clamp_max(MONTHS - 1)
     own = torch.nn.functional.one_hot(month, MONTHS).to(values.dtype)
     total = torch.einsum("btm,btcyx->bmcyx", own, values * valid[:, :, None])

@@ -1,8 +1,8 @@
-"""A trained network for others: ONNX, and a STAC item that says what it is and how it is fed.
+"""Export a trained network to ONNX, with a STAC item that describes the model and its inputs.
 
-The graph takes, for any number of samples, the scaled values of one footprint of every source, their validity and their
-days, and gives calibrated logits. It is checked against PyTorch before its file gets its name. The item follows the
-Machine Learning Model extension (MLM).
+The inputs of the graph are, for any number of samples and for every source, the scaled values of one footprint, their
+validity and their days. The output is calibrated logits. The logits are compared with those of PyTorch before the file
+gets its final name. The item follows the Machine Learning Model extension (MLM).
 """
 
 import datetime
@@ -22,26 +22,28 @@ from bocage.models import SourceTensor
 from bocage.training.trained import SourceRecord, Trained
 
 TOLERANCE = 1e-4
-"""Largest difference of logits between PyTorch and ONNX."""
+"""Maximum absolute difference between the logits of PyTorch and ONNX."""
 OPSET = 20
 GRAPH, ITEM = "model.onnx", "item.json"
 INPUTS = ("values", "valid", "days")
 
 
 def export(trained: Trained, folder: Path) -> Path:
-    """Write ``model.onnx`` and ``item.json`` into a new folder, and return it.
+    """Write ``model.onnx`` and ``item.json`` to a new folder; return the folder.
 
     Raises
     ------
     ModelError
-        The model is no graph of tensors (trees).
+        The model is not a network (decision trees).
     TrainedError
-        The folder exists, an optional package is missing, or PyTorch and ONNX disagree.
+        The folder exists, an optional package is missing, or the logits of PyTorch and ONNX differ.
     """
     if folder.exists():
         raise TrainedError(f"{folder} exists; choose another folder.")
     if not list(trained.model.parameters()):
-        raise ModelError(f"{trained.name} does not export to ONNX: trees are not a network; map with 'bocage map'.")
+        raise ModelError(
+            f"{trained.name} does not export to ONNX: it is an ensemble of decision trees, not a network. Use 'bocage map'."
+        )
     with replacing_folder(folder) as partial:
         worst = _write_onnx(trained, partial / GRAPH)
         item = _item(trained, partial / GRAPH, worst)
@@ -50,7 +52,7 @@ def export(trained: Trained, folder: Path) -> Path:
 
 
 class _Flat(nn.Module):
-    """The network with tensors in a row instead of a batch."""
+    """The network with positional tensors as inputs instead of a batch, as ONNX requires."""
 
     def __init__(self, trained: Trained) -> None:
         super().__init__()
@@ -58,19 +60,19 @@ class _Flat(nn.Module):
         self.temperature = trained.calibration.temperature
 
     def forward(self, *tensors: Tensor) -> Tensor:
-        """Values, valid and days of every source in turn → logits (N, K)."""
+        """Return calibrated logits (N, K) from values, validity and days of every source in turn."""
         batch = {name: SourceTensor(*tensors[3 * i : 3 * i + 3]) for i, name in enumerate(self.names)}
         logits: Tensor = self.model(batch)[:, :, 0, 0]
         return logits / self.temperature
 
 
 def _write_onnx(trained: Trained, path: Path) -> float:
-    """Write the graph; return the largest difference from PyTorch on other samples than it was traced with."""
+    """Write the graph; return its largest difference from PyTorch, measured on samples not used for tracing."""
     try:
         import onnxruntime
-        import onnxscript  # noqa: F401 - PyTorch's exporter needs it
+        import onnxscript  # noqa: F401 - required by the exporter of PyTorch
     except ImportError as error:
-        raise TrainedError(f"Exporting needs {error.name}: pip install 'bocage[export]'.") from error
+        raise TrainedError(f"Export needs the package {error.name}: pip install 'bocage[export]'.") from error
     flat, names = _Flat(trained).eval(), [f"{name}_{part}" for name in trained.footprints for part in INPUTS]
     samples = torch.export.Dim("samples", min=1, max=1 << 20)
     traced = _random(trained, 4, 0)
@@ -81,26 +83,26 @@ def _write_onnx(trained: Trained, path: Path) -> float:
             dynamic_shapes=(tuple({0: samples} for _ in traced),), verbose=False, external_data=False,
         )  # fmt: skip
     if program is None:
-        raise TrainedError(f"{trained.name}: PyTorch gave no ONNX program.")
+        raise TrainedError(f"{trained.name}: PyTorch returned no ONNX program.")
     program.save(path)
     session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
-    known = {one.name for one in session.get_inputs()}  # a network that reads no days has no such input
+    known = {entry.name for entry in session.get_inputs()}  # the graph has no input for days that the network ignores
     worst = 0.0
     for seed in range(1, 4):
         tensors = _random(trained, 5 + seed, seed)
-        fed = {name: tensor.numpy() for name, tensor in zip(names, tensors, strict=True) if name in known}
+        inputs = {name: tensor.numpy() for name, tensor in zip(names, tensors, strict=True) if name in known}
         with torch.no_grad():
             expected = flat(*tensors).numpy()
-        worst = max(worst, float(np.abs(session.run(None, fed)[0] - expected).max()))
+        worst = max(worst, float(np.abs(session.run(None, inputs)[0] - expected).max()))
     if not worst <= TOLERANCE:
         raise TrainedError(
-            f"{trained.name}: logits of ONNX and PyTorch differ by up to {worst:.2g}, more than {TOLERANCE:g}."
+            f"{trained.name}: logits of ONNX and PyTorch differ by up to {worst:.2g}; the tolerance is {TOLERANCE:g}."
         )
     return worst
 
 
 def _random(trained: Trained, size: int, seed: int) -> list[Tensor]:
-    """Random samples, a fifth of their dates masked, in the order of the graph's inputs."""
+    """Return random samples with a fifth of the dates masked, in the order of the inputs of the graph."""
     generator, tensors = torch.Generator().manual_seed(seed), []
     for name, footprint in trained.footprints.items():
         record = trained.sources[name]
@@ -115,7 +117,7 @@ def _random(trained: Trained, size: int, seed: int) -> list[Tensor]:
 
 
 def _item(trained: Trained, path: Path, worst: float) -> dict[str, Any]:
-    """The STAC item, with the extensions MLM and file."""
+    """Return the STAC item with the extensions MLM and file."""
     import pystac
     from pystac.extensions.classification import Classification
     from pystac.extensions.mlm import (
@@ -157,8 +159,8 @@ def _item(trained: Trained, path: Path, worst: float) -> dict[str, Any]:
     item.stac_extensions.append("https://stac-extensions.github.io/file/v2.1.0/schema.json")
     item.properties["bocage:calibration"] = asdict(trained.calibration)
     item.properties["bocage:versions"] = dict(trained.versions)
-    said: dict[str, Any] = item.to_dict(include_self_link=False, transform_hrefs=False)
-    return said
+    document: dict[str, Any] = item.to_dict(include_self_link=False, transform_hrefs=False)
+    return document
 
 
 def _input(trained: Trained, name: str, record: SourceRecord) -> Any:
@@ -177,19 +179,19 @@ def _input(trained: Trained, name: str, record: SourceRecord) -> Any:
         ["batch", "time", "bands", "y", "x"],
         DataType.FLOAT32,
     )
-    made = ModelInput.create(
+    model_input = ModelInput.create(
         f"{name}_values",
         list(record.spec.bands),
         structure,
         f"Source '{name}' at {record.resolution:g} m, 0 where not valid; beside it {name}_valid (bool: batch, time, y, x) and "
         f"{name}_days (int32: batch, time; days since 1970-01-01).",
     )
-    made.properties["value_scaling"] = [one.to_dict() for one in scaling]
-    return made
+    model_input.properties["value_scaling"] = [band.to_dict() for band in scaling]
+    return model_input
 
 
 def _place(trained: Trained) -> tuple[dict[str, Any], list[float]]:
-    """Region of the training in longitude and latitude; the whole world for a table of samples."""
+    """Return geometry and bounds of the training region in degrees (EPSG:4326); the whole world for a table of samples."""
     from odc.geo.geom import box
 
     crs, bounds = trained.region.crs, trained.region.bounds

@@ -1,7 +1,8 @@
-"""Which sources, and which dates of them, a model needs: accuracy lost when they are shuffled between samples.
+"""Importance of sources and dates: loss of accuracy when a source or a date is permuted between samples.
 
-Permutation importance (Breiman 2001, doi:10.1023/A:1010933404324), of all bands of a source or date together. What is
-shuffled keeps its distribution; only what it says of the sample is lost. Sources that tell the same stand in for each other.
+Permutation importance (Breiman 2001, doi:10.1023/A:1010933404324); all bands of a source or date are permuted together.
+The permutation keeps the distribution of the values and removes their relation to the label. Sources with redundant
+information replace each other, so the importance of each is low.
 """
 
 from collections.abc import Mapping
@@ -20,26 +21,28 @@ from bocage.training.batches import make_batch
 from bocage.training.trained import Trained
 
 ROWS = 256
-"""Samples classified at a time."""
+"""Number of samples classified at a time."""
 
 
 @dataclass(frozen=True)
 class Importance:
-    """Accuracy lost, 0 to 1 (below 0: gained by luck)."""
+    """Loss of accuracy for each source and date, as a share, at most 1; small negative values are random."""
 
     samples: int
+    """Number of samples, balanced over the classes."""
     accuracy: float
-    """With nothing shuffled, on as many samples of every class."""
+    """Accuracy without permutation on these samples, 0 to 1."""
     by_source: Mapping[str, float]
+    """Source → loss of accuracy."""
     by_date: Mapping[str, tuple[float, ...]]
-    """Source → loss for each of its dates; series only."""
+    """Source → loss of accuracy for each of its dates; series only."""
     days: Mapping[str, tuple[int, ...]]
-    """Source → days since 1970-01-01 of those dates."""
+    """Source → days since 1970-01-01 of these dates."""
     by_class: Mapping[str, tuple[float | None, ...]] = field(default_factory=dict)
-    """Source → share of each class's samples that are lost, in the order of the legend; None for a class without samples."""
+    """Source → loss of accuracy for each class, in the order of the legend; None for a class without samples."""
     attention: Mapping[str, tuple[tuple[float, ...], ...]] = field(default_factory=dict)
-    """Series → class → mean weight of each date, of networks that say which dates they look at; they add up to 1
-    (to 0 for a class without samples)."""
+    """Series → class → mean attention weight of each date, for networks with temporal attention. The weights of a class add
+    up to 1, or to 0 for a class without samples."""
 
 
 def importance(
@@ -50,7 +53,7 @@ def importance(
     device: str = "auto",
     progress: Progress = QUIET,
 ) -> Importance:
-    """Measure it on at most about `most` of the samples `members`, as many of every class."""
+    """Measure the importance on about `most` of the samples `members` or fewer, the same number of every class."""
     generator = np.random.default_rng(0)
     chosen = balanced(samples.label, members, most, generator)
     batch = make_batch(samples.chips, chosen, trained.normalisation)
@@ -59,11 +62,11 @@ def importance(
     dates = {name: tensor.days.shape[1] for name, tensor in batch.items() if tensor.days.shape[1] > 1}
     steps, done = 1 + len(batch) + sum(dates.values()), 0
 
-    def right(shown: Batch) -> Tensor:
+    def right(permuted: Batch) -> Tensor:
         nonlocal done
         done += 1
         progress.step("measuring importance", done, steps)
-        return (_classes(model, shown, place) == label).double()
+        return (_classes(model, permuted, place) == label).double()
 
     whole, classes = right(batch), len(trained.legend.classes)
     base, order = float(whole.mean()), torch.from_numpy(generator.permutation(len(chosen)))
@@ -81,7 +84,7 @@ def importance(
 
 
 def _means(values: Tensor, label: Tensor, classes: int) -> tuple[float | None, ...]:
-    """Mean of (N,) in every class; None where it has no samples."""
+    """Return the mean of `values` (N,) for every class; None for a class without samples."""
     return tuple(float(values[label == k].mean()) if (label == k).any() else None for k in range(classes))
 
 
@@ -89,14 +92,14 @@ def _means(values: Tensor, label: Tensor, classes: int) -> tuple[float | None, .
 def _attention(
     model: Network, batch: Batch, label: Tensor, classes: int, place: torch.device
 ) -> dict[str, tuple[tuple[float, ...], ...]]:
-    """Series → class → mean weight of each date; empty for a network that does not say."""
+    """Return series → class → mean attention weight of each date; empty for a network without temporal attention."""
     if not model.abilities.attention:
         return {}
-    found: dict[str, list[Tensor]] = {}
+    parts: dict[str, list[Tensor]] = {}
     for start in range(0, len(label), ROWS):
         for name, weight in model.attention(moved(_part(batch, start), place)).items():
-            found.setdefault(name, []).append(weight.double().cpu())
-    weights = {name: torch.cat(several) for name, several in found.items()}
+            parts.setdefault(name, []).append(weight.double().cpu())
+    weights = {name: torch.cat(several) for name, several in parts.items()}
     return {
         name: tuple(tuple(weight[label == k].mean(0).nan_to_num(0).tolist()) for k in range(classes))
         for name, weight in weights.items()
@@ -106,16 +109,16 @@ def _attention(
 def balanced(
     label: NDArray[np.int16], members: NDArray[np.int64], most: int, generator: np.random.Generator
 ) -> NDArray[np.int64]:
-    """Choose about `most` samples, as many of every class, fewer where a class has fewer."""
+    """Choose about `most` samples, the same number of every class; all samples of a class that has fewer."""
     classes = np.unique(label[members])
     each = max(1, most // max(1, len(classes)))
-    groups = (members[label[members] == one] for one in classes)
+    groups = (members[label[members] == value] for value in classes)
     chosen = [generator.choice(group, min(each, len(group)), replace=False) for group in groups]
     return np.sort(np.concatenate(chosen)) if chosen else members[:0]
 
 
 def _shuffled(batch: Batch, name: str, order: Tensor, date: int | None = None) -> Batch:
-    """Return the batch with a source, or one date of it, taken from other samples."""
+    """Return the batch with a source, or one date of a source, permuted between samples."""
     tensor = batch[name]
     if date is None:
         return {**batch, name: tensor.take(order)}
@@ -130,7 +133,7 @@ def _part(batch: Batch, start: int) -> Batch:
 
 @torch.inference_mode()
 def _classes(model: Network, batch: Batch, device: torch.device) -> Tensor:
-    found = []
+    classes = []
     for start in range(0, len(next(iter(batch.values())).values), ROWS):
-        found.append(model(moved(_part(batch, start), device))[:, :, 0, 0].argmax(1).cpu())
-    return torch.cat(found)
+        classes.append(model(moved(_part(batch, start), device))[:, :, 0, 0].argmax(1).cpu())
+    return torch.cat(classes)

@@ -1,7 +1,7 @@
-"""The loop: every network, on one processor, one GPU or several; the weights of the best epoch are kept.
+"""Training loop of all networks, on a CPU, one GPU or several GPUs; the weights of the best epoch are kept.
 
-Epoch ``k`` draws order, augmentation and dropout from seeds of its own, ``(seed, k)``: a training that was killed goes on
-from its checkpoint as if nothing had happened.
+In epoch ``k``, sample order, augmentation and dropout use the seed ``(seed, k)``. A training that resumes from a checkpoint
+therefore gives the same weights as one without interruption.
 """
 
 import copy
@@ -39,50 +39,61 @@ from bocage.training.scaling import Normalisation
 from bocage.training.settings import Training
 
 RISE = 0.3
-"""Share of a one-cycle schedule in which the rate rises."""
+"""Share of the epochs of a one-cycle schedule in which the learning rate rises."""
 TAIL = 0.2
-"""Share of it, at its end, whose epochs compete for the weights kept: at a high rate a good score is luck."""
+"""Share of the epochs, at the end of a one-cycle schedule, from which weights are kept. Earlier scores are unstable,
+because the learning rate is high."""
 
 
 @dataclass(frozen=True)
 class Task:
-    """One training: what is learnt, from which samples."""
+    """Inputs and settings of one training."""
 
     title: str
+    """Title of the progress bar."""
     model: Network
+    """Network to train in place."""
     chips: Chips
+    """Samples."""
     draw: Draw
+    """Positions of the training and validation samples."""
     n_classes: int
+    """Number of classes."""
     normalisation: Normalisation
+    """Scaling of the bands."""
     settings: Training
     seed: int
+    """Seed of all epochs."""
     where: SplitLayout
     """Folder of the checkpoint."""
     start: str = ""
-    """Fingerprint of the weights that the network was given, if it was given some."""
+    """Fingerprint of the initial weights; empty for random weights."""
 
     @property
     def identity(self) -> str:
-        """Digest of everything that the weights depend on, but for the machine."""
+        """Digest of everything that determines the weights, except the machine."""
         settings = digest(self.settings, self.normalisation, self.seed, self.n_classes, self.start)
         shapes = [(name, tuple(p.shape)) for name, p in self.model.state_dict().items()]
         arrays = (self.chips.label, self.chips.polygon, self.draw.train, self.draw.validation)
         return digest_of(
-            f"{settings} {type(self.model)} {shapes}".encode(), *(np.ascontiguousarray(one).tobytes() for one in arrays)
+            f"{settings} {type(self.model)} {shapes}".encode(),
+            *(np.ascontiguousarray(array).tobytes() for array in arrays),
         )
 
     def epoch_seed(self, number: int) -> int:
-        """Seed of one epoch; 0 is that of what is drawn once."""
+        """Return the seed of epoch `number`, from 1; 0 gives the seed of values drawn once per training."""
         return int(np.random.SeedSequence((self.seed, number)).generate_state(1)[0])
 
 
 def fit(task: Task, progress: Progress) -> list[Epoch]:
-    """Train `task.model` in place and leave the kept weights in it; checkpoints stay until the caller removes them.
+    """Train `task.model` in place, load the kept weights into it, and return the curves.
+
+    The checkpoint remains until the caller removes it.
 
     Raises
     ------
     TrainingError
-        The loss is no longer a number, or a checkpoint cannot be written.
+        The loss or a gradient is NaN or infinite, or a checkpoint cannot be written.
     """
     fabric = _fabric(task.settings)
     train = _train if task.settings.devices == 1 else _train_together
@@ -93,20 +104,21 @@ def fit(task: Task, progress: Progress) -> list[Epoch]:
 
 
 def check_device(settings: Training) -> torch.device:
-    """Return the kind of device that the settings ask for.
+    """Return the device selected by the settings.
 
     Raises
     ------
     TrainingError
-        This machine has fewer of them.
+        This machine has fewer devices of this type than ``devices``.
     TrainedError
-        It has none.
+        This machine has no device of this type.
     """
     device = device_of(settings.device)
-    there = torch.cuda.device_count() if device.type == "cuda" else 1 if device.type == "mps" else settings.devices
-    if settings.devices > there:
+    available = torch.cuda.device_count() if device.type == "cuda" else 1 if device.type == "mps" else settings.devices
+    if settings.devices > available:
         raise TrainingError(
-            f"[training] devices is {settings.devices}, but this machine has {there} of the kind '{device.type}'."
+            f"[training] devices is {settings.devices}, but this machine has {available} device(s) of type '{device.type}'. "
+            "Reduce devices."
         )
     return device
 
@@ -117,26 +129,27 @@ def _fabric(settings: Training) -> Any:
     if precision == "auto":
         mixed = device.type == "cuda" and torch.cuda.is_bf16_supported()
         precision = "bf16-mixed" if mixed else "32-true"
-    from lightning_fabric import Fabric  # seconds to import, and mapping does without it
+    from lightning_fabric import Fabric  # imported here because the import takes seconds and mapping does not need it
     from lightning_fabric.strategies.ddp import DDPStrategy
 
-    # Processes are spawned, not started anew: a run's other stages must not run once for each of them. Not every part of a
-    # network serves every batch: heads of a source that none of its samples has, or those that labels will teach.
+    # Spawn: a new start of the command would repeat the other stages of the run in every process.
+    # Unused parameters: a batch may not use all heads, e.g. heads of a source that none of its samples has, or heads for
+    # labels during pretraining.
     several = DDPStrategy(start_method="spawn", find_unused_parameters=True)
     strategy = "auto" if settings.devices == 1 else several
-    with warnings.catch_warnings():  # on the front end of a cluster, Fabric would rather be started by srun
+    with warnings.catch_warnings():  # on the login node of a cluster, Fabric recommends srun
         warnings.filterwarnings("ignore", message="The `srun` command is available")
         return Fabric(accelerator=device.type, devices=settings.devices, strategy=strategy, precision=precision)
 
 
 def _train_together(fabric: Any, task: Task, progress: Progress) -> State:
-    """Train in several processes; the first one's words and weights come back."""
+    """Train in several processes; return the state of the first process, and forward its messages."""
     messages = torch.multiprocessing.get_context("spawn").SimpleQueue()
     try:
         with listening(messages, progress):
-            # Everything travels within the function: of arguments, Fabric wants to change the fields.
+            # partial: Fabric would modify the fields of objects passed as arguments of launch.
             weights, curves = fabric.launch(partial(_train_apart, task=task, messages=messages))
-    except ProcessException as error:  # it raised an error, or was killed
+    except ProcessException as error:  # the process raised an error or was killed
         raise TrainingError(f"A training process failed: {str(error).strip()}") from error
     return State(
         [Epoch(*values) for values in curves], kept={name: torch.from_numpy(array) for name, array in weights.items()}
@@ -144,22 +157,22 @@ def _train_together(fabric: Any, task: Task, progress: Progress) -> State:
 
 
 def _train_apart(fabric: Any, task: Task, messages: Any) -> tuple[dict[str, NDArray[Any]], list[Any]]:
-    """Train in one of several processes; what comes back crosses between processes."""
-    own = replace(task, model=copy.deepcopy(task.model))  # what was sent shares its memory with the other processes
+    """Train in one of several processes; return weights and curves in a form that can be sent between processes."""
+    own = replace(task, model=copy.deepcopy(task.model))  # the received tensors share memory with the other processes
     state = _train(fabric, own, Sent(messages) if fabric.is_global_zero else QUIET)
     weights = {k: v.cpu().numpy().copy() for k, v in state.kept.items()}
     del own
-    _part(fabric)
+    _leave(fabric)
     return weights, [astuple(epoch) for epoch in state.curves]
 
 
-def _part(fabric: Any) -> None:
-    """Leave the processes that train together, all at once.
+def _leave(fabric: Any) -> None:
+    """Destroy the process group, at the same time in all processes.
 
-    Fabric leaves gloo's connections to the end of the process, where their threads, if one still runs, abort it.
+    Fabric leaves gloo's connections open until the process ends. A thread of gloo that still runs then aborts the process.
     """
     fabric.barrier()
-    gc.collect()  # the wrapped model holds the group, in a cycle
+    gc.collect()  # the wrapped model references the group in a reference cycle
     torch.distributed.destroy_process_group()
 
 
@@ -175,8 +188,8 @@ def _train(fabric: Any, task: Task, progress: Progress) -> State:
     base, started, saved = (state.curves[-1].seconds if state.curves else 0.0), time.monotonic(), time.monotonic()
     for number in range(len(state.curves) + 1, settings.epochs + 1):
         if settings.stops_early and state.curves and number - state.best_epoch > settings.patience:
-            what = f"stopped early; best F {state.best[0]:.3f} at {state.best_epoch}"
-            progress.step(task.title, settings.epochs, settings.epochs, what)
+            note = f"stopped early; best validation F {state.best[0]:.3f} at epoch {state.best_epoch}"
+            progress.step(task.title, settings.epochs, settings.epochs, note)
             break
         loss, waiting = work.train(number)
         validation_loss, f1 = work.validate() if settings.stops_early else (math.nan, math.nan)
@@ -186,7 +199,9 @@ def _train(fabric: Any, task: Task, progress: Progress) -> State:
             checkpoint.save(task.where, task.identity, task.model, optimiser, state)
             saved = time.monotonic()
         score = (
-            f"validation F {f1:.3f}, best at {state.best_epoch}" if settings.stops_early else f"kept {state.best_epoch}"
+            f"validation F {f1:.3f}, best at epoch {state.best_epoch}"
+            if settings.stops_early
+            else f"kept epoch {state.best_epoch}"
         )
         progress.step(task.title, number, settings.epochs, f"loss {loss:.3f}, {score}, waiting {waiting:.0%}")
     return state
@@ -194,7 +209,7 @@ def _train(fabric: Any, task: Task, progress: Progress) -> State:
 
 @dataclass
 class _Work:
-    """One epoch after the other."""
+    """Training and validation of single epochs."""
 
     fabric: Any
     task: Task
@@ -205,7 +220,7 @@ class _Work:
     validation: NDArray[np.int64]
 
     def train(self, number: int) -> tuple[float, float]:
-        """Train for one epoch; return the mean loss and the share of time spent waiting for samples."""
+        """Train for one epoch; return the mean loss and the share of the time spent waiting for samples, 0 to 1."""
         task, settings = self.task, self.task.settings
         generator = np.random.default_rng(task.epoch_seed(number))
         torch.manual_seed(task.epoch_seed(number) + self.fabric.global_rank)
@@ -230,12 +245,12 @@ class _Work:
         settings = self.task.settings
         if settings.schedule != "constant":
             rising = RISE if settings.schedule == "one-cycle" else 0.0
-            swing = done / rising - 1 if done < rising else (done - rising) / (1 - rising)  # -1 to 0 to 1
+            phase = done / rising - 1 if done < rising else (done - rising) / (1 - rising)  # from -1 over 0 to 1
             for group in self.optimiser.param_groups:
-                group["lr"] = settings.learning_rate * 0.5 * (1 + math.cos(math.pi * swing))
+                group["lr"] = settings.learning_rate * 0.5 * (1 + math.cos(math.pi * phase))
 
     def _step(self, batch: Minibatch, where: str) -> float:
-        """Descend once."""
+        """Run one optimiser step; return the loss. `where` names epoch and batch in error messages."""
         settings = self.task.settings
         self.optimiser.zero_grad()
         device = self.fabric.device
@@ -246,9 +261,9 @@ class _Work:
         self.fabric.backward(loss)
         gradients = [p.grad for p in self.task.model.parameters() if p.grad is not None]
         norm = torch.nn.utils.get_total_norm(gradients)
-        # With float16 an overflowing gradient is the scaler's affair: it skips the step and lowers its scale.
+        # With float16, the gradient scaler handles an overflow: it skips the step and reduces its scale.
         if settings.precision != "16-mixed" and not math.isfinite(float(norm)):
-            raise _diverged(self.task, batch, f"The gradient's norm is {float(norm)} at {where}")
+            raise _diverged(self.task, batch, f"The gradient norm is {float(norm)} at {where}")
         if settings.clip:
             self.fabric.clip_gradients(self.model, self.optimiser, max_norm=settings.clip, error_if_nonfinite=False)
         self.optimiser.step()
@@ -267,7 +282,10 @@ class _Work:
 
     @torch.no_grad()
     def validate(self) -> tuple[float, float]:
-        """Mean cross-entropy and mean F-measure of the validation samples, with the averaged weights if there are any."""
+        """Return mean cross-entropy and mean F-measure of the validation samples.
+
+        The averaged weights are used if ``ema`` is set.
+        """
         task, n_classes = self.task, self.task.n_classes
         rank, world = self.fabric.global_rank, self.fabric.world_size
         size = 4 * task.settings.batch_size
@@ -289,7 +307,7 @@ class _Work:
         return total / max(1.0, float(matrix.sum())), float(f1)
 
     def keep(self) -> None:
-        """Keep the weights if they are the best so far, by the rule of the settings."""
+        """Keep the weights if they are the best so far according to the setting ``keep``."""
         last, state, settings = self.state.curves[-1], self.state, self.task.settings
         score = {
             "validation": (last.validation_f1, -last.validation_loss),
@@ -311,7 +329,7 @@ def _optimiser(model: nn.Module, settings: Training) -> torch.optim.Optimizer:
 
 
 def _criterion(task: Task, device: torch.device) -> Criterion:
-    """Cross-entropy in full precision, weighted and smoothed as the settings say."""
+    """Return the cross-entropy in float32, with the class weights and label smoothing of the settings."""
     weights = _class_weights(task.chips.label[task.draw.train], task.n_classes, task.settings).to(device)
     entropy = partial(functional.cross_entropy, weight=weights, label_smoothing=task.settings.label_smoothing)
     return lambda logits, target: entropy(logits.float(), target)
@@ -325,7 +343,7 @@ def _class_weights(label: NDArray[Any], n_classes: int, settings: Training) -> T
 
 
 def _validation(task: Task) -> NDArray[np.int64]:
-    """Validation samples looked at after every epoch."""
+    """Return the validation samples evaluated after every epoch."""
     members, most = task.draw.validation, task.settings.validation_samples
     if not most or len(members) <= most:
         return members
@@ -340,8 +358,8 @@ def _members(
     classes = np.unique(label[train])
     each = max(1, settings.samples_per_epoch // len(classes))
     chosen = []
-    for one in classes:
-        of_class = train[label[train] == one]
+    for value in classes:
+        of_class = train[label[train] == value]
         chosen.append(generator.choice(of_class, each, replace=len(of_class) < each))
     return np.concatenate(chosen)
 
@@ -354,7 +372,7 @@ def _augmentation(task: Task) -> Augmentation:
 
 
 def _averaged(model: Network, average: Mapping[str, Tensor]) -> Network:
-    """Return the network with its averaged weights; itself if none are kept."""
+    """Return a copy of the network with the averaged weights; the network itself without averaged weights."""
     if not average:
         return model
     twin = copy.deepcopy(model)
@@ -364,23 +382,23 @@ def _averaged(model: Network, average: Mapping[str, Tensor]) -> Network:
     return twin
 
 
-def _diverged(task: Task, batch: Minibatch, what: str) -> TrainingError:
-    """Describe the batch: the source of the most extreme values, and the polygons."""
-    found, absurd, polygons = [], "", task.chips.polygon[batch.members]
+def _diverged(task: Task, batch: Minibatch, problem: str) -> TrainingError:
+    """Return an error that describes the batch: the source with the most extreme values, and the polygons."""
+    extremes, details, polygons = [], "", task.chips.polygon[batch.members]
     for name, tensor in batch.inputs.items():
         values = tensor.values
         odd = ~torch.isfinite(values)
         size = values.abs().nan_to_num(math.inf, math.inf, math.inf).amax((1, 2, 3, 4))
         worst = int(size.argmax())
-        found.append((float(size[worst]), name, int(polygons[worst])))
+        extremes.append((float(size[worst]), name, int(polygons[worst])))
         if odd.any():
-            culprits = np.unique(polygons[odd.flatten(1).any(1).numpy()])
-            absurd += f" Source '{name}' has values that are no numbers, in polygons {_listed(culprits)}."
-    largest, name, polygon = max(found)
-    absurd = absurd or f" The largest scaled value is {largest:.3g}, of source '{name}' in polygon {polygon}."
+            affected = np.unique(polygons[odd.flatten(1).any(1).numpy()])
+            details += f" Source '{name}' has NaN or infinite values in polygons {_listed(affected)}."
+    largest, name, polygon = max(extremes)
+    details = details or f" The largest scaled value is {largest:.3g}, of source '{name}' in polygon {polygon}."
     return TrainingError(
-        f"{what}, whose samples are of polygons {_listed(np.unique(polygons))}.{absurd} If that is far from 0, "
-        f"look for absurd values in the imagery there; else lower [training] learning_rate (now "
+        f"{problem}, with samples of polygons {_listed(np.unique(polygons))}.{details} If a value is NaN, infinite or far "
+        "from 0, check the imagery in these polygons; otherwise reduce [training] learning_rate (now "
         f"{task.settings.learning_rate:g}) or set clip = 1."
     )
 
@@ -393,7 +411,7 @@ def _listed(polygons: NDArray[Any]) -> str:
 def logits_of(
     model: Callable[[Batch], Tensor], batched: Iterator[Minibatch], device: torch.device
 ) -> tuple[Tensor, Tensor]:
-    """Return logits (N, K) and labels (N,) of samples; no gradient is kept."""
+    """Return logits (N, K) and labels (N,) of all samples, without gradients."""
     logits, labels = [], []
     with torch.inference_mode():
         for batch in Ahead(batched):

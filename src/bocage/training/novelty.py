@@ -1,4 +1,4 @@
-"""Describe what a model was trained on, and how far is far from it."""
+"""Compute the training domain of a model and its reference distance."""
 
 import numpy as np
 import torch
@@ -11,23 +11,24 @@ from bocage.training.domain import Domain, features_of
 from bocage.training.trained import Trained
 
 MOST, CHECKED = 1500, 1000
-"""Training samples kept, and validation samples from which the largest usual distance is taken."""
+"""Maximum number of training samples stored, and of validation samples used for the reference distance."""
 COMPONENTS = 24
+"""Maximum number of principal components."""
 
 
 def domain_of(trained: Trained, chips: Chips, draw: Draw, seed: int) -> Domain:
-    """Describe the training samples, and how far validation samples lie from them.
+    """Return the training domain, with the reference distance of the validation samples to the training samples.
 
-    Without validation samples: how far training samples lie from those of other polygons. For a network that maps other
-    dates than those of its training, series count by month, as in :func:`features_of`.
+    Without validation samples, the reference is the distance of training samples to training samples of other polygons. For
+    a network that accepts other dates than those of its training, series are monthly means, as in :func:`features_of`.
     """
     generator = np.random.default_rng(seed)
 
     def features(members: NDArray[np.int64], most: int) -> tuple[Tensor, NDArray[np.int32]]:
-        some = np.sort(generator.choice(members, most, replace=False)) if len(members) > most else members
-        batch = make_batch(chips, some, trained.normalisation)
-        found = features_of(batch, trained.inputs, trained.footprints, (1, 1), trained.any_source)
-        return found, chips.polygon[some]
+        chosen = np.sort(generator.choice(members, most, replace=False)) if len(members) > most else members
+        batch = make_batch(chips, chosen, trained.normalisation)
+        values = features_of(batch, trained.inputs, trained.footprints, (1, 1), trained.any_source)
+        return values, chips.polygon[chosen]
 
     points, polygon = features(draw.train, MOST)
     mean = points.mean(0)
@@ -45,7 +46,7 @@ def domain_of(trained: Trained, chips: Chips, draw: Draw, seed: int) -> Domain:
 
 
 def _far(nearest: Tensor) -> Tensor:
-    """Upper whisker of a box plot, as in the paper: the largest distance within 1.5 interquartile ranges of the box."""
+    """Return the upper whisker of the distances, as in the paper: the largest within 1.5 interquartile ranges of the box."""
     if not len(nearest):
         return torch.tensor(1.0)
     low, high = torch.quantile(nearest, torch.tensor([0.25, 0.75]))

@@ -1,4 +1,4 @@
-"""Whether a network may compute in bfloat16: its classes on validation samples, beside those in float32."""
+"""Check whether a network can compute in bfloat16: compare its classes on validation samples with those in float32."""
 
 import json
 from dataclasses import asdict, dataclass
@@ -17,20 +17,20 @@ from bocage.training.loop import logits_of
 from bocage.training.trained import Trained
 
 MOST = 2048
-"""Validation samples looked at."""
+"""Maximum number of validation samples compared."""
 LOSS, SAME = 0.005, 0.98
-"""Accuracy that may be lost, and share of samples that must keep their class."""
+"""Maximum loss of accuracy, and minimum share of samples that keep their class."""
 INSTRUCTIONS = ("avx512_bf16", "amx_bf16")
-"""What PyTorch calls those of x86 processors for bfloat16; others have them, or are not known to lack them."""
+"""PyTorch's names of the bfloat16 instruction sets of x86 processors. Other processors are assumed to support bfloat16."""
 WITHOUT = ("AVX2", "NO AVX")
-"""What it calls processors that surely have none."""
+"""PyTorch's names of CPU capabilities without bfloat16 instructions."""
 
 
 def imitates_bfloat16(device: str) -> bool:
-    """Whether the device has no instructions for bfloat16: it computes faster in float32."""
+    """Return whether the device is a CPU without bfloat16 instructions, on which float32 is faster."""
     if device_of(device).type != "cpu":
         return False
-    if not hasattr(torch.cpu, "get_capabilities"):  # PyTorch of before 2.11
+    if not hasattr(torch.cpu, "get_capabilities"):  # PyTorch before 2.11
         return torch.backends.cpu.get_cpu_capability() in WITHOUT
     has = torch.cpu.get_capabilities()
     return has["architecture"] == "x86_64" and not any(has.get(name) for name in INSTRUCTIONS)
@@ -38,19 +38,20 @@ def imitates_bfloat16(device: str) -> bool:
 
 @dataclass(frozen=True)
 class Reduced:
-    """What bfloat16 changes on validation samples."""
+    """Comparison of bfloat16 with float32 on validation samples."""
 
     samples: int
+    """Number of samples."""
     accuracy: float
-    """In float32."""
+    """Accuracy in float32, 0 to 1."""
     reduced_accuracy: float
-    """In bfloat16."""
+    """Accuracy in bfloat16, 0 to 1."""
     same: float
-    """Share of the samples that keep their class."""
+    """Share of the samples with the same class in both precisions, 0 to 1."""
 
     @property
     def is_harmless(self) -> bool:
-        """Whether next to nothing changes."""
+        """Whether at least 98 % of the samples keep their class, and the accuracy decreases by at most 0.005."""
         return self.samples > 0 and self.same >= SAME and self.reduced_accuracy >= self.accuracy - LOSS
 
     def __str__(self) -> str:
@@ -71,18 +72,18 @@ class Reduced:
 
 
 def check_bfloat16(trained: Trained, chips: Chips, members: NDArray[np.int64], device: str) -> Reduced:
-    """Classify some of the samples `members` in both precisions."""
+    """Classify up to 2048 of the samples `members` in both precisions, and return the comparison."""
     if len(members) > MOST:
         members = np.sort(np.random.default_rng(0).choice(members, MOST, replace=False))
     if not len(members):
         return Reduced(0, 0.0, 0.0, 0.0)
     place = device_of(device)
     model = trained.model.to(place).eval()
-    found = {}
+    classes = {}
     for enabled in (False, True):
         made = batches(chips, members, trained.normalisation, 128)
         with torch.autocast(place.type, torch.bfloat16, enabled=enabled):
             logits, labels = logits_of(model, made, place)
-        found[enabled] = logits.float().argmax(1)
-    right = [float((found[enabled] == labels).float().mean()) for enabled in (False, True)]
-    return Reduced(len(members), right[0], right[1], float((found[False] == found[True]).float().mean()))
+        classes[enabled] = logits.float().argmax(1)
+    right = [float((classes[enabled] == labels).float().mean()) for enabled in (False, True)]
+    return Reduced(len(members), right[0], right[1], float((classes[False] == classes[True]).float().mean()))

@@ -1,7 +1,7 @@
-"""Imagery without labels → a network's first weights, by guessing what was hidden; and a training that starts from them.
+"""Self-supervised pretraining: unlabelled imagery → initial weights, by reconstruction of masked values.
 
-A folder ``pretrained/``: ``pretrained.json`` says what the encoder is and how its bands were scaled, ``weights.safetensors``
-holds its numbers. A training that starts there scales its bands alike.
+The result is a folder ``pretrained/``. ``pretrained.json`` describes the encoder and the scaling of its bands,
+``weights.safetensors`` contains its weights. A training that starts from these weights uses the same scaling.
 """
 
 import dataclasses
@@ -50,14 +50,15 @@ class Pretraining:
     """Settings of a pretraining."""
 
     pixels: int = 16_384
-    """Pixels drawn from the scene, at least 256."""
+    """Number of pixels drawn from the scene, at least 256."""
     epochs: int = 20
-    """Passes over them, at least 1."""
+    """Number of epochs, at least 1."""
     batch_size: int = 256
-    """Pixels a step, at least 1."""
+    """Number of pixels per optimiser step, at least 1."""
     learning_rate: float = 2e-3
-    """Above 0."""
+    """Maximum learning rate of the one-cycle schedule, above 0."""
     seed: int = 0
+    """Seed of the weights, the pixels and the masks."""
 
     def __post_init__(self) -> None:
         at_least(self, pixels=256, epochs=1, batch_size=1)
@@ -65,15 +66,18 @@ class Pretraining:
 
 @dataclass(frozen=True)
 class Pretrained:
-    """Weights to start from, and what they were made for."""
+    """Pretrained weights of an encoder, and the description of its inputs."""
 
     name: str
-    """The network, on the shelf ``MODELS``."""
+    """Name of the network on the shelf ``MODELS``."""
     config: Mapping[str, Any]
+    """Settings of the network."""
     sources: Mapping[str, SourceRecord]
+    """Source → its description."""
     normalisation: Normalisation
+    """Scaling of the bands."""
     weights: Mapping[str, Tensor]
-    """Those of the encoder; heads that labels teach are not in it."""
+    """Weights of the encoder, without the classification heads."""
 
     @cached_property
     def fingerprint(self) -> str:
@@ -82,7 +86,7 @@ class Pretrained:
 
     @property
     def inputs(self) -> dict[str, InputSpec]:
-        """What the encoder knows of its sources."""
+        """Source → input specification of the encoder."""
         return {name: record.spec for name, record in self.sources.items()}
 
     def save(self, folder: Path) -> None:
@@ -107,7 +111,8 @@ class Pretrained:
             said = json.loads(model.pretrained.read_text())
             sources = {name: record_of(one) for name, one in said["sources"].items()}
             weights = safetensors.torch.load_file(model.weights)
-            return cls(said["name"], said["config"], sources, Normalisation(**said["normalisation"]), weights)
+            scaling = Normalisation(**document["normalisation"])
+            return cls(document["name"], document["config"], sources, scaling, weights)
         except FileNotFoundError as error:
             raise TrainedError(
                 f"{error.filename} is missing: {folder} was not written by 'bocage pretrain'."
@@ -118,37 +123,37 @@ class Pretrained:
     def start(
         self, model: Network, name: str, scene: Scene, normalisation: Normalisation, progress: Progress
     ) -> Normalisation:
-        """Put the weights into a network that learns from `scene`, and return how its bands are to be scaled.
+        """Load the weights into a network to be trained on `scene`, and return the scaling of its bands.
 
-        Sources that were not pretrained start from nothing, which is said.
+        Sources that were not pretrained start from random weights; a message names them.
 
         Raises
         ------
         TrainedError
-            The weights are another network's, another size's, or those of other bands, units or days.
+            The weights are those of another network, of another size, or of other bands, units or days.
         """
         if odd := self._differences(model, name, scene):
             raise TrainedError(
                 "The training cannot start from the pretrained encoder:"
                 + "".join(f"\n  - {line}" for line in odd)
-                + "\nPretrain with this recipe (bocage pretrain), or take the folder away to start from nothing."
+                + "\nPretrain with this recipe (bocage pretrain), or remove the folder to start from random weights."
             )
         own = dict(model.state_dict())
         model.load_state_dict(own | {key: value for key, value in self.weights.items() if key in own})
         if fresh := [source for source in model.footprints if source not in self.inputs]:
-            progress.say(f"Not pretrained, starts from nothing: {', '.join(fresh)}.")
+            progress.say(f"Not pretrained, starting from random weights: {', '.join(fresh)}.")
         both = [n for n in normalisation.offset if n in self.inputs]
         offset, scale = ({n: getattr(self.normalisation, what)[n] for n in both} for what in ("offset", "scale"))
         return Normalisation(normalisation.kind, {**normalisation.offset, **offset}, {**normalisation.scale, **scale})
 
     def _differences(self, model: Network, name: str, scene: Scene) -> list[str]:
         if name != self.name:
-            return [f"it is of the network '{self.name}', the recipe trains '{name}'"]
+            return [f"it is an encoder of the network '{self.name}', the recipe trains '{name}'"]
         inputs = model.inputs
         both = [source for source in inputs if source in self.inputs]
         if not both:
-            return [f"it knows the sources {', '.join(self.inputs)}, the recipe has {', '.join(inputs)}"]
-        found: list[str] = []
+            return [f"it has the sources {', '.join(self.inputs)}, the recipe has {', '.join(inputs)}"]
+        differences: list[str] = []
         for source, now in source_records(scene, both).items():
             then = self.sources[source]
             pairs = (
@@ -159,16 +164,16 @@ class Pretrained:
                 ("days", then.clock, now.clock),
             )
             differing = [
-                f"source '{source}': pretrained with {what} {was}, found {is_}"
-                for what, was, is_ in pairs
-                if was != is_
+                f"source '{source}': pretrained with {item} {before}, found {after}"
+                for item, before, after in pairs
+                if before != after
             ]
-            found += differing or other_units(scene, source, self.normalisation)
+            differences += differing or other_units(scene, source, self.normalisation)
         own = model.state_dict()
         other = [k for k, v in self.weights.items() if k in own and own[k].shape != v.shape]
-        if other and not found:
-            found.append(f"its settings are others: pretrained with {self.config} ({other[0]} has another size)")
-        return found
+        if other and not differences:
+            differences.append(f"its settings differ: pretrained with {self.config} ({other[0]} has another size)")
+        return differences
 
 
 def _kind(spec: InputSpec) -> str:
@@ -183,27 +188,28 @@ def pretrain(
     run: RunLayout,
     progress: Progress = QUIET,
 ) -> Pretrained:
-    """Train the network to reconstruct what is hidden from it, and write ``pretrained/`` in the folder of a run.
+    """Train the network to reconstruct masked values, and write ``pretrained/`` in the folder of a run.
 
-    A pretraining that was killed resumes from its checkpoint in the folder.
+    An interrupted pretraining resumes from its checkpoint in the folder.
 
     Parameters
     ----------
     choice
-        The network; of its training, device, scaling and augmentation count.
+        The network. The training uses its device, scaling and augmentation; epochs, batch size and learning rate are those
+        of `settings`.
     chips
-        Pixels of the scene, all of them used; labels are not looked at.
+        Pixels of the scene; all pixels are used, and labels are ignored.
 
     Raises
     ------
     ModelError
-        The network has no encoder that could learn without labels.
+        The network has no encoder that can be trained without labels.
     TrainingError
-        The loss is no longer a number, or a checkpoint cannot be written.
+        The loss or a gradient is NaN or infinite, or a checkpoint cannot be written.
     """
     torch.manual_seed(settings.seed)
     network = choice.network(input_specs(scene), 2)
-    taught = reconstruction(network)
+    reconstructing = reconstruction(network)
     members = np.arange(len(chips))
     normalisation = Normalisation.of(chips.cuts, members, choice.training.scaling)
     nothing = members[:0]
@@ -214,7 +220,7 @@ def pretrain(
     )  # fmt: skip
     unlabelled = dataclasses.replace(chips, label=np.zeros(len(chips), np.int64))
     task = Task(
-        f"pretraining {choice.name}", taught, unlabelled, Draw(members, nothing, nothing), 1, normalisation, loop,
+        f"pretraining {choice.name}", reconstructing, unlabelled, Draw(members, nothing, nothing), 1, normalisation, loop,
         settings.seed, run.own,
     )  # fmt: skip
     write_curves(fit(task, progress), run.pretraining_curves)
@@ -227,4 +233,4 @@ def pretrain(
     made = Pretrained(choice.name, dataclasses.asdict(choice.config), records, normalisation, weights)
     made.save(run.pretrained.path)
     run.own.checkpoint.unlink(missing_ok=True)
-    return made
+    return encoder

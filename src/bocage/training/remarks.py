@@ -1,4 +1,4 @@
-"""What the user should know before a model maps a scene that differs from its training's, though it can."""
+"""Warnings before a model maps a scene that is compatible with its training scene but differs from it."""
 
 import calendar
 from collections.abc import Iterator
@@ -13,35 +13,36 @@ from bocage.training.trained import CALENDAR, Region, Trained
 
 
 def remarks(trained: Trained, scene: Scene) -> Iterator[str]:
-    """Sources that are missing or not used, months that the training did not see, the other hemisphere."""
+    """Yield warnings: missing or unused sources, months absent from the training, a scene in the other hemisphere."""
     if trained.absent:
-        yield f"The recipe has no source {_listed(sorted(trained.absent))}: the model does without."
-    if strange := [name for name in scene.cubes if name not in trained.sources]:
+        yield f"The recipe has no source {_listed(sorted(trained.absent))}: the model maps without it."
+    if unused := [name for name in scene.cubes if name not in trained.sources]:
         yield (
-            f"The model does not use the source {_listed(strange)} of the recipe: it was trained without. Train again with it, "
-            "if it is worth it."
+            f"The model does not use the source {_listed(unused)} of the recipe, because it was trained without it. To use it, "
+            "train a new model."
         )
     for name in trained.footprints:
         yield from _unseen_months(trained, scene, name)
-    here, there = _latitude(trained.region), _latitude(Region.of(scene))
+    trained_at, scene_at = _latitude(trained.region), _latitude(Region.of(scene))
     used = [trained.sources[name] for name in trained.footprints]
     series = any(record.spec.dates > 1 and record.clock == CALENDAR for record in used)
-    if series and here * there < 0 and min(abs(here), abs(there)) > 10:
+    if series and trained_at * scene_at < 0 and min(abs(trained_at), abs(scene_at)) > 10:
         yield (
-            f"The model was trained at latitude {here:.0f}, the scene lies at {there:.0f}: seasons are half a year apart, and "
-            "the model goes by the day of the year. Train there, or adapt it with polygons of the scene (bocage adapt)."
+            f"The model was trained at latitude {trained_at:.0f}, and the scene is at latitude {scene_at:.0f}: the seasons are "
+            "half a year apart, and the model uses the day of the year. Train a model there, or adapt this one with polygons of "
+            "the scene (bocage adapt)."
         )
 
 
 def _unseen_months(trained: Trained, scene: Scene, name: str) -> Iterator[str]:
-    """Tell dates in months of which the training had none."""
+    """Yield a warning for dates in months without a training date."""
     record, cube = trained.sources[name], scene.cubes[name]
     if not trained.any_source or record.spec.dates == 1 or not cube.source.dated or record.clock != CALENDAR:
         return
     unseen = sorted(set(_months(cube.days)) - set(_months(np.array(record.days))))
     if unseen:
         months = ", ".join(calendar.month_name[month + 1] for month in unseen)
-        yield f"Source '{name}': dates in {months}, of which the training had none; what the model makes of them is a guess."
+        yield f"Source '{name}': dates in {months}, months without a training date. The model may be unreliable there."
 
 
 def _months(days: NDArray[np.integer]) -> list[int]:
@@ -50,7 +51,7 @@ def _months(days: NDArray[np.integer]) -> list[int]:
 
 
 def _latitude(region: Region) -> float:
-    """Latitude of the middle of a region, in degrees; 0 where the CRS is local."""
+    """Return the latitude of the centre of a region in degrees; 0 if the CRS is local."""
     try:
         return float(box(*region.bounds, CRS(region.crs)).to_crs("EPSG:4326").centroid.coords[0][1])
     except (ValueError, RuntimeError):

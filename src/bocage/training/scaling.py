@@ -1,4 +1,4 @@
-"""How values are scaled before a network sees them, measured on valid training pixels."""
+"""Scaling of input values, with statistics of the valid training pixels."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -13,29 +13,31 @@ from bocage.samples import Cut
 
 Kind = Literal["mean-std", "min-max", "percentile"]
 IN_CACHE = 1 << 18
-"""Values scaled at a time, so that they stay in the processor's cache."""
+"""Number of values scaled at a time, so that they stay in the CPU cache."""
 LOOKED_AT = 2_000_000
-"""Pixels, about, of which percentiles are taken."""
+"""Approximate number of pixels from which percentiles are computed."""
 
 
 @dataclass(frozen=True)
 class Normalisation:
-    """Per source and band: ``(value - offset) / scale``, measured on valid training pixels."""
+    """Linear scaling ``(value - offset) / scale`` of each band, from the valid training pixels."""
 
     kind: Kind
-    """"mean-std": mean 0 and deviation 1; "min-max": 0 to 1; "percentile": 2nd percentile at 0, 98th at 1."""
+    """"mean-std": mean 0 and standard deviation 1; "min-max": 0 to 1; "percentile": 2nd percentile to 0, 98th to 1."""
     offset: Mapping[str, tuple[float, ...]]
+    """Source → offset of each band, in physical units."""
     scale: Mapping[str, tuple[float, ...]]
+    """Source → scale of each band, in physical units, above 0."""
 
     @classmethod
     def of(
         cls, cuts: Mapping[str, Cut], members: NDArray[np.int64], kind: Kind = "mean-std", rows: int = 4096
     ) -> "Normalisation":
-        """Measure it on the samples `members`, `rows` samples at a time; a band of one value only is not scaled."""
+        """Compute the scaling from the samples `members`, `rows` samples at a time; the scale of a constant band is 1."""
         measure = {"mean-std": _mean_and_deviation, "min-max": _range, "percentile": _percentiles}[kind]
         offset, scale = {}, {}
-        for name, one in cuts.items():
-            low, width = measure(one, members, rows)
+        for name, cut in cuts.items():
+            low, width = measure(cut, members, rows)
             offset[name] = tuple(float(v) for v in low)
             scale[name] = tuple(float(v) if v > 1e-8 else 1.0 for v in width)
         return cls(kind, offset, scale)
@@ -43,18 +45,28 @@ class Normalisation:
     def tensor(
         self, name: str, values: NDArray[Any], valid: NDArray[np.bool_], days: NDArray[np.int32]
     ) -> SourceTensor:
-        """Scale values (B, T, C, Y, X) in physical units, 0 where not valid (B, T, Y, X); days are those of all samples (T,)."""
+        """Return the scaled tensor of one source.
+
+        Parameters
+        ----------
+        values
+            (B, T, C, Y, X) in physical units.
+        valid
+            (B, T, Y, X); scaled values are 0 where it is False.
+        days
+            (T,) days of all samples.
+        """
         offset = np.array(self.offset[name], np.float32)[:, None, None]
         scale = np.array(self.scale[name], np.float32)[:, None, None]
         scaled = np.empty(values.shape, np.float32)
-        layers, there = values.reshape(-1, *values.shape[2:]), valid.reshape(-1, 1, *valid.shape[2:])
+        layers, mask = values.reshape(-1, *values.shape[2:]), valid.reshape(-1, 1, *valid.shape[2:])
         flat, step = scaled.reshape(layers.shape), max(1, IN_CACHE // max(1, layers[:1].size))
         for start in range(0, len(layers), step):
             part = slice(start, start + step)
             out = flat[part]
             np.subtract(layers[part], offset, out=out)
             out /= scale
-            out *= there[part]
+            out *= mask[part]
         dates = np.tile(days, (len(values), 1))
         return SourceTensor(*map(torch.from_numpy, (scaled, np.ascontiguousarray(valid), dates)))
 
@@ -63,7 +75,7 @@ Pair = tuple[NDArray[np.float64], NDArray[np.float64]]
 
 
 def _mean_and_deviation(cut: Cut, members: NDArray[np.int64], rows: int) -> Pair:
-    """Mean and standard deviation, in double precision."""
+    """Return mean and standard deviation of each band, in double precision."""
     total, squares, n = np.zeros(cut.bands), np.zeros(cut.bands), 0.0
     for values, valid in _read(cut, members, rows):
         clear = values.astype(np.float64) * valid[:, :, None]
@@ -75,7 +87,7 @@ def _mean_and_deviation(cut: Cut, members: NDArray[np.int64], rows: int) -> Pair
 
 
 def _range(cut: Cut, members: NDArray[np.int64], rows: int) -> Pair:
-    """Least value, and the greatest less the least."""
+    """Return minimum and range (maximum minus minimum) of each band."""
     low, high = np.full(cut.bands, np.inf), np.full(cut.bands, -np.inf)
     for values, valid in _read(cut, members, rows):
         seen = np.broadcast_to(valid[:, :, None], values.shape)
@@ -86,15 +98,15 @@ def _range(cut: Cut, members: NDArray[np.int64], rows: int) -> Pair:
 
 
 def _percentiles(cut: Cut, members: NDArray[np.int64], rows: int) -> Pair:
-    """2nd percentile, and the 98th less the 2nd, of evenly spaced samples where there are many."""
+    """Return the 2nd percentile, and the 98th minus the 2nd, of each band; of regularly chosen samples if there are many."""
     each = len(cut.days) * cut.size**2
-    some = members[:: max(1, len(members) * each // LOOKED_AT)]
-    found: list[NDArray[np.float32]] = []
-    for values, valid in _read(cut, some, rows):
-        found.append(values.swapaxes(1, 2).swapaxes(0, 1)[:, valid])
-    if not sum(part.shape[1] for part in found):
+    chosen = members[:: max(1, len(members) * each // LOOKED_AT)]
+    parts: list[NDArray[np.float32]] = []
+    for values, valid in _read(cut, chosen, rows):
+        parts.append(values.swapaxes(1, 2).swapaxes(0, 1)[:, valid])
+    if not sum(part.shape[1] for part in parts):
         return np.zeros(cut.bands), np.ones(cut.bands)
-    low, high = np.percentile(np.concatenate(found, 1), (2, 98), axis=1)
+    low, high = np.percentile(np.concatenate(parts, 1), (2, 98), axis=1)
     return low, high - low
 
 

@@ -1,4 +1,4 @@
-"""Train a model on the draws of some samples; classify samples with it."""
+"""Train a model on a draw of the samples; classify samples with a trained model."""
 
 from collections.abc import Collection
 from dataclasses import dataclass, replace
@@ -26,32 +26,33 @@ from bocage.training.settings import Training
 from bocage.training.trained import Region, Trained, source_records
 
 PATCHES, PIXELS = 256, 8192
-"""Samples classified at a time, with surroundings and without: a forest's call costs the same for one pixel and for thousands."""
+"""Number of samples classified at a time, for models with and without spatial context. The second number is large because a
+call of a random forest takes about the same time for one pixel and for thousands."""
 
 
 @dataclass(frozen=True)
 class Trainer:
-    """A model, and the samples of a scene that it is trained on."""
+    """A model, and the scene and samples for its training."""
 
     choice: Choice
     scene: Scene
     samples: Samples
     start: Pretrained | None = None
-    """Weights that the network starts from; its bands are scaled as theirs were."""
+    """Pretrained weights; the scaling of the bands is that of the pretraining."""
 
     def train(self, number: int, folder: Path, progress: Progress = QUIET) -> Trained:
         """Train on draw `number`; write ``model/`` and ``curves.csv`` into `folder`.
 
-        A training that was killed resumes from its checkpoint in the folder, and gives the same weights.
+        An interrupted training resumes from its checkpoint in the folder and gives the same weights.
 
         Raises
         ------
         ModelError
-            The network cannot work with the scene's sources.
+            The network does not accept the sources of the scene.
         TrainedError
-            The weights to start from are another network's, or of other bands, units or days.
+            The pretrained weights are those of another network, or of other bands, units or days.
         TrainingError
-            The loss is NaN or infinite, or a checkpoint cannot be written.
+            The loss or a gradient is NaN or infinite, or a checkpoint cannot be written.
         """
         choice, samples, settings = self.choice, self.samples, self.choice.training
         where = SplitLayout(folder)
@@ -59,7 +60,7 @@ class Trainer:
         draw, seed = samples.draw(number), _seed(samples, number)
         torch.manual_seed(seed)
         model = choice.build(self.scene, samples.legend)
-        if not settings.stops_early:  # nobody looks at validation polygons: they train too
+        if not settings.stops_early:  # validation polygons are not needed and are used for training
             everything = np.sort(np.concatenate([draw.train, draw.validation]))
             draw = replace(draw, train=everything, validation=draw.train[:0])
         self._report(draw, number, progress)
@@ -79,13 +80,15 @@ class Trainer:
         return trained
 
     def _report(self, draw: Draw, number: int, progress: Progress) -> None:
-        """Tell the user what of the draw does not train."""
+        """Report the pixels excluded by the buffer, and the classes without training samples."""
         if draw.left_out:
             buffer = self.samples.split.buffer
-            progress.say(f"Draw {number + 1}: {draw.left_out} pixels within {buffer:g} m of test pixels do not train.")
+            progress.say(
+                f"Draw {number + 1}: {draw.left_out} pixels within {buffer:g} m of test pixels are excluded from training."
+            )
         if absent := self.samples.without(draw.train):
             names = ", ".join(absent)
-            progress.say(f"Draw {number + 1} has no training sample of: {names}; the model cannot learn these classes.")
+            progress.say(f"Draw {number + 1}: no training sample of: {names}. The model cannot predict these classes.")
 
     def _fit(
         self,
@@ -96,7 +99,7 @@ class Trainer:
         where: SplitLayout,
         progress: Progress,
     ) -> None:
-        """Fit a model to all samples at once, or train it epoch by epoch."""
+        """Fit the model to all training samples at once, or train it by epochs, depending on the model."""
         choice, samples, settings, seed = self.choice, self.samples, self.choice.training, _seed(self.samples, number)
         title = f"training {choice.name}, draw {number + 1} of {samples.draws}"
         if model.abilities.fitted:
@@ -106,7 +109,7 @@ class Trainer:
             return
         if settings.batch_size > len(draw.train) and not settings.samples_per_epoch:
             progress.say(
-                f"batch_size is {settings.batch_size}, but {len(draw.train)} samples train: every epoch is one step."
+                f"batch_size is {settings.batch_size}, but the draw has {len(draw.train)} training samples: an epoch is one step."
             )
         task = Task(
             title, model, samples.chips, draw, len(samples.legend.classes), normalisation, settings, seed, where,
@@ -120,7 +123,7 @@ def _seed(samples: Samples, number: int) -> int:
 
 
 def _calibrated(trained: Trained, chips: Chips, members: NDArray[np.int64], settings: Training) -> Calibration:
-    """Fit the temperature on validation samples, as many as the loop looks at."""
+    """Fit the temperature on validation samples, at most as many as the training loop evaluates."""
     if not settings.calibrate or not len(members):
         return Calibration()
     most = settings.validation_samples
@@ -133,17 +136,17 @@ def _calibrated(trained: Trained, chips: Chips, members: NDArray[np.int64], sett
         made = (batch.without(hidden) for batch in batches(chips, members, trained.normalisation, 256))
         return calibrate(*logits_of(model, made, device), polygons)
 
-    found = fitted()
+    calibration = fitted()
     if trained.any_source:
         names = list(trained.footprints)
-        partial = {"+".join(some): fitted(set(names) - set(some)).temperature for some in mixtures(names)}
-        found = replace(found, partial=partial)
+        partial = {"+".join(seen): fitted(set(names) - set(seen)).temperature for seen in mixtures(names)}
+        calibration = replace(calibration, partial=partial)
     model.cpu()
-    return found
+    return calibration
 
 
 def classify(trained: Trained, chips: Chips, members: NDArray[np.int64], device: str) -> NDArray[np.float32]:
-    """Return the calibrated probabilities (N, K) that a trained network gives to some samples."""
+    """Return the calibrated class probabilities (N, K) of the samples `members`, 0 to 1."""
     if not len(members):
         return np.zeros((0, len(trained.legend.classes)), np.float32)
     where = device_of(device)

@@ -1,7 +1,7 @@
-"""The noun that leaves this room: a folder that is enough to map with.
+"""Trained model: a network with all information required for mapping, and its folder on disk.
 
-``trained.json`` says what the network is and what it was made from; ``weights.safetensors`` holds its numbers.
-Neither is unpickled.
+``trained.json`` describes the network and its training data, ``weights.safetensors`` contains the weights. Reading these
+files does not use pickle, so it cannot execute code.
 """
 
 import dataclasses
@@ -32,41 +32,47 @@ from bocage.training.domain import Domain
 from bocage.training.scaling import Normalisation
 
 FORMAT = 2
-"""2: any scaling, a calibration, parameters of ``gru`` and ``multiresolcc`` under new names; 1 is still read."""
+"""Version of the folder format. 2: any scaling, a calibration, new parameter names in ``gru`` and ``multiresolcc``. Format 1
+can still be read."""
 
 
 MIDDLE = 32
-"""Pixels a side of the window in the middle of a scene whose values are compared with those of the training."""
+"""Side of the window at the centre of a scene whose values are compared with the training values, in pixels."""
 CALENDAR = "calendar"
-"""Days that are days."""
+"""Clock of calendar days."""
 FAR = 50
-"""Deviations from the training's values at which a band's are taken for another unit's."""
+"""Difference from the training values, in units of the scale, above which a band is assumed to have another unit."""
 
 
 @dataclass(frozen=True)
 class SourceRecord:
-    """What a trained network was given of one source, and must be given again."""
+    """Properties of one source in the training, required again for mapping."""
 
     spec: InputSpec
+    """Input specification: bands, number of dates, ratio to the map grid."""
     days: tuple[int, ...]
-    """Days since 1970-01-01 that it was trained on, by its `clock`."""
+    """Training days since 1970-01-01, on the `clock`."""
     scale: float
+    """Factor from stored to physical values."""
     offset: float
+    """Offset from stored to physical values."""
     nodata: float | None
+    """Nodata value; None without one."""
     fill: tuple[int, str, str] | None
-    """Declared dates (every, start, end); None for native ones."""
+    """Regular dates of the gap filling (interval in days, start, end); None for native dates."""
     resampling: str
+    """Resampling method."""
     resolution: float
     """Ground sampling distance on the nested grid, in CRS units."""
     units: str = ""
-    """"dB", or "linear" for whatever else the values stand for; empty where not recorded (format 1)."""
+    """"dB", or "linear" for all other units; empty if not recorded (format 1)."""
     clock: str = CALENDAR
-    """What its days are: those of the calendar, or thermal ones and how warmth was counted."""
+    """Clock of the days: the calendar, or thermal time with its settings."""
 
 
 @dataclass(frozen=True)
 class Region:
-    """Where a model was trained."""
+    """Region of the training scene."""
 
     crs: str
     """WKT."""
@@ -81,57 +87,64 @@ class Region:
 
 @dataclass(frozen=True)
 class Trained:
-    """A network, its weights and everything that mapping needs to know."""
+    """A network with its weights and all information required for mapping."""
 
     name: str
-    """The architecture, on the shelf ``MODELS``."""
+    """Name of the architecture on the shelf ``MODELS``."""
     config: Any
-    """Its ``Config``."""
+    """Instance of the ``Config`` of the architecture."""
     legend: Legend
+    """Classes, in the order of the logits."""
     sources: Mapping[str, SourceRecord]
+    """Source → its properties in the training."""
     normalisation: Normalisation
+    """Scaling of the bands."""
     model: Network
+    """Network with trained weights."""
     region: Region
+    """Region of the training scene."""
     versions: Mapping[str, str] = field(default_factory=dict)
+    """Package → version used for the training."""
     calibration: Calibration = field(default_factory=Calibration)
+    """Temperature of the confidences."""
     domain: Domain | None = None
-    """What it was trained on, as points; None in folders written before there was one."""
+    """Training domain, for the novelty; None in folders of earlier versions."""
     absent: frozenset[str] = frozenset()
-    """Sources that the scene at hand lacks, and that the network does without."""
+    """Sources that are missing from the scene to map; the network tolerates missing sources."""
 
     @property
     def footprints(self) -> Mapping[str, Footprint]:
-        """The network's footprint in every source that it uses and that is there."""
+        """Footprint of the network in every source that it uses and that the scene has."""
         return {name: footprint for name, footprint in self.model.footprints.items() if name not in self.absent}
 
     @property
     def any_source(self) -> bool:
-        """Whether one source at a pixel is enough."""
+        """Whether one valid source at a pixel is enough for a prediction."""
         return self.model.any_source
 
     def for_scene(self, scene: Scene) -> "Trained":
-        """Return the same model for a scene, which may lack some sources if the network can do without."""
+        """Return the model for `scene`; if the network tolerates missing sources, those missing from the scene are noted."""
         absent = frozenset(self.sources) - frozenset(scene.cubes)
         return replace(self, absent=absent) if self.any_source and len(absent) < len(self.sources) else self
 
     @property
     def has_context(self) -> bool:
-        """Whether the network looks beyond the map pixel."""
+        """Whether a footprint of the network is larger than the map pixel (spatial context)."""
         return any(f.size > self.sources[name].spec.ratio.finer for name, f in self.footprints.items())
 
     @property
     def inputs(self) -> dict[str, InputSpec]:
-        """What the network knows of its sources."""
+        """Source → input specification of the network."""
         return {name: record.spec for name, record in self.sources.items()}
 
     @cached_property
     def fingerprint(self) -> str:
-        """Digest of everything that its maps depend on: weights and description, versions aside."""
+        """Digest of everything that determines the maps: weights and description, without versions."""
         record = {key: value for key, value in self._described().items() if key != "versions"}
         return digest_of(json.dumps(record, sort_keys=True).encode(), *bytes_of(self.model.state_dict()))
 
     def scaled(self, logits: Tensor, batch: Batch) -> Tensor:
-        """Logits (B, K, Y, X) over the temperature, which may depend on the sources that see a pixel."""
+        """Return logits (B, K, Y, X) divided by the temperature, which may depend on the valid sources of each pixel."""
         calibration = self.calibration
         if not calibration.partial:
             return logits / calibration.temperature
@@ -165,7 +178,7 @@ class Trained:
         Raises
         ------
         TrainedError
-            A file is missing or damaged, or was written by another format.
+            A file is missing or damaged, or has an unsupported format.
         """
         try:
             return cls._read(ModelLayout(folder))
@@ -179,10 +192,10 @@ class Trained:
         record = json.loads(model.description.read_text())
         if record["format"] not in (1, FORMAT):
             raise TrainedError(
-                f"{model.path} has format {record['format']}, this version of Bocage reads 1 to {FORMAT}; it was written with "
-                f"{record['versions']}. Train again, or use that version."
+                f"{model.path} has format {record['format']}, but this version of Bocage reads formats 1 to {FORMAT}. It was "
+                f"written with {record['versions']}. Train again, or use that version."
             )
-        sources = {name: record_of(one) for name, one in record["sources"].items()}
+        sources = {name: record_of(entry) for name, entry in record["sources"].items()}
         legend = Legend(tuple(LandClass(**{**c, "values": tuple(c["values"])}) for c in record["legend"]))
         architecture = MODELS.get(record["name"])
         config = _config(architecture.Config, record["config"])
@@ -200,12 +213,12 @@ class Trained:
         )  # fmt: skip
 
     def check_scene(self, scene: Scene) -> None:
-        """Make sure that a scene offers what the network was trained on.
+        """Check that a scene has the sources with which the network was trained.
 
         Raises
         ------
         TrainedError
-            Sources are missing, or differ in bands, units, nesting, resolution or dates; all that differs is named.
+            Sources are missing, or differ in bands, units, ratio, resolution or dates; the message lists all differences.
         """
         odd = [line for name in self.sources if name not in self.absent for line in self._differences(scene, name)]
         if odd:
@@ -217,10 +230,10 @@ class Trained:
             yield f"source '{name}' is missing; the recipe has {', '.join(scene.cubes)}"
             return
         now = source_records(scene, [name])[name]
-        was, is_ = then.spec.bands, now.spec.bands
-        if was != is_:
-            how = "are in another order" if set(was) == set(is_) else "differ"
-            yield f"source '{name}': the bands {how}: trained with {', '.join(was)}, found {', '.join(is_)}"
+        expected, actual = then.spec.bands, now.spec.bands
+        if expected != actual:
+            how = "are in another order" if set(expected) == set(actual) else "differ"
+            yield f"source '{name}': the bands {how}: trained with {', '.join(expected)}, found {', '.join(actual)}"
         else:
             yield from other_units(scene, name, self.normalisation)
         pairs: list[tuple[str, Any, Any]] = [("ratio to the map", then.spec.ratio, now.spec.ratio)]
@@ -231,16 +244,18 @@ class Trained:
         pairs.append(("days", then.clock, now.clock))
         if not self.any_source:
             pairs.append(("dates", _policy(then), _policy(now)))
-        for what, before, after in pairs:
+        for item, before, after in pairs:
             if before != after:
-                yield f"source '{name}': trained with {what} {before}, found {after}"
+                yield f"source '{name}': trained with {item} {before}, found {after}"
         tied = then.spec.regular or card_of(MODELS.get(self.name)).same_dates
         if tied and not self.any_source and now.spec.dates != then.spec.dates:
-            yield f"source '{name}': trained on {then.spec.dates} dates, found {now.spec.dates}; {self.name} needs as many"
+            yield (
+                f"source '{name}': trained on {then.spec.dates} dates, found {now.spec.dates}; {self.name} needs the same number"
+            )
 
 
 def other_units(scene: Scene, name: str, normalisation: Normalisation) -> Iterator[str]:
-    """Tell bands of a source whose values, in the middle of the scene, are nowhere near those that were scaled."""
+    """Yield a message for each band whose median at the centre of the scene is far from the training values."""
     cube = scene.cubes[name]
     side = min(MIDDLE, *cube.grid.shape)
     block = cube.read(Window((cube.grid.shape[0] - side) // 2, (cube.grid.shape[1] - side) // 2, side, side))
@@ -250,13 +265,13 @@ def other_units(scene: Scene, name: str, normalisation: Normalisation) -> Iterat
         value = float(np.median(pixels[i]))
         if abs(value - offset) > FAR * scale:
             yield (
-                f"source '{name}', band {band}: values around {value:.4g}, trained on values of {offset:.4g} ± {scale:.4g}: "
-                "other units? Check its scale and offset"
+                f"source '{name}', band {band}: values around {value:.4g}, but training values of {offset:.4g} ± {scale:.4g}. "
+                "The units may differ; check scale and offset of the source"
             )
 
 
 def bytes_of(weights: Mapping[str, Tensor]) -> Iterator[bytes]:
-    """Yield names and numbers of weights, in the order of the names, for a digest."""
+    """Yield the names and the values of the weights as bytes, sorted by name, for a digest."""
     for name, tensor in sorted(weights.items()):
         yield name.encode()
         yield tensor.detach().cpu().contiguous().numpy().tobytes()
@@ -269,12 +284,12 @@ def write_folder(
     record: Mapping[str, Any],
     domain: Domain | None = None,
 ) -> None:
-    """Write weights, their description and the domain under a temporary name, then rename: the folder is complete or absent.
+    """Write weights, description and domain under a temporary name, then rename: the folder is complete or absent.
 
     Raises
     ------
     TrainedError
-        The disk is full.
+        The files cannot be written (disk full).
     """
     with replacing_folder(model.path) as folder:
         partial = ModelLayout(folder)
@@ -284,43 +299,43 @@ def write_folder(
             if domain:
                 domain.save(partial.domain)
         except safetensors.SafetensorError as error:
-            raise TrainedError(f"{model.path} cannot be written: {error}; is the disk full?") from error
-        partial.weights.chmod(0o644)  # safetensors leaves it to its owner alone
+            raise TrainedError(f"{model.path} cannot be written: {error}. The disk may be full.") from error
+        partial.weights.chmod(0o644)  # safetensors creates files that only their owner can read
         (folder / description.name).write_text(json.dumps(record, indent=1))
 
 
 def _policy(record: SourceRecord) -> str:
-    """How dates were chosen; the days themselves may be another year's."""
+    """Describe the choice of dates, without the days, which may be of another year."""
     if record.fill is None:
         return "as acquired" if not record.spec.regular else "as stored"
     return f"filled every {record.fill[0]} days"
 
 
 def record_of(said: dict[str, Any]) -> SourceRecord:
-    """Read a record from what JSON keeps of it."""
+    """Return the record from its JSON form."""
     spec = {**said["spec"], "bands": tuple(said["spec"]["bands"]), "ratio": Ratio(**said["spec"]["ratio"])}
     fill = tuple(said["fill"]) if said["fill"] else None
     return SourceRecord(**{**said, "spec": InputSpec(**spec), "fill": fill, "days": tuple(said["days"])})
 
 
-def _config(kind: type[Any], said: dict[str, Any]) -> Any:
-    return kind(**{key: tuple(value) if isinstance(value, list) else value for key, value in said.items()})
+def _config(kind: type[Any], settings: dict[str, Any]) -> Any:
+    return kind(**{key: tuple(value) if isinstance(value, list) else value for key, value in settings.items()})
 
 
 def input_spec(scene: Scene, name: str) -> InputSpec:
-    """What a network may know of one of the scene's cubes."""
+    """Return the input specification of one cube of the scene."""
     cube = scene.cubes[name]
     regular = cube.preparation.fill is not None or not cube.source.dated or len(cube.days) == 1
     return InputSpec(name, cube.bands, len(cube.days), cube.ratio, regular, scene.ids is not None)
 
 
 def input_specs(scene: Scene) -> dict[str, InputSpec]:
-    """What a network may know of every cube."""
+    """Return source → input specification, for every cube of the scene."""
     return {name: input_spec(scene, name) for name in scene.cubes}
 
 
 def source_records(scene: Scene, names: Iterable[str]) -> dict[str, SourceRecord]:
-    """Describe the sources called `names` as they were given to a training."""
+    """Return source → its properties in the scene, for the sources `names`."""
     records = {}
     for name in names:
         cube = scene.cubes[name]
