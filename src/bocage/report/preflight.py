@@ -1,4 +1,4 @@
-"""The preflight as a page: findings, a picture of every source with the polygons on it, and a timeline of clear dates."""
+"""Page of ``bocage check``: findings, a picture of each source with the polygon outlines, and a timeline of clear dates."""
 
 from pathlib import Path
 from typing import Any
@@ -17,11 +17,11 @@ from bocage.samples import Pixels
 from bocage.sources import Readable
 
 WIDTH = 420
-"""Pixels of the longer side of a picture."""
+"""Longer side of a picture, in pixels."""
 
 
 def write_page(seen: Preflight, path: Path) -> Path:
-    """Write the page to `path`, whole or not at all."""
+    """Write the page to `path` atomically; return the path."""
     grid = (
         reduced(seen.grid, WIDTH)
         if seen.grid is not None and seen.grid.crs.proj.is_geographic | seen.grid.crs.proj.is_projected
@@ -29,7 +29,7 @@ def write_page(seen: Preflight, path: Path) -> Path:
     )
     context = {
         "name": seen.name,
-        "grid": str(seen.grid) if seen.grid else "no map grid could be made",
+        "grid": str(seen.grid) if seen.grid else "no map grid: see the errors below",
         "findings": [finding.as_dict() for finding in seen.findings],
         "counts": {kind: sum(f.severity == kind for f in seen.findings) for kind in ("error", "warning", "note")},
         "pictures": [_picture(name, source, grid, seen) for name, source in seen.sources.items()] if grid else [],
@@ -55,7 +55,7 @@ def _picture(name: str, source: Readable, grid: Grid, seen: Preflight) -> dict[s
 
 
 def _outline(axes: Any, pixels: Pixels, shape: tuple[int, int], grid: Grid) -> None:
-    """Borders of the polygons, as they fall on the map's pixels (on fewer of them, where the map is large)."""
+    """Draw the outlines of the polygons on the map pixels, subsampled to at most 900 a side."""
     height, width = (min(900, n) for n in shape)
     number = np.full((height, width), -1, np.int64)
     rows, columns = pixels.row.astype(np.int64) * height // shape[0], pixels.column.astype(np.int64) * width // shape[1]
