@@ -1,4 +1,4 @@
-"""Commands about accuracy: on test polygons, on a validation sample, between models."""
+"""Commands that measure accuracy: on test polygons, on a validation sample, and between models."""
 
 from pathlib import Path
 from typing import Any
@@ -14,12 +14,12 @@ from bocage.layout import RunLayout
 @RECIPE
 @OUT
 @OVERWRITE
-@click.option("--sample", type=click.Path(path_type=Path), help="A labelled validation sample of the map.")
-@click.option("--label", default="label", show_default=True, help="Field of the sample with the label: code or name.")
+@click.option("--sample", type=click.Path(path_type=Path), help="Labelled validation sample of the map (vector file).")
+@click.option("--label", default="label", show_default=True, help="Field of the sample with the class code or name.")
 def evaluate(recipe: Path, out: Path | None, overwrite: bool, sample: Path | None, label: str) -> None:
-    """Measure the accuracy on test polygons; or that of the map, with areas, on a labelled validation sample.
+    """Measure the accuracy on the test polygons, or estimate accuracy and areas of the map from a validation sample.
 
-    The sample is one that 'bocage sample-design' drew; its estimates and their 95 % intervals go into the report, too.
+    Draw the sample with 'bocage sample-design' and label it. The estimates and their 95 % intervals are added to the report.
 
     \b
     Examples:
@@ -38,7 +38,7 @@ def evaluate(recipe: Path, out: Path | None, overwrite: bool, sample: Path | Non
     with terminal() as progress:
         found = evaluate_sample(parsed, folder, sample, label, progress)
     print_adjusted(found)
-    click.echo(f"sample: {RunLayout(folder).sample}; 'bocage report {recipe}' puts it into the report")
+    click.echo(f"sample: {RunLayout(folder).sample}. Run 'bocage report {recipe}' to add the estimates to the report.")
 
 
 @click.command("sample-design")
@@ -48,29 +48,30 @@ def evaluate(recipe: Path, out: Path | None, overwrite: bool, sample: Path | Non
     "--to",
     "path",
     type=click.Path(path_type=Path),
-    help="File to write [default: validation.gpkg in the run's folder].",
+    help="Vector file to write [default: validation.gpkg in the run's folder].",
 )
-@click.option("--error", default=0.01, show_default=True, help="Standard error wanted for the overall accuracy.")
+@click.option("--error", default=0.01, show_default=True, help="Target standard error of the overall accuracy.")
+@click.option("--accuracy", default=0.8, show_default=True, help="Expected user's accuracy of each class.")
 @click.option(
-    "--accuracy", default=0.8, show_default=True, help="User's accuracy that every class is expected to have."
+    "--expect", multiple=True, metavar="CLASS=ACCURACY", help="Expected user's accuracy of one class; repeatable."
 )
-@click.option("--expect", multiple=True, metavar="CLASS=ACCURACY", help="What is expected of one class; repeatable.")
-@click.option("--least", default=30, show_default=True, help="Fewest pixels of each class.")
-@click.option("--size", default=0, help="Pixels in all [default: as many as the error asks for].")
+@click.option("--least", default=30, show_default=True, help="Minimum number of pixels of each class.")
+@click.option("--size", default=0, help="Total number of pixels [default: computed from --error].")
 @click.option(
     "--allocation",
     type=click.Choice(["proportional", "equal"]),
     default="proportional",
     show_default=True,
-    help="How the rest is shared out: by area, or the same for every class.",
+    help="Allocation of the other pixels: proportional to the mapped area, or equal for all classes.",
 )
-@click.option("--seed", default=0, show_default=True)
+@click.option("--seed", default=0, show_default=True, help="Seed of the random draw.")
 def sample_design(recipe: Path, out: Path | None, path: Path | None, expect: tuple[str, ...], **wanted: Any) -> None:
     """Draw a stratified random sample of the run's map, for validation by photo-interpretation.
 
-    Sized for the standard error wanted (Cochran 1977; Olofsson et al. 2014). The vector file holds the outlines of the
-    pixels with an empty field 'label', and nothing of the map, so that it does not sway who labels it; what the
-    estimates need lies beside it. Label it (code or name), then: bocage evaluate RECIPE --sample FILE.
+    The size of the sample follows from the target standard error (Cochran 1977; Olofsson et al. 2014). The vector file
+    has the outlines of the pixels and an empty field 'label'. It does not show the mapped class, so that the
+    interpretation stays independent. A file '.design.json' next to it has the sampling design. Label the pixels (class
+    code or name), then run: bocage evaluate RECIPE --sample FILE.
 
     \b
     Examples:
@@ -89,7 +90,7 @@ def sample_design(recipe: Path, out: Path | None, path: Path | None, expect: tup
     with terminal() as progress:
         drawn = design_sample(parsed, folder, SampleDesign(**wanted), dict(map(_expected, expect)), target, progress)
     print_sample(drawn, parsed.legend)
-    click.echo(f"sample: {target} ({len(drawn)} pixels); keep {target.stem}.design.json beside it")
+    click.echo(f"sample: {target} ({len(drawn)} pixels). Keep {target.stem}.design.json in the same folder.")
 
 
 def _expected(text: str) -> tuple[str, float]:
@@ -99,7 +100,9 @@ def _expected(text: str) -> tuple[str, float]:
     except ValueError:
         accuracy = -1.0
     if not name or not 0 < accuracy < 1:
-        raise click.BadParameter(f"write CLASS=ACCURACY, between 0 and 1; found '{text}'", param_hint="--expect")
+        raise click.BadParameter(
+            f"'{text}' is not CLASS=ACCURACY, with an accuracy between 0 and 1", param_hint="--expect"
+        )
     return name, accuracy
 
 
@@ -107,21 +110,24 @@ def _expected(text: str) -> tuple[str, float]:
 @RECIPE
 @OUT
 @click.option(
-    "--jobs", type=click.IntRange(1), help="Models at a time [default: one for each GPU, or for every four cores]."
+    "--jobs",
+    type=click.IntRange(1),
+    help="Models trained at the same time [default: one per GPU, or one per four cores].",
 )
 @click.option(
     "--metric",
     default="overall_accuracy",
     show_default=True,
-    help="The metric that the tests are about: 'bocage metrics'.",
+    help="Metric of the tests; 'bocage metrics' lists them.",
 )
 @click.pass_context
 def compare(context: click.Context, recipe: Path, out: Path | None, jobs: int | None, metric: str) -> None:
-    """Set the recipe's model beside others, on the same draws, and test whether they differ.
+    """Compare the recipe's model with others on the same draws, with significance tests.
 
-    The others are tables [[compare]] of the recipe, each with model = { name = "...", ... } and, where they differ, label
-    and training. What is complete is not done again: after an interruption, run the same command. Writes
-    comparison.html, .csv, .tex and .json into the run's folder. Exit code 1 if a model failed.
+    Describe each other model in a table [[compare]] of the recipe: model = { name = "...", ... } and, if they differ,
+    label and training. Complete models are not trained again: after an interruption, run the same command. Failures are
+    reported, and the other models continue. Writes comparison.html, .csv, .tex and .json to the run's folder. Exit code 1
+    if a model failed.
 
     \b
     Examples:

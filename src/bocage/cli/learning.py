@@ -1,4 +1,4 @@
-"""Commands about networks: adapt, pretrain, export."""
+"""Commands for trained networks: adapt, pretrain, export."""
 
 from pathlib import Path
 
@@ -14,14 +14,15 @@ from bocage.layout import ModelLayout, RunLayout
 @click.option(
     "--scene", "recipe", required=True, type=click.Path(path_type=Path), help="Recipe of the scene to adapt to."
 )
-@click.option("--polygons", is_flag=True, help="Learn from the recipe's reference polygons, too.")
+@click.option("--polygons", is_flag=True, help="Also train on the recipe's reference polygons.")
 @OUT
 @OVERWRITE
 def adapt(model: Path, recipe: Path, polygons: bool, out: Path | None, overwrite: bool) -> None:
-    """Adapt a trained network to another year or place.
+    """Adapt a trained network to another year or region.
 
-    It learns from its own surest answers on pixels of the scene, and with --polygons from the scene's reference polygons,
-    however few. Of the recipe, sources and grid count, and [reference] where polygons are used.
+    The network is trained on its most confident predictions for pixels of the scene and, with --polygons, on the
+    reference polygons of the scene, even if they are few. The command uses the sources and the grid of the recipe, and
+    [reference] with --polygons.
 
     \b
     Examples:
@@ -45,16 +46,20 @@ def adapt(model: Path, recipe: Path, polygons: bool, out: Path | None, overwrite
 @OUT
 @OVERWRITE
 @click.option(
-    "--pixels", type=click.IntRange(256), default=16_384, show_default=True, help="Pixels drawn from the scene."
+    "--pixels",
+    type=click.IntRange(256),
+    default=16_384,
+    show_default=True,
+    help="Number of pixels drawn from the scene.",
 )
-@click.option("--epochs", type=click.IntRange(1), default=20, show_default=True, help="Passes over them.")
+@click.option("--epochs", type=click.IntRange(1), default=20, show_default=True, help="Number of epochs.")
 @DEVICES
 def pretrain(recipe: Path, out: Path | None, overwrite: bool, pixels: int, epochs: int, devices: int | None) -> None:
-    """Give a network its first weights from the scene alone, where polygons are few.
+    """Pretrain a network on the pixels of the scene, without labels. Use it if you have few polygons.
 
-    The network learns to guess dates and sources that are hidden from it. 'bocage train' and 'bocage run' with the same
-    folder start from there; another run starts there with [training] pretrained = "<folder>/pretrained". Polygons are not
-    looked at.
+    The network learns to reconstruct masked dates and sources. 'bocage train' and 'bocage run' in the same folder start
+    from the pretrained encoder. Another run can use it with [training] pretrained = "<folder>/pretrained". The reference
+    polygons are not read.
 
     \b
     Examples:
@@ -76,9 +81,10 @@ def pretrain(recipe: Path, out: Path | None, overwrite: bool, pixels: int, epoch
 @click.argument("model", type=click.Path(path_type=Path, exists=True, file_okay=False))
 @click.argument("folder", type=click.Path(path_type=Path))
 def export(model: Path, folder: Path) -> None:
-    """Write a trained MODEL folder as ONNX, with a STAC item (MLM extension), into a new FOLDER.
+    """Export a trained MODEL folder to ONNX, with a STAC item (MLM extension), in a new FOLDER.
 
-    The graph is checked against PyTorch on the same inputs before it is kept. Forests and boosted trees do not export.
+    The logits of the ONNX graph are compared with those of PyTorch before the files are kept. Random forests and boosted
+    trees cannot be exported.
 
     \b
     Examples:

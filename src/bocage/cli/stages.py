@@ -1,4 +1,4 @@
-"""Commands that run the stages of a recipe, and lay maps together."""
+"""Commands that run stages of a recipe, and the mosaic of maps."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -11,7 +11,7 @@ from bocage.cli.terminal import terminal
 
 
 def _stage(name: str, stages: Sequence[str], text: str) -> click.Command:
-    """Make the command that runs some stages of a recipe."""
+    """Return the command that runs some stages of a recipe."""
 
     @RECIPE
     @OUT
@@ -28,10 +28,9 @@ def _stage(name: str, stages: Sequence[str], text: str) -> click.Command:
 run = _stage(
     "run",
     ("train", "evaluate", "map", "report"),
-    """Follow a recipe from imagery and polygons to the map, its accuracy and its report.
+    """Run all stages of a recipe: train, evaluate, map, report.
 
-    A stage that is complete for the same inputs and settings is not repeated: after an interruption, run the same
-    command.
+    Complete stages with the same inputs and settings are not repeated. After an interruption, run the same command.
 
     \b
     Examples:
@@ -43,7 +42,7 @@ run = _stage(
 train = _stage(
     "train",
     ("train",),
-    """Cut the samples and train the recipe's model on every draw.
+    """Cut the samples and train the recipe's model on each draw.
 
     \b
     Examples:
@@ -51,7 +50,9 @@ train = _stage(
       bocage train recipe.toml --devices 4
     """,
 )
-report = _stage("report", ("report",), "Write report.html again.\n\n\b\nExample:\n  bocage report recipe.toml")
+report = _stage(
+    "report", ("report",), "Write report.html from the results of the run.\n\n\b\nExample:\n  bocage report recipe.toml"
+)
 
 
 @click.command()
@@ -59,10 +60,10 @@ report = _stage("report", ("report",), "Write report.html again.\n\n\b\nExample:
 @OUT
 @OVERWRITE
 def prepare(recipe: Path, out: Path | None, overwrite: bool) -> None:
-    """Write the scene to disk once: sources warped onto the map's grid, filtered and filled in time.
+    """Prepare the scene on disk: sources are warped to the map grid, filtered and gap-filled in time.
 
-    'bocage run' does this by itself; alone, it can run on another machine or before the reference is there. After an
-    interruption the same command goes on with what is missing; parts whose files or settings changed are redone.
+    'bocage run' includes this step. Use this command to prepare on another machine, or before you have reference
+    polygons. After an interruption, the same command resumes. Shards whose files or settings changed are computed again.
 
     \b
     Example:
@@ -73,11 +74,13 @@ def prepare(recipe: Path, out: Path | None, overwrite: bool) -> None:
 
     parsed = read_recipe(recipe)
     with terminal() as progress:
-        made = work(parsed, out or Path("runs") / parsed.name, progress, overwrite)
-    for name, one in made.items():
-        click.echo(f"{name}: {one.path} ({one.shards} parts, {one.never_clear} of {one.pixels} pixels never clear)")
-    if not made:
-        click.echo("nothing to prepare: every source is read in place")
+        cubes = work(parsed, out or Path("runs") / parsed.name, progress, overwrite)
+    for name, cube in cubes.items():
+        click.echo(
+            f"{name}: {cube.path} ({cube.shards} shards, {cube.never_clear} of {cube.pixels} pixels without a clear date)"
+        )
+    if not cubes:
+        click.echo("nothing to prepare: all sources are read directly from their files")
 
 
 @click.command("map")
@@ -85,9 +88,9 @@ def prepare(recipe: Path, out: Path | None, overwrite: bool) -> None:
 @OUT
 @OVERWRITE
 @with_workers
-@click.option("--model", type=click.Path(path_type=Path), help="Map with this model folder instead of the run's own.")
-@click.option("--region", type=click.Path(path_type=Path), help="Map only the polygons of this vector file.")
-@click.option("--where", help="SQL condition that chooses polygons of the region: \"tile = '31UES'\".")
+@click.option("--model", type=click.Path(path_type=Path), help="Model folder to use instead of the run's model.")
+@click.option("--region", type=click.Path(path_type=Path), help="Vector file; only its polygons are mapped.")
+@click.option("--where", help="SQL condition that selects polygons of the region: \"tile = '31UES'\".")
 def map_command(
     recipe: Path,
     out: Path | None,
@@ -97,10 +100,10 @@ def map_command(
     where: str | None,
     **workers: Any,
 ) -> None:
-    """Map the scene with a trained network: everything, or the polygons of a region.
+    """Map the whole scene, or the polygons of a region, with a trained network.
 
-    Windows are kept as they are made; after an interruption the same command goes on with those that are missing. The map
-    is the same whoever works, and however many.
+    Each window is saved when it is complete. After an interruption, the same command computes the missing windows. The
+    output does not depend on tiling, workers or interruptions.
 
     \b
     Examples:
@@ -131,13 +134,13 @@ def map_command(
     type=click.Choice(["confidence", "first"]),
     default="confidence",
     show_default=True,
-    help="Where maps overlap: the most confident one, or the first that has data.",
+    help="Overlaps: use the most confident map, or the first map with data.",
 )
 def mosaic(folder: Path, maps: tuple[Path, ...], rule: Any) -> None:
-    """Lay the MAPS of several scenes together into FOLDER.
+    """Make a mosaic of the MAPS of several scenes in FOLDER.
 
-    MAPS are run folders, or their map/ folders. They must have one legend and one lattice of pixels. scene.tif tells which
-    map each pixel comes from.
+    MAPS are run folders or their map/ folders. They must have the same legend and aligned pixel grids. scene.tif gives
+    the source map of each pixel.
 
     \b
     Examples:
