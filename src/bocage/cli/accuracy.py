@@ -17,9 +17,10 @@ from bocage.layout import RunLayout
 @click.option("--sample", type=click.Path(path_type=Path), help="Labelled validation sample of the map (vector file).")
 @click.option("--label", default="label", show_default=True, help="Field of the sample with the class code or name.")
 def evaluate(recipe: Path, out: Path | None, overwrite: bool, sample: Path | None, label: str) -> None:
-    """Measure the accuracy on the test polygons, or estimate accuracy and areas of the map from a validation sample.
+    """Measure the accuracy of the model or the map.
 
-    Draw the sample with 'bocage sample-design' and label it. The estimates and their 95 % intervals are added to the report.
+    Without --sample: accuracy of the model on the test polygons. With --sample: accuracy and areas of the map, estimated
+    from a validation sample. Draw the sample with 'bocage sample-design' and label it. The estimates and their 95 % intervals are added to the report.
 
     \b
     Examples:
@@ -66,9 +67,9 @@ def evaluate(recipe: Path, out: Path | None, overwrite: bool, sample: Path | Non
 )
 @click.option("--seed", default=0, show_default=True, help="Seed of the random draw.")
 def sample_design(recipe: Path, out: Path | None, path: Path | None, expect: tuple[str, ...], **wanted: Any) -> None:
-    """Draw a stratified random sample of the run's map, for validation by photo-interpretation.
+    """Draw a validation sample of the map.
 
-    The size of the sample follows from the target standard error (Cochran 1977; Olofsson et al. 2014). The vector file
+    The sample is a stratified random sample of map pixels, for photo-interpretation. The size of the sample follows from the target standard error (Cochran 1977; Olofsson et al. 2014). The vector file
     has the outlines of the pixels and an empty field 'label'. It does not show the mapped class, so that the
     interpretation stays independent. A file '.design.json' next to it has the sampling design. Label the pixels (class
     code or name), then run: bocage evaluate RECIPE --sample FILE.
@@ -122,9 +123,9 @@ def _expected(text: str) -> tuple[str, float]:
 )
 @click.pass_context
 def compare(context: click.Context, recipe: Path, out: Path | None, jobs: int | None, metric: str) -> None:
-    """Compare the recipe's model with others on the same draws, with significance tests.
+    """Compare models on the same draws.
 
-    Describe each other model in a table [[compare]] of the recipe: model = { name = "...", ... } and, if they differ,
+    Trains the recipe's model and others on the same draws, and tests whether they differ significantly. Describe each other model in a table [[compare]] of the recipe: model = { name = "...", ... } and, if they differ,
     label and training. Complete models are not trained again: after an interruption, run the same command. Failures are
     reported, and the other models continue. Writes comparison.html, .csv, .tex and .json to the run's folder. Exit code 1
     if a model failed.

@@ -20,7 +20,9 @@ from bocage.layout import RunLayout
     "--out", type=click.Path(path_type=Path), default=Path("recipe.toml"), show_default=True, help="Recipe to write."
 )
 def init(images: Path, reference: Path, label: str, out: Path) -> None:
-    """Write a commented recipe from a folder of IMAGES and a vector file of REFERENCE polygons.
+    """Write a recipe for your images and polygons.
+
+    IMAGES is a folder, REFERENCE a vector file of labelled polygons. The recipe has comments that explain the settings.
 
     \b
     Examples:
@@ -85,9 +87,9 @@ def check(context: click.Context, recipe: Path, out: Path | None, as_json: bool,
 )
 @click.option("--json", "as_json", is_flag=True, help="Print the plan as JSON.")
 def plan(recipe: Path, out: Path | None, workers: tuple[int, ...], as_json: bool) -> None:
-    """Estimate the cost of a run: time of each stage, memory and disk, from a short probe on this machine.
+    """Estimate time, memory and disk space of a run.
 
-    The plan is saved in the run's folder. After the run, the report compares it with the measured cost.
+    The estimate comes from a short probe on this machine. The plan is saved in the run's folder. After the run, the report compares it with the measured cost.
 
     \b
     Examples:
@@ -115,18 +117,16 @@ def plan(recipe: Path, out: Path | None, workers: tuple[int, ...], as_json: bool
 @click.option("--width", default=1402, show_default=True, help="Width in panchromatic pixels of 1.5 m.")
 @click.option("--seed", default=0, show_default=True, help="Seed of the simulation.")
 @click.option(
-    "--year", default=2022, show_default=True, help="Year; another year shifts the crop calendar and rotates the crops."
+    "--year", default=2022, show_default=True, help="Another year shifts the crop calendar and rotates the crops."
 )
-@click.option(
-    "--region", default=0, show_default=True, help="Region; another region has other parcels and other class shares."
-)
+@click.option("--region", default=0, show_default=True, help="Another region has other parcels and other class shares.")
 @click.option("--polygons", default=24, show_default=True, help="Maximum number of reference polygons of each class.")
 @click.option(
     "--sensor",
     "sensors",
     multiple=True,
     type=click.Choice(["vhr", "s2", "s1"]),
-    help="Sensor to simulate; repeatable [default: all].",
+    help="Only this sensor; repeatable [default: all].",
 )
 @click.option(
     "--format",
@@ -139,9 +139,9 @@ def plan(recipe: Path, out: Path | None, workers: tuple[int, ...], as_json: bool
     "--recipes/--no-recipes", default=True, show_default=True, help="Write example recipes for the landscape."
 )
 def simulate(folder: Path, recipes: bool, sensors: tuple[str, ...], formats: tuple[str, ...], **settings: Any) -> None:
-    """Simulate an agricultural landscape with known land cover, and write its files to FOLDER.
+    """Simulate a landscape with known land cover.
 
-    Panchromatic (1.5 m) and multispectral (6 m) images, a Sentinel-2-like time series with clouds and a cloud mask, a
+    Writes to FOLDER: panchromatic (1.5 m) and multispectral (6 m) images, a Sentinel-2-like time series with clouds and a cloud mask, a
     Sentinel-1-like time series with speckle, sparse reference polygons, and a raster of the true land cover.
 
     \b

@@ -55,9 +55,9 @@ def adapt(model: Path, recipe: Path, polygons: bool, out: Path | None, overwrite
 @click.option("--epochs", type=click.IntRange(1), default=20, show_default=True, help="Number of epochs.")
 @DEVICES
 def pretrain(recipe: Path, out: Path | None, overwrite: bool, pixels: int, epochs: int, devices: int | None) -> None:
-    """Pretrain a network on the pixels of the scene, without labels. Use it if you have few polygons.
+    """Pretrain a network without labels.
 
-    The network learns to reconstruct masked dates and sources. 'bocage train' and 'bocage run' in the same folder start
+    Use it if you have few polygons. The network learns to reconstruct masked dates and sources. 'bocage train' and 'bocage run' in the same folder start
     from the pretrained encoder. Another run can use it with [training] pretrained = "<folder>/pretrained". The reference
     polygons are not read.
 
@@ -81,9 +81,9 @@ def pretrain(recipe: Path, out: Path | None, overwrite: bool, pixels: int, epoch
 @click.argument("model", type=click.Path(path_type=Path, exists=True, file_okay=False))
 @click.argument("folder", type=click.Path(path_type=Path))
 def export(model: Path, folder: Path) -> None:
-    """Export a trained MODEL folder to ONNX, with a STAC item (MLM extension), in a new FOLDER.
+    """Export a trained network to ONNX.
 
-    The logits of the ONNX graph are compared with those of PyTorch before the files are kept. Random forests and boosted
+    Writes the network of a MODEL folder, with a STAC item (MLM extension), to a new FOLDER. The logits of the ONNX graph are compared with those of PyTorch before the files are kept. Random forests and boosted
     trees cannot be exported.
 
     \b

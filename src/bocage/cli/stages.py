@@ -50,9 +50,7 @@ train = _stage(
       bocage train recipe.toml --devices 4
     """,
 )
-report = _stage(
-    "report", ("report",), "Write report.html from the results of the run.\n\n\b\nExample:\n  bocage report recipe.toml"
-)
+report = _stage("report", ("report",), "Write report.html again.\n\n\b\nExample:\n  bocage report recipe.toml")
 
 
 @click.command()
@@ -60,9 +58,9 @@ report = _stage(
 @OUT
 @OVERWRITE
 def prepare(recipe: Path, out: Path | None, overwrite: bool) -> None:
-    """Prepare the scene on disk: sources are warped to the map grid, filtered and gap-filled in time.
+    """Write the preprocessed scene to disk.
 
-    'bocage run' includes this step. Use this command to prepare on another machine, or before you have reference
+    Sources are warped to the map grid, filtered and gap-filled in time. 'bocage run' includes this step. Use this command to prepare on another machine, or before you have reference
     polygons. After an interruption, the same command resumes. Shards whose files or settings changed are computed again.
 
     \b
@@ -100,9 +98,9 @@ def map_command(
     where: str | None,
     **workers: Any,
 ) -> None:
-    """Map the whole scene, or the polygons of a region, with a trained network.
+    """Map the scene with a trained network.
 
-    Each window is saved when it is complete. After an interruption, the same command computes the missing windows. The
+    Maps the whole scene, or the polygons of a region. Each window is saved when it is complete. After an interruption, the same command computes the missing windows. The
     output does not depend on tiling, workers or interruptions.
 
     \b

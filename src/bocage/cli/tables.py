@@ -68,8 +68,9 @@ def print_adjusted(found: Adjusted) -> None:
 
 
 def _estimate(estimate: Estimate) -> str:
-    value = estimate.value
-    return "–" if value != value else f"{value:.3f} ({estimate.low:.3f} to {estimate.high:.3f})"
+    if estimate.value != estimate.value:
+        return "–"
+    return f"{estimate.value:.3f} ({estimate.low:.3f} to {estimate.high:.3f})"
 
 
 def print_sample(drawn: Drawn, legend: Legend) -> None:
