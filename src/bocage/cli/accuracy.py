@@ -19,8 +19,9 @@ from bocage.layout import RunLayout
 def evaluate(recipe: Path, out: Path | None, overwrite: bool, sample: Path | None, label: str) -> None:
     """Measure the accuracy of the model or the map.
 
-    Without --sample: accuracy of the model on the test polygons. With --sample: accuracy and areas of the map, estimated
-    from a validation sample. Draw the sample with 'bocage sample-design' and label it. The estimates and their 95 % intervals are added to the report.
+    Without --sample: accuracy of the model on the test polygons. With --sample: accuracy and areas of the map,
+    estimated from a validation sample. Draw the sample with 'bocage sample-design' and label it. The estimates and
+    their 95 % intervals are added to the report.
 
     \b
     Examples:
@@ -69,10 +70,11 @@ def evaluate(recipe: Path, out: Path | None, overwrite: bool, sample: Path | Non
 def sample_design(recipe: Path, out: Path | None, path: Path | None, expect: tuple[str, ...], **wanted: Any) -> None:
     """Draw a validation sample of the map.
 
-    The sample is a stratified random sample of map pixels, for photo-interpretation. The size of the sample follows from the target standard error (Cochran 1977; Olofsson et al. 2014). The vector file
-    has the outlines of the pixels and an empty field 'label'. It does not show the mapped class, so that the
-    interpretation stays independent. A file '.design.json' next to it has the sampling design. Label the pixels (class
-    code or name), then run: bocage evaluate RECIPE --sample FILE.
+    The sample is a stratified random sample of map pixels, for photo-interpretation. The size of the sample follows
+    from the target standard error (Cochran 1977; Olofsson et al. 2014). The vector file has the outlines of the
+    pixels and an empty field 'label'. It does not show the mapped class, so that the interpretation stays
+    independent. A file '.design.json' next to it has the sampling design. Label the pixels (class code or name), then
+    run: bocage evaluate RECIPE --sample FILE.
 
     \b
     Examples:
@@ -125,10 +127,11 @@ def _expected(text: str) -> tuple[str, float]:
 def compare(context: click.Context, recipe: Path, out: Path | None, jobs: int | None, metric: str) -> None:
     """Compare models on the same draws.
 
-    Trains the recipe's model and others on the same draws, and tests whether they differ significantly. Describe each other model in a table [[compare]] of the recipe: model = { name = "...", ... } and, if they differ,
-    label and training. Complete models are not trained again: after an interruption, run the same command. Failures are
-    reported, and the other models continue. Writes comparison.html, .csv, .tex and .json to the run's folder. Exit code 1
-    if a model failed.
+    Trains the recipe's model and others on the same draws, and tests whether they differ significantly. Describe each
+    other model in a table [[compare]] of the recipe: model = { name = "...", ... } and, if they differ, label and
+    training. Complete models are not trained again: after an interruption, run the same command. Failures are
+    reported, and the other models continue. Writes comparison.html, .csv, .tex and .json to the run's folder. Exit
+    code 1 if a model failed.
 
     \b
     Examples:

@@ -22,7 +22,8 @@ from bocage.layout import RunLayout
 def init(images: Path, reference: Path, label: str, out: Path) -> None:
     """Write a recipe for your images and polygons.
 
-    IMAGES is a folder, REFERENCE a vector file of labelled polygons. The recipe has comments that explain the settings.
+    IMAGES is a folder, REFERENCE a vector file of labelled polygons. The recipe has comments that explain the
+    settings.
 
     \b
     Examples:
@@ -89,7 +90,8 @@ def check(context: click.Context, recipe: Path, out: Path | None, as_json: bool,
 def plan(recipe: Path, out: Path | None, workers: tuple[int, ...], as_json: bool) -> None:
     """Estimate time, memory and disk space of a run.
 
-    The estimate comes from a short probe on this machine. The plan is saved in the run's folder. After the run, the report compares it with the measured cost.
+    The estimate comes from a short probe on this machine. The plan is saved in the run's folder. After the run, the
+    report compares it with the measured cost.
 
     \b
     Examples:
@@ -141,8 +143,9 @@ def plan(recipe: Path, out: Path | None, workers: tuple[int, ...], as_json: bool
 def simulate(folder: Path, recipes: bool, sensors: tuple[str, ...], formats: tuple[str, ...], **settings: Any) -> None:
     """Simulate a landscape with known land cover.
 
-    Writes to FOLDER: panchromatic (1.5 m) and multispectral (6 m) images, a Sentinel-2-like time series with clouds and a cloud mask, a
-    Sentinel-1-like time series with speckle, sparse reference polygons, and a raster of the true land cover.
+    Writes to FOLDER: panchromatic (1.5 m) and multispectral (6 m) images, a Sentinel-2-like time series with clouds
+    and a cloud mask, a Sentinel-1-like time series with speckle, sparse reference polygons, and a raster of the true
+    land cover.
 
     \b
     Examples:

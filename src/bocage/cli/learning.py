@@ -21,8 +21,8 @@ def adapt(model: Path, recipe: Path, polygons: bool, out: Path | None, overwrite
     """Adapt a trained network to another year or region.
 
     The network is trained on its most confident predictions for pixels of the scene and, with --polygons, on the
-    reference polygons of the scene, even if they are few. The command uses the sources and the grid of the recipe, and
-    [reference] with --polygons.
+    reference polygons of the scene, even if they are few. The command uses the sources and the grid of the recipe,
+    and [reference] with --polygons.
 
     \b
     Examples:
@@ -57,9 +57,9 @@ def adapt(model: Path, recipe: Path, polygons: bool, out: Path | None, overwrite
 def pretrain(recipe: Path, out: Path | None, overwrite: bool, pixels: int, epochs: int, devices: int | None) -> None:
     """Pretrain a network without labels.
 
-    Use it if you have few polygons. The network learns to reconstruct masked dates and sources. 'bocage train' and 'bocage run' in the same folder start
-    from the pretrained encoder. Another run can use it with [training] pretrained = "<folder>/pretrained". The reference
-    polygons are not read.
+    Use it if you have few polygons. The network learns to reconstruct masked dates and sources. 'bocage train' and
+    'bocage run' in the same folder start from the pretrained encoder. Another run can use it with [training]
+    pretrained = "<folder>/pretrained". The reference polygons are not read.
 
     \b
     Examples:
@@ -83,8 +83,9 @@ def pretrain(recipe: Path, out: Path | None, overwrite: bool, pixels: int, epoch
 def export(model: Path, folder: Path) -> None:
     """Export a trained network to ONNX.
 
-    Writes the network of a MODEL folder, with a STAC item (MLM extension), to a new FOLDER. The logits of the ONNX graph are compared with those of PyTorch before the files are kept. Random forests and boosted
-    trees cannot be exported.
+    Writes the network of a MODEL folder, with a STAC item (MLM extension), to a new FOLDER. The logits of the ONNX
+    graph are compared with those of PyTorch before the files are kept. Random forests and boosted trees cannot be
+    exported.
 
     \b
     Examples:

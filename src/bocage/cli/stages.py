@@ -60,8 +60,9 @@ report = _stage("report", ("report",), "Write report.html again.\n\n\b\nExample:
 def prepare(recipe: Path, out: Path | None, overwrite: bool) -> None:
     """Write the preprocessed scene to disk.
 
-    Sources are warped to the map grid, filtered and gap-filled in time. 'bocage run' includes this step. Use this command to prepare on another machine, or before you have reference
-    polygons. After an interruption, the same command resumes. Shards whose files or settings changed are computed again.
+    Sources are warped to the map grid, filtered and gap-filled in time. 'bocage run' includes this step. Use this
+    command to prepare on another machine, or before you have reference polygons. After an interruption, the same
+    command resumes. Shards whose files or settings changed are computed again.
 
     \b
     Example:
@@ -100,8 +101,9 @@ def map_command(
 ) -> None:
     """Map the scene with a trained network.
 
-    Maps the whole scene, or the polygons of a region. Each window is saved when it is complete. After an interruption, the same command computes the missing windows. The
-    output does not depend on tiling, workers or interruptions.
+    Maps the whole scene, or the polygons of a region. Each window is saved when it is complete. After an
+    interruption, the same command computes the missing windows. The output does not depend on tiling, workers or
+    interruptions.
 
     \b
     Examples:
@@ -137,8 +139,8 @@ def map_command(
 def mosaic(folder: Path, maps: tuple[Path, ...], rule: Any) -> None:
     """Make a mosaic of the MAPS of several scenes in FOLDER.
 
-    MAPS are run folders or their map/ folders. They must have the same legend and aligned pixel grids. scene.tif gives
-    the source map of each pixel.
+    MAPS are run folders or their map/ folders. They must have the same legend and aligned pixel grids. scene.tif
+    gives the source map of each pixel.
 
     \b
     Examples:
