@@ -36,9 +36,8 @@ class Heads(nn.Module):
 
     def __init__(self, widths: Mapping[str, int], n_classes: int, auxiliary: float, dropout: float = 0.0) -> None:
         super().__init__()
-        self.auxiliary = (
-            auxiliary if len(widths) > 1 else 0.0
-        )  # with one part, the auxiliary head would duplicate the full head
+        # With one part, the auxiliary head would duplicate the full head.
+        self.auxiliary = auxiliary if len(widths) > 1 else 0.0
         self.dropout = nn.Dropout(dropout)
         self.full = Linear(sum(widths.values()), n_classes)
         self.parts = nn.ModuleDict({name: Linear(width, n_classes) for name, width in widths.items() if self.auxiliary})

@@ -187,7 +187,8 @@ def _summit(three: Floats) -> float:
 def view(source: Readable, grid: Grid, window: Window) -> View | None:
     """Return the content of a source in a window, from a sample of dates and bands; None without usable data.
 
-    Dates with less than 60 % of valid pixels are left out. Invalid pixels of other dates get the median of the band.
+    Dates with less than 60 % of valid pixels are left out. Invalid pixels of other dates get the median of
+    the band on that date.
     """
     values, valid = _sample(source).read(grid, window, "bilinear")
     layers = []

@@ -72,10 +72,10 @@ def _outline(axes: Any, pixels: Pixels, shape: tuple[int, int], grid: Grid) -> N
 def _timeline(clear: dict[str, Clearness]) -> str:
     figure = Figure(figsize=(9.6, 0.7 + 0.55 * len(clear)))
     axes = figure.add_subplot()
-    for k, one in enumerate(clear.values()):
-        times: Any = one.times
+    for k, clearness in enumerate(clear.values()):
+        times: Any = clearness.times
         dots = axes.scatter(
-            times, [k] * len(times), c=100 * one.share, vmin=0, vmax=100, cmap="RdYlGn", s=42, edgecolors="#555",
+            times, [k] * len(times), c=100 * clearness.share, vmin=0, vmax=100, cmap="RdYlGn", s=42, edgecolors="#555",
             linewidths=0.4,
         )  # fmt: skip
     axes.set_yticks(range(len(clear)), list(clear))
