@@ -1,6 +1,6 @@
-"""How anything is written and recognised: atomic replacement, digests by content, and a journal of finished parts.
+"""Atomic writing of files and folders, digests of content, and a journal of completed parts.
 
-A file or folder gets its name when it is complete, by one rename. Until then it lies beside its place as ``.<name>.part``.
+A file or folder is written as ``.<name>.part`` in the same folder, and renamed when it is complete.
 """
 
 import dataclasses
@@ -15,11 +15,11 @@ from pathlib import Path
 from typing import Any
 
 DIGITS = 32
-"""Hexadecimal digits that are kept of a SHA-256."""
+"""Number of hexadecimal digits of a digest (truncated SHA-256)."""
 
 
 def part_of(path: Path) -> Path:
-    """Return the name under which a file or folder is written before it is complete: hidden, in the same folder.
+    """Return the path for writing a file or folder until it is complete: a hidden name in the same folder.
 
     >>> part_of(Path("map/classes.tif")).as_posix()
     'map/.classes.tif.part'
@@ -28,18 +28,18 @@ def part_of(path: Path) -> Path:
 
 
 def move(source: Path, target: Path) -> None:
-    """Rename a file or folder on the same disk; an existing file is replaced atomically."""
+    """Rename a file or folder on the same disk; replace an existing file atomically."""
     os.replace(source, target)
 
 
 @contextmanager
 def replacing(path: Path, partial: Path | None = None) -> Iterator[Path]:
-    """Yield the path to write to; rename it to `path` when the block ends well, and remove it otherwise.
+    """Yield the path to write to; rename it to `path` at the end of the block, or remove it after an error.
 
     Parameters
     ----------
     partial
-        Another temporary name, for writers that take the format from the suffix.
+        Another temporary path, for writers that choose the format from the suffix.
     """
     partial = partial or part_of(path)
     try:
@@ -52,10 +52,10 @@ def replacing(path: Path, partial: Path | None = None) -> Iterator[Path]:
 
 @contextmanager
 def replacing_folder(folder: Path) -> Iterator[Path]:
-    """Yield an empty folder to write to; give it the name `folder` when the block ends well.
+    """Yield an empty folder to write to; rename it to `folder` at the end of the block.
 
-    A folder of that name is removed first. After an error, what was written stays under the temporary name, and the
-    next attempt removes it.
+    An existing folder of that name is removed first. After an error, the temporary folder stays; the next attempt removes
+    it.
     """
     partial = part_of(folder)
     shutil.rmtree(partial, ignore_errors=True)
@@ -66,18 +66,18 @@ def replacing_folder(folder: Path) -> Iterator[Path]:
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write a text file (UTF-8) atomically; its folder exists."""
+    """Write a text file (UTF-8) atomically; its folder must exist."""
     with replacing(path) as partial:
         partial.write_text(text, encoding="utf-8")
 
 
 def write_json(path: Path, content: Any, indent: int | None = 1) -> None:
-    """Write a JSON file (UTF-8) atomically; its folder exists."""
+    """Write a JSON file (UTF-8) atomically; its folder must exist."""
     write_text(path, json.dumps(content, indent=indent, ensure_ascii=False))
 
 
 def digest(*values: Any) -> str:
-    """Return a digest of settings by content: dataclasses by their fields, other objects by ``str``.
+    """Return a digest of the content of settings: dataclasses by their fields, other objects by ``str``.
 
     >>> digest("a", 1) == digest("a", 1), digest("a", 1) == digest("a", 2), len(digest("a"))
     (True, False, 32)
@@ -86,7 +86,7 @@ def digest(*values: Any) -> str:
 
 
 def digest_of(*parts: bytes) -> str:
-    """Return a digest of bytes, one part after the other."""
+    """Return a digest of the concatenated bytes."""
     running = hashlib.sha256()
     for part in parts:
         running.update(part)
@@ -94,7 +94,7 @@ def digest_of(*parts: bytes) -> str:
 
 
 def sha256_of(path: Path) -> str:
-    """Return the whole SHA-256 of a file, as ``sha256sum`` prints it."""
+    """Return the full SHA-256 of a file, as ``sha256sum`` prints it."""
     with path.open("rb") as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()
 
@@ -107,9 +107,9 @@ def _plain(value: Any) -> Any:
 
 @dataclass
 class Journal:
-    """Records of finished parts of a piece of work, one JSON line each; the last record of a part counts.
+    """Records of the completed parts of a task, one JSON line each; the last record of a part is valid.
 
-    One process writes. A line is on the disk before :meth:`add` returns.
+    Only one process may write. The record is on disk when :meth:`add` returns.
     """
 
     path: Path
@@ -125,10 +125,10 @@ class Journal:
                 note = json.loads(line)
                 yield note.pop("place"), note
             except (ValueError, KeyError):
-                continue  # the line that was being written when the process was killed
+                continue  # incomplete line of a killed process
 
     def add(self, place: str, **note: Any) -> None:
-        """Record a part durably: the record survives a power cut."""
+        """Record a part and flush the record to disk, so that it survives a power failure."""
         self.notes[place] = note
         with self.path.open("a") as stream:
             stream.write("\n" + json.dumps({"place": place, **note}))

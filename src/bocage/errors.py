@@ -1,4 +1,4 @@
-"""Every exception that Bocage raises on purpose.
+"""Exceptions that Bocage raises for errors that the user can correct.
 
 ::
 
@@ -34,10 +34,10 @@ class UnknownNameError(BocageError):
 
 @dataclass(frozen=True)
 class Problem:
-    """One thing in a recipe that cannot be followed."""
+    """One problem of a recipe."""
 
     key: str
-    """Dotted key; empty where the problem is the file's."""
+    """Dotted key; empty if the problem concerns the whole file."""
     message: str
 
     def __str__(self) -> str:
@@ -50,9 +50,9 @@ class RecipeError(BocageError):
     Parameters
     ----------
     source
-        The recipe's file, or what a table is called.
+        File of the recipe, or name of a table.
     problems
-        Everything that is wrong with it.
+        All problems of the recipe.
     """
 
     def __init__(self, source: object, problems: Sequence[Problem]) -> None:
@@ -61,7 +61,7 @@ class RecipeError(BocageError):
 
     @property
     def heading(self) -> str:
-        """The recipe, and how many problems it has."""
+        """Recipe and number of its problems, as text."""
         return f"{self.source}: {len(self.problems)} problem" + "s" * (len(self.problems) > 1)
 
 

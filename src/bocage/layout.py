@@ -1,4 +1,4 @@
-"""Every path in the folder of a run. No other module spells a name of this layout.
+"""Paths in the folder of a run. No other module contains these names.
 
 ::
 
@@ -19,13 +19,13 @@ from pathlib import Path
 
 @dataclass(frozen=True)
 class ModelLayout:
-    """A model folder: enough to map with."""
+    """A model folder, with all files that mapping needs."""
 
     path: Path
 
     @property
     def description(self) -> Path:
-        """What the network is and what it was trained on."""
+        """Description of the network and of its training data."""
         return self.path / "trained.json"
 
     @property
@@ -51,7 +51,7 @@ class ModelLayout:
 
 @dataclass(frozen=True)
 class SplitLayout:
-    """The folder of one draw or fold, and of any other training."""
+    """The folder of one draw or fold, or of another training."""
 
     path: Path
 
@@ -67,7 +67,7 @@ class SplitLayout:
 
     @property
     def checkpoint(self) -> Path:
-        """State of a training that has not ended."""
+        """State of an unfinished training."""
         return self.path / "checkpoint.safetensors"
 
     @property
@@ -93,17 +93,17 @@ class MapLayout:
     path: Path
 
     def layer(self, name: str, suffix: str, complete: bool = True) -> Path:
-        """File of a layer in one format; the name of an incomplete one says so."""
+        """File of a layer in one format; an incomplete file has ``.partial`` in its name."""
         return self.path / f"{name}{'' if complete else '.partial'}{suffix}"
 
     @property
     def incomplete(self) -> list[Path]:
-        """Files of layers that lack windows."""
+        """Files of incomplete layers."""
         return list(self.path.glob("*.partial.*"))
 
     @property
     def windows(self) -> Path:
-        """Windows that are made so far."""
+        """Folder of the completed windows."""
         return self.path / ".windows"
 
     @property
@@ -133,12 +133,12 @@ class MapLayout:
 
     @property
     def is_complete(self) -> bool:
-        """Whether the folder holds a whole map."""
+        """Whether the folder has a complete map."""
         return self.checksums.exists()
 
     @classmethod
     def of(cls, folder: Path) -> "MapLayout":
-        """Return the map of a run's folder where there is one, or else take `folder` for that of a map."""
+        """Return the map folder inside a run folder if it has a complete map, otherwise `folder` as a map folder."""
         inside = RunLayout(folder).map
         return inside if inside.is_complete else cls(folder)
 
@@ -156,7 +156,7 @@ class RunLayout:
 
     @property
     def provenance(self) -> Path:
-        """Inputs, versions, and the stages that are complete."""
+        """Inputs, versions, and completed stages."""
         return self.path / "provenance.json"
 
     @property
@@ -190,7 +190,7 @@ class RunLayout:
 
     @property
     def own(self) -> SplitLayout:
-        """The run's folder as that of one training (adaptation, pretraining)."""
+        """The folder of the run as that of a single training (adaptation, pretraining)."""
         return SplitLayout(self.path)
 
     @property
@@ -220,7 +220,7 @@ class RunLayout:
 
     @property
     def validation(self) -> Path:
-        """Validation sample to be labelled, by default."""
+        """Default path of the validation sample to label."""
         return self.path / "validation.gpkg"
 
     @property

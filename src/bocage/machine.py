@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from bocage.errors import TrainedError
 
-if TYPE_CHECKING:  # PyTorch takes seconds to import; commands that compute nothing do not wait for it
+if TYPE_CHECKING:  # importing PyTorch takes seconds; not all commands need it
     import torch
 
 PACKAGES = ("bocage", "torch", "numpy", "scikit-learn", "rasterio", "odc-geo", "geopandas")
@@ -35,7 +35,7 @@ def versions() -> dict[str, str]:
 def peak_memory() -> int:
     """Return the largest resident memory of this process so far, in bytes; 0 where the system does not report it."""
     status = Path("/proc/self/status")
-    if status.exists():  # getrusage would count the process that started this one, too
+    if status.exists():  # getrusage would include the parent process
         lines = (line.split() for line in status.read_text().splitlines() if line.startswith("VmHWM"))
         return next((int(line[1]) * 1024 for line in lines), 0)
     try:
@@ -55,12 +55,12 @@ def description() -> str:
 
 
 def device_of(wanted: str) -> "torch.device":
-    """Return the device asked for; "auto" takes CUDA, then MPS, then the processor.
+    """Return the device `wanted`; "auto" is the first available of CUDA, MPS and CPU.
 
     Raises
     ------
     TrainedError
-        This machine has no such device.
+        The device is not available on this machine.
     """
     import torch
 

@@ -13,7 +13,7 @@ class Progress(Protocol):
     """Receiver of messages and of progress."""
 
     def say(self, text: str | Note) -> None:
-        """Tell one fact that the user should know (a reprojection, a class left out)."""
+        """Show a message to the user, for example about a reprojection or a dropped class."""
 
     def step(self, task: str, done: int, total: int, note: str = "") -> None:
         """Report that `done` of `total` steps of `task` are complete."""
@@ -34,7 +34,7 @@ QUIET: Progress = Quiet()
 
 @dataclass
 class Heard:
-    """Passes everything on, and keeps the notes about one source."""
+    """Forwards messages and progress, and keeps the notes about one source."""
 
     listener: Progress
     source: str
@@ -42,7 +42,7 @@ class Heard:
     notes: list[Note] = field(default_factory=list)
 
     def say(self, text: str | Note) -> None:
-        """Keep a note, and pass it on under the source's name."""
+        """Keep a note, and forward it with the name of the source."""
         note = text if isinstance(text, Note) else Note.of("text", text=text)
         self.notes.append(replace(note, source=self.source))
         self.listener.say(self.notes[-1])
@@ -61,7 +61,7 @@ class Named:
     """Prefix of every message and task name."""
 
     def say(self, text: str | Note) -> None:
-        """Pass a fact on."""
+        """Forward a message."""
         self.listener.say(f"{self.before}{text}")
 
     def step(self, task: str, done: int, total: int, note: str = "") -> None:
@@ -77,7 +77,7 @@ class Sent:
     """A queue shared by both processes."""
 
     def say(self, text: str | Note) -> None:
-        """Send a fact."""
+        """Send a message."""
         self.messages.put(("say", (text,)))
 
     def step(self, task: str, done: int, total: int, note: str = "") -> None:

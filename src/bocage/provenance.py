@@ -1,4 +1,4 @@
-"""Records of a run: what it read, which stages are complete, what they took, and what a plan estimated."""
+"""Records of a run: inputs, completed stages, their duration and memory, and the estimates of a plan."""
 
 import json
 from collections.abc import Mapping
@@ -12,13 +12,13 @@ from bocage.errors import RunFolderError
 
 @dataclass(frozen=True)
 class Stage:
-    """A stage that is complete."""
+    """A completed stage."""
 
     key: str
-    """Digest of the inputs and settings that it was made from."""
+    """Digest of the inputs and settings of the stage."""
     seconds: float
     memory: int
-    """Bytes that the process had in memory at its largest, up to the end of the stage; 0 where not known."""
+    """Peak memory of the process until the end of the stage, in bytes; 0 if unknown."""
     finished: str
     """UTC, ISO 8601."""
 
@@ -34,7 +34,7 @@ class Provenance:
     recipe: str
     """Path of the recipe."""
     inputs: Mapping[str, str]
-    """Path → digest of every file that the run reads."""
+    """Path of each input file → digest."""
     versions: Mapping[str, str]
     started: str
     """UTC, ISO 8601."""
@@ -58,7 +58,7 @@ class Provenance:
             stages = {name: Stage(**{"memory": 0, **stage}) for name, stage in record.pop("stages").items()}
             return cls(**record, stages=stages)
         except (ValueError, KeyError, TypeError, AttributeError) as error:
-            raise RunFolderError(f"{path} is damaged ({error}); choose another --out, or remove the folder.") from error
+            raise RunFolderError(f"{path} is damaged ({error}); choose another --out, or delete the folder.") from error
 
 
 @dataclass(frozen=True)
@@ -78,29 +78,29 @@ class Plan:
     name: str
     stages: tuple[Estimate, ...]
     memory: int
-    """Bytes of the process at its largest."""
+    """Peak memory of the process, in bytes."""
     disk: int
-    """Bytes written."""
+    """Number of bytes written."""
     workers: Mapping[int, float]
-    """Number of preparing threads → seconds in all; the other stages use the machine as they are."""
+    """Number of preparation threads → total seconds; the threads affect only the preparation."""
     machine: str
 
     @property
     def seconds(self) -> float:
-        """Seconds of all stages."""
-        return sum(one.seconds for one in self.stages)
+        """Total duration of all stages, in seconds."""
+        return sum(stage.seconds for stage in self.stages)
 
     def save(self, path: Path) -> None:
-        """Write the file atomically; its folder is made."""
+        """Write the file atomically; create its folder."""
         path.parent.mkdir(parents=True, exist_ok=True)
         write_json(path, asdict(self))
 
     @classmethod
     def load(cls, path: Path) -> "Plan | None":
-        """Read what :meth:`save` wrote; None where there is no readable plan."""
+        """Read what :meth:`save` wrote; None if the file is missing or unreadable."""
         try:
             record = json.loads(path.read_text(encoding="utf-8"))
-            stages = tuple(Estimate(**one) for one in record.pop("stages"))
+            stages = tuple(Estimate(**estimate) for estimate in record.pop("stages"))
             workers = {int(n): seconds for n, seconds in record.pop("workers").items()}
             return cls(stages=stages, workers=workers, **record)
         except (OSError, ValueError, KeyError, TypeError):

@@ -1,4 +1,4 @@
-"""Commands, progress, exit codes; no logic."""
+"""Command line: commands, display of progress, exit codes."""
 
 from bocage.cli.main import main
 

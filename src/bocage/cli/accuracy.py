@@ -1,4 +1,4 @@
-"""Commands about accuracy: on test polygons, on a validation sample, between models."""
+"""Commands that measure accuracy: on test polygons, on a validation sample, and between models."""
 
 from pathlib import Path
 from typing import Any
@@ -14,10 +14,10 @@ from bocage.layout import RunLayout
 @RECIPE
 @OUT
 @OVERWRITE
-@click.option("--sample", type=click.Path(path_type=Path), help="A labelled validation sample of the map.")
-@click.option("--label", default="label", show_default=True, help="Field of the sample with the label: code or name.")
+@click.option("--sample", type=click.Path(path_type=Path), help="Labelled validation sample of the map (vector file).")
+@click.option("--label", default="label", show_default=True, help="Field of the sample with the class code or name.")
 def evaluate(recipe: Path, out: Path | None, overwrite: bool, sample: Path | None, label: str) -> None:
-    """Measure the accuracy on test polygons; or that of the map, with areas, on a labelled validation sample.
+    """Measure the accuracy of the model or the map.
 
     The sample was drawn by 'bocage sample-design'; the estimates and their 95 % intervals go into the report.
 
@@ -38,7 +38,7 @@ def evaluate(recipe: Path, out: Path | None, overwrite: bool, sample: Path | Non
     with terminal() as progress:
         found = evaluate_sample(parsed, folder, sample, label, progress)
     print_adjusted(found)
-    click.echo(f"sample: {RunLayout(folder).sample}; 'bocage report {recipe}' puts it into the report")
+    click.echo(f"sample: {RunLayout(folder).sample}. Run 'bocage report {recipe}' to add the estimates to the report.")
 
 
 @click.command("sample-design")
@@ -48,7 +48,7 @@ def evaluate(recipe: Path, out: Path | None, overwrite: bool, sample: Path | Non
     "--to",
     "path",
     type=click.Path(path_type=Path),
-    help="File to write [default: validation.gpkg in the run's folder].",
+    help="Vector file to write [default: validation.gpkg in the run's folder].",
 )
 @click.option("--error", default=0.01, show_default=True, help="Target standard error of the overall accuracy.")
 @click.option("--accuracy", default=0.8, show_default=True, help="Expected user's accuracy of every class.")
@@ -64,9 +64,9 @@ def evaluate(recipe: Path, out: Path | None, overwrite: bool, sample: Path | Non
     show_default=True,
     help="Allocation of the remaining pixels: by area, or equal for every class.",
 )
-@click.option("--seed", default=0, show_default=True)
+@click.option("--seed", default=0, show_default=True, help="Seed of the random draw.")
 def sample_design(recipe: Path, out: Path | None, path: Path | None, expect: tuple[str, ...], **wanted: Any) -> None:
-    """Draw a stratified random sample of the run's map, for validation by photo-interpretation.
+    """Draw a validation sample of the map.
 
     The sample size follows from the target standard error (Cochran 1977; Olofsson et al. 2014). The vector file holds the
     outlines of the pixels with an empty field 'label'. It does not show the mapped class, which could influence the
@@ -89,7 +89,7 @@ def sample_design(recipe: Path, out: Path | None, path: Path | None, expect: tup
     with terminal() as progress:
         drawn = design_sample(parsed, folder, SampleDesign(**wanted), dict(map(_expected, expect)), target, progress)
     print_sample(drawn, parsed.legend)
-    click.echo(f"sample: {target} ({len(drawn)} pixels); keep {target.stem}.design.json beside it")
+    click.echo(f"sample: {target} ({len(drawn)} pixels). Keep {target.stem}.design.json in the same folder.")
 
 
 def _expected(text: str) -> tuple[str, float]:
@@ -99,7 +99,9 @@ def _expected(text: str) -> tuple[str, float]:
     except ValueError:
         accuracy = -1.0
     if not name or not 0 < accuracy < 1:
-        raise click.BadParameter(f"write CLASS=ACCURACY, between 0 and 1; found '{text}'", param_hint="--expect")
+        raise click.BadParameter(
+            f"'{text}' is not CLASS=ACCURACY, with an accuracy between 0 and 1", param_hint="--expect"
+        )
     return name, accuracy
 
 
@@ -107,7 +109,9 @@ def _expected(text: str) -> tuple[str, float]:
 @RECIPE
 @OUT
 @click.option(
-    "--jobs", type=click.IntRange(1), help="Models at a time [default: one for each GPU, or for every four cores]."
+    "--jobs",
+    type=click.IntRange(1),
+    help="Models trained at the same time [default: one per GPU, or one per four cores].",
 )
 @click.option(
     "--metric",

@@ -1,4 +1,4 @@
-"""Commands before a run: write a recipe, check it, plan it, simulate a landscape."""
+"""Commands to use before a run: write a recipe, check it, plan the run, simulate a landscape."""
 
 import json
 from dataclasses import asdict
@@ -15,12 +15,15 @@ from bocage.layout import RunLayout
 @click.command()
 @click.argument("images", type=click.Path(path_type=Path))
 @click.argument("reference", type=click.Path(path_type=Path))
-@click.option("--label", default="", help="Field that holds the class [default: asked of the file].")
+@click.option("--label", default="", help="Field with the class [default: chosen from the fields of the file].")
 @click.option(
     "--out", type=click.Path(path_type=Path), default=Path("recipe.toml"), show_default=True, help="Recipe to write."
 )
 def init(images: Path, reference: Path, label: str, out: Path) -> None:
-    """Write a commented recipe by looking at a folder of IMAGES and a vector file of REFERENCE polygons.
+    """Write a recipe for your images and polygons.
+
+    IMAGES is a folder, REFERENCE a vector file of labelled polygons. The recipe has comments that explain the
+    settings.
 
     \b
     Examples:
@@ -38,7 +41,9 @@ def init(images: Path, reference: Path, label: str, out: Path) -> None:
 @OUT
 @click.option("--json", "as_json", is_flag=True, help="Print the findings as JSON.")
 @click.option(
-    "--html", type=click.Path(path_type=Path), help="Write a page with a picture of every source and a timeline."
+    "--html",
+    type=click.Path(path_type=Path),
+    help="Write an HTML page with a picture of each source and a timeline of dates.",
 )
 @click.pass_context
 def check(context: click.Context, recipe: Path, out: Path | None, as_json: bool, html: Path | None) -> None:
@@ -53,10 +58,10 @@ def check(context: click.Context, recipe: Path, out: Path | None, as_json: bool,
       bocage check recipe.toml --html check.html
       bocage check recipe.toml --json > findings.json
     """
-    from bocage.jobs.check import check as look
+    from bocage.jobs.check import check as run_checks
 
     with terminal() as progress:
-        seen = look(recipe, out, progress)
+        seen = run_checks(recipe, out, progress)
     if html:
         from bocage.report.preflight import write_page
 
@@ -101,37 +106,46 @@ def plan(recipe: Path, out: Path | None, workers: tuple[int, ...], as_json: bool
         made = measure(parsed, folder, workers, progress)
     made.save(RunLayout(folder).plan)
     if as_json:
-        click.echo(json.dumps(asdict(made), indent=1))
+        click.echo(json.dumps(asdict(estimated), indent=1))
     else:
         from bocage.cli.tables import print_plan
 
-        print_plan(made)
+        print_plan(estimated)
 
 
 @click.command()
 @click.argument("folder", type=click.Path(path_type=Path))
-@click.option("--height", default=1203, show_default=True, help="PAN pixels of 1.5 m.")
-@click.option("--width", default=1402, show_default=True, help="PAN pixels of 1.5 m.")
-@click.option("--seed", default=0, show_default=True)
-@click.option("--year", default=2022, show_default=True, help="Another year shifts the calendar and rotates the crops.")
-@click.option("--region", default=0, show_default=True, help="Another region has other parcels and other class shares.")
-@click.option("--polygons", default=24, show_default=True, help="Most reference polygons of each class.")
+@click.option("--height", default=1203, show_default=True, help="Height in panchromatic pixels of 1.5 m.")
+@click.option("--width", default=1402, show_default=True, help="Width in panchromatic pixels of 1.5 m.")
+@click.option("--seed", default=0, show_default=True, help="Seed of the simulation.")
 @click.option(
-    "--sensor", "sensors", multiple=True, type=click.Choice(["vhr", "s2", "s1"]), help="Only these [default: all]."
+    "--year", default=2022, show_default=True, help="Another year shifts the crop calendar and rotates the crops."
+)
+@click.option("--region", default=0, show_default=True, help="Another region has other parcels and other class shares.")
+@click.option("--polygons", default=24, show_default=True, help="Maximum number of reference polygons of each class.")
+@click.option(
+    "--sensor",
+    "sensors",
+    multiple=True,
+    type=click.Choice(["vhr", "s2", "s1"]),
+    help="Only this sensor; repeatable [default: all].",
 )
 @click.option(
     "--format",
     "formats",
     multiple=True,
     type=click.Choice(["geotiff", "landsat", "pleiades", "s1tiling", "safe", "spot67", "stac", "theia"]),
-    help="Deliver a sensor as true-to-format products; may be repeated, one for each sensor [default: geotiff].",
+    help="Product format of a sensor; repeatable, one for each sensor [default: geotiff].",
 )
-@click.option("--recipes/--no-recipes", default=True, show_default=True, help="Write recipes that use the landscape.")
+@click.option(
+    "--recipes/--no-recipes", default=True, show_default=True, help="Write example recipes for the landscape."
+)
 def simulate(folder: Path, recipes: bool, sensors: tuple[str, ...], formats: tuple[str, ...], **settings: Any) -> None:
-    """Write an agricultural landscape with known truth into FOLDER, as real files.
+    """Simulate a landscape with known land cover.
 
-    PAN and MS at 1.5 and 6 m, a Sentinel-2-like series with clouds and their mask, a Sentinel-1-like series with
-    speckle, sparse reference polygons, and the truth everywhere.
+    Writes to FOLDER: panchromatic (1.5 m) and multispectral (6 m) images, a Sentinel-2-like time series with clouds
+    and a cloud mask, a Sentinel-1-like time series with speckle, sparse reference polygons, and a raster of the true
+    land cover.
 
     \b
     Examples:
@@ -144,11 +158,11 @@ def simulate(folder: Path, recipes: bool, sensors: tuple[str, ...], formats: tup
     from bocage.simulate import simulate as write
     from bocage.simulate.recipes import write_recipes
 
-    wanted = tuple(name for name in formats if name != "geotiff")
-    chosen = Simulation(sensors=sensors or SENSORS, formats=wanted, **settings)
+    products = tuple(name for name in formats if name != "geotiff")
+    chosen = Simulation(sensors=sensors or SENSORS, formats=products, **settings)
     with terminal() as progress:
         polygons = write(chosen, folder, progress)
-    click.echo(f"{folder}: {chosen.height} x {chosen.width} PAN pixels, {polygons} reference polygons")
+    click.echo(f"{folder}: {chosen.height} x {chosen.width} panchromatic pixels, {polygons} reference polygons")
     if recipes:
         for path in write_recipes(chosen, folder):
             click.echo(f"recipe: {path}")

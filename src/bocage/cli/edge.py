@@ -1,4 +1,4 @@
-"""The edge between Bocage and the shell: what is expected is one line, what is not is a log."""
+"""Conversion of exceptions to exit codes: one line for an expected error, a log file for an unexpected one."""
 
 import datetime
 import errno
@@ -15,11 +15,11 @@ import click
 from bocage.errors import BocageError, RecipeError
 from bocage.machine import versions
 
-EXPECTED, SURPRISE, INTERRUPTED = 1, 3, 130
+EXPECTED, UNEXPECTED, INTERRUPTED = 1, 3, 130
 
 
-def guarded(work: Callable[[], None]) -> int:  # noqa: PLR0911 - one return per way to end
-    """Run `work` and return the exit code: 0, 1 for an expected error, 3 for a surprise, 130 for ^C."""
+def guarded(work: Callable[[], None]) -> int:  # noqa: PLR0911 - one return per kind of error
+    """Run `work` and return the exit code: 0, 1 for an expected error, 3 for an unexpected error, 130 for Ctrl+C."""
     try:
         work()
     except RecipeError as error:
@@ -31,19 +31,19 @@ def guarded(work: Callable[[], None]) -> int:  # noqa: PLR0911 - one return per 
     except OSError as error:
         if error.errno == errno.ENOSPC:
             click.echo(
-                f"error: the disk is full ({error.filename or 'while writing'}); free some room and run again.",
+                f"error: the disk is full ({error.filename or 'while writing'}). Free disk space and run the same command again.",
                 err=True,
             )
             return EXPECTED
         if error.errno is None or not error.filename:
-            return _surprise(error)
+            return _unexpected(error)
         click.echo(f"error: {error.filename}: {error.strerror}.", err=True)
         return EXPECTED
     except (KeyboardInterrupt, click.Abort):
-        click.echo("interrupted; what was complete is kept, run the same command to go on", err=True)
+        click.echo("interrupted; completed work is kept. Run the same command to resume.", err=True)
         return INTERRUPTED
-    except Exception as error:  # the edge: everything else is a defect of ours, and is written down
-        return _surprise(error)
+    except Exception as error:  # any other exception is a defect of Bocage: write a log
+        return _unexpected(error)
     return 0
 
 
@@ -51,7 +51,7 @@ def _listed(error: RecipeError) -> str:
     return f"{error.heading}:" + "".join(f"\n  - {problem}" for problem in error.problems)
 
 
-def _surprise(error: BaseException) -> int:
+def _unexpected(error: BaseException) -> int:
     stamp = datetime.datetime.now(datetime.UTC).strftime("%Y%m%dT%H%M%S")
     name = f"bocage-error-{stamp}-{os.getpid()}.log"
     text = "\n".join(
@@ -63,12 +63,12 @@ def _surprise(error: BaseException) -> int:
         except OSError:
             continue
         click.echo(
-            f"unexpected error: {type(error).__name__}: {error}. The log is {folder / name}; please report it.",
+            f"unexpected error: {type(error).__name__}: {error}. The log is {folder / name}. Please report it.",
             err=True,
         )
-        return SURPRISE
+        return UNEXPECTED
     click.echo(text, err=True)
-    return SURPRISE
+    return UNEXPECTED
 
 
 def _versions() -> str:

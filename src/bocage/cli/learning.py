@@ -1,4 +1,4 @@
-"""Commands about networks: adapt, pretrain, export."""
+"""Commands for trained networks: adapt, pretrain, export."""
 
 from pathlib import Path
 
@@ -14,11 +14,11 @@ from bocage.layout import RunLayout
 @click.option(
     "--scene", "recipe", required=True, type=click.Path(path_type=Path), help="Recipe of the scene to adapt to."
 )
-@click.option("--polygons", is_flag=True, help="Learn from the recipe's reference polygons, too.")
+@click.option("--polygons", is_flag=True, help="Also train on the recipe's reference polygons.")
 @OUT
 @OVERWRITE
 def adapt(model: Path, recipe: Path, polygons: bool, out: Path | None, overwrite: bool) -> None:
-    """Adapt a trained network to another year or place.
+    """Adapt a trained network to another year or region.
 
     The network learns from its own most confident predictions on pixels of the scene (self-training), and with --polygons
     also from the scene's reference polygons. The recipe gives sources and grid, and [reference] where polygons are used.
@@ -45,9 +45,13 @@ def adapt(model: Path, recipe: Path, polygons: bool, out: Path | None, overwrite
 @OUT
 @OVERWRITE
 @click.option(
-    "--pixels", type=click.IntRange(256), default=16_384, show_default=True, help="Pixels drawn from the scene."
+    "--pixels",
+    type=click.IntRange(256),
+    default=16_384,
+    show_default=True,
+    help="Number of pixels drawn from the scene.",
 )
-@click.option("--epochs", type=click.IntRange(1), default=20, show_default=True, help="Passes over them.")
+@click.option("--epochs", type=click.IntRange(1), default=20, show_default=True, help="Number of epochs.")
 @DEVICES
 def pretrain(recipe: Path, out: Path | None, overwrite: bool, pixels: int, epochs: int, devices: int | None) -> None:
     """Pretrain the recipe's network on the scene without labels, for few polygons.
@@ -76,9 +80,11 @@ def pretrain(recipe: Path, out: Path | None, overwrite: bool, pixels: int, epoch
 @click.argument("model", type=click.Path(path_type=Path, exists=True, file_okay=False))
 @click.argument("folder", type=click.Path(path_type=Path))
 def export(model: Path, folder: Path) -> None:
-    """Write a trained MODEL folder as ONNX, with a STAC item (MLM extension), into a new FOLDER.
+    """Export a trained network to ONNX.
 
-    The graph is checked against PyTorch on the same inputs before it is kept. Forests and boosted trees do not export.
+    Writes the network of a MODEL folder, with a STAC item (MLM extension), to a new FOLDER. The logits of the ONNX
+    graph are compared with those of PyTorch before the files are kept. Random forests and boosted trees cannot be
+    exported.
 
     \b
     Examples:

@@ -1,4 +1,4 @@
-"""The commands: a literal table, so that ``bocage --help`` imports none of the rooms."""
+"""Table of the commands, as text, so that ``bocage --help`` does not import their modules."""
 
 import importlib
 import sys
@@ -37,14 +37,14 @@ COMMANDS = {
 
 
 class Commands(click.Group):
-    """A group whose commands are imported when they are used."""
+    """Command group that imports a command when it is used."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
-        """Return the names, in the order of ``COMMANDS``."""
+        """Return the command names in the order of ``COMMANDS``."""
         return list(COMMANDS)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        """Import a command; None where there is no such command."""
+        """Import and return a command; None if the name is unknown."""
         if cmd_name not in COMMANDS:
             return None
         module, _, function = COMMANDS[cmd_name].partition(":")
@@ -55,7 +55,7 @@ class Commands(click.Group):
 @click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
 @click.version_option(__version__)
 def cli() -> None:
-    """Bocage makes land-cover maps from imagery and a few reference polygons.
+    """Make land-cover maps from satellite imagery and reference polygons.
 
     \b
     Examples:
@@ -66,7 +66,7 @@ def cli() -> None:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command line and return its exit code (2 for a command that cannot be understood)."""
+    """Run the command line and return its exit code (2 for an invalid command or option)."""
     code: Any = 0
 
     def work() -> None:

@@ -1,4 +1,4 @@
-"""What several commands share: arguments, and running some stages of a recipe."""
+"""Arguments and options shared by several commands, and the execution of stages of a recipe."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ OVERWRITE = click.option(
 DEVICES = click.option(
     "--devices",
     type=click.IntRange(1),
-    help="GPUs (or processes, without one) that train together; replaces [training] devices.",
+    help="Number of GPUs (or processes, without GPU) for training; replaces [training] devices.",
 )
 
 
 def with_workers(command: Callable[..., None]) -> Callable[..., None]:
-    """Add the options that say who makes the map; what is given replaces [workers] of the recipe."""
+    """Add the options of the map workers to a command; they replace values of [workers] in the recipe."""
     options = (
         click.option("--workers", type=int, help="Processes that compute the map (jobs, with --cluster)."),
         click.option("--threads", type=int, help="Cores per process."),
@@ -54,11 +54,11 @@ def chosen(
     devices: int | None = None,
     **given: Any,
 ) -> Recipe:
-    """Return the recipe with the workers, the devices and the region that the command line names."""
-    told = {("count" if key == "workers" else key): value for key, value in given.items() if value is not None}
+    """Return the recipe with the workers, devices and region given on the command line."""
+    replaced = {("count" if key == "workers" else key): value for key, value in given.items() if value is not None}
     pairs = dict(_pair(option) for option in options)
     try:
-        workers = replace(recipe.workers, **told, options={**recipe.workers.options, **pairs})
+        workers = replace(recipe.workers, **replaced, options={**recipe.workers.options, **pairs})
         mapping = replace(recipe.map, region=region or recipe.map.region, where=where or recipe.map.where)
     except ValueError as error:
         raise click.UsageError(str(error)) from error
@@ -69,12 +69,12 @@ def chosen(
 def _pair(option: str) -> tuple[str, Any]:
     key, sign, value = option.partition("=")
     if not sign or not key.isidentifier():
-        raise click.UsageError(f"--job takes KEY=VALUE; found '{option}'")
+        raise click.UsageError(f"--job: '{option}' is not KEY=VALUE")
     return key, int(value) if value.isdecimal() else value
 
 
 def run_stages(recipe: Path, out: Path | None, stages: Sequence[str], overwrite: bool, **given: Any) -> None:
-    """Run stages of a recipe in its folder, and tell what came out."""
+    """Run stages of a recipe in its folder, and print the results."""
     from bocage.jobs.run import run
     from bocage.recipe import read_recipe
 

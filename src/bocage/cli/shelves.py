@@ -1,4 +1,4 @@
-"""Commands that list the shelves."""
+"""Commands that list networks, sensors, indices, metrics and writers."""
 
 import json
 from collections.abc import Callable
@@ -15,8 +15,8 @@ from bocage.shelf import Shelf
 def models(as_json: bool) -> None:
     """List the networks with their inputs, cost and source.
 
-    Parameters and multiply-adds are counted at the published size and data shapes, for 10 classes.
-    Yours is named 'its.module:name' in a recipe.
+    Parameters and multiply-adds are counted for the published configuration and input shapes, with 10 classes.
+    To use your own network, write 'module:name' in the recipe.
 
     \b
     Examples:
@@ -35,9 +35,9 @@ def models(as_json: bool) -> None:
 
 
 def _listing(name: str, load: Callable[[], tuple[Shelf[Any], Callable[[Any], str]]]) -> click.Command:
-    """Make the command that lists a shelf, one line for each entry."""
+    """Return the command that lists a shelf, one line per entry."""
 
-    @click.command(name, help=f"List the {name}, with one line each; yours is named 'its.module:name' in a recipe.")
+    @click.command(name, help=f"List the {name}, one per line. To use your own, write 'module:name' in the recipe.")
     def command() -> None:
         shelf, line = load()
         for key in shelf:

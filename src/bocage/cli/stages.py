@@ -11,7 +11,7 @@ from bocage.cli.terminal import terminal
 
 
 def _stage(name: str, stages: Sequence[str], text: str) -> click.Command:
-    """Make the command that runs some stages of a recipe."""
+    """Return the command that runs some stages of a recipe."""
 
     @RECIPE
     @OUT
@@ -28,10 +28,9 @@ def _stage(name: str, stages: Sequence[str], text: str) -> click.Command:
 run = _stage(
     "run",
     ("train", "evaluate", "map", "report"),
-    """Follow a recipe from imagery and polygons to the map, its accuracy and its report.
+    """Run all stages of a recipe: train, evaluate, map, report.
 
-    A stage that is complete for the same inputs and settings is not repeated: after an interruption, run the same
-    command.
+    Complete stages with the same inputs and settings are not repeated. After an interruption, run the same command.
 
     \b
     Examples:
@@ -43,7 +42,7 @@ run = _stage(
 train = _stage(
     "train",
     ("train",),
-    """Cut the samples and train the recipe's model on every draw.
+    """Cut the samples and train the recipe's model on each draw.
 
     \b
     Examples:
@@ -73,11 +72,13 @@ def prepare(recipe: Path, out: Path | None, overwrite: bool) -> None:
 
     parsed = read_recipe(recipe)
     with terminal() as progress:
-        made = work(parsed, out or Path("runs") / parsed.name, progress, overwrite)
-    for name, one in made.items():
-        click.echo(f"{name}: {one.path} ({one.shards} parts, {one.never_clear} of {one.pixels} pixels never clear)")
-    if not made:
-        click.echo("nothing to prepare: every source is read in place")
+        cubes = work(parsed, out or Path("runs") / parsed.name, progress, overwrite)
+    for name, cube in cubes.items():
+        click.echo(
+            f"{name}: {cube.path} ({cube.shards} shards, {cube.never_clear} of {cube.pixels} pixels without a clear date)"
+        )
+    if not cubes:
+        click.echo("nothing to prepare: all sources are read directly from their files")
 
 
 @click.command("map")
@@ -85,9 +86,9 @@ def prepare(recipe: Path, out: Path | None, overwrite: bool) -> None:
 @OUT
 @OVERWRITE
 @with_workers
-@click.option("--model", type=click.Path(path_type=Path), help="Map with this model folder instead of the run's own.")
-@click.option("--region", type=click.Path(path_type=Path), help="Map only the polygons of this vector file.")
-@click.option("--where", help="SQL condition that chooses polygons of the region: \"tile = '31UES'\".")
+@click.option("--model", type=click.Path(path_type=Path), help="Model folder to use instead of the run's model.")
+@click.option("--region", type=click.Path(path_type=Path), help="Vector file; only its polygons are mapped.")
+@click.option("--where", help="SQL condition that selects polygons of the region: \"tile = '31UES'\".")
 def map_command(
     recipe: Path,
     out: Path | None,
@@ -97,7 +98,7 @@ def map_command(
     where: str | None,
     **workers: Any,
 ) -> None:
-    """Map the scene with a trained network: everything, or the polygons of a region.
+    """Map the scene with a trained network.
 
     Finished windows are kept: after an interruption the same command resumes. The map does not depend on the number or
     kind of workers.

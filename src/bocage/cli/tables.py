@@ -1,4 +1,4 @@
-"""The score as a table on the terminal."""
+"""Tables in the terminal: scores, comparisons, samples, findings, plans, networks."""
 
 import json
 from pathlib import Path
@@ -15,22 +15,29 @@ from bocage.legend import Legend
 
 
 def print_score(path: Path) -> None:
-    """Print what ``score.json`` says: metrics, then a line per class; means and standard deviations over the draws."""
-    said = json.loads(path.read_text())
+    """Print ``score.json``: metrics, then accuracy per class, as mean and standard deviation over the draws."""
+    record = json.loads(path.read_text())
     console = Console()
-    console.print(_metrics("Test polygons", said))
-    table = Table("class", "F", "producer's (1 - omission)", "user's (1 - commission)", "pixels", title="Per class")
-    for name, one in said["per_class"].items():
-        values = [_spread(one[m]) for m in ("f1", "producers_accuracy", "users_accuracy")]
-        table.add_row(name, *values, str(one["reference_pixels"]))
+    console.print(_metrics("Test polygons", record))
+    table = Table(
+        "class",
+        "F-measure",
+        "producer's (1 - omission)",
+        "user's (1 - commission)",
+        "pixels",
+        title="Accuracy per class",
+    )
+    for name, entry in record["per_class"].items():
+        values = [_spread(entry[m]) for m in ("f1", "producers_accuracy", "users_accuracy")]
+        table.add_row(name, *values, str(entry["reference_pixels"]))
     console.print(table)
-    if "truth" in said:
-        console.print(_metrics("Map against the whole truth", said["truth"]))
+    if "truth" in record:
+        console.print(_metrics("Map against the truth raster", record["truth"]))
 
 
 def print_comparison(found: Comparison) -> None:
-    """Print a line per model: accuracy, F-measure, kappa, training time, map speed."""
-    table = Table("model", "accuracy", "weighted F", "kappa", title="Models on the same draws")
+    """Print a row per model: accuracy, F-measure, kappa, training time, map speed."""
+    table = Table("model", "overall accuracy", "weighted F-measure", "kappa", title="Comparison on the same draws")
     for title in ("training, s", "map, px/s"):
         table.add_column(title, justify="right")
     for line in found.lines:
@@ -43,7 +50,7 @@ def print_comparison(found: Comparison) -> None:
 
 
 def print_adjusted(found: Adjusted) -> None:
-    """Print estimates with their 95 % intervals, a line per class."""
+    """Print estimates with their 95 % intervals, one row per class."""
     table = Table(
         "class", "mapped, %", "area, %", "user's (1 - commission)", "producer's (1 - omission)", title=found.design
     )
@@ -60,80 +67,83 @@ def print_adjusted(found: Adjusted) -> None:
     console.print(f"overall accuracy: {_estimate(found.overall)}, standard error {found.overall.error:.3f}")
 
 
-def _estimate(one: Estimate) -> str:
-    return "–" if one.value != one.value else f"{one.value:.3f} ({one.low:.3f} to {one.high:.3f})"
+def _estimate(estimate: Estimate) -> str:
+    if estimate.value != estimate.value:
+        return "–"
+    return f"{estimate.value:.3f} ({estimate.low:.3f} to {estimate.high:.3f})"
 
 
 def print_sample(drawn: Drawn, legend: Legend) -> None:
-    """Print how many pixels of every class were drawn."""
+    """Print the number of pixels drawn from each class."""
     table = Table("class", title="Validation sample, by mapped class")
-    for heading in ("pixels of the map", "drawn"):
+    for heading in ("pixels in the map", "pixels drawn"):
         table.add_column(heading, justify="right")
     for code, name in zip(legend.codes, legend.names, strict=True):
         table.add_row(escape(name), str(drawn.sizes.get(code, 0)), str(int((drawn.stratum == code).sum())))
     Console().print(table)
 
 
-def _metrics(title: str, said: dict[str, Any]) -> Table:
+def _metrics(title: str, record: dict[str, Any]) -> Table:
     table = Table("metric", "value", title=title)
-    for name, one in said.items():
-        if isinstance(one, dict) and "mean" in one:
-            table.add_row(name, _spread(one))
+    for name, entry in record.items():
+        if isinstance(entry, dict) and "mean" in entry:
+            table.add_row(name, _spread(entry))
     return table
 
 
-def _spread(one: dict[str, Any]) -> str:
-    if one["mean"] is None:
+def _spread(entry: dict[str, Any]) -> str:
+    if entry["mean"] is None:
         return "–"
-    return f"{one['mean']:.3f}" + (f" ± {one['std']:.3f}" if one["std"] is not None else "")
+    return f"{entry['mean']:.3f}" + (f" ± {entry['std']:.3f}" if entry["std"] is not None else "")
 
 
 COLORS = {"error": "bold red", "warning": "yellow", "note": "dim"}
 
 
 def print_findings(findings: list[Any]) -> None:
-    """Print what a preflight found: a line for each, then how many of each kind."""
+    """Print the findings, one per row, then their number by severity."""
     console = Console(width=None if Console().is_terminal else 160)
-    table = Table("", "where", "found", "what to do", show_lines=False, pad_edge=False)
-    for one in findings:
-        table.add_row(one.severity, escape(one.where), escape(one.what), escape(one.remedy), style=COLORS[one.severity])
+    table = Table("severity", "location", "finding", "action", show_lines=False, pad_edge=False)
+    for finding in findings:
+        cells = (finding.severity, escape(finding.where), escape(finding.what), escape(finding.remedy))
+        table.add_row(*cells, style=COLORS[finding.severity])
     console.print(table)
-    counts = {kind: sum(one.severity == kind for one in findings) for kind in COLORS}
+    counts = {kind: sum(finding.severity == kind for finding in findings) for kind in COLORS}
     console.print(", ".join(f"{n} {kind}{'' if n == 1 else 's'}" for kind, n in counts.items()))
 
 
 def print_plan(plan: Any) -> None:
-    """Print what a run will cost."""
+    """Print the estimated cost of a run."""
     console = Console()
-    table = Table("stage", "time", "between", title=f"{plan.name}, on {plan.machine}")
-    for one in plan.stages:
-        table.add_row(one.stage, lasting(one.seconds), f"{lasting(one.low)} and {lasting(one.high)}")
-    low, high = (sum(getattr(one, edge) for one in plan.stages) for edge in ("low", "high"))
-    table.add_row("in all", lasting(plan.seconds), f"{lasting(low)} and {lasting(high)}", style="bold")
+    table = Table("stage", "time", "range", title=f"{plan.name}, on {plan.machine}")
+    for stage in plan.stages:
+        table.add_row(stage.stage, lasting(stage.seconds), f"{lasting(stage.low)} to {lasting(stage.high)}")
+    low, high = (sum(getattr(stage, edge) for stage in plan.stages) for edge in ("low", "high"))
+    table.add_row("total", lasting(plan.seconds), f"{lasting(low)} to {lasting(high)}", style="bold")
     console.print(table)
     console.print(f"memory {plan.memory / 1e9:.2f} GB, disk {plan.disk / 1e9:.3g} GB")
     for workers, seconds in plan.workers.items():
-        console.print(f"with {workers} threads preparing: {lasting(seconds)} in all")
+        console.print(f"with {workers} preparation threads: {lasting(seconds)} in total")
 
 
 def print_models(found: list[Any]) -> None:
-    """Print a line for each network: its size and cost, what it takes and whose it is."""
+    """Print a row per network: size, cost, input and source."""
     console = Console(width=None if Console().is_terminal else 160)
-    table = Table("model", title="Networks, at their published size and shapes, for 10 classes", show_lines=True)
+    table = Table("model", title="Networks in their published configuration, for 10 classes", show_lines=True)
     table.add_column("parameters", justify="right")
-    table.add_column("multiply-adds\na map pixel", justify="right")
-    for heading in ("footprint", "dense form", "takes", "source"):
+    table.add_column("multiply-adds\nper map pixel", justify="right")
+    for heading in ("footprint", "dense form", "input", "source"):
         table.add_column(heading)
-    for one in found:
-        size = f"{one.parameters:,}".replace(",", " ") if one.parameters else "-"
-        cost = f"{one.multiply_adds / 1e6:.3g} M" if one.multiply_adds else "-"
-        paper = one.paper + (" (reconstruction)" if one.reconstruction else "")
-        table.add_row(one.name, size, cost, one.footprint, one.dense, one.takes or one.title, paper)
+    for facts in found:
+        size = f"{facts.parameters:,}".replace(",", " ") if facts.parameters else "-"
+        cost = f"{facts.multiply_adds / 1e6:.3g} M" if facts.multiply_adds else "-"
+        paper = facts.paper + (" (reconstruction)" if facts.reconstruction else "")
+        table.add_row(facts.name, size, cost, facts.footprint, facts.dense, facts.takes or facts.title, paper)
     console.print(table)
 
 
 def lasting(seconds: float) -> str:
-    """Write a time as people say it.
+    """Format a duration in seconds.
 
     >>> lasting(7.25), lasting(200), lasting(9000)
     ('7.2 s', '3 min 20 s', '2 h 30 min')

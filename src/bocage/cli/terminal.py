@@ -1,4 +1,4 @@
-"""Progress on a terminal (bars with the time left), or as plain lines where there is none."""
+"""Progress on a terminal (bars with the remaining time), or as plain lines elsewhere."""
 
 import sys
 import time
@@ -19,11 +19,11 @@ from rich.progress import (
 from bocage.words import Note
 
 EVERY = 10.0
-"""Seconds between two plain lines about one task."""
+"""Seconds between two lines of progress of one task."""
 
 
 class Bars:
-    """Bars that show where each task stands and how long it will take."""
+    """Progress bars with the elapsed and the remaining time of each task."""
 
     def __init__(self, console: Console) -> None:
         columns = (
@@ -52,14 +52,14 @@ class Bars:
         self.progress.console.print(str(text), markup=False)
 
     def step(self, task: str, done: int, total: int, note: str = "") -> None:
-        """Move a task's bar."""
+        """Update the bar of a task."""
         if task not in self.tasks:
             self.tasks[task] = self.progress.add_task(task, total=total, note=note)
         self.progress.update(self.tasks[task], completed=done, total=total, note=note)
 
 
 class Lines:
-    """Plain lines, for logs: one when a task ends, and one every ten seconds on the way."""
+    """Plain lines for logs: at the end of each task, and every ten seconds before."""
 
     def __init__(self) -> None:
         self.begun: dict[str, float] = {}
@@ -78,7 +78,7 @@ class Lines:
         print(text, file=sys.stderr, flush=True)
 
     def step(self, task: str, done: int, total: int, note: str = "") -> None:
-        """Print how far a task is, with an estimate of the time left."""
+        """Print the progress of a task, with an estimate of the remaining time."""
         now = time.monotonic()
         begun = self.begun.setdefault(task, now)
         self.last.setdefault(task, now)
@@ -91,6 +91,6 @@ class Lines:
 
 
 def terminal() -> Bars | Lines:
-    """Bars where a person watches, lines elsewhere."""
+    """Return bars if the error stream is a terminal, lines otherwise."""
     console = Console(stderr=True)
     return Bars(console) if console.is_terminal else Lines()

@@ -1,8 +1,8 @@
-"""What a network is: tensors in, logits out, and the footprint that one map pixel needs of every source.
+"""Interface of a network: input tensors, logits, and the footprint of a map pixel in each source.
 
-Geometry. Map pixel ``i`` has, in a source, the anchor pixel ``i * finer // coarser``. Its footprint is the ``size``
-pixels that start ``before`` pixels above and left of the anchor. A window larger than one footprint starts at a map
-pixel that is a multiple of every ``coarser``.
+Geometry: the anchor of map pixel ``i`` in a source is the source pixel ``i * finer // coarser``. The footprint is the
+``size`` pixels that start ``before`` pixels above and left of the anchor. A window larger than one footprint starts at a
+map pixel that is a multiple of every ``coarser``.
 """
 
 import math
@@ -20,29 +20,29 @@ from bocage.grid import Ratio, Window
 
 @dataclass(frozen=True)
 class InputSpec:
-    """What a network may know of a source before it sees a pixel."""
+    """Description of a source, from which a network is built."""
 
     name: str
     bands: tuple[str, ...]
     dates: int
     """Number of dates; 1 for an image."""
     ratio: Ratio
-    """How its pixels nest in the map's."""
+    """Ratio of pixel sizes between the map grid and the source grid."""
     regular: bool = True
-    """Whether the dates are declared ones (gap-filled) rather than native ones with a mask."""
+    """True for gap-filled dates of a declared calendar, False for acquisition dates with a mask."""
     points: bool = False
-    """Whether it is a table of single pixels, with nothing around them."""
+    """Whether the source is a table of single pixels without spatial context."""
 
 
 @dataclass(frozen=True)
 class Footprint:
-    """The pixels of a source that one map pixel needs: `size` a side, `before` of them above and left of the anchor."""
+    """Pixels of a source that a map pixel needs: `size` a side, starting `before` pixels above and left of the anchor."""
 
     size: int
     before: int = 0
 
     def window(self, window: Window, ratio: Ratio) -> Window:
-        """Return the source's window, halo included, for a window of the map."""
+        """Return the window of the source, including the halo, for a window of the map."""
         inner = ratio.window(window)
         f = ratio.finer
         return Window(
@@ -53,18 +53,18 @@ class Footprint:
         )
 
     def positions(self, pixels: int, ratio: Ratio) -> int:
-        """How many map pixels a side fit in `pixels` of the source (at most, for a coarser source)."""
+        """Return the number of map pixels a side for `pixels` of the source; an upper bound for a coarser source."""
         return ((pixels - self.size) // ratio.finer + 1) * ratio.coarser
 
 
 @dataclass(frozen=True)
 class SourceTensor:
-    """One source's pixels for a batch; it checks itself.
+    """Pixels of one source for a batch; the constructor checks the shapes.
 
     Raises
     ------
     ModelError
-        The shapes contradict each other.
+        The shapes are inconsistent.
     """
 
     values: Tensor
@@ -78,16 +78,16 @@ class SourceTensor:
         b, t, _, y, x = self.values.shape if self.values.ndim == 5 else (0,) * 5
         if self.values.ndim != 5 or self.valid.shape != (b, t, y, x) or self.days.shape != (b, t):
             raise ModelError(
-                "A source's tensors must be values (B, T, C, Y, X), valid (B, T, Y, X) and days (B, T); found "
+                "The tensors of a source must be values (B, T, C, Y, X), valid (B, T, Y, X) and days (B, T); found "
                 f"{tuple(self.values.shape)}, {tuple(self.valid.shape)} and {tuple(self.days.shape)}."
             )
 
     def masked(self) -> Tensor:
-        """Values, 0 wherever they are not valid, whatever lay behind the mask (NaN included)."""
+        """Return the values with 0 in place of invalid values (including NaN)."""
         return torch.where(self.valid[:, :, None], self.values, torch.zeros((), dtype=self.values.dtype))
 
     def inner(self, footprint: Footprint, ratio: Ratio, shape: tuple[int, int]) -> "SourceTensor":
-        """Cut to the map pixels of `shape` themselves, without their surroundings."""
+        """Return the tensor cropped to the map pixels of `shape`, without the halo."""
         height, width = (-(-n * ratio.finer // ratio.coarser) for n in shape)
         part = (
             ...,
@@ -101,11 +101,11 @@ class SourceTensor:
         return SourceTensor(self.values[members], self.valid[members], self.days[members])
 
     def hidden(self) -> "SourceTensor":
-        """Return the same with every date masked."""
+        """Return the tensor with all dates masked."""
         return SourceTensor(self.values, torch.zeros_like(self.valid), self.days)
 
     def to(self, device: torch.device) -> "SourceTensor":
-        """Return the same on another device."""
+        """Return the tensor on another device."""
         return SourceTensor(self.values.to(device), self.valid.to(device), self.days.to(device))
 
 
@@ -123,67 +123,67 @@ Criterion = Callable[[Tensor, Tensor], Tensor]
 
 @dataclass(frozen=True)
 class Abilities:
-    """What a network declares beyond logits."""
+    """Optional capabilities that a network declares."""
 
     any_source: bool = False
-    """One source with a valid date at a pixel is enough to classify it; a batch may lack sources, and a scene may have other
-    dates than those of the training."""
+    """The network tolerates missing sources: one source with a valid date is enough to classify a pixel, a batch can lack
+    sources, and the dates of a scene can differ from those of the training."""
     fitted: bool = False
-    """It is fitted to all samples at once (:meth:`Network.fit`), not by gradient descent."""
+    """The model is fitted to all samples at once (:meth:`Network.fit`) instead of by gradient descent."""
     attention: bool = False
-    """It returns the weight of every date (:meth:`Network.attention`)."""
+    """The network returns the weight of each date (:meth:`Network.attention`)."""
     encoder: bool = False
-    """It has an encoder that learns without labels (:meth:`Network.fused`)."""
+    """The network has an encoder that can be pretrained without labels (:meth:`Network.fused`)."""
 
 
 class Network(nn.Module):
-    """Base of every network of the shelf.
+    """Base class of the networks of the package.
 
-    A subclass sets `inputs` and `footprints` in its constructor and defines :meth:`forward`. What else it can do, it
-    declares in `abilities`, and defines the method that goes with it.
+    A subclass sets `inputs` and `footprints` in its constructor and defines :meth:`forward`. It declares each optional
+    capability in `abilities` and defines the corresponding method.
     """
 
     abilities: ClassVar[Abilities] = Abilities()
     heads_of_labels: ClassVar[tuple[str, ...]] = ()
-    """Parts that only labels can train, by the first name of their parameters."""
+    """Parts that need labels for training: first component of the names of their parameters."""
     inputs: Mapping[str, InputSpec]
     """The sources that the network uses."""
     footprints: Mapping[str, Footprint]
-    """Footprint in every source that the network uses, by the source's name."""
+    """Name of each source that the network uses → footprint."""
     width: int
-    """Features of a map pixel that the class head sees; only with the ability `encoder`."""
+    """Number of features of a map pixel at the input of the class head; only with the ability `encoder`."""
 
     @property
     def any_source(self) -> bool:
-        """Whether one source at a pixel is enough."""
+        """Whether the network tolerates missing sources."""
         return self.abilities.any_source
 
     def forward(self, batch: Batch) -> Tensor:
-        """Return the logits (B, K, Y, X) of every position whose footprint fits; 1 x 1 for exactly one footprint."""
+        """Return the logits (B, K, Y, X) of each map pixel whose footprint is inside the batch; 1 x 1 for one footprint."""
         raise NotImplementedError
 
     def loss(self, batch: Batch, labels: Tensor, criterion: Criterion) -> Tensor:
-        """Return the loss of one footprint per sample and labels (B,); by default the criterion on the logits."""
+        """Return the loss for one footprint per sample and labels (B,); by default, the criterion of the logits."""
         return criterion(self(batch)[:, :, 0, 0], labels)
 
     def fit(self, batch: Batch, labels: Tensor, seed: int) -> None:
-        """Learn from one footprint per sample and labels (B,), all at once."""
+        """Fit the model to all samples: one footprint per sample, and labels (B,)."""
         raise NotImplementedError
 
     def attention(self, batch: Batch) -> Mapping[str, Tensor]:
-        """Return the weight of every date (B, T) in each series, for the first map pixel; weights sum to 1."""
+        """Return, for each series, the weights of the dates (B, T) at the first map pixel; they sum to 1."""
         raise NotImplementedError
 
     def fused(self, batch: Batch) -> Tensor:
-        """Return the features (B, W, Y, X) that the class head sees."""
+        """Return the features (B, W, Y, X) at the input of the class head."""
         raise NotImplementedError
 
 
 class Adapted(Network):
-    """A module from outside the package that has `footprints` and `forward` but is no :class:`Network`.
+    """Adapter of an external module with `footprints` and `forward` that is not a :class:`Network`.
 
-    Its other abilities are read from its attributes: ``any_source``, ``loss``, ``fit``, ``attention``, ``fused``. Parameters
-    keep the names that the module gives them.
+    Optional capabilities are detected from the attributes of the module: ``any_source``, ``loss``, ``fit``, ``attention``,
+    ``fused``. The names of the parameters are those of the module.
     """
 
     module: Any
@@ -208,7 +208,7 @@ class Adapted(Network):
         return logits
 
     def loss(self, batch: Batch, labels: Tensor, criterion: Criterion) -> Tensor:
-        """Return the module's own loss, if it has one."""
+        """Return the loss of the module, or the default loss if the module has no loss."""
         own: Tensor | None = self.module.loss(batch, labels, criterion) if hasattr(self.module, "loss") else None
         return super().loss(batch, labels, criterion) if own is None else own
 
@@ -229,47 +229,47 @@ class Adapted(Network):
 
 @dataclass(frozen=True)
 class Published:
-    """How a paper's authors trained; the preset ``[training] preset = "published"``."""
+    """Training settings of a paper, for the preset ``[training] preset = "published"``."""
 
     epochs: int
     batch_size: int
     learning_rate: float
     weight_decay: float = 0.0
     keep: Literal["validation", "training", "last"] = "training"
-    """Which weights are kept: best validation score, lowest training loss (no validation set), or the last."""
+    """Weights to keep: those of the best validation score, of the lowest training loss (no validation set), or the last."""
     scaling: Literal["mean-std", "min-max", "percentile"] = "min-max"
     class_weights: Literal["none", "balanced"] = "none"
 
 
 @dataclass(frozen=True)
 class Card:
-    """What the shelf says of a network: ``CARD`` of its file."""
+    """Description of a network: ``CARD`` of its module."""
 
     paper: str
-    """Authors, year, DOI; or what it stands for."""
+    """Authors, year and DOI, or a description of the method."""
     takes: str
-    """Sources it takes, in words."""
+    """Input sources, in words."""
     masks: str
-    """What it does with a date or pixel that is not valid."""
+    """Treatment of invalid dates and pixels, in words."""
     dense: Literal["exact", "patches"] = "exact"
-    """Whether a window is computed as one piece, or patch by patch (padding inside the patch forbids more)."""
+    """``exact``: a window is computed in one pass. ``patches``: patch by patch, because the network pads its patches."""
     same_dates: bool = False
-    """Whether its weights are tied to the number of dates: it cannot map another series."""
+    """Whether the shape of the weights depends on the number of dates, so that the network cannot map another series."""
     reconstruction: bool = False
-    """Whether sizes that are not public were chosen by us."""
+    """Whether layer sizes that are not published were chosen in this package."""
     published: Published | None = None
     training: Mapping[str, Any] = field(default_factory=dict)
-    """Settings of the training that suit it better than the loop's own defaults."""
+    """Default training settings of the network, in place of the general defaults."""
     example: Mapping[str, InputSpec] = field(default_factory=dict)
-    """Sources of the published shape, for which its size and cost are counted."""
+    """Sources of the published shape, for which size and cost are computed."""
 
 
 class Architecture(Protocol):
-    """A file of ``models/``: a frozen ``Config``, a ``Model(inputs, n_classes, config)``; and a ``CARD``, if it has one."""
+    """Module of a network: a frozen ``Config``, a ``Model(inputs, n_classes, config)`` and, optionally, a ``CARD``."""
 
     @property
     def Config(self) -> type[Any]:  # noqa: N802 - a module's class
-        """Its settings: what ``[model]`` may say beside ``name``."""
+        """Settings of the network: the keys of ``[model]`` except ``name``."""
 
     @property
     def Model(self) -> Any:  # noqa: N802 - a module's class
@@ -277,29 +277,29 @@ class Architecture(Protocol):
 
 
 UNKNOWN = Card("", "", "")
-"""Card of an architecture that has none."""
+"""Card of an architecture without ``CARD``."""
 
 
 def card_of(architecture: Architecture) -> Card:
-    """Return the ``CARD`` of an architecture, or an empty one for code from outside that has none."""
+    """Return the ``CARD`` of an architecture, or an empty card for external code without one."""
     card: Card = getattr(architecture, "CARD", UNKNOWN)
     return card
 
 
 def build(architecture: Architecture, inputs: Mapping[str, InputSpec], n_classes: int, config: Any) -> Network:
-    """Build a network for these sources; a module from outside is wrapped as :class:`Adapted`.
+    """Return a network for these sources; an external module is wrapped in :class:`Adapted`.
 
     Raises
     ------
     ModelError
-        The network cannot work with these sources or settings.
+        The network does not support these sources or settings.
     """
     model = architecture.Model(inputs, n_classes, config)
     return model if isinstance(model, Network) else Adapted(model, inputs)
 
 
 def output_shape(batch: Batch, footprints: Mapping[str, Footprint], inputs: Mapping[str, InputSpec]) -> tuple[int, int]:
-    """Rows and columns of logits that a batch allows.
+    """Return the number of rows and columns of logits for a batch.
 
     Raises
     ------
@@ -309,10 +309,14 @@ def output_shape(batch: Batch, footprints: Mapping[str, Footprint], inputs: Mapp
     sizes = {}
     for name, footprint in footprints.items():
         if name not in batch:
-            raise ModelError(f"The network needs the source '{name}'; the batch holds {', '.join(batch) or 'none'}.")
+            raise ModelError(
+                f"The network needs the source '{name}'. Sources of the batch: {', '.join(batch) or 'none'}."
+            )
         sizes[name] = cast(tuple[int, int], tuple(batch[name].values.shape[-2:]))
         if min(sizes[name]) < footprint.size:
-            raise ModelError(f"Source '{name}': a footprint takes {footprint.size} pixels a side, found {sizes[name]}.")
+            raise ModelError(
+                f"Source '{name}': the footprint needs {footprint.size} pixels a side; found {sizes[name]}."
+            )
     if all(sizes[name] == (f.size, f.size) for name, f in footprints.items()):
         return 1, 1
     rows = min(f.positions(sizes[n][0], inputs[n].ratio) for n, f in footprints.items())
@@ -321,7 +325,7 @@ def output_shape(batch: Batch, footprints: Mapping[str, Footprint], inputs: Mapp
 
 
 def repeat_to(tensor: Tensor, ratio: Ratio, shape: tuple[int, int]) -> Tensor:
-    """Repeat a coarser source's pixels over the map pixels that they cover, cut to `shape`."""
+    """Return the pixels of a coarser source repeated over the map pixels that they cover, cropped to `shape`."""
     if ratio.coarser > 1:
         tensor = tensor.repeat_interleave(ratio.coarser, -2).repeat_interleave(ratio.coarser, -1)
     return tensor[..., : shape[0], : shape[1]]
@@ -330,31 +334,29 @@ def repeat_to(tensor: Tensor, ratio: Ratio, shape: tuple[int, int]) -> Tensor:
 def choose(
     inputs: Mapping[str, InputSpec], wanted: str, kind: Literal["series", "image"], who: str, key: str
 ) -> InputSpec:
-    """Return the source called `wanted`, or the only series (or image) there is.
+    """Return the source named `wanted`, or the only series (or image) of the inputs.
 
     Raises
     ------
     ModelError
-        There is none of that name or kind, or several; the message says which setting decides.
+        No source has this name or kind, or several have this kind. The message names the setting.
     """
     if wanted:
         if wanted not in inputs:
-            raise ModelError(
-                f"{who}: no source is called '{wanted}'; there are {', '.join(inputs)}. Say which with model.{key}."
-            )
+            raise ModelError(f"{who}: no source is called '{wanted}'. Sources: {', '.join(inputs)}. Set model.{key}.")
         spec = inputs[wanted]
         if (spec.dates > 1) != (kind == "series"):
             raise ModelError(
-                f"{who}: model.{key} is {_a(kind)}; '{wanted}' has {spec.dates} date{'s' * (spec.dates > 1)}."
+                f"{who}: model.{key} must be {_a(kind)}; '{wanted}' has {spec.dates} date{'s' * (spec.dates > 1)}."
             )
         return spec
     found = [spec for spec in inputs.values() if (spec.dates > 1) == (kind == "series")]
     if len(found) != 1:
         if not found:
-            there = ", ".join(f"'{s.name}' has {s.dates} date{'s' * (s.dates > 1)}" for s in inputs.values())
-            raise ModelError(f"{who} needs {_a(kind)}; found 0: {there}.")
+            listed = ", ".join(f"'{s.name}' has {s.dates} date{'s' * (s.dates > 1)}" for s in inputs.values())
+            raise ModelError(f"{who} needs {_a(kind)}; found 0: {listed}.")
         names = ", ".join(spec.name for spec in found)
-        raise ModelError(f"{who} works on one {kind}; found {len(found)} ({names}): say which with model.{key}.")
+        raise ModelError(f"{who} needs exactly one {kind}; found {len(found)} ({names}). Set model.{key}.")
     return found[0]
 
 
@@ -363,17 +365,17 @@ def _a(kind: str) -> str:
 
 
 def centred(size: int, spec: InputSpec) -> Footprint:
-    """Return the footprint of `size` pixels a side around the map pixel."""
+    """Return the footprint of `size` pixels a side, centred on the map pixel."""
     return Footprint(size, max(0, size - spec.ratio.finer) // 2)
 
 
 def pixel_footprint(spec: InputSpec) -> Footprint:
-    """Return the footprint of a network without context: the map pixel itself."""
+    """Return the footprint of a network without spatial context: the map pixel."""
     return Footprint(spec.ratio.finer)
 
 
 def at_map_pixels(tensor: SourceTensor, spec: InputSpec, shape: tuple[int, int]) -> tuple[Tensor, Tensor]:
-    """Bring a source to one series per map pixel: the mean of finer pixels, the repeat of coarser ones.
+    """Return a source as one series per map pixel: the mean of finer pixels, or repeated coarser pixels.
 
     Returns
     -------
@@ -385,7 +387,7 @@ def at_map_pixels(tensor: SourceTensor, spec: InputSpec, shape: tuple[int, int])
 
 
 def pooled(tensor: SourceTensor, spec: InputSpec) -> tuple[Tensor, Tensor]:
-    """Take the mean of finer pixels, for one series per map pixel; coarser pixels stay as they are.
+    """Return a source with finer pixels averaged to map pixels; coarser pixels are unchanged.
 
     Returns
     -------
@@ -404,7 +406,7 @@ def pooled(tensor: SourceTensor, spec: InputSpec) -> tuple[Tensor, Tensor]:
 def seen_by(
     batch: Batch, footprints: Mapping[str, Footprint], inputs: Mapping[str, InputSpec], shape: tuple[int, int]
 ) -> dict[str, Tensor]:
-    """Whether each source has a valid date at the map pixels themselves: bool (B, Y, X)."""
+    """Return, for each source, whether it has a valid date at each map pixel: bool (B, Y, X)."""
     found = {}
     for name, footprint in footprints.items():
         ratio = inputs[name].ratio
@@ -416,7 +418,7 @@ def seen_by(
 
 
 def window_positions(window: Window, inputs: Mapping[str, InputSpec]) -> Window:
-    """Grow a map window so that it starts at a multiple of every coarser ratio, as a dense forward needs."""
+    """Return a map window extended to start at a multiple of every ``coarser``, as a dense forward pass needs."""
     step = math.lcm(*(spec.ratio.coarser for spec in inputs.values())) if inputs else 1
     y, x = window.y // step * step, window.x // step * step
     return Window(y, x, window.height + window.y - y, window.width + window.x - x)

@@ -1,4 +1,4 @@
-"""Size and cost of a network, counted on the sources of its published shape (``Card.example``)."""
+"""Size and cost of a network, for the sources of its published shape (``Card.example``)."""
 
 import warnings
 from collections.abc import Mapping
@@ -9,25 +9,25 @@ import torch
 from bocage.models.base import Architecture, Card, Footprint, InputSpec, Network, SourceTensor, build, card_of
 
 STEP = 4
-"""Map pixels a side by which windows grow, to separate the cost of a pixel from that of the border: a multiple of common
+"""Increment of the window side in map pixels, to separate the cost per pixel from that of the border; a multiple of common
 ratios."""
 CLASSES = 10
 
 
 @dataclass(frozen=True)
 class Size:
-    """What building a network and running it once shows."""
+    """Size and cost of a network."""
 
     parameters: int | None
-    """For 10 classes; None where the size depends on the samples (trees)."""
+    """Number of parameters for 10 classes; None if the size depends on the samples (trees)."""
     multiply_adds: float | None
-    """Per map pixel, in the middle of a large window; None for trees."""
+    """Multiply-adds per map pixel, inside a large window; None for trees."""
     footprint: str
-    """Pixels a side of every source, such as ``"pan 32 × 32, ms 8 × 8"``."""
+    """Footprint in pixels of each source, for example ``"pan 32 × 32, ms 8 × 8"``."""
 
 
 def size_of(architecture: Architecture) -> Size:
-    """Build a network for the sources of its ``CARD``, and count parameters and multiply-adds."""
+    """Return parameters, multiply-adds and footprint of a network built for the sources of its ``CARD``."""
     card = card_of(architecture)
     model = build(architecture, card.example, CLASSES, architecture.Config()).eval()
     footprint = ", ".join(f"{source} {f.size} × {f.size}" for source, f in model.footprints.items())
@@ -36,11 +36,11 @@ def size_of(architecture: Architecture) -> Size:
 
 
 def _cost(model: Network, card: Card) -> float:
-    """Multiply-adds per map pixel: of one patch, or by how much a larger window costs more."""
+    """Return multiply-adds per map pixel: the cost of one patch, or the increase of the cost with the area of a window."""
     if card.dense == "patches":
         return _operations(model, card.example, 1)
     small, middle, large = (_operations(model, card.example, n * STEP) for n in (2, 3, 4))
-    return (large - 2 * middle + small) / (2 * STEP**2)  # what grows with the area, not with the border
+    return (large - 2 * middle + small) / (2 * STEP**2)  # second difference: removes the cost of the border
 
 
 @torch.no_grad()
@@ -48,7 +48,7 @@ def _operations(model: Network, inputs: Mapping[str, InputSpec], positions: int)
     from torch.utils.flop_counter import FlopCounterMode
 
     batch = {n: _zeros(inputs[n], footprint, positions) for n, footprint in model.footprints.items()}
-    # Fused kernels would hide their products from the counter; switching them off warns of hardware that is not there.
+    # The counter does not see fused kernels. Disabling them warns about missing hardware; ignore that.
     with (
         warnings.catch_warnings(action="ignore"),
         FlopCounterMode(display=False) as counter,

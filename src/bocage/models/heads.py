@@ -1,8 +1,7 @@
-"""From features to logits: a linear head on all parts together, and an auxiliary head on each.
+"""Classification heads: a linear head on all features, and auxiliary heads on parts of the features.
 
-Auxiliary heads follow DualNet (Hou, Liu & Wang, ICCV 2017) as the team's papers use it: each part of
-the features must tell the classes by itself, which keeps a strong part from silencing the others. Prediction uses the
-full head only.
+Auxiliary heads follow DualNet (Hou, Liu & Wang, ICCV 2017). Each part of the features is trained to separate the classes
+alone, so that a strong part does not suppress the others. The prediction uses only the full head.
 """
 
 from collections.abc import Callable, Mapping
@@ -16,28 +15,29 @@ from torch import Tensor, nn
 from bocage.models.base import Batch, Criterion, Footprint, InputSpec, Network, output_shape
 
 Features = Mapping[str, Tensor]
-"""Name of a part → (B, F, Y, X)."""
+"""Name of a part of the features → tensor (B, F, Y, X)."""
 
 
 class Linear(nn.Module):
-    """A linear classifier at every position."""
+    """Linear classifier applied at each position."""
 
     def __init__(self, width: int, n_classes: int) -> None:
         super().__init__()
         self.linear = nn.Linear(width, n_classes)
 
     def forward(self, features: Tensor) -> Tensor:
-        """(B, F, Y, X) → (B, K, Y, X)."""
+        """Return the logits (B, K, Y, X) of features (B, F, Y, X)."""
         logits: Tensor = self.linear(features.movedim(1, -1)).movedim(-1, 1)
         return logits
 
 
 class Heads(nn.Module):
-    """The full head, and one for each part where `auxiliary`, the weight of their losses, is not 0."""
+    """Full head and, if `auxiliary` (the weight of their losses) is not 0, one auxiliary head per part."""
 
     def __init__(self, widths: Mapping[str, int], n_classes: int, auxiliary: float, dropout: float = 0.0) -> None:
         super().__init__()
-        self.auxiliary = auxiliary if len(widths) > 1 else 0.0  # one part alone would be judged twice
+        # With one part, the auxiliary head would duplicate the full head.
+        self.auxiliary = auxiliary if len(widths) > 1 else 0.0
         self.dropout = nn.Dropout(dropout)
         self.full = Linear(sum(widths.values()), n_classes)
         self.parts = nn.ModuleDict({name: Linear(width, n_classes) for name, width in widths.items() if self.auxiliary})
@@ -48,7 +48,7 @@ class Heads(nn.Module):
         return logits
 
     def loss(self, features: Features, labels: Tensor, criterion: Criterion) -> Tensor:
-        """Return the loss of the full head plus `auxiliary` times those of the parts; features are of one position."""
+        """Return the loss of the full head plus `auxiliary` times the losses of the parts, for features of one position."""
         total = criterion(self(features)[:, :, 0, 0], labels)
         for name, head in self.parts.items():
             total = total + self.auxiliary * criterion(head(self.dropout(features[name]))[:, :, 0, 0], labels)
@@ -56,34 +56,34 @@ class Heads(nn.Module):
 
 
 class SourceEncoder(nn.Module):
-    """Base of the encoders that turn one source into features on the map's grid.
+    """Base class of encoders that compute features on the map grid from one source.
 
-    ``Encoder(inputs, config)`` of a single-source network; its constructor sets the attributes below.
+    A single-source network defines ``Encoder(inputs, config)``, whose constructor sets the attributes below.
     """
 
     spec: InputSpec
     """The source."""
     footprint: Footprint
     width: int
-    """Features of a map pixel."""
+    """Number of features of a map pixel."""
     auxiliary: float = 0.0
-    """Weight of an auxiliary head on each view; 0 for none."""
+    """Weight of the loss of an auxiliary head on each view; 0 for no auxiliary head."""
 
     views: Mapping[str, int] = MappingProxyType({})
-    """Features of every view, by name, of an encoder with several."""
+    """Name of each view → number of features, for an encoder with several views."""
 
     def forward(self, batch: Batch, shape: tuple[int, int]) -> Tensor | Features:
-        """Return features (B, F, Y, X), or several views of them by name."""
+        """Return features (B, F, Y, X), or a mapping of views to features."""
         raise NotImplementedError
 
 
 class Headed(Network):
-    """A network of features under heads; whoever inherits it says which features."""
+    """Network of features and classification heads; a subclass defines :meth:`features`."""
 
     heads: Heads
 
     def features(self, batch: Batch) -> Features:
-        """Return the parts of the features, on the map's grid."""
+        """Return the parts of the features on the map grid."""
         raise NotImplementedError
 
     def forward(self, batch: Batch) -> Tensor:
@@ -92,14 +92,14 @@ class Headed(Network):
         return logits
 
     def loss(self, batch: Batch, labels: Tensor, criterion: Criterion) -> Tensor:
-        """Return the loss, auxiliary heads included."""
+        """Return the loss, including that of auxiliary heads."""
         return self.heads.loss(self.features(batch), labels, criterion)
 
 
 class SingleSource(Headed):
-    """An encoder of one source under heads; with an encoder of several views, each has its auxiliary head.
+    """Network of one encoder for one source, with classification heads; each view of the encoder has an auxiliary head.
 
-    A file of the shelf that has an ``Encoder(inputs, config)`` makes its ``Model`` by :func:`single_source`.
+    A module with an ``Encoder(inputs, config)`` gets its ``Model`` from :func:`single_source`.
     """
 
     def __init__(
@@ -113,11 +113,11 @@ class SingleSource(Headed):
         self.heads = Heads(self.encoder.views or {"features": self.encoder.width}, n_classes, self.encoder.auxiliary)
 
     def features(self, batch: Batch) -> Features:
-        """Return the encoder's views."""
+        """Return the views of the encoder."""
         found = self.encoder(batch, output_shape(batch, self.footprints, self.inputs))
         return {"features": found} if isinstance(found, Tensor) else found
 
 
 def single_source(encoder: Callable[..., SourceEncoder]) -> Callable[..., SingleSource]:
-    """Return the ``Model`` of a network that is an encoder of one source and a linear head."""
+    """Return the ``Model`` of a network with an encoder of one source and a linear head."""
     return partial(SingleSource, encoder)

@@ -1,4 +1,4 @@
-"""The shelf of single-source networks: an encoder of one source and a linear head. ``fusion`` combines them by name."""
+"""Registry of single-source networks: an encoder of one source and a linear head. ``fusion`` combines them by name."""
 
 from bocage.models import cnn1d, convlstm, duplo, gru, lstm, ltae, multiresolcc_pansharpened, tempcnn
 from bocage.models.base import Architecture

@@ -1,4 +1,4 @@
-"""Sources, scene and reference → findings: everything that can be known before a run begins."""
+"""Checks of sources, scene and reference data before a run; they return findings."""
 
 from bocage.preflight.finding import Finding, ordered
 from bocage.preflight.preflight import Preflight

@@ -1,4 +1,4 @@
-"""When sources saw the ground: gaps, duplicates, and how much of it was clear, month by month."""
+"""Checks of acquisition dates: gaps, duplicates, and the share of clear pixels per month."""
 
 from collections import defaultdict
 from collections.abc import Iterator
@@ -15,23 +15,23 @@ from bocage.scene import Fill
 from bocage.sources.source import Readable, Source
 
 LONGEST = 45
-"""Days between two usable dates from which on a gap is told."""
+"""Longest accepted gap between two usable dates, in days; longer gaps are reported."""
 CLEAR_ENOUGH = 0.1
-"""Share of the map that must be clear for a date to count."""
+"""Smallest share of clear pixels of a usable date, 0 to 1."""
 SIDE, SPOTS = 48, 3
-"""Pixels a side of the windows looked at, and windows a side of the map."""
+"""Side of a sampled window in pixels, and number of windows along each axis of the map."""
 
 
 @dataclass(frozen=True)
 class Clearness:
-    """Share of clear pixels of every date, over windows spread on the map."""
+    """Share of clear pixels of each date (0 to 1), over windows distributed regularly on the map."""
 
     times: tuple[datetime, ...]
     share: NDArray[np.float64]
 
 
 def clearness(source: Readable, grid: Grid) -> Clearness:
-    """Measure it, on the source's own pixels."""
+    """Return the share of clear pixels of each date, on the pixels of `grid`."""
     shares = []
     for window in _spots(grid):
         _, valid = source.read(grid, window)
@@ -42,20 +42,20 @@ def clearness(source: Readable, grid: Grid) -> Clearness:
 
 def _spots(grid: Grid) -> list[Window]:
     height, width = (min(SIDE, n) for n in grid.shape)
-    places = [
+    starts = [
         (np.linspace(0, n - side, SPOTS if n > SPOTS * side else 1))
         for n, side in zip(grid.shape, (height, width), strict=True)
     ]
-    return [Window(round(y), round(x), height, width) for y in places[0] for x in places[1]]
+    return [Window(round(y), round(x), height, width) for y in starts[0] for x in starts[1]]
 
 
 def check_dates(source: Readable, clear: Clearness, fill: Fill | None) -> Iterator[Finding]:
-    """Tell gaps, duplicates and cloudy months."""
+    """Return findings on gaps, duplicates, the period of gap filling, and clear pixels per month."""
     usable = [time for time, share in zip(clear.times, clear.share, strict=True) if share >= CLEAR_ENOUGH]
     if not usable:
         yield Finding(
-            "error", source.name, f"none of {len(clear.times)} dates is clear over {100 * CLEAR_ENOUGH:.0f} % of the map or more",
-            "Check the quality layer and the values listed as clear.",
+            "error", source.name, f"none of the {len(clear.times)} dates has clear pixels on {100 * CLEAR_ENOUGH:.0f} % of the map",
+            "Check the quality band and the values listed in clear.",
         )  # fmt: skip
         return
     for first, second in pairwise(usable):
@@ -63,7 +63,7 @@ def check_dates(source: Readable, clear: Clearness, fill: Fill | None) -> Iterat
         if days > LONGEST:
             yield Finding(
                 "warning", source.name, f"{days} days without a clear date, from {first:%Y-%m-%d} to {second:%Y-%m-%d}",
-                "Add acquisitions, or another sensor; what is interpolated over such a gap is a guess.",
+                "Add acquisitions or another sensor: values interpolated over such a gap are unreliable.",
             )  # fmt: skip
     if fill:
         yield from _ends(source.name, usable, fill)
@@ -71,22 +71,22 @@ def check_dates(source: Readable, clear: Clearness, fill: Fill | None) -> Iterat
         several = [members for members in source.dates if len(members) > 1]
         if several:
             yield Finding(
-                "note", source.name, f"{len(several)} dates are made of several acquisitions (tiles or duplicates)",
-                "Nothing to do: at each pixel the first that is clear counts, the newest processing first.",
+                "note", source.name, f"{len(several)} dates have several acquisitions (tiles or duplicates)",
+                "Nothing to do. Each pixel uses the first clear acquisition, the newest processing first.",
             )  # fmt: skip
     yield Finding(
-        "note", source.name, _by_month(clear), "Nothing to do; months with little are carried by their neighbours."
+        "note", source.name, _by_month(clear), "Nothing to do. Gap filling interpolates months with few clear pixels."
     )
 
 
 def _ends(name: str, usable: list[datetime], fill: Fill) -> Iterator[Finding]:
-    for what, days in (("begins", (usable[0].date() - fill.start).days), ("ends", (fill.end - usable[-1].date()).days)):
+    for end, days in (("starts", (usable[0].date() - fill.start).days), ("ends", (fill.end - usable[-1].date()).days)):
         if days > LONGEST:
-            edge = usable[0] if what == "begins" else usable[-1]
+            edge = usable[0] if end == "starts" else usable[-1]
             yield Finding(
-                "warning", name, f"'fill' {what} {days} days {'before' if what == 'begins' else 'after'} the "
-                f"{'first' if what == 'begins' else 'last'} clear date ({edge:%Y-%m-%d}), whose value it repeats",
-                "Bring the declared dates nearer to those of the acquisitions.",
+                "warning", name, f"'fill' {end} {days} days {'before' if end == 'starts' else 'after'} the "
+                f"{'first' if end == 'starts' else 'last'} clear date ({edge:%Y-%m-%d}); the value of that date is repeated",
+                "Set 'fill' dates closer to the acquisition dates.",
             )  # fmt: skip
 
 
@@ -95,6 +95,6 @@ def _by_month(clear: Clearness) -> str:
     for time, share in zip(clear.times, clear.share, strict=True):
         months[f"{time:%Y-%m}"].append(float(share))
     shown = ", ".join(
-        f"{month} {100 * np.mean(shares):.0f} % of {len(shares)}" for month, shares in sorted(months.items())
+        f"{month} {100 * np.mean(shares):.0f} % ({len(shares)} dates)" for month, shares in sorted(months.items())
     )
-    return f"clear share of its dates by month: {shown}"
+    return f"mean share of clear pixels by month: {shown}"

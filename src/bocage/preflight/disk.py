@@ -1,4 +1,4 @@
-"""What a run writes, against the room there is."""
+"""Check of the free disk space for a run."""
 
 import shutil
 from collections.abc import Iterator
@@ -11,7 +11,7 @@ from bocage.scene import Preparing, Scene
 
 @dataclass(frozen=True)
 class Needs:
-    """Bytes that a run writes at most, before compression."""
+    """Maximum number of bytes that a run writes, before compression."""
 
     scene: int
     samples: int
@@ -19,21 +19,21 @@ class Needs:
 
     @property
     def total(self) -> int:
-        """All together."""
+        """Total number of bytes."""
         return self.scene + self.samples + self.map
 
 
 def needs(scene: Scene, preparing: Preparing, sample_pixels: int, footprints: dict[str, int], layers: int) -> Needs:
-    """Count what a run writes.
+    """Return the maximum number of bytes that a run writes.
 
     Parameters
     ----------
     sample_pixels
-        Labelled pixels.
+        Number of labelled pixels.
     footprints
-        Source name to the side of the network's footprint, in the source's pixels.
+        Source name → side of the network's footprint, in source pixels.
     layers
-        Bytes for each pixel of the map.
+        Bytes per map pixel.
     """
     prepared = cut = 0
     for name, cube in scene.cubes.items():
@@ -47,17 +47,19 @@ def needs(scene: Scene, preparing: Preparing, sample_pixels: int, footprints: di
 
 
 def check_disk(need: Needs, folder: Path) -> Iterator[Finding]:
-    """Compare with the room on the disk that holds (or will hold) `folder`."""
+    """Return a finding that compares `need` with the free space on the disk of `folder` (which may not exist yet)."""
     place = folder.absolute()
     while not place.exists():
         place = place.parent
     free = shutil.disk_usage(place).free
-    said = f"up to {need.total / 1e9:.2g} GB (scene {need.scene / 1e9:.2g}, samples {need.samples / 1e9:.2g}, map {need.map / 1e9:.2g})"
+    need_text = f"up to {need.total / 1e9:.2g} GB (scene {need.scene / 1e9:.2g}, samples {need.samples / 1e9:.2g}, map {need.map / 1e9:.2g})"
     if need.total > free:
         yield Finding(
-            "error", "disk", f"the run writes {said} in {folder}, where {free / 1e9:.2g} GB are free", "Free some room, or choose another --out.",
+            "error", "disk", f"the run writes {need_text} to {folder}, where {free / 1e9:.2g} GB are free", "Free disk space, or choose another --out.",
         )  # fmt: skip
     elif need.total > 0.8 * free:
-        yield Finding("warning", "disk", f"the run writes {said}; {free / 1e9:.2g} GB are free", "Free some room.")
+        yield Finding(
+            "warning", "disk", f"the run writes {need_text}; {free / 1e9:.2g} GB are free", "Free disk space."
+        )
     else:
-        yield Finding("note", "disk", f"the run writes {said}; {free / 1e9:.3g} GB are free", "Nothing to do.")
+        yield Finding("note", "disk", f"the run writes {need_text}; {free / 1e9:.3g} GB are free", "Nothing to do.")

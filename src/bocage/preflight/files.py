@@ -1,4 +1,4 @@
-"""Every file opened, its header and a block of it read; what its numbers say."""
+"""Checks of files: header, a block of pixels, nodata, and the range of values."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -16,31 +16,33 @@ from bocage.sources.raster import inspect, read
 from bocage.sources.source import Source
 
 BLOCK = 256
+"""Side of the block read from each file, in pixels."""
 RADAR = ("vv", "vh", "hh", "hv")
 OPTICAL = ("blue", "green", "red", "nir", "pan", "swir", "rededge", "coastal")
 REFLECTANCE, BACKSCATTER = (-0.2, 1.5), (-40.0, 15.0)
+"""Plausible ranges: reflectance, and backscatter in dB."""
 ODD = 0.01
-"""Share of values outside the range from which on it is told."""
+"""Share of values outside the plausible range from which it is reported."""
 CONSTANT = 0.02
-"""Share of pixels that repeat one extreme value from which on it looks like undeclared no data."""
+"""Share of pixels with the same extreme value from which it is reported as undeclared nodata."""
 MOST = 6
-"""Files named in one finding."""
+"""Maximum number of files named in a finding."""
 
 
 @dataclass
 class Seen:
-    """What blocks of one band told, over all dates."""
+    """Statistics of the blocks of one band, over all dates."""
 
     values: list[NDArray[Any]]
-    """Physical values, valid ones."""
+    """Valid physical values."""
     zero: list[str]
-    """Files that are all zero where they were read."""
+    """Files whose block has only zeros."""
     extreme: dict[float, list[tuple[str, float]]]
-    """Stored value that may stand for no data: files and shares."""
+    """Stored value that may be undeclared nodata → file names, with the share of pixels in each."""
 
 
 def check_files(source: Source, progress: Progress) -> Iterator[Finding]:
-    """Read a block of every band of every acquisition."""
+    """Read a block of each band of each acquisition; return findings on damaged files, nodata and value ranges."""
     seen = {name: Seen([], [], {}) for name in source.bands}
     total = len(source.acquisitions)
     for done, acquisition in enumerate(source.acquisitions, start=1):
@@ -55,12 +57,12 @@ def check_files(source: Source, progress: Progress) -> Iterator[Finding]:
             except SourceError as error:
                 yield Finding("error", source.name, str(error), "Copy or download the file again.")
         progress.step(f"reading a block of every file of {source.name}", done, total)
-    for name, one in seen.items():
-        yield from _told(source.name, name, one, total)
+    for name, band in seen.items():
+        yield from _findings(source.name, name, band, total)
 
 
 def _block(file: BandFile, turn: int) -> tuple[NDArray[Any], NDArray[np.bool_]]:
-    """A block of a file: another part of it at each turn, as stored."""
+    """Return stored values and validity (y, x) of a block of a file; its position in the file depends on `turn`."""
     grid = inspect(file.path).grid
     height, width = (min(BLOCK, n) for n in grid.shape)
     spots = ((0.5, 0.5), (0.0, 0.0), (1.0, 1.0), (0.0, 1.0), (1.0, 0.0))
@@ -79,12 +81,12 @@ def _look(file: BandFile, seen: Seen, turn: int) -> None:
     elif file.decoding.nodata is None and inspect(file.path).nodata is None:
         _look_for_nodata(stored, label, seen)
     if valid.any():
-        some = stored[valid][:: max(1, int(valid.sum()) // 4000)]
-        seen.values.append(file.decoding.physical(some))
+        sampled = stored[valid][:: max(1, int(valid.sum()) // 4000)]
+        seen.values.append(file.decoding.physical(sampled))
 
 
 def _look_for_nodata(stored: NDArray[Any], label: str, seen: Seen) -> None:
-    """A value that fills a whole edge of the block, and is the least or the greatest, stands for no data."""
+    """Record the smallest or largest value of the block as possible nodata if it fills at least 90 % of one edge."""
     edges = (stored[0], stored[-1], stored[:, 0], stored[:, -1])
     for value in (stored.min(), stored.max()):
         share = float((stored == value).mean())
@@ -92,20 +94,20 @@ def _look_for_nodata(stored: NDArray[Any], label: str, seen: Seen) -> None:
             seen.extreme.setdefault(float(value), []).append((label, share))
 
 
-def _told(source: str, band: str, seen: Seen, total: int) -> Iterator[Finding]:
+def _findings(source: str, band: str, seen: Seen, total: int) -> Iterator[Finding]:
     where = f"{source}.{band}"
     if seen.zero:
         severity = "error" if len(seen.zero) == total else "warning"
         yield Finding(
-            severity, where, f"{len(seen.zero)} of {total} files hold nothing but zeros ({_some(seen.zero)})",  # type: ignore[arg-type]
-            "Check the export of this band; leave the date or the band out.",
+            severity, where, f"{len(seen.zero)} of {total} files have only zeros ({_some(seen.zero)})",  # type: ignore[arg-type]
+            "Check the export of this band, or remove the date or the band from the source.",
         )  # fmt: skip
     for value, files in seen.extreme.items():
         share = float(np.mean([s for _, s in files]))
         yield Finding(
             "warning", where,
-            f"no data is not declared, and {100 * share:.0f} % of the pixels read are exactly {value:g} ({_some([f for f, _ in files])})",
-            f"If {value:g} means no data, say nodata = {value:g} in [sources.{source}], or declare it in the files.",
+            f"nodata is not declared, and {100 * share:.0f} % of the pixels read have the value {value:g} ({_some([f for f, _ in files])})",
+            f"If {value:g} is nodata, set nodata = {value:g} in [sources.{source}], or declare it in the files.",
         )  # fmt: skip
     if seen.values:
         yield from _range(source, band, np.concatenate(seen.values))
@@ -113,8 +115,8 @@ def _told(source: str, band: str, seen: Seen, total: int) -> Iterator[Finding]:
         yield Finding(
             "error",
             where,
-            "no valid value in any block that was read",
-            "Check nodata, and that this is the right file.",
+            "no valid value in the blocks read",
+            "Check the nodata value, and that the file is the correct one.",
         )
 
 
@@ -125,22 +127,24 @@ def _range(source: str, band: str, values: NDArray[Any]) -> Iterator[Finding]:
     outside = float(((values < low) | (values > high)).mean())
     if outside < ODD:
         return
-    shown = f"values go from {np.percentile(values, 1):.4g} to {np.percentile(values, 99):.4g} (1 to 99 %)"
+    shown = f"percentiles 1 and 99: {np.percentile(values, 1):.4g} and {np.percentile(values, 99):.4g}"
     if kind == "reflectance":
         remedy = (
-            "Reflectance goes from 0 to about 1: say scale (0.0001 for most products) and offset, or check the file."
+            "Reflectance is between 0 and about 1. Set scale (0.0001 for most products) and offset, or check the file."
         )
     elif values.min() >= 0:
-        remedy = "This looks like linear power: convert it to dB, or read it with a sensor that does (sentinel1_grd)."
+        remedy = "The values look like linear power. Convert them to dB, or use a sensor that does (sentinel1_grd)."
     else:
-        remedy = "Check that the file is in dB, and that its no data is declared."
+        remedy = "Check that the file is in dB, and that its nodata value is declared."
     severity = "error" if outside > 0.5 else "warning"
-    text = f"{100 * outside:.0f} % of the values lie outside {low:g} to {high:g}, what {kind} can be; {shown}"
+    text = (
+        f"{100 * outside:.0f} % of the values are outside {low:g} to {high:g}, the plausible range of {kind}; {shown}"
+    )
     yield Finding(severity, f"{source}.{band}", text, remedy)  # type: ignore[arg-type]
 
 
 def _expected(band: str) -> tuple[str, tuple[float, float]]:
-    """What a band measures, by its common name, and the range that it can have."""
+    """Return quantity and plausible range of a band, from its common name; an empty text if unknown."""
     if band in RADAR:
         return "backscatter in dB", BACKSCATTER
     return ("reflectance", REFLECTANCE) if band.startswith(OPTICAL) else ("", (0, 0))

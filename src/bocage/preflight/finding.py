@@ -1,4 +1,4 @@
-"""What a preflight says: one line for each thing found."""
+"""Findings of the checks, and their order."""
 
 from dataclasses import asdict, dataclass
 from typing import Literal
@@ -9,20 +9,20 @@ ORDER: tuple[Severity, ...] = ("error", "warning", "note")
 
 @dataclass(frozen=True)
 class Finding:
-    """One thing that was found."""
+    """A problem or a remark: what was found, where, and what to do."""
 
     severity: Severity
-    """An error stops the run; a warning spoils it; a note is good to know."""
+    """An error stops the run; a warning degrades its results; a note is information."""
     where: str
     """Source, file, class or part of the recipe."""
     what: str
     remedy: str
 
     def as_dict(self) -> dict[str, str]:
-        """For ``--json``."""
+        """Return the finding as printed with ``--json``."""
         return asdict(self)
 
 
 def ordered(findings: list[Finding]) -> list[Finding]:
-    """Errors first, in the order found."""
+    """Return the findings sorted by severity, errors first; the order is stable."""
     return sorted(findings, key=lambda finding: ORDER.index(finding.severity))

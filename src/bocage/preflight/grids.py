@@ -1,4 +1,4 @@
-"""Where sources lie: their grids, what they cover of the map, and whether they lie on one another."""
+"""Checks of grids: CRS, alignment and coverage of each source, and shifts between sources and polygons."""
 
 from collections import Counter
 from collections.abc import Iterator, Mapping
@@ -21,27 +21,27 @@ POLYGONS = "polygons"
 
 
 def check_grid(source: Readable, grid: Grid, cube: Cube) -> Iterator[Finding]:
-    """Compare a source's grid with the map's."""
+    """Return findings on CRS, alignment and coverage of a source, compared with the map grid."""
     theirs = source.grid
     if theirs.crs != grid.crs:
         yield Finding(
-            "note", source.name, f"lies in {theirs.crs_name}, the map in {grid.crs_name}; it is warped once",
-            "Nothing to do; to avoid it, choose a [grid] in that CRS.",
+            "note", source.name, f"its CRS is {theirs.crs_name}, that of the map is {grid.crs_name}; the source is warped once",
+            "Nothing to do. To avoid warping, choose a [grid] in the CRS of the source.",
         )  # fmt: skip
     elif not source.nests_in(cube.grid):
         row, column = (o - np.floor(o) for o in cube.grid.offset_of(theirs))
         resampling = cube.preparation.resampling
         yield Finding(
             "warning" if resampling == "nearest" else "note", source.name,
-            f"its pixels ({theirs.resolution:g}) do not nest in the grid made for it ({cube.grid.resolution:g}; corner "
-            f"{row:.2f} px south, {column:.2f} px east of a pixel's); it is warped with '{resampling}'",
-            'Take [grid] like = this source, or set resampling = "bilinear" ("nearest" moves pixels by up to half of one).',
+            f"its pixels ({theirs.resolution:g}) are not aligned with its target grid ({cube.grid.resolution:g}): its corner is "
+            f"{row:.2f} px south, {column:.2f} px east of a pixel corner; it is warped with resampling '{resampling}'",
+            'Set [grid] like to this source, or set resampling = "bilinear" ("nearest" shifts pixels by up to half a pixel).',
         )  # fmt: skip
     share = _covered(theirs, grid)
     if share <= 0:
         yield Finding(
             "error", source.name,
-            f"does not touch the map: it covers {_bounds(theirs)}, the map {_bounds(grid)}",
+            f"does not overlap the map: it covers {_bounds(theirs)}, the map {_bounds(grid)}",
             "Check the files and [grid].",
         )  # fmt: skip
     elif share < 0.999:
@@ -49,7 +49,7 @@ def check_grid(source: Readable, grid: Grid, cube: Cube) -> Iterator[Finding]:
             "warning",
             source.name,
             f"covers {100 * share:.0f} % of the map",
-            "The rest of the map stays empty; shrink [grid] bounds.",
+            "The rest of the map will be nodata. Reduce [grid] bounds to avoid this.",
         )
 
 
@@ -68,12 +68,12 @@ def _bounds(grid: Grid) -> str:
 def check_shifts(
     sources: Mapping[str, Readable], grid: Grid, pixels: Pixels | None, progress: Progress
 ) -> Iterator[Finding]:
-    """Measure how sources, groups of bands of one source, and polygons lie on one another.
+    """Measure the shifts between sources, between bands of different resolution, and between sources and polygons.
 
     Parameters
     ----------
     pixels
-        The labelled pixels of the map; None where the polygons could not be read.
+        Labelled pixels of the map; None if the polygons could not be read.
     """
     views = _views(sources)
     pairs = list(combinations(views, 2)) + [(POLYGONS, name) for name in views if pixels is not None and len(pixels)]
@@ -84,11 +84,11 @@ def check_shifts(
         if found:
             shifts[first, second] = found
         progress.step("measuring shifts", done, len(pairs))
-    yield from _told(shifts, len(views) + (pixels is not None))
+    yield from _findings(shifts, len(views) + (pixels is not None))
 
 
 def _views(sources: Mapping[str, Readable]) -> dict[str, Readable]:
-    """Sources, those with bands of two resolutions taken apart."""
+    """Return the sources by name; a source with bands of several resolutions is divided into one entry per resolution."""
     views: dict[str, Readable] = {}
     for name, source in sources.items():
         groups: dict[float, list[str]] = {}
@@ -111,7 +111,7 @@ def _measured(
     pixels: Pixels | None,
     cache: dict[tuple[str, float, Window], View | None],
 ) -> tuple[Shift, float] | None:
-    """Return the shift of the second with respect to the first, and the pixel size in which it is counted."""
+    """Return the shift of the second view relative to the first, and the pixel size of the shift; None if not measurable."""
     if first == POLYGONS:
         assert pixels is not None
         target, window = grid, _around(grid, int(np.median(pixels.row)), int(np.median(pixels.column)))
@@ -142,7 +142,7 @@ def _measured(
 
 
 def _numbers(pixels: Pixels, window: Window) -> NDArray[np.int64]:
-    """The polygon at each pixel of a window of the map, -1 outside."""
+    """Return the polygon number of each pixel of a window of the map (y, x), -1 outside polygons."""
     number = np.full((window.height, window.width), -1, np.int64)
     row, column = pixels.row - window.y, pixels.column - window.x
     inside = (row >= 0) & (row < window.height) & (column >= 0) & (column < window.width)
@@ -151,13 +151,13 @@ def _numbers(pixels: Pixels, window: Window) -> NDArray[np.int64]:
 
 
 def _finer(a: Grid, b: Grid, grid: Grid) -> Grid:
-    """The finer of two grids where it lies in the map's CRS, or else the map's."""
-    finest = min(a, b, key=lambda one: one.resolution)
+    """Return the finer of two grids if it has the CRS of the map, the map grid otherwise."""
+    finest = min(a, b, key=lambda candidate: candidate.resolution)
     return finest if finest.crs == grid.crs else grid
 
 
 def _around(grid: Grid, row: int, column: int) -> Window:
-    """A window of at most SIDE pixels a side around a pixel, inside the grid."""
+    """Return a window of at most ``SIDE`` pixels a side around a pixel, inside the grid."""
     height, width = (min(SIDE, n) for n in grid.shape)
     y, x = (
         min(max(0, c - n // 2), whole - n)
@@ -166,28 +166,28 @@ def _around(grid: Grid, row: int, column: int) -> Window:
     return Window(y, x, height, width)
 
 
-def _told(shifts: Mapping[tuple[str, str], tuple[Shift, float]], members: int) -> Iterator[Finding]:
-    """One finding for each pair that disagrees; or, where all of them have one source in common, one about that source."""
+def _findings(shifts: Mapping[tuple[str, str], tuple[Shift, float]], members: int) -> Iterator[Finding]:
+    """Return a finding for each shifted pair, or a single finding if all shifted pairs have one source in common."""
     notable = {pair: found for pair, found in shifts.items() if found[0].is_notable}
-    blamed = _culprit(notable, members)
-    if blamed:
-        yield _about(blamed, shifts)
+    shifted = _common_source(notable, members)
+    if shifted:
+        yield _about(shifted, shifts)
         return
     for (first, second), (measured, resolution) in notable.items():
         yield Finding(
-            "warning", second, f"lies {measured.told(resolution)} of {first}; {_measure(measured)}",
-            "Move one of the two by this much (gdal_edit.py -a_ullr), or check which has the right georeferencing.",
+            "warning", second, f"is shifted {measured.told(resolution)} of {first}; {_measure(measured)}",
+            "Check which of the two is georeferenced correctly, and move the other by this shift (gdal_edit.py -a_ullr).",
         )  # fmt: skip
 
 
 def _measure(measured: Shift) -> str:
-    """How the shift was found."""
-    return f"of the variance, {measured.unshifted:.2f} is explained as they lie and {measured.strength:.2f} moved back"
+    """Return the evidence for a shift as text."""
+    return f"share of variance explained: {measured.unshifted:.2f} as delivered, {measured.strength:.2f} with the shift corrected"
 
 
-def _culprit(notable: Mapping[tuple[str, str], object], members: int) -> str:
-    """The one source that all shifted pairs have in common, where two pairs or more tell it."""
-    named = Counter(name for pair in notable for name in {_source(one) for one in pair})
+def _common_source(notable: Mapping[tuple[str, str], object], members: int) -> str:
+    """Return the only source common to all shifted pairs; empty with fewer than two pairs, or without such a source."""
+    named = Counter(name for pair in notable for name in {_source(view) for view in pair})
     if len(notable) < 2 or members < 3 or not named:
         return ""
     (name, count), *others = named.most_common()
@@ -199,7 +199,7 @@ def _source(view: str) -> str:
 
 
 def _about(name: str, shifts: Mapping[tuple[str, str], tuple[Shift, float]]) -> Finding:
-    """How one source lies with respect to all the others: each of them counts once, whatever its number of views."""
+    """Return the finding on the shift of one source relative to all others; each other source has the same weight."""
     pairs = {pair: found for pair, found in shifts.items() if (_source(pair[0]) == name) != (_source(pair[1]) == name)}
     against: dict[str, list[tuple[float, float]]] = {}
     for (first, second), (measured, resolution) in pairs.items():
@@ -208,10 +208,10 @@ def _about(name: str, shifts: Mapping[tuple[str, str], tuple[Shift, float]]) -> 
         against.setdefault(_source(other), []).append(moved)
     finest = min(resolution for _, resolution in pairs.values())
     rows, columns = np.mean([np.mean(moved, axis=0) for moved in against.values()], axis=0) / finest
-    what = Shift(float(rows), float(columns), 0, 0).told(finest)
-    told = "; ".join(f"{b} to {a}: {m.told(r) or 'nothing'}" for (a, b), (m, r) in pairs.items())
+    mean = Shift(float(rows), float(columns), 0, 0).told(finest)
+    details = "; ".join(f"{b} relative to {a}: {m.told(r) or 'no shift'}" for (a, b), (m, r) in pairs.items())
     west, north = -columns * finest, rows * finest
     return Finding(
-        "warning", name, f"lies {what} of {' and '.join(against)}, which agree with one another ({told})",
-        f"If those are right, move {name} by {west:+.3g} east and {north:+.3g} north in CRS units (gdal_edit.py -a_ullr).",
+        "warning", name, f"is shifted {mean} of {' and '.join(against)}, which agree with one another ({details})",
+        f"If the others are correct, move {name} by {west:+.3g} east and {north:+.3g} north, in CRS units (gdal_edit.py -a_ullr).",
     )  # fmt: skip

@@ -1,4 +1,4 @@
-"""Reference polygons, looked at before any pixel is labelled."""
+"""Checks of the reference polygons: labels, geometry, overlaps, and number of polygons per class."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -16,27 +16,27 @@ from bocage.samples.reference import Reason, labelled_features, usable_polygons
 from bocage.samples.split import FEWEST
 
 SLIVER = 0.5
-"""Overlaps narrower than this share of a pixel are slivers of digitising."""
+"""Overlaps narrower than this share of a pixel are treated as digitising slivers."""
 FEW = 5
-"""Polygons of a class below which its accuracy is hardly known."""
+"""Number of polygons of a class below which its accuracy is too uncertain."""
 REMEDIES: dict[Reason, str] = {
     "unknown_label": "Add the label to a class of the legend (values = [...]), or list it in [reference] ignore.",
-    "outside": "Nothing to do if this is meant; otherwise check the CRS of the file and [grid].",
-    "empty": "Remove the feature, or draw it again.",
-    "no_polygon": "Give polygons; points and lines label no pixel.",
-    "too_small": "Nothing to do; smaller polygons than a pixel cannot train this map.",
-    "ignored": "Nothing to do: [reference] ignore says so.",
+    "outside": "Nothing to do if this is intended. Otherwise check the CRS of the file, and [grid].",
+    "empty": "Remove the feature, or digitise it again.",
+    "no_polygon": "Use polygons. Points and lines are not supported.",
+    "too_small": "Nothing to do. Polygons without a pixel centre give no sample.",
+    "ignored": "Nothing to do: the label is listed in [reference] ignore.",
 }
 
 
 def check_polygons(
     reference: Reference, grid: Grid, legend: Legend, split: Split
 ) -> tuple[list[Finding], Pixels | None]:
-    """Read the reference and tell what is wrong with it.
+    """Check the reference polygons.
 
     Returns
     -------
-    The findings, and the labelled pixels of the map; None where the polygons cannot be read.
+    The findings, and the labelled pixels of the map (None if the polygons cannot be read).
     """
     lenient = Reference(**{**vars(reference), "unknown": "reject"})
     try:
@@ -66,18 +66,18 @@ def _severity(reason: Reason, reference: Reference) -> Severity:
 
 
 def _invalid(raw: Any) -> Iterator[Finding]:
-    """Invalid geometries of the file, which are repaired on reading."""
+    """Return a finding on invalid geometries; they are repaired when the file is read."""
     bad = ~shapely.is_valid(raw.geometry.to_numpy()) & ~shapely.is_missing(raw.geometry.to_numpy())
     if bad.any():
         reasons = shapely.is_valid_reason(raw.geometry.to_numpy()[bad])
         yield Finding(
             "warning", "reference", f"{int(bad.sum())} invalid geometries (feature {int(np.flatnonzero(bad)[0])}: {reasons[0]})",
-            "They are mended on reading; mend them in the file (QGIS: Fix geometries) to be sure of the result.",
+            "They are repaired when read. Repair them in the file (QGIS: Fix geometries) to control the result.",
         )  # fmt: skip
 
 
 def _overlaps(table: Any, grid: Grid, legend: Legend) -> Iterator[Finding]:
-    """Polygons of different classes that overlap: slivers along borders, or more."""
+    """Return findings on overlaps between polygons of different classes: real overlaps, and slivers along borders."""
     shapes, labels = table.geometry.to_numpy(), table.label.to_numpy()
     first, second = shapely.STRtree(shapes).query(shapes, predicate="intersects")
     differ = (first < second) & (labels[first] != labels[second])
@@ -85,7 +85,7 @@ def _overlaps(table: Any, grid: Grid, legend: Legend) -> Iterator[Finding]:
         return
     parts = shapely.intersection(shapes[first[differ]], shapes[second[differ]])
     area = shapely.area(parts)
-    width = 2 * area / np.maximum(shapely.length(parts), 1e-9)  # of a long thin ring: about its breadth
+    width = 2 * area / np.maximum(shapely.length(parts), 1e-9)  # approximate width of a long, narrow polygon
     real = width >= SLIVER * grid.resolution
     slivers = (area > 0) & ~real
     names = sorted(
@@ -96,14 +96,14 @@ def _overlaps(table: Any, grid: Grid, legend: Legend) -> Iterator[Finding]:
     )
     if real.any():
         yield Finding(
-            "warning", "reference", f"{int(real.sum())} overlaps between polygons of different classes, {area[real].sum():.0f} m² in all "
+            "warning", "reference", f"{int(real.sum())} overlaps between polygons of different classes, {area[real].sum():.0f} m² in total "
             f"({', '.join(' / '.join(pair) for pair in names[:3])})",
-            "Pixels in two classes are rejected, and counted; correct the polygons, or give one class.",
+            "Pixels in two classes are rejected. To keep them, correct the polygons.",
         )  # fmt: skip
     if slivers.any():
         yield Finding(
             "note", "reference", f"{int(slivers.sum())} slivers between polygons of different classes, narrower than half a pixel",
-            "Nothing to do; [reference] buffer keeps pixels away from borders.",
+            "Nothing to do. Set [reference] buffer to exclude pixels near borders.",
         )  # fmt: skip
 
 
@@ -112,18 +112,18 @@ def _pairs(first: Any, second: Any, differ: Any, real: Any) -> Iterator[tuple[in
 
 
 def _counts(pixels: Pixels, legend: Legend, split: Split) -> Iterator[Finding]:
-    """Classes with too few polygons for the split asked for."""
+    """Return findings on classes with too few polygons for the split."""
     for k, name in enumerate(legend.names):
         of_class = pixels.label == k
         polygons = len(np.unique(pixels.polygon[of_class]))
         if polygons < FEWEST:
             severity: Any = "error" if split.rare == "stop" else "warning"
             yield Finding(
-                severity, f"class {name}", f"{polygons} usable polygon(s), {int(of_class.sum())} pixels; training, validation and test need {FEWEST}",
-                'Survey more, merge the class with another (values = [...]), or set [split] rare = "drop".',
+                severity, f"class {name}", f"{polygons} usable polygon(s), {int(of_class.sum())} pixels; training, validation and test need {FEWEST} polygons",
+                'Survey more polygons, merge the class with another (values = [...]), or set [split] rare = "drop".',
             )  # fmt: skip
         elif polygons < FEW:
             yield Finding(
-                "warning", f"class {name}", f"{polygons} usable polygons: its accuracy will hardly be known",
-                "Survey more, or merge the class with another.",
+                "warning", f"class {name}", f"{polygons} usable polygons: the estimate of its accuracy will be very uncertain",
+                "Survey more polygons, or merge the class with another.",
             )  # fmt: skip

@@ -1,4 +1,4 @@
-"""The noun that leaves this room: what was found, and what was seen on the way."""
+"""Result of ``bocage check``."""
 
 from dataclasses import dataclass, field
 
@@ -12,7 +12,7 @@ from bocage.sources import Readable
 
 @dataclass
 class Preflight:
-    """What was found, and what was seen on the way."""
+    """Findings of all checks, and the data that they opened."""
 
     name: str
     findings: list[Finding] = field(default_factory=list)
@@ -25,5 +25,5 @@ class Preflight:
 
     @property
     def has_errors(self) -> bool:
-        """Whether a run would stop."""
+        """Whether there is an error, so that a run would stop."""
         return any(finding.severity == "error" for finding in self.findings)

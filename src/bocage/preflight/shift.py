@@ -1,9 +1,9 @@
-"""Offsets between images, and between images and polygons, measured from what they show.
+"""Shifts between images, and between images and polygons, measured from their content.
 
-Two sources see the same fields in different colours: for each trial shift, how much of the one's variance a linear
-regression on the other explains (the multivariate form of correlation) is greatest where fields lie on themselves. For
-polygons the predictor is the polygon itself: an analysis of variance between and within them. Sensors may differ in
-kind: optical series and radar series share field boundaries and seasons.
+For each trial shift, a linear regression predicts one source from the other. The share of variance explained (the
+multivariate form of correlation) is largest where the fields of both sources coincide. For polygons, the predictor is the
+polygon: an analysis of variance between and within polygons. The sensors can be of different kinds: optical and radar
+series share field boundaries and seasons.
 """
 
 from collections.abc import Callable
@@ -17,33 +17,34 @@ from bocage.grid import Grid, Window
 from bocage.sources.source import Readable, Source, dates_of, spread, with_bands
 
 REACH = 5
-"""Pixels a side that are tried."""
+"""Largest trial shift in each direction, in pixels."""
 SIDE = 320
-"""Pixels a side of the window compared, at most."""
+"""Largest side of the compared window, in pixels."""
 DATES, BANDS, COMPONENTS = 60, 10, 10
+"""Largest numbers of dates, bands and principal components used."""
 NOTABLE = 0.7
-"""Pixels of the finer grid from which on a shift is told."""
+"""Smallest reported shift, in pixels of the finer grid."""
 STRENGTH, LEAD = 0.03, 0.01
-"""Share of variance explained, and lead over no shift, below which nothing can be said."""
+"""Smallest share of variance explained, and smallest relative gain over no shift, of a reported shift."""
 Floats = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
 class Shift:
-    """How the second of two things lies with respect to the first."""
+    """Shift of a source relative to another source or to polygons."""
 
     rows: float
-    """Pixels southward."""
+    """Shift to the south, in pixels."""
     columns: float
-    """Pixels eastward."""
+    """Shift to the east, in pixels."""
     strength: float
     """Share of variance explained at the best shift, 0 to 1."""
     unshifted: float
-    """The same without a shift."""
+    """Share of variance explained without a shift, 0 to 1."""
 
     @property
     def is_notable(self) -> bool:
-        """Whether it is large enough, and sure enough, to be told."""
+        """Whether the shift is large and certain enough to be reported."""
         return (
             max(abs(self.rows), abs(self.columns)) >= NOTABLE
             and self.strength >= STRENGTH
@@ -51,7 +52,7 @@ class Shift:
         )
 
     def told(self, resolution: float) -> str:
-        """Say size and direction: ``1.0 px (10 m) east``."""
+        """Return size and direction as text, for example ``1.0 px (10 m) east``."""
         parts = []
         for size, (ahead, back) in ((self.rows, ("south", "north")), (self.columns, ("east", "west"))):
             if abs(size) >= NOTABLE / 2:
@@ -61,25 +62,25 @@ class Shift:
 
 @dataclass(frozen=True)
 class View:
-    """What a source shows in a window."""
+    """Content of a source in a window."""
 
     layers: Floats
     """Principal components (n, y, x)."""
     rows: NDArray[np.bool_]
-    """(y,): rows that were seen for the most part; a raster may end before the window does."""
+    """bool (y,): rows of which most pixels are valid; a raster can end inside the window."""
     columns: NDArray[np.bool_]
-    """(x,)."""
+    """bool (x,): columns of which most pixels are valid."""
 
     def cropped(self, rows: NDArray[np.bool_], columns: NDArray[np.bool_], blur: int = 1) -> Floats:
-        """Return the layers between the first and last of the rows and columns given, blurred over `blur` pixels."""
+        """Return the layers between the first and the last of the given rows and columns, blurred over `blur` pixels."""
         (top, *_, bottom), (left, *_, right) = np.flatnonzero(rows), np.flatnonzero(columns)
         return blurred(self.layers, blur)[:, top : bottom + 1, left : right + 1]
 
 
 def blurred(layers: Floats, size: int) -> Floats:
-    """Average twice over `size` pixels, the second time from the other side, which leaves everything in its place.
+    """Return the layers smoothed twice by a mean of `size` pixels; the second mean is mirrored, so that nothing is shifted.
 
-    The pixels of a coarse image, repeated on a finer grid, have edges of their own; they must not attract one another.
+    Smoothing removes the pixel edges of a coarse image on a finer grid, which would dominate the comparison.
     """
     for axis in (1, 2) if size > 1 else ():
         layers = uniform_filter1d(layers, size, axis=axis)
@@ -88,32 +89,33 @@ def blurred(layers: Floats, size: int) -> Floats:
 
 
 def between(first: View, second: View, blur: int = 1) -> Shift | None:
-    """Measure how the second source lies with respect to the first; None where nothing can be measured.
+    """Return the shift of the second source relative to the first; None if it cannot be measured.
 
-    Each is explained by the other in turn, and the mean is taken: what one of them alone shows pulls in opposite ways.
+    The shift is the mean of two measurements, with each source as the predictor of the other: errors from content that
+    only one source shows have opposite signs.
 
     Parameters
     ----------
     blur
-        Pixels of the window's grid that a pixel of the coarser source spans.
+        Side of a pixel of the coarser source, in pixels of the window.
     """
     rows, columns = first.rows & second.rows, first.columns & second.columns
     if not large_enough(rows, columns):
         return None
-    one, other = first.cropped(rows, columns, blur), second.cropped(rows, columns, blur)
-    there, back = _explained_by(one, other), _explained_by(other, one)
-    if there is None or back is None:
+    a, b = first.cropped(rows, columns, blur), second.cropped(rows, columns, blur)
+    forward, backward = _explained_by(a, b), _explained_by(b, a)
+    if forward is None or backward is None:
         return None
     return Shift(
-        (there.rows - back.rows) / 2,
-        (there.columns - back.columns) / 2,
-        (there.strength + back.strength) / 2,
-        (there.unshifted + back.unshifted) / 2,
+        (forward.rows - backward.rows) / 2,
+        (forward.columns - backward.columns) / 2,
+        (forward.strength + backward.strength) / 2,
+        (forward.unshifted + backward.unshifted) / 2,
     )
 
 
-def _explained_by(one: Floats, other: Floats) -> Shift | None:
-    inner = one[:, REACH:-REACH, REACH:-REACH].reshape(len(one), -1)
+def _explained_by(predictor: Floats, other: Floats) -> Shift | None:
+    inner = predictor[:, REACH:-REACH, REACH:-REACH].reshape(len(predictor), -1)
     basis, _ = np.linalg.qr(np.vstack([np.ones(inner.shape[1]), inner]).T)
 
     def explained(trial: Floats) -> float:
@@ -125,12 +127,18 @@ def _explained_by(one: Floats, other: Floats) -> Shift | None:
 
 
 def large_enough(rows: NDArray[np.bool_], columns: NDArray[np.bool_]) -> bool:
-    """Whether what is left of a window can be shifted and compared."""
+    """Whether enough rows and columns are valid to try all shifts."""
     return min(int(rows.sum()), int(columns.sum())) >= 4 * REACH
 
 
 def from_polygons(polygon: NDArray[np.int64], second: View) -> Shift | None:
-    """Measure how a source lies with respect to polygons: their number at each pixel of the window, -1 outside."""
+    """Return the shift of a source relative to polygons; None if it cannot be measured.
+
+    Parameters
+    ----------
+    polygon : (y, x)
+        Polygon number of each pixel of the window, -1 outside polygons.
+    """
     if not large_enough(second.rows, second.columns):
         return None
     (top, *_, bottom), (left, *_, right) = np.flatnonzero(second.rows), np.flatnonzero(second.columns)
@@ -144,7 +152,7 @@ def from_polygons(polygon: NDArray[np.int64], second: View) -> Shift | None:
     def explained(other: Floats) -> float:
         inside = other[:, known]
         total = float(((inside - inside.mean(1, keepdims=True)) ** 2).sum())
-        means = np.stack([np.bincount(number, one) / size for one in inside])
+        means = np.stack([np.bincount(number, layer) / size for layer in inside])
         return 1 - float(((inside - means[:, number]) ** 2).sum()) / total if total > 0 else 0.0
 
     return _best(second.cropped(second.rows, second.columns), explained)
@@ -164,22 +172,23 @@ def _best(second: Floats, explained: Callable[[Floats], float]) -> Shift | None:
     )  # fmt: skip
     y, x = np.unravel_index(score.argmax(), score.shape)
     if not (0 < y < 2 * REACH and 0 < x < 2 * REACH):
-        return None  # the best lies at the edge of what was tried: this is no summit
+        return None  # a maximum at the border of the trial shifts is not a local maximum
     rows = y - REACH + _summit(score[y - 1 : y + 2, x])
     columns = x - REACH + _summit(score[y, x - 1 : x + 2])
     return Shift(float(rows), float(columns), float(score[y, x]), float(score[REACH, REACH]))
 
 
 def _summit(three: Floats) -> float:
-    """Place of the highest point of the parabola through three neighbours, from the middle one."""
+    """Return the position of the maximum of the parabola through three neighbours, relative to the middle one."""
     bend = three[0] - 2 * three[1] + three[2]
     return float(0.5 * (three[0] - three[2]) / bend) if bend < 0 else 0.0
 
 
 def view(source: Readable, grid: Grid, window: Window) -> View | None:
-    """What a source shows in a window, over some dates and bands; None where there is nothing to see.
+    """Return the content of a source in a window, from a sample of dates and bands; None without usable data.
 
-    Dates that clouds cover for the most part are left out; what they cover else is set to the date's median.
+    Dates with less than 60 % of valid pixels are left out. Invalid pixels of other dates get the median of
+    the band on that date.
     """
     values, valid = _sample(source).read(grid, window, "bilinear")
     layers = []
@@ -201,8 +210,8 @@ def view(source: Readable, grid: Grid, window: Window) -> View | None:
 
 
 def _sample(source: Readable) -> Readable:
-    """Some dates and bands of a source, evenly spread."""
-    some = dates_of(source, DATES)
-    return (
-        with_bands(some, [some.bands[i] for i in spread(len(some.bands), BANDS)]) if isinstance(some, Source) else some
-    )
+    """Return the source with a regular sample of its dates and bands."""
+    sampled = dates_of(source, DATES)
+    if not isinstance(sampled, Source):
+        return sampled
+    return with_bands(sampled, [sampled.bands[i] for i in spread(len(sampled.bands), BANDS)])

@@ -1,6 +1,6 @@
-"""Score + map → the page a person reads: one HTML file that opens without a network.
+"""Reports of runs and comparisons: single HTML files that open without a network.
 
-Pages are written by ``report.page`` and ``report.comparison``, which draw with matplotlib: whoever needs them imports them.
+``report.page`` and ``report.comparison`` write the pages. They import matplotlib, so this package does not import them.
 """
 
 from bocage.report.settings import Reporting

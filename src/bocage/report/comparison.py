@@ -1,4 +1,4 @@
-"""A comparison of models as people read it: HTML, LaTeX, CSV, and JSON with every number."""
+"""Files of a comparison of models: HTML, LaTeX, CSV, and JSON with all numbers."""
 
 import csv
 import io
@@ -38,7 +38,7 @@ def write_comparison(found: Comparison, run: RunLayout, name: str, language: str
 
 
 def verdict(found: Comparison, language: str = "en") -> str:
-    """Say in words which model is best, and whether that is more than luck."""
+    """Return the sentence that names the best model and says whether the difference is significant."""
     w = words_of(language)
     metric = w.get(f"metric_{found.metric}", found.metric)
     if found.refused:
@@ -63,7 +63,7 @@ def _shown(line: Line, found: Comparison, language: str) -> dict[str, Any]:
 
 
 def _top(found: Comparison) -> tuple[str, ...]:
-    """Models that share the top: none where one of them is significantly best."""
+    """Return the best model and those that do not differ from it significantly; empty if one model is significantly best."""
     return (found.best, *found.level_with_best) if found.pairs and found.level_with_best else ()
 
 
@@ -85,7 +85,7 @@ def _p(value: float, language: str) -> str:
 
 
 def as_csv(found: Comparison) -> str:
-    """One row per model, one column per number; a point is the decimal sign."""
+    """Return the comparison as CSV: one row per model, one column per number, with a decimal point."""
     stream = io.StringIO()
     columns: list[tuple[str, Callable[[Line], Any]]] = [("model", lambda line: line.label)]
     for measure in MEASURES:
@@ -107,7 +107,7 @@ def as_csv(found: Comparison) -> str:
 
 
 def as_latex(found: Comparison, language: str = "en") -> str:
-    """Return a table for ``\\usepackage{booktabs}``; the best is bold only where it is significantly so."""
+    """Return a LaTeX table for the package ``booktabs``; a model is bold if it is significantly best."""
     w = words_of(language)
     titles = [w["model"], *(w[f"metric_{m}"] for m in MEASURES), w["training_s"], w["map_speed"]]
     rows = []
@@ -126,7 +126,7 @@ def as_latex(found: Comparison, language: str = "en") -> str:
 
 
 def _escaped(text: str) -> str:
-    """Write a text so that LaTeX prints it.
+    """Escape a text for LaTeX.
 
     >>> _escaped("a_b ± 5 %")
     'a\\\\_b $\\\\pm$ 5 \\\\%'

@@ -1,4 +1,4 @@
-"""The confusions that cost most, each with an example that one can look at."""
+"""Main confusions, each with an image example."""
 
 from typing import Any
 
@@ -15,13 +15,13 @@ from bocage.words import number, words_of
 
 Stretch = dict[str, tuple[float, float]]
 SIDE = 48
-"""Map pixels a side of a chip."""
+"""Side of a chip, in map pixels."""
 FINER = 4
-"""Most times by which imagery is shown finer than the map."""
+"""Largest ratio of imagery resolution to map resolution in a chip."""
 
 
 def worst(made: Material) -> list[dict[str, Any]]:
-    """Return the confusions of most pixels over all draws, in words and, where there is a map, in chips."""
+    """Return the confusions with the most pixels over all draws: a sentence for each and, if the run has a map, chips."""
     matrix, w, language = made.score.matrix, words_of(made.language), made.language
     wrong = matrix.counts - np.diag(matrix.right)
     order = np.argsort(-wrong, axis=None, kind="stable")[: made.settings.examples]
@@ -39,16 +39,16 @@ def worst(made: Material) -> list[dict[str, Any]]:
 
 
 def _chips(made: Material, reference: int, mapped: int, stretch: Stretch | None) -> list[tuple[str, str]]:
-    """Pictures of one confusion, with the word for each; none where there is no map or no such pixel in its draw."""
+    """Return the caption and picture of each chip of a confusion; empty without a map, or without such a pixel in its draw."""
     tested = made.tested
     members = np.flatnonzero((tested.label == reference) & (tested.predicted == mapped))
     if made.land is None or not made.land.is_readable or not len(members):
         return []
-    # The polygon with most such pixels, and the surest of them.
+    # Example: the most confident pixel of the polygon with the most pixels of this confusion.
     polygons, counts = np.unique(tested.polygon[members], return_counts=True)
-    there = members[tested.polygon[members] == polygons[counts.argmax()]]
-    one = there[tested.confidence[there].argmax()]
-    window = _around(int(tested.row[one]), int(tested.column[one]), made.scene.grid.shape)
+    candidates = members[tested.polygon[members] == polygons[counts.argmax()]]
+    pixel = candidates[tested.confidence[candidates].argmax()]
+    window = _around(int(tested.row[pixel]), int(tested.column[pixel]), made.scene.grid.shape)
     w, chips = words_of(made.language), []
     seen = _imagery(made, window, stretch) if stretch else None
     if seen is not None:
@@ -60,7 +60,7 @@ def _chips(made: Material, reference: int, mapped: int, stretch: Stretch | None)
 
 
 def _around(row: int, column: int, shape: tuple[int, int]) -> Window:
-    """Return the window around a pixel, within the map."""
+    """Return a window of at most ``SIDE`` pixels a side around a pixel, inside the map."""
     height, width = (min(SIDE, n) for n in shape)
     y, x = (
         min(max(0, at - SIDE // 2), n - side) for at, n, side in ((row, shape[0], height), (column, shape[1], width))
@@ -69,7 +69,7 @@ def _around(row: int, column: int, shape: tuple[int, int]) -> Window:
 
 
 def _stretch(made: Material) -> Stretch | None:
-    """Values from black to white, those of the whole scene for every chip; None where the imagery cannot be read."""
+    """Return the display range of each band over the scene, common to all chips; None if the imagery cannot be read."""
     try:
         return stretch_of(made.scene.cubes[best_source(made.scene)].source, reduced(made.scene.grid, 256))
     except BocageError:
@@ -84,12 +84,12 @@ def _imagery(made: Material, window: Window, stretch: Stretch) -> NDArray[np.flo
     fine = Grid.of(grid.crs, grid.transform @ grid.transform.scale(1 / finer), shape)
     try:
         return composite(cube.source, fine, stretch)[0]
-    except BocageError:  # imagery that has moved since the map was made: the other chips are there
+    except BocageError:  # the imagery may have moved since the run; the other chips do not need it
         return None
 
 
 def _labels(made: Material, window: Window) -> NDArray[np.int64]:
-    """Codes of the labelled pixels in a window, 0 elsewhere."""
+    """Return the class codes of the labelled pixels in a window (y, x), 0 elsewhere."""
     samples = made.samples
     row, column = samples.row - window.y, samples.column - window.x
     inside = (row >= 0) & (row < window.height) & (column >= 0) & (column < window.width)

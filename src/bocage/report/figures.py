@@ -1,4 +1,4 @@
-"""Pictures of the report, as text that lives inside the page: PNG for pixels, SVG in the page's own colours for charts."""
+"""Pictures of the report, embedded in the page: PNG for images, SVG in the text colour of the page for charts."""
 
 import base64
 import csv
@@ -19,27 +19,35 @@ from bocage.legend import Legend
 from bocage.mapping.writers.cog import read_reduced
 
 LONGEST = 1400
-"""Pixels of the longer side of a map's picture."""
+"""Longer side of a picture of the map, in pixels."""
 INK = "#010203"
-"""Stands for the page's own ink, light or dark."""
+"""Placeholder colour; :func:`as_svg` replaces it with the text colour of the page."""
 STYLE: Any = {
     "svg.fonttype": "none", "font.family": "sans-serif", "font.size": 10.0, "text.color": INK, "axes.labelcolor": INK,
     "axes.edgecolor": INK, "xtick.color": INK, "ytick.color": INK, "axes.spines.top": False, "axes.spines.right": False,
     "legend.frameon": False,
 }  # fmt: skip
 MARKS = ("o", "s", "^", "D", "v", "P", "X", "*")
-"""Markers that tell lines apart without colour."""
+"""Markers, so that lines can be distinguished without colour."""
 
 
 def as_data(figure: Figure) -> str:
-    """Return a figure as the address of a PNG that lies in the page itself."""
+    """Return a figure as a PNG in a ``data:`` URL."""
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png", dpi=110, bbox_inches="tight")
     return "data:image/png;base64," + base64.b64encode(buffer.getvalue()).decode()
 
 
 def as_svg(figure: Figure, name: str, alt: str) -> str:
-    """Return a figure as an SVG element that takes the page's ink and has no background; `name` makes its ids its own."""
+    """Return a figure as an SVG element with the text colour of the page and no background.
+
+    Parameters
+    ----------
+    name
+        Prefix that makes the ids of the element unique in the page.
+    alt
+        Text alternative.
+    """
     buffer = io.StringIO()
     with matplotlib.rc_context({**STYLE, "svg.hashsalt": name}):
         figure.savefig(buffer, format="svg", bbox_inches="tight", transparent=True, metadata={"Date": None})
@@ -54,7 +62,7 @@ def as_svg(figure: Figure, name: str, alt: str) -> str:
 
 
 def image(rgb: NDArray[Any]) -> str:
-    """Return an image of few pixels enlarged by whole steps, so that a browser does not blur it."""
+    """Return an image as a PNG in a ``data:`` URL, enlarged by an integer factor so that the browser does not blur it."""
     step = max(1, 700 // max(rgb.shape[:2]))
     buffer = io.BytesIO()
     matplotlib.image.imsave(buffer, rgb.repeat(step, 0).repeat(step, 1), format="png")
@@ -62,7 +70,7 @@ def image(rgb: NDArray[Any]) -> str:
 
 
 def colored(codes: NDArray[Any], legend: Legend) -> NDArray[np.uint8]:
-    """Paint codes (y, x) in the legend's colours: RGBA, transparent where there is no class."""
+    """Return an RGBA image (y, x, 4) of class codes (y, x) in the colours of the legend; transparent for other codes."""
     palette = np.zeros((65536, 4), np.uint8)
     for i, code in enumerate(legend.codes):
         palette[code] = (*legend.rgb(i), 255)
@@ -71,12 +79,12 @@ def colored(codes: NDArray[Any], legend: Legend) -> NDArray[np.uint8]:
 
 
 def map_picture(path: Path, legend: Legend) -> str:
-    """Draw the map in the legend's colours."""
+    """Draw the map in the colours of the legend."""
     return image(colored(read_reduced(path, LONGEST), legend))
 
 
 def confidence_picture(path: Path) -> str:
-    """Draw the confidence, 0 to 100, from dark to light; transparent where there is no data."""
+    """Draw the confidence (0 to 100) from dark to light; nodata (255) is transparent."""
     values = read_reduced(path, LONGEST)
     rgba = (matplotlib.colormaps["viridis"](np.minimum(values, 100) / 100) * 255).astype(np.uint8)
     rgba[values == 255] = 0
@@ -84,7 +92,7 @@ def confidence_picture(path: Path) -> str:
 
 
 def novelty_picture(path: Path) -> tuple[str, float]:
-    """Draw how far from the training the map's pixels are, dark near, light from 100 on; and the share beyond 100."""
+    """Draw the novelty from dark (0) to light (150 and more), and return the share of pixels above 100 (0 to 1)."""
     values = read_reduced(path, LONGEST)
     rgba = (matplotlib.colormaps["cividis"](np.minimum(values, 150) / 150) * 255).astype(np.uint8)
     rgba[values == 255] = 0
@@ -100,12 +108,12 @@ def _axes(size: tuple[float, float], columns: int = 1) -> tuple[Figure, list[Any
 
 
 def _line(i: int, n: int) -> dict[str, Any]:
-    """Colour and marker of line `i` of `n`: neither alone has to tell."""
+    """Return colour and marker of line `i` of `n`, so that lines can be distinguished by either."""
     return {"color": matplotlib.colormaps["viridis"](0.15 + 0.7 * i / max(n - 1, 1)), "marker": MARKS[i % len(MARKS)]}
 
 
 def curves_picture(files: Sequence[Path], w: Mapping[str, str]) -> str | None:
-    """Draw loss and validation F-measure by epoch, a line per draw; None where the model has no epochs."""
+    """Draw loss and validation F-measure by epoch, one line per draw; None if the model has no epochs."""
     tables = [_read(path) for path in files if path.exists()]
     if not tables:
         return None
@@ -113,10 +121,10 @@ def curves_picture(files: Sequence[Path], w: Mapping[str, str]) -> str | None:
     for i, table in enumerate(tables):
         color = _line(i, len(tables))["color"]
         left.plot(table["epoch"], table["train_loss"], color=color, label=w["axis_training"] if i == 0 else None)
-        told = w["axis_validation"] if i == 0 else None
-        left.plot(table["epoch"], table["validation_loss"], "--", color=color, label=told)
+        label = w["axis_validation"] if i == 0 else None
+        left.plot(table["epoch"], table["validation_loss"], "--", color=color, label=label)
         right.plot(table["epoch"], table["validation_f1"], color=color)
-        if np.isfinite(table["validation_f1"]).any():  # a training without validation polygons has no such curve
+        if np.isfinite(table["validation_f1"]).any():  # all NaN if the training had no validation polygons
             best = int(np.nanargmax(table["validation_f1"]))
             right.plot(table["epoch"][best], table["validation_f1"][best], "o", color=color, ms=4)
     left.set(xlabel=w["axis_epoch"], ylabel=w["axis_loss"], yscale="log")
@@ -127,18 +135,18 @@ def curves_picture(files: Sequence[Path], w: Mapping[str, str]) -> str | None:
 
 
 def waiting_share(files: Sequence[Path]) -> float | None:
-    """Share of the training time spent waiting for samples: the median of all epochs; None where there are none."""
+    """Return the share of the training time spent waiting for samples (median of all epochs); None without epochs."""
     shares = [share for path in files if path.exists() for share in _read(path)["waiting"]]
     return float(np.median(shares)) if shares else None
 
 
 def reliability_picture(trust: Sequence[Trust], w: Mapping[str, str]) -> str:
-    """Draw accuracy against confidence before and after calibration, a line per draw, on test pixels."""
+    """Draw accuracy against confidence on test pixels, before and after calibration, one line per draw."""
     figure, both = _axes((8, 3.7), 2)
     for axes, which in zip(both, ("before", "after"), strict=True):
         axes.plot([0, 1], [0, 1], ":", color=INK)
-        for i, one in enumerate(trust):
-            curve, style = getattr(one, which), _line(i, len(trust))
+        for i, of_draw in enumerate(trust):
+            curve, style = getattr(of_draw, which), _line(i, len(trust))
             axes.plot(curve.confidence, curve.accuracy, color=style["color"], lw=1)
             sizes = 4 + 120 * np.array(curve.share)
             axes.scatter(
@@ -151,16 +159,22 @@ def reliability_picture(trust: Sequence[Trust], w: Mapping[str, str]) -> str:
 
 
 def coverage_picture(trust: Sequence[Trust], w: Mapping[str, str]) -> str:
-    """Draw accuracy against the share of pixels kept, a line per draw."""
+    """Draw accuracy against the share of pixels kept (most confident first), one line per draw."""
     figure, (axes,) = _axes((5.2, 3.3))
-    for i, one in enumerate(trust):
-        axes.plot(COVERAGES, one.accuracy_at, ms=3.5, lw=1.2, **_line(i, len(trust)))
+    for i, of_draw in enumerate(trust):
+        axes.plot(COVERAGES, of_draw.accuracy_at, ms=3.5, lw=1.2, **_line(i, len(trust)))
     axes.set(xlabel=w["axis_coverage"], ylabel=w["axis_right"], xlim=(0, 1.02), ylim=(None, 1.01))
     return as_svg(figure, "coverage", w["alt_coverage"])
 
 
 def split_picture(parts: Mapping[str, NDArray[np.float64]], w: Mapping[str, str], alt: str) -> str:
-    """Draw where polygons train, validate and test: name of the part → (n, 2) metres north and east."""
+    """Draw the training, validation and test polygons.
+
+    Parameters
+    ----------
+    parts
+        Name of the part → positions (n, 2): northing and easting in metres.
+    """
     everything = np.concatenate(list(parts.values()))
     height, width = np.maximum(np.ptp(everything, axis=0), 1)
     figure, (axes,) = _axes((6.4, float(np.clip(6.4 * height / width, 2.4, 7)) + 0.4))
@@ -197,7 +211,13 @@ def split_picture(parts: Mapping[str, NDArray[np.float64]], w: Mapping[str, str]
 
 
 def importance_picture(by_date: Mapping[str, tuple[Sequence[int], Sequence[float]]], w: Mapping[str, str]) -> str:
-    """Draw the accuracy lost when a date is shuffled: source → days since 1970-01-01 and losses (0 to 1)."""
+    """Draw the accuracy lost when a date is shuffled.
+
+    Parameters
+    ----------
+    by_date
+        Source → days since 1970-01-01, and accuracy lost (0 to 1) for each day.
+    """
     figure, (axes,) = _axes((9, 3.2))
     axes.axhline(0, color=INK, lw=0.8)
     for i, (source, (days, lost)) in enumerate(by_date.items()):
@@ -213,7 +233,7 @@ def importance_picture(by_date: Mapping[str, tuple[Sequence[int], Sequence[float
 def attention_picture(
     source: str, days: Sequence[int], weights: Sequence[Sequence[float]], classes: Sequence[str], w: Mapping[str, str]
 ) -> str:
-    """Draw the weight of every date of a series for every class: weights (K, T), each row adding up to 1."""
+    """Draw the attention weight of each date of a series for each class: weights (K, T), where each row sums to 1."""
     figure, (axes,) = _axes((9, 0.8 + 0.26 * len(classes)))
     ends = [*days, days[-1] + (days[-1] - days[-2] if len(days) > 1 else 1)]
     times = [date(1970, 1, 1) + timedelta(int(day)) for day in ends]

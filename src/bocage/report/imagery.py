@@ -1,4 +1,4 @@
-"""Imagery as a person looks at it: three bands, the median of some dates, stretched."""
+"""Display of imagery: colour composite of three bands, median of some dates, contrast stretch."""
 
 from collections.abc import Mapping
 
@@ -10,7 +10,7 @@ from bocage.scene import Scene
 from bocage.sources import Readable, Source, dates_of, with_bands
 
 DATES = 8
-"""Dates of a series whose median is shown."""
+"""Number of dates of a series whose median is shown."""
 SHOWN = (
     ("red", "green", "blue"),
     ("nir", "red", "green"),
@@ -18,16 +18,16 @@ SHOWN = (
     ("vv", "vh", "vv"),
     ("pan",),
 )
-"""Bands for red, green and blue, the first that a source has."""
+"""Bands shown as red, green and blue, by preference; a source uses the first combination that it has."""
 
 
 def bands_of(source: Readable) -> tuple[str, ...]:
-    """Bands of a source to look at."""
+    """Return the bands of a source to display."""
     return next((bands for bands in SHOWN if set(bands) <= set(source.bands)), source.bands[:1])
 
 
 def best_source(scene: Scene) -> str:
-    """Name of the source to look at: natural colours before others, then the finest."""
+    """Return the name of the source to display: natural colours first, then the finest resolution."""
 
     def rank(name: str) -> tuple[int, float]:
         bands = bands_of(scene.cubes[name].source)
@@ -46,9 +46,12 @@ def reduced(grid: Grid, longest: int) -> Grid:
 def composite(
     source: Readable, grid: Grid, stretch: Mapping[str, tuple[float, float]] | None = None
 ) -> tuple[NDArray[np.float64], tuple[str, ...]]:
-    """Return an image (y, x, 3) from 0 to 1, white where nothing was seen, and the bands in it.
+    """Return an image (y, x, 3) with values 0 to 1, white where no date is valid, and the bands shown.
 
-    `stretch` gives the values that become 0 and 1 of each band; left out, its own 2nd and 98th percentiles.
+    Parameters
+    ----------
+    stretch
+        Band → values displayed as 0 and 1; None for the 2nd and 98th percentiles of the band.
 
     Raises
     ------
@@ -65,13 +68,13 @@ def composite(
 
 
 def stretch_of(source: Readable, grid: Grid) -> dict[str, tuple[float, float]]:
-    """Values that become 0 and 1 of each band shown, from the whole of `grid` (a reduced one)."""
+    """Return the values displayed as 0 and 1 for each band shown, computed over `grid` (a reduced grid)."""
     bands, seen, ever = _look(source, grid)
     return {band: _limits(seen[k], ever) for k, band in enumerate(bands)}
 
 
 def _look(source: Readable, grid: Grid) -> tuple[tuple[str, ...], NDArray[np.float64], NDArray[np.bool_]]:
-    """Bands shown, their median over valid dates (band, y, x), nan where nothing was seen, and where something was."""
+    """Return the bands shown, their median over valid dates (band, y, x; NaN without one), and where a date is valid (y, x)."""
     bands = bands_of(source)
     some = dates_of(source, DATES)
     if isinstance(some, Source):

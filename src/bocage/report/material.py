@@ -1,4 +1,4 @@
-"""What a run has made, for its report."""
+"""Results of a run, as input of its report."""
 
 from dataclasses import dataclass, field
 
@@ -22,26 +22,26 @@ class Estimates:
     sample: Adjusted | None = None
     """From a labelled validation sample."""
     file: str = ""
-    """Name of that sample's file."""
+    """File name of the validation sample."""
 
 
 @dataclass(frozen=True)
 class Material:
-    """What the sections of a report are made of."""
+    """Input of the sections of a report."""
 
     layout: RunLayout
     scene: Scene
     samples: Samples
     score: Score
     mapped: int
-    """Number of the draw whose model made the map, from 0."""
+    """Index of the draw whose model made the map, from 0."""
     tested: Predictions
     """Predictions of that model on its test pixels."""
     provenance: Provenance
     settings: Reporting = field(default_factory=Reporting)
     land: LandCoverMap | None = None
     truth: Score | None = None
-    """The map compared with a truth raster."""
+    """Accuracy of the map against a truth raster."""
     estimates: Estimates = Estimates()
     importance: Importance | None = None
 
@@ -57,7 +57,7 @@ class Material:
 
     @property
     def draw(self) -> Draw:
-        """The draw whose model made the map."""
+        """Return the draw whose model made the map."""
         return self.samples.draw(self.mapped)
 
     @property
@@ -72,9 +72,9 @@ class Material:
 
     @property
     def plan(self) -> Plan | None:
-        """The estimated cost, where ``bocage plan`` wrote one."""
+        """Estimated cost, if ``bocage plan`` wrote one."""
         return Plan.load(self.layout.plan)
 
     def percent(self, share: float | None) -> str | None:
-        """Write a share, 0 to 1, in percent."""
+        """Return a share (0 to 1) as a percentage with one decimal, in the language of the report; None for None."""
         return None if share is None else number(100 * share, self.language, 1)

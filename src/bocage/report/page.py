@@ -1,4 +1,4 @@
-"""The report of a run: ``report.html`` and, with every number in it, ``report.json``."""
+"""Report of a run: ``report.html``, and ``report.json`` with all numbers."""
 
 from collections.abc import Mapping
 from dataclasses import asdict
@@ -15,7 +15,7 @@ from bocage.words import number, words_of
 
 
 def write_report(made: Material) -> Path:
-    """Write ``report.html`` and ``report.json`` in the run's folder, and return the page's path."""
+    """Write ``report.html`` and ``report.json`` in the folder of the run; return the path of the page."""
     sentences = summary.summary(made)
     context = {**_opening(made, sentences), **_results(made), **_background(made)}
     write_json(made.layout.report_numbers, _numbers(made, sentences))
@@ -23,7 +23,7 @@ def write_report(made: Material) -> Path:
 
 
 def _opening(made: Material, sentences: list[str]) -> dict[str, Any]:
-    """What stands above the map."""
+    """Return the context of the part above the map."""
     return {
         "name": made.provenance.name,
         "subject": summary.subject(made),

@@ -1,7 +1,7 @@
-"""Whether a legend's colours can be told apart: by anybody, with a colour vision deficiency, in greyscale.
+"""Colours of a legend that are hard to distinguish with normal vision, a colour vision deficiency, or in greyscale.
 
-Colour vision is simulated in linear RGB by the matrices of Machado, Oliveira & Fernandes 2009 (doi:10.1109/TVCG.2009.113) for
-full severity; differences are Euclidean in CIE L*a*b* (D65).
+Deficiencies are simulated in linear RGB with the matrices of Machado, Oliveira & Fernandes 2009
+(doi:10.1109/TVCG.2009.113) at full severity. Colour differences are Euclidean distances in CIE L*a*b* (D65).
 """
 
 from collections.abc import Sequence
@@ -24,9 +24,9 @@ VISION = {
     ),
     "grey": np.tile([0.2126, 0.7152, 0.0722], (3, 1)),
 }
-"""Kind of vision → linear RGB to linear RGB."""
+"""Kind of vision → matrix (3, 3) from linear RGB to linear RGB."""
 NEAREST = {"normal": 12.0, "protan": 9.0, "deutan": 9.0, "tritan": 9.0, "grey": 3.0}
-"""Least difference of two colours; in greyscale a dozen classes cannot be far apart, so it is that of neighbours on the page."""
+"""Kind of vision → smallest accepted colour difference; lower in greyscale, where a dozen classes share one axis."""
 TO_XYZ = np.array(
     [[0.4124564, 0.3575761, 0.1804375], [0.2126729, 0.7151522, 0.0721750], [0.0193339, 0.1191920, 0.9503041]]
 )
@@ -35,7 +35,7 @@ WHITE = np.array([0.95047, 1.0, 1.08883])
 
 @dataclass(frozen=True)
 class Alike:
-    """Two classes whose colours are hard to tell apart."""
+    """Two classes whose colours are hard to distinguish."""
 
     vision: str
     first: str
@@ -43,20 +43,20 @@ class Alike:
 
 
 def alike(names: Sequence[str], colors: Sequence[str]) -> list[Alike]:
-    """Find the pairs of ``#rrggbb`` colours that are too near each other, for each kind of vision.
+    """Return the pairs of classes whose ``#rrggbb`` colours are too similar.
 
-    A pair is told once, for the commonest vision that confuses it: anybody's, then deficiencies, then greyscale.
+    Each pair is listed once, for the first kind of vision that confuses it: normal, then deficiencies, then greyscale.
 
     >>> alike(["meadow", "forest"], ["#808000", "#818101"])
     [Alike(vision='normal', first='meadow', second='forest')]
     """
     rgb = np.array([[int(c[i : i + 2], 16) for i in (1, 3, 5)] for c in colors]).reshape(-1, 3) / 255
-    found, told = [], set()
+    found, listed = [], set()
     for vision, matrix in VISION.items():
         seen = _lab(np.clip(_linear(rgb) @ matrix.T, 0, 1))
         for a, b in combinations(range(len(names)), 2):
-            if (a, b) not in told and float(np.linalg.norm(seen[a] - seen[b])) < NEAREST[vision]:
-                told.add((a, b))
+            if (a, b) not in listed and float(np.linalg.norm(seen[a] - seen[b])) < NEAREST[vision]:
+                listed.add((a, b))
                 found.append(Alike(vision, names[a], names[b]))
     return found
 

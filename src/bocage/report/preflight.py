@@ -1,4 +1,4 @@
-"""The preflight as a page: findings, a picture of every source with the polygons on it, and a timeline of clear dates."""
+"""Page of ``bocage check``: findings, a picture of each source with the polygon outlines, and a timeline of clear dates."""
 
 from pathlib import Path
 from typing import Any
@@ -17,11 +17,11 @@ from bocage.samples import Pixels
 from bocage.sources import Readable
 
 WIDTH = 420
-"""Pixels of the longer side of a picture."""
+"""Longer side of a picture, in pixels."""
 
 
 def write_page(seen: Preflight, path: Path) -> Path:
-    """Write the page to `path`, whole or not at all."""
+    """Write the page to `path` atomically; return the path."""
     grid = (
         reduced(seen.grid, WIDTH)
         if seen.grid is not None and seen.grid.crs.proj.is_geographic | seen.grid.crs.proj.is_projected
@@ -29,7 +29,7 @@ def write_page(seen: Preflight, path: Path) -> Path:
     )
     context = {
         "name": seen.name,
-        "grid": str(seen.grid) if seen.grid else "no map grid could be made",
+        "grid": str(seen.grid) if seen.grid else "no map grid: see the errors below",
         "findings": [finding.as_dict() for finding in seen.findings],
         "counts": {kind: sum(f.severity == kind for f in seen.findings) for kind in ("error", "warning", "note")},
         "pictures": [_picture(name, source, grid, seen) for name, source in seen.sources.items()] if grid else [],
@@ -55,7 +55,7 @@ def _picture(name: str, source: Readable, grid: Grid, seen: Preflight) -> dict[s
 
 
 def _outline(axes: Any, pixels: Pixels, shape: tuple[int, int], grid: Grid) -> None:
-    """Borders of the polygons, as they fall on the map's pixels (on fewer of them, where the map is large)."""
+    """Draw the outlines of the polygons on the map pixels, subsampled to at most 900 a side."""
     height, width = (min(900, n) for n in shape)
     number = np.full((height, width), -1, np.int64)
     rows, columns = pixels.row.astype(np.int64) * height // shape[0], pixels.column.astype(np.int64) * width // shape[1]
@@ -72,10 +72,10 @@ def _outline(axes: Any, pixels: Pixels, shape: tuple[int, int], grid: Grid) -> N
 def _timeline(clear: dict[str, Clearness]) -> str:
     figure = Figure(figsize=(9.6, 0.7 + 0.55 * len(clear)))
     axes = figure.add_subplot()
-    for k, one in enumerate(clear.values()):
-        times: Any = one.times
+    for k, clearness in enumerate(clear.values()):
+        times: Any = clearness.times
         dots = axes.scatter(
-            times, [k] * len(times), c=100 * one.share, vmin=0, vmax=100, cmap="RdYlGn", s=42, edgecolors="#555",
+            times, [k] * len(times), c=100 * clearness.share, vmin=0, vmax=100, cmap="RdYlGn", s=42, edgecolors="#555",
             linewidths=0.4,
         )  # fmt: skip
     axes.set_yticks(range(len(clear)), list(clear))

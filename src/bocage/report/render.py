@@ -1,4 +1,4 @@
-"""Templates → files: one page that holds its style and its pictures, in the reader's language."""
+"""Rendering of page templates to single HTML files, in the language of the reader."""
 
 from collections.abc import Mapping
 from importlib import resources
@@ -12,7 +12,7 @@ from bocage.words import words_of
 
 
 def render(template: str, language: str, path: Path, context: Mapping[str, Any]) -> Path:
-    """Fill a template and write it to `path` atomically; the folder is made."""
+    """Fill a template and write it to `path` atomically; create the folder. Return the path."""
     environment = jinja2.Environment(
         autoescape=True, undefined=jinja2.StrictUndefined, loader=jinja2.PackageLoader("bocage.report", "."),
         trim_blocks=True, lstrip_blocks=True,

@@ -1,4 +1,4 @@
-"""What the recipe may say of the report."""
+"""Settings of the report in a recipe."""
 
 from dataclasses import dataclass
 from typing import Literal
@@ -9,10 +9,10 @@ class Reporting:
     """Section ``[report]``."""
 
     language: Literal["en", "fr"] = "en"
-    """Of the pages: English or French. What rooms say while they work (notes, errors) stays English."""
+    """Language of the pages: English or French. Messages in the terminal are in English."""
     examples: int = 5
-    """Confusions that are shown with example chips, at least 0."""
+    """Number of confusions shown with example chips, at least 0."""
 
     def __post_init__(self) -> None:
         if self.examples < 0:
-            raise ValueError(f"'examples' is at least 0; found {self.examples}")
+            raise ValueError(f"'examples' must be at least 0; found {self.examples}")

@@ -1,1 +1,1 @@
-"""Material → what one section of the report shows. One section per file."""
+"""Sections of the report, one per file: each turns the material into the context of its part of the page."""

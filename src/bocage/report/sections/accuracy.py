@@ -1,4 +1,4 @@
-"""Accuracy of every class, and the confusion matrix."""
+"""Accuracy of each class, and the confusion matrix."""
 
 from typing import Any
 
@@ -11,7 +11,7 @@ from bocage.words import spread
 
 
 def classes(made: Material) -> list[dict[str, Any]]:
-    """Return a row for every class: share of the map, samples, and its measures."""
+    """Return a row for each class: share of the map, number of samples, and accuracy measures."""
     language, samples = made.language, made.samples
     tables = {
         m: made.score.per_class(m) for m in ("f1", "producers_accuracy", "users_accuracy", "intersection_over_union")
@@ -34,7 +34,7 @@ def classes(made: Material) -> list[dict[str, Any]]:
 
 
 def matrix(made: Material) -> dict[str, Any]:
-    """The confusion matrix with its margins."""
+    """Return the confusion matrix with its margins."""
     table = made.score.matrix
     share = table.counts / np.maximum(table.of_reference, 1)[:, None]
     right = table.right

@@ -1,4 +1,4 @@
-"""Areas in hectares with their intervals."""
+"""Estimated areas in hectares, with confidence intervals."""
 
 from typing import Any
 
@@ -9,7 +9,7 @@ from bocage.words import number, words_of
 
 
 def area(found: Adjusted | None, made: Material, file: str = "") -> dict[str, Any] | None:
-    """Return areas in hectares with their intervals; None where nothing was estimated."""
+    """Return estimated areas in hectares with 95 % intervals; None without an estimate or a map."""
     if found is None or made.areas is None:
         return None
     language, total = made.language, made.areas.total

@@ -1,4 +1,4 @@
-"""Calibration of the confidence."""
+"""Calibration of the confidence: reliability and coverage curves."""
 
 import json
 
@@ -10,12 +10,14 @@ from bocage.words import number, words_of
 
 
 def confidence(made: Material) -> dict[str, str] | None:
-    """Return the reliability curves and what they say; None without test pixels."""
+    """Return the reliability and coverage curves and their description; None without test pixels."""
     trust, language = made.score.trust, made.language
     if not trust:
         return None
     w = words_of(language)
-    before, after = (float(np.mean([getattr(one, which).error for one in trust])) for which in ("before", "after"))
+    before, after = (
+        float(np.mean([getattr(of_draw, which).error for of_draw in trust])) for which in ("before", "after")
+    )
     words = w["reliability_about"].format(before=number(before, language), after=number(after, language))
     temperatures = _temperatures(made)
     if temperatures:
@@ -29,7 +31,7 @@ def confidence(made: Material) -> dict[str, str] | None:
 
 
 def _temperatures(made: Material) -> list[float]:
-    """Temperatures of the draws that were calibrated."""
+    """Return the temperatures of the calibrated draws."""
     models = (made.layout.split(k).model for k in range(made.draws))
     fitted = [json.loads(model.description.read_text())["calibration"] for model in models]
-    return [one["temperature"] for one in fitted if one.get("samples")]
+    return [calibration["temperature"] for calibration in fitted if calibration.get("samples")]

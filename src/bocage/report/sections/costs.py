@@ -1,4 +1,4 @@
-"""Time and memory of the stages, beside the plan."""
+"""Measured time and memory of the stages, and the plan."""
 
 from bocage.provenance import Estimate
 from bocage.report.material import Material
@@ -6,14 +6,17 @@ from bocage.words import number, words_of
 
 
 def costs(made: Material) -> list[tuple[str, str, str]]:
-    """Return stage, duration and planned duration; the draws of one stage are added up, memory comes last."""
+    """Return rows of stage, measured duration and planned duration.
+
+    The durations of all draws of a stage are summed. The last row is the peak memory, if known.
+    """
     stages, plan, language = made.provenance.stages, made.plan, made.language
     w = words_of(language)
     spent: dict[str, float] = {}
     for name, record in stages.items():
         stage = name.partition("/")[0]
         spent[stage] = spent.get(stage, 0.0) + record.seconds
-    planned = {one.stage: one for one in plan.stages} if plan else {}
+    planned = {estimate.stage: estimate for estimate in plan.stages} if plan else {}
     rows = [
         (w.get(f"stage_{stage}", stage), f"{number(seconds, language, 1)} s", _planned(planned.get(stage), language))
         for stage, seconds in spent.items()
@@ -25,8 +28,8 @@ def costs(made: Material) -> list[tuple[str, str, str]]:
     return rows
 
 
-def _planned(one: Estimate | None, language: str) -> str:
-    if not one:
+def _planned(estimate: Estimate | None, language: str) -> str:
+    if not estimate:
         return ""
-    seconds, low, high = (number(value, language, 1) for value in (one.seconds, one.low, one.high))
+    seconds, low, high = (number(value, language, 1) for value in (estimate.seconds, estimate.low, estimate.high))
     return f"{seconds} s ({low} – {high})"

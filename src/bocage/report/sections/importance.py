@@ -10,7 +10,7 @@ from bocage.words import number, words_of
 
 
 def importance(made: Material) -> dict[str, Any] | None:
-    """Return losses by source, date and class; None where they were not measured."""
+    """Return the accuracy lost by source, date and class; None if it was not measured."""
     found, language = made.importance, made.language
     if found is None:
         return None
@@ -31,7 +31,7 @@ def importance(made: Material) -> dict[str, Any] | None:
 
 
 def _lost_by_class(found: Importance, names: Sequence[str], language: str) -> list[tuple[str, list[str]]]:
-    """Class, and the points of its samples that are lost without each source."""
+    """Return each class with the accuracy lost, in points, when each source is shuffled."""
     return [
         (name, ["–" if (lost := by[k]) is None else number(100 * lost, language, 1) for by in found.by_class.values()])
         for k, name in enumerate(names if found.by_class else ())

@@ -1,4 +1,4 @@
-"""The map, the imagery to lay it on, the confidence, and the legend's colours."""
+"""Pictures of the map, of the imagery below it, of confidence and novelty, and warnings about the colours."""
 
 from typing import Any
 
@@ -11,7 +11,7 @@ from bocage.words import words_of
 
 
 def picture(made: Material) -> dict[str, Any] | None:
-    """Return the map, the imagery to lay it on, and the confidence."""
+    """Return the pictures of the map, the imagery, the confidence and the novelty; None without a readable map."""
     if made.land is None or not made.land.is_readable:
         return None
     found: dict[str, Any] = {
@@ -31,13 +31,13 @@ def picture(made: Material) -> dict[str, Any] | None:
     name = best_source(made.scene)
     try:
         shown, bands = composite(made.scene.cubes[name].source, reduced(made.scene.grid, figures.LONGEST // 2))
-    except BocageError:  # the map is there, and the imagery has been moved since: the report goes without it
+    except BocageError:  # the imagery may have moved since the run; the report shows the map without it
         return found
     return found | {"imagery": figures.image(shown), "source": name, "bands": ", ".join(bands)}
 
 
 def palette_warnings(made: Material) -> list[str]:
-    """Return a sentence for every kind of vision that confuses colours of the legend."""
+    """Return a warning for each kind of vision that confuses colours of the legend."""
     w, legend = words_of(made.language), made.samples.legend
     by_vision: dict[str, list[str]] = {}
     for pair in alike(legend.names, legend.colors):

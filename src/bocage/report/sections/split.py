@@ -1,4 +1,4 @@
-"""How the reference was split, and whether the split leaks."""
+"""Split of the reference data, and its spatial leakage."""
 
 from typing import Any
 
@@ -11,7 +11,7 @@ from bocage.words import words_of
 
 
 def split(made: Material) -> dict[str, Any] | None:
-    """Where the draw that made the map trained, validated and tested."""
+    """Return a map and a summary of the split whose model made the map; None without coordinates or test pixels."""
     samples, w = made.samples, words_of(made.language)
     if samples.place is None or not made.score.trust:
         return None
@@ -32,15 +32,15 @@ def split(made: Material) -> dict[str, Any] | None:
 
 
 def probe_of(made: Material) -> tuple[float, float] | None:
-    """Mean accuracy of the nearest neighbour, and of the model, over the draws; None without coordinates."""
-    known = [(one.neighbour, one.accuracy_at[-1]) for one in made.score.trust if one.neighbour is not None]
+    """Return the mean accuracy, over the draws, of the nearest neighbour and of the model; None without coordinates."""
+    known = [(draw.neighbour, draw.accuracy_at[-1]) for draw in made.score.trust if draw.neighbour is not None]
     if not known:
         return None
     return float(np.mean([a for a, _ in known])), float(np.mean([b for _, b in known]))
 
 
 def leak(made: Material) -> tuple[str, bool]:
-    """What the leakage probe says, and whether it is an alarm."""
+    """Return the sentence of the leakage probe, and whether it is a warning."""
     language, probe = made.language, probe_of(made)
     w = words_of(language)
     if probe is None:

@@ -1,4 +1,4 @@
-"""Five sentences made from the numbers."""
+"""Summary of a run: five statements computed from its results."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -13,19 +13,19 @@ from bocage.words import number, spread, words_of
 
 
 def summary(made: Material) -> list[str]:
-    """Five sentences made from the numbers: what, how right, on which classes, how sure, and whether to believe it."""
+    """Return five statements: subject, accuracy, best and weakest class, confidence, and spatial leakage."""
     language = made.language
     w = words_of(language)
     return [
-        _what(made, w),
-        _how_right(made, w),
-        _which_classes(made, w),
-        _how_sure(made, w),
-        _whether_believed(made, w),
+        _overview(made, w),
+        _accuracy(made, w),
+        _classes(made, w),
+        _confidence(made, w),
+        _leakage(made, w),
     ]
 
 
-def _what(made: Material, w: Mapping[str, str]) -> str:
+def _overview(made: Material, w: Mapping[str, str]) -> str:
     language = made.language
     model, sources = made.provenance.model, ", ".join(made.samples.cuts)
     if made.land is None or made.areas is None:
@@ -35,7 +35,7 @@ def _what(made: Material, w: Mapping[str, str]) -> str:
     return w["s_map"].format(model=model, sources=sources, **values, **size(made))
 
 
-def _how_right(made: Material, w: Mapping[str, str]) -> str:
+def _accuracy(made: Material, w: Mapping[str, str]) -> str:
     language = made.language
     accuracy, deviation = spread_of(made.score.values("overall_accuracy"))
     kappa = spread_of(made.score.values("kappa"))[0]
@@ -46,7 +46,7 @@ def _how_right(made: Material, w: Mapping[str, str]) -> str:
     return w["s_accuracy"].format(draws=made.draws, std=made.percent(deviation), **values)
 
 
-def _which_classes(made: Material, w: Mapping[str, str]) -> str:
+def _classes(made: Material, w: Mapping[str, str]) -> str:
     language, names = made.language, made.score.names
     scores = [spread_of(column)[0] for column in made.score.per_class("f1").T]
     known = [k for k, score in enumerate(scores) if score is not None]
@@ -64,16 +64,16 @@ def _which_classes(made: Material, w: Mapping[str, str]) -> str:
     return w["s_classes"].format(reference=names[int(row)], mapped=names[int(column)], **values)
 
 
-def _how_sure(made: Material, w: Mapping[str, str]) -> str:
-    """Mean confidence, accuracy, and accuracy of the most confident 80 %, each averaged over the draws."""
+def _confidence(made: Material, w: Mapping[str, str]) -> str:
+    """Return mean confidence, accuracy, and accuracy of the most confident 80 % of the pixels, as means of the draws."""
     trust = made.score.trust
-    claimed = float(np.mean([np.dot(one.after.confidence, one.after.share) for one in trust]))
-    right, kept = (float(np.mean([one.accuracy_at[k] for one in trust])) for k in (-1, COVERAGES.index(0.8)))
+    claimed = float(np.mean([np.dot(draw.after.confidence, draw.after.share) for draw in trust]))
+    right, kept = (float(np.mean([draw.accuracy_at[k] for draw in trust])) for k in (-1, COVERAGES.index(0.8)))
     values = {"claimed": claimed, "right": right, "kept": kept}
     return w["s_confidence"].format(**{key: made.percent(value) for key, value in values.items()})
 
 
-def _whether_believed(made: Material, w: Mapping[str, str]) -> str:
+def _leakage(made: Material, w: Mapping[str, str]) -> str:
     probe = probe_of(made)
     if probe is None:
         return w["s_no_probe"]
@@ -82,14 +82,14 @@ def _whether_believed(made: Material, w: Mapping[str, str]) -> str:
 
 
 def size(made: Material) -> dict[str, Any]:
-    """Rows, columns and pixel size of the map, in words."""
+    """Return rows, columns and pixel size (metres) of the map, formatted for a sentence."""
     grid, language = made.scene.grid, made.language
     gsd = number(grid.metres[0], language, 2).rstrip("0").rstrip(".,")
     return {"height": grid.shape[0], "width": grid.shape[1], "gsd": gsd}
 
 
 def subject(made: Material) -> str:
-    """Return what the report is about: a map, or the series of a table."""
+    """Return the subject of the report: a map, or the time series of a table."""
     w = words_of(made.language)
     if made.scene.ids is not None:
         return w["report_table"].format(n=len(made.scene.ids))
@@ -97,13 +97,13 @@ def subject(made: Material) -> str:
 
 
 def headline(score: Score, language: str) -> list[tuple[str, str]]:
-    """Return name and value of every metric of a score."""
+    """Return the name and value of each metric of a score."""
     w = words_of(language)
     return [(w.get(f"metric_{m}", m), spread(*spread_of(score.values(m)), language)) for m in score.metrics]
 
 
 def how(made: Material) -> str:
-    """Return how the accuracy was measured."""
+    """Return a description of how the accuracy was measured."""
     w, design, draws = words_of(made.language), made.score.design, made.draws
     if design.get("fold") is not None:
         return w["how_folds"].format(draws=draws, by=_fold_field(made))
@@ -117,6 +117,6 @@ def how(made: Material) -> str:
 
 
 def _fold_field(made: Material) -> str:
-    """How folds were formed, in words."""
+    """Return a description of how the folds were formed."""
     w, field = words_of(made.language), made.samples.split.fold
     return w["folds_field"].format(field=field) if field else w["folds_dealt"]
