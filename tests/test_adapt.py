@@ -62,7 +62,7 @@ def test_without_labels_it_learns_from_what_it_is_sure_of_and_keeps_it(trained, 
     path, model = trained
     told = Told()
     adapted = adapt_to(read_recipe(path), model, tmp_path / "out", settings=QUICK, progress=told)
-    assert any("sure of and 0 with a label" in text for text in told.words)
+    assert any("with a confident prediction and 0 labelled pixels" in text for text in told.words)
     assert accuracy(tmp_path / "out/model", path, tmp_path / "a") >= accuracy(model, path, tmp_path / "b") - 0.05
     assert adapted.legend == Trained.load(model).legend
     assert not list((tmp_path / "out").glob("*checkpoint*"))
@@ -70,7 +70,7 @@ def test_without_labels_it_learns_from_what_it_is_sure_of_and_keeps_it(trained, 
 
 def test_a_model_that_is_sure_of_nothing_says_so(trained, tmp_path):
     path, model = trained
-    with pytest.raises(TrainingError, match="sure of nothing"):
+    with pytest.raises(TrainingError, match="self-training is not possible"):
         adapt_to(read_recipe(path), model, tmp_path / "out", settings=Adapting(256, 1, 1, least=0.9999999))
 
 

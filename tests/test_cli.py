@@ -99,7 +99,7 @@ def test_a_run_that_was_killed_goes_on(recipe, tmp_path, monkeypatch, capsys):
 
     monkeypatch.setattr(stages.Trainer, "train", killed)
     assert main(["run", path, "--out", "run"]) == 130
-    assert "run the same command" in capsys.readouterr().err
+    assert "Run the same command" in capsys.readouterr().err
     monkeypatch.setattr(stages.Trainer, "train", work)
     assert main(["run", path, "--out", "run"]) == 0
     said = capsys.readouterr().err
@@ -140,7 +140,7 @@ def test_a_folder_of_another_run_is_refused(recipe, tmp_path, capsys):
     before = (tmp_path / "run/score.json").read_text()
     capsys.readouterr()
     assert main(["run", str(recipe(**{"draws = 2": "draws = 3"})), "--out", "run"]) == 1
-    assert "holds the results of another run (it differs in: split)" in capsys.readouterr().err
+    assert "contains results of another run (it differs in: split)" in capsys.readouterr().err
     assert (tmp_path / "run/score.json").read_text() == before
     (tmp_path / "other").mkdir()
     (tmp_path / "other/thesis.doc").write_text("x")
@@ -197,7 +197,7 @@ def test_polygons_in_another_crs_are_handled_and_said(recipe, landscape, capsys)
 def test_polygons_wholly_outside(recipe, landscape, capsys):
     frame = gpd.read_file(landscape / "reference.gpkg")
     frame.assign(geometry=frame.translate(50_000)).to_file(landscape / "reference.gpkg", engine="pyogrio")
-    fails(capsys, recipe(), Path("out"), "all polygons lie outside the map")
+    fails(capsys, recipe(), Path("out"), "all polygons are outside the map")
 
 
 def test_label_field_missing(recipe, capsys):
@@ -207,7 +207,7 @@ def test_label_field_missing(recipe, capsys):
 
 
 def test_label_absent_from_the_legend(recipe, capsys):
-    fails(capsys, recipe(**{"code = 3": "code = 4"}), Path("out"), "the legend does not know '3' (5 polygons)")
+    fails(capsys, recipe(**{"code = 3": "code = 4"}), Path("out"), "labels missing from the legend: '3' (5 polygons)")
 
 
 @pytest.mark.slow
@@ -280,7 +280,7 @@ def test_init_writes_a_recipe_that_runs(landscape, tmp_path, capsys):
         (landscape / name).unlink()
     assert main(["init", str(landscape), str(landscape / "reference.gpkg"), "--label", "name", "--out", str(out)]) == 0
     shown = capsys.readouterr().out
-    assert "truth.tif: its name says reference" in shown
+    assert "truth.tif: the file name indicates reference data" in shown
     text = out.read_text()
     assert "[sources.s2.variables]" in text
     assert 'red = "land/s2/red.tif"' in text
@@ -307,7 +307,7 @@ def test_the_report_shows_calibration_and_waiting(recipe, finished):
     assert "before and after calibration, on test pixels" in page
     said = json.loads((out / "splits/0/model/trained.json").read_text())["calibration"]
     assert f"{said['temperature']:.2f}" in page
-    assert "waited for samples for" in page
+    assert "waited for samples during" in page
     path = recipe(GRU)
     path.write_text(path.read_text().replace("[training]", '[training]\nkeep = "training"'))
     assert main(["run", str(path), "--out", "other"]) == 0, "no validation polygons: curves without their line"
@@ -316,7 +316,7 @@ def test_the_report_shows_calibration_and_waiting(recipe, finished):
 
 def test_patches_that_no_image_holds_are_refused(recipe, capsys):
     path = recipe('name = "multiresolcc"\npatch = 64', PAN_MS, "pan")
-    fails(capsys, path, Path("out"), "patches of 64 pixels a side of the source 'pan', but its image has 48 x 53")
+    fails(capsys, path, Path("out"), "reads patches of 64 x 64 pixels, but its image has 48 x 53")
 
 
 def test_a_network_is_told_which_sources_it_lacks(recipe, capsys):

@@ -67,7 +67,7 @@ def side_by_side(**accuracies):
 def test_the_best_is_marked_only_where_that_is_more_than_luck(tmp_path):
     clear, _ = side_by_side(good=0.95, bad=0.3)
     assert clear.marked == "good"
-    assert "good is the best" in verdict(clear)
+    assert ": good. It is significantly better" in verdict(clear)
     assert r"\textbf{good}" in as_latex(clear)
     close, _ = side_by_side(one=0.8, other=0.8, bad=0.3)
     assert close.marked == ""
@@ -77,7 +77,7 @@ def test_the_best_is_marked_only_where_that_is_more_than_luck(tmp_path):
     files = write_comparison(close, RunLayout(tmp_path), "three", "fr")
     text, page = page_of(files["html"])
     assert page.language == "fr"
-    assert "sans différence significative avec" in text
+    assert "ne diffère pas significativement de" in text
     assert not list(tmp_path.glob(".*"))
     said = json.loads(files["json"].read_text())
     assert len(said["corrected_resampled_t"]) == len(said["mcnemar_by_polygons"]) == 3
@@ -88,10 +88,10 @@ def test_models_tested_on_other_pixels_are_not_paired():
     _, each = side_by_side(one=0.8, other=0.8)
     each["other"][2] = replace(each["other"][2], row=each["other"][2].row + 1)
     found = set_beside([line(k, v) for k, v in each.items()], each, "kappa", 0, {})
-    assert "do not share their test pixels (draw 3" in str(found.refused)
+    assert "do not have the same test pixels (draw 3" in str(found.refused)
     assert not found.pairs
     assert not found.by_polygons
-    assert "No paired test was made" in verdict(found)
+    assert "No paired test was computed" in verdict(found)
     one_draw = {k: v[:1] for k, v in each.items()}
     refused = set_beside([line(k, v) for k, v in one_draw.items()], one_draw, "kappa", 0, {}).refused
     assert refused is not None
@@ -187,7 +187,7 @@ def test_a_model_that_fails_does_not_stop_the_others(recipe, landscape, monkeypa
 
 def test_what_cannot_be_compared_is_told_first(recipe, landscape, monkeypatch):
     monkeypatch.chdir(landscape)
-    with pytest.raises(RecipeError, match="nothing to compare with"):
+    with pytest.raises(RecipeError, match="no model to compare with"):
         compare_models(read_recipe(recipe()), Path("out"))
     with pytest.raises(ModelError, match="the VHR one: m3fusion needs an image"):
         vhr = '[[compare]]\nlabel = "the VHR one"\nmodel = { name = "m3fusion", units = 8 }'
@@ -200,7 +200,7 @@ def test_what_cannot_be_compared_is_told_first(recipe, landscape, monkeypatch):
         ('[[compare]]\nmodel = { name = "gru", unit = 3 }', "compare.0.model.unit"),
         ('[[compare]]\nmodels = { name = "gru" }', "compare.0.models"),
         ('[[compare]]\nmodel = { name = "gru" }\ntraining = { epoch = 3 }', "compare.0.training.epoch"),
-        ('[[compare]]\nlabel = "x"\nmodel = { name = "gru" }\n' * 2, "names another model already"),
+        ('[[compare]]\nlabel = "x"\nmodel = { name = "gru" }\n' * 2, "is already the label of another model"),
     ):
         with pytest.raises(RecipeError, match=told):
             read_recipe(recipe(more=more))
@@ -224,4 +224,4 @@ def test_an_interrupted_comparison_ends_quietly(recipe, landscape):
     told = said.read_text()
     assert process.exitcode == 130, told
     assert "Traceback" not in told
-    assert "run the same command to go on" in told
+    assert "Run the same command to resume" in told

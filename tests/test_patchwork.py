@@ -179,8 +179,8 @@ def test_the_report_tells_which_source_serves_which_class_and_where_it_looks(rec
     }
     assert np.shape(said["attention"]["s2"]) == (classes, len(said["days"]["s2"]))
     page = (tmp_path / "run/report.html").read_text()
-    assert "Weight of every date of s2" in page
-    assert "Attention of the network" in page
+    assert "Attention weight of each date of s2" in page
+    assert "Attention: mean weight of each date" in page
 
 
 def test_points_of_a_table_have_nothing_around_them():

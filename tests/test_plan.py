@@ -60,7 +60,7 @@ def test_the_report_compares_the_plan_with_what_happened(recipe, landscape: Path
     assert "<th>planned</th>" in page
     assert "peak memory" in page
     assert main(["plan", str(path), "--out", str(out), "--workers", "4"]) == 0
-    assert "with 4 threads preparing" in capsys.readouterr().out
+    assert "with 4 preparation threads" in capsys.readouterr().out
 
 
 def test_an_early_stop_widens_the_estimate(recipe, landscape: Path) -> None:

@@ -151,19 +151,19 @@ def _linear_radar(land: Path) -> None:
 DEFECTS = [
     (_no_crs, "error", ("s2", "red.tif has no coordinate reference system", "--crs")),
     (_truncated, "error", ("s2", "nir.tif cannot be read: it is truncated", "again")),
-    (_zero_band, "error", ("s2.nir", "6 of 6 files hold nothing but zeros", "leave the date or the band out")),
-    (_unscaled, "error", ("s2.nir", "lie outside -0.2 to 1.5, what reflectance can be", "scale (0.0001")),
-    (_undeclared, "warning", ("s2.red", "no data is not declared", "exactly 0", "nodata = 0")),
+    (_zero_band, "error", ("s2.nir", "6 of 6 files have only zeros", "remove the date or the band")),
+    (_unscaled, "error", ("s2.nir", "are outside -0.2 to 1.5, the plausible range of reflectance", "scale (0.0001")),
+    (_undeclared, "warning", ("s2.red", "nodata is not declared", "have the value 0", "nodata = 0")),
     (_cloudy, "warning", ("s2", "120 days without a clear date, from 2021-02-11 to 2021-06-11", "Add acquisitions")),
-    (_invalid, "warning", ("reference", "1 invalid geometries", "Self-intersection", "mend")),
+    (_invalid, "warning", ("reference", "1 invalid geometries", "Self-intersection", "Repair")),
     (_overlapping, "warning", ("reference", "1 overlaps between polygons of different classes", "maize / meadow", "correct the polygons")),
     (_outside, "note", ("reference, maize", "1 polygons: outside the map", "CRS")),
     (_too_small, "warning", ("reference, maize", "1 polygons: too small to contain a pixel centre")),
     (_few, "error", ("class water", "1 usable polygon(s), 16 pixels", "merge the class")),
     (_unknown_label, "error", ("reference, 77", "1 polygons: label not in the legend", "ignore")),
     (_elsewhere, "error", ("far", "does not overlap the map", "[grid]")),
-    (_half_pixel, "warning", ("off", "do not nest", "0.70 px south, 0.60 px east", "bilinear")),
-    (_linear_radar, "error", ("s1.vv", "what backscatter in dB can be", "linear power")),
+    (_half_pixel, "warning", ("off", "are not aligned", "0.70 px south, 0.60 px east", "bilinear")),
+    (_linear_radar, "error", ("s1.vv", "the plausible range of backscatter in dB", "linear power")),
 ]  # fmt: skip
 
 
@@ -223,7 +223,7 @@ def test_the_command_prints_json_and_exits_1_on_errors(recipe, landscape: Path, 
 def test_the_page_does_without_a_grid(recipe, landscape: Path) -> None:
     path = recipe()
     (landscape / "s2/red.tif").unlink()
-    assert "no map grid could be made" in write_page(check(path), landscape / "c.html").read_text()
+    assert "no map grid: see the errors below" in write_page(check(path), landscape / "c.html").read_text()
 
 
 # --- shifts

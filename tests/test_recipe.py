@@ -38,7 +38,7 @@ def test_every_problem_is_told_at_once(recipe):
         "sources.s2.claer: unknown key. Did you mean 'clear'",
         "sources.s2.fill: 'every' must be at least 1 day",
         "split.seeed: unknown key. Did you mean 'seed'?",
-        "split: 'train' is a share between 0 and 1; found 1.5",
+        "split: 'train' must be a share between 0 and 1; found 1.5",
     ):
         assert text in said, text
 
@@ -99,7 +99,7 @@ def test_a_missing_recipe_and_missing_sections(tmp_path):
         "legend: the section",
         "reference: the section",
         "sources: at least one",
-        "model.name: say which",
+        "model.name: the model is missing",
     ):
         assert text in said
 

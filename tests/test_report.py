@@ -86,7 +86,7 @@ def test_the_page_in_french(recipe, landscape, monkeypatch, capsys):
     assert main(["run", str(recipe(more='[report]\nlanguage = "fr"')), "--out", "out"]) == 0
     text, page = page_of(Path("out/report.html"))
     assert page.language == "fr"
-    for term in ("exactitude du producteur", "exactitude globale", "Matrice de confusion", "Sonde de fuite", "kappa"):
+    for term in ("exactitude du producteur", "exactitude globale", "Matrice de confusion", "Test de fuite", "kappa"):
         assert term in text
     for english in ("producer", "overall accuracy", "Confusion matrix", "Leakage"):
         assert english not in text.split("Provenance</h2>")[0]

@@ -233,7 +233,7 @@ def test_the_last_search_result_is_used_if_the_api_does_not_respond(settings, tm
     monkeypatch.setattr(pystac_client.Client, "open", away)
     second = open_source("s2", stac, settings(**narrow))
     assert second.times == first.times
-    assert any("The answer of" in str(note) for note in second.notes)
+    assert any("The stored answer of" in str(note) for note in second.notes)
     with pytest.raises(SourceError, match="does not respond"):
         open_source("s2", stac, settings(**narrow, collections=("other",)))
 

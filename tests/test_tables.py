@@ -140,8 +140,8 @@ def test_a_table_trains_and_evaluates_by_folds_without_a_map(folder: Path, model
     assert done.samples.draws == 3
     assert not (folder / "out/map").exists()
     page = (folder / "out/report.html").read_text()
-    assert "Each of 3 folds (by the field &#39;region&#39;)" in page
-    assert "24 series of a table" in page
+    assert "Cross-validation with 3 folds (by the field &#39;region&#39;)" in page
+    assert "24 time series of a table" in page
     assert "no series in the table" in page, "the 25th point is told"
     for k in range(3):
         draw = done.samples.draw(k)
@@ -198,7 +198,7 @@ def test_a_damaged_table_is_refused(folder: Path) -> None:
 def test_what_is_missing_of_points_is_named(folder: Path, capsys) -> None:
     path = write(folder)
     path.write_text(path.read_text().replace('sample_id = "sample"', ""))
-    with pytest.raises(SamplesError, match="say in .reference. sample_id"):
+    with pytest.raises(SamplesError, match="Set .reference. sample_id"):
         open_run(read_recipe(path), folder / "o1")
     path = write(folder, split='fold = "regoin"')
     with pytest.raises(SamplesError, match="no field 'regoin'. Did you mean 'region'"):
@@ -206,7 +206,7 @@ def test_what_is_missing_of_points_is_named(folder: Path, capsys) -> None:
     frame = gpd.read_file(folder / "points.gpkg").assign(sample="x")
     frame["sample"] = [f"q{i}" for i in range(25)]
     frame.to_file(folder / "points.gpkg", engine="pyogrio")
-    with pytest.raises(SamplesError, match=r"no sample is in the table \(the first here: q0; there: p00\)"):
+    with pytest.raises(SamplesError, match=r"first value of the field: q0; first id of the table: p00"):
         open_run(read_recipe(write(folder)), folder / "o3")
     assert main(["map", str(write(folder)), "--out", str(folder / "o4")]) == 1
 
@@ -216,7 +216,7 @@ def test_a_polygon_in_two_folds_is_refused(folder: Path) -> None:
     frame.to_file(folder / "points.gpkg", engine="pyogrio")
     path = write(folder)
     path.write_text(path.read_text().replace('sample_id = "sample"', 'sample_id = "sample"\npolygon_id = "farm"'))
-    with pytest.raises(SamplesError, match="lie in two folds"):
+    with pytest.raises(SamplesError, match="have two folds"):
         open_run(read_recipe(path), folder / "out")
 
 

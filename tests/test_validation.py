@@ -108,11 +108,11 @@ def test_samples_off_the_map_are_counted(mapped, capsys):
     said["row"][:4] = [-3, 5000, -1, 9999]
     file.write_text(json.dumps(said))
     assert main(["evaluate", str(mapped), "--out", "out", "--sample", "out/validation.gpkg"]) == 0
-    assert "4 labelled pixels lie outside the map" in capsys.readouterr().err
+    assert "4 labelled pixels are outside the map" in capsys.readouterr().err
     said["row"] = [row + 10_000 for row in said["row"]]
     file.write_text(json.dumps(said))
     assert main(["evaluate", str(mapped), "--out", "out", "--sample", "out/validation.gpkg"]) == 1
-    assert "none of its labelled pixels lies on the map" in capsys.readouterr().err
+    assert "none of its labelled pixels is on the map" in capsys.readouterr().err
 
 
 def test_nodata_under_a_sample_is_counted(mapped, capsys):
@@ -125,7 +125,7 @@ def test_nodata_under_a_sample_is_counted(mapped, capsys):
         dataset.write(codes, 1)
     assert main(["evaluate", str(mapped), "--out", "out", "--sample", "out/validation.gpkg"]) == 0
     told = capsys.readouterr().err
-    assert "3 labelled pixels lie where the map has no data" in told
+    assert "3 labelled pixels are where the map has no data" in told
     assert "another version of the map" in told
 
 

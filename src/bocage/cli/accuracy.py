@@ -19,7 +19,9 @@ from bocage.layout import RunLayout
 def evaluate(recipe: Path, out: Path | None, overwrite: bool, sample: Path | None, label: str) -> None:
     """Measure the accuracy of the model or the map.
 
-    The sample was drawn by 'bocage sample-design'; the estimates and their 95 % intervals go into the report.
+    Without --sample: accuracy of the model on the test polygons. With --sample: accuracy and areas of the map,
+    estimated from a validation sample. Draw the sample with 'bocage sample-design' and label it. The estimates and
+    their 95 % intervals are added to the report.
 
     \b
     Examples:
@@ -51,26 +53,28 @@ def evaluate(recipe: Path, out: Path | None, overwrite: bool, sample: Path | Non
     help="Vector file to write [default: validation.gpkg in the run's folder].",
 )
 @click.option("--error", default=0.01, show_default=True, help="Target standard error of the overall accuracy.")
-@click.option("--accuracy", default=0.8, show_default=True, help="Expected user's accuracy of every class.")
+@click.option("--accuracy", default=0.8, show_default=True, help="Expected user's accuracy of each class.")
 @click.option(
-    "--expect", multiple=True, metavar="CLASS=ACCURACY", help="Expected user's accuracy of one class; may be repeated."
+    "--expect", multiple=True, metavar="CLASS=ACCURACY", help="Expected user's accuracy of one class; repeatable."
 )
-@click.option("--least", default=30, show_default=True, help="Fewest pixels of each class.")
-@click.option("--size", default=0, help="Pixels in all [default: as many as the error asks for].")
+@click.option("--least", default=30, show_default=True, help="Minimum number of pixels of each class.")
+@click.option("--size", default=0, help="Total number of pixels [default: computed from --error].")
 @click.option(
     "--allocation",
     type=click.Choice(["proportional", "equal"]),
     default="proportional",
     show_default=True,
-    help="Allocation of the remaining pixels: by area, or equal for every class.",
+    help="Allocation of the other pixels: proportional to the mapped area, or equal for all classes.",
 )
 @click.option("--seed", default=0, show_default=True, help="Seed of the random draw.")
 def sample_design(recipe: Path, out: Path | None, path: Path | None, expect: tuple[str, ...], **wanted: Any) -> None:
     """Draw a validation sample of the map.
 
-    The sample size follows from the target standard error (Cochran 1977; Olofsson et al. 2014). The vector file holds the
-    outlines of the pixels with an empty field 'label'. It does not show the mapped class, which could influence the
-    interpreter; a second file holds what the estimates need. Label it (code or name), then: bocage evaluate RECIPE --sample FILE.
+    The sample is a stratified random sample of map pixels, for photo-interpretation. The size of the sample follows
+    from the target standard error (Cochran 1977; Olofsson et al. 2014). The vector file has the outlines of the
+    pixels and an empty field 'label'. It does not show the mapped class, so that the interpretation stays
+    independent. A file '.design.json' next to it has the sampling design. Label the pixels (class code or name), then
+    run: bocage evaluate RECIPE --sample FILE.
 
     \b
     Examples:
@@ -117,15 +121,17 @@ def _expected(text: str) -> tuple[str, float]:
     "--metric",
     default="overall_accuracy",
     show_default=True,
-    help="Metric to test: 'bocage metrics' lists them.",
+    help="Metric of the tests; 'bocage metrics' lists them.",
 )
 @click.pass_context
 def compare(context: click.Context, recipe: Path, out: Path | None, jobs: int | None, metric: str) -> None:
-    """Compare the recipe's model with others on the same draws, and test whether they differ.
+    """Compare models on the same draws.
 
-    The others are tables [[compare]] of the recipe, each with model = { name = "...", ... } and, where they differ, label
-    and training. After an interruption, run the same command: finished models are kept. Writes
-    comparison.html, .csv, .tex and .json into the run's folder. Exit code 1 if a model failed.
+    Trains the recipe's model and others on the same draws, and tests whether they differ significantly. Describe each
+    other model in a table [[compare]] of the recipe: model = { name = "...", ... } and, if they differ, label and
+    training. Complete models are not trained again: after an interruption, run the same command. Failures are
+    reported, and the other models continue. Writes comparison.html, .csv, .tex and .json to the run's folder. Exit
+    code 1 if a model failed.
 
     \b
     Examples:

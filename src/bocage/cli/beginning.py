@@ -49,8 +49,8 @@ def init(images: Path, reference: Path, label: str, out: Path) -> None:
 def check(context: click.Context, recipe: Path, out: Path | None, as_json: bool, html: Path | None) -> None:
     """Check everything that a recipe names before a run.
 
-    Opens every file, compares grids, measures shifts between sources (and between sources and polygons), dates, clouds,
-    values, polygons, classes and free disk space. Exit code 1 if an error was found.
+    Opens every file, compares grids, measures shifts between sources (and between sources and polygons), and checks
+    dates, clouds, values, polygons, classes and free disk space. Exit code 1 if there is an error.
 
     \b
     Examples:
@@ -84,13 +84,14 @@ def check(context: click.Context, recipe: Path, out: Path | None, as_json: bool,
     "--workers",
     multiple=True,
     type=int,
-    help="Also estimate the time with this number of preparing threads; may be repeated.",
+    help="Also estimate the time with this number of preparation threads; repeatable.",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print the plan as JSON.")
 def plan(recipe: Path, out: Path | None, workers: tuple[int, ...], as_json: bool) -> None:
-    """Estimate what a run will cost: time of every stage, memory and disk, from a short trial on this machine.
+    """Estimate time, memory and disk space of a run.
 
-    The plan is stored in the run's folder; the report compares it with the measured cost.
+    The estimate comes from a short probe on this machine. The plan is saved in the run's folder. After the run, the
+    report compares it with the measured cost.
 
     \b
     Examples:
@@ -106,11 +107,11 @@ def plan(recipe: Path, out: Path | None, workers: tuple[int, ...], as_json: bool
         made = measure(parsed, folder, workers, progress)
     made.save(RunLayout(folder).plan)
     if as_json:
-        click.echo(json.dumps(asdict(estimated), indent=1))
+        click.echo(json.dumps(asdict(made), indent=1))
     else:
         from bocage.cli.tables import print_plan
 
-        print_plan(estimated)
+        print_plan(made)
 
 
 @click.command()

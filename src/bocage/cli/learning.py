@@ -20,8 +20,9 @@ from bocage.layout import RunLayout
 def adapt(model: Path, recipe: Path, polygons: bool, out: Path | None, overwrite: bool) -> None:
     """Adapt a trained network to another year or region.
 
-    The network learns from its own most confident predictions on pixels of the scene (self-training), and with --polygons
-    also from the scene's reference polygons. The recipe gives sources and grid, and [reference] where polygons are used.
+    The network is trained on its most confident predictions for pixels of the scene and, with --polygons, on the
+    reference polygons of the scene, even if they are few. The command uses the sources and the grid of the recipe,
+    and [reference] with --polygons.
 
     \b
     Examples:
@@ -54,11 +55,11 @@ def adapt(model: Path, recipe: Path, polygons: bool, out: Path | None, overwrite
 @click.option("--epochs", type=click.IntRange(1), default=20, show_default=True, help="Number of epochs.")
 @DEVICES
 def pretrain(recipe: Path, out: Path | None, overwrite: bool, pixels: int, epochs: int, devices: int | None) -> None:
-    """Pretrain the recipe's network on the scene without labels, for few polygons.
+    """Pretrain a network without labels.
 
-    The network learns to reconstruct masked dates and sources. 'bocage train' and 'bocage run' with the same
-    folder start from these weights; another run uses them with [training] pretrained = "<folder>/pretrained". Reference
-    polygons are not used.
+    Use it if you have few polygons. The network learns to reconstruct masked dates and sources. 'bocage train' and
+    'bocage run' in the same folder start from the pretrained encoder. Another run can use it with [training]
+    pretrained = "<folder>/pretrained". The reference polygons are not read.
 
     \b
     Examples:

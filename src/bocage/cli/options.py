@@ -19,7 +19,9 @@ OUT = click.option(
     "--out", type=click.Path(path_type=Path), help="Folder of the run [default: runs/<name of the recipe>]."
 )
 OVERWRITE = click.option(
-    "--overwrite", is_flag=True, help="Reuse a folder that holds another run: redo what depends on the change."
+    "--overwrite",
+    is_flag=True,
+    help="Reuse a folder that has another run: repeat the stages whose inputs or settings changed.",
 )
 
 DEVICES = click.option(
@@ -32,13 +34,13 @@ DEVICES = click.option(
 def with_workers(command: Callable[..., None]) -> Callable[..., None]:
     """Add the options of the map workers to a command; they replace values of [workers] in the recipe."""
     options = (
-        click.option("--workers", type=int, help="Processes that compute the map (jobs, with --cluster)."),
-        click.option("--threads", type=int, help="Cores per process."),
-        click.option("--scheduler", help="Address of a running Dask scheduler, such as tcp://node1:8786."),
-        click.option("--cluster", help="Batch system that runs the jobs: slurm, pbs, sge, lsf, oar, htcondor, moab."),
+        click.option("--workers", type=int, help="Number of worker processes (jobs, with --cluster)."),
+        click.option("--threads", type=int, help="Threads of each worker."),
+        click.option("--scheduler", help="Address of a running Dask scheduler, for example tcp://node1:8786."),
+        click.option("--cluster", help="Batch system that runs the workers: slurm, pbs, sge, lsf, oar, htcondor, moab."),
         click.option(
             "--job", "options", multiple=True, metavar="KEY=VALUE",
-            help="Resources of a job (dask-jobqueue), such as queue=long, memory=16GB, walltime=02:00:00; may be repeated.",
+            help="Resource of a job (dask-jobqueue), for example queue=long, memory=16GB, walltime=02:00:00; repeatable.",
         ),
     )  # fmt: skip
     for option in reversed(options):

@@ -13,7 +13,7 @@ from bocage.shelf import Shelf
 @click.command()
 @click.option("--json", "as_json", is_flag=True, help="Print everything as JSON.")
 def models(as_json: bool) -> None:
-    """List the networks with their inputs, cost and source.
+    """List the networks with their input, size, cost and source.
 
     Parameters and multiply-adds are counted for the published configuration and input shapes, with 10 classes.
     To use your own network, write 'module:name' in the recipe.

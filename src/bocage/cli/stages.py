@@ -1,4 +1,4 @@
-"""Commands that run the stages of a recipe, and merge maps."""
+"""Commands that run stages of a recipe, and the mosaic of maps."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -58,10 +58,11 @@ report = _stage("report", ("report",), "Write report.html again.\n\n\b\nExample:
 @OUT
 @OVERWRITE
 def prepare(recipe: Path, out: Path | None, overwrite: bool) -> None:
-    """Write the scene to disk once: sources are resampled onto the map's grid, filtered and filled in time.
+    """Write the preprocessed scene to disk.
 
-    'bocage run' does this too. Run alone, it can use another machine, or start before the reference polygons exist. After
-    an interruption the same command resumes; parts whose files or settings changed are redone.
+    Sources are warped to the map grid, filtered and gap-filled in time. 'bocage run' includes this step. Use this
+    command to prepare on another machine, or before you have reference polygons. After an interruption, the same
+    command resumes. Shards whose files or settings changed are computed again.
 
     \b
     Example:
@@ -100,8 +101,9 @@ def map_command(
 ) -> None:
     """Map the scene with a trained network.
 
-    Finished windows are kept: after an interruption the same command resumes. The map does not depend on the number or
-    kind of workers.
+    Maps the whole scene, or the polygons of a region. Each window is saved when it is complete. After an
+    interruption, the same command computes the missing windows. The output does not depend on tiling, workers or
+    interruptions.
 
     \b
     Examples:
@@ -132,13 +134,13 @@ def map_command(
     type=click.Choice(["confidence", "first"]),
     default="confidence",
     show_default=True,
-    help="Where maps overlap: the map with the highest confidence, or the first with data.",
+    help="Overlaps: use the most confident map, or the first map with data.",
 )
 def mosaic(folder: Path, maps: tuple[Path, ...], rule: Any) -> None:
-    """Merge the MAPS of several scenes into a mosaic in FOLDER.
+    """Make a mosaic of the MAPS of several scenes in FOLDER.
 
-    MAPS are run folders, or their map/ folders. They must share the legend and the pixel grid. scene.tif records
-    which map each pixel comes from.
+    MAPS are run folders or their map/ folders. They must have the same legend and aligned pixel grids. scene.tif
+    gives the source map of each pixel.
 
     \b
     Examples:

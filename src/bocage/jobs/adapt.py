@@ -64,7 +64,7 @@ def _known(recipe: Recipe, legend: Legend, scene: Scene) -> Pixels:
     if unknown := sorted(set(codes.tolist()) - set(place)):
         names = ", ".join(str(code) for code in unknown)
         raise SamplesError(
-            f"The polygons of {recipe.reference.shown} have classes that the model does not know (code {names}); it knows "
-            f"{', '.join(legend.names)}. Leave them out of [legend], or train a model with them."
+            f"{recipe.reference.shown}: polygons with classes that are not in the model's legend (code "
+            f"{names}). The model has {', '.join(legend.names)}. Remove the classes from [legend], or train a model with them."
         )
     return replace(pixels, label=np.array([place[code] for code in codes.tolist()], np.int16))

@@ -31,7 +31,7 @@ def map_with(
 
 
 def _precise(recipe: Recipe, model: Path, progress: Progress) -> Mapping:
-    """Return the map's settings; bfloat16 needs a model that was compared in both precisions.
+    """Return the map's settings; bfloat16 requires that the model folder contains a comparison with float32.
 
     Raises
     ------
@@ -43,7 +43,7 @@ def _precise(recipe: Recipe, model: Path, progress: Progress) -> Mapping:
     comparison = Reduced.load(model)
     if comparison is None:
         raise RunFolderError(
-            f"{model}: bfloat16 was never compared with float32 for this model, because only its own run has the "
-            'validation polygons. Map there once with [map] precision = "bfloat16", or use float32 here.'
+            f"{model}: no comparison of bfloat16 with float32, which needs the validation polygons of the model's own run. "
+            'Run that map once with [map] precision = "bfloat16", or set precision = "float32" here.'
         )
     return settled(recipe.map, comparison, recipe.choice.training.device, progress)

@@ -82,7 +82,7 @@ class _Probe:
 
 
 def plan(recipe: Recipe, out: Path, workers: Sequence[int] = (), progress: Progress = QUIET) -> Plan:
-    """Measure what a recipe will cost here.
+    """Estimate time, memory and disk space of a run of a recipe on this machine.
 
     Parameters
     ----------

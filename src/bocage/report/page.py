@@ -70,7 +70,7 @@ def _background(made: Material) -> dict[str, Any]:
 
 
 def _numbers(made: Material, sentences: list[str]) -> Mapping[str, Any]:
-    """The content of ``report.json``; the summary is in the language of the report, other texts are English."""
+    """Return the content of ``report.json``; all texts except the summary are English."""
     legend, estimates, areas = made.samples.legend, made.estimates, made.areas
     return {
         "name": made.provenance.name,

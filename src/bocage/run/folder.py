@@ -38,9 +38,9 @@ def input_fingerprints(recipe: Recipe, scene: Scene) -> dict[str, str]:
     """Return path → digest of every file that the run reads, and of the content of its database table."""
     digests: dict[str, str] = {}
     for cube in scene.cubes.values():
-        found |= cube.fingerprints()
-    found[recipe.reference.shown] = fingerprint_reference(recipe.reference)
-    return found
+        digests |= cube.fingerprints()
+    digests[recipe.reference.shown] = fingerprint_reference(recipe.reference)
+    return digests
 
 
 @dataclass

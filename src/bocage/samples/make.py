@@ -38,8 +38,8 @@ def make_samples(scene: Scene, survey: Survey, needs: Needs, folder: Path, progr
     pixels, rejections, notes = found.pixels, list(found.rejections), list(found.notes)
     if not len(pixels):
         raise SamplesError(
-            f"No pixel centre of the map lies in a polygon of {survey.reference.shown}; the polygons are smaller than the pixels "
-            f"({scene.grid.resolution:g}) or overlap each other everywhere."
+            f"{survey.reference.shown}: no pixel centre of the map is inside a usable polygon. The polygons are smaller than the "
+            f"pixels ({scene.grid.resolution:g} CRS units), or overlap each other. Use larger polygons or a finer [grid]."
         )
     cuts, usable = open_cut(folder) if folder.exists() else cut(scene, pixels, needs, folder, progress)
     rejections += _masked(pixels, usable, legend)

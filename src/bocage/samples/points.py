@@ -37,7 +37,8 @@ def label_rows(
     twice = sample_ids.duplicated()
     if twice.any():
         raise SamplesError(
-            f"{reference.shown}: {int(twice.sum())} features repeat a sample id ({found[twice].iloc[0]})."
+            f"{reference.shown}: {int(twice.sum())} features repeat a sample id (first: {sample_ids[twice].iloc[0]}). Keep one "
+            "feature for each id."
         )
     rows = pd.Series(np.arange(len(ids)), index=list(ids)).reindex(sample_ids).to_numpy()
     without = np.isnan(rows)
@@ -45,7 +46,8 @@ def label_rows(
         rejections.append(Rejection("no_series", legend.names[int(label)], int(n), 0))
     if without.all():
         raise SamplesError(
-            f"{reference.shown}: no {reference.sample_id} is in the table (the first here: {found.iloc[0]}; there: {ids[0]})."
+            f"{reference.shown}: no value of the field {reference.sample_id} is an id of the table (first value of the field: "
+            f"{sample_ids.iloc[0]}; first id of the table: {ids[0]})."
         )
     table, rows = table[~without], rows[~without].astype(np.int32)
     order = np.argsort(rows, kind="stable")

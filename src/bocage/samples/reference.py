@@ -154,7 +154,7 @@ def usable_polygons(
     """
     notes = []
     if table.crs is None:
-        raise SamplesError(f"{reference.shown} has no coordinate reference system; assign one (ogr2ogr -a_srs).")
+        raise SamplesError(f"{reference.shown}: no coordinate reference system. Assign a CRS with ogr2ogr -a_srs.")
     if table.crs != grid.crs.proj:
         notes.append(Note.of("reference_reprojected", there=_crs_name(table.crs), here=grid.crs_name))
         table = table.to_crs(grid.crs.to_wkt())
@@ -274,7 +274,7 @@ def _check_field(frame: gpd.GeoDataFrame, name: str, reference: Reference) -> No
     fields = [c for c in frame.columns if c != frame.geometry.name]
     if name not in fields:
         raise SamplesError(
-            f"{reference.shown} has no field '{name}'.{did_you_mean(name, fields)} Its fields: {', '.join(fields)}."
+            f"{reference.shown} has no field '{name}'.{did_you_mean(name, fields)} The fields are: {', '.join(fields)}."
         )
 
 
@@ -301,9 +301,9 @@ def _known(
         counts = table.found[unknown].value_counts()
         listed = ", ".join(f"'{value}' ({n} polygons)" for value, n in counts.items())
         raise SamplesError(
-            f"{reference.shown}, field '{reference.label}': the legend does not know {listed}; it knows "
-            f"{', '.join(str(v) for c in legend.classes for v in (c.values or (c.code,)))}. Add the label to a class, list "
-            'it in [reference] ignore, or set unknown = "reject".'
+            f"{reference.shown}, field '{reference.label}': labels missing from the legend: {listed}. The "
+            f"legend has {', '.join(str(v) for c in legend.classes for v in (c.values or (c.code,)))}. Add the label to a class, "
+            'list it in [reference] ignore, or set unknown = "reject".'
         )
     out = ignored.to_numpy() | unknown
     rejections = []
@@ -335,8 +335,8 @@ def _usable(
     reject(outside, "outside")
     if everything:
         raise SamplesError(
-            f"{reference.shown}: all polygons lie outside the map. They cover {bounds}, the map covers "
-            f"{[round(b, 1) for b in grid.bounds]} in {grid.crs_name}; check the CRS of the file and [grid]."
+            f"{reference.shown}: all polygons are outside the map. Extent of the polygons: {bounds}; of "
+            f"the map: {[round(b, 1) for b in grid.bounds]} ({grid.crs_name}). Check the CRS of the file and [grid]."
         )
     if reference.buffer > 0:
         table = table.assign(geometry=table.geometry.buffer(-reference.buffer))

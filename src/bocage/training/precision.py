@@ -61,12 +61,12 @@ class Reduced:
         )
 
     def save(self, folder: Path) -> None:
-        """Write it into a model folder."""
+        """Write the comparison to a model folder."""
         write_json(ModelLayout(folder).precision, asdict(self), None)
 
     @classmethod
     def load(cls, folder: Path) -> "Reduced | None":
-        """Read what was written into a model folder; None where nothing was."""
+        """Read the comparison from a model folder; return None if it does not exist."""
         path = ModelLayout(folder).precision
         return cls(**json.loads(path.read_text())) if path.exists() else None
 

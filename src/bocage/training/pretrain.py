@@ -90,12 +90,12 @@ class Pretrained:
         return {name: record.spec for name, record in self.sources.items()}
 
     def save(self, folder: Path) -> None:
-        """Write the folder under a temporary name, then rename it: it is complete or absent."""
+        """Write the folder under a temporary name and rename it, so that it is either complete or absent."""
         sources = {name: dataclasses.asdict(record) for name, record in self.sources.items()}
-        said = {"format": FORMAT, "name": self.name, "config": self.config, "sources": sources}
-        said |= {"normalisation": dataclasses.asdict(self.normalisation), "versions": versions()}
+        document = {"format": FORMAT, "name": self.name, "config": self.config, "sources": sources}
+        document |= {"normalisation": dataclasses.asdict(self.normalisation), "versions": versions()}
         model = ModelLayout(folder)
-        write_folder(model, self.weights, model.pretrained, said)
+        write_folder(model, self.weights, model.pretrained, document)
 
     @classmethod
     def load(cls, folder: Path) -> "Pretrained":
@@ -108,17 +108,20 @@ class Pretrained:
         """
         try:
             model = ModelLayout(folder)
-            said = json.loads(model.pretrained.read_text())
-            sources = {name: record_of(one) for name, one in said["sources"].items()}
+            document = json.loads(model.pretrained.read_text())
+            sources = {name: record_of(entry) for name, entry in document["sources"].items()}
             weights = safetensors.torch.load_file(model.weights)
             scaling = Normalisation(**document["normalisation"])
             return cls(document["name"], document["config"], sources, scaling, weights)
         except FileNotFoundError as error:
             raise TrainedError(
-                f"{error.filename} is missing: {folder} was not written by 'bocage pretrain'."
+                f"{error.filename} is missing: {folder} was not written by 'bocage pretrain'. Run 'bocage pretrain', or "
+                "correct [training] pretrained."
             ) from error
         except (KeyError, ValueError, TypeError, safetensors.SafetensorError) as error:
-            raise TrainedError(f"{folder} cannot be read as a pretrained encoder: {error}.") from error
+            raise TrainedError(
+                f"{folder} cannot be read as a pretrained encoder: {error}. Run 'bocage pretrain' again."
+            ) from error
 
     def start(
         self, model: Network, name: str, scene: Scene, normalisation: Normalisation, progress: Progress
@@ -230,7 +233,7 @@ def pretrain(
         if key.partition(".")[0] not in network.heads_of_labels
     }
     records = source_records(scene, network.footprints)
-    made = Pretrained(choice.name, dataclasses.asdict(choice.config), records, normalisation, weights)
-    made.save(run.pretrained.path)
+    encoder = Pretrained(choice.name, dataclasses.asdict(choice.config), records, normalisation, weights)
+    encoder.save(run.pretrained.path)
     run.own.checkpoint.unlink(missing_ok=True)
     return encoder

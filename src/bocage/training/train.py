@@ -41,7 +41,7 @@ class Trainer:
     """Pretrained weights; the scaling of the bands is that of the pretraining."""
 
     def train(self, number: int, folder: Path, progress: Progress = QUIET) -> Trained:
-        """Train on draw `number`; write ``model/`` and ``curves.csv`` into `folder`.
+        """Train on draw `number`, from 0; write ``model/`` and ``curves.csv`` to `folder`, and return the model.
 
         An interrupted training resumes from its checkpoint in the folder and gives the same weights.
 

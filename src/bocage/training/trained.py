@@ -153,7 +153,7 @@ class Trained:
         return logits / calibration.temperatures(seen)[:, None].to(logits.device)
 
     def save(self, folder: Path) -> None:
-        """Write the folder under a temporary name, then rename it: it is complete or absent."""
+        """Write the folder under a temporary name and rename it, so that it is either complete or absent."""
         model = ModelLayout(folder)
         write_folder(model, self.model.state_dict(), model.description, self._described(), self.domain)
 
@@ -183,9 +183,13 @@ class Trained:
         try:
             return cls._read(ModelLayout(folder))
         except FileNotFoundError as error:
-            raise TrainedError(f"{error.filename} is missing: {folder} is not a complete model folder.") from error
+            raise TrainedError(
+                f"{error.filename} is missing: {folder} is not a complete model folder. Give the folder of a trained model."
+            ) from error
         except (KeyError, ValueError, TypeError, RuntimeError, safetensors.SafetensorError) as error:
-            raise TrainedError(f"{folder} cannot be read as a trained model: {error}.") from error
+            raise TrainedError(
+                f"{folder} cannot be read as a trained model: {error}. Copy the folder again, or train again."
+            ) from error
 
     @classmethod
     def _read(cls, model: ModelLayout) -> "Trained":
