@@ -1,6 +1,9 @@
-"""Sphinx settings. The reference pages in ``docs/shelves`` are generated from the registries before each build."""
+"""Sphinx settings. Generated before each build: ``docs/shelves`` from the registries, ``docs/tables`` from the data classes."""
 
+import sys
 from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parent))
 
 from bocage import __version__
 from bocage.evaluation import METRICS
@@ -8,10 +11,11 @@ from bocage.mapping import WRITERS
 from bocage.models import MODELS
 from bocage.scene import INDICES
 from bocage.sources import SENSORS
+from recipe_tables import tables
 
 project, author, release = "Bocage", "The Bocage authors", __version__
 extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon"]
-exclude_patterns = ["_build"]
+exclude_patterns = ["_build", "tables"]
 html_theme = "alabaster"
 html_theme_options = {
     "page_width": "1160px",
@@ -64,3 +68,8 @@ for _kind, _plural, _shelf in (
     ("writer", "writers", WRITERS),
 ):
     _page(_kind, _plural, _shelf)
+
+_folder = Path(__file__).parent / "tables"
+_folder.mkdir(exist_ok=True)
+for _name, _table in tables().items():
+    (_folder / f"{_name}.md").write_text(_table, encoding="utf-8")
