@@ -11,25 +11,24 @@ import pytest
 
 from bocage.cli.main import COMMANDS, cli
 from bocage.models import MODELS
-from bocage.models.fusion import Member
 from bocage.recipe import Recipe
 from bocage.recipe.parse import SECTIONS
 from bocage.sources import SENSORS
 
 pytest.importorskip("sphinx", reason="the extra 'docs' is not installed")
-from recipe_tables import field_docs, recipe_tables, tables, type_name
+from setting_tables import field_docs, nested, recipe_kinds, recipe_tables, table, type_name
 
 ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*/*.md"))]
 PAGES = [page for page in PAGES if page.parent.name not in ("shelves", "tables")]
 SENSOR_SETTINGS = {name: SENSORS.get(name).Settings for name in SENSORS}
 MODEL_SETTINGS = {name: MODELS.get(name).Config for name in MODELS}
+SHELVES = [*SENSOR_SETTINGS.values(), *MODEL_SETTINGS.values()]
 KINDS = [
     Recipe,
-    Member,
-    *(kind for kinds in recipe_tables().values() for kind in kinds),
-    *SENSOR_SETTINGS.values(),
-    *MODEL_SETTINGS.values(),
+    *(kind for kinds in recipe_kinds().values() for kind in kinds),
+    *SHELVES,
+    *(inner for kind in SHELVES for _, inner in nested(kind)),
 ]
 
 
@@ -42,15 +41,23 @@ def test_every_setting_has_a_docstring(kind):
     assert names(kind) <= set(field_docs(kind))
 
 
+def rows(text):
+    return [line.split(" | ")[0].strip("| `") for line in text.splitlines()[2:]]
+
+
 def test_every_setting_of_a_recipe_is_in_its_table():
-    assert set(SECTIONS) < set(tables())
+    assert set(SECTIONS) < set(recipe_tables())
     for name, (kind, _) in SECTIONS.items():
-        rows = [line.split(" | ")[0] for line in tables()[name].splitlines()[2:]]
-        assert rows == [f"| `{field.name}`" for field in dataclasses.fields(kind)]
+        assert set(rows(recipe_tables()[name])) == names(kind)
+
+
+@pytest.mark.parametrize("kind", SHELVES, ids=lambda kind: kind.__module__)
+def test_every_setting_of_a_sensor_or_model_is_in_its_table(kind):
+    assert set(rows(table(kind))) == names(kind)
 
 
 @pytest.mark.parametrize(
-    ("table", "row"),
+    ("name", "row"),
     [
         ("map", '| `layers` | list: text | `["classes", "confidence"]` |'),
         ("map", "| `keep_windows` | `true`, `false` | `true` |"),
@@ -61,8 +68,13 @@ def test_every_setting_of_a_recipe_is_in_its_table():
         ("sources.fill", "| `start` | date | required | First regular date. |"),
     ],
 )
-def test_a_row_has_type_default_and_meaning_as_in_toml(table, row):
-    assert row in tables()[table]
+def test_a_row_has_type_default_and_meaning_as_in_toml(name, row):
+    assert row in recipe_tables()[name]
+
+
+def test_the_default_of_a_list_of_tables_is_shown_as_toml():
+    members = '`[{ network = "gru", source = "s1" }, { network = "gru", source = "s2" }]`'
+    assert f"| `members` | list: table | {members} |" in table(MODEL_SETTINGS["fusion"])
 
 
 def test_a_type_that_the_tables_cannot_name_is_an_error():
@@ -72,7 +84,7 @@ def test_a_type_that_the_tables_cannot_name_is_an_error():
 
 def test_the_page_of_the_recipe_includes_every_table_of_settings():
     included = re.findall(r"\{include\} \.\./tables/(\S+)\.md", (ROOT / "docs/guide/recipe.md").read_text())
-    assert sorted(included) == sorted(tables())
+    assert sorted(included) == sorted(recipe_tables())
 
 
 def blocks(page):
@@ -109,7 +121,7 @@ def recipes():
 
 @pytest.mark.parametrize("recipe", list(recipes()))
 def test_recipes_in_the_documentation_have_known_settings(recipe):
-    known = {name: set().union(*map(names, kinds)) for name, kinds in recipe_tables().items()}
+    known = {name: set().union(*map(names, kinds)) for name, kinds in recipe_kinds().items()}
     for name in set(recipe) - {"name", "sources", "model", "compare"}:
         assert set(recipe[name]) <= known[name]
     for source in recipe.get("sources", {}).values():
@@ -122,6 +134,6 @@ def test_recipes_in_the_documentation_have_known_settings(recipe):
 
 def test_settings_that_the_text_names_with_their_table_exist():
     pairs = {pair for page in PAGES for pair in re.findall(r"`\[(\w+)\] (\w+)", page.read_text())}
-    known = {name: set().union(*map(names, kinds)) for name, kinds in recipe_tables().items()}
+    known = {name: set().union(*map(names, kinds)) for name, kinds in recipe_kinds().items()}
     assert len(pairs) > 5
     assert [pair for pair in sorted(pairs) if pair[1] not in known[pair[0]]] == []
