@@ -300,6 +300,28 @@ def test_import_is_cheap():
     assert done.stdout.strip() == "[]"
 
 
+FIRST_LINES = {
+    "recipe: none.toml": ["check", "plan", "run", "prepare", "train", "evaluate", "map", "report", "compare"],
+    "images: none.toml": ["init"],
+}
+
+
+@pytest.mark.parametrize("command", [name for names in FIRST_LINES.values() for name in names])
+def test_the_first_line_comes_before_the_imports_that_take_time(command, tmp_path):
+    code = (
+        "import sys\n"
+        "class Refused:\n"
+        "    def find_spec(self, name, path=None, target=None):\n"
+        "        if name.split('.')[0] in ('torch', 'rasterio', 'sklearn', 'numpy'): raise SystemExit(name)\n"
+        "sys.meta_path.insert(0, Refused())\n"
+        "from bocage.cli import main\n"
+        f"main([{command!r}, 'none.toml', *{['x.gpkg'] if command == 'init' else []}])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], check=False, capture_output=True, text=True, cwd=tmp_path)
+    first = next(line for line, names in FIRST_LINES.items() if command in names)
+    assert done.stderr.splitlines()[0] == first
+
+
 @pytest.mark.slow
 def test_the_report_shows_calibration_and_waiting(recipe, finished):
     out = finished(GRU).out
