@@ -88,8 +88,8 @@ def test_the_page_of_the_recipe_includes_every_table_of_settings():
 
 
 def blocks(page):
-    """Return language and text of each fenced block."""
-    return re.findall(r"^```(\w*)\n(.*?)^```", page.read_text(), re.MULTILINE | re.DOTALL)
+    """Return first line (language or directive) and content of each fenced block."""
+    return re.findall(r"^```([^\n]*)\n(.*?)^```$", page.read_text(), re.MULTILINE | re.DOTALL)
 
 
 def command_lines():
