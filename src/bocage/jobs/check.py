@@ -12,7 +12,7 @@ from bocage.preflight.dates import check_dates, clearness
 from bocage.preflight.disk import check_disk, needs
 from bocage.preflight.files import check_files
 from bocage.preflight.finding import Severity
-from bocage.preflight.grids import check_grid, check_shifts
+from bocage.preflight.grids import check_coverage, check_grid, check_shifts
 from bocage.preflight.polygons import check_polygons
 from bocage.progress import QUIET, Progress
 from bocage.recipe import Recipe, read_recipe
@@ -74,6 +74,10 @@ def _look_at_sources(recipe: Recipe, seen: Preflight, progress: Progress) -> Ite
     for name, source in list(seen.sources.items()):
         if isinstance(source, Source):
             yield from check_files(source, progress)
+        coverage = list(check_coverage(source, seen.grid)) if source.ids is None else []
+        yield from coverage
+        if any(finding.severity == "error" for finding in coverage):
+            continue
         try:
             scene = make_scene(seen.grid, [source], {name: recipe.sources[name].preparation})
         except BocageError as error:
@@ -127,7 +131,7 @@ def _over(sources: dict[str, Readable], grid: Grid) -> dict[str, Readable]:
         try:
             check_overlap(source, grid)
         except SourceError:
-            continue  # already a finding of check_grid
+            continue  # already a finding of check_coverage
         kept[name] = source.over(grid)
     return kept
 

@@ -25,7 +25,7 @@ POLYGONS = Note.of("polygons_place")
 
 
 def check_grid(source: Readable, grid: Grid, cube: Cube) -> Iterator[Finding]:
-    """Return findings on CRS, alignment and coverage of a source, compared with the map grid."""
+    """Return findings on CRS and alignment of a source, compared with the map grid."""
     theirs = source.grid
     if theirs.crs != grid.crs:
         note = Note.of("other_crs", theirs=theirs.crs_name, ours=grid.crs_name)
@@ -36,6 +36,11 @@ def check_grid(source: Readable, grid: Grid, cube: Cube) -> Iterator[Finding]:
         sizes: dict[str, Any] = {"theirs": theirs.resolution, "ours": cube.grid.resolution}
         note = Note.of("not_aligned", row=float(row), column=float(column), how=resampling, **sizes)
         yield Finding.of("warning" if resampling == "nearest" else "note", source.name, note)
+
+
+def check_coverage(source: Readable, grid: Grid) -> Iterator[Finding]:
+    """Return a finding on a source that does not cover the whole map: an error if it covers nothing."""
+    theirs = source.grid
     share = _covered(theirs, grid)
     if share <= 0:
         yield Finding.of("error", source.name, Note.of("no_overlap", theirs=_bounds(theirs), ours=_bounds(grid)))

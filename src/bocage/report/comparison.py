@@ -10,7 +10,7 @@ from bocage.disk import write_json, write_text
 from bocage.evaluation import Comparison, Line, spread_of
 from bocage.layout import RunLayout
 from bocage.report.render import render
-from bocage.words import grouped, number, spread, words_of
+from bocage.words import grouped, number, sentence, spread, words_of
 
 MEASURES = ("overall_accuracy", "f1_weighted", "kappa")
 
@@ -28,7 +28,7 @@ def write_comparison(found: Comparison, run: RunLayout, name: str, language: str
         "classes": classes,
         "words": verdict(found, language),
         "refused": found.refused.text(language) if found.refused else "",
-        "failed": found.failed or {},
+        "failed": {label: sentence("note_text", language, text=why) for label, why in (found.failed or {}).items()},
         "pairs": [_pair(pair, language) for pair in found.pairs],
         "by_polygons": [_pair(pair, language) for pair in found.by_polygons],
         "draws": len(found.lines[0].score.matrices),
