@@ -240,6 +240,7 @@ def test_the_page_in_the_language_of_the_report(recipe, landscape: Path) -> None
     text, page = page_of(write_page(seen, landscape / "check.html"))
     assert page.language == "fr"
     assert not foreign(page)
+    assert "does not overlap" not in text, "a source elsewhere is one finding, in French"
     assert "hors de l&#39;intervalle de -0,2 à 1,5" in text
     assert "Ajoutez des acquisitions ou un autre capteur" in text
     assert any("are outside -0.2 to 1.5" in str(f.what) for f in seen.findings), "the terminal is always English"

@@ -144,8 +144,8 @@ def _look_at_run(recipe: Recipe, seen: Preflight, out: Path) -> Iterator[Finding
             open_source("truth", image, image.Settings(recipe.evaluation.truth))
         except SourceError as error:
             yield Finding.quoting("evaluation.truth", error, "correct_truth")
-    if set(seen.sources) != set(recipe.sources):
-        return
+    if set(seen.sources) != set(recipe.sources) or any(f.what.code == "no_overlap" for f in seen.findings):
+        return  # already findings, and there is no scene without these sources
     try:
         scene = make_scene(
             seen.grid, list(seen.sources.values()), {n: c.preparation for n, c in recipe.sources.items()}
