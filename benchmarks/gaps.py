@@ -48,6 +48,7 @@ for line in sys.stdin:
 
 
 def run() -> str:
+    """Measure the speeds, and return them in words."""
     everywhere = os.sched_getaffinity(0)
     os.sched_setaffinity(0, {0})
     gaps.WORTH_SHARING = 1 << 60  # one thread

@@ -4,6 +4,7 @@ from bocage.testing.promises import coverage, rejections
 
 
 def run() -> str:
+    """Return the rates and the coverage, one per line."""
     lines = ["", "equal models told apart at 5 %, 200 pairs, 10 draws:"]
     for units, train in ((100, 0.3), (300, 0.3), (1000, 0.3), (300, 0.5), (300, 0.7)):
         corrected, naive = rejections(200, units, train, seed=4)
