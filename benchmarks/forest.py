@@ -27,8 +27,8 @@ NOISE = 5.0
 
 def run() -> str:
     """Measure time and accuracy of both, and return them in words."""
-    if not otb.is_here():
-        return "Orfeo ToolBox is not on this machine (apt install otb-bin); nothing to compare with"
+    if not otb.is_installed():
+        return "Orfeo ToolBox is not installed (apt install otb-bin)"
     with scratch() as folder:
         truth, trained_on = _landscape(folder)
         spent = interleaved({"ours": _ours(folder), "theirs": otb.forest(folder, "stack.tif")}, ROUNDS)

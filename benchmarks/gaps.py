@@ -90,7 +90,7 @@ def _measured() -> str:
         f"{100 * 12 * speed / copy:.0f} % of the copy bandwidth ({copy / 1e9:.1f} GB/s read and written)"
     )
     if not theirs:
-        return text + f"; eo-learn is not there ({EOLEARN})"
+        return text + f"; eo-learn is not installed ({EOLEARN})"
     ratio = statistics.median(a / b for a, b in zip(ours[1:], theirs[1:], strict=True))
     return (
         text

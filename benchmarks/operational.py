@@ -39,7 +39,7 @@ def run() -> str:
         bocage("train", path, "--out", folder / "run")
         bocage("map", path, "--out", folder / "run")  # compares bfloat16 with float32, first time only
         works = {precision: _ours(folder, path, precision) for precision in _precisions()}
-        if otb.is_here():
+        if otb.is_installed():
             works["otb"] = _theirs(folder / "scene")
         spent = interleaved(works, ROUNDS)
         peaks, larger = _larger(folder, path)

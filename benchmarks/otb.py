@@ -14,7 +14,7 @@ CORNER, PIXEL, FIELD, CRS = (500_000, 5_600_000), 10, 16, "EPSG:32631"
 """Corner of the rasters, pixel size in m, side of a field in pixels, CRS."""
 
 
-def is_here() -> bool:
+def is_installed() -> bool:
     """Return whether Orfeo ToolBox is installed."""
     return bool(shutil.which("otbcli_ImageClassifier"))
 

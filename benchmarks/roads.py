@@ -117,7 +117,7 @@ def _scheduler(making: _Making, whole: dict[str, bytes]) -> str:
 def _slurm(making: _Making, whole: dict[str, bytes]) -> str:
     """Check jobs of a batch system."""
     if not shutil.which("sinfo") or subprocess.run(["sinfo", "-h"], capture_output=True, check=False).returncode:
-        return "no Slurm answers here (benchmarks/slurm.sh start)"
+        return "Slurm does not answer (benchmarks/slurm.sh start)"
     job = [item for pair in ("memory=4GB", "walltime=00:20:00", "cores=1") for item in ("--job", pair)]
     assert making.files(making.folder / "slurm", "--cluster", "slurm", "--workers", 2, *job) == whole
     return "two Slurm jobs: the same files"
@@ -174,7 +174,7 @@ def _full(making: _Making, whole: dict[str, bytes]) -> str:
         small = max(64 << 10, int(share * size))
         mount = ["mount", "-t", "tmpfs", "-o", f"size={small}", "tmpfs", out]
         if subprocess.run(mount, check=False, capture_output=True).returncode:
-            return "no file system can be mounted here: the full disk is not shown"
+            return "a file system cannot be mounted: the full disk is not checked"
         try:
             process = making.start(out)
             _, errors = process.communicate()

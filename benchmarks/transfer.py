@@ -139,7 +139,7 @@ def run_simulated() -> None:
 
 
 def _measure_simulated(here: Path, there: Path, seed: int) -> None:
-    few, rest = _dealt(there, seed)
+    few, rest = _divided(there, seed)
     source = parse(changed(here, seed), here)
     tested, small = (parse(changed(there, seed, polygons), there) for polygons in (rest, few))
     jobs.run(source, WORK / f"here-{seed}", ("train",))
@@ -155,11 +155,11 @@ def _four(small: Recipe, seed: int) -> Iterator[Trained]:
     out = WORK / f"here-{seed}"
     yield _model(out)
     yield _adapted(small, out, WORK / f"adapted-{seed}")
-    yield _adapted(small, out, WORK / f"taught-{seed}", polygons=True)
+    yield _adapted(small, out, WORK / f"adapted-with-polygons-{seed}", polygons=True)
     yield _model(WORK / f"few-{seed}")
 
 
-def _dealt(land: Path, seed: int) -> tuple[Path, Path]:
+def _divided(land: Path, seed: int) -> tuple[Path, Path]:
     """Write five polygons of each class to one file and the others, at least three, to another; return both paths."""
     polygons = geopandas.read_file(land / "reference.gpkg")
     classes = polygons.sample(frac=1, random_state=seed).groupby("code")

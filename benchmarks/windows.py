@@ -30,7 +30,7 @@ BANDS = ("blue", "green", "red", "nir")
 def run() -> str:
     """Measure both formats, and return the ratios in words."""
     if not shutil.which("gdal_translate"):
-        return "gdal_translate is not on this machine (apt install gdal-bin); nothing to compare with"
+        return "gdal_translate is not installed (apt install gdal-bin)"
     memory = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None
     with tempfile.TemporaryDirectory() as name, tempfile.TemporaryDirectory(dir=memory) as target:
         texts = []
