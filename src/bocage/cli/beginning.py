@@ -102,7 +102,7 @@ def plan(recipe: Path, out: Path | None, workers: tuple[int, ...], as_json: bool
     from bocage.recipe import read_recipe
 
     parsed = read_recipe(recipe)
-    folder = out or Path("runs") / parsed.name
+    folder = out or parsed.out
     with terminal() as progress:
         made = measure(parsed, folder, workers, progress)
     made.save(RunLayout(folder).plan)

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import click
 
-from bocage.cli.options import DEVICES, OUT, OVERWRITE, RECIPE, chosen
+from bocage.cli.options import ALLOW, DEVICES, OUT, OVERWRITE, RECIPE, chosen
 from bocage.cli.terminal import terminal
 from bocage.layout import RunLayout
 
@@ -17,6 +17,7 @@ from bocage.layout import RunLayout
 @click.option("--polygons", is_flag=True, help="Also train on the recipe's reference polygons.")
 @OUT
 @OVERWRITE
+@ALLOW
 def adapt(model: Path, recipe: Path, polygons: bool, out: Path | None, overwrite: bool) -> None:
     """Adapt a trained network to another year or region.
 
@@ -35,7 +36,7 @@ def adapt(model: Path, recipe: Path, polygons: bool, out: Path | None, overwrite
     from bocage.training import Adapting
 
     parsed = read_recipe(recipe)
-    folder = out or Path("runs") / f"{parsed.name}-adapted"
+    folder = out or parsed.out.with_name(f"{parsed.out.name}-adapted")
     with terminal() as progress:
         adapt_to(parsed, model, folder, Adapting(polygons=polygons), progress, overwrite)
     click.echo(f"model: {RunLayout(folder).own.model.path}")
@@ -71,7 +72,7 @@ def pretrain(recipe: Path, out: Path | None, overwrite: bool, pixels: int, epoch
     from bocage.training import Pretraining
 
     parsed = chosen(read_recipe(recipe), devices=devices)
-    folder = out or Path("runs") / parsed.name
+    folder = out or parsed.out
     with terminal() as progress:
         pretrain_on(parsed, folder, Pretraining(pixels=pixels, epochs=epochs), progress, overwrite)
     click.echo(f"pretrained encoder: {RunLayout(folder).pretrained.path}")
@@ -80,6 +81,7 @@ def pretrain(recipe: Path, out: Path | None, overwrite: bool, pixels: int, epoch
 @click.command()
 @click.argument("model", type=click.Path(path_type=Path, exists=True, file_okay=False))
 @click.argument("folder", type=click.Path(path_type=Path))
+@ALLOW
 def export(model: Path, folder: Path) -> None:
     """Export a trained network to ONNX.
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from bocage.cli.options import DEVICES, OUT, OVERWRITE, RECIPE, chosen, run_stages, with_workers
+from bocage.cli.options import ALLOW, DEVICES, OUT, OVERWRITE, RECIPE, chosen, run_stages, with_workers
 from bocage.cli.terminal import terminal
 
 
@@ -73,7 +73,7 @@ def prepare(recipe: Path, out: Path | None, overwrite: bool) -> None:
 
     parsed = read_recipe(recipe)
     with terminal() as progress:
-        cubes = work(parsed, out or Path("runs") / parsed.name, progress, overwrite)
+        cubes = work(parsed, out or parsed.out, progress, overwrite)
     for name, cube in cubes.items():
         click.echo(
             f"{name}: {cube.path} ({cube.shards} shards, {cube.never_clear} of {cube.pixels} pixels without a clear date)"
@@ -88,6 +88,7 @@ def prepare(recipe: Path, out: Path | None, overwrite: bool) -> None:
 @OVERWRITE
 @with_workers
 @click.option("--model", type=click.Path(path_type=Path), help="Model folder to use instead of the run's model.")
+@ALLOW
 @click.option("--region", type=click.Path(path_type=Path), help="Vector file; only its polygons are mapped.")
 @click.option("--where", help="SQL condition that selects polygons of the region: \"tile = '31UES'\".")
 def map_command(
@@ -122,7 +123,7 @@ def map_command(
 
     parsed = chosen(read_recipe(recipe), region=region, where=where, **workers)
     with terminal() as progress:
-        land = map_with(parsed, model, out or Path("runs") / parsed.name, progress, overwrite)
+        land = map_with(parsed, model, out or parsed.out, progress, overwrite)
     click.echo(f"map: {land.files['classes']}")
 
 

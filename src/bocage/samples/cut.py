@@ -16,7 +16,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from bocage.disk import replacing_folder, write_json
+from bocage.disk import inside, replacing_folder, safe_name, write_json
 from bocage.errors import SamplesError
 from bocage.grid import Ratio, Window
 from bocage.progress import Progress
@@ -85,13 +85,13 @@ class Cut:
     @cached_property
     def values(self) -> NDArray[np.float32]:
         """Chips in sequence, each (T, C, height, width), in physical units; 0 where not valid."""
-        values: NDArray[np.float32] = np.load(self.folder / f"{self.name}.values.npy", mmap_mode="r")
+        values: NDArray[np.float32] = np.load(_file(self.folder, self.name, "values"), mmap_mode="r")
         return values
 
     @cached_property
     def valid(self) -> NDArray[np.bool_]:
         """Validity of the chips in sequence, each (T, height, width)."""
-        valid: NDArray[np.bool_] = np.load(self.folder / f"{self.name}.valid.npy", mmap_mode="r")
+        valid: NDArray[np.bool_] = np.load(_file(self.folder, self.name, "valid"), mmap_mode="r")
         return valid
 
     def __getstate__(self) -> dict[str, Any]:
@@ -187,13 +187,17 @@ def open_cut(folder: Path) -> tuple[dict[str, Cut], NDArray[np.bool_]]:
             np.array(entry.get("dates", entry["days"]), np.int32),
             entry["bands"],
             entry["size"],
-            np.load(folder / f"{name}.chips.npy"),
-            np.load(folder / f"{name}.place.npy"),
+            np.load(_file(folder, name, "chips")),
+            np.load(_file(folder, name, "place")),
             np.arange(len(usable)),
         )
         for name, entry in record.items()
     }
     return cuts, usable
+
+
+def _file(folder: Path, source: str, part: str) -> Path:
+    return inside(folder, f"{safe_name(source)}.{part}.npy")
 
 
 @dataclass(frozen=True)
@@ -247,10 +251,10 @@ class _Writer:
     def __init__(self, folder: Path, cube: Cube, footprint: Reach, plan: _Plan) -> None:
         self.cube, self.footprint, self.plan = cube, footprint, plan
         t, c, make = len(cube.days), len(cube.bands), np.lib.format.open_memmap
-        self.values = make(folder / f"{cube.name}.values.npy", "w+", np.float32, (plan.pixels * t * c,))
-        self.valid = make(folder / f"{cube.name}.valid.npy", "w+", np.bool_, (plan.pixels * t,))
-        np.save(folder / f"{cube.name}.chips.npy", plan.chips)
-        np.save(folder / f"{cube.name}.place.npy", plan.place)
+        self.values = make(_file(folder, cube.name, "values"), "w+", np.float32, (plan.pixels * t * c,))
+        self.valid = make(_file(folder, cube.name, "valid"), "w+", np.bool_, (plan.pixels * t,))
+        np.save(_file(folder, cube.name, "chips"), plan.chips)
+        np.save(_file(folder, cube.name, "place"), plan.place)
 
     def write(self, window: Window, members: NDArray[np.int64], pixels: Pixels) -> NDArray[np.bool_]:
         """Write the chips of the samples `members`; return which of them have a valid date at the pixel itself."""

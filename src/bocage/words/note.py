@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from typing import Any
 
+from bocage.redaction import redacted
 from bocage.words.table import words_of
 
 
@@ -29,10 +30,10 @@ class Note:
         return dict(self.values)[name]
 
     def text(self, language: str = "en", with_source: bool = True) -> str:
-        """Return the sentence, which opens with the source's name where there is one."""
+        """Return the sentence, which opens with the source's name where there is one; secrets are redacted."""
         words = words_of(language)
         shown = {name: _shown(value, language) for name, value in self.values}
-        sentence = words[f"note_{self.code}"].format(**shown)
+        sentence = redacted(words[f"note_{self.code}"].format(**shown))
         return (
             words["note_source"].format(source=self.source, text=sentence) if self.source and with_source else sentence
         )
