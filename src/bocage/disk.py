@@ -114,7 +114,11 @@ def safe_name(name: str) -> str:
     ('S2B_31UES_20220704', 'etc-5feadbd7c2f27f3f')
     """
     plain = re.sub(r"[^\w.,+@=() -]+", "-", name).strip("-. ")[:LONGEST_NAME]
-    return plain if plain == name else f"{plain}-{digest_of(name.encode('utf-8', 'surrogatepass'))[:16]}".lstrip("-")
+    return (
+        plain
+        if plain and plain == name
+        else f"{plain}-{digest_of(name.encode('utf-8', 'surrogatepass'))[:16]}".lstrip("-")
+    )
 
 
 def inside(folder: Path, *names: str) -> Path:
@@ -148,7 +152,7 @@ def write_csv(path: Path, rows: Iterable[Sequence[Any]]) -> None:
 
 
 def as_csv(rows: Iterable[Sequence[Any]]) -> str:
-    """Return rows as CSV. Texts that a spreadsheet would run as a formula are preceded by an apostrophe.
+    """Return rows as CSV. Texts that a spreadsheet would run as a formula are preceded by an apostrophe, line breaks are blanks.
 
     >>> as_csv([["code", "name"], [-1, "=1+1"]])
     "code,name\\n-1,'=1+1\\n"
@@ -159,15 +163,14 @@ def as_csv(rows: Iterable[Sequence[Any]]) -> str:
 
 
 def _cell(value: Any) -> Any:
-    if not isinstance(value, str) or (
-        not value.lstrip().startswith(FORMULA) and not value.startswith(("\t", "\r", "\n"))
-    ):
+    if not isinstance(value, str):
         return value
+    text = re.sub(r"[\r\n]+", " ", value)  # one line per row: what follows a line break could be read as another cell
     try:
-        float(value)
+        float(text)
     except ValueError:
-        return f"'{value}"
-    return value
+        return f"'{text}" if text.startswith("\t") or text.lstrip().startswith(FORMULA) else text
+    return text
 
 
 def digest(*values: Any) -> str:

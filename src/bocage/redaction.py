@@ -73,7 +73,7 @@ def redacted_address(text: str) -> str:
     >>> redacted_address("postgresql://me:my p@ss/word@host/base?sslpassword=other word")
     'postgresql://me:***@host/base?sslpassword=***'
     """
-    return _without(text, (*PASSWORDS, PARAMETER))
+    return _without(text, (*PASSWORDS, PARAMETER, *ELSEWHERE))
 
 
 def learn(name: str, written: str, variables: Mapping[str, str]) -> None:

@@ -35,7 +35,7 @@ Reason = Literal[
 ]
 """Codes of rejection reasons; the text of a code has the key ``reason_<code>``."""
 POSTGIS = re.compile(
-    r"postgres(?:ql)?(?:\+psycopg)?://(?:(?P<user>[^:@/?]*)(?::(?P<password>[^/?]*(?=@)|.*(?=@)))?@)?(?P<place>.*)",
+    r"postgres(?:ql)?(?:\+psycopg)?://(?:(?P<user>[^:@/?]*)(?::(?P<password>[^?]*(?=@)))?@)?(?P<place>.*)",
     re.I | re.S,
 )
 """Address of a database. Blanks, ``@`` and ``/`` in a password need no percent-encoding."""

@@ -356,11 +356,11 @@ def _fetch(item: Any, asset: str, settings: Settings, path: Path) -> None:
         loaded = odc.stac.load(
             [item], bands=[asset], geobox=geobox, fail_on_error=True, stac_cfg=_as_stored(item, asset)
         )
-    values = loaded[asset].values[0]
+    values, nodata = loaded[asset].values[0], loaded[asset].attrs.get("nodata")
     path.parent.mkdir(parents=True, exist_ok=True)
     with replacing(path, own_part_of(path)) as partial, rasterio.open(
         partial, "w", driver="GTiff", height=values.shape[0], width=values.shape[1], count=1, dtype=values.dtype,
-        crs=geobox.crs.to_wkt(), transform=geobox.transform, nodata=loaded[asset].nodata, compress="deflate", tiled=True,
+        crs=geobox.crs.to_wkt(), transform=geobox.transform, nodata=nodata, compress="deflate", tiled=True,
         BIGTIFF="IF_SAFER",
     ) as dataset:  # fmt: skip
         dataset.write(values, 1)
@@ -373,7 +373,7 @@ def _as_stored(item: Any, asset: str) -> dict[str, Any]:
         return {}
     with rasterio.open(_address(item, asset)) as dataset:
         stored = {"data_type": dataset.dtypes[0], "nodata": dataset.nodata}
-    return {item.collection_id or "*": {"assets": {asset: stored}}}
+    return {"assets": {asset: stored}}
 
 
 def _geobox(item: Any, asset: str) -> Any:
