@@ -5,6 +5,7 @@ import io
 import json
 import logging
 import os
+import signal
 import subprocess
 import sys
 import tarfile
@@ -564,3 +565,49 @@ def test_any_password_reaches_the_database_whole(monkeypatch, address):
     (url,) = asked
     assert (url.host, url.port, url.database, url.username) == ("127.0.0.1", 9, "base", "me")
     assert (url.password or url.query["password"]) in (WORD, "x y")
+
+
+# --- the end of a process
+
+
+def test_a_full_disk_is_reported_with_the_file(tmp_path, capsys):
+    from bocage.cli.edge import guarded
+
+    path = tmp_path / "score.json"
+    disk.part_of(path).symlink_to("/dev/full")
+    assert guarded(lambda: disk.write_json(path, {"a": 1})) == 1
+    assert (
+        capsys.readouterr().err
+        == f"error: the disk is full ({path}). Free disk space and run the same command again.\n"
+    )
+    assert not path.exists()
+    journal = disk.Journal(tmp_path / "journal")
+    journal.path.symlink_to("/dev/full")
+    assert guarded(lambda: journal.add("0-0")) == 1
+    assert str(journal.path) in capsys.readouterr().err
+
+
+def test_a_disk_that_fills_up_with_samples_is_reported(recipe, elsewhere, monkeypatch, capsys):
+    def full(*_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("os.posix_fallocate", full)
+    assert main(["train", str(recipe())]) == 1
+    assert "the disk is full (runs/tiny/scene/.samples.part/s2.values.npy)" in capsys.readouterr().err
+
+
+def test_sigterm_ends_a_command_like_an_interruption(tmp_path, capsys):
+    from bocage.cli.edge import guarded
+
+    before = signal.getsignal(signal.SIGTERM)
+
+    def work():
+        with held(tmp_path / "run"):
+            assert (tmp_path / "run/.lock.json").exists()
+            os.kill(os.getpid(), signal.SIGTERM)
+            signal.pause()
+
+    assert guarded(work) == 143
+    assert capsys.readouterr().err == "terminated (SIGTERM); completed work is kept. Run the same command to resume.\n"
+    assert not (tmp_path / "run").exists(), "no lock is left"
+    assert signal.getsignal(signal.SIGTERM) == before

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
+from bocage.disk import naming
 from bocage.errors import RunFolderError
 from bocage.redaction import redacted
 
@@ -44,7 +45,8 @@ def held(path: Path, name: str = LOCK) -> Iterator[None]:
             "command": redacted(" ".join(["bocage", *sys.argv[1:]])),
         }
         started = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
-        holder.write_text(json.dumps(about | {"since": started}))
+        with naming(holder):
+            holder.write_text(json.dumps(about | {"since": started}))
         yield
     finally:
         holder.unlink(missing_ok=True)
