@@ -307,6 +307,22 @@ def test_the_program_does_not_import_from_the_working_directory(elsewhere, tmp_p
     assert (tmp_path / "imported").exists() == named
 
 
+def test_a_stored_forest_is_a_forest():
+    import skops.io
+    import torch
+    from sklearn.linear_model import LogisticRegression
+
+    from bocage.errors import ModelError
+    from bocage.models import MODELS
+    from bocage.models.gru import S2 as SPEC
+
+    architecture = MODELS.get("random_forest")
+    model = architecture.Model({"s2": SPEC}, 2, architecture.Config())
+    other = skops.io.dumps(LogisticRegression())
+    with pytest.raises(ModelError, match="not a random forest"):
+        model.set_extra_state(torch.frombuffer(bytearray(other), dtype=torch.uint8))
+
+
 # --- content
 
 LAUGHS = '<!DOCTYPE x [<!ENTITY a "ha">' + "".join(

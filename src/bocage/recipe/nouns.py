@@ -125,6 +125,7 @@ class Recipe:
     compare: tuple[Contender, ...] = ()
     """Models to compare with the model of the recipe."""
     plugins: Plugins = Plugins()
+    """Code outside of Bocage that model folders may name."""
 
     @property
     def out(self) -> Path:
