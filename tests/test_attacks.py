@@ -506,12 +506,11 @@ def in_the_lock(secret, out, capsys):
 
 def in_the_run_folder(secret, out, capsys):
     """Recipe and provenance, of which the report shows both."""
-    from bocage.run.folder import RunFolder
+    from bocage.run.folder import Inputs, RunFolder
 
     recipe = read_recipe(secret)
-    RunFolder.claim(
-        RunLayout(out), recipe, {recipe.reference.shown: "0", "/vsicurl/https://h/?sig=hunter2": "1"}, False
-    )
+    files = {recipe.reference.shown: "0", "/vsicurl/https://h/?sig=hunter2": "1"}
+    RunFolder.claim(RunLayout(out), recipe, Inputs(files, {}, disk.Watch.on([])), False)
     copied = (out / "recipe.toml").read_text()
     assert "postgresql://me:${WORD}@127.0.0.1:9/base" in copied
     assert Provenance.load(out / "provenance.json").inputs

@@ -112,7 +112,7 @@ def safe_name(name: str) -> str:
     of the name is appended, so that different names stay different.
 
     >>> safe_name("S2B_31UES_20220704"), safe_name("../../etc")
-    ('S2B_31UES_20220704', 'etc-5feadbd7c2f27f3f')
+    ('S2B_31UES_20220704', 'etc-74ccf3c5b4c19a81')
     """
     plain = re.sub(r"[^\w.,+@=() -]+", "-", name).strip("-. ")[:LONGEST_NAME]
     return (
