@@ -128,9 +128,8 @@ def test_a_link_that_leads_outside_is_refused(tmp_path):
         disk.inside(tmp_path / "cache", "items", "x.tif")
 
 
-@pytest.mark.parametrize("place", ["file:///etc/hostname", "ftp://127.0.0.1/red.tif"])
-def test_redirects_lead_to_web_addresses_only(assets, catalogue, elsewhere, tmp_path, place):
-    target = place.replace("/etc/hostname", str(tmp_path / "served/red.tif"))
+def test_a_redirect_to_a_file_is_refused(assets, catalogue, elsewhere, tmp_path):
+    target = f"file://{tmp_path / 'served/red.tif'}"
 
     class Redirect(BaseHTTPRequestHandler):
         def do_GET(self):
