@@ -44,7 +44,7 @@ def check(path: Path, out: Path | None = None, progress: Progress = QUIET) -> Pr
         return seen
     seen.findings += _look_at_sources(recipe, seen, progress)
     seen.findings += _look_at_reference(recipe, seen, progress)
-    seen.findings += _look_at_run(recipe, seen, out or Path("runs") / recipe.name)
+    seen.findings += _look_at_run(recipe, seen, out or recipe.out)
     seen.findings = ordered(seen.findings)
     return seen
 

@@ -4,7 +4,6 @@ Assets of an API are downloaded once over the area, at their native resolution, 
 cache only when it is complete, so that an interrupted download resumes. Local files are read in place.
 """
 
-import importlib
 import json
 import random
 import re
@@ -20,9 +19,11 @@ import numpy as np
 import rasterio
 from numpy.typing import NDArray
 
-from bocage.disk import digest, replacing
-from bocage.errors import SourceError
+from bocage.disk import digest, inside, own_part_of, replacing, safe_name
+from bocage.errors import SourceError, UnknownNameError
 from bocage.progress import QUIET, Progress
+from bocage.redaction import redacted, redacted_address
+from bocage.shelf import outside
 from bocage.sources import landsat_c2l2, sentinel2_l2a
 from bocage.sources.base import Acquisition, BandFile, Decoding, SensorSpec
 from bocage.sources.products import within
@@ -35,6 +36,10 @@ MASKS: Mapping[str, tuple[str, Any]] = {
     "landsat_c2l2": ("qa_pixel", landsat_c2l2),
 }
 """Sensor (`like`) to the name of its quality layer and to the module that interprets this layer."""
+REMOTE = re.compile(
+    r"(?:/vsi(?:zip|gzip|tar)/+\{?)?(?:(?:/vsicurl/)?https?://|(?:s3|gs)://|/vsi(?:s3|gs|az|oss|swift)/)", re.I
+)
+"""Address of an asset that is downloaded; any other address is a path on disk."""
 LONGEST_WAIT = 30.0
 """Maximum pause between two attempts, in seconds."""
 HTTP = {
@@ -175,7 +180,8 @@ def _search(settings: Settings, progress: Progress) -> list[Any]:
         when = f"{datetime.fromtimestamp(answer.stat().st_mtime):%Y-%m-%d %H:%M}"
         progress.say(Note.of("earlier_answer", reason=str(error), when=when))
         return [pystac.Item.from_dict(one) for one in json.loads(answer.read_text())]
-    _write(answer, json.dumps([item.to_dict(transform_hrefs=False) for item in items]).encode())
+    # Signatures expire, so that the kept answer loses nothing without them.
+    _write(answer, redacted(json.dumps([item.to_dict(transform_hrefs=False) for item in items])).encode())
     return items
 
 
@@ -239,9 +245,9 @@ def _signer(name: str) -> Callable[[Any], Any]:
         return lambda item: item
     module, _, function = name.partition(":")
     try:
-        signer: Callable[[Any], Any] = getattr(importlib.import_module(module), function)
-    except (ImportError, AttributeError) as error:
-        raise SourceError(f"The signing function '{name}' cannot be imported: {error}. Check 'sign'.") from error
+        signer: Callable[[Any], Any] = getattr(outside(module, f"The signing function '{name}'"), function)
+    except (UnknownNameError, AttributeError) as error:
+        raise SourceError(f"{error} Check 'sign'.") from error
     return signer
 
 
@@ -292,8 +298,13 @@ def _baseline(item: Any, scale: float | None, offset: float | None) -> tuple[flo
 def _local(item: Any, asset: str, settings: Settings, sign: Callable[[Any], Any]) -> Path:
     """Return the path of an asset on disk, or of its copy in the cache, which is downloaded if it is missing."""
     href = item.assets[asset].get_absolute_href() or item.assets[asset].href
-    if not re.match(r"(https?|s3|gs|/vsi)", href):
+    if not REMOTE.match(href):
         path = Path(href.removeprefix("file://"))
+        if settings.url:
+            raise SourceError(
+                f"Item {item.id}, asset {asset}: the API {settings.url} gives a path on this machine ({path}) instead of an "
+                "address. The item is refused. Check 'url'."
+            )
         if not path.exists():
             raise SourceError(f"Item {item.id}, asset {asset}: {path} does not exist. Check the link in the catalogue.")
         return path
@@ -301,8 +312,8 @@ def _local(item: Any, asset: str, settings: Settings, sign: Callable[[Any], Any]
         raise SourceError(f"Item {item.id} is not on disk ({href}). Set 'cache' to a folder for its copy.")
     changed = item.properties.get("updated") or item.properties.get("created") or ""
     # Signatures change from one hour to the next; the address without its query does not.
-    key = digest(href.partition("?")[0], settings.area, changed)
-    path = settings.cache / (item.collection_id or "items") / item.id / f"{asset}-{key}.tif"
+    key = digest(redacted_address(href).partition("?")[0], settings.area, changed)
+    path = inside(settings.cache, item.collection_id or "items", item.id, f"{safe_name(asset)}-{key}.tif")
     if not path.exists():
         _with_retries(
             lambda: _fetch(sign(item.clone()), asset, settings, path),
@@ -346,11 +357,11 @@ def _fetch(item: Any, asset: str, settings: Settings, path: Path) -> None:
         loaded = odc.stac.load(
             [item], bands=[asset], geobox=geobox, fail_on_error=True, stac_cfg=_as_stored(item, asset)
         )
-    values = loaded[asset].values[0]
+    values, nodata = loaded[asset].values[0], loaded[asset].attrs.get("nodata")
     path.parent.mkdir(parents=True, exist_ok=True)
-    with replacing(path) as partial, rasterio.open(
+    with replacing(path, own_part_of(path)) as partial, rasterio.open(
         partial, "w", driver="GTiff", height=values.shape[0], width=values.shape[1], count=1, dtype=values.dtype,
-        crs=geobox.crs.to_wkt(), transform=geobox.transform, nodata=loaded[asset].nodata, compress="deflate", tiled=True,
+        crs=geobox.crs.to_wkt(), transform=geobox.transform, nodata=nodata, compress="deflate", tiled=True,
         BIGTIFF="IF_SAFER",
     ) as dataset:  # fmt: skip
         dataset.write(values, 1)
@@ -363,7 +374,7 @@ def _as_stored(item: Any, asset: str) -> dict[str, Any]:
         return {}
     with rasterio.open(_address(item, asset)) as dataset:
         stored = {"data_type": dataset.dtypes[0], "nodata": dataset.nodata}
-    return {item.collection_id or "*": {"assets": {asset: stored}}}
+    return {"assets": {asset: stored}}
 
 
 def _geobox(item: Any, asset: str) -> Any:
@@ -391,7 +402,7 @@ def _crop(geobox: Any, area: tuple[float, float, float, float]) -> Any:
 
 def _write(path: Path, content: bytes) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
-    with replacing(path) as partial:
+    with replacing(path, own_part_of(path)) as partial:
         partial.write_bytes(content)
 
 
