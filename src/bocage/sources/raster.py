@@ -6,6 +6,7 @@ warped with the given resampling and an exact coordinate transformation, so that
 
 import functools
 import os
+import re
 import threading
 from collections import OrderedDict
 from collections.abc import Iterator, Sequence
@@ -31,7 +32,8 @@ from bocage.sources.base import Decoding
 
 RESAMPLINGS = ("nearest", "bilinear", "cubic", "average", "mode")
 
-_ZIP = "/vsizip/{"
+_ARCHIVED = re.compile(r"(?i)/vsi(?:zip|tar)/\{(.+?\.(?:zip|tar|tar\.gz|tgz))\}/(.+)")
+"""GDAL path of an archive member."""
 
 EXACT = 1e-6
 """Error tolerance of the warp, in pixels. It is small enough for overlapping windows to agree. (rasterio refuses 0.)"""
@@ -123,16 +125,23 @@ def _opened(path: Path) -> Iterator[Any]:
 def on_disk(path: Path) -> Path:
     """Return the file on disk that contains `path`: for an archive member, the archive.
 
-    >>> on_disk(zipped(Path("/data/x.zip"), "a/b.jp2")).as_posix()
-    '/data/x.zip'
+    >>> on_disk(archived(Path("/data/{x}/y.zip"), "a/b.jp2")).as_posix()
+    '/data/{x}/y.zip'
     """
-    text = path.as_posix()
-    return Path(text[len(_ZIP) :].split("}", 1)[0]) if text.startswith(_ZIP) else path
+    inside = member_of(path)
+    return inside[0] if inside else path
 
 
-def zipped(archive: Path, member: str) -> Path:
-    """Return the GDAL path of a member of a zip archive."""
-    return Path(f"{_ZIP}{archive.absolute().as_posix()}}}/{member}")
+def member_of(path: Path) -> tuple[Path, str] | None:
+    """Return the archive and the name of the member that a GDAL path stands for; None for a file on disk."""
+    match = _ARCHIVED.fullmatch(path.as_posix())
+    return (Path(match[1]), match[2]) if match else None
+
+
+def archived(archive: Path, member: str) -> Path:
+    """Return the GDAL path of a member of a zip or tar archive."""
+    kind = "zip" if archive.suffix.lower() == ".zip" else "tar"
+    return Path(f"/vsi{kind}/{{{archive.absolute().as_posix()}}}/{member}")
 
 
 def _state(path: Path) -> tuple[int, int]:
