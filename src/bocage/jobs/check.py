@@ -20,6 +20,12 @@ from bocage.samples.points import label_rows
 from bocage.scene import Cube, make_scene
 from bocage.sources import SENSORS, Readable, Source, check_overlap, image, open_source, opening_order
 
+FOUND: dict[str, Severity] = {
+    "cloud_mask_elsewhere": "warning", "cloud_mask_unread": "warning", "declared_scale": "note", "intervals": "note",
+    "no_cloud_cover": "warning", "no_orbit": "warning", "scale_differs": "warning", "several_versions": "note",
+}  # fmt: skip
+"""Notes of an opened source that are findings → severity."""
+
 
 def check(path: Path, out: Path | None = None, progress: Progress = QUIET) -> Preflight:
     """Return the findings about a recipe and its inputs; an unusable input is a finding and raises no error."""
@@ -71,6 +77,8 @@ def _open_sources(recipe: Recipe, seen: Preflight, progress: Progress) -> Iterat
                 yield Finding(
                     severity, name, note.text(with_source=False), 'Replace the file, or set on_error = "skip".'
                 )
+            elif note.code in FOUND:
+                yield Finding(FOUND[note.code], name, note.text(with_source=False), "Check the files and the recipe.")
 
 
 def _look_at_sources(recipe: Recipe, seen: Preflight, progress: Progress) -> Iterator[Finding]:

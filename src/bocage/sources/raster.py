@@ -41,13 +41,19 @@ EXACT = 1e-6
 
 @dataclass(frozen=True)
 class RasterInfo:
-    """Grid, number of bands, data type, band descriptions and nodata value of a raster file."""
+    """Grid, number of bands, data type, band descriptions, nodata value, scales, offsets and tags of a raster file."""
 
     grid: Grid
     count: int
     dtype: str
     descriptions: tuple[str, ...]
     nodata: float | None
+    scales: tuple[float, ...] = ()
+    """Scale that each band declares; 1 if it declares none."""
+    offsets: tuple[float, ...] = ()
+    """Offset that each band declares; 0 if it declares none."""
+    tags: tuple[tuple[str, str], ...] = ()
+    """Tags of the file and of its first band, names in upper case."""
 
 
 def _files_allowed() -> int:
@@ -198,7 +204,12 @@ def _inspected(path: Path, changed: int, size: int) -> RasterInfo:
         if dataset.driver != "JP2OpenJPEG" or not _has_end_marker(path):
             dataset.read(dataset.count, window=RioWindow(dataset.width - 1, dataset.height - 1, 1, 1))
         descriptions = tuple(d or "" for d in dataset.descriptions)
-        return RasterInfo(grid, dataset.count, dataset.dtypes[0], descriptions, dataset.nodata)
+        tags = {name.upper(): value for name, value in (*dataset.tags(1).items(), *dataset.tags().items())}
+        tags |= {"UNITTYPE": dataset.units[0]} if dataset.units[0] else {}
+        return RasterInfo(
+            grid, dataset.count, dataset.dtypes[0], descriptions, dataset.nodata, tuple(dataset.scales),
+            tuple(dataset.offsets), tuple(tags.items()),
+        )  # fmt: skip
 
 
 def _has_end_marker(path: Path) -> bool:
