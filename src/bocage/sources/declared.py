@@ -82,8 +82,8 @@ def check_names(files: Mapping[str, BandFile]) -> None:
         declared = common_name(description)
         if declared and name in COMMON and declared != name:
             raise SourceError(
-                f"{file.path}: the description of band {file.index} is '{description}', but the recipe calls it '{name}'. Correct "
-                "the order of the bands in the recipe, or the descriptions in the file."
+                f"{file.path}: the description of band {file.index} is '{description}', but the recipe calls it '{name}'. "
+                "Correct the order of the bands in the recipe, or the descriptions in the file."
             )
 
 
@@ -101,8 +101,8 @@ def check_fractions(file: BandFile) -> None:
     if values.size and np.abs(values - 0.5).max() <= 1.5 and (values % 1 != 0).any():
         low, high = (float(v) for v in np.percentile(values, (1, 99)))
         raise SourceError(
-            f"{file.path} holds values with a fraction, from {low:.3g} to {high:.3g}, but scale = {file.decoding.scale:g} expects "
-            "integers. Set scale = 1."
+            f"{file.path} holds values with a fraction, from {low:.3g} to {high:.3g}, but scale = {file.decoding.scale:g} "
+            "expects integers. Set scale = 1."
         )
 
 

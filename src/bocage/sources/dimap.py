@@ -24,7 +24,6 @@ from bocage.sources.products import Product, ProductSettings, chosen_bands, coll
 from bocage.sources.raster import inspect
 from bocage.words import Note
 
-
 MEMBERS = ("maskMembers", "featureMember", "MaskFeature")
 """Elements of a mask that is not empty."""
 
@@ -257,7 +256,7 @@ def _placed(cover: Cover, paths: Sequence[Path], root: Element) -> Cover | None:
 
 
 def _first_axis_is_north(root: Element, crs: str) -> bool:
-    """Return whether the name of the CRS is a URN, whose axes are in the order of the authority, and this order is northing first."""
+    """Return whether the name of the CRS is a URN, which keeps the order of the authority, and this order is northing first."""
     if not any("urn:ogc:def:crs:EPSG" in e.attrib.get("srsName", "") for e in root.iter()):
         return False
     return pyproj.CRS(crs).axis_info[0].direction.lower() == "north"

@@ -30,7 +30,11 @@ def is_system(name: str) -> bool:
 def is_result(folder: Path) -> bool:
     """Return whether a folder is that of a run or of a map of Bocage, complete or not."""
     run, layer = RunLayout(folder), MapLayout(folder)
-    return (run.recipe.exists() and run.provenance.exists()) or (layer.is_complete and layer.areas.exists()) or bool(layer.incomplete)
+    return (
+        (run.recipe.exists() and run.provenance.exists())
+        or (layer.is_complete and layer.areas.exists())
+        or bool(layer.incomplete)
+    )
 
 
 def files_below(root: Path, skipped: Callable[[Path], None] = lambda folder: None) -> list[Path]:

@@ -64,7 +64,9 @@ def find(settings: Settings, progress: Progress = QUIET) -> list[Acquisition]:
 def _tiles(path: Path) -> dict[str, Path]:
     """Return tile to file; for a path without ``{tile}``, the path itself."""
     if "{date}" in str(path):
-        raise SourceError(f"{path}: an image has no date. Use the sensor 'series' for files with {{date}} in their path.")
+        raise SourceError(
+            f"{path}: an image has no date. Use the sensor 'series' for files with {{date}} in their path."
+        )
     found = matching(path) if "{tile}" in str(path) else [Match(path, "", "")]
     return {match.tile: match.path for match in found}
 
@@ -73,7 +75,9 @@ def _bands(path: Path, settings: Settings, decoder: Decoder) -> dict[str, BandFi
     count = inspect(path).count
     names = settings.bands or tuple(f"b{i}" for i in range(1, count + 1))
     if len(names) != count:
-        raise SourceError(f"{path} has {count} band(s), but 'bands' names {len(names)}. Name each band; '-' skips a band.")
+        raise SourceError(
+            f"{path} has {count} band(s), but 'bands' names {len(names)}. Name each band; '-' skips a band."
+        )
     distinct([name for name in names if name != "-"], "'bands'")
     files = {name: decoder.of(path, i) for i, name in enumerate(names, start=1) if name != "-"}
     if not files:

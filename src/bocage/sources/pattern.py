@@ -1,4 +1,4 @@
-"""Paths that stand for several files: ``{date}`` for the date of a file, ``{tile}`` for its part of a mosaic, ``*`` for any text."""
+"""Paths that stand for several files: ``{date}`` for a date, ``{tile}`` for a part of a mosaic, ``*`` for any text."""
 
 import re
 from dataclasses import dataclass

@@ -35,7 +35,8 @@ NAMES = (
 UNITS = {"p": "linear", "a": "amplitude", "d": "db"}
 """Letter of the scale in the names of HyP3 (``gpuned``: gamma0, power, …) → unit of the values."""
 ORBIT_TAGS = (
-    ("ORBIT_DIRECTION", "ORBIT_PASS", "PASS", "SAT:ORBIT_STATE"), ("RELATIVE_ORBIT_NUMBER", "RELATIVE_ORBIT", "SAT:RELATIVE_ORBIT"),
+    ("ORBIT_DIRECTION", "ORBIT_PASS", "PASS", "SAT:ORBIT_STATE"),
+    ("RELATIVE_ORBIT_NUMBER", "RELATIVE_ORBIT", "SAT:RELATIVE_ORBIT"),
 )  # fmt: skip
 """Tags of a file that give the direction and the relative orbit."""
 NAMED = {"linear": "linear power", "amplitude": "amplitude", "db": "decibels"}
@@ -176,7 +177,7 @@ def _check_unit(file: BandFile, stored: str) -> None:
             shown, why = "linear", "none of its values is negative"
     if shown and shown != stored:
         raise SourceError(
-            f"{file.path} holds {NAMED[shown]} ({why}), but the recipe says stored = \"{stored}\". Set stored = \"{shown}\"."
+            f'{file.path} holds {NAMED[shown]} ({why}), but the recipe says stored = "{stored}". Set stored = "{shown}".'
         )
 
 

@@ -101,7 +101,9 @@ def _masks(product: Product, groups: set[str], settings: Settings) -> dict[str, 
     if not settings.saturated:
         wanted += [("SAT", g) for g in sorted(groups)]
     return {
-        f"{mask}_{group}": BandFile(product.one(rf"MASKS/[^/]*_{mask}_{group}\.(?i:tiff?)", f"the mask {mask} at {group}"), 1)
+        f"{mask}_{group}": BandFile(
+            product.one(rf"MASKS/[^/]*_{mask}_{group}\.(?i:tiff?)", f"the mask {mask} at {group}"), 1
+        )
         for mask, group in wanted
     }
 

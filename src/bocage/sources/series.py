@@ -148,7 +148,7 @@ def _common_places(by_variable: dict[str, dict[_Place, BandFile]]) -> list[_Plac
 def _bands_of(pattern: Path, settings: Settings) -> dict[_Place, tuple[Path, int]]:
     """Return the file and band of each date of a variable whose files have a band per date."""
     matches = matching(pattern) if "{tile}" in str(pattern) else [Match(pattern, "", "")]
-    found = {}
+    found: dict[_Place, tuple[Path, int]] = {}
     for match in matches:
         path, info = match.path, inspect(match.path)
         texts = _declared_dates(settings.dates) or list(info.descriptions)

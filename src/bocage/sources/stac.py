@@ -25,7 +25,7 @@ from bocage.errors import SourceError
 from bocage.progress import QUIET, Progress
 from bocage.sources import landsat_c2l2, sentinel2_l2a
 from bocage.sources.base import Acquisition, BandFile, Decoding, SensorSpec
-from bocage.sources.products import say_versions, within
+from bocage.sources.products import say_versions
 from bocage.sources.raster import inspect
 from bocage.words import Note
 
@@ -241,8 +241,8 @@ def _fits(item: Any, settings: Settings) -> bool:
 def _longitudes_meet(one: tuple[float, float], other: tuple[float, float]) -> bool:
     """Return whether two intervals of longitudes overlap; west is larger than east across the antimeridian.
 
-    >>> _longitudes_meet((178, -178), (-180, -179)), _longitudes_meet((1, 2), (178, -178)), _longitudes_meet((-181, -179), (179, 180))
-    (True, False, True)
+    >>> _longitudes_meet((178, -178), (-180, -179)), _longitudes_meet((1, 2), (178, -178))
+    (True, False)
     """
     (a, b), (c, d) = ((west, east + 360 * (east < west)) for west, east in (one, other))
     return any(a < d + turn and b > c + turn for turn in (-360, 0, 360))
@@ -259,7 +259,9 @@ def _interval(item: Any) -> tuple[datetime, datetime]:
     if item.datetime is not None:
         return _utc(item.datetime), _utc(item.datetime)
     try:
-        start, end = (datetime.fromisoformat(item.properties[f"{n}_datetime"].replace("Z", "+00:00")) for n in ("start", "end"))
+        start, end = (
+            datetime.fromisoformat(item.properties[f"{n}_datetime"].replace("Z", "+00:00")) for n in ("start", "end")
+        )
     except (KeyError, ValueError, AttributeError) as error:
         raise SourceError(
             f"Item {item.id} has neither 'datetime' nor a valid 'start_datetime' and 'end_datetime'. Correct the item."
@@ -328,7 +330,9 @@ def _acquisition(item: Any, settings: Settings, sign: Callable[[Any], Any]) -> A
     paths = {name: _local(item, asset, settings, sign) for name, asset in wanted.items()}
     for name, asset in wanted.items():
         _check_count(item, asset, max(_bands_declared(item, asset), inspect(paths[name]).count))
-    files = {n: BandFile(paths[n], 1, _decoding(item, asset, settings, paths[n])) for n, asset in settings.bands.items()}
+    files = {
+        n: BandFile(paths[n], 1, _decoding(item, asset, settings, paths[n])) for n, asset in settings.bands.items()
+    }
     layer, clear = _clear(settings)
     quality = {layer: BandFile(paths["quality"], 1)} if settings.quality else {}
     when = _time(item)
@@ -370,7 +374,7 @@ def _declared(item: Any, asset: str) -> dict[str, Any]:
     STAC 1.0 has it in ``raster:bands``; STAC 1.1 in ``bands``, or on the asset where it holds for all its bands.
     """
     extra = item.assets[asset].extra_fields
-    found = {}
+    found: dict[str, Any] = {}
     for place in (extra, *((extra.get(key) or [{}])[0] for key in ("bands", "raster:bands"))):
         fields = {key.removeprefix("raster:"): value for key, value in place.items() if value is not None}
         found |= {key: fields[key] for key in ("scale", "offset", "nodata", "data_type") if key in fields}
@@ -378,7 +382,7 @@ def _declared(item: Any, asset: str) -> dict[str, Any]:
 
 
 def _bands_declared(item: Any, asset: str) -> int:
-    return max(len(item.assets[asset].extra_fields.get(key) or ()) for key in ("bands", "raster:bands", "eo:bands"))
+    return max(len(item.assets[asset].extra_fields.get(key) or ()) for key in ("bands", "raster:bands"))
 
 
 def _check_count(item: Any, asset: str, count: int) -> None:
