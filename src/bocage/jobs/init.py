@@ -358,8 +358,8 @@ def _add_variable(pattern: str, group: list[Member], found: Found) -> None:
 def _series_of(first: Member, places: frozenset[tuple[str, str]], variable: str, found: Found) -> Series:
     """Return the series that a variable belongs to, which may be new.
 
-    Its name is that of the sensor in the file or folder name, else that of the folder. Variables of one name with the same days and
-    tiles belong to one series. A variable that the series has already begins another one.
+    Its name is that of the sensor in the file or folder name, else that of the folder. Variables of one name with the same days
+    and tiles belong to one series. A variable that the series has already begins another one.
     """
     folders = [
         DATE.sub("", part) for part in Path(first.pattern.replace("{tile}", "").replace("{date}", "")).parent.parts

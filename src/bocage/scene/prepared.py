@@ -40,7 +40,7 @@ class Preparing:
     tile: int = 256
     """Maximum side of a shard, in map pixels, at least 16. The tile size of the map should be this size or a multiple."""
     workers: int = 0
-    """Number of threads; 0: one per core."""
+    """Number of threads, at least 0; 0: one per core."""
 
     def __post_init__(self) -> None:
         if self.tile < 16 or self.workers < 0:

@@ -24,9 +24,9 @@ class Settings:
     bands: tuple[str, ...] = ()
     """Common names of its bands, in file order; empty: ``b1``, ``b2``, …; ``"-"`` skips a band."""
     scale: float | None = None
-    """``value = stored * scale + offset``; default: what the file declares, else 1."""
+    """Factor of the stored values: ``value = stored * scale + offset``; default: what the file declares, else 1."""
     offset: float | None = None
-    """Default: what the file declares, else 0."""
+    """Offset that is added to the scaled values, in the unit of the source; default: what the file declares, else 0."""
     nodata: float | None = None
     """Stored nodata value; default: the nodata value that the file declares."""
     quality: Path | None = None

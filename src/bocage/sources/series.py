@@ -26,8 +26,8 @@ class Settings:
     """Settings of a time series of rasters in the recipe.
 
     Give either `variables` (a path per variable) or `path` and `bands` (multi-band files, one per date). A path that contains
-    ``{date}`` stands for one file per date. A path without ``{date}`` is a file with a band per date. ``{tile}`` stands for the part
-    of the path in which the tiles of a mosaic differ: the tiles of one date become one date of the series.
+    ``{date}`` stands for one file per date. A path without ``{date}`` is a file with a band per date. ``{tile}`` stands for the
+    part of the path in which the tiles of a mosaic differ: the tiles of one date become one date of the series.
     """
 
     variables: dict[str, Path] = field(default_factory=dict)
@@ -39,9 +39,9 @@ class Settings:
     dates: Path | tuple[str, ...] = ()
     """ISO dates in band order, or a CSV file with a column of dates; empty: the dates in the band descriptions."""
     scale: float | None = None
-    """``value = stored * scale + offset``; default: what each file declares, else 1."""
+    """Factor of the stored values: ``value = stored * scale + offset``; default: what each file declares, else 1."""
     offset: float | None = None
-    """Default: what each file declares, else 0."""
+    """Offset that is added to the scaled values, in the unit of the source; default: what each file declares, else 0."""
     nodata: float | None = None
     """Stored nodata value; default: the nodata value that each file declares."""
     quality: Path | None = None
@@ -64,8 +64,8 @@ def find(settings: Settings, progress: Progress = QUIET) -> list[Acquisition]:
     Raises
     ------
     SourceError
-        A file is missing or damaged, a date is invalid, a file has more bands than names, its descriptions contradict the names, or
-        the variables do not have the same dates.
+        A file is missing or damaged, a date is invalid, a file has more bands than names, its descriptions contradict the names,
+        or the variables do not have the same dates.
     """
     decoder = Decoder(settings.scale, settings.offset, settings.nodata)
     by_variable = _multiband(settings, decoder) if settings.path else _single_band(settings, decoder)
@@ -97,7 +97,8 @@ def _multiband(settings: Settings, decoder: Decoder) -> dict[str, dict[_Place, B
         count = inspect(path).count
         if count != len(settings.bands):
             raise SourceError(
-                f"{path} has {count} band(s), but 'bands' names {len(settings.bands)}. Name each band of the file; '-' skips a band."
+                f"{path} has {count} band(s), but 'bands' names {len(settings.bands)}. "
+                "Name each band of the file; '-' skips a band."
             )
     named = {name: i for i, name in enumerate(settings.bands, start=1) if name != "-"}
     distinct([name for name in settings.bands if name != "-"], "'bands'")
