@@ -29,6 +29,8 @@ TILES = (
 )
 """Parts of a path in which the files of a mosaic differ: pieces of an export of Google Earth Engine, scenes of Planet (time and
 satellite), tiles of Sentinel-2."""
+UNIT = re.compile(r"(?<![A-Za-z0-9])(S[12]|L[CO]0)[A-D89](?![A-Za-z0-9])")
+"""Satellite of a pair with the same bands (S2A and S2B, LC08 and LC09)."""
 PLANET = {
     4: ("blue", "green", "red", "nir"),
     8: ("coastal", "blue", "greeni", "green", "yellow", "red", "rededge1", "nir"),
@@ -211,17 +213,13 @@ def look(folder: Path) -> Found:
     own, names = _find_products(folder, files, found)
     rasters = []
     for path in (p for p in files if p.suffix.lower() in SUFFIXES and p not in own):
-        if path.stem in names:
-            found.skipped.append(f"{path}: a product in the folder has a file of this name")
-        elif REFERENCE.search(path.stem):
-            found.skipped.append(
-                f"{path}: the file name indicates reference data, which must not be an input of the model"
-            )
-        else:
-            try:
+        try:
+            if reason := _no_imagery(path, names):
+                found.skipped.append(f"{path}: {reason}")
+            else:
                 rasters.append(_member(folder, path, inspect(path)))
-            except BocageError as error:
-                found.skipped.append(str(error))
+        except BocageError as error:
+            found.skipped.append(str(error))
     groups: dict[str, list[Member]] = defaultdict(list)
     for member in _with_tiles(folder, _with_known_dates(rasters, found)):
         groups[member.pattern].append(member)
@@ -229,6 +227,17 @@ def look(folder: Path) -> Found:
         _add_group(pattern, group, found)
     _join_quality(found)
     return found
+
+
+def _no_imagery(path: Path, names: set[str]) -> str:
+    """Return why a raster must not become a source; empty if it may."""
+    if path.stem in names:
+        return "a product in the folder has a file of this name"
+    if REFERENCE.search(path.stem):
+        return "the file name indicates reference data, which must not be an input of the model"
+    if inspect(path).paletted and not QUALITY.search(path.stem):
+        return "it has a colour table, as a map of classes has, and a map must not be an input of the model"
+    return ""
 
 
 def _find_products(folder: Path, files: list[Path], found: Found) -> tuple[set[Path], set[str]]:
@@ -301,18 +310,26 @@ def _with_known_dates(members: list[Member], found: Found) -> list[Member]:
 
 
 def _with_tiles(folder: Path, members: list[Member]) -> list[Member]:
-    """Return the rasters with ``{tile}`` in their patterns, where several tiles give the same pattern with it."""
-    tiled = []
+    """Return the rasters with ``{tile}`` in their patterns, and ``*`` for one satellite of several, where this joins patterns."""
+    tiled, united = [], []
     for member in members:
         relative = Path(member.pattern).relative_to(folder).as_posix()
         tile = next((m[0] for expression in TILES if (m := expression.search(relative))), "")
         if tile:
             relative = re.sub(rf"(?<![A-Za-z0-9]){re.escape(tile)}(?![A-Za-z0-9])", "{tile}", relative)
         tiled.append(replace(member, pattern=str(folder / relative), tile=tile))
-    tiles = defaultdict(set)
-    for new in tiled:
-        tiles[new.pattern].add(new.tile)
-    return [new if len(tiles[new.pattern]) > 1 else old for old, new in zip(members, tiled, strict=True)]
+    for member in _joined(members, tiled):
+        relative = UNIT.sub(r"\1*", Path(member.pattern).relative_to(folder).as_posix())
+        united.append(replace(member, pattern=str(folder / relative)) if member.days else member)
+    return _joined(_joined(members, tiled), united)
+
+
+def _joined(old: list[Member], new: list[Member]) -> list[Member]:
+    """Return the new form of the rasters whose new pattern joins several of the old ones, and the old form of the others."""
+    patterns = defaultdict(set)
+    for before, after in zip(old, new, strict=True):
+        patterns[after.pattern].add((before.pattern, after.tile))
+    return [after if len(patterns[after.pattern]) > 1 else before for before, after in zip(old, new, strict=True)]
 
 
 def _add_group(pattern: str, group: list[Member], found: Found) -> None:
@@ -403,6 +420,12 @@ def _join_quality(found: Found) -> None:
 def _band_names(info: RasterInfo, stem: str) -> tuple[str, ...]:
     """Return a distinct name for each band of a file: from its description, else from the product, else its number."""
     names = [_band(d) if d else f"b{i}" for i, d in enumerate(info.descriptions, start=1)]
+    if re.match(r"(?i)s2|sentinel[-_ ]?2", stem):
+        numbers = [re.fullmatch(r"B(\d+)(A?)", d) for d in info.descriptions]
+        names = [
+            SENTINEL2.get(f"B{m[1]}A" if m[2] else f"B{int(m[1]):02d}", n) if m else n
+            for m, n in zip(numbers, names, strict=True)
+        ]
     if not any(info.descriptions) and re.search(r"(?i)AnalyticMS|_SR(_|$)", stem) and info.count in PLANET:
         names = list(PLANET[info.count])
     twice = {name for name, n in Counter(names).items() if n > 1}

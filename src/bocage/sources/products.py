@@ -141,11 +141,13 @@ def _bytes(path: Path) -> bytes:
 def _member_bytes(archive: Path, member: str) -> bytes | None:
     """Return the content of an archive member; None if it is too large for metadata."""
     if archive.name.lower().endswith(".zip"):
-        with zipfile.ZipFile(archive) as opened:
-            return opened.read(member) if opened.getinfo(member).file_size <= LARGEST_XML else None
+        with zipfile.ZipFile(archive) as packed:
+            name = member if member in packed.namelist() else f"./{member}"
+            return packed.read(name) if packed.getinfo(name).file_size <= LARGEST_XML else None
     with tarfile.open(archive) as opened:
-        stream = opened.extractfile(member)
-        return stream.read() if stream and opened.getmember(member).size <= LARGEST_XML else None
+        info = next(i for i in opened.getmembers() if i.name.removeprefix("./") == member)
+        stream = opened.extractfile(info)
+        return stream.read() if stream and info.size <= LARGEST_XML else None
 
 
 def products(root: Path, marker: str, kind: str) -> list[Product]:
@@ -203,7 +205,8 @@ def members(archive: Path) -> dict[str, Path]:
                 f"{archive} has a member called '{name}', which points outside of the archive. The archive is refused. Download "
                 "it again from its provider."
             )
-    return {name: archived(archive, name) for name in names if not is_system(name.removeprefix("./"))}
+    plain = [name.removeprefix("./") for name in names]
+    return {name: archived(archive, name) for name in plain if not is_system(name)}
 
 
 def split(where: Path, files: Mapping[str, Path], marker: str) -> Iterator[Product]:

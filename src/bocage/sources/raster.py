@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 import rasterio
 from numpy.typing import NDArray
-from rasterio.enums import Resampling
+from rasterio.enums import ColorInterp, Resampling
 from rasterio.env import get_gdal_config, set_gdal_config
 from rasterio.features import geometry_mask
 from rasterio.vrt import WarpedVRT
@@ -54,6 +54,8 @@ class RasterInfo:
     """Offset that each band declares; 0 if it declares none."""
     tags: tuple[tuple[str, str], ...] = ()
     """Tags of the file and of its first band, names in upper case."""
+    paletted: bool = False
+    """Whether the first band has a colour table, as maps of classes have."""
 
 
 def _files_allowed() -> int:
@@ -208,7 +210,7 @@ def _inspected(path: Path, changed: int, size: int) -> RasterInfo:
         tags |= {"UNITTYPE": dataset.units[0]} if dataset.units[0] else {}
         return RasterInfo(
             grid, dataset.count, dataset.dtypes[0], descriptions, dataset.nodata, tuple(dataset.scales),
-            tuple(dataset.offsets), tuple(tags.items()),
+            tuple(dataset.offsets), tuple(tags.items()), dataset.colorinterp[0] == ColorInterp.palette,
         )  # fmt: skip
 
 
