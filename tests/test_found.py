@@ -643,6 +643,16 @@ def test_amplitude_of_an_asset(tmp_path):
     assert first(opened(tmp_path, decibel=True, stored="amplitude")) == [[20]]
 
 
+def test_orbits_of_items_are_chosen_or_reported(tmp_path):
+    catalogue(tmp_path, *(item(tmp_path, f"i{n}", 10, **{"sat:relative_orbit": n}) for n in (44, 151)))
+    both = opened(tmp_path, decibel=True)
+    assert len(both.times) == 2
+    assert notes(both) == ["several_orbits"]
+    one = opened(tmp_path, decibel=True, relative_orbit=44)
+    assert len(one.times) == 1
+    assert not notes(one)
+
+
 def test_like_landsat_follows_the_sensor_and_clear_lists_clear_values(tmp_path):
     one = item(tmp_path, "a", 10000, {"raster:scale": 2e-5})
     one["assets"]["qa"] = {"href": "./qa.tif"}

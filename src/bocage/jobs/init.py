@@ -24,7 +24,7 @@ OTHER_DATE = re.compile(
 """Day, month and year, or year and day of the year: dates that a series does not read."""
 TILES = (
     re.compile(r"(?<=-)\d{10}-\d{10}(?=\.)"),
-    re.compile(r"(?<=\{date\}_)\d{6}(?:_\d{2})?_[0-9a-f]{4}(?=_)"),
+    re.compile(r"(?<=\{date\}_)\d{6}(?:_\d{2})?(?:_(?:[0-9a-f]{4}|ssc\d+))?(?=[_./])"),
     re.compile(r"(?<![A-Za-z0-9])T?\d{2}[C-HJ-NP-X][A-HJ-NP-Z]{2}(?![A-Za-z0-9])"),
 )
 """Parts of a path in which the files of a mosaic differ: pieces of an export of Google Earth Engine, scenes of Planet (time and

@@ -86,6 +86,8 @@ class Settings:
     """Whether to convert the assets to dB."""
     stored: Literal["linear", "amplitude"] = "linear"
     """Unit that `decibel` converts: linear power, or its square root (amplitude)."""
+    relative_orbit: int = 0
+    """Relative orbit to keep (``sat:relative_orbit``), for radar; 0: all."""
     sign: str = ""
     """``"its.module:function"`` that takes a pystac Item and returns it with signed URLs."""
     retries: int = 5
@@ -115,7 +117,8 @@ def find(settings: Settings, progress: Progress = QUIET) -> list[Acquisition]:
     items = _chosen(_search(settings, progress), settings, progress)
     if not items:
         raise SourceError(
-            f"{settings.url or settings.catalogue}: no item matches 'collections', 'area', 'start', 'end' and 'cloud'."
+            f"{settings.url or settings.catalogue}: no item matches 'collections', 'area', 'start', 'end', 'cloud' and "
+            "'relative_orbit'."
         )
     found: list[Acquisition] = []
     dead: list[str] = []
@@ -216,6 +219,9 @@ def _chosen(items: Sequence[Any], settings: Settings, progress: Progress) -> lis
         chosen = [item for item in known if item.properties["eo:cloud_cover"] <= settings.cloud]
     if lasting := [item for item in chosen if item.datetime is None]:
         progress.say(Note.of("intervals", n=len(lasting), total=len(chosen)))
+    orbits = {item.properties.get("sat:relative_orbit") for item in chosen} - {None}
+    if settings.decibel and len(orbits) > 1:
+        progress.say(Note.of("several_orbits", orbits=sorted(orbits)))
     chosen.sort(key=_version, reverse=True)
     chosen.sort(key=lambda item: f"{_time(item):%Y%m%d}")
     return chosen
@@ -227,6 +233,8 @@ def _fits(item: Any, settings: Settings) -> bool:
     if (settings.start and last.date() < settings.start) or (settings.end and first.date() > settings.end):
         return False
     if settings.collections and item.collection_id not in settings.collections:
+        return False
+    if settings.relative_orbit and item.properties.get("sat:relative_orbit") != settings.relative_orbit:
         return False
     if settings.area is None or item.bbox is None:
         return True
