@@ -147,8 +147,8 @@ def landsat(folder, day, value=10000, made="2022-07-26"):
 
 
 def test_the_landsat_product_that_was_generated_last_wins(tmp_path):
-    landsat(tmp_path / "b", DAYS[0], 10000, "2022-02-01")
-    landsat(tmp_path / "a", DAYS[0], 20000, "2022-03-01")
+    landsat(tmp_path / "a", DAYS[0], 10000, "2022-02-01")
+    landsat(tmp_path / "b", DAYS[0], 20000, "2022-03-01")
     landsat(tmp_path / "c", DAYS[0], 30000, "2022-01-01")
     source = open_source("l", landsat_c2l2, landsat_c2l2.Settings(tmp_path, bands=("red",)))
     assert first(source) == [[0.4]]
