@@ -673,7 +673,7 @@ def test_check_lists_what_sources_report(tmp_path, fields):
         '[grid]\nlike = "a"\n[sources.a]\nsensor = "image"\npath = "a.tif"\nscale = 0.001\n[reference]\npath = "fields.gpkg"\n'
         'label = "crop"\n[legend]\nclasses = [{ code = 1, name = "a" }, { code = 2, name = "b" }]\n[model]\nname = "random_forest"\n'
     )
-    assert any("declares scale 0.0001" in finding.what for finding in check(tmp_path / "r.toml").findings)
+    assert any("declares scale 0.0001" in str(finding.what) for finding in check(tmp_path / "r.toml").findings)
 
 
 def test_a_folder_of_many_links_is_walked_once(tmp_path):
