@@ -72,7 +72,9 @@ class Store:
                     dtype=bands[0].dtype, fill_value=bands[0].nodata, dimension_names=("band", "y", "x"),
                     compressors=BloscCodec(cname="zstd", clevel=3, shuffle="bitshuffle"), serializer=BytesCodec(),
                 )  # fmt: skip
-            group.attrs.update({**about, LAYOUT: self._layout()})  # written last: a store without attributes is incomplete
+            group.attrs.update(
+                {**about, LAYOUT: self._layout()}
+            )  # written last: a store without attributes is incomplete
         except OSError as error:
             raise cannot_write(self.folder, error) from error
 
