@@ -21,7 +21,8 @@ from bocage.errors import SourceError
 from bocage.progress import Progress
 from bocage.shelf import did_you_mean
 from bocage.sources.base import Acquisition, SensorSpec
-from bocage.sources.raster import inspect, on_disk, zipped
+from bocage.sources.files import on_disk, zipped
+from bocage.sources.raster import inspect
 from bocage.words import Note
 
 LARGEST_XML = 64 << 20

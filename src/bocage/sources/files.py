@@ -1,0 +1,99 @@
+"""Files that a raster is read from besides its own: side files, and the rasters that a virtual raster (VRT) refers to."""
+
+import os
+from pathlib import Path
+from typing import Any
+
+import defusedxml
+import defusedxml.ElementTree
+import rasterio
+
+SIDE = ".aux.xml"
+"""Suffix of GDAL's side file, added to the name of the raster."""
+MASK = ".msk"
+"""Suffix of a mask beside a raster, added to the name of the raster."""
+READ = ("NoDataValue", "SRS", "GeoTransform", "ColorInterp", "ColorTable", "Description", "Scale", "Offset")
+"""Elements of a side file that change what is read. Viewers add statistics and histograms, which change nothing."""
+_ZIP = "/vsizip/{"
+
+
+def on_disk(path: Path) -> Path:
+    """Return the file on disk that contains `path`: for an archive member, the archive.
+
+    >>> on_disk(zipped(Path("/data/x.zip"), "a/b.jp2")).as_posix()
+    '/data/x.zip'
+    """
+    text = path.as_posix()
+    return Path(text[len(_ZIP) :].split("}", 1)[0]) if text.startswith(_ZIP) else path
+
+
+def zipped(archive: Path, member: str) -> Path:
+    """Return the GDAL path of a member of a zip archive."""
+    return Path(f"{_ZIP}{archive.absolute().as_posix()}}}/{member}")
+
+
+def _named(name: str) -> Path:
+    """Return the path of a file that GDAL lists, normalised. GDAL also accepts an archive without braces."""
+    without = _ZIP[:-1]
+    if not name.startswith(without) or name.startswith(_ZIP):
+        return Path(os.path.normpath(name))
+    member = Path(name[len(without) :])
+    archive = next((parent for parent in member.parents if parent.is_file()), None)
+    return zipped(archive, member.relative_to(archive).as_posix()) if archive else Path(name)
+
+
+def is_virtual(path: Path) -> bool:
+    """Return whether a file is a virtual raster, by its name."""
+    return path.suffix.lower() == ".vrt"
+
+
+def beside(path: Path) -> tuple[Path, Path]:
+    """Return the paths of the mask and of the side file that GDAL reads with a raster, if they exist."""
+    return path.with_name(path.name + MASK), path.with_name(path.name + SIDE)
+
+
+def files_of(dataset: Any, path: Path) -> set[Path]:
+    """Return the files that change what is read from an open dataset at `path`, the file itself included.
+
+    These are the files of its format, its mask and its side file, and for a VRT all of these for every raster that it refers to.
+    Overviews are left out (Bocage reads full resolution only), and so are the metadata files of providers that GDAL lists.
+    """
+    found: set[Path] = set()
+    _collect(dataset, path, found)
+    return found
+
+
+def _collect(dataset: Any, path: Path, found: set[Path]) -> None:
+    found.add(path)
+    own = Path(os.path.normpath(path))
+    for name in dataset.files:
+        file = _named(name)
+        if file == own or file in found or file.suffix.lower() == ".ovr":
+            continue
+        if dataset.driver == "VRT" and file not in beside(own):
+            try:
+                with rasterio.open(file) as other:
+                    _collect(other, file, found)
+            except rasterio.errors.RasterioError:
+                found.add(file)
+        elif file.name.startswith(path.stem) and _counts(file):
+            found.add(file)
+
+
+def _counts(file: Path) -> bool:
+    return not file.name.endswith(SIDE) or bool(essence(file))
+
+
+def essence(side: Path) -> bytes:
+    """Return the part of a side file that changes what is read, as text; empty if there is none or the file is damaged."""
+    try:
+        root = defusedxml.ElementTree.fromstring(side.read_bytes())
+    except (OSError, ValueError, SyntaxError, defusedxml.DefusedXmlException):
+        return b""
+    parts = []
+    for parent in (root, *root.iter("PAMRasterBand")):
+        for child in parent:
+            if child.tag in READ:
+                parts.append((parent.get("band"), child.tag, *(" ".join(t.split()) for t in child.itertext())))
+        parts += [("", "", m.text) for m in parent.iterfind("Metadata/MDI") if m.get("key") == "NODATA_VALUES"]
+    return repr(parts).encode() if parts else b""
