@@ -14,6 +14,7 @@ from bocage.preflight.files import check_files
 from bocage.preflight.finding import Severity
 from bocage.preflight.grids import check_grid, check_shifts
 from bocage.preflight.polygons import check_polygons
+from bocage.preflight.validity import check_validity
 from bocage.progress import QUIET, Progress
 from bocage.recipe import Recipe, read_recipe
 from bocage.samples.points import label_rows
@@ -90,6 +91,10 @@ def _look_at_sources(recipe: Recipe, seen: Preflight, progress: Progress) -> Ite
                 yield Finding("warning", name, text, "They are not used. Move them to another folder to open faster.")
         if source.ids is None:
             yield from check_grid(source, seen.grid, cube)
+            try:
+                yield from check_validity(cube)
+            except SourceError as error:
+                yield Finding("error", name, str(error), "Copy or download the file again.")
         yield from _when(seen, cube)
 
 

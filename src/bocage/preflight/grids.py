@@ -35,7 +35,8 @@ def check_grid(source: Readable, grid: Grid, cube: Cube) -> Iterator[Finding]:
             "warning" if resampling == "nearest" else "note", source.name,
             f"its pixels ({theirs.resolution:g}) are not aligned with its target grid ({cube.grid.resolution:g}): its corner is "
             f"{row:.2f} px south, {column:.2f} px east of a pixel corner; it is warped with resampling '{resampling}'",
-            'Set [grid] like to this source, or set resampling = "bilinear" ("nearest" shifts pixels by up to half a pixel).',
+            'Set [grid] like to this source, or set resampling = "bilinear" ("nearest" shifts pixels by up to half a pixel).'
+            if resampling == "nearest" else "Nothing to do. To avoid warping, set [grid] like to this source.",
         )  # fmt: skip
     share = _covered(theirs, grid)
     if share <= 0:

@@ -19,6 +19,8 @@ from typing import Any, Literal
 import numpy as np
 import rasterio
 from numpy.typing import NDArray
+from rasterio.enums import MaskFlags
+from rasterio.windows import Window as RioWindow
 
 from bocage.disk import digest, replacing
 from bocage.errors import SourceError
@@ -335,7 +337,7 @@ def _with_retries(work: Callable[[], None], retries: int, subject: str) -> None:
 
 
 def _fetch(item: Any, asset: str, settings: Settings, path: Path) -> None:
-    """Read an asset over the area, on its native grid, and write it to `path`."""
+    """Read an asset over the area, on its native grid, and write it to `path` with its mask."""
     import odc.stac
 
     with rasterio.Env(**HTTP):
@@ -345,14 +347,18 @@ def _fetch(item: Any, asset: str, settings: Settings, path: Path) -> None:
         loaded = odc.stac.load(
             [item], bands=[asset], geobox=geobox, fail_on_error=True, stac_cfg=_as_stored(item, asset)
         )
+        mask = _mask(item, asset, geobox)
     values = loaded[asset].values[0]
     path.parent.mkdir(parents=True, exist_ok=True)
     with replacing(path) as partial, rasterio.open(
         partial, "w", driver="GTiff", height=values.shape[0], width=values.shape[1], count=1, dtype=values.dtype,
-        crs=geobox.crs.to_wkt(), transform=geobox.transform, nodata=loaded[asset].nodata, compress="deflate", tiled=True,
-        BIGTIFF="IF_SAFER",
+        crs=geobox.crs.to_wkt(), transform=geobox.transform, nodata=loaded[asset].attrs.get("nodata"),
+        compress="deflate", tiled=True, BIGTIFF="IF_SAFER",
     ) as dataset:  # fmt: skip
         dataset.write(values, 1)
+        if mask is not None:
+            with rasterio.Env(GDAL_TIFF_INTERNAL_MASK=True):
+                dataset.write_mask(mask)
 
 
 def _as_stored(item: Any, asset: str) -> dict[str, Any]:
@@ -363,6 +369,17 @@ def _as_stored(item: Any, asset: str) -> dict[str, Any]:
     with rasterio.open(_address(item, asset)) as dataset:
         stored = {"data_type": dataset.dtypes[0], "nodata": dataset.nodata}
     return {item.collection_id or "*": {"assets": {asset: stored}}}
+
+
+def _mask(item: Any, asset: str, geobox: Any) -> NDArray[np.uint8] | None:
+    """Return the mask or alpha band of an asset on a part of its grid, 0 where not valid; None if it has none."""
+    with rasterio.open(_address(item, asset)) as dataset:
+        if {MaskFlags.all_valid, MaskFlags.nodata} & set(dataset.mask_flag_enums[0]):
+            return None
+        x, y = ~dataset.transform @ (geobox.transform.c, geobox.transform.f)
+        height, width = geobox.shape
+        part = RioWindow(round(x), round(y), width, height)
+        return np.asarray(dataset.read_masks(1, window=part))
 
 
 def _geobox(item: Any, asset: str) -> Any:
