@@ -24,7 +24,8 @@ from bocage.machine import cores
 from bocage.progress import QUIET, Progress
 from bocage.scene.cube import Block, Cube
 
-FORMAT = 1
+FORMAT = 2
+"""Version of the content of a store: it increases when the same files give other values."""
 MEMORY = 256 << 20
 """Maximum memory of the values of a shard, in bytes. The side of a larger shard is halved."""
 INNER = 4
