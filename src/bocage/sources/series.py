@@ -33,10 +33,11 @@ class Settings:
     dates: Path | tuple[str, ...] = ()
     """ISO dates in band order, or a CSV file with a column of dates; empty: the dates in the band descriptions."""
     scale: float = 1.0
-    """``value = stored * scale + offset``."""
+    """Factor of the stored values: ``value = stored * scale + offset``."""
     offset: float = 0.0
+    """Offset that is added to the scaled values, in the unit of the source."""
     nodata: float | None = None
-    """Stored nodata value; default: the nodata value that each file declares."""
+    """Stored nodata value; default: the nodata value that each band declares. NaN and the mask or alpha band of a file always count."""
     quality: Path | None = None
     """Path of the quality layer, in the same layout as a variable."""
     clear: tuple[int, ...] = ()

@@ -95,7 +95,7 @@ def _as_stored(values: NDArray[Any], dtype: np.dtype[Any]) -> NDArray[Any]:
         return values.astype(dtype, copy=False)
     limits = np.iinfo(dtype)
     whole = np.rint(values) if values.dtype.kind == "f" else values
-    return np.clip(whole, limits.min, limits.max).astype(dtype, copy=False)
+    return np.asarray(np.clip(whole, limits.min, limits.max), dtype)
 
 
 def _resampled(
