@@ -37,7 +37,7 @@ class Settings:
     offset: float = 0.0
     """Offset that is added to the scaled values, in the unit of the source."""
     nodata: float | None = None
-    """Stored nodata value; default: the nodata value that each band declares. NaN and the mask or alpha band of a file always count."""
+    """Stored nodata value; default: the value that each band declares. NaN and the mask or alpha band of a file always count."""
     quality: Path | None = None
     """Path of the quality layer, in the same layout as a variable."""
     clear: tuple[int, ...] = ()
