@@ -9,6 +9,7 @@ import pytest
 import rasterio
 from affine import Affine
 
+from bocage.errors import SourceError
 from bocage.grid import Grid
 from bocage.scene import Preparation
 from bocage.sources import SENSORS, Acquisition, BandFile, Decoding, Source, image, open_source, series
@@ -44,13 +45,14 @@ def pixels(count, dtype="uint16", base=1000):
     return np.where(HOLE, 0, bands).astype(dtype)
 
 
-def tagged(path, bands, **profile):
-    """Write a GeoTIFF with further creation options."""
+def tagged(path, bands, tags=None, **profile):
+    """Write a GeoTIFF with further creation options, and metadata."""
     with rasterio.open(
         path, "w", driver="GTiff", height=SIDE, width=SIDE, count=len(bands), dtype=bands.dtype, crs="EPSG:32740",
         transform=OWN.transform, **profile,
     ) as dataset:  # fmt: skip
         dataset.write(bands)
+        dataset.update_tags(**(tags or {}))
     return path
 
 
@@ -84,6 +86,14 @@ def _per_band(folder):
     return vrt(folder / "r.vrt", [("stored.tif", 1), ("stored.tif", 2)], nodata=(65535, 7)), {}
 
 
+def _mask_of_vrt(folder):
+    write_raster(folder / "stored.tif", pixels(2))
+    write_raster(folder / "mask.tif", ~HOLE[None] * np.uint8(255))
+    band = '<SimpleSource><SourceFilename relativeToVRT="1">mask.tif</SourceFilename><SourceBand>1</SourceBand></SimpleSource>'
+    mask = f'<MaskBand><VRTRasterBand dataType="Byte">{band}</VRTRasterBand></MaskBand>'
+    return vrt(folder / "r.vrt", [("stored.tif", 1), ("stored.tif", 2)], more=mask), {}
+
+
 UNSEEN = {
     "declared": lambda f: (write_raster(f / "r.tif", pixels(2), nodata=0), {}),
     "internal mask": lambda f: (masked(write_raster(f / "r.tif", pixels(2)), True), {}),
@@ -100,6 +110,11 @@ UNSEEN = {
         {},
     ),
     "nodata of each band": _per_band,
+    "nodata of all bands together": lambda f: (
+        tagged(f / "r.tif", pixels(2), tags={"NODATA_VALUES": "0 0"}),
+        {},
+    ),
+    "mask of a VRT": _mask_of_vrt,
     "NaN": lambda f: (write_raster(f / "r.tif", np.where(HOLE, np.nan, pixels(2)).astype(np.float32)), {}),
 }
 
@@ -234,6 +249,15 @@ def test_rasters_behind_a_vrt_count_whatever_the_depth(tmp_path):
     after, (again, _) = source.fingerprints(), source.read(OWN, OWN.window)
     assert {Path(p).name for p in before if before[p] != after[p]} == {"a.tif"}
     assert np.array_equal(again, values + 5)
+
+
+def test_the_mask_of_a_vrt_counts_and_a_missing_raster_is_refused(tmp_path):
+    path, _ = _mask_of_vrt(tmp_path)
+    assert [Path(p).name for p in opened(path).fingerprints()] == ["mask.tif", "r.vrt", "stored.tif"]
+    (tmp_path / "mask.tif").unlink()
+    for _ in range(2):  # GDAL gives zeros from the second time on
+        with pytest.raises(SourceError, match=r"r\.vrt refers to .*mask\.tif, which does not exist"):
+            opened(path)
 
 
 def test_rasters_of_a_zip_behind_a_vrt_count(tmp_path):

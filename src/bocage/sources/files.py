@@ -3,10 +3,13 @@
 import os
 from pathlib import Path
 from typing import Any
+from xml.etree.ElementTree import Element
 
 import defusedxml
 import defusedxml.ElementTree
 import rasterio
+
+from bocage.errors import SourceError
 
 SIDE = ".aux.xml"
 """Suffix of GDAL's side file, added to the name of the raster."""
@@ -66,9 +69,11 @@ def files_of(dataset: Any, path: Path) -> set[Path]:
 def _collect(dataset: Any, path: Path, found: set[Path]) -> None:
     found.add(path)
     own = Path(os.path.normpath(path))
-    for name in dataset.files:
-        file = _named(name)
-        if file == own or file in found or file.suffix.lower() == ".ovr":
+    listed = {_named(name) for name in dataset.files}
+    if dataset.driver == "VRT":
+        listed |= _sources_of(own)
+    for file in sorted(listed - {own}):
+        if file in found or file.suffix.lower() == ".ovr":
             continue
         if dataset.driver == "VRT" and file not in beside(own):
             try:
@@ -80,18 +85,48 @@ def _collect(dataset: Any, path: Path, found: set[Path]) -> None:
             found.add(file)
 
 
+def _sources_of(vrt: Path) -> set[Path]:
+    """Return the files that the text of a VRT names; GDAL does not list those of masks, nor those that are missing.
+
+    Raises
+    ------
+    SourceError
+        A file does not exist. GDAL may read its pixels as 0.
+    """
+    if on_disk(vrt) != vrt:
+        return set()  # the digest of the archive covers its members
+    found = set()
+    for element in _xml(vrt):
+        name = (element.text or "").strip()
+        if element.tag in ("SourceFilename", "SourceDataset") and name and not _is_elsewhere(name):
+            file = _named(str(vrt.parent / name) if element.get("relativeToVRT") == "1" else name)
+            if not on_disk(file).is_file():
+                raise SourceError(f"{vrt} refers to {file}, which does not exist. Copy this file, or correct the VRT.")
+            found.add(file)
+    return found
+
+
+def _is_elsewhere(name: str) -> bool:
+    """Return whether a name in a VRT is no path on disk: an address, or a part of a file such as ``NETCDF:"x.nc":ndvi``."""
+    return name.startswith("<") or (name.startswith("/vsi") and not name.startswith(_ZIP[:-1])) or ":" in name[2:]
+
+
+def _xml(path: Path) -> list[Element]:
+    """Return the elements of an XML file; none if it is damaged."""
+    try:
+        return list(defusedxml.ElementTree.fromstring(path.read_bytes()).iter())
+    except (OSError, ValueError, SyntaxError, defusedxml.DefusedXmlException):
+        return []
+
+
 def _counts(file: Path) -> bool:
     return not file.name.endswith(SIDE) or bool(essence(file))
 
 
 def essence(side: Path) -> bytes:
     """Return the part of a side file that changes what is read, as text; empty if there is none or the file is damaged."""
-    try:
-        root = defusedxml.ElementTree.fromstring(side.read_bytes())
-    except (OSError, ValueError, SyntaxError, defusedxml.DefusedXmlException):
-        return b""
     parts = []
-    for parent in (root, *root.iter("PAMRasterBand")):
+    for parent in (e for e in _xml(side) if e.tag in ("PAMDataset", "PAMRasterBand")):
         for child in parent:
             if child.tag in READ:
                 parts.append((parent.get("band"), child.tag, *(" ".join(t.split()) for t in child.itertext())))

@@ -238,8 +238,11 @@ def _inspected(path: Path, state: tuple[int, ...]) -> RasterInfo:
 
 
 def _is_masked(flags: Sequence[MaskFlags]) -> bool:
-    """Return whether a band has a mask of its own or of the dataset; nodata values and alpha bands are read otherwise."""
-    return not {MaskFlags.all_valid, MaskFlags.nodata, MaskFlags.alpha} & set(flags)
+    """Return whether a band has a mask of its own or of the dataset; nodata values and alpha bands are read otherwise.
+
+    A nodata value for all bands together (``NODATA_VALUES``) is a mask of the dataset.
+    """
+    return not {MaskFlags.all_valid, MaskFlags.alpha} & set(flags) and set(flags) != {MaskFlags.nodata}
 
 
 def _alpha_of(dataset: Any) -> int:
