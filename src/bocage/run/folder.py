@@ -12,7 +12,7 @@ from bocage.disk import Watch, checksums_of, damaged, digest, in_order, write_te
 from bocage.errors import RunFolderError
 from bocage.layout import RunLayout
 from bocage.machine import peak_memory, versions
-from bocage.progress import Progress
+from bocage.progress import QUIET, Progress
 from bocage.provenance import Provenance, Stage
 from bocage.recipe import Recipe
 from bocage.run.lock import COMPARING, LOCK
@@ -140,14 +140,14 @@ class RunFolder:
         if self.is_current(stage, key):
             progress.say(f"{stage}: up to date")
             return None
-        if self._is_recorded(stage, key):
-            progress.say(f"{stage}: {self._damaged(stage)[0]} is missing or was changed since; the stage is repeated.")
-        self.forget(stage)
+        self.forget(stage, key, progress)
         with self.timed(stage, key):
             return work()
 
-    def forget(self, stage: str) -> None:
-        """Record that a stage is incomplete, before its files change."""
+    def forget(self, stage: str, key: str = "", progress: Progress = QUIET) -> None:
+        """Record that a stage is incomplete, before its files change; name a file that is damaged though the key is current."""
+        if self._is_recorded(stage, key):
+            progress.say(f"{stage}: {self._damaged(stage)[0]} is missing or was changed since; the stage is repeated.")
         self.provenance.stages.pop(stage, None)
         self._write()
 
