@@ -1,6 +1,7 @@
 """Files that a raster is read from besides its own: side files, and the rasters that a virtual raster (VRT) refers to."""
 
 import os
+import re
 from pathlib import Path
 from typing import Any
 from xml.etree.ElementTree import Element
@@ -17,32 +18,42 @@ MASK = ".msk"
 """Suffix of a mask beside a raster, added to the name of the raster."""
 READ = ("NoDataValue", "SRS", "GeoTransform", "ColorInterp", "ColorTable", "Description", "Scale", "Offset")
 """Elements of a side file that change what is read. Viewers add statistics and histograms, which change nothing."""
-_ZIP = "/vsizip/{"
+_ARCHIVED = re.compile(r"(?i)/vsi(?:zip|tar)/\{(.+?\.(?:zip|tar|tar\.gz|tgz))\}/(.+)")
+"""GDAL path of an archive member."""
+_BARE = re.compile(r"/vsi(?:zip|tar)/(?!\{)")
+"""Start of such a path without braces."""
 
 
 def on_disk(path: Path) -> Path:
     """Return the file on disk that contains `path`: for an archive member, the archive.
 
-    >>> on_disk(zipped(Path("/data/x.zip"), "a/b.jp2")).as_posix()
-    '/data/x.zip'
+    >>> on_disk(archived(Path("/data/{x}/y.zip"), "a/b.jp2")).as_posix()
+    '/data/{x}/y.zip'
     """
-    text = path.as_posix()
-    return Path(text[len(_ZIP) :].split("}", 1)[0]) if text.startswith(_ZIP) else path
+    inside = member_of(path)
+    return inside[0] if inside else path
 
 
-def zipped(archive: Path, member: str) -> Path:
-    """Return the GDAL path of a member of a zip archive."""
-    return Path(f"{_ZIP}{archive.absolute().as_posix()}}}/{member}")
+def member_of(path: Path) -> tuple[Path, str] | None:
+    """Return the archive and the name of the member that a GDAL path stands for; None for a file on disk."""
+    match = _ARCHIVED.fullmatch(path.as_posix())
+    return (Path(match[1]), match[2]) if match else None
+
+
+def archived(archive: Path, member: str) -> Path:
+    """Return the GDAL path of a member of a zip or tar archive."""
+    kind = "zip" if archive.suffix.lower() == ".zip" else "tar"
+    return Path(f"/vsi{kind}/{{{archive.absolute().as_posix()}}}/{member}")
 
 
 def _named(name: str) -> Path:
     """Return the path of a file that GDAL lists, normalised. GDAL also accepts an archive without braces."""
-    without = _ZIP[:-1]
-    if not name.startswith(without) or name.startswith(_ZIP):
+    bare = _BARE.match(name)
+    if not bare:
         return Path(os.path.normpath(name))
-    member = Path(name[len(without) :])
+    member = Path(name[bare.end() :])
     archive = next((parent for parent in member.parents if parent.is_file()), None)
-    return zipped(archive, member.relative_to(archive).as_posix()) if archive else Path(name)
+    return archived(archive, member.relative_to(archive).as_posix()) if archive else Path(name)
 
 
 def is_virtual(path: Path) -> bool:
@@ -108,7 +119,9 @@ def _sources_of(vrt: Path) -> set[Path]:
 
 def _is_elsewhere(name: str) -> bool:
     """Return whether a name in a VRT is no path on disk: an address, or a part of a file such as ``NETCDF:"x.nc":ndvi``."""
-    return name.startswith("<") or (name.startswith("/vsi") and not name.startswith(_ZIP[:-1])) or ":" in name[2:]
+    return (
+        name.startswith("<") or (name.startswith("/vsi") and not re.match("/vsi(?:zip|tar)/", name)) or ":" in name[2:]
+    )
 
 
 def _xml(path: Path) -> list[Element]:

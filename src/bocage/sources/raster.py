@@ -44,7 +44,7 @@ SPOTS, SPOT = 3, 64
 
 @dataclass(frozen=True)
 class RasterInfo:
-    """Grid, number of bands, data type, band descriptions and validity of a raster file."""
+    """Grid, number of bands, data type, descriptions, validity, scales, offsets and tags of a raster file."""
 
     grid: Grid
     count: int
@@ -58,8 +58,14 @@ class RasterInfo:
     """Number of the alpha band; 0: none."""
     two_valued: bool = False
     """Whether the alpha band has at most one value besides 0: it is a mask, and not a measurement that GDAL took for alpha."""
-    palette: bool = False
-    """Whether the first band has a colour table: its values are codes, which are never interpolated."""
+    paletted: bool = False
+    """Whether the first band has a colour table, as maps of classes have: codes are never interpolated."""
+    scales: tuple[float, ...] = ()
+    """Scale that each band declares; 1 if it declares none."""
+    offsets: tuple[float, ...] = ()
+    """Offset that each band declares; 0 if it declares none."""
+    tags: tuple[tuple[str, str], ...] = ()
+    """Tags of the file and of its first band, names in upper case."""
     files: tuple[Path, ...] = ()
     """Files on disk that change what is read: the file, its side files, and the rasters behind a VRT."""
 
@@ -222,6 +228,8 @@ def _inspected(path: Path, state: tuple[int, ...]) -> RasterInfo:
         if dataset.driver != "JP2OpenJPEG" or not _has_end_marker(path):
             dataset.read(dataset.count, window=RioWindow(dataset.width - 1, dataset.height - 1, 1, 1))
         descriptions = tuple(d or "" for d in dataset.descriptions)
+        tags = {name.upper(): value for name, value in (*dataset.tags(1).items(), *dataset.tags().items())}
+        tags |= {"UNITTYPE": dataset.units[0]} if dataset.units[0] else {}
         alpha = _alpha_of(dataset)
         return RasterInfo(
             grid,
@@ -233,6 +241,9 @@ def _inspected(path: Path, state: tuple[int, ...]) -> RasterInfo:
             alpha,
             bool(alpha) and _is_two_valued(dataset, alpha),
             dataset.colorinterp[0] == ColorInterp.palette,
+            tuple(dataset.scales),
+            tuple(dataset.offsets),
+            tuple(tags.items()),
             tuple(sorted(file for file in {on_disk(file) for file in files_of(dataset, path)} if file.is_file())),
         )
 
@@ -328,7 +339,7 @@ def read(
     """
     info = inspect(path)
     span = nests(info.grid, grid)
-    if info.palette and resampling != "mode":
+    if info.paletted and resampling != "mode":
         resampling = "nearest"
     with _opened(path) as dataset:
         image = _Image(dataset, info, tuple(indexes), decoding)
