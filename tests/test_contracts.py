@@ -147,6 +147,13 @@ def test_checks_can_fail() -> None:
     with pytest.raises(AssertionError, match="DOI"):
         check_index(one_band)
 
+    def unbounded(red, nir):
+        """Ratio, −1 to 1 (doi:10.1000/1)."""
+        return (nir - red) / (nir + red + 1e-9)
+
+    with pytest.raises(AssertionError, match="range"):
+        check_index(unbounded)
+
     def disagreement(matrix):
         """Higher is better, it says."""
         return -float(matrix.right.sum()) / max(matrix.total, 1)

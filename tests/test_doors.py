@@ -73,8 +73,8 @@ class Mean:
 
 # --- an index, a metric
 def simple_ratio(red, nir):
-    """Ratio of nir and red (Jordan 1969, doi:10.2307/1936256)."""
-    return np.where(red > 1e-6, nir / np.maximum(red, 1e-6), 0)
+    """Ratio of nir and red, 0 to 50 (Jordan 1969, doi:10.2307/1936256)."""
+    return np.clip(np.where(red > 1e-6, nir / np.maximum(red, 1e-6), 0), 0, 50)
 
 
 def errors(matrix):

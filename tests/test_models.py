@@ -72,6 +72,24 @@ SIZES = {
 }  # fmt: skip
 
 
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+@pytest.mark.parametrize(("name", "case"), [("patchwork", 0), ("ltae", 0), ("cnn1d", 2), ("multiresolcc", 2)])
+def test_gradients_are_finite_in_half_precision_without_a_source(name, case, dtype):
+    """Attention over masked dates only, and group normalisation of equal channels, left the range of float16."""
+    architecture, (inputs, settings) = MODELS.get(name), MODEL_CASES[name][case]
+    torch.manual_seed(0)
+    model = build(architecture, inputs, 3, architecture.Config(**settings))
+    for missing in model.footprints:
+        batch = random_batch(inputs, model.footprints, torch.Generator().manual_seed(1), size=6)
+        batch[missing].valid[:3] = False
+        model.zero_grad()
+        with torch.autocast("cpu", dtype):
+            loss = model.loss(batch, torch.arange(6) % 3, torch.nn.functional.cross_entropy)
+        torch.autograd.backward(loss)
+        bad = [n for n, p in model.named_parameters() if p.grad is not None and not torch.isfinite(p.grad).all()]
+        assert not bad, f"without {missing}"
+
+
 @pytest.mark.parametrize("name", list(MODELS))
 def test_networks_have_their_published_size(name):
     """Layer by layer from the papers; of published totals, those of MultiResoLCC and M3Fusion."""

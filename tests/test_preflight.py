@@ -141,6 +141,31 @@ def _half_pixel(land: Path) -> None:
     )
 
 
+def _beside(land: Path, pixels: np.ndarray) -> Path:
+    """Add an image on the grid of the map."""
+    text = (land / "recipe.toml").read_text()
+    path = write_raster(land / "more.tif", pixels)
+    (land / "recipe.toml").write_text(
+        text.replace("[legend]", '[sources.more]\nsensor = "image"\npath = "more.tif"\n[legend]')
+    )
+    return path
+
+
+def _constant(land: Path) -> None:
+    _beside(land, np.full((1, 60, 60), 7, np.uint16))
+
+
+def _half_masked(land: Path) -> None:
+    path = _beside(land, np.arange(3600, dtype=np.uint16).reshape(1, 60, 60))
+    with rasterio.open(path, "r+") as d:
+        d.write_mask((np.arange(60)[:, None] + np.arange(60)[None]) % 2 == 0)
+
+
+def _saturated(land: Path) -> None:
+    pixels = np.random.default_rng(0).normal(200, 40, (1, 60, 60)).clip(0, 255).astype(np.uint8)
+    _beside(land, pixels)
+
+
 def _linear_radar(land: Path) -> None:
     text = (land / "recipe.toml").read_text()
     power = np.random.default_rng(0).gamma(4, 30, (1, 60, 60)).astype(np.float32)
@@ -164,7 +189,10 @@ DEFECTS = [
     (_few, "error", ("class water", "1 usable polygon, 16 pixels", "merge the class")),
     (_unknown_label, "error", ("reference, 77", "1 polygon: label not in the legend", "ignore")),
     (_elsewhere, "error", ("far", "does not overlap the map", "[grid]")),
-    (_half_pixel, "warning", ("off", "are not aligned", "0.70 px south, 0.60 px east", "bilinear")),
+    (_half_pixel, "note", ("off", "are not aligned", "0.70 px south, 0.60 px east", "bilinear")),
+    (_constant, "warning", ("more.b1", "every valid pixel read has the value 7")),
+    (_half_masked, "warning", ("more", "50 % of its pixels on the map are valid")),
+    (_saturated, "warning", ("more.b1", "the largest value, 255: they are saturated")),
     (_linear_radar, "error", ("s1.vv", "the plausible range of backscatter in dB", "linear power")),
 ]  # fmt: skip
 

@@ -59,6 +59,7 @@ def test_values_of_indices():
     assert INDICES.get("savi")(red=red, nir=nir)[0] == pytest.approx(0.45)
     assert INDICES.get("brightness")(green=green, red=red, nir=nir)[0] == pytest.approx(np.sqrt(0.07))
     assert INDICES.get("evi")(blue=np.array([0.05]), red=red, nir=nir)[0] == pytest.approx(0.75 / 1.625)
+    assert INDICES.get("ndvi")(red=np.array([0.0105]), nir=np.array([-0.01]))[0] == -1, "held in its range"
     assert INDICES.get("msavi")(red=red, nir=nir)[0] == pytest.approx((1.8 - np.sqrt(1.8**2 - 2.4)) / 2)
 
 
@@ -172,6 +173,20 @@ def test_whittaker_solves_its_equations_and_keeps_the_ends() -> None:
         if inside.any() and len(after):
             assert np.array_equal(smooth[after[-1], :, y, x], smooth[np.flatnonzero(inside)[-1], :, y, x])
     assert not seen[:, 0, 0].any()
+
+
+def test_dates_outside_the_span_weigh_on_their_own_day() -> None:
+    """A straight line, seen from 120 days before the span to 90 days after it, has no roughness: the curve is the line."""
+    days = np.array([-120, -90, -40, 5, 33, 61, 100, 150], np.int32)
+    line = (0.2 + 0.001 * days).astype(np.float32)[:, None, None, None]
+    valid = np.ones((len(days), 1, 1), bool)
+    for target in (np.arange(0, 61, 10, dtype=np.int32), np.arange(3, 60, 27, dtype=np.int32)):
+        smooth, seen = whittaker(line, valid, days, target, 1.0)
+        assert seen.all()
+        assert np.allclose(smooth[:, 0, 0, 0], 0.2 + 0.001 * target, atol=1e-5)
+    valid[3:] = False
+    smooth, _ = whittaker(line, valid, days, np.arange(0, 61, 10, dtype=np.int32), 1.0)
+    assert np.allclose(smooth[:, 0, 0, 0], 0.16, atol=1e-5), "after the last clear date, its value"
 
 
 def test_whittaker_smooths_noise_and_follows_a_season() -> None:

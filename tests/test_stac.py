@@ -16,13 +16,16 @@ from typing import ClassVar
 import numpy as np
 import pystac_client
 import pytest
+import rasterio
 import requests
+from rasterio.warp import transform_bounds
 
 from bocage import disk
 from bocage.errors import SourceError
 from bocage.progress import QUIET, Heard
 from bocage.simulate import Simulation, deliver, simulate
 from bocage.sources import open_source, series, stac
+from bocage.testing import write_raster
 
 AREA = (50.0, -25.0, 60.0, -15.0)
 BANDS = {"red": "red", "nir": "nir", "swir16": "swir16"}
@@ -260,3 +263,23 @@ def test_items_are_signed(settings) -> None:
 def test_a_missing_asset_is_reported(settings) -> None:
     with pytest.raises(SourceError, match=r"no asset 'B99'. Its assets are blue"):
         open_source("s2", stac, settings(bands={"red": "B99"}, quality=""))
+
+
+def test_a_downloaded_asset_keeps_its_mask(world: Path, assets: str, tmp_path: Path) -> None:
+    """The copy in the cache has the mask of the asset, on the part inside the area."""
+    seen = np.arange(40)[:, None] >= np.full(30, 12)[None]
+    path = write_raster(world / "stac/s2/assets/masked.tif", np.full((1, 40, 30), 7, np.uint16))
+    with rasterio.Env(GDAL_TIFF_INTERNAL_MASK=True), rasterio.open(path, "r+") as dataset:
+        dataset.write_mask(seen)
+        west, south, east, north = transform_bounds(dataset.crs, "EPSG:4326", *dataset.bounds)
+    item = {
+        "type": "Feature", "stac_version": "1.0.0", "id": "masked", "bbox": [west, south, east, north], "links": [],
+        "geometry": {"type": "Polygon", "coordinates": [[[west, south], [east, south], [east, north], [west, north], [west, south]]]}, "properties": {"datetime": "2022-01-03T10:00:00Z"}, "assets": {"B04": {"href": f"{assets}/masked.tif"}},
+    }  # fmt: skip
+    (tmp_path / "item.json").write_text(json.dumps(item))
+    area = (west, south, east, south + 0.9 * (north - south))
+    settings = stac.Settings({"red": "B04"}, catalogue=tmp_path / "item.json", area=area, cache=tmp_path / "cache")
+    source = open_source("s", stac, settings)
+    _, valid = source.read(source.grid, source.grid.window)
+    assert source.grid.shape[0] < 40
+    assert np.array_equal(valid[0], seen[-source.grid.shape[0] :])

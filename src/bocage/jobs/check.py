@@ -14,6 +14,7 @@ from bocage.preflight.files import check_files
 from bocage.preflight.finding import Severity
 from bocage.preflight.grids import check_coverage, check_grid, check_shifts
 from bocage.preflight.polygons import check_polygons
+from bocage.preflight.validity import check_validity
 from bocage.progress import QUIET, Progress
 from bocage.recipe import Recipe, read_recipe
 from bocage.samples.points import label_rows
@@ -98,6 +99,10 @@ def _look_at_sources(recipe: Recipe, seen: Preflight, progress: Progress) -> Ite
                 yield Finding.of("warning", name, note)
         if source.ids is None:
             yield from check_grid(source, seen.grid, cube)
+            try:
+                yield from check_validity(cube)
+            except SourceError as error:
+                yield Finding.quoting(name, error, "copy_again")
         yield from _when(seen, cube)
 
 

@@ -58,7 +58,9 @@ class PositionNorm(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """(N, C, ...) → same shape."""
-        parts = x.reshape(x.shape[0], self.groups, -1, *x.shape[2:])
+        # The gradient at equal channels, as of a missing source, exceeds the range of float16.
+        wide = x.float() if x.dtype == torch.float16 else x
+        parts = wide.reshape(x.shape[0], self.groups, -1, *x.shape[2:])
         mean = parts.mean(2, keepdim=True)
         variance = (parts - mean).square().mean(2, keepdim=True)
         normed: Tensor = self.scale(((parts - mean) * torch.rsqrt(variance + 1e-5)).flatten(1, 2))

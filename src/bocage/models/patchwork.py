@@ -185,7 +185,8 @@ class SeriesEncoder(nn.Module):
         """(B, P, T, W) and (B, P, T) → weights (B, P, heads, T)."""
         # Heads come first: the product with few queries is several times faster, and dates are contiguous for the softmax.
         energy = torch.mm(self.queries.weight, hidden.flatten(0, 2).t()).reshape(-1, *clear.shape)
-        hide = torch.where(clear, 0.0, NEVER).to(energy.dtype)
+        # Within the range of the data type: in float16, NEVER is -inf, and a pixel without a clear date would give NaN.
+        hide = torch.where(clear, 0.0, max(NEVER, torch.finfo(energy.dtype).min / 2)).to(energy.dtype)
         return torch.softmax(energy + hide, -1).permute(1, 2, 0, 3).to(hidden.dtype)
 
     def _pixels(self, series: Tensor, clear: Tensor, days: Tensor) -> Tensor:

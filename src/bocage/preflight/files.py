@@ -79,7 +79,7 @@ def _look(file: BandFile, seen: Seen, turn: int) -> None:
     label = f"{file.path.name}[{file.index}]" if inspect(file.path).count > 1 else file.path.name
     if not np.any(stored[np.isfinite(stored)] if stored.dtype.kind == "f" else stored):
         seen.zero.append(label)
-    elif file.decoding.nodata is None and inspect(file.path).nodata is None:
+    elif file.decoding.nodata is None and inspect(file.path).nodata is None and valid.all():
         _look_for_nodata(stored, label, seen)
     if valid.any():
         sampled = stored[valid][:: max(1, int(valid.sum()) // 4000)]

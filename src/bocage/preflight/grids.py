@@ -35,7 +35,10 @@ def check_grid(source: Readable, grid: Grid, cube: Cube) -> Iterator[Finding]:
         resampling = cube.preparation.resampling
         sizes: dict[str, Any] = {"theirs": theirs.resolution, "ours": cube.grid.resolution}
         note = Note.of("not_aligned", row=float(row), column=float(column), how=resampling, **sizes)
-        yield Finding.of("warning" if resampling == "nearest" else "note", source.name, note)
+        if resampling == "nearest":
+            yield Finding.of("warning", source.name, note)
+        else:
+            yield Finding.of("note", source.name, note, "no_warp_needed")
 
 
 def check_coverage(source: Readable, grid: Grid) -> Iterator[Finding]:

@@ -2,7 +2,8 @@
 
 Linear interpolation is in use for country-wide maps (Inglada et al. 2017, doi:10.3390/rs9010095). The Whittaker
 smoother (Eilers 2003, doi:10.1021/ac034173t) balances fidelity to the clear dates and roughness. Here its
-unknowns are the values at the regular dates, and the model of an observation is the linear interpolation between them.
+unknowns are the values at regular dates over the whole series, and the model of an observation is the linear interpolation
+between them.
 
 The kernels are compiled by numba, release the global interpreter lock and process a block of pixels at a time. The pixels of a
 window are divided among threads.
@@ -98,10 +99,27 @@ def whittaker(
 ) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
     """Smooth each pixel in time; parameters and results as for :func:`interpolate`, with the penalty `smoothing`.
 
-    Before the first and after the last clear date, the nearest value of the curve between them is used. Pixels with fewer than
-    three clear dates, too few for a smooth curve, are interpolated linearly.
+    The curve covers all dates of the series, at the step of `target`, and is then cut to `target`: a date outside the span weighs
+    on its own day. Before the first and after the last clear date, the nearest value of the curve between them is used.
+    Pixels with fewer than three clear dates, too few for a smooth curve, are interpolated linearly.
     """
-    return _by_pixels(_whittaker_pixels, values, valid, days, target, smoothing)
+    before, after = _steps_outside(days, target)
+    if not before and not after:
+        return _by_pixels(_whittaker_pixels, values, valid, days, target, smoothing)
+    step = target[1] - target[0]
+    whole = target[0] + step * np.arange(-before, len(target) + after, dtype=np.int32)
+    filled, seen = _by_pixels(_whittaker_pixels, values, valid, days, whole, smoothing)
+    inside = slice(before, before + len(target))
+    return np.ascontiguousarray(filled[inside]), np.ascontiguousarray(seen[inside])
+
+
+def _steps_outside(days: NDArray[np.int32], target: NDArray[np.int32]) -> tuple[int, int]:
+    """Return how many regular dates are missing before and after `target` to cover all `days`; zeros for a single date."""
+    if len(target) < 2 or not len(days):
+        return 0, 0
+    step = int(target[1] - target[0])
+    before, after = int(target[0] - days[0]), int(days[-1] - target[-1])
+    return max(0, -(-before // step)), max(0, -(-after // step))
 
 
 def _by_pixels(

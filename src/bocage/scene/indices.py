@@ -1,7 +1,10 @@
 """Spectral indices: functions whose argument names are the common names of the bands that they need.
 
-Bands are reflectance (0 to 1), of any shape. The result has the same shape. Where a denominator is 0, the index is 0. Nodata is
-not represented in indices, but in the mask.
+Bands are reflectance, of any shape. The result has the same shape. Where a denominator is 0, the index is 0. Nodata is not
+represented in indices, but in the mask.
+
+The docstring of an index states its range, and its values are clipped to this range: reflectance is between 0 and about 1, but
+atmospheric correction leaves slightly negative values over water and shadow, for which a ratio has no bound.
 """
 
 import inspect
@@ -17,6 +20,11 @@ Array = NDArray[np.floating[Any]]
 Index = Callable[..., Array]
 
 
+def _difference(first: Array, second: Array) -> Array:
+    """Return the normalised difference of two bands, −1 to 1."""
+    return np.asarray(np.clip(_ratio(first - second, first + second), -1, 1))
+
+
 def _ratio(above: Array, below: Array) -> Array:
     safe = np.where(np.abs(below) > 1e-9, below, 1)
     return np.asarray(np.where(np.abs(below) > 1e-9, above / safe, 0))
@@ -24,53 +32,53 @@ def _ratio(above: Array, below: Array) -> Array:
 
 def ndvi(red: Array, nir: Array) -> Array:
     """Normalised difference vegetation index, −1 to 1 (Tucker 1979, doi:10.1016/0034-4257(79)90013-0)."""
-    return _ratio(nir - red, nir + red)
+    return _difference(nir, red)
 
 
 def ndwi(green: Array, nir: Array) -> Array:
     """Normalised difference water index of open water, −1 to 1 (McFeeters 1996, doi:10.1080/01431169608948714)."""
-    return _ratio(green - nir, green + nir)
+    return _difference(green, nir)
 
 
 def mndwi(green: Array, swir16: Array) -> Array:
     """Modified NDWI with short-wave infrared, −1 to 1 (Xu 2006, doi:10.1080/01431160600589179)."""
-    return _ratio(green - swir16, green + swir16)
+    return _difference(green, swir16)
 
 
 def ndmi(nir: Array, swir16: Array) -> Array:
     """Normalised difference moisture index of vegetation (Gao's NDWI), −1 to 1 (Gao 1996, doi:10.1016/S0034-4257(96)00067-3)."""
-    return _ratio(nir - swir16, nir + swir16)
+    return _difference(nir, swir16)
 
 
 def evi(blue: Array, red: Array, nir: Array) -> Array:
-    """Enhanced vegetation index, about −1 to 1, clipped to ±2 (Huete et al. 2002, doi:10.1016/S0034-4257(02)00096-2)."""
+    """Enhanced vegetation index, −2 to 2, mostly 0 to 1 (Huete et al. 2002, doi:10.1016/S0034-4257(02)00096-2)."""
     return np.asarray(np.clip(2.5 * _ratio(nir - red, nir + 6 * red - 7.5 * blue + 1), -2, 2))
 
 
 def savi(red: Array, nir: Array) -> Array:
     """Soil-adjusted vegetation index with L = 0.5, −1.5 to 1.5 (Huete 1988, doi:10.1016/0034-4257(88)90106-X)."""
-    return 1.5 * _ratio(nir - red, nir + red + 0.5)
+    return np.asarray(np.clip(1.5 * _ratio(nir - red, nir + red + 0.5), -1.5, 1.5))
 
 
 def msavi(red: Array, nir: Array) -> Array:
     """Modified SAVI without a soil constant (MSAVI2), −1 to 1 (Qi et al. 1994, doi:10.1016/0034-4257(94)90134-1)."""
     root = np.sqrt(np.maximum((2 * nir + 1) ** 2 - 8 * (nir - red), 0))
-    return (2 * nir + 1 - root) / 2
+    return np.asarray(np.clip((2 * nir + 1 - root) / 2, -1, 1))
 
 
 def ndre(rededge1: Array, nir: Array) -> Array:
     """Normalised difference red edge index, −1 to 1 (Gitelson & Merzlyak 1994, doi:10.1016/S0176-1617(11)81633-0)."""
-    return _ratio(nir - rededge1, nir + rededge1)
+    return _difference(nir, rededge1)
 
 
 def nbr(nir: Array, swir22: Array) -> Array:
     """Normalised burn ratio, −1 to 1 (García & Caselles 1991, doi:10.1080/10106049109354290)."""
-    return _ratio(nir - swir22, nir + swir22)
+    return _difference(nir, swir22)
 
 
 def brightness(green: Array, red: Array, nir: Array) -> Array:
     """Soil brightness (BI2), the root mean square of three bands, 0 to 1 (Escadafal 1989, doi:10.1016/0273-1177(89)90481-X)."""
-    return np.asarray(np.sqrt((green**2 + red**2 + nir**2) / 3))
+    return np.asarray(np.clip(np.sqrt((green**2 + red**2 + nir**2) / 3), 0, 1))
 
 
 INDICES: Shelf[Index] = Shelf(

@@ -22,7 +22,8 @@ from bocage.progress import QUIET, Progress
 from bocage.scene import store
 from bocage.scene.cube import Block, Cube
 
-FORMAT = 2
+FORMAT = 3
+"""Version of the content of a store: it increases when the same files give other values."""
 MEMORY = 256 << 20
 """Maximum memory of the values of a shard, in bytes. The side of a larger shard is halved."""
 

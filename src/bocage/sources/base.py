@@ -100,7 +100,8 @@ class Acquisition:
     quality: Mapping[str, BandFile] = field(default_factory=dict)
     """Quality layer name to file. The decoding of these files is not used."""
     clear: tuple[int, ...] = ()
-    """Values of the quality layer that are clear, as interpreted by the ``clear_mask`` of the sensor."""
+    """Values of the quality layer that are clear, as interpreted by the ``clear_mask`` of the sensor. Any other value that the
+    file of the layer declares as nodata is masked."""
     date: str = ""
     """Key of the date. Acquisitions with the same key form one date of the series (tiles of a mosaic, duplicates). Empty: the
     acquisition is a date of its own."""

@@ -28,7 +28,7 @@ class Settings:
     offset: float | None = None
     """Offset that is added to the scaled values, in the unit of the source; default: what the file declares, else 0."""
     nodata: float | None = None
-    """Stored nodata value; default: the nodata value that the file declares."""
+    """Stored nodata value; default: the value that each band declares. NaN and the mask or alpha band of a file always count."""
     quality: Path | None = None
     """Quality raster, on any grid; with ``{tile}`` if `path` has it."""
     quality_band: int = 0

@@ -24,8 +24,9 @@ from bocage.errors import SourceError
 from bocage.progress import Progress
 from bocage.shelf import did_you_mean
 from bocage.sources.base import Acquisition, SensorSpec
+from bocage.sources.files import archived, member_of
 from bocage.sources.folders import files_below, is_archive, is_system
-from bocage.sources.raster import archived, inspect, member_of
+from bocage.sources.raster import inspect
 from bocage.words import Note
 
 LARGEST_XML = 64 << 20

@@ -2,11 +2,14 @@
 
 If the grid of the file nests in the target grid, the pixels of the file are repeated, without interpolation. Any other file is
 warped with the given resampling and an exact coordinate transformation, so that the result does not depend on the window.
+
+A pixel of a band is valid if no part of the file says otherwise: the nodata value of the band (or that of the recipe or the
+sensor instead), the other special values, the mask of the file (internal or ``.msk``) and its alpha band. An alpha band that the
+recipe reads as a measurement hides only pixels where all bands are 0.
 """
 
 import functools
 import os
-import re
 import threading
 from collections import OrderedDict
 from collections.abc import Iterator, Sequence
@@ -18,10 +21,9 @@ from typing import Any
 import numpy as np
 import rasterio
 from numpy.typing import NDArray
-from rasterio.enums import ColorInterp, Resampling
+from rasterio.enums import ColorInterp, MaskFlags
 from rasterio.env import get_gdal_config, set_gdal_config
 from rasterio.features import geometry_mask
-from rasterio.vrt import WarpedVRT
 from rasterio.warp import transform_geom
 from rasterio.windows import Window as RioWindow
 
@@ -29,33 +31,48 @@ from bocage.disk import digest_of
 from bocage.errors import GridError, SourceError
 from bocage.grid import SNAP, Grid, Window
 from bocage.sources.base import Decoding
+from bocage.sources.files import SIDE, beside, essence, files_of, is_virtual, on_disk
+from bocage.sources.warp import needed, warp
 
 RESAMPLINGS = ("nearest", "bilinear", "cubic", "average", "mode")
 
-_ARCHIVED = re.compile(r"(?i)/vsi(?:zip|tar)/\{(.+?\.(?:zip|tar|tar\.gz|tgz))\}/(.+)")
-"""GDAL path of an archive member."""
-
-EXACT = 1e-6
-"""Error tolerance of the warp, in pixels. It is small enough for overlapping windows to agree. (rasterio refuses 0.)"""
+AT_ONCE = 1 << 24
+"""Number of values of a file that are held to warp a part of a window. A window that needs more is divided."""
+SPOTS, SPOT = 3, 64
+"""Windows read along each axis to recognise an alpha band, and their side in pixels."""
 
 
 @dataclass(frozen=True)
 class RasterInfo:
-    """Grid, number of bands, data type, band descriptions, nodata value, scales, offsets and tags of a raster file."""
+    """Grid, number of bands, data type, descriptions, validity, scales, offsets and tags of a raster file."""
 
     grid: Grid
     count: int
     dtype: str
     descriptions: tuple[str, ...]
-    nodata: float | None
+    nodatas: tuple[float | None, ...]
+    """Declared nodata value of each band."""
+    masked: tuple[bool, ...] = ()
+    """Whether each band has a mask, in the file or beside it (``.msk``)."""
+    alpha: int = 0
+    """Number of the alpha band; 0: none."""
+    two_valued: bool = False
+    """Whether the alpha band has at most one value besides 0: it is a mask, and not a measurement that GDAL took for alpha."""
+    paletted: bool = False
+    """Whether the first band has a colour table, as maps of classes have: codes are never interpolated."""
     scales: tuple[float, ...] = ()
     """Scale that each band declares; 1 if it declares none."""
     offsets: tuple[float, ...] = ()
     """Offset that each band declares; 0 if it declares none."""
     tags: tuple[tuple[str, str], ...] = ()
     """Tags of the file and of its first band, names in upper case."""
-    paletted: bool = False
-    """Whether the first band has a colour table, as maps of classes have."""
+    files: tuple[Path, ...] = ()
+    """Files on disk that change what is read: the file, its side files, and the rasters behind a VRT."""
+
+    @property
+    def nodata(self) -> float | None:
+        """Declared nodata value of the first band."""
+        return self.nodatas[0]
 
 
 def _files_allowed() -> int:
@@ -71,7 +88,7 @@ class _Handles(threading.local):
     """Open datasets of one thread, in order of use. Threads cannot share GDAL datasets."""
 
     def __init__(self) -> None:
-        self.open: OrderedDict[tuple[Path, int, int], Any] = OrderedDict()
+        self.open: OrderedDict[tuple[Path, tuple[int, ...]], Any] = OrderedDict()
 
 
 _HANDLES, _CAPPING = _Handles(), threading.Lock()
@@ -113,9 +130,11 @@ def _open(path: Path) -> Any:
 @contextmanager
 def _opened(path: Path) -> Iterator[Any]:
     """Yield the dataset at `path`. A dataset that this thread has open is reused if the file has not changed."""
-    key = (path, *_state(path))
+    key = (path, _state(path))
     try:
         if key not in _HANDLES.open:
+            for old in [one for one in _HANDLES.open if one[0] == path]:  # GDAL would share its files with the new one
+                _HANDLES.open.pop(old).close()
             _HANDLES.open[key] = _open(path)
             while len(_HANDLES.open) > _MOST_OPEN:
                 _HANDLES.open.popitem(last=False)[1].close()
@@ -130,37 +149,40 @@ def _opened(path: Path) -> Iterator[Any]:
         ) from error
 
 
-def on_disk(path: Path) -> Path:
-    """Return the file on disk that contains `path`: for an archive member, the archive.
+def _state(path: Path) -> tuple[int, ...]:
+    """Return modification time (ns) and size (bytes) of the file on disk that contains `path`, and of the files behind it.
 
-    >>> on_disk(archived(Path("/data/{x}/y.zip"), "a/b.jp2")).as_posix()
-    '/data/{x}/y.zip'
+    A mask or side file that appears, or a raster replaced behind a VRT, changes the state.
     """
-    inside = member_of(path)
-    return inside[0] if inside else path
-
-
-def member_of(path: Path) -> tuple[Path, str] | None:
-    """Return the archive and the name of the member that a GDAL path stands for; None for a file on disk."""
-    match = _ARCHIVED.fullmatch(path.as_posix())
-    return (Path(match[1]), match[2]) if match else None
-
-
-def archived(archive: Path, member: str) -> Path:
-    """Return the GDAL path of a member of a zip or tar archive."""
-    kind = "zip" if archive.suffix.lower() == ".zip" else "tar"
-    return Path(f"/vsi{kind}/{{{archive.absolute().as_posix()}}}/{member}")
-
-
-def _state(path: Path) -> tuple[int, int]:
-    """Return the modification time (ns) and the size (bytes) of the file on disk that contains `path`."""
     try:
         state = on_disk(path).stat()
     except OSError:
         raise SourceError(
             f"{on_disk(path)} does not exist. Check the path in the recipe (paths are relative to the recipe file)."
         ) from None
+    others = beside(path) if on_disk(path) == path else ()
+    if is_virtual(path):
+        others = (*others, *_referenced(path, state.st_mtime_ns, state.st_size))
+    return (state.st_mtime_ns, state.st_size, *(n for other in others for n in _time_and_size(other)))
+
+
+def _time_and_size(path: Path) -> tuple[int, int]:
+    """Return modification time and size of a file, zeros if it does not exist."""
+    try:
+        state = on_disk(path).stat()
+    except OSError:
+        return 0, 0
     return state.st_mtime_ns, state.st_size
+
+
+@functools.lru_cache(maxsize=65536)
+def _referenced(path: Path, changed: int, size: int) -> tuple[Path, ...]:
+    """Return the files behind a VRT; modification time and size in the key keep the cache up to date."""
+    try:
+        with rasterio.open(path) as dataset:
+            return tuple(sorted(files_of(dataset, path) - {path}))
+    except rasterio.errors.RasterioError:
+        return ()
 
 
 def _reason(error: BaseException) -> str:
@@ -176,7 +198,7 @@ def inspect(path: Path) -> RasterInfo:
     SourceError
         The file is missing or truncated, has no CRS, or has a grid that Bocage does not support.
     """
-    return _inspected(path, *_state(path))
+    return _inspected(path, _state(path))
 
 
 def is_raster(path: Path) -> bool:
@@ -189,8 +211,8 @@ def is_raster(path: Path) -> bool:
 
 
 @functools.lru_cache(maxsize=65536)
-def _inspected(path: Path, changed: int, size: int) -> RasterInfo:
-    """Return the properties of a file; modification time and size in the key keep the cache up to date."""
+def _inspected(path: Path, state: tuple[int, ...]) -> RasterInfo:
+    """Return the properties of a file; its state in the key keeps the cache up to date."""
     with _opened(path) as dataset:
         if dataset.crs is None:
             raise SourceError(
@@ -208,10 +230,49 @@ def _inspected(path: Path, changed: int, size: int) -> RasterInfo:
         descriptions = tuple(d or "" for d in dataset.descriptions)
         tags = {name.upper(): value for name, value in (*dataset.tags(1).items(), *dataset.tags().items())}
         tags |= {"UNITTYPE": dataset.units[0]} if dataset.units[0] else {}
+        alpha = _alpha_of(dataset)
         return RasterInfo(
-            grid, dataset.count, dataset.dtypes[0], descriptions, dataset.nodata, tuple(dataset.scales),
-            tuple(dataset.offsets), tuple(tags.items()), dataset.colorinterp[0] == ColorInterp.palette,
-        )  # fmt: skip
+            grid,
+            dataset.count,
+            dataset.dtypes[0],
+            descriptions,
+            tuple(dataset.nodatavals),
+            tuple(_is_masked(flags) for flags in dataset.mask_flag_enums),
+            alpha,
+            bool(alpha) and _is_two_valued(dataset, alpha),
+            dataset.colorinterp[0] == ColorInterp.palette,
+            tuple(dataset.scales),
+            tuple(dataset.offsets),
+            tuple(tags.items()),
+            tuple(sorted(file for file in {on_disk(file) for file in files_of(dataset, path)} if file.is_file())),
+        )
+
+
+def _is_masked(flags: Sequence[MaskFlags]) -> bool:
+    """Return whether a band has a mask of its own or of the dataset; nodata values and alpha bands are read otherwise.
+
+    A nodata value for all bands together (``NODATA_VALUES``) is a mask of the dataset.
+    """
+    return not {MaskFlags.all_valid, MaskFlags.alpha} & set(flags) and set(flags) != {MaskFlags.nodata}
+
+
+def _alpha_of(dataset: Any) -> int:
+    """Return the number of the alpha band, 0 if there is none. A raster of one band has none, whatever it declares."""
+    found = [i for i, kind in enumerate(dataset.colorinterp, start=1) if kind == ColorInterp.alpha]
+    return found[-1] if found and dataset.count > 1 else 0
+
+
+def _is_two_valued(dataset: Any, band: int) -> bool:
+    """Return whether windows spread over a band hold at most one value besides 0.
+
+    GDAL declares the fourth band of every 8-bit image as alpha, even where it is near infrared.
+    """
+    seen: set[float] = {0}
+    height, width = (min(SPOT, n) for n in dataset.shape)
+    for y in np.linspace(0, dataset.height - height, SPOTS).astype(int):
+        for x in np.linspace(0, dataset.width - width, SPOTS).astype(int):
+            seen |= set(np.unique(dataset.read(band, window=RioWindow(x, y, width, height))).tolist())
+    return len(seen) <= 2
 
 
 def _has_end_marker(path: Path) -> bool:
@@ -274,18 +335,18 @@ def read(
     Returns
     -------
     values : array (len(indexes), height, width), the file's dtype
-    valid : bool array of the same shape; False outside the file, and at no data as `decoding` says
+    valid : bool array of the same shape; False outside the file, and where the file or `decoding` says that there is no data
     """
     info = inspect(path)
-    nodata = info.nodata if decoding.nodata is None else decoding.nodata
     span = nests(info.grid, grid)
+    if info.paletted and resampling != "mode":
+        resampling = "nearest"
     with _opened(path) as dataset:
+        image = _Image(dataset, info, tuple(indexes), decoding)
         if span is None:
             scale = resolution_in(info.grid, grid.crs) / grid.resolution
-            values, inside = _warped(dataset, indexes, grid.crop(window), resampling, nodata, scale)
-        else:
-            values, inside = _repeated(dataset, indexes, info.grid, grid, window, span)
-    return values, inside & _has_data(values, nodata, decoding.special)
+            return _warped(image, grid.crop(window), resampling, scale)
+        return _repeated(image, grid, window, span)
 
 
 def resolution_in(grid: Grid, crs: Any) -> float:
@@ -293,63 +354,93 @@ def resolution_in(grid: Grid, crs: Any) -> float:
     return grid.resolution if grid.crs == crs else float(abs(grid.geobox.to_crs(crs).resolution.x))
 
 
-def _has_data(values: NDArray[Any], nodata: float | None, special: tuple[float, ...]) -> NDArray[np.bool_]:
-    valid = np.isfinite(values) if values.dtype.kind == "f" else np.ones(values.shape, bool)
-    if nodata is not None and not np.isnan(nodata):
-        valid &= values != nodata
-    for value in special:
-        valid &= values != value
-    return valid
+@dataclass(frozen=True)
+class _Image:
+    """Bands of an open file, and the rules of their validity."""
+
+    dataset: Any
+    info: RasterInfo
+    indexes: tuple[int, ...]
+    decoding: Decoding
+
+    @property
+    def dtype(self) -> str:
+        return str(self.dataset.dtypes[0])
+
+    def read(self, part: Window) -> tuple[NDArray[Any], NDArray[np.bool_]]:
+        """Return values and validity (band, y, x) of a window inside the file."""
+        window = RioWindow(part.x, part.y, part.width, part.height)
+        values = self.dataset.read(list(self.indexes), window=window)
+        valid = np.isfinite(values) if values.dtype.kind == "f" else np.ones(values.shape, bool)
+        for k, i in enumerate(self.indexes):
+            nodata = self.info.nodatas[i - 1] if self.decoding.nodata is None else self.decoding.nodata
+            for value in (nodata, *self.decoding.special):
+                if value is not None and not np.isnan(value):
+                    valid[k] &= values[k] != value
+            if self.info.masked[i - 1]:
+                valid[k] &= self.dataset.read_masks(i, window=window) > 0
+        if self.info.alpha:
+            transparent = self.dataset.read(self.info.alpha, window=window) == 0
+            if self.info.alpha in self.indexes and not self.info.two_valued:  # a measurement that GDAL took for alpha
+                transparent &= (values == 0).all(0)
+            valid &= ~transparent
+        return values, valid
 
 
-def _repeated(
-    dataset: Any, indexes: Sequence[int], file: Grid, grid: Grid, window: Window, span: int
-) -> tuple[NDArray[Any], NDArray[np.bool_]]:
+def _repeated(image: _Image, grid: Grid, window: Window, span: int) -> tuple[NDArray[Any], NDArray[np.bool_]]:
+    file = image.info.grid
     row0, col0 = (round(o) for o in grid.offset_of(file))
     rows = (np.arange(window.y, window.y + window.height) - row0) // span
     cols = (np.arange(window.x, window.x + window.width) - col0) // span
     part = Window(rows[0], cols[0], rows[-1] - rows[0] + 1, cols[-1] - cols[0] + 1).clip(file.shape)
-    values = np.zeros((len(indexes), window.height, window.width), dataset.dtypes[0])
-    inside = np.zeros((window.height, window.width), bool)
+    values = np.zeros((len(image.indexes), window.height, window.width), image.dtype)
+    valid = np.zeros(values.shape, bool)
     if part.height and part.width:
-        pixels = dataset.read(list(indexes), window=RioWindow(part.x, part.y, part.width, part.height))
+        pixels, known = image.read(part)
         ys = np.flatnonzero((rows >= part.y) & (rows < part.y + part.height))
         xs = np.flatnonzero((cols >= part.x) & (cols < part.x + part.width))
         if span > 1:  # not for 1: indexing pixel by pixel takes as long as reading
-            pixels = pixels[np.ix_(np.arange(len(indexes)), rows[ys] - part.y, cols[xs] - part.x)]
-        values[:, ys[0] : ys[-1] + 1, xs[0] : xs[-1] + 1] = pixels
-        inside[ys[0] : ys[-1] + 1, xs[0] : xs[-1] + 1] = True
-    return values, np.broadcast_to(inside, values.shape)
+            own = np.ix_(np.arange(len(image.indexes)), rows[ys] - part.y, cols[xs] - part.x)
+            pixels, known = pixels[own], known[own]
+        place = (slice(None), slice(ys[0], ys[-1] + 1), slice(xs[0], xs[-1] + 1))
+        values[place], valid[place] = pixels, known
+    return values, valid
 
 
-def _warped(
-    dataset: Any, indexes: Sequence[int], target: Grid, resampling: str, nodata: float | None, scale: float
+def _warped(image: _Image, target: Grid, resampling: str, scale: float) -> tuple[NDArray[Any], NDArray[np.bool_]]:
+    file, count = image.info.grid, len(image.indexes)
+    part = needed(file, target, scale)
+    if part.height * part.width * count > AT_ONCE and max(target.shape) > 1:
+        return _warped_in_halves(image, target, resampling, scale)
+    if not (part.height and part.width):
+        return np.zeros((count, *target.shape), image.dtype), np.zeros((count, *target.shape), bool)
+    return warp(*image.read(part), file.crop(part), target, resampling, scale)
+
+
+def _warped_in_halves(
+    image: _Image, target: Grid, resampling: str, scale: float
 ) -> tuple[NDArray[Any], NDArray[np.bool_]]:
-    options: dict[str, Any] = {"nodata": nodata, "src_nodata": nodata} if nodata is not None else {"add_alpha": True}
     height, width = target.shape
-    with WarpedVRT(
-        dataset,
-        crs=target.crs.to_wkt(),
-        transform=target.transform,
-        height=height,
-        width=width,
-        resampling=Resampling[resampling],
-        tolerance=EXACT,
-        # By default, GDAL derives the kernel width from the shape of the window: the result would depend on the tiles.
-        XSCALE=str(scale),
-        YSCALE=str(scale),
-        **options,
-    ) as vrt:
-        values = vrt.read(list(indexes))
-        inside = vrt.dataset_mask() > 0 if nodata is None else np.ones(values.shape[1:], bool)
-    return values, np.broadcast_to(inside, values.shape)
+    axis = 1 if height >= width else 2
+    first = Window(0, 0, height // 2, width) if axis == 1 else Window(0, 0, height, width // 2)
+    second = (
+        Window(height // 2, 0, height - height // 2, width)
+        if axis == 1
+        else Window(0, width // 2, height, width - width // 2)
+    )
+    halves = [_warped(image, target.crop(half), resampling, scale) for half in (first, second)]
+    values, valid = (np.concatenate(parts, axis) for parts in zip(*halves, strict=True))
+    return values, valid
 
 
 def fingerprint(path: Path) -> str:
     """Return a digest of a file's size and of 64 evenly spaced blocks of 64 KiB (of the whole file up to 4 MiB).
 
-    It detects a changed image without reading hundreds of gigabytes.
+    It detects a changed image without reading hundreds of gigabytes. Of a side file of GDAL (``.aux.xml``), only the part that
+    changes what is read is taken.
     """
+    if path.name.endswith(SIDE):
+        return digest_of(essence(path))
     state = path.stat()
     return _fingerprinted(path, (state.st_mtime_ns, state.st_ctime_ns, state.st_ino), state.st_size)
 

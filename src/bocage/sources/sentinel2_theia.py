@@ -38,6 +38,8 @@ MARKER = r"SENTINEL2.*_L2A_.*_MTD_ALL\.xml"
 """File name pattern of the metadata file that identifies a product."""
 SNOW, TERRAIN_SHADOW, UNSEEN, LOW_SUN = 4, 16, 32, 64
 """Bits of the geophysical mask MG2 that are masked. Clouds and their shadows are taken from CLM."""
+CLEAR = (0,)
+"""Value of a mask without any bit set. Some versions of the masks declare it as nodata."""
 GROUPS = {"R1": ("B2", "B3", "B4", "B8"), "R2": ("B5", "B6", "B7", "B8A", "B11", "B12")}
 """Bands of each resolution group, in the order of the bits of its saturation mask."""
 
@@ -91,7 +93,7 @@ def _acquisition(product: Product, names: tuple[str, ...], settings: Settings) -
             "sun zenith": angles.findtext("ZENITH_ANGLE") or "",
             "sun azimuth": angles.findtext("AZIMUTH_ANGLE") or "",
         }
-    return Acquisition(time, files, quality, (), f"{time:%Y%m%d}", None, details)
+    return Acquisition(time, files, quality, CLEAR, f"{time:%Y%m%d}", None, details)
 
 
 def _masks(product: Product, groups: set[str], settings: Settings) -> dict[str, BandFile]:

@@ -43,7 +43,7 @@ class Settings:
     offset: float | None = None
     """Offset that is added to the scaled values, in the unit of the source; default: what each file declares, else 0."""
     nodata: float | None = None
-    """Stored nodata value; default: the nodata value that each file declares."""
+    """Stored nodata value; default: the value that each band declares. NaN and the mask or alpha band of a file always count."""
     quality: Path | None = None
     """Path of the quality layer, in the same layout as a variable."""
     quality_band: int = 0

@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from bocage.errors import SourceError
 from bocage.grid import Grid, Window
 from bocage.sources.base import Acquisition, Decoding, Sensor
-from bocage.sources.raster import covered, fingerprint, inspect, nests, on_disk, read, touches
+from bocage.sources.raster import covered, fingerprint, inspect, nests, read, touches
 from bocage.words import Note
 
 
@@ -170,9 +170,13 @@ class Source:
         return tuple(self.grid_of(acquisition) for acquisition in self.acquisitions)
 
     def fingerprints(self, members: tuple[int, ...] | None = None) -> dict[str, str]:
-        """Return file path to digest, for all acquisitions or for those at the positions `members`."""
+        """Return file path to digest, for all acquisitions or for those at the positions `members`.
+
+        The files behind a VRT and the side files that change what is read are included.
+        """
         chosen = self.acquisitions if members is None else [self.acquisitions[i] for i in members]
-        return {str(p): fingerprint(p) for p in sorted({on_disk(p) for a in chosen for p in _paths(a)})}
+        files = {file for a in chosen for path in _paths(a) for file in inspect(path).files}
+        return {str(file): fingerprint(file) for file in sorted(files)}
 
     def nests_in(self, grid: Grid) -> bool:
         """Return whether every band can be read onto `grid` without interpolation."""
@@ -263,15 +267,21 @@ class _Reading:
                 valid[t] &= ~covered(acquisition.hidden.polygons, acquisition.hidden.crs, self.grid, self.window)
 
     def _quality_layers(self, wanted: Sequence[Acquisition], valid: NDArray[np.bool_]) -> list[dict[str, NDArray[Any]]]:
-        """Return the quality layers of each acquisition, and set `valid` to False where a layer has nodata."""
+        """Return the quality layers of each acquisition, and set `valid` to False where a layer has nodata.
+
+        A nodata value that the sensor or the recipe lists as clear is clear: many masks declare 0, their only clear value, as
+        nodata.
+        """
         places = defaultdict(list)
         for t, acquisition in enumerate(wanted):
             if valid[t].any():
                 for name, file in acquisition.quality.items():
-                    places[file.path].append((t, name, file.index))
+                    clear = inspect(file.path).nodatas[file.index - 1] in acquisition.clear
+                    places[file.path, Decoding(nodata=math.nan) if clear else Decoding()].append((t, name, file.index))
         layers: list[dict[str, NDArray[Any]]] = [{} for _ in wanted]
-        for path, members in places.items():
-            found, known = read(path, [i for *_, i in members], self.grid, self.window, "nearest")
+        for (path, decoding), members in places.items():
+            indexes = [i for *_, i in members]
+            found, known = read(path, indexes, self.grid, self.window, "nearest", decoding)
             for (t, name, _), layer, inside in zip(members, found, known, strict=True):
                 layers[t][name] = layer
                 valid[t] &= inside

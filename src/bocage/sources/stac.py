@@ -18,6 +18,8 @@ from typing import Any, Literal
 import numpy as np
 import rasterio
 from numpy.typing import NDArray
+from rasterio.enums import MaskFlags
+from rasterio.windows import Window as RioWindow
 
 from bocage.disk import digest, inside, own_part_of, replacing, safe_name
 from bocage.errors import SourceError, UnknownNameError
@@ -487,7 +489,7 @@ def _with_retries(work: Callable[[], None], retries: int, subject: str) -> None:
 
 
 def _fetch(item: Any, asset: str, settings: Settings, path: Path) -> None:
-    """Read an asset over the area, on its native grid, and write it to `path`."""
+    """Read an asset over the area, on its native grid, and write it to `path` with its mask."""
     import odc.stac
 
     with rasterio.Env(**HTTP):
@@ -497,6 +499,7 @@ def _fetch(item: Any, asset: str, settings: Settings, path: Path) -> None:
         loaded = odc.stac.load(
             [item], bands=[asset], geobox=geobox, fail_on_error=True, stac_cfg=_as_stored(item, asset)
         )
+        mask = _mask(item, asset, geobox)
     values, nodata = loaded[asset].values[0], loaded[asset].attrs.get("nodata")
     path.parent.mkdir(parents=True, exist_ok=True)
     with replacing(path, own_part_of(path)) as partial, rasterio.open(
@@ -506,6 +509,9 @@ def _fetch(item: Any, asset: str, settings: Settings, path: Path) -> None:
     ) as dataset:  # fmt: skip
         dataset.write(values, 1)
         dataset.scales, dataset.offsets = (scale,), (offset,)
+        if mask is not None:
+            with rasterio.Env(GDAL_TIFF_INTERNAL_MASK=True):
+                dataset.write_mask(mask)
 
 
 def _as_stored(item: Any, asset: str) -> dict[str, Any]:
@@ -515,6 +521,17 @@ def _as_stored(item: Any, asset: str) -> dict[str, Any]:
     with rasterio.open(_address(item, asset)) as dataset:
         stored = {"data_type": dataset.dtypes[0], "nodata": dataset.nodata}
     return {"assets": {asset: stored}}
+
+
+def _mask(item: Any, asset: str, geobox: Any) -> NDArray[np.uint8] | None:
+    """Return the mask or alpha band of an asset on a part of its grid, 0 where not valid; None if it has none."""
+    with rasterio.open(_address(item, asset)) as dataset:
+        if {MaskFlags.all_valid, MaskFlags.nodata} & set(dataset.mask_flag_enums[0]):
+            return None
+        x, y = ~dataset.transform @ (geobox.transform.c, geobox.transform.f)
+        height, width = geobox.shape
+        part = RioWindow(round(x), round(y), width, height)
+        return np.asarray(dataset.read_masks(1, window=part))
 
 
 def _layout(item: Any, asset: str) -> tuple[Any, float, float]:

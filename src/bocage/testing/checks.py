@@ -4,6 +4,7 @@ Each check raises ``AssertionError`` with the requirement that is not met.
 """
 
 import inspect
+import re
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -173,16 +174,30 @@ def _check_saved(model: Network, again: Network, batch: Mapping[str, SourceTenso
         assert torch.equal(again(batch), logits), "logits must be identical after saving and loading"
 
 
+RANGE = re.compile(r"([−-]?\d+(?:\.\d+)?) to ([−-]?\d+(?:\.\d+)?)")
+"""Range of an index in its docstring: two numbers, for example "−1 to 1"."""
+
+
 def check_index(index: Index) -> None:
-    """Check an index: its bands, its DOI, the shape of its result, and finite values for all reflectances, 0 included."""
+    """Check an index: its bands, its DOI, the shape of its result, and that all reflectances give a value in its stated range."""
     assert bands_of(index), "the arguments of an index must be bands"
-    assert "doi" in (inspect.getdoc(index) or "").lower(), "the docstring must give a DOI"
+    text = inspect.getdoc(index) or ""
+    assert "doi" in text.lower(), "the docstring must give a DOI"
+    stated = RANGE.search(text)
+    assert stated, "the docstring must state the range of the index, as in '−1 to 1'"
+    low, high = (float(number.replace("−", "-")) for number in stated.groups())
     generator = np.random.default_rng(0)
     bands = {name: generator.uniform(0, 1, (2, 5, 7)).astype(np.float32) for name in bands_of(index)}
     assert index(**bands).shape == (2, 5, 7), "the result must have the shape of the bands"
     zeros = {name: np.zeros((2, 3), np.float32) for name in bands}
-    for case in (bands, zeros, {name: 1 - band for name, band in bands.items()}):
-        assert np.isfinite(index(**case)).all(), "the index must be finite"
+    # Atmospheric correction leaves reflectance slightly below 0; clouds and snow are above 1.
+    dark = {name: generator.uniform(-0.02, 0.02, 10_000).astype(np.float32) for name in bands}
+    wide = {name: generator.uniform(-0.2, 1.6, 10_000).astype(np.float32) for name in bands}
+    for case in (bands, zeros, {name: 1 - band for name, band in bands.items()}, dark, wide):
+        values = index(**case)
+        assert np.isfinite(values).all(), "the index must be finite"
+        inside = (values >= low) & (values <= high)
+        assert inside.all(), "the index must stay in the range that its docstring states"
 
 
 def check_metric(metric: Any) -> None:
