@@ -1,8 +1,10 @@
-"""Atomic writing of files and folders, digests of content, and a journal of completed parts.
+"""Atomic writing of files and folders, reading of text, digests of content, and a journal of completed parts.
 
 A file or folder is written as ``.<name>.part`` in the same folder, and renamed when it is complete.
 """
 
+import codecs
+import csv
 import dataclasses
 import hashlib
 import json
@@ -14,6 +16,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+MARKS = (
+    (codecs.BOM_UTF8, "utf-8-sig"),
+    (codecs.BOM_UTF32_LE, "utf-32"),
+    (codecs.BOM_UTF32_BE, "utf-32"),
+    (codecs.BOM_UTF16_LE, "utf-16"),
+    (codecs.BOM_UTF16_BE, "utf-16"),
+)
+"""Byte-order mark → encoding; the mark of UTF-32 starts with that of UTF-16."""
 DIGITS = 32
 """Number of hexadecimal digits of a digest (truncated SHA-256)."""
 
@@ -74,6 +84,55 @@ def write_text(path: Path, text: str) -> None:
 def write_json(path: Path, content: Any, indent: int | None = 1) -> None:
     """Write a JSON file (UTF-8) atomically; its folder must exist."""
     write_text(path, json.dumps(content, indent=indent, ensure_ascii=False))
+
+
+def read_text(path: Path) -> str:
+    """Return the text of a file, with ``\\n`` at the end of lines; its encoding is that of its mark, else UTF-8, else cp1252.
+
+    Windows programs write UTF-16 with a mark, UTF-8 with a mark, or the code page 1252 ("ANSI").
+
+    Raises
+    ------
+    FileNotFoundError
+        The file does not exist.
+    ValueError
+        It is not a regular file (a pipe would block), or not a text file.
+    """
+    if path.exists() and not path.is_file():
+        raise ValueError("it is not a regular file")
+    content = path.read_bytes()
+    encoding = next((name for mark, name in MARKS if content.startswith(mark)), "utf-8")
+    try:
+        text = content.decode(encoding)
+    except UnicodeDecodeError as error:
+        if encoding != "utf-8":
+            raise ValueError(f"it is not a text file in {encoding}: {error.reason}") from error
+        text = content.decode("cp1252", errors="replace")
+    if "\0" in text or "\N{REPLACEMENT CHARACTER}" in text:
+        raise ValueError("it is not a text file in UTF-8, UTF-16 with a byte-order mark, or cp1252")
+    return text.replace("\r\n", "\n").replace("\r", "\n")
+
+
+def read_rows(path: Path) -> list[tuple[int, list[str]]]:
+    """Return the rows of a CSV file that are not empty: line number, and cells without blanks around them.
+
+    The separator is the one of comma, semicolon and tab that is most frequent in the first line.
+
+    Raises
+    ------
+    FileNotFoundError
+        The file does not exist.
+    ValueError
+        It is not a CSV file.
+    """
+    lines = read_text(path).split("\n")
+    separator = max(",;\t", key=lines[0].count)
+    reader = csv.reader(lines, delimiter=separator, skipinitialspace=True)
+    try:
+        rows = [(reader.line_num, [cell.strip() for cell in row]) for row in reader]
+    except csv.Error as error:
+        raise ValueError(f"line {reader.line_num}: {error}") from error
+    return [(number, cells) for number, cells in rows if any(cells)]
 
 
 def digest(*values: Any) -> str:

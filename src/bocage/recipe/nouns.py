@@ -49,7 +49,7 @@ class LegendChoice:
     """Legend (nomenclature) of the map: a CSV file, or classes in the recipe."""
 
     csv: Path | None = None
-    """CSV file with the columns code, name, color, parent, values."""
+    """CSV file with the columns code, name, color, parent, values (separated by ``;``, numbers also by blanks)."""
     classes: tuple[LandClass, ...] = ()
     """Classes of the legend."""
 

@@ -15,6 +15,7 @@ from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
 
+from bocage.disk import read_text
 from bocage.errors import BocageError, Problem, RecipeError
 from bocage.evaluation import METRICS, Evaluation
 from bocage.legend import Legend, read_csv
@@ -136,11 +137,13 @@ def read_recipe(path: Path) -> Recipe:
         The file is missing, is not TOML, or has problems; the error lists all of them.
     """
     try:
-        text = path.read_text(encoding="utf-8")
+        text = read_text(path)
         table = tomllib.loads(text)
     except FileNotFoundError:
         raise RecipeError(path, [Problem("", "the file does not exist; 'bocage init' writes one")]) from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except RecursionError as error:
+        raise RecipeError(path, [Problem("", "not a recipe: its tables and lists are nested too deeply")]) from error
+    except ValueError as error:  # also numbers with thousands of digits
         raise RecipeError(path, [Problem("", f"not a TOML file: {error}")]) from error
     return replace(parse({"name": path.stem, **table}, path.resolve().parent, path), path=path, text=text)
 

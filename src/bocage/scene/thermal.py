@@ -7,6 +7,7 @@ et al. 2022, arXiv 2203.09175. Gap filling, date names and reports keep calendar
 
 import datetime
 import functools
+import io
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from bocage.disk import read_text
 from bocage.errors import SceneError
 
 EPOCH = datetime.date(1970, 1, 1)
@@ -95,7 +97,7 @@ class Thermal:
 def _degree_days(path: Path, base: float, cap: float, changed: int) -> tuple[int, NDArray[np.float64]]:
     """Return the first day of the table, and the growing degree days of each day from it; NaN in gaps longer than ``HOLES``."""
     try:
-        table: Any = pd.read_csv(path, parse_dates=["date"])
+        table: Any = pd.read_csv(io.StringIO(read_text(path)), parse_dates=["date"], skipinitialspace=True)
         mean = table.set_index("date")["temperature"].astype(float)
         mean = mean[~mean.index.duplicated()].sort_index()
         daily = mean.resample("D").mean()

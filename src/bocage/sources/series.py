@@ -1,11 +1,11 @@
 """Time series of rasters: one file per variable with a band per date, or files per date whose name contains the date."""
 
-import csv
 import re
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 
+from bocage.disk import read_rows
 from bocage.errors import SourceError
 from bocage.progress import QUIET, Progress
 from bocage.sources.base import Acquisition, BandFile, Decoding, SensorSpec, clear_where_listed
@@ -150,20 +150,31 @@ def _dated_files(pattern: Path) -> dict[datetime, Path]:
 def _declared_dates(dates: Path | tuple[str, ...]) -> list[str]:
     if isinstance(dates, tuple):
         return list(dates)
-    if not dates.exists():
-        raise SourceError(f"The file of dates {dates} does not exist. Check 'dates' in the recipe.")
-    with dates.open(newline="", encoding="utf-8-sig") as stream:
-        rows = [row for row in csv.reader(stream) if row]
-    for column in range(len(rows[0]) if rows else 0):
-        texts = [row[column] for row in rows if column < len(row)]
-        start = 0 if _is_date(texts[0]) else 1
-        if len(texts) > start and all(_is_date(t) for t in texts[start:]):
-            return texts[start:]
+    try:
+        rows = [cells for _, cells in read_rows(dates)]
+    except FileNotFoundError:
+        raise SourceError(f"The file of dates {dates} does not exist. Check 'dates' in the recipe.") from None
+    except ValueError as error:
+        raise SourceError(f"The file of dates {dates} cannot be read: {error}. Save it as CSV in UTF-8.") from error
+    columns = [[row[i] if i < len(row) else "" for row in rows] for i in range(len(rows[0]) if rows else 0)]
+    for fits in (_exists, _is_date):  # identifiers such as 20220001 look like dates
+        for texts in columns:
+            start = 0 if fits(texts[0]) else 1
+            if len(texts) > start and all(fits(t) for t in texts[start:]):
+                return texts[start:]
     raise SourceError(f"The file of dates {dates} has no column of ISO dates such as 2018-01-31.")
 
 
 def _is_date(text: str) -> bool:
     return re.fullmatch(_DATE, text.strip()) is not None
+
+
+def _exists(text: str) -> bool:
+    try:
+        _parse(text, "")
+    except SourceError:
+        return False
+    return True
 
 
 def _parse(text: str, where: str) -> datetime:

@@ -4,6 +4,7 @@ A table is presented to the scene as a raster one pixel wide with a row per samp
 images. A table supports training and evaluation, but not mapping.
 """
 
+import io
 import re
 from dataclasses import dataclass
 from datetime import datetime
@@ -16,6 +17,7 @@ import pandas as pd
 from affine import Affine
 from numpy.typing import NDArray
 
+from bocage.disk import read_text
 from bocage.errors import SourceError
 from bocage.grid import Grid, Window
 from bocage.shelf import did_you_mean
@@ -170,9 +172,14 @@ def _read(path: Path) -> pd.DataFrame:
             f"{path} does not exist. Check the path in the recipe (paths are relative to the recipe file)."
         )
     try:
-        return pd.read_parquet(path) if path.suffix == ".parquet" else pd.read_csv(path)
+        frame = pd.read_parquet(path) if path.suffix == ".parquet" else pd.read_csv(io.StringIO(read_text(path)))
     except Exception as error:  # pandas and pyarrow raise many types; all mean that the file is unreadable
         raise SourceError(f"{path} cannot be read as a table: {' '.join(str(error).split())[:200]}.") from error
+    if path.suffix != ".parquet" and not isinstance(
+        frame.index, pd.RangeIndex
+    ):  # pandas takes surplus cells as an index
+        raise SourceError(f"{path}: its rows have more cells than its first line has names. Name every column.")
+    return frame
 
 
 def _need(frame: pd.DataFrame, column: str, settings: Settings) -> None:
