@@ -6,11 +6,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import Annotated
 
 import numpy as np
 
 from bocage.disk import read_rows
 from bocage.errors import LegendError
+from bocage.ranges import VALUE, Range, check_ranges
 
 PALETTE = (
     "#e4bd20", "#20476e", "#d04747", "#96f7f7", "#a982f7", "#6ebd82", "#96475b", "#a9e46e", "#a98220", "#6e34a9",
@@ -28,19 +30,20 @@ LONGEST = 200
 class LandClass:
     """One class of the nomenclature."""
 
-    code: int
+    code: Annotated[int, Range(1, 65_535)]
     """Value in ``classes.tif``, 1 to 65535. The value 0 is nodata."""
     name: str
     color: str = ""
     """``#rrggbb``; empty: the colour of the palette at the position of the class."""
     parent: str = ""
     """Name of the parent class in a hierarchical nomenclature; empty at the top level."""
-    values: tuple[int | str, ...] = ()
+    values: Annotated[tuple[int | str, ...], VALUE] = ()
     """Reference values mapped to this class; empty: its own code."""
 
     def __post_init__(self) -> None:
         if not 1 <= self.code <= 65535:
             raise ValueError(f"a class code must be between 1 and 65535 (0 is nodata); found {self.code}")
+        check_ranges(self)
         if not isinstance(self.name, str) or not plain(self.name):
             raise ValueError(f"a class needs a name; found {self.name!r} for the code {self.code}")
         if len(self.name) > LONGEST or not self.name.isprintable():

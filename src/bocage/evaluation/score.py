@@ -4,7 +4,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,6 +20,7 @@ from bocage.evaluation.metrics import (
     users_accuracy,
 )
 from bocage.evaluation.trust import Trust
+from bocage.ranges import Range, check_ranges
 
 PER_CLASS = {
     "f1": f1,
@@ -35,10 +36,13 @@ class Evaluation:
 
     metrics: tuple[str, ...] = ("overall_accuracy", "f1_weighted", "kappa", "f1_macro")
     """Names of metrics, or ``"its.module:name"``; the first three of the default are always computed."""
-    importance: int = 400
+    importance: Annotated[int, Range(0, 1_000_000)] = 400
     """Number of test samples for the importance of sources and dates, in the draw that makes the map; 0: not computed."""
     truth: Path | None = None
     """Raster of class codes that covers the map (simulated landscapes have one); it is compared with the whole map."""
+
+    def __post_init__(self) -> None:
+        check_ranges(self)
 
     @property
     def names(self) -> tuple[str, ...]:

@@ -14,7 +14,7 @@ from bocage.progress import QUIET, Progress
 from bocage.samples.cut import Cut, Needs, Reach, cut, open_cut
 from bocage.samples.points import folds_of, label_rows
 from bocage.samples.rasterise import Pixels, rasterise
-from bocage.samples.reference import Rejection, read_polygons
+from bocage.samples.reference import Rejection, read_polygons, unlabelled
 from bocage.samples.samples import Labelled, Samples, Survey
 from bocage.samples.split import Split, deal, drop_rare
 from bocage.scene import Scene
@@ -103,7 +103,7 @@ def labelled(scene: Scene, survey: Survey) -> Labelled:
     reference, legend, split = survey.reference, survey.legend, survey.split
     if scene.ids is not None:
         pixels, rejections, folds, place = label_rows(reference, scene.ids, legend, split.fold)
-        return Labelled(pixels, tuple(rejections), (), folds, place)
+        return Labelled(pixels, tuple(rejections), tuple(unlabelled(rejections)), folds, place)
     table, rejections, notes = read_polygons(reference, scene.grid, legend, tuple(filter(None, [split.fold])))
     pixels, more = rasterise(table, scene.grid, legend)
     return Labelled(pixels, tuple(rejections + more), tuple(notes), folds_of(table, split.fold), _places(pixels, scene))

@@ -13,13 +13,14 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import date
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import numba
 import numpy as np
 from numpy.typing import NDArray
 
 from bocage.machine import cores
+from bocage.ranges import Range, check_ranges
 
 BLOCK = 192
 """Pixels filled together: enough for contiguous memory access, few enough for all dates of a band to stay in the CPU cache."""
@@ -33,22 +34,19 @@ WORTH_SHARING = 1 << 20
 class Fill:
     """Gap filling onto regular dates: every `every` days from `start` to `end`. `end` is included if a step falls on it."""
 
-    every: int
+    every: Annotated[int, Range(1, 3660)]
     """Step between two dates in days, at least 1."""
     start: date
     end: date
     method: Literal["linear", "whittaker"] = "linear"
     """Linear interpolation between clear dates, or Whittaker smoothing."""
-    smoothing: float = 1.0
+    smoothing: Annotated[float, Range(0, 1e9, above=True)] = 1.0
     """Whittaker penalty on the second differences of neighbouring dates, above 0. A larger penalty gives a smoother curve."""
 
     def __post_init__(self) -> None:
-        if self.every < 1:
-            raise ValueError(f"'every' must be at least 1 day; found {self.every}")
+        check_ranges(self)
         if self.end < self.start:
             raise ValueError(f"'end' ({self.end}) is before 'start' ({self.start})")
-        if not self.smoothing > 0:
-            raise ValueError(f"'smoothing' must be above 0; found {self.smoothing}")
 
     @property
     def days(self) -> NDArray[np.int32]:

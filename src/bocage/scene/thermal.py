@@ -10,7 +10,7 @@ import functools
 import io
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 import pandas as pd
@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from bocage.disk import read_text
 from bocage.errors import SceneError
+from bocage.ranges import Range, check_ranges
 
 EPOCH = datetime.date(1970, 1, 1)
 LAST = 364
@@ -32,18 +33,17 @@ class Thermal:
 
     temperature: Path
     """CSV file with the columns ``date`` (2022-05-31) and ``temperature`` (daily mean, °C), one line per day."""
-    base: float = 0.0
+    base: Annotated[float, Range(-50, 50)] = 0.0
     """Base temperature, °C: lower temperatures count as 0 degree days."""
-    cap: float = 30.0
+    cap: Annotated[float, Range(-50, 100)] = 30.0
     """Upper temperature threshold, °C, above `base`: higher temperatures count as this value."""
     start: str = "01-01"
     """Start of the season as month and day. For winter crops, which are sown in autumn: "10-01"."""
-    degrees: float = 10.0
+    degrees: Annotated[float, Range(0, 1000, above=True)] = 10.0
     """Growing degree days per thermal day, above 0. Choose it so that a year of your climate has less than 364 thermal days."""
 
     def __post_init__(self) -> None:
-        if self.degrees <= 0:
-            raise ValueError(f"'degrees' must be above 0; found {self.degrees:g}")
+        check_ranges(self)
         if self.cap <= self.base:
             raise ValueError(f"'cap' must be above 'base'; found {self.cap:g} and {self.base:g}")
         try:

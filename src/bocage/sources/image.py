@@ -2,9 +2,11 @@
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Annotated
 
 from bocage.errors import SourceError
 from bocage.progress import QUIET, Progress
+from bocage.ranges import STORED, VALUE, Range, check_ranges
 from bocage.sources.base import Acquisition, BandFile, Decoding, SensorSpec, clear_where_listed
 from bocage.sources.raster import inspect
 
@@ -20,15 +22,18 @@ class Settings:
     """Path of the raster."""
     bands: tuple[str, ...] = ()
     """Common names of its bands, in file order; empty: ``b1``, ``b2``, …; ``"-"`` skips a band."""
-    scale: float = 1.0
+    scale: Annotated[float, Range(0, 1e12, above=True)] = 1.0
     """``value = stored * scale + offset``."""
-    offset: float = 0.0
-    nodata: float | None = None
+    offset: Annotated[float, Range(-1e12, 1e12)] = 0.0
+    nodata: Annotated[float | None, STORED] = None
     """Stored nodata value; default: the nodata value that the file declares."""
     quality: Path | None = None
     """One-band quality raster, on any grid."""
-    clear: tuple[int, ...] = ()
+    clear: Annotated[tuple[int, ...], VALUE] = ()
     """Values of the quality layer that are clear; empty: all values but 0."""
+
+    def __post_init__(self) -> None:
+        check_ranges(self)
 
     def decoding(self) -> Decoding:
         """Return scale, offset and nodata value."""

@@ -4,10 +4,12 @@ import re
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
+from typing import Annotated
 
 from bocage.disk import read_rows
 from bocage.errors import SourceError
 from bocage.progress import QUIET, Progress
+from bocage.ranges import STORED, VALUE, Range, check_ranges
 from bocage.sources.base import Acquisition, BandFile, Decoding, SensorSpec, clear_where_listed
 from bocage.sources.raster import inspect
 
@@ -32,17 +34,18 @@ class Settings:
     """Common names of the bands of `path`, in file order."""
     dates: Path | tuple[str, ...] = ()
     """ISO dates in band order, or a CSV file with a column of dates; empty: the dates in the band descriptions."""
-    scale: float = 1.0
+    scale: Annotated[float, Range(0, 1e12, above=True)] = 1.0
     """``value = stored * scale + offset``."""
-    offset: float = 0.0
-    nodata: float | None = None
+    offset: Annotated[float, Range(-1e12, 1e12)] = 0.0
+    nodata: Annotated[float | None, STORED] = None
     """Stored nodata value; default: the nodata value that each file declares."""
     quality: Path | None = None
     """Path of the quality layer, in the same layout as a variable."""
-    clear: tuple[int, ...] = ()
+    clear: Annotated[tuple[int, ...], VALUE] = ()
     """Values of the quality layer that are clear; empty: all values but 0."""
 
     def __post_init__(self) -> None:
+        check_ranges(self)
         if bool(self.variables) == bool(self.path):
             raise ValueError("a series needs either 'variables' or 'path' with 'bands'")
         if self.path and ("{date}" not in str(self.path) or not self.bands):

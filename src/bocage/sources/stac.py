@@ -14,7 +14,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import date, datetime
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import numpy as np
 import rasterio
@@ -23,6 +23,7 @@ from numpy.typing import NDArray
 from bocage.disk import digest, replacing
 from bocage.errors import SourceError
 from bocage.progress import QUIET, Progress
+from bocage.ranges import STORED, VALUE, Range, check_ranges
 from bocage.sources import landsat_c2l2, sentinel2_l2a
 from bocage.sources.base import Acquisition, BandFile, Decoding, SensorSpec
 from bocage.sources.products import within
@@ -60,45 +61,44 @@ class Settings:
     """Path of a ``catalog.json`` or ``collection.json`` on disk."""
     collections: tuple[str, ...] = ()
     """Collections to search; empty: all."""
-    area: tuple[float, float, float, float] | None = None
+    area: Annotated[tuple[float, float, float, float] | None, Range(-360, 360)] = None
     """West, south, east, north in degrees (WGS 84); required with `url`."""
     start: date | None = None
     """First day, UTC; default: no limit."""
     end: date | None = None
     """Last day, UTC, included; default: no limit."""
-    cloud: float | None = None
+    cloud: Annotated[float | None, Range(0, 100)] = None
     """Maximum cloud cover of an item (``eo:cloud_cover``), in percent; default: no limit."""
     cache: Path | None = None
     """Folder for downloaded files; required with `url`."""
     quality: str = ""
     """Asset name of the quality layer; empty: no mask."""
-    clear: tuple[int, ...] = ()
+    clear: Annotated[tuple[int, ...], VALUE] = ()
     """Values of the quality layer that are clear; empty: those of the sensor `like`, or without `like` all values but 0."""
     like: Literal["", "sentinel2_l2a", "landsat_c2l2"] = ""
     """Sensor whose rules apply to the quality layer and to the processing baseline."""
-    scale: float | None = None
+    scale: Annotated[float | None, Range(0, 1e12, above=True)] = None
     """``value = stored * scale + offset``; default: the values of the items (raster extension)."""
-    offset: float | None = None
-    nodata: float | None = None
+    offset: Annotated[float | None, Range(-1e12, 1e12)] = None
+    nodata: Annotated[float | None, STORED] = None
     """Stored nodata value; default: the nodata value of the items or of the files."""
     decibel: bool = False
     """Whether to convert the assets from linear power to dB."""
     sign: str = ""
     """``"its.module:function"`` that takes a pystac Item and returns it with signed URLs."""
-    retries: int = 5
+    retries: Annotated[int, Range(0, 100)] = 5
     """Number of retries of each request, with growing pauses; at least 0."""
     on_error: Literal["stop", "skip"] = "stop"
     """If an item cannot be read: "stop", or "skip" the item and report it."""
 
     def __post_init__(self) -> None:
+        check_ranges(self)
         if bool(self.url) == bool(self.catalogue):
             raise ValueError("give either 'url' (an API) or 'catalogue' (a file)")
         if self.url and (self.area is None or self.cache is None):
             raise ValueError("'url' also needs 'area' (west, south, east, north in degrees) and 'cache' (a folder)")
         if not self.bands:
             raise ValueError("'bands' must name at least one asset")
-        if self.retries < 0:
-            raise ValueError(f"'retries' must be at least 0; found {self.retries}")
 
 
 def find(settings: Settings, progress: Progress = QUIET) -> list[Acquisition]:

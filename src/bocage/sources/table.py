@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import numpy as np
 import pandas as pd
@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from bocage.disk import read_text
 from bocage.errors import SourceError
 from bocage.grid import Grid, Window
+from bocage.ranges import STORED, Range, check_ranges
 from bocage.shelf import did_you_mean
 from bocage.sources.base import Decoding, SensorSpec
 from bocage.sources.raster import fingerprint
@@ -48,15 +49,16 @@ class Settings:
     """Pattern of the column names of a wide table (a row per sample), for example ``"{band}_{date}"``."""
     valid: str = ""
     """Column (long table) or band (wide table) that is true or above 0 where the observation is clear; empty: all are."""
-    scale: float = 1.0
+    scale: Annotated[float, Range(0, 1e12, above=True)] = 1.0
     """``value = stored * scale + offset``."""
-    offset: float = 0.0
-    nodata: float | None = None
+    offset: Annotated[float, Range(-1e12, 1e12)] = 0.0
+    nodata: Annotated[float | None, STORED] = None
     """Stored nodata value. Empty cells and NaN are always nodata."""
     decibel: Literal["", "power", "amplitude"] = ""
     """Conversion of the scaled value to dB, as "power" or "amplitude"; empty: no conversion."""
 
     def __post_init__(self) -> None:
+        check_ranges(self)
         if bool(self.date) == bool(self.wide):
             raise ValueError("give either 'date' (long table) or 'wide' (pattern of column names)")
         if self.wide and not ("{band}" in self.wide and "{date}" in self.wide):
