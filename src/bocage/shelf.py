@@ -3,7 +3,7 @@
 import difflib
 import importlib
 import sys
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Generic, TypeVar, cast
@@ -48,6 +48,8 @@ class Shelf(Generic[T]):
     kind: str
     kinds: str
     things: Mapping[str, T]
+    check: Callable[[Any], str] = lambda thing: ""
+    """Function that returns why an object from outside the package is not of this kind; empty if it is."""
 
     def __iter__(self) -> Iterator[str]:
         return iter(sorted(self.things))
@@ -63,7 +65,10 @@ class Shelf(Generic[T]):
         if name in self.things:
             return self.things[name]
         if ":" in name:
-            return cast(T, self._outside(name))
+            outside = self._outside(name)
+            if why := self.check(outside):
+                raise UnknownNameError(f"'{name}' is no {self.kind}: {why}.")
+            return cast(T, outside)
         raise UnknownNameError(
             f"Unknown {self.kind} '{name}'.{did_you_mean(name, self.things)} Known {self.kinds}: {', '.join(self)}; "
             "your own code is named 'its.module:name'."
@@ -71,12 +76,15 @@ class Shelf(Generic[T]):
 
     def _outside(self, name: str) -> Any:
         module_name, _, attribute = name.partition(":")
+        if not all(part.isidentifier() for part in module_name.split(".")) or not (attribute or "x").isidentifier():
+            raise UnknownNameError(f"The {self.kind} {name[:60]!r} is not written 'its.module:name'.")
         if str(Path.cwd()) not in sys.path:  # like ``python -m``: the module is usually in the working directory
             sys.path.append(str(Path.cwd()))
         try:
             module: Any = importlib.import_module(module_name)
-        except ImportError as error:
-            raise UnknownNameError(f"The {self.kind} '{name}' cannot be imported: {error}.") from error
+        except (Exception, SystemExit) as error:  # a module may raise anything while it is imported
+            why = " ".join(f"{error}".split()) if isinstance(error, ImportError) else f"{type(error).__name__}: {error}"
+            raise UnknownNameError(f"The {self.kind} '{name}' cannot be imported: {why}.") from error
         if not attribute:
             return module
         if not hasattr(module, attribute):

@@ -5,6 +5,7 @@ Geometry: the anchor of map pixel ``i`` in a source is the source pixel ``i * fi
 map pixel that is a multiple of every ``coarser``.
 """
 
+import dataclasses
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -274,6 +275,14 @@ class Architecture(Protocol):
     @property
     def Model(self) -> Any:  # noqa: N802 - a module's class
         """``Model(inputs: Mapping[str, InputSpec], n_classes: int, config: Config)``, a :class:`Network`."""
+
+
+def no_architecture(thing: Any) -> str:
+    """Return why an object from outside the package is not a network; empty if it may be one."""
+    for name in ("Config", "Model"):
+        if not isinstance(getattr(thing, name, None), type):
+            return f"it has no class '{name}'"
+    return "" if dataclasses.is_dataclass(thing.Config) else "its 'Config' is no dataclass"
 
 
 UNKNOWN = Card("", "", "")

@@ -4,6 +4,7 @@ For an unknown key, the error names the nearest known key. One error lists all p
 """
 
 import dataclasses
+import math
 import os
 import re
 import tomllib
@@ -96,6 +97,8 @@ class _Reading:
         if inner is not None and isinstance(value, list):
             return [self._clean(inner, v, f"{key}.{i}") if isinstance(v, dict) else v for i, v in enumerate(value)]
         if Path in options and isinstance(value, str) and not value.startswith(POSTGIS):
+            if value and not value.isprintable():
+                self.add(key, f"the path {value[:60]!r} has a control character; write a backslash as '/' or '\\\\'")
             return self.folder / value
         if Path in options and isinstance(value, dict):
             return {k: self.folder / v if isinstance(v, str) else v for k, v in value.items()}
@@ -110,11 +113,15 @@ class _Reading:
                 self.add(key, f"{error}")
 
     def expanded(self, value: Any, key: str) -> Any:
-        """Replace ``${VAR}`` in every string with the value of the environment variable."""
+        """Replace ``${VAR}`` in every string with the value of the environment variable; report unusable numbers and texts."""
         if isinstance(value, dict):
             return {k: self.expanded(v, f"{key}.{k}" if key else k) for k, v in value.items()}
         if isinstance(value, list):
             return [self.expanded(v, f"{key}.{i}") for i, v in enumerate(value)]
+        if isinstance(value, float) and math.isinf(value):
+            self.add(key, "the number is infinite")
+        if isinstance(value, str) and "\0" in value:
+            self.add(key, "the text has a NUL character")
         return re.sub(r"\$\{(\w+)\}", lambda m: self._variable(m, key), value) if isinstance(value, str) else value
 
     def _variable(self, match: re.Match[str], key: str) -> str:

@@ -21,9 +21,12 @@ from numpy.typing import NDArray
 
 from bocage.machine import cores
 from bocage.ranges import Range, check_ranges
+from bocage.sources.base import YEARS
 
 BLOCK = 192
 """Pixels filled together: enough for contiguous memory access, few enough for all dates of a band to stay in the CPU cache."""
+MOST = 2000
+"""Maximum number of regular dates."""
 NEVER = np.float32(-1e9)
 """Placeholder for a missing clear date."""
 WORTH_SHARING = 1 << 20
@@ -47,6 +50,11 @@ class Fill:
         check_ranges(self)
         if self.end < self.start:
             raise ValueError(f"'end' ({self.end}) is before 'start' ({self.start})")
+        if not YEARS[0] <= self.start.year <= self.end.year <= YEARS[1]:
+            raise ValueError(f"dates must be from {YEARS[0]} to {YEARS[1]}; found {self.start} to {self.end}")
+        dates = (self.end - self.start).days // self.every + 1
+        if dates > MOST:
+            raise ValueError(f"at most {MOST} dates can be filled; found {dates} from {self.start} to {self.end}")
 
     @property
     def days(self) -> NDArray[np.int32]:

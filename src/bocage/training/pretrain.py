@@ -115,12 +115,13 @@ class Pretrained:
             return cls(document["name"], document["config"], sources, scaling, weights)
         except FileNotFoundError as error:
             raise TrainedError(
-                f"{error.filename} is missing: {folder} was not written by 'bocage pretrain'. Run 'bocage pretrain', or "
-                "correct [training] pretrained."
+                f"{error.filename or ModelLayout(folder).weights} is missing: {folder} was not written by 'bocage pretrain'. Run "
+                "'bocage pretrain', or correct [training] pretrained."
             ) from error
-        except (KeyError, ValueError, TypeError, safetensors.SafetensorError) as error:
+        except Exception as error:  # damaged files raise errors of many types
+            why = f"{type(error).__name__}: {' '.join(str(error).split())}"[:300]
             raise TrainedError(
-                f"{folder} cannot be read as a pretrained encoder: {error}. Run 'bocage pretrain' again."
+                f"{folder} cannot be read as a pretrained encoder ({why}). Run 'bocage pretrain' again."
             ) from error
 
     def start(
