@@ -84,7 +84,9 @@ class Ratio:
     """
 
     finer: Annotated[int, Range(1, 100_000)] = 1
+    """Number of source pixels along the side of a map pixel, at least 1."""
     coarser: Annotated[int, Range(1, 100_000)] = 1
+    """Number of map pixels along the side of a source pixel, at least 1; 1 if `finer` is above 1."""
 
     def __post_init__(self) -> None:
         check_ranges(self)

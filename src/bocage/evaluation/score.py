@@ -35,7 +35,8 @@ class Evaluation:
     """Settings of the evaluation."""
 
     metrics: tuple[str, ...] = ("overall_accuracy", "f1_weighted", "kappa", "f1_macro")
-    """Names of metrics, or ``"its.module:name"``; the first three of the default are always computed."""
+    """Metrics (``bocage metrics`` lists them), by name or ``"its.module:name"``; the first three of the default are always
+    computed."""
     importance: Annotated[int, Range(0, 1_000_000)] = 400
     """Number of test samples for the importance of sources and dates, in the draw that makes the map; 0: not computed."""
     truth: Path | None = None

@@ -25,11 +25,11 @@ class Preparation:
     """Preparation of a source: resampling, filtering, gap filling and indices."""
 
     indices: tuple[str, ...] = ()
-    """Spectral indices to append to the bands, by name or ``"its.module:name"``."""
+    """Spectral indices to append to the bands (``bocage indices`` lists them), by name or ``"its.module:name"``."""
     fill: Fill | None = None
-    """Dates to interpolate to; default: the acquisition dates, with their mask."""
+    """Gap filling onto regular dates; default: the acquisition dates, with their mask."""
     resampling: str = "nearest"
-    """Resampling of a source that does not nest in the map grid: nearest, bilinear, cubic, average or mode."""
+    """Resampling of a source that does not nest in the map grid: "nearest", "bilinear", "cubic", "average" or "mode"."""
     speckle: Speckle | None = None
     """Multitemporal speckle filter, for a radar source in dB."""
     ratio: Ratio | None = None

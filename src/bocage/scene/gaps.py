@@ -40,7 +40,9 @@ class Fill:
     every: Annotated[int, Range(1, 3660)]
     """Step between two dates in days, at least 1."""
     start: date
+    """First regular date."""
     end: date
+    """Last day, not before `start`. It is a regular date if a step falls on it."""
     method: Literal["linear", "whittaker"] = "linear"
     """Linear interpolation between clear dates, or Whittaker smoothing."""
     smoothing: Annotated[float, Range(0, 1e9, above=True)] = 1.0

@@ -41,7 +41,7 @@ class Preparing:
     tile: Annotated[int, Range(16, 8192)] = 256
     """Maximum side of a shard, in map pixels, at least 16. The tile size of the map should be this size or a multiple."""
     workers: Annotated[int, Range(0, 1024)] = 0
-    """Number of threads; 0: one per core."""
+    """Number of threads, at least 0; 0: one per core."""
 
     def __post_init__(self) -> None:
         check_ranges(self)

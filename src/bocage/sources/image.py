@@ -23,8 +23,9 @@ class Settings:
     bands: tuple[str, ...] = ()
     """Common names of its bands, in file order; empty: ``b1``, ``b2``, …; ``"-"`` skips a band."""
     scale: Annotated[float, Range(0, 1e12, above=True)] = 1.0
-    """``value = stored * scale + offset``."""
+    """Factor of the stored values: ``value = stored * scale + offset``."""
     offset: Annotated[float, Range(-1e12, 1e12)] = 0.0
+    """Offset that is added to the scaled values, in the unit of the source."""
     nodata: Annotated[float | None, STORED] = None
     """Stored nodata value; default: the nodata value that the file declares."""
     quality: Path | None = None

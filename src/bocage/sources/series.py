@@ -35,8 +35,9 @@ class Settings:
     dates: Path | tuple[str, ...] = ()
     """ISO dates in band order, or a CSV file with a column of dates; empty: the dates in the band descriptions."""
     scale: Annotated[float, Range(0, 1e12, above=True)] = 1.0
-    """``value = stored * scale + offset``."""
+    """Factor of the stored values: ``value = stored * scale + offset``."""
     offset: Annotated[float, Range(-1e12, 1e12)] = 0.0
+    """Offset that is added to the scaled values, in the unit of the source."""
     nodata: Annotated[float | None, STORED] = None
     """Stored nodata value; default: the nodata value that each file declares."""
     quality: Path | None = None
