@@ -227,8 +227,7 @@ def mutate_vector(rng, land):
         damaged(rng, path)
         return
     frame = gpd.read_file(path)
-    for _ in range(rng.choice([1, 1, 2])):
-        kind = rng.randrange(7)
+    for kind in sorted(rng.sample(range(7), rng.choice([1, 1, 2]))):
         if kind == 0:
             wrong = [None, np.nan, "", " 1 ", "1.0", "a\nb", 'a"b', -1, 0, 2**40, 1.5, True, "x" * 300]
             labels = [rng.choice([value, *wrong]) for value in frame["code"]]

@@ -7,6 +7,7 @@ import codecs
 import csv
 import dataclasses
 import hashlib
+import io
 import json
 import os
 import shutil
@@ -125,9 +126,9 @@ def read_rows(path: Path) -> list[tuple[int, list[str]]]:
     ValueError
         It is not a CSV file.
     """
-    lines = read_text(path).split("\n")
-    separator = max(",;\t", key=lines[0].count)
-    reader = csv.reader(lines, delimiter=separator, skipinitialspace=True)
+    text = read_text(path)
+    separator = max(",;\t", key=text.partition("\n")[0].count)
+    reader = csv.reader(io.StringIO(text), delimiter=separator, skipinitialspace=True)
     try:
         rows = [(reader.line_num, [cell.strip() for cell in row]) for row in reader]
     except csv.Error as error:
