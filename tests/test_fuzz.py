@@ -31,6 +31,10 @@ SEED = os.environ.get("BOCAGE_FUZZ_SEED", "")
 SEEDS = [int(SEED)] if SEED else range(int(os.environ.get("BOCAGE_FUZZ", "300")))
 GROUPS = 10
 """Number of tests that share the mutations."""
+KINDS = [*["recipe"] * 4, *["raster", "vector", "model"] * 3, *["legend", "run"] * 2, "truth"]
+"""What is mutated, as often as it is listed."""
+COMMANDS = ["train", "evaluate", "evaluate", "map", "map", "report"]
+"""Stages of a run whose folder is damaged."""
 PATIENCE = 20
 """Seconds after which a command hangs."""
 FOREIGN = [
@@ -306,7 +310,7 @@ def command_for(rng, case, land, out):
         return ["map", recipe, "--model", str(model), "--out", str(case / "other")]
     if kind == "run":
         mutate_folder(rng, case / "out")
-        return [rng.choice(["train", "evaluate", "map"]), recipe, "--out", str(case / "out")]
+        return [rng.choice(COMMANDS), str(land / "recipe.toml"), "--out", str(case / "out")]
     if kind == "truth":
         mutate_raster(rng, case / "land")
         truth = f'[evaluation]\ntruth = "s2/{rng.choice(["red", "nir", "quality"])}.tif"\n[map]'

@@ -135,18 +135,20 @@ class Model(Network):
 
             archive = state.numpy().tobytes()
             forest = skops.io.loads(archive, trusted=["sklearn.tree._tree.Tree"])
-            _check(forest)
+            _check(forest, self.n_classes)
             self.forest, self.archive = forest, archive
 
 
-def _check(forest: Any) -> None:
+def _check(forest: Any, n_classes: int) -> None:
     """Check that nodes and features of the trees are in range: scikit-learn does not check them when it predicts.
 
     Raises
     ------
     ModelError
-        A node points outside its tree, or a split uses a feature that does not exist.
+        A node points outside its tree, a split uses a feature that does not exist, or a class is not in the legend.
     """
+    if not 0 <= forest.classes_.min() <= forest.classes_.max() < n_classes:
+        raise ModelError(f"random_forest: the stored trees are of other classes than the {n_classes} of the legend.")
     for tree in (estimator.tree_ for estimator in forest.estimators_):
         nodes = np.arange(tree.node_count)
         split = tree.children_left != -1

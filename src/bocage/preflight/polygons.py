@@ -12,7 +12,7 @@ from bocage.legend import Legend
 from bocage.preflight.finding import Finding, Severity
 from bocage.samples import Reference, Split
 from bocage.samples.rasterise import Pixels, rasterise
-from bocage.samples.reference import Reason, labelled_features, usable_polygons
+from bocage.samples.reference import MOST, Reason, Rejection, labelled_features, usable_polygons
 from bocage.samples.split import FEWEST
 
 SLIVER = 0.5
@@ -25,6 +25,7 @@ REMEDIES: dict[Reason, str] = {
     "empty": "Remove the feature, or digitise it again.",
     "no_polygon": "Use polygons. Points and lines are not supported.",
     "too_small": "Nothing to do. Polygons without a pixel centre give no sample.",
+    "no_label": "Fill the field, or ignore this if it is intended.",
     "ignored": "Nothing to do: the label is listed in [reference] ignore.",
 }
 
@@ -46,7 +47,7 @@ def check_polygons(
     except BocageError as error:
         return [Finding("error", "reference", str(error), "See the message.")], None
     findings = []
-    for r in (*ignored, *rejections, *more):
+    for r in in_one_row([*ignored, *rejections, *more]):
         severity = _severity(r.reason, reference)
         count = f"{r.polygons} polygons" + (f" ({r.pixels} pixels)" if r.pixels else "")
         findings.append(
@@ -57,6 +58,17 @@ def check_polygons(
     findings += [*_invalid(raw), *_overlaps(table, grid, legend)]
     findings += _counts(pixels, legend, split)
     return findings, pixels
+
+
+def in_one_row(rejections: list[Rejection]) -> list[Rejection]:
+    """Return the rejections with all unknown labels as one."""
+    unknown = [r for r in rejections if r.reason == "unknown_label"]
+    if len(unknown) < 2:
+        return rejections
+    listed = ", ".join(f"'{r.label}' ({r.polygons})" for r in unknown[:MOST])
+    more = f" and {len(unknown) - MOST} more" if len(unknown) > MOST else ""
+    whole = Rejection("unknown_label", f"{len(unknown)} labels: {listed}{more}", sum(r.polygons for r in unknown), 0)
+    return [whole, *(r for r in rejections if r.reason != "unknown_label")]
 
 
 def _severity(reason: Reason, reference: Reference) -> Severity:

@@ -13,6 +13,8 @@ import pyogrio
 import shapely
 from numpy.typing import NDArray
 from pyproj import Proj
+from pyproj.exceptions import ProjError
+from shapely import Polygon
 from shapely.affinity import scale
 
 from bocage.disk import digest_of
@@ -172,7 +174,7 @@ def usable_polygons(
     _check_degrees(table, reference)
     if table.crs != grid.crs.proj:
         notes.append(Note.of("reference_reprojected", there=_crs_name(table.crs), here=grid.crs_name))
-        table = table.to_crs(grid.crs.to_wkt())
+        table = _reprojected(table, reference, grid)
     table, rejections = _usable(table, legend, grid, reference)
     return table.reset_index(drop=True), rejections, notes
 
@@ -259,6 +261,24 @@ def _check_degrees(table: gpd.GeoDataFrame, reference: Reference) -> None:
             f"{reference.shown}: its CRS is {_crs_name(table.crs)}, in degrees, but its coordinates are no degrees (extent "
             f"{[round(float(b), 1) for b in (west, south, east, north)]}). Declare the true CRS with ogr2ogr -a_srs."
         )
+
+
+def _reprojected(table: gpd.GeoDataFrame, reference: Reference, grid: Grid) -> gpd.GeoDataFrame:
+    """Return features in the CRS of the map; those without a place in it become empty.
+
+    Raises
+    ------
+    SamplesError
+        PROJ cannot transform the coordinates: the CRS is local, or of another celestial body.
+    """
+    try:
+        moved = table.to_crs(grid.crs.to_wkt())
+    except ProjError as error:
+        raise SamplesError(
+            f"{reference.shown}: {_crs_name(table.crs)} cannot be transformed to {grid.crs_name}. Check the CRS of the file."
+        ) from error
+    nowhere = np.isinf(moved.bounds.to_numpy()).any(1)
+    return moved.set_geometry(moved.geometry.where(~nowhere, Polygon()))
 
 
 def _read_postgis(url: str, reference: Reference) -> gpd.GeoDataFrame:

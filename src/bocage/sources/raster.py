@@ -185,6 +185,10 @@ def _inspected(path: Path, changed: int, size: int) -> RasterInfo:
                 f"{path} has no coordinate reference system (CRS). Set one, for example with "
                 f"'rio edit-info --crs EPSG:<code> {path.name}'."
             )
+        if any("complex" in dtype or dtype.startswith("cint") for dtype in dataset.dtypes):
+            raise SourceError(
+                f"{path} has complex values. Write the amplitude or the intensity to a raster of real values."
+            )
         if not (dataset.crs.is_projected or dataset.crs.is_geographic):
             raise SourceError(
                 f"{path} has a local coordinate reference system, without a position on the Earth. Set a CRS, for example with "
@@ -231,7 +235,7 @@ def _footprint(file: Grid, grid: Grid) -> tuple[float, float, float, float]:
     if file.crs == grid.crs:
         west, south, east, north = file.bounds
     else:
-        with _transformed(file, grid.crs):
+        with transformed(file, grid.crs):
             west, south, east, north = file.geobox.extent.to_crs(grid.crs, resolution="auto").boundingbox
     (left, top), (right, bottom) = ~grid.transform @ (west, north), ~grid.transform @ (east, south)
     return top, left, bottom, right
@@ -282,12 +286,12 @@ def resolution_in(grid: Grid, crs: Any) -> float:
     """Return the pixel size of `grid` in units of another CRS."""
     if grid.crs == crs:
         return grid.resolution
-    with _transformed(grid, crs):
+    with transformed(grid, crs):
         return float(abs(grid.geobox.to_crs(crs).resolution.x))
 
 
 @contextmanager
-def _transformed(grid: Grid, crs: Any) -> Iterator[None]:
+def transformed(grid: Grid, crs: Any) -> Iterator[None]:
     """Report a transformation between two CRS that PROJ cannot compute.
 
     Raises
