@@ -17,6 +17,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from bocage.errors import BocageError, RunFolderError
+
 MARKS = (
     (codecs.BOM_UTF8, "utf-8-sig"),
     (codecs.BOM_UTF32_LE, "utf-32"),
@@ -25,6 +27,8 @@ MARKS = (
     (codecs.BOM_UTF16_BE, "utf-16"),
 )
 """Byte-order mark → encoding; the mark of UTF-32 starts with that of UTF-16."""
+RESTORE = "Restore the file, or run the recipe again with another --out."
+"""What to do about a damaged file of a run's folder."""
 DIGITS = 32
 """Number of hexadecimal digits of a digest (truncated SHA-256)."""
 
@@ -136,6 +140,26 @@ def read_rows(path: Path) -> list[tuple[int, list[str]]]:
     return [(number, cells) for number, cells in rows if any(cells)]
 
 
+@contextmanager
+def artefact(path: Path) -> Iterator[None]:
+    """Report, as one line, a file of a run's folder that is missing or damaged while the block reads it.
+
+    Raises
+    ------
+    RunFolderError
+        The file is missing, or the block fails.
+    """
+    try:
+        yield
+    except BocageError:
+        raise
+    except FileNotFoundError as error:
+        raise RunFolderError(f"{error.filename or path} is missing. {RESTORE}") from error
+    except Exception as error:  # truncated JSON, Parquet and NPY files raise errors of many types
+        why = f"{type(error).__name__}: {' '.join(str(error).split())}"[:200]
+        raise RunFolderError(f"{path} is damaged ({why}). {RESTORE}") from error
+
+
 def digest(*values: Any) -> str:
     """Return a digest of the content of settings: dataclasses by their fields, other objects by ``str``.
 
@@ -180,11 +204,11 @@ class Journal:
     def _lines(self) -> Iterator[tuple[str, dict[str, Any]]]:
         if not self.path.exists():
             return
-        for line in self.path.read_text().splitlines():
+        for line in self.path.read_text(errors="replace").splitlines():
             try:
                 note = json.loads(line)
                 yield note.pop("place"), note
-            except (ValueError, KeyError):
+            except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
                 continue  # incomplete line of a killed process
 
     def add(self, place: str, **note: Any) -> None:

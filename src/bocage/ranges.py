@@ -31,7 +31,7 @@ class Range:
 
     def holds(self, value: float) -> bool:
         """Return whether a number is in the range."""
-        if math.isnan(value):
+        if isinstance(value, float) and math.isnan(value):
             return self.nan
         least = self.low < value if self.above else self.low <= value
         most = value < self.high if self.below else value <= self.high
@@ -89,6 +89,6 @@ def _numbers(value: Any) -> Iterator[float]:
 
 def _shown(value: Any) -> str:
     """Return a number as people write it, and anything else in at most 60 characters."""
-    if isinstance(value, int | float):
+    if isinstance(value, int) or (isinstance(value, float) and not math.isnan(value)):
         return f"{value:.7g}" if abs(value) < 1e15 else f"{float(value):g}" if abs(value) < 1e300 else "a huge number"
     return str(value)[:60]

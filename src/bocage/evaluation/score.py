@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bocage.disk import write_json
+from bocage.disk import artefact, write_json
 from bocage.evaluation.matrix import ConfusionMatrix
 from bocage.evaluation.metrics import (
     METRICS,
@@ -129,9 +129,12 @@ def _summary(values: NDArray[np.float64]) -> dict[str, Any]:
 
 def load_score(path: Path) -> Score:
     """Read a ``score.json``."""
-    document = json.loads(path.read_text())
-    names = tuple(document["confusion"]["classes"])
-    matrices = tuple(ConfusionMatrix(np.array(counts, np.int64), names) for counts in document["confusion"]["per_draw"])
-    metrics = tuple(key for key, value in document.items() if isinstance(value, dict) and "mean" in value)
-    trust = tuple(Trust.from_dict(entry) for entry in document.get("trust", ()))
-    return Score(matrices, metrics, document["design"], trust)
+    with artefact(path):
+        document = json.loads(path.read_text())
+        names = tuple(document["confusion"]["classes"])
+        per_draw = [np.array(counts, np.int64) for counts in document["confusion"]["per_draw"]]
+        if not per_draw or any(counts.shape != (len(names), len(names)) for counts in per_draw):
+            raise ValueError("the confusion matrices are not those of its classes")
+        metrics = tuple(key for key, value in document.items() if isinstance(value, dict) and "mean" in value)
+        trust = tuple(Trust.from_dict(entry) for entry in document.get("trust", ()))
+        return Score(tuple(ConfusionMatrix(counts, names) for counts in per_draw), metrics, document["design"], trust)

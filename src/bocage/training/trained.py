@@ -187,8 +187,10 @@ class Trained:
                 f"{error.filename or ModelLayout(folder).weights} is missing: {folder} is not a complete model folder. Give the "
                 "folder of a trained model."
             ) from error
-        except BocageError:
+        except TrainedError:
             raise
+        except BocageError as error:
+            raise TrainedError(f"{folder} cannot be read as a trained model: {error}") from error
         except Exception as error:  # damaged archives of weights and trees raise errors of many types
             why = f"{type(error).__name__}: {' '.join(str(error).split())}"[:300]
             raise TrainedError(
