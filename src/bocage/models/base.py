@@ -279,10 +279,10 @@ class Architecture(Protocol):
 
 def no_architecture(thing: Any) -> str:
     """Return why an object from outside the package is not a network; empty if it may be one."""
-    for name in ("Config", "Model"):
-        if not isinstance(getattr(thing, name, None), type):
-            return f"it has no class '{name}'"
-    return "" if dataclasses.is_dataclass(thing.Config) else "its 'Config' is no dataclass"
+    config = getattr(thing, "Config", None)
+    if not (isinstance(config, type) and dataclasses.is_dataclass(config)):
+        return "it has no dataclass 'Config'"
+    return "" if callable(getattr(thing, "Model", None)) else "it has no 'Model'"
 
 
 UNKNOWN = Card("", "", "")
