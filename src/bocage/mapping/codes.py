@@ -12,6 +12,7 @@ from bocage.grid import Grid, Ratio, Window
 from bocage.legend import Legend
 from bocage.scene import Cube, Preparation
 from bocage.sources import check_overlap, image, open_source
+from bocage.words import Note
 
 LOOKED_AT = 64
 """Number of windows of a truth raster that are read before a training."""
@@ -19,7 +20,7 @@ TILE = 256
 """Pixels a side of the blocks in which single pixels are read."""
 
 
-def check_truth(truth: Path, grid: Grid, legend: Legend) -> str:
+def check_truth(truth: Path, grid: Grid, legend: Legend) -> Note | None:
     """Check that a raster of true class codes can be compared with a map; return what limits the comparison, if anything.
 
     Raises
@@ -28,7 +29,7 @@ def check_truth(truth: Path, grid: Grid, legend: Legend) -> str:
         The raster cannot be read, has several bands, is elsewhere, or has no class of the legend on the map.
     """
     if not (grid.crs.proj.is_projected or grid.crs.proj.is_geographic):
-        return ""  # a table of samples has no place
+        return None  # a table of samples has no place
     try:
         source = open_source("truth", image, image.Settings(truth))
         if len(source.bands) != 1:
@@ -44,7 +45,7 @@ def check_truth(truth: Path, grid: Grid, legend: Legend) -> str:
         raise EvaluationError(
             f"[evaluation] truth {truth} has no class of the legend on the map (codes {', '.join(map(str, legend.codes[:10]))})."
         )
-    return f"The truth raster has a class of the legend on {100 * share:.0f} % of the map." if share < 0.995 else ""
+    return Note.of("truth_partly", share=100 * share) if share < 0.995 else None
 
 
 def _share(cube: Cube, windows: Sequence[Window], legend: Legend) -> float:

@@ -147,8 +147,9 @@ class Run:
         material = self._material()
         area = material.estimates.area
         more = {"truth": material.truth.as_dict()} if material.truth else {}
+        written = write_report(material)
         material.score.save(self.layout.score, **more, **({"area": area.as_dict()} if area else {}))
-        return write_report(material)
+        return written
 
     def _material(self) -> "Material":
         """Return the content of the report."""

@@ -34,6 +34,11 @@ class Calibration:
     """Temperatures for pixels with a part of the sources only, for networks that tolerate missing sources. The key is the
     names of the valid sources, in order, joined by "+". Fitted on the same samples with the other sources masked."""
 
+    def __post_init__(self) -> None:
+        for temperature in (self.temperature, *self.partial.values()):
+            if not 0 < temperature < math.inf:
+                raise ValueError(f"a temperature must be above 0 and finite; found {temperature}")
+
     def temperatures(self, seen: Mapping[str, Tensor]) -> Tensor:
         """Return the temperature of every pixel, given the sources that are valid there (source → bool, any shape).
 

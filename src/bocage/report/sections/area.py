@@ -5,7 +5,7 @@ from typing import Any
 from bocage.evaluation import Adjusted
 from bocage.evaluation.area import Estimate
 from bocage.report.material import Material
-from bocage.words import number, words_of
+from bocage.words import number, whole, words_of
 
 
 def area(found: Adjusted | None, made: Material, file: str = "") -> dict[str, Any] | None:
@@ -34,7 +34,7 @@ def area(found: Adjusted | None, made: Material, file: str = "") -> dict[str, An
         low=number(found.overall.low, language),
         high=number(found.overall.high, language),
     )
-    about = w["area_sample_about"].format(file=file, n=found.units) if file else w["area_about"]
+    about = w["area_sample_about"].format(file=file, n=whole(found.units, language)) if file else w["area_about"]
     return {"rows": rows, "overall": overall, "about": about}
 
 
