@@ -145,8 +145,15 @@ def _check(forest: Any, n_classes: int) -> None:
     Raises
     ------
     ModelError
-        A node points outside its tree, a split uses a feature that does not exist, or a class is not in the legend.
+        The object is not a random forest, a node points outside its tree, a split uses a feature that does
+        not exist, or a class is not in the legend.
     """
+    from sklearn.ensemble import RandomForestClassifier
+    from sklearn.tree import DecisionTreeClassifier
+
+    kinds = {type(estimator) for estimator in forest.estimators_} if type(forest) is RandomForestClassifier else set()
+    if kinds != {DecisionTreeClassifier}:
+        raise ModelError("random_forest: the stored object is not a random forest of classification trees.")
     if not 0 <= forest.classes_.min() <= forest.classes_.max() < n_classes:
         raise ModelError(f"random_forest: the stored trees are of other classes than the {n_classes} of the legend.")
     for tree in (estimator.tree_ for estimator in forest.estimators_):

@@ -15,14 +15,15 @@ from bocage.machine import peak_memory, versions
 from bocage.progress import QUIET, Progress
 from bocage.provenance import Provenance, Stage
 from bocage.recipe import Recipe
+from bocage.redaction import redacted
 from bocage.run.lock import COMPARING, LOCK
-from bocage.samples.reference import fingerprint_reference, without_password
+from bocage.samples.reference import fingerprint_reference
 from bocage.scene import Scene
 
 T = TypeVar("T")
-NO_MATTER = ("path", "text", "choice", "scene", "compare", "report", "workers")
+NO_MATTER = ("path", "text", "choice", "scene", "compare", "report", "workers", "plugins")
 """Fields of a recipe without a digest of their own. They do not affect the results (location of the file, cache on disk, other
-models, report, workers), or their parts have separate digests (the choice)."""
+models, report, workers, allowed code), or their parts have separate digests (the choice)."""
 NO_RESULTS = ("prepare", "samples", "pretrain")
 """Stages that are repeated without ``--overwrite``."""
 
@@ -97,7 +98,7 @@ class RunFolder:
             started,
             stages,
         )
-        write_text(layout.recipe, without_password(recipe.text))
+        write_text(layout.recipe, redacted(recipe.text))
         folder = cls(layout, provenance, inputs)
         folder._write()
         return folder

@@ -1,9 +1,10 @@
 """Training curves: the metrics of every epoch."""
 
-import csv
 from collections.abc import Sequence
 from dataclasses import astuple, dataclass, fields
 from pathlib import Path
+
+from bocage.disk import write_csv
 
 
 @dataclass(frozen=True)
@@ -26,7 +27,5 @@ class Epoch:
 
 def write_curves(curves: Sequence[Epoch], path: Path) -> None:
     """Write one line per epoch."""
-    with path.open("w", newline="") as stream:
-        writer = csv.writer(stream)
-        writer.writerow([f.name for f in fields(Epoch)])
-        writer.writerows([round(v, 6) for v in astuple(epoch)] for epoch in curves)
+    rows = ([round(v, 6) for v in astuple(epoch)] for epoch in curves)
+    write_csv(path, [[f.name for f in fields(Epoch)], *rows])
