@@ -92,7 +92,7 @@ class Settings:
     """Whether to convert the assets to dB."""
     stored: Literal["linear", "amplitude"] = "linear"
     """Unit that `decibel` converts: linear power, or its square root (amplitude)."""
-    relative_orbit: int = 0
+    relative_orbit: Annotated[int, Range(0, 175)] = 0
     """Relative orbit to keep (``sat:relative_orbit``), for radar; 0: all."""
     sign: str = ""
     """``"its.module:function"`` that takes a pystac Item and returns it with signed URLs."""
