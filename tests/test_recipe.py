@@ -36,9 +36,9 @@ def test_every_problem_is_told_at_once(recipe):
         "grid.lik: unknown key. Did you mean 'like'?",
         "model.unit: unknown key. Did you mean 'units'?",
         "sources.s2.claer: unknown key. Did you mean 'clear'",
-        "sources.s2.fill: 'every' must be at least 1 day",
+        "sources.s2.fill: 'every' must be at least 1",
         "split.seeed: unknown key. Did you mean 'seed'?",
-        "split: 'train' must be a share between 0 and 1; found 1.5",
+        "split: 'train' must be above 0 and below 1; found 1.5",
     ):
         assert text in said, text
 

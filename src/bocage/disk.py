@@ -1,8 +1,9 @@
-"""Atomic writing of files and folders, safe names, tables, digests and checksums of content, changes of files, a journal.
+"""Atomic writing, reading of text, safe names, tables, digests and checksums of content, changes of files, a journal.
 
 A file or folder is written as ``.<name>.part`` in the same folder, and renamed when it is complete.
 """
 
+import codecs
 import csv
 import dataclasses
 import functools
@@ -21,8 +22,18 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from bocage.errors import BocageError
+from bocage.errors import BocageError, RunFolderError
 
+MARKS = (
+    (codecs.BOM_UTF8, "utf-8-sig"),
+    (codecs.BOM_UTF32_LE, "utf-32"),
+    (codecs.BOM_UTF32_BE, "utf-32"),
+    (codecs.BOM_UTF16_LE, "utf-16"),
+    (codecs.BOM_UTF16_BE, "utf-16"),
+)
+"""Byte-order mark → encoding; the mark of UTF-32 starts with that of UTF-16."""
+RESTORE = "Restore the file, or run the recipe again with another --out."
+"""What to do about a damaged file of a run's folder."""
 DIGITS = 32
 """Number of hexadecimal digits of a digest (truncated SHA-256)."""
 DAY = 86_400.0
@@ -145,6 +156,75 @@ def write_text(path: Path, text: str) -> None:
 def write_json(path: Path, content: Any, indent: int | None = 1) -> None:
     """Write a JSON file (UTF-8) atomically; its folder must exist."""
     write_text(path, json.dumps(content, indent=indent, ensure_ascii=False))
+
+
+def read_text(path: Path) -> str:
+    """Return the text of a file, with ``\\n`` at the end of lines; its encoding is that of its mark, else UTF-8, else cp1252.
+
+    Windows programs write UTF-16 with a mark, UTF-8 with a mark, or the code page 1252 ("ANSI").
+
+    Raises
+    ------
+    FileNotFoundError
+        The file does not exist.
+    ValueError
+        It is not a regular file (a pipe would block), or not a text file.
+    """
+    if path.exists() and not path.is_file():
+        raise ValueError("it is not a regular file")
+    content = path.read_bytes()
+    encoding = next((name for mark, name in MARKS if content.startswith(mark)), "utf-8")
+    try:
+        text = content.decode(encoding)
+    except UnicodeDecodeError as error:
+        if encoding != "utf-8":
+            raise ValueError(f"it is not a text file in {encoding}: {error.reason}") from error
+        text = content.decode("cp1252", errors="replace")
+    if "\0" in text or "\N{REPLACEMENT CHARACTER}" in text:
+        raise ValueError("it is not a text file in UTF-8, UTF-16 with a byte-order mark, or cp1252")
+    return text.replace("\r\n", "\n").replace("\r", "\n")
+
+
+def read_rows(path: Path) -> list[tuple[int, list[str]]]:
+    """Return the rows of a CSV file that are not empty: line number, and cells without blanks around them.
+
+    The separator is the one of comma, semicolon and tab that is most frequent in the first line.
+
+    Raises
+    ------
+    FileNotFoundError
+        The file does not exist.
+    ValueError
+        It is not a CSV file.
+    """
+    text = read_text(path)
+    separator = max(",;\t", key=text.partition("\n")[0].count)
+    reader = csv.reader(io.StringIO(text), delimiter=separator, skipinitialspace=True)
+    try:
+        rows = [(reader.line_num, [cell.strip() for cell in row]) for row in reader]
+    except csv.Error as error:
+        raise ValueError(f"line {reader.line_num}: {error}") from error
+    return [(number, cells) for number, cells in rows if any(cells)]
+
+
+@contextmanager
+def artefact(path: Path) -> Iterator[None]:
+    """Report, as one line, a file of a run's folder that is missing or damaged while the block reads it.
+
+    Raises
+    ------
+    RunFolderError
+        The file is missing, or the block fails.
+    """
+    try:
+        yield
+    except BocageError:
+        raise
+    except FileNotFoundError as error:
+        raise RunFolderError(f"{error.filename or path} is missing. {RESTORE}") from error
+    except Exception as error:  # truncated JSON, Parquet and NPY files raise errors of many types
+        why = f"{type(error).__name__}: {' '.join(str(error).split())}"[:200]
+        raise RunFolderError(f"{path} is damaged ({why}). {RESTORE}") from error
 
 
 def write_csv(path: Path, rows: Iterable[Sequence[Any]]) -> None:
@@ -310,7 +390,7 @@ class Journal:
                 note = json.loads(line)
                 if note.pop("sum") == digest(note):
                     yield note.pop("place"), note
-            except (ValueError, KeyError, TypeError, AttributeError):
+            except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
                 continue  # incomplete line of a killed process, or a damaged one
 
     def add(self, place: str, **note: Any) -> None:

@@ -6,12 +6,13 @@ The axis order is always ``y, x``. A grid is axis-aligned, and its rows run from
 import math
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import Annotated, Any
 
 from affine import Affine
 from odc.geo.geobox import GeoBox
 
 from bocage.errors import GridError
+from bocage.ranges import Range, check_ranges
 
 SNAP = 1e-3
 """Tolerance of alignment: two grids are aligned if their corners differ by less than this fraction of a pixel."""
@@ -82,10 +83,13 @@ class Ratio:
     the two is 1.
     """
 
-    finer: int = 1
+    finer: Annotated[int, Range(1, 100_000)] = 1
     """Number of source pixels along the side of a map pixel, at least 1."""
-    coarser: int = 1
+    coarser: Annotated[int, Range(1, 100_000)] = 1
     """Number of map pixels along the side of a source pixel, at least 1; 1 if `finer` is above 1."""
+
+    def __post_init__(self) -> None:
+        check_ranges(self)
 
     def grid(self, target: "Grid") -> "Grid":
         """Return the nested grid, which shares the north-west corner of `target` and covers it completely."""

@@ -61,7 +61,7 @@ class Provenance:
             record: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
             stages = {name: Stage(**{"memory": 0, **stage}) for name, stage in record.pop("stages").items()}
             return cls(**record, stages=stages)
-        except (ValueError, KeyError, TypeError, AttributeError) as error:
+        except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
             raise RunFolderError(f"{path} is damaged ({error}); choose another --out, or delete the folder.") from error
 
 
@@ -107,5 +107,5 @@ class Plan:
             stages = tuple(Estimate(**estimate) for estimate in record.pop("stages"))
             workers = {int(n): seconds for n, seconds in record.pop("workers").items()}
             return cls(stages=stages, workers=workers, **record)
-        except (OSError, ValueError, KeyError, TypeError):
+        except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
             return None

@@ -10,7 +10,7 @@ import importlib
 import os
 import sys
 import sysconfig
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
@@ -77,6 +77,8 @@ class Shelf(Generic[T]):
     kind: str
     kinds: str
     things: Mapping[str, T]
+    check: Callable[[Any], str] = lambda thing: ""
+    """Function that returns why an object from outside the package is not of this kind; empty if it is."""
 
     def __iter__(self) -> Iterator[str]:
         return iter(sorted(self.things))
@@ -92,7 +94,10 @@ class Shelf(Generic[T]):
         if name in self.things:
             return self.things[name]
         if ":" in name:
-            return cast(T, self._outside(name))
+            outside = self._outside(name)
+            if why := self.check(outside):
+                raise UnknownNameError(f"'{name}' is no {self.kind}: {why}.")
+            return cast(T, outside)
         raise UnknownNameError(
             f"Unknown {self.kind} '{name}'.{did_you_mean(name, self.things)} Known {self.kinds}: {', '.join(self)}; "
             "your own code is named 'its.module:name'."
@@ -100,6 +105,8 @@ class Shelf(Generic[T]):
 
     def _outside(self, name: str) -> Any:
         module, _, attribute = name.partition(":")
+        if not all(part.isidentifier() for part in module.split(".")) or not (attribute or "x").isidentifier():
+            raise UnknownNameError(f"The {self.kind} {name[:60]!r} is not written 'its.module:name'.")
         file = _RESTRICTED.get()
         if file and not any(f"{module}.".startswith(f"{allowed}.") for allowed in _ALLOWED):
             raise UnknownNameError(
@@ -127,7 +134,8 @@ def outside(module: str, subject: str) -> Any:
     sys.path[:] = [place for k, place in enumerate(paths) if k not in hidden]
     try:
         return importlib.import_module(module)
-    except ImportError as error:
+    except (Exception, SystemExit) as error:  # a module may raise anything while it is imported
+        why = " ".join(f"{error}".split()) if isinstance(error, ImportError) else f"{type(error).__name__}: {error}"
         top = Path(module.partition(".")[0])
         here = top.is_dir() or top.with_suffix(".py").exists()
         hint = (
@@ -135,7 +143,7 @@ def outside(module: str, subject: str) -> Any:
             if here
             else ""
         )
-        raise UnknownNameError(f"{subject} cannot be imported: {error}.{hint}") from error
+        raise UnknownNameError(f"{subject} cannot be imported: {why}.{hint}") from error
     finally:
         sys.path[:] = paths
 

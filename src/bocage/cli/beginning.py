@@ -16,10 +16,11 @@ from bocage.layout import RunLayout
 @click.argument("images", type=click.Path(path_type=Path))
 @click.argument("reference", type=click.Path(path_type=Path))
 @click.option("--label", default="", help="Field with the class [default: chosen from the fields of the file].")
+@click.option("--layer", default="", help="Layer of the vector file, if it has several.")
 @click.option(
     "--out", type=click.Path(path_type=Path), default=Path("recipe.toml"), show_default=True, help="Recipe to write."
 )
-def init(images: Path, reference: Path, label: str, out: Path) -> None:
+def init(images: Path, reference: Path, label: str, layer: str, out: Path) -> None:
     """Write a recipe for your images and polygons.
 
     IMAGES is a folder, REFERENCE a vector file of labelled polygons. The recipe has comments that explain the
@@ -33,7 +34,7 @@ def init(images: Path, reference: Path, label: str, out: Path) -> None:
     started(f"images: {images}")
     from bocage.jobs.init import write_recipe
 
-    for line in write_recipe(images, reference, label, out):
+    for line in write_recipe(images, reference, label, out, layer):
         click.echo(line)
 
 

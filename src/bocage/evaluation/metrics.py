@@ -97,6 +97,15 @@ def allocation_disagreement(matrix: ConfusionMatrix) -> float:
     return float(np.minimum(omitted, committed).sum() / matrix.total) if matrix.total else float("nan")
 
 
+def _no_metric(thing: Any) -> str:
+    """Return why an object is not a metric: it is tried on a small matrix."""
+    try:
+        value = thing(ConfusionMatrix(np.array([[2, 1], [0, 3]], np.int64), ("a", "b")))
+        return "" if np.isscalar(value) and np.isreal(value) else f"it returns {type(value).__name__}, not one number"
+    except Exception as error:  # the function is not ours
+        return f"of a confusion matrix, it raises {type(error).__name__}: {error}"
+
+
 METRICS: Shelf[Metric] = Shelf(
     "metric",
     "metrics",
@@ -109,4 +118,5 @@ METRICS: Shelf[Metric] = Shelf(
         "quantity_disagreement": quantity_disagreement,
         "allocation_disagreement": allocation_disagreement,
     },
+    _no_metric,
 )

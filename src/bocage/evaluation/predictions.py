@@ -68,7 +68,7 @@ class Predictions:
         try:
             table = pd.read_parquet(path)
             return cls(**{field.name: table[field.name].to_numpy() for field in fields(cls)})
-        except (OSError, ValueError, KeyError) as error:
+        except Exception as error:  # damaged Parquet files raise errors of many types
             raise EvaluationError(f"{path} cannot be read ({error}): remove it and evaluate again.") from error
 
 

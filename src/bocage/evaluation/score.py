@@ -4,12 +4,12 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from bocage.disk import write_json
+from bocage.disk import artefact, write_json
 from bocage.evaluation.matrix import ConfusionMatrix
 from bocage.evaluation.metrics import (
     METRICS,
@@ -20,6 +20,7 @@ from bocage.evaluation.metrics import (
     users_accuracy,
 )
 from bocage.evaluation.trust import Trust
+from bocage.ranges import Range, check_ranges
 
 PER_CLASS = {
     "f1": f1,
@@ -36,10 +37,13 @@ class Evaluation:
     metrics: tuple[str, ...] = ("overall_accuracy", "f1_weighted", "kappa", "f1_macro")
     """Metrics (``bocage metrics`` lists them), by name or ``"its.module:name"``; the first three of the default are always
     computed."""
-    importance: int = 400
+    importance: Annotated[int, Range(0, 1_000_000)] = 400
     """Number of test samples for the importance of sources and dates, in the draw that makes the map; 0: not computed."""
     truth: Path | None = None
     """Raster of class codes that covers the map (simulated landscapes have one); it is compared with the whole map."""
+
+    def __post_init__(self) -> None:
+        check_ranges(self)
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -136,9 +140,12 @@ def _summary(values: NDArray[np.float64]) -> dict[str, Any]:
 
 def load_score(path: Path) -> Score:
     """Read a ``score.json``."""
-    document = json.loads(path.read_text())
-    names = tuple(document["confusion"]["classes"])
-    matrices = tuple(ConfusionMatrix(np.array(counts, np.int64), names) for counts in document["confusion"]["per_draw"])
-    metrics = tuple(key for key, value in document.items() if isinstance(value, dict) and "mean" in value)
-    trust = tuple(Trust.from_dict(entry) for entry in document.get("trust", ()))
-    return Score(matrices, metrics, document["design"], trust)
+    with artefact(path):
+        document = json.loads(path.read_text())
+        names = tuple(document["confusion"]["classes"])
+        per_draw = [np.array(counts, np.int64) for counts in document["confusion"]["per_draw"]]
+        if not per_draw or any(counts.shape != (len(names), len(names)) for counts in per_draw):
+            raise ValueError("the confusion matrices are not those of its classes")
+        metrics = tuple(key for key, value in document.items() if isinstance(value, dict) and "mean" in value)
+        trust = tuple(Trust.from_dict(entry) for entry in document.get("trust", ()))
+        return Score(tuple(ConfusionMatrix(counts, names) for counts in per_draw), metrics, document["design"], trust)

@@ -5,8 +5,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from bocage.errors import BocageError, RecipeError, SourceError
+from bocage.errors import BocageError, EvaluationError, RecipeError, SamplesError, SourceError
 from bocage.grid import Grid
+from bocage.mapping import check_truth
 from bocage.preflight import Finding, Preflight, ordered
 from bocage.preflight.dates import check_dates, clearness
 from bocage.preflight.disk import check_disk, needs
@@ -17,9 +18,10 @@ from bocage.preflight.polygons import check_polygons
 from bocage.preflight.validity import check_validity
 from bocage.progress import QUIET, Progress
 from bocage.recipe import Recipe, read_recipe
+from bocage.samples import check_split
 from bocage.samples.points import label_rows
 from bocage.scene import Cube, make_scene
-from bocage.sources import SENSORS, Readable, Source, check_overlap, image, open_source, opening_order
+from bocage.sources import SENSORS, Readable, Source, check_overlap, open_source, opening_order
 from bocage.words import Note
 
 FOUND: dict[str, Severity] = {
@@ -155,9 +157,12 @@ def _look_at_run(recipe: Recipe, seen: Preflight, out: Path) -> Iterator[Finding
     assert seen.grid is not None
     if recipe.evaluation.truth:
         try:
-            open_source("truth", image, image.Settings(recipe.evaluation.truth))
-        except SourceError as error:
+            said = check_truth(recipe.evaluation.truth, seen.grid, recipe.legend)
+        except EvaluationError as error:
             yield Finding.quoting("evaluation.truth", error, "correct_truth")
+        else:
+            if said:
+                yield Finding.of("warning", "evaluation.truth", said, "if_intended")
     if set(seen.sources) != set(recipe.sources) or any(f.what.code == "no_overlap" for f in seen.findings):
         return  # already findings, and there is no scene without these sources
     try:
@@ -169,6 +174,11 @@ def _look_at_run(recipe: Recipe, seen: Preflight, out: Path) -> Iterator[Finding
         yield Finding.quoting("model", error)
         return
     seen.scene = scene
+    if seen.pixels is not None:
+        try:
+            check_split(seen.pixels, scene, recipe.survey)
+        except SamplesError as error:
+            yield Finding.quoting("reference", error)
     pixels = len(seen.pixels) if seen.pixels is not None else len(scene.ids or ())
     footprints = {name: f.size for name, f in network.footprints.items()}
     yield from check_disk(needs(scene, recipe.scene, pixels, footprints, 4), out)

@@ -1,5 +1,7 @@
 """``bocage init``: write a commented recipe for a folder of images and a vector file."""
 
+import itertools
+import json
 import os
 import re
 import unicodedata
@@ -9,6 +11,8 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from bocage.errors import BocageError, Problem, RecipeError, SourceError
+from bocage.legend import LONGEST
+from bocage.samples import Reference
 from bocage.samples.reference import label_values
 from bocage.sources import landsat_c2l2, sentinel1_grd, sentinel2_l2a, sentinel2_theia
 from bocage.sources.declared import common_name
@@ -71,7 +75,7 @@ like = "{like}"
 [reference]
 path = {reference}
 label = "{label}"
-# polygon_id = "field"         # if a surveyed field consists of several features: field with its identifier
+{layer}# polygon_id = "field"         # if a surveyed field consists of several features: field with its identifier
 # buffer = 5                   # inward buffer of each polygon, in metres
 
 # Legend: for each class, its code in the map (1 to 65535), its name, and optionally color = "#rrggbb".
@@ -174,8 +178,10 @@ class Found:
         return next(n for i in range(1, len(taken) + 2) if (n := name if i == 1 else f"{name}_{i}") not in taken)
 
 
-def write_recipe(images: Path, reference: Path, label: str, out: Path) -> list[str]:
+def write_recipe(images: Path, reference: Path, label: str, out: Path, layer: str = "") -> list[str]:
     """Write a recipe to `out`, and return messages for the user, one per line.
+
+    If `label` is empty, the field is guessed. `layer` is required if the vector file has several layers.
 
     Raises
     ------
@@ -193,8 +199,8 @@ def write_recipe(images: Path, reference: Path, label: str, out: Path) -> list[s
     if not found.images and not found.series and not found.products:
         shown = f" {skipped[0]}" if skipped else ""
         raise BocageError(f"{images} contains no known product and no readable raster ({', '.join(SUFFIXES)}).{shown}")
-    label, values = label_values(reference, label)
-    text = _recipe(found, images, out, reference, label, values)
+    label, values = label_values(reference, label, layer)
+    text = _recipe(found, images, out, Reference(reference.resolve(), label, layer=layer), values)
     out.parent.mkdir(parents=True, exist_ok=True)
     out.write_text(text, encoding="utf-8")
     sources = ", ".join([*found.products, *found.series, *found.images])
@@ -457,10 +463,10 @@ def _iso(text: str) -> str:
 def _quoted(path: object, out: Path) -> str:
     """Return the quoted path for the recipe: relative to the recipe, with forward slashes."""
     relative = os.path.relpath(str(path), out.resolve().parent).replace(os.sep, "/")
-    return '"' + relative.replace("\\", "\\\\").replace('"', '\\"') + '"'
+    return '"' + _escaped(relative) + '"'
 
 
-def _recipe(found: Found, images: Path, out: Path, reference: Path, label: str, values: list[int | str]) -> str:
+def _recipe(found: Found, images: Path, out: Path, reference: Reference, values: list[int | str]) -> str:
     like, model = _advice(found)
     name = _name(out.stem if out.stem != "recipe" else out.resolve().parent.name)
     series = [_series_text(key, series, out) for key, series in found.series.items()]
@@ -470,9 +476,10 @@ def _recipe(found: Found, images: Path, out: Path, reference: Path, label: str, 
         name=name,
         like=like,
         sources="\n".join(products + series + plain),
-        reference=_quoted(reference.resolve(), out),
-        label=label,
-        classes="\n".join(_class_text(i, value) for i, value in enumerate(values, start=1)),
+        reference=_quoted(reference.path, out),
+        label=_escaped(reference.label),
+        layer=f'layer = "{_escaped(reference.layer)}"\n' if reference.layer else "",
+        classes="\n".join(_class_texts(values)),
         model=model,
     )
 
@@ -555,8 +562,19 @@ def _band(description: str) -> str:
     return {"swir1": "swir16", "swir2": "swir22"}.get(name, name)
 
 
-def _class_text(number: int, value: int | str) -> str:
-    if isinstance(value, int) and 1 <= value <= 65535:
-        return f'  {{ code = {value}, name = "{value}" }},'
-    escaped = str(value).replace("\\", "\\\\").replace('"', '\\"')
-    return f'  {{ code = {number}, name = "{escaped}", values = ["{escaped}"] }},'
+def _class_texts(values: list[int | str]) -> list[str]:
+    """Return the line of each class: a label that can be a code is its code, the others get the lowest free codes."""
+    codes = [value for value in values if isinstance(value, int) and 1 <= value <= 65535]
+    free = (code for code in itertools.count(1) if code not in codes)
+    lines = []
+    for value in values:
+        text = _escaped(str(value))
+        own = f"code = {value}" if value in codes else f"code = {next(free)}"
+        name = _escaped("".join(c for c in str(value) if c.isprintable())[:LONGEST])
+        lines.append(f'  {{ {own}, name = "{name}"' + ("" if value in codes else f', values = ["{text}"]') + " },")
+    return lines
+
+
+def _escaped(text: str) -> str:
+    """Return a text as the inside of a TOML string."""
+    return json.dumps(text, ensure_ascii=False)[1:-1].replace("\x7f", "\\u007f")

@@ -1,7 +1,7 @@
 """Trained + Scene → map on disk: read windows with a halo, run the network, write files, on one or more machines."""
 
 from bocage.mapping.areas import Areas
-from bocage.mapping.codes import codes_at, codes_beside, count_codes, locate, read_codes
+from bocage.mapping.codes import check_truth, codes_at, codes_beside, count_codes, locate, read_codes
 from bocage.mapping.engine import LandCoverMap, make_map, open_map
 from bocage.mapping.predict import Prediction, classify_at, predict
 from bocage.mapping.settings import Mapping
@@ -17,6 +17,7 @@ __all__ = [
     "Mapping",
     "Prediction",
     "Workers",
+    "check_truth",
     "classify_at",
     "codes_at",
     "codes_beside",

@@ -1,19 +1,57 @@
 """Class codes of a map on disk: read by window, beside a reference raster, counted, or sampled at random."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from bocage.errors import EvaluationError, SourceError
 from bocage.grid import Grid, Ratio, Window
 from bocage.legend import Legend
 from bocage.scene import Cube, Preparation
-from bocage.sources import image, open_source
+from bocage.sources import check_overlap, image, open_source
+from bocage.words import Note
 
+LOOKED_AT = 64
+"""Number of windows of a truth raster that are read before a training."""
 TILE = 256
 """Pixels a side of the blocks in which single pixels are read."""
+
+
+def check_truth(truth: Path, grid: Grid, legend: Legend) -> Note | None:
+    """Check that a raster of true class codes can be compared with a map; return what limits the comparison, if anything.
+
+    Raises
+    ------
+    EvaluationError
+        The raster cannot be read, has several bands, is elsewhere, or has no class of the legend on the map.
+    """
+    if not (grid.crs.proj.is_projected or grid.crs.proj.is_geographic):
+        return None  # a table of samples has no place
+    try:
+        source = open_source("truth", image, image.Settings(truth))
+        if len(source.bands) != 1:
+            raise EvaluationError(
+                f"[evaluation] truth {truth} has {len(source.bands)} bands; give a raster of one band."
+            )
+        check_overlap(source, grid)
+        cube, windows = _cube("truth", truth, grid), list(grid.tiles(1024))
+        share = _share(cube, windows[:: max(1, len(windows) // LOOKED_AT)], legend) or _share(cube, windows, legend)
+    except SourceError as error:
+        raise EvaluationError(f"[evaluation] {error}") from error
+    if not share:
+        raise EvaluationError(
+            f"[evaluation] truth {truth} has no class of the legend on the map (codes {', '.join(map(str, legend.codes[:10]))})."
+        )
+    return Note.of("truth_partly", share=100 * share) if share < 0.995 else None
+
+
+def _share(cube: Cube, windows: Sequence[Window], legend: Legend) -> float:
+    """Return the share of the pixels of windows that have a class of the legend, 0 to 1."""
+    right = [np.isin(_codes(cube, window), legend.codes) for window in windows]
+    return float(sum(part.sum() for part in right) / sum(part.size for part in right))
 
 
 def codes_beside(

@@ -2,19 +2,20 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
 from bocage.mapping.layers import LAYERS
 from bocage.mapping.predict import Precision
+from bocage.ranges import Range, check_ranges
 
 
 @dataclass(frozen=True)
 class Mapping:
     """Settings of the map."""
 
-    draw: int = 0
+    draw: Annotated[int, Range(0, 10_000)] = 0
     """Number of the draw whose network makes the map, at least 0."""
-    tile: int = 256
+    tile: Annotated[int, Range(16, 8192)] = 256
     """Side, in map pixels, of the windows that are read, computed and written at a time, at least 16. Memory grows with its
     square. It is rounded up to whole cells of the network's lattice. The map does not depend on it."""
     layers: tuple[str, ...] = ("classes", "confidence")
@@ -34,8 +35,7 @@ class Mapping:
     """Keep the windows beside the map, so that after a change only the affected windows are computed again."""
 
     def __post_init__(self) -> None:
-        if self.draw < 0 or self.tile < 16:
-            raise ValueError("'draw' must be at least 0 and 'tile' at least 16 pixels")
+        check_ranges(self)
         unknown = [name for name in self.layers if name not in LAYERS]
         if unknown:
             raise ValueError(f"the map has no layer '{unknown[0]}'; use {', '.join(LAYERS)}")

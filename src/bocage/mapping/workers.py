@@ -10,12 +10,13 @@ from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 from bocage.errors import MappingError
 from bocage.grid import Window
 from bocage.machine import cores
 from bocage.mapping.work import Done, Task, Worker, cores_given_back
+from bocage.ranges import Range, check_ranges
 
 CLUSTERS = ("slurm", "pbs", "sge", "lsf", "oar", "htcondor", "moab")
 """Batch systems supported by dask-jobqueue."""
@@ -33,10 +34,10 @@ PATIENCE = 300
 class Workers:
     """Number and kind of workers. The map does not depend on them."""
 
-    count: int = 0
+    count: Annotated[int, Range(0, 4096)] = 0
     """Number of processes, at least 0; 0: this process only. With several GPUs, each process uses one. With `cluster`: number of
     jobs."""
-    threads: int = 0
+    threads: Annotated[int, Range(0, 1024)] = 0
     """Number of networks that compute at a time in each process, each on one core; 0: all cores, shared between the processes."""
     scheduler: str = ""
     """Address of a running Dask scheduler whose workers compute the map, such as ``"tcp://node1:8786"``; empty: none."""
@@ -47,8 +48,7 @@ class Workers:
     """Options of a batch job (dask-jobqueue): queue, account, cores, memory, walltime, and so on."""
 
     def __post_init__(self) -> None:
-        if self.count < 0 or self.threads < 0:
-            raise ValueError("'count' and 'threads' must be at least 0")
+        check_ranges(self)
         if self.cluster and self.cluster not in CLUSTERS:
             raise ValueError(f"'cluster' is one of {', '.join(CLUSTERS)}; found '{self.cluster}'")
         if self.cluster and self.scheduler:

@@ -27,6 +27,7 @@ from bocage.models.base import (
     build,
     card_of,
     moved,
+    no_architecture,
     window_positions,
 )  # fmt: skip
 from bocage.models.single import SINGLE
@@ -47,6 +48,7 @@ MODELS: Shelf[Architecture] = Shelf(
         "s1s2vhsr": s1s2vhsr,
         "twinns": twinns,
     },
+    no_architecture,
 )
 
 __all__ = [

@@ -5,6 +5,7 @@ Geometry: the anchor of map pixel ``i`` in a source is the source pixel ``i * fi
 map pixel that is a multiple of every ``coarser``.
 """
 
+import dataclasses
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -274,6 +275,14 @@ class Architecture(Protocol):
     @property
     def Model(self) -> Any:  # noqa: N802 - a module's class
         """``Model(inputs: Mapping[str, InputSpec], n_classes: int, config: Config)``, a :class:`Network`."""
+
+
+def no_architecture(thing: Any) -> str:
+    """Return why an object from outside the package is not a network; empty if it may be one."""
+    config = getattr(thing, "Config", None)
+    if not (isinstance(config, type) and dataclasses.is_dataclass(config)):
+        return "it has no dataclass 'Config'"
+    return "" if callable(getattr(thing, "Model", None)) else "it has no 'Model'"
 
 
 UNKNOWN = Card("", "", "")

@@ -13,6 +13,7 @@ Masks: masked dates are replaced by 0, the mean of the training pixels if the sc
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Annotated
 
 import torch
 from torch import Tensor
@@ -23,6 +24,7 @@ from bocage.models.base import Batch, Card, InputSpec, Published, choose, pixel_
 from bocage.models.gru import S2
 from bocage.models.heads import SourceEncoder, single_source
 from bocage.models.layers import DateConv, Norm, over_pixels
+from bocage.ranges import Range, check_ranges
 
 FEWEST = 12
 """Minimum number of dates for the unpadded convolutions."""
@@ -41,10 +43,13 @@ class Config:
 
     source: str = ""
     """Name of the series; empty: the only series of the recipe."""
-    filters: tuple[int, int] = (256, 512)
+    filters: Annotated[tuple[int, int], Range(1, 16_384)] = (256, 512)
     """Filters of the first layer, and of the other layers."""
     norm: Norm = "batch"
     """Normalisation after each ReLU: "batch", "affine" (the released code), "group" or "layer"."""
+
+    def __post_init__(self) -> None:
+        check_ranges(self)
 
 
 class Encoder(SourceEncoder):

@@ -11,6 +11,7 @@ Masks: masked dates leave the state of the pixel unchanged.
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Annotated
 
 from torch import Tensor, nn
 
@@ -18,8 +19,8 @@ from bocage.models.base import Batch, Card, InputSpec, Published, centred, choos
 from bocage.models.gru import S2
 from bocage.models.heads import SourceEncoder, single_source
 from bocage.models.layers import Part, by_patches
-from bocage.models.ranges import at_least, odd, shares
 from bocage.models.recurrent import ConvLstm
+from bocage.ranges import SHARE, Range, check_ranges
 
 CARD = Card(
     paper="cell of Shi et al. 2015, arXiv 1506.04214",
@@ -38,19 +39,17 @@ class Config:
 
     source: str = ""
     """Name of the series; empty: the only series of the recipe."""
-    patch: int = 5
+    patch: Annotated[int, Range(1, 511, odd=True)] = 5
     """Side of the patch in pixels, odd."""
-    units: int = 64
+    units: Annotated[int, Range(1, 16_384)] = 64
     """Channels of the state, at least 1."""
-    kernel: int = 3
+    kernel: Annotated[int, Range(1, 99, odd=True)] = 3
     """Side of the kernels, odd."""
-    dropout: float = 0.0
+    dropout: Annotated[float, SHARE] = 0.0
     """Dropout rate of the features, from 0 to below 1."""
 
     def __post_init__(self) -> None:
-        at_least(self, patch=1, kernel=1, units=1)
-        odd(self, "patch", "kernel")
-        shares(self, "dropout")
+        check_ranges(self)
 
 
 class Encoder(SourceEncoder):

@@ -17,6 +17,7 @@ The dense form is exact: a dense layer on a patch is a convolution as large as t
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Annotated
 
 import torch
 from torch import Tensor, nn
@@ -25,7 +26,7 @@ from torch.nn import functional
 from bocage.models.base import Batch, Card, Criterion, Footprint, InputSpec, Network, output_shape, repeat_to
 from bocage.models.layers import Conv, Norm
 from bocage.models.multiresolcc import MS, PAN, PUBLISHED, PanBranch, check_nested, find_pan_ms
-from bocage.models.ranges import at_least, shares
+from bocage.ranges import SHARE, Range, check_ranges
 
 CARD = Card(
     paper="after Liu et al. 2018, IEEE TGRS 56(1):461-473",
@@ -45,24 +46,23 @@ class Config:
     """The panchromatic source (one band)."""
     ms: str = "ms"
     """The multispectral source, coarser than `pan` by a whole ratio."""
-    patch: int = 32
+    patch: Annotated[int, Range(22, 512)] = 32
     """Side of a patch in PAN pixels; at least 22 and a multiple of the ratio."""
-    pan_filters: tuple[int, int, int] = (64, 128, 256)
+    pan_filters: Annotated[tuple[int, int, int], Range(1, 16_384)] = (64, 128, 256)
     """Filters of the PAN branch's convolutions."""
-    codes: tuple[int, int] = (256, 128)
+    codes: Annotated[tuple[int, int], Range(1, 16_384)] = (256, 128)
     """Units of the autoencoder's layers."""
-    dense: tuple[int, int] = (256, 256)
+    dense: Annotated[tuple[int, int], Range(1, 16_384)] = (256, 256)
     """Units of the fusion layers."""
-    reconstruction: float = 0.3
+    reconstruction: Annotated[float, Range(0, 100)] = 0.3
     """Weight of the squared reconstruction error in the loss, at least 0; 0: no reconstruction."""
-    dropout: float = 0.4
+    dropout: Annotated[float, SHARE] = 0.4
     """Dropout rate of the fused features, from 0 to below 1."""
     norm: Norm = "batch"
     """Normalisation after each ReLU: "batch", "affine", "group" or "layer"."""
 
     def __post_init__(self) -> None:
-        at_least(self, patch=22, pan_filters=1, codes=1, dense=1, reconstruction=0)
-        shares(self, "dropout")
+        check_ranges(self)
 
 
 class Autoencoder(nn.Module):

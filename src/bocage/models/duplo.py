@@ -14,6 +14,7 @@ Masks: the GRU skips the dates that are masked at the pixel. The CNNs replace ma
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Annotated
 
 from torch import Tensor, nn
 
@@ -21,7 +22,7 @@ from bocage.models.base import Batch, Card, InputSpec, Published, centred, choos
 from bocage.models.gru import S2
 from bocage.models.heads import SourceEncoder, single_source
 from bocage.models.layers import Attention, Conv, Norm, clear_dates_first, in_pixels
-from bocage.models.ranges import at_least, shares
+from bocage.ranges import SHARE, Range, check_ranges
 
 PATCH = 5
 """Side of a patch in pixels: the receptive field of two unpadded 3 x 3 convolutions."""
@@ -42,22 +43,21 @@ class Config:
 
     source: str = ""
     """Name of the series; empty: the only series of the recipe."""
-    filters: tuple[int, int] = (256, 512)
+    filters: Annotated[tuple[int, int], Range(1, 16_384)] = (256, 512)
     """Filters of the CNN on the stacked dates."""
-    date_filters: tuple[int, int] = (32, 64)
+    date_filters: Annotated[tuple[int, int], Range(1, 16_384)] = (32, 64)
     """Filters of the CNN of each date."""
-    units: int = 1024
+    units: Annotated[int, Range(1, 16_384)] = 1024
     """Hidden units of the GRU, at least 1."""
-    auxiliary: float = 0.3
+    auxiliary: Annotated[float, Range(0, 100)] = 0.3
     """Weight of the losses of the auxiliary heads, at least 0; 0: no auxiliary heads."""
-    dropout: float = 0.4
+    dropout: Annotated[float, SHARE] = 0.4
     """Dropout rate of the features of each view, from 0 to below 1."""
     norm: Norm = "batch"
     """Normalisation after each ReLU: "batch", "affine", "group" or "layer"."""
 
     def __post_init__(self) -> None:
-        at_least(self, filters=1, date_filters=1, units=1, auxiliary=0)
-        shares(self, "dropout")
+        check_ranges(self)
 
 
 class Encoder(SourceEncoder):

@@ -22,7 +22,7 @@ import dataclasses
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import torch
 from torch import Tensor, nn
@@ -41,9 +41,9 @@ from bocage.models.base import (
     output_shape,
 )
 from bocage.models.heads import Heads, SingleSource
-from bocage.models.ranges import at_least, shares
 from bocage.models.single import SINGLE
 from bocage.models.twinns import S1
+from bocage.ranges import SHARE, Range, check_ranges
 from bocage.shelf import did_you_mean
 
 CARD = Card(
@@ -76,19 +76,18 @@ class Config:
     """The networks: exactly one with "early", two or more otherwise."""
     sources: tuple[str, ...] = ()
     """Series stacked by "early"; empty: all."""
-    auxiliary: float = 0.0
+    auxiliary: Annotated[float, Range(0, 100)] = 0.0
     """Weight of the auxiliary head on each member's features ("late"), at least 0; 0: no auxiliary heads."""
-    dropout: float = 0.0
+    dropout: Annotated[float, SHARE] = 0.0
     """Dropout rate of the features before the head ("late"), from 0 to below 1."""
 
     def __post_init__(self) -> None:
+        check_ranges(self)
         # A model folder stores the members as tables.
         members = tuple(m if isinstance(m, Member) else Member(**m) for m in self.members)
         object.__setattr__(self, "members", members)
         if not self.members or (self.strategy == "early") != (len(self.members) == 1):
             raise ValueError(f'"early" takes one member, "late" and "decision" two or more; found {len(self.members)}')
-        at_least(self, auxiliary=0)
-        shares(self, "dropout")
 
 
 class Model(Network):

@@ -14,15 +14,15 @@ second, redundant bias: 3 072 parameters more than the paper's at 1024 units.
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal
+from typing import Annotated, Literal
 
 from torch import nn
 
 from bocage.grid import Ratio
 from bocage.models.base import Card, InputSpec, Published
 from bocage.models.heads import single_source
-from bocage.models.ranges import at_least, shares
 from bocage.models.recurrent import PixelEncoder
+from bocage.ranges import SHARE, Range, check_ranges
 
 S2 = InputSpec("s2", tuple(f"b{i}" for i in range(16)), 34, Ratio())
 CARD = Card(
@@ -40,9 +40,9 @@ class Config:
 
     source: str = ""
     """Name of the series; empty: the only series of the recipe."""
-    units: int = 1024
+    units: Annotated[int, Range(1, 16_384)] = 1024
     """Hidden units of the GRU and of the attention, at least 1."""
-    dropout: float = 0.4
+    dropout: Annotated[float, SHARE] = 0.4
     """Dropout rate of the features before the classifier, from 0 to below 1."""
     attention: bool = True
     """Weight the states of all dates by attention; false: use the state after the last clear date."""
@@ -50,8 +50,7 @@ class Config:
     """Append sine and cosine of the day of the year to each date; "auto": for native (irregular) dates only."""
 
     def __post_init__(self) -> None:
-        at_least(self, units=1)
-        shares(self, "dropout")
+        check_ranges(self)
 
 
 class Encoder(PixelEncoder):

@@ -12,7 +12,7 @@ Training is deterministic for a given seed.
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 import torch
@@ -22,8 +22,8 @@ from torch import Tensor
 from bocage.errors import ModelError
 from bocage.models.base import Abilities, Batch, Card, InputSpec, Network
 from bocage.models.gru import S2
-from bocage.models.ranges import at_least
 from bocage.models.tabular import Table
+from bocage.ranges import Range, check_ranges
 
 CARD = Card(
     paper="Ke et al. 2017, NIPS 30",
@@ -40,25 +40,21 @@ class Config:
 
     sources: tuple[str, ...] = ()
     """Names of the sources; empty: all."""
-    patches: Mapping[str, int] = field(default_factory=dict)
+    patches: Annotated[Mapping[str, int], Range(1, 99)] = field(default_factory=dict)
     """Source → side of its patch, in its own pixels; sources that are not listed give the map pixel only."""
-    rounds: int = 150
+    rounds: Annotated[int, Range(1, 100_000)] = 150
     """Boosting rounds, at least 1; each adds one tree per class."""
-    leaves: int = 31
+    leaves: Annotated[int, Range(2, 131_072)] = 31
     """Maximum number of leaves of a tree, at least 2."""
-    learning_rate: float = 0.1
+    learning_rate: Annotated[float, Range(0, 10, above=True)] = 0.1
     """Shrinkage: factor applied to each tree's correction, above 0."""
-    min_leaf: int = 20
+    min_leaf: Annotated[int, Range(1, 1e9)] = 20
     """Minimum number of samples in a leaf, at least 1."""
-    columns: float = 0.3
+    columns: Annotated[float, Range(0, 1, above=True)] = 0.3
     """Share of the features used by each tree, above 0 and at most 1."""
 
     def __post_init__(self) -> None:
-        at_least(self, rounds=1, leaves=2, min_leaf=1)
-        if self.learning_rate <= 0 or not 0 < self.columns <= 1:
-            raise ValueError("'learning_rate' must be above 0, and 'columns' above 0 and at most 1")
-        if any(side < 1 for side in self.patches.values()):
-            raise ValueError(f"sides in 'patches' must be at least 1 pixel; found {dict(self.patches)}")
+        check_ranges(self)
 
 
 class Model(Network):

@@ -11,15 +11,15 @@ scripts. Departures: masked dates are skipped exactly; with native dates, two in
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal
+from typing import Annotated, Literal
 
 from torch import nn
 
 from bocage.models.base import Card, InputSpec, Published
 from bocage.models.gru import S2
 from bocage.models.heads import single_source
-from bocage.models.ranges import at_least, shares
 from bocage.models.recurrent import PixelEncoder
+from bocage.ranges import SHARE, Range, check_ranges
 
 CARD = Card(
     paper="Ienco et al. 2017, doi:10.1109/LGRS.2017.2728698",
@@ -36,16 +36,15 @@ class Config:
 
     source: str = ""
     """Name of the series; empty: the only series of the recipe."""
-    units: int = 512
+    units: Annotated[int, Range(1, 16_384)] = 512
     """Hidden units, at least 1."""
-    dropout: float = 0.0
+    dropout: Annotated[float, SHARE] = 0.0
     """Dropout rate of the features before the classifier, from 0 to below 1."""
     day_of_year: Literal["auto", "yes", "no"] = "auto"
     """Append sine and cosine of the day of the year to each date; "auto": for native (irregular) dates only."""
 
     def __post_init__(self) -> None:
-        at_least(self, units=1)
-        shares(self, "dropout")
+        check_ranges(self)
 
 
 class Encoder(PixelEncoder):

@@ -14,6 +14,7 @@ first date of the series; masked dates get attention 0.
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Annotated
 
 import torch
 from torch import Tensor, nn
@@ -22,7 +23,7 @@ from bocage.models.base import Batch, Card, InputSpec, Published, choose, pixel_
 from bocage.models.gru import S2
 from bocage.models.heads import SourceEncoder, single_source
 from bocage.models.layers import Dense, Norm, masked_softmax, over_pixels
-from bocage.models.ranges import at_least, shares
+from bocage.ranges import SHARE, Range, check_ranges
 
 PERIOD = 1000.0
 """Base of the positional encoding, in days: its longest period is at most 2π times this."""
@@ -41,22 +42,21 @@ class Config:
 
     source: str = ""
     """Name of the series; empty: the only series of the recipe."""
-    heads: int = 16
+    heads: Annotated[int, Range(1, 1024)] = 16
     """Attention heads, at least 1."""
-    keys: int = 8
+    keys: Annotated[int, Range(1, 4096)] = 8
     """Size of a key, at least 1."""
-    width: int = 256
+    width: Annotated[int, Range(1, 16_384)] = 256
     """Channels, a multiple of `heads` and at least twice `heads`."""
-    features: int = 128
+    features: Annotated[int, Range(1, 16_384)] = 128
     """Features after the attention, at least 1."""
-    dropout: float = 0.2
+    dropout: Annotated[float, SHARE] = 0.2
     """Dropout rate of the features, from 0 to below 1."""
     norm: Norm = "batch"
     """Normalisation after the dense layer: "batch" (the paper), "affine", "group" or "layer"."""
 
     def __post_init__(self) -> None:
-        at_least(self, heads=1, keys=1, features=1)
-        shares(self, "dropout")
+        check_ranges(self)
         if self.width % self.heads or self.width // self.heads < 2:
             raise ValueError(
                 f"'width' must be a multiple of 'heads' and at least twice 'heads'; found {self.width} and {self.heads}"

@@ -16,7 +16,7 @@ PyTorch's GRU has a second, redundant bias (3 072 parameters).
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal
+from typing import Annotated, Literal
 
 import torch
 from torch import Tensor, nn
@@ -27,7 +27,7 @@ from bocage.models import gru
 from bocage.models.base import Batch, Card, Footprint, InputSpec, Published, centred, choose, output_shape
 from bocage.models.heads import Features, Headed, Heads
 from bocage.models.layers import Conv, Norm, Part, by_patches
-from bocage.models.ranges import at_least, shares
+from bocage.ranges import SHARE, Range, check_ranges
 
 VHR = InputSpec("vhr", ("blue", "green", "red", "nir"), 1, Ratio(finer=7))
 CARD = Card(
@@ -52,22 +52,21 @@ class Config:
     """Branches used."""
     attention: bool = True
     """Weight the GRU's states of all dates by attention; false: use the state after the last clear date."""
-    auxiliary: float = 0.3
+    auxiliary: Annotated[float, Range(0, 100)] = 0.3
     """Weight of the losses of the auxiliary heads, at least 0; 0: no auxiliary heads."""
-    units: int = 1024
+    units: Annotated[int, Range(1, 16_384)] = 1024
     """Hidden units of the GRU and of the attention, at least 1."""
-    patch: int = 25
+    patch: Annotated[int, Range(12, 512)] = 25
     """Side of the image patch in pixels, at least 12."""
-    filters: tuple[int, int] = (256, 512)
+    filters: Annotated[tuple[int, int], Range(1, 16_384)] = (256, 512)
     """Filters of the CNN's first layer, and of its other layers."""
-    dropout: float = 0.0
+    dropout: Annotated[float, SHARE] = 0.0
     """Dropout rate of the features of each branch, from 0 to below 1 (the script declares a rate but does not apply it)."""
     norm: Norm = "batch"
     """Normalisation after each ReLU: "batch", "affine" (the released code), "group" or "layer"."""
 
     def __post_init__(self) -> None:
-        at_least(self, units=1, auxiliary=0, patch=12, filters=1)  # a smaller patch has no pixel left after the layers
-        shares(self, "dropout")
+        check_ranges(self)
 
 
 class ImageEncoder(nn.Module):

@@ -19,7 +19,7 @@ computed once per MS pixel. The logits of a window equal those of its patches, f
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Literal
+from typing import Annotated, Literal
 
 import torch
 from torch import Tensor, nn
@@ -29,7 +29,7 @@ from bocage.errors import ModelError
 from bocage.grid import Ratio
 from bocage.models.base import Batch, Card, Footprint, InputSpec, Network, Published, output_shape, repeat_to
 from bocage.models.layers import Conv, Norm, after_pooling, sliding_max
-from bocage.models.ranges import at_least, odd, shares
+from bocage.ranges import SHARE, Range, check_ranges
 
 PAN = InputSpec("pan", ("pan",), 1, Ratio())
 MS = InputSpec("ms", ("blue", "green", "red", "nir"), 1, Ratio(coarser=4))
@@ -57,24 +57,22 @@ class Config:
     """The multispectral source, coarser than `pan` by a whole ratio."""
     use: Literal["both", "pan", "ms"] = "both"
     """Branches used; "pan" and "ms" are ablations."""
-    patch: int = 32
+    patch: Annotated[int, Range(22, 512)] = 32
     """Side of a patch in PAN pixels; at least 22 and a multiple of the ratio."""
-    pan_filters: tuple[int, int, int] = (128, 256, 512)
+    pan_filters: Annotated[tuple[int, int, int], Range(1, 16_384)] = (128, 256, 512)
     """Filters of the PAN branch's convolutions."""
-    ms_filters: tuple[int, int, int] = (256, 512, 1024)
+    ms_filters: Annotated[tuple[int, int, int], Range(1, 16_384)] = (256, 512, 1024)
     """Filters of the MS branch's convolutions."""
-    pan_kernel: int = 3
+    pan_kernel: Annotated[int, Range(1, 99, odd=True)] = 3
     """Side of the first PAN kernel, odd."""
-    dropout: float = 0.4
+    dropout: Annotated[float, SHARE] = 0.4
     """Dropout rate of the features of each branch, from 0 to below 1."""
     norm: Norm = "batch"
     """Normalisation after each ReLU: "batch", "affine" (the authors' released code), "group" or "layer"."""
 
     def __post_init__(self) -> None:
+        check_ranges(self)
         # A smaller patch has no pixel left after the convolutions.
-        at_least(self, patch=22, pan_filters=1, ms_filters=1, pan_kernel=1)
-        odd(self, "pan_kernel")
-        shares(self, "dropout")
 
 
 class PanBranch(nn.Module):

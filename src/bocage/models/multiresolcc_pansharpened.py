@@ -13,6 +13,7 @@ Masks: masked pixels are replaced by 0, the mean of the training pixels.
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Annotated
 
 from torch import Tensor, nn
 
@@ -22,7 +23,7 @@ from bocage.models.base import Batch, Card, Footprint, InputSpec, choose
 from bocage.models.heads import SourceEncoder, single_source
 from bocage.models.layers import Norm
 from bocage.models.multiresolcc import PUBLISHED, PanBranch
-from bocage.models.ranges import at_least, odd, shares
+from bocage.ranges import SHARE, Range, check_ranges
 
 CARD = Card(
     paper="competitor in Gaetano, Ienco, Ose & Cresson 2018, doi:10.3390/rs10111746",
@@ -40,21 +41,19 @@ class Config:
 
     source: str = ""
     """Name of the image; empty: the only image of the recipe."""
-    patch: int = 32
+    patch: Annotated[int, Range(22, 512)] = 32
     """Side of a patch in pixels, at least 22."""
-    filters: tuple[int, int, int] = (128, 256, 512)
+    filters: Annotated[tuple[int, int, int], Range(1, 16_384)] = (128, 256, 512)
     """Filters of the convolutions."""
-    kernel: int = 3
+    kernel: Annotated[int, Range(1, 99, odd=True)] = 3
     """Side of the first kernel, odd."""
-    dropout: float = 0.4
+    dropout: Annotated[float, SHARE] = 0.4
     """Dropout rate of the features, from 0 to below 1."""
     norm: Norm = "batch"
     """Normalisation after each ReLU: "batch", "affine" (the authors' released code), "group" or "layer"."""
 
     def __post_init__(self) -> None:
-        at_least(self, patch=22, filters=1, kernel=1)
-        odd(self, "kernel")
-        shares(self, "dropout")
+        check_ranges(self)
 
 
 class Encoder(SourceEncoder):

@@ -22,7 +22,7 @@ exact results with half of the multiplications.
 import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Literal
+from typing import Annotated, Literal
 
 import torch
 from torch import Tensor, nn
@@ -46,8 +46,8 @@ from bocage.models.gru import S2
 from bocage.models.heads import Linear
 from bocage.models.layers import HARMONICS, waves
 from bocage.models.multiresolcc import PAN
-from bocage.models.ranges import at_least, shares
 from bocage.models.twinns import S1
+from bocage.ranges import SHARE, Range, check_ranges
 
 AT_A_TIME = 1 << 19
 """Hidden values computed at a time outside training: 2 MiB, which fit in the cache of a core."""
@@ -83,22 +83,21 @@ class Config:
     """Names of the sources; empty: all."""
     preset: Literal["small", "medium", "large"] = "medium"
     """Size: 32 channels and 4 heads, 64 and 8, or 128 and 8."""
-    filters: tuple[int, int] = (16, 32)
+    filters: Annotated[tuple[int, int], Range(1, 16_384)] = (16, 32)
     """Filters of the two convolutions of an image."""
-    context: int = 1
+    context: Annotated[int, Range(0, 100)] = 1
     """Radius of the neighbourhood, in map pixels or in pixels of the source if it is coarser; 0: no neighbourhood. A series
     appends the neighbourhood mean to the bands of each date (for radar, a multilook). An image adds the mean of the
     neighbours' vectors to the vector of a pixel."""
-    auxiliary: float = 0.3
+    auxiliary: Annotated[float, Range(0, 100)] = 0.3
     """Weight of the losses of the auxiliary heads, one per source, at least 0; 0: no auxiliary heads."""
-    date_dropout: float = 0.4
+    date_dropout: Annotated[float, SHARE] = 0.4
     """Maximum share of the dates hidden during training, from 0 to below 1; each sample draws a share between 0 and this."""
-    sensor_dropout: float = 0.3
+    sensor_dropout: Annotated[float, SHARE] = 0.3
     """Probability that a source of a sample is hidden during training, from 0 to below 1; one source always remains."""
 
     def __post_init__(self) -> None:
-        at_least(self, filters=1, auxiliary=0, context=0)
-        shares(self, "date_dropout", "sensor_dropout")
+        check_ranges(self)
 
 
 class SeriesEncoder(nn.Module):

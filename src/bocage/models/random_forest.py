@@ -15,7 +15,7 @@ The fitted forest is stored in ``state_dict`` as bytes in the skops format, whic
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import numpy as np
 import torch
@@ -25,8 +25,8 @@ from torch import Tensor
 from bocage.errors import ModelError
 from bocage.models.base import Abilities, Batch, Card, InputSpec, Network
 from bocage.models.gru import S2
-from bocage.models.ranges import at_least
 from bocage.models.tabular import Table
+from bocage.ranges import Range, check_ranges
 
 if TYPE_CHECKING:  # scikit-learn and skops take seconds to import, and only this model needs them
     from sklearn.ensemble import RandomForestClassifier
@@ -48,19 +48,17 @@ class Config:
 
     sources: tuple[str, ...] = ()
     """Names of the sources; empty: all."""
-    patches: Mapping[str, int] = field(default_factory=dict)
+    patches: Annotated[Mapping[str, int], Range(1, 99)] = field(default_factory=dict)
     """Source → side of its patch, in its own pixels; sources that are not listed give the map pixel only."""
-    trees: int = 200
+    trees: Annotated[int, Range(1, 10_000)] = 200
     """Number of trees, at least 1."""
-    max_depth: int = 25
+    max_depth: Annotated[int, Range(1, 10_000)] = 25
     """Maximum depth of a tree, at least 1; the default is iota2's usual setting."""
-    min_leaf: int = 1
+    min_leaf: Annotated[int, Range(1, 1e9)] = 1
     """Minimum number of samples in a leaf, at least 1."""
 
     def __post_init__(self) -> None:
-        at_least(self, trees=1, max_depth=1, min_leaf=1)
-        if any(side < 1 for side in self.patches.values()):
-            raise ValueError(f"sides in 'patches' must be at least 1 pixel; found {dict(self.patches)}")
+        check_ranges(self)
 
 
 class Model(Network):
@@ -137,17 +135,18 @@ class Model(Network):
 
             archive = state.numpy().tobytes()
             forest = skops.io.loads(archive, trusted=["sklearn.tree._tree.Tree"])
-            _check(forest)
+            _check(forest, self.n_classes)
             self.forest, self.archive = forest, archive
 
 
-def _check(forest: Any) -> None:
+def _check(forest: Any, n_classes: int) -> None:
     """Check that nodes and features of the trees are in range: scikit-learn does not check them when it predicts.
 
     Raises
     ------
     ModelError
-        The object is not a random forest, a node points outside its tree, or a split uses a feature that does not exist.
+        The object is not a random forest, a node points outside its tree, a split uses a feature that does
+        not exist, or a class is not in the legend.
     """
     from sklearn.ensemble import RandomForestClassifier
     from sklearn.tree import DecisionTreeClassifier
@@ -155,6 +154,8 @@ def _check(forest: Any) -> None:
     kinds = {type(estimator) for estimator in forest.estimators_} if type(forest) is RandomForestClassifier else set()
     if kinds != {DecisionTreeClassifier}:
         raise ModelError("random_forest: the stored object is not a random forest of classification trees.")
+    if not 0 <= forest.classes_.min() <= forest.classes_.max() < n_classes:
+        raise ModelError(f"random_forest: the stored trees are of other classes than the {n_classes} of the legend.")
     for tree in (estimator.tree_ for estimator in forest.estimators_):
         nodes = np.arange(tree.node_count)
         split = tree.children_left != -1

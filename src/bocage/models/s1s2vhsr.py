@@ -20,7 +20,7 @@ Masks: masked dates and pixels are replaced by 0, the mean of the training pixel
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Literal
+from typing import Annotated, Literal
 
 import torch
 from torch import Tensor, nn
@@ -45,9 +45,9 @@ from bocage.models.gru import S2
 from bocage.models.heads import Linear
 from bocage.models.layers import Conv, DateConv, Norm, Part, by_patches, norm_of, over_pixels
 from bocage.models.multiresolcc import MS, PAN
-from bocage.models.ranges import at_least, odd, shares
 from bocage.models.recurrent import mean_over
 from bocage.models.twinns import S1
+from bocage.ranges import SHARE, Range, check_ranges
 
 FEWEST = 11
 """Minimum number of Sentinel-2 dates for the unpadded convolutions."""
@@ -80,26 +80,24 @@ class Config:
     """Name of the panchromatic source, 4 times finer than `ms`; empty: no encoder of PAN and MS."""
     ms: str = "ms"
     """Name of the multispectral source."""
-    filters: int = 128
+    filters: Annotated[int, Range(1, 16_384)] = 128
     """Filters of the first layers; later layers have twice as many."""
-    dense: int = 512
+    dense: Annotated[int, Range(1, 16_384)] = 512
     """Units of the two dense layers."""
-    s1_patch: int = 9
+    s1_patch: Annotated[int, Range(7, 511, odd=True)] = 9
     """Side of the Sentinel-1 patch in pixels, odd, at least 7 (unpublished)."""
-    auxiliary: float = 0.3
+    auxiliary: Annotated[float, Range(0, 100)] = 0.3
     """Weight of the loss of each encoder's own classifier, at least 0; 0: no such classifiers."""
     targets: Literal["fused", "labels"] = "fused"
     """Targets of these classifiers: the fused probabilities (self-distillation; as in the released code, the gradient also
     reaches the fused classifier), or the labels."""
-    dropout: float = 0.5
+    dropout: Annotated[float, SHARE] = 0.5
     """Dropout rate after each layer, from 0 to below 1."""
     norm: Norm = "batch"
     """Normalisation after each ReLU: "batch", "affine" (the released code), "group" or "layer"."""
 
     def __post_init__(self) -> None:
-        at_least(self, s1_patch=7, filters=1, dense=1, auxiliary=0)
-        odd(self, "s1_patch")
-        shares(self, "dropout")
+        check_ranges(self)
         if not (self.s1 or self.s2 or self.pan):
             raise ValueError("name at least one of 's1', 's2' and 'pan'")
 

@@ -1,7 +1,7 @@
 """Registry of single-source networks: an encoder of one source and a linear head. ``fusion`` combines them by name."""
 
 from bocage.models import cnn1d, convlstm, duplo, gru, lstm, ltae, multiresolcc_pansharpened, tempcnn
-from bocage.models.base import Architecture
+from bocage.models.base import Architecture, no_architecture
 from bocage.shelf import Shelf
 
 SINGLE: Shelf[Architecture] = Shelf(
@@ -17,4 +17,5 @@ SINGLE: Shelf[Architecture] = Shelf(
         "multiresolcc_pansharpened": multiresolcc_pansharpened,
         "tempcnn": tempcnn,
     },
+    no_architecture,
 )

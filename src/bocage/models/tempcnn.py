@@ -11,6 +11,7 @@ dates are replaced by 0.
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Annotated
 
 from torch import Tensor, nn
 from torch.nn import functional
@@ -19,7 +20,7 @@ from bocage.models.base import Batch, Card, InputSpec, Published, choose, pixel_
 from bocage.models.gru import S2
 from bocage.models.heads import SourceEncoder, single_source
 from bocage.models.layers import Norm, norm_of, over_pixels
-from bocage.models.ranges import at_least, shares
+from bocage.ranges import SHARE, Range, check_ranges
 
 CARD = Card(
     paper="Pelletier, Webb & Petitjean 2019, doi:10.3390/rs11050523",
@@ -39,18 +40,17 @@ class Config:
 
     source: str = ""
     """Name of the series; empty: the only series of the recipe."""
-    filters: int = 64
+    filters: Annotated[int, Range(1, 16_384)] = 64
     """Filters of each convolution, at least 1."""
-    dense: int = 256
+    dense: Annotated[int, Range(1, 16_384)] = 256
     """Units of the dense layer, at least 1."""
-    dropout: float = 0.5
+    dropout: Annotated[float, SHARE] = 0.5
     """Dropout rate after each layer, from 0 to below 1."""
     norm: Norm = "batch"
     """Normalisation before each ReLU: "batch" (the paper), "affine", "group" or "layer"."""
 
     def __post_init__(self) -> None:
-        at_least(self, filters=1, dense=1)
-        shares(self, "dropout")
+        check_ranges(self)
 
 
 class Encoder(SourceEncoder):

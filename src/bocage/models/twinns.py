@@ -19,7 +19,7 @@ training mean.
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal
+from typing import Annotated, Literal
 
 import torch
 from torch import Tensor, nn
@@ -30,8 +30,8 @@ from bocage.models.base import Batch, Card, Footprint, InputSpec, Published, cen
 from bocage.models.gru import S2
 from bocage.models.heads import Features, Headed, Heads
 from bocage.models.layers import Attention, Conv, Norm, Part, by_patches, last_clear
-from bocage.models.ranges import at_least, odd, shares
 from bocage.models.recurrent import ConvGru, mean_over
+from bocage.ranges import SHARE, Range, check_ranges
 
 S1 = InputSpec("s1", ("vv", "vh"), 24, Ratio())
 CARD = Card(
@@ -60,24 +60,22 @@ class Config:
     """Branches of each stream."""
     attention: bool = True
     """Weight the ConvGRU's states of all dates by attention; false: use the last state."""
-    auxiliary: float = 0.3
+    auxiliary: Annotated[float, Range(0, 100)] = 0.3
     """Weight of the losses of the auxiliary heads, at least 0 (unpublished; value of the team's other networks); 0: no
     auxiliary heads."""
-    patch: int = 5
+    patch: Annotated[int, Range(5, 511, odd=True)] = 5
     """Side of the patch in pixels, odd, at least 5 (unpublished)."""
-    units: int = 64
+    units: Annotated[int, Range(1, 16_384)] = 64
     """Channels of the ConvGRU's state, at least 1 (unpublished)."""
-    filters: tuple[int, int] = (256, 512)
+    filters: Annotated[tuple[int, int], Range(1, 16_384)] = (256, 512)
     """Filters of the CNN's first layer, and of its other layers (unpublished)."""
-    dropout: float = 0.4
+    dropout: Annotated[float, SHARE] = 0.4
     """Dropout rate of the features before the heads, from 0 to below 1 (unpublished)."""
     norm: Norm = "batch"
     """Normalisation after each ReLU: "batch", "affine" (released code of the team's other papers), "group" or "layer"."""
 
     def __post_init__(self) -> None:
-        at_least(self, patch=5, units=1, filters=1, auxiliary=0)
-        odd(self, "patch")
-        shares(self, "dropout")
+        check_ranges(self)
 
 
 class Recurrent(nn.Module):

@@ -12,7 +12,7 @@ from bocage.legend import Legend
 from bocage.preflight.finding import Finding, Severity
 from bocage.samples import Reference, Split
 from bocage.samples.rasterise import Pixels, rasterise
-from bocage.samples.reference import Reason, labelled_features, usable_polygons
+from bocage.samples.reference import MOST, Reason, Rejection, labelled_features, usable_polygons
 from bocage.samples.split import FEWEST
 from bocage.words import Note
 
@@ -39,7 +39,7 @@ def check_polygons(
     except BocageError as error:
         return [Finding.quoting("reference", error)], None
     findings = []
-    for r in (*ignored, *rejections, *more):
+    for r in in_one_row([*ignored, *rejections, *more]):
         count = Note.of("polygons_pixels" if r.pixels else "polygons", n=r.polygons, pixels=r.pixels)
         note = Note.of("rejected", count=count, reason=r.note)
         severity = _severity(r.reason, reference)
@@ -47,6 +47,16 @@ def check_polygons(
     findings += [*_invalid(raw), *_overlaps(table, grid, legend)]
     findings += _counts(pixels, legend, split)
     return findings, pixels
+
+
+def in_one_row(rejections: list[Rejection]) -> list[Rejection]:
+    """Return the rejections with all unknown labels as one, whose label lists them."""
+    unknown = [r for r in rejections if r.reason == "unknown_label"]
+    if len(unknown) < 2:
+        return rejections
+    names = ", ".join(f"'{r.label}' ({r.polygons})" for r in unknown[:MOST]) + (", …" if len(unknown) > MOST else "")
+    whole = Rejection("unknown_label", f"{len(unknown)}: {names}", sum(r.polygons for r in unknown), 0)
+    return [whole, *(r for r in rejections if r.reason != "unknown_label")]
 
 
 def _severity(reason: Reason, reference: Reference) -> Severity:

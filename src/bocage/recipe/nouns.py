@@ -3,13 +3,14 @@
 from collections.abc import Mapping as AnyMapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 from bocage.disk import safe_name
 from bocage.evaluation import Evaluation
 from bocage.grid import Grid
 from bocage.legend import LandClass, Legend
 from bocage.mapping import Mapping, Workers
+from bocage.ranges import Range, check_ranges
 from bocage.report import Reporting
 from bocage.samples import Reference, Split, Survey
 from bocage.scene import Preparation, Preparing
@@ -24,12 +25,13 @@ class GridChoice:
     """Name of the source whose grid the map uses."""
     crs: str = ""
     """Coordinate reference system, for example ``"EPSG:32740"``."""
-    resolution: float | None = None
+    resolution: Annotated[float | None, Range(0, 1e6, above=True)] = None
     """Pixel size in CRS units; required with `crs`."""
-    bounds: tuple[float, float, float, float] | None = None
+    bounds: Annotated[tuple[float, float, float, float] | None, Range(-1e9, 1e9)] = None
     """West, south, east, north in CRS units; required with `crs`."""
 
     def __post_init__(self) -> None:
+        check_ranges(self)
         if bool(self.like) == bool(self.crs):
             raise ValueError("give either 'like' (a source) or 'crs', 'resolution' and 'bounds'")
         if self.crs and (self.resolution is None or self.bounds is None):
@@ -50,7 +52,7 @@ class LegendChoice:
     """Legend (nomenclature) of the map: a CSV file, or classes in the recipe."""
 
     csv: Path | None = None
-    """CSV file with the columns code, name, color, parent, values."""
+    """CSV file with the columns code, name, color, parent, values (separated by ``;``, numbers also by blanks)."""
     classes: tuple[LandClass, ...] = ()
     """Classes of the legend, each a table."""
 

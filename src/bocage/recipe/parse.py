@@ -4,6 +4,7 @@ For an unknown key, the error names the nearest known key. One error lists all p
 """
 
 import dataclasses
+import math
 import os
 import re
 import tomllib
@@ -15,6 +16,7 @@ from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
 
+from bocage.disk import read_text
 from bocage.errors import BocageError, Problem, RecipeError
 from bocage.evaluation import METRICS, Evaluation
 from bocage.legend import Legend, read_csv
@@ -97,6 +99,8 @@ class _Reading:
         if inner is not None and isinstance(value, list):
             return [self._clean(inner, v, f"{key}.{i}") if isinstance(v, dict) else v for i, v in enumerate(value)]
         if Path in options and isinstance(value, str) and not POSTGIS.match(value):
+            if value and not value.isprintable():
+                self.add(key, f"the path {value[:60]!r} has a control character; write a backslash as '/' or '\\\\'")
             return self.folder / value
         if Path in options and isinstance(value, dict):
             return {k: self.folder / v if isinstance(v, str) else v for k, v in value.items()}
@@ -111,11 +115,15 @@ class _Reading:
                 self.add(key, f"{error}")
 
     def expanded(self, value: Any, key: str) -> Any:
-        """Replace ``${VAR}`` in every string with the value of the environment variable; remember secrets for their redaction."""
+        """Replace ``${VAR}`` by the environment variable; remember secrets for their redaction; report unusable values."""
         if isinstance(value, dict):
             return {k: self.expanded(v, f"{key}.{k}" if key else k) for k, v in value.items()}
         if isinstance(value, list):
             return [self.expanded(v, f"{key}.{i}") for i, v in enumerate(value)]
+        if isinstance(value, float) and math.isinf(value):
+            self.add(key, "the number is infinite")
+        if isinstance(value, str) and "\0" in value:
+            self.add(key, "the text has a NUL character")
         if not isinstance(value, str):
             return value
         learn(key.rpartition(".")[2], value, os.environ)
@@ -141,11 +149,13 @@ def read_recipe(path: Path) -> Recipe:
         The file is missing, is not TOML, or has problems; the error lists all of them.
     """
     try:
-        text = path.read_text(encoding="utf-8")
+        text = read_text(path)
         table = tomllib.loads(text)
     except FileNotFoundError:
         raise RecipeError(path, [Problem("", "the file does not exist; 'bocage init' writes one")]) from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except RecursionError as error:
+        raise RecipeError(path, [Problem("", "not a recipe: its tables and lists are nested too deeply")]) from error
+    except ValueError as error:  # also numbers with thousands of digits
         raise RecipeError(path, [Problem("", f"not a TOML file: {error}")]) from error
     return replace(parse({"name": path.stem, **table}, path.resolve().parent, path), path=path, text=text)
 

@@ -1,7 +1,9 @@
 """Settings of the report in a recipe."""
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Annotated, Literal
+
+from bocage.ranges import Range, check_ranges
 
 
 @dataclass(frozen=True)
@@ -10,9 +12,8 @@ class Reporting:
 
     language: Literal["en", "fr"] = "en"
     """Language of the pages: English or French. Messages in the terminal are in English."""
-    examples: int = 5
+    examples: Annotated[int, Range(0, 100)] = 5
     """Number of confusions shown with example chips, at least 0."""
 
     def __post_init__(self) -> None:
-        if self.examples < 0:
-            raise ValueError(f"'examples' must be at least 0; found {self.examples}")
+        check_ranges(self)

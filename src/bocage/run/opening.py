@@ -10,6 +10,7 @@ from pathlib import Path
 from bocage.disk import digest
 from bocage.errors import Problem, RecipeError
 from bocage.layout import RunLayout
+from bocage.mapping import check_truth
 from bocage.models import Network
 from bocage.progress import QUIET, Progress
 from bocage.recipe import Recipe
@@ -20,7 +21,7 @@ from bocage.samples import Samples, make_samples
 from bocage.samples.cut import STORE
 from bocage.samples.reference import fingerprint_vector
 from bocage.scene import Prepared, Scene, make_scene, prepare_scene
-from bocage.sources import SENSORS, Readable, image, open_source, opening_order
+from bocage.sources import SENSORS, Readable, open_source, opening_order
 from bocage.training import check_device
 
 
@@ -53,10 +54,9 @@ class Claimed:
 def claim(recipe: Recipe, layout: RunLayout, progress: Progress, overwrite: bool) -> Claimed:
     """Open the scene and claim the folder."""
     scene = open_scene(recipe, progress)
-    if recipe.evaluation.truth:
-        open_source(
-            "truth", image, image.Settings(recipe.evaluation.truth)
-        )  # reports a missing file before the training
+    truth = recipe.evaluation.truth
+    if truth and (said := check_truth(truth, scene.grid, recipe.legend)):  # before hours of training
+        progress.say(said)
     inputs = Inputs.of(recipe, scene)
     return Claimed(scene, RunFolder.claim(layout, recipe, inputs, overwrite), inputs)
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bocage.disk import digest, write_json
+from bocage.disk import artefact, digest, write_json
 from bocage.errors import EvaluationError
 from bocage.evaluation import (
     Adjusted,
@@ -186,9 +186,10 @@ class Run:
         """Return the estimates from the labelled validation sample and the name of its file; None and "" without a sample."""
         if not self.layout.sample.exists():
             return None, ""
-        record = json.loads(self.layout.sample.read_text())
-        file = str(record.pop("file"))
-        return Adjusted.from_dict(record), file
+        with artefact(self.layout.sample):
+            record = json.loads(self.layout.sample.read_text())
+            file = str(record.pop("file"))
+            return Adjusted.from_dict(record), file
 
     def _importance(self) -> Importance | None:
         """Return the importance of sources and dates for the draw of the map; it is measured once."""
@@ -203,7 +204,8 @@ class Run:
             write_json(split.importance, asdict(found), None)
 
         self.folder.once("importance", digest(self.keys.evaluate, draw, most), measure, self.progress)
-        return Importance(**json.loads(split.importance.read_text()))
+        with artefact(split.importance):
+            return Importance(**json.loads(split.importance.read_text()))
 
     @property
     def _device(self) -> str:

@@ -18,7 +18,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from bocage.disk import inside, naming, replacing_folder, safe_name, write_json
+from bocage.disk import artefact, inside, naming, replacing_folder, safe_name, write_json
 from bocage.errors import SamplesError
 from bocage.grid import Ratio, Window
 from bocage.progress import Progress
@@ -179,6 +179,11 @@ def _record(cube: Cube, footprint: Reach) -> dict[str, Any]:
 
 def open_cut(folder: Path) -> tuple[dict[str, Cut], NDArray[np.bool_]]:
     """Open the files written by :func:`cut`; return the same values."""
+    with artefact(folder):
+        return _opened(folder)
+
+
+def _opened(folder: Path) -> tuple[dict[str, Cut], NDArray[np.bool_]]:
     record = json.loads((folder / CUT).read_text())
     usable = np.load(folder / USABLE)
     cuts = {

@@ -9,12 +9,13 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from bocage.errors import SamplesError
+from bocage.grid import Grid
 from bocage.legend import Legend
 from bocage.progress import QUIET, Progress
 from bocage.samples.cut import Cut, Needs, Reach, cut, open_cut
 from bocage.samples.points import folds_of, label_rows
 from bocage.samples.rasterise import Pixels, rasterise
-from bocage.samples.reference import Rejection, read_polygons
+from bocage.samples.reference import Reference, Rejection, read_polygons, unlabelled
 from bocage.samples.samples import Labelled, Samples, Survey
 from bocage.samples.split import Split, deal, drop_rare
 from bocage.scene import Scene
@@ -36,11 +37,7 @@ def make_samples(scene: Scene, survey: Survey, needs: Needs, folder: Path, progr
     _check_footprints(scene, needs.footprints)
     found, legend = labelled(scene, survey), survey.legend
     pixels, rejections, notes = found.pixels, list(found.rejections), list(found.notes)
-    if not len(pixels):
-        raise SamplesError(
-            f"{survey.reference.shown}: no pixel centre of the map is inside a usable polygon. The polygons are smaller than the "
-            f"pixels ({scene.grid.resolution:g} CRS units), or overlap each other. Use larger polygons or a finer [grid]."
-        )
+    check_any(pixels, survey.reference, scene.grid)
     cuts, usable = open_cut(folder) if folder.exists() else cut(scene, pixels, needs, folder, progress)
     rejections += _masked(pixels, usable, legend)
     if not usable.any():
@@ -58,6 +55,34 @@ def make_samples(scene: Scene, survey: Survey, needs: Needs, folder: Path, progr
     cuts = {name: replace(source_cut, index=kept) for name, source_cut in cuts.items()}
     samples = _assembled(legend, survey.split, replace(found, pixels=pixels, place=_taken(found.place, kept)), cuts)
     return replace(samples, rejections=tuple(rejections + dropped), notes=tuple(notes))
+
+
+def check_any(pixels: Pixels, reference: Reference, grid: Grid) -> None:
+    """Check that polygons label at least one pixel.
+
+    Raises
+    ------
+    SamplesError
+        They label none.
+    """
+    if not len(pixels):
+        raise SamplesError(
+            f"{reference.shown}: no pixel centre of the map is inside a usable polygon. The features are not polygons, smaller "
+            f"than the pixels ({grid.resolution:g} CRS units), or overlap each other. Use larger polygons or a finer [grid]."
+        )
+
+
+def check_split(pixels: Pixels, scene: Scene, survey: Survey) -> None:
+    """Check, before a training, that labelled pixels can be split as it will split them.
+
+    Raises
+    ------
+    SamplesError
+        Fewer than two classes have enough polygons, or the first draw cannot be made.
+    """
+    check_any(pixels, survey.reference, scene.grid)
+    kept, legend, _ = drop_rare(pixels, survey.legend, replace(survey.split, rare="drop"))
+    samples_of(scene, replace(survey, legend=legend), pixels.take(np.flatnonzero(kept)), {}).draw(0)
 
 
 def _check_footprints(scene: Scene, footprints: Mapping[str, Reach]) -> None:
@@ -103,7 +128,7 @@ def labelled(scene: Scene, survey: Survey) -> Labelled:
     reference, legend, split = survey.reference, survey.legend, survey.split
     if scene.ids is not None:
         pixels, rejections, folds, place = label_rows(reference, scene.ids, legend, split.fold)
-        return Labelled(pixels, tuple(rejections), (), folds, place)
+        return Labelled(pixels, tuple(rejections), tuple(unlabelled(rejections)), folds, place)
     table, rejections, notes = read_polygons(reference, scene.grid, legend, tuple(filter(None, [split.fold])))
     pixels, more = rasterise(table, scene.grid, legend)
     return Labelled(pixels, tuple(rejections + more), tuple(notes), folds_of(table, split.fold), _places(pixels, scene))

@@ -4,17 +4,25 @@ import re
 import warnings
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 from urllib.parse import unquote
 
 import geopandas as gpd
 import numpy as np
 import pandas as pd
+import pyogrio
+import shapely
+from numpy.typing import NDArray
+from pyproj import Proj
+from pyproj.exceptions import ProjError
+from shapely import Polygon
+from shapely.affinity import scale
 
 from bocage.disk import digest_of
 from bocage.errors import SamplesError
-from bocage.grid import Grid
-from bocage.legend import Legend
+from bocage.grid import Grid, metres_per_unit
+from bocage.legend import Legend, plain
+from bocage.ranges import VALUE, Range, check_ranges
 from bocage.redaction import redacted_address
 from bocage.shelf import did_you_mean
 from bocage.sources.raster import fingerprint
@@ -22,6 +30,7 @@ from bocage.words import Note
 
 Reason = Literal[
     "ignored",
+    "no_label",
     "unknown_label",
     "empty",
     "no_polygon",
@@ -34,6 +43,10 @@ Reason = Literal[
     "rare",
 ]
 """Codes of rejection reasons; the text of a code has the key ``note_reason_<code>``."""
+MOST = 10
+"""Maximum number of unknown labels that a message lists."""
+NEGLIGIBLE = 0.01
+"""Deviation of the scale of a projection from 1 that does not change a distance in metres."""
 POSTGIS = re.compile(
     r"postgres(?:ql)?(?:\+psycopg)?://(?:(?P<user>[^:@/?]*)(?::(?P<password>[^?]*(?=@)))?@)?(?P<place>.*)",
     re.I | re.S,
@@ -51,21 +64,20 @@ class Reference:
     """Field that contains the class label."""
     polygon_id: str = ""
     """Field with a polygon identifier, for surveyed fields that consist of several features; empty: each feature is a
-    separate polygon."""
+    separate polygon, and so is a feature without identifier."""
     sample_id: str = ""
     """Field with the sample identifier; required if the sources are tables of series."""
     layer: str = ""
-    """Layer of the file, or ``schema.table`` of the database; empty: the only layer of the file."""
-    buffer: float = 0.0
+    """Layer of the file, or ``schema.table`` of the database; empty: the only layer of the file that has geometries."""
+    buffer: Annotated[float, Range(0, 100_000)] = 0.0
     """Inward buffer: distance removed inside every polygon border before pixels are labelled, in metres, at least 0."""
     unknown: Literal["stop", "reject"] = "stop"
     """Action for a label that is not in the legend: "stop" stops the run, "reject" rejects and counts its polygons."""
-    ignore: tuple[int | str, ...] = ()
+    ignore: Annotated[tuple[int | str, ...], VALUE] = ()
     """Labels to exclude; their polygons are counted as rejected."""
 
     def __post_init__(self) -> None:
-        if self.buffer < 0:
-            raise ValueError(f"'buffer' is an inward distance and must be at least 0 metres; found {self.buffer}")
+        check_ranges(self)
 
     @property
     def shown(self) -> str:
@@ -109,7 +121,7 @@ def labelled_features(
     Raises
     ------
     SamplesError
-        The file, layer or field is missing, or a label is not in the legend.
+        The file, layer or field is missing, or a label is not in the legend, or no feature has a label.
     """
     frame = _read(reference)
     for name in (reference.label, *filter(None, [reference.polygon_id]), *fields):
@@ -118,15 +130,14 @@ def labelled_features(
     table = gpd.GeoDataFrame(
         {
             "label": [-1 if c is None else c for c in classes],
-            "found": frame[reference.label].astype(str).to_numpy(),
+            "found": [plain(value) for value in frame[reference.label]],
             "polygon": _numbers(frame, reference),
             **{name: frame[name].to_numpy() for name in fields},
         },
         geometry=frame.geometry.to_numpy(),
         crs=frame.crs,
     )
-    table, rejections = _known(table, frame[reference.label], reference, legend)
-    return table, rejections
+    return _known(table, reference, legend)
 
 
 def read_polygons(
@@ -146,7 +157,12 @@ def read_polygons(
     """
     table, rejections = labelled_features(reference, legend, fields)
     table, more, notes = usable_polygons(table, reference, grid, legend)
-    return table, rejections + more, notes
+    return table, rejections + more, unlabelled(rejections) + notes
+
+
+def unlabelled(rejections: list[Rejection]) -> list[Note]:
+    """Return the note on the number of features without a label; no note if every feature has one."""
+    return [Note.of("no_label", n=r.polygons) for r in rejections if r.reason == "no_label"]
 
 
 def usable_polygons(
@@ -166,15 +182,16 @@ def usable_polygons(
     notes = []
     if table.crs is None:
         raise SamplesError(f"{reference.shown}: no coordinate reference system. Assign a CRS with ogr2ogr -a_srs.")
+    _check_degrees(table, reference)
     if table.crs != grid.crs.proj:
         notes.append(Note.of("reference_reprojected", there=_crs_name(table.crs), here=grid.crs_name))
-        table = table.to_crs(grid.crs.to_wkt())
+        table = _reprojected(table, reference, grid)
     table, rejections = _usable(table, legend, grid, reference)
     return table.reset_index(drop=True), rejections, notes
 
 
-def label_values(path: Path, label: str, most: int = 60) -> tuple[str, list[int | str]]:
-    """Return the label field of a vector file and its distinct values, sorted.
+def label_values(path: Path, label: str, layer: str = "", most: int = 60) -> tuple[str, list[int | str]]:
+    """Return the label field of a vector file and its distinct values, sorted: numbers, stored as text or not, then texts.
 
     If `label` is empty, the field is guessed. Candidates have 2 to `most` distinct values. Fields with a name such as
     "class" are preferred.
@@ -184,7 +201,7 @@ def label_values(path: Path, label: str, most: int = 60) -> tuple[str, list[int 
     SamplesError
         The file cannot be read, the field does not exist, or no field is a candidate.
     """
-    frame = _read(Reference(path, label))
+    frame = _read(Reference(path, label, layer=layer))
     fields = [c for c in frame.columns if c != frame.geometry.name]
     if label:
         _check_field(frame, label, Reference(path, label))
@@ -194,8 +211,10 @@ def label_values(path: Path, label: str, most: int = 60) -> tuple[str, list[int 
             raise SamplesError(f"{path}: no field looks like a class; give --label. Its fields: {', '.join(fields)}.")
         words = ("code", "class", "label", "crop", "lc", "ct", "type")
         label = min(fitting, key=lambda f: min([i for i, w in enumerate(words) if w in f.lower()], default=99))
-    values = frame[label].dropna().unique().tolist()
-    whole = [int(v) if isinstance(v, int | float) and float(v).is_integer() else str(v) for v in values]
+    texts = {plain(value) for value in frame[label]} - {""}
+    if not texts:
+        raise SamplesError(f"{path}: no feature has a label in the field '{label}'. Give --label.")
+    whole = [int(text) if re.fullmatch(r"0|-?[1-9]\d{0,17}", text) else text for text in texts]
     return label, sorted(whole, key=lambda v: (isinstance(v, str), v))
 
 
@@ -205,17 +224,72 @@ def _read(reference: Reference) -> gpd.GeoDataFrame:
         return _read_postgis(text, reference)
     if not Path(text).exists():
         raise SamplesError(f"{text} does not exist. Check [reference] path.")
+    if not Path(text).is_file() and not Path(text).is_dir():
+        raise SamplesError(f"{text} is not a regular file. Check [reference] path.")
     try:
-        options: dict[str, Any] = {"layer": reference.layer} if reference.layer else {}
+        layer = _layer(text, reference.layer)
         with warnings.catch_warnings():
             # The warnings are harmless here: fields of mixed types stay text, curves become lines, M values are dropped.
             warnings.simplefilter("ignore", UserWarning)
-            frame = gpd.read_file(text, engine="pyogrio", **options)
+            frame = gpd.read_file(text, engine="pyogrio", layer=layer)
+    except SamplesError:
+        raise
     except Exception as error:  # pyogrio raises many exception types; all mean that the file cannot be read
         raise SamplesError(f"{reference.shown} cannot be read as a vector file: {error}.") from error
     if not isinstance(frame, gpd.GeoDataFrame) or not len(frame):
         raise SamplesError(f"{text} contains no polygon{' in layer ' + reference.layer if reference.layer else ''}.")
     return frame
+
+
+def _layer(text: str, wanted: str) -> str:
+    """Return the layer to read: the wanted one, or the only one with geometries (QGIS stores styles as a layer without)."""
+    listed = [(str(name), kind) for name, kind in pyogrio.list_layers(text)]
+    names = [name for name, kind in listed if kind is not None] or [name for name, _ in listed]
+    if wanted and wanted not in [name for name, _ in listed]:
+        raise SamplesError(
+            f"{text} has no layer '{wanted}'.{did_you_mean(wanted, names)} Its layers: {', '.join(names)}."
+        )
+    if not wanted and len(names) > 1:
+        raise SamplesError(
+            f"{text} has {len(names)} layers: {', '.join(names)}. Name one: layer of [reference], or init --layer."
+        )
+    return wanted or names[0]
+
+
+def _check_degrees(table: gpd.GeoDataFrame, reference: Reference) -> None:
+    """Check that the coordinates of a geographic CRS are degrees.
+
+    GeoJSON without a CRS is read as longitude and latitude, whatever its coordinates are.
+
+    Raises
+    ------
+    SamplesError
+        The coordinates are out of the range of degrees.
+    """
+    west, south, east, north = table.total_bounds
+    if table.crs.is_geographic and (max(abs(west), abs(east)) > 360 or max(abs(south), abs(north)) > 90.1):
+        raise SamplesError(
+            f"{reference.shown}: its CRS is {_crs_name(table.crs)}, in degrees, but its coordinates are no degrees (extent "
+            f"{[round(float(b), 1) for b in (west, south, east, north)]}). Declare the true CRS with ogr2ogr -a_srs."
+        )
+
+
+def _reprojected(table: gpd.GeoDataFrame, reference: Reference, grid: Grid) -> gpd.GeoDataFrame:
+    """Return features in the CRS of the map; those without a place in it become empty.
+
+    Raises
+    ------
+    SamplesError
+        PROJ cannot transform the coordinates: the CRS is local, or of another celestial body.
+    """
+    try:
+        moved = table.to_crs(grid.crs.to_wkt())
+    except ProjError as error:
+        raise SamplesError(
+            f"{reference.shown}: {_crs_name(table.crs)} cannot be transformed to {grid.crs_name}. Check the CRS of the file."
+        ) from error
+    nowhere = np.isinf(moved.bounds.to_numpy()).any(1)
+    return moved.set_geometry(moved.geometry.where(~nowhere, Polygon()))
 
 
 def _read_postgis(url: str, reference: Reference) -> gpd.GeoDataFrame:
@@ -297,32 +371,79 @@ def _crs_name(crs: Any) -> str:
 def _numbers(frame: gpd.GeoDataFrame, reference: Reference) -> Any:
     if not reference.polygon_id:
         return np.arange(len(frame))
-    return pd.factorize(frame[reference.polygon_id])[0]
+    numbers = pd.factorize(frame[reference.polygon_id].map(plain).replace("", None))[0].astype(np.int64)
+    alone = numbers < 0
+    numbers[alone] = np.arange(alone.sum()) + numbers.max() + 1
+    return numbers
 
 
-def _known(
-    table: gpd.GeoDataFrame, values: Any, reference: Reference, legend: Legend
-) -> tuple[gpd.GeoDataFrame, list[Rejection]]:
-    ignored = values.isna() | values.astype(str).isin({str(v) for v in reference.ignore})
-    ignored |= values.map(
-        lambda v: isinstance(v, float) and v.is_integer() and str(int(v)) in map(str, reference.ignore)
-    )
-    unknown = (table.label == -1) & ~ignored.to_numpy()
-    if unknown.any() and reference.unknown == "stop":
-        counts = table.found[unknown].value_counts()
-        listed = ", ".join(f"'{value}' ({n} polygons)" for value, n in counts.items())
+def _known(table: gpd.GeoDataFrame, reference: Reference, legend: Legend) -> tuple[gpd.GeoDataFrame, list[Rejection]]:
+    """Remove features without a label, with an ignored one, or with one that is not in the legend."""
+    without = table.found.eq("").to_numpy()
+    ignored = table.found.isin({plain(value) for value in reference.ignore}).to_numpy() & ~without
+    unknown = table.label.eq(-1).to_numpy() & ~ignored & ~without
+    if without.all():
         raise SamplesError(
-            f"{reference.shown}, field '{reference.label}': labels missing from the legend: {listed}. The "
-            f"legend has {', '.join(str(v) for c in legend.classes for v in (c.values or (c.code,)))}. Add the label to a class, "
-            'list it in [reference] ignore, or set unknown = "reject".'
+            f"{reference.shown}: none of its {len(table)} features has a label in the field '{reference.label}'. "
+            "Fill the field, or set [reference] label to another field."
         )
-    out = ignored.to_numpy() | unknown
-    rejections = []
-    reasons: tuple[tuple[Reason, Any], ...] = (("ignored", ignored.to_numpy()), ("unknown_label", unknown))
-    for reason, mask in reasons:
-        for value, n in table.found[mask].value_counts().items():
-            rejections.append(Rejection(reason, str(value), int(n), 0))
-    return table[~out], rejections
+    if unknown.any() and reference.unknown == "stop":
+        raise SamplesError(_unknown_labels(table.found[unknown], reference, legend))
+    reasons: tuple[tuple[Reason, Any], ...] = (("ignored", ignored), ("no_label", without), ("unknown_label", unknown))
+    rejections = [
+        Rejection(reason, str(value) or "–", int(n), 0)
+        for reason, mask in reasons
+        for value, n in table.found[mask].value_counts().items()
+    ]
+    return table[~(ignored | without | unknown)], rejections
+
+
+def _unknown_labels(found: pd.Series, reference: Reference, legend: Legend) -> str:
+    counts = found.value_counts()
+    listed = ", ".join(f"'{value}' ({n} polygons)" for value, n in counts.head(MOST).items())
+    more = f" and {len(counts) - MOST} more" if len(counts) > MOST else ""
+    return (
+        f"{reference.shown}, field '{reference.label}': labels missing from the legend: {listed}{more}. The "
+        f"legend has {', '.join(str(v) for c in legend.classes for v in (c.values or (c.code,)))}. Add the label to a class, "
+        'list it in [reference] ignore, or set unknown = "reject".'
+    )
+
+
+def shrunk(geometry: gpd.GeoSeries, margin: float) -> gpd.GeoSeries:
+    """Return polygons without an inner margin of `margin` metres on the ground, whatever the units of their CRS."""
+    shapes = geometry.to_numpy()
+    if not len(shapes):
+        return geometry
+    centres = shapely.get_coordinates(shapely.point_on_surface(shapes))
+    north, east = _ground_metres(geometry.crs, *centres.T)
+    if np.array_equal(north, east) and np.ptp(north) == 0:
+        return geometry.buffer(-margin / north[0])
+    parts = []
+    for shape, (x, y), high, wide in zip(shapes, centres, north, east, strict=True):
+        ground = scale(shape, wide, high, origin=(x, y)).buffer(-margin)
+        parts.append(scale(ground, 1 / wide, 1 / high, origin=(x, y)))
+    return gpd.GeoSeries(parts, index=geometry.index, crs=geometry.crs)
+
+
+def _ground_metres(
+    crs: Any, x: NDArray[np.float64], y: NDArray[np.float64]
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return the metres on the ground per unit of a CRS at points, northwards and eastwards.
+
+    The scale of a projection counts above 1 %: Web Mercator has 1.4 units a metre at 45 degrees of latitude.
+    """
+    if crs.is_geographic:
+        pairs = [metres_per_unit(crs, latitude) for latitude in y]
+        return np.array([north for north, _ in pairs]), np.array([east for _, east in pairs])
+    unit = np.full(len(x), metres_per_unit(crs, 0)[0])
+    if not crs.is_projected:
+        return unit, unit
+    projection = Proj(crs)
+    factors = projection.get_factors(*projection(x, y, inverse=True))
+    scales = np.array([factors.meridional_scale, factors.parallel_scale])
+    if not np.isfinite(scales).all() or (np.abs(scales - 1) < NEGLIGIBLE).all():
+        return unit, unit
+    return unit / scales[0], unit / scales[1]
 
 
 def _usable(
@@ -350,6 +471,6 @@ def _usable(
             f"the map: {[round(b, 1) for b in grid.bounds]} ({grid.crs_name}). Check the CRS of the file and [grid]."
         )
     if reference.buffer > 0:
-        table = table.assign(geometry=table.geometry.buffer(-reference.buffer))
+        table = table.assign(geometry=shrunk(table.geometry, reference.buffer))
         reject(table.geometry.is_empty, "buffer", f"{reference.buffer:g}")
     return table, rejections

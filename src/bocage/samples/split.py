@@ -8,7 +8,7 @@ training from test samples (Roberts et al. 2017, doi:10.1111/ecog.02881).
 """
 
 from dataclasses import dataclass, replace
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,6 +16,7 @@ from scipy.spatial import KDTree
 
 from bocage.errors import SamplesError
 from bocage.legend import Legend
+from bocage.ranges import SEED, Range, check_ranges
 from bocage.samples.rasterise import Pixels
 from bocage.samples.reference import Rejection
 
@@ -27,26 +28,26 @@ FEWEST = 3
 class Split:
     """Settings of the split into training, validation and test parts."""
 
-    train: float = 0.3
+    train: Annotated[float, Range(0, 1, above=True, below=True)] = 0.3
     """Share of the polygons of each class used for training, validation included, between 0 and 1."""
-    draws: int = 10
+    draws: Annotated[int, Range(1, 10_000)] = 10
     """Number of random draws, at least 1."""
-    validation: float = 0.2
+    validation: Annotated[float, Range(0, 1, above=True, below=True)] = 0.2
     """Share of the training polygons of each class used for validation (early stopping), between 0 and 1; at least one
     polygon per class."""
-    seed: int = 0
+    seed: Annotated[int, SEED] = 0
     """Seed of the random draws; draw ``k`` uses ``(seed, k)``."""
     unit: Literal["polygon", "block", "pixel"] = "polygon"
     """Sampling unit: polygons, square blocks of the ground with all their polygons, or single pixels. With "pixel", the same
     field is used for training and test, so the accuracy is too high; use it only for comparison."""
-    block: float = 1000.0
+    block: Annotated[float, Range(0, 1e7, above=True)] = 1000.0
     """Side of the blocks, in metres, above 0."""
-    buffer: float = 0.0
+    buffer: Annotated[float, Range(0, 1e6)] = 0.0
     """Distance to the nearest test pixel below which pixels are not used for training or validation, in metres, at least 0."""
     fold: str = ""
     """Field of the reference that contains the fold (region, year): each fold is the test part once, and the other folds are
     used for training. `train` and `draws` have no effect. Empty: random draws, or `folds`."""
-    folds: int = 0
+    folds: Annotated[int, Range(0, 1000)] = 0
     """Number of folds for cross-validation, 2 or more: the polygons of each class are distributed over the folds, and each
     fold is the test part once; 0: random draws."""
     rare: Literal["stop", "drop"] = "stop"
@@ -58,19 +59,11 @@ class Split:
         return None if self.fold else self.folds or self.draws
 
     def __post_init__(self) -> None:
-        for field in ("train", "validation"):
-            if not 0 < getattr(self, field) < 1:
-                raise ValueError(f"'{field}' must be a share between 0 and 1; found {getattr(self, field)}")
+        check_ranges(self)
         if self.folds and (self.folds < 2 or self.fold):
             raise ValueError("'folds' must be at least 2, and cannot be combined with 'fold'")
-        if self.block <= 0 or self.buffer < 0:
-            raise ValueError(
-                f"'block' must be above 0 and 'buffer' at least 0 metres; found {self.block} and {self.buffer}"
-            )
         if self.unit == "pixel" and (self.folds or self.fold):
             raise ValueError("folds are formed by polygons or blocks, not by pixels")
-        if self.draws < 1:
-            raise ValueError(f"'draws' must be at least 1; found {self.draws}")
 
 
 @dataclass(frozen=True)

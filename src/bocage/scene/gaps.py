@@ -14,16 +14,20 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import date
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import numba
 import numpy as np
 from numpy.typing import NDArray
 
 from bocage.machine import cores
+from bocage.ranges import Range, check_ranges
+from bocage.sources.base import YEARS
 
 BLOCK = 192
 """Pixels filled together: enough for contiguous memory access, few enough for all dates of a band to stay in the CPU cache."""
+MOST = 2000
+"""Maximum number of regular dates."""
 NEVER = np.float32(-1e9)
 """Placeholder for a missing clear date."""
 WORTH_SHARING = 1 << 20
@@ -34,7 +38,7 @@ WORTH_SHARING = 1 << 20
 class Fill:
     """Gap filling onto regular dates: every `every` days from `start` to `end`. `end` is included if a step falls on it."""
 
-    every: int
+    every: Annotated[int, Range(1, 3660)]
     """Step between two dates in days, at least 1."""
     start: date
     """First regular date."""
@@ -42,16 +46,18 @@ class Fill:
     """Last day, not before `start`. It is a regular date if a step falls on it."""
     method: Literal["linear", "whittaker"] = "linear"
     """Linear interpolation between clear dates, or Whittaker smoothing."""
-    smoothing: float = 1.0
+    smoothing: Annotated[float, Range(0, 1e9, above=True)] = 1.0
     """Whittaker penalty on the second differences of neighbouring dates, above 0. A larger penalty gives a smoother curve."""
 
     def __post_init__(self) -> None:
-        if self.every < 1:
-            raise ValueError(f"'every' must be at least 1 day; found {self.every}")
+        check_ranges(self)
         if self.end < self.start:
             raise ValueError(f"'end' ({self.end}) is before 'start' ({self.start})")
-        if not self.smoothing > 0:
-            raise ValueError(f"'smoothing' must be above 0; found {self.smoothing}")
+        if not YEARS[0] <= self.start.year <= self.end.year <= YEARS[1]:
+            raise ValueError(f"dates must be from {YEARS[0]} to {YEARS[1]}; found {self.start} to {self.end}")
+        dates = (self.end - self.start).days // self.every + 1
+        if dates > MOST:
+            raise ValueError(f"at most {MOST} dates can be filled; found {dates} from {self.start} to {self.end}")
 
     @property
     def days(self) -> NDArray[np.int32]:

@@ -81,6 +81,18 @@ def brightness(green: Array, red: Array, nir: Array) -> Array:
     return np.asarray(np.clip(np.sqrt((green**2 + red**2 + nir**2) / 3), 0, 1))
 
 
+def _no_index(thing: Any) -> str:
+    """Return why an object is not an index: it is tried on small bands."""
+    try:
+        needs = inspect.signature(thing).parameters.values()
+        if not needs or any(one.kind != inspect.Parameter.POSITIONAL_OR_KEYWORD for one in needs):
+            return "its arguments are not the names of bands"
+        shape = np.shape(thing(*(np.full((2, 2), 0.3, np.float32) for _ in needs)))
+        return "" if shape == (2, 2) else f"for bands of shape (2, 2), its result has shape {shape}"
+    except Exception as error:  # the function is not ours
+        return f"of bands, it raises {type(error).__name__}: {error}"
+
+
 INDICES: Shelf[Index] = Shelf(
     "index",
     "indices",
@@ -96,6 +108,7 @@ INDICES: Shelf[Index] = Shelf(
         "nbr": nbr,
         "brightness": brightness,
     },
+    _no_index,
 )
 
 

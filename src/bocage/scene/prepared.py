@@ -9,7 +9,7 @@ import shutil
 import threading
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from dask.base import compute
 from dask.delayed import delayed
@@ -19,6 +19,7 @@ from bocage.errors import SceneError
 from bocage.grid import Window, in_blocks
 from bocage.machine import cores
 from bocage.progress import QUIET, Progress
+from bocage.ranges import Range, check_ranges
 from bocage.scene import store
 from bocage.scene.cube import Block, Cube
 
@@ -34,14 +35,13 @@ class Preparing:
 
     prepare: Literal["auto", "always", "never"] = "auto"
     """Whether to write cubes to disk: "auto" (those that are warped, gap-filled or filtered), "always" or "never"."""
-    tile: int = 256
+    tile: Annotated[int, Range(16, 8192)] = 256
     """Maximum side of a shard, in map pixels, at least 16. The tile size of the map should be this size or a multiple."""
-    workers: int = 0
+    workers: Annotated[int, Range(0, 1024)] = 0
     """Number of threads, at least 0; 0: one per core."""
 
     def __post_init__(self) -> None:
-        if self.tile < 16 or self.workers < 0:
-            raise ValueError("'tile' must be at least 16 pixels and 'workers' at least 0")
+        check_ranges(self)
 
     def wants(self, cube: Cube) -> bool:
         """Return whether a cube is written to disk."""

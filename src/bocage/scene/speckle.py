@@ -5,22 +5,24 @@ Quegan and Yu 2001, Filtering of multichannel SAR images (doi:10.1109/36.964973)
 """
 
 from dataclasses import dataclass
+from typing import Annotated
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import uniform_filter
+
+from bocage.ranges import Range, check_ranges
 
 
 @dataclass(frozen=True)
 class Speckle:
     """Settings of the filter. The values of the source must be in dB."""
 
-    window: int = 7
+    window: Annotated[int, Range(3, 99, odd=True)] = 7
     """Side of the window of the local means, in pixels; odd, at least 3."""
 
     def __post_init__(self) -> None:
-        if self.window < 3 or self.window % 2 == 0:
-            raise ValueError(f"'window' must be an odd number of pixels, at least 3; found {self.window}")
+        check_ranges(self)
 
     @property
     def halo(self) -> int:

@@ -7,15 +7,18 @@ et al. 2022, arXiv 2203.09175. Gap filling, date names and reports keep calendar
 
 import datetime
 import functools
+import io
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from bocage.disk import read_text
 from bocage.errors import SceneError
+from bocage.ranges import Range, check_ranges
 
 EPOCH = datetime.date(1970, 1, 1)
 LAST = 364
@@ -30,18 +33,17 @@ class Thermal:
 
     temperature: Path
     """CSV file with the columns ``date`` (2022-05-31) and ``temperature`` (daily mean, °C), one line per day."""
-    base: float = 0.0
+    base: Annotated[float, Range(-50, 50)] = 0.0
     """Base temperature, °C: lower temperatures count as 0 degree days."""
-    cap: float = 30.0
+    cap: Annotated[float, Range(-50, 100)] = 30.0
     """Upper temperature threshold, °C, above `base`: higher temperatures count as this value."""
     start: str = "01-01"
     """Start of the season as month and day. For winter crops, which are sown in autumn: "10-01"."""
-    degrees: float = 10.0
+    degrees: Annotated[float, Range(0, 1000, above=True)] = 10.0
     """Growing degree days per thermal day, above 0. Choose it so that a year of your climate has less than 364 thermal days."""
 
     def __post_init__(self) -> None:
-        if self.degrees <= 0:
-            raise ValueError(f"'degrees' must be above 0; found {self.degrees:g}")
+        check_ranges(self)
         if self.cap <= self.base:
             raise ValueError(f"'cap' must be above 'base'; found {self.cap:g} and {self.base:g}")
         try:
@@ -95,7 +97,7 @@ class Thermal:
 def _degree_days(path: Path, base: float, cap: float, changed: int) -> tuple[int, NDArray[np.float64]]:
     """Return the first day of the table, and the growing degree days of each day from it; NaN in gaps longer than ``HOLES``."""
     try:
-        table: Any = pd.read_csv(path, parse_dates=["date"])
+        table: Any = pd.read_csv(io.StringIO(read_text(path)), parse_dates=["date"], skipinitialspace=True)
         mean = table.set_index("date")["temperature"].astype(float)
         mean = mean[~mean.index.duplicated()].sort_index()
         daily = mean.resample("D").mean()

@@ -24,6 +24,7 @@ from bocage.sources.base import (
     Sensor,
     SensorSpec,
     clear_where_listed,
+    no_sensor,
 )  # fmt: skip
 from bocage.sources.opening import open_source, opening_order
 from bocage.sources.source import Readable, Source, check_overlap, dates_of, spread, with_bands
@@ -44,6 +45,7 @@ SENSORS: Shelf[Sensor | Opener | Deriver] = Shelf(
         "stac": stac,
         "table": table,
     },
+    no_sensor,
 )
 
 __all__ = [

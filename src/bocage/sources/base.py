@@ -1,5 +1,6 @@
 """Interface of a sensor: its bands, its acquisitions and its quality layers."""
 
+import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -89,6 +90,10 @@ class Cover:
     """A shapely geometry."""
 
 
+YEARS = (1950, 2100)
+"""First and last year of imagery; another year is a fault of the file name or of the metadata."""
+
+
 @dataclass(frozen=True)
 class Acquisition:
     """Images of one sensor, at one time, over one tile."""
@@ -170,6 +175,18 @@ class Deriver(Protocol):
 
         `sources` are the sources of the recipe that read files. It raises :class:`~bocage.errors.SourceError`.
         """
+
+
+def no_sensor(thing: Any) -> str:
+    """Return why an object from outside the package is not a sensor; empty if it may be one."""
+    if not isinstance(getattr(thing, "SPEC", None), SensorSpec):
+        return "it has no 'SPEC'"
+    settings = getattr(thing, "Settings", None)
+    if not (isinstance(settings, type) and dataclasses.is_dataclass(settings)):
+        return "it has no dataclass 'Settings'"
+    ways = (("find", "clear_mask"), ("open",), ("derive",))
+    found = any(all(callable(getattr(thing, name, None)) for name in names) for names in ways)
+    return "" if found else "it has neither 'find' and 'clear_mask', nor 'open', nor 'derive'"
 
 
 def clear_where_listed(acquisition: Acquisition, layers: Mapping[str, NDArray[Any]]) -> NDArray[np.bool_]:

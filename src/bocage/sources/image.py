@@ -2,9 +2,11 @@
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Annotated
 
 from bocage.errors import SourceError
 from bocage.progress import QUIET, Progress
+from bocage.ranges import STORED, VALUE, Range, check_ranges
 from bocage.sources.base import Acquisition, BandFile, SensorSpec, clear_where_listed
 from bocage.sources.declared import Decoder, check_fractions, check_names
 from bocage.sources.pattern import Match, matching
@@ -23,18 +25,21 @@ class Settings:
     """Path of the raster. ``{tile}`` stands for the part of the name in which the tiles of a mosaic differ."""
     bands: tuple[str, ...] = ()
     """Common names of its bands, in file order; empty: ``b1``, ``b2``, …; ``"-"`` skips a band."""
-    scale: float | None = None
+    scale: Annotated[float | None, Range(0, 1e12, above=True)] = None
     """Factor of the stored values: ``value = stored * scale + offset``; default: what the file declares, else 1."""
-    offset: float | None = None
+    offset: Annotated[float | None, Range(-1e12, 1e12)] = None
     """Offset that is added to the scaled values, in the unit of the source; default: what the file declares, else 0."""
-    nodata: float | None = None
+    nodata: Annotated[float | None, STORED] = None
     """Stored nodata value; default: the value that each band declares. NaN and the mask or alpha band of a file always count."""
     quality: Path | None = None
     """Quality raster, on any grid; with ``{tile}`` if `path` has it."""
-    quality_band: int = 0
+    quality_band: Annotated[int, Range(0, 65_535)] = 0
     """Band of the quality raster, from 1; 0: its only band."""
-    clear: tuple[int, ...] = ()
+    clear: Annotated[tuple[int, ...], VALUE] = ()
     """Values of the quality layer that are clear; empty: all values but 0."""
+
+    def __post_init__(self) -> None:
+        check_ranges(self)
 
 
 def find(settings: Settings, progress: Progress = QUIET) -> list[Acquisition]:

@@ -1,12 +1,13 @@
 """A sensor and its settings → a source that can be read."""
 
 from collections.abc import Mapping
+from datetime import datetime
 from types import MappingProxyType
 from typing import Any
 
 from bocage.errors import SourceError
 from bocage.progress import QUIET, Heard, Progress
-from bocage.sources.base import Deriver, Opener, Sensor
+from bocage.sources.base import YEARS, Deriver, Opener, Sensor
 from bocage.sources.source import Readable, Source
 
 
@@ -33,13 +34,23 @@ def open_source(
             return derived
         if isinstance(sensor, Opener):
             opened: Readable = sensor.open(name, settings)
+            _check_years(opened.times)
             return opened
         acquisitions = tuple(sensor.find(settings, heard))
+        _check_years(tuple(acquisition.time for acquisition in acquisitions))
     except SourceError as error:
         raise SourceError(f"Source '{name}': {error}") from error
     if not acquisitions:
         raise SourceError(f"Source '{name}': no acquisition was found.")
     return Source(name, sensor, acquisitions, tuple(heard.notes))
+
+
+def _check_years(times: tuple[datetime | None, ...]) -> None:
+    odd = [time for time in times if time and not YEARS[0] <= time.year <= YEARS[1]]
+    if odd:
+        raise SourceError(
+            f"The date {odd[0]:%Y-%m-%d} is not between {YEARS[0]} and {YEARS[1]}. Correct the date of the file."
+        )
 
 
 def opening_order(sensors: Mapping[str, Sensor | Opener | Deriver]) -> list[str]:

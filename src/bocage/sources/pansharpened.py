@@ -8,6 +8,7 @@ bilinear. Masked pixels are excluded from means and interpolation.
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
+from typing import Annotated
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,6 +16,7 @@ from scipy import ndimage
 
 from bocage.errors import SourceError
 from bocage.grid import Grid, Window, nearest_ratio
+from bocage.ranges import Range, check_ranges
 from bocage.sources.base import Decoding, SensorSpec
 from bocage.sources.raster import resolution_in
 from bocage.sources.source import Readable
@@ -31,12 +33,11 @@ class Settings:
     """Name of the panchromatic source (one band, one date)."""
     ms: str = "ms"
     """Name of the multispectral source (one date), at least 1.5 times coarser."""
-    radius: int = 3
+    radius: Annotated[int, Range(1, 50)] = 3
     """Radius of the square of the PAN mean, in PAN pixels, at least 1: its side is ``2 * radius + 1`` (Orfeo ToolBox: 3)."""
 
     def __post_init__(self) -> None:
-        if self.radius < 1:
-            raise ValueError(f"'radius' must be at least 1; found {self.radius}")
+        check_ranges(self)
 
 
 @dataclass(frozen=True)

@@ -10,6 +10,7 @@ recipe reads as a measurement hides only pixels where all bands are 0.
 
 import functools
 import os
+import stat
 import threading
 from collections import OrderedDict
 from collections.abc import Iterator, Sequence
@@ -21,11 +22,13 @@ from typing import Any
 import numpy as np
 import rasterio
 from numpy.typing import NDArray
+from pyproj.exceptions import ProjError
 from rasterio.enums import ColorInterp, MaskFlags
 from rasterio.env import get_gdal_config, set_gdal_config
 from rasterio.features import geometry_mask
 from rasterio.warp import transform_geom
 from rasterio.windows import Window as RioWindow
+from shapely.errors import ShapelyError
 
 from bocage.disk import digest_of
 from bocage.errors import GridError, SourceError
@@ -160,6 +163,8 @@ def _state(path: Path) -> tuple[int, ...]:
         raise SourceError(
             f"{on_disk(path)} does not exist. Check the path in the recipe (paths are relative to the recipe file)."
         ) from None
+    if not (stat.S_ISREG(state.st_mode) or stat.S_ISDIR(state.st_mode)):  # reading a pipe never ends
+        raise SourceError(f"{on_disk(path)} is not a file: it is a pipe or a device. Give the path of a raster.")
     others = beside(path) if on_disk(path) == path else ()
     if is_virtual(path):
         others = (*others, *_referenced(path, state.st_mtime_ns, state.st_size))
@@ -217,6 +222,15 @@ def _inspected(path: Path, state: tuple[int, ...]) -> RasterInfo:
         if dataset.crs is None:
             raise SourceError(
                 f"{path} has no coordinate reference system (CRS). Set one, for example with "
+                f"'rio edit-info --crs EPSG:<code> {path.name}'."
+            )
+        if any("complex" in dtype or dtype.startswith("cint") for dtype in dataset.dtypes):
+            raise SourceError(
+                f"{path} has complex values. Write the amplitude or the intensity to a raster of real values."
+            )
+        if not (dataset.crs.is_projected or dataset.crs.is_geographic):
+            raise SourceError(
+                f"{path} has a local coordinate reference system, without a position on the Earth. Set a CRS, for example with "
                 f"'rio edit-info --crs EPSG:<code> {path.name}'."
             )
         try:
@@ -301,9 +315,11 @@ def nests(file: Grid, target: Grid) -> int | None:
 @functools.lru_cache(maxsize=65536)
 def _footprint(file: Grid, grid: Grid) -> tuple[float, float, float, float]:
     """Return the bounding box of a file in rows and columns of `grid`: top, left, bottom, right."""
-    west, south, east, north = (
-        file.bounds if file.crs == grid.crs else file.geobox.extent.to_crs(grid.crs, resolution="auto").boundingbox
-    )
+    if file.crs == grid.crs:
+        west, south, east, north = file.bounds
+    else:
+        with transformed(file, grid.crs):
+            west, south, east, north = file.geobox.extent.to_crs(grid.crs, resolution="auto").boundingbox
     (left, top), (right, bottom) = ~grid.transform @ (west, north), ~grid.transform @ (east, south)
     return top, left, bottom, right
 
@@ -351,7 +367,28 @@ def read(
 
 def resolution_in(grid: Grid, crs: Any) -> float:
     """Return the pixel size of `grid` in units of another CRS."""
-    return grid.resolution if grid.crs == crs else float(abs(grid.geobox.to_crs(crs).resolution.x))
+    if grid.crs == crs:
+        return grid.resolution
+    with transformed(grid, crs):
+        return float(abs(grid.geobox.to_crs(crs).resolution.x))
+
+
+@contextmanager
+def transformed(grid: Grid, crs: Any) -> Iterator[None]:
+    """Report a transformation between two CRS that PROJ cannot compute.
+
+    Raises
+    ------
+    SourceError
+        The CRS is local or of another celestial body, or the grid is outside the domain of the other CRS.
+    """
+    try:
+        yield
+    except (ProjError, ShapelyError, ValueError, OverflowError, AssertionError) as error:
+        raise SourceError(
+            f"Coordinates in {grid.crs_name} cannot be transformed to the CRS of the map ({_reason(error)[:200]}). Check the CRS "
+            "of the file."
+        ) from error
 
 
 @dataclass(frozen=True)

@@ -11,12 +11,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date, datetime
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
 import numpy as np
 
 from bocage.errors import SourceError
 from bocage.progress import QUIET, Progress
+from bocage.ranges import STORED, Range, check_ranges
 from bocage.sources.base import Acquisition, Band, BandFile, Decoding, SensorSpec, clear_where_listed
 from bocage.sources.declared import peek
 from bocage.sources.products import Product, ProductSettings, chosen_bands, collect, products, within
@@ -51,17 +52,20 @@ class Settings(ProductSettings):
     """Unit of the files: linear power (σ0 or γ0), its square root (amplitude) or dB. The source is always in dB."""
     orbit: Literal["", "ascending", "descending"] = ""
     """Orbit direction to keep; empty: both."""
-    relative_orbit: int = 0
+    relative_orbit: Annotated[int, Range(0, 175)] = 0
     """Relative orbit to keep, 1 to 175; 0: all."""
     mix_orbits: bool = False
     """Whether a series may mix several orbits. Backscatter of the same field depends on the viewing geometry of the orbit."""
-    floor: float = -40.0
+    floor: Annotated[float, Range(-1000, 100)] = -40.0
     """Minimum in dB. Zero or negative power, which results from thermal noise removal, gets this value."""
-    nodata: float | None = 0.0
+    nodata: Annotated[float | None, STORED] = 0.0
     """Stored nodata value (outside the swath); None: the nodata value that each file declares."""
     pattern: str = ""
     """Regular expression of file names, with the groups ``pol`` and ``time``, and optionally ``direction`` (ASC, DES),
     ``orbit``, ``tile`` and ``unit`` (the satellite); empty: file names of S1Tiling and HyP3."""
+
+    def __post_init__(self) -> None:
+        check_ranges(self)
 
 
 def find(settings: Settings, progress: Progress = QUIET) -> list[Acquisition]:

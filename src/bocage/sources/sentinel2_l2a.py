@@ -8,13 +8,14 @@ have ``L2A_`` before some tags and file names. Bands may have been converted to 
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from bocage.errors import SourceError
 from bocage.progress import QUIET, Progress
+from bocage.ranges import VALUE, check_ranges
 from bocage.sources.base import Acquisition, Band, BandFile, Decoding, SensorSpec
 from bocage.sources.products import (
     Product,
@@ -57,8 +58,11 @@ _INDEX |= {"B8A": 8, "B09": 9, "B11": 11, "B12": 12}
 class Settings(ProductSettings):
     """Settings of a folder of SAFE products in the recipe."""
 
-    clear: tuple[int, ...] = CLEAR
+    clear: Annotated[tuple[int, ...], VALUE] = CLEAR
     """Values of the scene classification (SCL) that are clear."""
+
+    def __post_init__(self) -> None:
+        check_ranges(self)
 
 
 def find(settings: Settings, progress: Progress = QUIET) -> list[Acquisition]:

@@ -1,13 +1,15 @@
 """Time series of rasters: one file per variable with a band per date, or files per date whose path contains the date."""
 
-import csv
 import re
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
+from typing import Annotated
 
+from bocage.disk import read_rows
 from bocage.errors import SourceError
 from bocage.progress import QUIET, Progress
+from bocage.ranges import STORED, VALUE, Range, check_ranges
 from bocage.sources.base import Acquisition, BandFile, SensorSpec, clear_where_listed
 from bocage.sources.declared import Decoder, check_fractions, check_names
 from bocage.sources.image import quality_of
@@ -38,20 +40,21 @@ class Settings:
     """Common names of the bands of `path`, in file order; ``"-"`` skips a band."""
     dates: Path | tuple[str, ...] = ()
     """ISO dates in band order, or a CSV file with a column of dates; empty: the dates in the band descriptions."""
-    scale: float | None = None
+    scale: Annotated[float | None, Range(0, 1e12, above=True)] = None
     """Factor of the stored values: ``value = stored * scale + offset``; default: what each file declares, else 1."""
-    offset: float | None = None
+    offset: Annotated[float | None, Range(-1e12, 1e12)] = None
     """Offset that is added to the scaled values, in the unit of the source; default: what each file declares, else 0."""
-    nodata: float | None = None
+    nodata: Annotated[float | None, STORED] = None
     """Stored nodata value; default: the value that each band declares. NaN and the mask or alpha band of a file always count."""
     quality: Path | None = None
     """Path of the quality layer, in the same layout as a variable."""
-    quality_band: int = 0
+    quality_band: Annotated[int, Range(0, 65_535)] = 0
     """Band of the quality layer in files per date, from 1; 0: their only band."""
-    clear: tuple[int, ...] = ()
+    clear: Annotated[tuple[int, ...], VALUE] = ()
     """Values of the quality layer that are clear; empty: all values but 0."""
 
     def __post_init__(self) -> None:
+        check_ranges(self)
         if bool(self.variables) == bool(self.path):
             raise ValueError("a series needs either 'variables' or 'path' with 'bands'")
         if self.path and ("{date}" not in str(self.path) or not self.bands):
@@ -173,20 +176,31 @@ def _dated_files(pattern: Path) -> dict[_Place, Path]:
 def _declared_dates(dates: Path | tuple[str, ...]) -> list[str]:
     if isinstance(dates, tuple):
         return list(dates)
-    if not dates.exists():
-        raise SourceError(f"The file of dates {dates} does not exist. Check 'dates' in the recipe.")
-    with dates.open(newline="", encoding="utf-8-sig") as stream:
-        rows = [row for row in csv.reader(stream) if row]
-    for column in range(len(rows[0]) if rows else 0):
-        texts = [row[column] for row in rows if column < len(row)]
-        start = 0 if _is_date(texts[0]) else 1
-        if len(texts) > start and all(_is_date(t) for t in texts[start:]):
-            return texts[start:]
+    try:
+        rows = [cells for _, cells in read_rows(dates)]
+    except FileNotFoundError:
+        raise SourceError(f"The file of dates {dates} does not exist. Check 'dates' in the recipe.") from None
+    except ValueError as error:
+        raise SourceError(f"The file of dates {dates} cannot be read: {error}. Save it as CSV in UTF-8.") from error
+    columns = [[row[i] if i < len(row) else "" for row in rows] for i in range(len(rows[0]) if rows else 0)]
+    for fits in (_exists, _is_date):  # identifiers such as 20220001 look like dates
+        for texts in columns:
+            start = 0 if fits(texts[0]) else 1
+            if len(texts) > start and all(fits(t) for t in texts[start:]):
+                return texts[start:]
     raise SourceError(f"The file of dates {dates} has no column of ISO dates such as 2018-01-31.")
 
 
 def _is_date(text: str) -> bool:
     return re.fullmatch(DATE, text.strip()) is not None
+
+
+def _exists(text: str) -> bool:
+    try:
+        _parse(text, "")
+    except SourceError:
+        return False
+    return True
 
 
 def _parse(text: str, where: str) -> datetime:

@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from bocage.errors import SourceError
 from bocage.grid import Grid, Window
 from bocage.sources.base import Acquisition, Decoding, Sensor
-from bocage.sources.raster import covered, fingerprint, inspect, nests, read, touches
+from bocage.sources.raster import covered, fingerprint, inspect, nests, read, touches, transformed
 from bocage.words import Note
 
 
@@ -314,8 +314,10 @@ def check_overlap(source: Readable, grid: Grid) -> None:
     """
     if source.grid.crs == grid.crs and source.grid.geobox.extent.intersects(grid.geobox.extent):
         return
-    ours = source.grid.geobox.extent.to_crs("EPSG:4326")
-    if not ours.intersects(grid.geobox.extent.to_crs("EPSG:4326")):
+    with transformed(source.grid, "EPSG:4326"):
+        ours = source.grid.geobox.extent.to_crs("EPSG:4326")
+        apart = not ours.intersects(grid.geobox.extent.to_crs("EPSG:4326"))
+    if apart:
         raise SourceError(
             f"The source '{source.name}' ({source.grid.bounds} in {source.grid.crs_name}) does not overlap the map grid "
             f"({grid.bounds} in {grid.crs_name}). Check the files of the source and [grid]."

@@ -13,7 +13,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import numpy as np
 import rasterio
@@ -24,6 +24,7 @@ from rasterio.windows import Window as RioWindow
 from bocage.disk import digest, inside, own_part_of, replacing, safe_name
 from bocage.errors import SourceError, UnknownNameError
 from bocage.progress import QUIET, Progress
+from bocage.ranges import STORED, VALUE, Range, check_ranges
 from bocage.redaction import redacted, redacted_address
 from bocage.shelf import outside
 from bocage.sources import landsat_c2l2, sentinel2_l2a
@@ -67,50 +68,49 @@ class Settings:
     """Path of a ``catalog.json`` or ``collection.json`` on disk."""
     collections: tuple[str, ...] = ()
     """Collections to search; empty: all."""
-    area: tuple[float, float, float, float] | None = None
+    area: Annotated[tuple[float, float, float, float] | None, Range(-360, 360)] = None
     """West, south, east, north in degrees (WGS 84); required with `url`. West is larger than east across the antimeridian."""
     start: date | None = None
     """First day, UTC; default: no limit."""
     end: date | None = None
     """Last day, UTC, included; default: no limit."""
-    cloud: float | None = None
+    cloud: Annotated[float | None, Range(0, 100)] = None
     """Maximum cloud cover of an item (``eo:cloud_cover``), in percent; items without it are left out. Default: no limit."""
     cache: Path | None = None
     """Folder for downloaded files; required with `url`."""
     quality: str = ""
     """Asset name of the quality layer; empty: no mask."""
-    clear: tuple[int, ...] = ()
+    clear: Annotated[tuple[int, ...], VALUE] = ()
     """Values of the quality layer that are clear; empty: those of the sensor `like`, or without `like` all values but 0."""
     like: Literal["", "sentinel2_l2a", "landsat_c2l2"] = ""
     """Sensor whose rules apply to the quality layer and to the processing baseline."""
-    scale: float | None = None
+    scale: Annotated[float | None, Range(0, 1e12, above=True)] = None
     """Factor of the stored values: ``value = stored * scale + offset``; default: the value of the items (raster extension)."""
-    offset: float | None = None
+    offset: Annotated[float | None, Range(-1e12, 1e12)] = None
     """Offset that is added to the scaled values, in the unit of the source; default: the value of the items."""
-    nodata: float | None = None
+    nodata: Annotated[float | None, STORED] = None
     """Stored nodata value; default: the nodata value of the items or of the files."""
     decibel: bool = False
     """Whether to convert the assets to dB."""
     stored: Literal["linear", "amplitude"] = "linear"
     """Unit that `decibel` converts: linear power, or its square root (amplitude)."""
-    relative_orbit: int = 0
+    relative_orbit: Annotated[int, Range(0, 175)] = 0
     """Relative orbit to keep (``sat:relative_orbit``), for radar; 0: all."""
     sign: str = ""
     """``"its.module:function"`` that takes a pystac Item and returns it with signed URLs."""
-    retries: int = 5
+    retries: Annotated[int, Range(0, 100)] = 5
     """Number of retries of each request, with growing pauses; at least 0."""
     on_error: Literal["stop", "skip"] = "stop"
     """If an item cannot be read: "stop", or "skip" the item and report it."""
 
     def __post_init__(self) -> None:
+        check_ranges(self)
         if bool(self.url) == bool(self.catalogue):
             raise ValueError("give either 'url' (an API) or 'catalogue' (a file)")
         if self.url and (self.area is None or self.cache is None):
             raise ValueError("'url' also needs 'area' (west, south, east, north in degrees) and 'cache' (a folder)")
         if not self.bands:
             raise ValueError("'bands' must name at least one asset")
-        if self.retries < 0:
-            raise ValueError(f"'retries' must be at least 0; found {self.retries}")
 
 
 def find(settings: Settings, progress: Progress = QUIET) -> list[Acquisition]:

@@ -4,20 +4,23 @@ A table is presented to the scene as a raster one pixel wide with a row per samp
 images. A table supports training and evaluation, but not mapping.
 """
 
+import io
 import re
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import numpy as np
 import pandas as pd
 from affine import Affine
 from numpy.typing import NDArray
 
+from bocage.disk import read_text
 from bocage.errors import SourceError
 from bocage.grid import Grid, Window
+from bocage.ranges import STORED, Range, check_ranges
 from bocage.shelf import did_you_mean
 from bocage.sources.base import Decoding, SensorSpec
 from bocage.sources.raster import fingerprint
@@ -46,16 +49,17 @@ class Settings:
     """Pattern of the column names of a wide table (a row per sample), for example ``"{band}_{date}"``."""
     valid: str = ""
     """Column (long table) or band (wide table) that is true or above 0 where the observation is clear; empty: all are."""
-    scale: float = 1.0
+    scale: Annotated[float, Range(0, 1e12, above=True)] = 1.0
     """Factor of the stored values: ``value = stored * scale + offset``."""
-    offset: float = 0.0
+    offset: Annotated[float, Range(-1e12, 1e12)] = 0.0
     """Offset that is added to the scaled values, in the unit of the source."""
-    nodata: float | None = None
+    nodata: Annotated[float | None, STORED] = None
     """Stored nodata value. Empty cells and NaN are always nodata."""
     decibel: Literal["", "power", "amplitude"] = ""
     """Conversion of the scaled value to dB, as "power" or "amplitude"; empty: no conversion."""
 
     def __post_init__(self) -> None:
+        check_ranges(self)
         if bool(self.date) == bool(self.wide):
             raise ValueError("give either 'date' (long table) or 'wide' (pattern of column names)")
         if self.wide and not ("{band}" in self.wide and "{date}" in self.wide):
@@ -171,9 +175,14 @@ def _read(path: Path) -> pd.DataFrame:
             f"{path} does not exist. Check the path in the recipe (paths are relative to the recipe file)."
         )
     try:
-        return pd.read_parquet(path) if path.suffix == ".parquet" else pd.read_csv(path)
+        frame = pd.read_parquet(path) if path.suffix == ".parquet" else pd.read_csv(io.StringIO(read_text(path)))
     except Exception as error:  # pandas and pyarrow raise many types; all mean that the file is unreadable
         raise SourceError(f"{path} cannot be read as a table: {' '.join(str(error).split())[:200]}.") from error
+    if path.suffix != ".parquet" and not isinstance(
+        frame.index, pd.RangeIndex
+    ):  # pandas takes surplus cells as an index
+        raise SourceError(f"{path}: its rows have more cells than its first line has names. Name every column.")
+    return frame
 
 
 def _need(frame: pd.DataFrame, column: str, settings: Settings) -> None:

@@ -8,7 +8,7 @@ contain.
 
 import math
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,8 +16,8 @@ from numpy.typing import NDArray
 from bocage.errors import TrainingError
 from bocage.layout import SplitLayout
 from bocage.machine import versions
-from bocage.models.ranges import at_least, shares
 from bocage.progress import QUIET, Progress
+from bocage.ranges import SHARE, Range, check_ranges
 from bocage.samples import Chips
 from bocage.samples.split import Draw
 from bocage.samples.unlabelled import NONE
@@ -31,28 +31,27 @@ from bocage.training.trained import Region, Trained
 class Adapting:
     """Settings of an adaptation."""
 
-    pixels: int = 16_384
+    pixels: Annotated[int, Range(64, 1e9)] = 16_384
     """Number of unlabelled pixels drawn from the scene, at least 64."""
-    rounds: int = 2
+    rounds: Annotated[int, Range(1, 1000)] = 2
     """Number of rounds of self-training (classification, then training on the pseudo-labels), at least 1."""
-    epochs: int = 5
+    epochs: Annotated[int, Range(1, 100_000)] = 5
     """Number of epochs in each round, at least 1."""
-    learning_rate: float = 5e-4
+    learning_rate: Annotated[float, Range(0, 10, above=True)] = 5e-4
     """Learning rate, above 0."""
-    share: float = 0.5
+    share: Annotated[float, SHARE] = 0.5
     """Share of the pixels of each predicted class used as pseudo-labels, the most confident first, at least 0 and below 1."""
-    least: float = 0.5
+    least: Annotated[float, SHARE] = 0.5
     """Minimum confidence of a pseudo-label, at least 0 and below 1."""
     polygons: bool = False
     """Use the recipe's reference polygons for training, in addition to the pseudo-labels."""
     device: str = "auto"
     """Device for the training: "auto", "cpu", "cuda" or "mps"."""
-    seed: int = 0
+    seed: Annotated[int, Range(0, 2**31)] = 0
     """Seed of the training; round ``k``, from 0, uses ``seed + k``."""
 
     def __post_init__(self) -> None:
-        at_least(self, pixels=64, rounds=1, epochs=1)
-        shares(self, "share", "least")
+        check_ranges(self)
 
 
 def adapt(

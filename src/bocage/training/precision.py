@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from bocage.disk import write_checksums, write_json
+from bocage.disk import artefact, write_checksums, write_json
 from bocage.layout import ModelLayout
 from bocage.machine import device_of
 from bocage.samples import Chips
@@ -70,7 +70,8 @@ class Reduced:
     def load(cls, folder: Path) -> "Reduced | None":
         """Read the comparison from a model folder; return None if it does not exist."""
         path = ModelLayout(folder).precision
-        return cls(**json.loads(path.read_text())) if path.exists() else None
+        with artefact(path):
+            return cls(**json.loads(path.read_text())) if path.exists() else None
 
 
 def check_bfloat16(trained: Trained, chips: Chips, members: NDArray[np.int64], device: str) -> Reduced:

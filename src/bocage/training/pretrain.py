@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 import safetensors
@@ -23,9 +23,9 @@ from bocage.errors import TrainedError
 from bocage.layout import ModelLayout, RunLayout
 from bocage.machine import versions
 from bocage.models import InputSpec, Network
-from bocage.models.ranges import at_least
 from bocage.models.reconstruction import reconstruction
 from bocage.progress import QUIET, Progress
+from bocage.ranges import Range, check_ranges
 from bocage.samples import Chips, Draw
 from bocage.scene import Scene
 from bocage.training.choice import Choice
@@ -51,19 +51,19 @@ FORMAT = 2
 class Pretraining:
     """Settings of a pretraining."""
 
-    pixels: int = 16_384
+    pixels: Annotated[int, Range(256, 1e9)] = 16_384
     """Number of pixels drawn from the scene, at least 256."""
-    epochs: int = 20
+    epochs: Annotated[int, Range(1, 100_000)] = 20
     """Number of epochs, at least 1."""
-    batch_size: int = 256
+    batch_size: Annotated[int, Range(1, 1_000_000)] = 256
     """Number of pixels per optimiser step, at least 1."""
-    learning_rate: float = 2e-3
+    learning_rate: Annotated[float, Range(0, 10, above=True)] = 2e-3
     """Maximum learning rate of the one-cycle schedule, above 0."""
-    seed: int = 0
+    seed: Annotated[int, Range(0, 2**31)] = 0
     """Seed of the weights, the pixels and the masks."""
 
     def __post_init__(self) -> None:
-        at_least(self, pixels=256, epochs=1, batch_size=1)
+        check_ranges(self)
 
 
 @dataclass(frozen=True)
@@ -119,12 +119,13 @@ class Pretrained:
             return cls(document["name"], document["config"], sources, scaling, weights)
         except FileNotFoundError as error:
             raise TrainedError(
-                f"{error.filename} is missing: {folder} was not written by 'bocage pretrain'. Run 'bocage pretrain', or "
-                "correct [training] pretrained."
+                f"{error.filename or ModelLayout(folder).weights} is missing: {folder} was not written by 'bocage pretrain'. Run "
+                "'bocage pretrain', or correct [training] pretrained."
             ) from error
-        except (KeyError, ValueError, TypeError, safetensors.SafetensorError) as error:
+        except Exception as error:  # damaged files raise errors of many types
+            why = f"{type(error).__name__}: {' '.join(str(error).split())}"[:300]
             raise TrainedError(
-                f"{folder} cannot be read as a pretrained encoder: {error}. Run 'bocage pretrain' again."
+                f"{folder} cannot be read as a pretrained encoder ({why}). Run 'bocage pretrain' again."
             ) from error
 
     def start(

@@ -2,10 +2,10 @@
 
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from bocage.models import MODELS, card_of
-from bocage.models.ranges import at_least, shares
+from bocage.ranges import SHARE, Range, check_ranges
 
 
 @dataclass(frozen=True)
@@ -16,68 +16,64 @@ class Training:
     """Source of the default values. "bocage": the defaults listed here, unless the network defines others (patchwork).
     "published": epochs, batch size, learning rate, weight decay, `keep`, scaling and class weights of the network's authors,
     with Adam at a constant learning rate and without augmentation. Values in the recipe take precedence."""
-    epochs: int = 100
+    epochs: Annotated[int, Range(1, 100_000)] = 100
     """Maximum number of epochs, at least 1."""
-    patience: int = 15
+    patience: Annotated[int, Range(1, 1_000_000)] = 15
     """Number of epochs without a better validation score after which training stops, at least 1."""
-    batch_size: int = 64
+    batch_size: Annotated[int, Range(1, 1_000_000)] = 64
     """Number of samples per optimiser step, at least 1."""
     optimiser: Literal["adam", "adamw"] = "adam"
     """Adam (Kingma & Ba 2015), or AdamW with decoupled weight decay (Loshchilov & Hutter 2019)."""
-    learning_rate: float = 2e-4
+    learning_rate: Annotated[float, Range(0, 10, above=True)] = 2e-4
     """Learning rate, above 0; the default is the published value of MultiResoLCC, M3Fusion and TWINNS."""
     schedule: Literal["constant", "cosine", "one-cycle"] = "constant"
     """Schedule of the learning rate. "cosine" decreases it to 0 over all `epochs`. "one-cycle" increases it to
     `learning_rate` during the first 30 % of the epochs, then decreases it to 0 (Smith & Topin 2019,
     doi:10.1117/12.2520589); weights are kept from the last 20 % of the epochs only."""
-    weight_decay: float = 0.0
+    weight_decay: Annotated[float, Range(0, 10)] = 0.0
     """L2 penalty of Adam, or weight decay of AdamW, at least 0."""
-    clip: float = 0.0
+    clip: Annotated[float, Range(0, 1e6)] = 0.0
     """Maximum norm of the gradient (gradient clipping), at least 0; 0: no limit."""
-    samples_per_epoch: int = 0
+    samples_per_epoch: Annotated[int, Range(0, 1e9)] = 0
     """Number of training samples drawn for each epoch, the same number for every class, at least 0; 0: every sample once."""
-    validation_samples: int = 4096
+    validation_samples: Annotated[int, Range(0, 1e9)] = 4096
     """Maximum number of validation samples evaluated after each epoch, drawn once for all epochs, at least 0; 0: all."""
     keep: Literal["validation", "training", "last"] = "validation"
     """Epoch whose weights are kept: the best validation F-measure, the lowest training loss, or the last epoch. With
     "training" and "last", the validation polygons are used for training, without early stopping and calibration."""
     class_weights: Literal["none", "balanced"] = "none"
     """Class weights of the cross-entropy: none, or inversely proportional to the class frequency."""
-    label_smoothing: float = 0.0
+    label_smoothing: Annotated[float, SHARE] = 0.0
     """Share of each label that is distributed equally over all classes (label smoothing), at least 0 and below 1."""
     scaling: Literal["mean-std", "min-max", "percentile"] = "mean-std"
     """Scaling of the bands, from the valid training pixels: to mean 0 and standard deviation 1, to 0 to 1 from minimum to
     maximum, or to 0 to 1 from the 2nd to the 98th percentile."""
     augment: bool = True
     """Random rotation and reflection of each patch (no effect on a network with a footprint of one pixel)."""
-    jitter: int = 0
+    jitter: Annotated[int, Range(0, 366)] = 0
     """Maximum random temporal shift of a series, earlier or later, in days, at least 0."""
-    date_dropout: float = 0.0
+    date_dropout: Annotated[float, SHARE] = 0.0
     """Maximum share of the dates of a series that are masked at random, at least 0 and below 1; the share of each sample is
     drawn between 0 and this value."""
-    ema: float = 0.0
+    ema: Annotated[float, SHARE] = 0.0
     """Decay of the exponential moving average of the weights, at least 0 and below 1. The average is validated and kept; 0:
     no average."""
     calibrate: bool = True
     """Calibrate the confidences by a temperature fitted on validation polygons."""
     pretrained: Path | None = None
     """Folder written by ``bocage pretrain`` with the initial weights; default: that of the run's folder, if it exists."""
-    checkpoint: float = 60.0
+    checkpoint: Annotated[float, Range(0, 604_800)] = 60.0
     """Minimum time between checkpoints, in seconds, at least 0; 0: a checkpoint after every epoch. An interrupted training
     resumes from its checkpoint."""
     device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
     """Device for training and mapping; "auto": CUDA, else MPS, else the CPU."""
-    devices: int = 1
+    devices: Annotated[int, Range(1, 4096)] = 1
     """Number of devices that train together, each on a part of every batch, at least 1."""
     precision: Literal["auto", "32-true", "16-mixed", "bf16-mixed"] = "auto"
     """Numerical precision; "auto": bf16-mixed on CUDA devices that support it, else 32-true."""
 
     def __post_init__(self) -> None:
-        at_least(self, epochs=1, patience=1, batch_size=1, devices=1, samples_per_epoch=0, validation_samples=0)
-        at_least(self, weight_decay=0, clip=0, jitter=0, checkpoint=0)
-        if self.learning_rate <= 0:
-            raise ValueError(f"'learning_rate' must be above 0; found {self.learning_rate}")
-        shares(self, "label_smoothing", "date_dropout", "ema")
+        check_ranges(self)
 
     @property
     def stops_early(self) -> bool:

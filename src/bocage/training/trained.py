@@ -20,7 +20,7 @@ import safetensors.torch
 from torch import Tensor
 
 from bocage.disk import damaged, digest_of, read_checksums, replacing_folder, write_checksums
-from bocage.errors import TrainedError
+from bocage.errors import BocageError, TrainedError
 from bocage.grid import Ratio, Window
 from bocage.layout import ModelLayout
 from bocage.legend import LandClass, Legend
@@ -192,11 +192,17 @@ class Trained:
                 return cls._read(model)
         except FileNotFoundError as error:
             raise TrainedError(
-                f"{error.filename} is missing: {folder} is not a complete model folder. Give the folder of a trained model."
+                f"{error.filename or ModelLayout(folder).weights} is missing: {folder} is not a complete model folder. Give the "
+                "folder of a trained model."
             ) from error
-        except (KeyError, ValueError, TypeError, RuntimeError, safetensors.SafetensorError) as error:
+        except TrainedError:
+            raise
+        except BocageError as error:
+            raise TrainedError(f"{folder} cannot be read as a trained model: {error}") from error
+        except Exception as error:  # damaged archives of weights and trees raise errors of many types
+            why = f"{type(error).__name__}: {' '.join(str(error).split())}"[:300]
             raise TrainedError(
-                f"{folder} cannot be read as a trained model: {error}. Copy the folder again, or train again."
+                f"{folder} cannot be read as a trained model ({why}). Copy the folder again, or train again."
             ) from error
 
     @classmethod
@@ -222,8 +228,9 @@ class Trained:
         network.eval()
         region = Region(record["region"]["crs"], tuple(record["region"]["bounds"]))
         scaling, calibration = Normalisation(**record["normalisation"]), calibration_of(record["calibration"])
+        _check_numbers(sources, scaling, calibration, region)
         return cls(
-            record["name"], config, legend, sources, scaling, network, region, record["versions"], calibration,
+            record["name"], config, legend, sources, scaling, network, region, dict(record["versions"]), calibration,
             Domain.load(model.domain),
         )  # fmt: skip
 
@@ -354,6 +361,30 @@ def _policy(record: SourceRecord) -> str:
     if record.fill is None:
         return "as acquired" if not record.spec.regular else "as stored"
     return f"filled every {record.fill[0]} days"
+
+
+def _check_numbers(
+    sources: Mapping[str, SourceRecord], scaling: Normalisation, calibration: Calibration, region: Region
+) -> None:
+    """Check that the numbers of a model's description are numbers that a training can have written.
+
+    Raises
+    ------
+    ValueError
+        A scale or a temperature is not above 0, a number is not finite, or their count is not that of the bands.
+    """
+    above = [calibration.temperature, *calibration.partial.values()]
+    for name, record in sources.items():
+        offset, scale = scaling.offset[name], scaling.scale[name]
+        if not len(offset) == len(scale) == len(record.spec.bands):
+            raise ValueError(f"source '{name}': the scaling is not that of {len(record.spec.bands)} bands")
+        above += [*scale, record.resolution, record.scale]
+        if not all(math.isfinite(value) for value in (*offset, *record.days, record.offset)):
+            raise ValueError(f"source '{name}': a number is not finite")
+    if not all(math.isfinite(value) and value > 0 for value in above):
+        raise ValueError("a scale, a resolution or a temperature is not above 0")
+    if len(region.bounds) != 4 or not all(math.isfinite(value) for value in region.bounds):
+        raise ValueError("the bounds of the training region are not four numbers")
 
 
 def record_of(said: dict[str, Any]) -> SourceRecord:

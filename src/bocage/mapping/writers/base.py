@@ -44,3 +44,10 @@ class Writer(Protocol):
     @property
     def open(self) -> Any:
         """``open(path: Path, grid: Grid, bands: tuple[MapBand, ...], legend: Legend) -> OpenMap``."""
+
+
+def no_writer(thing: Any) -> str:
+    """Return why an object from outside the package is not a writer; empty if it may be one."""
+    if not isinstance(getattr(thing, "SUFFIX", None), str):
+        return "it has no text 'SUFFIX'"
+    return "" if callable(getattr(thing, "open", None)) else "it has no function 'open'"
