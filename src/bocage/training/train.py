@@ -82,10 +82,11 @@ class Trainer:
     def _report(self, draw: Draw, number: int, progress: Progress) -> None:
         """Report the pixels excluded by the buffer, and the classes without training samples."""
         if draw.left_out:
-            buffer = self.samples.split.buffer
-            progress.say(
-                f"Draw {number + 1}: {draw.left_out} pixels within {buffer:g} m of test pixels are excluded from training."
-            )
+            split = self.samples.split
+            near = f"within {split.buffer:g} m of test pixels" if split.buffer else ""
+            torn = f"in {split.unit}s with samples of the tested fold" if self.samples.fold is not None else ""
+            where = " or ".join(filter(None, [near, torn]))
+            progress.say(f"Draw {number + 1}: {draw.left_out} pixels {where} are excluded from training.")
         if absent := self.samples.without(draw.train):
             names = ", ".join(absent)
             progress.say(f"Draw {number + 1}: no training sample of: {names}. The model cannot predict these classes.")
