@@ -310,6 +310,29 @@ def _fine_and_coarse(tmp_path):
     return make_scene(GRID, [fine, s2, s1], {})
 
 
+def test_inclusion_weights_follow_the_polygons_into_the_test_part(tmp_path):
+    scene, needs = _fine_and_coarse(tmp_path), Needed({"s2": Footprint(1)})
+    shapes = [square(1 + 6 * (k % 6), 2 + 9 * (k // 6), 2) for k in range(24)]
+
+    def made(weights, split, cut):
+        frame = gpd.GeoDataFrame(
+            {"code": [1 + k % 2 for k in range(24)], "w": weights}, geometry=shapes, crs="EPSG:32740"
+        )
+        frame.to_file(tmp_path / "ref.gpkg", engine="pyogrio")
+        reference = Reference(tmp_path / "ref.gpkg", "code", weight="w")
+        return make_samples(scene, Survey(reference, LEGEND, split), needs, tmp_path / cut)
+
+    samples = made(1.0 + np.arange(24), Split(train=0.5), "cut")
+    assert np.array_equal(samples.weight, samples.polygon + 1.0)
+    test = samples.draw(0).test
+    assert samples.test_weight(test) == pytest.approx((samples.polygon[test] + 1) * 12 / 6), "6 of 12 polygons a class"
+    by_field = made(1.0 + np.arange(24) // 4, Split(fold="w"), "folds")
+    assert by_field.test_weight(by_field.draw(0).test) is None, "the fold of a field is no random part"
+    for k, wrong in enumerate((np.nan, 0.0, -1.0)):
+        with pytest.raises(SamplesError, match="1 features have no inclusion weight above 0 in the field 'w'"):
+            made(np.where(np.arange(24) == 3, wrong, 2.0), Split(), f"wrong{k}")
+
+
 def test_cut_footprints_are_the_pixels_around(tmp_path):
     scene = _fine_and_coarse(tmp_path)
     path = written(tmp_path, [(1 + i % 2, square(1 + 6 * (i % 6), 2 + 9 * (i // 6), 2)) for i in range(30)])

@@ -46,6 +46,7 @@ like = "{like}"
 [reference]
 path = {reference}
 label = "{label}"
+# weight = "weight"            # if the polygons are a probability sample: field with 1 / probability of selection
 # polygon_id = "field"         # if a surveyed field consists of several features: field with its identifier
 # buffer = 5                   # inward buffer of each polygon, in metres
 

@@ -48,6 +48,9 @@ class Reference:
     separate polygon."""
     sample_id: str = ""
     """Field with the sample identifier; required if the sources are tables of series."""
+    weight: str = ""
+    """Field with the inclusion weight of each polygon (1 / probability that it was selected), above 0, for polygons that are a
+    probability sample of the mapped area; empty: they were chosen without a sampling design, and areas have no intervals."""
     layer: str = ""
     """Layer of the file, or ``schema.table`` of the database; empty: the only layer of the file."""
     buffer: float = 0.0
