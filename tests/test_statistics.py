@@ -272,6 +272,11 @@ def test_rare_classes_get_their_least():
     assert sum(plan.values()) == 641
     assert allocate({1: 10, 2: 0, 3: 1000}, SampleDesign(size=100, least=30)) == {1: 10, 3: 90}
     assert allocate({1: 500, 2: 500}, SampleDesign(size=100, least=10, allocation="equal")) == {1: 50, 2: 50}
+    assert sum(allocate({1: 333, 2: 333, 3: 334}, SampleDesign(size=100, least=2)).values()) == 100, (
+        "not 99 by rounding"
+    )
+    assert allocate({1: 100, 2: 110, 3: 9790}, SampleDesign(size=100, least=30)) == {1: 30, 2: 30, 3: 40}
+    assert allocate({1: 500, 2: 500, 3: 500}, SampleDesign(size=60, least=30)) == {1: 30, 2: 30, 3: 30}
     with pytest.raises(EvaluationError, match="nothing to sample"):
         allocate({1: 0}, SampleDesign())
     with pytest.raises(EvaluationError, match="between 0 and"):

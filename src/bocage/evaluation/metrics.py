@@ -97,6 +97,11 @@ def allocation_disagreement(matrix: ConfusionMatrix) -> float:
     return float(np.minimum(omitted, committed).sum() / matrix.total) if matrix.total else float("nan")
 
 
+def lower_is_better(metric: Metric) -> bool:
+    """Return whether lower values of a metric are better, as its docstring states."""
+    return "lower is better" in " ".join((metric.__doc__ or "").lower().split())
+
+
 METRICS: Shelf[Metric] = Shelf(
     "metric",
     "metrics",

@@ -24,9 +24,12 @@ class Epoch:
     """Time since the start of the training, in seconds; a resumed training adds the time of its checkpoint."""
 
 
-def write_curves(curves: Sequence[Epoch], path: Path) -> None:
-    """Write one line per epoch."""
+def write_curves(curves: Sequence[Epoch], kept: int, path: Path) -> None:
+    """Write one line per epoch; the column ``kept`` is 1 at the epoch `kept`, whose weights the model has, and 0 elsewhere."""
     with path.open("w", newline="") as stream:
         writer = csv.writer(stream)
-        writer.writerow([f.name for f in fields(Epoch)])
-        writer.writerows([round(v, 6) for v in astuple(epoch)] for epoch in curves)
+        epoch, *others = [f.name for f in fields(Epoch)]
+        writer.writerow([epoch, "kept", *others])
+        for line in curves:
+            number, *values = astuple(line)
+            writer.writerow([number, int(number == kept), *(round(v, 6) for v in values)])

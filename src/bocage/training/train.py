@@ -123,7 +123,8 @@ class Trainer:
             title, model, samples.chips, draw, len(samples.legend.classes), normalisation, settings, seed, where,
             self.start.fingerprint if self.start else "",
         )  # fmt: skip
-        write_curves(fit(task, progress), where.curves)
+        state = fit(task, progress)
+        write_curves(state.curves, state.best_epoch, where.curves)
 
     def _folds(
         self, trained: Trained, draw: Draw, seed: int, progress: Progress
