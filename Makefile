@@ -1,4 +1,4 @@
-# The whole interface: make env | demo | test | test-fast | check | docs | bench. Each installs what it needs.
+# The whole interface: make env | demo | test | test-fast | test-lowest | check | docs | bench. Each installs what it needs.
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
@@ -8,7 +8,7 @@ WORKERS ?= 2
 # Every worker has one thread (tests/conftest.py).
 PYTEST = $(BIN)/python -m pytest -n $(WORKERS) --dist worksteal
 
-.PHONY: help env demo test test-fast check docs bench lock clean
+.PHONY: help env demo test test-fast test-lowest check docs bench lock clean
 
 help:  ## List the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
@@ -33,13 +33,22 @@ test-fast: env  ## Lint, and the tests that take less than a second
 	$(BIN)/ruff check .
 	$(PYTEST) -m "not slow"
 
+test-lowest: build/lowest/.installed  ## The fast tests with the lowest declared versions (in build/lowest; several GB)
+	build/lowest/bin/python -m pytest -n $(WORKERS) --dist worksteal -m "not slow" -W default
+
+build/lowest/.installed: pyproject.toml
+	$(PYTHON) -m venv --clear build/lowest
+	build/lowest/bin/pip install --quiet --disable-pip-version-check uv
+	build/lowest/bin/uv pip install --quiet --python build/lowest/bin/python --resolution lowest-direct -e '.[dev,postgis]'
+	@touch $@
+
 check: env  ## ruff (lint, format, docstrings), mypy --strict, the import contract
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-docs: env  ## Build the documentation into docs/_build; its shelf pages come from the shelves
+docs: env  ## Build the documentation into docs/_build; reference pages and tables of settings come from the code
 	$(BIN)/python -m sphinx -q -W -b html docs docs/_build
 	@echo "docs/_build/index.html"
 
@@ -58,4 +67,4 @@ lock:  ## Write requirements.lock anew from pyproject.toml, in a fresh environme
 	 build/lock/bin/pip freeze --exclude bocage | sed 's/+cpu//') > requirements.lock
 
 clean:  ## Remove what the targets made
-	rm -rf $(VENV) runs/demo docs/_build docs/shelves
+	rm -rf $(VENV) runs/demo docs/_build docs/shelves docs/tables

@@ -212,7 +212,7 @@ def _canada() -> Iterator[Case]:
         yield _case("canada", label, like, sources, reference + rest, model, folder)
 
 
-def _case(
+def _case(  # noqa: PLR0913, PLR0917
     data: str, label: str, like: str, sources: str, rest: str, model: str, folder: Path, samples: int | None = None
 ) -> Case:
     usual = {"simulated": 1300, "canada": 0}.get(data, 400)

@@ -1,6 +1,9 @@
-"""Sphinx settings. The reference pages in ``docs/shelves`` are generated from the registries before each build."""
+"""Sphinx settings. Generated before each build: ``docs/shelves`` from the registries, ``docs/tables`` from the data classes."""
 
+import sys
 from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parent))
 
 from bocage import __version__
 from bocage.evaluation import METRICS
@@ -8,13 +11,16 @@ from bocage.mapping import WRITERS
 from bocage.models import MODELS
 from bocage.scene import INDICES
 from bocage.sources import SENSORS
+from setting_tables import nested, recipe_tables, table
 
 project, author, release = "Bocage", "The Bocage authors", __version__
 extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon"]
-exclude_patterns = ["_build"]
+exclude_patterns = ["_build", "tables"]
 html_theme = "alabaster"
+smartquotes = False  # values in quotation marks are copied into recipes
 html_theme_options = {
     "page_width": "1160px",
+    "body_max_width": "auto",
     "description": "Land-cover maps from satellite imagery and a few reference polygons",
 }
 autodoc_typehints = "description"
@@ -23,7 +29,18 @@ napoleon_numpy_docstring = True
 suppress_warnings = ["ref.python"]
 
 
-def _page(kind: str, plural: str, shelf: object) -> None:
+def _settings(thing: object, place: str) -> list[str]:
+    """Return the table of the settings of a sensor or a model, and of its nested tables."""
+    kind = getattr(thing, "Settings", None) or getattr(thing, "Config", None)
+    if kind is None:
+        return []
+    lines = [f"Settings in `{place}`:", "", table(kind)]
+    for name, inner in nested(kind):
+        lines += [f"Each table of `{name}` has these settings:", "", table(inner)]
+    return lines
+
+
+def _page(plural: str, shelf: object, place: str) -> None:
     folder = Path(__file__).parent / "shelves"
     folder.mkdir(exist_ok=True)
     lines = [
@@ -37,15 +54,7 @@ def _page(kind: str, plural: str, shelf: object) -> None:
         lines += [f"## {name}", ""]
         if hasattr(thing, "__file__"):
             lines += ["```{eval-rst}", f".. automodule:: {thing.__name__}", "   :no-members:", "```", ""]
-            for member in (m for m in ("Settings", "Config") if hasattr(thing, m)):
-                lines += [
-                    "```{eval-rst}",
-                    f".. autoclass:: {thing.__name__}.{member}",
-                    "   :members:",
-                    "   :inherited-members:",
-                    "```",
-                    "",
-                ]
+            lines += _settings(thing, place)
         else:
             lines += [
                 f"`{name}({', '.join(thing.__annotations__)})`".replace(", return", ""),
@@ -56,11 +65,12 @@ def _page(kind: str, plural: str, shelf: object) -> None:
     (folder / f"{plural}.md").write_text("\n".join(lines), encoding="utf-8")
 
 
-for _kind, _plural, _shelf in (
-    ("sensor", "sensors", SENSORS),
-    ("model", "models", MODELS),
-    ("index", "indices", INDICES),
-    ("metric", "metrics", METRICS),
-    ("writer", "writers", WRITERS),
-):
-    _page(_kind, _plural, _shelf)
+_page("sensors", SENSORS, "[sources.<name>]")
+_page("models", MODELS, "[model]")
+for _plural, _shelf in (("indices", INDICES), ("metrics", METRICS), ("writers", WRITERS)):
+    _page(_plural, _shelf, "")
+
+_folder = Path(__file__).parent / "tables"
+_folder.mkdir(exist_ok=True)
+for _name, _table in recipe_tables().items():
+    (_folder / f"{_name}.md").write_text(_table, encoding="utf-8")

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import geopandas as gpd
 import numpy as np
+import pandas as pd
 import pytest
 import rasterio
 from shapely.geometry import box
@@ -241,8 +242,8 @@ def test_unknown_model(recipe, capsys):
 def test_overlapping_polygons_are_in_the_report(recipe, landscape):
     frame = gpd.read_file(landscape / "reference.gpkg")
     first = frame.geometry.iloc[0].bounds
-    frame.loc[len(frame)] = [2, "meadow", box(first[0], first[1], first[0] + 20, first[1] + 20)]
-    frame.to_file(landscape / "reference.gpkg", engine="pyogrio")
+    over = frame.iloc[[0]].assign(code=2, name="meadow", geometry=[box(*first[:2], first[0] + 20, first[1] + 20)])
+    pd.concat([frame, over]).to_file(landscape / "reference.gpkg", engine="pyogrio")
     assert main(["run", str(recipe()), "--out", "out"]) == 0
     assert "overlapping polygons of different class" in Path("out/report.html").read_text()
 
@@ -298,6 +299,28 @@ def test_import_is_cheap():
     code = "import sys, bocage, bocage.cli; print([m for m in ('torch', 'rasterio', 'sklearn') if m in sys.modules])"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+FIRST_LINES = {
+    "recipe: none.toml": ["check", "plan", "run", "prepare", "train", "evaluate", "map", "report", "compare"],
+    "images: none.toml": ["init"],
+}
+
+
+@pytest.mark.parametrize("command", [name for names in FIRST_LINES.values() for name in names])
+def test_the_first_line_comes_before_the_imports_that_take_time(command, tmp_path):
+    code = (
+        "import sys\n"
+        "class Refused:\n"
+        "    def find_spec(self, name, path=None, target=None):\n"
+        "        if name.split('.')[0] in ('torch', 'rasterio', 'sklearn', 'numpy'): raise SystemExit(name)\n"
+        "sys.meta_path.insert(0, Refused())\n"
+        "from bocage.cli import main\n"
+        f"main([{command!r}, 'none.toml', *{['x.gpkg'] if command == 'init' else []}])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], check=False, capture_output=True, text=True, cwd=tmp_path)
+    first = next(line for line, names in FIRST_LINES.items() if command in names)
+    assert done.stderr.splitlines()[0] == first
 
 
 @pytest.mark.slow

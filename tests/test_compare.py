@@ -22,9 +22,10 @@ from bocage.layout import RunLayout
 from bocage.recipe import read_recipe
 from bocage.report.comparison import as_csv, as_latex, verdict, write_comparison
 from bocage.testing import tiny_landscape
+from bocage.words import Note
 from conftest import FOREST, GRU, once, written
 from processes import ended, killed_training, listening, started
-from test_report import page_of
+from test_report import foreign, page_of
 
 OTHERS = """
 [[compare]]
@@ -74,14 +75,18 @@ def test_the_best_is_marked_only_where_that_is_more_than_luck(tmp_path):
     assert close.best in ("one", "other")
     assert len(close.level_with_best) == 1
     assert r"\textbf" not in as_latex(close)
-    files = write_comparison(close, RunLayout(tmp_path), "three", "fr")
+    killed = replace(close, failed={"gru": Note.of("process_killed")})
+    files = write_comparison(killed, RunLayout(tmp_path), "three", "fr")
     text, page = page_of(files["html"])
     assert page.language == "fr"
+    assert not foreign(page)
+    assert "gru\u00a0: son processus a été arrêté" in text
     assert "ne diffère pas significativement de" in text
     assert not list(tmp_path.glob(".*"))
     said = json.loads(files["json"].read_text())
     assert len(said["corrected_resampled_t"]) == len(said["mcnemar_by_polygons"]) == 3
     assert said["significantly_best"] is None
+    assert said["failed"]["gru"].startswith("its process was killed")
 
 
 @pytest.mark.parametrize("metric", ["quantity_disagreement", "allocation_disagreement"])

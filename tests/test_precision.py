@@ -88,5 +88,5 @@ def test_a_model_never_looked_at_is_refused_elsewhere(recipe, reduced, tmp_path)
 )
 def test_a_processor_that_imitates_bfloat16_is_told(reduced, tmp_path, monkeypatch, has, said):
     monkeypatch.setattr("bocage.run.stages.check_bfloat16", lambda *_: Reduced(100, 0.9, 0.9, 1.0))
-    monkeypatch.setattr("torch.cpu.get_capabilities", lambda: has)
+    monkeypatch.setattr("torch.cpu.get_capabilities", lambda: has, raising=False)  # PyTorch before 2.11 has none
     assert any("no instructions for bfloat16" in text for text in mapped(reduced, tmp_path / "out")) is said

@@ -14,12 +14,14 @@ from shapely.geometry import Polygon, box
 
 from bocage.cli import main
 from bocage.jobs.check import check
-from bocage.preflight import disk
-from bocage.preflight.shift import View, between, from_polygons
+from bocage.preflight import Finding, disk
+from bocage.preflight.shift import Shift, View, between, from_polygons
 from bocage.report.preflight import write_page
 from bocage.testing import Place, tiny_landscape, write_raster
 from bocage.testing.fakes import CORNER
+from bocage.words import Note
 from conftest import written
+from test_report import foreign, page_of
 
 
 def findings(path: Path, severity: str = "") -> list[str]:
@@ -155,12 +157,12 @@ DEFECTS = [
     (_unscaled, "error", ("s2.nir", "are outside -0.2 to 1.5, the plausible range of reflectance", "scale (0.0001")),
     (_undeclared, "warning", ("s2.red", "nodata is not declared", "have the value 0", "nodata = 0")),
     (_cloudy, "warning", ("s2", "120 days without a clear date, from 2021-02-11 to 2021-06-11", "Add acquisitions")),
-    (_invalid, "warning", ("reference", "1 invalid geometries", "Self-intersection", "Repair")),
-    (_overlapping, "warning", ("reference", "1 overlaps between polygons of different classes", "maize / meadow", "correct the polygons")),
-    (_outside, "note", ("reference, maize", "1 polygons: outside the map", "CRS")),
-    (_too_small, "warning", ("reference, maize", "1 polygons: too small to contain a pixel centre")),
-    (_few, "error", ("class water", "1 usable polygon(s), 16 pixels", "merge the class")),
-    (_unknown_label, "error", ("reference, 77", "1 polygons: label not in the legend", "ignore")),
+    (_invalid, "warning", ("reference", "1 invalid geometry", "Self-intersection", "Repair")),
+    (_overlapping, "warning", ("reference", "1 overlap between polygons of different classes", "maize / meadow", "correct the polygons")),
+    (_outside, "note", ("reference, maize", "1 polygon: outside the map", "CRS")),
+    (_too_small, "warning", ("reference, maize", "1 polygon: too small to contain a pixel centre")),
+    (_few, "error", ("class water", "1 usable polygon, 16 pixels", "merge the class")),
+    (_unknown_label, "error", ("reference, 77", "1 polygon: label not in the legend", "ignore")),
     (_elsewhere, "error", ("far", "does not overlap the map", "[grid]")),
     (_half_pixel, "warning", ("off", "are not aligned", "0.70 px south, 0.60 px east", "bilinear")),
     (_linear_radar, "error", ("s1.vv", "the plausible range of backscatter in dB", "linear power")),
@@ -220,6 +222,50 @@ def test_the_command_prints_json_and_exits_1_on_errors(recipe, landscape: Path, 
     assert "2 errors, 0 warnings, 0 notes" in capsys.readouterr().out
 
 
+def test_the_page_in_the_language_of_the_report(recipe, landscape: Path) -> None:
+    path = recipe(more='[report]\nlanguage = "fr"')
+    for spoil in (
+        _unscaled,
+        _undeclared,
+        _cloudy,
+        _overlapping,
+        _unknown_label,
+        _few,
+        _elsewhere,
+        _half_pixel,
+    ):
+        spoil(landscape)
+    seen = check(path)
+    assert {"overlaps", "date_gap", "out_of_range", "no_overlap", "not_aligned"} <= {f.what.code for f in seen.findings}
+    text, page = page_of(write_page(seen, landscape / "check.html"))
+    assert page.language == "fr"
+    assert not foreign(page)
+    assert "does not overlap" not in text, "a source elsewhere is one finding, in French"
+    assert "hors de l&#39;intervalle de -0,2 à 1,5" in text
+    assert "Ajoutez des acquisitions ou un autre capteur" in text
+    assert any("are outside -0.2 to 1.5" in str(f.what) for f in seen.findings), "the terminal is always English"
+
+
+def test_findings_have_codes() -> None:
+    seen = Finding.of("warning", Note.of("class_place", name="maize"), Note.of("few_polygons", n=4))
+    assert seen.as_dict() == {
+        "severity": "warning",
+        "code": "few_polygons",
+        "where": "class maize",
+        "what": "4 usable polygons: the estimate of its accuracy will be very uncertain",
+        "remedy": "Survey more polygons, or merge the class with another.",
+    }
+    assert seen.as_dict("fr")["where"] == "classe maize"
+
+
+def test_a_shift_in_french() -> None:
+    shift = Shift(1.0, -2.0, 0.5, 0.2).note(10)
+    shown = "1,0\u00a0px (10\u00a0m) vers le sud et 2,0\u00a0px (20\u00a0m) vers l'ouest"
+    assert shift.text("fr") == shown
+    finding = Finding.of("warning", "s2", Note.of("shifted", shift=shift, other="s1", before=0.2, after=0.5))
+    assert finding.as_dict("fr")["what"].startswith(f"décalage de {shown} par rapport à s1")
+
+
 def test_the_page_does_without_a_grid(recipe, landscape: Path) -> None:
     path = recipe()
     (landscape / "s2/red.tif").unlink()
@@ -265,14 +311,14 @@ def test_shifts_from_polygons() -> None:
     found = from_polygons(number, seen(layers))
     assert found is not None
     assert (round(found.rows), round(found.columns)) == (1, -2)
-    assert found.told(10).endswith("west")
+    assert str(found.note(10)).endswith("west")
 
 
 EXAMPLE = Path(__file__).parents[1] / "examples/flanders.toml"
 
 
 def test_flanders_as_delivered(data: Path) -> None:
-    assert not [f for f in check(EXAMPLE).findings if "agree with one another" in f.what or f.severity == "error"]
+    assert not [f for f in check(EXAMPLE).findings if "agree with one another" in str(f.what) or f.severity == "error"]
 
 
 @pytest.mark.parametrize(("east", "south", "word"), [(10, 0, "east"), (0, 10, "south")])
@@ -288,9 +334,12 @@ def test_flanders_moved_by_a_pixel(data: Path, tmp_path: Path, monkeypatch, east
         with rasterio.open(path, "r+") as d:
             d.transform = Affine.translation(east, -south) @ d.transform
     monkeypatch.setenv("BOCAGE_DATA", str(tmp_path))
-    (line,) = [f for f in check(EXAMPLE).findings if "agree with one another" in f.what]
+    (line,) = [f for f in check(EXAMPLE).findings if f.what.code == "shifted_source"]
     assert line.where == "s2"
+    what = str(line.what)
     size = float(
-        line.what.split(f" m) {word} of" if f" m) {word} of" in line.what else f" m) {word}")[0].split("(")[-1]
+        what.split(f" m) {word} of" if f" m) {word} of" in what else f" m) {word}", maxsplit=1)[0].rsplit(
+            "(", maxsplit=1
+        )[-1]
     )
-    assert size == pytest.approx(10 + 6 * (south > 0), abs=3), line.what
+    assert size == pytest.approx(10 + 6 * (south > 0), abs=3), what

@@ -1,14 +1,15 @@
-"""Atomic writing of files and folders, digests of content, and a journal of completed parts.
+"""Atomic writing of files and folders, digests and checksums of content, changes of files, a journal of completed parts.
 
 A file or folder is written as ``.<name>.part`` in the same folder, and renamed when it is complete.
 """
 
 import dataclasses
+import functools
 import hashlib
 import json
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -77,7 +78,9 @@ def write_json(path: Path, content: Any, indent: int | None = 1) -> None:
 
 
 def digest(*values: Any) -> str:
-    """Return a digest of the content of settings: dataclasses by their fields, other objects by ``str``.
+    """Return a digest of the content of settings: dataclasses by their fields, paths by their names, others by ``str``.
+
+    A folder that is moved with its files has the same digests; the content of files has digests of its own.
 
     >>> digest("a", 1) == digest("a", 1), digest("a", 1) == digest("a", 2), len(digest("a"))
     (True, False, 32)
@@ -93,15 +96,100 @@ def digest_of(*parts: bytes) -> str:
     return running.hexdigest()[:DIGITS]
 
 
+def in_order(fingerprints: Mapping[str, str]) -> tuple[str, ...]:
+    """Return the digests of files in the order of their paths."""
+    return tuple(fingerprints[path] for path in sorted(fingerprints))
+
+
 def sha256_of(path: Path) -> str:
     """Return the full SHA-256 of a file, as ``sha256sum`` prints it."""
     with path.open("rb") as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
+def checksums_of(files: Iterable[Path], folder: Path) -> dict[str, str]:
+    """Return path relative to `folder` → SHA-256, for each file."""
+    return {path.relative_to(folder).as_posix(): sha256_of(path) for path in sorted(files)}
+
+
+def damaged(folder: Path, checksums: Mapping[str, str]) -> list[str]:
+    """Return the relative paths of the files that are missing or do not match their SHA-256."""
+    return [name for name, value in checksums.items() if _unchanged_sum(folder / name) != value]
+
+
+def _unchanged_sum(path: Path) -> str:
+    """Return the SHA-256 of a file, read once until the file changes; empty if it cannot be read."""
+    try:
+        return _remembered_sum(path, _state(path))
+    except OSError:
+        return ""
+
+
+@functools.lru_cache(maxsize=4096)
+def _remembered_sum(path: Path, state: "State") -> str:
+    return sha256_of(path)
+
+
+def write_checksums(path: Path, files: Iterable[Path]) -> None:
+    """Write a list that ``sha256sum -c`` reads: files of the folder of `path`, or below it."""
+    sums = checksums_of(files, path.parent)
+    write_text(path, "".join(f"{value}  {name}\n" for name, value in sums.items()))
+
+
+def read_checksums(path: Path) -> dict[str, str]:
+    """Read what :func:`write_checksums` wrote: relative path → SHA-256.
+
+    Raises
+    ------
+    ValueError
+        A line is not a checksum and a name.
+    """
+    lines = (line.partition("  ") for line in path.read_text(encoding="utf-8").splitlines())
+    sums = {name: value for value, _, name in lines}
+    if not sums or "" in sums or any(len(value) != 64 for value in sums.values()):
+        raise ValueError(f"{path} is not a list of checksums")
+    return sums
+
+
+State = tuple[int, int, int, int, int]
+"""Device, inode, size, time of the last change of the content, and of the file's record, which no program can set back."""
+
+
+def _state(path: Path) -> State:
+    found = path.stat()
+    return found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns
+
+
+@dataclass(frozen=True)
+class Watch:
+    """State of files at one moment. It shows later whether a file was changed since, even if it was changed back."""
+
+    states: Mapping[str, State | None]
+    """Path → state; None for what is not a file on this machine (an address, a missing file)."""
+
+    @classmethod
+    def on(cls, paths: Iterable[str | Path]) -> "Watch":
+        """Return the present state of files."""
+        return cls({str(path): _state_or_none(path) for path in paths})
+
+    def changed(self, paths: Iterable[str] | None = None) -> list[str]:
+        """Return the paths, among all or some of the files, that are not in their former state."""
+        chosen = self.states if paths is None else paths
+        return sorted(path for path in chosen if _state_or_none(path) != self.states[path])
+
+
+def _state_or_none(path: str | Path) -> State | None:
+    try:
+        return _state(Path(path))
+    except OSError:
+        return None
+
+
 def _plain(value: Any) -> Any:
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         return dataclasses.asdict(value)
+    if isinstance(value, Path):
+        return value.name
     return sorted(map(str, value)) if isinstance(value, set | frozenset) else str(value)
 
 
@@ -120,18 +208,20 @@ class Journal:
     def _lines(self) -> Iterator[tuple[str, dict[str, Any]]]:
         if not self.path.exists():
             return
-        for line in self.path.read_text().splitlines():
+        for line in self.path.read_text(encoding="utf-8", errors="replace").splitlines():
             try:
                 note = json.loads(line)
-                yield note.pop("place"), note
-            except (ValueError, KeyError):
-                continue  # incomplete line of a killed process
+                if note.pop("sum") == digest(note):
+                    yield note.pop("place"), note
+            except (ValueError, KeyError, TypeError, AttributeError):
+                continue  # incomplete line of a killed process, or a damaged one
 
     def add(self, place: str, **note: Any) -> None:
         """Record a part and flush the record to disk, so that it survives a power failure."""
         self.notes[place] = note
-        with self.path.open("a") as stream:
-            stream.write("\n" + json.dumps({"place": place, **note}))
+        line = {"place": place, **note}
+        with self.path.open("a", encoding="utf-8") as stream:
+            stream.write("\n" + json.dumps({**line, "sum": digest(line)}))
             stream.flush()
             os.fsync(stream.fileno())
 

@@ -83,7 +83,9 @@ class Ratio:
     """
 
     finer: int = 1
+    """Number of source pixels along the side of a map pixel, at least 1."""
     coarser: int = 1
+    """Number of map pixels along the side of a source pixel, at least 1; 1 if `finer` is above 1."""
 
     def grid(self, target: "Grid") -> "Grid":
         """Return the nested grid, which shares the north-west corner of `target` and covers it completely."""

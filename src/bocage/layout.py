@@ -48,6 +48,17 @@ class ModelLayout:
         """Description of an encoder that was pretrained without labels."""
         return self.path / "pretrained.json"
 
+    @property
+    def checksums(self) -> Path:
+        """SHA-256 of every other file."""
+        return self.path / "checksums.sha256"
+
+    @property
+    def files(self) -> list[Path]:
+        """All files that exist, without the checksums."""
+        known = (self.description, self.pretrained, self.weights, self.domain, self.precision)
+        return [path for path in known if path.exists()]
+
 
 @dataclass(frozen=True)
 class SplitLayout:
@@ -95,6 +106,12 @@ class MapLayout:
     def layer(self, name: str, suffix: str, complete: bool = True) -> Path:
         """File of a layer in one format; an incomplete file has ``.partial`` in its name."""
         return self.path / f"{name}{'' if complete else '.partial'}{suffix}"
+
+    @property
+    def layers(self) -> list[Path]:
+        """Files of the layers that exist, in all formats, without styles and metadata, which users may edit."""
+        others = (".qml", ".sld", ".csv", ".json", ".xml", ".sha256")
+        return [path for path in self.path.glob("[!.]*") if path.is_file() and path.suffix not in others]
 
     @property
     def incomplete(self) -> list[Path]:
@@ -237,6 +254,21 @@ class RunLayout:
     def speed(self) -> Path:
         """Measured map speed of the model."""
         return self.path / "speed.json"
+
+    def files_of(self, stage: str) -> list[Path]:
+        """Files of a complete stage that other stages, or a later run, read."""
+        kind, _, number = stage.partition("/")
+        split = self.split(int(number)) if number else self.own
+        model = split.model
+        files = {
+            "samples": [self.samples, *self.cut.glob("*")],
+            "pretrain": [self.pretrained.checksums],
+            "train": [split.curves, model.description, model.weights, model.domain],
+            "evaluate": [split.test, split.score],
+            "importance": list(self.path.glob("splits/*/importance.json")),
+            "map": [self.map.areas, *self.map.layers],
+        }
+        return [path for path in files.get(kind, []) if path.exists()]
 
     def rival(self, slug: str) -> "RunLayout":
         """Folder of another model of a comparison."""

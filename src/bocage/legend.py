@@ -23,8 +23,9 @@ class LandClass:
     code: int
     """Value in ``classes.tif``, 1 to 65535. The value 0 is nodata."""
     name: str
+    """Name of the class in the map files, the areas and the report. Two classes cannot have the same name."""
     color: str = ""
-    """``#rrggbb``; empty: the colour of the palette at the position of the class."""
+    """Colour in the map, ``#rrggbb``; empty: the colour of the palette at the position of the class."""
     parent: str = ""
     """Name of the parent class in a hierarchical nomenclature; empty at the top level."""
     values: tuple[int | str, ...] = ()

@@ -21,6 +21,8 @@ class Stage:
     """Peak memory of the process until the end of the stage, in bytes; 0 if unknown."""
     finished: str
     """UTC, ISO 8601."""
+    files: Mapping[str, str] = field(default_factory=dict)
+    """Path of each result in the run's folder → SHA-256."""
 
 
 @dataclass

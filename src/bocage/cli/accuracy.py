@@ -5,7 +5,7 @@ from typing import Any
 
 import click
 
-from bocage.cli.options import OUT, OVERWRITE, RECIPE, run_stages
+from bocage.cli.options import OUT, OVERWRITE, RECIPE, opened, run_stages
 from bocage.cli.terminal import terminal
 from bocage.layout import RunLayout
 
@@ -31,11 +31,10 @@ def evaluate(recipe: Path, out: Path | None, overwrite: bool, sample: Path | Non
     if sample is None:
         run_stages(recipe, out, ("evaluate",), overwrite)
         return
+    parsed = opened(recipe)
     from bocage.cli.tables import print_adjusted
     from bocage.jobs.evaluate import evaluate_sample
-    from bocage.recipe import read_recipe
 
-    parsed = read_recipe(recipe)
     folder = out or Path("runs") / parsed.name
     with terminal() as progress:
         found = evaluate_sample(parsed, folder, sample, label, progress)
@@ -82,12 +81,11 @@ def sample_design(recipe: Path, out: Path | None, path: Path | None, expect: tup
       bocage sample-design recipe.toml --error 0.015 --expect forest=0.95 --expect "market gardening=0.6"
       bocage sample-design recipe.toml --size 600 --allocation equal --to sample.gpkg
     """
+    parsed = opened(recipe)
     from bocage.cli.tables import print_sample
     from bocage.evaluation.design import SampleDesign
     from bocage.jobs.sample_design import design_sample
-    from bocage.recipe import read_recipe
 
-    parsed = read_recipe(recipe)
     folder = out or Path("runs") / parsed.name
     target = path or RunLayout(folder).validation
     with terminal() as progress:
@@ -138,11 +136,10 @@ def compare(context: click.Context, recipe: Path, out: Path | None, jobs: int | 
       bocage compare recipe.toml
       bocage compare recipe.toml --metric f1_weighted --jobs 2
     """
+    parsed = opened(recipe)
     from bocage.cli.tables import print_comparison
     from bocage.jobs.compare import compare_models
-    from bocage.recipe import read_recipe
 
-    parsed = read_recipe(recipe)
     folder = out or Path("runs") / parsed.name
     with terminal() as progress:
         found = compare_models(parsed, folder, jobs or 0, progress, metric)

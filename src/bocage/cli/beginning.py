@@ -7,8 +7,8 @@ from typing import Any
 
 import click
 
-from bocage.cli.options import OUT, RECIPE
-from bocage.cli.terminal import terminal
+from bocage.cli.options import OUT, RECIPE, opened
+from bocage.cli.terminal import started, terminal
 from bocage.layout import RunLayout
 
 
@@ -30,6 +30,7 @@ def init(images: Path, reference: Path, label: str, out: Path) -> None:
       bocage init images/ fields.gpkg
       bocage init images/ fields.shp --label CODE --out reunion.toml
     """
+    started(f"images: {images}")
     from bocage.jobs.init import write_recipe
 
     for line in write_recipe(images, reference, label, out):
@@ -58,6 +59,7 @@ def check(context: click.Context, recipe: Path, out: Path | None, as_json: bool,
       bocage check recipe.toml --html check.html
       bocage check recipe.toml --json > findings.json
     """
+    started(f"recipe: {recipe}")
     from bocage.jobs.check import check as run_checks
 
     with terminal() as progress:
@@ -98,10 +100,9 @@ def plan(recipe: Path, out: Path | None, workers: tuple[int, ...], as_json: bool
       bocage plan recipe.toml
       bocage plan recipe.toml --workers 8 --workers 32
     """
+    parsed = opened(recipe)
     from bocage.jobs.plan import plan as measure
-    from bocage.recipe import read_recipe
 
-    parsed = read_recipe(recipe)
     folder = out or Path("runs") / parsed.name
     with terminal() as progress:
         made = measure(parsed, folder, workers, progress)
@@ -155,6 +156,7 @@ def simulate(folder: Path, recipes: bool, sensors: tuple[str, ...], formats: tup
       bocage simulate products/ --format theia --format spot67 --format s1tiling
       bocage simulate large/ --height 4812 --width 5608 --sensor vhr
     """
+    started(f"landscape: {folder}")
     from bocage.simulate import SENSORS, Simulation
     from bocage.simulate import simulate as write
     from bocage.simulate.recipes import write_recipes

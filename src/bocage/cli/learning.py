@@ -4,8 +4,8 @@ from pathlib import Path
 
 import click
 
-from bocage.cli.options import DEVICES, OUT, OVERWRITE, RECIPE, chosen
-from bocage.cli.terminal import terminal
+from bocage.cli.options import DEVICES, OUT, OVERWRITE, RECIPE, chosen, opened
+from bocage.cli.terminal import started, terminal
 from bocage.layout import RunLayout
 
 
@@ -30,11 +30,10 @@ def adapt(model: Path, recipe: Path, polygons: bool, out: Path | None, overwrite
       bocage adapt runs/2022/splits/0/model --scene 2023.toml --polygons --out runs/2023
       bocage map 2023.toml --model runs/2023/model --out runs/2023
     """
+    parsed = opened(recipe)
     from bocage.jobs.adapt import adapt_to
-    from bocage.recipe import read_recipe
     from bocage.training import Adapting
 
-    parsed = read_recipe(recipe)
     folder = out or Path("runs") / f"{parsed.name}-adapted"
     with terminal() as progress:
         adapt_to(parsed, model, folder, Adapting(polygons=polygons), progress, overwrite)
@@ -66,11 +65,10 @@ def pretrain(recipe: Path, out: Path | None, overwrite: bool, pixels: int, epoch
       bocage pretrain recipe.toml && bocage run recipe.toml
       bocage pretrain recipe.toml --out runs/first --pixels 131072
     """
+    parsed = chosen(opened(recipe), devices=devices)
     from bocage.jobs.pretrain import pretrain_on
-    from bocage.recipe import read_recipe
     from bocage.training import Pretraining
 
-    parsed = chosen(read_recipe(recipe), devices=devices)
     folder = out or Path("runs") / parsed.name
     with terminal() as progress:
         pretrain_on(parsed, folder, Pretraining(pixels=pixels, epochs=epochs), progress, overwrite)
@@ -91,6 +89,7 @@ def export(model: Path, folder: Path) -> None:
     Examples:
       bocage export runs/demo/splits/0/model exported/
     """
+    started(f"export of {model}")
     from bocage.training import Trained
     from bocage.training.export import GRAPH, ITEM
     from bocage.training.export import export as write

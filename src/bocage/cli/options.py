@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from bocage.cli.terminal import terminal
+from bocage.cli.terminal import started, terminal
 
 if TYPE_CHECKING:
     from bocage.recipe import Recipe
@@ -48,6 +48,14 @@ def with_workers(command: Callable[..., None]) -> Callable[..., None]:
     return command
 
 
+def opened(recipe: Path) -> Recipe:
+    """Read a recipe. A line is printed first, because the imports take seconds."""
+    started(f"recipe: {recipe}")
+    from bocage.recipe import read_recipe
+
+    return read_recipe(recipe)
+
+
 def chosen(
     recipe: Recipe,
     options: Sequence[str] = (),
@@ -77,18 +85,17 @@ def _pair(option: str) -> tuple[str, Any]:
 
 def run_stages(recipe: Path, out: Path | None, stages: Sequence[str], overwrite: bool, **given: Any) -> None:
     """Run stages of a recipe in its folder, and print the results."""
+    parsed = chosen(opened(recipe), **given)
     from bocage.jobs.run import run
-    from bocage.recipe import read_recipe
 
-    parsed = chosen(read_recipe(recipe), **given)
     folder = out or Path("runs") / parsed.name
     with terminal() as progress:
-        opened = run(parsed, folder, stages, progress, overwrite)
+        finished = run(parsed, folder, stages, progress, overwrite)
     if "evaluate" in stages:
         from bocage.cli.tables import print_score
 
-        print_score(opened.layout.score)
-    if "map" in stages and (land := opened.map_on_disk()):
+        print_score(finished.layout.score)
+    if "map" in stages and (land := finished.map_on_disk()):
         click.echo(f"map: {land.files['classes']}")
     if "report" in stages:
-        click.echo(f"report: {opened.layout.report}")
+        click.echo(f"report: {finished.layout.report}")

@@ -6,8 +6,8 @@ from typing import Any
 
 import click
 
-from bocage.cli.options import DEVICES, OUT, OVERWRITE, RECIPE, chosen, run_stages, with_workers
-from bocage.cli.terminal import terminal
+from bocage.cli.options import DEVICES, OUT, OVERWRITE, RECIPE, chosen, opened, run_stages, with_workers
+from bocage.cli.terminal import started, terminal
 
 
 def _stage(name: str, stages: Sequence[str], text: str) -> click.Command:
@@ -68,10 +68,9 @@ def prepare(recipe: Path, out: Path | None, overwrite: bool) -> None:
     Example:
       bocage prepare recipe.toml --out runs/first
     """
+    parsed = opened(recipe)
     from bocage.jobs.prepare import prepare as work
-    from bocage.recipe import read_recipe
 
-    parsed = read_recipe(recipe)
     with terminal() as progress:
         cubes = work(parsed, out or Path("runs") / parsed.name, progress, overwrite)
     for name, cube in cubes.items():
@@ -117,10 +116,9 @@ def map_command(
     if model is None:
         run_stages(recipe, out, ("map",), overwrite, region=region, where=where, **workers)
         return
+    parsed = chosen(opened(recipe), region=region, where=where, **workers)
     from bocage.jobs.map import map_with
-    from bocage.recipe import read_recipe
 
-    parsed = chosen(read_recipe(recipe), region=region, where=where, **workers)
     with terminal() as progress:
         land = map_with(parsed, model, out or Path("runs") / parsed.name, progress, overwrite)
     click.echo(f"map: {land.files['classes']}")
@@ -147,6 +145,7 @@ def mosaic(folder: Path, maps: tuple[Path, ...], rule: Any) -> None:
       bocage mosaic region/ runs/north runs/south
       bocage mosaic region/ runs/2023 runs/2022 --rule first
     """
+    started(f"mosaic of {len(maps)} maps: {folder}")
     from bocage.mapping.mosaic import make_mosaic
 
     with terminal() as progress:

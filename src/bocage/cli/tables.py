@@ -105,7 +105,7 @@ def print_findings(findings: list[Any]) -> None:
     console = Console(width=None if Console().is_terminal else 160)
     table = Table("severity", "location", "finding", "action", show_lines=False, pad_edge=False)
     for finding in findings:
-        cells = (finding.severity, escape(finding.where), escape(finding.what), escape(finding.remedy))
+        cells = (finding.severity, *(escape(str(text)) for text in (finding.where, finding.what, finding.remedy)))
         table.add_row(*cells, style=COLORS[finding.severity])
     console.print(table)
     counts = {kind: sum(finding.severity == kind for finding in findings) for kind in COLORS}

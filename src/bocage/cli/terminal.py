@@ -94,3 +94,8 @@ def terminal() -> Bars | Lines:
     """Return bars if the error stream is a terminal, lines otherwise."""
     console = Console(stderr=True)
     return Bars(console) if console.is_terminal else Lines()
+
+
+def started(text: str) -> None:
+    """Print the first line of a command, before it imports what takes time."""
+    print(text, file=sys.stderr, flush=True)

@@ -48,7 +48,7 @@ class Comparison:
     """Models that cannot be told from it."""
     refused: Note | None = None
     """Why no paired test is made; None where one is."""
-    failed: Mapping[str, str] | None = None
+    failed: Mapping[str, str | Note] | None = None
     """Label → error of each model that could not be evaluated."""
 
     @property
@@ -74,7 +74,7 @@ class Comparison:
             "significantly_best": self.marked or None,
             "not_told_from_best": list(self.level_with_best),
             "refused": str(self.refused) if self.refused else None,
-            "failed": dict(self.failed or {}),
+            "failed": {label: str(why) for label, why in (self.failed or {}).items()},
             "corrected_resampled_t": [_plain(pair) for pair in self.pairs],
             "mcnemar_by_polygons": [_plain(pair) for pair in self.by_polygons],
         }
@@ -89,7 +89,7 @@ def set_beside(
     tested: Mapping[str, Sequence[Predictions]],
     metric: str,
     draw: int,
-    failed: Mapping[str, str],
+    failed: Mapping[str, str | Note],
 ) -> Comparison:
     """Compare models that share their draws.
 

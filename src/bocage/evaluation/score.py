@@ -34,7 +34,8 @@ class Evaluation:
     """Settings of the evaluation."""
 
     metrics: tuple[str, ...] = ("overall_accuracy", "f1_weighted", "kappa", "f1_macro")
-    """Names of metrics, or ``"its.module:name"``; the first three of the default are always computed."""
+    """Metrics (``bocage metrics`` lists them), by name or ``"its.module:name"``; the first three of the default are always
+    computed."""
     importance: int = 400
     """Number of test samples for the importance of sources and dates, in the draw that makes the map; 0: not computed."""
     truth: Path | None = None
@@ -97,8 +98,19 @@ class Score:
         return document
 
     def save(self, path: Path, **more: Any) -> None:
-        """Write as JSON, with any further entries; the file is complete or absent."""
-        write_json(path, self.as_dict() | more)
+        """Write as JSON, with any further entries; the file is complete or absent. A file that has them all is kept."""
+        content = self.as_dict() | more
+        if not _has(path, content):
+            write_json(path, content)
+
+
+def _has(path: Path, content: Mapping[str, Any]) -> bool:
+    """Return whether a JSON file has these entries, perhaps besides others."""
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+        return bool({**found, **json.loads(json.dumps(content))} == found)
+    except (OSError, ValueError, TypeError):
+        return False
 
 
 def spread_of(values: NDArray[np.float64]) -> tuple[float | None, float | None]:

@@ -12,13 +12,14 @@ from bocage.preflight.dates import check_dates, clearness
 from bocage.preflight.disk import check_disk, needs
 from bocage.preflight.files import check_files
 from bocage.preflight.finding import Severity
-from bocage.preflight.grids import check_grid, check_shifts
+from bocage.preflight.grids import check_coverage, check_grid, check_shifts
 from bocage.preflight.polygons import check_polygons
 from bocage.progress import QUIET, Progress
 from bocage.recipe import Recipe, read_recipe
 from bocage.samples.points import label_rows
 from bocage.scene import Cube, make_scene
 from bocage.sources import SENSORS, Readable, Source, check_overlap, image, open_source, opening_order
+from bocage.words import Note
 
 
 def check(path: Path, out: Path | None = None, progress: Progress = QUIET) -> Preflight:
@@ -26,22 +27,19 @@ def check(path: Path, out: Path | None = None, progress: Progress = QUIET) -> Pr
     try:
         recipe = read_recipe(path)
     except RecipeError as error:
-        problems = [Finding("error", problem.key, problem.message, "Correct the recipe.") for problem in error.problems]
+        problems = [
+            Finding.of("error", problem.key, Note.of("text", text=problem.message), "correct_recipe")
+            for problem in error.problems
+        ]
         return Preflight(path.stem, problems)
-    seen = Preflight(recipe.name)
+    seen = Preflight(recipe.name, language=recipe.report.language)
     seen.findings += _open_sources(recipe, seen, progress)
     try:
         seen.grid = recipe.grid.grid(seen.sources)
     except (KeyError, BocageError) as error:
-        problem = f"the source '{recipe.grid.like}' cannot be opened" if isinstance(error, KeyError) else str(error)
-        seen.findings.append(
-            Finding(
-                "error",
-                "grid",
-                f"the grid of the map cannot be determined: {problem}",
-                "Correct the source, or give crs, resolution and bounds.",
-            )
-        )
+        unopened = isinstance(error, KeyError)
+        why = Note.of("source_unopened", name=recipe.grid.like) if unopened else str(error)
+        seen.findings.append(Finding.of("error", "grid", Note.of("no_grid", why=why)))
         seen.findings = ordered(seen.findings)
         return seen
     seen.findings += _look_at_sources(recipe, seen, progress)
@@ -63,14 +61,12 @@ def _open_sources(recipe: Recipe, seen: Preflight, progress: Progress) -> Iterat
         try:
             source = open_source(name, sensors[name], settings, progress, seen.sources)
         except SourceError as error:
-            yield Finding("error", name, str(error), "See the message.")
+            yield Finding.quoting(name, error)
             continue
         seen.sources[name] = source
         for note in source.notes:
             if note.code == "left_out":
-                yield Finding(
-                    severity, name, note.text(with_source=False), 'Replace the file, or set on_error = "skip".'
-                )
+                yield Finding.of(severity, name, note)
 
 
 def _look_at_sources(recipe: Recipe, seen: Preflight, progress: Progress) -> Iterator[Finding]:
@@ -78,16 +74,19 @@ def _look_at_sources(recipe: Recipe, seen: Preflight, progress: Progress) -> Ite
     for name, source in list(seen.sources.items()):
         if isinstance(source, Source):
             yield from check_files(source, progress)
+        coverage = list(check_coverage(source, seen.grid)) if source.ids is None else []
+        yield from coverage
+        if any(finding.severity == "error" for finding in coverage):
+            continue
         try:
             scene = make_scene(seen.grid, [source], {name: recipe.sources[name].preparation})
         except BocageError as error:
-            yield Finding("error", name, str(error), "See the message.")
+            yield Finding.quoting(name, error)
             continue
         cube = scene.cubes[name]
         for note in cube.source.notes:
             if note.code == "outside_map":
-                text = note.text(with_source=False)
-                yield Finding("warning", name, text, "They are not used. Move them to another folder to open faster.")
+                yield Finding.of("warning", name, note)
         if source.ids is None:
             yield from check_grid(source, seen.grid, cube)
         yield from _when(seen, cube)
@@ -99,7 +98,7 @@ def _when(seen: Preflight, cube: Cube) -> Iterator[Finding]:
     try:
         seen.clear[cube.name] = clearness(cube.source, cube.grid)
     except SourceError as error:
-        yield Finding("error", cube.name, str(error), "Copy or download the file again.")
+        yield Finding.quoting(cube.name, error, "copy_again")
         return
     yield from check_dates(cube.source, seen.clear[cube.name], cube.preparation.fill)
 
@@ -111,22 +110,18 @@ def _look_at_reference(recipe: Recipe, seen: Preflight, progress: Progress) -> I
         try:
             _, rejections, _, _ = label_rows(recipe.reference, ids, recipe.legend, recipe.split.fold)
         except BocageError as error:
-            yield Finding("error", "reference", str(error), "See the message.")
+            yield Finding.quoting("reference", error)
             return
         for r in rejections:
-            yield Finding(
-                "warning",
-                f"reference, {r.label}",
-                f"{r.polygons} features: {r.text()}",
-                "No action if this is intended.",
-            )
+            note = Note.of("rejected", count=Note.of("features", n=r.polygons), reason=r.note)
+            yield Finding.of("warning", f"reference, {r.label}", note, "if_intended")
         return
     findings, seen.pixels = check_polygons(recipe.reference, seen.grid, recipe.legend, recipe.split)
     yield from findings
     try:
         yield from check_shifts(_over(seen.sources, seen.grid), seen.grid, seen.pixels, progress)
     except SourceError as error:
-        yield Finding("error", "sources", str(error), "Copy or download the file again.")
+        yield Finding.quoting("sources", error, "copy_again")
 
 
 def _over(sources: dict[str, Readable], grid: Grid) -> dict[str, Readable]:
@@ -136,7 +131,7 @@ def _over(sources: dict[str, Readable], grid: Grid) -> dict[str, Readable]:
         try:
             check_overlap(source, grid)
         except SourceError:
-            continue  # already a finding of check_grid
+            continue  # already a finding of check_coverage
         kept[name] = source.over(grid)
     return kept
 
@@ -148,16 +143,16 @@ def _look_at_run(recipe: Recipe, seen: Preflight, out: Path) -> Iterator[Finding
         try:
             open_source("truth", image, image.Settings(recipe.evaluation.truth))
         except SourceError as error:
-            yield Finding("error", "evaluation.truth", str(error), "Correct the path, or remove truth.")
-    if set(seen.sources) != set(recipe.sources):
-        return
+            yield Finding.quoting("evaluation.truth", error, "correct_truth")
+    if set(seen.sources) != set(recipe.sources) or any(f.what.code == "no_overlap" for f in seen.findings):
+        return  # already findings, and there is no scene without these sources
     try:
         scene = make_scene(
             seen.grid, list(seen.sources.values()), {n: c.preparation for n, c in recipe.sources.items()}
         )
         network = recipe.choice.build(scene, recipe.legend)
     except BocageError as error:
-        yield Finding("error", "model", str(error), "See the message.")
+        yield Finding.quoting("model", error)
         return
     seen.scene = scene
     pixels = len(seen.pixels) if seen.pixels is not None else len(scene.ids or ())

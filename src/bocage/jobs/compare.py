@@ -27,6 +27,7 @@ from bocage.provenance import Provenance
 from bocage.recipe import Recipe, read_recipe
 from bocage.run import COMPARING, held, open_run, open_scene
 from bocage.training import Trained
+from bocage.words import Note
 
 THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS")
 
@@ -123,8 +124,8 @@ def _jobs(recipe: Recipe) -> int:
     return gpus or max(1, cores() // 4)
 
 
-def _one_by_one(wanted: list[Entry], out: Path, progress: Progress) -> dict[str, str]:
-    failed = {}
+def _one_by_one(wanted: list[Entry], out: Path, progress: Progress) -> dict[str, str | Note]:
+    failed: dict[str, str | Note] = {}
     for k, entry in enumerate(wanted):
         progress.step("comparing models", k, len(wanted), entry.label)
         if reason := _work(entry, out, Named(progress, f"{entry.label}: ")):
@@ -157,9 +158,9 @@ def _time(entry: Entry, out: Path) -> None:
     write_json(layout.speed, {"key": key, "pixels_per_second": speed, "parameters": size}, None)
 
 
-def _together(wanted: list[Entry], out: Path, jobs: int, progress: Progress) -> dict[str, str]:
+def _together(wanted: list[Entry], out: Path, jobs: int, progress: Progress) -> dict[str, str | Note]:
     """Train and evaluate the models in `jobs` processes; return label → error message of the models that failed."""
-    context, failed = multiprocessing.get_context("spawn"), dict[str, str]()
+    context, failed = multiprocessing.get_context("spawn"), dict[str, str | Note]()
     with context.Manager() as manager:
         messages, places = manager.Queue(), manager.Queue()
         others = set(multiprocessing.active_children())
@@ -190,11 +191,11 @@ def _together(wanted: list[Entry], out: Path, jobs: int, progress: Progress) -> 
     return failed
 
 
-def _outcome(future: "Future[str]") -> str:
+def _outcome(future: "Future[str]") -> str | Note:
     try:
         return future.result()
     except BrokenProcessPool:
-        return "its process was killed (out of memory?); run the same command again to resume, or reduce --jobs"
+        return Note.of("process_killed")
 
 
 def _settle(places: Any) -> None:

@@ -25,7 +25,7 @@ from bocage.models import Network
 from bocage.progress import QUIET, Progress
 from bocage.provenance import Estimate, Plan
 from bocage.recipe import Recipe
-from bocage.run import input_fingerprints, open_scene
+from bocage.run import Inputs, open_scene
 from bocage.samples import Samples, drop_rare, labelled, samples_of
 from bocage.samples.cut import by_tile, cut, tile_of
 from bocage.samples.rasterise import Pixels
@@ -99,7 +99,7 @@ def plan(recipe: Recipe, out: Path, workers: Sequence[int] = (), progress: Progr
     startup = time.time() - psutil.Process().create_time()
     started = time.monotonic()
     scene = open_scene(recipe)
-    input_fingerprints(recipe, scene)
+    Inputs.of(recipe, scene)
     opening = startup + time.monotonic() - started
     place = out.absolute().parent
     place.mkdir(parents=True, exist_ok=True)

@@ -3,7 +3,7 @@
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import closing
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from numpy.typing import NDArray
 
-from bocage.disk import Journal, digest
+from bocage.disk import Journal, Watch, digest, in_order
 from bocage.errors import MappingError, TrainedError
 from bocage.grid import Grid, Window, in_blocks
 from bocage.layout import MapLayout
@@ -114,10 +114,12 @@ class _Making:
     folder: MapLayout
     progress: Progress
     windows: list[Window]
-    keys: dict[Window, str]
-    """Window → digest of all its inputs."""
+    origins: dict[Window, "Origin"]
+    """Window → its inputs."""
     inputs: dict[str, str]
     """Path → digest of each input file."""
+    watch: Watch
+    """State of the input files before their digests were computed."""
     journal: Journal = field(init=False)
     """Journal of the complete windows: read by :meth:`missing`, extended by :meth:`make`."""
 
@@ -139,7 +141,8 @@ class _Making:
         task = Task(trained, scene, Store(folder.windows, bands, tile), frame, cell, settings.precision, region, where)
         tiles = in_blocks(scene.grid.tiles(tile))
         windows = [w for w in tiles if region is None or region.touches(scene.grid, w)]
-        return cls(task, settings, folder, progress, windows, _keys(task, windows), _inputs(task))
+        watch = Watch.on(_inputs(task))
+        return cls(task, settings, folder, progress, windows, _origins(task, windows), _inputs(task), watch)
 
     @property
     def store(self) -> Store:
@@ -150,7 +153,7 @@ class _Making:
         """Return the windows to compute, after a check of the stored windows; report outdated and damaged windows."""
         self.journal = self.store.journal
         noted = [w for w in self.windows if w.corner in self.journal.notes]
-        current = [w for w in noted if self.journal.notes[w.corner]["key"] == self.keys[w]]
+        current = [w for w in noted if self.journal.notes[w.corner]["key"] == self.origins[w].key]
         sound = self.store.sound(current)
         if stale := len(noted) - len(current):
             self.progress.say(
@@ -172,23 +175,23 @@ class _Making:
                 if one.problem:
                     problems.append(one)
                     continue
-                self.journal.add(one.window.corner, key=self.keys[one.window], sums=one.sums)
+                if self.watch.changed(self.origins[one.window].files):
+                    continue  # read before or after the change: unknown, so it is not kept
+                self.journal.add(one.window.corner, key=self.origins[one.window].key, sums=one.sums)
                 pixels, computing = pixels + one.pixels, computing + one.computing
                 note = _note(pixels, computing, time.perf_counter() - started, crew)
                 self.progress.step("mapping", done, len(self.windows), note)
         return problems
 
     def check_unchanged(self) -> None:
-        """Check that the input files have not changed since the start.
+        """Check that the input files have not changed since the start, not even to be changed back.
 
         Raises
         ------
         MappingError
-            An input file has changed; the next run computes the windows that depend on it again.
+            An input file has changed; windows that were read from it since are not kept.
         """
-        now = _inputs(self.task)
-        changed = sorted(path for path in self.inputs if now.get(path) != self.inputs[path])
-        if changed:
+        if changed := self.watch.changed():
             raise MappingError(
                 f"{changed[0]}{_and_more(len(changed) - 1, 'file')} changed while the map was computed. Run again when the "
                 "input files no longer change: windows that do not depend on them are kept."
@@ -199,7 +202,7 @@ class _Making:
         for stale in self.folder.incomplete:
             stale.unlink()
         there = [w for w in self.windows if w.corner in self.journal.notes]
-        there = [w for w in there if self.journal.notes[w.corner]["key"] == self.keys[w]]
+        there = [w for w in there if self.journal.notes[w.corner]["key"] == self.origins[w].key]
         for last in (
             self.folder.item,
             self.folder.checksums,
@@ -244,7 +247,7 @@ class _Making:
         about = {
             "model": task.trained.name, "model_fingerprint": task.trained.fingerprint, "precision": task.precision,
             "sources": list(task.trained.footprints), "temperature": task.trained.calibration.temperature,
-            "inputs": digest(sorted(self.inputs.items())), "versions": versions(),
+            "inputs": digest(in_order(self.inputs)), "versions": versions(),
         }  # fmt: skip
         land = open_map(task.frame.legend, task.scene.grid, self.settings, self.folder.path)
         period = (min(days), max(days)) if days else None
@@ -259,8 +262,18 @@ def _check_model(trained: Trained, settings: Mapping) -> None:
         )
 
 
-def _keys(task: Task, windows: Sequence[Window]) -> dict[Window, str]:
-    """Return, for each window, the digest of the model, the settings and the input files that intersect it."""
+@dataclass(frozen=True)
+class Origin:
+    """What a window is computed from."""
+
+    key: str
+    """Digest of the model, the settings and the content of the files that intersect the window."""
+    files: tuple[str, ...]
+    """Paths of these files."""
+
+
+def _origins(task: Task, windows: Sequence[Window]) -> dict[Window, Origin]:
+    """Return the origin of each window."""
     common = (
         windows_on_disk.FORMAT, task.trained.fingerprint, task.frame, task.store.layers, task.store.tile, task.cell,
         task.precision, task.region.describe() if task.region else "", torch.__version__, torch.device(task.device).type,
@@ -269,18 +282,19 @@ def _keys(task: Task, windows: Sequence[Window]) -> dict[Window, str]:
     described = tuple(
         (n, c.preparation, c.source.bands, c.source.described, c.grid.transform) for n, c in cubes.items()
     )
-    start, known = digest(common, described), dict[Any, str]()
-    keys = {}
+    start, known = digest(common, described), dict[Any, Origin]()
+    origins = {}
     for window in windows:
         near = tuple(
             (name, cube.touching(task.trained.footprints[name].window(window, cube.ratio)))
             for name, cube in cubes.items()
         )
         if near not in known:  # most windows intersect the same acquisitions
-            files = [sorted(cubes[name].fingerprints(members).items()) for name, members in near]
-            known[near] = digest(start, files)
-        keys[window] = digest(known[near], window)
-    return keys
+            files = [cubes[name].fingerprints(members) for name, members in near]
+            paths = tuple(sorted({path for found in files for path in found}))
+            known[near] = Origin(digest(start, [in_order(found) for found in files]), paths)
+        origins[window] = replace(known[near], key=digest(known[near].key, window))
+    return origins
 
 
 def _inputs(task: Task) -> dict[str, str]:

@@ -13,23 +13,23 @@ class Mapping:
     """Settings of the map."""
 
     draw: int = 0
-    """Number of the draw whose network is used for the map, from 0."""
+    """Number of the draw whose network makes the map, at least 0."""
     tile: int = 256
-    """Side, in map pixels, of the windows that are read, computed and written at a time. Memory grows with its square.
-    It is rounded up to whole cells of the network's lattice. The map does not depend on it."""
+    """Side, in map pixels, of the windows that are read, computed and written at a time, at least 16. Memory grows with its
+    square. It is rounded up to whole cells of the network's lattice. The map does not depend on it."""
     layers: tuple[str, ...] = ("classes", "confidence")
-    """Layers to write: classes, confidence, probabilities, entropy, margin, validity (clear dates of each source), novelty
-    (distance from the training data; Meyer & Pebesma 2021)."""
+    """Layers to write, "classes" always: "classes", "confidence", "probabilities", "entropy", "margin", "validity" (number of
+    clear dates of each source), "novelty" (distance from the training data; Meyer & Pebesma 2021)."""
     formats: tuple[str, ...] = ("cog",)
-    """Output formats, by name or ``"its.module:name"``."""
+    """Output formats (``bocage writers`` lists them), by name or ``"its.module:name"``."""
     probabilities: Literal["uint8", "uint16"] = "uint8"
-    """Data type of the layer of probabilities: "uint8" in hundredths, "uint16" in ten-thousandths."""
+    """Data type of the layer "probabilities": "uint8" in hundredths, "uint16" in ten-thousandths."""
     precision: Precision = "float32"
     """Precision of the network: float32, or bfloat16 if the results on the validation polygons are almost the same."""
     region: Path | None = None
-    """Vector file whose polygons are mapped; not given: the whole grid."""
+    """Vector file whose polygons are mapped; default: the whole grid."""
     where: str = ""
-    """SQL condition that selects polygons of `region`, such as ``"tile IN ('31UES', '31UFS')"``."""
+    """SQL condition that selects polygons of `region`; empty: all. For example ``"tile IN ('31UES', '31UFS')"``."""
     keep_windows: bool = True
     """Keep the windows beside the map, so that after a change only the affected windows are computed again."""
 

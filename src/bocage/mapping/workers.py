@@ -32,13 +32,15 @@ class Workers:
     """Number and kind of workers. The map does not depend on them."""
 
     count: int = 0
-    """Number of processes; 0: this process only. With several GPUs, each process uses one. With `cluster`: number of jobs."""
+    """Number of processes, at least 0; 0: this process only. With several GPUs, each process uses one. With `cluster`: number of
+    jobs."""
     threads: int = 0
-    """Networks that compute at a time in each process, each on one core; 0: all cores, shared between the processes."""
+    """Number of networks that compute at a time in each process, each on one core; 0: all cores, shared between the processes."""
     scheduler: str = ""
-    """Address of a running Dask scheduler whose workers compute the map, such as ``"tcp://node1:8786"``."""
+    """Address of a running Dask scheduler whose workers compute the map, such as ``"tcp://node1:8786"``; empty: none."""
     cluster: str = ""
-    """Batch system whose jobs compute the map: slurm, pbs, sge, lsf, oar, htcondor or moab."""
+    """Batch system whose jobs compute the map (dask-jobqueue): "slurm", "pbs", "sge", "lsf", "oar", "htcondor" or "moab"; empty:
+    none."""
     options: Mapping[str, Any] = field(default_factory=dict)
     """Options of a batch job (dask-jobqueue): queue, account, cores, memory, walltime, and so on."""
 

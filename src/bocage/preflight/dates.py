@@ -13,6 +13,7 @@ from bocage.grid import Grid, Window
 from bocage.preflight.finding import Finding
 from bocage.scene import Fill
 from bocage.sources.source import Readable, Source
+from bocage.words import Note
 
 LONGEST = 45
 """Longest accepted gap between two usable dates, in days; longer gaps are reported."""
@@ -53,48 +54,37 @@ def check_dates(source: Readable, clear: Clearness, fill: Fill | None) -> Iterat
     """Return findings on gaps, duplicates, the period of gap filling, and clear pixels per month."""
     usable = [time for time, share in zip(clear.times, clear.share, strict=True) if share >= CLEAR_ENOUGH]
     if not usable:
-        yield Finding(
-            "error", source.name, f"none of the {len(clear.times)} dates has clear pixels on {100 * CLEAR_ENOUGH:.0f} % of the map",
-            "Check the quality band and the values listed in clear.",
-        )  # fmt: skip
+        note = Note.of("no_clear_date", n=len(clear.times), share=100 * CLEAR_ENOUGH)
+        yield Finding.of("error", source.name, note)
         return
     for first, second in pairwise(usable):
         days = (second - first).days
         if days > LONGEST:
-            yield Finding(
-                "warning", source.name, f"{days} days without a clear date, from {first:%Y-%m-%d} to {second:%Y-%m-%d}",
-                "Add acquisitions or another sensor: values interpolated over such a gap are unreliable.",
-            )  # fmt: skip
+            note = Note.of("date_gap", n=days, first=f"{first:%Y-%m-%d}", last=f"{second:%Y-%m-%d}")
+            yield Finding.of("warning", source.name, note)
     if fill:
         yield from _ends(source.name, usable, fill)
     if isinstance(source, Source):
         several = [members for members in source.dates if len(members) > 1]
         if several:
-            yield Finding(
-                "note", source.name, f"{len(several)} dates have several acquisitions (tiles or duplicates)",
-                "Nothing to do. Each pixel uses the first clear acquisition, the newest processing first.",
-            )  # fmt: skip
-    yield Finding(
-        "note", source.name, _by_month(clear), "Nothing to do. Gap filling interpolates months with few clear pixels."
-    )
+            yield Finding.of("note", source.name, Note.of("several_acquisitions", n=len(several)))
+    yield Finding.of("note", source.name, Note.of("clear_by_month", months=_by_month(clear)))
 
 
 def _ends(name: str, usable: list[datetime], fill: Fill) -> Iterator[Finding]:
-    for end, days in (("starts", (usable[0].date() - fill.start).days), ("ends", (fill.end - usable[-1].date()).days)):
-        if days > LONGEST:
-            edge = usable[0] if end == "starts" else usable[-1]
-            yield Finding(
-                "warning", name, f"'fill' {end} {days} days {'before' if end == 'starts' else 'after'} the "
-                f"{'first' if end == 'starts' else 'last'} clear date ({edge:%Y-%m-%d}); the value of that date is repeated",
-                "Set 'fill' dates closer to the acquisition dates.",
-            )  # fmt: skip
+    first, last = usable[0].date(), usable[-1].date()
+    if (days := (first - fill.start).days) > LONGEST:
+        yield Finding.of("warning", name, Note.of("fill_starts_early", n=days, date=str(first)), "fill_closer")
+    if (days := (fill.end - last).days) > LONGEST:
+        yield Finding.of("warning", name, Note.of("fill_ends_late", n=days, date=str(last)), "fill_closer")
 
 
-def _by_month(clear: Clearness) -> str:
+def _by_month(clear: Clearness) -> tuple[Note, ...]:
+    """Return the mean share of clear pixels, and the number of dates, of each month."""
     months: dict[str, list[float]] = defaultdict(list)
     for time, share in zip(clear.times, clear.share, strict=True):
         months[f"{time:%Y-%m}"].append(float(share))
-    shown = ", ".join(
-        f"{month} {100 * np.mean(shares):.0f} % ({len(shares)} dates)" for month, shares in sorted(months.items())
+    return tuple(
+        Note.of("month_clear", month=month, share=100 * float(np.mean(shares)), n=len(shares))
+        for month, shares in sorted(months.items())
     )
-    return f"mean share of clear pixels by month: {shown}"

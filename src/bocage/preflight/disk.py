@@ -2,11 +2,13 @@
 
 import shutil
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 from bocage.preflight.finding import Finding
 from bocage.scene import Preparing, Scene
+from bocage.words import Note
 
 
 @dataclass(frozen=True)
@@ -52,14 +54,16 @@ def check_disk(need: Needs, folder: Path) -> Iterator[Finding]:
     while not place.exists():
         place = place.parent
     free = shutil.disk_usage(place).free
-    need_text = f"up to {need.total / 1e9:.2g} GB (scene {need.scene / 1e9:.2g}, samples {need.samples / 1e9:.2g}, map {need.map / 1e9:.2g})"
+    sizes: dict[str, Any] = {name: size / 1e9 for name, size in (*asdict(need).items(), ("total", need.total))}
+    values: dict[str, Any] = {
+        "need": Note.of("disk_need", **sizes),
+        "free": free / 1e9,
+        "folder": str(folder),
+    }
+    disk = Note.of("disk_place")
     if need.total > free:
-        yield Finding(
-            "error", "disk", f"the run writes {need_text} to {folder}, where {free / 1e9:.2g} GB are free", "Free disk space, or choose another --out.",
-        )  # fmt: skip
+        yield Finding.of("error", disk, Note.of("disk_full", **values))
     elif need.total > 0.8 * free:
-        yield Finding(
-            "warning", "disk", f"the run writes {need_text}; {free / 1e9:.2g} GB are free", "Free disk space."
-        )
+        yield Finding.of("warning", disk, Note.of("disk_tight", **values))
     else:
-        yield Finding("note", "disk", f"the run writes {need_text}; {free / 1e9:.3g} GB are free", "Nothing to do.")
+        yield Finding.of("note", disk, Note.of("disk_enough", **values), "do_nothing")

@@ -9,11 +9,12 @@ from numpy.typing import NDArray
 
 from bocage.errors import SourceError
 from bocage.grid import Window
-from bocage.preflight.finding import Finding
+from bocage.preflight.finding import Finding, Severity
 from bocage.progress import Progress
 from bocage.sources.base import BandFile
 from bocage.sources.raster import inspect, read
 from bocage.sources.source import Source
+from bocage.words import Note
 
 BLOCK = 256
 """Side of the block read from each file, in pixels."""
@@ -50,12 +51,12 @@ def check_files(source: Source, progress: Progress) -> Iterator[Finding]:
             try:
                 _look(file, seen[name], done)
             except SourceError as error:
-                yield Finding("error", source.name, str(error), "Copy or download the file again.")
+                yield Finding.quoting(source.name, error, "copy_again")
         for file in acquisition.quality.values():
             try:
                 _block(file, done)
             except SourceError as error:
-                yield Finding("error", source.name, str(error), "Copy or download the file again.")
+                yield Finding.quoting(source.name, error, "copy_again")
         progress.step(f"reading a block of every file of {source.name}", done, total)
     for name, band in seen.items():
         yield from _findings(source.name, name, band, total)
@@ -97,27 +98,17 @@ def _look_for_nodata(stored: NDArray[Any], label: str, seen: Seen) -> None:
 def _findings(source: str, band: str, seen: Seen, total: int) -> Iterator[Finding]:
     where = f"{source}.{band}"
     if seen.zero:
-        severity = "error" if len(seen.zero) == total else "warning"
-        yield Finding(
-            severity, where, f"{len(seen.zero)} of {total} files have only zeros ({_some(seen.zero)})",  # type: ignore[arg-type]
-            "Check the export of this band, or remove the date or the band from the source.",
-        )  # fmt: skip
+        severity: Severity = "error" if len(seen.zero) == total else "warning"
+        yield Finding.of(severity, where, Note.of("only_zeros", n=len(seen.zero), total=total, files=_some(seen.zero)))
     for value, files in seen.extreme.items():
         share = float(np.mean([s for _, s in files]))
-        yield Finding(
-            "warning", where,
-            f"nodata is not declared, and {100 * share:.0f} % of the pixels read have the value {value:g} ({_some([f for f, _ in files])})",
-            f"If {value:g} is nodata, set nodata = {value:g} in [sources.{source}], or declare it in the files.",
-        )  # fmt: skip
+        # The value is text: the remedy shows it as the recipe writes it, with a decimal point in every language.
+        values: dict[str, Any] = {"value": f"{value:g}", "name": source, "files": _some([file for file, _ in files])}
+        yield Finding.of("warning", where, Note.of("nodata_undeclared", share=100 * share, **values))
     if seen.values:
         yield from _range(source, band, np.concatenate(seen.values))
     else:
-        yield Finding(
-            "error",
-            where,
-            "no valid value in the blocks read",
-            "Check the nodata value, and that the file is the correct one.",
-        )
+        yield Finding.of("error", where, Note.of("no_valid_value"))
 
 
 def _range(source: str, band: str, values: NDArray[Any]) -> Iterator[Finding]:
@@ -127,28 +118,21 @@ def _range(source: str, band: str, values: NDArray[Any]) -> Iterator[Finding]:
     outside = float(((values < low) | (values > high)).mean())
     if outside < ODD:
         return
-    shown = f"percentiles 1 and 99: {np.percentile(values, 1):.4g} and {np.percentile(values, 99):.4g}"
-    if kind == "reflectance":
-        remedy = (
-            "Reflectance is between 0 and about 1. Set scale (0.0001 for most products) and offset, or check the file."
-        )
-    elif values.min() >= 0:
-        remedy = "The values look like linear power. Convert them to dB, or use a sensor that does (sentinel1_grd)."
-    else:
-        remedy = "Check that the file is in dB, and that its nodata value is declared."
-    severity = "error" if outside > 0.5 else "warning"
-    text = (
-        f"{100 * outside:.0f} % of the values are outside {low:g} to {high:g}, the plausible range of {kind}; {shown}"
+    p1, p99 = (float(p) for p in np.percentile(values, (1, 99)))
+    note = Note.of(
+        "out_of_range", share=100 * outside, low=low, high=high, quantity=Note.of(f"quantity_{kind}"), p1=p1, p99=p99
     )
-    yield Finding(severity, f"{source}.{band}", text, remedy)  # type: ignore[arg-type]
+    remedy = "linear_power_remedy" if kind == "backscatter" and values.min() >= 0 else f"{kind}_remedy"
+    yield Finding.of("error" if outside > 0.5 else "warning", f"{source}.{band}", note, remedy)
 
 
 def _expected(band: str) -> tuple[str, tuple[float, float]]:
     """Return quantity and plausible range of a band, from its common name; an empty text if unknown."""
     if band in RADAR:
-        return "backscatter in dB", BACKSCATTER
+        return "backscatter", BACKSCATTER
     return ("reflectance", REFLECTANCE) if band.startswith(OPTICAL) else ("", (0, 0))
 
 
-def _some(names: list[str]) -> str:
-    return ", ".join(names[:MOST]) + (f" and {len(names) - MOST} more" if len(names) > MOST else "")
+def _some(names: list[str]) -> tuple[str, ...] | Note:
+    shown, more = tuple(names[:MOST]), len(names) - MOST
+    return Note.of("and_more", names=shown, n=more) if more > 0 else shown

@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from itertools import combinations
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,41 +17,35 @@ from bocage.samples.rasterise import Pixels
 from bocage.scene import Cube
 from bocage.sources.raster import inspect, resolution_in
 from bocage.sources.source import Readable, Source, with_bands
+from bocage.words import Note, chained
 
-POLYGONS = "polygons"
+Label = str | Note
+"""What a shift is measured on: the name of a source, some bands of a source, or the polygons."""
+POLYGONS = Note.of("polygons_place")
 
 
 def check_grid(source: Readable, grid: Grid, cube: Cube) -> Iterator[Finding]:
-    """Return findings on CRS, alignment and coverage of a source, compared with the map grid."""
+    """Return findings on CRS and alignment of a source, compared with the map grid."""
     theirs = source.grid
     if theirs.crs != grid.crs:
-        yield Finding(
-            "note", source.name, f"its CRS is {theirs.crs_name}, that of the map is {grid.crs_name}; the source is warped once",
-            "Nothing to do. To avoid warping, choose a [grid] in the CRS of the source.",
-        )  # fmt: skip
+        note = Note.of("other_crs", theirs=theirs.crs_name, ours=grid.crs_name)
+        yield Finding.of("note", source.name, note)
     elif not source.nests_in(cube.grid):
         row, column = (o - np.floor(o) for o in cube.grid.offset_of(theirs))
         resampling = cube.preparation.resampling
-        yield Finding(
-            "warning" if resampling == "nearest" else "note", source.name,
-            f"its pixels ({theirs.resolution:g}) are not aligned with its target grid ({cube.grid.resolution:g}): its corner is "
-            f"{row:.2f} px south, {column:.2f} px east of a pixel corner; it is warped with resampling '{resampling}'",
-            'Set [grid] like to this source, or set resampling = "bilinear" ("nearest" shifts pixels by up to half a pixel).',
-        )  # fmt: skip
+        sizes: dict[str, Any] = {"theirs": theirs.resolution, "ours": cube.grid.resolution}
+        note = Note.of("not_aligned", row=float(row), column=float(column), how=resampling, **sizes)
+        yield Finding.of("warning" if resampling == "nearest" else "note", source.name, note)
+
+
+def check_coverage(source: Readable, grid: Grid) -> Iterator[Finding]:
+    """Return a finding on a source that does not cover the whole map: an error if it covers nothing."""
+    theirs = source.grid
     share = _covered(theirs, grid)
     if share <= 0:
-        yield Finding(
-            "error", source.name,
-            f"does not overlap the map: it covers {_bounds(theirs)}, the map {_bounds(grid)}",
-            "Check the files and [grid].",
-        )  # fmt: skip
+        yield Finding.of("error", source.name, Note.of("no_overlap", theirs=_bounds(theirs), ours=_bounds(grid)))
     elif share < 0.999:
-        yield Finding(
-            "warning",
-            source.name,
-            f"covers {100 * share:.0f} % of the map",
-            "The rest of the map will be nodata. Reduce [grid] bounds to avoid this.",
-        )
+        yield Finding.of("warning", source.name, Note.of("partly_covered", share=100 * share))
 
 
 def _covered(source: Grid, grid: Grid) -> float:
@@ -61,8 +56,8 @@ def _covered(source: Grid, grid: Grid) -> float:
     return float(theirs.intersection(ours).area / ours.area) if theirs.intersects(ours) else 0.0
 
 
-def _bounds(grid: Grid) -> str:
-    return "(" + ", ".join(f"{b:.0f}" for b in grid.bounds) + f") in {grid.crs_name}"
+def _bounds(grid: Grid) -> Note:
+    return Note.of("bounds", bounds=tuple(f"{b:.0f}" for b in grid.bounds), crs=grid.crs_name)
 
 
 def check_shifts(
@@ -76,9 +71,10 @@ def check_shifts(
         Labelled pixels of the map; None if the polygons could not be read.
     """
     views = _views(sources)
-    pairs = list(combinations(views, 2)) + [(POLYGONS, name) for name in views if pixels is not None and len(pixels)]
-    shifts: dict[tuple[str, str], tuple[Shift, float]] = {}
-    cache: dict[tuple[str, float, Window], View | None] = {}
+    pairs: list[tuple[Label, Label]] = list(combinations(views, 2))
+    pairs += [(POLYGONS, view) for view in views if pixels is not None and len(pixels)]
+    shifts: dict[tuple[Label, Label], tuple[Shift, float]] = {}
+    cache: dict[tuple[Label, float, Window], View | None] = {}
     for done, (first, second) in enumerate(pairs, start=1):
         found = _measured(first, second, views, grid, pixels, cache)
         if found:
@@ -87,9 +83,9 @@ def check_shifts(
     yield from _findings(shifts, len(views) + (pixels is not None))
 
 
-def _views(sources: Mapping[str, Readable]) -> dict[str, Readable]:
-    """Return the sources by name; a source with bands of several resolutions is divided into one entry per resolution."""
-    views: dict[str, Readable] = {}
+def _views(sources: Mapping[str, Readable]) -> dict[Label, Readable]:
+    """Return the sources by label; a source with bands of several resolutions is divided into one entry per resolution."""
+    views: dict[Label, Readable] = {}
     for name, source in sources.items():
         groups: dict[float, list[str]] = {}
         if isinstance(source, Source):
@@ -99,17 +95,18 @@ def _views(sources: Mapping[str, Readable]) -> dict[str, Readable]:
             views[name] = source
         else:
             assert isinstance(source, Source)
-            views |= {f"{name} ({gsd:g} m bands)": with_bands(source, bands) for gsd, bands in sorted(groups.items())}
+            for gsd, bands in sorted(groups.items()):
+                views[Note.of("bands_at", name=name, gsd=gsd)] = with_bands(source, bands)
     return views
 
 
 def _measured(
-    first: str,
-    second: str,
-    views: Mapping[str, Readable],
+    first: Label,
+    second: Label,
+    views: Mapping[Label, Readable],
     grid: Grid,
     pixels: Pixels | None,
-    cache: dict[tuple[str, float, Window], View | None],
+    cache: dict[tuple[Label, float, Window], View | None],
 ) -> tuple[Shift, float] | None:
     """Return the shift of the second view relative to the first, and the pixel size of the shift; None if not measurable."""
     if first == POLYGONS:
@@ -122,10 +119,10 @@ def _measured(
     if min(window.height, window.width) < 4 * shift.REACH:
         return None
 
-    def seen(name: str) -> View | None:
-        key = (name, target.resolution, window)
+    def seen(label: Label) -> View | None:
+        key = (label, target.resolution, window)
         if key not in cache:
-            cache[key] = shift.view(views[name], target, window)
+            cache[key] = shift.view(views[label], target, window)
         return cache[key]
 
     other = seen(second)
@@ -136,7 +133,7 @@ def _measured(
         measured = shift.from_polygons(_numbers(pixels, window), other)
     else:
         ours = seen(first)
-        coarsest = max(resolution_in(views[name].grid, target.crs) for name in (first, second))
+        coarsest = max(resolution_in(views[label].grid, target.crs) for label in (first, second))
         measured = None if ours is None else shift.between(ours, other, max(1, round(coarsest / target.resolution)))
     return (measured, target.resolution) if measured else None
 
@@ -166,7 +163,7 @@ def _around(grid: Grid, row: int, column: int) -> Window:
     return Window(y, x, height, width)
 
 
-def _findings(shifts: Mapping[tuple[str, str], tuple[Shift, float]], members: int) -> Iterator[Finding]:
+def _findings(shifts: Mapping[tuple[Label, Label], tuple[Shift, float]], members: int) -> Iterator[Finding]:
     """Return a finding for each shifted pair, or a single finding if all shifted pairs have one source in common."""
     notable = {pair: found for pair, found in shifts.items() if found[0].is_notable}
     shifted = _common_source(notable, members)
@@ -174,44 +171,43 @@ def _findings(shifts: Mapping[tuple[str, str], tuple[Shift, float]], members: in
         yield _about(shifted, shifts)
         return
     for (first, second), (measured, resolution) in notable.items():
-        yield Finding(
-            "warning", second, f"is shifted {measured.told(resolution)} of {first}; {_measure(measured)}",
-            "Check which of the two is georeferenced correctly, and move the other by this shift (gdal_edit.py -a_ullr).",
-        )  # fmt: skip
+        evidence: dict[str, Any] = {"before": measured.unshifted, "after": measured.strength}
+        note = Note.of("shifted", shift=measured.note(resolution), other=first, **evidence)
+        yield Finding.of("warning", second, note)
 
 
-def _measure(measured: Shift) -> str:
-    """Return the evidence for a shift as text."""
-    return f"share of variance explained: {measured.unshifted:.2f} as delivered, {measured.strength:.2f} with the shift corrected"
-
-
-def _common_source(notable: Mapping[tuple[str, str], object], members: int) -> str:
-    """Return the only source common to all shifted pairs; empty with fewer than two pairs, or without such a source."""
+def _common_source(notable: Mapping[tuple[Label, Label], object], members: int) -> Label | None:
+    """Return the only source common to all shifted pairs; None with fewer than two pairs, or without such a source."""
     named = Counter(name for pair in notable for name in {_source(view) for view in pair})
     if len(notable) < 2 or members < 3 or not named:
-        return ""
+        return None
     (name, count), *others = named.most_common()
-    return name if count == len(notable) and all(n < count for _, n in others) else ""
+    return name if count == len(notable) and all(n < count for _, n in others) else None
 
 
-def _source(view: str) -> str:
-    return view.partition(" (")[0]
+def _source(label: Label) -> Label:
+    """Return the source of some of its bands; any other label as it is."""
+    return str(label.value("name")) if isinstance(label, Note) and label.code == "bands_at" else label
 
 
-def _about(name: str, shifts: Mapping[tuple[str, str], tuple[Shift, float]]) -> Finding:
+def _about(name: Label, shifts: Mapping[tuple[Label, Label], tuple[Shift, float]]) -> Finding:
     """Return the finding on the shift of one source relative to all others; each other source has the same weight."""
     pairs = {pair: found for pair, found in shifts.items() if (_source(pair[0]) == name) != (_source(pair[1]) == name)}
-    against: dict[str, list[tuple[float, float]]] = {}
+    against: dict[Label, list[tuple[float, float]]] = {}
     for (first, second), (measured, resolution) in pairs.items():
         sign, other = (1, first) if _source(second) == name else (-1, second)
         moved = (sign * measured.rows * resolution, sign * measured.columns * resolution)
         against.setdefault(_source(other), []).append(moved)
     finest = min(resolution for _, resolution in pairs.values())
     rows, columns = np.mean([np.mean(moved, axis=0) for moved in against.values()], axis=0) / finest
-    mean = Shift(float(rows), float(columns), 0, 0).told(finest)
-    details = "; ".join(f"{b} relative to {a}: {m.told(r) or 'no shift'}" for (a, b), (m, r) in pairs.items())
-    west, north = -columns * finest, rows * finest
-    return Finding(
-        "warning", name, f"is shifted {mean} of {' and '.join(against)}, which agree with one another ({details})",
-        f"If the others are correct, move {name} by {west:+.3g} east and {north:+.3g} north, in CRS units (gdal_edit.py -a_ullr).",
-    )  # fmt: skip
+    details = [Note.of("shift_detail", view=b, other=a, shift=m.note(r)) for (a, b), (m, r) in pairs.items()]
+    note = Note.of(
+        "shifted_source",
+        name=name,
+        shift=Shift(float(rows), float(columns), 0, 0).note(finest),
+        others=chained("and", list(against)),
+        details=chained("semicolon", details),
+        east=float(-columns * finest),
+        north=float(rows * finest),
+    )
+    return Finding.of("warning", name, note)

@@ -14,19 +14,12 @@ from bocage.samples import Reference, Split
 from bocage.samples.rasterise import Pixels, rasterise
 from bocage.samples.reference import Reason, labelled_features, usable_polygons
 from bocage.samples.split import FEWEST
+from bocage.words import Note
 
 SLIVER = 0.5
 """Overlaps narrower than this share of a pixel are treated as digitising slivers."""
 FEW = 5
 """Number of polygons of a class below which its accuracy is too uncertain."""
-REMEDIES: dict[Reason, str] = {
-    "unknown_label": "Add the label to a class of the legend (values = [...]), or list it in [reference] ignore.",
-    "outside": "Nothing to do if this is intended. Otherwise check the CRS of the file, and [grid].",
-    "empty": "Remove the feature, or digitise it again.",
-    "no_polygon": "Use polygons. Points and lines are not supported.",
-    "too_small": "Nothing to do. Polygons without a pixel centre give no sample.",
-    "ignored": "Nothing to do: the label is listed in [reference] ignore.",
-}
 
 
 def check_polygons(
@@ -44,16 +37,13 @@ def check_polygons(
         table, rejections, _ = usable_polygons(raw, lenient, grid, legend)
         pixels, more = rasterise(table, grid, legend)
     except BocageError as error:
-        return [Finding("error", "reference", str(error), "See the message.")], None
+        return [Finding.quoting("reference", error)], None
     findings = []
     for r in (*ignored, *rejections, *more):
+        count = Note.of("polygons_pixels" if r.pixels else "polygons", n=r.polygons, pixels=r.pixels)
+        note = Note.of("rejected", count=count, reason=r.note)
         severity = _severity(r.reason, reference)
-        count = f"{r.polygons} polygons" + (f" ({r.pixels} pixels)" if r.pixels else "")
-        findings.append(
-            Finding(
-                severity, f"reference, {r.label}", f"{count}: {r.text()}", REMEDIES.get(r.reason, "Correct the file.")
-            )
-        )
+        findings.append(Finding.of(severity, f"reference, {r.label}", note, f"{r.note.code}_remedy"))
     findings += [*_invalid(raw), *_overlaps(table, grid, legend)]
     findings += _counts(pixels, legend, split)
     return findings, pixels
@@ -69,11 +59,9 @@ def _invalid(raw: Any) -> Iterator[Finding]:
     """Return a finding on invalid geometries; they are repaired when the file is read."""
     bad = ~shapely.is_valid(raw.geometry.to_numpy()) & ~shapely.is_missing(raw.geometry.to_numpy())
     if bad.any():
-        reasons = shapely.is_valid_reason(raw.geometry.to_numpy()[bad])
-        yield Finding(
-            "warning", "reference", f"{int(bad.sum())} invalid geometries (feature {int(np.flatnonzero(bad)[0])}: {reasons[0]})",
-            "They are repaired when read. Repair them in the file (QGIS: Fix geometries) to control the result.",
-        )  # fmt: skip
+        first = int(np.flatnonzero(bad)[0])
+        why = str(shapely.is_valid_reason(raw.geometry.to_numpy()[first]))
+        yield Finding.of("warning", "reference", Note.of("invalid_geometries", n=int(bad.sum()), first=first, why=why))
 
 
 def _overlaps(table: Any, grid: Grid, legend: Legend) -> Iterator[Finding]:
@@ -95,16 +83,11 @@ def _overlaps(table: Any, grid: Grid, legend: Legend) -> Iterator[Finding]:
         }
     )
     if real.any():
-        yield Finding(
-            "warning", "reference", f"{int(real.sum())} overlaps between polygons of different classes, {area[real].sum():.0f} m² in total "
-            f"({', '.join(' / '.join(pair) for pair in names[:3])})",
-            "Pixels in two classes are rejected. To keep them, correct the polygons.",
-        )  # fmt: skip
+        classes = tuple(" / ".join(pair) for pair in names[:3])
+        note = Note.of("overlaps", n=int(real.sum()), area=float(area[real].sum()), classes=classes)
+        yield Finding.of("warning", "reference", note)
     if slivers.any():
-        yield Finding(
-            "note", "reference", f"{int(slivers.sum())} slivers between polygons of different classes, narrower than half a pixel",
-            "Nothing to do. Set [reference] buffer to exclude pixels near borders.",
-        )  # fmt: skip
+        yield Finding.of("note", "reference", Note.of("slivers", n=int(slivers.sum())))
 
 
 def _pairs(first: Any, second: Any, differ: Any, real: Any) -> Iterator[tuple[int, int]]:
@@ -114,16 +97,10 @@ def _pairs(first: Any, second: Any, differ: Any, real: Any) -> Iterator[tuple[in
 def _counts(pixels: Pixels, legend: Legend, split: Split) -> Iterator[Finding]:
     """Return findings on classes with too few polygons for the split."""
     for k, name in enumerate(legend.names):
-        of_class = pixels.label == k
+        of_class, where = pixels.label == k, Note.of("class_place", name=name)
         polygons = len(np.unique(pixels.polygon[of_class]))
         if polygons < FEWEST:
-            severity: Any = "error" if split.rare == "stop" else "warning"
-            yield Finding(
-                severity, f"class {name}", f"{polygons} usable polygon(s), {int(of_class.sum())} pixels; training, validation and test need {FEWEST} polygons",
-                'Survey more polygons, merge the class with another (values = [...]), or set [split] rare = "drop".',
-            )  # fmt: skip
+            note = Note.of("too_few_polygons", n=polygons, pixels=int(of_class.sum()), fewest=FEWEST)
+            yield Finding.of("error" if split.rare == "stop" else "warning", where, note)
         elif polygons < FEW:
-            yield Finding(
-                "warning", f"class {name}", f"{polygons} usable polygons: the estimate of its accuracy will be very uncertain",
-                "Survey more polygons, or merge the class with another.",
-            )  # fmt: skip
+            yield Finding.of("warning", where, Note.of("few_polygons", n=polygons))

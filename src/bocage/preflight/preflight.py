@@ -22,6 +22,8 @@ class Preflight:
     clear: dict[str, Clearness] = field(default_factory=dict)
     pixels: Pixels | None = None
     """Labelled pixels of the map."""
+    language: str = "en"
+    """Language of the page: that of the report in the recipe; English if the recipe cannot be read."""
 
     @property
     def has_errors(self) -> bool:

@@ -15,6 +15,7 @@ from scipy.ndimage import uniform_filter1d
 
 from bocage.grid import Grid, Window
 from bocage.sources.source import Readable, Source, dates_of, spread, with_bands
+from bocage.words import Note, chained
 
 REACH = 5
 """Largest trial shift in each direction, in pixels."""
@@ -51,13 +52,18 @@ class Shift:
             and self.strength - self.unshifted >= LEAD * self.strength
         )
 
-    def told(self, resolution: float) -> str:
-        """Return size and direction as text, for example ``1.0 px (10 m) east``."""
+    def note(self, resolution: float) -> Note:
+        """Return size and direction as a note.
+
+        >>> str(Shift(0.0, 1.0, 0.5, 0.2).note(10))
+        '1.0 px (10 m) east'
+        """
         parts = []
         for size, (ahead, back) in ((self.rows, ("south", "north")), (self.columns, ("east", "west"))):
             if abs(size) >= NOTABLE / 2:
-                parts.append(f"{abs(size):.1f} px ({abs(size) * resolution:.3g} m) {ahead if size > 0 else back}")
-        return " and ".join(parts)
+                towards = f"shift_{ahead if size > 0 else back}"
+                parts.append(Note.of(towards, pixels=abs(size), metres=abs(size) * resolution))
+        return chained("and", parts or [Note.of("no_shift")])
 
 
 @dataclass(frozen=True)

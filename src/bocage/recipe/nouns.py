@@ -51,7 +51,7 @@ class LegendChoice:
     csv: Path | None = None
     """CSV file with the columns code, name, color, parent, values."""
     classes: tuple[LandClass, ...] = ()
-    """Classes of the legend."""
+    """Classes of the legend, each a table."""
 
     def __post_init__(self) -> None:
         if bool(self.csv) == bool(self.classes):
@@ -63,7 +63,7 @@ class SourceChoice:
     """A source of the recipe: sensor, settings of the sensor, and preparation in the scene."""
 
     sensor: str
-    """Name of the sensor on the shelf ``SENSORS``."""
+    """Name of the sensor (``bocage sensors`` lists them), or ``"its.module:name"``."""
     settings: Any
     """Instance of the ``Settings`` of the sensor."""
     preparation: Preparation
@@ -85,18 +85,29 @@ class Recipe:
     """All settings of a run."""
 
     name: str
+    """Name of the run; default: the file name of the recipe, without suffix."""
     grid: GridChoice
+    """Grid of the map."""
     legend: Legend
+    """Classes of the map."""
     sources: AnyMapping[str, SourceChoice]
+    """Name of the source to its settings, in the order of the recipe."""
     scene: Preparing
+    """The prepared scene."""
     reference: Reference
+    """Reference polygons."""
     split: Split
+    """Split into training, validation and test parts."""
     choice: Choice
     """The model and its training."""
     map: Mapping
+    """Layers, formats and extent of the map."""
     evaluation: Evaluation
+    """Metrics and importance."""
     report: Reporting
+    """Language and content of the report."""
     workers: Workers
+    """Workers that compute the map."""
     path: Path
     """File of the recipe; for a recipe given as a table, the path that the file would have."""
     text: str = ""

@@ -10,7 +10,7 @@ from bocage.disk import write_json, write_text
 from bocage.evaluation import Comparison, Line, spread_of
 from bocage.layout import RunLayout
 from bocage.report.render import render
-from bocage.words import number, spread, words_of
+from bocage.words import grouped, number, sentence, spread, words_of
 
 MEASURES = ("overall_accuracy", "f1_weighted", "kappa")
 
@@ -28,7 +28,7 @@ def write_comparison(found: Comparison, run: RunLayout, name: str, language: str
         "classes": classes,
         "words": verdict(found, language),
         "refused": found.refused.text(language) if found.refused else "",
-        "failed": found.failed or {},
+        "failed": {label: sentence("note_text", language, text=why) for label, why in (found.failed or {}).items()},
         "pairs": [_pair(pair, language) for pair in found.pairs],
         "by_polygons": [_pair(pair, language) for pair in found.by_polygons],
         "draws": len(found.lines[0].score.matrices),
@@ -56,8 +56,8 @@ def _shown(line: Line, found: Comparison, language: str) -> dict[str, Any]:
         "measures": [spread(*spread_of(line.score.values(m)), language) for m in MEASURES],
         "per_class": [spread(*spread_of(per_class[:, k]), language) for k in range(per_class.shape[1])],
         "training": number(line.training_seconds, language, 1),
-        "speed": f"{speed:,.0f}".replace(",", "\u202f") if speed else "–",
-        "parameters": f"{line.parameters:,}".replace(",", "\u202f") if line.parameters else "–",
+        "speed": grouped(f"{speed:.0f}") if speed else "–",
+        "parameters": grouped(f"{line.parameters}") if line.parameters else "–",
         "kind": "best" if line.label == found.marked else "level" if line.label in _top(found) else "",
     }
 
@@ -81,7 +81,9 @@ def _pair(pair: Any, language: str) -> dict[str, str]:
 
 
 def _p(value: float, language: str) -> str:
-    return "< " + number(0.001, language) if value < 0.001 else number(value, language)
+    if value < 0.001:
+        return words_of(language)["below"].format(value=number(0.001, language))
+    return number(value, language)
 
 
 def as_csv(found: Comparison) -> str:
@@ -133,4 +135,4 @@ def _escaped(text: str) -> str:
     """
     for sign in "&%$#_{}":
         text = text.replace(sign, "\\" + sign)
-    return text.replace("±", r"$\pm$").replace("–", "--").replace("\u202f", r"\,")
+    return text.replace("±", r"$\pm$").replace("–", "--").replace("\u202f", r"\,").replace("\xa0", "~")

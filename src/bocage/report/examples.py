@@ -11,7 +11,7 @@ from bocage.mapping import read_codes
 from bocage.report import figures
 from bocage.report.imagery import best_source, composite, reduced, stretch_of
 from bocage.report.material import Material
-from bocage.words import number, words_of
+from bocage.words import number, sentence, words_of
 
 Stretch = dict[str, tuple[float, float]]
 SIDE = 48
@@ -22,7 +22,7 @@ FINER = 4
 
 def worst(made: Material) -> list[dict[str, Any]]:
     """Return the confusions with the most pixels over all draws: a sentence for each and, if the run has a map, chips."""
-    matrix, w, language = made.score.matrix, words_of(made.language), made.language
+    matrix, language = made.score.matrix, made.language
     wrong = matrix.counts - np.diag(matrix.right)
     order = np.argsort(-wrong, axis=None, kind="stable")[: made.settings.examples]
     pairs = [divmod(int(k), len(matrix.names)) for k in order if wrong.flat[k]]
@@ -31,9 +31,8 @@ def worst(made: Material) -> list[dict[str, Any]]:
     for reference, mapped in pairs:
         pixels = int(wrong[reference, mapped])
         share = number(100 * pixels / max(1, int(matrix.of_reference[reference])), language, 0)
-        words = w["pair_line"].format(
-            reference=matrix.names[reference], mapped=matrix.names[mapped], pixels=pixels, share=share
-        )
+        classes = {"reference": matrix.names[reference], "mapped": matrix.names[mapped]}
+        words = sentence("pair_line", language, n=pixels, share=share, **classes)
         found.append({"words": words, "chips": _chips(made, reference, mapped, stretch)})
     return found
 

@@ -12,6 +12,7 @@ from typing import Any
 import matplotlib
 import numpy as np
 from matplotlib.figure import Figure
+from matplotlib.ticker import ScalarFormatter
 from numpy.typing import NDArray
 
 from bocage.evaluation.trust import COVERAGES, Trust
@@ -38,16 +39,32 @@ def as_data(figure: Figure) -> str:
     return "data:image/png;base64," + base64.b64encode(buffer.getvalue()).decode()
 
 
-def as_svg(figure: Figure, name: str, alt: str) -> str:
+class _Ticks(ScalarFormatter):
+    """Labels of ticks with the decimal mark of a language."""
+
+    def __init__(self, mark: str) -> None:
+        super().__init__()
+        self.mark = mark
+
+    def __call__(self, x: float, pos: int | None = None) -> str:
+        return super().__call__(x, pos).replace(".", self.mark)
+
+
+def as_svg(figure: Figure, name: str, w: Mapping[str, str], alt: str) -> str:
     """Return a figure as an SVG element with the text colour of the page and no background.
 
     Parameters
     ----------
     name
         Prefix that makes the ids of the element unique in the page.
+    w
+        Texts of the language, which has its decimal mark.
     alt
         Text alternative.
     """
+    for axis in (axis for axes in figure.axes for axis in (axes.xaxis, axes.yaxis)):
+        if type(axis.get_major_formatter()) is ScalarFormatter:
+            axis.set_major_formatter(_Ticks(w["decimal_mark"]))
     buffer = io.StringIO()
     with matplotlib.rc_context({**STYLE, "svg.hashsalt": name}):
         figure.savefig(buffer, format="svg", bbox_inches="tight", transparent=True, metadata={"Date": None})
@@ -131,7 +148,7 @@ def curves_picture(files: Sequence[Path], w: Mapping[str, str]) -> str | None:
     with matplotlib.rc_context(STYLE):
         left.legend()
     right.set(xlabel=w["axis_epoch"], ylabel=w["axis_validation_f"], ylim=(0, 1))
-    return as_svg(figure, "curves", w["alt_curves"])
+    return as_svg(figure, "curves", w, w["alt_curves"])
 
 
 def waiting_share(files: Sequence[Path]) -> float | None:
@@ -155,7 +172,7 @@ def reliability_picture(trust: Sequence[Trust], w: Mapping[str, str]) -> str:
         axes.set(xlabel=w[f"axis_{which}"], xlim=(0, 1.02), ylim=(0, 1.02))
         axes.set_aspect("equal")
     both[0].set_ylabel(w["axis_right"])
-    return as_svg(figure, "reliability", w["alt_reliability"])
+    return as_svg(figure, "reliability", w, w["alt_reliability"])
 
 
 def coverage_picture(trust: Sequence[Trust], w: Mapping[str, str]) -> str:
@@ -164,7 +181,7 @@ def coverage_picture(trust: Sequence[Trust], w: Mapping[str, str]) -> str:
     for i, of_draw in enumerate(trust):
         axes.plot(COVERAGES, of_draw.accuracy_at, ms=3.5, lw=1.2, **_line(i, len(trust)))
     axes.set(xlabel=w["axis_coverage"], ylabel=w["axis_right"], xlim=(0, 1.02), ylim=(None, 1.01))
-    return as_svg(figure, "coverage", w["alt_coverage"])
+    return as_svg(figure, "coverage", w, w["alt_coverage"])
 
 
 def split_picture(parts: Mapping[str, NDArray[np.float64]], w: Mapping[str, str], alt: str) -> str:
@@ -199,15 +216,11 @@ def split_picture(parts: Mapping[str, NDArray[np.float64]], w: Mapping[str, str]
     span = 10 ** np.floor(np.log10(width / 3)) if width > 3 else 1.0
     low, west = everything[:, 0].min() - 0.04 * height, everything[:, 1].min()
     axes.plot([west, west + span], [low, low], color=INK, lw=2)
-    axes.annotate(
-        f"{span / 1000:g} km" if span >= 1000 else f"{span:g} m",
-        (west + span, low),
-        (5, -3),
-        textcoords="offset points",
-    )
+    unit, length = ("in_kilometres", span / 1000) if span >= 1000 else ("in_metres", span)
+    axes.annotate(w[unit].format(value=f"{length:g}"), (west + span, low), (5, -3), textcoords="offset points")
     with matplotlib.rc_context(STYLE):
         axes.legend(loc="upper left", bbox_to_anchor=(0, 1.13), ncols=3)
-    return as_svg(figure, "split", alt)
+    return as_svg(figure, "split", w, alt)
 
 
 def importance_picture(by_date: Mapping[str, tuple[Sequence[int], Sequence[float]]], w: Mapping[str, str]) -> str:
@@ -227,7 +240,7 @@ def importance_picture(by_date: Mapping[str, tuple[Sequence[int], Sequence[float
     with matplotlib.rc_context(STYLE):
         axes.legend()
     figure.autofmt_xdate()
-    return as_svg(figure, "importance", w["alt_importance"])
+    return as_svg(figure, "importance", w, w["alt_importance"])
 
 
 def attention_picture(
@@ -245,7 +258,7 @@ def attention_picture(
     figure.colorbar(drawn, ax=axes, label=w["axis_attention"], pad=0.01)
     figure.autofmt_xdate()
     name = "".join(c if c.isalnum() else "-" for c in source)
-    return as_svg(figure, f"attention-{name}", w["alt_attention"].format(source=source))
+    return as_svg(figure, f"attention-{name}", w, w["alt_attention"].format(source=source))
 
 
 def _read(path: Path) -> dict[str, list[float]]:

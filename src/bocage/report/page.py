@@ -1,7 +1,7 @@
 """Report of a run: ``report.html``, and ``report.json`` with all numbers."""
 
 from collections.abc import Mapping
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -12,25 +12,25 @@ from bocage.report.material import Material
 from bocage.report.palette import alike
 from bocage.report.render import render
 from bocage.report.sections import accuracy, area, confidence, costs, importance, land_cover, split, summary
-from bocage.words import number, words_of
+from bocage.samples import Rejection
+from bocage.words import number, whole, words_of
 
 
 def write_report(made: Material) -> Path:
     """Write ``report.html`` and ``report.json`` in the folder of the run; return the path of the page."""
-    sentences = summary.summary(made)
-    context = {**_opening(made, sentences), **_results(made), **_background(made)}
-    write_json(made.layout.report_numbers, _numbers(made, sentences))
+    context = {**_opening(made), **_results(made), **_background(made)}
+    write_json(made.layout.report_numbers, _numbers(made))
     return render("page.html", made.language, made.layout.report, context)
 
 
-def _opening(made: Material, sentences: list[str]) -> dict[str, Any]:
+def _opening(made: Material) -> dict[str, Any]:
     """Return the context of the part above the map."""
     return {
         "name": made.provenance.name,
         "subject": summary.subject(made),
         "model": made.provenance.model,
         "started": made.provenance.started[:16].replace("T", " "),
-        "sentences": sentences,
+        "sentences": summary.summary(made),
         "headline": summary.headline(made.score, made.language),
         "truth": summary.headline(made.truth, made.language) if made.truth else None,
         "how": summary.how(made),
@@ -62,7 +62,7 @@ def _background(made: Material) -> dict[str, Any]:
         "split": split.split(made),
         "curves": figures.curves_picture(curves, words_of(made.language)),
         "waiting": made.percent(figures.waiting_share(curves)),
-        "rejections": [{**asdict(r), "reason": r.text(made.language)} for r in made.samples.rejections],
+        "rejections": [_rejected(r, made.language) for r in made.samples.rejections],
         "costs": costs.costs(made),
         "planned": made.plan is not None,
         "versions": list(made.provenance.versions.items()),
@@ -71,13 +71,23 @@ def _background(made: Material) -> dict[str, Any]:
     }
 
 
-def _numbers(made: Material, sentences: list[str]) -> Mapping[str, Any]:
-    """Return the content of ``report.json``; all texts except the summary are English."""
+def _rejected(rejection: Rejection, language: str) -> dict[str, str]:
+    return {
+        "reason": rejection.text(language),
+        "label": rejection.label,
+        "polygons": whole(rejection.polygons, language),
+        "pixels": whole(rejection.pixels, language) if rejection.pixels else "–",
+    }
+
+
+def _numbers(made: Material) -> Mapping[str, Any]:
+    """Return the content of ``report.json``; all its texts are English, whatever the language of the page."""
+    english = replace(made, settings=replace(made.settings, language="en"))
     legend, estimates, areas = made.samples.legend, made.estimates, made.areas
     return {
         "name": made.provenance.name,
         "model": made.provenance.model,
-        "summary": sentences,
+        "summary": summary.summary(english),
         "score": made.score.as_dict(),
         "truth": made.truth.as_dict() if made.truth else None,
         "mapped_pixels": dict(zip(legend.names, areas.pixels.tolist(), strict=True)) if areas else None,

@@ -1,5 +1,6 @@
 """Page of ``bocage check``: findings, a picture of each source with the polygon outlines, and a timeline of clear dates."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -15,13 +16,15 @@ from bocage.report.imagery import DATES, composite, reduced
 from bocage.report.render import render
 from bocage.samples import Pixels
 from bocage.sources import Readable
+from bocage.words import sentence, words_of
 
 WIDTH = 420
 """Longer side of a picture, in pixels."""
 
 
 def write_page(seen: Preflight, path: Path) -> Path:
-    """Write the page to `path` atomically; return the path."""
+    """Write the page to `path` atomically, in the language of the recipe's report; return the path."""
+    language = seen.language
     grid = (
         reduced(seen.grid, WIDTH)
         if seen.grid is not None and seen.grid.crs.proj.is_geographic | seen.grid.crs.proj.is_projected
@@ -29,13 +32,18 @@ def write_page(seen: Preflight, path: Path) -> Path:
     )
     context = {
         "name": seen.name,
-        "grid": str(seen.grid) if seen.grid else "no map grid: see the errors below",
-        "findings": [finding.as_dict() for finding in seen.findings],
+        "grid": _grid(seen.grid, language) if seen.grid else words_of(language)["check_no_grid"],
+        "findings": [finding.as_dict(language) for finding in seen.findings],
         "counts": {kind: sum(f.severity == kind for f in seen.findings) for kind in ("error", "warning", "note")},
         "pictures": [_picture(name, source, grid, seen) for name, source in seen.sources.items()] if grid else [],
-        "timeline": _timeline(seen.clear) if seen.clear else None,
+        "timeline": _timeline(seen.clear, words_of(language)) if seen.clear else None,
     }
-    return render("preflight.html", "en", path, context)
+    return render("preflight.html", language, path, context)
+
+
+def _grid(grid: Grid, language: str) -> str:
+    height, width = grid.shape
+    return sentence("grid_size", language, height=height, width=width, gsd=grid.resolution, crs=grid.crs_name)
 
 
 def _picture(name: str, source: Readable, grid: Grid, seen: Preflight) -> dict[str, str]:
@@ -50,7 +58,9 @@ def _picture(name: str, source: Readable, grid: Grid, seen: Preflight) -> dict[s
     if seen.pixels is not None and seen.grid is not None:
         _outline(axes, seen.pixels, seen.grid.shape, grid)
     dates = len(source.times)
-    text = f"{', '.join(bands)}" + (f"; median of {min(dates, DATES)} of {dates} dates" if dates > 1 else "")
+    text = ", ".join(bands)
+    if dates > 1:
+        text = sentence("bands_median", seen.language, bands=text, n=min(dates, DATES), total=dates)
     return {"name": name, "picture": as_data(figure), "text": text}
 
 
@@ -69,7 +79,7 @@ def _outline(axes: Any, pixels: Pixels, shape: tuple[int, int], grid: Grid) -> N
     axes.imshow(layer, extent=extent, interpolation="nearest")
 
 
-def _timeline(clear: dict[str, Clearness]) -> str:
+def _timeline(clear: dict[str, Clearness], w: Mapping[str, str]) -> str:
     figure = Figure(figsize=(9.6, 0.7 + 0.55 * len(clear)))
     axes = figure.add_subplot()
     for k, clearness in enumerate(clear.values()):
@@ -81,6 +91,6 @@ def _timeline(clear: dict[str, Clearness]) -> str:
     axes.set_yticks(range(len(clear)), list(clear))
     axes.set_ylim(len(clear) - 0.5, -0.5)
     axes.spines[["top", "right", "left"]].set_visible(False)
-    figure.colorbar(dots, ax=axes, label="% clear", fraction=0.03, pad=0.01)
+    figure.colorbar(dots, ax=axes, label=w["axis_clear"], fraction=0.03, pad=0.01)
     figure.autofmt_xdate()
     return as_data(figure)

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TypeVar
 
-from bocage.disk import digest, write_text
+from bocage.disk import Watch, checksums_of, damaged, digest, in_order, write_text
 from bocage.errors import RunFolderError
 from bocage.layout import RunLayout
 from bocage.machine import peak_memory, versions
@@ -27,20 +27,43 @@ NO_RESULTS = ("prepare", "samples", "pretrain")
 """Stages that are repeated without ``--overwrite``."""
 
 
-def identity_of(recipe: Recipe, inputs: Mapping[str, str]) -> dict[str, str]:
+REFERENCE = "[reference]"
+"""Key of the reference data among the contents of the inputs, beside the names of the sources."""
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """The files that a run reads, and their contents. Results depend on the contents only, so that a folder can be moved."""
+
+    files: Mapping[str, str]
+    """Path, or address without password → digest."""
+    contents: Mapping[str, tuple[str, ...]]
+    """Source, or ``REFERENCE`` → digests of its files, in the order of their paths."""
+    watch: Watch
+    """State of the files before their digests were computed."""
+
+    @classmethod
+    def of(cls, recipe: Recipe, scene: Scene) -> "Inputs":
+        """Return the inputs of a recipe; every file is read."""
+        names = [path for cube in scene.cubes.values() for path in cube.paths]
+        watch = Watch.on([*names, recipe.reference.path])
+        by_source = {name: cube.fingerprints() for name, cube in scene.cubes.items()}
+        reference = fingerprint_reference(recipe.reference)
+        files = {path: value for found in by_source.values() for path, value in found.items()}
+        contents = {name: in_order(found) for name, found in by_source.items()}
+        return cls(files | {recipe.reference.shown: reference}, contents | {REFERENCE: (reference,)}, watch)
+
+    @property
+    def images(self) -> dict[str, tuple[str, ...]]:
+        """Contents without the reference data."""
+        return {name: digests for name, digests in self.contents.items() if name != REFERENCE}
+
+
+def identity_of(recipe: Recipe, inputs: Inputs) -> dict[str, str]:
     """Return section → digest of all settings and inputs that determine the results of a recipe."""
     values = {f.name: getattr(recipe, f.name) for f in dataclasses.fields(recipe) if f.name not in NO_MATTER}
     values |= {"model": recipe.choice.name, "config": recipe.choice.config, "training": recipe.choice.training}
-    return {name: digest(value) for name, value in values.items()} | {"inputs": digest(inputs)}
-
-
-def input_fingerprints(recipe: Recipe, scene: Scene) -> dict[str, str]:
-    """Return path → digest of every file that the run reads, and of the content of its database table."""
-    digests: dict[str, str] = {}
-    for cube in scene.cubes.values():
-        digests |= cube.fingerprints()
-    digests[recipe.reference.shown] = fingerprint_reference(recipe.reference)
-    return digests
+    return {name: digest(value) for name, value in values.items()} | {"inputs": digest(inputs.contents)}
 
 
 @dataclass
@@ -49,9 +72,10 @@ class RunFolder:
 
     layout: RunLayout
     provenance: Provenance
+    inputs: Inputs
 
     @classmethod
-    def claim(cls, layout: RunLayout, recipe: Recipe, inputs: dict[str, str], overwrite: bool) -> "RunFolder":
+    def claim(cls, layout: RunLayout, recipe: Recipe, inputs: Inputs, overwrite: bool) -> "RunFolder":
         """Claim a new folder, or a folder with results of the same recipe.
 
         Raises
@@ -64,10 +88,17 @@ class RunFolder:
         layout.path.mkdir(parents=True, exist_ok=True)
         started = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
         provenance = Provenance(
-            recipe.name, recipe.choice.name, identity, str(recipe.path.resolve()), inputs, versions(), started, stages
+            recipe.name,
+            recipe.choice.name,
+            identity,
+            str(recipe.path.resolve()),
+            inputs.files,
+            versions(),
+            started,
+            stages,
         )
         write_text(layout.recipe, without_password(recipe.text))
-        folder = cls(layout, provenance)
+        folder = cls(layout, provenance, inputs)
         folder._write()
         return folder
 
@@ -75,9 +106,16 @@ class RunFolder:
         self.provenance.save(self.layout.provenance)
 
     def is_current(self, stage: str, key: str) -> bool:
-        """Return whether a stage is complete for the inputs and settings with the digest `key`."""
+        """Return whether a stage is complete for the inputs and settings with the digest `key`, and its files intact."""
+        return self._is_recorded(stage, key) and not self._damaged(stage)
+
+    def _is_recorded(self, stage: str, key: str) -> bool:
         record = self.provenance.stages.get(stage)
         return record is not None and record.key == key
+
+    def _damaged(self, stage: str) -> list[str]:
+        """Return the files of a complete stage that are missing or were changed since."""
+        return damaged(self.layout.path, self.provenance.stages[stage].files)
 
     def need(self, stage: str, key: str, command: str) -> None:
         """Check that an earlier stage is complete.
@@ -87,9 +125,14 @@ class RunFolder:
         RunFolderError
             The stage is not complete, or its inputs or settings have changed.
         """
-        if not self.is_current(stage, key):
+        if not self._is_recorded(stage, key):
             raise RunFolderError(
                 f"{self.layout.path}: the stage '{stage}' is not complete for this recipe; run 'bocage {command}' first."
+            )
+        if odd := self._damaged(stage):
+            raise RunFolderError(
+                f"{self.layout.path / odd[0]} is missing or was changed since the stage '{stage}' wrote it. Run 'bocage "
+                f"{command}' to compute it again."
             )
 
     def once(self, stage: str, key: str, work: Callable[[], T], progress: Progress) -> T | None:
@@ -97,6 +140,8 @@ class RunFolder:
         if self.is_current(stage, key):
             progress.say(f"{stage}: up to date")
             return None
+        if self._is_recorded(stage, key):
+            progress.say(f"{stage}: {self._damaged(stage)[0]} is missing or was changed since; the stage is repeated.")
         self.forget(stage)
         with self.timed(stage, key):
             return work()
@@ -108,15 +153,38 @@ class RunFolder:
 
     @contextmanager
     def timed(self, stage: str, key: str) -> Iterator[None]:
-        """Record a stage as complete, with its duration, if the block raises no error."""
+        """Record a stage as complete, with its duration, if the block raises no error.
+
+        Raises
+        ------
+        RunFolderError
+            An input file changed since the start of the run.
+        """
         started = time.monotonic()
         yield
+        self.check_unchanged()
         self.note(stage, key, time.monotonic() - started)
+
+    def check_unchanged(self) -> None:
+        """Check that no input file changed since its digest was computed.
+
+        Raises
+        ------
+        RunFolderError
+            A file changed, even if it was changed back.
+        """
+        if odd := self.inputs.watch.changed():
+            others = f" and {len(odd) - 1} more" if len(odd) > 1 else ""
+            raise RunFolderError(
+                f"{odd[0]}{others} changed during the run. The stage at work is not complete. Run the same command again when "
+                "the input files no longer change."
+            )
 
     def note(self, stage: str, key: str, seconds: float) -> None:
         """Record a stage as complete, with its duration in seconds."""
         finished = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
-        self.provenance.stages[stage] = Stage(key, round(seconds, 2), peak_memory(), finished)
+        files = checksums_of(self.layout.files_of(stage), self.layout.path)
+        self.provenance.stages[stage] = Stage(key, round(seconds, 2), peak_memory(), finished, files)
         self._write()
 
 
@@ -134,6 +202,11 @@ def _stages_before(layout: RunLayout, identity: Mapping[str, str], overwrite: bo
     if not layout.provenance.exists():
         if overwrite:
             return {}
+        if layout.map.is_complete:
+            raise RunFolderError(
+                f"{layout.path} has a map of a model from another run, but no run: no samples, no scores, no report. Choose "
+                "another --out for a run of this recipe."
+            )
         raise RunFolderError(f"{layout.path} is not empty and was not written by Bocage; choose another --out.")
     before = Provenance.load(layout.provenance)
     odd = sorted(k for k in identity if identity[k] != before.identity.get(k))

@@ -2,7 +2,7 @@
 
 import shutil
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -13,7 +13,7 @@ from bocage.layout import RunLayout
 from bocage.models import Network
 from bocage.progress import QUIET, Progress
 from bocage.recipe import Recipe
-from bocage.run.folder import RunFolder, input_fingerprints
+from bocage.run.folder import Inputs, RunFolder
 from bocage.run.stages import STAGES, Keys, Run
 from bocage.run.start import start_of
 from bocage.samples import Samples, make_samples
@@ -43,12 +43,11 @@ def open_scene(recipe: Recipe, progress: Progress = QUIET) -> Scene:
 
 @dataclass(frozen=True)
 class Claimed:
-    """An opened scene, the folder of its run, and the digests of the input files."""
+    """An opened scene, the folder of its run, and the input files."""
 
     scene: Scene
     folder: RunFolder
-    inputs: Mapping[str, str]
-    """Path → digest."""
+    inputs: Inputs
 
 
 def claim(recipe: Recipe, layout: RunLayout, progress: Progress, overwrite: bool) -> Claimed:
@@ -58,7 +57,7 @@ def claim(recipe: Recipe, layout: RunLayout, progress: Progress, overwrite: bool
         open_source(
             "truth", image, image.Settings(recipe.evaluation.truth)
         )  # reports a missing file before the training
-    inputs = input_fingerprints(recipe, scene)
+    inputs = Inputs.of(recipe, scene)
     return Claimed(scene, RunFolder.claim(layout, recipe, inputs, overwrite), inputs)
 
 
@@ -131,13 +130,13 @@ def _samples(
     return samples
 
 
-def _keys(recipe: Recipe, network: Network, inputs: Mapping[str, str], start: str) -> Keys:
+def _keys(recipe: Recipe, network: Network, inputs: Inputs, start: str) -> Keys:
     """Return, for every stage, the digest of its inputs and settings."""
     choice = recipe.choice
     used = {name: recipe.sources[name] for name in network.footprints}
     needs = (network.footprints, network.any_source)
     reference = replace(recipe.reference, weight="")  # weights change the estimates of areas in the report, no sample
-    cut = digest(STORE, inputs, recipe.grid, recipe.legend, used, reference, *needs)
+    cut = digest(STORE, inputs.contents, recipe.grid, recipe.legend, used, reference, *needs)
     training = replace(
         choice.training, pretrained=None
     )  # `start` is the digest of the pretrained weights; the path is not

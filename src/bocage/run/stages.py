@@ -151,8 +151,9 @@ class Run:
         more = {"truth": material.truth.as_dict()} if material.truth else {}
         if area:
             more["area" if isinstance(area, Adjusted) else "area_model"] = area.as_dict()
+        written = write_report(material)
         material.score.save(self.layout.score, **more)
-        return write_report(material)
+        return written
 
     def _material(self) -> "Material":
         """Return the content of the report."""

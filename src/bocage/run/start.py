@@ -1,18 +1,16 @@
 """Initial weights of the networks of a run, from a pretraining."""
 
-from collections.abc import Mapping
-
 from bocage.disk import digest
 from bocage.progress import Progress
 from bocage.recipe import Recipe
-from bocage.run.folder import RunFolder
+from bocage.run.folder import Inputs, RunFolder
 from bocage.training import Pretrained
 
 STAGE = "pretrain"
 """Name of the pretraining stage."""
 
 
-def start_of(recipe: Recipe, folder: RunFolder, inputs: Mapping[str, str], progress: Progress) -> Pretrained | None:
+def start_of(recipe: Recipe, folder: RunFolder, inputs: Inputs, progress: Progress) -> Pretrained | None:
     """Return the weights named in the recipe, or those of the run's folder if they are current; None without weights."""
     named = recipe.choice.training.pretrained
     if named:
@@ -30,9 +28,8 @@ def start_of(recipe: Recipe, folder: RunFolder, inputs: Mapping[str, str], progr
     return Pretrained.load(own.path)
 
 
-def pretraining_key(recipe: Recipe, inputs: Mapping[str, str]) -> str:
+def pretraining_key(recipe: Recipe, inputs: Inputs) -> str:
     """Return the digest of the inputs of a pretraining, without its own settings and without the reference polygons."""
     choice = recipe.choice
-    read = {path: value for path, value in inputs.items() if path != recipe.reference.shown}
     training = (choice.training.scaling, choice.training.augment)
-    return digest(read, recipe.grid, recipe.sources, choice.name, choice.config, *training)
+    return digest(inputs.images, recipe.grid, recipe.sources, choice.name, choice.config, *training)

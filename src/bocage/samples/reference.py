@@ -16,7 +16,7 @@ from bocage.grid import Grid
 from bocage.legend import Legend
 from bocage.shelf import did_you_mean
 from bocage.sources.raster import fingerprint
-from bocage.words import Note, words_of
+from bocage.words import Note
 
 Reason = Literal[
     "ignored",
@@ -31,7 +31,7 @@ Reason = Literal[
     "no_series",
     "rare",
 ]
-"""Codes of rejection reasons; the text of a code has the key ``reason_<code>``."""
+"""Codes of rejection reasons; the text of a code has the key ``note_reason_<code>``."""
 POSTGIS = ("postgresql:", "postgres:", "postgresql+psycopg:")
 
 
@@ -84,9 +84,14 @@ class Rejection:
     value: str = ""
     """Value to insert into the text of the reason (a number of polygons, or a distance in metres)."""
 
+    @property
+    def note(self) -> Note:
+        """The reason as a note."""
+        return Note.of(f"reason_{self.reason}", value=float(self.value) if self.value else "")
+
     def text(self, language: str = "en") -> str:
         """Return the text of the reason."""
-        return words_of(language)[f"reason_{self.reason}"].format(value=self.value)
+        return self.note.text(language)
 
 
 def labelled_features(

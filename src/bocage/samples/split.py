@@ -46,7 +46,7 @@ class Split:
     """Distance to the nearest test pixel below which pixels are not used for training or validation, in metres, at least 0."""
     fold: str = ""
     """Field of the reference that contains the fold (region, year): each fold is the test part once, and the other folds are
-    used for training. `train` and `draws` have no effect."""
+    used for training. `train` and `draws` have no effect. Empty: random draws, or `folds`."""
     folds: int = 0
     """Number of folds for cross-validation, 2 or more: the polygons of each class are distributed over the folds, and each
     fold is the test part once; 0: random draws."""

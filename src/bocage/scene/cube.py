@@ -1,17 +1,14 @@
 """The cube of one source on its own grid, and the computation of a window of it."""
 
-import functools
-import threading
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-import zarr
 from numpy.typing import NDArray
 
 from bocage.errors import SourceError
 from bocage.grid import Grid, Ratio, Window
+from bocage.scene import store
 from bocage.scene.gaps import Fill
 from bocage.scene.indices import INDICES, bands_of
 from bocage.scene.speckle import Speckle
@@ -25,11 +22,11 @@ class Preparation:
     """Preparation of a source: resampling, filtering, gap filling and indices."""
 
     indices: tuple[str, ...] = ()
-    """Spectral indices to append to the bands, by name or ``"its.module:name"``."""
+    """Spectral indices to append to the bands (``bocage indices`` lists them), by name or ``"its.module:name"``."""
     fill: Fill | None = None
-    """Dates to interpolate to; default: the acquisition dates, with their mask."""
+    """Gap filling onto regular dates; default: the acquisition dates, with their mask."""
     resampling: str = "nearest"
-    """Resampling of a source that does not nest in the map grid: nearest, bilinear, cubic, average or mode."""
+    """Resampling of a source that does not nest in the map grid: "nearest", "bilinear", "cubic", "average" or "mode"."""
     speckle: Speckle | None = None
     """Multitemporal speckle filter, for a radar source in dB."""
     ratio: Ratio | None = None
@@ -100,6 +97,11 @@ class Cube:
         return found | ({str(thermal.temperature): fingerprint(thermal.temperature)} if thermal else {})
 
     @property
+    def paths(self) -> tuple[str, ...]:
+        """Paths of all files that the values depend on."""
+        return tuple(self.fingerprints())
+
+    @property
     def halo(self) -> int:
         """Halo in pixels: the values of a window depend on the source this far around it."""
         return self.preparation.speckle.halo if self.preparation.speckle else 0
@@ -124,9 +126,7 @@ class Cube:
         """Return a window of the grid of the cube, which may extend beyond it. A prepared cube is read from its store."""
         if self.prepared is None or window.clip(self.grid.shape) != window:
             return self.compute(window)
-        group = _store(self.prepared)
-        ys, xs = slice(window.y, window.y + window.height), slice(window.x, window.x + window.width)
-        return Block(group["values"][:, :, ys, xs], group["valid"][:, ys, xs], group["clear"][ys, xs])
+        return Block(**store.read(self.prepared, window))
 
     def compute(self, window: Window) -> Block:
         """Return a window computed from the files: read, mask, filter speckle, fill gaps, append indices."""
@@ -151,22 +151,6 @@ class Cube:
             layer = index(**{band: bands[band] for band in bands_of(index)})
             layers.append(layer.astype(np.float32)[:, None])
         return np.concatenate(layers, axis=1)
-
-
-class _Stores(threading.local):
-    """Zarr groups that a thread keeps open."""
-
-    def __init__(self) -> None:
-        self.open = functools.lru_cache(maxsize=64)(
-            lambda path, changed: zarr.open_group(path, mode="r", zarr_format=3)
-        )
-
-
-_STORES = _Stores()
-
-
-def _store(path: Path) -> Any:
-    return _STORES.open(path, (path / "zarr.json").stat().st_mtime_ns)
 
 
 def check_indices(source: Readable, indices: tuple[str, ...]) -> None:

@@ -36,7 +36,9 @@ class Fill:
     every: int
     """Step between two dates in days, at least 1."""
     start: date
+    """First regular date."""
     end: date
+    """Last day, not before `start`. It is a regular date if a step falls on it."""
     method: Literal["linear", "whittaker"] = "linear"
     """Linear interpolation between clear dates, or Whittaker smoothing."""
     smoothing: float = 1.0

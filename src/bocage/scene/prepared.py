@@ -11,24 +11,20 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
-import numpy as np
-import zarr
 from dask.base import compute
 from dask.delayed import delayed
-from zarr.codecs import BloscCodec, BytesCodec
 
-from bocage.disk import Journal, digest_of
+from bocage.disk import Journal, Watch, digest_of, in_order
 from bocage.errors import SceneError
 from bocage.grid import Window, in_blocks
 from bocage.machine import cores
 from bocage.progress import QUIET, Progress
+from bocage.scene import store
 from bocage.scene.cube import Block, Cube
 
-FORMAT = 1
+FORMAT = 2
 MEMORY = 256 << 20
 """Maximum memory of the values of a shard, in bytes. The side of a larger shard is halved."""
-INNER = 4
-"""Number of chunks along each axis of a shard."""
 
 
 @dataclass(frozen=True)
@@ -40,7 +36,7 @@ class Preparing:
     tile: int = 256
     """Maximum side of a shard, in map pixels, at least 16. The tile size of the map should be this size or a multiple."""
     workers: int = 0
-    """Number of threads; 0: one per core."""
+    """Number of threads, at least 0; 0: one per core."""
 
     def __post_init__(self) -> None:
         if self.tile < 16 or self.workers < 0:
@@ -82,10 +78,11 @@ def prepare(cube: Cube, path: Path, settings: Preparing, progress: Progress = QU
     """
     side = shard_side(cube, settings.tile)
     journal = Journal(path.with_name(path.name + ".journal"))
-    group = _group(cube, path, side, journal)
-    windows = in_blocks(cube.grid.tiles(side))
+    arrays = _arrays(cube, path, side, journal)
+    windows, watch = in_blocks(cube.grid.tiles(side)), Watch.on(cube.paths)
     keys = _keys(cube, windows, side)
-    todo = [window for window in windows if journal.notes.get(window.corner, {}).get("key") != keys[window]]
+    noted = {window for window in windows if journal.notes.get(window.corner, {}).get("key") == keys[window]}
+    todo = [window for window in windows if window not in noted or store.missing(path, window, side)]
     _check_room(cube, path, todo)
     task, count, lock = f"preparing {cube.name}", len(windows) - len(todo), threading.Lock()
     if todo and count:
@@ -94,7 +91,12 @@ def prepare(cube: Cube, path: Path, settings: Preparing, progress: Progress = QU
     def work(window: Window) -> None:
         nonlocal count
         block = cube.compute(window)
-        _write(group, window, block)
+        if changed := watch.changed():
+            raise SceneError(
+                f"{changed[0]} changed while '{cube.name}' was prepared. Run the same command again when the input files no "
+                "longer change: complete parts are kept."
+            )
+        store.write(arrays, window, values=block.values, valid=block.valid, clear=block.clear)
         with lock:
             journal.add(window.corner, key=keys[window], never=_never_clear(block))
             count += 1
@@ -124,47 +126,25 @@ def _never_clear(block: Block) -> int:
 
 def shard_side(cube: Cube, tile: int) -> int:
     """Return the side of a shard in pixels of the cube: `tile` map pixels, halved until a shard fits in ``MEMORY``."""
-    side = max(INNER, tile * cube.ratio.finer // cube.ratio.coarser)
+    side = max(store.INNER, tile * cube.ratio.finer // cube.ratio.coarser)
     per_pixel = max(len(cube.source.days), len(cube.days)) * len(cube.bands) * 4
-    while side * side * per_pixel > MEMORY and side % (2 * INNER) == 0 and side > 8 * INNER:
+    while side * side * per_pixel > MEMORY and side % (2 * store.INNER) == 0 and side > 8 * store.INNER:
         side //= 2
-    return side // INNER * INNER
+    return side // store.INNER * store.INNER
 
 
-def _group(cube: Cube, path: Path, side: int, journal: Journal) -> Any:
-    """Open the store, or create it if it is missing or belongs to another cube."""
+def _arrays(cube: Cube, path: Path, side: int, journal: Journal) -> dict[str, Any]:
+    """Open the store, or create it if it is missing, damaged or belongs to another cube."""
     height, width = cube.grid.shape
-    bands, dates = len(cube.bands), len(cube.days)
     about = {
         "format": FORMAT, "bands": list(cube.bands), "days": cube.days.tolist(), "crs": cube.grid.crs.to_wkt(),
-        "transform": list(cube.grid.transform)[:6], "shape": [height, width], "shard": side,
+        "transform": list(cube.grid.transform)[:6], "shape": [height, width], store.SIDE: side,
     }  # fmt: skip
-    if path.exists():
-        try:
-            group = zarr.open_group(path, mode="r+", zarr_format=3)
-            if dict(group.attrs) == about:
-                for torn in path.rglob("*.partial"):  # left by a process killed while writing
-                    torn.unlink()
-                return group
-        except (OSError, ValueError, KeyError):
-            pass  # not a store, or an incomplete store
-        shutil.rmtree(path)
-    journal.clear()
-    path.parent.mkdir(parents=True, exist_ok=True)
-    group = zarr.create_group(path, zarr_format=3)
-    compressor = BloscCodec(cname="lz4", clevel=5, shuffle="shuffle")
-    shapes = {
-        "values": ((dates, bands, height, width), (dates, bands), np.float32, ("time", "band", "y", "x")),
-        "valid": ((dates, height, width), (dates,), np.bool_, ("time", "y", "x")),
-        "clear": ((height, width), (), np.uint16, ("y", "x")),
-    }
-    for name, (shape, lead, dtype, dimensions) in shapes.items():
-        group.create_array(
-            name, shape=shape, chunks=(*lead, side // INNER, side // INNER), shards=(*lead, side, side), dtype=dtype,
-            dimension_names=dimensions, compressors=compressor, serializer=BytesCodec(), fill_value=0,
-        )  # fmt: skip
-    group.attrs.update(about)  # last: a store without attributes is incomplete
-    return group
+    arrays = store.opened(path, about)
+    if arrays is None:
+        journal.clear()
+        arrays = store.created(path, about, (len(cube.days), len(cube.bands), height, width))
+    return arrays
 
 
 def _keys(cube: Cube, windows: list[Window], side: int) -> dict[Window, str]:
@@ -174,7 +154,7 @@ def _keys(cube: Cube, windows: list[Window], side: int) -> dict[Window, str]:
     for window in windows:
         near = cube.touching(window)
         if near not in known:  # most windows touch the same tiles
-            known[near] = repr(sorted(cube.source.fingerprints(near).items())).encode()
+            known[near] = repr(in_order(cube.source.fingerprints(near))).encode()
         keys[window] = digest_of(common, repr(window).encode(), known[near])
     return keys
 
@@ -189,10 +169,3 @@ def _check_room(cube: Cube, path: Path, todo: list[Window]) -> None:
             'Free some disk space, choose another --out, or set [scene] prepare = "never" (slower: each reading computes '
             "the values again)."
         )
-
-
-def _write(group: Any, window: Window, block: Block) -> None:
-    ys, xs = slice(window.y, window.y + window.height), slice(window.x, window.x + window.width)
-    group["values"][:, :, ys, xs] = block.values
-    group["valid"][:, ys, xs] = block.valid
-    group["clear"][ys, xs] = block.clear

@@ -52,9 +52,9 @@ def make_scene(grid: Grid, sources: Sequence[Readable], preparations: Mapping[st
         ratio = preparation.ratio or nearest_ratio(grid.resolution, resolution_in(source.grid, grid.crs))
         nested = ratio.grid(grid)
         if not source.nests_in(nested):
-            notes.append(
-                Note.of("warped", source.name, to=nested.resolution, ratio=str(ratio), how=preparation.resampling)
-            )
+            per_pixel = Note.of("finer", n=ratio.finer) if ratio.finer > 1 else Note.of("coarser", n=ratio.coarser)
+            how = preparation.resampling
+            notes.append(Note.of("warped", source.name, to=nested.resolution, ratio=per_pixel, how=how))
         cubes[source.name] = cube = Cube(source, nested, ratio, preparation)
         _ = cube.clock  # raise an error for missing temperatures now, before any reading
     return Scene(grid, cubes, tuple(notes))

@@ -21,8 +21,9 @@ class Settings:
     bands: tuple[str, ...] = ()
     """Common names of its bands, in file order; empty: ``b1``, ``b2``, …; ``"-"`` skips a band."""
     scale: float = 1.0
-    """``value = stored * scale + offset``."""
+    """Factor of the stored values: ``value = stored * scale + offset``."""
     offset: float = 0.0
+    """Offset that is added to the scaled values, in the unit of the source."""
     nodata: float | None = None
     """Stored nodata value; default: the nodata value that the file declares."""
     quality: Path | None = None

@@ -329,12 +329,12 @@ def fingerprint(path: Path) -> str:
     It detects a changed image without reading hundreds of gigabytes.
     """
     state = path.stat()
-    return _fingerprinted(path, state.st_mtime_ns, state.st_size)
+    return _fingerprinted(path, (state.st_mtime_ns, state.st_ctime_ns, state.st_ino), state.st_size)
 
 
 @functools.lru_cache(maxsize=65536)
-def _fingerprinted(path: Path, changed: int, size: int) -> str:
-    """Return the digest of a file; modification time and size in the key keep the cache up to date."""
+def _fingerprinted(path: Path, changed: tuple[int, ...], size: int) -> str:
+    """Return the digest of a file; times of change and size in the key keep the cache up to date."""
     block = 1 << 16
     parts = [str(size).encode()]
     with path.open("rb") as stream:

@@ -33,8 +33,9 @@ class Settings:
     dates: Path | tuple[str, ...] = ()
     """ISO dates in band order, or a CSV file with a column of dates; empty: the dates in the band descriptions."""
     scale: float = 1.0
-    """``value = stored * scale + offset``."""
+    """Factor of the stored values: ``value = stored * scale + offset``."""
     offset: float = 0.0
+    """Offset that is added to the scaled values, in the unit of the source."""
     nodata: float | None = None
     """Stored nodata value; default: the nodata value that each file declares."""
     quality: Path | None = None

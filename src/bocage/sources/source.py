@@ -148,8 +148,8 @@ class Source:
 
     @cached_property
     def described(self) -> tuple[str, ...]:
-        """Text of the settings that the values depend on besides the files (dates, masks, decoding); part of the digests."""
-        return tuple(repr(replace(a, details={})) for a in self.acquisitions)
+        """Text of the settings that the values depend on besides the content of files (dates, masks, decoding)."""
+        return tuple(_without_folders(a) for a in self.acquisitions)
 
     def over(self, grid: Grid) -> "Source":
         """Return the source without the acquisitions that do not touch `grid`; their number is added to its notes."""
@@ -209,6 +209,14 @@ class Source:
 
     def _near(self, position: int, grid: Grid, window: Window) -> bool:
         return touches(self.grid_of(self.acquisitions[position]), grid, window)
+
+
+def _without_folders(acquisition: Acquisition) -> str:
+    """Return the text of an acquisition with the names of its files, without their folders, which may be moved."""
+    text = repr(replace(acquisition, details={}))
+    for path in sorted(_paths(acquisition), key=lambda it: -len(str(it))):
+        text = text.replace(str(path), path.name)
+    return text
 
 
 def _paths(acquisition: Acquisition) -> list[Path]:

@@ -77,8 +77,9 @@ class Settings:
     like: Literal["", "sentinel2_l2a", "landsat_c2l2"] = ""
     """Sensor whose rules apply to the quality layer and to the processing baseline."""
     scale: float | None = None
-    """``value = stored * scale + offset``; default: the values of the items (raster extension)."""
+    """Factor of the stored values: ``value = stored * scale + offset``; default: the value of the items (raster extension)."""
     offset: float | None = None
+    """Offset that is added to the scaled values, in the unit of the source; default: the value of the items."""
     nodata: float | None = None
     """Stored nodata value; default: the nodata value of the items or of the files."""
     decibel: bool = False

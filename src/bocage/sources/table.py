@@ -47,8 +47,9 @@ class Settings:
     valid: str = ""
     """Column (long table) or band (wide table) that is true or above 0 where the observation is clear; empty: all are."""
     scale: float = 1.0
-    """``value = stored * scale + offset``."""
+    """Factor of the stored values: ``value = stored * scale + offset``."""
     offset: float = 0.0
+    """Offset that is added to the scaled values, in the unit of the source."""
     nodata: float | None = None
     """Stored nodata value. Empty cells and NaN are always nodata."""
     decibel: Literal["", "power", "amplitude"] = ""

@@ -37,6 +37,11 @@ class Calibration:
     polygons: int = 0
     """Number of polygons of the held-out samples."""
 
+    def __post_init__(self) -> None:
+        for temperature in (self.temperature, *self.partial.values()):
+            if not 0 < temperature < math.inf:
+                raise ValueError(f"a temperature must be above 0 and finite; found {temperature}")
+
     def temperatures(self, seen: Mapping[str, Tensor]) -> Tensor:
         """Return the temperature of every pixel, given the sources that are valid there (source → bool, any shape).
 

@@ -15,11 +15,12 @@ import safetensors.torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from bocage.disk import move, replacing
+from bocage.disk import digest_of, move, replacing
 from bocage.errors import TrainingError
 from bocage.layout import SplitLayout
 from bocage.progress import Progress
 from bocage.training.curves import Epoch
+from bocage.training.trained import bytes_of
 
 
 @dataclass
@@ -54,6 +55,7 @@ def save(where: SplitLayout, identity: str, model: nn.Module, optimiser: Optimiz
     }
     record = {
         "identity": identity,
+        "tensors": digest_of(*bytes_of(tensors)),
         "curves": [astuple(epoch) for epoch in state.curves],
         "best": list(state.best),
         "best_epoch": state.best_epoch,
@@ -83,6 +85,8 @@ def restore(
             record = json.loads(file.metadata()["bocage"])
             other = record["identity"] != identity
             tensors = {} if other else {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 - not a mapping
+            if not other and record["tensors"] != digest_of(*bytes_of(tensors)):
+                raise ValueError("its values do not match their checksum")
     except (OSError, KeyError, TypeError, ValueError, safetensors.SafetensorError) as error:
         _set_aside(path, progress, f"is damaged ({error})")
         return

@@ -16,7 +16,7 @@ class Choice:
     """A model, its settings, and the settings of its training."""
 
     name: str
-    """Name on the shelf ``MODELS``, or ``"its.module:name"``."""
+    """Name of the model (``bocage models`` lists them), or ``"its.module:name"``."""
     config: Any
     """Instance of the ``Config`` of the model."""
     training: Training

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from bocage.disk import write_json
+from bocage.disk import write_checksums, write_json
 from bocage.layout import ModelLayout
 from bocage.machine import device_of
 from bocage.samples import Chips
@@ -62,7 +62,9 @@ class Reduced:
 
     def save(self, folder: Path) -> None:
         """Write the comparison to a model folder."""
-        write_json(ModelLayout(folder).precision, asdict(self), None)
+        model = ModelLayout(folder)
+        write_json(model.precision, asdict(self), None)
+        write_checksums(model.checksums, model.files)
 
     @classmethod
     def load(cls, folder: Path) -> "Reduced | None":

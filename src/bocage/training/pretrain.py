@@ -35,6 +35,8 @@ from bocage.training.scaling import Normalisation
 from bocage.training.trained import (
     SourceRecord,
     bytes_of,
+    check_finite,
+    check_folder,
     input_specs,
     other_units,
     record_of,
@@ -42,7 +44,7 @@ from bocage.training.trained import (
     write_folder,
 )
 
-FORMAT = 1
+FORMAT = 2
 
 
 @dataclass(frozen=True)
@@ -108,9 +110,11 @@ class Pretrained:
         """
         try:
             model = ModelLayout(folder)
-            document = json.loads(model.pretrained.read_text())
+            document = json.loads(model.pretrained.read_text(encoding="utf-8"))
+            check_folder(model)
             sources = {name: record_of(entry) for name, entry in document["sources"].items()}
             weights = safetensors.torch.load_file(model.weights)
+            check_finite(weights)
             scaling = Normalisation(**document["normalisation"])
             return cls(document["name"], document["config"], sources, scaling, weights)
         except FileNotFoundError as error:

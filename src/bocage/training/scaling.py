@@ -29,6 +29,12 @@ class Normalisation:
     scale: Mapping[str, tuple[float, ...]]
     """Source → scale of each band, in physical units, above 0."""
 
+    def __post_init__(self) -> None:
+        for name in self.scale:
+            offset, scale = np.array(self.offset[name], np.float64), np.array(self.scale[name], np.float64)
+            if not (np.isfinite(offset).all() and np.isfinite(scale).all() and (scale > 0).all()):
+                raise ValueError(f"source '{name}': offsets must be finite and scales above 0; found {offset}, {scale}")
+
     @classmethod
     def of(
         cls, cuts: Mapping[str, Cut], members: NDArray[np.int64], kind: Kind = "mean-std", rows: int = 4096

@@ -25,7 +25,7 @@ class Training:
     optimiser: Literal["adam", "adamw"] = "adam"
     """Adam (Kingma & Ba 2015), or AdamW with decoupled weight decay (Loshchilov & Hutter 2019)."""
     learning_rate: float = 2e-4
-    """Learning rate, above 0; the default is the published value of all three papers."""
+    """Learning rate, above 0; the default is the published value of MultiResoLCC, M3Fusion and TWINNS."""
     schedule: Literal["constant", "cosine", "one-cycle"] = "constant"
     """Schedule of the learning rate. "cosine" decreases it to 0 over all `epochs`. "one-cycle" increases it to
     `learning_rate` during the first 30 % of the epochs, then decreases it to 0 (Smith & Topin 2019,

@@ -18,7 +18,7 @@ import safetensors
 import safetensors.torch
 from torch import Tensor
 
-from bocage.disk import digest_of, replacing_folder
+from bocage.disk import damaged, digest_of, read_checksums, replacing_folder, write_checksums
 from bocage.errors import TrainedError
 from bocage.grid import Ratio, Window
 from bocage.layout import ModelLayout
@@ -31,11 +31,13 @@ from bocage.training.calibration import Calibration, calibration_of
 from bocage.training.domain import Domain
 from bocage.training.scaling import Normalisation
 
-FORMAT = 2
-"""Version of the folder format. 2: any scaling, a calibration, new parameter names in ``gru`` and ``multiresolcc``. Format 1
-can still be read."""
+FORMAT = 3
+"""Version of the folder format. 3: checksums of the files. 2: any scaling, a calibration, new parameter names in ``gru`` and
+``multiresolcc``. Formats 1 and 2 can still be read."""
 
 
+UNCHECKED = 2
+"""Last format without checksums."""
 MIDDLE = 32
 """Side of the window at the centre of a scene whose values are compared with the training values, in pixels."""
 CALENDAR = "calendar"
@@ -193,12 +195,14 @@ class Trained:
 
     @classmethod
     def _read(cls, model: ModelLayout) -> "Trained":
-        record = json.loads(model.description.read_text())
-        if record["format"] not in (1, FORMAT):
+        record = json.loads(model.description.read_text(encoding="utf-8"))
+        if record["format"] not in range(1, FORMAT + 1):
             raise TrainedError(
                 f"{model.path} has format {record['format']}, but this version of Bocage reads formats 1 to {FORMAT}. It was "
                 f"written with {record['versions']}. Train again, or use that version."
             )
+        if record["format"] > UNCHECKED:
+            check_folder(model)
         sources = {name: record_of(entry) for name, entry in record["sources"].items()}
         legend = Legend(tuple(LandClass(**{**c, "values": tuple(c["values"])}) for c in record["legend"]))
         architecture = MODELS.get(record["name"])
@@ -207,6 +211,7 @@ class Trained:
         weights = safetensors.torch.load_file(model.weights)
         if record["format"] == 1:
             record, weights = formats.from_1(record, weights)
+        check_finite(weights)
         network.load_state_dict(weights)
         network.eval()
         region = Region(record["region"]["crs"], tuple(record["region"]["bounds"]))
@@ -281,6 +286,35 @@ def bytes_of(weights: Mapping[str, Tensor]) -> Iterator[bytes]:
         yield tensor.detach().cpu().contiguous().numpy().tobytes()
 
 
+def check_folder(model: ModelLayout) -> None:
+    """Check the files of a model folder against their checksums.
+
+    Raises
+    ------
+    FileNotFoundError
+        The list of checksums is missing.
+    ValueError
+        A file is missing or was changed.
+    """
+    sums = read_checksums(model.checksums)
+    odd = damaged(model.path, sums) + [path.name for path in model.files if path.name not in sums]
+    if odd:
+        raise ValueError(f"{odd[0]} is missing or does not match {model.checksums.name}")
+
+
+def check_finite(weights: Mapping[str, Tensor]) -> None:
+    """Check the numbers of a model.
+
+    Raises
+    ------
+    ValueError
+        A weight is NaN or infinite.
+    """
+    for name, tensor in weights.items():
+        if tensor.is_floating_point() and not tensor.isfinite().all():
+            raise ValueError(f"the weights '{name}' contain NaN or infinite values")
+
+
 def write_folder(
     model: ModelLayout,
     weights: Mapping[str, Tensor],
@@ -305,7 +339,8 @@ def write_folder(
         except safetensors.SafetensorError as error:
             raise TrainedError(f"{model.path} cannot be written: {error}. The disk may be full.") from error
         partial.weights.chmod(0o644)  # safetensors creates files that only their owner can read
-        (folder / description.name).write_text(json.dumps(record, indent=1))
+        (folder / description.name).write_text(json.dumps(record, indent=1), encoding="utf-8")
+        write_checksums(partial.checksums, partial.files)
 
 
 def _policy(record: SourceRecord) -> str:

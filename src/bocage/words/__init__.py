@@ -1,6 +1,18 @@
 """Texts of notes, reports and pages, in English and French."""
 
-from bocage.words.note import Note
-from bocage.words.table import LANGUAGES, number, spread, words_of
+from bocage.words.note import Note, chained, sentence
+from bocage.words.table import LANGUAGES, grouped, localised, number, percent, spread, whole, words_of
 
-__all__ = ["LANGUAGES", "Note", "number", "spread", "words_of"]
+__all__ = [
+    "LANGUAGES",
+    "Note",
+    "chained",
+    "grouped",
+    "localised",
+    "number",
+    "percent",
+    "sentence",
+    "spread",
+    "whole",
+    "words_of",
+]

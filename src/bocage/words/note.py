@@ -1,9 +1,12 @@
 """A note for the user as a code with values; it becomes a sentence where it is shown."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
-from bocage.words.table import words_of
+from bocage.words.table import localised, words_of
+
+Part = TypeVar("Part")
 
 
 @dataclass(frozen=True)
@@ -30,21 +33,50 @@ class Note:
 
     def text(self, language: str = "en", with_source: bool = True) -> str:
         """Return the sentence, which opens with the source's name where there is one."""
-        words = words_of(language)
-        shown = {name: _shown(value, language) for name, value in self.values}
-        sentence = words[f"note_{self.code}"].format(**shown)
-        return (
-            words["note_source"].format(source=self.source, text=sentence) if self.source and with_source else sentence
-        )
+        text = sentence(f"note_{self.code}", language, **dict(self.values))
+        return sentence("note_source", language, source=self.source, text=text) if self.source and with_source else text
 
     def __str__(self) -> str:
         return self.text()
 
 
-def _shown(value: Any, language: str) -> str:
-    if isinstance(value, Note):
-        return value.text(language)
-    if isinstance(value, float):
-        text = f"{value:.3g}"
-        return text.replace(".", ",") if language == "fr" else text
-    return ", ".join(map(str, value)) if isinstance(value, tuple | list) else str(value)
+def sentence(key: str, language: str, **values: Any) -> str:
+    """Return the text of a key, filled with values; if `n` is 1, the text of ``<key>_one`` where there is one.
+
+    >>> sentence("note_polygons", "en", n=2), sentence("note_polygons", "en", n=1)
+    ('2 polygons', '1 polygon')
+    """
+    words = words_of(language)
+    single = f"{key}_one"
+    text = words[single if values.get("n") == 1 and single in words else key]
+    return text.format(**{name: _Shown(value, language) for name, value in values.items()})
+
+
+def chained(code: str, parts: Sequence[Part]) -> Part | Note:
+    """Return parts (at least one) linked two by two by the note of a code.
+
+    >>> str(chained("and", ["s1", "s2"]))
+    's1 and s2'
+    """
+    linked: Part | Note = parts[0]
+    for part in parts[1:]:
+        linked = Note.of(code, first=linked, last=part)
+    return linked
+
+
+@dataclass(frozen=True)
+class _Shown:
+    """A value as its text shows it; the text can give the format of a number, such as ``{share:.0f}``."""
+
+    value: Any
+    language: str
+
+    def __format__(self, spec: str) -> str:
+        if isinstance(self.value, Note):
+            return self.value.text(self.language)
+        if isinstance(self.value, tuple | list):
+            return ", ".join(format(_Shown(value, self.language), spec) for value in self.value)
+        if isinstance(self.value, float):
+            spec = spec or ".3g"
+        text = format(self.value, spec)
+        return text if isinstance(self.value, str) else localised(text, self.language)

@@ -1,11 +1,14 @@
 """The texts of one language, and its way to write numbers."""
 
+import re
 import tomllib
 from collections.abc import Mapping
 from functools import cache
 from importlib import resources
 
 LANGUAGES = ("en", "fr")
+THIN = "\u202f"
+"""Narrow no-break space, between groups of three digits."""
 
 
 @cache
@@ -16,16 +19,56 @@ def words_of(language: str) -> Mapping[str, str]:
     return words
 
 
+def localised(text: str, language: str) -> str:
+    """Rewrite a number with the marks of a language: in French a decimal comma, and thousands in groups.
+
+    >>> localised("1234.5", "en"), localised("1234.5", "fr")
+    ('1234.5', '1\\u202f234,5')
+    """
+    if language != "fr":
+        return text
+    integer, point, decimals = text.partition(".")
+    return grouped(integer) + (words_of(language)["decimal_mark"] + decimals if point else "")
+
+
+def grouped(digits: str) -> str:
+    """Separate the thousands of an integer by narrow no-break spaces.
+
+    >>> grouped("-1234567")
+    '-1\\u202f234\\u202f567'
+    """
+    return re.sub(r"(?<=\d)(?=(\d{3})+$)", THIN, digits)
+
+
 def number(value: float | None, language: str, digits: int = 3) -> str:
-    """Write a number with fixed decimals, with a decimal comma in French; a dash for None and NaN.
+    """Write a number with fixed decimals; a dash for None and NaN.
 
     >>> number(0.1234, "fr"), number(None, "en")
     ('0,123', '–')
     """
     if value is None or value != value:  # noqa: PLR0124 - NaN
         return "–"
-    text = f"{value:.{digits}f}"
-    return text.replace(".", ",") if language == "fr" else text
+    return localised(f"{value:.{digits}f}", language)
+
+
+def whole(value: float, language: str) -> str:
+    """Write a count, without decimals.
+
+    >>> whole(12345, "en"), whole(12345, "fr")
+    ('12345', '12\\u202f345')
+    """
+    return number(value, language, 0)
+
+
+def percent(share: float | None, language: str, digits: int = 1) -> str:
+    """Write a share (0 to 1) as a percentage with its sign; a dash for None and NaN.
+
+    >>> percent(0.8125, "en"), percent(0.8125, "fr")
+    ('81.2 %', '81,2\\xa0%')
+    """
+    if share is None or share != share:  # noqa: PLR0124 - NaN
+        return "–"
+    return words_of(language)["percentage"].format(value=number(100 * share, language, digits))
 
 
 def spread(mean: float | None, std: float | None, language: str) -> str:
@@ -34,4 +77,6 @@ def spread(mean: float | None, std: float | None, language: str) -> str:
     >>> spread(0.8, 0.05, "en"), spread(0.8, None, "fr")
     ('0.800 ± 0.050', '0,800')
     """
-    return number(mean, language) + ("" if mean is None or std is None else f" ± {number(std, language)}")
+    if mean is None or std is None:
+        return number(mean, language)
+    return words_of(language)["mean_spread"].format(mean=number(mean, language), std=number(std, language))

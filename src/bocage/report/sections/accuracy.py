@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from bocage.evaluation import spread_of
 from bocage.report.material import Material
-from bocage.words import spread
+from bocage.words import percent, spread, whole
 
 
 def classes(made: Material) -> list[dict[str, Any]]:
@@ -17,7 +17,7 @@ def classes(made: Material) -> list[dict[str, Any]]:
         m: made.score.per_class(m) for m in ("f1", "producers_accuracy", "users_accuracy", "intersection_over_union")
     }
     shares = (
-        [f"{made.percent(share)} %" for share in made.areas.shares] if made.areas else [""] * len(samples.legend.codes)
+        [percent(share, language) for share in made.areas.shares] if made.areas else [""] * len(samples.legend.codes)
     )
     return [
         {
@@ -25,8 +25,8 @@ def classes(made: Material) -> list[dict[str, Any]]:
             "name": name,
             "color": samples.legend.colors[k],
             "share": shares[k],
-            "polygons": samples.count_polygons(k),
-            "pixels": int((samples.label == k).sum()),
+            "polygons": whole(samples.count_polygons(k), language),
+            "pixels": whole(int((samples.label == k).sum()), language),
             **{measure: spread(*spread_of(table[:, k]), language) for measure, table in tables.items()},
         }
         for k, name in enumerate(made.score.names)
@@ -35,19 +35,22 @@ def classes(made: Material) -> list[dict[str, Any]]:
 
 def matrix(made: Material) -> dict[str, Any]:
     """Return the confusion matrix with its margins."""
-    table = made.score.matrix
+    table, language = made.score.matrix, made.language
     share = table.counts / np.maximum(table.of_reference, 1)[:, None]
     right = table.right
 
     def ratio(k: int, of: NDArray[np.int64]) -> str:
-        return f"{made.percent(right[k] / of[k])} %" if of[k] else "–"
+        return percent(right[k] / of[k] if of[k] else None, language)
+
+    def counted(counts: NDArray[np.int64]) -> list[str]:
+        return [whole(n, language) if n else "·" for n in counts]
 
     hit = np.eye(len(table.names), dtype=bool)
     rows = [
         {
             "name": name,
-            "cells": list(zip(table.counts[i].tolist(), share[i].tolist(), hit[i].tolist(), strict=True)),
-            "total": int(table.of_reference[i]),
+            "cells": list(zip(counted(table.counts[i]), share[i].tolist(), hit[i].tolist(), strict=True)),
+            "total": whole(table.of_reference[i], language),
             "producers": ratio(i, table.of_reference),
         }
         for i, name in enumerate(table.names)
@@ -56,8 +59,8 @@ def matrix(made: Material) -> dict[str, Any]:
     return {
         "rows": rows,
         "names": table.names,
-        "totals": table.of_map.tolist(),
+        "totals": [whole(n, language) for n in table.of_map],
         "users": [ratio(i, table.of_map) for i in k],
-        "total": table.total,
-        "right": f"{made.percent(float(right.sum() / max(1, table.total)))} %",
+        "total": whole(table.total, language),
+        "right": percent(float(right.sum() / max(1, table.total)), language),
     }

@@ -6,7 +6,7 @@ from typing import Any
 from bocage.evaluation import Adjusted, Corrected
 from bocage.evaluation.area import Estimate
 from bocage.report.material import Material
-from bocage.words import number, words_of
+from bocage.words import number, whole, words_of
 
 
 def area(found: Adjusted | None, made: Material, file: str = "") -> dict[str, Any] | None:
@@ -35,7 +35,7 @@ def area(found: Adjusted | None, made: Material, file: str = "") -> dict[str, An
         low=number(found.overall.low, language),
         high=number(found.overall.high, language),
     )
-    about = w["area_sample_about"].format(file=file, n=found.units) if file else w["area_about"]
+    about = w["area_sample_about"].format(file=file, n=whole(found.units, language)) if file else w["area_about"]
     return {"rows": rows, "overall": overall, "about": about}
 
 
@@ -55,7 +55,7 @@ def by_model(found: Corrected, made: Material) -> dict[str, Any] | None:
         }
         for name, mapped, area, error in zip(found.names, found.mapped, found.area, found.error, strict=True)
     ]
-    return {"rows": rows, "about": words_of(language)["area_model_about"].format(n=found.units)}
+    return {"rows": rows, "about": words_of(language)["area_model_about"].format(n=whole(found.units, language))}
 
 
 def _estimated(estimate: Estimate, language: str) -> str:

@@ -18,13 +18,17 @@ def costs(made: Material) -> list[tuple[str, str, str]]:
         spent[stage] = spent.get(stage, 0.0) + record.seconds
     planned = {estimate.stage: estimate for estimate in plan.stages} if plan else {}
     rows = [
-        (w.get(f"stage_{stage}", stage), f"{number(seconds, language, 1)} s", _planned(planned.get(stage), language))
+        (
+            w.get(f"stage_{stage}", stage),
+            w["in_seconds"].format(value=number(seconds, language, 1)),
+            _planned(planned.get(stage), language),
+        )
         for stage, seconds in spent.items()
     ]
     peak = max((record.memory for record in stages.values()), default=0)
     if peak:
-        memory = f"{number(plan.memory / 1e9, language, 2)} GB" if plan else ""
-        rows.append((w["memory_at_most"], f"{number(peak / 1e9, language, 2)} GB", memory))
+        memory = _gigabytes(plan.memory, language) if plan else ""
+        rows.append((w["memory_at_most"], _gigabytes(peak, language), memory))
     return rows
 
 
@@ -32,4 +36,8 @@ def _planned(estimate: Estimate | None, language: str) -> str:
     if not estimate:
         return ""
     seconds, low, high = (number(value, language, 1) for value in (estimate.seconds, estimate.low, estimate.high))
-    return f"{seconds} s ({low} – {high})"
+    return words_of(language)["in_seconds_range"].format(value=seconds, low=low, high=high)
+
+
+def _gigabytes(size: float, language: str) -> str:
+    return words_of(language)["in_gigabytes"].format(value=number(size / 1e9, language, 2))

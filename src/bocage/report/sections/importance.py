@@ -6,7 +6,7 @@ from typing import Any
 from bocage.report import figures
 from bocage.report.material import Material
 from bocage.training import Importance
-from bocage.words import number, words_of
+from bocage.words import number, whole, words_of
 
 
 def importance(made: Material) -> dict[str, Any] | None:
@@ -18,7 +18,7 @@ def importance(made: Material) -> dict[str, Any] | None:
     rows = sorted(found.by_source.items(), key=lambda pair: -pair[1])
     by_date = {name: (found.days[name], lost) for name, lost in found.by_date.items()}
     return {
-        "about": w["importance_about"].format(n=found.samples),
+        "about": w["importance_about"].format(n=whole(found.samples, language)),
         "rows": [(name, number(100 * lost, language, 1)) for name, lost in rows],
         "picture": figures.importance_picture(by_date, w) if by_date else None,
         "sources": list(found.by_class),

@@ -7,7 +7,7 @@ import numpy as np
 from bocage.evaluation.trust import NEAR
 from bocage.report import figures
 from bocage.report.material import Material
-from bocage.words import words_of
+from bocage.words import whole, words_of
 
 
 def split(made: Material) -> dict[str, Any] | None:
@@ -26,7 +26,12 @@ def split(made: Material) -> dict[str, Any] | None:
     unit = w["units_fold"] if made.score.design.get("fold") else w.get(f"units_{made.score.design['drawn']}", "")
     if made.score.design["drawn"] == "pixel":
         unit = w["pixels"]
-    words = w["split_about"].format(draw=made.mapped + 1, train=trust.train_units, test=trust.test_units, unit=unit)
+    units = {
+        "train": whole(trust.train_units, made.language),
+        "test": whole(trust.test_units, made.language),
+        "unit": unit,
+    }
+    words = w["split_about"].format(draw=made.mapped + 1, **units)
     picture = figures.split_picture(parts, w, w["alt_split"].format(draw=made.mapped + 1))
     return {"picture": picture, "words": words}
 

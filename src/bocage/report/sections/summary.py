@@ -9,7 +9,7 @@ from bocage.evaluation import Score, spread_of
 from bocage.evaluation.trust import COVERAGES, NEAR
 from bocage.report.material import Material
 from bocage.report.sections.split import probe_of
-from bocage.words import number, spread, words_of
+from bocage.words import number, spread, whole, words_of
 
 
 def summary(made: Material) -> list[str]:
@@ -29,7 +29,7 @@ def _overview(made: Material, w: Mapping[str, str]) -> str:
     language = made.language
     model, sources = made.provenance.model, ", ".join(made.samples.cuts)
     if made.land is None or made.areas is None:
-        n = len(made.scene.ids or ())
+        n = whole(len(made.scene.ids or ()), language)
         return w["s_table"].format(model=model, classes=len(made.samples.legend.classes), n=n, sources=sources)
     values = {"classes": len(made.samples.legend.classes), "area": number(made.areas.total / 100, language, 2)}
     return w["s_map"].format(model=model, sources=sources, **values, **size(made))
@@ -85,14 +85,14 @@ def size(made: Material) -> dict[str, Any]:
     """Return rows, columns and pixel size (metres) of the map, formatted for a sentence."""
     grid, language = made.scene.grid, made.language
     gsd = number(grid.metres[0], language, 2).rstrip("0").rstrip(".,")
-    return {"height": grid.shape[0], "width": grid.shape[1], "gsd": gsd}
+    return {"height": whole(grid.shape[0], language), "width": whole(grid.shape[1], language), "gsd": gsd}
 
 
 def subject(made: Material) -> str:
     """Return the subject of the report: a map, or the time series of a table."""
     w = words_of(made.language)
     if made.scene.ids is not None:
-        return w["report_table"].format(n=len(made.scene.ids))
+        return w["report_table"].format(n=whole(len(made.scene.ids), made.language))
     return w["report_map"].format(crs=made.scene.grid.crs_name, **size(made))
 
 
