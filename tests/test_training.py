@@ -109,8 +109,8 @@ def test_early_stopping_keeps_the_best_epoch(opened, tmp_path, scripted):
     states = scripted((1.0, 0.2), (0.9, 0.5), (0.8, 0.5), (0.9, 0.5), (0.7, 0.4), (0.9, 0.4), (0.0, 1.0))
     trained = trained_on(run, tmp_path, Training(epochs=80, patience=3))
     lines = (tmp_path / "trained" / "curves.csv").read_text().splitlines()
-    assert lines[0].split(",")[:4] == ["epoch", "kept", "train_loss", "validation_loss"]
-    assert [text.split(",")[1] for text in lines[1:]] == ["0", "0", "1", "0", "0", "0"]
+    assert lines[0].split(",")[:4] == ["epoch", "train_loss", "validation_loss", "validation_f1"]
+    assert [text.split(",")[-2] for text in lines[1:]] == ["0", "0", "1", "0", "0", "0"]
     assert len(lines) == 1 + 6, "three epochs after the third, which had the lowest loss of the best F-measure"
     assert same(trained, states[2])
     assert not same(trained, states[5])
@@ -126,7 +126,7 @@ def test_one_cycle_keeps_weights_of_its_last_fifth(opened, tmp_path, scripted):
     why = next(line for line in told.words if "are kept" in line)
     assert "the weights of epoch 9 are kept (validation F 0.600), the best of the last fifth" in why
     assert "Epoch 1 had 0.900" in why
-    rows = [line.split(",")[:2] for line in (tmp_path / "trained/curves.csv").read_text().splitlines()[1:]]
+    rows = [line.split(",")[::5] for line in (tmp_path / "trained/curves.csv").read_text().splitlines()[1:]]
     assert [epoch for epoch, kept in rows if kept == "1"] == ["9"]
     assert same(trained, states[8]), "the best of the last two, not the first of all"
 
@@ -150,7 +150,7 @@ def test_every_setting_of_the_loop_trains(opened, tmp_path):
     lines = (tmp_path / "trained" / "curves.csv").read_text().splitlines()
     assert len(lines) == 5
     assert lines[1].split(",")[2:4] == ["nan", "nan"], "nothing is validated"
-    assert lines[0].split(",")[4:] == ["waiting", "seconds"]
+    assert lines[0].split(",")[4:] == ["waiting", "kept", "seconds"]
     assert trained.normalisation.kind == "percentile"
     assert trained.calibration.samples == 0, "no polygon was set aside"
     draw = run.samples.draw(0)

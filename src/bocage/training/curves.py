@@ -28,8 +28,8 @@ def write_curves(curves: Sequence[Epoch], kept: int, path: Path) -> None:
     """Write one line per epoch; the column ``kept`` is 1 at the epoch `kept`, whose weights the model has, and 0 elsewhere."""
     with path.open("w", newline="") as stream:
         writer = csv.writer(stream)
-        epoch, *others = [f.name for f in fields(Epoch)]
-        writer.writerow([epoch, "kept", *others])
-        for line in curves:
-            number, *values = astuple(line)
-            writer.writerow([number, int(number == kept), *(round(v, 6) for v in values)])
+        *names, last = [f.name for f in fields(Epoch)]
+        writer.writerow([*names, "kept", last])
+        for epoch in curves:
+            *values, seconds = (round(v, 6) for v in astuple(epoch))
+            writer.writerow([*values, int(epoch.epoch == kept), seconds])
