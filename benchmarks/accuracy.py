@@ -13,12 +13,12 @@ from bocage.samples import Samples, make_samples
 from bocage.scene import Scene
 from bocage.training import Trained, classify
 
-TOLD = ("overall_accuracy", "f1_weighted", "kappa")
+METRICS_SHOWN = ("overall_accuracy", "f1_weighted", "kappa")
 
 
 @dataclass(frozen=True)
 class Needed:
-    """The footprints of a network, and which pixels are used: the same for all models, whatever each could do without."""
+    """The footprints of a network, and which pixels are samples: the same pixels for all models."""
 
     footprints: Mapping[str, Footprint]
     any_source: bool
@@ -36,6 +36,6 @@ def classes_of(trained: Trained, samples: Samples, members: np.ndarray, recipe: 
 
 
 def scores_of(samples: Samples, members: np.ndarray, classes: np.ndarray) -> dict[str, float]:
-    """Return the metrics `TOLD` of the classes of some samples."""
+    """Return the metrics `METRICS_SHOWN` of the classes of some samples."""
     matrix = ConfusionMatrix.of(samples.label[members], classes, samples.legend.names)
-    return {key: float(METRICS.get(key)(matrix)) for key in TOLD}
+    return {key: float(METRICS.get(key)(matrix)) for key in METRICS_SHOWN}

@@ -8,7 +8,6 @@ halo with Bocage's default cache.
 import os
 import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -17,6 +16,7 @@ from pathlib import Path
 import numpy as np
 import rasterio
 
+from benchmarks.measuring import scratch
 from bocage.grid import in_blocks
 from bocage.sources import image, open_source
 from bocage.sources.raster import inspect
@@ -34,8 +34,9 @@ FORMS: Mapping[str, tuple[int, int, Mapping[str, object]]] = {
 
 
 def run() -> str:
-    with tempfile.TemporaryDirectory(dir=os.environ.get("BOCAGE_BENCH")) as name:
-        return "; ".join(_measured(form, Path(name) / form.replace(" ", "-")) for form in FORMS)
+    """Measure all formats, and return the ratios in words."""
+    with scratch() as folder:
+        return "; ".join(_measured(form, folder / form.replace(" ", "-")) for form in FORMS)
 
 
 def _measured(form: str, folder: Path) -> str:
@@ -44,8 +45,10 @@ def _measured(form: str, folder: Path) -> str:
     for number in range(files):
         _write(folder / f"{number}.tif", bands, options, number)
     without = _seconds(folder, "", 0)
-    told = (f"{size or 'own'}{' MB' * bool(size)} {_seconds(folder, size, 1) / without:.1f}" for size in SIZES)
-    return f"{form}, {files * bands} bands, {without:.1f} s without a halo; with one, times as long: {', '.join(told)}"
+    ratios = (f"{size or 'own'}{' MB' * bool(size)} {_seconds(folder, size, 1) / without:.1f}" for size in SIZES)
+    return (
+        f"{form}, {files * bands} bands, {without:.1f} s without a halo; with one, times as long: {', '.join(ratios)}"
+    )
 
 
 def _write(path: Path, bands: int, options: Mapping[str, object], seed: int) -> None:

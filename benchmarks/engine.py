@@ -6,25 +6,30 @@ core each.
 
 import os
 import shutil
-import tempfile
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import torch
+from distributed import LocalCluster
 
-from benchmarks.record import interleaved, save
+from benchmarks.frame import Results
+from benchmarks.measuring import interleaved, scratch
+from benchmarks.recipes import Table, landscape, quick, read
 from bocage.layout import MapLayout
 from bocage.machine import cores
 from bocage.mapping import Computing, Mapping, make_map
-from bocage.mapping.engine import _Making
+from bocage.mapping.engine import Making
 from bocage.mapping.predict import Forward, infer, read_inputs
-from bocage.mapping.workers import Workers, _dask
+from bocage.mapping.work import Task, Worker
+from bocage.mapping.workers import Crew, Workers, working
 from bocage.progress import QUIET
-from bocage.recipe import read_recipe
+from bocage.recipe import parse
 from bocage.run import open_run
-from bocage.simulate import Simulation, simulate
-from bocage.simulate.recipes import write_recipes
+from bocage.scene import Scene
+from bocage.simulate import Simulation
 from bocage.training import Trained, Trainer
 
 HEIGHT, WIDTH, ROUNDS = 1024, 768, 3
@@ -32,38 +37,31 @@ HEIGHT, WIDTH, ROUNDS = 1024, 768, 3
 
 
 def run() -> str:
-    with tempfile.TemporaryDirectory(dir=os.environ.get("BOCAGE_BENCH")) as name:
-        trained, scene = _trained(Path(name))
-        making = _Making.of(trained, scene, Mapping(), MapLayout(Path(name) / "map"), "cpu", QUIET)
-        found = {
-            "pixels": HEIGHT * WIDTH,
-            "cores": cores(),
-            **_end_to_end(making, Path(name) / "map"),
-            **_workers(making),
-        }
-    save("engine", found)
+    """Measure both ratios, and return them in words."""
+    with scratch() as folder:
+        trained, scene = _trained(folder)
+        making = Making.of(trained, scene, Mapping(), MapLayout(folder / "map"), "cpu", QUIET)
+        found = {"pixels": HEIGHT * WIDTH, "cores": cores(), **_end_to_end(making, folder / "map"), **_workers(making)}
+    Results("engine").save(found)
     return (
         f"{found['pixels_per_second']:.0f} pixels/s from files to finished COGs, {found['end_to_end']:.2f} times the network alone on arrays in memory; "
         f"two workers of one core each are {found['two_workers']:.2f} times as fast as one"
     )
 
 
-def _trained(folder: Path) -> tuple[Trained, Any]:
-    landscape = Simulation(height=HEIGHT, width=WIDTH, polygons=8, sensors=("vhr",))
-    simulate(landscape, folder / "land")
-    recipe = next(path for path in write_recipes(landscape, folder / "land") if path.stem == "multiresolcc")
-    text = (
-        recipe.read_text()
-        .replace("draws = 1", 'draws = 1\nrare = "drop"')
-        .replace("epochs = 20", "epochs = 1\nvalidation_samples = 64")
-    )
-    recipe.write_text(text.replace("samples_per_epoch = 4000", "samples_per_epoch = 64"))
-    opened = open_run(read_recipe(recipe), folder / "run")
+def quick_recipe(land: Path) -> Table:
+    """Return the recipe of MultiResoLCC at its published size, trained for a moment."""
+    return quick(read(land / "multiresolcc.toml"), {"samples_per_epoch": 64, "validation_samples": 64})
+
+
+def _trained(folder: Path) -> tuple[Trained, Scene]:
+    land = landscape(folder / "land", Simulation(height=HEIGHT, width=WIDTH, polygons=8, sensors=("vhr",)))
+    opened = open_run(parse(quick_recipe(land), land), folder / "run")
     trainer = Trainer(opened.recipe.choice, opened.scene, opened.samples)
     return trainer.train(0, folder / "t"), opened.scene
 
 
-def _end_to_end(making: _Making, folder: Path) -> dict[str, float]:
+def _end_to_end(making: Making, folder: Path) -> dict[str, float]:
     task = making.task
     inputs = [(w, read_inputs(task.trained, task.scene, w)) for w in making.windows]
     how = Forward(torch.device("cpu"), task.cell)
@@ -96,16 +94,29 @@ def _on_one_core(dask_worker: Any) -> None:
         os.sched_setaffinity(int(thread.name), {core})
 
 
-def _workers(making: _Making) -> dict[str, float]:
+@contextmanager
+def _crew(count: int, task: Task) -> Iterator[Crew]:
+    """Start Dask workers of one core each; Bocage itself would compute with one worker in its own process."""
+    threads, environment = Worker.threads_for(1), {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
+    with (
+        LocalCluster(
+            n_workers=count,
+            threads_per_worker=threads,
+            memory_limit=None,
+            dashboard_address=":0",
+            env={**os.environ, **environment},
+            silence_logs=50,
+        ) as cluster,
+        working(Workers(scheduler=cluster.scheduler_address, threads=1), task) as crew,
+    ):
+        crew.client.run(_on_one_core)
+        yield crew
+
+
+def _workers(making: Making) -> dict[str, float]:
     """Measure the windows only, after the workers have started: the start takes the same few seconds for all maps."""
     making.store.make(making.task.scene.grid)
-    one, two = (_dask(Workers(count=n, threads=1), making.task) for n in (1, 2))
-    with one as alone, two as both:
-        for crew in (alone, both):
-            crew.client.run(_on_one_core)
-        works = {
-            "one": lambda: list(alone.do(making.windows)),
-            "two": lambda: list(both.do(making.windows)),
-        }
+    with _crew(1, making.task) as alone, _crew(2, making.task) as both:
+        works = {"one": lambda: list(alone.do(making.windows)), "two": lambda: list(both.do(making.windows))}
         spent = interleaved(works, ROUNDS)
     return {"two_workers": spent["one"] / spent["two"], "one_worker_seconds": spent["one"]}

@@ -4,51 +4,40 @@ Both use 100 trees of depth 25, train on the same polygons and classify the same
 ToolBox comes from the Debian package ``otb-bin``.
 """
 
-import os
 import shutil
-import subprocess
-import sys
-import tempfile
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import geopandas
 import numpy as np
 import rasterio
-import shapely
 
 from benchmarks import otb
-from benchmarks.record import interleaved, save
+from benchmarks.frame import Results
+from benchmarks.measuring import bocage, interleaved, scratch
+from benchmarks.otb import CORNER, CRS, FIELD, PIXEL
+from benchmarks.recipes import Table, write
+from bocage.layout import RunLayout
 
-SIDE, BANDS, CLASSES, FIELD, ROUNDS = 480, 340, 8, 16, 3
-"""Side of the raster in pixels, bands, classes, side of a field in pixels, rounds."""
+SIDE, BANDS, CLASSES, ROUNDS = 480, 340, 8, 3
+"""Side of the raster in pixels, bands, classes, rounds."""
 NOISE = 5.0
 """Standard deviation of the pixels within a class; that of the class means is 1."""
-CORNER, PIXEL = (500_000, 5_600_000), 10
 
 
 def run() -> str:
-    if not otb.is_here():
-        return "Orfeo ToolBox is not on this machine (apt install otb-bin); nothing to compare with"
-    with tempfile.TemporaryDirectory(dir=os.environ.get("BOCAGE_BENCH")) as name:
-        folder = Path(name)
+    """Measure time and accuracy of both, and return them in words."""
+    if not otb.is_installed():
+        return "Orfeo ToolBox is not installed (apt install otb-bin)"
+    with scratch() as folder:
         truth, trained_on = _landscape(folder)
-        works = {"ours": _ours(folder), "theirs": otb.forest(folder, "stack.tif")}
-        spent = interleaved(works, ROUNDS)
-        accuracy = {
-            who: _accuracy(folder / path, truth, trained_on)
-            for who, path in (("ours", "ours/map/classes.tif"), ("theirs", "theirs.tif"))
-        }
-    found: dict[str, Any] = {
-        "side": SIDE,
-        "bands": BANDS,
-        "seconds": spent,
-        "accuracy": accuracy,
-        "ratio": spent["theirs"] / spent["ours"],
-    }
-    save("forest", found)
+        spent = interleaved({"ours": _ours(folder), "theirs": otb.forest(folder, "stack.tif")}, ROUNDS)
+        maps = {"ours": RunLayout(folder / "ours").map.layer("classes", ".tif"), "theirs": folder / "theirs.tif"}
+        accuracy = {name: _accuracy(path, truth, trained_on) for name, path in maps.items()}
+    ratio = spent["theirs"] / spent["ours"]
+    Results("forest").save({"side": SIDE, "bands": BANDS, "seconds": spent, "accuracy": accuracy, "ratio": ratio})
     return (
-        f"{SIDE} x {SIDE} pixels of {BANDS} bands, 100 trees: {spent['ours']:.1f} s against Orfeo ToolBox's {spent['theirs']:.1f} s, {found['ratio']:.2f} times as fast; "
+        f"{SIDE} x {SIDE} pixels of {BANDS} bands, 100 trees: {spent['ours']:.1f} s against Orfeo ToolBox's {spent['theirs']:.1f} s, {ratio:.2f} times as fast; "
         f"accuracy {accuracy['ours']:.3f} and {accuracy['theirs']:.3f}"
     )
 
@@ -67,7 +56,7 @@ def _landscape(folder: Path) -> tuple[np.ndarray, np.ndarray]:
         "height": SIDE,
         "count": BANDS,
         "dtype": "float32",
-        "crs": "EPSG:32631",
+        "crs": CRS,
         "transform": transform,
     }
     with rasterio.open(
@@ -76,39 +65,32 @@ def _landscape(folder: Path) -> tuple[np.ndarray, np.ndarray]:
         dataset.write(
             np.stack([means[truth, b] + g.normal(0, NOISE, truth.shape).astype(np.float32) for b in range(BANDS)])
         )
-    rows, columns = np.nonzero(chosen)
-    boxes = [
-        shapely.box(CORNER[0] + PIXEL * (FIELD * c + 2), CORNER[1] - PIXEL * (FIELD * (r + 1) - 2), CORNER[0] + PIXEL * (FIELD * (c + 1) - 2), CORNER[1] - PIXEL * (FIELD * r + 2))
-        for r, c in zip(rows, columns, strict=True)
-    ]  # fmt: skip
-    table = geopandas.GeoDataFrame({"code": fields[chosen]}, geometry=boxes, crs="EPSG:32631")
-    table.to_file(folder / "fields.shp")
+    otb.write_fields(folder, fields, chosen)
     return truth, np.kron(chosen, np.ones((FIELD, FIELD), bool))
 
 
-def _ours(folder: Path) -> Any:
-    names = ", ".join(f'"b{i}"' for i in range(BANDS))
-    legend = ", ".join(f'{{ code = {i}, name = "class {i}" }}' for i in range(1, CLASSES + 1))
-    (folder / "recipe.toml").write_text(
-        f'[grid]\nlike = "stack"\n[sources.stack]\nsensor = "image"\npath = "stack.tif"\nbands = [{names}]\n'
-        f'[legend]\nclasses = [{legend}]\n[reference]\npath = "fields.shp"\nlabel = "code"\n[split]\ntrain = 0.9\ndraws = 1\n'
-        '[model]\nname = "random_forest"\ntrees = 100\nmax_depth = 25\n[training]\ncalibrate = false\n'
-    )
-    bocage = [sys.executable, "-m", "bocage"]
-    subprocess.run([*bocage, "train", folder / "recipe.toml", "--out", folder / "run"], check=True, capture_output=True)
-    command = [
-        *bocage,
-        "map",
-        folder / "recipe.toml",
-        "--model",
-        folder / "run/splits/0/model",
-        "--out",
-        folder / "ours",
-    ]
+def recipe() -> Table:
+    """Return the recipe of the random forest."""
+    return {
+        "grid": {"like": "stack"},
+        "sources": {"stack": {"sensor": "image", "path": "stack.tif", "bands": [f"b{i}" for i in range(BANDS)]}},
+        "legend": otb.legend(CLASSES),
+        "reference": {"path": "fields.shp", "label": "code"},
+        "split": {"train": 0.9, "draws": 1},
+        "model": {"name": "random_forest", "trees": 100, "max_depth": 25},
+        "training": {"calibrate": False},
+    }
+
+
+def _ours(folder: Path) -> Callable[[], Any]:
+    """Train, and return the mapping function."""
+    path, out = write(folder / "recipe.toml", recipe()), folder / "ours"
+    bocage("train", path, "--out", folder / "run")
+    model = RunLayout(folder / "run").split(0).model.path
 
     def work() -> None:
-        shutil.rmtree(folder / "ours", ignore_errors=True)
-        subprocess.run(command, check=True, capture_output=True)
+        shutil.rmtree(out, ignore_errors=True)
+        bocage("map", path, "--model", model, "--out", out)
 
     return work
 

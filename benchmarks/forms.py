@@ -11,7 +11,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from benchmarks.record import convolution, interleaved, product, save, seconds
+from benchmarks.frame import Results
+from benchmarks.measuring import convolution, interleaved, product, seconds
 from bocage.models import MODELS, InputSpec, SourceTensor, build, card_of
 from bocage.models.facts import size_of
 
@@ -22,8 +23,9 @@ Batch = dict[str, SourceTensor]
 
 
 def run() -> str:
+    """Measure all networks, and return a line for each."""
     found = {name: _measure(name, *sizes) for name, sizes in CASES.items()}
-    save("forms", found)
+    Results("forms").save(found)
     return "\n" + "\n".join(_line(name, figures) for name, figures in found.items())
 
 

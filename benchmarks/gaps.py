@@ -48,6 +48,7 @@ for line in sys.stdin:
 
 
 def run() -> str:
+    """Measure the speeds, and return them in words."""
     everywhere = os.sched_getaffinity(0)
     os.sched_setaffinity(0, {0})
     gaps.WORTH_SHARING = 1 << 60  # one thread
@@ -89,7 +90,7 @@ def _measured() -> str:
         f"{100 * 12 * speed / copy:.0f} % of the copy bandwidth ({copy / 1e9:.1f} GB/s read and written)"
     )
     if not theirs:
-        return text + f"; eo-learn is not there ({EOLEARN})"
+        return text + f"; eo-learn is not installed ({EOLEARN})"
     ratio = statistics.median(a / b for a, b in zip(ours[1:], theirs[1:], strict=True))
     return (
         text

@@ -6,64 +6,61 @@ on real fields. Orfeo ToolBox needs complete series: it gets the 340 bands witho
 ``otb-bin``. bfloat16 is measured if the processor has instructions for it. Results: one file per instruction set.
 """
 
-import os
 import shutil
 import statistics
-import subprocess
-import sys
-import tempfile
-import time
 from collections.abc import Callable
 from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
 
-import geopandas
 import numpy as np
 import rasterio
-import shapely
 
 from benchmarks import otb
-from benchmarks.memory import bocage
-from benchmarks.record import interleaved, machine, save
+from benchmarks.frame import Results, machine
+from benchmarks.measuring import bocage, interleaved, scratch, seconds
+from benchmarks.otb import CORNER, CRS, FIELD, PIXEL
+from benchmarks.recipes import Table, write
+from bocage.layout import RunLayout
 from bocage.training import imitates_bfloat16
 
-SIDE, TALLER, FIELD, CLASSES, RATIO, ROUNDS = 1024, 3, 16, 10, 6, 2
-"""Side of the scene in pixels, height of the larger scene relative to the first, side of a field in pixels, classes, VHR
-pixels per map pixel along a side, rounds."""
+SIDE, TALLER, CLASSES, RATIO, ROUNDS = 1024, 3, 10, 6, 2
+"""Side of the scene in pixels, height of the larger scene relative to the first, classes, VHR pixels per map pixel along a
+side, rounds."""
 S2 = ("blue", "green", "red", "rededge1", "rededge2", "rededge3", "nir", "nir08", "swir16", "swir22")
 S2_DATES, S1_DATES = 34, 24
-CORNER, PIXEL, YEAR = (500_000, 5_600_000), 10.0, 2022
+YEAR = 2022
 
 
 def run() -> str:
-    with tempfile.TemporaryDirectory(dir=os.environ.get("BOCAGE_BENCH")) as name:
-        folder = Path(name)
-        recipe = _written(folder / "scene", 1)
-        bocage("train", recipe, "--out", folder / "run")
-        bocage("map", recipe, "--out", folder / "run")  # compares bfloat16 with float32, first time only
-        works = {p: _ours(folder, recipe, p) for p in _precisions()}
-        if otb.is_here():
+    """Measure speed and memory, and return them in words."""
+    with scratch() as folder:
+        path = _written(folder / "scene", 1)
+        bocage("train", path, "--out", folder / "run")
+        bocage("map", path, "--out", folder / "run")  # compares bfloat16 with float32, first time only
+        works = {precision: _ours(folder, path, precision) for precision in _precisions()}
+        if otb.is_installed():
             works["otb"] = _theirs(folder / "scene")
         spent = interleaved(works, ROUNDS)
-        peaks, larger = _larger(folder, recipe)
-    speed = {who: SIDE**2 / seconds for who, seconds in spent.items()}
-    found = {
-        "side": SIDE,
-        "seconds": spent,
-        "pixels_per_second": speed,
-        "larger_pixels_per_second": larger,
-        "peak_mb": peaks,
-    }
-    save(f"operational-{machine()['instructions'].lower()}", found)
-    told = (
+        peaks, larger = _larger(folder, path)
+    speed = {name: SIDE**2 / duration for name, duration in spent.items()}
+    Results(f"operational-{machine()['instructions'].lower()}").save(
+        {
+            "side": SIDE,
+            "seconds": spent,
+            "pixels_per_second": speed,
+            "larger_pixels_per_second": larger,
+            "peak_mb": peaks,
+        }
+    )
+    forest = (
         f"Orfeo ToolBox's forest on 340 bands {speed['otb']:,.0f}"
         if "otb" in speed
-        else "Orfeo ToolBox is not here (apt install otb-bin)"
+        else "Orfeo ToolBox is not installed (apt install otb-bin)"
     )
     return (
         f"{S2_DATES} + {S1_DATES} dates and VHR, files to COGs, map pixels/s: patchwork "
-        f"{', '.join(f'{speed[p]:,.0f} in {p}' for p in speed if p != 'otb')}; {told}. "
+        f"{', '.join(f'{speed[p]:,.0f} in {p}' for p in speed if p != 'otb')}; {forest}. "
         f"{TALLER} times the area: {larger:,.0f}. Peak memory {peaks[0]:.0f} MB, and {peaks[1]:.0f} MB"
     )
 
@@ -93,9 +90,8 @@ def _written(folder: Path, times: int) -> Path:
     sharp = np.kron(g.normal(1500, 200, CLASSES)[truth], np.ones((RATIO, RATIO)))
     pan = _noisy(sharp, 120, g).astype(np.uint16)
     _write(folder / "pan.tif", iter([pan]), pan.shape, PIXEL / RATIO, "uint16", [""])
-    _polygons(folder, fields)
-    (folder / "recipe.toml").write_text(_recipe(_precisions()[0]))
-    return folder / "recipe.toml"
+    otb.write_fields(folder, fields + 1, np.random.default_rng(1).random(fields.shape) < 0.1)
+    return write(folder / "recipe.toml", recipe(_precisions()[0]))
 
 
 def _days(dates: int) -> list[str]:
@@ -114,50 +110,39 @@ def _blobs(height: int, g: np.random.Generator) -> np.ndarray:
 def _write(path: Path, layers: Any, shape: tuple[int, int], pixel: float, dtype: str, names: list[str]) -> None:
     transform = rasterio.transform.from_origin(*CORNER, pixel, pixel)
     options = {"width": shape[1], "height": shape[0], "count": len(names), "dtype": dtype, "interleave": "band"}
-    options |= {"crs": "EPSG:32631", "transform": transform, "tiled": True, "blockxsize": 256, "blockysize": 256}
+    options |= {"crs": CRS, "transform": transform, "tiled": True, "blockxsize": 256, "blockysize": 256}
     with rasterio.open(path, "w", driver="GTiff", **options) as dataset:
         for number, (layer, name) in enumerate(zip(layers, names, strict=True), start=1):
             dataset.write(layer, number)
             dataset.set_band_description(number, name)
 
 
-def _polygons(folder: Path, fields: np.ndarray) -> None:
-    """Write the polygons: 10 % of the fields, without a border of two pixels."""
-    g = np.random.default_rng(1)
-    rows, columns = np.nonzero(g.random(fields.shape) < 0.1)
-    x, y, step = *CORNER, PIXEL * FIELD
-    edge = 2 * PIXEL
-    boxes = [
-        shapely.box(x + step * c + edge, y - step * (r + 1) + edge, x + step * (c + 1) - edge, y - step * r - edge)
-        for r, c in zip(rows, columns, strict=True)
-    ]
-    codes = fields[rows, columns] + 1
-    geopandas.GeoDataFrame({"code": codes}, geometry=boxes, crs="EPSG:32631").to_file(folder / "fields.shp")
+def recipe(precision: str) -> Table:
+    """Return the recipe of patchwork; `precision` is that of the map."""
+    s2 = {"sensor": "series", "quality": "quality.tif", "clear": [4], "scale": 0.0001}
+    return {
+        "grid": {"like": "s2"},
+        "sources": {
+            "s2": s2 | {"variables": {band: f"{band}.tif" for band in S2}},
+            "s1": {"sensor": "series", "scale": 0.01, "variables": {"vv": "vv.tif", "vh": "vh.tif"}},
+            "vhr": {"sensor": "image", "path": "pan.tif", "bands": ["pan"], "scale": 0.0001},
+        },
+        "legend": otb.legend(CLASSES),
+        "reference": {"path": "fields.shp", "label": "code"},
+        "split": {"draws": 1},
+        "model": {"name": "patchwork"},
+        "training": {"epochs": 4, "samples_per_epoch": 1000},
+        "map": {"precision": precision},
+    }
 
 
-def _recipe(precision: str) -> str:
-    bands = ", ".join(f'{band} = "{band}.tif"' for band in S2)
-    legend = ", ".join(f'{{ code = {i + 1}, name = "class {i + 1}" }}' for i in range(CLASSES))
-    return (
-        '[grid]\nlike = "s2"\n'
-        f'[sources.s2]\nsensor = "series"\nquality = "quality.tif"\nclear = [4]\nscale = 0.0001\nvariables = {{ {bands} }}\n'
-        '[sources.s1]\nsensor = "series"\nscale = 0.01\nvariables = { vv = "vv.tif", vh = "vh.tif" }\n'
-        '[sources.vhr]\nsensor = "image"\npath = "pan.tif"\nbands = ["pan"]\nscale = 0.0001\n'
-        f'[legend]\nclasses = [{legend}]\n[reference]\npath = "fields.shp"\nlabel = "code"\n[split]\ndraws = 1\n'
-        '[model]\nname = "patchwork"\n[training]\nepochs = 4\nsamples_per_epoch = 1000\n'
-        f'[map]\nprecision = "{precision}"\n'
-    )
-
-
-def _ours(folder: Path, recipe: Path, precision: str) -> Callable[[], Any]:
-    own = recipe.with_name(f"{precision}.toml")
-    own.write_text(_recipe(precision))
-    model, out = folder / "run/splits/0/model", folder / f"map-{precision}"
-    command = [sys.executable, "-m", "bocage", "map", own, "--model", model, "--out", out]
+def _ours(folder: Path, path: Path, precision: str) -> Callable[[], Any]:
+    own, out = write(path.with_name(f"{precision}.toml"), recipe(precision)), folder / f"map-{precision}"
+    model = RunLayout(folder / "run").split(0).model.path
 
     def work() -> None:
         shutil.rmtree(out, ignore_errors=True)
-        subprocess.run(command, check=True, capture_output=True)
+        bocage("map", own, "--model", model, "--out", out)
 
     return work
 
@@ -177,17 +162,17 @@ def _read(path: Path, band: int) -> np.ndarray:
     return layer
 
 
-def _larger(folder: Path, recipe: Path) -> tuple[list[float], float]:
+def _larger(folder: Path, path: Path) -> tuple[list[float], float]:
     """Return the peak memory of the map and of a larger map in MB, and the larger map's median speed in pixels per second."""
-    model, tall = folder / "run/splits/0/model", folder / "larger"
-    peaks = [bocage("map", recipe, "--model", model, "--out", folder / "map-again")]
-    larger, seconds = _written(tall, TALLER), []
-    for number in range(ROUNDS):
-        started = time.perf_counter()
-        peaks.append(bocage("map", larger, "--model", model, "--out", tall / f"out{number}"))
-        seconds.append(time.perf_counter() - started)
+    model, tall = RunLayout(folder / "run").split(0).model.path, folder / "larger"
+    peaks = [bocage("map", path, "--model", model, "--out", folder / "map-again")]
+    larger = _written(tall, TALLER)
+    spent = [
+        seconds(lambda out=tall / f"out{number}": peaks.append(bocage("map", larger, "--model", model, "--out", out)))
+        for number in range(ROUNDS)
+    ]
     shutil.rmtree(tall)
-    return [peaks[0], max(peaks[1:])], TALLER * SIDE**2 / statistics.median(seconds)
+    return [peaks[0], max(peaks[1:])], TALLER * SIDE**2 / statistics.median(spent)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Random forest of Orfeo ToolBox (Debian package ``otb-bin``): training on fields, and mapping."""
+"""Random forest of Orfeo ToolBox (Debian package ``otb-bin``): the fields for its training, training and mapping."""
 
 import shutil
 import subprocess
@@ -6,8 +6,15 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import geopandas
+import numpy as np
+import shapely
 
-def is_here() -> bool:
+CORNER, PIXEL, FIELD, CRS = (500_000, 5_600_000), 10, 16, "EPSG:32631"
+"""Corner of the rasters, pixel size in m, side of a field in pixels, CRS."""
+
+
+def is_installed() -> bool:
     """Return whether Orfeo ToolBox is installed."""
     return bool(shutil.which("otbcli_ImageClassifier"))
 
@@ -30,3 +37,20 @@ def forest(folder: Path, raster: str, most: int = -1) -> Callable[[], Any]:
         "-confmap", "theirs_confidence.tif?&gdal:co:COMPRESS=DEFLATE&gdal:co:TILED=YES", "float",
     ]  # fmt: skip
     return lambda: subprocess.run(command, cwd=folder, check=True, capture_output=True)
+
+
+def write_fields(folder: Path, codes: np.ndarray, chosen: np.ndarray) -> None:
+    """Write the polygons of the chosen fields, without a border of two pixels, to ``fields.shp``.
+
+    `codes` and `chosen` (rows, columns of fields) are the class code of each field, and whether it has a polygon.
+    """
+    rows, columns = np.nonzero(chosen)
+    side, edge = PIXEL * FIELD, 2 * PIXEL
+    west, north = CORNER[0] + side * columns, CORNER[1] - side * rows
+    boxes = shapely.box(west + edge, north - side + edge, west + side - edge, north - edge)
+    geopandas.GeoDataFrame({"code": codes[chosen]}, geometry=boxes, crs=CRS).to_file(folder / "fields.shp")
+
+
+def legend(classes: int) -> dict[str, Any]:
+    """Return the table [legend] of a recipe with classes 1 to `classes`."""
+    return {"classes": [{"code": code, "name": f"class {code}"} for code in range(1, classes + 1)]}

@@ -7,33 +7,31 @@ variants train on complete data. They are tested on complete data, without Senti
 interrupted benchmark resumes.
 """
 
-import json
-import statistics
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import torch
-from filelock import FileLock, Timeout
 from torch import Tensor, nn
 from torch.nn import functional
 
-from benchmarks.record import RESULTS, machine
-from benchmarks.rivals import DRAWS, FEWER, MODELS, WORK, Bench
+from benchmarks.frame import Results, spread, table
+from benchmarks.measuring import medians
+from benchmarks.recipes import Table
+from benchmarks.rivals import FEWER, MODELS, MODELS_FOLDER, Bench, recipe_of
 from bocage.mapping import pixels_per_second
 from bocage.models import patchwork
 from bocage.models.base import InputSpec, SourceTensor
 
-FILE, ROUNDS, WHOLE = RESULTS / "parts.json", 3, "all parts"
+RESULTS, ROUNDS, WHOLE = Results("parts"), 3, "all parts"
 STATES = ("all data", "no S2", "60 % of the dates missing")
-SETTINGS = {
-    "all parts": "",
-    "no context": "context = 0",
-    "no auxiliary heads": "auxiliary = 0.0",
-    "no date dropout": "date_dropout = 0.0",
-    "no sensor dropout": "sensor_dropout = 0.0",
+SETTINGS: Mapping[str, Table] = {
+    "all parts": {},
+    "no context": {"context": 0},
+    "no auxiliary heads": {"auxiliary": 0.0},
+    "no date dropout": {"date_dropout": 0.0},
+    "no sensor dropout": {"sensor_dropout": 0.0},
 }
 """Variants that change settings."""
 ENCODER = patchwork.SeriesEncoder
@@ -62,13 +60,19 @@ def _mixed(encoder: Any, series: Tensor, days: Tensor) -> Tensor:
     return functional.relu(encoder.mix(HIDDEN(encoder, series, days)))
 
 
-INIT, HIDDEN = ENCODER.__init__, ENCODER._hidden
+INIT, HIDDEN = ENCODER.__init__, ENCODER.hidden
 CODE: Mapping[str, Mapping[str, Callable[..., Any]]] = {
-    "no code of the day": {"_days": _no_days},
-    "mean over the dates, no attention": {"_weights": _no_preference},
-    "two layers a date": {"__init__": _with_mix, "_hidden": _mixed},
+    "no code of the day": {"encode_days": _no_days},
+    "mean over the dates, no attention": {"weights": _no_preference},
+    "two layers a date": {"__init__": _with_mix, "hidden": _mixed},
 }
 """Variants that replace methods of the encoder."""
+
+
+def variant_recipe(label: str) -> Table:
+    """Return the recipe of a variant."""
+    recipe = recipe_of(MODELS["patchwork"] | SETTINGS.get(label, {}))
+    return {**recipe, "training": recipe["training"] | {"validation_samples": 1024}}
 
 
 @contextmanager
@@ -79,11 +83,7 @@ def variant(label: str) -> Iterator[Bench]:
     for name, method in changes.items():
         setattr(ENCODER, name, method)
     try:
-        bench = Bench(label, f"{MODELS['patchwork']}{SETTINGS.get(label, '')}\n", DRAWS)
-        choice = bench.recipe.choice
-        fewer = replace(choice.training, validation_samples=1024)
-        bench.recipe = replace(bench.recipe, choice=replace(choice, training=fewer))
-        yield bench
+        yield Bench(label, variant_recipe(label))
     finally:
         for name, method in own.items():
             setattr(ENCODER, name, method)
@@ -91,68 +91,47 @@ def variant(label: str) -> Iterator[Bench]:
 
 def run() -> str:
     """Measure the missing results, then the speed of all variants, and return the table; processes share the variants."""
-    (WORK / "rivals").mkdir(parents=True, exist_ok=True)
-    for label in (*SETTINGS, *CODE):
-        lock = FileLock(WORK / f"parts-{label}.lock")
-        try:
-            with lock.acquire(timeout=0):
-                _measure(label)
-        except Timeout:
-            print(f"{label:36} being measured by another process", flush=True)
-    if set(_known()["accuracy"]) < {*SETTINGS, *CODE}:
-        return "variants are missing: being measured by another process"
-    _keep("pixels_per_second", _speeds())
-    return "\n" + markdown(_known())
+    MODELS_FOLDER.mkdir(parents=True, exist_ok=True)
+    for label in RESULTS.free([*SETTINGS, *CODE]):
+        RESULTS.measure(("accuracy", label), lambda label=label: _measured(label))
+    if set(RESULTS.known("accuracy") or ()) < {*SETTINGS, *CODE}:
+        return "variants are missing: another process is measuring them"
+    RESULTS.keep(
+        medians({label: lambda label=label: _speed(label) for label in (*SETTINGS, *CODE)}, ROUNDS), "pixels_per_second"
+    )
+    return "\n" + markdown(RESULTS.content())
 
 
-def _measure(label: str) -> None:
-    if label in _known().get("accuracy", {}):
-        return
+def _measured(label: str) -> dict[str, list[float]]:
+    """Return the accuracy of each draw in each state; keep the training times."""
     found = {}
     for state in STATES:
         with variant(label) as bench:
             scores = bench.scores(FEWER, state)
         found[state] = scores["overall_accuracy"]
-        print(f"{label:36} {state:28} {np.mean(found[state]):.3f}", flush=True)
-    _keep("accuracy", {label: found})
-    _keep("seconds", {label: scores["seconds"]})
+        print(f"{label:36} {state:28} {spread(found[state])}", flush=True)
+    RESULTS.keep(scores["seconds"], "seconds", label)
+    return found
 
 
-def _known() -> dict[str, Any]:
-    return json.loads(FILE.read_text()) if FILE.exists() else {}
-
-
-def _keep(part: str, more: Mapping[str, Any]) -> None:
-    with FileLock(WORK / "parts.lock"):
-        known = _known()
-        known.setdefault(part, {}).update(more)
-        FILE.write_text(json.dumps(known | {"machine": machine()}, indent=1) + "\n")
-
-
-def _speeds() -> dict[str, float]:
-    """Return the median mapping speed of each variant; each round measures all variants."""
-    spent: dict[str, list[float]] = {}
-    for _ in range(ROUNDS):
-        for label in (*SETTINGS, *CODE):
-            with variant(label) as bench:
-                speed = pixels_per_second(bench.trained(0)[0], bench.scene, torch.device("cpu"))
-            assert speed
-            spent.setdefault(label, []).append(speed)
-    return {label: statistics.median(found) for label, found in spent.items()}
+def _speed(label: str) -> float:
+    with variant(label) as bench:
+        speed = pixels_per_second(bench.trained(0)[0], bench.scene, torch.device("cpu"))
+    assert speed
+    return speed
 
 
 def markdown(known: Mapping[str, Any]) -> str:
     """Return a table with one line per variant and the differences from the whole network on the same draws."""
-    whole = known["accuracy"][WHOLE]
-    lines = [f"| | {' | '.join(STATES)} | training, s | map, px/s |", "| --- |" + " --- |" * (len(STATES) + 2)]
+    whole, rows = known["accuracy"][WHOLE], []
     for label, states in known["accuracy"].items():
         cells = [f"{np.mean(states[s]):.3f}" for s in STATES]
         if label != WHOLE:
             gains = (np.array(states[s]) - np.array(whole[s]) for s in STATES)
-            cells = [f"{cell} ({g.mean():+.3f} ± {g.std(ddof=1):.3f})" for cell, g in zip(cells, gains, strict=True)]
+            cells = [f"{cell} ({spread(gain, '+')})" for cell, gain in zip(cells, gains, strict=True)]
         speed, seconds = known["pixels_per_second"][label], np.median(known["seconds"][label])
-        lines.append(f"| {label} | {' | '.join(cells)} | {seconds:.0f} | {speed:,.0f} |")
-    return "\n".join(lines)
+        rows.append((label, *cells, f"{seconds:.0f}", f"{speed:,.0f}"))
+    return table(("", *STATES, "training, s", "map, px/s"), rows)
 
 
 if __name__ == "__main__":

@@ -4,11 +4,12 @@ from bocage.testing.promises import areas_held, calibrations, coverage, rejectio
 
 
 def run() -> str:
-    lines = ["", "equal models told apart at 5 %, 200 pairs, 10 draws:"]
+    """Return the rates and the coverage, one per line."""
+    lines = ["", "equal models found different at the 5 % level, 200 pairs, 10 draws:"]
     for units, train in ((100, 0.3), (300, 0.3), (1000, 0.3), (300, 0.5), (300, 0.7)):
         corrected, naive = rejections(200, units, train, seed=4)
         lines.append(f"  {units} units, {train:.0%} train: corrected {corrected:.1%}, naive {naive:.1%}")
-    lines.append("95 % intervals of a class's area that hold the truth, 200 samples:")
+    lines.append("95 % intervals of the area of a class that contain the true area, 200 samples:")
     lines += [f"  {kind}: {share:.1%}" for kind, share in coverage(200, seed=1).items()]
     lines += [
         "areas from polygons, 40 landscapes of 10 samples: 95 % intervals that hold the true share of a class; errors in points"

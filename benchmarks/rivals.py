@@ -4,35 +4,35 @@
 
 The landscape and the competitors' recipes are those of :mod:`benchmarks.networks` (Sentinel-1, Sentinel-2 with clouds, PAN and
 MS; reduced widths, the same number of samples per epoch for all), here with 40 epochs for each network. Dates are removed
-everywhere, the same dates for all models; competitors get the remaining dates after gap-filling. Existing results are not
-measured again.
+everywhere, the same dates for all models; competitors get the remaining dates after gap-filling. An interrupted benchmark
+resumes. Several processes share the lines.
 
 Two tests compare each model with patchwork. One is the corrected resampled t-test: with 70 % of the polygons in the test, its
 variance is at least twice that between draws, for any number of draws. The other is McNemar's test with polygons as clusters,
 over the test pixels of all draws; it tests the average of these draws.
 """
 
-import hashlib
-import json
-import os
-import statistics
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from filelock import FileLock
 
-from benchmarks.accuracy import TOLD, classes_of, samples_of, scores_of
-from benchmarks.networks import M3FUSION, TRAINING, TWINNS, WITH_VHR, WORK, Case, cases
-from benchmarks.record import RESULTS, machine
+from benchmarks import networks
+from benchmarks.accuracy import METRICS_SHOWN, classes_of, samples_of, scores_of
+from benchmarks.frame import Results, slug, spread, table
+from benchmarks.measuring import medians
+from benchmarks.networks import TWINNS, VHR_SOURCES, WITH_VHR, WORK
+from benchmarks.recipes import Table, landscape
+from bocage.disk import digest
 from bocage.evaluation.paired import clustered_mcnemar, resampled_t
+from bocage.layout import SplitLayout
 from bocage.mapping import pixels_per_second
-from bocage.recipe import Recipe, read_recipe
+from bocage.recipe import parse
 from bocage.run import open_scene
 from bocage.samples import Samples
 from bocage.scene import Scene
@@ -40,24 +40,22 @@ from bocage.training import Trained, Trainer
 
 DRAWS, FEWER = 5, 3
 """Number of draws on complete data, and on incomplete data."""
-FILE = RESULTS / "rivals.json"
-OWN = 'optimiser = "adamw"\nlearning_rate = 0.002\nweight_decay = 0.02\nschedule = "one-cycle"\n'
+RESULTS, MODELS_FOLDER = Results("rivals"), WORK / "rivals"
+OWN = {"optimiser": "adamw", "learning_rate": 0.002, "weight_decay": 0.02, "schedule": "one-cycle"}
 """Patchwork's own training settings, given explicitly because `TRAINING` would override them."""
-ALL = 'sources = ["s1", "s2", "pan", "ms"]\n'
 MODELS = {
-    "patchwork": f'name = "patchwork"\n{ALL}',
-    "M3Fusion": M3FUSION,
+    "patchwork": WITH_VHR["patchwork"],
+    "M3Fusion": WITH_VHR["M3Fusion"],
     "TWINNS": TWINNS,
     "S1S2VHSR, as released": WITH_VHR["S1S2VHSR, normalisation as released"],
-    "random forest": f'name = "random_forest"\n{ALL}',
-    "LightGBM": f'name = "lightgbm"\n{ALL}',
+    "random forest": WITH_VHR["random forest, S1 + S2 + PAN + MS"],
+    "LightGBM": {"name": "lightgbm", "sources": networks.ALL_SOURCES},
 }
-VHR = ("pan", "ms", "sharp")
 STATES: Mapping[str, Mapping[str, float]] = {
     "all data": {},
     "no S1": {"s1": 1.0},
     "no S2": {"s2": 1.0},
-    "no VHR": dict.fromkeys(VHR, 1.0),
+    "no VHR": dict.fromkeys(VHR_SOURCES, 1.0),
     "30 % of the dates missing": {"s1": 0.3, "s2": 0.3},
     "60 % of the dates missing": {"s1": 0.6, "s2": 0.6},
 }
@@ -72,7 +70,7 @@ AGAIN = {
 
 
 @dataclass(frozen=True)
-class Spoiled:
+class Incomplete:
     """A source without a share of its dates."""
 
     source: Any
@@ -90,57 +88,55 @@ class Spoiled:
         return values, valid
 
 
-def spoiled(scene: Scene, state: str) -> Scene:
+def incomplete(scene: Scene, state: str) -> Scene:
     """Return the scene with the missing data of a state."""
     shares = STATES[state]
-    cubes = {n: replace(c, source=Spoiled(c.source, shares[n])) if n in shares else c for n, c in scene.cubes.items()}
+    cubes = {
+        n: replace(c, source=Incomplete(c.source, shares[n])) if n in shares else c for n, c in scene.cubes.items()
+    }
     return replace(scene, cubes=cubes)
 
 
-def _recipe(model: str, draws: int) -> Recipe:
-    """Write and read the recipe of a model, with the sources of :mod:`benchmarks.networks` for its type."""
-    nested = "patchwork" if any(name in model for name in ("patchwork", "s1s2vhsr")) else "M3Fusion"
-    case: Case = next(c for c in cases(["simulated"]) if c.label == nested)
-    head = case.recipe.partition("[model]")[0].replace("draws = 3", f"draws = {draws}")
-    training = TRAINING.format(samples=1300).replace("epochs = 30\npatience = 30", "epochs = 40\npatience = 40")
-    if "patchwork" in model:
-        training = training.replace('learning_rate = 0.001\nschedule = "cosine"\n', OWN)
-    text = f"{head}[model]\n{model}\n{training}"
-    path = case.folder / f"rivals-{os.getpid()}.toml"
-    path.write_text(text)
-    return read_recipe(path)
+def recipe_of(model: Table) -> Table:
+    """Return the recipe of a model, with the sources of :mod:`benchmarks.networks` for its type."""
+    training = networks.TRAINING | {"samples_per_epoch": networks.SAMPLES["simulated"], "epochs": 40, "patience": 40}
+    own = OWN if model["name"] == "patchwork" else {}
+    return {
+        **networks.on_landscape(model, "s2", networks.SERIES_SOURCES | VHR_SOURCES, DRAWS),
+        "training": training | own,
+    }
 
 
 class Bench:
     """A model on the landscape."""
 
-    def __init__(self, label: str, model: str, draws: int) -> None:
-        self.label, self.recipe = label, _recipe(model, draws)
+    def __init__(self, label: str, recipe: Table) -> None:
+        self.label, self.recipe = label, parse(recipe, landscape(networks.LANDSCAPE, networks.SETTINGS), label)
         self.scene = open_scene(self.recipe)
         self.network = self.recipe.choice.build(self.scene, self.recipe.legend)
 
     def samples(self, state: str) -> tuple[Scene, Samples]:
         """Return the scene in a state and its samples, including pixels with missing sources."""
-        scene, r = spoiled(self.scene, state), self.recipe
-        kept = f"{sorted(self.network.footprints.items())}{sorted(r.sources.items())}"
-        name = f"rivals-{hashlib.sha256(kept.encode()).hexdigest()[:12]}-{state}"
-        folder = WORK / "".join(c if c.isalnum() else "-" for c in name)
-        with FileLock(f"{folder}.lock"):
-            return scene, samples_of(r, scene, folder)
+        scene, r = incomplete(self.scene, state), self.recipe
+        name = slug(f"rivals {digest(self.network.footprints, r.sources)[:12]} {state}")
+        with RESULTS.lock(name):
+            return scene, samples_of(r, scene, WORK / name)
 
     def trained(self, draw: int, state: str = "all data") -> tuple[Trained, float]:
         """Return the model trained on a draw of the data in a state, and its training time in seconds; train it once."""
-        folder = WORK / "rivals" / "".join(c if c.isalnum() else "-" for c in f"{self.label} {state} {draw}")
-        if not (folder / "seconds").exists():
-            scene, samples = self.samples(state)
-            started = time.monotonic()
-            Trainer(self.recipe.choice, scene, samples).train(draw, folder)
-            (folder / "seconds").write_text(str(time.monotonic() - started))
-        return Trained.load(folder / "model"), float((folder / "seconds").read_text())
+        folder = MODELS_FOLDER / slug(f"{self.label} {state} {draw}")
+        seconds = folder / "seconds"
+        with RESULTS.lock(folder.name):
+            if not seconds.exists():
+                scene, samples = self.samples(state)
+                started = time.monotonic()
+                Trainer(self.recipe.choice, scene, samples).train(draw, folder)
+                seconds.write_text(str(time.monotonic() - started))
+        return Trained.load(SplitLayout(folder).model.path), float(seconds.read_text())
 
     def scores(self, draws: int, at: str, learnt: str = "all data") -> dict[str, Any]:
         """Return the scores of each draw on the test polygons, with data in the state `at` and training data `learnt`."""
-        found: dict[str, Any] = {key: [] for key in (*TOLD, "seconds")}
+        found: dict[str, Any] = {key: [] for key in (*METRICS_SHOWN, "seconds")}
         tested: list[np.ndarray] = []
         _, samples = self.samples(at)
         for draw in range(draws):
@@ -157,7 +153,7 @@ class Bench:
 
 def _pixels(label: str, at: str, learnt: str, draws: int) -> Path:
     """Return the file of the test pixels of all draws: unique number of each pixel, its polygon, whether it is correct."""
-    return WORK / "rivals" / ("".join(c if c.isalnum() else "-" for c in f"{label} {at} {learnt} {draws}") + ".npy")
+    return MODELS_FOLDER / f"{slug(f'{label} {at} {learnt} {draws}')}.npy"
 
 
 @dataclass(frozen=True)
@@ -169,10 +165,13 @@ class Line:
     """Name of the model, with its variant."""
     name: str
     """Name of the model."""
-    model: str
+    model: Table
     draws: int
     at: str = "all data"
     learnt: str = "all data"
+
+    def __str__(self) -> str:
+        return f"{self.table} {self.key}"
 
     @property
     def key(self) -> str:
@@ -181,7 +180,7 @@ class Line:
 
     def measured(self) -> dict[str, Any]:
         """Return the scores of all draws."""
-        return Bench(self.name, self.model, DRAWS).scores(self.draws, self.at, self.learnt)
+        return Bench(self.name, recipe_of(self.model)).scores(self.draws, self.at, self.learnt)
 
     def tested(self) -> dict[str, float] | None:
         """Return McNemar's test against patchwork in the same state; None for patchwork, or if the pixels are missing."""
@@ -195,7 +194,8 @@ class Line:
         return {"p": test.p, "pixels": len(first), "polygons": test.n}
 
 
-def _lines(wanted: list[str]) -> Iterator[Line]:
+def lines(wanted: Sequence[str]) -> Iterator[Line]:
+    """Yield the lines of the requested tables."""
     if "complete" in wanted:
         for name, model in MODELS.items():
             yield Line("complete", name, name, model, DRAWS)
@@ -203,7 +203,7 @@ def _lines(wanted: list[str]) -> Iterator[Line]:
         for name, model in MODELS.items():
             yield Line("degraded", name, name, model, FEWER, state)
         for name in AGAIN.get(state, ()):
-            model = MODELS.get(name, TWINNS + 'use = "first"')
+            model = MODELS.get(name, TWINNS | {"use": "first"})
             yield Line("degraded", f"{name}, trained again", name, model, FEWER, state, state)
 
 
@@ -213,91 +213,64 @@ def _speeds() -> dict[str, dict[str, float]]:
     The speed is in pixels per second for one window, reading included; each round measures all models. The training time is
     the one recorded in this folder, in seconds; other processes may have run at the same time.
     """
-    benches = {name: Bench(name, model, DRAWS) for name, model in MODELS.items()}
-    made = {name: bench.trained(0) for name, bench in benches.items()}
-    works = {name: (bench, made[name][0]) for name, bench in benches.items()}
-    m3fusion, trained = works["M3Fusion"]
+    benches = {name: Bench(name, recipe_of(model)) for name, model in MODELS.items()}
+    models = {name: bench.trained(0) for name, bench in benches.items()}
+    timed = {name: (bench, models[name][0]) for name, bench in benches.items()}
+    m3fusion, trained = timed["M3Fusion"]
     config = type(trained.config)(series=trained.config.series, vhr=trained.config.vhr)
     choice = replace(m3fusion.recipe.choice, config=config)  # speed does not depend on weights
     whole = choice.network(trained.inputs, len(trained.legend.classes))
-    works["M3Fusion, published size"] = m3fusion, replace(trained, config=config, model=whole.eval())
-    spent: dict[str, list[float]] = {}
-    for _ in range(3):
-        for name, (bench, one) in works.items():
-            speed = pixels_per_second(one, bench.scene, torch.device("cpu"), at_least=0.1)
-            assert speed
-            spent.setdefault(name, []).append(speed)
-    medians = {name: statistics.median(found) for name, found in spent.items()}
-    return {"speeds": medians, "trained_in": {name: seconds for name, (_, seconds) in made.items()}}
+    timed["M3Fusion, published size"] = m3fusion, replace(trained, config=config, model=whole.eval())
+
+    def speed(bench: Bench, model: Trained) -> float:
+        measured = pixels_per_second(model, bench.scene, torch.device("cpu"), at_least=0.1)
+        assert measured
+        return measured
+
+    speeds = medians({name: lambda one=one: speed(*one) for name, one in timed.items()}, 3)
+    return {"speeds": speeds, "trained_in": {name: seconds for name, (_, seconds) in models.items()}}
 
 
-def run_all(wanted: list[str] | None = None) -> str:
+def run(wanted: Sequence[str] = ()) -> str:
     """Measure the missing results and return the tables."""
-    (WORK / "rivals").mkdir(parents=True, exist_ok=True)
-    for line in _lines(wanted or ["complete", "degraded"]):
-        if line.key in _known().get(line.table, {}):
-            continue
-        scores = line.measured()
-        with FileLock(WORK / "rivals.lock"):
-            known = _known()
-            known.setdefault(line.table, {})[line.key] = scores
-            FILE.write_text(json.dumps({**known, "machine": machine()}, indent=1) + "\n")
-        print(f"{line.table:10} {line.key:60} {_spread(scores['overall_accuracy'])}", flush=True)
-    _test(wanted or ["complete", "degraded"])
+    MODELS_FOLDER.mkdir(parents=True, exist_ok=True)
+    chosen = list(lines(wanted or ["complete", "degraded"]))
+    for line in RESULTS.free(chosen):
+        RESULTS.measure((line.table, line.key), line.measured)
+    for line in chosen:  # against the current test pixels of patchwork
+        test = line.tested()
+        if test and RESULTS.known(line.table, line.key) and test != RESULTS.known(line.table, line.key, "polygons"):
+            RESULTS.keep(test, line.table, line.key, "polygons")
     if "speeds" in (wanted or ["speeds"]):
-        speeds = _speeds()
-        with FileLock(WORK / "rivals.lock"):
-            FILE.write_text(json.dumps({**_known(), **speeds, "machine": machine()}, indent=1) + "\n")
-    return "\n" + markdown(_known())
-
-
-def _test(wanted: list[str]) -> None:
-    """Test each line against the current test pixels of patchwork."""
-    with FileLock(WORK / "rivals.lock"):
-        known = _known()
-        for line in _lines(wanted):
-            test = line.tested()
-            if test and line.key in known.get(line.table, {}):
-                known[line.table][line.key]["polygons"] = test
-        FILE.write_text(json.dumps(known, indent=1) + "\n")
-
-
-def _known() -> dict[str, Any]:
-    return json.loads(FILE.read_text()) if FILE.exists() else {}
-
-
-def _spread(values: list[float]) -> str:
-    return f"{np.mean(values):.3f} ± {np.std(values, ddof=1):.3f}"
+        for key, figures in _speeds().items():
+            RESULTS.keep(figures, key)
+    return "\n" + markdown(RESULTS.content())
 
 
 def markdown(found: Mapping[str, Any]) -> str:
     """Return the tables, with the tests against patchwork in the same state of the data."""
-    lines = []
-    for table in ("complete", "degraded"):
-        lines += [
-            f"\n{table}\n",
-            "| | accuracy | weighted F | kappa | training, s | patchwork less it | p, draws | p, polygons |",
-            "| --- |" + " --- |" * 7,
-        ]
-        for label, one in found.get(table, {}).items():
-            spread = (_spread(one[key]) for key in TOLD)
-            state = label.partition(": ")[0] + ": " if ": " in label else ""
-            tests = _against(found[table].get(f"{state}patchwork"), one)
-            took = f"{np.median(one['seconds']):.0f}" if one["seconds"] else ""
-            lines.append(f"| {label} | {' | '.join(spread)} | {took} | {tests} |")
+    header = ("", "accuracy", "weighted F", "kappa", "training, s", "patchwork less it", "p, draws", "p, polygons")
+    texts = []
+    for part in ("complete", "degraded"):
+        known = found.get(part, {})
+        texts += [f"\n{part}\n", table(header, [(label, *_cells(label, known)) for label in known])]
     trained = found.get("trained_in", {})
     speeds = ((name, one, trained.get(name)) for name, one in found.get("speeds", {}).items())
-    lines += ["\nmap pixels a second, and seconds of training of draw 0\n"]
-    lines += [f"- {name}: {one:,.0f}{f', {spent:.0f} s' if spent else ''}" for name, one, spent in speeds]
-    return "\n".join(lines)
+    texts += ["\nmap pixels a second, and seconds of training of draw 0\n"]
+    texts += [f"- {name}: {one:,.0f}{f', {spent:.0f} s' if spent else ''}" for name, one, spent in speeds]
+    return "\n".join(texts)
 
 
-def _against(ours: Mapping[str, Any] | None, theirs: Mapping[str, Any]) -> str:
+def _cells(label: str, known: Mapping[str, Any]) -> tuple[str, ...]:
+    state, theirs = label.partition(": ")[0] + ": " if ": " in label else "", known[label]
+    ours = known.get(f"{state}patchwork")
+    seconds = f"{np.median(theirs['seconds']):.0f}" if theirs["seconds"] else ""
+    scores = (spread(theirs[metric]) for metric in METRICS_SHOWN)
     if ours is None or "polygons" not in theirs:
-        return " | | "
+        return *scores, seconds, "", "", ""
     pair = resampled_t(ours["overall_accuracy"], theirs["overall_accuracy"], 70 / 30)
-    return f"{pair.difference:+.3f} | {pair.p:.3f} | {theirs['polygons']['p']:.1g}"
+    return *scores, seconds, f"{pair.difference:+.3f}", f"{pair.p:.3f}", f"{theirs['polygons']['p']:.1g}"
 
 
 if __name__ == "__main__":
-    print(run_all(sys.argv[1:]))
+    print(run(sys.argv[1:]))

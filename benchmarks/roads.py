@@ -12,51 +12,50 @@ import shutil
 import signal
 import subprocess
 import sys
-import tempfile
 import time
 from collections import Counter
 from pathlib import Path
 
 import psutil
 
-from benchmarks.record import save
+from benchmarks.frame import Results
+from benchmarks.measuring import bocage, scratch
+from benchmarks.memory import quick_recipe
+from benchmarks.recipes import landscape, read, write
+from bocage.layout import MapLayout, RunLayout
+from bocage.mapping.store import JOURNAL
+from bocage.simulate import Simulation
 
 RUNS, WORKERS_KILLED, SIZE = 20, 5, 1400
 """Number of killed runs, number of runs that lose a worker, side of the landscape in PAN pixels."""
-NETWORK = "pan_filters = [16, 32, 64]\nms_filters = [32, 64, 128]"
 COMMAND = [sys.executable, "-m", "bocage"]
 
 
 def run() -> str:
+    """Run the checks, and return their results in words."""
     random.seed(0)
-    with tempfile.TemporaryDirectory(dir=os.environ.get("BOCAGE_BENCH")) as name:
-        folder = Path(name)
+    with scratch() as folder:
         making = _Making(folder, *_trained(folder))
-        whole, seconds = making.undisturbed()
-        roads = {
+        started = time.monotonic()
+        whole, seconds = making.files(folder / "whole"), time.monotonic() - started
+        checks = {
             "tiles": lambda: _tiles(making, whole), "scheduler": lambda: _scheduler(making, whole), "slurm": lambda: _slurm(making, whole),
             "killed": lambda: _killed(making, whole, seconds), "worker": lambda: _worker_killed(making, whole), "full": lambda: _full(making, whole),
         }  # fmt: skip
         texts = {}
-        for road in os.environ.get("BOCAGE_ROADS", " ".join(roads)).split():
-            texts[road] = roads[road]()
-            print(f"  {road}: {texts[road]}", flush=True)
-    save("roads", texts)
+        for name in os.environ.get("BOCAGE_ROADS", " ".join(checks)).split():
+            texts[name] = checks[name]()
+            print(f"  {name}: {texts[name]}", flush=True)
+    Results("roads").save(texts)
     return "; ".join(texts.values())
 
 
 def _trained(folder: Path) -> tuple[Path, Path]:
     """Write a recipe and train its model; return both paths."""
-    land = folder / "land"
-    _bocage("simulate", land, "--height", SIZE, "--width", SIZE, "--sensor", "vhr", "--polygons", 8)
-    recipe = land / "multiresolcc.toml"
-    text = recipe.read_text().replace(
-        'name = "multiresolcc"\n\n[training]', f'name = "multiresolcc"\n{NETWORK}\n\n[training]'
-    )
-    text = text.replace("draws = 1", 'draws = 1\nrare = "drop"').replace("epochs = 20", "epochs = 1")
-    recipe.write_text(text.replace("samples_per_epoch = 4000", "samples_per_epoch = 300"))
-    _bocage("train", recipe, "--out", folder / "run")
-    return recipe, folder / "run/splits/0/model"
+    land = landscape(folder / "land", Simulation(height=SIZE, width=SIZE, polygons=8, sensors=("vhr",)))
+    path = write(land / "quick.toml", quick_recipe(land))
+    bocage("train", path, "--out", folder / "run")
+    return path, RunLayout(folder / "run").split(0).model.path
 
 
 class _Making:
@@ -69,26 +68,22 @@ class _Making:
         command = [*COMMAND, "map", recipe or self.recipe, "--model", self.model, "--out", out, *options]
         return subprocess.Popen(list(map(str, command)), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
-    def undisturbed(self) -> tuple[dict[str, bytes], float]:
-        started = time.monotonic()
-        process = self.start(self.folder / "whole")
+    def files(self, out: Path, *options: object, recipe: Path | None = None) -> dict[str, bytes]:
+        """Produce or resume a map, and return the content of its files."""
+        process = self.start(out, *options, recipe=recipe)
         _, errors = process.communicate()
-        assert process.returncode == 0, errors
-        return _files(self.folder / "whole"), time.monotonic() - started
+        assert process.returncode == 0 or "holds a map already" in errors, errors
+        return _files(out)
 
 
 def _tiles(making: _Making, whole: dict[str, bytes]) -> str:
     """Check three tile sizes with one, two and three workers."""
-    text, count = making.recipe.read_text(), 0
+    table, count = read(making.recipe), 0
     for tile in (256, 512, 768):
-        recipe = making.recipe.with_name(f"tile{tile}.toml")
-        recipe.write_text(text + f"\n[map]\ntile = {tile}\n")
+        recipe = write(making.recipe.with_name(f"tile{tile}.toml"), {**table, "map": {"tile": tile}})
         for workers in (1, 2, 3):
-            out = making.folder / f"tile{tile}-{workers}"
-            process = making.start(out, "--workers", workers, recipe=recipe)
-            _, errors = process.communicate()
-            assert process.returncode == 0, errors
-            assert _files(out) == whole, f"tile {tile}, {workers} workers: files differ"
+            files = making.files(making.folder / f"tile{tile}-{workers}", "--workers", workers, recipe=recipe)
+            assert files == whole, f"tile {tile}, {workers} workers: files differ"
             count += 1
     return f"{count} maps of 3 tile sizes x 1, 2, 3 workers: the same files"
 
@@ -102,10 +97,7 @@ def _scheduler(making: _Making, whole: dict[str, bytes]) -> str:
     ]
     servants = [subprocess.Popen([*dask, *command], **quiet) for command in commands]
     try:
-        process = making.start(making.folder / "scheduled", "--scheduler", address)
-        _, errors = process.communicate()
-        assert process.returncode == 0, errors
-        assert _files(making.folder / "scheduled") == whole
+        assert making.files(making.folder / "scheduled", "--scheduler", address) == whole
         process = making.start(making.folder / "gone", "--scheduler", address)
         while not _noted(making.folder / "gone") and process.poll() is None:
             time.sleep(0.05)
@@ -118,22 +110,16 @@ def _scheduler(making: _Making, whole: dict[str, bytes]) -> str:
             servant.kill()
             servant.wait()
     kept = len(_noted(making.folder / "gone"))
-    process = making.start(making.folder / "gone")
-    _, errors = process.communicate()
-    assert process.returncode == 0, errors
-    assert _files(making.folder / "gone") == whole
+    assert making.files(making.folder / "gone") == whole
     return f"dask scheduler and two workers: the same files; the scheduler killed: exit 1, {kept} windows kept, then the same files"
 
 
 def _slurm(making: _Making, whole: dict[str, bytes]) -> str:
     """Check jobs of a batch system."""
     if not shutil.which("sinfo") or subprocess.run(["sinfo", "-h"], capture_output=True, check=False).returncode:
-        return "no Slurm answers here (benchmarks/slurm.sh start)"
+        return "Slurm does not answer (benchmarks/slurm.sh start)"
     job = [item for pair in ("memory=4GB", "walltime=00:20:00", "cores=1") for item in ("--job", pair)]
-    process = making.start(making.folder / "slurm", "--cluster", "slurm", "--workers", 2, *job)
-    _, errors = process.communicate()
-    assert process.returncode == 0, errors
-    assert _files(making.folder / "slurm") == whole
+    assert making.files(making.folder / "slurm", "--cluster", "slurm", "--workers", 2, *job) == whole
     return "two Slurm jobs: the same files"
 
 
@@ -148,10 +134,7 @@ def _killed(making: _Making, whole: dict[str, bytes], seconds: float) -> str:
         process.communicate()
         killed += process.returncode == -signal.SIGKILL
         kept = len(_noted(out))
-        process = making.start(out)
-        _, errors = process.communicate()
-        assert process.returncode == 0 or "holds a map already" in errors, errors
-        assert _files(out) == whole, f"run {number} differs"
+        assert making.files(out) == whole, f"run {number} differs"
         made = _noted(out)
         again += sum(n - 1 for n in made.values())
         print(f"  killed {number + 1}: {kept} of {len(made)} windows were kept", flush=True)
@@ -183,42 +166,42 @@ def _a_worker(pid: int) -> psutil.Process:
 
 def _full(making: _Making, whole: dict[str, bytes]) -> str:
     """Map into file systems that are too small for the windows or for the output files; enlarge them and resume."""
-    size = sum(p.stat().st_size for p in (making.folder / "whole/map").rglob("*") if p.is_file())
-    told = []
+    size = sum(p.stat().st_size for p in _map(making.folder / "whole").path.rglob("*") if p.is_file())
+    messages = []
     for number, share in enumerate((0.2, 0.7)):
         out = making.folder / f"small{number}"
         out.mkdir()
         small = max(64 << 10, int(share * size))
-        if subprocess.run(
-            ["mount", "-t", "tmpfs", "-o", f"size={small}", "tmpfs", out], check=False, capture_output=True
-        ).returncode:
-            return "no file system can be mounted here: the full disk is not shown"
+        mount = ["mount", "-t", "tmpfs", "-o", f"size={small}", "tmpfs", out]
+        if subprocess.run(mount, check=False, capture_output=True).returncode:
+            return "a file system cannot be mounted: the full disk is not checked"
         try:
             process = making.start(out)
             _, errors = process.communicate()
             assert process.returncode == 1, (process.returncode, errors)
-            assert not (out / "map/checksums.sha256").exists()
-            told.append(errors.strip().splitlines()[-1][:120])
+            assert not _map(out).is_complete
+            messages.append(errors.strip().splitlines()[-1][:120])
             kept = len(_noted(out))
             subprocess.run(["mount", "-o", "remount,size=1G", out], check=True)
-            process = making.start(out)
-            _, errors = process.communicate()
-            assert process.returncode == 0, errors
-            assert _files(out) == whole, f"small file system {number}: files differ"
+            assert making.files(out) == whole, f"small file system {number}: files differ"
             assert all(n == 1 for n in _noted(out).values())
-            print(f"  full disk {number + 1}: {kept} windows were kept; it said: {told[-1]}", flush=True)
+            print(f"  full disk {number + 1}: {kept} windows were kept; message: {messages[-1]}", flush=True)
         finally:
             subprocess.run(["umount", out], check=False)
-    return f"{len(told)} runs on a full file system: exit 1, then the same files"
+    return f"{len(messages)} runs on a full file system: exit 1, then the same files"
+
+
+def _map(out: Path) -> MapLayout:
+    return RunLayout(out).map
 
 
 def _files(out: Path) -> dict[str, bytes]:
-    return {p.name: p.read_bytes() for p in sorted((out / "map").iterdir()) if p.is_file()}
+    return {p.name: p.read_bytes() for p in sorted(_map(out).path.iterdir()) if p.is_file()}
 
 
 def _noted(out: Path) -> Counter[str]:
     """Return how many times each window is in the journal."""
-    path = out / "map/.windows/windows.journal"
+    path = _map(out).windows / JOURNAL
     places = Counter[str]()
     for line in path.read_text().splitlines() if path.exists() else []:
         try:
@@ -226,7 +209,3 @@ def _noted(out: Path) -> Counter[str]:
         except ValueError:
             continue  # incomplete line of a killed process
     return places
-
-
-def _bocage(*arguments: object) -> None:
-    subprocess.run([*COMMAND, *map(str, arguments)], check=True, capture_output=True, text=True)

@@ -18,10 +18,11 @@ from pathlib import Path
 
 import safetensors.torch
 
+from benchmarks.frame import BUILD, ROOT
 from bocage.disk import digest_of, sha256_of
+from bocage.layout import RunLayout
 
-ROOT = Path(__file__).resolve().parents[1]
-BUILD = ROOT / "build" / "same"
+WORK = BUILD / "same"
 EXAMPLES = ("rondonia", "canada", "flanders", "wake")
 LANDSCAPE = ("random_forest", "gru", "patchwork")
 """Recipes of the landscape; ``multiresolcc`` is the network of the example ``wake``."""
@@ -54,7 +55,7 @@ class Tree:
             if not (landscape / "reference.gpkg").exists():
                 self.bocage("simulate", str(landscape), *SIZE)
             recipe = landscape / f"{name}.toml"
-        if not (out / "report.html").exists():
+        if not RunLayout(out).report.exists():
             self.bocage("run", str(recipe), "--out", str(out))
         return out
 
@@ -64,7 +65,7 @@ def checked_out(revision: str) -> Tree:
     sha = subprocess.run(
         ["git", "rev-parse", f"{revision}^{{commit}}"], cwd=ROOT, check=True, capture_output=True, text=True
     ).stdout.strip()
-    folder = BUILD / sha[:12]
+    folder = WORK / sha[:12]
     if not (folder / "tree").exists():
         subprocess.run(["git", "clone", "-q", "-n", str(ROOT), str(folder / "tree")], check=True)
         subprocess.run(["git", "checkout", "-q", sha], cwd=folder / "tree", check=True)
@@ -106,7 +107,7 @@ def main() -> int:
     parser.add_argument("revision", help="commit to compare with")
     parser.add_argument("names", nargs="*", default=[*EXAMPLES, *LANDSCAPE], help="recipes (default: all)")
     wanted = parser.parse_args()
-    before, now = checked_out(wanted.revision), Tree(ROOT, BUILD / "now")
+    before, now = checked_out(wanted.revision), Tree(ROOT, WORK / "now")
     shutil.rmtree(now.runs, ignore_errors=True)  # of earlier code
     print("recipe           files  different", flush=True)
     total = 0

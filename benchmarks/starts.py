@@ -5,17 +5,15 @@
 Commands run in their own process, interleaved; medians. ``init`` and ``check`` get a small simulated landscape.
 """
 
-import os
 import resource
 import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Sequence
-from pathlib import Path
 from statistics import median
 
-from benchmarks.record import save
+from benchmarks.frame import Results
+from benchmarks.measuring import scratch
 
 ROUNDS = 5
 LANDSCAPE = ("--height", "401", "--width", "400", "--polygons", "4", "--sensor", "s2")
@@ -23,25 +21,26 @@ LANDSCAPE = ("--height", "401", "--width", "400", "--polygons", "4", "--sensor",
 
 def run() -> str:
     """Measure all commands and return the table."""
-    with tempfile.TemporaryDirectory(dir=os.environ.get("BOCAGE_BENCH")) as name:
-        land = Path(name) / "land"
+    with scratch() as folder:
+        land = folder / "land"
         subprocess.run(_bocage("simulate", land, *LANDSCAPE), check=True, capture_output=True)
         commands = {
             "--help": ["--help"],
             "models": ["models"],
             "sensors": ["sensors"],
-            "init": ["init", land, land / "reference.gpkg", "--out", Path(name) / "recipe.toml"],
+            "init": ["init", land, land / "reference.gpkg", "--out", folder / "recipe.toml"],
             "check": ["check", land / "random_forest.toml"],
         }
         times: dict[str, list[tuple[float, float]]] = {key: [] for key in commands}
         for _ in range(ROUNDS):
             for key, arguments in commands.items():
-                (Path(name) / "recipe.toml").unlink(missing_ok=True)
+                (folder / "recipe.toml").unlink(missing_ok=True)
                 times[key].append(_times(_bocage(*arguments)))
     found = {
         key: {"first_line": median(t[0] for t in ts), "end": median(t[1] for t in ts)} for key, ts in times.items()
     }
-    save("starts", {"seconds": found, "peak_mb": round(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1e3)})
+    peak = round(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1e3)
+    Results("starts").save({"seconds": found, "peak_mb": peak})
     return "\n" + "\n".join(f"{key:8} {t['first_line']:5.2f} s  {t['end']:5.2f} s" for key, t in found.items())
 
 

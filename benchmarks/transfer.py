@@ -11,43 +11,43 @@ with five polygons of each class; a fourth model is trained from scratch on thes
 test. An interrupted benchmark resumes.
 """
 
-import json
-import os
-import re
 import sys
 from collections.abc import Iterator, Mapping, Sequence
+from datetime import date
 from pathlib import Path
-from typing import Any
 
 import geopandas
 import numpy as np
-from filelock import FileLock
 
-from benchmarks.accuracy import classes_of, samples_of, scores_of
-from benchmarks.record import RESULTS, machine
+from benchmarks.accuracy import METRICS_SHOWN, classes_of, samples_of, scores_of
+from benchmarks.frame import BUILD, Results, slug, spread, table
+from benchmarks.recipes import Table, landscape, read
+from bocage.jobs import run as jobs
 from bocage.jobs.adapt import adapt_to
-from bocage.jobs.run import run
-from bocage.recipe import Recipe, read_recipe
+from bocage.layout import RunLayout
+from bocage.recipe import Recipe, parse
 from bocage.run import open_scene
-from bocage.simulate import Simulation, simulate
-from bocage.simulate.recipes import write_recipes
+from bocage.simulate import Simulation
 from bocage.training import Adapting, Trained
 
-WORK = Path("build/transfer").resolve()
+WORK, RESULTS = BUILD / "transfer", Results("transfer")
 TILES = {"A": ("A_31UDS_2018", 2018), "C": ("C_31UES_2019_no10m", 2019)}
-FILE, SEEDS = RESULTS / "transfer.json", range(3)
+HERE, THERE = Simulation(), Simulation(year=2023, region=1, seed=1)
+SEEDS = range(3)
 BANDS = {"rededge1": "B05", "rededge2": "B06", "rededge3": "B07", "nir08": "B8A", "swir16": "B11", "swir22": "B12"}
-BOTH, KEEP = 'sources = ["s1", "s2"]', '[training]\nkeep = "last"\n'
-MODELS = {
-    "random forest": (True, f'name = "random_forest"\n{BOTH}'),
-    "LightGBM": (True, f'name = "lightgbm"\n{BOTH}'),
+SOURCES, KEEP = ["s1", "s2"], {"keep": "last"}
+GRU_TRAINING = KEEP | {"epochs": 60, "learning_rate": 0.001}
+MODELS: Mapping[str, tuple[bool, Table]] = {
+    "random forest": (True, {"model": {"name": "random_forest", "sources": SOURCES}}),
+    "LightGBM": (True, {"model": {"name": "lightgbm", "sources": SOURCES}}),
     "GRU (M3Fusion's series branch), S2": (
         True,
-        f'name = "gru"\nsource = "s2"\nunits = 128\n{KEEP}epochs = 60\nlearning_rate = 0.001',
+        {"model": {"name": "gru", "source": "s2", "units": 128}, "training": GRU_TRAINING},
     ),
-    "patchwork": (False, f'name = "patchwork"\n{KEEP}'),
+    "patchwork": (False, {"model": {"name": "patchwork"}, "training": KEEP}),
 }
-"""Name → whether series are gap-filled, and the [model] table of the recipe."""
+"""Name → whether series are gap-filled, and the tables [model] and [training] of the recipe."""
+ADAPTED = "patchwork, adapted without labels"
 WAYS = (
     "as it is",
     "adapted without labels",
@@ -56,24 +56,32 @@ WAYS = (
 )
 
 
-def _recipe(tile: str, name: str, seed: int) -> Recipe:
+def recipe_of(tile: str, name: str, seed: int) -> Table:
+    """Return the recipe of a model on a tile of Flanders."""
     folder, year = TILES[tile]
-    where, (filled, model) = Path(os.environ["BOCAGE_DATA"]) / "flanders" / folder, MODELS[name]
-    fill = f"fill = {{ every = 10, start = {year - 1}-10-01, end = {year}-10-31 }}\n" if filled else ""
-    variables = ", ".join(f'{band} = "{where}/S2_{code}_20m.tif"' for band, code in BANDS.items())
-    text = (
-        f'[grid]\nlike = "s2"\n[sources.s2]\nsensor = "series"\nscale = 0.0001\nclear = [4, 5, 6, 7]\nquality = "{where}/S2_SCL_20m.tif"\n'
-        f'variables = {{ {variables} }}\n{fill}[sources.s1]\nsensor = "series"\n'
-        f'variables = {{ vv = "{where}/S1_VV_20m.tif", vh = "{where}/S1_VH_20m.tif" }}\n{fill}'
-        f'[reference]\npath = "{where}/label_parcels_derived.gpkg"\nlabel = "label"\nunknown = "reject"\n'
-        '[legend]\nclasses = [\n  { code = 1, name = "summer crops", values = ["Maize", "Potatoes"] },\n'
-        '  { code = 2, name = "permanent grass", values = ["Permanent grass crops"] },\n'
-        '  { code = 3, name = "no cropland", values = ["No cropland", "Built up / urban"] },\n]\n'
-        f"[split]\ntrain = 0.8\ndraws = 1\nseed = {seed}\n[model]\n{model}\n"
-    )
-    path = WORK / f"{''.join(c for c in name if c.isalnum())}-{tile}-{seed}.toml"
-    path.write_text(text)
-    return read_recipe(path)
+    where, (filled, model) = f"${{BOCAGE_DATA}}/flanders/{folder}", MODELS[name]
+    fill = {"fill": {"every": 10, "start": date(year - 1, 10, 1), "end": date(year, 10, 31)}} if filled else {}
+    classes = {
+        "summer crops": ["Maize", "Potatoes"],
+        "permanent grass": ["Permanent grass crops"],
+        "no cropland": ["No cropland", "Built up / urban"],
+    }
+    s2 = {
+        "sensor": "series",
+        "scale": 0.0001,
+        "clear": [4, 5, 6, 7],
+        "quality": f"{where}/S2_SCL_20m.tif",
+        "variables": {band: f"{where}/S2_{code}_20m.tif" for band, code in BANDS.items()},
+    }
+    s1 = {"sensor": "series", "variables": {band: f"{where}/S1_{band.upper()}_20m.tif" for band in ("vv", "vh")}}
+    return {
+        "grid": {"like": "s2"},
+        "sources": {"s2": s2 | fill, "s1": s1 | fill},
+        "reference": {"path": f"{where}/label_parcels_derived.gpkg", "label": "label", "unknown": "reject"},
+        "legend": {"classes": [{"code": k, "name": n, "values": v} for k, (n, v) in enumerate(classes.items(), 1)]},
+        "split": {"train": 0.8, "draws": 1, "seed": seed},
+        **model,
+    }
 
 
 def _scores(trained: Trained, recipe: Recipe, folder: Path) -> dict[str, float]:
@@ -87,119 +95,109 @@ def _scores(trained: Trained, recipe: Recipe, folder: Path) -> dict[str, float]:
 
 def run_flanders() -> None:
     """Measure the scores of all models and seeds, both ways."""
-    for seed in SEEDS:
-        for here, there in (("A", "C"), ("C", "A")):
-            for name in MODELS:
-                way, target = f"{here} to {there}", _recipe(there, name, seed)
-                recipe = _recipe(here, name, seed)
-                out, samples = WORK / recipe.path.stem, WORK / f"samples-{there}-{recipe.choice.name}"
-                if not _is_known(way, name, seed):
-                    run(recipe, out, ("train",))
-                    _keep(way, name, seed, _scores(Trained.load(out / "splits/0/model"), target, samples))
-                line = "patchwork, adapted without labels"
-                if name == "patchwork" and not _is_known(way, line, seed):
-                    adapted = _adapted(target, out / "splits/0/model", out.with_name(f"{out.name}-to-{there}"))
-                    _keep(way, line, seed, _scores(adapted, target, samples))
+    lines = {f"{here} to {there} {name}": (here, there, name) for here, there in ("AC", "CA") for name in MODELS}
+    for line in RESULTS.free(lines):
+        for seed in SEEDS:
+            _measure_flanders(*lines[line], seed)
 
 
-def _known() -> dict[str, Any]:
-    """Return the stored results: way → line → scores, in the order of the seeds."""
-    return json.loads(FILE.read_text()) if FILE.exists() else {}
+def _measure_flanders(here: str, there: str, name: str, seed: int) -> None:
+    recipe, target = (parse(recipe_of(tile, name, seed), WORK) for tile in (here, there))
+    out, samples = WORK / f"{slug(name)}-{here}-{seed}", WORK / f"samples-{there}-{recipe.choice.name}"
+
+    def trained() -> Trained:
+        jobs.run(recipe, out, ("train",))
+        return _model(out)
+
+    def adapted() -> Trained:
+        trained()
+        return _adapted(target, out, out.with_name(f"{out.name}-to-{there}"))
+
+    RESULTS.measure((f"{here} to {there}", name, seed), lambda: _scores(trained(), target, samples))
+    if name == "patchwork":
+        RESULTS.measure((f"{here} to {there}", ADAPTED, seed), lambda: _scores(adapted(), target, samples))
 
 
-def _is_known(way: str, line: str, seed: int) -> bool:
-    return len(_known().get(way, {}).get(line, [])) > seed
+def _model(out: Path) -> Trained:
+    """Return the model of the first draw of a run."""
+    return Trained.load(RunLayout(out).split(0).model.path)
 
 
-def _keep(way: str, line: str, seed: int, scores: Mapping[str, float]) -> None:
-    with FileLock(WORK / "transfer.lock"):
-        known = _known()
-        known.setdefault(way, {}).setdefault(line, []).append(scores)
-        FILE.write_text(json.dumps(known | {"machine": machine()}, indent=1) + "\n")
-    print(f"{way:10} seed {seed} {line:42} {scores['overall_accuracy']:.3f}", flush=True)
-
-
-def _adapted(recipe: Recipe, model: Path, out: Path, polygons: bool = False) -> Trained:
-    adapt_to(recipe, model, out, Adapting(polygons=polygons), overwrite=True)
-    return Trained.load(out / "model")
+def _adapted(recipe: Recipe, run_of_model: Path, out: Path, polygons: bool = False) -> Trained:
+    """Return the first model of a run, adapted to the scene of a recipe."""
+    adapt_to(recipe, RunLayout(run_of_model).split(0).model.path, out, Adapting(polygons=polygons), overwrite=True)
+    return Trained.load(RunLayout(out).own.model.path)
 
 
 def run_simulated() -> None:
     """Measure the scores of the four ways, for each seed."""
-    here, there = _landscape("here", Simulation()), _landscape("there", Simulation(year=2023, region=1, seed=1))
-    for seed in SEEDS:
-        if _is_known("simulated", WAYS[-1], seed):
-            continue
-        few, rest = _dealt(there, seed)
-        source = _changed(here, f"here-{seed}", seed)
-        tested, small = _changed(there, f"rest-{seed}", seed, rest), _changed(there, f"few-{seed}", seed, few)
-        run(source, WORK / f"here-{seed}", ("train",))
-        run(small, WORK / f"few-{seed}", ("train",))
-        for way, trained in zip(WAYS, _four(small, seed), strict=True):
-            if not _is_known("simulated", way, seed):
-                _keep("simulated", way, seed, _scores(trained, tested, WORK / f"samples-rest-{seed}"))
+    here, there = landscape(WORK / "here", HERE), landscape(WORK / "there", THERE)
+    for _ in RESULTS.free(["simulated"]):
+        for seed in SEEDS:
+            if RESULTS.known("simulated", WAYS[-1], seed) is None:
+                _measure_simulated(here, there, seed)
+
+
+def _measure_simulated(here: Path, there: Path, seed: int) -> None:
+    few, rest = _divided(there, seed)
+    source = parse(changed(here, seed), here)
+    tested, small = (parse(changed(there, seed, polygons), there) for polygons in (rest, few))
+    jobs.run(source, WORK / f"here-{seed}", ("train",))
+    jobs.run(small, WORK / f"few-{seed}", ("train",))
+    for way, trained in zip(WAYS, _four(small, seed), strict=True):
+        RESULTS.measure(
+            ("simulated", way, seed), lambda trained=trained: _scores(trained, tested, WORK / f"samples-rest-{seed}")
+        )
 
 
 def _four(small: Recipe, seed: int) -> Iterator[Trained]:
     """Yield the models of the four ways, each computed when it is needed."""
-    model = WORK / f"here-{seed}/splits/0/model"
-    yield Trained.load(model)
-    yield _adapted(small, model, WORK / f"adapted-{seed}")
-    yield _adapted(small, model, WORK / f"taught-{seed}", polygons=True)
-    yield Trained.load(WORK / f"few-{seed}/splits/0/model")
+    out = WORK / f"here-{seed}"
+    yield _model(out)
+    yield _adapted(small, out, WORK / f"adapted-{seed}")
+    yield _adapted(small, out, WORK / f"adapted-with-polygons-{seed}", polygons=True)
+    yield _model(WORK / f"few-{seed}")
 
 
-def _landscape(name: str, settings: Simulation) -> Path:
-    """Simulate the landscape if it does not exist; return the recipe of patchwork."""
-    folder = WORK / name
-    if not (folder / "truth.tif").exists():
-        simulate(settings, folder)
-        write_recipes(settings, folder)
-    return folder / "patchwork.toml"
-
-
-def _dealt(recipe: Path, seed: int) -> tuple[Path, Path]:
+def _divided(land: Path, seed: int) -> tuple[Path, Path]:
     """Write five polygons of each class to one file and the others, at least three, to another; return both paths."""
-    table = geopandas.read_file(recipe.with_name("reference.gpkg"))
-    classes = table.sample(frac=1, random_state=seed).groupby("code")
+    polygons = geopandas.read_file(land / "reference.gpkg")
+    classes = polygons.sample(frac=1, random_state=seed).groupby("code")
     few = classes.cumcount().index[classes.cumcount() < np.minimum(5, classes.code.transform("size") - 3)]
-    paths = tuple(recipe.with_name(f"{name}-{seed}.gpkg") for name in ("few", "rest"))
-    for path, part in zip(paths, (table.loc[few], table.drop(few)), strict=True):
+    paths = tuple(land / f"{name}-{seed}.gpkg" for name in ("few", "rest"))
+    for path, part in zip(paths, (polygons.loc[few], polygons.drop(few)), strict=True):
         if not path.exists():  # a rewritten file would count as changed
             part.to_file(path)
     return paths[0], paths[1]
 
 
-def _changed(recipe: Path, name: str, seed: int, reference: Path | None = None) -> Recipe:
-    """Write and read the recipe with other polygons, all used for training and validation."""
-    text = recipe.read_text().partition("[training]")[0]
-    text = re.sub(r"\[split\][^\[]*", f"[split]\ntrain = 0.99\ndraws = 1\nseed = {seed}\n", text)
-    if reference:
-        text = text.replace("reference.gpkg", reference.name)
-    path = recipe.with_name(f"{name}.toml")
-    path.write_text(f"{text}\n{KEEP}samples_per_epoch = 2600\n")
-    return read_recipe(path)
+def changed(land: Path, seed: int, polygons: Path | None = None) -> Table:
+    """Return the recipe of patchwork on a landscape with other polygons, all used for training and validation."""
+    recipe = {key: part for key, part in read(land / "patchwork.toml").items() if key != "evaluation"}
+    if polygons:
+        recipe["reference"] |= {"path": polygons.name}
+    split = {"train": 0.99, "draws": 1, "seed": seed}
+    return {**recipe, "split": split, "training": KEEP | {"samples_per_epoch": 2600}}
 
 
-def run_all(wanted: Sequence[str] = ()) -> str:
+def run(wanted: Sequence[str] = ()) -> str:
     """Measure the missing results and return the tables."""
     WORK.mkdir(parents=True, exist_ok=True)
     for name, work in {"flanders": run_flanders, "simulated": run_simulated}.items():
         if name in (wanted or (name,)):
             work()
-    return "\n" + markdown({way: lines for way, lines in _known().items() if way != "machine"})
+    return "\n" + markdown({way: lines for way, lines in RESULTS.content().items() if way != "machine"})
 
 
 def markdown(found: Mapping[str, Mapping[str, list[dict[str, float]]]]) -> str:
     """Return a table with a line for each direction and model."""
-    lines = ["| | model | accuracy | weighted F | kappa |", "| --- | --- | --- | --- | --- |"]
-    for way, models in found.items():
-        for name, scores in models.items():
-            values = ([s[key] for s in scores] for key in ("overall_accuracy", "f1_weighted", "kappa"))
-            cells = " | ".join(f"{np.mean(v):.3f} ± {np.std(v, ddof=1):.3f}" for v in values)
-            lines.append(f"| {way} | {name} | {cells} |")
-    return "\n".join(lines)
+    rows = [
+        (way, name, *(spread([one[metric] for one in scores]) for metric in METRICS_SHOWN))
+        for way, models in found.items()
+        for name, scores in models.items()
+    ]
+    return table(("", "model", "accuracy", "weighted F", "kappa"), rows)
 
 
 if __name__ == "__main__":
-    print(run_all(sys.argv[1:]))
+    print(run(sys.argv[1:]))

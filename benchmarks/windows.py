@@ -8,16 +8,19 @@ import shutil
 import statistics
 import subprocess
 import tempfile
-import time
+from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
 import rasterio
 
+from benchmarks.measuring import seconds
 from bocage.grid import Grid
+from bocage.progress import QUIET
 from bocage.simulate import Simulation, simulate
 from bocage.simulate.formats import plain, safe, theia
-from bocage.sources import open_source, sentinel2_l2a, sentinel2_theia
+from bocage.sources import Source, open_source, sentinel2_l2a, sentinel2_theia
 
 SIDE, WINDOW, TURNS = 2560, 512, 5
 """Side of the product and of the windows in 10 m pixels, and number of rounds."""
@@ -25,8 +28,9 @@ BANDS = ("blue", "green", "red", "nir")
 
 
 def run() -> str:
+    """Measure both formats, and return the ratios in words."""
     if not shutil.which("gdal_translate"):
-        return "gdal_translate is not on this machine (apt install gdal-bin); nothing to compare with"
+        return "gdal_translate is not installed (apt install gdal-bin)"
     memory = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None
     with tempfile.TemporaryDirectory() as name, tempfile.TemporaryDirectory(dir=memory) as target:
         texts = []
@@ -40,28 +44,24 @@ def run() -> str:
                 files = sorted(
                     {file.path for a in source.acquisitions for file in (*a.files.values(), *a.quality.values())}
                 )
-                started = time.perf_counter()
-                for window in source.grid.tiles(WINDOW):
-                    source.read(source.grid, window)
-                ours.append(time.perf_counter() - started)
-                _forget()
-                started = time.perf_counter()
-                for file in files:
-                    command = ["gdal_translate", "-q", "-of", "GTiff", str(file), f"{target}/x.tif"]
-                    subprocess.run(command, check=True, capture_output=True)
-                theirs.append(time.perf_counter() - started)
+                ours.append(seconds(lambda source=source: _read(source)))
+                theirs.append(seconds(lambda files=files: _translate(files, f"{target}/x.tif")))
             ratio = statistics.median(a / b for a, b in zip(ours, theirs, strict=True))
-            seconds = f"{statistics.median(ours):.2f} s against {statistics.median(theirs):.2f} s"
-            texts.append(f"{form}: {seconds} for {len(files)} files, {ratio:.2f} times")
+            spent = f"{statistics.median(ours):.2f} s against {statistics.median(theirs):.2f} s"
+            texts.append(f"{form}: {spent} for {len(files)} files, {ratio:.2f} times")
         return f"{SIDE} x {SIDE} pixels, 4 bands and masks, windows of {WINDOW}: " + "; ".join(texts)
 
 
-def _forget() -> None:
-    """Close the open files of this process, so that each round opens the files again."""
-    from bocage.sources import raster
+def _read(source: Source) -> None:
+    """Read all windows in a new thread: datasets stay open in their thread, and each round must open the files again."""
+    with ThreadPoolExecutor(1) as pool:
+        pool.submit(lambda: [len(source.read(source.grid, window)) for window in source.grid.tiles(WINDOW)]).result()
 
-    while raster._HANDLES.open:
-        raster._HANDLES.open.popitem()[1].close()
+
+def _translate(files: Iterable[Path], target: str) -> None:
+    for file in files:
+        command = ["gdal_translate", "-q", "-of", "GTiff", str(file), target]
+        subprocess.run(command, check=True, capture_output=True)
 
 
 def _write(writer: object, source: Path, folder: Path) -> None:
@@ -78,6 +78,4 @@ def _write(writer: object, source: Path, folder: Path) -> None:
             plain.write_raster(source / path.name, whole[None], grid, 0)
             with rasterio.open(source / path.name, "r+") as d:
                 d.descriptions = names
-    from bocage.progress import QUIET
-
     writer.write(source, folder, QUIET)  # type: ignore[attr-defined]

@@ -283,6 +283,13 @@ def forked(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 
 @pytest.fixture
+def small_cells(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Cells much smaller than the tests' scenes, so that windows have several and scenes several windows."""
+    monkeypatch.setattr("bocage.mapping.lattice.DENSE", 16)
+    monkeypatch.setattr("bocage.mapping.lattice.SMALL", 12)
+
+
+@pytest.fixture
 def data() -> Path:
     """Folder of real imagery; the test is skipped where there is none."""
     if "BOCAGE_DATA" not in os.environ:

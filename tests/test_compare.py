@@ -12,6 +12,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import psutil
 import pytest
 
 from bocage.cli import main
@@ -231,16 +232,24 @@ def test_matrices_without_draws_have_no_test():
 
 
 @pytest.mark.slow
-def test_an_interrupted_comparison_ends_quietly(recipe, landscape):
+@pytest.mark.parametrize(
+    ("sent", "code", "line"),
+    [(signal.SIGINT, 130, "interrupted; completed"), (signal.SIGTERM, 143, "terminated (SIGTERM); completed")],
+)
+def test_an_interrupted_comparison_ends_quietly(recipe, landscape, sent, code, line):
     slow = OTHERS.replace("epochs = 2", "epochs = 4000, patience = 4000")
     path, out, said = recipe(FOREST, more=slow), landscape / "out", landscape / "said.txt"
     process = started(listening, ["compare", str(path), "--out", str(out), "--jobs", "2"], said)
     while not (out / "compare/a-gru-its-100/samples.parquet").exists():
         assert process.exitcode is None, said.read_text()
         time.sleep(0.02)
-    os.kill(process.pid, signal.SIGINT)
+    children = psutil.Process(process.pid).children(recursive=True)
+    os.kill(process.pid, sent)
     process.join()
     told = said.read_text()
-    assert process.exitcode == 130, told
+    assert process.exitcode == code, told
+    assert line in told
+    assert not psutil.wait_procs(children, timeout=10)[1], "processes are left"
+    assert not list(out.rglob("*.lock.json"))
     assert "Traceback" not in told
     assert "Run the same command to resume" in told

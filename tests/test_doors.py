@@ -117,6 +117,7 @@ def outside(tmp_path, monkeypatch):
     (tmp_path / "mine.py").write_text(OUTSIDE)
     monkeypatch.chdir(tmp_path)
     monkeypatch.syspath_prepend(str(tmp_path))
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
     yield
     sys.modules.pop("mine", None)
 

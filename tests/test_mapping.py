@@ -35,13 +35,6 @@ def pixels(land, layer="classes"):
         return dataset.read(1)
 
 
-@pytest.fixture
-def small_cells(monkeypatch):
-    """Cells much smaller than the tests' scenes, so that windows have several and scenes several windows."""
-    monkeypatch.setattr("bocage.mapping.lattice.DENSE", 16)
-    monkeypatch.setattr("bocage.mapping.lattice.SMALL", 12)
-
-
 ALL = ("classes", "confidence", "probabilities", "entropy", "margin", "validity")
 
 

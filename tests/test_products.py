@@ -160,6 +160,24 @@ def test_of_duplicates_the_newest_processing_is_used_and_its_gaps_are_filled_fro
     )
 
 
+def test_the_theia_product_that_was_produced_last_wins_whatever_its_name(copied) -> None:
+    folder = copied("theia", r"_20220403-.*T40KCB")
+    old = next(folder.iterdir())
+    new = old.with_name(old.name.replace("SENTINEL2", "A_SENTINEL2"))
+    shutil.copytree(old, new)
+    _edit(new, r"<PRODUCTION_DATE>2022", "<PRODUCTION_DATE>2024", "*_MTD_ALL.xml")
+    _edit(new, r"(<REFLECTANCE_QUANTIFICATION_VALUE>)\d+", r"\g<1>5000", "*_MTD_ALL.xml")
+    read = lambda path: open_source("s2", sentinel2_theia, sentinel2_theia.Settings(path, bands=("red",)))  # noqa: E731
+    both, alone = read(folder), read(old)
+    values, valid = both.read(alone.grid, alone.grid.window)
+    expected, clear = alone.read(alone.grid, alone.grid.window)
+    assert len(both.times) == 1
+    assert np.array_equal(valid, clear)
+    assert clear.any()
+    assert np.allclose(values, 2 * expected)
+    assert [note.code for note in both.notes] == ["several_versions"]
+
+
 def test_a_mosaic_across_utm_zones_is_warped_once(tmp_path: Path) -> None:
     for tile, crs, corner in (
         ("40KCB", "EPSG:32740", (800000.0, 7660000.0)),

@@ -1,22 +1,36 @@
-"""Atomic writing of files and folders, digests and checksums of content, changes of files, a journal of completed parts.
+"""Atomic writing of files and folders, safe names, tables, digests and checksums of content, changes of files, a journal.
 
 A file or folder is written as ``.<name>.part`` in the same folder, and renamed when it is complete.
 """
 
+import csv
 import dataclasses
 import functools
+import glob
 import hashlib
+import io
 import json
 import os
+import re
 import shutil
-from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+import time
+import uuid
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from bocage.errors import BocageError
+
 DIGITS = 32
 """Number of hexadecimal digits of a digest (truncated SHA-256)."""
+DAY = 86_400.0
+"""Seconds of a day."""
+LONGEST_NAME = 150
+"""Maximum number of characters of a name from outside that is kept in the name of a file."""
+FORMULA = ("=", "+", "-", "@", "\uff1d", "\uff0b", "\uff0d", "\uff20")
+"""First characters of a formula in a spreadsheet, also in their full-width forms."""
 
 
 def part_of(path: Path) -> Path:
@@ -28,9 +42,32 @@ def part_of(path: Path) -> Path:
     return path.with_name(f".{path.name}.part")
 
 
+def own_part_of(path: Path) -> Path:
+    """Return a path like :func:`part_of` that no other process uses, for folders that several runs write to.
+
+    Files of this kind that a killed process left a day ago are removed.
+    """
+    for left in path.parent.glob(f".{glob.escape(path.name)}.*.part"):
+        with suppress(OSError):  # another process may remove it at the same time
+            if time.time() - left.stat().st_mtime > DAY:
+                left.unlink()
+    return path.with_name(f".{path.name}.{uuid.uuid4().hex[:12]}.part")
+
+
 def move(source: Path, target: Path) -> None:
     """Rename a file or folder on the same disk; replace an existing file atomically."""
     os.replace(source, target)
+
+
+@contextmanager
+def naming(path: Path) -> Iterator[None]:
+    """Name `path` in an ``OSError`` of the block that names no file: the system names none if the disk is full."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno is not None and error.filename is None:
+            raise OSError(error.errno, error.strerror or os.strerror(error.errno), str(path)) from error
+        raise
 
 
 @contextmanager
@@ -44,8 +81,9 @@ def replacing(path: Path, partial: Path | None = None) -> Iterator[Path]:
     """
     partial = partial or part_of(path)
     try:
-        yield partial
-        move(partial, path)
+        with naming(path):
+            yield partial
+            move(partial, path)
     except BaseException:
         partial.unlink(missing_ok=True)
         raise
@@ -61,9 +99,41 @@ def replacing_folder(folder: Path) -> Iterator[Path]:
     partial = part_of(folder)
     shutil.rmtree(partial, ignore_errors=True)
     partial.mkdir(parents=True)
-    yield partial
+    with naming(folder):
+        yield partial
     shutil.rmtree(folder, ignore_errors=True)
     move(partial, folder)
+
+
+def safe_name(name: str) -> str:
+    """Return a name from outside (of a catalogue, archive or recipe) as the name of one file or folder.
+
+    A name that is safe is returned unchanged. In any other name, characters with a meaning in paths are replaced, and a digest
+    of the name is appended, so that different names stay different.
+
+    >>> safe_name("S2B_31UES_20220704"), safe_name("../../etc")
+    ('S2B_31UES_20220704', 'etc-74ccf3c5b4c19a81')
+    """
+    plain = re.sub(r"[^\w.,+@=() -]+", "-", name).strip("-. ")[:LONGEST_NAME]
+    return (
+        plain
+        if plain and plain == name
+        else f"{plain}-{digest_of(name.encode('utf-8', 'surrogatepass'))[:16]}".lstrip("-")
+    )
+
+
+def inside(folder: Path, *names: str) -> Path:
+    """Return the path of a file in `folder`, of names from outside made safe.
+
+    Raises
+    ------
+    BocageError
+        The path is outside of the folder, because a link in the folder leads there.
+    """
+    path = folder.joinpath(*map(safe_name, names))
+    if not path.resolve().is_relative_to(folder.resolve()):
+        raise BocageError(f"{path} is a link that leads outside of {folder}. Remove the link.")
+    return path
 
 
 def write_text(path: Path, text: str) -> None:
@@ -75,6 +145,33 @@ def write_text(path: Path, text: str) -> None:
 def write_json(path: Path, content: Any, indent: int | None = 1) -> None:
     """Write a JSON file (UTF-8) atomically; its folder must exist."""
     write_text(path, json.dumps(content, indent=indent, ensure_ascii=False))
+
+
+def write_csv(path: Path, rows: Iterable[Sequence[Any]]) -> None:
+    """Write a CSV file (UTF-8) atomically; its folder must exist."""
+    write_text(path, as_csv(rows))
+
+
+def as_csv(rows: Iterable[Sequence[Any]]) -> str:
+    """Return rows as CSV. Texts that a spreadsheet would run as a formula are preceded by an apostrophe, line breaks are blanks.
+
+    >>> as_csv([["code", "name"], [-1, "=1+1"]])
+    "code,name\\n-1,'=1+1\\n"
+    """
+    stream = io.StringIO()
+    csv.writer(stream, lineterminator="\n").writerows([_cell(value) for value in row] for row in rows)
+    return stream.getvalue()
+
+
+def _cell(value: Any) -> Any:
+    if not isinstance(value, str):
+        return value
+    text = re.sub(r"[\r\n]+", " ", value)  # one line per row: what follows a line break could be read as another cell
+    try:
+        float(text)
+    except ValueError:
+        return f"'{text}" if text.startswith("\t") or text.lstrip().startswith(FORMULA) else text
+    return text
 
 
 def digest(*values: Any) -> str:
@@ -220,7 +317,7 @@ class Journal:
         """Record a part and flush the record to disk, so that it survives a power failure."""
         self.notes[place] = note
         line = {"place": place, **note}
-        with self.path.open("a", encoding="utf-8") as stream:
+        with naming(self.path), self.path.open("a", encoding="utf-8") as stream:
             stream.write("\n" + json.dumps({**line, "sum": digest(line)}))
             stream.flush()
             os.fsync(stream.fileno())

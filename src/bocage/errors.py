@@ -23,9 +23,17 @@ Any other exception is unexpected: the command line writes a log and exits with 
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from bocage.redaction import redacted
+
 
 class BocageError(Exception):
-    """An error that the user can correct. Its message is one line: the problem, its location, and the solution."""
+    """An error that the user can correct. Its message is one line: the problem, its location, and the solution.
+
+    Secrets in the message are redacted.
+    """
+
+    def __init__(self, *parts: object) -> None:
+        super().__init__(*(redacted(part) if isinstance(part, str) else part for part in parts))
 
 
 class UnknownNameError(BocageError):
@@ -41,7 +49,7 @@ class Problem:
     message: str
 
     def __str__(self) -> str:
-        return f"{self.key}: {self.message}" if self.key else self.message
+        return redacted(f"{self.key}: {self.message}" if self.key else self.message)
 
 
 class RecipeError(BocageError):

@@ -2,12 +2,13 @@
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from bocage.disk import write_json
 from bocage.errors import RunFolderError
+from bocage.redaction import redacted
 
 
 @dataclass(frozen=True)
@@ -43,8 +44,9 @@ class Provenance:
     stages: dict[str, Stage] = field(default_factory=dict)
 
     def save(self, path: Path) -> None:
-        """Write the file atomically."""
-        write_json(path, asdict(self))
+        """Write the file atomically; secrets in paths and addresses are redacted."""
+        shown = {redacted(place): value for place, value in self.inputs.items()}
+        write_json(path, asdict(replace(self, recipe=redacted(self.recipe), inputs=shown)))
 
     @classmethod
     def load(cls, path: Path) -> "Provenance":

@@ -35,7 +35,7 @@ def evaluate(recipe: Path, out: Path | None, overwrite: bool, sample: Path | Non
     from bocage.cli.tables import print_adjusted
     from bocage.jobs.evaluate import evaluate_sample
 
-    folder = out or Path("runs") / parsed.name
+    folder = out or parsed.out
     with terminal() as progress:
         found = evaluate_sample(parsed, folder, sample, label, progress)
     print_adjusted(found)
@@ -86,7 +86,7 @@ def sample_design(recipe: Path, out: Path | None, path: Path | None, expect: tup
     from bocage.evaluation.design import SampleDesign
     from bocage.jobs.sample_design import design_sample
 
-    folder = out or Path("runs") / parsed.name
+    folder = out or parsed.out
     target = path or RunLayout(folder).validation
     with terminal() as progress:
         drawn = design_sample(parsed, folder, SampleDesign(**wanted), dict(map(_expected, expect)), target, progress)
@@ -140,7 +140,7 @@ def compare(context: click.Context, recipe: Path, out: Path | None, jobs: int | 
     from bocage.cli.tables import print_comparison
     from bocage.jobs.compare import compare_models
 
-    folder = out or Path("runs") / parsed.name
+    folder = out or parsed.out
     with terminal() as progress:
         found = compare_models(parsed, folder, jobs or 0, progress, metric)
     from bocage.report.comparison import verdict, write_comparison

@@ -103,7 +103,7 @@ def plan(recipe: Path, out: Path | None, workers: tuple[int, ...], as_json: bool
     parsed = opened(recipe)
     from bocage.jobs.plan import plan as measure
 
-    folder = out or Path("runs") / parsed.name
+    folder = out or parsed.out
     with terminal() as progress:
         made = measure(parsed, folder, workers, progress)
     made.save(RunLayout(folder).plan)

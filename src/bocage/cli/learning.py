@@ -4,7 +4,7 @@ from pathlib import Path
 
 import click
 
-from bocage.cli.options import DEVICES, OUT, OVERWRITE, RECIPE, chosen, opened
+from bocage.cli.options import ALLOW, DEVICES, OUT, OVERWRITE, RECIPE, chosen, opened
 from bocage.cli.terminal import started, terminal
 from bocage.layout import RunLayout
 
@@ -17,6 +17,7 @@ from bocage.layout import RunLayout
 @click.option("--polygons", is_flag=True, help="Also train on the recipe's reference polygons.")
 @OUT
 @OVERWRITE
+@ALLOW
 def adapt(model: Path, recipe: Path, polygons: bool, out: Path | None, overwrite: bool) -> None:
     """Adapt a trained network to another year or region.
 
@@ -34,7 +35,7 @@ def adapt(model: Path, recipe: Path, polygons: bool, out: Path | None, overwrite
     from bocage.jobs.adapt import adapt_to
     from bocage.training import Adapting
 
-    folder = out or Path("runs") / f"{parsed.name}-adapted"
+    folder = out or parsed.out.with_name(f"{parsed.out.name}-adapted")
     with terminal() as progress:
         adapt_to(parsed, model, folder, Adapting(polygons=polygons), progress, overwrite)
     click.echo(f"model: {RunLayout(folder).own.model.path}")
@@ -69,7 +70,7 @@ def pretrain(recipe: Path, out: Path | None, overwrite: bool, pixels: int, epoch
     from bocage.jobs.pretrain import pretrain_on
     from bocage.training import Pretraining
 
-    folder = out or Path("runs") / parsed.name
+    folder = out or parsed.out
     with terminal() as progress:
         pretrain_on(parsed, folder, Pretraining(pixels=pixels, epochs=epochs), progress, overwrite)
     click.echo(f"pretrained encoder: {RunLayout(folder).pretrained.path}")
@@ -78,6 +79,7 @@ def pretrain(recipe: Path, out: Path | None, overwrite: bool, pixels: int, epoch
 @click.command()
 @click.argument("model", type=click.Path(path_type=Path, exists=True, file_okay=False))
 @click.argument("folder", type=click.Path(path_type=Path))
+@ALLOW
 def export(model: Path, folder: Path) -> None:
     """Export a trained network to ONNX.
 

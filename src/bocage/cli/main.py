@@ -1,6 +1,7 @@
 """Table of the commands, as text, so that ``bocage --help`` does not import their modules."""
 
 import importlib
+import os
 import sys
 from collections.abc import Sequence
 from typing import Any
@@ -82,4 +83,5 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def script() -> None:
     """Entry point of the shell command."""
+    os.environ["PYTHONSAFEPATH"] = "1"  # processes that this one starts do not import from the working directory either
     sys.exit(main())

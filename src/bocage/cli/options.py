@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from bocage.cli.terminal import started, terminal
+from bocage.shelf import allow
 
 if TYPE_CHECKING:
     from bocage.recipe import Recipe
@@ -28,6 +29,20 @@ DEVICES = click.option(
     "--devices",
     type=click.IntRange(1),
     help="Number of GPUs (or processes, without GPU) for training; replaces [training] devices.",
+)
+
+
+def _allow(ctx: click.Context, option: click.Parameter, modules: tuple[str, ...]) -> None:
+    allow(modules)
+
+
+ALLOW = click.option(
+    "--allow",
+    metavar="MODULE",
+    multiple=True,
+    expose_value=False,
+    callback=_allow,
+    help="Installed module outside of Bocage that the model folder may import; its code runs. Repeatable.",
 )
 
 
@@ -88,7 +103,7 @@ def run_stages(recipe: Path, out: Path | None, stages: Sequence[str], overwrite:
     parsed = chosen(opened(recipe), **given)
     from bocage.jobs.run import run
 
-    folder = out or Path("runs") / parsed.name
+    folder = out or parsed.out
     with terminal() as progress:
         finished = run(parsed, folder, stages, progress, overwrite)
     if "evaluate" in stages:

@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from bocage.cli.options import DEVICES, OUT, OVERWRITE, RECIPE, chosen, opened, run_stages, with_workers
+from bocage.cli.options import ALLOW, DEVICES, OUT, OVERWRITE, RECIPE, chosen, opened, run_stages, with_workers
 from bocage.cli.terminal import started, terminal
 
 
@@ -72,7 +72,7 @@ def prepare(recipe: Path, out: Path | None, overwrite: bool) -> None:
     from bocage.jobs.prepare import prepare as work
 
     with terminal() as progress:
-        cubes = work(parsed, out or Path("runs") / parsed.name, progress, overwrite)
+        cubes = work(parsed, out or parsed.out, progress, overwrite)
     for name, cube in cubes.items():
         click.echo(
             f"{name}: {cube.path} ({cube.shards} shards, {cube.never_clear} of {cube.pixels} pixels without a clear date)"
@@ -87,6 +87,7 @@ def prepare(recipe: Path, out: Path | None, overwrite: bool) -> None:
 @OVERWRITE
 @with_workers
 @click.option("--model", type=click.Path(path_type=Path), help="Model folder to use instead of the run's model.")
+@ALLOW
 @click.option("--region", type=click.Path(path_type=Path), help="Vector file; only its polygons are mapped.")
 @click.option("--where", help="SQL condition that selects polygons of the region: \"tile = '31UES'\".")
 def map_command(
@@ -120,7 +121,7 @@ def map_command(
     from bocage.jobs.map import map_with
 
     with terminal() as progress:
-        land = map_with(parsed, model, out or Path("runs") / parsed.name, progress, overwrite)
+        land = map_with(parsed, model, out or parsed.out, progress, overwrite)
     click.echo(f"map: {land.files['classes']}")
 
 

@@ -16,6 +16,7 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
+from bocage.redaction import redacted
 from bocage.words import Note
 
 EVERY = 10.0
@@ -49,10 +50,11 @@ class Bars:
 
     def say(self, text: str | Note) -> None:
         """Print a line above the bars."""
-        self.progress.console.print(str(text), markup=False)
+        self.progress.console.print(redacted(str(text)), markup=False)
 
     def step(self, task: str, done: int, total: int, note: str = "") -> None:
         """Update the bar of a task."""
+        note = redacted(note)
         if task not in self.tasks:
             self.tasks[task] = self.progress.add_task(task, total=total, note=note)
         self.progress.update(self.tasks[task], completed=done, total=total, note=note)
@@ -75,7 +77,7 @@ class Lines:
 
     def say(self, text: str | Note) -> None:
         """Print a line."""
-        print(text, file=sys.stderr, flush=True)
+        print(redacted(str(text)), file=sys.stderr, flush=True)
 
     def step(self, task: str, done: int, total: int, note: str = "") -> None:
         """Print the progress of a task, with an estimate of the remaining time."""

@@ -21,6 +21,13 @@ from bocage.scene import Cube, make_scene
 from bocage.sources import SENSORS, Readable, Source, check_overlap, image, open_source, opening_order
 from bocage.words import Note
 
+FOUND: dict[str, Severity] = {
+    "cloud_mask_elsewhere": "warning", "cloud_mask_unread": "warning", "declared_scale": "note", "intervals": "note",
+    "no_cloud_cover": "warning", "no_orbit": "warning", "scale_differs": "warning", "several_orbits": "warning",
+    "several_versions": "note",
+}  # fmt: skip
+"""Notes of an opened source that are findings → severity."""
+
 
 def check(path: Path, out: Path | None = None, progress: Progress = QUIET) -> Preflight:
     """Return the findings about a recipe and its inputs; an unusable input is a finding and raises no error."""
@@ -44,7 +51,7 @@ def check(path: Path, out: Path | None = None, progress: Progress = QUIET) -> Pr
         return seen
     seen.findings += _look_at_sources(recipe, seen, progress)
     seen.findings += _look_at_reference(recipe, seen, progress)
-    seen.findings += _look_at_run(recipe, seen, out or Path("runs") / recipe.name)
+    seen.findings += _look_at_run(recipe, seen, out or recipe.out)
     seen.findings = ordered(seen.findings)
     return seen
 
@@ -67,6 +74,8 @@ def _open_sources(recipe: Recipe, seen: Preflight, progress: Progress) -> Iterat
         for note in source.notes:
             if note.code == "left_out":
                 yield Finding.of(severity, name, note)
+            elif note.code in FOUND:
+                yield Finding.of(FOUND[note.code], name, note, "check_source")
 
 
 def _look_at_sources(recipe: Recipe, seen: Preflight, progress: Progress) -> Iterator[Finding]:

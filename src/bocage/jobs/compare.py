@@ -5,6 +5,7 @@ import json
 import multiprocessing
 import os
 import re
+import signal
 from collections.abc import Iterator
 from concurrent.futures import Future, ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
@@ -29,6 +30,8 @@ from bocage.run import COMPARING, held, open_run, open_scene
 from bocage.training import Trained
 from bocage.words import Note
 
+TERMINATED = 143
+"""Exit code of a process that was ended by SIGTERM."""
 THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS")
 
 
@@ -207,8 +210,14 @@ def _settle(places: Any) -> None:
 
 def _apart(path: Path, label: str, out: Path, messages: Any) -> str:
     """Train and evaluate one model in this process; the recipe is read again because modules cannot be pickled."""
-    entry = next(entry for entry in entries(read_recipe(path), out) if entry.label == label)
-    return _work(entry, out, Named(Sent(messages), f"{label}: "))
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # the folder's lock is removed before the process ends
+    try:
+        entry = next(entry for entry in entries(read_recipe(path), out) if entry.label == label)
+        return _work(entry, out, Named(Sent(messages), f"{label}: "))
+    except KeyboardInterrupt:
+        os._exit(TERMINATED)  # an exception would be the result of this model, and the process would start the next one
+    finally:
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
 
 
 @contextmanager

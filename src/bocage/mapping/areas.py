@@ -1,7 +1,6 @@
 """Pixels and hectares of every class of a map: counted once, while it is written, and read again from ``areas.csv``."""
 
 import csv
-import io
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -9,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bocage.disk import write_text
+from bocage.disk import write_csv
 from bocage.errors import MappingError
 from bocage.grid import Grid, Window
 from bocage.legend import Legend
@@ -47,13 +46,10 @@ class Areas:
 
     def save(self, path: Path) -> None:
         """Write the table atomically: code, name, pixels, hectares, and the share of the mapped area in percent."""
-        stream, total = io.StringIO(), max(self.total, 1e-12)
-        table = csv.writer(stream, lineterminator="\n")
-        table.writerow(HEADER)
+        total = max(self.total, 1e-12)
         rows = zip(self.legend.codes, self.legend.names, self.pixels.tolist(), self.hectares.tolist(), strict=True)
-        for code, name, pixels, hectares in rows:
-            table.writerow([code, name, pixels, f"{hectares:.4f}", f"{100 * hectares / total:.3f}"])
-        write_text(path, stream.getvalue())
+        shown = ([code, name, n, f"{area:.4f}", f"{100 * area / total:.3f}"] for code, name, n, area in rows)
+        write_csv(path, [HEADER, *shown])
 
     @classmethod
     def load(cls, path: Path, legend: Legend) -> "Areas":

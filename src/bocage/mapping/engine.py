@@ -78,7 +78,7 @@ def make_map(
     MappingError
         A file cannot be written, windows could not be read, or an input file changed during the computation.
     """
-    making = _Making.of(trained, scene, settings, MapLayout(folder), computing.device, progress)
+    making = Making.of(trained, scene, settings, MapLayout(folder), computing.device, progress)
     making.store.make(scene.grid)
     missing = making.missing()
     problems = making.make(missing, computing.workers) if missing else []
@@ -106,7 +106,7 @@ def open_map(legend: Legend, grid: Grid, settings: Mapping, folder: Path) -> Lan
 
 
 @dataclass
-class _Making:
+class Making:
     """State of a map during its production."""
 
     task: Task
@@ -126,7 +126,7 @@ class _Making:
     @classmethod
     def of(
         cls, trained: Trained, scene: Scene, settings: Mapping, folder: MapLayout, device: str, progress: Progress
-    ) -> "_Making":
+    ) -> "Making":
         """Check that the scene can be mapped, and plan the windows."""
         trained = trained.for_scene(scene)
         trained.check_scene(scene)

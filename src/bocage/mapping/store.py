@@ -18,13 +18,15 @@ import zarr
 from numpy.typing import NDArray
 from zarr.codecs import BloscCodec, BytesCodec
 
-from bocage.disk import Journal
+from bocage.disk import Journal, digest_of
 from bocage.errors import MappingError
 from bocage.grid import Grid, Window
 from bocage.mapping.writers import MapBand
 
 FORMAT = 1
 FOLDER, JOURNAL = "windows.zarr", "windows.journal"
+LAYOUT = "arrays"
+"""Attribute of the group: digest of the metadata of the arrays."""
 
 
 @dataclass(frozen=True)
@@ -56,7 +58,7 @@ class Store:
         path = self.folder / FOLDER
         try:
             if path.exists():
-                if _attributes(path) == about:
+                if _attributes(path) == {**about, LAYOUT: self._layout()}:
                     for torn in path.rglob("*.partial"):  # incomplete chunk of a killed process
                         torn.unlink(missing_ok=True)
                     return
@@ -70,9 +72,18 @@ class Store:
                     dtype=bands[0].dtype, fill_value=bands[0].nodata, dimension_names=("band", "y", "x"),
                     compressors=BloscCodec(cname="zstd", clevel=3, shuffle="bitshuffle"), serializer=BytesCodec(),
                 )  # fmt: skip
-            group.attrs.update(about)  # written last: a store without attributes is incomplete
+            group.attrs.update(
+                {**about, LAYOUT: self._layout()}
+            )  # written last: a store without attributes is incomplete
         except OSError as error:
             raise cannot_write(self.folder, error) from error
+
+    def _layout(self) -> str:
+        """Return a digest of the metadata of the arrays; empty if a file is missing."""
+        try:
+            return digest_of(*((self.folder / FOLDER / name / "zarr.json").read_bytes() for name in self.layers))
+        except OSError:
+            return ""
 
     def open(self) -> Any:
         """Return the Zarr group, for reading and writing."""
@@ -91,7 +102,7 @@ class Store:
 def _attributes(path: Path) -> dict[str, Any] | None:
     try:
         return dict(zarr.open_group(path, mode="r", zarr_format=3).attrs)
-    except (OSError, ValueError, KeyError):
+    except (OSError, ValueError, KeyError, TypeError):
         return None
 
 

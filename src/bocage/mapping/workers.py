@@ -21,6 +21,8 @@ CLUSTERS = ("slurm", "pbs", "sge", "lsf", "oar", "htcondor", "moab")
 """Batch systems supported by dask-jobqueue."""
 CONNECT = 30
 """Timeout for the connection to a scheduler, in seconds."""
+LOOPBACK = "127.0.0.1"
+"""Address of Dask's servers and dashboard on this machine, which other machines cannot reach."""
 LOGS = "jobs"
 """Folder for the logs of batch jobs, in the folder of the windows."""
 PATIENCE = 300
@@ -208,7 +210,8 @@ def _cluster(workers: Workers, threads: int, logs: Path) -> Iterator[Any]:
 
     environment = {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
     with LocalCluster(  # type: ignore[no-untyped-call]
-        n_workers=workers.count, threads_per_worker=threads, processes=True, memory_limit=None, dashboard_address=":0",
+        n_workers=workers.count, threads_per_worker=threads, processes=True, memory_limit=None, host=LOOPBACK,
+        dashboard_address=f"{LOOPBACK}:0", worker_dashboard_address=f"{LOOPBACK}:0",
         env={**os.environ, **environment}, silence_logs=50,
     ) as cluster:  # fmt: skip
         yield cluster
@@ -230,9 +233,8 @@ def _jobs(workers: Workers, threads: int, logs: Path) -> Iterator[Any]:
         ) from error
     kinds = {kind.removesuffix("Cluster").lower(): kind for kind in dir(dask_jobqueue) if kind.endswith("Cluster")}
     options = {"processes": 1, "cores": threads, "memory": "8GB", "walltime": "04:00:00", "log_directory": str(logs)}
-    options["scheduler_options"] = {
-        "dashboard_address": ":0"
-    }  # any free port: several schedulers may run on a login node
+    # Any free port, because several schedulers may run on a login node. The dashboard can end jobs: it is not for the network.
+    options["scheduler_options"] = {"dashboard_address": f"{LOOPBACK}:0"}
     options |= workers.options
     try:
         cluster = getattr(dask_jobqueue, kinds[workers.cluster])(**options)

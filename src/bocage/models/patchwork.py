@@ -117,7 +117,7 @@ class SeriesEncoder(nn.Module):
 
     def forward(self, tensor: SourceTensor, hide: float) -> tuple[Tensor, Tensor]:
         """Return the vectors (B, Y, X, W) and their validity (B, Y, X); hide a random share of the dates, up to `hide`."""
-        days = self._days(tensor)
+        days = self.encode_days(tensor)
         if hide or _in_one_piece():
             values, valid = pooled(tensor, self.spec)
             if hide:
@@ -141,10 +141,10 @@ class SeriesEncoder(nn.Module):
     def attention(self, tensor: SourceTensor) -> Tensor:
         """Return the attention of each date (B, T) at the first pixel: the mean over heads, 0 where masked, sum 1."""
         series, clear, _ = self._laid_out(*pooled(tensor, self.spec), whole=True)
-        _, weight = self._attend(series[:, :1], clear[:, :1], self._days(tensor))
+        _, weight = self._attend(series[:, :1], clear[:, :1], self.encode_days(tensor))
         return weight[:, 0].mean(1) * clear[:, 0]
 
-    def _days(self, tensor: SourceTensor) -> Tensor:
+    def encode_days(self, tensor: SourceTensor) -> Tensor:
         """Return the encodings of the days of the year (B, 1, T, W)."""
         return self.day(waves(tensor.days).to(tensor.values.dtype))[:, None]  # type: ignore[no-any-return]
 
@@ -173,15 +173,15 @@ class SeriesEncoder(nn.Module):
 
         Where no date is valid, the weights are undefined.
         """
-        hidden = self._hidden(series, days)
-        return hidden, self._weights(hidden, clear)
+        hidden = self.hidden(series, days)
+        return hidden, self.weights(hidden, clear)
 
-    def _hidden(self, series: Tensor, days: Tensor) -> Tensor:
+    def hidden(self, series: Tensor, days: Tensor) -> Tensor:
         """(B, P, T, C) and the day encodings (B, 1, T, W) → (B, P, T, W)."""
         hidden = functional.linear(series, self.bands.weight)
         return hidden.add_((days + self.bands.bias).to(hidden.dtype)).relu_()
 
-    def _weights(self, hidden: Tensor, clear: Tensor) -> Tensor:
+    def weights(self, hidden: Tensor, clear: Tensor) -> Tensor:
         """(B, P, T, W) and (B, P, T) → weights (B, P, heads, T)."""
         # Heads come first: the product with few queries is several times faster, and dates are contiguous for the softmax.
         energy = torch.mm(self.queries.weight, hidden.flatten(0, 2).t()).reshape(-1, *clear.shape)

@@ -147,8 +147,14 @@ def _check(forest: Any) -> None:
     Raises
     ------
     ModelError
-        A node points outside its tree, or a split uses a feature that does not exist.
+        The object is not a random forest, a node points outside its tree, or a split uses a feature that does not exist.
     """
+    from sklearn.ensemble import RandomForestClassifier
+    from sklearn.tree import DecisionTreeClassifier
+
+    kinds = {type(estimator) for estimator in forest.estimators_} if type(forest) is RandomForestClassifier else set()
+    if kinds != {DecisionTreeClassifier}:
+        raise ModelError("random_forest: the stored object is not a random forest of classification trees.")
     for tree in (estimator.tree_ for estimator in forest.estimators_):
         nodes = np.arange(tree.node_count)
         split = tree.children_left != -1

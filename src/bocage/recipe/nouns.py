@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from bocage.disk import safe_name
 from bocage.evaluation import Evaluation
 from bocage.grid import Grid
 from bocage.legend import LandClass, Legend
@@ -81,6 +82,15 @@ class Contender:
 
 
 @dataclass(frozen=True)
+class Plugins:
+    """Code outside of Bocage."""
+
+    allow: tuple[str, ...] = ()
+    """Modules that model folders of other runs may name, for example ``["my_networks"]``. The modules that the recipe itself
+    names are allowed."""
+
+
+@dataclass(frozen=True)
 class Recipe:
     """All settings of a run."""
 
@@ -114,6 +124,13 @@ class Recipe:
     """Content of the file; empty for a table."""
     compare: tuple[Contender, ...] = ()
     """Models to compare with the model of the recipe."""
+    plugins: Plugins = Plugins()
+    """Code outside of Bocage that model folders may name."""
+
+    @property
+    def out(self) -> Path:
+        """Default folder of the run."""
+        return Path("runs") / safe_name(self.name)
 
     @property
     def survey(self) -> Survey:

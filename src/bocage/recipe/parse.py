@@ -20,12 +20,13 @@ from bocage.evaluation import METRICS, Evaluation
 from bocage.legend import Legend, read_csv
 from bocage.mapping import WRITERS, Mapping, Workers
 from bocage.models import MODELS
-from bocage.recipe.nouns import Contender, GridChoice, LegendChoice, Recipe, SourceChoice
+from bocage.recipe.nouns import Contender, GridChoice, LegendChoice, Plugins, Recipe, SourceChoice
+from bocage.redaction import learn
 from bocage.report import Reporting
 from bocage.samples import Reference, Split
 from bocage.samples.reference import POSTGIS
 from bocage.scene import INDICES, Preparation, Preparing
-from bocage.shelf import Shelf, did_you_mean
+from bocage.shelf import Shelf, allow, did_you_mean
 from bocage.sources import SENSORS
 from bocage.training import Choice, Training, with_preset
 
@@ -40,6 +41,7 @@ SECTIONS: dict[str, tuple[type[Any], bool]] = {
     "evaluation": (Evaluation, False),
     "report": (Reporting, False),
     "workers": (Workers, False),
+    "plugins": (Plugins, False),
 }
 """Section → its dataclass, and whether the section is required."""
 
@@ -94,7 +96,7 @@ class _Reading:
             return self._clean(inner, value, key)
         if inner is not None and isinstance(value, list):
             return [self._clean(inner, v, f"{key}.{i}") if isinstance(v, dict) else v for i, v in enumerate(value)]
-        if Path in options and isinstance(value, str) and not value.startswith(POSTGIS):
+        if Path in options and isinstance(value, str) and not POSTGIS.match(value):
             return self.folder / value
         if Path in options and isinstance(value, dict):
             return {k: self.folder / v if isinstance(v, str) else v for k, v in value.items()}
@@ -109,12 +111,15 @@ class _Reading:
                 self.add(key, f"{error}")
 
     def expanded(self, value: Any, key: str) -> Any:
-        """Replace ``${VAR}`` in every string with the value of the environment variable."""
+        """Replace ``${VAR}`` in every string with the value of the environment variable; remember secrets for their redaction."""
         if isinstance(value, dict):
             return {k: self.expanded(v, f"{key}.{k}" if key else k) for k, v in value.items()}
         if isinstance(value, list):
             return [self.expanded(v, f"{key}.{i}") for i, v in enumerate(value)]
-        return re.sub(r"\$\{(\w+)\}", lambda m: self._variable(m, key), value) if isinstance(value, str) else value
+        if not isinstance(value, str):
+            return value
+        learn(key.rpartition(".")[2], value, os.environ)
+        return re.sub(r"\$\{(\w+)\}", lambda m: self._variable(m, key), value)
 
     def _variable(self, match: re.Match[str], key: str) -> str:
         if match[1] not in os.environ:
@@ -174,6 +179,7 @@ def parse(table: AnyMapping[str, Any], folder: Path, source: object = "the recip
     legend = _legend(reading, parts.pop("legend"))
     if reading.problems or legend is None:
         raise RecipeError(source, reading.problems)
+    allow(parts["plugins"].allow)
     name = str(raw.get("name", "recipe"))
     choice = Choice(model, config, parts.pop("training"))
     own: dict[str, Any] = {"legend": legend, "sources": sources, "choice": choice, "compare": contenders}

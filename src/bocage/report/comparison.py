@@ -1,11 +1,10 @@
 """Files of a comparison of models: HTML, LaTeX, CSV, and JSON with all numbers."""
 
-import csv
-import io
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from bocage import disk
 from bocage.disk import write_json, write_text
 from bocage.evaluation import Comparison, Line, spread_of
 from bocage.layout import RunLayout
@@ -88,7 +87,6 @@ def _p(value: float, language: str) -> str:
 
 def as_csv(found: Comparison) -> str:
     """Return the comparison as CSV: one row per model, one column per number, with a decimal point."""
-    stream = io.StringIO()
     columns: list[tuple[str, Callable[[Line], Any]]] = [("model", lambda line: line.label)]
     for measure in MEASURES:
         columns.append((f"{measure}_mean", lambda line, m=measure: spread_of(line.score.values(m))[0]))  # type: ignore[misc]
@@ -101,11 +99,8 @@ def as_csv(found: Comparison) -> str:
     ]
     for k, name in enumerate(found.lines[0].score.names):
         columns.append((f"f1 {name}", lambda line, k=k: spread_of(line.score.per_class("f1")[:, k])[0]))  # type: ignore[misc]
-    writer = csv.writer(stream, lineterminator="\n")
-    writer.writerow([title for title, _ in columns])
-    for line in found.lines:
-        writer.writerow(["" if (value := get(line)) is None else value for _, get in columns])
-    return stream.getvalue()
+    rows = [["" if (value := get(line)) is None else value for _, get in columns] for line in found.lines]
+    return disk.as_csv([[title for title, _ in columns], *rows])
 
 
 def as_latex(found: Comparison, language: str = "en") -> str:

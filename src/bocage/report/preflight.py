@@ -43,7 +43,7 @@ def write_page(seen: Preflight, path: Path) -> Path:
 
 def _grid(grid: Grid, language: str) -> str:
     height, width = grid.shape
-    return sentence("grid_size", language, height=height, width=width, gsd=grid.resolution, crs=grid.crs_name)
+    return sentence("grid_size", language, height=height, width=width, gsd=grid.metres[0], crs=grid.crs_name)
 
 
 def _picture(name: str, source: Readable, grid: Grid, seen: Preflight) -> dict[str, str]:

@@ -12,17 +12,18 @@ from bocage.disk import Watch, checksums_of, damaged, digest, in_order, write_te
 from bocage.errors import RunFolderError
 from bocage.layout import RunLayout
 from bocage.machine import peak_memory, versions
-from bocage.progress import Progress
+from bocage.progress import QUIET, Progress
 from bocage.provenance import Provenance, Stage
 from bocage.recipe import Recipe
+from bocage.redaction import redacted
 from bocage.run.lock import COMPARING, LOCK
-from bocage.samples.reference import fingerprint_reference, without_password
+from bocage.samples.reference import fingerprint_reference
 from bocage.scene import Scene
 
 T = TypeVar("T")
-NO_MATTER = ("path", "text", "choice", "scene", "compare", "report", "workers")
+NO_MATTER = ("path", "text", "choice", "scene", "compare", "report", "workers", "plugins")
 """Fields of a recipe without a digest of their own. They do not affect the results (location of the file, cache on disk, other
-models, report, workers), or their parts have separate digests (the choice)."""
+models, report, workers, allowed code), or their parts have separate digests (the choice)."""
 NO_RESULTS = ("prepare", "samples", "pretrain")
 """Stages that are repeated without ``--overwrite``."""
 
@@ -97,7 +98,7 @@ class RunFolder:
             started,
             stages,
         )
-        write_text(layout.recipe, without_password(recipe.text))
+        write_text(layout.recipe, redacted(recipe.text))
         folder = cls(layout, provenance, inputs)
         folder._write()
         return folder
@@ -140,14 +141,14 @@ class RunFolder:
         if self.is_current(stage, key):
             progress.say(f"{stage}: up to date")
             return None
-        if self._is_recorded(stage, key):
-            progress.say(f"{stage}: {self._damaged(stage)[0]} is missing or was changed since; the stage is repeated.")
-        self.forget(stage)
+        self.forget(stage, key, progress)
         with self.timed(stage, key):
             return work()
 
-    def forget(self, stage: str) -> None:
-        """Record that a stage is incomplete, before its files change."""
+    def forget(self, stage: str, key: str = "", progress: Progress = QUIET) -> None:
+        """Record that a stage is incomplete, before its files change; name a file that is damaged though the key is current."""
+        if self._is_recorded(stage, key):
+            progress.say(f"{stage}: {self._damaged(stage)[0]} is missing or was changed since; the stage is repeated.")
         self.provenance.stages.pop(stage, None)
         self._write()
 

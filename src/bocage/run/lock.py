@@ -11,7 +11,9 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
+from bocage.disk import naming
 from bocage.errors import RunFolderError
+from bocage.redaction import redacted
 
 LOCK, COMPARING = ".lock", ".compare.lock"
 """Lock files of a run, and of a comparison of several runs."""
@@ -37,9 +39,14 @@ def held(path: Path, name: str = LOCK) -> Iterator[None]:
     except OSError as error:
         raise RunFolderError(f"{path} cannot be written: {error.strerror or error}. Choose another --out.") from error
     try:
-        about = {"process": os.getpid(), "host": platform.node(), "command": " ".join(["bocage", *sys.argv[1:]])}
+        about = {
+            "process": os.getpid(),
+            "host": platform.node(),
+            "command": redacted(" ".join(["bocage", *sys.argv[1:]])),
+        }
         started = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
-        holder.write_text(json.dumps(about | {"since": started}))
+        with naming(holder):
+            holder.write_text(json.dumps(about | {"since": started}))
         yield
     finally:
         holder.unlink(missing_ok=True)

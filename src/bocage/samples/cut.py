@@ -5,7 +5,9 @@ the footprints of one part of a polygon. Where single footprints take less space
 Chips are stored in the order in which the scene is read.
 """
 
+import io
 import json
+import os
 import shutil
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, fields
@@ -16,7 +18,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from bocage.disk import replacing_folder, write_json
+from bocage.disk import inside, naming, replacing_folder, safe_name, write_json
 from bocage.errors import SamplesError
 from bocage.grid import Ratio, Window
 from bocage.progress import Progress
@@ -85,13 +87,13 @@ class Cut:
     @cached_property
     def values(self) -> NDArray[np.float32]:
         """Chips in sequence, each (T, C, height, width), in physical units; 0 where not valid."""
-        values: NDArray[np.float32] = np.load(self.folder / f"{self.name}.values.npy", mmap_mode="r")
+        values: NDArray[np.float32] = np.load(_file(self.folder, self.name, "values"), mmap_mode="r")
         return values
 
     @cached_property
     def valid(self) -> NDArray[np.bool_]:
         """Validity of the chips in sequence, each (T, height, width)."""
-        valid: NDArray[np.bool_] = np.load(self.folder / f"{self.name}.valid.npy", mmap_mode="r")
+        valid: NDArray[np.bool_] = np.load(_file(self.folder, self.name, "valid"), mmap_mode="r")
         return valid
 
     def __getstate__(self) -> dict[str, Any]:
@@ -146,7 +148,7 @@ def cut(
         usable = _write_all(scene, pixels, needs, partial, progress)
         record = {n: _record(scene.cubes[n], f) for n, f in needs.footprints.items()}
         write_json(partial / CUT, record, None)
-        np.save(partial / USABLE, usable)
+        _save(partial / USABLE, usable)
     return open_cut(folder)
 
 
@@ -187,13 +189,33 @@ def open_cut(folder: Path) -> tuple[dict[str, Cut], NDArray[np.bool_]]:
             np.array(entry.get("dates", entry["days"]), np.int32),
             entry["bands"],
             entry["size"],
-            np.load(folder / f"{name}.chips.npy"),
-            np.load(folder / f"{name}.place.npy"),
+            np.load(_file(folder, name, "chips")),
+            np.load(_file(folder, name, "place")),
             np.arange(len(usable)),
         )
         for name, entry in record.items()
     }
     return cuts, usable
+
+
+def _file(folder: Path, source: str, part: str) -> Path:
+    return inside(folder, f"{safe_name(source)}.{part}.npy")
+
+
+def _save(path: Path, array: NDArray[Any]) -> None:
+    """Write an array as NPY through a buffer: NumPy's own error on a full disk does not say that the disk is full."""
+    buffer = io.BytesIO()
+    np.save(buffer, array)
+    path.write_bytes(buffer.getvalue())
+
+
+def _mapped(path: Path, dtype: Any, size: int) -> Any:
+    """Return a new memory-mapped array whose space on disk is reserved: a full disk would end the process without a message."""
+    array = np.lib.format.open_memmap(path, "w+", dtype, (size,))
+    with naming(path), path.open("r+b") as stream:
+        if hasattr(os, "posix_fallocate"):
+            os.posix_fallocate(stream.fileno(), 0, path.stat().st_size)
+    return array
 
 
 @dataclass(frozen=True)
@@ -246,11 +268,11 @@ class _Writer:
 
     def __init__(self, folder: Path, cube: Cube, footprint: Reach, plan: _Plan) -> None:
         self.cube, self.footprint, self.plan = cube, footprint, plan
-        t, c, make = len(cube.days), len(cube.bands), np.lib.format.open_memmap
-        self.values = make(folder / f"{cube.name}.values.npy", "w+", np.float32, (plan.pixels * t * c,))
-        self.valid = make(folder / f"{cube.name}.valid.npy", "w+", np.bool_, (plan.pixels * t,))
-        np.save(folder / f"{cube.name}.chips.npy", plan.chips)
-        np.save(folder / f"{cube.name}.place.npy", plan.place)
+        t, c = len(cube.days), len(cube.bands)
+        self.values = _mapped(_file(folder, cube.name, "values"), np.float32, plan.pixels * t * c)
+        self.valid = _mapped(_file(folder, cube.name, "valid"), np.bool_, plan.pixels * t)
+        _save(_file(folder, cube.name, "chips"), plan.chips)
+        _save(_file(folder, cube.name, "place"), plan.place)
 
     def write(self, window: Window, members: NDArray[np.int64], pixels: Pixels) -> NDArray[np.bool_]:
         """Write the chips of the samples `members`; return which of them have a valid date at the pixel itself."""

@@ -5,6 +5,7 @@ import warnings
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
+from urllib.parse import unquote
 
 import geopandas as gpd
 import numpy as np
@@ -14,6 +15,7 @@ from bocage.disk import digest_of
 from bocage.errors import SamplesError
 from bocage.grid import Grid
 from bocage.legend import Legend
+from bocage.redaction import redacted_address
 from bocage.shelf import did_you_mean
 from bocage.sources.raster import fingerprint
 from bocage.words import Note
@@ -32,7 +34,11 @@ Reason = Literal[
     "rare",
 ]
 """Codes of rejection reasons; the text of a code has the key ``note_reason_<code>``."""
-POSTGIS = ("postgresql:", "postgres:", "postgresql+psycopg:")
+POSTGIS = re.compile(
+    r"postgres(?:ql)?(?:\+psycopg)?://(?:(?P<user>[^:@/?]*)(?::(?P<password>[^?]*(?=@)))?@)?(?P<place>.*)",
+    re.I | re.S,
+)
+"""Address of a database. Blanks, ``@`` and ``/`` in a password need no percent-encoding."""
 
 
 @dataclass(frozen=True)
@@ -66,8 +72,8 @@ class Reference:
 
     @property
     def shown(self) -> str:
-        """The path or address as messages and records show it: without a password."""
-        return without_password(str(self.path))
+        """The path or address as messages and records show it: without secrets."""
+        return redacted_address(str(self.path))
 
 
 @dataclass(frozen=True)
@@ -198,7 +204,7 @@ def label_values(path: Path, label: str, most: int = 60) -> tuple[str, list[int 
 
 def _read(reference: Reference) -> gpd.GeoDataFrame:
     text = str(reference.path)
-    if text.startswith(POSTGIS):
+    if POSTGIS.match(text):
         return _read_postgis(text, reference)
     if not Path(text).exists():
         raise SamplesError(f"{text} does not exist. Check [reference] path.")
@@ -209,7 +215,7 @@ def _read(reference: Reference) -> gpd.GeoDataFrame:
             warnings.simplefilter("ignore", UserWarning)
             frame = gpd.read_file(text, engine="pyogrio", **options)
     except Exception as error:  # pyogrio raises many exception types; all mean that the file cannot be read
-        raise SamplesError(f"{text} cannot be read as a vector file: {error}.") from error
+        raise SamplesError(f"{reference.shown} cannot be read as a vector file: {error}.") from error
     if not isinstance(frame, gpd.GeoDataFrame) or not len(frame):
         raise SamplesError(f"{text} contains no polygon{' in layer ' + reference.layer if reference.layer else ''}.")
     return frame
@@ -221,18 +227,27 @@ def _read_postgis(url: str, reference: Reference) -> gpd.GeoDataFrame:
     except ImportError as error:
         raise SamplesError("Reading PostGIS needs two more packages: pip install 'bocage[postgis]'.") from error
     if not reference.layer:
-        raise SamplesError(f'{without_password(url)}: no table is given. Set [reference] layer = "schema.table".')
-    url = url.replace("postgres:", "postgresql:").replace("postgresql:", "postgresql+psycopg:")
+        raise SamplesError(f'{reference.shown}: no table is given. Set [reference] layer = "schema.table".')
     try:
-        engine = sqlalchemy.create_engine(url)
-        name = ".".join(f'"{part}"' for part in reference.layer.split("."))
+        engine = sqlalchemy.create_engine(_engine_url(url))
+        name = ".".join('"' + part.replace('"', '""') + '"' for part in reference.layer.split("."))
         column = _geometry_column(engine, reference.layer)
         return gpd.read_postgis(f"SELECT * FROM {name}", engine, geom_col=column)
     except SamplesError:
         raise
     except Exception as error:
         first = str(error).splitlines()[0]
-        raise SamplesError(f"{without_password(url)}, table {reference.layer}: {first}.") from error
+        raise SamplesError(f"{reference.shown}, table {reference.layer}: {first}.") from error
+
+
+def _engine_url(address: str) -> Any:
+    """Return the address for SQLAlchemy, whose own parser ends a password at the first ``@``."""
+    import sqlalchemy
+
+    match = POSTGIS.fullmatch(address)
+    assert match
+    user, password = (None if part is None else unquote(part) for part in (match["user"], match["password"]))
+    return sqlalchemy.make_url(f"postgresql+psycopg://{match['place']}").set(username=user, password=password)
 
 
 def _geometry_column(engine: Any, layer: str) -> str:
@@ -253,7 +268,7 @@ def _geometry_column(engine: Any, layer: str) -> str:
 def fingerprint_reference(reference: Reference) -> str:
     """Return a digest of the content of the polygons: of the file and its companion files, or of the database table."""
     text = str(reference.path)
-    if text.startswith(POSTGIS):
+    if POSTGIS.match(text):
         frame = _read(reference)
         values = frame.drop(columns=frame.geometry.name).astype(str).to_csv(index=False)
         return digest_of(values.encode(), *frame.geometry.to_wkb())
@@ -267,15 +282,6 @@ def fingerprint_vector(path: Path) -> str:
     )
     digests = [fingerprint(file) for file in sorted(files) if file.is_file()]
     return digest_of("".join(digests).encode()) if digests else "missing"
-
-
-def without_password(text: str) -> str:
-    """Return `text` with the passwords of database addresses replaced by ``***``.
-
-    >>> without_password("postgresql://me:secret@host/base")
-    'postgresql://me:***@host/base'
-    """
-    return re.sub(r"(postgres\w*(?:\+\w+)?://[^:@/\s]*):[^@\s]*@", r"\1:***@", text)
 
 
 def _check_field(frame: gpd.GeoDataFrame, name: str, reference: Reference) -> None:

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from bocage.disk import inside, safe_name
 from bocage.errors import SourceError
 from bocage.grid import Grid, nearest_ratio
 from bocage.progress import QUIET, Progress
@@ -100,7 +101,7 @@ def prepare_scene(
     cubes, made, notes = dict(scene.cubes), {}, list(scene.notes)
     for name, cube in scene.cubes.items():
         if settings.wants(cube):
-            made[name] = prepare(cube, folder / f"{name}.zarr", settings, progress)
+            made[name] = prepare(cube, inside(folder, f"{safe_name(name)}.zarr"), settings, progress)
             cubes[name] = cube.kept_at(made[name].path)
             if made[name].never_clear:
                 share = 100 * made[name].never_clear / made[name].pixels

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from affine import Affine
 
+from bocage.disk import write_csv
 from bocage.errors import BocageError
 from bocage.grid import Grid
 from bocage.progress import QUIET, Progress
@@ -107,5 +108,5 @@ def deliver(folder: Path, name: str, progress: Progress) -> None:
 
 
 def _write_legend(path: Path) -> None:
-    lines = [f"{c.code},{c.name},{c.color},{c.parent}" for c in LEGEND.classes]
-    path.write_text("\n".join(["code,name,color,parent", *lines]) + "\n")
+    rows = [[c.code, c.name, c.color, c.parent] for c in LEGEND.classes]
+    write_csv(path, [["code", "name", "color", "parent"], *rows])

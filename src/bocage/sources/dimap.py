@@ -6,27 +6,35 @@ are acquisitions of the same date, so that reading a window opens only the tiles
 
 import math
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from pathlib import Path
 from typing import Any, Literal
 from xml.etree.ElementTree import Element
 
+import pyproj
 import shapely
+from rasterio.warp import transform_bounds
 
 from bocage.errors import SourceError
 from bocage.progress import Progress
 from bocage.sources.base import Acquisition, BandFile, Cover, Decoding, SensorSpec
-from bocage.sources.products import Product, ProductSettings, chosen_bands, collect, products, utc
+from bocage.sources.products import Product, ProductSettings, chosen_bands, collect, generated, products, utc
 from bocage.sources.raster import inspect
+from bocage.words import Note
+
+MEMBERS = ("maskMembers", "featureMember", "MaskFeature")
+"""Elements of a mask that is not empty."""
 
 
 @dataclass(frozen=True)
 class DimapSettings(ProductSettings):
     """Settings of a folder of DIMAP orthoimages in the recipe."""
 
-    image: Literal["pan", "ms"] = "ms"
-    """Image to read. PAN and MS are two sources, each at its native resolution."""
+    image: Literal["pan", "ms", "pms"] = "ms"
+    """Image to read: panchromatic, multispectral, or multispectral that Airbus pansharpened (PMS). PAN and MS are two sources,
+    each at its native resolution."""
     radiometry: Literal["reflectance", "radiance", "stored"] = "reflectance"
     """Values of the source: "reflectance" (top-of-atmosphere unless the product is corrected), "radiance" in
     W·m⁻²·sr⁻¹·µm⁻¹, or "stored" (stored values, without conversion)."""
@@ -41,7 +49,7 @@ class DimapSettings(ProductSettings):
 def find_images(
     settings: DimapSettings, spec: SensorSpec, missions: tuple[str, ...], bands: Mapping[str, str], progress: Progress
 ) -> list[Acquisition]:
-    """Return the tiles of every orthoimage of the type set by `image`. For each date, the most recent product comes first.
+    """Return the tiles of every orthoimage of the type set by `image`. For each date, the product made last comes first.
 
     Parameters
     ----------
@@ -55,31 +63,41 @@ def find_images(
     SourceError
         No such image is found, or an image cannot be used and ``on_error`` is "stop".
     """
-    kinds = {name: "pan" if code == "P" else "ms" for name, code in bands.items()}
-    names = chosen_bands(spec, settings.bands, tuple(n for n, kind in kinds.items() if kind == settings.image))
-    wrong = [n for n in names if kinds[n] != settings.image]
+    names = chosen_bands(
+        spec, settings.bands, tuple(n for n, c in bands.items() if (c == "P") == (settings.image == "pan"))
+    )
+    wrong = [n for n in names if (bands[n] == "P") != (settings.image == "pan")]
     if wrong:
         raise SourceError(f"The band '{wrong[0]}' is not in the {settings.image} image. Declare another source for it.")
-    found = [p for p in products(settings.path, r"DIM_.*\.XML", f"{spec.name} product") if _is(p, missions, settings)]
+    kinds = {
+        id(p): (kind, p) for p in products(settings.path, r"DIM_.*\.XML", f"{spec.name} product") if (kind := _kind(p, missions))
+    }  # fmt: skip
+    found = [product for kind, product in kinds.values() if kind == settings.image]
     if not found:
-        raise SourceError(
-            f"{settings.path} has no {settings.image} orthoimage of {spec.name}. Check 'path' and 'image'."
-        )
+        others = sorted({kind for kind, _ in kinds.values()})
+        has = f"It has {', '.join(others)}: set image = '{others[0]}'." if others else "Check 'path' and 'image'."
+        raise SourceError(f"{settings.path} has no {settings.image} orthoimage of {spec.name}. {has}")
     found.sort(key=lambda p: p.metadata, reverse=True)
-    read: Callable[[Product], list[Acquisition]] = lambda p: _tiles(p, {n: bands[n] for n in names}, settings)  # noqa: E731
+    chosen = {n: bands[n] for n in names}
+    read: Callable[[Product], list[Acquisition]] = lambda p: _tiles(p, chosen, settings, progress)  # noqa: E731
     return collect(found, settings, read, progress)
 
 
-def _is(product: Product, missions: tuple[str, ...], settings: DimapSettings) -> bool:
-    """Return whether a product is of one of the missions and contains the image of the settings."""
+def _kind(product: Product, missions: tuple[str, ...]) -> str:
+    """Return the image that a product contains ("pan", "ms", "pms"); empty if it is not of one of the missions."""
     root = product.xml()
     mission = (root.findtext(".//Strip_Source/MISSION") or "").upper().replace("-", "").replace(" ", "")
-    spectral = (root.findtext(".//SPECTRAL_PROCESSING") or "").upper()
-    is_pan = spectral in ("P", "PAN", "PA")
-    return mission in missions and is_pan == (settings.image == "pan")
+    if mission not in missions:
+        return ""
+    spectral = (root.findtext(".//SPECTRAL_PROCESSING") or "").strip().upper()
+    if spectral in ("P", "PAN", "PA"):
+        return "pan"
+    return "pms" if spectral.startswith("PMS") else "ms"
 
 
-def _tiles(product: Product, bands: Mapping[str, str], settings: DimapSettings) -> list[Acquisition]:
+def _tiles(
+    product: Product, bands: Mapping[str, str], settings: DimapSettings, progress: Progress
+) -> list[Acquisition]:
     root = product.xml()
     if "ORTHO" not in (root.findtext(".//PROCESSING_LEVEL") or "").upper():
         raise SourceError(
@@ -94,12 +112,14 @@ def _tiles(product: Product, bands: Mapping[str, str], settings: DimapSettings) 
             f"{product}: {product.metadata} does not list the band {absent[0]}. It lists {', '.join(map(str, indexes))}."
         )
     decodings = {name: _decoding(product, root, code, time, settings) for name, code in bands.items()}
-    hidden = _clouds(product) if settings.clouds else None
     date = "mosaic" if settings.mosaic else f"{time:%Y%m%d}"
+    paths = _tile_files(product, root)
+    hidden = _clouds(product, paths, progress) if settings.clouds else None
+    details = {"product": product.name} | generated(root.findtext(".//PRODUCTION_DATE"), product)
     tiles = []
-    for path in _tile_files(product, root):
+    for path in paths:
         files = {name: BandFile(path, indexes[code], decodings[name]) for name, code in bands.items()}
-        tiles.append(Acquisition(time, files, {}, (), date, hidden, {"product": product.name}))
+        tiles.append(Acquisition(time, files, {}, (), date, hidden, details))
     return tiles
 
 
@@ -193,36 +213,80 @@ def _reflectance_per_radiance(product: Product, root: Element, code: str, time: 
     )
 
 
-def _clouds(product: Product) -> Cover | None:
-    """Return the polygons of the cloud mask (GML), or None if the mask is missing or empty."""
-    names = product.match(r"(?i)MASKS/CLD_.*\.GML")
-    parts, crs = [], ""
-    for name in names:
+def _clouds(product: Product, paths: Sequence[Path], progress: Progress) -> Cover | None:
+    """Return the polygons of the cloud mask (GML), or None if the mask is missing or empty.
+
+    A mask with polygons of which none touches the image, or whose content cannot be read, is reported.
+    """
+    covers = []
+    for name in product.match(r"(?i)MASKS/CLD_.*\.GML"):
         root = product.xml(name)
-        for polygon in root.iterfind(".//{*}Polygon"):
-            crs = crs or _srs(polygon, root)
-            rings = [_ring(e) for e in polygon.iterfind(".//{*}exterior//{*}posList")]
-            holes = [_ring(e) for e in polygon.iterfind(".//{*}interior//{*}posList")]
-            parts += [shapely.Polygon(ring, holes) for ring in rings]
-    if not parts:
-        return None
-    if not crs:
-        raise SourceError(
-            f"{product}: the cloud mask {names[0]} has no coordinate reference system (srsName). Set clouds = false to ignore it."
-        )
-    return Cover(crs, shapely.union_all([p if p.is_valid else p.buffer(0) for p in parts]))
+        parts = [part for polygon in root.iterfind(".//{*}Polygon") for part in _polygons(polygon)]
+        if not parts:
+            if any(e.tag.rpartition("}")[2] in MEMBERS for e in root.iter()):
+                progress.say(Note.of("cloud_mask_unread", product=product.name, file=name))
+            continue
+        crs = _srs(root)
+        if not crs:
+            raise SourceError(
+                f"{product}: the cloud mask {name} has no coordinate reference system (srsName). Set clouds = false to ignore it."
+            )
+        cover = _placed(Cover(crs, shapely.union_all([p if p.is_valid else p.buffer(0) for p in parts])), paths, root)
+        if cover is None:
+            progress.say(Note.of("cloud_mask_elsewhere", product=product.name, file=name))
+        else:
+            covers.append(cover)
+    if len({cover.crs for cover in covers}) > 1:
+        raise SourceError(f"{product}: its cloud masks have several coordinate reference systems. Keep only one mask.")
+    return Cover(covers[0].crs, shapely.union_all([c.polygons for c in covers])) if covers else None
 
 
-def _srs(polygon: Element, root: Element) -> str:
-    """Return ``EPSG:<code>`` of a GML polygon, from its srsName or else from the first srsName of the file."""
-    named = polygon.attrib.get("srsName") or next(
-        (e.attrib["srsName"] for e in root.iter() if "srsName" in e.attrib), ""
-    )
-    match = re.search(r"EPSG\D*(\d+)\Z", named)
-    return f"EPSG:{match[1]}" if match else ""
+def _placed(cover: Cover, paths: Sequence[Path], root: Element) -> Cover | None:
+    """Return the mask with its axes in the order that lays it on the image, or None if neither order does.
+
+    The standard gives the order by the form of the name of the CRS, and not all products follow it. The order of the standard is
+    tried first.
+    """
+    swapped = Cover(cover.crs, shapely.transform(cover.polygons, lambda xy: xy[:, ::-1]))
+    order = (swapped, cover) if _first_axis_is_north(root, cover.crs) else (cover, swapped)
+    grids = [inspect(path).grid for path in paths]
+    frames = [shapely.box(*transform_bounds(g.crs.to_wkt(), cover.crs, *g.bounds)) for g in grids]
+    image = shapely.union_all(frames)
+    return next((c for c in order if c.polygons.intersects(image)), None)
 
 
-def _ring(element: Element) -> list[tuple[float, float]]:
-    numbers = [float(n) for n in (element.text or "").split()]
-    size = int(element.attrib.get("srsDimension", 2))
-    return [(numbers[i], numbers[i + 1]) for i in range(0, len(numbers), size)]
+def _first_axis_is_north(root: Element, crs: str) -> bool:
+    """Return whether the name of the CRS is a URN, which keeps the order of the authority, and this order is northing first."""
+    if not any("urn:ogc:def:crs:EPSG" in e.attrib.get("srsName", "") for e in root.iter()):
+        return False
+    return pyproj.CRS(crs).axis_info[0].direction.lower() == "north"
+
+
+def _srs(root: Element) -> str:
+    """Return the CRS of a GML mask, from the srsName of its first polygon or else from the first srsName of the file."""
+    elements = [*root.iterfind(".//{*}Polygon"), *root.iter()]
+    named = next((e.attrib["srsName"] for e in elements if "srsName" in e.attrib), "")
+    match = re.search(r"EPSG\D*(?:\d+\.\d+\D+)?(\d+)\Z", named)
+    return f"EPSG:{match[1]}" if match else "OGC:CRS84" if named.endswith("CRS84") else ""
+
+
+def _polygons(polygon: Element) -> Iterator[shapely.Polygon]:
+    """Yield the parts of a polygon of GML 3 (exterior, posList) or GML 2 (outerBoundaryIs, coordinates)."""
+    shells = [_ring(e) for name in ("exterior", "outerBoundaryIs") for e in polygon.iterfind(f".//{{*}}{name}")]
+    holes = [_ring(e) for name in ("interior", "innerBoundaryIs") for e in polygon.iterfind(f".//{{*}}{name}")]
+    yield from (shapely.Polygon(ring, [h for h in holes if len(h) > 3]) for ring in shells if len(ring) > 3)
+
+
+def _ring(boundary: Element) -> list[tuple[float, float]]:
+    """Return the vertices of a boundary, in the order of the axes of the file."""
+    for element in boundary.iterfind(".//{*}coordinates"):
+        decimal, comma, blank = (element.attrib.get(k, d) for k, d in (("decimal", "."), ("cs", ","), ("ts", " ")))
+        tuples = [t.split(comma) for t in (element.text or "").replace("\n", blank).split(blank) if t.strip()]
+        return [(float(t[0].replace(decimal, ".")), float(t[1].replace(decimal, "."))) for t in tuples]
+    listed = [*boundary.iterfind(".//{*}posList"), *boundary.iterfind(".//{*}pos")]
+    numbers: list[tuple[float, float]] = []
+    for element in listed:
+        values = [float(n) for n in (element.text or "").split()]
+        size = int(element.attrib.get("srsDimension", boundary.attrib.get("srsDimension", 2)))
+        numbers += [(values[i], values[i + 1]) for i in range(0, len(values) - size + 1, size)]
+    return numbers

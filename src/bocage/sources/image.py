@@ -1,14 +1,17 @@
-"""One multi-band raster: a VHR scene, a composite, a digital terrain model."""
+"""One multi-band raster: a VHR scene, a composite, a digital terrain model; or a mosaic of such rasters."""
 
 from dataclasses import dataclass
 from pathlib import Path
 
 from bocage.errors import SourceError
 from bocage.progress import QUIET, Progress
-from bocage.sources.base import Acquisition, BandFile, Decoding, SensorSpec, clear_where_listed
+from bocage.sources.base import Acquisition, BandFile, SensorSpec, clear_where_listed
+from bocage.sources.declared import Decoder, check_fractions, check_names
+from bocage.sources.pattern import Match, matching
+from bocage.sources.products import distinct
 from bocage.sources.raster import inspect
 
-SPEC = SensorSpec("image", "one multi-band raster, without a date")
+SPEC = SensorSpec("image", "one multi-band raster, or tiles of one, without a date")
 clear_mask = clear_where_listed
 
 
@@ -17,45 +20,82 @@ class Settings:
     """Settings of an image in the recipe."""
 
     path: Path
-    """Path of the raster."""
+    """Path of the raster. ``{tile}`` stands for the part of the name in which the tiles of a mosaic differ."""
     bands: tuple[str, ...] = ()
     """Common names of its bands, in file order; empty: ``b1``, ``b2``, …; ``"-"`` skips a band."""
-    scale: float = 1.0
-    """Factor of the stored values: ``value = stored * scale + offset``."""
-    offset: float = 0.0
-    """Offset that is added to the scaled values, in the unit of the source."""
+    scale: float | None = None
+    """Factor of the stored values: ``value = stored * scale + offset``; default: what the file declares, else 1."""
+    offset: float | None = None
+    """Offset that is added to the scaled values, in the unit of the source; default: what the file declares, else 0."""
     nodata: float | None = None
     """Stored nodata value; default: the nodata value that the file declares."""
     quality: Path | None = None
-    """One-band quality raster, on any grid."""
+    """Quality raster, on any grid; with ``{tile}`` if `path` has it."""
+    quality_band: int = 0
+    """Band of the quality raster, from 1; 0: its only band."""
     clear: tuple[int, ...] = ()
     """Values of the quality layer that are clear; empty: all values but 0."""
 
-    def decoding(self) -> Decoding:
-        """Return scale, offset and nodata value."""
-        return Decoding(self.scale, self.offset, self.nodata)
-
 
 def find(settings: Settings, progress: Progress = QUIET) -> list[Acquisition]:
-    """Return a list with the only acquisition.
+    """Return a list with the only acquisition, or with the tiles of a mosaic.
 
     Raises
     ------
     SourceError
-        The file cannot be used, or its number of bands differs from the number of names.
+        A file cannot be used, its number of bands differs from the number of names, or its descriptions contradict the names.
     """
-    count = inspect(settings.path).count
+    decoder = Decoder(settings.scale, settings.offset, settings.nodata)
+    layers = _tiles(settings.quality) if settings.quality else {}
+    found = []
+    for tile, path in _tiles(settings.path).items():
+        files = _bands(path, settings, decoder)
+        quality = {}
+        if settings.quality:
+            layer = layers.get(tile, layers.get(""))
+            if layer is None:
+                raise SourceError(f"{settings.quality} has no file for the tile '{tile}' of {settings.path}. Add it.")
+            quality = {"quality": quality_of(layer, settings.quality_band)}
+        found.append(Acquisition(None, files, quality, settings.clear, "mosaic" if tile else ""))
+    decoder.say(progress)
+    return found
+
+
+def _tiles(path: Path) -> dict[str, Path]:
+    """Return tile to file; for a path without ``{tile}``, the path itself."""
+    if "{date}" in str(path):
+        raise SourceError(
+            f"{path}: an image has no date. Use the sensor 'series' for files with {{date}} in their path."
+        )
+    found = matching(path) if "{tile}" in str(path) else [Match(path, "", "")]
+    return {match.tile: match.path for match in found}
+
+
+def _bands(path: Path, settings: Settings, decoder: Decoder) -> dict[str, BandFile]:
+    count = inspect(path).count
     names = settings.bands or tuple(f"b{i}" for i in range(1, count + 1))
     if len(names) != count:
         raise SourceError(
-            f"{settings.path} has {count} band(s), but 'bands' names {len(names)}. Name each band; '-' skips a band."
+            f"{path} has {count} band(s), but 'bands' names {len(names)}. Name each band; '-' skips a band."
         )
-    files = {
-        name: BandFile(settings.path, i, settings.decoding()) for i, name in enumerate(names, start=1) if name != "-"
-    }
+    distinct([name for name in names if name != "-"], "'bands'")
+    files = {name: decoder.of(path, i) for i, name in enumerate(names, start=1) if name != "-"}
     if not files:
-        raise SourceError(f"{settings.path}: 'bands' skips every band. Name at least one.")
-    quality = {"quality": BandFile(settings.quality, 1)} if settings.quality else {}
-    if settings.quality:
-        inspect(settings.quality)
-    return [Acquisition(None, files, quality, settings.clear)]
+        raise SourceError(f"{path}: 'bands' skips every band. Name at least one.")
+    check_names(files)
+    check_fractions(next(iter(files.values())))
+    return files
+
+
+def quality_of(path: Path, band: int) -> BandFile:
+    """Return the quality layer in a file: its band `band`, or its only band if `band` is 0.
+
+    Raises
+    ------
+    SourceError
+        The file does not have this band, or has several bands and `band` is 0.
+    """
+    count = inspect(path).count
+    if band > count or (band == 0 and count > 1):
+        raise SourceError(f"The quality layer {path} has {count} bands. Set 'quality_band' to one of 1 to {count}.")
+    return BandFile(path, band or 1)

@@ -14,13 +14,22 @@ from numpy.typing import NDArray
 
 from bocage.progress import QUIET, Progress
 from bocage.sources.base import Acquisition, Band, BandFile, Decoding, SensorSpec
-from bocage.sources.products import Product, ProductSettings, check_size, chosen_bands, collect, products, utc
+from bocage.sources.products import (
+    Product,
+    ProductSettings,
+    check_size,
+    chosen_bands,
+    collect,
+    generated,
+    products,
+    utc,
+)
 
 BANDS = (
     Band("coastal", 0.443, 30), Band("blue", 0.482, 30), Band("green", 0.561, 30), Band("red", 0.655, 30),
     Band("nir", 0.865, 30), Band("swir16", 1.609, 30), Band("swir22", 2.201, 30),
 )  # fmt: skip
-SPEC = SensorSpec("landsat_c2l2", "Landsat 4 to 9 Collection 2 Level 2: folders or zips", BANDS)
+SPEC = SensorSpec("landsat_c2l2", "Landsat 4 to 9 Collection 2 Level 2: folders, tars or zips", BANDS)
 MARKER = r"L[COTEM]0[4-9]_L2S[PR]_.*_MTL\.xml"
 """File name pattern of the metadata file that identifies a product."""
 LAND = ("blue", "green", "red", "nir", "swir16", "swir22")
@@ -40,7 +49,7 @@ class Settings(ProductSettings):
 
 
 def find(settings: Settings, progress: Progress = QUIET) -> list[Acquisition]:
-    """Return one acquisition per product. For each date, the most recent processing comes first.
+    """Return one acquisition per product. For each date, the product that was generated last comes first.
 
     Raises
     ------
@@ -69,14 +78,16 @@ def _acquisition(product: Product, names: tuple[str, ...], settings: Settings) -
     files = {}
     for name in names:
         number = numbers.get(name, 0)
-        path = product.one(rf"_SR_B{number}\.TIF", f"surface reflectance of {name} (band {number or 'none'})")
+        path = product.one(rf"_SR_B{number}\.(?i:tiff?)", f"surface reflectance of {name} (band {number or 'none'})")
         check_size(product, path, *shape)
         parameters = ".//LEVEL2_SURFACE_REFLECTANCE_PARAMETERS"
         scale = float(product.text(root, f"{parameters}/REFLECTANCE_MULT_BAND_{number}"))
         offset = float(product.text(root, f"{parameters}/REFLECTANCE_ADD_BAND_{number}"))
         files[name] = BandFile(path, 1, Decoding(scale, offset, 0.0))
-    quality = {"qa_pixel": BandFile(product.one(r"_QA_PIXEL\.TIF", "the pixel quality (QA_PIXEL)"), 1)}
-    return Acquisition(time, files, quality, clear, f"{time:%Y%m%d}", None, {"product": product.name})
+    quality = {"qa_pixel": BandFile(product.one(r"_QA_PIXEL\.(?i:tiff?)", "the pixel quality (QA_PIXEL)"), 1)}
+    details = {"product": product.name}
+    details |= generated(root.findtext(".//LEVEL2_PROCESSING_RECORD/DATE_PRODUCT_GENERATED"), product)
+    return Acquisition(time, files, quality, clear, f"{time:%Y%m%d}", None, details)
 
 
 def clear_mask(acquisition: Acquisition, layers: Mapping[str, NDArray[Any]]) -> NDArray[np.bool_]:

@@ -1,13 +1,16 @@
-"""Products in folders and zip archives: search by metadata file, file lists, and safe reading of XML.
+"""Products in folders and archives (zip, tar): search by metadata file, file lists, and safe reading of XML.
 
-A product is the folder of its metadata file, with its subfolders, on disk or in a zip archive. Archives are read in place and
-never unpacked. Member names that point outside of their archive are refused.
+A product is the folder of its metadata file, with its subfolders, on disk or in an archive. Archives are read in place and
+never unpacked. Member names that point outside of their archive are refused. Several products may lie in one folder if their
+files begin with the name of the product.
 """
 
 import re
+import tarfile
 import zipfile
 import zlib
-from collections.abc import Callable, Iterator, Mapping
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from pathlib import Path, PurePosixPath
@@ -21,11 +24,14 @@ from bocage.errors import SourceError
 from bocage.progress import Progress
 from bocage.shelf import did_you_mean
 from bocage.sources.base import Acquisition, SensorSpec
-from bocage.sources.raster import inspect, on_disk, zipped
+from bocage.sources.folders import files_below, is_archive, is_system
+from bocage.sources.raster import archived, inspect, member_of
 from bocage.words import Note
 
 LARGEST_XML = 64 << 20
 """Maximum size of a metadata file, in bytes."""
+_DAMAGED = (zipfile.BadZipFile, tarfile.TarError, zlib.error, EOFError, OSError)
+"""What reading an incomplete archive raises."""
 
 
 @dataclass(frozen=True)
@@ -33,7 +39,7 @@ class ProductSettings:
     """Settings common to all sensors delivered as products."""
 
     path: Path
-    """A folder with products at any depth, zipped or not; or a single product."""
+    """A folder with products at any depth, in archives (zip, tar) or not; or a single product."""
     bands: tuple[str, ...] = ()
     """Common names of the bands to read, in order; empty: the default bands of the sensor."""
     start: date | None = None
@@ -111,26 +117,37 @@ class Product:
         return found.strip()
 
     def __str__(self) -> str:
-        return str(self.where / self.name) if self.where.suffix == ".zip" else str(self.where)
+        return str(self.where / self.name) if is_archive(self.where) else str(self.where)
 
 
 def _bytes(path: Path) -> bytes:
     """Return the content of a file or archive member of at most ``LARGEST_XML`` bytes."""
-    archive = on_disk(path)
-    if archive == path:
-        if path.stat().st_size <= LARGEST_XML:
-            return path.read_bytes()
+    inside = member_of(path)
+    if inside is None:
+        content = path.read_bytes() if path.stat().st_size <= LARGEST_XML else None
     else:
-        member = path.as_posix().split("}/", 1)[1]
+        archive, member = inside
         try:
-            with zipfile.ZipFile(archive) as opened:
-                if opened.getinfo(member).file_size <= LARGEST_XML:
-                    return opened.read(member)
-        except (zipfile.BadZipFile, zlib.error, EOFError, OSError) as error:
+            content = _member_bytes(archive, member)
+        except _DAMAGED as error:
             raise SourceError(f"{archive}: {member} is damaged ({error}). Download the archive again.") from error
-    raise SourceError(
-        f"{path} is larger than {LARGEST_XML >> 20} MB, which is too large for metadata. Download the product again."
-    )
+    if content is None:
+        raise SourceError(
+            f"{path} is larger than {LARGEST_XML >> 20} MB, which is too large for metadata. Download the product again."
+        )
+    return content
+
+
+def _member_bytes(archive: Path, member: str) -> bytes | None:
+    """Return the content of an archive member; None if it is too large for metadata."""
+    if archive.name.lower().endswith(".zip"):
+        with zipfile.ZipFile(archive) as packed:
+            name = member if member in packed.namelist() else f"./{member}"
+            return packed.read(name) if packed.getinfo(name).file_size <= LARGEST_XML else None
+    with tarfile.open(archive) as opened:
+        info = next(i for i in opened.getmembers() if i.name.removeprefix("./") == member)
+        stream = opened.extractfile(info)
+        return stream.read() if stream and info.size <= LARGEST_XML else None
 
 
 def products(root: Path, marker: str, kind: str) -> list[Product]:
@@ -143,7 +160,9 @@ def products(root: Path, marker: str, kind: str) -> list[Product]:
     """
     if not root.exists():
         raise SourceError(f"{root} does not exist. Set 'path' to the folder of the products.")
-    found = [product for where, files in _places(root) for product in _split(where, files, marker)]
+    if root.suffix.lower() == ".xml":  # the metadata file of a product stands for the product
+        root = root.parent
+    found = [product for where, files in _places(root) for product in split(where, files, marker)]
     if not found:
         raise SourceError(f"{root} has no {kind} (no file name matches {marker}). Check 'path' and 'sensor'.")
     return found
@@ -152,23 +171,32 @@ def products(root: Path, marker: str, kind: str) -> list[Product]:
 def _places(root: Path) -> Iterator[tuple[Path, dict[str, Path]]]:
     """Yield each archive below a folder, then the folder itself, with its files by relative path."""
     if root.is_file():
-        yield root, _members(root) if zipfile.is_zipfile(root) or root.suffix == ".zip" else {root.name: root}
+        yield root, members(root) if is_archive(root) else {root.name: root}
         return
-    plain = {}
-    for path in sorted(root.rglob("*")):
-        if path.is_file() and path.suffix == ".zip":
-            yield path, _members(path)
-        elif path.is_file():
-            plain[path.relative_to(root).as_posix()] = path
-    yield root, plain
+    files = files_below(root)
+    for path in filter(is_archive, files):
+        yield path, members(path)
+    yield root, {path.relative_to(root).as_posix(): path for path in files if not is_archive(path)}
 
 
-def _members(archive: Path) -> dict[str, Path]:
+def members(archive: Path) -> dict[str, Path]:
+    """Return the files of an archive, by their name in it, as paths for GDAL.
+
+    Raises
+    ------
+    SourceError
+        The archive is empty, is damaged, or has a member name that points outside of it.
+    """
     try:
-        with zipfile.ZipFile(archive) as opened:
-            names = [info.filename for info in opened.infolist() if not info.is_dir()]
-    except (zipfile.BadZipFile, OSError) as error:
-        raise SourceError(f"{archive} is not a complete zip archive ({error}). Download it again.") from error
+        if archive.name.lower().endswith(".zip"):
+            with zipfile.ZipFile(archive) as packed:
+                names = [info.filename for info in packed.infolist() if not info.is_dir()]
+        else:
+            with tarfile.open(archive) as packed:
+                names = [info.name for info in packed.getmembers() if info.isfile()]
+    except _DAMAGED as error:
+        kind = archive.suffix.lower().lstrip(".")
+        raise SourceError(f"{archive} is not a complete {kind} archive ({error}). Download it again.") from error
     if not names:
         raise SourceError(f"{archive} is an empty archive. Download it again, or move it out of the folder.")
     for name in names:
@@ -177,17 +205,35 @@ def _members(archive: Path) -> dict[str, Path]:
                 f"{archive} has a member called '{name}', which points outside of the archive. The archive is refused. Download "
                 "it again from its provider."
             )
-    return {name: zipped(archive, name) for name in names}
+    plain = [name.removeprefix("./") for name in names]
+    return {name: archived(archive, name) for name in plain if not is_system(name)}
 
 
-def _split(where: Path, files: dict[str, Path], marker: str) -> Iterator[Product]:
-    for name in sorted(files):
-        if re.fullmatch(marker, PurePosixPath(name).name):
-            folder = PurePosixPath(name).parent.as_posix()
-            before = "" if folder == "." else folder + "/"
-            inside = {n[len(before) :]: path for n, path in files.items() if n.startswith(before)}
-            place = where if where.suffix == ".zip" else where if not before else where / folder
-            yield Product(place, PurePosixPath(folder).name or where.stem, inside, name[len(before) :])
+def split(where: Path, files: Mapping[str, Path], marker: str) -> Iterator[Product]:
+    """Yield the products among the files of a folder or archive, identified by the pattern of their metadata file.
+
+    Where the folder of a product holds other products too, only the files that begin with its own name are the product's.
+    """
+    marked = [name for name in sorted(files) if re.fullmatch(marker, PurePosixPath(name).name)]
+    folders = ["" if (folder := name.rpartition("/")[0]) == "" else folder + "/" for name in marked]
+    for name, before in zip(marked, folders, strict=True):
+        inside = {n[len(before) :]: path for n, path in files.items() if n.startswith(before)}
+        title, metadata = PurePosixPath(before).name or where.stem, name[len(before) :]
+        stem = stem_of(metadata)
+        if stem and sum(other.startswith(before) for other in folders) > 1:
+            title = stem
+            inside = {n: path for n, path in inside.items() if PurePosixPath(n).name.startswith(stem)}
+        yield Product(where if is_archive(where) or not before else where / before, title, inside, metadata)
+
+
+def stem_of(metadata: str) -> str:
+    """Return the beginning of the names of a product's files, from the name of its metadata file; empty if they share none.
+
+    >>> stem_of("LC08_L2SP_199029_20220720_20220726_02_T1_MTL.xml"), stem_of("MTD_MSIL2A.xml")
+    ('LC08_L2SP_199029_20220720_20220726_02_T1', '')
+    """
+    match = re.fullmatch(r"(.+)_MT(?:L|D_ALL)\.xml", metadata)
+    return match[1] if match else ""
 
 
 def collect(
@@ -202,7 +248,8 @@ def collect(
 
     Returns
     -------
-    Acquisitions in order of date key, then of time. Acquisitions with the same key and time keep the order of `found`.
+    Acquisitions in order of date key. Of the same date, the newest processing comes first (``details["generated"]``, ISO
+    8601 in UTC, whatever the names are), then the earliest; the others keep the order of `found`.
 
     Raises
     ------
@@ -230,7 +277,26 @@ def collect(
         )
     if skipped:
         progress.say(Note.of("products_left_out", n=skipped, total=len(found)))
-    return sorted(acquisitions, key=lambda a: (a.date, a.time))
+    acquisitions.sort(key=lambda a: a.time or datetime.min)
+    acquisitions.sort(key=lambda a: a.details.get("generated", ""), reverse=True)
+    acquisitions.sort(key=lambda a: a.date)
+    say_versions(acquisitions, progress)
+    return acquisitions
+
+
+def say_versions(acquisitions: Sequence[Acquisition], progress: Progress) -> None:
+    """Report the dates at which several acquisitions show the same ground: one product that was processed more than once."""
+    places = defaultdict(list)
+    for acquisition in acquisitions:
+        places[acquisition.date, inspect(next(iter(acquisition.files.values())).path).grid.geobox].append(acquisition)
+    several = sorted({date for (date, _), found in places.items() if len(found) > 1})
+    if several:
+        progress.say(Note.of("several_versions", n=len(several), first=several[0]))
+
+
+def generated(text: str | None, product: Product) -> dict[str, str]:
+    """Return the detail that orders the versions of a product: when it was processed, from its metadata, if they say it."""
+    return {"generated": utc(text, product).isoformat()} if text and text.strip() else {}
 
 
 def within(day: date, start: date | None, end: date | None) -> bool:
@@ -244,15 +310,29 @@ def chosen_bands(spec: SensorSpec, bands: tuple[str, ...], default: tuple[str, .
     Raises
     ------
     SourceError
-        The sensor does not have one of the bands.
+        The sensor does not have one of the bands, or a band is listed twice.
     """
     known = [band.name for band in spec.bands]
+    distinct(bands, "'bands'")
     for name in bands:
         if name not in known:
             raise SourceError(
                 f"The sensor {spec.name} has no band '{name}'.{did_you_mean(name, known)} Its bands are {', '.join(known)}."
             )
     return bands or default or tuple(known)
+
+
+def distinct(names: Sequence[str], where: str) -> None:
+    """Check that names are distinct.
+
+    Raises
+    ------
+    SourceError
+        A name is repeated: of two bands with one name, the second would replace the first.
+    """
+    twice = sorted({name for name in names if names.count(name) > 1})
+    if twice:
+        raise SourceError(f"{where} names '{twice[0]}' {names.count(twice[0])} times. Give each band its own name.")
 
 
 def check_size(product: Product, path: Path, height: int, width: int) -> None:

@@ -6,6 +6,7 @@ warped with the given resampling and an exact coordinate transformation, so that
 
 import functools
 import os
+import re
 import threading
 from collections import OrderedDict
 from collections.abc import Iterator, Sequence
@@ -17,7 +18,7 @@ from typing import Any
 import numpy as np
 import rasterio
 from numpy.typing import NDArray
-from rasterio.enums import Resampling
+from rasterio.enums import ColorInterp, Resampling
 from rasterio.env import get_gdal_config, set_gdal_config
 from rasterio.features import geometry_mask
 from rasterio.vrt import WarpedVRT
@@ -31,7 +32,8 @@ from bocage.sources.base import Decoding
 
 RESAMPLINGS = ("nearest", "bilinear", "cubic", "average", "mode")
 
-_ZIP = "/vsizip/{"
+_ARCHIVED = re.compile(r"(?i)/vsi(?:zip|tar)/\{(.+?\.(?:zip|tar|tar\.gz|tgz))\}/(.+)")
+"""GDAL path of an archive member."""
 
 EXACT = 1e-6
 """Error tolerance of the warp, in pixels. It is small enough for overlapping windows to agree. (rasterio refuses 0.)"""
@@ -39,13 +41,21 @@ EXACT = 1e-6
 
 @dataclass(frozen=True)
 class RasterInfo:
-    """Grid, number of bands, data type, band descriptions and nodata value of a raster file."""
+    """Grid, number of bands, data type, band descriptions, nodata value, scales, offsets and tags of a raster file."""
 
     grid: Grid
     count: int
     dtype: str
     descriptions: tuple[str, ...]
     nodata: float | None
+    scales: tuple[float, ...] = ()
+    """Scale that each band declares; 1 if it declares none."""
+    offsets: tuple[float, ...] = ()
+    """Offset that each band declares; 0 if it declares none."""
+    tags: tuple[tuple[str, str], ...] = ()
+    """Tags of the file and of its first band, names in upper case."""
+    paletted: bool = False
+    """Whether the first band has a colour table, as maps of classes have."""
 
 
 def _files_allowed() -> int:
@@ -123,16 +133,23 @@ def _opened(path: Path) -> Iterator[Any]:
 def on_disk(path: Path) -> Path:
     """Return the file on disk that contains `path`: for an archive member, the archive.
 
-    >>> on_disk(zipped(Path("/data/x.zip"), "a/b.jp2")).as_posix()
-    '/data/x.zip'
+    >>> on_disk(archived(Path("/data/{x}/y.zip"), "a/b.jp2")).as_posix()
+    '/data/{x}/y.zip'
     """
-    text = path.as_posix()
-    return Path(text[len(_ZIP) :].split("}", 1)[0]) if text.startswith(_ZIP) else path
+    inside = member_of(path)
+    return inside[0] if inside else path
 
 
-def zipped(archive: Path, member: str) -> Path:
-    """Return the GDAL path of a member of a zip archive."""
-    return Path(f"{_ZIP}{archive.absolute().as_posix()}}}/{member}")
+def member_of(path: Path) -> tuple[Path, str] | None:
+    """Return the archive and the name of the member that a GDAL path stands for; None for a file on disk."""
+    match = _ARCHIVED.fullmatch(path.as_posix())
+    return (Path(match[1]), match[2]) if match else None
+
+
+def archived(archive: Path, member: str) -> Path:
+    """Return the GDAL path of a member of a zip or tar archive."""
+    kind = "zip" if archive.suffix.lower() == ".zip" else "tar"
+    return Path(f"/vsi{kind}/{{{archive.absolute().as_posix()}}}/{member}")
 
 
 def _state(path: Path) -> tuple[int, int]:
@@ -189,7 +206,12 @@ def _inspected(path: Path, changed: int, size: int) -> RasterInfo:
         if dataset.driver != "JP2OpenJPEG" or not _has_end_marker(path):
             dataset.read(dataset.count, window=RioWindow(dataset.width - 1, dataset.height - 1, 1, 1))
         descriptions = tuple(d or "" for d in dataset.descriptions)
-        return RasterInfo(grid, dataset.count, dataset.dtypes[0], descriptions, dataset.nodata)
+        tags = {name.upper(): value for name, value in (*dataset.tags(1).items(), *dataset.tags().items())}
+        tags |= {"UNITTYPE": dataset.units[0]} if dataset.units[0] else {}
+        return RasterInfo(
+            grid, dataset.count, dataset.dtypes[0], descriptions, dataset.nodata, tuple(dataset.scales),
+            tuple(dataset.offsets), tuple(tags.items()), dataset.colorinterp[0] == ColorInterp.palette,
+        )  # fmt: skip
 
 
 def _has_end_marker(path: Path) -> bool:

@@ -1,7 +1,8 @@
 """Sentinel-1 backscatter, calibrated and orthorectified by S1Tiling or an RTC service: a GeoTIFF per polarisation.
 
 Supported file names: S1Tiling's ``s1a_40KCB_vv_ASC_044_20220103t013000.tif`` (https://s1-tiling.pages.orfeo-toolbox.org) and
-HyP3's ``S1A_IW_20220103T013000_DVP_RTC20_G_gpuned_1A2B_VV.tif``. For other names, give ``pattern``.
+HyP3's ``S1A_IW_20220103T013000_DVP_RTC20_G_gpuned_1A2B_VV.tif``. For other names, give ``pattern``. The unit that a name, a tag
+or the values show is compared with the recipe. An orbit that the name does not give is read from the tags of the file.
 """
 
 import re
@@ -12,10 +13,15 @@ from datetime import date, datetime
 from pathlib import Path
 from typing import Literal
 
+import numpy as np
+
 from bocage.errors import SourceError
 from bocage.progress import QUIET, Progress
 from bocage.sources.base import Acquisition, Band, BandFile, Decoding, SensorSpec, clear_where_listed
+from bocage.sources.declared import peek
 from bocage.sources.products import Product, ProductSettings, chosen_bands, collect, products, within
+from bocage.sources.raster import inspect
+from bocage.words import Note
 
 SPEC = SensorSpec(
     "sentinel1_grd", "Sentinel-1 calibrated and orthorectified (S1Tiling, RTC), in dB", (Band("vv"), Band("vh"))
@@ -26,6 +32,14 @@ NAMES = (
     r"(?P<time>\d{8}t(?:\d{6}|x{6}))(?:_\w+)?\.tiff?",
     r"(?P<unit>S1[ABCD])_\w\w_(?P<time>\d{8}T\d{6})_(?P<tile>\w+)_(?P<pol>VV|VH)\.tiff?",
 )
+UNITS = {"p": "linear", "a": "amplitude", "d": "db"}
+"""Letter of the scale in the names of HyP3 (``gpuned``: gamma0, power, …) → unit of the values."""
+ORBIT_TAGS = (
+    ("ORBIT_DIRECTION", "ORBIT_PASS", "PASS", "SAT:ORBIT_STATE"),
+    ("RELATIVE_ORBIT_NUMBER", "RELATIVE_ORBIT", "SAT:RELATIVE_ORBIT"),
+)  # fmt: skip
+"""Tags of a file that give the direction and the relative orbit."""
+NAMED = {"linear": "linear power", "amplitude": "amplitude", "db": "decibels"}
 NOT_DATA = ("BorderMask", "_LIA", "_mask", "_inc_map", "_ls_map")
 
 
@@ -33,8 +47,8 @@ NOT_DATA = ("BorderMask", "_LIA", "_mask", "_inc_map", "_ls_map")
 class Settings(ProductSettings):
     """Settings of a folder of Sentinel-1 images in the recipe."""
 
-    stored: Literal["linear", "db"] = "linear"
-    """Unit of the files: linear power (σ0 or γ0) or dB. The source is always in dB."""
+    stored: Literal["linear", "amplitude", "db"] = "linear"
+    """Unit of the files: linear power (σ0 or γ0), its square root (amplitude) or dB. The source is always in dB."""
     orbit: Literal["", "ascending", "descending"] = ""
     """Orbit direction to keep; empty: both."""
     relative_orbit: int = 0
@@ -67,13 +81,20 @@ def find(settings: Settings, progress: Progress = QUIET) -> list[Acquisition]:
             continue
         match = next(m for m in (re.fullmatch(p, name) for p in patterns) if m)
         parts = match.groupdict()
-        key = tuple(parts.get(part) or "" for part in ("time", "direction", "orbit", "tile", "unit"))
+        path = product.files[product.metadata]
+        time, tile, unit = (parts.get(part) or "" for part in ("time", "tile", "unit"))
+        key = (time, *_orbit(path, parts), tile, unit)
         if _wanted(settings, *key[:3]):
-            path, twin = product.files[product.metadata], groups[key].get(parts["pol"].lower())
+            twin = groups[key].get(parts["pol"].lower())
             if twin:
                 raise SourceError(f"{twin} and {path} are the same image according to their names. Keep only one.")
             groups[key][parts["pol"].lower()] = path
-    _check_orbits(settings, groups)
+    if not groups:
+        raise SourceError(
+            f"{settings.path} has no Sentinel-1 image of these days and this orbit. Check 'start', 'end', 'orbit' and "
+            "'relative_orbit'; names and tags of the files may not give the orbit."
+        )
+    _check_orbits(settings, groups, progress)
     found = [Product(settings.path, "_".join(filter(None, key)), files, "") for key, files in sorted(groups.items())]
     keys = {product.name: key for product, key in zip(found, sorted(groups), strict=True)}
     return collect(found, settings, lambda image: [_acquisition(image, keys[image.name], names, settings)], progress)
@@ -93,7 +114,23 @@ def _wanted(settings: Settings, time: str, direction: str, orbit: str) -> bool:
     return within(day, settings.start, settings.end)
 
 
-def _check_orbits(settings: Settings, groups: Mapping[tuple[str, ...], object]) -> None:
+def _orbit(path: Path, parts: Mapping[str, str | None]) -> tuple[str, str]:
+    """Return direction (ASC, DES) and relative orbit of an image, from its name or else from its tags; empty if unknown."""
+    direction, orbit = parts.get("direction") or "", parts.get("orbit") or ""
+    if direction and orbit:
+        return direction, orbit
+    tags = dict(inspect(path).tags)
+    direction, orbit = (
+        given or next((tags[name] for name in names if name in tags), "")
+        for given, names in zip((direction, orbit), ORBIT_TAGS, strict=True)
+    )
+    number = re.sub(r"\D", "", orbit)
+    return direction[:3].upper(), f"{int(number):03d}" if number else ""
+
+
+def _check_orbits(settings: Settings, groups: Mapping[tuple[str, ...], object], progress: Progress) -> None:
+    if len(groups) > 1 and not settings.mix_orbits and all(not (key[1] or key[2]) for key in groups):
+        progress.say(Note.of("no_orbit", n=len(groups)))
     orbits = Counter((direction, orbit) for _, direction, orbit, *_ in groups)
     if len(orbits) > 1 and not settings.mix_orbits:
         listed = ", ".join(f"{d} {o} ({n} images)" for (d, o), n in sorted(orbits.items()))
@@ -107,7 +144,8 @@ def _acquisition(product: Product, key: tuple[str, ...], names: tuple[str, ...],
     stamp, direction, orbit, tile, unit = key
     digits = re.sub(r"\D", "", stamp).ljust(14, "0")
     time = datetime.strptime(digits, "%Y%m%d%H%M%S")
-    kind: Literal["", "power"] = "power" if settings.stored == "linear" else ""
+    kinds: dict[str, Literal["", "power", "amplitude"]] = {"linear": "power", "amplitude": "amplitude", "db": ""}
+    kind = kinds[settings.stored]
     decoding = Decoding(nodata=settings.nodata, decibel=kind, floor=settings.floor)
     missing = [name for name in names if name not in product.files]
     if missing:
@@ -116,5 +154,55 @@ def _acquisition(product: Product, key: tuple[str, ...], names: tuple[str, ...],
             f"Download it, or set bands = [{', '.join(repr(n) for n in product.files)}]."
         )
     files = {name: BandFile(product.files[name], 1, decoding) for name in names}
+    for file in files.values():
+        _check_unit(file, settings.stored)
     details = {"orbit": f"{direction} {orbit}".strip(), "unit": unit, "tile": tile}
     return Acquisition(time, files, {}, (), f"{time:%Y%m%d}{direction}{orbit}", None, details)
+
+
+def _check_unit(file: BandFile, stored: str) -> None:
+    """Check that neither the name, nor the tags, nor the values of a file show another unit than that of the recipe.
+
+    Raises
+    ------
+    SourceError
+        They do.
+    """
+    shown, why = _declared_unit(file)
+    if not shown:
+        values = peek(file.path, 1, file.decoding.nodata)
+        if values.size and stored != "db" and np.median(values) < -1:
+            shown, why = "db", "power and amplitude are not negative, and most of its values are below -1"
+        elif values.size and stored == "db" and values.min() >= 0 and values.max() > values.min():
+            shown, why = "linear", "none of its values is negative"
+    if shown and shown != stored:
+        raise SourceError(
+            f'{file.path} holds {NAMED[shown]} ({why}), but the recipe says stored = "{stored}". Set stored = "{shown}".'
+        )
+
+
+def _declared_unit(file: BandFile) -> tuple[str, str]:
+    """Return the unit of a file that its name or its tags give, and where it is given; empty if none does."""
+    name, tags = file.path.name, dict(inspect(file.path).tags)
+    if match := re.search(r"_RTC\d*_\w_[gsb]([pad])[a-z]{4}_", name):
+        return UNITS[match[1]], f"the letter '{match[1]}' in its name"
+    if match := re.search(r"(?i)_(db|decibels?|amplitude|amp|linear|power)(?=[_.])", name):
+        return _unit_of(match[1]), f"'{match[1]}' in its name"
+    for tag in ("UNIT", "UNITS", "UNITTYPE"):
+        if unit := _unit_of(tags.get(tag, "")):
+            return unit, f"its tag {tag} is '{tags[tag]}'"
+    return "", ""
+
+
+def _unit_of(text: str) -> str:
+    """Return the unit that a word stands for; empty if none.
+
+    >>> _unit_of("dB"), _unit_of("Amplitude"), _unit_of("1")
+    ('db', 'amplitude', '')
+    """
+    word = text.strip().lower()
+    if word.startswith(("db", "decibel")):
+        return "db"
+    if word.startswith("amp"):
+        return "amplitude"
+    return "linear" if word.startswith(("linear", "power")) else ""

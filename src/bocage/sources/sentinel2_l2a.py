@@ -1,7 +1,8 @@
 """Sentinel-2 Level-2A of ESA (Sen2Cor), as SAFE folders or zip archives.
 
 Reference: Sentinel-2 Products Specification Document, S2-PDGS-TAS-DI-PSD. From processing baseline 04.00 on, stored
-reflectance has an offset per band (``BOA_ADD_OFFSET``), which is read from the metadata of each product.
+reflectance has an offset per band (``BOA_ADD_OFFSET``), which is read from the metadata of each product. Products of 2017
+have ``L2A_`` before some tags and file names. Bands may have been converted to TIFF.
 """
 
 import re
@@ -15,7 +16,16 @@ from numpy.typing import NDArray
 from bocage.errors import SourceError
 from bocage.progress import QUIET, Progress
 from bocage.sources.base import Acquisition, Band, BandFile, Decoding, SensorSpec
-from bocage.sources.products import Product, ProductSettings, check_size, chosen_bands, collect, products, utc
+from bocage.sources.products import (
+    Product,
+    ProductSettings,
+    check_size,
+    chosen_bands,
+    collect,
+    generated,
+    products,
+    utc,
+)
 
 CODES = {
     "coastal": "B01", "blue": "B02", "green": "B03", "red": "B04", "rededge1": "B05", "rededge2": "B06",
@@ -34,6 +44,8 @@ MARKER = r"MTD_MSIL2A\.xml"
 """File name pattern of the metadata file that identifies a product."""
 CLEAR = (4, 5, 6, 7)
 """Classes of the scene classification (SCL) that are clear by default: vegetation, not vegetated, water, unclassified."""
+IMAGE = r"\.(?i:jp2|tiff?)"
+"""Suffix of a band: JPEG 2000, or TIFF where a user converted it."""
 OFFSET_SINCE = (4, 0)
 """First processing baseline with an offset (major, minor)."""
 _INDEX = {band: i for i, band in enumerate(CODES.values())}
@@ -50,7 +62,7 @@ class Settings(ProductSettings):
 
 
 def find(settings: Settings, progress: Progress = QUIET) -> list[Acquisition]:
-    """Return one acquisition per product. For each date, the most recent processing baseline comes first.
+    """Return one acquisition per product. For each date, the product that was generated last comes first.
 
     Raises
     ------
@@ -72,7 +84,8 @@ def _baseline_of_name(product: Product) -> int:
 def _acquisition(product: Product, names: tuple[str, ...], clear: tuple[int, ...]) -> Acquisition:
     root = product.xml()
     baseline = product.text(root, ".//PROCESSING_BASELINE")
-    quantification = float(product.text(root, ".//BOA_QUANTIFICATION_VALUE"))
+    old = root.find(".//L2A_BOA_QUANTIFICATION_VALUE") is not None
+    quantification = float(product.text(root, f".//{'L2A_' if old else ''}BOA_QUANTIFICATION_VALUE"))
     offsets = _offsets(product, root, baseline)
     nodata, saturated = _special(root)
     time = utc(product.text(root, ".//PRODUCT_START_TIME"), product)
@@ -80,14 +93,14 @@ def _acquisition(product: Product, names: tuple[str, ...], clear: tuple[int, ...
     for name in names:
         code = CODES[name]
         gsd = next(int(b.gsd or 0) for b in BANDS if b.name == name)
-        path = product.one(rf"R{gsd}m/[^/]*_{code}_{gsd}m\.jp2", f"band {code} ({name})")
+        path = product.one(rf"R{gsd}m/[^/]*_{code}_{gsd}m{IMAGE}", f"band {code} ({name})")
         decoding = Decoding(1 / quantification, offsets[_INDEX[code]] / quantification, nodata, saturated)
         files[name] = BandFile(path, 1, decoding)
-    scl = product.one(r"R20m/[^/]*_SCL_20m\.jp2", "the scene classification (SCL)")
+    scl = product.one(rf"(?:R20m|IMG_DATA)/[^/]*_SCL_20m{IMAGE}", "the scene classification (SCL)")
     _check_sizes(product, files)
-    return Acquisition(
-        time, files, {"scl": BandFile(scl, 1)}, clear, f"{time:%Y%m%d}", None, {"baseline": baseline, "product": product.name}
-    )  # fmt: skip
+    details = {"baseline": baseline, "product": product.name}
+    details |= generated(root.findtext(".//GENERATION_TIME"), product)
+    return Acquisition(time, files, {"scl": BandFile(scl, 1)}, clear, f"{time:%Y%m%d}", None, details)
 
 
 def _offsets(product: Product, root: Any, baseline: str) -> list[float]:

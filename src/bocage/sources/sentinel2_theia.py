@@ -15,7 +15,16 @@ from numpy.typing import NDArray
 from bocage.errors import SourceError
 from bocage.progress import QUIET, Progress
 from bocage.sources.base import Acquisition, BandFile, Decoding, SensorSpec
-from bocage.sources.products import Product, ProductSettings, check_size, chosen_bands, collect, products, utc
+from bocage.sources.products import (
+    Product,
+    ProductSettings,
+    check_size,
+    chosen_bands,
+    collect,
+    generated,
+    products,
+    utc,
+)
 from bocage.sources.sentinel2_l2a import BANDS as ESA_BANDS
 from bocage.sources.sentinel2_l2a import CODES as ESA_CODES
 from bocage.sources.sentinel2_l2a import LAND
@@ -44,7 +53,7 @@ class Settings(ProductSettings):
 
 
 def find(settings: Settings, progress: Progress = QUIET) -> list[Acquisition]:
-    """Return one acquisition per product. For each date, the most recent version comes first.
+    """Return one acquisition per product. For each date, the product that was produced last comes first.
 
     Raises
     ------
@@ -70,12 +79,13 @@ def _acquisition(product: Product, names: tuple[str, ...], settings: Settings) -
     time = utc(product.text(root, ".//ACQUISITION_DATE"), product)
     files = {}
     for name in names:
-        pattern = rf"_{settings.reflectance}_{CODES[name]}\.tif"
+        pattern = rf"_{settings.reflectance}_{CODES[name]}\.(?i:tiff?)"
         files[name] = BandFile(product.one(pattern, f"band {CODES[name]} ({name})"), 1, decoding)
     _check_sizes(product, root, files)
     quality = _masks(product, {group for group, codes in GROUPS.items() for n in names if CODES[n] in codes}, settings)
-    angles = root.find(".//Mean_Value_List/Sun_Angles") or root.find(".//Sun_Angles")
-    details = {"product": product.name}
+    angles = root.find(".//Mean_Value_List/Sun_Angles")
+    angles = root.find(".//Sun_Angles") if angles is None else angles
+    details = {"product": product.name} | generated(root.findtext(".//PRODUCTION_DATE"), product)
     if angles is not None:
         details |= {
             "sun zenith": angles.findtext("ZENITH_ANGLE") or "",
@@ -91,7 +101,9 @@ def _masks(product: Product, groups: set[str], settings: Settings) -> dict[str, 
     if not settings.saturated:
         wanted += [("SAT", g) for g in sorted(groups)]
     return {
-        f"{mask}_{group}": BandFile(product.one(rf"MASKS/[^/]*_{mask}_{group}\.tif", f"the mask {mask} at {group}"), 1)
+        f"{mask}_{group}": BandFile(
+            product.one(rf"MASKS/[^/]*_{mask}_{group}\.(?i:tiff?)", f"the mask {mask} at {group}"), 1
+        )
         for mask, group in wanted
     }
 

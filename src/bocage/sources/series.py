@@ -1,4 +1,4 @@
-"""Time series of rasters: one file per variable with a band per date, or files per date whose name contains the date."""
+"""Time series of rasters: one file per variable with a band per date, or files per date whose path contains the date."""
 
 import csv
 import re
@@ -8,12 +8,17 @@ from pathlib import Path
 
 from bocage.errors import SourceError
 from bocage.progress import QUIET, Progress
-from bocage.sources.base import Acquisition, BandFile, Decoding, SensorSpec, clear_where_listed
+from bocage.sources.base import Acquisition, BandFile, SensorSpec, clear_where_listed
+from bocage.sources.declared import Decoder, check_fractions, check_names
+from bocage.sources.image import quality_of
+from bocage.sources.pattern import DATE, Match, matching
+from bocage.sources.products import distinct
 from bocage.sources.raster import inspect
 
 SPEC = SensorSpec("series", "time series of rasters: a file per variable or per date")
 clear_mask = clear_where_listed
-_DATE = r"(?P<date>\d{8}(?:T?\d{6})?|\d{4}-\d{2}-\d{2}(?:T\d{2}[:-]?\d{2}[:-]?\d{2})?)"
+_Place = tuple[datetime, str]
+"""Time and tile of an acquisition."""
 
 
 @dataclass(frozen=True)
@@ -21,25 +26,28 @@ class Settings:
     """Settings of a time series of rasters in the recipe.
 
     Give either `variables` (a path per variable) or `path` and `bands` (multi-band files, one per date). A path that contains
-    ``{date}`` stands for one file per date. A path without ``{date}`` is a file with a band per date.
+    ``{date}`` stands for one file per date. A path without ``{date}`` is a file with a band per date. ``{tile}`` stands for the
+    part of the path in which the tiles of a mosaic differ: the tiles of one date become one date of the series.
     """
 
     variables: dict[str, Path] = field(default_factory=dict)
-    """Common name to path: ``blue = "S2_B02.tif"`` or ``blue = "*_{date}_B02.tif"``."""
+    """Common name to path: ``blue = "S2_B02.tif"`` or ``blue = "{tile}/*_{date}_B02.tif"``."""
     path: Path | None = None
     """Path of multi-band files, one per date; it must contain ``{date}``."""
     bands: tuple[str, ...] = ()
-    """Common names of the bands of `path`, in file order."""
+    """Common names of the bands of `path`, in file order; ``"-"`` skips a band."""
     dates: Path | tuple[str, ...] = ()
     """ISO dates in band order, or a CSV file with a column of dates; empty: the dates in the band descriptions."""
-    scale: float = 1.0
-    """Factor of the stored values: ``value = stored * scale + offset``."""
-    offset: float = 0.0
-    """Offset that is added to the scaled values, in the unit of the source."""
+    scale: float | None = None
+    """Factor of the stored values: ``value = stored * scale + offset``; default: what each file declares, else 1."""
+    offset: float | None = None
+    """Offset that is added to the scaled values, in the unit of the source; default: what each file declares, else 0."""
     nodata: float | None = None
     """Stored nodata value; default: the nodata value that each file declares."""
     quality: Path | None = None
     """Path of the quality layer, in the same layout as a variable."""
+    quality_band: int = 0
+    """Band of the quality layer in files per date, from 1; 0: their only band."""
     clear: tuple[int, ...] = ()
     """Values of the quality layer that are clear; empty: all values but 0."""
 
@@ -49,10 +57,6 @@ class Settings:
         if self.path and ("{date}" not in str(self.path) or not self.bands):
             raise ValueError("'path' must contain {date} and needs 'bands'; for one file per variable, use 'variables'")
 
-    def decoding(self) -> Decoding:
-        """Return scale, offset and nodata value."""
-        return Decoding(self.scale, self.offset, self.nodata)
-
 
 def find(settings: Settings, progress: Progress = QUIET) -> list[Acquisition]:
     """Return the acquisitions in order of time.
@@ -60,45 +64,81 @@ def find(settings: Settings, progress: Progress = QUIET) -> list[Acquisition]:
     Raises
     ------
     SourceError
-        A file is missing or damaged, a date is invalid, or the variables do not have the same dates.
+        A file is missing or damaged, a date is invalid, a file has more bands than names, its descriptions contradict the names,
+        or the variables do not have the same dates.
     """
-    if settings.path:
-        by_variable = {
-            name: {time: BandFile(path, i, settings.decoding()) for time, path in _dated_files(settings.path).items()}
-            for i, name in enumerate(settings.bands, start=1)
-        }
-        _check_band_counts(settings)
-    else:
-        by_variable = {name: _times(path, settings) for name, path in settings.variables.items()}
-    quality = _times(settings.quality, settings) if settings.quality else {}
-    times = _common_times(by_variable | ({"quality": quality} if settings.quality else {}))
-    return [
+    decoder = Decoder(settings.scale, settings.offset, settings.nodata)
+    by_variable = _multiband(settings, decoder) if settings.path else _single_band(settings, decoder)
+    quality = _quality(settings) if settings.quality else {}
+    places = _common_places(by_variable | ({"quality": quality} if settings.quality else {}))
+    found = [
         Acquisition(
             time,
-            {name: files[time] for name, files in by_variable.items()},
-            {"quality": quality[time]} if quality else {},
+            {name: files[time, tile] for name, files in by_variable.items()},
+            {"quality": quality[time, tile]} if quality else {},
             settings.clear,
+            time.isoformat() if tile else "",
         )
-        for time in times
+        for time, tile in places
     ]
+    for acquisition in found:
+        check_names(acquisition.files)
+    for file in found[0].files.values():
+        check_fractions(file)
+    decoder.say(progress)
+    return found
 
 
-def _check_band_counts(settings: Settings) -> None:
+def _multiband(settings: Settings, decoder: Decoder) -> dict[str, dict[_Place, BandFile]]:
+    """Return band to the files of `path`."""
     assert settings.path is not None
-    for path in _dated_files(settings.path).values():
+    files = _dated_files(settings.path)
+    for path in files.values():
         count = inspect(path).count
         if count != len(settings.bands):
             raise SourceError(
-                f"{path} has {count} band(s), but 'bands' names {len(settings.bands)}. Name each band of the file."
+                f"{path} has {count} band(s), but 'bands' names {len(settings.bands)}. "
+                "Name each band of the file; '-' skips a band."
             )
+    named = {name: i for i, name in enumerate(settings.bands, start=1) if name != "-"}
+    distinct([name for name in settings.bands if name != "-"], "'bands'")
+    if not named:
+        raise SourceError(f"{settings.path}: 'bands' skips every band. Name at least one.")
+    return {name: {place: decoder.of(path, i) for place, path in files.items()} for name, i in named.items()}
 
 
-def _common_times(by_variable: dict[str, dict[datetime, BandFile]]) -> list[datetime]:
+def _single_band(settings: Settings, decoder: Decoder) -> dict[str, dict[_Place, BandFile]]:
+    """Return variable to its files per date, or to the bands of its file per variable."""
+    found = {}
+    for name, pattern in settings.variables.items():
+        if "{date}" in str(pattern):
+            files = _dated_files(pattern)
+            for path in files.values():
+                count = inspect(path).count
+                if count > 1:
+                    raise SourceError(
+                        f"{path} has {count} bands, and the variable '{name}' is one band. Give 'path' and 'bands' instead of "
+                        "'variables' for files with several bands per date."
+                    )
+            found[name] = {place: decoder.of(path, 1) for place, path in files.items()}
+        else:
+            found[name] = {place: decoder.of(path, i) for place, (path, i) in _bands_of(pattern, settings).items()}
+    return found
+
+
+def _quality(settings: Settings) -> dict[_Place, BandFile]:
+    assert settings.quality is not None
+    if "{date}" in str(settings.quality):
+        return {p: quality_of(path, settings.quality_band) for p, path in _dated_files(settings.quality).items()}
+    return {place: BandFile(path, i) for place, (path, i) in _bands_of(settings.quality, settings).items()}
+
+
+def _common_places(by_variable: dict[str, dict[_Place, BandFile]]) -> list[_Place]:
     first, *others = by_variable.items()
     for name, files in others:
         different = sorted(set(files) ^ set(first[1]))
         if different:
-            shown = ", ".join(t.isoformat() for t in different[:3])
+            shown = ", ".join(f"{time.isoformat()} {tile}".strip() for time, tile in different[:3])
             raise SourceError(
                 f"The variables {first[0]} and {name} do not have the same dates: {len(different)} differ (first: {shown}). "
                 "Remove these dates, or declare two sources."
@@ -106,46 +146,28 @@ def _common_times(by_variable: dict[str, dict[datetime, BandFile]]) -> list[date
     return sorted(first[1])
 
 
-def _times(path: Path, settings: Settings) -> dict[datetime, BandFile]:
-    if "{date}" in str(path):
-        for found in (files := _dated_files(path)).values():
-            inspect(found)
-        return {time: BandFile(found, 1, settings.decoding()) for time, found in files.items()}
-    info = inspect(path)
-    texts = _declared_dates(settings.dates) or list(info.descriptions)
-    if len(texts) != info.count:
-        raise SourceError(
-            f"{path} has {info.count} band(s), but {len(texts)} date(s) are declared in 'dates'. Give a date per band."
-        )
-    times = [_parse(text, f"{path}, band {i}") for i, text in enumerate(texts, start=1)]
-    twice = sorted({t for t in times if times.count(t) > 1}) if len(set(times)) < len(times) else []
-    if twice:
-        raise SourceError(f"{path}: the date {twice[0].isoformat()} is repeated. Give one band per date and time.")
-    return {time: BandFile(path, i, settings.decoding()) for i, time in enumerate(times, start=1)}
-
-
-def _dated_files(pattern: Path) -> dict[datetime, Path]:
-    """Return date to file, for the files that match a path with ``{date}`` (and ``*``) in its name or folders."""
-    root = Path(pattern.anchor) if pattern.is_absolute() else Path()
-    parts = [p for p in pattern.parts if p != pattern.anchor]
-    while parts and "{date}" not in parts[0] and "*" not in parts[0]:
-        root = root / parts.pop(0)
-    tail = "/".join(parts)
-    escaped = re.escape(tail).replace(r"\{date\}", _DATE, 1).replace(r"\{date\}", "(?P=date)").replace(r"\*", "[^/]*")
-    found: dict[datetime, Path] = {}
-    for path in sorted(root.glob(tail.replace("{date}", "*"))):
-        match = re.fullmatch(escaped, path.relative_to(root).as_posix())
-        if not match:
-            continue
-        time = _parse(match["date"], str(path))
-        if time in found:
-            raise SourceError(f"{found[time]} and {path} have the same date. Give them different times, or remove one.")
-        found[time] = path
-    if not found:
-        raise SourceError(
-            f"No file matches {pattern}. {{date}} stands for 20180131 or 2018-01-31, with or without a time after it."
-        )
+def _bands_of(pattern: Path, settings: Settings) -> dict[_Place, tuple[Path, int]]:
+    """Return the file and band of each date of a variable whose files have a band per date."""
+    matches = matching(pattern) if "{tile}" in str(pattern) else [Match(pattern, "", "")]
+    found: dict[_Place, tuple[Path, int]] = {}
+    for match in matches:
+        path, info = match.path, inspect(match.path)
+        texts = _declared_dates(settings.dates) or list(info.descriptions)
+        if len(texts) != info.count:
+            raise SourceError(
+                f"{path} has {info.count} band(s), but {len(texts)} date(s) are declared in 'dates'. Give a date per band."
+            )
+        times = [_parse(text, f"{path}, band {i}") for i, text in enumerate(texts, start=1)]
+        twice = sorted({t for t in times if times.count(t) > 1}) if len(set(times)) < len(times) else []
+        if twice:
+            raise SourceError(f"{path}: the date {twice[0].isoformat()} is repeated. Give one band per date and time.")
+        found |= {(time, match.tile): (path, i) for i, time in enumerate(times, start=1)}
     return found
+
+
+def _dated_files(pattern: Path) -> dict[_Place, Path]:
+    """Return date and tile to file, for the files that match a path with ``{date}``."""
+    return {(_parse(match.date, str(match.path)), match.tile): match.path for match in matching(pattern)}
 
 
 def _declared_dates(dates: Path | tuple[str, ...]) -> list[str]:
@@ -164,7 +186,7 @@ def _declared_dates(dates: Path | tuple[str, ...]) -> list[str]:
 
 
 def _is_date(text: str) -> bool:
-    return re.fullmatch(_DATE, text.strip()) is not None
+    return re.fullmatch(DATE, text.strip()) is not None
 
 
 def _parse(text: str, where: str) -> datetime:

@@ -4,15 +4,14 @@ Assets of an API are downloaded once over the area, at their native resolution, 
 cache only when it is complete, so that an interrupted download resumes. Local files are read in place.
 """
 
-import importlib
 import json
 import random
 import re
 import time as clock
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from datetime import date, datetime
+from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any, Literal
 
@@ -20,12 +19,14 @@ import numpy as np
 import rasterio
 from numpy.typing import NDArray
 
-from bocage.disk import digest, replacing
-from bocage.errors import SourceError
+from bocage.disk import digest, inside, own_part_of, replacing, safe_name
+from bocage.errors import SourceError, UnknownNameError
 from bocage.progress import QUIET, Progress
+from bocage.redaction import redacted, redacted_address
+from bocage.shelf import outside
 from bocage.sources import landsat_c2l2, sentinel2_l2a
 from bocage.sources.base import Acquisition, BandFile, Decoding, SensorSpec
-from bocage.sources.products import within
+from bocage.sources.products import say_versions
 from bocage.sources.raster import inspect
 from bocage.words import Note
 
@@ -35,6 +36,10 @@ MASKS: Mapping[str, tuple[str, Any]] = {
     "landsat_c2l2": ("qa_pixel", landsat_c2l2),
 }
 """Sensor (`like`) to the name of its quality layer and to the module that interprets this layer."""
+REMOTE = re.compile(
+    r"(?:/vsi(?:zip|gzip|tar)/+\{?)?(?:(?:/vsicurl/)?https?://|(?:s3|gs)://|/vsi(?:s3|gs|az|oss|swift)/)", re.I
+)
+"""Address of an asset that is downloaded; any other address is a path on disk."""
 LONGEST_WAIT = 30.0
 """Maximum pause between two attempts, in seconds."""
 HTTP = {
@@ -61,13 +66,13 @@ class Settings:
     collections: tuple[str, ...] = ()
     """Collections to search; empty: all."""
     area: tuple[float, float, float, float] | None = None
-    """West, south, east, north in degrees (WGS 84); required with `url`."""
+    """West, south, east, north in degrees (WGS 84); required with `url`. West is larger than east across the antimeridian."""
     start: date | None = None
     """First day, UTC; default: no limit."""
     end: date | None = None
     """Last day, UTC, included; default: no limit."""
     cloud: float | None = None
-    """Maximum cloud cover of an item (``eo:cloud_cover``), in percent; default: no limit."""
+    """Maximum cloud cover of an item (``eo:cloud_cover``), in percent; items without it are left out. Default: no limit."""
     cache: Path | None = None
     """Folder for downloaded files; required with `url`."""
     quality: str = ""
@@ -83,7 +88,11 @@ class Settings:
     nodata: float | None = None
     """Stored nodata value; default: the nodata value of the items or of the files."""
     decibel: bool = False
-    """Whether to convert the assets from linear power to dB."""
+    """Whether to convert the assets to dB."""
+    stored: Literal["linear", "amplitude"] = "linear"
+    """Unit that `decibel` converts: linear power, or its square root (amplitude)."""
+    relative_orbit: int = 0
+    """Relative orbit to keep (``sat:relative_orbit``), for radar; 0: all."""
     sign: str = ""
     """``"its.module:function"`` that takes a pystac Item and returns it with signed URLs."""
     retries: int = 5
@@ -110,12 +119,12 @@ def find(settings: Settings, progress: Progress = QUIET) -> list[Acquisition]:
     SourceError
         The catalogue cannot be read, no item matches the search, or an asset is missing or cannot be downloaded.
     """
-    items = [item for item in _search(settings, progress) if _fits(item, settings)]
+    items = _chosen(_search(settings, progress), settings, progress)
     if not items:
         raise SourceError(
-            f"{settings.url or settings.catalogue}: no item matches 'collections', 'area', 'start', 'end' and 'cloud'."
+            f"{settings.url or settings.catalogue}: no item matches 'collections', 'area', 'start', 'end', 'cloud' and "
+            "'relative_orbit'."
         )
-    items.sort(key=lambda item: (item.datetime, item.id))
     found: list[Acquisition] = []
     dead: list[str] = []
     with ThreadPoolExecutor(4) as pool:
@@ -135,7 +144,10 @@ def find(settings: Settings, progress: Progress = QUIET) -> list[Acquisition]:
         raise SourceError(
             f"None of the {len(items)} items can be read: {dead[0] if dead else 'all are outside the area.'}"
         )
-    return sorted(found, key=lambda a: (a.date, a.time))
+    _say_scales(items, settings, progress)
+    found.sort(key=lambda a: a.date)
+    say_versions(found, progress)
+    return found
 
 
 def clear_mask(acquisition: Acquisition, layers: Mapping[str, NDArray[Any]]) -> NDArray[np.bool_]:
@@ -175,7 +187,8 @@ def _search(settings: Settings, progress: Progress) -> list[Any]:
         when = f"{datetime.fromtimestamp(answer.stat().st_mtime):%Y-%m-%d %H:%M}"
         progress.say(Note.of("earlier_answer", reason=str(error), when=when))
         return [pystac.Item.from_dict(one) for one in json.loads(answer.read_text())]
-    _write(answer, json.dumps([item.to_dict(transform_hrefs=False) for item in items]).encode())
+    # Signatures expire, so that the kept answer loses nothing without them.
+    _write(answer, redacted(json.dumps([item.to_dict(transform_hrefs=False) for item in items])).encode())
     return items
 
 
@@ -202,17 +215,96 @@ def _request(settings: Settings) -> list[Any]:
         ) from error
 
 
+def _chosen(items: Sequence[Any], settings: Settings, progress: Progress) -> list[Any]:
+    """Return the items that match the settings, in order of time; of the same day, the newest processing first."""
+    chosen = [item for item in items if _fits(item, settings)]
+    if settings.cloud is not None:
+        known = [item for item in chosen if isinstance(item.properties.get("eo:cloud_cover"), int | float)]
+        if len(known) < len(chosen):
+            progress.say(Note.of("no_cloud_cover", n=len(chosen) - len(known), total=len(chosen)))
+        chosen = [item for item in known if item.properties["eo:cloud_cover"] <= settings.cloud]
+    if lasting := [item for item in chosen if item.datetime is None]:
+        progress.say(Note.of("intervals", n=len(lasting), total=len(chosen)))
+    orbits = {item.properties.get("sat:relative_orbit") for item in chosen} - {None}
+    if settings.decibel and len(orbits) > 1:
+        progress.say(Note.of("several_orbits", orbits=sorted(orbits)))
+    chosen.sort(key=_version, reverse=True)
+    chosen.sort(key=lambda item: f"{_time(item):%Y%m%d}")
+    return chosen
+
+
 def _fits(item: Any, settings: Settings) -> bool:
-    if item.datetime is None or not within(item.datetime.date(), settings.start, settings.end):
+    """Return whether an item is of the collections, the days and the area; an item that lasts fits if one of its days does."""
+    first, last = _interval(item)
+    if (settings.start and last.date() < settings.start) or (settings.end and first.date() > settings.end):
         return False
     if settings.collections and item.collection_id not in settings.collections:
         return False
-    if settings.cloud is not None and item.properties.get("eo:cloud_cover", 0) > settings.cloud:
+    if settings.relative_orbit and item.properties.get("sat:relative_orbit") != settings.relative_orbit:
         return False
     if settings.area is None or item.bbox is None:
         return True
+    half = len(item.bbox) // 2  # a box of three dimensions has the elevation after the latitude
     west, south, east, north = settings.area
-    return bool(item.bbox[0] < east and item.bbox[2] > west and item.bbox[1] < north and item.bbox[3] > south)
+    return bool(
+        item.bbox[1] < north
+        and item.bbox[half + 1] > south
+        and _longitudes_meet((west, east), (item.bbox[0], item.bbox[half]))
+    )
+
+
+def _longitudes_meet(one: tuple[float, float], other: tuple[float, float]) -> bool:
+    """Return whether two intervals of longitudes overlap; west is larger than east across the antimeridian.
+
+    >>> _longitudes_meet((178, -178), (-180, -179)), _longitudes_meet((1, 2), (178, -178))
+    (True, False)
+    """
+    (a, b), (c, d) = ((west, east + 360 * (east < west)) for west, east in (one, other))
+    return any(a < d + turn and b > c + turn for turn in (-360, 0, 360))
+
+
+def _interval(item: Any) -> tuple[datetime, datetime]:
+    """Return the first and the last time of an item, UTC; both are its time, if it has one.
+
+    Raises
+    ------
+    SourceError
+        The item has neither a time nor a start and an end.
+    """
+    if item.datetime is not None:
+        return _utc(item.datetime), _utc(item.datetime)
+    try:
+        start, end = (
+            datetime.fromisoformat(item.properties[f"{n}_datetime"].replace("Z", "+00:00")) for n in ("start", "end")
+        )
+    except (KeyError, ValueError, AttributeError) as error:
+        raise SourceError(
+            f"Item {item.id} has neither 'datetime' nor a valid 'start_datetime' and 'end_datetime'. Correct the item."
+        ) from error
+    return _utc(start), _utc(end)
+
+
+def _time(item: Any) -> datetime:
+    """Return the time of an item, UTC; the middle of an item that lasts (a composite)."""
+    first, last = _interval(item)
+    return first + (last - first) / 2
+
+
+def _utc(time: datetime) -> datetime:
+    """Return a time as UTC without time zone. A time without zone is UTC."""
+    return time.astimezone(UTC).replace(tzinfo=None) if time.tzinfo else time
+
+
+def _version(item: Any) -> tuple[str, str, str]:
+    """Return a value that is larger for a newer processing: its time, its baseline, and the id of the item."""
+    names = ("s2:generation_time", "processing:datetime", "created", "updated")
+    text = next((str(item.properties[name]) for name in names if item.properties.get(name)), "")
+    try:
+        made = _utc(datetime.fromisoformat(text.replace("Z", "+00:00"))).isoformat()
+    except ValueError:
+        made = ""
+    baseline = item.properties.get("s2:processing_baseline") or item.properties.get("processing:version") or ""
+    return made, str(baseline), item.id
 
 
 class _OutsideError(Exception):
@@ -239,9 +331,9 @@ def _signer(name: str) -> Callable[[Any], Any]:
         return lambda item: item
     module, _, function = name.partition(":")
     try:
-        signer: Callable[[Any], Any] = getattr(importlib.import_module(module), function)
-    except (ImportError, AttributeError) as error:
-        raise SourceError(f"The signing function '{name}' cannot be imported: {error}. Check 'sign'.") from error
+        signer: Callable[[Any], Any] = getattr(outside(module, f"The signing function '{name}'"), function)
+    except (UnknownNameError, AttributeError) as error:
+        raise SourceError(f"{error} Check 'sign'.") from error
     return signer
 
 
@@ -251,27 +343,81 @@ def _acquisition(item: Any, settings: Settings, sign: Callable[[Any], Any]) -> A
     if missing:
         raise SourceError(f"Item {item.id} has no asset '{missing[0]}'. Its assets are {', '.join(item.assets)}.")
     paths = {name: _local(item, asset, settings, sign) for name, asset in wanted.items()}
-    files = {n: BandFile(paths[n], 1, _decoding(item, asset, settings)) for n, asset in settings.bands.items()}
-    layer = MASKS[settings.like][0] if settings.like else "quality"
-    clear = settings.clear or (sentinel2_l2a.CLEAR if settings.like == "sentinel2_l2a" else ())
+    for name, asset in wanted.items():
+        _check_count(item, asset, max(_bands_declared(item, asset), inspect(paths[name]).count))
+    files = {
+        n: BandFile(paths[n], 1, _decoding(item, asset, settings, paths[n])) for n, asset in settings.bands.items()
+    }
+    layer, clear = _clear(settings)
     quality = {layer: BandFile(paths["quality"], 1)} if settings.quality else {}
-    when = item.datetime.replace(tzinfo=None)
+    when = _time(item)
     orbit = str(item.properties.get("sat:relative_orbit", "")) if settings.decibel else ""
     return Acquisition(when, files, quality, clear, f"{when:%Y%m%d}{orbit}", None, {"item": item.id})
 
 
-def _decoding(item: Any, asset: str, settings: Settings) -> Decoding:
-    extra = item.assets[asset].extra_fields
-    band = (extra.get("raster:bands") or extra.get("bands") or [{}])[0]
-    band = {key.removeprefix("raster:"): value for key, value in band.items()}
-    scale = settings.scale if settings.scale is not None else band.get("scale")
-    offset = settings.offset if settings.offset is not None else band.get("offset")
+def _clear(settings: Settings) -> tuple[str, tuple[int, ...]]:
+    """Return the name of the quality layer, which selects its rules, and the values of the acquisition's ``clear``."""
+    if settings.like == "landsat_c2l2":
+        return ("quality", settings.clear) if settings.clear else (MASKS[settings.like][0], (landsat_c2l2.SNOW,))
+    if settings.like == "sentinel2_l2a":
+        return MASKS[settings.like][0], settings.clear or sentinel2_l2a.CLEAR
+    return "quality", settings.clear
+
+
+def _decoding(item: Any, asset: str, settings: Settings, path: Path) -> Decoding:
+    band = _declared(item, asset)
+    info = inspect(path)
+    declared = (info.scales[0], info.offsets[0]) if (info.scales[0], info.offsets[0]) != (1.0, 0.0) else (None, None)
+    scale, offset = band.get("scale", declared[0]), band.get("offset", declared[1])
+    scale = settings.scale if settings.scale is not None else scale
+    offset = settings.offset if settings.offset is not None else offset
     if settings.like == "sentinel2_l2a" and settings.offset is None:
         scale, offset = _baseline(item, scale, offset)
+    if settings.like == "landsat_c2l2" and scale is None:
+        raise SourceError(f"Item {item.id}, asset {asset} has no scale. Set 'scale' and 'offset' in the recipe.")
     nodata = settings.nodata if settings.nodata is not None else band.get("nodata")
     nodata = float(nodata) if nodata is not None else None
-    decibel: Literal["", "power"] = "power" if settings.decibel else ""
-    return Decoding(1.0 if scale is None else float(scale), float(offset or 0), nodata, decibel=decibel)
+    kind: Literal["", "power", "amplitude"] = ""
+    if settings.decibel:
+        kind = "amplitude" if settings.stored == "amplitude" else "power"
+    return Decoding(1.0 if scale is None else float(scale), float(offset or 0), nodata, decibel=kind)
+
+
+def _declared(item: Any, asset: str) -> dict[str, Any]:
+    """Return what an item declares about the values of an asset (scale, offset, nodata, data_type).
+
+    STAC 1.0 has it in ``raster:bands``; STAC 1.1 in ``bands``, or on the asset where it holds for all its bands.
+    """
+    extra = item.assets[asset].extra_fields
+    found: dict[str, Any] = {}
+    for place in (extra, *((extra.get(key) or [{}])[0] for key in ("bands", "raster:bands"))):
+        fields = {key.removeprefix("raster:"): value for key, value in place.items() if value is not None}
+        found |= {key: fields[key] for key in ("scale", "offset", "nodata", "data_type") if key in fields}
+    return found
+
+
+def _bands_declared(item: Any, asset: str) -> int:
+    return max(len(item.assets[asset].extra_fields.get(key) or ()) for key in ("bands", "raster:bands"))
+
+
+def _check_count(item: Any, asset: str, count: int) -> None:
+    if count > 1:
+        raise SourceError(
+            f"Item {item.id}, asset {asset} has {count} bands, and only its first would be read. Use the assets of the single "
+            "bands, or the sensor 'image' or 'series' with the files."
+        )
+
+
+def _say_scales(items: Sequence[Any], settings: Settings, progress: Progress) -> None:
+    """Report the first item whose scale or offset differs from those of the recipe."""
+    for item in items:
+        for asset in settings.bands.values():
+            declared = _declared(item, asset) if asset in item.assets else {}
+            for key, given in (("scale", settings.scale), ("offset", settings.offset)):
+                if given is not None and not np.isclose(float(declared.get(key, given)), given, rtol=1e-6):
+                    scale, offset = (f"{declared.get(k, d):g}" for k, d in (("scale", 1), ("offset", 0)))
+                    progress.say(Note.of("scale_differs", file=f"{item.id}, {asset}", scale=scale, offset=offset))
+                    return
 
 
 def _baseline(item: Any, scale: float | None, offset: float | None) -> tuple[float, float]:
@@ -292,8 +438,13 @@ def _baseline(item: Any, scale: float | None, offset: float | None) -> tuple[flo
 def _local(item: Any, asset: str, settings: Settings, sign: Callable[[Any], Any]) -> Path:
     """Return the path of an asset on disk, or of its copy in the cache, which is downloaded if it is missing."""
     href = item.assets[asset].get_absolute_href() or item.assets[asset].href
-    if not re.match(r"(https?|s3|gs|/vsi)", href):
+    if not REMOTE.match(href):
         path = Path(href.removeprefix("file://"))
+        if settings.url:
+            raise SourceError(
+                f"Item {item.id}, asset {asset}: the API {settings.url} gives a path on this machine ({path}) instead of an "
+                "address. The item is refused. Check 'url'."
+            )
         if not path.exists():
             raise SourceError(f"Item {item.id}, asset {asset}: {path} does not exist. Check the link in the catalogue.")
         return path
@@ -301,8 +452,8 @@ def _local(item: Any, asset: str, settings: Settings, sign: Callable[[Any], Any]
         raise SourceError(f"Item {item.id} is not on disk ({href}). Set 'cache' to a folder for its copy.")
     changed = item.properties.get("updated") or item.properties.get("created") or ""
     # Signatures change from one hour to the next; the address without its query does not.
-    key = digest(href.partition("?")[0], settings.area, changed)
-    path = settings.cache / (item.collection_id or "items") / item.id / f"{asset}-{key}.tif"
+    key = digest(redacted_address(href).partition("?")[0], settings.area, changed)
+    path = inside(settings.cache, item.collection_id or "items", item.id, f"{safe_name(asset)}-{key}.tif")
     if not path.exists():
         _with_retries(
             lambda: _fetch(sign(item.clone()), asset, settings, path),
@@ -340,38 +491,39 @@ def _fetch(item: Any, asset: str, settings: Settings, path: Path) -> None:
     import odc.stac
 
     with rasterio.Env(**HTTP):
-        geobox = _geobox(item, asset)
+        geobox, scale, offset = _layout(item, asset)
         if settings.area is not None:
             geobox = _crop(geobox, settings.area)
         loaded = odc.stac.load(
             [item], bands=[asset], geobox=geobox, fail_on_error=True, stac_cfg=_as_stored(item, asset)
         )
-    values = loaded[asset].values[0]
+    values, nodata = loaded[asset].values[0], loaded[asset].attrs.get("nodata")
     path.parent.mkdir(parents=True, exist_ok=True)
-    with replacing(path) as partial, rasterio.open(
+    with replacing(path, own_part_of(path)) as partial, rasterio.open(
         partial, "w", driver="GTiff", height=values.shape[0], width=values.shape[1], count=1, dtype=values.dtype,
-        crs=geobox.crs.to_wkt(), transform=geobox.transform, nodata=loaded[asset].nodata, compress="deflate", tiled=True,
+        crs=geobox.crs.to_wkt(), transform=geobox.transform, nodata=nodata, compress="deflate", tiled=True,
         BIGTIFF="IF_SAFER",
     ) as dataset:  # fmt: skip
         dataset.write(values, 1)
+        dataset.scales, dataset.offsets = (scale,), (offset,)
 
 
 def _as_stored(item: Any, asset: str) -> dict[str, Any]:
     """Return the odc-stac configuration with data type and nodata of an asset whose item does not give its data type."""
-    extra = item.assets[asset].extra_fields
-    if (extra.get("raster:bands") or [{}])[0].get("data_type"):
+    if _declared(item, asset).get("data_type"):
         return {}
     with rasterio.open(_address(item, asset)) as dataset:
         stored = {"data_type": dataset.dtypes[0], "nodata": dataset.nodata}
-    return {item.collection_id or "*": {"assets": {asset: stored}}}
+    return {"assets": {asset: stored}}
 
 
-def _geobox(item: Any, asset: str) -> Any:
-    """Return the grid of an asset, read from its file: in items it may be rounded or missing."""
+def _layout(item: Any, asset: str) -> tuple[Any, float, float]:
+    """Return the grid, scale and offset of an asset, read from its file: in items they may be rounded or missing."""
     from odc.geo.geobox import GeoBox
 
     with rasterio.open(_address(item, asset)) as dataset:
-        return GeoBox(dataset.shape, dataset.transform, dataset.crs)
+        _check_count(item, asset, dataset.count)
+        return GeoBox(dataset.shape, dataset.transform, dataset.crs), dataset.scales[0], dataset.offsets[0]
 
 
 def _address(item: Any, asset: str) -> str:
@@ -381,7 +533,8 @@ def _address(item: Any, asset: str) -> str:
 def _crop(geobox: Any, area: tuple[float, float, float, float]) -> Any:
     from odc.geo.geom import box
 
-    wanted = box(*area, crs="EPSG:4326").to_crs(geobox.crs, resolution="auto")
+    west, south, east, north = area
+    wanted = box(west, south, east + 360 * (east < west), north, crs="EPSG:4326").to_crs(geobox.crs, resolution="auto")
     part = geobox.overlap_roi(geobox.enclosing(wanted))
     cropped = geobox[part]
     if cropped.is_empty():
@@ -391,7 +544,7 @@ def _crop(geobox: Any, area: tuple[float, float, float, float]) -> Any:
 
 def _write(path: Path, content: bytes) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
-    with replacing(path) as partial:
+    with replacing(path, own_part_of(path)) as partial:
         partial.write_bytes(content)
 
 

@@ -1,9 +1,11 @@
 """Training curves: the metrics of every epoch."""
 
-import csv
 from collections.abc import Sequence
 from dataclasses import astuple, dataclass, fields
 from pathlib import Path
+from typing import Any
+
+from bocage.disk import write_csv
 
 
 @dataclass(frozen=True)
@@ -26,10 +28,9 @@ class Epoch:
 
 def write_curves(curves: Sequence[Epoch], kept: int, path: Path) -> None:
     """Write one line per epoch; the column ``kept`` is 1 at the epoch `kept`, whose weights the model has, and 0 elsewhere."""
-    with path.open("w", newline="") as stream:
-        writer = csv.writer(stream)
-        *names, last = [f.name for f in fields(Epoch)]
-        writer.writerow([*names, "kept", last])
-        for epoch in curves:
-            *values, seconds = (round(v, 6) for v in astuple(epoch))
-            writer.writerow([*values, int(epoch.epoch == kept), seconds])
+    *names, last = [f.name for f in fields(Epoch)]
+    rows: list[list[Any]] = [[*names, "kept", last]]
+    for epoch in curves:
+        *values, seconds = (round(v, 6) for v in astuple(epoch))
+        rows.append([*values, int(epoch.epoch == kept), seconds])
+    write_csv(path, rows)

@@ -1,7 +1,8 @@
 """Trained model: a network with all information required for mapping, and its folder on disk.
 
 ``trained.json`` describes the network and its training data, ``weights.safetensors`` contains the weights. Reading these
-files does not use pickle, so it cannot execute code.
+files does not use pickle. A network outside of Bocage is imported only if the user named its module in the recipe or allowed
+it: a model folder cannot execute other code.
 """
 
 import dataclasses
@@ -26,6 +27,7 @@ from bocage.legend import LandClass, Legend
 from bocage.models import MODELS, Batch, Footprint, InputSpec, Network, build, card_of
 from bocage.models.base import seen_by
 from bocage.scene import Scene
+from bocage.shelf import names_from
 from bocage.training import formats
 from bocage.training.calibration import Calibration, calibration_of
 from bocage.training.domain import Domain
@@ -181,9 +183,13 @@ class Trained:
         ------
         TrainedError
             A file is missing or damaged, or has an unsupported format.
+        UnknownNameError
+            The network is not part of Bocage, and the user did not name its module.
         """
+        model = ModelLayout(folder)
         try:
-            return cls._read(ModelLayout(folder))
+            with names_from(model.description):
+                return cls._read(model)
         except FileNotFoundError as error:
             raise TrainedError(
                 f"{error.filename} is missing: {folder} is not a complete model folder. Give the folder of a trained model."

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
+from bocage.redaction import redacted
 from bocage.words.table import localised, words_of
 
 Part = TypeVar("Part")
@@ -32,8 +33,8 @@ class Note:
         return dict(self.values)[name]
 
     def text(self, language: str = "en", with_source: bool = True) -> str:
-        """Return the sentence, which opens with the source's name where there is one."""
-        text = sentence(f"note_{self.code}", language, **dict(self.values))
+        """Return the sentence, which opens with the source's name where there is one; secrets are redacted."""
+        text = redacted(sentence(f"note_{self.code}", language, **dict(self.values)))
         return sentence("note_source", language, source=self.source, text=text) if self.source and with_source else text
 
     def __str__(self) -> str:

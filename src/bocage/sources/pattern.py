@@ -1,0 +1,81 @@
+"""Paths that stand for several files: ``{date}`` for a date, ``{tile}`` for a part of a mosaic, ``*`` for any text."""
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+from bocage.errors import SourceError
+from bocage.sources.folders import is_system
+
+DATE = r"\d{8}(?:T?\d{6})?|\d{4}-\d{2}-\d{2}(?:T\d{2}[:-]?\d{2}[:-]?\d{2})?"
+"""Dates that ``{date}`` stands for."""
+TILE = r"[^/]+?"
+"""Texts that ``{tile}`` stands for."""
+_PLACES = {"{date}": ("date", DATE), "{tile}": ("tile", TILE)}
+
+
+@dataclass(frozen=True)
+class Match:
+    """A file that matches a pattern."""
+
+    path: Path
+    date: str
+    """Text at ``{date}``; empty if the pattern has none."""
+    tile: str
+    """Text at ``{tile}``; empty if the pattern has none."""
+
+
+def matching(pattern: Path) -> list[Match]:
+    """Return the files that match a pattern, sorted by path. All characters but the three placeholders are literal.
+
+    Raises
+    ------
+    SourceError
+        No file matches, or two files have the same date and tile.
+    """
+    root = Path(pattern.anchor) if pattern.is_absolute() else Path()
+    parts = [p for p in pattern.parts if p != pattern.anchor]
+    while len(parts) > 1 and not any(mark in parts[0] for mark in (*_PLACES, "*")):
+        root = root / parts.pop(0)
+    tail = "/".join(parts)
+    expression = re.compile(_expression(tail))
+    files = sorted(path for path in root.glob(_glob(tail)) if not is_system(path.relative_to(root).as_posix()))
+    found: dict[tuple[str, str], Match] = {}
+    for path in files:
+        if not (match := expression.fullmatch(path.relative_to(root).as_posix())):
+            continue
+        parts_of = match.groupdict()
+        one = Match(path, parts_of.get("date") or "", parts_of.get("tile") or "")
+        twin = found.setdefault((re.sub(r"\D", "", one.date).ljust(14, "0"), one.tile), one)
+        if twin is not one:
+            raise SourceError(
+                f"{twin.path} and {path} have the same date. Give them different times, remove one, or write {{tile}} in the "
+                "path where the names of neighbouring tiles differ."
+            )
+    if not found:
+        raise SourceError(
+            f"No file matches {pattern}. {{date}} stands for 20180131 or 2018-01-31, with or without a time after it; {{tile}} "
+            "and * for any text."
+        )
+    return list(found.values())
+
+
+def _expression(tail: str) -> str:
+    """Return the regular expression of a pattern; a placeholder that is repeated has the same text each time."""
+    text, seen = "", set()
+    for piece in re.split(r"(\{date\}|\{tile\}|\*)", tail):
+        if piece == "*":
+            text += "[^/]*"
+        elif piece in _PLACES:
+            name, inside = _PLACES[piece]
+            text += f"(?P={name})" if name in seen else f"(?P<{name}>{inside})"
+            seen.add(name)
+        else:
+            text += re.escape(piece)
+    return text
+
+
+def _glob(tail: str) -> str:
+    """Return the pattern for :meth:`pathlib.Path.glob`, with its special characters taken literally."""
+    literal = re.sub(r"([\[?])", r"[\1]", tail)
+    return re.sub(r"\*+", "*", re.sub(r"\{date\}|\{tile\}", "*", literal))
