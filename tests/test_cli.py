@@ -330,6 +330,15 @@ def test_the_report_shows_calibration_and_waiting(recipe, finished):
     assert "before and after calibration, on test pixels" in page
     said = json.loads((out / "splits/0/model/trained.json").read_text())["calibration"]
     assert f"{said['temperature']:.2f}" in page
+    assert f"fitted on {said['polygons']} " in page or f"fitted on {said['polygons']} –" in page
+    found = json.loads((out / "report.json").read_text())["confidence"]
+    answers = {
+        "believe_yes": "Yes: on test pixels",
+        "believe_partly": "Only roughly: on",
+        "believe_no": "No: on test pixels",
+    }
+    assert answers[found["key"]] in page
+    assert f"differ by {100 * found['error']:.1f} points" in page
     assert "waited for samples during" in page
     path = recipe(GRU)
     path.write_text(path.read_text().replace("[training]", '[training]\nkeep = "training"'))

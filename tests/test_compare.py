@@ -90,6 +90,20 @@ def test_the_best_is_marked_only_where_that_is_more_than_luck(tmp_path):
     assert said["failed"]["gru"].startswith("its process was killed")
 
 
+@pytest.mark.parametrize("metric", ["quantity_disagreement", "allocation_disagreement"])
+def test_the_best_of_a_disagreement_is_the_lowest(metric):
+    each = {"good": some_predictions(0, 0.95), "bad": some_predictions(1, 0.3)}
+    lines = [line(label, found) for label, found in each.items()]
+    assert lines[0].score.values(metric).mean() < lines[1].score.values(metric).mean()
+    assert set_beside(lines, each, metric, 0, {}).best == "good"
+    alone = {label: found[:1] for label, found in each.items()}
+    short = [line(label, found) for label, found in alone.items()]
+    without = set_beside(short, alone, metric, 0, {})
+    assert without.refused
+    assert without.best == "good", "without a paired test too"
+    assert "Best" in verdict(without)
+
+
 def test_models_tested_on_other_pixels_are_not_paired():
     _, each = side_by_side(one=0.8, other=0.8)
     each["other"][2] = replace(each["other"][2], row=each["other"][2].row + 1)

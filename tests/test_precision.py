@@ -1,6 +1,5 @@
 """Maps in bfloat16: only where that was seen to change next to nothing, and with a word where it is no faster."""
 
-
 import numpy as np
 import pytest
 import rasterio

@@ -89,11 +89,34 @@ def test_the_page_is_whole_and_alone(finished):
     assert all(sentence in text.replace("&#39;", "'") for sentence in said["summary"])
     score = json.loads((out / "score.json").read_text())
     assert said["score"]["overall_accuracy"] == score["overall_accuracy"]
-    assert said["area"] == score["area"]
+    assert said["area"] is None, "polygons chosen without a design have no interval"
+    assert said["area_model"] == score["area_model"]
+    assert "area corrected by the model" in text
+    assert "95 % interval" not in text
     assert sum(said["mapped_pixels"].values()) > 0
     assert set(said["importance"]["by_source"]) == {"s2"}
     assert len(said["importance"]["by_date"]["s2"]) == len(said["importance"]["days"]["s2"])
     json.dumps(said, allow_nan=False)
+
+
+def test_the_report_answers_whether_confidence_can_be_believed():
+    from bocage.evaluation import Predictions, trust_of
+    from bocage.report.sections.confidence import answer
+
+    def draws(*accuracies):
+        for accuracy in accuracies:
+            label, confidence = np.zeros(1000, np.int16), np.full(1000, 0.9, np.float32)
+            predicted = (np.arange(1000) >= 1000 * accuracy).astype(np.int16)
+            yield trust_of(
+                Predictions(label, label, label, label, predicted, confidence, confidence), label, None, (1, 1)
+            )
+
+    good = answer(tuple(draws(0.88, 0.9)))
+    assert (good["key"], good["claimed"], good["sure"]) == ("believe_yes", pytest.approx(0.9), pytest.approx(0.89))
+    assert (good["low"], good["high"]) == (pytest.approx(0, abs=1e-6), pytest.approx(0.02, abs=1e-6))
+    assert answer(tuple(draws(0.82)))["key"] == "believe_partly"
+    wrong = answer(tuple(draws(0.5)))
+    assert (wrong["key"], wrong["error"], wrong["share"]) == ("believe_no", pytest.approx(0.4), pytest.approx(1))
 
 
 @pytest.mark.slow

@@ -1,7 +1,7 @@
 import json
 import pickle
 import threading
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import geopandas as gpd
@@ -21,7 +21,7 @@ from bocage.models import Footprint, SourceTensor
 from bocage.samples import Reference, Split, Survey, make_samples
 from bocage.samples.rasterise import Pixels, pixels_inside, rasterise
 from bocage.samples.reference import read_polygons
-from bocage.samples.split import Units, draw, drop_rare
+from bocage.samples.split import Units, deal, draw, drop_rare
 from bocage.scene import make_scene
 from bocage.sources import image, open_source, series
 from bocage.testing import Place, fake_pixels, write_raster
@@ -184,6 +184,46 @@ def test_blocks_and_buffers_keep_train_and_test_apart(classes, seed, share, buff
         assert abs(len(set(polygon[learnt])) / 80 - share) < 0.25
 
 
+@given(
+    st.sampled_from(["polygon", "block", "pixel"]),
+    st.sampled_from(["draws", "folds", "field"]),
+    st.sampled_from([0.0, 60.0]),
+    st.booleans(),
+    st.integers(0, 10_000),
+)
+def test_a_sampling_unit_is_in_one_part_only(unit, how, buffer, mixed, seed):
+    """For every combination of unit, folds and buffer, and where one polygon has pixels of several classes."""
+    how = "draws" if unit == "pixel" else how
+    generator = np.random.default_rng(seed)
+    polygon = np.repeat(np.arange(40), 4)
+    place = generator.uniform(0, 2000, (40, 2))[polygon] + np.tile([[0, 0], [0, 10], [10, 0], [10, 10]], (40, 1))
+    label = generator.integers(0, 3, 160) if mixed else generator.integers(0, 3, 40)[polygon]
+    settings = {"folds": 4} if how == "folds" else {"fold": "year"} if how == "field" else {}
+    split = Split(0.4, 2, 0.3, seed, unit=unit, block=500, buffer=buffer, **settings)
+    there = units(label, polygon, place, 500)
+    fold = deal(label, there.group(split), split) if how == "folds" else None
+    fold = generator.integers(0, 3, 40)[polygon] if how == "field" else fold
+    try:
+        found = draw(replace(there, fold=fold), split, 1)
+    except SamplesError:
+        assert how == "field" or buffer, "only a field of folds or a buffer may leave nothing to train on"
+        return
+    groups = [set(there.group(split)[part].tolist()) for part in found.parts.values()]
+    assert not groups[0] & groups[1]
+    assert not (groups[0] | groups[1]) & groups[2]
+    assert groups[0]
+    assert sum(map(len, found.parts.values())) + found.left_out == len(label)
+    if fold is not None:
+        assert np.array_equal(found.test, np.flatnonzero(fold == 1))
+
+
+def test_a_field_of_folds_that_divides_every_block_is_refused():
+    label, polygon = np.repeat([0, 1], 60), np.arange(120) // 20
+    there = units(label, polygon, np.random.default_rng(0).uniform(0, 900, (120, 2)))
+    with pytest.raises(SamplesError, match='unit = "polygon"'):
+        draw(replace(there, fold=polygon % 2), Split(fold="year", unit="block"), 0)
+
+
 def test_pixels_can_be_drawn_for_comparison_only():
     label, polygon = np.repeat([0, 1], 60), np.arange(120) // 20
     found = draw(units(label, polygon), Split(unit="pixel"), 0)
@@ -268,6 +308,29 @@ def _fine_and_coarse(tmp_path):
         ),
     )
     return make_scene(GRID, [fine, s2, s1], {})
+
+
+def test_inclusion_weights_follow_the_polygons_into_the_test_part(tmp_path):
+    scene, needs = _fine_and_coarse(tmp_path), Needed({"s2": Footprint(1)})
+    shapes = [square(1 + 6 * (k % 6), 2 + 9 * (k // 6), 2) for k in range(24)]
+
+    def made(weights, split, cut):
+        frame = gpd.GeoDataFrame(
+            {"code": [1 + k % 2 for k in range(24)], "w": weights}, geometry=shapes, crs="EPSG:32740"
+        )
+        frame.to_file(tmp_path / "ref.gpkg", engine="pyogrio")
+        reference = Reference(tmp_path / "ref.gpkg", "code", weight="w")
+        return make_samples(scene, Survey(reference, LEGEND, split), needs, tmp_path / cut)
+
+    samples = made(1.0 + np.arange(24), Split(train=0.5), "cut")
+    assert np.array_equal(samples.weight, samples.polygon + 1.0)
+    test = samples.draw(0).test
+    assert samples.test_weight(test) == pytest.approx((samples.polygon[test] + 1) * 12 / 6), "6 of 12 polygons a class"
+    by_field = made(1.0 + np.arange(24) // 4, Split(fold="w"), "folds")
+    assert by_field.test_weight(by_field.draw(0).test) is None, "the fold of a field is no random part"
+    for k, wrong in enumerate((np.nan, 0.0, -1.0)):
+        with pytest.raises(SamplesError, match="1 features have no inclusion weight above 0 in the field 'w'"):
+            made(np.where(np.arange(24) == 3, wrong, 2.0), Split(), f"wrong{k}")
 
 
 def test_cut_footprints_are_the_pixels_around(tmp_path):

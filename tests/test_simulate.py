@@ -2,15 +2,18 @@ import geopandas as gpd
 import numpy as np
 import pytest
 import rasterio
+from affine import Affine
 
 from bocage.cli import main
 from bocage.errors import BocageError
+from bocage.grid import Grid
 from bocage.legend import read_csv
 from bocage.recipe import read_recipe
 from bocage.run import open_scene
 from bocage.simulate import LEGEND, Simulation, simulate
 from bocage.simulate.landscape import World, ground_at
 from bocage.simulate.noise import fractal, normal, uniform
+from bocage.simulate.polygons import write_polygons
 from bocage.simulate.signatures import cover, texture
 
 SMALL = Simulation(height=261, width=283, polygons=4)
@@ -54,6 +57,15 @@ def test_reference_polygons_have_the_true_class(land):
         column, row = ~transform @ (geometry.representative_point().x, geometry.representative_point().y)
         assert truth[int(row), int(column)] == code
     assert frame.groupby("code").size().max() <= 4
+
+
+def test_a_parcel_has_one_reference_polygon(tmp_path):
+    """Two polygons of one parcel would be nearly the same sample on both sides of a split."""
+    grid = Grid.of("EPSG:32740", Affine(1.5, 0, 338_000, 0, -1.5, 7_668_000), (200, 200))
+    assert write_polygons(World(), grid, tmp_path / "reference.gpkg", 6) > 10
+    inside = gpd.read_file(tmp_path / "reference.gpkg").representative_point()
+    parcels = ground_at(World(), inside.x.to_numpy(), inside.y.to_numpy()).parcel
+    assert len(set(parcels.tolist())) == len(inside)
 
 
 @pytest.mark.slow

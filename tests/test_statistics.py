@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 
 from bocage.errors import EvaluationError
-from bocage.evaluation.area import clustered, stratified
+from bocage.evaluation.area import clustered, corrected, stratified
 from bocage.evaluation.design import SampleDesign, allocate, sample_size
 from bocage.evaluation.paired import all_pairs, best_of, clustered_mcnemar, holm, resampled_t
-from bocage.testing.promises import DRAWS, coverage, fields, rejections
+from bocage.testing.promises import DRAWS, areas_held, calibrations, countryside, coverage, fields, rejections
 
 
 @pytest.mark.parametrize(("units", "train"), [(1000, 0.3), (300, 0.7)])
@@ -144,18 +144,95 @@ def test_intervals_cover_the_true_area():
     assert rate["polygons taken for pixels"] < 0.5, rate
 
 
+@pytest.mark.slow
+def test_intervals_need_the_inclusion_weights():
+    """With equal numbers of polygons a class, 95 % intervals hold with weights only; by the road not even then."""
+    held = areas_held(8, 4, seed=3)
+    assert held["fields at random"].unweighted > 0.9
+    equal, road = held["same number a class"], held["same number a class, by the road"]
+    assert equal.unweighted < 0.65
+    assert equal.weighted > 0.9
+    assert equal.model > 0.88
+    mapped, unweighted, weighted, model = equal.errors
+    assert max(weighted, model) < mapped < unweighted
+    assert max(road.weighted, road.model) < 0.9, "no weight mends that only the roadside could be chosen"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("polygons", "sureness"), [(1, 1.0), (2, 1.0), (5, 1.0), (2, 3.0), (20, 0.5)])
+def test_calibration_does_not_harm(polygons, sureness):
+    """A calibrated classifier stays calibrated, however few its polygons; one that is not gets better."""
+    found = calibrations(18, polygons, sureness, seed=6)
+    assert found.worst < 0.05
+    assert found.harmed < 0.12
+    assert found.calibrated < found.raw + 0.004
+    if sureness != 1:
+        assert found.calibrated < 0.6 * found.raw
+
+
+def test_inclusion_weights_stand_for_repeated_polygons():
+    """A polygon of weight 3 counts as three polygons of weight 1."""
+    land = countryside(np.random.default_rng(0))
+    mapped, truth, polygon = land.mapped[:40].ravel(), land.truth[:40].ravel(), np.repeat(np.arange(40), 36)
+    times = np.where(np.arange(40) < 10, 3, 1)[polygon]
+    share = [0.4, 0.3, 0.2, 0.1]
+    weighted = clustered(mapped, truth, polygon, times, share, "abcd")
+    again = [np.repeat(a, times) for a in (mapped, truth, polygon)]
+    repeated = clustered(*again, np.ones(len(again[0])), share, "abcd")
+    assert [e.value for e in weighted.area] == pytest.approx([e.value for e in repeated.area])
+    assert [e.error for e in weighted.area] == pytest.approx([e.error for e in repeated.area])
+    assert weighted.overall.value == pytest.approx(repeated.overall.value)
+
+
+def test_the_correction_by_a_model_inverts_the_confusions():
+    """The rates of each class and the mapped shares give the true shares, whatever the number of polygons of a class."""
+    rates, true = np.array([[0.8, 0.2, 0.0], [0.1, 0.9, 0.0], [0.0, 0.3, 0.7]]), np.array([0.5, 0.2, 0.3])
+    for polygons in ((10, 10, 10), (40, 10, 20)):
+        reference = np.repeat(np.arange(3), np.array(polygons) * 10)
+        mapped = np.concatenate(
+            [np.repeat(np.arange(3), np.round(rates[k] * 10 * n).astype(int)) for k, n in enumerate(polygons)]
+        )
+        found = corrected(mapped, reference, np.arange(len(mapped)) // 10, (true @ rates).tolist(), "abc")
+        assert found.area == pytest.approx(true, abs=1e-6)
+        assert found.units == sum(polygons)
+        assert all(error > 0 for error in found.error)
+    absent = corrected(mapped, reference, reference, [1, 0, 0], "abc")
+    assert min(absent.area) >= 0, "shares outside 0 to 1 are no areas"
+    assert sum(absent.area) == pytest.approx(1)
+    assert all(np.isnan(absent.error)), "one polygon of a class has no variance"
+    assert absent.as_dict()["per_class"]["a"]["model_error"] is None
+    with pytest.raises(EvaluationError, match="No reference pixel of: d"):
+        corrected(mapped, reference, reference, [1, 0, 0, 0], "abcd")
+
+
+def test_the_model_error_is_that_of_a_bootstrap_over_the_polygons_of_each_class():
+    generator = np.random.default_rng(5)
+    land = countryside(generator)
+    chosen = np.concatenate([generator.choice(np.flatnonzero(land.crop == k), 40, replace=False) for k in range(4)])
+    share = (np.bincount(land.mapped.ravel()) / land.mapped.size).tolist()
+
+    def of(fields):
+        number = np.repeat(np.arange(len(fields)), 36)
+        return corrected(land.mapped[fields].ravel(), land.truth[fields].ravel(), number, share, "abcd")
+
+    classes = chosen.reshape(4, 40)
+    again = [of(np.concatenate([generator.choice(fields, 40) for fields in classes])).area for _ in range(80)]
+    assert np.std(again, axis=0, ddof=1) == pytest.approx(of(chosen).error, rel=0.25)
+
+
 def test_the_cluster_error_is_that_of_a_bootstrap_over_polygons():
     truth, found, field, generator = fields(2)
     share = np.bincount(found) / len(found)
     members = np.argsort(field, kind="stable").reshape(-1, 100)
     drawn = generator.choice(len(members), 200, replace=False)
     inside = members[drawn].ravel()
-    error = [e.error for e in clustered(found[inside], truth[inside], field[inside], share, "abcd").area]
+    one = np.ones(len(inside))
+    error = [e.error for e in clustered(found[inside], truth[inside], field[inside], one, share, "abcd").area]
     again = []
     for _ in range(200):
         some = members[generator.choice(drawn, len(drawn))].ravel()
         number = np.repeat(np.arange(len(drawn)), 100)
-        again.append([e.value for e in clustered(found[some], truth[some], number, share, "abcd").area])
+        again.append([e.value for e in clustered(found[some], truth[some], number, one, share, "abcd").area])
     assert np.std(again, axis=0, ddof=1) == pytest.approx(error, rel=0.2)
 
 
@@ -164,7 +241,7 @@ def test_what_a_sample_cannot_say():
     with pytest.raises(EvaluationError, match="two labelled pixels"):
         stratified(one, one, one, {0: 10, 1: 10}, "ab")
     with pytest.raises(EvaluationError, match="two polygons"):
-        clustered(one, one, np.zeros(3), [0.5, 0.5], "ab")
+        clustered(one, one, np.zeros(3), np.ones(3), [0.5, 0.5], "ab")
     absent = stratified(np.array([0, 0]), np.array([0, 0]), np.array([0, 0]), {0: 5}, "ab")
     assert np.isnan(absent.users[1].value)
     assert absent.as_dict()["per_class"]["b"]["users_accuracy"]["value"] is None
@@ -195,6 +272,11 @@ def test_rare_classes_get_their_least():
     assert sum(plan.values()) == 641
     assert allocate({1: 10, 2: 0, 3: 1000}, SampleDesign(size=100, least=30)) == {1: 10, 3: 90}
     assert allocate({1: 500, 2: 500}, SampleDesign(size=100, least=10, allocation="equal")) == {1: 50, 2: 50}
+    assert sum(allocate({1: 333, 2: 333, 3: 334}, SampleDesign(size=100, least=2)).values()) == 100, (
+        "not 99 by rounding"
+    )
+    assert allocate({1: 100, 2: 110, 3: 9790}, SampleDesign(size=100, least=30)) == {1: 30, 2: 30, 3: 40}
+    assert allocate({1: 500, 2: 500, 3: 500}, SampleDesign(size=60, least=30)) == {1: 30, 2: 30, 3: 30}
     with pytest.raises(EvaluationError, match="nothing to sample"):
         allocate({1: 0}, SampleDesign())
     with pytest.raises(EvaluationError, match="between 0 and"):

@@ -110,6 +110,7 @@ def test_early_stopping_keeps_the_best_epoch(opened, tmp_path, scripted):
     trained = trained_on(run, tmp_path, Training(epochs=80, patience=3))
     lines = (tmp_path / "trained" / "curves.csv").read_text().splitlines()
     assert lines[0].split(",")[:4] == ["epoch", "train_loss", "validation_loss", "validation_f1"]
+    assert [text.split(",")[-2] for text in lines[1:]] == ["0", "0", "1", "0", "0", "0"]
     assert len(lines) == 1 + 6, "three epochs after the third, which had the lowest loss of the best F-measure"
     assert same(trained, states[2])
     assert not same(trained, states[5])
@@ -118,8 +119,15 @@ def test_early_stopping_keeps_the_best_epoch(opened, tmp_path, scripted):
 def test_one_cycle_keeps_weights_of_its_last_fifth(opened, tmp_path, scripted):
     run = opened(GRU)
     states = scripted((0.5, 0.9), *[(1.0, 0.2)] * 7, (0.8, 0.6), (0.8, 0.5))
-    trained = trained_on(run, tmp_path, Training(epochs=10, patience=2, schedule="one-cycle"))
+    told = Told()
+    choice = replace(run.recipe.choice, training=Training(epochs=10, patience=2, schedule="one-cycle"))
+    trained = Trainer(choice, run.scene, run.samples).train(0, tmp_path / "trained", told)
     assert len(states) == 10, "nor does a lucky epoch at a high rate end it"
+    why = next(line for line in told.words if "are kept" in line)
+    assert "the weights of epoch 9 are kept (validation F 0.600), the best of the last fifth" in why
+    assert "Epoch 1 had 0.900" in why
+    rows = [line.split(",")[::5] for line in (tmp_path / "trained/curves.csv").read_text().splitlines()[1:]]
+    assert [epoch for epoch, kept in rows if kept == "1"] == ["9"]
     assert same(trained, states[8]), "the best of the last two, not the first of all"
 
 
@@ -142,7 +150,7 @@ def test_every_setting_of_the_loop_trains(opened, tmp_path):
     lines = (tmp_path / "trained" / "curves.csv").read_text().splitlines()
     assert len(lines) == 5
     assert lines[1].split(",")[2:4] == ["nan", "nan"], "nothing is validated"
-    assert lines[0].split(",")[4:] == ["waiting", "seconds"]
+    assert lines[0].split(",")[4:] == ["waiting", "kept", "seconds"]
     assert trained.normalisation.kind == "percentile"
     assert trained.calibration.samples == 0, "no polygon was set aside"
     draw = run.samples.draw(0)
@@ -309,21 +317,28 @@ def test_calibration_lowers_the_error(opened, tmp_path):
     generator = torch.Generator().manual_seed(0)
     truth = torch.randn(4000, 5, generator=generator)
     labels = truth.softmax(1).multinomial(1, generator=generator)[:, 0]
-    found = calibrate(truth * 3, labels, polygons=4000)
+    found = calibrate(truth * 3, labels, np.arange(4000))
     assert found.temperature == pytest.approx(3, rel=0.1), "logits three times too sure"
     assert found.after.error < 0.3 * found.before.error
     wild = torch.cat([truth, torch.full((40, 5), -1e5)])
     wild[4000:, 0] = 1e5
-    kept = calibrate(wild, torch.cat([labels, torch.full((40,), 1)]), polygons=4000)
+    kept = calibrate(wild, torch.cat([labels, torch.full((40,), 1)]), np.arange(4040))
     assert kept.temperature == 1, "1 % of wild logits do not flatten all the others"
-    sure = calibrate(torch.eye(3).repeat(4, 1), torch.arange(12) % 3, polygons=6)
-    assert sure.after.confidence[-1] == pytest.approx(7 / 8, abs=0.01), (
-        "six polygons that are all right are not certainty"
-    )
+    sure = calibrate(torch.eye(3).repeat(20, 1), torch.arange(60) % 3, np.arange(60) // 2)
+    assert sure.temperature < 1
+    confidence = torch.softmax(torch.eye(3)[0] / sure.temperature, 0)[0]
+    assert 0.9 < confidence <= 31 / 32, "30 polygons that are all right are not certainty"
+    few = calibrate(torch.eye(3).repeat(4, 1), torch.arange(12) % 3, np.arange(12) // 2)
+    assert 0.8 < few.temperature <= 1, "six polygons that are all right prove little"
+    assert (few.samples, few.polygons) == (12, 6)
+    alone = calibrate(truth * 3, labels, np.zeros(4000))
+    assert (alone.temperature, alone.before) == (1, None), "one polygon cannot be cross-validated"
     assert sum(found.after.share) == pytest.approx(1, abs=1e-4)
     run = opened(GRU)
     trained = trained_on(run, tmp_path, Training(epochs=3))
-    assert trained.calibration.samples == len(run.samples.draw(0).validation)
+    validation = run.samples.draw(0).validation
+    assert trained.calibration.samples == len(validation)
+    assert trained.calibration.polygons == len(np.unique(run.samples.polygon[validation]))
     assert Trained.load(tmp_path / "trained/model").calibration == trained.calibration
     window = Window(0, 0, 8, 8)
     sure = predict(trained, run.scene, window, torch.device("cpu")).probabilities
@@ -331,6 +346,18 @@ def test_calibration_lowers_the_error(opened, tmp_path):
     assert np.array_equal(sure.argmax(0), plain.argmax(0))
     softened = torch.softmax(torch.from_numpy(np.log(plain)) / trained.calibration.temperature, 0)
     assert np.allclose(sure, softened, atol=1e-4)
+
+
+def test_a_forest_is_calibrated_on_all_training_polygons(opened, tmp_path):
+    """On the validation polygons, and on each training polygon by trees that were fitted without it."""
+    run = opened(FOREST)
+    samples = replace(run.samples, split=replace(run.samples.split, train=0.7))
+    draw = samples.draw(0)
+    for calibrate_, used in ((True, np.concatenate([draw.train, draw.validation])), (False, draw.train[:0])):
+        choice = replace(run.recipe.choice, training=Training(calibrate=calibrate_))
+        trained = Trainer(choice, run.scene, samples).train(0, tmp_path / str(calibrate_))
+        assert trained.calibration.polygons == len(np.unique(samples.polygon[used]))
+        assert trained.calibration.samples == len(used)
 
 
 def test_folders_of_format_1_load(opened, tmp_path):

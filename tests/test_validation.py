@@ -55,6 +55,15 @@ def test_a_sample_is_of_the_map_and_says_nothing_of_it(mapped, capsys):
     assert all((drawn.stratum == code).sum() >= min(20, n) for code, n in counts.items())
 
 
+def test_a_size_below_the_minimum_of_the_classes_is_said(mapped, capsys):
+    assert main(["sample-design", str(mapped), "--out", "out", "--size", "10", "--least", "20"]) == 0
+    drawn = Drawn.load(Path("out/validation.gpkg"))
+    said = " ".join(" ".join(capsys.readouterr()).split())
+    assert f"{len(drawn)} pixels are drawn, not 10: each of the {len(drawn.sizes)} classes gets at least 20." in said
+    assert design(mapped, "--to", "other.gpkg") == 0
+    assert "are drawn, not" not in " ".join(capsys.readouterr())
+
+
 def test_a_labelled_sample_gives_estimates_and_goes_into_the_report(mapped, capsys):
     assert design(mapped) == 0
     drawn = labels(lambda drawn: np.where(np.arange(len(drawn)) % 10 == 0, drawn.stratum % 3 + 1, drawn.stratum))
@@ -71,6 +80,25 @@ def test_a_labelled_sample_gives_estimates_and_goes_into_the_report(mapped, caps
     assert main(["report", str(mapped), "--out", "out"]) == 0
     assert "validation.gpkg" in Path("out/report.html").read_text()
     assert json.loads(Path("out/report.json").read_text())["sample"]["units"] == len(drawn)
+
+
+def test_polygons_with_inclusion_weights_give_areas_with_intervals(mapped, tmp_path, capsys):
+    """Without weights the report has a correction by a model and no interval; weights repeat the report alone."""
+    assert main(["report", str(mapped), "--out", "out"]) == 0
+    before = json.loads(Path("out/report.json").read_text())
+    assert before["area"] is None
+    assert sum(one["area_share"] for one in before["area_model"]["per_class"].values()) == pytest.approx(1)
+    assert "chosen without a known sampling design" in Path("out/report.html").read_text()
+    trained = Path("out/splits/0/model/trained.json").stat().st_mtime_ns
+    weighted = mapped.with_name("weighted.toml")
+    weighted.write_text(mapped.read_text().replace('label = "code"', 'label = "code"\nweight = "code"'))
+    assert main(["report", str(weighted), "--out", "out", "--overwrite"]) == 0
+    after = json.loads(Path("out/report.json").read_text())
+    assert after["area_model"] is None
+    assert all(one["area_share"]["low"] <= one["area_share"]["value"] for one in after["area"]["per_class"].values())
+    assert "95 % interval" in Path("out/report.html").read_text()
+    assert json.loads(Path("out/score.json").read_text())["area"] == after["area"]
+    assert Path("out/splits/0/model/trained.json").stat().st_mtime_ns == trained
 
 
 def test_names_count_as_labels_and_missing_ones_are_told(mapped, capsys):

@@ -1,6 +1,6 @@
 """Predictions + truth → Score: metrics of confusion matrices over several draws."""
 
-from bocage.evaluation.area import Adjusted, clustered, stratified
+from bocage.evaluation.area import Adjusted, Corrected, clustered, corrected, stratified
 from bocage.evaluation.comparison import Comparison, Line, set_beside
 from bocage.evaluation.matrix import ConfusionMatrix, compare
 from bocage.evaluation.metrics import METRICS
@@ -13,6 +13,7 @@ __all__ = [
     "Adjusted",
     "Comparison",
     "ConfusionMatrix",
+    "Corrected",
     "Evaluation",
     "Line",
     "Predictions",
@@ -20,6 +21,7 @@ __all__ = [
     "Trust",
     "clustered",
     "compare",
+    "corrected",
     "load_score",
     "predictions_of",
     "set_beside",

@@ -3,6 +3,8 @@
 Areas from pixel counts are biased by the map's errors. A probability sample corrects this bias. The estimators are those of
 Olofsson et al. 2014 (doi:10.1016/j.rse.2014.02.015) if the strata are the map's classes, and of Stehman 2014
 (doi:10.1080/01431161.2014.930207) if they are not. If the sampled pixels come in polygons, polygons are clusters.
+Polygons chosen by people are no probability sample: their number in each class is a choice and says nothing about areas.
+They permit a correction by a model (:func:`corrected`), which has no confidence interval.
 Confusion matrices have the reference in rows, as in the whole package; the papers have it in columns.
 """
 
@@ -151,18 +153,18 @@ def clustered(
     mapped: NDArray[Any],
     reference: NDArray[Any],
     polygon: NDArray[Any],
+    weight: NDArray[Any],
     map_share: Sequence[float],
     names: Sequence[str],
 ) -> Adjusted:
-    """Estimate from all pixels of some polygons, with the map's classes as post-strata and polygons as sampling units.
+    """Estimate from all pixels of a probability sample of polygons, post-stratified by mapped class.
 
     The estimator is that of Olofsson et al.: within each mapped class, the shares of the reference classes, weighted by the
-    class's share of the map. The variance is computed from the influence of each polygon on the estimate (linearisation;
-    Särndal, Swensson & Wretman 1992, ch. 5 and 8), because the pixels of a polygon are strongly correlated. Intervals use
-    Student's t; the degrees of freedom are the number of polygons minus one.
-
-    The estimator assumes that polygons were selected at random. Surveyed fields seldom are: the intervals are then too
-    narrow, by an unknown amount.
+    inclusion weights of the polygons and the class's share of the map. The variance is computed from the influence of each
+    polygon on the estimate (linearisation; Särndal, Swensson & Wretman 1992, ch. 5 and 8), because the pixels of a polygon are
+    strongly correlated: polygons are the sampling units. Intervals use Student's t; the degrees of freedom are the number of
+    polygons minus one. Polygons of a sample stratified by class are treated as one sample, which makes the intervals slightly
+    too wide.
 
     Parameters
     ----------
@@ -170,6 +172,8 @@ def clustered(
         Indices in `names` of the map class and the reference class of each pixel.
     polygon : (N,)
         Polygon of each pixel.
+    weight : (N,)
+        Inclusion weight of the polygon of each pixel: 1 / probability that the polygon is in the sample, times a constant.
     map_share : (K,)
         Share of each class in the map.
 
@@ -178,11 +182,11 @@ def clustered(
     EvaluationError
         There are fewer than two polygons.
     """
-    share = np.asarray(map_share, float)
-    held = np.bincount(mapped, minlength=len(share)).astype(float)
+    share, given = np.asarray(map_share, float), np.asarray(weight, float)
+    held = np.bincount(mapped, given, len(share))
     seen = held > 0
     share = np.where(seen, share, 0.0) / max(share[seen].sum(), 1e-300)
-    weight = share[mapped] / held[mapped]
+    weight = given * share[mapped] / held[mapped]
     _, which = np.unique(polygon, return_inverse=True)
     k = int(which.max()) + 1 if len(which) else 0
     if k < 2:
@@ -200,13 +204,117 @@ def clustered(
         value = float(weight @ y) / total
         residual = y - value * x
         # Residuals are centred within each mapped class, because the shares of the classes in the map are known.
-        mean = np.bincount(mapped, residual, len(share)) / np.maximum(held, 1)
+        mean = np.bincount(mapped, given * residual, len(share)) / np.where(seen, held, 1)
         influence = np.bincount(which, weight * (residual - mean[mapped]), k) / total
         error = math.sqrt(k / (k - 1) * float(np.square(influence).sum()))
         return _interval(value, error, quantile)
 
-    design = "all pixels of the test polygons, weighted by mapped class; variance between polygons"
+    design = "all pixels of the test polygons, by inclusion weight and mapped class; variance between polygons"
     return _Weighted(mapped, reference, weight, names, k, design).adjusted(ratio, list(map_share))
+
+
+@dataclass(frozen=True)
+class Corrected:
+    """Areas corrected for the errors of the map by a model; no sampling design, and therefore no confidence interval."""
+
+    area: tuple[float, ...]
+    """Corrected share of each class in the mapped area, 0 to 1."""
+    error: tuple[float, ...]
+    """Standard error of the correction under its model; NaN if the confusion matrix cannot be inverted."""
+    mapped: tuple[float, ...]
+    """Share of each class in the map, 0 to 1."""
+    names: tuple[str, ...]
+    units: int
+    """Number of polygons."""
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the correction as stored in JSON files; None (null) for a missing value."""
+        rows = zip(self.names, self.area, self.error, self.mapped, strict=True)
+        per_class = {
+            name: {"area_share": area, "model_error": None if math.isnan(error) else error, "mapped_share": mapped}
+            for name, area, error, mapped in rows
+        }
+        model = "share of each class such that its rates of confusion, measured on polygons, give the shares of the map"
+        return {"model": model, "polygons": self.units, "per_class": per_class}
+
+
+STEPS = 20_000
+"""Maximum number of steps towards the corrected shares."""
+
+
+def corrected(
+    mapped: NDArray[Any],
+    reference: NDArray[Any],
+    polygon: NDArray[Any],
+    map_share: Sequence[float],
+    names: Sequence[str],
+) -> Corrected:
+    """Correct the mapped shares by the rates of confusion within each reference class.
+
+    The classical calibration estimator (Czaplewski & Catts 1992, doi:10.1016/0034-4257(92)90138-A): the shares p for which
+    ``p @ C`` is the map's shares, where ``C[i, j]`` is the rate at which class i is mapped as class j. The rates are measured
+    within each reference class, so the number of polygons of a class has no effect. The model: the polygons of a class are
+    representative of the class over the whole map. Shares are kept between 0 and 1 by maximum likelihood (EM, as in Saerens et
+    al. 2002, doi:10.1162/089976602753284446); where the inverse of C gives such shares, the result is the same.
+
+    Parameters
+    ----------
+    mapped, reference : (N,)
+        Indices in `names` of the map class and the reference class of each pixel.
+    polygon : (N,)
+        Polygon of each pixel.
+    map_share : (K,)
+        Share of each class in the map.
+
+    Raises
+    ------
+    EvaluationError
+        A class has no pixel: its rates are unknown.
+    """
+    k, share = len(names), np.asarray(map_share, float)
+    counts = np.bincount(np.asarray(reference, np.int64) * k + mapped, minlength=k * k).reshape(k, k)
+    absent = [name for name, n in zip(names, counts.sum(1), strict=True) if not n]
+    if absent:
+        raise EvaluationError(
+            f"No reference pixel of: {', '.join(absent)}. A correction needs the confusions of every class."
+        )
+    rates = counts / counts.sum(1, keepdims=True)
+    area = 0.9 * share / share.sum() + 0.1 / k  # a class that is not mapped may still exist
+    for _ in range(STEPS):
+        expected = area @ rates
+        new = area * (rates @ np.divide(share, expected, out=np.zeros(k), where=expected > 0))
+        done = float(np.abs(new - area).max()) < 1e-12
+        area = new / new.sum()
+        if done:
+            break
+    units = np.unique(np.stack([polygon, reference], 1), axis=0, return_inverse=True)[1].ravel()
+    error = _model_error(area, rates, counts.sum(1), (units, np.asarray(mapped), np.asarray(reference)))
+    whole = tuple(float(v) for v in share)
+    return Corrected(tuple(map(float, area)), error, whole, tuple(names), len(np.unique(polygon)))
+
+
+def _model_error(
+    area: NDArray[np.float64],
+    rates: NDArray[np.float64],
+    held: NDArray[Any],
+    pixels: tuple[NDArray[Any], NDArray[Any], NDArray[Any]],
+) -> tuple[float, ...]:
+    """Return the standard errors of the corrected shares (K,), by linearisation over the polygons of each class.
+
+    `held` (K,) is the number of pixels of each reference class, and `pixels` the polygon (0 to U − 1), the map class and the
+    reference class of each pixel.
+    """
+    k, (unit, mapped, reference) = len(area), pixels
+    if np.linalg.cond(rates) > 1e6:
+        return (math.nan,) * k
+    of_unit = np.zeros(int(unit.max()) + 1, np.int64)
+    of_unit[unit] = reference
+    counts = np.bincount(unit * k + mapped, minlength=len(of_unit) * k).reshape(-1, k)
+    change = (counts - counts.sum(1, keepdims=True) * rates[of_unit]) / held[of_unit][:, None]
+    influence = (area[of_unit][:, None] * change) @ np.linalg.inv(rates)
+    n = np.bincount(of_unit, minlength=k)
+    few = np.where(n > 1, n / np.maximum(n - 1, 1), math.nan)[of_unit][:, None]
+    return tuple(float(v) for v in np.sqrt((few * influence**2).sum(0)))
 
 
 @dataclass(frozen=True)

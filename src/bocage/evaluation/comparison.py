@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from bocage.errors import EvaluationError
+from bocage.evaluation.metrics import METRICS, lower_is_better
 from bocage.evaluation.paired import Paired, all_pairs, best_of, clustered_mcnemar, told_together
 from bocage.evaluation.predictions import Predictions
 from bocage.evaluation.score import Score
@@ -42,7 +43,7 @@ class Comparison:
     by_polygons: tuple[Paired, ...]
     """McNemar's test of each pair of models on one draw, with polygons as clusters; empty if `refused`."""
     best: str
-    """Label of the model with the highest mean."""
+    """Label of the model with the best mean: the highest, or the lowest if lower values of the metric are better."""
     level_with_best: tuple[str, ...]
     """Models that cannot be told from it."""
     refused: Note | None = None
@@ -121,8 +122,8 @@ def set_beside(
         units = [(t.test_units, t.train_units) for t in lines[0].score.trust]
         pairs = all_pairs(scores, float(np.mean([test / train for test, train in units])))
         by_polygons = told_together([_mcnemar(tested, a, b, draw) for a, b in combinations(scores, 2)])
-    means = {label: float(np.nanmean(values)) for label, values in scores.items()}
-    best, level = best_of(scores, pairs, LEVEL) if pairs else (max(means, key=lambda label: means[label]), [])
+    sign = -1 if lower_is_better(METRICS.get(metric)) else 1
+    best, level = best_of({label: sign * values for label, values in scores.items()}, pairs, LEVEL)
     return Comparison(tuple(lines), metric, tuple(pairs), tuple(by_polygons), best, tuple(level), refused, dict(failed))
 
 

@@ -80,14 +80,23 @@ def allocate(
     users = [(expected or {}).get(h, design.accuracy) for h in strata]
     size = design.size or sample_size([n / total for n in strata.values()], users, design.error, total)
     least = {h: min(design.least, n) for h, n in strata.items()}
-    rest = max(0, size - sum(least.values()))
-    weight = {h: (n / total if design.allocation == "proportional" else 1 / len(strata)) for h, n in strata.items()}
-    if design.allocation == "proportional":  # classes that get more than `least` by area alone keep their share
-        large = {h for h in strata if size * weight[h] > least[h]}
-        spare = sum(weight[h] for h in large) or 1.0
-        kept = max(0, size - sum(n for h, n in least.items() if h not in large))
-        return {
-            h: min(strata[h], max(least[h], round(kept * weight[h] / spare)) if h in large else least[h])
-            for h in strata
-        }
-    return {h: min(strata[h], least[h] + round(rest * weight[h])) for h in strata}
+    if design.allocation == "equal":
+        rest = max(0, size - sum(least.values()))
+        more = _whole(dict.fromkeys(strata, rest / len(strata)))
+        return {h: min(n, least[h] + more[h]) for h, n in strata.items()}
+    plan: dict[int, int] = {}  # classes that get more than `least` by area alone share what the others leave
+    while len(plan) < len(strata):
+        large = {h: n for h, n in strata.items() if h not in plan}
+        part = (size - sum(plan.values())) / sum(large.values())
+        small = {h: least[h] for h, n in large.items() if part * n < least[h]}
+        plan |= small or _whole({h: part * n for h, n in large.items()})
+    return {h: min(n, plan[h]) for h, n in strata.items()}
+
+
+def _whole(shares: Mapping[int, float]) -> dict[int, int]:
+    """Return whole numbers with the same total, rounded up where the remainders are largest."""
+    whole = {h: math.floor(share + 1e-9) for h, share in shares.items()}
+    missing = round(sum(shares.values())) - sum(whole.values())
+    for h in sorted(shares, key=lambda h: whole[h] - shares[h])[:missing]:
+        whole[h] += 1
+    return whole

@@ -106,6 +106,11 @@ def _no_metric(thing: Any) -> str:
         return f"of a confusion matrix, it raises {type(error).__name__}: {error}"
 
 
+def lower_is_better(metric: Metric) -> bool:
+    """Return whether lower values of a metric are better, as its docstring states."""
+    return "lower is better" in " ".join((metric.__doc__ or "").lower().split())
+
+
 METRICS: Shelf[Metric] = Shelf(
     "metric",
     "metrics",

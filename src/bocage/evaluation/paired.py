@@ -143,7 +143,10 @@ def told_together(pairs: Sequence[Paired]) -> list[Paired]:
 def best_of(
     scores: Mapping[str, NDArray[np.float64]], pairs: Sequence[Paired], alpha: float = 0.05
 ) -> tuple[str, list[str]]:
-    """Return the model with the highest mean, and the models that do not differ from it at level `alpha` after Holm."""
+    """Return the model with the highest mean, and the models that do not differ from it at level `alpha` after Holm.
+
+    Without `pairs` (no test was made), no model is returned beside the best.
+    """
     means = {
         name: float(np.nanmean(values)) if not np.isnan(values).all() else -math.inf for name, values in scores.items()
     }
@@ -151,4 +154,4 @@ def best_of(
     against = {
         (pair.second if pair.first == best else pair.first): pair for pair in pairs if best in (pair.first, pair.second)
     }
-    return best, [name for name in scores if name != best and against[name].adjusted >= alpha]
+    return best, [name for name in scores if name in against and against[name].adjusted >= alpha]

@@ -29,7 +29,7 @@ class Trust:
     before: Reliability
     """Reliability on test pixels before calibration."""
     after: Reliability
-    """Reliability on test pixels with the temperature fitted on the validation polygons."""
+    """Reliability on test pixels with the temperature of the calibration."""
     accuracy_at: tuple[float, ...]
     """Accuracy of the most confident share of the test pixels, for each of ``COVERAGES``; the last is the overall accuracy."""
     neighbour: float | None

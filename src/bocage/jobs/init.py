@@ -75,7 +75,8 @@ like = "{like}"
 [reference]
 path = {reference}
 label = "{label}"
-{layer}# polygon_id = "field"         # if a surveyed field consists of several features: field with its identifier
+{layer}# weight = "weight"            # if the polygons are a probability sample: field with 1 / probability of selection
+# polygon_id = "field"         # if a surveyed field consists of several features: field with its identifier
 # buffer = 5                   # inward buffer of each polygon, in metres
 
 # Legend: for each class, its code in the map (1 to 65535), its name, and optionally color = "#rrggbb".

@@ -60,7 +60,16 @@ def design_sample(
     classes = map_of(recipe, grid, out).files["classes"]
     sizes = dict(zip(codes, count_codes(classes, recipe.legend, grid).tolist(), strict=True))
     wanted = {codes[recipe.legend.names.index(name)]: value for name, value in expected.items()}
-    drawn = locate(classes, grid, allocate(sizes, design, wanted), design.seed)
+    plan = allocate(sizes, design, wanted)
+    number = sum(plan.values())
+    if design.size and number > design.size:
+        progress.say(
+            f"{number} pixels are drawn, not {design.size}: each of the {len(plan)} classes gets at least {design.least}. Reduce "
+            "--least for a smaller sample."
+        )
+    elif number < design.size:
+        progress.say(f"{number} pixels are drawn, not {design.size}: some classes have fewer pixels than their share.")
+    drawn = locate(classes, grid, plan, design.seed)
     # Random order, so that the numbers of the pixels do not reveal their mapped class to the interpreter.
     order = np.random.default_rng((design.seed, 1)).permutation(len(drawn))
     row, column, stratum = drawn[order].T

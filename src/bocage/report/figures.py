@@ -142,8 +142,8 @@ def curves_picture(files: Sequence[Path], w: Mapping[str, str]) -> str | None:
         left.plot(table["epoch"], table["validation_loss"], "--", color=color, label=label)
         right.plot(table["epoch"], table["validation_f1"], color=color)
         if np.isfinite(table["validation_f1"]).any():  # all NaN if the training had no validation polygons
-            best = int(np.nanargmax(table["validation_f1"]))
-            right.plot(table["epoch"][best], table["validation_f1"][best], "o", color=color, ms=4)
+            kept = int(np.nanargmax(table["kept"] if "kept" in table else table["validation_f1"]))
+            right.plot(table["epoch"][kept], table["validation_f1"][kept], "o", color=color, ms=4)
     left.set(xlabel=w["axis_epoch"], ylabel=w["axis_loss"], yscale="log")
     with matplotlib.rc_context(STYLE):
         left.legend()

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, field
 
-from bocage.evaluation import Adjusted, Predictions, Score
+from bocage.evaluation import Adjusted, Corrected, Predictions, Score
 from bocage.layout import RunLayout
 from bocage.mapping import Areas, LandCoverMap
 from bocage.provenance import Plan, Provenance
@@ -17,8 +17,8 @@ from bocage.words import Note, number
 class Estimates:
     """Estimated areas and accuracies over the whole map."""
 
-    area: Adjusted | None = None
-    """From the test polygons of the draw that made the map."""
+    area: Adjusted | Corrected | None = None
+    """From the test polygons of the draw that made the map: with intervals if they are a probability sample."""
     sample: Adjusted | None = None
     """From a labelled validation sample."""
     file: str = ""

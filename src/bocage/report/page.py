@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from bocage.disk import write_json
+from bocage.evaluation import Adjusted, Corrected
 from bocage.report import examples, figures
 from bocage.report.material import Material
 from bocage.report.palette import alike
@@ -48,7 +49,8 @@ def _results(made: Material) -> dict[str, Any]:
         "pairs": examples.worst(made),
         "side": number(examples.SIDE * made.scene.grid.metres[0], made.language, 0),
         "confidence": confidence.confidence(made),
-        "area": area.area(estimates.area, made),
+        "area": area.area(estimates.area, made) if isinstance(estimates.area, Adjusted) else None,
+        "corrected": area.by_model(estimates.area, made) if isinstance(estimates.area, Corrected) else None,
         "sample": area.area(estimates.sample, made, estimates.file),
         "importance": importance.importance(made),
     }
@@ -90,8 +92,10 @@ def _numbers(made: Material) -> Mapping[str, Any]:
         "truth": made.truth.as_dict() if made.truth else None,
         "mapped_pixels": dict(zip(legend.names, areas.pixels.tolist(), strict=True)) if areas else None,
         "mapped_hectares": areas.total if areas else None,
-        "area": estimates.area.as_dict() if estimates.area else None,
+        "area": estimates.area.as_dict() if isinstance(estimates.area, Adjusted) else None,
+        "area_model": estimates.area.as_dict() if isinstance(estimates.area, Corrected) else None,
         "sample": {"file": estimates.file, **estimates.sample.as_dict()} if estimates.sample else None,
+        "confidence": confidence.answer(made.score.trust) if made.score.trust else None,
         "importance": asdict(made.importance) if made.importance else None,
         "split": {f"{part}_pixels": len(members) for part, members in made.draw.parts.items()}
         | {"left_out": made.draw.left_out},

@@ -135,7 +135,8 @@ def _keys(recipe: Recipe, network: Network, inputs: Inputs, start: str) -> Keys:
     choice = recipe.choice
     used = {name: recipe.sources[name] for name in network.footprints}
     needs = (network.footprints, network.any_source)
-    cut = digest(STORE, inputs.contents, recipe.grid, recipe.legend, used, recipe.reference, *needs)
+    reference = replace(recipe.reference, weight="")  # weights change the estimates of areas in the report, no sample
+    cut = digest(STORE, inputs.contents, recipe.grid, recipe.legend, used, reference, *needs)
     training = replace(
         choice.training, pretrained=None
     )  # `start` is the digest of the pretrained weights; the path is not

@@ -13,10 +13,12 @@ from bocage.disk import artefact, digest, write_json
 from bocage.errors import EvaluationError
 from bocage.evaluation import (
     Adjusted,
+    Corrected,
     Predictions,
     Score,
     clustered,
     compare,
+    corrected,
     load_score,
     predictions_of,
     trust_of,
@@ -147,8 +149,10 @@ class Run:
         material = self._material()
         area = material.estimates.area
         more = {"truth": material.truth.as_dict()} if material.truth else {}
+        if area:
+            more["area" if isinstance(area, Adjusted) else "area_model"] = area.as_dict()
         written = write_report(material)
-        material.score.save(self.layout.score, **more, **({"area": area.as_dict()} if area else {}))
+        material.score.save(self.layout.score, **more)
         return written
 
     def _material(self) -> "Material":
@@ -174,10 +178,20 @@ class Run:
         matrix = compare(pairs, land.legend.codes, land.legend.names)
         return Score((matrix,), self.recipe.evaluation.names, {"reference": "the whole truth raster"})
 
-    def _area(self, tested: Predictions, areas: Areas) -> Adjusted | None:
-        """Estimate areas from the test polygons of the draw of the map; return None if they are too few."""
+    def _area(self, tested: Predictions, areas: Areas) -> Adjusted | Corrected | None:
+        """Estimate areas from the test polygons of the draw of the map; return None if they are too few.
+
+        The estimate of a probability sample of polygons has intervals; other polygons permit a correction by a model.
+        """
+        samples, test = self.samples, self.samples.draw(self.recipe.map.draw).test
+        weight, names = samples.test_weight(test), samples.legend.names
+        pixels = (tested.predicted, tested.label, tested.polygon)
         try:
-            return clustered(tested.predicted, tested.label, tested.polygon, areas.shares, self.samples.legend.names)
+            if absent := samples.without(test):
+                raise EvaluationError(f"no test pixel of: {', '.join(absent)}. Every class needs test polygons.")
+            if weight is None:
+                return corrected(*pixels, areas.shares, names)
+            return clustered(*pixels, weight, areas.shares, names)
         except EvaluationError as error:
             self.progress.say(f"No areas are estimated: {error}")
             return None

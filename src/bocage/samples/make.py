@@ -13,7 +13,7 @@ from bocage.grid import Grid
 from bocage.legend import Legend
 from bocage.progress import QUIET, Progress
 from bocage.samples.cut import Cut, Needs, Reach, cut, open_cut
-from bocage.samples.points import folds_of, label_rows
+from bocage.samples.points import folds_of, label_rows, weights_of
 from bocage.samples.rasterise import Pixels, rasterise
 from bocage.samples.reference import Reference, Rejection, read_polygons, unlabelled
 from bocage.samples.samples import Labelled, Samples, Survey
@@ -113,13 +113,27 @@ def samples_of(scene: Scene, survey: Survey, pixels: Pixels, cuts: Mapping[str, 
 def _assembled(legend: Legend, split: Split, found: Labelled, cuts: Mapping[str, Cut]) -> Samples:
     pixels = found.pixels
     block = _blocks(pixels, found.place, split)
+    weight = None if found.weights.empty else found.weights.reindex(pixels.polygon).to_numpy(np.float64)
     fold, names = _numbered(pixels, found.folds)
     if split.folds:
         fold = deal(pixels.label, block if split.unit == "block" else pixels.polygon, split)
         names = tuple(str(k + 1) for k in range(split.folds))
     label = _positions(pixels.label)
     return Samples(
-        pixels.row, pixels.column, label, pixels.polygon, block, legend, (), (), cuts, split, fold, names, found.place
+        pixels.row,
+        pixels.column,
+        label,
+        pixels.polygon,
+        block,
+        legend,
+        (),
+        (),
+        cuts,
+        split,
+        fold,
+        names,
+        found.place,
+        weight,
     )
 
 
@@ -127,11 +141,17 @@ def labelled(scene: Scene, survey: Survey) -> Labelled:
     """Return the labelled pixels inside polygons, or the labelled rows of a table."""
     reference, legend, split = survey.reference, survey.legend, survey.split
     if scene.ids is not None:
+        if reference.weight:
+            raise SamplesError(
+                "The sources are tables, which have no map and no areas. Remove [reference] weight, or use it with imagery."
+            )
         pixels, rejections, folds, place = label_rows(reference, scene.ids, legend, split.fold)
         return Labelled(pixels, tuple(rejections), tuple(unlabelled(rejections)), folds, place)
-    table, rejections, notes = read_polygons(reference, scene.grid, legend, tuple(filter(None, [split.fold])))
+    fields = tuple(filter(None, [split.fold, reference.weight]))
+    table, rejections, notes = read_polygons(reference, scene.grid, legend, fields)
     pixels, more = rasterise(table, scene.grid, legend)
-    return Labelled(pixels, tuple(rejections + more), tuple(notes), folds_of(table, split.fold), _places(pixels, scene))
+    folds, weights = folds_of(table, split.fold), weights_of(table, reference.weight)
+    return Labelled(pixels, tuple(rejections + more), tuple(notes), folds, _places(pixels, scene), weights)
 
 
 def _places(pixels: Pixels, scene: Scene) -> NDArray[np.float64]:

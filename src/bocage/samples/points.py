@@ -67,6 +67,34 @@ def _places(table: gpd.GeoDataFrame) -> NDArray[np.float64] | None:
     return np.asarray(np.stack([north, east], 1) * metres)
 
 
+def weights_of(table: pd.DataFrame, field: str) -> pd.Series:
+    """Return the inclusion weight of every polygon number; empty if `field` is empty.
+
+    Raises
+    ------
+    SamplesError
+        A weight is not a number above 0, or a polygon has two weights.
+    """
+    if not field:
+        return pd.Series(dtype=float)
+    weight = pd.to_numeric(table[field], errors="coerce").to_numpy(float)
+    wrong = ~(np.isfinite(weight) & (weight > 0))
+    if wrong.any():
+        raise SamplesError(
+            f"{int(wrong.sum())} features have no inclusion weight above 0 in the field '{field}' (first: "
+            f"{table[field][wrong].iloc[0]}). Give each feature its weight, 1 / probability of selection, or remove [reference] "
+            "weight."
+        )
+    pairs = pd.DataFrame({"polygon": table.polygon.to_numpy(), "weight": weight}).drop_duplicates()
+    torn = pairs.polygon[pairs.polygon.duplicated()]
+    if len(torn):
+        raise SamplesError(
+            f"{torn.nunique()} polygon(s) have two weights in the field '{field}'. Give all features of a polygon the same "
+            "weight."
+        )
+    return pairs.set_index("polygon").weight
+
+
 def folds_of(table: pd.DataFrame, fold: str) -> pd.Series:
     """Return the fold of every polygon number, as text; empty if `fold` is empty.
 

@@ -67,6 +67,9 @@ class Reference:
     separate polygon, and so is a feature without identifier."""
     sample_id: str = ""
     """Field with the sample identifier; required if the sources are tables of series."""
+    weight: str = ""
+    """Field with the inclusion weight of each polygon (1 / probability that it was selected), above 0, for polygons that are a
+    probability sample of the mapped area; empty: they were chosen without a sampling design, and areas have no intervals."""
     layer: str = ""
     """Layer of the file, or ``schema.table`` of the database; empty: the only layer of the file that has geometries."""
     buffer: Annotated[float, Range(0, 100_000)] = 0.0

@@ -1,7 +1,7 @@
 """Data classes of samples: the survey given by the user, the labelled pixels, and the samples cut from them."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -55,6 +55,8 @@ class Samples:
     """Names of the folds."""
     place: NDArray[np.float64] | None = None
     """(N, 2) metres north and east of an arbitrary origin; None for rows of a table whose features have no CRS."""
+    weight: NDArray[np.float64] | None = None
+    """(N,) inclusion weight of the polygon of every sample; None if the polygons are no probability sample."""
 
     @property
     def draws(self) -> int:
@@ -88,6 +90,23 @@ class Samples:
         names: list[str] = np.delete(np.array(self.legend.names), np.unique(self.label[members])).tolist()
         return names
 
+    def test_weight(self, test: NDArray[np.int64]) -> NDArray[np.float64] | None:
+        """Return the inclusion weights of the test samples `test`, (M,); None if they are no probability sample.
+
+        A draw selects test units at random within each class. This second selection multiplies the weight by the number of
+        units of the class, over its number of test units. The test part of a field of folds is not random.
+        """
+        if self.weight is None or self.split.fold:
+            return None
+        units, tested = (self._count_units(np.arange(len(self.label))), self._count_units(test))
+        weight: NDArray[np.float64] = self.weight[test] * (units / np.maximum(tested, 1))[self.label[test]]
+        return weight
+
+    def _count_units(self, members: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Return the number of sampling units of each class among the samples `members`, (K,)."""
+        pairs = np.unique(np.stack([self.group[members], self.label[members]], 1), axis=0)
+        return np.bincount(pairs[:, 1], minlength=len(self.legend.classes))
+
     def count_polygons(self, index: int) -> int:
         """Return the number of usable polygons of the class at position `index`."""
         return len(np.unique(self.polygon[self.label == index]))
@@ -118,3 +137,5 @@ class Labelled:
     """Fold of each polygon number; empty without a fold field."""
     place: NDArray[np.float64] | None
     """(N, 2) metres north and east of an arbitrary origin; None if the features of a table have no CRS."""
+    weights: pd.Series = field(default_factory=lambda: pd.Series(dtype=float))
+    """Inclusion weight of each polygon number; empty without a field of weights."""

@@ -7,6 +7,7 @@ Neighbouring polygons are similar (spatial autocorrelation). Spatial blocks, and
 training from test samples (Roberts et al. 2017, doi:10.1111/ecog.02881).
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Annotated, Any, Literal
 
@@ -74,7 +75,7 @@ class Draw:
     validation: NDArray[np.int64]
     test: NDArray[np.int64]
     left_out: int = 0
-    """Number of pixels excluded from training and validation because they are within the buffer."""
+    """Number of pixels excluded from training and validation: within the buffer, or in a block that the fold divides."""
 
     @property
     def parts(self) -> dict[str, NDArray[np.int64]]:
@@ -139,7 +140,7 @@ def drop_rare(pixels: Pixels, legend: Legend, split: Split) -> tuple[NDArray[np.
 def draw(units: Units, split: Split, number: int) -> Draw:
     """Return random draw `number`, stratified by class, or the split in which fold `number` is the test part.
 
-    A polygon id with two classes is treated as two polygons.
+    Each sampling unit is in one part only, also a unit with pixels of several classes.
 
     Raises
     ------
@@ -164,22 +165,38 @@ def draw(units: Units, split: Split, number: int) -> Draw:
 
 def _by_class(label: NDArray[Any], group: NDArray[Any], split: Split, generator: np.random.Generator) -> Draw:
     """Distribute the sampling units of each class over the three parts."""
-    parts: dict[str, list[NDArray[np.int64]]] = {"train": [], "validation": [], "test": []}
-    for one_class in np.unique(label):
-        of_class = np.flatnonzero(label == one_class)
-        groups = generator.permutation(np.unique(group[of_class]))
-        n = len(groups)
-        n_train = min(max(2, round(split.train * n)), n - 1)
-        n_validation = min(max(1, round(split.validation * n_train)), n_train - 1)
-        chosen = {
-            "validation": groups[:n_validation],
-            "train": groups[n_validation:n_train],
-            "test": groups[n_train:],
-        }
-        for part, selected in chosen.items():
-            parts[part].append(of_class[np.isin(group[of_class], selected)])
-    train, validation, test = (np.sort(np.concatenate(parts[part])) for part in ("train", "validation", "test"))
+
+    def sizes(n: int) -> tuple[int, int, int]:
+        train = max(0, min(max(2, round(split.train * n)), n - 1))
+        validation = max(0, min(max(1, round(split.validation * train)), train - 1))
+        return validation, train - validation, n - train
+
+    part = _assigned(label, group, sizes, generator)
+    validation, train, test = (np.flatnonzero(part == k) for k in range(3))
     return Draw(train, validation, test)
+
+
+def _assigned(
+    label: NDArray[Any],
+    group: NDArray[Any],
+    sizes: Callable[[int], tuple[int, ...]],
+    generator: np.random.Generator,
+) -> NDArray[np.int64]:
+    """Distribute sampling units over parts at random, class by class; return the part of every sample, (N,).
+
+    `sizes` gives the number of units in each part from the number of units of a class. A unit that holds several classes is
+    assigned once, with the first of them, and counts for the others.
+    """
+    names, unit = np.unique(group, return_inverse=True)
+    part = np.full(len(names), -1)
+    for one_class in np.unique(label):
+        of_class = generator.permutation(np.unique(unit[label == one_class]))
+        before = part[of_class][part[of_class] >= 0]
+        wanted = np.array(sizes(len(of_class)))
+        room = np.maximum(wanted - np.bincount(before, minlength=len(wanted)), 0)
+        new = of_class[part[of_class] < 0]
+        part[new] = np.repeat(np.arange(len(wanted)), room)[: len(new)]
+    return part[unit]
 
 
 def _by_blocks(units: Units, split: Split, generator: np.random.Generator) -> Draw:
@@ -241,27 +258,36 @@ def _buffered(parts: Draw, units: Units, split: Split) -> Draw:
             f"All training pixels are within {split.buffer:g} m of a test pixel. Reduce [split] buffer, or draw blocks "
             '(unit = "block").'
         )
-    left_out = len(parts.train) + len(parts.validation) - len(train) - len(validation)
-    return replace(parts, train=train, validation=validation, left_out=left_out)
+    near = len(parts.train) + len(parts.validation) - len(train) - len(validation)
+    return replace(parts, train=train, validation=validation, left_out=parts.left_out + near)
 
 
 def _fold(
-    label: NDArray[Any], polygon: NDArray[Any], split: Split, tested: NDArray[np.bool_], generator: np.random.Generator
+    label: NDArray[Any], group: NDArray[Any], split: Split, tested: NDArray[np.bool_], generator: np.random.Generator
 ) -> Draw:
     """Return the split in which the samples `tested` (N,) are the test part.
 
-    Of the polygons of each class in the other folds, a share is used for validation and the rest for training.
+    Of the sampling units of each class in the other folds, a share is used for validation and the rest for training. Units
+    that also have samples in the test part are used for neither: a field of folds can divide a block.
+
+    Raises
+    ------
+    SamplesError
+        All units of the other folds also have samples in the test part.
     """
-    train, validation = [np.zeros(0, np.int64)], [np.zeros(0, np.int64)]
-    for one_class in np.unique(label[~tested]):
-        of_class = np.flatnonzero((label == one_class) & ~tested)
-        polygons = generator.permutation(np.unique(polygon[of_class]))
-        n = min(max(1, round(split.validation * len(polygons))), len(polygons) - 1)
-        validating = np.isin(polygon[of_class], polygons[:n])
-        validation.append(of_class[validating])
-        train.append(of_class[~validating])
-    parts = (np.concatenate(train), np.concatenate(validation), np.flatnonzero(tested))
-    return Draw(*(np.sort(part) for part in parts))  # type: ignore[arg-type]
+    free = np.flatnonzero(~np.isin(group, group[tested]))
+    if not len(free):
+        raise SamplesError(
+            f"All {split.unit}s with training samples also have samples of the tested fold. Reduce [split] block, or set unit = "
+            '"polygon".'
+        )
+
+    def sizes(n: int) -> tuple[int, int]:
+        validation = min(max(1, round(split.validation * n)), n - 1)
+        return validation, n - validation
+
+    part = _assigned(label[free], group[free], sizes, generator)
+    return Draw(free[part == 1], free[part == 0], np.flatnonzero(tested), int((~tested).sum()) - len(free))
 
 
 def deal(label: NDArray[Any], polygon: NDArray[Any], split: Split) -> NDArray[np.int32]:

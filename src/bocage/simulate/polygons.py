@@ -1,6 +1,8 @@
-"""Sparse reference polygons that imitate a field survey: inside parcels, slightly simplified, few per class."""
+"""Sparse reference polygons that imitate a field survey: one a parcel, slightly simplified, few per class."""
 
+import math
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 import geopandas as gpd
@@ -17,8 +19,20 @@ REACH = 85
 """Half the side, in pixels, of the window around a point in which its parcel is outlined."""
 
 
+@dataclass(frozen=True)
+class _Place:
+    """A point where a polygon may be drawn."""
+
+    x: float
+    y: float
+    code: int
+    parcel: int
+
+
 def write_polygons(world: World, pan: Grid, path: Path, per_class: int) -> int:
     """Write at most `per_class` polygons of each class (fields ``id``, ``code``, ``class``), and return their total number.
+
+    A parcel has one polygon at most: two polygons of one parcel would be nearly the same sample.
 
     Raises
     ------
@@ -26,12 +40,16 @@ def write_polygons(world: World, pan: Grid, path: Path, per_class: int) -> int:
         The landscape is too small for any polygon.
     """
     rows: list[dict[str, object]] = []
+    taken: set[int] = set()
     for code, name, places in _places(world, pan, per_class):
         drawn = 0
-        for x, y in places:
-            polygon = _drawn(world, pan, x, y, code) if drawn < per_class else None
+        for place in places:
+            if drawn == per_class:
+                break
+            polygon = None if place.parcel in taken else _drawn(world, pan, place)
             if polygon is not None:
                 rows.append({"id": len(rows) + 1, "code": code, "class": name, "geometry": polygon})
+                taken.add(place.parcel)
                 drawn += 1
     if not rows:
         raise BocageError(
@@ -41,7 +59,7 @@ def write_polygons(world: World, pan: Grid, path: Path, per_class: int) -> int:
     return len(rows)
 
 
-def _places(world: World, pan: Grid, per_class: int) -> Iterator[tuple[int, str, list[tuple[float, float]]]]:
+def _places(world: World, pan: Grid, per_class: int) -> Iterator[tuple[int, str, list[_Place]]]:
     """Yield code, name and points of each class, at least 60 m apart. More points than polygons: some parcels are too thin."""
     n = 400 * per_class
     west, south, east, north = pan.bounds
@@ -50,28 +68,31 @@ def _places(world: World, pan: Grid, per_class: int) -> Iterator[tuple[int, str,
     y = south + (north - south) * uniform(world.key, k, 302)
     ground = ground_at(world, x, y)
     for code, name in zip(LEGEND.codes, LEGEND.names, strict=True):
-        kept: list[tuple[float, float]] = []
+        kept: list[_Place] = []
         for i in np.flatnonzero(ground.code == code):
-            far = all((x[i] - a) ** 2 + (y[i] - b) ** 2 > 60**2 for a, b in kept)
+            far = all((x[i] - place.x) ** 2 + (y[i] - place.y) ** 2 > 60**2 for place in kept)
             if far and len(kept) < 5 * per_class:
-                kept.append((float(x[i]), float(y[i])))
+                kept.append(_Place(float(x[i]), float(y[i]), code, int(ground.parcel[i])))
         yield code, name, kept
 
 
-def _drawn(world: World, pan: Grid, x: float, y: float, code: int) -> Polygon | None:
+def _drawn(world: World, pan: Grid, place: _Place) -> Polygon | None:
     """Return the outline of the parcel at a point, 3 m inside its border, cut at an irregular distance; None if too small."""
+    x, y = place.x, place.y
+    reach = 35 + 90 * float(uniform(world.key, int(x), int(y), 311))
+    flat = float(0.6 + uniform(world.key, int(x), int(y), 312))
     column, row = ~pan.transform @ (x, y)
-    window = Window(int(row) - REACH, int(column) - REACH, 2 * REACH, 2 * REACH).clip(pan.shape)
+    # Only pixels within the cut are outlined: the ground of a pixel is costly.
+    wide, high = (min(REACH, int(r / pan.resolution) + 2) for r in (reach, reach / math.sqrt(flat)))
+    window = Window(int(row) - high, int(column) - wide, 2 * high, 2 * wide).clip(pan.shape)
     grid = pan.crop(window)
     columns, rows = np.arange(window.width), np.arange(window.height)
     px, py = np.meshgrid(
         grid.transform.c + (columns + 0.5) * grid.resolution, grid.transform.f - (rows + 0.5) * grid.resolution
     )
     ground = ground_at(world, px, py)
-    here = ground_at(world, np.array([x]), np.array([y]))
-    mask = (ground.parcel == here.parcel) & (ground.code == code)
-    reach = 35 + 90 * float(uniform(world.key, int(x), int(y), 311))
-    mask &= (px - x) ** 2 + (py - y) ** 2 * float(0.6 + uniform(world.key, int(x), int(y), 312)) < reach**2
+    mask = (ground.parcel == place.parcel) & (ground.code == place.code)
+    mask &= (px - x) ** 2 + (py - y) ** 2 * flat < reach**2
     shapes = (shape(s) for s, v in features.shapes(mask.astype(np.uint8), mask, 4, grid.transform) if v)
     around = [s for s in shapes if s.distance(Point(x, y)) < pan.resolution]
     if not around:

@@ -1,8 +1,8 @@
-"""Calibration of confidences by temperature scaling: one temperature for all logits, fitted on validation polygons.
+"""Calibration of confidences by temperature scaling: one temperature for all logits, fitted on held-out polygons.
 
 Guo, Pleiss, Sun & Weinberger 2017, "On Calibration of Modern Neural Networks", ICML (arXiv 1706.04599). Dividing logits by
-a temperature does not change the predicted class. A temperature above 1 lowers every confidence. The calibration error is
-measured on the same polygons as the fit, so it is slightly too small.
+a temperature does not change the predicted class. A temperature above 1 lowers every confidence. A temperature from a few
+polygons can be worse than none: it is shrunk towards 1, and kept only if cross-validation by polygons confirms it.
 """
 
 import math
@@ -11,9 +11,10 @@ from dataclasses import dataclass, field
 from itertools import combinations
 from typing import Any
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
-from torch.nn import functional
 
 from bocage.reliability import Reliability, reliability
 
@@ -25,14 +26,16 @@ class Calibration:
     temperature: float = 1.0
     """Divisor of the logits, above 0."""
     samples: int = 0
-    """Number of validation samples used for the fit; 0 without a fit."""
+    """Number of held-out samples used for the fit; 0 without a fit."""
     before: Reliability | None = None
-    """Reliability on validation samples before scaling."""
+    """Reliability on held-out samples before scaling."""
     after: Reliability | None = None
-    """Reliability on validation samples after scaling."""
+    """Reliability on held-out samples after scaling, cross-validated by polygon; `before` if the temperature is 1."""
     partial: Mapping[str, float] = field(default_factory=dict)
     """Temperatures for pixels with a part of the sources only, for networks that tolerate missing sources. The key is the
     names of the valid sources, in order, joined by "+". Fitted on the same samples with the other sources masked."""
+    polygons: int = 0
+    """Number of polygons of the held-out samples."""
 
     def __post_init__(self) -> None:
         for temperature in (self.temperature, *self.partial.values()):
@@ -57,30 +60,82 @@ class Calibration:
         return table[code]
 
 
-def calibrate(logits: Tensor, labels: Tensor, polygons: int) -> Calibration:
-    """Fit the temperature that minimises the cross-entropy of logits (N, K) and labels (N,).
+GRID = np.exp(np.linspace(-math.log(5), math.log(5), 121))
+"""Temperatures that are tried: 1/5 to 5, with 1 in the middle."""
+WIDTH = 0.3
+"""Width of the prior of the logarithm of the temperature, a Cauchy distribution around 0: without evidence from many polygons,
+the temperature stays near 1; a large deviation is possible if they show it."""
+FOLDS = 5
+"""Number of folds of the cross-validation, by polygon."""
 
-    Labels are smoothed as if one more polygon had been observed and misclassified (Platt 1999). Otherwise, a small number of
-    `polygons`, all classified correctly, would give confidences of 100 %. If the temperature does not lower the expected
-    calibration error, the temperature is 1.
+
+def calibrate(logits: Tensor, labels: Tensor, polygon: NDArray[Any]) -> Calibration:
+    """Fit the temperature of logits (N, K) of held-out samples with labels (N,), from the polygons (N,).
+
+    The temperature maximises the likelihood times a prior around 1. The pixels of a polygon are not independent: the
+    likelihood counts as many observations as there are polygons. Temperatures below 1 that would give a mean confidence above
+    (P + 1) / (P + 2) with P polygons are excluded, because a few polygons do not prove more (rule of succession).
+
+    The temperature is kept only if cross-validation by polygons confirms it: temperatures fitted on the other polygons must
+    lower the cross-entropy by more than its standard error between polygons, and lower the expected calibration error.
+    Otherwise it is 1. ``after`` is measured with these cross-validated temperatures.
     """
-    from scipy.optimize import minimize_scalar
+    units, unit = np.unique(polygon, return_inverse=True)
+    if len(units) < 2:
+        return Calibration(samples=len(labels), polygons=len(units))
+    losses, number = _Losses.of(logits, labels, unit), len(units)
+    before = reliability_of(logits, labels)
+    fold = np.random.default_rng(0).permutation(number) % min(FOLDS, number)
+    fitted = np.zeros(number, np.int64)
+    for k in range(fold.max() + 1):
+        fitted[fold == k] = losses.best(fold != k)
+    held_out = torch.from_numpy(GRID[fitted][unit])[:, None]
+    after = reliability_of(logits.double() / held_out, labels)
+    gain, error = losses.gain(fitted)
+    accepted = gain > error and after.error < before.error
+    temperature = float(GRID[losses.best(np.ones(number, bool))]) if accepted else 1.0
+    return Calibration(temperature, len(labels), before, after if accepted else before, polygons=number)
 
-    if not len(labels):
-        return Calibration()
-    logits, k = logits.double(), logits.shape[1]
-    smoothing = k / (k - 1) / (polygons + 2)  # label smoothing leaves 1/k of this share on the true class
 
-    def entropy(log_temperature: float) -> float:
-        return float(functional.cross_entropy(logits / math.exp(log_temperature), labels, label_smoothing=smoothing))
+@dataclass(frozen=True)
+class _Losses:
+    """Cross-entropy and confidence of each polygon at each temperature of ``GRID``."""
 
-    minimum = minimize_scalar(entropy, bounds=(math.log(0.05), math.log(20)), method="bounded")
-    temperature = float(math.exp(minimum.x))
-    before, after = reliability_of(logits, labels), reliability_of(logits / temperature, labels)
-    if after.error >= before.error:
-        # A few extreme logits can dominate the cross-entropy and give a temperature that is wrong for the other samples.
-        temperature, after = 1.0, before
-    return Calibration(temperature, len(labels), before, after)
+    entropy: NDArray[np.float64]
+    """(P, T) sum over the pixels of a polygon."""
+    confidence: NDArray[np.float64]
+    """(P, T) sum over the pixels of a polygon."""
+    pixels: NDArray[np.int64]
+    """(P,)"""
+
+    @classmethod
+    def of(cls, logits: Tensor, labels: Tensor, unit: NDArray[Any]) -> "_Losses":
+        """Return the sums for polygons numbered 0 to P − 1, (N,)."""
+        logits = logits.double()
+        columns = []
+        for temperature in GRID:
+            scores = torch.log_softmax(logits / temperature, 1)
+            entropy, confidence = -scores.gather(1, labels[:, None])[:, 0], scores.amax(1).exp()
+            columns.append([np.bincount(unit, values.numpy()) for values in (entropy, confidence)])
+        entropies, confidences = (np.stack(column, 1) for column in zip(*columns, strict=True))
+        return cls(entropies, confidences, np.bincount(unit))
+
+    def best(self, some: NDArray[np.bool_]) -> int:
+        """Return the position in ``GRID`` of the most probable temperature, given the polygons `some` (P,)."""
+        pixels, number = self.pixels[some], int(some.sum())
+        effective = pixels.sum() ** 2 / np.square(pixels).sum()
+        cost = effective * self.entropy[some].sum(0) / pixels.sum() + np.log1p((np.log(GRID) / WIDTH) ** 2)
+        confidence = self.confidence[some].sum(0) / pixels.sum()
+        too_sure = (GRID < 1 - 1e-9) & (confidence > (number + 1) / (number + 2))
+        return int(np.where(too_sure, np.inf, cost).argmin())
+
+    def gain(self, fitted: NDArray[np.int64]) -> tuple[float, float]:
+        """Return by how much temperatures (P,) lower the mean cross-entropy, and its standard error between polygons."""
+        own, number = np.arange(len(fitted)), len(fitted)
+        gains = self.entropy[:, len(GRID) // 2] - self.entropy[own, fitted]
+        mean = float(gains.sum() / self.pixels.sum())
+        spread = float(np.square(gains - mean * self.pixels).sum())
+        return mean, math.sqrt(number / (number - 1) * spread) / float(self.pixels.sum())
 
 
 MOST_MIXED = 4
@@ -105,4 +160,10 @@ def calibration_of(said: Mapping[str, Any]) -> Calibration:
     if not said:
         return Calibration()
     curves = {which: Reliability.from_dict(said[which]) if said[which] else None for which in ("before", "after")}
-    return Calibration(said["temperature"], said["samples"], **curves, partial=said.get("partial", {}))
+    return Calibration(
+        said["temperature"],
+        said["samples"],
+        **curves,
+        partial=said.get("partial", {}),
+        polygons=said.get("polygons", 0),
+    )

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import astuple, dataclass, fields
 from pathlib import Path
+from typing import Any
 
 from bocage.disk import write_csv
 
@@ -25,7 +26,11 @@ class Epoch:
     """Time since the start of the training, in seconds; a resumed training adds the time of its checkpoint."""
 
 
-def write_curves(curves: Sequence[Epoch], path: Path) -> None:
-    """Write one line per epoch."""
-    rows = ([round(v, 6) for v in astuple(epoch)] for epoch in curves)
-    write_csv(path, [[f.name for f in fields(Epoch)], *rows])
+def write_curves(curves: Sequence[Epoch], kept: int, path: Path) -> None:
+    """Write one line per epoch; the column ``kept`` is 1 at the epoch `kept`, whose weights the model has, and 0 elsewhere."""
+    *names, last = [f.name for f in fields(Epoch)]
+    rows: list[list[Any]] = [[*names, "kept", last]]
+    for epoch in curves:
+        *values, seconds = (round(v, 6) for v in astuple(epoch))
+        rows.append([*values, int(epoch.epoch == kept), seconds])
+    write_csv(path, rows)

@@ -85,8 +85,8 @@ class Task:
         return int(np.random.SeedSequence((self.seed, number)).generate_state(1)[0])
 
 
-def fit(task: Task, progress: Progress) -> list[Epoch]:
-    """Train `task.model` in place, load the kept weights into it, and return the curves.
+def fit(task: Task, progress: Progress) -> State:
+    """Train `task.model` in place, load the kept weights into it, and return the last state: the curves, and the epoch kept.
 
     The checkpoint remains until the caller removes it.
 
@@ -100,7 +100,23 @@ def fit(task: Task, progress: Progress) -> list[Epoch]:
     state = train(fabric, task, progress)
     task.model.load_state_dict(state.kept)
     task.model.cpu().eval()
-    return state.curves
+    if why := _not_the_best(task.settings, state):
+        progress.say(f"{task.title}: {why}")
+    return state
+
+
+def _not_the_best(settings: Training, state: State) -> str:
+    """Return why the weights kept are not those of the epoch with the best validation F-measure; empty if they are."""
+    scores = np.array([epoch.validation_f1 for epoch in state.curves])
+    if not settings.stops_early or np.isnan(scores).all():
+        return ""
+    best, kept = state.curves[int(np.nanargmax(scores))], state.curves[state.best_epoch - 1]
+    if best.validation_f1 <= kept.validation_f1:
+        return ""
+    return (
+        f"the weights of epoch {kept.epoch} are kept (validation F {kept.validation_f1:.3f}), the best of the last fifth of the "
+        f"one-cycle schedule. Epoch {best.epoch} had {best.validation_f1:.3f}, at a high learning rate: such scores are unstable."
+    )
 
 
 def check_device(settings: Training) -> torch.device:
@@ -148,22 +164,24 @@ def _train_together(fabric: Any, task: Task, progress: Progress) -> State:
     try:
         with listening(messages, progress):
             # partial: Fabric would modify the fields of objects passed as arguments of launch.
-            weights, curves = fabric.launch(partial(_train_apart, task=task, messages=messages))
+            weights, curves, kept = fabric.launch(partial(_train_apart, task=task, messages=messages))
     except ProcessException as error:  # the process raised an error or was killed
         raise TrainingError(f"A training process failed: {str(error).strip()}") from error
     return State(
-        [Epoch(*values) for values in curves], kept={name: torch.from_numpy(array) for name, array in weights.items()}
+        [Epoch(*values) for values in curves],
+        best_epoch=kept,
+        kept={name: torch.from_numpy(array) for name, array in weights.items()},
     )
 
 
-def _train_apart(fabric: Any, task: Task, messages: Any) -> tuple[dict[str, NDArray[Any]], list[Any]]:
-    """Train in one of several processes; return weights and curves in a form that can be sent between processes."""
+def _train_apart(fabric: Any, task: Task, messages: Any) -> tuple[dict[str, NDArray[Any]], list[Any], int]:
+    """Train in one of several processes; return weights, curves and the epoch kept, as can be sent between processes."""
     own = replace(task, model=copy.deepcopy(task.model))  # the received tensors share memory with the other processes
     state = _train(fabric, own, Sent(messages) if fabric.is_global_zero else QUIET)
     weights = {k: v.cpu().numpy().copy() for k, v in state.kept.items()}
     del own
     _leave(fabric)
-    return weights, [astuple(epoch) for epoch in state.curves]
+    return weights, [astuple(epoch) for epoch in state.curves], state.best_epoch
 
 
 def _leave(fabric: Any) -> None:
@@ -188,7 +206,7 @@ def _train(fabric: Any, task: Task, progress: Progress) -> State:
     base, started, saved = (state.curves[-1].seconds if state.curves else 0.0), time.monotonic(), time.monotonic()
     for number in range(len(state.curves) + 1, settings.epochs + 1):
         if settings.stops_early and state.curves and number - state.best_epoch > settings.patience:
-            note = f"stopped early; best validation F {state.best[0]:.3f} at epoch {state.best_epoch}"
+            note = f"stopped early; kept epoch {state.best_epoch}, validation F {state.best[0]:.3f}"
             progress.step(task.title, settings.epochs, settings.epochs, note)
             break
         loss, waiting = work.train(number)
@@ -198,11 +216,8 @@ def _train(fabric: Any, task: Task, progress: Progress) -> State:
         if fabric.is_global_zero and time.monotonic() - saved >= settings.checkpoint:
             checkpoint.save(task.where, task.identity, task.model, optimiser, state)
             saved = time.monotonic()
-        score = (
-            f"validation F {f1:.3f}, best at epoch {state.best_epoch}"
-            if settings.stops_early
-            else f"kept epoch {state.best_epoch}"
-        )
+        score = f"validation F {f1:.3f}, " if settings.stops_early else ""
+        score += f"kept epoch {state.best_epoch}"
         progress.step(task.title, number, settings.epochs, f"loss {loss:.3f}, {score}, waiting {waiting:.0%}")
     return state
 

@@ -231,7 +231,8 @@ def pretrain(
         f"pretraining {choice.name}", reconstructing, unlabelled, Draw(members, nothing, nothing), 1, normalisation, loop,
         settings.seed, run.own,
     )  # fmt: skip
-    write_curves(fit(task, progress), run.pretraining_curves)
+    state = fit(task, progress)
+    write_curves(state.curves, state.best_epoch, run.pretraining_curves)
     weights = {
         key: value.detach().cpu().contiguous()
         for key, value in network.state_dict().items()

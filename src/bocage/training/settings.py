@@ -59,7 +59,7 @@ class Training:
     """Decay of the exponential moving average of the weights, at least 0 and below 1. The average is validated and kept; 0:
     no average."""
     calibrate: bool = True
-    """Calibrate the confidences by a temperature fitted on validation polygons."""
+    """Calibrate the confidences by a temperature fitted on polygons that were not used for training."""
     pretrained: Path | None = None
     """Folder written by ``bocage pretrain`` with the initial weights; default: that of the run's folder, if it exists."""
     checkpoint: Annotated[float, Range(0, 604_800)] = 60.0

@@ -1,6 +1,7 @@
 """Train a model on a draw of the samples; classify samples with a trained model."""
 
-from collections.abc import Collection
+import math
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -12,7 +13,8 @@ from bocage.layout import SplitLayout
 from bocage.machine import device_of, versions
 from bocage.models import Network
 from bocage.progress import QUIET, Progress
-from bocage.samples import Chips, Draw, Samples
+from bocage.samples import Chips, Draw, Samples, Split
+from bocage.samples.split import deal
 from bocage.scene import Scene
 from bocage.training.batches import batches, make_batch
 from bocage.training.calibration import Calibration, calibrate, mixtures
@@ -25,6 +27,8 @@ from bocage.training.scaling import Normalisation
 from bocage.training.settings import Training
 from bocage.training.trained import Region, Trained, source_records
 
+PARTS = 4
+"""Number of parts of the training polygons that models without epochs are fitted without, for the calibration."""
 PATCHES, PIXELS = 256, 8192
 """Number of samples classified at a time, for models with and without spatial context. The second number is large because a
 call of a random forest takes about the same time for one pixel and for thousands."""
@@ -72,7 +76,10 @@ class Trainer:
         trained = Trained(
             choice.name, choice.config, samples.legend, records, normalisation, model, Region.of(self.scene), versions()
         )
-        calibration = _calibrated(trained, samples.chips, draw.validation, settings)
+        calibration = Calibration()
+        if settings.calibrate:
+            held_out = [(trained.model, draw.validation), *self._folds(trained, draw, seed, progress)]
+            calibration = _calibrated(trained, samples.chips, held_out, settings)
         domain = domain_of(trained, samples.chips, draw, seed)
         trained = replace(trained, calibration=calibration, domain=domain)
         trained.save(where.model.path)
@@ -82,10 +89,11 @@ class Trainer:
     def _report(self, draw: Draw, number: int, progress: Progress) -> None:
         """Report the pixels excluded by the buffer, and the classes without training samples."""
         if draw.left_out:
-            buffer = self.samples.split.buffer
-            progress.say(
-                f"Draw {number + 1}: {draw.left_out} pixels within {buffer:g} m of test pixels are excluded from training."
-            )
+            split = self.samples.split
+            near = f"within {split.buffer:g} m of test pixels" if split.buffer else ""
+            torn = f"in {split.unit}s with samples of the tested fold" if self.samples.fold is not None else ""
+            where = " or ".join(filter(None, [near, torn]))
+            progress.say(f"Draw {number + 1}: {draw.left_out} pixels {where} are excluded from training.")
         if absent := self.samples.without(draw.train):
             names = ", ".join(absent)
             progress.say(f"Draw {number + 1}: no training sample of: {names}. The model cannot predict these classes.")
@@ -115,33 +123,63 @@ class Trainer:
             title, model, samples.chips, draw, len(samples.legend.classes), normalisation, settings, seed, where,
             self.start.fingerprint if self.start else "",
         )  # fmt: skip
-        write_curves(fit(task, progress), where.curves)
+        state = fit(task, progress)
+        write_curves(state.curves, state.best_epoch, where.curves)
+
+    def _folds(
+        self, trained: Trained, draw: Draw, seed: int, progress: Progress
+    ) -> Iterator[tuple[Network, NDArray[np.int64]]]:
+        """Yield models fitted without a part of the training polygons, and the samples of this part; none for a network.
+
+        To train a network again for each part takes too long: its confidence is calibrated on the validation polygons only.
+        """
+        if not trained.model.abilities.fitted:
+            return
+        chips = self.samples.chips
+        fold = deal(chips.label[draw.train], chips.polygon[draw.train], Split(folds=PARTS, seed=seed))
+        for k in range(PARTS):
+            rest, out = draw.train[fold != k], draw.train[fold == k]
+            out = out[np.isin(chips.label[out], chips.label[rest])]  # a class of one polygon has no model without it
+            if len(out):
+                model = self.choice.build(self.scene, self.samples.legend)
+                labels = torch.from_numpy(chips.label[rest].astype(np.int64))
+                model.fit(make_batch(chips, rest, trained.normalisation), labels, seed)
+                yield model, out
+            progress.step(f"calibrating {trained.name}", k + 1, PARTS)
 
 
 def _seed(samples: Samples, number: int) -> int:
     return int(np.random.SeedSequence((samples.split.seed, number)).generate_state(1)[0])
 
 
-def _calibrated(trained: Trained, chips: Chips, members: NDArray[np.int64], settings: Training) -> Calibration:
-    """Fit the temperature on validation samples, at most as many as the training loop evaluates."""
-    if not settings.calibrate or not len(members):
+def _calibrated(
+    trained: Trained, chips: Chips, held_out: Sequence[tuple[Network, NDArray[np.int64]]], settings: Training
+) -> Calibration:
+    """Fit the temperature on the samples that each model was not trained on, at most as many as the training loop evaluates."""
+    total, most = sum(len(members) for _, members in held_out), settings.validation_samples
+    if not total:
         return Calibration()
-    most = settings.validation_samples
-    if most and len(members) > most:
-        members = np.sort(np.random.default_rng(0).choice(members, most, replace=False))
-    device, polygons = device_of(settings.device), len(np.unique(chips.polygon[members]))
-    model = trained.model.to(device).eval()
+    device, parts = device_of(settings.device), []
+    generator = np.random.default_rng(0)
+    for model, members in held_out:
+        share = min(len(members), math.ceil(most * len(members) / total)) if most else len(members)
+        parts.append((model.to(device).eval(), np.sort(generator.choice(members, share, replace=False))))
+    polygon = chips.polygon[np.concatenate([members for _, members in parts])]
 
     def fitted(hidden: Collection[str] = ()) -> Calibration:
-        made = (batch.without(hidden) for batch in batches(chips, members, trained.normalisation, 256))
-        return calibrate(*logits_of(model, made, device), polygons)
+        found = []
+        for model, members in parts:
+            made = (batch.without(hidden) for batch in batches(chips, members, trained.normalisation, 256))
+            found += [logits_of(model, made, device)] if len(members) else []
+        logits, labels = (torch.cat(column) for column in zip(*found, strict=True))
+        return calibrate(logits, labels, polygon)
 
     calibration = fitted()
     if trained.any_source:
         names = list(trained.footprints)
         partial = {"+".join(seen): fitted(set(names) - set(seen)).temperature for seen in mixtures(names)}
         calibration = replace(calibration, partial=partial)
-    model.cpu()
+    trained.model.cpu()
     return calibration
 
 

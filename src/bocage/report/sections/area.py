@@ -1,8 +1,9 @@
-"""Estimated areas in hectares, with confidence intervals."""
+"""Areas in hectares: estimated with confidence intervals, or corrected by a model."""
 
+import math
 from typing import Any
 
-from bocage.evaluation import Adjusted
+from bocage.evaluation import Adjusted, Corrected
 from bocage.evaluation.area import Estimate
 from bocage.report.material import Material
 from bocage.words import number, whole, words_of
@@ -36,6 +37,25 @@ def area(found: Adjusted | None, made: Material, file: str = "") -> dict[str, An
     )
     about = w["area_sample_about"].format(file=file, n=whole(found.units, language)) if file else w["area_about"]
     return {"rows": rows, "overall": overall, "about": about}
+
+
+def by_model(found: Corrected, made: Material) -> dict[str, Any] | None:
+    """Return mapped areas and areas corrected by a model, in hectares, without intervals; None without a map."""
+    if made.areas is None:
+        return None
+    language, total = made.language, made.areas.total
+    colors = dict(zip(made.samples.legend.names, made.samples.legend.colors, strict=True))
+    rows = [
+        {
+            "name": name,
+            "color": colors.get(name, "transparent"),
+            "mapped": number(mapped * total, language, 1),
+            "model": number(area * total, language, 1),
+            "error": "–" if math.isnan(error) else number(error * total, language, 1),
+        }
+        for name, mapped, area, error in zip(found.names, found.mapped, found.area, found.error, strict=True)
+    ]
+    return {"rows": rows, "about": words_of(language)["area_model_about"].format(n=whole(found.units, language))}
 
 
 def _estimated(estimate: Estimate, language: str) -> str:

@@ -1,12 +1,20 @@
 """Calibration of the confidence: reliability and coverage curves."""
 
 import json
+from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 
+from bocage.evaluation import Trust
 from bocage.report import figures
 from bocage.report.material import Material
 from bocage.words import number, words_of
+
+BELIEVED, ROUGHLY = 0.05, 0.10
+"""Expected calibration error on test pixels up to which the confidence can be believed, or roughly."""
+SURE = 0.8
+"""Confidence of the pixels whose accuracy is stated."""
 
 
 def confidence(made: Material) -> dict[str, str] | None:
@@ -18,20 +26,53 @@ def confidence(made: Material) -> dict[str, str] | None:
     before, after = (
         float(np.mean([getattr(of_draw, which).error for of_draw in trust])) for which in ("before", "after")
     )
-    words = w["reliability_about"].format(before=number(before, language), after=number(after, language))
-    temperatures = _temperatures(made)
-    if temperatures:
-        low, high = (number(v, language, 2) for v in (min(temperatures), max(temperatures)))
-        words = w["temperature_about"].format(span=low if low == high else f"{low} – {high}") + " " + words
+    about = w["reliability_about"].format(before=number(before, language), after=number(after, language))
     return {
         "reliability": figures.reliability_picture(trust, w),
         "coverage": figures.coverage_picture(trust, w),
-        "words": words,
+        "words": " ".join(filter(None, [_answer(made, w), _temperature(made, w), about])),
     }
 
 
-def _temperatures(made: Material) -> list[float]:
-    """Return the temperatures of the calibrated draws."""
+def answer(trust: tuple[Trust, ...]) -> dict[str, Any]:
+    """Return whether confidence can be believed on test pixels: the key of the answer, and its numbers (0 to 1).
+
+    Means over the draws; ``low`` and ``high`` are the smallest and the largest error of a draw.
+    """
+    errors = [draw.after.error for draw in trust]
+    error = float(np.mean(errors))
+    key = "believe_yes" if error <= BELIEVED else "believe_partly" if error <= ROUGHLY else "believe_no"
+    claimed, share, sure = [], [], []
+    for draw in trust:
+        values, weight, right = (np.array(getattr(draw.after, name)) for name in ("confidence", "share", "accuracy"))
+        inside = values >= SURE
+        claimed.append(float(values @ weight))
+        share.append(float(weight[inside].sum()))
+        sure.append(float(weight[inside] @ right[inside]))
+    accuracy = float(np.mean([draw.accuracy_at[-1] for draw in trust]))
+    return {
+        "key": key, "error": error, "low": min(errors), "high": max(errors), "claimed": float(np.mean(claimed)),
+        "right": accuracy, "share": float(np.mean(share)), "sure": sum(sure) / sum(share) if sum(share) else None,
+    }  # fmt: skip
+
+
+def _answer(made: Material, w: Mapping[str, str]) -> str:
+    found = answer(made.score.trust)
+    shown = {name: made.percent(value) or "–" for name, value in found.items() if name != "key"}
+    return w[found["key"]].format(error=shown["error"]) + " " + w["believe_numbers"].format(**shown)
+
+
+def _temperature(made: Material, w: Mapping[str, str]) -> str:
+    """Describe the temperatures of the calibrated draws; empty if no draw is calibrated."""
     models = (made.layout.split(k).model for k in range(made.draws))
-    fitted = [json.loads(model.description.read_text())["calibration"] for model in models]
-    return [calibration["temperature"] for calibration in fitted if calibration.get("samples")]
+    every = [json.loads(model.description.read_text())["calibration"] for model in models]
+    fitted = [calibration for calibration in every if calibration.get("samples")]
+    if not fitted:
+        return ""
+    values = [calibration["temperature"] for calibration in fitted]
+    low, high = (number(v, made.language, 2) for v in (min(values), max(values)))
+    counts = sorted({calibration.get("polygons", 0) for calibration in fitted})
+    polygons = f"{counts[0]}" if len(counts) == 1 else f"{counts[0]} – {counts[-1]}"
+    kept = sum(value != 1 for value in values)
+    span = low if low == high else f"{low} – {high}"
+    return w["temperature_about"].format(span=span, polygons=polygons, kept=kept, draws=made.draws)
