@@ -1,5 +1,6 @@
 """Tables of time series: long and wide, with validity; folds by a field, and random folds."""
 
+import datetime as dt
 from pathlib import Path
 
 import geopandas as gpd
@@ -227,3 +228,27 @@ def test_real_tables(data: Path, tmp_path: Path) -> None:
         score = run(recipe, tmp_path / name, ("train",)).evaluate()
         assert len(score.matrices) == folds
         assert score.values("overall_accuracy").mean() > least
+
+
+def numbered(folder: Path, **more):
+    frame = pd.DataFrame({"sample": ["p1", "p2"]} | {f"NDVI_{n}": [0.1 * n, 0.2 * n] for n in (1, 2, 10)})
+    frame.to_csv(folder / "wide.csv", index=False)
+    chosen = table.Settings(folder / "wide.csv", "sample", {"ndvi": "NDVI"}, wide="{band}_{date}", **more)
+    return open_source("s2", table, chosen)
+
+
+def test_numbered_columns_take_their_dates_from_start_and_step(tmp_path: Path) -> None:
+    source = numbered(tmp_path, start=dt.date(2018, 1, 1), every=16)
+    assert [f"{time:%Y-%m-%d}" for time in source.times] == ["2018-01-01", "2018-01-17", "2018-05-25"]
+    values, valid = source.read(source.grid, source.grid.window)
+    assert values[:, 0, :, 0] == pytest.approx(np.array([[0.1, 0.2], [0.2, 0.4], [1.0, 2.0]]))
+    assert valid.all()
+
+
+def test_numbered_columns_without_dates_say_what_to_give(tmp_path: Path) -> None:
+    with pytest.raises(
+        SourceError, match="'1' in a column name is a number, not a date.*start = 2024-01-01, every = 10"
+    ):
+        numbered(tmp_path)
+    with pytest.raises(ValueError, match="give both, with 'wide'"):
+        numbered(tmp_path, every=16)

@@ -48,8 +48,8 @@ class Heard:
         self.listener.say(self.notes[-1])
 
     def step(self, task: str, done: int, total: int, note: str = "") -> None:
-        """Forward the progress."""
-        self.listener.step(task, done, total, note)
+        """Forward the progress, as that of a task of the source."""
+        self.listener.step(f"{self.source}: {task}", done, total, note)
 
 
 @dataclass(frozen=True)

@@ -2,10 +2,12 @@
 
 import sys
 import time
+from dataclasses import dataclass
 from types import TracebackType
 from typing import Self
 
 from rich.console import Console
+from rich.markup import escape
 from rich.progress import (
     BarColumn,
     MofNCompleteColumn,
@@ -15,6 +17,7 @@ from rich.progress import (
     TimeElapsedColumn,
     TimeRemainingColumn,
 )
+from rich.table import Column
 
 from bocage.redaction import redacted
 from bocage.words import Note
@@ -28,16 +31,16 @@ class Bars:
 
     def __init__(self, console: Console) -> None:
         columns = (
-            TextColumn("{task.description}"),
-            BarColumn(),
+            TextColumn("{task.description}", table_column=_cut(2)),
+            BarColumn(bar_width=16),
             MofNCompleteColumn(),
             TimeElapsedColumn(),
-            TextColumn("left"),
             TimeRemainingColumn(),
-            TextColumn("{task.fields[note]}"),
+            TextColumn("{task.fields[note]}", table_column=_cut(1)),
         )
-        self.progress = Progress(*columns, console=console)
+        self.progress = Progress(*columns, console=console, expand=True)
         self.tasks: dict[str, TaskID] = {}
+        self.last: dict[str, int] = {}
 
     def __enter__(self) -> Self:
         self.progress.start()
@@ -53,19 +56,26 @@ class Bars:
         self.progress.console.print(redacted(str(text)), markup=False)
 
     def step(self, task: str, done: int, total: int, note: str = "") -> None:
-        """Update the bar of a task."""
-        note = redacted(note)
+        """Update the bar of a task. Steps that were complete before the first call do not count for the remaining time."""
+        note = escape(redacted(note))
         if task not in self.tasks:
-            self.tasks[task] = self.progress.add_task(task, total=total, note=note)
+            self.tasks[task] = self.progress.add_task(escape(task), total=total, completed=done, note=note)
+        elif done < self.last[task]:  # another task of the same name
+            self.progress.reset(self.tasks[task], total=total, completed=done)
+        self.last[task] = done
         self.progress.update(self.tasks[task], completed=done, total=total, note=note)
+
+
+def _cut(ratio: int) -> Column:
+    """Return a column of text that is cut where the terminal is too narrow, so that bar and times stay."""
+    return Column(no_wrap=True, overflow="ellipsis", ratio=ratio)
 
 
 class Lines:
     """Plain lines for logs: at the end of each task, and every ten seconds before."""
 
     def __init__(self) -> None:
-        self.begun: dict[str, float] = {}
-        self.last: dict[str, float] = {}
+        self.tasks: dict[str, _Clock] = {}
 
     def __enter__(self) -> Self:
         return self
@@ -81,15 +91,34 @@ class Lines:
 
     def step(self, task: str, done: int, total: int, note: str = "") -> None:
         """Print the progress of a task, with an estimate of the remaining time."""
-        now = time.monotonic()
-        begun = self.begun.setdefault(task, now)
-        self.last.setdefault(task, now)
-        if done < total and now - self.last[task] < EVERY:
+        now, clock = time.monotonic(), self.tasks.get(task)
+        if clock is None or done < clock.done:  # a new task, or another task of the same name
+            clock = self.tasks[task] = _Clock(now, done, now, done)
+        clock.done = done
+        if done < total and now - clock.shown < EVERY:
             return
-        self.last[task] = now
-        spent = now - begun
-        left = f", about {spent / max(done, 1) * (total - done):.0f} s left" if done < total else f" in {spent:.0f} s"
-        self.say(f"{task}: {done}/{total}{left}{' - ' + note if note else ''}")
+        clock.shown = now
+        self.say(f"{task}: {done}/{total}{clock.text(now, total)}{' - ' + note if note else ''}")
+
+
+@dataclass
+class _Clock:
+    """Times of one task."""
+
+    begun: float
+    before: int
+    """Steps that were complete at the first call; they do not count for the remaining time."""
+    shown: float
+    done: int
+
+    def text(self, now: float, total: int) -> str:
+        """Return the duration, or the remaining time; nothing if the task was complete at its first call."""
+        spent, steps = now - self.begun, self.done - self.before
+        if not steps:
+            return ""
+        return (
+            f" in {spent:.0f} s" if self.done >= total else f", about {spent / steps * (total - self.done):.0f} s left"
+        )
 
 
 def terminal() -> Bars | Lines:

@@ -125,7 +125,7 @@ def _samples(
     with nullcontext() if current else folder.timed("samples", key):
         samples = make_samples(scene, recipe.survey, network, folder.layout.cut, progress)
         samples.to_parquet(folder.layout.samples)
-    for note in samples.notes:
+    for note in samples.notes if not current else ():  # said when they were cut; the report keeps them
         progress.say(note)
     return samples
 

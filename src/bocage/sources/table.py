@@ -6,8 +6,10 @@ images. A table supports training and evaluation, but not mapping.
 
 import io
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import date as Day  # noqa: N812 - `date` is a setting
+from datetime import datetime, timedelta
 from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -31,6 +33,8 @@ SPEC = SensorSpec(
 )
 NOWHERE = 'ENGCRS["rows of a table",EDATUM["samples"],CS[Cartesian,2],AXIS["(x)",east],AXIS["(y)",north],LENGTHUNIT["metre",1]]'
 """Coordinate reference system of a table: it has no location."""
+SHORTEST = 6
+"""Fewest characters of a date in a column name, as in ``202401``."""
 
 
 @dataclass(frozen=True)
@@ -47,6 +51,10 @@ class Settings:
     """Column of the date, for a long table (a row per sample and date)."""
     wide: str = ""
     """Pattern of the column names of a wide table (a row per sample), for example ``"{band}_{date}"``."""
+    start: Day | None = None
+    """First date of a wide table whose columns are numbered, for example ``NDVI_1`` to ``NDVI_23``."""
+    every: Annotated[int, Range(0, 366)] = 0
+    """Days between two numbered columns, with `start`; 0: `{date}` stands for a date."""
     valid: str = ""
     """Column (long table) or band (wide table) that is true or above 0 where the observation is clear; empty: all are."""
     scale: Annotated[float, Range(0, 1e12, above=True)] = 1.0
@@ -64,6 +72,10 @@ class Settings:
             raise ValueError("give either 'date' (long table) or 'wide' (pattern of column names)")
         if self.wide and not ("{band}" in self.wide and "{date}" in self.wide):
             raise ValueError("'wide' must contain {band} and {date}, as in \"{band}_{date}\"")
+        if (self.start is None) != (self.every == 0) or (self.every and not self.wide):
+            raise ValueError(
+                "'start' and 'every' give the dates of numbered columns of a wide table: give both, with 'wide'"
+            )
 
 
 @dataclass(frozen=True)
@@ -205,14 +217,18 @@ def _long(frame: pd.DataFrame, settings: Settings) -> pd.DataFrame:
 def _melted(frame: pd.DataFrame, settings: Settings) -> pd.DataFrame:
     """Return a wide table as a long table, with the columns of :func:`_long`."""
     wanted = {column: name for name, column in settings.bands.items()} | {settings.valid: "valid"}
-    pattern = re.escape(settings.wide).replace(r"\{band\}", "(?P<band>.+)").replace(r"\{date\}", r"(?P<date>\d[\d-]+)")
+    pattern = re.escape(settings.wide).replace(r"\{band\}", "(?P<band>.+)").replace(r"\{date\}", r"(?P<date>\d[\d-]*)")
     found: dict[str, dict[str, str]] = {}
     for column in frame.columns:
         match = re.fullmatch(pattern, str(column))
         if match and match["band"] in wanted:
             found.setdefault(match["date"], {})[wanted[match["band"]]] = str(column)
     if not found:
-        raise SourceError(f"{settings.path}: no column matches {settings.wide} for one of {', '.join(settings.bands)}.")
+        raise SourceError(
+            f"{settings.path}: no column matches {settings.wide}, with {', '.join(settings.bands.values())} for {{band}} and "
+            f"digits for {{date}}. Its columns are {', '.join(map(str, frame.columns[:10]))}."
+        )
+    days = _days_of(found, settings)
     parts = []
     for date, columns in found.items():
         missing = [name for name in settings.bands if name not in columns]
@@ -220,9 +236,31 @@ def _melted(frame: pd.DataFrame, settings: Settings) -> pd.DataFrame:
             raise SourceError(f"{settings.path}: the date {date} has no column for {missing[0]}.")
         part = {name: _numbers(frame[columns[name]], settings) for name in settings.bands}
         clear = frame[columns["valid"]].astype(float) > 0 if "valid" in columns else np.ones(len(frame), bool)
-        time = _times(pd.Series([date] * len(frame), index=frame.index), settings)
+        time = _times(pd.Series([days[date]] * len(frame), index=frame.index), settings)
         parts.append(pd.DataFrame({"id": texts(frame[settings.id]), "time": time, "valid": clear, **part}))
     return pd.concat(parts, ignore_index=True)
+
+
+def _days_of(found: Iterable[str], settings: Settings) -> dict[str, str]:
+    """Return text in a column name → ISO date. Numbered columns count from the lowest number, at `start`.
+
+    Raises
+    ------
+    SourceError
+        The columns are numbered, and the recipe does not give their dates.
+    """
+    if settings.start is None:
+        if short := [text for text in found if len(text) < SHORTEST]:
+            raise SourceError(
+                f"{settings.path}: '{short[0]}' in a column name is a number, not a date. Give the date of the first column and "
+                "the days between columns: start = 2024-01-01, every = 10."
+            )
+        return {text: text for text in found}
+    numbers = {text: int(text) for text in found if text.isdecimal()}
+    if odd := [text for text in found if text not in numbers]:
+        raise SourceError(f"{settings.path}: '{odd[0]}' in a column name is no number. Remove 'start' and 'every'.")
+    first = min(numbers.values())
+    return {text: (settings.start + timedelta((n - first) * settings.every)).isoformat() for text, n in numbers.items()}
 
 
 def _times(values: Any, settings: Settings) -> Any:

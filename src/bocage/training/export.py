@@ -7,6 +7,7 @@ gets its final name. The item follows the Machine Learning Model extension (MLM)
 
 import datetime
 import json
+import logging
 import warnings
 from dataclasses import asdict
 from pathlib import Path
@@ -76,6 +77,8 @@ def _write_onnx(trained: Trained, path: Path) -> float:
     flat, names = _Flat(trained).eval(), [f"{name}_{part}" for name in trained.footprints for part in INPUTS]
     samples = torch.export.Dim("samples", min=1, max=1 << 20)
     traced = _random(trained, 4, 0)
+    # The exporter logs that torchvision is missing, which Bocage does not use.
+    logging.getLogger("torch.onnx._internal.exporter._registration").setLevel(logging.ERROR)
     with torch.no_grad(), warnings.catch_warnings():
         warnings.simplefilter("ignore")
         program = torch.onnx.export(
