@@ -16,13 +16,14 @@ import psutil
 import pytest
 
 from bocage.cli import main
-from bocage.errors import EvaluationError, ModelError, RecipeError, UnknownNameError
+from bocage.errors import EvaluationError, ModelError, RecipeError, TrainingError, UnknownNameError
 from bocage.evaluation import ConfusionMatrix, Line, Predictions, Score, set_beside, trust_of
 from bocage.jobs.compare import compare_models
 from bocage.layout import RunLayout
 from bocage.recipe import read_recipe
 from bocage.report.comparison import as_csv, as_latex, verdict, write_comparison
 from bocage.testing import tiny_landscape
+from bocage.training import Trainer
 from bocage.words import Note
 from conftest import FOREST, GRU, once, written
 from processes import ended, killed_training, listening, started
@@ -196,8 +197,15 @@ def test_a_comparison_killed_in_the_middle_goes_on(recipe, landscape, capsys):
 @pytest.mark.slow
 def test_a_model_that_fails_does_not_stop_the_others(recipe, landscape, monkeypatch, capsys):
     monkeypatch.chdir(landscape)
-    wild = OTHERS.replace("epochs = 2", "epochs = 2, learning_rate = 1e30")
-    assert main(["compare", str(recipe(FOREST, more=wild)), "--out", "out"]) == 1
+    train = Trainer.train
+
+    def fails(self, *arguments):
+        if self.choice.training.epochs == 2:
+            raise TrainingError("The loss is NaN.")
+        return train(self, *arguments)
+
+    monkeypatch.setattr(Trainer, "train", fails)
+    assert main(["compare", str(recipe(FOREST, more=OTHERS)), "--out", "out"]) == 1
     shown = capsys.readouterr()
     assert "failed: a GRU & its 100 %: The " in shown.err
     said = json.loads(Path("out/comparison.json").read_text())

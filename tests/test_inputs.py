@@ -98,7 +98,7 @@ def test_adapting_and_pretraining_have_a_learning_rate_above_0():
 def test_filled_dates_are_limited():
     import datetime
 
-    with pytest.raises(ValueError, match="at most 2000 dates can be filled; found 54787"):
+    with pytest.raises(ValueError, match="at most 10000 dates can be filled; found 54787"):
         Fill(1, datetime.date(1950, 1, 1), datetime.date(2099, 12, 31))
 
 

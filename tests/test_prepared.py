@@ -183,7 +183,7 @@ def test_speckle_is_filtered_and_windows_are_consistent(tmp_path: Path) -> None:
     assert np.mean(10 ** (filtered[:, 0, 5:-5, 36:55] / 10)) == pytest.approx(0.2, rel=0.05)
     part = Window(9, 20, 12, 17)
     assert np.allclose(cube.read(part).values, filtered[(..., *part.within(cube.grid.window))], atol=1e-4)
-    with pytest.raises(ValueError, match="odd number"):
+    with pytest.raises(ValueError, match="must be odd"):
         Speckle(6)
 
 

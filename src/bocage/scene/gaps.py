@@ -26,7 +26,7 @@ from bocage.sources.base import YEARS
 
 BLOCK = 192
 """Pixels filled together: enough for contiguous memory access, few enough for all dates of a band to stay in the CPU cache."""
-MOST = 2000
+MOST = 10_000
 """Maximum number of regular dates."""
 NEVER = np.float32(-1e9)
 """Placeholder for a missing clear date."""

@@ -62,7 +62,7 @@ class Training:
     """Calibrate the confidences by a temperature fitted on polygons that were not used for training."""
     pretrained: Path | None = None
     """Folder written by ``bocage pretrain`` with the initial weights; default: that of the run's folder, if it exists."""
-    checkpoint: Annotated[float, Range(0, 604_800)] = 60.0
+    checkpoint: Annotated[float, Range(0, 1e9)] = 60.0
     """Minimum time between checkpoints, in seconds, at least 0; 0: a checkpoint after every epoch. An interrupted training
     resumes from its checkpoint."""
     device: Literal["auto", "cpu", "cuda", "mps"] = "auto"

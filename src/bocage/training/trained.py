@@ -20,7 +20,7 @@ import safetensors.torch
 from torch import Tensor
 
 from bocage.disk import damaged, digest_of, read_checksums, replacing_folder, write_checksums
-from bocage.errors import BocageError, TrainedError
+from bocage.errors import BocageError, TrainedError, UnknownNameError
 from bocage.grid import Ratio, Window
 from bocage.layout import ModelLayout
 from bocage.legend import LandClass, Legend
@@ -195,7 +195,7 @@ class Trained:
                 f"{error.filename or ModelLayout(folder).weights} is missing: {folder} is not a complete model folder. Give the "
                 "folder of a trained model."
             ) from error
-        except TrainedError:
+        except (TrainedError, UnknownNameError):
             raise
         except BocageError as error:
             raise TrainedError(f"{folder} cannot be read as a trained model: {error}") from error
