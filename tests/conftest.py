@@ -38,7 +38,7 @@ for variable in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "
     os.environ.setdefault(variable, "1")
 
 
-EXPENSIVE = {"compared", "data", "forked", "lands", "simulated"}
+EXPENSIVE = {"compared", "data", "forked", "land", "lands", "simulated", "world"}
 """Fixtures that take seconds: tests that ask for one are slow."""
 
 

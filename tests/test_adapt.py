@@ -58,6 +58,7 @@ def test_polygons_of_the_scene_teach_a_model_that_is_lost_there(trained, landsca
     assert after > before + 0.2, (before, after)
 
 
+@pytest.mark.slow
 def test_without_labels_it_learns_from_what_it_is_sure_of_and_keeps_it(trained, tmp_path):
     path, model = trained
     told = Told()

@@ -179,5 +179,6 @@ def test_paths_in_a_run_come_from_its_layout(name):
     assert not [path for path in paths if str(path) in text]
 
 
+@pytest.mark.slow
 def test_peak_memory_of_a_command():
     assert 10 < bocage("sensors") < 10_000

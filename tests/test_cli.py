@@ -239,6 +239,7 @@ def test_unknown_model(recipe, capsys):
     fails(capsys, recipe('name = "multireslcc"'), Path("out"), "Did you mean 'multiresolcc' or")
 
 
+@pytest.mark.slow
 def test_overlapping_polygons_are_in_the_report(recipe, landscape):
     frame = gpd.read_file(landscape / "reference.gpkg")
     first = frame.geometry.iloc[0].bounds

@@ -28,6 +28,7 @@ def novelty(folder):
         return dataset.read(1)
 
 
+@pytest.mark.slow
 def test_foreign_ground_is_far_from_the_training(recipe, landscape, monkeypatch, capsys):
     """A corner of the image turned into something that no polygon holds."""
     monkeypatch.chdir(landscape)

@@ -150,6 +150,7 @@ def test_damaged_results_are_computed_again(finished, tmp_path, capsys, damage):
     assert now == before
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "damage", [name for name in DAMAGES if DESCRIBED in name or "weights" in name or "temp" in name]
 )
@@ -185,6 +186,7 @@ def prepared_cube(recipe, folder: Path):
     return cube, cube.kept_at(folder / "s2.zarr")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("array", ["values", "valid", "clear"])
 @pytest.mark.parametrize("how", ["gone", "flipped"])
 def test_a_shard_that_is_gone_or_damaged_is_never_read_as_nodata(recipe, tmp_path, array, how):

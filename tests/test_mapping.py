@@ -42,6 +42,7 @@ def contents(folder):
     return {p.name: p.read_bytes() for p in folder.iterdir() if p.is_file()}
 
 
+@pytest.mark.slow
 def test_any_tiling_gives_the_same_map_bit_for_bit(trained, tmp_path, small_cells):
     model, scene = trained
     settings = {"layers": ALL, "probabilities": "uint16"}

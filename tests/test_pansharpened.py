@@ -94,6 +94,7 @@ def test_sources_that_cannot_be_sharpened_are_refused(pair, tmp_path):
         pansharpened.Settings(radius=0)
 
 
+@pytest.mark.slow
 def test_a_recipe_with_a_pansharpened_source_gives_a_map(recipe, tmp_path):
     path = recipe(CNN, SHARP, "pan")
     scene = open_scene(read_recipe(path))

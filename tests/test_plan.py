@@ -17,6 +17,7 @@ MULTIRESOLCC = 'name = "multiresolcc"\npan_filters = [4, 4, 8]\nms_filters = [4,
 PAN_MS = '[sources.pan]\nsensor = "image"\npath = "pan.tif"\n[sources.ms]\nsensor = "image"\npath = "ms.tif"\n'
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("more", "stages"),
     [
@@ -63,6 +64,7 @@ def test_the_report_compares_the_plan_with_what_happened(recipe, landscape: Path
     assert "with 4 preparation threads" in capsys.readouterr().out
 
 
+@pytest.mark.slow
 def test_an_early_stop_widens_the_estimate(recipe, landscape: Path) -> None:
     def trained(epochs: str) -> Estimate:
         made = plan(read_recipe(recipe(GRU, **{"epochs = 4": f"{epochs}\npatience = 9"})), landscape / "out")

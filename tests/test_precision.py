@@ -54,6 +54,7 @@ def test_it_counts_what_bfloat16_changes(reduced, tmp_path):
     assert not check_bfloat16(trained, opened.samples.chips, members[:0], "cpu").is_harmless, "nothing was looked at"
 
 
+@pytest.mark.slow
 def test_where_it_changes_classes_the_map_is_the_one_in_float32(recipe, reduced, tmp_path, monkeypatch):
     monkeypatch.setattr("bocage.run.stages.check_bfloat16", lambda *_: Reduced(100, 0.9, 0.8, 0.9))
     assert any("in float32, not in bfloat16" in text for text in mapped(reduced, tmp_path / "out"))

@@ -42,6 +42,7 @@ def mapped(out: Path) -> int:
         return int((dataset.read(1) > 0).sum())
 
 
+@pytest.mark.slow
 def test_a_region_that_was_edited_is_mapped_again(recipe, landscape, tmp_path, capsys):
     """The path of the file stays the same: its content counts."""
     region(landscape / "area.gpkg", 10)
@@ -79,6 +80,7 @@ def test_a_draw_beyond_the_folds_of_a_field_is_refused_before_training(recipe, l
     assert not (tmp_path / "run/splits").exists()
 
 
+@pytest.mark.slow
 def test_a_first_format_that_is_no_raster_leaves_a_whole_report(recipe, landscape, tmp_path, monkeypatch, capsys):
     (tmp_path / "ownwriter.py").write_text(
         "import numpy as np\nSUFFIX = '.npy'\n"
@@ -153,6 +155,7 @@ def test_a_recipe_is_parsed_from_a_table(landscape):
         parse({**table, "model": {"name": "random_forest", "trees": 0}}, landscape)
 
 
+@pytest.mark.slow
 def test_a_damaged_provenance_is_one_line(finished, tmp_path, capsys):
     done = finished(FOREST)
     out = done.copied(tmp_path / "out")
@@ -198,6 +201,7 @@ def test_a_command_takes_a_file_and_a_line(tmp_path, monkeypatch, capsys):
     assert "Greet." in capsys.readouterr().out
 
 
+@pytest.mark.slow
 def test_a_single_source_network_takes_a_file_and_a_line_and_fuses(recipe, landscape, tmp_path, monkeypatch, capsys):
     """From outside even the line is spared: the name reaches the model and the fusion."""
     (tmp_path / "mean.py").write_text(

@@ -31,6 +31,7 @@ def read(path, *bands):
         return dataset.read(*bands)
 
 
+@pytest.mark.slow
 def test_properties_of_the_files(land):
     with rasterio.open(land / "vhr/pan.tif") as pan, rasterio.open(land / "vhr/ms.tif") as ms:
         assert pan.shape == (261, 283)

@@ -149,6 +149,7 @@ def plain(world: Path):
     )
 
 
+@pytest.mark.slow
 def test_search_and_load_give_the_values_of_the_files(world: Path, settings) -> None:
     from datetime import date
 
@@ -163,6 +164,7 @@ def test_search_and_load_give_the_values_of_the_files(world: Path, settings) -> 
     assert np.allclose(values, truth[chosen], atol=1e-6)
 
 
+@pytest.mark.slow
 def test_cloud_cover_and_an_area_narrow_the_search(world: Path, settings) -> None:
     everything = open_source("s2", stac, settings(bands={"red": "red"}, quality=""))
     fewer = open_source("s2", stac, settings(bands={"red": "red"}, quality="", cloud=20.0))
@@ -190,6 +192,7 @@ def test_a_cut_connection_is_retried_and_no_asset_is_downloaded_twice(settings) 
     assert again.fingerprints() == source.fingerprints()
 
 
+@pytest.mark.slow
 def test_a_broken_link_is_retried_then_reported(world: Path, settings) -> None:
     name = world / "stac/s2/assets/S2_20220304/nir.tif"
     shutil.move(name, name.with_suffix(".away"))
@@ -206,6 +209,7 @@ def test_a_broken_link_is_retried_then_reported(world: Path, settings) -> None:
     assert any("1 of 37 items left out" in str(note) for note in source.notes)
 
 
+@pytest.mark.slow
 def test_an_interrupted_download_leaves_no_incomplete_file(settings, tmp_path: Path, monkeypatch) -> None:
     real, count = disk.move, []
 
@@ -226,6 +230,7 @@ def test_an_interrupted_download_leaves_no_incomplete_file(settings, tmp_path: P
     assert all(path.stat().st_mtime_ns == then for path, then in kept.items())
 
 
+@pytest.mark.slow
 def test_the_last_search_result_is_used_if_the_api_does_not_respond(settings, tmp_path: Path, monkeypatch) -> None:
     narrow = {"bands": {"red": "red"}, "quality": "", "retries": 0}
     first = open_source("s2", stac, settings(**narrow))
@@ -241,6 +246,7 @@ def test_the_last_search_result_is_used_if_the_api_does_not_respond(settings, tm
         open_source("s2", stac, settings(**narrow, collections=("other",)))
 
 
+@pytest.mark.slow
 def test_items_are_signed(settings) -> None:
     sys.modules["signer_for_test"] = type(sys)("signer_for_test")
     calls = []

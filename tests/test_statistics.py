@@ -220,6 +220,7 @@ def test_the_model_error_is_that_of_a_bootstrap_over_the_polygons_of_each_class(
     assert np.std(again, axis=0, ddof=1) == pytest.approx(of(chosen).error, rel=0.25)
 
 
+@pytest.mark.slow
 def test_the_cluster_error_is_that_of_a_bootstrap_over_polygons():
     truth, found, field, generator = fields(2)
     share = np.bincount(found) / len(found)

@@ -135,6 +135,7 @@ def test_amplitude_becomes_db(folder: Path, long: pd.DataFrame) -> None:
     assert values[0, 0, 0, 0] == pytest.approx(20 * np.log10(one.B04) - 83, abs=1e-3)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("model", [FOREST, 'name = "gru"\nunits = 6'])
 def test_a_table_trains_and_evaluates_by_folds_without_a_map(folder: Path, model: str) -> None:
     done = run(read_recipe(write(folder, model=model)), folder / "out")

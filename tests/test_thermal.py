@@ -85,6 +85,7 @@ def warm(recipe, landscape):
     return recipe(PATCHWORK, NATIVE + 'thermal = { temperature = "meteo.csv" }\n', "s2")
 
 
+@pytest.mark.slow
 def test_networks_get_thermal_days_and_the_report_calendar_dates(warm, tmp_path):
     opened = run(read_recipe(warm), tmp_path / "out", ("train", "evaluate", "map", "report"))
     cube, cut = opened.scene.cubes["s2"], opened.samples.cuts["s2"]

@@ -45,6 +45,7 @@ def trained_on(opened, tmp_path, settings=LONG):
     return Trainer(replace(r.choice, training=settings), opened.scene, opened.samples).train(0, tmp_path / "trained")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("model", "sources", "like"), [(FOREST, S2, "s2"), (GRU, S2, "s2"), (MULTIRESOLCC, PAN_MS, "pan")]
 )

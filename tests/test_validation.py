@@ -35,6 +35,7 @@ def labels(values):
     return drawn
 
 
+@pytest.mark.slow
 def test_a_sample_is_of_the_map_and_says_nothing_of_it(mapped, capsys):
     assert design(mapped) == 0
     assert "validation.gpkg" in capsys.readouterr().out
@@ -64,6 +65,7 @@ def test_a_size_below_the_minimum_of_the_classes_is_said(mapped, capsys):
     assert "are drawn, not" not in " ".join(capsys.readouterr())
 
 
+@pytest.mark.slow
 def test_a_labelled_sample_gives_estimates_and_goes_into_the_report(mapped, capsys):
     assert design(mapped) == 0
     drawn = labels(lambda drawn: np.where(np.arange(len(drawn)) % 10 == 0, drawn.stratum % 3 + 1, drawn.stratum))
@@ -82,6 +84,7 @@ def test_a_labelled_sample_gives_estimates_and_goes_into_the_report(mapped, caps
     assert json.loads(Path("out/report.json").read_text())["sample"]["units"] == len(drawn)
 
 
+@pytest.mark.slow
 def test_polygons_with_inclusion_weights_give_areas_with_intervals(mapped, tmp_path, capsys):
     """Without weights the report has a correction by a model and no interval; weights repeat the report alone."""
     assert main(["report", str(mapped), "--out", "out"]) == 0

@@ -57,6 +57,7 @@ def _codes(node):
     return _codes(node.args[0]) if isinstance(node, ast.Call) and ast.unparse(node.func) == "Note.of" else []
 
 
+@pytest.mark.slow
 def test_every_code_of_the_package_has_a_text():
     codes = [code for arguments in _calls("Note.of") for code in _codes(arguments[0])]
     for severity, where, what, *remedy in _calls("Finding.of"):
