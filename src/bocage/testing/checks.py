@@ -166,7 +166,7 @@ def _patch_at(
 def _check_saved(model: Network, again: Network, batch: Mapping[str, SourceTensor], logits: torch.Tensor) -> None:
     """Load the model's saved weights into `again`, which is built alike."""
     with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "weights.safetensors"
+        path = Path(folder) / "saved.safetensors"
         safetensors.torch.save_file({k: v.contiguous() for k, v in model.state_dict().items()}, path)
         again.load_state_dict(safetensors.torch.load_file(path))
     again.eval()
