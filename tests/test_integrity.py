@@ -22,6 +22,7 @@ from bocage.mapping import Mapping, make_map
 from bocage.progress import QUIET
 from bocage.recipe import read_recipe
 from bocage.run import open_run, open_scene
+from bocage.samples.reference import fingerprint_vector, vector_files
 from bocage.scene.prepared import Preparing, prepare
 from bocage.training import Trainer, Training
 from conftest import GRU, Told
@@ -269,3 +270,16 @@ def test_checksums_name_what_is_damaged_or_gone(tmp_path):
     (tmp_path / "sums").write_text("nonsense")
     with pytest.raises(ValueError, match="is not a list of checksums"):
         read_checksums(tmp_path / "sums")
+
+
+def test_the_files_of_a_vector_file_are_inputs(tmp_path):
+    for name in ("fields.shp", "fields.dbf", "fields.gpkg", "fields.gpkg-wal", "other.dbf"):
+        (tmp_path / name).write_text(name)
+    names = lambda path: [file.name for file in vector_files(tmp_path / path)]  # noqa: E731
+    assert names("fields.gpkg") == ["fields.gpkg", "fields.gpkg-wal"]
+    assert names("fields.shp") == ["fields.dbf", "fields.shp"]
+    before = fingerprint_vector(tmp_path / "fields.gpkg")
+    (tmp_path / "fields.gpkg-wal").write_text("edited in a GIS that is still open")
+    assert fingerprint_vector(tmp_path / "fields.gpkg") != before
+    assert names("none.gpkg") == []
+    assert fingerprint_vector(tmp_path / "none.gpkg") == "missing"

@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TypeVar
 
 from bocage.disk import Watch, checksums_of, damaged, digest, in_order, write_text
@@ -17,7 +18,7 @@ from bocage.provenance import Provenance, Stage
 from bocage.recipe import Recipe
 from bocage.redaction import redacted
 from bocage.run.lock import COMPARING, LOCK
-from bocage.samples.reference import fingerprint_reference
+from bocage.samples.reference import fingerprint_reference, vector_files
 from bocage.scene import Scene
 
 T = TypeVar("T")
@@ -46,8 +47,9 @@ class Inputs:
     @classmethod
     def of(cls, recipe: Recipe, scene: Scene) -> "Inputs":
         """Return the inputs of a recipe; every file is read."""
-        names = [path for cube in scene.cubes.values() for path in cube.paths]
-        watch = Watch.on([*names, recipe.reference.path])
+        names: list[str | Path] = [path for cube in scene.cubes.values() for path in cube.paths]
+        vectors = (Path(recipe.reference.path), *filter(None, [recipe.map.region]))
+        watch = Watch.on([*names, *(file for path in vectors for file in vector_files(path))])
         by_source = {name: cube.fingerprints() for name, cube in scene.cubes.items()}
         reference = fingerprint_reference(recipe.reference)
         files = {path: value for found in by_source.values() for path, value in found.items()}

@@ -339,6 +339,10 @@ def _geometry_column(engine: Any, layer: str) -> str:
     return str(found[0])
 
 
+SHAPEFILE = (".dbf", ".shx", ".prj", ".cpg", ".DBF", ".SHX", ".PRJ", ".CPG")
+"""Files beside a .shp that its content depends on."""
+
+
 def fingerprint_reference(reference: Reference) -> str:
     """Return a digest of the content of the polygons: of the file and its companion files, or of the database table."""
     text = str(reference.path)
@@ -350,12 +354,18 @@ def fingerprint_reference(reference: Reference) -> str:
 
 
 def fingerprint_vector(path: Path) -> str:
-    """Return a digest of a vector file's content, companion files (.shp) or members (.gdb) included; "missing" if absent."""
-    files = (
-        path.rglob("*") if path.is_dir() else path.parent.glob(f"{path.stem}.*") if path.suffix == ".shp" else [path]
-    )
-    digests = [fingerprint(file) for file in sorted(files) if file.is_file()]
+    """Return a digest of the content of a vector file and of the files that belong to it; "missing" if it is absent."""
+    digests = [fingerprint(file) for file in vector_files(path)]
     return digest_of("".join(digests).encode()) if digests else "missing"
+
+
+def vector_files(path: Path) -> list[Path]:
+    """Return the files of a vector file that exist: companions of a .shp, members of a .gdb, the write-ahead log of a .gpkg."""
+    if path.is_dir():
+        return sorted(file for file in path.rglob("*") if file.is_file())
+    beside = SHAPEFILE if path.suffix.lower() == ".shp" else ()
+    files = {path, path.with_name(f"{path.name}-wal"), *(path.with_suffix(suffix) for suffix in beside)}
+    return sorted(file for file in files if file.is_file())
 
 
 def _check_field(frame: gpd.GeoDataFrame, name: str, reference: Reference) -> None:
