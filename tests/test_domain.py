@@ -94,7 +94,7 @@ def test_a_folder_without_a_domain_cannot_tell(recipe, landscape, monkeypatch, c
     model = Path("out/splits/0/model")
     sums = read_checksums(model / "checksums.sha256")
     (model / "training_domain.safetensors").unlink()
-    write_checksums(model / "checksums.sha256", [model / name for name in sums if "domain" not in name])
+    write_checksums(model / "checksums.sha256", {name: value for name, value in sums.items() if "domain" not in name})
     assert main(["map", str(path), "--model", str(model), "--out", "other"]) == 1
     assert "no training domain" in capsys.readouterr().err
     assert not list(Path("other").glob("map/*.tif"))

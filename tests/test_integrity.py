@@ -13,7 +13,7 @@ import safetensors.torch
 import torch
 
 from bocage.cli import main
-from bocage.disk import Journal, Watch, damaged, read_checksums, write_checksums
+from bocage.disk import Journal, Watch, checksums_of, damaged, read_checksums, write_checksums
 from bocage.errors import MappingError, SceneError
 from bocage.grid import Window
 from bocage.jobs.run import run
@@ -175,7 +175,7 @@ def test_numbers_of_a_model_are_checked_for_sense(finished, tmp_path, capsys, re
     }
     rewrite(model / "trained.json", changes[record])
     sums = read_checksums(model / "checksums.sha256")
-    write_checksums(model / "checksums.sha256", [model / name for name in sums])
+    write_checksums(model / "checksums.sha256", checksums_of([model / name for name in sums], model))
     assert main(["map", str(done.recipe), "--model", str(model), "--out", str(tmp_path / "map")]) == 1
     assert "above 0" in capsys.readouterr().err
 
@@ -263,7 +263,7 @@ def test_a_file_that_was_changed_and_changed_back_is_seen(tmp_path):
 def test_checksums_name_what_is_damaged_or_gone(tmp_path):
     for name in ("a", "b", "c"):
         (tmp_path / name).write_text(name)
-    write_checksums(tmp_path / "sums", [tmp_path / name for name in ("a", "b", "c")])
+    write_checksums(tmp_path / "sums", checksums_of([tmp_path / name for name in ("a", "b", "c")], tmp_path))
     (tmp_path / "b").write_text("x")
     (tmp_path / "c").unlink()
     assert damaged(tmp_path, read_checksums(tmp_path / "sums")) == ["b", "c"]
@@ -283,3 +283,17 @@ def test_the_files_of_a_vector_file_are_inputs(tmp_path):
     assert fingerprint_vector(tmp_path / "fields.gpkg") != before
     assert names("none.gpkg") == []
     assert fingerprint_vector(tmp_path / "none.gpkg") == "missing"
+
+
+@pytest.mark.slow
+def test_a_report_without_truth_raster_removes_it_from_the_scores(finished, tmp_path):
+    done = finished(GRU)
+    out = done.copied(tmp_path / "out")
+    scores = json.loads((out / "score.json").read_text())
+    (out / "score.json").write_text(json.dumps({**scores, "truth": {"overall_accuracy": 1.0}}))
+    assert main(["evaluate", str(done.recipe), "--out", str(out)]) == 0
+    assert "truth" in json.loads((out / "score.json").read_text()), (
+        "the entries of the report stay until the next report"
+    )
+    assert main(["report", str(done.recipe), "--out", str(out)]) == 0
+    assert json.loads((out / "score.json").read_text()) == scores

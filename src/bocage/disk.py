@@ -20,7 +20,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from bocage.errors import BocageError, RunFolderError
 
@@ -297,7 +297,7 @@ def damaged(folder: Path, checksums: Mapping[str, str]) -> list[str]:
 def _unchanged_sum(path: Path) -> str:
     """Return the SHA-256 of a file, read once until the file changes; empty if it cannot be read."""
     try:
-        return _remembered_sum(path, _state(path))
+        return _remembered_sum(path, state_of(path))
     except OSError:
         return ""
 
@@ -307,10 +307,9 @@ def _remembered_sum(path: Path, state: "State") -> str:
     return sha256_of(path)
 
 
-def write_checksums(path: Path, files: Iterable[Path]) -> None:
-    """Write a list that ``sha256sum -c`` reads: files of the folder of `path`, or below it."""
-    sums = checksums_of(files, path.parent)
-    write_text(path, "".join(f"{value}  {name}\n" for name, value in sums.items()))
+def write_checksums(path: Path, sums: Mapping[str, str]) -> None:
+    """Write a list that ``sha256sum -c`` reads in the folder of `path`: relative path → SHA-256."""
+    write_text(path, "".join(f"{value}  {name}\n" for name, value in sorted(sums.items())))
 
 
 def read_checksums(path: Path) -> dict[str, str]:
@@ -328,13 +327,28 @@ def read_checksums(path: Path) -> dict[str, str]:
     return sums
 
 
-State = tuple[int, int, int, int, int]
-"""Device, inode, size, time of the last change of the content, and of the file's record, which no program can set back."""
+class State(NamedTuple):
+    """State of a file: it differs after every change of the file, even if the file was changed back."""
+
+    device: int
+    inode: int
+    size: int
+    modified: int
+    """Time of the last change of the content, in ns; programs can set it."""
+    changed: int
+    """Time of the last change of content or record, in ns; no program can set it back."""
 
 
-def _state(path: Path) -> State:
+def state_of(path: Path) -> State:
+    """Return the state of a file. A cache of what was read from the file has the state in its key.
+
+    Raises
+    ------
+    OSError
+        There is no such file.
+    """
     found = path.stat()
-    return found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns
+    return State(found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns)
 
 
 @dataclass(frozen=True)
@@ -347,17 +361,18 @@ class Watch:
     @classmethod
     def on(cls, paths: Iterable[str | Path]) -> "Watch":
         """Return the present state of files."""
-        return cls({str(path): _state_or_none(path) for path in paths})
+        return cls({str(path): state_or_none(Path(path)) for path in paths})
 
     def changed(self, paths: Iterable[str] | None = None) -> list[str]:
         """Return the paths, among all or some of the files, that are not in their former state."""
         chosen = self.states if paths is None else paths
-        return sorted(path for path in chosen if _state_or_none(path) != self.states[path])
+        return sorted(path for path in chosen if state_or_none(Path(path)) != self.states[path])
 
 
-def _state_or_none(path: str | Path) -> State | None:
+def state_or_none(path: Path) -> State | None:
+    """Return the state of a file; None if there is no such file."""
     try:
-        return _state(Path(path))
+        return state_of(path)
     except OSError:
         return None
 

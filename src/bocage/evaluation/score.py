@@ -102,19 +102,16 @@ class Score:
         return document
 
     def save(self, path: Path, **more: Any) -> None:
-        """Write as JSON, with any further entries; the file is complete or absent. A file that has them all is kept."""
-        content = self.as_dict() | more
-        if not _has(path, content):
-            write_json(path, content)
+        """Write as JSON, with any further entries; the file is complete or absent."""
+        write_json(path, self.as_dict() | more)
 
-
-def _has(path: Path, content: Mapping[str, Any]) -> bool:
-    """Return whether a JSON file has these entries, perhaps besides others."""
-    try:
-        found = json.loads(path.read_text(encoding="utf-8"))
-        return bool({**found, **json.loads(json.dumps(content))} == found)
-    except (OSError, ValueError, TypeError):
-        return False
+    def is_in(self, path: Path) -> bool:
+        """Return whether a file that :meth:`save` wrote has this score, perhaps with further entries."""
+        try:
+            found = json.loads(path.read_text(encoding="utf-8"))
+            return bool({**found, **json.loads(json.dumps(self.as_dict()))} == found)
+        except (OSError, ValueError, TypeError):
+            return False
 
 
 def spread_of(values: NDArray[np.float64]) -> tuple[float | None, float | None]:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from bocage.disk import sha256_of, write_text
+from bocage.disk import checksums_of, write_checksums, write_text
 from bocage.grid import Grid
 from bocage.layout import MapLayout
 from bocage.legend import Legend
@@ -43,18 +43,16 @@ class Delivery:
         write_text(layout.qml, qml(self.legend))
         write_text(layout.sld, sld(self.legend))
         areas.save(layout.areas)
-        sums = {path: sha256_of(path) for path in self._members()}
+        sums = checksums_of(self._members(), layout.path)
         write_text(layout.item, self._item(sums))
-        sums[layout.item] = sha256_of(layout.item)
-        lines = [f"{value}  {path.relative_to(layout.path)}" for path, value in sorted(sums.items())]
-        write_text(layout.checksums, "\n".join(lines) + "\n")
+        write_checksums(layout.checksums, sums | checksums_of([layout.item], layout.path))
 
     def _members(self) -> list[Path]:
         beside = [self.layout.layer(path.name, ".aux.xml") for path in self.files.values()]
         found = [*self.files.values(), *(p for p in beside if p.exists())]
         return [*found, self.layout.qml, self.layout.sld, self.layout.areas]
 
-    def _item(self, sums: Mapping[Path, str]) -> str:
+    def _item(self, sums: Mapping[str, str]) -> str:
         import pystac
         from pystac.extensions.projection import ProjectionExtension
 
@@ -83,7 +81,7 @@ class Delivery:
         for asset in item.assets.values():
             path = self.layout.path / Path(asset.href).name
             # A multihash: SHA-256 (12), of 32 bytes (20).
-            asset.extra_fields |= {"file:size": path.stat().st_size, "file:checksum": "1220" + sums[path]}
+            asset.extra_fields |= {"file:size": path.stat().st_size, "file:checksum": "1220" + sums[path.name]}
         return json.dumps(item.to_dict(include_self_link=False, transform_hrefs=False), indent=1)
 
     def _class(self, index: int) -> dict[str, Any]:

@@ -3,7 +3,7 @@
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import closing
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -29,7 +29,7 @@ from bocage.mapping.work import Done, Task
 from bocage.mapping.workers import Computing, Crew, Workers, working
 from bocage.mapping.writers import WRITERS
 from bocage.progress import QUIET, Progress
-from bocage.scene import Scene
+from bocage.scene import Origin, Scene, origins_of
 from bocage.sources.raster import is_raster
 from bocage.training import Trained, remarks
 
@@ -114,7 +114,7 @@ class Making:
     folder: MapLayout
     progress: Progress
     windows: list[Window]
-    origins: dict[Window, "Origin"]
+    origins: dict[Window, Origin]
     """Window → its inputs."""
     inputs: dict[str, str]
     """Path → digest of each input file."""
@@ -262,39 +262,20 @@ def _check_model(trained: Trained, settings: Mapping) -> None:
         )
 
 
-@dataclass(frozen=True)
-class Origin:
-    """What a window is computed from."""
-
-    key: str
-    """Digest of the model, the settings and the content of the files that intersect the window."""
-    files: tuple[str, ...]
-    """Paths of these files."""
-
-
 def _origins(task: Task, windows: Sequence[Window]) -> dict[Window, Origin]:
-    """Return the origin of each window."""
+    """Return, for each window, the key of the model, the settings and the input files that intersect it, and these files."""
     common = (
         windows_on_disk.FORMAT, task.trained.fingerprint, task.frame, task.store.layers, task.store.tile, task.cell,
         task.precision, task.region.describe() if task.region else "", torch.__version__, torch.device(task.device).type,
     )  # fmt: skip
-    cubes = {name: task.scene.cubes[name] for name in task.trained.footprints}
+    footprints = task.trained.footprints
+    cubes = {name: task.scene.cubes[name] for name in footprints}
     described = tuple(
         (n, c.preparation, c.source.bands, c.source.described, c.grid.transform) for n, c in cubes.items()
     )
-    start, known = digest(common, described), dict[Any, Origin]()
-    origins = {}
-    for window in windows:
-        near = tuple(
-            (name, cube.touching(task.trained.footprints[name].window(window, cube.ratio)))
-            for name, cube in cubes.items()
-        )
-        if near not in known:  # most windows intersect the same acquisitions
-            files = [cubes[name].fingerprints(members) for name, members in near]
-            paths = tuple(sorted({path for found in files for path in found}))
-            known[near] = Origin(digest(start, [in_order(found) for found in files]), paths)
-        origins[window] = replace(known[near], key=digest(known[near].key, window))
-    return origins
+    return origins_of(
+        windows, cubes, lambda name, window: footprints[name].window(window, cubes[name].ratio), common, described
+    )
 
 
 def _inputs(task: Task) -> dict[str, str]:

@@ -18,15 +18,14 @@ import zarr
 from numpy.typing import NDArray
 from zarr.codecs import BloscCodec, BytesCodec
 
-from bocage.disk import Journal, digest_of
+from bocage.disk import Journal
 from bocage.errors import MappingError
 from bocage.grid import Grid, Window
 from bocage.mapping.writers import MapBand
+from bocage.scene.store import LAYOUT, metadata_of, remove_torn
 
 FORMAT = 1
 FOLDER, JOURNAL = "windows.zarr", "windows.journal"
-LAYOUT = "arrays"
-"""Attribute of the group: digest of the metadata of the arrays."""
 
 
 @dataclass(frozen=True)
@@ -58,9 +57,8 @@ class Store:
         path = self.folder / FOLDER
         try:
             if path.exists():
-                if _attributes(path) == {**about, LAYOUT: self._layout()}:
-                    for torn in path.rglob("*.partial"):  # incomplete chunk of a killed process
-                        torn.unlink(missing_ok=True)
+                if self._is_intact(about):
+                    remove_torn(path)
                     return
                 shutil.rmtree(path)
             self.journal.clear()
@@ -72,18 +70,19 @@ class Store:
                     dtype=bands[0].dtype, fill_value=bands[0].nodata, dimension_names=("band", "y", "x"),
                     compressors=BloscCodec(cname="zstd", clevel=3, shuffle="bitshuffle"), serializer=BytesCodec(),
                 )  # fmt: skip
-            group.attrs.update(
-                {**about, LAYOUT: self._layout()}
-            )  # written last: a store without attributes is incomplete
+            # Written last: a store without attributes is incomplete.
+            group.attrs.update({**about, LAYOUT: metadata_of(path, self.layers)})
         except OSError as error:
             raise cannot_write(self.folder, error) from error
 
-    def _layout(self) -> str:
-        """Return a digest of the metadata of the arrays; empty if a file is missing."""
+    def _is_intact(self, about: Mapping[str, Any]) -> bool:
+        """Return whether the store is the one of `about`, and the metadata of its arrays is intact."""
+        path = self.folder / FOLDER
         try:
-            return digest_of(*((self.folder / FOLDER / name / "zarr.json").read_bytes() for name in self.layers))
-        except OSError:
-            return ""
+            found = dict(zarr.open_group(path, mode="r", zarr_format=3).attrs)
+            return found == {**about, LAYOUT: metadata_of(path, self.layers)}
+        except (OSError, ValueError, KeyError, TypeError):
+            return False
 
     def open(self) -> Any:
         """Return the Zarr group, for reading and writing."""
@@ -97,13 +96,6 @@ class Store:
         """Return the windows that are in the journal and whose checksums match."""
         notes, group = self.journal.notes, self.open()
         return {w for w in windows if w.corner in notes and read_sums(group, self.layers, w) == notes[w.corner]["sums"]}
-
-
-def _attributes(path: Path) -> dict[str, Any] | None:
-    try:
-        return dict(zarr.open_group(path, mode="r", zarr_format=3).attrs)
-    except (OSError, ValueError, KeyError, TypeError):
-        return None
 
 
 def put(group: Any, window: Window, layers: Mapping[str, NDArray[Any]]) -> dict[str, int]:

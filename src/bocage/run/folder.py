@@ -13,7 +13,7 @@ from bocage.disk import Watch, checksums_of, damaged, digest, in_order, write_te
 from bocage.errors import RunFolderError
 from bocage.layout import RunLayout
 from bocage.machine import peak_memory, versions
-from bocage.progress import QUIET, Progress
+from bocage.progress import Progress
 from bocage.provenance import Provenance, Stage
 from bocage.recipe import Recipe
 from bocage.redaction import redacted
@@ -48,8 +48,8 @@ class Inputs:
     def of(cls, recipe: Recipe, scene: Scene) -> "Inputs":
         """Return the inputs of a recipe; every file is read."""
         names: list[str | Path] = [path for cube in scene.cubes.values() for path in cube.paths]
-        vectors = (Path(recipe.reference.path), *filter(None, [recipe.map.region]))
-        watch = Watch.on([*names, *(file for path in vectors for file in vector_files(path))])
+        region = vector_files(recipe.map.region) if recipe.map.region else []
+        watch = Watch.on([*names, *recipe.reference.files, *region])
         by_source = {name: cube.fingerprints() for name, cube in scene.cubes.items()}
         reference = fingerprint_reference(recipe.reference)
         files = {path: value for found in by_source.values() for path, value in found.items()}
@@ -143,14 +143,18 @@ class RunFolder:
         if self.is_current(stage, key):
             progress.say(f"{stage}: up to date")
             return None
-        self.forget(stage, key, progress)
+        self.say_damage(stage, key, progress)
+        self.forget(stage)
         with self.timed(stage, key):
             return work()
 
-    def forget(self, stage: str, key: str = "", progress: Progress = QUIET) -> None:
-        """Record that a stage is incomplete, before its files change; name a file that is damaged though the key is current."""
-        if self._is_recorded(stage, key):
-            progress.say(f"{stage}: {self._damaged(stage)[0]} is missing or was changed since; the stage is repeated.")
+    def say_damage(self, stage: str, key: str, progress: Progress) -> None:
+        """Report a damaged file of a stage whose inputs and settings have not changed."""
+        for name in self._damaged(stage)[:1] if self._is_recorded(stage, key) else ():
+            progress.say(f"{stage}: {name} is missing or was changed since; the stage is repeated.")
+
+    def forget(self, stage: str) -> None:
+        """Record that a stage is incomplete, before its files change."""
         self.provenance.stages.pop(stage, None)
         self._write()
 

@@ -120,7 +120,8 @@ def _samples(
     """Cut the samples, or open the samples cut before with the same key."""
     current = folder.is_current("samples", key)
     if not current:
-        folder.forget("samples", key, progress)
+        folder.say_damage("samples", key, progress)
+        folder.forget("samples")
         shutil.rmtree(folder.layout.cut, ignore_errors=True)
     with nullcontext() if current else folder.timed("samples", key):
         samples = make_samples(scene, recipe.survey, network, folder.layout.cut, progress)

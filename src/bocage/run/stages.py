@@ -112,7 +112,8 @@ class Run:
             self.folder.once(f"evaluate/{k}", self.keys.evaluate, partial(self._score, k), self.progress)
             self.progress.step("evaluating", k + 1, self.samples.draws)
         score = self._score_of_all_draws()
-        score.save(self.layout.score)
+        if not score.is_in(self.layout.score):  # otherwise, the entries of the report stay
+            score.save(self.layout.score)
         return score
 
     def map(self) -> LandCoverMap | None:

@@ -87,6 +87,11 @@ class Reference:
         """The path or address as messages and records show it: without secrets."""
         return redacted_address(str(self.path))
 
+    @property
+    def files(self) -> list[Path]:
+        """The files that the polygons are read from; none for a database."""
+        return [] if POSTGIS.match(str(self.path)) else vector_files(Path(self.path))
+
 
 @dataclass(frozen=True)
 class Rejection:

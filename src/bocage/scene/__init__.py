@@ -3,11 +3,12 @@
 from bocage.scene.cube import Block, Cube, Preparation
 from bocage.scene.gaps import Fill
 from bocage.scene.indices import INDICES
+from bocage.scene.origin import Origin, origins_of
 from bocage.scene.prepared import Prepared, Preparing
 from bocage.scene.scene import Scene, make_scene, prepare_scene
 from bocage.scene.speckle import Speckle
 
 __all__ = [
-    "INDICES", "Block", "Cube", "Fill", "Preparation", "Prepared", "Preparing", "Scene", "Speckle", "make_scene",
-    "prepare_scene",
+    "INDICES", "Block", "Cube", "Fill", "Origin", "Preparation", "Prepared", "Preparing", "Scene", "Speckle", "make_scene",
+    "origins_of", "prepare_scene",
 ]  # fmt: skip

@@ -14,7 +14,7 @@ from typing import Annotated, Any, Literal
 from dask.base import compute
 from dask.delayed import delayed
 
-from bocage.disk import Journal, Watch, digest_of, in_order
+from bocage.disk import Journal, Watch
 from bocage.errors import SceneError
 from bocage.grid import Window, in_blocks
 from bocage.machine import cores
@@ -22,6 +22,7 @@ from bocage.progress import QUIET, Progress
 from bocage.ranges import Range, check_ranges
 from bocage.scene import store
 from bocage.scene.cube import Block, Cube
+from bocage.scene.origin import Origin, origins_of
 
 FORMAT = 3
 """Version of the content of a store: it increases when the same files give other values."""
@@ -81,8 +82,8 @@ def prepare(cube: Cube, path: Path, settings: Preparing, progress: Progress = QU
     journal = Journal(path.with_name(path.name + ".journal"))
     arrays = _arrays(cube, path, side, journal)
     windows, watch = in_blocks(cube.grid.tiles(side)), Watch.on(cube.paths)
-    keys = _keys(cube, windows, side)
-    noted = {window for window in windows if journal.notes.get(window.corner, {}).get("key") == keys[window]}
+    origins = _origins(cube, windows, side)
+    noted = {window for window in windows if journal.notes.get(window.corner, {}).get("key") == origins[window].key}
     todo = [window for window in windows if window not in noted or store.missing(path, window, side)]
     _check_room(cube, path, todo)
     task, count, lock = f"preparing {cube.name}", len(windows) - len(todo), threading.Lock()
@@ -92,14 +93,14 @@ def prepare(cube: Cube, path: Path, settings: Preparing, progress: Progress = QU
     def work(window: Window) -> None:
         nonlocal count
         block = cube.compute(window)
-        if changed := watch.changed():
+        if changed := watch.changed(origins[window].files):
             raise SceneError(
                 f"{changed[0]} changed while '{cube.name}' was prepared. Run the same command again when the input files no "
                 "longer change: complete parts are kept."
             )
         store.write(arrays, window, values=block.values, valid=block.valid, clear=block.clear)
         with lock:
-            journal.add(window.corner, key=keys[window], never=_never_clear(block))
+            journal.add(window.corner, key=origins[window].key, never=_never_clear(block))
             count += 1
             progress.step(task, count, len(windows))
 
@@ -148,16 +149,11 @@ def _arrays(cube: Cube, path: Path, side: int, journal: Journal) -> dict[str, An
     return arrays
 
 
-def _keys(cube: Cube, windows: list[Window], side: int) -> dict[Window, str]:
-    """Return, for every shard, a digest of everything that it is made from."""
-    settings = (FORMAT, replace(cube.preparation, thermal=None), cube.source.bands, side, cube.source.described)
-    common, keys, known = repr(settings).encode(), {}, dict[tuple[int, ...], bytes]()
-    for window in windows:
-        near = cube.touching(window)
-        if near not in known:  # most windows touch the same tiles
-            known[near] = repr(in_order(cube.source.fingerprints(near))).encode()
-        keys[window] = digest_of(common, repr(window).encode(), known[near])
-    return keys
+def _origins(cube: Cube, windows: list[Window], side: int) -> dict[Window, Origin]:
+    """Return the origin of each shard. The table of temperatures is not part of it: the values do not depend on it."""
+    cube = replace(cube, preparation=replace(cube.preparation, thermal=None))
+    settings = (FORMAT, cube.preparation, cube.source.bands, side, cube.source.described)
+    return origins_of(windows, {cube.name: cube}, lambda _, window: window, settings)
 
 
 def _check_room(cube: Cube, path: Path, todo: list[Window]) -> None:

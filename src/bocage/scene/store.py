@@ -7,7 +7,7 @@ as nodata.
 import functools
 import shutil
 import threading
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -32,10 +32,9 @@ def opened(path: Path, about: Mapping[str, Any]) -> dict[str, Any] | None:
     """Return the arrays of a store for writing; None if it is missing, damaged, or not the store of `about`."""
     try:
         found = dict(zarr.open_group(path, mode="r", zarr_format=3).attrs)
-        if found != {**about, LAYOUT: _layout(path)}:
+        if found != {**about, LAYOUT: metadata_of(path, ARRAYS)}:
             return None
-        for torn in path.rglob("*.partial"):  # left by a process killed while writing
-            torn.unlink()
+        remove_torn(path)
         return _writable(path)
     except (OSError, ValueError, KeyError, TypeError):
         return None
@@ -67,7 +66,7 @@ def created(path: Path, about: Mapping[str, Any], shape: tuple[int, int, int, in
             dtype=dtype, dimension_names=dimensions, compressors=(compressor, Crc32cCodec()), serializer=BytesCodec(),
             fill_value=0,
         )  # fmt: skip
-    group.attrs.update({**about, LAYOUT: _layout(path)})  # last: a store without attributes is incomplete
+    group.attrs.update({**about, LAYOUT: metadata_of(path, ARRAYS)})  # last: a store without attributes is incomplete
     return _writable(path)
 
 
@@ -115,8 +114,21 @@ def _writable(path: Path) -> dict[str, Any]:
         return {name: group[name] for name in ARRAYS}
 
 
-def _layout(path: Path) -> str:
-    return digest_of(*((path / name / "zarr.json").read_bytes() for name in ARRAYS))
+def metadata_of(path: Path, names: Iterable[str]) -> str:
+    """Return a digest of the metadata of the arrays of a Zarr group.
+
+    Raises
+    ------
+    OSError
+        An array is missing.
+    """
+    return digest_of(*((path / name / "zarr.json").read_bytes() for name in names))
+
+
+def remove_torn(path: Path) -> None:
+    """Remove the incomplete chunks that a process left which was killed while writing."""
+    for torn in path.rglob("*.partial"):
+        torn.unlink(missing_ok=True)
 
 
 class _Opened(threading.local):

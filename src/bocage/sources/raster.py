@@ -10,7 +10,6 @@ recipe reads as a measurement hides only pixels where all bands are 0.
 
 import functools
 import os
-import stat
 import threading
 from collections import OrderedDict
 from collections.abc import Iterator, Sequence
@@ -30,7 +29,7 @@ from rasterio.warp import transform_geom
 from rasterio.windows import Window as RioWindow
 from shapely.errors import ShapelyError
 
-from bocage.disk import digest_of
+from bocage.disk import State, digest_of, state_of, state_or_none
 from bocage.errors import GridError, SourceError
 from bocage.grid import SNAP, Grid, Window
 from bocage.sources.base import Decoding
@@ -91,7 +90,7 @@ class _Handles(threading.local):
     """Open datasets of one thread, in order of use. Threads cannot share GDAL datasets."""
 
     def __init__(self) -> None:
-        self.open: OrderedDict[tuple[Path, tuple[int, ...]], Any] = OrderedDict()
+        self.open: OrderedDict[tuple[Path, tuple[State | None, ...]], Any] = OrderedDict()
 
 
 _HANDLES, _CAPPING = _Handles(), threading.Lock()
@@ -152,37 +151,27 @@ def _opened(path: Path) -> Iterator[Any]:
         ) from error
 
 
-def _state(path: Path) -> tuple[int, ...]:
-    """Return modification time (ns) and size (bytes) of the file on disk that contains `path`, and of the files behind it.
+def _state(path: Path) -> tuple[State | None, ...]:
+    """Return the states of the file on disk that contains `path`, and of the files behind it.
 
     A mask or side file that appears, or a raster replaced behind a VRT, changes the state.
     """
-    try:
-        state = on_disk(path).stat()
-    except OSError:
+    own = state_or_none(on_disk(path))
+    if own is None:
         raise SourceError(
             f"{on_disk(path)} does not exist. Check the path in the recipe (paths are relative to the recipe file)."
-        ) from None
-    if not (stat.S_ISREG(state.st_mode) or stat.S_ISDIR(state.st_mode)):  # reading a pipe never ends
+        )
+    if not (on_disk(path).is_file() or on_disk(path).is_dir()):  # reading a pipe never ends
         raise SourceError(f"{on_disk(path)} is not a file: it is a pipe or a device. Give the path of a raster.")
     others = beside(path) if on_disk(path) == path else ()
     if is_virtual(path):
-        others = (*others, *_referenced(path, state.st_mtime_ns, state.st_size))
-    return (state.st_mtime_ns, state.st_size, *(n for other in others for n in _time_and_size(other)))
-
-
-def _time_and_size(path: Path) -> tuple[int, int]:
-    """Return modification time and size of a file, zeros if it does not exist."""
-    try:
-        state = on_disk(path).stat()
-    except OSError:
-        return 0, 0
-    return state.st_mtime_ns, state.st_size
+        others = (*others, *_referenced(path, own))
+    return own, *(state_or_none(on_disk(other)) for other in others)
 
 
 @functools.lru_cache(maxsize=65536)
-def _referenced(path: Path, changed: int, size: int) -> tuple[Path, ...]:
-    """Return the files behind a VRT; modification time and size in the key keep the cache up to date."""
+def _referenced(path: Path, state: State) -> tuple[Path, ...]:
+    """Return the files behind a VRT; its state in the key keeps the cache up to date."""
     try:
         with rasterio.open(path) as dataset:
             return tuple(sorted(files_of(dataset, path) - {path}))
@@ -216,7 +205,7 @@ def is_raster(path: Path) -> bool:
 
 
 @functools.lru_cache(maxsize=65536)
-def _inspected(path: Path, state: tuple[int, ...]) -> RasterInfo:
+def _inspected(path: Path, state: tuple[State | None, ...]) -> RasterInfo:
     """Return the properties of a file; its state in the key keeps the cache up to date."""
     with _opened(path) as dataset:
         if dataset.crs is None:
@@ -478,14 +467,13 @@ def fingerprint(path: Path) -> str:
     """
     if path.name.endswith(SIDE):
         return digest_of(essence(path))
-    state = path.stat()
-    return _fingerprinted(path, (state.st_mtime_ns, state.st_ctime_ns, state.st_ino), state.st_size)
+    return _fingerprinted(path, state_of(path))
 
 
 @functools.lru_cache(maxsize=65536)
-def _fingerprinted(path: Path, changed: tuple[int, ...], size: int) -> str:
-    """Return the digest of a file; times of change and size in the key keep the cache up to date."""
-    block = 1 << 16
+def _fingerprinted(path: Path, state: State) -> str:
+    """Return the digest of a file; its state in the key keeps the cache up to date."""
+    block, size = 1 << 16, state.size
     parts = [str(size).encode()]
     with path.open("rb") as stream:
         starts = range(0, size, block) if size <= 64 * block else [i * (size - block) // 63 for i in range(64)]

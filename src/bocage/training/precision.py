@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from bocage.disk import artefact, write_checksums, write_json
+from bocage.disk import artefact, checksums_of, write_checksums, write_json
 from bocage.layout import ModelLayout
 from bocage.machine import device_of
 from bocage.samples import Chips
@@ -64,7 +64,7 @@ class Reduced:
         """Write the comparison to a model folder."""
         model = ModelLayout(folder)
         write_json(model.precision, asdict(self), None)
-        write_checksums(model.checksums, model.files)
+        write_checksums(model.checksums, checksums_of(model.files, folder))
 
     @classmethod
     def load(cls, folder: Path) -> "Reduced | None":

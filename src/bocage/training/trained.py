@@ -19,7 +19,7 @@ import safetensors
 import safetensors.torch
 from torch import Tensor
 
-from bocage.disk import damaged, digest_of, read_checksums, replacing_folder, write_checksums
+from bocage.disk import checksums_of, damaged, digest_of, read_checksums, replacing_folder, write_checksums
 from bocage.errors import BocageError, TrainedError, UnknownNameError
 from bocage.grid import Ratio, Window
 from bocage.layout import ModelLayout
@@ -192,7 +192,7 @@ class Trained:
                 return cls._read(model)
         except FileNotFoundError as error:
             raise TrainedError(
-                f"{error.filename or ModelLayout(folder).weights} is missing: {folder} is not a complete model folder. Give the "
+                f"{error.filename or model.weights} is missing: {folder} is not a complete model folder. Give the "
                 "folder of a trained model."
             ) from error
         except (TrainedError, UnknownNameError):
@@ -353,7 +353,7 @@ def write_folder(
             raise TrainedError(f"{model.path} cannot be written: {error}. The disk may be full.") from error
         partial.weights.chmod(0o644)  # safetensors creates files that only their owner can read
         (folder / description.name).write_text(json.dumps(record, indent=1), encoding="utf-8")
-        write_checksums(partial.checksums, partial.files)
+        write_checksums(partial.checksums, checksums_of(partial.files, folder))
 
 
 def _policy(record: SourceRecord) -> str:
