@@ -361,7 +361,11 @@ def utc(text: str, product: Product) -> datetime:
         The text is not an ISO 8601 time.
     """
     try:
-        time = datetime.fromisoformat(text.strip().replace("Z", "+00:00"))
+        return in_utc(datetime.fromisoformat(text.strip()))
     except ValueError as error:
         raise SourceError(f"{product}: '{text}' is not a valid time ({error}). Download the product again.") from error
+
+
+def in_utc(time: datetime) -> datetime:
+    """Return a time as UTC without time zone. A time without zone is UTC."""
     return time.astimezone(UTC).replace(tzinfo=None) if time.tzinfo else time

@@ -11,7 +11,7 @@ import time as clock
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from datetime import UTC, date, datetime
+from datetime import date, datetime
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -31,6 +31,16 @@ from bocage.sources import landsat_c2l2, sentinel2_l2a
 from bocage.sources.base import Acquisition, BandFile, Decoding, SensorSpec
 from bocage.sources.products import say_versions
 from bocage.sources.raster import inspect
+from bocage.sources.stac_items import (
+    bands_declared,
+    check_count,
+    declared_values,
+    interval,
+    longitudes_meet,
+    reflectance_decoding,
+    time_of,
+    version,
+)
 from bocage.words import Note
 
 SPEC = SensorSpec("stac", "any sensor from a STAC API or a static catalogue")
@@ -230,14 +240,14 @@ def _chosen(items: Sequence[Any], settings: Settings, progress: Progress) -> lis
     orbits = {item.properties.get("sat:relative_orbit") for item in chosen} - {None}
     if settings.decibel and len(orbits) > 1:
         progress.say(Note.of("several_orbits", orbits=sorted(orbits)))
-    chosen.sort(key=_version, reverse=True)
-    chosen.sort(key=lambda item: f"{_time(item):%Y%m%d}")
+    chosen.sort(key=version, reverse=True)
+    chosen.sort(key=lambda item: f"{time_of(item):%Y%m%d}")
     return chosen
 
 
 def _fits(item: Any, settings: Settings) -> bool:
     """Return whether an item is of the collections, the days and the area; an item that lasts fits if one of its days does."""
-    first, last = _interval(item)
+    first, last = interval(item)
     if (settings.start and last.date() < settings.start) or (settings.end and first.date() > settings.end):
         return False
     if settings.collections and item.collection_id not in settings.collections:
@@ -251,62 +261,8 @@ def _fits(item: Any, settings: Settings) -> bool:
     return bool(
         item.bbox[1] < north
         and item.bbox[half + 1] > south
-        and _longitudes_meet((west, east), (item.bbox[0], item.bbox[half]))
+        and longitudes_meet((west, east), (item.bbox[0], item.bbox[half]))
     )
-
-
-def _longitudes_meet(one: tuple[float, float], other: tuple[float, float]) -> bool:
-    """Return whether two intervals of longitudes overlap; west is larger than east across the antimeridian.
-
-    >>> _longitudes_meet((178, -178), (-180, -179)), _longitudes_meet((1, 2), (178, -178))
-    (True, False)
-    """
-    (a, b), (c, d) = ((west, east + 360 * (east < west)) for west, east in (one, other))
-    return any(a < d + turn and b > c + turn for turn in (-360, 0, 360))
-
-
-def _interval(item: Any) -> tuple[datetime, datetime]:
-    """Return the first and the last time of an item, UTC; both are its time, if it has one.
-
-    Raises
-    ------
-    SourceError
-        The item has neither a time nor a start and an end.
-    """
-    if item.datetime is not None:
-        return _utc(item.datetime), _utc(item.datetime)
-    try:
-        start, end = (
-            datetime.fromisoformat(item.properties[f"{n}_datetime"].replace("Z", "+00:00")) for n in ("start", "end")
-        )
-    except (KeyError, ValueError, AttributeError) as error:
-        raise SourceError(
-            f"Item {item.id} has neither 'datetime' nor a valid 'start_datetime' and 'end_datetime'. Correct the item."
-        ) from error
-    return _utc(start), _utc(end)
-
-
-def _time(item: Any) -> datetime:
-    """Return the time of an item, UTC; the middle of an item that lasts (a composite)."""
-    first, last = _interval(item)
-    return first + (last - first) / 2
-
-
-def _utc(time: datetime) -> datetime:
-    """Return a time as UTC without time zone. A time without zone is UTC."""
-    return time.astimezone(UTC).replace(tzinfo=None) if time.tzinfo else time
-
-
-def _version(item: Any) -> tuple[str, str, str]:
-    """Return a value that is larger for a newer processing: its time, its baseline, and the id of the item."""
-    names = ("s2:generation_time", "processing:datetime", "created", "updated")
-    text = next((str(item.properties[name]) for name in names if item.properties.get(name)), "")
-    try:
-        made = _utc(datetime.fromisoformat(text.replace("Z", "+00:00"))).isoformat()
-    except ValueError:
-        made = ""
-    baseline = item.properties.get("s2:processing_baseline") or item.properties.get("processing:version") or ""
-    return made, str(baseline), item.id
 
 
 class _OutsideError(Exception):
@@ -346,13 +302,13 @@ def _acquisition(item: Any, settings: Settings, sign: Callable[[Any], Any]) -> A
         raise SourceError(f"Item {item.id} has no asset '{missing[0]}'. Its assets are {', '.join(item.assets)}.")
     paths = {name: _local(item, asset, settings, sign) for name, asset in wanted.items()}
     for name, asset in wanted.items():
-        _check_count(item, asset, max(_bands_declared(item, asset), inspect(paths[name]).count))
+        check_count(item, asset, max(bands_declared(item, asset), inspect(paths[name]).count))
     files = {
         n: BandFile(paths[n], 1, _decoding(item, asset, settings, paths[n])) for n, asset in settings.bands.items()
     }
     layer, clear = _clear(settings)
     quality = {layer: BandFile(paths["quality"], 1)} if settings.quality else {}
-    when = _time(item)
+    when = time_of(item)
     orbit = str(item.properties.get("sat:relative_orbit", "")) if settings.decibel else ""
     return Acquisition(when, files, quality, clear, f"{when:%Y%m%d}{orbit}", None, {"item": item.id})
 
@@ -367,14 +323,14 @@ def _clear(settings: Settings) -> tuple[str, tuple[int, ...]]:
 
 
 def _decoding(item: Any, asset: str, settings: Settings, path: Path) -> Decoding:
-    band = _declared(item, asset)
+    band = declared_values(item, asset)
     info = inspect(path)
     declared = (info.scales[0], info.offsets[0]) if (info.scales[0], info.offsets[0]) != (1.0, 0.0) else (None, None)
     scale, offset = band.get("scale", declared[0]), band.get("offset", declared[1])
     scale = settings.scale if settings.scale is not None else scale
     offset = settings.offset if settings.offset is not None else offset
     if settings.like == "sentinel2_l2a" and settings.offset is None:
-        scale, offset = _baseline(item, scale, offset)
+        scale, offset = reflectance_decoding(item, scale, offset)
     if settings.like == "landsat_c2l2" and scale is None:
         raise SourceError(f"Item {item.id}, asset {asset} has no scale. Set 'scale' and 'offset' in the recipe.")
     nodata = settings.nodata if settings.nodata is not None else band.get("nodata")
@@ -385,56 +341,16 @@ def _decoding(item: Any, asset: str, settings: Settings, path: Path) -> Decoding
     return Decoding(1.0 if scale is None else float(scale), float(offset or 0), nodata, decibel=kind)
 
 
-def _declared(item: Any, asset: str) -> dict[str, Any]:
-    """Return what an item declares about the values of an asset (scale, offset, nodata, data_type).
-
-    STAC 1.0 has it in ``raster:bands``; STAC 1.1 in ``bands``, or on the asset where it holds for all its bands.
-    """
-    extra = item.assets[asset].extra_fields
-    found: dict[str, Any] = {}
-    for place in (extra, *((extra.get(key) or [{}])[0] for key in ("bands", "raster:bands"))):
-        fields = {key.removeprefix("raster:"): value for key, value in place.items() if value is not None}
-        found |= {key: fields[key] for key in ("scale", "offset", "nodata", "data_type") if key in fields}
-    return found
-
-
-def _bands_declared(item: Any, asset: str) -> int:
-    return max(len(item.assets[asset].extra_fields.get(key) or ()) for key in ("bands", "raster:bands"))
-
-
-def _check_count(item: Any, asset: str, count: int) -> None:
-    if count > 1:
-        raise SourceError(
-            f"Item {item.id}, asset {asset} has {count} bands, and only its first would be read. Use the assets of the single "
-            "bands, or the sensor 'image' or 'series' with the files."
-        )
-
-
 def _say_scales(items: Sequence[Any], settings: Settings, progress: Progress) -> None:
     """Report the first item whose scale or offset differs from those of the recipe."""
     for item in items:
         for asset in settings.bands.values():
-            declared = _declared(item, asset) if asset in item.assets else {}
+            declared = declared_values(item, asset) if asset in item.assets else {}
             for key, given in (("scale", settings.scale), ("offset", settings.offset)):
                 if given is not None and not np.isclose(float(declared.get(key, given)), given, rtol=1e-6):
                     scale, offset = (f"{declared.get(k, d):g}" for k, d in (("scale", 1), ("offset", 0)))
                     progress.say(Note.of("scale_differs", file=f"{item.id}, {asset}", scale=scale, offset=offset))
                     return
-
-
-def _baseline(item: Any, scale: float | None, offset: float | None) -> tuple[float, float]:
-    """Return scale and offset of Sentinel-2 reflectance: those of the asset, else those of its processing baseline."""
-    if item.properties.get("earthsearch:boa_offset_applied"):
-        return scale or 1e-4, 0.0
-    if scale is not None and offset is not None:
-        return scale, offset
-    baseline = item.properties.get("s2:processing_baseline") or item.properties.get("processing:version")
-    match = re.fullmatch(r"(\d+)\.(\d+)", str(baseline or ""))
-    if not match:
-        raise SourceError(
-            f"Item {item.id} has neither scale and offset nor a processing baseline. Set 'scale' and 'offset' in the recipe."
-        )
-    return 1e-4, -0.1 if (int(match[1]), int(match[2])) >= sentinel2_l2a.OFFSET_SINCE else 0.0
 
 
 def _local(item: Any, asset: str, settings: Settings, sign: Callable[[Any], Any]) -> Path:
@@ -516,7 +432,7 @@ def _fetch(item: Any, asset: str, settings: Settings, path: Path) -> None:
 
 def _as_stored(item: Any, asset: str) -> dict[str, Any]:
     """Return the odc-stac configuration with data type and nodata of an asset whose item does not give its data type."""
-    if _declared(item, asset).get("data_type"):
+    if declared_values(item, asset).get("data_type"):
         return {}
     with rasterio.open(_address(item, asset)) as dataset:
         stored = {"data_type": dataset.dtypes[0], "nodata": dataset.nodata}
@@ -539,7 +455,7 @@ def _layout(item: Any, asset: str) -> tuple[Any, float, float]:
     from odc.geo.geobox import GeoBox
 
     with rasterio.open(_address(item, asset)) as dataset:
-        _check_count(item, asset, dataset.count)
+        check_count(item, asset, dataset.count)
         return GeoBox(dataset.shape, dataset.transform, dataset.crs), dataset.scales[0], dataset.offsets[0]
 
 
