@@ -13,10 +13,11 @@ import shapely
 
 from bocage.errors import SourceError
 from bocage.jobs.check import check
-from bocage.jobs.init import look, write_recipe
+from bocage.jobs.init import write_recipe
 from bocage.progress import QUIET, Heard
 from bocage.recipe import read_recipe
 from bocage.sources import image, landsat_c2l2, open_source, pleiades, sentinel1_grd, sentinel2_l2a, series, stac
+from bocage.sources.inventory import look
 from bocage.testing import Place, write_raster
 from bocage.testing.fakes import CORNER
 

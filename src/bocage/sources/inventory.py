@@ -1,0 +1,369 @@
+"""What a folder of images contains: images, time series and products, by the names and the content of its files."""
+
+import re
+import unicodedata
+from collections import Counter, defaultdict
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from bocage.errors import BocageError, SourceError
+from bocage.sources import landsat_c2l2, sentinel1_grd, sentinel2_l2a, sentinel2_theia
+from bocage.sources.declared import common_name
+from bocage.sources.folders import files_below, is_archive
+from bocage.sources.products import Product, members, split, stem_of
+from bocage.sources.raster import RasterInfo, inspect
+
+SUFFIXES = (".tif", ".tiff", ".vrt", ".jp2", ".img")
+DATE = re.compile(r"(?<!\d)(19|20)\d{2}-?[01]\d-?[0-3]\d(T\d{6})?(?!\d)")
+OTHER_DATE = re.compile(
+    r"(?<!\d)((?:0[1-9]|[12]\d|3[01])(?:0[1-9]|1[0-2])(?:19|20)\d{2}|(?:19|20)\d{2}[0-3]\d{2})(?!\d)"
+)
+"""Day, month and year, or year and day of the year: dates that a series does not read."""
+TILES = (
+    re.compile(r"(?<=-)\d{10}-\d{10}(?=\.)"),
+    re.compile(r"(?<=\{date\}_)\d{6}(?:_\d{2})?(?:_(?:[0-9a-f]{4}|ssc\d+))?(?=[_./])"),
+    re.compile(r"(?<![A-Za-z0-9])T?\d{2}[C-HJ-NP-X][A-HJ-NP-Z]{2}(?![A-Za-z0-9])"),
+)
+"""Parts of a path in which the files of a mosaic differ: pieces of an export of Google Earth Engine, scenes of Planet (time and
+satellite), tiles of Sentinel-2."""
+UNIT = re.compile(r"(?<![A-Za-z0-9])(S[12]|L[CO]0)[A-D89](?![A-Za-z0-9])")
+"""Satellite of a pair with the same bands (S2A and S2B, LC08 and LC09)."""
+PLANET = {
+    4: ("blue", "green", "red", "nir"),
+    8: ("coastal", "blue", "greeni", "green", "yellow", "red", "rededge1", "nir"),
+}
+"""Number of bands of a scene of PlanetScope → common names."""
+SENTINEL2 = {code: name for name, code in sentinel2_l2a.CODES.items()}
+"""Sentinel-2 band number → common name, as spectral indices use it."""
+QUALITY = re.compile(r"(?i)(scl|quality|(?<![a-z])qa(?![a-z])|mask|cloud|clm|udm)")
+REFERENCE = re.compile(r"(?i)(label|truth|reference|annotation|ground_?t)")
+"""File names of reference rasters, which must not be used as imagery."""
+PRODUCTS = {
+    sentinel2_l2a.MARKER: ("s2", "sentinel2_l2a", ""),
+    sentinel2_theia.MARKER: ("s2_theia", "sentinel2_theia", ""),
+    landsat_c2l2.MARKER: ("landsat", "landsat_c2l2", ""),
+    r"DIM_SPOT[67]_P_.*\.XML": ("pan", "spot67", 'image = "pan"'),
+    r"DIM_SPOT[67]_MS_.*\.XML": ("ms", "spot67", 'image = "ms"'),
+    r"DIM_SPOT[67]_PMS_.*\.XML": ("pms", "spot67", 'image = "pms"'),
+    r"DIM_PHR1[AB]_P_.*\.XML": ("pan", "pleiades", 'image = "pan"'),
+    r"DIM_PHR1[AB]_MS_.*\.XML": ("ms", "pleiades", 'image = "ms"'),
+    r"DIM_PHR1[AB]_PMS_.*\.XML": ("pms", "pleiades", 'image = "pms"'),
+    sentinel1_grd.NAMES[0]: ("s1", "sentinel1_grd", 'stored = "linear"'),
+    sentinel1_grd.NAMES[1]: ("s1", "sentinel1_grd", 'stored = "linear"'),
+}
+"""Pattern of the metadata file that identifies a product (Sentinel-1: of the image) → source name, sensor, additional setting."""
+
+
+@dataclass(frozen=True)
+class Member:
+    """A raster with the pattern of its path, by which it may belong to a series or to a mosaic."""
+
+    path: Path
+    info: RasterInfo
+    pattern: str
+    """Path with ``{date}`` and ``{tile}``; the path itself if it has neither."""
+    days: tuple[str, ...]
+    """Date of the file, or of each of its bands; empty for an image without a date."""
+    tile: str
+    """Text at ``{tile}``."""
+
+
+@dataclass
+class Series:
+    """A time series of the folder."""
+
+    places: frozenset[tuple[str, str]]
+    """Day (ISO 8601) and tile of every acquisition."""
+    variables: dict[str, str] = field(default_factory=dict)
+    """Variable → path or pattern."""
+    path: str = ""
+    """Pattern of files with several bands per date, instead of variables."""
+    bands: tuple[str, ...] = ()
+    """Names of the bands of `path`."""
+    quality: str = ""
+    """Path or pattern of the quality layer."""
+    quality_band: int = 0
+    is_float: bool = False
+    """Whether the files hold floating point numbers, which need no scale."""
+    resolution: float = 0.0
+    """Finest ground sampling distance, in CRS units."""
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Names of the bands."""
+        return self.bands or tuple(self.variables)
+
+
+@dataclass
+class Found:
+    """Images, series and products of a folder. A source name is used once."""
+
+    images: dict[str, tuple[str, RasterInfo]] = field(default_factory=dict)
+    """Source name → path or pattern, and description, of an image without dates."""
+    series: dict[str, Series] = field(default_factory=dict)
+    products: dict[str, tuple[str, str]] = field(default_factory=dict)
+    """Source name → sensor, and additional setting of its section."""
+    skipped: list[str] = field(default_factory=list)
+    """Files that are not used, each with the reason."""
+    remarks: list[str] = field(default_factory=list)
+    """What was merged or kept apart."""
+
+    def unused(self, name: str) -> str:
+        """Return `name`, with a number if a source has this name already."""
+        taken = {*self.images, *self.series, *self.products}
+        return next(n for i in range(1, len(taken) + 2) if (n := name if i == 1 else f"{name}_{i}") not in taken)
+
+
+def look(folder: Path) -> Found:
+    """Return the images, series and products of a folder and its subfolders."""
+    found = Found()
+    files = files_below(folder, lambda run: found.skipped.append(f"{run}: a run or a map of Bocage, not imagery"))
+    own, names = _find_products(folder, files, found)
+    rasters = []
+    for path in (p for p in files if p.suffix.lower() in SUFFIXES and p not in own):
+        try:
+            if reason := _no_imagery(path, names):
+                found.skipped.append(f"{path}: {reason}")
+            else:
+                rasters.append(_member(folder, path, inspect(path)))
+        except BocageError as error:
+            found.skipped.append(str(error))
+    groups: dict[str, list[Member]] = defaultdict(list)
+    for member in _with_tiles(folder, _with_known_dates(rasters, found)):
+        groups[member.pattern].append(member)
+    for pattern, group in groups.items():
+        _add_group(pattern, group, found)
+    _join_quality(found)
+    return found
+
+
+def _no_imagery(path: Path, names: set[str]) -> str:
+    """Return why a raster must not become a source; empty if it may."""
+    if path.stem in names:
+        return "a product in the folder has a file of this name"
+    if REFERENCE.search(path.stem):
+        return "the file name indicates reference data, which must not be an input of the model"
+    if inspect(path).paletted and not QUALITY.search(path.stem):
+        return "it has a colour table, as a map of classes has, and a map must not be an input of the model"
+    return ""
+
+
+def _find_products(folder: Path, files: list[Path], found: Found) -> tuple[set[Path], set[str]]:
+    """Add the products of a folder, archives included; return the files that belong to them, and their names without suffix."""
+    own: set[Path] = set()
+    names: set[str] = set()
+    for where, inside in _places(folder, files, found):
+        for pattern, (name, sensor, more) in PRODUCTS.items():
+            for product in split(where, inside, pattern):
+                _add_product(found, name, sensor, more)
+                kept = [product.metadata] if sensor == "sentinel1_grd" else _own_files(product)
+                own |= {product.files[n] for n in kept}
+                names |= {Path(n).stem for n in kept if Path(n).suffix.lower() in SUFFIXES}
+    return own, names
+
+
+def _places(folder: Path, files: list[Path], found: Found) -> Iterator[tuple[Path, dict[str, Path]]]:
+    """Yield each archive, then the folder, with its files by relative path. A damaged archive is skipped."""
+    for path in filter(is_archive, files):
+        try:
+            yield path, members(path)
+        except SourceError as error:
+            found.skipped.append(str(error))
+    yield folder, {path.relative_to(folder).as_posix(): path for path in files if not is_archive(path)}
+
+
+def _add_product(found: Found, name: str, sensor: str, more: str) -> None:
+    if (sensor, more) not in found.products.values():
+        found.products[found.unused(name)] = (sensor, more)
+
+
+def _own_files(product: Product) -> list[str]:
+    """Return the files of a product: those in its subfolders, and those whose names begin with the name of the product.
+
+    Other files may lie beside them where the folder of a product is also that of the user's own images.
+    """
+    stem = stem_of(product.metadata) or re.sub(r"^DIM_(.*)\.XML$", r"IMG_\1", product.metadata)
+    inside = ("GRANULE/", "DATASTRIP/", "MASKS/", "DATA/", "AUX_DATA/", "LIBRARY/")
+    return [name for name in product.files if name.startswith((*inside, stem))]
+
+
+def _member(folder: Path, path: Path, info: RasterInfo) -> Member:
+    """Return a raster with its pattern. The date is searched in the name of the file, then in those of its folders.
+
+    Further dates, such as that of the processing, may differ from file to file: ``*`` stands for them.
+    """
+    relative = path.relative_to(folder).as_posix()
+    before, _, name = relative.rpartition("/")
+    match = DATE.search(name) or next(reversed(list(DATE.finditer(before))), None)
+    if match:
+        pattern = DATE.sub(lambda m: "{date}" if m[0] == match[0] else "*", relative)
+        return Member(path, info, str(folder / pattern), (_iso(match[0]),), "")
+    days = tuple(_iso(d) for d in info.descriptions) if all(DATE.search(d) for d in info.descriptions) else ()
+    return Member(path, info, str(path), days if info.count > 1 else (), "")
+
+
+def _with_known_dates(members: list[Member], found: Found) -> list[Member]:
+    """Return the rasters without those that differ only in a date of another form, which are no images without a date."""
+    alike = Counter(OTHER_DATE.sub("", str(m.path)) for m in members if not m.days and OTHER_DATE.search(m.path.stem))
+    kept = []
+    for member in members:
+        match = OTHER_DATE.search(member.path.stem)
+        if member.days or not match or alike[OTHER_DATE.sub("", str(member.path))] < 2:
+            kept.append(member)
+        else:
+            found.skipped.append(
+                f"{member.path}: a series needs the date as year, month, day, and the name has '{match[0]}'. Rename the file"
+            )
+    return kept
+
+
+def _with_tiles(folder: Path, members: list[Member]) -> list[Member]:
+    """Return the rasters with ``{tile}`` in their patterns, and ``*`` for one satellite of several, where this joins patterns."""
+    tiled, united = [], []
+    for member in members:
+        relative = Path(member.pattern).relative_to(folder).as_posix()
+        tile = next((m[0] for expression in TILES if (m := expression.search(relative))), "")
+        if tile:
+            relative = re.sub(rf"(?<![A-Za-z0-9]){re.escape(tile)}(?![A-Za-z0-9])", "{tile}", relative)
+        tiled.append(replace(member, pattern=str(folder / relative), tile=tile))
+    for member in _joined(members, tiled):
+        relative = UNIT.sub(r"\1*", Path(member.pattern).relative_to(folder).as_posix())
+        united.append(replace(member, pattern=str(folder / relative)) if member.days else member)
+    return _joined(_joined(members, tiled), united)
+
+
+def _joined(old: list[Member], new: list[Member]) -> list[Member]:
+    """Return the new form of the rasters whose new pattern joins several of the old ones, and the old form of the others."""
+    patterns = defaultdict(set)
+    for before, after in zip(old, new, strict=True):
+        patterns[after.pattern].add((before.pattern, after.tile))
+    return [after if len(patterns[after.pattern]) > 1 else before for before, after in zip(old, new, strict=True)]
+
+
+def _add_group(pattern: str, group: list[Member], found: Found) -> None:
+    """Add the rasters of one pattern as a series, a mosaic or an image."""
+    tiles = sorted({member.tile for member in group})
+    if group[0].tile and len({day for member in group for day in member.days[:1]}) < len(group):
+        found.remarks.append(
+            f"{pattern}: the tiles {', '.join(tiles[:4])}{' …' * (len(tiles) > 4)} are merged ({{tile}})."
+        )
+    if group[0].days:
+        _add_variable(pattern, group, found)
+        return
+    path, info = group[0].path, group[0].info
+    stem = plain_name(path.stem if not group[0].tile else path.stem.removesuffix(group[0].tile))
+    if stem in found.images:
+        stem = plain_name(f"{path.parent.name} {path.stem}")
+    found.images[found.unused(stem)] = (pattern, info)
+
+
+def _add_variable(pattern: str, group: list[Member], found: Found) -> None:
+    places = frozenset((day, member.tile) for member in group for day in member.days)
+    first = group[0]
+    stem = DATE.sub("", first.path.stem).replace(first.tile or "\0", "")
+    several = "{date}" in pattern and first.info.count > 1 and not QUALITY.search(stem)
+    if counts := {m.info.count for m in group if "{date}" in pattern} - {first.info.count}:
+        found.skipped.append(
+            f"{pattern}: its files have different numbers of bands ({first.info.count}, {', '.join(map(str, sorted(counts)))})"
+        )
+        return
+    variable = "" if several else _variable(stem)
+    series = _series_of(first, places, variable, found)
+    series.resolution = min(first.info.grid.resolution, series.resolution or first.info.grid.resolution)
+    if QUALITY.search(stem):
+        series.quality, series.quality_band = pattern, int("{date}" in pattern and first.info.count > 1)
+        return
+    series.is_float |= first.info.dtype.startswith("float")
+    if several:
+        series.path, series.bands = pattern, band_names(first.info, stem)
+    else:
+        series.variables[variable] = pattern
+
+
+def _series_of(first: Member, places: frozenset[tuple[str, str]], variable: str, found: Found) -> Series:
+    """Return the series that a variable belongs to, which may be new.
+
+    Its name is that of the sensor in the file or folder name, else that of the folder. Variables of one name with the same days
+    and tiles belong to one series. A variable that the series has already begins another one.
+    """
+    folders = [
+        DATE.sub("", part) for part in Path(first.pattern.replace("{tile}", "").replace("{date}", "")).parent.parts
+    ]
+    folder = next((part for part in reversed(folders) if plain_name(part) != "source"), "series")
+    match = re.match(r"(?i)(s1|s2|l8|l9)(?![0-9])", first.path.stem) or re.match(r"(?i)(s1|s2|l8|l9)(?![0-9])", folder)
+    name = match[0].lower() if match else plain_name(folder)
+    same = [key for key in found.series if re.fullmatch(rf"{re.escape(name)}(_\d+)?", key)]
+    is_quality = bool(QUALITY.search(first.path.stem))
+    for key in same:
+        series = found.series[key]
+        free = (
+            not series.quality
+            if is_quality
+            else bool(variable) and not series.path and variable not in series.variables
+        )
+        if series.places == places and free:
+            return series
+    if same and all(found.series[key].places != places for key in same):
+        days = sorted(day for day, _ in places ^ found.series[same[0]].places)
+        found.remarks.append(
+            f"{first.pattern}: its dates differ from those of '{same[0]}' ({days[0]}): another series."
+        )
+    new = found.series[found.unused(name)] = Series(places)
+    return new
+
+
+def _join_quality(found: Found) -> None:
+    """Give the quality layers that came before or without their variables to the series of the same days and tiles."""
+    for key, series in list(found.series.items()):
+        if series.names:
+            continue
+        others = [s for s in found.series.values() if s.places == series.places and s.names and not s.quality]
+        if others:
+            others[0].quality, others[0].quality_band = series.quality, series.quality_band
+        else:
+            found.skipped.append(f"{series.quality}: a quality layer without images of the same dates")
+        del found.series[key]
+
+
+def band_names(info: RasterInfo, stem: str) -> tuple[str, ...]:
+    """Return a distinct name for each band of a file: from its description, else from the product, else its number."""
+    names = [_band(d) if d else f"b{i}" for i, d in enumerate(info.descriptions, start=1)]
+    if re.match(r"(?i)s2|sentinel[-_ ]?2", stem):
+        numbers = [re.fullmatch(r"B(\d+)(A?)", d) for d in info.descriptions]
+        names = [
+            SENTINEL2.get(f"B{m[1]}A" if m[2] else f"B{int(m[1]):02d}", n) if m else n
+            for m, n in zip(numbers, names, strict=True)
+        ]
+    if not any(info.descriptions) and re.search(r"(?i)AnalyticMS|_SR(_|$)", stem) and info.count in PLANET:
+        names = list(PLANET[info.count])
+    twice = {name for name, n in Counter(names).items() if n > 1}
+    return tuple(f"{name}_b{i}" if name in twice else name for i, name in enumerate(names, start=1))
+
+
+def _variable(stem: str) -> str:
+    for code, common in SENTINEL2.items():
+        if re.search(rf"(?<![A-Za-z0-9]){code}(?![A-Za-z0-9])", stem.upper().replace("_", " ")):
+            return common
+    for word in ("vv", "vh", "blue", "green", "red", "nir"):
+        if re.search(rf"(?i)(^|[_\W]){word}([_\W]|$)", stem):
+            return word
+    return plain_name(stem)
+
+
+def plain_name(stem: str) -> str:
+    """Return a name that TOML takes without quotes: lower case, no accents."""
+    plain = unicodedata.normalize("NFKD", stem.lower()).encode("ascii", "ignore").decode()
+    return re.sub(r"\W+", "_", plain).strip("_") or "source"
+
+
+def _iso(text: str) -> str:
+    match = DATE.search(text)
+    digits = re.sub(r"\D", "", match[0] if match else text)[:8]
+    return f"{digits[:4]}-{digits[4:6]}-{digits[6:8]}"
+
+
+def _band(description: str) -> str:
+    """Return the common name of a band with a description such as ``B4 nir``."""
+    name = common_name(description) or re.sub(r"^b\d+[a-z]?_", "", plain_name(description))
+    return {"swir1": "swir16", "swir2": "swir22"}.get(name, name)
