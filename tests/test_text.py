@@ -4,12 +4,12 @@ import os
 
 import pytest
 
-from bocage.disk import read_rows, read_text
 from bocage.errors import LegendError, RecipeError, SourceError
 from bocage.legend import LandClass, Legend, plain, read_csv
 from bocage.recipe import read_recipe
 from bocage.scene.thermal import Thermal
 from bocage.sources import open_source, series, table
+from bocage.textfile import read_rows, read_text
 
 ROWS = "code,name\r\n1,maïs\r\n2,blé\r\n3,prairie\r\n"
 

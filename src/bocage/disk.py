@@ -1,22 +1,19 @@
-"""Atomic writing, reading of text, safe names, tables, digests and checksums of content, changes of files, a journal.
+"""Atomic writing, safe names, digests and checksums of content, changes of files, a journal of completed parts.
 
 A file or folder is written as ``.<name>.part`` in the same folder, and renamed when it is complete.
 """
 
-import codecs
-import csv
 import dataclasses
 import functools
 import glob
 import hashlib
-import io
 import json
 import os
 import re
 import shutil
 import time
 import uuid
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,14 +21,6 @@ from typing import Any, NamedTuple
 
 from bocage.errors import BocageError, RunFolderError
 
-MARKS = (
-    (codecs.BOM_UTF8, "utf-8-sig"),
-    (codecs.BOM_UTF32_LE, "utf-32"),
-    (codecs.BOM_UTF32_BE, "utf-32"),
-    (codecs.BOM_UTF16_LE, "utf-16"),
-    (codecs.BOM_UTF16_BE, "utf-16"),
-)
-"""Byte-order mark → encoding; the mark of UTF-32 starts with that of UTF-16."""
 RESTORE = "Restore the file, or run the recipe again with another --out."
 """What to do about a damaged file of a run's folder."""
 DIGITS = 32
@@ -40,8 +29,6 @@ DAY = 86_400.0
 """Seconds of a day."""
 LONGEST_NAME = 150
 """Maximum number of characters of a name from outside that is kept in the name of a file."""
-FORMULA = ("=", "+", "-", "@", "\uff1d", "\uff0b", "\uff0d", "\uff20")
-"""First characters of a formula in a spreadsheet, also in their full-width forms."""
 
 
 def part_of(path: Path) -> Path:
@@ -158,55 +145,6 @@ def write_json(path: Path, content: Any, indent: int | None = 1) -> None:
     write_text(path, json.dumps(content, indent=indent, ensure_ascii=False))
 
 
-def read_text(path: Path) -> str:
-    """Return the text of a file, with ``\\n`` at the end of lines; its encoding is that of its mark, else UTF-8, else cp1252.
-
-    Windows programs write UTF-16 with a mark, UTF-8 with a mark, or the code page 1252 ("ANSI").
-
-    Raises
-    ------
-    FileNotFoundError
-        The file does not exist.
-    ValueError
-        It is not a regular file (a pipe would block), or not a text file.
-    """
-    if path.exists() and not path.is_file():
-        raise ValueError("it is not a regular file")
-    content = path.read_bytes()
-    encoding = next((name for mark, name in MARKS if content.startswith(mark)), "utf-8")
-    try:
-        text = content.decode(encoding)
-    except UnicodeDecodeError as error:
-        if encoding != "utf-8":
-            raise ValueError(f"it is not a text file in {encoding}: {error.reason}") from error
-        text = content.decode("cp1252", errors="replace")
-    if "\0" in text or "\N{REPLACEMENT CHARACTER}" in text:
-        raise ValueError("it is not a text file in UTF-8, UTF-16 with a byte-order mark, or cp1252")
-    return text.replace("\r\n", "\n").replace("\r", "\n")
-
-
-def read_rows(path: Path) -> list[tuple[int, list[str]]]:
-    """Return the rows of a CSV file that are not empty: line number, and cells without blanks around them.
-
-    The separator is the one of comma, semicolon and tab that is most frequent in the first line.
-
-    Raises
-    ------
-    FileNotFoundError
-        The file does not exist.
-    ValueError
-        It is not a CSV file.
-    """
-    text = read_text(path)
-    separator = max(",;\t", key=text.partition("\n")[0].count)
-    reader = csv.reader(io.StringIO(text), delimiter=separator, skipinitialspace=True)
-    try:
-        rows = [(reader.line_num, [cell.strip() for cell in row]) for row in reader]
-    except csv.Error as error:
-        raise ValueError(f"line {reader.line_num}: {error}") from error
-    return [(number, cells) for number, cells in rows if any(cells)]
-
-
 @contextmanager
 def artefact(path: Path) -> Iterator[None]:
     """Report, as one line, a file of a run's folder that is missing or damaged while the block reads it.
@@ -225,33 +163,6 @@ def artefact(path: Path) -> Iterator[None]:
     except Exception as error:  # truncated JSON, Parquet and NPY files raise errors of many types
         why = f"{type(error).__name__}: {' '.join(str(error).split())}"[:200]
         raise RunFolderError(f"{path} is damaged ({why}). {RESTORE}") from error
-
-
-def write_csv(path: Path, rows: Iterable[Sequence[Any]]) -> None:
-    """Write a CSV file (UTF-8) atomically; its folder must exist."""
-    write_text(path, as_csv(rows))
-
-
-def as_csv(rows: Iterable[Sequence[Any]]) -> str:
-    """Return rows as CSV. Texts that a spreadsheet would run as a formula are preceded by an apostrophe, line breaks are blanks.
-
-    >>> as_csv([["code", "name"], [-1, "=1+1"]])
-    "code,name\\n-1,'=1+1\\n"
-    """
-    stream = io.StringIO()
-    csv.writer(stream, lineterminator="\n").writerows([_cell(value) for value in row] for row in rows)
-    return stream.getvalue()
-
-
-def _cell(value: Any) -> Any:
-    if not isinstance(value, str):
-        return value
-    text = re.sub(r"[\r\n]+", " ", value)  # one line per row: what follows a line break could be read as another cell
-    try:
-        float(text)
-    except ValueError:
-        return f"'{text}" if text.startswith("\t") or text.lstrip().startswith(FORMULA) else text
-    return text
 
 
 def digest(*values: Any) -> str:

@@ -10,9 +10,9 @@ from typing import Annotated
 
 import numpy as np
 
-from bocage.disk import read_rows
 from bocage.errors import LegendError
 from bocage.ranges import VALUE, Range, check_ranges
+from bocage.textfile import read_rows
 
 PALETTE = (
     "#e4bd20", "#20476e", "#d04747", "#96f7f7", "#a982f7", "#6ebd82", "#96475b", "#a9e46e", "#a98220", "#6e34a9",

@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bocage.disk import write_csv
 from bocage.errors import MappingError
 from bocage.grid import Grid, Window
 from bocage.legend import Legend
+from bocage.textfile import write_csv
 
 HEADER = ["code", "name", "pixels", "hectares", "percent"]
 

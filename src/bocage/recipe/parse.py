@@ -16,7 +16,6 @@ from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
 
-from bocage.disk import read_text
 from bocage.errors import BocageError, Problem, RecipeError
 from bocage.evaluation import METRICS, Evaluation
 from bocage.legend import Legend, read_csv
@@ -30,6 +29,7 @@ from bocage.samples.reference import POSTGIS
 from bocage.scene import INDICES, Preparation, Preparing
 from bocage.shelf import Shelf, allow, did_you_mean
 from bocage.sources import SENSORS
+from bocage.textfile import read_text
 from bocage.training import Choice, Training, with_preset
 
 SECTIONS: dict[str, tuple[type[Any], bool]] = {

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from bocage import disk
+from bocage import textfile
 from bocage.disk import write_json, write_text
 from bocage.evaluation import Comparison, Line, spread_of
 from bocage.layout import RunLayout
@@ -100,7 +100,7 @@ def as_csv(found: Comparison) -> str:
     for k, name in enumerate(found.lines[0].score.names):
         columns.append((f"f1 {name}", lambda line, k=k: spread_of(line.score.per_class("f1")[:, k])[0]))  # type: ignore[misc]
     rows = [["" if (value := get(line)) is None else value for _, get in columns] for line in found.lines]
-    return disk.as_csv([[title for title, _ in columns], *rows])
+    return textfile.as_csv([[title for title, _ in columns], *rows])
 
 
 def as_latex(found: Comparison, language: str = "en") -> str:

@@ -102,7 +102,7 @@ def _numbers(made: Material) -> Mapping[str, Any]:
         "rejections": [{**asdict(r), "text": r.text()} for r in made.samples.rejections],
         "notes": [str(note) for note in made.notes],
         "palette": [asdict(pair) for pair in alike(legend.names, legend.colors)],
-        "stages": {name: asdict(stage) for name, stage in made.provenance.stages.items()},
+        "stages": {name: asdict(replace(stage, files={})) for name, stage in made.provenance.stages.items()},
         "plan": asdict(made.plan) if made.plan else None,
         "versions": dict(made.provenance.versions),
         "inputs": dict(made.provenance.inputs),

@@ -16,9 +16,9 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from bocage.disk import read_text
 from bocage.errors import SceneError
 from bocage.ranges import Range, check_ranges
+from bocage.textfile import read_text
 
 EPOCH = datetime.date(1970, 1, 1)
 LAST = 364

@@ -6,7 +6,6 @@ from pathlib import Path
 
 from affine import Affine
 
-from bocage.disk import write_csv
 from bocage.errors import BocageError
 from bocage.grid import Grid
 from bocage.progress import QUIET, Progress
@@ -14,6 +13,7 @@ from bocage.simulate.formats import FORMATS
 from bocage.simulate.landscape import LEGEND, World
 from bocage.simulate.polygons import write_polygons
 from bocage.simulate.sensors import PAN_GSD, S2_GSD, Dates, write_s1, write_s2, write_truth, write_vhr
+from bocage.textfile import write_csv
 
 CRS = "EPSG:32740"
 CORNER = (338_000.0, 7_668_000.0)

@@ -6,7 +6,6 @@ from datetime import datetime
 from pathlib import Path
 from typing import Annotated
 
-from bocage.disk import read_rows
 from bocage.errors import SourceError
 from bocage.progress import QUIET, Progress
 from bocage.ranges import STORED, VALUE, Range, check_ranges
@@ -16,6 +15,7 @@ from bocage.sources.image import quality_of
 from bocage.sources.pattern import DATE, Match, matching
 from bocage.sources.products import distinct
 from bocage.sources.raster import inspect
+from bocage.textfile import read_rows
 
 SPEC = SensorSpec("series", "time series of rasters: a file per variable or per date")
 clear_mask = clear_where_listed

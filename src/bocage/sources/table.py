@@ -19,13 +19,13 @@ import pandas as pd
 from affine import Affine
 from numpy.typing import NDArray
 
-from bocage.disk import read_text
 from bocage.errors import SourceError
 from bocage.grid import Grid, Window
 from bocage.ranges import STORED, Range, check_ranges
 from bocage.shelf import did_you_mean
 from bocage.sources.base import Decoding, SensorSpec
 from bocage.sources.raster import fingerprint
+from bocage.textfile import read_text
 from bocage.words import Note
 
 SPEC = SensorSpec(

@@ -5,7 +5,7 @@ from dataclasses import astuple, dataclass, fields
 from pathlib import Path
 from typing import Any
 
-from bocage.disk import write_csv
+from bocage.textfile import write_csv
 
 
 @dataclass(frozen=True)
