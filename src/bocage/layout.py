@@ -59,6 +59,13 @@ class ModelLayout:
         known = (self.description, self.pretrained, self.weights, self.domain, self.precision)
         return [path for path in known if path.exists()]
 
+    @classmethod
+    def of(cls, folder: Path) -> "ModelLayout":
+        """Return `folder` as a model folder, or the model in it: of an adaptation, or of the first draw of a run."""
+        run = RunLayout(folder)
+        inside = (cls(folder), run.own.model, run.split(0).model)
+        return next((model for model in inside if model.description.exists()), cls(folder))
+
 
 @dataclass(frozen=True)
 class SplitLayout:
@@ -95,6 +102,11 @@ class SplitLayout:
     def importance(self) -> Path:
         """Importance of sources and dates."""
         return self.path / "importance.json"
+
+    @property
+    def confusion(self) -> Path:
+        """Confusion matrix of a model on other reference polygons."""
+        return self.path / "confusion.csv"
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,7 @@
 import re
 import unicodedata
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Annotated
@@ -108,6 +108,33 @@ class Legend:
     @cached_property
     def _positions(self) -> dict[str, int]:
         return {plain(v): i for i, c in enumerate(self.classes) for v in (c.values or (c.code,))}
+
+    def absent_from(self, other: "Legend") -> tuple[str, ...]:
+        """Return the names of the classes whose code is not in the legend `other`."""
+        return tuple(c.name for c in self.classes if c.code not in other.codes)
+
+    def renamed_in(self, other: "Legend") -> list[tuple[int, str, str]]:
+        """Return code, name here and name in the legend `other` of the classes that have one code and two names.
+
+        Raises
+        ------
+        LegendError
+            A name has another code in the legend `other`, so that codes of the two legends cannot be compared.
+        """
+        names = dict(zip(other.codes, other.names, strict=True))
+        codes = {name: code for code, name in names.items()}
+        for c in self.classes:
+            if codes.get(c.name, c.code) != c.code:
+                raise LegendError(
+                    f"The class '{c.name}' has the code {c.code} in one legend and {codes[c.name]} in the other. Give it the "
+                    "same code in both."
+                )
+        return [(c.code, c.name, names[c.code]) for c in self.classes if names.get(c.code, c.name) != c.name]
+
+    def with_classes_of(self, other: "Legend") -> "Legend":
+        """Return the classes of this legend, then those of `other` with other codes; without reference values."""
+        more = (c for c in other.classes if c.code not in self.codes)
+        return Legend(tuple(replace(c, values=()) for c in (*self.classes, *more)))
 
     def without(self, names: Sequence[str]) -> "Legend":
         """Return the legend without the classes called `names`."""

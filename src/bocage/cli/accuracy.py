@@ -5,7 +5,7 @@ from typing import Any
 
 import click
 
-from bocage.cli.options import OUT, OVERWRITE, RECIPE, opened, run_stages
+from bocage.cli.options import ALLOW, OUT, OVERWRITE, RECIPE, opened, run_stages
 from bocage.cli.terminal import terminal
 from bocage.layout import RunLayout
 
@@ -16,18 +16,31 @@ from bocage.layout import RunLayout
 @OVERWRITE
 @click.option("--sample", type=click.Path(path_type=Path), help="Labelled validation sample of the map (vector file).")
 @click.option("--label", default="label", show_default=True, help="Field of the sample with the class code or name.")
-def evaluate(recipe: Path, out: Path | None, overwrite: bool, sample: Path | None, label: str) -> None:
+@click.option(
+    "--model", type=click.Path(path_type=Path), help="Folder of a model or run, to score on the polygons of the recipe."
+)
+@ALLOW
+def evaluate(
+    recipe: Path, out: Path | None, overwrite: bool, sample: Path | None, label: str, model: Path | None
+) -> None:
     """Measure the accuracy of the model or the map.
 
-    Without --sample: accuracy of the model on the test polygons. With --sample: accuracy and areas of the map,
+    Without option: accuracy of the model on the test polygons. With --sample: accuracy and areas of the map,
     estimated from a validation sample. Draw the sample with 'bocage sample-design' and label it. The estimates and
-    their 95 % intervals are added to the report.
+    their 95 % intervals are added to the report. With --model: accuracy of a model of another site or year on all
+    reference polygons of the recipe.
 
     \b
     Examples:
       bocage evaluate recipe.toml
       bocage evaluate recipe.toml --sample runs/my-valley/validation.gpkg
+      bocage evaluate next_valley.toml --model runs/my-valley
     """
+    if sample is not None and model is not None:
+        raise click.UsageError("--sample evaluates a map and --model a model; give one of them")
+    if model is not None:
+        _evaluate_elsewhere(recipe, model, out, overwrite)
+        return
     if sample is None:
         run_stages(recipe, out, ("evaluate",), overwrite)
         return
@@ -40,6 +53,19 @@ def evaluate(recipe: Path, out: Path | None, overwrite: bool, sample: Path | Non
         found = evaluate_sample(parsed, folder, sample, label, progress)
     print_adjusted(found)
     click.echo(f"sample: {RunLayout(folder).sample}. Run 'bocage report {recipe}' to add the estimates to the report.")
+
+
+def _evaluate_elsewhere(recipe: Path, model: Path, out: Path | None, overwrite: bool) -> None:
+    """Score a model on the polygons of a recipe, and print the score."""
+    parsed = opened(recipe)
+    from bocage.cli.tables import print_transfer
+    from bocage.jobs.evaluate import evaluate_model
+
+    folder = out or parsed.out.with_name(f"{parsed.out.name}-evaluated")
+    with terminal() as progress:
+        found = evaluate_model(parsed, model, folder, progress, overwrite)
+    print_transfer(found)
+    click.echo(f"score: {RunLayout(folder).score}")
 
 
 @click.command("sample-design")

@@ -86,7 +86,9 @@ def prepare(recipe: Path, out: Path | None, overwrite: bool) -> None:
 @OUT
 @OVERWRITE
 @with_workers
-@click.option("--model", type=click.Path(path_type=Path), help="Model folder to use instead of the run's model.")
+@click.option(
+    "--model", type=click.Path(path_type=Path), help="Folder of a model or run to use instead of the run's model."
+)
 @ALLOW
 @click.option("--region", type=click.Path(path_type=Path), help="Vector file; only its polygons are mapped.")
 @click.option("--where", help="SQL condition that selects polygons of the region: \"tile = '31UES'\".")

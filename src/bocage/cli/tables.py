@@ -8,7 +8,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from bocage.evaluation import Adjusted, Comparison, spread_of
+from bocage.evaluation import Adjusted, Comparison, Transfer, spread_of
 from bocage.evaluation.area import Estimate
 from bocage.evaluation.sample import Drawn
 from bocage.legend import Legend
@@ -19,6 +19,25 @@ def print_score(path: Path) -> None:
     record = json.loads(path.read_text())
     console = Console()
     console.print(_metrics("Test polygons", record))
+    console.print(_per_class(record))
+    if "truth" in record:
+        console.print(_metrics("Map against the truth raster", record["truth"]))
+
+
+def print_transfer(found: Transfer) -> None:
+    """Print the score of a model on the polygons of another site: all classes, then the classes that the model has."""
+    console = Console()
+    console.print(_metrics("All reference polygons", found.every.as_dict()))
+    if found.lacking:
+        console.print(_metrics("Reference polygons of the classes that the model has", found.shared.as_dict()))
+    console.print(_per_class(found.every.as_dict()))
+    if found.lacking:
+        console.print(f"The model lacks: {', '.join(found.lacking)}. Their pixels are errors in the first table.")
+    if found.outside is not None:
+        console.print(f"Pixels outside the training domain of the model: {100 * found.outside:.1f} %")
+
+
+def _per_class(record: dict[str, Any]) -> Table:
     table = Table(
         "class",
         "F-measure",
@@ -30,9 +49,7 @@ def print_score(path: Path) -> None:
     for name, entry in record["per_class"].items():
         values = [_spread(entry[m]) for m in ("f1", "producers_accuracy", "users_accuracy")]
         table.add_row(name, *values, str(entry["reference_pixels"]))
-    console.print(table)
-    if "truth" in record:
-        console.print(_metrics("Map against the truth raster", record["truth"]))
+    return table
 
 
 def print_comparison(found: Comparison) -> None:

@@ -6,6 +6,7 @@ from bocage.evaluation.matrix import ConfusionMatrix, compare
 from bocage.evaluation.metrics import METRICS
 from bocage.evaluation.predictions import Predictions, predictions_of
 from bocage.evaluation.score import Evaluation, Score, load_score, spread_of
+from bocage.evaluation.transfer import Legends, Transfer, transfer_of
 from bocage.evaluation.trust import Trust, trust_of
 
 __all__ = [
@@ -15,9 +16,11 @@ __all__ = [
     "ConfusionMatrix",
     "Corrected",
     "Evaluation",
+    "Legends",
     "Line",
     "Predictions",
     "Score",
+    "Transfer",
     "Trust",
     "clustered",
     "compare",
@@ -27,5 +30,6 @@ __all__ = [
     "set_beside",
     "spread_of",
     "stratified",
+    "transfer_of",
     "trust_of",
 ]

@@ -38,6 +38,10 @@ class Predictions:
     def __len__(self) -> int:
         return len(self.label)
 
+    def take(self, kept: NDArray[np.bool_]) -> "Predictions":
+        """Return the test pixels that are True in `kept` (N,)."""
+        return Predictions(**{field.name: getattr(self, field.name)[kept] for field in fields(self)})
+
     def matrix(self, names: tuple[str, ...]) -> ConfusionMatrix:
         """Return the confusion matrix."""
         return ConfusionMatrix.of(self.label, self.predicted, names)

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from bocage.errors import RunFolderError, SamplesError
-from bocage.layout import RunLayout
+from bocage.layout import ModelLayout, RunLayout
 from bocage.legend import Legend
 from bocage.progress import QUIET, Progress
 from bocage.recipe import Recipe
@@ -45,7 +45,7 @@ def adapt_to(
     settings = replace(settings, device=recipe.choice.training.device, seed=seed)
     with held(out):
         scene = open_scene(recipe, progress)
-        trained = Trained.load(model).for_scene(scene)
+        trained = Trained.load(ModelLayout.of(model).path).for_scene(scene)
         trained.check_scene(scene)
         for remark in remarks(trained, scene):
             progress.say(remark)

@@ -1,5 +1,6 @@
-"""``bocage evaluate --sample``: estimate accuracies and areas of a map from a labelled validation sample."""
+"""``bocage evaluate``: accuracies and areas of a map from a labelled sample; accuracy of a model on other polygons."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -7,16 +8,22 @@ from affine import Affine
 from numpy.typing import NDArray
 
 from bocage.disk import write_json
-from bocage.errors import EvaluationError
-from bocage.evaluation import Adjusted, stratified
+from bocage.errors import EvaluationError, RunFolderError
+from bocage.evaluation import Adjusted, Legends, Transfer, predictions_of, stratified, transfer_of
 from bocage.evaluation.sample import Drawn, Labelled, read_sample
+from bocage.jobs.map import adapting
 from bocage.jobs.sample_design import map_of
-from bocage.layout import RunLayout
-from bocage.mapping import LandCoverMap, codes_at
+from bocage.layout import ModelLayout, RunLayout
+from bocage.machine import device_of
+from bocage.mapping import Classified, Forward, LandCoverMap, codes_at, compare_legends, predict_at, proposal
 from bocage.progress import QUIET, Progress
 from bocage.recipe import Recipe
-from bocage.run import open_scene
+from bocage.run import held, open_scene
+from bocage.samples import Pixels, labelled
+from bocage.samples.make import check_any
+from bocage.scene import Scene
 from bocage.sources.raster import fingerprint
+from bocage.training import Trained, remarks
 
 
 def evaluate_sample(
@@ -73,3 +80,79 @@ def _report_missing(mapped: NDArray[np.int64], path: Path, progress: Progress) -
     for value, where in ((OUTSIDE, "outside the map"), (NODATA, "where the map has no data")):
         if n := int((mapped == value).sum()):
             progress.say(f"{path.name}: {n} labelled pixels are {where} and are not used.")
+
+
+def evaluate_model(
+    recipe: Recipe, model: Path, out: Path, progress: Progress = QUIET, overwrite: bool = False
+) -> Transfer:
+    """Score a trained model on all reference polygons of the recipe; nothing is trained.
+
+    `model` is the folder of a model or of a run. Writes ``score.json``, ``confusion.csv`` and ``test.parquet`` to `out`.
+
+    Raises
+    ------
+    RunFolderError
+        `out` is the folder of a run, or has a score and `overwrite` is False.
+    TrainedError
+        The scene lacks sources that the network needs, or they differ.
+    LegendError
+        A class has the same name and another code in the recipe and in the model.
+    """
+    layout, folder = RunLayout(out), ModelLayout.of(model)
+    _check_free(layout, overwrite)
+    with held(out):
+        scene = open_scene(recipe, progress)
+        trained = Trained.load(folder.path).for_scene(scene)
+        trained.check_scene(scene)
+        for said in (*remarks(trained, scene), *compare_legends(recipe.legend, trained)):
+            progress.say(said)
+        pixels, made = _classified(recipe, trained, scene, progress)
+        tested = predictions_of(
+            pixels.row, pixels.column, pixels.polygon, pixels.label, made.probabilities, trained.calibration.temperature
+        )
+        legends = Legends(recipe.legend, trained.legend)
+        tested = replace(tested, predicted=legends.in_union(tested.predicted)).take(made.valid)
+        score = transfer_of(tested, legends, recipe.evaluation.names, int((~made.valid).sum()), made.outside)
+        tested.to_parquet(layout.own.test)
+        score.save_confusion(layout.own.confusion)
+        write_json(layout.score, {"model": str(folder.path), "fingerprint": trained.fingerprint} | score.as_dict())
+        if advice := proposal(trained, score.outside, adapting(recipe, model)):
+            progress.say(advice)
+    return score
+
+
+def _classified(recipe: Recipe, trained: Trained, scene: Scene, progress: Progress) -> tuple[Pixels, Classified]:
+    """Return the pixels of all reference polygons, and what the model makes of them.
+
+    Raises
+    ------
+    EvaluationError
+        No pixel has valid data.
+    """
+    found = labelled(scene, recipe.survey)
+    for note in found.notes:
+        progress.say(note)
+    for one in found.rejections:
+        progress.say(f"{one.label}: {one.polygons} polygons are not used: {one.text()}")
+    check_any(found.pixels, recipe.reference, scene.grid)
+    how = Forward(device_of(recipe.choice.training.device), novelty=trained.domain is not None)
+    made = predict_at(trained, scene, found.pixels, how, progress, "classifying reference polygons")
+    if not made.valid.any():
+        raise EvaluationError(
+            f"All {len(found.pixels)} reference pixels are masked. Check nodata and the clear values."
+        )
+    return found.pixels, made
+
+
+def _check_free(layout: RunLayout, overwrite: bool) -> None:
+    """Check that the results of an evaluation can be written to a folder.
+
+    Raises
+    ------
+    RunFolderError
+        It is the folder of a run, or has a score and `overwrite` is False.
+    """
+    if layout.provenance.exists():
+        raise RunFolderError(f"{layout.path} has a run, with a score of its own. Choose another --out.")
+    if layout.score.exists() and not overwrite:
+        raise RunFolderError(f"{layout.score} exists. Choose another --out, or give --overwrite.")

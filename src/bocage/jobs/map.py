@@ -3,8 +3,17 @@
 from pathlib import Path
 
 from bocage.errors import RunFolderError
-from bocage.layout import RunLayout
-from bocage.mapping import Computing, LandCoverMap, Mapping, make_map
+from bocage.layout import ModelLayout, RunLayout
+from bocage.machine import device_of
+from bocage.mapping import (
+    Computing,
+    LandCoverMap,
+    Mapping,
+    compare_legends,
+    make_map,
+    outside_share,
+    proposal,
+)
 from bocage.progress import QUIET, Progress
 from bocage.recipe import Recipe
 from bocage.run import held, open_scene, settled
@@ -16,6 +25,9 @@ def map_with(
 ) -> LandCoverMap:
     """Map the scene of the recipe with a trained model; reference polygons are not used.
 
+    `model` is the folder of a model or of a run. The differences between the legends of recipe and model are reported, and an
+    adaptation is proposed if many pixels of the scene are outside the training domain.
+
     Raises
     ------
     RunFolderError
@@ -25,9 +37,24 @@ def map_with(
     if folder.is_complete and not overwrite:
         raise RunFolderError(f"{folder.path} holds a map already. Choose another --out, or give --overwrite.")
     with held(out):
-        trained, scene = Trained.load(model), open_scene(recipe, progress)
+        found = ModelLayout.of(model).path
+        scene = open_scene(recipe, progress)
+        trained = Trained.load(found).for_scene(scene)
+        trained.check_scene(scene)
+        for said in compare_legends(recipe.legend, trained):
+            progress.say(said)
+        where = device_of(recipe.choice.training.device)
+        if advice := proposal(
+            trained, outside_share(trained, scene, where, recipe.split.seed), adapting(recipe, model)
+        ):
+            progress.say(advice)
         computing = Computing(recipe.choice.training.device, recipe.workers)
-        return make_map(trained, scene, _precise(recipe, model, progress), folder.path, computing, progress)
+        return make_map(trained, scene, _precise(recipe, found, progress), folder.path, computing, progress)
+
+
+def adapting(recipe: Recipe, model: Path) -> str:
+    """Return the command that adapts a model to the scene of a recipe."""
+    return f"bocage adapt {ModelLayout.of(model).path} --scene {recipe.path}"
 
 
 def _precise(recipe: Recipe, model: Path, progress: Progress) -> Mapping:

@@ -3,16 +3,19 @@
 from bocage.mapping.areas import Areas
 from bocage.mapping.codes import check_truth, codes_at, codes_beside, count_codes, locate, read_codes
 from bocage.mapping.engine import LandCoverMap, make_map, open_map
-from bocage.mapping.predict import Prediction, classify_at, predict
+from bocage.mapping.predict import Classified, Forward, Prediction, classify_at, predict, predict_at
 from bocage.mapping.settings import Mapping
 from bocage.mapping.speed import pixels_per_second
+from bocage.mapping.suitability import compare_legends, outside_share, proposal
 from bocage.mapping.workers import Computing, Workers
 from bocage.mapping.writers import WRITERS
 
 __all__ = [
     "WRITERS",
     "Areas",
+    "Classified",
     "Computing",
+    "Forward",
     "LandCoverMap",
     "Mapping",
     "Prediction",
@@ -21,11 +24,15 @@ __all__ = [
     "classify_at",
     "codes_at",
     "codes_beside",
+    "compare_legends",
     "count_codes",
     "locate",
     "make_map",
     "open_map",
+    "outside_share",
     "pixels_per_second",
     "predict",
+    "predict_at",
+    "proposal",
     "read_codes",
 ]

@@ -69,6 +69,24 @@ class Forward:
     """Called before each cell; it raises an exception to stop the computation."""
 
 
+@dataclass(frozen=True)
+class Classified:
+    """Result at N pixels of the map."""
+
+    probabilities: NDArray[np.float32]
+    """Calibrated class probabilities (N, K), 0 to 1."""
+    valid: NDArray[np.bool_]
+    """Whether all sources (or one, if the network tolerates missing sources) have a valid date (N,)."""
+    novelty: NDArray[np.float32]
+    """Distance from the training data (N,), 1 at the limit of the validation polygons; NaN if not computed."""
+
+    @property
+    def outside(self) -> float | None:
+        """Share of the valid pixels that are outside the training domain (novelty above 1); None if not computed."""
+        known = self.novelty[self.valid & ~np.isnan(self.novelty)]
+        return float((known > 1).mean()) if len(known) else None
+
+
 def classify_at(
     trained: Trained,
     scene: Scene,
@@ -81,9 +99,18 @@ def classify_at(
 
     For a network with context, this is much faster than classifying the pixels patch by patch, with the same result.
     """
+    return predict_at(trained, scene, pixels, Forward(device), progress, task).probabilities
+
+
+def predict_at(
+    trained: Trained, scene: Scene, pixels: Pixels, how: Forward, progress: Progress = QUIET, task: str = "classifying"
+) -> Classified:
+    """Classify pixels of the map in dense windows around each polygon, or in parts of a table."""
     row, column = pixels.row, pixels.column
     found = np.zeros((len(pixels), len(trained.legend.classes)), np.float32)
-    groups = np.stack([pixels.polygon, row // TILE, column // TILE], 1)
+    valid, novelty = np.zeros(len(pixels), bool), np.full(len(pixels), np.nan, np.float32)
+    polygon = pixels.polygon if scene.ids is None else np.zeros_like(pixels.polygon)  # each row of a table has its own
+    groups = np.stack([polygon, row // TILE, column // TILE], 1)
     which = np.unique(groups, axis=0, return_inverse=True)[1].ravel()
     order = np.argsort(which, kind="stable")
     parts = np.split(order, np.flatnonzero(np.diff(which[order])) + 1) if len(order) else []
@@ -91,9 +118,13 @@ def classify_at(
         rows, columns = row[members], column[members]
         y, x = int(rows.min()), int(columns.min())
         window = Window(y, x, int(rows.max()) - y + 1, int(columns.max()) - x + 1)
-        found[members] = predict(trained, scene, window, device).probabilities[:, rows - y, columns - x].T
+        made = infer(trained, read_inputs(trained, scene, window), window, how)
+        found[members] = made.probabilities[:, rows - y, columns - x].T
+        valid[members] = made.valid[rows - y, columns - x]
+        if made.novelty is not None:
+            novelty[members] = made.novelty[rows - y, columns - x]
         progress.step(task, done, len(parts))
-    return found
+    return Classified(found, valid, novelty)
 
 
 def predict(
