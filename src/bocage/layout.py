@@ -8,6 +8,7 @@
     ├── samples.parquet  pretrained/  pretrained.csv
     ├── splits/<k>/                 model/  curves.csv  test.parquet  score.json  importance.json
     ├── map/                        classes.tif  confidence.tif  …  areas.csv  item.json  checksums.sha256
+    │                               with several sites: map/<site>/ and scene/<site>/
     ├── score.json  sample.json  validation.gpkg
     ├── report.html  report.json
     └── compare/<label>/  comparison.{html,csv,tex,json}  speed.json
@@ -173,6 +174,30 @@ class MapLayout:
 
 
 @dataclass(frozen=True)
+class SiteLayout:
+    """Folders of one site in the folder of a run with several sites."""
+
+    run: Path
+    slug: str
+    """Name of the site, safe as a file name."""
+
+    @property
+    def scene(self) -> Path:
+        """Prepared cubes."""
+        return self.run / "scene" / self.slug
+
+    @property
+    def cut(self) -> Path:
+        """Cut samples."""
+        return self.scene / "samples"
+
+    @property
+    def map(self) -> MapLayout:
+        """The map."""
+        return MapLayout(self.run / "map" / self.slug)
+
+
+@dataclass(frozen=True)
 class RunLayout:
     """The folder of a run."""
 
@@ -216,6 +241,10 @@ class RunLayout:
     def split(self, number: int) -> SplitLayout:
         """Folder of draw or fold `number`, from 0."""
         return SplitLayout(self.path / "splits" / str(number))
+
+    def site(self, slug: str) -> SiteLayout:
+        """Folders of a site, in a run with several sites."""
+        return SiteLayout(self.path, slug)
 
     @property
     def own(self) -> SplitLayout:
@@ -269,8 +298,11 @@ class RunLayout:
 
     def files_of(self, stage: str) -> list[Path]:
         """Files of a complete stage that other stages, or a later run, read."""
-        kind, _, number = stage.partition("/")
-        split = self.split(int(number)) if number else self.own
+        kind, _, which = stage.partition("/")
+        if which and kind in ("samples", "map"):
+            site = self.site(which)
+            return [*site.cut.glob("*")] if kind == "samples" else [p for p in (site.map.areas, *site.map.layers) if p.exists()]
+        split = self.split(int(which)) if which else self.own
         model = split.model
         files = {
             "samples": [self.samples, *self.cut.glob("*")],

@@ -5,7 +5,7 @@ from typing import Any
 
 import click
 
-from bocage.cli.options import ALLOW, OUT, OVERWRITE, RECIPE, opened, run_stages
+from bocage.cli.options import ALLOW, OUT, OVERWRITE, RECIPE, SITE, opened, run_stages
 from bocage.cli.terminal import terminal
 from bocage.layout import RunLayout
 
@@ -19,9 +19,16 @@ from bocage.layout import RunLayout
 @click.option(
     "--model", type=click.Path(path_type=Path), help="Folder of a model or run, to score on the polygons of the recipe."
 )
+@SITE
 @ALLOW
 def evaluate(
-    recipe: Path, out: Path | None, overwrite: bool, sample: Path | None, label: str, model: Path | None
+    recipe: Path,
+    out: Path | None,
+    overwrite: bool,
+    sample: Path | None,
+    label: str,
+    model: Path | None,
+    site: str | None,
 ) -> None:
     """Measure the accuracy of the model or the map.
 
@@ -38,8 +45,10 @@ def evaluate(
     """
     if sample is not None and model is not None:
         raise click.UsageError("--sample evaluates a map and --model a model; give one of them")
+    if site is not None and model is None:
+        raise click.UsageError("--site selects the polygons for --model")
     if model is not None:
-        _evaluate_elsewhere(recipe, model, out, overwrite)
+        _evaluate_elsewhere(recipe, site, model, out, overwrite)
         return
     if sample is None:
         run_stages(recipe, out, ("evaluate",), overwrite)
@@ -55,9 +64,9 @@ def evaluate(
     click.echo(f"sample: {RunLayout(folder).sample}. Run 'bocage report {recipe}' to add the estimates to the report.")
 
 
-def _evaluate_elsewhere(recipe: Path, model: Path, out: Path | None, overwrite: bool) -> None:
-    """Score a model on the polygons of a recipe, and print the score."""
-    parsed = opened(recipe)
+def _evaluate_elsewhere(recipe: Path, site: str | None, model: Path, out: Path | None, overwrite: bool) -> None:
+    """Score a model on the polygons of a recipe or of one of its sites, and print the score."""
+    parsed = opened(recipe, site)
     from bocage.cli.tables import print_transfer
     from bocage.jobs.evaluate import evaluate_model
 

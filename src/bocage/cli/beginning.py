@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from bocage.cli.options import OUT, RECIPE, opened
+from bocage.cli.options import OUT, RECIPE, SITE, opened
 from bocage.cli.terminal import started, terminal
 from bocage.layout import RunLayout
 
@@ -47,12 +47,16 @@ def init(images: Path, reference: Path, label: str, layer: str, out: Path) -> No
     type=click.Path(path_type=Path),
     help="Write an HTML page with a picture of each source and a timeline of dates.",
 )
+@SITE
 @click.pass_context
-def check(context: click.Context, recipe: Path, out: Path | None, as_json: bool, html: Path | None) -> None:
+def check(
+    context: click.Context, recipe: Path, out: Path | None, as_json: bool, html: Path | None, site: str | None
+) -> None:
     """Check everything that a recipe names before a run.
 
     Opens every file, compares grids, measures shifts between sources (and between sources and polygons), and checks
-    dates, clouds, values, polygons, classes and free disk space. Exit code 1 if there is an error.
+    dates, clouds, values, polygons, classes and free disk space. A recipe with several sites is checked site by site;
+    the page shows one of them (--site). Exit code 1 if there is an error.
 
     \b
     Examples:
@@ -64,7 +68,9 @@ def check(context: click.Context, recipe: Path, out: Path | None, as_json: bool,
     from bocage.jobs.check import check as run_checks
 
     with terminal() as progress:
-        seen = run_checks(recipe, out, progress)
+        seen = run_checks(recipe, out, progress, site or "")
+    if html and seen.of_sites:
+        raise click.UsageError("--html shows one site; give --site NAME")
     if html:
         from bocage.report.preflight import write_page
 
@@ -90,7 +96,8 @@ def check(context: click.Context, recipe: Path, out: Path | None, as_json: bool,
     help="Also estimate the time with this number of preparation threads; repeatable.",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print the plan as JSON.")
-def plan(recipe: Path, out: Path | None, workers: tuple[int, ...], as_json: bool) -> None:
+@SITE
+def plan(recipe: Path, out: Path | None, workers: tuple[int, ...], as_json: bool, site: str | None) -> None:
     """Estimate time, memory and disk space of a run.
 
     The estimate comes from a short probe on this machine. The plan is saved in the run's folder. After the run, the
@@ -101,7 +108,7 @@ def plan(recipe: Path, out: Path | None, workers: tuple[int, ...], as_json: bool
       bocage plan recipe.toml
       bocage plan recipe.toml --workers 8 --workers 32
     """
-    parsed = opened(recipe)
+    parsed = opened(recipe, site)
     from bocage.jobs.plan import plan as measure
 
     folder = out or parsed.out

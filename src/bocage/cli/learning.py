@@ -4,7 +4,7 @@ from pathlib import Path
 
 import click
 
-from bocage.cli.options import ALLOW, DEVICES, OUT, OVERWRITE, RECIPE, chosen, opened
+from bocage.cli.options import ALLOW, DEVICES, OUT, OVERWRITE, RECIPE, SITE, chosen, opened
 from bocage.cli.terminal import started, terminal
 from bocage.layout import RunLayout
 
@@ -15,10 +15,11 @@ from bocage.layout import RunLayout
     "--scene", "recipe", required=True, type=click.Path(path_type=Path), help="Recipe of the scene to adapt to."
 )
 @click.option("--polygons", is_flag=True, help="Also train on the recipe's reference polygons.")
+@SITE
 @OUT
 @OVERWRITE
 @ALLOW
-def adapt(model: Path, recipe: Path, polygons: bool, out: Path | None, overwrite: bool) -> None:
+def adapt(model: Path, recipe: Path, polygons: bool, site: str | None, out: Path | None, overwrite: bool) -> None:
     """Adapt a trained network to another year or region.
 
     The network is trained on its most confident predictions for pixels of the scene and, with --polygons, on the
@@ -31,7 +32,7 @@ def adapt(model: Path, recipe: Path, polygons: bool, out: Path | None, overwrite
       bocage adapt runs/2022/splits/0/model --scene 2023.toml --polygons --out runs/2023
       bocage map 2023.toml --model runs/2023/model --out runs/2023
     """
-    parsed = opened(recipe)
+    parsed = opened(recipe, site)
     from bocage.jobs.adapt import adapt_to
     from bocage.training import Adapting
 

@@ -63,12 +63,16 @@ def with_workers(command: Callable[..., None]) -> Callable[..., None]:
     return command
 
 
-def opened(recipe: Path) -> Recipe:
-    """Read a recipe. A line is printed first, because the imports take seconds."""
+SITE = click.option("--site", help="Name of one site of a recipe with several ([[site]]).")
+
+
+def opened(recipe: Path, site: str | None = None) -> Recipe:
+    """Read a recipe, or the part of one of its sites. A line is printed first, because the imports take seconds."""
     started(f"recipe: {recipe}")
     from bocage.recipe import read_recipe
 
-    return read_recipe(recipe)
+    parsed = read_recipe(recipe)
+    return parsed.at(site) if site else parsed
 
 
 def chosen(
@@ -77,14 +81,20 @@ def chosen(
     region: Path | None = None,
     where: str | None = None,
     devices: int | None = None,
+    sites: Sequence[str] = (),
     **given: Any,
 ) -> Recipe:
-    """Return the recipe with the workers, devices and region given on the command line."""
+    """Return the recipe with the workers, devices, region and sites given on the command line."""
+    if recipe.sites and (region or where):
+        raise click.UsageError("--region is for a recipe of one site; give each [[site]] its region")
+    for site in sites:
+        recipe.find(site)
     replaced = {("count" if key == "workers" else key): value for key, value in given.items() if value is not None}
     pairs = dict(_pair(option) for option in options)
     try:
         workers = replace(recipe.workers, **replaced, options={**recipe.workers.options, **pairs})
         mapping = replace(recipe.map, region=region or recipe.map.region, where=where or recipe.map.where)
+        mapping = replace(mapping, sites=tuple(sites) or mapping.sites)
     except ValueError as error:
         raise click.UsageError(str(error)) from error
     training = replace(recipe.choice.training, devices=devices or recipe.choice.training.devices)
@@ -110,7 +120,7 @@ def run_stages(recipe: Path, out: Path | None, stages: Sequence[str], overwrite:
         from bocage.cli.tables import print_score
 
         print_score(finished.layout.score)
-    if "map" in stages and (land := finished.map_on_disk()):
+    for land in finished.maps_on_disk().values() if "map" in stages else ():
         click.echo(f"map: {land.files['classes']}")
     if "report" in stages:
         click.echo(f"report: {finished.layout.report}")

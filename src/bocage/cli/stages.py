@@ -92,6 +92,7 @@ def prepare(recipe: Path, out: Path | None, overwrite: bool) -> None:
 @ALLOW
 @click.option("--region", type=click.Path(path_type=Path), help="Vector file; only its polygons are mapped.")
 @click.option("--where", help="SQL condition that selects polygons of the region: \"tile = '31UES'\".")
+@click.option("--site", "sites", multiple=True, help="Name of a site to map, of a recipe with several; repeatable.")
 def map_command(
     recipe: Path,
     out: Path | None,
@@ -99,11 +100,12 @@ def map_command(
     model: Path | None,
     region: Path | None,
     where: str | None,
+    sites: tuple[str, ...],
     **workers: Any,
 ) -> None:
     """Map the scene with a trained network.
 
-    Maps the whole scene, or the polygons of a region. Each window is saved when it is complete. After an
+    Maps the whole scene, or the polygons of a region; all sites of a recipe, or those given. Each window is saved when it is complete. After an
     interruption, the same command computes the missing windows. The output does not depend on tiling, workers or
     interruptions.
 
@@ -112,14 +114,17 @@ def map_command(
       bocage map recipe.toml
       bocage map recipe.toml --workers 4
       bocage map recipe.toml --region tiles.gpkg --where "tile IN ('31UES', '31UFS')"
+      bocage map sites.toml --site north --site south
       bocage map recipe.toml --scheduler tcp://node1:8786
       bocage map recipe.toml --cluster slurm --workers 20 --job queue=long --job memory=16GB
       bocage map next_year.toml --model runs/this_year/splits/0/model --out runs/next_year
     """
     if model is None:
-        run_stages(recipe, out, ("map",), overwrite, region=region, where=where, **workers)
+        run_stages(recipe, out, ("map",), overwrite, region=region, where=where, sites=sites, **workers)
         return
-    parsed = chosen(opened(recipe), region=region, where=where, **workers)
+    if len(sites) > 1:
+        raise click.UsageError("--model maps one site at a time; give one --site")
+    parsed = chosen(opened(recipe, *sites), region=region, where=where, **workers)
     from bocage.jobs.map import map_with
 
     with terminal() as progress:

@@ -20,6 +20,8 @@ def print_score(path: Path) -> None:
     console = Console()
     console.print(_metrics("Test polygons", record))
     console.print(_per_class(record))
+    if "sites" in record:
+        console.print(_by_site(record["sites"]))
     if "truth" in record:
         console.print(_metrics("Map against the truth raster", record["truth"]))
 
@@ -49,6 +51,13 @@ def _per_class(record: dict[str, Any]) -> Table:
     for name, entry in record["per_class"].items():
         values = [_spread(entry[m]) for m in ("f1", "producers_accuracy", "users_accuracy")]
         table.add_row(name, *values, str(entry["reference_pixels"]))
+    return table
+
+
+def _by_site(sites: dict[str, Any]) -> Table:
+    table = Table("site", "overall accuracy", "weighted F-measure", "kappa", title="Test polygons of each site")
+    for name, entry in sites.items():
+        table.add_row(escape(name), *(_spread(entry[m]) for m in ("overall_accuracy", "f1_weighted", "kappa")))
     return table
 
 

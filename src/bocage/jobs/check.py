@@ -2,6 +2,7 @@
 
 import dataclasses
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +17,8 @@ from bocage.preflight.finding import Severity
 from bocage.preflight.grids import check_coverage, check_grid, check_shifts
 from bocage.preflight.polygons import check_polygons
 from bocage.preflight.validity import check_validity
-from bocage.progress import QUIET, Progress
-from bocage.recipe import Recipe, read_recipe
+from bocage.progress import QUIET, Named, Progress
+from bocage.recipe import Recipe, Site, read_recipe
 from bocage.samples import check_split
 from bocage.samples.points import label_rows
 from bocage.scene import Cube, make_scene
@@ -32,8 +33,11 @@ FOUND: dict[str, Severity] = {
 """Notes of an opened source that are findings → severity."""
 
 
-def check(path: Path, out: Path | None = None, progress: Progress = QUIET) -> Preflight:
-    """Return the findings about a recipe and its inputs; an unusable input is a finding and raises no error."""
+def check(path: Path, out: Path | None = None, progress: Progress = QUIET, site: str = "") -> Preflight:
+    """Return the findings about a recipe and its inputs; an unusable input is a finding and raises no error.
+
+    A recipe with several sites is checked site by site, or only at `site`.
+    """
     try:
         recipe = read_recipe(path)
     except RecipeError as error:
@@ -42,6 +46,25 @@ def check(path: Path, out: Path | None = None, progress: Progress = QUIET) -> Pr
             for problem in error.problems
         ]
         return Preflight(path.stem, problems)
+    folder = out or recipe.out
+    if site:
+        return _checked(_of_site(recipe, recipe.find(site)), folder, progress)
+    if not recipe.sites:
+        return _checked(recipe, folder, progress)
+    whole = Preflight(recipe.name, language=recipe.report.language, of_sites=True)
+    for one in recipe.sites:
+        found = _checked(_of_site(recipe, one), folder, Named(progress, f"{one.name}: ")).findings
+        whole.findings += [replace(f, where=Note.of("at_site", site=one.name, note=f.where)) for f in found]
+    whole.findings = ordered(whole.findings)
+    return whole
+
+
+def _of_site(recipe: Recipe, site: Site) -> Recipe:
+    """Return the recipe of a site, where a class may have few polygons or none: the other sites can have them."""
+    return replace(recipe.part(site), split=replace(recipe.split, site="", rare="drop"))
+
+
+def _checked(recipe: Recipe, out: Path, progress: Progress) -> Preflight:
     seen = Preflight(recipe.name, language=recipe.report.language)
     seen.findings += _open_sources(recipe, seen, progress)
     try:
@@ -53,8 +76,9 @@ def check(path: Path, out: Path | None = None, progress: Progress = QUIET) -> Pr
         seen.findings = ordered(seen.findings)
         return seen
     seen.findings += _look_at_sources(recipe, seen, progress)
-    seen.findings += _look_at_reference(recipe, seen, progress)
-    seen.findings += _look_at_run(recipe, seen, out or recipe.out)
+    if recipe.reference is not None:  # a site that is mapped only has none
+        seen.findings += _look_at_reference(recipe, seen, progress)
+    seen.findings += _look_at_run(recipe, seen, out)
     seen.findings = ordered(seen.findings)
     return seen
 

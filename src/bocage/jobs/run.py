@@ -5,7 +5,7 @@ from pathlib import Path
 
 from bocage.progress import QUIET, Progress
 from bocage.recipe import Recipe
-from bocage.run import STAGES, Run, held, open_run
+from bocage.run import STAGES, Run, SitesRun, held, open_run, open_sites
 
 
 def run(
@@ -15,7 +15,7 @@ def run(
     progress: Progress = QUIET,
     overwrite: bool = False,
     scene_at: Path | None = None,
-) -> Run:
+) -> Run | SitesRun:
     """Run the stages of a recipe; complete stages are kept.
 
     Parameters
@@ -28,7 +28,10 @@ def run(
         Folder of the prepared scene, if several runs share it.
     """
     with held(out):
-        opened = open_run(recipe, out, progress, overwrite, stages, scene_at)
+        if recipe.sites:
+            opened: Run | SitesRun = open_sites(recipe, out, progress, overwrite, stages)
+        else:
+            opened = open_run(recipe, out, progress, overwrite, stages, scene_at)
         work: Mapping[str, Callable[[], object]] = {
             "train": opened.train, "evaluate": opened.evaluate, "map": opened.map, "report": opened.report,
         }  # fmt: skip

@@ -31,6 +31,8 @@ class Mapping:
     """Vector file whose polygons are mapped; default: the whole grid."""
     where: str = ""
     """SQL condition that selects polygons of `region`; empty: all. For example ``"tile IN ('31UES', '31UFS')"``."""
+    sites: tuple[str, ...] = ()
+    """Names of the sites to map, of a recipe with tables ``[[site]]``; empty: all."""
     keep_windows: bool = True
     """Keep the windows beside the map, so that after a change only the affected windows are computed again."""
 

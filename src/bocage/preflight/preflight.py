@@ -25,6 +25,9 @@ class Preflight:
     language: str = "en"
     """Language of the page: that of the report in the recipe; English if the recipe cannot be read."""
 
+    of_sites: bool = False
+    """Whether the findings are those of several sites; sources and grid are then empty."""
+
     @property
     def has_errors(self) -> bool:
         """Whether there is an error, so that a run would stop."""

@@ -1,11 +1,12 @@
 """Data classes of a parsed recipe: the typed settings of every stage."""
 
 from collections.abc import Mapping as AnyMapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated, Any
 
 from bocage.disk import safe_name
+from bocage.errors import Problem, RecipeError
 from bocage.evaluation import Evaluation
 from bocage.grid import Grid
 from bocage.legend import LandClass, Legend
@@ -74,6 +75,35 @@ class SourceChoice:
 
 
 @dataclass(frozen=True)
+class Site:
+    """A site of a recipe with several, or a year of one place: one table ``[[site]]``."""
+
+    name: str
+    """Name of the site."""
+    grid: GridChoice
+    """Grid of the map of the site."""
+    sources: AnyMapping[str, SourceChoice]
+    """Sources of the site. A source has the same name at all sites."""
+    reference: Reference | None = None
+    """Reference polygons; without them, the site is mapped only."""
+    region: Path | None = None
+    """Vector file whose polygons are mapped; default: the whole grid."""
+    where: str = ""
+    """SQL condition that selects polygons of `region`; empty: all."""
+
+    def __post_init__(self) -> None:
+        if not self.name or not self.name.isprintable():
+            raise ValueError(f"a site needs a name of one line; found {self.name!r}")
+        if self.where and not self.region:
+            raise ValueError("'where' selects polygons of 'region', which is not given")
+
+    @property
+    def slug(self) -> str:
+        """Name of its folders and stages in a run."""
+        return safe_name(self.name)
+
+
+@dataclass(frozen=True)
 class Contender:
     """A model that ``bocage compare`` compares with the model of the recipe: one table ``[[compare]]``."""
 
@@ -128,6 +158,56 @@ class Recipe:
     """Models to compare with the model of the recipe."""
     plugins: Plugins = Plugins()
     """Code outside of Bocage that model folders may name."""
+    sites: tuple[Site, ...] = ()
+    """Sites of a recipe with several. `grid`, `sources` and `reference` are then empty: :meth:`at` gives those of a site."""
+
+    def find(self, name: str) -> Site:
+        """Return the site of this name.
+
+        Raises
+        ------
+        RecipeError
+            No site has this name.
+        """
+        site = next((site for site in self.sites if site.name == name), None)
+        if site is None:
+            known = f"The sites are: {', '.join(site.name for site in self.sites)}" if self.sites else "It has no [[site]]"
+            raise RecipeError(self.path, [Problem("site", f"no site is called '{name}'. {known}")])
+        return site
+
+    def at(self, name: str) -> "Recipe":
+        """Return the recipe of one site, as if it were the only one.
+
+        Raises
+        ------
+        RecipeError
+            No site has this name, or the site has no reference polygons.
+        """
+        site = self.find(name)
+        if site.reference is None:
+            raise RecipeError(self.path, [Problem(f"site '{name}'", "the section [site.reference] is missing")])
+        return self.part(site)
+
+    def part(self, site: Site) -> "Recipe":
+        """Return the recipe of one site; without reference polygons if the site is mapped only."""
+        return replace(
+            self, name=f"{self.name}-{site.slug}", grid=site.grid, sources=site.sources, reference=site.reference,
+            map=replace(self.map, region=site.region, where=site.where, sites=()), sites=(),
+            split=replace(self.split, site=""),
+        )  # fmt: skip
+
+    def check_single(self) -> None:
+        """Check that the recipe has one site, for work that has no meaning for several.
+
+        Raises
+        ------
+        RecipeError
+            It has a table ``[[site]]``.
+        """
+        if self.sites:
+            names = ", ".join(site.name for site in self.sites)
+            message = f"the recipe has several sites ({names}), and this command takes one. Give --site NAME if it has this option"
+            raise RecipeError(self.path, [Problem("site", message)])
 
     @property
     def out(self) -> Path:

@@ -16,12 +16,13 @@ from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
 
+from bocage.disk import safe_name
 from bocage.errors import BocageError, Problem, RecipeError
 from bocage.evaluation import METRICS, Evaluation
 from bocage.legend import Legend, read_csv
 from bocage.mapping import WRITERS, Mapping, Workers
 from bocage.models import MODELS
-from bocage.recipe.nouns import Contender, GridChoice, LegendChoice, Plugins, Recipe, SourceChoice
+from bocage.recipe.nouns import Contender, GridChoice, LegendChoice, Plugins, Recipe, Site, SourceChoice
 from bocage.redaction import learn
 from bocage.report import Reporting
 from bocage.samples import Reference, Split
@@ -46,6 +47,10 @@ SECTIONS: dict[str, tuple[type[Any], bool]] = {
     "plugins": (Plugins, False),
 }
 """Section → its dataclass, and whether the section is required."""
+OF_A_SITE = ("grid", "reference")
+"""Sections that each table ``[[site]]`` has, in a recipe of several sites."""
+INSTEAD = {"map.region": "; give each site its region", "map.precision": '; remove it, or set "float32"'}
+"""Setting that is not available for several sites → what to do."""
 
 
 @dataclass
@@ -177,23 +182,83 @@ def parse(table: AnyMapping[str, Any], folder: Path, source: object = "the recip
     """
     reading = _Reading(folder.resolve())
     raw = reading.expanded(dict(table), "")
-    known = ["name", "sources", "model", "compare", *SECTIONS]
+    known = ["name", "sources", "model", "compare", "site", *SECTIONS]
     for key in raw:
         if key not in known:
             reading.unknown(key, known)
-    sources = _sources(reading, raw.get("sources"))
+    sites = _sites(reading, raw)
+    sources = {} if "site" in raw else _sources(reading, raw.get("sources"))
     model, config = _model(reading, raw.get("model"), "model")
     contenders = _contenders(reading, raw, model)
-    parts = {key: _plain_section(reading, _completed(reading, raw, model), key) for key in SECTIONS}
+    completed, own_site = _completed(reading, raw, model), OF_A_SITE if "site" in raw else ()
+    parts = {key: _plain_section(reading, completed, key) for key in SECTIONS if key not in own_site}
     _cross_check(reading, parts, sources)
+    _cross_check_sites(reading, parts, sites)
     legend = _legend(reading, parts.pop("legend"))
     if reading.problems or legend is None:
         raise RecipeError(source, reading.problems)
     allow(parts["plugins"].allow)
     name = str(raw.get("name", "recipe"))
     choice = Choice(model, config, parts.pop("training"))
-    own: dict[str, Any] = {"legend": legend, "sources": sources, "choice": choice, "compare": contenders}
+    own: dict[str, Any] = {"legend": legend, "sources": sources, "choice": choice, "compare": contenders, "sites": sites}
+    own |= dict.fromkeys(own_site)
     return Recipe(name, path=reading.folder / f"{name}.toml", **own, **parts)
+
+
+def _sites(reading: _Reading, raw: dict[str, Any]) -> tuple[Site, ...]:
+    """Read the tables [[site]]: for each site, its name, sources, grid, reference polygons and region."""
+    tables = raw.get("site", [])
+    if not isinstance(tables, list) or not all(isinstance(table, dict) for table in tables):
+        reading.add("site", "write a table [[site]] for each site, with name, [site.grid] and [site.sources.<name>]")
+        return ()
+    for key in (*OF_A_SITE, "sources") if tables else ():
+        if key in raw:
+            reading.add(key, f"the recipe has tables [[site]]: move [{key}] into each site, as [site.{key}]")
+    return tuple(site for i, table in enumerate(tables) if (site := _site(reading, table, f"site.{i}")))
+
+
+def _site(reading: _Reading, table: dict[str, Any], key: str) -> Site | None:
+    sources = _sources(reading, table.get("sources"), f"{key}.sources")
+    grid = reading.section(GridChoice, table.get("grid", {}), f"{key}.grid")
+    _check_grid(reading, grid, sources, f"{key}.grid.like")
+    _check_indices(reading, sources, f"{key}.sources")
+    reference = reading.section(Reference, table["reference"], f"{key}.reference") if "reference" in table else None
+    known = [field.name for field in dataclasses.fields(Site)]
+    for odd in sorted(set(table) - set(known)):
+        reading.unknown(f"{key}.{odd}", known)
+    name, region, where = (str(table.get(one, "")) for one in ("name", "region", "where"))
+    try:
+        return Site(name, grid, sources, reference, reading.folder / region if region else None, where)
+    except ValueError as error:
+        reading.add(key, error)
+        return None
+
+
+def _cross_check_sites(reading: _Reading, parts: dict[str, Any], sites: tuple[Site, ...]) -> None:
+    split, mapping, evaluation = parts["split"], parts["map"], parts["evaluation"]
+    if split and split.site and not sites:
+        reading.add("split.site", "the recipe has no tables [[site]]; write one for each site, or remove the setting")
+    for name in mapping.sites if mapping else ():
+        if name not in [site.name for site in sites]:
+            reading.add("map.sites", f"no site is called '{name}'. The sites are: {', '.join(s.name for s in sites) or 'none'}")
+    if not sites:
+        return
+    folders = [safe_name(site.name).casefold() for site in sites]
+    for site, folder in zip(sites, folders, strict=True):
+        if folders.count(folder) > 1:
+            reading.add("site", f"two sites are called '{site.name}'; give each site its own name")
+        if site.reference and site.reference.weight:
+            reading.add(f"site '{site.name}'", "inclusion weights are for a recipe of one site; remove reference.weight")
+    if not any(site.reference for site in sites):
+        reading.add("site", "no site has reference polygons; give [site.reference] to at least one")
+    unsupported = {
+        "map.region": mapping and mapping.region, "map.precision": mapping and mapping.precision != "float32",
+        "evaluation.truth": evaluation and evaluation.truth,
+        "training.pretrained": parts["training"] and parts["training"].pretrained,
+    }  # fmt: skip
+    for key, said in unsupported.items():
+        if said:
+            reading.add(key, f"not available with [[site]]{INSTEAD.get(key, '; remove the setting')}")
 
 
 def _completed(reading: _Reading, raw: dict[str, Any], model: str, key: str = "training") -> dict[str, Any]:
@@ -253,14 +318,14 @@ def _plain_section(reading: _Reading, raw: dict[str, Any], key: str) -> Any:
     return reading.section(kind, raw.get(key, {}), key)
 
 
-def _sources(reading: _Reading, raw: Any) -> dict[str, SourceChoice]:
+def _sources(reading: _Reading, raw: Any, place: str = "sources") -> dict[str, SourceChoice]:
     if not isinstance(raw, dict) or not raw:
-        reading.add("sources", "at least one table [sources.<name>] is needed")
+        reading.add(place, "at least one table [sources.<name>] is needed")
         return {}
     chosen = {}
     prepared = {f.name for f in dataclasses.fields(Preparation)}
     for name, table in raw.items():
-        key = f"sources.{name}"
+        key = f"{place}.{name}"
         if not isinstance(table, dict) or not isinstance(table.get("sensor"), str):
             reading.add(f"{key}.sensor", f"the sensor is missing; choose one of {', '.join(SENSORS)}")
             continue
@@ -291,19 +356,28 @@ def _model(reading: _Reading, raw: Any, key: str) -> tuple[str, Any]:
 
 
 def _cross_check(reading: _Reading, parts: dict[str, Any], sources: dict[str, SourceChoice]) -> None:
-    grid, split, mapping = parts["grid"], parts["split"], parts["map"]
-    if grid and grid.like and sources and grid.like not in sources:
-        known = f"{did_you_mean(grid.like, sources)} The sources are: {', '.join(sources)}"
-        reading.add("grid.like", f"no source is called '{grid.like}'.{known}")
+    split, mapping = parts["split"], parts["map"]
+    _check_grid(reading, parts.get("grid"), sources, "grid.like")
     evaluation = parts["evaluation"]
     named: list[tuple[Shelf[Any], str, Any]] = [(METRICS, "evaluation.metrics", evaluation and evaluation.metrics)]
     named.append((WRITERS, "map.formats", mapping and mapping.formats))
-    named += [(INDICES, f"sources.{n}.indices", c.preparation and c.preparation.indices) for n, c in sources.items()]
+    _check_indices(reading, sources, "sources")
     for shelf, key, names in named:
         reading.names(shelf, key, names or ())
     if split and mapping and split.known_draws is not None and mapping.draw >= split.known_draws:
         units = "folds" if split.folds else "draws"
         reading.add("map.draw", f"{units} are numbered 0 to {split.known_draws - 1}; found {mapping.draw}")
+
+
+def _check_grid(reading: _Reading, grid: GridChoice | None, sources: dict[str, SourceChoice], key: str) -> None:
+    if grid and grid.like and sources and grid.like not in sources:
+        known = f"{did_you_mean(grid.like, sources)} The sources are: {', '.join(sources)}"
+        reading.add(key, f"no source is called '{grid.like}'.{known}")
+
+
+def _check_indices(reading: _Reading, sources: dict[str, SourceChoice], place: str) -> None:
+    for name, choice in sources.items():
+        reading.names(INDICES, f"{place}.{name}.indices", (choice.preparation and choice.preparation.indices) or ())
 
 
 def _legend(reading: _Reading, choice: LegendChoice | None) -> Legend | None:

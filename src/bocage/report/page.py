@@ -33,7 +33,7 @@ def _opening(made: Material) -> dict[str, Any]:
         "sentences": summary.summary(made),
         "headline": summary.headline(made.score, made.language),
         "truth": summary.headline(made.truth, made.language) if made.truth else None,
-        "how": summary.how(made),
+        "how": summary.how(made.score, made.samples.split, made.mapped, made.language),
         "notes": [note.text(made.language) for note in made.notes],
         "leak": split.leak(made),
     }
@@ -45,7 +45,7 @@ def _results(made: Material) -> dict[str, Any]:
         "palette": land_cover.palette_warnings(made),
         "map": land_cover.picture(made),
         "classes": accuracy.classes(made),
-        "matrix": accuracy.matrix(made),
+        "matrix": accuracy.matrix(made.score.matrix, made.language),
         "pairs": examples.worst(made),
         "side": number(examples.SIDE * made.scene.grid.metres[0], made.language, 0),
         "confidence": confidence.confidence(made),
@@ -62,7 +62,7 @@ def _background(made: Material) -> dict[str, Any]:
         "split": split.split(made),
         "curves": figures.curves_picture(curves, words_of(made.language)),
         "waiting": made.percent(figures.waiting_share(curves)),
-        "rejections": [_rejected(r, made.language) for r in made.samples.rejections],
+        "rejections": [rejected(r, made.language) for r in made.samples.rejections],
         "costs": costs.costs(made),
         "planned": made.plan is not None,
         "versions": list(made.provenance.versions.items()),
@@ -71,7 +71,8 @@ def _background(made: Material) -> dict[str, Any]:
     }
 
 
-def _rejected(rejection: Rejection, language: str) -> dict[str, str]:
+def rejected(rejection: Rejection, language: str) -> dict[str, str]:
+    """Return a row of the table of rejections."""
     return {
         "reason": rejection.text(language),
         "label": rejection.label,

@@ -3,9 +3,10 @@
 from bocage.run.folder import Inputs, RunFolder
 from bocage.run.lock import COMPARING, held
 from bocage.run.opening import claim, open_run, open_scene, prepared
+from bocage.run.sites import SitesRun, open_sites
 from bocage.run.stages import STAGES, Run, settled
 
 __all__ = [
-    "COMPARING", "STAGES", "Inputs", "Run", "RunFolder", "claim", "held", "open_run", "open_scene", "prepared",
-    "settled",
+    "COMPARING", "STAGES", "Inputs", "Run", "RunFolder", "SitesRun", "claim", "held", "open_run", "open_scene",
+    "open_sites", "prepared", "settled",
 ]  # fmt: skip

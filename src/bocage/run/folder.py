@@ -5,7 +5,7 @@ import datetime
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeVar
 
@@ -18,19 +18,22 @@ from bocage.provenance import Provenance, Stage
 from bocage.recipe import Recipe
 from bocage.redaction import redacted
 from bocage.run.lock import COMPARING, LOCK
+from bocage.samples import Reference
 from bocage.samples.reference import fingerprint_reference, vector_files
 from bocage.scene import Scene
 
 T = TypeVar("T")
-NO_MATTER = ("path", "text", "choice", "scene", "compare", "report", "workers", "plugins")
+NO_MATTER = ("path", "text", "choice", "scene", "compare", "report", "workers", "plugins", "sites")
 """Fields of a recipe without a digest of their own. They do not affect the results (location of the file, cache on disk, other
-models, report, workers, allowed code), or their parts have separate digests (the choice)."""
+models, report, workers, allowed code), or their parts have separate digests (the choice, the sites)."""
 NO_RESULTS = ("prepare", "samples", "pretrain")
 """Stages that are repeated without ``--overwrite``."""
 
 
 REFERENCE = "[reference]"
 """Key of the reference data among the contents of the inputs, beside the names of the sources."""
+OF_SITE = "inputs of "
+"""Start of the name of the inputs of a site."""
 
 
 @dataclass(frozen=True)
@@ -43,18 +46,42 @@ class Inputs:
     """Source, or ``REFERENCE`` → digests of its files, in the order of their paths."""
     watch: Watch
     """State of the files before their digests were computed."""
+    parts: Mapping[str, "Inputs"] = field(default_factory=dict)
+    """Site → its inputs; empty for a recipe of one site."""
 
     @classmethod
     def of(cls, recipe: Recipe, scene: Scene) -> "Inputs":
         """Return the inputs of a recipe; every file is read."""
+        return cls.read(scene, recipe.reference, recipe.map.region)
+
+    @classmethod
+    def read(cls, scene: Scene, reference: Reference | None, region: Path | None) -> "Inputs":
+        """Return the inputs of a scene, its reference polygons and its region; every file is read."""
         names: list[str | Path] = [path for cube in scene.cubes.values() for path in cube.paths]
-        region = vector_files(recipe.map.region) if recipe.map.region else []
-        watch = Watch.on([*names, *recipe.reference.files, *region])
+        polygons = reference.files if reference else []
+        watch = Watch.on([*names, *polygons, *(vector_files(region) if region else [])])
         by_source = {name: cube.fingerprints() for name, cube in scene.cubes.items()}
-        reference = fingerprint_reference(recipe.reference)
         files = {path: value for found in by_source.values() for path, value in found.items()}
         contents = {name: in_order(found) for name, found in by_source.items()}
-        return cls(files | {recipe.reference.shown: reference}, contents | {REFERENCE: (reference,)}, watch)
+        if reference:
+            fingerprint = fingerprint_reference(reference)
+            files, contents = files | {reference.shown: fingerprint}, contents | {REFERENCE: (fingerprint,)}
+        return cls(files, contents, watch)
+
+    @classmethod
+    def together(cls, parts: Mapping[str, "Inputs"]) -> "Inputs":
+        """Return the inputs of several sites."""
+        files = {path: value for part in parts.values() for path, value in part.files.items()}
+        states = {path: state for part in parts.values() for path, state in part.watch.states.items()}
+        contents = {f"{site}: {name}": found for site, part in parts.items() for name, found in part.contents.items()}
+        return cls(files, contents, Watch(states), parts)
+
+    @property
+    def identity(self) -> dict[str, str]:
+        """Name → digest of the contents of all files, or of those of each site."""
+        if self.parts:
+            return {f"{OF_SITE}{site}": digest(part.contents) for site, part in self.parts.items()}
+        return {"inputs": digest(self.contents)}
 
     @property
     def images(self) -> dict[str, tuple[str, ...]]:
@@ -64,9 +91,11 @@ class Inputs:
 
 def identity_of(recipe: Recipe, inputs: Inputs) -> dict[str, str]:
     """Return section → digest of all settings and inputs that determine the results of a recipe."""
-    values = {f.name: getattr(recipe, f.name) for f in dataclasses.fields(recipe) if f.name not in NO_MATTER}
+    skipped = (*NO_MATTER, "grid", "sources", "reference") if recipe.sites else NO_MATTER
+    values = {f.name: getattr(recipe, f.name) for f in dataclasses.fields(recipe) if f.name not in skipped}
     values |= {"model": recipe.choice.name, "config": recipe.choice.config, "training": recipe.choice.training}
-    return {name: digest(value) for name, value in values.items()} | {"inputs": digest(inputs.contents)}
+    values |= {"map": dataclasses.replace(recipe.map, sites=())} | {f"site {site.name}": site for site in recipe.sites}
+    return {name: digest(value) for name, value in values.items()} | inputs.identity
 
 
 @dataclass
@@ -88,6 +117,12 @@ class RunFolder:
         """
         identity = identity_of(recipe, inputs)
         stages = _stages_before(layout, identity, overwrite)
+        unread = {f"{OF_SITE}{site.name}" for site in recipe.sites} - set(identity)
+        files = inputs.files
+        if unread and layout.provenance.exists():  # sites that are not opened keep what is known of them
+            before = Provenance.load(layout.provenance)
+            identity = {name: value for name, value in before.identity.items() if name in unread} | identity
+            files = {**before.inputs, **files}
         layout.path.mkdir(parents=True, exist_ok=True)
         started = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
         provenance = Provenance(
@@ -95,7 +130,7 @@ class RunFolder:
             recipe.choice.name,
             identity,
             str(recipe.path.resolve()),
-            inputs.files,
+            files,
             versions(),
             started,
             stages,

@@ -2,7 +2,7 @@
 
 import shutil
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -13,7 +13,7 @@ from bocage.layout import RunLayout
 from bocage.mapping import check_truth
 from bocage.models import Network
 from bocage.progress import QUIET, Progress
-from bocage.recipe import Recipe
+from bocage.recipe import GridChoice, Recipe, SourceChoice
 from bocage.run.folder import Inputs, RunFolder
 from bocage.run.stages import STAGES, Keys, Run
 from bocage.run.start import start_of
@@ -26,15 +26,25 @@ from bocage.training import check_device
 
 
 def open_scene(recipe: Recipe, progress: Progress = QUIET) -> Scene:
-    """Open the sources of the recipe, and return the scene on the grid of the map."""
+    """Open the sources of the recipe, and return the scene on the grid of the map.
+
+    Raises
+    ------
+    RecipeError
+        The recipe has several sites.
+    """
+    recipe.check_single()
+    return scene_of(recipe.grid, recipe.sources, progress)
+
+
+def scene_of(grid: GridChoice, choices: Mapping[str, SourceChoice], progress: Progress) -> Scene:
+    """Open sources, and return the scene on the grid of the map."""
     opened: dict[str, Readable] = {}
-    sensors = {name: SENSORS.get(choice.sensor) for name, choice in recipe.sources.items()}
+    sensors = {name: SENSORS.get(choice.sensor) for name, choice in choices.items()}
     for name in opening_order(sensors):
-        opened[name] = open_source(name, sensors[name], recipe.sources[name].settings, progress, opened)
-    sources = {name: opened[name] for name in recipe.sources}
-    scene = make_scene(
-        recipe.grid.grid(sources), list(sources.values()), {n: c.preparation for n, c in recipe.sources.items()}
-    )
+        opened[name] = open_source(name, sensors[name], choices[name].settings, progress, opened)
+    sources = {name: opened[name] for name in choices}
+    scene = make_scene(grid.grid(sources), list(sources.values()), {n: c.preparation for n, c in choices.items()})
     shown = {note for source in sources.values() for note in source.notes}
     for note in scene.notes:
         if note not in shown:

@@ -226,9 +226,9 @@ class Run:
     def _device(self) -> str:
         return self.recipe.choice.training.device
 
-    def map_on_disk(self) -> LandCoverMap | None:
-        """Return the map in the run's folder; None if the folder has no complete map."""
-        return self._open_map(self.samples.legend) if self.layout.map.is_complete else None
+    def maps_on_disk(self) -> dict[str, LandCoverMap]:
+        """Return the map in the run's folder, by the name of the recipe; nothing if the folder has no complete map."""
+        return {self.recipe.name: self._open_map(self.samples.legend)} if self.layout.map.is_complete else {}
 
     def _open_map(self, legend: Legend) -> LandCoverMap:
         return open_map(legend, self.scene.grid, self.recipe.map, self.layout.map.path)
@@ -247,12 +247,7 @@ class Run:
             self.progress.say(f"Draw {k + 1}: no test pixel of: {names}. Their accuracy is not measured in this draw.")
         predictions = self._classified(trained, draw.test, k)
         predictions.to_parquet(split.test)
-        used = np.concatenate([draw.train, draw.validation])
-        places = None if samples.place is None else (samples.place[used], samples.place[draw.test])
-        units = (len(np.unique(samples.group[used])), len(np.unique(samples.group[draw.test])))
-        trust = trust_of(predictions, samples.label[used], places, units)
-        matrix = predictions.matrix(samples.legend.names)
-        Score((matrix,), self.recipe.evaluation.names, self._design(k), (trust,)).save(split.score)
+        score_of_draw(samples, k, predictions, self.recipe.evaluation.names).save(split.score)
 
     def _classified(self, trained: Trained, test: NDArray[np.int64], k: int) -> Predictions:
         pixels = self.samples.pixels(test)
@@ -264,14 +259,26 @@ class Run:
         place = (pixels.row, pixels.column, pixels.polygon)
         return predictions_of(*place, pixels.label, probabilities, trained.calibration.temperature)
 
-    def _design(self, k: int) -> dict[str, Any]:
-        split, folds = self.samples.split, self.samples.folds
-        return {
-            "unit": f"pixels of test {'pixels' if split.unit == 'pixel' else split.unit + 's'}",
-            "drawn": split.unit,
-            "block": split.block if split.unit == "block" else None,
-            "buffer": split.buffer or None,
-            "test_share": round(1 - split.train, 4),
-            "stratified_by": f"the field '{split.fold}'" if split.fold else "class",
-            "fold": folds[k] if folds else None,
-        }
+
+def score_of_draw(samples: Samples, k: int, predictions: Predictions, metrics: tuple[str, ...]) -> Score:
+    """Return the score of the predictions of the test pixels of draw `k`."""
+    draw = samples.draw(k)
+    used = np.concatenate([draw.train, draw.validation])
+    places = None if samples.place is None else (samples.place[used], samples.place[draw.test])
+    units = (len(np.unique(samples.group[used])), len(np.unique(samples.group[draw.test])))
+    trust = trust_of(predictions, samples.label[used], places, units)
+    return Score((predictions.matrix(samples.legend.names),), metrics, _design(samples, k), (trust,))
+
+
+def _design(samples: Samples, k: int) -> dict[str, Any]:
+    split, folds = samples.split, samples.folds
+    by = f"the field '{split.fold}'" if split.fold else "site" if split.site else "class"
+    return {
+        "unit": f"pixels of test {'pixels' if split.unit == 'pixel' else split.unit + 's'}",
+        "drawn": split.unit,
+        "block": split.block if split.unit == "block" else None,
+        "buffer": split.buffer or None,
+        "test_share": round(1 - split.train, 4),
+        "stratified_by": by,
+        "fold": folds[k] if folds else None,
+    }

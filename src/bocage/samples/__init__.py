@@ -6,10 +6,11 @@ from bocage.samples.make import check_split, labelled, make_samples, samples_of
 from bocage.samples.rasterise import Pixels
 from bocage.samples.reference import Reference, Rejection
 from bocage.samples.samples import Labelled, Samples, Survey
+from bocage.samples.sites import SiteCuts
 from bocage.samples.split import Draw, Split, drop_rare
 
 __all__ = [
-    "Chips", "Cut", "Draw", "Labelled", "Needs", "Pixels", "Reference", "Rejection", "Samples", "Split", "Survey", "check_split",
+    "Chips", "Cut", "Draw", "Labelled", "Needs", "Pixels", "Reference", "Rejection", "Samples", "SiteCuts", "Split", "Survey", "check_split",
     "drop_rare",
     "labelled", "make_samples", "samples_of",
 ]  # fmt: skip

@@ -7,18 +7,21 @@ from typing import Any
 from numpy.typing import NDArray
 
 from bocage.samples.cut import Cut
+from bocage.samples.sites import SiteCuts
 
 
 @dataclass(frozen=True)
 class Chips:
     """Footprints, labels and polygon numbers of N samples."""
 
-    cuts: Mapping[str, Cut]
+    cuts: Mapping[str, Cut | SiteCuts]
     """Source → its footprints, stored in files."""
     label: NDArray[Any]
     """(N,) position of the class in the legend; −1 for an unlabelled pixel."""
     polygon: NDArray[Any]
     """(N,) number of the polygon that contains the pixel."""
+    site: NDArray[Any] | None = None
+    """(N,) number of the site; None with one site."""
 
     def __len__(self) -> int:
         return len(self.label)

@@ -105,6 +105,14 @@ class Cut:
         """Size of one footprint, in bytes."""
         return len(self.days) * self.size**2 * (4 * self.bands + 1)
 
+    def days_of(self, members: NDArray[np.int64]) -> NDArray[np.int32]:
+        """Return the days of the samples `members`, (B, T)."""
+        return np.tile(self.days, (len(members), 1))
+
+    def stored(self, members: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Return numbers in the order in which the samples `members` are stored, (B,)."""
+        return self.place[self.index[members], 0]
+
     @cached_property
     def _single(self) -> bool:
         """Whether every chip contains exactly one footprint."""

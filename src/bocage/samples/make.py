@@ -1,7 +1,7 @@
 """Polygons + Scene → Samples: rasterise polygons, record rejections, cut samples."""
 
-from collections.abc import Mapping
-from dataclasses import replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -17,7 +17,8 @@ from bocage.samples.points import folds_of, label_rows, weights_of
 from bocage.samples.rasterise import Pixels, rasterise
 from bocage.samples.reference import Reference, Rejection, read_polygons, unlabelled
 from bocage.samples.samples import Labelled, Samples, Survey
-from bocage.samples.split import Split, deal, drop_rare
+from bocage.samples.sites import SiteCuts
+from bocage.samples.split import Split, Units, deal, drop_rare
 from bocage.scene import Scene
 from bocage.words import Note
 
@@ -34,27 +35,56 @@ def make_samples(scene: Scene, survey: Survey, needs: Needs, folder: Path, progr
     SamplesError
         The polygons cannot be used; the message states the correction.
     """
+    usable = cut_usable(scene, survey, needs, folder, progress)
+    kept, legend, dropped = drop_rare(usable.found.pixels, survey.legend, survey.split)
+    usable = usable.take(np.flatnonzero(kept))
+    samples = assembled(legend, survey.split, usable.found, usable.cuts)
+    return replace(
+        samples, rejections=(*usable.found.rejections, *dropped), notes=(*usable.found.notes, *dropped_note(dropped))
+    )
+
+
+@dataclass(frozen=True)
+class Usable:
+    """Labelled pixels with valid data, and their footprints."""
+
+    found: Labelled
+    cuts: Mapping[str, Cut]
+
+    def take(self, members: NDArray[np.int64]) -> "Usable":
+        """Return the pixels at the positions `members`."""
+        found = replace(
+            self.found, pixels=self.found.pixels.take(members), place=_taken(self.found.place, members)
+        )  # fmt: skip
+        return Usable(found, {name: replace(one, index=one.index[members]) for name, one in self.cuts.items()})
+
+
+def cut_usable(scene: Scene, survey: Survey, needs: Needs, folder: Path, progress: Progress = QUIET) -> Usable:
+    """Cut the footprints of the labelled pixels of a scene, or open those in `folder`, and keep the pixels with valid data.
+
+    Raises
+    ------
+    SamplesError
+        A footprint is larger than an image, the polygons label no pixel, or all pixels are masked.
+    """
     _check_footprints(scene, needs.footprints)
-    found, legend = labelled(scene, survey), survey.legend
-    pixels, rejections, notes = found.pixels, list(found.rejections), list(found.notes)
+    found = labelled(scene, survey)
+    pixels = found.pixels
     check_any(pixels, survey.reference, scene.grid)
     cuts, usable = open_cut(folder) if folder.exists() else cut(scene, pixels, needs, folder, progress)
-    rejections += _masked(pixels, usable, legend)
     if not usable.any():
         which = (" and " if needs.any_source else " or ").join(needs.footprints)
         raise SamplesError(
             f"All {len(pixels)} reference pixels are masked: {which} has no valid date there. Check nodata, the quality layer "
             "and the list of clear values."
         )
-    kept = np.flatnonzero(usable)
-    kept_classes, legend, dropped = drop_rare(pixels.take(kept), legend, survey.split)
-    if dropped:
-        notes.append(Note.of("classes_dropped", classes=tuple(r.label for r in dropped)))
-    kept = kept[kept_classes]
-    pixels = pixels.take(kept)
-    cuts = {name: replace(source_cut, index=kept) for name, source_cut in cuts.items()}
-    samples = _assembled(legend, survey.split, replace(found, pixels=pixels, place=_taken(found.place, kept)), cuts)
-    return replace(samples, rejections=tuple(rejections + dropped), notes=tuple(notes))
+    rejections = (*found.rejections, *_masked(pixels, usable, survey.legend))
+    return Usable(replace(found, rejections=rejections), cuts).take(np.flatnonzero(usable))
+
+
+def dropped_note(dropped: Sequence[Rejection]) -> list[Note]:
+    """Return the note on classes that were dropped; no note if none was."""
+    return [Note.of("classes_dropped", classes=tuple(r.label for r in dropped))] if dropped else []
 
 
 def check_any(pixels: Pixels, reference: Reference, grid: Grid) -> None:
@@ -107,16 +137,24 @@ def samples_of(scene: Scene, survey: Survey, pixels: Pixels, cuts: Mapping[str, 
     """Return samples for labelled pixels and given footprints; ``bocage plan`` passes the footprints of other pixels."""
     folds = labelled(scene, survey).folds if survey.split.fold else pd.Series(dtype=str)
     place = None if scene.ids is not None else _places(pixels, scene)
-    return _assembled(survey.legend, survey.split, Labelled(pixels, (), (), folds, place), cuts)
+    return assembled(survey.legend, survey.split, Labelled(pixels, (), (), folds, place), cuts)
 
 
-def _assembled(legend: Legend, split: Split, found: Labelled, cuts: Mapping[str, Cut]) -> Samples:
+def assembled(
+    legend: Legend,
+    split: Split,
+    found: Labelled,
+    cuts: Mapping[str, Cut | SiteCuts],
+    site: NDArray[np.int16] | None = None,
+) -> Samples:
+    """Return the samples of labelled pixels, with their blocks and folds; `site` is the number of their site."""
     pixels = found.pixels
     block = _blocks(pixels, found.place, split)
     weight = None if found.weights.empty else found.weights.reindex(pixels.polygon).to_numpy(np.float64)
     fold, names = _numbered(pixels, found.folds)
     if split.folds:
-        fold = deal(pixels.label, block if split.unit == "block" else pixels.polygon, split)
+        units = Units(pixels.label, pixels.polygon, block, found.place, None, site)
+        fold = deal(units.strata(split), units.group(split), split)
         names = tuple(str(k + 1) for k in range(split.folds))
     label = _positions(pixels.label)
     return Samples(
@@ -134,6 +172,7 @@ def _assembled(legend: Legend, split: Split, found: Labelled, cuts: Mapping[str,
         names,
         found.place,
         weight,
+        site,
     )
 
 

@@ -14,6 +14,7 @@ from bocage.samples.chips import Chips
 from bocage.samples.cut import Cut
 from bocage.samples.rasterise import Pixels
 from bocage.samples.reference import Reference, Rejection
+from bocage.samples.sites import SiteCuts
 from bocage.samples.split import Draw, Split, Units, draw
 from bocage.words import Note
 
@@ -45,7 +46,7 @@ class Samples:
     """Polygons and pixels that were rejected."""
     notes: tuple[Note, ...]
     """Notes for the user."""
-    cuts: Mapping[str, Cut]
+    cuts: Mapping[str, Cut | SiteCuts]
     """Source → footprints of the samples."""
     split: Split
     """Settings of the split."""
@@ -57,6 +58,10 @@ class Samples:
     """(N, 2) metres north and east of an arbitrary origin; None for rows of a table whose features have no CRS."""
     weight: NDArray[np.float64] | None = None
     """(N,) inclusion weight of the polygon of every sample; None if the polygons are no probability sample."""
+    site: NDArray[np.int16] | None = None
+    """(N,) position in `sites` of every sample; None with one site. Row and column are those of the map of the site."""
+    sites: tuple[str, ...] = ()
+    """Names of the sites with samples."""
 
     @property
     def draws(self) -> int:
@@ -72,10 +77,14 @@ class Samples:
         """(N,) number of the sampling unit of every sample: its polygon, block or pixel, according to the split."""
         return self._units.group(self.split)
 
+    def at(self, site: str) -> NDArray[np.bool_]:
+        """Return whether each sample is at a site, (N,)."""
+        return np.asarray(self.site == self.sites.index(site))
+
     @property
     def chips(self) -> Chips:
         """Footprints, labels and polygon numbers of the samples."""
-        return Chips(self.cuts, self.label, self.polygon)
+        return Chips(self.cuts, self.label, self.polygon, self.site)
 
     def pixels(self, members: NDArray[np.int64]) -> Pixels:
         """Return the samples `members` as labelled pixels of the map's grid."""
@@ -83,7 +92,7 @@ class Samples:
 
     @property
     def _units(self) -> Units:
-        return Units(self.label, self.polygon, self.block, self.place, self.fold)
+        return Units(self.label, self.polygon, self.block, self.place, self.fold, self.site)
 
     def without(self, members: NDArray[np.int64]) -> list[str]:
         """Return the names of the classes that are absent from the samples `members`."""
@@ -112,8 +121,9 @@ class Samples:
         return len(np.unique(self.polygon[self.label == index]))
 
     def to_parquet(self, path: Path) -> None:
-        """Write one row per sample: row, column, code, class, polygon, block."""
+        """Write one row per sample: row, column, code, class, polygon, block and, with several sites, site."""
         codes = np.array(self.legend.codes)
+        site = {} if self.site is None else {"site": np.array(self.sites)[self.site]}
         pd.DataFrame(
             {
                 "row": self.row,
@@ -122,6 +132,7 @@ class Samples:
                 "class": np.array(self.legend.names)[self.label],
                 "polygon": self.polygon,
                 "block": self.block,
+                **site,
             }
         ).to_parquet(path)
 

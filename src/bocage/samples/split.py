@@ -51,19 +51,24 @@ class Split:
     folds: Annotated[int, Range(0, 1000)] = 0
     """Number of folds for cross-validation, 2 or more: the polygons of each class are distributed over the folds, and each
     fold is the test part once; 0: random draws."""
+    site: Literal["", "leave-one-out"] = ""
+    """Split of a recipe with several sites: "leave-one-out" tests each site once with a model trained on the others; `train`,
+    `draws` and `folds` have no effect. Empty: random draws, or `folds`, within each site."""
     rare: Literal["stop", "drop"] = "stop"
     """Action for a class with fewer than 3 usable polygons: "stop" stops the run, "drop" drops the class and reports it."""
 
     @property
     def known_draws(self) -> int | None:
         """Number of draws or folds; None if it depends on the values of a field."""
-        return None if self.fold else self.folds or self.draws
+        return None if self.fold or self.site else self.folds or self.draws
 
     def __post_init__(self) -> None:
         check_ranges(self)
         if self.folds and (self.folds < 2 or self.fold):
             raise ValueError("'folds' must be at least 2, and cannot be combined with 'fold'")
-        if self.unit == "pixel" and (self.folds or self.fold):
+        if self.site and (self.fold or self.folds):
+            raise ValueError("'site' cannot be combined with 'fold' or 'folds'")
+        if self.unit == "pixel" and (self.folds or self.fold or self.site):
             raise ValueError("folds are formed by polygons or blocks, not by pixels")
 
 
@@ -97,6 +102,22 @@ class Units:
     """(N, 2) metres north and east of an arbitrary origin; None if the samples have no coordinates."""
     fold: NDArray[Any] | None = None
     """(N,) number of the fold in which the sample is tested; None without folds."""
+    site: NDArray[Any] | None = None
+    """(N,) number of the site; None with one site."""
+
+    def strata(self, split: Split) -> NDArray[Any]:
+        """Return the stratum of every sample within which sampling units are distributed, (N,).
+
+        A stratum is a class, or a class at a site. The sites with too few units of a class form one stratum of this class.
+        """
+        if self.site is None:
+            return self.label
+        group, own = self.group(split), np.full(len(self.label), -1)
+        for label, site in np.unique(np.stack([self.label, self.site], 1), axis=0):
+            members = (self.label == label) & (self.site == site)
+            if len(np.unique(group[members])) >= FEWEST:
+                own[members] = site
+        return np.unique(np.stack([self.label, own], 1), axis=0, return_inverse=True)[1].ravel()
 
     def group(self, split: Split) -> NDArray[Any]:
         """Return the number of the sampling unit of every sample, (N,); a split keeps each unit in one part."""
@@ -154,12 +175,13 @@ def draw(units: Units, split: Split, number: int) -> Draw:
             "polygons without a buffer."
         )
     generator = np.random.default_rng((split.seed, number))
+    strata = units.strata(split)
     if units.fold is not None:
-        parts = _fold(units.label, units.group(split), split, units.fold == number, generator)
+        parts = _fold(strata, units.group(split), split, units.fold == number, generator)
     elif split.unit == "block":
-        parts = _by_blocks(units, split, generator)
+        parts = _by_blocks(replace(units, label=strata), split, generator)
     else:
-        parts = _by_class(units.label, units.group(split), split, generator)
+        parts = _by_class(strata, units.group(split), split, generator)
     return _buffered(parts, units, split)
 
 

@@ -6,9 +6,10 @@ from bocage.scene.indices import INDICES
 from bocage.scene.origin import Origin, origins_of
 from bocage.scene.prepared import Prepared, Preparing
 from bocage.scene.scene import Scene, make_scene, prepare_scene
+from bocage.scene.scenes import Scenes, limited
 from bocage.scene.speckle import Speckle
 
 __all__ = [
-    "INDICES", "Block", "Cube", "Fill", "Origin", "Preparation", "Prepared", "Preparing", "Scene", "Speckle", "make_scene",
-    "origins_of", "prepare_scene",
+    "INDICES", "Block", "Cube", "Fill", "Origin", "Preparation", "Prepared", "Preparing", "Scene", "Scenes", "Speckle",
+    "limited", "make_scene", "origins_of", "prepare_scene",
 ]  # fmt: skip

@@ -66,6 +66,8 @@ class Cube:
     preparation: Preparation
     prepared: Path | None = None
     """Zarr group of the prepared cube; None: the cube is computed from the files."""
+    chosen: tuple[str, ...] = ()
+    """Bands and indices to which reading is limited, in this order; empty: all."""
 
     @property
     def name(self) -> str:
@@ -74,8 +76,16 @@ class Cube:
 
     @property
     def bands(self) -> tuple[str, ...]:
-        """Names of the bands, then of the indices."""
+        """Names of the bands, then of the indices; or of the bands to which reading is limited."""
+        return self.chosen or self._every
+
+    @property
+    def _every(self) -> tuple[str, ...]:
         return self.source.bands + self.preparation.indices
+
+    def only(self, bands: tuple[str, ...]) -> "Cube":
+        """Return the cube with some of its bands and indices. The prepared cube on disk, if there is one, keeps all."""
+        return replace(self, chosen=bands if bands != self._every else ())
 
     @property
     def days(self) -> NDArray[np.int32]:
@@ -130,8 +140,13 @@ class Cube:
     def read(self, window: Window) -> Block:
         """Return a window of the grid of the cube, which may extend beyond it. A prepared cube is read from its store."""
         if self.prepared is None or window.clip(self.grid.shape) != window:
-            return self.compute(window)
-        return Block(**store.read(self.prepared, window))
+            block = self.compute(window)
+        else:
+            block = Block(**store.read(self.prepared, window))
+        if not self.chosen:
+            return block
+        positions = [self._every.index(band) for band in self.chosen]
+        return replace(block, values=np.ascontiguousarray(block.values[:, positions]))
 
     def compute(self, window: Window) -> Block:
         """Return a window computed from the files: read, mask, filter speckle, fill gaps, append indices."""

@@ -10,11 +10,12 @@ from bocage.training.pretrain import Pretrained, Pretraining, pretrain
 from bocage.training.remarks import remarks
 from bocage.training.scaling import Normalisation
 from bocage.training.settings import Training, with_preset
+from bocage.training.sites import check_sites
 from bocage.training.train import Trainer, classify
 from bocage.training.trained import Region, Trained, input_specs
 
 __all__ = [
     "Adapting", "Choice", "Importance", "Normalisation", "Pretrained", "Pretraining", "Reduced", "Region", "Trained", "Trainer",
-    "Training", "adapt", "check_bfloat16", "check_device", "classify", "features_of", "imitates_bfloat16", "importance",
+    "Training", "adapt", "check_bfloat16", "check_device", "check_sites", "classify", "features_of", "imitates_bfloat16", "importance",
     "input_specs", "pretrain", "remarks", "with_preset",
 ]  # fmt: skip

@@ -50,7 +50,7 @@ class Minibatch:
 
 def make_batch(chips: Chips, members: NDArray[np.int64], normalisation: Normalisation) -> Batch:
     """Return the scaled footprints of the samples `members` as one batch."""
-    return {name: normalisation.tensor(name, *cut.read(members), cut.days) for name, cut in chips.cuts.items()}
+    return {name: normalisation.tensor(name, *cut.read(members), cut.days_of(members)) for name, cut in chips.cuts.items()}
 
 
 def batches(
@@ -89,7 +89,7 @@ def shuffled(
     if len(members) <= held:
         return generator.permutation(members)
     widest = max(chips.cuts.values(), key=lambda cut: cut.sample_bytes)
-    stored = members[np.argsort(widest.place[widest.index[members], 0], kind="stable")]
+    stored = members[np.argsort(widest.stored(members), kind="stable")]
     chunks = np.array_split(stored, -(-len(stored) // max(1, held // CHUNK)))
     order = np.concatenate([chunks[k] for k in generator.permutation(len(chunks))])
     return np.concatenate([generator.permutation(part) for part in np.split(order, range(held, len(order), held))])

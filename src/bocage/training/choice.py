@@ -6,7 +6,7 @@ from typing import Any
 
 from bocage.legend import Legend
 from bocage.models import MODELS, InputSpec, Network, build
-from bocage.scene import Scene
+from bocage.scene import Scene, Scenes
 from bocage.training.settings import Training
 from bocage.training.trained import input_specs
 
@@ -22,8 +22,8 @@ class Choice:
     training: Training
     """Settings of the training."""
 
-    def build(self, scene: Scene, legend: Legend) -> Network:
-        """Build the network for a scene's sources and a legend's classes.
+    def build(self, scene: Scene | Scenes, legend: Legend) -> Network:
+        """Build the network for the sources of a scene, or of several, and a legend's classes.
 
         Raises
         ------

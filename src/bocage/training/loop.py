@@ -37,6 +37,7 @@ from bocage.training.checkpoint import State
 from bocage.training.curves import Epoch
 from bocage.training.scaling import Normalisation
 from bocage.training.settings import Training
+from bocage.training.sites import balanced_members
 
 RISE = 0.3
 """Share of the epochs of a one-cycle schedule in which the learning rate rises."""
@@ -239,7 +240,7 @@ class _Work:
         task, settings = self.task, self.task.settings
         generator = np.random.default_rng(task.epoch_seed(number))
         torch.manual_seed(task.epoch_seed(number) + self.fabric.global_rank)
-        members = _members(task.draw.train, task.chips.label, settings, generator)
+        members = _members(task.draw.train, task.chips, settings, generator)
         made = batches(
             task.chips, members, task.normalisation, settings.batch_size, generator, _augmentation(task)
         )  # fmt: skip
@@ -366,15 +367,16 @@ def _validation(task: Task) -> NDArray[np.int64]:
 
 
 def _members(
-    train: NDArray[np.int64], label: NDArray[Any], settings: Training, generator: np.random.Generator
+    train: NDArray[np.int64], chips: Chips, settings: Training, generator: np.random.Generator
 ) -> NDArray[np.int64]:
     if not settings.samples_per_epoch:
-        return train
+        return balanced_members(train, chips, settings, generator)
+    label = chips.label
     classes = np.unique(label[train])
     each = max(1, settings.samples_per_epoch // len(classes))
     chosen = []
     for value in classes:
-        of_class = train[label[train] == value]
+        of_class = balanced_members(train[label[train] == value], chips, settings, generator)
         chosen.append(generator.choice(of_class, each, replace=len(of_class) < each))
     return np.concatenate(chosen)
 

@@ -10,7 +10,7 @@ from bocage.ranges import SHARE, Range, check_ranges
 
 @dataclass(frozen=True)
 class Training:
-    """Settings of the training loop. Models that are not trained by epochs use only `scaling`, `keep` and `calibrate`."""
+    """Settings of the training loop. Models that are not trained by epochs use only `scaling`, `sites`, `keep` and `calibrate`."""
 
     preset: Literal["bocage", "published"] = "bocage"
     """Source of the default values. "bocage": the defaults listed here, unless the network defines others (patchwork).
@@ -36,6 +36,9 @@ class Training:
     """Maximum norm of the gradient (gradient clipping), at least 0; 0: no limit."""
     samples_per_epoch: Annotated[int, Range(0, 1e9)] = 0
     """Number of training samples drawn for each epoch, the same number for every class, at least 0; 0: every sample once."""
+    sites: Literal["balanced", "as is"] = "balanced"
+    """Training samples of a recipe with several sites: "balanced" uses the same number from every site in each epoch, a random
+    part of the samples of a large site and repetitions of those of a small one; "as is" uses every sample once."""
     validation_samples: Annotated[int, Range(0, 1e9)] = 4096
     """Maximum number of validation samples evaluated after each epoch, drawn once for all epochs, at least 0; 0: all."""
     keep: Literal["validation", "training", "last"] = "validation"

@@ -15,7 +15,7 @@ from bocage.models import Network
 from bocage.progress import QUIET, Progress
 from bocage.samples import Chips, Draw, Samples, Split
 from bocage.samples.split import deal
-from bocage.scene import Scene
+from bocage.scene import Scene, Scenes
 from bocage.training.batches import batches, make_batch
 from bocage.training.calibration import Calibration, calibrate, mixtures
 from bocage.training.choice import Choice
@@ -25,6 +25,7 @@ from bocage.training.novelty import domain_of
 from bocage.training.pretrain import Pretrained
 from bocage.training.scaling import Normalisation
 from bocage.training.settings import Training
+from bocage.training.sites import balanced_members
 from bocage.training.trained import Region, Trained, source_records
 
 PARTS = 4
@@ -39,7 +40,7 @@ class Trainer:
     """A model, and the scene and samples for its training."""
 
     choice: Choice
-    scene: Scene
+    scene: Scene | Scenes
     samples: Samples
     start: Pretrained | None = None
     """Pretrained weights; the scaling of the bands is that of the pretraining."""
@@ -69,7 +70,7 @@ class Trainer:
             draw = replace(draw, train=everything, validation=draw.train[:0])
         self._report(draw, number, progress)
         normalisation = Normalisation.of(samples.cuts, draw.train, settings.scaling)
-        if self.start:
+        if self.start and isinstance(self.scene, Scene):
             normalisation = self.start.start(model, choice.name, self.scene, normalisation, progress)
         self._fit(model, draw, normalisation, number, where, progress)
         records = source_records(self.scene, model.footprints)
@@ -111,8 +112,9 @@ class Trainer:
         choice, samples, settings, seed = self.choice, self.samples, self.choice.training, _seed(self.samples, number)
         title = f"training {choice.name}, draw {number + 1} of {samples.draws}"
         if model.abilities.fitted:
-            labels = torch.from_numpy(samples.label[draw.train].astype(np.int64))
-            model.fit(make_batch(samples.chips, draw.train, normalisation), labels, seed)
+            members = balanced_members(draw.train, samples.chips, settings, np.random.default_rng(seed))
+            labels = torch.from_numpy(samples.label[members].astype(np.int64))
+            model.fit(make_batch(samples.chips, members, normalisation), labels, seed)
             progress.step(title, 1, 1)
             return
         if settings.batch_size > len(draw.train) and not settings.samples_per_epoch:
@@ -142,6 +144,7 @@ class Trainer:
             out = out[np.isin(chips.label[out], chips.label[rest])]  # a class of one polygon has no model without it
             if len(out):
                 model = self.choice.build(self.scene, self.samples.legend)
+                rest = balanced_members(rest, chips, self.choice.training, np.random.default_rng(seed))
                 labels = torch.from_numpy(chips.label[rest].astype(np.int64))
                 model.fit(make_batch(chips, rest, trained.normalisation), labels, seed)
                 yield model, out

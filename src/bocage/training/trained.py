@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 import safetensors
 import safetensors.torch
+from odc.geo import CRS
 from torch import Tensor
 
 from bocage.disk import checksums_of, damaged, digest_of, read_checksums, replacing_folder, write_checksums
@@ -26,7 +27,7 @@ from bocage.layout import ModelLayout
 from bocage.legend import LandClass, Legend
 from bocage.models import MODELS, Batch, Footprint, InputSpec, Network, build, card_of
 from bocage.models.base import seen_by
-from bocage.scene import Scene
+from bocage.scene import Scene, Scenes
 from bocage.shelf import names_from
 from bocage.training import formats
 from bocage.training.calibration import Calibration, calibration_of
@@ -84,9 +85,13 @@ class Region:
     """West, south, east, north in CRS units."""
 
     @classmethod
-    def of(cls, scene: Scene) -> "Region":
-        """Return the region of a scene."""
-        return cls(scene.grid.crs.to_wkt(), scene.grid.bounds)
+    def of(cls, scene: Scene | Scenes) -> "Region":
+        """Return the region of a scene; of several, the rectangle in degrees that contains them."""
+        if isinstance(scene, Scene):
+            return cls(scene.grid.crs.to_wkt(), scene.grid.bounds)
+        boxes = [one.grid.geobox.extent.to_crs("EPSG:4326").boundingbox.bbox for one in scene.by_site.values()]
+        west, south, east, north = zip(*boxes, strict=True)
+        return cls(CRS("EPSG:4326").to_wkt(), (min(west), min(south), max(east), max(north)))
 
 
 @dataclass(frozen=True)
@@ -265,7 +270,7 @@ class Trained:
             pairs.append(("units", then.units, now.units))
         pairs.append(("days", then.clock, now.clock))
         if not self.any_source:
-            pairs.append(("dates", _policy(then), _policy(now)))
+            pairs.append(("dates", policy(then), policy(now)))
         for item, before, after in pairs:
             if before != after:
                 yield f"source '{name}': trained with {item} {before}, found {after}"
@@ -356,7 +361,7 @@ def write_folder(
         write_checksums(partial.checksums, checksums_of(partial.files, folder))
 
 
-def _policy(record: SourceRecord) -> str:
+def policy(record: SourceRecord) -> str:
     """Describe the choice of dates, without the days, which may be of another year."""
     if record.fill is None:
         return "as acquired" if not record.spec.regular else "as stored"
@@ -405,13 +410,36 @@ def input_spec(scene: Scene, name: str) -> InputSpec:
     return InputSpec(name, cube.bands, len(cube.days), cube.ratio, regular, scene.ids is not None)
 
 
-def input_specs(scene: Scene) -> dict[str, InputSpec]:
-    """Return source → input specification, for every cube of the scene."""
-    return {name: input_spec(scene, name) for name in scene.cubes}
+def input_specs(scene: Scene | Scenes) -> dict[str, InputSpec]:
+    """Return source → input specification, for every source of the scene, or of several scenes."""
+    if isinstance(scene, Scene):
+        return {name: input_spec(scene, name) for name in scene.cubes}
+    return {name: _common(one_by_site(scene, name)).spec for name in scene.cubes}
 
 
-def source_records(scene: Scene, names: Iterable[str]) -> dict[str, SourceRecord]:
-    """Return source → its properties in the scene, for the sources `names`."""
+def one_by_site(scenes: Scenes, name: str) -> dict[str, SourceRecord]:
+    """Return site → properties of the source `name`, for the sites that have it."""
+    return {site: source_records(scenes.by_site[site], [name])[name] for site in scenes.cubes[name]}
+
+
+def _common(by_site: Mapping[str, SourceRecord]) -> SourceRecord:
+    """Return the properties of a source on which a network for all sites is built: those of its longest series.
+
+    The dates are regular if they are so, and of the same number, at all sites; else the days are those of all sites.
+    """
+    records = list(by_site.values())
+    longest = max(records, key=lambda record: record.spec.dates)
+    if all(record.spec.regular and record.spec.dates == longest.spec.dates for record in records):
+        return longest
+    days = tuple(sorted({day for record in records for day in record.days}))
+    regular = longest.spec.dates == 1
+    return replace(longest, spec=replace(longest.spec, regular=regular), days=days, fill=None)
+
+
+def source_records(scene: Scene | Scenes, names: Iterable[str]) -> dict[str, SourceRecord]:
+    """Return source → its properties in the scene, or in several scenes, for the sources `names`."""
+    if isinstance(scene, Scenes):
+        return {name: _common(one_by_site(scene, name)) for name in names}
     records = {}
     for name in names:
         cube = scene.cubes[name]

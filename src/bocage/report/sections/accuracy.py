@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bocage.evaluation import spread_of
+from bocage.evaluation import ConfusionMatrix, spread_of
 from bocage.report.material import Material
 from bocage.words import percent, spread, whole
 
@@ -33,9 +33,8 @@ def classes(made: Material) -> list[dict[str, Any]]:
     ]
 
 
-def matrix(made: Material) -> dict[str, Any]:
+def matrix(table: ConfusionMatrix, language: str) -> dict[str, Any]:
     """Return the confusion matrix with its margins."""
-    table, language = made.score.matrix, made.language
     share = table.counts / np.maximum(table.of_reference, 1)[:, None]
     right = table.right
 

@@ -9,6 +9,7 @@ from bocage.evaluation import Score, spread_of
 from bocage.evaluation.trust import COVERAGES, NEAR
 from bocage.report.material import Material
 from bocage.report.sections.split import probe_of
+from bocage.samples import Split
 from bocage.words import number, spread, whole, words_of
 
 
@@ -102,21 +103,22 @@ def headline(score: Score, language: str) -> list[tuple[str, str]]:
     return [(w.get(f"metric_{m}", m), spread(*spread_of(score.values(m)), language)) for m in score.metrics]
 
 
-def how(made: Material) -> str:
-    """Return a description of how the accuracy was measured."""
-    w, design, draws = words_of(made.language), made.score.design, made.draws
+def how(score: Score, split: Split, mapped: int, language: str) -> str:
+    """Return a description of how the accuracy was measured; `mapped` is the draw whose model made the map."""
+    w, design, draws = words_of(language), score.design, len(score.matrices)
+    if split.site:
+        return w["how_sites"].format(draws=draws)
     if design.get("fold") is not None:
-        return w["how_folds"].format(draws=draws, by=_fold_field(made))
+        return w["how_folds"].format(draws=draws, by=_fold_field(split, w))
     scatter = w["spread_draws"].format(draws=draws) if draws > 1 else w["spread_one"]
     share = round(100 * float(design["test_share"]))
-    block = number(design.get("block"), made.language, 0)
-    text = w[f"how_{design['drawn']}"].format(share=share, spread=scatter, mapped=made.mapped + 1, block=block)
+    block = number(design.get("block"), language, 0)
+    text = w[f"how_{design['drawn']}"].format(share=share, spread=scatter, mapped=mapped + 1, block=block)
     if design.get("buffer"):
-        text += " " + w["how_buffer"].format(buffer=number(design["buffer"], made.language, 0))
+        text += " " + w["how_buffer"].format(buffer=number(design["buffer"], language, 0))
     return text
 
 
-def _fold_field(made: Material) -> str:
+def _fold_field(split: Split, w: Mapping[str, str]) -> str:
     """Return a description of how the folds were formed."""
-    w, field = words_of(made.language), made.samples.split.fold
-    return w["folds_field"].format(field=field) if field else w["folds_dealt"]
+    return w["folds_field"].format(field=split.fold) if split.fold else w["folds_dealt"]

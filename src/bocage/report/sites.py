@@ -1,0 +1,152 @@
+"""Report of a run of several sites: accuracy pooled and by site, and the maps of the sites."""
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from bocage.disk import write_json
+from bocage.evaluation import Score, spread_of
+from bocage.layout import RunLayout
+from bocage.mapping import LandCoverMap
+from bocage.provenance import Provenance
+from bocage.report import figures
+from bocage.report.page import rejected
+from bocage.report.render import render
+from bocage.report.sections import accuracy, summary
+from bocage.report.settings import Reporting
+from bocage.samples import Samples
+from bocage.scene import Scene
+from bocage.words import Note, number, percent, spread, whole, words_of
+
+MEASURES = ("overall_accuracy", "f1_weighted", "kappa")
+
+
+@dataclass(frozen=True)
+class SitesMaterial:
+    """Results of a run of several sites, as input of its report."""
+
+    layout: RunLayout
+    scenes: Mapping[str, Scene]
+    """Site → its scene."""
+    samples: Samples
+    score: Score
+    """Score of the test pixels of all sites."""
+    by_site: Mapping[str, Score]
+    """Site → score of its test pixels."""
+    maps: Mapping[str, LandCoverMap]
+    """Site → its map, if it is current."""
+    provenance: Provenance
+    settings: Reporting
+    mapped: int = 0
+    """Draw whose model made the maps, from 0."""
+
+    @property
+    def notes(self) -> tuple[Note, ...]:
+        """Notes on the sources and the reference polygons, with the name of the site."""
+        scenes = (Note.of("at_site", site=site, note=note) for site, scene in self.scenes.items() for note in scene.notes)
+        return (*scenes, *self.samples.notes)
+
+
+def write_sites_report(made: SitesMaterial) -> Path:
+    """Write ``report.html`` and ``report.json`` in the folder of the run; return the path of the page."""
+    language, score = made.settings.language, made.score
+    w = words_of(language)
+    unmapped = [site for site in made.scenes if site not in made.maps]
+    sources = ", ".join(made.samples.cuts)
+    context = {
+        "name": made.provenance.name,
+        "about": w["sites_about"].format(model=made.provenance.model, n=len(made.samples.sites), sources=sources),
+        "started": made.provenance.started[:16].replace("T", " "),
+        "headline": summary.headline(score, language),
+        "how": summary.how(score, made.samples.split, made.mapped, language),
+        "notes": [note.text(language) for note in made.notes],
+        "metrics": [w[f"metric_{name}"] for name in MEASURES],
+        "sites": _rows(made, w),
+        "classes": _classes(made),
+        "maps": [_map(made, site, land) for site, land in made.maps.items()],
+        "unmapped": w["sites_unmapped"].format(sites=", ".join(unmapped)) if unmapped else "",
+        "matrix": accuracy.matrix(score.matrix, language),
+        "rejections": [rejected(r, language) for r in made.samples.rejections],
+        "versions": list(made.provenance.versions.items()),
+        "recipe": made.layout.recipe.read_text(encoding="utf-8"),
+        "inputs": sorted(made.provenance.inputs.items()),
+    }
+    write_json(made.layout.report_numbers, _numbers(made))
+    return render("sites.html", language, made.layout.report, context)
+
+
+def _rows(made: SitesMaterial, w: Mapping[str, str]) -> list[dict[str, Any]]:
+    """Return a row for each site, then one for all."""
+    language, samples = made.settings.language, made.samples
+    rows = []
+    for name, score in (*made.by_site.items(), (w["all_sites"], made.score)):
+        own = np.ones(len(samples.label), bool) if score is made.score else samples.at(name)
+        rows.append(
+            {
+                "name": name,
+                "scores": [spread(*spread_of(score.values(measure)), language) for measure in MEASURES],
+                "polygons": whole(len(np.unique(samples.polygon[own])), language),
+                "pixels": whole(int(own.sum()), language),
+            }
+        )
+    return rows
+
+
+def _classes(made: SitesMaterial) -> list[dict[str, Any]]:
+    """Return a row for each class: its F-measure at each site, then at all."""
+    legend, language = made.samples.legend, made.settings.language
+    tables = [score.per_class("f1") for score in (*made.by_site.values(), made.score)]
+    return [
+        {
+            "name": name,
+            "color": legend.colors[k],
+            "scores": [spread(*spread_of(table[:, k]), language) for table in tables],
+        }
+        for k, name in enumerate(legend.names)
+    ]
+
+
+def _map(made: SitesMaterial, site: str, land: LandCoverMap) -> dict[str, Any]:
+    """Return the pictures, the size and the shares of the classes of one map."""
+    language, grid, file = made.settings.language, land.grid, land.files["classes"]
+    gsd = number(grid.metres[0], language, 2).rstrip("0").rstrip(".,")
+    rows = zip(land.legend.codes, land.legend.names, land.legend.colors, land.areas.shares, strict=True)
+    size = words_of(language)["site_size"].format(
+        height=whole(grid.shape[0], language), width=whole(grid.shape[1], language), gsd=gsd, crs=grid.crs_name,
+        area=number(land.areas.total / 100, language, 2),
+    )  # fmt: skip
+    seen = land.is_readable
+    return {
+        "name": site,
+        "size": size,
+        "file": str(file.relative_to(made.layout.path)),
+        "picture": figures.map_picture(file, land.legend) if seen else None,
+        "confidence": figures.confidence_picture(land.files["confidence"])
+        if seen and "confidence" in land.files
+        else None,
+        "rows": [
+            {"code": code, "name": name, "color": color, "share": percent(share, language)}
+            for code, name, color, share in rows
+        ],
+    }
+
+
+def _numbers(made: SitesMaterial) -> Mapping[str, Any]:
+    """Return the content of ``report.json``; all its texts are English."""
+    return {
+        "name": made.provenance.name,
+        "model": made.provenance.model,
+        "score": made.score.as_dict(),
+        "sites": {site: score.as_dict() for site, score in made.by_site.items()},
+        "mapped_pixels": {
+            site: dict(zip(land.legend.names, land.areas.pixels.tolist(), strict=True)) for site, land in made.maps.items()
+        },
+        "mapped_hectares": {site: land.areas.total for site, land in made.maps.items()},
+        "rejections": [{**asdict(r), "text": r.text()} for r in made.samples.rejections],
+        "notes": [str(note) for note in made.notes],
+        "versions": dict(made.provenance.versions),
+        "inputs": dict(made.provenance.inputs),
+    }

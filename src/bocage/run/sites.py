@@ -1,0 +1,337 @@
+"""A run of several sites: one model trained on the samples of all, its accuracy at each, and a map of each.
+
+The folder has ``scene/<site>/`` and ``map/<site>/``. To map a site, its own files and the model are read, nothing of the other
+sites.
+"""
+
+import shutil
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bocage.disk import digest
+from bocage.errors import Problem, RecipeError
+from bocage.evaluation import Predictions, Score, load_score, predictions_of
+from bocage.layout import RunLayout
+from bocage.legend import Legend
+from bocage.machine import device_of
+from bocage.mapping import Computing, LandCoverMap, classify_at, make_map, open_map
+from bocage.models import Footprint, Network
+from bocage.progress import QUIET, Named, Progress
+from bocage.recipe import Recipe, Site
+from bocage.run.folder import Inputs, RunFolder
+from bocage.run.opening import scene_of
+from bocage.run.stages import STAGES, score_of_draw
+from bocage.samples import Samples, Survey
+from bocage.samples.cut import STORE
+from bocage.samples.join import join_samples
+from bocage.samples.make import Usable, cut_usable
+from bocage.samples.reference import fingerprint_vector
+from bocage.scene import Scene, Scenes, limited, prepare_scene
+from bocage.training import Trained, Trainer, check_device, check_sites, classify
+
+
+@dataclass(frozen=True)
+class Needs:
+    """Data that a network requires from the scene of one site, which may lack some of its sources."""
+
+    footprints: Mapping[str, Footprint]
+    any_source: bool
+
+    @classmethod
+    def of(cls, network: Network, scene: Scene) -> "Needs":
+        """Return the needs of a network at a site."""
+        return cls({name: f for name, f in network.footprints.items() if name in scene.cubes}, network.any_source)
+
+
+@dataclass
+class SitesRun:
+    """A run of a recipe with several sites; each public method is a stage."""
+
+    recipe: Recipe
+    scenes: dict[str, Scene]
+    """Name of each opened site → its scene."""
+    folder: RunFolder
+    progress: Progress
+    keys: dict[str, str]
+    """Stage → digest of its inputs and settings: "train", "evaluate", and "samples/<site>" of every site with polygons."""
+    samples: Samples | None = None
+    """Samples of all sites; None if the sites were opened to be mapped only."""
+
+    @property
+    def layout(self) -> RunLayout:
+        """Paths of the run's folder."""
+        return self.folder.layout
+
+    @property
+    def sites(self) -> list[Site]:
+        """The opened sites."""
+        return [site for site in self.recipe.sites if site.name in self.scenes]
+
+    @property
+    def _device(self) -> str:
+        return self.recipe.choice.training.device
+
+    @property
+    def joined(self) -> Samples:
+        """Samples of all sites."""
+        assert self.samples is not None
+        return self.samples
+
+    def train(self) -> None:
+        """Train the model on every draw; complete draws are kept."""
+        learning = {site: self.scenes[site] for site in self.joined.sites}
+        trainer = Trainer(self.recipe.choice, Scenes(learning), self.joined)
+        for k in range(self.joined.draws):
+            work = partial(trainer.train, k, self.layout.split(k).path, self.progress)
+            self.folder.once(f"train/{k}", self.keys["train"], work, self.progress)
+
+    def evaluate(self) -> Score:
+        """Classify the test polygons of every draw; write ``score.json``, pooled and by site, and return the pooled score."""
+        draws = self.joined.draws
+        for k in range(draws):
+            self.folder.need(f"train/{k}", self.keys["train"], "train")
+            self.folder.once(f"evaluate/{k}", self.keys["evaluate"], partial(self._score, k), self.progress)
+            self.progress.step("evaluating", k + 1, draws)
+        score = self.score
+        score.save(self.layout.score, sites={name: one.as_dict() for name, one in self.score_by_site().items()})
+        return score
+
+    @property
+    def score(self) -> Score:
+        """Score over all draws, of the test pixels of all sites."""
+        draws = [load_score(self.layout.split(k).score) for k in range(self.joined.draws)]
+        matrices, trust = tuple(score.matrices[0] for score in draws), tuple(t for score in draws for t in score.trust)
+        return Score(matrices, self.recipe.evaluation.names, {"draws": len(draws), **draws[0].design}, trust)
+
+    def score_by_site(self) -> dict[str, Score]:
+        """Return the score of the test pixels of each site, over the draws in which it has some."""
+        samples, found = self.joined, {}
+        tests = [Predictions.from_parquet(self.layout.split(k).test) for k in range(samples.draws)]
+        for name in samples.sites:
+            own = np.unique(samples.polygon[samples.at(name)])
+            parts = [test.take(np.isin(test.polygon, own)) for test in tests]
+            matrices = tuple(part.matrix(samples.legend.names) for part in parts if len(part))
+            if matrices:
+                found[name] = Score(matrices, self.recipe.evaluation.names, {"draws": len(matrices)})
+        return found
+
+    def _score(self, k: int) -> None:
+        """Classify the test pixels of draw `k`; write ``test.parquet`` and ``score.json``."""
+        samples, split = self.joined, self.layout.split(k)
+        trained, test = Trained.load(split.model.path), samples.draw(k).test
+        if absent := samples.without(test):
+            names = ", ".join(absent)
+            self.progress.say(f"Draw {k + 1}: no test pixel of: {names}. Their accuracy is not measured in this draw.")
+        pixels, probabilities = samples.pixels(test), self._probabilities(trained, test, k)
+        predictions = predictions_of(
+            pixels.row, pixels.column, pixels.polygon, pixels.label, probabilities, trained.calibration.temperature
+        )
+        predictions.to_parquet(split.test)
+        score_of_draw(samples, k, predictions, self.recipe.evaluation.names).save(split.score)
+
+    def _probabilities(self, trained: Trained, test: NDArray[np.int64], k: int) -> NDArray[np.float32]:
+        """Return the class probabilities (N, K) of test pixels, each computed from the scene of its site."""
+        samples = self.joined
+        if not trained.has_context:
+            return classify(trained, samples.chips, test, self._device)
+        found = np.zeros((len(test), len(trained.legend.classes)), np.float32)
+        for name in samples.sites:
+            rows, scene = np.flatnonzero(samples.at(name)[test]), self.scenes[name]
+            task = f"classifying test polygons, draw {k + 1}"
+            pixels, where = samples.pixels(test[rows]), device_of(self._device)
+            found[rows] = classify_at(trained.for_scene(scene), scene, pixels, where, Named(self.progress, f"{name}: "), task)
+        return found
+
+    def map(self) -> dict[str, LandCoverMap]:
+        """Map the sites of ``[map] sites`` with the model of the draw ``[map] draw``; return site → map."""
+        k, wanted = self.recipe.map.draw, self.recipe.map.sites
+        self.folder.need(f"train/{k}", self.keys["train"], "train")
+        trained = Trained.load(self.layout.split(k).model.path)
+        maps = {}
+        for site in self.sites:
+            if wanted and site.name not in wanted:
+                continue
+            work = partial(self._make_map, trained, site)
+            self.folder.once(f"map/{site.slug}", self._map_key(site), work, self.progress)
+            maps[site.name] = self._open_map(trained.legend, site)
+        return maps
+
+    def _make_map(self, trained: Trained, site: Site) -> LandCoverMap:
+        bands = {name: record.spec.bands for name, record in trained.sources.items()}
+        scene, computing = limited(self.scenes[site.name], bands), Computing(self._device, self.recipe.workers)
+        settings = replace(self.recipe.map, region=site.region, where=site.where)
+        folder = self.layout.site(site.slug).map.path
+        return make_map(trained, scene, settings, folder, computing, Named(self.progress, f"{site.name}: "))
+
+    def _map_key(self, site: Site) -> str:
+        """Return the digest of what determines the map of a site: the model, and the files and settings of the site."""
+        settings = replace(self.recipe.map, region=None, where="", sites=())
+        region = fingerprint_vector(site.region) if site.region else ""
+        images = self.folder.inputs.parts[site.name].images
+        return digest(self.keys["train"], settings, region, site.where, images, site.grid, site.sources)
+
+    def _open_map(self, legend: Legend, site: Site) -> LandCoverMap:
+        return open_map(legend, self.scenes[site.name].grid, self.recipe.map, self.layout.site(site.slug).map.path)
+
+    def maps_on_disk(self) -> dict[str, LandCoverMap]:
+        """Return the complete maps in the run's folder."""
+        legend = self.recipe.legend if self.samples is None else self.samples.legend
+        return {
+            site.name: self._open_map(legend, site) for site in self.sites if self.layout.site(site.slug).map.is_complete
+        }
+
+    def report(self) -> Path:
+        """Write ``report.html``: accuracy pooled and by site, and the maps of the sites; return its path."""
+        from bocage.report.sites import SitesMaterial, write_sites_report  # matplotlib takes a second to import
+
+        for k in range(self.joined.draws):
+            self.folder.need(f"evaluate/{k}", self.keys["evaluate"], "evaluate")
+        maps = {
+            site.name: self._open_map(self.joined.legend, site)
+            for site in self.sites
+            if self.folder.is_current(f"map/{site.slug}", self._map_key(site))
+        }
+        return write_sites_report(
+            SitesMaterial(
+                self.layout, self.scenes, self.joined, self.score, self.score_by_site(), maps, self.folder.provenance,
+                self.recipe.report, self.recipe.map.draw,
+            )
+        )  # fmt: skip
+
+
+def open_sites(
+    recipe: Recipe, out: Path, progress: Progress = QUIET, overwrite: bool = False, stages: Sequence[str] = STAGES
+) -> SitesRun:
+    """Claim the run's folder, and open the sites of a recipe for the stages `stages`.
+
+    To map only, the sites to map are opened, and no other; otherwise all sites.
+
+    Raises
+    ------
+    RecipeError
+        ``[map] draw`` is not the number of a draw.
+    TrainingError
+        The sources of the sites do not allow one network.
+    """
+    check_device(recipe.choice.training)
+    mapping, wanted = set(stages) == {"map"}, recipe.map.sites
+    sites = [site for site in recipe.sites if not mapping or not wanted or site.name in wanted]
+    scenes = {site.name: scene_of(site.grid, site.sources, Named(progress, f"{site.name}: ")) for site in sites}
+    for name, scene in scenes.items():
+        _check_imagery(recipe, name, scene)
+    parts = {site.name: Inputs.read(scenes[site.name], site.reference, site.region) for site in sites}
+    folder = RunFolder.claim(RunLayout(out), recipe, Inputs.together(parts), overwrite)
+    scenes = {site.name: _prepared(recipe, site, scenes[site.name], folder, progress) for site in sites}
+    if mapping:
+        return _for_mapping(SitesRun(recipe, scenes, folder, progress, {}))
+    return _for_training(SitesRun(recipe, scenes, folder, progress, {}))
+
+
+def _check_imagery(recipe: Recipe, name: str, scene: Scene) -> None:
+    if scene.ids is not None:
+        message = "its sources are tables of samples; a recipe with [[site]] takes imagery"
+        raise RecipeError(recipe.path, [Problem(f"site '{name}'", message)])
+
+
+def _prepared(recipe: Recipe, site: Site, scene: Scene, folder: RunFolder, progress: Progress) -> Scene:
+    """Write the prepared cubes of a site, as ``[scene]`` selects, and return the scene that reads them."""
+    where, said = folder.layout.site(site.slug).scene, Named(progress, f"{site.name}: ")
+    ready, _ = prepare_scene(scene, where, recipe.scene, said)
+    for note in ready.notes[len(scene.notes) :]:
+        said.say(note)
+    return ready
+
+
+def _for_training(run: SitesRun) -> SitesRun:
+    """Check the sources of the sites with polygons, cut their samples, and join them."""
+    recipe, learning = run.recipe, [site for site in run.recipe.sites if site.reference]
+    scenes = Scenes({site.name: run.scenes[site.name] for site in learning})
+    bands = scenes.meeting()
+    _report_bands(scenes, bands, run.progress)
+    scenes = Scenes({name: limited(scene, bands) for name, scene in scenes.by_site.items()})
+    network = recipe.choice.build(scenes, recipe.legend)
+    check_sites(scenes, recipe.choice.name, network)
+    run.scenes |= scenes.by_site
+    usable = {}
+    for site in learning:
+        needs = Needs.of(network, scenes.by_site[site.name])
+        key = _samples_key(run, site, scenes.by_site[site.name], needs)
+        run.keys[f"samples/{site.slug}"] = key
+        usable[site.name] = _cut(run, site, needs, key)
+    run.samples = join_samples(usable, recipe.legend, recipe.split)
+    run.samples.to_parquet(run.layout.samples)
+    for note in run.samples.notes:
+        run.progress.say(note)
+    if recipe.map.draw >= run.samples.draws:
+        message = f"draws are numbered 0 to {run.samples.draws - 1}; found {recipe.map.draw}"
+        raise RecipeError(recipe.path, [Problem("map.draw", message)])
+    return _with_keys(run)
+
+
+def _report_bands(scenes: Scenes, bands: Mapping[str, tuple[str, ...]], progress: Progress) -> None:
+    """Report the bands that are not used because a site lacks them."""
+    for name, cubes in scenes.cubes.items():
+        if unused := list(dict.fromkeys(b for cube in cubes.values() for b in cube.bands if b not in bands[name])):
+            progress.say(f"Source '{name}': {', '.join(unused)} are not at all sites, and are not used.")
+
+
+def _cut(run: SitesRun, site: Site, needs: Needs, key: str) -> Usable:
+    """Cut the samples of a site, or open the samples cut before with the same key."""
+    folder, stage, where = run.folder, f"samples/{site.slug}", run.layout.site(site.slug).cut
+    assert site.reference is not None
+    survey, said = Survey(site.reference, run.recipe.legend, run.recipe.split), Named(run.progress, f"{site.name}: ")
+    work: Callable[[], Usable] = partial(cut_usable, run.scenes[site.name], survey, needs, where, said)
+    if folder.is_current(stage, key):
+        return work()
+    folder.say_damage(stage, key, run.progress)
+    folder.forget(stage)
+    shutil.rmtree(where, ignore_errors=True)
+    with folder.timed(stage, key):
+        return work()
+
+
+def _for_mapping(run: SitesRun) -> SitesRun:
+    """Compute the keys of the samples of the opened sites from the model that is to map; those of the others are recorded.
+
+    A model that is missing is reported by the stage.
+    """
+    recipe = run.recipe
+    model = run.layout.split(recipe.map.draw).model
+    if not model.description.exists():
+        return _with_keys(run)
+    trained = Trained.load(model.path)
+    bands = {name: record.spec.bands for name, record in trained.sources.items()}
+    for site in recipe.sites:
+        stage = f"samples/{site.slug}"
+        if site.reference is None:
+            continue
+        if site.name in run.scenes:
+            scene = limited(run.scenes[site.name], bands)
+            run.keys[stage] = _samples_key(run, site, scene, Needs.of(trained.model, scene))
+        else:
+            record = run.folder.provenance.stages.get(stage)
+            run.keys[stage] = record.key if record else ""
+    return _with_keys(run)
+
+
+def _samples_key(run: SitesRun, site: Site, scene: Scene, needs: Needs) -> str:
+    """Return the digest of what determines the samples of a site."""
+    used = {name: site.sources[name] for name in needs.footprints}
+    bands = {name: scene.cubes[name].bands for name in needs.footprints}
+    contents = run.folder.inputs.parts[site.name].contents
+    return digest(
+        STORE, contents, site.grid, run.recipe.legend, used, site.reference, needs.footprints, needs.any_source, bands
+    )
+
+
+def _with_keys(run: SitesRun) -> SitesRun:
+    """Complete the keys of the stages: training depends on the samples of all sites."""
+    recipe, choice = run.recipe, run.recipe.choice
+    samples = {stage: key for stage, key in run.keys.items() if stage.startswith("samples/")}
+    train = digest(samples, recipe.split, choice.name, choice.config, choice.training)
+    return replace(run, keys={**samples, "train": train, "evaluate": digest(train, recipe.evaluation.metrics)})

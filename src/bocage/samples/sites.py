@@ -1,0 +1,76 @@
+"""Footprints of the samples of several sites in one source, as those of one data set."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bocage.samples.cut import Cut
+
+
+@dataclass(frozen=True)
+class SiteCuts:
+    """Footprints of N samples in one source; each site has its own dates, and may lack the source.
+
+    The number of dates T is that of the longest series. Shorter series end with dates without valid pixels. The samples of a
+    site that lacks the source have no valid pixel.
+    """
+
+    parts: Mapping[int, Cut]
+    """Number of the site → its footprints."""
+    site: NDArray[np.int16]
+    """(N,) number of the site of each sample."""
+    within: NDArray[np.int64]
+    """(N,) position of each sample among those of its site."""
+
+    @property
+    def _longest(self) -> Cut:
+        return max(self.parts.values(), key=lambda part: len(part.days))
+
+    @property
+    def days(self) -> NDArray[np.int32]:
+        """(T,) days of the longest series."""
+        return self._longest.days
+
+    @property
+    def bands(self) -> int:
+        """Number of bands."""
+        return self._longest.bands
+
+    @property
+    def size(self) -> int:
+        """Side of a footprint, in pixels of the source."""
+        return self._longest.size
+
+    @property
+    def sample_bytes(self) -> int:
+        """Size of one footprint of the longest series, in bytes."""
+        return self._longest.sample_bytes
+
+    def read(self, members: NDArray[np.int64]) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
+        """Return values (B, T, C, S, S) and validity (B, T, S, S) of the samples `members`."""
+        n, t, c, s = len(members), len(self.days), self.bands, self.size
+        values, valid = np.zeros((n, t, c, s, s), np.float32), np.zeros((n, t, s, s), bool)
+        for number, part in self.parts.items():
+            rows = np.flatnonzero(self.site[members] == number)
+            if len(rows):
+                dates = len(part.days)
+                values[rows, :dates], valid[rows, :dates] = part.read(self.within[members[rows]])
+        return values, valid
+
+    def days_of(self, members: NDArray[np.int64]) -> NDArray[np.int32]:
+        """Return the days of the samples `members`, (B, T); those without valid pixels repeat the last day of the series."""
+        days = np.tile(self.days, (len(members), 1))
+        for number, part in self.parts.items():
+            padded = np.pad(part.days, (0, len(self.days) - len(part.days)), mode="edge")
+            days[self.site[members] == number] = padded
+        return days
+
+    def stored(self, members: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Return numbers in the order in which the samples `members` are stored, (B,)."""
+        order = self.site[members].astype(np.int64) << 40
+        for number, part in self.parts.items():
+            rows = np.flatnonzero(self.site[members] == number)
+            order[rows] += part.stored(self.within[members[rows]])
+        return order

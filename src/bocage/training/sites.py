@@ -1,0 +1,77 @@
+"""Training on several sites: what the sites must have in common, and samples balanced between them."""
+
+import math
+from collections.abc import Iterator
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bocage.errors import TrainingError
+from bocage.models import MODELS, Network, card_of
+from bocage.samples import Chips
+from bocage.scene import Scenes
+from bocage.training.settings import Training
+from bocage.training.trained import SourceRecord, one_by_site, policy
+
+
+def check_sites(scenes: Scenes, name: str, network: Network) -> None:
+    """Check that one network can be trained on the sources of all sites.
+
+    Raises
+    ------
+    TrainingError
+        A site lacks a source and the network does not tolerate it, or a source differs between two sites.
+    """
+    for source in network.footprints:
+        records = one_by_site(scenes, source)
+        lacking = [site for site in scenes.by_site if site not in records]
+        if lacking and not network.any_source:
+            raise TrainingError(
+                f"The site '{lacking[0]}' has no source '{source}', and {name} needs all sources. Choose a network that tolerates "
+                "missing sources (patchwork), or remove the source from all sites."
+            )
+        (first, expected), *others = records.items()
+        for site, record in others:
+            for item, one, other in _differences(expected, record, name, network):
+                raise TrainingError(
+                    f"Source '{source}': {item} {one} at the site '{first}', but {other} at '{site}'. Prepare it in the same way at "
+                    "all sites, or give it another name."
+                )
+    for site, scene in scenes.by_site.items():
+        if not set(scene.cubes) & set(network.footprints):
+            raise TrainingError(f"The site '{site}' has none of the sources of {name}: {', '.join(network.footprints)}.")
+
+
+def _differences(
+    one: SourceRecord, other: SourceRecord, name: str, network: Network
+) -> Iterator[tuple[str, object, object]]:
+    """Yield the properties that differ between two sites: name, value at the first, value at the second."""
+    pairs: list[tuple[str, object, object]] = [("ratio to the map", one.spec.ratio, other.spec.ratio)]
+    if not math.isclose(one.resolution, other.resolution, rel_tol=0.01):
+        pairs.append(("resolution", one.resolution, other.resolution))
+    pairs += [("units", one.units, other.units), ("days", one.clock, other.clock)]
+    pairs.append(("kind", *("a series" if r.spec.dates > 1 else "an image" for r in (one, other))))
+    if not network.any_source:
+        pairs.append(("dates", policy(one), policy(other)))
+        if one.spec.regular or card_of(MODELS.get(name)).same_dates:
+            pairs.append(("number of dates", one.spec.dates, other.spec.dates))
+    return (pair for pair in pairs if pair[1] != pair[2])
+
+
+def balanced_members(
+    members: NDArray[np.int64], chips: Chips, settings: Training, generator: np.random.Generator
+) -> NDArray[np.int64]:
+    """Return training samples with the same number from every site, if the settings ask for it and there are several sites.
+
+    Of a large site, a random part is used; the samples of a small site are repeated.
+    """
+    if chips.site is None or settings.sites != "balanced":
+        return members
+    site = chips.site[members]
+    groups = [members[site == k] for k in np.unique(site)]
+    each = len(members) // max(1, len(groups))
+    chosen = []
+    for own in groups:
+        whole, rest = divmod(each, len(own))
+        chosen += [*[own] * whole, generator.choice(own, rest, replace=False)]
+    return np.concatenate(chosen) if chosen else members
