@@ -14,7 +14,7 @@ from typing import Any
 
 from sphinx.pycode import ModuleAnalyzer
 
-from bocage.recipe import SourceChoice
+from bocage.recipe import Site, SourceChoice
 from bocage.recipe.parse import SECTIONS
 from bocage.scene import Preparation
 from bocage.training import Choice
@@ -27,6 +27,7 @@ ELSEWHERE = {SourceChoice: ("settings", "preparation"), Choice: ("config", "trai
 SECTION_KINDS: dict[str, tuple[type[Any], ...]] = {
     "sources": (SourceChoice, Preparation),
     "model": (Choice,),
+    "site": (Site,),
     **{name: (kind,) for name, (kind, _) in SECTIONS.items()},
 }
 """Table of the recipe → data classes of its settings."""

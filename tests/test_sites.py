@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from dataclasses import replace
 
 import geopandas as gpd
 import numpy as np
@@ -15,6 +16,7 @@ from bocage.recipe import read_recipe
 from bocage.run import open_sites
 from bocage.scene import Scenes, limited
 from bocage.testing import tiny_landscape
+from bocage.training.sites import balanced_members
 from conftest import FOREST, Told
 
 FILL = "fill = { every = 20, start = 2021-02-01, end = 2021-07-31 }"
@@ -66,7 +68,7 @@ batch_size = 16
 {training}
 [map]
 tile = 32
-{map}
+{mapping}
 """
 PATCHWORK = 'name = "patchwork"\npreset = "small"\nfilters = [4, 8]'
 
@@ -88,9 +90,9 @@ def site(name, sources=(SERIES,), reference=True, fill=FILL, more=""):
     return text + (REFERENCE.format(land=name) if reference else "")
 
 
-def written(folder, *sites, model=FOREST, split="train = 0.5\ndraws = 2", training="", map="", name="recipe.toml"):
+def written(folder, *sites, model=FOREST, split="train = 0.5\ndraws = 2", training="", mapping="", name="recipe.toml"):
     path = folder / name
-    path.write_text(COMMON.format(model=model, split=split, training=training, map=map) + "".join(sites))
+    path.write_text(COMMON.format(model=model, split=split, training=training, mapping=mapping) + "".join(sites))
     return path
 
 
@@ -125,3 +127,279 @@ def test_a_model_of_two_sites_is_scored_at_each_and_maps_each(lands, tmp_path):
         assert (found.to_epsg(), codes.shape) == (crs, shape)
         assert (out / f"map/{name}/checksums.sha256").exists()
     assert set(finished.maps_on_disk()) == {"north", "south"}
+
+
+def opened(path, out, **more):
+    return open_sites(read_recipe(path), out, **more)
+
+
+def test_samples_of_sites_have_polygons_blocks_and_places_of_their_own(lands, tmp_path):
+    samples = opened(written(lands, site("north"), site("south")), tmp_path / "run").joined
+    assert samples.sites == ("north", "south")
+    north, south = (np.flatnonzero(samples.at(name)) for name in samples.sites)
+    assert (len(north), len(south)) == (3 * 5 * 16, 3 * 4 * 16)
+    for values in (samples.polygon, samples.block):
+        assert not set(values[north]) & set(values[south])
+    assert np.abs(samples.place[north].mean(0) - samples.place[south].mean(0)).max() > 1e7, "no leakage between sites"
+    alone = opened(written(lands, site("north")), tmp_path / "alone").joined
+    members = np.arange(len(north))
+    for one, other in zip(samples.cuts["s2"].read(north), alone.cuts["s2"].read(members), strict=True):
+        assert np.array_equal(one, other)
+
+
+def test_a_draw_has_training_and_test_polygons_of_every_class_at_every_site(lands, tmp_path):
+    samples = opened(written(lands, site("north"), site("south")), tmp_path / "run").joined
+    for k in range(samples.draws):
+        draw = samples.draw(k)
+        for name in samples.sites:
+            for part in (draw.train, draw.test):
+                assert len(np.unique(samples.label[part[samples.at(name)[part]]])) == 3
+        assert not set(samples.polygon[draw.train]) & set(samples.polygon[draw.test])
+
+
+def test_one_site_is_left_out_at_a_time(lands, tmp_path):
+    path = written(lands, site("north"), site("south"), split='site = "leave-one-out"')
+    samples = opened(path, tmp_path / "run").joined
+    assert samples.folds == ("north", "south")
+    for k, name in enumerate(samples.sites):
+        draw, here = samples.draw(k), samples.at(name)
+        assert here[draw.test].all()
+        assert len(draw.test) == here.sum()
+        assert not here[np.concatenate([draw.train, draw.validation])].any()
+        assert len(draw.validation)
+
+
+@pytest.mark.slow
+def test_leave_one_out_is_scored_by_site(lands, tmp_path):
+    path = written(lands, site("north"), site("south"), split='site = "leave-one-out"')
+    run(read_recipe(path), tmp_path / "run", ("train", "evaluate"))
+    score = json.loads((tmp_path / "run/score.json").read_text())
+    assert score["overall_accuracy"]["per_draw"] == [
+        score["sites"][name]["overall_accuracy"]["mean"] for name in ("north", "south")
+    ]
+    assert score["design"]["stratified_by"] == "site"
+
+
+def test_sites_have_the_same_number_of_training_samples_in_an_epoch(lands, tmp_path):
+    opened_run = opened(written(lands, site("north"), site("south")), tmp_path / "run")
+    samples, settings = opened_run.joined, opened_run.recipe.choice.training
+    every, generator = np.arange(len(samples.label)), np.random.default_rng(0)
+    chosen = balanced_members(every, samples.chips, settings, generator)
+    counts = np.bincount(samples.site[chosen])
+    assert counts.tolist() == [216, 216]
+    assert set(chosen[samples.site[chosen] == 1]) == set(every[samples.at("south")]), "none of a small site is left out"
+    as_is = replace(settings, sites="as is")
+    assert balanced_members(every, samples.chips, as_is, generator) is every
+
+
+def test_native_dates_of_sites_are_aligned_by_day(lands, tmp_path):
+    """A site with fewer acquisitions, on other days: the rest of its series has no valid date."""
+    for path in (lands / "south/s2").glob("*.tif"):
+        with rasterio.open(path) as dataset:
+            values, profile, days = dataset.read(), dataset.profile, dataset.descriptions
+        with rasterio.open(path, "w", **{**profile, "count": 4}) as dataset:
+            dataset.write(values[:4])
+            dataset.descriptions = [day.replace("-11", "-21") for day in days[:4]]
+    path = written(lands, site("north", fill=""), site("south", fill=""), model=PATCHWORK)
+    samples = opened(path, tmp_path / "run").joined
+    cut, south = samples.cuts["s2"], np.flatnonzero(samples.at("south"))[:5]
+    values, valid = cut.read(south)
+    assert values.shape[1] == 6
+    assert valid[:, :4].any()
+    assert not valid[:, 4:].any()
+    days = cut.days_of(np.array([0, *south]))
+    assert (days[1, :4] - days[0, :4]).tolist() == [10] * 4
+    assert (days[1, 4:] == days[1, 3]).all()
+
+
+@pytest.mark.slow
+def test_a_site_without_a_source_is_trained_scored_and_mapped(lands, tmp_path):
+    path = written(lands, site("north", (SERIES, IMAGE), fill=""), site("south", fill=""), model=PATCHWORK)
+    out = tmp_path / "run"
+    finished = run(read_recipe(path), out, ("train", "evaluate", "map"))
+    pan, south = finished.joined.cuts["pan"], np.flatnonzero(finished.joined.at("south"))
+    assert not pan.read(south)[1].any()
+    score = json.loads((out / "score.json").read_text())
+    assert score["sites"]["south"]["confusion"]["per_draw"]
+    assert (classes(out / "map/south/classes.tif")[0] > 0).any()
+
+
+def test_a_network_that_needs_all_sources_refuses_a_site_without_one(lands, tmp_path):
+    path = written(lands, site("north", (SERIES, IMAGE)), site("south"))
+    with pytest.raises(
+        TrainingError, match="The site 'south' has no source 'pan', and random_forest needs all sources"
+    ):
+        opened(path, tmp_path / "run")
+
+
+def test_bands_that_a_site_lacks_are_not_used(lands, tmp_path):
+    south = site("south").replace('red = "south/s2/red.tif", ', "").replace('indices = ["ndvi"]\n', "")
+    told = Told()
+    samples = opened(written(lands, site("north"), south), tmp_path / "run", progress=told).joined
+    assert samples.cuts["s2"].bands == 1
+    assert any("Source 's2': red, ndvi are not at all sites" in text for text in told.words)
+
+
+def test_sites_whose_bands_do_not_meet_are_refused(lands, tmp_path):
+    north = site("north").replace(', nir = "north/s2/nir.tif"', "").replace('red = "north', 'swir = "north')
+    north = north.replace('indices = ["ndvi"]\n', "")
+    south = site("south").replace('indices = ["ndvi"]\n', "")
+    with pytest.raises(SceneError, match=r"no band in common \(north: swir; south: red, nir\)"):
+        opened(written(lands, north, south), tmp_path / "run")
+
+
+def test_a_source_of_another_resolution_is_refused(lands, tmp_path):
+    south = site("south", (SERIES, IMAGE)).replace("south/pan.tif", "south/ms.tif").replace('["pan"]', '["pan", "-"]')
+    path = written(lands, site("north", (SERIES, IMAGE)), south)
+    with pytest.raises(TrainingError, match=r"Source 'pan': ratio to the map .* at the site 'north', but"):
+        opened(path, tmp_path / "run")
+
+
+def test_dates_read_by_position_are_at_the_same_time_of_the_year(lands, tmp_path):
+    later = FILL.replace("2021-02-01", "2021-03-01").replace("2021-07-31", "2021-08-28")
+    path = written(lands, site("north"), site("south", fill=later))
+    with pytest.raises(TrainingError, match="first date 2021-02-01 at the site 'north', but 2021-03-01 at 'south'"):
+        opened(path, tmp_path / "run")
+
+
+def test_a_class_of_no_site_is_refused(lands, tmp_path):
+    path = written(lands, site("north"), site("south"))
+    path.write_text(path.read_text().replace('code = 3, name = "water"', 'code = 9, name = "rice"'))
+    text = path.read_text().replace('label = "code"', 'label = "code"\nunknown = "reject"')
+    path.write_text(text)
+    with pytest.raises(SamplesError, match=r"'rice' \(0\)"):
+        opened(path, tmp_path / "run")
+
+
+@pytest.mark.parametrize(
+    ("sites", "more", "message"),
+    [
+        (("north", "north"), {}, "two sites are called 'north'"),
+        (("north", "North"), {}, "two sites are called 'North'"),
+        (("north",), {"mapping": 'sites = ["east"]'}, "no site is called 'east'"),
+        (("north",), {"mapping": 'precision = "bfloat16"'}, "map.precision: not available"),
+        (("north", "south"), {"split": 'site = "leave-one-out"\nfolds = 3'}, "cannot be combined"),
+        ((), {"split": 'site = "leave-one-out"'}, "the recipe has no tables"),
+    ],
+)
+def test_recipes_that_are_refused(tmp_path, sites, more, message):
+    with pytest.raises(RecipeError, match=message):
+        read_recipe(written(tmp_path, *map(site, sites), **more))
+
+
+def test_a_recipe_with_sites_has_no_sources_of_its_own(tmp_path):
+    path = written(tmp_path, site("north"))
+    path.write_text('[grid]\nlike = "s2"\n' + path.read_text().replace('name = "sites"\n', ""))
+    with pytest.raises(RecipeError, match=r"move \[grid\] into each site, as \[site.grid\]"):
+        read_recipe(path)
+    path = written(tmp_path, site("north", reference=False))
+    with pytest.raises(RecipeError, match="no site has reference polygons"):
+        read_recipe(path)
+    path = written(tmp_path, site("north") + 'refrence = "x"\n')
+    with pytest.raises(RecipeError, match=r"site.0.reference.refrence: unknown key"):
+        read_recipe(path)
+
+
+def test_the_recipe_of_one_site(lands):
+    recipe = read_recipe(written(lands, site("north"), site("south", reference=False)))
+    part = recipe.at("north")
+    assert (part.name, part.sites, part.grid.like) == ("sites-north", (), "s2")
+    assert part.reference.path == lands / "north/reference.gpkg"
+    with pytest.raises(RecipeError, match=r"\[site.reference\] is missing"):
+        recipe.at("south")
+    with pytest.raises(RecipeError, match="The sites are: north, south"):
+        recipe.at("east")
+
+
+@pytest.fixture
+def mapped(lands, tmp_path):
+    """A run of two sites with polygons and one without, trained and mapped."""
+    shutil.copytree(lands / "north", lands / "east")
+    moved(lands / "east", "EPSG:32740", east=5000)
+    (lands / "east/reference.gpkg").unlink()
+    path = written(lands, site("north"), site("south"), site("east", reference=False), split="draws = 1")
+    run(read_recipe(path), tmp_path / "run", ("train", "evaluate", "map"))
+    return path, tmp_path / "run"
+
+
+@pytest.mark.slow
+def test_nothing_of_one_site_is_read_to_map_another(mapped, lands, capsys):
+    path, out = mapped
+    before = (out / "map/north/classes.tif").read_bytes()
+    shutil.rmtree(out / "map/north")
+    shutil.rmtree(lands / "south")
+    assert main(["map", str(path), "--out", str(out), "--site", "north"]) == 0, capsys.readouterr().err
+    assert (out / "map/north/classes.tif").read_bytes() == before
+    assert "north/classes.tif" in capsys.readouterr().out
+    assert main(["map", str(path), "--out", str(out), "--site", "south"]) == 1
+    assert main(["map", str(path), "--out", str(out)]) == 1
+
+
+@pytest.mark.slow
+def test_a_changed_file_of_the_site_asks_for_a_training(mapped, lands, capsys):
+    path, out = mapped
+    with rasterio.open(lands / "north/s2/red.tif", "r+") as dataset:
+        dataset.write(dataset.read() + 1)
+    arguments = ["map", str(path), "--out", str(out), "--site", "north"]
+    assert main(arguments) == 1
+    assert "inputs of north" in capsys.readouterr().err
+    assert main([*arguments, "--overwrite"]) == 1
+    assert "the stage 'train/0' is not complete for this recipe" in capsys.readouterr().err
+
+
+@pytest.mark.slow
+def test_a_site_without_polygons_is_mapped_and_not_scored(mapped):
+    path, out = mapped
+    assert (classes(out / "map/east/classes.tif")[0] == classes(out / "map/north/classes.tif")[0]).all()
+    assert set(json.loads((out / "score.json").read_text())["sites"]) == {"north", "south"}
+
+
+@pytest.mark.slow
+def test_what_is_current_is_not_made_again(mapped, lands, capsys):
+    path, out = mapped
+    area = gpd.read_file(lands / "south/reference.gpkg").iloc[:1]
+    area.geometry = area.geometry.buffer(60)
+    area.to_file(lands / "area.gpkg", engine="pyogrio")
+    path.write_text(path.read_text().replace('name = "south"\n', 'name = "south"\nregion = "area.gpkg"\n'))
+    assert main(["run", str(path), "--out", str(out), "--overwrite"]) == 0
+    said = capsys.readouterr().err
+    for stage in ("train/0", "evaluate/0", "map/north", "map/east"):
+        assert f"{stage}: up to date" in said
+    assert "map/south: up to date" not in said
+    codes = classes(out / "map/south/classes.tif")[0]
+    assert 0 < (codes > 0).sum() < codes.size
+    page = (out / "report.html").read_text()
+    assert page.count("data:image/png") == 6, "a map and a confidence of each site"
+    assert main(["report", str(path), "--out", str(out)]) == 0
+    path.write_text(path.read_text().replace("[map]", '[report]\nlanguage = "fr"\n[map]'))
+    assert main(["report", str(path), "--out", str(out)]) == 0
+    assert "Exactitude par site" in (out / "report.html").read_text()
+
+
+@pytest.mark.slow
+def test_commands_that_take_one_site(lands, tmp_path, capsys):
+    path = written(lands, site("north"), site("south"))
+    assert main(["adapt", str(tmp_path), "--scene", str(path)]) == 1
+    assert "several sites (north, south)" in capsys.readouterr().err
+    assert main(["check", str(path)]) == 0, capsys.readouterr().out
+    found = capsys.readouterr().out
+    assert "north: " in found
+    assert main(["check", str(path), "--html", str(tmp_path / "check.html")]) == 2
+    assert main(["check", str(path), "--site", "south", "--html", str(tmp_path / "check.html")]) == 0
+    run(read_recipe(written(lands, site("north"), name="north.toml", split="draws = 1")), tmp_path / "run", ("train",))
+    capsys.readouterr()
+    arguments = ["--model", str(tmp_path / "run"), "--site", "south", "--out", str(tmp_path / "there")]
+    assert main(["evaluate", str(path), *arguments]) == 0, capsys.readouterr().err
+    assert "All reference polygons" in capsys.readouterr().out
+
+
+def test_limited_cubes_read_their_bands_only(lands, tmp_path):
+    scene = opened(written(lands, site("north")), tmp_path / "run").scenes["north"]
+    window = scene.grid.crop(scene.grid.window).window
+    every = scene.cubes["s2"].read(window).values
+    some = limited(scene, {"s2": ("ndvi", "red")}).cubes["s2"]
+    assert some.bands == ("ndvi", "red")
+    assert np.array_equal(some.read(window).values, every[:, [2, 0]])
+    with pytest.raises(SceneError, match="lacks the band 'blue'"):
+        limited(scene, {"s2": ("blue",)})
+    assert Scenes({"north": scene}).meeting() == {"s2": ("red", "nir", "ndvi")}

@@ -301,7 +301,11 @@ class RunLayout:
         kind, _, which = stage.partition("/")
         if which and kind in ("samples", "map"):
             site = self.site(which)
-            return [*site.cut.glob("*")] if kind == "samples" else [p for p in (site.map.areas, *site.map.layers) if p.exists()]
+            return (
+                [*site.cut.glob("*")]
+                if kind == "samples"
+                else [p for p in (site.map.areas, *site.map.layers) if p.exists()]
+            )
         split = self.split(int(which)) if which else self.own
         model = split.model
         files = {

@@ -22,13 +22,7 @@ from bocage.layout import RunLayout
 @SITE
 @ALLOW
 def evaluate(
-    recipe: Path,
-    out: Path | None,
-    overwrite: bool,
-    sample: Path | None,
-    label: str,
-    model: Path | None,
-    site: str | None,
+    recipe: Path, out: Path | None, overwrite: bool, model: Path | None, site: str | None, **labelled: Any
 ) -> None:
     """Measure the accuracy of the model or the map.
 
@@ -43,6 +37,7 @@ def evaluate(
       bocage evaluate recipe.toml --sample runs/my-valley/validation.gpkg
       bocage evaluate next_valley.toml --model runs/my-valley
     """
+    sample = labelled["sample"]
     if sample is not None and model is not None:
         raise click.UsageError("--sample evaluates a map and --model a model; give one of them")
     if site is not None and model is None:
@@ -59,7 +54,7 @@ def evaluate(
 
     folder = out or parsed.out
     with terminal() as progress:
-        found = evaluate_sample(parsed, folder, sample, label, progress)
+        found = evaluate_sample(parsed, folder, sample, labelled["label"], progress)
     print_adjusted(found)
     click.echo(f"sample: {RunLayout(folder).sample}. Run 'bocage report {recipe}' to add the estimates to the report.")
 

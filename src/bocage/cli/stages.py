@@ -100,14 +100,13 @@ def map_command(
     model: Path | None,
     region: Path | None,
     where: str | None,
-    sites: tuple[str, ...],
-    **workers: Any,
+    **given: Any,
 ) -> None:
     """Map the scene with a trained network.
 
-    Maps the whole scene, or the polygons of a region; all sites of a recipe, or those given. Each window is saved when it is complete. After an
-    interruption, the same command computes the missing windows. The output does not depend on tiling, workers or
-    interruptions.
+    Maps the whole scene, or the polygons of a region; all sites of a recipe, or those given. Each window is saved
+    when it is complete. After an interruption, the same command computes the missing windows. The output does not
+    depend on tiling, workers or interruptions.
 
     \b
     Examples:
@@ -120,11 +119,12 @@ def map_command(
       bocage map next_year.toml --model runs/this_year/splits/0/model --out runs/next_year
     """
     if model is None:
-        run_stages(recipe, out, ("map",), overwrite, region=region, where=where, sites=sites, **workers)
+        run_stages(recipe, out, ("map",), overwrite, region=region, where=where, **given)
         return
+    sites = given.pop("sites")
     if len(sites) > 1:
         raise click.UsageError("--model maps one site at a time; give one --site")
-    parsed = chosen(opened(recipe, *sites), region=region, where=where, **workers)
+    parsed = chosen(opened(recipe, *sites), region=region, where=where, **given)
     from bocage.jobs.map import map_with
 
     with terminal() as progress:

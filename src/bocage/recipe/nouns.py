@@ -171,7 +171,9 @@ class Recipe:
         """
         site = next((site for site in self.sites if site.name == name), None)
         if site is None:
-            known = f"The sites are: {', '.join(site.name for site in self.sites)}" if self.sites else "It has no [[site]]"
+            known = (
+                f"The sites are: {', '.join(site.name for site in self.sites)}" if self.sites else "It has no [[site]]"
+            )
             raise RecipeError(self.path, [Problem("site", f"no site is called '{name}'. {known}")])
         return site
 
@@ -190,8 +192,9 @@ class Recipe:
 
     def part(self, site: Site) -> "Recipe":
         """Return the recipe of one site; without reference polygons if the site is mapped only."""
+        own: Any = site.reference
         return replace(
-            self, name=f"{self.name}-{site.slug}", grid=site.grid, sources=site.sources, reference=site.reference,
+            self, name=f"{self.name}-{site.slug}", grid=site.grid, sources=site.sources, reference=own,
             map=replace(self.map, region=site.region, where=site.where, sites=()), sites=(),
             split=replace(self.split, site=""),
         )  # fmt: skip
@@ -206,7 +209,7 @@ class Recipe:
         """
         if self.sites:
             names = ", ".join(site.name for site in self.sites)
-            message = f"the recipe has several sites ({names}), and this command takes one. Give --site NAME if it has this option"
+            message = f"the recipe has several sites ({names}), and the command takes one. Give --site NAME if it has this option"
             raise RecipeError(self.path, [Problem("site", message)])
 
     @property

@@ -200,7 +200,13 @@ def parse(table: AnyMapping[str, Any], folder: Path, source: object = "the recip
     allow(parts["plugins"].allow)
     name = str(raw.get("name", "recipe"))
     choice = Choice(model, config, parts.pop("training"))
-    own: dict[str, Any] = {"legend": legend, "sources": sources, "choice": choice, "compare": contenders, "sites": sites}
+    own: dict[str, Any] = {
+        "legend": legend,
+        "sources": sources,
+        "choice": choice,
+        "compare": contenders,
+        "sites": sites,
+    }
     own |= dict.fromkeys(own_site)
     return Recipe(name, path=reading.folder / f"{name}.toml", **own, **parts)
 
@@ -240,7 +246,9 @@ def _cross_check_sites(reading: _Reading, parts: dict[str, Any], sites: tuple[Si
         reading.add("split.site", "the recipe has no tables [[site]]; write one for each site, or remove the setting")
     for name in mapping.sites if mapping else ():
         if name not in [site.name for site in sites]:
-            reading.add("map.sites", f"no site is called '{name}'. The sites are: {', '.join(s.name for s in sites) or 'none'}")
+            reading.add(
+                "map.sites", f"no site is called '{name}'. The sites are: {', '.join(s.name for s in sites) or 'none'}"
+            )
     if not sites:
         return
     folders = [safe_name(site.name).casefold() for site in sites]
@@ -248,7 +256,9 @@ def _cross_check_sites(reading: _Reading, parts: dict[str, Any], sites: tuple[Si
         if folders.count(folder) > 1:
             reading.add("site", f"two sites are called '{site.name}'; give each site its own name")
         if site.reference and site.reference.weight:
-            reading.add(f"site '{site.name}'", "inclusion weights are for a recipe of one site; remove reference.weight")
+            reading.add(
+                f"site '{site.name}'", "inclusion weights are for a recipe of one site; remove reference.weight"
+            )
     if not any(site.reference for site in sites):
         reading.add("site", "no site has reference polygons; give [site.reference] to at least one")
     unsupported = {

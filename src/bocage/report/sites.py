@@ -46,7 +46,9 @@ class SitesMaterial:
     @property
     def notes(self) -> tuple[Note, ...]:
         """Notes on the sources and the reference polygons, with the name of the site."""
-        scenes = (Note.of("at_site", site=site, note=note) for site, scene in self.scenes.items() for note in scene.notes)
+        scenes = (
+            Note.of("at_site", site=site, note=note) for site, scene in self.scenes.items() for note in scene.notes
+        )
         return (*scenes, *self.samples.notes)
 
 
@@ -142,7 +144,8 @@ def _numbers(made: SitesMaterial) -> Mapping[str, Any]:
         "score": made.score.as_dict(),
         "sites": {site: score.as_dict() for site, score in made.by_site.items()},
         "mapped_pixels": {
-            site: dict(zip(land.legend.names, land.areas.pixels.tolist(), strict=True)) for site, land in made.maps.items()
+            site: dict(zip(land.legend.names, land.areas.pixels.tolist(), strict=True))
+            for site, land in made.maps.items()
         },
         "mapped_hectares": {site: land.areas.total for site, land in made.maps.items()},
         "rejections": [{**asdict(r), "text": r.text()} for r in made.samples.rejections],

@@ -144,7 +144,9 @@ class SitesRun:
             rows, scene = np.flatnonzero(samples.at(name)[test]), self.scenes[name]
             task = f"classifying test polygons, draw {k + 1}"
             pixels, where = samples.pixels(test[rows]), device_of(self._device)
-            found[rows] = classify_at(trained.for_scene(scene), scene, pixels, where, Named(self.progress, f"{name}: "), task)
+            found[rows] = classify_at(
+                trained.for_scene(scene), scene, pixels, where, Named(self.progress, f"{name}: "), task
+            )
         return found
 
     def map(self) -> dict[str, LandCoverMap]:
@@ -182,7 +184,9 @@ class SitesRun:
         """Return the complete maps in the run's folder."""
         legend = self.recipe.legend if self.samples is None else self.samples.legend
         return {
-            site.name: self._open_map(legend, site) for site in self.sites if self.layout.site(site.slug).map.is_complete
+            site.name: self._open_map(legend, site)
+            for site in self.sites
+            if self.layout.site(site.slug).map.is_complete
         }
 
     def report(self) -> Path:
@@ -257,15 +261,16 @@ def _for_training(run: SitesRun) -> SitesRun:
     network = recipe.choice.build(scenes, recipe.legend)
     check_sites(scenes, recipe.choice.name, network)
     run.scenes |= scenes.by_site
-    usable = {}
+    usable, new = {}, False
     for site in learning:
         needs = Needs.of(network, scenes.by_site[site.name])
-        key = _samples_key(run, site, scenes.by_site[site.name], needs)
-        run.keys[f"samples/{site.slug}"] = key
+        stage, key = f"samples/{site.slug}", _samples_key(run, site, scenes.by_site[site.name], needs)
+        run.keys[stage] = key
+        new |= not run.folder.is_current(stage, key)
         usable[site.name] = _cut(run, site, needs, key)
     run.samples = join_samples(usable, recipe.legend, recipe.split)
     run.samples.to_parquet(run.layout.samples)
-    for note in run.samples.notes:
+    for note in run.samples.notes if new else ():  # the report keeps them
         run.progress.say(note)
     if recipe.map.draw >= run.samples.draws:
         message = f"draws are numbered 0 to {run.samples.draws - 1}; found {recipe.map.draw}"

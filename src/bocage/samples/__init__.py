@@ -10,7 +10,7 @@ from bocage.samples.sites import SiteCuts
 from bocage.samples.split import Draw, Split, drop_rare
 
 __all__ = [
-    "Chips", "Cut", "Draw", "Labelled", "Needs", "Pixels", "Reference", "Rejection", "Samples", "SiteCuts", "Split", "Survey", "check_split",
-    "drop_rare",
+    "Chips", "Cut", "Draw", "Labelled", "Needs", "Pixels", "Reference", "Rejection", "Samples", "SiteCuts", "Split", "Survey",
+    "check_split", "drop_rare",
     "labelled", "make_samples", "samples_of",
 ]  # fmt: skip

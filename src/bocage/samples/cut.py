@@ -111,7 +111,7 @@ class Cut:
 
     def stored(self, members: NDArray[np.int64]) -> NDArray[np.int64]:
         """Return numbers in the order in which the samples `members` are stored, (B,)."""
-        return self.place[self.index[members], 0]
+        return np.asarray(self.place[self.index[members], 0])
 
     @cached_property
     def _single(self) -> bool:

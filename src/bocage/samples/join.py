@@ -44,16 +44,22 @@ def join_samples(sites: Mapping[str, Usable], legend: Legend, split: Split) -> S
     found = replace(found, pixels=found.pixels.take(kept), place=found.place[kept])
     names = dict.fromkeys(name for usable in sites.values() for name in usable.cuts)
     cuts = {
-        name: SiteCuts({k: u.cuts[name] for k, u in enumerate(sites.values()) if name in u.cuts}, site[kept], within[kept])
+        name: SiteCuts(
+            {k: u.cuts[name] for k, u in enumerate(sites.values()) if name in u.cuts}, site[kept], within[kept]
+        )
         for name in names
     }
     samples = assembled(legend, split, found, cuts, site[kept])
     if split.site:
         if empty := [name for k, name in enumerate(sites) if not (site[kept] == k).any()]:
-            raise SamplesError(f"The site '{empty[0]}' has no sample of a class that is kept, so it cannot be tested alone.")
+            raise SamplesError(
+                f"The site '{empty[0]}' has no sample of a class that is kept, so it cannot be tested alone."
+            )
         samples = replace(samples, fold=site[kept].astype(np.int32), folds=tuple(sites))
     rejections, notes = _told(sites)
-    return replace(samples, rejections=(*rejections, *dropped), notes=(*notes, *dropped_note(dropped)), sites=tuple(sites))
+    return replace(
+        samples, rejections=(*rejections, *dropped), notes=(*notes, *dropped_note(dropped)), sites=tuple(sites)
+    )
 
 
 def _labelled(parts: list[Usable]) -> Labelled:
@@ -62,7 +68,9 @@ def _labelled(parts: list[Usable]) -> Labelled:
     for k, usable in enumerate(parts):
         found = usable.found
         if found.place is None:
-            raise SamplesError("A recipe with several sites takes imagery, not tables of samples. Write a recipe for each table.")
+            raise SamplesError(
+                "A recipe with several sites takes imagery, not tables of samples. Write a recipe for each table."
+            )
         pixels.append(replace(found.pixels, polygon=found.pixels.polygon + np.int32(first)))
         folds.append(found.folds.set_axis(found.folds.index + first) if len(found.folds) else found.folds)
         places.append(found.place + np.array([0.0, APART * k]))

@@ -34,6 +34,11 @@ class SiteCuts:
         return self._longest.days
 
     @property
+    def dates(self) -> NDArray[np.int32]:
+        """(T,) calendar days of the longest series."""
+        return self._longest.dates
+
+    @property
     def bands(self) -> int:
         """Number of bands."""
         return self._longest.bands

@@ -15,7 +15,7 @@ from bocage.training.train import Trainer, classify
 from bocage.training.trained import Region, Trained, input_specs
 
 __all__ = [
-    "Adapting", "Choice", "Importance", "Normalisation", "Pretrained", "Pretraining", "Reduced", "Region", "Trained", "Trainer",
-    "Training", "adapt", "check_bfloat16", "check_device", "check_sites", "classify", "features_of", "imitates_bfloat16", "importance",
-    "input_specs", "pretrain", "remarks", "with_preset",
+    "Adapting", "Choice", "Importance", "Normalisation", "Pretrained", "Pretraining", "Reduced", "Region", "Trained",
+    "Trainer", "Training", "adapt", "check_bfloat16", "check_device", "check_sites", "classify", "features_of",
+    "imitates_bfloat16", "importance", "input_specs", "pretrain", "remarks", "with_preset",
 ]  # fmt: skip

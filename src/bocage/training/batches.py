@@ -50,7 +50,9 @@ class Minibatch:
 
 def make_batch(chips: Chips, members: NDArray[np.int64], normalisation: Normalisation) -> Batch:
     """Return the scaled footprints of the samples `members` as one batch."""
-    return {name: normalisation.tensor(name, *cut.read(members), cut.days_of(members)) for name, cut in chips.cuts.items()}
+    return {
+        name: normalisation.tensor(name, *cut.read(members), cut.days_of(members)) for name, cut in chips.cuts.items()
+    }
 
 
 def batches(

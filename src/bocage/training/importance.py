@@ -77,7 +77,7 @@ def importance(
         name: tuple(base - float(right(_shuffled(batch, name, order, date)).mean()) for date in range(n))
         for name, n in dates.items()
     }
-    days = {name: tuple(int(day) for day in samples.cuts[name].dates) for name in dates}
+    days = {name: tuple(samples.cuts[name].dates.tolist()) for name in dates}
     attention = _attention(model, batch, label, classes, place)
     model.cpu()
     return Importance(len(chosen), base, by_source, by_date, days, by_class, attention)

@@ -116,7 +116,9 @@ def _percentiles(cut: Cut | SiteCuts, members: NDArray[np.int64], rows: int) -> 
     return low, high - low
 
 
-def _read(cut: Cut | SiteCuts, members: NDArray[np.int64], rows: int) -> Iterator[tuple[NDArray[np.float32], NDArray[np.bool_]]]:
+def _read(
+    cut: Cut | SiteCuts, members: NDArray[np.int64], rows: int
+) -> Iterator[tuple[NDArray[np.float32], NDArray[np.bool_]]]:
     for start in range(0, len(members), rows):
         values, valid = cut.read(members[start : start + rows])
         finite = np.asarray(np.isfinite(values).all(2))

@@ -10,7 +10,7 @@ from bocage.ranges import SHARE, Range, check_ranges
 
 @dataclass(frozen=True)
 class Training:
-    """Settings of the training loop. Models that are not trained by epochs use only `scaling`, `sites`, `keep` and `calibrate`."""
+    """Settings of the training loop. Models not trained by epochs use only `scaling`, `sites`, `keep` and `calibrate`."""
 
     preset: Literal["bocage", "published"] = "bocage"
     """Source of the default values. "bocage": the defaults listed here, unless the network defines others (patchwork).

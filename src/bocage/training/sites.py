@@ -1,17 +1,18 @@
 """Training on several sites: what the sites must have in common, and samples balanced between them."""
 
 import math
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 
 import numpy as np
 from numpy.typing import NDArray
 
 from bocage.errors import TrainingError
 from bocage.models import MODELS, Network, card_of
-from bocage.samples import Chips
+from bocage.models.layers import YEAR
+from bocage.samples import Chips, SiteCuts
 from bocage.scene import Scenes
 from bocage.training.settings import Training
-from bocage.training.trained import SourceRecord, one_by_site, policy
+from bocage.training.trained import CALENDAR, SourceRecord, one_by_site, policy
 
 
 def check_sites(scenes: Scenes, name: str, network: Network) -> None:
@@ -27,19 +28,21 @@ def check_sites(scenes: Scenes, name: str, network: Network) -> None:
         lacking = [site for site in scenes.by_site if site not in records]
         if lacking and not network.any_source:
             raise TrainingError(
-                f"The site '{lacking[0]}' has no source '{source}', and {name} needs all sources. Choose a network that tolerates "
-                "missing sources (patchwork), or remove the source from all sites."
+                f"The site '{lacking[0]}' has no source '{source}', and {name} needs all sources. Choose a network that "
+                "tolerates missing sources (patchwork), or remove the source from all sites."
             )
         (first, expected), *others = records.items()
         for site, record in others:
             for item, one, other in _differences(expected, record, name, network):
                 raise TrainingError(
-                    f"Source '{source}': {item} {one} at the site '{first}', but {other} at '{site}'. Prepare it in the same way at "
-                    "all sites, or give it another name."
+                    f"Source '{source}': {item} {one} at the site '{first}', but {other} at '{site}'. Prepare it in the same "
+                    "way at all sites, or give it another name."
                 )
     for site, scene in scenes.by_site.items():
         if not set(scene.cubes) & set(network.footprints):
-            raise TrainingError(f"The site '{site}' has none of the sources of {name}: {', '.join(network.footprints)}.")
+            raise TrainingError(
+                f"The site '{site}' has none of the sources of {name}: {', '.join(network.footprints)}."
+            )
 
 
 def _differences(
@@ -50,12 +53,26 @@ def _differences(
     if not math.isclose(one.resolution, other.resolution, rel_tol=0.01):
         pairs.append(("resolution", one.resolution, other.resolution))
     pairs += [("units", one.units, other.units), ("days", one.clock, other.clock)]
-    pairs.append(("kind", *("a series" if r.spec.dates > 1 else "an image" for r in (one, other))))
+    pairs.append(("kind", _kind(one), _kind(other)))
     if not network.any_source:
         pairs.append(("dates", policy(one), policy(other)))
+        if one.fill and other.fill and _seasons_apart(one, other) > one.fill[0] / 2:
+            pairs.append(("first date", one.fill[1], other.fill[1]))
         if one.spec.regular or card_of(MODELS.get(name)).same_dates:
             pairs.append(("number of dates", one.spec.dates, other.spec.dates))
     return (pair for pair in pairs if pair[1] != pair[2])
+
+
+def _seasons_apart(one: SourceRecord, other: SourceRecord) -> float:
+    """Return the difference of the first dates in the course of the year, in days; 0 for thermal days."""
+    if one.clock != CALENDAR:
+        return 0.0
+    later = (other.days[0] - one.days[0]) % YEAR
+    return min(later, YEAR - later)
+
+
+def _kind(record: SourceRecord) -> str:
+    return "a series" if record.spec.dates > 1 else "an image"
 
 
 def balanced_members(
@@ -75,3 +92,11 @@ def balanced_members(
         whole, rest = divmod(each, len(own))
         chosen += [*[own] * whole, generator.choice(own, rest, replace=False)]
     return np.concatenate(chosen) if chosen else members
+
+
+def with_a_source(members: NDArray[np.int64], chips: Chips, hidden: Collection[str]) -> NDArray[np.int64]:
+    """Return the samples of the sites that have a source which is not in `hidden`; all samples if there is one site."""
+    if chips.site is None:
+        return members
+    cuts = [cut for name, cut in chips.cuts.items() if name not in hidden and isinstance(cut, SiteCuts)]
+    return members[np.isin(chips.site[members], [site for cut in cuts for site in cut.parts])]

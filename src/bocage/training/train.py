@@ -25,7 +25,7 @@ from bocage.training.novelty import domain_of
 from bocage.training.pretrain import Pretrained
 from bocage.training.scaling import Normalisation
 from bocage.training.settings import Training
-from bocage.training.sites import balanced_members
+from bocage.training.sites import balanced_members, with_a_source
 from bocage.training.trained import Region, Trained, source_records
 
 PARTS = 4
@@ -167,13 +167,17 @@ def _calibrated(
     for model, members in held_out:
         share = min(len(members), math.ceil(most * len(members) / total)) if most else len(members)
         parts.append((model.to(device).eval(), np.sort(generator.choice(members, share, replace=False))))
-    polygon = chips.polygon[np.concatenate([members for _, members in parts])]
 
     def fitted(hidden: Collection[str] = ()) -> Calibration:
-        found = []
-        for model, members in parts:
+        found, polygons = [], []
+        for model, held in parts:
+            members = with_a_source(held, chips, hidden)
             made = (batch.without(hidden) for batch in batches(chips, members, trained.normalisation, 256))
             found += [logits_of(model, made, device)] if len(members) else []
+            polygons.append(chips.polygon[members])
+        if not found:
+            return Calibration()
+        polygon = np.concatenate(polygons)
         logits, labels = (torch.cat(column) for column in zip(*found, strict=True))
         return calibrate(logits, labels, polygon)
 
