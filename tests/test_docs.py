@@ -122,9 +122,13 @@ def recipes():
 @pytest.mark.parametrize("recipe", list(recipes()))
 def test_recipes_in_the_documentation_have_known_settings(recipe):
     known = {name: set().union(*map(names, kinds)) for name, kinds in recipe_kinds().items()}
-    for name in set(recipe) - {"name", "sources", "model", "compare"}:
+    for name in set(recipe) - {"name", "sources", "model", "compare", "site"}:
         assert set(recipe[name]) <= known[name]
-    for source in recipe.get("sources", {}).values():
+    for site in recipe.get("site", []):
+        assert set(site) <= known["site"] | {"grid", "sources", "reference"}
+        for name in set(site) & {"grid", "reference"}:
+            assert set(site[name]) <= known[name]
+    for source in [one for part in (recipe, *recipe.get("site", [])) for one in part.get("sources", {}).values()]:
         assert set(source) <= known["sources"] | names(SENSOR_SETTINGS[source["sensor"]])
     for other in recipe.get("compare", []):
         assert set(other) <= {"label", "model", "training"}
