@@ -192,7 +192,7 @@ class SeriesEncoder(nn.Module):
         """Append the shares of the bands to the bands of each pixel, and to the means of each neighbourhood."""
         if self.shares is None:
             return series
-        parts = series.split(len(self.spec.bands), -1)
+        parts = torch.split(series, len(self.spec.bands), -1)
         return torch.cat([series, *(self.shares(part) for part in parts)], -1)
 
     def weights(self, hidden: Tensor, clear: Tensor) -> Tensor:
