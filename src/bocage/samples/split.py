@@ -52,8 +52,8 @@ class Split:
     """Number of folds for cross-validation, 2 or more: the polygons of each class are distributed over the folds, and each
     fold is the test part once; 0: random draws."""
     site: Literal["", "leave-one-out"] = ""
-    """Split of a recipe with several sites: "leave-one-out" tests each site once with a model trained on the others; `train`,
-    `draws` and `folds` have no effect. Empty: random draws, or `folds`, within each site."""
+    """Split of a recipe with several sites: "leave-one-out" tests each site once with a model trained on the others; `train` and
+    `draws` have no effect. Empty: random draws, or `folds`, within each site."""
     rare: Literal["stop", "drop"] = "stop"
     """Action for a class with fewer than 3 usable polygons: "stop" stops the run, "drop" drops the class and reports it."""
 
