@@ -453,7 +453,7 @@ def test_settings_have_ranges():
     for bad in ({"epochs": 0}, {"learning_rate": 0.0}, {"samples_per_epoch": -1}):
         with pytest.raises(ValueError, match="at least|above"):
             Training(**bad)
-    with pytest.raises(ValueError, match="above 0 and below 1"):
+    with pytest.raises(ValueError, match="above 0 and at most 1"):
         Split(train=1.5)
     for name, bad in {"random_forest": {"trees": 0}, "gru": {"units": 0}, "multiresolcc": {"patch": 8}}.items():
         with pytest.raises(ValueError, match="at least"):

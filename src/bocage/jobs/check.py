@@ -124,11 +124,11 @@ def _look_at_reference(recipe: Recipe, seen: Preflight, progress: Progress) -> I
     ids = next(iter(seen.sources.values())).ids if seen.sources else None
     if ids is not None:
         try:
-            _, rejections, _, _ = label_rows(recipe.reference, ids, recipe.legend, recipe.split.fold)
+            found = label_rows(recipe.reference, ids, recipe.legend, recipe.split)
         except BocageError as error:
             yield Finding.quoting("reference", error)
             return
-        for r in rejections:
+        for r in found.rejections:
             note = Note.of("rejected", count=Note.of("features", n=r.polygons), reason=r.note)
             yield Finding.of("warning", f"reference, {r.label}", note, "if_intended")
         return

@@ -28,6 +28,7 @@ from bocage.recipe import Recipe
 from bocage.run import Inputs, open_scene
 from bocage.samples import Samples, drop_rare, labelled, samples_of
 from bocage.samples.cut import by_tile, cut, tile_of
+from bocage.samples.fixed import is_tested
 from bocage.samples.rasterise import Pixels
 from bocage.scene import Scene, prepare_scene
 from bocage.training import Trained, Trainer, Training, classify, importance
@@ -113,8 +114,9 @@ def plan(recipe: Recipe, out: Path, workers: Sequence[int] = (), progress: Progr
 
 
 def _pixels(recipe: Recipe, scene: Scene) -> tuple[Pixels, Any]:
-    pixels = labelled(scene, recipe.survey).pixels
-    kept, legend, _ = drop_rare(pixels, recipe.legend, recipe.split)
+    found = labelled(scene, recipe.survey)
+    pixels = found.pixels
+    kept, legend, _ = drop_rare(pixels, recipe.legend, recipe.split, is_tested(pixels, found.tested))
     pixels = pixels.take(np.flatnonzero(kept))
     return replace(pixels, label=np.unique(pixels.label, return_inverse=True)[1].astype(np.int16)), legend
 
@@ -168,7 +170,7 @@ def _run(probe: _Probe, opening: float, labelling: float) -> Plan:
         seconds, bytes_ = _map(probe, trained, prepared)
         stages.append(_about("map", seconds))
         disk += bytes_
-    if r.evaluation.importance:
+    if r.evaluation.importance and r.split.tests:
         stages.append(_about("importance", _importance(probe, trained, samples)))
     stages.append(_about("report", _report(probe, trained)))
     probe.step(5, "done")
@@ -341,7 +343,7 @@ def _report(probe: _Probe, trained: Trained) -> float:
 
         n, sure = np.zeros(99, np.int32), np.full(99, 0.5, np.float32)
         predictions = Predictions(n, n, n, n.astype(np.int16), n.astype(np.int16), sure, sure)
-        trust = [trust_of(predictions, predictions.label, None, (1, 1))] * probe.recipe.split.draws
+        trust = [trust_of(predictions, predictions.label, None, (1, 1))] * (probe.recipe.split.known_draws or 1)
         for draw in (reliability_picture, coverage_picture):
             draw(trust, words_of("en"))
         if probe.layout.map.is_complete:

@@ -8,20 +8,16 @@ from numpy.typing import NDArray
 from bocage.errors import SamplesError
 from bocage.grid import metres_per_unit
 from bocage.legend import Legend
+from bocage.samples.fixed import fixed_parts
 from bocage.samples.rasterise import Pixels
-from bocage.samples.reference import Reference, Rejection, labelled_features
+from bocage.samples.reference import Reference, Rejection, labelled_features, unlabelled
+from bocage.samples.samples import Labelled
+from bocage.samples.split import Split
 from bocage.sources.table import texts
 
 
-def label_rows(
-    reference: Reference, ids: tuple[str, ...], legend: Legend, fold: str
-) -> tuple[Pixels, list[Rejection], pd.Series, NDArray[np.float64] | None]:
-    """Label the rows of a table of series with the features that have the same sample id.
-
-    Returns
-    -------
-    The rows as pixels of a raster of one column, the rejected features, the fold of each polygon (empty without a fold
-    field), and the coordinates of the rows, (N, 2) metres north and east, or None if the features have no CRS.
+def label_rows(reference: Reference, ids: tuple[str, ...], legend: Legend, split: Split) -> Labelled:
+    """Label the rows of a table of series with the features that have the same sample id; return them as pixels of a column.
 
     Raises
     ------
@@ -32,7 +28,9 @@ def label_rows(
         raise SamplesError(
             "The sources are tables. Set [reference] sample_id to the field that contains the sample ids."
         )
-    table, rejections = labelled_features(reference, legend, (reference.sample_id, *filter(None, [fold])))
+    fields = (reference.sample_id, *filter(None, [split.fold, split.field]))
+    table, rejections = labelled_features(reference, legend, fields)
+    notes = unlabelled(rejections)
     sample_ids = texts(table[reference.sample_id])
     twice = sample_ids.duplicated()
     if twice.any():
@@ -49,13 +47,17 @@ def label_rows(
             f"{reference.shown}: no value of the field {reference.sample_id} is an id of the table (first value of the field: "
             f"{sample_ids.iloc[0]}; first id of the table: {ids[0]})."
         )
-    table, rows = table[~without], rows[~without].astype(np.int32)
+    table = table[~without].assign(row=rows[~without].astype(np.int32))
+    parts = fixed_parts(table, reference, split, legend)
+    table, rows = parts.table, parts.table.row.to_numpy()
     order = np.argsort(rows, kind="stable")
     table, rows = table.iloc[order], rows[order]
     pixels = Pixels(
         rows, np.zeros(len(rows), np.int32), table.label.to_numpy(np.int16), table.polygon.to_numpy(np.int32)
     )
-    return pixels, rejections, folds_of(table, fold), _places(table)
+    everything = (*rejections, *parts.rejections)
+    folds, place = folds_of(table, split.fold), _places(table)
+    return Labelled(pixels, everything, (*notes, *parts.notes), folds, place, tested=parts.tested)
 
 
 def _places(table: gpd.GeoDataFrame) -> NDArray[np.float64] | None:

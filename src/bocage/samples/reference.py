@@ -41,6 +41,8 @@ Reason = Literal[
     "masked",
     "no_series",
     "rare",
+    "one_part",
+    "other_part",
 ]
 """Codes of rejection reasons; the text of a code has the key ``note_reason_<code>``."""
 MOST = 10
@@ -122,6 +124,8 @@ def labelled_features(
 ) -> tuple[gpd.GeoDataFrame, list[Rejection]]:
     """Read features of any geometry type as a table: ``geometry``, ``label`` (class position), ``polygon`` (number), `fields`.
 
+    ``polygon_name`` is the identifier of the polygon, if the reference has one.
+
     Returns
     -------
     The table, and the features rejected because of their label.
@@ -140,6 +144,7 @@ def labelled_features(
             "label": [-1 if c is None else c for c in classes],
             "found": [plain(value) for value in frame[reference.label]],
             "polygon": _numbers(frame, reference),
+            "polygon_name": frame[reference.polygon_id].to_numpy() if reference.polygon_id else "",
             **{name: frame[name].to_numpy() for name in fields},
         },
         geometry=frame.geometry.to_numpy(),
