@@ -31,7 +31,7 @@ from bocage.samples.cut import by_tile, cut, tile_of
 from bocage.samples.fixed import is_tested
 from bocage.samples.rasterise import Pixels
 from bocage.scene import Scene, prepare_scene
-from bocage.training import Trained, Trainer, Training, classify, importance
+from bocage.training import Trained, Trainer, Training, budgeted, classify, importance
 
 BUDGET = 6.0
 """Approximate time limit for cutting additional samples, in seconds."""
@@ -275,11 +275,15 @@ def _train(probe: _Probe, samples: Samples) -> tuple[Trained, Estimate]:
     """Train one draw: a network for three short epochs, other models completely; return the model and the estimate."""
     training, draws, where = probe.recipe.choice.training, samples.draws, probe.layout.split(0)
     draw = samples.draw(0)
-    each = training.samples_per_epoch or len(draw.train)
+    used = draw.train if training.stops_early else np.concatenate([draw.train, draw.validation])
+    training = budgeted(training, samples.label[used])
+    each = training.samples_per_epoch or len(used)
     ratio = min(1.0, BATCHES * training.batch_size / each)
+    has_twin = training.calibrate and not training.stops_early and not probe.model.abilities.fitted
     short = replace(
-        training, epochs=3, checkpoint=1e9, samples_per_epoch=max(1, round(each * ratio)),
+        training, epochs=3, steps=(0, 0), checkpoint=1e9, samples_per_epoch=max(1, round(each * ratio)),
         validation_samples=max(1, round(min(len(draw.validation), training.validation_samples or 1 << 40) * ratio)),
+        loss="cross-entropy", calibrate=training.calibrate and not has_twin,
     )  # fmt: skip
     spent: list[float] = []
     trainer = Trainer(replace(probe.recipe.choice, training=short), probe.scene, samples)
@@ -291,6 +295,8 @@ def _train(probe: _Probe, samples: Samples) -> tuple[Trained, Estimate]:
         return trained, _about("train", spent[0] + spent[1] * (draws - 1))
     ends = [float(line.rpartition(",")[2]) for line in where.curves.read_text().splitlines()[1:]]
     epoch = (ends[-1] - ends[0]) / (len(ends) - 1) / ratio
+    if has_twin and len(draw.validation):
+        epoch *= 2 if training.samples_per_epoch else 1 + len(draw.train) / len(used)
     return trained, _epochs(training, epoch, draws)
 
 
