@@ -27,6 +27,8 @@ def budgeted(settings: Training, label: NDArray[np.integer]) -> Training:
     if most:
         epochs = min(epochs, max(1, most // each))
     epochs = min(epochs, _highest("epochs"))
+    if epochs == settings.epochs:
+        return settings
     patience = min(max(1, round(settings.patience * epochs / settings.epochs)), _highest("patience"))
     return replace(settings, epochs=epochs, patience=patience)
 
