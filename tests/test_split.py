@@ -236,6 +236,13 @@ def test_the_recipe_names_the_setting(recipe, split, said) -> None:
     assert said in str(caught.value)
 
 
+def test_check_says_that_nothing_will_be_tested(recipe, tmp_path) -> None:
+    found = check(recipe(**{"train = 0.5\ndraws = 2": "train = 1.0\ndraws = 1"}), tmp_path / "run").findings
+    said = [f for f in found if f.where == "split"]
+    assert [(f.severity, f.what.code) for f in said] == [("warning", "no_test_part")]
+    assert not [f for f in found if f.severity == "error"]
+
+
 def test_a_dropped_class_does_not_disturb_folds_of_a_field(recipe, landscape, tmp_path) -> None:
     with_parts(landscape, lambda k: str(k % 2))
     table = gpd.read_file(landscape / "reference.gpkg").iloc[:12]

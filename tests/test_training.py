@@ -446,6 +446,23 @@ def test_a_training_with_a_twin_resumes_wherever_it_was_ended(opened, tmp_path, 
     assert not (tmp_path / "ended/trained/twin").exists()
 
 
+def test_early_stopping_needs_validation_polygons(opened, tmp_path):
+    """One polygon a class, all of them for training: a fixed schedule trains, without a calibration."""
+    run = opened(GRU)
+    split = replace(run.samples.split, train=1.0, draws=1, rare="train")
+    samples = replace(run.samples, split=split, reserved=(0, 1, 2))
+    assert not len(samples.draw(0).validation)
+    for keep in ("validation", "last"):
+        settings, told = Training(epochs=1, keep=keep), Told()
+        trainer = Trainer(replace(run.recipe.choice, training=settings), run.scene, samples)
+        if keep == "last":
+            assert trainer.train(0, tmp_path / keep, told).calibration == Calibration()
+            assert any("no validation polygon, so the confidence is not calibrated" in line for line in told.words)
+            return
+        with pytest.raises(TrainingError, match=r"Draw 1 has no validation polygon.*keep = \"last\""):
+            trainer.train(0, tmp_path / keep, told)
+
+
 def test_the_limits_of_the_steps_give_the_number_of_epochs():
     few, many = np.zeros(60, np.int64), np.zeros(500_000, np.int64)
     settings = Training(epochs=40, patience=10, steps=(400, 100_000))

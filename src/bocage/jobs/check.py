@@ -121,6 +121,8 @@ def _when(seen: Preflight, cube: Cube) -> Iterator[Finding]:
 
 def _look_at_reference(recipe: Recipe, seen: Preflight, progress: Progress) -> Iterator[Finding]:
     assert seen.grid is not None
+    if not recipe.split.tests:
+        yield Finding.of("warning", "split", Note.of("no_test_part"))
     ids = next(iter(seen.sources.values())).ids if seen.sources else None
     if ids is not None:
         try:

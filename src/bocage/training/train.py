@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from bocage.errors import TrainingError
 from bocage.layout import SplitLayout
 from bocage.machine import device_of, versions
 from bocage.models import Network
@@ -60,7 +61,8 @@ class Trainer:
         TrainedError
             The pretrained weights are those of another network, or of other bands, units or days.
         TrainingError
-            The loss or a gradient is NaN or infinite, or a checkpoint cannot be written.
+            A network that stops early has no validation polygon, the loss or a gradient is NaN or infinite, or a checkpoint
+            cannot be written.
         """
         choice, samples, settings = self.choice, self.samples, self.choice.training
         where = SplitLayout(folder)
@@ -68,6 +70,7 @@ class Trainer:
         draw, seed = samples.draw(number), _seed(samples, number)
         torch.manual_seed(seed)
         model = choice.build(self.scene, samples.legend)
+        self._check_validation(model, draw, number)
         held_out = draw
         if not settings.stops_early:  # validation polygons are not needed and are used for training
             everything = np.sort(np.concatenate([draw.train, draw.validation]))
@@ -96,6 +99,20 @@ class Trainer:
         with suppress(OSError):  # there is none, or it has a checkpoint of another training
             where.twin.path.rmdir()
         return trained
+
+    def _check_validation(self, model: Network, draw: Draw, number: int) -> None:
+        """Check that a network that stops early has validation samples.
+
+        Raises
+        ------
+        TrainingError
+            It has none.
+        """
+        if self.choice.training.stops_early and not len(draw.validation) and not model.abilities.fitted:
+            raise TrainingError(
+                f'Draw {number + 1} has no validation polygon, and [training] keep = "validation" needs them to select the epoch. '
+                'Add polygons, increase [split] train or validation, or set keep = "last".'
+            )
 
     def _report(self, draw: Draw, number: int, progress: Progress) -> None:
         """Report the pixels excluded by the buffer, and the classes without training samples."""
