@@ -14,6 +14,7 @@ from bocage.run import open_run
 from bocage.samples import Draw, Reference, Split
 from bocage.samples.fixed import fixed_parts
 from bocage.samples.rasterise import Pixels
+from bocage.samples.reference import column_of
 from bocage.samples.split import Units, deal, draw, drop_rare, reserved_classes
 from conftest import Told
 
@@ -98,7 +99,7 @@ TABLE = gpd.GeoDataFrame(
         "label": [0, 0, 0, 1, 1, 1, 0],
         "polygon": np.arange(7),
         "polygon_name": list("pqrstuv"),
-        "part": ["train", " train", "test", "train", "test", "train", "else"],
+        column_of("part"): ["train", " train", "test", "train", "test", "train", "else"],
     }
 )
 FIXED = {"field": "part", "train": ("train",), "test": ("test",)}
@@ -114,7 +115,7 @@ def test_a_field_fixes_the_parts_and_the_rest_is_counted() -> None:
     assert [(r.reason, r.label, r.polygons) for r in found.rejections] == [("other_part", "a", 1)]
     assert str(found.notes[0]).startswith("1 feature is not used: in the field 'part'")
     assert "(else)" in found.notes[0].text("fr")
-    codes = fixed(Split(field="part", train=(1, 2), test=(3,)), part=[1, 2, 3, 1.0, 3, 1, np.nan])
+    codes = fixed(Split(field="part", train=(1, 2), test=(3,)), **{column_of("part"): [1, 2, 3, 1.0, 3, 1, np.nan]})
     assert codes.tested.tolist() == [False, False, True, False, True, False], "codes of any type, as everywhere"
     assert str(codes.notes[0]).endswith("(–).")
 
@@ -241,6 +242,17 @@ def test_check_says_that_nothing_will_be_tested(recipe, tmp_path) -> None:
     said = [f for f in found if f.where == "split"]
     assert [(f.severity, f.what.code) for f in said] == [("warning", "no_test_part")]
     assert not [f for f in found if f.severity == "error"]
+
+
+@pytest.mark.parametrize("name", ["label", "polygon", "found", "row"])
+def test_a_field_of_the_reference_may_have_any_name(recipe, landscape, tmp_path, name) -> None:
+    """Also the names of our own columns."""
+    with_parts(landscape, lambda k: "test" if k % 5 == 2 else "train")
+    table = gpd.read_file(landscape / "reference.gpkg")
+    table.rename(columns={"part": name}).to_file(landscape / "reference.gpkg", engine="pyogrio")
+    for split in (PARTS.replace('"part"', f'"{name}"'), f'fold = "{name}"'):
+        run = open_run(read_recipe(recipe(**{"train = 0.5\ndraws = 2": split})), tmp_path / "run", overwrite=True)
+        assert set(run.samples.polygon[run.samples.draw(0).test]) == {2, 7, 12}
 
 
 def test_a_dropped_class_does_not_disturb_folds_of_a_field(recipe, landscape, tmp_path) -> None:

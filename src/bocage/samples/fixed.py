@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from bocage.errors import SamplesError
 from bocage.legend import Legend, plain
 from bocage.samples.rasterise import Pixels
-from bocage.samples.reference import MOST, Reference, Rejection
+from bocage.samples.reference import MOST, Reference, Rejection, column_of
 from bocage.samples.split import Split
 from bocage.shelf import did_you_mean
 from bocage.words import Note
@@ -44,7 +44,7 @@ def fixed_parts(table: gpd.GeoDataFrame, reference: Reference, split: Split, leg
     if not split.field:
         return Parts(table)
     training, test = split.fixed
-    found = table[split.field].map(plain)
+    found = table[column_of(split.field)].map(plain)
     _check_values(found, (*training, *test), reference, split)
     used = found.isin([*training, *test]).to_numpy()
     counts = table.label[~used].value_counts()

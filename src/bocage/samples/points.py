@@ -10,7 +10,7 @@ from bocage.grid import metres_per_unit
 from bocage.legend import Legend
 from bocage.samples.fixed import fixed_parts
 from bocage.samples.rasterise import Pixels
-from bocage.samples.reference import Reference, Rejection, labelled_features, unlabelled
+from bocage.samples.reference import Reference, Rejection, column_of, labelled_features, unlabelled
 from bocage.samples.samples import Labelled
 from bocage.samples.split import Split
 from bocage.sources.table import texts
@@ -31,7 +31,7 @@ def label_rows(reference: Reference, ids: tuple[str, ...], legend: Legend, split
     fields = (reference.sample_id, *filter(None, [split.fold, split.field]))
     table, rejections = labelled_features(reference, legend, fields)
     notes = unlabelled(rejections)
-    sample_ids = texts(table[reference.sample_id])
+    sample_ids = texts(table[column_of(reference.sample_id)])
     twice = sample_ids.duplicated()
     if twice.any():
         raise SamplesError(
@@ -79,13 +79,13 @@ def weights_of(table: pd.DataFrame, field: str) -> pd.Series:
     """
     if not field:
         return pd.Series(dtype=float)
-    weight = pd.to_numeric(table[field], errors="coerce").to_numpy(float)
+    values = table[column_of(field)]
+    weight = pd.to_numeric(values, errors="coerce").to_numpy(float)
     wrong = ~(np.isfinite(weight) & (weight > 0))
     if wrong.any():
         raise SamplesError(
-            f"{int(wrong.sum())} features have no inclusion weight above 0 in the field '{field}' (first: "
-            f"{table[field][wrong].iloc[0]}). Give each feature its weight, 1 / probability of selection, or remove [reference] "
-            "weight."
+            f"{int(wrong.sum())} features have no inclusion weight above 0 in the field '{field}' (first: {values[wrong].iloc[0]}). "
+            "Give each feature its weight, 1 / probability of selection, or remove [reference] weight."
         )
     pairs = pd.DataFrame({"polygon": table.polygon.to_numpy(), "weight": weight}).drop_duplicates()
     torn = pairs.polygon[pairs.polygon.duplicated()]
@@ -107,12 +107,13 @@ def folds_of(table: pd.DataFrame, fold: str) -> pd.Series:
     """
     if not fold:
         return pd.Series(dtype=str)
-    if table[fold].isna().any():
+    values = table[column_of(fold)]
+    if values.isna().any():
         raise SamplesError(
-            f"{int(table[fold].isna().sum())} features have no value in the fold field '{fold}'. Give each feature a fold, or "
+            f"{int(values.isna().sum())} features have no value in the fold field '{fold}'. Give each feature a fold, or "
             "remove these features."
         )
-    pairs = pd.DataFrame({"polygon": table.polygon.to_numpy(), "fold": texts(table[fold]).to_numpy()}).drop_duplicates()
+    pairs = pd.DataFrame({"polygon": table.polygon.to_numpy(), "fold": texts(values).to_numpy()}).drop_duplicates()
     torn = pairs.polygon[pairs.polygon.duplicated()]
     if len(torn):
         raise SamplesError(

@@ -119,12 +119,17 @@ class Rejection:
         return self.note.text(language)
 
 
+def column_of(field: str) -> str:
+    """Return the column of a table of features with the values of a field of the reference, which may be named as ours."""
+    return f"field {field}"
+
+
 def labelled_features(
     reference: Reference, legend: Legend, fields: tuple[str, ...] = ()
 ) -> tuple[gpd.GeoDataFrame, list[Rejection]]:
-    """Read features of any geometry type as a table: ``geometry``, ``label`` (class position), ``polygon`` (number), `fields`.
+    """Read features of any geometry type as a table: ``geometry``, ``label`` (class position), ``polygon`` (number).
 
-    ``polygon_name`` is the identifier of the polygon, if the reference has one.
+    ``polygon_name`` is the identifier of the polygon, if the reference has one. :func:`column_of` gives the columns of `fields`.
 
     Returns
     -------
@@ -145,7 +150,7 @@ def labelled_features(
             "found": [plain(value) for value in frame[reference.label]],
             "polygon": _numbers(frame, reference),
             "polygon_name": frame[reference.polygon_id].to_numpy() if reference.polygon_id else "",
-            **{name: frame[name].to_numpy() for name in fields},
+            **{column_of(name): frame[name].to_numpy() for name in fields},
         },
         geometry=frame.geometry.to_numpy(),
         crs=frame.crs,

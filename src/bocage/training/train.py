@@ -88,7 +88,7 @@ class Trainer:
         )
         calibration = Calibration()
         if settings.calibrate:
-            judge = (twin, held_out.validation) if twin else (trained.model, draw.validation)
+            judge = (twin, held_out.validation) if twin is not None else (trained.model, draw.validation)
             judges = [judge, *self._folds(trained, draw, seed, progress)]
             calibration = _calibrated(trained, samples.chips, judges, settings)
         domain = domain_of(trained, samples.chips, draw, seed)
@@ -110,7 +110,7 @@ class Trainer:
         """
         if self.choice.training.stops_early and not len(draw.validation) and not model.abilities.fitted:
             raise TrainingError(
-                f'Draw {number + 1} has no validation polygon, and [training] keep = "validation" needs them to select the epoch. '
+                f'Draw {number + 1} has no validation polygon, and [training] keep = "validation" needs one to select the epoch. '
                 'Add polygons, increase [split] train or validation, or set keep = "last".'
             )
 
