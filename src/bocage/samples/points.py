@@ -84,8 +84,9 @@ def weights_of(table: pd.DataFrame, field: str) -> pd.Series:
     wrong = ~(np.isfinite(weight) & (weight > 0))
     if wrong.any():
         raise SamplesError(
-            f"{int(wrong.sum())} features have no inclusion weight above 0 in the field '{field}' (first: {values[wrong].iloc[0]}). "
-            "Give each feature its weight, 1 / probability of selection, or remove [reference] weight."
+            f"{int(wrong.sum())} features have no inclusion weight above 0 in the field '{field}' (first: "
+            f"{values[wrong].iloc[0]}). Give each feature its weight, 1 / probability of selection, or remove [reference] "
+            "weight."
         )
     pairs = pd.DataFrame({"polygon": table.polygon.to_numpy(), "weight": weight}).drop_duplicates()
     torn = pairs.polygon[pairs.polygon.duplicated()]
