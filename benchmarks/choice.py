@@ -31,7 +31,8 @@ from benchmarks.recipes import Table
 from bocage.evaluation import METRICS, ConfusionMatrix
 from bocage.recipe import parse
 from bocage.run import open_scene
-from bocage.samples import Draw, Samples
+from bocage.samples import Draw, Samples, Split
+from bocage.samples.split import deal
 from bocage.training import Trained, Trainer, classify
 
 WORK, RESULTS = BUILD / "choice", Results("choice")
@@ -39,36 +40,36 @@ FOLDS, SEEDS = 3, (0, 1, 2)
 METRICS_KEPT = ("overall_accuracy", "f1_macro")
 BEFORE: Table = {
     "model": {"name": "patchwork", "shares": False},
-    "training": {"steps": [0, 0], "keep": "validation", "calibrate": False},
+    "training": {"steps": [0, 0], "keep": "validation", "class_weights": "none", "calibrate": False},
 }
 """The defaults before the choice: a fifth of the polygons validates, 40 epochs of any length."""
-ALL = {"keep": "last", "calibrate": False}
+ALL = {"keep": "last", "class_weights": "none", "calibrate": False}
+
+
+def _changed(steps: int, training: Table | None = None, **model: Any) -> Table:
+    """Return the tables of a variant in which all polygons train, for at least `steps` optimiser steps."""
+    return {"model": {"name": "patchwork", **model}, "training": ALL | {"steps": [steps, 0]} | (training or {})}
+
+
+SAME = "1000 steps, shares"
 MODELS: Mapping[str, Table] = {
     "before": BEFORE,
-    "all polygons train": {"model": {"name": "patchwork", "shares": False}, "training": ALL | {"steps": [0, 0]}},
-    "at least 400 steps": {"model": {"name": "patchwork", "shares": False}, "training": ALL | {"steps": [400, 0]}},
-    "at least 1000 steps": {"model": {"name": "patchwork", "shares": False}, "training": ALL | {"steps": [1000, 0]}},
-    "at least 2000 steps": {"model": {"name": "patchwork", "shares": False}, "training": ALL | {"steps": [2000, 0]}},
-    "1000 steps, shares of the bands": {"model": {"name": "patchwork"}, "training": ALL | {"steps": [1000, 0]}},
-    "the same, small": {"model": {"name": "patchwork", "preset": "small"}, "training": ALL | {"steps": [1000, 0]}},
-    "the same, large": {"model": {"name": "patchwork", "preset": "large"}, "training": ALL | {"steps": [1000, 0]}},
-    "the same, logit adjustment": {
-        "model": {"name": "patchwork"},
-        "training": ALL | {"steps": [1000, 0], "loss": "logit-adjusted"},
-    },
-    "the same, focal loss": {"model": {"name": "patchwork"}, "training": ALL | {"steps": [1000, 0], "loss": "focal"}},
-    "the same, class weights": {
-        "model": {"name": "patchwork"},
-        "training": ALL | {"steps": [1000, 0], "class_weights": "balanced"},
-    },
-    "the same, label smoothing": {
-        "model": {"name": "patchwork"},
-        "training": ALL | {"steps": [1000, 0], "label_smoothing": 0.1},
-    },
-    "the same, two layers a date": {"model": {"name": "patchwork"}, "training": ALL | {"steps": [1000, 0]}},
+    "all polygons train": _changed(0, shares=False),
+    "at least 400 steps": _changed(400, shares=False),
+    "at least 1000 steps": _changed(1000, shares=False),
+    "at least 2000 steps": _changed(2000, shares=False),
+    SAME: _changed(1000),
+    f"{SAME}, small": _changed(1000, preset="small"),
+    f"{SAME}, large": _changed(1000, preset="large"),
+    f"{SAME}, class weights": _changed(1000, {"class_weights": "balanced"}),
+    f"{SAME}, root of class weights": _changed(1000, {"class_weights": "root"}),
+    f"{SAME}, logit adjustment": _changed(1000, {"loss": "logit-adjusted"}),
+    f"{SAME}, focal loss": _changed(1000, {"loss": "focal"}),
+    f"{SAME}, label smoothing": _changed(1000, {"label_smoothing": 0.1}),
+    f"{SAME}, two layers a date": _changed(1000),
 }
 """Variant → tables of the recipe."""
-PARTS: Mapping[str, str] = {"the same, two layers a date": "two layers a date"}
+PARTS: Mapping[str, str] = {f"{SAME}, two layers a date": "two layers a date"}
 """Variant → changed methods of the encoder (:data:`benchmarks.parts.CODE`)."""
 REPORTED: Mapping[str, Table] = {
     "patchwork, before": BEFORE,
@@ -98,10 +99,8 @@ class Fixed(Samples):
 
 def _deal(samples: Samples) -> NDArray[np.int32]:
     """Return the fold of every sample: that of its field, or polygons of each class dealt at random."""
-    if samples.fold is not None:
+    if samples.split.fold and samples.fold is not None:
         return samples.fold
-    from bocage.samples.split import Split, deal
-
     return deal(samples.label, samples.group, Split(folds=FOLDS, seed=7))
 
 
