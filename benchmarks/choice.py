@@ -12,11 +12,11 @@ interval is a bootstrap over sets. An interrupted benchmark resumes, and several
 """
 
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from functools import partial
 from itertools import permutations
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -182,15 +182,18 @@ def run(wanted: Sequence[str] = ()) -> str:
         "report": (REPORTED, SEEDS, False),
     }
     for stage in wanted or stages:
-        models, seeds, inner = stages[stage]
-        for line in RESULTS.free([f"{name} / {label}" for label in models for name in SETS]):
-            name, label = line.split(" / ")
-            for seed in seeds:
-                work: Callable[[], Any] = lambda n=name, one=label, s=seed: measured(  # noqa: E731
-                    SETS[n](), one, models[one], s, inner
-                )
-                RESULTS.measure((stage, label, name, seed), work)
+        _measure(stage, *stages[stage])
     return "\n" + markdown(RESULTS.content())
+
+
+def _measure(stage: str, models: Mapping[str, Table], seeds: Sequence[int], inner: bool) -> None:
+    lines = {f"{label}, {name}": (label, name) for label in models for name in SETS}
+    for line in RESULTS.free(lines):
+        label, name = lines[line]
+        for seed in seeds:
+            RESULTS.measure(
+                (stage, label, name, seed), partial(measured, SETS[name](), label, models[label], seed, inner)
+            )
 
 
 def mean_ranks(found: Mapping[str, Mapping[str, list[Mapping[str, list[float]]]]]) -> dict[str, tuple[float, float]]:
