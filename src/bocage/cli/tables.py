@@ -15,15 +15,25 @@ from bocage.legend import Legend
 
 
 def print_score(path: Path) -> None:
-    """Print ``score.json``: metrics, then accuracy per class, as mean and standard deviation over the draws."""
+    """Print ``score.json``: metrics, then accuracy per class, as mean and standard deviation over the draws.
+
+    If nothing was tested, only the comparison with a truth raster is printed.
+    """
     record = json.loads(path.read_text())
     console = Console()
-    console.print(_metrics("Test polygons", record))
-    console.print(_per_class(record))
-    if "sites" in record:
-        console.print(_by_site(record["sites"]))
+    if record["tested_pixels"]:
+        _print_test(record, console)
     if "truth" in record:
         console.print(_metrics("Map against the truth raster", record["truth"]))
+
+
+def _print_test(record: dict[str, Any], console: Console) -> None:
+    console.print(_metrics("Test polygons", record))
+    console.print(_per_class(record))
+    if record["untested_classes"]:
+        console.print(f"mapped but not tested: {', '.join(map(escape, record['untested_classes']))}")
+    if "sites" in record:
+        console.print(_by_site(record["sites"]))
 
 
 def print_transfer(found: Transfer) -> None:

@@ -42,9 +42,9 @@ class Predictions:
         """Return the test pixels that are True in `kept` (N,)."""
         return Predictions(**{field.name: getattr(self, field.name)[kept] for field in fields(self)})
 
-    def matrix(self, names: tuple[str, ...]) -> ConfusionMatrix:
-        """Return the confusion matrix."""
-        return ConfusionMatrix.of(self.label, self.predicted, names)
+    def matrix(self, names: tuple[str, ...], untested: tuple[str, ...] = ()) -> ConfusionMatrix:
+        """Return the confusion matrix; the classes `untested` are never tested."""
+        return ConfusionMatrix.of(self.label, self.predicted, names, untested)
 
     def same_pixels(self, other: "Predictions") -> Note | None:
         """Return why two models were not tested on the same pixels; None where they were."""

@@ -142,7 +142,7 @@ class _Reading:
 
 def _is_branch(part: object) -> bool:
     """Return whether a part of a pydantic location is the branch of a union, not a key."""
-    return isinstance(part, str) and (part in ("str", "path", "int") or "[" in part or part[:1].isupper())
+    return isinstance(part, str) and (part in ("str", "path", "int", "float") or "[" in part or part[:1].isupper())
 
 
 def read_recipe(path: Path) -> Recipe:
@@ -262,6 +262,7 @@ def _cross_check_sites(reading: _Reading, parts: dict[str, Any], sites: tuple[Si
     if not any(site.reference for site in sites):
         reading.add("site", "no site has reference polygons; give [site.reference] to at least one")
     unsupported = {
+        "split.field": split and split.field, "split.train": split and not split.tests,
         "map.region": mapping and mapping.region, "map.precision": mapping and mapping.precision != "float32",
         "evaluation.truth": evaluation and evaluation.truth,
         "training.pretrained": parts["training"] and parts["training"].pretrained,

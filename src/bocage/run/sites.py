@@ -115,7 +115,7 @@ class SitesRun:
         for name in samples.sites:
             own = np.unique(samples.polygon[samples.at(name)])
             parts = [test.take(np.isin(test.polygon, own)) for test in tests]
-            matrices = tuple(part.matrix(samples.legend.names) for part in parts if len(part))
+            matrices = tuple(part.matrix(samples.legend.names, samples.untested) for part in parts if len(part))
             if matrices:
                 found[name] = Score(matrices, self.recipe.evaluation.names, {"draws": len(matrices)})
         return found
@@ -124,7 +124,7 @@ class SitesRun:
         """Classify the test pixels of draw `k`; write ``test.parquet`` and ``score.json``."""
         samples, split = self.joined, self.layout.split(k)
         trained, test = Trained.load(split.model.path), samples.draw(k).test
-        if absent := samples.without(test):
+        if absent := [name for name in samples.without(test) if name not in samples.untested]:
             names = ", ".join(absent)
             self.progress.say(f"Draw {k + 1}: no test pixel of: {names}. Their accuracy is not measured in this draw.")
         pixels, probabilities = samples.pixels(test), self._probabilities(trained, test, k)

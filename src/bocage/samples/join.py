@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from bocage.errors import SamplesError
 from bocage.legend import Legend
-from bocage.samples.make import Usable, assembled, dropped_note
+from bocage.samples.make import Usable, assembled, notes_on_classes
 from bocage.samples.rasterise import Pixels
 from bocage.samples.reference import Rejection
 from bocage.samples.samples import Labelled, Samples
@@ -58,7 +58,7 @@ def join_samples(sites: Mapping[str, Usable], legend: Legend, split: Split) -> S
         samples = replace(samples, fold=site[kept].astype(np.int32), folds=tuple(sites))
     rejections, notes = _told(sites)
     return replace(
-        samples, rejections=(*rejections, *dropped), notes=(*notes, *dropped_note(dropped)), sites=tuple(sites)
+        samples, rejections=(*rejections, *dropped), notes=(*notes, *notes_on_classes(samples, dropped)), sites=tuple(sites)
     )
 
 

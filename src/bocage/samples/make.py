@@ -13,12 +13,13 @@ from bocage.grid import Grid
 from bocage.legend import Legend
 from bocage.progress import QUIET, Progress
 from bocage.samples.cut import Cut, Needs, Reach, cut, open_cut
+from bocage.samples.fixed import fixed_parts, is_tested
 from bocage.samples.points import folds_of, label_rows, weights_of
 from bocage.samples.rasterise import Pixels, rasterise
-from bocage.samples.reference import Reference, Rejection, read_polygons, unlabelled
+from bocage.samples.reference import Reference, Rejection, read_polygons
 from bocage.samples.samples import Labelled, Samples, Survey
 from bocage.samples.sites import SiteCuts
-from bocage.samples.split import Split, Units, deal, drop_rare
+from bocage.samples.split import Split, Units, deal, drop_rare, reserved_classes
 from bocage.scene import Scene
 from bocage.words import Note
 
@@ -36,12 +37,12 @@ def make_samples(scene: Scene, survey: Survey, needs: Needs, folder: Path, progr
         The polygons cannot be used; the message states the correction.
     """
     usable = cut_usable(scene, survey, needs, folder, progress)
-    kept, legend, dropped = drop_rare(usable.found.pixels, survey.legend, survey.split)
+    tested = is_tested(usable.found.pixels, usable.found.tested)
+    kept, legend, dropped = drop_rare(usable.found.pixels, survey.legend, survey.split, tested)
     usable = usable.take(np.flatnonzero(kept))
     samples = assembled(legend, survey.split, usable.found, usable.cuts)
-    return replace(
-        samples, rejections=(*usable.found.rejections, *dropped), notes=(*usable.found.notes, *dropped_note(dropped))
-    )
+    notes = (*usable.found.notes, *notes_on_classes(samples, dropped))
+    return replace(samples, rejections=(*usable.found.rejections, *dropped), notes=notes)
 
 
 @dataclass(frozen=True)
@@ -82,9 +83,10 @@ def cut_usable(scene: Scene, survey: Survey, needs: Needs, folder: Path, progres
     return Usable(replace(found, rejections=rejections), cuts).take(np.flatnonzero(usable))
 
 
-def dropped_note(dropped: Sequence[Rejection]) -> list[Note]:
-    """Return the note on classes that were dropped; no note if none was."""
-    return [Note.of("classes_dropped", classes=tuple(r.label for r in dropped))] if dropped else []
+def notes_on_classes(samples: Samples, dropped: Sequence[Rejection]) -> list[Note]:
+    """Return the notes on classes that were dropped, and on classes that are mapped without a test."""
+    notes = [Note.of("classes_dropped", classes=tuple(r.label for r in dropped))] if dropped else []
+    return [*notes, Note.of("classes_untested", classes=samples.untested)] if samples.untested else notes
 
 
 def check_any(pixels: Pixels, reference: Reference, grid: Grid) -> None:
@@ -111,7 +113,9 @@ def check_split(pixels: Pixels, scene: Scene, survey: Survey) -> None:
         Fewer than two classes have enough polygons, or the first draw cannot be made.
     """
     check_any(pixels, survey.reference, scene.grid)
-    kept, legend, _ = drop_rare(pixels, survey.legend, replace(survey.split, rare="drop"))
+    split = replace(survey.split, rare="drop") if survey.split.rare == "stop" else survey.split
+    tested = is_tested(pixels, labelled(scene, survey).tested) if split.field else None
+    kept, legend, _ = drop_rare(pixels, survey.legend, split, tested)
     samples_of(scene, replace(survey, legend=legend), pixels.take(np.flatnonzero(kept)), {}).draw(0)
 
 
@@ -135,9 +139,13 @@ def _check_footprints(scene: Scene, footprints: Mapping[str, Reach]) -> None:
 
 def samples_of(scene: Scene, survey: Survey, pixels: Pixels, cuts: Mapping[str, Cut]) -> Samples:
     """Return samples for labelled pixels and given footprints; ``bocage plan`` passes the footprints of other pixels."""
-    folds = labelled(scene, survey).folds if survey.split.fold else pd.Series(dtype=str)
     place = None if scene.ids is not None else _places(pixels, scene)
-    return assembled(survey.legend, survey.split, Labelled(pixels, (), (), folds, place), cuts)
+    found = Labelled(pixels, (), (), pd.Series(dtype=str), place)
+    if survey.split.fold or survey.split.field:
+        # The legend may lack dropped classes, whose labels are then unknown.
+        read = labelled(scene, replace(survey, reference=replace(survey.reference, unknown="reject")))
+        found = replace(found, folds=read.folds, tested=read.tested)
+    return assembled(survey.legend, survey.split, found, cuts)
 
 
 def assembled(
@@ -153,10 +161,12 @@ def assembled(
     weight = None if found.weights.empty else found.weights.reindex(pixels.polygon).to_numpy(np.float64)
     fold, names = _numbered(pixels, found.folds)
     if split.folds:
-        units = Units(pixels.label, pixels.polygon, block, found.place, None, site)
+        units = Units(pixels.label, pixels.polygon, block, found.place, site=site)
         fold = deal(units.strata(split), units.group(split), split)
         names = tuple(str(k + 1) for k in range(split.folds))
-    label = _positions(pixels.label)
+    label, tested = _positions(pixels.label), is_tested(pixels, found.tested)
+    if tested is not None:
+        fold = np.where(tested, 0, -1).astype(np.int32)
     return Samples(
         pixels.row,
         pixels.column,
@@ -172,6 +182,7 @@ def assembled(
         names,
         found.place,
         weight,
+        reserved_classes(label, pixels.polygon, split, tested),
         site,
     )
 
@@ -184,13 +195,16 @@ def labelled(scene: Scene, survey: Survey) -> Labelled:
             raise SamplesError(
                 "The sources are tables, which have no map and no areas. Remove [reference] weight, or use it with imagery."
             )
-        pixels, rejections, folds, place = label_rows(reference, scene.ids, legend, split.fold)
-        return Labelled(pixels, tuple(rejections), tuple(unlabelled(rejections)), folds, place)
-    fields = tuple(filter(None, [split.fold, reference.weight]))
+        return label_rows(reference, scene.ids, legend, split)
+    fields = tuple(filter(None, [split.fold, split.field, reference.weight]))
     table, rejections, notes = read_polygons(reference, scene.grid, legend, fields)
-    pixels, more = rasterise(table, scene.grid, legend)
-    folds, weights = folds_of(table, split.fold), weights_of(table, reference.weight)
-    return Labelled(pixels, tuple(rejections + more), tuple(notes), folds, _places(pixels, scene), weights)
+    parts = fixed_parts(table, reference, split, legend)
+    pixels, more = rasterise(parts.table, scene.grid, legend)
+    folds, weights = folds_of(parts.table, split.fold), weights_of(parts.table, reference.weight)
+    everything = (*rejections, *parts.rejections, *more)
+    return Labelled(
+        pixels, everything, (*notes, *parts.notes), folds, _places(pixels, scene), weights, parts.tested
+    )  # fmt: skip
 
 
 def _places(pixels: Pixels, scene: Scene) -> NDArray[np.float64]:
