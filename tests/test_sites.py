@@ -280,6 +280,8 @@ def test_a_class_of_no_site_is_refused(lands, tmp_path):
         (("north",), {"mapping": 'precision = "bfloat16"'}, "map.precision: not available"),
         (("north", "south"), {"split": 'site = "leave-one-out"\nfolds = 3'}, "cannot be combined"),
         ((), {"split": 'site = "leave-one-out"'}, "the recipe has no tables"),
+        (("north",), {"split": 'field = "part"\ntrain = ["a"]\ntest = ["b"]'}, "split.field: not available"),
+        (("north",), {"split": "train = 1\ndraws = 1"}, "split.train: not available"),
     ],
 )
 def test_recipes_that_are_refused(tmp_path, sites, more, message):
