@@ -18,7 +18,7 @@ import psutil
 
 from bocage.evaluation import Predictions, trust_of
 from bocage.grid import Window
-from bocage.layout import RunLayout
+from bocage.layout import RunLayout, SplitLayout
 from bocage.machine import cores, description, device_of, peak_memory
 from bocage.mapping import Computing, classify_at, make_map, open_map
 from bocage.models import Network
@@ -30,7 +30,7 @@ from bocage.samples import Samples, drop_rare, labelled, samples_of
 from bocage.samples.cut import by_tile, cut, tile_of
 from bocage.samples.rasterise import Pixels
 from bocage.scene import Scene, prepare_scene
-from bocage.training import Trained, Trainer, Training, classify, importance
+from bocage.training import Choice, Trained, Trainer, Training, classify, importance
 
 BUDGET = 6.0
 """Approximate time limit for cutting additional samples, in seconds."""
@@ -177,7 +177,7 @@ def _run(probe: _Probe, opening: float, labelling: float) -> Plan:
     total = sum(estimate.seconds for estimate in stages)
     preparing = next((estimate.seconds for estimate in stages if estimate.stage == "prepare"), 0.0)
     times = {n: total - preparing + seconds for n, seconds in by_workers.items()}
-    return Plan(r.name, tuple(stages), int(memory), int(disk), times, description())
+    return Plan(r.name, tuple(stages), int(memory), int(disk), times, description(), r.choice.title)
 
 
 def _about(stage: str, seconds: float) -> Estimate:
@@ -270,17 +270,46 @@ def _further(probe: _Probe, cuts: Any) -> tuple[Any, Any]:
 
 
 def _train(probe: _Probe, samples: Samples) -> tuple[Trained, Estimate]:
-    """Train one draw: a network for three short epochs, other models completely; return the model and the estimate."""
-    training, draws, where = probe.recipe.choice.training, samples.draws, probe.layout.split(0)
-    draw = samples.draw(0)
-    each = training.samples_per_epoch or len(draw.train)
-    ratio = min(1.0, BATCHES * training.batch_size / each)
-    short = replace(
-        training, epochs=3, checkpoint=1e9, samples_per_epoch=max(1, round(each * ratio)),
-        validation_samples=max(1, round(min(len(draw.validation), training.validation_samples or 1 << 40) * ratio)),
-    )  # fmt: skip
+    """Train one draw briefly, and each kind of member of a mixture; return the model and the estimate."""
+    choice, where = probe.recipe.choice, probe.layout.split(0)
+    trainer = Trainer(_short(choice, samples), probe.scene, samples)
+    if not choice.members:
+        return _train_one(trainer, choice.training, where)
+    trained = trainer.train(0, where.path)
+    known: list[tuple[Choice, Estimate]] = []
+    for i, member in enumerate(trainer.of_members(trained.normalisation)):
+        own = choice.members[i]
+        found = next((estimate for before, estimate in known if before == own), None)
+        known.append((own, found or _train_one(member, own.training, where.member(i))[1]))
+    each = [estimate for _, estimate in known]
+    seconds, low, high = (sum(getattr(e, part) for e in each) for part in ("seconds", "low", "high"))
+    return trained, Estimate("train", seconds, low, high)
+
+
+def _short(choice: Choice, samples: Samples) -> Choice:
+    """Return the model with three short epochs."""
+
+    def shortened(training: Training) -> Training:
+        draw = samples.draw(0)
+        ratio = _ratio(training, samples)
+        most = min(len(draw.validation), training.validation_samples or 1 << 40)
+        return replace(
+            training, epochs=3, checkpoint=1e9, validation_samples=max(1, round(most * ratio)),
+            samples_per_epoch=max(1, round((training.samples_per_epoch or len(draw.train)) * ratio)),
+        )  # fmt: skip
+
+    return replace(choice, training=shortened(choice.training), trainings=tuple(map(shortened, choice.trainings)))
+
+
+def _ratio(training: Training, samples: Samples) -> float:
+    """Return the share of an epoch that an epoch of the trial has."""
+    return min(1.0, BATCHES * training.batch_size / (training.samples_per_epoch or len(samples.draw(0).train)))
+
+
+def _train_one(trainer: Trainer, training: Training, where: SplitLayout) -> tuple[Trained, Estimate]:
+    """Train one model: a network for three short epochs, other models completely; `training` has the recipe's settings."""
     spent: list[float] = []
-    trainer = Trainer(replace(probe.recipe.choice, training=short), probe.scene, samples)
+    draws = trainer.samples.draws
     # A model without epochs is trained twice, because the first time includes the import of its library.
     while not spent or (len(spent) == 1 and not where.curves.exists()):
         with _clock(spent):
@@ -288,7 +317,7 @@ def _train(probe: _Probe, samples: Samples) -> tuple[Trained, Estimate]:
     if not where.curves.exists():
         return trained, _about("train", spent[0] + spent[1] * (draws - 1))
     ends = [float(line.rpartition(",")[2]) for line in where.curves.read_text().splitlines()[1:]]
-    epoch = (ends[-1] - ends[0]) / (len(ends) - 1) / ratio
+    epoch = (ends[-1] - ends[0]) / (len(ends) - 1) / _ratio(training, trainer.samples)
     return trained, _epochs(training, epoch, draws)
 
 
