@@ -22,7 +22,7 @@ from bocage.training import Choice
 HEAD = "| setting | type or choices | default | meaning |\n| --- | --- | --- | --- |\n"
 NAMES = {str: "text", int: "integer", float: "number", bool: "`true`, `false`", Path: "path", date: "date"}
 """Type of a field → its name for a user of TOML."""
-ELSEWHERE = {SourceChoice: ("settings", "preparation"), Choice: ("config", "training")}
+ELSEWHERE = {SourceChoice: ("settings", "preparation"), Choice: ("config", "training", "trainings")}
 """Fields that are not keys of the recipe, because their values come from other tables."""
 SECTION_KINDS: dict[str, tuple[type[Any], ...]] = {
     "sources": (SourceChoice, Preparation),

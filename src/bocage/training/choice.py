@@ -36,7 +36,7 @@ class Choice:
     @property
     def title(self) -> str:
         """Name of the model; for a mixture, the names and numbers of its members, such as "3 × patchwork + lightgbm"."""
-        return str(self.config) if self.members else self.name
+        return str(self.config) if isinstance(self.config, mixture.Config) else self.name
 
     @property
     def encoder(self) -> "Choice":
