@@ -234,6 +234,7 @@ def test_the_scaling_of_a_published_training_is_that_of_all_members(recipe):
         (GRU + "\nmembers = 2.5", "found 2.5"),
         (GRU + '\nmembers = ["gru"]', 'found \'list\'; for members of different models, write name = "mixture"'),
         ('name = "fusion"\nmembers = 3', 'model.members: members of \'fusion\' are its own networks; to repeat it, write name = "mixture"'),
+        ("name = [3]\nmembers = 3", "model.name: the model is missing"),
         ('name = "mixture"', "model.members: a mixture needs a table [[model.members]] for each model"),
         ('name = "mixture"\nmembers = []', "a mixture needs a table"),
         ('name = "mixture"\nmembers = 3', "a mixture needs a table"),

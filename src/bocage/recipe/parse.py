@@ -241,7 +241,7 @@ def _repeated(reading: _Reading, raw: Any, key: str) -> tuple[Any, int]:
     if "members" not in _table(raw):
         return raw, 1
     listed = 'for members of different models, write name = "mixture" with a table [[model.members]] for each'
-    if raw.get("name") in MODELS.things and "members" in typing.get_type_hints(MODELS.get(raw["name"]).Config):
+    if raw.get("name") in list(MODELS) and "members" in typing.get_type_hints(MODELS.get(raw["name"]).Config):
         if not isinstance(raw["members"], int):
             return raw, 1
         reading.add(
@@ -307,7 +307,7 @@ def _member(reading: _Reading, table: dict[str, Any], training: Any, key: str) -
     for shared in sorted(set(SHARED) & set(_table(given))):
         reading.add(f"{key}.training.{shared}", f"all members have the same {shared}; set it in [training]")
     completed = _completed(reading, {**_table(training), **_table(given)}, name, f"{key}.training")
-    return mixture.Member(name, dataclasses.asdict(config) if config else {}, count), completed
+    return mixture.Member(name, {} if config is None else dataclasses.asdict(config), count), completed
 
 
 def _scaling(reading: _Reading, trainings: list[dict[str, Any]], key: str) -> dict[str, Any]:
