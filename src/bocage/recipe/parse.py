@@ -21,7 +21,7 @@ from bocage.evaluation import METRICS, Evaluation
 from bocage.legend import Legend, read_csv
 from bocage.mapping import WRITERS, Mapping, Workers
 from bocage.models import MODELS, mixture
-from bocage.recipe.nouns import Contender, GridChoice, LegendChoice, Plugins, Recipe, SourceChoice
+from bocage.recipe.nouns import Contender, GridChoice, LegendChoice, Plugins, Recipe, Repetition, SourceChoice
 from bocage.redaction import learn
 from bocage.report import Reporting
 from bocage.samples import Reference, Split
@@ -240,28 +240,21 @@ def _repeated(reading: _Reading, raw: Any, key: str) -> tuple[Any, int]:
     """Return the table of a model without `members`, and the number of its networks."""
     if "members" not in _table(raw):
         return raw, 1
-    listed = 'for members of different models, write name = "mixture" with a table [[model.members]] for each'
-    if raw.get("name") in list(MODELS) and "members" in typing.get_type_hints(MODELS.get(raw["name"]).Config):
+    name, rest = raw.get("name"), {k: v for k, v in raw.items() if k != "members"}
+    if name in list(MODELS) and "members" in typing.get_type_hints(MODELS.get(name).Config):
         if not isinstance(raw["members"], int):
             return raw, 1
         reading.add(
             f"{key}.members",
-            f"members of '{raw['name']}' are its own networks; to repeat it, write name = \"mixture\" with a table "
-            f'[[model.members]], name = "{raw["name"]}" and count = {raw["members"]}',
+            f"members of '{name}' are its own networks; to repeat it, write name = \"{MIXTURE}\" with a table "
+            f'[[model.members]], name = "{name}" and count = {raw["members"]}',
         )
-        return {k: v for k, v in raw.items() if k != "members"}, 1
-    count = _count(reading, raw["members"], f"{key}.members", f"; {listed}")
-    return {k: v for k, v in raw.items() if k != "members"}, count
-
-
-def _count(reading: _Reading, value: Any, key: str, hint: str = "") -> int:
-    """Return a number of networks; report any other value."""
-    most = mixture.MOST
-    if isinstance(value, int) and not isinstance(value, bool) and 1 <= value <= most:
-        return value
-    shown = value if isinstance(value, int | float | str) else type(value).__name__
-    reading.add(key, f"the number of networks must be an integer from 1 to {most}; found {shown!r}{hint}")
-    return 1
+        return rest, 1
+    if isinstance(raw["members"], list):
+        reading.add(f"{key}.members", f'a number is expected; for different models, write name = "{MIXTURE}"')
+        return rest, 1
+    repetition = reading.section(Repetition, {"members": raw["members"]}, key)
+    return rest, repetition.members if repetition else 1
 
 
 def _mixture(reading: _Reading, raw: dict[str, Any], training: Any, before: str) -> Choice:
@@ -298,7 +291,7 @@ def _mixture(reading: _Reading, raw: dict[str, Any], training: Any, before: str)
 def _member(reading: _Reading, table: dict[str, Any], training: Any, key: str) -> tuple[mixture.Member, dict[str, Any]]:
     """Return a member of a mixture, and the settings of its training."""
     own = {k: v for k, v in table.items() if k not in ("count", "training")}
-    count, given = _count(reading, table.get("count", 1), f"{key}.count"), table.get("training", {})
+    given = table.get("training", {})
     if own.get("name") == MIXTURE:
         return mixture.Member(MIXTURE), {}
     name, config = _model(reading, own, key)
@@ -307,7 +300,9 @@ def _member(reading: _Reading, table: dict[str, Any], training: Any, key: str) -
     for shared in sorted(set(SHARED) & set(_table(given))):
         reading.add(f"{key}.training.{shared}", f"all members have the same {shared}; set it in [training]")
     completed = _completed(reading, {**_table(training), **_table(given)}, name, f"{key}.training")
-    return mixture.Member(name, {} if config is None else dataclasses.asdict(config), count), completed
+    settings = {} if config is None else dataclasses.asdict(config)
+    member = reading.section(mixture.Member, {"name": name, "count": table.get("count", 1)}, key)
+    return replace(member or mixture.Member(name), settings=settings), completed
 
 
 def _scaling(reading: _Reading, trainings: list[dict[str, Any]], key: str) -> dict[str, Any]:
