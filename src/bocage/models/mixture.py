@@ -15,7 +15,7 @@ The footprint in a source is the largest one of the members; each member reads i
 
 import dataclasses
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Annotated, Any
 
@@ -154,6 +154,11 @@ class Model(Network):
             member's source ``i`` is valid.
         """
         self.get_buffer(f"temperatures_{number}").copy_(temperatures)
+
+    def use_scaling(self, offset: Mapping[str, Sequence[float]], scale: Mapping[str, Sequence[float]]) -> None:
+        """Give the scaling of the bands to all members."""
+        for member in self._networks:
+            member.use_scaling(offset, scale)
 
     def forward(self, batch: Batch) -> Tensor:
         """Return the logarithm of the mean probabilities (B, K, Y, X), float32."""
