@@ -103,6 +103,11 @@ class SplitLayout:
         return sorted(self.members.glob("*/curves.csv"), key=lambda path: int(path.parent.name))
 
     @property
+    def twin(self) -> "SplitLayout":
+        """Folder of the network trained without the validation polygons, until the model is complete."""
+        return SplitLayout(self.path / "twin")
+
+    @property
     def test(self) -> Path:
         """Prediction of every test pixel."""
         return self.path / "test.parquet"
