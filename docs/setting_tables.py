@@ -15,6 +15,7 @@ from typing import Any
 from sphinx.pycode import ModuleAnalyzer
 
 from bocage.recipe import Site, SourceChoice
+from bocage.recipe.nouns import Repetition
 from bocage.recipe.parse import SECTIONS
 from bocage.scene import Preparation
 from bocage.training import Choice
@@ -23,12 +24,14 @@ HEAD = "| setting | type or choices | default | meaning |\n| --- | --- | --- | -
 NAMES = {str: "text", int: "integer", float: "number", bool: "`true`, `false`", Path: "path", date: "date"}
 """Type of a field → its name for a user of TOML."""
 ELSEWHERE = {
-    SourceChoice: ("settings", "preparation"), Choice: ("config", "training"), Site: ("grid", "sources", "reference"),
-}  # fmt: skip
+    SourceChoice: ("settings", "preparation"),
+    Choice: ("config", "training", "trainings"),
+    Site: ("grid", "sources", "reference"),
+}
 """Fields that are not keys of the recipe, because their values come from other tables."""
 SECTION_KINDS: dict[str, tuple[type[Any], ...]] = {
     "sources": (SourceChoice, Preparation),
-    "model": (Choice,),
+    "model": (Choice, Repetition),
     "site": (Site,),
     **{name: (kind,) for name, (kind, _) in SECTIONS.items()},
 }

@@ -294,6 +294,9 @@ def test_a_recipe_with_sites_has_no_sources_of_its_own(tmp_path):
     path.write_text('[grid]\nlike = "s2"\n' + path.read_text().replace('name = "sites"\n', ""))
     with pytest.raises(RecipeError, match=r"move \[grid\] into each site, as \[site.grid\]"):
         read_recipe(path)
+    path.write_text("site = []\n" + written(tmp_path).read_text())
+    with pytest.raises(RecipeError, match=r"write a table \[\[site\]\] for each site"):
+        read_recipe(path)
     path = written(tmp_path, site("north", reference=False))
     with pytest.raises(RecipeError, match="no site has reference polygons"):
         read_recipe(path)

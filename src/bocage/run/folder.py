@@ -93,7 +93,9 @@ def identity_of(recipe: Recipe, inputs: Inputs) -> dict[str, str]:
     """Return section → digest of all settings and inputs that determine the results of a recipe."""
     skipped = (*NO_MATTER, "grid", "sources", "reference") if recipe.sites else NO_MATTER
     values = {f.name: getattr(recipe, f.name) for f in dataclasses.fields(recipe) if f.name not in skipped}
-    values |= {"model": recipe.choice.name, "config": recipe.choice.config, "training": recipe.choice.training}
+    choice = recipe.choice
+    training = (choice.training, choice.trainings) if choice.trainings else choice.training
+    values |= {"model": choice.name, "config": choice.config, "training": training}
     values |= {"map": dataclasses.replace(recipe.map, sites=())} | {f"site {site.name}": site for site in recipe.sites}
     return {name: digest(value) for name, value in values.items()} | inputs.identity
 
@@ -127,13 +129,14 @@ class RunFolder:
         started = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
         provenance = Provenance(
             recipe.name,
-            recipe.choice.name,
+            recipe.choice.title,
             identity,
             str(recipe.path.resolve()),
             files,
             versions(),
             started,
             stages,
+            len(recipe.choice.members) or 1,
         )
         write_text(layout.recipe, redacted(recipe.text))
         folder = cls(layout, provenance, inputs)

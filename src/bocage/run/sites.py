@@ -338,5 +338,5 @@ def _with_keys(run: SitesRun) -> SitesRun:
     """Complete the keys of the stages: training depends on the samples of all sites."""
     recipe, choice = run.recipe, run.recipe.choice
     samples = {stage: key for stage, key in run.keys.items() if stage.startswith("samples/")}
-    train = digest(samples, recipe.split, choice.name, choice.config, choice.training)
+    train = digest(samples, recipe.split, choice.name, choice.config, choice.training, *choice.trainings)
     return replace(run, keys={**samples, "train": train, "evaluate": digest(train, recipe.evaluation.metrics)})

@@ -58,7 +58,10 @@ def join_samples(sites: Mapping[str, Usable], legend: Legend, split: Split) -> S
         samples = replace(samples, fold=site[kept].astype(np.int32), folds=tuple(sites))
     rejections, notes = _told(sites)
     return replace(
-        samples, rejections=(*rejections, *dropped), notes=(*notes, *notes_on_classes(samples, dropped)), sites=tuple(sites)
+        samples,
+        rejections=(*rejections, *dropped),
+        notes=(*notes, *notes_on_classes(samples, dropped)),
+        sites=tuple(sites),
     )
 
 
