@@ -70,6 +70,7 @@ batch_size = 16
 tile = 32
 {mapping}
 """
+PATCHES = 'name = "random_forest"\ntrees = 5\npatches = { pan = 5 }'
 PATCHWORK = 'name = "patchwork"\npreset = "small"\nfilters = [4, 8]'
 
 
@@ -408,3 +409,13 @@ def test_limited_cubes_read_their_bands_only(lands, tmp_path):
     with pytest.raises(SceneError, match="lacks the band 'blue'"):
         limited(scene, {"s2": ("blue",)})
     assert Scenes({"north": scene}).meeting() == {"s2": ("red", "nir", "ndvi")}
+
+
+def test_a_part_of_the_footprints_of_sites(lands, tmp_path):
+    samples = opened(
+        written(lands, site("north", (SERIES, IMAGE)), site("south", (SERIES, IMAGE)), model=PATCHES), tmp_path / "run"
+    ).joined
+    cut, members = samples.cuts["pan"], np.array([0, 300])
+    inner = cut.within(1, cut.size - 2)
+    for whole, part in zip(cut.read(members), inner.read(members), strict=True):
+        assert np.array_equal(part, whole[..., 1:-1, 1:-1])

@@ -1,7 +1,7 @@
 """Footprints of the samples of several sites in one source, as those of one data set."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,7 +21,7 @@ class SiteCuts:
     """Number of the site → its footprints."""
     site: NDArray[np.int16]
     """(N,) number of the site of each sample."""
-    within: NDArray[np.int64]
+    position: NDArray[np.int64]
     """(N,) position of each sample among those of its site."""
 
     @property
@@ -61,8 +61,12 @@ class SiteCuts:
             rows = np.flatnonzero(self.site[members] == number)
             if len(rows):
                 dates = len(part.days)
-                values[rows, :dates], valid[rows, :dates] = part.read(self.within[members[rows]])
+                values[rows, :dates], valid[rows, :dates] = part.read(self.position[members[rows]])
         return values, valid
+
+    def within(self, first: int, size: int) -> "SiteCuts":
+        """Return the part of each footprint that starts at row and column `first` and has `size` pixels a side."""
+        return replace(self, parts={number: part.within(first, size) for number, part in self.parts.items()})
 
     def days_of(self, members: NDArray[np.int64]) -> NDArray[np.int32]:
         """Return the days of the samples `members`, (B, T); those without valid pixels repeat the last day of the series."""
@@ -77,5 +81,5 @@ class SiteCuts:
         order = self.site[members].astype(np.int64) << 40
         for number, part in self.parts.items():
             rows = np.flatnonzero(self.site[members] == number)
-            order[rows] += part.stored(self.within[members[rows]])
+            order[rows] += part.stored(self.position[members[rows]])
         return order

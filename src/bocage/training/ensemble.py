@@ -7,14 +7,14 @@ import torch
 from bocage.legend import Legend
 from bocage.machine import versions
 from bocage.models import Footprint, mixture
-from bocage.samples import Cut
-from bocage.scene import Scene
+from bocage.samples import Cut, SiteCuts
+from bocage.scene import Scene, Scenes
 from bocage.training.choice import Choice
 from bocage.training.scaling import Normalisation
 from bocage.training.trained import Region, Trained, source_records
 
 
-def combined(choice: Choice, scene: Scene, legend: Legend, members: Sequence[Trained]) -> Trained:
+def combined(choice: Choice, scene: Scene | Scenes, legend: Legend, members: Sequence[Trained]) -> Trained:
     """Return the mixture of trained members, with their weights and temperatures; its own temperature is 1."""
     model = choice.build(scene, legend)
     assert isinstance(model, mixture.Model)
@@ -35,6 +35,6 @@ def combined(choice: Choice, scene: Scene, legend: Legend, members: Sequence[Tra
     )
 
 
-def part_of(cut: Cut, have: Footprint, want: Footprint) -> Cut:
+def part_of(cut: Cut | SiteCuts, have: Footprint, want: Footprint) -> Cut | SiteCuts:
     """Return the pixels of the footprint `want` from samples cut with the footprint `have`, which contains it."""
     return cut.within(have.before - want.before, want.size)

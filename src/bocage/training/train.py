@@ -141,7 +141,7 @@ class Trainer:
         """Return the scaling of the bands for all members of a mixture."""
         members, start = self.choice.members, self.start
         scaling = Normalisation.of(self.samples.cuts, draw.train, self.choice.training.scaling)
-        if not start:
+        if not start or not isinstance(self.scene, Scene):
             return scaling
         first = next((member for member in members if member.name == start.name), members[0])
         return start.start(first.build(self.scene, self.samples.legend), first.name, self.scene, scaling, QUIET)
