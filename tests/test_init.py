@@ -279,6 +279,13 @@ def test_a_text_is_named_by_a_longer_one_only_if_it_is_an_abbreviation(tmp_path)
     assert read_labels(parcels(tmp_path, group=longer), "crop").beside == ""
 
 
+def test_the_life_of_a_record_in_a_register_is_no_period_of_its_label(tmp_path):
+    dates = {"valid_from": ["2021-01-01", "2022-03-01"] * 6, "valid_to": ["2100-01-01"] * 12}
+    labels = read_labels(parcels(tmp_path, **dates), "crop")
+    assert labels.period is None
+    assert labels.years == ()
+
+
 def test_measurements_are_no_classes(tmp_path):
     with pytest.raises(SamplesError, match="no field looks like a class; give --label. Its fields: area, height"):
         frame = geopandas.read_file(parcels(tmp_path)).drop(columns="crop")

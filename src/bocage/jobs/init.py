@@ -153,18 +153,16 @@ def _sought(found: Found, images: Path, labels: Labels, out: Path) -> Sought:
     BocageError
         There is no usable source, or the labels cannot be used with the sources.
     """
-    sought = Sought(labels, candidates_of(found, images, out), list(found.remarks))
-    if not sought.candidates:
-        sought.candidates = table_candidates(images, labels, out, found.skipped)
-    if not sought.candidates:
-        shown = f" {found.skipped[0]}" if found.skipped else ""
+    candidates = candidates_of(found, images, out) or table_candidates(found, images, labels, out)
+    sought = Sought(labels, candidates, found.remarks)
+    if not candidates:
+        shown = "".join(f" {line}" for line in [*found.remarks, *found.skipped][:1])
         raise BocageError(
             f"{images} contains no known product, no readable raster ({', '.join(SUFFIXES)}) and no table of series.{shown}"
         )
     _check_labels(sought)
     _lay_out(sought)
     while leaked := _leaked(sought):
-        found.skipped.append(leaked)
         sought.remarks.append(leaked)
         if not sought.candidates:
             raise BocageError(f"{images} contains no imagery: {leaked}.")

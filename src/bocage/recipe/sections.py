@@ -47,37 +47,37 @@ class Candidate:
 
 
 def candidates_of(found: Found, folder: Path, out: Path) -> list[Candidate]:
-    """Return the products, series and images of a folder that can be opened; the others are added to what was skipped."""
+    """Return the products, series and images of a folder that can be opened; the others become remarks."""
     makers: dict[str, Callable[[], Candidate]] = {
         **{key: partial(_product, key, *product, folder, out) for key, product in found.products.items()},
         **{key: partial(_series, key, series, out) for key, series in found.series.items()},
         **{key: partial(_image, key, image, out) for key, image in found.images.items()},
     }
-    return [candidate for key, make in makers.items() for candidate in _tried(found.skipped, key, make)]
+    return [candidate for key, make in makers.items() for candidate in _tried(found.remarks, key, make)]
 
 
-def table_candidates(folder: Path, labels: Labels, out: Path, skipped: list[str]) -> list[Candidate]:
-    """Return a source for each sensor of each table of series in a folder; tables that cannot be read go to `skipped`."""
+def table_candidates(found: Found, folder: Path, labels: Labels, out: Path) -> list[Candidate]:
+    """Return a source for each sensor of each table of series in a folder; tables that cannot be used are added to `found`."""
     reference = Path(labels.reference.path)
     files = [path for path in files_below(folder) if not (reference.exists() and path.samefile(reference))]
     candidates: list[Candidate] = []
-    for layout in tables_in(files, labels.ids(), skipped):
+    for layout in tables_in(files, labels.ids(), found.skipped):
         for key in layout.bands:
             taken = [c.name for c in candidates]
             name = key if key not in taken else f"{key}_{len(taken) + 1}"
-            candidates += _tried(skipped, name, partial(_table, name, key, layout, out))
+            candidates += _tried(found.remarks, name, partial(_table, name, key, layout, out))
     first = candidates[0].source.ids if candidates else ()
     for candidate in [c for c in candidates if c.source.ids != first]:
-        skipped.append(f"source '{candidate.name}': its samples are not those of the first table")
+        found.remarks.append(f"source '{candidate.name}' is left out: its samples are not those of the first table")
         candidates.remove(candidate)
     return candidates
 
 
-def _tried(skipped: list[str], name: str, make: Callable[[], Candidate]) -> list[Candidate]:
+def _tried(remarks: list[str], name: str, make: Callable[[], Candidate]) -> list[Candidate]:
     try:
         return [make()]
     except SourceError as error:
-        skipped.append(f"source '{name}' cannot be opened: {error}")
+        remarks.append(f"source '{name}' is left out, because it cannot be opened: {error}")
         return []
 
 

@@ -26,8 +26,10 @@ NO_LABEL = r"(^|_)(fold|split|area|aire|surface|flaeche|length|perim|slope|year|
 SHORT = 4
 """Longest usual abbreviation of a class, in characters."""
 NAME = r"name|nom|label|desc|libel|bezeich|nam(_|$)|title"
-PERIOD = (("from", "to"), ("start", "end"), ("start_date", "end_date"), ("valid_from", "valid_to"))
+PERIOD = (("from", "to"), ("start_date", "end_date"))
 """Pairs of fields with the period for which a label holds."""
+YEAR = r"(?i)year|jahr|annee|jaar|vuosi|campanya|arslager|bezugsjahr|antragjahr|(valid|obs|survey|sample|label|acqui)\w*date|date"
+"""Pattern of the names of fields with the year or the date of a label."""
 
 
 @dataclass(frozen=True)
@@ -64,15 +66,17 @@ class Labels:
         """Return the two fields with the period of a label, if the periods of the features differ; None otherwise."""
         fields = {str(c).lower(): str(c) for c in self.frame.columns}
         for first, last in PERIOD:
-            if first in fields and last in fields and self.frame[fields[first]].nunique() > 1:
-                return fields[first], fields[last]
+            if first in fields and last in fields:
+                starts = self.frame[fields[first]].map(plain)
+                if starts.nunique() > 1 and starts.str.match(r"(19|20)\d\d").all():
+                    return fields[first], fields[last]
         return None
 
     @property
     def years(self) -> tuple[int, ...]:
         """Years of the labels: of a field of years or dates, else those in the name of the file; empty if unknown."""
         for column in self.fields:
-            if re.search(r"(?i)^(year|jahr|annee|jaar|vuosi|campanya|arslager|\w*date)$", column):
+            if re.fullmatch(YEAR, column):
                 found = {
                     int(m[0]) for value in self.frame[column] if (m := re.match(r"(19|20)\d\d(?!\d)", plain(value)))
                 }

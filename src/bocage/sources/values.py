@@ -299,15 +299,15 @@ def _by_values(codes: Codes) -> Iterator[tuple[tuple[int, ...], str]]:
     found = set(codes.shares)
     if found & {21824, 5440} and (clear := _landsat(codes)):
         yield clear, "values of the pixel quality of Landsat Collection 2"
-    clouds, land = found & {8, 9}, found & {4, 5}
-    if found <= set(range(12)) and clouds and land and _brighter(_usual(clouds, codes), _usual(land, codes), codes):
+    clouds, lands = found & {8, 9}, found & {4, 5}
+    if found <= set(range(12)) and clouds and lands and _brighter(_usual(clouds, codes), _usual(lands, codes), codes):
         yield SCL_CLEAR, "values of Sen2Cor's scene classification, whose clouds are bright here"
     pair = found if len(found) == 2 else found - {255}
     if len(pair) == 2 and 0 in pair:
         other = max(pair)
-        for clear, cloud in ((0, other), (other, 0)):
-            if _brighter(cloud, clear, codes):
-                yield (clear,), f"the pixels of {cloud} are as bright as clouds, those of {clear} are not"
+        for land, cloud in ((0, other), (other, 0)):
+            if _brighter(cloud, land, codes):
+                yield (land,), f"the pixels of {cloud} are as bright as clouds, those of {land} are not"
 
 
 def _usual(values: set[int], codes: Codes) -> int:
