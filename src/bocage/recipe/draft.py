@@ -109,10 +109,11 @@ class Draft:
     def text(self, model: str, suffix: str = "", filled: bool = False) -> str:
         """Return the recipe with the sections `model`; `suffix` is appended to its name."""
         if self.rare:
-            rare_why = f"                  # excludes classes with fewer than 3 polygons: {', '.join(self.rare[:8])}"
-            rare_why = _one_line(rare_why + ", …" * (len(self.rare) > 8))
+            shown = ", ".join(self.rare[:8]) + ", …" * (len(self.rare) > 8)
+            hint = 'excludes classes with fewer than 3 polygons; "train" maps them without a test'
+            rare_why = _one_line(f"                  # {hint}: {shown}")
         else:
-            rare_why = '                  # "drop" excludes classes with fewer than 3 polygons'
+            rare_why = '                  # "drop" excludes classes with fewer than 3 polygons, "train" maps them without a test'
         return TEMPLATE.format(
             name=self.name + suffix,
             remarks="".join(f"# Remark: {_one_line(remark)}\n" for remark in self.remarks),
