@@ -18,7 +18,7 @@ from bocage.samples.leaks import leak_of
 from bocage.samples.points import label_rows
 from bocage.samples.rasterise import Pixels, rasterise
 from bocage.samples.reference import labelled_features, usable_polygons
-from bocage.samples.split import FEWEST
+from bocage.samples.split import FEWEST, Split
 from bocage.sources import check_overlap
 from bocage.sources.inventory import SUFFIXES, Found, look, plain_name
 
@@ -215,7 +215,7 @@ def _lay_out(sought: Sought) -> None:
     if sought.tables:
         candidate = sought.candidates[0]
         reference = dataclasses.replace(reference, sample_id=candidate.sample_id)
-        sought.pixels, *_ = label_rows(reference, candidate.source.ids or (), legend, "")
+        sought.pixels = label_rows(reference, candidate.source.ids or (), legend, Split()).pixels
         sought.on_map = sought.usable
         return
     try:
