@@ -89,15 +89,17 @@ def test_all_sources_are_used_on_the_grid_of_the_finest_series(tmp_path):
         written(tmp_path, tmp_path / "parcels.gpkg")
 
 
-def test_a_pan_and_an_ms_image_get_the_network_made_for_them(tmp_path):
+def test_without_a_series_the_map_has_the_grid_of_the_pan_image(tmp_path):
     write_raster(tmp_path / "pan.tif", noise(300, 4000, 1, size=160), Place(2.5))
     write_raster(tmp_path / "ms.tif", noise(300, 4000, 4), Place(10), descriptions=["blue", "green", "red", "nir"])
-    lines, out, _ = written(tmp_path, parcels(tmp_path))
+    _, out, text = written(tmp_path, parcels(tmp_path))
     recipe = read_recipe(out)
-    assert (recipe.grid.like, recipe.choice.name) == ("pan", "multiresolcc")
-    assert {c.choice.name for c in recipe.compare} == {"patchwork", "random_forest"}
-    assert any("made for a PAN and an MS image" in line for line in lines)
+    assert (recipe.grid.like, recipe.choice.name) == ("pan", "patchwork")
     assert not check(out).has_errors
+    published = "[[compare]]                  # published for a PAN and an MS image of one product\n# model"
+    assert published in text
+    out.write_text(text.replace(f"# {published}", published.replace("# model", "model")))
+    assert [c.choice.name for c in read_recipe(out).compare] == ["random_forest", "multiresolcc"]
 
 
 def test_a_source_elsewhere_is_left_out(tmp_path):

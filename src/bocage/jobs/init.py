@@ -31,23 +31,9 @@ name = "patchwork"
 [[compare]]
 model = { name = "random_forest" }
 """
-PAN_MS = """\
-# Network for PAN and MS images at their native resolutions. It sees 32 x 32 PAN pixels, patchwork 7 x 7.
-[model]
-name = "multiresolcc"
-pan = "{pan}"
-ms = "{ms}"
-
-[training]
-epochs = 40
-samples_per_epoch = 4000
-
-# Other models, which 'bocage compare' trains and tests on the same draws.
-[[compare]]
-model = {{ name = "patchwork" }}
-
-[[compare]]
-model = {{ name = "random_forest" }}
+PAN_MS = """
+# [[compare]]                  # published for a PAN and an MS image of one product
+# model = {{ name = "multiresolcc", pan = "{pan}", ms = "{ms}" }}
 """
 FOREST = """\
 # Random forest, the usual baseline.
@@ -113,14 +99,13 @@ def write_recipe(images: Path, reference: Path, label: str, out: Path, layer: st
     )
     sought = _sought(found, images, labels, out)
     draft = _draft(sought, out)
-    model, why = _model(sought)
     out.parent.mkdir(parents=True, exist_ok=True)
-    write_text(out, draft.text(model))
+    write_text(out, draft.text(_model(sought)))
     write_text(forest, draft.text(FOREST, "-forest", filled=True))
-    return [*(f"skipped {line}" for line in found.skipped), *_said(sought, out, forest, why)]
+    return [*(f"skipped {line}" for line in found.skipped), *_said(sought, out, forest)]
 
 
-def _said(sought: Sought, out: Path, forest: Path, model: str) -> list[str]:
+def _said(sought: Sought, out: Path, forest: Path) -> list[str]:
     """Return the closing messages: what was found, the remarks, and the next commands."""
     labels, grid = sought.labels, sought.grid
     beside = f" (and '{labels.beside}', one to one)" if labels.beside else ""
@@ -132,7 +117,7 @@ def _said(sought: Sought, out: Path, forest: Path, model: str) -> list[str]:
     ]
     return [
         *(f"remark: {remark}" for remark in sought.remarks),
-        f"{out}: {model} on {', '.join(c.name for c in sought.candidates)}{place}",
+        f"{out}: patchwork on {', '.join(c.name for c in sought.candidates)}{place}",
         f"  label field '{labels.reference.label}'{beside}: {len(_shown(sought))} classes, "
         f"{sum(sought.usable.values()) if sought.pixels is not None else sum(labels.counts)} {kind}",
         f"{forest}: a random forest on the same sources and the same split",
@@ -357,10 +342,9 @@ def _count(sought: Sought, k: int) -> str:
     return f"{text}, {usable} in the table" if sought.tables else f"{text}, {usable} usable on the map"
 
 
-def _model(sought: Sought) -> tuple[str, str]:
-    """Return the sections of the model, and its name with the reason for it."""
+def _model(sought: Sought) -> str:
+    """Return the sections of the model and of the models to compare it with."""
     pair = _pair(sought.candidates)
-    if pair and all(not c.source.dated or len(c.source.times) == 1 for c in sought.candidates):
-        pan, ms = pair
-        return PAN_MS.format(pan=pan, ms=ms), "multiresolcc (made for a PAN and an MS image of one product)"
-    return PATCHWORK, "patchwork"
+    if pair and all(len(c.source.times) == 1 for c in sought.candidates):
+        return PATCHWORK + PAN_MS.format(pan=pair[0], ms=pair[1])
+    return PATCHWORK
