@@ -8,6 +8,7 @@
     ├── samples.parquet  pretrained/  pretrained.csv
     ├── splits/<k>/                 model/  curves.csv  test.parquet  score.json  importance.json
     ├── map/                        classes.tif  confidence.tif  …  areas.csv  item.json  checksums.sha256
+    ├── finish/                     polygons.{gpkg,parquet,fgb}  areas.csv  zones.{csv,parquet}
     ├── score.json  sample.json  validation.gpkg
     ├── report.html  report.json
     └── compare/<label>/  comparison.{html,csv,tex,json}  speed.json
@@ -111,7 +112,13 @@ class MapLayout:
     def layers(self) -> list[Path]:
         """Files of the layers that exist, in all formats, without styles and metadata, which users may edit."""
         others = (".qml", ".sld", ".csv", ".json", ".xml", ".sha256")
-        return [path for path in self.path.glob("[!.]*") if path.is_file() and path.suffix not in others]
+        found = [path for path in self.path.glob("[!.]*") if path.is_file() and path.suffix not in others]
+        return [path for path in found if path != self.regularised]
+
+    @property
+    def regularised(self) -> Path:
+        """Classes after the regularisation, which ``bocage finish`` writes."""
+        return self.path / "regularised.tif"
 
     @property
     def incomplete(self) -> list[Path]:
@@ -158,6 +165,58 @@ class MapLayout:
         """Return the map folder inside a run folder if it has a complete map, otherwise `folder` as a map folder."""
         inside = RunLayout(folder).map
         return inside if inside.is_complete else cls(folder)
+
+
+@dataclass(frozen=True)
+class FinishLayout:
+    """The folder of what follows the classification."""
+
+    path: Path
+
+    def polygons(self, suffix: str) -> Path:
+        """The vector map in one format."""
+        return self.path / f"polygons.{suffix}"
+
+    @property
+    def areas(self) -> Path:
+        """Pixels and hectares of every class of the regularised map."""
+        return self.path / "areas.csv"
+
+    def zones(self, suffix: str) -> Path:
+        """Area of every class in every zone in one format (csv, parquet)."""
+        return self.path / f"zones.{suffix}"
+
+    @property
+    def scratch(self) -> Path:
+        """Temporary rasters."""
+        return self.path / ".scratch"
+
+
+@dataclass(frozen=True)
+class ChangeLayout:
+    """The folder of the comparison of two maps."""
+
+    path: Path
+
+    @property
+    def classes(self) -> Path:
+        """Class before and after of each pixel."""
+        return self.path / "change.tif"
+
+    @property
+    def qml(self) -> Path:
+        """Style for QGIS."""
+        return self.path / "change.qml"
+
+    @property
+    def transitions(self) -> Path:
+        """Area of every transition."""
+        return self.path / "transitions.csv"
+
+    @property
+    def summary(self) -> Path:
+        """Changed area, mapped and estimated; written last."""
+        return self.path / "change.json"
 
 
 @dataclass(frozen=True)
@@ -226,6 +285,11 @@ class RunLayout:
         return MapLayout(self.path / "map")
 
     @property
+    def finish(self) -> FinishLayout:
+        """What follows the classification."""
+        return FinishLayout(self.path / "finish")
+
+    @property
     def score(self) -> Path:
         """Accuracy over all draws."""
         return self.path / "score.json"
@@ -267,6 +331,9 @@ class RunLayout:
             "evaluate": [split.test, split.score],
             "importance": list(self.path.glob("splits/*/importance.json")),
             "map": [self.map.areas, *self.map.layers],
+            "regularise": [self.map.regularised, self.finish.areas],
+            "vectors": list(self.finish.path.glob("polygons.*")),
+            "zones": list(self.finish.path.glob("zones.*")),
         }
         return [path for path in files.get(kind, []) if path.exists()]
 

@@ -24,6 +24,7 @@ COMMANDS = {
     "compare": "bocage.cli.accuracy:compare",
     "sample-design": "bocage.cli.accuracy:sample_design",
     "mosaic": "bocage.cli.stages:mosaic",
+    "finish": "bocage.cli.finishing:finish",
     "adapt": "bocage.cli.learning:adapt",
     "pretrain": "bocage.cli.learning:pretrain",
     "export": "bocage.cli.learning:export",

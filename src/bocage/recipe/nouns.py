@@ -7,6 +7,7 @@ from typing import Annotated, Any
 
 from bocage.disk import safe_name
 from bocage.evaluation import Evaluation
+from bocage.finish import Finishing
 from bocage.grid import Grid
 from bocage.legend import LandClass, Legend
 from bocage.mapping import Mapping, Workers
@@ -126,6 +127,8 @@ class Recipe:
     """Content of the file; empty for a table."""
     compare: tuple[Contender, ...] = ()
     """Models to compare with the model of the recipe."""
+    finish: Finishing = Finishing()
+    """Regularisation, vector map and zones."""
     plugins: Plugins = Plugins()
     """Code outside of Bocage that model folders may name."""
 

@@ -22,9 +22,9 @@ from bocage.samples.reference import fingerprint_reference, vector_files
 from bocage.scene import Scene
 
 T = TypeVar("T")
-NO_MATTER = ("path", "text", "choice", "scene", "compare", "report", "workers", "plugins")
+NO_MATTER = ("path", "text", "choice", "scene", "compare", "report", "workers", "plugins", "finish")
 """Fields of a recipe without a digest of their own. They do not affect the results (location of the file, cache on disk, other
-models, report, workers, allowed code), or their parts have separate digests (the choice)."""
+models, report, workers, allowed code), or their parts have separate digests (the choice, what follows the map)."""
 NO_RESULTS = ("prepare", "samples", "pretrain")
 """Stages that are repeated without ``--overwrite``."""
 

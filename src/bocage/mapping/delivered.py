@@ -1,0 +1,70 @@
+"""Complete maps on disk, opened without their recipe: ``map/`` of a run, or a mosaic."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bocage.errors import MappingError
+from bocage.grid import Grid, Window
+from bocage.layout import MapLayout
+from bocage.legend import LandClass, Legend
+from bocage.mapping.writers import WRITERS
+from bocage.sources.base import Decoding
+from bocage.sources.raster import inspect, read
+
+
+@dataclass(frozen=True)
+class Delivered:
+    """A complete map."""
+
+    layout: MapLayout
+    grid: Grid
+    legend: Legend
+
+    @property
+    def folder(self) -> Path:
+        """The map's folder."""
+        return self.layout.path
+
+    def path(self, layer: str) -> Path:
+        """Return the file of a layer, which may not exist."""
+        return self.layout.layer(layer, WRITERS.get("cog").SUFFIX)
+
+    def read(self, layer: str, grid: Grid, window: Window, nodata: int, band: int = 1) -> NDArray[Any]:
+        """Read a window of a layer on an aligned grid; `nodata` outside."""
+        found, there = read(self.path(layer), [band], grid, window, "nearest", Decoding(nodata=nodata))
+        return np.where(there[0], found[0], np.array(nodata, found.dtype))
+
+
+def open_delivered(folder: Path, layers: Sequence[str] = ("classes",)) -> Delivered:
+    """Open the map in a folder, or in the folder ``map/`` inside it.
+
+    Raises
+    ------
+    MappingError
+        The folder holds no complete map, or not all `layers` in the format "cog".
+    """
+    layout = MapLayout.of(folder)
+    if not layout.is_complete:
+        raise MappingError(f"{folder} holds no complete map ({layout.checksums.name} is missing); map there first.")
+    needed = [*(layout.layer(name, WRITERS.get("cog").SUFFIX) for name in layers), layout.item]
+    if missing := [path.name for path in needed if not path.exists()]:
+        raise MappingError(
+            f"{layout.path} has no {missing[0]}; {' and '.join(layers)} of the map are needed, in the format 'cog'."
+        )
+    try:
+        record = json.loads(layout.item.read_text(encoding="utf-8"))
+        classes = [_class(one) for one in record["assets"]["classes"]["classification:classes"]]
+    except (ValueError, KeyError, TypeError) as error:
+        raise MappingError(f"{layout.item} is damaged ({type(error).__name__}: {error}); map again.") from error
+    return Delivered(layout, inspect(needed[0]).grid, Legend(tuple(classes)))
+
+
+def _class(said: dict[str, Any]) -> LandClass:
+    color = f"#{said['color_hint'].lower()}" if said.get("color_hint") else ""
+    return LandClass(said["value"], said["title"], color, said.get("bocage:parent", ""))
