@@ -251,8 +251,7 @@ def test_finish_writes_the_same_polygons_in_three_formats(run, capsys):
         codes = tidy.read(1)
     tables = [gpd.read_parquet(out / "finish/polygons.parquet")]
     tables += [gpd.read_file(out / f"finish/polygons.{suffix}") for suffix in ("gpkg", "fgb")]
-    for table in tables:
-        table = table.sort_values("id").reset_index(drop=True)
+    for table in (one.sort_values("id").reset_index(drop=True) for one in tables):
         assert table.crs.to_epsg() == 32740
         assert list(table["class"]) == ["maize", "meadow", "water"]
         assert table.area_ha.sum() == pytest.approx(np.count_nonzero(codes) / 100)

@@ -25,6 +25,8 @@ COMMANDS = {
     "sample-design": "bocage.cli.accuracy:sample_design",
     "mosaic": "bocage.cli.stages:mosaic",
     "finish": "bocage.cli.finishing:finish",
+    "zones": "bocage.cli.finishing:zones",
+    "change": "bocage.cli.finishing:change",
     "adapt": "bocage.cli.learning:adapt",
     "pretrain": "bocage.cli.learning:pretrain",
     "export": "bocage.cli.learning:export",

@@ -79,6 +79,47 @@ def _starts(ids: Any, y: int, x: int, d: int) -> Any:
 
 
 @compiled
+def _is_border(ids: Any, y: int, x: int, d: int) -> Any:
+    """Return whether the edge `d` of a pixel is a border of its object."""
+    right = (d + 3) % 4
+    return ids[y, x] and ids[y + DY[right], x + DX[right]] != ids[y, x]
+
+
+@compiled
+def _edges(ids: Any) -> Any:
+    """Return the number of edges of pixels that are borders; `ids` has a margin of one pixel."""
+    count = 0
+    for y in range(1, ids.shape[0] - 1):
+        for x in range(1, ids.shape[1] - 1):
+            for d in range(4):
+                count += int(_is_border(ids, y, x, d))
+    return count
+
+
+@compiled
+def _walk(ids: Any, begin: Any, is_open: bool, seen: Any, out: Any) -> Any:
+    """Follow a border from an edge (row, column, direction), to its margin or back to the edge.
+
+    `out` are the arrays for the corners and flags of its vertices. Returns their number, and the edge after the last one.
+    """
+    h, w, n = ids.shape[0] - 1, ids.shape[1] - 1, 0
+    corner, flag = out
+    y, x, d = begin
+    while True:
+        seen[y, x] |= 1 << d
+        end_y, end_x = y - 1 + int(d % 3 == 0), x - 1 + int(d < 2)
+        next_y, next_x, next_d, outer = _follow(ids, y, x, d)
+        node = _is_node(ids, end_y, end_x)
+        if node or next_d != d:
+            corner[n, 0], corner[n, 1] = end_y, end_x
+            flag[n] = int(node) * NODE + outer * OUTER
+            n += 1
+        y, x, d = next_y, next_x, next_d
+        if y == 0 or x == 0 or y == h or x == w or (not is_open and (y, x, d) == begin):
+            return n, y, x, d
+
+
+@compiled
 def rings(ids: Any, y0: int, x0: int, width: int) -> Any:
     """Trace the borders of the objects of a tile.
 
@@ -102,58 +143,31 @@ def rings(ids: Any, y0: int, x0: int, width: int) -> Any:
         Object, and keys of the first edge and of the edge after the last one; both are -1 for a closed ring. A key is the
         number of a pixel, times 4, plus the direction.
     """
-    h, w = ids.shape[0] - 2, ids.shape[1] - 2
-    count = 0
-    for y in range(1, h + 1):
-        for x in range(1, w + 1):
-            if ids[y, x]:
-                for d in range(4):
-                    right = (d + 3) % 4
-                    count += int(ids[y + DY[right], x + DX[right]] != ids[y, x])
-    corner = np.empty((count, 2), np.int32)
-    flag = np.empty(count, np.uint8)
-    start = np.zeros(count + 1, np.int64)
-    piece = np.empty((count, 3), np.int64)
+    h, w, count = ids.shape[0] - 2, ids.shape[1] - 2, _edges(ids)
+    corner, flag = np.empty((count, 2), np.int32), np.empty(count, np.uint8)
+    start, piece = np.zeros(count + 1, np.int64), np.empty((count, 3), np.int64)
     seen = np.zeros((h + 2, w + 2), np.uint8)
     n = p = 0
-    for only_open in (True, False):
+    for is_open in (True, False):  # first the pieces that come from another tile: what is left are closed rings
         for y in range(1, h + 1):
             for x in range(1, w + 1):
-                if only_open and 1 < y < h and 1 < x < w:
-                    continue
-                if not ids[y, x]:
+                if is_open and 1 < y < h and 1 < x < w:
                     continue
                 for d in range(4):
-                    right = (d + 3) % 4
-                    if ids[y + DY[right], x + DX[right]] == ids[y, x] or seen[y, x] & (1 << d):
+                    if seen[y, x] & (1 << d) or not _is_border(ids, y, x, d):
                         continue
-                    if only_open and not _starts(ids, y, x, d):
+                    if is_open and not _starts(ids, y, x, d):
                         continue
-                    cy, cx, cd = y, x, d
-                    first = np.int64(y0 + y - 1) * width + x0 + x - 1
+                    found, end_y, end_x, end_d = _walk(ids, (y, x, d), is_open, seen, (corner[n:], flag[n:]))
+                    first = (np.int64(y0 + y - 1) * width + x0 + x - 1) * 4 + d
+                    after = (np.int64(y0 + end_y - 1) * width + x0 + end_x - 1) * 4 + end_d
                     piece[p, 0] = ids[y, x]
-                    piece[p, 1] = first * 4 + d if only_open else -1
-                    while True:
-                        seen[cy, cx] |= 1 << cd
-                        ly = cy - 1 + int(cd == 0 or cd == 3)  # where the edge ends
-                        lx = cx - 1 + int(cd == 0 or cd == 1)
-                        ny, nx, nd, outer = _follow(ids, cy, cx, cd)
-                        node = _is_node(ids, ly, lx)
-                        if node or nd != cd:
-                            corner[n, 0] = y0 + ly
-                            corner[n, 1] = x0 + lx
-                            flag[n] = int(node) * NODE + outer * OUTER
-                            n += 1
-                        cy, cx, cd = ny, nx, nd
-                        if only_open:
-                            if cy == 0 or cx == 0 or cy == h + 1 or cx == w + 1:
-                                break
-                        elif cy == y and cx == x and cd == d:
-                            break
-                    key = (np.int64(y0 + cy - 1) * width + x0 + cx - 1) * 4 + cd
-                    piece[p, 2] = key if only_open else -1
+                    piece[p, 1], piece[p, 2] = (first, after) if is_open else (np.int64(-1), np.int64(-1))
+                    n += found
                     p += 1
                     start[p] = n
+    corner[:n, 0] += y0
+    corner[:n, 1] += x0
     return corner[:n], flag[:n], start[: p + 1], piece[:p]
 
 
@@ -286,7 +300,7 @@ def simplify(corner: Any, member: Any, bound: Any, blocked: Any, corner0: Any, l
                 heap.append((area[k], np.int64(k)))
         heapq.heapify(heap)
         alive = m - 2
-        while len(heap):
+        while heap:
             found, k = heapq.heappop(heap)
             if not keep[own[k]] or found != area[k]:
                 continue

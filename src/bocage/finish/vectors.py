@@ -27,7 +27,6 @@ from bocage.finish.polygons import Batch, polygons_of
 from bocage.finish.scratch import Scratch
 from bocage.finish.settings import Format
 from bocage.grid import Grid, Window
-from bocage.legend import Legend
 from bocage.mapping.delivered import Delivered
 from bocage.progress import Progress
 
@@ -45,8 +44,8 @@ class VectorMap:
     """A map to vectorise.
 
     Fields of a polygon: ``id`` (number of the object's first pixel, row by row, plus 1), ``code``, ``class``, ``area_m2``,
-    ``area_ha``, ``pixels``, ``confidence`` (mean, 0 to 100), ``share`` (of its pixels that the classification gave its class, 0 to
-    1) and, if the map has probabilities, ``probability`` (mean of its class over its pixels, 0 to 1).
+    ``area_ha``, ``pixels``, ``confidence`` (mean, 0 to 100), ``share`` (of its pixels that the classification gave its class, 0
+    to 1) and, if the map has probabilities, ``probability`` (mean of its class over its pixels, 0 to 1).
     """
 
     land: Delivered
@@ -136,10 +135,11 @@ class VectorMap:
         return pa.table({name: columns[name] for name in schema.names}, schema=schema)
 
 
-def geo_metadata(grid: Grid, kinds: list[str]) -> dict[str, str]:
-    """Return the metadata of GeoParquet 1.1.0 for geometries in the CRS and within the bounds of a grid."""
+def geo_metadata(grid: Grid, kinds: list[str], bounds: tuple[float, ...] = ()) -> dict[str, str]:
+    """Return the metadata of GeoParquet 1.1.0 for geometries in the CRS of a grid, by default within its bounds."""
     column = {
-        "encoding": "WKB", "geometry_types": kinds, "crs": json.loads(grid.crs.proj.to_json()), "bbox": list(grid.bounds),
+        "encoding": "WKB", "geometry_types": kinds, "crs": json.loads(grid.crs.proj.to_json()),
+        "bbox": list(bounds or grid.bounds),
     }  # fmt: skip
     return {"geo": json.dumps({"version": "1.1.0", "primary_column": "geometry", "columns": {"geometry": column}})}
 

@@ -39,7 +39,7 @@ def evaluate_sample(
             f"{path.name} was drawn from another version of the map. The strata are those of that version (Stehman 2014), and "
             "the labels evaluate the current map."
         )
-    mapped = _mapped(drawn, labelled, land)
+    mapped = mapped_at(drawn, labelled, land)
     _report_missing(mapped, path, progress)
     seen = mapped >= 0
     if not seen.any():
@@ -56,7 +56,7 @@ OUTSIDE, NODATA = -2, -1
 """Class positions of labelled pixels that are outside the map, or have no class on the map."""
 
 
-def _mapped(drawn: Drawn, labelled: Labelled, land: LandCoverMap) -> NDArray[np.int64]:
+def mapped_at(drawn: Drawn, labelled: Labelled, land: LandCoverMap) -> NDArray[np.int64]:
     """Return the position of the current map class at each labelled pixel, (N,); negative without a class."""
     a, b, grid, number = Affine(*drawn.transform), ~land.grid.transform, land.grid, labelled.number
     x, y = a.c + (drawn.column[number] + 0.5) * a.a, a.f + (drawn.row[number] + 0.5) * a.e

@@ -12,13 +12,14 @@ from bocage.finish.regularise import regularise
 from bocage.finish.scratch import scratch
 from bocage.finish.vectors import VectorMap
 from bocage.grid import Window
+from bocage.jobs.zones import zones_of
 from bocage.layout import RunLayout
 from bocage.mapping import WRITERS, AreaCount, Delivered, MapBand, open_delivered
 from bocage.progress import QUIET, Progress
 from bocage.provenance import Provenance
 from bocage.recipe import Recipe
 from bocage.run import Inputs, RunFolder, held
-from bocage.samples.reference import vector_files
+from bocage.samples.reference import fingerprint_vector, vector_files
 from bocage.sources.base import Decoding
 from bocage.sources.raster import read
 
@@ -38,7 +39,9 @@ def recipe_of(run: Path, out: Path | None = None) -> tuple[Path, Path | None]:
         return run, out
     layout = RunLayout(run)
     if not layout.provenance.exists():
-        raise RunFolderError(f"{run} holds no run ({layout.provenance.name} is missing). Give the folder of a run, or its recipe.")
+        raise RunFolderError(
+            f"{run} holds no run ({layout.provenance.name} is missing). Give the folder of a run, or its recipe."
+        )
     recipe = Path(Provenance.load(layout.provenance).recipe)
     if not recipe.exists():
         raise RunFolderError(f"{run}: its recipe {recipe} is missing. Give the recipe, with --out {run}.")
@@ -146,6 +149,12 @@ class _Finishing:
                 f"{found.left} pixels are in objects below the minimum that border on no larger object; they keep their class."
             )
 
+    def zones(self) -> None:
+        """Sum the map by zone. The accuracy was measured on the classes as they are, so they are summed."""
+        assert self.settings.zones is not None
+        table = self.layout.finish.zones("csv")
+        zones_of(self.layout.path, self.settings.zones, self.settings.zone, table, None, self.progress)
+
     def vectorise(self) -> None:
         """Write the polygons of the regularised map, or of the map as it is."""
         layout, land = self.layout, self.land
@@ -161,10 +170,13 @@ class _Finishing:
 
 def _keys(settings: Finishing, provenance: Provenance) -> dict[str, str]:
     """Return, for each stage, the digest of its inputs and settings."""
-    files = provenance.stages["map"].files
+    files = dict(provenance.stages["map"].files)
     regular = (settings.majority, settings.mmu, dict(settings.mmu_of), settings.sieve)
     regularised = digest(FORMAT, {name: files[name] for name in files if "classes" in name}, regular)
+    tested = {stage: dict(of.files) for stage, of in provenance.stages.items() if stage.startswith("evaluate/")}
+    zones = fingerprint_vector(settings.zones) if settings.zones else ""
     return {
         "regularise": regularised,
-        "vectors": digest(regularised, dict(files), settings.simplify, settings.formats),
+        "vectors": digest(regularised, files, settings.simplify, settings.formats),
+        "zones": digest(FORMAT, files, tested, zones, settings.zone),
     }

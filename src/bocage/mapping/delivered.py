@@ -68,3 +68,33 @@ def open_delivered(folder: Path, layers: Sequence[str] = ("classes",)) -> Delive
 def _class(said: dict[str, Any]) -> LandClass:
     color = f"#{said['color_hint'].lower()}" if said.get("color_hint") else ""
     return LandClass(said["value"], said["title"], color, said.get("bocage:parent", ""))
+
+
+def check_alike(first: Delivered, other: Delivered) -> None:
+    """Check that two maps have the same legend and aligned pixels.
+
+    Raises
+    ------
+    MappingError
+        They differ in legend, CRS, resolution or pixel alignment.
+    """
+    if [(c.code, c.name) for c in other.legend.classes] != [(c.code, c.name) for c in first.legend.classes]:
+        raise MappingError(f"{other.folder} has another legend than {first.folder}: {_difference(first, other)}.")
+    if other.grid.crs != first.grid.crs:
+        raise MappingError(
+            f"{other.folder} is in {other.grid.crs_name}, {first.folder} in {first.grid.crs_name}. Map both with the same "
+            "[grid] crs."
+        )
+    row, column = first.grid.offset_of(other.grid)
+    off = max(abs(row - round(row)), abs(column - round(column)))
+    if abs(other.grid.resolution - first.grid.resolution) > 1e-6 * first.grid.resolution or off > 0.01:
+        raise MappingError(
+            f"{other.folder} is not aligned with the pixels of {first.folder} (resolution {other.grid.resolution:g} and "
+            f"{first.grid.resolution:g}, {off:.2f} pixels off). Map both with the same [grid] resolution and corner."
+        )
+
+
+def _difference(first: Delivered, other: Delivered) -> str:
+    ours, theirs = ({(c.code, c.name) for c in m.legend.classes} for m in (first, other))
+    odd = sorted(ours ^ theirs)
+    return f"{odd[0][0]} {odd[0][1]} is in one legend only" if odd else "the order of the classes differs"

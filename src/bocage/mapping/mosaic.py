@@ -11,7 +11,7 @@ from bocage.errors import GridError, MappingError
 from bocage.grid import Grid, Window
 from bocage.layout import MapLayout
 from bocage.mapping.areas import AreaCount
-from bocage.mapping.delivered import Delivered, open_delivered
+from bocage.mapping.delivered import Delivered, check_alike, open_delivered
 from bocage.mapping.delivery import Delivery
 from bocage.mapping.writers import WRITERS, MapBand
 from bocage.progress import QUIET, Progress
@@ -102,25 +102,5 @@ def _check(maps: Sequence[Delivered]) -> None:
     """
     if not 2 <= len(maps) <= 255:
         raise MappingError(f"A mosaic takes 2 to 255 maps; found {len(maps)}.")
-    first = maps[0]
     for other in maps[1:]:
-        if [(c.code, c.name) for c in other.legend.classes] != [(c.code, c.name) for c in first.legend.classes]:
-            raise MappingError(f"{other.folder} has another legend than {first.folder}: {_difference(first, other)}.")
-        if other.grid.crs != first.grid.crs:
-            raise MappingError(
-                f"{other.folder} is in {other.grid.crs_name}, {first.folder} in {first.grid.crs_name}. Map both with the same "
-                "[grid] crs."
-            )
-        row, column = first.grid.offset_of(other.grid)
-        off = max(abs(row - round(row)), abs(column - round(column)))
-        if abs(other.grid.resolution - first.grid.resolution) > 1e-6 * first.grid.resolution or off > 0.01:
-            raise MappingError(
-                f"{other.folder} is not aligned with the pixels of {first.folder} (resolution {other.grid.resolution:g} and "
-                f"{first.grid.resolution:g}, {off:.2f} pixels off). Map both with the same [grid] resolution and corner."
-            )
-
-
-def _difference(first: Delivered, other: Delivered) -> str:
-    ours, theirs = ({(c.code, c.name) for c in m.legend.classes} for m in (first, other))
-    odd = sorted(ours ^ theirs)
-    return f"{odd[0][0]} {odd[0][1]} is in one legend only" if odd else "the order of the classes differs"
+        check_alike(maps[0], other)

@@ -1,7 +1,7 @@
 """Data classes of a parsed recipe: the typed settings of every stage."""
 
 from collections.abc import Mapping as AnyMapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -127,7 +127,7 @@ class Recipe:
     """Content of the file; empty for a table."""
     compare: tuple[Contender, ...] = ()
     """Models to compare with the model of the recipe."""
-    finish: Finishing = Finishing()
+    finish: Finishing = field(default_factory=Finishing)
     """Regularisation, vector map and zones."""
     plugins: Plugins = Plugins()
     """Code outside of Bocage that model folders may name."""
