@@ -5,6 +5,7 @@ import json
 
 import geopandas as gpd
 import numpy as np
+import pandas as pd
 import pytest
 import rasterio
 import shapely
@@ -68,7 +69,8 @@ def stars(count, bounds, seed=0):
         radius = rng.uniform(0.002, 0.25, len(angle)) * size
         center = rng.uniform(west, east), rng.uniform(south, north)
         shape = shapely.Polygon(np.c_[center[0] + radius * np.cos(angle), center[1] + radius * np.sin(angle)])
-        shape = shape.difference(shapely.Point(center).buffer(0.02 * size)) if len(shapes) % 3 == 0 else shape
+        if shape.is_valid and len(shapes) % 3 == 0:
+            shape = shape.difference(shapely.Point(center).buffer(0.02 * size))
         if shape.is_valid and not shape.is_empty:
             shapes.append(shape)
     return gpd.GeoDataFrame({"name": [f"z{k}" for k in range(count)]}, geometry=shapes)
@@ -92,11 +94,13 @@ def test_zones_as_by_brute_force(tmp_path, place, count, monkeypatch):
     for k, shape in enumerate(table.geometry):
         area = shapely.area(shapely.intersection(pixels, shape)) * metre**2 * width
         expected = [area[codes == code].sum() for code in LEGEND.codes]
-        assert found.area[k] == pytest.approx(expected, rel=1e-6, abs=1e-6 * metre**2 * a.a**2)
+        assert found.area[k] == pytest.approx(expected, rel=1e-6, abs=1e-4 * metre**2 * a.a**2)
         known = area * (codes > 0)
         if known.sum() > 0:
             assert found.confidence[k] == pytest.approx((known * sure).sum() / known.sum(), rel=1e-6)
-        assert found.size[k] >= sum(expected) * (1 - 1e-4)
+        if place != "degrees":
+            assert found.size[k] == pytest.approx(shape.area * metre**2, rel=1e-6)
+        assert found.covered[k] == pytest.approx(sum(expected) / found.size[k], rel=1e-6)
 
 
 def test_the_fractions_of_exactextract_are_in_the_order_of_its_classes():
@@ -165,6 +169,7 @@ def test_zones_in_another_crs_are_reprojected_and_said(tmp_path, land):
     assert found.area[0, 0] == pytest.approx(40_000, rel=1e-5)
 
 
+@pytest.mark.filterwarnings("ignore:'crs' was not provided")
 @pytest.mark.parametrize(
     ("make", "field", "message"),
     [
@@ -351,6 +356,25 @@ def test_change_between_two_runs_is_adjusted(finished, tmp_path):
     assert found.changed == 0
     assert found.estimated.changed.value == pytest.approx(0, abs=0.02)
     assert json.loads((tmp_path / "c/change.json").read_text())["changed_share_by_error_alone"] >= 0
+
+
+def test_a_comparison_is_kept_until_a_map_or_a_file_changes(tmp_path, finished):
+    one, told = finished(), Told()
+    first = change(Year(one.out), Year(one.out), tmp_path / "c", told)
+    before = (tmp_path / "c/change.tif").stat().st_mtime_ns
+    again = change(Year(one.out), Year(one.out), tmp_path / "c", told)
+    assert told.words == ["change: up to date"]
+    assert np.array_equal(again.mapped, first.mapped)
+    assert again.estimated == first.estimated
+    (tmp_path / "c/change.tif").write_bytes(b"x")
+    change(Year(one.out), Year(one.out), tmp_path / "c", told)
+    assert (tmp_path / "c/change.tif").stat().st_mtime_ns > before
+    out = one.copied(tmp_path / "run")
+    tested = pd.read_parquet(out / "splits/0/test.parquet")
+    tested.loc[0, "predicted"] = (tested.loc[0, "predicted"] + 1) % 3
+    tested.to_parquet(out / "splits/0/test.parquet")
+    change(Year(out), Year(one.out), tmp_path / "c", told)
+    assert told.words == ["change: up to date"]
 
 
 def test_maps_that_cannot_be_compared_are_refused(tmp_path):

@@ -56,8 +56,12 @@ for axes, array, title in zip(panels, (codes, tidy), ("classes", "mmu = 0.1 ha")
     axes.imshow(COLORS[array], extent=(west, east, south, north), interpolation="nearest")
     axes.set(title=title, xticks=[], yticks=[])
 faces = [tuple(COLORS[value] / 255) for value in values]
-panels[2].add_collection(PathCollection([outlines(one) for one in shapes], facecolors=faces, edgecolors="k", linewidths=0.4))
-panels[2].set(title="polygons, simplify = 1.5", xticks=[], yticks=[], xlim=(west, east), ylim=(south, north), aspect="equal")
+panels[2].add_collection(
+    PathCollection([outlines(one) for one in shapes], facecolors=faces, edgecolors="k", linewidths=0.4)
+)
+panels[2].set(
+    title="polygons, simplify = 1.5", xticks=[], yticks=[], xlim=(west, east), ylim=(south, north), aspect="equal"
+)
 handles = [Patch(color=color, label=name) for name, color in zip(LEGEND.names, LEGEND.colors, strict=True)]
 figure.legend(handles=handles, loc="outside lower center", ncols=7, frameon=False, fontsize=9)
 figure.savefig("docs/gallery/finish.png", dpi=90)

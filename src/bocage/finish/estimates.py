@@ -7,6 +7,7 @@ pixels of a random sample.
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -33,9 +34,9 @@ class Checked:
     @classmethod
     def of(
         cls,
-        mapped: NDArray[np.int64],
-        reference: NDArray[np.int64],
-        unit: NDArray[np.int64],
+        mapped: NDArray[Any],
+        reference: NDArray[Any],
+        unit: NDArray[Any],
         names: Sequence[str],
         origin: str,
     ) -> "Checked":

@@ -27,4 +27,6 @@ def ground_areas(polygons: NDArray[Any], crs: Any) -> NDArray[np.float64]:
     edges = np.append(edges, 0.0)
     edges[ring[1:] - 1] = 0  # from the last vertex of a ring to the first of the next
     north, east = metres_per_unit(crs, 0.0)
-    return np.asarray(np.add.reduceat(edges, ring[polygon[:-1]]) * north * east)
+    areas = np.abs(np.add.reduceat(edges, ring[:-1])) * north * east  # rings of files have any direction
+    shell = polygon[:-1]
+    return np.asarray(2 * areas[shell] - np.add.reduceat(areas, shell))

@@ -80,15 +80,20 @@ def _run_of(folder: Path) -> RunLayout | None:
     return next((one for one in layouts if one.provenance.exists() and one.recipe.exists()), None)
 
 
-def _predictions(folder: Path) -> Predictions | None:
-    """Return the predictions at the test pixels of the draw that made the map; None without them."""
+def tested_at(folder: Path) -> Path | None:
+    """Return the file of the predictions at the test pixels of the draw that made the map; None without an evaluated run."""
     layout = _run_of(folder)
     if layout is None:
         return None
     with artefact(layout.recipe):
         draw = tomllib.loads(layout.recipe.read_text(encoding="utf-8")).get("map", {}).get("draw", 0)
     path = layout.split(draw).test
-    return Predictions.from_parquet(path) if path.exists() else None
+    return path if path.exists() else None
+
+
+def _predictions(folder: Path) -> Predictions | None:
+    path = tested_at(folder)
+    return Predictions.from_parquet(path) if path else None
 
 
 def _prior(folder: Path, land: Delivered) -> tuple[float, ...]:
