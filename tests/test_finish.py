@@ -90,6 +90,7 @@ def brute(array, area, smallest, sieve):
         waiting -= set(votes)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("like", [METRES, DEGREES, FEET], ids=["metres", "degrees", "feet"])
 @pytest.mark.parametrize("smooth", [0.5, 1.5])
 def test_small_objects_merge_as_by_brute_force_for_any_tiles(tmp_path, like, smooth):
@@ -162,6 +163,7 @@ def drawn(array, tile, tolerance, folder, like=METRES):
     return number[order], polygons[order], pixels[order]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("smooth", [0.4, 1, 3])
 @pytest.mark.parametrize("tolerance", [0, 1, 3])
 def test_polygons_do_not_depend_on_tiles_and_are_a_coverage(tmp_path, smooth, tolerance):
@@ -334,6 +336,13 @@ def test_a_map_that_was_changed_or_is_missing_is_refused(run, tmp_path, capsys):
     assert main(["finish", str(recipe), "--out", str(out)]) == 1
     assert "classes.tif is missing or was changed" in capsys.readouterr().err
     assert not (out / "finish/polygons.gpkg").exists()
+
+
+def test_missing_zones_are_said_before_anything_is_written(run):
+    recipe, out = run('[finish]\nsieve = 4\nzones = "none.gpkg"\n')
+    with pytest.raises(FinishError, match="none.gpkg does not exist"):
+        finish(read_recipe(recipe), out)
+    assert not (out / "map/regularised.tif").exists()
 
 
 def test_a_folder_names_its_recipe(finished, tmp_path):

@@ -76,6 +76,7 @@ def stars(count, bounds, seed=0):
     return gpd.GeoDataFrame({"name": [f"z{k}" for k in range(count)]}, geometry=shapes)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("place", "count"), [("metres", 200), ("degrees", 12), ("feet", 12)])
 def test_zones_as_by_brute_force(tmp_path, place, count, monkeypatch):
     codes, sure = random_codes()
@@ -300,9 +301,10 @@ def two_years(rng, changed=0.05, count=40_000):
     return (before, classified(before, rng)), (after, classified(after, rng))
 
 
+@pytest.mark.slow
 def test_intervals_of_change_cover_the_truth_and_the_naive_count_does_not():
     rng, covered, naive, alone = np.random.default_rng(7), [], [], []
-    for _ in range(60):
+    for _ in range(40):
         years = two_years(rng)
         checked = [sampled(mapped, truth, 1500, rng) for truth, mapped in years]
         (first, one), (second, two) = years
@@ -315,6 +317,15 @@ def test_intervals_of_change_cover_the_truth_and_the_naive_count_does_not():
     assert not any(naive)
     share = np.array([0.5, 0.3, 0.2])
     assert np.mean(alone) == pytest.approx(1 - float(share @ (CONFUSION**2).sum(1)), abs=0.02)
+
+
+def test_true_transitions_are_found_exactly_without_sampling():
+    truth = np.diag([0.45, 0.3, 0.15]) + np.array([[0, 0.04, 0], [0, 0, 0.02], [0.04, 0, 0]])
+    checked = Checked.of(np.tile(np.arange(3), 3), np.repeat(np.arange(3), 3), np.arange(9), LEGEND.names, "")
+    checked = checked.weighted(CONFUSION)
+    found = adjusted(CONFUSION.T @ truth @ CONFUSION * 1e6, checked, checked)
+    assert [[one.value for one in row] for row in found.shares] == [pytest.approx(row, abs=1e-5) for row in truth]
+    assert found.changed.value == pytest.approx(0.1, abs=1e-5)
 
 
 def test_change_cannot_be_adjusted_without_the_confusions_of_every_class():

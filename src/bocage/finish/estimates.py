@@ -124,16 +124,7 @@ def adjusted(mapped: NDArray[np.float64], before: Checked, after: Checked) -> Tr
         A class has no reference pixel at one of the dates, or the rates do not tell the classes apart.
     """
     first, second = _rates(before), _rates(after)
-    wanted = mapped / mapped.sum()
-    shares = 0.9 * wanted + 0.1 / wanted.size
-    for _ in range(STEPS):
-        expected = first.T @ shares @ second
-        ratio = np.divide(wanted, expected, out=np.zeros_like(wanted), where=expected > 0)
-        new = shares * (first @ ratio @ second.T)
-        done = float(np.abs(new - shares).max()) < 1e-12
-        shares = new / new.sum()
-        if done:
-            break
+    shares = _true_shares(mapped / mapped.sum(), first, second)
     by_error = 1 - float(shares.sum(1) @ (first * second).sum(1))
     left, right = _influence(before, first) @ np.linalg.inv(first), _influence(after, second) @ np.linalg.inv(second)
     # A change d of the rates changes the shares by -inv(before).T @ d.T @ shares - shares @ d @ inv(after).
@@ -146,6 +137,25 @@ def adjusted(mapped: NDArray[np.float64], before: Checked, after: Checked) -> Tr
         for row in zip(shares, error, strict=True)
     )
     return Transitions(cells, _interval(1 - float(np.trace(shares)), still, quantile, 1.0), by_error)
+
+
+def _true_shares(
+    mapped: NDArray[np.float64], first: NDArray[np.float64], second: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    """Return the shares of the true transitions (K, K) that give the mapped shares with the rates of both maps."""
+    exact = np.linalg.inv(first).T @ mapped @ np.linalg.inv(second)
+    if (exact >= -1e-12).all():  # the likelihood has its maximum there
+        return np.asarray(np.maximum(exact, 0) / np.maximum(exact, 0).sum())
+    shares = 0.9 * mapped + 0.1 / mapped.size
+    for _ in range(STEPS):
+        expected = first.T @ shares @ second
+        ratio = np.divide(mapped, expected, out=np.zeros_like(mapped), where=expected > 0)
+        new = shares * (first @ ratio @ second.T)
+        done = float(np.abs(new - shares).max()) < 1e-12
+        shares = new / new.sum()
+        if done:
+            break
+    return shares
 
 
 def _rates(checked: Checked) -> NDArray[np.float64]:

@@ -175,7 +175,7 @@ class _Meeting:
         position, last = rank[label], np.zeros(count, np.int64)
         np.maximum.at(last, position, rows)
         sums = {
-            name: np.bincount(position, np.concatenate(values)[order], count) if count else np.zeros(0)
+            name: np.asarray(np.bincount(position, np.concatenate(values)[order], count), np.float64)
             for name, values in self.sums.items()
         }
         return Joined(parts, position, np.sort(objects), sums, last)
@@ -213,4 +213,4 @@ def positions(ids: NDArray[np.int64], window: Window, grid: Grid) -> NDArray[np.
 def sums_of(ids: NDArray[np.int64], window: Window, grid: Grid, values: NDArray[Any]) -> NDArray[np.float64]:
     """Return sums of `values` over the parts of a window, at the positions of their first pixels (height × width)."""
     own = np.where(ids > 0, values, 0).ravel()
-    return np.bincount(positions(ids, window, grid).ravel(), own.astype(np.float64), ids.size)
+    return np.asarray(np.bincount(positions(ids, window, grid).ravel(), own.astype(np.float64), ids.size), np.float64)

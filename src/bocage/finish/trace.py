@@ -293,7 +293,7 @@ def simplify(corner: Any, member: Any, bound: Any, blocked: Any, corner0: Any, l
         aligned = ends[0][0] == ends[1][0] or ends[0][1] == ends[1][1]
         before, after = np.arange(m) - 1, np.arange(m) + 1
         area = np.zeros(m, np.int64)
-        heap = [(np.int64(0), np.int64(0)) for _ in range(0)]
+        heap: Any = [(np.int64(0), np.int64(0)) for _ in range(0)]
         for k in range(1, m - 1):
             area[k] = abs(_doubled(corner, own[k - 1], own[k], own[k + 1]))
             if area[k] < limit:
@@ -301,8 +301,8 @@ def simplify(corner: Any, member: Any, bound: Any, blocked: Any, corner0: Any, l
         heapq.heapify(heap)
         alive = m - 2
         while heap:
-            found, k = heapq.heappop(heap)
-            if not keep[own[k]] or found != area[k]:
+            smallest, k = heapq.heappop(heap)
+            if not keep[own[k]] or smallest != area[k]:
                 continue
             if closed and alive <= 2:
                 break

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from bocage.disk import Watch, digest
-from bocage.errors import RunFolderError
+from bocage.errors import FinishError, RunFolderError
 from bocage.finish import Finishing
 from bocage.finish.objects import Codes
 from bocage.finish.regularise import regularise
@@ -95,6 +95,8 @@ class _Finishing:
             raise RunFolderError(f"{layout.path} holds no run. Run 'bocage run' first.")
         provenance = Provenance.load(layout.provenance)
         zones = vector_files(settings.zones) if settings.zones else []
+        if settings.zones and not zones:  # before the other stages
+            raise FinishError(f"[finish] zones: {settings.zones} does not exist. Give the path of a vector file.")
         watch = Watch.on([*layout.map.layers, *zones])
         folder = RunFolder(layout, provenance, Inputs(provenance.inputs, {}, watch))
         record = provenance.stages.get("map")
