@@ -1,6 +1,6 @@
 """Choice of the defaults of patchwork on real data: inner folds choose, outer folds report.
 
-    BOCAGE_DATA=/path/to/data python -m benchmarks.choice [choose] [report]
+    BOCAGE_DATA=/path/to/data python -m benchmarks.choice [choose] [report] [canada ...]
 
 The units of each set are dealt into three folds (`canada`: its field of regions). "choose": trains every variant on one fold and
 tests it on another, for all six ordered pairs of folds. For outer fold k, only the two pairs without k count. "report": trains
@@ -12,11 +12,11 @@ interval is a bootstrap over sets. An interrupted benchmark resumes, and several
 """
 
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from functools import partial
 from itertools import permutations
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -31,7 +31,8 @@ from benchmarks.recipes import Table
 from bocage.evaluation import METRICS, ConfusionMatrix
 from bocage.recipe import parse
 from bocage.run import open_scene
-from bocage.samples import Draw, Samples
+from bocage.samples import Draw, Samples, Split
+from bocage.samples.split import deal
 from bocage.training import Trained, Trainer, classify
 
 WORK, RESULTS = BUILD / "choice", Results("choice")
@@ -39,36 +40,36 @@ FOLDS, SEEDS = 3, (0, 1, 2)
 METRICS_KEPT = ("overall_accuracy", "f1_macro")
 BEFORE: Table = {
     "model": {"name": "patchwork", "shares": False},
-    "training": {"steps": [0, 0], "keep": "validation", "calibrate": False},
+    "training": {"steps": [0, 0], "keep": "validation", "class_weights": "none", "calibrate": False},
 }
 """The defaults before the choice: a fifth of the polygons validates, 40 epochs of any length."""
-ALL = {"keep": "last", "calibrate": False}
+ALL = {"keep": "last", "class_weights": "none", "calibrate": False}
+
+
+def _changed(steps: int, training: Table | None = None, **model: Any) -> Table:
+    """Return the tables of a variant in which all polygons train, for at least `steps` optimiser steps."""
+    return {"model": {"name": "patchwork", **model}, "training": ALL | {"steps": [steps, 0]} | (training or {})}
+
+
+SAME = "1000 steps, shares"
 MODELS: Mapping[str, Table] = {
     "before": BEFORE,
-    "all polygons train": {"model": {"name": "patchwork", "shares": False}, "training": ALL | {"steps": [0, 0]}},
-    "at least 400 steps": {"model": {"name": "patchwork", "shares": False}, "training": ALL | {"steps": [400, 0]}},
-    "at least 1000 steps": {"model": {"name": "patchwork", "shares": False}, "training": ALL | {"steps": [1000, 0]}},
-    "at least 2000 steps": {"model": {"name": "patchwork", "shares": False}, "training": ALL | {"steps": [2000, 0]}},
-    "1000 steps, shares of the bands": {"model": {"name": "patchwork"}, "training": ALL | {"steps": [1000, 0]}},
-    "the same, small": {"model": {"name": "patchwork", "preset": "small"}, "training": ALL | {"steps": [1000, 0]}},
-    "the same, large": {"model": {"name": "patchwork", "preset": "large"}, "training": ALL | {"steps": [1000, 0]}},
-    "the same, logit adjustment": {
-        "model": {"name": "patchwork"},
-        "training": ALL | {"steps": [1000, 0], "loss": "logit-adjusted"},
-    },
-    "the same, focal loss": {"model": {"name": "patchwork"}, "training": ALL | {"steps": [1000, 0], "loss": "focal"}},
-    "the same, class weights": {
-        "model": {"name": "patchwork"},
-        "training": ALL | {"steps": [1000, 0], "class_weights": "balanced"},
-    },
-    "the same, label smoothing": {
-        "model": {"name": "patchwork"},
-        "training": ALL | {"steps": [1000, 0], "label_smoothing": 0.1},
-    },
-    "the same, two layers a date": {"model": {"name": "patchwork"}, "training": ALL | {"steps": [1000, 0]}},
+    "all polygons train": _changed(0, shares=False),
+    "at least 400 steps": _changed(400, shares=False),
+    "at least 1000 steps": _changed(1000, shares=False),
+    "at least 2000 steps": _changed(2000, shares=False),
+    SAME: _changed(1000),
+    f"{SAME}, small": _changed(1000, preset="small"),
+    f"{SAME}, large": _changed(1000, preset="large"),
+    f"{SAME}, class weights": _changed(1000, {"class_weights": "balanced"}),
+    f"{SAME}, root of class weights": _changed(1000, {"class_weights": "root"}),
+    f"{SAME}, logit adjustment": _changed(1000, {"loss": "logit-adjusted"}),
+    f"{SAME}, focal loss": _changed(1000, {"loss": "focal"}),
+    f"{SAME}, label smoothing": _changed(1000, {"label_smoothing": 0.1}),
+    f"{SAME}, two layers a date": _changed(1000),
 }
 """Variant → tables of the recipe."""
-PARTS: Mapping[str, str] = {"the same, two layers a date": "two layers a date"}
+PARTS: Mapping[str, str] = {f"{SAME}, two layers a date": "two layers a date"}
 """Variant → changed methods of the encoder (:data:`benchmarks.parts.CODE`)."""
 REPORTED: Mapping[str, Table] = {
     "patchwork, before": BEFORE,
@@ -98,10 +99,8 @@ class Fixed(Samples):
 
 def _deal(samples: Samples) -> NDArray[np.int32]:
     """Return the fold of every sample: that of its field, or polygons of each class dealt at random."""
-    if samples.fold is not None:
+    if samples.split.fold and samples.fold is not None:
         return samples.fold
-    from bocage.samples.split import Split, deal
-
     return deal(samples.label, samples.group, Split(folds=FOLDS, seed=7))
 
 
@@ -176,37 +175,42 @@ def _score(
 
 
 def run(wanted: Sequence[str] = ()) -> str:
-    """Measure the missing results and return the tables."""
+    """Measure the missing results, of all stages and sets or of those named, and return the tables."""
     WORK.mkdir(parents=True, exist_ok=True)
     stages: Mapping[str, tuple[Mapping[str, Table], tuple[int, ...], bool]] = {
         "choose": (MODELS, (0,), True),
         "report": (REPORTED, SEEDS, False),
     }
-    for stage in wanted or stages:
-        models, seeds, inner = stages[stage]
-        for line in RESULTS.free([f"{name} / {label}" for label in models for name in SETS]):
-            name, label = line.split(" / ")
-            for seed in seeds:
-                work: Callable[[], Any] = lambda n=name, one=label, s=seed: measured(  # noqa: E731
-                    SETS[n](), one, models[one], s, inner
-                )
-                RESULTS.measure((stage, label, name, seed), work)
+    names = [name for name in wanted if name in SETS] or list(SETS)
+    for stage in [word for word in wanted if word in stages] or stages:
+        _measure(stage, names, *stages[stage])
     return "\n" + markdown(RESULTS.content())
 
 
+def _measure(stage: str, names: Sequence[str], models: Mapping[str, Table], seeds: Sequence[int], inner: bool) -> None:
+    lines = {f"{label}, {name}": (label, name) for label in models for name in names}
+    for line in RESULTS.free(lines):
+        label, name = lines[line]
+        for seed in seeds:
+            RESULTS.measure(
+                (stage, label, name, seed), partial(measured, SETS[name](), label, models[label], seed, inner)
+            )
+
+
 def mean_ranks(found: Mapping[str, Mapping[str, list[Mapping[str, list[float]]]]]) -> dict[str, tuple[float, float]]:
-    """Return the mean rank of every variant over sets and both metrics, and half its 95 % interval (bootstrap over sets)."""
-    complete = [label for label in found if set(found[label]) >= set(SETS)]
-    if len(complete) < 2:
+    """Return the mean rank of every variant and half its 95 % interval (bootstrap over sets).
+
+    The ranks are those of both metrics, in the sets that all variants have.
+    """
+    sets = [name for name in SETS if all(name in measured_sets for measured_sets in found.values())]
+    if len(found) < 2 or len(sets) < 2:
         return {}
-    value = np.array(
-        [[[np.mean(found[la][s][0][m]) for m in METRICS_KEPT] for s in SETS] for la in complete]
-    )  # variants, sets, metrics
+    value = np.array([[[np.mean(lines[s][0][m]) for m in METRICS_KEPT] for s in sets] for lines in found.values()])
     ranks = np.apply_along_axis(lambda column: rankdata(-np.round(column, 4)), 0, value).mean(2)
     generator = np.random.default_rng(0)
-    drawn = ranks[:, generator.integers(0, len(SETS), (2000, len(SETS)))].mean(2)
+    drawn = ranks[:, generator.integers(0, len(sets), (2000, len(sets)))].mean(2)
     low, high = np.percentile(drawn, (2.5, 97.5), axis=1)
-    return {la: (float(ranks[i].mean()), float(high[i] - low[i]) / 2) for i, la in enumerate(complete)}
+    return {la: (float(ranks[i].mean()), float(high[i] - low[i]) / 2) for i, la in enumerate(found)}
 
 
 def markdown(found: Mapping[str, Any]) -> str:

@@ -90,7 +90,8 @@ def _matogrosso() -> Site:
         data = Path(os.environ["BOCAGE_DATA"]) / "matogrosso"
         samples = pandas.read_csv(data / "samples.csv")
         series, place = _seasons(data, samples)
-        _write(folder, pandas.Series(samples.index[series.id.unique()]), samples.label, series, place)
+        ids = series.id.drop_duplicates()
+        _write(folder, ids.set_axis(ids), samples.label, series, place)
 
     recipe = _points("matogrosso", make, {"date": "Date", "bands": MATO_GROSSO})
     for table in (recipe.network, recipe.trees):  # one place has labels of several seasons
@@ -121,7 +122,7 @@ def _seasons(data: Path, samples: pandas.DataFrame) -> tuple[pandas.DataFrame, "
 def _write(
     folder: Path, ids: pandas.Series, labels: pandas.Series, series: pandas.DataFrame, place: "np.ndarray | None" = None
 ) -> None:
-    """Write the series and, last, one point per sample."""
+    """Write the series and, last, one point per sample; `ids` has the index of `labels`."""
     with replacing(folder / "series.parquet") as partial_file:
         series[series.id.isin(ids)].to_parquet(partial_file)
     points = geopandas.points_from_xy(np.arange(len(ids)) * 1e-3, np.zeros(len(ids)))

@@ -72,6 +72,13 @@ def test_the_best_logits_of_the_adjusted_loss_are_those_of_equally_frequent_clas
     assert logits.grad.abs().max() < 1e-6
 
 
+def test_root_weights_are_the_square_root_of_the_balanced_weights() -> None:
+    target, logits = torch.from_numpy(LABEL), torch.randn(100, 3, generator=torch.Generator().manual_seed(1))
+    weights = (100 / (3 * torch.bincount(target).float())).sqrt()
+    expected = torch.nn.functional.cross_entropy(logits, target, weight=weights)
+    assert torch.allclose(criterion(class_weights="root")(logits, target), expected)
+
+
 def test_balanced_weights_give_each_class_the_same_part_of_the_loss() -> None:
     target = torch.from_numpy(LABEL)
     logits = torch.zeros(100, 3, requires_grad=True)

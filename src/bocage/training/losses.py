@@ -26,7 +26,8 @@ def criterion_of(label: NDArray[np.integer], n_classes: int, settings: Training,
         Classes of the training samples, for class weights and class frequencies.
     """
     counts = np.maximum(np.bincount(label, minlength=n_classes), 1)
-    weights = np.ones(n_classes) if settings.class_weights == "none" else len(label) / (n_classes * counts)
+    power = {"none": 0.0, "root": 0.5, "balanced": 1.0}[settings.class_weights]
+    weights = (len(label) / (n_classes * counts)) ** power
     weight, smoothing = torch.from_numpy(weights).float().to(device), settings.label_smoothing
     if settings.loss == "focal":
         return lambda logits, target: focal_loss(logits.float(), target, weight, smoothing)

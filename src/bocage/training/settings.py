@@ -49,8 +49,9 @@ class Training:
     samples with a high probability of their class count less; or cross-entropy of logits to which the logarithm of the class
     frequencies of the training samples is added (logit adjustment with tau 1; Menon et al. 2021, arXiv 2007.07314), which
     favours rare classes in the map."""
-    class_weights: Literal["none", "balanced"] = "none"
-    """Class weights of the loss: none, or inversely proportional to the class frequency."""
+    class_weights: Literal["none", "root", "balanced"] = "none"
+    """Class weights of the loss: none, or inversely proportional to the class frequency ("balanced") or to its square root
+    ("root")."""
     label_smoothing: Annotated[float, SHARE] = 0.0
     """Share of each label that is distributed equally over all classes (label smoothing), at least 0 and below 1."""
     scaling: Literal["mean-std", "min-max", "percentile"] = "mean-std"
