@@ -203,6 +203,25 @@ def test_simplification_removes_steps_but_no_seam_and_no_border_with_no_data(tmp
     assert alone.area == pytest.approx(100 * pixels)
 
 
+@pytest.mark.parametrize("smooth", [0.7, 2])
+def test_no_vertex_is_on_a_straight_border_of_two_objects(tmp_path, smooth):
+    """Neither at the border of a tile nor elsewhere; where three objects meet, a vertex may be on a straight line."""
+    array = patchy(8, smooth, (60, 60))
+    array[array == 0] = 9
+    _, polygons, _ = drawn(array, 20, 2, tmp_path)
+    tree, seams = shapely.STRtree(polygons), 0
+    for ring in shapely.get_rings(polygons):
+        xy = shapely.get_coordinates(ring)[:-1]
+        before, after = xy - np.roll(xy, 1, 0), np.roll(xy, -1, 0) - xy
+        straight = np.abs(before[:, 0] * after[:, 1] - before[:, 1] * after[:, 0]) < 1e-6
+        edge = (xy == shapely.total_bounds(polygons)[[0, 1]]).any(1) | (
+            xy == shapely.total_bounds(polygons)[[2, 3]]
+        ).any(1)
+        for point in shapely.points(xy[straight & ~edge]):
+            seams += len(tree.query(point, predicate="intersects")) < 3
+    assert seams == 0
+
+
 def test_borders_too_long_for_one_piece_are_simplified_in_parts(tmp_path, monkeypatch):
     array = patchy(6, 3)
     array[array == 9] = 7

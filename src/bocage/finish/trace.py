@@ -308,7 +308,8 @@ def simplify(corner: Any, member: Any, bound: Any, blocked: Any, corner0: Any, l
                 break
             i, j = before[k], after[k]
             three = (own[i], own[k], own[j])
-            if not closed and alive == 1 and (aligned or _doubled(corner, three[0], three[2], three[1]) <= 0):
+            side = _doubled(corner, three[0], three[2], three[1])
+            if not closed and alive == 1 and side != 0 and (aligned or side < 0):
                 break
             if not _is_free(corner, three, blocked, y0, x0):
                 continue
