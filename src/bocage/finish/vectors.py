@@ -32,7 +32,7 @@ from bocage.progress import Progress
 
 DRIVERS: Mapping[Format, str] = {"gpkg": "GPKG", "fgb": "FlatGeobuf"}
 """Format → driver of GDAL; GeoParquet is written without GDAL."""
-ROWS = 20_000
+ROWS = 5_000
 """Number of polygons that are written together."""
 UNKNOWN = 255
 """No data of the confidence."""
