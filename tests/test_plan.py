@@ -77,6 +77,26 @@ def test_an_early_stop_widens_the_estimate(recipe, landscape: Path) -> None:
     assert sure.seconds == pytest.approx(sure.low / 0.8)
 
 
+@pytest.mark.slow
+def test_the_limits_of_the_steps_are_planned(recipe, landscape: Path) -> None:
+    """Three steps an epoch: at most ten epochs of the hundred, and a patience of one."""
+    more = {"epochs = 4": "epochs = 100\npatience = 9\nsteps = [0, 30]"}
+    made = plan(read_recipe(recipe(GRU, **more)), landscape / "out")
+    found = next(one for one in made.stages if one.stage == "train")
+    assert found.high / found.low == pytest.approx(1.2 * 10 / (0.8 * 2))
+
+
+@pytest.mark.slow
+def test_without_a_test_part_the_twin_and_no_importance_are_planned(recipe, landscape: Path) -> None:
+    more = {
+        "train = 0.5\ndraws = 2": "train = 1.0\ndraws = 1",
+        "epochs = 4": 'epochs = 4\nkeep = "last"\nloss = "logit-adjusted"',
+    }
+    made = plan(read_recipe(recipe(GRU, **more)), landscape / "out")
+    assert "importance" not in [one.stage for one in made.stages]
+    assert all(0 <= one.low <= one.seconds <= one.high for one in made.stages)
+
+
 def test_a_recipe_that_cannot_run_is_refused(recipe, landscape: Path, capsys) -> None:
     path = recipe()
     (landscape / "s2/red.tif").unlink()

@@ -84,6 +84,11 @@ class SplitLayout:
         return self.path / "checkpoint.safetensors"
 
     @property
+    def twin(self) -> "SplitLayout":
+        """Folder of the network trained without the validation polygons, until the model is complete."""
+        return SplitLayout(self.path / "twin")
+
+    @property
     def test(self) -> Path:
         """Prediction of every test pixel."""
         return self.path / "test.parquet"

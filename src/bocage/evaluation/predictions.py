@@ -38,9 +38,9 @@ class Predictions:
     def __len__(self) -> int:
         return len(self.label)
 
-    def matrix(self, names: tuple[str, ...]) -> ConfusionMatrix:
-        """Return the confusion matrix."""
-        return ConfusionMatrix.of(self.label, self.predicted, names)
+    def matrix(self, names: tuple[str, ...], untested: tuple[str, ...] = ()) -> ConfusionMatrix:
+        """Return the confusion matrix; the classes `untested` are never tested."""
+        return ConfusionMatrix.of(self.label, self.predicted, names, untested)
 
     def same_pixels(self, other: "Predictions") -> Note | None:
         """Return why two models were not tested on the same pixels; None where they were."""

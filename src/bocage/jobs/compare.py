@@ -96,13 +96,16 @@ def compare_models(
     Raises
     ------
     RecipeError
-        The recipe has no model to compare with.
+        The recipe has no model to compare with, or no test part.
     UnknownNameError
         The metric is not on the shelf.
     ModelError
         A model does not accept the sources of the scene; raised before the training of the first model.
     """
     METRICS.get(metric)  # an unknown name is reported before the training
+    if not recipe.split.tests:
+        message = "a comparison needs a test part, and train = 1 uses all polygons for training; set it below 1"
+        raise RecipeError(recipe.path, [Problem("split.train", message)])
     wanted = entries(recipe, out)
     scene = open_scene(recipe)
     for entry in wanted:

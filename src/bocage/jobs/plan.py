@@ -28,9 +28,10 @@ from bocage.recipe import Recipe
 from bocage.run import Inputs, open_scene
 from bocage.samples import Samples, drop_rare, labelled, samples_of
 from bocage.samples.cut import by_tile, cut, tile_of
+from bocage.samples.fixed import is_tested
 from bocage.samples.rasterise import Pixels
 from bocage.scene import Scene, prepare_scene
-from bocage.training import Trained, Trainer, Training, classify, importance
+from bocage.training import Trained, Trainer, Training, budgeted, classify, importance
 
 BUDGET = 6.0
 """Approximate time limit for cutting additional samples, in seconds."""
@@ -113,8 +114,9 @@ def plan(recipe: Recipe, out: Path, workers: Sequence[int] = (), progress: Progr
 
 
 def _pixels(recipe: Recipe, scene: Scene) -> tuple[Pixels, Any]:
-    pixels = labelled(scene, recipe.survey).pixels
-    kept, legend, _ = drop_rare(pixels, recipe.legend, recipe.split)
+    found = labelled(scene, recipe.survey)
+    pixels = found.pixels
+    kept, legend, _ = drop_rare(pixels, recipe.legend, recipe.split, is_tested(pixels, found.tested))
     pixels = pixels.take(np.flatnonzero(kept))
     return replace(pixels, label=np.unique(pixels.label, return_inverse=True)[1].astype(np.int16)), legend
 
@@ -168,7 +170,7 @@ def _run(probe: _Probe, opening: float, labelling: float) -> Plan:
         seconds, bytes_ = _map(probe, trained, prepared)
         stages.append(_about("map", seconds))
         disk += bytes_
-    if r.evaluation.importance:
+    if r.evaluation.importance and r.split.tests:
         stages.append(_about("importance", _importance(probe, trained, samples)))
     stages.append(_about("report", _report(probe, trained)))
     probe.step(5, "done")
@@ -273,11 +275,15 @@ def _train(probe: _Probe, samples: Samples) -> tuple[Trained, Estimate]:
     """Train one draw: a network for three short epochs, other models completely; return the model and the estimate."""
     training, draws, where = probe.recipe.choice.training, samples.draws, probe.layout.split(0)
     draw = samples.draw(0)
-    each = training.samples_per_epoch or len(draw.train)
+    used = draw.train if training.stops_early else np.concatenate([draw.train, draw.validation])
+    training = budgeted(training, samples.label[used])
+    each = training.samples_per_epoch or len(used)
     ratio = min(1.0, BATCHES * training.batch_size / each)
+    has_twin = training.calibrate and not training.stops_early and not probe.model.abilities.fitted
     short = replace(
-        training, epochs=3, checkpoint=1e9, samples_per_epoch=max(1, round(each * ratio)),
+        training, epochs=3, steps=(0, 0), checkpoint=1e9, samples_per_epoch=max(1, round(each * ratio)),
         validation_samples=max(1, round(min(len(draw.validation), training.validation_samples or 1 << 40) * ratio)),
+        loss="cross-entropy", calibrate=training.calibrate and not has_twin,
     )  # fmt: skip
     spent: list[float] = []
     trainer = Trainer(replace(probe.recipe.choice, training=short), probe.scene, samples)
@@ -289,6 +295,8 @@ def _train(probe: _Probe, samples: Samples) -> tuple[Trained, Estimate]:
         return trained, _about("train", spent[0] + spent[1] * (draws - 1))
     ends = [float(line.rpartition(",")[2]) for line in where.curves.read_text().splitlines()[1:]]
     epoch = (ends[-1] - ends[0]) / (len(ends) - 1) / ratio
+    if has_twin and len(draw.validation):
+        epoch *= 2 if training.samples_per_epoch else 1 + len(draw.train) / len(used)
     return trained, _epochs(training, epoch, draws)
 
 
@@ -341,7 +349,7 @@ def _report(probe: _Probe, trained: Trained) -> float:
 
         n, sure = np.zeros(99, np.int32), np.full(99, 0.5, np.float32)
         predictions = Predictions(n, n, n, n.astype(np.int16), n.astype(np.int16), sure, sure)
-        trust = [trust_of(predictions, predictions.label, None, (1, 1))] * probe.recipe.split.draws
+        trust = [trust_of(predictions, predictions.label, None, (1, 1))] * (probe.recipe.split.known_draws or 1)
         for draw in (reliability_picture, coverage_picture):
             draw(trust, words_of("en"))
         if probe.layout.map.is_complete:

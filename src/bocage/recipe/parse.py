@@ -137,7 +137,7 @@ class _Reading:
 
 def _is_branch(part: object) -> bool:
     """Return whether a part of a pydantic location is the branch of a union, not a key."""
-    return isinstance(part, str) and (part in ("str", "path", "int") or "[" in part or part[:1].isupper())
+    return isinstance(part, str) and (part in ("str", "path", "int", "float") or "[" in part or part[:1].isupper())
 
 
 def read_recipe(path: Path) -> Recipe:

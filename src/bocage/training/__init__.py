@@ -1,6 +1,7 @@
 """Model + Samples → Trained: batches, losses, training loop, checkpoints, calibration."""
 
 from bocage.training.adapt import Adapting, Answers, Change, Round, adapt
+from bocage.training.budget import budgeted
 from bocage.training.choice import Choice
 from bocage.training.domain import features_of
 from bocage.training.importance import Importance, importance
@@ -15,7 +16,7 @@ from bocage.training.trained import CALENDAR, Region, SourceRecord, Trained, inp
 
 __all__ = [
     "CALENDAR", "Adapting", "Answers", "Change", "Choice", "Importance", "Normalisation", "Pretrained", "Pretraining",
-    "Reduced", "Region", "Round", "SourceRecord", "Trained", "Trainer", "Training", "adapt", "check_bfloat16",
-    "check_device", "classify", "features_of", "imitates_bfloat16", "importance", "input_specs", "pretrain", "remarks",
-    "source_records", "with_preset",
+    "Reduced", "Region", "Round", "SourceRecord", "Trained", "Trainer", "Training", "adapt", "budgeted",
+    "check_bfloat16", "check_device", "classify", "features_of", "imitates_bfloat16", "importance", "input_specs",
+    "pretrain", "remarks", "source_records", "with_preset",
 ]  # fmt: skip

@@ -1,7 +1,9 @@
 """Train a model on a draw of the samples; classify samples with a trained model."""
 
+import copy
 import math
 from collections.abc import Collection, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -9,6 +11,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from bocage.errors import TrainingError
 from bocage.layout import SplitLayout
 from bocage.machine import device_of, versions
 from bocage.models import Network
@@ -17,10 +20,11 @@ from bocage.samples import Chips, Draw, Samples, Split
 from bocage.samples.split import deal
 from bocage.scene import Scene
 from bocage.training.batches import batches, make_batch
+from bocage.training.budget import budgeted, steps_of
 from bocage.training.calibration import Calibration, calibrate, mixtures
 from bocage.training.choice import Choice
 from bocage.training.curves import write_curves
-from bocage.training.loop import Task, fit, logits_of
+from bocage.training.loop import Task, fit, logits_of, mean_f1, validation_of
 from bocage.training.novelty import domain_of
 from bocage.training.pretrain import Pretrained
 from bocage.training.scaling import Normalisation
@@ -47,7 +51,8 @@ class Trainer:
     def train(self, number: int, folder: Path, progress: Progress = QUIET) -> Trained:
         """Train on draw `number`, from 0; write ``model/`` and ``curves.csv`` to `folder`, and return the model.
 
-        An interrupted training resumes from its checkpoint in the folder and gives the same weights.
+        An interrupted training resumes from its checkpoint in the folder and gives the same weights. With a fixed schedule, a
+        network is trained on all polygons, and before that, for the calibration, a twin without the validation polygons.
 
         Raises
         ------
@@ -56,7 +61,8 @@ class Trainer:
         TrainedError
             The pretrained weights are those of another network, or of other bands, units or days.
         TrainingError
-            The loss or a gradient is NaN or infinite, or a checkpoint cannot be written.
+            A network that stops early has no validation polygon, the loss or a gradient is NaN or infinite, or a checkpoint
+            cannot be written.
         """
         choice, samples, settings = self.choice, self.samples, self.choice.training
         where = SplitLayout(folder)
@@ -64,6 +70,8 @@ class Trainer:
         draw, seed = samples.draw(number), _seed(samples, number)
         torch.manual_seed(seed)
         model = choice.build(self.scene, samples.legend)
+        self._check_validation(model, draw, number)
+        held_out = draw
         if not settings.stops_early:  # validation polygons are not needed and are used for training
             everything = np.sort(np.concatenate([draw.train, draw.validation]))
             draw = replace(draw, train=everything, validation=draw.train[:0])
@@ -71,20 +79,40 @@ class Trainer:
         normalisation = Normalisation.of(samples.cuts, draw.train, settings.scaling)
         if self.start:
             normalisation = self.start.start(model, choice.name, self.scene, normalisation, progress)
-        self._fit(model, draw, normalisation, number, where, progress)
+        task = self._task(model, draw, normalisation, number, where)
+        twin = self._twin(task, held_out, progress)
+        self._fit(task, progress)
         records = source_records(self.scene, model.footprints)
         trained = Trained(
             choice.name, choice.config, samples.legend, records, normalisation, model, Region.of(self.scene), versions()
         )
         calibration = Calibration()
         if settings.calibrate:
-            held_out = [(trained.model, draw.validation), *self._folds(trained, draw, seed, progress)]
-            calibration = _calibrated(trained, samples.chips, held_out, settings)
+            judge = (twin, held_out.validation) if twin is not None else (trained.model, draw.validation)
+            judges = [judge, *self._folds(trained, draw, seed, progress)]
+            calibration = _calibrated(trained, samples.chips, judges, settings)
         domain = domain_of(trained, samples.chips, draw, seed)
         trained = replace(trained, calibration=calibration, domain=domain)
         trained.save(where.model.path)
         where.checkpoint.unlink(missing_ok=True)
+        where.twin.checkpoint.unlink(missing_ok=True)
+        with suppress(OSError):  # there is none, or it has a checkpoint of another training
+            where.twin.path.rmdir()
         return trained
+
+    def _check_validation(self, model: Network, draw: Draw, number: int) -> None:
+        """Check that a network that stops early has validation samples.
+
+        Raises
+        ------
+        TrainingError
+            It has none.
+        """
+        if self.choice.training.stops_early and not len(draw.validation) and not model.abilities.fitted:
+            raise TrainingError(
+                f'Draw {number + 1} has no validation polygon, and [training] keep = "validation" needs one to select the epoch. '
+                'Add polygons, increase [split] train or validation, or set keep = "last".'
+            )
 
     def _report(self, draw: Draw, number: int, progress: Progress) -> None:
         """Report the pixels excluded by the buffer, and the classes without training samples."""
@@ -98,33 +126,62 @@ class Trainer:
             names = ", ".join(absent)
             progress.say(f"Draw {number + 1}: no training sample of: {names}. The model cannot predict these classes.")
 
-    def _fit(
-        self,
-        model: Network,
-        draw: Draw,
-        normalisation: Normalisation,
-        number: int,
-        where: SplitLayout,
-        progress: Progress,
-    ) -> None:
-        """Fit the model to all training samples at once, or train it by epochs, depending on the model."""
-        choice, samples, settings, seed = self.choice, self.samples, self.choice.training, _seed(self.samples, number)
-        title = f"training {choice.name}, draw {number + 1} of {samples.draws}"
-        if model.abilities.fitted:
-            labels = torch.from_numpy(samples.label[draw.train].astype(np.int64))
-            model.fit(make_batch(samples.chips, draw.train, normalisation), labels, seed)
-            progress.step(title, 1, 1)
-            return
-        if settings.batch_size > len(draw.train) and not settings.samples_per_epoch:
-            progress.say(
-                f"batch_size is {settings.batch_size}, but the draw has {len(draw.train)} training samples: an epoch is one step."
-            )
-        task = Task(
-            title, model, samples.chips, draw, len(samples.legend.classes), normalisation, settings, seed, where,
-            self.start.fingerprint if self.start else "",
+    def _task(self, model: Network, draw: Draw, normalisation: Normalisation, number: int, where: SplitLayout) -> Task:
+        """Return the training of a model on a draw, with the number of epochs that the limits of its steps give."""
+        samples, name = self.samples, self.choice.name
+        settings = budgeted(self.choice.training, samples.label[draw.train])
+        return Task(
+            f"training {name}, draw {number + 1} of {samples.draws}", model, samples.chips, draw, len(samples.legend.classes),
+            normalisation, settings, _seed(samples, number), where, self.start.fingerprint if self.start else "",
         )  # fmt: skip
+
+    def _fit(self, task: Task, progress: Progress) -> None:
+        """Fit the model to all training samples at once, or train it by epochs, depending on the model."""
+        model, members, settings, label = task.model, task.draw.train, task.settings, task.chips.label
+        if model.abilities.fitted:
+            labels = torch.from_numpy(label[members].astype(np.int64))
+            model.fit(make_batch(task.chips, members, task.normalisation), labels, task.seed)
+            progress.step(task.title, 1, 1)
+            return
+        if settings.batch_size > len(members) and not settings.samples_per_epoch:
+            progress.say(
+                f"batch_size is {settings.batch_size}, but the draw has {len(members)} training samples: an epoch is one step."
+            )
+        if settings.epochs != self.choice.training.epochs:
+            each = steps_of(settings, label[members])
+            progress.say(
+                f"{task.title}: {settings.epochs} epochs of {each} optimiser steps, instead of {self.choice.training.epochs} "
+                f"epochs ([training] steps = {list(settings.steps)})."
+            )
         state = fit(task, progress)
-        write_curves(state.curves, state.best_epoch, where.curves)
+        write_curves(state.curves, state.best_epoch, task.where.curves)
+
+    def _twin(self, task: Task, held_out: Draw, progress: Progress) -> Network | None:
+        """Return a network trained as in `task`, but without the validation polygons of the draw `held_out`.
+
+        It has the same initial weights, seed, scaling and number of epochs. None if the task holds its validation polygons
+        out itself, if the model has no epochs, or if there is no calibration.
+        """
+        settings = task.settings
+        if settings.stops_early or not settings.calibrate or task.model.abilities.fitted:
+            return None
+        if not len(held_out.validation):
+            progress.say(f"{task.title}: there is no validation polygon, so the confidence is not calibrated.")
+            return None
+        where, title = task.where.twin, f"{task.title}, without the validation polygons"
+        where.path.mkdir(exist_ok=True)
+        twin = replace(task, title=title, model=copy.deepcopy(task.model), draw=held_out, where=where, ends_saved=True)
+        fit(twin, progress)
+        members = validation_of(twin)
+        made, k = batches(task.chips, members, task.normalisation, PATCHES), task.n_classes
+        device = device_of(settings.device)
+        logits, labels = logits_of(twin.model.to(device).eval(), made, device)
+        matrix = torch.bincount(labels * k + logits.argmax(1), minlength=k * k).reshape(k, k)
+        progress.say(
+            f"{task.title}: validation F1 of the network trained without the validation polygons: {mean_f1(matrix):.3f}. This "
+            "network calibrates the confidence; the map is made by the network trained on all polygons."
+        )
+        return twin.model.cpu()
 
     def _folds(
         self, trained: Trained, draw: Draw, seed: int, progress: Progress
