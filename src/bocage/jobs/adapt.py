@@ -59,7 +59,8 @@ def adapt_to(
         transfer = Transfer.of(trained, scene, model, asked_of(recipe))
         with cut_pixels(scene, joined(known, free), trained, layout.scratch, progress) as chips:
             adapted, change = adapt(trained, chips, Region.of(scene), settings, layout.own, progress)
-        record = Adaptation(transfer, adapted.fingerprint, adapted.legend, change)
+        # The digest is that of the model folder, which knows nothing of the sources that this scene lacks.
+        record = Adaptation(transfer, replace(adapted, absent=frozenset()).fingerprint, adapted.legend, change)
         record.save(layout.adapted)
         adapted.save(layout.own.model.path)
         progress.say(f"report: {write_transfer_of(layout, None, record, (None, recipe.report.language))}")

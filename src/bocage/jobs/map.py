@@ -41,15 +41,20 @@ def map_with(
         trained, scene = Trained.load(model), open_scene(recipe, progress)
         settings = _with_layers(_precise(recipe, model, progress), trained)
         computing = Computing(recipe.choice.training.device, recipe.workers)
-        trained.for_scene(scene).check_scene(scene)
+        used = trained.for_scene(scene)
+        used.check_scene(scene)
         # The record comes before the map: a run that is killed after its map has a report to write.
-        mapped = Mapped(
-            Transfer.of(trained, scene, model, asked_of(recipe)), Adaptation.load(RunLayout(model.parent).adapted)
-        )
+        mapped = Mapped(Transfer.of(used, scene, model, asked_of(recipe)), _adaptation_of(trained, model))
         mapped.save(layout.mapped)
         land = make_map(trained, scene, settings, layout.map.path, computing, progress)
         progress.say(f"report: {write_transfer_of(layout, mapped, None, (scene, recipe.report.language))}")
         return land
+
+
+def _adaptation_of(trained: Trained, model: Path) -> Adaptation | None:
+    """Return the adaptation that made the model; None for the model of a run."""
+    beside = Adaptation.load(RunLayout(model.parent).adapted)
+    return beside if beside and beside.fingerprint == trained.fingerprint else None
 
 
 def _check_free(layout: RunLayout, overwrite: bool) -> None:

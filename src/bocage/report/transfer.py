@@ -82,8 +82,8 @@ class Transfer:
     """Digest of the model."""
     trained_at: tuple[float, float] | None
     """Longitude and latitude of the centre of the training scene; None for a local CRS."""
-    distance: float | None
-    """Distance of the centres of the training scene and of this scene, in km."""
+    here: tuple[float, float] | None
+    """The same of this scene."""
     sources: tuple[SourceUse, ...]
     lacking: tuple[str, ...]
     """Classes of the recipe that the model does not have."""
@@ -96,10 +96,9 @@ class Transfer:
         then = {name: Dates.of(record) for name, record in trained.sources.items()}
         sources = tuple(SourceUse(name, then.get(name), here.get(name)) for name in dict.fromkeys([*then, *here]))
         lacking = tuple(name for code, name in asked.legend if code not in trained.legend.codes)
-        there = trained.region.centre
         return cls(
-            asked, trained.name, redacted(str(folder.resolve())), trained.fingerprint, there,
-            _kilometres(there, Region.of(scene).centre), sources, lacking, versions(),
+            asked, trained.name, redacted(str(folder.resolve())), trained.fingerprint, trained.region.centre,
+            Region.of(scene).centre, sources, lacking, versions(),
         )  # fmt: skip
 
     @classmethod
@@ -110,9 +109,9 @@ class Transfer:
             SourceUse(one["name"], Dates.from_dict(one["trained"]), Dates.from_dict(one["scene"]))
             for one in record["sources"]
         )
-        place = tuple(record["trained_at"]) if record["trained_at"] else None
-        more = {"asked": Asked(**asked), "sources": sources, "trained_at": place, "lacking": tuple(record["lacking"])}
-        return cls(**record | more)
+        places = {key: tuple(record[key]) if record[key] else None for key in ("trained_at", "here")}
+        more = {"asked": Asked(**asked), "sources": sources, "lacking": tuple(record["lacking"])}
+        return cls(**record | more | places)
 
 
 @dataclass(frozen=True)
@@ -207,6 +206,11 @@ class TransferMaterial:
     def trained(self) -> Transfer:
         """The model as it was trained: of an adapted model, the original one."""
         return self.adapted.transfer if self.adapted else self.transfer
+
+    @property
+    def distance(self) -> float | None:
+        """Distance of the centres of the training scene and of this scene, in km; None with a local CRS."""
+        return _kilometres(self.trained.trained_at, self.transfer.here)
 
     def percent(self, share: float | None) -> str | None:
         """Return a share (0 to 1) as a percentage with one decimal, in the language of the page; None for None."""

@@ -67,5 +67,6 @@ def _numbers(made: TransferMaterial, estimate: transfer.Estimate | None) -> dict
         "mapped_hectares": dict(zip(made.legend.names, areas.hectares.tolist(), strict=True)) if areas else None,
         "estimate": estimate.as_dict() if estimate else None,
         "transfer": asdict(made.transfer),
+        "distance_km": made.distance,
         "adaptation": asdict(made.adapted) if made.adapted else None,
     }

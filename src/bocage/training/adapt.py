@@ -74,6 +74,12 @@ class Answers:
     confidence: tuple[float | None, ...]
     """Mean confidence of the pixels predicted as each class, 0 to 1; None without pixels."""
 
+    @property
+    def mean(self) -> float | None:
+        """Mean confidence of all pixels, 0 to 1; None without pixels."""
+        terms = [share * sure for share, sure in zip(self.share, self.confidence, strict=True) if sure is not None]
+        return sum(terms) if terms else None
+
     @classmethod
     def of(cls, probabilities: NDArray[np.float32]) -> "Answers":
         """Return the summary of probabilities (N, K)."""

@@ -84,7 +84,11 @@ def _novelty(made: TransferMaterial, estimate: Estimate) -> str:
 def _adapted(made: TransferMaterial, adapted: Adaptation) -> list[str]:
     w, change = words_of(made.language), adapted.change
     found = [w["t_changed"].format(share=made.percent(change.changed), n=whole(change.pixels, made.language))]
-    if change.beyond is not None and not made.land:
+    if made.land:
+        return found
+    before, after = made.percent(change.before.mean) or "–", made.percent(change.after.mean) or "–"
+    found.append(w["t_estimate_drawn"].format(before=before, after=after))
+    if change.beyond is not None:
         found.append(w["t_beyond_drawn"].format(share=made.percent(change.beyond)))
     return found
 
@@ -127,8 +131,13 @@ def training(made: TransferMaterial) -> dict[str, Any]:
             for use in uses
         ],
         "notes": [note for note in notes if note],
-        "model": w["t_model"].format(model=trained.model, folder=trained.folder),
+        "model": " ".join([w["t_model"].format(model=trained.model, folder=trained.folder), *_adapted_to(made)]),
     }
+
+
+def _adapted_to(made: TransferMaterial) -> list[str]:
+    text = words_of(made.language)["t_adapted_to"]
+    return [text.format(name=made.adapted.transfer.asked.name)] if made.adapted else []
 
 
 def _names(uses: Any, scene: bool) -> list[str]:
@@ -145,11 +154,11 @@ def _place(made: TransferMaterial) -> str:
         latitude=number(abs(north), language, 2), longitude=number(abs(east), language, 2),
         pole=w["t_north"] if north >= 0 else w["t_south"], side=w["t_east"] if east >= 0 else w["t_west"],
     )  # fmt: skip
-    if trained.distance is None:
+    if made.distance is None:
         return place
-    if trained.distance < NEAR:
+    if made.distance < NEAR:
         return f"{place} {w['t_same_place']}"
-    return f"{place} {w['t_distance'].format(distance=whole(trained.distance, language))}"
+    return f"{place} {w['t_distance'].format(distance=whole(made.distance, language))}"
 
 
 def _dates(dates: Dates | None, language: str, absent: str) -> str:
