@@ -22,6 +22,10 @@ PAN_MS = '[sources.pan]\nsensor = "image"\npath = "pan.tif"\n[sources.ms]\nsenso
     ("more", "stages"),
     [
         ({}, ["open", "prepare", "samples", "train", "evaluate", "map", "importance", "report"]),
+        (
+            {"model": f"{GRU}\nmembers = 2"},
+            ["open", "prepare", "samples", "train", "evaluate", "map", "importance", "report"],
+        ),
         ({"model": GRU}, ["open", "prepare", "samples", "train", "evaluate", "map", "importance", "report"]),
         (
             {"model": MULTIRESOLCC, "sources": PAN_MS, "like": "pan"},

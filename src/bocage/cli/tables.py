@@ -125,7 +125,7 @@ def print_findings(findings: list[Any]) -> None:
 def print_plan(plan: Any) -> None:
     """Print the estimated cost of a run."""
     console = Console()
-    table = Table("stage", "time", "range", title=f"{plan.name}, on {plan.machine}")
+    table = Table("stage", "time", "range", title=f"{plan.name}, {plan.model}, on {plan.machine}")
     for stage in plan.stages:
         table.add_row(stage.stage, lasting(stage.seconds), f"{lasting(stage.low)} to {lasting(stage.high)}")
     low, high = (sum(getattr(stage, edge) for stage in plan.stages) for edge in ("low", "high"))

@@ -63,7 +63,7 @@ def entries(recipe: Recipe, out: Path) -> list[Entry]:
             ],
         )
     run = RunLayout(out)
-    listed = [Entry(recipe.choice.name, dataclasses.replace(recipe, compare=()), run)]
+    listed = [Entry(recipe.choice.title, dataclasses.replace(recipe, compare=()), run)]
     for contender in recipe.compare:
         own = dataclasses.replace(recipe, choice=contender.choice, compare=())
         listed.append(Entry(contender.label, own, run.rival(_slug(contender.label))))

@@ -18,7 +18,7 @@ import psutil
 
 from bocage.evaluation import Predictions, trust_of
 from bocage.grid import Window
-from bocage.layout import RunLayout
+from bocage.layout import RunLayout, SplitLayout
 from bocage.machine import cores, description, device_of, peak_memory
 from bocage.mapping import Computing, classify_at, make_map, open_map
 from bocage.models import Network
@@ -31,7 +31,7 @@ from bocage.samples.cut import by_tile, cut, tile_of
 from bocage.samples.fixed import is_tested
 from bocage.samples.rasterise import Pixels
 from bocage.scene import Scene, prepare_scene
-from bocage.training import Trained, Trainer, Training, budgeted, classify, importance
+from bocage.training import Choice, Trained, Trainer, Training, budgeted, classify, importance
 
 BUDGET = 6.0
 """Approximate time limit for cutting additional samples, in seconds."""
@@ -179,7 +179,7 @@ def _run(probe: _Probe, opening: float, labelling: float) -> Plan:
     total = sum(estimate.seconds for estimate in stages)
     preparing = next((estimate.seconds for estimate in stages if estimate.stage == "prepare"), 0.0)
     times = {n: total - preparing + seconds for n, seconds in by_workers.items()}
-    return Plan(r.name, tuple(stages), int(memory), int(disk), times, description())
+    return Plan(r.name, tuple(stages), int(memory), int(disk), times, description(), r.choice.title)
 
 
 def _about(stage: str, seconds: float) -> Estimate:
@@ -272,21 +272,44 @@ def _further(probe: _Probe, cuts: Any) -> tuple[Any, Any]:
 
 
 def _train(probe: _Probe, samples: Samples) -> tuple[Trained, Estimate]:
+    """Train one draw briefly, and each kind of member of a mixture; return the model and the estimate."""
+    choice, where = probe.recipe.choice, probe.layout.split(0)
+    if not choice.members:
+        trainer = Trainer(choice, probe.scene, samples)
+        return _train_one(trainer, where, probe.model.abilities.fitted)
+    brief = choice.with_training(
+        epochs=1, steps=(0, 0), checkpoint=1e9, loss="cross-entropy", samples_per_epoch=BATCHES
+    )
+    trained = Trainer(brief, probe.scene, samples).train(0, where.path)
+    known: list[tuple[Choice, Estimate]] = []
+    for i, member in enumerate(Trainer(choice, probe.scene, samples).of_members(trained.normalisation)):
+        found = next((estimate for before, estimate in known if before == member.choice), None)
+        if found is None:
+            shutil.rmtree(where.member(i).path)
+            network = member.choice.build(probe.scene, samples.legend)
+            found = _train_one(member, where.member(i), network.abilities.fitted)[1]
+        known.append((member.choice, found))
+    each = [estimate for _, estimate in known]
+    seconds, low, high = (sum(getattr(e, part) for e in each) for part in ("seconds", "low", "high"))
+    return trained, Estimate("train", seconds, low, high)
+
+
+def _train_one(trainer: Trainer, where: SplitLayout, fitted: bool) -> tuple[Trained, Estimate]:
     """Train one draw: a network for three short epochs, other models completely; return the model and the estimate."""
-    training, draws, where = probe.recipe.choice.training, samples.draws, probe.layout.split(0)
-    draw = samples.draw(0)
+    training, samples = trainer.choice.training, trainer.samples
+    draw, draws = samples.draw(0), samples.draws
     used = draw.train if training.stops_early else np.concatenate([draw.train, draw.validation])
     training = budgeted(training, samples.label[used])
     each = training.samples_per_epoch or len(used)
     ratio = min(1.0, BATCHES * training.batch_size / each)
-    has_twin = training.calibrate and not training.stops_early and not probe.model.abilities.fitted
+    has_twin = training.calibrate and not training.stops_early and not fitted
     short = replace(
         training, epochs=3, steps=(0, 0), checkpoint=1e9, samples_per_epoch=max(1, round(each * ratio)),
         validation_samples=max(1, round(min(len(draw.validation), training.validation_samples or 1 << 40) * ratio)),
         loss="cross-entropy", calibrate=training.calibrate and not has_twin,
     )  # fmt: skip
+    trainer = replace(trainer, choice=replace(trainer.choice, training=short))
     spent: list[float] = []
-    trainer = Trainer(replace(probe.recipe.choice, training=short), probe.scene, samples)
     # A model without epochs is trained twice, because the first time includes the import of its library.
     while not spent or (len(spent) == 1 and not where.curves.exists()):
         with _clock(spent):

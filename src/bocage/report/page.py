@@ -28,7 +28,7 @@ def _opening(made: Material) -> dict[str, Any]:
     return {
         "name": made.provenance.name,
         "subject": summary.subject(made),
-        "model": made.provenance.model,
+        "model": summary.model_name(made),
         "started": made.provenance.started[:16].replace("T", " "),
         "sentences": summary.summary(made),
         "untested": summary.untested(made),
@@ -59,7 +59,7 @@ def _results(made: Material) -> dict[str, Any]:
 
 
 def _background(made: Material) -> dict[str, Any]:
-    curves = [made.layout.split(k).curves for k in range(made.draws)]
+    curves = [path for k in range(made.draws) for path in made.layout.split(k).all_curves]
     return {
         "split": split.split(made),
         "curves": figures.curves_picture(curves, words_of(made.language)),

@@ -75,7 +75,7 @@ class Transfer:
 
     asked: Asked
     model: str
-    """Name of the architecture."""
+    """Name of the model; for a mixture, the names and numbers of its members."""
     folder: str
     """Folder of the model."""
     fingerprint: str
@@ -97,7 +97,7 @@ class Transfer:
         sources = tuple(SourceUse(name, then.get(name), here.get(name)) for name in dict.fromkeys([*then, *here]))
         lacking = tuple(name for code, name in asked.legend if code not in trained.legend.codes)
         return cls(
-            asked, trained.name, redacted(str(folder.resolve())), trained.fingerprint, trained.region.centre,
+            asked, trained.title, redacted(str(folder.resolve())), trained.fingerprint, trained.region.centre,
             Region.of(scene).centre, sources, lacking, versions(),
         )  # fmt: skip
 

@@ -138,10 +138,8 @@ def _keys(recipe: Recipe, network: Network, inputs: Inputs, start: str) -> Keys:
     reference = replace(recipe.reference, weight="")  # weights change the estimates of areas in the report, no sample
     parts = (recipe.split.field, *recipe.split.fixed) if recipe.split.field else ()  # other polygons are not cut
     cut = digest(STORE, inputs.contents, recipe.grid, recipe.legend, used, reference, *needs, *parts)
-    training = replace(
-        choice.training, pretrained=None
-    )  # `start` is the digest of the pretrained weights; the path is not
-    train = digest(cut, recipe.split, choice.name, choice.config, training, start)
+    plain = choice.with_training(pretrained=None)  # `start` is the digest of the pretrained weights; the path is not
+    train = digest(cut, recipe.split, choice.name, choice.config, plain.training, start, *plain.trainings)
     return Keys(
         samples=cut,
         train=train,

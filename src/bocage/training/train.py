@@ -2,6 +2,7 @@
 
 import copy
 import math
+import shutil
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -11,11 +12,12 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from bocage.errors import TrainingError
+from bocage.disk import digest, digest_of, write_text
+from bocage.errors import TrainedError, TrainingError
 from bocage.layout import SplitLayout
 from bocage.machine import device_of, versions
 from bocage.models import Network
-from bocage.progress import QUIET, Progress
+from bocage.progress import QUIET, Named, Progress
 from bocage.samples import Chips, Draw, Samples, Split
 from bocage.samples.split import deal
 from bocage.scene import Scene
@@ -24,6 +26,7 @@ from bocage.training.budget import budgeted, steps_of
 from bocage.training.calibration import Calibration, calibrate, mixtures
 from bocage.training.choice import Choice
 from bocage.training.curves import write_curves
+from bocage.training.ensemble import combined, part_of
 from bocage.training.loop import Task, fit, logits_of, mean_f1, validation_of
 from bocage.training.novelty import domain_of
 from bocage.training.pretrain import Pretrained
@@ -47,6 +50,10 @@ class Trainer:
     samples: Samples
     start: Pretrained | None = None
     """Pretrained weights; the scaling of the bands is that of the pretraining."""
+    member: int = 0
+    """Number of the network among the members of a mixture; member 0 is the network that is trained without a mixture."""
+    normalisation: Normalisation | None = None
+    """Scaling of the bands; None: from the training samples."""
 
     def train(self, number: int, folder: Path, progress: Progress = QUIET) -> Trained:
         """Train on draw `number`, from 0; write ``model/`` and ``curves.csv`` to `folder`, and return the model.
@@ -67,16 +74,17 @@ class Trainer:
         choice, samples, settings = self.choice, self.samples, self.choice.training
         where = SplitLayout(folder)
         folder.mkdir(parents=True, exist_ok=True)
-        draw, seed = samples.draw(number), _seed(samples, number)
+        if choice.members:
+            return self._mixture(number, where, progress)
+        shutil.rmtree(where.members, ignore_errors=True)  # of a mixture trained here before
+        draw, seed = self._draw(number), _seed(samples, number, self.member)
         torch.manual_seed(seed)
         model = choice.build(self.scene, samples.legend)
-        self._check_validation(model, draw, number)
-        held_out = draw
-        if not settings.stops_early:  # validation polygons are not needed and are used for training
-            everything = np.sort(np.concatenate([draw.train, draw.validation]))
-            draw = replace(draw, train=everything, validation=draw.train[:0])
-        self._report(draw, number, progress)
-        normalisation = Normalisation.of(samples.cuts, draw.train, settings.scaling)
+        held_out = samples.draw(number)
+        self._check_validation(model, held_out, number)
+        if not self.member:
+            self._report(draw, number, progress)
+        normalisation = self.normalisation or Normalisation.of(samples.cuts, draw.train, settings.scaling)
         if self.start:
             normalisation = self.start.start(model, choice.name, self.scene, normalisation, progress)
         task = self._task(model, draw, normalisation, number, where)
@@ -99,6 +107,78 @@ class Trainer:
         with suppress(OSError):  # there is none, or it has a checkpoint of another training
             where.twin.path.rmdir()
         return trained
+
+    def _draw(self, number: int) -> Draw:
+        """Return draw `number` with the training and validation samples that the settings use."""
+        draw = self.samples.draw(number)
+        if self.choice.training.stops_early:
+            return draw
+        # Validation polygons are not needed and are used for training.
+        everything = np.sort(np.concatenate([draw.train, draw.validation]))
+        return replace(draw, train=everything, validation=draw.train[:0])
+
+    def _mixture(self, number: int, where: SplitLayout, progress: Progress) -> Trained:
+        """Train the members of a mixture one after the other, and return their mean; complete members are kept."""
+        choice, samples, draw = self.choice, self.samples, self._draw(number)
+        where.curves.unlink(missing_ok=True)  # of a single network trained here before
+        normalisation = self._shared_scaling(draw)
+        members = [
+            trainer.train_once(number, where.member(i), Named(progress, f"member {i + 1} of {len(choice.members)}: "))
+            for i, trainer in enumerate(self.of_members(normalisation))
+        ]
+        trained = combined(choice, self.scene, samples.legend, members)
+        held_out = all(member.training.stops_early for member in choice.members)
+        if choice.training.calibrate and held_out:
+            validation = [(trained.model, draw.validation)]
+            trained = replace(trained, calibration=_calibrated(trained, samples.chips, validation, choice.training))
+        domain = domain_of(trained, samples.chips, draw, _seed(samples, number))
+        trained = replace(trained, domain=domain)
+        trained.save(where.model.path)
+        return trained
+
+    def _shared_scaling(self, draw: Draw) -> Normalisation:
+        """Return the scaling of the bands for all members of a mixture."""
+        members, start = self.choice.members, self.start
+        scaling = Normalisation.of(self.samples.cuts, draw.train, self.choice.training.scaling)
+        if not start:
+            return scaling
+        first = next((member for member in members if member.name == start.name), members[0])
+        return start.start(first.build(self.scene, self.samples.legend), first.name, self.scene, scaling, QUIET)
+
+    def of_members(self, normalisation: Normalisation) -> Iterator["Trainer"]:
+        """Yield the trainer of each member of a mixture: its model, and its part of the samples."""
+        network = self.choice.build(self.scene, self.samples.legend)
+        for i, choice in enumerate(self.choice.members):
+            own = choice.build(self.scene, self.samples.legend).footprints
+            cuts = {name: part_of(self.samples.cuts[name], network.footprints[name], own[name]) for name in own}
+            start = self.start if self.start and self.start.name == choice.name else None
+            yield Trainer(choice, self.scene, replace(self.samples, cuts=cuts), start, i, normalisation)
+
+    def train_once(self, number: int, where: SplitLayout, progress: Progress) -> Trained:
+        """Train a member of a mixture in its folder, or read it if it is complete and of the same settings and samples."""
+        identity = self._identity(number)
+        if where.identity.exists() and where.identity.read_bytes() == identity.encode():
+            try:
+                trained = Trained.load(where.model.path)
+            except TrainedError as error:
+                progress.say(f"{error} The member is trained again.")
+            else:
+                progress.say("complete")
+                return trained
+        where.identity.unlink(missing_ok=True)
+        trained = self.train(number, where.path, progress)
+        write_text(where.identity, identity)
+        return trained
+
+    def _identity(self, number: int) -> str:
+        """Return the digest of everything that determines the weights of a member."""
+        samples, draw = self.samples, self._draw(number)
+        start = self.start.fingerprint if self.start else ""
+        arrays = (samples.label, samples.polygon, draw.train, draw.validation)
+        return digest_of(
+            digest(self.choice, self.normalisation, _seed(samples, number, self.member), start).encode(),
+            *(np.ascontiguousarray(array).tobytes() for array in arrays),
+        )
 
     def _check_validation(self, model: Network, draw: Draw, number: int) -> None:
         """Check that a network that stops early has validation samples.
@@ -132,7 +212,7 @@ class Trainer:
         settings = budgeted(self.choice.training, samples.label[draw.train])
         return Task(
             f"training {name}, draw {number + 1} of {samples.draws}", model, samples.chips, draw, len(samples.legend.classes),
-            normalisation, settings, _seed(samples, number), where, self.start.fingerprint if self.start else "",
+            normalisation, settings, _seed(samples, number, self.member), where, self.start.fingerprint if self.start else "",
         )  # fmt: skip
 
     def _fit(self, task: Task, progress: Progress) -> None:
@@ -205,8 +285,9 @@ class Trainer:
             progress.step(f"calibrating {trained.name}", k + 1, PARTS)
 
 
-def _seed(samples: Samples, number: int) -> int:
-    return int(np.random.SeedSequence((samples.split.seed, number)).generate_state(1)[0])
+def _seed(samples: Samples, number: int, member: int = 0) -> int:
+    entropy = (samples.split.seed, number, member) if member else (samples.split.seed, number)
+    return int(np.random.SeedSequence(entropy).generate_state(1)[0])
 
 
 def _calibrated(

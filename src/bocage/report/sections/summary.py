@@ -32,7 +32,7 @@ def summary(made: Material) -> list[str]:
 
 def _overview(made: Material, w: Mapping[str, str]) -> str:
     language = made.language
-    model, sources = made.provenance.model, ", ".join(made.samples.cuts)
+    model, sources = model_name(made), ", ".join(made.samples.cuts)
     if made.land is None or made.areas is None:
         n = whole(len(made.scene.ids or ()), language)
         return w["s_table"].format(model=model, classes=len(made.samples.legend.classes), n=n, sources=sources)
@@ -90,6 +90,14 @@ def size(grid: Grid, language: str) -> dict[str, Any]:
     """Return rows, columns and pixel size (metres) of the map, formatted for a sentence."""
     gsd = number(grid.metres[0], language, 2).rstrip("0").rstrip(".,")
     return {"height": whole(grid.shape[0], language), "width": whole(grid.shape[1], language), "gsd": gsd}
+
+
+def model_name(made: Material) -> str:
+    """Return the name of the model; for a mixture, the number of its members and their names."""
+    provenance = made.provenance
+    if provenance.networks == 1:
+        return provenance.model
+    return words_of(made.language)["mean_of_models"].format(n=provenance.networks, members=provenance.model)
 
 
 def subject(made: Material) -> str:

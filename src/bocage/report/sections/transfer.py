@@ -131,7 +131,8 @@ def training(made: TransferMaterial) -> dict[str, Any]:
             for use in uses
         ],
         "notes": [note for note in notes if note],
-        "model": " ".join([w["t_model"].format(model=trained.model, folder=trained.folder), *_adapted_to(made)]),
+        "model": w["t_model"].format(model=trained.model, folder=trained.folder),
+        "adapted": " ".join(_adapted_to(made)),
     }
 
 
