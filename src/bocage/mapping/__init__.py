@@ -2,10 +2,13 @@
 
 from bocage.mapping.areas import Areas
 from bocage.mapping.codes import check_truth, codes_at, codes_beside, count_codes, locate, read_codes
-from bocage.mapping.engine import LandCoverMap, make_map, open_map
+from bocage.mapping.delivery import Item
+from bocage.mapping.engine import LandCoverMap, make_map, open_map, open_map_folder
 from bocage.mapping.predict import Prediction, classify_at, predict
+from bocage.mapping.region import read_region
 from bocage.mapping.settings import Mapping
 from bocage.mapping.speed import pixels_per_second
+from bocage.mapping.sureness import Sureness, sureness
 from bocage.mapping.workers import Computing, Workers
 from bocage.mapping.writers import WRITERS
 
@@ -13,9 +16,11 @@ __all__ = [
     "WRITERS",
     "Areas",
     "Computing",
+    "Item",
     "LandCoverMap",
     "Mapping",
     "Prediction",
+    "Sureness",
     "Workers",
     "check_truth",
     "classify_at",
@@ -25,7 +30,10 @@ __all__ = [
     "locate",
     "make_map",
     "open_map",
+    "open_map_folder",
     "pixels_per_second",
     "predict",
     "read_codes",
+    "read_region",
+    "sureness",
 ]

@@ -1,6 +1,5 @@
 """Mosaic of the maps of several scenes, with a rule for overlaps."""
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,9 +11,9 @@ from numpy.typing import NDArray
 from bocage.errors import GridError, MappingError
 from bocage.grid import Grid, Window
 from bocage.layout import MapLayout
-from bocage.legend import LandClass, Legend
+from bocage.legend import Legend
 from bocage.mapping.areas import AreaCount
-from bocage.mapping.delivery import Delivery
+from bocage.mapping.delivery import Delivery, Item
 from bocage.mapping.writers import WRITERS, MapBand
 from bocage.progress import QUIET, Progress
 from bocage.sources.base import Decoding
@@ -125,14 +124,7 @@ def _open(folder: Path) -> _Map:
         raise MappingError(
             f"{layout.path} has no {missing[0]}; a mosaic needs classes and confidence of every map, in the format 'cog'."
         )
-    record = json.loads(layout.item.read_text())
-    classes = record["assets"]["classes"]["classification:classes"]
-    return _Map(layout, inspect(needed[0]).grid, Legend(tuple(_class(one) for one in classes)))
-
-
-def _class(said: dict[str, Any]) -> LandClass:
-    color = f"#{said['color_hint'].lower()}" if said.get("color_hint") else ""
-    return LandClass(said["value"], said["title"], color, said.get("bocage:parent", ""))
+    return _Map(layout, inspect(needed[0]).grid, Item.load(layout.item).legend)
 
 
 def _check(maps: Sequence[_Map]) -> None:
