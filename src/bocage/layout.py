@@ -9,8 +9,10 @@
     ├── splits/<k>/                 model/  curves.csv  members/  test.parquet  score.json  importance.json
     ├── map/                        classes.tif  confidence.tif  …  areas.csv  item.json  checksums.sha256
     ├── finish/                     polygons.{gpkg,parquet,fgb}  areas.csv  zones.{csv,parquet}
+    ├── maps/<region>/              as map/, and region.json
     ├── score.json  sample.json  validation.gpkg
     ├── report.html  report.json
+    ├── mapped.json  adapted.json   a map by a model of another run; an adaptation (model/, curves.csv)
     └── compare/<label>/  comparison.{html,csv,tex,json}  speed.json
 """
 
@@ -177,6 +179,11 @@ class MapLayout:
         return self.path / "item.json"
 
     @property
+    def region(self) -> Path:
+        """Vector file and condition of a map of a region of a run."""
+        return self.path / "region.json"
+
+    @property
     def checksums(self) -> Path:
         """SHA-256 of every file; written last."""
         return self.path / "checksums.sha256"
@@ -310,6 +317,10 @@ class RunLayout:
         """The map."""
         return MapLayout(self.path / "map")
 
+    def region(self, name: str) -> MapLayout:
+        """Folder of the map of a region, beside the map of the run."""
+        return MapLayout(self.path / "maps" / name)
+
     @property
     def finish(self) -> FinishLayout:
         """What follows the classification."""
@@ -341,14 +352,25 @@ class RunLayout:
         return self.path / "report.json"
 
     @property
+    def mapped(self) -> Path:
+        """Record of a map by a model of another run."""
+        return self.path / "mapped.json"
+
+    @property
+    def adapted(self) -> Path:
+        """Record of an adaptation."""
+        return self.path / "adapted.json"
+
+    @property
     def speed(self) -> Path:
         """Measured map speed of the model."""
         return self.path / "speed.json"
 
     def files_of(self, stage: str) -> list[Path]:
         """Files of a complete stage that other stages, or a later run, read."""
-        kind, _, number = stage.partition("/")
-        split = self.split(int(number)) if number else self.own
+        kind, _, name = stage.partition("/")
+        split = self.split(int(name)) if name.isdecimal() else self.own
+        land = self.region(name) if kind == "region" else self.map
         model = split.model
         files = {
             "samples": [self.samples, *self.cut.glob("*")],
@@ -356,10 +378,11 @@ class RunLayout:
             "train": [*split.all_curves, model.description, model.weights, model.domain],
             "evaluate": [split.test, split.score],
             "importance": list(self.path.glob("splits/*/importance.json")),
-            "map": [self.map.areas, *self.map.layers],
             "regularise": [self.map.regularised, self.finish.areas],
             "vectors": list(self.finish.path.glob("polygons.*")),
             "zones": list(self.finish.path.glob("zones.*")),
+            "map": [land.areas, *land.layers],
+            "region": [land.areas, *land.layers],
         }
         return [path for path in files.get(kind, []) if path.exists()]
 

@@ -1,6 +1,5 @@
 """Complete maps on disk, opened without their recipe: ``map/`` of a run, or a mosaic."""
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,7 +11,8 @@ from numpy.typing import NDArray
 from bocage.errors import MappingError
 from bocage.grid import Grid, Window
 from bocage.layout import MapLayout
-from bocage.legend import LandClass, Legend
+from bocage.legend import Legend
+from bocage.mapping.delivery import Item
 from bocage.mapping.writers import WRITERS
 from bocage.sources.base import Decoding
 from bocage.sources.raster import inspect, read
@@ -48,6 +48,8 @@ def open_delivered(folder: Path, layers: Sequence[str] = ("classes",)) -> Delive
     ------
     MappingError
         The folder holds no complete map, or not all `layers` in the format "cog".
+    RunFolderError
+        The description of the map is damaged.
     """
     layout = MapLayout.of(folder)
     if not layout.is_complete:
@@ -57,17 +59,7 @@ def open_delivered(folder: Path, layers: Sequence[str] = ("classes",)) -> Delive
         raise MappingError(
             f"{layout.path} has no {missing[0]}; {' and '.join(layers)} of the map are needed, in the format 'cog'."
         )
-    try:
-        record = json.loads(layout.item.read_text(encoding="utf-8"))
-        classes = [_class(one) for one in record["assets"]["classes"]["classification:classes"]]
-    except (ValueError, KeyError, TypeError) as error:
-        raise MappingError(f"{layout.item} is damaged ({type(error).__name__}: {error}); map again.") from error
-    return Delivered(layout, inspect(needed[0]).grid, Legend(tuple(classes)))
-
-
-def _class(said: dict[str, Any]) -> LandClass:
-    color = f"#{said['color_hint'].lower()}" if said.get("color_hint") else ""
-    return LandClass(said["value"], said["title"], color, said.get("bocage:parent", ""))
+    return Delivered(layout, inspect(needed[0]).grid, Item.load(layout.item).legend)
 
 
 def check_alike(first: Delivered, other: Delivered) -> None:

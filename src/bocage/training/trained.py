@@ -17,6 +17,8 @@ from typing import Any
 import numpy as np
 import safetensors
 import safetensors.torch
+from odc.geo import CRS
+from odc.geo.geom import box
 from torch import Tensor
 
 from bocage.disk import checksums_of, damaged, digest_of, read_checksums, replacing_folder, write_checksums
@@ -87,6 +89,15 @@ class Region:
     def of(cls, scene: Scene) -> "Region":
         """Return the region of a scene."""
         return cls(scene.grid.crs.to_wkt(), scene.grid.bounds)
+
+    @property
+    def centre(self) -> tuple[float, float] | None:
+        """Longitude and latitude of the centre in degrees; None if the CRS is local."""
+        try:
+            place = box(*self.bounds, CRS(self.crs)).to_crs("EPSG:4326").centroid.coords[0]
+        except (ValueError, RuntimeError):
+            return None
+        return float(place[0]), float(place[1])
 
 
 @dataclass(frozen=True)
