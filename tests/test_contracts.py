@@ -100,7 +100,8 @@ MODEL_CASES = {
         ({"s2": LONG, **SPOT}, SMALL_SPOT | {"s1": "", "norm": "layer", "targets": "labels"}),
         ({"s1": SAR}, SMALL_SPOT | {"s2": "", "pan": ""}),
     ],
-    "tempcnn": [({"s2": SERIES}, {"filters": 4, "dense": 6, "norm": norm}) for norm in NORMS],
+    "tempcnn": [({"s2": SERIES}, {"filters": 4, "dense": 6, "norm": norm}) for norm in NORMS]
+    + [({"s2": SERIES}, {"filters": 4, "dense": 6, "kernel": 3, "dropout": 0.2, "dense_dropout": 0.5})],
     "twinns": [
         ({"s1": SAR, "s2": SERIES}, SMALL_TWINNS),
         ({"s1": RADAR, "s2": SERIES}, SMALL_TWINNS | {"patch": 7, "norm": "affine"}),

@@ -43,8 +43,8 @@ class Config:
     patches: Annotated[Mapping[str, int], Range(1, 99)] = field(default_factory=dict)
     """Source → side of its patch, in its own pixels; sources that are not listed give the map pixel only."""
     texture: Annotated[Mapping[str, int], Range(2, 99)] = field(default_factory=dict)
-    """Source → side of its window of texture, in its own pixels, 2 to 99, centred on the map pixel. Each band of each date adds ten
-    features of the window: eight of Haralick's measures, and the mean and the standard deviation of the pixels."""
+    """Source → side of its window of texture, in its own pixels, 2 to 99, centred on the map pixel. Each band of each date adds
+    ten features of the window: eight of Haralick's measures, and mean and standard deviation of the pixels."""
     grey_levels: Annotated[int, Range(2, 64)] = 8
     """Number of grey levels of the texture, 2 to 64, between the 2nd and the 98th percentile of the training pixels."""
     rounds: Annotated[int, Range(1, 100_000)] = 150
@@ -69,7 +69,9 @@ class Model(Network):
 
     def __init__(self, inputs: Mapping[str, InputSpec], n_classes: int, config: Config) -> None:
         super().__init__()
-        self.table = Table(inputs, Columns(config.sources, config.patches, config.texture, config.grey_levels), "lightgbm")
+        self.table = Table(
+            inputs, Columns(config.sources, config.patches, config.texture, config.grey_levels), "lightgbm"
+        )
         self.inputs, self.footprints, self.texture = self.table.inputs, self.table.footprints, self.table.texture
         self.n_classes, self.config = n_classes, config
         self.trees: Any = None

@@ -36,7 +36,7 @@ MEASURES = (
 MASKED = 255
 """Grey level of a masked pixel."""
 TAILS = (2.0, 98.0)
-"""Percentiles of the training pixels that are the limits of the grey levels: roofs and water would stretch minimum and maximum."""
+"""Percentiles of the training pixels that are the limits of the grey levels: roofs would stretch the range."""
 WORTH_SHARING = 1 << 12
 """Number of windows above which they are divided among threads."""
 
@@ -128,7 +128,9 @@ class Texture(nn.Module):
         """
         limits = state_dict.get(f"{prefix}limits")
         if limits is not None and not bool((limits[0] <= limits[1]).all()):
-            raise ModelError("The stored limits of the grey levels are damaged: a lower limit is above its upper limit.")
+            raise ModelError(
+                "The stored limits of the grey levels are damaged: a lower limit is above its upper limit."
+            )
         super()._load_from_state_dict(state_dict, prefix, *more)
 
 
@@ -140,7 +142,16 @@ def _logarithms(size: int) -> NDArray[np.float64]:
 
 @compiled
 def _measure(
-    images: Any, grey: Any, levels: int, size: int, start: int, step: int, logarithms: Any, found: Any, first: int, last: int
+    images: Any,
+    grey: Any,
+    levels: int,
+    size: int,
+    start: int,
+    step: int,
+    logarithms: Any,
+    found: Any,
+    first: int,
+    last: int,
 ) -> None:
     """Write the features of the rows of windows from `first` to `last` to `found` (B, images · 10, rows, columns)."""
     pairs = np.zeros((levels, levels), np.int64)
