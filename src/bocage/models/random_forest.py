@@ -26,7 +26,7 @@ from torch import Tensor
 from bocage.errors import ModelError
 from bocage.models.base import Abilities, Batch, Card, InputSpec, Network
 from bocage.models.gru import S2
-from bocage.models.tabular import Columns, Table
+from bocage.models.tabular import Columns, Gaps, Table
 from bocage.ranges import Range, check_ranges
 
 if TYPE_CHECKING:  # scikit-learn and skops take seconds to import, and only this model needs them
@@ -37,7 +37,7 @@ ROWS = 16384
 CARD = Card(
     paper="Breiman 2001, doi:10.1023/A:1010933404324",
     takes="any sources",
-    masks="masked values are NaN, which the splits of the trees handle",
+    masks="masked values are NaN, which the splits of the trees handle, or interpolated in time (`gaps`)",
     same_dates=True,
     example={"s2": S2},
 )
@@ -56,6 +56,9 @@ class Config:
     ten features of the window: eight of Haralick's measures, and mean and standard deviation of the pixels."""
     grey_levels: Annotated[int, Range(2, 64)] = 8
     """Number of grey levels of the texture, 2 to 64, between the 2nd and the 98th percentile of the training pixels."""
+    gaps: Gaps = "missing"
+    """Masked dates of a series of native dates: "missing" values, which the trees handle, or "linear" interpolation in time
+    between the clear dates of the pixel. No effect on a series with `fill`."""
     trees: Annotated[int, Range(1, 10_000)] = 200
     """Number of trees, at least 1."""
     max_depth: Annotated[int, Range(1, 10_000)] = 25
@@ -74,9 +77,9 @@ class Model(Network):
 
     def __init__(self, inputs: Mapping[str, InputSpec], n_classes: int, config: Config) -> None:
         super().__init__()
-        self.table = Table(
-            inputs, Columns(config.sources, config.patches, config.texture, config.grey_levels), "random_forest"
-        )
+        c = config
+        columns = Columns(c.sources, c.patches, c.texture, c.grey_levels, c.gaps)
+        self.table = Table(inputs, columns, "random_forest")
         self.inputs, self.footprints, self.texture = self.table.inputs, self.table.footprints, self.table.texture
         self.n_classes = n_classes
         self.config = config

@@ -41,6 +41,8 @@ Reason = Literal[
     "masked",
     "no_series",
     "rare",
+    "one_part",
+    "other_part",
 ]
 """Codes of rejection reasons; the text of a code has the key ``note_reason_<code>``."""
 MOST = 10
@@ -117,10 +119,17 @@ class Rejection:
         return self.note.text(language)
 
 
+def column_of(field: str) -> str:
+    """Return the column of a table of features with the values of a field of the reference, which may be named as ours."""
+    return f"field {field}"
+
+
 def labelled_features(
     reference: Reference, legend: Legend, fields: tuple[str, ...] = ()
 ) -> tuple[gpd.GeoDataFrame, list[Rejection]]:
-    """Read features of any geometry type as a table: ``geometry``, ``label`` (class position), ``polygon`` (number), `fields`.
+    """Read features of any geometry type as a table: ``geometry``, ``label`` (class position), ``polygon`` (number).
+
+    ``polygon_name`` is the identifier of the polygon, if the reference has one. :func:`column_of` gives the columns of `fields`.
 
     Returns
     -------
@@ -140,7 +149,8 @@ def labelled_features(
             "label": [-1 if c is None else c for c in classes],
             "found": [plain(value) for value in frame[reference.label]],
             "polygon": _numbers(frame, reference),
-            **{name: frame[name].to_numpy() for name in fields},
+            "polygon_name": frame[reference.polygon_id].to_numpy() if reference.polygon_id else "",
+            **{column_of(name): frame[name].to_numpy() for name in fields},
         },
         geometry=frame.geometry.to_numpy(),
         crs=frame.crs,
