@@ -6,10 +6,11 @@
 Every model is measured on every combination of sources that it accepts, with two kinds of settings. "authors" are the settings
 of its authors: the preset "published" with at most `MOST` epochs, and for trees those of the program named in the line; for
 patchwork they are its defaults. "searched" are the best of `TRIALS` trials of a random search. Trial ``t`` has the same random
-numbers for all models (:data:`AXES`): they select learning rate, epochs, width and dropout of a network, and the corresponding
+numbers for all models (:data:`AXES`): they select learning rate, steps, width and dropout of a network, and the corresponding
 settings of trees. All searched networks have the optimiser of patchwork (AdamW, one-cycle). A trial trains on the training
-polygons of the draw, and the trial with the best accuracy on the validation polygons is chosen. Test polygons are classified by
-the chosen model only. Trees get texture of the panchromatic band.
+polygons of the draw, and the trial with the best accuracy on the validation polygons is chosen. A model with its settings is
+trained on training and validation polygons together; only this model classifies the test polygons. Trees get texture of the
+panchromatic band.
 
 Sizes of the networks are reduced, as in :mod:`benchmarks.networks`, so that two cores can train them; TempCNN and L-TAE have
 their published sizes. All networks have the same number of samples per epoch. Series are gap-filled, except for patchwork.
@@ -55,13 +56,14 @@ SEARCHED = {
     "optimiser": "adamw",
     "weight_decay": 0.02,
     "schedule": "one-cycle",
+    "class_weights": "root",
     "patience": 10_000,
     "keep": "validation",
     "calibrate": False,
 }
-"""Training settings of all searched networks, in addition to learning rate and epochs."""
-EPOCHS = (20, 40, 80)
-"""Epochs of searched networks."""
+"""Training settings of all trials of networks, in addition to learning rate and steps."""
+STEPS = (500, 1000, 2000)
+"""Optimiser steps of searched networks."""
 AUTHORS, SEARCH = "authors", "searched"
 WINDOWS = (5, 9, 15, 21, 31)
 """Sides of the windows of texture in the search, in PAN pixels."""
@@ -198,9 +200,9 @@ def network(
         training, note = {**card.training, "calibrate": False}, "defaults"
 
     def search(trial: Trial) -> Changes:
-        rate, epochs = between(3e-4, 1e-2, trial["rate"]), pick(EPOCHS, trial["length"])
+        rate, steps = between(3e-4, 1e-2, trial["rate"]), pick(STEPS, trial["length"])
         rates = {key: round(0.6 * trial["dropout"], 2) for key in dropout}
-        return pick(widths, trial["width"]) | rates, SEARCHED | {"learning_rate": rate, "epochs": epochs}
+        return pick(widths, trial["width"]) | rates, SEARCHED | {"learning_rate": rate, "steps": [steps, steps]}
 
     return Entrant(name, model, (widths[1], training), search, note=note, **more)
 
@@ -335,9 +337,10 @@ class Unit:
         """File of the test pixels: unique number of each pixel, its polygon, whether it is correct."""
         return WORK / self.data.name / f"{slug(str(self))}.npy"
 
-    def recipe(self, trial: int = 0) -> Table:
-        """Return the recipe, of a trial if the settings are searched."""
+    def recipe(self, trial: int = 0, final: bool = False) -> Table:
+        """Return the recipe, of a trial if the settings are searched; `final`: trained on the validation polygons too."""
         model, training = self.entrant.settings(self.kind, trial)
+        training = training | {"keep": "last"} if final else training
         whole = self.data.recipe()
         names = (*self.data.sources[self.sources], *self.entrant.more)
         ratios = networks.RATIOS if model["name"] in networks.NESTED and "s2" in names and "pan" in names else {}
@@ -369,7 +372,8 @@ class Unit:
         tried = [results.known(*place, f"trial {run.trial}") for run in runs]
         best = chosen([one["validation"] for one in tried])
         spent = sum(one["seconds"] for one in tried)
-        return self._tested(runs[best], runs) | {"trial": best, "search_seconds": spent}
+        final = Run(self, best, final=True)
+        return self._tested(final, [*runs, final]) | {"trial": best, "search_seconds": spent}
 
     def _tested(self, run: "Run", runs: Sequence["Run"]) -> dict[str, Any]:
         """Return the scores of a run on the test polygons, write its test pixels, and remove the models of all runs."""
@@ -400,11 +404,18 @@ class Run:
 
     unit: Unit
     trial: int
+    final: bool = False
+    """Whether it is the training with the chosen settings, on the validation polygons too."""
 
     @property
     def folder(self) -> Path:
         """Folder of the model."""
-        return WORK / self.unit.data.name / slug(f"{self.unit} {self.trial}")
+        return WORK / self.unit.data.name / slug(f"{self.unit} {self.trial}{' final' * self.final}")
+
+    @property
+    def recipe(self) -> Table:
+        """The recipe."""
+        return self.unit.recipe(self.trial, self.final)
 
     @property
     def number(self) -> int:
@@ -415,13 +426,13 @@ class Run:
     def description(self) -> dict[str, Any]:
         """Settings of the run, and a digest of its recipe."""
         model, training = self.unit.entrant.settings(self.unit.kind, self.trial)
-        return {"model": model, "training": training, "digest": _digest(self.unit.recipe(self.trial))}
+        return {"model": model, "training": training, "digest": _digest(self.recipe)}
 
     @cached_property
     def opened(self) -> tuple[Recipe, Scene, Samples]:
         """The recipe, its scene, and its samples, which all runs with the same footprints share."""
         where = landscape(networks.LANDSCAPE, networks.SETTINGS) if self.unit.data.name == "simulated" else WORK
-        recipe = parse(self.unit.recipe(self.trial), where, str(self.unit))
+        recipe = parse(self.recipe, where, str(self.unit))
         scene = open_scene(recipe)
         network = recipe.choice.build(scene, recipe.legend)
         name = slug(f"samples {self.unit.data.name} {digest(network.footprints, recipe.sources)[:12]}")

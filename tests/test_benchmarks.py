@@ -205,9 +205,12 @@ def test_every_model_of_the_contest_has_the_same_random_numbers():
         for name in ("patchwork", "TWINNS", "fusion of two GRUs")
         for draw in (0, 1)
     ]
-    same = [{key: one["training"][key] for key in (*contest.SEARCHED, "learning_rate", "epochs")} for one in tables]
+    same = [{key: one["training"][key] for key in (*contest.SEARCHED, "learning_rate", "steps")} for one in tables]
     assert all(one == same[0] for one in same)
     assert {one["split"].get("seed") for one in tables} == {None}
+    unit = contest_line("simulated", "S1 + S2", "TWINNS", contest.SEARCH).unit(0)
+    tried, final = unit.recipe(5), unit.recipe(5, final=True)
+    assert (tried["training"]["keep"], final["training"]) == ("validation", tried["training"] | {"keep": "last"})
     rates = {contest.random_numbers(trial)["rate"] for trial in range(contest.TRIALS)}
     assert len(rates) == contest.TRIALS
 
