@@ -1,6 +1,6 @@
 """Choice of the defaults of patchwork on real data: inner folds choose, outer folds report.
 
-    BOCAGE_DATA=/path/to/data python -m benchmarks.choice [choose] [report]
+    BOCAGE_DATA=/path/to/data python -m benchmarks.choice [choose] [report] [canada ...]
 
 The units of each set are dealt into three folds (`canada`: its field of regions). "choose": trains every variant on one fold and
 tests it on another, for all six ordered pairs of folds. For outer fold k, only the two pairs without k count. "report": trains
@@ -175,19 +175,20 @@ def _score(
 
 
 def run(wanted: Sequence[str] = ()) -> str:
-    """Measure the missing results and return the tables."""
+    """Measure the missing results, of all stages and sets or of those named, and return the tables."""
     WORK.mkdir(parents=True, exist_ok=True)
     stages: Mapping[str, tuple[Mapping[str, Table], tuple[int, ...], bool]] = {
         "choose": (MODELS, (0,), True),
         "report": (REPORTED, SEEDS, False),
     }
-    for stage in wanted or stages:
-        _measure(stage, *stages[stage])
+    names = [name for name in wanted if name in SETS] or list(SETS)
+    for stage in [word for word in wanted if word in stages] or stages:
+        _measure(stage, names, *stages[stage])
     return "\n" + markdown(RESULTS.content())
 
 
-def _measure(stage: str, models: Mapping[str, Table], seeds: Sequence[int], inner: bool) -> None:
-    lines = {f"{label}, {name}": (label, name) for label in models for name in SETS}
+def _measure(stage: str, names: Sequence[str], models: Mapping[str, Table], seeds: Sequence[int], inner: bool) -> None:
+    lines = {f"{label}, {name}": (label, name) for label in models for name in names}
     for line in RESULTS.free(lines):
         label, name = lines[line]
         for seed in seeds:
@@ -197,18 +198,19 @@ def _measure(stage: str, models: Mapping[str, Table], seeds: Sequence[int], inne
 
 
 def mean_ranks(found: Mapping[str, Mapping[str, list[Mapping[str, list[float]]]]]) -> dict[str, tuple[float, float]]:
-    """Return the mean rank of every variant over sets and both metrics, and half its 95 % interval (bootstrap over sets)."""
-    complete = [label for label in found if set(found[label]) >= set(SETS)]
-    if len(complete) < 2:
+    """Return the mean rank of every variant and half its 95 % interval (bootstrap over sets).
+
+    The ranks are those of both metrics, in the sets that all variants have.
+    """
+    sets = [name for name in SETS if all(name in measured_sets for measured_sets in found.values())]
+    if len(found) < 2 or len(sets) < 2:
         return {}
-    value = np.array(
-        [[[np.mean(found[la][s][0][m]) for m in METRICS_KEPT] for s in SETS] for la in complete]
-    )  # variants, sets, metrics
+    value = np.array([[[np.mean(lines[s][0][m]) for m in METRICS_KEPT] for s in sets] for lines in found.values()])
     ranks = np.apply_along_axis(lambda column: rankdata(-np.round(column, 4)), 0, value).mean(2)
     generator = np.random.default_rng(0)
-    drawn = ranks[:, generator.integers(0, len(SETS), (2000, len(SETS)))].mean(2)
+    drawn = ranks[:, generator.integers(0, len(sets), (2000, len(sets)))].mean(2)
     low, high = np.percentile(drawn, (2.5, 97.5), axis=1)
-    return {la: (float(ranks[i].mean()), float(high[i] - low[i]) / 2) for i, la in enumerate(complete)}
+    return {la: (float(ranks[i].mean()), float(high[i] - low[i]) / 2) for i, la in enumerate(found)}
 
 
 def markdown(found: Mapping[str, Any]) -> str:

@@ -21,6 +21,7 @@ from bocage.evaluation import METRICS, Evaluation
 from bocage.legend import Legend, read_csv
 from bocage.mapping import WRITERS, Mapping, Workers
 from bocage.models import MODELS, mixture
+from bocage.recipe.draft import UNKNOWN
 from bocage.recipe.nouns import Contender, GridChoice, LegendChoice, Plugins, Recipe, Repetition, SourceChoice
 from bocage.redaction import learn
 from bocage.report import Reporting
@@ -92,6 +93,12 @@ class _Reading:
             if name not in hints:
                 self.unknown(f"{key}.{name}", list(hints))
                 continue
+            if value == UNKNOWN and str not in (hints[name], *typing.get_args(hints[name])):
+                self.add(
+                    f"{key}.{name}",
+                    f'{_sought(hints[name])} in place of "{UNKNOWN}"; the comment on its line lists what was found',
+                )
+                continue
             cleaned[name] = self._value(hints[name], value, f"{key}.{name}")
         return cleaned
 
@@ -137,6 +144,12 @@ class _Reading:
         if match[1] not in os.environ:
             self.add(key, f"the environment variable {match[1]} is not set; set it with export {match[1]}=...")
         return os.environ.get(match[1], match[0])
+
+
+def _sought(hint: Any) -> str:
+    """Return what a setting expects: a list or a single value."""
+    listed = any(typing.get_origin(option) is tuple for option in (hint, *typing.get_args(hint)))
+    return "write the values, for example [4, 5]," if listed else "write the value"
 
 
 def _is_branch(part: object) -> bool:

@@ -140,9 +140,9 @@ def labelled_features(
     SamplesError
         The file, layer or field is missing, or a label is not in the legend, or no feature has a label.
     """
-    frame = _read(reference)
+    frame = read_features(reference)
     for name in (reference.label, *filter(None, [reference.polygon_id]), *fields):
-        _check_field(frame, name, reference)
+        check_field(frame, name, reference)
     classes = [legend.index_of(value) for value in frame[reference.label]]
     table = gpd.GeoDataFrame(
         {
@@ -198,6 +198,11 @@ def usable_polygons(
         The table has no CRS, or no polygon intersects the map.
     """
     notes = []
+    if table.geometry.isna().all():
+        raise SamplesError(
+            f"{reference.shown}: no feature has a geometry. Give a vector file of polygons; a table without geometry labels the "
+            "samples of a table of series (sensor 'table')."
+        )
     if table.crs is None:
         raise SamplesError(f"{reference.shown}: no coordinate reference system. Assign a CRS with ogr2ogr -a_srs.")
     _check_degrees(table, reference)
@@ -208,35 +213,14 @@ def usable_polygons(
     return table.reset_index(drop=True), rejections, notes
 
 
-def label_values(path: Path, label: str, layer: str = "", most: int = 60) -> tuple[str, list[int | str]]:
-    """Return the label field of a vector file and its distinct values, sorted: numbers, stored as text or not, then texts.
-
-    If `label` is empty, the field is guessed. Candidates have 2 to `most` distinct values. Fields with a name such as
-    "class" are preferred.
+def read_features(reference: Reference) -> gpd.GeoDataFrame:
+    """Return all features and fields of the reference; the geometry of a table without location is missing.
 
     Raises
     ------
     SamplesError
-        The file cannot be read, the field does not exist, or no field is a candidate.
+        The file does not exist or cannot be read, has several layers and none is named, or has no feature.
     """
-    frame = _read(Reference(path, label, layer=layer))
-    fields = [c for c in frame.columns if c != frame.geometry.name]
-    if label:
-        _check_field(frame, label, Reference(path, label))
-    else:
-        fitting = [f for f in fields if 2 <= frame[f].nunique() <= most and frame[f].nunique() < len(frame)]
-        if not fitting:
-            raise SamplesError(f"{path}: no field looks like a class; give --label. Its fields: {', '.join(fields)}.")
-        words = ("code", "class", "label", "crop", "lc", "ct", "type")
-        label = min(fitting, key=lambda f: min([i for i, w in enumerate(words) if w in f.lower()], default=99))
-    texts = {plain(value) for value in frame[label]} - {""}
-    if not texts:
-        raise SamplesError(f"{path}: no feature has a label in the field '{label}'. Give --label.")
-    whole = [int(text) if re.fullmatch(r"0|-?[1-9]\d{0,17}", text) else text for text in texts]
-    return label, sorted(whole, key=lambda v: (isinstance(v, str), v))
-
-
-def _read(reference: Reference) -> gpd.GeoDataFrame:
     text = str(reference.path)
     if POSTGIS.match(text):
         return _read_postgis(text, reference)
@@ -245,18 +229,31 @@ def _read(reference: Reference) -> gpd.GeoDataFrame:
     if not Path(text).is_file() and not Path(text).is_dir():
         raise SamplesError(f"{text} is not a regular file. Check [reference] path.")
     try:
-        layer = _layer(text, reference.layer)
         with warnings.catch_warnings():
             # The warnings are harmless here: fields of mixed types stay text, curves become lines, M values are dropped.
             warnings.simplefilter("ignore", UserWarning)
-            frame = gpd.read_file(text, engine="pyogrio", layer=layer)
+            frame = _features(text, reference)
     except SamplesError:
         raise
     except Exception as error:  # pyogrio raises many exception types; all mean that the file cannot be read
-        raise SamplesError(f"{reference.shown} cannot be read as a vector file: {error}.") from error
-    if not isinstance(frame, gpd.GeoDataFrame) or not len(frame):
+        why = " ".join(str(error).partition("; It might help")[0].split()).rstrip(
+            ".;"
+        )  # GDAL's hint is for programmers
+        raise SamplesError(
+            f"{reference.shown} cannot be read as a vector file: {why}. Unpack an archive, or convert the file with ogr2ogr."
+        ) from error
+    if not len(frame):
         raise SamplesError(f"{text} contains no polygon{' in layer ' + reference.layer if reference.layer else ''}.")
     return frame
+
+
+def _features(text: str, reference: Reference) -> gpd.GeoDataFrame:
+    if text.lower().endswith((".parquet", ".geoparquet")):
+        return gpd.read_parquet(text)
+    frame = gpd.read_file(text, engine="pyogrio", layer=_layer(text, reference.layer))
+    if isinstance(frame, gpd.GeoDataFrame):
+        return frame
+    return gpd.GeoDataFrame(frame, geometry=gpd.GeoSeries([None] * len(frame), index=frame.index))
 
 
 def _layer(text: str, wanted: str) -> str:
@@ -362,7 +359,7 @@ def fingerprint_reference(reference: Reference) -> str:
     """Return a digest of the content of the polygons: of the file and its companion files, or of the database table."""
     text = str(reference.path)
     if POSTGIS.match(text):
-        frame = _read(reference)
+        frame = read_features(reference)
         values = frame.drop(columns=frame.geometry.name).astype(str).to_csv(index=False)
         return digest_of(values.encode(), *frame.geometry.to_wkb())
     return fingerprint_vector(Path(text))
@@ -383,7 +380,14 @@ def vector_files(path: Path) -> list[Path]:
     return sorted(file for file in files if file.is_file())
 
 
-def _check_field(frame: gpd.GeoDataFrame, name: str, reference: Reference) -> None:
+def check_field(frame: gpd.GeoDataFrame, name: str, reference: Reference) -> None:
+    """Check that the reference has a field.
+
+    Raises
+    ------
+    SamplesError
+        It has no field of this name.
+    """
     fields = [c for c in frame.columns if c != frame.geometry.name]
     if name not in fields:
         raise SamplesError(

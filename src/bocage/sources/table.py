@@ -155,7 +155,7 @@ def open(name: str, settings: Settings) -> TableSource:  # noqa: A001 - name req
     SourceError
         The file cannot be read, lacks a column, has invalid values, or has two rows for a sample and date.
     """
-    frame = _read(settings.path)
+    frame = read_table(settings.path)
     _need(frame, settings.id, settings)
     frame = (_long if settings.date else _melted)(frame, settings)
     twice = frame.duplicated(["id", "time"])
@@ -181,7 +181,14 @@ def open(name: str, settings: Settings) -> TableSource:  # noqa: A001 - name req
     return TableSource(name, settings.path, tuple(settings.bands), tuple(ids), moments, decoding, stored, seen)
 
 
-def _read(path: Path) -> pd.DataFrame:
+def read_table(path: Path) -> pd.DataFrame:
+    """Return the columns of a Parquet or CSV file.
+
+    Raises
+    ------
+    SourceError
+        The file is missing, cannot be read, or has cells without a column name.
+    """
     if not path.exists():
         raise SourceError(
             f"{path} does not exist. Check the path in the recipe (paths are relative to the recipe file)."
