@@ -22,6 +22,16 @@ def cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
+def compiled(function: Callable[..., Any]) -> Any:
+    """Return a function compiled by numba on first use, without the interpreter lock, and cached on disk if possible."""
+    import numba  # it takes half a second to import
+
+    try:
+        return numba.njit(nogil=True, cache=True, boundscheck=False)(function)
+    except RuntimeError:  # numba has no writable folder for its cache
+        return numba.njit(nogil=True, boundscheck=False)(function)
+
+
 def versions() -> dict[str, str]:
     """Return the versions of Python and of ``PACKAGES``; "not installed" where a package is missing."""
     found = {"python": platform.python_version()}
