@@ -1,4 +1,4 @@
-"""The machine: cores, memory, devices for PyTorch, compiled functions, versions of the packages that results depend on."""
+"""The machine: cores, memory, devices for PyTorch, and versions of the packages that results depend on."""
 
 import importlib.metadata
 import os
@@ -63,16 +63,6 @@ def description() -> str:
 
     processor = platform.processor() or platform.machine()
     return f"{processor}, {os.cpu_count()} cores, {psutil.virtual_memory().total / 1e9:.0f} GB"
-
-
-def compiled(function: Callable[..., Any]) -> Any:
-    """Return a function compiled by numba on first use, without the interpreter lock, and cached on disk if possible."""
-    import numba
-
-    try:
-        return numba.njit(nogil=True, cache=True, boundscheck=False)(function)
-    except RuntimeError:  # numba has no writable folder for its cache
-        return numba.njit(nogil=True, boundscheck=False)(function)
 
 
 def device_of(wanted: str) -> "torch.device":
