@@ -1,6 +1,6 @@
 """Run the benchmarks named on the command line, or all short ones.
 
-`networks` takes hours, and `damage`, `learning`, `parts`, `patchwork`, `promises`, `rivals`, `roads`, `soak` and `transfer` do not measure speed:
+`contest` and `networks` take hours to days, and `damage`, `learning`, `parts`, `patchwork`, `promises`, `rivals`, `roads`, `soak` and `transfer` do not measure speed:
 they run only if named.
 """
 

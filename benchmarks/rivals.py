@@ -7,6 +7,9 @@ MS; reduced widths, the same number of samples per epoch for all), here with 40 
 everywhere, the same dates for all models; competitors get the remaining dates after gap-filling. An interrupted benchmark
 resumes. Several processes share the lines.
 
+Not all models of these tables use the same sources, and none was searched for better settings. The comparison on equal terms,
+on several data sets, is :mod:`benchmarks.contest`.
+
 Two tests compare each model with patchwork. One is the corrected resampled t-test: with 70 % of the polygons in the test, its
 variance is at least twice that between draws, for any number of draws. The other is McNemar's test with polygons as clusters,
 over the test pixels of all draws; it tests the average of these draws.

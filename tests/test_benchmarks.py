@@ -4,8 +4,10 @@ import importlib
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
 from benchmarks import (
+    contest,
     engine,
     forest,
     learning,
@@ -20,6 +22,7 @@ from benchmarks import (
 )
 from benchmarks.frame import Results, accuracy, plain, spread, table
 from benchmarks.measuring import bocage, medians
+from filelock import FileLock
 
 from bocage.layout import RunLayout
 from bocage.recipe import parse, read_recipe
@@ -30,6 +33,7 @@ MODULES = sorted(path.stem for path in (Path(__file__).parents[1] / "benchmarks"
 RECIPES = {
     "networks": lambda land: [case.table for case in networks.cases()],
     "rivals": lambda land: [rivals.recipe_of(model) for model in (*rivals.MODELS.values(), networks.TWINNS)],
+    "contest": lambda land: [line.unit(1).recipe(3) for data in contest.DATA.values() for line in contest.lines(data)],
     "parts": lambda land: [parts.variant_recipe(label) for label in (*parts.SETTINGS, *parts.CODE)],
     "learning": lambda land: [learning.recipe_of(name) for name in learning.SCENES],
     "transfer": lambda land: [
@@ -69,7 +73,12 @@ def test_imports(name):
 
 
 @pytest.mark.parametrize(
-    "name", [pytest.param("networks", marks=pytest.mark.slow), *sorted(set(RECIPES) - {"networks"})]
+    "name",
+    [
+        pytest.param("networks", marks=pytest.mark.slow),
+        pytest.param("contest", marks=pytest.mark.slow),
+        *sorted(set(RECIPES) - {"networks", "contest"}),
+    ],
 )
 def test_recipes_parse(name, land):
     for recipe in RECIPES[name](land):
@@ -182,3 +191,102 @@ def test_paths_in_a_run_come_from_its_layout(name):
 @pytest.mark.slow
 def test_peak_memory_of_a_command():
     assert 10 < bocage("sensors") < 10_000
+
+
+def contest_line(data: str, sources: str, name: str, kind: str) -> contest.Line:
+    """A line of the contest."""
+    wanted = (sources, name, kind)
+    return next(line for line in contest.lines(contest.DATA[data]) if line.keys == wanted)
+
+
+def test_every_model_of_the_contest_has_the_same_random_numbers():
+    tables = [
+        contest_line("simulated", "S1 + S2", name, contest.SEARCH).unit(draw).recipe(5)
+        for name in ("patchwork", "TWINNS", "fusion of two GRUs")
+        for draw in (0, 1)
+    ]
+    same = [{key: one["training"][key] for key in (*contest.SEARCHED, "learning_rate", "steps")} for one in tables]
+    assert all(one == same[0] for one in same)
+    assert {one["split"].get("seed") for one in tables} == {None}
+    unit = contest_line("simulated", "S1 + S2", "TWINNS", contest.SEARCH).unit(0)
+    tried, final = unit.recipe(5), unit.recipe(5, final=True)
+    assert (tried["training"]["keep"], final["training"]) == ("validation", tried["training"] | {"keep": "last"})
+    rates = {contest.random_numbers(trial)["rate"] for trial in range(contest.TRIALS)}
+    assert len(rates) == contest.TRIALS
+
+
+def test_trees_of_the_contest_get_texture_where_there_is_a_panchromatic_band():
+    for line in contest.lines(contest.DATA["simulated"]):
+        model = line.unit(0).recipe(2)["model"]
+        if model["name"] in ("random_forest", "lightgbm") and "without" not in line.entrant.name:
+            assert ("texture" in model) == ("VHR" in line.sources), line.keys
+
+
+def test_settings_of_sits_and_of_orfeo_toolbox():
+    sits = parse(contest_line("canada", "S2", "TempCNN of sits", contest.AUTHORS).unit(0).recipe(), Path()).choice
+    config = sits.config
+    assert (config.filters, config.kernel, config.dropout, config.dense, config.dense_dropout) == (64, 3, 0.2, 256, 0.5)
+    assert (sits.training.optimiser, sits.training.learning_rate, sits.training.weight_decay) == ("adamw", 5e-4, 1e-6)
+    name = "random forest of Orfeo ToolBox"
+    forest = parse(contest_line("canada", "S2", name, contest.AUTHORS).unit(0).recipe(), Path()).choice.config
+    assert (forest.trees, forest.max_depth) == (100, 5)
+
+
+def test_folds_of_the_contest_are_whole_rounds():
+    canada = contest.DATA["canada"]
+    assert canada.draws == 9
+    assert [canada.split(draw) for draw in (0, 2, 3)] == [(0, 0), (0, 2), (1, 0)]
+    assert contest_line("canada", "S2", "GRU", contest.SEARCH).unit(4).recipe()["split"]["seed"] == 1
+
+
+def test_the_validation_polygons_choose_the_trial(tmp_path, monkeypatch):
+    """The trial with the best validation accuracy is tested, once; the others never see the test polygons."""
+    monkeypatch.setattr(contest, "FOLDER", tmp_path)
+    monkeypatch.setattr(Results, "lock", lambda self, name: FileLock(tmp_path / "lock"))
+    unit, tested = contest_line("flanders-A", "S2", "GRU", contest.SEARCH).unit(0, 3), []
+    scores = dict(enumerate((0.6, 0.8, 0.7)))
+    monkeypatch.setattr(contest.Run, "validated", lambda run: {"validation": scores[run.trial], "seconds": 2.0})
+    monkeypatch.setattr(
+        contest.Unit,
+        "_tested",
+        lambda self, run, runs: tested.append(run.trial) or {"overall_accuracy": 0.5, "seconds": 2},
+    )
+    unit.measure()
+    unit.measure()
+    assert tested == [1]
+    known = unit.data.results.known("S2", "GRU", "searched", "draw 0")
+    assert (known["trial"], known["search_seconds"], known["recipe"]["trials"]) == (1, 6.0, 3)
+    scores[3] = 0.9  # with more trials, the draw is measured again
+    contest_line("flanders-A", "S2", "GRU", contest.SEARCH).unit(0, 4).measure()
+    assert tested == [1, 3]
+    assert contest.chosen([0.5, 0.7, 0.7]) == 1
+
+
+def test_tables_of_the_contest_with_missing_draws(tmp_path, monkeypatch):
+    monkeypatch.setattr(contest, "FOLDER", tmp_path)
+    canada = contest.DATA["canada"]
+    assert "| S2 | GRU | searched |" + " |" * 9 in contest.markdown(canada)
+    scores = {"f1_weighted": 0.5, "kappa": 0.5, "seconds": 60.0, "search_seconds": 500.0}
+    for name, accuracies in {"patchwork": (0.7, 0.8, 0.9), "GRU": (0.6, 0.75)}.items():
+        for draw, one in enumerate(accuracies):
+            line = ("S2", name, "searched", f"draw {draw}")
+            canada.results.keep(scores | {"overall_accuracy": one}, *line)
+    canada.results.keep({"p": 0.04}, "polygons", "S2", "GRU", "searched")
+    text = contest.markdown(canada)
+    half = "0.500 ± 0.000"
+    assert f"| S2 | patchwork | searched | 3 | 0.800 ± 0.100 | {half} | {half} | 60 | 500 | | | |" in text
+    assert f"| S2 | GRU | searched | 2 | 0.675 ± 0.106 | {half} | {half} | 60 | 500 | +0.075 | 0.280 | 0.04 |" in text
+    assert "| GRU | 0.675 ± 0.106 | |" in text
+    assert "| LSTM | | |" in text
+
+
+def test_mcnemar_of_the_contest_uses_the_draws_of_both_lines(tmp_path, monkeypatch):
+    monkeypatch.setattr(contest, "WORK", tmp_path)
+    ours, theirs = (contest_line("wake", "PAN + MS", name, contest.AUTHORS) for name in ("patchwork", "DMIL"))
+    assert ours.against(theirs) is None
+    for line, right in ((ours, [1, 1, 1, 1]), (theirs, [1, 0, 0, 1])):
+        for draw in (0, 1) if line is ours else (1,):
+            file = line.unit(draw).pixels
+            file.parent.mkdir(exist_ok=True)
+            np.save(file, np.array([[10, 11, 12, 13], [1, 1, 2, 2], right]))
+    assert ours.against(theirs) == {"p": pytest.approx(0.157, abs=1e-3), "pixels": 4, "polygons": 2, "draws": 1}

@@ -64,7 +64,7 @@ MODEL_CASES = {
         ({"s2": SERIES}, {"units": 6, "day_of_year": "yes"}),
         ({"s2": SERIES}, {"units": 6, "attention": False}),
     ],
-    "lightgbm": [({"s2": SERIES, "s1": RADAR, "fine": FINE}, {"rounds": 3, "min_leaf": 2}), ({"s2": SERIES}, {"rounds": 3, "patches": {"s2": 3}})],
+    "lightgbm": [({"s2": SERIES, "s1": RADAR, "fine": FINE}, {"rounds": 3, "min_leaf": 2}), ({"s2": SERIES}, {"rounds": 3, "patches": {"s2": 3}}), ({"s2": SERIES, "pan": SPOT["pan"]}, {"rounds": 3, "min_leaf": 2, "texture": {"pan": 7}})],
     "lstm": [({"s2": SERIES}, {"units": 6}), ({"s1": RADAR}, {"units": 6})],
     "ltae": [
         ({"s2": SERIES}, {"heads": 2, "keys": 3, "width": 8, "features": 5}),
@@ -99,14 +99,20 @@ MODEL_CASES = {
         ({"s2": FINE_SERIES}, {"preset": "small"}),
         ({"s2": SERIES, "pan": PAN}, {"preset": "small", "filters": (3, 4), "sources": ("pan",)}),
     ],
-    "random_forest": [({"s2": SERIES, "s1": RADAR, "fine": FINE}, {"trees": 5}), ({"s2": SERIES, "pan": PAN, "ms": MS}, {"trees": 5, "patches": {"pan": 4, "ms": 1}})],
+    "random_forest": [
+        ({"s2": SERIES, "s1": RADAR, "fine": FINE}, {"trees": 5}),
+        ({"s2": SERIES, "pan": PAN, "ms": MS}, {"trees": 5, "patches": {"pan": 4, "ms": 1}}),
+        ({"s2": SERIES, "s1": RADAR, "pan": SPOT["pan"], "fine": FINE}, {"trees": 5, "texture": {"pan": 9, "fine": 2, "s1": 4}}),
+        ({"pan": PAN, "vhr": VHR}, {"trees": 5, "patches": {"pan": 3}, "texture": {"vhr": 2, "pan": 6}, "grey_levels": 16}),
+    ],
     "s1s2vhsr": [
         ({"s1": SAR, "s2": LONG, **SPOT}, SMALL_SPOT),
         ({"s1": RADAR, "s2": LONG}, SMALL_SPOT | {"pan": "", "s1_patch": 7, "norm": "affine"}),
         ({"s2": LONG, **SPOT}, SMALL_SPOT | {"s1": "", "norm": "layer", "targets": "labels"}),
         ({"s1": SAR}, SMALL_SPOT | {"s2": "", "pan": ""}),
     ],
-    "tempcnn": [({"s2": SERIES}, {"filters": 4, "dense": 6, "norm": norm}) for norm in NORMS],
+    "tempcnn": [({"s2": SERIES}, {"filters": 4, "dense": 6, "norm": norm}) for norm in NORMS]
+    + [({"s2": SERIES}, {"filters": 4, "dense": 6, "kernel": 3, "dropout": 0.2, "dense_dropout": 0.5})],
     "twinns": [
         ({"s1": SAR, "s2": SERIES}, SMALL_TWINNS),
         ({"s1": RADAR, "s2": SERIES}, SMALL_TWINNS | {"patch": 7, "norm": "affine"}),

@@ -54,6 +54,13 @@ def test_mcnemar_with_one_pixel_a_polygon_is_mcnemars():
     assert found.difference == pytest.approx(a.mean() - b.mean())
 
 
+def test_mcnemar_where_every_polygon_has_the_same_gain():
+    right, polygon = np.array([True, True, False, False]), np.array([1, 1, 2, 2])
+    found = clustered_mcnemar(np.ones(4, bool), right[[0, 2, 1, 3]], polygon)
+    assert (found.difference, found.statistic, found.n) == (0.5, pytest.approx(2**0.5), 2)
+    assert np.isnan(found.effect)
+
+
 def test_pixels_of_a_polygon_are_not_counted_as_independent():
     """Equal models that are right or wrong on whole polygons: rejected about 5 % of the time, by pixels nearly always."""
     generator = np.random.default_rng(2)

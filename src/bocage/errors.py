@@ -14,6 +14,7 @@
     ├── TrainingError      a training that cannot start, or whose loss is NaN or infinite
     ├── TrainedError       a model folder that is incomplete or was trained with other inputs
     ├── MappingError       a map that cannot be written
+    ├── FinishError        a map that cannot be finished: regularised, vectorised, summed by zone or compared
     ├── EvaluationError    scores or validation samples that do not support the requested statistic
     └── RunFolderError     an output folder that belongs to another run, or to other software
 
@@ -107,6 +108,10 @@ class TrainedError(BocageError):
 
 class MappingError(BocageError):
     """A map that cannot be written."""
+
+
+class FinishError(BocageError):
+    """A map that cannot be finished: regularised, vectorised, summed by zone or compared with another map."""
 
 
 class EvaluationError(BocageError):

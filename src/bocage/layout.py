@@ -9,8 +9,11 @@
     ├── splits/<k>/                 model/  curves.csv  members/  test.parquet  score.json  importance.json
     ├── map/                        classes.tif  confidence.tif  …  areas.csv  item.json  checksums.sha256
     │                               with several sites: map/<site>/ and scene/<site>/
+    ├── finish/                     polygons.{gpkg,parquet,fgb}  areas.csv  zones.{csv,parquet}
+    ├── maps/<region>/              as map/, and region.json
     ├── score.json  sample.json  validation.gpkg
     ├── report.html  report.json
+    ├── mapped.json  adapted.json   a map by a model of another run; an adaptation (model/, curves.csv)
     └── compare/<label>/  comparison.{html,csv,tex,json}  speed.json
 """
 
@@ -150,7 +153,13 @@ class MapLayout:
     def layers(self) -> list[Path]:
         """Files of the layers that exist, in all formats, without styles and metadata, which users may edit."""
         others = (".qml", ".sld", ".csv", ".json", ".xml", ".sha256")
-        return [path for path in self.path.glob("[!.]*") if path.is_file() and path.suffix not in others]
+        found = [path for path in self.path.glob("[!.]*") if path.is_file() and path.suffix not in others]
+        return [path for path in found if path != self.regularised]
+
+    @property
+    def regularised(self) -> Path:
+        """Classes after the regularisation, which ``bocage finish`` writes."""
+        return self.path / "regularised.tif"
 
     @property
     def incomplete(self) -> list[Path]:
@@ -181,6 +190,11 @@ class MapLayout:
     def item(self) -> Path:
         """STAC item."""
         return self.path / "item.json"
+
+    @property
+    def region(self) -> Path:
+        """Vector file and condition of a map of a region of a run."""
+        return self.path / "region.json"
 
     @property
     def checksums(self) -> Path:
@@ -221,6 +235,58 @@ class SiteLayout:
     def map(self) -> MapLayout:
         """The map."""
         return MapLayout(self.run / "map" / self.slug)
+
+
+@dataclass(frozen=True)
+class FinishLayout:
+    """The folder of what follows the classification."""
+
+    path: Path
+
+    def polygons(self, suffix: str) -> Path:
+        """The vector map in one format."""
+        return self.path / f"polygons.{suffix}"
+
+    @property
+    def areas(self) -> Path:
+        """Pixels and hectares of every class of the regularised map."""
+        return self.path / "areas.csv"
+
+    def zones(self, suffix: str) -> Path:
+        """Area of every class in every zone in one format (csv, parquet)."""
+        return self.path / f"zones.{suffix}"
+
+    @property
+    def scratch(self) -> Path:
+        """Temporary rasters."""
+        return self.path / ".scratch"
+
+
+@dataclass(frozen=True)
+class ChangeLayout:
+    """The folder of the comparison of two maps."""
+
+    path: Path
+
+    @property
+    def classes(self) -> Path:
+        """Class before and after of each pixel."""
+        return self.path / "change.tif"
+
+    @property
+    def qml(self) -> Path:
+        """Style for QGIS."""
+        return self.path / "change.qml"
+
+    @property
+    def transitions(self) -> Path:
+        """Area of every transition."""
+        return self.path / "transitions.csv"
+
+    @property
+    def summary(self) -> Path:
+        """Changed area, mapped and estimated; written last."""
+        return self.path / "change.json"
 
 
 @dataclass(frozen=True)
@@ -292,6 +358,15 @@ class RunLayout:
         """The map."""
         return MapLayout(self.path / "map")
 
+    def region(self, name: str) -> MapLayout:
+        """Folder of the map of a region, beside the map of the run."""
+        return MapLayout(self.path / "maps" / name)
+
+    @property
+    def finish(self) -> FinishLayout:
+        """What follows the classification."""
+        return FinishLayout(self.path / "finish")
+
     @property
     def score(self) -> Path:
         """Accuracy over all draws."""
@@ -318,21 +393,32 @@ class RunLayout:
         return self.path / "report.json"
 
     @property
+    def mapped(self) -> Path:
+        """Record of a map by a model of another run."""
+        return self.path / "mapped.json"
+
+    @property
+    def adapted(self) -> Path:
+        """Record of an adaptation."""
+        return self.path / "adapted.json"
+
+    @property
     def speed(self) -> Path:
         """Measured map speed of the model."""
         return self.path / "speed.json"
 
     def files_of(self, stage: str) -> list[Path]:
         """Files of a complete stage that other stages, or a later run, read."""
-        kind, _, which = stage.partition("/")
-        if which and kind in ("samples", "map"):
-            site = self.site(which)
+        kind, _, name = stage.partition("/")
+        if name and kind in ("samples", "map"):
+            site = self.site(name)
             return (
                 [*site.cut.glob("*")]
                 if kind == "samples"
                 else [p for p in (site.map.areas, *site.map.layers) if p.exists()]
             )
-        split = self.split(int(which)) if which else self.own
+        split = self.split(int(name)) if name.isdecimal() else self.own
+        land = self.region(name) if kind == "region" else self.map
         model = split.model
         files = {
             "samples": [self.samples, *self.cut.glob("*")],
@@ -340,7 +426,11 @@ class RunLayout:
             "train": [*split.all_curves, model.description, model.weights, model.domain],
             "evaluate": [split.test, split.score],
             "importance": list(self.path.glob("splits/*/importance.json")),
-            "map": [self.map.areas, *self.map.layers],
+            "regularise": [self.map.regularised, self.finish.areas],
+            "vectors": list(self.finish.path.glob("polygons.*")),
+            "zones": list(self.finish.path.glob("zones.*")),
+            "map": [land.areas, *land.layers],
+            "region": [land.areas, *land.layers],
         }
         return [path for path in files.get(kind, []) if path.exists()]
 

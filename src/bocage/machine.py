@@ -4,8 +4,9 @@ import importlib.metadata
 import os
 import platform
 import sys
+from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from bocage.errors import TrainedError
 
@@ -19,6 +20,16 @@ PACKAGES = ("bocage", "torch", "numpy", "scikit-learn", "rasterio", "odc-geo", "
 def cores() -> int:
     """Return the number of cores that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def compiled(function: Callable[..., Any]) -> Any:
+    """Return a function compiled by numba on first use, without the interpreter lock, and cached on disk if possible."""
+    import numba  # it takes half a second to import
+
+    try:
+        return numba.njit(nogil=True, cache=True, boundscheck=False)(function)
+    except RuntimeError:  # numba has no writable folder for its cache
+        return numba.njit(nogil=True, boundscheck=False)(function)
 
 
 def versions() -> dict[str, str]:

@@ -50,7 +50,34 @@ train = _stage(
       bocage train recipe.toml --devices 4
     """,
 )
-report = _stage("report", ("report",), "Write report.html again.\n\n\b\nExample:\n  bocage report recipe.toml")
+
+
+@click.command()
+@RECIPE
+@OUT
+@OVERWRITE
+def report(recipe: Path, out: Path | None, overwrite: bool) -> None:
+    """Write report.html again.
+
+    RECIPE is the recipe of a run, or a folder: of a run, of a map by a model of another run ('bocage map --model'),
+    or of an adaptation ('bocage adapt').
+
+    \b
+    Examples:
+      bocage report recipe.toml
+      bocage report runs/next_year
+    """
+    if not recipe.is_dir():
+        run_stages(recipe, out, ("report",), overwrite)
+        return
+    if out:
+        raise click.UsageError("--out is the folder of a recipe; give either a folder or a recipe")
+    started(f"report: {recipe}")
+    from bocage.jobs.report import report_of
+
+    with terminal() as progress:
+        page = report_of(recipe, progress)
+    click.echo(f"report: {page}")
 
 
 @click.command()
@@ -93,38 +120,61 @@ def prepare(recipe: Path, out: Path | None, overwrite: bool) -> None:
 @click.option("--region", type=click.Path(path_type=Path), help="Vector file; only its polygons are mapped.")
 @click.option("--where", help="SQL condition that selects polygons of the region: \"tile = '31UES'\".")
 @click.option("--site", "sites", multiple=True, help="Name of a site to map, of a recipe with several; repeatable.")
-def map_command(
-    recipe: Path,
-    out: Path | None,
-    overwrite: bool,
-    model: Path | None,
-    region: Path | None,
-    where: str | None,
-    **given: Any,
-) -> None:
+@click.option("--name", help="Folder of the region's map in maps/ of the run [default: name of the vector file].")
+def map_command(recipe: Path, out: Path | None, overwrite: bool, model: Path | None, **given: Any) -> None:
     """Map the scene with a trained network.
 
-    Maps the whole scene, or the polygons of a region; all sites of a recipe, or those given. Each window is saved
-    when it is complete. After an interruption, the same command computes the missing windows. The output does not
-    depend on tiling, workers or interruptions.
+    Maps the whole scene into map/ of the run; all sites of a recipe, or those given. With --region, maps the
+    polygons of a vector file into maps/<name>/ of the run; its map, scores and report do not change. Each window is
+    saved when it is complete. After an interruption, the same command computes the missing windows. The output does
+    not depend on tiling, workers or interruptions.
+
+    With --model, maps a scene with the model of another run, and writes a report without accuracy.
 
     \b
     Examples:
       bocage map recipe.toml
       bocage map recipe.toml --workers 4
-      bocage map recipe.toml --region tiles.gpkg --where "tile IN ('31UES', '31UFS')"
+      bocage map recipe.toml --region valley.gpkg
+      bocage map recipe.toml --region tiles.gpkg --where "tile IN ('31UES', '31UFS')" --name two-tiles
       bocage map sites.toml --site north --site south
       bocage map recipe.toml --scheduler tcp://node1:8786
       bocage map recipe.toml --cluster slurm --workers 20 --job queue=long --job memory=16GB
       bocage map next_year.toml --model runs/this_year/splits/0/model --out runs/next_year
     """
-    if model is None:
-        run_stages(recipe, out, ("map",), overwrite, region=region, where=where, **given)
-        return
+    name, region, where = given.pop("name"), given["region"], given["where"]
+    if name is not None and (model or not (region or where)):
+        raise click.UsageError("--name is the name of the map of a --region in the folder of its run")
+    if model is None and (region or where):
+        _map_region(recipe, out, overwrite, name or "", **given)
+    elif model is None:
+        run_stages(recipe, out, ("map",), overwrite, **given)
+    else:
+        _map_with(recipe, out, overwrite, model, **given)
+
+
+def _map_region(recipe: Path, out: Path | None, overwrite: bool, name: str, **given: Any) -> None:
+    """Map a region with the model of a run into a folder of its own."""
+    parsed = opened(recipe)
+    settings = chosen(parsed, **given).map
+    workers = {key: value for key, value in given.items() if key not in {"region", "where"}}
+    from bocage.jobs.map import map_region_of
+    from bocage.run import RegionChoice
+
+    assert settings.region is not None  # `where` needs it
+    choice = RegionChoice(settings.region, settings.where, name)
+    with terminal() as progress:
+        land = map_region_of(chosen(parsed, **workers), out or parsed.out, choice, progress, overwrite)
+    if land:
+        click.echo(f"map: {land.files['classes']}")
+
+
+def _map_with(recipe: Path, out: Path | None, overwrite: bool, model: Path, **given: Any) -> None:
+    """Map a scene with the model of another run."""
     sites = given.pop("sites")
     if len(sites) > 1:
         raise click.UsageError("--model maps one site at a time; give one --site")
-    parsed = chosen(opened(recipe, *sites), region=region, where=where, **given)
+    parsed = chosen(opened(recipe, *sites), **given)
     from bocage.jobs.map import map_with
 
     with terminal() as progress:

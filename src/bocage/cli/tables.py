@@ -8,7 +8,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from bocage.evaluation import Adjusted, Comparison, Transfer, spread_of
+from bocage.evaluation import Adjusted, Comparison, Elsewhere, spread_of
 from bocage.evaluation.area import Estimate
 from bocage.evaluation.sample import Drawn
 from bocage.legend import Legend
@@ -36,7 +36,7 @@ def _print_test(record: dict[str, Any], console: Console) -> None:
         console.print(_by_site(record["sites"]))
 
 
-def print_transfer(found: Transfer) -> None:
+def print_transfer(found: Elsewhere) -> None:
     """Print the score of a model on the polygons of another site: all classes, then the classes that the model has."""
     console = Console()
     console.print(_metrics("All reference polygons", found.every.as_dict()))
@@ -107,6 +107,30 @@ def _estimate(estimate: Estimate) -> str:
     if estimate.value != estimate.value:
         return "–"
     return f"{estimate.value:.3f} ({estimate.low:.3f} to {estimate.high:.3f})"
+
+
+def print_change(found: Any) -> None:
+    """Print the transitions with the largest mapped areas, and the changed share."""
+    table = Table("before", "after", title="Largest mapped changes")
+    for heading in ("mapped, ha", "estimated, ha"):
+        table.add_column(heading, justify="right")
+    pairs = sorted(
+        ((i, j) for i in range(len(found.names)) for j in range(len(found.names)) if i != j),
+        key=lambda pair: -found.mapped[pair],
+    )
+    for i, j in pairs[:10]:
+        estimate = found.estimated.shares[i][j].times(found.hectares) if found.estimated else None
+        shown = f"{estimate.value:.2f} ({estimate.low:.2f} to {estimate.high:.2f})" if estimate else "–"
+        table.add_row(*map(escape, (found.names[i], found.names[j])), f"{found.mapped[i, j] / 10_000:.2f}", shown)
+    console = Console()
+    console.print(table)
+    console.print(f"changed as mapped: {100 * found.changed:.2f} % of {found.hectares:.2f} ha")
+    if found.estimated:
+        share = found.estimated.changed.times(100)
+        console.print(
+            f"changed as estimated: {share.value:.2f} % ({share.low:.2f} to {share.high:.2f}); by the errors of both maps alone, "
+            f"{100 * found.estimated.by_error:.2f} % would appear as change"
+        )
 
 
 def print_sample(drawn: Drawn, legend: Legend) -> None:

@@ -6,7 +6,7 @@ from bocage.evaluation.matrix import ConfusionMatrix, compare
 from bocage.evaluation.metrics import METRICS
 from bocage.evaluation.predictions import Predictions, predictions_of
 from bocage.evaluation.score import Evaluation, Score, load_score, spread_of
-from bocage.evaluation.transfer import Legends, Transfer, transfer_of
+from bocage.evaluation.transfer import Elsewhere, Legends, transfer_of
 from bocage.evaluation.trust import Trust, trust_of
 
 __all__ = [
@@ -15,12 +15,12 @@ __all__ = [
     "Comparison",
     "ConfusionMatrix",
     "Corrected",
+    "Elsewhere",
     "Evaluation",
     "Legends",
     "Line",
     "Predictions",
     "Score",
-    "Transfer",
     "Trust",
     "clustered",
     "compare",

@@ -104,16 +104,9 @@ def clustered_mcnemar(
     from scipy import stats
 
     z = total / math.sqrt(spread)
-    deviation = float(gain.std(ddof=1)) if k > 1 else math.nan
-    return Paired(
-        *names,
-        "McNemar, polygons as clusters",
-        difference,
-        z,
-        float(stats.chi2.sf(z * z, 1)),
-        float(gain.mean()) / deviation,
-        k,
-    )
+    deviation = float(gain.std(ddof=1)) if k > 1 else 0.0
+    effect = float(gain.mean()) / deviation if deviation else math.nan  # the same gain in every polygon
+    return Paired(*names, "McNemar, polygons as clusters", difference, z, float(stats.chi2.sf(z * z, 1)), effect, k)
 
 
 def holm(p: Sequence[float]) -> list[float]:

@@ -17,7 +17,7 @@ from bocage.textfile import write_csv
 
 
 @dataclass(frozen=True)
-class Transfer:
+class Elsewhere:
     """Score of a model on all reference polygons of a site: no polygon was used for training."""
 
     every: Score
@@ -71,7 +71,7 @@ class Legends:
 
 def transfer_of(
     found: Predictions, legends: Legends, metrics: tuple[str, ...], masked: int, outside: float | None
-) -> Transfer:
+) -> Elsewhere:
     """Return the score of predictions at all reference pixels; `found` has positions in the union of the legends."""
     names = legends.union.names
     lacking = legends.recipe.absent_from(legends.model)
@@ -81,7 +81,7 @@ def transfer_of(
     kept = [k for k, name in enumerate(names) if name not in lacking]
     shared = ConfusionMatrix(matrix.counts[np.ix_(kept, kept)], tuple(names[k] for k in kept))
     every = Score((matrix,), metrics, design, (trust,))
-    return Transfer(
+    return Elsewhere(
         every,
         replace(every, matrices=(shared,), trust=()),
         lacking,

@@ -6,11 +6,13 @@ from pathlib import Path
 import numpy as np
 
 from bocage.errors import RunFolderError, SamplesError
+from bocage.jobs.report import asked_of, write_transfer_of
 from bocage.layout import ModelLayout, RunLayout
 from bocage.legend import Legend
 from bocage.progress import QUIET, Progress
 from bocage.recipe import Recipe
-from bocage.run import held, open_scene
+from bocage.report.transfer import Adaptation, Transfer
+from bocage.run import has_results, held, open_scene
 from bocage.samples import Pixels, labelled
 from bocage.samples.unlabelled import cut_pixels, joined, scatter
 from bocage.scene import Scene
@@ -25,14 +27,14 @@ def adapt_to(
     progress: Progress = QUIET,
     overwrite: bool = False,
 ) -> Trained:
-    """Adapt a trained model to the scene of the recipe, and write the adapted model to ``<out>/model``.
+    """Adapt a trained model to the scene of the recipe; write the adapted model to ``<out>/model``, and a report.
 
     Device and seed are those of the recipe.
 
     Raises
     ------
     RunFolderError
-        ``<out>/model`` exists, and `overwrite` is False.
+        ``<out>/model`` or a run exists, and `overwrite` is False.
     TrainedError
         The scene lacks sources with which the network was trained, or they differ.
     SamplesError
@@ -42,6 +44,8 @@ def adapt_to(
     layout, seed = RunLayout(out), recipe.split.seed
     if layout.own.model.path.exists() and not overwrite:
         raise RunFolderError(f"{layout.own.model.path} exists. Choose another --out, or give --overwrite.")
+    if has_results(layout) and not overwrite:
+        raise RunFolderError(f"{out} has a run, with a report of its own. Choose another --out, or give --overwrite.")
     settings = replace(settings, device=recipe.choice.training.device, seed=seed)
     with held(out):
         scene = open_scene(recipe, progress)
@@ -52,8 +56,15 @@ def adapt_to(
         nothing = scatter(scene, 0, seed).take(np.zeros(0, int))
         known = _known(recipe, trained.legend, scene) if settings.polygons else nothing
         free = scatter(scene, settings.pixels, seed, int(known.polygon.max(initial=-1)) + 1)
+        transfer = Transfer.of(trained, scene, model, asked_of(recipe))
         with cut_pixels(scene, joined(known, free), trained, layout.scratch, progress) as chips:
-            return adapt(trained, chips, Region.of(scene), settings, layout.own, progress)
+            adapted, change = adapt(trained, chips, Region.of(scene), settings, layout.own, progress)
+        # The digest is that of the model folder, which knows nothing of the sources that this scene lacks.
+        record = Adaptation(transfer, replace(adapted, absent=frozenset()).fingerprint, adapted.legend, change)
+        record.save(layout.adapted)
+        adapted.save(layout.own.model.path)
+        progress.say(f"report: {write_transfer_of(layout, None, record, (None, recipe.report.language))}")
+        return adapted
 
 
 def _known(recipe: Recipe, legend: Legend, scene: Scene) -> Pixels:

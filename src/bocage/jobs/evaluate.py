@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from bocage.disk import write_json
 from bocage.errors import EvaluationError, RunFolderError
-from bocage.evaluation import Adjusted, Legends, Transfer, predictions_of, stratified, transfer_of
+from bocage.evaluation import Adjusted, Elsewhere, Legends, predictions_of, stratified, transfer_of
 from bocage.evaluation.sample import Drawn, Labelled, read_sample
 from bocage.jobs.map import adapting
 from bocage.jobs.sample_design import map_of
@@ -46,7 +46,7 @@ def evaluate_sample(
             f"{path.name} was drawn from another version of the map. The strata are those of that version (Stehman 2014), and "
             "the labels evaluate the current map."
         )
-    mapped = _mapped(drawn, labelled, land)
+    mapped = mapped_at(drawn, labelled, land)
     _report_missing(mapped, path, progress)
     seen = mapped >= 0
     if not seen.any():
@@ -63,7 +63,7 @@ OUTSIDE, NODATA = -2, -1
 """Class positions of labelled pixels that are outside the map, or have no class on the map."""
 
 
-def _mapped(drawn: Drawn, labelled: Labelled, land: LandCoverMap) -> NDArray[np.int64]:
+def mapped_at(drawn: Drawn, labelled: Labelled, land: LandCoverMap) -> NDArray[np.int64]:
     """Return the position of the current map class at each labelled pixel, (N,); negative without a class."""
     a, b, grid, number = Affine(*drawn.transform), ~land.grid.transform, land.grid, labelled.number
     x, y = a.c + (drawn.column[number] + 0.5) * a.a, a.f + (drawn.row[number] + 0.5) * a.e
@@ -84,7 +84,7 @@ def _report_missing(mapped: NDArray[np.int64], path: Path, progress: Progress) -
 
 def evaluate_model(
     recipe: Recipe, model: Path, out: Path, progress: Progress = QUIET, overwrite: bool = False
-) -> Transfer:
+) -> Elsewhere:
     """Score a trained model on all reference polygons of the recipe; nothing is trained.
 
     `model` is the folder of a model or of a run. Writes ``score.json``, ``confusion.csv`` and ``test.parquet`` to `out`.

@@ -1,8 +1,10 @@
-"""``bocage map --model``: map a scene with a model of another run."""
+"""``bocage map --region`` and ``--model``: map a region of a run, or a scene with a model of another run."""
 
+from dataclasses import replace
 from pathlib import Path
 
 from bocage.errors import RunFolderError
+from bocage.jobs.report import asked_of, write_transfer_of
 from bocage.layout import ModelLayout, RunLayout
 from bocage.machine import device_of
 from bocage.mapping import (
@@ -16,14 +18,27 @@ from bocage.mapping import (
 )
 from bocage.progress import QUIET, Progress
 from bocage.recipe import Recipe
-from bocage.run import held, open_scene, settled
+from bocage.report.transfer import Adaptation, Mapped, Transfer
+from bocage.run import RegionChoice, has_results, held, map_region, open_run, open_scene, settled
+from bocage.scene import Scene
 from bocage.training import Reduced, Trained
+
+
+def map_region_of(
+    recipe: Recipe, out: Path, region: RegionChoice, progress: Progress = QUIET, overwrite: bool = False
+) -> LandCoverMap | None:
+    """Map a region with the model of the run in `out` into ``maps/<name>``; return None for a table of samples."""
+    with held(out):
+        opened = open_run(recipe, out, progress, overwrite, ())
+        return map_region(opened, region, overwrite)
 
 
 def map_with(
     recipe: Recipe, model: Path, out: Path, progress: Progress = QUIET, overwrite: bool = False
 ) -> LandCoverMap:
-    """Map the scene of the recipe with a trained model; reference polygons are not used.
+    """Map the scene of the recipe with a trained model, and write a report; reference polygons are not used.
+
+    The layers "confidence" and "novelty", which the report needs, are always written.
 
     `model` is the folder of a model or of a run. The differences between the legends of recipe and model are reported, and an
     adaptation is proposed if many pixels of the scene are outside the training domain.
@@ -31,30 +46,64 @@ def map_with(
     Raises
     ------
     RunFolderError
-        `out` contains a map, and `overwrite` is False.
+        `out` contains a map or a run, and `overwrite` is False.
     """
-    folder = RunLayout(out).map
-    if folder.is_complete and not overwrite:
-        raise RunFolderError(f"{folder.path} holds a map already. Choose another --out, or give --overwrite.")
+    layout = RunLayout(out)
+    _check_free(layout, overwrite)
     with held(out):
-        found = ModelLayout.of(model).path
-        scene = open_scene(recipe, progress)
-        trained = Trained.load(found).for_scene(scene)
-        trained.check_scene(scene)
-        for said in compare_legends(recipe.legend, trained):
-            progress.say(said)
-        where = device_of(recipe.choice.training.device)
-        if advice := proposal(
-            trained, outside_share(trained, scene, where, recipe.split.seed), adapting(recipe, model)
-        ):
-            progress.say(advice)
+        folder, scene = ModelLayout.of(model).path, open_scene(recipe, progress)
+        trained = Trained.load(folder)
+        settings = _with_layers(_precise(recipe, folder, progress), trained)
         computing = Computing(recipe.choice.training.device, recipe.workers)
-        return make_map(trained, scene, _precise(recipe, found, progress), folder.path, computing, progress)
+        used = trained.for_scene(scene)
+        used.check_scene(scene)
+        _report_fit(recipe, used, scene, model, progress)
+        # The record comes before the map: a run that is killed after its map has a report to write.
+        mapped = Mapped(Transfer.of(used, scene, folder, asked_of(recipe)), _adaptation_of(trained, folder))
+        mapped.save(layout.mapped)
+        land = make_map(trained, scene, settings, layout.map.path, computing, progress)
+        progress.say(f"report: {write_transfer_of(layout, mapped, None, (scene, recipe.report.language))}")
+        return land
+
+
+def _report_fit(recipe: Recipe, trained: Trained, scene: Scene, model: Path, progress: Progress) -> None:
+    """Report the differences of the legends, and propose an adaptation if many pixels are outside the training domain."""
+    for said in compare_legends(recipe.legend, trained):
+        progress.say(said)
+    outside = outside_share(trained, scene, device_of(recipe.choice.training.device), recipe.split.seed)
+    if advice := proposal(trained, outside, adapting(recipe, model)):
+        progress.say(advice)
 
 
 def adapting(recipe: Recipe, model: Path) -> str:
     """Return the command that adapts a model to the scene of a recipe."""
     return f"bocage adapt {ModelLayout.of(model).path} --scene {recipe.path}"
+
+
+def _adaptation_of(trained: Trained, model: Path) -> Adaptation | None:
+    """Return the adaptation that made the model; None for the model of a run."""
+    beside = Adaptation.load(RunLayout(model.parent).adapted)
+    return beside if beside and beside.fingerprint == trained.fingerprint else None
+
+
+def _check_free(layout: RunLayout, overwrite: bool) -> None:
+    if overwrite:
+        return
+    if has_results(layout):
+        raise RunFolderError(
+            f"{layout.path} has a run, with a map and a report of its own. Choose another --out, or give --overwrite."
+        )
+    if layout.map.is_complete:
+        raise RunFolderError(
+            f"{layout.map.path} holds a map already. Choose another --out, or give --overwrite. 'bocage report {layout.path}' "
+            "writes its report again."
+        )
+
+
+def _with_layers(settings: Mapping, trained: Trained) -> Mapping:
+    """Return the settings of the map with the layers of the report; a model of an early version has no novelty."""
+    needed = ("confidence", "novelty") if trained.domain else ("confidence",)
+    return replace(settings, layers=tuple(dict.fromkeys([*settings.layers, *needed])))
 
 
 def _precise(recipe: Recipe, model: Path, progress: Progress) -> Mapping:

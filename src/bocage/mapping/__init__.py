@@ -1,24 +1,33 @@
 """Trained + Scene → map on disk: read windows with a halo, run the network, write files, on one or more machines."""
 
-from bocage.mapping.areas import Areas
+from bocage.mapping.areas import AreaCount, Areas, pixel_areas
 from bocage.mapping.codes import check_truth, codes_at, codes_beside, count_codes, locate, read_codes
-from bocage.mapping.engine import LandCoverMap, make_map, open_map
+from bocage.mapping.delivered import Delivered, open_delivered
+from bocage.mapping.delivery import Item
+from bocage.mapping.engine import LandCoverMap, make_map, open_map, open_map_folder
 from bocage.mapping.predict import Classified, Forward, Prediction, classify_at, predict, predict_at
+from bocage.mapping.region import read_region
 from bocage.mapping.settings import Mapping
 from bocage.mapping.speed import pixels_per_second
 from bocage.mapping.suitability import compare_legends, outside_share, proposal
+from bocage.mapping.sureness import Sureness, sureness
 from bocage.mapping.workers import Computing, Workers
-from bocage.mapping.writers import WRITERS
+from bocage.mapping.writers import WRITERS, MapBand
 
 __all__ = [
     "WRITERS",
+    "AreaCount",
     "Areas",
     "Classified",
     "Computing",
+    "Delivered",
     "Forward",
+    "Item",
     "LandCoverMap",
+    "MapBand",
     "Mapping",
     "Prediction",
+    "Sureness",
     "Workers",
     "check_truth",
     "classify_at",
@@ -28,11 +37,16 @@ __all__ = [
     "count_codes",
     "locate",
     "make_map",
+    "open_delivered",
     "open_map",
+    "open_map_folder",
     "outside_share",
+    "pixel_areas",
     "pixels_per_second",
     "predict",
     "predict_at",
     "proposal",
     "read_codes",
+    "read_region",
+    "sureness",
 ]

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bocage.errors import MappingError
-from bocage.grid import Grid, Window
+from bocage.grid import Grid, Window, metres_per_unit
 from bocage.legend import Legend
 from bocage.textfile import write_csv
 
@@ -91,10 +91,17 @@ class AreaCount:
 
     def areas(self) -> Areas:
         """Return the areas of what was counted."""
-        pixels = np.asarray(self.rows.sum(1))
+        pixels, per_row = np.asarray(self.rows.sum(1)), pixel_areas(self.grid) / 10_000
         if not self.grid.crs.proj.is_geographic:
-            height, width = self.grid.metres
-            return Areas(self.legend, pixels, np.asarray(pixels * (height * width / 10_000), np.float64))
-        sizes = [self.grid.crop(Window(y, 0, 1, 1)).metres for y in range(self.grid.shape[0])]
-        per_row = np.array([height * width / 10_000 for height, width in sizes])
+            return Areas(self.legend, pixels, np.asarray(pixels * per_row[0], np.float64))
         return Areas(self.legend, pixels, np.asarray(self.rows @ per_row))
+
+
+def pixel_areas(grid: Grid) -> NDArray[np.float64]:
+    """Return the area of a pixel in each row of a grid, in m² (height)."""
+    if not grid.crs.proj.is_geographic:
+        height, width = grid.metres
+        return np.full(grid.shape[0], height * width)
+    latitudes = grid.bounds[3] - (np.arange(grid.shape[0]) + 0.5) * grid.resolution
+    sizes = [metres_per_unit(grid.crs.proj, latitude) for latitude in latitudes.tolist()]
+    return np.array([height * width for height, width in sizes]) * grid.resolution**2

@@ -8,10 +8,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from bocage.disk import checksums_of, write_checksums, write_text
+from affine import Affine
+from odc.geo import CRS
+
+from bocage.disk import artefact, checksums_of, write_checksums, write_text
 from bocage.grid import Grid
 from bocage.layout import MapLayout
-from bocage.legend import Legend
+from bocage.legend import LandClass, Legend
 from bocage.mapping.areas import Areas
 from bocage.mapping.styles import qml, sld
 from bocage.mapping.writers import MapBand
@@ -109,6 +112,43 @@ class Delivery:
         if any(band.categorical for band in self.bands[layer]):
             asset.extra_fields["classification:classes"] = [self._class(i) for i in range(len(self.legend.classes))]
         return asset
+
+
+@dataclass(frozen=True)
+class Item:
+    """What the STAC item of a map says about the map."""
+
+    legend: Legend
+    grid: Grid
+    fingerprint: str
+    """Digest of the model; empty for a mosaic."""
+    files: Mapping[str, Path]
+    """Layer → its file."""
+
+    @classmethod
+    def load(cls, path: Path) -> "Item":
+        """Read the item of a map.
+
+        Raises
+        ------
+        RunFolderError
+            The file is missing or damaged.
+        """
+        with artefact(path):
+            record = json.loads(path.read_text(encoding="utf-8"))
+            about, assets = record["properties"], record["assets"]
+            legend = Legend(tuple(map(_land_class, assets["classes"]["classification:classes"])))
+            crs = CRS(about.get("proj:code") or about["proj:wkt2"])
+            grid = Grid.of(crs, Affine(*about["proj:transform"][:6]), tuple(about["proj:shape"]))
+            layers = {
+                name: path.with_name(Path(one["href"]).name) for name, one in assets.items() if "raster:bands" in one
+            }
+            return cls(legend, grid, about.get("bocage:model_fingerprint", ""), layers)
+
+
+def _land_class(said: Mapping[str, Any]) -> LandClass:
+    color = f"#{said['color_hint'].lower()}" if said.get("color_hint") else ""
+    return LandClass(said["value"], said["title"], color, said.get("bocage:parent", ""))
 
 
 def _slug(name: str) -> str:

@@ -19,7 +19,7 @@ from bocage.legend import Legend
 from bocage.machine import device_of, versions
 from bocage.mapping import store as windows_on_disk
 from bocage.mapping.areas import AreaCount, Areas
-from bocage.mapping.delivery import Delivery
+from bocage.mapping.delivery import Delivery, Item
 from bocage.mapping.lattice import lattice
 from bocage.mapping.layers import LAYERS, Frame
 from bocage.mapping.region import read_region
@@ -105,6 +105,19 @@ def open_map(legend: Legend, grid: Grid, settings: Mapping, folder: Path) -> Lan
     return LandCoverMap(next(readable, written[0]), grid, legend, layout)
 
 
+def open_map_folder(folder: Path) -> LandCoverMap:
+    """Return the complete map of a folder, from what its STAC item says.
+
+    Raises
+    ------
+    RunFolderError
+        The item is missing or damaged.
+    """
+    layout = MapLayout(folder)
+    item = Item.load(layout.item)
+    return LandCoverMap(dict(item.files), item.grid, item.legend, layout)
+
+
 @dataclass
 class Making:
     """State of a map during its production."""
@@ -134,6 +147,8 @@ class Making:
             progress.say(remark)
         _check_model(trained, settings)
         region = read_region(settings.region, settings.where, scene.grid) if settings.region else None
+        for remark in region.remarks if region else ():
+            progress.say(remark)
         frame = Frame(trained.legend, tuple(trained.footprints), settings.probabilities)
         cell, tile = lattice(trained, scene.grid.shape, settings.tile)
         bands = {name: LAYERS[name].bands(frame) for name in settings.layers}

@@ -1,7 +1,7 @@
 """Region of the map: polygons of a vector file. Nothing is computed outside them."""
 
 import threading
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,12 +10,20 @@ import numpy as np
 import pyogrio.raw
 import shapely
 from numpy.typing import NDArray
+from odc.geo import CRS
 from pyogrio.errors import DataLayerError, DataSourceError, FieldError
 from rasterio.features import geometry_mask
 from rasterio.warp import transform_geom
 
 from bocage.errors import MappingError
 from bocage.grid import Grid, Window
+
+TILE = 1024
+"""Side of the windows that are searched for a pixel of the region, in map pixels."""
+SHORT = 30
+"""Number of characters up to which a CRS is named in a message: a code, not a WKT."""
+LEAST = 0.001
+"""Smallest share of the region outside the map that is reported."""
 
 _ALONE = threading.Lock()
 """One thread rasterises at a time: rasterio suppresses a warning for all threads meanwhile, and two calls would interfere."""
@@ -27,6 +35,8 @@ class Region:
 
     shape: Any
     """A shapely geometry."""
+    remarks: tuple[str, ...] = ()
+    """What a user may not expect: another CRS, a part outside the map."""
 
     def touches(self, grid: Grid, window: Window) -> bool:
         """Return whether a window intersects the region."""
@@ -54,7 +64,7 @@ def read_region(path: Path, where: str, grid: Grid) -> Region:
     Raises
     ------
     MappingError
-        The file cannot be read, has no CRS, has no polygon, or its polygons are outside the map.
+        The file cannot be read, has no CRS, has no polygon, or no polygon contains the centre of a pixel of the map.
     """
     try:
         meta, _, wkb, _ = pyogrio.raw.read(path, where=where or None, columns=[])
@@ -66,13 +76,27 @@ def read_region(path: Path, where: str, grid: Grid) -> Region:
     polygons = _polygons(shapely.from_wkb(wkb), str(meta["crs"]), grid)
     if not polygons:
         raise MappingError(f"[map] region {path} has no polygon{chosen}; found {len(wkb)} features.")
-    region = Region(shapely.union_all(polygons))
+    shape = shapely.union_all(polygons)
+    region = Region(shape, tuple(_remarks(f"region {path}{chosen}", str(meta["crs"]), shape, grid)))
     if not region.touches(grid, grid.window):
         raise MappingError(
             f"[map] region {path}{chosen} is outside the map. Bounds of the map in {grid.crs_name}: {grid.bounds}; bounds of "
             f"the region: {tuple(region.shape.bounds)}."
         )
+    if not any(region.inside(grid, window).any() for window in grid.tiles(TILE) if region.touches(grid, window)):
+        raise MappingError(
+            f"[map] region {path}{chosen} contains no pixel centre of the map. Give polygons larger than a pixel "
+            f"({grid.resolution:g} in {grid.crs_name})."
+        )
     return region
+
+
+def _remarks(name: str, crs: str, shape: Any, grid: Grid) -> Iterator[str]:
+    if CRS(crs) != grid.crs:
+        yield f"The {name} is reprojected from {crs if len(crs) < SHORT else 'its CRS'} to {grid.crs_name}."
+    outside = 1 - shapely.area(shapely.intersection(shape, shapely.box(*grid.bounds))) / shapely.area(shape)
+    if outside > LEAST:
+        yield f"{outside:.1%} of the {name} is outside the map and is not mapped."
 
 
 def _polygons(shapes: Sequence[Any], crs: str, grid: Grid) -> list[Any]:

@@ -22,7 +22,7 @@ from torch import Tensor
 from bocage.errors import ModelError
 from bocage.models.base import Abilities, Batch, Card, InputSpec, Network
 from bocage.models.gru import S2
-from bocage.models.tabular import Gaps, Table
+from bocage.models.tabular import Columns, Gaps, Table
 from bocage.ranges import Range, check_ranges
 
 CARD = Card(
@@ -42,6 +42,11 @@ class Config:
     """Names of the sources; empty: all."""
     patches: Annotated[Mapping[str, int], Range(1, 99)] = field(default_factory=dict)
     """Source → side of its patch, in its own pixels; sources that are not listed give the map pixel only."""
+    texture: Annotated[Mapping[str, int], Range(2, 99)] = field(default_factory=dict)
+    """Source → side of its window of texture, in its own pixels, 2 to 99, centred on the map pixel. Each band of each date adds
+    ten features of the window: eight of Haralick's measures, and mean and standard deviation of the pixels."""
+    grey_levels: Annotated[int, Range(2, 64)] = 8
+    """Number of grey levels of the texture, 2 to 64, between the 2nd and the 98th percentile of the training pixels."""
     gaps: Gaps = "missing"
     """Masked dates of a series of native dates: "missing" values, which the trees handle, or "linear" interpolation in time
     between the clear dates of the pixel. No effect on a series with `fill`."""
@@ -67,8 +72,10 @@ class Model(Network):
 
     def __init__(self, inputs: Mapping[str, InputSpec], n_classes: int, config: Config) -> None:
         super().__init__()
-        self.table = Table(inputs, config.sources, config.patches, "lightgbm", config.gaps)
-        self.inputs, self.footprints = self.table.inputs, self.table.footprints
+        c = config
+        columns = Columns(c.sources, c.patches, c.texture, c.grey_levels, c.gaps)
+        self.table = Table(inputs, columns, "lightgbm")
+        self.inputs, self.footprints, self.texture = self.table.inputs, self.table.footprints, self.table.texture
         self.n_classes, self.config = n_classes, config
         self.trees: Any = None
 
@@ -82,7 +89,7 @@ class Model(Network):
             "learning_rate": c.learning_rate, "min_data_in_leaf": c.min_leaf, "feature_fraction": c.columns,
             "seed": seed % (1 << 31), "deterministic": True, "force_row_wise": True,
         }  # fmt: skip
-        data = lightgbm.Dataset(self.table.rows(batch), labels.numpy(), free_raw_data=True)
+        data = lightgbm.Dataset(self.table.fit(batch), labels.numpy(), free_raw_data=True)
         self.trees = lightgbm.train(parameters, data, c.rounds)
 
     def forward(self, batch: Batch) -> Tensor:

@@ -2,7 +2,8 @@
 
 Operational chains use this classifier (iota2, Inglada et al. 2017, doi:10.3390/rs9010095). Masked values are NaN, which
 scikit-learn's trees handle in their splits. With `patches`, a source gives all pixels of the patch around the map pixel
-instead of the pixel itself: the "RF on patches" of Gaetano et al. 2018, doi:10.3390/rs10111746.
+instead of the pixel itself: the "RF on patches" of Gaetano et al. 2018, doi:10.3390/rs10111746. With `texture`, a source adds
+Haralick's texture measures of a window around the map pixel (1973, doi:10.1109/TSMC.1973.4309314).
 
 ::
 
@@ -25,7 +26,7 @@ from torch import Tensor
 from bocage.errors import ModelError
 from bocage.models.base import Abilities, Batch, Card, InputSpec, Network
 from bocage.models.gru import S2
-from bocage.models.tabular import Gaps, Table
+from bocage.models.tabular import Columns, Gaps, Table
 from bocage.ranges import Range, check_ranges
 
 if TYPE_CHECKING:  # scikit-learn and skops take seconds to import, and only this model needs them
@@ -50,6 +51,11 @@ class Config:
     """Names of the sources; empty: all."""
     patches: Annotated[Mapping[str, int], Range(1, 99)] = field(default_factory=dict)
     """Source → side of its patch, in its own pixels; sources that are not listed give the map pixel only."""
+    texture: Annotated[Mapping[str, int], Range(2, 99)] = field(default_factory=dict)
+    """Source → side of its window of texture, in its own pixels, 2 to 99, centred on the map pixel. Each band of each date adds
+    ten features of the window: eight of Haralick's measures, and mean and standard deviation of the pixels."""
+    grey_levels: Annotated[int, Range(2, 64)] = 8
+    """Number of grey levels of the texture, 2 to 64, between the 2nd and the 98th percentile of the training pixels."""
     gaps: Gaps = "missing"
     """Masked dates of a series of native dates: "missing" values, which the trees handle, or "linear" interpolation in time
     between the clear dates of the pixel. No effect on a series with `fill`."""
@@ -71,8 +77,10 @@ class Model(Network):
 
     def __init__(self, inputs: Mapping[str, InputSpec], n_classes: int, config: Config) -> None:
         super().__init__()
-        self.table = Table(inputs, config.sources, config.patches, "random_forest", config.gaps)
-        self.inputs, self.footprints = self.table.inputs, self.table.footprints
+        c = config
+        columns = Columns(c.sources, c.patches, c.texture, c.grey_levels, c.gaps)
+        self.table = Table(inputs, columns, "random_forest")
+        self.inputs, self.footprints, self.texture = self.table.inputs, self.table.footprints, self.table.texture
         self.n_classes = n_classes
         self.config = config
         self.forest: RandomForestClassifier | None = None
@@ -90,7 +98,7 @@ class Model(Network):
             random_state=seed,
             n_jobs=-1,
         )
-        forest.fit(self.table.rows(batch), labels.numpy())
+        forest.fit(self.table.fit(batch), labels.numpy())
         self.forest = forest
         self.archive = skops.io.dumps(forest)  # once: each archive contains the time of its creation
 

@@ -44,8 +44,12 @@ class Config:
     """Filters of each convolution, at least 1."""
     dense: Annotated[int, Range(1, 16_384)] = 256
     """Units of the dense layer, at least 1."""
+    kernel: Annotated[int, Range(1, 99, odd=True)] = 5
+    """Number of dates that each convolution reads, odd."""
     dropout: Annotated[float, SHARE] = 0.5
     """Dropout rate after each layer, from 0 to below 1."""
+    dense_dropout: Annotated[float | None, SHARE] = None
+    """Dropout rate after the dense layer, from 0 to below 1; default: that of the other layers."""
     norm: Norm = "batch"
     """Normalisation before each ReLU: "batch" (the paper), "affine", "group" or "layer"."""
 
@@ -62,11 +66,14 @@ class Encoder(SourceEncoder):
         self.footprint, self.width = pixel_footprint(self.spec), config.dense
         self.hidden = config.filters
         sizes = [len(self.spec.bands), config.filters, config.filters]
-        self.convs = nn.ModuleList(nn.Conv1d(inside, config.filters, 5, padding=2) for inside in sizes)
+        self.convs = nn.ModuleList(
+            nn.Conv1d(inside, config.filters, config.kernel, padding=config.kernel // 2) for inside in sizes
+        )
         self.norms = nn.ModuleList(norm_of(config.norm, config.filters, 1) for _ in sizes)
         self.dense = nn.Linear(config.filters * self.spec.dates, config.dense)
         self.dense_norm = norm_of(config.norm, config.dense, 1)
         self.dropout = nn.Dropout(config.dropout)
+        self.dense_dropout = nn.Dropout(config.dropout if config.dense_dropout is None else config.dense_dropout)
 
     def forward(self, batch: Batch, shape: tuple[int, int]) -> Tensor:
         """Return the features (B, F, Y, X)."""
@@ -76,7 +83,7 @@ class Encoder(SourceEncoder):
         x = series.transpose(1, 2)
         for conv, norm in zip(self.convs, self.norms, strict=True):
             x = self.dropout(functional.relu(norm(conv(x))))
-        features: Tensor = self.dropout(functional.relu(self.dense_norm(self.dense(x.flatten(1)))))
+        features: Tensor = self.dense_dropout(functional.relu(self.dense_norm(self.dense(x.flatten(1)))))
         return features
 
 

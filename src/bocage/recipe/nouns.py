@@ -1,13 +1,14 @@
 """Data classes of a parsed recipe: the typed settings of every stage."""
 
 from collections.abc import Mapping as AnyMapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Annotated, Any
 
 from bocage.disk import safe_name
 from bocage.errors import Problem, RecipeError
 from bocage.evaluation import Evaluation
+from bocage.finish import Finishing
 from bocage.grid import Grid
 from bocage.legend import LandClass, Legend
 from bocage.mapping import Mapping, Workers
@@ -169,6 +170,8 @@ class Recipe:
     """Content of the file; empty for a table."""
     compare: tuple[Contender, ...] = ()
     """Models to compare with the model of the recipe."""
+    finish: Finishing = field(default_factory=Finishing)
+    """Regularisation, vector map and zones."""
     plugins: Plugins = Plugins()
     """Code outside of Bocage that model folders may name."""
     sites: tuple[Site, ...] = ()

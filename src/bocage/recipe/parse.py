@@ -19,6 +19,7 @@ from pydantic import TypeAdapter, ValidationError
 from bocage.disk import safe_name
 from bocage.errors import BocageError, Problem, RecipeError
 from bocage.evaluation import METRICS, Evaluation
+from bocage.finish import Finishing
 from bocage.legend import Legend, read_csv
 from bocage.mapping import WRITERS, Mapping, Workers
 from bocage.models import MODELS, mixture
@@ -43,6 +44,7 @@ SECTIONS: dict[str, tuple[type[Any], bool]] = {
     "training": (Training, False),
     "map": (Mapping, False),
     "evaluation": (Evaluation, False),
+    "finish": (Finishing, False),
     "report": (Reporting, False),
     "workers": (Workers, False),
     "plugins": (Plugins, False),

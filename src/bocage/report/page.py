@@ -43,7 +43,7 @@ def _opening(made: Material) -> dict[str, Any]:
 def _results(made: Material) -> dict[str, Any]:
     estimates = made.estimates
     return {
-        "palette": land_cover.palette_warnings(made),
+        "palette": land_cover.palette_warnings(made.samples.legend, made.language),
         "map": land_cover.picture(made),
         "classes": accuracy.classes(made),
         "matrix": accuracy.matrix(made.score.matrix, made.language),

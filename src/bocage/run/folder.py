@@ -3,7 +3,7 @@
 import dataclasses
 import datetime
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -23,9 +23,9 @@ from bocage.samples.reference import fingerprint_reference, vector_files
 from bocage.scene import Scene
 
 T = TypeVar("T")
-NO_MATTER = ("path", "text", "choice", "scene", "compare", "report", "workers", "plugins", "sites")
+NO_MATTER = ("path", "text", "choice", "scene", "compare", "report", "workers", "plugins", "finish", "sites")
 """Fields of a recipe without a digest of their own. They do not affect the results (location of the file, cache on disk, other
-models, report, workers, allowed code), or their parts have separate digests (the choice, the sites)."""
+models, report, workers, allowed code), or their parts have separate digests (the choice, what follows the map, the sites)."""
 NO_RESULTS = ("prepare", "samples", "pretrain")
 """Stages that are repeated without ``--overwrite``."""
 
@@ -82,6 +82,10 @@ class Inputs:
         if self.parts:
             return {f"{OF_SITE}{site}": digest(part.contents) for site, part in self.parts.items()}
         return {"inputs": digest(self.contents)}
+
+    def watching(self, paths: Iterable[str | Path]) -> "Inputs":
+        """Return the inputs, with further files to watch from now on."""
+        return dataclasses.replace(self, watch=Watch({**self.watch.states, **Watch.on(paths).states}))
 
     @property
     def images(self) -> dict[str, tuple[str, ...]]:
@@ -233,6 +237,15 @@ class RunFolder:
         self._write()
 
 
+def has_results(layout: RunLayout) -> bool:
+    """Return whether a folder has a complete stage of a run that is not repeated without ``--overwrite``."""
+    return layout.provenance.exists() and _has_results(Provenance.load(layout.provenance))
+
+
+def _has_results(before: Provenance) -> bool:
+    return any(stage not in NO_RESULTS for stage in before.stages)
+
+
 def _stages_before(layout: RunLayout, identity: Mapping[str, str], overwrite: bool) -> dict[str, Stage]:
     """Return the complete stages of a folder.
 
@@ -241,7 +254,7 @@ def _stages_before(layout: RunLayout, identity: Mapping[str, str], overwrite: bo
     RunFolderError
         The folder contains other files or results of another recipe, and `overwrite` is False.
     """
-    own = (layout.plan.name, LOCK, COMPARING, f"{LOCK}.json", f"{COMPARING}.json")
+    own = (layout.plan.name, layout.mapped.name, LOCK, COMPARING, f"{LOCK}.json", f"{COMPARING}.json")
     if not layout.path.exists() or all(p.name in own for p in layout.path.iterdir()):
         return {}
     if not layout.provenance.exists():
@@ -249,14 +262,13 @@ def _stages_before(layout: RunLayout, identity: Mapping[str, str], overwrite: bo
             return {}
         if layout.map.is_complete:
             raise RunFolderError(
-                f"{layout.path} has a map of a model from another run, but no run: no samples, no scores, no report. Choose "
-                "another --out for a run of this recipe."
+                f"{layout.path} has a map of a model from another run, but no run: no samples and no scores. Choose another "
+                f"--out for a run of this recipe, or write the report of the map with 'bocage report {layout.path}'."
             )
         raise RunFolderError(f"{layout.path} is not empty and was not written by Bocage; choose another --out.")
     before = Provenance.load(layout.provenance)
     odd = sorted(k for k in identity if identity[k] != before.identity.get(k))
-    has_results = any(stage not in NO_RESULTS for stage in before.stages)
-    if odd and has_results and not overwrite:
+    if odd and _has_results(before) and not overwrite:
         raise RunFolderError(
             f"{layout.path} contains results of another run (it differs in: {', '.join(odd)}). Choose another --out, or "
             "give --overwrite to repeat the stages that depend on the change."

@@ -15,11 +15,10 @@ from bocage.models import Network
 from bocage.progress import QUIET, Progress
 from bocage.recipe import GridChoice, Recipe, SourceChoice
 from bocage.run.folder import Inputs, RunFolder
-from bocage.run.stages import STAGES, Keys, Run
+from bocage.run.stages import STAGES, Keys, Run, map_key
 from bocage.run.start import start_of
 from bocage.samples import Samples, make_samples
 from bocage.samples.cut import STORE
-from bocage.samples.reference import fingerprint_vector
 from bocage.scene import Prepared, Scene, make_scene, prepare_scene
 from bocage.sources import SENSORS, Readable, open_source, opening_order
 from bocage.training import check_device
@@ -151,13 +150,11 @@ def _keys(recipe: Recipe, network: Network, inputs: Inputs, start: str) -> Keys:
     cut = digest(STORE, inputs.contents, recipe.grid, recipe.legend, used, reference, *needs, *parts)
     plain = choice.with_training(pretrained=None)  # `start` is the digest of the pretrained weights; the path is not
     train = digest(cut, recipe.split, choice.name, choice.config, plain.training, start, *plain.trainings)
-    region = fingerprint_vector(recipe.map.region) if recipe.map.region else ""
-    where = replace(recipe.map, region=None, where="")
     return Keys(
         samples=cut,
         train=train,
         evaluate=digest(train, recipe.evaluation.metrics),
-        map=digest(train, where, region, recipe.map.where),
+        map=map_key(train, recipe.map),
     )
 
 

@@ -23,7 +23,7 @@ from bocage.evaluation import (
     predictions_of,
     trust_of,
 )
-from bocage.layout import RunLayout
+from bocage.layout import MapLayout, RunLayout
 from bocage.legend import Legend
 from bocage.machine import device_of
 from bocage.mapping import (
@@ -40,6 +40,7 @@ from bocage.progress import Progress
 from bocage.recipe import Recipe
 from bocage.run.folder import RunFolder
 from bocage.samples import Samples
+from bocage.samples.reference import fingerprint_vector
 from bocage.scene import Scene
 from bocage.training import (
     Importance,
@@ -72,6 +73,12 @@ class Keys:
     train: str
     evaluate: str
     map: str
+
+
+def map_key(train: str, settings: Mapping) -> str:
+    """Return the digest of everything that determines a map: the training, the settings, the content of the region."""
+    region = fingerprint_vector(settings.region) if settings.region else ""
+    return digest(train, replace(settings, region=None, where=""), region, settings.where)
 
 
 def settled(settings: Mapping, found: Reduced, device: str, progress: Progress) -> Mapping:
@@ -131,16 +138,19 @@ class Run:
         k = self.recipe.map.draw
         self.folder.need(f"train/{k}", self.keys.train, "train")
         trained = Trained.load(self.layout.split(k).model.path)
-        self.folder.once("map", self.keys.map, partial(self._make_map, trained), self.progress)
+        self.folder.once("map", self.keys.map, partial(self.make_map, trained), self.progress)
         return self._open_map(trained.legend)
 
-    def _make_map(self, trained: Trained) -> LandCoverMap:
-        computing = Computing(self._device, self.recipe.workers)
-        return make_map(trained, self.scene, self._precise(trained), self.layout.map.path, computing, self.progress)
+    def make_map(
+        self, trained: Trained, settings: Mapping | None = None, folder: MapLayout | None = None
+    ) -> LandCoverMap:
+        """Map the scene with the settings of the recipe into the run's map folder, unless others are given."""
+        computing, where = Computing(self._device, self.recipe.workers), folder or self.layout.map
+        precise = self._precise(trained, settings or self.recipe.map)
+        return make_map(trained, self.scene, precise, where.path, computing, self.progress)
 
-    def _precise(self, trained: Trained) -> Mapping:
+    def _precise(self, trained: Trained, settings: Mapping) -> Mapping:
         """Return the map's settings, with float32 if bfloat16 is set but changes the classes of validation samples too much."""
-        settings = self.recipe.map
         if settings.precision == "float32":
             return settings
         validation = self.samples.draw(settings.draw).validation

@@ -16,11 +16,10 @@ from dataclasses import dataclass
 from datetime import date
 from typing import Annotated, Any, Literal
 
-import numba
 import numpy as np
 from numpy.typing import NDArray
 
-from bocage.machine import cores
+from bocage.machine import compiled, cores
 from bocage.ranges import Range, check_ranges
 from bocage.sources.base import YEARS
 
@@ -179,15 +178,7 @@ class _Neighbours:
         return cls(left.astype(np.int32), np.searchsorted(days, target, "left").astype(np.int32))
 
 
-def _compiled(function: Callable[..., Any]) -> Any:
-    """Return a function compiled by numba on first use, without the interpreter lock, and cached on disk if possible."""
-    try:
-        return numba.njit(nogil=True, cache=True, boundscheck=False)(function)
-    except RuntimeError:  # numba has no writable folder for its cache
-        return numba.njit(nogil=True, boundscheck=False)(function)
-
-
-@_compiled
+@compiled
 def _linear_pixels(
     values: Any, valid: Any, left: Any, right: Any, days: Any, target: Any, filled: Any, first: int, last: int
 ) -> None:
@@ -217,7 +208,7 @@ def _linear_pixels(
                 _between(band, before[k], after[k], weight[k], filled[k, c, p:end])
 
 
-@_compiled
+@compiled
 def _carry(seen: Any, now: Any, last: Any, out: Any) -> None:
     """Write the value of this date where it is clear, and the previous value elsewhere.
 
@@ -227,14 +218,14 @@ def _carry(seen: Any, now: Any, last: Any, out: Any) -> None:
         out[x] = now[x] if seen[x] else last[x]
 
 
-@_compiled
+@compiled
 def _between(band: Any, before: Any, after: Any, weight: Any, out: Any) -> None:
     for x in range(len(out)):
         a = band[before[x]]
         out[x] = a + weight[x] * (band[after[x]] - a)
 
 
-@_compiled
+@compiled
 def _surroundings(valid: Any, p: int, end: int, left: Any, right: Any, rows: Any, before: Any, after: Any) -> None:
     """Find the positions of the clear dates before and after each regular date.
 
@@ -271,7 +262,7 @@ def _surroundings(valid: Any, p: int, end: int, left: Any, right: Any, rows: Any
             k += 1
 
 
-@_compiled
+@compiled
 def _weights(before: Any, after: Any, days: Any, target: Any, weight: Any, count: int) -> None:
     """Compute the weight, 0 to 1, of the clear date after each regular date."""
     for k in range(len(target)):
@@ -280,7 +271,7 @@ def _weights(before: Any, after: Any, days: Any, target: Any, weight: Any, count
             weight[k, x] = (target[k] - start) / (stop - start) if stop > start else np.float32(0)
 
 
-@_compiled
+@compiled
 def _whittaker_pixels(
     values: Any, valid: Any, left: Any, right: Any, days: Any, target: Any, smoothing: float,
     filled: Any, first: int, last: int,
@@ -308,7 +299,7 @@ def _whittaker_pixels(
                 filled[k, c, p] = curve[k]
 
 
-@_compiled
+@compiled
 def _place(day: float, target: Any) -> tuple[int, float]:
     """Return the position of the regular date before a day, and the weight of the next one; days outside take the end dates."""
     m = len(target)
@@ -320,7 +311,7 @@ def _place(day: float, target: Any) -> tuple[int, float]:
     return k, (day - target[k]) / (target[k + 1] - target[k])
 
 
-@_compiled
+@compiled
 def _factorise(valid: Any, slot: Any, share: Any, p: int, smoothing: float, factor: Any) -> None:
     """Compute LDLᵀ of the pentadiagonal matrix AᵀA + smoothing · DᵀD: D in column 0, the two lower diagonals of L in 1 and 2."""
     m = len(factor)
@@ -351,7 +342,7 @@ def _factorise(valid: Any, slot: Any, share: Any, p: int, smoothing: float, fact
         factor[k, 1], factor[k, 2] = first / d, second / d
 
 
-@_compiled
+@compiled
 def _solve(values: Any, valid: Any, slot: Any, share: Any, factor: Any, p: int, c: int, curve: Any) -> None:
     m = len(curve)
     curve[:] = 0.0
@@ -374,7 +365,7 @@ def _solve(values: Any, valid: Any, slot: Any, share: Any, factor: Any, p: int, 
             curve[k] -= factor[k, 2] * curve[k + 2]
 
 
-@_compiled
+@compiled
 def _keep_ends(valid: Any, days: Any, target: Any, p: int, curve: Any) -> None:
     """Outside the first and last clear dates, use the nearest value of the curve between them; extrapolation would diverge."""
     n, m = len(days), len(target)
@@ -397,7 +388,7 @@ def _keep_ends(valid: Any, days: Any, target: Any, p: int, curve: Any) -> None:
         curve[k] = curve[high]
 
 
-@_compiled
+@compiled
 def _linear_pixel(values: Any, valid: Any, left: Any, right: Any, days: Any, target: Any, filled: Any, p: int) -> None:
     """Interpolate one pixel linearly; 0 if it has no clear date."""
     n, bands = values.shape[0], values.shape[1]

@@ -1,6 +1,6 @@
 """Model + Samples → Trained: batches, losses, training loop, checkpoints, calibration."""
 
-from bocage.training.adapt import Adapting, adapt
+from bocage.training.adapt import Adapting, Answers, Change, Round, adapt
 from bocage.training.budget import budgeted
 from bocage.training.choice import Choice
 from bocage.training.domain import features_of
@@ -13,10 +13,11 @@ from bocage.training.scaling import Normalisation
 from bocage.training.settings import Training, with_preset
 from bocage.training.sites import check_sites
 from bocage.training.train import Trainer, classify
-from bocage.training.trained import Region, Trained, input_specs
+from bocage.training.trained import CALENDAR, Region, SourceRecord, Trained, input_specs, source_records
 
 __all__ = [
-    "Adapting", "Choice", "Importance", "Normalisation", "Pretrained", "Pretraining", "Reduced", "Region", "Trained",
-    "Trainer", "Training", "adapt", "budgeted", "check_bfloat16", "check_device", "check_sites", "classify",
-    "features_of", "imitates_bfloat16", "importance", "input_specs", "pretrain", "remarks", "with_preset",
+    "CALENDAR", "Adapting", "Answers", "Change", "Choice", "Importance", "Normalisation", "Pretrained", "Pretraining",
+    "Reduced", "Region", "Round", "SourceRecord", "Trained", "Trainer", "Training", "adapt", "budgeted",
+    "check_bfloat16", "check_device", "check_sites", "classify", "features_of", "imitates_bfloat16", "importance",
+    "input_specs", "pretrain", "remarks", "source_records", "with_preset",
 ]  # fmt: skip

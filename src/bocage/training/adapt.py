@@ -8,7 +8,7 @@ contain.
 
 import math
 from dataclasses import dataclass, replace
-from typing import Annotated, Any
+from typing import Annotated
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,6 +22,7 @@ from bocage.samples import Chips
 from bocage.samples.split import Draw
 from bocage.samples.unlabelled import NONE
 from bocage.training.loop import Task, fit
+from bocage.training.novelty import novelty_of
 from bocage.training.settings import Training
 from bocage.training.train import classify
 from bocage.training.trained import Region, Trained
@@ -54,6 +55,59 @@ class Adapting:
         check_ranges(self)
 
 
+@dataclass(frozen=True)
+class Round:
+    """Number of training pixels of each class in one round of self-training."""
+
+    predicted: tuple[int, ...]
+    """Pixels with a pseudo-label."""
+    labelled: tuple[int, ...]
+    """Pixels of the reference polygons."""
+
+
+@dataclass(frozen=True)
+class Answers:
+    """Predictions of a model for random pixels of the scene."""
+
+    share: tuple[float, ...]
+    """Share of the pixels predicted as each class, 0 to 1."""
+    confidence: tuple[float | None, ...]
+    """Mean confidence of the pixels predicted as each class, 0 to 1; None without pixels."""
+
+    @property
+    def mean(self) -> float | None:
+        """Mean confidence of all pixels, 0 to 1; None without pixels."""
+        terms = [share * sure for share, sure in zip(self.share, self.confidence, strict=True) if sure is not None]
+        return sum(terms) if terms else None
+
+    @classmethod
+    def of(cls, probabilities: NDArray[np.float32]) -> "Answers":
+        """Return the summary of probabilities (N, K)."""
+        classes, sure = probabilities.argmax(1), probabilities.max(1, initial=0)
+        counts = np.bincount(classes, minlength=probabilities.shape[1])
+        sums = np.bincount(classes, weights=sure, minlength=len(counts))
+        means = tuple(float(total / n) if n else None for total, n in zip(sums, counts, strict=True))
+        return cls(tuple((counts / max(1, len(classes))).tolist()), means)
+
+
+@dataclass(frozen=True)
+class Change:
+    """Effect of an adaptation on the unlabelled pixels that were drawn from the scene."""
+
+    pixels: int
+    """Number of these pixels."""
+    changed: float
+    """Share of these pixels whose class differs between the two models, 0 to 1."""
+    before: Answers
+    """Predictions of the original model."""
+    after: Answers
+    """Predictions of the adapted model."""
+    beyond: float | None
+    """Share of these pixels that are unlike the training data (novelty above 1); None if the model has no domain."""
+    rounds: tuple[Round, ...]
+    """Training pixels of each round."""
+
+
 def adapt(
     trained: Trained,
     chips: Chips,
@@ -61,8 +115,10 @@ def adapt(
     settings: Adapting,
     where: SplitLayout,
     progress: Progress = QUIET,
-) -> Trained:
-    """Adapt a network to the pixels of another scene, and write the model to the folder `where`.
+) -> tuple[Trained, Change]:
+    """Adapt a network to the pixels of another scene, and return the adapted model and what it changes.
+
+    Checkpoints and curves of the training are written to the folder `where`.
 
     Parameters
     ----------
@@ -83,10 +139,12 @@ def adapt(
         )
     label = chips.label
     free, known = np.flatnonzero(label == NONE), np.flatnonzero(label != NONE)
+    probabilities = first = classify(trained, chips, free, settings.device)
+    rounds, count = [], len(trained.legend.classes)
     for number in range(settings.rounds):
-        probabilities = classify(trained, chips, free, settings.device)
         taken = surest(probabilities, settings.share, settings.least)
-        _report(trained, taken, probabilities.argmax(1)[taken], label[known], progress, number)
+        rounds.append(_round(probabilities.argmax(1)[taken], label[known].astype(np.int64), count))
+        _report(trained, rounds[-1], progress, number)
         targets = label.astype(np.int64)
         targets[free] = probabilities.argmax(1)
         repeats = len(taken) // max(1, len(known)) or 1  # labels get about the same total weight as pseudo-labels
@@ -99,14 +157,28 @@ def adapt(
         nothing = members[:0]
         task = Task(
             f"adapting {trained.title}, round {number + 1} of {settings.rounds}", trained.model, replace(chips, label=targets),
-            Draw(members, nothing, nothing), len(trained.legend.classes), trained.normalisation, _loop(settings),
+            Draw(members, nothing, nothing), count, trained.normalisation, _loop(settings),
             settings.seed + number, where,
         )  # fmt: skip
         fit(task, progress)
         where.checkpoint.unlink(missing_ok=True)
+        probabilities = classify(trained, chips, free, settings.device)
     adapted = replace(trained, region=region, versions=versions())
-    adapted.save(where.model.path)
-    return adapted
+    novelty = novelty_of(trained, chips, free)
+    change = Change(
+        len(free), _mean(first.argmax(1) != probabilities.argmax(1)), Answers.of(first), Answers.of(probabilities),
+        None if novelty is None else _mean(novelty > 1), tuple(rounds),
+    )  # fmt: skip
+    return adapted, change
+
+
+def _mean(these: NDArray[np.bool_]) -> float:
+    return float(these.mean()) if len(these) else 0.0
+
+
+def _round(predicted: NDArray[np.int64], labelled: NDArray[np.int64], classes: int) -> Round:
+    found = (tuple(np.bincount(part, minlength=classes).tolist()) for part in (predicted, labelled))
+    return Round(*found)
 
 
 def surest(probabilities: NDArray[np.float32], share: float, least: float) -> NDArray[np.int64]:
@@ -130,19 +202,12 @@ def _loop(settings: Adapting) -> Training:
     )  # fmt: skip
 
 
-def _report(
-    trained: Trained,
-    taken: NDArray[np.int64],
-    classes: NDArray[np.int64],
-    known: NDArray[Any],
-    progress: Progress,
-    number: int,
-) -> None:
-    counts = np.bincount(classes, minlength=len(trained.legend.classes))
+def _report(trained: Trained, used: Round, progress: Progress, number: int) -> None:
     progress.say(
-        f"Round {number + 1}: training on {len(taken)} pixels with a confident prediction and {len(known)} labelled pixels."
+        f"Round {number + 1}: training on {sum(used.predicted)} pixels with a confident prediction and {sum(used.labelled)} "
+        "labelled pixels."
     )
-    shown = np.bincount(known.astype(np.int64), minlength=len(counts))
-    absent = [name for name, n, m in zip(trained.legend.names, counts, shown, strict=True) if not n and not m]
+    pairs = zip(trained.legend.names, used.predicted, used.labelled, strict=True)
+    absent = [name for name, n, m in pairs if not n and not m]
     if absent:
         progress.say(f"No training pixel of: {', '.join(absent)}. The model may forget these classes.")

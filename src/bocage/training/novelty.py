@@ -45,6 +45,18 @@ def domain_of(trained: Trained, chips: Chips, draw: Draw, seed: int) -> Domain:
     return Domain(mean, components.contiguous(), placed, _far(nearest))
 
 
+def novelty_of(trained: Trained, chips: Chips, members: NDArray[np.int64]) -> NDArray[np.float32] | None:
+    """Return the novelty of samples (N,), above 1 outside the training domain; None if the model has no domain."""
+    if trained.domain is None:
+        return None
+    parts = [members[:0].astype(np.float32)]
+    for start in range(0, len(members), CHECKED):
+        batch = make_batch(chips, members[start : start + CHECKED], trained.normalisation)
+        features = features_of(batch, trained.inputs, trained.footprints, (1, 1), trained.any_source)
+        parts.append(trained.domain.novelty(features).numpy())
+    return np.concatenate(parts)
+
+
 def _far(nearest: Tensor) -> Tensor:
     """Return the upper whisker of the distances, as in the paper: the largest within 1.5 interquartile ranges of the box."""
     if not len(nearest):

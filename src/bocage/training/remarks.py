@@ -5,8 +5,6 @@ from collections.abc import Iterator
 
 import numpy as np
 from numpy.typing import NDArray
-from odc.geo import CRS
-from odc.geo.geom import box
 
 from bocage.scene import Scene
 from bocage.training.trained import CALENDAR, Region, Trained
@@ -52,10 +50,7 @@ def _months(days: NDArray[np.integer]) -> list[int]:
 
 def _latitude(region: Region) -> float:
     """Return the latitude of the centre of a region in degrees; 0 if the CRS is local."""
-    try:
-        return float(box(*region.bounds, CRS(region.crs)).to_crs("EPSG:4326").centroid.coords[0][1])
-    except (ValueError, RuntimeError):
-        return 0.0
+    return region.centre[1] if region.centre else 0.0
 
 
 def _listed(names: list[str]) -> str:

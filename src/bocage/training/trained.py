@@ -18,6 +18,7 @@ import numpy as np
 import safetensors
 import safetensors.torch
 from odc.geo import CRS
+from odc.geo.geom import box
 from torch import Tensor
 
 from bocage.disk import checksums_of, damaged, digest_of, read_checksums, replacing_folder, write_checksums
@@ -92,6 +93,15 @@ class Region:
         boxes = [one.grid.geobox.extent.to_crs("EPSG:4326").boundingbox.bbox for one in scene.by_site.values()]
         west, south, east, north = zip(*boxes, strict=True)
         return cls(CRS("EPSG:4326").to_wkt(), (min(west), min(south), max(east), max(north)))
+
+    @property
+    def centre(self) -> tuple[float, float] | None:
+        """Longitude and latitude of the centre in degrees; None if the CRS is local."""
+        try:
+            place = box(*self.bounds, CRS(self.crs)).to_crs("EPSG:4326").centroid.coords[0]
+        except (ValueError, RuntimeError):
+            return None
+        return float(place[0]), float(place[1])
 
 
 @dataclass(frozen=True)

@@ -1,16 +1,38 @@
 """Pictures of the map, of the imagery below it, of confidence and novelty, and warnings about the colours."""
 
-from typing import Any
+from typing import Any, Protocol
 
 from bocage.errors import BocageError
+from bocage.layout import RunLayout
+from bocage.legend import Legend
+from bocage.mapping import LandCoverMap
 from bocage.report import figures
 from bocage.report.imagery import best_source, composite, reduced
-from bocage.report.material import Material
 from bocage.report.palette import alike
+from bocage.scene import Scene
 from bocage.words import words_of
 
 
-def picture(made: Material) -> dict[str, Any] | None:
+class Pictured(Protocol):
+    """What the pictures need of a report: the map, and the scene if its imagery is shown."""
+
+    @property
+    def layout(self) -> RunLayout:
+        """Paths of the folder of the page."""
+
+    @property
+    def land(self) -> LandCoverMap | None:
+        """The map."""
+
+    @property
+    def scene(self) -> Scene | None:
+        """The scene."""
+
+    def percent(self, share: float | None) -> str | None:
+        """Return a share (0 to 1) as a percentage in the language of the page."""
+
+
+def picture(made: Pictured) -> dict[str, Any] | None:
     """Return the pictures of the map, the imagery, the confidence and the novelty; None without a readable map."""
     if made.land is None or not made.land.is_readable:
         return None
@@ -28,6 +50,8 @@ def picture(made: Material) -> dict[str, Any] | None:
     if "novelty" in made.land.files:
         picture, beyond = figures.novelty_picture(made.land.files["novelty"])
         found["novelty"], found["beyond"] = picture, made.percent(beyond)
+    if made.scene is None:
+        return found
     name = best_source(made.scene)
     try:
         shown, bands = composite(made.scene.cubes[name].source, reduced(made.scene.grid, figures.LONGEST // 2))
@@ -36,9 +60,9 @@ def picture(made: Material) -> dict[str, Any] | None:
     return found | {"imagery": figures.image(shown), "source": name, "bands": ", ".join(bands)}
 
 
-def palette_warnings(made: Material) -> list[str]:
+def palette_warnings(legend: Legend, language: str) -> list[str]:
     """Return a warning for each kind of vision that confuses colours of the legend."""
-    w, legend = words_of(made.language), made.samples.legend
+    w = words_of(language)
     by_vision: dict[str, list[str]] = {}
     for pair in alike(legend.names, legend.colors):
         by_vision.setdefault(pair.vision, []).append(f"{pair.first} – {pair.second}")

@@ -7,6 +7,7 @@ import numpy as np
 
 from bocage.evaluation import Score, spread_of
 from bocage.evaluation.trust import COVERAGES, NEAR
+from bocage.grid import Grid
 from bocage.report.material import Material
 from bocage.report.sections.split import probe_of
 from bocage.samples import Split
@@ -37,7 +38,7 @@ def _overview(made: Material, w: Mapping[str, str]) -> str:
         n = whole(len(made.scene.ids or ()), language)
         return w["s_table"].format(model=model, classes=len(made.samples.legend.classes), n=n, sources=sources)
     values = {"classes": len(made.samples.legend.classes), "area": number(made.areas.total / 100, language, 2)}
-    return w["s_map"].format(model=model, sources=sources, **values, **size(made))
+    return w["s_map"].format(model=model, sources=sources, **values, **size(made.scene.grid, language))
 
 
 def _accuracy(made: Material, w: Mapping[str, str]) -> str:
@@ -86,9 +87,8 @@ def _leakage(made: Material, w: Mapping[str, str]) -> str:
     return w[key].format(probe=made.percent(probe[0]))
 
 
-def size(made: Material) -> dict[str, Any]:
+def size(grid: Grid, language: str) -> dict[str, Any]:
     """Return rows, columns and pixel size (metres) of the map, formatted for a sentence."""
-    grid, language = made.scene.grid, made.language
     gsd = number(grid.metres[0], language, 2).rstrip("0").rstrip(".,")
     return {"height": whole(grid.shape[0], language), "width": whole(grid.shape[1], language), "gsd": gsd}
 
@@ -106,7 +106,7 @@ def subject(made: Material) -> str:
     w = words_of(made.language)
     if made.scene.ids is not None:
         return w["report_table"].format(n=whole(len(made.scene.ids), made.language))
-    return w["report_map"].format(crs=made.scene.grid.crs_name, **size(made))
+    return w["report_map"].format(crs=made.scene.grid.crs_name, **size(made.scene.grid, made.language))
 
 
 def headline(score: Score, language: str) -> list[tuple[str, str]]:

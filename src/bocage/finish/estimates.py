@@ -1,0 +1,195 @@
+"""Areas corrected for the errors of a map, with 95 % intervals: in any zone, and for transitions between two maps.
+
+Both start from reference pixels with their map class, in independent units: polygons, whose pixels are correlated, or the single
+pixels of a random sample.
+"""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bocage.errors import FinishError
+from bocage.evaluation.area import Estimate
+
+SINGULAR = 1e6
+"""Condition number above which rates of confusion cannot be inverted."""
+STEPS = 20_000
+"""Maximum number of steps towards the shares of the transitions."""
+
+
+@dataclass(frozen=True)
+class Checked:
+    """Reference pixels with their map class."""
+
+    counts: NDArray[np.float64]
+    """Number (or weight) of pixels of each unit by reference class (row) and map class (column), (U, K, K)."""
+    names: tuple[str, ...]
+    origin: str
+    """Origin of the reference pixels, in words."""
+
+    @classmethod
+    def of(
+        cls,
+        mapped: NDArray[Any],
+        reference: NDArray[Any],
+        unit: NDArray[Any],
+        names: Sequence[str],
+        origin: str,
+    ) -> "Checked":
+        """Count the pixels (N,) of each unit; classes are positions in `names`."""
+        k = len(names)
+        which = np.unique(unit, return_inverse=True)[1].ravel()
+        units = int(which.max(initial=-1)) + 1
+        cell = (which * k + np.asarray(reference, np.int64)) * k + np.asarray(mapped, np.int64)
+        counts = np.bincount(cell, minlength=units * k * k).reshape(units, k, k)
+        return cls(counts.astype(np.float64), tuple(names), origin)
+
+    def weighted(self, weight: NDArray[np.float64]) -> "Checked":
+        """Return the counts multiplied by weights that broadcast to (U, K, K): of units, or of classes."""
+        return Checked(self.counts * weight, self.names, self.origin)
+
+    def at_shares(self, shares: Sequence[float]) -> "Checked":
+        """Return the counts with reference classes in the proportions of `shares`: their numbers were somebody's choice."""
+        held = self.counts.sum((0, 2))
+        weight = np.divide(np.asarray(shares, float), held, out=np.zeros(len(held)), where=held > 0)
+        return self.weighted(weight[:, None])
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """Shares of the reference classes within each map class: they turn mapped areas into estimated ones.
+
+    The calibration estimator (Czaplewski & Catts 1992, doi:10.1016/0034-4257(92)90138-A; Gallego 2004,
+    doi:10.1080/01431160310001619607): the estimated area of a class is the sum, over the map classes, of the mapped area times
+    the share of the class among the reference pixels of that map class. It assumes that these shares are the same in every
+    zone as over the whole map. The variance is that of the shares between units, by linearisation; that of the weights is left
+    out.
+    """
+
+    checked: Checked
+
+    def estimate(self, mapped: NDArray[np.float64]) -> list[Estimate]:
+        """Return the estimated areas (K) of a zone, given the mapped areas (K,).
+
+        A map class without reference pixels is taken as it is. The interval is NaN where a map class of the zone has
+        reference pixels in one unit only.
+        """
+        counts = self.checked.counts
+        held = counts.sum((0, 1))
+        seen = held > 0
+        share = np.where(seen, counts.sum(0) / np.where(seen, held, 1), np.eye(len(held)))  # (reference, map)
+        value = share @ mapped
+        in_class = counts.sum(1)  # pixels of each unit by map class (U, K)
+        residual = counts - share * in_class[:, None, :]
+        units = (in_class > 0).sum(0)
+        few = np.where(units > 1, units / np.maximum(units - 1, 1), math.nan)
+        scale = np.where(seen & (mapped > 0), mapped / np.where(seen, held, 1) * np.sqrt(few), 0.0)
+        error = np.sqrt(np.square((residual * scale).sum(2)).sum(0))
+        quantile, total = _quantile(int((in_class.sum(1) > 0).sum())), float(mapped.sum())
+        return [_interval(float(v), float(e), quantile, total) for v, e in zip(value, error, strict=True)]
+
+
+@dataclass(frozen=True)
+class Transitions:
+    """Estimated transitions between two maps, as shares of their common area."""
+
+    shares: tuple[tuple[Estimate, ...], ...]
+    """Class before (row) and after (column)."""
+    changed: Estimate
+    """Share whose class changed."""
+    by_error: float
+    """Share that would appear as change if nothing had changed, because of the errors of both maps."""
+
+
+def adjusted(mapped: NDArray[np.float64], before: Checked, after: Checked) -> Transitions:
+    """Correct the mapped transitions for the errors of both maps.
+
+    The model: the errors of a map depend on the true class at its date only, at the rates measured on the reference pixels, and
+    those of the two maps are independent of each other. The shares of the true transitions are then those that give the mapped
+    shares, ``before.T @ shares @ after`` with the rates within each reference class; they are kept between 0 and 1 by maximum
+    likelihood (EM). Their variance comes from that of the rates between units, by linearisation.
+
+    Parameters
+    ----------
+    mapped : (K, K)
+        Mapped area by class before (row) and after (column).
+
+    Raises
+    ------
+    FinishError
+        A class has no reference pixel at one of the dates, or the rates do not tell the classes apart.
+    """
+    first, second = _rates(before), _rates(after)
+    shares = _true_shares(mapped / mapped.sum(), first, second)
+    by_error = 1 - float(shares.sum(1) @ (first * second).sum(1))
+    left, right = _influence(before, first) @ np.linalg.inv(first), _influence(after, second) @ np.linalg.inv(second)
+    # A change d of the rates changes the shares by -inv(before).T @ d.T @ shares - shares @ d @ inv(after).
+    changes = [np.einsum("ura,rb->uab", left, shares), np.einsum("ar,urb->uab", shares, right)]
+    error = np.sqrt(sum(np.square(change).sum(0) for change in changes))
+    still = math.sqrt(sum(float(np.square(np.trace(change, axis1=1, axis2=2)).sum()) for change in changes))
+    quantile = _quantile(min(len(before.counts), len(after.counts)))
+    cells = tuple(
+        tuple(_interval(float(v), float(e), quantile, 1.0) for v, e in zip(*row, strict=True))
+        for row in zip(shares, error, strict=True)
+    )
+    return Transitions(cells, _interval(1 - float(np.trace(shares)), still, quantile, 1.0), by_error)
+
+
+def _true_shares(
+    mapped: NDArray[np.float64], first: NDArray[np.float64], second: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    """Return the shares of the true transitions (K, K) that give the mapped shares with the rates of both maps."""
+    exact = np.linalg.inv(first).T @ mapped @ np.linalg.inv(second)
+    if (exact >= -1e-12).all():  # the likelihood has its maximum there
+        return np.asarray(np.maximum(exact, 0) / np.maximum(exact, 0).sum())
+    shares = 0.9 * mapped + 0.1 / mapped.size
+    for _ in range(STEPS):
+        expected = first.T @ shares @ second
+        ratio = np.divide(mapped, expected, out=np.zeros_like(mapped), where=expected > 0)
+        new = shares * (first @ ratio @ second.T)
+        done = float(np.abs(new - shares).max()) < 1e-12
+        shares = new / new.sum()
+        if done:
+            break
+    return shares
+
+
+def _rates(checked: Checked) -> NDArray[np.float64]:
+    """Return the rates at which each reference class (row) is mapped as each class (K, K)."""
+    counts = checked.counts.sum(0)
+    held = counts.sum(1)
+    if absent := [name for name, n in zip(checked.names, held, strict=True) if not n]:
+        raise FinishError(
+            f"{checked.origin}: no reference pixel of {', '.join(absent)}. An adjustment needs the confusions of every class."
+        )
+    rates = np.asarray(counts / held[:, None])
+    if np.linalg.cond(rates) > SINGULAR:
+        raise FinishError(
+            f"{checked.origin}: the map does not tell its classes apart well enough to correct its errors."
+        )
+    return rates
+
+
+def _influence(checked: Checked, rates: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return the influence of each unit on the rates (U, K, K), scaled so that squares add up to the variance."""
+    of_class = checked.counts.sum(2)  # pixels of each unit by reference class (U, K)
+    units = (of_class > 0).sum(0)
+    few = np.where(units > 1, units / np.maximum(units - 1, 1), math.nan)
+    residual = checked.counts - of_class[:, :, None] * rates
+    return np.asarray(residual / of_class.sum(0)[:, None] * np.sqrt(few)[:, None])
+
+
+def _quantile(units: int) -> float:
+    from scipy import stats
+
+    return float(stats.t.ppf(0.975, units - 1)) if units > 1 else math.nan
+
+
+def _interval(value: float, error: float, quantile: float, most: float) -> Estimate:
+    if math.isnan(error * quantile):
+        return Estimate(value, math.nan, math.nan, math.nan)
+    return Estimate(value, error, max(0.0, value - quantile * error), min(most, value + quantile * error))

@@ -1,0 +1,240 @@
+"""Zonal statistics: area of every class, its estimate, and the mean confidence in any polygons.
+
+A pixel on the border of a zone counts with the part of it that is inside (exactextract). Its fractions of classes are not used:
+each zone is read in parts, and the parts of pixels are summed here.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyogrio.raw
+import shapely
+from numpy.typing import NDArray
+from pyogrio.errors import DataLayerError, DataSourceError, FieldError
+from pyproj import Transformer
+from pyproj.exceptions import ProjError
+
+from bocage.errors import FinishError
+from bocage.evaluation.area import Estimate
+from bocage.finish.estimates import Calibration
+from bocage.finish.ground import ground_areas
+from bocage.finish.vectors import UNKNOWN
+from bocage.grid import Grid, Window
+from bocage.mapping.areas import pixel_areas
+from bocage.mapping.delivered import Delivered
+from bocage.progress import Progress
+from bocage.shelf import did_you_mean
+
+PART = 1024
+"""Side of the parts of a zone that are read at a time, in pixels."""
+HARMLESS = 0.999
+"""Share of a zone on the map from which on it counts as inside."""
+
+
+@dataclass(frozen=True)
+class Zones:
+    """Polygons in the CRS of a map."""
+
+    names: tuple[str, ...]
+    shapes: NDArray[Any]
+    """Shapely geometries, of polygons only (N,)."""
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+
+@dataclass(frozen=True)
+class ZoneStatistics:
+    """What a map has in each zone."""
+
+    zones: Zones
+    area: NDArray[np.float64]
+    """Mapped area of each class, in m² (N, K)."""
+    size: NDArray[np.float64]
+    """Area of each zone, in m² (N,)."""
+    confidence: NDArray[np.float64]
+    """Mean confidence, 0 to 100; NaN without data (N,)."""
+    estimates: tuple[tuple[Estimate, ...], ...] | None
+    """Estimated area of each class in m², for each zone; None without reference pixels."""
+
+    @property
+    def covered(self) -> NDArray[np.float64]:
+        """Share of each zone that the map covers with data (N,)."""
+        return np.asarray(self.area.sum(1) / np.maximum(self.size, 1e-12))
+
+
+def read_zones(path: Path, field: str, grid: Grid, progress: Progress) -> Zones:
+    """Read the polygons of a vector file; report a reprojection, repaired polygons, and features without a polygon.
+
+    Raises
+    ------
+    FinishError
+        The file cannot be read, has no CRS, no such field, or no polygon.
+    """
+    if not path.exists():
+        raise FinishError(f"{path} does not exist. Give the path of a vector file of zones.")
+    try:
+        meta, _, wkb, values = pyogrio.raw.read(path, columns=[field] if field else [])
+        fields = pyogrio.read_info(path)["fields"].tolist()
+    except (DataSourceError, DataLayerError, FieldError, ValueError) as error:
+        raise FinishError(f"{path} cannot be read as a vector file: {error}. Give a file of polygons.") from error
+    if not meta["crs"]:
+        raise FinishError(f"{path} has no CRS. Set one, for example with ogr2ogr -a_srs.")
+    if field and field not in fields:
+        raise FinishError(
+            f"{path} has no field '{field}'.{did_you_mean(field, fields)} Its fields: {', '.join(fields)}."
+        )
+    names = [str(value) for value in values[0].tolist()] if field else [str(k + 1) for k in range(len(wkb))]
+    shapes = _repaired(shapely.from_wkb(wkb), path, progress)
+    is_polygon = np.array([shape is not None and not shape.is_empty for shape in shapes], bool)
+    if not is_polygon.any():
+        raise FinishError(f"{path} has no polygon; found {len(wkb)} features.")
+    if lost := int((~is_polygon).sum()):
+        progress.say(f"{path.name}: {lost} of {len(wkb)} features have no polygon and are left out.")
+    kept = Zones(tuple(name for name, own in zip(names, is_polygon, strict=True) if own), shapes[is_polygon])
+    return _reprojected(kept, str(meta["crs"]), path, grid, progress)
+
+
+def _repaired(shapes: NDArray[Any], path: Path, progress: Progress) -> NDArray[Any]:
+    """Return the polygons of geometries, invalid ones repaired (GEOS, by structure)."""
+    wrong = ~shapely.is_valid(shapes) & ~shapely.is_missing(shapes)
+    if wrong.any():
+        first = shapely.is_valid_reason(shapes[wrong][0])
+        progress.say(
+            f"{path.name}: {int(wrong.sum())} of {len(shapes)} polygons are invalid and were repaired; the first: {first}."
+        )
+        shapes[wrong] = shapely.make_valid(shapes[wrong], method="structure", keep_collapsed=False)
+    found = np.empty(len(shapes), object)
+    for k, shape in enumerate(shapes):
+        parts = [one for one in shapely.get_parts(shape) if shapely.get_dimensions(one) == 2 and not one.is_empty]
+        found[k] = shapely.MultiPolygon(shapely.get_parts(np.array(parts)).tolist()) if parts else None
+    return found
+
+
+def _reprojected(zones: Zones, crs: str, path: Path, grid: Grid, progress: Progress) -> Zones:
+    """Return zones in the CRS of a grid."""
+    from pyproj import CRS
+
+    if CRS.from_user_input(crs) == CRS.from_user_input(grid.crs.to_wkt()):
+        return zones
+    try:
+        change = Transformer.from_crs(crs, grid.crs.to_wkt(), always_xy=True)
+        moved = shapely.transform(zones.shapes, lambda xy: np.column_stack(change.transform(xy[:, 0], xy[:, 1])))
+    except ProjError as error:
+        raise FinishError(
+            f"{path}: its CRS cannot be transformed to that of the map ({error}). Check its CRS."
+        ) from error
+    finite = np.array([np.isfinite(shape.bounds).all() for shape in moved])
+    if not finite.all():
+        raise FinishError(
+            f"{path}: zone '{zones.names[int(np.argmin(finite))]}' is outside the domain of {grid.crs_name}. Check the CRS of "
+            "the file."
+        )
+    progress.say(f"{path.name}: reprojected from {_crs_name(crs)} to {grid.crs_name}.")
+    return Zones(zones.names, shapely.make_valid(moved, method="structure", keep_collapsed=False))
+
+
+def _crs_name(crs: str) -> str:
+    from pyproj import CRS
+
+    found = CRS.from_user_input(crs)
+    code = found.to_epsg()
+    return f"EPSG:{code}" if code else str(found.name)
+
+
+def zone_statistics(
+    land: Delivered, zones: Zones, calibration: Calibration | None, progress: Progress
+) -> ZoneStatistics:
+    """Sum a map by zone; report zones that the map covers partly or not at all.
+
+    Raises
+    ------
+    FinishError
+        All zones are outside the map.
+    """
+    count, size = len(land.legend.codes), np.zeros(len(zones))
+    area, sure = np.zeros((len(zones), count)), np.zeros((len(zones), 2))
+    has_confidence = land.path("confidence").exists()
+    heights = pixel_areas(land.grid)
+    for k, shape in enumerate(zones.shapes):
+        size[k] = ground_areas(_polygons_of(shape), land.grid.crs.proj).sum()
+        for window, part in _parts(shape, land.grid):
+            place, weight = _inside(part, land.grid.crop(window))
+            weight = weight * heights[window.y + place // window.width]
+            codes = land.read("classes", land.grid, window, 0).ravel()[place]
+            for position, code in enumerate(land.legend.codes):
+                area[k, position] += weight[codes == code].sum()
+            if has_confidence:
+                values = land.read("confidence", land.grid, window, UNKNOWN).ravel()[place]
+                known = (values != UNKNOWN) & (codes > 0)
+                sure[k] += (weight[known] @ values[known].astype(float), weight[known].sum())
+        progress.step("zones", k + 1, len(zones))
+    confidence = np.divide(sure[:, 0], sure[:, 1], out=np.full(len(zones), np.nan), where=sure[:, 1] > 0)
+    estimates = tuple(tuple(calibration.estimate(row)) for row in area) if calibration else None
+    found = ZoneStatistics(zones, area, size, confidence, estimates)
+    _report_outside(found, land, progress)
+    return found
+
+
+def _report_outside(found: ZoneStatistics, land: Delivered, progress: Progress) -> None:
+    outside = [name for name, share in zip(found.zones.names, found.covered, strict=True) if share <= 0]
+    if len(outside) == len(found.zones):
+        raise FinishError(
+            f"All {len(outside)} zones are outside the map {land.folder}, or where it has no data. Bounds of the map in "
+            f"{land.grid.crs_name}: {land.grid.bounds}; bounds of the zones: "
+            f"{tuple(float(v) for v in shapely.total_bounds(found.zones.shapes))}."
+        )
+    if outside:
+        progress.say(f"{len(outside)} zones are outside the map, or where it has no data: {_listed(outside)}.")
+    partly = [n for n, share in zip(found.zones.names, found.covered, strict=True) if 0 < share < HARMLESS]
+    if partly:
+        progress.say(f"{len(partly)} zones are covered by the map in part (column 'covered'): {_listed(partly)}.")
+
+
+def _listed(names: Sequence[str], most: int = 5) -> str:
+    return ", ".join(names[:most]) + (f" and {len(names) - most} more" if len(names) > most else "")
+
+
+def _polygons_of(shape: Any) -> NDArray[Any]:
+    parts = shapely.get_parts(shape)
+    return np.asarray(parts[shapely.get_dimensions(parts) == 2])
+
+
+def _parts(shape: Any, grid: Grid) -> Iterator[tuple[Window, Any]]:
+    """Yield windows of a grid that cover a geometry, with the part of the geometry in each."""
+    west, south, east, north = shape.bounds
+    (x0, y0), (x1, y1) = ~grid.transform @ (west, north), ~grid.transform @ (east, south)
+    top, left, bottom, right = int(np.floor(y0)), int(np.floor(x0)), int(np.ceil(y1)), int(np.ceil(x1))
+    box = Window(top, left, max(bottom - top, 1), max(right - left, 1)).clip(grid.shape)
+    if not (box.height and box.width):
+        return
+    for tile in grid.crop(box).tiles(PART):
+        window = Window(tile.y + box.y, tile.x + box.x, tile.height, tile.width)
+        part = shape
+        if box.height > PART or box.width > PART:
+            part = shapely.intersection(shape, shapely.box(*grid.crop(window).bounds))
+        if not part.is_empty:
+            yield window, part
+
+
+def _inside(shape: Any, grid: Grid) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+    """Return the pixels of a grid (flat) that a geometry touches, and the share of each that is inside, 0 to 1."""
+    from exactextract import exact_extract
+    from exactextract.raster import NumPyRasterSource
+
+    places = np.arange(grid.shape[0] * grid.shape[1], dtype=np.int32).reshape(grid.shape)
+    west, south, east, north = grid.bounds
+    raster = NumPyRasterSource(places, west, south, east, north)
+    parts = _polygons_of(shape)
+    if not len(parts):
+        return np.zeros(0, np.int64), np.zeros(0)
+    feature = {
+        "type": "Feature",
+        "properties": {},
+        "geometry": shapely.geometry.mapping(shapely.MultiPolygon(parts.tolist())),
+    }
+    found = exact_extract(raster, [feature], ["values", "coverage"])[0]["properties"]
+    return np.asarray(found["values"], np.int64), np.asarray(found["coverage"], np.float64)

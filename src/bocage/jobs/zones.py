@@ -1,0 +1,138 @@
+"""``bocage zones``: area of every class in any polygons, with intervals from the accuracy assessment."""
+
+import tomllib
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from bocage.disk import artefact
+from bocage.errors import EvaluationError
+from bocage.evaluation import Predictions, corrected
+from bocage.evaluation.sample import Drawn, read_sample
+from bocage.finish.estimates import Calibration, Checked
+from bocage.finish.zone_tables import write_zones
+from bocage.finish.zones import ZoneStatistics, read_zones, zone_statistics
+from bocage.jobs.evaluate import mapped_at
+from bocage.layout import RunLayout
+from bocage.mapping import Areas, Delivered, LandCoverMap, open_delivered
+from bocage.progress import QUIET, Progress
+
+
+@dataclass(frozen=True)
+class LabelledSample:
+    """A labelled validation sample of a map."""
+
+    path: Path
+    field: str = "label"
+
+
+def zones_of(
+    folder: Path, polygons: Path, field: str, table: Path, sample: LabelledSample | None, progress: Progress = QUIET
+) -> ZoneStatistics:
+    """Sum a map by zone, and write a CSV file and, beside it, a GeoParquet file.
+
+    Parameters
+    ----------
+    folder
+        Folder of a run, of a map or of a mosaic.
+    field
+        Field that names a zone; empty: zones are numbered.
+    table
+        CSV file to write.
+    sample
+        Validation sample for the estimates; None: the test polygons of the run, if `folder` is that of a run.
+
+    Raises
+    ------
+    FinishError
+        The zones cannot be read, or are all outside the map.
+    """
+    land = open_delivered(folder)
+    zones = read_zones(polygons, field, land.grid, progress)
+    found = zone_statistics(land, zones, calibration_of(folder, land, sample, progress), progress)
+    table.parent.mkdir(parents=True, exist_ok=True)
+    write_zones(found, land.legend, land.grid, table, table.with_suffix(".parquet"))
+    return found
+
+
+def calibration_of(
+    folder: Path, land: Delivered, sample: LabelledSample | None, progress: Progress
+) -> Calibration | None:
+    """Return the correction of mapped areas; None, with a message, if no reference pixels are known."""
+    if sample:
+        return Calibration(checked_by_sample(land, sample))
+    checked = checked_by_test(folder, land)
+    if checked is None:
+        progress.say(
+            "No areas are estimated: the map is not that of an evaluated run, and no labelled sample is given."
+        )
+        return None
+    try:
+        return Calibration(checked.at_shares(_prior(folder, land)))
+    except EvaluationError as error:
+        progress.say(f"No areas are estimated: {error}")
+        return None
+
+
+def _run_of(folder: Path) -> RunLayout | None:
+    layouts = (RunLayout(folder), RunLayout(folder.resolve().parent))
+    return next((one for one in layouts if one.provenance.exists() and one.recipe.exists()), None)
+
+
+def tested_at(folder: Path) -> Path | None:
+    """Return the file of the predictions at the test pixels of the draw that made the map; None without an evaluated run."""
+    layout = _run_of(folder)
+    if layout is None:
+        return None
+    with artefact(layout.recipe):
+        draw = tomllib.loads(layout.recipe.read_text(encoding="utf-8")).get("map", {}).get("draw", 0)
+    path = layout.split(draw).test
+    return path if path.exists() else None
+
+
+def _predictions(folder: Path) -> Predictions | None:
+    path = tested_at(folder)
+    return Predictions.from_parquet(path) if path else None
+
+
+def _prior(folder: Path, land: Delivered) -> tuple[float, ...]:
+    """Return the share of each class in the map's area, corrected by the rates of confusion on the test polygons."""
+    tested, shares = _predictions(folder), Areas.load(land.layout.areas, land.legend).shares
+    assert tested is not None
+    return corrected(tested.predicted, tested.label, tested.polygon, shares, land.legend.names).area
+
+
+def checked_by_test(folder: Path, land: Delivered) -> Checked | None:
+    """Return the test pixels of the run whose map is in a folder, by polygon; None without an evaluated run."""
+    tested = _predictions(folder)
+    if tested is None:
+        return None
+    return Checked.of(tested.predicted, tested.label, tested.polygon, land.legend.names, f"test polygons of {folder}")
+
+
+def checked_by_sample(land: Delivered, sample: LabelledSample) -> Checked:
+    """Return the labelled pixels of a validation sample, each with the weight of its stratum.
+
+    Raises
+    ------
+    EvaluationError
+        The sample does not match its design, or none of its labelled pixels is on the map.
+    """
+    drawn = Drawn.load(sample.path)
+    labelled = read_sample(sample.path, drawn, land.legend, sample.field)
+    mapped = mapped_at(
+        drawn, labelled, LandCoverMap({"classes": land.path("classes")}, land.grid, land.legend, land.layout)
+    )
+    seen = mapped >= 0
+    if not seen.any():
+        raise EvaluationError(
+            f"{sample.path}: none of its labelled pixels is on the map {land.folder}. Check that it is the sample of this map."
+        )
+    stratum = drawn.stratum[labelled.number]
+    count = {code: int((stratum == code).sum()) for code in drawn.sizes}
+    weight = np.array([drawn.sizes[code] / count[code] for code in stratum[seen].tolist()])
+    found = Checked.of(
+        mapped[seen], labelled.label[seen], np.arange(int(seen.sum())), land.legend.names, f"{sample.path}"
+    )
+    return found.weighted(weight[:, None, None])

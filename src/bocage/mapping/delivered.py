@@ -1,0 +1,92 @@
+"""Complete maps on disk, opened without their recipe: ``map/`` of a run, or a mosaic."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bocage.errors import MappingError
+from bocage.grid import Grid, Window
+from bocage.layout import MapLayout
+from bocage.legend import Legend
+from bocage.mapping.delivery import Item
+from bocage.mapping.writers import WRITERS
+from bocage.sources.base import Decoding
+from bocage.sources.raster import inspect, read
+
+
+@dataclass(frozen=True)
+class Delivered:
+    """A complete map."""
+
+    layout: MapLayout
+    grid: Grid
+    legend: Legend
+
+    @property
+    def folder(self) -> Path:
+        """The map's folder."""
+        return self.layout.path
+
+    def path(self, layer: str) -> Path:
+        """Return the file of a layer, which may not exist."""
+        return self.layout.layer(layer, WRITERS.get("cog").SUFFIX)
+
+    def read(self, layer: str, grid: Grid, window: Window, nodata: int, band: int = 1) -> NDArray[Any]:
+        """Read a window of a layer on an aligned grid; `nodata` outside."""
+        found, there = read(self.path(layer), [band], grid, window, "nearest", Decoding(nodata=nodata))
+        return np.where(there[0], found[0], np.array(nodata, found.dtype))
+
+
+def open_delivered(folder: Path, layers: Sequence[str] = ("classes",)) -> Delivered:
+    """Open the map in a folder, or in the folder ``map/`` inside it.
+
+    Raises
+    ------
+    MappingError
+        The folder holds no complete map, or not all `layers` in the format "cog".
+    RunFolderError
+        The description of the map is damaged.
+    """
+    layout = MapLayout.of(folder)
+    if not layout.is_complete:
+        raise MappingError(f"{folder} holds no complete map ({layout.checksums.name} is missing); map there first.")
+    needed = [*(layout.layer(name, WRITERS.get("cog").SUFFIX) for name in layers), layout.item]
+    if missing := [path.name for path in needed if not path.exists()]:
+        raise MappingError(
+            f"{layout.path} has no {missing[0]}; {' and '.join(layers)} of the map are needed, in the format 'cog'."
+        )
+    return Delivered(layout, inspect(needed[0]).grid, Item.load(layout.item).legend)
+
+
+def check_alike(first: Delivered, other: Delivered) -> None:
+    """Check that two maps have the same legend and aligned pixels.
+
+    Raises
+    ------
+    MappingError
+        They differ in legend, CRS, resolution or pixel alignment.
+    """
+    if [(c.code, c.name) for c in other.legend.classes] != [(c.code, c.name) for c in first.legend.classes]:
+        raise MappingError(f"{other.folder} has another legend than {first.folder}: {_difference(first, other)}.")
+    if other.grid.crs != first.grid.crs:
+        raise MappingError(
+            f"{other.folder} is in {other.grid.crs_name}, {first.folder} in {first.grid.crs_name}. Map both with the same "
+            "[grid] crs."
+        )
+    row, column = first.grid.offset_of(other.grid)
+    off = max(abs(row - round(row)), abs(column - round(column)))
+    if abs(other.grid.resolution - first.grid.resolution) > 1e-6 * first.grid.resolution or off > 0.01:
+        raise MappingError(
+            f"{other.folder} is not aligned with the pixels of {first.folder} (resolution {other.grid.resolution:g} and "
+            f"{first.grid.resolution:g}, {off:.2f} pixels off). Map both with the same [grid] resolution and corner."
+        )
+
+
+def _difference(first: Delivered, other: Delivered) -> str:
+    ours, theirs = ({(c.code, c.name) for c in m.legend.classes} for m in (first, other))
+    odd = sorted(ours ^ theirs)
+    return f"{odd[0][0]} {odd[0][1]} is in one legend only" if odd else "the order of the classes differs"

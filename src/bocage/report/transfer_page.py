@@ -1,0 +1,72 @@
+"""Page of a map by a model of another run, or of an adaptation: ``report.html``, and ``report.json`` with all numbers."""
+
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any
+
+from bocage.disk import write_json
+from bocage.report.render import render
+from bocage.report.sections import land_cover, summary, transfer
+from bocage.report.transfer import TransferMaterial
+from bocage.words import words_of
+
+MANY = 0.2
+"""Share of novel area above which the caution is an alarm."""
+
+
+def write_transfer(made: TransferMaterial) -> Path:
+    """Write ``report.html`` and ``report.json`` in the folder; return the path of the page."""
+    estimate = transfer.Estimate.of(made)
+    write_json(made.layout.report_numbers, _numbers(made, estimate))
+    return render("transfer.html", made.language, made.layout.report, _context(made, estimate))
+
+
+def _context(made: TransferMaterial, estimate: transfer.Estimate | None) -> dict[str, Any]:
+    w, beyond = words_of(made.language), estimate.beyond if estimate else None
+    picture = land_cover.picture(made)
+    if picture and picture["novelty"]:
+        picture["beyond"] = made.percent(beyond)
+    subject = w["t_adaptation"]
+    if made.land:
+        grid = summary.size(made.land.grid, made.language)
+        subject = w["report_map"].format(crs=made.land.grid.crs_name, **grid)
+    headline = (
+        [(made.percent(estimate.accuracy), w["t_h_estimate"]), (made.percent(beyond), w["t_h_beyond"])]
+        if estimate
+        else []
+    )
+    if made.adapted:
+        headline.append((made.percent(made.adapted.change.changed), w["t_h_changed"]))
+    return {
+        "name": made.transfer.asked.name,
+        "subject": subject,
+        "model": made.transfer.model,
+        "sentences": transfer.sentences(made, estimate),
+        "headline": [(w["percentage"].format(value=value), label) for value, label in headline if value],
+        "cautions": transfer.cautions(made),
+        "alarm": beyond is not None and beyond > MANY,
+        "map": picture,
+        "palette": land_cover.palette_warnings(made.legend, made.language),
+        "classes": transfer.areas(made, estimate),
+        "training": transfer.training(made),
+        "adaptation": transfer.adaptation(made),
+        "versions": list(made.transfer.versions.items()),
+        "transfer": made.transfer,
+    }
+
+
+def _numbers(made: TransferMaterial, estimate: transfer.Estimate | None) -> dict[str, Any]:
+    """Return the content of ``report.json``; its texts are English, whatever the language of the page."""
+    english, areas = replace(made, language="en"), made.areas
+    return {
+        "name": made.transfer.asked.name,
+        "model": made.transfer.model,
+        "summary": transfer.sentences(english, estimate),
+        "classes": made.legend.names,
+        "mapped_pixels": dict(zip(made.legend.names, areas.pixels.tolist(), strict=True)) if areas else None,
+        "mapped_hectares": dict(zip(made.legend.names, areas.hectares.tolist(), strict=True)) if areas else None,
+        "estimate": estimate.as_dict() if estimate else None,
+        "transfer": asdict(made.transfer),
+        "distance_km": made.distance,
+        "adaptation": asdict(made.adapted) if made.adapted else None,
+    }

@@ -1,0 +1,141 @@
+"""Maps of regions beside the map of a run: several side by side, made again after a change, the run untouched."""
+
+import geopandas
+import numpy as np
+import pytest
+import rasterio
+import shapely
+
+from bocage.cli import main
+
+WEST_PART, EAST_PART = (2, 3, 12, 14), (20, 3, 33, 20)
+"""First column, first row, last column, last row."""
+
+
+def polygon(out, box):
+    """A rectangle of whole pixels of the run's map."""
+    with rasterio.open(out / "map/classes.tif") as dataset:
+        (west, north), (east, south) = (dataset.transform @ corner for corner in (box[:2], box[2:]))
+    return shapely.box(west, south, east, north)
+
+
+def written(path, out, *boxes, crs=None):
+    with rasterio.open(out / "map/classes.tif") as dataset:
+        here = dataset.crs.to_wkt()
+    table = geopandas.GeoDataFrame({"tile": [str(k) for k in range(len(boxes))]}, geometry=list(boxes), crs=here)
+    (table.to_crs(crs) if crs else table).to_file(path)
+    return path
+
+
+def codes(folder):
+    with rasterio.open(folder / "classes.tif") as dataset:
+        return dataset.read(1)
+
+
+def state(out):
+    """Content of the run's own results."""
+    files = [*(out / "map").glob("[!.]*"), out / "score.json", out / "report.html", out / "report.json"]
+    return {path.name: (path.read_bytes(), path.stat().st_mtime_ns) for path in files}
+
+
+@pytest.fixture
+def done(finished, tmp_path):
+    run = finished()
+    return run.recipe, run.copied(tmp_path / "out")
+
+
+def command(recipe, out, *more):
+    return main(["map", str(recipe), "--out", str(out), *map(str, more)])
+
+
+def test_regions_side_by_side_leave_the_run_as_it_is(done, tmp_path, capsys):
+    recipe, out = done
+    before = state(out)
+    west = written(tmp_path / "west.gpkg", out, polygon(out, WEST_PART))
+    both = written(tmp_path / "both.gpkg", out, polygon(out, WEST_PART), polygon(out, EAST_PART), crs="EPSG:4326")
+    assert command(recipe, out, "--region", west) == 0
+    assert command(recipe, out, "--region", both, "--where", "tile = '1'", "--name", "the east") == 0
+    said = capsys.readouterr()
+    assert str(out / "maps/the east/classes.tif") in said.out
+    assert "is reprojected from EPSG:4326 to" in said.err
+    assert state(out) == before
+    whole = codes(out / "map")
+    for name, (left, top, right, bottom) in {"west": WEST_PART, "the east": EAST_PART}.items():
+        folder, expected = out / "maps" / name, np.zeros_like(whole)
+        expected[top:bottom, left:right] = whole[top:bottom, left:right]
+        assert np.array_equal(codes(folder), expected)
+        assert {"confidence.tif", "areas.csv", "item.json", "checksums.sha256"} <= {p.name for p in folder.iterdir()}
+    assert main(["report", str(recipe), "--out", str(out)]) == 0, "the folder is still that of its recipe"
+
+
+def test_a_region_is_made_again_after_its_file_changed_and_not_before(done, tmp_path, capsys):
+    recipe, out = done
+    path = written(tmp_path / "part.gpkg", out, polygon(out, WEST_PART))
+    assert command(recipe, out, "--region", path) == 0
+    first = codes(out / "maps/part")
+    capsys.readouterr()
+    assert command(recipe, out, "--region", path) == 0
+    assert "region/part: up to date" in capsys.readouterr().err
+    path.unlink()
+    written(path, out, polygon(out, EAST_PART))
+    assert command(recipe, out, "--region", path) == 0
+    assert not np.array_equal(codes(out / "maps/part"), first)
+    (out / "maps/part/confidence.tif").write_bytes(b"damaged")
+    assert command(recipe, out, "--region", path) == 0
+    said = capsys.readouterr().err
+    assert "confidence.tif is missing or was changed since; the stage is repeated" in said
+    assert "windows are there already" in said, "nothing is computed twice"
+
+
+def test_another_region_does_not_replace_one_of_the_same_name(done, tmp_path, capsys):
+    recipe, out = done
+    path = written(tmp_path / "part.gpkg", out, polygon(out, WEST_PART), polygon(out, EAST_PART))
+    (tmp_path / "elsewhere").mkdir()
+    other = written(tmp_path / "elsewhere/part.gpkg", out, polygon(out, EAST_PART))
+    assert command(recipe, out, "--region", path, "--where", "tile = '0'") == 0
+    before = codes(out / "maps/part")
+    for more in (("--region", path), ("--region", other, "--where", "tile = '0'")):
+        capsys.readouterr()
+        assert command(recipe, out, *more) == 1
+        assert "has the map of another region" in capsys.readouterr().err
+    assert np.array_equal(codes(out / "maps/part"), before)
+    assert command(recipe, out, "--region", path, "--overwrite") == 0
+    assert not np.array_equal(codes(out / "maps/part"), before)
+
+
+@pytest.mark.parametrize(
+    ("boxes", "crs", "message"),
+    [
+        ([(-900, 0, -800, 20)], None, "is outside the map"),
+        ([(-900, 0, -800, 20)], "EPSG:4326", "is outside the map"),
+        ([], None, "has no polygon; found 0 features"),
+        ([(2.1, 3.1, 2.4, 3.4)], None, "contains no pixel centre of the map"),
+    ],
+)
+def test_a_region_that_cannot_be_mapped_is_one_line(done, tmp_path, capsys, boxes, crs, message):
+    recipe, out = done
+    path = written(tmp_path / "part.gpkg", out, *(polygon(out, box) for box in boxes), crs=crs)
+    capsys.readouterr()
+    assert command(recipe, out, "--region", path) == 1
+    said = [line for line in capsys.readouterr().err.splitlines() if line.startswith("error")]
+    assert len(said) == 1
+    assert message in said[0]
+    assert str(path) in said[0]
+    assert not (out / "maps").exists()
+
+
+def test_a_part_outside_the_map_is_reported(done, tmp_path, capsys):
+    recipe, out = done
+    path = written(tmp_path / "part.gpkg", out, polygon(out, (-10, 3, 10, 14)))
+    assert command(recipe, out, "--region", path) == 0
+    assert f"50.0% of the region {path} is outside the map" in capsys.readouterr().err
+
+
+def test_names_that_mean_nothing_are_refused(done, tmp_path, capsys):
+    recipe, out = done
+    assert command(recipe, out, "--name", "x") == 2
+    assert command(recipe, out, "--where", "tile = '1'") == 2
+    assert "'region', which is not given" in capsys.readouterr().err
+    path = written(tmp_path / "part.gpkg", out, polygon(out, WEST_PART))
+    assert command(recipe, out, "--region", path, "--name", "../../../x") == 0
+    assert len(list((out / "maps").iterdir())) == 1, "a name is never a path"

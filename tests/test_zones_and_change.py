@@ -1,0 +1,408 @@
+"""Zones and change: sums against brute force, and intervals that cover the truth as often as they say."""
+
+import csv
+import json
+
+import geopandas as gpd
+import numpy as np
+import pandas as pd
+import pytest
+import rasterio
+import shapely
+from affine import Affine
+
+from bocage.cli import main
+from bocage.errors import FinishError, MappingError
+from bocage.finish.estimates import Calibration, Checked, adjusted
+from bocage.finish.zones import read_zones, zone_statistics
+from bocage.grid import Grid
+from bocage.jobs.change import Year, change
+from bocage.layout import MapLayout
+from bocage.legend import LandClass, Legend
+from bocage.mapping import WRITERS, AreaCount, MapBand, open_delivered
+from bocage.mapping.delivery import Delivery
+from bocage.progress import QUIET
+from conftest import Told
+
+LEGEND = Legend((LandClass(4, "maize"), LandClass(2, "meadow"), LandClass(9, "water")))
+SHAPE = (60, 70)
+PLACES = {
+    "metres": ("EPSG:32740", Affine(10, 0, 300000, 0, -10, 7650000)),
+    "degrees": ("EPSG:4326", Affine(0.01, 0, 2, 0, -0.01, 60)),
+    "feet": ("EPSG:2263", Affine(30, 0, 980000, 0, -30, 200000)),
+}
+
+
+def delivered(folder, codes, place="metres", legend=LEGEND, confidence=None):
+    """Write a complete map as a mosaic is delivered."""
+    crs, transform = PLACES[place] if isinstance(place, str) else place
+    grid, layout = Grid.of(crs, transform, codes.shape), MapLayout(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    bands = {
+        "classes": (MapBand("class", "uint8", 0, categorical=True),),
+        "confidence": (MapBand("confidence", "uint8", 255),),
+    }
+    values = {"classes": codes, "confidence": np.full(codes.shape, 80) if confidence is None else confidence}
+    areas, files = AreaCount(grid, legend), {}
+    for layer, band in bands.items():
+        files[layer] = layout.layer(layer, ".tif")
+        output = WRITERS.get("cog").open(files[layer], grid, band, legend)
+        output.put(grid.window, values[layer][None].astype(np.uint8))
+        output.close()
+    areas.count(grid.window, codes)
+    Delivery(layout, grid, legend, bands, files, {}, None, 0.0).write(areas.areas())
+    return open_delivered(folder)
+
+
+def random_codes(seed=0, shape=SHAPE):
+    rng = np.random.default_rng(seed)
+    codes = np.array([4, 2, 9, 0])[rng.choice(4, shape, p=[0.4, 0.3, 0.2, 0.1])]
+    return codes, rng.integers(20, 101, shape)
+
+
+def stars(count, bounds, seed=0):
+    """Random polygons, some of them partly outside the bounds and some with a hole."""
+    rng, (west, south, east, north), shapes = np.random.default_rng(seed), bounds, []
+    size = east - west
+    while len(shapes) < count:
+        angle = np.sort(rng.uniform(0, 2 * np.pi, rng.integers(3, 12)))
+        radius = rng.uniform(0.002, 0.25, len(angle)) * size
+        center = rng.uniform(west, east), rng.uniform(south, north)
+        shape = shapely.Polygon(np.c_[center[0] + radius * np.cos(angle), center[1] + radius * np.sin(angle)])
+        if shape.is_valid and len(shapes) % 3 == 0:
+            shape = shape.difference(shapely.Point(center).buffer(0.02 * size))
+        if shape.is_valid and not shape.is_empty:
+            shapes.append(shape)
+    return gpd.GeoDataFrame({"name": [f"z{k}" for k in range(count)]}, geometry=shapes)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("place", "count"), [("metres", 200), ("degrees", 12), ("feet", 12)])
+def test_zones_as_by_brute_force(tmp_path, place, count, monkeypatch):
+    codes, sure = random_codes()
+    land = delivered(tmp_path / "map", codes, place, confidence=sure)
+    table = stars(count, land.grid.bounds).set_crs(PLACES[place][0])
+    table.to_file(tmp_path / "zones.gpkg", engine="pyogrio")
+    monkeypatch.setattr("bocage.finish.zones.PART", 16)  # zones are read in several parts
+    zones = read_zones(tmp_path / "zones.gpkg", "name", land.grid, QUIET)
+    assert zones.names == tuple(table.name)
+    found = zone_statistics(land, zones, None, QUIET)
+    row, column = np.mgrid[: SHAPE[0], : SHAPE[1]]
+    a = land.grid.transform
+    pixels = shapely.box(a.c + a.a * column, a.f + a.e * (row + 1), a.c + a.a * (column + 1), a.f + a.e * row)
+    metre = {"metres": 1.0, "degrees": 111_320.0, "feet": 0.3048006096}[place]
+    width = np.cos(np.radians(a.f + a.e * (row + 0.5))) if place == "degrees" else 1.0
+    for k, shape in enumerate(table.geometry):
+        area = shapely.area(shapely.intersection(pixels, shape)) * metre**2 * width
+        expected = [area[codes == code].sum() for code in LEGEND.codes]
+        assert found.area[k] == pytest.approx(expected, rel=1e-6, abs=1e-4 * metre**2 * a.a**2)
+        known = area * (codes > 0)
+        if known.sum() > 0:
+            assert found.confidence[k] == pytest.approx((known * sure).sum() / known.sum(), rel=1e-6)
+        if place != "degrees":
+            assert found.size[k] == pytest.approx(shape.area * metre**2, rel=1e-6)
+        assert found.covered[k] == pytest.approx(sum(expected) / found.size[k], rel=1e-6)
+
+
+def test_the_fractions_of_exactextract_are_in_the_order_of_its_classes():
+    """Bocage does not use them; if this fails in a later version, it is right not to."""
+    from exactextract import exact_extract
+    from exactextract.raster import NumPyRasterSource
+
+    codes, _ = random_codes()
+    raster = NumPyRasterSource(codes.astype(np.int32), 0, 0, SHAPE[1], SHAPE[0])
+    row, column = np.mgrid[: SHAPE[0], : SHAPE[1]]
+    pixels = shapely.box(column, SHAPE[0] - row - 1, column + 1, SHAPE[0] - row)
+    for shape in stars(40, (20, 20, 50, 40), 3).geometry:
+        feature = {"type": "Feature", "properties": {}, "geometry": shapely.geometry.mapping(shape)}
+        found = exact_extract(raster, [feature], ["unique", "frac"])[0]["properties"]
+        area = shapely.area(shapely.intersection(pixels, shape))
+        for code, share in zip(found["unique"], found["frac"]):
+            assert share == pytest.approx(area[codes == code].sum() / area.sum(), abs=1e-6)
+
+
+@pytest.fixture
+def land(tmp_path):
+    return delivered(tmp_path / "map", np.full(SHAPE, 4))
+
+
+def square(x, y, size=50.0):
+    return shapely.box(300_000 + x, 7_650_000 - y - size, 300_000 + x + size, 7_650_000 - y)
+
+
+def write_zones(path, shapes, crs="EPSG:32740", **fields):
+    gpd.GeoDataFrame(fields or {"n": range(len(shapes))}, geometry=shapes, crs=crs).to_file(path, engine="pyogrio")
+    return path
+
+
+def test_zones_outside_partly_outside_or_empty_are_said(tmp_path, land):
+    shapes = [square(0, 0), square(-25, 100), square(50_000, 0), None, shapely.Point(300_000, 7_650_000)]
+    told = Told()
+    path = write_zones(tmp_path / "z.gpkg", shapes, name=list("abcde"))
+    found = zone_statistics(land, read_zones(path, "name", land.grid, told), None, told)
+    assert found.zones.names == ("a", "b", "c")
+    assert found.area[:, 0] == pytest.approx([2500, 1250, 0])
+    assert found.covered == pytest.approx([1, 0.5, 0])
+    assert told.words == [
+        "z.gpkg: 2 of 5 features have no polygon and are left out.",
+        "1 zones are outside the map, or where it has no data: c.",
+        "1 zones are covered by the map in part (column 'covered'): b.",
+    ]
+
+
+def test_half_of_the_zones_invalid_are_repaired_and_said(tmp_path, land):
+    bow = shapely.Polygon([(300_000, 7_650_000), (300_100, 7_649_900), (300_100, 7_650_000), (300_000, 7_649_900)])
+    told = Told()
+    zones = read_zones(write_zones(tmp_path / "z.gpkg", [bow, square(0, 0)]), "", land.grid, told)
+    assert zones.names == ("1", "2")
+    assert told.words[0].startswith(
+        "z.gpkg: 1 of 2 polygons are invalid and were repaired; the first: Self-intersection"
+    )
+    assert zone_statistics(land, zones, None, told).area[:, 0] == pytest.approx([5000, 2500])
+
+
+def test_zones_in_another_crs_are_reprojected_and_said(tmp_path, land):
+    path = tmp_path / "z.gpkg"
+    gpd.GeoDataFrame(geometry=[square(100, 100, 200)], crs="EPSG:32740").to_crs(4326).to_file(path, engine="pyogrio")
+    told = Told()
+    found = zone_statistics(land, read_zones(path, "", land.grid, told), None, told)
+    assert told.words == ["z.gpkg: reprojected from EPSG:4326 to EPSG:32740."]
+    assert found.area[0, 0] == pytest.approx(40_000, rel=1e-5)
+
+
+@pytest.mark.filterwarnings("ignore:'crs' was not provided")
+@pytest.mark.parametrize(
+    ("make", "field", "message"),
+    [
+        (lambda path: None, "", "does not exist"),
+        (lambda path: path.write_text("x"), "", "cannot be read as a vector file"),
+        (lambda path: write_zones(path, [square(0, 0)], None), "", "has no CRS"),
+        (lambda path: write_zones(path, [square(0, 0)], nom=["a"]), "name", "no field 'name'.*Its fields: nom"),
+        (lambda path: write_zones(path, [shapely.Point(300_000, 7_650_000)]), "", "has no polygon; found 1 features"),
+        (lambda path: write_zones(path, [square(90_000, 0)]), "", "All 1 zones are outside the map"),
+    ],
+)
+def test_zones_that_cannot_be_used_are_refused_with_one_line(tmp_path, land, capsys, make, field, message):
+    path = tmp_path / "z.gpkg"
+    make(path)
+    with pytest.raises(FinishError, match=message):
+        zone_statistics(land, read_zones(path, field, land.grid, QUIET), None, QUIET)
+    out = tmp_path / "z.csv"
+    assert main(["zones", str(land.folder), str(path), "--field", field, "--to", str(out)]) == 1
+    assert capsys.readouterr().err.strip().splitlines()[-1].startswith("error: ")
+    assert not out.exists()
+    assert not out.with_suffix(".parquet").exists()
+
+
+def test_zones_of_a_run_have_areas_with_intervals_in_both_files(finished, tmp_path):
+    one = finished()
+    west, south, east, north = open_delivered(one.out).grid.bounds
+    path = tmp_path / "z.gpkg"
+    halves = [shapely.box(west, south, (west + east) / 2, north), shapely.box((west + east) / 2, south, east, north)]
+    write_zones(path, halves, name=["left", "right"])
+    assert main(["zones", str(one.out), str(path), "--field", "name", "--to", str(tmp_path / "out/z.csv")]) == 0
+    with (tmp_path / "out/z.csv").open() as stream:
+        rows = list(csv.DictReader(stream))
+    assert [(row["zone"], row["class"]) for row in rows[:3]] == [
+        ("left", name) for name in ("maize", "meadow", "water")
+    ]
+    table = gpd.read_parquet(tmp_path / "out/z.parquet")
+    assert table.crs.to_epsg() == 32740
+    for k, zone in enumerate(("left", "right")):
+        own = [row for row in rows if row["zone"] == zone]
+        assert sum(float(row["share"]) for row in own) == pytest.approx(1, abs=1e-3)
+        assert sum(float(row["estimated_ha"]) for row in own) == pytest.approx(table.zone_ha[k], rel=1e-3)
+        for row, code in zip(own, (1, 2, 3)):
+            assert float(row["mapped_ha"]) == pytest.approx(table[f"ha_{code}"][k], abs=1e-4)
+            assert float(row["low_ha"]) <= float(row["estimated_ha"]) <= float(row["high_ha"])
+
+
+def test_finish_writes_the_zones_of_the_recipe(finished, tmp_path):
+    one = finished()
+    out = one.copied(tmp_path / "run")
+    west, south, east, north = open_delivered(out).grid.bounds
+    write_zones(tmp_path / "z.gpkg", [shapely.box(west, south, east, north)])
+    recipe = one.recipe.with_name(f"zones-{tmp_path.name}.toml")
+    recipe.write_text(one.recipe.read_text() + f'[finish]\nformats = []\nzones = "{tmp_path / "z.gpkg"}"\n')
+    assert main(["finish", str(recipe), "--out", str(out)]) == 0
+    assert {path.name for path in (out / "finish").iterdir()} == {"zones.csv", "zones.parquet"}
+
+
+CONFUSION = np.array([[0.8, 0.15, 0.05], [0.1, 0.8, 0.1], [0.05, 0.15, 0.8]])
+
+
+def classified(truth, rng):
+    """Return a map with the errors of CONFUSION."""
+    found = np.zeros_like(truth)
+    for k in range(3):
+        own = truth == k
+        found[own] = rng.choice(3, own.sum(), p=CONFUSION[k])
+    return found
+
+
+def sampled(mapped, truth, size, rng):
+    chosen = rng.choice(len(truth), size, replace=False)
+    return Checked.of(mapped[chosen], truth[chosen], np.arange(size), LEGEND.names, "a sample")
+
+
+def test_intervals_of_zones_cover_the_truth():
+    rng, covered, biased = np.random.default_rng(5), [], 0
+    for _ in range(200):
+        truth = rng.choice(3, 20_000, p=[0.5, 0.3, 0.2])
+        mapped = classified(truth, rng)
+        calibration = Calibration(sampled(mapped, truth, 600, rng))
+        zone = np.bincount(mapped[:4000], minlength=3).astype(float)
+        estimates, true = calibration.estimate(zone), np.bincount(truth[:4000], minlength=3)
+        assert sum(one.value for one in estimates) == pytest.approx(4000)
+        covered += [one.low <= value <= one.high for one, value in zip(estimates, true)]
+        biased += bool(estimates[0].low <= zone[0] <= estimates[0].high)
+    assert 0.92 <= np.mean(covered) <= 0.98
+    assert biased < 150  # the mapped area of maize is too small
+
+
+def test_units_of_many_pixels_make_wider_intervals():
+    rng = np.random.default_rng(1)
+    truth = np.repeat(rng.choice(3, 60), 50)
+    mapped = np.repeat(classified(truth[::50], rng), 50)
+    zone = np.array([100.0, 100, 100])
+    errors = [
+        Calibration(Checked.of(mapped, truth, unit, LEGEND.names, "")).estimate(zone)[0].error
+        for unit in (np.arange(3000), np.arange(3000) // 50)
+    ]
+    assert errors[1] > 5 * errors[0]
+
+
+def test_shares_of_reference_classes_that_were_chosen_do_not_matter():
+    rng, exact = np.random.default_rng(2), np.array([0.6, 0.3, 0.1])
+    estimates = []
+    for sizes in ((400, 400, 400), (1200, 100, 40)):
+        truth = np.repeat(np.arange(3), sizes)
+        mapped = np.concatenate(
+            [np.repeat(np.arange(3), np.rint(row * n).astype(int)) for row, n in zip(CONFUSION, sizes)]
+        )
+        checked = Checked.of(mapped, truth, rng.permutation(len(truth)), LEGEND.names, "").at_shares(exact)
+        estimates.append([one.value for one in Calibration(checked).estimate(exact @ CONFUSION)])
+    assert estimates[0] == pytest.approx(exact)
+    assert estimates[1] == pytest.approx(exact, abs=0.01)
+
+
+def test_a_map_class_without_reference_pixels_is_taken_as_it_is_and_one_unit_gives_no_interval():
+    checked = Checked.of(np.array([0, 0, 1]), np.array([0, 1, 1]), np.arange(3), LEGEND.names, "")
+    first, second, third = Calibration(checked).estimate(np.array([10.0, 0, 5]))
+    assert (first.value, second.value, third.value) == (5, 5, 5)
+    assert first.low < 5 < first.high
+    assert np.isnan(Calibration(checked).estimate(np.array([0.0, 8, 0]))[1].low)
+
+
+def two_years(rng, changed=0.05, count=40_000):
+    """Return (truth, map) before and after, with a known share of change."""
+    before = rng.choice(3, count, p=[0.5, 0.3, 0.2])
+    after = np.where(rng.random(count) < changed, (before + rng.integers(1, 3, count)) % 3, before)
+    return (before, classified(before, rng)), (after, classified(after, rng))
+
+
+@pytest.mark.slow
+def test_intervals_of_change_cover_the_truth_and_the_naive_count_does_not():
+    rng, covered, naive, alone = np.random.default_rng(7), [], [], []
+    for _ in range(40):
+        years = two_years(rng)
+        checked = [sampled(mapped, truth, 1500, rng) for truth, mapped in years]
+        (first, one), (second, two) = years
+        found = adjusted(np.bincount(3 * one + two, minlength=9).reshape(3, 3).astype(float), *checked)
+        true = float((first != second).mean())
+        covered.append(found.changed.low <= true <= found.changed.high)
+        naive.append(found.changed.low <= float((one != two).mean()) <= found.changed.high)
+        alone.append(found.by_error)
+    assert np.mean(covered) >= 0.9
+    assert not any(naive)
+    share = np.array([0.5, 0.3, 0.2])
+    assert np.mean(alone) == pytest.approx(1 - float(share @ (CONFUSION**2).sum(1)), abs=0.02)
+
+
+def test_true_transitions_are_found_exactly_without_sampling():
+    truth = np.diag([0.45, 0.3, 0.15]) + np.array([[0, 0.04, 0], [0, 0, 0.02], [0.04, 0, 0]])
+    checked = Checked.of(np.tile(np.arange(3), 3), np.repeat(np.arange(3), 3), np.arange(9), LEGEND.names, "")
+    checked = checked.weighted(CONFUSION)
+    found = adjusted(CONFUSION.T @ truth @ CONFUSION * 1e6, checked, checked)
+    assert [[one.value for one in row] for row in found.shares] == [pytest.approx(row, abs=1e-5) for row in truth]
+    assert found.changed.value == pytest.approx(0.1, abs=1e-5)
+
+
+def test_change_cannot_be_adjusted_without_the_confusions_of_every_class():
+    checked = Checked.of(np.array([0, 1]), np.array([0, 1]), np.arange(2), LEGEND.names, "test polygons of runs/a")
+    with pytest.raises(FinishError, match="test polygons of runs/a: no reference pixel of water"):
+        adjusted(np.ones((3, 3)), checked, checked)
+
+
+def test_transitions_of_two_maps_and_their_map(tmp_path, capsys):
+    (before, _), (after, _) = random_codes(1), random_codes(2)
+    first = delivered(tmp_path / "a", before)
+    moved = ("EPSG:32740", Affine(10, 0, 300_050, 0, -10, 7_650_030))  # 5 columns east, 3 rows north
+    second = delivered(tmp_path / "b", after, moved)
+    assert main(["change", str(first.folder), str(second.folder), "--out", str(tmp_path / "c")]) == 0
+    assert "changed as mapped" in capsys.readouterr().out
+    old, new = before[:57, 5:], after[3:, :65]
+    with rasterio.open(tmp_path / "c/change.tif") as dataset:
+        codes, names = dataset.read(1), dataset.tags(1)
+        assert dataset.transform == Affine(10, 0, 300_050, 0, -10, 7_650_000)
+    position = {code: k for k, code in enumerate(LEGEND.codes)}
+    both = (old > 0) & (new > 0)
+    expected = np.vectorize(lambda a, b: 3 * position[a] + position[b] + 1)(
+        np.where(both, old, 4), np.where(both, new, 4)
+    )
+    assert np.array_equal(codes, np.where(both, expected, 0))
+    assert (names["CLASS_2"], names["CLASS_5"]) == ("maize → meadow", "meadow, no change")
+    with (tmp_path / "c/transitions.csv").open() as stream:
+        for row in csv.DictReader(stream):
+            pair = [LEGEND.codes[LEGEND.names.index(row[key])] for key in ("before", "after")]
+            assert float(row["mapped_ha"]) == pytest.approx(((old == pair[0]) & (new == pair[1])).sum() / 100)
+            assert row["estimated_ha"] == ""
+    summary = json.loads((tmp_path / "c/change.json").read_text())
+    assert summary["mapped_changed_share"] == pytest.approx((old != new)[both].mean())
+
+
+def test_change_between_two_runs_is_adjusted(finished, tmp_path):
+    one = finished()
+    found = change(Year(one.out), Year(one.out), tmp_path / "c")
+    assert found.changed == 0
+    assert found.estimated.changed.value == pytest.approx(0, abs=0.02)
+    assert json.loads((tmp_path / "c/change.json").read_text())["changed_share_by_error_alone"] >= 0
+
+
+def test_a_comparison_is_kept_until_a_map_or_a_file_changes(tmp_path, finished):
+    one, told = finished(), Told()
+    first = change(Year(one.out), Year(one.out), tmp_path / "c", told)
+    before = (tmp_path / "c/change.tif").stat().st_mtime_ns
+    again = change(Year(one.out), Year(one.out), tmp_path / "c", told)
+    assert told.words == ["change: up to date"]
+    assert np.array_equal(again.mapped, first.mapped)
+    assert again.estimated == first.estimated
+    (tmp_path / "c/change.tif").write_bytes(b"x")
+    change(Year(one.out), Year(one.out), tmp_path / "c", told)
+    assert (tmp_path / "c/change.tif").stat().st_mtime_ns > before
+    out = one.copied(tmp_path / "run")
+    tested = pd.read_parquet(out / "splits/0/test.parquet")
+    tested.loc[0, "predicted"] = (tested.loc[0, "predicted"] + 1) % 3
+    tested.to_parquet(out / "splits/0/test.parquet")
+    change(Year(out), Year(one.out), tmp_path / "c", told)
+    assert told.words == ["change: up to date"]
+
+
+def test_maps_that_cannot_be_compared_are_refused(tmp_path):
+    codes, _ = random_codes(1)
+    first = delivered(tmp_path / "a", codes)
+    far = delivered(tmp_path / "far", codes, ("EPSG:32740", Affine(10, 0, 400_000, 0, -10, 7_650_000)))
+    with pytest.raises(FinishError, match="have no common area"):
+        change(Year(first.folder), Year(far.folder), tmp_path / "c")
+    off = delivered(tmp_path / "off", codes, ("EPSG:32740", Affine(10, 0, 300_003, 0, -10, 7_650_000)))
+    with pytest.raises(MappingError, match="is not aligned with the pixels of"):
+        change(Year(first.folder), Year(off.folder), tmp_path / "c")
+    other = Legend((*LEGEND.classes[:2], LandClass(9, "lake")))
+    lake = delivered(tmp_path / "lake", codes, legend=other)
+    with pytest.raises(MappingError, match="9 lake is in one legend only"):
+        change(Year(first.folder), Year(lake.folder), tmp_path / "c")
+    empty = delivered(tmp_path / "empty", np.where(codes > 0, 0, 4))
+    with pytest.raises(FinishError, match="no pixel where both have a class"):
+        change(Year(first.folder), Year(empty.folder), tmp_path / "c")
+    assert not (tmp_path / "c/change.tif").exists()
+    assert not (tmp_path / "c/change.json").exists()
