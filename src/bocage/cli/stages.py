@@ -89,15 +89,14 @@ def prepare(recipe: Path, out: Path | None, overwrite: bool) -> None:
 @click.option("--model", type=click.Path(path_type=Path), help="Model folder to use instead of the run's model.")
 @ALLOW
 @click.option("--region", type=click.Path(path_type=Path), help="Vector file; only its polygons are mapped.")
+@click.option("--region-layer", help="Layer of the region, if the file has several.")
 @click.option("--where", help="SQL condition that selects polygons of the region: \"tile = '31UES'\".")
 def map_command(
     recipe: Path,
     out: Path | None,
     overwrite: bool,
     model: Path | None,
-    region: Path | None,
-    where: str | None,
-    **workers: Any,
+    **given: Any,
 ) -> None:
     """Map the scene with a trained network.
 
@@ -115,9 +114,9 @@ def map_command(
       bocage map next_year.toml --model runs/this_year/splits/0/model --out runs/next_year
     """
     if model is None:
-        run_stages(recipe, out, ("map",), overwrite, region=region, where=where, **workers)
+        run_stages(recipe, out, ("map",), overwrite, **given)
         return
-    parsed = chosen(opened(recipe), region=region, where=where, **workers)
+    parsed = chosen(opened(recipe), **given)
     from bocage.jobs.map import map_with
 
     with terminal() as progress:

@@ -133,7 +133,9 @@ class Making:
         for remark in remarks(trained, scene):
             progress.say(remark)
         _check_model(trained, settings)
-        region = read_region(settings.region, settings.where, scene.grid) if settings.region else None
+        region = None
+        if settings.region:
+            region = read_region(settings.region, settings.region_layer, settings.where, scene.grid)
         frame = Frame(trained.legend, tuple(trained.footprints), settings.probabilities)
         cell, tile = lattice(trained, scene.grid.shape, settings.tile)
         bands = {name: LAYERS[name].bands(frame) for name in settings.layers}

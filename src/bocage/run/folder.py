@@ -18,7 +18,8 @@ from bocage.provenance import Provenance, Stage
 from bocage.recipe import Recipe
 from bocage.redaction import redacted
 from bocage.run.lock import COMPARING, LOCK
-from bocage.samples.reference import fingerprint_reference, vector_files
+from bocage.samples.reference import fingerprint_reference
+from bocage.vectorfile import vector_files
 from bocage.scene import Scene
 
 T = TypeVar("T")

@@ -143,12 +143,12 @@ def _keys(recipe: Recipe, network: Network, inputs: Inputs, start: str) -> Keys:
     )  # `start` is the digest of the pretrained weights; the path is not
     train = digest(cut, recipe.split, choice.name, choice.config, training, start)
     region = fingerprint_vector(recipe.map.region) if recipe.map.region else ""
-    where = replace(recipe.map, region=None, where="")
+    settings = replace(recipe.map, region=None, region_layer="", where="")
     return Keys(
         samples=cut,
         train=train,
         evaluate=digest(train, recipe.evaluation.metrics),
-        map=digest(train, where, region, recipe.map.where),
+        map=digest(train, settings, region, recipe.map.region_layer, recipe.map.where),
     )
 
 

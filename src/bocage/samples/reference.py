@@ -10,11 +10,10 @@ from urllib.parse import unquote
 import geopandas as gpd
 import numpy as np
 import pandas as pd
-import pyogrio
 import shapely
 from numpy.typing import NDArray
-from pyproj import Proj
-from pyproj.exceptions import ProjError
+from pyproj import CRS, Proj
+from pyproj.exceptions import CRSError, ProjError
 from shapely import Polygon
 from shapely.affinity import scale
 
@@ -24,8 +23,10 @@ from bocage.grid import Grid, metres_per_unit
 from bocage.legend import Legend, plain
 from bocage.ranges import VALUE, Range, check_ranges
 from bocage.redaction import redacted_address
+from bocage.samples.tabular import TABLES, read_features
 from bocage.shelf import did_you_mean
 from bocage.sources.raster import fingerprint
+from bocage.vectorfile import only_layer, vector_files
 from bocage.words import Note
 
 Reason = Literal[
@@ -59,7 +60,8 @@ class Reference:
     """Location and fields of the reference polygons."""
 
     path: Path | str
-    """Vector file in any OGR format, or a PostGIS database ``postgresql://user@host/base`` (``pip install bocage[postgis]``)."""
+    """Vector file in any OGR format; CSV or Parquet table with coordinates; or a PostGIS database
+    ``postgresql://user@host/base`` (``pip install bocage[postgis]``)."""
     label: str
     """Field that contains the class label."""
     polygon_id: str = ""
@@ -72,6 +74,12 @@ class Reference:
     probability sample of the mapped area; empty: they were chosen without a sampling design, and areas have no intervals."""
     layer: str = ""
     """Layer of the file, or ``schema.table`` of the database; empty: the only layer of the file that has geometries."""
+    geometry: tuple[str, ...] = ()
+    """Columns of a table: one with geometries as WKT, or two with x and y; empty: recognised by names such as ``wkt``, ``lon``
+    and ``lat``, ``x`` and ``y``."""
+    crs: str = ""
+    """Coordinate reference system of a file that declares none, for example ``"EPSG:2154"``; ``lon`` and ``lat`` of a table are
+    degrees in WGS 84."""
     buffer: Annotated[float, Range(0, 100_000)] = 0.0
     """Inward buffer: distance removed inside every polygon border before pixels are labelled, in metres, at least 0."""
     unknown: Literal["stop", "reject"] = "stop"
@@ -81,6 +89,15 @@ class Reference:
 
     def __post_init__(self) -> None:
         check_ranges(self)
+        if len(self.geometry) > 2:
+            raise ValueError("'geometry' names one column, or two; found " + ", ".join(self.geometry))
+        try:
+            if self.crs:
+                CRS.from_user_input(self.crs)
+        except CRSError:
+            raise ValueError(
+                f"'crs' must be a coordinate reference system such as EPSG:2154; found '{self.crs}'"
+            ) from None
 
     @property
     def shown(self) -> str:
@@ -131,7 +148,8 @@ def labelled_features(
     SamplesError
         The file, layer or field is missing, or a label is not in the legend, or no feature has a label.
     """
-    frame = _read(reference)
+    frame = _with_crs(_read(reference), reference)
+    _check_degrees(frame, reference)
     for name in (reference.label, *filter(None, [reference.polygon_id]), *fields):
         _check_field(frame, name, reference)
     classes = [legend.index_of(value) for value in frame[reference.label]]
@@ -189,8 +207,9 @@ def usable_polygons(
     """
     notes = []
     if table.crs is None:
-        raise SamplesError(f"{reference.shown}: no coordinate reference system. Assign a CRS with ogr2ogr -a_srs.")
-    _check_degrees(table, reference)
+        raise SamplesError(
+            f"{reference.shown}: no coordinate reference system. Set [reference] crs, or assign a CRS with ogr2ogr -a_srs."
+        )
     if table.crs != grid.crs.proj:
         notes.append(Note.of("reference_reprojected", there=_crs_name(table.crs), here=grid.crs_name))
         table = _reprojected(table, reference, grid)
@@ -234,14 +253,16 @@ def _read(reference: Reference) -> gpd.GeoDataFrame:
         raise SamplesError(f"{text} does not exist. Check [reference] path.")
     if not Path(text).is_file() and not Path(text).is_dir():
         raise SamplesError(f"{text} is not a regular file. Check [reference] path.")
+    if Path(text).suffix.lower() in TABLES:
+        return read_features(Path(text), reference.geometry, not reference.sample_id)
     try:
-        layer = _layer(text, reference.layer)
+        layer = only_layer(Path(text), reference.layer, "layer of [reference], or init --layer")
         with warnings.catch_warnings():
             # The warnings are harmless here: fields of mixed types stay text, curves become lines, M values are dropped.
             warnings.simplefilter("ignore", UserWarning)
             frame = gpd.read_file(text, engine="pyogrio", layer=layer)
-    except SamplesError:
-        raise
+    except LookupError as error:
+        raise SamplesError(str(error)) from error
     except Exception as error:  # pyogrio raises many exception types; all mean that the file cannot be read
         raise SamplesError(f"{reference.shown} cannot be read as a vector file: {error}.") from error
     if not isinstance(frame, gpd.GeoDataFrame) or not len(frame):
@@ -249,19 +270,22 @@ def _read(reference: Reference) -> gpd.GeoDataFrame:
     return frame
 
 
-def _layer(text: str, wanted: str) -> str:
-    """Return the layer to read: the wanted one, or the only one with geometries (QGIS stores styles as a layer without)."""
-    listed = [(str(name), kind) for name, kind in pyogrio.list_layers(text)]
-    names = [name for name, kind in listed if kind is not None] or [name for name, _ in listed]
-    if wanted and wanted not in [name for name, _ in listed]:
+def _with_crs(frame: gpd.GeoDataFrame, reference: Reference) -> gpd.GeoDataFrame:
+    """Return features with the CRS of the recipe if their file declares none.
+
+    Raises
+    ------
+    SamplesError
+        The file declares another CRS.
+    """
+    if not reference.crs:
+        return frame
+    if frame.crs is not None and frame.crs != CRS.from_user_input(reference.crs):
         raise SamplesError(
-            f"{text} has no layer '{wanted}'.{did_you_mean(wanted, names)} Its layers: {', '.join(names)}."
+            f"{reference.shown}: its CRS is {_crs_name(frame.crs)}, but [reference] crs is {reference.crs}. Remove crs, or "
+            "correct the CRS of the file with ogr2ogr -a_srs."
         )
-    if not wanted and len(names) > 1:
-        raise SamplesError(
-            f"{text} has {len(names)} layers: {', '.join(names)}. Name one: layer of [reference], or init --layer."
-        )
-    return wanted or names[0]
+    return frame if frame.crs is not None else frame.set_crs(reference.crs)
 
 
 def _check_degrees(table: gpd.GeoDataFrame, reference: Reference) -> None:
@@ -275,7 +299,8 @@ def _check_degrees(table: gpd.GeoDataFrame, reference: Reference) -> None:
         The coordinates are out of the range of degrees.
     """
     west, south, east, north = table.total_bounds
-    if table.crs.is_geographic and (max(abs(west), abs(east)) > 360 or max(abs(south), abs(north)) > 90.1):
+    degrees = table.crs is not None and table.crs.is_geographic
+    if degrees and (max(abs(west), abs(east)) > 360 or max(abs(south), abs(north)) > 90.1):
         raise SamplesError(
             f"{reference.shown}: its CRS is {_crs_name(table.crs)}, in degrees, but its coordinates are no degrees (extent "
             f"{[round(float(b), 1) for b in (west, south, east, north)]}). Declare the true CRS with ogr2ogr -a_srs."
@@ -344,10 +369,6 @@ def _geometry_column(engine: Any, layer: str) -> str:
     return str(found[0])
 
 
-SHAPEFILE = (".dbf", ".shx", ".prj", ".cpg", ".DBF", ".SHX", ".PRJ", ".CPG")
-"""Files beside a .shp that its content depends on."""
-
-
 def fingerprint_reference(reference: Reference) -> str:
     """Return a digest of the content of the polygons: of the file and its companion files, or of the database table."""
     text = str(reference.path)
@@ -362,15 +383,6 @@ def fingerprint_vector(path: Path) -> str:
     """Return a digest of the content of a vector file and of the files that belong to it; "missing" if it is absent."""
     digests = [fingerprint(file) for file in vector_files(path)]
     return digest_of("".join(digests).encode()) if digests else "missing"
-
-
-def vector_files(path: Path) -> list[Path]:
-    """Return the files of a vector file that exist: companions of a .shp, members of a .gdb, the write-ahead log of a .gpkg."""
-    if path.is_dir():
-        return sorted(file for file in path.rglob("*") if file.is_file())
-    beside = SHAPEFILE if path.suffix.lower() == ".shp" else ()
-    files = {path, path.with_name(f"{path.name}-wal"), *(path.with_suffix(suffix) for suffix in beside)}
-    return sorted(file for file in files if file.is_file())
 
 
 def _check_field(frame: gpd.GeoDataFrame, name: str, reference: Reference) -> None:

@@ -12,7 +12,7 @@ import zlib
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, date, datetime
+from datetime import date, datetime
 from pathlib import Path, PurePosixPath
 from typing import Literal
 from xml.etree.ElementTree import Element, ParseError
@@ -27,6 +27,7 @@ from bocage.sources.base import Acquisition, SensorSpec
 from bocage.sources.files import archived, member_of
 from bocage.sources.folders import files_below, is_archive, is_system
 from bocage.sources.raster import inspect
+from bocage.sources.times import in_utc
 from bocage.words import Note
 
 LARGEST_XML = 64 << 20
@@ -364,8 +365,3 @@ def utc(text: str, product: Product) -> datetime:
         return in_utc(datetime.fromisoformat(text.strip()))
     except ValueError as error:
         raise SourceError(f"{product}: '{text}' is not a valid time ({error}). Download the product again.") from error
-
-
-def in_utc(time: datetime) -> datetime:
-    """Return a time as UTC without time zone. A time without zone is UTC."""
-    return time.astimezone(UTC).replace(tzinfo=None) if time.tzinfo else time
