@@ -19,8 +19,8 @@ from bocage.recipe import Recipe
 from bocage.redaction import redacted
 from bocage.run.lock import COMPARING, LOCK
 from bocage.samples.reference import fingerprint_reference
-from bocage.vectorfile import vector_files
 from bocage.scene import Scene
+from bocage.vectorfile import vector_files
 
 T = TypeVar("T")
 NO_MATTER = ("path", "text", "choice", "scene", "compare", "report", "workers", "plugins")
