@@ -10,6 +10,7 @@ from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date, datetime
+from itertools import pairwise
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -141,8 +142,8 @@ def _check_versions(acquisitions: Sequence[Acquisition]) -> None:
         Neither a README nor a tag says when one of them was processed.
     """
     for versions in same_ground(acquisitions).values():
-        for one, other in zip(versions, versions[1:], strict=False):
-            if one.time == other.time and "generated" not in other.details:
+        for one, other in pairwise(versions):
+            if one.time == other.time and other.details.get("generated") in (None, one.details.get("generated")):
                 paths = " and ".join(str(next(iter(a.files.values())).path) for a in (one, other))
                 raise SourceError(
                     f"{paths} are the same acquisition, and neither a README nor the tag TIFFTAG_DATETIME says which is newer. "
