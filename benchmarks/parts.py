@@ -29,6 +29,7 @@ STATES = ("all data", "no S2", "60 % of the dates missing")
 SETTINGS: Mapping[str, Table] = {
     "all parts": {},
     "no context": {"context": 0},
+    "no shares of the bands": {"shares": False},
     "no auxiliary heads": {"auxiliary": 0.0},
     "no date dropout": {"date_dropout": 0.0},
     "no sensor dropout": {"sensor_dropout": 0.0},
@@ -49,10 +50,10 @@ def _no_preference(encoder: Any, hidden: Tensor, clear: Tensor) -> Tensor:
     return alike.expand(-1, -1, encoder.queries.out_features, -1)
 
 
-def _with_mix(encoder: Any, spec: InputSpec, width: int, heads: int, around: int) -> None:
+def _with_mix(encoder: Any, spec: InputSpec, config: patchwork.Config) -> None:
     """Initialise an encoder with a second layer."""
-    INIT(encoder, spec, width, heads, around)
-    encoder.mix = nn.Linear(width, width)
+    INIT(encoder, spec, config)
+    encoder.mix = nn.Linear(encoder.width, encoder.width)
 
 
 def _mixed(encoder: Any, series: Tensor, days: Tensor) -> Tensor:

@@ -1,11 +1,13 @@
 """Patchwork does without: dates, sources, both, per pixel; and says so."""
 
 import json
+import shutil
 from dataclasses import replace
 
 import numpy as np
 import pytest
 import rasterio
+import safetensors.torch
 import torch
 
 from bocage.errors import ModelError, TrainedError
@@ -14,6 +16,7 @@ from bocage.jobs.run import run
 from bocage.mapping import Mapping, make_map, predict
 from bocage.models import MODELS, InputSpec, SourceTensor, build
 from bocage.models.patchwork import Config
+from bocage.models.shares import Shares
 from bocage.recipe import read_recipe
 from bocage.run import open_scene
 from bocage.testing import random_batch
@@ -27,6 +30,7 @@ INPUTS = {
     "s1": InputSpec("s1", ("vv", "vh"), 6, Ratio(), regular=False),
     "vhr": InputSpec("vhr", ("red", "nir"), 1, Ratio(finer=3)),
 }
+OPTICAL = InputSpec("s2", ("red", "nir", "ndvi", "swir16"), 5, Ratio(), regular=False, points=True)
 
 
 @pytest.fixture
@@ -267,3 +271,51 @@ def test_two_processes_train_though_a_source_is_hidden_from_a_whole_batch(recipe
     read = read_recipe(recipe(f"{PATCHWORK}\nsensor_dropout = 0.9", NATIVE + PAN_MS, "pan", **more))
     run(read, tmp_path / "out", ("train",))
     assert all(torch.isfinite(p).all() for p in Trained.load(tmp_path / "out/splits/0/model").model.parameters())
+
+
+@torch.no_grad()
+def test_shares_are_those_of_the_physical_values_whatever_their_scaling():
+    shares = Shares(OPTICAL.bands)
+    physical = torch.tensor([[0.05, 0.45, 0.8, 0.25], [-0.01, 0.001, 0.2, 0.002]])
+    offset, scale = torch.tensor([0.1, 0.3, 0.5, 0.2]), torch.tensor([0.02, 0.1, 0.3, 0.05])
+    shares.use_scaling(offset.tolist(), scale.tolist())
+    found = shares((physical - offset) / scale)
+    # Mean of red, nir and swir16 (an index is no reflectance): 0.25, then a mean of 0.001, for which 0.02 stands.
+    expected = 3 * torch.tensor([[0.2 - 1, 1.8 - 1, 0.0], [0 - 1, 0.05 - 1, 0.1 - 1]])
+    assert torch.allclose(found, expected, atol=1e-4)
+    shares.use_scaling((offset * 7).tolist(), (scale * 7).tolist())  # brighter by any factor, the same shares
+    assert torch.allclose(shares((physical - offset) / scale)[0], expected[0], atol=1e-4)
+
+
+@pytest.mark.parametrize("bands", [("vv", "vh"), ("nir", "ndvi"), ("B1", "B2")])
+def test_bands_that_are_no_reflectances_have_no_shares(bands):
+    assert Shares(bands).count == 0
+    model = build(MODELS.get("patchwork"), {"s": replace(OPTICAL, bands=bands)}, 3, Config(preset="small"))
+    assert model.encoders["s"].bands.in_features == 2
+
+
+def test_shares_reach_the_network():
+    torch.manual_seed(1)
+    model = build(MODELS.get("patchwork"), {"s2": OPTICAL}, 3, Config(preset="small", date_dropout=0.0))
+    batch = random_batch({"s2": OPTICAL}, model.footprints, torch.Generator().manual_seed(3), size=2)
+    model.eval()
+    with torch.no_grad():
+        before = model(batch)
+        model.use_scaling({"s2": (0.1, 0.3, 0.5, 0.2)}, {"s2": (0.02, 0.1, 0.3, 0.05)})
+        assert not torch.allclose(model(batch), before)
+
+
+def test_a_model_trained_before_the_shares_existed_still_loads(brief, tmp_path):
+    folder = shutil.copytree(brief(PATCHWORK, NATIVE + PAN_MS, "pan").folder, tmp_path / "model")
+    said = json.loads((folder / "trained.json").read_text())
+    assert said["config"]["shares"]
+    del said["config"]["shares"]
+    said["format"] = 2  # without checksums
+    (folder / "trained.json").write_text(json.dumps(said))
+    weights = safetensors.torch.load_file(folder / "weights.safetensors")
+    for name in [name for name in weights if "shares" in name]:
+        del weights[name]
+    first = "encoders.s2.bands.weight"
+    weights[first] = weights[first][:, : 2 * len(said["sources"]["s2"]["spec"]["bands"])].contiguous()
+    safetensors.torch.save_file(weights, folder / "weights.safetensors")
+    assert Trained.load(folder).config.shares is False

@@ -7,7 +7,7 @@ map pixel that is a multiple of every ``coarser``.
 
 import dataclasses
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Literal, Protocol, cast
 
@@ -158,6 +158,12 @@ class Network(nn.Module):
     def any_source(self) -> bool:
         """Whether the network tolerates missing sources."""
         return self.abilities.any_source
+
+    def use_scaling(self, offset: Mapping[str, Sequence[float]], scale: Mapping[str, Sequence[float]]) -> None:
+        """Receive, before the training, offset and scale of the bands of each source: physical value = value * scale + offset.
+
+        By default, a network does not use physical values.
+        """
 
     def forward(self, batch: Batch) -> Tensor:
         """Return the logits (B, K, Y, X) of each map pixel whose footprint is inside the batch; 1 x 1 for one footprint."""

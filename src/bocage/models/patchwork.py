@@ -9,7 +9,7 @@ by a learnt vector.
 
 ::
 
-    series (B, T, C, Y, X) → own and mean of 3 × 3, 2C → W, + day → W = h    a_k = softmax over valid dates of h · q_k
+    series (B, T, C, Y, X) → own and mean of 3 × 3, shares → W, + day = h    a_k = softmax over valid dates of h · q_k
                                                    └→ p_k = Σ a_k h → V_k p_k (W / heads each) → W ─────┐
     image  (B, 1, C, Y, X) → 3×3, 3×3 (unpadded) → mean and max of a map pixel → W, own + 3 × 3 around ─┤
                                                                                   learnt W if missing ──┴→ Σ → W → K
@@ -20,7 +20,7 @@ exact results with half of the multiplications.
 """
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Literal
 
@@ -46,6 +46,7 @@ from bocage.models.gru import S2
 from bocage.models.heads import Linear
 from bocage.models.layers import HARMONICS, waves
 from bocage.models.multiresolcc import PAN
+from bocage.models.shares import Shares
 from bocage.models.twinns import S1
 from bocage.ranges import SHARE, Range, check_ranges
 
@@ -93,6 +94,9 @@ class Config:
     """Weight of the losses of the auxiliary heads, one per source, at least 0; 0: no auxiliary heads."""
     date_dropout: Annotated[float, SHARE] = 0.4
     """Maximum share of the dates hidden during training, from 0 to below 1; each sample draws a share between 0 and this."""
+    shares: bool = True
+    """Whether the share of each reflectance band in the mean of these bands is also an input, for every date of a series. The
+    bands need common names (blue, green, red, rededge1, ..., swir22)."""
     sensor_dropout: Annotated[float, SHARE] = 0.3
     """Probability that a source of a sample is hidden during training, from 0 to below 1; one source always remains."""
 
@@ -103,12 +107,16 @@ class Config:
 class SeriesEncoder(nn.Module):
     """Series → one vector per pixel, by masked attention over dates."""
 
-    def __init__(self, spec: InputSpec, width: int, heads: int, around: int) -> None:
+    def __init__(self, spec: InputSpec, config: Config) -> None:
         super().__init__()
+        width, heads = WIDTHS[config.preset]
+        around = 0 if spec.points else config.context
         self.spec, self.around, self.width = spec, around, width
         self.reach = around * spec.ratio.finer
         """Halo in pixels of the source."""
-        self.bands = nn.Linear(len(spec.bands) * (2 if around else 1), width)
+        shares = Shares(spec.bands) if config.shares else None
+        self.shares = shares if shares and shares.count else None
+        self.bands = nn.Linear((len(spec.bands) + (shares.count if shares else 0)) * (2 if around else 1), width)
         self.day = nn.Linear(2 * HARMONICS, width, bias=False)
         self.queries = nn.Linear(width, heads, bias=False)  # a bias would cancel in the softmax
         self.values = nn.Parameter(torch.randn(heads, width, width // heads) / math.sqrt(width))
@@ -177,8 +185,15 @@ class SeriesEncoder(nn.Module):
 
     def hidden(self, series: Tensor, days: Tensor) -> Tensor:
         """(B, P, T, C) and the day encodings (B, 1, T, W) → (B, P, T, W)."""
-        hidden = functional.linear(series, self.bands.weight)
+        hidden = functional.linear(self._with_shares(series), self.bands.weight)
         return hidden.add_((days + self.bands.bias).to(hidden.dtype)).relu_()
+
+    def _with_shares(self, series: Tensor) -> Tensor:
+        """Append the shares of the bands to the bands of each pixel, and to the means of each neighbourhood."""
+        if self.shares is None:
+            return series
+        parts = torch.split(series, len(self.spec.bands), -1)
+        return torch.cat([series, *(self.shares(part) for part in parts)], -1)
 
     def weights(self, hidden: Tensor, clear: Tensor) -> Tensor:
         """(B, P, T, W) and (B, P, T) → weights (B, P, heads, T)."""
@@ -344,6 +359,12 @@ class Model(Network):
         beyond = encoder.reach + context.reach * finer
         return Footprint(finer + 2 * beyond, beyond)
 
+    def use_scaling(self, offset: Mapping[str, Sequence[float]], scale: Mapping[str, Sequence[float]]) -> None:
+        """Store the scaling with which the shares of the bands are computed."""
+        for name, encoder in self.encoders.items():
+            if isinstance(encoder, SeriesEncoder) and encoder.shares is not None and name in offset:
+                encoder.shares.use_scaling(offset[name], scale[name])
+
     def forward(self, batch: Batch) -> Tensor:
         """Return the logits (B, K, Y, X)."""
         return self._classify(self._encode(batch))
@@ -419,10 +440,9 @@ class Model(Network):
 
 
 def _encoder(spec: InputSpec, config: Config) -> SeriesEncoder | ImageEncoder:
-    width, heads = WIDTHS[config.preset]
     if spec.dates > 1:
-        return SeriesEncoder(spec, width, heads, 0 if spec.points else config.context)
-    return ImageEncoder(spec, width, config.filters)
+        return SeriesEncoder(spec, config)
+    return ImageEncoder(spec, WIDTHS[config.preset][0], config.filters)
 
 
 def _without_dates(valid: Tensor, most: float) -> Tensor:

@@ -95,6 +95,7 @@ def fit(task: Task, progress: Progress) -> State:
     TrainingError
         The loss or a gradient is NaN or infinite, or a checkpoint cannot be written.
     """
+    task.model.use_scaling(task.normalisation.offset, task.normalisation.scale)
     fabric = _fabric(task.settings)
     train = _train if task.settings.devices == 1 else _train_together
     state = train(fabric, task, progress)
