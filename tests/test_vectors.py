@@ -8,7 +8,7 @@ import pandas as pd
 import pyogrio
 import pytest
 from affine import Affine
-from shapely.geometry import box
+from shapely.geometry import GeometryCollection, LineString, box
 
 from bocage.errors import MappingError, SamplesError
 from bocage.grid import Grid
@@ -187,3 +187,13 @@ def test_the_layer_of_a_region_must_be_named(tmp_path):
     assert read_region(path, "south", "", GRID).shape.bounds == pytest.approx((500190, 4799900, 500230, 4799940))
     with pytest.raises(ValueError, match="'region_layer' select polygons of 'region', which is not given"):
         Mapping(region_layer="south")
+
+
+def test_the_polygons_of_collections_are_used(tmp_path):
+    frame = fields()
+    lines = [LineString(shape.exterior.coords[:2]) for shape in frame.geometry]
+    mixed = [GeometryCollection([line, shape]) for line, shape in zip(lines, frame.geometry, strict=True)]
+    mixed[5] = GeometryCollection(lines[5:])
+    table, rejections, _ = read_polygons(Reference(saved(tmp_path, frame.set_geometry(mixed)), "crop"), GRID, LEGEND)
+    assert [(r.reason, r.polygons) for r in rejections] == [("no_polygon", 1)]
+    assert table.geometry.geom_equals(frame.geometry[:5]).all()

@@ -109,10 +109,10 @@ def test_a_killed_map_goes_on_to_the_same_files(recipe, tmp_path, monkeypatch, c
     assert contents(tmp_path / "map/map") == contents(tmp_path / "whole/map")
 
 
-def _begun(out, moment):
-    """Return whether a map is at a moment of its making."""
+def _begun(process, out, moment):
+    """Return whether a process that makes a map is at a moment of its work."""
     if moment == "workers start":
-        return (out / ".lock.json").exists()
+        return bool(psutil.Process(process.pid).children(recursive=True))
     return (out / "map/.windows" / JOURNAL).exists()
 
 
@@ -130,7 +130,7 @@ def test_sigterm_ends_a_map_with_its_workers(recipe, tmp_path, to_all, moment):
         [sys.executable, "-m", "bocage", *command(tmp_path / "map", "--workers", "2")],
         stderr=subprocess.PIPE, text=True, start_new_session=True,
     )  # fmt: skip
-    while not _begun(tmp_path / "map", moment):
+    while not _begun(process, tmp_path / "map", moment):
         assert process.poll() is None, process.stderr.read()
         time.sleep(0.02)
     children = psutil.Process(process.pid).children(recursive=True)

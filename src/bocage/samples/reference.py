@@ -487,6 +487,9 @@ def _usable(
             rejections.append(Rejection(reason, legend.names[int(label)], int(n), 0, value))
         table = table[~mask]
 
+    mixed = table.geometry.geom_type == "GeometryCollection"
+    if mixed.any():
+        table = table.assign(geometry=table.geometry.where(~mixed, table.geometry.map(_polygons_in)))
     kinds = table.geometry.geom_type
     reject((table.geometry.is_empty | table.geometry.isna()), "empty")
     reject(~kinds.reindex(table.index).isin(["Polygon", "MultiPolygon"]), "no_polygon")
@@ -504,3 +507,9 @@ def _usable(
         table = table.assign(geometry=shrunk(table.geometry, reference.buffer))
         reject(table.geometry.is_empty, "buffer", f"{reference.buffer:g}")
     return table, rejections
+
+
+def _polygons_in(shape: Any) -> Any:
+    """Return the polygons of a collection as one geometry; the collection itself if it has none."""
+    parts = [part for part in shapely.get_parts(shape) if shapely.get_dimensions(part) == 2]
+    return shapely.union_all(parts) if parts else shape
