@@ -21,10 +21,10 @@ $(STAMP): requirements.lock pyproject.toml
 	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps -e .
 	@touch $(STAMP)
 
-demo: env  ## Simulate a small landscape, map it, compare the map with the whole truth
+demo: env  ## Simulate a small landscape, map it from all sensors, compare the map with the whole truth
 	@rm -rf $(DEMO)
-	$(BIN)/bocage simulate $(DEMO)/landscape --sensor s2 --sensor vhr
-	$(BIN)/bocage run $(DEMO)/landscape/gru.toml --out $(DEMO)/run
+	$(BIN)/bocage simulate $(DEMO)/landscape
+	$(BIN)/bocage run $(DEMO)/landscape/demo.toml --out $(DEMO)/run
 
 test: env check  ## Lint, types, import contract, then the tests
 	$(PYTEST)

@@ -77,17 +77,23 @@ def variant_recipe(label: str) -> Table:
 
 
 @contextmanager
-def variant(label: str) -> Iterator[Bench]:
-    """Yield the benchmark of a variant; its methods replace the encoder's until the context ends."""
-    changes = CODE.get(label, {})
+def replaced(changes: Mapping[str, Callable[..., Any]]) -> Iterator[None]:
+    """Replace methods of the encoder until the context ends."""
     own = {name: getattr(ENCODER, name) for name in changes}
     for name, method in changes.items():
         setattr(ENCODER, name, method)
     try:
-        yield Bench(label, variant_recipe(label))
+        yield
     finally:
         for name, method in own.items():
             setattr(ENCODER, name, method)
+
+
+@contextmanager
+def variant(label: str) -> Iterator[Bench]:
+    """Yield the benchmark of a variant; its methods replace the encoder's until the context ends."""
+    with replaced(CODE.get(label, {})):
+        yield Bench(label, variant_recipe(label))
 
 
 def run() -> str:

@@ -15,6 +15,7 @@ from typing import Any
 from sphinx.pycode import ModuleAnalyzer
 
 from bocage.recipe import SourceChoice
+from bocage.recipe.nouns import Repetition
 from bocage.recipe.parse import SECTIONS
 from bocage.scene import Preparation
 from bocage.training import Choice
@@ -22,11 +23,11 @@ from bocage.training import Choice
 HEAD = "| setting | type or choices | default | meaning |\n| --- | --- | --- | --- |\n"
 NAMES = {str: "text", int: "integer", float: "number", bool: "`true`, `false`", Path: "path", date: "date"}
 """Type of a field → its name for a user of TOML."""
-ELSEWHERE = {SourceChoice: ("settings", "preparation"), Choice: ("config", "training")}
+ELSEWHERE = {SourceChoice: ("settings", "preparation"), Choice: ("config", "training", "trainings")}
 """Fields that are not keys of the recipe, because their values come from other tables."""
 SECTION_KINDS: dict[str, tuple[type[Any], ...]] = {
     "sources": (SourceChoice, Preparation),
-    "model": (Choice,),
+    "model": (Choice, Repetition),
     **{name: (kind,) for name, (kind, _) in SECTIONS.items()},
 }
 """Table of the recipe → data classes of its settings."""

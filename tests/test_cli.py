@@ -278,7 +278,7 @@ def test_usage_help_and_shelves(capsys):
 @pytest.mark.slow
 def test_init_writes_a_recipe_that_runs(landscape, tmp_path, capsys):
     out = tmp_path / "mine.toml"
-    for name in ("pan.tif", "ms.tif"):  # the published network on these would take a while
+    for name in ("pan.tif", "ms.tif"):  # fewer sources train faster
         (landscape / name).unlink()
     assert main(["init", str(landscape), str(landscape / "reference.gpkg"), "--label", "name", "--out", str(out)]) == 0
     shown = capsys.readouterr().out
@@ -289,8 +289,12 @@ def test_init_writes_a_recipe_that_runs(landscape, tmp_path, capsys):
     assert 'values = ["maize"]' in text
     assert main(["init", str(landscape), str(landscape / "reference.gpkg"), "--out", str(out)]) == 1
     capsys.readouterr()
-    out.write_text(text.replace("draws = 10", "draws = 1"))
-    assert main(["run", str(out), "--out", "out"]) == 0
+    assert main(["check", str(out)]) == 1
+    assert 'write the values, for example [4, 5], in place of "?"' in " ".join(capsys.readouterr().out.split())
+    forest = out.with_name("mine-forest.toml")
+    edited = forest.read_text().replace('clear = "?"', "clear = [4]").replace("draws = 10", "draws = 1")
+    forest.write_text(edited)
+    assert main(["run", str(forest), "--out", "out"]) == 0
     assert main(["init", str(tmp_path / "none"), str(landscape / "reference.gpkg"), "--out", "x.toml"]) == 1
     (tmp_path / "empty").mkdir()
     assert main(["init", str(tmp_path / "empty"), str(landscape / "reference.gpkg"), "--out", "x.toml"]) == 1

@@ -9,6 +9,7 @@ from bocage.grid import Ratio
 from bocage.mapping import WRITERS
 from bocage.models import MODELS, InputSpec
 from bocage.models.fusion import Member
+from bocage.models.mixture import Member as Seeds
 from bocage.scene import INDICES
 from bocage.sources import SENSORS, image, series
 from bocage.testing import check_index, check_metric, check_model, check_sensor, check_writer
@@ -31,6 +32,7 @@ TWO_BRANCHES = {"pan_filters": (4, 5, 6), "ms_filters": (4, 6, 8)}
 SMALL_M3 = {"units": 5, "patch": 12, "filters": (3, 4)}
 SMALL_TWINNS = {"units": 3, "filters": (3, 4)}
 SMALL_SPOT = {"filters": 3, "dense": 5}
+SMALL = {"preset": "small", "filters": (3, 4)}
 SMALL_DUPLO = {"filters": (3, 4), "date_filters": (2, 3), "units": 4}
 
 
@@ -74,6 +76,15 @@ MODEL_CASES = {
         ({"s1": RADAR, "fine": FINE}, SMALL_M3 | {"norm": "group"}),
         ({"s2": SERIES, "vhr": VHR}, SMALL_M3 | {"use": "series"}),
         ({"s2": SERIES, "vhr": VHR}, SMALL_M3 | {"use": "vhr", "norm": "layer", "patch": 13}),
+    ],
+    "mixture": [
+        ({"s2": SERIES}, {"members": (Seeds("gru", {"units": 4}, 2), Seeds("tempcnn", {"filters": 3, "dense": 4}))}),
+        ({"s1": RADAR, "s2": SERIES, "vhr": VHR, "ms": MS}, {"members": (Seeds("patchwork", SMALL, 2),)}),
+        (
+            {"s2": RADAR, "pan": PAN, "ms": MS},
+            {"members": (Seeds("patchwork", SMALL), Seeds("random_forest", {"trees": 3, "sources": ("s2",)}), Seeds("lightgbm", {"rounds": 3, "min_leaf": 2, "gaps": "linear"}))},
+        ),
+        ({"s2": SERIES, "ms": MS}, {"members": (Seeds("duplo", SMALL_DUPLO | {"source": "s2"}), Seeds("patchwork", SMALL | {"sources": ("ms",)}))}),
     ],
     "multiresolcc": [
         ({"pan": PAN, "ms": MS}, TWO_BRANCHES),

@@ -12,6 +12,7 @@ import pytest
 from bocage.cli.main import COMMANDS, cli
 from bocage.models import MODELS
 from bocage.recipe import Recipe
+from bocage.recipe.nouns import Repetition
 from bocage.recipe.parse import SECTIONS
 from bocage.sources import SENSORS
 
@@ -129,7 +130,9 @@ def test_recipes_in_the_documentation_have_known_settings(recipe):
     for other in recipe.get("compare", []):
         assert set(other) <= {"label", "model", "training"}
     for model in (other["model"] for other in [*recipe.get("compare", []), recipe] if "model" in other):
-        assert set(model) <= {"name"} | names(MODEL_SETTINGS[model["name"]])
+        for part in model["members"] if model["name"] == "mixture" else [model]:
+            extra = {"count", "training"} if part is not model else names(Repetition)
+            assert set(part) <= {"name"} | extra | names(MODEL_SETTINGS[part["name"]])
 
 
 def test_settings_that_the_text_names_with_their_table_exist():

@@ -70,6 +70,7 @@ SIZES = {
     "random_forest": 0,
     "lightgbm": 0,
 }  # fmt: skip
+SIZES["mixture"] = SIZES["gru"] + SIZES["tempcnn"]
 
 
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
@@ -144,6 +145,7 @@ LOGITS = {
     "lstm": [[0.005099, -0.647677], [-0.092484, -0.338133]],
     "ltae": [[-0.408475, -0.587373], [-0.410969, -0.576823]],
     "m3fusion": [[-0.485609, -0.34404], [-0.510215, -0.329747]],
+    "mixture": [[-0.535159, -0.880866], [-0.576653, -0.825024]],
     "multiresolcc": [[-0.808934, -0.259213], [-0.835746, -0.273341]],
     "multiresolcc_pansharpened": [[-0.946982, 0.216398], [-0.947942, 0.215036]],
     "patchwork": [[-1.178752, -0.864632], [-1.178061, -0.864548]],

@@ -22,6 +22,10 @@ PAN_MS = '[sources.pan]\nsensor = "image"\npath = "pan.tif"\n[sources.ms]\nsenso
     ("more", "stages"),
     [
         ({}, ["open", "prepare", "samples", "train", "evaluate", "map", "importance", "report"]),
+        (
+            {"model": f"{GRU}\nmembers = 2"},
+            ["open", "prepare", "samples", "train", "evaluate", "map", "importance", "report"],
+        ),
         ({"model": GRU}, ["open", "prepare", "samples", "train", "evaluate", "map", "importance", "report"]),
         (
             {"model": MULTIRESOLCC, "sources": PAN_MS, "like": "pan"},
@@ -75,6 +79,26 @@ def test_an_early_stop_widens_the_estimate(recipe, landscape: Path) -> None:
     assert wide.seconds == pytest.approx((wide.low / 0.8 + wide.high / 1.2) / 2)
     assert sure.high / sure.low == pytest.approx(1.2 / 0.8)
     assert sure.seconds == pytest.approx(sure.low / 0.8)
+
+
+@pytest.mark.slow
+def test_the_limits_of_the_steps_are_planned(recipe, landscape: Path) -> None:
+    """Three steps an epoch: at most ten epochs of the hundred, and a patience of one."""
+    more = {"epochs = 4": "epochs = 100\npatience = 9\nsteps = [0, 30]"}
+    made = plan(read_recipe(recipe(GRU, **more)), landscape / "out")
+    found = next(one for one in made.stages if one.stage == "train")
+    assert found.high / found.low == pytest.approx(1.2 * 10 / (0.8 * 2))
+
+
+@pytest.mark.slow
+def test_without_a_test_part_the_twin_and_no_importance_are_planned(recipe, landscape: Path) -> None:
+    more = {
+        "train = 0.5\ndraws = 2": "train = 1.0\ndraws = 1",
+        "epochs = 4": 'epochs = 4\nkeep = "last"\nloss = "logit-adjusted"',
+    }
+    made = plan(read_recipe(recipe(GRU, **more)), landscape / "out")
+    assert "importance" not in [one.stage for one in made.stages]
+    assert all(0 <= one.low <= one.seconds <= one.high for one in made.stages)
 
 
 def test_a_recipe_that_cannot_run_is_refused(recipe, landscape: Path, capsys) -> None:

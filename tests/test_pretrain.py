@@ -140,6 +140,28 @@ def test_a_training_starts_from_it_and_is_done_again_when_it_appears(path, tmp_p
     assert (tmp_path / "out/splits/0/model/trained.json").stat().st_mtime_ns == written, "and then it is current"
 
 
+@pytest.mark.slow
+def test_all_members_of_a_mixture_start_from_it(path, tmp_path):
+    path.write_text(path.read_text().replace(PATCHWORK, f"{PATCHWORK}\nmembers = 2"))
+    read = read_recipe(path)
+    made = pretrain_on(read, tmp_path / "out", QUICK)
+    assert made.name == "patchwork", "the network of the members is pretrained"
+    brief = read.choice.with_training(epochs=1, learning_rate=1e-9, weight_decay=0.0, scaling=made.normalisation.kind)
+    opened = run(replace(read, choice=brief), tmp_path / "out", ("train",), overwrite=True)
+    trained = Trained.load(opened.layout.split(0).model.path)
+    assert trained.normalisation == made.normalisation, "bands are scaled as in the pretraining"
+    for member in trained.model.members:
+        weights = dict(member.named_parameters())
+        for name, tensor in made.weights.items():
+            if name in weights:
+                assert torch.allclose(weights[name], tensor, atol=1e-6), name
+    heads = [
+        torch.cat([w.flatten() for n, w in m.state_dict().items() if n.startswith("head.")])
+        for m in trained.model.members
+    ]
+    assert not torch.allclose(*heads), "the heads are random"
+
+
 def test_weights_arrive_but_for_the_heads(path, tmp_path):
     read = read_recipe(path)
     made = pretrain_on(read, tmp_path / "out", QUICK)

@@ -477,6 +477,6 @@ def test_init_recognises_products(lands: dict[str, Path], tmp_path: Path, form: 
     assert sources <= set(recipe.sources)
     if form == "safe":
         assert set(recipe.sources) == sources, "files inside products are not listed a second time"
-        assert recipe.grid.like == "pan"
-        assert recipe.choice.name == "multiresolcc"
+        assert recipe.grid.like == "s2", "the grid of the finest series"
+        assert recipe.choice.name == "patchwork"
     assert open_scene(recipe).cubes

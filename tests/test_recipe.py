@@ -38,7 +38,7 @@ def test_every_problem_is_told_at_once(recipe):
         "sources.s2.claer: unknown key. Did you mean 'clear'",
         "sources.s2.fill: 'every' must be at least 1",
         "split.seeed: unknown key. Did you mean 'seed'?",
-        "split: 'train' must be above 0 and below 1; found 1.5",
+        "split: 'train' must be above 0 and at most 1; found 1.5",
     ):
         assert text in said, text
 

@@ -7,18 +7,19 @@ import geopandas as gpd
 import numpy as np
 import pandas as pd
 import pytest
+from affine import Affine
 from shapely.geometry import Point
 
 from bocage.cli import main
 from bocage.errors import SamplesError, SourceError
-from bocage.grid import Window
+from bocage.grid import Grid, Window
 from bocage.jobs.run import run
 from bocage.legend import LandClass, Legend
 from bocage.recipe import read_recipe
 from bocage.run import open_run
 from bocage.samples import Reference
 from bocage.samples.points import label_rows
-from bocage.samples.reference import labelled_features
+from bocage.samples.reference import labelled_features, read_polygons
 from bocage.samples.split import Split, Units, deal
 from bocage.samples.split import draw as draw_split
 from bocage.sources import open_source, table
@@ -279,22 +280,23 @@ def test_points_may_be_columns_of_a_table(tmp_path: Path, form: str, ending: str
     frame.to_csv(path, index=False, sep=";") if ending == "csv" else frame.to_parquet(path)
     reference = Reference(path, "crop", sample_id="id", **more)
     legend = Legend((LandClass(1, "maize"), LandClass(2, "meadow")))
-    pixels, _, _, places = label_rows(reference, ("01", "02", "03"), legend, "")
-    assert pixels.label.tolist() == [0, 1, 0]
-    assert np.diff(places[:, 0]) == pytest.approx([111, 111], abs=1), "metres north"
-    assert np.diff(places[:, 1]) == pytest.approx([74, 74], abs=1), "metres east"
+    found = label_rows(reference, ("01", "02", "03"), legend, Split(train=0.5))
+    assert found.pixels.label.tolist() == [0, 1, 0]
+    assert np.diff(found.place[:, 0]) == pytest.approx([111, 111], abs=1), "metres north"
+    assert np.diff(found.place[:, 1]) == pytest.approx([74, 74], abs=1), "metres east"
 
 
 def test_points_without_coordinates_label_series_and_no_image(tmp_path: Path) -> None:
     path = tmp_path / "points.csv"
     path.write_text("id,crop\n01,1\n02,2\n03,\n")
     legend = Legend((LandClass(1, "maize"), LandClass(2, "meadow")))
-    pixels, rejections, _, places = label_rows(Reference(path, "crop", sample_id="id"), ("01", "02"), legend, "")
-    assert pixels.label.tolist() == [0, 1]
-    assert places is None
-    assert [(r.reason, r.polygons) for r in rejections] == [("no_label", 1)]
-    with pytest.raises(SamplesError, match="neither a column of geometries .* nor two columns of coordinates"):
-        labelled_features(Reference(path, "crop"), legend)
+    found = label_rows(Reference(path, "crop", sample_id="id"), ("01", "02"), legend, Split(train=0.5))
+    assert found.pixels.label.tolist() == [0, 1]
+    assert found.place is None
+    assert [(r.reason, r.polygons) for r in found.rejections] == [("no_label", 1)]
+    grid = Grid.of("EPSG:32631", Affine(10, 0, 500000, 0, -10, 4800000), (60, 60))
+    with pytest.raises(SamplesError, match=r"name the columns of the coordinates of a table in \[reference\] geometry"):
+        read_polygons(Reference(path, "crop"), grid, legend)
 
 
 @pytest.mark.parametrize(

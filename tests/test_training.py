@@ -22,6 +22,8 @@ from bocage.run import open_run
 from bocage.samples import Split
 from bocage.training import Normalisation, Trained, Trainer, Training, checkpoint, classify, input_specs, loop
 from bocage.training import train as training_room
+from bocage.training.batches import batches
+from bocage.training.budget import budgeted, steps_of
 from bocage.training.calibration import Calibration, calibrate
 from bocage.training.curves import Epoch
 from conftest import FOREST, GRU, MULTIRESOLCC, PAN_MS, S2, Told
@@ -153,8 +155,8 @@ def test_every_setting_of_the_loop_trains(opened, tmp_path):
     assert lines[1].split(",")[2:4] == ["nan", "nan"], "nothing is validated"
     assert lines[0].split(",")[4:] == ["waiting", "kept", "seconds"]
     assert trained.normalisation.kind == "percentile"
-    assert trained.calibration.samples == 0, "no polygon was set aside"
     draw = run.samples.draw(0)
+    assert trained.calibration.polygons == len(np.unique(run.samples.polygon[draw.validation])), "by a twin"
     everyone = np.sort(np.concatenate([draw.train, draw.validation]))
     assert trained.normalisation == Normalisation.of(run.samples.cuts, everyone, "percentile")
 
@@ -179,7 +181,7 @@ def test_moving_average_and_rate(opened, tmp_path, request):
     run, rates = opened(GRU), []
     handle = register_optimizer_step_pre_hook(lambda optimiser, *_: rates.append(optimiser.param_groups[0]["lr"]))
     request.addfinalizer(handle.remove)
-    some = {"epochs": 3, "batch_size": 8, "learning_rate": 0.01, "keep": "last"}
+    some = {"epochs": 3, "batch_size": 8, "learning_rate": 0.01, "keep": "last", "calibrate": False}
     plain = trained_on(run, tmp_path / "a", Training(**some)).model.state_dict()[HEAD]
     assert set(rates) == {0.01}
     rates.clear()
@@ -197,7 +199,7 @@ def test_moving_average_and_rate(opened, tmp_path, request):
 def test_auxiliary_heads_learn_and_do_not_predict(opened, tmp_path):
     """The loop minimises a network's own loss."""
     model = 'name = "fusion"\nauxiliary = 0.5\nmembers = [{ network = "gru", source = "s2", settings = { units = 6 } }, { network = "tempcnn", source = "s2", settings = { filters = 4, dense = 6 } }]\n'
-    trained = trained_on(opened(model), tmp_path, Training(epochs=2, keep="last"))
+    trained = trained_on(opened(model), tmp_path, Training(epochs=2, keep="last", calibrate=False))
     torch.manual_seed(int(np.random.SeedSequence((0, 0)).generate_state(1)[0]))
     fresh = MODELS.get("fusion").Model(trained.inputs, 3, trained.config)
     for name, parameter in fresh.named_parameters():
@@ -255,7 +257,7 @@ def test_a_killed_training_goes_on_to_the_same_weights(recipe, tmp_path, capsys)
 
 def test_checkpoints_of_others_are_set_aside(opened, tmp_path, monkeypatch):
     run = opened(GRU)
-    settings = Training(epochs=4, keep="last", checkpoint=0)
+    settings = Training(epochs=4, keep="last", checkpoint=0, calibrate=False)
     expected = trained_on(run, tmp_path / "plain", settings).model.state_dict()[HEAD]
 
     def die(*args):
@@ -263,7 +265,7 @@ def test_checkpoints_of_others_are_set_aside(opened, tmp_path, monkeypatch):
 
     monkeypatch.setattr(training_room, "write_curves", die)
     r, folder = run.recipe, tmp_path / "x"
-    for other in (Training(epochs=3, keep="last", checkpoint=0, learning_rate=0.1), settings):
+    for other in (Training(epochs=3, keep="last", checkpoint=0, learning_rate=0.1, calibrate=False), settings):
         with pytest.raises(KeyboardInterrupt):
             Trainer(replace(r.choice, training=other), run.scene, run.samples).train(0, folder)
     monkeypatch.undo()
@@ -289,13 +291,15 @@ def test_a_full_disk_leaves_the_checkpoint_before(opened, tmp_path, monkeypatch)
     with pytest.raises(
         TrainingError, match=r"epoch 3 cannot be written.*No space left.*The previous checkpoint is kept"
     ):
-        trained_on(run, tmp_path, Training(epochs=6, checkpoint=0, keep="last"))
+        trained_on(run, tmp_path, Training(epochs=6, checkpoint=0, keep="last", calibrate=False))
     assert [p.name for p in (tmp_path / "trained").iterdir()] == ["checkpoint.safetensors"]
     monkeypatch.undo()
-    resumed = trained_on(run, tmp_path, Training(epochs=6, checkpoint=0, keep="last")).model.state_dict()[HEAD]
-    through = trained_on(run, tmp_path / "through", Training(epochs=6, checkpoint=0, keep="last")).model.state_dict()[
-        HEAD
-    ]
+    resumed = trained_on(
+        run, tmp_path, Training(epochs=6, checkpoint=0, keep="last", calibrate=False)
+    ).model.state_dict()[HEAD]
+    through = trained_on(
+        run, tmp_path / "through", Training(epochs=6, checkpoint=0, keep="last", calibrate=False)
+    ).model.state_dict()[HEAD]
     assert torch.equal(resumed, through)
 
 
@@ -303,7 +307,15 @@ def test_a_full_disk_leaves_the_checkpoint_before(opened, tmp_path, monkeypatch)
 def test_two_processes_train_one_network(opened, tmp_path):
     """Gradients are averaged over the processes: near enough the weights that one process finds."""
     run = opened(GRU + "\ndropout = 0.0")
-    some = {"epochs": 2, "batch_size": 16, "device": "cpu", "learning_rate": 1e-3, "keep": "last", "checkpoint": 0}
+    some = {
+        "epochs": 2,
+        "batch_size": 16,
+        "device": "cpu",
+        "learning_rate": 1e-3,
+        "keep": "last",
+        "checkpoint": 0,
+        "calibrate": False,
+    }
     alone = trained_on(run, tmp_path / "a", Training(**some)).model.state_dict()
     both = trained_on(run, tmp_path / "b", Training(**some, devices=2)).model.state_dict()
     torch.manual_seed(int(np.random.SeedSequence((run.recipe.split.seed, 0)).generate_state(1)[0]))
@@ -359,6 +371,144 @@ def test_a_forest_is_calibrated_on_all_training_polygons(opened, tmp_path):
         trained = Trainer(choice, run.scene, samples).train(0, tmp_path / str(calibrate_))
         assert trained.calibration.polygons == len(np.unique(samples.polygon[used]))
         assert trained.calibration.samples == len(used)
+
+
+TWICE = Training(epochs=3, learning_rate=0.02, batch_size=16, keep="last", schedule="one-cycle", checkpoint=0)
+
+
+def test_a_fixed_schedule_trains_on_all_and_is_calibrated_by_a_twin(opened, tmp_path, monkeypatch):
+    run, tasks, fit = opened(GRU), [], training_room.fit
+
+    def watched(task, progress):
+        tasks.append((task, {k: v.clone() for k, v in task.model.state_dict().items()}))
+        return fit(task, progress)
+
+    monkeypatch.setattr(training_room, "fit", watched)
+    told, draw = Told(), run.samples.draw(0)
+    trainer = Trainer(replace(run.recipe.choice, training=TWICE), run.scene, run.samples)
+    trained = trainer.train(0, tmp_path / "both", told)
+    (twin, first), (last, second) = tasks
+    assert np.array_equal(twin.draw.train, draw.train)
+    assert np.array_equal(twin.draw.validation, draw.validation)
+    assert np.array_equal(last.draw.train, np.sort(np.concatenate([draw.train, draw.validation])))
+    assert (twin.settings, twin.seed, twin.normalisation) == (last.settings, last.seed, last.normalisation)
+    assert all(torch.equal(first[key], second[key]) for key in first), "the same initial weights"
+    chosen = replace(trained, model=twin.model, calibration=Calibration())
+    found = torch.from_numpy(np.log(classify(chosen, run.samples.chips, draw.validation, "cpu")))
+    label, polygon = (values[draw.validation] for values in (run.samples.label, run.samples.polygon))
+    expected = calibrate(found, torch.from_numpy(label.astype(np.int64)), polygon)
+    assert trained.calibration.temperature == expected.temperature
+    assert trained.calibration.before.error == pytest.approx(expected.before.error, abs=1e-5)
+    right = (found.argmax(1).numpy() == label).mean()
+    said = next(line for line in told.words if "validation F1 of the network trained without" in line)
+    assert 0 <= float(re.search(r"polygons: (\d\.\d+)", said)[1]) <= 1
+    assert ("1.000" in said) == (right == 1)
+    assert sorted(path.name for path in (tmp_path / "both").iterdir()) == ["curves.csv", "model"]
+    alone = trained_on(run, tmp_path / "alone", replace(TWICE, calibrate=False))
+    assert same(trained, list(alone.model.parameters())), "the twin changes no weight of the network"
+    assert len(tasks) == 3
+    assert alone.calibration == Calibration()
+
+
+@pytest.mark.parametrize("steps", [5, 9, 10, 20, 0])
+def test_a_training_with_a_twin_resumes_wherever_it_was_ended(opened, tmp_path, monkeypatch, steps):
+    """After 9 steps the twin is trained, and the network on all polygons has 18 steps; 0: between the two."""
+    run, left = opened(GRU), [steps]
+    through = trained_on(run, tmp_path / "through", TWICE)
+
+    def end(*_):
+        left[0] -= 1
+        if left[0] <= 0:
+            raise KeyboardInterrupt
+
+    with monkeypatch.context() as during:
+        handle = register_optimizer_step_post_hook(end) if steps else None
+        if not steps:
+            during.setattr(training_room, "mean_f1", end)
+        with pytest.raises(KeyboardInterrupt):
+            trained_on(run, tmp_path / "ended", TWICE)
+        if handle:
+            handle.remove()
+    assert not (tmp_path / "ended/trained/model").exists()
+    told = Told()
+    trainer = Trainer(replace(run.recipe.choice, training=TWICE), run.scene, run.samples)
+    again = trainer.train(0, tmp_path / "ended/trained", told)
+    resumed = [line for line in told.words if "Training resumes after epoch" in line]
+    assert [line.split(",")[0] for line in resumed] == {
+        5: ["Training resumes after epoch 1"],
+        9: ["Training resumes after epoch 2"],
+        10: ["Training resumes after epoch 3"],
+        20: ["Training resumes after epoch 3", "Training resumes after epoch 1"],
+        0: ["Training resumes after epoch 3"],
+    }[steps]
+    assert same(again, list(through.model.parameters()))
+    assert again.calibration == through.calibration
+    assert not (tmp_path / "ended/trained/twin").exists()
+
+
+def test_early_stopping_needs_validation_polygons(opened, tmp_path):
+    """One polygon a class, all of them for training: a fixed schedule trains, without a calibration."""
+    run = opened(GRU)
+    split = replace(run.samples.split, train=1.0, draws=1, rare="train")
+    samples = replace(run.samples, split=split, reserved=(0, 1, 2))
+    assert not len(samples.draw(0).validation)
+    for keep in ("validation", "last"):
+        settings, told = Training(epochs=1, keep=keep), Told()
+        trainer = Trainer(replace(run.recipe.choice, training=settings), run.scene, samples)
+        if keep == "last":
+            assert trainer.train(0, tmp_path / keep, told).calibration == Calibration()
+            assert any("no validation polygon, so the confidence is not calibrated" in line for line in told.words)
+            return
+        with pytest.raises(TrainingError, match=r"Draw 1 has no validation polygon.*keep = \"last\""):
+            trainer.train(0, tmp_path / keep, told)
+
+
+def test_the_limits_of_the_steps_give_the_number_of_epochs():
+    few, many = np.zeros(60, np.int64), np.zeros(500_000, np.int64)
+    settings = Training(epochs=40, patience=10, steps=(400, 100_000))
+    assert (budgeted(settings, few).epochs, budgeted(settings, few).patience) == (400, 100)
+    assert (budgeted(settings, many).epochs, budgeted(settings, many).patience) == (12, 3), "7813 steps an epoch"
+    assert budgeted(settings, np.zeros(3200, np.int64)) == settings, "2000 steps are within the limits"
+    assert budgeted(Training(epochs=40), few).epochs == 40
+    assert budgeted(replace(settings, steps=(0, 10)), many).epochs == 1
+    assert budgeted(replace(settings, steps=(10**9, 0)), few).epochs == 100_000, "no more than [training] epochs may be"
+    balanced = replace(settings, samples_per_epoch=6400)
+    assert budgeted(balanced, np.arange(500_000) % 5) == balanced, "100 steps an epoch"
+    with pytest.raises(ValueError, match="a minimum and a maximum; found 20 and 10"):
+        Training(steps=(20, 10))
+
+
+@pytest.mark.parametrize("size", [1, 2, 15, 16, 17, 18, 33, 48])
+def test_the_steps_of_an_epoch_are_counted_as_the_loop_makes_them(opened, size):
+    run = opened(GRU)
+    members = run.samples.draw(0).train[:size]
+    normalisation = Normalisation.of(run.samples.cuts, members, "mean-std")
+    made = list(batches(run.samples.chips, members, normalisation, 16, np.random.default_rng(0)))
+    assert steps_of(Training(batch_size=16), run.samples.label[members]) == len(made)
+
+
+def test_a_schedule_uses_the_number_of_epochs_that_the_steps_give(opened, tmp_path, request):
+    run, rates, told = opened(GRU), [], Told()
+    handle = register_optimizer_step_pre_hook(lambda optimiser, *_: rates.append(optimiser.param_groups[0]["lr"]))
+    request.addfinalizer(handle.remove)
+    settings = replace(TWICE, epochs=2, steps=(30, 0), calibrate=False)
+    Trainer(replace(run.recipe.choice, training=settings), run.scene, run.samples).train(0, tmp_path / "t", told)
+    assert len(rates) == 30
+    assert int(np.argmax(rates)) == 9, "one-cycle: the highest rate after 30 % of the steps"
+    assert rates[-1] < 0.02 * max(rates)
+    assert len((tmp_path / "t/curves.csv").read_text().splitlines()) == 1 + 5
+    assert any(
+        "5 epochs of 6 optimiser steps, instead of 2 epochs ([training] steps = [30, 0])" in x for x in told.words
+    )
+
+
+@pytest.mark.parametrize("loss", ["focal", "logit-adjusted"])
+def test_other_losses_train(opened, tmp_path, loss):
+    settings = Training(epochs=30, learning_rate=0.02, batch_size=16, loss=loss, label_smoothing=0.05)
+    run = opened(GRU)
+    trained, test = trained_on(run, tmp_path, settings), run.samples.draw(0).test
+    found = classify(trained, run.samples.chips, test, "cpu").argmax(1)
+    assert (found == run.samples.label[test]).mean() > 0.9
 
 
 def test_folders_of_format_1_load(opened, tmp_path):
@@ -453,7 +603,7 @@ def test_settings_have_ranges():
     for bad in ({"epochs": 0}, {"learning_rate": 0.0}, {"samples_per_epoch": -1}):
         with pytest.raises(ValueError, match="at least|above"):
             Training(**bad)
-    with pytest.raises(ValueError, match="above 0 and below 1"):
+    with pytest.raises(ValueError, match="above 0 and at most 1"):
         Split(train=1.5)
     for name, bad in {"random_forest": {"trees": 0}, "gru": {"units": 0}, "multiresolcc": {"patch": 8}}.items():
         with pytest.raises(ValueError, match="at least"):

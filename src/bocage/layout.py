@@ -6,7 +6,7 @@
     ├── recipe.toml  provenance.json  plan.json
     ├── scene/                      prepared cubes and cut samples
     ├── samples.parquet  pretrained/  pretrained.csv
-    ├── splits/<k>/                 model/  curves.csv  test.parquet  score.json  importance.json
+    ├── splits/<k>/                 model/  curves.csv  members/  test.parquet  score.json  importance.json
     ├── map/                        classes.tif  confidence.tif  …  areas.csv  item.json  checksums.sha256
     ├── score.json  sample.json  validation.gpkg
     ├── report.html  report.json
@@ -80,6 +80,32 @@ class SplitLayout:
     def checkpoint(self) -> Path:
         """State of an unfinished training."""
         return self.path / "checkpoint.safetensors"
+
+    @property
+    def members(self) -> Path:
+        """Folder of the members of a mixture, each in a folder like this one."""
+        return self.path / "members"
+
+    def member(self, number: int) -> "SplitLayout":
+        """Folder of member `number` of a mixture, from 0."""
+        return SplitLayout(self.members / str(number))
+
+    @property
+    def identity(self) -> Path:
+        """Digest of the settings and samples of a complete member of a mixture."""
+        return self.path / "identity.txt"
+
+    @property
+    def all_curves(self) -> list[Path]:
+        """Curves of the network, or of the members of a mixture that have epochs, in their order."""
+        if self.curves.exists():
+            return [self.curves]
+        return sorted(self.members.glob("*/curves.csv"), key=lambda path: int(path.parent.name))
+
+    @property
+    def twin(self) -> "SplitLayout":
+        """Folder of the network trained without the validation polygons, until the model is complete."""
+        return SplitLayout(self.path / "twin")
 
     @property
     def test(self) -> Path:
@@ -263,7 +289,7 @@ class RunLayout:
         files = {
             "samples": [self.samples, *self.cut.glob("*")],
             "pretrain": [self.pretrained.checksums],
-            "train": [split.curves, model.description, model.weights, model.domain],
+            "train": [*split.all_curves, model.description, model.weights, model.domain],
             "evaluate": [split.test, split.score],
             "importance": list(self.path.glob("splits/*/importance.json")),
             "map": [self.map.areas, *self.map.layers],

@@ -42,6 +42,8 @@ class Provenance:
     started: str
     """UTC, ISO 8601."""
     stages: dict[str, Stage] = field(default_factory=dict)
+    networks: int = 1
+    """Number of models whose probabilities are averaged; 1 if the model is no mixture."""
 
     def save(self, path: Path) -> None:
         """Write the file atomically; secrets in paths and addresses are redacted."""
@@ -88,6 +90,8 @@ class Plan:
     workers: Mapping[int, float]
     """Number of preparation threads → total seconds; the threads affect only the preparation."""
     machine: str
+    model: str = ""
+    """Name of the model; for a mixture, the names and numbers of its members."""
 
     @property
     def seconds(self) -> float:

@@ -28,6 +28,8 @@ class Range:
     """Whether the number must be odd: sides of kernels and patches have a centre pixel."""
     nan: bool = False
     """Whether NaN is permitted: nodata values."""
+    alone: bool = False
+    """Whether the range is that of a number, and not of the numbers in a list that can be given instead."""
 
     def holds(self, value: float) -> bool:
         """Return whether a number is in the range."""
@@ -65,6 +67,7 @@ def check_ranges(settings: Any) -> None:
         f"'{name}' must be {permitted}; found {_shown(value)}"
         for name, permitted in ranges_of(settings.__class__).items()
         for value in [getattr(settings, name)]
+        if not (permitted.alone and isinstance(value, tuple))
         if not all(permitted.holds(number) for number in _numbers(value))
     ]
     if wrong:

@@ -23,13 +23,16 @@ from bocage.layout import RunLayout
 def init(images: Path, reference: Path, label: str, layer: str, out: Path) -> None:
     """Write a recipe for your images and polygons.
 
-    IMAGES is a folder, REFERENCE a vector file of labelled polygons. The recipe has comments that explain the
-    settings.
+    IMAGES is a folder of images or of tables of series, REFERENCE a vector file of labelled polygons, or a table with
+    the labels of the samples. The recipe proposes a network on all sources, with the reason for each proposal as a
+    comment. A second recipe beside it, with the suffix -forest, has a random forest on the same sources and the same
+    split.
 
     \b
     Examples:
       bocage init images/ fields.gpkg
       bocage init images/ fields.shp --label CODE --out reunion.toml
+      bocage init tables/ fields.csv
     """
     started(f"images: {images}")
     from bocage.jobs.init import write_recipe

@@ -86,8 +86,8 @@ def chosen(
         mapping = replace(recipe.map, **area)
     except ValueError as error:
         raise click.UsageError(str(error)) from error
-    training = replace(recipe.choice.training, devices=devices or recipe.choice.training.devices)
-    return replace(recipe, workers=workers, map=mapping, choice=replace(recipe.choice, training=training))
+    choice = recipe.choice.with_training(devices=devices or recipe.choice.training.devices)
+    return replace(recipe, workers=workers, map=mapping, choice=choice)
 
 
 def _pair(option: str) -> tuple[str, Any]:

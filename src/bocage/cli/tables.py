@@ -15,9 +15,19 @@ from bocage.legend import Legend
 
 
 def print_score(path: Path) -> None:
-    """Print ``score.json``: metrics, then accuracy per class, as mean and standard deviation over the draws."""
+    """Print ``score.json``: metrics, then accuracy per class, as mean and standard deviation over the draws.
+
+    If nothing was tested, only the comparison with a truth raster is printed.
+    """
     record = json.loads(path.read_text())
     console = Console()
+    if record["tested_pixels"]:
+        _print_test(record, console)
+    if "truth" in record:
+        console.print(_metrics("Map against the truth raster", record["truth"]))
+
+
+def _print_test(record: dict[str, Any], console: Console) -> None:
     console.print(_metrics("Test polygons", record))
     table = Table(
         "class",
@@ -31,8 +41,8 @@ def print_score(path: Path) -> None:
         values = [_spread(entry[m]) for m in ("f1", "producers_accuracy", "users_accuracy")]
         table.add_row(name, *values, str(entry["reference_pixels"]))
     console.print(table)
-    if "truth" in record:
-        console.print(_metrics("Map against the truth raster", record["truth"]))
+    if record["untested_classes"]:
+        console.print(f"mapped but not tested: {', '.join(map(escape, record['untested_classes']))}")
 
 
 def print_comparison(found: Comparison) -> None:
@@ -115,7 +125,7 @@ def print_findings(findings: list[Any]) -> None:
 def print_plan(plan: Any) -> None:
     """Print the estimated cost of a run."""
     console = Console()
-    table = Table("stage", "time", "range", title=f"{plan.name}, on {plan.machine}")
+    table = Table("stage", "time", "range", title=f"{plan.name}, {plan.model}, on {plan.machine}")
     for stage in plan.stages:
         table.add_row(stage.stage, lasting(stage.seconds), f"{lasting(stage.low)} to {lasting(stage.high)}")
     low, high = (sum(getattr(stage, edge) for stage in plan.stages) for edge in ("low", "high"))

@@ -20,16 +20,26 @@ class ConfusionMatrix:
     counts: NDArray[np.int64]
     """(K, K): row = reference, column = map."""
     names: tuple[str, ...]
+    untested: tuple[str, ...] = ()
+    """Names of the classes that are mapped but never tested: they have no metrics of their own, and no part in means over the
+    classes. A tested pixel that is mapped as such a class is an error of its reference class."""
 
     @classmethod
-    def of(cls, reference: NDArray[Any], predicted: NDArray[Any], names: tuple[str, ...]) -> "ConfusionMatrix":
+    def of(
+        cls, reference: NDArray[Any], predicted: NDArray[Any], names: tuple[str, ...], untested: tuple[str, ...] = ()
+    ) -> "ConfusionMatrix":
         """Count pairs of class indices (0 to K − 1)."""
         k = len(names)
         pairs = reference.astype(np.int64).ravel() * k + predicted.astype(np.int64).ravel()
-        return cls(np.bincount(pairs, minlength=k * k).reshape(k, k), names)
+        return cls(np.bincount(pairs, minlength=k * k).reshape(k, k), names, untested)
 
     def __add__(self, other: "ConfusionMatrix") -> "ConfusionMatrix":
-        return ConfusionMatrix(self.counts + other.counts, self.names)
+        return ConfusionMatrix(self.counts + other.counts, self.names, self.untested)
+
+    @property
+    def tested(self) -> NDArray[np.bool_]:
+        """Whether each class is tested, (K,)."""
+        return ~np.isin(self.names, self.untested)
 
     @property
     def total(self) -> int:

@@ -2,7 +2,8 @@
 
 Definitions follow Congalton 1991 (doi:10.1016/0034-4257(91)90048-B). If the denominator is 0, the value is NaN, never 0:
 user's accuracy of a class that is not mapped, producer's accuracy of a class that is not in the reference, all metrics of a
-class that is in neither. A mean over classes leaves out the classes without a value.
+class that is in neither, all metrics of a class that is never tested. A mean over classes leaves out the classes without a
+value.
 """
 
 from collections.abc import Callable
@@ -17,9 +18,10 @@ from bocage.shelf import Shelf
 Metric = Callable[[ConfusionMatrix], float]
 
 
-def _divide(above: NDArray[Any], below: NDArray[Any]) -> NDArray[np.float64]:
-    """Return the quotient; NaN where the denominator is 0."""
-    return np.where(below > 0, above / np.where(below > 0, below, 1), np.nan)
+def _divide(matrix: ConfusionMatrix, above: NDArray[Any], below: NDArray[Any]) -> NDArray[np.float64]:
+    """Return the quotient for each class, (K,); NaN where the denominator is 0 or the class is not tested."""
+    known = (below > 0) & matrix.tested
+    return np.where(known, above / np.where(known, below, 1), np.nan)
 
 
 def mean_of(values: NDArray[np.float64]) -> float:
@@ -30,22 +32,22 @@ def mean_of(values: NDArray[np.float64]) -> float:
 
 def producers_accuracy(matrix: ConfusionMatrix) -> NDArray[np.float64]:
     """Producer's accuracy of each class: share of its reference pixels mapped correctly (recall, 1 − omission). (K,), 0 to 1."""
-    return _divide(matrix.right, matrix.of_reference)
+    return _divide(matrix, matrix.right, matrix.of_reference)
 
 
 def users_accuracy(matrix: ConfusionMatrix) -> NDArray[np.float64]:
     """User's accuracy of each class: share of its mapped pixels that are correct (precision, 1 − commission). (K,), 0 to 1."""
-    return _divide(matrix.right, matrix.of_map)
+    return _divide(matrix, matrix.right, matrix.of_map)
 
 
 def f1(matrix: ConfusionMatrix) -> NDArray[np.float64]:
     """F-measure of each class, the harmonic mean of user's and producer's accuracy: (K,), 0 to 1."""
-    return _divide(2 * matrix.right, matrix.of_reference + matrix.of_map)
+    return _divide(matrix, 2 * matrix.right, matrix.of_reference + matrix.of_map)
 
 
 def intersection_over_union(matrix: ConfusionMatrix) -> NDArray[np.float64]:
     """Intersection over union (Jaccard index) of map and reference for each class: (K,), 0 to 1."""
-    return _divide(matrix.right, matrix.of_reference + matrix.of_map - matrix.right)
+    return _divide(matrix, matrix.right, matrix.of_reference + matrix.of_map - matrix.right)
 
 
 def overall_accuracy(matrix: ConfusionMatrix) -> float:

@@ -1,6 +1,6 @@
 """Predictions of a model at the test pixels of one draw; all accuracy figures are computed from them."""
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +12,9 @@ from bocage.disk import replacing
 from bocage.errors import EvaluationError
 from bocage.evaluation.matrix import ConfusionMatrix
 from bocage.words import Note
+
+PROBABILITY = "probability_"
+"""Start of the names of the columns with the probability of each class, followed by the position of the class in the legend."""
 
 
 @dataclass(frozen=True)
@@ -29,6 +32,8 @@ class Predictions:
     """Calibrated probability of the predicted class, 0 to 1."""
     uncalibrated: NDArray[np.float32]
     """Probability of the predicted class before calibration, 0 to 1."""
+    probabilities: NDArray[np.float32] = field(default_factory=lambda: np.zeros((0, 0), np.float32))
+    """(N, K) calibrated probabilities of all classes, in the order of the legend; empty for files of earlier versions."""
 
     @property
     def right(self) -> NDArray[np.bool_]:
@@ -38,9 +43,9 @@ class Predictions:
     def __len__(self) -> int:
         return len(self.label)
 
-    def matrix(self, names: tuple[str, ...]) -> ConfusionMatrix:
-        """Return the confusion matrix."""
-        return ConfusionMatrix.of(self.label, self.predicted, names)
+    def matrix(self, names: tuple[str, ...], untested: tuple[str, ...] = ()) -> ConfusionMatrix:
+        """Return the confusion matrix; the classes `untested` are never tested."""
+        return ConfusionMatrix.of(self.label, self.predicted, names, untested)
 
     def same_pixels(self, other: "Predictions") -> Note | None:
         """Return why two models were not tested on the same pixels; None where they were."""
@@ -52,9 +57,11 @@ class Predictions:
         return None
 
     def to_parquet(self, path: Path) -> None:
-        """Write one row for each test pixel; the file is complete or absent."""
+        """Write one row for each test pixel, with a column for the probability of each class; the file is complete or absent."""
+        columns = {name: getattr(self, name) for name in COLUMNS}
+        columns |= {f"{PROBABILITY}{k}": column for k, column in enumerate(self.probabilities.T)}
         with replacing(path) as partial:
-            pd.DataFrame({field.name: getattr(self, field.name) for field in fields(self)}).to_parquet(partial)
+            pd.DataFrame(columns).to_parquet(partial)
 
     @classmethod
     def from_parquet(cls, path: Path) -> "Predictions":
@@ -67,9 +74,15 @@ class Predictions:
         """
         try:
             table = pd.read_parquet(path)
-            return cls(**{field.name: table[field.name].to_numpy() for field in fields(cls)})
+            classes = sum(str(name).startswith(PROBABILITY) for name in table)
+            probabilities = table[[f"{PROBABILITY}{k}" for k in range(classes)]].to_numpy(np.float32)
+            return cls(**{name: table[name].to_numpy() for name in COLUMNS}, probabilities=probabilities)
         except Exception as error:  # damaged Parquet files raise errors of many types
             raise EvaluationError(f"{path} cannot be read ({error}): remove it and evaluate again.") from error
+
+
+COLUMNS = tuple(column.name for column in fields(Predictions) if column.name != "probabilities")
+"""Columns of the file, except the probabilities."""
 
 
 def predictions_of(
@@ -94,4 +107,5 @@ def predictions_of(
         predicted=probabilities.argmax(1).astype(np.int16),
         confidence=probabilities.max(1).astype(np.float32),
         uncalibrated=(raised.max(1) / raised.sum(1)).astype(np.float32),
+        probabilities=np.asarray(probabilities, np.float32),
     )

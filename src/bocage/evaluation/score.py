@@ -68,6 +68,11 @@ class Score:
         return self.matrices[0].names
 
     @property
+    def tests(self) -> bool:
+        """Whether anything was tested."""
+        return self.matrix.total > 0
+
+    @property
     def matrix(self) -> ConfusionMatrix:
         """Sum of the confusion matrices over the draws."""
         return sum(self.matrices[1:], self.matrices[0])
@@ -82,14 +87,17 @@ class Score:
         return np.array([PER_CLASS[measure](matrix) for matrix in self.matrices])
 
     def as_dict(self) -> dict[str, Any]:
-        """Return the content of ``score.json``."""
+        """Return the content of ``score.json``; every metric is None if nothing was tested."""
         document: dict[str, Any] = {name: _summary(self.values(name)) for name in self.metrics}
         tables = {measure: self.per_class(measure) for measure in PER_CLASS}
         document["per_class"] = {
             name: {m: _summary(table[:, k]) for m, table in tables.items()}
             | {"reference_pixels": int(self.matrix.of_reference[k])}
             for k, name in enumerate(self.names)
+            if self.matrix.tested[k]
         }
+        document["tested_pixels"] = self.matrix.total
+        document["untested_classes"] = list(self.matrix.untested)
         document["confusion"] = {
             "classes": list(self.names),
             "rows": "reference",
@@ -143,6 +151,9 @@ def load_score(path: Path) -> Score:
         per_draw = [np.array(counts, np.int64) for counts in document["confusion"]["per_draw"]]
         if not per_draw or any(counts.shape != (len(names), len(names)) for counts in per_draw):
             raise ValueError("the confusion matrices are not those of its classes")
+        untested = tuple(document.get("untested_classes", ()))
         metrics = tuple(key for key, value in document.items() if isinstance(value, dict) and "mean" in value)
         trust = tuple(Trust.from_dict(entry) for entry in document.get("trust", ()))
-        return Score(tuple(ConfusionMatrix(counts, names) for counts in per_draw), metrics, document["design"], trust)
+        return Score(
+            tuple(ConfusionMatrix(counts, names, untested) for counts in per_draw), metrics, document["design"], trust
+        )

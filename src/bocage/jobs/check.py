@@ -121,14 +121,16 @@ def _when(seen: Preflight, cube: Cube) -> Iterator[Finding]:
 
 def _look_at_reference(recipe: Recipe, seen: Preflight, progress: Progress) -> Iterator[Finding]:
     assert seen.grid is not None
+    if not recipe.split.tests:
+        yield Finding.of("warning", "split", Note.of("no_test_part"))
     ids = next(iter(seen.sources.values())).ids if seen.sources else None
     if ids is not None:
         try:
-            _, rejections, _, _ = label_rows(recipe.reference, ids, recipe.legend, recipe.split.fold)
+            found = label_rows(recipe.reference, ids, recipe.legend, recipe.split)
         except BocageError as error:
             yield Finding.quoting("reference", error)
             return
-        for r in rejections:
+        for r in found.rejections:
             note = Note.of("rejected", count=Note.of("features", n=r.polygons), reason=r.note)
             yield Finding.of("warning", f"reference, {r.label}", note, "if_intended")
         return
@@ -174,6 +176,9 @@ def _look_at_run(recipe: Recipe, seen: Preflight, out: Path) -> Iterator[Finding
         yield Finding.quoting("model", error)
         return
     seen.scene = scene
+    if members := recipe.choice.members:
+        means = Note.of("mean_of_models", n=len(members), members=recipe.choice.title)
+        yield Finding.of("note", "model", means)
     if seen.pixels is not None:
         try:
             check_split(seen.pixels, scene, recipe.survey)

@@ -63,7 +63,7 @@ def entries(recipe: Recipe, out: Path) -> list[Entry]:
             ],
         )
     run = RunLayout(out)
-    listed = [Entry(recipe.choice.name, dataclasses.replace(recipe, compare=()), run)]
+    listed = [Entry(recipe.choice.title, dataclasses.replace(recipe, compare=()), run)]
     for contender in recipe.compare:
         own = dataclasses.replace(recipe, choice=contender.choice, compare=())
         listed.append(Entry(contender.label, own, run.rival(_slug(contender.label))))
@@ -96,13 +96,16 @@ def compare_models(
     Raises
     ------
     RecipeError
-        The recipe has no model to compare with.
+        The recipe has no model to compare with, or no test part.
     UnknownNameError
         The metric is not on the shelf.
     ModelError
         A model does not accept the sources of the scene; raised before the training of the first model.
     """
     METRICS.get(metric)  # an unknown name is reported before the training
+    if not recipe.split.tests:
+        message = "a comparison needs a test part, and train = 1 uses all polygons for training; set it below 1"
+        raise RecipeError(recipe.path, [Problem("split.train", message)])
     wanted = entries(recipe, out)
     scene = open_scene(recipe)
     for entry in wanted:

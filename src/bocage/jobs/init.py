@@ -1,220 +1,350 @@
-"""``bocage init``: write a commented recipe for a folder of images and a vector file."""
+"""``bocage init``: write commented recipes for a folder of images or tables and a file of labels."""
 
-import itertools
-import json
-import os
+import dataclasses
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
-from bocage.errors import BocageError, Problem, RecipeError
-from bocage.legend import LONGEST
-from bocage.samples import Reference
-from bocage.samples.reference import label_values
-from bocage.sources.inventory import SUFFIXES, Found, Series, band_names, look, plain_name
-from bocage.sources.raster import RasterInfo
+import numpy as np
 
-SCL_CLEAR = "[4, 5, 6, 7]"
-OPTICAL = ("sentinel2_l2a", "sentinel2_theia", "landsat_c2l2")
+from bocage.disk import write_text
+from bocage.errors import BocageError, Problem, RecipeError, SamplesError, SourceError
+from bocage.grid import Grid, metres_per_unit
+from bocage.recipe.draft import Draft, DraftClass, quoted, reference_text
+from bocage.recipe.sections import Candidate, candidates_of, table_candidates
+from bocage.samples.labels import Labels, read_labels
+from bocage.samples.leaks import leak_of
+from bocage.samples.points import label_rows
+from bocage.samples.rasterise import Pixels, rasterise
+from bocage.samples.reference import labelled_features, usable_polygons
+from bocage.samples.split import FEWEST, Split
+from bocage.sources import check_overlap
+from bocage.sources.inventory import SUFFIXES, Found, look, plain_name
 
-TEMPLATE = """\
-# Written by 'bocage init' from file names and file contents. Check every line before the run.
-name = "{name}"
-
-# Grid of the map: the grid of a source, or crs = "EPSG:...", resolution and bounds.
-[grid]
-like = "{like}"
-
-{sources}
-# Reference polygons: a vector file in any CRS, or the address of a PostGIS database.
-[reference]
-path = {reference}
-label = "{label}"
-{layer}# weight = "weight"            # if the polygons are a probability sample: field with 1 / probability of selection
-# polygon_id = "field"         # if a surveyed field consists of several features: field with its identifier
-# buffer = 5                   # inward buffer of each polygon, in metres
-
-# Legend: for each class, its code in the map (1 to 65535), its name, and optionally color = "#rrggbb".
-# To merge several labels into one class, list them: values = [...].
-[legend]
-classes = [
-{classes}
-]
-
-# Split of the polygons of each class: 30 % for training, the rest for testing, repeated over 10 random draws.
-[split]
-train = 0.3
-draws = 10
-rare = "stop"                  # "drop" excludes classes with fewer than 3 polygons
-# unit = "block"               # draw square blocks instead of polygons, to separate training from nearby test fields
-
-{model}
-# Other models, which 'bocage compare' trains and tests on the same draws.
-# [[compare]]
-# model = {{ name = "lightgbm" }}
-
-# [report]
-# language = "fr"
-"""
-PAN_MS = """\
-# Network for PAN and MS images at their native resolutions. "random_forest" (remove pan and ms) is faster.
+PATCHWORK = """\
+# Patchwork, a network for any combination of sources, each on its own grid and dates, with gaps.
 [model]
-name = "multiresolcc"
-pan = "{pan}"
-ms = "{ms}"
+name = "patchwork"
 
-[training]
-epochs = 40
-samples_per_epoch = 4000
+# Other models, which 'bocage compare' trains and tests on the same draws.
+[[compare]]
+model = { name = "random_forest" }
+"""
+PAN_MS = """
+# [[compare]]                  # published for a PAN and an MS image of one product
+# model = {{ name = "multiresolcc", pan = "{pan}", ms = "{ms}" }}
 """
 FOREST = """\
-# Random forest, the usual baseline. "gru" is a network for a single time series.
+# Random forest, the usual baseline.
 [model]
 name = "random_forest"
 """
 
 
+@dataclass
+class Sought:
+    """What was found of sources and labels, and what the user should know of it."""
+
+    labels: Labels
+    candidates: list[Candidate]
+    remarks: list[str] = field(default_factory=list)
+    like: str = ""
+    pixels: Pixels | None = None
+    """Labelled pixels of the map, or rows of the tables; None if they cannot be known."""
+    on_map: dict[int, int] = field(default_factory=dict)
+    """Class → number of features on the map, whether they contain the centre of a pixel or not."""
+
+    @property
+    def grid(self) -> Grid:
+        """Grid of the map."""
+        return next(c.source.grid for c in self.candidates if c.name == self.like)
+
+    @property
+    def tables(self) -> bool:
+        """Whether the sources are tables."""
+        return any(c.source.ids is not None for c in self.candidates)
+
+    @property
+    def usable(self) -> dict[int, int]:
+        """Class → number of features with labelled pixels."""
+        if self.pixels is None:
+            return {}
+        pairs = np.unique(np.stack([self.pixels.label, self.pixels.polygon]), axis=1)
+        return dict(Counter(pairs[0].tolist()))
+
+
 def write_recipe(images: Path, reference: Path, label: str, out: Path, layer: str = "") -> list[str]:
-    """Write a recipe to `out`, and return messages for the user, one per line.
+    """Write a recipe to `out` and one with a random forest beside it, and return messages for the user, one per line.
 
     If `label` is empty, the field is guessed. `layer` is required if the vector file has several layers.
 
     Raises
     ------
     RecipeError
-        `out` exists.
+        `out`, or the recipe beside it, exists.
     BocageError
-        The folder has no raster, or the vector file has no label field.
+        The folder has no imagery and no table of series, or the labels cannot be used with it.
     """
-    if out.exists():
-        raise RecipeError(out, [Problem("", "the file exists; choose another --out")])
+    forest = out.with_name(f"{out.stem}-forest{out.suffix}")
+    for path in (out, forest):
+        if path.exists():
+            raise RecipeError(path, [Problem("", "the file exists; choose another --out")])
     if not images.is_dir():
         raise BocageError(f"{images} is not a folder. Give the folder of the images.")
     found = look(images)
-    skipped = [f"skipped {line}" for line in found.skipped]
-    if not found.images and not found.series and not found.products:
-        shown = f" {skipped[0]}" if skipped else ""
-        raise BocageError(f"{images} contains no known product and no readable raster ({', '.join(SUFFIXES)}).{shown}")
-    label, values = label_values(reference, label, layer)
-    text = _recipe(found, images, out, Reference(reference.resolve(), label, layer=layer), values)
+    labels = read_labels(reference, label, layer)
+    labels = dataclasses.replace(
+        labels, reference=dataclasses.replace(labels.reference, path=Path(reference).absolute())
+    )
+    sought = _sought(found, images, labels, out)
+    draft = _draft(sought, out)
     out.parent.mkdir(parents=True, exist_ok=True)
-    out.write_text(text, encoding="utf-8")
-    sources = ", ".join([*found.products, *found.series, *found.images])
+    write_text(out, draft.text(_model(sought)))
+    write_text(forest, draft.text(FOREST, "-forest", filled=True))
+    return [*(f"skipped {line}" for line in found.skipped), *_said(sought, out, forest)]
+
+
+def _said(sought: Sought, out: Path, forest: Path) -> list[str]:
+    """Return the closing messages: what was found, the remarks, and the next commands."""
+    labels, grid = sought.labels, sought.grid
+    beside = f" (and '{labels.beside}', one to one)" if labels.beside else ""
+    kind = "samples" if sought.tables else "polygons"
+    place = "" if sought.tables else f"; map grid of '{sought.like}', {grid}"
+    unknown = [c.name for c in sought.candidates if c.unknown]
+    edit = [
+        f'edit {out} and {forest}: write the clear values of {", ".join(unknown)} in place of "?" (the line says what was found)'
+    ]
     return [
-        *skipped,
-        *found.remarks,
-        f"{out}: sources {sources}; label field '{label}' with {len(values)} classes. Check the recipe, then run:",
+        *(f"remark: {remark}" for remark in sought.remarks),
+        f"{out}: patchwork on {', '.join(c.name for c in sought.candidates)}{place}",
+        f"  label field '{labels.reference.label}'{beside}: {len(_shown(sought))} classes, "
+        f"{sum(sought.usable.values()) if sought.pixels is not None else sum(labels.counts)} {kind}",
+        f"{forest}: a random forest on the same sources and the same split",
+        *(edit if unknown else []),
+        "Read the recipe, then run:",
+        f"  bocage check {out}",
         f"  bocage run {out}",
+        f"  bocage compare {out}",
     ]
 
 
-def _quoted(path: object, out: Path) -> str:
-    """Return the quoted path for the recipe: relative to the recipe, with forward slashes."""
-    relative = os.path.relpath(str(path), out.resolve().parent).replace(os.sep, "/")
-    return '"' + _escaped(relative) + '"'
+# --- sources and labels
+def _sought(found: Found, images: Path, labels: Labels, out: Path) -> Sought:
+    """Return the sources and the labels on their map.
+
+    Raises
+    ------
+    BocageError
+        There is no usable source, or the labels cannot be used with the sources.
+    """
+    candidates = candidates_of(found, images, out) or table_candidates(found, images, labels, out)
+    sought = Sought(labels, candidates, found.remarks)
+    if not candidates:
+        shown = "".join(f" {line}" for line in [*found.remarks, *found.skipped][:1])
+        raise BocageError(
+            f"{images} contains no known product, no readable raster ({', '.join(SUFFIXES)}) and no table of series.{shown}"
+        )
+    _check_labels(sought)
+    _lay_out(sought)
+    while leaked := _leaked(sought):
+        sought.remarks.append(leaked)
+        if not sought.candidates:
+            raise BocageError(f"{images} contains no imagery: {leaked}.")
+        _lay_out(sought)
+    sought.remarks += [remark for c in sought.candidates for remark in c.remarks]
+    sought.remarks += _about_labels(sought)
+    return sought
 
 
-def _recipe(found: Found, images: Path, out: Path, reference: Reference, values: list[int | str]) -> str:
-    like, model = _advice(found)
+def _check_labels(sought: Sought) -> None:
+    """Check that the features can label pixels of imagery, or samples of tables.
+
+    Raises
+    ------
+    SamplesError
+        They have no geometry, are points, or hold for different periods.
+    """
+    labels, shown = sought.labels, sought.labels.reference.shown
+    if labels.period:
+        first, last = labels.period
+        raise SamplesError(
+            f"{shown}: each label holds for a period of its own (fields '{first}' and '{last}'), and a recipe has one label "
+            "for a place. Write a file with the labels of one period, or a table with the series of each sample within its "
+            "period (columns of the sample, the date and the bands)."
+        )
+    if sought.tables:
+        return
+    if not labels.has_geometry:
+        raise SamplesError(
+            f"{shown}: its features have no geometry, so they label no pixel. Give a vector file of polygons."
+        )
+    if labels.are_points:
+        raise SamplesError(
+            f"{shown}: its features are points or lines, and only polygons contain pixels. Draw a polygon around each, for "
+            "example with a buffer of one pixel."
+        )
+
+
+def _lay_out(sought: Sought) -> None:
+    """Choose the grid of the map, leave out the sources beside it, and label its pixels."""
+    sought.like = _like(sought.candidates)
+    for candidate in list(sought.candidates):
+        try:
+            check_overlap(candidate.source, sought.grid)
+        except SourceError as error:
+            sought.candidates.remove(candidate)
+            sought.remarks.append(f"source '{candidate.name}' is left out: {error}")
+    sought.pixels, sought.on_map = None, {}
+    reference, legend = sought.labels.reference, sought.labels.legend
+    if sought.tables:
+        candidate = sought.candidates[0]
+        reference = dataclasses.replace(reference, sample_id=candidate.sample_id)
+        sought.pixels = label_rows(reference, candidate.source.ids or (), legend, Split()).pixels
+        sought.on_map = sought.usable
+        return
+    try:
+        table, _ = labelled_features(reference, legend)
+        table, *_ = usable_polygons(table, reference, sought.grid, legend)
+    except SamplesError as error:
+        if (error_text := str(error)) not in sought.remarks:
+            sought.remarks.append(error_text)
+        return
+    sought.on_map = {int(k): int(n) for k, n in table.label.value_counts().items()}
+    sought.pixels, _ = rasterise(table, sought.grid, legend)
+
+
+def _like(candidates: Sequence[Candidate]) -> str:
+    """Return the source with the grid of the map: the finest series, or else the PAN image of a pair, or the finest image."""
+    if candidates[0].source.ids is not None:
+        return candidates[0].name
+    series = [c for c in candidates if len(c.source.times) > 1]
+    if not series and (pair := _pair(candidates)):
+        return pair[0]
+    # Of equal resolutions, the source with more bands comes first.
+    return min(series or candidates, key=lambda c: (round(_metres(c.source.grid), 3), -len(c.source.bands))).name
+
+
+def _metres(grid: Grid) -> float:
+    middle = (grid.bounds[1] + grid.bounds[3]) / 2
+    return grid.resolution * metres_per_unit(grid.crs.proj, middle)[0]
+
+
+def _pair(candidates: Sequence[Candidate]) -> tuple[str, str] | None:
+    """Return a PAN image and an MS image of 2 or 4 times its pixel size; None if there is no such pair."""
+    for pan in (c for c in candidates if len(c.source.bands) == 1):
+        for ms in (c for c in candidates if len(c.source.bands) > 1):
+            ratio = ms.source.grid.resolution / pan.source.grid.resolution
+            if (
+                ms.source.grid.crs == pan.source.grid.crs
+                and abs(ratio - round(ratio)) < 0.01
+                and round(ratio) in (2, 4)
+            ):
+                return pan.name, ms.name
+    return None
+
+
+def _leaked(sought: Sought) -> str:
+    """Remove the first image whose values give the labels, and return why; empty if there is none."""
+    if sought.tables or sought.pixels is None or not len(sought.pixels):
+        return ""
+    for candidate in list(sought.candidates):
+        if candidate.source.dated:
+            continue
+        try:
+            leak = leak_of(candidate.source, sought.grid, sought.pixels)
+        except SourceError as error:
+            sought.candidates.remove(candidate)
+            return f"source '{candidate.name}' is left out: {error}"
+        if leak:
+            sought.candidates.remove(candidate)
+            return (
+                f"source '{candidate.name}' is left out: its {leak.values} values give the label of {leak.right} of "
+                f"{leak.polygons} polygons, so it is an earlier map or a raster of the labels, and no imagery"
+            )
+    return ""
+
+
+def _about_labels(sought: Sought) -> list[str]:
+    """Return remarks on the labels: years other than those of the images, and classes with too few features."""
+    remarks = []
+    years = {time.year for c in sought.candidates for time in c.source.times if time}
+    if years and sought.labels.years and not years & set(sought.labels.years):
+        theirs, ours = (", ".join(map(str, sorted(found)[:6])) for found in (sought.labels.years, years))
+        remarks.append(
+            f"the labels are of {theirs}, the images of {ours}: labels of another year are wrong where the land changed"
+        )
+    rare = _rare(sought)
+    if rare:
+        kind = "samples" if sought.tables else "polygons"
+        remarks.append(f'too few {kind} (fewer than {FEWEST}) and excluded, rare = "drop": {", ".join(rare)}')
+    if sought.pixels is not None and len(_shown(sought)) - len(rare) < 2:
+        remarks.append(
+            f"fewer than two classes have {FEWEST} usable polygons; a classification needs two. Add reference polygons"
+        )
+    return remarks
+
+
+def _shown(sought: Sought) -> list[int]:
+    """Return the classes of the legend: those with a feature on the map, or all if no feature is there."""
+    everything = range(len(sought.labels.classes))
+    return [k for k in everything if sought.on_map.get(k)] or list(everything)
+
+
+def _rare(sought: Sought) -> list[str]:
+    """Return the classes with too few usable features for training, validation and test."""
+    if sought.pixels is None:
+        return []
+    names, usable = sought.labels.legend.names, sought.usable
+    return [f"'{names[k]}' ({usable.get(k, 0)})" for k in _shown(sought) if usable.get(k, 0) < FEWEST]
+
+
+# --- recipe
+def _draft(sought: Sought, out: Path) -> Draft:
+    labels, shown = sought.labels, _shown(sought)
+    more = [f'sample_id = "{sought.candidates[0].sample_id}"'] if sought.tables else []
+    if len(shown) < len(labels.classes):
+        more.append(
+            'unknown = "reject"             # labels that only features outside of the map have are not in the legend'
+        )
+    reference = reference_text(
+        quoted(labels.reference.path, out), labels.reference.label, labels.reference.layer, more, not sought.tables
+    )
+    classes = tuple(
+        DraftClass(c.code, c.name, c.values, _count(sought, k)) for k, c in enumerate(labels.classes) if k in set(shown)
+    )
     name = plain_name(out.stem if out.stem != "recipe" else out.resolve().parent.name)
-    series = [_series_text(key, series, out) for key, series in found.series.items()]
-    plain = [_image_text(key, Path(path), info, out) for key, (path, info) in found.images.items()]
-    products = [_product_text(key, *product, images, out) for key, product in found.products.items()]
-    return TEMPLATE.format(
-        name=name,
-        like=like,
-        sources="\n".join(products + series + plain),
-        reference=_quoted(reference.path, out),
-        label=_escaped(reference.label),
-        layer=f'layer = "{_escaped(reference.layer)}"\n' if reference.layer else "",
-        classes="\n".join(_class_texts(values)),
-        model=model,
+    fold = next((f for f in labels.fields if f.lower() == "fold"), "")
+    split = (
+        f'# fold = "{fold}"                # each value of this field is the test part once; without train and draws\n'
+    )
+    return Draft(
+        name,
+        sought.like,
+        tuple(c.draft for c in sought.candidates),
+        reference,
+        classes,
+        "" if sought.tables else f"the grid of this source: {sought.grid}",
+        tuple(_rare(sought)),
+        split if fold else "",
+        tuple(sought.remarks),
     )
 
 
-def _advice(found: Found) -> tuple[str, str]:
-    """Return the source of the grid and the section of the model, chosen from the sources."""
-    if found.products:
-        if {"pan", "ms"} <= set(found.products):
-            return "pan", PAN_MS.format(pan="pan", ms="ms")
-        finest = ("pan", "pms", "ms", "s2", "s2_theia", "s1", "landsat")
-        return next(name for name in finest if name in found.products), FOREST
-    pans = [k for k, (_, info) in found.images.items() if info.count == 1]
-    for pan in pans:
-        grid = found.images[pan][1].grid
-        for ms, (_, info) in found.images.items():
-            ratio = info.grid.resolution / grid.resolution
-            if info.count > 1 and abs(ratio - round(ratio)) < 0.01 and round(ratio) in (2, 4):
-                return pan, PAN_MS.format(pan=pan, ms=ms)
-    resolution = {k: s.resolution for k, s in found.series.items()} or {
-        k: info.grid.resolution for k, (_, info) in found.images.items()
-    }
-    return min(resolution, key=lambda name: resolution[name]), FOREST
+def _count(sought: Sought, k: int) -> str:
+    """Return the number of features of a class, in the file and usable on the map."""
+    kind = "sample" if sought.tables else "polygon"
+    n = sought.labels.counts[k]
+    text = f"{n} {kind}" + "s" * (n != 1)
+    usable = sought.usable.get(k, 0)
+    if sought.pixels is None or usable == n:
+        return text
+    return f"{text}, {usable} in the table" if sought.tables else f"{text}, {usable} usable on the map"
 
 
-def _series_text(key: str, series: Series, out: Path) -> str:
-    first, last = min(day for day, _ in series.places), max(day for day, _ in series.places)
-    lines = [f"# Time series from {first} to {last}.", f"[sources.{key}]", 'sensor = "series"']
-    if series.path:
-        lines.append(f"path = {_quoted(series.path, out)}")
-        lines.append(
-            f"bands = [{_listed(series.bands)}]  # spectral indices need common names (blue, green, red, nir, ...)"
-        )
-    if series.quality:
-        clear = SCL_CLEAR if "scl" in series.quality.lower() else "[]"
-        lines.append(f"quality = {_quoted(series.quality, out)}")
-        lines += [f"quality_band = {series.quality_band}"] if series.quality_band else []
-        lines.append(f"clear = {clear}  # values of clear pixels; empty list: all values except 0")
-    if {"red", "nir"} <= set(series.names):
-        if not series.is_float:
-            lines.append("scale = 0.0001                 # from stored integers to reflectance")
-        lines.append('indices = ["ndvi"]')
-    lines.append(
-        "# Interpolation to regular dates (every: days). Without this line, the native dates and their mask are used."
-    )
-    if first < last:
-        lines.append(f"fill = {{ every = 10, start = {first}, end = {last} }}")
-    if series.variables:
-        lines.append(f"[sources.{key}.variables]")
-        lines += [f"{variable} = {_quoted(path, out)}" for variable, path in series.variables.items()]
-    return "\n".join(lines) + "\n"
-
-
-def _listed(names: tuple[str, ...]) -> str:
-    return ", ".join(f'"{name}"' for name in names)
-
-
-def _product_text(key: str, sensor: str, more: str, images: Path, out: Path) -> str:
-    lines = [f"# All products of this sensor in the folder and its subfolders, in archives or not.\n[sources.{key}]"]
-    lines += [f'sensor = "{sensor}"', f"path = {_quoted(images.resolve(), out)}", *filter(None, [more])]
-    if sensor in OPTICAL:
-        lines.append('indices = ["ndvi"]')
-    if sensor in (*OPTICAL, "sentinel1_grd"):
-        lines.append(
-            "# Interpolation to regular dates (every: days). Without such a line, the native dates and their mask are used."
-        )
-        lines.append("# fill = { every = 10, start = 2022-01-01, end = 2022-12-31 }")
-    return "\n".join(lines) + "\n"
-
-
-def _image_text(key: str, path: Path, info: RasterInfo, out: Path) -> str:
-    return (
-        f'# {info.grid}, {info.dtype}.\n[sources.{key}]\nsensor = "image"\npath = {_quoted(path.absolute(), out)}\n'
-        f"bands = [{_listed(band_names(info, path.stem))}]  # spectral indices need common names (blue, green, red, nir, ...)\n"
-    )
-
-
-def _class_texts(values: list[int | str]) -> list[str]:
-    """Return the line of each class: a label that can be a code is its code, the others get the lowest free codes."""
-    codes = [value for value in values if isinstance(value, int) and 1 <= value <= 65535]
-    free = (code for code in itertools.count(1) if code not in codes)
-    lines = []
-    for value in values:
-        text = _escaped(str(value))
-        own = f"code = {value}" if value in codes else f"code = {next(free)}"
-        name = _escaped("".join(c for c in str(value) if c.isprintable())[:LONGEST])
-        lines.append(f'  {{ {own}, name = "{name}"' + ("" if value in codes else f', values = ["{text}"]') + " },")
-    return lines
-
-
-def _escaped(text: str) -> str:
-    """Return a text as the inside of a TOML string."""
-    return json.dumps(text, ensure_ascii=False)[1:-1].replace("\x7f", "\\u007f")
+def _model(sought: Sought) -> str:
+    """Return the sections of the model and of the models to compare it with."""
+    pair = _pair(sought.candidates)
+    if pair and all(len(c.source.times) == 1 for c in sought.candidates):
+        return PATCHWORK + PAN_MS.format(pan=pair[0], ms=pair[1])
+    return PATCHWORK

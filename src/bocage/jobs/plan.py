@@ -18,7 +18,7 @@ import psutil
 
 from bocage.evaluation import Predictions, trust_of
 from bocage.grid import Window
-from bocage.layout import RunLayout
+from bocage.layout import RunLayout, SplitLayout
 from bocage.machine import cores, description, device_of, peak_memory
 from bocage.mapping import Computing, classify_at, make_map, open_map
 from bocage.models import Network
@@ -28,9 +28,10 @@ from bocage.recipe import Recipe
 from bocage.run import Inputs, open_scene
 from bocage.samples import Samples, drop_rare, labelled, samples_of
 from bocage.samples.cut import by_tile, cut, tile_of
+from bocage.samples.fixed import is_tested
 from bocage.samples.rasterise import Pixels
 from bocage.scene import Scene, prepare_scene
-from bocage.training import Trained, Trainer, Training, classify, importance
+from bocage.training import Choice, Trained, Trainer, Training, budgeted, classify, importance
 
 BUDGET = 6.0
 """Approximate time limit for cutting additional samples, in seconds."""
@@ -113,8 +114,9 @@ def plan(recipe: Recipe, out: Path, workers: Sequence[int] = (), progress: Progr
 
 
 def _pixels(recipe: Recipe, scene: Scene) -> tuple[Pixels, Any]:
-    pixels = labelled(scene, recipe.survey).pixels
-    kept, legend, _ = drop_rare(pixels, recipe.legend, recipe.split)
+    found = labelled(scene, recipe.survey)
+    pixels = found.pixels
+    kept, legend, _ = drop_rare(pixels, recipe.legend, recipe.split, is_tested(pixels, found.tested))
     pixels = pixels.take(np.flatnonzero(kept))
     return replace(pixels, label=np.unique(pixels.label, return_inverse=True)[1].astype(np.int16)), legend
 
@@ -168,7 +170,7 @@ def _run(probe: _Probe, opening: float, labelling: float) -> Plan:
         seconds, bytes_ = _map(probe, trained, prepared)
         stages.append(_about("map", seconds))
         disk += bytes_
-    if r.evaluation.importance:
+    if r.evaluation.importance and r.split.tests:
         stages.append(_about("importance", _importance(probe, trained, samples)))
     stages.append(_about("report", _report(probe, trained)))
     probe.step(5, "done")
@@ -177,7 +179,7 @@ def _run(probe: _Probe, opening: float, labelling: float) -> Plan:
     total = sum(estimate.seconds for estimate in stages)
     preparing = next((estimate.seconds for estimate in stages if estimate.stage == "prepare"), 0.0)
     times = {n: total - preparing + seconds for n, seconds in by_workers.items()}
-    return Plan(r.name, tuple(stages), int(memory), int(disk), times, description())
+    return Plan(r.name, tuple(stages), int(memory), int(disk), times, description(), r.choice.title)
 
 
 def _about(stage: str, seconds: float) -> Estimate:
@@ -270,17 +272,44 @@ def _further(probe: _Probe, cuts: Any) -> tuple[Any, Any]:
 
 
 def _train(probe: _Probe, samples: Samples) -> tuple[Trained, Estimate]:
+    """Train one draw briefly, and each kind of member of a mixture; return the model and the estimate."""
+    choice, where = probe.recipe.choice, probe.layout.split(0)
+    if not choice.members:
+        trainer = Trainer(choice, probe.scene, samples)
+        return _train_one(trainer, where, probe.model.abilities.fitted)
+    brief = choice.with_training(
+        epochs=1, steps=(0, 0), checkpoint=1e9, loss="cross-entropy", samples_per_epoch=BATCHES
+    )
+    trained = Trainer(brief, probe.scene, samples).train(0, where.path)
+    known: list[tuple[Choice, Estimate]] = []
+    for i, member in enumerate(Trainer(choice, probe.scene, samples).of_members(trained.normalisation)):
+        found = next((estimate for before, estimate in known if before == member.choice), None)
+        if found is None:
+            shutil.rmtree(where.member(i).path)
+            network = member.choice.build(probe.scene, samples.legend)
+            found = _train_one(member, where.member(i), network.abilities.fitted)[1]
+        known.append((member.choice, found))
+    each = [estimate for _, estimate in known]
+    seconds, low, high = (sum(getattr(e, part) for e in each) for part in ("seconds", "low", "high"))
+    return trained, Estimate("train", seconds, low, high)
+
+
+def _train_one(trainer: Trainer, where: SplitLayout, fitted: bool) -> tuple[Trained, Estimate]:
     """Train one draw: a network for three short epochs, other models completely; return the model and the estimate."""
-    training, draws, where = probe.recipe.choice.training, samples.draws, probe.layout.split(0)
-    draw = samples.draw(0)
-    each = training.samples_per_epoch or len(draw.train)
+    training, samples = trainer.choice.training, trainer.samples
+    draw, draws = samples.draw(0), samples.draws
+    used = draw.train if training.stops_early else np.concatenate([draw.train, draw.validation])
+    training = budgeted(training, samples.label[used])
+    each = training.samples_per_epoch or len(used)
     ratio = min(1.0, BATCHES * training.batch_size / each)
+    has_twin = training.calibrate and not training.stops_early and not fitted
     short = replace(
-        training, epochs=3, checkpoint=1e9, samples_per_epoch=max(1, round(each * ratio)),
+        training, epochs=3, steps=(0, 0), checkpoint=1e9, samples_per_epoch=max(1, round(each * ratio)),
         validation_samples=max(1, round(min(len(draw.validation), training.validation_samples or 1 << 40) * ratio)),
+        loss="cross-entropy", calibrate=training.calibrate and not has_twin,
     )  # fmt: skip
+    trainer = replace(trainer, choice=replace(trainer.choice, training=short))
     spent: list[float] = []
-    trainer = Trainer(replace(probe.recipe.choice, training=short), probe.scene, samples)
     # A model without epochs is trained twice, because the first time includes the import of its library.
     while not spent or (len(spent) == 1 and not where.curves.exists()):
         with _clock(spent):
@@ -289,6 +318,8 @@ def _train(probe: _Probe, samples: Samples) -> tuple[Trained, Estimate]:
         return trained, _about("train", spent[0] + spent[1] * (draws - 1))
     ends = [float(line.rpartition(",")[2]) for line in where.curves.read_text().splitlines()[1:]]
     epoch = (ends[-1] - ends[0]) / (len(ends) - 1) / ratio
+    if has_twin and len(draw.validation):
+        epoch *= 2 if training.samples_per_epoch else 1 + len(draw.train) / len(used)
     return trained, _epochs(training, epoch, draws)
 
 
@@ -341,7 +372,7 @@ def _report(probe: _Probe, trained: Trained) -> float:
 
         n, sure = np.zeros(99, np.int32), np.full(99, 0.5, np.float32)
         predictions = Predictions(n, n, n, n.astype(np.int16), n.astype(np.int16), sure, sure)
-        trust = [trust_of(predictions, predictions.label, None, (1, 1))] * probe.recipe.split.draws
+        trust = [trust_of(predictions, predictions.label, None, (1, 1))] * (probe.recipe.split.known_draws or 1)
         for draw in (reliability_picture, coverage_picture):
             draw(trust, words_of("en"))
         if probe.layout.map.is_complete:

@@ -30,18 +30,19 @@ def pretrain_on(
     ModelError
         The network has no encoder that can be trained without labels.
     """
-    check_device(recipe.choice.training)
+    choice = recipe.choice.encoder
+    check_device(choice.training)
     layout, settings = RunLayout(out), replace(settings, seed=recipe.split.seed)
     with held(out):
         claimed = claim(recipe, layout, progress, overwrite)
         scene, folder = claimed.scene, claimed.folder
-        network = recipe.choice.build(scene, recipe.legend)
+        network = choice.build(scene, recipe.legend)
         reconstruction(network)  # an unsuitable network is reported before the pixels are cut
 
         def work() -> None:
             free = scatter(scene, settings.pixels, settings.seed)
             with cut_pixels(scene, free, network, layout.scratch, progress) as chips:
-                pretrain(recipe.choice, scene, chips, settings, layout, progress)
+                pretrain(choice, scene, chips, settings, layout, progress)
 
         if not layout.pretrained.path.exists():
             folder.forget(STAGE)

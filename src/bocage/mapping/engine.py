@@ -247,7 +247,7 @@ class Making:
             int(day) for cube in sources if cube.source.dated for day in (cube.source.days[0], cube.source.days[-1])
         ]
         about = {
-            "model": task.trained.name, "model_fingerprint": task.trained.fingerprint, "precision": task.precision,
+            "model": task.trained.title, "model_fingerprint": task.trained.fingerprint, "precision": task.precision,
             "sources": list(task.trained.footprints), "temperature": task.trained.calibration.temperature,
             "inputs": digest(in_order(self.inputs)), "versions": versions(),
         }  # fmt: skip

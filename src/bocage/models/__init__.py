@@ -8,6 +8,7 @@ from bocage.models import (
     fusion,
     lightgbm,
     m3fusion,
+    mixture,
     multiresolcc,
     patchwork,
     random_forest,
@@ -25,6 +26,7 @@ from bocage.models.base import (
     Published,
     SourceTensor,
     build,
+    card_for,
     card_of,
     moved,
     no_architecture,
@@ -42,6 +44,7 @@ MODELS: Shelf[Architecture] = Shelf(
         "fusion": fusion,
         "lightgbm": lightgbm,
         "m3fusion": m3fusion,
+        "mixture": mixture,
         "multiresolcc": multiresolcc,
         "patchwork": patchwork,
         "random_forest": random_forest,
@@ -53,5 +56,5 @@ MODELS: Shelf[Architecture] = Shelf(
 
 __all__ = [
     "MODELS", "SINGLE", "Abilities", "Architecture", "Batch", "Card", "Footprint", "InputSpec", "Network", "Published",
-    "SourceTensor", "build", "card_of", "moved", "window_positions",
+    "SourceTensor", "build", "card_for", "card_of", "moved", "window_positions",
 ]  # fmt: skip

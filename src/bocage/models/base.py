@@ -208,6 +208,7 @@ class Adapted(Network):
         self.width = int(getattr(module, "width", 0))
         self.state_dict = self.module.state_dict  # type: ignore[method-assign]
         self.load_state_dict = self.module.load_state_dict  # type: ignore[method-assign]
+        self.register_load_state_dict_pre_hook(_inside)  # type: ignore[no-untyped-call]
 
     def forward(self, batch: Batch) -> Tensor:
         """Return the module's logits."""
@@ -232,6 +233,12 @@ class Adapted(Network):
         """Return the module's features."""
         features: Tensor = self.module.fused(batch)
         return features
+
+
+def _inside(module: nn.Module, weights: dict[str, Any], prefix: str, *_: Any) -> None:
+    """Give the weights of an adapted module, as a part of another network, the names that PyTorch expects."""
+    for key in [key for key in weights if key.startswith(prefix)]:
+        weights[f"{prefix}module.{key.removeprefix(prefix)}"] = weights.pop(key)
 
 
 @dataclass(frozen=True)
@@ -299,6 +306,12 @@ def card_of(architecture: Architecture) -> Card:
     """Return the ``CARD`` of an architecture, or an empty card for external code without one."""
     card: Card = getattr(architecture, "CARD", UNKNOWN)
     return card
+
+
+def card_for(architecture: Architecture, config: Any) -> Card:
+    """Return the card of an architecture with the settings `config`, which matter if it consists of other networks."""
+    card_with: Callable[[Any], Card] | None = getattr(architecture, "card_with", None)
+    return card_with(config) if card_with else card_of(architecture)
 
 
 def build(architecture: Architecture, inputs: Mapping[str, InputSpec], n_classes: int, config: Any) -> Network:

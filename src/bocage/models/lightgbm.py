@@ -22,13 +22,13 @@ from torch import Tensor
 from bocage.errors import ModelError
 from bocage.models.base import Abilities, Batch, Card, InputSpec, Network
 from bocage.models.gru import S2
-from bocage.models.tabular import Table
+from bocage.models.tabular import Gaps, Table
 from bocage.ranges import Range, check_ranges
 
 CARD = Card(
     paper="Ke et al. 2017, NIPS 30",
     takes="any sources",
-    masks="masked values are NaN, which the splits of the trees handle",
+    masks="masked values are NaN, which the splits of the trees handle, or interpolated in time (`gaps`)",
     same_dates=True,
     example={"s2": S2},
 )
@@ -42,6 +42,9 @@ class Config:
     """Names of the sources; empty: all."""
     patches: Annotated[Mapping[str, int], Range(1, 99)] = field(default_factory=dict)
     """Source → side of its patch, in its own pixels; sources that are not listed give the map pixel only."""
+    gaps: Gaps = "missing"
+    """Masked dates of a series of native dates: "missing" values, which the trees handle, or "linear" interpolation in time
+    between the clear dates of the pixel. No effect on a series with `fill`."""
     rounds: Annotated[int, Range(1, 100_000)] = 150
     """Boosting rounds, at least 1; each adds one tree per class."""
     leaves: Annotated[int, Range(2, 131_072)] = 31
@@ -64,7 +67,7 @@ class Model(Network):
 
     def __init__(self, inputs: Mapping[str, InputSpec], n_classes: int, config: Config) -> None:
         super().__init__()
-        self.table = Table(inputs, config.sources, config.patches, "lightgbm")
+        self.table = Table(inputs, config.sources, config.patches, "lightgbm", config.gaps)
         self.inputs, self.footprints = self.table.inputs, self.table.footprints
         self.n_classes, self.config = n_classes, config
         self.trees: Any = None
@@ -113,3 +116,5 @@ class Model(Network):
                 self.trees = lightgbm.Booster(model_str=state.numpy().tobytes().decode())
             except (lightgbm.basic.LightGBMError, UnicodeDecodeError) as error:
                 raise ModelError(f"lightgbm: the stored trees are damaged: {error}.") from error
+            if (found := self.trees.num_model_per_iteration()) != self.n_classes:
+                raise ModelError(f"lightgbm: the stored trees have {found} classes, the legend has {self.n_classes}.")

@@ -67,6 +67,9 @@ CARD = Card(
     training={
         "epochs": 40,
         "patience": 40,
+        "steps": (1000, 10_000),
+        "keep": "last",
+        "class_weights": "root",
         "optimiser": "adamw",
         "learning_rate": 2e-3,
         "weight_decay": 2e-2,

@@ -25,7 +25,7 @@ from torch import Tensor
 from bocage.errors import ModelError
 from bocage.models.base import Abilities, Batch, Card, InputSpec, Network
 from bocage.models.gru import S2
-from bocage.models.tabular import Table
+from bocage.models.tabular import Gaps, Table
 from bocage.ranges import Range, check_ranges
 
 if TYPE_CHECKING:  # scikit-learn and skops take seconds to import, and only this model needs them
@@ -36,7 +36,7 @@ ROWS = 16384
 CARD = Card(
     paper="Breiman 2001, doi:10.1023/A:1010933404324",
     takes="any sources",
-    masks="masked values are NaN, which the splits of the trees handle",
+    masks="masked values are NaN, which the splits of the trees handle, or interpolated in time (`gaps`)",
     same_dates=True,
     example={"s2": S2},
 )
@@ -50,6 +50,9 @@ class Config:
     """Names of the sources; empty: all."""
     patches: Annotated[Mapping[str, int], Range(1, 99)] = field(default_factory=dict)
     """Source → side of its patch, in its own pixels; sources that are not listed give the map pixel only."""
+    gaps: Gaps = "missing"
+    """Masked dates of a series of native dates: "missing" values, which the trees handle, or "linear" interpolation in time
+    between the clear dates of the pixel. No effect on a series with `fill`."""
     trees: Annotated[int, Range(1, 10_000)] = 200
     """Number of trees, at least 1."""
     max_depth: Annotated[int, Range(1, 10_000)] = 25
@@ -68,7 +71,7 @@ class Model(Network):
 
     def __init__(self, inputs: Mapping[str, InputSpec], n_classes: int, config: Config) -> None:
         super().__init__()
-        self.table = Table(inputs, config.sources, config.patches, "random_forest")
+        self.table = Table(inputs, config.sources, config.patches, "random_forest", config.gaps)
         self.inputs, self.footprints = self.table.inputs, self.table.footprints
         self.n_classes = n_classes
         self.config = config

@@ -2,11 +2,11 @@
 
 The table has one row per map pixel. Its columns are all bands of all dates of all sources, at the pixel itself or, for
 sources named in `patches`, at each pixel of the patch around it. Masked values are NaN, which the trees of both libraries
-accept.
+accept. With `gaps` "linear", masked dates of a series of native dates are interpolated first.
 """
 
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -18,6 +18,7 @@ from bocage.models.base import (
     Batch,
     Footprint,
     InputSpec,
+    SourceTensor,
     at_map_pixels,
     centred,
     output_shape,
@@ -27,6 +28,8 @@ from bocage.models.layers import Part, by_patches
 
 Classify = Callable[[NDArray[np.float32]], NDArray[Any]]
 """Rows (N, F), NaN where masked → probabilities (N, K)."""
+Gaps = Literal["missing", "linear"]
+"""Treatment of masked dates in series of native dates: missing values, or linear interpolation in time."""
 
 
 class Table:
@@ -39,7 +42,12 @@ class Table:
     """
 
     def __init__(
-        self, inputs: Mapping[str, InputSpec], sources: tuple[str, ...], patches: Mapping[str, int], who: str
+        self,
+        inputs: Mapping[str, InputSpec],
+        sources: tuple[str, ...],
+        patches: Mapping[str, int],
+        who: str,
+        gaps: Gaps = "missing",
     ) -> None:
         missing = sorted((set(sources) | set(patches)) - set(inputs))
         if missing:
@@ -56,15 +64,18 @@ class Table:
             for name, spec in self.inputs.items()
         }
         self.has_patches = bool(patches)
+        self.gaps = gaps
 
     def rows(self, batch: Batch) -> NDArray[np.float32]:
         """Return the rows (B, F) of a batch whose tensors have exactly one footprint each."""
+        batch = self._filled(batch)
         tensors = (t for name in self.inputs for t in (batch[name].masked(), batch[name].valid))
         return self._joined(*tensors) if self.has_patches else self._pixels(batch, (1, 1))
 
     def probabilities(self, batch: Batch, n_classes: int, classify: Classify) -> Tensor:
         """Return the log-probabilities (B, K, Y, X), float32; classes absent from training get about −16."""
         shape = output_shape(batch, self.footprints, self.inputs)
+        batch = self._filled(batch)
         if not self.has_patches:
             logits = _logarithm(classify(self._pixels(batch, shape)))
             return logits.reshape(-1, *shape, n_classes).permute(0, 3, 1, 2).contiguous()
@@ -73,6 +84,13 @@ class Table:
         return by_patches(
             lambda *tensors: _logarithm(classify(self._joined(*tensors))), parts, shape, width
         ).contiguous()
+
+    def _filled(self, batch: Batch) -> Batch:
+        """Return the batch with the masked dates of series of native dates interpolated, if the setting `gaps` says so."""
+        if self.gaps == "missing":
+            return batch
+        series = {name for name, spec in self.inputs.items() if spec.dates > 1 and not spec.regular}
+        return {name: interpolated(batch[name]) if name in series else batch[name] for name in self.inputs}
 
     def _pixels(self, batch: Batch, shape: tuple[int, int]) -> NDArray[np.float32]:
         columns = []
@@ -94,6 +112,25 @@ class Table:
                 values = values[..., None, None]
             columns.append(values.masked_fill(~valid[:, :, None], float("nan")).flatten(1).cpu())
         return torch.cat(columns, 1).numpy()
+
+
+def interpolated(tensor: SourceTensor) -> SourceTensor:
+    """Return a series with each masked date interpolated linearly in time, between the previous and the next clear date.
+
+    Before the first and after the last clear date, the value of that date is used. A pixel without a clear date stays masked.
+    """
+    count, valid = tensor.valid.shape[1], tensor.valid
+    date = torch.arange(count, device=valid.device)[:, None, None].expand(valid.shape)
+    before = date.masked_fill(~valid, -1).cummax(1).values
+    after = date.masked_fill(~valid, count).flip(1).cummin(1).values.flip(1)
+    first = torch.where(before < 0, after, before).clamp_max(count - 1)
+    last = torch.where(after == count, first, after)
+    days = tensor.days[:, :, None, None].expand(valid.shape).double()
+    start, stop = days.gather(1, first), days.gather(1, last)
+    weight = ((days - start) / (stop - start).clamp_min(1)).clamp(0, 1).to(tensor.values.dtype)[:, :, None]
+    values = tensor.masked()
+    low, high = (values.gather(1, at[:, :, None].expand(values.shape)) for at in (first, last))
+    return SourceTensor(low + weight * (high - low), valid.any(1, keepdim=True).expand(valid.shape), tensor.days)
 
 
 def _logarithm(probabilities: NDArray[Any]) -> Tensor:

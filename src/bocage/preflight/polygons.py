@@ -5,12 +5,14 @@ from typing import Any
 
 import numpy as np
 import shapely
+from numpy.typing import NDArray
 
 from bocage.errors import BocageError
 from bocage.grid import Grid
 from bocage.legend import Legend
 from bocage.preflight.finding import Finding, Severity
 from bocage.samples import Reference, Split
+from bocage.samples.fixed import fixed_parts, is_tested
 from bocage.samples.rasterise import Pixels, rasterise
 from bocage.samples.reference import MOST, Reason, Rejection, labelled_features, usable_polygons
 from bocage.samples.split import FEWEST
@@ -33,19 +35,20 @@ def check_polygons(
     """
     lenient = Reference(**{**vars(reference), "unknown": "reject"})
     try:
-        raw, ignored = labelled_features(lenient, legend)
+        raw, ignored = labelled_features(lenient, legend, tuple(filter(None, [split.field])))
         table, rejections, _ = usable_polygons(raw, lenient, grid, legend)
-        pixels, more = rasterise(table, grid, legend)
+        parts = fixed_parts(table, reference, split, legend)
+        pixels, more = rasterise(parts.table, grid, legend)
     except BocageError as error:
         return [Finding.quoting("reference", error)], None
     findings = []
-    for r in in_one_row([*ignored, *rejections, *more]):
+    for r in in_one_row([*ignored, *rejections, *parts.rejections, *more]):
         count = Note.of("polygons_pixels" if r.pixels else "polygons", n=r.polygons, pixels=r.pixels)
         note = Note.of("rejected", count=count, reason=r.note)
         severity = _severity(r.reason, reference)
         findings.append(Finding.of(severity, f"reference, {r.label}", note, f"{r.note.code}_remedy"))
-    findings += [*_invalid(raw), *_overlaps(table, grid, legend)]
-    findings += _counts(pixels, legend, split)
+    findings += [*_invalid(raw), *_overlaps(parts.table, grid, legend)]
+    findings += _counts(pixels, legend, split, is_tested(pixels, parts.tested))
     return findings, pixels
 
 
@@ -62,7 +65,7 @@ def in_one_row(rejections: list[Rejection]) -> list[Rejection]:
 def _severity(reason: Reason, reference: Reference) -> Severity:
     if reason == "unknown_label":
         return "error" if reference.unknown == "stop" else "warning"
-    return "note" if reason in ("ignored", "outside") else "warning"
+    return "note" if reason in ("ignored", "outside", "other_part") else "warning"
 
 
 def _invalid(raw: Any) -> Iterator[Finding]:
@@ -104,13 +107,21 @@ def _pairs(first: Any, second: Any, differ: Any, real: Any) -> Iterator[tuple[in
     return zip(first[differ][real], second[differ][real], strict=True)
 
 
-def _counts(pixels: Pixels, legend: Legend, split: Split) -> Iterator[Finding]:
-    """Return findings on classes with too few polygons for the split."""
+def _counts(pixels: Pixels, legend: Legend, split: Split, tested: NDArray[np.bool_] | None) -> Iterator[Finding]:
+    """Return findings on classes with too few polygons for the split; `tested` (N,) is the fixed test part, if there is one."""
     for k, name in enumerate(legend.names):
         of_class, where = pixels.label == k, Note.of("class_place", name=name)
         polygons = len(np.unique(pixels.polygon[of_class]))
-        if polygons < FEWEST:
+        training, test = polygons, FEWEST
+        if tested is not None:
+            training, test = (len(np.unique(pixels.polygon[of_class & some])) for some in (~tested, tested))
+        severity: Severity = "error" if split.rare == "stop" or (split.rare == "train" and not training) else "warning"
+        if tested is not None and not (training and test):
+            yield Finding.of(severity, where, Note.of("one_part_only", n=training, test=test))
+        elif not polygons and not split.tests:
+            yield Finding.of(severity, where, Note.of("no_polygons"))
+        elif tested is None and split.tests and polygons < FEWEST:
             note = Note.of("too_few_polygons", n=polygons, pixels=int(of_class.sum()), fewest=FEWEST)
-            yield Finding.of("error" if split.rare == "stop" else "warning", where, note)
-        elif polygons < FEW:
+            yield Finding.of(severity, where, note)
+        elif split.tests and polygons < FEW:
             yield Finding.of("warning", where, Note.of("few_polygons", n=polygons))

@@ -10,6 +10,7 @@ from bocage.evaluation import Evaluation
 from bocage.grid import Grid
 from bocage.legend import LandClass, Legend
 from bocage.mapping import Mapping, Workers
+from bocage.models.mixture import MOST
 from bocage.ranges import Range, check_ranges
 from bocage.report import Reporting
 from bocage.samples import Reference, Split, Survey
@@ -71,6 +72,18 @@ class SourceChoice:
     """Instance of the ``Settings`` of the sensor."""
     preparation: Preparation
     """Masking, gap filling, indices and resampling."""
+
+
+@dataclass(frozen=True)
+class Repetition:
+    """Number of networks of a model."""
+
+    members: Annotated[int, Range(1, MOST)] = 1
+    """Number of networks of this model, from 1 to 100, whose probabilities are averaged (not for `fusion`, whose members are
+    its own networks). Different models: ``name = "mixture"``, with a table ``[[model.members]]`` for each."""
+
+    def __post_init__(self) -> None:
+        check_ranges(self)
 
 
 @dataclass(frozen=True)

@@ -20,8 +20,9 @@ from bocage.errors import BocageError, Problem, RecipeError
 from bocage.evaluation import METRICS, Evaluation
 from bocage.legend import Legend, read_csv
 from bocage.mapping import WRITERS, Mapping, Workers
-from bocage.models import MODELS
-from bocage.recipe.nouns import Contender, GridChoice, LegendChoice, Plugins, Recipe, SourceChoice
+from bocage.models import MODELS, mixture
+from bocage.recipe.draft import UNKNOWN
+from bocage.recipe.nouns import Contender, GridChoice, LegendChoice, Plugins, Recipe, Repetition, SourceChoice
 from bocage.redaction import learn
 from bocage.report import Reporting
 from bocage.samples import Reference, Split
@@ -46,6 +47,10 @@ SECTIONS: dict[str, tuple[type[Any], bool]] = {
     "plugins": (Plugins, False),
 }
 """Section → its dataclass, and whether the section is required."""
+MIXTURE = "mixture"
+"""Name of the model that is the mean of others."""
+SHARED = ("device", "devices", "pretrained", "scaling")
+"""Settings of the training that all members of a mixture share."""
 
 
 @dataclass
@@ -87,6 +92,12 @@ class _Reading:
         for name, value in raw.items():
             if name not in hints:
                 self.unknown(f"{key}.{name}", list(hints))
+                continue
+            if value == UNKNOWN and str not in (hints[name], *typing.get_args(hints[name])):
+                self.add(
+                    f"{key}.{name}",
+                    f'{_sought(hints[name])} in place of "{UNKNOWN}"; the comment on its line lists what was found',
+                )
                 continue
             cleaned[name] = self._value(hints[name], value, f"{key}.{name}")
         return cleaned
@@ -135,9 +146,15 @@ class _Reading:
         return os.environ.get(match[1], match[0])
 
 
+def _sought(hint: Any) -> str:
+    """Return what a setting expects: a list or a single value."""
+    listed = any(typing.get_origin(option) is tuple for option in (hint, *typing.get_args(hint)))
+    return "write the values, for example [4, 5]," if listed else "write the value"
+
+
 def _is_branch(part: object) -> bool:
     """Return whether a part of a pydantic location is the branch of a union, not a key."""
-    return isinstance(part, str) and (part in ("str", "path", "int") or "[" in part or part[:1].isupper())
+    return isinstance(part, str) and (part in ("str", "path", "int", "float") or "[" in part or part[:1].isupper())
 
 
 def read_recipe(path: Path) -> Recipe:
@@ -182,30 +199,133 @@ def parse(table: AnyMapping[str, Any], folder: Path, source: object = "the recip
         if key not in known:
             reading.unknown(key, known)
     sources = _sources(reading, raw.get("sources"))
-    model, config = _model(reading, raw.get("model"), "model")
-    contenders = _contenders(reading, raw, model)
-    parts = {key: _plain_section(reading, _completed(reading, raw, model), key) for key in SECTIONS}
+    choice = _choice(reading, raw.get("model"), raw.get("training", {}))
+    contenders = _contenders(reading, raw, choice.title)
+    parts = {key: _plain_section(reading, raw, key) for key in SECTIONS if key != "training"}
     _cross_check(reading, parts, sources)
     legend = _legend(reading, parts.pop("legend"))
     if reading.problems or legend is None:
         raise RecipeError(source, reading.problems)
     allow(parts["plugins"].allow)
     name = str(raw.get("name", "recipe"))
-    choice = Choice(model, config, parts.pop("training"))
     own: dict[str, Any] = {"legend": legend, "sources": sources, "choice": choice, "compare": contenders}
     return Recipe(name, path=reading.folder / f"{name}.toml", **own, **parts)
 
 
-def _completed(reading: _Reading, raw: dict[str, Any], model: str, key: str = "training") -> dict[str, Any]:
-    """Complete [training] with the defaults of the network, or with the published settings if the recipe selects them."""
-    training = raw.get("training", {})
-    if not model or not isinstance(training, dict):
-        return raw
+def _choice(reading: _Reading, raw: Any, training: Any, before: str = "") -> Choice:
+    """Read a model, its settings and those of its training; `before` is the key of the table that contains both."""
+    key = f"{before}model"
+    if _table(raw).get("name") == MIXTURE:
+        return _mixture(reading, raw, training, before)
+    raw, count = _repeated(reading, raw, key)
+    name, config = _model(reading, raw, key)
+    completed = _completed(reading, training, name, f"{before}training")
+    settings = reading.section(Training, completed, f"{before}training")
+    if count > 1 and config is not None:
+        name, config = MIXTURE, mixture.Config((mixture.Member(name, dataclasses.asdict(config), count),))
+    return Choice(name, config, settings)
+
+
+def _model(reading: _Reading, raw: Any, key: str) -> tuple[str, Any]:
+    if not isinstance(raw, dict) or not isinstance(raw.get("name"), str):
+        reading.add(f"{key}.name", f"the model is missing; choose one of {', '.join(MODELS)}")
+        return "", None
     try:
-        return raw | {"training": with_preset(model, training)}
+        kind = MODELS.get(raw["name"]).Config
+    except BocageError as error:
+        reading.add(f"{key}.name", f"{error}")
+        return "", None
+    return raw["name"], reading.section(kind, {k: v for k, v in raw.items() if k != "name"}, key)
+
+
+def _completed(reading: _Reading, training: Any, model: str, key: str) -> Any:
+    """Complete [training] with the defaults of the network, or with the published settings if the recipe selects them."""
+    if not model or not isinstance(training, dict):
+        return training
+    try:
+        return with_preset(model, training)
     except ValueError as error:
         reading.add(f"{key}.preset", f"{error}")
-        return raw
+        return training
+
+
+def _repeated(reading: _Reading, raw: Any, key: str) -> tuple[Any, int]:
+    """Return the table of a model without `members`, and the number of its networks."""
+    if "members" not in _table(raw):
+        return raw, 1
+    name, rest = raw.get("name"), {k: v for k, v in raw.items() if k != "members"}
+    if name in list(MODELS) and "members" in typing.get_type_hints(MODELS.get(name).Config):
+        if not isinstance(raw["members"], int):
+            return raw, 1
+        reading.add(
+            f"{key}.members",
+            f"members of '{name}' are its own networks; to repeat it, write name = \"{MIXTURE}\" with a table "
+            f'[[model.members]], name = "{name}" and count = {raw["members"]}',
+        )
+        return rest, 1
+    if isinstance(raw["members"], list):
+        reading.add(f"{key}.members", f'a number is expected; for different models, write name = "{MIXTURE}"')
+        return rest, 1
+    repetition = reading.section(Repetition, {"members": raw["members"]}, key)
+    return rest, repetition.members if repetition else 1
+
+
+def _mixture(reading: _Reading, raw: dict[str, Any], training: Any, before: str) -> Choice:
+    """Read a mixture: a table [[model.members]] for each model, with its settings, its number and its training."""
+    key = f"{before}model"
+    for odd in sorted(set(raw) - {"name", "members"}):
+        reading.unknown(f"{key}.{odd}", ["members", "name"])
+    tables = raw.get("members")
+    if not isinstance(tables, list) or not tables or not all(isinstance(table, dict) for table in tables):
+        reading.add(
+            f"{key}.members", "a mixture needs a table [[model.members]] for each model, with name and settings"
+        )
+        return Choice(MIXTURE, None, None)  # type: ignore[arg-type] # never used, because the recipe has a problem
+    members, trainings = [], []
+    for i, table in enumerate(tables):
+        member, completed = _member(reading, table, training, f"{key}.members.{i}")
+        members.append(member)
+        trainings.append(completed)
+    shared = _scaling(reading, trainings, f"{before}training")
+    main = reading.section(Training, {**_table(training), **shared} if shared else training, f"{before}training")
+    parsed = [
+        reading.section(Training, {**completed, **shared}, f"{key}.members.{i}.training")
+        for i, completed in enumerate(trainings)
+        if main is not None
+    ]
+    try:
+        config = mixture.Config(tuple(members))
+    except ValueError as error:
+        reading.add(f"{key}.members", error)
+        config = None
+    return Choice(MIXTURE, config, main, tuple(parsed))
+
+
+def _member(reading: _Reading, table: dict[str, Any], training: Any, key: str) -> tuple[mixture.Member, dict[str, Any]]:
+    """Return a member of a mixture, and the settings of its training."""
+    own = {k: v for k, v in table.items() if k not in ("count", "training")}
+    given = table.get("training", {})
+    if own.get("name") == MIXTURE:
+        return mixture.Member(MIXTURE), {}
+    name, config = _model(reading, own, key)
+    if not isinstance(given, dict):
+        reading.add(f"{key}.training", f"a table is expected; found {given!r}")
+    for shared in sorted(set(SHARED) & set(_table(given))):
+        reading.add(f"{key}.training.{shared}", f"all members have the same {shared}; set it in [training]")
+    completed = _completed(reading, {**_table(training), **_table(given)}, name, f"{key}.training")
+    settings = {} if config is None else dataclasses.asdict(config)
+    member = reading.section(mixture.Member, {"name": name, "count": table.get("count", 1)}, key)
+    return replace(member or mixture.Member(name), settings=settings), completed
+
+
+def _scaling(reading: _Reading, trainings: list[dict[str, Any]], key: str) -> dict[str, Any]:
+    """Return the scaling of the bands, which all members share; empty for the default."""
+    known = {str(training["scaling"]) for training in trainings if "scaling" in training}
+    if len(known) > 1:
+        reading.add(
+            f"{key}.scaling", f"the members have different scalings ({', '.join(sorted(known))}); set one for all"
+        )
+    return {"scaling": known.pop()} if known else {}
 
 
 def _contenders(reading: _Reading, raw: dict[str, Any], own: str) -> tuple[Contender, ...]:
@@ -219,18 +339,15 @@ def _contenders(reading: _Reading, raw: dict[str, Any], own: str) -> tuple[Conte
         key = f"compare.{i}"
         for odd in sorted(set(table) - {"label", "model", "training"}):
             reading.unknown(f"{key}.{odd}", ["label", "model", "training"])
-        model, config = _model(reading, table.get("model"), f"{key}.model")
-        merged = {"training": {**_table(raw.get("training")), **_table(table.get("training"))}}
-        training = reading.section(
-            Training, _completed(reading, merged, model, f"{key}.training")["training"], f"{key}.training"
-        )
-        label = str(table.get("label") or _label(table.get("model")))
+        training = {**_table(raw.get("training")), **_table(table.get("training"))}
+        choice = _choice(reading, table.get("model"), training, f"{key}.")
+        label = str(table.get("label") or _label(table.get("model"), choice))
         if label in taken:
             reading.add(
                 f"{key}.label", f"'{label}' is already the label of another model; give each model its own label"
             )
         taken.add(label)
-        contenders.append(Contender(label, Choice(model, config, training)))
+        contenders.append(Contender(label, choice))
     return tuple(contenders)
 
 
@@ -238,9 +355,11 @@ def _table(raw: Any) -> dict[str, Any]:
     return raw if isinstance(raw, dict) else {}
 
 
-def _label(raw: Any) -> str:
-    """Return the default label of a model: its name and settings."""
+def _label(raw: Any, choice: Choice) -> str:
+    """Return the default label of a model: its name and settings, or the members of a mixture."""
     table = _table(raw)
+    if table.get("name") == MIXTURE:
+        return choice.title
     settings = ", ".join(f"{key} = {value}" for key, value in table.items() if key != "name")
     return f"{table.get('name', '?')}" + (f" ({settings})" if settings else "")
 
@@ -276,18 +395,6 @@ def _sources(reading: _Reading, raw: Any) -> dict[str, SourceChoice]:
         preparation = reading.section(Preparation, {k: v for k, v in table.items() if k in prepared}, key)
         chosen[name] = SourceChoice(table["sensor"], settings, preparation)
     return chosen
-
-
-def _model(reading: _Reading, raw: Any, key: str) -> tuple[str, Any]:
-    if not isinstance(raw, dict) or not isinstance(raw.get("name"), str):
-        reading.add(f"{key}.name", f"the model is missing; choose one of {', '.join(MODELS)}")
-        return "", None
-    try:
-        kind = MODELS.get(raw["name"]).Config
-    except BocageError as error:
-        reading.add(f"{key}.name", f"{error}")
-        return "", None
-    return raw["name"], reading.section(kind, {k: v for k, v in raw.items() if k != "name"}, key)
 
 
 def _cross_check(reading: _Reading, parts: dict[str, Any], sources: dict[str, SourceChoice]) -> None:

@@ -28,9 +28,10 @@ def _opening(made: Material) -> dict[str, Any]:
     return {
         "name": made.provenance.name,
         "subject": summary.subject(made),
-        "model": made.provenance.model,
+        "model": summary.model_name(made),
         "started": made.provenance.started[:16].replace("T", " "),
         "sentences": summary.summary(made),
+        "untested": summary.untested(made),
         "headline": summary.headline(made.score, made.language),
         "truth": summary.headline(made.truth, made.language) if made.truth else None,
         "how": summary.how(made),
@@ -52,12 +53,13 @@ def _results(made: Material) -> dict[str, Any]:
         "area": area.area(estimates.area, made) if isinstance(estimates.area, Adjusted) else None,
         "corrected": area.by_model(estimates.area, made) if isinstance(estimates.area, Corrected) else None,
         "sample": area.area(estimates.sample, made, estimates.file),
+        "unadjusted": area.unadjusted(made),
         "importance": importance.importance(made),
     }
 
 
 def _background(made: Material) -> dict[str, Any]:
-    curves = [made.layout.split(k).curves for k in range(made.draws)]
+    curves = [path for k in range(made.draws) for path in made.layout.split(k).all_curves]
     return {
         "split": split.split(made),
         "curves": figures.curves_picture(curves, words_of(made.language)),
@@ -88,10 +90,12 @@ def _numbers(made: Material) -> Mapping[str, Any]:
         "name": made.provenance.name,
         "model": made.provenance.model,
         "summary": summary.summary(english),
+        "untested": summary.untested(english) or None,
         "score": made.score.as_dict(),
         "truth": made.truth.as_dict() if made.truth else None,
         "mapped_pixels": dict(zip(legend.names, areas.pixels.tolist(), strict=True)) if areas else None,
         "mapped_hectares": areas.total if areas else None,
+        "areas_are_adjusted": bool(estimates.area or estimates.sample),
         "area": estimates.area.as_dict() if isinstance(estimates.area, Adjusted) else None,
         "area_model": estimates.area.as_dict() if isinstance(estimates.area, Corrected) else None,
         "sample": {"file": estimates.file, **estimates.sample.as_dict()} if estimates.sample else None,

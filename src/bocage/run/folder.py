@@ -66,7 +66,9 @@ class Inputs:
 def identity_of(recipe: Recipe, inputs: Inputs) -> dict[str, str]:
     """Return section → digest of all settings and inputs that determine the results of a recipe."""
     values = {f.name: getattr(recipe, f.name) for f in dataclasses.fields(recipe) if f.name not in NO_MATTER}
-    values |= {"model": recipe.choice.name, "config": recipe.choice.config, "training": recipe.choice.training}
+    choice = recipe.choice
+    training = (choice.training, choice.trainings) if choice.trainings else choice.training
+    values |= {"model": choice.name, "config": choice.config, "training": training}
     return {name: digest(value) for name, value in values.items()} | {"inputs": digest(inputs.contents)}
 
 
@@ -93,13 +95,14 @@ class RunFolder:
         started = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
         provenance = Provenance(
             recipe.name,
-            recipe.choice.name,
+            recipe.choice.title,
             identity,
             str(recipe.path.resolve()),
             inputs.files,
             versions(),
             started,
             stages,
+            len(recipe.choice.members) or 1,
         )
         write_text(layout.recipe, redacted(recipe.text))
         folder = cls(layout, provenance, inputs)

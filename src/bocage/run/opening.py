@@ -137,11 +137,10 @@ def _keys(recipe: Recipe, network: Network, inputs: Inputs, start: str) -> Keys:
     used = {name: recipe.sources[name] for name in network.footprints}
     needs = (network.footprints, network.any_source)
     reference = replace(recipe.reference, weight="")  # weights change the estimates of areas in the report, no sample
-    cut = digest(STORE, inputs.contents, recipe.grid, recipe.legend, used, reference, *needs)
-    training = replace(
-        choice.training, pretrained=None
-    )  # `start` is the digest of the pretrained weights; the path is not
-    train = digest(cut, recipe.split, choice.name, choice.config, training, start)
+    parts = (recipe.split.field, *recipe.split.fixed) if recipe.split.field else ()  # other polygons are not cut
+    cut = digest(STORE, inputs.contents, recipe.grid, recipe.legend, used, reference, *needs, *parts)
+    plain = choice.with_training(pretrained=None)  # `start` is the digest of the pretrained weights; the path is not
+    train = digest(cut, recipe.split, choice.name, choice.config, plain.training, start, *plain.trainings)
     region = fingerprint_vector(recipe.map.region) if recipe.map.region else ""
     settings = replace(recipe.map, region=None, region_layer="", where="")
     return Keys(

@@ -57,6 +57,11 @@ if TYPE_CHECKING:
     from bocage.report.material import Material
 
 STAGES = ("train", "evaluate", "map", "report")
+UNTESTED = (
+    "Nothing was tested: [split] train = 1 uses all polygons for training. The accuracy of the map is not known. Draw a "
+    "validation sample of the map (bocage sample-design), or keep polygons for a test."
+)
+"""Message of an evaluation without a test part."""
 
 
 @dataclass(frozen=True)
@@ -112,6 +117,8 @@ class Run:
             self.folder.once(f"evaluate/{k}", self.keys.evaluate, partial(self._score, k), self.progress)
             self.progress.step("evaluating", k + 1, self.samples.draws)
         score = self._score_of_all_draws()
+        if not score.tests:
+            self.progress.say(UNTESTED)
         if not score.is_in(self.layout.score):  # otherwise, the entries of the report stay
             score.save(self.layout.score)
         return score
@@ -185,6 +192,8 @@ class Run:
         The estimate of a probability sample of polygons has intervals; other polygons permit a correction by a model.
         """
         samples, test = self.samples, self.samples.draw(self.recipe.map.draw).test
+        if not len(test):
+            return None  # the report states that areas are not adjusted
         weight, names = samples.test_weight(test), samples.legend.names
         pixels = (tested.predicted, tested.label, tested.polygon)
         try:
@@ -210,11 +219,12 @@ class Run:
         """Return the importance of sources and dates for the draw of the map; it is measured once."""
         most, draw = self.recipe.evaluation.importance, self.recipe.map.draw
         split = self.layout.split(draw)
-        if not most:
+        test = self.samples.draw(draw).test
+        if not most or not len(test):
             return None
 
         def measure() -> None:
-            trained, test = Trained.load(split.model.path), self.samples.draw(draw).test
+            trained = Trained.load(split.model.path)
             found = importance(trained, self.samples, test, most, self._device, self.progress)
             write_json(split.importance, asdict(found), None)
 
@@ -242,21 +252,24 @@ class Run:
         """Classify the test pixels of draw `k`; write ``test.parquet`` and ``score.json``."""
         samples, split = self.samples, self.layout.split(k)
         trained, draw = Trained.load(split.model.path), samples.draw(k)
-        if absent := samples.without(draw.test):
-            names = ", ".join(absent)
-            self.progress.say(f"Draw {k + 1}: no test pixel of: {names}. Their accuracy is not measured in this draw.")
         predictions = self._classified(trained, draw.test, k)
         predictions.to_parquet(split.test)
+        matrix = predictions.matrix(samples.legend.names, samples.untested)
+        if not len(draw.test):
+            Score((matrix,), self.recipe.evaluation.names, self._design(k)).save(split.score)
+            return
+        if absent := [name for name in samples.without(draw.test) if name not in samples.untested]:
+            names = ", ".join(absent)
+            self.progress.say(f"Draw {k + 1}: no test pixel of: {names}. Their accuracy is not measured in this draw.")
         used = np.concatenate([draw.train, draw.validation])
         places = None if samples.place is None else (samples.place[used], samples.place[draw.test])
         units = (len(np.unique(samples.group[used])), len(np.unique(samples.group[draw.test])))
         trust = trust_of(predictions, samples.label[used], places, units)
-        matrix = predictions.matrix(samples.legend.names)
         Score((matrix,), self.recipe.evaluation.names, self._design(k), (trust,)).save(split.score)
 
     def _classified(self, trained: Trained, test: NDArray[np.int64], k: int) -> Predictions:
         pixels = self.samples.pixels(test)
-        if trained.has_context:
+        if trained.has_context and len(test):
             task = f"classifying test polygons, draw {k + 1}"
             probabilities = classify_at(trained, self.scene, pixels, device_of(self._device), self.progress, task)
         else:
@@ -265,13 +278,16 @@ class Run:
         return predictions_of(*place, pixels.label, probabilities, trained.calibration.temperature)
 
     def _design(self, k: int) -> dict[str, Any]:
-        split, folds = self.samples.split, self.samples.folds
+        samples, split, folds = self.samples, self.samples.split, self.samples.folds
+        test, everything = (len(np.unique(samples.group[some])) for some in (samples.draw(k).test, slice(None)))
+        by = split.fold or split.field
         return {
             "unit": f"pixels of test {'pixels' if split.unit == 'pixel' else split.unit + 's'}",
             "drawn": split.unit,
             "block": split.block if split.unit == "block" else None,
             "buffer": split.buffer or None,
-            "test_share": round(1 - split.train, 4),
-            "stratified_by": f"the field '{split.fold}'" if split.fold else "class",
+            "test_share": round(test / everything if split.field else 1 - split.share, 4),
+            "stratified_by": f"the field '{by}'" if by else "class",
+            "fixed": {"field": split.field, "train": split.fixed[0], "test": split.fixed[1]} if split.field else None,
             "fold": folds[k] if folds else None,
         }

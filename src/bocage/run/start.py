@@ -30,6 +30,6 @@ def start_of(recipe: Recipe, folder: RunFolder, inputs: Inputs, progress: Progre
 
 def pretraining_key(recipe: Recipe, inputs: Inputs) -> str:
     """Return the digest of the inputs of a pretraining, without its own settings and without the reference polygons."""
-    choice = recipe.choice
+    choice = recipe.choice.encoder
     training = (choice.training.scaling, choice.training.augment)
     return digest(inputs.images, recipe.grid, recipe.sources, choice.name, choice.config, *training)

@@ -10,7 +10,7 @@ import json
 import os
 import shutil
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Protocol
@@ -109,6 +109,12 @@ class Cut:
     def _single(self) -> bool:
         """Whether every chip contains exactly one footprint."""
         return bool((self.chips[:, 1:] == self.size).all())
+
+    def within(self, first: int, size: int) -> "Cut":
+        """Return the part of each footprint that starts at row and column `first` and has `size` pixels a side."""
+        if (first, size) == (0, self.size):
+            return self
+        return replace(self, size=size, place=self.place + np.array([0, first, first]))
 
     def read(self, members: NDArray[np.int64]) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
         """Return values (B, T, C, S, S) and validity (B, T, S, S) of the samples `members`."""

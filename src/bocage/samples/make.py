@@ -13,11 +13,12 @@ from bocage.grid import Grid
 from bocage.legend import Legend
 from bocage.progress import QUIET, Progress
 from bocage.samples.cut import Cut, Needs, Reach, cut, open_cut
+from bocage.samples.fixed import fixed_parts, is_tested
 from bocage.samples.points import folds_of, label_rows, weights_of
 from bocage.samples.rasterise import Pixels, rasterise
-from bocage.samples.reference import Reference, Rejection, read_polygons, unlabelled
+from bocage.samples.reference import Reference, Rejection, read_polygons
 from bocage.samples.samples import Labelled, Samples, Survey
-from bocage.samples.split import Split, deal, drop_rare
+from bocage.samples.split import Split, deal, drop_rare, reserved_classes
 from bocage.scene import Scene
 from bocage.words import Note
 
@@ -47,13 +48,17 @@ def make_samples(scene: Scene, survey: Survey, needs: Needs, folder: Path, progr
             "and the list of clear values."
         )
     kept = np.flatnonzero(usable)
-    kept_classes, legend, dropped = drop_rare(pixels.take(kept), legend, survey.split)
+    usable_pixels = pixels.take(kept)
+    tested = is_tested(usable_pixels, found.tested)
+    kept_classes, legend, dropped = drop_rare(usable_pixels, legend, survey.split, tested)
     if dropped:
         notes.append(Note.of("classes_dropped", classes=tuple(r.label for r in dropped)))
     kept = kept[kept_classes]
     pixels = pixels.take(kept)
     cuts = {name: replace(source_cut, index=kept) for name, source_cut in cuts.items()}
     samples = _assembled(legend, survey.split, replace(found, pixels=pixels, place=_taken(found.place, kept)), cuts)
+    if samples.untested:
+        notes.append(Note.of("classes_untested", classes=samples.untested))
     return replace(samples, rejections=tuple(rejections + dropped), notes=tuple(notes))
 
 
@@ -81,7 +86,9 @@ def check_split(pixels: Pixels, scene: Scene, survey: Survey) -> None:
         Fewer than two classes have enough polygons, or the first draw cannot be made.
     """
     check_any(pixels, survey.reference, scene.grid)
-    kept, legend, _ = drop_rare(pixels, survey.legend, replace(survey.split, rare="drop"))
+    split = replace(survey.split, rare="drop") if survey.split.rare == "stop" else survey.split
+    tested = is_tested(pixels, labelled(scene, survey).tested) if split.field else None
+    kept, legend, _ = drop_rare(pixels, survey.legend, split, tested)
     samples_of(scene, replace(survey, legend=legend), pixels.take(np.flatnonzero(kept)), {}).draw(0)
 
 
@@ -105,9 +112,13 @@ def _check_footprints(scene: Scene, footprints: Mapping[str, Reach]) -> None:
 
 def samples_of(scene: Scene, survey: Survey, pixels: Pixels, cuts: Mapping[str, Cut]) -> Samples:
     """Return samples for labelled pixels and given footprints; ``bocage plan`` passes the footprints of other pixels."""
-    folds = labelled(scene, survey).folds if survey.split.fold else pd.Series(dtype=str)
     place = None if scene.ids is not None else _places(pixels, scene)
-    return _assembled(survey.legend, survey.split, Labelled(pixels, (), (), folds, place), cuts)
+    found = Labelled(pixels, (), (), pd.Series(dtype=str), place)
+    if survey.split.fold or survey.split.field:
+        # The legend may lack dropped classes, whose labels are then unknown.
+        read = labelled(scene, replace(survey, reference=replace(survey.reference, unknown="reject")))
+        found = replace(found, folds=read.folds, tested=read.tested)
+    return _assembled(survey.legend, survey.split, found, cuts)
 
 
 def _assembled(legend: Legend, split: Split, found: Labelled, cuts: Mapping[str, Cut]) -> Samples:
@@ -118,7 +129,9 @@ def _assembled(legend: Legend, split: Split, found: Labelled, cuts: Mapping[str,
     if split.folds:
         fold = deal(pixels.label, block if split.unit == "block" else pixels.polygon, split)
         names = tuple(str(k + 1) for k in range(split.folds))
-    label = _positions(pixels.label)
+    label, tested = _positions(pixels.label), is_tested(pixels, found.tested)
+    if tested is not None:
+        fold = np.where(tested, 0, -1).astype(np.int32)
     return Samples(
         pixels.row,
         pixels.column,
@@ -134,6 +147,7 @@ def _assembled(legend: Legend, split: Split, found: Labelled, cuts: Mapping[str,
         names,
         found.place,
         weight,
+        reserved_classes(label, pixels.polygon, split, tested),
     )
 
 
@@ -145,13 +159,16 @@ def labelled(scene: Scene, survey: Survey) -> Labelled:
             raise SamplesError(
                 "The sources are tables, which have no map and no areas. Remove [reference] weight, or use it with imagery."
             )
-        pixels, rejections, folds, place = label_rows(reference, scene.ids, legend, split.fold)
-        return Labelled(pixels, tuple(rejections), tuple(unlabelled(rejections)), folds, place)
-    fields = tuple(filter(None, [split.fold, reference.weight]))
+        return label_rows(reference, scene.ids, legend, split)
+    fields = tuple(filter(None, [split.fold, split.field, reference.weight]))
     table, rejections, notes = read_polygons(reference, scene.grid, legend, fields)
-    pixels, more = rasterise(table, scene.grid, legend)
-    folds, weights = folds_of(table, split.fold), weights_of(table, reference.weight)
-    return Labelled(pixels, tuple(rejections + more), tuple(notes), folds, _places(pixels, scene), weights)
+    parts = fixed_parts(table, reference, split, legend)
+    pixels, more = rasterise(parts.table, scene.grid, legend)
+    folds, weights = folds_of(parts.table, split.fold), weights_of(parts.table, reference.weight)
+    everything = (*rejections, *parts.rejections, *more)
+    return Labelled(
+        pixels, everything, (*notes, *parts.notes), folds, _places(pixels, scene), weights, parts.tested
+    )  # fmt: skip
 
 
 def _places(pixels: Pixels, scene: Scene) -> NDArray[np.float64]:

@@ -8,20 +8,16 @@ from numpy.typing import NDArray
 from bocage.errors import SamplesError
 from bocage.grid import metres_per_unit
 from bocage.legend import Legend
+from bocage.samples.fixed import fixed_parts
 from bocage.samples.rasterise import Pixels
-from bocage.samples.reference import Reference, Rejection, labelled_features
+from bocage.samples.reference import Reference, Rejection, column_of, labelled_features, unlabelled
+from bocage.samples.samples import Labelled
+from bocage.samples.split import Split
 from bocage.sources.table import texts
 
 
-def label_rows(
-    reference: Reference, ids: tuple[str, ...], legend: Legend, fold: str
-) -> tuple[Pixels, list[Rejection], pd.Series, NDArray[np.float64] | None]:
-    """Label the rows of a table of series with the features that have the same sample id.
-
-    Returns
-    -------
-    The rows as pixels of a raster of one column, the rejected features, the fold of each polygon (empty without a fold
-    field), and the coordinates of the rows, (N, 2) metres north and east, or None if the features have no CRS.
+def label_rows(reference: Reference, ids: tuple[str, ...], legend: Legend, split: Split) -> Labelled:
+    """Label the rows of a table of series with the features that have the same sample id; return them as pixels of a column.
 
     Raises
     ------
@@ -32,8 +28,10 @@ def label_rows(
         raise SamplesError(
             "The sources are tables. Set [reference] sample_id to the field that contains the sample ids."
         )
-    table, rejections = labelled_features(reference, legend, (reference.sample_id, *filter(None, [fold])))
-    sample_ids = texts(table[reference.sample_id])
+    fields = (reference.sample_id, *filter(None, [split.fold, split.field]))
+    table, rejections = labelled_features(reference, legend, fields)
+    notes = unlabelled(rejections)
+    sample_ids = texts(table[column_of(reference.sample_id)])
     twice = sample_ids.duplicated()
     if twice.any():
         raise SamplesError(
@@ -49,13 +47,17 @@ def label_rows(
             f"{reference.shown}: no value of the field {reference.sample_id} is an id of the table (first value of the field: "
             f"{sample_ids.iloc[0]}; first id of the table: {ids[0]})."
         )
-    table, rows = table[~without], rows[~without].astype(np.int32)
+    table = table[~without].assign(row=rows[~without].astype(np.int32))
+    parts = fixed_parts(table, reference, split, legend)
+    table, rows = parts.table, parts.table.row.to_numpy()
     order = np.argsort(rows, kind="stable")
     table, rows = table.iloc[order], rows[order]
     pixels = Pixels(
         rows, np.zeros(len(rows), np.int32), table.label.to_numpy(np.int16), table.polygon.to_numpy(np.int32)
     )
-    return pixels, rejections, folds_of(table, fold), _places(table)
+    everything = (*rejections, *parts.rejections)
+    folds, place = folds_of(table, split.fold), _places(table)
+    return Labelled(pixels, everything, (*notes, *parts.notes), folds, place, tested=parts.tested)
 
 
 def _places(table: gpd.GeoDataFrame) -> NDArray[np.float64] | None:
@@ -77,12 +79,13 @@ def weights_of(table: pd.DataFrame, field: str) -> pd.Series:
     """
     if not field:
         return pd.Series(dtype=float)
-    weight = pd.to_numeric(table[field], errors="coerce").to_numpy(float)
+    values = table[column_of(field)]
+    weight = pd.to_numeric(values, errors="coerce").to_numpy(float)
     wrong = ~(np.isfinite(weight) & (weight > 0))
     if wrong.any():
         raise SamplesError(
             f"{int(wrong.sum())} features have no inclusion weight above 0 in the field '{field}' (first: "
-            f"{table[field][wrong].iloc[0]}). Give each feature its weight, 1 / probability of selection, or remove [reference] "
+            f"{values[wrong].iloc[0]}). Give each feature its weight, 1 / probability of selection, or remove [reference] "
             "weight."
         )
     pairs = pd.DataFrame({"polygon": table.polygon.to_numpy(), "weight": weight}).drop_duplicates()
@@ -105,12 +108,13 @@ def folds_of(table: pd.DataFrame, fold: str) -> pd.Series:
     """
     if not fold:
         return pd.Series(dtype=str)
-    if table[fold].isna().any():
+    values = table[column_of(fold)]
+    if values.isna().any():
         raise SamplesError(
-            f"{int(table[fold].isna().sum())} features have no value in the fold field '{fold}'. Give each feature a fold, or "
+            f"{int(values.isna().sum())} features have no value in the fold field '{fold}'. Give each feature a fold, or "
             "remove these features."
         )
-    pairs = pd.DataFrame({"polygon": table.polygon.to_numpy(), "fold": texts(table[fold]).to_numpy()}).drop_duplicates()
+    pairs = pd.DataFrame({"polygon": table.polygon.to_numpy(), "fold": texts(values).to_numpy()}).drop_duplicates()
     torn = pairs.polygon[pairs.polygon.duplicated()]
     if len(torn):
         raise SamplesError(

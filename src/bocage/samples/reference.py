@@ -23,7 +23,7 @@ from bocage.grid import Grid, metres_per_unit
 from bocage.legend import Legend, plain
 from bocage.ranges import VALUE, Range, check_ranges
 from bocage.redaction import redacted_address
-from bocage.samples.tabular import TABLES, read_features
+from bocage.samples.tabular import TABLES, features_of
 from bocage.shelf import did_you_mean
 from bocage.sources.raster import fingerprint
 from bocage.vectorfile import only_layer, vector_files
@@ -42,10 +42,14 @@ Reason = Literal[
     "masked",
     "no_series",
     "rare",
+    "one_part",
+    "other_part",
 ]
 """Codes of rejection reasons; the text of a code has the key ``note_reason_<code>``."""
 MOST = 10
 """Maximum number of unknown labels that a message lists."""
+LAYER = "layer of [reference], or init --layer"
+"""Where a layer is named."""
 NEGLIGIBLE = 0.01
 """Deviation of the scale of a projection from 1 that does not change a distance in metres."""
 POSTGIS = re.compile(
@@ -134,10 +138,17 @@ class Rejection:
         return self.note.text(language)
 
 
+def column_of(field: str) -> str:
+    """Return the column of a table of features with the values of a field of the reference, which may be named as ours."""
+    return f"field {field}"
+
+
 def labelled_features(
     reference: Reference, legend: Legend, fields: tuple[str, ...] = ()
 ) -> tuple[gpd.GeoDataFrame, list[Rejection]]:
-    """Read features of any geometry type as a table: ``geometry``, ``label`` (class position), ``polygon`` (number), `fields`.
+    """Read features of any geometry type as a table: ``geometry``, ``label`` (class position), ``polygon`` (number).
+
+    ``polygon_name`` is the identifier of the polygon, if the reference has one. :func:`column_of` gives the columns of `fields`.
 
     Returns
     -------
@@ -148,17 +159,18 @@ def labelled_features(
     SamplesError
         The file, layer or field is missing, or a label is not in the legend, or no feature has a label.
     """
-    frame = _with_crs(_read(reference), reference)
+    frame = _with_crs(read_features(reference), reference)
     _check_degrees(frame, reference)
     for name in (reference.label, *filter(None, [reference.polygon_id]), *fields):
-        _check_field(frame, name, reference)
+        check_field(frame, name, reference)
     classes = [legend.index_of(value) for value in frame[reference.label]]
     table = gpd.GeoDataFrame(
         {
             "label": [-1 if c is None else c for c in classes],
             "found": [plain(value) for value in frame[reference.label]],
             "polygon": _numbers(frame, reference),
-            **{name: frame[name].to_numpy() for name in fields},
+            "polygon_name": frame[reference.polygon_id].to_numpy() if reference.polygon_id else "",
+            **{column_of(name): frame[name].to_numpy() for name in fields},
         },
         geometry=frame.geometry.to_numpy(),
         crs=frame.crs,
@@ -206,6 +218,12 @@ def usable_polygons(
         The table has no CRS, or no polygon intersects the map.
     """
     notes = []
+    if table.geometry.isna().all():
+        raise SamplesError(
+            f"{reference.shown}: no feature has a geometry. Give a vector file of polygons, or name the columns of the "
+            "coordinates of a table in [reference] geometry. A table without them labels the samples of a table of series "
+            "(sensor 'table')."
+        )
     if table.crs is None:
         raise SamplesError(
             f"{reference.shown}: no coordinate reference system. Set [reference] crs, or assign a CRS with ogr2ogr -a_srs."
@@ -217,35 +235,14 @@ def usable_polygons(
     return table.reset_index(drop=True), rejections, notes
 
 
-def label_values(path: Path, label: str, layer: str = "", most: int = 60) -> tuple[str, list[int | str]]:
-    """Return the label field of a vector file and its distinct values, sorted: numbers, stored as text or not, then texts.
-
-    If `label` is empty, the field is guessed. Candidates have 2 to `most` distinct values. Fields with a name such as
-    "class" are preferred.
+def read_features(reference: Reference) -> gpd.GeoDataFrame:
+    """Return all features and fields of the reference; the geometry of a table without location is missing.
 
     Raises
     ------
     SamplesError
-        The file cannot be read, the field does not exist, or no field is a candidate.
+        The file does not exist or cannot be read, has several layers and none is named, or has no feature.
     """
-    frame = _read(Reference(path, label, layer=layer))
-    fields = [c for c in frame.columns if c != frame.geometry.name]
-    if label:
-        _check_field(frame, label, Reference(path, label))
-    else:
-        fitting = [f for f in fields if 2 <= frame[f].nunique() <= most and frame[f].nunique() < len(frame)]
-        if not fitting:
-            raise SamplesError(f"{path}: no field looks like a class; give --label. Its fields: {', '.join(fields)}.")
-        words = ("code", "class", "label", "crop", "lc", "ct", "type")
-        label = min(fitting, key=lambda f: min([i for i, w in enumerate(words) if w in f.lower()], default=99))
-    texts = {plain(value) for value in frame[label]} - {""}
-    if not texts:
-        raise SamplesError(f"{path}: no feature has a label in the field '{label}'. Give --label.")
-    whole = [int(text) if re.fullmatch(r"0|-?[1-9]\d{0,17}", text) else text for text in texts]
-    return label, sorted(whole, key=lambda v: (isinstance(v, str), v))
-
-
-def _read(reference: Reference) -> gpd.GeoDataFrame:
     text = str(reference.path)
     if POSTGIS.match(text):
         return _read_postgis(text, reference)
@@ -253,21 +250,34 @@ def _read(reference: Reference) -> gpd.GeoDataFrame:
         raise SamplesError(f"{text} does not exist. Check [reference] path.")
     if not Path(text).is_file() and not Path(text).is_dir():
         raise SamplesError(f"{text} is not a regular file. Check [reference] path.")
-    if Path(text).suffix.lower() in TABLES:
-        return read_features(Path(text), reference.geometry, not reference.sample_id)
     try:
-        layer = only_layer(Path(text), reference.layer, "layer of [reference], or init --layer")
         with warnings.catch_warnings():
             # The warnings are harmless here: fields of mixed types stay text, curves become lines, M values are dropped.
             warnings.simplefilter("ignore", UserWarning)
-            frame = gpd.read_file(text, engine="pyogrio", layer=layer)
+            frame = _features(text, reference)
+    except SamplesError:
+        raise
     except LookupError as error:
         raise SamplesError(str(error)) from error
     except Exception as error:  # pyogrio raises many exception types; all mean that the file cannot be read
-        raise SamplesError(f"{reference.shown} cannot be read as a vector file: {error}.") from error
-    if not isinstance(frame, gpd.GeoDataFrame) or not len(frame):
+        why = " ".join(str(error).partition("; It might help")[0].split()).rstrip(
+            ".;"
+        )  # GDAL's hint is for programmers
+        raise SamplesError(
+            f"{reference.shown} cannot be read as a vector file: {why}. Unpack an archive, or convert the file with ogr2ogr."
+        ) from error
+    if not len(frame):
         raise SamplesError(f"{text} contains no polygon{' in layer ' + reference.layer if reference.layer else ''}.")
     return frame
+
+
+def _features(text: str, reference: Reference) -> gpd.GeoDataFrame:
+    if Path(text).suffix.lower() in TABLES:
+        return features_of(Path(text), reference.geometry)
+    frame = gpd.read_file(text, engine="pyogrio", layer=only_layer(Path(text), reference.layer, LAYER))
+    if isinstance(frame, gpd.GeoDataFrame):
+        return frame
+    return gpd.GeoDataFrame(frame, geometry=gpd.GeoSeries([None] * len(frame), index=frame.index))
 
 
 def _with_crs(frame: gpd.GeoDataFrame, reference: Reference) -> gpd.GeoDataFrame:
@@ -373,7 +383,7 @@ def fingerprint_reference(reference: Reference) -> str:
     """Return a digest of the content of the polygons: of the file and its companion files, or of the database table."""
     text = str(reference.path)
     if POSTGIS.match(text):
-        frame = _read(reference)
+        frame = read_features(reference)
         values = frame.drop(columns=frame.geometry.name).astype(str).to_csv(index=False)
         return digest_of(values.encode(), *frame.geometry.to_wkb())
     return fingerprint_vector(Path(text))
@@ -385,7 +395,14 @@ def fingerprint_vector(path: Path) -> str:
     return digest_of("".join(digests).encode()) if digests else "missing"
 
 
-def _check_field(frame: gpd.GeoDataFrame, name: str, reference: Reference) -> None:
+def check_field(frame: gpd.GeoDataFrame, name: str, reference: Reference) -> None:
+    """Check that the reference has a field.
+
+    Raises
+    ------
+    SamplesError
+        It has no field of this name.
+    """
     fields = [c for c in frame.columns if c != frame.geometry.name]
     if name not in fields:
         raise SamplesError(

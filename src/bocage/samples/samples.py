@@ -57,11 +57,18 @@ class Samples:
     """(N, 2) metres north and east of an arbitrary origin; None for rows of a table whose features have no CRS."""
     weight: NDArray[np.float64] | None = None
     """(N,) inclusion weight of the polygon of every sample; None if the polygons are no probability sample."""
+    reserved: tuple[int, ...] = ()
+    """Positions of the classes whose samples are used for training in every draw (``[split] rare`` = "train")."""
 
     @property
     def draws(self) -> int:
         """Number of draws, or of folds."""
-        return len(self.folds) or self.split.draws
+        return self.split.known_draws or len(self.folds)
+
+    @property
+    def untested(self) -> tuple[str, ...]:
+        """Names of the classes that are mapped but never tested; empty if the split has no test part."""
+        return tuple(self.legend.names[k] for k in self.reserved) if self.split.tests else ()
 
     def draw(self, number: int) -> Draw:
         """Return draw or fold `number`, from 0."""
@@ -83,7 +90,7 @@ class Samples:
 
     @property
     def _units(self) -> Units:
-        return Units(self.label, self.polygon, self.block, self.place, self.fold)
+        return Units(self.label, self.polygon, self.block, self.place, self.fold, self.reserved)
 
     def without(self, members: NDArray[np.int64]) -> list[str]:
         """Return the names of the classes that are absent from the samples `members`."""
@@ -94,9 +101,9 @@ class Samples:
         """Return the inclusion weights of the test samples `test`, (M,); None if they are no probability sample.
 
         A draw selects test units at random within each class. This second selection multiplies the weight by the number of
-        units of the class, over its number of test units. The test part of a field of folds is not random.
+        units of the class, over its number of test units. The test part of a field is not random.
         """
-        if self.weight is None or self.split.fold:
+        if self.weight is None or self.split.fold or self.split.field:
             return None
         units, tested = (self._count_units(np.arange(len(self.label))), self._count_units(test))
         weight: NDArray[np.float64] = self.weight[test] * (units / np.maximum(tested, 1))[self.label[test]]
@@ -139,3 +146,5 @@ class Labelled:
     """(N, 2) metres north and east of an arbitrary origin; None if the features of a table have no CRS."""
     weights: pd.Series = field(default_factory=lambda: pd.Series(dtype=float))
     """Inclusion weight of each polygon number; empty without a field of weights."""
+    tested: pd.Series = field(default_factory=lambda: pd.Series(dtype=bool))
+    """Whether each polygon number is in the fixed test part; empty if no field fixes the parts."""

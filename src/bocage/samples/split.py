@@ -2,7 +2,9 @@
 
 A share of the polygons of each class is used for training and the rest for testing. Ienco et al. 2017
 (doi:10.1109/LGRS.2017.2728698) and Gaetano et al. 2018 (doi:10.3390/rs10111746) draw 30 % of the polygons ten times.
-Validation polygons, for early stopping, are taken from the training polygons; the test part is not used in training.
+Validation polygons, for early stopping and calibration, are taken from the training polygons; the test part is not used in
+training. A field of the reference can fix the training and the test part. Without a test part, all polygons are used for
+training.
 Neighbouring polygons are similar (spatial autocorrelation). Spatial blocks, and a buffer around the test part, separate
 training from test samples (Roberts et al. 2017, doi:10.1111/ecog.02881).
 """
@@ -16,10 +18,10 @@ from numpy.typing import NDArray
 from scipy.spatial import KDTree
 
 from bocage.errors import SamplesError
-from bocage.legend import Legend
-from bocage.ranges import SEED, Range, check_ranges
+from bocage.legend import Legend, plain
+from bocage.ranges import SEED, VALUE, Range, check_ranges
 from bocage.samples.rasterise import Pixels
-from bocage.samples.reference import Rejection
+from bocage.samples.reference import Reason, Rejection
 
 FEWEST = 3
 """Minimum number of polygons of a class: one each for training, validation and test."""
@@ -29,8 +31,10 @@ FEWEST = 3
 class Split:
     """Settings of the split into training, validation and test parts."""
 
-    train: Annotated[float, Range(0, 1, above=True, below=True)] = 0.3
-    """Share of the polygons of each class used for training, validation included, between 0 and 1."""
+    train: Annotated[float | tuple[int | str, ...], Range(0, 1, above=True, alone=True)] = 0.3
+    """Share of the polygons of each class used for training, validation included, above 0 and at most 1; or the list of values
+    of `field` whose polygons are used for training. With 1, all polygons are used for training, and the accuracy of the map is
+    not measured; `draws` must then be 1."""
     draws: Annotated[int, Range(1, 10_000)] = 10
     """Number of random draws, at least 1."""
     validation: Annotated[float, Range(0, 1, above=True, below=True)] = 0.2
@@ -51,20 +55,78 @@ class Split:
     folds: Annotated[int, Range(0, 1000)] = 0
     """Number of folds for cross-validation, 2 or more: the polygons of each class are distributed over the folds, and each
     fold is the test part once; 0: random draws."""
-    rare: Literal["stop", "drop"] = "stop"
-    """Action for a class with fewer than 3 usable polygons: "stop" stops the run, "drop" drops the class and reports it."""
+    test: Annotated[tuple[int | str, ...], VALUE] = ()
+    """Values of `field` whose polygons are the test part. Polygons with a value that is neither in `train` nor in `test` are not
+    used and are counted."""
+    field: str = ""
+    """Field of the reference that fixes the training and the test part by the lists `train` and `test`. There is one draw;
+    `draws` has no effect. Empty: random draws, `folds` or `fold`."""
+    rare: Literal["stop", "drop", "train"] = "stop"
+    """Action for a class with fewer than 3 usable polygons: "stop" stops the run, "drop" drops the class and reports it, "train"
+    uses all its polygons for training in every draw: the class is mapped, but its accuracy is not measured. With `field`, a
+    class needs a training polygon and a test polygon instead of 3 polygons; without a test part, it needs one polygon."""
 
     @property
     def known_draws(self) -> int | None:
         """Number of draws or folds; None if it depends on the values of a field."""
-        return None if self.fold else self.folds or self.draws
+        return None if self.fold else 1 if self.field else self.folds or self.draws
+
+    @property
+    def tests(self) -> bool:
+        """Whether the split has a test part."""
+        return bool(self.fold or self.folds) or self.train != 1
+
+    @property
+    def fewest(self) -> int:
+        """Minimum number of polygons of a class, unless a field fixes the parts."""
+        return FEWEST if self.tests else 1
+
+    @property
+    def share(self) -> float:
+        """Share of the polygons used for training; only for random draws."""
+        assert not isinstance(self.train, tuple)
+        return self.train
+
+    @property
+    def fixed(self) -> tuple[tuple[str, ...], tuple[str, ...]]:
+        """Values of `field` of the training and of the test part, as texts; both empty if the parts are not fixed."""
+        training = self.train if isinstance(self.train, tuple) else ()
+        return tuple(map(plain, training)), tuple(map(plain, self.test))
 
     def __post_init__(self) -> None:
         check_ranges(self)
+        self._check_fixed()
+        if not self.tests and self.draws != 1:
+            raise ValueError(
+                f"'train' = 1 uses all polygons for training, so all draws are the same: set 'draws' = 1 (now {self.draws})"
+            )
         if self.folds and (self.folds < 2 or self.fold):
             raise ValueError("'folds' must be at least 2, and cannot be combined with 'fold'")
         if self.unit == "pixel" and (self.folds or self.fold):
             raise ValueError("folds are formed by polygons or blocks, not by pixels")
+
+    def _check_fixed(self) -> None:
+        """Check the settings of a fixed test part."""
+        training, test = self.fixed
+        if not self.field and (isinstance(self.train, tuple) or test):
+            raise ValueError(
+                "lists of values for 'train' and 'test' need 'field', the field of the reference with these values"
+            )
+        if not self.field:
+            return
+        if self.fold or self.folds or self.unit == "pixel":
+            raise ValueError(
+                "'field' fixes the test part: it cannot be combined with 'fold', 'folds' or unit = \"pixel\""
+            )
+        for name, values in (("train", training), ("test", test)):
+            if not values or "" in values:
+                raise ValueError(
+                    f"with 'field', '{name}' must be a list of values of this field, for example {name} = [\"{name}\"]"
+                )
+        if both := sorted(set(training) & set(test)):
+            raise ValueError(
+                f"{', '.join(map(repr, both))} is in 'train' and in 'test'; a test part shares no value with training"
+            )
 
 
 @dataclass(frozen=True)
@@ -75,7 +137,7 @@ class Draw:
     validation: NDArray[np.int64]
     test: NDArray[np.int64]
     left_out: int = 0
-    """Number of pixels excluded from training and validation: within the buffer, or in a block that the fold divides."""
+    """Number of pixels excluded from training and validation: within the buffer, or in a block with test pixels."""
 
     @property
     def parts(self) -> dict[str, NDArray[np.int64]]:
@@ -96,15 +158,29 @@ class Units:
     place: NDArray[np.float64] | None
     """(N, 2) metres north and east of an arbitrary origin; None if the samples have no coordinates."""
     fold: NDArray[Any] | None = None
-    """(N,) number of the fold in which the sample is tested; None without folds."""
+    """(N,) number of the fold in which the sample is tested, -1 for none; None without folds."""
+    reserved: tuple[int, ...] = ()
+    """Positions of the classes whose samples are used for training in every draw."""
+
+    def take(self, index: NDArray[np.int64]) -> "Units":
+        """Return the attributes of the samples at the positions `index`."""
+        place, fold = (None if values is None else values[index] for values in (self.place, self.fold))
+        return Units(self.label[index], self.polygon[index], self.block[index], place, fold, self.reserved)
 
     def group(self, split: Split) -> NDArray[Any]:
         """Return the number of the sampling unit of every sample, (N,); a split keeps each unit in one part."""
         return {"polygon": self.polygon, "block": self.block, "pixel": np.arange(len(self.label))}[split.unit]
 
 
-def drop_rare(pixels: Pixels, legend: Legend, split: Split) -> tuple[NDArray[np.bool_], Legend, list[Rejection]]:
-    """Check that every class has enough polygons for training, validation and test.
+def drop_rare(
+    pixels: Pixels, legend: Legend, split: Split, tested: NDArray[np.bool_] | None = None
+) -> tuple[NDArray[np.bool_], Legend, list[Rejection]]:
+    """Check that every class has enough polygons for the parts of the split.
+
+    Parameters
+    ----------
+    tested : (N,)
+        Whether each pixel is in the fixed test part; None if the parts are not fixed.
 
     Returns
     -------
@@ -115,59 +191,143 @@ def drop_rare(pixels: Pixels, legend: Legend, split: Split) -> tuple[NDArray[np.
     Raises
     ------
     SamplesError
-        A class has fewer than 3 polygons and ``rare`` is "stop", or fewer than two classes remain.
+        A class has too few polygons and ``rare`` is "stop", a class has no training polygon and ``rare`` is "train", fewer than
+        two classes remain, or fewer than two classes can be tested.
     """
-    counts = {i: len(np.unique(pixels.polygon[pixels.label == i])) for i in range(len(legend.classes))}
-    rare = [i for i, n in counts.items() if n < FEWEST]
-    if rare and split.rare == "stop":
-        listed = ", ".join(f"'{legend.names[i]}' ({counts[i]})" for i in rare)
+    k = len(legend.classes)
+    polygons = _polygons_of(pixels.label, pixels.polygon, k)
+    rare = _rare(pixels.label, pixels.polygon, k, split, tested)
+    if split.rare == "stop" and rare.any():
+        raise SamplesError(_too_few(pixels, legend, split, rare, tested))
+    training = polygons if tested is None else _polygons_of(pixels.label[~tested], pixels.polygon[~tested], k)
+    if split.rare == "train" and not training.all():
+        listed = ", ".join(f"'{legend.names[i]}'" for i in np.flatnonzero(training == 0))
         raise SamplesError(
-            f"Too few polygons for training, validation and test (each class needs {FEWEST}): {listed}. Merge the class with "
-            'another one in the legend (values = [...]), exclude it ([reference] ignore), or set [split] rare = "drop".'
+            f'No training polygon of: {listed}. Remove the class from the legend, or set [split] rare = "drop".'
         )
-    names = [legend.names[i] for i in rare]
+    out = rare if split.rare == "drop" else np.zeros(k, bool)
+    if (~out).sum() < 2 or (split.tests and (~rare).sum() < 2):
+        wanted = "a training and a test polygon" if tested is not None else f"{split.fewest} usable polygons"
+        untested = ", or set [split] train = 1 and draws = 1 to make a map without a test" if split.tests else ""
+        raise SamplesError(
+            f"Fewer than two classes have {wanted}; a classification needs two. Add reference polygons{untested}."
+        )
+    reason: Reason = "rare" if tested is None else "one_part"
     rejections = [
-        Rejection("rare", legend.names[i], counts[i], int((pixels.label == i).sum()), str(FEWEST)) for i in rare
+        Rejection(reason, legend.names[i], int(polygons[i]), int((pixels.label == i).sum()), str(split.fewest))
+        for i in np.flatnonzero(out)
     ]
-    kept = [i for i in counts if i not in rare]
-    if len(kept) < 2:
-        raise SamplesError(
-            f"Fewer than two classes have {FEWEST} usable polygons; a classification needs two. Add reference polygons."
-        )
-    return np.isin(pixels.label, kept), legend.without(names), rejections
+    names = [legend.names[i] for i in np.flatnonzero(out)]
+    return np.isin(pixels.label, np.flatnonzero(~out)), legend.without(names), rejections
+
+
+def reserved_classes(
+    label: NDArray[Any], polygon: NDArray[Any], split: Split, tested: NDArray[np.bool_] | None
+) -> tuple[int, ...]:
+    """Return the positions of the classes whose samples are used for training in every draw, as ``rare`` = "train" selects.
+
+    Parameters
+    ----------
+    label, polygon, tested : (N,)
+        Position of the class, number of the polygon, and whether the sample is in the fixed test part (None without one).
+    """
+    if split.rare != "train":
+        return ()
+    k = int(label.max(initial=-1)) + 1
+    rare = _rare(label, polygon, k, split, tested) if tested is not None else _polygons_of(label, polygon, k) < FEWEST
+    return tuple(np.flatnonzero(rare).tolist())
+
+
+def _polygons_of(label: NDArray[Any], polygon: NDArray[Any], k: int) -> NDArray[np.int64]:
+    """Return the number of polygons of each of `k` classes."""
+    pairs = np.unique(np.stack([label, polygon], 1), axis=0)
+    return np.bincount(pairs[:, 0].astype(np.int64), minlength=k)
+
+
+def _rare(
+    label: NDArray[Any], polygon: NDArray[Any], k: int, split: Split, tested: NDArray[np.bool_] | None
+) -> NDArray[np.bool_]:
+    """Return whether each of `k` classes has too few polygons to be trained and tested, (K,)."""
+    if tested is None:
+        return _polygons_of(label, polygon, k) < split.fewest
+    training, test = (_polygons_of(label[some], polygon[some], k) for some in (~tested, tested))
+    return np.asarray((training == 0) | (test == 0))
+
+
+def _too_few(
+    pixels: Pixels, legend: Legend, split: Split, rare: NDArray[np.bool_], tested: NDArray[np.bool_] | None
+) -> str:
+    """Return the message about classes with too few polygons."""
+    k = len(rare)
+    remedy = (
+        "Merge the class with another one in the legend (values = [...]), exclude it ([reference] ignore), or set [split] rare "
+        '= "drop", or "train" to map it without a test.'
+    )
+    if tested is None:
+        polygons = _polygons_of(pixels.label, pixels.polygon, k)
+        listed = ", ".join(f"'{legend.names[i]}' ({polygons[i]})" for i in np.flatnonzero(rare))
+        parts = "training, validation and test" if split.tests else "training"
+        return f"Too few polygons for {parts} (each class needs {split.fewest}): {listed}. {remedy}"
+    training, test = (_polygons_of(pixels.label[some], pixels.polygon[some], k) for some in (~tested, tested))
+    listed = ", ".join(f"'{legend.names[i]}' ({training[i]} and {test[i]})" for i in np.flatnonzero(rare))
+    return f"Classes without a training polygon or a test polygon in the field '{split.field}': {listed}. {remedy}"
 
 
 def draw(units: Units, split: Split, number: int) -> Draw:
     """Return random draw `number`, stratified by class, or the split in which fold `number` is the test part.
 
-    Each sampling unit is in one part only, also a unit with pixels of several classes.
+    Each sampling unit is in one part only, also a unit with pixels of several classes. Units with a reserved class are used
+    for training.
 
     Raises
     ------
     SamplesError
-        The split uses blocks or a buffer and the samples have no coordinates, there are too few blocks, or the buffer
-        excludes all training pixels.
+        The split uses blocks or a buffer and the samples have no coordinates, there are too few blocks, the buffer excludes
+        all training pixels, or the test part is empty.
     """
     if units.place is None and (split.unit == "block" or split.buffer):
         raise SamplesError(
             "[split] block and buffer need coordinates, but the reference has no CRS or no geometry. Assign a CRS, or draw "
             "polygons without a buffer."
         )
-    generator = np.random.default_rng((split.seed, number))
-    if units.fold is not None:
-        parts = _fold(units.label, units.group(split), split, units.fold == number, generator)
-    elif split.unit == "block":
-        parts = _by_blocks(units, split, generator)
-    else:
-        parts = _by_class(units.label, units.group(split), split, generator)
+    reserved = _reserved(units, split)
+    rest = np.flatnonzero(~reserved)
+    parts = _drawn(units.take(rest), split, number, np.random.default_rng((split.seed, number)))
+    train = np.sort(np.concatenate([rest[parts.train], np.flatnonzero(reserved)]))
+    parts = replace(parts, train=train, validation=rest[parts.validation], test=rest[parts.test])
+    if split.tests and not len(parts.test):
+        raise SamplesError(
+            f"Draw {number + 1} has no test pixel: its test polygons are masked, or of classes that are used for training only. "
+            "Check [split], or set train = 1 and draws = 1 to make a map without a test."
+        )
     return _buffered(parts, units, split)
+
+
+def _reserved(units: Units, split: Split) -> NDArray[np.bool_]:
+    """Return whether the sampling unit of each sample has a reserved class, (N,); a unit of a fixed test part is not reserved."""
+    group = units.group(split)
+    reserved: NDArray[np.bool_] = np.isin(group, group[np.isin(units.label, units.reserved)])
+    if split.field and units.fold is not None:
+        reserved &= ~np.isin(group, group[units.fold == 0])
+    return reserved
+
+
+def _drawn(units: Units, split: Split, number: int, generator: np.random.Generator) -> Draw:
+    """Distribute the samples over the three parts."""
+    group = units.group(split)
+    if units.fold is not None or not split.tests:
+        tested = np.zeros(len(group), bool) if units.fold is None else units.fold == number
+        return _fold(units.label, group, split, tested, generator)
+    if split.unit == "block":
+        return _by_blocks(units, split, generator)
+    return _by_class(units.label, group, split, generator)
 
 
 def _by_class(label: NDArray[Any], group: NDArray[Any], split: Split, generator: np.random.Generator) -> Draw:
     """Distribute the sampling units of each class over the three parts."""
 
     def sizes(n: int) -> tuple[int, int, int]:
-        train = max(0, min(max(2, round(split.train * n)), n - 1))
+        train = max(0, min(max(2, round(split.share * n)), n - 1))
         validation = max(0, min(max(1, round(split.validation * train)), train - 1))
         return validation, train - validation, n - train
 
@@ -203,9 +363,9 @@ def _by_blocks(units: Units, split: Split, generator: np.random.Generator) -> Dr
     """Distribute whole blocks over the three parts, so that each class comes close to its share."""
     blocks, which = np.unique(units.block, return_inverse=True)
     pairs = np.unique(np.stack([which, units.label, units.polygon], 1), axis=0)
-    polygons = np.zeros((len(blocks), int(units.label.max()) + 1))
+    polygons = np.zeros((len(blocks), int(units.label.max(initial=0)) + 1))
     np.add.at(polygons, (pairs[:, 0], pairs[:, 1]), 1)
-    training = _chosen(polygons, split.train, generator)
+    training = _chosen(polygons, split.share, generator)
     validating = np.zeros(len(blocks), bool)
     validating[training] = _chosen(polygons[training], split.validation, generator)
     if not (training & ~validating).any() or training.all():
@@ -265,20 +425,20 @@ def _buffered(parts: Draw, units: Units, split: Split) -> Draw:
 def _fold(
     label: NDArray[Any], group: NDArray[Any], split: Split, tested: NDArray[np.bool_], generator: np.random.Generator
 ) -> Draw:
-    """Return the split in which the samples `tested` (N,) are the test part.
+    """Return the split in which the samples `tested` (N,), perhaps none, are the test part.
 
-    Of the sampling units of each class in the other folds, a share is used for validation and the rest for training. Units
+    Of the other sampling units of each class, a share is used for validation and the rest for training. Units
     that also have samples in the test part are used for neither: a field of folds can divide a block.
 
     Raises
     ------
     SamplesError
-        All units of the other folds also have samples in the test part.
+        All other units also have samples in the test part.
     """
     free = np.flatnonzero(~np.isin(group, group[tested]))
-    if not len(free):
+    if not len(free) and tested.any():
         raise SamplesError(
-            f"All {split.unit}s with training samples also have samples of the tested fold. Reduce [split] block, or set unit = "
+            f"All {split.unit}s with training samples also have samples of the test part. Reduce [split] block, or set unit = "
             '"polygon".'
         )
 

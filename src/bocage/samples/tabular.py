@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 
 from bocage.errors import SamplesError, SourceError
 from bocage.shelf import did_you_mean
-from bocage.sources.table import read_frame, texts
+from bocage.sources.table import PARQUET, read_table, texts
 
-TABLES = (".csv", ".tsv", ".txt", ".parquet")
+TABLES = (".csv", ".tsv", ".txt", *PARQUET)
 """Endings of the names of tables."""
 SHAPES = ("wkt", "wkt_geom", "geometry", "geom", "the_geom", ".geo")
 """Names of a column of geometries, in lower case."""
@@ -25,7 +25,7 @@ NUMBERS = (("x", "y"), ("x_coord", "y_coord"), ("xcoord", "ycoord"), ("coord_x",
 WGS84 = "EPSG:4326"
 
 
-def read_features(path: Path, geometry: Sequence[str], required: bool) -> gpd.GeoDataFrame:
+def features_of(path: Path, geometry: Sequence[str]) -> gpd.GeoDataFrame:
     """Read a table as features. Every column of a CSV file is text; empty cells are missing.
 
     Parameters
@@ -34,32 +34,26 @@ def read_features(path: Path, geometry: Sequence[str], required: bool) -> gpd.Ge
         The table.
     geometry
         Column of the geometries, or columns of x and y; empty: they are recognised by their names.
-    required
-        Whether features without geometry are of no use.
 
     Returns
     -------
-    The features. Their CRS is that of the file (GeoParquet) or WGS 84 (degrees, GeoJSON), else None.
+    The features; the geometry of a table without coordinates is missing.
+    Their CRS is that of the file (GeoParquet) or WGS 84 (degrees, GeoJSON), else None.
 
     Raises
     ------
     SamplesError
         The table cannot be read, has no row, lacks a column, or has invalid coordinates.
     """
-    if path.suffix.lower() == ".parquet" and (features := _geoparquet(path)) is not None:
+    if path.suffix.lower() in PARQUET and (features := _geoparquet(path)) is not None:
         return features
     try:
-        frame = read_frame(path, str)
+        frame = read_table(path, str)
     except SourceError as error:
         raise SamplesError(str(error)) from error
     if not len(frame):
         raise SamplesError(f"{path} has no row.")
     columns = _columns(frame, tuple(geometry), path)
-    if required and not columns:
-        raise SamplesError(
-            f"{path} has neither a column of geometries (WKT) nor two columns of coordinates (lon and lat, or x and y). Name "
-            "them in [reference] geometry."
-        )
     shapes, crs = _shapes(frame, columns, path)
     fields = frame.drop(columns=columns[0]) if len(columns) == 1 else frame
     return gpd.GeoDataFrame(fields.apply(_whole), geometry=shapes, crs=crs)

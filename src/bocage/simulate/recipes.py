@@ -88,6 +88,7 @@ CONTENDERS = (
     ),
 )
 """Label, network of ``SMALL`` and changed settings of each model of ``bocage compare``: competitors and ablations."""
+SHORT = "steps = [0, 450]               # a short training, for a first look"
 BANDS = ("blue", "green", "red", "rededge1", "rededge2", "rededge3", "nir", "nir08", "swir16", "swir22")
 
 
@@ -103,9 +104,10 @@ def write_recipes(simulation: Simulation, folder: Path) -> list[Path]:
         texts["gru"] = COMMON.format(name="gru", like="s2", sources=s2, draws=3, model=gru, training=training)
         native = "\n".join([sections["s2"] + INDICES, *(sections[name] for name in ("s1", "vhr") if name in has)])
         patchwork = 'name = "patchwork"            # uses all sources, on their own grids and dates'
-        texts["patchwork"] = COMMON.format(
-            name="patchwork", like="s2", sources=native, draws=3, model=patchwork, training=""
-        )
+        for name, draws, training in (("patchwork", 3, ""), ("demo", 1, SHORT)):
+            texts[name] = COMMON.format(
+                name=name, like="s2", sources=native, draws=draws, model=patchwork, training=training
+            )
     if {"s2", "s1"} <= has:
         forest = 'name = "random_forest"'
         texts["random_forest"] = COMMON.format(

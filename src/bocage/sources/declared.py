@@ -4,6 +4,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -42,6 +43,8 @@ class Decoder:
     """Scale of the recipe; None: the scale of each file."""
     offset: float | None
     nodata: float | None
+    decibel: Literal["", "power", "amplitude"] = ""
+    """Conversion of the scaled values to dB."""
     used: set[tuple[float, float]] = field(default_factory=set)
     """Scales and offsets of files that were used."""
     other: dict[tuple[float, float], Path] = field(default_factory=dict)
@@ -54,11 +57,11 @@ class Decoder:
         if self.scale is None and self.offset is None:
             if declared != (1.0, 0.0):
                 self.used.add(declared)
-            return BandFile(path, index, Decoding(*declared, self.nodata))
+            return BandFile(path, index, Decoding(*declared, self.nodata, decibel=self.decibel))
         given = (1.0 if self.scale is None else self.scale, self.offset or 0.0)
         if declared != (1.0, 0.0) and not np.allclose(declared, given, rtol=1e-6):
             self.other.setdefault(declared, path)
-        return BandFile(path, index, Decoding(*given, self.nodata))
+        return BandFile(path, index, Decoding(*given, self.nodata, decibel=self.decibel))
 
     def say(self, progress: Progress) -> None:
         """Report scales and offsets that files declare: those that are used, and those that the recipe replaces."""

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 from bocage.errors import SourceError
 from bocage.progress import QUIET, Progress
@@ -31,6 +31,8 @@ class Settings:
     """Offset that is added to the scaled values, in the unit of the source; default: what the file declares, else 0."""
     nodata: Annotated[float | None, STORED] = None
     """Stored nodata value; default: the value that each band declares. NaN and the mask or alpha band of a file always count."""
+    decibel: Literal["", "power", "amplitude"] = ""
+    """Conversion of the scaled values to dB, for radar stored as linear "power" or as "amplitude"; empty: no conversion."""
     quality: Path | None = None
     """Quality raster, on any grid; with ``{tile}`` if `path` has it."""
     quality_band: Annotated[int, Range(0, 65_535)] = 0
@@ -50,7 +52,7 @@ def find(settings: Settings, progress: Progress = QUIET) -> list[Acquisition]:
     SourceError
         A file cannot be used, its number of bands differs from the number of names, or its descriptions contradict the names.
     """
-    decoder = Decoder(settings.scale, settings.offset, settings.nodata)
+    decoder = Decoder(settings.scale, settings.offset, settings.nodata, settings.decibel)
     layers = _tiles(settings.quality) if settings.quality else {}
     found = []
     for tile, path in _tiles(settings.path).items():

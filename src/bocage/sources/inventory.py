@@ -6,7 +6,11 @@ from collections import Counter, defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
+import numpy as np
+
+from bocage.disk import sha256_of
 from bocage.errors import BocageError, SourceError
 from bocage.sources import landsat_c2l2, sentinel1_grd, sentinel2_l2a, sentinel2_theia
 from bocage.sources.declared import common_name
@@ -27,6 +31,8 @@ TILES = (
 )
 """Parts of a path in which the files of a mosaic differ: pieces of an export of Google Earth Engine, scenes of Planet (time and
 satellite), tiles of Sentinel-2."""
+RESOLUTION = re.compile(r"(?<![A-Za-z0-9])R?\d+(?:\.\d+)?m(?![A-Za-z0-9])")
+"""Resolution in a path, as in ``B04_20m`` or ``R20m/``."""
 UNIT = re.compile(r"(?<![A-Za-z0-9])(S[12]|L[CO]0)[A-D89](?![A-Za-z0-9])")
 """Satellite of a pair with the same bands (S2A and S2B, LC08 and LC09)."""
 PLANET = {
@@ -70,6 +76,24 @@ class Member:
 
 
 @dataclass
+class Image:
+    """An image of the folder, without a date."""
+
+    path: str
+    """Path or pattern."""
+    info: RasterInfo
+    """Description of the image, or of its first tile."""
+    quality: str = ""
+    """Path of the quality layer."""
+    quality_band: int = 0
+
+    @property
+    def bands(self) -> tuple[str, ...]:
+        """Names of the bands."""
+        return band_names(self.info, Path(self.path).stem)
+
+
+@dataclass
 class Series:
     """A time series of the folder."""
 
@@ -84,8 +108,6 @@ class Series:
     quality: str = ""
     """Path or pattern of the quality layer."""
     quality_band: int = 0
-    is_float: bool = False
-    """Whether the files hold floating point numbers, which need no scale."""
     resolution: float = 0.0
     """Finest ground sampling distance, in CRS units."""
 
@@ -97,10 +119,9 @@ class Series:
 
 @dataclass
 class Found:
-    """Images, series and products of a folder. A source name is used once."""
+    """Images, series and products of a folder, by source name. A name is used once."""
 
-    images: dict[str, tuple[str, RasterInfo]] = field(default_factory=dict)
-    """Source name → path or pattern, and description, of an image without dates."""
+    images: dict[str, Image] = field(default_factory=dict)
     series: dict[str, Series] = field(default_factory=dict)
     products: dict[str, tuple[str, str]] = field(default_factory=dict)
     """Source name → sensor, and additional setting of its section."""
@@ -130,12 +151,63 @@ def look(folder: Path) -> Found:
         except BocageError as error:
             found.skipped.append(str(error))
     groups: dict[str, list[Member]] = defaultdict(list)
-    for member in _with_tiles(folder, _with_known_dates(rasters, found)):
+    for member in _with_tiles(folder, _with_known_dates(_once(rasters, found), found)):
         groups[member.pattern].append(member)
+    masks = [group[0] for pattern, group in groups.items() if _is_mask(group[0])]
     for pattern, group in groups.items():
-        _add_group(pattern, group, found)
+        if group[0] not in masks:
+            _add_group(pattern, group, found)
     _join_quality(found)
+    for mask in masks:
+        _join_mask(mask, found)
     return found
+
+
+def _once(members: list[Member], found: Found) -> list[Member]:
+    """Return the rasters without those whose content another one has: copies, virtual rasters, coarser versions of a band."""
+    kept: list[Member] = []
+    behind = {file for m in members if m.path.suffix.lower() == ".vrt" for file in m.info.files if file != m.path}
+    dated = {m.path for m in members if m.days}
+    finest: dict[tuple[Any, ...], float] = {}
+    for m in members:
+        finest[_alike(m)] = min(m.info.grid.resolution, finest.get(_alike(m), m.info.grid.resolution))
+    real: dict[tuple[Any, ...], list[Path]] = defaultdict(list)
+    for m in members:
+        twins = real[m.path.name, m.path.stat().st_size, m.days, m.info.grid]
+        parts = {file for file in m.info.files if file != m.path} if m.path.suffix.lower() == ".vrt" else set()
+        if twin := next((t for t in twins if t.samefile(m.path) or sha256_of(t) == sha256_of(m.path)), None):
+            found.skipped.append(f"{m.path}: a copy of {twin}")
+        elif m.path in behind and m.path not in dated:
+            found.skipped.append(f"{m.path}: a part of a virtual raster (VRT) of the folder, which is used instead")
+        elif parts & dated:
+            found.skipped.append(f"{m.path}: a virtual raster (VRT) of files with dates, which are used instead")
+        elif m.info.grid.resolution > 1.01 * finest[_alike(m)]:
+            found.skipped.append(f"{m.path}: the folder has a finer version of this raster")
+        else:
+            kept.append(m)
+        twins.append(m.path)
+    return kept
+
+
+def _alike(member: Member) -> tuple[Any, ...]:
+    """Return what two versions of a raster at two resolutions have in common."""
+    return RESOLUTION.sub("", member.pattern), member.days, member.info.count
+
+
+def _is_mask(member: Member) -> bool:
+    return not member.days and QUALITY.search(member.path.stem) is not None
+
+
+def _join_mask(mask: Member, found: Found) -> None:
+    """Give a quality layer without a date to the images that it covers."""
+    own, used = mask.info.grid, False
+    for image in found.images.values():
+        theirs = image.info.grid
+        near = 2 * max(own.resolution, theirs.resolution)
+        if own.crs == theirs.crs and np.allclose(own.bounds, theirs.bounds, rtol=0, atol=near) and not image.quality:
+            image.quality, image.quality_band, used = mask.pattern, int(mask.info.count > 1), True
+    if not used:
+        found.remarks.append(f"{mask.path}: this quality layer is not used, because no image has its extent")
 
 
 def _no_imagery(path: Path, names: set[str]) -> str:
@@ -251,11 +323,11 @@ def _add_group(pattern: str, group: list[Member], found: Found) -> None:
     if group[0].days:
         _add_variable(pattern, group, found)
         return
-    path, info = group[0].path, group[0].info
+    path = group[0].path
     stem = plain_name(path.stem if not group[0].tile else path.stem.removesuffix(group[0].tile))
     if stem in found.images:
         stem = plain_name(f"{path.parent.name} {path.stem}")
-    found.images[found.unused(stem)] = (pattern, info)
+    found.images[found.unused(stem)] = Image(pattern, group[0].info)
 
 
 def _add_variable(pattern: str, group: list[Member], found: Found) -> None:
@@ -274,7 +346,6 @@ def _add_variable(pattern: str, group: list[Member], found: Found) -> None:
     if QUALITY.search(stem):
         series.quality, series.quality_band = pattern, int("{date}" in pattern and first.info.count > 1)
         return
-    series.is_float |= first.info.dtype.startswith("float")
     if several:
         series.path, series.bands = pattern, band_names(first.info, stem)
     else:
@@ -322,7 +393,9 @@ def _join_quality(found: Found) -> None:
         if others:
             others[0].quality, others[0].quality_band = series.quality, series.quality_band
         else:
-            found.skipped.append(f"{series.quality}: a quality layer without images of the same dates")
+            found.remarks.append(
+                f"{series.quality}: this quality layer is not used, because no series has the same dates. Complete its dates"
+            )
         del found.series[key]
 
 
@@ -335,6 +408,8 @@ def band_names(info: RasterInfo, stem: str) -> tuple[str, ...]:
             SENTINEL2.get(f"B{m[1]}A" if m[2] else f"B{int(m[1]):02d}", n) if m else n
             for m, n in zip(numbers, names, strict=True)
         ]
+    if info.count == 1 and not info.descriptions[0] and re.search(r"(?i)(?<![a-z])pan(?![a-z])", stem):
+        names = ["pan"]
     if not any(info.descriptions) and re.search(r"(?i)AnalyticMS|_SR(_|$)", stem) and info.count in PLANET:
         names = list(PLANET[info.count])
     twice = {name for name, n in Counter(names).items() if n > 1}

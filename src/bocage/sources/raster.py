@@ -10,6 +10,7 @@ recipe reads as a measurement hides only pixels where all bands are 0.
 
 import functools
 import os
+import re
 import threading
 from collections import OrderedDict
 from collections.abc import Iterator, Sequence
@@ -34,6 +35,7 @@ from bocage.errors import GridError, SourceError
 from bocage.grid import SNAP, Grid, Window
 from bocage.sources.base import Decoding
 from bocage.sources.files import SIDE, beside, essence, files_of, is_virtual, on_disk
+from bocage.sources.pattern import DATE
 from bocage.sources.warp import needed, warp
 
 RESAMPLINGS = ("nearest", "bilinear", "cubic", "average", "mode")
@@ -260,8 +262,16 @@ def _is_masked(flags: Sequence[MaskFlags]) -> bool:
 
 
 def _alpha_of(dataset: Any) -> int:
-    """Return the number of the alpha band, 0 if there is none. A raster of one band has none, whatever it declares."""
-    found = [i for i, kind in enumerate(dataset.colorinterp, start=1) if kind == ColorInterp.alpha]
+    """Return the number of the alpha band, 0 if there is none. A raster of one band has none, whatever it declares.
+
+    GDAL declares the last band of an 8-bit image of two or four bands as alpha. A band that is described by a date is a date.
+    """
+    described = zip(dataset.colorinterp, dataset.descriptions, strict=True)
+    found = [
+        i
+        for i, (kind, text) in enumerate(described, start=1)
+        if kind == ColorInterp.alpha and not re.match(DATE, text or "")
+    ]
     return found[-1] if found and dataset.count > 1 else 0
 
 

@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 from bocage.errors import SourceError
 from bocage.progress import QUIET, Progress
@@ -47,6 +47,8 @@ class Settings:
     """Offset that is added to the scaled values, in the unit of the source; default: what each file declares, else 0."""
     nodata: Annotated[float | None, STORED] = None
     """Stored nodata value; default: the value that each band declares. NaN and the mask or alpha band of a file always count."""
+    decibel: Literal["", "power", "amplitude"] = ""
+    """Conversion of the scaled values to dB, for radar stored as linear "power" or as "amplitude"; empty: no conversion."""
     quality: Path | None = None
     """Path of the quality layer, in the same layout as a variable."""
     quality_band: Annotated[int, Range(0, 65_535)] = 0
@@ -71,7 +73,7 @@ def find(settings: Settings, progress: Progress = QUIET) -> list[Acquisition]:
         A file is missing or damaged, a date is invalid, a file has more bands than names, its descriptions contradict the names,
         or the variables do not have the same dates.
     """
-    decoder = Decoder(settings.scale, settings.offset, settings.nodata)
+    decoder = Decoder(settings.scale, settings.offset, settings.nodata, settings.decibel)
     by_variable = _multiband(settings, decoder) if settings.path else _single_band(settings, decoder)
     quality = _quality(settings) if settings.quality else {}
     places = _common_places(by_variable | ({"quality": quality} if settings.quality else {}))

@@ -34,6 +34,7 @@ SPEC = SensorSpec(
 )
 NOWHERE = 'ENGCRS["rows of a table",EDATUM["samples"],CS[Cartesian,2],AXIS["(x)",east],AXIS["(y)",north],LENGTHUNIT["metre",1]]'
 """Coordinate reference system of a table: it has no location."""
+PARQUET = (".parquet", ".geoparquet")
 DATED = r"\d[\dTZ:+./ -]*"
 """What ``{date}`` stands for in column names: a number, or a date with or without time and zone."""
 MONTH = r"\d{4}(?:\d{2})?"
@@ -160,7 +161,7 @@ def open(name: str, settings: Settings) -> TableSource:  # noqa: A001 - name req
     SourceError
         The file cannot be read, lacks a column, has invalid values, or has two rows for a sample and date.
     """
-    frame = read_frame(settings.path, {settings.id: str})
+    frame = read_table(settings.path, {settings.id: str})
     _need(frame, settings.id, settings)
     frame = (_long if settings.date else _melted)(frame, settings)
     twice = frame.duplicated(["id", "time"])
@@ -186,20 +187,20 @@ def open(name: str, settings: Settings) -> TableSource:  # noqa: A001 - name req
     return TableSource(name, settings.path, tuple(settings.bands), tuple(ids), moments, decoding, stored, seen)
 
 
-def read_frame(path: Path, text: Any = None) -> pd.DataFrame:
-    """Return a Parquet or CSV file as a table; `text` is the data type of columns of a CSV file, for pandas.
+def read_table(path: Path, text: Any = None) -> pd.DataFrame:
+    """Return the columns of a Parquet or CSV file; `text` is the data type of the columns of a CSV file, for pandas.
 
     Raises
     ------
     SourceError
-        The file does not exist, or cannot be read.
+        The file is missing, cannot be read, or has cells without a column name.
     """
     if not path.exists():
         raise SourceError(
             f"{path} does not exist. Check the path in the recipe (paths are relative to the recipe file)."
         )
     try:
-        return pd.read_parquet(path) if path.suffix.lower() == ".parquet" else _csv(path, text)
+        return pd.read_parquet(path) if path.suffix.lower() in PARQUET else _csv(path, text)
     except Exception as error:  # pandas and pyarrow raise many types; all mean that the file is unreadable
         raise SourceError(
             f"{path} cannot be read as a table: {' '.join(str(error).split())[:200].rstrip('.')}."

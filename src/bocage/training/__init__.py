@@ -1,6 +1,7 @@
 """Model + Samples → Trained: batches, losses, training loop, checkpoints, calibration."""
 
 from bocage.training.adapt import Adapting, adapt
+from bocage.training.budget import budgeted
 from bocage.training.choice import Choice
 from bocage.training.domain import features_of
 from bocage.training.importance import Importance, importance
@@ -15,6 +16,6 @@ from bocage.training.trained import Region, Trained, input_specs
 
 __all__ = [
     "Adapting", "Choice", "Importance", "Normalisation", "Pretrained", "Pretraining", "Reduced", "Region", "Trained", "Trainer",
-    "Training", "adapt", "check_bfloat16", "check_device", "classify", "features_of", "imitates_bfloat16", "importance",
-    "input_specs", "pretrain", "remarks", "with_preset",
+    "Training", "adapt", "budgeted", "check_bfloat16", "check_device", "classify", "features_of", "imitates_bfloat16",
+    "importance", "input_specs", "pretrain", "remarks", "with_preset",
 ]  # fmt: skip

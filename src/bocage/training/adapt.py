@@ -78,7 +78,8 @@ def adapt(
     """
     if trained.model.abilities.fitted:
         raise TrainingError(
-            f"{trained.name} is not trained by epochs and cannot be adapted. Train it again with polygons of the new scene."
+            f"{trained.title} cannot be adapted: it is not, or not entirely, trained by epochs. Train it again with polygons of "
+            "the new scene."
         )
     label = chips.label
     free, known = np.flatnonzero(label == NONE), np.flatnonzero(label != NONE)
@@ -97,7 +98,7 @@ def adapt(
             )
         nothing = members[:0]
         task = Task(
-            f"adapting {trained.name}, round {number + 1} of {settings.rounds}", trained.model, replace(chips, label=targets),
+            f"adapting {trained.title}, round {number + 1} of {settings.rounds}", trained.model, replace(chips, label=targets),
             Draw(members, nothing, nothing), len(trained.legend.classes), trained.normalisation, _loop(settings),
             settings.seed + number, where,
         )  # fmt: skip

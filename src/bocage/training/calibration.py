@@ -47,17 +47,24 @@ class Calibration:
 
         With many sources, not every combination is fitted. Other combinations get the highest fitted temperature.
         """
-        names, first = list(seen), next(iter(seen.values()))
-        table = torch.full((1 << len(names),), max(self.temperature, *self.partial.values()))
+        first = next(iter(seen.values()))
+        code = torch.zeros(first.shape, dtype=torch.long)
+        for i, present in enumerate(seen.values()):
+            code += present.long().cpu() << i
+        return self.table(list(seen))[code]
+
+    def table(self, names: Sequence[str]) -> Tensor:
+        """Return the temperature for each combination of the sources `names`, (2 ** sources,).
+
+        Bit ``i`` of the position is set where source ``i`` is valid.
+        """
+        table = torch.full((1 << len(names),), max(self.temperature, *self.partial.values(), 0.0))
         for mixture, temperature in self.partial.items():
             parts = mixture.split("+")
             if set(parts) <= set(names):
                 table[sum(1 << names.index(part) for part in parts)] = temperature
         table[-1] = self.partial.get("+".join(names), self.temperature)
-        code = torch.zeros(first.shape, dtype=torch.long)
-        for i, present in enumerate(seen.values()):
-            code += present.long().cpu() << i
-        return table[code]
+        return table
 
 
 GRID = np.exp(np.linspace(-math.log(5), math.log(5), 121))

@@ -1,11 +1,11 @@
 """A model with its settings, from the sections ``[model]`` and ``[training]`` of a recipe."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from bocage.legend import Legend
-from bocage.models import MODELS, InputSpec, Network, build
+from bocage.models import MODELS, InputSpec, Network, build, mixture
 from bocage.scene import Scene
 from bocage.training.settings import Training
 from bocage.training.trained import input_specs
@@ -21,6 +21,33 @@ class Choice:
     """Instance of the ``Config`` of the model."""
     training: Training
     """Settings of the training."""
+    trainings: tuple[Training, ...] = ()
+    """Settings of the training of each member of a mixture; empty: those of the mixture."""
+
+    @property
+    def members(self) -> tuple["Choice", ...]:
+        """The networks of a mixture, one by one; empty for any other model."""
+        if not isinstance(self.config, mixture.Config):
+            return ()
+        trainings = self.trainings or (self.training,) * len(self.config.members)
+        pairs = zip(self.config.members, trainings, strict=True)
+        return tuple(Choice(m.name, m.config, training) for m, training in pairs for _ in range(m.count))
+
+    @property
+    def title(self) -> str:
+        """Name of the model; for a mixture, the names and numbers of its members, such as "3 × patchwork + lightgbm"."""
+        return str(self.config) if isinstance(self.config, mixture.Config) else self.name
+
+    @property
+    def encoder(self) -> "Choice":
+        """The network that is pretrained: that of the members, if they are the same network; else the model itself."""
+        members = self.members
+        return members[0] if members and all(member == members[0] for member in members) else self
+
+    def with_training(self, **settings: Any) -> "Choice":
+        """Return the choice with other settings of the training, for all members."""
+        trainings = tuple(replace(training, **settings) for training in self.trainings)
+        return replace(self, training=replace(self.training, **settings), trainings=trainings)
 
     def build(self, scene: Scene, legend: Legend) -> Network:
         """Build the network for a scene's sources and a legend's classes.

@@ -41,9 +41,9 @@ def export(trained: Trained, folder: Path) -> Path:
     """
     if folder.exists():
         raise TrainedError(f"{folder} exists; choose another folder.")
-    if not list(trained.model.parameters()):
+    if trained.model.abilities.fitted:
         raise ModelError(
-            f"{trained.name} does not export to ONNX: it is an ensemble of decision trees, not a network. Use 'bocage map'."
+            f"{trained.title} does not export to ONNX: it has decision trees, which are not a network. Use 'bocage map'."
         )
     with replacing_folder(folder) as partial:
         worst = _write_onnx(trained, partial / GRAPH)
@@ -139,7 +139,7 @@ def _item(trained: Trained, path: Path, worst: float) -> dict[str, Any]:
     result = ResultStructure.create([-1, len(legend)], ["batch", "class"], DataType.FLOAT32)
     output = ModelOutput.create("logits", [TaskType.SEMANTIC_SEGMENTATION], result, "calibrated logits", classes)
     MLMExtension.ext(item, add_if_missing=True).apply(
-        name=f"bocage {trained.name}",
+        name=f"bocage {trained.title}",
         architecture=trained.name,
         tasks=[TaskType.SEMANTIC_SEGMENTATION],
         input=[_input(trained, name, record) for name, record in trained.sources.items()],

@@ -35,6 +35,7 @@ from bocage.training.augmentation import Augmentation
 from bocage.training.batches import Ahead, Minibatch, batches
 from bocage.training.checkpoint import State
 from bocage.training.curves import Epoch
+from bocage.training.losses import criterion_of
 from bocage.training.scaling import Normalisation
 from bocage.training.settings import Training
 
@@ -68,6 +69,8 @@ class Task:
     """Folder of the checkpoint."""
     start: str = ""
     """Fingerprint of the initial weights; empty for random weights."""
+    ends_saved: bool = False
+    """Whether a checkpoint of the last epoch is written, from which the complete training can be restored."""
 
     @property
     def identity(self) -> str:
@@ -203,7 +206,9 @@ def _train(fabric: Any, task: Task, progress: Progress) -> State:
     if settings.ema:
         state.average = {k: p.detach().clone() for k, p in task.model.named_parameters()}
     checkpoint.restore(task.where, task.identity, task.model, optimiser, state, progress)
-    work = _Work(fabric, task, model, optimiser, state, _criterion(task, fabric.device), _validation(task))
+    criterion = criterion_of(task.chips.label[task.draw.train], task.n_classes, settings, fabric.device)
+    work = _Work(fabric, task, model, optimiser, state, criterion, validation_of(task))
+    restored = len(state.curves)
     base, started, saved = (state.curves[-1].seconds if state.curves else 0.0), time.monotonic(), time.monotonic()
     for number in range(len(state.curves) + 1, settings.epochs + 1):
         if settings.stops_early and state.curves and number - state.best_epoch > settings.patience:
@@ -220,6 +225,8 @@ def _train(fabric: Any, task: Task, progress: Progress) -> State:
         score = f"validation F {f1:.3f}, " if settings.stops_early else ""
         score += f"kept epoch {state.best_epoch}"
         progress.step(task.title, number, settings.epochs, f"loss {loss:.3f}, {score}, waiting {waiting:.0%}")
+    if task.ends_saved and fabric.is_global_zero and len(state.curves) > restored:
+        checkpoint.save(task.where, task.identity, task.model, optimiser, state)
     return state
 
 
@@ -318,9 +325,7 @@ class _Work:
         if world > 1:
             both = self.fabric.all_reduce(torch.cat([matrix.flatten(), torch.tensor([total])]), reduce_op="sum").cpu()
             matrix, total = both[:-1].reshape(n_classes, -1), float(both[-1])
-        right, size_ = matrix.diagonal(), matrix.sum(0) + matrix.sum(1)
-        f1 = (2 * right / size_.clamp_min(1))[matrix.sum(1) > 0].mean()
-        return total / max(1.0, float(matrix.sum())), float(f1)
+        return total / max(1.0, float(matrix.sum())), mean_f1(matrix)
 
     def keep(self) -> None:
         """Keep the weights if they are the best so far according to the setting ``keep``."""
@@ -339,26 +344,18 @@ class _Work:
             state.kept = {k: v.detach().clone() for k, v in network.state_dict().items()}
 
 
+def mean_f1(matrix: Tensor) -> float:
+    """Return the mean F-measure of the classes with reference samples, from counts (K, K) of (reference, predicted) pairs."""
+    right, both = matrix.diagonal(), matrix.sum(0) + matrix.sum(1)
+    return float((2 * right / both.clamp_min(1))[matrix.sum(1) > 0].mean())
+
+
 def _optimiser(model: nn.Module, settings: Training) -> torch.optim.Optimizer:
     kind = torch.optim.AdamW if settings.optimiser == "adamw" else torch.optim.Adam
     return kind(model.parameters(), settings.learning_rate, weight_decay=settings.weight_decay)
 
 
-def _criterion(task: Task, device: torch.device) -> Criterion:
-    """Return the cross-entropy in float32, with the class weights and label smoothing of the settings."""
-    weights = _class_weights(task.chips.label[task.draw.train], task.n_classes, task.settings).to(device)
-    entropy = partial(functional.cross_entropy, weight=weights, label_smoothing=task.settings.label_smoothing)
-    return lambda logits, target: entropy(logits.float(), target)
-
-
-def _class_weights(label: NDArray[Any], n_classes: int, settings: Training) -> Tensor:
-    if settings.class_weights == "none":
-        return torch.ones(n_classes)
-    counts = np.maximum(np.bincount(label, minlength=n_classes), 1)
-    return torch.from_numpy(len(label) / (n_classes * counts)).float()
-
-
-def _validation(task: Task) -> NDArray[np.int64]:
+def validation_of(task: Task) -> NDArray[np.int64]:
     """Return the validation samples evaluated after every epoch."""
     members, most = task.draw.validation, task.settings.validation_samples
     if not most or len(members) <= most:

@@ -224,7 +224,7 @@ def pretrain(
     loop = dataclasses.replace(
         choice.training, epochs=settings.epochs, batch_size=settings.batch_size, learning_rate=settings.learning_rate,
         optimiser="adamw", weight_decay=2e-2, schedule="one-cycle", keep="last", samples_per_epoch=0, ema=0.0,
-        class_weights="none", pretrained=None,
+        class_weights="none", loss="cross-entropy", pretrained=None,
     )  # fmt: skip
     unlabelled = dataclasses.replace(chips, label=np.zeros(len(chips), np.int64))
     task = Task(

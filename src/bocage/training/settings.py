@@ -18,6 +18,9 @@ class Training:
     with Adam at a constant learning rate and without augmentation. Values in the recipe take precedence."""
     epochs: Annotated[int, Range(1, 100_000)] = 100
     """Maximum number of epochs, at least 1."""
+    steps: Annotated[tuple[int, int], Range(0, 1e9)] = (0, 0)
+    """Minimum and maximum number of optimiser steps of a training; 0: no limit. If `epochs` epochs of the training samples have
+    fewer or more steps, the number of epochs is changed, and `patience` in proportion. At least one epoch is trained."""
     patience: Annotated[int, Range(1, 1_000_000)] = 15
     """Number of epochs without a better validation score after which training stops, at least 1."""
     batch_size: Annotated[int, Range(1, 1_000_000)] = 64
@@ -40,9 +43,15 @@ class Training:
     """Maximum number of validation samples evaluated after each epoch, drawn once for all epochs, at least 0; 0: all."""
     keep: Literal["validation", "training", "last"] = "validation"
     """Epoch whose weights are kept: the best validation F-measure, the lowest training loss, or the last epoch. With
-    "training" and "last", the validation polygons are used for training, without early stopping and calibration."""
-    class_weights: Literal["none", "balanced"] = "none"
-    """Class weights of the cross-entropy: none, or inversely proportional to the class frequency."""
+    "training" and "last", the validation polygons are used for training, without early stopping."""
+    loss: Literal["cross-entropy", "focal", "logit-adjusted"] = "cross-entropy"
+    """Loss of the class logits: cross-entropy; focal loss with gamma 2 (Lin et al. 2017, doi:10.1109/ICCV.2017.324), in which
+    samples with a high probability of their class count less; or cross-entropy of logits to which the logarithm of the class
+    frequencies of the training samples is added (logit adjustment with tau 1; Menon et al. 2021, arXiv 2007.07314), which
+    favours rare classes in the map."""
+    class_weights: Literal["none", "root", "balanced"] = "none"
+    """Class weights of the loss: none, or inversely proportional to the class frequency ("balanced") or to its square root
+    ("root")."""
     label_smoothing: Annotated[float, SHARE] = 0.0
     """Share of each label that is distributed equally over all classes (label smoothing), at least 0 and below 1."""
     scaling: Literal["mean-std", "min-max", "percentile"] = "mean-std"
@@ -59,7 +68,8 @@ class Training:
     """Decay of the exponential moving average of the weights, at least 0 and below 1. The average is validated and kept; 0:
     no average."""
     calibrate: bool = True
-    """Calibrate the confidences by a temperature fitted on polygons that were not used for training."""
+    """Calibrate the confidences by a temperature fitted on polygons that were not used for training. With `keep` = "training"
+    or "last", a network is trained twice: first without the validation polygons, for the temperature, then on all polygons."""
     pretrained: Path | None = None
     """Folder written by ``bocage pretrain`` with the initial weights; default: that of the run's folder, if it exists."""
     checkpoint: Annotated[float, Range(0, 1e9)] = 60.0
@@ -74,6 +84,13 @@ class Training:
 
     def __post_init__(self) -> None:
         check_ranges(self)
+        least, most = self.steps
+        if most and least > most:
+            raise ValueError(f"'steps' must be a minimum and a maximum; found {least} and {most}")
+        if self.loss == "logit-adjusted" and self.samples_per_epoch:
+            raise ValueError(
+                "'loss' = \"logit-adjusted\" corrects class frequencies, which 'samples_per_epoch' makes equal: give one of them"
+            )
 
     @property
     def stops_early(self) -> bool:

@@ -1,7 +1,10 @@
 """Train a model on a draw of the samples; classify samples with a trained model."""
 
+import copy
 import math
+import shutil
 from collections.abc import Collection, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -9,18 +12,22 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from bocage.disk import digest, digest_of, write_text
+from bocage.errors import TrainedError, TrainingError
 from bocage.layout import SplitLayout
 from bocage.machine import device_of, versions
 from bocage.models import Network
-from bocage.progress import QUIET, Progress
+from bocage.progress import QUIET, Named, Progress
 from bocage.samples import Chips, Draw, Samples, Split
 from bocage.samples.split import deal
 from bocage.scene import Scene
 from bocage.training.batches import batches, make_batch
+from bocage.training.budget import budgeted, steps_of
 from bocage.training.calibration import Calibration, calibrate, mixtures
 from bocage.training.choice import Choice
 from bocage.training.curves import write_curves
-from bocage.training.loop import Task, fit, logits_of
+from bocage.training.ensemble import combined, part_of
+from bocage.training.loop import Task, fit, logits_of, mean_f1, validation_of
 from bocage.training.novelty import domain_of
 from bocage.training.pretrain import Pretrained
 from bocage.training.scaling import Normalisation
@@ -43,11 +50,16 @@ class Trainer:
     samples: Samples
     start: Pretrained | None = None
     """Pretrained weights; the scaling of the bands is that of the pretraining."""
+    member: int = 0
+    """Number of the network among the members of a mixture; member 0 is the network that is trained without a mixture."""
+    normalisation: Normalisation | None = None
+    """Scaling of the bands; None: from the training samples."""
 
     def train(self, number: int, folder: Path, progress: Progress = QUIET) -> Trained:
         """Train on draw `number`, from 0; write ``model/`` and ``curves.csv`` to `folder`, and return the model.
 
-        An interrupted training resumes from its checkpoint in the folder and gives the same weights.
+        An interrupted training resumes from its checkpoint in the folder and gives the same weights. With a fixed schedule, a
+        network is trained on all polygons, and before that, for the calibration, a twin without the validation polygons.
 
         Raises
         ------
@@ -56,35 +68,131 @@ class Trainer:
         TrainedError
             The pretrained weights are those of another network, or of other bands, units or days.
         TrainingError
-            The loss or a gradient is NaN or infinite, or a checkpoint cannot be written.
+            A network that stops early has no validation polygon, the loss or a gradient is NaN or infinite, or a checkpoint
+            cannot be written.
         """
         choice, samples, settings = self.choice, self.samples, self.choice.training
         where = SplitLayout(folder)
         folder.mkdir(parents=True, exist_ok=True)
-        draw, seed = samples.draw(number), _seed(samples, number)
+        if choice.members:
+            return self._mixture(number, where, progress)
+        shutil.rmtree(where.members, ignore_errors=True)  # of a mixture trained here before
+        draw, seed = self._draw(number), _seed(samples, number, self.member)
         torch.manual_seed(seed)
         model = choice.build(self.scene, samples.legend)
-        if not settings.stops_early:  # validation polygons are not needed and are used for training
-            everything = np.sort(np.concatenate([draw.train, draw.validation]))
-            draw = replace(draw, train=everything, validation=draw.train[:0])
-        self._report(draw, number, progress)
-        normalisation = Normalisation.of(samples.cuts, draw.train, settings.scaling)
+        held_out = samples.draw(number)
+        self._check_validation(model, held_out, number)
+        if not self.member:
+            self._report(draw, number, progress)
+        normalisation = self.normalisation or Normalisation.of(samples.cuts, draw.train, settings.scaling)
         if self.start:
             normalisation = self.start.start(model, choice.name, self.scene, normalisation, progress)
-        self._fit(model, draw, normalisation, number, where, progress)
+        task = self._task(model, draw, normalisation, number, where)
+        twin = self._twin(task, held_out, progress)
+        self._fit(task, progress)
         records = source_records(self.scene, model.footprints)
         trained = Trained(
             choice.name, choice.config, samples.legend, records, normalisation, model, Region.of(self.scene), versions()
         )
         calibration = Calibration()
         if settings.calibrate:
-            held_out = [(trained.model, draw.validation), *self._folds(trained, draw, seed, progress)]
-            calibration = _calibrated(trained, samples.chips, held_out, settings)
+            judge = (twin, held_out.validation) if twin is not None else (trained.model, draw.validation)
+            judges = [judge, *self._folds(trained, draw, seed, progress)]
+            calibration = _calibrated(trained, samples.chips, judges, settings)
         domain = domain_of(trained, samples.chips, draw, seed)
         trained = replace(trained, calibration=calibration, domain=domain)
         trained.save(where.model.path)
         where.checkpoint.unlink(missing_ok=True)
+        where.twin.checkpoint.unlink(missing_ok=True)
+        with suppress(OSError):  # there is none, or it has a checkpoint of another training
+            where.twin.path.rmdir()
         return trained
+
+    def _draw(self, number: int) -> Draw:
+        """Return draw `number` with the training and validation samples that the settings use."""
+        draw = self.samples.draw(number)
+        if self.choice.training.stops_early:
+            return draw
+        # Validation polygons are not needed and are used for training.
+        everything = np.sort(np.concatenate([draw.train, draw.validation]))
+        return replace(draw, train=everything, validation=draw.train[:0])
+
+    def _mixture(self, number: int, where: SplitLayout, progress: Progress) -> Trained:
+        """Train the members of a mixture one after the other, and return their mean; complete members are kept."""
+        choice, samples, draw = self.choice, self.samples, self._draw(number)
+        where.curves.unlink(missing_ok=True)  # of a single network trained here before
+        normalisation = self._shared_scaling(draw)
+        members = [
+            trainer.train_once(number, where.member(i), Named(progress, f"member {i + 1} of {len(choice.members)}: "))
+            for i, trainer in enumerate(self.of_members(normalisation))
+        ]
+        trained = combined(choice, self.scene, samples.legend, members)
+        held_out = all(member.training.stops_early for member in choice.members)
+        if choice.training.calibrate and held_out:
+            validation = [(trained.model, draw.validation)]
+            trained = replace(trained, calibration=_calibrated(trained, samples.chips, validation, choice.training))
+        domain = domain_of(trained, samples.chips, draw, _seed(samples, number))
+        trained = replace(trained, domain=domain)
+        trained.save(where.model.path)
+        return trained
+
+    def _shared_scaling(self, draw: Draw) -> Normalisation:
+        """Return the scaling of the bands for all members of a mixture."""
+        members, start = self.choice.members, self.start
+        scaling = Normalisation.of(self.samples.cuts, draw.train, self.choice.training.scaling)
+        if not start:
+            return scaling
+        first = next((member for member in members if member.name == start.name), members[0])
+        return start.start(first.build(self.scene, self.samples.legend), first.name, self.scene, scaling, QUIET)
+
+    def of_members(self, normalisation: Normalisation) -> Iterator["Trainer"]:
+        """Yield the trainer of each member of a mixture: its model, and its part of the samples."""
+        network = self.choice.build(self.scene, self.samples.legend)
+        for i, choice in enumerate(self.choice.members):
+            own = choice.build(self.scene, self.samples.legend).footprints
+            cuts = {name: part_of(self.samples.cuts[name], network.footprints[name], own[name]) for name in own}
+            start = self.start if self.start and self.start.name == choice.name else None
+            yield Trainer(choice, self.scene, replace(self.samples, cuts=cuts), start, i, normalisation)
+
+    def train_once(self, number: int, where: SplitLayout, progress: Progress) -> Trained:
+        """Train a member of a mixture in its folder, or read it if it is complete and of the same settings and samples."""
+        identity = self._identity(number)
+        if where.identity.exists() and where.identity.read_bytes() == identity.encode():
+            try:
+                trained = Trained.load(where.model.path)
+            except TrainedError as error:
+                progress.say(f"{error} The member is trained again.")
+            else:
+                progress.say("complete")
+                return trained
+        where.identity.unlink(missing_ok=True)
+        trained = self.train(number, where.path, progress)
+        write_text(where.identity, identity)
+        return trained
+
+    def _identity(self, number: int) -> str:
+        """Return the digest of everything that determines the weights of a member."""
+        samples, draw = self.samples, self._draw(number)
+        start = self.start.fingerprint if self.start else ""
+        arrays = (samples.label, samples.polygon, draw.train, draw.validation)
+        return digest_of(
+            digest(self.choice, self.normalisation, _seed(samples, number, self.member), start).encode(),
+            *(np.ascontiguousarray(array).tobytes() for array in arrays),
+        )
+
+    def _check_validation(self, model: Network, draw: Draw, number: int) -> None:
+        """Check that a network that stops early has validation samples.
+
+        Raises
+        ------
+        TrainingError
+            It has none.
+        """
+        if self.choice.training.stops_early and not len(draw.validation) and not model.abilities.fitted:
+            raise TrainingError(
+                f'Draw {number + 1} has no validation polygon, and [training] keep = "validation" needs one to select the epoch. '
+                'Add polygons, increase [split] train or validation, or set keep = "last".'
+            )
 
     def _report(self, draw: Draw, number: int, progress: Progress) -> None:
         """Report the pixels excluded by the buffer, and the classes without training samples."""
@@ -98,33 +206,62 @@ class Trainer:
             names = ", ".join(absent)
             progress.say(f"Draw {number + 1}: no training sample of: {names}. The model cannot predict these classes.")
 
-    def _fit(
-        self,
-        model: Network,
-        draw: Draw,
-        normalisation: Normalisation,
-        number: int,
-        where: SplitLayout,
-        progress: Progress,
-    ) -> None:
-        """Fit the model to all training samples at once, or train it by epochs, depending on the model."""
-        choice, samples, settings, seed = self.choice, self.samples, self.choice.training, _seed(self.samples, number)
-        title = f"training {choice.name}, draw {number + 1} of {samples.draws}"
-        if model.abilities.fitted:
-            labels = torch.from_numpy(samples.label[draw.train].astype(np.int64))
-            model.fit(make_batch(samples.chips, draw.train, normalisation), labels, seed)
-            progress.step(title, 1, 1)
-            return
-        if settings.batch_size > len(draw.train) and not settings.samples_per_epoch:
-            progress.say(
-                f"batch_size is {settings.batch_size}, but the draw has {len(draw.train)} training samples: an epoch is one step."
-            )
-        task = Task(
-            title, model, samples.chips, draw, len(samples.legend.classes), normalisation, settings, seed, where,
-            self.start.fingerprint if self.start else "",
+    def _task(self, model: Network, draw: Draw, normalisation: Normalisation, number: int, where: SplitLayout) -> Task:
+        """Return the training of a model on a draw, with the number of epochs that the limits of its steps give."""
+        samples, name = self.samples, self.choice.name
+        settings = budgeted(self.choice.training, samples.label[draw.train])
+        return Task(
+            f"training {name}, draw {number + 1} of {samples.draws}", model, samples.chips, draw, len(samples.legend.classes),
+            normalisation, settings, _seed(samples, number, self.member), where, self.start.fingerprint if self.start else "",
         )  # fmt: skip
+
+    def _fit(self, task: Task, progress: Progress) -> None:
+        """Fit the model to all training samples at once, or train it by epochs, depending on the model."""
+        model, members, settings, label = task.model, task.draw.train, task.settings, task.chips.label
+        if model.abilities.fitted:
+            labels = torch.from_numpy(label[members].astype(np.int64))
+            model.fit(make_batch(task.chips, members, task.normalisation), labels, task.seed)
+            progress.step(task.title, 1, 1)
+            return
+        if settings.batch_size > len(members) and not settings.samples_per_epoch:
+            progress.say(
+                f"batch_size is {settings.batch_size}, but the draw has {len(members)} training samples: an epoch is one step."
+            )
+        if settings.epochs != self.choice.training.epochs:
+            each = steps_of(settings, label[members])
+            progress.say(
+                f"{task.title}: {settings.epochs} epochs of {each} optimiser steps, instead of {self.choice.training.epochs} "
+                f"epochs ([training] steps = {list(settings.steps)})."
+            )
         state = fit(task, progress)
-        write_curves(state.curves, state.best_epoch, where.curves)
+        write_curves(state.curves, state.best_epoch, task.where.curves)
+
+    def _twin(self, task: Task, held_out: Draw, progress: Progress) -> Network | None:
+        """Return a network trained as in `task`, but without the validation polygons of the draw `held_out`.
+
+        It has the same initial weights, seed, scaling and number of epochs. None if the task holds its validation polygons
+        out itself, if the model has no epochs, or if there is no calibration.
+        """
+        settings = task.settings
+        if settings.stops_early or not settings.calibrate or task.model.abilities.fitted:
+            return None
+        if not len(held_out.validation):
+            progress.say(f"{task.title}: there is no validation polygon, so the confidence is not calibrated.")
+            return None
+        where, title = task.where.twin, f"{task.title}, without the validation polygons"
+        where.path.mkdir(exist_ok=True)
+        twin = replace(task, title=title, model=copy.deepcopy(task.model), draw=held_out, where=where, ends_saved=True)
+        fit(twin, progress)
+        members = validation_of(twin)
+        made, k = batches(task.chips, members, task.normalisation, PATCHES), task.n_classes
+        device = device_of(settings.device)
+        logits, labels = logits_of(twin.model.to(device).eval(), made, device)
+        matrix = torch.bincount(labels * k + logits.argmax(1), minlength=k * k).reshape(k, k)
+        progress.say(
+            f"{task.title}: validation F1 of the network trained without the validation polygons: {mean_f1(matrix):.3f}. This "
+            "network calibrates the confidence; the map is made by the network trained on all polygons."
+        )
+        return twin.model.cpu()
 
     def _folds(
         self, trained: Trained, draw: Draw, seed: int, progress: Progress
@@ -148,8 +285,9 @@ class Trainer:
             progress.step(f"calibrating {trained.name}", k + 1, PARTS)
 
 
-def _seed(samples: Samples, number: int) -> int:
-    return int(np.random.SeedSequence((samples.split.seed, number)).generate_state(1)[0])
+def _seed(samples: Samples, number: int, member: int = 0) -> int:
+    entropy = (samples.split.seed, number, member) if member else (samples.split.seed, number)
+    return int(np.random.SeedSequence(entropy).generate_state(1)[0])
 
 
 def _calibrated(

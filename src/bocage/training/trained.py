@@ -24,7 +24,7 @@ from bocage.errors import BocageError, TrainedError, UnknownNameError
 from bocage.grid import Ratio, Window
 from bocage.layout import ModelLayout
 from bocage.legend import LandClass, Legend
-from bocage.models import MODELS, Batch, Footprint, InputSpec, Network, build, card_of
+from bocage.models import MODELS, Batch, Footprint, InputSpec, Network, build, card_for, mixture
 from bocage.models.base import seen_by
 from bocage.scene import Scene
 from bocage.shelf import names_from
@@ -115,6 +115,11 @@ class Trained:
     """Training domain, for the novelty; None in folders of earlier versions."""
     absent: frozenset[str] = frozenset()
     """Sources that are missing from the scene to map; the network tolerates missing sources."""
+
+    @property
+    def title(self) -> str:
+        """Name of the model; for a mixture, the names and numbers of its members."""
+        return str(self.config) if isinstance(self.config, mixture.Config) else self.name
 
     @property
     def footprints(self) -> Mapping[str, Footprint]:
@@ -269,7 +274,7 @@ class Trained:
         for item, before, after in pairs:
             if before != after:
                 yield f"source '{name}': trained with {item} {before}, found {after}"
-        tied = then.spec.regular or card_of(MODELS.get(self.name)).same_dates
+        tied = then.spec.regular or card_for(MODELS.get(self.name), self.config).same_dates
         if tied and not self.any_source and now.spec.dates != then.spec.dates:
             yield (
                 f"source '{name}': trained on {then.spec.dates} dates, found {now.spec.dates}; {self.name} needs the same number"

@@ -60,7 +60,7 @@ def matrix(made: Material) -> dict[str, Any]:
         "rows": rows,
         "names": table.names,
         "totals": [whole(n, language) for n in table.of_map],
-        "users": [ratio(i, table.of_map) for i in k],
+        "users": [ratio(i, table.of_map) if table.tested[i] else "–" for i in k],
         "total": whole(table.total, language),
         "right": percent(float(right.sum() / max(1, table.total)), language),
     }

@@ -58,6 +58,22 @@ def by_model(found: Corrected, made: Material) -> dict[str, Any] | None:
     return {"rows": rows, "about": words_of(language)["area_model_about"].format(n=whole(found.units, language))}
 
 
+def unadjusted(made: Material) -> dict[str, Any] | None:
+    """Return mapped areas in hectares that nothing adjusts, and why; None if there is an estimate, another cause, or no map."""
+    estimates, language = made.estimates, made.language
+    absent = made.samples.without(made.draw.test)
+    if made.areas is None or estimates.area is not None or estimates.sample is not None or not absent:
+        return None
+    legend, w = made.samples.legend, words_of(language)
+    rows = [
+        {"name": name, "color": color, "mapped": number(float(hectares), language, 1)}
+        for name, color, hectares in zip(legend.names, legend.colors, made.areas.hectares, strict=True)
+    ]
+    tested = made.score.tests
+    about = w["area_unadjusted_classes"].format(classes=", ".join(absent)) if tested else w["area_unadjusted_about"]
+    return {"rows": rows, "about": about}
+
+
 def _estimated(estimate: Estimate, language: str) -> str:
     if estimate.value != estimate.value:
         return "–"

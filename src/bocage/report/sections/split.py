@@ -1,5 +1,6 @@
 """Split of the reference data, and its spatial leakage."""
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -11,9 +12,9 @@ from bocage.words import whole, words_of
 
 
 def split(made: Material) -> dict[str, Any] | None:
-    """Return a map and a summary of the split whose model made the map; None without coordinates or test pixels."""
+    """Return a map and a summary of the split whose model made the map; None without coordinates."""
     samples, w = made.samples, words_of(made.language)
-    if samples.place is None or not made.score.trust:
+    if samples.place is None:
         return None
     parts = {}
     for part, members in made.draw.parts.items():
@@ -22,18 +23,27 @@ def split(made: Material) -> dict[str, Any] | None:
         middle = np.stack([np.bincount(which, samples.place[members, k]) / count for k in (0, 1)], 1)
         if len(members):
             parts[part] = middle
+    picture = figures.split_picture(parts, w, w["alt_split"].format(draw=made.mapped + 1))
+    return {"picture": picture, "words": _about(made, w)}
+
+
+def _about(made: Material, w: Mapping[str, str]) -> str:
+    """Return the sentence with the numbers of units of each part."""
+    drawn, part = made.score.design["drawn"], made.draw
+    if not made.score.tests:
+        everything = np.unique(made.samples.group[np.concatenate([part.train, part.validation])])
+        unit = w["pixels"] if drawn == "pixel" else w[f"units_{drawn}"]
+        return w["split_untested"].format(train=whole(len(everything), made.language), unit=unit)
     trust = made.score.trust[made.mapped]
-    unit = w["units_fold"] if made.score.design.get("fold") else w.get(f"units_{made.score.design['drawn']}", "")
-    if made.score.design["drawn"] == "pixel":
+    unit = w["units_fold"] if made.score.design.get("fold") else w.get(f"units_{drawn}", "")
+    if drawn == "pixel":
         unit = w["pixels"]
     units = {
         "train": whole(trust.train_units, made.language),
         "test": whole(trust.test_units, made.language),
         "unit": unit,
     }
-    words = w["split_about"].format(draw=made.mapped + 1, **units)
-    picture = figures.split_picture(parts, w, w["alt_split"].format(draw=made.mapped + 1))
-    return {"picture": picture, "words": words}
+    return w["split_about"].format(draw=made.mapped + 1, **units)
 
 
 def probe_of(made: Material) -> tuple[float, float] | None:
@@ -45,9 +55,11 @@ def probe_of(made: Material) -> tuple[float, float] | None:
 
 
 def leak(made: Material) -> tuple[str, bool]:
-    """Return the sentence of the leakage probe, and whether it is a warning."""
+    """Return the sentence of the leakage probe, and whether it is a warning; no sentence if nothing was tested."""
     language, probe = made.language, probe_of(made)
     w = words_of(language)
+    if not made.score.tests:
+        return "", False
     if probe is None:
         return w["leak_unknown"], False
     fires = probe[0] >= probe[1] - NEAR

@@ -13,9 +13,13 @@ from bocage.words import number, spread, whole, words_of
 
 
 def summary(made: Material) -> list[str]:
-    """Return five statements: subject, accuracy, best and weakest class, confidence, and spatial leakage."""
-    language = made.language
-    w = words_of(language)
+    """Return five statements: subject, accuracy, best and weakest class, confidence, and spatial leakage.
+
+    Without a test part, the second and last one says that nothing was tested.
+    """
+    w = words_of(made.language)
+    if not made.score.tests:
+        return [_overview(made, w), w["s_untested"]]
     return [
         _overview(made, w),
         _accuracy(made, w),
@@ -27,7 +31,7 @@ def summary(made: Material) -> list[str]:
 
 def _overview(made: Material, w: Mapping[str, str]) -> str:
     language = made.language
-    model, sources = made.provenance.model, ", ".join(made.samples.cuts)
+    model, sources = model_name(made), ", ".join(made.samples.cuts)
     if made.land is None or made.areas is None:
         n = whole(len(made.scene.ids or ()), language)
         return w["s_table"].format(model=model, classes=len(made.samples.legend.classes), n=n, sources=sources)
@@ -88,6 +92,14 @@ def size(made: Material) -> dict[str, Any]:
     return {"height": whole(grid.shape[0], language), "width": whole(grid.shape[1], language), "gsd": gsd}
 
 
+def model_name(made: Material) -> str:
+    """Return the name of the model; for a mixture, the number of its members and their names."""
+    provenance = made.provenance
+    if provenance.networks == 1:
+        return provenance.model
+    return words_of(made.language)["mean_of_models"].format(n=provenance.networks, members=provenance.model)
+
+
 def subject(made: Material) -> str:
     """Return the subject of the report: a map, or the time series of a table."""
     w = words_of(made.language)
@@ -97,14 +109,21 @@ def subject(made: Material) -> str:
 
 
 def headline(score: Score, language: str) -> list[tuple[str, str]]:
-    """Return the name and value of each metric of a score."""
+    """Return the name and value of each metric of a score; empty if nothing was tested."""
     w = words_of(language)
+    if not score.tests:
+        return []
     return [(w.get(f"metric_{m}", m), spread(*spread_of(score.values(m)), language)) for m in score.metrics]
 
 
 def how(made: Material) -> str:
-    """Return a description of how the accuracy was measured."""
+    """Return a description of how the accuracy was measured; empty if it was not."""
     w, design, draws = words_of(made.language), made.score.design, made.draws
+    if not made.score.tests:
+        return ""
+    if fixed := design.get("fixed"):
+        train, test = (", ".join(fixed[part]) for part in ("train", "test"))
+        return w["how_fixed"].format(field=fixed["field"], train=train, test=test)
     if design.get("fold") is not None:
         return w["how_folds"].format(draws=draws, by=_fold_field(made))
     scatter = w["spread_draws"].format(draws=draws) if draws > 1 else w["spread_one"]
@@ -114,6 +133,20 @@ def how(made: Material) -> str:
     if design.get("buffer"):
         text += " " + w["how_buffer"].format(buffer=number(design["buffer"], made.language, 0))
     return text
+
+
+def untested(made: Material) -> str:
+    """Return the warning that the accuracy is not known, and what to do; empty if the model was tested."""
+    if made.score.tests:
+        return ""
+    key = (
+        "untested_table"
+        if made.scene.ids is not None
+        else "untested_sampled"
+        if made.estimates.sample
+        else "untested_map"
+    )
+    return words_of(made.language)[key]
 
 
 def _fold_field(made: Material) -> str:

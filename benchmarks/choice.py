@@ -1,0 +1,237 @@
+"""Choice of the defaults of patchwork on real data: inner folds choose, outer folds report.
+
+    BOCAGE_DATA=/path/to/data python -m benchmarks.choice [choose] [report] [canada ...]
+
+The units of each set are dealt into three folds (`canada`: its field of regions). "choose": trains every variant on one fold and
+tests it on another, for all six ordered pairs of folds. For outer fold k, only the two pairs without k count. "report": trains
+the defaults before and after the choice, and the tree models, on two folds and tests them on the third, for each seed. `flanders`
+is a transfer between two tiles in both directions; each direction is chosen by the other one.
+
+A variant has, in every set, the rank of its accuracy and the rank of its mean F-measure. The mean rank over sets decides; its
+interval is a bootstrap over sets. An interrupted benchmark resumes, and several processes share the lines.
+"""
+
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from functools import partial
+from itertools import permutations
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.stats import rankdata
+
+from benchmarks.accuracy import samples_of
+from benchmarks.choice_sets import SETS, Site
+from benchmarks.frame import BUILD, Results, slug, spread, table
+from benchmarks.parts import CODE, replaced
+from benchmarks.recipes import Table
+from bocage.evaluation import METRICS, ConfusionMatrix
+from bocage.recipe import parse
+from bocage.run import open_scene
+from bocage.samples import Draw, Samples, Split
+from bocage.samples.split import deal
+from bocage.training import Trained, Trainer, classify
+
+WORK, RESULTS = BUILD / "choice", Results("choice")
+FOLDS, SEEDS = 3, (0, 1, 2)
+METRICS_KEPT = ("overall_accuracy", "f1_macro")
+BEFORE: Table = {
+    "model": {"name": "patchwork", "shares": False},
+    "training": {"steps": [0, 0], "keep": "validation", "class_weights": "none", "calibrate": False},
+}
+"""The defaults before the choice: a fifth of the polygons validates, 40 epochs of any length."""
+ALL = {"keep": "last", "class_weights": "none", "calibrate": False}
+
+
+def _changed(steps: int, training: Table | None = None, **model: Any) -> Table:
+    """Return the tables of a variant in which all polygons train, for at least `steps` optimiser steps."""
+    return {"model": {"name": "patchwork", **model}, "training": ALL | {"steps": [steps, 0]} | (training or {})}
+
+
+SAME = "1000 steps, shares"
+MODELS: Mapping[str, Table] = {
+    "before": BEFORE,
+    "all polygons train": _changed(0, shares=False),
+    "at least 400 steps": _changed(400, shares=False),
+    "at least 1000 steps": _changed(1000, shares=False),
+    "at least 2000 steps": _changed(2000, shares=False),
+    SAME: _changed(1000),
+    f"{SAME}, small": _changed(1000, preset="small"),
+    f"{SAME}, large": _changed(1000, preset="large"),
+    f"{SAME}, class weights": _changed(1000, {"class_weights": "balanced"}),
+    f"{SAME}, root of class weights": _changed(1000, {"class_weights": "root"}),
+    f"{SAME}, logit adjustment": _changed(1000, {"loss": "logit-adjusted"}),
+    f"{SAME}, focal loss": _changed(1000, {"loss": "focal"}),
+    f"{SAME}, label smoothing": _changed(1000, {"label_smoothing": 0.1}),
+    f"{SAME}, two layers a date": _changed(1000),
+}
+"""Variant → tables of the recipe."""
+PARTS: Mapping[str, str] = {f"{SAME}, two layers a date": "two layers a date"}
+"""Variant → changed methods of the encoder (:data:`benchmarks.parts.CODE`)."""
+REPORTED: Mapping[str, Table] = {
+    "patchwork, before": BEFORE,
+    "patchwork": {"model": {"name": "patchwork"}, "training": {"calibrate": False}},
+    "patchwork, mean of 3": {"model": {"name": "patchwork", "members": 3}, "training": {"calibrate": False}},
+    "LightGBM": {"model": {"name": "lightgbm"}, "training": {"calibrate": False}},
+    "random forest": {"model": {"name": "random_forest"}, "training": {"calibrate": False}},
+}
+TREES = ("LightGBM", "random forest")
+
+
+@dataclass(frozen=True)
+class Fixed(Samples):
+    """Samples whose draws are given: pairs of training and test samples."""
+
+    parts: tuple[Draw, ...] = ()
+
+    @property
+    def draws(self) -> int:
+        """Number of pairs."""
+        return len(self.parts)
+
+    def draw(self, number: int) -> Draw:
+        """Return pair `number`. A share of the training polygons of each class validates where the training stops early."""
+        return self.parts[number]
+
+
+def _deal(samples: Samples) -> NDArray[np.int32]:
+    """Return the fold of every sample: that of its field, or polygons of each class dealt at random."""
+    if samples.split.fold and samples.fold is not None:
+        return samples.fold
+    return deal(samples.label, samples.group, Split(folds=FOLDS, seed=7))
+
+
+def _part(samples: Samples, train: NDArray[np.int64], test: NDArray[np.int64], seed: int) -> Draw:
+    """Return a draw whose validation samples are a fifth of the training polygons of each class, at least one."""
+    generator, held = np.random.default_rng((seed, 1)), []
+    for one_class in np.unique(samples.label[train]):
+        polygons = np.unique(samples.polygon[train][samples.label[train] == one_class])
+        if len(polygons) > 1:
+            held.append(generator.permutation(polygons)[: max(1, round(0.2 * len(polygons)))])
+    aside = np.isin(samples.polygon[train], np.concatenate(held)) if held else np.zeros(len(train), bool)
+    return Draw(train[~aside], train[aside], test)
+
+
+def pairs_of(samples: Samples, seed: int, inner: bool) -> list[Draw]:
+    """Return the draws of a set: ordered pairs of folds, or two folds against the third."""
+    fold = _deal(samples)
+    every = [np.flatnonzero(fold == k) for k in range(FOLDS)]
+    if inner:
+        chosen = [(every[j], every[k]) for j, k in permutations(range(FOLDS), 2)]
+    else:
+        chosen = [(np.flatnonzero(fold != k), every[k]) for k in range(FOLDS)]
+    return [_part(samples, train, test, seed) for train, test in chosen]
+
+
+@contextmanager
+def _variant(label: str) -> Iterator[None]:
+    with replaced(CODE.get(PARTS.get(label, ""), {})):
+        yield
+
+
+def measured(site: Site, label: str, tables: Table, seed: int, inner: bool) -> dict[str, list[float]]:
+    """Return the scores of a variant on every pair of a set, or in both directions of a transfer."""
+    recipe = parse(site.recipe(tables, label in TREES), site.folder)
+    scene, folder = open_scene(recipe), WORK / slug(f"{site.name} {label} {seed} {inner}")
+    samples = samples_of(recipe, scene, WORK / slug(f"samples {site.name} {label in TREES}"))
+    found: dict[str, list[float]] = {key: [] for key in METRICS_KEPT}
+    with _variant(label):
+        if site.other:
+            every = np.arange(len(samples.label))
+            fixed = _fixed(samples, [_part(samples, every, every, seed)], seed)
+            trained = Trainer(recipe.choice, scene, fixed).train(0, folder / "0")
+            _score(found, trained, *_elsewhere(site.other, tables, label), recipe.choice.training.device)
+            return found
+        draws = pairs_of(samples, seed, inner)
+        fixed = _fixed(samples, draws, seed)
+        for number, draw in enumerate(draws):
+            trained = Trainer(recipe.choice, scene, fixed).train(number, folder / str(number))
+            _score(found, trained, samples, draw.test, recipe.choice.training.device)
+    return found
+
+
+def _fixed(samples: Samples, draws: Sequence[Draw], seed: int) -> Fixed:
+    own = {key: getattr(samples, key) for key in samples.__dataclass_fields__}
+    return Fixed(**own | {"split": replace(samples.split, seed=seed)}, parts=tuple(draws))
+
+
+def _elsewhere(name: str, tables: Table, label: str) -> tuple[Samples, NDArray[np.int64]]:
+    site = SETS[name]()
+    target = parse(site.recipe(tables, label in TREES), site.folder)
+    samples = samples_of(target, open_scene(target), WORK / slug(f"samples {name} {label in TREES}"))
+    return samples, np.arange(len(samples.label))
+
+
+def _score(
+    found: dict[str, list[float]], trained: Trained, samples: Samples, test: NDArray[np.int64], device: str
+) -> None:
+    classes = classify(trained, samples.chips, test, device).argmax(1)
+    matrix = ConfusionMatrix.of(samples.label[test], classes, samples.legend.names)
+    for key, values in found.items():
+        values.append(float(METRICS.get(key)(matrix)))
+
+
+def run(wanted: Sequence[str] = ()) -> str:
+    """Measure the missing results, of all stages and sets or of those named, and return the tables."""
+    WORK.mkdir(parents=True, exist_ok=True)
+    stages: Mapping[str, tuple[Mapping[str, Table], tuple[int, ...], bool]] = {
+        "choose": (MODELS, (0,), True),
+        "report": (REPORTED, SEEDS, False),
+    }
+    names = [name for name in wanted if name in SETS] or list(SETS)
+    for stage in [word for word in wanted if word in stages] or stages:
+        _measure(stage, names, *stages[stage])
+    return "\n" + markdown(RESULTS.content())
+
+
+def _measure(stage: str, names: Sequence[str], models: Mapping[str, Table], seeds: Sequence[int], inner: bool) -> None:
+    lines = {f"{label}, {name}": (label, name) for label in models for name in names}
+    for line in RESULTS.free(lines):
+        label, name = lines[line]
+        for seed in seeds:
+            RESULTS.measure(
+                (stage, label, name, seed), partial(measured, SETS[name](), label, models[label], seed, inner)
+            )
+
+
+def mean_ranks(found: Mapping[str, Mapping[str, list[Mapping[str, list[float]]]]]) -> dict[str, tuple[float, float]]:
+    """Return the mean rank of every variant and half its 95 % interval (bootstrap over sets).
+
+    The ranks are those of both metrics, in the sets that all variants have.
+    """
+    sets = [name for name in SETS if all(name in measured_sets for measured_sets in found.values())]
+    if len(found) < 2 or len(sets) < 2:
+        return {}
+    value = np.array([[[np.mean(lines[s][0][m]) for m in METRICS_KEPT] for s in sets] for lines in found.values()])
+    ranks = np.apply_along_axis(lambda column: rankdata(-np.round(column, 4)), 0, value).mean(2)
+    generator = np.random.default_rng(0)
+    drawn = ranks[:, generator.integers(0, len(sets), (2000, len(sets)))].mean(2)
+    low, high = np.percentile(drawn, (2.5, 97.5), axis=1)
+    return {la: (float(ranks[i].mean()), float(high[i] - low[i]) / 2) for i, la in enumerate(found)}
+
+
+def markdown(found: Mapping[str, Any]) -> str:
+    """Return the tables: accuracy / mean F of each variant in each set (and its mean rank), then the report."""
+    parts = []
+    for stage in ("choose", "report"):
+        lines = found.get(stage, {})
+        ranks = mean_ranks(lines) if stage == "choose" else {}
+        header = ["", *SETS, *(["mean rank"] if ranks else [])]
+        rows = []
+        for label, sets in lines.items():
+            cells = [_cell(sets.get(name, ())) for name in SETS]
+            rank = [f"{ranks[label][0]:.1f} ± {ranks[label][1]:.1f}"] if label in ranks else [""] * bool(ranks)
+            rows.append([label, *cells, *rank])
+        parts.append(table(header, rows))
+    return "\n\n".join(parts)
+
+
+def _cell(seeds: Sequence[Mapping[str, list[float]]]) -> str:
+    return " / ".join(spread([float(np.mean(one[key])) for one in seeds]) for key in METRICS_KEPT) if seeds else ""
+
+
+if __name__ == "__main__":
+    print(run(sys.argv[1:]))

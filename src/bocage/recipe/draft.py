@@ -1,0 +1,163 @@
+"""Text of a first recipe, from the sources and labels that were found; ``bocage init`` writes it."""
+
+import json
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+UNKNOWN = "?"
+"""Placeholder of a value that only the user knows; the parser of recipes refuses it."""
+TEMPLATE = """\
+# Written by 'bocage init' from the names, headers and values of the files. Check every line before the run.
+{remarks}name = "{name}"
+
+# Grid of the map: the grid of a source, or crs = "EPSG:...", resolution and bounds.
+[grid]
+like = "{like}"{like_why}
+
+{sources}
+{reference}
+# Legend: for each class, its code in the map (1 to 65535), its name, and optionally color = "#rrggbb".
+# To merge several labels into one class, list them: values = [...].
+[legend]
+classes = [
+{classes}
+]
+
+# Split of the polygons of each class: 30 % for training, the rest for testing, repeated over 10 random draws.
+[split]
+train = 0.3
+draws = 10
+rare = "{rare}"{rare_why}
+{split}# unit = "block"               # draw square blocks instead of polygons, to separate training from nearby test fields
+
+{model}
+# [report]
+# language = "fr"
+"""
+REFERENCE = """\
+# Reference {what}.
+[reference]
+path = {path}
+label = "{label}"
+"""
+POLYGON_HINTS = """\
+# weight = "weight"            # if the polygons are a probability sample: field with 1 / probability of selection
+# polygon_id = "field"         # if a surveyed field consists of several features: field with its identifier
+# buffer = 5                   # inward buffer of each polygon, in metres
+"""
+
+
+@dataclass(frozen=True)
+class DraftSource:
+    """Section of a source."""
+
+    name: str
+    comments: tuple[str, ...]
+    settings: tuple[str, ...]
+    """Lines of the table, after its name."""
+    tables: tuple[str, ...] = ()
+    """Lines of its subtables, with their headers."""
+    fill: str = ""
+    """Line of the gap filling that models need which compare the same dates."""
+
+    def text(self, filled: bool) -> str:
+        """Return the section; with `filled`, its series is interpolated to regular dates."""
+        filling = []
+        if self.fill:
+            filling = [self.fill] if filled else [f"# {self.fill}  # interpolation to regular dates"]
+        lines = [*(f"# {c}" for c in self.comments), f"[sources.{self.name}]", *self.settings, *filling, *self.tables]
+        return "\n".join(lines) + "\n"
+
+
+@dataclass(frozen=True)
+class DraftClass:
+    """Line of a class."""
+
+    code: int
+    name: str
+    values: tuple[int | str, ...]
+    count: str
+    """Comment with the number of features."""
+
+    @property
+    def text(self) -> str:
+        """Return the line."""
+        values = ", ".join(str(v) if isinstance(v, int) else f'"{escaped(v)}"' for v in self.values)
+        listed = f", values = [{values}]" if values else ""
+        return f'  {{ code = {self.code}, name = "{escaped(self.name)}"{listed} }},  # {self.count}'
+
+
+@dataclass(frozen=True)
+class Draft:
+    """Content of a recipe; :meth:`text` returns it for one model."""
+
+    name: str
+    like: str
+    sources: tuple[DraftSource, ...]
+    reference: str
+    """Section of the reference, as text."""
+    classes: tuple[DraftClass, ...]
+    like_why: str = ""
+    rare: tuple[str, ...] = ()
+    """Classes with too few polygons."""
+    split: str = ""
+    """Further lines of the split."""
+    remarks: tuple[str, ...] = field(default=())
+
+    def text(self, model: str, suffix: str = "", filled: bool = False) -> str:
+        """Return the recipe with the sections `model`; `suffix` is appended to its name."""
+        if self.rare:
+            shown = ", ".join(self.rare[:8]) + ", …" * (len(self.rare) > 8)
+            hint = 'excludes classes with fewer than 3 polygons; "train" maps them without a test'
+            rare_why = _one_line(f"                  # {hint}: {shown}")
+        else:
+            rare_why = '                  # "drop" excludes classes with fewer than 3 polygons, "train" maps them without a test'
+        return TEMPLATE.format(
+            name=self.name + suffix,
+            remarks="".join(f"# Remark: {_one_line(remark)}\n" for remark in self.remarks),
+            like=self.like,
+            like_why=f"  # {self.like_why}" if self.like_why else "",
+            sources="\n".join(source.text(filled) for source in self.sources),
+            reference=self.reference,
+            classes="\n".join(one.text for one in self.classes),
+            rare="drop" if self.rare else "stop",
+            rare_why=rare_why,
+            split=self.split,
+            model=model,
+        )
+
+
+def reference_text(path: str, label: str, layer: str = "", more: Sequence[str] = (), polygons: bool = True) -> str:
+    """Return the section of the reference; `path` is quoted already."""
+    what = (
+        "polygons: a vector file in any CRS, or the address of a PostGIS database"
+        if polygons
+        else "labels of the samples"
+    )
+    text = REFERENCE.format(what=what, path=path, label=escaped(label))
+    text += f'layer = "{escaped(layer)}"\n' if layer else ""
+    text += "".join(f"{line}\n" for line in more)
+    return text + (POLYGON_HINTS if polygons else "")
+
+
+def quoted(path: object, out: Path) -> str:
+    """Return the quoted path for a recipe at `out`, with forward slashes: relative to it, or absolute where this is shorter."""
+    absolute = str(Path(str(path)).absolute())  # links stay as they are
+    try:
+        relative = os.path.relpath(absolute, out.resolve().parent)
+    except ValueError:  # another drive on Windows
+        relative = absolute
+    shorter = min(relative, absolute, key=len)
+    return '"' + escaped(shorter.replace(os.sep, "/")) + '"'
+
+
+def escaped(text: str) -> str:
+    """Return a text as the inside of a TOML string."""
+    return json.dumps(text, ensure_ascii=False)[1:-1].replace("\x7f", "\\u007f")
+
+
+def _one_line(text: str) -> str:
+    """Return a text without line breaks and control characters, which would end a comment."""
+    return "".join(c if c.isprintable() else " " for c in text)

@@ -1,0 +1,270 @@
+"""Sections of the sources of a first recipe: what a folder contains, opened, with units and clear values from its pixels."""
+
+import tomllib
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bocage.errors import SourceError
+from bocage.recipe.draft import UNKNOWN, DraftSource, quoted
+from bocage.samples.labels import Labels
+from bocage.sources import SENSORS, Readable, Source, open_source
+from bocage.sources.columns import Layout, tables_in
+from bocage.sources.folders import files_below
+from bocage.sources.inventory import Found, Image, Series
+from bocage.sources.raster import inspect
+from bocage.sources.table import TableSource
+from bocage.sources.values import Unit, clear_of, codes_of, stored_values, unit_of
+
+OPTICAL = ("sentinel2_l2a", "sentinel2_theia", "landsat_c2l2")
+EVERY = 10
+"""Fewest days between the regular dates of the gap filling."""
+NAMES = "spectral indices need common names (blue, green, red, nir, ...)"
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A source that was found: opened, and as a section of the recipe."""
+
+    draft: DraftSource
+    source: Readable
+    remarks: tuple[str, ...] = ()
+    sample_id: str = ""
+    """Field of the reference with the ids of a table; empty for imagery."""
+    unknown: bool = False
+    """Whether the clear values of its quality layer are unknown."""
+
+    @property
+    def name(self) -> str:
+        """Name of the source."""
+        return self.draft.name
+
+
+def candidates_of(found: Found, folder: Path, out: Path) -> list[Candidate]:
+    """Return the products, series and images of a folder that can be opened; the others become remarks."""
+    makers: dict[str, Callable[[], Candidate]] = {
+        **{key: partial(_product, key, *product, folder, out) for key, product in found.products.items()},
+        **{key: partial(_series, key, series, out) for key, series in found.series.items()},
+        **{key: partial(_image, key, image, out) for key, image in found.images.items()},
+    }
+    return [candidate for key, make in makers.items() for candidate in _tried(found.remarks, key, make)]
+
+
+def table_candidates(found: Found, folder: Path, labels: Labels, out: Path) -> list[Candidate]:
+    """Return a source for each sensor of each table of series in a folder; tables that cannot be used are added to `found`."""
+    reference = Path(labels.reference.path)
+    files = [path for path in files_below(folder) if not (reference.exists() and path.samefile(reference))]
+    candidates: list[Candidate] = []
+    for layout in tables_in(files, labels.ids(), found.skipped):
+        for key in layout.bands:
+            taken = [c.name for c in candidates]
+            name = key if key not in taken else f"{key}_{len(taken) + 1}"
+            candidates += _tried(found.remarks, name, partial(_table, name, key, layout, out))
+    first = candidates[0].source.ids if candidates else ()
+    for candidate in [c for c in candidates if c.source.ids != first]:
+        found.remarks.append(f"source '{candidate.name}' is left out: its samples are not those of the first table")
+        candidates.remove(candidate)
+    return candidates
+
+
+def _tried(remarks: list[str], name: str, make: Callable[[], Candidate]) -> list[Candidate]:
+    try:
+        return [make()]
+    except SourceError as error:
+        remarks.append(f"source '{name}' is left out, because it cannot be opened: {error}")
+        return []
+
+
+# --- products
+def _product(key: str, sensor: str, more: str, folder: Path, out: Path) -> Candidate:
+    comments = ["All products of this sensor in the folder and its subfolders, in archives or not."]
+    settings = tomllib.loads(more)
+    if sensor == "sentinel1_grd":
+        source, stored = _radar(key, folder)
+        settings["stored"] = stored
+    else:
+        source = _opened(key, sensor, {"path": folder.absolute(), **settings})
+    lines = [f'sensor = "{sensor}"', f"path = {quoted(folder.absolute(), out)}"]
+    lines += [f'{name} = "{value}"' for name, value in settings.items()]
+    if sensor in OPTICAL:
+        lines.append('indices = ["ndvi"]')
+    return Candidate(DraftSource(key, tuple(comments), tuple(lines), fill=_fill(source)), source)
+
+
+def _radar(key: str, folder: Path) -> tuple[Readable, str]:
+    """Return the opened source of a folder of Sentinel-1 images, and the unit of the files that its names and values show."""
+    problems = []
+    for stored in ("linear", "db", "amplitude"):
+        try:
+            return _opened(key, "sentinel1_grd", {"path": folder.absolute(), "stored": stored}), stored
+        except SourceError as error:
+            problems.append(error)
+    raise problems[0]
+
+
+def _opened(name: str, sensor: str, settings: Mapping[str, Any]) -> Readable:
+    kind = SENSORS.get(sensor)
+    return open_source(name, kind, kind.Settings(**settings))
+
+
+# --- rasters
+def _series(key: str, series: Series, out: Path) -> Candidate:
+    given: dict[str, Any] = {"variables": {name: Path(path) for name, path in series.variables.items()}}
+    if series.path:
+        given = {"path": Path(series.path), "bands": series.bands}
+    source = _opened(key, "series", given | _quality(series))
+    lines = ['sensor = "series"']
+    if series.path:
+        lines += [f"path = {quoted(series.path, out)}", f"bands = [{_listed(series.bands)}]  # {NAMES}"]
+    tables = [f"{variable} = {quoted(path, out)}" for variable, path in series.variables.items()]
+    tables = [f"[sources.{key}.variables]", *tables] if tables else []
+    return _described(key, (lines, tables), series, source, out)
+
+
+def _image(key: str, image: Image, out: Path) -> Candidate:
+    source = _opened(key, "image", {"path": Path(image.path), "bands": image.bands} | _quality(image))
+    lines = ['sensor = "image"', f"path = {quoted(image.path, out)}", f"bands = [{_listed(image.bands)}]  # {NAMES}"]
+    return _described(key, (lines, []), image, source, out)
+
+
+def _quality(found: Series | Image) -> dict[str, Any]:
+    if not found.quality:
+        return {}
+    return {"quality": Path(found.quality), "quality_band": found.quality_band}
+
+
+def _listed(names: Sequence[str]) -> str:
+    return ", ".join(f'"{name}"' for name in names)
+
+
+def _described(
+    key: str, written: tuple[list[str], list[str]], found: Series | Image, source: Readable, out: Path
+) -> Candidate:
+    """Complete the section of rasters with the quality layer, the unit and the indices.
+
+    Parameters
+    ----------
+    written
+        Lines of the table so far, and those of its subtables.
+    """
+    lines, tables = written
+    assert isinstance(source, Source)
+    remarks, unknown = [], False
+    if found.quality:
+        codes = codes_of(source)
+        clear = clear_of(Path(found.quality).name, codes)
+        unknown = not clear.values
+        lines = [*lines, f"quality = {quoted(found.quality, out)}"]
+        lines += [f"quality_band = {found.quality_band}"] if found.quality_band else []
+        if unknown:
+            lines.append(
+                f'clear = "{UNKNOWN}"  # found {codes}: write the values that mean clear, as in [4, 5]; {clear.why}'
+            )
+        else:
+            lines.append(f"clear = [{', '.join(map(str, clear.values))}]  # values of clear pixels: {clear.why}")
+            if not codes.share(clear.values):
+                remarks.append(f"source '{key}': no pixel of the dates that were read has a clear value; check 'clear'")
+    unit, declared = _unit(source)
+    lines = [*lines, *_unit_lines(unit, declared)]
+    if unit.doubt:
+        remarks.append(f"source '{key}': check {unit.doubt} ({unit.why})")
+    if {"red", "nir"} <= set(source.bands):
+        lines.append('indices = ["ndvi"]')
+    what = f"{found.info.grid}, {found.info.dtype}" if isinstance(found, Image) else f"Time series of {_span(source)}"
+    draft = DraftSource(key, (f"{what}.",), tuple(lines), tuple(tables), _fill(source))
+    return Candidate(draft, source, tuple(remarks), unknown=unknown)
+
+
+def _span(source: Readable) -> str:
+    """Return the number of dates, the first and the last."""
+    first, last = (f"{time:%Y-%m-%d}" for time in (source.times[0], source.times[-1]))
+    return f"{len(source.times)} dates from {first} to {last}"
+
+
+def _unit(source: Source) -> tuple[Unit, bool]:
+    """Return the unit of a raster source, and whether its files declare a scale or an offset."""
+    files = list(source.acquisitions[0].files.values())
+    declared = any((f.decoding.scale, f.decoding.offset) != (1.0, 0.0) for f in files)
+    info = inspect(files[0].path)
+    unit = unit_of(stored_values(source), info.dtype, source.times, source.name)
+    if declared:
+        unit = Unit(why="the files declare scale and offset", nodata=unit.nodata)
+    if any(value is not None for value in info.nodatas):
+        unit = Unit(unit.scale, unit.offset, unit.decibel, None, unit.why, unit.doubt)
+    return unit, declared
+
+
+def _unit_lines(unit: Unit, declared: bool) -> list[str]:
+    """Return the lines of scale, offset, decibel and nodata; the first has the reason as comment."""
+    lines = []
+    if unit.scale != 1 and not declared:
+        lines.append(f"scale = {_number(unit.scale)}")
+    if unit.offset and not declared:
+        lines.append(f"offset = {_number(unit.offset)}")
+    if unit.decibel:
+        lines.append(f'decibel = "{unit.decibel}"')
+    if lines and unit.why:
+        lines[0] += f"  # {unit.why}"
+    elif unit.why:
+        lines.append(f"# {unit.why}")
+    if unit.nodata is not None:
+        lines.append(f"nodata = {_number(unit.nodata)}  # no nodata value is declared, and this one occurs")
+    return lines
+
+
+def _number(value: float) -> str:
+    """Return a number as TOML writes it, without an exponent where it is short."""
+    return f"{value:.10f}".rstrip("0").rstrip(".") if abs(value) >= 1e-6 else repr(value)
+
+
+def _fill(source: Readable) -> str:
+    """Return the line that interpolates a series to regular dates; empty for an image, and for tables of several seasons."""
+    times = [time for time in source.times if time]
+    if len(times) < 2 or times[0].date() == times[-1].date():
+        return ""
+    if isinstance(source, TableSource) and np.median(source.seen.sum(1)) < 0.5 * len(times):
+        return ""
+    gaps = [(b - a).days for a, b in pairwise(times)]
+    every = max(EVERY, round(float(np.median(gaps))))
+    return f"fill = {{ every = {every}, start = {times[0]:%Y-%m-%d}, end = {times[-1]:%Y-%m-%d} }}"
+
+
+# --- tables
+def _table(name: str, key: str, layout: Layout, out: Path) -> Candidate:
+    given: dict[str, Any] = {"path": layout.path.absolute(), "id": layout.id, "bands": dict(layout.bands[key])}
+    given |= {"date": layout.date} if layout.date else {"wide": layout.wide}
+    source = _opened(name, "table", given)
+    assert isinstance(source, TableSource)
+    unit = unit_of(_table_values(source), _table_dtype(source), source.times, name)
+    lines = ['sensor = "table"', f"path = {quoted(layout.path.absolute(), out)}", f'id = "{layout.id}"']
+    lines.append(f'date = "{layout.date}"' if layout.date else f'wide = "{layout.wide}"')
+    lines += _unit_lines(unit, False)
+    if {"red", "nir"} <= set(source.bands):
+        lines.append('indices = ["ndvi"]')
+    tables = [f"[sources.{name}.bands]", *(f'{band} = "{column}"' for band, column in layout.bands[key].items())]
+    remarks = [f"source '{name}': check {unit.doubt} ({unit.why})"] if unit.doubt else []
+    fill = _fill(source)
+    if not fill and len(source.times) > 1:
+        remarks.append(
+            f"source '{name}': its samples are of different seasons and share few dates; a random forest compares dates, "
+            "patchwork days of the year"
+        )
+    comment = f"Table of {len(source.ids)} samples, {_span(source)}."
+    draft = DraftSource(name, (comment,), tuple(lines), tuple(tables), fill)
+    return Candidate(draft, source, tuple(remarks), layout.field)
+
+
+def _table_values(source: TableSource) -> dict[str, NDArray[np.float64]]:
+    values = source.stored[source.seen]
+    return {band: values[:, i].astype(np.float64) for i, band in enumerate(source.bands)}
+
+
+def _table_dtype(source: TableSource) -> str:
+    values = source.stored[source.seen]
+    return "int64" if values.size and not (values % 1 != 0).any() else "float32"

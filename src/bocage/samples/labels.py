@@ -1,0 +1,225 @@
+"""What a file of labelled features contains: the field of the label, the names of its classes, their numbers of features."""
+
+import itertools
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import geopandas as gpd
+import pandas as pd
+
+from bocage.errors import SamplesError
+from bocage.legend import LONGEST, LandClass, Legend, plain
+from bocage.samples.reference import Reference, check_field, read_features
+from bocage.sources.table import texts
+
+MOST = 1000
+"""Maximum number of distinct values of a field that is proposed as label."""
+LABEL = (
+    r"code", r"class", r"label", r"crop", r"(^|_)lc(_|$)|land_?cover", r"(^|_)ct(_|$)", r"type", r"cod_?h$|kode?|koodi",
+    r"cultu|cultiu|kultur|gewas|gws|afg|grdkod|kasvi|rastlin|sifra|snar|nutz|usage|land_?use|product|lnf|hbn|symb",
+)  # fmt: skip
+"""Patterns of the names of label fields, in order of preference, in the languages of parcel registers."""
+NO_LABEL = r"(^|_)(fold|split|area|aire|surface|flaeche|length|perim|slope|year|jahr|annee|date|objectid|fid|n_\w+|geom\w*)(_|$)"
+"""Pattern of the names of fields that are no label, even if they have few values."""
+SHORT = 4
+"""Longest usual abbreviation of a class, in characters."""
+NAME = r"name|nom|label|desc|libel|bezeich|nam(_|$)|title"
+PERIOD = (("from", "to"), ("start_date", "end_date"))
+"""Pairs of fields with the period for which a label holds."""
+YEAR = r"(?i)year|jahr|annee|jaar|vuosi|campanya|arslager|bezugsjahr|antragjahr|(valid|obs|survey|sample|label|acqui)\w*date|date"
+"""Pattern of the names of fields with the year or the date of a label."""
+
+
+@dataclass(frozen=True)
+class Labels:
+    """Labelled features of a file."""
+
+    reference: Reference
+    """The file, with its label field."""
+    frame: gpd.GeoDataFrame
+    """All fields of the features, and their geometry."""
+    beside: str
+    """Field in one-to-one correspondence with the label, with the names or the codes of the classes; empty if there is none."""
+    classes: tuple[LandClass, ...]
+    counts: tuple[int, ...]
+    """Number of features of each class."""
+
+    @property
+    def legend(self) -> Legend:
+        """The classes as a legend."""
+        return Legend(self.classes)
+
+    @property
+    def has_geometry(self) -> bool:
+        """Whether the features have a location."""
+        return bool((~(self.frame.geometry.isna() | self.frame.geometry.is_empty)).any())
+
+    @property
+    def are_points(self) -> bool:
+        """Whether no feature is a polygon, so that none contains a pixel."""
+        return self.has_geometry and not self.frame.geometry.geom_type.isin(["Polygon", "MultiPolygon"]).any()
+
+    @property
+    def period(self) -> tuple[str, str] | None:
+        """Return the two fields with the period of a label, if the periods of the features differ; None otherwise."""
+        fields = {str(c).lower(): str(c) for c in self.frame.columns}
+        for first, last in PERIOD:
+            if first in fields and last in fields:
+                starts = self.frame[fields[first]].map(plain)
+                if starts.nunique() > 1 and starts.str.match(r"(19|20)\d\d").all():
+                    return fields[first], fields[last]
+        return None
+
+    @property
+    def years(self) -> tuple[int, ...]:
+        """Years of the labels: of a field of years or dates, else those in the name of the file; empty if unknown."""
+        for column in self.fields:
+            if re.fullmatch(YEAR, column):
+                found = {
+                    int(m[0]) for value in self.frame[column] if (m := re.match(r"(19|20)\d\d(?!\d)", plain(value)))
+                }
+                if found:
+                    return tuple(sorted(found))
+        return tuple(
+            sorted({int(y) for y in re.findall(r"(?<!\d)((?:19|20)\d\d)(?!\d)", Path(self.reference.path).stem)})
+        )
+
+    @property
+    def fields(self) -> list[str]:
+        """Names of the fields."""
+        return fields_of(self.frame)
+
+    def ids(self) -> dict[str, frozenset[str]]:
+        """Return the fields whose values identify a feature → the values as text."""
+        unique = [f for f in self.fields if self.frame[f].notna().all() and self.frame[f].is_unique]
+        return {field: frozenset(texts(self.frame[field])) for field in unique}
+
+
+def fields_of(frame: gpd.GeoDataFrame) -> list[str]:
+    """Return the names of the fields of a table of features."""
+    return [str(c) for c in frame.columns if c != frame.geometry.name]
+
+
+def read_labels(path: Path, label: str = "", layer: str = "") -> Labels:
+    """Read a file of labelled features. If `label` is empty, the field is guessed from names and values.
+
+    A field in one-to-one correspondence with the label gives the names of the classes, or their codes.
+
+    Raises
+    ------
+    SamplesError
+        The file cannot be read, the field does not exist or is empty, or no field looks like a label.
+    """
+    frame = read_features(Reference(path, label, layer=layer))
+    if label:
+        check_field(frame, label, Reference(path, label))
+    else:
+        label = _guessed(frame, path)
+    found = frame[label].map(plain)
+    counts = found[found != ""].value_counts()
+    if not len(counts):
+        raise SamplesError(f"{path}: no feature has a label in the field '{label}'. Give --label.")
+    if len(counts) > MOST:
+        raise SamplesError(
+            f"{path}: the field '{label}' has {len(counts)} different values, which are no classes. Give another --label. "
+            f"The fields are: {', '.join(fields_of(frame))}."
+        )
+    values = sorted((_value(text) for text in counts.index), key=lambda v: (isinstance(v, str), v))
+    sibling, beside = _sibling(frame, label)
+    classes = _classes(values, beside)
+    return Labels(
+        Reference(path, label, layer=layer), frame, sibling, classes, tuple(int(counts[plain(v)]) for v in values)
+    )
+
+
+def _guessed(frame: gpd.GeoDataFrame, path: Path) -> str:
+    fields = fields_of(frame)
+    fitting = [f for f in fields if _is_category(frame[f])]
+    if not fitting:
+        raise SamplesError(f"{path}: no field looks like a class; give --label. Its fields: {', '.join(fields)}.")
+    ranks = range(len(LABEL))
+    return min(fitting, key=lambda f: next((i for i in ranks if re.search(LABEL[i], f, re.I)), len(LABEL)))
+
+
+def _is_category(column: pd.Series) -> bool:
+    """Return whether a field may be a label: 2 or more values, repeated, neither dates nor measurements."""
+    if column.dtype.kind in "mM" or re.search(NO_LABEL, str(column.name), re.I):
+        return False
+    values = column.map(plain)
+    values = values[values != ""]
+    if column.dtype.kind == "f" and values.str.contains(".", regex=False).any():
+        return False
+    return 2 <= values.nunique() <= MOST and values.nunique() < len(values)
+
+
+def _value(text: str) -> int | str:
+    return int(text) if re.fullmatch(r"0|-?[1-9]\d{0,17}", text) else text
+
+
+def _sibling(frame: gpd.GeoDataFrame, label: str) -> tuple[str, dict[str, str]]:
+    """Return the field in one-to-one correspondence with the label, and label → its value; an empty name if there is none.
+
+    The label of a class may lack a value. A label that is a text needs a code, or, if it is an abbreviation, a longer text
+    as its name. A name is preferred to a code, and a field whose name begins as that of the label.
+    """
+    own = frame[label].map(plain)
+    is_text = any(isinstance(_value(text), str) for text in own.unique() if text)
+    found = []
+    for field in fields_of(frame):
+        if field == label or frame[field].dtype.kind in "mM":
+            continue
+        pairs = pd.DataFrame({"own": own, "other": frame[field].map(plain)})
+        pairs = pairs[(pairs.own != "") & (pairs.other != "")].drop_duplicates()
+        one = not pairs.own.duplicated().any() and not pairs.other.duplicated().any()
+        enough = len(pairs) > 1 and len(pairs) >= 0.5 * own[own != ""].nunique()
+        longer = pairs.own.str.len().median() <= SHORT < pairs.other.str.len().median()
+        codes = all(isinstance(_value(text), int) for text in pairs.other)
+        if one and enough and (codes or longer or not is_text):
+            found.append((field, dict(zip(pairs.own, pairs.other, strict=True))))
+    return min(found, key=lambda item: _rank(label, *item), default=("", {}))
+
+
+def _rank(label: str, field: str, values: dict[str, str]) -> tuple[int, int, int]:
+    codes = all(isinstance(_value(text), int) for text in values.values())
+    return int(codes), -int(bool(re.search(NAME, field, re.I))), -_common(label, field)
+
+
+def _common(a: str, b: str) -> int:
+    """Return the number of first letters that two names share."""
+    return next((i for i, (x, y) in enumerate(zip(a.lower(), b.lower(), strict=False)) if x != y), min(len(a), len(b)))
+
+
+def _classes(values: Sequence[int | str], beside: dict[str, str]) -> tuple[LandClass, ...]:
+    """Return a class for each label, in order.
+
+    A label that can be a code is its own code. A text has the code of the field beside it, if all texts have one there. Other
+    labels have the lowest free codes.
+    """
+    numbers = {text: _value(other) for text, other in beside.items()}
+    from_beside = {text: n for text, n in numbers.items() if isinstance(n, int) and 1 <= n <= 65535}
+    coded = len(from_beside) == len(values) and not any(isinstance(v, int) for v in values)
+    own = {plain(v): v for v in values if isinstance(v, int) and 1 <= v <= 65535}
+    codes = from_beside if coded else own
+    free = (code for code in itertools.count(1) if code not in codes.values())
+    named = {} if beside and all(isinstance(n, int) for n in numbers.values()) else beside
+    classes, taken = [], set[str]()
+    for value in values:
+        text = plain(value)
+        code = codes[text] if text in codes else next(free)
+        name = _name(named.get(text, "") or text, text, taken)
+        taken.add(plain(name))
+        classes.append(LandClass(code, name, values=() if own.get(text) == code else (value,)))
+    return tuple(classes)
+
+
+def _name(name: str, label: str, taken: set[str]) -> str:
+    """Return a printable name that no other class has."""
+    shown = "".join(c if c.isprintable() else " " for c in name)[:LONGEST].strip() or f"class {label[:20]!r}"
+    tries = itertools.chain(
+        [shown],
+        (f"{shown[: LONGEST - 30]} ({label[:20]})",),
+        (f"{shown[: LONGEST - 30]} ({i})" for i in itertools.count(2)),
+    )
+    return next(candidate for candidate in tries if plain(candidate) not in taken)

@@ -1,0 +1,40 @@
+"""The trained members of a mixture as one model."""
+
+from collections.abc import Sequence
+
+import torch
+
+from bocage.legend import Legend
+from bocage.machine import versions
+from bocage.models import Footprint, mixture
+from bocage.samples import Cut
+from bocage.scene import Scene
+from bocage.training.choice import Choice
+from bocage.training.scaling import Normalisation
+from bocage.training.trained import Region, Trained, source_records
+
+
+def combined(choice: Choice, scene: Scene, legend: Legend, members: Sequence[Trained]) -> Trained:
+    """Return the mixture of trained members, with their weights and temperatures; its own temperature is 1."""
+    model = choice.build(scene, legend)
+    assert isinstance(model, mixture.Model)
+    for number, member in enumerate(members):
+        model.members[number].load_state_dict(member.model.state_dict())
+        calibration, names = member.calibration, list(member.model.footprints)
+        alone = torch.tensor([calibration.temperature])
+        model.calibrate(number, calibration.table(names) if member.any_source else alone)
+    scalings = [member.normalisation for member in members]
+    normalisation = Normalisation(
+        scalings[0].kind,
+        {name: offset for scaling in scalings for name, offset in scaling.offset.items()},
+        {name: scale for scaling in scalings for name, scale in scaling.scale.items()},
+    )
+    records = source_records(scene, model.footprints)
+    return Trained(
+        choice.name, choice.config, legend, records, normalisation, model.eval(), Region.of(scene), versions()
+    )
+
+
+def part_of(cut: Cut, have: Footprint, want: Footprint) -> Cut:
+    """Return the pixels of the footprint `want` from samples cut with the footprint `have`, which contains it."""
+    return cut.within(have.before - want.before, want.size)

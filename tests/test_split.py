@@ -1,0 +1,263 @@
+"""The split: rare classes that train only, no test part, and a fixed test part."""
+
+import geopandas as gpd
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from bocage.errors import RecipeError, SamplesError
+from bocage.jobs.check import check
+from bocage.legend import LandClass, Legend
+from bocage.recipe import read_recipe
+from bocage.run import open_run
+from bocage.samples import Draw, Reference, Split
+from bocage.samples.fixed import fixed_parts
+from bocage.samples.rasterise import Pixels
+from bocage.samples.reference import column_of
+from bocage.samples.split import Units, deal, draw, drop_rare, reserved_classes
+from conftest import Told
+
+LEGEND = Legend((LandClass(1, "a"), LandClass(2, "b"), LandClass(3, "c")))
+COUNTS = (12, 9, 2)
+"""Polygons of each class; the last class is rare."""
+LABEL = np.repeat([0, 1, 2], [4 * n for n in COUNTS])
+POLYGON = np.arange(4 * sum(COUNTS)) // 4
+PIXELS = Pixels(POLYGON, POLYGON, LABEL.astype(np.int16), POLYGON)
+
+
+def units(split: Split, seed: int = 0, fold: np.ndarray | None = None, tested: np.ndarray | None = None) -> Units:
+    place = np.random.default_rng(seed).uniform(0, 4000, (sum(COUNTS), 2))[POLYGON]
+    block = np.unique(np.floor(place / split.block).astype(int), axis=0, return_inverse=True)[1].ravel()
+    return Units(LABEL, POLYGON, block, place, fold, reserved_classes(LABEL, POLYGON, split, tested))
+
+
+def parts_of(found: Draw) -> list[set[int]]:
+    return [set(POLYGON[members].tolist()) for members in found.parts.values()]
+
+
+@given(
+    st.sampled_from(["polygon", "block"]), st.sampled_from(["draws", "folds", "field"]), st.integers(0, 5), st.integers(0, 999)
+)  # fmt: skip
+def test_all_polygons_of_a_rare_class_train_in_every_draw(unit: str, how: str, number: int, seed: int) -> None:
+    settings = {"folds": 3} if how == "folds" else {"fold": "year"} if how == "field" else {}
+    split = Split(0.4, 6, 0.3, seed, unit=unit, block=500, rare="train", **settings)
+    there = units(split, seed)
+    fold = deal(LABEL, there.group(split), split) if how == "folds" else None
+    fold = POLYGON % 3 if how == "field" else fold
+    found = draw(units(split, seed, fold), split, number % 3 if settings else number)
+    train, validation, test = parts_of(found)
+    assert there.reserved == (2,)
+    assert set(POLYGON[LABEL == 2]) <= train
+    assert not (validation | test) & set(POLYGON[LABEL == 2])
+    assert test
+    assert sum(map(len, found.parts.values())) + found.left_out == len(LABEL)
+    groups = [set(there.group(split)[members].tolist()) for members in found.parts.values()]
+    assert not groups[2] & (groups[0] | groups[1]), "a block with a rare class trains as a whole"
+
+
+def test_a_draw_without_rare_classes_is_the_same_with_every_action() -> None:
+    common = LABEL < 2
+    there = Units(LABEL[common], POLYGON[common], POLYGON[common], None)
+    first, second = (draw(there, Split(rare=rare), 3) for rare in ("stop", "train"))
+    assert all(np.array_equal(first.parts[name], second.parts[name]) for name in first.parts)
+
+
+def test_rare_classes_stop_are_dropped_or_stay() -> None:
+    with pytest.raises(SamplesError, match=r"each class needs 3\): 'c' \(2\).*rare = \"drop\", or \"train\" to map it"):
+        drop_rare(PIXELS, LEGEND, Split())
+    kept, legend, dropped = drop_rare(PIXELS, LEGEND, Split(rare="drop"))
+    assert (legend.names, kept.sum(), dropped[0].polygons) == (("a", "b"), 84, 2)
+    kept, legend, dropped = drop_rare(PIXELS, LEGEND, Split(rare="train"))
+    assert (legend.names, kept.all(), dropped) == (("a", "b", "c"), True, [])
+    with pytest.raises(SamplesError, match="No training polygon of: 'd'"):
+        drop_rare(PIXELS, Legend((*LEGEND.classes, LandClass(4, "d"))), Split(rare="train"))
+    only = PIXELS.take(np.flatnonzero(LABEL > 0))
+    with pytest.raises(SamplesError, match=r"Fewer than two classes have 3 usable polygons.*train = 1 and draws = 1"):
+        drop_rare(
+            Pixels(only.row, only.column, only.label - 1, only.polygon), LEGEND.without(["a"]), Split(rare="train")
+        )
+
+
+@pytest.mark.parametrize("rare", ["stop", "train"])
+def test_without_a_test_part_everything_trains_or_validates(rare: str) -> None:
+    split = Split(train=1.0, draws=1, rare=rare)
+    assert drop_rare(PIXELS, LEGEND, split)[0].all(), "one polygon of a class is enough"
+    found = draw(units(split), split, 0)
+    train, validation, test = parts_of(found)
+    assert not test
+    assert len(train) + len(validation) == sum(COUNTS)
+    rare_ones = set(POLYGON[LABEL == 2])
+    assert len(validation & rare_ones) == (1 if rare == "stop" else 0)
+    assert 3 <= len(validation) <= 6
+    with pytest.raises(SamplesError, match=r"Too few polygons for training \(each class needs 1\): 'd' \(0\)"):
+        drop_rare(PIXELS, Legend((*LEGEND.classes, LandClass(4, "d"))), Split(train=1.0, draws=1))
+
+
+TABLE = gpd.GeoDataFrame(
+    {
+        "label": [0, 0, 0, 1, 1, 1, 0],
+        "polygon": np.arange(7),
+        "polygon_name": list("pqrstuv"),
+        column_of("part"): ["train", " train", "test", "train", "test", "train", "else"],
+    }
+)
+FIXED = {"field": "part", "train": ("train",), "test": ("test",)}
+
+
+def fixed(split: Split | None = None, **columns: object):
+    return fixed_parts(TABLE.assign(**columns), Reference("r.gpkg", "code", "id"), split or Split(**FIXED), LEGEND)
+
+
+def test_a_field_fixes_the_parts_and_the_rest_is_counted() -> None:
+    found = fixed()
+    assert found.tested.to_dict() == {0: False, 1: False, 2: True, 3: False, 4: True, 5: False}
+    assert [(r.reason, r.label, r.polygons) for r in found.rejections] == [("other_part", "a", 1)]
+    assert str(found.notes[0]).startswith("1 feature is not used: in the field 'part'")
+    assert "(else)" in found.notes[0].text("fr")
+    codes = fixed(Split(field="part", train=(1, 2), test=(3,)), **{column_of("part"): [1, 2, 3, 1.0, 3, 1, np.nan]})
+    assert codes.tested.tolist() == [False, False, True, False, True, False], "codes of any type, as everywhere"
+    assert str(codes.notes[0]).endswith("(–).")
+
+
+def test_a_value_found_nowhere_and_a_shared_polygon_are_refused() -> None:
+    with pytest.raises(
+        SamplesError, match=r"has the value 'tset' in the field 'part'\. Did you mean 'test'.*else, test, train"
+    ):
+        fixed(Split(field="part", train=("train",), test=("tset",)))
+    with pytest.raises(SamplesError, match=r"2 polygon\(s\) have features in both parts: x, y \(field 'id'\)"):
+        fixed(polygon=[0, 1, 0, 3, 3, 5, 6], polygon_name=["x", "q", "x", "y", "y", "u", "v"])
+
+
+@pytest.mark.parametrize(
+    ("settings", "said"),
+    [
+        ({"train": 1.0}, "set 'draws' = 1"),
+        ({"train": 0.0}, "'train' must be above 0 and at most 1"),
+        ({"train": ("a",), "test": ("b",)}, "need 'field'"),
+        ({"test": ("b",)}, "need 'field'"),
+        ({"field": "part"}, "'train' must be a list"),
+        ({"field": "part", "train": ("a",)}, "'test' must be a list"),
+        ({"field": "part", "train": (), "test": ("b",)}, "'train' must be a list"),
+        ({"field": "part", "train": ("a",), "test": (" ",)}, "'test' must be a list"),
+        ({"field": "part", "train": ("a", 1), "test": ("1",)}, "'1' is in 'train' and in 'test'"),
+        ({**FIXED, "fold": "year"}, "cannot be combined"),
+        ({**FIXED, "folds": 3}, "cannot be combined"),
+        ({**FIXED, "unit": "pixel"}, "cannot be combined"),
+    ],
+)
+def test_settings_that_do_not_fit_together_are_refused(settings: dict, said: str) -> None:
+    with pytest.raises(ValueError, match=said):
+        Split(**settings)
+
+
+def test_with_a_fixed_test_part_a_class_needs_a_polygon_in_each_part() -> None:
+    tested = np.isin(POLYGON, [0, 1, 2, 12, 13])  # three of a, two of b, none of c
+    with pytest.raises(SamplesError, match=r"a test polygon in the field 'part': 'c' \(2 and 0\)"):
+        drop_rare(PIXELS, LEGEND, Split(**FIXED), tested)
+    assert [r.reason for r in drop_rare(PIXELS, LEGEND, Split(**FIXED, rare="drop"), tested)[2]] == ["one_part"]
+    split = Split(**FIXED, rare="train")
+    assert drop_rare(PIXELS, LEGEND, split, tested)[0].all()
+    found = draw(units(split, fold=np.where(tested, 0, -1), tested=tested), split, 0)
+    train, validation, test = parts_of(found)
+    assert test == {0, 1, 2, 12, 13}
+    assert set(POLYGON[LABEL == 2]) <= train
+    assert train | validation == set(range(sum(COUNTS))) - test
+
+
+def with_parts(landscape, values) -> None:
+    table = gpd.read_file(landscape / "reference.gpkg")
+    table["part"] = [values(k) for k in range(len(table))]
+    table.to_file(landscape / "reference.gpkg", engine="pyogrio")
+
+
+PARTS = 'field = "part"\ntrain = ["train"]\ntest = ["test"]'
+
+
+def test_the_recipe_fixes_the_parts(recipe, landscape, tmp_path) -> None:
+    with_parts(landscape, lambda k: ("train", "train", "test", "train", "spare")[k % 5])
+    path = recipe(**{"train = 0.5\ndraws = 2": PARTS})
+    assert read_recipe(path).split.known_draws == 1
+    run = open_run(read_recipe(path), tmp_path / "run", told := Told())
+    found = run.samples.draw(0)
+    assert (run.samples.draws, run.samples.folds) == (1, ())
+    assert set(run.samples.polygon[found.test]) == {2, 7, 12}
+    assert {int(p) % 5 for p in run.samples.polygon} == {0, 1, 2, 3}
+    assert len(found.validation)
+    assert any("3 features are not used" in line for line in told.words)
+    assert not [f for f in check(path, tmp_path / "run").findings if f.severity == "error"]
+    other = read_recipe(recipe(**{"train = 0.5\ndraws = 2": PARTS.replace('["train"]', '["train", "spare"]')}))
+    again = open_run(other, tmp_path / "run", overwrite=True)
+    assert len(np.unique(again.samples.polygon)) == 15, "other polygons are cut again"
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "said"),
+    [
+        ('"part"', '"prat"', r"has no field 'prat'\. Did you mean 'part'"),
+        ('["test"]', '["tests"]', "no usable feature has the value 'tests'"),
+    ],
+)
+def test_check_finds_what_a_run_would_refuse(recipe, landscape, tmp_path, old, new, said) -> None:
+    with_parts(landscape, lambda k: "test" if k % 5 == 2 else "train")
+    path = recipe(**{"train = 0.5\ndraws = 2": PARTS.replace(old, new)})
+    with pytest.raises(SamplesError, match=said):
+        open_run(read_recipe(path), tmp_path / "run")
+    found = [str(f.what) for f in check(path, tmp_path / "other").findings if f.severity == "error"]
+    assert len(found) == 1
+    assert new.strip('[]"') in found[0]
+
+
+def test_check_counts_the_polygons_of_each_part(recipe, landscape, tmp_path) -> None:
+    with_parts(landscape, lambda k: "test" if k < 10 and k % 5 == 2 else "train")
+    for rare, severity in (("stop", "error"), ("train", "warning")):
+        path = recipe(**{"train = 0.5\ndraws = 2": f'{PARTS}\nrare = "{rare}"'})
+        found = {
+            str(f.what): f.severity
+            for f in check(path, tmp_path / "run").findings
+            if "needs one of each" in str(f.what)
+        }
+        assert found == {
+            "5 training polygons and 0 test polygons in the parts that the field fixes; a class needs one of each": severity
+        }
+
+
+@pytest.mark.parametrize(
+    ("split", "said"),
+    [
+        ("train = 1.0\ndraws = 2", "split: 'train' = 1 uses all polygons for training"),
+        ('train = ["train"]\ndraws = 1', "split: lists of values for 'train' and 'test' need 'field'"),
+        ('train = "all"', "split.train: "),
+        ('field = "part"\ntrain = ["a"]\ntest = "b"', "split.test: "),
+    ],
+)
+def test_the_recipe_names_the_setting(recipe, split, said) -> None:
+    with pytest.raises(RecipeError) as caught:
+        read_recipe(recipe(**{"train = 0.5\ndraws = 2": split}))
+    assert said in str(caught.value)
+
+
+def test_check_says_that_nothing_will_be_tested(recipe, tmp_path) -> None:
+    found = check(recipe(**{"train = 0.5\ndraws = 2": "train = 1.0\ndraws = 1"}), tmp_path / "run").findings
+    said = [f for f in found if f.where == "split"]
+    assert [(f.severity, f.what.code) for f in said] == [("warning", "no_test_part")]
+    assert not [f for f in found if f.severity == "error"]
+
+
+@pytest.mark.parametrize("name", ["label", "polygon", "found", "row"])
+def test_a_field_of_the_reference_may_have_any_name(recipe, landscape, tmp_path, name) -> None:
+    """Also the names of our own columns."""
+    with_parts(landscape, lambda k: "test" if k % 5 == 2 else "train")
+    table = gpd.read_file(landscape / "reference.gpkg")
+    table.rename(columns={"part": name}).to_file(landscape / "reference.gpkg", engine="pyogrio")
+    for split in (PARTS.replace('"part"', f'"{name}"'), f'fold = "{name}"'):
+        run = open_run(read_recipe(recipe(**{"train = 0.5\ndraws = 2": split})), tmp_path / "run", overwrite=True)
+        assert set(run.samples.polygon[run.samples.draw(0).test]) == {2, 7, 12}
+
+
+def test_a_dropped_class_does_not_disturb_folds_of_a_field(recipe, landscape, tmp_path) -> None:
+    with_parts(landscape, lambda k: str(k % 2))
+    table = gpd.read_file(landscape / "reference.gpkg").iloc[:12]
+    table.to_file(landscape / "reference.gpkg", engine="pyogrio")
+    path = recipe(**{"train = 0.5\ndraws = 2": 'fold = "part"\nrare = "drop"'})
+    assert not [str(f.what) for f in check(path, tmp_path / "run").findings if f.severity == "error"]
