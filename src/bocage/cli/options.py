@@ -74,17 +74,16 @@ def opened(recipe: Path) -> Recipe:
 def chosen(
     recipe: Recipe,
     options: Sequence[str] = (),
-    region: Path | None = None,
-    where: str | None = None,
     devices: int | None = None,
     **given: Any,
 ) -> Recipe:
     """Return the recipe with the workers, devices and region given on the command line."""
     replaced = {("count" if key == "workers" else key): value for key, value in given.items() if value is not None}
+    area = {key: replaced.pop(key) for key in ("region", "region_layer", "where") if key in replaced}
     pairs = dict(_pair(option) for option in options)
     try:
         workers = replace(recipe.workers, **replaced, options={**recipe.workers.options, **pairs})
-        mapping = replace(recipe.map, region=region or recipe.map.region, where=where or recipe.map.where)
+        mapping = replace(recipe.map, **area)
     except ValueError as error:
         raise click.UsageError(str(error)) from error
     choice = recipe.choice.with_training(devices=devices or recipe.choice.training.devices)

@@ -116,6 +116,7 @@ def prepare(recipe: Path, out: Path | None, overwrite: bool) -> None:
 @click.option("--model", type=click.Path(path_type=Path), help="Model folder to use instead of the run's model.")
 @ALLOW
 @click.option("--region", type=click.Path(path_type=Path), help="Vector file; only its polygons are mapped.")
+@click.option("--region-layer", help="Layer of the region, if the file has several.")
 @click.option("--where", help="SQL condition that selects polygons of the region: \"tile = '31UES'\".")
 @click.option("--name", help="Folder of the region's map in maps/ of the run [default: name of the vector file].")
 def map_command(recipe: Path, out: Path | None, overwrite: bool, model: Path | None, **given: Any) -> None:
@@ -153,12 +154,12 @@ def _map_region(recipe: Path, out: Path | None, overwrite: bool, name: str, **gi
     """Map a region with the model of a run into a folder of its own."""
     parsed = opened(recipe)
     settings = chosen(parsed, **given).map
-    workers = {key: value for key, value in given.items() if key not in {"region", "where"}}
+    workers = {key: value for key, value in given.items() if key not in {"region", "region_layer", "where"}}
     from bocage.jobs.map import map_region_of
     from bocage.run import RegionChoice
 
     assert settings.region is not None  # `where` needs it
-    choice = RegionChoice(settings.region, settings.where, name)
+    choice = RegionChoice(settings.region, settings.region_layer, settings.where, name)
     with terminal() as progress:
         land = map_region_of(chosen(parsed, **workers), out or parsed.out, choice, progress, overwrite)
     if land:
