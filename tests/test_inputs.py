@@ -262,7 +262,7 @@ def squares(landscape):
     ("change", "said"),
     [
         (lambda f: f.set_geometry([Point(g.centroid) for g in f.geometry]), "no pixel centre of the map is inside"),
-        (lambda f: f.set_geometry([None] * len(f)), "no pixel centre of the map is inside"),
+        (lambda f: f.set_geometry([None] * len(f)), "no feature has a geometry"),
         (lambda f: f.set_geometry([f.union_all()] * len(f)), "no pixel centre of the map is inside"),
         (lambda f: f.assign(code=1), "Fewer than two classes have 3 usable polygons"),
         (lambda f: f.iloc[:1], "Fewer than two classes have 3 usable polygons"),

@@ -11,8 +11,8 @@ from bocage.mapping import LandCoverMap, open_map, read_region
 from bocage.run.opening import prepared
 from bocage.run.stages import Run, map_key
 from bocage.samples.reference import fingerprint_vector
-from bocage.vectorfile import vector_files
 from bocage.training import Trained
+from bocage.vectorfile import vector_files
 
 
 @dataclass(frozen=True)

@@ -218,7 +218,7 @@ def usable_polygons(
         The table has no CRS, or no polygon intersects the map.
     """
     notes = []
-    if table.geometry.isna().all():
+    if len(table) and table.geometry.isna().all():
         raise SamplesError(
             f"{reference.shown}: no feature has a geometry. Give a vector file of polygons, or name the columns of the "
             "coordinates of a table in [reference] geometry. A table without them labels the samples of a table of series "
