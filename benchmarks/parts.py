@@ -29,7 +29,7 @@ STATES = ("all data", "no S2", "60 % of the dates missing")
 SETTINGS: Mapping[str, Table] = {
     "all parts": {},
     "no context": {"context": 0},
-    "no shares of the bands": {"shares": False},
+    "shares of the bands": {"shares": True},
     "no auxiliary heads": {"auxiliary": 0.0},
     "no date dropout": {"date_dropout": 0.0},
     "no sensor dropout": {"sensor_dropout": 0.0},

@@ -1,6 +1,7 @@
 """Attacks by files and names from outside: each is refused, or harmless."""
 
 import csv
+import hashlib
 import io
 import json
 import logging
@@ -16,6 +17,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from threading import Thread
 from types import SimpleNamespace
+from typing import ClassVar
 
 import numpy as np
 import psutil
@@ -189,6 +191,50 @@ def test_two_runs_share_one_cache(assets, catalogue, elsewhere, monkeypatch):
     source = open_source("s2", stac, settings(path, elsewhere / "cache"))
     assert source.read(source.grid, source.grid.window)[0].max() == 7
     assert [p.suffix for p in files_of(elsewhere)] == [".tif"]
+
+
+class Versioned(Assets):
+    """States an ETag, or the time of modification."""
+
+    states: ClassVar[str] = ""
+
+    def end_headers(self) -> None:
+        path = Path(self.directory) / self.path.lstrip("/")
+        if Versioned.states == "ETag":
+            self.send_header("ETag", f'"{hashlib.md5(path.read_bytes()).hexdigest()}"')
+        elif Versioned.states:
+            self.send_header("Last-Modified", self.date_time_string(path.stat().st_mtime))
+        super().end_headers()
+
+
+@pytest.mark.parametrize(
+    ("states", "field", "values"),
+    [
+        ("ETag", "", [7, 9]),
+        ("Last-Modified", "", [7, 9]),
+        ("", "file:checksum", [7, 9]),
+        ("", "checksum:multihash", [7, 9]),
+        ("", "", [7, 7]),  # nothing states that the file was replaced
+    ],
+)
+def test_an_asset_that_the_server_replaced_is_downloaded_again(tmp_path, elsewhere, catalogue, states, field, values):
+    Versioned.states, server = states, serving(partial(Versioned, directory=str(tmp_path / "served")))
+    path = catalogue(f"http://127.0.0.1:{server.server_port}/red.tif")
+    found = []
+    for value in (7, 9, 9):
+        raster = write_raster(tmp_path / "served/red.tif", np.full((1, 8, 8), value, np.uint16), nodata=0)
+        os.utime(raster, (value, value))
+        item = json.loads(path.read_text())
+        item["assets"]["red"] |= {field: f"1220{value}"} if field else {}
+        path.write_text(json.dumps(item))
+        source = open_source("s2", stac, settings(path, elsewhere / "cache"))
+        found.append(int(source.read(source.grid, source.grid.window)[0].max()))
+    assert found == [*values, values[-1]]
+    assert len(files_of(elsewhere / "cache")) == len(set(values)), "no version is downloaded twice"
+    server.shutdown()
+    server.server_close()
+    source = open_source("s2", stac, settings(path, elsewhere / "cache"))
+    assert source.read(source.grid, source.grid.window)[0].max() == values[-1], "the cache serves without the server"
 
 
 @pytest.mark.parametrize("name", ["../../escaped_MTL.xml", "/tmp/escaped_MTL.xml", "a/../../escaped_MTL.xml"])

@@ -96,7 +96,7 @@ MODEL_CASES = {
     "multiresolcc_pansharpened": [({"sharp": SHARP}, {"filters": (4, 5, 6)}), ({"sharp": SHARP}, {"filters": (4, 5, 6), "patch": 25, "norm": "affine"})],
     "patchwork": [
         ({"s1": RADAR, "s2": SERIES, "vhr": VHR, "ms": MS}, {"preset": "small", "filters": (3, 4), "sensor_dropout": 0.5}),
-        ({"s2": FINE_SERIES}, {"preset": "small"}),
+        ({"s2": FINE_SERIES}, {"preset": "small", "shares": True}),
         ({"s2": SERIES, "pan": PAN}, {"preset": "small", "filters": (3, 4), "sources": ("pan",)}),
     ],
     "random_forest": [

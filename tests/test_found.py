@@ -1,6 +1,7 @@
 """Folders as people keep them, and metadata that contradicts the recipe: what is found, how it is described, what is refused."""
 
 import json
+import shutil
 import tarfile
 import zipfile
 from pathlib import Path
@@ -450,6 +451,32 @@ def test_an_orbit_that_the_name_does_not_give_comes_from_the_tags(tmp_path):
     assert notes(open_source("s1", sentinel1_grd, sentinel1_grd.Settings(tmp_path / "none"))) == ["no_orbit"]
     with pytest.raises(SourceError, match="may not give the orbit"):
         decibels(tmp_path / "none", orbit="ascending")
+
+
+@pytest.mark.parametrize("said_by", ["README", "tag"])
+@pytest.mark.parametrize("packed", [False, True])
+def test_of_two_versions_of_a_radar_image_the_newest_wins_whatever_its_name(tmp_path, said_by, packed):
+    for identity, value, month in (("0A0A", 0.02, 2), ("FFFF", 0.01, 3)):
+        name = f"S1A_IW_20220103T013000_DVP_RTC20_G_gpuned_{identity}"
+        tags = [("TIFFTAG_DATETIME", f"2022:0{month}:01 10:00:00")] if said_by == "tag" else []
+        radar(tmp_path / "radar" / name, name, value, tags)
+        if said_by == "README":
+            text = f"ASF RTC Data Package\n\nProcessing Date/Time: 2022-0{month}-01T10:00:00+00:00\n"
+            (tmp_path / "radar" / name / f"{name}.README.md.txt").write_text(text)
+        if packed:
+            shutil.make_archive(str(tmp_path / "radar" / name), "zip", tmp_path / "radar", name)
+            shutil.rmtree(tmp_path / "radar" / name)
+    source = open_source("s1", sentinel1_grd, sentinel1_grd.Settings(tmp_path / "radar"))
+    assert len(source.times) == 1
+    assert np.allclose(first(source)[0], -20, atol=1e-4)
+    assert "several_versions" in notes(source)
+
+
+def test_versions_of_a_radar_image_without_a_time_of_processing_are_refused(tmp_path):
+    for identity in ("0A0A", "FFFF"):
+        radar(tmp_path, f"S1A_IW_20220103T013000_DVP_RTC20_G_gpuned_{identity}", 0.01)
+    with pytest.raises(SourceError, match="are the same acquisition, and neither a README nor the tag"):
+        decibels(tmp_path)
 
 
 # --- DIMAP

@@ -16,6 +16,7 @@ from shapely.geometry import Point
 from bocage.cli import main
 from bocage.errors import EvaluationError, RecipeError, SourceError, TrainedError, UnknownNameError
 from bocage.evaluation import METRICS
+from bocage.evaluation.design import SampleDesign
 from bocage.grid import Grid
 from bocage.jobs.check import check
 from bocage.legend import LandClass, Legend
@@ -26,6 +27,7 @@ from bocage.recipe import read_recipe
 from bocage.recipe.parse import SECTIONS
 from bocage.scene import INDICES, Preparation
 from bocage.scene.gaps import Fill
+from bocage.simulate import Simulation
 from bocage.sources import SENSORS, image, open_source
 from bocage.testing import write_raster
 from bocage.training import Adapting, Pretraining, Trained
@@ -41,7 +43,7 @@ OPEN = {
 def kinds():
     found = [kind for kind, _ in SECTIONS.values()]
     found += [SENSORS.get(name).Settings for name in SENSORS] + [MODELS.get(name).Config for name in MODELS]
-    found += [Preparation, Adapting, Pretraining]
+    found += [Preparation, Adapting, Pretraining, Simulation, SampleDesign]
     for kind in found:
         for hint in typing.get_type_hints(kind).values():
             found += [k for k in (hint, *typing.get_args(hint)) if dataclasses.is_dataclass(k) and k not in found]
@@ -69,6 +71,17 @@ def test_every_number_of_the_settings_has_a_range(kind):
         ("learning_rate = 0.01", "learning_rate = nan", "'learning_rate' must be above 0 and at most 10; found nan"),
         ("draws = 2", "draws = 10000000", "split: 'draws' must be at least 1 and at most 10000"),
         ("trees = 20", "trees = 0", "model: 'trees' must be at least 1"),
+        ("draws = 2", "draws = 2\nseed = -1", "split: 'seed' must be at least 0 and at most 4294967295; found -1"),
+        (
+            "scale = 0.0001",
+            "scale = 0.0001\nratio = { finer = 0 }",
+            "'finer' must be at least 1 and at most 100000; found 0",
+        ),
+        (
+            "scale = 0.0001",
+            "scale = 0.0001\nratio = { finer = 2, coarser = 3 }",
+            "give 'finer' or 'coarser', not both",
+        ),
         ("scale = 0.0001", "scale = inf", "sources.s2.scale: the number is infinite"),
         ("scale = 0.0001", "scale = -1.0", "sources.s2: 'scale' must be above 0"),
         ("end = 2021-07-31", "end = 9999-12-31", "dates must be from 1950 to 2100"),
@@ -93,6 +106,29 @@ def test_adapting_and_pretraining_have_a_learning_rate_above_0():
     for kind in (Adapting, Pretraining):
         with pytest.raises(ValueError, match="'learning_rate' must be above 0"):
             kind(learning_rate=0.0)
+
+
+@pytest.mark.parametrize(
+    ("command", "said"),
+    [
+        (["simulate", "land", "--seed", "-1"], "Landscape: 'seed' must be at least 0 and at most 1000000; found -1."),
+        (["simulate", "land", "--height", "10"], "'height' must be at least 64"),
+        (
+            ["sample-design", "{recipe}", "--seed", "-3"],
+            "Validation sample: 'seed' must be at least 0 and at most 4294967295",
+        ),
+        (["sample-design", "{recipe}", "--error", "0.5"], "'error' must be above 0 and below 0.5; found 0.5"),
+    ],
+)
+def test_a_number_of_the_command_line_out_of_range_is_named(recipe, command, said, capsys):
+    path = recipe()
+    assert main([part.format(recipe=path) for part in command]) == 1
+    assert said in capsys.readouterr().err
+
+
+def test_a_seed_of_a_recipe_serves_every_command():
+    largest = 2**32 - 1
+    assert Adapting(seed=largest).seed == Pretraining(seed=largest).seed == SampleDesign(seed=largest).seed == largest
 
 
 def test_filled_dates_are_limited():
@@ -226,7 +262,7 @@ def squares(landscape):
     ("change", "said"),
     [
         (lambda f: f.set_geometry([Point(g.centroid) for g in f.geometry]), "no pixel centre of the map is inside"),
-        (lambda f: f.set_geometry([None] * len(f)), "no pixel centre of the map is inside"),
+        (lambda f: f.set_geometry([None] * len(f)), "no feature has a geometry"),
         (lambda f: f.set_geometry([f.union_all()] * len(f)), "no pixel centre of the map is inside"),
         (lambda f: f.assign(code=1), "Fewer than two classes have 3 usable polygons"),
         (lambda f: f.iloc[:1], "Fewer than two classes have 3 usable polygons"),

@@ -1,13 +1,11 @@
 """Patchwork does without: dates, sources, both, per pixel; and says so."""
 
 import json
-import shutil
 from dataclasses import replace
 
 import numpy as np
 import pytest
 import rasterio
-import safetensors.torch
 import torch
 
 from bocage.errors import ModelError, TrainedError
@@ -290,32 +288,16 @@ def test_shares_are_those_of_the_physical_values_whatever_their_scaling():
 @pytest.mark.parametrize("bands", [("vv", "vh"), ("nir", "ndvi"), ("B1", "B2")])
 def test_bands_that_are_no_reflectances_have_no_shares(bands):
     assert Shares(bands).count == 0
-    model = build(MODELS.get("patchwork"), {"s": replace(OPTICAL, bands=bands)}, 3, Config(preset="small"))
+    model = build(MODELS.get("patchwork"), {"s": replace(OPTICAL, bands=bands)}, 3, Config(preset="small", shares=True))
     assert model.encoders["s"].bands.in_features == 2
 
 
 def test_shares_reach_the_network():
     torch.manual_seed(1)
-    model = build(MODELS.get("patchwork"), {"s2": OPTICAL}, 3, Config(preset="small", date_dropout=0.0))
+    model = build(MODELS.get("patchwork"), {"s2": OPTICAL}, 3, Config(preset="small", shares=True))
     batch = random_batch({"s2": OPTICAL}, model.footprints, torch.Generator().manual_seed(3), size=2)
     model.eval()
     with torch.no_grad():
         before = model(batch)
         model.use_scaling({"s2": (0.1, 0.3, 0.5, 0.2)}, {"s2": (0.02, 0.1, 0.3, 0.05)})
         assert not torch.allclose(model(batch), before)
-
-
-def test_a_model_trained_before_the_shares_existed_still_loads(brief, tmp_path):
-    folder = shutil.copytree(brief(PATCHWORK, NATIVE + PAN_MS, "pan").folder, tmp_path / "model")
-    said = json.loads((folder / "trained.json").read_text())
-    assert said["config"]["shares"]
-    del said["config"]["shares"]
-    said["format"] = 2  # without checksums
-    (folder / "trained.json").write_text(json.dumps(said))
-    weights = safetensors.torch.load_file(folder / "weights.safetensors")
-    for name in [name for name in weights if "shares" in name]:
-        del weights[name]
-    first = "encoders.s2.bands.weight"
-    weights[first] = weights[first][:, : 2 * len(said["sources"]["s2"]["spec"]["bands"])].contiguous()
-    safetensors.torch.save_file(weights, folder / "weights.safetensors")
-    assert Trained.load(folder).config.shares is False

@@ -40,7 +40,8 @@ class Assets(SimpleHTTPRequestHandler):
 
     def do_GET(self) -> None:
         path = Path(self.directory) / self.path.partition("?")[0].lstrip("/")
-        Assets.seen.append(self.path)
+        if self.command == "GET":
+            Assets.seen.append(self.path)
         if not path.is_file():
             self.send_error(404)
             return

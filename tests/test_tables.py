@@ -7,14 +7,19 @@ import geopandas as gpd
 import numpy as np
 import pandas as pd
 import pytest
+from affine import Affine
 from shapely.geometry import Point
 
 from bocage.cli import main
 from bocage.errors import SamplesError, SourceError
-from bocage.grid import Window
+from bocage.grid import Grid, Window
 from bocage.jobs.run import run
+from bocage.legend import LandClass, Legend
 from bocage.recipe import read_recipe
 from bocage.run import open_run
+from bocage.samples import Reference
+from bocage.samples.points import label_rows
+from bocage.samples.reference import labelled_features, read_polygons
 from bocage.samples.split import Split, Units, deal
 from bocage.samples.split import draw as draw_split
 from bocage.sources import open_source, table
@@ -253,3 +258,65 @@ def test_numbered_columns_without_dates_say_what_to_give(tmp_path: Path) -> None
         numbered(tmp_path)
     with pytest.raises(ValueError, match="give both, with 'wide'"):
         numbered(tmp_path, every=16)
+
+
+FORMS = {
+    "lon and lat": ({"lon": [2.0, 2.001, 2.002], "lat": [48.0, 48.001, 48.002]}, {}),
+    "named": ({"E": [2.0, 2.001, 2.002], "N": [48.0, 48.001, 48.002]}, {"geometry": ("E", "N"), "crs": "EPSG:4326"}),
+    "WKT": ({"WKT": ["POINT (2 48)", "POINT (2.001 48.001)", "POINT (2.002 48.002)"]}, {"crs": "EPSG:4326"}),
+    "Earth Engine": (
+        {".geo": [f'{{"type":"Point","coordinates":[{2 + k / 1000},{48 + k / 1000}]}}' for k in range(3)]},
+        {},
+    ),
+}
+
+
+@pytest.mark.parametrize("form", list(FORMS))
+@pytest.mark.parametrize("ending", ["csv", "parquet"])
+def test_points_may_be_columns_of_a_table(tmp_path: Path, form: str, ending: str) -> None:
+    columns, more = FORMS[form]
+    frame = pd.DataFrame({"id": ["01", "02", "03"], "crop": [1, 2, 1], "NDVI_1": [0.1, 0.2, 0.3]} | columns)
+    path = tmp_path / f"points.{ending}"
+    frame.to_csv(path, index=False, sep=";") if ending == "csv" else frame.to_parquet(path)
+    reference = Reference(path, "crop", sample_id="id", **more)
+    legend = Legend((LandClass(1, "maize"), LandClass(2, "meadow")))
+    found = label_rows(reference, ("01", "02", "03"), legend, Split(train=0.5))
+    assert found.pixels.label.tolist() == [0, 1, 0]
+    assert np.diff(found.place[:, 0]) == pytest.approx([111, 111], abs=1), "metres north"
+    assert np.diff(found.place[:, 1]) == pytest.approx([74, 74], abs=1), "metres east"
+
+
+def test_points_without_coordinates_label_series_and_no_image(tmp_path: Path) -> None:
+    path = tmp_path / "points.csv"
+    path.write_text("id,crop\n01,1\n02,2\n03,\n")
+    legend = Legend((LandClass(1, "maize"), LandClass(2, "meadow")))
+    found = label_rows(Reference(path, "crop", sample_id="id"), ("01", "02"), legend, Split(train=0.5))
+    assert found.pixels.label.tolist() == [0, 1]
+    assert found.place is None
+    assert [(r.reason, r.polygons) for r in found.rejections] == [("no_label", 1)]
+    grid = Grid.of("EPSG:32631", Affine(10, 0, 500000, 0, -10, 4800000), (60, 60))
+    with pytest.raises(SamplesError, match=r"name the columns of the coordinates of a table in \[reference\] geometry"):
+        read_polygons(Reference(path, "crop"), grid, legend)
+
+
+@pytest.mark.parametrize(
+    ("text", "more", "said"),
+    [
+        ("id,crop,WKT\n1,1,POINT (2 48)\n2,1,here\n", {}, r"row 2: 'here' in the column WKT is no geometry"),
+        ('id,crop,x,y\n1,1,2,48\n2,1,"2,5",48\n', {}, r"row 2: '2,5' in the column x is no coordinate"),
+        ("id,crop,lon,lat\n1,1,500000,4800000\n", {}, "in degrees, but its coordinates are no degrees"),
+        ("id,crop,lon,lat\n1,1,2,48\n", {"crs": "EPSG:2154"}, "its CRS is EPSG:4326, but .reference. crs is EPSG:2154"),
+        ("id,crop,E,N\n1,1,2,48\n", {"geometry": ("E", "NN")}, "no column 'NN'"),
+        ("id,crop\n", {}, "has no row"),
+    ],
+)
+def test_coordinates_that_are_none_are_refused(tmp_path: Path, text: str, more, said: str) -> None:
+    path = tmp_path / "points.csv"
+    path.write_text(text)
+    with pytest.raises(SamplesError, match=said):
+        labelled_features(Reference(path, "crop", sample_id="id", **more), Legend((LandClass(1, "maize"),)))
+
+
+def test_a_reference_has_a_crs_that_exists() -> None:
+    with pytest.raises(ValueError, match="'crs' must be a coordinate reference system such as EPSG:2154; found 'L93'"):
+        Reference("points.csv", "crop", crs="L93")

@@ -2,13 +2,15 @@
 
 import os
 
+import numpy as np
 import pytest
 
-from bocage.errors import LegendError, RecipeError, SourceError
+from bocage.errors import LegendError, RecipeError, SceneError, SourceError
 from bocage.legend import LandClass, Legend, plain, read_csv
 from bocage.recipe import read_recipe
 from bocage.scene.thermal import Thermal
 from bocage.sources import open_source, series, table
+from bocage.sources.times import read_times
 from bocage.textfile import read_rows, read_text
 
 ROWS = "code,name\r\n1,maïs\r\n2,blé\r\n3,prairie\r\n"
@@ -106,8 +108,6 @@ def test_dates_tables_and_temperatures_are_read_in_the_encodings_of_spreadsheets
     assert open_source("t", table, table.Settings(rows, "id", {"red": "né"}, date="jour")).ids == ("é",)
     heat = tmp_path / "heat.csv"
     heat.write_bytes("date,temperature,né\n2021-01-01,10,é\n2021-01-02,10,é\n2021-01-03,12,é\n".encode(encoding))
-    import numpy as np
-
     day = (np.datetime64("2021-01-03") - np.datetime64("1970-01-01")).astype(int)
     assert Thermal(heat, base=0, start="01-01").days(np.array([day])).tolist() == [day]
 
@@ -118,7 +118,7 @@ def test_a_column_of_identifiers_is_not_the_dates_and_a_short_row_is_refused(tmp
     dates.write_text("id,date\n" + "".join(f"2022{m:04},2021-{m:02}-11\n" for m in range(2, 8)))
     assert [t.year for t in open_source("s", series, settings).times] == [2021] * 6
     dates.write_text("id,date\n" + "".join(f"{m},2021-{m:02}-11\n" if m != 4 else "4\n" for m in range(2, 9)))
-    with pytest.raises(SourceError, match="no column of ISO dates"):
+    with pytest.raises(SourceError, match="no column of dates"):
         open_source("s", series, settings)
 
 
@@ -138,3 +138,63 @@ def test_a_pipe_is_not_read(tmp_path):
 def test_rows_keep_the_number_of_their_line(tmp_path):
     (tmp_path / "x.csv").write_text('a;b\n\n1;"x;\ny"\n2;z\n')
     assert read_rows(tmp_path / "x.csv") == [(1, ["a", "b"]), (4, ["1", "x;\ny"]), (5, ["2", "z"])]
+
+
+@pytest.mark.parametrize(
+    ("written", "read"),
+    [
+        (["2020-05-01T00:30:00+02:00"], ["2020-04-30 22:30"]),
+        (["2020-05-01T10:00:00Z", "2020-05-02 10:00"], ["2020-05-01 10:00", "2020-05-02 10:00"]),
+        (["01/05/2020", "13.05.2020 06:30"], ["2020-05-01 00:00", "2020-05-13 06:30"]),
+        (["05/01/2020", "05/13/2020"], ["2020-05-01 00:00", "2020-05-13 00:00"]),
+        (["05-05-2020"], ["2020-05-05 00:00"]),
+        (["2020/5/1", "20200502", "20200503T101500"], ["2020-05-01 00:00", "2020-05-02 00:00", "2020-05-03 10:15"]),
+    ],
+)
+def test_dates_are_read_as_people_write_them(written, read):
+    assert [f"{time:%Y-%m-%d %H:%M}" for time in read_times(written)] == read
+
+
+@pytest.mark.parametrize(
+    ("written", "said"),
+    [
+        (["01/05/2020", "02/05/2020"], "'01/05/2020' may have the day or the month first. Write dates as 2018-01-31"),
+        (["13/05/2020", "05/13/2020"], "'13/05/2020' has the day first and '05/13/2020' the month"),
+        (["30/02/2020"], r"'30/02/2020' is not a date \(day is out of range"),
+        (["01/05/20"], "'01/05/20' is not a date"),
+        (["2020-05-01", " "], "a date is missing"),
+    ],
+)
+def test_dates_that_can_be_read_in_two_ways_or_in_none_are_refused(written, said):
+    with pytest.raises(ValueError, match=said):
+        read_times(written)
+
+
+def test_every_table_reads_dates_in_the_same_way(tmp_path, landscape):
+    days = ["11/01/2021", "13/02/2021"]
+    (tmp_path / "dates.csv").write_text("id,date\n" + "".join(f"{m},{m + 10}/0{m}/2021\n" for m in range(2, 8)))
+    settings = series.Settings(variables={"red": landscape / "s2/red.tif"}, dates=tmp_path / "dates.csv")
+    assert [f"{t:%m-%d}" for t in open_source("s", series, settings).times] == [f"0{m}-{m + 10}" for m in range(2, 8)]
+    long = tmp_path / "long.csv"
+    long.write_text("id;date;b\n001;{};1\n001;{};2\n".format(*days))
+    source = open_source("t", table, table.Settings(long, "id", {"red": "b"}, date="date"))
+    assert source.ids == ("001",), "an identifier is a text"
+    assert [f"{t:%m-%d}" for t in source.times] == ["01-11", "02-13"]
+    wide = tmp_path / "wide.csv"
+    wide.write_text("id,{} NDVI,{} NDVI\n1,0.1,0.2\n".format(*days))
+    source = open_source("t", table, table.Settings(wide, "id", {"ndvi": "NDVI"}, wide="{date} {band}"))
+    assert [f"{t:%m-%d}" for t in source.times] == ["01-11", "02-13"]
+    heat = tmp_path / "heat.csv"
+    heat.write_text("date,temperature\n" + "".join(f"{d}/02/2021,10\n" for d in range(1, 29)))
+    day = np.array([np.datetime64("2021-02-15").astype(int)])
+    assert Thermal(heat, base=0, start="02-01").days(day).tolist() == [np.datetime64("2021-01-15").astype(int)]
+    heat.write_text("date,temperature\n01/02/2021,10\n02/02/2021,10\n")
+    with pytest.raises(SceneError, match="'01/02/2021' may have the day or the month first"):
+        Thermal(heat, base=0, start="02-01").days(day)
+
+
+def test_a_row_without_a_date_is_refused(tmp_path):
+    rows = tmp_path / "rows.csv"
+    rows.write_text("id,date,b\na,2021-03-01,4\na,,5\n")
+    with pytest.raises(SourceError, match="1 rows have no date"):
+        open_source("t", table, table.Settings(rows, "id", {"red": "b"}, date="date"))

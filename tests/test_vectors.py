@@ -8,11 +8,13 @@ import pandas as pd
 import pyogrio
 import pytest
 from affine import Affine
-from shapely.geometry import box
+from shapely.geometry import GeometryCollection, LineString, box
 
-from bocage.errors import SamplesError
+from bocage.errors import MappingError, SamplesError
 from bocage.grid import Grid
 from bocage.legend import LandClass, Legend
+from bocage.mapping import Mapping
+from bocage.mapping.region import read_region
 from bocage.samples import Reference
 from bocage.samples.labels import read_labels
 from bocage.samples.rasterise import rasterise
@@ -164,3 +166,37 @@ def test_a_long_list_of_unknown_labels_is_cut(tmp_path):
     path = saved(tmp_path, fields(tuple(range(100, 139))))
     with pytest.raises(SamplesError, match="and 29 more. The legend has 1, 2, 3"):
         labelled_features(Reference(path, "crop"), LEGEND)
+
+
+def test_polygons_of_a_table_need_the_crs_of_the_recipe(tmp_path):
+    path = tmp_path / "fields.csv"
+    fields().assign(WKT=lambda f: f.geometry.to_wkt()).drop(columns="geometry").to_csv(path, index=False)
+    with pytest.raises(SamplesError, match=r"Set \[reference\] crs"):
+        read_polygons(Reference(path, "crop"), GRID, LEGEND)
+    table, _, _ = read_polygons(Reference(path, "crop", crs="EPSG:32631"), GRID, LEGEND)
+    expected, _, _ = read_polygons(Reference(saved(tmp_path, fields()), "crop"), GRID, LEGEND)
+    assert table.label.tolist() == expected.label.tolist()
+    assert table.geometry.geom_equals_exact(expected.geometry, 1e-6).all()
+    assert [c.code for c in read_labels(path).classes] == [1, 2, 3]
+
+
+def test_the_layer_of_a_region_must_be_named(tmp_path):
+    path = saved(tmp_path, fields().iloc[:1], name="region.gpkg", layer="north")
+    saved(tmp_path, fields().iloc[3:4], name="region.gpkg", layer="south", mode="a")
+    with pytest.raises(MappingError, match=r"\[map\] region .*has 2 layers: north, south. Name one: region_layer"):
+        read_region(path, "", "", GRID)
+    with pytest.raises(MappingError, match="no layer 'sud'. Did you mean 'south'"):
+        read_region(path, "sud", "", GRID)
+    assert read_region(path, "south", "", GRID).shape.bounds == pytest.approx((500190, 4799900, 500230, 4799940))
+    with pytest.raises(ValueError, match="'region_layer' select polygons of 'region', which is not given"):
+        Mapping(region_layer="south")
+
+
+def test_the_polygons_of_collections_are_used(tmp_path):
+    frame = fields()
+    lines = [LineString(shape.exterior.coords[:2]) for shape in frame.geometry]
+    mixed = [GeometryCollection([line, shape]) for line, shape in zip(lines, frame.geometry, strict=True)]
+    mixed[5] = GeometryCollection(lines[5:])
+    table, rejections, _ = read_polygons(Reference(saved(tmp_path, frame.set_geometry(mixed)), "crop"), GRID, LEGEND)
+    assert [(r.reason, r.polygons) for r in rejections] == [("no_polygon", 1)]
+    assert table.geometry.geom_equals(frame.geometry[:5]).all()

@@ -2,10 +2,14 @@
 
 import json
 import math
+import os
 import signal
 import subprocess
+import sys
+import time
 
 import numpy as np
+import psutil
 import pytest
 
 from bocage.cli import main
@@ -15,6 +19,7 @@ from bocage.jobs.run import run
 from bocage.legend import LandClass, Legend
 from bocage.mapping import Computing, Mapping, Workers, make_map
 from bocage.mapping.areas import AreaCount
+from bocage.mapping.store import JOURNAL
 from bocage.mapping.workers import job_script
 from bocage.recipe import read_recipe
 from bocage.run import held
@@ -101,6 +106,44 @@ def test_a_killed_map_goes_on_to_the_same_files(recipe, tmp_path, monkeypatch, c
     capsys.readouterr()
     assert main(to(tmp_path / "map")) == 0
     assert "windows are there already" in capsys.readouterr().err
+    assert contents(tmp_path / "map/map") == contents(tmp_path / "whole/map")
+
+
+def _begun(process, out, moment):
+    """Return whether a process that makes a map is at a moment of its work."""
+    if moment == "workers start":
+        return bool(psutil.Process(process.pid).children(recursive=True))
+    return (out / "map/.windows" / JOURNAL).exists()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("moment", "to_all"), [("workers start", False), ("windows are computed", True)])
+def test_sigterm_ends_a_map_with_its_workers(recipe, tmp_path, to_all, moment):
+    path, out = recipe(GRU, S2, "s2"), tmp_path / "run"
+    path.write_text(path.read_text().replace("tile = 32", "tile = 16"))
+    run(read_recipe(path), out, ("train",))
+
+    def command(folder, *more):
+        return ["map", str(path), "--model", str(out / "splits/0/model"), "--out", str(folder), *more]
+
+    process = subprocess.Popen(
+        [sys.executable, "-m", "bocage", *command(tmp_path / "map", "--workers", "2")],
+        stderr=subprocess.PIPE, text=True, start_new_session=True,
+    )  # fmt: skip
+    while not _begun(process, tmp_path / "map", moment):
+        assert process.poll() is None, process.stderr.read()
+        time.sleep(0.02)
+    children = psutil.Process(process.pid).children(recursive=True)
+    (os.killpg if to_all else os.kill)(process.pid, signal.SIGTERM)
+    told = process.communicate(timeout=600)[1]
+    assert process.returncode == 143, told
+    assert "terminated (SIGTERM); completed work is kept. Run the same command to resume" in told
+    assert "Traceback" not in told
+    assert not psutil.wait_procs(children, timeout=10)[1], "workers are left"
+    assert not list(tmp_path.rglob(".lock*.json"))
+    assert not (tmp_path / "map/map/checksums.sha256").exists()
+    for folder in (tmp_path / "map", tmp_path / "whole"):
+        assert main(command(folder)) == 0
     assert contents(tmp_path / "map/map") == contents(tmp_path / "whole/map")
 
 

@@ -90,6 +90,11 @@ class Ratio:
 
     def __post_init__(self) -> None:
         check_ranges(self)
+        if self.finer > 1 and self.coarser > 1:
+            raise ValueError(
+                f"give 'finer' or 'coarser', not both: pixels of the source are smaller or larger than those of the map; found "
+                f"{self.finer} and {self.coarser}"
+            )
 
     def grid(self, target: "Grid") -> "Grid":
         """Return the nested grid, which shares the north-west corner of `target` and covers it completely."""

@@ -92,6 +92,8 @@ def _numbers(value: Any) -> Iterator[float]:
 
 def _shown(value: Any) -> str:
     """Return a number as people write it, and anything else in at most 60 characters."""
+    if isinstance(value, int) and abs(value) < 1e15:
+        return str(value)
     if isinstance(value, int) or (isinstance(value, float) and not math.isnan(value)):
         return f"{value:.7g}" if abs(value) < 1e15 else f"{float(value):g}" if abs(value) < 1e300 else "a huge number"
     return str(value)[:60]

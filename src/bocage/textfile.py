@@ -62,13 +62,17 @@ def read_rows(path: Path) -> list[tuple[int, list[str]]]:
         It is not a CSV file.
     """
     text = read_text(path)
-    separator = max(",;\t", key=text.partition("\n")[0].count)
-    reader = csv.reader(io.StringIO(text), delimiter=separator, skipinitialspace=True)
+    reader = csv.reader(io.StringIO(text), delimiter=separator_of(text), skipinitialspace=True)
     try:
         rows = [(reader.line_num, [cell.strip() for cell in row]) for row in reader]
     except csv.Error as error:
         raise ValueError(f"line {reader.line_num}: {error}") from error
     return [(number, cells) for number, cells in rows if any(cells)]
+
+
+def separator_of(text: str) -> str:
+    """Return the one of comma, semicolon and tab that is most frequent in the first line of a CSV file."""
+    return max(",;\t", key=text.partition("\n")[0].count)
 
 
 def write_csv(path: Path, rows: Iterable[Sequence[Any]]) -> None:

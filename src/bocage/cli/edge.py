@@ -45,9 +45,9 @@ def _terminable() -> Iterator[None]:
     """Raise :class:`Terminated` in the main thread on SIGTERM, which batch systems send before they kill a job."""
 
     def stop(*_: Any) -> None:
-        signal.signal(
-            signal.SIGTERM, signal.SIG_IGN
-        )  # a second signal does not interrupt the removal of locks and workers
+        # A second signal does not interrupt the removal of locks and workers. Processes that start meanwhile would inherit
+        # SIG_IGN, and could not be ended.
+        signal.signal(signal.SIGTERM, lambda *_: None)
         raise Terminated
 
     if threading.current_thread() is not threading.main_thread():  # only the main thread can receive signals

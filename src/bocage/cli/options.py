@@ -75,26 +75,28 @@ def opened(recipe: Path, site: str | None = None) -> Recipe:
     return parsed.at(site) if site else parsed
 
 
+AREA = ("region", "region_layer", "where")
+"""Options of the part of the scene that is mapped."""
+
+
 def chosen(
     recipe: Recipe,
     options: Sequence[str] = (),
-    region: Path | None = None,
-    where: str | None = None,
     devices: int | None = None,
     sites: Sequence[str] = (),
     **given: Any,
 ) -> Recipe:
     """Return the recipe with the workers, devices, region and sites given on the command line."""
-    if recipe.sites and (region or where):
+    if recipe.sites and any(given.get(key) for key in AREA):
         raise click.UsageError("--region is for a recipe of one site; give each [[site]] its region")
     for site in sites:
         recipe.find(site)
     replaced = {("count" if key == "workers" else key): value for key, value in given.items() if value is not None}
+    area = {key: replaced.pop(key) for key in AREA if key in replaced}
     pairs = dict(_pair(option) for option in options)
     try:
         workers = replace(recipe.workers, **replaced, options={**recipe.workers.options, **pairs})
-        mapping = replace(recipe.map, region=region or recipe.map.region, where=where or recipe.map.where)
-        mapping = replace(mapping, sites=tuple(sites) or mapping.sites)
+        mapping = replace(recipe.map, **area, sites=tuple(sites) or recipe.map.sites)
     except ValueError as error:
         raise click.UsageError(str(error)) from error
     choice = recipe.choice.with_training(devices=devices or recipe.choice.training.devices)

@@ -118,6 +118,7 @@ def prepare(recipe: Path, out: Path | None, overwrite: bool) -> None:
 )
 @ALLOW
 @click.option("--region", type=click.Path(path_type=Path), help="Vector file; only its polygons are mapped.")
+@click.option("--region-layer", help="Layer of the region, if the file has several.")
 @click.option("--where", help="SQL condition that selects polygons of the region: \"tile = '31UES'\".")
 @click.option("--site", "sites", multiple=True, help="Name of a site to map, of a recipe with several; repeatable.")
 @click.option("--name", help="Folder of the region's map in maps/ of the run [default: name of the vector file].")
@@ -157,12 +158,12 @@ def _map_region(recipe: Path, out: Path | None, overwrite: bool, name: str, **gi
     """Map a region with the model of a run into a folder of its own."""
     parsed = opened(recipe)
     settings = chosen(parsed, **given).map
-    workers = {key: value for key, value in given.items() if key not in {"region", "where"}}
+    workers = {key: value for key, value in given.items() if key not in {"region", "region_layer", "where"}}
     from bocage.jobs.map import map_region_of
     from bocage.run import RegionChoice
 
     assert settings.region is not None  # `where` needs it
-    choice = RegionChoice(settings.region, settings.where, name)
+    choice = RegionChoice(settings.region, settings.region_layer, settings.where, name)
     with terminal() as progress:
         land = map_region_of(chosen(parsed, **workers), out or parsed.out, choice, progress, overwrite)
     if land:

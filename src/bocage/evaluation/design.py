@@ -6,11 +6,12 @@ Cochran 1977, *Sampling Techniques*, eq. 5.25, as recommended by Olofsson et al.
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Annotated, Literal
 
 import numpy as np
 
 from bocage.errors import EvaluationError
+from bocage.ranges import SEED, Range, check_ranges
 
 
 @dataclass(frozen=True)
@@ -23,28 +24,23 @@ class SampleDesign:
         A value is out of range.
     """
 
-    error: float = 0.01
+    error: Annotated[float, Range(0, 0.5, above=True, below=True)] = 0.01
     """Target standard error of the overall accuracy, above 0 and below 0.5; the 95 % interval is about ± twice this."""
-    accuracy: float = 0.8
+    accuracy: Annotated[float, Range(0, 1, above=True, below=True)] = 0.8
     """Expected user's accuracy of each class, between 0 and 1, unless `expected` gives another value for the class."""
-    least: int = 30
+    least: Annotated[int, Range(2, 1_000_000)] = 30
     """Minimum number of pixels of each class, at least 2: the accuracy of a rare class depends on its own pixels."""
     allocation: Literal["proportional", "equal"] = "proportional"
     """Allocation of the other pixels: proportional to the area, or equal for all classes."""
-    size: int = 0
+    size: Annotated[int, Range(0, 100_000_000)] = 0
     """Total number of pixels; 0: the number that `error` requires."""
-    seed: int = 0
+    seed: Annotated[int, SEED] = 0
 
     def __post_init__(self) -> None:
-        if not 0 < self.error < 0.5 or not 0 < self.accuracy < 1:
-            raise EvaluationError(
-                f"The standard error must be between 0 and 0.5, and the expected accuracy between 0 and 1; found {self.error} "
-                f"and {self.accuracy}."
-            )
-        if self.least < 2 or self.size < 0:
-            raise EvaluationError(
-                f"Each class needs 2 pixels or more, and the size must not be negative; found {self.least} and {self.size}."
-            )
+        try:
+            check_ranges(self)
+        except ValueError as error:
+            raise EvaluationError(f"Validation sample: {error}.") from error
 
 
 def sample_size(shares: Sequence[float], expected: Sequence[float], error: float, population: float = math.inf) -> int:

@@ -22,6 +22,7 @@ from bocage.errors import EvaluationError
 from bocage.grid import Grid
 from bocage.legend import Legend
 from bocage.shelf import did_you_mean
+from bocage.vectorfile import only_layer
 
 NUMBER = "sample"
 """Field that joins the sample to its design."""
@@ -154,7 +155,10 @@ def _table(path: Path, field: str) -> pd.DataFrame:
     if not path.exists():
         raise EvaluationError(f"{path} does not exist.")
     try:
-        table = pd.DataFrame(gpd.read_file(path, engine="pyogrio", ignore_geometry=True))
+        layer = only_layer(path, "", "save the sample in a file of its own")
+        table = pd.DataFrame(gpd.read_file(path, engine="pyogrio", ignore_geometry=True, layer=layer))
+    except LookupError as error:
+        raise EvaluationError(str(error)) from error
     except Exception as error:  # pyogrio raises errors of many types when it cannot read a file
         raise EvaluationError(f"{path} cannot be read as a vector file: {error}.") from error
     for name in (NUMBER, field):

@@ -19,9 +19,10 @@ from bocage.progress import QUIET, Progress
 from bocage.provenance import Provenance
 from bocage.recipe import Recipe
 from bocage.run import Inputs, RunFolder, held
-from bocage.samples.reference import fingerprint_vector, vector_files
+from bocage.samples.reference import fingerprint_vector
 from bocage.sources.base import Decoding
 from bocage.sources.raster import read
+from bocage.vectorfile import vector_files
 
 FORMAT = 1
 """Changed when the results of the same settings change."""

@@ -146,7 +146,9 @@ class Making:
         for remark in remarks(trained, scene):
             progress.say(remark)
         _check_model(trained, settings)
-        region = read_region(settings.region, settings.where, scene.grid) if settings.region else None
+        region = (
+            read_region(settings.region, settings.region_layer, settings.where, scene.grid) if settings.region else None
+        )
         for remark in region.remarks if region else ():
             progress.say(remark)
         frame = Frame(trained.legend, tuple(trained.footprints), settings.probabilities)

@@ -17,6 +17,7 @@ from rasterio.warp import transform_geom
 
 from bocage.errors import MappingError
 from bocage.grid import Grid, Window
+from bocage.vectorfile import only_layer
 
 TILE = 1024
 """Side of the windows that are searched for a pixel of the region, in map pixels."""
@@ -58,16 +59,20 @@ class Region:
         return str(shapely.to_wkb(self.shape, hex=True))
 
 
-def read_region(path: Path, where: str, grid: Grid) -> Region:
-    """Read the polygons of a vector file; `where`, if not empty, is an SQL condition that selects polygons.
+def read_region(path: Path, layer: str, where: str, grid: Grid) -> Region:
+    """Read the polygons of a layer, or of the only layer; `where`, if not empty, is an SQL condition that selects polygons.
 
     Raises
     ------
     MappingError
-        The file cannot be read, has no CRS, has no polygon, or no polygon contains the centre of a pixel of the map.
+        The file cannot be read, has several layers, no CRS or no polygon, or no polygon contains the centre of a pixel of the
+        map.
     """
     try:
-        meta, _, wkb, _ = pyogrio.raw.read(path, where=where or None, columns=[])
+        name = only_layer(path, layer, "region_layer of [map], or map --region-layer")
+        meta, _, wkb, _ = pyogrio.raw.read(path, layer=name, where=where or None, columns=[])
+    except LookupError as error:
+        raise MappingError(f"[map] region {error}") from error
     except (DataSourceError, DataLayerError, FieldError, ValueError) as error:
         raise MappingError(f"[map] region {path} cannot be read: {error}. Check the path and 'where'.") from error
     if not meta["crs"]:

@@ -29,6 +29,8 @@ class Mapping:
     """Precision of the network: float32, or bfloat16 if the results on the validation polygons are almost the same."""
     region: Path | None = None
     """Vector file whose polygons are mapped; default: the whole grid."""
+    region_layer: str = ""
+    """Layer of `region`; empty: the only layer of the file that has geometries."""
     where: str = ""
     """SQL condition that selects polygons of `region`; empty: all. For example ``"tile IN ('31UES', '31UFS')"``."""
     sites: tuple[str, ...] = ()
@@ -43,5 +45,5 @@ class Mapping:
             raise ValueError(f"the map has no layer '{unknown[0]}'; use {', '.join(LAYERS)}")
         if "classes" not in self.layers:
             raise ValueError("'layers' must name classes")
-        if self.where and not self.region:
-            raise ValueError("'where' selects polygons of 'region', which is not given")
+        if (self.where or self.region_layer) and not self.region:
+            raise ValueError("'where' and 'region_layer' select polygons of 'region', which is not given")

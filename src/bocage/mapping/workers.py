@@ -5,10 +5,11 @@ worker dies, it is replaced if possible, and its windows are assigned to other w
 """
 
 import os
-from collections.abc import Generator, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -209,12 +210,25 @@ def _cluster(workers: Workers, threads: int, logs: Path) -> Iterator[Any]:
     from distributed import LocalCluster
 
     environment = {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
-    with LocalCluster(  # type: ignore[no-untyped-call]
-        n_workers=workers.count, threads_per_worker=threads, processes=True, memory_limit=None, host=LOOPBACK,
+    start = partial(
+        LocalCluster, n_workers=workers.count, threads_per_worker=threads, processes=True, memory_limit=None, host=LOOPBACK,
         dashboard_address=f"{LOOPBACK}:0", worker_dashboard_address=f"{LOOPBACK}:0",
         env={**os.environ, **environment}, silence_logs=50,
-    ) as cluster:  # fmt: skip
+    )  # fmt: skip
+    with _whole(start) as cluster:
         yield cluster
+
+
+def _whole(start: Callable[[], Any]) -> Any:
+    """Return a started cluster. Dask cannot close one that is half started: an interruption waits, and closes it whole."""
+    with ThreadPoolExecutor(1, "bocage-cluster") as pool:
+        starting = pool.submit(start)
+        try:
+            return starting.result()
+        except KeyboardInterrupt:
+            with suppress(Exception):  # the signal may have reached the workers too
+                starting.result().close()
+            raise
 
 
 def job_script(workers: Workers, threads: int = 1) -> str:
@@ -237,7 +251,7 @@ def _jobs(workers: Workers, threads: int, logs: Path) -> Iterator[Any]:
     options["scheduler_options"] = {"dashboard_address": f"{LOOPBACK}:0"}
     options |= workers.options
     try:
-        cluster = getattr(dask_jobqueue, kinds[workers.cluster])(**options)
+        cluster = _whole(partial(getattr(dask_jobqueue, kinds[workers.cluster]), **options))
     except (TypeError, ValueError) as error:
         raise MappingError(
             f"dask-jobqueue refuses the options of the cluster: {error}. Correct the job options."

@@ -9,7 +9,7 @@ by a learnt vector.
 
 ::
 
-    series (B, T, C, Y, X) → own and mean of 3 × 3, shares → W, + day = h    a_k = softmax over valid dates of h · q_k
+    series (B, T, C, Y, X) → own and mean of 3 × 3, 2C → W, + day → W = h    a_k = softmax over valid dates of h · q_k
                                                    └→ p_k = Σ a_k h → V_k p_k (W / heads each) → W ─────┐
     image  (B, 1, C, Y, X) → 3×3, 3×3 (unpadded) → mean and max of a map pixel → W, own + 3 × 3 around ─┤
                                                                                   learnt W if missing ──┴→ Σ → W → K
@@ -97,9 +97,10 @@ class Config:
     """Weight of the losses of the auxiliary heads, one per source, at least 0; 0: no auxiliary heads."""
     date_dropout: Annotated[float, SHARE] = 0.4
     """Maximum share of the dates hidden during training, from 0 to below 1; each sample draws a share between 0 and this."""
-    shares: bool = True
+    shares: bool = False
     """Whether the share of each reflectance band in the mean of these bands is also an input, for every date of a series. The
-    bands need common names (blue, green, red, rededge1, ..., swir22)."""
+    bands need common names (blue, green, red, rededge1, ..., swir22). It helps within a scene and harms the transfer to
+    another place and year (decision 0021)."""
     sensor_dropout: Annotated[float, SHARE] = 0.3
     """Probability that a source of a sample is hidden during training, from 0 to below 1; one source always remains."""
 

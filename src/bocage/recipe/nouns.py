@@ -90,14 +90,16 @@ class Site:
     """Reference polygons; without them, the site is mapped only."""
     region: Path | None = None
     """Vector file whose polygons are mapped; default: the whole grid."""
+    region_layer: str = ""
+    """Layer of `region`; empty: the only layer of the file that has geometries."""
     where: str = ""
     """SQL condition that selects polygons of `region`; empty: all."""
 
     def __post_init__(self) -> None:
         if not self.name or not self.name.isprintable():
             raise ValueError(f"a site needs a name of one line; found {self.name!r}")
-        if self.where and not self.region:
-            raise ValueError("'where' selects polygons of 'region', which is not given")
+        if (self.where or self.region_layer) and not self.region:
+            raise ValueError("'where' and 'region_layer' select polygons of 'region', which is not given")
 
     @property
     def slug(self) -> str:
@@ -211,8 +213,8 @@ class Recipe:
         own: Any = site.reference
         return replace(
             self, name=f"{self.name}-{site.slug}", grid=site.grid, sources=site.sources, reference=own,
-            map=replace(self.map, region=site.region, where=site.where, sites=()), sites=(),
-            split=replace(self.split, site=""),
+            map=replace(self.map, region=site.region, region_layer=site.region_layer, where=site.where, sites=()),
+            sites=(), split=replace(self.split, site=""),
         )  # fmt: skip
 
     def check_single(self) -> None:

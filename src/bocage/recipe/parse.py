@@ -251,9 +251,9 @@ def _site(reading: _Reading, table: dict[str, Any], key: str) -> Site | None:
     known = [field.name for field in dataclasses.fields(Site)]
     for odd in sorted(set(table) - set(known)):
         reading.unknown(f"{key}.{odd}", known)
-    name, region, where = (str(table.get(one, "")) for one in ("name", "region", "where"))
+    name, region, layer, where = (str(table.get(one, "")) for one in ("name", "region", "region_layer", "where"))
     try:
-        return Site(name, grid, sources, reference, reading.folder / region if region else None, where)
+        return Site(name, grid, sources, reference, reading.folder / region if region else None, layer, where)
     except ValueError as error:
         reading.add(key, error)
         return None

@@ -19,8 +19,9 @@ from bocage.recipe import Recipe
 from bocage.redaction import redacted
 from bocage.run.lock import COMPARING, LOCK
 from bocage.samples import Reference
-from bocage.samples.reference import fingerprint_reference, vector_files
+from bocage.samples.reference import fingerprint_reference
 from bocage.scene import Scene
+from bocage.vectorfile import vector_files
 
 T = TypeVar("T")
 NO_MATTER = ("path", "text", "choice", "scene", "compare", "report", "workers", "plugins", "finish", "sites")

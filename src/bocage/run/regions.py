@@ -10,8 +10,9 @@ from bocage.layout import MapLayout
 from bocage.mapping import LandCoverMap, open_map, read_region
 from bocage.run.opening import prepared
 from bocage.run.stages import Run, map_key
-from bocage.samples.reference import fingerprint_vector, vector_files
+from bocage.samples.reference import fingerprint_vector
 from bocage.training import Trained
+from bocage.vectorfile import vector_files
 
 
 @dataclass(frozen=True)
@@ -20,6 +21,8 @@ class RegionChoice:
 
     file: Path
     """Vector file."""
+    layer: str = ""
+    """Layer of the file; empty: the only layer."""
     where: str = ""
     """SQL condition that selects polygons; empty: all."""
     name: str = ""
@@ -50,9 +53,9 @@ def map_region(run: Run, region: RegionChoice, overwrite: bool = False) -> LandC
     number, layout = run.recipe.map.draw, run.layout.region(region.folder)
     run.folder.need(f"train/{number}", run.keys.train, "train")
     run.folder.inputs = run.folder.inputs.watching(vector_files(region.file))
-    settings = replace(run.recipe.map, region=region.file, where=region.where)
+    settings = replace(run.recipe.map, region=region.file, region_layer=region.layer, where=region.where)
     read_region(
-        region.file, region.where, run.scene.grid
+        region.file, region.layer, region.where, run.scene.grid
     )  # reports a region that cannot be mapped before the scene is prepared
     _claim(layout, region, overwrite)
     trained = Trained.load(run.layout.split(number).model.path)
@@ -73,6 +76,7 @@ def _claim(layout: MapLayout, region: RegionChoice, overwrite: bool) -> None:
     """Record the region in its folder; a file may be edited or moved, but another file or condition needs another name."""
     record = {
         "file": str(region.file.resolve()),
+        "layer": region.layer,
         "where": region.where,
         "content": fingerprint_vector(region.file),
     }
@@ -80,7 +84,7 @@ def _claim(layout: MapLayout, region: RegionChoice, overwrite: bool) -> None:
         with artefact(layout.region):
             before = json.loads(layout.region.read_text(encoding="utf-8"))
             moved = before["file"] != record["file"] and before["content"] != record["content"]
-            other = before["where"] != record["where"] or moved
+            other = any(before.get(key) != record[key] for key in ("layer", "where")) or moved
         if other:
             chosen = f" where {before['where']}" if before["where"] else ""
             raise RunFolderError(

@@ -166,16 +166,16 @@ class SitesRun:
     def _make_map(self, trained: Trained, site: Site) -> LandCoverMap:
         bands = {name: record.spec.bands for name, record in trained.sources.items()}
         scene, computing = limited(self.scenes[site.name], bands), Computing(self._device, self.recipe.workers)
-        settings = replace(self.recipe.map, region=site.region, where=site.where)
+        settings = replace(self.recipe.map, region=site.region, region_layer=site.region_layer, where=site.where)
         folder = self.layout.site(site.slug).map.path
         return make_map(trained, scene, settings, folder, computing, Named(self.progress, f"{site.name}: "))
 
     def _map_key(self, site: Site) -> str:
         """Return the digest of what determines the map of a site: the model, and the files and settings of the site."""
-        settings = replace(self.recipe.map, region=None, where="", sites=())
-        region = fingerprint_vector(site.region) if site.region else ""
+        settings = replace(self.recipe.map, region=None, region_layer="", where="", sites=())
+        region = (fingerprint_vector(site.region) if site.region else "", site.region_layer, site.where)
         images = self.folder.inputs.parts[site.name].images
-        return digest(self.keys["train"], settings, region, site.where, images, site.grid, site.sources)
+        return digest(self.keys["train"], settings, *region, images, site.grid, site.sources)
 
     def _open_map(self, legend: Legend, site: Site) -> LandCoverMap:
         return open_map(legend, self.scenes[site.name].grid, self.recipe.map, self.layout.site(site.slug).map.path)

@@ -78,7 +78,9 @@ class Keys:
 def map_key(train: str, settings: Mapping) -> str:
     """Return the digest of everything that determines a map: the training, the settings, the content of the region."""
     region = fingerprint_vector(settings.region) if settings.region else ""
-    return digest(train, replace(settings, region=None, where=""), region, settings.where)
+    return digest(
+        train, replace(settings, region=None, region_layer="", where=""), region, settings.region_layer, settings.where
+    )
 
 
 def settled(settings: Mapping, found: Reduced, device: str, progress: Progress) -> Mapping:

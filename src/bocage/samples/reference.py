@@ -10,11 +10,10 @@ from urllib.parse import unquote
 import geopandas as gpd
 import numpy as np
 import pandas as pd
-import pyogrio
 import shapely
 from numpy.typing import NDArray
-from pyproj import Proj
-from pyproj.exceptions import ProjError
+from pyproj import CRS, Proj
+from pyproj.exceptions import CRSError, ProjError
 from shapely import Polygon
 from shapely.affinity import scale
 
@@ -24,8 +23,10 @@ from bocage.grid import Grid, metres_per_unit
 from bocage.legend import Legend, plain
 from bocage.ranges import VALUE, Range, check_ranges
 from bocage.redaction import redacted_address
+from bocage.samples.tabular import TABLES, features_of
 from bocage.shelf import did_you_mean
 from bocage.sources.raster import fingerprint
+from bocage.vectorfile import only_layer, vector_files
 from bocage.words import Note
 
 Reason = Literal[
@@ -47,6 +48,8 @@ Reason = Literal[
 """Codes of rejection reasons; the text of a code has the key ``note_reason_<code>``."""
 MOST = 10
 """Maximum number of unknown labels that a message lists."""
+LAYER = "layer of [reference], or init --layer"
+"""Where a layer is named."""
 NEGLIGIBLE = 0.01
 """Deviation of the scale of a projection from 1 that does not change a distance in metres."""
 POSTGIS = re.compile(
@@ -61,7 +64,8 @@ class Reference:
     """Location and fields of the reference polygons."""
 
     path: Path | str
-    """Vector file in any OGR format, or a PostGIS database ``postgresql://user@host/base`` (``pip install bocage[postgis]``)."""
+    """Vector file in any OGR format; CSV or Parquet table with coordinates; or a PostGIS database
+    ``postgresql://user@host/base`` (``pip install bocage[postgis]``)."""
     label: str
     """Field that contains the class label."""
     polygon_id: str = ""
@@ -74,6 +78,12 @@ class Reference:
     probability sample of the mapped area; empty: they were chosen without a sampling design, and areas have no intervals."""
     layer: str = ""
     """Layer of the file, or ``schema.table`` of the database; empty: the only layer of the file that has geometries."""
+    geometry: tuple[str, ...] = ()
+    """Columns of a table: one with geometries as WKT, or two with x and y; empty: recognised by names such as ``wkt``, ``lon``
+    and ``lat``, ``x`` and ``y``."""
+    crs: str = ""
+    """Coordinate reference system of a file that declares none, for example ``"EPSG:2154"``; ``lon`` and ``lat`` of a table are
+    degrees in WGS 84."""
     buffer: Annotated[float, Range(0, 100_000)] = 0.0
     """Inward buffer: distance removed inside every polygon border before pixels are labelled, in metres, at least 0."""
     unknown: Literal["stop", "reject"] = "stop"
@@ -83,6 +93,15 @@ class Reference:
 
     def __post_init__(self) -> None:
         check_ranges(self)
+        if len(self.geometry) > 2:
+            raise ValueError("'geometry' names one column, or two; found " + ", ".join(self.geometry))
+        try:
+            if self.crs:
+                CRS.from_user_input(self.crs)
+        except CRSError:
+            raise ValueError(
+                f"'crs' must be a coordinate reference system such as EPSG:2154; found '{self.crs}'"
+            ) from None
 
     @property
     def shown(self) -> str:
@@ -140,7 +159,8 @@ def labelled_features(
     SamplesError
         The file, layer or field is missing, or a label is not in the legend, or no feature has a label.
     """
-    frame = read_features(reference)
+    frame = _with_crs(read_features(reference), reference)
+    _check_degrees(frame, reference)
     for name in (reference.label, *filter(None, [reference.polygon_id]), *fields):
         check_field(frame, name, reference)
     classes = [legend.index_of(value) for value in frame[reference.label]]
@@ -198,14 +218,16 @@ def usable_polygons(
         The table has no CRS, or no polygon intersects the map.
     """
     notes = []
-    if table.geometry.isna().all():
+    if len(table) and table.geometry.isna().all():
         raise SamplesError(
-            f"{reference.shown}: no feature has a geometry. Give a vector file of polygons; a table without geometry labels the "
-            "samples of a table of series (sensor 'table')."
+            f"{reference.shown}: no feature has a geometry. Give a vector file of polygons, or name the columns of the "
+            "coordinates of a table in [reference] geometry. A table without them labels the samples of a table of series "
+            "(sensor 'table')."
         )
     if table.crs is None:
-        raise SamplesError(f"{reference.shown}: no coordinate reference system. Assign a CRS with ogr2ogr -a_srs.")
-    _check_degrees(table, reference)
+        raise SamplesError(
+            f"{reference.shown}: no coordinate reference system. Set [reference] crs, or assign a CRS with ogr2ogr -a_srs."
+        )
     if table.crs != grid.crs.proj:
         notes.append(Note.of("reference_reprojected", there=_crs_name(table.crs), here=grid.crs_name))
         table = _reprojected(table, reference, grid)
@@ -235,6 +257,8 @@ def read_features(reference: Reference) -> gpd.GeoDataFrame:
             frame = _features(text, reference)
     except SamplesError:
         raise
+    except LookupError as error:
+        raise SamplesError(str(error)) from error
     except Exception as error:  # pyogrio raises many exception types; all mean that the file cannot be read
         why = " ".join(str(error).partition("; It might help")[0].split()).rstrip(
             ".;"
@@ -248,27 +272,30 @@ def read_features(reference: Reference) -> gpd.GeoDataFrame:
 
 
 def _features(text: str, reference: Reference) -> gpd.GeoDataFrame:
-    if text.lower().endswith((".parquet", ".geoparquet")):
-        return gpd.read_parquet(text)
-    frame = gpd.read_file(text, engine="pyogrio", layer=_layer(text, reference.layer))
+    if Path(text).suffix.lower() in TABLES:
+        return features_of(Path(text), reference.geometry)
+    frame = gpd.read_file(text, engine="pyogrio", layer=only_layer(Path(text), reference.layer, LAYER))
     if isinstance(frame, gpd.GeoDataFrame):
         return frame
     return gpd.GeoDataFrame(frame, geometry=gpd.GeoSeries([None] * len(frame), index=frame.index))
 
 
-def _layer(text: str, wanted: str) -> str:
-    """Return the layer to read: the wanted one, or the only one with geometries (QGIS stores styles as a layer without)."""
-    listed = [(str(name), kind) for name, kind in pyogrio.list_layers(text)]
-    names = [name for name, kind in listed if kind is not None] or [name for name, _ in listed]
-    if wanted and wanted not in [name for name, _ in listed]:
+def _with_crs(frame: gpd.GeoDataFrame, reference: Reference) -> gpd.GeoDataFrame:
+    """Return features with the CRS of the recipe if their file declares none.
+
+    Raises
+    ------
+    SamplesError
+        The file declares another CRS.
+    """
+    if not reference.crs:
+        return frame
+    if frame.crs is not None and frame.crs != CRS.from_user_input(reference.crs):
         raise SamplesError(
-            f"{text} has no layer '{wanted}'.{did_you_mean(wanted, names)} Its layers: {', '.join(names)}."
+            f"{reference.shown}: its CRS is {_crs_name(frame.crs)}, but [reference] crs is {reference.crs}. Remove crs, or "
+            "correct the CRS of the file with ogr2ogr -a_srs."
         )
-    if not wanted and len(names) > 1:
-        raise SamplesError(
-            f"{text} has {len(names)} layers: {', '.join(names)}. Name one: layer of [reference], or init --layer."
-        )
-    return wanted or names[0]
+    return frame if frame.crs is not None else frame.set_crs(reference.crs)
 
 
 def _check_degrees(table: gpd.GeoDataFrame, reference: Reference) -> None:
@@ -282,7 +309,8 @@ def _check_degrees(table: gpd.GeoDataFrame, reference: Reference) -> None:
         The coordinates are out of the range of degrees.
     """
     west, south, east, north = table.total_bounds
-    if table.crs.is_geographic and (max(abs(west), abs(east)) > 360 or max(abs(south), abs(north)) > 90.1):
+    degrees = table.crs is not None and table.crs.is_geographic
+    if degrees and (max(abs(west), abs(east)) > 360 or max(abs(south), abs(north)) > 90.1):
         raise SamplesError(
             f"{reference.shown}: its CRS is {_crs_name(table.crs)}, in degrees, but its coordinates are no degrees (extent "
             f"{[round(float(b), 1) for b in (west, south, east, north)]}). Declare the true CRS with ogr2ogr -a_srs."
@@ -351,10 +379,6 @@ def _geometry_column(engine: Any, layer: str) -> str:
     return str(found[0])
 
 
-SHAPEFILE = (".dbf", ".shx", ".prj", ".cpg", ".DBF", ".SHX", ".PRJ", ".CPG")
-"""Files beside a .shp that its content depends on."""
-
-
 def fingerprint_reference(reference: Reference) -> str:
     """Return a digest of the content of the polygons: of the file and its companion files, or of the database table."""
     text = str(reference.path)
@@ -369,15 +393,6 @@ def fingerprint_vector(path: Path) -> str:
     """Return a digest of the content of a vector file and of the files that belong to it; "missing" if it is absent."""
     digests = [fingerprint(file) for file in vector_files(path)]
     return digest_of("".join(digests).encode()) if digests else "missing"
-
-
-def vector_files(path: Path) -> list[Path]:
-    """Return the files of a vector file that exist: companions of a .shp, members of a .gdb, the write-ahead log of a .gpkg."""
-    if path.is_dir():
-        return sorted(file for file in path.rglob("*") if file.is_file())
-    beside = SHAPEFILE if path.suffix.lower() == ".shp" else ()
-    files = {path, path.with_name(f"{path.name}-wal"), *(path.with_suffix(suffix) for suffix in beside)}
-    return sorted(file for file in files if file.is_file())
 
 
 def check_field(frame: gpd.GeoDataFrame, name: str, reference: Reference) -> None:
@@ -489,6 +504,9 @@ def _usable(
             rejections.append(Rejection(reason, legend.names[int(label)], int(n), 0, value))
         table = table[~mask]
 
+    mixed = table.geometry.geom_type == "GeometryCollection"
+    if mixed.any():
+        table = table.assign(geometry=table.geometry.where(~mixed, table.geometry.map(_polygons_in)))
     kinds = table.geometry.geom_type
     reject((table.geometry.is_empty | table.geometry.isna()), "empty")
     reject(~kinds.reindex(table.index).isin(["Polygon", "MultiPolygon"]), "no_polygon")
@@ -506,3 +524,9 @@ def _usable(
         table = table.assign(geometry=shrunk(table.geometry, reference.buffer))
         reject(table.geometry.is_empty, "buffer", f"{reference.buffer:g}")
     return table, rejections
+
+
+def _polygons_in(shape: Any) -> Any:
+    """Return the polygons of a collection as one geometry; the collection itself if it has none."""
+    parts = [part for part in shapely.get_parts(shape) if shapely.get_dimensions(part) == 2]
+    return shapely.union_all(parts) if parts else shape

@@ -18,7 +18,8 @@ from numpy.typing import NDArray
 
 from bocage.errors import SceneError
 from bocage.ranges import Range, check_ranges
-from bocage.textfile import read_text
+from bocage.sources.times import read_times
+from bocage.textfile import read_text, separator_of
 
 EPOCH = datetime.date(1970, 1, 1)
 LAST = 364
@@ -97,8 +98,10 @@ class Thermal:
 def _degree_days(path: Path, base: float, cap: float, changed: int) -> tuple[int, NDArray[np.float64]]:
     """Return the first day of the table, and the growing degree days of each day from it; NaN in gaps longer than ``HOLES``."""
     try:
-        table: Any = pd.read_csv(io.StringIO(read_text(path)), parse_dates=["date"], skipinitialspace=True)
-        mean = table.set_index("date")["temperature"].astype(float)
+        text = read_text(path)
+        table: Any = pd.read_csv(io.StringIO(text), sep=separator_of(text), dtype={"date": str}, skipinitialspace=True)
+        times = np.array(read_times(table["date"].fillna("").tolist()), "datetime64[us]")
+        mean = pd.Series(table["temperature"].astype(float).to_numpy(), pd.DatetimeIndex(times))
         mean = mean[~mean.index.duplicated()].sort_index()
         daily = mean.resample("D").mean()
     except FileNotFoundError:

@@ -3,12 +3,14 @@
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Annotated
 
 from affine import Affine
 
 from bocage.errors import BocageError
 from bocage.grid import Grid
 from bocage.progress import QUIET, Progress
+from bocage.ranges import Range, check_ranges
 from bocage.simulate.formats import FORMATS
 from bocage.simulate.landscape import LEGEND, World
 from bocage.simulate.polygons import write_polygons
@@ -25,17 +27,17 @@ SENSORS = ("vhr", "s2", "s1")
 class Simulation:
     """Settings of a simulation. The defaults are fixed and must not be tuned in favour of a network."""
 
-    height: int = 1203
+    height: Annotated[int, Range(64, 1_000_000)] = 1203
     """Height in PAN pixels (1.5 m), at least 64. It need not be a multiple of 4."""
-    width: int = 1402
+    width: Annotated[int, Range(64, 1_000_000)] = 1402
     """Width in PAN pixels, at least 64."""
-    seed: int = 0
+    seed: Annotated[int, Range(0, 1_000_000)] = 0
     """Seed of the landscape."""
-    year: int = 2022
+    year: Annotated[int, Range(1950, 2100)] = 2022
     """Year of the acquisitions. Another year shifts the crop calendar and rotates the crops."""
-    region: int = 0
+    region: Annotated[int, Range(0, 999)] = 0
     """Number of the region. Another region has other parcels and other class proportions."""
-    polygons: int = 24
+    polygons: Annotated[int, Range(1, 1_000_000)] = 24
     """Maximum number of reference polygons per class."""
     sensors: tuple[str, ...] = SENSORS
     """Sensors to simulate: ``vhr``, ``s2``, ``s1``."""
@@ -48,8 +50,10 @@ class Simulation:
         return {FORMATS[name].SENSOR: name for name in self.formats}
 
     def __post_init__(self) -> None:
-        if min(self.height, self.width) < 64:
-            raise BocageError(f"A landscape must have at least 64 x 64 PAN pixels; found {self.height} x {self.width}.")
+        try:
+            check_ranges(self)
+        except ValueError as error:
+            raise BocageError(f"Landscape: {error}.") from error
         unknown = [s for s in self.sensors if s not in SENSORS]
         if unknown:
             raise BocageError(f"Unknown sensor '{unknown[0]}' to simulate. Known sensors: {', '.join(SENSORS)}.")

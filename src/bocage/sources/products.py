@@ -12,13 +12,14 @@ import zlib
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, date, datetime
+from datetime import date, datetime
 from pathlib import Path, PurePosixPath
 from typing import Literal
 from xml.etree.ElementTree import Element, ParseError
 
 import defusedxml
 import defusedxml.ElementTree
+from odc.geo.geobox import GeoBox
 
 from bocage.errors import SourceError
 from bocage.progress import Progress
@@ -27,6 +28,7 @@ from bocage.sources.base import Acquisition, SensorSpec
 from bocage.sources.files import archived, member_of
 from bocage.sources.folders import files_below, is_archive, is_system
 from bocage.sources.raster import inspect
+from bocage.sources.times import in_utc
 from bocage.words import Note
 
 LARGEST_XML = 64 << 20
@@ -84,6 +86,16 @@ class Product:
             raise SourceError(f"{self} has {len(found)} files for {what}: {', '.join(found[:3])}. Keep only one.")
         return self.files[found[0]]
 
+    def content(self, name: str) -> bytes:
+        """Return the content of a metadata file of the product.
+
+        Raises
+        ------
+        SourceError
+            The file is damaged or too large.
+        """
+        return _bytes(self.files[name])
+
     def xml(self, name: str = "") -> Element:
         """Return the root of an XML file of the product; default: its metadata file.
 
@@ -94,7 +106,7 @@ class Product:
         """
         name = name or self.metadata
         try:
-            root: Element = defusedxml.ElementTree.fromstring(_bytes(self.files[name]), forbid_dtd=False)
+            root: Element = defusedxml.ElementTree.fromstring(self.content(name), forbid_dtd=False)
         except ParseError as error:
             raise SourceError(f"{self}: {name} is not complete XML ({error}). Download the product again.") from error
         except defusedxml.DefusedXmlException as error:
@@ -287,12 +299,17 @@ def collect(
 
 def say_versions(acquisitions: Sequence[Acquisition], progress: Progress) -> None:
     """Report the dates at which several acquisitions show the same ground: one product that was processed more than once."""
+    several = sorted({date for (date, _), found in same_ground(acquisitions).items() if len(found) > 1})
+    if several:
+        progress.say(Note.of("several_versions", n=len(several), first=several[0]))
+
+
+def same_ground(acquisitions: Sequence[Acquisition]) -> dict[tuple[str, GeoBox], list[Acquisition]]:
+    """Return the acquisitions by date and grid, in their order."""
     places = defaultdict(list)
     for acquisition in acquisitions:
         places[acquisition.date, inspect(next(iter(acquisition.files.values())).path).grid.geobox].append(acquisition)
-    several = sorted({date for (date, _), found in places.items() if len(found) > 1})
-    if several:
-        progress.say(Note.of("several_versions", n=len(several), first=several[0]))
+    return places
 
 
 def generated(text: str | None, product: Product) -> dict[str, str]:
@@ -364,8 +381,3 @@ def utc(text: str, product: Product) -> datetime:
         return in_utc(datetime.fromisoformat(text.strip()))
     except ValueError as error:
         raise SourceError(f"{product}: '{text}' is not a valid time ({error}). Download the product again.") from error
-
-
-def in_utc(time: datetime) -> datetime:
-    """Return a time as UTC without time zone. A time without zone is UTC."""
-    return time.astimezone(UTC).replace(tzinfo=None) if time.tzinfo else time

@@ -7,9 +7,10 @@ or the values show is compared with the recipe. An orbit that the name does not 
 
 import re
 from collections import Counter, defaultdict
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import date, datetime
+from itertools import pairwise
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -20,7 +21,16 @@ from bocage.progress import QUIET, Progress
 from bocage.ranges import STORED, Range, check_ranges
 from bocage.sources.base import Acquisition, Band, BandFile, Decoding, SensorSpec, clear_where_listed
 from bocage.sources.declared import peek
-from bocage.sources.products import Product, ProductSettings, chosen_bands, collect, products, within
+from bocage.sources.products import (
+    Product,
+    ProductSettings,
+    chosen_bands,
+    collect,
+    generated,
+    products,
+    same_ground,
+    within,
+)
 from bocage.sources.raster import inspect
 from bocage.words import Note
 
@@ -79,6 +89,7 @@ def find(settings: Settings, progress: Progress = QUIET) -> list[Acquisition]:
     names = chosen_bands(SPEC, settings.bands)
     patterns = (settings.pattern,) if settings.pattern else NAMES
     groups: dict[tuple[str, ...], dict[str, Path]] = defaultdict(dict)
+    made: dict[tuple[str, ...], dict[str, str]] = {}
     for product in products(settings.path, _without_groups(patterns), "Sentinel-1 image"):
         name = Path(product.metadata).name
         if any(word in name for word in NOT_DATA):
@@ -93,6 +104,7 @@ def find(settings: Settings, progress: Progress = QUIET) -> list[Acquisition]:
             if twin:
                 raise SourceError(f"{twin} and {path} are the same image according to their names. Keep only one.")
             groups[key][parts["pol"].lower()] = path
+            made[key] = _generated(product)
     if not groups:
         raise SourceError(
             f"{settings.path} has no Sentinel-1 image of these days and this orbit. Check 'start', 'end', 'orbit' and "
@@ -101,7 +113,42 @@ def find(settings: Settings, progress: Progress = QUIET) -> list[Acquisition]:
     _check_orbits(settings, groups, progress)
     found = [Product(settings.path, "_".join(filter(None, key)), files, "") for key, files in sorted(groups.items())]
     keys = {product.name: key for product, key in zip(found, sorted(groups), strict=True)}
-    return collect(found, settings, lambda image: [_acquisition(image, keys[image.name], names, settings)], progress)
+
+    def read(image: Product) -> list[Acquisition]:
+        acquisition = _acquisition(image, keys[image.name], names, settings)
+        return [replace(acquisition, details={**acquisition.details, **made[keys[image.name]]})]
+
+    acquisitions = collect(found, settings, read, progress)
+    _check_versions(acquisitions)
+    return acquisitions
+
+
+def _generated(product: Product) -> dict[str, str]:
+    """Return the detail that orders the versions of an image: when it was processed, by its README (HyP3) or its tags."""
+    name = product.metadata.rpartition("_")[0] + ".README.md.txt"
+    readme = product.content(name).decode("utf-8", "replace") if name in product.files else ""
+    tag = dict(inspect(product.files[product.metadata]).tags).get("TIFFTAG_DATETIME", "")
+    written = re.search(r"Processing Date/Time: *(\d{4}-\S+)", readme)
+    stamped = re.fullmatch(r"(\d{4}):(\d\d):(\d\d \d\d:\d\d:\d\d)", tag)
+    return generated(written[1] if written else "-".join(stamped.groups()) if stamped else None, product)
+
+
+def _check_versions(acquisitions: Sequence[Acquisition]) -> None:
+    """Check that the newest of several images of one acquisition and one place is known.
+
+    Raises
+    ------
+    SourceError
+        Neither a README nor a tag says when one of them was processed.
+    """
+    for versions in same_ground(acquisitions).values():
+        for one, other in pairwise(versions):
+            if one.time == other.time and other.details.get("generated") in (None, one.details.get("generated")):
+                paths = " and ".join(str(next(iter(a.files.values())).path) for a in (one, other))
+                raise SourceError(
+                    f"{paths} are the same acquisition, and neither a README nor the tag TIFFTAG_DATETIME says which is newer. "
+                    "Keep only one."
+                )
 
 
 def _without_groups(patterns: tuple[str, ...]) -> str:

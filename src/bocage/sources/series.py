@@ -1,6 +1,5 @@
 """Time series of rasters: one file per variable with a band per date, or files per date whose path contains the date."""
 
-import re
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
@@ -12,9 +11,10 @@ from bocage.ranges import STORED, VALUE, Range, check_ranges
 from bocage.sources.base import Acquisition, BandFile, SensorSpec, clear_where_listed
 from bocage.sources.declared import Decoder, check_fractions, check_names
 from bocage.sources.image import quality_of
-from bocage.sources.pattern import DATE, Match, matching
+from bocage.sources.pattern import Match, matching
 from bocage.sources.products import distinct
 from bocage.sources.raster import inspect
+from bocage.sources.times import looks_dated, read_times
 from bocage.textfile import read_rows
 
 SPEC = SensorSpec("series", "time series of rasters: a file per variable or per date")
@@ -39,7 +39,8 @@ class Settings:
     bands: tuple[str, ...] = ()
     """Common names of the bands of `path`, in file order; ``"-"`` skips a band."""
     dates: Path | tuple[str, ...] = ()
-    """ISO dates in band order, or a CSV file with a column of dates; empty: the dates in the band descriptions."""
+    """Dates such as 2018-01-31 in band order, or a CSV file with a column of dates; empty: the dates in the band
+    descriptions."""
     scale: Annotated[float | None, Range(0, 1e12, above=True)] = None
     """Factor of the stored values: ``value = stored * scale + offset``; default: what each file declares, else 1."""
     offset: Annotated[float | None, Range(-1e12, 1e12)] = None
@@ -162,7 +163,7 @@ def _bands_of(pattern: Path, settings: Settings) -> dict[_Place, tuple[Path, int
             raise SourceError(
                 f"{path} has {info.count} band(s), but {len(texts)} date(s) are declared in 'dates'. Give a date per band."
             )
-        times = [_parse(text, f"{path}, band {i}") for i, text in enumerate(texts, start=1)]
+        times = _times(texts, path)
         twice = sorted({t for t in times if times.count(t) > 1}) if len(set(times)) < len(times) else []
         if twice:
             raise SourceError(f"{path}: the date {twice[0].isoformat()} is repeated. Give one band per date and time.")
@@ -172,7 +173,7 @@ def _bands_of(pattern: Path, settings: Settings) -> dict[_Place, tuple[Path, int
 
 def _dated_files(pattern: Path) -> dict[_Place, Path]:
     """Return date and tile to file, for the files that match a path with ``{date}``."""
-    return {(_parse(match.date, str(match.path)), match.tile): match.path for match in matching(pattern)}
+    return {(_times([match.date], match.path)[0], match.tile): match.path for match in matching(pattern)}
 
 
 def _declared_dates(dates: Path | tuple[str, ...]) -> list[str]:
@@ -185,31 +186,23 @@ def _declared_dates(dates: Path | tuple[str, ...]) -> list[str]:
     except ValueError as error:
         raise SourceError(f"The file of dates {dates} cannot be read: {error}. Save it as CSV in UTF-8.") from error
     columns = [[row[i] if i < len(row) else "" for row in rows] for i in range(len(rows[0]) if rows else 0)]
-    for fits in (_exists, _is_date):  # identifiers such as 20220001 look like dates
-        for texts in columns:
-            start = 0 if fits(texts[0]) else 1
-            if len(texts) > start and all(fits(t) for t in texts[start:]):
-                return texts[start:]
-    raise SourceError(f"The file of dates {dates} has no column of ISO dates such as 2018-01-31.")
+    dated = [texts[0 if looks_dated(texts[0]) else 1 :] for texts in columns]
+    dated = [texts for texts in dated if texts and all(map(looks_dated, texts))]
+    if not dated:
+        raise SourceError(f"The file of dates {dates} has no column of dates such as 2018-01-31.")
+    return next(filter(_readable, dated), dated[0])  # identifiers such as 20220001 look like dates
 
 
-def _is_date(text: str) -> bool:
-    return re.fullmatch(DATE, text.strip()) is not None
-
-
-def _exists(text: str) -> bool:
+def _readable(texts: list[str]) -> bool:
     try:
-        _parse(text, "")
-    except SourceError:
+        read_times(texts)
+    except ValueError:
         return False
     return True
 
 
-def _parse(text: str, where: str) -> datetime:
-    if not _is_date(text):
-        raise SourceError(f"{where}: '{text}' is not a date such as 2018-01-31. Give the dates in 'dates'.")
-    digits = re.sub(r"\D", "", text).ljust(14, "0")
+def _times(texts: list[str], path: Path) -> list[datetime]:
     try:
-        return datetime.strptime(digits, "%Y%m%d%H%M%S")
+        return read_times(texts)
     except ValueError as error:
-        raise SourceError(f"{where}: '{text}' is not a date ({error}).") from error
+        raise SourceError(f"{path}: {error}, or give them in 'dates'.") from error

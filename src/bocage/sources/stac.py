@@ -1,7 +1,8 @@
 """Any sensor from a STAC catalogue: an API searched by area, dates and cloud cover, or a static catalogue on disk.
 
 Assets of an API are downloaded once over the area, at their native resolution, into a cache of GeoTIFF files. A file enters the
-cache only when it is complete, so that an interrupted download resumes. Local files are read in place.
+cache only when it is complete, so that an interrupted download resumes. If the server replaces a file, the new version is
+downloaded. Local files are read in place.
 """
 
 import json
@@ -41,6 +42,7 @@ from bocage.sources.stac_items import (
     time_of,
     version,
 )
+from bocage.sources.stac_versions import Versions, version_in_cache
 from bocage.words import Note
 
 SPEC = SensorSpec("stac", "any sensor from a STAC API or a static catalogue")
@@ -272,10 +274,11 @@ class _OutsideError(Exception):
 def _guarded(settings: Settings) -> Callable[[Any], Acquisition | SourceError | None]:
     """Return a function that gives the acquisition of an item, or the error, or None if its image is outside the area."""
     sign = _signer(settings.sign)
+    versions = Versions(ask=not settings.sign)
 
     def work(item: Any) -> Acquisition | SourceError | None:
         try:
-            return _acquisition(item, settings, sign)
+            return _acquisition(item, settings, sign, versions)
         except SourceError as error:
             return error
         except _OutsideError:
@@ -295,12 +298,12 @@ def _signer(name: str) -> Callable[[Any], Any]:
     return signer
 
 
-def _acquisition(item: Any, settings: Settings, sign: Callable[[Any], Any]) -> Acquisition:
+def _acquisition(item: Any, settings: Settings, sign: Callable[[Any], Any], versions: Versions) -> Acquisition:
     wanted = dict(settings.bands) | ({"quality": settings.quality} if settings.quality else {})
     missing = [asset for asset in wanted.values() if asset not in item.assets]
     if missing:
         raise SourceError(f"Item {item.id} has no asset '{missing[0]}'. Its assets are {', '.join(item.assets)}.")
-    paths = {name: _local(item, asset, settings, sign) for name, asset in wanted.items()}
+    paths = {name: _local(item, asset, settings, sign, versions) for name, asset in wanted.items()}
     for name, asset in wanted.items():
         check_count(item, asset, max(bands_declared(item, asset), inspect(paths[name]).count))
     files = {
@@ -353,8 +356,8 @@ def _say_scales(items: Sequence[Any], settings: Settings, progress: Progress) ->
                     return
 
 
-def _local(item: Any, asset: str, settings: Settings, sign: Callable[[Any], Any]) -> Path:
-    """Return the path of an asset on disk, or of its copy in the cache, which is downloaded if it is missing."""
+def _local(item: Any, asset: str, settings: Settings, sign: Callable[[Any], Any], versions: Versions) -> Path:
+    """Return the path of an asset on disk, or of its copy in the cache, which is downloaded if this version is missing."""
     href = item.assets[asset].get_absolute_href() or item.assets[asset].href
     if not REMOTE.match(href):
         path = Path(href.removeprefix("file://"))
@@ -371,7 +374,9 @@ def _local(item: Any, asset: str, settings: Settings, sign: Callable[[Any], Any]
     changed = item.properties.get("updated") or item.properties.get("created") or ""
     # Signatures change from one hour to the next; the address without its query does not.
     key = digest(redacted_address(href).partition("?")[0], settings.area, changed)
-    path = inside(settings.cache, item.collection_id or "items", item.id, f"{safe_name(asset)}-{key}.tif")
+    folder = inside(settings.cache, item.collection_id or "items", item.id)
+    kept = version_in_cache(folder, f"{safe_name(asset)}-{key}", versions.of(item, asset, href))
+    path = inside(folder, kept.name)
     if not path.exists():
         _with_retries(
             lambda: _fetch(sign(item.clone()), asset, settings, path),
@@ -379,7 +384,7 @@ def _local(item: Any, asset: str, settings: Settings, sign: Callable[[Any], Any]
             f"Item {item.id}, asset {asset}",
         )
     inspect(path)
-    return Path(path)
+    return path
 
 
 def _with_retries(work: Callable[[], None], retries: int, subject: str) -> None:

@@ -6,7 +6,7 @@ from typing import Any
 
 from bocage.errors import SourceError
 from bocage.sources import sentinel2_l2a
-from bocage.sources.products import in_utc
+from bocage.sources.times import in_utc
 
 
 def longitudes_meet(one: tuple[float, float], other: tuple[float, float]) -> bool:

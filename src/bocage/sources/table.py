@@ -6,7 +6,7 @@ images. A table supports training and evaluation, but not mapping.
 
 import io
 import re
-from collections.abc import Iterable
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date as Day  # noqa: N812 - `date` is a setting
 from datetime import datetime, timedelta
@@ -25,7 +25,8 @@ from bocage.ranges import STORED, Range, check_ranges
 from bocage.shelf import did_you_mean
 from bocage.sources.base import Decoding, SensorSpec
 from bocage.sources.raster import fingerprint
-from bocage.textfile import read_text
+from bocage.sources.times import read_times
+from bocage.textfile import read_text, separator_of
 from bocage.words import Note
 
 SPEC = SensorSpec(
@@ -33,6 +34,11 @@ SPEC = SensorSpec(
 )
 NOWHERE = 'ENGCRS["rows of a table",EDATUM["samples"],CS[Cartesian,2],AXIS["(x)",east],AXIS["(y)",north],LENGTHUNIT["metre",1]]'
 """Coordinate reference system of a table: it has no location."""
+PARQUET = (".parquet", ".geoparquet")
+DATED = r"\d[\dTZ:+./ -]*"
+"""What ``{date}`` stands for in column names: a number, or a date with or without time and zone."""
+MONTH = r"\d{4}(?:\d{2})?"
+"""A year, or a year and a month."""
 SHORTEST = 6
 """Fewest characters of a date in a column name, as in ``202401``."""
 
@@ -155,7 +161,7 @@ def open(name: str, settings: Settings) -> TableSource:  # noqa: A001 - name req
     SourceError
         The file cannot be read, lacks a column, has invalid values, or has two rows for a sample and date.
     """
-    frame = read_table(settings.path)
+    frame = read_table(settings.path, {settings.id: str})
     _need(frame, settings.id, settings)
     frame = (_long if settings.date else _melted)(frame, settings)
     twice = frame.duplicated(["id", "time"])
@@ -181,8 +187,8 @@ def open(name: str, settings: Settings) -> TableSource:  # noqa: A001 - name req
     return TableSource(name, settings.path, tuple(settings.bands), tuple(ids), moments, decoding, stored, seen)
 
 
-def read_table(path: Path) -> pd.DataFrame:
-    """Return the columns of a Parquet or CSV file.
+def read_table(path: Path, text: Any = None) -> pd.DataFrame:
+    """Return the columns of a Parquet or CSV file; `text` is the data type of the columns of a CSV file, for pandas.
 
     Raises
     ------
@@ -194,13 +200,21 @@ def read_table(path: Path) -> pd.DataFrame:
             f"{path} does not exist. Check the path in the recipe (paths are relative to the recipe file)."
         )
     try:
-        frame = pd.read_parquet(path) if path.suffix == ".parquet" else pd.read_csv(io.StringIO(read_text(path)))
+        return pd.read_parquet(path) if path.suffix.lower() in PARQUET else _csv(path, text)
     except Exception as error:  # pandas and pyarrow raise many types; all mean that the file is unreadable
-        raise SourceError(f"{path} cannot be read as a table: {' '.join(str(error).split())[:200]}.") from error
-    if path.suffix != ".parquet" and not isinstance(
-        frame.index, pd.RangeIndex
-    ):  # pandas takes surplus cells as an index
-        raise SourceError(f"{path}: its rows have more cells than its first line has names. Name every column.")
+        raise SourceError(
+            f"{path} cannot be read as a table: {' '.join(str(error).split())[:200].rstrip('.')}."
+        ) from error
+
+
+def _csv(path: Path, text: Any) -> pd.DataFrame:
+    content = read_text(path)
+    frame = pd.read_csv(
+        io.StringIO(content), sep=separator_of(content), dtype=text, skipinitialspace=True, keep_default_na=text is not str,
+        na_values=[""],
+    )  # fmt: skip
+    if not isinstance(frame.index, pd.RangeIndex):  # pandas takes surplus cells as an index
+        raise ValueError("its rows have more cells than its first line has names. Name every column")
     return frame
 
 
@@ -224,18 +238,21 @@ def _long(frame: pd.DataFrame, settings: Settings) -> pd.DataFrame:
 def _melted(frame: pd.DataFrame, settings: Settings) -> pd.DataFrame:
     """Return a wide table as a long table, with the columns of :func:`_long`."""
     wanted = {column: name for name, column in settings.bands.items()} | {settings.valid: "valid"}
-    pattern = re.escape(settings.wide).replace(r"\{band\}", "(?P<band>.+)").replace(r"\{date\}", r"(?P<date>\d[\d-]*)")
+    bands = "|".join(map(re.escape, sorted(filter(None, wanted), key=len, reverse=True)))
+    pattern = (
+        re.escape(settings.wide).replace(r"\{band\}", f"(?P<band>{bands})").replace(r"\{date\}", f"(?P<date>{DATED})")
+    )
     found: dict[str, dict[str, str]] = {}
     for column in frame.columns:
         match = re.fullmatch(pattern, str(column))
-        if match and match["band"] in wanted:
+        if match:
             found.setdefault(match["date"], {})[wanted[match["band"]]] = str(column)
     if not found:
         raise SourceError(
             f"{settings.path}: no column matches {settings.wide}, with {', '.join(settings.bands.values())} for {{band}} and "
-            f"digits for {{date}}. Its columns are {', '.join(map(str, frame.columns[:10]))}."
+            f"a date or a number for {{date}}. Its columns are {', '.join(map(str, frame.columns[:10]))}."
         )
-    days = _days_of(found, settings)
+    times = _times_of(list(found), settings)
     parts = []
     for date, columns in found.items():
         missing = [name for name in settings.bands if name not in columns]
@@ -243,13 +260,12 @@ def _melted(frame: pd.DataFrame, settings: Settings) -> pd.DataFrame:
             raise SourceError(f"{settings.path}: the date {date} has no column for {missing[0]}.")
         part = {name: _numbers(frame[columns[name]], settings) for name in settings.bands}
         clear = frame[columns["valid"]].astype(float) > 0 if "valid" in columns else np.ones(len(frame), bool)
-        time = _times(pd.Series([days[date]] * len(frame), index=frame.index), settings)
-        parts.append(pd.DataFrame({"id": texts(frame[settings.id]), "time": time, "valid": clear, **part}))
+        parts.append(pd.DataFrame({"id": texts(frame[settings.id]), "time": times[date], "valid": clear, **part}))
     return pd.concat(parts, ignore_index=True)
 
 
-def _days_of(found: Iterable[str], settings: Settings) -> dict[str, str]:
-    """Return text in a column name → ISO date. Numbered columns count from the lowest number, at `start`.
+def _times_of(found: Sequence[str], settings: Settings) -> dict[str, np.datetime64]:
+    """Return text in a column name → time. Numbered columns count from the lowest number, at `start`.
 
     Raises
     ------
@@ -262,20 +278,34 @@ def _days_of(found: Iterable[str], settings: Settings) -> dict[str, str]:
                 f"{settings.path}: '{short[0]}' in a column name is a number, not a date. Give the date of the first column and "
                 "the days between columns: start = 2024-01-01, every = 10."
             )
-        return {text: text for text in found}
+        return dict(zip(found, _read_times(found, settings), strict=True))
     numbers = {text: int(text) for text in found if text.isdecimal()}
     if odd := [text for text in found if text not in numbers]:
         raise SourceError(f"{settings.path}: '{odd[0]}' in a column name is no number. Remove 'start' and 'every'.")
     first = min(numbers.values())
-    return {text: (settings.start + timedelta((n - first) * settings.every)).isoformat() for text, n in numbers.items()}
+    days = {text: settings.start + timedelta((n - first) * settings.every) for text, n in numbers.items()}
+    return {text: np.datetime64(day, "us") for text, day in days.items()}
 
 
 def _times(values: Any, settings: Settings) -> Any:
+    """Return a column of dates as times in UTC."""
+    if values.isna().any():
+        raise SourceError(
+            f"{settings.path}: {int(values.isna().sum())} rows have no date. Add it, or remove these rows."
+        )
+    if values.dtype.kind == "M":
+        return pd.to_datetime(values, utc=True).dt.tz_localize(None)
+    codes, written = pd.factorize(texts(values))
+    return _read_times(list(written), settings)[codes]
+
+
+def _read_times(written: Sequence[str], settings: Settings) -> NDArray[np.datetime64]:
+    """Return times written as text; a year or a month stands for its first day."""
+    whole = [f"{text}0101"[:8] if re.fullmatch(MONTH, text) else text for text in written]
     try:
-        times = pd.to_datetime(values, utc=True, format=None if values.dtype.kind == "M" else "ISO8601")
-    except (ValueError, TypeError) as error:
-        raise SourceError(f"{settings.path}: {error}. Write dates as 2018-01-31.") from error
-    return times.dt.tz_localize(None)
+        return np.array(read_times(whole), "datetime64[us]")
+    except ValueError as error:
+        raise SourceError(f"{settings.path}: {error}.") from error
 
 
 def _numbers(values: Any, settings: Settings) -> Any:
@@ -286,7 +316,9 @@ def _numbers(values: Any, settings: Settings) -> Any:
 
 
 def texts(values: Any) -> Any:
-    """Return ids as text. Whole numbers stored as floats are written without ``.0``."""
+    """Return ids as text. Whole numbers that are stored or written as floats are without ``.0``."""
     if values.dtype.kind == "f" and bool((values.dropna() % 1 == 0).all()):
         values = values.astype("Int64")
-    return values.astype(str)
+    written = values.astype(str)
+    whole = written[values.notna()].str.fullmatch(r"-?\d+\.0")
+    return written.str.removesuffix(".0") if len(whole) and whole.all() else written

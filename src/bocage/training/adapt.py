@@ -17,7 +17,7 @@ from bocage.errors import TrainingError
 from bocage.layout import SplitLayout
 from bocage.machine import versions
 from bocage.progress import QUIET, Progress
-from bocage.ranges import SHARE, Range, check_ranges
+from bocage.ranges import SEED, SHARE, Range, check_ranges
 from bocage.samples import Chips
 from bocage.samples.split import Draw
 from bocage.samples.unlabelled import NONE
@@ -48,7 +48,7 @@ class Adapting:
     """Use the recipe's reference polygons for training, in addition to the pseudo-labels."""
     device: str = "auto"
     """Device for the training: "auto", "cpu", "cuda" or "mps"."""
-    seed: Annotated[int, Range(0, 2**31)] = 0
+    seed: Annotated[int, SEED] = 0
     """Seed of the training; round ``k``, from 0, uses ``seed + k``."""
 
     def __post_init__(self) -> None:

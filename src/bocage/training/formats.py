@@ -12,14 +12,6 @@ RENAMED: Mapping[str, tuple[tuple[str, str], ...]] = {
 }
 """Network → patterns and replacements for parameters that had another name in format 1."""
 
-ADDED: Mapping[str, Mapping[str, Any]] = {"patchwork": {"shares": False}}
-"""Network → settings that came later, with the values that give the network before them."""
-
-
-def with_added(said: Mapping[str, Any]) -> dict[str, Any]:
-    """Complete the settings of a network in a description that was written before they existed."""
-    return {**said, "config": {**ADDED.get(said["name"], {}), **said["config"]}}
-
 
 def from_1(said: Mapping[str, Any], weights: Mapping[str, Tensor]) -> tuple[dict[str, Any], dict[str, Tensor]]:
     """Convert description and weights of format 1, which scaled bands by mean and deviation and had no calibration."""

@@ -25,7 +25,7 @@ from bocage.machine import versions
 from bocage.models import InputSpec, Network
 from bocage.models.reconstruction import reconstruction
 from bocage.progress import QUIET, Progress
-from bocage.ranges import Range, check_ranges
+from bocage.ranges import SEED, Range, check_ranges
 from bocage.samples import Chips, Draw
 from bocage.scene import Scene
 from bocage.training.choice import Choice
@@ -59,7 +59,7 @@ class Pretraining:
     """Number of pixels per optimiser step, at least 1."""
     learning_rate: Annotated[float, Range(0, 10, above=True)] = 2e-3
     """Maximum learning rate of the one-cycle schedule, above 0."""
-    seed: Annotated[int, Range(0, 2**31)] = 0
+    seed: Annotated[int, SEED] = 0
     """Seed of the weights, the pixels and the masks."""
 
     def __post_init__(self) -> None:

@@ -227,7 +227,7 @@ class Trained:
 
     @classmethod
     def _read(cls, model: ModelLayout) -> "Trained":
-        record = formats.with_added(json.loads(model.description.read_text(encoding="utf-8")))
+        record = json.loads(model.description.read_text(encoding="utf-8"))
         if record["format"] not in range(1, FORMAT + 1):
             raise TrainedError(
                 f"{model.path} has format {record['format']}, but this version of Bocage reads formats 1 to {FORMAT}. It was "

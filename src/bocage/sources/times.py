@@ -1,0 +1,84 @@
+"""Dates and times written as text → UTC: ISO 8601, with or without a zone, or with the year last if the order is certain."""
+
+import re
+from collections.abc import Sequence
+from datetime import UTC, datetime
+
+ADVICE = "Write dates as 2018-01-31"
+_YEAR_FIRST = re.compile(r"(\d{4})([-/.])(\d{1,2})\2(\d{1,2})(\D.*)?")
+_YEAR_LAST = re.compile(r"(\d{1,2})([-/.])(\d{1,2})\2(\d{4})(\D.*)?")
+_DIGITS = re.compile(r"(\d{8})T?(\d{6})?")
+
+
+def in_utc(time: datetime) -> datetime:
+    """Return a time as UTC without time zone. A time without zone is UTC."""
+    return time.astimezone(UTC).replace(tzinfo=None) if time.tzinfo else time
+
+
+def looks_dated(text: str) -> bool:
+    """Return whether a text has the form of a date, which may still not exist.
+
+    >>> looks_dated("31/01/2018"), looks_dated("2018-01-31T10:00Z"), looks_dated("12")
+    (True, True, False)
+    """
+    return any(form.fullmatch(text.strip()) for form in (_DIGITS, _YEAR_FIRST, _YEAR_LAST))
+
+
+def read_times(texts: Sequence[str]) -> list[datetime]:
+    """Return dates or times written as text, as UTC without time zone. A time without zone is UTC.
+
+    The texts are those of one column. Where the year is last, the day is the number that is above 12 in one of them.
+
+    Raises
+    ------
+    ValueError
+        A text is not a date, or the day and the month cannot be distinguished.
+
+    >>> read_times(["2020-05-01T00:30:00+02:00"])
+    [datetime.datetime(2020, 4, 30, 22, 30)]
+    >>> [f"{time:%d %b}" for time in read_times(["01/05/2020", "13/05/2020"])]
+    ['01 May', '13 May']
+    """
+    matches = [_YEAR_LAST.fullmatch(text.strip()) for text in texts]
+    month_first = _month_first([(match[0], int(match[1]), int(match[3])) for match in matches if match])
+    return [
+        _time(text) if match is None else _time("-".join(match.group(*order)) + (match[5] or ""), text)
+        for order in [(4, 1, 3) if month_first else (4, 3, 1)]
+        for text, match in zip(texts, matches, strict=True)
+    ]
+
+
+def _month_first(pairs: Sequence[tuple[str, int, int]]) -> bool:
+    """Return whether the first number is the month, in (text, first number, second number) of each date.
+
+    Raises
+    ------
+    ValueError
+        Both orders are possible, or neither.
+    """
+    day_first = [text for text, first, _ in pairs if first > 12]
+    month_first = [text for text, _, second in pairs if second > 12]
+    if day_first and month_first:
+        raise ValueError(f"'{day_first[0]}' has the day first and '{month_first[0]}' the month. {ADVICE}")
+    if not (day_first or month_first):
+        for text, first, second in pairs:
+            if first != second:
+                raise ValueError(f"'{text}' may have the day or the month first. {ADVICE}")
+    return bool(month_first)
+
+
+def _time(text: str, shown: str = "") -> datetime:
+    """Return the time of a text with the year first; messages show `shown`, or the text itself."""
+    text = text.strip()
+    if match := _YEAR_FIRST.fullmatch(text):
+        text = f"{match[1]}-{match[3]:0>2}-{match[4]:0>2}{match[5] or ''}"
+    elif match := _DIGITS.fullmatch(text):
+        text = f"{match[1]}T{match[2] or '000000'}"
+    elif not text:
+        raise ValueError(f"a date is missing. {ADVICE}")
+    else:
+        raise ValueError(f"'{shown or text}' is not a date. {ADVICE}")
+    try:
+        return in_utc(datetime.fromisoformat(re.sub(r"(T\d\d)-(\d\d)-(\d\d)$", r"\1:\2:\3", text)))
+    except (ValueError, OverflowError) as error:
+        raise ValueError(f"'{shown or text}' is not a date ({error}). {ADVICE}") from error
