@@ -397,6 +397,28 @@ def test_commands_that_take_one_site(lands, tmp_path, capsys):
     arguments = ["--model", str(tmp_path / "run"), "--site", "south", "--out", str(tmp_path / "there")]
     assert main(["evaluate", str(path), *arguments]) == 0, capsys.readouterr().err
     assert "All reference polygons" in capsys.readouterr().out
+    arguments[-1] = str(tmp_path / "map")
+    assert main(["map", str(path), *arguments]) == 0, capsys.readouterr().err
+    assert main(["report", str(tmp_path / "map")]) == 0
+    assert "without imagery" not in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("option", ["--region", "--region-layer", "--where"])
+def test_a_region_is_given_at_its_site(option, tmp_path, capsys):
+    path = written(tmp_path, site("north"), site("south"))
+    assert main(["map", str(path), option, "area"]) == 2
+    assert "give each [[site]] its region" in capsys.readouterr().err
+    path = written(tmp_path, site("north", more='region = "area.gpkg"\nregion_layer = "communes"'), site("south"))
+    found = read_recipe(path).at("north").map
+    assert (found.region, found.region_layer) == (tmp_path / "area.gpkg", "communes")
+    path = written(tmp_path, site("north", more='region_layer = "communes"'), site("south"))
+    with pytest.raises(RecipeError, match="select polygons of 'region'"):
+        read_recipe(path)
+
+
+def test_finish_takes_one_site(tmp_path, capsys):
+    assert main(["finish", str(written(tmp_path, site("north"), site("south")))]) == 1
+    assert "several sites (north, south)" in capsys.readouterr().err
 
 
 def test_limited_cubes_read_their_bands_only(lands, tmp_path):
