@@ -64,4 +64,4 @@ panels[2].set(
 )
 handles = [Patch(color=color, label=name) for name, color in zip(LEGEND.names, LEGEND.colors, strict=True)]
 figure.legend(handles=handles, loc="outside lower center", ncols=7, frameon=False, fontsize=9)
-figure.savefig("docs/gallery/finish.png", dpi=90)
+figure.savefig("docs/gallery/finish.png", dpi=90, bbox_inches="tight", pad_inches=0.1)
