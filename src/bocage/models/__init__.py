@@ -1,20 +1,10 @@
 """Tensors → logits. One architecture per file of this folder; ``MODELS`` is their shelf.
 
-A network of one source goes on the shelf ``SINGLE`` in ``single.py``, where ``fusion`` finds it too.
+A network goes on the shelf ``MEMBERS`` in ``members.py``, where ``mixture`` finds it too; a network of one source on the shelf
+``SINGLE`` in ``single.py``, where also ``fusion`` finds it.
 """
 
-from bocage.models import (
-    dmil,
-    fusion,
-    lightgbm,
-    m3fusion,
-    mixture,
-    multiresolcc,
-    patchwork,
-    random_forest,
-    s1s2vhsr,
-    twinns,
-)
+from bocage.models import mixture
 from bocage.models.base import (
     Abilities,
     Architecture,
@@ -32,27 +22,11 @@ from bocage.models.base import (
     no_architecture,
     window_positions,
 )  # fmt: skip
+from bocage.models.members import MEMBERS
 from bocage.models.single import SINGLE
 from bocage.shelf import Shelf
 
-MODELS: Shelf[Architecture] = Shelf(
-    "model",
-    "models",
-    {
-        **SINGLE.things,
-        "dmil": dmil,
-        "fusion": fusion,
-        "lightgbm": lightgbm,
-        "m3fusion": m3fusion,
-        "mixture": mixture,
-        "multiresolcc": multiresolcc,
-        "patchwork": patchwork,
-        "random_forest": random_forest,
-        "s1s2vhsr": s1s2vhsr,
-        "twinns": twinns,
-    },
-    no_architecture,
-)
+MODELS: Shelf[Architecture] = Shelf("model", "models", {**MEMBERS.things, "mixture": mixture}, no_architecture)
 
 __all__ = [
     "MODELS", "SINGLE", "Abilities", "Architecture", "Batch", "Card", "Footprint", "InputSpec", "Network", "Published",

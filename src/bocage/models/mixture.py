@@ -39,6 +39,7 @@ from bocage.models.base import (
     output_shape,
     seen_by,
 )
+from bocage.models.members import MEMBERS
 from bocage.ranges import Range, check_ranges
 
 CARD = Card(
@@ -68,9 +69,7 @@ class Member:
     @property
     def architecture(self) -> Architecture:
         """The module of the model."""
-        from bocage.models import MODELS  # imported here because the shelf has the mixture, too
-
-        return MODELS.get(self.name)
+        return MEMBERS.get(self.name)
 
     @property
     def config(self) -> Any:
