@@ -346,7 +346,7 @@ def test_the_report_shows_calibration_and_waiting(recipe, finished):
     assert f"differ by {100 * found['error']:.1f} points" in page
     assert "waited for samples during" in page
     path = recipe(GRU)
-    path.write_text(path.read_text().replace("[training]", '[training]\nkeep = "training"'))
+    path.write_text(path.read_text().replace("[training]", '[training]\nkeep = "training"\ncalibrate = false'))
     assert main(["run", str(path), "--out", "other"]) == 0, "no validation polygons: curves without their line"
     assert "divided by a temperature" not in Path("other/report.html").read_text()
 

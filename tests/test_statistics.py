@@ -287,5 +287,5 @@ def test_rare_classes_get_their_least():
     assert allocate({1: 500, 2: 500, 3: 500}, SampleDesign(size=60, least=30)) == {1: 30, 2: 30, 3: 30}
     with pytest.raises(EvaluationError, match="nothing to sample"):
         allocate({1: 0}, SampleDesign())
-    with pytest.raises(EvaluationError, match="between 0 and"):
+    with pytest.raises(EvaluationError, match="above 0 and below 0.5"):
         SampleDesign(error=0)

@@ -191,8 +191,8 @@ def test_what_the_sample_needs_is_told(mapped, recipe, capsys):
     assert "may hold labels" in capsys.readouterr().err
     for more, message in (
         (("--to", "out/a.shp"), "unknown format"),
-        (("--error", "0"), "between 0 and 0.5"),
-        (("--least", "1"), "2 pixels or more"),
+        (("--error", "0"), "above 0 and below 0.5"),
+        (("--least", "1"), "at least 2"),
         (("--expect", "maise=0.9", "--to", "out/b.gpkg"), "no class 'maise'"),
     ):
         assert design(mapped, *more) == 1, more
