@@ -23,7 +23,7 @@ def coloured(path: Path) -> object:
 
 
 score = json.loads((RUN / "run/score.json").read_text())
-right = score["truth"]["metrics"]["overall_accuracy"]["mean"]
+right = score["truth"]["overall_accuracy"]["mean"]
 figure = Figure(figsize=(15, 5.2), layout="constrained")
 truth, classes, confidence = figure.subplots(1, 3)
 truth.imshow(coloured(RUN / "landscape/truth.tif"), interpolation="nearest")

@@ -88,7 +88,7 @@ CONTENDERS = (
     ),
 )
 """Label, network of ``SMALL`` and changed settings of each model of ``bocage compare``: competitors and ablations."""
-SHORT = "steps = [0, 450]               # a short training, for a first look"
+SHORT = "steps = [0, 350]               # a short training, for a first look"
 BANDS = ("blue", "green", "red", "rededge1", "rededge2", "rededge3", "nir", "nir08", "swir16", "swir22")
 
 
