@@ -18,6 +18,7 @@ from bocage.layout import ModelLayout, SplitLayout
 from bocage.mapping import make_map
 from bocage.mapping.engine import Computing
 from bocage.models import MODELS, Footprint, InputSpec, SourceTensor, build, card_for, gru, lightgbm, mixture
+from bocage.models.members import MEMBERS
 from bocage.models.mixture import Config, Member
 from bocage.models.tabular import interpolated
 from bocage.recipe import read_recipe
@@ -158,7 +159,7 @@ class Own(torch.nn.Module):
 
 
 def test_networks_from_outside_are_members(monkeypatch):
-    monkeypatch.setitem(MODELS.things, "own", SimpleNamespace(Config=gru.Config, Model=Own))
+    monkeypatch.setitem(MEMBERS.things, "own", SimpleNamespace(Config=gru.Config, Model=Own))
     inputs = {"s2": SERIES}
     first, again = (build(mixture, inputs, 3, Config((Member("own", {}, 2),))) for _ in range(2))
     weights = first.state_dict()
