@@ -2,10 +2,10 @@
 
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from bocage.disk import artefact, write_json
 from bocage.layout import RunLayout
@@ -114,6 +114,17 @@ class Transfer:
         return cls(**record | more | places)
 
 
+Loaded = TypeVar("Loaded")
+
+
+def _loaded(path: Path, from_dict: Callable[[dict[str, Any]], Loaded]) -> Loaded | None:
+    """Return the record in a file; None if the file does not exist."""
+    if not path.exists():
+        return None
+    with artefact(path):
+        return from_dict(json.loads(path.read_text(encoding="utf-8")))
+
+
 @dataclass(frozen=True)
 class Adaptation:
     """An adaptation: the content of ``adapted.json``."""
@@ -138,10 +149,7 @@ class Adaptation:
         RunFolderError
             The file is damaged.
         """
-        if not path.exists():
-            return None
-        with artefact(path):
-            return cls.from_dict(json.loads(path.read_text(encoding="utf-8")))
+        return _loaded(path, cls.from_dict)
 
     @classmethod
     def from_dict(cls, record: dict[str, Any]) -> "Adaptation":
@@ -175,12 +183,13 @@ class Mapped:
         RunFolderError
             The file is damaged.
         """
-        if not path.exists():
-            return None
-        with artefact(path):
-            record = json.loads(path.read_text(encoding="utf-8"))
-            adapted = Adaptation.from_dict(record["adapted"]) if record["adapted"] else None
-            return cls(Transfer.from_dict(record["transfer"]), adapted)
+        return _loaded(path, cls.from_dict)
+
+    @classmethod
+    def from_dict(cls, record: dict[str, Any]) -> "Mapped":
+        """Return the map's record from its JSON form."""
+        adapted = Adaptation.from_dict(record["adapted"]) if record["adapted"] else None
+        return cls(Transfer.from_dict(record["transfer"]), adapted)
 
 
 @dataclass(frozen=True)
