@@ -4,17 +4,12 @@ For an unknown key, the error names the nearest known key. One error lists all p
 """
 
 import dataclasses
-import math
-import os
-import re
 import tomllib
 import typing
 from collections.abc import Mapping as AnyMapping
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
-
-from pydantic import TypeAdapter, ValidationError
 
 from bocage.disk import safe_name
 from bocage.errors import BocageError, Problem, RecipeError
@@ -23,12 +18,10 @@ from bocage.finish import Finishing
 from bocage.legend import Legend, read_csv
 from bocage.mapping import WRITERS, Mapping, Workers
 from bocage.models import MODELS, mixture
-from bocage.recipe.draft import UNKNOWN
 from bocage.recipe.nouns import Contender, GridChoice, LegendChoice, Plugins, Recipe, Repetition, Site, SourceChoice
-from bocage.redaction import learn
+from bocage.recipe.reading import Reading
 from bocage.report import Reporting
 from bocage.samples import Reference, Split
-from bocage.samples.reference import POSTGIS
 from bocage.scene import INDICES, Preparation, Preparing
 from bocage.shelf import Shelf, allow, did_you_mean
 from bocage.sources import SENSORS
@@ -58,110 +51,6 @@ MIXTURE = "mixture"
 """Name of the model that is the mean of others."""
 SHARED = ("device", "devices", "pretrained", "scaling")
 """Settings of the training that all members of a mixture share."""
-
-
-@dataclass
-class _Reading:
-    """State of the parser: the folder for relative paths, and the problems found."""
-
-    folder: Path
-    problems: list[Problem] = field(default_factory=list)
-
-    def add(self, key: str, message: object) -> None:
-        """Add a problem."""
-        self.problems.append(Problem(key, str(message)))
-
-    def unknown(self, key: str, known: list[str]) -> None:
-        """Add the problem of an unknown key."""
-        last = key.rpartition(".")[2]
-        self.add(key, f"unknown key.{did_you_mean(last, known)} Known: {', '.join(sorted(known))}")
-
-    def section(self, kind: type[Any], raw: Any, key: str) -> Any:
-        """Validate one table and return its dataclass; None if the table has problems."""
-        if not isinstance(raw, dict):
-            self.add(key, f"a table [{key}] is expected; found {raw!r}")
-            return None
-        cleaned = self._clean(kind, raw, key)
-        try:
-            return TypeAdapter(kind).validate_python(cleaned)
-        except ValidationError as error:
-            for detail in error.errors():
-                place = ".".join([key, *(str(part) for part in detail["loc"] if not _is_branch(part))])
-                self.add(place, f"{detail['msg'].removeprefix('Value error, ')}")
-        except BocageError as error:
-            self.add(key, f"{error}")
-        return None
-
-    def _clean(self, kind: Any, raw: dict[str, Any], key: str) -> dict[str, Any]:
-        """Report unknown keys and resolve relative paths, in nested tables too."""
-        hints = typing.get_type_hints(kind)
-        cleaned = {}
-        for name, value in raw.items():
-            if name not in hints:
-                self.unknown(f"{key}.{name}", list(hints))
-                continue
-            if value == UNKNOWN and str not in (hints[name], *typing.get_args(hints[name])):
-                self.add(
-                    f"{key}.{name}",
-                    f'{_sought(hints[name])} in place of "{UNKNOWN}"; the comment on its line lists what was found',
-                )
-                continue
-            cleaned[name] = self._value(hints[name], value, f"{key}.{name}")
-        return cleaned
-
-    def _value(self, hint: Any, value: Any, key: str) -> Any:
-        options = [hint, *typing.get_args(hint)]
-        inner = next((o for o in options if dataclasses.is_dataclass(o)), None)
-        if inner is not None and isinstance(value, dict):
-            return self._clean(inner, value, key)
-        if inner is not None and isinstance(value, list):
-            return [self._clean(inner, v, f"{key}.{i}") if isinstance(v, dict) else v for i, v in enumerate(value)]
-        if Path in options and isinstance(value, str) and not POSTGIS.match(value):
-            if value and not value.isprintable():
-                self.add(key, f"the path {value[:60]!r} has a control character; write a backslash as '/' or '\\\\'")
-            return self.folder / value
-        if Path in options and isinstance(value, dict):
-            return {k: self.folder / v if isinstance(v, str) else v for k, v in value.items()}
-        return value
-
-    def names(self, shelf: Shelf[Any], key: str, names: tuple[str, ...]) -> None:
-        """Report names that are not on the shelf, before a stage needs them."""
-        for name in names:
-            try:
-                shelf.get(name)
-            except BocageError as error:
-                self.add(key, f"{error}")
-
-    def expanded(self, value: Any, key: str) -> Any:
-        """Replace ``${VAR}`` by the environment variable; remember secrets for their redaction; report unusable values."""
-        if isinstance(value, dict):
-            return {k: self.expanded(v, f"{key}.{k}" if key else k) for k, v in value.items()}
-        if isinstance(value, list):
-            return [self.expanded(v, f"{key}.{i}") for i, v in enumerate(value)]
-        if isinstance(value, float) and math.isinf(value):
-            self.add(key, "the number is infinite")
-        if isinstance(value, str) and "\0" in value:
-            self.add(key, "the text has a NUL character")
-        if not isinstance(value, str):
-            return value
-        learn(key.rpartition(".")[2], value, os.environ)
-        return re.sub(r"\$\{(\w+)\}", lambda m: self._variable(m, key), value)
-
-    def _variable(self, match: re.Match[str], key: str) -> str:
-        if match[1] not in os.environ:
-            self.add(key, f"the environment variable {match[1]} is not set; set it with export {match[1]}=...")
-        return os.environ.get(match[1], match[0])
-
-
-def _sought(hint: Any) -> str:
-    """Return what a setting expects: a list or a single value."""
-    listed = any(typing.get_origin(option) is tuple for option in (hint, *typing.get_args(hint)))
-    return "write the values, for example [4, 5]," if listed else "write the value"
-
-
-def _is_branch(part: object) -> bool:
-    """Return whether a part of a pydantic location is the branch of a union, not a key."""
-    return isinstance(part, str) and (part in ("str", "path", "int", "float") or "[" in part or part[:1].isupper())
 
 
 def read_recipe(path: Path) -> Recipe:
@@ -199,7 +88,7 @@ def parse(table: AnyMapping[str, Any], folder: Path, source: object = "the recip
     RecipeError
         The table has problems; the error lists all of them.
     """
-    reading = _Reading(folder.resolve())
+    reading = Reading(folder.resolve())
     raw = reading.expanded(dict(table), "")
     known = ["name", "sources", "model", "compare", "site", *SECTIONS]
     for key in raw:
@@ -229,7 +118,7 @@ def parse(table: AnyMapping[str, Any], folder: Path, source: object = "the recip
     return Recipe(name, path=reading.folder / f"{name}.toml", **own, **parts)
 
 
-def _sites(reading: _Reading, raw: dict[str, Any]) -> tuple[Site, ...]:
+def _sites(reading: Reading, raw: dict[str, Any]) -> tuple[Site, ...]:
     """Read the tables [[site]]: for each site, its name, sources, grid, reference polygons and region."""
     tables = raw.get("site", [])
     empty = "site" in raw and not tables
@@ -242,7 +131,7 @@ def _sites(reading: _Reading, raw: dict[str, Any]) -> tuple[Site, ...]:
     return tuple(site for i, table in enumerate(tables) if (site := _site(reading, table, f"site.{i}")))
 
 
-def _site(reading: _Reading, table: dict[str, Any], key: str) -> Site | None:
+def _site(reading: Reading, table: dict[str, Any], key: str) -> Site | None:
     sources = _sources(reading, table.get("sources"), f"{key}.sources")
     grid = reading.section(GridChoice, table.get("grid", {}), f"{key}.grid")
     _check_grid(reading, grid, sources, f"{key}.grid.like")
@@ -259,7 +148,7 @@ def _site(reading: _Reading, table: dict[str, Any], key: str) -> Site | None:
         return None
 
 
-def _cross_check_sites(reading: _Reading, parts: dict[str, Any], sites: tuple[Site, ...]) -> None:
+def _cross_check_sites(reading: Reading, parts: dict[str, Any], sites: tuple[Site, ...]) -> None:
     split, mapping, evaluation = parts["split"], parts["map"], parts["evaluation"]
     if split and split.site and not sites:
         reading.add("split.site", "the recipe has no tables [[site]]; write one for each site, or remove the setting")
@@ -291,7 +180,7 @@ def _cross_check_sites(reading: _Reading, parts: dict[str, Any], sites: tuple[Si
             reading.add(key, f"not available with [[site]]{INSTEAD.get(key, '; remove the setting')}")
 
 
-def _choice(reading: _Reading, raw: Any, training: Any, before: str = "") -> Choice:
+def _choice(reading: Reading, raw: Any, training: Any, before: str = "") -> Choice:
     """Read a model, its settings and those of its training; `before` is the key of the table that contains both."""
     key = f"{before}model"
     if _table(raw).get("name") == MIXTURE:
@@ -305,7 +194,7 @@ def _choice(reading: _Reading, raw: Any, training: Any, before: str = "") -> Cho
     return Choice(name, config, settings)
 
 
-def _model(reading: _Reading, raw: Any, key: str) -> tuple[str, Any]:
+def _model(reading: Reading, raw: Any, key: str) -> tuple[str, Any]:
     if not isinstance(raw, dict) or not isinstance(raw.get("name"), str):
         reading.add(f"{key}.name", f"the model is missing; choose one of {', '.join(MODELS)}")
         return "", None
@@ -317,7 +206,7 @@ def _model(reading: _Reading, raw: Any, key: str) -> tuple[str, Any]:
     return raw["name"], reading.section(kind, {k: v for k, v in raw.items() if k != "name"}, key)
 
 
-def _completed(reading: _Reading, training: Any, model: str, key: str) -> Any:
+def _completed(reading: Reading, training: Any, model: str, key: str) -> Any:
     """Complete [training] with the defaults of the network, or with the published settings if the recipe selects them."""
     if not model or not isinstance(training, dict):
         return training
@@ -328,7 +217,7 @@ def _completed(reading: _Reading, training: Any, model: str, key: str) -> Any:
         return training
 
 
-def _repeated(reading: _Reading, raw: Any, key: str) -> tuple[Any, int]:
+def _repeated(reading: Reading, raw: Any, key: str) -> tuple[Any, int]:
     """Return the table of a model without `members`, and the number of its networks."""
     if "members" not in _table(raw):
         return raw, 1
@@ -349,7 +238,7 @@ def _repeated(reading: _Reading, raw: Any, key: str) -> tuple[Any, int]:
     return rest, repetition.members if repetition else 1
 
 
-def _mixture(reading: _Reading, raw: dict[str, Any], training: Any, before: str) -> Choice:
+def _mixture(reading: Reading, raw: dict[str, Any], training: Any, before: str) -> Choice:
     """Read a mixture: a table [[model.members]] for each model, with its settings, its number and its training."""
     key = f"{before}model"
     for odd in sorted(set(raw) - {"name", "members"}):
@@ -380,7 +269,7 @@ def _mixture(reading: _Reading, raw: dict[str, Any], training: Any, before: str)
     return Choice(MIXTURE, config, main, tuple(parsed))
 
 
-def _member(reading: _Reading, table: dict[str, Any], training: Any, key: str) -> tuple[mixture.Member, dict[str, Any]]:
+def _member(reading: Reading, table: dict[str, Any], training: Any, key: str) -> tuple[mixture.Member, dict[str, Any]]:
     """Return a member of a mixture, and the settings of its training."""
     own = {k: v for k, v in table.items() if k not in ("count", "training")}
     given = table.get("training", {})
@@ -397,7 +286,7 @@ def _member(reading: _Reading, table: dict[str, Any], training: Any, key: str) -
     return replace(member or mixture.Member(name), settings=settings), completed
 
 
-def _scaling(reading: _Reading, trainings: list[dict[str, Any]], key: str) -> dict[str, Any]:
+def _scaling(reading: Reading, trainings: list[dict[str, Any]], key: str) -> dict[str, Any]:
     """Return the scaling of the bands, which all members share; empty for the default."""
     known = {str(training["scaling"]) for training in trainings if "scaling" in training}
     if len(known) > 1:
@@ -407,7 +296,7 @@ def _scaling(reading: _Reading, trainings: list[dict[str, Any]], key: str) -> di
     return {"scaling": known.pop()} if known else {}
 
 
-def _contenders(reading: _Reading, raw: dict[str, Any], own: str) -> tuple[Contender, ...]:
+def _contenders(reading: Reading, raw: dict[str, Any], own: str) -> tuple[Contender, ...]:
     """Read the tables [[compare]]: for each model, its settings and the differences of its training."""
     tables = raw.get("compare", [])
     if not isinstance(tables, list) or not all(isinstance(table, dict) for table in tables):
@@ -443,7 +332,7 @@ def _label(raw: Any, choice: Choice) -> str:
     return f"{table.get('name', '?')}" + (f" ({settings})" if settings else "")
 
 
-def _plain_section(reading: _Reading, raw: dict[str, Any], key: str) -> Any:
+def _plain_section(reading: Reading, raw: dict[str, Any], key: str) -> Any:
     kind, required = SECTIONS[key]
     if key not in raw and required:
         reading.add(key, f"the section [{key}] is missing")
@@ -451,7 +340,7 @@ def _plain_section(reading: _Reading, raw: dict[str, Any], key: str) -> Any:
     return reading.section(kind, raw.get(key, {}), key)
 
 
-def _sources(reading: _Reading, raw: Any, place: str = "sources") -> dict[str, SourceChoice]:
+def _sources(reading: Reading, raw: Any, place: str = "sources") -> dict[str, SourceChoice]:
     if not isinstance(raw, dict) or not raw:
         reading.add(place, "at least one table [sources.<name>] is needed")
         return {}
@@ -476,7 +365,7 @@ def _sources(reading: _Reading, raw: Any, place: str = "sources") -> dict[str, S
     return chosen
 
 
-def _cross_check(reading: _Reading, parts: dict[str, Any], sources: dict[str, SourceChoice]) -> None:
+def _cross_check(reading: Reading, parts: dict[str, Any], sources: dict[str, SourceChoice]) -> None:
     split, mapping = parts["split"], parts["map"]
     _check_grid(reading, parts.get("grid"), sources, "grid.like")
     evaluation = parts["evaluation"]
@@ -490,18 +379,18 @@ def _cross_check(reading: _Reading, parts: dict[str, Any], sources: dict[str, So
         reading.add("map.draw", f"{units} are numbered 0 to {split.known_draws - 1}; found {mapping.draw}")
 
 
-def _check_grid(reading: _Reading, grid: GridChoice | None, sources: dict[str, SourceChoice], key: str) -> None:
+def _check_grid(reading: Reading, grid: GridChoice | None, sources: dict[str, SourceChoice], key: str) -> None:
     if grid and grid.like and sources and grid.like not in sources:
         known = f"{did_you_mean(grid.like, sources)} The sources are: {', '.join(sources)}"
         reading.add(key, f"no source is called '{grid.like}'.{known}")
 
 
-def _check_indices(reading: _Reading, sources: dict[str, SourceChoice], place: str) -> None:
+def _check_indices(reading: Reading, sources: dict[str, SourceChoice], place: str) -> None:
     for name, choice in sources.items():
         reading.names(INDICES, f"{place}.{name}.indices", (choice.preparation and choice.preparation.indices) or ())
 
 
-def _legend(reading: _Reading, choice: LegendChoice | None) -> Legend | None:
+def _legend(reading: Reading, choice: LegendChoice | None) -> Legend | None:
     if choice is None:
         return None
     try:

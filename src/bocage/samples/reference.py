@@ -1,11 +1,9 @@
 """Read reference polygons from a vector file or database, reproject them to the map's CRS, translate labels to classes."""
 
-import re
 import warnings
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
-from urllib.parse import unquote
 
 import geopandas as gpd
 import numpy as np
@@ -23,6 +21,7 @@ from bocage.grid import Grid, metres_per_unit
 from bocage.legend import Legend, plain
 from bocage.ranges import VALUE, Range, check_ranges
 from bocage.redaction import redacted_address
+from bocage.samples.postgis import POSTGIS, read_table
 from bocage.samples.tabular import TABLES, features_of
 from bocage.shelf import did_you_mean
 from bocage.sources.raster import fingerprint
@@ -52,11 +51,6 @@ LAYER = "layer of [reference], or init --layer"
 """Where a layer is named."""
 NEGLIGIBLE = 0.01
 """Deviation of the scale of a projection from 1 that does not change a distance in metres."""
-POSTGIS = re.compile(
-    r"postgres(?:ql)?(?:\+psycopg)?://(?:(?P<user>[^:@/?]*)(?::(?P<password>[^?]*(?=@)))?@)?(?P<place>.*)",
-    re.I | re.S,
-)
-"""Address of a database. Blanks, ``@`` and ``/`` in a password need no percent-encoding."""
 
 
 @dataclass(frozen=True)
@@ -245,7 +239,7 @@ def read_features(reference: Reference) -> gpd.GeoDataFrame:
     """
     text = str(reference.path)
     if POSTGIS.match(text):
-        return _read_postgis(text, reference)
+        return read_table(text, reference.layer)
     if not Path(text).exists():
         raise SamplesError(f"{text} does not exist. Check [reference] path.")
     if not Path(text).is_file() and not Path(text).is_dir():
@@ -333,50 +327,6 @@ def _reprojected(table: gpd.GeoDataFrame, reference: Reference, grid: Grid) -> g
         ) from error
     nowhere = np.isinf(moved.bounds.to_numpy()).any(1)
     return moved.set_geometry(moved.geometry.where(~nowhere, Polygon()))
-
-
-def _read_postgis(url: str, reference: Reference) -> gpd.GeoDataFrame:
-    try:
-        import sqlalchemy
-    except ImportError as error:
-        raise SamplesError("Reading PostGIS needs two more packages: pip install 'bocage[postgis]'.") from error
-    if not reference.layer:
-        raise SamplesError(f'{reference.shown}: no table is given. Set [reference] layer = "schema.table".')
-    try:
-        engine = sqlalchemy.create_engine(_engine_url(url))
-        name = ".".join('"' + part.replace('"', '""') + '"' for part in reference.layer.split("."))
-        column = _geometry_column(engine, reference.layer)
-        return gpd.read_postgis(f"SELECT * FROM {name}", engine, geom_col=column)
-    except SamplesError:
-        raise
-    except Exception as error:
-        first = str(error).splitlines()[0]
-        raise SamplesError(f"{reference.shown}, table {reference.layer}: {first}.") from error
-
-
-def _engine_url(address: str) -> Any:
-    """Return the address for SQLAlchemy, whose own parser ends a password at the first ``@``."""
-    import sqlalchemy
-
-    match = POSTGIS.fullmatch(address)
-    assert match
-    user, password = (None if part is None else unquote(part) for part in (match["user"], match["password"]))
-    return sqlalchemy.make_url(f"postgresql+psycopg://{match['place']}").set(username=user, password=password)
-
-
-def _geometry_column(engine: Any, layer: str) -> str:
-    import sqlalchemy
-
-    schema, _, table = layer.rpartition(".")
-    query = sqlalchemy.text(
-        "SELECT f_geometry_column FROM geometry_columns "
-        "WHERE f_table_name = :table AND (:schema = '' OR f_table_schema = :schema)"
-    )
-    with engine.connect() as connection:
-        found = connection.execute(query, {"table": table, "schema": schema}).scalars().all()
-    if not found:
-        raise SamplesError(f"The database has no table '{layer}' with a geometry column. Check [reference] layer.")
-    return str(found[0])
 
 
 def fingerprint_reference(reference: Reference) -> str:
