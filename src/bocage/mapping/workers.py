@@ -4,6 +4,7 @@ All workers run the same code (:class:`bocage.mapping.work.Worker`); only the di
 worker dies, it is replaced if possible, and its windows are assigned to other workers.
 """
 
+import logging
 import os
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
@@ -209,7 +210,10 @@ def _cluster(workers: Workers, threads: int, logs: Path) -> Iterator[Any]:
         return
     from distributed import LocalCluster
 
-    environment = {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
+    # Dask restores its level when the cluster closes, and connections that a signal closed are reported after that.
+    for name in ("distributed", "tornado", "asyncio"):
+        logging.getLogger(name).setLevel(logging.CRITICAL)
+    environment = {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1", "DASK_LOGGING__DISTRIBUTED": "critical"}
     start = partial(
         LocalCluster, n_workers=workers.count, threads_per_worker=threads, processes=True, memory_limit=None, host=LOOPBACK,
         dashboard_address=f"{LOOPBACK}:0", worker_dashboard_address=f"{LOOPBACK}:0",
