@@ -12,8 +12,7 @@ interval is a bootstrap over sets. An interrupted benchmark resumes, and several
 """
 
 import sys
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from itertools import permutations
@@ -130,19 +129,13 @@ def pairs_of(samples: Samples, seed: int, inner: bool) -> list[Draw]:
     return [_part(samples, train, test, seed) for train, test in chosen]
 
 
-@contextmanager
-def _variant(label: str) -> Iterator[None]:
-    with replaced(CODE.get(PARTS.get(label, ""), {})):
-        yield
-
-
 def measured(site: Site, label: str, tables: Table, seed: int, inner: bool) -> dict[str, list[float]]:
     """Return the scores of a variant on every pair of a set, or in both directions of a transfer."""
     recipe = parse(site.recipe(tables, label in TREES), site.folder)
     scene, folder = open_scene(recipe), WORK / slug(f"{site.name} {label} {seed} {inner}")
     samples = samples_of(recipe, scene, WORK / slug(f"samples {site.name} {label in TREES}"))
     found: dict[str, list[float]] = {key: [] for key in METRICS_KEPT}
-    with _variant(label):
+    with replaced(CODE.get(PARTS.get(label, ""), {})):
         if site.other:
             every = np.arange(len(samples.label))
             fixed = _fixed(samples, [_part(samples, every, every, seed)], seed)
@@ -201,20 +194,40 @@ def _measure(stage: str, names: Sequence[str], models: Mapping[str, Table], seed
             )
 
 
-def mean_ranks(found: Mapping[str, Mapping[str, list[Mapping[str, list[float]]]]]) -> dict[str, tuple[float, float]]:
-    """Return the mean rank of every variant and half its 95 % interval (bootstrap over sets).
+Lines = Mapping[str, Mapping[str, list[Mapping[str, list[float]]]]]
+"""Variant → set → score of each seed: metric → value of each pair of folds."""
 
-    The ranks are those of both metrics, in the sets that all variants have.
+
+def ranks_of(found: Lines, without: int | None = None) -> NDArray[np.float64]:
+    """Return the rank of each variant in each set, the mean of both metrics; (variants, sets that all variants have).
+
+    With `without`, the pairs of folds that have this fold do not count. A transfer counts always.
     """
-    sets = [name for name in SETS if all(name in measured_sets for measured_sets in found.values())]
-    if len(found) < 2 or len(sets) < 2:
-        return {}
-    value = np.array([[[np.mean(lines[s][0][m]) for m in METRICS_KEPT] for s in sets] for lines in found.values()])
-    ranks = np.apply_along_axis(lambda column: rankdata(-np.round(column, 4)), 0, value).mean(2)
-    generator = np.random.default_rng(0)
-    drawn = ranks[:, generator.integers(0, len(sets), (2000, len(sets)))].mean(2)
+    kept = [i for i, pair in enumerate(permutations(range(FOLDS), 2)) if without not in pair]
+
+    def value(scores: Mapping[str, list[float]], metric: str) -> float:
+        pairs = scores[metric]
+        return float(np.mean([pairs[i] for i in kept] if len(pairs) > 1 else pairs))
+
+    sets = [name for name in SETS if all(name in lines for lines in found.values())]
+    values = np.array([[[value(lines[s][0], m) for m in METRICS_KEPT] for s in sets] for lines in found.values()])
+    ranks: NDArray[np.float64] = np.apply_along_axis(lambda column: rankdata(-np.round(column, 4)), 0, values).mean(2)
+    return ranks
+
+
+def mean_ranks(found: Lines) -> dict[str, tuple[float, float]]:
+    """Return the mean rank of every variant over the sets, and half its 95 % interval (bootstrap over sets)."""
+    ranks = ranks_of(found)
+    generator, count = np.random.default_rng(0), ranks.shape[1]
+    drawn = ranks[:, generator.integers(0, count, (2000, count))].mean(2)
     low, high = np.percentile(drawn, (2.5, 97.5), axis=1)
     return {la: (float(ranks[i].mean()), float(high[i] - low[i]) / 2) for i, la in enumerate(found)}
+
+
+def _chosen(found: Lines) -> str:
+    """Return which variant the pairs without each fold choose: the fold can report on this variant."""
+    best = [list(found)[int(ranks_of(found, k).mean(1).argmin())] for k in range(FOLDS)]
+    return "Best mean rank: " + "; ".join(f"without fold {k}: {label}" for k, label in enumerate(best)) + "."
 
 
 def markdown(found: Mapping[str, Any]) -> str:
@@ -222,7 +235,8 @@ def markdown(found: Mapping[str, Any]) -> str:
     parts = []
     for stage in ("choose", "report"):
         lines = found.get(stage, {})
-        ranks = mean_ranks(lines) if stage == "choose" else {}
+        ranked = stage == "choose" and len(lines) > 1 and any(all(s in sets for sets in lines.values()) for s in SETS)
+        ranks = mean_ranks(lines) if ranked else {}
         header = ["", *SETS, *(["mean rank"] if ranks else [])]
         rows = []
         for label, sets in lines.items():
@@ -230,6 +244,8 @@ def markdown(found: Mapping[str, Any]) -> str:
             rank = [f"{ranks[label][0]:.1f} ± {ranks[label][1]:.1f}"] if label in ranks else [""] * bool(ranks)
             rows.append([label, *cells, *rank])
         parts.append(table(header, rows))
+        if ranked:
+            parts.append(_chosen(lines))
     return "\n\n".join(parts)
 
 

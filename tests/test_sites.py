@@ -367,7 +367,9 @@ def test_what_is_current_is_not_made_again(mapped, lands, capsys):
     area.geometry = area.geometry.buffer(60)
     area.to_file(lands / "area.gpkg", engine="pyogrio")
     path.write_text(path.read_text().replace('name = "south"\n', 'name = "south"\nregion = "area.gpkg"\n'))
+    written_at = (out / "score.json").stat().st_mtime_ns
     assert main(["run", str(path), "--out", str(out), "--overwrite"]) == 0
+    assert (out / "score.json").stat().st_mtime_ns == written_at, "the same score is not written again"
     said = capsys.readouterr().err
     for stage in ("train/0", "evaluate/0", "map/north", "map/east"):
         assert f"{stage}: up to date" in said

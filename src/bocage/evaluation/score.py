@@ -113,11 +113,11 @@ class Score:
         """Write as JSON, with any further entries; the file is complete or absent."""
         write_json(path, self.as_dict() | more)
 
-    def is_in(self, path: Path) -> bool:
-        """Return whether a file that :meth:`save` wrote has this score, perhaps with further entries."""
+    def is_in(self, path: Path, **more: Any) -> bool:
+        """Return whether a file that :meth:`save` wrote has this score and the entries `more`, perhaps with further entries."""
         try:
             found = json.loads(path.read_text(encoding="utf-8"))
-            return bool({**found, **json.loads(json.dumps(self.as_dict()))} == found)
+            return bool({**found, **json.loads(json.dumps(self.as_dict() | more))} == found)
         except (OSError, ValueError, TypeError):
             return False
 

@@ -17,8 +17,6 @@ REFLECTANCE = (
 """Common names of the bands of reflectance. Other bands (radar in dB, temperature, spectral indices) have no shares."""
 DARKEST = 0.02
 """Smallest mean of the bands by which they are divided, in reflectance: darker pixels are noise."""
-
-
 SPREAD = 3.0
 """Factor of the shares. On crops, their standard deviation is between 0.1 and 0.5; the scaled bands have about 1."""
 

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from bocage.disk import digest
 from bocage.errors import Problem, RecipeError
-from bocage.evaluation import Predictions, Score, load_score, predictions_of
+from bocage.evaluation import Predictions, Score, predictions_of
 from bocage.layout import RunLayout
 from bocage.legend import Legend
 from bocage.machine import device_of
@@ -25,7 +25,7 @@ from bocage.progress import QUIET, Named, Progress
 from bocage.recipe import Recipe, Site
 from bocage.run.folder import Inputs, RunFolder
 from bocage.run.opening import scene_of
-from bocage.run.stages import STAGES, score_of_draw
+from bocage.run.stages import STAGES, report_absent, score_of_draw, score_of_draws
 from bocage.samples import Samples, Survey
 from bocage.samples.cut import STORE
 from bocage.samples.join import join_samples
@@ -98,15 +98,15 @@ class SitesRun:
             self.folder.once(f"evaluate/{k}", self.keys["evaluate"], partial(self._score, k), self.progress)
             self.progress.step("evaluating", k + 1, draws)
         score = self.score
-        score.save(self.layout.score, sites={name: one.as_dict() for name, one in self.score_by_site().items()})
+        sites = {name: one.as_dict() for name, one in self.score_by_site().items()}
+        if not score.is_in(self.layout.score, sites=sites):
+            score.save(self.layout.score, sites=sites)
         return score
 
     @property
     def score(self) -> Score:
         """Score over all draws, of the test pixels of all sites."""
-        draws = [load_score(self.layout.split(k).score) for k in range(self.joined.draws)]
-        matrices, trust = tuple(score.matrices[0] for score in draws), tuple(t for score in draws for t in score.trust)
-        return Score(matrices, self.recipe.evaluation.names, {"draws": len(draws), **draws[0].design}, trust)
+        return score_of_draws(self.layout, self.joined.draws, self.recipe.evaluation.names)
 
     def score_by_site(self) -> dict[str, Score]:
         """Return the score of the test pixels of each site, over the draws in which it has some."""
@@ -124,9 +124,7 @@ class SitesRun:
         """Classify the test pixels of draw `k`; write ``test.parquet`` and ``score.json``."""
         samples, split = self.joined, self.layout.split(k)
         trained, test = Trained.load(split.model.path), samples.draw(k).test
-        if absent := [name for name in samples.without(test) if name not in samples.untested]:
-            names = ", ".join(absent)
-            self.progress.say(f"Draw {k + 1}: no test pixel of: {names}. Their accuracy is not measured in this draw.")
+        report_absent(samples, k, self.progress)
         pixels, probabilities = samples.pixels(test), self._probabilities(trained, test, k)
         predictions = predictions_of(
             pixels.row, pixels.column, pixels.polygon, pixels.label, probabilities, trained.calibration.temperature

@@ -256,9 +256,7 @@ class Run:
         return open_map(legend, self.scene.grid, self.recipe.map, self.layout.map.path)
 
     def _score_of_all_draws(self) -> Score:
-        draws = [load_score(self.layout.split(k).score) for k in range(self.samples.draws)]
-        matrices, trust = tuple(score.matrices[0] for score in draws), tuple(t for score in draws for t in score.trust)
-        return Score(matrices, self.recipe.evaluation.names, {"draws": len(draws), **draws[0].design}, trust)
+        return score_of_draws(self.layout, self.samples.draws, self.recipe.evaluation.names)
 
     def _score(self, k: int) -> None:
         """Classify the test pixels of draw `k`; write ``test.parquet`` and ``score.json``."""
@@ -266,9 +264,7 @@ class Run:
         trained, draw = Trained.load(split.model.path), samples.draw(k)
         predictions = self._classified(trained, draw.test, k)
         predictions.to_parquet(split.test)
-        if len(draw.test) and (absent := [n for n in samples.without(draw.test) if n not in samples.untested]):
-            names = ", ".join(absent)
-            self.progress.say(f"Draw {k + 1}: no test pixel of: {names}. Their accuracy is not measured in this draw.")
+        report_absent(samples, k, self.progress)
         score_of_draw(samples, k, predictions, self.recipe.evaluation.names).save(split.score)
 
     def _classified(self, trained: Trained, test: NDArray[np.int64], k: int) -> Predictions:
@@ -280,6 +276,21 @@ class Run:
             probabilities = classify(trained, self.samples.chips, test, self._device)
         place = (pixels.row, pixels.column, pixels.polygon)
         return predictions_of(*place, pixels.label, probabilities, trained.calibration.temperature)
+
+
+def score_of_draws(layout: RunLayout, draws: int, metrics: tuple[str, ...]) -> Score:
+    """Return the score over all draws, from their score files."""
+    found = [load_score(layout.split(k).score) for k in range(draws)]
+    matrices, trust = tuple(score.matrices[0] for score in found), tuple(t for score in found for t in score.trust)
+    return Score(matrices, metrics, {"draws": draws, **found[0].design}, trust)
+
+
+def report_absent(samples: Samples, k: int, progress: Progress) -> None:
+    """Report the classes without test pixels in draw `k`, if the draw tests anything."""
+    test = samples.draw(k).test
+    if len(test) and (absent := [name for name in samples.without(test) if name not in samples.untested]):
+        names = ", ".join(absent)
+        progress.say(f"Draw {k + 1}: no test pixel of: {names}. Their accuracy is not measured in this draw.")
 
 
 def score_of_draw(samples: Samples, k: int, predictions: Predictions, metrics: tuple[str, ...]) -> Score:
