@@ -7,7 +7,7 @@ they run only if named.
 import importlib
 import sys
 
-SHORT = ("forms", "engine", "forest", "memory", "operational", "gaps", "windows", "blocks", "starts")
+SHORT = ("forms", "engine", "forest", "memory", "operational", "gaps", "windows", "blocks", "starts", "texture")
 
 if __name__ == "__main__":
     for name in sys.argv[1:] or SHORT:
