@@ -69,6 +69,7 @@ def test_without_labels_it_learns_from_what_it_is_sure_of_and_keeps_it(trained, 
     assert not list((tmp_path / "out").glob("*checkpoint*"))
 
 
+@pytest.mark.slow
 def test_a_model_that_is_sure_of_nothing_says_so(trained, tmp_path):
     path, model = trained
     with pytest.raises(TrainingError, match="self-training is not possible"):

@@ -222,7 +222,8 @@ def test_trees_of_the_contest_get_texture_where_there_is_a_panchromatic_band():
             assert ("texture" in model) == ("VHR" in line.sources), line.keys
 
 
-def test_settings_of_sits_and_of_orfeo_toolbox():
+def test_settings_of_sits_and_of_orfeo_toolbox(monkeypatch, tmp_path):
+    monkeypatch.setenv("BOCAGE_DATA", str(tmp_path / "data"))
     sits = parse(contest_line("canada", "S2", "TempCNN of sits", contest.AUTHORS).unit(0).recipe(), Path()).choice
     config = sits.config
     assert (config.filters, config.kernel, config.dropout, config.dense, config.dense_dropout) == (64, 3, 0.2, 256, 0.5)

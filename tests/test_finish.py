@@ -182,6 +182,7 @@ def test_polygons_do_not_depend_on_tiles_and_are_a_coverage(tmp_path, smooth, to
         assert shapely.equals_exact(shapely.normalize(again[1]), shapely.normalize(polygons)).all()
 
 
+@pytest.mark.slow
 def test_polygons_that_are_not_simplified_have_the_pixels_of_their_objects(tmp_path):
     array = patchy(5, 1)
     number, polygons, pixels = drawn(array, 37, 0, tmp_path)
@@ -283,6 +284,7 @@ def test_finish_writes_the_same_polygons_in_three_formats(run, capsys):
     assert not [path for path in (out / "finish").iterdir() if path.name.startswith(".")]
 
 
+@pytest.mark.slow
 def test_a_polygon_has_the_mean_confidence_probability_and_share_of_its_pixels(run):
     recipe, out = run('[finish]\nsieve = 20\nformats = ["parquet"]\n', MORE)
     speckle(out)

@@ -73,6 +73,7 @@ def test_shards_divide_the_tile_and_fit_in_memory(scene) -> None:
     assert 256 % shard_side(long, 256) == 0
 
 
+@pytest.mark.slow
 def test_only_missing_and_outdated_shards_are_computed(scene, tmp_path: Path, landscape: Path) -> None:
     cube = scene.cubes["s2"]
     assert prepare(cube, tmp_path / "s2.zarr", SMALL).done == 12

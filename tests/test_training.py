@@ -544,7 +544,16 @@ def test_a_network_may_have_settings_that_suit_it(recipe):
     assert read_recipe(path).choice.training.schedule == "one-cycle"
     path.write_text(path.read_text() + "[training]\nschedule = 'cosine'\n")
     found = read_recipe(path).choice.training
-    assert (found.schedule, found.epochs, found.optimiser) == ("cosine", 40, "adamw")
+    assert (found.schedule, found.epochs, found.steps, found.optimiser) == ("cosine", 40, (1000, 10_000), "adamw")
+
+
+def test_a_number_of_epochs_in_the_recipe_is_not_changed_by_the_limits_of_the_network(recipe):
+    path = recipe('name = "patchwork"')
+    text = path.read_text()
+    path.write_text(text[: text.index("[training]")] + "[training]\nepochs = 3\n")
+    assert (read_recipe(path).choice.training.epochs, read_recipe(path).choice.training.steps) == (3, (0, 0))
+    path.write_text(path.read_text() + "steps = [50, 0]\n")
+    assert read_recipe(path).choice.training.steps == (50, 0)
 
 
 def test_the_published_preset_is_completed_by_the_recipe(recipe):

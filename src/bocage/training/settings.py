@@ -111,7 +111,9 @@ def with_preset(model: str, said: dict[str, Any]) -> dict[str, Any]:
     """
     card = card_of(MODELS.get(model))
     if said.get("preset") != "published":
-        return dict(card.training) | said
+        # The limits of the steps belong to the default number of epochs. A number in the recipe is trained as it is.
+        dropped = {"steps"} if "epochs" in said else set()
+        return {key: value for key, value in card.training.items() if key not in dropped} | said
     if card.published is None:
         raise ValueError(f"no published training is known for '{model}'; remove 'preset'")
     return asdict(card.published) | {"augment": False} | said
