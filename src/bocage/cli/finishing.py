@@ -4,13 +4,14 @@ from pathlib import Path
 
 import click
 
-from bocage.cli.options import opened
+from bocage.cli.options import SET, opened
 from bocage.cli.terminal import started, terminal
 
 
 @click.command()
 @click.argument("run", type=click.Path(path_type=Path))
 @click.option("--out", type=click.Path(path_type=Path), help="Folder of the run, if RUN is a recipe.")
+@SET
 def finish(run: Path, out: Path | None) -> None:
     """Regularise the map of a run, write it as polygons, and sum it by zone.
 
@@ -25,8 +26,8 @@ def finish(run: Path, out: Path | None) -> None:
     """
     from bocage.jobs.finish import recipe_of
 
-    recipe, folder = recipe_of(run, out)
-    parsed = opened(recipe)
+    recipe, folder, before = recipe_of(run, out)
+    parsed = opened(recipe, before=before)
     from bocage.jobs.finish import finish as work
 
     with terminal() as progress:

@@ -1,6 +1,7 @@
 """``bocage finish``: regularise the map of a run, write it as polygons, and sum it by zone."""
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from bocage.mapping import WRITERS, AreaCount, Delivered, MapBand, open_delivere
 from bocage.progress import QUIET, Progress
 from bocage.provenance import Provenance
 from bocage.recipe import Recipe
+from bocage.redaction import redacted
 from bocage.run import Inputs, RunFolder, held
 from bocage.samples.reference import fingerprint_vector
 from bocage.sources.base import Decoding
@@ -28,8 +30,10 @@ FORMAT = 1
 """Changed when the results of the same settings change."""
 
 
-def recipe_of(run: Path, out: Path | None = None) -> tuple[Path, Path | None]:
-    """Return the recipe and the folder of a run, given one of them; the folder is None if it is the recipe's default.
+def recipe_of(run: Path, out: Path | None = None) -> tuple[Path, Path | None, Sequence[str]]:
+    """Return the recipe, the folder and the overrides of a run, given its recipe or its folder.
+
+    For a recipe, there are no overrides, and the folder is None if it is the recipe's default.
 
     Raises
     ------
@@ -37,16 +41,17 @@ def recipe_of(run: Path, out: Path | None = None) -> tuple[Path, Path | None]:
         The folder holds no run, or its recipe is elsewhere now.
     """
     if not run.is_dir():
-        return run, out
+        return run, out, ()
     layout = RunLayout(run)
     if not layout.provenance.exists():
         raise RunFolderError(
             f"{run} holds no run ({layout.provenance.name} is missing). Give the folder of a run, or its recipe."
         )
-    recipe = Path(Provenance.load(layout.provenance).recipe)
+    before = Provenance.load(layout.provenance)
+    recipe = Path(before.recipe)
     if not recipe.exists():
         raise RunFolderError(f"{run}: its recipe {recipe} is missing. Give the recipe, with --out {run}.")
-    return recipe, run
+    return recipe, run, before.overrides
 
 
 def finish(recipe: Recipe, out: Path, progress: Progress = QUIET) -> RunLayout:
@@ -98,6 +103,7 @@ class _Finishing:
         if not layout.provenance.exists():
             raise RunFolderError(f"{layout.path} holds no run. Run 'bocage run' first.")
         provenance = Provenance.load(layout.provenance)
+        provenance.finishing = {name: _recorded(value) for name, value in asdict(settings).items()}
         zones = vector_files(settings.zones) if settings.zones else []
         if settings.zones and not zones:  # before the other stages
             raise FinishError(f"[finish] zones: {settings.zones} does not exist. Give the path of a vector file.")
@@ -172,6 +178,11 @@ class _Finishing:
             files = {name: layout.finish.polygons(name) for name in self.settings.formats}
             count = vectors.write(files, folder, self.progress)
         self.progress.say(f"{count} polygons")
+
+
+def _recorded(value: Any) -> Any:
+    """Return the value of a setting for the record of the run."""
+    return redacted(str(value)) if isinstance(value, Path) else value
 
 
 def _keys(settings: Finishing, provenance: Provenance) -> dict[str, str]:

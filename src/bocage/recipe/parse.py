@@ -7,6 +7,7 @@ import dataclasses
 import tomllib
 import typing
 from collections.abc import Mapping as AnyMapping
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,7 @@ from bocage.legend import Legend, read_csv
 from bocage.mapping import WRITERS, Mapping, Workers
 from bocage.models import MODELS, mixture
 from bocage.recipe.nouns import Contender, GridChoice, LegendChoice, Plugins, Recipe, Repetition, Site, SourceChoice
+from bocage.recipe.overrides import attributed, effective_text, overridden
 from bocage.recipe.reading import Reading
 from bocage.report import Reporting
 from bocage.samples import Reference, Split
@@ -53,8 +55,13 @@ SHARED = ("device", "devices", "pretrained", "scaling")
 """Settings of the training that all members of a mixture share."""
 
 
-def read_recipe(path: Path) -> Recipe:
+def read_recipe(path: Path, overrides: Sequence[str] = ()) -> Recipe:
     """Read and check a recipe file.
+
+    Parameters
+    ----------
+    overrides
+        Settings ``KEY=VALUE`` that replace those of the file, in their order.
 
     Raises
     ------
@@ -70,7 +77,15 @@ def read_recipe(path: Path) -> Recipe:
         raise RecipeError(path, [Problem("", "not a recipe: its tables and lists are nested too deeply")]) from error
     except ValueError as error:  # also numbers with thousands of digits
         raise RecipeError(path, [Problem("", f"not a TOML file: {error}")]) from error
-    return replace(parse({"name": path.stem, **table}, path.resolve().parent, path), path=path, text=text)
+    table, used, problems = overridden({"name": path.stem, **table}, overrides)
+    if problems:
+        raise RecipeError(path, problems)
+    try:
+        parsed = parse(table, path.resolve().parent, path)
+    except RecipeError as error:
+        raise RecipeError(path, attributed(error.problems, used)) from error
+    text = effective_text(path, table, used) if used else text
+    return replace(parsed, path=path, text=text, overrides=tuple(one.text for one in used))
 
 
 def parse(table: AnyMapping[str, Any], folder: Path, source: object = "the recipe") -> Recipe:
