@@ -14,7 +14,11 @@ from bocage.sources import SENSORS
 from setting_tables import nested, recipe_tables, table
 
 project, author, release = "Bocage", "The Bocage authors", __version__
-extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon"]
+extensions = ["myst_nb", "sphinx.ext.autodoc", "sphinx.ext.napoleon"]
+nb_execution_mode = "force"  # the page of Python shows what this version computes
+nb_execution_in_temp = True  # its run folders are not part of the documentation
+nb_execution_raise_on_error = True
+nb_execution_timeout = 600
 exclude_patterns = ["_build", "tables"]
 html_theme = "alabaster"
 smartquotes = False  # values in quotation marks are copied into recipes

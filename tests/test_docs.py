@@ -9,6 +9,7 @@ from pathlib import Path
 import click
 import pytest
 
+from bocage.api import Project
 from bocage.cli.main import COMMANDS, cli
 from bocage.models import MODELS
 from bocage.recipe import Recipe
@@ -144,3 +145,18 @@ def test_settings_that_the_text_names_with_their_table_exist():
     known = {name: set().union(*map(names, kinds)) for name, kinds in recipe_kinds().items()}
     assert len(pairs) > 5
     assert [pair for pair in sorted(pairs) if pair[1] not in known[pair[0]]] == []
+
+
+@pytest.mark.slow
+def test_the_page_of_python_runs(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    page = ROOT / "docs/guide/python.md"
+    cells = [code for language, code in blocks(page) if language.startswith("{code-cell}")]
+    assert len(cells) > 10
+    names_of_page = {}
+    for cell in cells:
+        lines = [line for line in cell.splitlines() if not line.startswith(":tags:")]
+        exec("\n".join(lines), names_of_page)
+    methods = {name for name in vars(Project) if not name.startswith("_") and callable(getattr(Project, name))}
+    used = set(re.findall(r"\.(\w+)\(", "".join(cells)))
+    assert methods <= used  # the page shows every method
