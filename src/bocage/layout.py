@@ -9,6 +9,7 @@
     ├── splits/<k>/                 model/  curves.csv  members/  test.parquet  score.json  importance.json
     ├── map/                        classes.tif  confidence.tif  …  areas.csv  item.json  checksums.sha256
     │                               with several sites: map/<site>/ and scene/<site>/
+    ├── objects/                    objects.{tif,parquet}
     ├── finish/                     polygons.{gpkg,parquet,fgb}  areas.csv  zones.{csv,parquet}
     ├── maps/<region>/              as map/, and region.json
     ├── score.json  sample.json  validation.gpkg
@@ -238,6 +239,28 @@ class SiteLayout:
 
 
 @dataclass(frozen=True)
+class ObjectsLayout:
+    """The folder of the objects of a segmentation."""
+
+    path: Path
+
+    @property
+    def ids(self) -> Path:
+        """Number of the object of each pixel, from 1; 0: no object."""
+        return self.path / "objects.tif"
+
+    @property
+    def table(self) -> Path:
+        """Features of every object."""
+        return self.path / "objects.parquet"
+
+    @property
+    def scratch(self) -> Path:
+        """Temporary rasters and tables of an unfinished segmentation."""
+        return self.path / ".scratch"
+
+
+@dataclass(frozen=True)
 class FinishLayout:
     """The folder of what follows the classification."""
 
@@ -361,6 +384,11 @@ class RunLayout:
     def region(self, name: str) -> MapLayout:
         """Folder of the map of a region, beside the map of the run."""
         return MapLayout(self.path / "maps" / name)
+
+    @property
+    def objects(self) -> ObjectsLayout:
+        """Objects of a segmentation."""
+        return ObjectsLayout(self.path / "objects")
 
     @property
     def finish(self) -> FinishLayout:
