@@ -328,7 +328,11 @@ def test_complete_stages_are_kept_and_changed_ones_repeated(run):
     finish(read_recipe(recipe), out, told)
     assert not [word for word in told.words if "up to date" in word]
     finish(read_recipe(recipe), out, told)
-    assert [word for word in told.words if "up to date" in word] == ["regularise: up to date", "vectors: up to date"]
+    assert [word for word in told.words if "up to date" in word] == [
+        "regularise: up to date",
+        "accuracy: up to date",
+        "vectors: up to date",
+    ]
     (out / "finish/polygons.fgb").unlink()
     recipe.write_text(recipe.read_text().replace("tile = 64", "tile = 70"))
     told = Told()

@@ -217,7 +217,7 @@ def square(row, column, height, width, shift=0.0):
 
 def parcels(path, shapes, crs="EPSG:32740", **fields):
     """Write a vector file; geometries may be invalid, empty or missing."""
-    table = gpd.GeoDataFrame({name: values for name, values in fields.items()}, geometry=shapes, crs=crs)
+    table = gpd.GeoDataFrame(fields, geometry=shapes, crs=crs)
     table.to_file(path, engine="pyogrio")
     return path
 
