@@ -4,6 +4,7 @@ from bocage.shelf import Shelf
 from bocage.sources import (
     image,
     landsat_c2l2,
+    objects,
     pansharpened,
     pleiades,
     sentinel1_grd,
@@ -35,6 +36,7 @@ SENSORS: Shelf[Sensor | Opener | Deriver] = Shelf(
     {
         "image": image,
         "landsat_c2l2": landsat_c2l2,
+        "objects": objects,
         "pansharpened": pansharpened,
         "pleiades": pleiades,
         "sentinel1_grd": sentinel1_grd,
