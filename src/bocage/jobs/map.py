@@ -51,7 +51,7 @@ def map_with(
     layout = RunLayout(out)
     _check_free(layout, overwrite)
     with held(out):
-        folder, scene = ModelLayout.of(model).path, open_scene(recipe, progress)
+        folder, scene = ModelLayout.of(model).path, open_scene(recipe, progress, out)
         trained = Trained.load(folder)
         settings = _with_layers(_precise(recipe, folder, progress), trained)
         computing = Computing(recipe.choice.training.device, recipe.workers)

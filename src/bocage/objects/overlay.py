@@ -56,7 +56,7 @@ class Overlay:
     def _places(self, axis: int, start: int, length: int) -> NDArray[np.int64]:
         """Return the row or column of the source at the centre of each of `length` rows or columns of objects."""
         scale, offset = self._to_objects(axis)
-        return np.floor((np.arange(start, start + length) + 0.5 - offset) / scale + TINY).astype(np.int64)
+        return np.asarray(np.floor((np.arange(start, start + length) + 0.5 - offset) / scale + TINY), np.int64)
 
     def fine(self, ids: NDArray[Any], window: Window, source: Window) -> NDArray[Any]:
         """Return the numbers of the objects (y, x) at the centres of the pixels of a window of a source that is not coarser.

@@ -91,4 +91,4 @@ def in_time(values: NDArray[np.float64], there: NDArray[np.bool_], days: NDArray
     start, stop = (np.asarray(days, np.float64)[at] for at in (first, last))
     weight = np.clip((days - start) / np.maximum(stop - start, 1), 0, 1)[..., None]
     low, high = (np.take_along_axis(values, at[..., None], 1) for at in (first, last))
-    return np.where(there.any(1)[:, None, None], low + weight * (high - low), np.nan)
+    return np.where(np.asarray(there.any(1))[:, None, None], low + weight * (high - low), np.nan)

@@ -24,7 +24,7 @@ from bocage.report import Reporting
 from bocage.samples import Reference, Split
 from bocage.scene import INDICES, Preparation, Preparing
 from bocage.shelf import Shelf, allow, did_you_mean
-from bocage.sources import SENSORS
+from bocage.sources import SENSORS, objects
 from bocage.textfile import read_text
 from bocage.training import Choice, Training, with_preset
 
@@ -383,6 +383,8 @@ def _check_grid(reading: Reading, grid: GridChoice | None, sources: dict[str, So
     if grid and grid.like and sources and grid.like not in sources:
         known = f"{did_you_mean(grid.like, sources)} The sources are: {', '.join(sources)}"
         reading.add(key, f"no source is called '{grid.like}'.{known}")
+    elif grid and grid.like and sources and objects.of_the_run(sources[grid.like].settings):
+        reading.add(key, f"'{grid.like}' has the objects of this run; name the source that is segmented")
 
 
 def _check_indices(reading: Reading, sources: dict[str, SourceChoice], place: str) -> None:

@@ -21,6 +21,7 @@ from bocage.run.lock import COMPARING, LOCK
 from bocage.samples import Reference
 from bocage.samples.reference import fingerprint_reference
 from bocage.scene import Scene
+from bocage.sources import objects
 from bocage.vectorfile import vector_files
 
 T = TypeVar("T")
@@ -95,7 +96,14 @@ class Inputs:
 
 
 def identity_of(recipe: Recipe, inputs: Inputs) -> dict[str, str]:
-    """Return section → digest of all settings and inputs that determine the results of a recipe."""
+    """Return section → digest of all settings and inputs that determine the results of a recipe.
+
+    Objects that the run itself segments are a result.
+    """
+    own = {name for name, choice in (recipe.sources or {}).items() if objects.of_the_run(choice.settings)}
+    if own:
+        contents = {name: found for name, found in inputs.contents.items() if name not in own}
+        inputs = dataclasses.replace(inputs, contents=contents)
     skipped = (*NO_MATTER, "grid", "sources", "reference") if recipe.sites else NO_MATTER
     values = {f.name: getattr(recipe, f.name) for f in dataclasses.fields(recipe) if f.name not in skipped}
     choice = recipe.choice

@@ -46,6 +46,11 @@ class Settings:
     """Features that are used, by name; ``*`` stands for any characters (``"s2_ndvi_*_mean"``); empty: all."""
 
 
+def of_the_run(settings: Any) -> bool:
+    """Whether settings are those of a source of the objects that the run itself segments."""
+    return isinstance(settings, Settings) and settings.path is None
+
+
 @dataclass(frozen=True)
 class ObjectsSource:
     """Numbers of objects and a table of their features, read as one image."""
@@ -121,7 +126,7 @@ class ObjectsSource:
         found, known = read(self.layout.ids, [1], grid, window, "nearest", Decoding(nodata=0))
         numbers, which = np.unique(np.where(known[0], found[0], 0), return_inverse=True)
         features = self._features(numbers.astype(np.int64))
-        valid = ~np.isnan(features).any(1)
+        valid = np.asarray(~np.isnan(features).any(1))
         features[~valid] = 0
         which = which.ravel()
         values = features.T[:, which].reshape(1, len(self.bands), window.height, window.width)
