@@ -474,6 +474,8 @@ class RunLayout:
             "train": [*split.all_curves, model.description, model.weights, model.domain],
             "evaluate": [split.test, split.score],
             "importance": list(self.path.glob("splits/*/importance.json")),
+            "segment": [self.objects.ids],
+            "features": [self.objects.table],
             "vote": [self.map.voted, self.finish.voted_areas, *self.finish.path.glob("votes.*")],
             "accuracy": [self.finish.score],
             "regularise": [self.map.regularised, self.finish.areas],

@@ -26,7 +26,7 @@ from bocage.mapping import pixels_per_second
 from bocage.progress import QUIET, Named, Progress, Sent, listening
 from bocage.provenance import Provenance
 from bocage.recipe import Recipe, read_recipe
-from bocage.run import COMPARING, held, open_run, open_scene, placed
+from bocage.run import COMPARING, held, open_run, open_scene, placed, segment_first
 from bocage.training import Trained
 from bocage.words import Note
 
@@ -107,6 +107,8 @@ def compare_models(
         message = "a comparison needs a test part, and train = 1 uses all polygons for training; set it below 1"
         raise RecipeError(recipe.path, [Problem("split.train", message)])
     wanted = entries(recipe, out)
+    with held(out):
+        segment_first(recipe, out, progress)
     scene = open_scene(recipe, out=out)
     for entry in wanted:
         try:

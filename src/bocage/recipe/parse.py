@@ -18,6 +18,7 @@ from bocage.finish import Finishing
 from bocage.legend import Legend, read_csv
 from bocage.mapping import WRITERS, Mapping, Workers
 from bocage.models import MODELS, mixture
+from bocage.objects import Segmenting
 from bocage.recipe.nouns import Contender, GridChoice, LegendChoice, Plugins, Recipe, Repetition, Site, SourceChoice
 from bocage.recipe.reading import Reading
 from bocage.report import Reporting
@@ -35,6 +36,7 @@ SECTIONS: dict[str, tuple[type[Any], bool]] = {
     "scene": (Preparing, False),
     "split": (Split, False),
     "training": (Training, False),
+    "segment": (Segmenting, False),
     "map": (Mapping, False),
     "evaluation": (Evaluation, False),
     "finish": (Finishing, False),
@@ -334,6 +336,8 @@ def _label(raw: Any, choice: Choice) -> str:
 
 def _plain_section(reading: Reading, raw: dict[str, Any], key: str) -> Any:
     kind, required = SECTIONS[key]
+    if key == "segment" and key not in raw:
+        return None  # no objects
     if key not in raw and required:
         reading.add(key, f"the section [{key}] is missing")
         return None
@@ -368,7 +372,14 @@ def _sources(reading: Reading, raw: Any, place: str = "sources") -> dict[str, So
 def _cross_check(reading: Reading, parts: dict[str, Any], sources: dict[str, SourceChoice]) -> None:
     split, mapping = parts["split"], parts["map"]
     _check_grid(reading, parts.get("grid"), sources, "grid.like")
-    evaluation = parts["evaluation"]
+    evaluation, segment = parts["evaluation"], parts.get("segment")
+    if segment and sources and segment.source not in sources:
+        known = f"{did_you_mean(segment.source, sources)} The sources are: {', '.join(sources)}"
+        reading.add("segment.source", f"no source is called '{segment.source}'.{known}")
+    if segment is None and any(objects.of_the_run(choice.settings) for choice in sources.values()):
+        reading.add(
+            "segment", "the section [segment] is missing; a source with the sensor \"objects\" needs it, or 'path'"
+        )
     named: list[tuple[Shelf[Any], str, Any]] = [(METRICS, "evaluation.metrics", evaluation and evaluation.metrics)]
     named.append((WRITERS, "map.formats", mapping and mapping.formats))
     _check_indices(reading, sources, "sources")
