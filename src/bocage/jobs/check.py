@@ -167,7 +167,10 @@ def _look_at_reference(recipe: Recipe, seen: Preflight, progress: Progress) -> I
     findings, seen.pixels = check_polygons(recipe.reference, seen.grid, recipe.legend, recipe.split)
     yield from findings
     try:
-        yield from check_shifts(_over(seen.sources, seen.grid), seen.grid, seen.pixels, progress)
+        images = {
+            n: one for n, one in seen.sources.items() if not isinstance(one, objects.ObjectsSource)
+        }  # others place these
+        yield from check_shifts(_over(images, seen.grid), seen.grid, seen.pixels, progress)
     except SourceError as error:
         yield Finding.quoting("sources", error, "copy_again")
 
