@@ -7,14 +7,14 @@ from typing import Any
 from bocage.disk import Watch, digest
 from bocage.errors import FinishError, RunFolderError
 from bocage.finish import Finishing
-from bocage.finish.objects import Codes
 from bocage.finish.regularise import regularise
-from bocage.finish.scratch import scratch
 from bocage.finish.vectors import VectorMap
 from bocage.grid import Window
 from bocage.jobs.zones import zones_of
 from bocage.layout import RunLayout
 from bocage.mapping import WRITERS, AreaCount, Delivered, MapBand, open_delivered
+from bocage.objects.connected import Codes
+from bocage.objects.scratch import scratch
 from bocage.progress import QUIET, Progress
 from bocage.provenance import Provenance
 from bocage.recipe import Recipe
