@@ -19,16 +19,16 @@ from bocage.disk import part_of, sha256_of
 from bocage.errors import FinishError, RunFolderError
 from bocage.finish import Finishing
 from bocage.finish.ground import ground_areas
-from bocage.finish.objects import Codes
 from bocage.finish.polygons import polygons_of
 from bocage.finish.regularise import regularise
-from bocage.finish.scratch import scratch
 from bocage.finish.vectors import copy, geo_metadata
 from bocage.grid import Grid
 from bocage.jobs.finish import finish, recipe_of
 from bocage.layout import RunLayout
 from bocage.legend import LandClass, Legend
 from bocage.mapping import pixel_areas
+from bocage.objects.connected import Codes
+from bocage.objects.scratch import scratch
 from bocage.progress import QUIET
 from bocage.recipe import read_recipe
 from conftest import Told

@@ -21,7 +21,7 @@ from bocage.testing.fakes import write_raster
 from conftest import PAN_MS, S2, Told, written
 
 OBJECTS = '[sources.objects]\nsensor = "objects"\n'
-SEGMENT = '[segment]\nsource = "pan"\nids = "ids.tif"\n'
+SEGMENT = '[segment]\nsources = ["pan"]\nids = "ids.tif"\n'
 FOREST = 'name = "random_forest"\ntrees = 20\nsources = ["objects"]'
 
 
@@ -188,10 +188,10 @@ def test_objects_of_another_folder(chain, tmp_path):
     ("change", "message"),
     [
         ({SEGMENT: ""}, "the section \\[segment\\] is missing"),
-        ({'source = "pan"': 'source = "pam"'}, "no source is called 'pam'. Did you mean 'pan'"),
+        ({'sources = ["pan"]': 'sources = ["pam"]'}, "no source is called 'pam'. Did you mean 'pan'"),
         (
             {'like = "pan"': 'like = "objects"'},
-            "'objects' has the objects of this run; name the source that is segmented",
+            "'objects' has the objects of this run; name a source that is segmented",
         ),
     ],
     ids=["no section", "unknown source", "grid of the objects"],
@@ -233,8 +233,24 @@ def test_a_recipe_with_a_section_but_without_the_source_keeps_its_folder(finishe
     out = one.copied(tmp_path / "run")
     recipe = one.recipe.with_name(f"segment-{tmp_path.name}.toml")
     write_raster(recipe.parent / "ids.tif", squares()[None])
-    recipe.write_text(one.recipe.read_text() + '\n[segment]\nsource = "s2"\nids = "ids.tif"\n')
+    recipe.write_text(one.recipe.read_text() + '\n[segment]\nids = "ids.tif"\n')
     segment(read_recipe(recipe), out)
     told = Told()
     run(read_recipe(recipe), out, progress=told)
     assert "map: up to date" in told.words
+
+
+def test_the_chain_with_its_own_segmentation(chain, tmp_path):
+    recipe, out = chain('[segment]\nclusters = 8\nminimum = 6\nsources = ["pan"]\n'), tmp_path / "out"
+    told = Told()
+    run(read_recipe(recipe), out, ("train", "evaluate", "map"), told)
+    with rasterio.open(RunLayout(out).objects.ids) as dataset:
+        ids = dataset.read(1)
+    count = int(ids.max())
+    assert 3 <= count < ids.size / 6
+    assert any(word.startswith(f"{count} objects: ") for word in told.words)
+    assert len(pd.read_parquet(RunLayout(out).objects.table)) == count
+    with rasterio.open(RunLayout(out).map.path / "classes.tif") as dataset:
+        codes = dataset.read(1)
+    assert all(len(np.unique(codes[ids == one])) == 1 for one in range(1, count + 1))
+    assert not RunLayout(out).objects.scratch.exists()

@@ -14,9 +14,7 @@ from bocage.cli import main
 from bocage.errors import FinishError
 from bocage.evaluation import Predictions
 from bocage.finish import Finishing
-from bocage.finish.objects import Codes
 from bocage.finish.regularise import regularise
-from bocage.finish.scratch import scratch
 from bocage.finish.votes import count_votes, voted, write_votes
 from bocage.finish.within import Place, open_within
 from bocage.grid import Grid
@@ -25,6 +23,8 @@ from bocage.layout import MapLayout, RunLayout
 from bocage.legend import LandClass, Legend
 from bocage.mapping import WRITERS, AreaCount, MapBand, open_delivered
 from bocage.mapping.delivery import Delivery
+from bocage.objects.connected import Codes
+from bocage.objects.scratch import scratch
 from bocage.progress import QUIET
 from bocage.recipe import read_recipe
 from bocage.testing.fakes import Place as Laid

@@ -13,13 +13,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bocage.errors import FinishError
-from bocage.finish.objects import Codes, Joined, edge_of, label_objects, positions, sums_of
-from bocage.finish.scratch import Raster, Scratch
 from bocage.finish.settings import Finishing
 from bocage.grid import Window
 from bocage.legend import Legend
 from bocage.machine import compiled
 from bocage.mapping.areas import pixel_areas
+from bocage.objects.connected import Codes, Joined, edge_of, label_objects, positions, sums_of
+from bocage.objects.scratch import Raster, Scratch
 from bocage.progress import Progress
 from bocage.shelf import did_you_mean
 

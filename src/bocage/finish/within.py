@@ -11,10 +11,10 @@ import shapely
 from numpy.typing import NDArray
 
 from bocage.errors import FinishError, SourceError
-from bocage.finish.objects import Codes
-from bocage.finish.scratch import Scratch
 from bocage.finish.zones import Zones, read_zones
 from bocage.grid import Grid, Window
+from bocage.objects.connected import Codes
+from bocage.objects.scratch import Scratch
 from bocage.progress import Progress
 from bocage.samples.rasterise import pixels_inside
 from bocage.sources.base import Decoding

@@ -10,9 +10,7 @@ from bocage.errors import FinishError, RunFolderError
 from bocage.evaluation import Predictions, Score, load_score
 from bocage.finish import Finishing
 from bocage.finish.accuracy import PIXELS, accuracy_of_steps
-from bocage.finish.objects import Codes
 from bocage.finish.regularise import regularise
-from bocage.finish.scratch import Scratch, scratch
 from bocage.finish.vectors import VectorMap
 from bocage.finish.votes import count_votes, voted, write_votes
 from bocage.finish.within import Place, Within, open_within
@@ -20,6 +18,8 @@ from bocage.grid import Window
 from bocage.jobs.zones import zones_of
 from bocage.layout import RunLayout
 from bocage.mapping import WRITERS, AreaCount, Delivered, MapBand, open_delivered
+from bocage.objects.connected import Codes
+from bocage.objects.scratch import Scratch, scratch
 from bocage.progress import QUIET, Progress
 from bocage.provenance import Provenance
 from bocage.recipe import Recipe

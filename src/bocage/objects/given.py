@@ -1,5 +1,6 @@
 """Objects of another program: their numbers on the grid of a source, from 1 in the order of the first pixels."""
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -8,9 +9,7 @@ from numpy.typing import NDArray
 
 from bocage.errors import SourceError
 from bocage.grid import Grid, Window
-from bocage.layout import ObjectsLayout
-from bocage.legend import Legend
-from bocage.mapping import WRITERS, MapBand
+from bocage.objects.segment import Objects
 from bocage.progress import Progress
 from bocage.sources.base import Decoding
 from bocage.sources.raster import inspect, nests, read, touches
@@ -19,8 +18,8 @@ TILE = 1024
 """Side of the tiles in pixels."""
 
 
-def take_over(path: Path, grid: Grid, layout: ObjectsLayout, legend: Legend, progress: Progress) -> int:
-    """Write ``objects.tif`` on a grid from a raster of object numbers; return the number of objects.
+def take_over(path: Path, grid: Grid, progress: Progress) -> Objects:
+    """Return the objects of a raster of object numbers on a grid.
 
     A pixel has the object at its centre. Equal numbers are one object, connected or not.
 
@@ -45,20 +44,16 @@ def take_over(path: Path, grid: Grid, layout: ObjectsLayout, legend: Legend, pro
     known, number = _numbered(path, grid, progress)
     if not len(known):
         raise SourceError(f"[segment] ids: {path} has no object on the map.")
-    layout.path.mkdir(parents=True, exist_ok=True)
-    output = WRITERS.get("cog").open(layout.ids, grid, (MapBand("object", "uint32", 0, categorical=False),), legend)
-    windows = list(grid.tiles(TILE))
-    try:
-        for done, window in enumerate(windows, start=1):
-            ids = _read(path, grid, window)
-            at = np.minimum(np.searchsorted(known, ids), len(known) - 1)
-            output.put(window, np.where(ids > 0, number[at], 0)[None].astype(np.uint32))
-            progress.step("writing objects", done, len(windows))
-        output.close()
-    except BaseException:
-        output.discard()
-        raise
-    return len(known)
+    return Objects(_tiles(path, grid, known, number), len(known), 0, 0)
+
+
+def _tiles(
+    path: Path, grid: Grid, known: NDArray[np.int64], number: NDArray[np.int64]
+) -> Iterator[tuple[Window, NDArray[np.uint32]]]:
+    for window in grid.tiles(TILE):
+        ids = _read(path, grid, window)
+        at = np.minimum(np.searchsorted(known, ids), len(known) - 1)
+        yield window, np.where(ids > 0, number[at], 0).astype(np.uint32)
 
 
 def _numbered(path: Path, grid: Grid, progress: Progress) -> tuple[NDArray[np.int64], NDArray[np.int64]]:

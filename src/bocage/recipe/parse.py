@@ -374,9 +374,10 @@ def _cross_check(reading: Reading, parts: dict[str, Any], sources: dict[str, Sou
     split, mapping = parts["split"], parts["map"]
     _check_grid(reading, parts.get("grid"), sources, "grid.like")
     evaluation, segment = parts["evaluation"], parts.get("segment")
-    if segment and sources and segment.source not in sources:
-        known = f"{did_you_mean(segment.source, sources)} The sources are: {', '.join(sources)}"
-        reading.add("segment.source", f"no source is called '{segment.source}'.{known}")
+    for name in segment.sources if segment and sources else ():
+        if name not in sources:
+            known = f"{did_you_mean(name, sources)} The sources are: {', '.join(sources)}"
+            reading.add("segment.sources", f"no source is called '{name}'.{known}")
     if segment is None and any(objects.of_the_run(choice.settings) for choice in sources.values()):
         reading.add(
             "segment", "the section [segment] is missing; a source with the sensor \"objects\" needs it, or 'path'"
@@ -396,7 +397,7 @@ def _check_grid(reading: Reading, grid: GridChoice | None, sources: dict[str, So
         known = f"{did_you_mean(grid.like, sources)} The sources are: {', '.join(sources)}"
         reading.add(key, f"no source is called '{grid.like}'.{known}")
     elif grid and grid.like and sources and objects.of_the_run(sources[grid.like].settings):
-        reading.add(key, f"'{grid.like}' has the objects of this run; name the source that is segmented")
+        reading.add(key, f"'{grid.like}' has the objects of this run; name a source that is segmented")
 
 
 def _check_indices(reading: Reading, sources: dict[str, SourceChoice], place: str) -> None:

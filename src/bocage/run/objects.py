@@ -1,20 +1,31 @@
 """The objects of a run: their numbers and features, before the scene is opened that has them as a source."""
 
+import shutil
+from dataclasses import replace
 from pathlib import Path
 
 from bocage.disk import digest
 from bocage.errors import Problem, RecipeError
 from bocage.layout import ObjectsLayout, RunLayout
-from bocage.objects import take_over, write_features
+from bocage.legend import Legend
+from bocage.mapping import WRITERS, MapBand
+from bocage.objects import Segmenting
+from bocage.objects.features import Features, write_features
+from bocage.objects.given import take_over
+from bocage.objects.segment import segment
+from bocage.objects.stack import Stack
 from bocage.progress import QUIET, Progress
 from bocage.recipe import Recipe
 from bocage.run.folder import Inputs, RunFolder
 from bocage.run.opening import prepared, scene_of
+from bocage.scene import Scene
 from bocage.sources import objects
 from bocage.sources.raster import fingerprint
 
 FORMAT = 1
 """Changed when the objects or features of the same settings change."""
+TILE = 1024
+"""Stands for any side of the tiles in digests: no result depends on it."""
 
 
 def has_own_objects(recipe: Recipe) -> bool:
@@ -36,7 +47,7 @@ def segment_objects(recipe: Recipe, out: Path, progress: Progress = QUIET, overw
     Raises
     ------
     RecipeError
-        The recipe has several sites, or no section ``[segment]``, or this names a source that is missing.
+        The recipe has several sites, or no section ``[segment]``.
     """
     recipe.check_single()
     settings, layout = recipe.segment, RunLayout(out)
@@ -44,18 +55,18 @@ def segment_objects(recipe: Recipe, out: Path, progress: Progress = QUIET, overw
         raise RecipeError(recipe.path, [Problem("segment", "the section [segment] is missing; the objects need it")])
     sources = {n: choice for n, choice in recipe.sources.items() if not objects.of_the_run(choice.settings)}
     scene = scene_of(recipe.grid, sources, progress)
-    inputs = Inputs.of(recipe, scene).watching([settings.ids])
+    inputs = Inputs.of(recipe, scene).watching([settings.ids] if settings.ids else [])
     folder = RunFolder.claim(layout, recipe, inputs, overwrite)
-    ids = digest(FORMAT, inputs.images, recipe.grid, sources, settings.source, fingerprint(settings.ids))
-    features = digest(ids, settings.features)
+    plain = replace(settings, ids=None, features=Features(), tile=TILE)
+    given = fingerprint(settings.ids) if settings.ids else ""
+    ids = digest(FORMAT, inputs.images, recipe.grid, sources, plain, given)
+    features = digest(ids, replace(settings.features, tile=TILE))
     if folder.is_current("segment", ids) and folder.is_current("features", features):
         return layout.objects
     scene, _ = prepared(recipe, scene, folder, progress)
-    grid = scene.cubes[settings.source].grid
 
     def work() -> None:
-        count = take_over(settings.ids, grid, layout.objects, recipe.legend, progress)
-        progress.say(f"{count} objects: {layout.objects.ids}")
+        _segment(scene, settings, layout.objects, (recipe.legend, ids), progress)
 
     def describe() -> None:
         count, width = write_features(layout.objects, scene.cubes, settings.features, progress)
@@ -64,3 +75,27 @@ def segment_objects(recipe: Recipe, out: Path, progress: Progress = QUIET, overw
     folder.once("segment", ids, work, progress)
     folder.once("features", features, describe, progress)
     return layout.objects
+
+
+def _segment(
+    scene: Scene, settings: Segmenting, layout: ObjectsLayout, known: tuple[Legend, str], progress: Progress
+) -> None:
+    """Write ``objects.tif``; `known` are the legend that all rasters have, and the digest of the inputs."""
+    stack, (legend, key) = Stack.of(scene.cubes, settings.sources, settings.bands), known
+    layout.path.mkdir(parents=True, exist_ok=True)
+    if settings.ids:
+        found = take_over(settings.ids, stack.grid, progress)
+    else:
+        found = segment(stack, settings, layout.scratch, key, progress)
+    output = WRITERS.get("cog").open(layout.ids, stack.grid, (MapBand("object", "uint32", 0, numbers=True),), legend)
+    try:
+        for window, numbers in found.tiles:
+            output.put(window, numbers[None])
+        output.close()
+    except BaseException:
+        output.discard()
+        raise
+    shutil.rmtree(layout.scratch, ignore_errors=True)
+    progress.say(f"{found.count} objects: {layout.ids}")
+    if found.left:
+        progress.say(f"{found.left} objects are below the minimum: they have no neighbour.")
