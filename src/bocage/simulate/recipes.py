@@ -61,8 +61,8 @@ draws = {draws}
 [evaluation]
 truth = "truth.tif"            # a simulated landscape has a reference map
 """
-OBJECTS = """[segment]                      # objects of {source}
-sources = ["{source}"]
+OBJECTS = """[segment]                      # objects of the multispectral image
+sources = ["ms"]
 
 [sources.objects]              # features of the objects, written first
 sensor = "objects"
@@ -138,12 +138,12 @@ def write_recipes(simulation: Simulation, folder: Path) -> list[Path]:
 
 def _moringa(simulation: Simulation, sections: dict[str, str]) -> str:
     """Return the recipe of the classification of objects: a segmentation of MS, the features of all sources, a random forest."""
-    series = "\n".join([sections[name] + (INDICES if name == "s2" else "") for name in ("s2", "s1") if name in sections])
-    vhr = sections["vhr"]
-    name = "ms" if "[sources.ms]" in vhr else vhr[vhr.index("[sources.") + len("[sources.") : vhr.index("]")]
-    sources = f"{series}\n{vhr}\n" + OBJECTS.format(source=name)
+    series = "\n".join(
+        [sections[name] + (INDICES if name == "s2" else "") for name in ("s2", "s1") if name in sections]
+    )
+    sources = f"{series}\n{sections['vhr']}\n{OBJECTS}"
     model = 'name = "random_forest"\nsources = ["objects"]         # the features of the object at each pixel'
-    return COMMON.format(name="moringa", like=name, sources=sources, draws=3, model=model, training="")
+    return COMMON.format(name="moringa", like="ms", sources=sources, draws=3, model=model, training="")
 
 
 def _comparison(s2: str, sections: dict[str, str], year: int) -> str:
