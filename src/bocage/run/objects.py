@@ -36,13 +36,22 @@ def has_own_objects(recipe: Recipe) -> bool:
 def segment_first(recipe: Recipe, out: Path, progress: Progress = QUIET, overwrite: bool = False) -> None:
     """Segment, if a source of the recipe has the objects of the run; the caller holds the lock of the folder."""
     if has_own_objects(recipe):
-        segment_objects(recipe, out, progress, overwrite)
+        segment_objects(
+            recipe, out, progress, overwrite, opening=QUIET
+        )  # what is opened now is opened again for the run
 
 
-def segment_objects(recipe: Recipe, out: Path, progress: Progress = QUIET, overwrite: bool = False) -> ObjectsLayout:
+def segment_objects(
+    recipe: Recipe, out: Path, progress: Progress = QUIET, overwrite: bool = False, opening: Progress | None = None
+) -> ObjectsLayout:
     """Write the objects and the table of their features to the folder of a run, unless they are current.
 
     The caller holds the lock of the folder. Sources of objects take no part.
+
+    Parameters
+    ----------
+    opening
+        Receives what is reported while the sources are opened; default: `progress`.
 
     Raises
     ------
@@ -54,7 +63,7 @@ def segment_objects(recipe: Recipe, out: Path, progress: Progress = QUIET, overw
     if settings is None:
         raise RecipeError(recipe.path, [Problem("segment", "the section [segment] is missing; the objects need it")])
     sources = {n: choice for n, choice in recipe.sources.items() if not objects.of_the_run(choice.settings)}
-    scene = scene_of(recipe.grid, sources, progress)
+    scene = scene_of(recipe.grid, sources, opening or progress)
     inputs = Inputs.of(recipe, scene).watching([settings.ids] if settings.ids else [])
     folder = RunFolder.claim(layout, recipe, inputs, overwrite)
     plain = replace(settings, ids=None, features=Features(), tile=TILE)
