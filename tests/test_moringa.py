@@ -254,3 +254,15 @@ def test_the_chain_with_its_own_segmentation(chain, tmp_path):
         codes = dataset.read(1)
     assert all(len(np.unique(codes[ids == one])) == 1 for one in range(1, count + 1))
     assert not RunLayout(out).objects.scratch.exists()
+
+
+@pytest.mark.slow
+def test_models_are_compared_on_the_objects_of_the_run(chain, tmp_path):
+    rival = '[[compare]]\nlabel = "trees"\nmodel = { name = "random_forest", sources = ["objects"], trees = 5 }\n'
+    recipe, out = chain(more=rival), tmp_path / "out"
+    assert main(["compare", str(recipe), "--out", str(out)]) == 0
+    assert not (out / "compare/trees/objects").exists()
+    assert (out / "comparison.csv").exists()
+    told = Told()
+    run(read_recipe(recipe), out, ("train",), told)
+    assert "train/0: up to date" in told.words
