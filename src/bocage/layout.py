@@ -14,6 +14,7 @@
     ├── score.json  sample.json  validation.gpkg
     ├── report.html  report.json
     ├── mapped.json  adapted.json   a map by a model of another run; an adaptation (model/, curves.csv)
+    ├── fusion.json  test.parquet   a fusion of maps, in map/; predictions of the fused map at test pixels of all its maps
     └── compare/<label>/  comparison.{html,csv,tex,json}  speed.json
 """
 
@@ -287,6 +288,28 @@ class ChangeLayout:
     def summary(self) -> Path:
         """Changed area, mapped and estimated; written last."""
         return self.path / "change.json"
+
+
+@dataclass(frozen=True)
+class FusionLayout:
+    """The folder of a fusion of maps."""
+
+    path: Path
+
+    @property
+    def map(self) -> MapLayout:
+        """The fused map."""
+        return MapLayout(self.path / "map")
+
+    @property
+    def test(self) -> Path:
+        """Prediction of every test pixel that no map of the fusion was trained on."""
+        return self.path / "test.parquet"
+
+    @property
+    def summary(self) -> Path:
+        """Maps, rule and accuracy of the fusion; written last."""
+        return self.path / "fusion.json"
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,7 @@
-"""Commands that follow the classification: finish, zones, change."""
+"""Commands that follow the classification: finish, zones, change, fuse."""
 
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -104,3 +105,43 @@ def change(
         found = work(years[0], years[1], out, progress)
     print_change(found)
     click.echo(f"change: {out}")
+
+
+@click.command()
+@click.argument("maps", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.option("--out", type=click.Path(path_type=Path), required=True, help="Folder to write.")
+@click.option(
+    "--rule", type=click.Choice(["vote", "probability", "dempster-shafer"]), default="vote", show_default=True,
+    help="Class with the most votes, with the highest mean probability, or with the highest belief.",
+)  # fmt: skip
+@click.option(
+    "--mass", type=click.Choice(["precision", "recall"]), default="precision", show_default=True,
+    help="Accuracy of a class that gives its mass of belief, with --rule dempster-shafer.",
+)  # fmt: skip
+@click.option(
+    "--weight", "weights", multiple=True, type=float, metavar="W",
+    help="Weight of a map, above 0; repeat it for each map, in their order [default: equal weights].",
+)  # fmt: skip
+def fuse(maps: tuple[Path, ...], out: Path, rule: Any, mass: Any, weights: tuple[float, ...]) -> None:
+    """Fuse the MAPS of several draws, models, seeds or years.
+
+    MAPS are folders of runs, maps or mosaics, with one legend and aligned pixels; their common area is fused. The rule
+    "vote" needs classes only; equal votes are resolved by the summed confidence, then by the order of the legend. The
+    rule "probability" needs the layer "probabilities" of all maps, the rule "dempster-shafer" the test polygons of all
+    runs. Where no run was trained on a test polygon, the accuracy of the fused map is measured there.
+
+    \b
+    Examples:
+      bocage fuse runs/gru runs/patchwork runs/forest --out fused/
+      bocage fuse runs/seed-1 runs/seed-2 --out fused/ --rule probability --weight 2 --weight 1
+      bocage fuse runs/2022 runs/2023 runs/2024 --out fused/ --rule dempster-shafer
+    """
+    started(f"fuse: {len(maps)} maps")
+    from bocage.cli.tables import print_fusion
+    from bocage.jobs.fuse import Fusing
+    from bocage.jobs.fuse import fuse as work
+
+    with terminal() as progress:
+        found = work(maps, out, Fusing(rule, mass, weights), progress)
+    print_fusion(found)
+    click.echo(f"map: {out / 'map' / 'classes.tif'}")

@@ -133,6 +133,19 @@ def print_change(found: Any) -> None:
         )
 
 
+def print_fusion(found: dict[str, Any]) -> None:
+    """Print the accuracy of a fused map and of its maps at test pixels that no map was trained on."""
+    accuracy = found["accuracy"]
+    if not accuracy:
+        return
+    title = f"{accuracy['pixels']} test pixels of {accuracy['polygons']} polygons that no map was trained on"
+    table = Table("map", "overall accuracy", "kappa", "weighted F-measure", "p of the difference", title=title)
+    for name, figures in {"fused": accuracy["fused"], **accuracy["maps"]}.items():
+        values = (figures.get(key) for key in ("overall_accuracy", "kappa", "f1_weighted", "p"))
+        table.add_row(escape(name), *("–" if value is None else f"{value:.3f}" for value in values))
+    Console().print(table)
+
+
 def print_sample(drawn: Drawn, legend: Legend) -> None:
     """Print the number of pixels drawn from each class."""
     table = Table("class", title="Validation sample, by mapped class")
