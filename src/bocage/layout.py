@@ -313,6 +313,27 @@ class FusionLayout:
 
 
 @dataclass(frozen=True)
+class TrendsLayout:
+    """The folder of the trends of an index in parcels."""
+
+    path: Path
+
+    def table(self, suffix: str) -> Path:
+        """Trend of each parcel in one format (csv, parquet, gpkg)."""
+        return self.path / f"trends.{suffix}"
+
+    @property
+    def years(self) -> Path:
+        """Statistics and anomaly of each parcel and year."""
+        return self.path / "years.csv"
+
+    @property
+    def summary(self) -> Path:
+        """Recipes, settings, and parcels without a trend; written last."""
+        return self.path / "trends.json"
+
+
+@dataclass(frozen=True)
 class RunLayout:
     """The folder of a run."""
 

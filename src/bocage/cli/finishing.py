@@ -1,5 +1,6 @@
-"""Commands that follow the classification: finish, zones, change, fuse."""
+"""Commands that follow the classification: finish, zones, change, fuse, trends."""
 
+import datetime
 from pathlib import Path
 from typing import Any
 
@@ -145,3 +146,67 @@ def fuse(maps: tuple[Path, ...], out: Path, rule: Any, mass: Any, weights: tuple
         found = work(maps, out, Fusing(rule, mass, weights), progress)
     print_fusion(found)
     click.echo(f"map: {out / 'map' / 'classes.tif'}")
+
+
+def _day(ctx: click.Context, option: click.Parameter, value: str) -> tuple[int, int]:
+    """Return month and day of a text; every year has the day."""
+    try:
+        day = datetime.date.fromisoformat(f"2001-{value}")
+    except ValueError:
+        raise click.BadParameter(f"'{value}' is not a day as MM-DD that every year has, for example 04-01") from None
+    return day.month, day.day
+
+
+@click.command()
+@click.argument("recipes", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.argument("parcels", type=click.Path(path_type=Path))
+@click.option("--out", type=click.Path(path_type=Path), required=True, help="Folder to write.")
+@click.option("--field", default="", help="Field of PARCELS that names a parcel [default: parcels are numbered].")
+@click.option("--index", default="ndvi", show_default=True, help="Spectral index ('bocage indices' lists them).")
+@click.option(
+    "--source", default="", help="Source of the recipes [default: the only series with the bands of the index]."
+)
+@click.option("--start", default="01-01", show_default=True, callback=_day, help="First day of the season, as MM-DD.")
+@click.option(
+    "--end", default="12-31", show_default=True, callback=_day,
+    help="Last day of the season; before --start, the season is that of the year of its end.",
+)  # fmt: skip
+@click.option(
+    "--statistic", type=click.Choice(["mean", "max", "integral"]), default="mean", show_default=True,
+    help="Statistic of the season for the trend and the anomalies.",
+)  # fmt: skip
+@click.option(
+    "--clear", type=click.FloatRange(0, 1, min_open=True), default=0.5, show_default=True,
+    help="Share of a parcel that must be clear for a date to count.",
+)  # fmt: skip
+@click.option(
+    "--dates", type=click.IntRange(1), default=3, show_default=True, help="Number of such dates that a season needs."
+)
+def trends(recipes: tuple[Path, ...], parcels: Path, out: Path, field: str, source: str, **given: Any) -> None:
+    """Compute the trend of a spectral index in PARCELS over several years, and the anomaly of each year.
+
+    RECIPES describe the imagery: one recipe whose series has several years, or several recipes. Clouds and masked
+    pixels do not count. For each parcel and year: mean, maximum and integral of the index over the season, the number
+    of clear dates, and the anomaly against the other years. For each parcel: Theil-Sen slope with its 95 % interval,
+    and p-value of the Mann-Kendall test.
+
+    \b
+    Examples:
+      bocage trends recipe.toml fields.gpkg --out trends/ --field id --start 04-01 --end 09-30
+      bocage trends 2021.toml 2022.toml 2023.toml fields.gpkg --out trends/ --index ndmi --statistic max
+    """
+    started(f"trends: {parcels}")
+    from bocage.finish.trends import Season, Settings
+
+    start, end = given.pop("start"), given.pop("end")
+    if start == end:
+        raise click.UsageError("--start and --end are the same day; a season has two days or more")
+    from bocage.cli.tables import print_trends
+    from bocage.jobs.trends import trends_of
+
+    opened_recipes = [opened(recipe) for recipe in recipes]
+    settings = Settings(season=Season(start, end), **given)
+    with terminal() as progress:
+        found = trends_of(opened_recipes, (parcels, field), out, settings, source, progress)
+    print_trends(found)
+    click.echo(f"trends: {out}")
