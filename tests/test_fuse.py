@@ -4,11 +4,13 @@ import itertools
 import json
 import shutil
 
+import geopandas as gpd
 import numpy as np
 import pandas as pd
 import pytest
 import rasterio
 from affine import Affine
+from shapely import box
 
 from bocage.cli import main
 from bocage.errors import FinishError, MappingError, RunFolderError
@@ -201,6 +203,33 @@ def test_the_fused_map_is_used_as_any_other_map(runs, tmp_path):
     assert Item.load(MapLayout.of(out).item).rule == "vote"
     names = {path.name for path in (out / "map").iterdir()}
     assert names >= {"classes.tif", "confidence.tif", "members.tif", "classes.qml", "areas.csv", "item.json"}
+
+
+@pytest.mark.slow
+def test_a_fused_map_is_finished_with_the_settings_of_a_recipe(runs, tmp_path, capsys):
+    out, one = tmp_path / "out", runs[0]
+    fuse([run.out for run in runs], out)
+    west, south, east, north = open_delivered(out).grid.bounds
+    gpd.GeoDataFrame(geometry=[box(west, south, east, north)], crs="EPSG:32740").to_file(tmp_path / "z.gpkg")
+    recipe = one.recipe.with_name(f"fused-{tmp_path.name}.toml")
+    zones = f'[finish]\nsieve = 5\nformats = ["gpkg"]\nzones = "{tmp_path / "z.gpkg"}"\n'
+    recipe.write_text(one.recipe.read_text() + zones)
+    for current in (0, 3):
+        assert main(["finish", str(recipe), "--out", str(out)]) == 0
+        assert capsys.readouterr().err.count("up to date") == current
+    table = pd.read_csv(out / "finish/zones.csv")
+    assert (table.low_ha <= table.estimated_ha).all()
+    land = open_delivered(one.out)
+    codes = np.random.default_rng(0).integers(1, 4, land.grid.shape)
+    other = delivered(tmp_path / "other", codes, (land.grid.crs.to_wkt(), land.grid.transform), land.legend)
+    fuse([one.out, other.folder], out, Fusing(weights=(1.0, 9.0)))
+    assert main(["finish", str(recipe), "--out", str(out)]) == 0
+    assert "up to date" not in capsys.readouterr().err
+    assert {path.name for path in (out / "finish").glob("[!.]*")} == {
+        "areas.csv", "polygons.gpkg", "zones.csv", "zones.parquet",
+    }  # fmt: skip
+    assert main(["finish", str(out)]) == 1
+    assert "Give a recipe with the settings in [finish], with --out" in capsys.readouterr().err
 
 
 @pytest.mark.slow

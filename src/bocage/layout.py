@@ -478,6 +478,11 @@ class RunLayout:
         }
         return [path for path in files.get(kind, []) if path.exists()]
 
+    @property
+    def as_map(self) -> "MapOnlyLayout":
+        """The same folder, if it has a map that no run made."""
+        return MapOnlyLayout(self.path)
+
     def rival(self, slug: str) -> "RunLayout":
         """Folder of another model of a comparison."""
         return RunLayout(self.path / "compare" / slug)
@@ -485,3 +490,13 @@ class RunLayout:
     def comparison(self, suffix: str) -> Path:
         """Comparison of models in one format (html, csv, tex, json)."""
         return self.path / f"comparison.{suffix}"
+
+
+@dataclass(frozen=True)
+class MapOnlyLayout(RunLayout):
+    """The folder of a map without a run: a fusion, or a map by a model of another run."""
+
+    @property
+    def provenance(self) -> Path:
+        """Completed stages of ``bocage finish``."""
+        return self.finish.path / ".provenance.json"

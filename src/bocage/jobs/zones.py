@@ -70,7 +70,7 @@ def calibration_of(
         )
         return None
     try:
-        return Calibration(checked.at_shares(_prior(folder, land)))
+        return Calibration(checked.at_shares(_prior(folder, land)), fitted=True)
     except EvaluationError as error:
         progress.say(f"No areas are estimated: {error}")
         return None
