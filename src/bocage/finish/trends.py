@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from bocage.errors import FinishError
 from bocage.finish.zones import Zones, box_of, inside
-from bocage.progress import Progress
+from bocage.progress import QUIET, Progress
 from bocage.scene import Cube, Preparation
 from bocage.scene.indices import INDICES, bands_of
 from bocage.sources import Source
@@ -236,7 +236,7 @@ def yearly(observed: Observations, settings: Settings) -> Years:
     return Years(years, dates, gap, found)
 
 
-def trends(found: Years, statistic: Statistic) -> Trends:
+def trends(found: Years, statistic: Statistic, progress: Progress = QUIET) -> Trends:
     """Return the trend of each parcel and the anomaly of each year.
 
     The slope and its interval are those of Theil and Sen (Sen 1968, doi:10.1080/01621459.1968.10480934), the p-value is that of
@@ -244,7 +244,11 @@ def trends(found: Years, statistic: Statistic) -> Trends:
     units of 1.4826 times their median absolute deviation; a trend is not removed before.
     """
     values, years = found.values[statistic], np.array(found.years)
-    rows = [_trend(years[~np.isnan(row)], row[~np.isnan(row)]) for row in values]
+    rows = []
+    for done, row in enumerate(values, start=1):
+        known = ~np.isnan(row)
+        rows.append(_trend(years[known], row[known]))
+        progress.step("trends", done, len(values))
     slope, low, high, p = np.array(rows).reshape(-1, 4).T
     anomaly = np.array([[_anomaly(row, y) for y in range(len(row))] for row in values]).reshape(values.shape)
     return Trends(slope, low, high, p, (~np.isnan(values)).sum(1), anomaly)

@@ -56,7 +56,7 @@ def trends_of(
         raise FinishError(
             f"{parcels[0]}: no parcel has a clear pixel in the season. Check that the parcels are on the imagery."
         )
-    found = ParcelTrends(*first, seasons, trends(seasons, settings.statistic), settings)
+    found = ParcelTrends(*first, seasons, trends(seasons, settings.statistic, progress), settings)
     _report(found, progress)
     layout = TrendsLayout(out)
     with held(out):
