@@ -379,7 +379,25 @@ def test_an_interrupted_fusion_does_not_look_finished(tmp_path):
     assert not MapLayout.of(out).is_complete
     assert [path.name for path in out.rglob("*") if path.suffix in (".tif", ".part", ".json")] == []
     fused(maps, out, Fusing(weights=(2.0, 1.0)))
-    shutil.rmtree(out)
+    assert MapLayout.of(out).is_complete
+
+
+def test_a_fusion_that_stops_after_its_layers_does_not_look_finished(tmp_path, monkeypatch):
+    def full(*_):
+        raise OSError(28, "No space left on device", "areas.csv")
+
+    maps, out = many(tmp_path, 2), tmp_path / "out"
+    monkeypatch.setattr("bocage.jobs.fuse.Delivery.write", full)
+    with pytest.raises(OSError, match="No space left"):
+        fused(maps, out)
+    assert not (out / "fusion.json").exists()
+    with pytest.raises(MappingError, match="holds no complete map"):
+        open_delivered(out)
+    monkeypatch.undo()
+    told = Told()
+    fused(maps, out, told=told)
+    assert "fuse: up to date" not in told.words
+    assert (out / "fusion.json").exists()
 
 
 def test_a_geographic_map_keeps_its_places(tmp_path):

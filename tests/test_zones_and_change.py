@@ -295,6 +295,15 @@ def test_a_class_with_one_test_polygon_has_no_interval_and_the_others_have_one()
     assert all(np.isnan(one.low) for one in Calibration(same, fitted=True).estimate(np.array([5.0, 5])))
 
 
+def test_a_class_that_is_not_on_the_map_leaves_the_intervals_of_the_others():
+    reference, mapped = np.array([0, 0, 0, 1, 1, 1, 2, 2]), np.array([0, 1, 0, 1, 1, 0, 2, 2])
+    checked = Checked.of(mapped, reference, np.arange(8), LEGEND.names, "test polygons").at_shares([0.6, 0.4, 0.0])
+    first, second, third = Calibration(checked, fitted=True).estimate(np.array([6.0, 4, 0]))
+    assert first.low < first.value < first.high
+    assert second.low < second.value < second.high
+    assert third.value == pytest.approx(0, abs=1e-6)
+
+
 def test_units_of_many_pixels_make_wider_intervals():
     rng = np.random.default_rng(1)
     truth = np.repeat(rng.choice(3, 60), 50)

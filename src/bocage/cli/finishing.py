@@ -12,7 +12,11 @@ from bocage.cli.terminal import started, terminal
 
 @click.command()
 @click.argument("run", type=click.Path(path_type=Path))
-@click.option("--out", type=click.Path(path_type=Path), help="Folder of the run, if RUN is a recipe.")
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path),
+    help="Folder of the run, of a fusion or of a map by a model, if RUN is a recipe.",
+)
 def finish(run: Path, out: Path | None) -> None:
     """Regularise the map of a run, write it as polygons, and sum it by zone.
 
@@ -23,6 +27,7 @@ def finish(run: Path, out: Path | None) -> None:
     \b
     Examples:
       bocage finish runs/my-valley
+      bocage finish recipe.toml --out fused/
       bocage finish recipe.toml --out /data/runs/first
     """
     from bocage.jobs.finish import recipe_of
@@ -53,7 +58,7 @@ def finish(run: Path, out: Path | None) -> None:
 def zones(folder: Path, polygons: Path, field: str, table: Path | None, sample: Path | None, label: str) -> None:
     """Compute the area of each class of a MAP in any POLYGONS.
 
-    MAP is the folder of a run, of a map or of a mosaic. For each zone and class: mapped area and share, estimated
+    MAP is the folder of a run, of a map, of a mosaic or of a fusion. For each zone and class: mapped area and share, estimated
     area with its 95 % interval, mean confidence, and the share of the zone that the map covers. Estimates correct the
     mapped areas by the confusions on the test polygons of the run, or on the sample; they assume that these
     confusions are the same in every zone.
@@ -84,7 +89,7 @@ def change(
 ) -> None:
     """Compare two maps of one nomenclature.
 
-    BEFORE and AFTER are folders of runs, maps or mosaics. Writes the map of the transitions (change.tif), the area of
+    BEFORE and AFTER are folders of runs, maps, mosaics or fusions. Writes the map of the transitions (change.tif), the area of
     each transition (transitions.csv), and the changed area (change.json): as mapped, and adjusted for the errors of
     both maps, with a 95 % interval. The adjustment needs the test polygons of both runs, or labelled samples; it
     assumes that the errors of the two maps are independent.
@@ -126,7 +131,7 @@ def change(
 def fuse(maps: tuple[Path, ...], out: Path, rule: Any, mass: Any, weights: tuple[float, ...]) -> None:
     """Fuse the MAPS of several draws, models, seeds or years.
 
-    MAPS are folders of runs, maps or mosaics, with one legend and aligned pixels; their common area is fused. The rule
+    MAPS are folders of runs, maps, mosaics or fusions, with one legend and aligned pixels; their common area is fused. The rule
     "vote" needs classes only; equal votes are resolved by the summed confidence, then by the order of the legend. The
     rule "probability" needs the layer "probabilities" of all maps, the rule "dempster-shafer" the test polygons of all
     runs. Where no run was trained on a test polygon, the accuracy of the fused map is measured there.

@@ -17,6 +17,8 @@ from bocage.evaluation.area import Estimate
 
 SINGULAR = 1e6
 """Condition number above which rates of confusion cannot be inverted."""
+SMALLEST = 1e-9
+"""Share of a reference class that the map does not have."""
 STEPS = 20_000
 """Maximum number of steps towards the shares of the transitions."""
 
@@ -53,9 +55,12 @@ class Checked:
         return Checked(self.counts * weight, self.names, self.origin)
 
     def at_shares(self, shares: Sequence[float]) -> "Checked":
-        """Return the counts with reference classes in the proportions of `shares`: their numbers were somebody's choice."""
-        held = self.counts.sum((0, 2))
-        weight = np.divide(np.asarray(shares, float), held, out=np.zeros(len(held)), where=held > 0)
+        """Return the counts with reference classes in the proportions of `shares`: their numbers were somebody's choice.
+
+        A share of 0 counts as a very small one, so that the confusions of the class stay known.
+        """
+        held, least = self.counts.sum((0, 2)), np.maximum(np.asarray(shares, float), SMALLEST)
+        weight = np.divide(least, held, out=np.zeros(len(held)), where=held > 0)
         return self.weighted(weight[:, None])
 
 
