@@ -121,7 +121,7 @@ def test_statistics_of_parcels_as_by_brute_force(world, tmp_path, monkeypatch, t
     monkeypatch.setattr("bocage.finish.trends.DATES", 7 if tile == 16 else 32)
     recipe, days, ndvi, clear = world
     path = parcels(tmp_path / "p.gpkg", corner(recipe.parent), SHAPES)
-    settings = Settings(season=SEASON, dates=4)
+    settings = Settings(season=SEASON, dates=4, gap=200)
     found = trends_of([read_recipe(recipe)], (path, "id"), tmp_path / "out", settings)
     assert found.years.years == tuple(YEARS)
     missing = 0
@@ -138,7 +138,7 @@ def test_a_known_trend_and_a_known_drought_are_found(world, tmp_path, capsys):
     recipe, *_ = world
     path = parcels(tmp_path / "p.gpkg", corner(recipe.parent), SHAPES, crs="EPSG:4326")
     out = tmp_path / "out"
-    options = ["--field", "id", "--start", "04-01", "--end", "09-30", "--dates", "2"]
+    options = ["--field", "id", "--start", "04-01", "--end", "09-30", "--dates", "2", "--gap", "200"]
     assert main(["trends", str(recipe), str(path), "--out", str(out), *options]) == 0
     assert "Strongest trends of ndvi" in capsys.readouterr().out
     table = gpd.read_parquet(out / "trends.parquet")
@@ -164,7 +164,7 @@ def test_a_known_trend_and_a_known_drought_are_found(world, tmp_path, capsys):
 def test_years_in_several_recipes_are_those_of_one(world, tmp_path):
     recipe, days, ndvi, clear = world
     path = parcels(tmp_path / "p.gpkg", corner(recipe.parent), SHAPES)
-    settings = Settings(season=SEASON, dates=2, statistic="max")
+    settings = Settings(season=SEASON, dates=2, gap=200, statistic="max")
     whole = trends_of([read_recipe(recipe)], (path, "id"), tmp_path / "whole", settings)
     parts = []
     for name, kept in (("early", lambda d: d.year < 2018), ("late", lambda d: d.year >= 2018)):
@@ -184,11 +184,12 @@ def test_parcels_with_too_few_clear_dates_are_reported_and_kept(world, tmp_path)
     path = parcels(tmp_path / "p.gpkg", corner(recipe.parent), shapes)
     told = Told()
     found = trends_of(
-        [read_recipe(recipe)], (path, "id"), tmp_path / "out", Settings(season=SEASON, dates=2), progress=told
+        [read_recipe(recipe)], (path, "id"), tmp_path / "out", Settings(season=SEASON, dates=2, gap=200), progress=told
     )
     assert found.without == ["p1", "p2"]
-    assert told.words[-1] == (
-        "2 of 3 parcels have fewer than 3 years with 2 clear dates in the season, and no trend: p1, p2."
+    assert told.words[-1] == ("2 of 3 parcels have fewer than 3 years with a value, and no trend: p1, p2.")
+    assert told.words[-2].endswith(
+        "seasons have fewer than 2 clear dates or a gap of more than 200 days, and no value."
     )
     assert len(gpd.read_parquet(tmp_path / "out/trends.parquet")) == 3
 
@@ -236,10 +237,22 @@ def test_a_season_over_new_year_is_that_of_the_year_of_its_end():
     assert last - first == 181
     kept = [(day - datetime.date(1970, 1, 1)).days for day in days if season.year_of(day)]
     seen = Observations(np.array(kept), np.ones((1, 3)), np.full((1, 3), 0.5))
-    found = yearly(seen, Settings(season=season, dates=1))
+    found = yearly(seen, Settings(season=season, dates=1, gap=200))
     assert found.dates.tolist() == [[2, 1]]
     assert found.values["integral"] == pytest.approx(np.array([[0.5 * 181, 0.5 * 181]]))
     assert found.gap.tolist() == [[146, 181]]
+
+
+def test_a_year_with_a_long_gap_has_no_value():
+    """A series that begins in July: its first year would have the mean of the autumn."""
+    days = [datetime.date(2020, 7, 20), datetime.date(2020, 8, 10), datetime.date(2020, 9, 20)]
+    days += [datetime.date(2021, month, 15) for month in (4, 5, 6, 7, 8, 9)]
+    since = np.array([(day - datetime.date(1970, 1, 1)).days for day in days])
+    seen = Observations(since, np.ones((1, 9)), np.full((1, 9), 0.5))
+    found = yearly(seen, Settings(season=SEASON))
+    assert found.gap.tolist() == [[110, 31]]
+    assert found.dates.tolist() == [[3, 6]]
+    assert np.isnan(found.values["mean"][0]).tolist() == [True, False]
 
 
 @pytest.mark.parametrize(

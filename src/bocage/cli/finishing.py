@@ -187,6 +187,10 @@ def _day(ctx: click.Context, option: click.Parameter, value: str) -> tuple[int, 
 @click.option(
     "--dates", type=click.IntRange(1), default=3, show_default=True, help="Number of such dates that a season needs."
 )
+@click.option(
+    "--gap", type=click.IntRange(1), default=60, show_default=True,
+    help="Days of the season without such a date above which a year has no value.",
+)  # fmt: skip
 def trends(recipes: tuple[Path, ...], parcels: Path, out: Path, field: str, source: str, **given: Any) -> None:
     """Compute the trend of a spectral index in PARCELS over several years, and the anomaly of each year.
 

@@ -154,6 +154,8 @@ def print_trends(found: Any) -> None:
     for heading in ("slope per year", "95 % interval", "p", "years"):
         table.add_column(heading, justify="right")
     order = sorted((p, k) for k, p in enumerate(trend.p.tolist()) if not math.isnan(p))
+    if not order:
+        return
     for p, k in order[:10]:
         ends = f"{trend.low[k]:.4f} to {trend.high[k]:.4f}" if not math.isnan(trend.low[k]) else "–"
         table.add_row(escape(found.parcels.names[k]), f"{trend.slope[k]:.4f}", ends, f"{p:.3f}", str(trend.count[k]))

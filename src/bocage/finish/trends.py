@@ -1,8 +1,9 @@
 """Trends and anomalies of a spectral index in parcels, from the clear dates of several years.
 
 The index of a parcel at a date is the mean over its clear pixels, each weighted by the part that is inside. A date counts if
-enough of the parcel is clear. A season needs a minimum number of such dates. Its integral is that of the straight lines between
-them, with the first and the last value up to the ends of the season; its mean is the integral over the length of the season.
+enough of the parcel is clear. A season needs a minimum number of such dates, without a long gap. Its integral is that of the
+straight lines between them, with the first and the last value up to the ends of the season; its mean is the integral over the
+length of the season.
 """
 
 import datetime
@@ -78,6 +79,8 @@ class Settings:
     """Share of a parcel that must be clear for a date to count, above 0 and at most 1."""
     dates: int = 3
     """Number of such dates that a season needs, at least 1."""
+    gap: int = 60
+    """Number of days between two such dates, or up to the ends of the season, above which the season has no value, at least 1."""
     statistic: Statistic = "mean"
     """Statistic of the season whose trend and anomalies are computed."""
 
@@ -120,7 +123,7 @@ class Years:
     gap: NDArray[np.int64]
     """Largest number of days of the season between two clear dates, or up to its ends."""
     values: Mapping[Statistic, NDArray[np.float64]]
-    """Statistic → its values; NaN with too few clear dates."""
+    """Statistic → its values; NaN with too few clear dates or a long gap."""
 
 
 @dataclass(frozen=True)
@@ -228,7 +231,7 @@ def yearly(observed: Observations, settings: Settings) -> Years:
             days, series = observed.days[use], values[p, use]
             dates[p, y] = len(days)
             gap[p, y] = np.diff(np.concatenate([[first], days, [last]])).max()
-            if len(days) >= settings.dates:
+            if len(days) >= settings.dates and gap[p, y] <= settings.gap:
                 line = np.interp(np.arange(first, last + 1), days, series)
                 integral = float(np.trapezoid(line))
                 for name, value in zip(STATISTICS, (integral / (last - first), series.max(), integral), strict=True):

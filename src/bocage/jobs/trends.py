@@ -4,6 +4,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from pathlib import Path
 
+import numpy as np
+
 from bocage.disk import write_json
 from bocage.errors import FinishError
 from bocage.finish.trend_tables import ParcelTrends
@@ -98,14 +100,20 @@ def _chosen(scene: Scene, settings: Settings, source: str, recipe: Path) -> Cube
 
 def _report(found: ParcelTrends, progress: Progress) -> None:
     """Report parcels without a trend, and years that are too few."""
-    years, need = found.years, found.settings.dates
+    years, settings = found.years, found.settings
     progress.say(
         f"{len(found.parcels)} parcels, {years.years[0]} to {years.years[-1]}: {int(years.dates.sum())} clear observations."
     )
-    if len(years.years) < CERTAIN:
+    missing = np.isnan(years.values[settings.statistic])
+    if missing.any():
+        progress.say(
+            f"{int(missing.sum())} of {missing.size} seasons have fewer than {settings.dates} clear dates or a gap of more than "
+            f"{settings.gap} days, and no value."
+        )
+    if FEWEST <= len(years.years) < CERTAIN:
         progress.say(f"{len(years.years)} years: slopes have no 95 % interval, which needs {CERTAIN} years or more.")
     if found.without:
         progress.say(
-            f"{len(found.without)} of {len(found.parcels)} parcels have fewer than {FEWEST} years with {need} clear dates in "
-            f"the season, and no trend: {listed(found.without)}."
+            f"{len(found.without)} of {len(found.parcels)} parcels have fewer than {FEWEST} years with a value, and no trend: "
+            f"{listed(found.without)}."
         )
