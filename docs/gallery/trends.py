@@ -30,7 +30,7 @@ for p, name in enumerate(NAMES):
     )
     at = np.array(found.years) + 0.5
     above.plot(at, values[p], "o-", color="#1b7837", label="mean of the season")
-    middle = np.median(values[p] - trend.slope[p] * at)
+    middle = np.nanmedian(values[p] - trend.slope[p] * at)
     above.plot(at, middle + trend.slope[p] * at, "--", color="k", lw=1, label="Theil–Sen slope")
     ends = f"{trend.low[p]:.3f} to {trend.high[p]:.3f}"
     above.set(title=f"{name}: {trend.slope[p]:+.3f} a year ({ends}), p = {trend.p[p]:.2g}", ylabel="NDVI")
