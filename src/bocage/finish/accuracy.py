@@ -25,8 +25,8 @@ TITLES = {PIXELS: "pixel map", "voted": "voted map", "regularised": "regularised
 class Steps:
     """The same test pixels on the maps of all steps."""
 
-    draw: int
-    """Number of the draw, from 0."""
+    draw: int | None
+    """Number of the draw that made the map, from 0; None for a map of several, such as a fusion."""
     polygons: int
     """Number of test polygons."""
     unmapped: int
@@ -38,7 +38,8 @@ class Steps:
 
     def as_dict(self) -> dict[str, Any]:
         """Return the content of ``finish/score.json``."""
-        design = {"reference": "the test polygons of one draw", "draw": self.draw, "polygons": self.polygons}
+        reference = "the test polygons of one draw" if self.draw is not None else "the test polygons of the map"
+        design = {"reference": reference, "draw": self.draw, "polygons": self.polygons}
         compared = {
             name: {"difference": test.difference, "p": test.p, "test": test.test} for name, test in self.tests.items()
         }
@@ -52,14 +53,20 @@ class Steps:
     def __str__(self) -> str:
         values = [(name, float(score.values("overall_accuracy")[0])) for name, score in self.scores.items()]
         shown = ", ".join(f"{TITLES[name]} {value:.3f}{self._p(name)}" for name, value in values)
-        return f"Overall accuracy on the test polygons of draw {self.draw + 1} (one draw, {self.polygons} polygons): {shown}."
+        draw = f" of draw {self.draw + 1} (one draw, {self.polygons} polygons)" if self.draw is not None else ""
+        return f"Overall accuracy on the test polygons{draw}: {shown}."
 
     def _p(self, name: str) -> str:
         return f" (p = {self.tests[name].p:.2g})" if name in self.tests else ""
 
 
 def accuracy_of_steps(
-    tested: Predictions, draw: int, files: Mapping[str, Path], place: tuple[Grid, Legend], like: Score
+    tested: Predictions,
+    draw: int | None,
+    files: Mapping[str, Path],
+    place: tuple[Grid, Legend],
+    metrics: tuple[str, ...],
+    untested: tuple[str, ...],
 ) -> Steps | None:
     """Score maps at the test pixels; return None if none of these has a class on the map.
 
@@ -69,8 +76,8 @@ def accuracy_of_steps(
         Layer → file of its classes; the first is the map as it was classified.
     place
         Grid and legend of the map.
-    like
-        Score of the draw, whose metrics and untested classes are used.
+    untested
+        Names of the classes that are mapped but never tested.
     """
     grid, legend = place
     table = np.full(65536, -1)
@@ -81,9 +88,8 @@ def accuracy_of_steps(
     if not seen.any():
         return None
     label, polygon = tested.label[seen], tested.polygon[seen]
-    names, untested = legend.names, like.matrix.untested
     scores = {
-        name: Score((ConfusionMatrix.of(label, positions[seen], names, untested),), like.metrics)
+        name: Score((ConfusionMatrix.of(label, positions[seen], legend.names, untested),), metrics)
         for name, positions in found.items()
     }
     right = {name: positions[seen] == label for name, positions in found.items()}

@@ -5,9 +5,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from bocage.disk import Watch, digest, write_json
+from bocage.disk import Watch, artefact, checksums_of, digest, read_checksums, write_json
 from bocage.errors import FinishError, RunFolderError
-from bocage.evaluation import Predictions, Score, load_score
+from bocage.evaluation import Predictions, load_score
 from bocage.finish import Finishing
 from bocage.finish.accuracy import PIXELS, accuracy_of_steps
 from bocage.finish.regularise import regularise
@@ -15,13 +15,14 @@ from bocage.finish.vectors import VectorMap
 from bocage.finish.votes import count_votes, voted, write_votes
 from bocage.finish.within import Place, Within, open_within
 from bocage.grid import Window
-from bocage.jobs.zones import zones_of
-from bocage.layout import RunLayout
+from bocage.jobs.zones import tested_at, zones_of
+from bocage.layout import MapOnlyLayout, RunLayout
+from bocage.machine import versions
 from bocage.mapping import WRITERS, AreaCount, Delivered, MapBand, open_delivered
 from bocage.objects.connected import Codes
 from bocage.objects.scratch import Scratch, scratch
 from bocage.progress import QUIET, Progress
-from bocage.provenance import Provenance
+from bocage.provenance import Provenance, Stage
 from bocage.recipe import Recipe
 from bocage.run import Inputs, RunFolder, held
 from bocage.samples.reference import fingerprint_vector
@@ -31,6 +32,8 @@ from bocage.vectorfile import vector_files
 
 FORMAT = 1
 """Changed when the results of the same settings change."""
+ZONES = 2
+"""The same of the areas by zone."""
 
 
 def recipe_of(run: Path, out: Path | None = None) -> tuple[Path, Path | None]:
@@ -44,6 +47,10 @@ def recipe_of(run: Path, out: Path | None = None) -> tuple[Path, Path | None]:
     if not run.is_dir():
         return run, out
     layout = RunLayout(run)
+    if not layout.provenance.exists() and layout.map.is_complete:
+        raise RunFolderError(
+            f"{run} holds a map without a run. Give a recipe with the settings in [finish], with --out {run}."
+        )
     if not layout.provenance.exists():
         raise RunFolderError(
             f"{run} holds no run ({layout.provenance.name} is missing). Give the folder of a run, or its recipe."
@@ -55,19 +62,23 @@ def recipe_of(run: Path, out: Path | None = None) -> tuple[Path, Path | None]:
 
 
 def finish(recipe: Recipe, out: Path, progress: Progress = QUIET) -> RunLayout:
-    """Do what ``[finish]`` of the recipe asks for with the map in the folder of a run; complete stages are kept.
+    """Do what ``[finish]`` of the recipe asks for with the map in a folder; complete stages are kept.
+
+    The folder is that of a run, of a fusion, or of a map by a model of another run.
 
     Raises
     ------
     RecipeError
         The recipe has several sites.
     RunFolderError
-        The folder has no complete map of a run.
+        The folder has no complete map.
     FinishError
         A setting does not fit the map, or a file cannot be written.
     """
     recipe.check_single()
     layout, settings = RunLayout(out), recipe.finish
+    if not layout.provenance.exists() and layout.map.is_complete:
+        layout = layout.as_map
     with held(out):
         finishing = _Finishing.of(layout, recipe, progress)
         layout.finish.path.mkdir(exist_ok=True)
@@ -110,11 +121,8 @@ class _Finishing:
 
     @classmethod
     def of(cls, layout: RunLayout, recipe: Recipe, progress: Progress) -> "_Finishing":
-        """Check that the folder has the complete map of a run, and open it."""
-        settings = recipe.finish
-        if not layout.provenance.exists():
-            raise RunFolderError(f"{layout.path} holds no run. Run 'bocage run' first.")
-        provenance = Provenance.load(layout.provenance)
+        """Check that the folder has a complete map, and open it."""
+        settings, provenance = recipe.finish, _provenance(layout, recipe)
         zones = vector_files(settings.zones) if settings.zones else []
         if settings.zones and not zones:  # before the other stages
             raise FinishError(f"[finish] zones: {settings.zones} does not exist. Give the path of a vector file.")
@@ -125,7 +133,7 @@ class _Finishing:
         folder.need("map", record.key if record else "", "map")
         land = open_delivered(layout.path)
         keys = _keys(settings, within, provenance)
-        keys["accuracy"] = digest(keys["accuracy"], recipe.map.draw)
+        keys["accuracy"] = digest(keys["accuracy"], recipe.map.draw, recipe.evaluation.names)
         return cls(folder, recipe, land, within, keys, progress)
 
     @property
@@ -207,21 +215,24 @@ class _Finishing:
         areas.areas().save(table)
 
     def measure(self) -> None:
-        """Write the accuracy of each step, if the run has test polygons, and print it."""
-        split = self.layout.split(self.recipe.map.draw)
-        tested = Predictions.from_parquet(split.test) if split.test.exists() else None
+        """Write the accuracy of each step, if the map has test polygons, and print it."""
+        path = tested_at(self.layout.path)
+        tested = Predictions.from_parquet(path) if path else None
         if not tested:
             self.forget("accuracy", self.layout.finish.score)
-            self.progress.say("The accuracy of the finished map is not measured: the run has no test polygons.")
+            self.progress.say("The accuracy of the finished map is not measured: it has no test polygons.")
             return
-        self.once("accuracy", lambda: self._measured(tested, load_score(split.score)))
+        self.once("accuracy", lambda: self._measured(tested))
 
-    def _measured(self, tested: Predictions, like: Score) -> None:
-        layout, land, draw = self.layout, self.land, self.recipe.map.draw
+    def _measured(self, tested: Predictions) -> None:
+        layout, land, recipe = self.layout, self.land, self.recipe
         files = {PIXELS: land.path("classes")}
         files |= {"voted": layout.map.voted} if self.settings.votes else {}
         files |= {"regularised": layout.map.regularised} if self.settings.regularises else {}
-        found = accuracy_of_steps(tested, draw, files, (land.grid, land.legend), like)
+        of_run = layout.split(recipe.map.draw).score
+        draw, untested = (recipe.map.draw, load_score(of_run).matrix.untested) if of_run.exists() else (None, ())
+        place = (land.grid, land.legend)
+        found = accuracy_of_steps(tested, draw, files, place, recipe.evaluation.names, untested)
         if found is None:
             self.progress.say("The accuracy of the finished map is not measured: no test pixel has a class on the map.")
             return
@@ -246,6 +257,25 @@ class _Finishing:
             files = {name: layout.finish.polygons(name) for name in self.settings.formats}
             count = vectors.write(files, folder, self.progress)
         self.progress.say(f"{count} polygons")
+
+
+def _provenance(layout: RunLayout, recipe: Recipe) -> Provenance:
+    """Return the record of the folder; that of a map without a run has the map as it is now."""
+    known = layout.provenance.exists()
+    if not isinstance(layout, MapOnlyLayout):
+        if not known:
+            raise RunFolderError(f"{layout.path} holds no run. Run 'bocage run' first.")
+        return Provenance.load(layout.provenance)
+    found = Provenance.load(layout.provenance) if known else Provenance(recipe.name, "", {}, "", {}, versions(), "")
+    with artefact(layout.map.checksums):
+        sums = read_checksums(layout.map.checksums)
+    files = {path.relative_to(layout.path).as_posix(): sums.get(path.name, "") for path in layout.files_of("map")}
+    tested = tested_at(layout.path)
+    stages = {"map": Stage(digest(files), 0.0, 0, "", files)}
+    if tested and tested.is_relative_to(layout.path):
+        stages["evaluate/0"] = Stage("", 0.0, 0, "", checksums_of([tested], layout.path))
+    found.stages |= stages
+    return found
 
 
 def _within_of(settings: Finishing, layout: RunLayout) -> Path | None:
@@ -288,6 +318,6 @@ def _keys(settings: Finishing, within: Path | None, provenance: Provenance) -> d
         "vote": voting,
         "regularise": regularised,
         "vectors": digest(regularised, files, settings.simplify, settings.formats),
-        "zones": digest(FORMAT, files, tested, zones, settings.zone),
+        "zones": digest(ZONES, files, tested, zones, settings.zone),
         "accuracy": digest(regularised, voting, tested),
     }
