@@ -5,8 +5,9 @@
 The landscape has the default size. In each draw, patchwork maps the pixels with its defaults; the same map is regularised, and
 objects and parcels vote on it. The parcels are those of the simulation, without the hedges and tracks in them: no cadastre is
 as exact. The chain `moringa` classifies objects by their features. All maps have the grid of Sentinel-2 and the same test
-polygons. ``OBJECTS_DRAWS`` is the number of draws (default 5). Results: ``benchmarks/results/objects.json``, and a figure of the
-first draw in ``build/objects/maps.png``.
+polygons. ``OBJECTS_DRAWS`` is the number of draws (default 5); ``OBJECTS_SHORT=1`` trains patchwork for 350 steps only, for a
+first look, and keeps its results apart. Results: ``benchmarks/results/objects.json``, and a figure of the first draw in
+``build/objects/maps.png``.
 """
 
 import json
@@ -37,6 +38,9 @@ from bocage.simulate.landscape import ground_at
 
 WORK, RESULTS, MMU = BUILD / "objects", Results("objects"), 0.1
 """Minimum mapping unit of the regularised map in hectares."""
+SHORT = bool(os.environ.get("OBJECTS_SHORT"))
+TRAINING, KIND = ({"steps": [0, 350]}, "short") if SHORT else ({}, "draws")
+"""Training of patchwork, and name of the results."""
 SEGMENT = {"sources": ["ms"]}
 STEPS: Mapping[str, Mapping[str, Any]] = {
     "pixels, regularised": {"mmu": MMU},
@@ -52,8 +56,8 @@ def run() -> str:
     land = landscape(WORK / "land", Simulation())
     parcels(land)
     for draw in range(int(os.environ.get("OBJECTS_DRAWS", "5"))):
-        RESULTS.measure(("draws", draw), partial(measured, land, draw))
-    found = RESULTS.content()["draws"]
+        RESULTS.measure((KIND, draw), partial(measured, land, draw))
+    found = RESULTS.content()[KIND]
     rows = [
         [name, *(spread([one[name][key] for one in found]) for key in ("test", "truth", "truth_f1_macro"))]
         for name in found[0]
@@ -78,12 +82,13 @@ def recipe_of(land: Path, draw: int, **changed: Any) -> Any:
     base["split"] = {"draws": 1, "seed": draw}
     base["map"] = {"layers": ["classes", "confidence", "probabilities"]}
     base["segment"] = SEGMENT
+    base["training"] = TRAINING
     return parse({**base, **changed}, land)
 
 
 def measured(land: Path, draw: int) -> dict[str, dict[str, float]]:
     """Run all maps of a draw, and return their accuracies."""
-    out, stages = WORK / f"pixels-{draw}", ("train", "evaluate", "map")
+    out, stages = WORK / f"pixels-{KIND}-{draw}", ("train", "evaluate", "map")
     run_recipe(recipe_of(land, draw), out, stages)
     segment(recipe_of(land, draw), out)
     found = {"pixels": accuracy(out, "classes", land, None)}
