@@ -22,7 +22,7 @@ from bocage.sources import SENSORS, open_source
 SIDE, PIXEL = 250, 2
 BANDS = ("blue", "green", "red", "nir")
 GRID = Grid.of("EPSG:32740", Affine(PIXEL, 0, 338_000, 0, -PIXEL, 7_668_000), (SIDE, SIDE))
-SETTINGS = {"default settings": {}, "minimum = 200": {"minimum": 200}, "clusters = 20": {"clusters": 20}}
+SETTINGS = {"default settings": {}, "minimum = 200": {"minimum": 200}, "clusters = 60": {"clusters": 60}}
 
 
 def write_image(path: Path) -> None:
