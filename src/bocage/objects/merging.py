@@ -1,8 +1,8 @@
 """Merging of small objects with their spectrally nearest neighbours, tile by tile, as in one piece.
 
-In each round, every object of at most `limit` pixels chooses its nearest neighbour; all objects that choose or were chosen by each
-other are joined at once. All choices of a round compare the objects as they were before the round, so that they depend on no order
-and on no tile. The limit is doubled from round to round up to the minimum, so that the smallest objects merge first.
+In each round, every object of at most `limit` pixels chooses its nearest neighbour, and all choices are carried out at once. They
+compare the objects as they were before the round, so that they depend neither on an order nor on the tiles. The limit is doubled
+from round to round up to the minimum, so that the smallest objects merge first.
 
 Objects inside a tile are merged in the graph of the tile, on disk. Objects that touch the border of a tile are in memory.
 """
@@ -10,6 +10,7 @@ Objects inside a tile are merged in the graph of the tile, on disk. Objects that
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -72,7 +73,7 @@ class _Votes:
         order = np.lexsort((self.number, self.distance, self.root))
         root = self.root[order]
         first = order[np.append(True, root[1:] != root[:-1])[: len(root)]]
-        return _Votes(*(values[first] for values in self.__dict__.values()))
+        return _Votes(**{name: values[first] for name, values in self.__dict__.items()})
 
     @classmethod
     def together(cls, parts: Sequence["_Votes"]) -> "_Votes":
@@ -122,7 +123,7 @@ class Merging:
             np.add.at(self.shared.sums, root, sums)
         self.shared.join(np.concatenate(self.pairs))
 
-    def _seen(self, graph: Graph, limit: int) -> tuple[NDArray[np.int64], ...]:
+    def _seen(self, graph: Graph, limit: int) -> tuple[NDArray[Any], ...]:
         """Return, for a tile: object of each node (-1 inside), node that stands for it, number, nearest neighbour, distance."""
         shared = self.shared
         at = graph.shared >= 0

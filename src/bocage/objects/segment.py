@@ -73,7 +73,8 @@ def segment(stack: Stack, settings: Segmenting, folder: Path, key: str, progress
     shared = work.shared()
     if work.valid < work.minimum:
         raise SceneError(
-            f"[segment] minimum: {work.minimum} pixels are more than the {work.valid} pixels with values. Choose a smaller one."
+            f"[segment] minimum, mmu: {work.minimum} pixels are more than the {work.valid} pixels with values. Choose a "
+            "smaller one."
         )
     merging = Merging([work.now(window) for window in work.windows], shared, work.minimum)
     merging.run(progress)

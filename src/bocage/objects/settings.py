@@ -19,7 +19,7 @@ class Segmenting:
     smallest pixels of the recipe."""
     bands: tuple[str, ...] = ()
     """Names of the bands and indices to use, of any of these sources; empty: all."""
-    clusters: Annotated[int, Range(2, 1000)] = 60
+    clusters: Annotated[int, Range(2, 1000)] = 20
     """Number of spectral clusters of the k-means, 2 to 1000. More clusters make more and smaller objects."""
     minimum: Annotated[int, Range(1, 1_000_000)] = 50
     """Minimum number of pixels of an object. A smaller object merges with the neighbour whose mean is nearest. 1: none merges."""

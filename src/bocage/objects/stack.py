@@ -44,14 +44,16 @@ class Stack:
         Raises
         ------
         SceneError
-            No source has one of these names, or no band of a source.
+            No source has one of these names, a band is missing, or the sources are tables.
         """
+        if any(cube.source.ids is not None for cube in cubes.values()):
+            raise SceneError("[segment]: the sources are tables of samples, which have no objects. Remove the section.")
         for name in sources:
             if name not in cubes:
                 known = f"{did_you_mean(name, cubes)} The sources are: {', '.join(cubes)}."
                 raise SceneError(f"[segment] sources: no source is called '{name}'.{known}")
         finest = min((cube.ratio for cube in cubes.values()), key=_size)
-        names = sources or tuple(name for name, cube in cubes.items() if cube.ratio == finest)
+        names = tuple(dict.fromkeys(sources)) or tuple(name for name, cube in cubes.items() if cube.ratio == finest)
         chosen = [cubes[name] for name in names]
         known_bands = {band for cube in chosen for band in cube.bands}
         for band in bands:
@@ -62,25 +64,12 @@ class Stack:
             kept = {cube.name: tuple(band for band in cube.bands if band in bands) for cube in chosen}
             if empty := [name for name, own in kept.items() if not own]:
                 raise SceneError(
-                    f"[segment] bands: the source '{empty[0]}' has none of {', '.join(bands)}. Add one of its bands, or remove it "
-                    "from 'sources'."
+                    f"[segment] bands: the source '{empty[0]}' has none of {', '.join(bands)}. Add one of its bands, "
+                    "or remove it from 'sources'."
                 )
             chosen = [cube.only(kept[cube.name]) for cube in chosen]
         first = min(chosen, key=lambda cube: _size(cube.ratio))
         return cls(tuple(chosen), first.grid, first.ratio)
-
-    @property
-    def features(self) -> tuple[str, ...]:
-        """Names of the features, in the order of :meth:`read`."""
-        names: list[str] = []
-        for cube in self.cubes:
-            dated = len(cube.days) > 1
-            names += [
-                f"{cube.name} {band}{f' {q:.0%}' if dated else ''}"
-                for q in (QUARTILES if dated else (1.0,))
-                for band in cube.bands
-            ]
-        return tuple(names)
 
     def read(self, window: Window) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
         """Return the features (F, y, x) of a window inside the grid, and where all sources are valid (y, x)."""
