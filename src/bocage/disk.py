@@ -202,7 +202,8 @@ def checksums_of(files: Iterable[Path], folder: Path) -> dict[str, str]:
     return {path.relative_to(folder).as_posix(): sha256_of(path) for path in sorted(files)}
 
 
-Now, Read = TypeVar("Now"), TypeVar("Read")
+Now = TypeVar("Now")
+Read = TypeVar("Read")
 
 
 def kept_by_state(most: int) -> Callable[[Callable[[Path, Now], Read]], Callable[[Path, Now], Read]]:
