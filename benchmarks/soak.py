@@ -8,7 +8,7 @@ again, each in its own folder. ``BOCAGE_SOAK`` sets the minutes (30).
 The first process leaves the free memory to the C library, as ``bocage`` does. The second one returns it to the system after
 each map (``malloc_trim``), so that its resident memory is what it still uses. Memory is flat if what the second process uses
 grows by at most :data:`FLAT` MB per 1,000 maps (upper end of the 95 % interval of a straight line through the means of
-:data:`PARTS` parts), and if both processes keep the number of their threads and open files.
+:data:`PARTS` parts), and if both processes keep the number of their open files and start at most :data:`MORE` threads.
 """
 
 import json
@@ -42,6 +42,8 @@ PARTS = 10
 """Number of parts of a series whose means the straight line fits: values that follow each other are not independent."""
 FLAT = 20
 """Growth of the used memory that is called flat, in MB per 1,000 maps."""
+MORE = 2
+"""Threads that libraries may start late, because their pools start threads when they are needed."""
 LOOP = """
 import ctypes, gc, hashlib, psutil, sys, time
 from pathlib import Path
@@ -106,7 +108,7 @@ def run() -> str:
     results = [_course(maps[WARM:]) for maps in found]
     Results("soak").save({"minutes": MINUTES, "flat": FLAT, **dict(zip(KINDS, results, strict=True))})
     assert results[1]["interval"][1] <= FLAT, results
-    assert all(one["more_threads"] <= 0 and one["more_files"] <= 0 for one in results), results
+    assert all(one["more_threads"] <= MORE and one["more_files"] <= 0 for one in results), results
     return (
         f"{sum(map(len, found))} maps of 2 processes in {MINUTES:g} minutes, all equal; memory per 1,000 maps: "
         + "; ".join(
