@@ -2,12 +2,12 @@
 
     python -m benchmarks objects
 
-The landscape has the default size. In each draw, patchwork maps the pixels with its defaults; the same map is regularised, and
-objects and parcels vote on it. The parcels are those of the simulation, without the hedges and tracks in them: no cadastre is
-as exact. The chain `moringa` classifies objects by their features. All maps have the grid of Sentinel-2 and the same test
-polygons. ``OBJECTS_DRAWS`` is the number of draws (default 5); ``OBJECTS_SHORT=1`` trains patchwork for 350 steps only, for a
-first look, and keeps its results apart. Results: ``benchmarks/results/objects.json``, and a figure of the first draw in
-``build/objects/maps.png``.
+The landscape has the default size. In each draw, patchwork and a random forest, with their defaults, map the pixels from all
+sources; the map is regularised, and objects and parcels vote on it. The parcels are those of the simulation, without the hedges
+and tracks in them: no cadastre is as exact. The chain `moringa` classifies objects by their features with a random forest. All
+maps have the grid of Sentinel-2 and the same test polygons. Two environment variables limit the work: ``OBJECTS_DRAWS``, the
+number of draws (default 5), and ``OBJECTS_MODELS``, the models of the pixels (default ``patchwork,random_forest``). Results:
+``benchmarks/results/objects.json``, and figures of the first draw in ``build/objects/``.
 """
 
 import json
@@ -38,10 +38,7 @@ from bocage.simulate.landscape import ground_at
 
 WORK, RESULTS, MMU = BUILD / "objects", Results("objects"), 0.1
 """Minimum mapping unit of the regularised map in hectares."""
-SHORT = bool(os.environ.get("OBJECTS_SHORT"))
-TRAINING, KIND = ({"steps": [0, 350]}, "short") if SHORT else ({}, "draws")
-"""Training of patchwork, and name of the results."""
-SEGMENT = {"sources": ["ms"]}
+SEGMENT, STAGES = {"sources": ["ms"]}, ("train", "evaluate", "map")
 STEPS: Mapping[str, Mapping[str, Any]] = {
     "pixels, regularised": {"mmu": MMU},
     "vote of objects": {"within": "objects", "vote": "probability"},
@@ -52,17 +49,19 @@ LAYERS = {"pixels, regularised": "regularised", "vote of objects": "voted", "vot
 
 
 def run() -> str:
-    """Measure the draws that are missing, draw the figure, and return the table."""
-    land = landscape(WORK / "land", Simulation())
+    """Measure the draws that are missing, draw the figures, and return the table."""
+    land, models = landscape(WORK / "land", Simulation()), os.environ.get("OBJECTS_MODELS", "patchwork,random_forest")
     parcels(land)
     for draw in range(int(os.environ.get("OBJECTS_DRAWS", "5"))):
-        RESULTS.measure((KIND, draw), partial(measured, land, draw))
-    found = RESULTS.content()[KIND]
-    rows = [
-        [name, *(spread([one[name][key] for one in found]) for key in ("test", "truth", "truth_f1_macro"))]
-        for name in found[0]
-    ]
-    return "\n" + table(["map", "test polygons", "whole map", "whole map, macro F1"], rows)
+        RESULTS.measure(("moringa", draw), partial(by_objects, land, draw))
+        for model in models.split(","):
+            RESULTS.measure((model, draw), partial(by_pixels, land, model, draw))
+    rows = []
+    for model, draws in RESULTS.content().items():
+        for name in draws[0] if model != "machine" else ():
+            cells = [spread([one[name][key] for one in draws]) for key in ("test", "truth", "truth_f1_macro")]
+            rows.append([model, name, len(draws), *cells])
+    return "\n" + table(["model", "map", "draws", "test polygons", "whole map", "whole map, macro F1"], rows)
 
 
 def parcels(land: Path) -> None:
@@ -77,36 +76,36 @@ def parcels(land: Path) -> None:
 
 
 def recipe_of(land: Path, draw: int, **changed: Any) -> Any:
-    """Return the recipe of patchwork on one draw, with other sections changed."""
+    """Return a recipe on all sources of the landscape and one draw, with other sections changed."""
     base: Table = read(land / "patchwork.toml")
     base["split"] = {"draws": 1, "seed": draw}
     base["map"] = {"layers": ["classes", "confidence", "probabilities"]}
     base["segment"] = SEGMENT
-    base["training"] = TRAINING
     return parse({**base, **changed}, land)
 
 
-def measured(land: Path, draw: int) -> dict[str, dict[str, float]]:
-    """Run all maps of a draw, and return their accuracies."""
-    out, stages = WORK / f"pixels-{KIND}-{draw}", ("train", "evaluate", "map")
-    run_recipe(recipe_of(land, draw), out, stages)
-    segment(recipe_of(land, draw), out)
-    found = {"pixels": accuracy(out, "classes", land, None)}
+def by_pixels(land: Path, model: str, draw: int) -> dict[str, dict[str, float]]:
+    """Map the pixels and finish the map in several ways; return the accuracies."""
+    out, network = WORK / f"{model}-{draw}", {"name": model}
+    run_recipe(recipe_of(land, draw, model=network), out, STAGES)
+    segment(recipe_of(land, draw, model=network), out)
+    found, maps = {"pixels": accuracy(out, "classes", land, None)}, {"pixels": picture(out, "classes")}
     for name, settings in STEPS.items():
-        finish(recipe_of(land, draw, finish={"formats": [], **settings}), out)
+        finish(recipe_of(land, draw, model=network, finish={"formats": [], **settings}), out)
         found[name] = accuracy(out, LAYERS[name], land, LAYERS[name])
-        if draw == 0:
-            np.save(WORK / f"{name}.npy", picture(out, LAYERS[name]))
-    chain = WORK / f"moringa-{draw}"
+        maps[name] = picture(out, LAYERS[name])
+    if draw == 0:
+        figure(land, model, maps)
+    return found
+
+
+def by_objects(land: Path, draw: int) -> dict[str, dict[str, float]]:
+    """Map by the features of objects; return the accuracies."""
+    out = WORK / f"moringa-{draw}"
     sources = {**read(land / "patchwork.toml")["sources"], "objects": {"sensor": "objects", "ratio": {"finer": 1}}}
     model = {"name": "random_forest", "sources": ["objects"]}
-    run_recipe(recipe_of(land, draw, sources=sources, model=model, training={}), chain, stages)
-    found["moringa"] = accuracy(chain, "classes", land, None)
-    if draw == 0:
-        np.save(WORK / "pixels.npy", picture(out, "classes"))
-        np.save(WORK / "moringa.npy", picture(chain, "classes"))
-        figure(land)
-    return found
+    run_recipe(recipe_of(land, draw, sources=sources, model=model), out, STAGES)
+    return {"objects": accuracy(out, "classes", land, None)}
 
 
 def accuracy(out: Path, layer: str, land: Path, step: str | None) -> dict[str, float]:
@@ -132,17 +131,16 @@ def picture(out: Path, layer: str) -> np.ndarray:
         return np.asarray(dataset.read(1))
 
 
-def figure(land: Path) -> None:
-    """Draw the maps of the first draw side by side, with the truth."""
+def figure(land: Path, model: str, maps: Mapping[str, np.ndarray]) -> None:
+    """Draw the maps of a model side by side, with the truth and the map by objects."""
     from matplotlib.figure import Figure
 
     colors = np.full((max(LEGEND.codes) + 1, 3), 255, np.uint8)
     colors[list(LEGEND.codes)] = [LEGEND.rgb(k) for k in range(len(LEGEND.codes))]
     with rasterio.open(land / "truth.tif") as dataset:
-        maps = {"truth": dataset.read(1)}
-    maps |= {name: np.load(WORK / f"{name}.npy") for name in ("pixels", *STEPS, "moringa")}
+        shown = {"truth": dataset.read(1), **maps, "moringa": picture(WORK / "moringa-0", "classes")}
     page = Figure(figsize=(15, 9), layout="constrained")
-    for axes, (name, codes) in zip(page.subplots(2, 3).ravel(), maps.items(), strict=True):
+    for axes, (name, codes) in zip(page.subplots(2, 3).ravel(), shown.items(), strict=True):
         axes.imshow(colors[codes], interpolation="nearest")
         axes.set(title=name, xticks=[], yticks=[])
-    page.savefig(WORK / "maps.png", dpi=90)
+    page.savefig(WORK / f"{model}.png", dpi=90)

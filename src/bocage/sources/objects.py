@@ -27,7 +27,7 @@ from bocage.sources.raster import fingerprint, inspect, nests, read, touches
 from bocage.words import Note
 
 SPEC = SensorSpec("objects", "the features of the objects of a segmentation ('bocage segment'), at each pixel")
-GROUP = 4096
+GROUP = 1024
 """Number of objects in a row group of the table."""
 IDENTITY = b"bocage"
 """Key of the metadata of the table."""
