@@ -22,7 +22,7 @@ from bocage.recipe import Recipe, Site, read_recipe
 from bocage.samples import check_split
 from bocage.samples.points import label_rows
 from bocage.scene import Cube, make_scene
-from bocage.sources import SENSORS, Readable, Source, check_overlap, open_source, opening_order
+from bocage.sources import SENSORS, Readable, RegionsSource, Source, check_overlap, open_source, opening_order
 from bocage.words import Note
 
 FOUND: dict[str, Severity] = {
@@ -31,6 +31,8 @@ FOUND: dict[str, Severity] = {
     "several_versions": "note",
 }  # fmt: skip
 """Notes of an opened source that are findings → severity."""
+ON_MAP: dict[str, Severity] = {"outside_map": "warning", "regions_gaps": "warning", "regions_outside": "note"}
+"""Notes of a source on the map that are findings → severity."""
 
 
 def check(path: Path, out: Path | None = None, progress: Progress = QUIET, site: str = "") -> Preflight:
@@ -121,8 +123,8 @@ def _look_at_sources(recipe: Recipe, seen: Preflight, progress: Progress) -> Ite
             continue
         cube = scene.cubes[name]
         for note in cube.source.notes:
-            if note.code == "outside_map":
-                yield Finding.of("warning", name, note)
+            if note.code in ON_MAP:
+                yield Finding.of(ON_MAP[note.code], name, note)
         if source.ids is None:
             yield from check_grid(source, seen.grid, cube)
             try:
@@ -167,9 +169,11 @@ def _look_at_reference(recipe: Recipe, seen: Preflight, progress: Progress) -> I
 
 
 def _over(sources: dict[str, Readable], grid: Grid) -> dict[str, Readable]:
-    """Return the sources that overlap the map, cropped to the map."""
+    """Return the sources that overlap the map, cropped to the map; without regions, which show nothing of the ground."""
     kept = {}
     for name, source in sources.items():
+        if isinstance(source, RegionsSource):
+            continue
         try:
             check_overlap(source, grid)
         except SourceError:

@@ -49,6 +49,8 @@ INSTEAD = {"map.region": "; give each site its region", "map.precision": '; remo
 """Setting that is not available for several sites → what to do."""
 MIXTURE = "mixture"
 """Name of the model that is the mean of others."""
+REGIONS = "regions"
+"""Sensor whose source divides the map."""
 SHARED = ("device", "devices", "pretrained", "scaling")
 """Settings of the training that all members of a mixture share."""
 
@@ -383,6 +385,8 @@ def _check_grid(reading: Reading, grid: GridChoice | None, sources: dict[str, So
     if grid and grid.like and sources and grid.like not in sources:
         known = f"{did_you_mean(grid.like, sources)} The sources are: {', '.join(sources)}"
         reading.add(key, f"no source is called '{grid.like}'.{known}")
+    elif grid and grid.like and sources and sources[grid.like].sensor == REGIONS:
+        reading.add(key, f"'{grid.like}' are regions, which have no pixels; name an image or a series")
 
 
 def _check_indices(reading: Reading, sources: dict[str, SourceChoice], place: str) -> None:
