@@ -204,7 +204,7 @@ def _look_at_run(recipe: Recipe, seen: Preflight, out: Path) -> Iterator[Finding
         yield Finding.quoting("model", error)
         return
     seen.scene = scene
-    if members := recipe.choice.members:
+    if len(members := recipe.choice.members) > 1:
         means = Note.of("mean_of_models", n=len(members), members=recipe.choice.title)
         yield Finding.of("note", "model", means)
     if seen.pixels is not None:
