@@ -1,14 +1,17 @@
 """A model per region, and models that know the region: from the recipe to the map."""
 
+import json
 from dataclasses import replace
 
 import geopandas
 import numpy as np
+import pandas as pd
 import pytest
 import rasterio
 import shapely
 import torch
 
+from bocage.cli import main
 from bocage.errors import ModelError, RecipeError, TrainingError
 from bocage.grid import Ratio
 from bocage.jobs.run import run
@@ -264,6 +267,31 @@ def test_a_run_with_a_model_per_region(recipe, landscape, tmp_path):
     far = np.abs((np.arange(48) + 0.5) * 10 - 240) > 60
     assert np.array_equal(maps["sharp"][:, far], maps["blended"][:, far])
     assert not np.array_equal(maps["sharp"][:, ~far], maps["blended"][:, ~far])
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("language", ["en", "fr"])
+def test_accuracy_by_region(recipe, landscape, tmp_path, language, capsys):
+    """Of a model that does not read the regions, too."""
+    write_zones(landscape)
+    path, out = recipe(GRU, SOURCES, more=f'[report]\nlanguage = "{language}"'), tmp_path / "out"
+    assert main(["run", str(path), "--out", str(out)]) == 0
+    assert main(["evaluate", str(path), "--out", str(out)]) == 0
+    assert "Test polygons of each region" in capsys.readouterr().out
+    score = json.loads((out / "score.json").read_text())
+    assert list(score["regions"]) == ["north", "south"]
+    tests = [pd.read_parquet(out / f"splits/{k}/test.parquet") for k in range(2)]
+    north = [test[test.groupby("polygon").row.transform("mean") < 23.5] for test in tests]
+    expected = [float((test.label == test.predicted).mean()) for test in north if len(test)]
+    assert score["regions"]["north"]["overall_accuracy"]["mean"] == pytest.approx(np.mean(expected))
+    samples = pd.read_parquet(out / "samples.parquet")
+    polygons = [score["regions"][name]["design"]["polygons"] for name in ("north", "south")]
+    assert sum(polygons) == samples.polygon.nunique()
+    assert sum(score["regions"][name]["tested_pixels"] for name in ("north", "south")) == score["tested_pixels"]
+    page = (out / "report.html").read_text()
+    assert {"en": "Accuracy by region", "fr": "Exactitude par région"}[language] in page
+    assert {"en": "whole map", "fr": "toute la carte"}[language] in page
+    assert json.loads((out / "report.json").read_text())["regions"] == score["regions"]
 
 
 @pytest.mark.parametrize("model", [FOREST, 'name = "patchwork"\npreset = "small"'])
