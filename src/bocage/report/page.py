@@ -11,7 +11,7 @@ from bocage.report import examples, figures
 from bocage.report.material import Material
 from bocage.report.palette import alike
 from bocage.report.render import render
-from bocage.report.sections import accuracy, area, confidence, costs, importance, land_cover, split, summary
+from bocage.report.sections import accuracy, area, confidence, costs, importance, land_cover, levels, split, summary
 from bocage.report.sections.parts import parts
 from bocage.samples import Rejection
 from bocage.words import number, whole, words_of
@@ -49,6 +49,7 @@ def _results(made: Material) -> dict[str, Any]:
         "classes": accuracy.classes(made),
         "parts": parts("region", made.by_region, made.score, made.samples, made.language) if made.by_region else None,
         "matrix": accuracy.matrix(made.score.matrix, made.language),
+        "levels": levels.levels(made),
         "pairs": examples.worst(made),
         "side": number(examples.SIDE * made.scene.grid.metres[0], made.language, 0),
         "confidence": confidence.confidence(made),

@@ -84,6 +84,8 @@ class Trainer:
         draw, seed = self._draw(number), _seed(samples, number, self.member)
         torch.manual_seed(seed)
         model = choice.build(self.scene, samples.legend)
+        if model.abilities.fitted:
+            draw = self._finest(draw, number, progress)
         held_out = self.whole_draw(number)
         self._check_validation(model, held_out, number)
         if not self.member or self.part:
@@ -128,6 +130,13 @@ class Trainer:
             return draw
         train, validation = (some[self.part.samples[some]] for some in (draw.train, draw.validation))
         return replace(draw, train=train, validation=validation)
+
+    def _finest(self, draw: Draw, number: int, progress: Progress) -> Draw:
+        """Return a draw without the training samples of coarser classes, which a model that is fitted at once cannot use."""
+        kept = draw.train[self.samples.label[draw.train] >= 0]
+        if coarse := len(draw.train) - len(kept):
+            progress.say(f"Draw {number + 1}: {coarse} pixels of coarser classes do not train '{self.choice.name}'.")
+        return replace(draw, train=kept)
 
     def _ensemble(self, number: int, where: SplitLayout, progress: Progress) -> Trained:
         """Train the members of a mixture, or of the regions, one after the other, and combine them; complete members are kept."""
@@ -242,6 +251,7 @@ class Trainer:
         return Task(
             f"training {name}, draw {number + 1} of {samples.draws}", model, samples.chips, draw, len(samples.legend.classes),
             normalisation, settings, _seed(samples, number, self.member), where, self.start.fingerprint if self.start else "",
+            samples.legend.groups,
         )  # fmt: skip
 
     def _fit(self, task: Task, progress: Progress) -> None:
