@@ -3,7 +3,7 @@
     python -m benchmarks regional
 
 The season is 46 days later in the east, where early maize has the season of late maize in the west. A random forest and patchwork
-(small, 300 steps) are trained in three ways: one model for all, one model with the source of regions among its inputs, and one
+(small, 250 steps) are trained in three ways: one model for all, one model with the source of regions among its inputs, and one
 model per region. Accuracy is measured on the test polygons of the draws, for all classes and for the two kinds of maize.
 
 The seam is measured on the maps, without and with blending. "Neighbours" is the share of neighbouring pixels with different
@@ -30,12 +30,12 @@ WORK, RESULTS = BUILD / "regional", Results("regional")
 LAND = Simulation(height=1604, width=2804, delay=46, polygons=40, sensors=("s2",))
 BORDER = round(LAND.width * 1.5 / 2 / 10)
 """Column of the map at the border."""
-DRAWS, STRIP, BLEND = 5, 20, 150
+DRAWS, STRIP, BLEND = 3, 20, 150
 """Number of draws, width of a strip in pixels of 10 m, distance of the blending in metres."""
 MAIZE = (2, 3)
 """Codes of early and late maize."""
 REGIONS = {"sensor": "regions", "path": "regions.gpkg", "field": "region"}
-FOREST = {"name": "random_forest", "trees": 200}
+FOREST = {"name": "random_forest", "trees": 100}
 PATCHWORK = {"name": "patchwork", "preset": "small"}
 WAYS: Mapping[str, tuple[Table, float | None]] = {
     "random forest, one for all": (FOREST | {"sources": ["s2"]}, None),
@@ -46,7 +46,6 @@ WAYS: Mapping[str, tuple[Table, float | None]] = {
     "patchwork, one for all": (PATCHWORK | {"sources": ["s2"]}, None),
     "patchwork, knows the region": (PATCHWORK, 0),
     "patchwork per region": ({"name": "regional", "member": PATCHWORK}, 0),
-    f"patchwork per region, blend {BLEND} m": ({"name": "regional", "member": PATCHWORK}, BLEND),
 }
 """Name → table [model], and `blend` of the source of regions; None: the model does not read it."""
 
@@ -58,7 +57,9 @@ def recipe_of(land: Path, name: str, draw: int) -> Table:
     s2 = dict(start["sources"]["s2"])
     if "patchwork" in name:
         s2.pop("fill")
-    training = {"epochs": 1000, "steps": [300, 300], "keep": "last", "calibrate": False} if "patchwork" in name else {}
+    else:
+        s2["fill"] |= {"every": 20}
+    training = {"epochs": 1000, "steps": [250, 250], "keep": "last"} if "patchwork" in name else {}
     return {
         "name": slug(name),
         "grid": {"like": "s2"},
@@ -67,7 +68,7 @@ def recipe_of(land: Path, name: str, draw: int) -> Table:
         "reference": start["reference"],
         "split": {"train": 0.5, "draws": 1, "seed": draw},
         "model": {"source": "regions", "minimum": 1, **model} if model["name"] == "regional" else model,
-        "training": training,
+        "training": {"calibrate": False, **training},
         "evaluation": {"importance": 0},
     }
 

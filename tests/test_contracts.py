@@ -109,7 +109,7 @@ MODEL_CASES = {
     ],
     "regional": [
         ({"s2": SERIES, "regions": ZONES}, {"member": Seeds("gru", {"units": 4})}),
-        ({"s1": RADAR, "s2": SERIES, "zones": FINE_ZONES}, {"source": "zones", "member": Seeds("patchwork", SMALL)}),
+        ({"s1": RADAR, "s2": SERIES, "zones": FINE_ZONES}, {"source": "zones", "member": Seeds("patchwork", SMALL | {"sensor_dropout": 0.5})}),
         ({"s2": SERIES, "pan": PAN, "regions": ZONES}, {"member": Seeds("random_forest", {"trees": 3})}),
         ({"pan": PAN, "ms": MS, "regions": ZONES}, {"member": Seeds("multiresolcc", TWO_BRANCHES)}),
     ],

@@ -14,13 +14,17 @@ import torch
 from bocage.cli import main
 from bocage.errors import ModelError, RecipeError, TrainingError
 from bocage.grid import Ratio
+from bocage.jobs.compare import compare_models
+from bocage.jobs.plan import plan
 from bocage.jobs.run import run
 from bocage.layout import SplitLayout
 from bocage.models import MODELS, InputSpec, Member, build, card_for, regional
 from bocage.models.regional import Config
 from bocage.recipe import read_recipe
 from bocage.run import open_run
-from bocage.testing import random_batch
+from bocage.run.sites import open_sites
+from bocage.scene import Scenes
+from bocage.testing import random_batch, tiny_landscape
 from bocage.testing.fakes import CORNER, CRS
 from bocage.training import Trained, Trainer, classify
 from conftest import FOREST, GRU, S2, Told
@@ -77,6 +81,20 @@ def test_probabilities_are_those_of_the_members_weighted_by_region():
     assert torch.allclose(model(batch).exp(), expected, atol=1e-6)
     batch["zones"].valid[:] = False
     assert torch.allclose(model(batch).exp(), (each[0] + each[1]) / 2, atol=1e-6), "without a region: the mean"
+
+
+def test_the_loss_is_that_of_the_member_of_the_region_of_each_sample():
+    model, entropy = built(Config(Member("gru", {"units": 4}), "zones")), torch.nn.functional.cross_entropy
+    batch = random_batch(model.inputs, model.footprints, torch.Generator().manual_seed(1), size=5)
+    north = torch.tensor([True, False, False, True, False])
+    batch["zones"].values[:] = torch.stack([north, ~north], 1).float()[:, None, :, None, None]
+    batch["zones"].valid[:] = True
+    labels = torch.tensor([0, 1, 2, 1, 0])
+    logits = [member({"s2": batch["s2"]})[:, :, 0, 0] for member in model.members]
+    own = torch.where(north[:, None], *logits)
+    assert model.loss(batch, labels, entropy).item() == pytest.approx(entropy(own, labels).item(), abs=1e-6)
+    one = {name: tensor.take(slice(0, 1)) for name, tensor in batch.items()}
+    assert model.loss(one, labels[:1], entropy).item() == 0
 
 
 @torch.no_grad()
@@ -302,6 +320,55 @@ def test_a_model_that_knows_the_region(opened, model, tmp_path):
     assert "zones" in trained.footprints
     assert trained.sources["zones"].spec.bands == ("north", "south")
     assert classify(trained, run.samples.chips, run.samples.draw(0).test, "cpu").shape[1] == 3
+
+
+TWO_SITES = """
+name = "two"
+[legend]
+classes = [{ code = 1, name = "maize" }, { code = 2, name = "meadow" }, { code = 3, name = "water" }]
+[split]
+train = 0.8
+draws = 1
+[model]
+"""
+A_SITE = """
+[[site]]
+name = "{site}"
+[site.grid]
+like = "s2"
+{sources}
+[site.reference]
+path = "{site}/reference.gpkg"
+label = "code"
+"""
+
+
+def test_a_model_per_region_of_two_sites(tmp_path):
+    parts = []
+    for site, border in (("first", -240), ("second", -200)):
+        write_zones(tiny_landscape(tmp_path / site), border)
+        sources = SOURCES.replace("[sources.", "[site.sources.").replace('"s2/', f'"{site}/s2/')
+        parts.append(A_SITE.format(site=site, sources=sources.replace('"zones.gpkg"', f'"{site}/zones.gpkg"')))
+    path = tmp_path / "two.toml"
+    path.write_text(TWO_SITES + FORESTS + "".join(parts))
+    opened = open_sites(read_recipe(path), tmp_path / "out")
+    samples = opened.joined
+    trainer = Trainer(opened.recipe.choice, Scenes(opened.scenes), samples)
+    north, south = (member.part.samples for member in trainer.of_members(None))
+    border = np.where(samples.at("first"), 24, 20)
+    assert np.array_equal(north, samples.row < border)
+    assert np.array_equal(south, ~north)
+
+
+@pytest.mark.slow
+def test_the_plan_and_the_comparison_of_a_model_per_region(recipe, landscape, tmp_path):
+    write_zones(landscape)
+    more = f'layers = ["classes"]\n[[compare]]\nlabel = "one for all"\nmodel = {{ {FOREST.replace(chr(10), ", ")} }}'
+    text = FORESTS + '\nborrow = { "north" = "south", "south" = "north" }'
+    path = recipe(text, SOURCES, more=more)
+    assert "train" in [stage.stage for stage in plan(read_recipe(path), tmp_path / "out").stages]
+    found = compare_models(read_recipe(path), tmp_path / "compared")
+    assert [line.label for line in found.lines] == ["random_forest per region", "one for all"]
 
 
 def test_gru_ignores_regions(opened, tmp_path):

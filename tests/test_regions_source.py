@@ -1,5 +1,6 @@
 """The source of regions: weights across borders, gaps, overlaps and names."""
 
+import pickle
 from dataclasses import replace
 
 import geopandas
@@ -109,6 +110,15 @@ def slanted(factory, blend):
         path = written(factory.mktemp("slanted") / "zones.gpkg", moved)
         KEPT[blend] = opened(path, blend=blend).over(GRID)
     return KEPT[blend]
+
+
+def test_another_process_reads_the_same(tmp_path_factory):
+    source = slanted(tmp_path_factory, 60)
+    window = Window(3, 4, 20, 30)
+    values, valid = source.read(GRID, window)
+    again = pickle.loads(pickle.dumps(source))
+    assert "_borders" not in vars(again.partition)
+    assert all(np.array_equal(*pair) for pair in zip(again.read(GRID, window), (values, valid), strict=True))
 
 
 def test_membership_and_distance(halves):

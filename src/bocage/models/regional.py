@@ -23,6 +23,7 @@ from bocage.models import gru
 from bocage.models.base import (
     Batch,
     Card,
+    Criterion,
     InputSpec,
     at_map_pixels,
     build,
@@ -129,6 +130,31 @@ class Model(Ensemble):
                 found = own if found is None else torch.logaddexp(found, own)
         assert found is not None
         return found
+
+    def loss(self, batch: Batch, labels: Tensor, criterion: Criterion) -> Tensor:
+        """Return the mean over the samples of the loss of the member of their region, without members that are fitted.
+
+        A region with a single sample in the batch is left out, because batch normalisation needs two.
+        """
+        parts = [
+            member.loss({n: t.take(own) for n, t in self._part(batch, member).items()}, labels[own], criterion)
+            * len(own)
+            for member, own in zip(self._networks, self._members_of(batch), strict=True)
+            if len(own) > 1 and not member.abilities.fitted
+        ]
+        nothing = next(self.parameters()).sum() * 0  # of a batch without two samples of a region
+        return torch.stack([nothing, *parts]).sum() / len(labels)
+
+    def fit(self, batch: Batch, labels: Tensor, seed: int) -> None:
+        """Fit each member to the samples of its region."""
+        for i, (member, own) in enumerate(zip(self._networks, self._members_of(batch), strict=True)):
+            if member.abilities.fitted:
+                member.fit({n: t.take(own) for n, t in self._part(batch, member).items()}, labels[own], seed + i)
+
+    def _members_of(self, batch: Batch) -> list[Tensor]:
+        """Return the positions of the samples of each region, for one footprint per sample."""
+        region = self.weights(batch, (1, 1))[:, :, 0, 0].argmax(1)
+        return [torch.nonzero(region == i)[:, 0] for i in range(len(self.members))]
 
     def attention(self, batch: Batch) -> dict[str, Tensor]:
         """Return the weights of the dates (B, T) of each series: those of the members, weighted by region."""

@@ -6,7 +6,7 @@ sliver, one of them counts; where they leave one free, it belongs to the nearest
 
 import math
 import threading
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from functools import cached_property
 from typing import Any
 
@@ -50,6 +50,10 @@ class Partition:
     """Polygon or multipolygon of each region, in CRS units."""
     metres: tuple[float, float]
     """Metres in a CRS unit, northwards and eastwards."""
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Exclude what is prepared for fast comparisons from the pickle; the receiving process prepares it again."""
+        return {field.name: getattr(self, field.name) for field in fields(self)}
 
     def check_overlaps(self, grid: Grid) -> None:
         """Check that no two regions overlap on the map by a pixel or more.
