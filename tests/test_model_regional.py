@@ -14,6 +14,7 @@ import torch
 from bocage.cli import main
 from bocage.errors import ModelError, RecipeError, TrainingError
 from bocage.grid import Ratio
+from bocage.jobs.check import check
 from bocage.jobs.compare import compare_models
 from bocage.jobs.plan import plan
 from bocage.jobs.run import run
@@ -228,6 +229,14 @@ def test_a_region_with_too_few_samples_is_refused(opened, model, border, problem
     with pytest.raises(TrainingError) as error:
         list(trainer_of(opened(model, border=border)).of_members(None))
     assert problem in str(error.value)
+
+
+def test_check_finds_regions_with_too_few_samples(recipe, landscape):
+    write_zones(landscape, -10)
+    errors = [finding for finding in check(recipe(FORESTS, SOURCES)).findings if finding.severity == "error"]
+    assert [finding.where for finding in errors] == ["model"]
+    assert "Draw 1: The region 'north' has no training polygon" in errors[0].what.text()
+    assert not check(recipe(FORESTS + '\nborrow = { "north" = "south" }', SOURCES)).has_errors
 
 
 def test_a_network_that_stops_early_needs_validation_polygons_in_each_region(opened):

@@ -6,7 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from bocage.errors import BocageError, EvaluationError, RecipeError, SamplesError, SourceError
+from bocage.errors import BocageError, EvaluationError, RecipeError, SamplesError, SourceError, TrainingError
 from bocage.grid import Grid
 from bocage.mapping import check_truth
 from bocage.preflight import Finding, Preflight, ordered
@@ -23,6 +23,7 @@ from bocage.samples import check_split
 from bocage.samples.points import label_rows
 from bocage.scene import Cube, make_scene
 from bocage.sources import SENSORS, Readable, RegionsSource, Source, check_overlap, open_source, opening_order
+from bocage.training import Trainer
 from bocage.words import Note
 
 FOUND: dict[str, Severity] = {
@@ -209,9 +210,13 @@ def _look_at_run(recipe: Recipe, seen: Preflight, out: Path) -> Iterator[Finding
         yield Finding.of("note", "model", means)
     if seen.pixels is not None:
         try:
-            check_split(seen.pixels, scene, recipe.survey)
+            samples = check_split(seen.pixels, scene, recipe.survey)
+            for draw in range(samples.draws):
+                Trainer(recipe.choice, scene, samples).parts(draw)
         except SamplesError as error:
             yield Finding.quoting("reference", error)
+        except TrainingError as error:
+            yield Finding.quoting("model", error)
     pixels = len(seen.pixels) if seen.pixels is not None else len(scene.ids or ())
     footprints = {name: f.size for name, f in network.footprints.items()}
     yield from check_disk(needs(scene, recipe.scene, pixels, footprints, 4), out)

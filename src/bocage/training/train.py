@@ -180,17 +180,31 @@ class Trainer:
         scene, samples, network = self.scene, self.samples, self.choice.build(self.scene, self.samples.legend)
         pairs: list[tuple[Choice, Part | None]] = [(choice, None) for choice in self.choice.members]
         if isinstance(config := self.choice.config, regional.Config):
-            validated = self.choice.training.stops_early and not network.abilities.fitted
-            try:
-                parts = parts_of(scene, samples, self._draw(number), config, validated, progress)
-            except TrainingError as error:
-                raise TrainingError(f"Draw {number + 1}: {error}") from error
-            scene, pairs = without_source(scene, config.source), [(self.choice.members[0], part) for part in parts]
+            pairs = [(self.choice.members[0], part) for part in self.parts(number, progress)]
+            scene = without_source(scene, config.source)
         for i, (choice, part) in enumerate(pairs):
             own = choice.build(scene, samples.legend).footprints
             cuts = {name: part_of(samples.cuts[name], network.footprints[name], own[name]) for name in own}
             start = self.start if self.start and self.start.name == choice.name else None
             yield Trainer(choice, scene, replace(samples, cuts=cuts), start, i, normalisation, part)
+
+    def parts(self, number: int, progress: Progress = QUIET) -> list[Part]:
+        """Return the samples of each region in draw `number`, for a model per region; none for another model.
+
+        Raises
+        ------
+        TrainingError
+            A region has too few samples.
+        """
+        choice, config = self.choice, self.choice.config
+        if not isinstance(config, regional.Config):
+            return []
+        fitted = choice.build(self.scene, self.samples.legend).abilities.fitted
+        validated = choice.training.stops_early and not fitted
+        try:
+            return parts_of(self.scene, self.samples, self._draw(number), config, validated, progress)
+        except TrainingError as error:
+            raise TrainingError(f"Draw {number + 1}: {error}") from error
 
     def train_once(self, number: int, where: SplitLayout, progress: Progress) -> Trained:
         """Train a member in its folder, or read it if it is complete and of the same settings and samples."""
