@@ -138,6 +138,20 @@ def test_another_crs_and_finer_pixels(tmp_path):
     assert np.array_equal(values[1], np.broadcast_to(np.arange(10, 90) * 5 + 2.5 < 247, (70, 80)))
 
 
+def test_regions_larger_than_the_projection_of_the_map(tmp_path):
+    """UTM has no coordinates on the other side of the earth."""
+    (middle,) = geopandas.GeoSeries([shapely.Point(CORNER[0] + 247, CORNER[1] - 240)], crs=CRS).to_crs("EPSG:4326")
+    halves = {"west": shapely.box(-180, -90, middle.x, 90), "east": shapely.box(middle.x, -90, 180, 90)}
+    geopandas.GeoDataFrame({"region": list(halves)}, geometry=list(halves.values()), crs="EPSG:4326").to_file(
+        tmp_path / "world.gpkg"
+    )
+    source = opened(tmp_path / "world.gpkg", blend=30).over(GRID)
+    values, valid = source.read(GRID, GRID.window)
+    assert valid.all()
+    assert values[0, 1, 24].argmin() in (27, 28)
+    assert values[0, 1, :, :20].min() == 1
+
+
 def test_overlaps_are_refused_with_their_place(tmp_path):
     parts = HALVES | {"centre": box(200, -100, 300, -200)}
     with pytest.raises(SourceError) as error:

@@ -110,7 +110,7 @@ class Partition:
         west, south, east, north = target.bounds
         margin = target.resolution
         box = (west - margin, south - margin, east + margin, north + margin)
-        shapes = [(part, k) for k in self._touching(box) for part in polygons_in([self._clipped(k, box)])]
+        shapes = [(part, k) for k in self._touching(box) for part in polygons_in([clipped(self.shapes[k], box)])]
         if not shapes:
             return np.full(target.shape, -1, np.int32)
         with _ALONE:
@@ -160,9 +160,6 @@ class Partition:
     def _touching(self, box: tuple[float, float, float, float]) -> list[int]:
         return np.flatnonzero(shapely.intersects(np.array(self.shapes), shapely.box(*box))).tolist()
 
-    def _clipped(self, k: int, box: tuple[float, float, float, float]) -> Any:
-        return shapely.clip_by_rect(self.shapes[k], *box)
-
     @cached_property
     def _ground(self) -> NDArray[Any]:
         """Regions in metres, prepared for fast comparisons with many points."""
@@ -189,6 +186,14 @@ def opened(shape: Any, grid: Grid) -> Any:
     half = grid.resolution / 2 * (1 - 1e-6)
     wide = shapely.union_all(polygons_in([shape])).buffer(-half, join_style="mitre")
     return shapely.union_all(polygons_in([shape.intersection(wide.buffer(half, join_style="mitre"))]))
+
+
+def clipped(shape: Any, bounds: tuple[float, float, float, float]) -> Any:
+    """Return the part of a shape in a rectangle (west, south, east, north)."""
+    try:
+        return shapely.clip_by_rect(shape, *bounds)
+    except shapely.GEOSException:  # fast, but some rings that touch the rectangle are too short for it
+        return shapely.intersection(shape, shapely.box(*bounds))
 
 
 def polygons_in(shapes: list[Any]) -> list[Any]:

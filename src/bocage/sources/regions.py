@@ -17,6 +17,7 @@ import pyogrio.raw
 import shapely
 from numpy.typing import NDArray
 from odc.geo import CRS
+from odc.geo.geom import box
 from pyogrio.errors import DataLayerError, DataSourceError, FieldError
 from rasterio.warp import transform_geom
 
@@ -25,7 +26,7 @@ from bocage.grid import Grid, Window
 from bocage.ranges import Range, check_ranges
 from bocage.shelf import did_you_mean
 from bocage.sources.base import Decoding, SensorSpec
-from bocage.sources.partition import Gaps, Partition, place_of, polygons_in
+from bocage.sources.partition import Gaps, Partition, clipped, place_of, polygons_in
 from bocage.sources.raster import fingerprint
 from bocage.textfile import identifier
 from bocage.vectorfile import only_layer, vector_files
@@ -34,6 +35,8 @@ from bocage.words import Note
 SPEC = SensorSpec("regions", "regions of a vector file, as an image with the weight of each region")
 NOMINAL = 1000
 """Number of pixels along the longer side of the regions, before they are laid on the grid of a map."""
+SIDES = 256
+"""Number of pieces into which a line across the map and its surroundings is divided before it is transformed."""
 NEGLIGIBLE = 0.001
 """Largest share of the map in no region that is tolerated by ``gaps = "stop"``."""
 
@@ -172,9 +175,11 @@ class RegionsSource:
     @cached_property
     def outlines(self) -> Partition:
         """The regions in the CRS of the map, as they are in the file."""
-        height, width = self.grid.metres
-        shapes = tuple(_moved(shape, self.crs, self.grid) for shape in self.regions.values())
-        return Partition(self.names, shapes, (height / self.grid.resolution, width / self.grid.resolution))
+        grid, (height, width) = self.grid, self.grid.metres
+        metres = (height / grid.resolution, width / grid.resolution)
+        around = max(*(n * grid.resolution for n in grid.shape), self.settings.blend / min(metres))
+        shapes = tuple(_moved(shape, self.crs, grid, around) for shape in self.regions.values())
+        return Partition(self.names, shapes, metres)
 
     @cached_property
     def free(self) -> Gaps:
@@ -276,9 +281,16 @@ def _natural(name: str) -> list[tuple[int, str]]:
     return [(int(part), "") if part.isdecimal() else (-1, part) for part in re.split(r"(\d+)", name)]
 
 
-def _moved(shape: Any, crs: str, grid: Grid) -> Any:
-    """Return a geometry in the CRS of a grid."""
+def _moved(shape: Any, crs: str, grid: Grid, around: float) -> Any:
+    """Return the part of a geometry around a map, in its CRS; `around` is the distance from the map, in CRS units.
+
+    A projection has no coordinates far from its area. Long sides are divided, because they are not straight in the other CRS.
+    """
     if CRS(crs) == grid.crs:
         return shape
-    moved = shapely.geometry.shape(transform_geom(crs, grid.crs.to_wkt(), shape))
-    return shapely.union_all(polygons_in([shapely.make_valid(moved)]))
+    west, south, east, north = grid.bounds
+    frame = box(west - around, south - around, east + around, north + around, grid.crs)
+    near = frame.to_crs(CRS(crs), resolution="auto").boundingbox
+    part = shapely.segmentize(clipped(shape, near.bbox), max(near.span_x, near.span_y) / SIDES)
+    moved = [shapely.geometry.shape(transform_geom(crs, grid.crs.to_wkt(), one)) for one in polygons_in([part])]
+    return shapely.union_all(polygons_in([shapely.make_valid(one) for one in moved]))
