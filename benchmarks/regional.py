@@ -3,7 +3,7 @@
     python -m benchmarks regional
 
 The season is 46 days later in the east, where early maize has the season of late maize in the west. A random forest and patchwork
-(small, 250 steps) are trained in three ways: one model for all, one model with the source of regions among its inputs, and one
+(small, at most 250 steps) are trained in three ways: one model for all, one model with the source of regions among its inputs, and one
 model per region. Accuracy is measured on the test polygons of the draws, for all classes and for the two kinds of maize.
 
 The seam is measured on the maps, without and with blending. "Neighbours" is the share of neighbouring pixels with different
