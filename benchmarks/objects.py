@@ -3,8 +3,8 @@
     python -m benchmarks objects
 
 The landscape has the default size. In each draw, patchwork and a random forest, with their defaults, map the pixels from all
-sources; the map is regularised, and objects and parcels vote on it. The parcels are those of the simulation, without the hedges
-and tracks in them: no cadastre is as exact. The chain `moringa` classifies objects by their features with a random forest. All
+sources; the map is regularised, and objects and parcels vote on it. The parcels are those of the simulation, without the hedges,
+tracks and rivers in them: no cadastre is as exact. The chain `moringa` classifies objects by their features with a random forest. All
 maps have the grid of Sentinel-2 and the same test polygons. Two environment variables limit the work: ``OBJECTS_DRAWS``, the
 number of draws (default 5), and ``OBJECTS_MODELS``, the models of the pixels (default ``patchwork,random_forest``). Results:
 ``benchmarks/results/objects.json``, and figures of the first draw in ``build/objects/``.
