@@ -132,6 +132,13 @@ def test_the_smallest_objects_merge_first(tmp_path):
     assert ids[0].tolist() == [1] * 6 + [2] * 4 + [3] * 6
 
 
+def test_objects_just_below_the_minimum_merge_if_no_smaller_one_did(tmp_path):
+    """Limits are 1, 2, 4, 8 and 10: two objects of 10 pixels merge in the last round only."""
+    pixels = Pixels(np.repeat([0, 1000], 10)[None, None].astype(np.float32), np.ones((1, 20), bool))
+    assert segmented(pixels, tmp_path, clusters=2, minimum=11)[0].tolist() == [[1] * 20]
+    assert segmented(pixels, tmp_path, 4096, clusters=2, minimum=10)[0].max() == 2
+
+
 def test_an_object_without_a_neighbour_stays_and_is_counted(tmp_path):
     pixels = patchy(3)
     pixels.valid[:] = False

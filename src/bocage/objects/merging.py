@@ -100,11 +100,12 @@ class Merging:
     def run(self, progress: Progress) -> None:
         """Merge until no object that has a neighbour is below the minimum."""
         last = self.minimum - 1
-        limit, done, changed = 1, 0, True
-        while last > 0 and (changed or limit < last):
-            changed = self._round(min(limit, last))
+        limit, done, more = 1, 0, last > 0
+        while more:
+            changed = self._round(limit)
+            more = changed or limit < last  # the last limit is repeated until nothing merges
             limit, done = min(2 * limit, last), done + 1
-            progress.step("merging small objects", done, done + bool(changed or limit < last))
+            progress.step("merging small objects", done, done + more)
 
     def _round(self, limit: int) -> bool:
         """Merge all objects of at most `limit` pixels once; return whether any was merged."""

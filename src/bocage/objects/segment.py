@@ -33,7 +33,7 @@ from bocage.objects.settings import Segmenting
 from bocage.objects.stack import Stack
 from bocage.progress import Progress
 
-FORMAT = 1
+FORMAT = 2
 """Changed when the same settings and files give other objects."""
 
 
