@@ -27,6 +27,7 @@ COMMANDS = {
     "finish": "bocage.cli.finishing:finish",
     "zones": "bocage.cli.finishing:zones",
     "change": "bocage.cli.finishing:change",
+    "view": "bocage.cli.viewing:view",
     "adapt": "bocage.cli.learning:adapt",
     "pretrain": "bocage.cli.learning:pretrain",
     "export": "bocage.cli.learning:export",
