@@ -136,7 +136,7 @@ def predict(
 
 @torch.inference_mode()
 def attention_at(trained: Trained, scene: Scene, row: int, column: int) -> dict[str, NDArray[np.float32]]:
-    """Return series → attention weight of each date (T,) at a pixel of the map; empty for a network without temporal attention."""
+    """Return series → attention weight of each date (T,) at a pixel of the map; empty if the network has no attention."""
     if not trained.model.abilities.attention:
         return {}
     batch, pixel = {}, Window(row, column, 1, 1)

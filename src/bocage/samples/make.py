@@ -65,7 +65,7 @@ def reopened(scene: Scene, survey: Survey, path: Path) -> Samples:
     same, legend, _ = drop_rare(usable.found.pixels, survey.legend, survey.split, tested)
     if len(kept) != len(table) or not same.all():
         raise SamplesError(
-            f"{survey.reference.shown} does not give the samples of {path}: the polygons were changed since. Run the recipe again."
+            f"{survey.reference.shown} does not give the samples of {path}: the polygons were changed. Run the recipe again."
         )
     return assembled(legend, survey.split, usable.found, {})
 

@@ -25,7 +25,7 @@ PREFIX = "view_"
 """Start of the keys of the page's texts."""
 
 
-class Refused(Exception):
+class RefusedError(Exception):
     """A request that is not one of the page's."""
 
     def __init__(self, status: int, why: str) -> None:
@@ -64,18 +64,18 @@ class Request:
 
         Raises
         ------
-        Refused
+        RefusedError
             It is none.
         """
         if text is None or not text.lstrip("-").isdecimal() or len(text) > 9:
-            raise Refused(400, f"{what} is not a whole number")
+            raise RefusedError(400, f"{what} is not a whole number")
         return int(text)
 
     def numbers(self, count: int) -> list[int]:
         """Return the last `count` parts of the address as whole numbers."""
         found = self.rest[-count:]
         if len(self.rest) < count:
-            raise Refused(404, "the address is incomplete")
+            raise RefusedError(404, "the address is incomplete")
         return [self.number(text.removesuffix(".png"), "a part of the address") for text in found]
 
     @property
@@ -83,7 +83,7 @@ class Request:
         """The pixel of the parameters ``row`` and ``column``."""
         pixel = Pixel(self.run, *(self.number(self.query.get(key), key) for key in ("row", "column")))
         if not pixel.is_inside:
-            raise Refused(404, "the pixel is outside the map")
+            raise RefusedError(404, "the pixel is outside the map")
         return pixel
 
 
@@ -98,7 +98,7 @@ class Answers:
 
         Raises
         ------
-        Refused
+        RefusedError
             It is no address of the page.
         BocageError
             A file cannot be read.
@@ -112,7 +112,7 @@ class Answers:
             "series": _series, "model": _model, "layer": _layer, "image": _image, "patch": _patch,
         }  # fmt: skip
         if len(parts) < 2 or parts[0] not in known or not parts[1].isdecimal() or int(parts[1]) >= len(self.runs):
-            raise Refused(404, "the page has no such address")
+            raise RefusedError(404, "the page has no such address")
         return known[parts[0]](Request(self.runs[int(parts[1])], parts[2:], query))
 
     def _language(self, query: Mapping[str, str]) -> str:
@@ -183,7 +183,7 @@ def _vectors(request: Request) -> Answer:
     try:
         west, south, east, north = (float(value) for value in request.query.get("bounds", "").split(","))
     except ValueError:
-        raise Refused(400, "'bounds' is not four numbers") from None
+        raise RefusedError(400, "'bounds' is not four numbers") from None
     return as_json(vectors_in(request.run, (west, south, east, north)))
 
 
@@ -201,26 +201,32 @@ def _model(request: Request) -> Answer:
 
 def _layer(request: Request) -> Answer:
     """Return a tile of a layer of the map, or of the test pixels."""
-    run, name = request.run, request.rest[0] if request.rest else ""
+    if len(request.rest) != 4:
+        raise RefusedError(404, "the address is incomplete")
+    run, name = request.run, request.rest[0]
     grid = run.pyramid.tile(*request.numbers(3))
     if grid is None:
-        raise Refused(404, "the tile is outside the map")
+        raise RefusedError(404, "the tile is outside the map")
     if name == "test":
         return Answer(png(marked(run, grid)), "image/png", keeps=True)
     if name not in run.layers:
-        raise Refused(404, "the map has no such layer")
+        raise RefusedError(404, "the map has no such layer")
     layer = run.layers[name]
     band = request.number(request.query.get("band", "1"), "band")
     if not 1 <= band <= len(layer.bands):
-        raise Refused(404, "the layer has no such band")
+        raise RefusedError(404, "the layer has no such band")
     values, valid = part(layer.path, (band,), grid, "nearest")
     if name in CATEGORICAL:
         only = request.query.get("only")
-        chosen = None if only is None else frozenset(request.number(code, "a class") for code in only.split(",") if code)
+        chosen = (
+            None if only is None else frozenset(request.number(code, "a class") for code in only.split(",") if code)
+        )
         painted = palette(run.legend, chosen)[values[0]]
         painted[~valid] = 0
     else:
-        high = (HIGH.get(name, 100.0) / (layer.scales[band - 1] * 100 if name == "probabilities" else 1)) or run.most(name)
+        high = (HIGH.get(name, 100.0) / (layer.scales[band - 1] * 100 if name == "probabilities" else 1)) or run.most(
+            name
+        )
         painted = ramp(values[0], valid, high, COLORS.get(name, "viridis"))
     return Answer(png(painted), "image/png", keeps=True)
 
@@ -229,12 +235,12 @@ def _image(request: Request) -> Answer:
     """Return a tile of the imagery: source, date, level, row, column."""
     run = request.run
     if len(request.rest) != 5 or run.pictures is None or request.rest[0] not in run.pictures.by_source:
-        raise Refused(404, "the scene has no such source")
+        raise RefusedError(404, "the scene has no such source")
     picture = run.pictures.by_source[request.rest[0]]
     date, *place = request.numbers(4)
     grid = run.pyramid.tile(*place)
     if grid is None or not 0 <= date < len(picture.source.days):
-        raise Refused(404, "the tile is outside the map, or the source has no such date")
+        raise RefusedError(404, "the tile is outside the map, or the source has no such date")
     return Answer(png(picture.tile(grid, date)), "image/png", keeps=True)
 
 
@@ -243,8 +249,8 @@ def _patch(request: Request) -> Answer:
     run, pixel = request.run, request.pixel
     found = patch_grid(run, request.rest[0], pixel.row, pixel.column) if len(request.rest) == 2 else None
     if found is None or run.pictures is None:
-        raise Refused(404, "the network reads no such source")
+        raise RefusedError(404, "the network reads no such source")
     picture, (date,) = run.pictures.by_source[request.rest[0]], request.numbers(1)
     if not 0 <= date < len(picture.source.days):
-        raise Refused(404, "the source has no such date")
+        raise RefusedError(404, "the source has no such date")
     return Answer(png(picture.tile(found[0], date)), "image/png")

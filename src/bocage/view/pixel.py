@@ -1,23 +1,21 @@
 """What the page shows of one pixel of the map: values of its layers, class probabilities, series of the sources."""
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 from pyproj import Transformer
 
 from bocage.disk import artefact
 from bocage.errors import BocageError
 from bocage.grid import Grid, Ratio, Window
 from bocage.layout import ModelLayout
-from bocage.mapping import attention_at, predict
 from bocage.machine import device_of
+from bocage.mapping import attention_at, predict
 from bocage.models import Footprint
-from bocage.scene import Cube
-from bocage.training import Trained
+from bocage.scene import Block, Cube
 from bocage.view.raster import part
 from bocage.view.viewed import RasterLayer, Viewed
 
@@ -77,7 +75,9 @@ class Pixel:
     def _tested_at(self) -> int | None:
         """Return the position of the pixel among the test pixels; None if it is none of them."""
         tested = self.viewed.tested
-        here = [] if tested is None else np.flatnonzero((tested.row == self.row) & (tested.column == self.column))
+        if tested is None:
+            return None
+        here = np.flatnonzero((tested.row == self.row) & (tested.column == self.column))
         return int(here[0]) if len(here) else None
 
     def _reference(self) -> dict[str, Any] | None:
@@ -104,19 +104,16 @@ class Pixel:
     def _series_of(self, cube: Cube) -> dict[str, Any]:
         window = centre_of(cube.ratio, self.window)
         record = {"name": cube.name, "dated": cube.source.dated, "bands": list(cube.bands)}
+        as_acquired = replace(cube, preparation=replace(cube.preparation, fill=None), prepared=None)
         try:
-            values, valid = cube.source.read(cube.grid, window, cube.preparation.resampling)
-            block = cube.compute(window)
+            seen = as_acquired.compute(window)
+            filled = cube.compute(window) if cube.preparation.fill else None
         except BocageError as error:  # a file may have moved since the page was opened
             return {**record, "error": str(error)}
-        filled = cube.preparation.fill is not None
-        seen = values[:, :, 0, 0] if filled else block.values[:, :, 0, 0]
-        clear = valid[:, 0, 0]
+        of_filled = None if filled is None else {"days": cube.days.tolist(), "values": _columns(filled)}
+        clear = seen.valid[:, 0, 0].tolist()
         return {
-            **record, "days": cube.source.days.tolist(), "clear": clear.tolist(),
-            "values": _columns(seen, clear),
-            "filled": {"days": cube.days.tolist(), "values": _columns(block.values[:, :, 0, 0], block.valid[:, 0, 0])}
-            if filled else None,
+            **record, "days": cube.source.days.tolist(), "clear": clear, "values": _columns(seen), "filled": of_filled,
         }  # fmt: skip
 
     def modelled(self) -> dict[str, Any]:
@@ -144,9 +141,13 @@ class Pixel:
         }
 
 
-def _columns(values: NDArray[np.float32], valid: NDArray[np.bool_]) -> list[list[float | None]]:
-    """Return the values (time, band) as one list for each band; None where not valid."""
-    return [[float(v) if known else None for v, known in zip(band, valid, strict=True)] for band in values.T]
+def _columns(block: Block) -> list[list[float | None]]:
+    """Return the values of a pixel as one list for each band; None where not valid."""
+    valid = block.valid[:, 0, 0]
+    return [
+        [float(v) if known else None for v, known in zip(band, valid, strict=True)]
+        for band in block.values[:, :, 0, 0].T
+    ]
 
 
 def centre_of(ratio: Ratio, pixel: Window) -> Window:

@@ -1,7 +1,6 @@
 """Polygons and places for the page: reference polygons with their part and errors, main confusions, the vector map."""
 
 import json
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +19,8 @@ MOST = 2_000
 """Maximum number of polygons of the vector map that are sent at a time."""
 BOOKMARKS = 8
 """Number of confusions that are listed."""
+RIGHT, WRONG = (44, 123, 182, 200), (215, 25, 28, 255)
+"""Colours of test pixels, RGBA."""
 GONE = (DataSourceError, DataLayerError, FeatureError, OSError)
 
 
@@ -107,28 +108,24 @@ def bookmarks_of(viewed: Viewed) -> list[dict[str, Any]]:
 
 
 def marked(viewed: Viewed, grid: Grid) -> NDArray[np.uint8]:
-    """Return the test pixels on a grid as RGBA: red where wrong, blue where right; a pixel is never smaller than one of the grid."""
+    """Return the test pixels on the grid of a tile as RGBA: red where wrong, blue where right, at least one pixel each."""
     out, tested = np.zeros((*grid.shape, 4), np.uint8), viewed.tested
     if tested is None:
         return out
     row0, column0 = viewed.grid.offset_of(grid)
     scale = grid.resolution / viewed.grid.resolution
-    for right, color in ((True, (44, 123, 182, 200)), (False, (215, 25, 28, 255))):  # errors are painted last
-        chosen = tested.right == right
-        for top, left, bottom, end in _boxes(tested.row[chosen], tested.column[chosen], (row0, column0), scale):
-            out[max(top, 0) : max(bottom, 0), max(left, 0) : max(end, 0)] = color
+    top, left = ((at - start) / scale for at, start in ((tested.row, row0), (tested.column, column0)))
+    top, left = np.floor(top + 1e-6).astype(np.int64), np.floor(left + 1e-6).astype(np.int64)
+    side = max(1, round(1 / scale))
+    near = (top > -side) & (left > -side) & (top < grid.shape[0]) & (left < grid.shape[1])
+    for right, color in ((True, RIGHT), (False, WRONG)):  # errors are painted last
+        chosen = near & (tested.right == right)
+        if side == 1:
+            out[top[chosen], left[chosen]] = color
+            continue
+        for y, x in zip(top[chosen].tolist(), left[chosen].tolist(), strict=True):
+            out[max(y, 0) : y + side, max(x, 0) : x + side] = color
     return out
-
-
-def _boxes(
-    row: NDArray[np.int32], column: NDArray[np.int32], corner: tuple[float, float], scale: float
-) -> Iterator[tuple[int, int, int, int]]:
-    """Yield top, left, bottom and right of pixels of the map on the grid of a tile that they touch."""
-    top, left = ((at - start) / scale for at, start in zip((row, column), corner, strict=True))
-    near = (top > -1 / scale - 1) & (top < 257) & (left > -1 / scale - 1) & (left < 257)
-    for y, x in zip(np.floor(top[near] + 1e-6), np.floor(left[near] + 1e-6), strict=True):
-        side = max(1, round(1 / scale))
-        yield int(y), int(x), int(y) + side, int(x) + side
 
 
 def vector_file(viewed: Viewed) -> Path | None:
@@ -153,7 +150,9 @@ def vectors_in(viewed: Viewed, bounds: tuple[float, float, float, float]) -> dic
             path, bbox=bounds, max_features=MOST + 1, columns=["code", "class", "area_ha"]
         )
     except GONE as error:
-        raise FinishError(f"{path} cannot be read: {error}. It may have been moved; run 'bocage finish' again.") from error
+        raise FinishError(
+            f"{path} cannot be read: {error}. It may have been moved; run 'bocage finish' again."
+        ) from error
     features = [
         _feature(shape, {"code": int(code), "class": str(name), "area_ha": float(area)})
         for shape, code, name, area in zip(shapely.from_wkb(shapes), codes, names, areas, strict=True)

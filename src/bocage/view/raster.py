@@ -50,7 +50,8 @@ def part(
     except (RasterioError, RioTilerError, OSError) as error:
         why = " ".join(str(error).split()).rstrip(".")
         raise SourceError(f"{path} cannot be read: {why}. It may have been moved or replaced.") from error
-    return np.asarray(found.array.data), ~np.ma.getmaskarray(found.array).any(0)
+    hidden = np.ma.getmaskarray(found.array)
+    return np.asarray(found.array.data), np.asarray(~hidden.any(0))
 
 
 def palette(legend: Legend, only: frozenset[int] | None = None) -> NDArray[np.uint8]:

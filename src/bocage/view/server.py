@@ -12,7 +12,7 @@ from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 from bocage.errors import BocageError, ViewError
-from bocage.view.answers import Answer, Answers, Refused, as_json
+from bocage.view.answers import Answer, Answers, RefusedError, as_json
 from bocage.view.viewed import Viewed
 
 HOST = "127.0.0.1"
@@ -23,6 +23,8 @@ POLICY = (
 """Content security policy: the page loads nothing from elsewhere, and no script that is written in it."""
 IDLE = 60
 """Seconds after which an idle connection is closed."""
+POLL = 0.05
+"""Seconds between two looks at whether the server is to stop."""
 STATIC = {"app.js": "text/javascript; charset=utf-8", "app.css": "text/css; charset=utf-8"}
 """Files of the built page, with their types."""
 BUILD = "The page is not built: run 'make viewer' in the repository (it needs Node), or install the wheel of Bocage."
@@ -60,7 +62,7 @@ class Viewer:
 
     def start(self) -> None:
         """Answer requests in threads; return at once. The scenes are opened meanwhile."""
-        threading.Thread(target=self.server.serve_forever, daemon=True).start()
+        threading.Thread(target=self.server.serve_forever, args=(POLL,), daemon=True).start()
         for run in self.runs:
             threading.Thread(target=run.open_all, daemon=True).start()
 
@@ -106,11 +108,11 @@ class _Handler(BaseHTTPRequestHandler):
         super().setup()
         self.connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, True)
 
-    def do_GET(self) -> None:  # noqa: N802 - name required by the base class
+    def do_GET(self) -> None:
         """Answer with a body."""
         self._send(self._answered(), with_body=True)
 
-    def do_HEAD(self) -> None:  # noqa: N802 - name required by the base class
+    def do_HEAD(self) -> None:
         """Answer without a body."""
         self._send(self._answered(), with_body=False)
 
@@ -125,7 +127,7 @@ class _Handler(BaseHTTPRequestHandler):
         parts = split.path.split("/")[1:]
         if not hmac.compare_digest(parts[0].encode("utf-8", "replace"), viewer.token.encode()):
             return _refusal(403, "the token is missing or wrong")
-        query = {key: values[-1] for key, values in parse_qs(split.query).items()}
+        query = {key: values[-1] for key, values in parse_qs(split.query, keep_blank_values=True).items()}
         return _tried(lambda: self._routed(tuple(parts[1:]), query))
 
     def _routed(self, parts: tuple[str, ...], query: Mapping[str, str]) -> Answer:
@@ -152,7 +154,7 @@ def _tried(work: Callable[[], Answer]) -> Answer:
     """Return an answer, or what prevented it as a sentence."""
     try:
         return work()
-    except Refused as error:
+    except RefusedError as error:
         return _refusal(error.status, str(error))
     except BocageError as error:
         return _refusal(404, str(error))

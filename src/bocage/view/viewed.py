@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -33,6 +33,7 @@ COARSE = 512
 """Longer side of the reduced raster whose maximum is taken, in pixels."""
 SHOWN = ("classes", "regularised", "confidence", "margin", "entropy", "novelty", "validity", "probabilities")
 """Rasters of a map that the page shows, in this order."""
+T = TypeVar("T")
 Missing = tuple[str, Mapping[str, Any]]
 """Key of a text, and its values."""
 
@@ -139,7 +140,7 @@ class Viewed:
         """Return the sentences on what is missing."""
         return [sentence(key, language, **values) for key, values in self.missing]
 
-    def _tried(self, key: str, work: Callable[[], Any]) -> Any:
+    def _tried(self, key: str, work: Callable[[], T]) -> T | None:
         try:
             return work()
         except BocageError as error:

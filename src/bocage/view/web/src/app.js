@@ -140,6 +140,7 @@ async function choosePixel(frame, pixel) {
   const centre = frame.centreOf(pixel);
   for (const one of frames) one.markPixel(one.pixelAt(centre));
   writeLink();
+  $("panel").scrollTop = 0;
   try {
     await showPixel(frames, frame, pixel, scenes[frame.index]?.sources ?? []);
   } catch (error) {
@@ -238,6 +239,7 @@ async function open() {
   const projection = projectionOf(first);
   const coarsest = first.resolution * 2 ** (first.native + 1);
   view = new View({ projection, maxResolution: coarsest, minResolution: first.resolution / 64, showFullExtent: true });
+  $("maps").classList.toggle("two", runs.length > 1);
   frames = runs.map((run, k) => new Frame(k, run, view, projection, $("maps")));
   if (place) {
     view.setCenter(place.slice(0, 2));

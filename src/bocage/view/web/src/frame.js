@@ -34,15 +34,17 @@ export function projectionOf(run) {
   });
 }
 
-function styleOf(feature) {
-  const part = PARTS[feature.get("part")] ?? PARTS.unused;
-  const wrong = feature.get("wrong") > 0;
-  const styles = [
-    new Style({ stroke: new Stroke({ color: "rgba(255,255,255,0.9)", width: wrong ? 8 : 4 }) }),
-    new Style({ stroke: new Stroke({ color: part.color, width: 2.5, lineDash: part.dash }) }),
-  ];
-  if (wrong) styles.splice(1, 0, new Style({ stroke: new Stroke({ color: ERROR, width: 6 }) }));
-  return styles;
+// Outline in the colour of the part; red below it, as wide as the share of wrong test pixels; thinner where the map is small.
+function styleOf(pixel) {
+  return (feature, resolution) => {
+    const part = PARTS[feature.get("part")] ?? PARTS.unused;
+    const size = Math.min(1, Math.max(0.4, pixel / resolution / 3));
+    const share = feature.get("wrong") / Math.max(1, feature.get("tested"));
+    const line = (color, width, lineDash) => new Style({ stroke: new Stroke({ color, width: width * size, lineDash }) });
+    const styles = [line("rgba(255,255,255,0.85)", share ? 7 + 5 * share : 5)];
+    if (share) styles.push(line(ERROR, 4 + 5 * share));
+    return [...styles, line(part.color, 3, part.dash?.map((length) => length * size))];
+  };
 }
 
 export class Frame {
@@ -58,7 +60,7 @@ export class Frame {
     this.image = new TileLayer({ preload: 1 });
     this.raster = new TileLayer({ preload: 1 });
     this.test = new TileLayer({ visible: false });
-    this.polygons = new VectorLayer({ visible: false, style: styleOf });
+    this.polygons = new VectorLayer({ visible: false, style: styleOf(run.resolution) });
     this.vectors = new VectorLayer({
       visible: false,
       style: new Style({ stroke: new Stroke({ color: "#111", width: 1 }), fill: new Fill({ color: "rgba(255,255,255,0.01)" }) }),
