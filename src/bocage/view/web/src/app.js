@@ -91,9 +91,9 @@ function fillLayers() {
 
 function showImages() {
   frames.forEach((frame, k) => {
-    const scene = scenes[k];
-    const source = scene?.sources.find((one) => one.name === state.source);
-    frame.showImage(source ? state.source : "", Math.min(state.date, (source?.days.length ?? 1) - 1), scene?.resolutions);
+    const own = [k, 0].find((index) => scenes[index]?.sources.some((one) => one.name === state.source));
+    const source = scenes[own]?.sources.find((one) => one.name === state.source);
+    frame.showImage(frames[own], source ? state.source : "", Math.min(state.date, (source?.days.length ?? 1) - 1), scenes[own]?.resolutions);
   });
   const source = scenes[0]?.sources.find((one) => one.name === state.source);
   $("date-row").hidden = !source?.dated || source.days.length < 2;
@@ -241,6 +241,7 @@ async function open() {
   view = new View({ projection, maxResolution: coarsest, minResolution: first.resolution / 64, showFullExtent: true });
   $("maps").classList.toggle("two", runs.length > 1);
   frames = runs.map((run, k) => new Frame(k, run, view, projection, $("maps")));
+  for (const frame of frames) frame.map.updateSize();
   if (place) {
     view.setCenter(place.slice(0, 2));
     view.setResolution(place[2]);

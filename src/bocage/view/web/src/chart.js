@@ -72,7 +72,7 @@ export function chart(series, band, width) {
 
 export function summary(series) {
   const clear = series.clear.filter(Boolean).length;
-  return `${series.name}: ${t("clear_count", { clear, n: series.days.length })}`;
+  return t("pair", { name: series.name, text: t("clear_count", { clear, n: series.days.length }) });
 }
 
 export function table(series, band) {

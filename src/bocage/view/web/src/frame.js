@@ -23,6 +23,7 @@ export const PARTS = {
   test: { color: "#d0702f", dash: [2, 4] },
   unused: { color: "#777777", dash: [1, 6] },
 };
+const THUMB = 28; // width of the thumb of the swipe, as in the style sheet
 export const ERROR = "#d7191c";
 const geojson = new GeoJSON();
 
@@ -113,9 +114,11 @@ export class Frame {
     this.raster.setSource(this.tiles(name, `layer/${this.index}/${name}/{z}/{y}/{x}.png${query}`, this.resolutions(this.run.native)));
   }
 
-  showImage(source, date, resolutions) {
-    const url = `image/${this.index}/${encodeURIComponent(source)}/${date}/{z}/{y}/{x}.png`;
-    this.image.setSource(source ? this.tiles(source, url, resolutions) : null);
+  // Show a source of a run, which is that of this map, or of the first where this one has no such source.
+  showImage(owner, source, date, resolutions) {
+    if (!source) return this.image.setSource(null);
+    const url = `image/${owner.index}/${encodeURIComponent(source)}/${date}/{z}/{y}/{x}.png`;
+    this.image.setSource(owner.tiles(source, url, resolutions));
   }
 
   // Draw a layer only left of the swipe.
@@ -123,7 +126,7 @@ export class Frame {
     layer.on("prerender", (event) => {
       const context = event.context;
       const [width, height] = this.map.getSize();
-      const end = width * this.share;
+      const end = this.end(width);
       const corners = [[0, 0], [end, 0], [end, height], [0, height]].map((at) => getRenderPixel(event, at));
       context.save();
       context.beginPath();
@@ -134,10 +137,15 @@ export class Frame {
     layer.on("postrender", (event) => event.context.restore());
   }
 
+  // Where the swipe is in a map of some width: at the middle of its thumb.
+  end(width) {
+    return this.share >= 1 ? width : this.share * (width - THUMB) + (this.share > 0 ? THUMB / 2 : 0);
+  }
+
   swipe(share) {
     this.share = share;
     this.line.hidden = share >= 1 || share <= 0;
-    this.line.style.left = `${100 * share}%`;
+    this.line.style.left = `calc(${100 * share}% + ${THUMB * (0.5 - share)}px)`;
     this.map.render();
   }
 

@@ -13,7 +13,7 @@ export async function showPixel(frames, frame, pixel, sources) {
   const classes = frame.run.classes;
   const found = classes.find((one) => one.code === shown.code);
   const position = t("pixel_at", { row: pixel.row + 1, column: pixel.column + 1 });
-  say(`${position}: ${found ? found.name : t("no_data")}`);
+  say(t("pair", { name: position, text: found ? found.name : t("no_data") }));
   const probabilities = make("div");
   const series = make("div", {}, make("p", { class: "quiet" }, t("series_loading")));
   content.replaceChildren(facts(frame, shown, found, position), probabilities, patches(frame, query, sources), series);
@@ -52,13 +52,12 @@ function facts(frame, shown, found, position) {
       add(t("layer_regularised"), named(frame.run.classes.find((one) => one.code === values[0])));
     } else {
       const bands = frame.run.layers.find((layer) => layer.name === name).bands;
-      const text = values.map((value, k) => (values.length > 1 ? `${bands[k].split(":")[0]}: ` : "") + significant(value));
+      const text = values.map((value, k) => (values.length > 1 ? t("pair", { name: bands[k].split(":")[0], text: significant(value) }) : significant(value)));
       add(t(`layer_${name}`), text.join(", "));
     }
   }
-  const places = [`${number(shown.x, 1)} ${number(shown.y, 1)} (${frame.run.crs})`];
-  if (shown.latitude !== null) places.push(`${number(shown.latitude, 5)}° ${number(shown.longitude, 5)}°`);
-  add(t("coordinates"), places.join(" · "));
+  add(frame.run.crs, `${number(shown.x, 1)} · ${number(shown.y, 1)}`);
+  if (shown.latitude !== null) add(t("latitude_longitude"), `${number(shown.latitude, 5)}° · ${number(shown.longitude, 5)}°`);
   return make("div", {}, make("h3", {}, position), list);
 }
 
