@@ -23,7 +23,9 @@ class ViewerHook(BuildHookInterface[Any]):
         if self.target_name == "wheel" and not is_current(web, built):
             npm = shutil.which("npm")
             if npm is None:
-                self.app.display_warning("npm was not found: 'bocage view' will need 'make viewer', with Node installed")
+                self.app.display_warning(
+                    "npm was not found: 'bocage view' will need 'make viewer', with Node installed"
+                )
                 return
             subprocess.run([npm, "ci", "--silent"], cwd=web, check=True)
             subprocess.run([npm, "run", "--silent", "build"], cwd=web, check=True)

@@ -215,19 +215,20 @@ def _layer(request: Request) -> Answer:
     band = request.number(request.query.get("band", "1"), "band")
     if not 1 <= band <= len(layer.bands):
         raise RefusedError(404, "the layer has no such band")
-    values, valid = part(layer.path, (band,), grid, "nearest")
+    stored, known = part(layer.path, (band,), grid, "nearest")
+    values, valid = stored[0], known[0]
     if name in CATEGORICAL:
         only = request.query.get("only")
         chosen = (
             None if only is None else frozenset(request.number(code, "a class") for code in only.split(",") if code)
         )
-        painted = palette(run.legend, chosen)[values[0]]
+        painted = palette(run.legend, chosen)[values]
         painted[~valid] = 0
     else:
         high = (HIGH.get(name, 100.0) / (layer.scales[band - 1] * 100 if name == "probabilities" else 1)) or run.most(
             name
         )
-        painted = ramp(values[0], valid, high, COLORS.get(name, "viridis"))
+        painted = ramp(values, valid, high, COLORS.get(name, "viridis"))
     return Answer(png(painted), "image/png", keeps=True)
 
 

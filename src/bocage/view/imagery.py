@@ -1,6 +1,7 @@
 """Imagery of a scene as tiles: one date of a source in up to three bands, with one contrast stretch for the source."""
 
 import threading
+from collections import defaultdict
 from dataclasses import dataclass, field
 from functools import cached_property
 
@@ -97,15 +98,18 @@ def _acquired(source: Source, grid: Grid, date: int) -> tuple[NDArray[np.float32
     for i in source.dates[date]:
         acquisition = source.acquisitions[i]
         coarser = grid.resolution > source.grid_of(acquisition).resolution * 1.01
-        layers, known = [], ~done
-        for file in acquisition.files.values():
-            stored, valid = part(
-                file.path, (file.index,), grid, "average" if coarser else "nearest", file.decoding.nodata
-            )
-            for value in file.decoding.special:
-                valid &= stored[0] != value
-            layers.append(file.decoding.physical(np.where(valid, stored[0], 0)))
-            known &= valid & np.isfinite(layers[-1])
+        resampling, known = "average" if coarser else "nearest", ~done
+        layers = np.zeros_like(found)
+        places = defaultdict(list)
+        for k, file in enumerate(acquisition.files.values()):
+            places[file.path, file.decoding].append((k, file.index))
+        for (path, decoding), members in places.items():
+            positions, indexes = zip(*members, strict=True)
+            stored, valid = part(path, indexes, grid, resampling, decoding.nodata)
+            for value in decoding.special:
+                valid &= stored != value
+            layers[list(positions)] = decoding.physical(np.where(valid, stored, 0))
+            known &= valid.all(0) & np.isfinite(layers[list(positions)]).all(0)
         for k, layer in enumerate(layers):
             found[k][known] = layer[known]
         done |= known

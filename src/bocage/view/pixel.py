@@ -60,7 +60,7 @@ class Pixel:
         for k, scale in enumerate(layer.scales):
             values, valid = part(layer.path, (k + 1,), grid, "nearest")
             value = values[0, 0, 0].item()
-            found.append((value * scale if scale != 1 else value) if valid[0, 0] else None)
+            found.append((value * scale if scale != 1 else value) if valid[0, 0, 0] else None)
         return found
 
     def _probabilities(self, layer: list[float | None] | None) -> dict[str, Any]:

@@ -1,16 +1,16 @@
 """Parts of raster files for the screen: read with rio-tiler, painted, written as PNG."""
 
-import warnings
+import io
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image
 from rasterio.errors import RasterioError
 from rio_tiler.colormap import cmap
-from rio_tiler.errors import NoOverviewWarning, RioTilerError
+from rio_tiler.errors import RioTilerError
 from rio_tiler.io import Reader
-from rio_tiler.utils import render
 
 from bocage.errors import SourceError
 from bocage.grid import Grid
@@ -30,7 +30,7 @@ def part(
     Returns
     -------
     values : (band, y, x), the file's dtype
-    valid : (y, x); False outside the file and where a band has no data
+    valid : (band, y, x); False outside the file and where the band has no data
 
     Raises
     ------
@@ -40,18 +40,15 @@ def part(
     crs = grid.crs.to_wkt()
     options: Any = {} if nodata is None else {"nodata": nodata}
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", NoOverviewWarning)
-            with Reader(str(path), options=options) as reader:
-                found = reader.part(
-                    grid.bounds, dst_crs=crs, bounds_crs=crs, indexes=bands, height=grid.shape[0], width=grid.shape[1],
-                    resampling_method=resampling,
-                )  # fmt: skip
+        with Reader(str(path), options=options) as reader:
+            found = reader.part(
+                grid.bounds, dst_crs=crs, bounds_crs=crs, indexes=bands, height=grid.shape[0], width=grid.shape[1],
+                resampling_method=resampling,
+            )  # fmt: skip
     except (RasterioError, RioTilerError, OSError) as error:
         why = " ".join(str(error).split()).rstrip(".")
         raise SourceError(f"{path} cannot be read: {why}. It may have been moved or replaced.") from error
-    hidden = np.ma.getmaskarray(found.array)
-    return np.asarray(found.array.data), np.asarray(~hidden.any(0))
+    return np.asarray(found.array.data), ~np.ma.getmaskarray(found.array)
 
 
 def palette(legend: Legend, only: frozenset[int] | None = None) -> NDArray[np.uint8]:
@@ -73,4 +70,6 @@ def ramp(values: NDArray[Any], valid: NDArray[np.bool_], high: float, colors: st
 
 def png(rgba: NDArray[np.uint8]) -> bytes:
     """Return an image (y, x, 4) as PNG."""
-    return bytes(render(rgba[..., :3].transpose(2, 0, 1), mask=rgba[..., 3], img_format="PNG", zlevel=1))
+    buffer = io.BytesIO()
+    Image.fromarray(rgba).save(buffer, "PNG", compress_level=1)
+    return buffer.getvalue()
