@@ -29,14 +29,8 @@ from bocage.training import Trained
 WORK, RESULTS = BUILD / "patchwork", Results("patchwork")
 SEEDS, SHARE, NODATA = (0, 1, 2), 0.6, 65535
 """Seeds of draws and weights, share of removed dates, nodata value."""
-TRAINING = {
-    "epochs": 40,
-    "learning_rate": 0.002,
-    "weight_decay": 0.02,
-    "optimiser": "adamw",
-    "schedule": "one-cycle",
-    "keep": "last",
-}
+UNCALIBRATED = {"calibrate": False}
+"""The calibration does not change the classes, and trains a second network."""
 MODELS: Mapping[str, Table] = {
     "LightGBM, gap-filled, indices": {"name": "lightgbm"},
     "patchwork": {"name": "patchwork"},
@@ -60,11 +54,16 @@ class Case:
     def recipe(self) -> Table:
         """The recipe."""
         base, model = example("canada"), {**MODELS, **PARTS}[self.model]
-        tables = {"model": model}
         if model["name"] == "patchwork":
-            base, tables = without_fill(base), {"model": model, "training": TRAINING}
+            base = without_fill(base)
         sources = {name: {**source, "path": str(self.series)} for name, source in base["sources"].items()}
-        return {**base, "sources": sources, "split": {**base["split"], "seed": self.seed}, **tables}
+        return {
+            **base,
+            "sources": sources,
+            "split": {**base["split"], "seed": self.seed},
+            "model": model,
+            "training": UNCALIBRATED,
+        }
 
 
 def run_canada(models: Sequence[str]) -> None:

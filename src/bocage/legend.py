@@ -1,4 +1,4 @@
-"""The nomenclature: class codes of the map, with their names, colours and reference values."""
+"""The nomenclature: class codes of the map, with their names, colours, parents and reference values."""
 
 import re
 import unicodedata
@@ -6,9 +6,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from bocage.errors import LegendError
 from bocage.ranges import VALUE, Range, check_ranges
@@ -37,7 +38,8 @@ class LandClass:
     color: str = ""
     """Colour in the map, ``#rrggbb``; empty: the colour of the palette at the position of the class."""
     parent: str = ""
-    """Name of the parent class in a hierarchical nomenclature; empty at the top level."""
+    """Name of the parent class in a hierarchical nomenclature; empty at the top level. A class that is the parent of another
+    one is coarser than the classes of the map: its polygons train the sum of the probabilities of the classes below it."""
     values: Annotated[tuple[int | str, ...], VALUE] = ()
     """Reference values mapped to this class; empty: its own code."""
 
@@ -55,19 +57,45 @@ class LandClass:
             raise ValueError(f"a colour must be written #rrggbb; found '{self.color}'")
 
 
+COARSER = -2
+"""Label of a pixel of the first coarser class; those of the others follow downwards. -1 is no class."""
+
+
+@dataclass(frozen=True)
+class Level:
+    """A level of a nomenclature, from 1 (the coarsest)."""
+
+    number: int
+    names: tuple[str, ...]
+    """Names of its classes, (G,). A class of the map that ends above the level stands for itself."""
+    group: NDArray[np.int64]
+    """(K,) position in `names` of the class that each class of the map is in."""
+    codes: tuple[int, ...]
+    """Codes of its classes, (G,); 0 for a parent that is no class of the legend."""
+    colors: tuple[str, ...]
+    """Colours of its classes, (G,)."""
+
+    def sums(self, values: NDArray[Any]) -> NDArray[Any]:
+        """Return the sums (G, ...) of values (K, ...) over the classes of the map in each class, such as probabilities."""
+        return np.stack([values[self.group == g].sum(0) for g in range(len(self.names))])
+
+
 @dataclass(frozen=True)
 class Legend:
-    """The classes, in the order of model outputs and confusion matrices."""
+    """The classes of the map, in the order of model outputs and confusion matrices, and the coarser classes above them."""
 
     classes: tuple[LandClass, ...]
+    coarser: tuple[LandClass, ...] = ()
+    """Classes that are parents of others (:func:`nomenclature`)."""
 
     def __post_init__(self) -> None:
+        everything = (*self.classes, *self.coarser)
         for field in ("code", "name"):
-            used = [plain(getattr(c, field)) for c in self.classes]
+            used = [plain(getattr(c, field)) for c in everything]
             twice = sorted({v for v in used if used.count(v) > 1})
             if twice:
                 raise LegendError(f"The legend gives the {field} {', '.join(twice)} to more than one class.")
-        values = [v for c in self.classes for v in dict.fromkeys(plain(v) for v in (c.values or (c.code,)))]
+        values = [v for c in everything for v in dict.fromkeys(plain(v) for v in (c.values or (c.code,)))]
         twice = sorted({v for v in values if values.count(v) > 1})
         if twice:
             raise LegendError(f"The legend assigns the reference value {', '.join(twice)} to more than one class.")
@@ -95,7 +123,9 @@ class Legend:
         return int(text[1:3], 16), int(text[3:5], 16), int(text[5:7], 16)
 
     def index_of(self, value: object) -> int | None:
-        """Return the position of the class that a reference value belongs to, or None if it belongs to no class.
+        """Return the label of a reference value: the position of its class, or None if it belongs to no class.
+
+        The label of coarser class ``j`` is ``COARSER - j``, a negative number.
 
         >>> Legend((LandClass(1, "crops", values=(1110, "maize")),)).index_of("1110")
         0
@@ -107,7 +137,115 @@ class Legend:
 
     @cached_property
     def _positions(self) -> dict[str, int]:
-        return {plain(v): i for i, c in enumerate(self.classes) for v in (c.values or (c.code,))}
+        numbered = (*enumerate(self.classes), *((COARSER - j, c) for j, c in enumerate(self.coarser)))
+        return {plain(v): i for i, c in numbered for v in (c.values or (c.code,))}
+
+    def labelled(self, label: int) -> LandClass:
+        """Return the class, perhaps a coarser one, of a label."""
+        return self.classes[label] if label >= 0 else self.coarser[COARSER - label]
+
+    def path(self, index: int) -> tuple[str, ...]:
+        """Return the names from the top level of the nomenclature down to the class of the map at `index`.
+
+        >>> Legend((LandClass(11, "wheat", parent="cereals"),), (LandClass(1, "cereals", parent="crops"),)).path(0)
+        ('crops', 'cereals', 'wheat')
+        """
+        names = [self.classes[index].name]
+        while (
+            above := self._parents.get(plain(names[0]), "")
+        ) and above not in names:  # a legend of a file may have a cycle
+            names.insert(0, above)
+        return tuple(names)
+
+    @cached_property
+    def _parents(self) -> dict[str, str]:
+        return {plain(c.name): c.parent for c in (*self.classes, *self.coarser) if plain(c.parent) != plain(c.name)}
+
+    @property
+    def depth(self) -> int:
+        """Number of levels; 1 without parents."""
+        return max(len(self.path(i)) for i in range(len(self.classes)))
+
+    def level(self, number: int) -> Level:
+        """Return level `number`, from 1 (the coarsest) to the depth of the nomenclature (the classes of the map)."""
+        at = [self.path(i)[:number][-1] for i in range(len(self.classes))]
+        names = tuple(dict.fromkeys(at))
+        colors = {c.name: color for c, color in zip(self.classes, self.colors, strict=True)}
+        free = iter(PALETTE[len(self.classes) % len(PALETTE) :] + PALETTE)
+        colors |= {c.name: c.color or next(free) for c in self.coarser}
+        codes = {c.name: c.code for c in (*self.classes, *self.coarser)}
+        return Level(
+            number,
+            names,
+            np.array([names.index(name) for name in at]),
+            tuple(codes.get(name, 0) for name in names),
+            tuple(colors.get(name, "") or next(free) for name in names),
+        )
+
+    @property
+    def levels(self) -> tuple[Level, ...]:
+        """The levels, from the coarsest to the classes of the map."""
+        return tuple(self.level(number) for number in range(1, self.depth + 1))
+
+    def below(self, label: int) -> NDArray[np.bool_]:
+        """Return whether each class of the map is the class of a label, or is below it, (K,)."""
+        name = plain(self.labelled(label).name)
+        return np.array([name in map(plain, self.path(i)) for i in range(len(self.classes))])
+
+    @property
+    def groups(self) -> NDArray[np.bool_]:
+        """Whether each class of the map is below each coarser class, (J, K)."""
+        rows = [self.below(COARSER - j) for j in range(len(self.coarser))]
+        return np.array(rows, bool).reshape(len(rows), len(self.classes))
+
+    def at_level(self, number: int) -> "Legend":
+        """Return the legend with the classes of level `number` as classes of the map; values of finer classes are theirs.
+
+        Raises
+        ------
+        LegendError
+            There is no such level, or a class of it is only the name of a parent and has no code.
+        """
+        if not 1 <= number <= self.depth:
+            raise LegendError(f"The legend has {self.depth} level(s); found level {number}.")
+        level = self.level(number)
+        self.check_codes(level)
+        values: dict[str, list[int | str]] = {name: [] for name in level.names}
+        above = []
+        for c in (*self.coarser, *self.classes):
+            at = self._at(c.name, number)
+            if at in values:
+                values[at] += c.values or (c.code,)
+            else:
+                above.append(c)
+        known = {c.name: c for c in (*self.classes, *self.coarser)}
+        return nomenclature([*above, *(replace(known[name], values=tuple(values[name])) for name in level.names)])
+
+    def _at(self, name: str, number: int) -> str:
+        """Return the name of the class of level `number` that a class is in or is; its own if it is above the level."""
+        path = [name]
+        while above := self._parents.get(plain(path[0]), ""):
+            path.insert(0, above)
+        return path[:number][-1]
+
+    def check_codes(self, level: Level) -> None:
+        """Check that every class of a level has a code.
+
+        Raises
+        ------
+        LegendError
+            A class is only the name of a parent.
+        """
+        if bare := [name for name, code in zip(level.names, level.codes, strict=True) if not code]:
+            raise LegendError(
+                f"The class '{bare[0]}' of level {level.number} is a parent without a code. Add it to the legend, for example "
+                f'{{ code = 1, name = "{bare[0]}" }}.'
+            )
+
+    @property
+    def whole(self) -> "Legend":
+        """All classes, the coarser ones last, as classes of one map."""
+        return Legend((*self.classes, *self.coarser))
 
     def absent_from(self, other: "Legend") -> tuple[str, ...]:
         """Return the names of the classes whose code is not in the legend `other`."""
@@ -138,7 +276,33 @@ class Legend:
 
     def without(self, names: Sequence[str]) -> "Legend":
         """Return the legend without the classes called `names`."""
-        return Legend(tuple(c for c in self.classes if c.name not in names))
+        return replace(self, classes=tuple(c for c in self.classes if c.name not in names))
+
+
+def nomenclature(classes: Sequence[LandClass]) -> Legend:
+    """Return the legend of a hierarchical nomenclature: classes that are parents of others are its coarser classes.
+
+    >>> legend = nomenclature([LandClass(1, "crops"), LandClass(11, "wheat", parent="crops"), LandClass(2, "water")])
+    >>> legend.names, [c.name for c in legend.coarser], legend.index_of(1)
+    (('wheat', 'water'), ['crops'], -2)
+
+    Raises
+    ------
+    LegendError
+        A class is above itself, or two classes have the same code, name or reference value.
+    """
+    parents = {
+        plain(c.name): c.parent for c in classes if plain(c.parent) != plain(c.name)
+    }  # its own parent: at the top
+    for c in classes:
+        path = [c.name]
+        while above := parents.get(plain(path[-1]), ""):
+            path.append(above)
+            if plain(above) in map(plain, path[:-1]):
+                raise LegendError(f"The nomenclature has a cycle: {' → '.join(path)}. Remove one of these parents.")
+    inner = {plain(parent) for parent in parents.values() if parent}
+    finest = tuple(c for c in classes if plain(c.name) not in inner)
+    return Legend(finest, tuple(c for c in classes if plain(c.name) in inner))
 
 
 def plain(value: object) -> str:
@@ -185,7 +349,7 @@ def read_csv(path: Path) -> Legend:
     if missing:
         found = ", ".join(columns)[:200] or "an empty file"
         raise LegendError(f"The legend {path} has no column {', '.join(sorted(missing))}. Found {found}.")
-    return Legend(tuple(_read_row(f"The legend {path}, line {number}", columns, cells) for number, cells in rows[1:]))
+    return nomenclature([_read_row(f"The legend {path}, line {number}", columns, cells) for number, cells in rows[1:]])
 
 
 def _read_row(where: str, columns: list[str], cells: list[str]) -> LandClass:

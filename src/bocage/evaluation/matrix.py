@@ -36,6 +36,17 @@ class ConfusionMatrix:
     def __add__(self, other: "ConfusionMatrix") -> "ConfusionMatrix":
         return ConfusionMatrix(self.counts + other.counts, self.names, self.untested)
 
+    def grouped(self, group: NDArray[np.int64], names: tuple[str, ...]) -> "ConfusionMatrix":
+        """Return the matrix of coarser classes: `group` (K,) is the position in `names` of the one that each class is in.
+
+        A coarser class is untested if all its classes are.
+        """
+        member = np.zeros((len(group), len(names)), np.int64)
+        member[np.arange(len(group)), group] = 1
+        tested = set(group[self.tested].tolist())
+        without = tuple(name for g, name in enumerate(names) if g not in tested)
+        return ConfusionMatrix(member.T @ self.counts @ member, names, without)
+
     @property
     def tested(self) -> NDArray[np.bool_]:
         """Whether each class is tested, (K,)."""

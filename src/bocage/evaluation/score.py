@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bocage.disk import artefact, write_json
+from bocage.errors import LegendError
 from bocage.evaluation.matrix import ConfusionMatrix
 from bocage.evaluation.metrics import (
     METRICS,
@@ -20,6 +21,7 @@ from bocage.evaluation.metrics import (
     users_accuracy,
 )
 from bocage.evaluation.trust import Trust
+from bocage.legend import Legend, Level
 from bocage.ranges import Range, check_ranges
 
 PER_CLASS = {
@@ -39,6 +41,9 @@ class Evaluation:
     computed."""
     importance: Annotated[int, Range(0, 1_000_000)] = 400
     """Number of test samples for the importance of sources and dates, in the draw that makes the map; 0: not computed."""
+    levels: Annotated[tuple[int, ...], Range(1, 100)] = ()
+    """Levels of a hierarchical nomenclature to report, from 1 (the coarsest); empty: all. A class without a parent at a level
+    that is named here is refused; if all levels are reported, such a class stands for itself."""
     truth: Path | None = None
     """Raster of class codes that covers the map (simulated landscapes have one); it is compared with the whole map."""
 
@@ -49,6 +54,32 @@ class Evaluation:
     def names(self) -> tuple[str, ...]:
         """Names of the metrics to compute, without duplicates."""
         return tuple(dict.fromkeys(("overall_accuracy", "f1_weighted", "kappa", *self.metrics)))
+
+    def levels_of(self, legend: Legend) -> tuple[Level, ...]:
+        """Return the levels to report, the classes of the map last; none without a hierarchical nomenclature."""
+        if legend.depth == 1:
+            return ()
+        return tuple(
+            level for level in legend.levels if not self.levels or level.number in (*self.levels, legend.depth)
+        )
+
+    def check_levels(self, legend: Legend) -> None:
+        """Check that every class has a class at every level that is named.
+
+        Raises
+        ------
+        LegendError
+            The legend has no such level, or a class ends above it.
+        """
+        for number in self.levels:
+            if number > legend.depth:
+                raise LegendError(f"The legend has {legend.depth} level(s); found level {number}.")
+            for i, name in enumerate(legend.names):
+                if len(legend.path(i)) < number:
+                    raise LegendError(
+                        f"The class '{name}' has no parent at level {number}: it is at level {len(legend.path(i))}. Give it "
+                        "parents, or remove the level."
+                    )
 
 
 @dataclass(frozen=True)
@@ -61,6 +92,13 @@ class Score:
     """Sampling design of the test pixels."""
     trust: tuple[Trust, ...] = ()
     """Calibration and leakage of each draw; empty if the draws have no test pixels."""
+    levels: tuple[Level, ...] = ()
+    """Levels of a hierarchical nomenclature, from the coarsest to the classes of the map; empty without parents."""
+
+    def at(self, level: Level) -> "Score":
+        """Return the score at a level: the class of a pixel is the one of this level that its class in the map is in."""
+        matrices = tuple(matrix.grouped(level.group, level.names) for matrix in self.matrices)
+        return Score(matrices, self.metrics, self.design)
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -107,7 +145,14 @@ class Score:
         document["design"] = dict(self.design)
         if self.trust:
             document["trust"] = [trust.as_dict() for trust in self.trust]
+        if self.levels:
+            document["levels"] = [self._level(level) for level in self.levels[:-1]]
         return document
+
+    def _level(self, level: Level) -> dict[str, Any]:
+        """Return the metrics, the accuracy of each class and the confusion at a level."""
+        found = self.at(level).as_dict()
+        return {"level": level.number} | {key: value for key, value in found.items() if key != "design"}
 
     def save(self, path: Path, **more: Any) -> None:
         """Write as JSON, with any further entries; the file is complete or absent."""

@@ -13,7 +13,7 @@ from bocage.progress import QUIET, Progress
 from bocage.recipe import Recipe
 from bocage.report.transfer import Adaptation, Transfer
 from bocage.run import has_results, held, open_scene
-from bocage.samples import Pixels, labelled
+from bocage.samples import Pixels, finest, labelled
 from bocage.samples.unlabelled import cut_pixels, joined, scatter
 from bocage.scene import Scene
 from bocage.training import Adapting, Region, Trained, adapt, check_device, remarks
@@ -69,7 +69,7 @@ def adapt_to(
 
 def _known(recipe: Recipe, legend: Legend, scene: Scene) -> Pixels:
     """Return the pixels inside the reference polygons; their label is the position of the class in the model's legend."""
-    pixels = labelled(scene, recipe.survey).pixels
+    pixels = finest(labelled(scene, recipe.survey), recipe.legend).pixels
     codes = np.array(recipe.legend.codes)[pixels.label]
     place = {code: i for i, code in enumerate(legend.codes)}
     if unknown := sorted(set(codes.tolist()) - set(place)):

@@ -26,7 +26,7 @@ from bocage.progress import QUIET, Progress
 from bocage.provenance import Estimate, Plan
 from bocage.recipe import Recipe
 from bocage.run import Inputs, open_scene
-from bocage.samples import Samples, drop_rare, labelled, samples_of
+from bocage.samples import Samples, drop_rare, labelled, positions, samples_of
 from bocage.samples.cut import by_tile, cut, tile_of
 from bocage.samples.fixed import is_tested
 from bocage.samples.rasterise import Pixels
@@ -118,7 +118,7 @@ def _pixels(recipe: Recipe, scene: Scene) -> tuple[Pixels, Any]:
     pixels = found.pixels
     kept, legend, _ = drop_rare(pixels, recipe.legend, recipe.split, is_tested(pixels, found.tested))
     pixels = pixels.take(np.flatnonzero(kept))
-    return replace(pixels, label=np.unique(pixels.label, return_inverse=True)[1].astype(np.int16)), legend
+    return replace(pixels, label=positions(pixels.label)), legend
 
 
 def _probe(

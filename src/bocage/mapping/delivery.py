@@ -16,6 +16,7 @@ from bocage.grid import Grid
 from bocage.layout import MapLayout
 from bocage.legend import LandClass, Legend
 from bocage.mapping.areas import Areas
+from bocage.mapping.layers import LAYERS
 from bocage.mapping.styles import qml, sld
 from bocage.mapping.writers import MapBand
 
@@ -45,6 +46,8 @@ class Delivery:
         layout = self.layout
         write_text(layout.qml, qml(self.legend))
         write_text(layout.sld, sld(self.legend))
+        for layer, style in self._styles.items():
+            write_text(style, qml(LAYERS[layer].legend(self.legend)))
         areas.save(layout.areas)
         sums = checksums_of(self._members(), layout.path)
         write_text(layout.item, self._item(sums))
@@ -53,7 +56,13 @@ class Delivery:
     def _members(self) -> list[Path]:
         beside = [self.layout.layer(path.name, ".aux.xml") for path in self.files.values()]
         found = [*self.files.values(), *(p for p in beside if p.exists())]
-        return [*found, self.layout.qml, self.layout.sld, self.layout.areas]
+        return [*found, self.layout.qml, self.layout.sld, *self._styles.values(), self.layout.areas]
+
+    @property
+    def _styles(self) -> dict[str, Path]:
+        """Layers of classes beside the map itself → their style for QGIS."""
+        further = [name for name, bands in self.bands.items() if bands[0].categorical and name != "classes"]
+        return {name: self.layout.layer(name, ".qml") for name in further if name in self.files}
 
     def _item(self, sums: Mapping[str, str]) -> str:
         import pystac
@@ -78,7 +87,7 @@ class Delivery:
             "style": (self.layout.qml, "application/xml"),
             "sld": (self.layout.sld, "application/vnd.ogc.sld+xml"),
             "areas": (self.layout.areas, "text/csv"),
-        }
+        } | {f"style of {layer}": (path, "application/xml") for layer, path in self._styles.items()}
         for key, (path, kind) in others.items():
             item.add_asset(key, pystac.Asset(f"./{path.name}", media_type=kind, roles=["metadata"]))
         for asset in item.assets.values():
@@ -87,10 +96,10 @@ class Delivery:
             asset.extra_fields |= {"file:size": path.stat().st_size, "file:checksum": "1220" + sums[path.name]}
         return json.dumps(item.to_dict(include_self_link=False, transform_hrefs=False), indent=1)
 
-    def _class(self, index: int) -> dict[str, Any]:
-        one = self.legend.classes[index]
+    def _class(self, legend: Legend, index: int) -> dict[str, Any]:
+        one = legend.classes[index]
         above = {"bocage:parent": one.parent} if one.parent else {}
-        color = self.legend.colors[index][1:].upper()
+        color = legend.colors[index][1:].upper()
         return {"value": one.code, "name": _slug(one.name), "title": one.name, "color_hint": color, **above}
 
     def _when(self) -> tuple[Any, ...]:
@@ -110,7 +119,8 @@ class Delivery:
             {"name": b.name, "data_type": b.dtype, "nodata": b.nodata, "scale": b.scale} for b in self.bands[layer]
         ]
         if any(band.categorical for band in self.bands[layer]):
-            asset.extra_fields["classification:classes"] = [self._class(i) for i in range(len(self.legend.classes))]
+            legend = LAYERS[layer].legend(self.legend)
+            asset.extra_fields["classification:classes"] = [self._class(legend, i) for i in range(len(legend.classes))]
         return asset
 
 

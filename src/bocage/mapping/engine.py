@@ -151,7 +151,7 @@ class Making:
         )
         for remark in region.remarks if region else ():
             progress.say(remark)
-        frame = Frame(trained.legend, tuple(trained.footprints), settings.probabilities)
+        frame = Frame(trained.legend, tuple(trained.footprints), settings.probabilities, settings.certain)
         cell, tile = lattice(trained, scene.grid.shape, settings.tile)
         bands = {name: LAYERS[name].bands(frame) for name in settings.layers}
         where = str(device_of(device))
@@ -230,7 +230,8 @@ class Making:
         for done, (_, writer, layer) in enumerate(names):
             self.progress.step("writing", done, len(names), layer)
             path = self.folder.layer(layer, writer.SUFFIX, complete)
-            output = writer.open(path, self.task.scene.grid, self.store.layers[layer], self.task.frame.legend)
+            legend = LAYERS[layer].legend(self.task.frame.legend)
+            output = writer.open(path, self.task.scene.grid, self.store.layers[layer], legend)
             try:
                 for window, array in self._read(layer, there):
                     output.put(window, array)

@@ -21,6 +21,8 @@ class Frame:
     """Names of the sources that the network uses."""
     probabilities: Literal["uint8", "uint16"] = "uint8"
     """Data type of stored probabilities: "uint8" in hundredths, "uint16" in ten-thousandths."""
+    certain: float = 0.0
+    """Least probability of the classes of the layer "certain"."""
 
 
 @dataclass(frozen=True)
@@ -30,6 +32,8 @@ class Layer:
     bands: Callable[[Frame], tuple[MapBand, ...]]
     compute: Callable[[Prediction, Frame], NDArray[Any]]
     """Returns the values (bands, height, width)."""
+    legend: Callable[[Legend], Legend] = lambda legend: legend
+    """Returns the classes whose codes it has, from the legend of the map."""
 
 
 def _classes_bands(frame: Frame) -> tuple[MapBand, ...]:
@@ -41,6 +45,23 @@ def _classes(prediction: Prediction, frame: Frame) -> NDArray[Any]:
     """Return the user's code of the most probable class; 0 is nodata."""
     codes = np.array(frame.legend.codes, _classes_bands(frame)[0].dtype)
     return np.asarray(codes[prediction.probabilities.argmax(0)] * prediction.valid)[None]
+
+
+def _certain_bands(frame: Frame) -> tuple[MapBand, ...]:
+    dtype = "uint8" if max(frame.legend.whole.codes) <= 255 else "uint16"
+    return (MapBand("certain class", dtype, 0, categorical=True),)
+
+
+def _certain(prediction: Prediction, frame: Frame) -> NDArray[Any]:
+    """Return the code of the finest class whose probability, summed over the classes below it, is at least that of the frame."""
+    codes = np.zeros(prediction.valid.shape, _certain_bands(frame)[0].dtype)
+    for (
+        level
+    ) in frame.legend.levels:  # a finer class, which is certain only below a certain one, replaces a coarser one
+        probabilities = level.sums(prediction.probabilities)
+        likeliest = np.array(level.codes, codes.dtype)[probabilities.argmax(0)]
+        codes = np.where(probabilities.max(0) >= frame.certain, likeliest, codes)
+    return np.asarray(codes * prediction.valid)[None]
 
 
 def _percent(name: str, of: Callable[[Prediction], NDArray[Any]]) -> Layer:
@@ -108,6 +129,7 @@ LAYERS = {
     "margin": _percent("margin", _margin),
     "novelty": _percent("novelty", _novelty),
     "validity": Layer(_validity_bands, _validity),
+    "certain": Layer(_certain_bands, _certain, lambda legend: legend.whole),
 }
 """Layers by name.
 

@@ -20,7 +20,10 @@ class Mapping:
     square. It is rounded up to whole cells of the network's lattice. The map does not depend on it."""
     layers: tuple[str, ...] = ("classes", "confidence")
     """Layers to write, "classes" always: "classes", "confidence", "probabilities", "entropy", "margin", "validity" (number of
-    clear dates of each source), "novelty" (distance from the training data; Meyer & Pebesma 2021)."""
+    clear dates of each source), "novelty" (distance from the training data; Meyer & Pebesma 2021), "certain" (see there)."""
+    certain: Annotated[float, Range(0, 1)] = 0.0
+    """Least probability, above 0.5, of the classes of the layer "certain", which is then written: the finest class, at any level
+    of the nomenclature, whose summed probability reaches it, and 0 where none does. 0: no such layer."""
     formats: tuple[str, ...] = ("cog",)
     """Output formats (``bocage writers`` lists them), by name or ``"its.module:name"``."""
     probabilities: Literal["uint8", "uint16"] = "uint8"
@@ -45,5 +48,11 @@ class Mapping:
             raise ValueError(f"the map has no layer '{unknown[0]}'; use {', '.join(LAYERS)}")
         if "classes" not in self.layers:
             raise ValueError("'layers' must name classes")
+        if 0 < self.certain <= 0.5:
+            raise ValueError(f"'certain' must be above 0.5, so that one class reaches it; found {self.certain:g}")
+        if self.certain and "certain" not in self.layers:
+            object.__setattr__(self, "layers", (*self.layers, "certain"))
+        if "certain" in self.layers and not self.certain:
+            raise ValueError("the layer 'certain' needs the setting 'certain', for example certain = 0.8")
         if (self.where or self.region_layer) and not self.region:
             raise ValueError("'where' and 'region_layer' select polygons of 'region', which is not given")

@@ -11,22 +11,9 @@ from bocage.legend import Legend
 SLD = "http://www.opengis.net/sld"
 
 
-def levels(legend: Legend, index: int) -> tuple[str, ...]:
-    """Return the names from the top level of the nomenclature down to the class at `index`.
-
-    >>> from bocage.legend import LandClass
-    >>> levels(Legend((LandClass(1, "crops"), LandClass(11, "cereals", parent="crops"))), 1)
-    ('crops', 'cereals')
-    """
-    names, parents = [legend.names[index]], dict(zip(legend.names, (c.parent for c in legend.classes), strict=True))
-    while (above := parents.get(names[0], "")) and above not in names:
-        names.insert(0, above)
-    return tuple(names)
-
-
 def _entries(legend: Legend) -> list[tuple[int, str, str]]:
     """Return code, colour and label of each class, in the order of the legend, with classes of one parent together."""
-    paths = [levels(legend, i) for i in range(len(legend.classes))]
+    paths = [legend.path(i) for i in range(len(legend.classes))]
     first = {path[:n]: i for i, path in reversed(list(enumerate(paths))) for n in range(1, len(path) + 1)}
     order = sorted(range(len(paths)), key=lambda i: [first[paths[i][:n]] for n in range(1, len(paths[i]) + 1)])
     return [(legend.codes[i], legend.colors[i], " > ".join(paths[i])) for i in order]

@@ -91,7 +91,7 @@ def _overlaps(table: Any, grid: Grid, legend: Legend) -> Iterator[Finding]:
     slivers = (area > 0) & ~real
     names = sorted(
         {
-            tuple(sorted((legend.names[labels[i]], legend.names[labels[j]])))
+            tuple(sorted(legend.labelled(int(labels[k])).name for k in (i, j)))
             for i, j in _pairs(first, second, differ, real)
         }
     )

@@ -58,8 +58,11 @@ class LegendChoice:
     """CSV file with the columns code, name, color, parent, values (separated by ``;``, numbers also by blanks)."""
     classes: tuple[LandClass, ...] = ()
     """Classes of the legend, each a table."""
+    level: Annotated[int, Range(0, 100)] = 0
+    """Level of a hierarchical nomenclature whose classes are mapped, from 1 (the coarsest); 0: the finest classes."""
 
     def __post_init__(self) -> None:
+        check_ranges(self)
         if bool(self.csv) == bool(self.classes):
             raise ValueError("give either 'csv' or 'classes'")
 

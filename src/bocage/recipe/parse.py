@@ -12,10 +12,10 @@ from pathlib import Path
 from typing import Any
 
 from bocage.disk import safe_name
-from bocage.errors import BocageError, Problem, RecipeError
+from bocage.errors import BocageError, LegendError, Problem, RecipeError
 from bocage.evaluation import METRICS, Evaluation
 from bocage.finish import Finishing
-from bocage.legend import Legend, read_csv
+from bocage.legend import Legend, nomenclature, read_csv
 from bocage.mapping import WRITERS, Mapping, Workers
 from bocage.models import MODELS, mixture
 from bocage.recipe.nouns import Contender, GridChoice, LegendChoice, Plugins, Recipe, Repetition, Site, SourceChoice
@@ -103,6 +103,7 @@ def parse(table: AnyMapping[str, Any], folder: Path, source: object = "the recip
     _cross_check(reading, parts, sources)
     _cross_check_sites(reading, {**parts, "training": choice.training}, sites)
     legend = _legend(reading, parts.pop("legend"))
+    _check_levels(reading, parts, legend)
     if reading.problems or legend is None:
         raise RecipeError(source, reading.problems)
     allow(parts["plugins"].allow)
@@ -394,7 +395,28 @@ def _legend(reading: Reading, choice: LegendChoice | None) -> Legend | None:
     if choice is None:
         return None
     try:
-        return read_csv(choice.csv) if choice.csv else Legend(choice.classes)
+        legend = read_csv(choice.csv) if choice.csv else nomenclature(choice.classes)
+        return legend.at_level(choice.level) if choice.level else legend
     except BocageError as error:
         reading.add("legend", f"{error}")
         return None
+
+
+def _check_levels(reading: Reading, parts: dict[str, Any], legend: Legend | None) -> None:
+    """Check the settings that refer to levels of the nomenclature."""
+    evaluation, mapping = parts["evaluation"], parts["map"]
+    if legend is None or evaluation is None or mapping is None:
+        return
+    try:
+        evaluation.check_levels(legend)
+    except BocageError as error:
+        reading.add("evaluation.levels", f"{error}")
+    if not mapping.certain:
+        return
+    try:
+        if legend.depth == 1:
+            raise LegendError("The legend has no parents. Give classes a parent, or remove the setting.")
+        for level in legend.levels:
+            legend.check_codes(level)
+    except BocageError as error:
+        reading.add("map.certain", f"{error}")

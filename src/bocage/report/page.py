@@ -11,7 +11,7 @@ from bocage.report import examples, figures
 from bocage.report.material import Material
 from bocage.report.palette import alike
 from bocage.report.render import render
-from bocage.report.sections import accuracy, area, confidence, costs, importance, land_cover, split, summary
+from bocage.report.sections import accuracy, area, confidence, costs, importance, land_cover, levels, split, summary
 from bocage.samples import Rejection
 from bocage.words import number, whole, words_of
 
@@ -35,7 +35,10 @@ def _opening(made: Material) -> dict[str, Any]:
         "headline": summary.headline(made.score, made.language),
         "truth": summary.headline(made.truth, made.language) if made.truth else None,
         "how": summary.how(made.score, made.samples.split, made.mapped, made.language),
-        "notes": [note.text(made.language) for note in made.notes],
+        "notes": [
+            *(note.text(made.language) for note in made.notes),
+            *land_cover.palette_warnings(made.samples.legend, made.language),
+        ],
         "leak": split.leak(made),
     }
 
@@ -43,10 +46,10 @@ def _opening(made: Material) -> dict[str, Any]:
 def _results(made: Material) -> dict[str, Any]:
     estimates = made.estimates
     return {
-        "palette": land_cover.palette_warnings(made.samples.legend, made.language),
         "map": land_cover.picture(made),
         "classes": accuracy.classes(made),
         "matrix": accuracy.matrix(made.score.matrix, made.language),
+        "levels": levels.levels(made),
         "pairs": examples.worst(made),
         "side": number(examples.SIDE * made.scene.grid.metres[0], made.language, 0),
         "confidence": confidence.confidence(made),

@@ -106,7 +106,7 @@ class SitesRun:
     @property
     def score(self) -> Score:
         """Score over all draws, of the test pixels of all sites."""
-        return score_of_draws(self.layout, self.joined.draws, self.recipe.evaluation.names)
+        return score_of_draws(self.layout, self.joined, self.recipe.evaluation)
 
     def score_by_site(self) -> dict[str, Score]:
         """Return the score of the test pixels of each site, over the draws in which it has some."""

@@ -14,6 +14,7 @@ from bocage.errors import EvaluationError
 from bocage.evaluation import (
     Adjusted,
     Corrected,
+    Evaluation,
     Predictions,
     Score,
     clustered,
@@ -256,7 +257,7 @@ class Run:
         return open_map(legend, self.scene.grid, self.recipe.map, self.layout.map.path)
 
     def _score_of_all_draws(self) -> Score:
-        return score_of_draws(self.layout, self.samples.draws, self.recipe.evaluation.names)
+        return score_of_draws(self.layout, self.samples, self.recipe.evaluation)
 
     def _score(self, k: int) -> None:
         """Classify the test pixels of draw `k`; write ``test.parquet`` and ``score.json``."""
@@ -278,11 +279,12 @@ class Run:
         return predictions_of(*place, pixels.label, probabilities, trained.calibration.temperature)
 
 
-def score_of_draws(layout: RunLayout, draws: int, metrics: tuple[str, ...]) -> Score:
-    """Return the score over all draws, from their score files."""
-    found = [load_score(layout.split(k).score) for k in range(draws)]
+def score_of_draws(layout: RunLayout, samples: Samples, settings: Evaluation) -> Score:
+    """Return the score over all draws, from their score files, at the levels that the settings report."""
+    found = [load_score(layout.split(k).score) for k in range(samples.draws)]
     matrices, trust = tuple(score.matrices[0] for score in found), tuple(t for score in found for t in score.trust)
-    return Score(matrices, metrics, {"draws": draws, **found[0].design}, trust)
+    levels = settings.levels_of(samples.legend)
+    return Score(matrices, settings.names, {"draws": samples.draws, **found[0].design}, trust, levels)
 
 
 def report_absent(samples: Samples, k: int, progress: Progress) -> None:
@@ -299,6 +301,7 @@ def score_of_draw(samples: Samples, k: int, predictions: Predictions, metrics: t
     if not len(draw.test):
         return Score((matrix,), metrics, _design(samples, k))
     used = np.concatenate([draw.train, draw.validation])
+    used = used[samples.label[used] >= 0]
     places = None if samples.place is None else (samples.place[used], samples.place[draw.test])
     units = (len(np.unique(samples.group[used])), len(np.unique(samples.group[draw.test])))
     trust = trust_of(predictions, samples.label[used], places, units)

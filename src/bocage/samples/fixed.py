@@ -48,7 +48,7 @@ def fixed_parts(table: gpd.GeoDataFrame, reference: Reference, split: Split, leg
     _check_values(found, (*training, *test), reference, split)
     used = found.isin([*training, *test]).to_numpy()
     counts = table.label[~used].value_counts()
-    rejections = [Rejection("other_part", legend.names[int(label)], int(n), 0) for label, n in counts.items()]
+    rejections = [Rejection("other_part", legend.labelled(int(label)).name, int(n), 0) for label, n in counts.items()]
     notes = []
     if rejections:
         others = sorted({value or "–" for value in found[~used]})

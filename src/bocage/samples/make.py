@@ -114,6 +114,19 @@ def notes_on_classes(samples: Samples, dropped: Sequence[Rejection]) -> list[Not
     return [*notes, Note.of("classes_untested", classes=samples.untested)] if samples.untested else notes
 
 
+def finest(found: Labelled, legend: Legend) -> Labelled:
+    """Return labelled pixels without those of coarser classes, which are added to the rejections."""
+    coarse, rejections = found.pixels.label < 0, list(found.rejections)
+    for label in np.unique(found.pixels.label[coarse]).tolist():
+        of_class = found.pixels.label == label
+        polygons = len(np.unique(found.pixels.polygon[of_class]))
+        rejections.append(Rejection("coarser", legend.labelled(label).name, polygons, int(of_class.sum())))
+    kept = np.flatnonzero(~coarse)
+    return replace(
+        found, pixels=found.pixels.take(kept), place=_taken(found.place, kept), rejections=tuple(rejections)
+    )  # fmt: skip
+
+
 def check_any(pixels: Pixels, reference: Reference, grid: Grid) -> None:
     """Check that polygons label at least one pixel.
 
@@ -189,7 +202,7 @@ def assembled(
         units = Units(pixels.label, pixels.polygon, block, found.place, site=site)
         fold = deal(units.strata(split), units.group(split), split)
         names = tuple(str(k + 1) for k in range(split.folds))
-    label, tested = _positions(pixels.label), is_tested(pixels, found.tested)
+    label, tested = positions(pixels.label), is_tested(pixels, found.tested)
     if tested is not None:
         fold = np.where(tested, 0, -1).astype(np.int32)
     return Samples(
@@ -255,9 +268,11 @@ def _numbered(pixels: Pixels, folds: pd.Series) -> tuple[NDArray[np.int32] | Non
     return fold.astype(np.int32), tuple(names.tolist())
 
 
-def _positions(label: NDArray[np.int16]) -> NDArray[np.int16]:
-    """Renumber the classes that remain, in the legend's order."""
-    return np.unique(label, return_inverse=True)[1].astype(np.int16)
+def positions(label: NDArray[np.int16]) -> NDArray[np.int16]:
+    """Renumber the classes that remain, in the legend's order; labels of coarser classes stay."""
+    renumbered, finest = label.astype(np.int16), label >= 0
+    renumbered[finest] = np.unique(label[finest], return_inverse=True)[1]
+    return renumbered
 
 
 def _masked(pixels: Pixels, usable: NDArray[np.bool_], legend: Legend) -> list[Rejection]:
@@ -265,7 +280,7 @@ def _masked(pixels: Pixels, usable: NDArray[np.bool_], legend: Legend) -> list[R
     for label in np.unique(pixels.label[~usable]):
         lost = ~usable & (pixels.label == label)
         whole = set(pixels.polygon[lost]) - set(pixels.polygon[usable & (pixels.label == label)])
-        rejections.append(Rejection("masked", legend.names[int(label)], len(whole), int(lost.sum())))
+        rejections.append(Rejection("masked", legend.labelled(int(label)).name, len(whole), int(lost.sum())))
     return rejections
 
 

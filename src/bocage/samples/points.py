@@ -41,7 +41,7 @@ def label_rows(reference: Reference, ids: tuple[str, ...], legend: Legend, split
     rows = pd.Series(np.arange(len(ids)), index=list(ids)).reindex(sample_ids).to_numpy()
     without = np.isnan(rows)
     for label, n in table.label[without].value_counts().items():
-        rejections.append(Rejection("no_series", legend.names[int(label)], int(n), 0))
+        rejections.append(Rejection("no_series", legend.labelled(int(label)).name, int(n), 0))
     if without.all():
         raise SamplesError(
             f"{reference.shown}: no value of the field {reference.sample_id} is an id of the table (first value of the field: "

@@ -24,7 +24,7 @@ class Pixels:
     row: NDArray[np.int32]
     column: NDArray[np.int32]
     label: NDArray[np.int16]
-    """Position of the class in the legend."""
+    """Position of the class in the legend; negative for a coarser class (``Legend.index_of``)."""
     polygon: NDArray[np.int32]
     """Number of the polygon."""
 
@@ -55,7 +55,7 @@ def rasterise(table: gpd.GeoDataFrame, grid: Grid, legend: Legend) -> tuple[Pixe
             empty[int(label)] = empty.get(int(label), 0) + 1
         parts.append((row, column, np.full(len(row), label, np.int16), np.full(len(row), polygon, np.int32)))
     for label, n in sorted(empty.items()):
-        rejections.append(Rejection("too_small", legend.names[label], n, 0))
+        rejections.append(Rejection("too_small", legend.labelled(label).name, n, 0))
     if not parts:
         nothing = np.zeros(0, np.int32)
         return Pixels(nothing, nothing, nothing.astype(np.int16), nothing), rejections
@@ -93,6 +93,6 @@ def _without_conflicts(
     for label in np.unique(pixels.label[conflict]):
         mask = conflict & (pixels.label == label)
         polygons = len(np.unique(pixels.polygon[mask]))
-        rejections.append(Rejection("overlap", legend.names[int(label)], polygons, int(mask.sum())))
+        rejections.append(Rejection("overlap", legend.labelled(int(label)).name, polygons, int(mask.sum())))
     repeated = frame.duplicated("cell").to_numpy()
     return pixels.take(np.flatnonzero(~conflict & ~repeated)), rejections

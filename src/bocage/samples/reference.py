@@ -43,6 +43,8 @@ Reason = Literal[
     "rare",
     "one_part",
     "other_part",
+    "coarser",
+    "no_finer",
 ]
 """Codes of rejection reasons; the text of a code has the key ``note_reason_<code>``."""
 MOST = 10
@@ -451,7 +453,7 @@ def _usable(
     def reject(mask: Any, reason: Reason, value: str = "") -> None:
         nonlocal table
         for label, n in table.label[mask].value_counts().items():
-            rejections.append(Rejection(reason, legend.names[int(label)], int(n), 0, value))
+            rejections.append(Rejection(reason, legend.labelled(int(label)).name, int(n), 0, value))
         table = table[~mask]
 
     mixed = table.geometry.geom_type == "GeometryCollection"

@@ -35,7 +35,7 @@ class Samples:
     row: NDArray[np.int32]
     column: NDArray[np.int32]
     label: NDArray[np.int16]
-    """Position of the class in `legend`."""
+    """Position of the class in `legend`; negative for a coarser class (``Legend.index_of``), which is never tested."""
     polygon: NDArray[np.int32]
     """Number of the polygon."""
     block: NDArray[np.int32]
@@ -103,7 +103,8 @@ class Samples:
 
     def without(self, members: NDArray[np.int64]) -> list[str]:
         """Return the names of the classes that are absent from the samples `members`."""
-        names: list[str] = np.delete(np.array(self.legend.names), np.unique(self.label[members])).tolist()
+        found = np.unique(self.label[members])
+        names: list[str] = np.delete(np.array(self.legend.names), found[found >= 0]).tolist()
         return names
 
     def test_weight(self, test: NDArray[np.int64]) -> NDArray[np.float64] | None:
@@ -120,7 +121,8 @@ class Samples:
 
     def _count_units(self, members: NDArray[np.int64]) -> NDArray[np.int64]:
         """Return the number of sampling units of each class among the samples `members`, (K,)."""
-        pairs = np.unique(np.stack([self.group[members], self.label[members]], 1), axis=0)
+        finest = members[self.label[members] >= 0]
+        pairs = np.unique(np.stack([self.group[finest], self.label[finest]], 1), axis=0)
         return np.bincount(pairs[:, 1], minlength=len(self.legend.classes))
 
     def count_polygons(self, index: int) -> int:
@@ -129,14 +131,15 @@ class Samples:
 
     def to_parquet(self, path: Path) -> None:
         """Write one row per sample: row, column, code, class, polygon, block and, with several sites, site."""
-        codes = np.array(self.legend.codes)
+        labels, position = np.unique(self.label, return_inverse=True)
+        classes = [self.legend.labelled(int(label)) for label in labels]
         site = {} if self.site is None else {"site": np.array(self.sites)[self.site]}
         pd.DataFrame(
             {
                 "row": self.row,
                 "column": self.column,
-                "code": codes[self.label],
-                "class": np.array(self.legend.names)[self.label],
+                "code": np.array([c.code for c in classes])[position],
+                "class": np.array([c.name for c in classes])[position],
                 "polygon": self.polygon,
                 "block": self.block,
                 **site,

@@ -239,8 +239,22 @@ def drop_rare(
         Rejection(reason, legend.names[i], int(polygons[i]), int((pixels.label == i).sum()), str(split.fewest))
         for i in np.flatnonzero(out)
     ]
-    names = [legend.names[i] for i in np.flatnonzero(out)]
-    return np.isin(pixels.label, np.flatnonzero(~out)), legend.without(names), rejections
+    remaining = legend.without([legend.names[i] for i in np.flatnonzero(out)])
+    useful, more = _coarser(pixels, remaining)
+    return np.isin(pixels.label, [*np.flatnonzero(~out), *useful]), remaining, rejections + more
+
+
+def _coarser(pixels: Pixels, legend: Legend) -> tuple[list[int], list[Rejection]]:
+    """Return the labels of coarser classes that can train, and the rejections of those above no class of the map."""
+    useful, rejections = [], []
+    for label in np.unique(pixels.label[pixels.label < 0]).tolist():
+        of_class = pixels.label == label
+        if legend.below(label).any():
+            useful.append(label)
+        else:
+            polygons, count = len(np.unique(pixels.polygon[of_class])), int(of_class.sum())
+            rejections.append(Rejection("no_finer", legend.labelled(label).name, polygons, count))
+    return useful, rejections
 
 
 def reserved_classes(
@@ -261,8 +275,8 @@ def reserved_classes(
 
 
 def _polygons_of(label: NDArray[Any], polygon: NDArray[Any], k: int) -> NDArray[np.int64]:
-    """Return the number of polygons of each of `k` classes."""
-    pairs = np.unique(np.stack([label, polygon], 1), axis=0)
+    """Return the number of polygons of each of `k` classes; coarser classes have negative labels, and are not counted."""
+    pairs = np.unique(np.stack([label, polygon], 1)[label >= 0], axis=0)
     return np.bincount(pairs[:, 0].astype(np.int64), minlength=k)
 
 
@@ -313,9 +327,11 @@ def draw(units: Units, split: Split, number: int) -> Draw:
             "polygons without a buffer."
         )
     reserved = _reserved(units, split)
-    rest = np.flatnonzero(~reserved)
+    rest = np.flatnonzero(~reserved & (units.label >= 0))
     parts = _drawn(units.take(rest), split, number, np.random.default_rng((split.seed, number)))
-    train = np.sort(np.concatenate([rest[parts.train], np.flatnonzero(reserved)]))
+    held = np.concatenate([rest[parts.validation], rest[parts.test]])
+    free = np.flatnonzero(reserved | (units.label < 0) & _apart(units, split, number, held))
+    train = np.sort(np.concatenate([rest[parts.train], free]))
     parts = replace(parts, train=train, validation=rest[parts.validation], test=rest[parts.test])
     if split.tests and not len(parts.test):
         raise SamplesError(
@@ -323,6 +339,13 @@ def draw(units: Units, split: Split, number: int) -> Draw:
             "Check [split], or set train = 1 and draws = 1 to make a map without a test."
         )
     return _buffered(parts, units, split)
+
+
+def _apart(units: Units, split: Split, number: int, held: NDArray[np.int64]) -> NDArray[np.bool_]:
+    """Return whether each sample may train: its unit has no sample in `held`, and it is not of the tested fold, (N,)."""
+    group = units.group(split)
+    tested = np.zeros(len(group), bool) if units.fold is None else units.fold == number
+    return np.asarray(~np.isin(group, group[held]) & ~tested)
 
 
 def _reserved(units: Units, split: Split) -> NDArray[np.bool_]:

@@ -10,7 +10,7 @@ import math
 import time
 import warnings
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import astuple, dataclass, replace
+from dataclasses import astuple, dataclass, field, replace
 from functools import partial
 from itertools import islice
 from typing import Any
@@ -70,6 +70,8 @@ class Task:
     """Folder of the checkpoint."""
     start: str = ""
     """Fingerprint of the initial weights; empty for random weights."""
+    coarser: NDArray[np.bool_] = field(default_factory=lambda: np.zeros((0, 0), bool))
+    """(J, K) whether each class is below each coarser class, whose samples have negative labels."""
     ends_saved: bool = False
     """Whether a checkpoint of the last epoch is written, from which the complete training can be restored."""
 
@@ -78,7 +80,7 @@ class Task:
         """Digest of everything that determines the weights, except the machine."""
         settings = digest(self.settings, self.normalisation, self.seed, self.n_classes, self.start)
         shapes = [(name, tuple(p.shape)) for name, p in self.model.state_dict().items()]
-        arrays = (self.chips.label, self.chips.polygon, self.draw.train, self.draw.validation)
+        arrays = (self.chips.label, self.chips.polygon, self.draw.train, self.draw.validation, self.coarser)
         return digest_of(
             f"{settings} {type(self.model)} {shapes}".encode(),
             *(np.ascontiguousarray(array).tobytes() for array in arrays),
@@ -207,7 +209,7 @@ def _train(fabric: Any, task: Task, progress: Progress) -> State:
     if settings.ema:
         state.average = {k: p.detach().clone() for k, p in task.model.named_parameters()}
     checkpoint.restore(task.where, task.identity, task.model, optimiser, state, progress)
-    criterion = criterion_of(task.chips.label[task.draw.train], task.n_classes, settings, fabric.device)
+    criterion = criterion_of(task.chips.label[task.draw.train], task.n_classes, settings, fabric.device, task.coarser)
     work = _Work(fabric, task, model, optimiser, state, criterion, validation_of(task))
     restored = len(state.curves)
     base, started, saved = (state.curves[-1].seconds if state.curves else 0.0), time.monotonic(), time.monotonic()

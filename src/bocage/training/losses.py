@@ -1,7 +1,8 @@
-"""Loss functions of the class logits: cross-entropy, focal loss, logit-adjusted cross-entropy.
+"""Loss functions of the class logits: cross-entropy, focal loss, logit-adjusted cross-entropy, at any level of a nomenclature.
 
-Targets are classes (B,) or probabilities (B, K). Class weights and label smoothing work with every loss, with the
-definitions of PyTorch's cross-entropy: with classes as targets, the mean is weighted by the weights of the classes.
+Targets are labels (B,), negative for coarser classes, or probabilities (B, K). Class weights and label smoothing work with
+every loss, with the definitions of PyTorch's cross-entropy: with labels as targets, the mean is weighted by the weights of the
+classes.
 """
 
 import numpy as np
@@ -10,33 +11,77 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
 
+from bocage.legend import COARSER
 from bocage.models.base import Criterion
 from bocage.training.settings import Training
 
 FOCUS = 2.0
 """Exponent gamma of the focal loss; the value of the paper."""
+NONE = np.zeros((0, 0), bool)
+"""No coarser class."""
 
 
-def criterion_of(label: NDArray[np.integer], n_classes: int, settings: Training, device: torch.device) -> Criterion:
+def criterion_of(
+    label: NDArray[np.integer],
+    n_classes: int,
+    settings: Training,
+    device: torch.device,
+    coarser: NDArray[np.bool_] = NONE,
+) -> Criterion:
     """Return the loss of the settings, in float32.
 
     Parameters
     ----------
     label : (N,)
-        Classes of the training samples, for class weights and class frequencies.
+        Labels of the training samples, for class weights and class frequencies. The label of coarser class j is
+        ``COARSER - j``.
+    coarser : (J, K)
+        Whether each class is below each coarser class. The loss of a sample of a coarser class is that of the sum of the
+        probabilities of these classes, with the mean of their weights.
     """
-    counts = np.maximum(np.bincount(label, minlength=n_classes), 1)
+    counts = np.maximum(np.bincount(label[label >= 0], minlength=n_classes), 1)
     power = {"none": 0.0, "root": 0.5, "balanced": 1.0}[settings.class_weights]
-    weights = (len(label) / (n_classes * counts)) ** power
+    weights = ((label >= 0).sum() / (n_classes * counts)) ** power
     weight, smoothing = torch.from_numpy(weights).float().to(device), settings.label_smoothing
-    if settings.loss == "focal":
-        return lambda logits, target: focal_loss(logits.float(), target, weight, smoothing)
+    focus = FOCUS if settings.loss == "focal" else 0.0
     shift = torch.zeros(n_classes, device=device)
     if settings.loss == "logit-adjusted":
         shift = torch.from_numpy(np.log(counts / counts.sum())).float().to(device)
-    return lambda logits, target: functional.cross_entropy(
-        logits.float() + shift, target, weight=weight, label_smoothing=smoothing
-    )
+
+    def finest(logits: Tensor, target: Tensor) -> Tensor:
+        if focus:
+            return focal_loss(logits, target, weight, smoothing, focus)
+        return functional.cross_entropy(logits, target, weight=weight, label_smoothing=smoothing)
+
+    groups = torch.from_numpy(coarser.reshape(-1, n_classes)).to(device)
+    means = (groups * weight).sum(1) / groups.sum(1).clamp_min(1)
+
+    def both(logits: Tensor, target: Tensor) -> Tensor:
+        logits = logits.float() + shift
+        coarse = target < 0 if not target.is_floating_point() else None
+        if coarse is None or not coarse.any():
+            return finest(logits, target)
+        index = COARSER - target[coarse]
+        total = (means[index] * coarse_loss(logits[coarse], groups[index], focus)).sum()
+        mass = means[index].sum()
+        if not coarse.all():
+            own = weight[target[~coarse]].sum()
+            total, mass = total + own * finest(logits[~coarse], target[~coarse]), mass + own
+        return total / mass
+
+    return both
+
+
+def coarse_loss(logits: Tensor, members: Tensor, focus: float = 0.0) -> Tensor:
+    """Return, for each sample (B,), the loss of the summed probability of the classes in `members` (B, K), bool.
+
+    With one class, it is the cross-entropy, or the focal loss with the exponent `focus`, of this class.
+    """
+    log = torch.log_softmax(logits, 1)
+    inside = torch.logsumexp(log.masked_fill(~members, -torch.inf), 1).clamp_max(0)
+    if not focus:
+        return -inside
+    return -torch.exp(focus * torch.log(-torch.expm1(inside.clamp_max(-1e-7)))) * inside
 
 
 def focal_loss(logits: Tensor, target: Tensor, weight: Tensor, smoothing: float = 0.0, focus: float = FOCUS) -> Tensor:

@@ -81,6 +81,8 @@ class Trainer:
         draw, seed = self._draw(number), _seed(samples, number, self.member)
         torch.manual_seed(seed)
         model = choice.build(self.scene, samples.legend)
+        if model.abilities.fitted:
+            draw = self._finest(draw, number, progress)
         held_out = samples.draw(number)
         self._check_validation(model, held_out, number)
         if not self.member:
@@ -117,6 +119,13 @@ class Trainer:
         # Validation polygons are not needed and are used for training.
         everything = np.sort(np.concatenate([draw.train, draw.validation]))
         return replace(draw, train=everything, validation=draw.train[:0])
+
+    def _finest(self, draw: Draw, number: int, progress: Progress) -> Draw:
+        """Return a draw without the training samples of coarser classes, which a model that is fitted at once cannot use."""
+        kept = draw.train[self.samples.label[draw.train] >= 0]
+        if coarse := len(draw.train) - len(kept):
+            progress.say(f"Draw {number + 1}: {coarse} pixels of coarser classes do not train '{self.choice.name}'.")
+        return replace(draw, train=kept)
 
     def _mixture(self, number: int, where: SplitLayout, progress: Progress) -> Trained:
         """Train the members of a mixture one after the other, and return their mean; complete members are kept."""
@@ -214,6 +223,7 @@ class Trainer:
         return Task(
             f"training {name}, draw {number + 1} of {samples.draws}", model, samples.chips, draw, len(samples.legend.classes),
             normalisation, settings, _seed(samples, number, self.member), where, self.start.fingerprint if self.start else "",
+            samples.legend.groups,
         )  # fmt: skip
 
     def _fit(self, task: Task, progress: Progress) -> None:

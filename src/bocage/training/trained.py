@@ -187,6 +187,7 @@ class Trained:
             "name": self.name,
             "config": dataclasses.asdict(self.config),
             "legend": [dataclasses.asdict(c) for c in self.legend.classes],
+            "coarser": [dataclasses.asdict(c) for c in self.legend.coarser],
             "sources": {name: dataclasses.asdict(record) for name, record in self.sources.items()},
             "footprints": {name: dataclasses.asdict(f) for name, f in self.footprints.items()},
             "normalisation": dataclasses.asdict(self.normalisation),
@@ -236,7 +237,7 @@ class Trained:
         if record["format"] > UNCHECKED:
             check_folder(model)
         sources = {name: record_of(entry) for name, entry in record["sources"].items()}
-        legend = Legend(tuple(LandClass(**{**c, "values": tuple(c["values"])}) for c in record["legend"]))
+        legend = Legend(*(_classes(record.get(key, ())) for key in ("legend", "coarser")))
         architecture = MODELS.get(record["name"])
         config = _config(architecture.Config, record["config"])
         network = build(architecture, {n: r.spec for n, r in sources.items()}, len(legend.classes), config)
@@ -412,6 +413,10 @@ def record_of(said: dict[str, Any]) -> SourceRecord:
     spec = {**said["spec"], "bands": tuple(said["spec"]["bands"]), "ratio": Ratio(**said["spec"]["ratio"])}
     fill = tuple(said["fill"]) if said["fill"] else None
     return SourceRecord(**{**said, "spec": InputSpec(**spec), "fill": fill, "days": tuple(said["days"])})
+
+
+def _classes(entries: Iterable[dict[str, Any]]) -> tuple[LandClass, ...]:
+    return tuple(LandClass(**{**entry, "values": tuple(entry["values"])}) for entry in entries)
 
 
 def _config(kind: type[Any], settings: dict[str, Any]) -> Any:
