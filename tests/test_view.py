@@ -11,19 +11,25 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 import numpy as np
+import pyogrio
 import pytest
 import rasterio
 from PIL import Image
 
+from bocage.cli import main
 from bocage.errors import RunFolderError, ViewError
 from bocage.evaluation import Predictions
+from bocage.grid import Window
+from bocage.jobs.finish import finish
 from bocage.jobs.view import check_pair, open_in_browser
 from bocage.legend import LandClass, Legend
+from bocage.mapping import attention_at
 from bocage.recipe import read_recipe
 from bocage.run import open_run, open_scene
 from bocage.view import Viewed, Viewer, open_viewed
 from bocage.view import server as serving
 from bocage.words import sentence
+from conftest import MULTIRESOLCC, PAN_MS
 
 
 @pytest.fixture(autouse=True)
@@ -103,7 +109,7 @@ def test_no_path_of_a_request_reaches_the_disk(viewed, path):
     ("path", "status"),
     [("pixel/0?row=x&column=0", 400), ("pixel/0?row=-1&column=0", 404), ("pixel/0?row=9999999&column=0", 404), ("pixel/0", 400),
      ("layer/0/classes/0/9/9.png", 404), ("layer/0/classes/99/0/0.png", 404), ("layer/0/classes/0/0/0.png?band=2", 404),
-     ("layer/0/classes/0/0.png", 404), ("layer/0/classes/0/0/0.png?only=a", 400), ("vectors/0?bounds=1,2", 400),
+     ("layer/0/classes/0/0.png", 404), ("layer/0/classes/0/0/0.png?only=a", 400), ("vectors/0?bounds=1,2", 400), ("pixel/0?row=--1&column=0", 400), ("pixel/0?row=%D9%A3&column=0", 400),
      ("layer/0", 404)],
 )  # fmt: skip
 def test_bad_parameters_are_answered_with_a_sentence(viewed, path, status):
@@ -258,6 +264,7 @@ def test_a_click_gives_the_values_of_the_map(viewed):
     assert -180 <= shown["longitude"] <= 180
 
 
+@pytest.mark.slow
 def test_without_the_layer_probabilities_are_those_of_the_test_or_of_the_model(finished):
     viewed = open_viewed(finished().out)
     tested = Predictions.from_parquet(viewed.layout.split(0).test)
@@ -407,7 +414,7 @@ def test_an_unfinished_run_shows_imagery_and_polygons_and_says_what_is_missing(f
         path = out / name
         shutil.rmtree(path) if path.is_dir() else path.unlink()
     viewed = open_viewed(out)
-    assert viewed.notes("en") == [sentence("view_no_map", "en")]
+    assert viewed.notes("en") == [sentence("view_no_map", "en"), sentence("view_no_score", "en")]
     with served(viewed) as viewer:
         (run,) = told(viewer, "runs")
         assert (run["layers"], run["tested"], run["polygons"]) == ([], False, True)
@@ -456,3 +463,109 @@ def test_a_page_that_is_not_built_is_one_line(monkeypatch, viewed):
     monkeypatch.setattr(serving, "STATIC", {"absent.js": ""})
     with pytest.raises(ViewError, match="make viewer"):
         Viewer((viewed,))
+
+
+def test_a_map_without_its_run_is_shown(finished, tmp_path):
+    folder = Path(shutil.copytree(finished().out / "map", tmp_path / "alone"))
+    viewed = open_viewed(folder)
+    assert viewed.notes("en") == [sentence("view_no_recipe", "en")]
+    with served(viewed) as viewer:
+        assert pixels(viewer, "layer/0/classes/0/0/0.png").any()
+        assert told(viewer, "pixel/0?row=3&column=3")["code"] in viewed.legend.codes
+        assert told(viewer, "scene/0")["sources"] == []
+
+
+@pytest.mark.slow
+def test_objects_of_the_map_are_those_inside_the_view(finished, tmp_path):
+    out = finished().copied(tmp_path / "run")
+    layout = finish(read_recipe(finished().recipe), out)
+    everything = pyogrio.read_dataframe(layout.finish.polygons("gpkg"))
+    viewed = open_viewed(out)
+    west, south, east, north = viewed.grid.bounds
+    with served(viewed) as viewer:
+        assert told(viewer, "runs")[0]["vectors"]
+        found = told(viewer, f"vectors/0?bounds={west},{south},{east},{north}")
+        assert found["complete"]
+        assert len(found["features"]) == len(everything)
+        part = told(viewer, f"vectors/0?bounds={west},{north - 20},{west + 20},{north}")["features"]
+        near = everything.cx[west : west + 20, north - 20 : north]
+        assert sorted(f["properties"]["code"] for f in part) == sorted(near.code)
+        assert len(part) < len(everything)
+        layout.finish.polygons("gpkg").unlink()
+        assert told(viewer, f"vectors/0?bounds={west},{south},{east},{north}")["features"] == []
+
+
+@pytest.mark.slow
+def test_a_view_of_too_many_objects_says_so(finished, tmp_path, monkeypatch):
+    out = finished().copied(tmp_path / "run")
+    finish(read_recipe(finished().recipe), out)
+    monkeypatch.setattr("bocage.view.places.MOST", 2)
+    with served(open_viewed(out)) as viewer:
+        found = told(viewer, "vectors/0?bounds=-1e7,-1e7,1e7,1e7")
+    assert (len(found["features"]), found["complete"]) == (2, False)
+
+
+def test_a_source_with_any_name_has_tiles(viewed):
+    viewed.pictures.by_source["s 2/é?"] = viewed.pictures.by_source["s2"]
+    with served(viewed) as viewer:
+        assert pixels(viewer, "image/0/s%202%2F%C3%A9%3F/0/0/0/0.png").any()
+
+
+@pytest.mark.slow
+def test_what_the_network_sees_is_its_footprint(brief, tmp_path):
+    row, column = 9, 14
+    model = brief(MULTIRESOLCC, PAN_MS, "pan")
+    run = model.folder.parents[1] / "run"
+    viewed = open_viewed(
+        Path(shutil.copytree(run, tmp_path / "run")), recipe=model.folder.parents[1] / "land/recipe.toml"
+    )
+    shutil.copytree(model.folder, viewed.layout.split(0).model.path)
+    footprint = model.trained.footprints["pan"]
+    window = footprint.window(Window(row, column, 1, 1), viewed.scene.cubes["pan"].ratio)
+    with served(viewed) as viewer:
+        sources = {one["name"]: one for one in told(viewer, "scene/0")["sources"]}
+        assert sources["pan"]["patch"] == footprint.size
+        patch = pixels(viewer, f"patch/0/pan/0?row={row}&column={column}")
+        assert ask(viewer, f"patch/0/nothing/0?row={row}&column={column}")[0] == 404
+    assert patch.shape == (footprint.size, footprint.size, 4)
+    pan = viewed.scene.cubes["pan"]
+    values, valid = pan.source.read(pan.grid, window, "nearest")
+    inner = valid[0] & (patch[..., 0] > 0) & (patch[..., 0] < 255)
+    assert ((patch[..., 3] == 255) == valid[0]).all()
+    assert np.corrcoef(values[0, 0][inner], patch[..., 0][inner])[0, 1] > 0.999
+
+
+@pytest.mark.slow
+def test_attention_of_a_pixel_is_that_of_the_network(brief):
+    model = brief('name = "patchwork"\npreset = "small"\nfilters = [4, 8]')
+    trained, row, column = model.trained, 11, 23
+    found = attention_at(trained, model.scene, row, column)
+    cube, footprint = model.scene.cubes["s2"], trained.footprints["s2"]
+    block = cube.read(footprint.window(Window(row, column, 1, 1), cube.ratio))
+    tensor = trained.normalisation.tensor("s2", block.values[None], block.valid[None], cube.clock)
+    assert found["s2"] == pytest.approx(trained.model.attention({"s2": tensor})["s2"][0].detach().numpy())
+    assert found["s2"].sum() == pytest.approx(1, abs=1e-5)
+    assert len(found["s2"]) == len(cube.days)
+
+
+def test_the_command_prints_the_address_and_ends_with_an_interruption(finished, monkeypatch, capsys):
+    asked = []
+
+    def wait():
+        asked.append("".join(capsys.readouterr()))
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("bocage.jobs.view.wait", wait)
+    monkeypatch.setattr("webbrowser.open", lambda address: asked.append(address) is not None)
+    assert main(["view", str(finished().out), "--no-browser"]) == 0
+    (line,) = [line for line in asked[0].splitlines() if line.startswith("page: ")]
+    assert line.startswith("page: http://127.0.0.1:")
+    assert len(asked) == 1
+    assert main(["view", str(finished().out)]) == 0
+    assert asked[1].startswith("http://127.0.0.1:")
+    assert "No browser was found" in asked[2]
+
+
+def test_a_folder_that_is_no_run_is_one_line(tmp_path, capsys):
+    assert main(["view", str(tmp_path)]) == 1
+    assert "no complete map" in capsys.readouterr().err

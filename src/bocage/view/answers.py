@@ -1,6 +1,7 @@
 """Requests of the page → answers: the page itself, JSON about the runs, tiles."""
 
 import json
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -67,7 +68,7 @@ class Request:
         RefusedError
             It is none.
         """
-        if text is None or not text.lstrip("-").isdecimal() or len(text) > 9:
+        if text is None or not re.fullmatch(r"-?\d{1,9}", text):
             raise RefusedError(400, f"{what} is not a whole number")
         return int(text)
 
@@ -111,7 +112,13 @@ class Answers:
             "scene": _scene, "polygons": _polygons, "bookmarks": _bookmarks, "vectors": _vectors, "pixel": _pixel,
             "series": _series, "model": _model, "layer": _layer, "image": _image, "patch": _patch,
         }  # fmt: skip
-        if len(parts) < 2 or parts[0] not in known or not parts[1].isdecimal() or int(parts[1]) >= len(self.runs):
+        if (
+            len(parts) < 2
+            or parts[0] not in known
+            or not parts[1].isascii()
+            or not parts[1].isdecimal()
+            or int(parts[1]) >= len(self.runs)
+        ):
             raise RefusedError(404, "the page has no such address")
         return known[parts[0]](Request(self.runs[int(parts[1])], parts[2:], query))
 
@@ -146,7 +153,7 @@ def described(run: Viewed, language: str) -> dict[str, Any]:
         "metres": metres_per_unit(grid.crs.proj, sum(grid.bounds[1::2]) / 2)[1],
         "classes": [{"code": code, "name": name, "color": color} for code, name, color in classes],
         "layers": [{"name": name, "bands": layer.bands} for name, layer in run.layers.items()],
-        "tested": run.layout.split(run.recipe.map.draw if run.recipe else 0).test.exists() and not run.site,
+        "tested": run.is_tested,
         "polygons": run.recipe is not None and run.recipe.reference is not None,
         "vectors": vector_file(run) is not None, "missing": run.notes(language),
     }  # fmt: skip
@@ -155,7 +162,6 @@ def described(run: Viewed, language: str) -> dict[str, Any]:
 def _scene(request: Request) -> Answer:
     """Return the sources with their dates, and notes on what is missing; the scene is opened."""
     run = request.run
-    run.open_all()
     pictures = run.pictures.by_source if run.pictures else {}
     patches = footprints_of(run.model)
     sources = [

@@ -4,12 +4,15 @@ import hmac
 import secrets
 import socket
 import threading
+import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from importlib import resources
 from typing import Any
-from urllib.parse import parse_qs, urlsplit
+from urllib.parse import parse_qs, unquote, urlsplit
+
+from rio_tiler.errors import NoOverviewWarning
 
 from bocage.errors import BocageError, ViewError
 from bocage.view.answers import Answer, Answers, RefusedError, as_json
@@ -62,9 +65,11 @@ class Viewer:
 
     def start(self) -> None:
         """Answer requests in threads; return at once. The scenes are opened meanwhile."""
+        # Scenes often have no overviews. The filter is that of the process: those of a block are not safe with threads.
+        warnings.filterwarnings("ignore", category=NoOverviewWarning)
         threading.Thread(target=self.server.serve_forever, args=(POLL,), daemon=True).start()
         for run in self.runs:
-            threading.Thread(target=run.open_all, daemon=True).start()
+            threading.Thread(target=lambda run=run: run.pictures, daemon=True).start()
 
     def stop(self) -> None:
         """Stop answering, and free the port."""
@@ -128,7 +133,7 @@ class _Handler(BaseHTTPRequestHandler):
         if not hmac.compare_digest(parts[0].encode("utf-8", "replace"), viewer.token.encode()):
             return _refusal(403, "the token is missing or wrong")
         query = {key: values[-1] for key, values in parse_qs(split.query, keep_blank_values=True).items()}
-        return _tried(lambda: self._routed(tuple(parts[1:]), query))
+        return _tried(lambda: self._routed(tuple(map(unquote, parts[1:])), query))
 
     def _routed(self, parts: tuple[str, ...], query: Mapping[str, str]) -> Answer:
         viewer = self.server.viewer

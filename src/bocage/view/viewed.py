@@ -3,7 +3,7 @@
 import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -63,41 +63,70 @@ class Viewed:
     recipe: Recipe | None = None
     site: str = ""
     missing: list[Missing] = field(default_factory=list)
-    maxima: dict[str, float] = field(default_factory=dict)
     lock: threading.RLock = field(default_factory=threading.RLock)
+    opened: dict[str, Any] = field(default_factory=dict)
+    """What was opened or computed once, by name."""
+    locks: dict[str, threading.RLock] = field(default_factory=dict)
+    """Name → lock while it is opened: requests come in threads."""
 
-    @cached_property
+    def once(self, name: str, work: Callable[[], T]) -> T:
+        """Return what `work` gives, computed by the first thread that asks; the others wait for it."""
+        with self.lock:
+            own = self.locks.setdefault(name, threading.RLock())
+        with own:
+            if name not in self.opened:
+                self.opened[name] = work()
+            found: T = self.opened[name]
+            return found
+
+    @property
     def scene(self) -> Scene | None:
         """The scene of the recipe; None, with a note, where it cannot be opened."""
         recipe = self.recipe
-        return None if recipe is None else self._tried("view_no_imagery", lambda: open_scene(recipe))
+        return (
+            None
+            if recipe is None
+            else self.once("scene", lambda: self._tried("view_no_imagery", lambda: open_scene(recipe)))
+        )
 
-    @cached_property
+    @property
     def pictures(self) -> Pictures | None:
         """Imagery of the scene."""
-        return None if self.scene is None else Pictures.of(self.scene)
+        scene = self.scene
+        return None if scene is None else self.once("pictures", lambda: Pictures.of(scene))
 
-    @cached_property
+    @property
     def pyramid(self) -> Pyramid:
-        """Tiles of the map; as deep as the finest imagery once the scene is open."""
-        pictures = self.__dict__.get("pictures")
+        """Tiles of the map; as deep as the finest imagery once it is open, which is not waited for."""
+        pictures = self.opened.get("pictures")
         return Pyramid(self.grid, pictures.finest(self.grid) if pictures else self.grid.resolution)
 
-    @cached_property
+    @property
     def samples(self) -> Samples | None:
         """Labelled pixels of the run, without footprints; None, with a note, where the polygons cannot be read."""
         recipe, scene = self.recipe, self.scene
         if recipe is None or scene is None or self.site or not self.layout.samples.exists():
             return None
-        return self._tried("view_no_polygons", lambda: reopened(scene, recipe.survey, self.layout.samples))
+        again = partial(reopened, scene, recipe.survey, self.layout.samples)
+        return self.once("samples", lambda: self._tried("view_no_polygons", again))
 
-    @cached_property
+    @property
+    def test_file(self) -> Path:
+        """File of the predictions of the model of the map at its test pixels; it may not exist."""
+        return self.layout.split(self.recipe.map.draw if self.recipe else 0).test
+
+    @property
+    def is_tested(self) -> bool:
+        """Whether errors can be shown: the model of the map was tested, and the map is not that of one site of several."""
+        return not self.site and self.test_file.exists()
+
+    @property
     def tested(self) -> Predictions | None:
         """Predictions of the model of the map at its test pixels; None where nothing was tested."""
-        path = self.layout.split(self.recipe.map.draw if self.recipe else 0).test
-        if self.site or not path.exists():
+        if not self.is_tested:
             return None
-        return self._tried("view_no_test", lambda: Predictions.from_parquet(path))
+        read = partial(Predictions.from_parquet, self.test_file)
+        return self.once("tested", lambda: self._tried("view_no_test", read))
 
     @property
     def tested_names(self) -> tuple[str, ...]:
@@ -110,7 +139,7 @@ class Viewed:
         model = self.layout.split(self.recipe.map.draw if self.recipe else 0).model
         return model.path if model.description.exists() else None
 
-    @cached_property
+    @property
     def trained(self) -> Trained:
         """Model of the run.
 
@@ -119,22 +148,11 @@ class Viewed:
         TrainedError
             There is none, or its folder is damaged.
         """
-        return Trained.load(self.model or self.layout.split(0).model.path)
+        return self.once("trained", lambda: Trained.load(self.model or self.layout.split(0).model.path))
 
     def most(self, name: str) -> float:
         """Return the largest value of the bands of a layer without a fixed range, from its overviews; at least 1."""
-        with self.lock:
-            if name not in self.maxima:
-                values = read_reduced(self.layers[name].path, COARSE)
-                known = values[values != np.iinfo(values.dtype).max]  # no data is the largest value of the type
-                self.maxima[name] = float(max(1, known.max(initial=1)))
-            return self.maxima[name]
-
-    def open_all(self) -> None:
-        """Open the scene, so that tiles reach the resolution of its imagery, and note what is missing."""
-        with self.lock:
-            _ = self.pictures
-            self.__dict__.pop("pyramid", None)
+        return self.once(f"most {name}", lambda: _largest(self.layers[name].path))
 
     def notes(self, language: str) -> list[str]:
         """Return the sentences on what is missing."""
@@ -146,6 +164,12 @@ class Viewed:
         except BocageError as error:
             self.missing.append((key, {"why": str(error)}))
             return None
+
+
+def _largest(path: Path) -> float:
+    values = read_reduced(path, COARSE)
+    known = values[values != np.iinfo(values.dtype).max]  # no data is the largest value of the type
+    return float(max(1, known.max(initial=1)))
 
 
 def open_viewed(folder: Path, site: str = "", recipe: Path | None = None) -> Viewed:
@@ -172,6 +196,8 @@ def open_viewed(folder: Path, site: str = "", recipe: Path | None = None) -> Vie
         chosen = parsed.find(site) if site else _first_mapped(parsed, layout)
         site, land, parsed = chosen.name, layout.site(chosen.slug).map, parsed.part(chosen)
     layers = _layers_of(land, missing)
+    if parsed and not site and not layout.split(parsed.map.draw).test.exists():
+        missing.append(("view_no_score", {}))
     name = parsed.name if parsed else folder.resolve().name
     language = parsed.report.language if parsed else "en"
     if "classes" in layers:
@@ -184,7 +210,7 @@ def open_viewed(folder: Path, site: str = "", recipe: Path | None = None) -> Vie
         )
     scene = open_scene(parsed)  # an unfinished run: its imagery and polygons, on the grid of its recipe
     viewed = Viewed(layout, name, language, parsed.legend, scene.grid, {}, parsed, site, missing)
-    viewed.__dict__["scene"] = scene
+    viewed.opened["scene"] = scene
     return viewed
 
 
