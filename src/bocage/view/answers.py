@@ -68,7 +68,7 @@ class Request:
         RefusedError
             It is none.
         """
-        if text is None or not re.fullmatch(r"-?\d{1,9}", text):
+        if text is None or not re.fullmatch(r"-?[0-9]{1,9}", text):
             raise RefusedError(400, f"{what} is not a whole number")
         return int(text)
 
@@ -112,15 +112,10 @@ class Answers:
             "scene": _scene, "polygons": _polygons, "bookmarks": _bookmarks, "vectors": _vectors, "pixel": _pixel,
             "series": _series, "model": _model, "layer": _layer, "image": _image, "patch": _patch,
         }  # fmt: skip
-        if (
-            len(parts) < 2
-            or parts[0] not in known
-            or not parts[1].isascii()
-            or not parts[1].isdecimal()
-            or int(parts[1]) >= len(self.runs)
-        ):
+        numbers = {str(k): run for k, run in enumerate(self.runs)}
+        if len(parts) < 2 or parts[0] not in known or parts[1] not in numbers:
             raise RefusedError(404, "the page has no such address")
-        return known[parts[0]](Request(self.runs[int(parts[1])], parts[2:], query))
+        return known[parts[0]](Request(numbers[parts[1]], parts[2:], query))
 
     def _language(self, query: Mapping[str, str]) -> str:
         wanted = query.get("lang", self.runs[0].language)
