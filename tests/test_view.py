@@ -486,7 +486,7 @@ def test_objects_of_the_map_are_those_inside_the_view(finished, tmp_path):
         assert told(viewer, "runs")[0]["vectors"]
         found = told(viewer, f"vectors/0?bounds={west},{south},{east},{north}")
         assert found["complete"]
-        assert len(found["features"]) == len(everything)
+        assert len({f["id"] for f in found["features"]}) == len(everything)  # the page draws each id once
         part = told(viewer, f"vectors/0?bounds={west},{north - 20},{west + 20},{north}")["features"]
         near = everything.cx[west : west + 20, north - 20 : north]
         assert sorted(f["properties"]["code"] for f in part) == sorted(near.code)
@@ -569,3 +569,15 @@ def test_the_command_prints_the_address_and_ends_with_an_interruption(finished, 
 def test_a_folder_that_is_no_run_is_one_line(tmp_path, capsys):
     assert main(["view", str(tmp_path)]) == 1
     assert "no complete map" in capsys.readouterr().err
+
+
+def test_packages_of_the_page_are_pinned_with_checksums():
+    """And name no address: the registry is that of whoever builds."""
+    folder = Path(serving.__file__).parent / "web"
+    record = json.loads((folder / "package.json").read_text())
+    assert all(
+        version[0].isdigit() for kind in ("dependencies", "devDependencies") for version in record[kind].values()
+    )
+    packages = json.loads((folder / "package-lock.json").read_text())["packages"]
+    assert all(one["integrity"].startswith("sha512-") for name, one in packages.items() if name)
+    assert not any("resolved" in one for one in packages.values())

@@ -146,15 +146,15 @@ def vectors_in(viewed: Viewed, bounds: tuple[float, float, float, float]) -> dic
     if path is None:
         return {"type": "FeatureCollection", "features": [], "complete": True}
     try:
-        _, _, shapes, (codes, names, areas) = pyogrio.raw.read(
-            path, bbox=bounds, max_features=MOST + 1, columns=["code", "class", "area_ha"]
+        _, numbers, shapes, (codes, names, areas) = pyogrio.raw.read(
+            path, bbox=bounds, max_features=MOST + 1, return_fids=True, columns=["code", "class", "area_ha"]
         )
     except GONE as error:
         raise FinishError(
             f"{path} cannot be read: {error}. It may have been moved; run 'bocage finish' again."
         ) from error
     features = [
-        _feature(shape, {"code": int(code), "class": str(name), "area_ha": float(area)})
-        for shape, code, name, area in zip(shapely.from_wkb(shapes), codes, names, areas, strict=True)
+        _feature(shape, {"code": int(code), "class": str(name), "area_ha": float(area)}) | {"id": int(number)}
+        for number, shape, code, name, area in zip(numbers, shapely.from_wkb(shapes), codes, names, areas, strict=True)
     ]
     return {"type": "FeatureCollection", "features": features[:MOST], "complete": len(features) <= MOST}

@@ -3,7 +3,7 @@ import View from "ol/View.js";
 import "ol/ol.css";
 import "uplot/dist/uPlot.min.css";
 import "./app.css";
-import { ERROR, Frame, PARTS, projectionOf } from "./frame.js";
+import { ERROR, Frame, PARTS, RIGHT, projectionOf } from "./frame.js";
 import { showPixel } from "./pixel.js";
 import { $, day, get, make, number, say, swatch, t } from "./texts.js";
 
@@ -155,7 +155,7 @@ async function openBookmarks() {
     const text = t("bookmark", { ...place, n: place.pixels, share: number(100 * place.share) });
     const where = frames.length > 1 ? `${frames[k].run.name}: ` : "";
     const go = () => {
-      view.animate({ center: frames[k].centreOf(place), resolution: frames[k].run.resolution / 2, duration: 0 });
+      view.animate({ center: frames[k].centreOf(place), resolution: Math.min(view.getResolution(), frames[k].run.resolution / 8), duration: 0 });
       choosePixel(frames[k], place);
     };
     return make("li", {}, make("button", { type: "button", class: "link", onclick: go }, where + text));
@@ -197,6 +197,7 @@ function swipe() {
 function overlay() {
   const failed = (error) => say(error.message);
   $("parts").hidden = !$("show-polygons").checked;
+  $("test-keys").hidden = !$("show-test").checked;
   for (const frame of frames) {
     frame.test.setVisible($("show-test").checked);
     if (frame.run.polygons) frame.showPolygons($("show-polygons").checked).catch(failed);
@@ -210,6 +211,7 @@ function fillOverlays() {
     $(id).disabled = !has(key);
   }
   const keys = Object.entries(PARTS).map(([part, { color }]) => make("li", {}, swatch(color), t(`part_${part}`)));
+  $("test-keys").replaceChildren(make("li", {}, swatch(RIGHT), t("right")), make("li", {}, swatch(ERROR), t("wrong")));
   $("parts").replaceChildren(...keys, make("li", {}, swatch(ERROR), t("with_errors")));
 }
 

@@ -15,7 +15,7 @@ import Fill from "ol/style/Fill.js";
 import Stroke from "ol/style/Stroke.js";
 import Style from "ol/style/Style.js";
 import TileGrid from "ol/tilegrid/TileGrid.js";
-import { get, make, say, t } from "./texts.js";
+import { get, make, number, say, t } from "./texts.js";
 
 export const PARTS = {
   train: { color: "#1b7f5c", dash: undefined },
@@ -25,6 +25,7 @@ export const PARTS = {
 };
 const THUMB = 28; // width of the thumb of the swipe, as in the style sheet
 export const ERROR = "#d7191c";
+export const RIGHT = "#2c7bb6";
 const geojson = new GeoJSON();
 
 export function projectionOf(run) {
@@ -64,7 +65,7 @@ export class Frame {
     this.polygons = new VectorLayer({ visible: false, style: styleOf(run.resolution) });
     this.vectors = new VectorLayer({
       visible: false,
-      style: new Style({ stroke: new Stroke({ color: "#111", width: 1 }), fill: new Fill({ color: "rgba(255,255,255,0.01)" }) }),
+      style: new Style({ stroke: new Stroke({ color: "#111", width: 0.8 }), fill: new Fill({ color: "rgba(255,255,255,0.01)" }) }),
     });
     this.mark = new VectorLayer({
       source: new VectorSource(),
@@ -167,7 +168,7 @@ export class Frame {
             source.addFeatures(features);
             if (!found.complete) {
               source.removeLoadedExtent(extent);
-              say(t("zoom_vectors", { n: features.length }));
+              say(t("zoom_vectors", { n: number(features.length) }));
             }
             success(features);
           }, (error) => {
