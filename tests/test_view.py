@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from urllib.parse import urlsplit
 
 import numpy as np
@@ -430,6 +431,26 @@ def test_a_folder_without_anything_to_show_is_refused(tmp_path):
         open_viewed(tmp_path)
     with pytest.raises(RunFolderError, match="does not exist"):
         open_viewed(tmp_path / "nothing")
+
+
+def test_a_run_on_tables_has_no_map_to_show(finished, tmp_path, monkeypatch):
+    out = finished().copied(tmp_path / "run")
+    shutil.rmtree(out / "map")
+    monkeypatch.setattr("bocage.view.viewed.open_scene", lambda recipe: SimpleNamespace(ids=("a", "b")))
+    with pytest.raises(RunFolderError, match="tables of series"):
+        open_viewed(out)
+
+
+def test_a_defect_is_answered_without_secrets(viewed, monkeypatch):
+    def broken(*_):
+        raise ValueError("postgresql://user:hidden-word@host/base")
+
+    monkeypatch.setattr("bocage.view.answers.described", broken)
+    with served(viewed) as viewer:
+        status, _, body = ask(viewer, "runs")
+        assert status == 500
+        assert b"hidden-word" not in body
+        assert ask(viewer, "")[0] == 200
 
 
 def test_two_runs_are_served_together_unless_their_grids_differ(viewed):

@@ -9,7 +9,7 @@ import pytest
 from bocage.view import Viewer, open_viewed
 from bocage.view import server as serving
 
-pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("default::DeprecationWarning")]
+pytestmark = pytest.mark.slow
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 VIEW = Path(serving.__file__).parent
 AXE = VIEW / "web/node_modules/axe-core/axe.min.js"

@@ -15,6 +15,7 @@ from urllib.parse import parse_qs, unquote, urlsplit
 from rio_tiler.errors import NoOverviewWarning
 
 from bocage.errors import BocageError, ViewError
+from bocage.redaction import redacted
 from bocage.view.answers import Answer, Answers, RefusedError, as_json
 from bocage.view.viewed import Viewed
 
@@ -164,7 +165,7 @@ def _tried(work: Callable[[], Answer]) -> Answer:
     except BocageError as error:
         return _refusal(404, str(error))
     except Exception as error:  # a defect of Bocage: the page shows it, and the server goes on
-        return _refusal(500, f"{type(error).__name__}: {error}")
+        return _refusal(500, redacted(f"{type(error).__name__}: {error}"))
 
 
 def _refusal(status: int, why: str) -> Answer:

@@ -208,7 +208,12 @@ def open_viewed(folder: Path, site: str = "", recipe: Path | None = None) -> Vie
             f"{folder} has no complete map, and its recipe cannot be read. Run 'bocage run' first, or give the recipe with "
             "--recipe."
         )
-    scene = open_scene(parsed)  # an unfinished run: its imagery and polygons, on the grid of its recipe
+    scene = open_scene(parsed)
+    if scene.ids is not None:
+        raise RunFolderError(
+            f"{folder} is a run on tables of series, which has no map to show. Open its report instead."
+        )
+    # An unfinished run is shown on the grid of its recipe.
     viewed = Viewed(layout, name, language, parsed.legend, scene.grid, {}, parsed, site, missing)
     viewed.opened["scene"] = scene
     return viewed
