@@ -138,6 +138,8 @@ def test_recipes_in_the_documentation_have_known_settings(recipe):
         for part in model["members"] if model["name"] == "mixture" else [model]:
             extra = {"count", "training"} if part is not model else names(Repetition)
             assert set(part) <= {"name"} | extra | names(MODEL_SETTINGS[part["name"]])
+            if model["name"] == "regional":
+                assert set(model["member"]) <= {"name"} | names(MODEL_SETTINGS[model["member"]["name"]])
 
 
 def test_settings_that_the_text_names_with_their_table_exist():
@@ -158,5 +160,5 @@ def test_the_page_of_python_runs(tmp_path, monkeypatch):
         lines = [line for line in cell.splitlines() if not line.startswith(":tags:")]
         exec("\n".join(lines), names_of_page)
     methods = {name for name in vars(Project) if not name.startswith("_") and callable(getattr(Project, name))}
-    used = set(re.findall(r"\.(\w+)\(", "".join(cells)))
+    used = set(re.findall(r"\.(\w+)\(", page.read_text()))
     assert methods <= used  # the page shows every method

@@ -118,7 +118,7 @@ def test_the_text_of_a_recipe_with_settings_is_the_recipe_that_is_used(recipe, l
 def commands_with_a_recipe():
     for name in COMMANDS:
         command = cli.get_command(None, name)
-        if any(parameter.name in ("recipe", "run") for parameter in command.params):
+        if any(parameter.name in ("recipe", "recipes", "run") for parameter in command.params) and name != "view":
             yield name
 
 

@@ -9,11 +9,14 @@
     ├── splits/<k>/                 model/  curves.csv  members/  test.parquet  score.json  importance.json
     ├── map/                        classes.tif  confidence.tif  …  areas.csv  item.json  checksums.sha256
     │                               with several sites: map/<site>/ and scene/<site>/
-    ├── finish/                     polygons.{gpkg,parquet,fgb}  areas.csv  zones.{csv,parquet}
+    ├── objects/                    objects.{tif,parquet}
+    ├── finish/                     votes.{csv,parquet}  voted_areas.csv  areas.csv  score.json
+    │                               polygons.{gpkg,parquet,fgb}  zones.{csv,parquet}
     ├── maps/<region>/              as map/, and region.json
     ├── score.json  sample.json  validation.gpkg
     ├── report.html  report.json
     ├── mapped.json  adapted.json   a map by a model of another run; an adaptation (model/, curves.csv)
+    ├── fusion.json  test.parquet   a fusion of maps, in map/; predictions of the fused map at test pixels of all its maps
     └── compare/<label>/  comparison.{html,csv,tex,json}  speed.json
 """
 
@@ -154,7 +157,12 @@ class MapLayout:
         """Files of the layers that exist, in all formats, without styles and metadata, which users may edit."""
         others = (".qml", ".sld", ".csv", ".json", ".xml", ".sha256")
         found = [path for path in self.path.glob("[!.]*") if path.is_file() and path.suffix not in others]
-        return [path for path in found if path != self.regularised]
+        return [path for path in found if path not in (self.voted, self.regularised)]
+
+    @property
+    def voted(self) -> Path:
+        """Classes after the votes of objects or parcels, which ``bocage finish`` writes."""
+        return self.path / "voted.tif"
 
     @property
     def regularised(self) -> Path:
@@ -238,6 +246,28 @@ class SiteLayout:
 
 
 @dataclass(frozen=True)
+class ObjectsLayout:
+    """The folder of the objects of a segmentation."""
+
+    path: Path
+
+    @property
+    def ids(self) -> Path:
+        """Number of the object of each pixel, from 1; 0: no object."""
+        return self.path / "objects.tif"
+
+    @property
+    def table(self) -> Path:
+        """Features of every object."""
+        return self.path / "objects.parquet"
+
+    @property
+    def scratch(self) -> Path:
+        """Temporary rasters and tables of an unfinished segmentation."""
+        return self.path / ".scratch"
+
+
+@dataclass(frozen=True)
 class FinishLayout:
     """The folder of what follows the classification."""
 
@@ -251,6 +281,20 @@ class FinishLayout:
     def areas(self) -> Path:
         """Pixels and hectares of every class of the regularised map."""
         return self.path / "areas.csv"
+
+    def votes(self, suffix: str) -> Path:
+        """Class of every object or parcel in one format (parquet, csv)."""
+        return self.path / f"votes.{suffix}"
+
+    @property
+    def voted_areas(self) -> Path:
+        """Pixels and hectares of every class of the map after the votes."""
+        return self.path / "voted_areas.csv"
+
+    @property
+    def score(self) -> Path:
+        """Accuracy of the map before and after each step, on the test polygons."""
+        return self.path / "score.json"
 
     def zones(self, suffix: str) -> Path:
         """Area of every class in every zone in one format (csv, parquet)."""
@@ -287,6 +331,49 @@ class ChangeLayout:
     def summary(self) -> Path:
         """Changed area, mapped and estimated; written last."""
         return self.path / "change.json"
+
+
+@dataclass(frozen=True)
+class FusionLayout:
+    """The folder of a fusion of maps."""
+
+    path: Path
+
+    @property
+    def map(self) -> MapLayout:
+        """The fused map."""
+        return MapLayout(self.path / "map")
+
+    @property
+    def test(self) -> Path:
+        """Prediction of every test pixel that no map of the fusion was trained on."""
+        return self.path / "test.parquet"
+
+    @property
+    def summary(self) -> Path:
+        """Maps, rule and accuracy of the fusion; written last."""
+        return self.path / "fusion.json"
+
+
+@dataclass(frozen=True)
+class TrendsLayout:
+    """The folder of the trends of an index in parcels."""
+
+    path: Path
+
+    def table(self, suffix: str) -> Path:
+        """Trend of each parcel in one format (csv, parquet, gpkg)."""
+        return self.path / f"trends.{suffix}"
+
+    @property
+    def years(self) -> Path:
+        """Statistics and anomaly of each parcel and year."""
+        return self.path / "years.csv"
+
+    @property
+    def summary(self) -> Path:
+        """Recipes, settings, and parcels without a trend; written last."""
+        return self.path / "trends.json"
 
 
 @dataclass(frozen=True)
@@ -363,6 +450,11 @@ class RunLayout:
         return MapLayout(self.path / "maps" / name)
 
     @property
+    def objects(self) -> ObjectsLayout:
+        """Objects of a segmentation."""
+        return ObjectsLayout(self.path / "objects")
+
+    @property
     def finish(self) -> FinishLayout:
         """What follows the classification."""
         return FinishLayout(self.path / "finish")
@@ -426,6 +518,10 @@ class RunLayout:
             "train": [*split.all_curves, model.description, model.weights, model.domain],
             "evaluate": [split.test, split.score],
             "importance": list(self.path.glob("splits/*/importance.json")),
+            "segment": [self.objects.ids],
+            "features": [self.objects.table],
+            "vote": [self.map.voted, self.finish.voted_areas, *self.finish.path.glob("votes.*")],
+            "accuracy": [self.finish.score],
             "regularise": [self.map.regularised, self.finish.areas],
             "vectors": list(self.finish.path.glob("polygons.*")),
             "zones": list(self.finish.path.glob("zones.*")),
@@ -434,6 +530,11 @@ class RunLayout:
         }
         return [path for path in files.get(kind, []) if path.exists()]
 
+    @property
+    def as_map(self) -> "MapOnlyLayout":
+        """The same folder, if it has a map that no run made."""
+        return MapOnlyLayout(self.path)
+
     def rival(self, slug: str) -> "RunLayout":
         """Folder of another model of a comparison."""
         return RunLayout(self.path / "compare" / slug)
@@ -441,3 +542,13 @@ class RunLayout:
     def comparison(self, suffix: str) -> Path:
         """Comparison of models in one format (html, csv, tex, json)."""
         return self.path / f"comparison.{suffix}"
+
+
+@dataclass(frozen=True)
+class MapOnlyLayout(RunLayout):
+    """The folder of a map without a run: a fusion, or a map by a model of another run."""
+
+    @property
+    def provenance(self) -> Path:
+        """Completed stages of ``bocage finish``."""
+        return self.finish.path / ".provenance.json"

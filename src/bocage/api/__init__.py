@@ -3,6 +3,6 @@
 from bocage.api.land import LandCover, Vectors
 from bocage.api.project import Project, recipe
 from bocage.api.scenes import Imagery
-from bocage.api.tables import Accuracy, Labels, Report, Training
+from bocage.api.tables import Accuracy, Labels, Page, Report, Training
 
-__all__ = ["Accuracy", "Imagery", "Labels", "LandCover", "Project", "Report", "Training", "Vectors", "recipe"]
+__all__ = ["Accuracy", "Imagery", "Labels", "LandCover", "Page", "Project", "Report", "Training", "Vectors", "recipe"]

@@ -10,11 +10,12 @@ from typing import Any
 from bocage.api.display import paragraph, section
 from bocage.api.land import LandCover, Vectors
 from bocage.api.scenes import Imagery
-from bocage.api.tables import Accuracy, Labels, Report, Training
+from bocage.api.tables import Accuracy, Labels, Page, Report, Training
 from bocage.cli.terminal import terminal
 from bocage.errors import MappingError, Problem, RecipeError
 from bocage.jobs.finish import finish
 from bocage.jobs.run import run
+from bocage.jobs.view import viewer_of
 from bocage.layout import RunLayout
 from bocage.mapping import open_delivered
 from bocage.progress import QUIET, Progress
@@ -149,6 +150,19 @@ class Project:
         """Run all stages, and write the report."""
         self._run(("train", "evaluate", "map", "report"))
         return Report(self.layout.report)
+
+    def view(self, site: str = "") -> Page:
+        """Serve the page of the run as it is now on this computer, as ``bocage view``; no stage is run.
+
+        Raises
+        ------
+        ViewError
+            The page is not part of this installation.
+        RunFolderError
+            The folder has nothing to show.
+        """
+        with self._progress() as progress:
+            return Page(viewer_of([self.out], site=site, progress=progress))
 
     def _run(self, stages: Sequence[str]) -> Run | SitesRun:
         with self._progress() as progress:

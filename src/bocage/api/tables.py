@@ -20,6 +20,7 @@ from bocage.grid import Grid
 from bocage.layout import RunLayout
 from bocage.report import figures
 from bocage.samples import Samples
+from bocage.view import Viewer
 from bocage.words import words_of
 
 LONGITUDE_LATITUDE = "EPSG:4326"
@@ -202,6 +203,26 @@ def _frame(rows: Mapping[str, tuple[object, ...]], columns: list[str], index: st
 
 def _interval(estimate: Estimate) -> tuple[float, ...]:
     return estimate.value, estimate.low, estimate.high
+
+
+@dataclass(frozen=True)
+class Page:
+    """The page of a run, served on this computer until :meth:`stop`, or until the process ends."""
+
+    viewer: Viewer
+
+    @property
+    def address(self) -> str:
+        """Address of the page, with its token."""
+        return self.viewer.address
+
+    def stop(self) -> None:
+        """End the server."""
+        self.viewer.stop()
+
+    def _repr_html_(self) -> str:
+        """Return a link to the page, which cannot be shown in a frame of another page."""
+        return f'<p><a href="{escape(self.address)}" target="_blank">{escape(self.address)}</a></p>'
 
 
 @dataclass(frozen=True)

@@ -27,6 +27,7 @@ from bocage.mapping.areas import pixel_areas
 from bocage.mapping.delivered import Delivered
 from bocage.progress import Progress
 from bocage.shelf import did_you_mean
+from bocage.vectorfile import only_layer
 
 PART = 1024
 """Side of the parts of a zone that are read at a time, in pixels."""
@@ -75,12 +76,15 @@ def read_zones(path: Path, field: str, grid: Grid, progress: Progress) -> Zones:
         The file cannot be read, has no CRS, no such field, or no polygon.
     """
     if not path.exists():
-        raise FinishError(f"{path} does not exist. Give the path of a vector file of zones.")
+        raise FinishError(f"{path} does not exist. Give the path of a vector file of polygons.")
     try:
-        meta, _, wkb, values = pyogrio.raw.read(path, columns=[field] if field else [])
-        fields = pyogrio.read_info(path)["fields"].tolist()
+        layer = only_layer(path, "", "write its polygons to a file of their own")
+        meta, _, wkb, values = pyogrio.raw.read(path, layer=layer, columns=[field] if field else [])
+        fields = pyogrio.read_info(path, layer=layer)["fields"].tolist()
     except (DataSourceError, DataLayerError, FieldError, ValueError) as error:
         raise FinishError(f"{path} cannot be read as a vector file: {error}. Give a file of polygons.") from error
+    except LookupError as error:
+        raise FinishError(f"{error}") from error
     if not meta["crs"]:
         raise FinishError(f"{path} has no CRS. Set one, for example with ogr2ogr -a_srs.")
     if field and field not in fields:
@@ -162,7 +166,7 @@ def zone_statistics(
     for k, shape in enumerate(zones.shapes):
         size[k] = ground_areas(_polygons_of(shape), land.grid.crs.proj).sum()
         for window, part in _parts(shape, land.grid):
-            place, weight = _inside(part, land.grid.crop(window))
+            place, weight = inside(part, land.grid.crop(window))
             weight = weight * heights[window.y + place // window.width]
             codes = land.read("classes", land.grid, window, 0).ravel()[place]
             for position, code in enumerate(land.legend.codes):
@@ -188,13 +192,14 @@ def _report_outside(found: ZoneStatistics, land: Delivered, progress: Progress) 
             f"{tuple(float(v) for v in shapely.total_bounds(found.zones.shapes))}."
         )
     if outside:
-        progress.say(f"{len(outside)} zones are outside the map, or where it has no data: {_listed(outside)}.")
+        progress.say(f"{len(outside)} zones are outside the map, or where it has no data: {listed(outside)}.")
     partly = [n for n, share in zip(found.zones.names, found.covered, strict=True) if 0 < share < HARMLESS]
     if partly:
-        progress.say(f"{len(partly)} zones are covered by the map in part (column 'covered'): {_listed(partly)}.")
+        progress.say(f"{len(partly)} zones are covered by the map in part (column 'covered'): {listed(partly)}.")
 
 
-def _listed(names: Sequence[str], most: int = 5) -> str:
+def listed(names: Sequence[str], most: int = 5) -> str:
+    """Return the first names, and the number of the others."""
     return ", ".join(names[:most]) + (f" and {len(names) - most} more" if len(names) > most else "")
 
 
@@ -203,12 +208,17 @@ def _polygons_of(shape: Any) -> NDArray[Any]:
     return np.asarray(parts[shapely.get_dimensions(parts) == 2])
 
 
-def _parts(shape: Any, grid: Grid) -> Iterator[tuple[Window, Any]]:
-    """Yield windows of a grid that cover a geometry, with the part of the geometry in each."""
+def box_of(shape: Any, grid: Grid) -> Window:
+    """Return the smallest window of a grid that covers the part of a geometry on it. Its size may be 0."""
     west, south, east, north = shape.bounds
     (x0, y0), (x1, y1) = ~grid.transform @ (west, north), ~grid.transform @ (east, south)
     top, left, bottom, right = int(np.floor(y0)), int(np.floor(x0)), int(np.ceil(y1)), int(np.ceil(x1))
-    box = Window(top, left, max(bottom - top, 1), max(right - left, 1)).clip(grid.shape)
+    return Window(top, left, max(bottom - top, 1), max(right - left, 1)).clip(grid.shape)
+
+
+def _parts(shape: Any, grid: Grid) -> Iterator[tuple[Window, Any]]:
+    """Yield windows of a grid that cover a geometry, with the part of the geometry in each."""
+    box = box_of(shape, grid)
     if not (box.height and box.width):
         return
     for tile in grid.crop(box).tiles(PART):
@@ -220,7 +230,7 @@ def _parts(shape: Any, grid: Grid) -> Iterator[tuple[Window, Any]]:
             yield window, part
 
 
-def _inside(shape: Any, grid: Grid) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+def inside(shape: Any, grid: Grid) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
     """Return the pixels of a grid (flat) that a geometry touches, and the share of each that is inside, 0 to 1."""
     from exactextract import exact_extract
     from exactextract.raster import NumPyRasterSource

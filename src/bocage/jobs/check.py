@@ -6,8 +6,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from bocage.errors import BocageError, EvaluationError, RecipeError, SamplesError, SourceError
+from bocage.errors import BocageError, EvaluationError, RecipeError, SamplesError, SourceError, TrainingError
 from bocage.grid import Grid
+from bocage.layout import RunLayout
 from bocage.mapping import check_truth
 from bocage.preflight import Finding, Preflight, ordered
 from bocage.preflight.dates import check_dates, clearness
@@ -19,10 +20,21 @@ from bocage.preflight.polygons import check_polygons
 from bocage.preflight.validity import check_validity
 from bocage.progress import QUIET, Named, Progress
 from bocage.recipe import Recipe, Site, read_recipe
+from bocage.run import placed
 from bocage.samples import check_split
 from bocage.samples.points import label_rows
 from bocage.scene import Cube, make_scene
-from bocage.sources import SENSORS, Readable, Source, check_overlap, open_source, opening_order
+from bocage.sources import (
+    SENSORS,
+    Readable,
+    RegionsSource,
+    Source,
+    check_overlap,
+    objects,
+    open_source,
+    opening_order,
+)  # fmt: skip
+from bocage.training import Trainer
 from bocage.words import Note
 
 FOUND: dict[str, Severity] = {
@@ -31,6 +43,8 @@ FOUND: dict[str, Severity] = {
     "several_versions": "note",
 }  # fmt: skip
 """Notes of an opened source that are findings → severity."""
+ON_MAP: dict[str, Severity] = {"outside_map": "warning", "regions_gaps": "warning", "regions_outside": "note"}
+"""Notes of a source on the map that are findings → severity."""
 
 
 def check(
@@ -69,7 +83,7 @@ def _of_site(recipe: Recipe, site: Site) -> Recipe:
 
 def _checked(recipe: Recipe, out: Path, progress: Progress) -> Preflight:
     seen = Preflight(recipe.name, language=recipe.report.language)
-    seen.findings += _open_sources(recipe, seen, progress)
+    seen.findings += _open_sources(recipe, seen, out, progress)
     try:
         seen.grid = recipe.grid.grid(seen.sources)
     except (KeyError, BocageError) as error:
@@ -86,12 +100,16 @@ def _checked(recipe: Recipe, out: Path, progress: Progress) -> Preflight:
     return seen
 
 
-def _open_sources(recipe: Recipe, seen: Preflight, progress: Progress) -> Iterator[Finding]:
+def _open_sources(recipe: Recipe, seen: Preflight, out: Path, progress: Progress) -> Iterator[Finding]:
     """Open every source; skip unreadable files, so that the findings list all of them."""
+    own, recipe = recipe, placed(recipe, out)
     sensors = {name: SENSORS.get(choice.sensor) for name, choice in recipe.sources.items()}
     for name in opening_order(sensors):
         choice = recipe.sources[name]
         settings: Any = choice.settings
+        if objects.of_the_run(own.sources[name].settings) and not RunLayout(out).objects.table.exists():
+            yield Finding.of("note", name, Note.of("objects_later"))
+            continue
         severity: Severity = "warning"
         if getattr(settings, "on_error", "") == "stop":
             settings, severity = dataclasses.replace(settings, on_error="skip"), "error"
@@ -124,8 +142,8 @@ def _look_at_sources(recipe: Recipe, seen: Preflight, progress: Progress) -> Ite
             continue
         cube = scene.cubes[name]
         for note in cube.source.notes:
-            if note.code == "outside_map":
-                yield Finding.of("warning", name, note)
+            if note.code in ON_MAP:
+                yield Finding.of(ON_MAP[note.code], name, note)
         if source.ids is None:
             yield from check_grid(source, seen.grid, cube)
             try:
@@ -164,15 +182,20 @@ def _look_at_reference(recipe: Recipe, seen: Preflight, progress: Progress) -> I
     findings, seen.pixels = check_polygons(recipe.reference, seen.grid, recipe.legend, recipe.split)
     yield from findings
     try:
-        yield from check_shifts(_over(seen.sources, seen.grid), seen.grid, seen.pixels, progress)
+        images = {
+            n: one for n, one in seen.sources.items() if not isinstance(one, objects.ObjectsSource)
+        }  # others place these
+        yield from check_shifts(_over(images, seen.grid), seen.grid, seen.pixels, progress)
     except SourceError as error:
         yield Finding.quoting("sources", error, "copy_again")
 
 
 def _over(sources: dict[str, Readable], grid: Grid) -> dict[str, Readable]:
-    """Return the sources that overlap the map, cropped to the map."""
+    """Return the sources that overlap the map, cropped to the map; without regions, which show nothing of the ground."""
     kept = {}
     for name, source in sources.items():
+        if isinstance(source, RegionsSource):
+            continue
         try:
             check_overlap(source, grid)
         except SourceError:
@@ -203,14 +226,18 @@ def _look_at_run(recipe: Recipe, seen: Preflight, out: Path) -> Iterator[Finding
         yield Finding.quoting("model", error)
         return
     seen.scene = scene
-    if members := recipe.choice.members:
+    if len(members := recipe.choice.members) > 1:
         means = Note.of("mean_of_models", n=len(members), members=recipe.choice.title)
         yield Finding.of("note", "model", means)
     if seen.pixels is not None:
         try:
-            check_split(seen.pixels, scene, recipe.survey)
+            samples = check_split(seen.pixels, scene, recipe.survey)
+            for draw in range(samples.draws):
+                Trainer(recipe.choice, scene, samples).parts(draw)
         except SamplesError as error:
             yield Finding.quoting("reference", error)
+        except TrainingError as error:
+            yield Finding.quoting("model", error)
     pixels = len(seen.pixels) if seen.pixels is not None else len(scene.ids or ())
     footprints = {name: f.size for name, f in network.footprints.items()}
     yield from check_disk(needs(scene, recipe.scene, pixels, footprints, 4), out)

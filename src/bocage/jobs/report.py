@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from bocage.errors import BocageError, RunFolderError
 from bocage.jobs.run import run
@@ -52,7 +53,8 @@ def report_of(folder: Path, progress: Progress = QUIET, overrides: Sequence[str]
             "'bocage map --model' or 'bocage adapt' first, or give the folder of one."
         )
     with held(folder):
-        scene = _scene_of((mapped or adapted).transfer, progress, overrides)  # type: ignore[union-attr]
+        record: Any = mapped or adapted
+        scene = _scene_of(record.transfer, layout.path, progress, overrides)
         return write_transfer_of(layout, mapped, adapted, scene)
 
 
@@ -84,7 +86,9 @@ def _is_map_of(mapped: Mapped, layout: RunLayout) -> bool:
     return layout.map.is_complete and Item.load(layout.map.item).fingerprint == mapped.transfer.fingerprint
 
 
-def _scene_of(transfer: Transfer, progress: Progress, overrides: Sequence[str]) -> tuple[Scene | None, str]:
+def _scene_of(
+    transfer: Transfer, folder: Path, progress: Progress, overrides: Sequence[str]
+) -> tuple[Scene | None, str]:
     """Return the scene of a record, None if its recipe or imagery has moved, and the language of the page."""
     try:
         whole = read_recipe(Path(transfer.asked.recipe), (*transfer.asked.overrides, *overrides))
@@ -93,7 +97,7 @@ def _scene_of(transfer: Transfer, progress: Progress, overrides: Sequence[str]) 
         progress.say(f"The report is written without imagery: {error}")
         return None, transfer.asked.language
     try:
-        return open_scene(recipe, progress), recipe.report.language
+        return open_scene(recipe, progress, folder), recipe.report.language
     except BocageError as error:
         progress.say(f"The report is written without imagery: {error}")
         return None, recipe.report.language
