@@ -5,6 +5,7 @@ import json
 import subprocess
 import sys
 import tomllib
+import urllib.request
 from pathlib import Path
 
 import geopandas as gpd
@@ -14,11 +15,13 @@ import rasterio
 import xarray as xr
 
 import bocage as bg
+from bocage.api import Accuracy
 from bocage.cli.main import main
 from bocage.errors import GridError, MappingError, RecipeError, SourceError
 from bocage.grid import Window
 from bocage.layout import RunLayout
 from bocage.legend import LandClass, Legend
+from bocage.view.server import STATIC
 from conftest import GRU
 
 MARKUP = '<img src=x onerror="alert(1)">'
@@ -195,7 +198,7 @@ def test_complete_stages_are_kept_as_on_the_command_line(project, finished, caps
 
 def test_objects_show_themselves(project):
     shown = {
-        "project": (project, "provenance" not in project._repr_html_() and "[split]"),
+        "project": (project, "[split]"),
         "scene": (project.scene(), "data:image/png"),
         "samples": (project.samples(), "meadow"),
         "training": (project.train(), "splits"),
@@ -230,10 +233,7 @@ def test_markup_in_names_is_escaped(finished, tmp_path):
     table = dataclasses.replace(project, recipe=dataclasses.replace(project.recipe, text=MARKUP, name=MARKUP))
     score = project.layout.score.read_text().replace("maize", "<img src=x onerror='alert(1)'>")
     project.layout.score.write_text(score)
-    accuracy = dataclasses.replace(project, recipe=project.recipe).layout
-    from bocage.api import Accuracy
-
-    for thing in (marked, labels, table, Accuracy(accuracy, MARKUP)):
+    for thing in (marked, labels, table, Accuracy(project.layout, MARKUP)):
         assert "<img src=x" not in thing._repr_html_()
         assert "&lt;img src=x" in thing._repr_html_()
 
@@ -252,3 +252,15 @@ def test_vectors_are_tables_with_their_crs(finished, tmp_path):
     RunLayout(tmp_path / "out").finish.polygons("gpkg").unlink()
     with pytest.raises(MappingError, match=r"no polygons. Set \[finish\] formats"):
         vectors.polygons()
+
+
+def test_the_page_of_a_run_is_served_until_it_is_stopped(project, monkeypatch):
+    monkeypatch.setattr("bocage.view.server.static_files", lambda: dict.fromkeys(STATIC, b"built"))
+    page = project.view()
+    assert page.address.startswith("http://127.0.0.1:")
+    assert page.address in page._repr_html_()
+    with urllib.request.urlopen(page.address, timeout=10) as answer:
+        assert answer.status == 200
+    page.stop()
+    with pytest.raises(OSError, match="refused"):
+        urllib.request.urlopen(page.address, timeout=10)

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import click
 import pytest
+from click.testing import CliRunner
 
 from bocage.api import Project
 from bocage.cli.main import COMMANDS, cli
@@ -101,7 +102,7 @@ def command_lines():
         shown += re.findall(r"^    (.+)", text, re.MULTILINE) + re.findall(r"`([^`\n]+)`", text)
         for line in shown:
             for part in re.split(r" && |  #", line):
-                if match := re.match(r"(?:\.venv/bin/)?bocage ([a-z-]+.*)", part.strip()):
+                if match := re.match(r"(?:\.venv/bin/)?bocage ([a-z][a-z-]*.*)", part.strip()):
                     yield pytest.param(match[1], id=f"{page.name}: {match[1]}")
 
 
@@ -162,3 +163,18 @@ def test_the_page_of_python_runs(tmp_path, monkeypatch):
     methods = {name for name in vars(Project) if not name.startswith("_") and callable(getattr(Project, name))}
     used = set(re.findall(r"\.(\w+)\(", page.read_text()))
     assert methods <= used  # the page shows every method
+
+
+def test_the_version_is_in_one_place():
+    citation = (ROOT / "CITATION.cff").read_text()
+    assert {line.split(":")[0] for line in citation.splitlines()} >= {"cff-version", "message", "title", "authors"}
+    assert "\nversion:" not in citation
+    assert tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["dynamic"] == ["version"]
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+def test_the_completion_of_the_guide_is_written(shell):
+    line = f"_BOCAGE_COMPLETE={shell}_source bocage"
+    assert line in (ROOT / "docs/guide/install.md").read_text()
+    found = CliRunner().invoke(cli, prog_name="bocage", env={"_BOCAGE_COMPLETE": f"{shell}_source"})
+    assert f"_BOCAGE_COMPLETE={shell}_complete" in found.output
