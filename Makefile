@@ -48,7 +48,7 @@ check: env  ## ruff (lint, format, docstrings), mypy --strict, the import contra
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-docs: env  ## Build the documentation into docs/_build; reference pages and tables of settings come from the code
+docs: env  ## Build the documentation into docs/_build; it runs the tutorial, and the reference comes from the code
 	$(BIN)/python -m sphinx -q -W -b html docs docs/_build
 	@echo "docs/_build/index.html"
 
@@ -67,4 +67,4 @@ lock:  ## Write requirements.lock anew from pyproject.toml, in a fresh environme
 	 build/lock/bin/pip freeze --exclude bocage | sed 's/+cpu//') > requirements.lock
 
 clean:  ## Remove what the targets made
-	rm -rf $(VENV) runs/demo docs/_build docs/shelves docs/tables
+	rm -rf $(VENV) runs/demo build/notebooks docs/_build $(addprefix docs/,api commands drawings shelves tables terms)

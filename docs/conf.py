@@ -1,76 +1,61 @@
-"""Sphinx settings. Generated before each build: ``docs/shelves`` from the registries, ``docs/tables`` from the data classes."""
+"""Sphinx settings. Before each build, generated.py writes the pages that come from the code, and gallery/ the drawings."""
 
+import hashlib
+import os
 import sys
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).parent))
+HERE = Path(__file__).parent
+sys.path.insert(0, str(HERE))
 
-from bocage import __version__
-from bocage.evaluation import METRICS
-from bocage.mapping import WRITERS
-from bocage.models import MODELS
-from bocage.scene import INDICES
-from bocage.sources import SENSORS
-from setting_tables import nested, recipe_tables, table
+import bocage
+from generated import write_pages
+from notebooks import setup  # noqa: F401 - Sphinx calls it
 
-project, author, release = "Bocage", "The Bocage authors", __version__
-extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon"]
-exclude_patterns = ["_build", "tables"]
-html_theme = "alabaster"
+project, author, release = "Bocage", "The Bocage authors", bocage.__version__
+extensions = ["myst_nb", "sphinx.ext.autodoc", "sphinx.ext.napoleon", "sphinx_design"]
+exclude_patterns = ["_build", "tables", "drawings"]
+templates_path = ["_templates"]
 smartquotes = False  # values in quotation marks are copied into recipes
+suppress_warnings = ["ref.python"]
+
+html_theme = "pydata_sphinx_theme"
+html_title = "Bocage"
+html_static_path = ["_static"]
+html_css_files = ["bocage.css"]
+html_show_sourcelink = html_copy_source = False
 html_theme_options = {
-    "page_width": "1160px",
-    "body_max_width": "auto",
-    "description": "Land-cover maps from satellite imagery and a few reference polygons",
+    "logo": {"text": "Bocage"},
+    "navbar_align": "left",
+    "header_links_before_dropdown": 6,
+    "show_toc_level": 2,
+    "navigation_with_keys": False,
+    "footer_start": ["copyright"],
+    "footer_end": ["developers"],
 }
+html_sidebars = {"index": [], "tutorial/*": []}
+
 autodoc_typehints = "description"
 autodoc_member_order = "bysource"
 napoleon_numpy_docstring = True
-suppress_warnings = ["ref.python"]
+myst_enable_extensions = ["colon_fence", "deflist"]
+myst_heading_anchors = 3
 
 
-def _settings(thing: object, place: str) -> list[str]:
-    """Return the table of the settings of a sensor or a model, and of its nested tables."""
-    kind = getattr(thing, "Settings", None) or getattr(thing, "Config", None)
-    if kind is None:
-        return []
-    lines = [f"Settings in `{place}`:", "", table(kind)]
-    for name, inner in nested(kind):
-        lines += [f"Each table of `{name}` has these settings:", "", table(inner)]
-    return lines
+def _digest(folder: Path) -> str:
+    """Return a digest of the files of a package: outputs of notebooks are kept as long as the code does not change."""
+    digest = hashlib.sha256()
+    for path in sorted(folder.rglob("*")):
+        if path.is_file() and path.suffix != ".pyc":
+            digest.update(f"{path.relative_to(folder)}\0".encode() + path.read_bytes())
+    return digest.hexdigest()[:16]
 
 
-def _page(plural: str, shelf: object, place: str) -> None:
-    folder = Path(__file__).parent / "shelves"
-    folder.mkdir(exist_ok=True)
-    lines = [
-        f"# {plural.capitalize()}",
-        "",
-        f'`bocage {plural}` lists them. Write `"its.module:name"` in a recipe to use your own.',
-        "",
-    ]
-    for name in shelf:
-        thing = shelf.get(name)
-        lines += [f"## {name}", ""]
-        if hasattr(thing, "__file__"):
-            lines += ["```{eval-rst}", f".. automodule:: {thing.__name__}", "   :no-members:", "```", ""]
-            lines += _settings(thing, place)
-        else:
-            lines += [
-                f"`{name}({', '.join(thing.__annotations__)})`".replace(", return", ""),
-                "",
-                thing.__doc__ or "",
-                "",
-            ]
-    (folder / f"{plural}.md").write_text("\n".join(lines), encoding="utf-8")
+nb_execution_mode = "cache"
+nb_execution_cache_path = str(HERE.parent / "build" / "notebooks" / _digest(Path(bocage.__file__).parent))
+nb_execution_in_temp = nb_execution_raise_on_error = True
+nb_execution_timeout = 1200
+nb_ipywidgets_js: dict[str, object] = {}  # no page has widgets, whose scripts come from another server
+os.environ["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])  # the command bocage
 
-
-_page("sensors", SENSORS, "[sources.<name>]")
-_page("models", MODELS, "[model]")
-for _plural, _shelf in (("indices", INDICES), ("metrics", METRICS), ("writers", WRITERS)):
-    _page(_plural, _shelf, "")
-
-_folder = Path(__file__).parent / "tables"
-_folder.mkdir(exist_ok=True)
-for _name, _table in recipe_tables().items():
-    (_folder / f"{_name}.md").write_text(_table, encoding="utf-8")
+write_pages()
