@@ -48,9 +48,9 @@ check: env  ## ruff (lint, format, docstrings), mypy --strict, the import contra
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-docs: env  ## Build the documentation into docs/_build; it runs the tutorial, and the reference comes from the code
-	$(BIN)/python -m sphinx -q -W -b html docs docs/_build
-	@echo "docs/_build/index.html"
+docs: env  ## Build the documentation into docs/_build/html; it runs the tutorial, and the reference comes from the code
+	$(BIN)/python -m sphinx -q -W -b html docs docs/_build/html
+	@echo "docs/_build/html/index.html"
 
 bench: env build/eolearn/.installed  ## Ratios measured side by side, in one run
 	$(BIN)/python -m benchmarks

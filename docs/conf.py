@@ -5,13 +5,13 @@ import os
 import sys
 from pathlib import Path
 
-HERE = Path(__file__).parent
-sys.path.insert(0, str(HERE))
+sys.path.insert(0, str(Path(__file__).parent))
 
 import bocage
 from generated import write_pages
 from notebooks import setup  # noqa: F401 - Sphinx calls it
 
+ROOT = Path(__file__).parents[1]
 project, author, release = "Bocage", "The Bocage authors", bocage.__version__
 extensions = ["myst_nb", "sphinx.ext.autodoc", "sphinx.ext.napoleon", "sphinx_design"]
 exclude_patterns = ["_build", "tables", "drawings"]
@@ -39,7 +39,7 @@ autodoc_typehints = "description"
 autodoc_member_order = "bysource"
 napoleon_numpy_docstring = True
 myst_enable_extensions = ["colon_fence", "deflist"]
-myst_heading_anchors = 3
+myst_heading_anchors = 4
 
 
 def _digest(folder: Path) -> str:
@@ -52,7 +52,7 @@ def _digest(folder: Path) -> str:
 
 
 nb_execution_mode = "cache"
-nb_execution_cache_path = str(HERE.parent / "build" / "notebooks" / _digest(Path(bocage.__file__).parent))
+nb_execution_cache_path = str(ROOT / "build" / "notebooks" / _digest(Path(bocage.__file__).parent))
 nb_execution_in_temp = nb_execution_raise_on_error = True
 nb_execution_timeout = 1200
 nb_ipywidgets_js: dict[str, object] = {}  # no page has widgets, whose scripts come from another server

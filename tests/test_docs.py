@@ -150,14 +150,16 @@ def test_settings_that_the_text_names_with_their_table_exist():
 
 def links():
     for page in [*PAGES, ROOT / "CHANGELOG.md", ROOT / "docs/index.md"]:
-        for link in re.findall(r"\]\(([^)\s]+)\)", re.sub(r"```.*?```|`[^`\n]*`", "", page.read_text(), flags=re.DOTALL)):
+        for link in re.findall(
+            r"\]\(([^)\s]+)\)", re.sub(r"```.*?```|`[^`\n]*`", "", page.read_text(), flags=re.DOTALL)
+        ):
             if not link.startswith(("http:", "https:", "mailto:")):
                 yield pytest.param(page, link, id=f"{page.name}: {link}")
 
 
 def anchors(text):
     """Return the anchors of the headings, as MyST names them, and those that the page sets itself."""
-    headings = re.findall(r"^#+ (.+)$", re.sub(r"```.*?```", "", text, flags=re.DOTALL), re.MULTILINE)
+    headings = re.findall(r"^#{1,4} (.+)$", re.sub(r"```.*?```", "", text, flags=re.DOTALL), re.MULTILINE)
     plain = [re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings]
     return {*plain, *re.findall(r"^\(([\w-]+)\)=$", text, re.MULTILINE)}
 

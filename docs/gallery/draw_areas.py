@@ -10,7 +10,12 @@ def areas(figure: Figure, ink: Ink) -> None:
     vines, others = ink.first, ink.second
     rows = {
         "map": [(100, vines, "vines 100 ha"), (900, others, "other land 900 ha")],
-        "sample within\neach mapped class": [(90, vines, "90"), (10, others, "10"), (45, vines, "45"), (855, others, "855")],
+        "sample within\neach mapped class": [
+            (90, vines, "90"),
+            (10, others, "10"),
+            (45, vines, "45"),
+            (855, others, "855"),
+        ],
         "estimated area": [(135, vines, "vines 135 ha"), (865, others, "other land 865 ha")],
     }
     for place, parts in enumerate(rows.values()):

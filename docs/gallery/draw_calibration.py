@@ -15,7 +15,9 @@ OVERCONFIDENT = 3.0
 def _reliability(axes: Axes, logits: torch.Tensor, labels: torch.Tensor, colour: str) -> None:
     confidence, classes = torch.softmax(logits, 1).max(1)
     right, group = (classes == labels).numpy(), np.minimum((confidence.numpy() * 10).astype(int), 9)
-    places = [(confidence.numpy()[group == g].mean(), right[group == g].mean()) for g in range(10) if (group == g).sum() > 50]
+    places = [
+        (confidence.numpy()[group == g].mean(), right[group == g].mean()) for g in range(10) if (group == g).sum() > 50
+    ]
     axes.plot(*zip(*places, strict=True), marker="o", color=colour)
 
 

@@ -15,7 +15,9 @@ def _grid(axes: Axes, cells: int, side: float, ink: Ink) -> None:
 
 
 def _square(axes: Axes, corner: float, side: float, colour: str, **style: object) -> None:
-    axes.add_patch(Rectangle((corner, corner), side, side, edgecolor=colour, **({"facecolor": "none", "lw": 2} | style)))
+    axes.add_patch(
+        Rectangle((corner, corner), side, side, edgecolor=colour, **({"facecolor": "none", "lw": 2} | style))
+    )
 
 
 def footprints(figure: Figure, ink: Ink) -> None:

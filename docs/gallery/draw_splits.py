@@ -20,7 +20,9 @@ def splits(figure: Figure, ink: Ink) -> None:
     }
     for axes, (title, training) in zip(figure.subplots(1, 3), parts.items(), strict=True):
         shown = np.where(surveyed, np.where(training, 1, 2), 0)
-        axes.imshow(shown, cmap=ListedColormap(["none", ink.first, ink.second]), vmin=0, vmax=2, interpolation="nearest")
+        axes.imshow(
+            shown, cmap=ListedColormap(["none", ink.first, ink.second]), vmin=0, vmax=2, interpolation="nearest"
+        )
         for edge in range(0, FIELDS * SIDE + 1, SIDE):
             axes.axhline(edge - 0.5, color=ink.faint, lw=0.6)
             axes.axvline(edge - 0.5, color=ink.faint, lw=0.6)
