@@ -13,6 +13,7 @@ from affine import Affine
 
 from bocage.cli import main
 from bocage.errors import FinishError, MappingError
+from bocage.evaluation import corrected
 from bocage.finish.estimates import Calibration, Checked, adjusted
 from bocage.finish.zones import read_zones, zone_statistics
 from bocage.grid import Grid
@@ -258,6 +259,49 @@ def test_intervals_of_zones_cover_the_truth():
         biased += bool(estimates[0].low <= zone[0] <= estimates[0].high)
     assert 0.92 <= np.mean(covered) <= 0.98
     assert biased < 150  # the mapped area of maize is too small
+
+
+@pytest.mark.slow
+def test_intervals_from_test_polygons_of_each_class_cover_the_truth():
+    """The proportions of the classes are corrected by the confusions on the same polygons: their error counts, too."""
+    rng, covered = np.random.default_rng(6), []
+    for _ in range(100):
+        field = rng.choice(3, 1000, p=[0.5, 0.3, 0.2])
+        whole = classified(field, rng)
+        truth = np.repeat(field, 20)
+        mapped = np.where(np.repeat(rng.random(1000) < 0.5, 20), np.repeat(whole, 20), classified(truth, rng))
+        chosen = np.concatenate([rng.choice(np.flatnonzero(field == k), 30, replace=False) for k in range(3)])
+        pixels = (chosen[:, None] * 20 + np.arange(20)).ravel()
+        tested = mapped[pixels], truth[pixels], pixels // 20
+        areas = np.bincount(mapped, minlength=3).astype(float)
+        prior = corrected(*tested, (areas / areas.sum()).tolist(), LEGEND.names).area
+        checked = Checked.of(*tested, LEGEND.names, "test polygons").at_shares(prior)
+        true = np.bincount(truth, minlength=3)
+        for fitted in (False, True):
+            estimates = Calibration(checked, fitted).estimate(areas)
+            covered.append([one.low <= value <= one.high for one, value in zip(estimates, true)])
+    assert np.mean(covered[::2]) < 0.9
+    assert 0.92 <= np.mean(covered[1::2]) <= 0.98
+
+
+def test_a_class_with_one_test_polygon_has_no_interval_and_the_others_have_one():
+    reference, mapped = np.array([0, 0, 0, 0, 1, 1, 2, 2]), np.array([0, 1, 0, 0, 1, 0, 2, 2])
+    checked = Checked.of(mapped, reference, np.array([0, 0, 1, 1, 2, 3, 4, 4]), LEGEND.names, "test polygons")
+    first, second, third = Calibration(checked, fitted=True).estimate(np.array([10.0, 8, 4]))
+    assert first.low < first.value < first.high
+    assert second.low < second.value < second.high
+    assert np.isnan(third.low)
+    same = Checked.of(np.array([0, 0, 1, 1]), np.array([0, 1, 0, 1]), np.arange(4), LEGEND.names[:2], "")
+    assert all(np.isnan(one.low) for one in Calibration(same, fitted=True).estimate(np.array([5.0, 5])))
+
+
+def test_a_class_that_is_not_on_the_map_leaves_the_intervals_of_the_others():
+    reference, mapped = np.array([0, 0, 0, 1, 1, 1, 2, 2]), np.array([0, 1, 0, 1, 1, 0, 2, 2])
+    checked = Checked.of(mapped, reference, np.arange(8), LEGEND.names, "test polygons").at_shares([0.6, 0.4, 0.0])
+    first, second, third = Calibration(checked, fitted=True).estimate(np.array([6.0, 4, 0]))
+    assert first.low < first.value < first.high
+    assert second.low < second.value < second.high
+    assert third.value == pytest.approx(0, abs=1e-6)
 
 
 def test_units_of_many_pixels_make_wider_intervals():

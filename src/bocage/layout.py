@@ -14,6 +14,7 @@
     ├── score.json  sample.json  validation.gpkg
     ├── report.html  report.json
     ├── mapped.json  adapted.json   a map by a model of another run; an adaptation (model/, curves.csv)
+    ├── fusion.json  test.parquet   a fusion of maps, in map/; predictions of the fused map at test pixels of all its maps
     └── compare/<label>/  comparison.{html,csv,tex,json}  speed.json
 """
 
@@ -290,6 +291,49 @@ class ChangeLayout:
 
 
 @dataclass(frozen=True)
+class FusionLayout:
+    """The folder of a fusion of maps."""
+
+    path: Path
+
+    @property
+    def map(self) -> MapLayout:
+        """The fused map."""
+        return MapLayout(self.path / "map")
+
+    @property
+    def test(self) -> Path:
+        """Prediction of every test pixel that no map of the fusion was trained on."""
+        return self.path / "test.parquet"
+
+    @property
+    def summary(self) -> Path:
+        """Maps, rule and accuracy of the fusion; written last."""
+        return self.path / "fusion.json"
+
+
+@dataclass(frozen=True)
+class TrendsLayout:
+    """The folder of the trends of an index in parcels."""
+
+    path: Path
+
+    def table(self, suffix: str) -> Path:
+        """Trend of each parcel in one format (csv, parquet, gpkg)."""
+        return self.path / f"trends.{suffix}"
+
+    @property
+    def years(self) -> Path:
+        """Statistics and anomaly of each parcel and year."""
+        return self.path / "years.csv"
+
+    @property
+    def summary(self) -> Path:
+        """Recipes, settings, and parcels without a trend; written last."""
+        return self.path / "trends.json"
+
+
+@dataclass(frozen=True)
 class RunLayout:
     """The folder of a run."""
 
@@ -434,6 +478,11 @@ class RunLayout:
         }
         return [path for path in files.get(kind, []) if path.exists()]
 
+    @property
+    def as_map(self) -> "MapOnlyLayout":
+        """The same folder, if it has a map that no run made."""
+        return MapOnlyLayout(self.path)
+
     def rival(self, slug: str) -> "RunLayout":
         """Folder of another model of a comparison."""
         return RunLayout(self.path / "compare" / slug)
@@ -441,3 +490,13 @@ class RunLayout:
     def comparison(self, suffix: str) -> Path:
         """Comparison of models in one format (html, csv, tex, json)."""
         return self.path / f"comparison.{suffix}"
+
+
+@dataclass(frozen=True)
+class MapOnlyLayout(RunLayout):
+    """The folder of a map without a run: a fusion, or a map by a model of another run."""
+
+    @property
+    def provenance(self) -> Path:
+        """Completed stages of ``bocage finish``."""
+        return self.finish.path / ".provenance.json"

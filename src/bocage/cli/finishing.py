@@ -1,6 +1,8 @@
-"""Commands that follow the classification: finish, zones, change."""
+"""Commands that follow the classification: finish, zones, change, fuse, trends."""
 
+import datetime
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -10,7 +12,11 @@ from bocage.cli.terminal import started, terminal
 
 @click.command()
 @click.argument("run", type=click.Path(path_type=Path))
-@click.option("--out", type=click.Path(path_type=Path), help="Folder of the run, if RUN is a recipe.")
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path),
+    help="Folder of the run, of a fusion or of a map by a model, if RUN is a recipe.",
+)
 def finish(run: Path, out: Path | None) -> None:
     """Regularise the map of a run, write it as polygons, and sum it by zone.
 
@@ -21,6 +27,7 @@ def finish(run: Path, out: Path | None) -> None:
     \b
     Examples:
       bocage finish runs/my-valley
+      bocage finish recipe.toml --out fused/
       bocage finish recipe.toml --out /data/runs/first
     """
     from bocage.jobs.finish import recipe_of
@@ -51,7 +58,7 @@ def finish(run: Path, out: Path | None) -> None:
 def zones(folder: Path, polygons: Path, field: str, table: Path | None, sample: Path | None, label: str) -> None:
     """Compute the area of each class of a MAP in any POLYGONS.
 
-    MAP is the folder of a run, of a map or of a mosaic. For each zone and class: mapped area and share, estimated
+    MAP is the folder of a run, of a map, of a mosaic or of a fusion. For each zone and class: mapped area and share, estimated
     area with its 95 % interval, mean confidence, and the share of the zone that the map covers. Estimates correct the
     mapped areas by the confusions on the test polygons of the run, or on the sample; they assume that these
     confusions are the same in every zone.
@@ -82,7 +89,7 @@ def change(
 ) -> None:
     """Compare two maps of one nomenclature.
 
-    BEFORE and AFTER are folders of runs, maps or mosaics. Writes the map of the transitions (change.tif), the area of
+    BEFORE and AFTER are folders of runs, maps, mosaics or fusions. Writes the map of the transitions (change.tif), the area of
     each transition (transitions.csv), and the changed area (change.json): as mapped, and adjusted for the errors of
     both maps, with a 95 % interval. The adjustment needs the test polygons of both runs, or labelled samples; it
     assumes that the errors of the two maps are independent.
@@ -104,3 +111,111 @@ def change(
         found = work(years[0], years[1], out, progress)
     print_change(found)
     click.echo(f"change: {out}")
+
+
+@click.command()
+@click.argument("maps", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.option("--out", type=click.Path(path_type=Path), required=True, help="Folder to write.")
+@click.option(
+    "--rule", type=click.Choice(["vote", "probability", "dempster-shafer"]), default="vote", show_default=True,
+    help="Class with the most votes, with the highest mean probability, or with the highest belief.",
+)  # fmt: skip
+@click.option(
+    "--mass", type=click.Choice(["precision", "recall"]), default="precision", show_default=True,
+    help="Accuracy of a class that gives its mass of belief, with --rule dempster-shafer.",
+)  # fmt: skip
+@click.option(
+    "--weight", "weights", multiple=True, type=float, metavar="W",
+    help="Weight of a map, above 0; repeat it for each map, in their order [default: equal weights].",
+)  # fmt: skip
+def fuse(maps: tuple[Path, ...], out: Path, rule: Any, mass: Any, weights: tuple[float, ...]) -> None:
+    """Fuse the MAPS of several draws, models, seeds or years.
+
+    MAPS are folders of runs, maps, mosaics or fusions, with one legend and aligned pixels; their common area is fused. The rule
+    "vote" needs classes only; equal votes are resolved by the summed confidence, then by the order of the legend. The
+    rule "probability" needs the layer "probabilities" of all maps, the rule "dempster-shafer" the test polygons of all
+    runs. Where no run was trained on a test polygon, the accuracy of the fused map is measured there.
+
+    \b
+    Examples:
+      bocage fuse runs/gru runs/patchwork runs/forest --out fused/
+      bocage fuse runs/seed-1 runs/seed-2 --out fused/ --rule probability --weight 2 --weight 1
+      bocage fuse runs/2022 runs/2023 runs/2024 --out fused/ --rule dempster-shafer
+    """
+    started(f"fuse: {len(maps)} maps")
+    from bocage.cli.tables import print_fusion
+    from bocage.jobs.fuse import Fusing
+    from bocage.jobs.fuse import fuse as work
+
+    with terminal() as progress:
+        found = work(maps, out, Fusing(rule, mass, weights), progress)
+    print_fusion(found)
+    click.echo(f"map: {out / 'map' / 'classes.tif'}")
+
+
+def _day(ctx: click.Context, option: click.Parameter, value: str) -> tuple[int, int]:
+    """Return month and day of a text; every year has the day."""
+    try:
+        day = datetime.date.fromisoformat(f"2001-{value}")
+    except ValueError:
+        raise click.BadParameter(f"'{value}' is not a day as MM-DD that every year has, for example 04-01") from None
+    return day.month, day.day
+
+
+@click.command()
+@click.argument("recipes", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.argument("parcels", type=click.Path(path_type=Path))
+@click.option("--out", type=click.Path(path_type=Path), required=True, help="Folder to write.")
+@click.option("--field", default="", help="Field of PARCELS that names a parcel [default: parcels are numbered].")
+@click.option("--index", default="ndvi", show_default=True, help="Spectral index ('bocage indices' lists them).")
+@click.option(
+    "--source", default="", help="Source of the recipes [default: the only series with the bands of the index]."
+)
+@click.option("--start", default="01-01", show_default=True, callback=_day, help="First day of the season, as MM-DD.")
+@click.option(
+    "--end", default="12-31", show_default=True, callback=_day,
+    help="Last day of the season; before --start, the season is that of the year of its end.",
+)  # fmt: skip
+@click.option(
+    "--statistic", type=click.Choice(["mean", "max", "integral"]), default="mean", show_default=True,
+    help="Statistic of the season for the trend and the anomalies.",
+)  # fmt: skip
+@click.option(
+    "--clear", type=click.FloatRange(0, 1, min_open=True), default=0.5, show_default=True,
+    help="Share of a parcel that must be clear for a date to count.",
+)  # fmt: skip
+@click.option(
+    "--dates", type=click.IntRange(1), default=3, show_default=True, help="Number of such dates that a season needs."
+)
+@click.option(
+    "--gap", type=click.IntRange(1), default=60, show_default=True,
+    help="Days of the season without such a date above which a year has no value.",
+)  # fmt: skip
+def trends(recipes: tuple[Path, ...], parcels: Path, out: Path, field: str, source: str, **given: Any) -> None:
+    """Compute the trend of a spectral index in PARCELS over several years, and the anomaly of each year.
+
+    RECIPES describe the imagery: one recipe whose series has several years, or several recipes. Clouds and masked
+    pixels do not count. For each parcel and year: mean, maximum and integral of the index over the season, the number
+    of clear dates, and the anomaly against the other years. For each parcel: Theil-Sen slope with its 95 % interval,
+    and p-value of the Mann-Kendall test.
+
+    \b
+    Examples:
+      bocage trends recipe.toml fields.gpkg --out trends/ --field id --start 04-01 --end 09-30
+      bocage trends 2021.toml 2022.toml 2023.toml fields.gpkg --out trends/ --index ndmi --statistic max
+    """
+    started(f"trends: {parcels}")
+    from bocage.finish.trends import Season, Settings
+
+    start, end = given.pop("start"), given.pop("end")
+    if start == end:
+        raise click.UsageError("--start and --end are the same day; a season has two days or more")
+    from bocage.cli.tables import print_trends
+    from bocage.jobs.trends import trends_of
+
+    opened_recipes = [opened(recipe) for recipe in recipes]
+    settings = Settings(season=Season(start, end), **given)
+    with terminal() as progress:
+        found = trends_of(opened_recipes, (parcels, field), out, settings, source, progress)
+    print_trends(found)
+    click.echo(f"trends: {out}")

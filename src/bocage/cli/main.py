@@ -27,6 +27,8 @@ COMMANDS = {
     "finish": "bocage.cli.finishing:finish",
     "zones": "bocage.cli.finishing:zones",
     "change": "bocage.cli.finishing:change",
+    "fuse": "bocage.cli.finishing:fuse",
+    "trends": "bocage.cli.finishing:trends",
     "adapt": "bocage.cli.learning:adapt",
     "pretrain": "bocage.cli.learning:pretrain",
     "export": "bocage.cli.learning:export",

@@ -1,6 +1,7 @@
 """Tables in the terminal: scores, comparisons, samples, findings, plans, networks."""
 
 import json
+import math
 from pathlib import Path
 from typing import Any
 
@@ -131,6 +132,34 @@ def print_change(found: Any) -> None:
             f"changed as estimated: {share.value:.2f} % ({share.low:.2f} to {share.high:.2f}); by the errors of both maps alone, "
             f"{100 * found.estimated.by_error:.2f} % would appear as change"
         )
+
+
+def print_fusion(found: dict[str, Any]) -> None:
+    """Print the accuracy of a fused map and of its maps at test pixels that no map was trained on."""
+    accuracy = found["accuracy"]
+    if not accuracy:
+        return
+    title = f"{accuracy['pixels']} test pixels of {accuracy['polygons']} polygons that no map was trained on"
+    table = Table("map", "overall accuracy", "kappa", "weighted F-measure", "p of the difference", title=title)
+    for name, figures in {"fused": accuracy["fused"], **accuracy["maps"]}.items():
+        values = (figures.get(key) for key in ("overall_accuracy", "kappa", "f1_weighted", "p"))
+        table.add_row(escape(name), *("–" if value is None else f"{value:.3f}" for value in values))
+    Console().print(table)
+
+
+def print_trends(found: Any) -> None:
+    """Print the parcels with the smallest p-values of their trend."""
+    settings, trend = found.settings, found.trends
+    table = Table("parcel", title=f"Strongest trends of {settings.index}, {settings.statistic} of the season")
+    for heading in ("slope per year", "95 % interval", "p", "years"):
+        table.add_column(heading, justify="right")
+    order = sorted((p, k) for k, p in enumerate(trend.p.tolist()) if not math.isnan(p))
+    if not order:
+        return
+    for p, k in order[:10]:
+        ends = f"{trend.low[k]:.4f} to {trend.high[k]:.4f}" if not math.isnan(trend.low[k]) else "–"
+        table.add_row(escape(found.parcels.names[k]), f"{trend.slope[k]:.4f}", ends, f"{p:.3f}", str(trend.count[k]))
+    Console().print(table)
 
 
 def print_sample(drawn: Drawn, legend: Legend) -> None:

@@ -17,6 +17,8 @@ from bocage.evaluation.area import Estimate
 
 SINGULAR = 1e6
 """Condition number above which rates of confusion cannot be inverted."""
+SMALLEST = 1e-9
+"""Share of a reference class that the map does not have."""
 STEPS = 20_000
 """Maximum number of steps towards the shares of the transitions."""
 
@@ -53,9 +55,12 @@ class Checked:
         return Checked(self.counts * weight, self.names, self.origin)
 
     def at_shares(self, shares: Sequence[float]) -> "Checked":
-        """Return the counts with reference classes in the proportions of `shares`: their numbers were somebody's choice."""
-        held = self.counts.sum((0, 2))
-        weight = np.divide(np.asarray(shares, float), held, out=np.zeros(len(held)), where=held > 0)
+        """Return the counts with reference classes in the proportions of `shares`: their numbers were somebody's choice.
+
+        A share of 0 counts as a very small one, so that the confusions of the class stay known.
+        """
+        held, least = self.counts.sum((0, 2)), np.maximum(np.asarray(shares, float), SMALLEST)
+        weight = np.divide(least, held, out=np.zeros(len(held)), where=held > 0)
         return self.weighted(weight[:, None])
 
 
@@ -66,31 +71,60 @@ class Calibration:
     The calibration estimator (Czaplewski & Catts 1992, doi:10.1016/0034-4257(92)90138-A; Gallego 2004,
     doi:10.1080/01431160310001619607): the estimated area of a class is the sum, over the map classes, of the mapped area times
     the share of the class among the reference pixels of that map class. It assumes that these shares are the same in every
-    zone as over the whole map. The variance is that of the shares between units, by linearisation; that of the weights is left
+    zone as over the whole map. The variance is that of the shares between units, by linearisation; that of given weights is left
     out.
     """
 
     checked: Checked
+    fitted: bool = False
+    """Whether the proportions of the reference classes are those that, with the rates of confusion of the same units, give the
+    areas of the map. Their variance is then part of the intervals."""
 
     def estimate(self, mapped: NDArray[np.float64]) -> list[Estimate]:
         """Return the estimated areas (K) of a zone, given the mapped areas (K,).
 
-        A map class without reference pixels is taken as it is. The interval is NaN where a map class of the zone has
-        reference pixels in one unit only.
+        A map class without reference pixels is taken as it is. With given weights, the interval is NaN where a map class of the
+        zone has reference pixels in one unit only; with fitted ones, of a reference class with pixels in one unit only.
         """
         counts = self.checked.counts
         held = counts.sum((0, 1))
         seen = held > 0
         share = np.where(seen, counts.sum(0) / np.where(seen, held, 1), np.eye(len(held)))  # (reference, map)
         value = share @ mapped
-        in_class = counts.sum(1)  # pixels of each unit by map class (U, K)
+        error = np.sqrt(np.square((self._fitted if self.fitted else self._given)(mapped, share)).sum(0))
+        quantile, total = _quantile(int(counts.any((1, 2)).sum())), float(mapped.sum())
+        return [_interval(float(v), float(e), quantile, total) for v, e in zip(value, error, strict=True)]
+
+    def _given(self, mapped: NDArray[np.float64], share: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Return the influence of each unit on the areas (U, K), with weights that are given."""
+        counts = self.checked.counts
+        held, in_class = counts.sum((0, 1)), counts.sum(1)  # pixels of each unit by map class (U, K)
         residual = counts - share * in_class[:, None, :]
         units = (in_class > 0).sum(0)
         few = np.where(units > 1, units / np.maximum(units - 1, 1), math.nan)
+        seen = held > 0
         scale = np.where(seen & (mapped > 0), mapped / np.where(seen, held, 1) * np.sqrt(few), 0.0)
-        error = np.sqrt(np.square((residual * scale).sum(2)).sum(0))
-        quantile, total = _quantile(int((in_class.sum(1) > 0).sum())), float(mapped.sum())
-        return [_interval(float(v), float(e), quantile, total) for v, e in zip(value, error, strict=True)]
+        return np.asarray((residual * scale).sum(2))
+
+    def _fitted(self, mapped: NDArray[np.float64], share: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Return the influence of each unit on the areas (U, K), with proportions of the reference classes that it determines.
+
+        NaN of a class with pixels in one unit only, and of all if the rates of confusion cannot be inverted.
+        """
+        counts = self.checked.counts
+        try:
+            rates = _rates(self.checked)
+        except FinishError:
+            return np.full(counts.shape[:2], math.nan)
+        proportions, held = counts.sum((0, 2)) / counts.sum(), counts.sum((0, 1)) / counts.sum()
+        change = _influence(self.checked, rates)
+        alone = np.isnan(change).any((0, 2))
+        change = np.nan_to_num(change)
+        # A change d of the rates leaves the areas of the map: it changes the proportions by -proportions @ d @ inv(rates).
+        moved = -np.einsum("r,urm,mk->uk", proportions, change, np.linalg.inv(rates))
+        per_area = np.where(held > 0, mapped / np.where(held > 0, held, 1), 0.0)
+        influence = (moved[:, :, None] * rates + proportions[:, None] * change) @ per_area
+        return np.where(alone, math.nan, influence)
 
 
 @dataclass(frozen=True)

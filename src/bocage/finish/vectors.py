@@ -145,7 +145,7 @@ def geo_metadata(grid: Grid, kinds: list[str], bounds: tuple[float, ...] = ()) -
 
 
 def copy(spool: Path, path: Path, driver: str, grid: Grid, count: int) -> None:
-    """Copy a GeoParquet file of polygons to another format, a part at a time.
+    """Copy a GeoParquet file of polygons, or of multipolygons, to another format, a part at a time.
 
     Raises
     ------
@@ -153,13 +153,14 @@ def copy(spool: Path, path: Path, driver: str, grid: Grid, count: int) -> None:
         The file cannot be written.
     """
     source = pq.ParquetFile(spool)
+    (kind,) = json.loads(source.schema_arrow.metadata[b"geo"])["columns"]["geometry"]["geometry_types"]
     reader = pa.RecordBatchReader.from_batches(source.schema_arrow.remove_metadata(), source.iter_batches(ROWS))
     with replacing(path, path.with_name(f".{path.stem}.part{path.suffix}")) as partial:
         partial.unlink(missing_ok=True)
         try:
             with writing(path):
                 pyogrio.write_arrow(
-                    reader, partial, layer=path.stem, driver=driver, geometry_name="geometry", geometry_type="Polygon",
+                    reader, partial, layer=path.stem, driver=driver, geometry_name="geometry", geometry_type=kind,
                     crs=grid.crs.to_wkt(),
                 )  # fmt: skip
                 with pyogrio.open_arrow(partial, use_pyarrow=True, batch_size=ROWS) as (_, parts):

@@ -162,7 +162,7 @@ def zone_statistics(
     for k, shape in enumerate(zones.shapes):
         size[k] = ground_areas(_polygons_of(shape), land.grid.crs.proj).sum()
         for window, part in _parts(shape, land.grid):
-            place, weight = _inside(part, land.grid.crop(window))
+            place, weight = inside(part, land.grid.crop(window))
             weight = weight * heights[window.y + place // window.width]
             codes = land.read("classes", land.grid, window, 0).ravel()[place]
             for position, code in enumerate(land.legend.codes):
@@ -188,13 +188,14 @@ def _report_outside(found: ZoneStatistics, land: Delivered, progress: Progress) 
             f"{tuple(float(v) for v in shapely.total_bounds(found.zones.shapes))}."
         )
     if outside:
-        progress.say(f"{len(outside)} zones are outside the map, or where it has no data: {_listed(outside)}.")
+        progress.say(f"{len(outside)} zones are outside the map, or where it has no data: {listed(outside)}.")
     partly = [n for n, share in zip(found.zones.names, found.covered, strict=True) if 0 < share < HARMLESS]
     if partly:
-        progress.say(f"{len(partly)} zones are covered by the map in part (column 'covered'): {_listed(partly)}.")
+        progress.say(f"{len(partly)} zones are covered by the map in part (column 'covered'): {listed(partly)}.")
 
 
-def _listed(names: Sequence[str], most: int = 5) -> str:
+def listed(names: Sequence[str], most: int = 5) -> str:
+    """Return the first names, and the number of the others."""
     return ", ".join(names[:most]) + (f" and {len(names) - most} more" if len(names) > most else "")
 
 
@@ -203,12 +204,17 @@ def _polygons_of(shape: Any) -> NDArray[Any]:
     return np.asarray(parts[shapely.get_dimensions(parts) == 2])
 
 
-def _parts(shape: Any, grid: Grid) -> Iterator[tuple[Window, Any]]:
-    """Yield windows of a grid that cover a geometry, with the part of the geometry in each."""
+def box_of(shape: Any, grid: Grid) -> Window:
+    """Return the smallest window of a grid that covers the part of a geometry on it. Its size may be 0."""
     west, south, east, north = shape.bounds
     (x0, y0), (x1, y1) = ~grid.transform @ (west, north), ~grid.transform @ (east, south)
     top, left, bottom, right = int(np.floor(y0)), int(np.floor(x0)), int(np.ceil(y1)), int(np.ceil(x1))
-    box = Window(top, left, max(bottom - top, 1), max(right - left, 1)).clip(grid.shape)
+    return Window(top, left, max(bottom - top, 1), max(right - left, 1)).clip(grid.shape)
+
+
+def _parts(shape: Any, grid: Grid) -> Iterator[tuple[Window, Any]]:
+    """Yield windows of a grid that cover a geometry, with the part of the geometry in each."""
+    box = box_of(shape, grid)
     if not (box.height and box.width):
         return
     for tile in grid.crop(box).tiles(PART):
@@ -220,7 +226,7 @@ def _parts(shape: Any, grid: Grid) -> Iterator[tuple[Window, Any]]:
             yield window, part
 
 
-def _inside(shape: Any, grid: Grid) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+def inside(shape: Any, grid: Grid) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
     """Return the pixels of a grid (flat) that a geometry touches, and the share of each that is inside, 0 to 1."""
     from exactextract import exact_extract
     from exactextract.raster import NumPyRasterSource

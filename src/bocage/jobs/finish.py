@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from bocage.disk import Watch, digest
+from bocage.disk import Watch, artefact, checksums_of, digest, read_checksums
 from bocage.errors import FinishError, RunFolderError
 from bocage.finish import Finishing
 from bocage.finish.objects import Codes
@@ -12,11 +12,12 @@ from bocage.finish.regularise import regularise
 from bocage.finish.scratch import scratch
 from bocage.finish.vectors import VectorMap
 from bocage.grid import Window
-from bocage.jobs.zones import zones_of
-from bocage.layout import RunLayout
+from bocage.jobs.zones import tested_at, zones_of
+from bocage.layout import MapOnlyLayout, RunLayout
+from bocage.machine import versions
 from bocage.mapping import WRITERS, AreaCount, Delivered, MapBand, open_delivered
 from bocage.progress import QUIET, Progress
-from bocage.provenance import Provenance
+from bocage.provenance import Provenance, Stage
 from bocage.recipe import Recipe
 from bocage.run import Inputs, RunFolder, held
 from bocage.samples.reference import fingerprint_vector
@@ -26,6 +27,8 @@ from bocage.vectorfile import vector_files
 
 FORMAT = 1
 """Changed when the results of the same settings change."""
+ZONES = 2
+"""The same of the areas by zone."""
 
 
 def recipe_of(run: Path, out: Path | None = None) -> tuple[Path, Path | None]:
@@ -39,6 +42,10 @@ def recipe_of(run: Path, out: Path | None = None) -> tuple[Path, Path | None]:
     if not run.is_dir():
         return run, out
     layout = RunLayout(run)
+    if not layout.provenance.exists() and layout.map.is_complete:
+        raise RunFolderError(
+            f"{run} holds a map without a run. Give a recipe with the settings in [finish], with --out {run}."
+        )
     if not layout.provenance.exists():
         raise RunFolderError(
             f"{run} holds no run ({layout.provenance.name} is missing). Give the folder of a run, or its recipe."
@@ -50,21 +57,25 @@ def recipe_of(run: Path, out: Path | None = None) -> tuple[Path, Path | None]:
 
 
 def finish(recipe: Recipe, out: Path, progress: Progress = QUIET) -> RunLayout:
-    """Do what ``[finish]`` of the recipe asks for with the map in the folder of a run; complete stages are kept.
+    """Do what ``[finish]`` of the recipe asks for with the map in a folder; complete stages are kept.
+
+    The folder is that of a run, of a fusion, or of a map by a model of another run.
 
     Raises
     ------
     RecipeError
         The recipe has several sites.
     RunFolderError
-        The folder has no complete map of a run.
+        The folder has no complete map.
     FinishError
         A setting does not fit the map, or a file cannot be written.
     """
     recipe.check_single()
     layout, settings = RunLayout(out), recipe.finish
+    if not layout.provenance.exists() and layout.map.is_complete:
+        layout = layout.as_map
     with held(out):
-        finishing = _Finishing.of(layout, settings, progress)
+        finishing = _Finishing.of(layout, recipe, progress)
         layout.finish.path.mkdir(exist_ok=True)
         if settings.changes_map:
             finishing.once("regularise", finishing.regularise)
@@ -93,11 +104,9 @@ class _Finishing:
     progress: Progress
 
     @classmethod
-    def of(cls, layout: RunLayout, settings: Finishing, progress: Progress) -> "_Finishing":
-        """Check that the folder has the complete map of a run, and open it."""
-        if not layout.provenance.exists():
-            raise RunFolderError(f"{layout.path} holds no run. Run 'bocage run' first.")
-        provenance = Provenance.load(layout.provenance)
+    def of(cls, layout: RunLayout, recipe: Recipe, progress: Progress) -> "_Finishing":
+        """Check that the folder has a complete map, and open it."""
+        settings, provenance = recipe.finish, _provenance(layout, recipe)
         zones = vector_files(settings.zones) if settings.zones else []
         if settings.zones and not zones:  # before the other stages
             raise FinishError(f"[finish] zones: {settings.zones} does not exist. Give the path of a vector file.")
@@ -174,6 +183,25 @@ class _Finishing:
         self.progress.say(f"{count} polygons")
 
 
+def _provenance(layout: RunLayout, recipe: Recipe) -> Provenance:
+    """Return the record of the folder; that of a map without a run has the map as it is now."""
+    known = layout.provenance.exists()
+    if not isinstance(layout, MapOnlyLayout):
+        if not known:
+            raise RunFolderError(f"{layout.path} holds no run. Run 'bocage run' first.")
+        return Provenance.load(layout.provenance)
+    found = Provenance.load(layout.provenance) if known else Provenance(recipe.name, "", {}, "", {}, versions(), "")
+    with artefact(layout.map.checksums):
+        sums = read_checksums(layout.map.checksums)
+    files = {path.relative_to(layout.path).as_posix(): sums.get(path.name, "") for path in layout.files_of("map")}
+    tested = tested_at(layout.path)
+    stages = {"map": Stage(digest(files), 0.0, 0, "", files)}
+    if tested and tested.is_relative_to(layout.path):
+        stages["evaluate/0"] = Stage("", 0.0, 0, "", checksums_of([tested], layout.path))
+    found.stages |= stages
+    return found
+
+
 def _keys(settings: Finishing, provenance: Provenance) -> dict[str, str]:
     """Return, for each stage, the digest of its inputs and settings."""
     files = dict(provenance.stages["map"].files)
@@ -184,5 +212,5 @@ def _keys(settings: Finishing, provenance: Provenance) -> dict[str, str]:
     return {
         "regularise": regularised,
         "vectors": digest(regularised, files, settings.simplify, settings.formats),
-        "zones": digest(FORMAT, files, tested, zones, settings.zone),
+        "zones": digest(ZONES, files, tested, zones, settings.zone),
     }

@@ -14,9 +14,10 @@ from bocage.finish.estimates import Calibration, Checked
 from bocage.finish.zone_tables import write_zones
 from bocage.finish.zones import ZoneStatistics, read_zones, zone_statistics
 from bocage.jobs.evaluate import mapped_at
-from bocage.layout import RunLayout
-from bocage.mapping import Areas, Delivered, LandCoverMap, open_delivered
+from bocage.layout import FusionLayout, RunLayout, SplitLayout
+from bocage.mapping import Areas, Delivered, Item, LandCoverMap, open_delivered
 from bocage.progress import QUIET, Progress
+from bocage.report.transfer import Mapped
 
 
 @dataclass(frozen=True)
@@ -69,26 +70,55 @@ def calibration_of(
         )
         return None
     try:
-        return Calibration(checked.at_shares(_prior(folder, land)))
+        return Calibration(checked.at_shares(_prior(folder, land)), fitted=True)
     except EvaluationError as error:
         progress.say(f"No areas are estimated: {error}")
         return None
 
 
-def _run_of(folder: Path) -> RunLayout | None:
-    layouts = (RunLayout(folder), RunLayout(folder.resolve().parent))
-    return next((one for one in layouts if one.provenance.exists() and one.recipe.exists()), None)
+@dataclass(frozen=True)
+class Origin:
+    """Training from which a map comes."""
+
+    run: RunLayout
+    split: SplitLayout
+    """Draw of the run whose model made the map."""
+
+    @classmethod
+    def of(cls, folder: Path) -> "Origin | None":
+        """Return the origin of the map in a folder: of a run, or made by a model of a run from the same imagery.
+
+        None for any other map: the test pixels of a model say nothing about a map of other imagery.
+        """
+        around = (folder, folder.resolve().parent)
+        layout = next((one for one in map(RunLayout, around) if one.provenance.exists() and one.recipe.exists()), None)
+        if layout is None:
+            return next((found for found in map(cls._of_model, map(RunLayout, around)) if found), None)
+        with artefact(layout.recipe):
+            draw = tomllib.loads(layout.recipe.read_text(encoding="utf-8")).get("map", {}).get("draw", 0)
+        return cls(layout, layout.split(draw))
+
+    @classmethod
+    def _of_model(cls, layout: RunLayout) -> "Origin | None":
+        """Return the origin of a map by ``bocage map --model``; None if its imagery or grid is not that of the model's run."""
+        mapped = Mapped.load(layout.mapped)
+        if mapped is None or mapped.adapted is not None or not layout.map.is_complete:
+            return None
+        split = SplitLayout(Path(mapped.transfer.folder).parent)
+        run = RunLayout(split.path.parent.parent)
+        if not (run.provenance.exists() and run.map.is_complete):
+            return None
+        own, there = Item.load(layout.map.item), Item.load(run.map.item)
+        same = own.inputs == there.inputs and own.grid == there.grid
+        return cls(run, split) if same and own.fingerprint == mapped.transfer.fingerprint else None
 
 
 def tested_at(folder: Path) -> Path | None:
-    """Return the file of the predictions at the test pixels of the draw that made the map; None without an evaluated run."""
-    layout = _run_of(folder)
-    if layout is None:
-        return None
-    with artefact(layout.recipe):
-        draw = tomllib.loads(layout.recipe.read_text(encoding="utf-8")).get("map", {}).get("draw", 0)
-    path = layout.split(draw).test
-    return path if path.exists() else None
+    """Return the file of the predictions at the test pixels of a map, of a run or a fusion; None if it has none."""
+    fusion = next((one for one in map(FusionLayout, (folder, folder.resolve().parent)) if one.summary.exists()), None)
+    origin = None if fusion else Origin.of(folder)
+    path = fusion.test if fusion else origin.split.test if origin else None
+    return path if path and path.exists() else None
 
 
 def _predictions(folder: Path) -> Predictions | None:

@@ -134,6 +134,10 @@ class Item:
     """Digest of the model; empty for a mosaic."""
     files: Mapping[str, Path]
     """Layer → its file."""
+    inputs: str = ""
+    """Digest of the imagery; empty for a map made of maps."""
+    rule: str = ""
+    """Rule of a mosaic or of a fusion; empty for any other map."""
 
     @classmethod
     def load(cls, path: Path) -> "Item":
@@ -153,7 +157,14 @@ class Item:
             layers = {
                 name: path.with_name(Path(one["href"]).name) for name, one in assets.items() if "raster:bands" in one
             }
-            return cls(legend, grid, about.get("bocage:model_fingerprint", ""), layers)
+            return cls(
+                legend,
+                grid,
+                about.get("bocage:model_fingerprint", ""),
+                layers,
+                about.get("bocage:inputs", ""),
+                about.get("bocage:rule", ""),
+            )
 
 
 def _land_class(said: Mapping[str, Any]) -> LandClass:

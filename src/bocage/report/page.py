@@ -35,7 +35,10 @@ def _opening(made: Material) -> dict[str, Any]:
         "headline": summary.headline(made.score, made.language),
         "truth": summary.headline(made.truth, made.language) if made.truth else None,
         "how": summary.how(made.score, made.samples.split, made.mapped, made.language),
-        "notes": [note.text(made.language) for note in made.notes],
+        "notes": [
+            *(note.text(made.language) for note in made.notes),
+            *land_cover.palette_warnings(made.samples.legend, made.language),
+        ],
         "leak": split.leak(made),
     }
 
@@ -43,7 +46,6 @@ def _opening(made: Material) -> dict[str, Any]:
 def _results(made: Material) -> dict[str, Any]:
     estimates = made.estimates
     return {
-        "palette": land_cover.palette_warnings(made.samples.legend, made.language),
         "map": land_cover.picture(made),
         "classes": accuracy.classes(made),
         "matrix": accuracy.matrix(made.score.matrix, made.language),

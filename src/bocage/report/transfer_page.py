@@ -37,6 +37,7 @@ def _context(made: TransferMaterial, estimate: transfer.Estimate | None) -> dict
     )
     if made.adapted:
         headline.append((made.percent(made.adapted.change.changed), w["t_h_changed"]))
+    training = transfer.training(made)
     return {
         "name": made.transfer.asked.name,
         "subject": subject,
@@ -46,9 +47,9 @@ def _context(made: TransferMaterial, estimate: transfer.Estimate | None) -> dict
         "cautions": transfer.cautions(made),
         "alarm": beyond is not None and beyond > MANY,
         "map": picture,
-        "palette": land_cover.palette_warnings(made.legend, made.language),
+        "notes": [*training["notes"], *land_cover.palette_warnings(made.legend, made.language)],
         "classes": transfer.areas(made, estimate),
-        "training": transfer.training(made),
+        "training": training,
         "adaptation": transfer.adaptation(made),
         "versions": list(made.transfer.versions.items()),
         "transfer": made.transfer,

@@ -8,6 +8,7 @@ from bocage.legend import Legend
 from bocage.mapping import LandCoverMap
 from bocage.report import figures
 from bocage.report.imagery import best_source, composite, reduced
+from bocage.report.marginalia import locator, scale_bar
 from bocage.report.palette import alike
 from bocage.scene import Scene
 from bocage.words import words_of
@@ -23,6 +24,10 @@ class Pictured(Protocol):
     @property
     def land(self) -> LandCoverMap | None:
         """The map."""
+
+    @property
+    def language(self) -> str:
+        """Language of the page."""
 
     @property
     def scene(self) -> Scene | None:
@@ -44,6 +49,8 @@ def picture(made: Pictured) -> dict[str, Any] | None:
         "novelty": None,
         "source": "",
         "bands": "",
+        "bar": scale_bar(made.land.grid, made.language),
+        "where": locator(made.land.grid, made.language),
     }
     if "confidence" in made.land.files:
         found["confidence"] = figures.confidence_picture(made.land.files["confidence"])
