@@ -5,7 +5,7 @@ import inspect
 import pkgutil
 import runpy
 import tomllib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -40,8 +40,10 @@ def write_pages() -> None:
         (DOCS / folder).mkdir(exist_ok=True)
     for plural, (shelf, place) in SHELVES.items():
         _write(f"shelves/{plural}", shelf_page(plural, shelf, place))
+    _write("commands/index", index_page("Commands", COMMANDS))
     for name in COMMANDS:
         _write(f"commands/{name}", command_page(name))
+    _write("api/index", index_page("Python packages", packages()))
     for package in packages():
         _write(f"api/{package}", package_page(package))
     for name, text in recipe_tables().items():
@@ -97,14 +99,23 @@ def command_page(name: str) -> str:
         assert command is not None
         context = click.Context(command, info_name=name, parent=parent)
         usage = " ".join((context.command_path, *command.collect_usage_pieces(context)))
-        options = [record for option in command.get_params(context) if (record := option.get_help_record(context))]
+        options = [
+            option.get_help_record(context)
+            for option in command.get_params(context)
+            if isinstance(option, click.Option)
+        ]
     about, _, examples = inspect.cleandoc(command.help or "").partition("\b\nExamples:\n")
     lines = [f"# bocage {name}", "", "```sh", usage, "```", "", about.strip(), ""]
     if examples:
         lines += ["## Examples", "", "```sh", inspect.cleandoc(f"\n{examples}"), "```", ""]
     lines += ["## Options", "", "| option | meaning |", "| --- | --- |"]
-    lines += [f"| `{option}` | {_cell(meaning)} |" for option, meaning in options]
+    lines += [f"| `{record[0]}` | {_cell(record[1])} |" for record in options if record]
     return "\n".join(lines) + "\n"
+
+
+def index_page(title: str, names: Iterable[str]) -> str:
+    """Return a page with the table of contents of the pages `names` in its folder."""
+    return "\n".join([f"# {title}", "", "```{toctree}", ":maxdepth: 1", "", *names, "```", ""])
 
 
 def _cell(text: str) -> str:
@@ -131,7 +142,7 @@ def glossary_page(language: str) -> str:
     other = "fr" if language == "en" else "en"
     lines = [words["title"][language], "", words["about"][language], ""]
     for term in sorted(words["term"], key=lambda term: _plain(term[language])):
-        lines += [term[language], f": *{words['other'][language]} {term[other]}*", f": {term[f'{language}_text']}", ""]
+        lines += [term[language], f": *{words['other'][language]} {term[other]}.* {term[f'{language}_text']}", ""]
     return "\n".join(lines)
 
 

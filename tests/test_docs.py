@@ -220,7 +220,7 @@ def test_the_glossaries_have_the_same_terms_in_both_languages():
         page = glossary_page(language)
         for term in terms:
             assert re.search(
-                rf"^{re.escape(term[language])}\n: \*[^\n]* {re.escape(term[other])}\*\n: \w", page, re.MULTILINE
+                rf"^{re.escape(term[language])}\n: \*[^\n]* {re.escape(term[other])}\.\* \w", page, re.MULTILINE
             )
     assert len({term["en"] for term in terms}) == len({term["fr"] for term in terms}) == len(terms)
 

@@ -22,12 +22,11 @@ def areas(figure: Figure, ink: Ink) -> None:
         left = 0
         for width, colour, text in parts:
             axes.barh(place, width, left=left, color=colour, edgecolor=ink.line, lw=0.8, height=0.45)
-            axes.annotate(text, (left + width / 2, place - 0.36), ha="center", fontsize=9)
+            axes.annotate(text, (left + width / 2, place - 0.34), ha="center", fontsize=8)
             left += width
-    axes.axvline(100, ymin=0.08, ymax=0.92, color=ink.line, lw=1, ls=":")
     axes.set_yticks(range(len(rows)), rows)
     axes.set(ylim=(2.5, -0.7), xlabel="hectares")
     axes.spines[["top", "right", "left"]].set_visible(False)
 
 
-draw("areas", (8.5, 3.2), areas)
+draw("areas", (11, 3.2), areas)
