@@ -67,4 +67,4 @@ lock:  ## Write requirements.lock anew from pyproject.toml, in a fresh environme
 	 build/lock/bin/pip freeze --exclude bocage | sed 's/+cpu//') > requirements.lock
 
 clean:  ## Remove what the targets made
-	rm -rf $(VENV) runs/demo build/notebooks docs/_build $(addprefix docs/,api commands drawings shelves tables terms)
+	rm -rf $(VENV) runs/demo build/notebooks docs/_build $(addprefix docs/,api commands drawings example_pages shelves tables terms)

@@ -9,13 +9,13 @@ sys.path.insert(0, str(Path(__file__).parent))
 sys.path.insert(0, str(Path(__file__).parent / "gallery"))
 
 import bocage
+from built import setup  # noqa: F401 - Sphinx calls it
 from generated import write_pages
-from notebooks import setup  # noqa: F401 - Sphinx calls it
 
 ROOT = Path(__file__).parents[1]
 project, author, release = "Bocage", "The Bocage authors", bocage.__version__
-extensions = ["myst_nb", "sphinx.ext.autodoc", "sphinx.ext.napoleon", "sphinx_design"]
-exclude_patterns = ["_build", "tables", "drawings"]
+extensions = ["myst_nb", "sphinx.ext.autodoc", "sphinx.ext.napoleon", "sphinx_design", "sphinx_gallery.gen_gallery"]
+exclude_patterns = ["_build", "tables", "drawings", "examples", "**sg_execution_times.rst"]
 templates_path = ["_templates"]
 smartquotes = False  # values in quotation marks are copied into recipes
 suppress_warnings = ["ref.python"]
@@ -41,6 +41,17 @@ autodoc_member_order = "bysource"
 napoleon_numpy_docstring = True
 myst_enable_extensions = ["colon_fence", "deflist"]
 myst_heading_anchors = 4
+
+
+sphinx_gallery_conf = {
+    "examples_dirs": "examples",
+    "gallery_dirs": "example_pages",
+    "filename_pattern": r"plot_",
+    "write_computation_times": False,
+    "show_signature": False,
+    "download_all_examples": False,
+    "abort_on_example_error": True,
+}
 
 
 def _digest(folder: Path) -> str:

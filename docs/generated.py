@@ -22,7 +22,7 @@ from bocage.sources import SENSORS
 from setting_tables import nested, recipe_tables, table
 
 DOCS = Path(__file__).parent
-FOLDERS = ("shelves", "commands", "api", "tables", "terms", "drawings")
+FOLDERS = ("shelves", "commands", "api", "tables", "terms", "drawings", "example_pages")
 """Folders that hold only generated files."""
 SHELVES: dict[str, tuple[Shelf[Any], str]] = {
     "sensors": (SENSORS, "[sources.<name>]"),

@@ -6,8 +6,10 @@ import re
 import shlex
 import tomllib
 from pathlib import Path
+from textwrap import dedent
 
 import click
+import numpy as np
 import pytest
 
 from bocage.cli.main import COMMANDS, cli
@@ -16,8 +18,13 @@ from bocage.recipe import Recipe
 from bocage.recipe.nouns import Repetition
 from bocage.recipe.parse import SECTIONS
 from bocage.sources import SENSORS
+from bocage.testing import check_sensor, write_raster
 
 pytest.importorskip("sphinx", reason="the extra 'docs' is not installed")
+from docutils import nodes
+from docutils.utils import new_document
+
+from built import foreign_addresses, show_commands
 from generated import FOLDERS, command_page, glossary_page, packages
 from setting_tables import field_docs, nested, recipe_kinds, recipe_tables, table, type_name
 
@@ -91,8 +98,9 @@ def test_the_page_of_the_recipe_includes_every_table_of_settings():
 
 
 def blocks(page):
-    """Return first line (language or directive) and content of each fenced block."""
-    return re.findall(r"^```([^\n]*)\n(.*?)^```$", page.read_text(), re.MULTILINE | re.DOTALL)
+    """Return first line (language or directive) and content of each fenced block, also of those in lists."""
+    found = re.findall(r"^ *```([^\n]*)\n(.*?)^ *```$", page.read_text(), re.MULTILINE | re.DOTALL)
+    return [(language, dedent(block)) for language, block in found]
 
 
 def command_lines():
@@ -169,7 +177,12 @@ def test_links_lead_to_a_page_of_the_repository_or_of_the_build(page, link):
     target, _, anchor = link.partition("#")
     path = (page.parent / target).resolve() if target else page
     if path.parent.name in FOLDERS and path.parent.parent == ROOT / "docs":
-        known = {"api": set(packages()), "commands": set(COMMANDS), "terms": {"glossary", "glossaire"}}
+        known = {
+            "api": set(packages()),
+            "commands": set(COMMANDS),
+            "terms": {"glossary", "glossaire"},
+            "example_pages": {"index"},
+        }
         assert path.stem in known[path.parent.name]
     else:
         assert path.exists()
@@ -243,3 +256,43 @@ def test_every_page_of_the_guide_is_in_the_navigation():
                 listed |= {path for entry in entries for path in page.parent.glob(f"{entry}.md")}
     pages = {page for page in PAGES if ROOT / "docs" in page.parents} - {ROOT / "docs/developers/index.md"}
     assert sorted(pages - {path.resolve() for path in listed}) == []
+
+
+def test_shell_commands_of_a_notebook_are_shown_as_typed_in_a_terminal():
+    document = new_document("page")
+    document += [nodes.literal_block(text, text) for text in ("!ls images\n!bocage run", "not_equal = a != b")]
+    show_commands(document)
+    assert [block.astext() for block in document] == ["ls images\nbocage run", "not_equal = a != b"]
+
+
+@pytest.mark.parametrize(
+    ("html", "addresses"),
+    [
+        ('<script src="https://cdn.example/a.js"></script>', ["https://cdn.example/a.js"]),
+        ('<link rel="stylesheet" href="//cdn.example/a.css">', ["//cdn.example/a.css"]),
+        ('<img alt="" src="_images/a.png"> <a href="https://example.org">a link</a>', []),
+    ],
+)
+def test_a_page_that_loads_from_another_server_stops_the_build(html, addresses):
+    assert foreign_addresses(html) == addresses
+
+
+def python_blocks():
+    for page in PAGES:
+        for number, block in enumerate(text for language, text in blocks(page) if language == "python"):
+            yield pytest.param(block, id=f"{page.name}, {number}")
+
+
+@pytest.mark.parametrize("block", list(python_blocks()))
+def test_python_in_the_documentation_compiles(block):
+    assert compile(block, "block", "exec")
+
+
+def test_the_sensor_of_the_page_on_own_code_fulfils_the_contract(tmp_path):
+    page = ROOT / "docs/howto/own-sensor-or-network.md"
+    written = {"__name__": "mine"}
+    exec(next(block for language, block in blocks(page) if language == "python"), written)
+    for band, value in (("red", 400), ("nir", 3000)):
+        for day in ("20210211", "20210311"):
+            write_raster(tmp_path / f"flight_{day}_{band}.tif", np.full((1, 5, 7), value, np.uint16))
+    check_sensor(written["drone"], written["Drone"].Settings(tmp_path))
