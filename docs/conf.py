@@ -15,7 +15,7 @@ from generated import write_pages
 ROOT = Path(__file__).parents[1]
 project, author, release = "Bocage", "The Bocage authors", bocage.__version__
 extensions = ["myst_nb", "sphinx.ext.autodoc", "sphinx.ext.napoleon", "sphinx_design", "sphinx_gallery.gen_gallery"]
-exclude_patterns = ["_build", "tables", "drawings", "examples", "**sg_execution_times.rst"]
+exclude_patterns = ["_build", "tables", "drawings", "examples", "example_pages/*.ipynb", "**sg_execution_times.rst"]
 templates_path = ["_templates"]
 smartquotes = False  # values in quotation marks are copied into recipes
 suppress_warnings = ["ref.python"]
