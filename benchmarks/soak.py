@@ -4,6 +4,11 @@
 
 A simulated series is served over HTTP as STAC items. Two processes start with an empty cache and map the landscape again and
 again, each in its own folder. ``BOCAGE_SOAK`` sets the minutes (30).
+
+The first process leaves the free memory to the C library, as ``bocage`` does. The second one returns it to the system after
+each map (``malloc_trim``), so that its resident memory is what it still uses. Memory is flat if what the second process uses
+grows by at most :data:`FLAT` MB per 1,000 maps (upper end of the 95 % interval of a straight line through the means of
+:data:`PARTS` parts), and if both processes keep the number of their open files and start at most :data:`MORE` threads.
 """
 
 import json
@@ -13,9 +18,14 @@ import statistics
 import subprocess
 import sys
 import threading
+from dataclasses import dataclass
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from typing import Any
+
+import numpy as np
+from scipy.stats import linregress, t
 
 from benchmarks.frame import Results
 from benchmarks.measuring import bocage, scratch
@@ -24,19 +34,48 @@ from bocage.layout import RunLayout
 from bocage.simulate import Simulation
 
 MINUTES = float(os.environ.get("BOCAGE_SOAK", "30"))
-WARM = 3
+KINDS = ("resident", "trimmed")
+"""What is measured in each process: all resident memory, or that left after the free memory has been returned."""
+WARM = 5
 """Maps of a process that do not count, because caches fill."""
+PARTS = 10
+"""Number of parts of a series whose means the straight line fits: values that follow each other are not independent."""
+FLAT = 20
+"""Growth of the used memory that is called flat, in MB per 1,000 maps."""
+MORE = 2
+"""Threads that libraries may start late, because their pools start threads when they are needed."""
 LOOP = """
-import sys, time, hashlib, psutil
+import ctypes, gc, hashlib, psutil, sys, time
 from pathlib import Path
 from bocage.cli import main
-recipe, model, out, seconds = sys.argv[1:]
-end = time.monotonic() + float(seconds)
+recipe, model, out, seconds, kind = sys.argv[1:]
+process, end = psutil.Process(), time.monotonic() + float(seconds)
 while time.monotonic() < end:
     code = main(["map", recipe, "--model", model, "--out", out, "--overwrite"])
-    digest = hashlib.sha256(Path(out, "map", "classes.tif").read_bytes()).hexdigest() if code == 0 else ""
-    print("MAP", code, psutil.Process().memory_info().rss // 2**20, digest, flush=True)
+    digest = hashlib.sha256(Path(out, "map", "classes.tif").read_bytes()).hexdigest() if code == 0 else "none"
+    if kind == "trimmed":
+        gc.collect()
+        ctypes.CDLL("libc.so.6").malloc_trim(0)
+    memory = process.memory_info().rss / 2**20
+    print("MAP", code, digest, memory, process.num_threads(), process.num_fds(), len(gc.get_objects()), flush=True)
 """
+
+
+@dataclass(frozen=True)
+class _Map:
+    """Exit code and digest of a map; after it, memory of the process in MB, threads, open files and Python objects."""
+
+    code: int
+    digest: str
+    memory: float
+    threads: int
+    files: int
+    objects: int
+
+    @classmethod
+    def of(cls, line: str) -> "_Map":
+        code, digest, memory, threads, files, objects = line.split()[1:]
+        return cls(int(code), digest, float(memory), int(threads), int(files), int(objects))
 
 
 class _Silent(SimpleHTTPRequestHandler):
@@ -63,18 +102,38 @@ def run() -> str:
         shutil.rmtree(cache)
         found = _together(folder, recipe, model)
         server.shutdown()
-    maps = {digest for lines in found for _, _, digest in lines}
-    assert all(code == 0 for lines in found for code, _, _ in lines), found
-    assert len(maps) == 1, maps
-    memory = [[rss for _, rss, _ in lines[WARM:]] for lines in found]
-    assert all(len(values) >= 2 for values in memory), found
-    thirds = [(statistics.median(m[: len(m) // 3 + 1]), statistics.median(m[-(len(m) // 3 + 1) :])) for m in memory]
-    growth = max(last / first for first, last in thirds)
-    Results("soak").save(
-        {"minutes": MINUTES, "maps": [len(lines) for lines in found], "memory_mb": thirds, "growth": growth}
+    assert all(one.code == 0 for maps in found for one in maps), found
+    assert len({one.digest for maps in found for one in maps}) == 1, found
+    assert all(len(maps) >= WARM + 2 * PARTS for maps in found), [len(maps) for maps in found]
+    results = [_course(maps[WARM:]) for maps in found]
+    Results("soak").save({"minutes": MINUTES, "flat": FLAT, **dict(zip(KINDS, results, strict=True))})
+    assert results[1]["interval"][1] <= FLAT, results
+    assert all(one["more_threads"] <= MORE and one["more_files"] <= 0 for one in results), results
+    return (
+        f"{sum(map(len, found))} maps of 2 processes in {MINUTES:g} minutes, all equal; memory per 1,000 maps: "
+        + "; ".join(
+            f"{kind} {one['slope']:+.1f} MB (95 % interval {one['interval'][0]:+.1f} to {one['interval'][1]:+.1f})"
+            for kind, one in zip(KINDS, results, strict=True)
+        )
     )
-    parts = ", ".join(f"{first:.0f} MB in the first third, {last:.0f} MB in the last" for first, last in thirds)
-    return f"{sum(map(len, found))} maps of 2 processes in {MINUTES:g} minutes, all equal; {parts}"
+
+
+def _course(maps: list[_Map]) -> dict[str, Any]:
+    """Return the growth of the memory in MB per 1,000 maps with its 95 % interval, and of what was counted."""
+    memory, places = np.array([one.memory for one in maps]), np.arange(len(maps)) / 1000
+    means = [[part.mean() for part in np.array_split(values, PARTS)] for values in (places, memory)]
+    line = linregress(*means)
+    half = float(t.ppf(0.975, PARTS - 2) * line.stderr)
+    third = len(maps) // 3
+    return {
+        "maps": len(maps),
+        "memory_mb": [statistics.median(memory[:third]), statistics.median(memory[-third:])],
+        "slope": float(line.slope),
+        "interval": [float(line.slope) - half, float(line.slope) + half],
+        "more_objects": (maps[-1].objects - maps[0].objects) / (len(maps) - 1),
+        "more_threads": max(one.threads for one in maps[-third:]) - max(one.threads for one in maps[:third]),
+        "more_files": max(one.files for one in maps[-third:]) - max(one.files for one in maps[:third]),
+    }
 
 
 def _served(land: Path, address: str) -> None:
@@ -86,18 +145,17 @@ def _served(land: Path, address: str) -> None:
         path.write_text(json.dumps(item))
 
 
-def _together(folder: Path, recipe: Path, model: Path) -> list[list[tuple[int, int, str]]]:
-    """Run two processes; return exit code, memory in MB and digest of each of their maps."""
+def _together(folder: Path, recipe: Path, model: Path) -> list[list[_Map]]:
+    """Run the two processes, and return their maps."""
     processes = [
         subprocess.Popen(
-            [sys.executable, "-c", LOOP, recipe, model, folder / f"out{k}", str(60 * MINUTES)],
+            [sys.executable, "-c", LOOP, recipe, model, folder / kind, str(60 * MINUTES), kind],
             stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, env={**os.environ, "OMP_NUM_THREADS": "1"},
         )
-        for k in range(2)
+        for kind in KINDS
     ]  # fmt: skip
     texts = [process.communicate()[0] for process in processes]
-    lines = [[line.split()[1:] for line in text.splitlines() if line.startswith("MAP")] for text in texts]
-    return [[(int(code), int(rss), (rest or [""])[0]) for code, rss, *rest in each] for each in lines]
+    return [[_Map.of(line) for line in text.splitlines() if line.startswith("MAP")] for text in texts]
 
 
 if __name__ == "__main__":

@@ -13,7 +13,7 @@ import safetensors.torch
 import torch
 
 from bocage.cli import main
-from bocage.disk import Journal, Watch, checksums_of, damaged, read_checksums, write_checksums
+from bocage.disk import Journal, Watch, checksums_of, damaged, kept_by_state, read_checksums, write_checksums
 from bocage.errors import MappingError, SceneError
 from bocage.grid import Window
 from bocage.jobs.run import run
@@ -258,6 +258,21 @@ def test_a_file_that_was_changed_and_changed_back_is_seen(tmp_path):
     path.write_bytes(b"before")
     os.utime(path, ns=(state.st_atime_ns, state.st_mtime_ns))
     assert watch.changed() == [str(path)]
+
+
+def test_files_are_read_again_in_another_state_and_few_are_kept():
+    asked = []
+
+    @kept_by_state(2)
+    def read(path, state):
+        asked.append((path.name, state))
+        return f"{path.name}{state}"
+
+    a, b, c = Path("a"), Path("b"), Path("c")
+    assert [read(a, 1), read(a, 1), read(b, 1), read(a, 2), read(a, 2)] == ["a1", "a1", "b1", "a2", "a2"]
+    assert asked == [("a", 1), ("b", 1), ("a", 2)]
+    assert [read(c, 1), read(a, 2), read(b, 1)] == ["c1", "a2", "b1"]
+    assert asked[3:] == [("c", 1), ("b", 1)]  # b was asked for least recently when c came
 
 
 def test_checksums_name_what_is_damaged_or_gone(tmp_path):

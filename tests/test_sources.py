@@ -1,6 +1,8 @@
+import gc
 import os
 import subprocess
 import sys
+import weakref
 from datetime import datetime
 
 import numpy as np
@@ -14,7 +16,7 @@ from hypothesis import strategies as st
 from bocage.errors import SourceError, UnknownNameError
 from bocage.grid import Grid, Ratio, Window
 from bocage.sources import SENSORS, check_overlap, image, open_source, series
-from bocage.sources.raster import fingerprint
+from bocage.sources.raster import fingerprint, inspect
 from bocage.testing import Place, fake_pixels, write_raster
 from bocage.testing.fakes import CORNER
 
@@ -193,6 +195,18 @@ def test_sources_that_do_not_overlap_the_map_are_refused(tmp_path):
     grid = Grid.of("EPSG:32740", Affine(10, 0, CORNER[0], 0, -10, CORNER[1]), (20, 20))
     with pytest.raises(SourceError, match="does not overlap"):
         check_overlap(source, grid)
+
+
+def test_what_was_read_from_earlier_versions_of_a_file_is_not_kept(tmp_path):
+    """A process that writes and reads the same file again and again does not grow."""
+    path, read = tmp_path / "map.tif", []
+    for value in range(5):
+        inspected = inspect(write_raster(path, np.full((1, 8, 8), value, np.uint8)))
+        assert inspect(path) is inspected
+        read.append(weakref.ref(inspected))
+    del inspected
+    gc.collect()
+    assert [one() is not None for one in read] == [False, False, False, False, True]
 
 
 def test_a_fingerprint_detects_a_changed_pixel(tmp_path):

@@ -11,13 +11,15 @@ import json
 import os
 import re
 import shutil
+import threading
 import time
 import uuid
-from collections.abc import Iterable, Iterator, Mapping
+from collections import OrderedDict
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 from bocage.errors import BocageError, RunFolderError
 
@@ -200,6 +202,44 @@ def checksums_of(files: Iterable[Path], folder: Path) -> dict[str, str]:
     return {path.relative_to(folder).as_posix(): sha256_of(path) for path in sorted(files)}
 
 
+Now = TypeVar("Now")
+Read = TypeVar("Read")
+
+
+def kept_by_state(most: int) -> Callable[[Callable[[Path, Now], Read]], Callable[[Path, Now], Read]]:
+    """Return a decorator that keeps what ``function(path, state)`` read from a file until the file has another state.
+
+    A cache with the state in its key would keep what was read from every earlier version of a file: the memory of a process that
+    writes the same files again and again would grow.
+
+    Parameters
+    ----------
+    most
+        Number of files, at least 1. The results of the files that were asked for last are kept.
+    """
+
+    def kept(function: Callable[[Path, Now], Read]) -> Callable[[Path, Now], Read]:
+        results, lock = OrderedDict[Path, tuple[Now, Read]](), threading.Lock()
+
+        @functools.wraps(function)
+        def read(path: Path, state: Now) -> Read:
+            with lock:
+                if path in results and results[path][0] == state:
+                    results.move_to_end(path)
+                    return results[path][1]
+            found = function(path, state)
+            with lock:
+                results.pop(path, None)
+                results[path] = state, found
+                while len(results) > most:
+                    results.popitem(last=False)
+            return found
+
+        return read
+
+    return kept
+
+
 def damaged(folder: Path, checksums: Mapping[str, str]) -> list[str]:
     """Return the relative paths of the files that are missing or do not match their SHA-256."""
     return [name for name, value in checksums.items() if _unchanged_sum(folder / name) != value]
@@ -213,7 +253,7 @@ def _unchanged_sum(path: Path) -> str:
         return ""
 
 
-@functools.lru_cache(maxsize=4096)
+@kept_by_state(4096)
 def _remembered_sum(path: Path, state: "State") -> str:
     return sha256_of(path)
 
@@ -251,7 +291,7 @@ class State(NamedTuple):
 
 
 def state_of(path: Path) -> State:
-    """Return the state of a file. A cache of what was read from the file has the state in its key.
+    """Return the state of a file. :func:`kept_by_state` keeps what was read from the file until it has another state.
 
     Raises
     ------

@@ -30,7 +30,7 @@ from rasterio.warp import transform_geom
 from rasterio.windows import Window as RioWindow
 from shapely.errors import ShapelyError
 
-from bocage.disk import State, digest_of, state_of, state_or_none
+from bocage.disk import State, digest_of, kept_by_state, state_of, state_or_none
 from bocage.errors import GridError, SourceError
 from bocage.grid import SNAP, Grid, Window
 from bocage.sources.base import Decoding
@@ -171,9 +171,9 @@ def _state(path: Path) -> tuple[State | None, ...]:
     return own, *(state_or_none(on_disk(other)) for other in others)
 
 
-@functools.lru_cache(maxsize=65536)
+@kept_by_state(65536)
 def _referenced(path: Path, state: State) -> tuple[Path, ...]:
-    """Return the files behind a VRT; its state in the key keeps the cache up to date."""
+    """Return the files behind a VRT in its present `state`."""
     try:
         with rasterio.open(path) as dataset:
             return tuple(sorted(files_of(dataset, path) - {path}))
@@ -206,9 +206,9 @@ def is_raster(path: Path) -> bool:
     return True
 
 
-@functools.lru_cache(maxsize=65536)
+@kept_by_state(65536)
 def _inspected(path: Path, state: tuple[State | None, ...]) -> RasterInfo:
-    """Return the properties of a file; its state in the key keeps the cache up to date."""
+    """Return the properties of a file in its present `state`."""
     with _opened(path) as dataset:
         if dataset.crs is None:
             raise SourceError(
@@ -480,9 +480,9 @@ def fingerprint(path: Path) -> str:
     return _fingerprinted(path, state_of(path))
 
 
-@functools.lru_cache(maxsize=65536)
+@kept_by_state(65536)
 def _fingerprinted(path: Path, state: State) -> str:
-    """Return the digest of a file; its state in the key keeps the cache up to date."""
+    """Return the digest of a file in its present `state`."""
     block, size = 1 << 16, state.size
     parts = [str(size).encode()]
     with path.open("rb") as stream:
