@@ -1,8 +1,8 @@
 """Run the benchmarks named on the command line, or all short ones.
 
 `choice`, `contest` and `networks` take hours to days. `damage`, `finish`, `intervals`, `learning`, `nomenclature`, `parts`,
-`patchwork`, `promises`, `rivals`, `roads`, `soak` and `transfer` do not measure speed, or measure it by themselves. They run only if
-named.
+`patchwork`, `promises`, `regional`, `rivals`, `roads`, `soak` and `transfer` do not measure speed, or measure it by themselves. They
+run only if named.
 """
 
 import importlib

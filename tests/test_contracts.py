@@ -8,8 +8,8 @@ from bocage.evaluation import METRICS
 from bocage.grid import Ratio
 from bocage.mapping import WRITERS
 from bocage.models import MODELS, InputSpec
+from bocage.models import Member as Seeds
 from bocage.models.fusion import Member
-from bocage.models.mixture import Member as Seeds
 from bocage.scene import INDICES
 from bocage.sources import SENSORS, image, series
 from bocage.testing import check_index, check_metric, check_model, check_sensor, check_writer
@@ -27,6 +27,8 @@ VHR = InputSpec("vhr", ("red", "nir"), 1, Ratio(finer=3))
 MS = InputSpec("ms", ("red", "nir"), 1, Ratio(coarser=4))
 MS2 = InputSpec("ms", ("red", "nir"), 1, Ratio(coarser=2))
 SPOT = {"pan": InputSpec("pan", ("pan",), 1, Ratio(finer=4)), "ms": InputSpec("ms", ("red", "nir"), 1, Ratio())}
+ZONES = InputSpec("regions", ("north", "south", "west"), 1, Ratio())
+FINE_ZONES = InputSpec("zones", ("north", "south"), 1, Ratio(finer=2))
 NORMS = ("batch", "affine", "group", "layer")
 TWO_BRANCHES = {"pan_filters": (4, 5, 6), "ms_filters": (4, 6, 8)}
 SMALL_M3 = {"units": 5, "patch": 12, "filters": (3, 4)}
@@ -104,6 +106,12 @@ MODEL_CASES = {
         ({"s2": SERIES, "pan": PAN, "ms": MS}, {"trees": 5, "patches": {"pan": 4, "ms": 1}}),
         ({"s2": SERIES, "s1": RADAR, "pan": SPOT["pan"], "fine": FINE}, {"trees": 5, "texture": {"pan": 9, "fine": 2, "s1": 4}}),
         ({"pan": PAN, "vhr": VHR}, {"trees": 5, "patches": {"pan": 3}, "texture": {"vhr": 2, "pan": 6}, "grey_levels": 16}),
+    ],
+    "regional": [
+        ({"s2": SERIES, "regions": ZONES}, {"member": Seeds("gru", {"units": 4})}),
+        ({"s1": RADAR, "s2": SERIES, "zones": FINE_ZONES}, {"source": "zones", "member": Seeds("patchwork", SMALL | {"sensor_dropout": 0.5})}),
+        ({"s2": SERIES, "pan": PAN, "regions": ZONES}, {"member": Seeds("random_forest", {"trees": 3})}),
+        ({"pan": PAN, "ms": MS, "regions": ZONES}, {"member": Seeds("multiresolcc", TWO_BRANCHES)}),
     ],
     "s1s2vhsr": [
         ({"s1": SAR, "s2": LONG, **SPOT}, SMALL_SPOT),

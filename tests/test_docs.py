@@ -147,6 +147,8 @@ def test_recipes_in_the_documentation_have_known_settings(recipe):
         for part in model["members"] if model["name"] == "mixture" else [model]:
             extra = {"count", "training"} if part is not model else names(Repetition)
             assert set(part) <= {"name"} | extra | names(MODEL_SETTINGS[part["name"]])
+            if model["name"] == "regional":
+                assert set(model["member"]) <= {"name"} | names(MODEL_SETTINGS[model["member"]["name"]])
 
 
 def test_settings_that_the_text_names_with_their_table_exist():

@@ -17,7 +17,7 @@ from bocage.grid import Ratio
 from bocage.layout import ModelLayout, SplitLayout
 from bocage.mapping import make_map
 from bocage.mapping.engine import Computing
-from bocage.models import MODELS, Footprint, InputSpec, SourceTensor, build, card_for, gru, lightgbm, mixture
+from bocage.models import MODELS, Footprint, InputSpec, SourceTensor, build, card_for, ensemble, gru, lightgbm, mixture
 from bocage.models.members import MEMBERS
 from bocage.models.mixture import Config, Member
 from bocage.models.tabular import interpolated
@@ -123,12 +123,12 @@ def test_abilities_are_those_that_the_mean_has():
 )
 def test_the_footprint_contains_those_of_all_members(first, second, expected):
     members = [SimpleNamespace(footprints={"a": one}) for one in (first, second)]
-    assert mixture._widest(members) == {"a": expected}
+    assert ensemble._widest(members) == {"a": expected}
     side = expected.size + 2  # three positions
     values = torch.arange(side**2, dtype=torch.float32).reshape(1, 1, 1, side, side)
     tensor = SourceTensor(values, torch.ones(1, 1, side, side, dtype=torch.bool), torch.zeros(1, 1))
     for one in (first, second):
-        part = mixture._cropped(tensor, expected, one)
+        part = ensemble._cropped(tensor, expected, one)
         assert part.values.shape[-1] == one.size + 2
         anchor = (..., one.before, one.before)
         assert part.values[anchor] == values[..., expected.before, expected.before]
@@ -264,7 +264,7 @@ def test_what_is_no_mixture_is_refused_from_a_folder_too():
         Config((Member("gru"),))
     with pytest.raises(ValueError, match="cannot be a member"):
         Config((Member("gru"), Member("mixture")))
-    with pytest.raises(ModelError, match="mixture: settings of gru"):
+    with pytest.raises(ModelError, match="Settings of the member gru"):
         build(mixture, {"s2": SERIES}, 3, Config((Member("gru", {"size": 3}, 2),)))
 
 

@@ -71,6 +71,7 @@ SIZES = {
     "lightgbm": 0,
 }  # fmt: skip
 SIZES["mixture"] = SIZES["gru"] + SIZES["tempcnn"]
+SIZES["regional"] = 2 * SIZES["gru"]
 
 
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
@@ -149,6 +150,7 @@ LOGITS = {
     "multiresolcc": [[-0.808934, -0.259213], [-0.835746, -0.273341]],
     "multiresolcc_pansharpened": [[-0.946982, 0.216398], [-0.947942, 0.215036]],
     "patchwork": [[-1.178264, -0.864574], [-1.181194, -0.864879]],
+    "regional": [[-0.436263, -1.039723], [-0.645295, -0.743404]],
     "s1s2vhsr": [[-0.861766, -0.294058], [-0.861763, -0.294057]],
     "tempcnn": [[-0.509029, 0.018576], [-0.486848, -0.0026]],
     "twinns": [[0.513308, 0.233695], [0.493308, 0.215471]],

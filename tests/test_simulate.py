@@ -14,6 +14,7 @@ from bocage.simulate import LEGEND, Simulation, simulate
 from bocage.simulate.landscape import World, ground_at
 from bocage.simulate.noise import fractal, normal, uniform
 from bocage.simulate.polygons import write_polygons
+from bocage.simulate.recipes import write_recipes
 from bocage.simulate.signatures import cover, texture
 
 SMALL = Simulation(height=261, width=283, polygons=4)
@@ -153,3 +154,26 @@ def test_invalid_simulations_are_refused(tmp_path, land):
         Simulation(sensors=("radar",))
     with pytest.raises(BocageError, match="is not empty"):
         simulate(SMALL, land)
+
+
+def test_the_season_is_later_east_of_the_border():
+    x, y = np.meshgrid(np.arange(0, 3000, 12.0), np.arange(0, 1500, 12.0))
+    one, two = World(), World(delay=46, border=1500)
+    ground = ground_at(one, x, y)
+    assert np.array_equal(ground.code, ground_at(two, x, y).code)
+    east, crops = x > 1500, ground.code != 1  # cane is cut on the same days
+    assert np.array_equal(cover(two, ground, 120)[~east], cover(one, ground, 120)[~east])
+    assert cover(two, ground, 166)[east & crops] == pytest.approx(cover(one, ground, 120)[east & crops])
+    assert np.abs(cover(two, ground, 120) - cover(one, ground, 120))[east].max() > 0.2
+
+
+@pytest.mark.slow
+def test_a_landscape_of_two_seasons_has_regions_and_a_recipe(tmp_path):
+    simulation = Simulation(height=130, width=203, polygons=3, delay=46, sensors=("s2",))
+    simulate(simulation, tmp_path / "land")
+    assert "regional.toml" in [path.name for path in write_recipes(simulation, tmp_path / "land")]
+    scene = open_scene(read_recipe(tmp_path / "land/regional.toml"))
+    values, valid = scene.cubes["regions"].source.read(scene.grid, scene.grid.window)
+    assert scene.cubes["regions"].bands == ("east", "west")
+    assert valid.all()
+    assert values[0, 0, 0, 15] == pytest.approx(0.5 + (155 - 203 * 0.75) / 200)

@@ -4,6 +4,7 @@ import codecs
 import csv
 import io
 import re
+import unicodedata
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
@@ -100,3 +101,13 @@ def _cell(value: Any) -> Any:
     except ValueError:
         return f"'{text}" if text.startswith("\t") or text.lstrip().startswith(FORMULA) else text
     return text
+
+
+def identifier(name: str) -> str:
+    """Return a name from outside as letters, digits and underscores without accents; empty if it has no letter and no digit.
+
+    >>> identifier("Île-de-France"), identifier("zone 2")
+    ('Ile_de_France', 'zone_2')
+    """
+    plain = unicodedata.normalize("NFKD", name).encode("ascii", "ignore").decode()
+    return re.sub(r"\W+", "_", plain).strip("_")

@@ -135,6 +135,9 @@ def plan(recipe: Path, out: Path | None, workers: tuple[int, ...], as_json: bool
     "--year", default=2022, show_default=True, help="Another year shifts the crop calendar and rotates the crops."
 )
 @click.option("--region", default=0, show_default=True, help="Another region has other parcels and other class shares.")
+@click.option(
+    "--delay", default=0, show_default=True, help="Days by which the season is later in the eastern half (two regions)."
+)
 @click.option("--polygons", default=24, show_default=True, help="Maximum number of reference polygons of each class.")
 @click.option(
     "--sensor",

@@ -33,8 +33,9 @@ def _print_test(record: dict[str, Any], console: Console) -> None:
     console.print(_per_class(record))
     if record["untested_classes"]:
         console.print(f"mapped but not tested: {', '.join(map(escape, record['untested_classes']))}")
-    if "sites" in record:
-        console.print(_by_site(record["sites"]))
+    for kind in ("site", "region"):
+        if f"{kind}s" in record:
+            console.print(_by_part(kind, record[f"{kind}s"]))
 
 
 def print_transfer(found: Elsewhere) -> None:
@@ -65,9 +66,9 @@ def _per_class(record: dict[str, Any]) -> Table:
     return table
 
 
-def _by_site(sites: dict[str, Any]) -> Table:
-    table = Table("site", "overall accuracy", "weighted F-measure", "kappa", title="Test polygons of each site")
-    for name, entry in sites.items():
+def _by_part(kind: str, parts: dict[str, Any]) -> Table:
+    table = Table(kind, "overall accuracy", "weighted F-measure", "kappa", title=f"Test polygons of each {kind}")
+    for name, entry in parts.items():
         table.add_row(escape(name), *(_spread(entry[m]) for m in ("overall_accuracy", "f1_weighted", "kappa")))
     return table
 

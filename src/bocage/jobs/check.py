@@ -6,7 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from bocage.errors import BocageError, EvaluationError, RecipeError, SamplesError, SourceError
+from bocage.errors import BocageError, EvaluationError, RecipeError, SamplesError, SourceError, TrainingError
 from bocage.grid import Grid
 from bocage.mapping import check_truth
 from bocage.preflight import Finding, Preflight, ordered
@@ -22,7 +22,8 @@ from bocage.recipe import Recipe, Site, read_recipe
 from bocage.samples import check_split
 from bocage.samples.points import label_rows
 from bocage.scene import Cube, make_scene
-from bocage.sources import SENSORS, Readable, Source, check_overlap, open_source, opening_order
+from bocage.sources import SENSORS, Readable, RegionsSource, Source, check_overlap, open_source, opening_order
+from bocage.training import Trainer
 from bocage.words import Note
 
 FOUND: dict[str, Severity] = {
@@ -31,6 +32,8 @@ FOUND: dict[str, Severity] = {
     "several_versions": "note",
 }  # fmt: skip
 """Notes of an opened source that are findings → severity."""
+ON_MAP: dict[str, Severity] = {"outside_map": "warning", "regions_gaps": "warning", "regions_outside": "note"}
+"""Notes of a source on the map that are findings → severity."""
 
 
 def check(path: Path, out: Path | None = None, progress: Progress = QUIET, site: str = "") -> Preflight:
@@ -121,8 +124,8 @@ def _look_at_sources(recipe: Recipe, seen: Preflight, progress: Progress) -> Ite
             continue
         cube = scene.cubes[name]
         for note in cube.source.notes:
-            if note.code == "outside_map":
-                yield Finding.of("warning", name, note)
+            if note.code in ON_MAP:
+                yield Finding.of(ON_MAP[note.code], name, note)
         if source.ids is None:
             yield from check_grid(source, seen.grid, cube)
             try:
@@ -167,9 +170,11 @@ def _look_at_reference(recipe: Recipe, seen: Preflight, progress: Progress) -> I
 
 
 def _over(sources: dict[str, Readable], grid: Grid) -> dict[str, Readable]:
-    """Return the sources that overlap the map, cropped to the map."""
+    """Return the sources that overlap the map, cropped to the map; without regions, which show nothing of the ground."""
     kept = {}
     for name, source in sources.items():
+        if isinstance(source, RegionsSource):
+            continue
         try:
             check_overlap(source, grid)
         except SourceError:
@@ -200,14 +205,18 @@ def _look_at_run(recipe: Recipe, seen: Preflight, out: Path) -> Iterator[Finding
         yield Finding.quoting("model", error)
         return
     seen.scene = scene
-    if members := recipe.choice.members:
+    if len(members := recipe.choice.members) > 1:
         means = Note.of("mean_of_models", n=len(members), members=recipe.choice.title)
         yield Finding.of("note", "model", means)
     if seen.pixels is not None:
         try:
-            check_split(seen.pixels, scene, recipe.survey)
+            samples = check_split(seen.pixels, scene, recipe.survey)
+            for draw in range(samples.draws):
+                Trainer(recipe.choice, scene, samples).parts(draw)
         except SamplesError as error:
             yield Finding.quoting("reference", error)
+        except TrainingError as error:
+            yield Finding.quoting("model", error)
     pixels = len(seen.pixels) if seen.pixels is not None else len(scene.ids or ())
     footprints = {name: f.size for name, f in network.footprints.items()}
     yield from check_disk(needs(scene, recipe.scene, pixels, footprints, 4), out)

@@ -284,9 +284,9 @@ def _train(probe: _Probe, samples: Samples) -> tuple[Trained, Estimate]:
     known: list[tuple[Choice, Estimate]] = []
     for i, member in enumerate(Trainer(choice, probe.scene, samples).of_members(trained.normalisation)):
         found = next((estimate for before, estimate in known if before == member.choice), None)
-        if found is None:
+        if found is None or member.part:  # regions have different numbers of samples
             shutil.rmtree(where.member(i).path)
-            network = member.choice.build(probe.scene, samples.legend)
+            network = member.choice.build(member.scene, samples.legend)
             found = _train_one(member, where.member(i), network.abilities.fitted)[1]
         known.append((member.choice, found))
     each = [estimate for _, estimate in known]
@@ -297,7 +297,7 @@ def _train(probe: _Probe, samples: Samples) -> tuple[Trained, Estimate]:
 def _train_one(trainer: Trainer, where: SplitLayout, fitted: bool) -> tuple[Trained, Estimate]:
     """Train one draw: a network for three short epochs, other models completely; return the model and the estimate."""
     training, samples = trainer.choice.training, trainer.samples
-    draw, draws = samples.draw(0), samples.draws
+    draw, draws = trainer.whole_draw(0), samples.draws
     used = draw.train if training.stops_early else np.concatenate([draw.train, draw.validation])
     training = budgeted(training, samples.label[used])
     each = training.samples_per_epoch or len(used)

@@ -17,6 +17,7 @@ from rasterio.warp import transform_geom
 
 from bocage.errors import MappingError
 from bocage.grid import Grid, Window
+from bocage.sources.partition import clipped
 from bocage.vectorfile import only_layer
 
 TILE = 1024
@@ -48,7 +49,7 @@ class Region:
         target = grid.crop(window)
         west, south, east, north = target.bounds
         margin = target.resolution
-        near = shapely.clip_by_rect(self.shape, west - margin, south - margin, east + margin, north + margin)
+        near = clipped(self.shape, (west - margin, south - margin, east + margin, north + margin))
         if near.is_empty:
             return np.zeros(target.shape, bool)
         with _ALONE:

@@ -1,4 +1,4 @@
-"""The shelf of all models except ``mixture``, whose members they can be."""
+"""The shelf of all models except ``mixture`` and ``regional``, whose members they can be."""
 
 from bocage.models import dmil, fusion, lightgbm, m3fusion, multiresolcc, patchwork, random_forest, s1s2vhsr, twinns
 from bocage.models.base import Architecture, no_architecture

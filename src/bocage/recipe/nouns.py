@@ -12,7 +12,7 @@ from bocage.finish import Finishing
 from bocage.grid import Grid
 from bocage.legend import LandClass, Legend
 from bocage.mapping import Mapping, Workers
-from bocage.models.mixture import MOST
+from bocage.models.ensemble import MOST
 from bocage.ranges import Range, check_ranges
 from bocage.report import Reporting
 from bocage.samples import Reference, Split, Survey

@@ -17,7 +17,7 @@ from bocage.evaluation import METRICS, Evaluation
 from bocage.finish import Finishing
 from bocage.legend import Legend, nomenclature, read_csv
 from bocage.mapping import WRITERS, Mapping, Workers
-from bocage.models import MODELS, mixture
+from bocage.models import ENSEMBLES, MODELS, Member, mixture
 from bocage.recipe.nouns import Contender, GridChoice, LegendChoice, Plugins, Recipe, Repetition, Site, SourceChoice
 from bocage.recipe.reading import Reading
 from bocage.report import Reporting
@@ -49,6 +49,10 @@ INSTEAD = {"map.region": "; give each site its region", "map.precision": '; remo
 """Setting that is not available for several sites → what to do."""
 MIXTURE = "mixture"
 """Name of the model that is the mean of others."""
+REGIONAL = "regional"
+"""Name of the model that has a member for each region."""
+REGIONS = "regions"
+"""Sensor whose source divides the map."""
 SHARED = ("device", "devices", "pretrained", "scaling")
 """Settings of the training that all members of a mixture share."""
 
@@ -101,6 +105,9 @@ def parse(table: AnyMapping[str, Any], folder: Path, source: object = "the recip
     elsewhere = ("training", *OF_A_SITE) if "site" in raw else ("training",)
     parts = {key: _plain_section(reading, raw, key) for key in SECTIONS if key not in elsewhere}
     _cross_check(reading, parts, sources)
+    for one in [choice, *(contender.choice for contender in contenders)]:
+        for declared in [sources, *(site.sources for site in sites)]:
+            _check_regions(reading, one, declared)
     _cross_check_sites(reading, {**parts, "training": choice.training}, sites)
     legend = _legend(reading, parts.pop("legend"))
     _check_levels(reading, parts, legend)
@@ -186,12 +193,14 @@ def _choice(reading: Reading, raw: Any, training: Any, before: str = "") -> Choi
     key = f"{before}model"
     if _table(raw).get("name") == MIXTURE:
         return _mixture(reading, raw, training, before)
+    if _table(raw).get("name") == REGIONAL:
+        return _regional(reading, raw, training, before)
     raw, count = _repeated(reading, raw, key)
     name, config = _model(reading, raw, key)
     completed = _completed(reading, training, name, f"{before}training")
     settings = reading.section(Training, completed, f"{before}training")
     if count > 1 and config is not None:
-        name, config = MIXTURE, mixture.Config((mixture.Member(name, dataclasses.asdict(config), count),))
+        name, config = MIXTURE, mixture.Config((Member(name, dataclasses.asdict(config), count),))
     return Choice(name, config, settings)
 
 
@@ -270,12 +279,33 @@ def _mixture(reading: Reading, raw: dict[str, Any], training: Any, before: str) 
     return Choice(MIXTURE, config, main, tuple(parsed))
 
 
-def _member(reading: Reading, table: dict[str, Any], training: Any, key: str) -> tuple[mixture.Member, dict[str, Any]]:
+def _regional(reading: Reading, raw: dict[str, Any], training: Any, before: str) -> Choice:
+    """Read a model per region: the table [model.member] with its settings; the training is that of the member."""
+    key = f"{before}model"
+    table = raw.get("member")
+    if not isinstance(table, dict):
+        reading.add(f"{key}.member", f"a table [{key}.member] is expected, with name and settings")
+        return Choice(REGIONAL, None, None)  # type: ignore[arg-type] # never used, because the recipe has a problem
+    for odd in sorted({"count", "training"} & set(table)):
+        why = "each region has one network" if odd == "count" else f"write [{before}training]"
+        reading.add(f"{key}.member.{odd}", f"not available for the model of each region: {why}")
+    member, completed = _member(
+        reading, {k: v for k, v in table.items() if k not in ("count", "training")}, training, f"{key}.member"
+    )
+    own = {k: v for k, v in raw.items() if k not in ("name", "member")}
+    config = reading.section(MODELS.get(REGIONAL).Config, {**own, "member": {"name": member.name}}, key)
+    settings = reading.section(Training, completed or training, f"{before}training")
+    if settings and settings.pretrained:
+        reading.add(f"{before}training.pretrained", "not available for a model per region; remove the setting")
+    return Choice(REGIONAL, replace(config, member=member) if config else None, settings)
+
+
+def _member(reading: Reading, table: dict[str, Any], training: Any, key: str) -> tuple[Member, dict[str, Any]]:
     """Return a member of a mixture, and the settings of its training."""
     own = {k: v for k, v in table.items() if k not in ("count", "training")}
     given = table.get("training", {})
-    if own.get("name") == MIXTURE:
-        return mixture.Member(MIXTURE), {}
+    if own.get("name") in ENSEMBLES:
+        return Member(own["name"]), {}
     name, config = _model(reading, own, key)
     if not isinstance(given, dict):
         reading.add(f"{key}.training", f"a table is expected; found {given!r}")
@@ -283,8 +313,8 @@ def _member(reading: Reading, table: dict[str, Any], training: Any, key: str) ->
         reading.add(f"{key}.training.{shared}", f"all members have the same {shared}; set it in [training]")
     completed = _completed(reading, {**_table(training), **_table(given)}, name, f"{key}.training")
     settings = {} if config is None else dataclasses.asdict(config)
-    member = reading.section(mixture.Member, {"name": name, "count": table.get("count", 1)}, key)
-    return replace(member or mixture.Member(name), settings=settings), completed
+    member = reading.section(Member, {"name": name, "count": table.get("count", 1)}, key)
+    return replace(member or Member(name), settings=settings), completed
 
 
 def _scaling(reading: Reading, trainings: list[dict[str, Any]], key: str) -> dict[str, Any]:
@@ -384,6 +414,20 @@ def _check_grid(reading: Reading, grid: GridChoice | None, sources: dict[str, So
     if grid and grid.like and sources and grid.like not in sources:
         known = f"{did_you_mean(grid.like, sources)} The sources are: {', '.join(sources)}"
         reading.add(key, f"no source is called '{grid.like}'.{known}")
+    elif grid and grid.like and sources and sources[grid.like].sensor == REGIONS:
+        reading.add(key, f"'{grid.like}' are regions, which have no pixels; name an image or a series")
+
+
+def _check_regions(reading: Reading, choice: Choice, sources: AnyMapping[str, SourceChoice]) -> None:
+    """Check that the source of a model per region is one of regions."""
+    if choice.name != REGIONAL or choice.config is None or not sources:
+        return
+    name, known = choice.config.source, [n for n, source in sources.items() if source.sensor == REGIONS]
+    if name not in known:
+        some = (
+            f"Those of the recipe: {', '.join(known)}" if known else f'Add [sources.{name}] with sensor = "{REGIONS}"'
+        )
+        reading.add("model.source", f"'{name}' is not a source of the sensor '{REGIONS}'. {some}")
 
 
 def _check_indices(reading: Reading, sources: dict[str, SourceChoice], place: str) -> None:

@@ -1,5 +1,6 @@
 """Results of a run, as input of its report."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from bocage.evaluation import Adjusted, Corrected, Predictions, Score
@@ -44,6 +45,8 @@ class Material:
     """Accuracy of the map against a truth raster."""
     estimates: Estimates = Estimates()
     importance: Importance | None = None
+    by_region: Mapping[str, Score] = field(default_factory=dict)
+    """Region → score of its test pixels; empty without a source of regions."""
 
     @property
     def language(self) -> str:

@@ -12,6 +12,7 @@ from bocage.report.material import Material
 from bocage.report.palette import alike
 from bocage.report.render import render
 from bocage.report.sections import accuracy, area, confidence, costs, importance, land_cover, levels, split, summary
+from bocage.report.sections.parts import parts
 from bocage.samples import Rejection
 from bocage.words import number, whole, words_of
 
@@ -48,6 +49,7 @@ def _results(made: Material) -> dict[str, Any]:
     return {
         "map": land_cover.picture(made),
         "classes": accuracy.classes(made),
+        "parts": parts("region", made.by_region, made.score, made.samples, made.language) if made.by_region else None,
         "matrix": accuracy.matrix(made.score.matrix, made.language),
         "levels": levels.levels(made),
         "pairs": examples.worst(made),
@@ -96,6 +98,7 @@ def _numbers(made: Material) -> Mapping[str, Any]:
         "summary": summary.summary(english),
         "untested": summary.untested(english) or None,
         "score": made.score.as_dict(),
+        "regions": {region: score.as_dict() for region, score in made.by_region.items()} or None,
         "truth": made.truth.as_dict() if made.truth else None,
         "mapped_pixels": dict(zip(legend.names, areas.pixels.tolist(), strict=True)) if areas else None,
         "mapped_hectares": areas.total if areas else None,

@@ -5,10 +5,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from bocage.disk import write_json
-from bocage.evaluation import Score, spread_of
+from bocage.evaluation import Score
 from bocage.layout import RunLayout
 from bocage.mapping import LandCoverMap
 from bocage.provenance import Provenance
@@ -16,12 +14,11 @@ from bocage.report import figures
 from bocage.report.page import rejected
 from bocage.report.render import render
 from bocage.report.sections import accuracy, summary
+from bocage.report.sections.parts import parts
 from bocage.report.settings import Reporting
 from bocage.samples import Samples
 from bocage.scene import Scene
-from bocage.words import Note, number, percent, spread, whole, words_of
-
-MEASURES = ("overall_accuracy", "f1_weighted", "kappa")
+from bocage.words import Note, number, percent, whole, words_of
 
 
 @dataclass(frozen=True)
@@ -65,9 +62,7 @@ def write_sites_report(made: SitesMaterial) -> Path:
         "headline": summary.headline(score, language),
         "how": summary.how(score, made.samples.split, made.mapped, language),
         "notes": [note.text(language) for note in made.notes],
-        "metrics": [w[f"metric_{name}"] for name in MEASURES],
-        "sites": _rows(made, w),
-        "classes": _classes(made),
+        "parts": parts("site", made.by_site, score, made.samples, language),
         "maps": [_map(made, site, land) for site, land in made.maps.items()],
         "unmapped": w["sites_unmapped"].format(sites=", ".join(unmapped)) if unmapped else "",
         "matrix": accuracy.matrix(score.matrix, language),
@@ -78,37 +73,6 @@ def write_sites_report(made: SitesMaterial) -> Path:
     }
     write_json(made.layout.report_numbers, _numbers(made))
     return render("sites.html", language, made.layout.report, context)
-
-
-def _rows(made: SitesMaterial, w: Mapping[str, str]) -> list[dict[str, Any]]:
-    """Return a row for each site, then one for all."""
-    language, samples = made.settings.language, made.samples
-    rows = []
-    for name, score in (*made.by_site.items(), (w["all_sites"], made.score)):
-        own = np.ones(len(samples.label), bool) if score is made.score else samples.at(name)
-        rows.append(
-            {
-                "name": name,
-                "scores": [spread(*spread_of(score.values(measure)), language) for measure in MEASURES],
-                "polygons": whole(len(np.unique(samples.polygon[own])), language),
-                "pixels": whole(int(own.sum()), language),
-            }
-        )
-    return rows
-
-
-def _classes(made: SitesMaterial) -> list[dict[str, Any]]:
-    """Return a row for each class: its F-measure at each site, then at all."""
-    legend, language = made.samples.legend, made.settings.language
-    tables = [score.per_class("f1") for score in (*made.by_site.values(), made.score)]
-    return [
-        {
-            "name": name,
-            "color": legend.colors[k],
-            "scores": [spread(*spread_of(table[:, k]), language) for table in tables],
-        }
-        for k, name in enumerate(legend.names)
-    ]
 
 
 def _map(made: SitesMaterial, site: str, land: LandCoverMap) -> dict[str, Any]:

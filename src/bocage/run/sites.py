@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from bocage.disk import digest
 from bocage.errors import Problem, RecipeError
-from bocage.evaluation import Predictions, Score, predictions_of
+from bocage.evaluation import Score, predictions_of
 from bocage.layout import RunLayout
 from bocage.legend import Legend
 from bocage.machine import device_of
@@ -25,6 +25,7 @@ from bocage.progress import QUIET, Named, Progress
 from bocage.recipe import Recipe, Site
 from bocage.run.folder import Inputs, RunFolder
 from bocage.run.opening import scene_of
+from bocage.run.parts import polygons_by_site, score_by_part
 from bocage.run.stages import STAGES, report_absent, score_of_draw, score_of_draws
 from bocage.samples import Samples, Survey
 from bocage.samples.cut import STORE
@@ -110,15 +111,8 @@ class SitesRun:
 
     def score_by_site(self) -> dict[str, Score]:
         """Return the score of the test pixels of each site, over the draws in which it has some."""
-        samples, found = self.joined, {}
-        tests = [Predictions.from_parquet(self.layout.split(k).test) for k in range(samples.draws)]
-        for name in samples.sites:
-            own = np.unique(samples.polygon[samples.at(name)])
-            parts = [test.take(np.isin(test.polygon, own)) for test in tests]
-            matrices = tuple(part.matrix(samples.legend.names, samples.untested) for part in parts if len(part))
-            if matrices:
-                found[name] = Score(matrices, self.recipe.evaluation.names, {"draws": len(matrices)})
-        return found
+        samples = self.joined
+        return score_by_part(self.layout, samples, polygons_by_site(samples), self.recipe.evaluation.names)
 
     def _score(self, k: int) -> None:
         """Classify the test pixels of draw `k`; write ``test.parquet`` and ``score.json``."""

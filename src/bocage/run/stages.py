@@ -40,6 +40,7 @@ from bocage.mapping import (
 from bocage.progress import Progress
 from bocage.recipe import Recipe
 from bocage.run.folder import RunFolder
+from bocage.run.parts import polygons_by_region, score_by_part
 from bocage.samples import Samples
 from bocage.samples.reference import fingerprint_vector
 from bocage.scene import Scene
@@ -129,9 +130,20 @@ class Run:
         score = self._score_of_all_draws()
         if not score.tests:
             self.progress.say(UNTESTED)
-        if not score.is_in(self.layout.score):  # otherwise, the entries of the report stay
-            score.save(self.layout.score)
+        regions = self._regions_entry()
+        if not score.is_in(self.layout.score, **regions):  # otherwise, the entries of the report stay
+            score.save(self.layout.score, **regions)
         return score
+
+    def score_by_region(self) -> dict[str, Score]:
+        """Return the score of the test pixels of each region; empty without a source of regions."""
+        parts = polygons_by_region(self.scene, self.samples)
+        return score_by_part(self.layout, self.samples, parts, self.recipe.evaluation.names) if parts else {}
+
+    def _regions_entry(self) -> dict[str, Any]:
+        """Return the entry of ``score.json`` with the score of each region, if there are regions."""
+        scores = {name: one.as_dict() for name, one in self.score_by_region().items()}
+        return {"regions": scores} if scores else {}
 
     def map(self) -> LandCoverMap | None:
         """Map the scene with the model of the draw ``[map] draw``; return None for a table of samples."""
@@ -169,7 +181,8 @@ class Run:
             self.folder.need(f"evaluate/{k}", self.keys.evaluate, "evaluate")
         material = self._material()
         area = material.estimates.area
-        more = {"truth": material.truth.as_dict()} if material.truth else {}
+        more = self._regions_entry()
+        more |= {"truth": material.truth.as_dict()} if material.truth else {}
         if area:
             more["area" if isinstance(area, Adjusted) else "area_model"] = area.as_dict()
         written = write_report(material)
@@ -189,6 +202,7 @@ class Run:
         return Material(
             self.layout, self.scene, self.samples, self._score_of_all_draws(), draw, tested, self.folder.provenance,
             self.recipe.report, land, self._truth(land), estimates, self._importance(),
+            self.score_by_region(),
         )  # fmt: skip
 
     def _truth(self, land: LandCoverMap | None) -> Score | None:

@@ -117,8 +117,8 @@ def check_any(pixels: Pixels, reference: Reference, grid: Grid) -> None:
         )
 
 
-def check_split(pixels: Pixels, scene: Scene, survey: Survey) -> None:
-    """Check, before a training, that labelled pixels can be split as it will split them.
+def check_split(pixels: Pixels, scene: Scene, survey: Survey) -> Samples:
+    """Check, before a training, that labelled pixels can be split as it will split them; return them without footprints.
 
     Raises
     ------
@@ -129,7 +129,9 @@ def check_split(pixels: Pixels, scene: Scene, survey: Survey) -> None:
     split = replace(survey.split, rare="drop") if survey.split.rare == "stop" else survey.split
     tested = is_tested(pixels, labelled(scene, survey).tested) if split.field else None
     kept, legend, _ = drop_rare(pixels, survey.legend, split, tested)
-    samples_of(scene, replace(survey, legend=legend), pixels.take(np.flatnonzero(kept)), {}).draw(0)
+    samples = samples_of(scene, replace(survey, legend=legend), pixels.take(np.flatnonzero(kept)), {})
+    samples.draw(0)
+    return samples
 
 
 def _check_footprints(scene: Scene, footprints: Mapping[str, Reach]) -> None:

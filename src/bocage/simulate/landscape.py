@@ -55,6 +55,10 @@ class World:
     year: int = 2022
     region: int = 0
     """Another region has other parcels and other proportions of the same classes."""
+    delay: float = 0.0
+    """Days by which the season is later east of `border`."""
+    border: float = 0.0
+    """Easting of the border of the two seasons, in metres."""
 
     @property
     def key(self) -> int:

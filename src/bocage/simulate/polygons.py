@@ -1,7 +1,7 @@
 """Sparse reference polygons that imitate a field survey: one a parcel, slightly simplified, few per class."""
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -57,6 +57,12 @@ def write_polygons(world: World, pan: Grid, path: Path, per_class: int) -> int:
         )
     gpd.GeoDataFrame(rows, crs=pan.crs.to_wkt()).to_file(path, driver="GPKG", engine="pyogrio")
     return len(rows)
+
+
+def write_regions(path: Path, shapes: Mapping[str, Polygon], crs: str) -> None:
+    """Write regions (field ``region``)."""
+    table = gpd.GeoDataFrame({"region": list(shapes)}, geometry=list(shapes.values()), crs=crs)
+    table.to_file(path, driver="GPKG", engine="pyogrio")
 
 
 def _places(world: World, pan: Grid, per_class: int) -> Iterator[tuple[int, str, list[_Place]]]:

@@ -61,6 +61,16 @@ draws = {draws}
 [evaluation]
 truth = "truth.tif"            # a simulated landscape has a reference map
 """
+REGIONS = """
+[sources.regions]
+sensor = "regions"
+path = "regions.gpkg"
+field = "region"
+blend = 100                    # metres on both sides of a border
+"""
+PER_REGION = """name = "regional"              # a random forest in each region
+source = "regions"
+member = { name = "random_forest" }"""
 SMALL = {
     "m3fusion": (
         'name = "m3fusion"', 'series = "s2"', 'vhr = "sharp"', "units = 64", "patch = 15", "filters = [16, 32]",
@@ -112,6 +122,10 @@ def write_recipes(simulation: Simulation, folder: Path) -> list[Path]:
         forest = 'name = "random_forest"'
         texts["random_forest"] = COMMON.format(
             name="random_forest", like="s2", sources=s2 + "\n" + sections["s1"], draws=10, model=forest, training=""
+        )
+    if "s2" in has and simulation.delay:
+        texts["regional"] = COMMON.format(
+            name="regional", like="s2", sources=s2 + REGIONS, draws=3, model=PER_REGION, training=""
         )
     if "vhr" in has:
         net = 'name = "multiresolcc"'

@@ -61,12 +61,13 @@ def _of_class(ground: Ground, table: dict[int, float], default: float) -> Floats
 def cover(world: World, ground: Ground, day: int) -> Floats:
     """Return the fractional vegetation cover of each point, 0 to 1, on a day of the year (1 to 366).
 
-    Sowing date and vigour vary between parcels. The year shifts the season of all parcels.
+    Sowing date and vigour vary between parcels. The year shifts the season of all parcels, the delay that of the east.
     """
     low, high, peak, half = (
         np.array([SEASONS.get(c, (0.0,) * 4)[k] for c in range(14)])[ground.code] for k in range(4)
     )
     shift = 9 * normal(world.key, world.year, 61) + 9 * normal(world.key, ground.parcel, world.year, 62)
+    shift = shift + np.where(ground.x > world.border, world.delay, 0.0)
     vigour = 1 + 0.14 * normal(world.key, ground.parcel, world.year, 63)
     level = 0.06 * normal(world.key, ground.parcel, 64)
     within = 0.12 * (smooth(ground.x, ground.y, 22, world.key + 65) - 0.5)

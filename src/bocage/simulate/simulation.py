@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Annotated
 
 from affine import Affine
+from shapely import box
 
 from bocage.errors import BocageError
 from bocage.grid import Grid
@@ -13,7 +14,7 @@ from bocage.progress import QUIET, Progress
 from bocage.ranges import Range, check_ranges
 from bocage.simulate.formats import FORMATS
 from bocage.simulate.landscape import LEGEND, World
-from bocage.simulate.polygons import write_polygons
+from bocage.simulate.polygons import write_polygons, write_regions
 from bocage.simulate.sensors import PAN_GSD, S2_GSD, Dates, write_s1, write_s2, write_truth, write_vhr
 from bocage.textfile import write_csv
 
@@ -37,6 +38,8 @@ class Simulation:
     """Year of the acquisitions. Another year shifts the crop calendar and rotates the crops."""
     region: Annotated[int, Range(0, 999)] = 0
     """Number of the region. Another region has other parcels and other class proportions."""
+    delay: Annotated[int, Range(-180, 180)] = 0
+    """Delay of the season in the eastern half, in days: two regions, written to ``regions.gpkg``. 0: one season."""
     polygons: Annotated[int, Range(1, 1_000_000)] = 24
     """Maximum number of reference polygons per class."""
     sensors: tuple[str, ...] = SENSORS
@@ -72,9 +75,9 @@ class Simulation:
 def simulate(settings: Simulation, folder: Path, progress: Progress = QUIET) -> int:
     """Write a simulated landscape to `folder` and return its number of reference polygons.
 
-    The folder contains ``reference.gpkg``, ``legend.csv`` and ``truth.tif``. Without formats, it also contains
-    ``vhr/{pan,ms}.tif``, ``s2/<band>.tif``, ``s2/quality.tif`` and ``s1/{vv,vh}.tif``. All values are a function of location and
-    seed: a larger landscape of the same seed contains the smaller one.
+    The folder contains ``reference.gpkg``, ``legend.csv`` and ``truth.tif``, and with a delay ``regions.gpkg``. Without formats,
+    it also contains ``vhr/{pan,ms}.tif``, ``s2/<band>.tif``, ``s2/quality.tif`` and ``s1/{vv,vh}.tif``. All values are a function
+    of location and seed: without a delay, a larger landscape of the same seed contains the smaller one.
 
     Raises
     ------
@@ -84,7 +87,8 @@ def simulate(settings: Simulation, folder: Path, progress: Progress = QUIET) -> 
     if folder.exists() and any(folder.iterdir()):
         raise BocageError(f"{folder} is not empty. Give a new folder.")
     folder.mkdir(parents=True, exist_ok=True)
-    world = World(settings.seed, settings.year, settings.region)
+    border = CORNER[0] + settings.width * PAN_GSD / 2
+    world = World(settings.seed, settings.year, settings.region, settings.delay, border)
     pan = Grid.of(CRS, Affine(PAN_GSD, 0, CORNER[0], 0, -PAN_GSD, CORNER[1]), (settings.height, settings.width))
     sides = (2 * -(-round(n * PAN_GSD * 1000) // round(2000 * S2_GSD)) for n in pan.shape)
     decametric = Grid.of(CRS, Affine(S2_GSD, 0, CORNER[0], 0, -S2_GSD, CORNER[1]), (next(sides), next(sides)))
@@ -99,6 +103,14 @@ def simulate(settings: Simulation, folder: Path, progress: Progress = QUIET) -> 
     for sensor, name in settings.deliveries.items():
         deliver(folder / sensor, name, progress)
     _write_legend(folder / "legend.csv")
+    if settings.delay:
+        west, south, east, north = pan.bounds
+        outer = 4 * S2_GSD  # the 10 m grid is up to two pixels larger than the PAN grid
+        boxes = [
+            box(west - outer, south - outer, border, north + outer),
+            box(border, south - outer, east + outer, north + outer),
+        ]
+        write_regions(folder / "regions.gpkg", dict(zip(("west", "east"), boxes, strict=True)), CRS)
     return write_polygons(world, pan, folder / "reference.gpkg", settings.polygons)
 
 

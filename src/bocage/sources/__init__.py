@@ -6,6 +6,7 @@ from bocage.sources import (
     landsat_c2l2,
     pansharpened,
     pleiades,
+    regions,
     sentinel1_grd,
     sentinel2_l2a,
     sentinel2_theia,
@@ -27,6 +28,7 @@ from bocage.sources.base import (
     no_sensor,
 )  # fmt: skip
 from bocage.sources.opening import open_source, opening_order
+from bocage.sources.regions import RegionsSource
 from bocage.sources.source import Readable, Source, check_overlap, dates_of, spread, with_bands
 
 SENSORS: Shelf[Sensor | Opener | Deriver] = Shelf(
@@ -37,6 +39,7 @@ SENSORS: Shelf[Sensor | Opener | Deriver] = Shelf(
         "landsat_c2l2": landsat_c2l2,
         "pansharpened": pansharpened,
         "pleiades": pleiades,
+        "regions": regions,
         "sentinel1_grd": sentinel1_grd,
         "sentinel2_l2a": sentinel2_l2a,
         "sentinel2_theia": sentinel2_theia,
@@ -49,6 +52,7 @@ SENSORS: Shelf[Sensor | Opener | Deriver] = Shelf(
 )
 
 __all__ = [
-    "SENSORS", "Acquisition", "Band", "BandFile", "Decoding", "Deriver", "Opener", "Readable", "Sensor", "SensorSpec", "Source",
-    "check_overlap", "clear_where_listed", "dates_of", "open_source", "opening_order", "spread", "with_bands",
+    "SENSORS", "Acquisition", "Band", "BandFile", "Decoding", "Deriver", "Opener", "Readable", "RegionsSource", "Sensor",
+    "SensorSpec", "Source", "check_overlap", "clear_where_listed", "dates_of", "open_source", "opening_order", "spread",
+    "with_bands",
 ]  # fmt: skip

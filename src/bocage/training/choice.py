@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from bocage.legend import Legend
-from bocage.models import MODELS, InputSpec, Network, build, mixture
+from bocage.models import MODELS, InputSpec, Network, build, mixture, regional
 from bocage.scene import Scene, Scenes
 from bocage.training.settings import Training
 from bocage.training.trained import input_specs
@@ -26,7 +26,9 @@ class Choice:
 
     @property
     def members(self) -> tuple["Choice", ...]:
-        """The networks of a mixture, one by one; empty for any other model."""
+        """The networks of a mixture, one by one; the model of each region; empty for any other model."""
+        if isinstance(self.config, regional.Config):
+            return (Choice(self.config.member.name, self.config.member.config, self.training),)
         if not isinstance(self.config, mixture.Config):
             return ()
         trainings = self.trainings or (self.training,) * len(self.config.members)
@@ -35,14 +37,14 @@ class Choice:
 
     @property
     def title(self) -> str:
-        """Name of the model; for a mixture, the names and numbers of its members, such as "3 × patchwork + lightgbm"."""
-        return str(self.config) if isinstance(self.config, mixture.Config) else self.name
+        """Name of the model; with members, their names and numbers, such as "3 × patchwork + lightgbm"."""
+        return str(self.config) if isinstance(self.config, mixture.Config | regional.Config) else self.name
 
     @property
     def encoder(self) -> "Choice":
-        """The network that is pretrained: that of the members, if they are the same network; else the model itself."""
+        """The network that is pretrained: that of the members of a mixture, if they are the same; else the model itself."""
         members = self.members
-        return members[0] if members and all(member == members[0] for member in members) else self
+        return members[0] if len(members) > 1 and all(member == members[0] for member in members) else self
 
     def with_training(self, **settings: Any) -> "Choice":
         """Return the choice with other settings of the training, for all members."""

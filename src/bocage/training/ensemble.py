@@ -1,4 +1,4 @@
-"""The trained members of a mixture as one model."""
+"""The trained members of a mixture, or of the regions, as one model."""
 
 from collections.abc import Sequence
 
@@ -6,7 +6,7 @@ import torch
 
 from bocage.legend import Legend
 from bocage.machine import versions
-from bocage.models import Footprint, mixture
+from bocage.models import Ensemble, Footprint, regional
 from bocage.samples import Cut, SiteCuts
 from bocage.scene import Scene, Scenes
 from bocage.training.choice import Choice
@@ -15,9 +15,9 @@ from bocage.training.trained import Region, Trained, source_records
 
 
 def combined(choice: Choice, scene: Scene | Scenes, legend: Legend, members: Sequence[Trained]) -> Trained:
-    """Return the mixture of trained members, with their weights and temperatures; its own temperature is 1."""
+    """Return the model of trained members, with their weights and temperatures; its own temperature is 1."""
     model = choice.build(scene, legend)
-    assert isinstance(model, mixture.Model)
+    assert isinstance(model, Ensemble)
     for number, member in enumerate(members):
         model.members[number].load_state_dict(member.model.state_dict())
         calibration, names = member.calibration, list(member.model.footprints)
@@ -29,6 +29,9 @@ def combined(choice: Choice, scene: Scene | Scenes, legend: Legend, members: Seq
         {name: offset for scaling in scalings for name, offset in scaling.offset.items()},
         {name: scale for scaling in scalings for name, scale in scaling.scale.items()},
     )
+    if isinstance(model, regional.Model):
+        source = choice.config.source
+        model.use_weights(normalisation.offset[source], normalisation.scale[source])
     records = source_records(scene, model.footprints)
     return Trained(
         choice.name, choice.config, legend, records, normalisation, model.eval(), Region.of(scene), versions()

@@ -16,7 +16,7 @@ from bocage.disk import digest, digest_of, write_text
 from bocage.errors import TrainedError, TrainingError
 from bocage.layout import SplitLayout
 from bocage.machine import device_of, versions
-from bocage.models import Network
+from bocage.models import Network, regional
 from bocage.progress import QUIET, Named, Progress
 from bocage.samples import Chips, Draw, Samples, Split
 from bocage.samples.split import deal
@@ -30,6 +30,7 @@ from bocage.training.ensemble import combined, part_of
 from bocage.training.loop import Task, fit, logits_of, mean_f1, validation_of
 from bocage.training.novelty import domain_of
 from bocage.training.pretrain import Pretrained
+from bocage.training.regions import Part, parts_of, without_source
 from bocage.training.scaling import Normalisation
 from bocage.training.settings import Training
 from bocage.training.sites import balanced_members, with_a_source
@@ -55,6 +56,8 @@ class Trainer:
     """Number of the network among the members of a mixture; member 0 is the network that is trained without a mixture."""
     normalisation: Normalisation | None = None
     """Scaling of the bands; None: from the training samples."""
+    part: Part | None = None
+    """Samples of the region whose member is trained; None: all."""
 
     def train(self, number: int, folder: Path, progress: Progress = QUIET) -> Trained:
         """Train on draw `number`, from 0; write ``model/`` and ``curves.csv`` to `folder`, and return the model.
@@ -76,16 +79,16 @@ class Trainer:
         where = SplitLayout(folder)
         folder.mkdir(parents=True, exist_ok=True)
         if choice.members:
-            return self._mixture(number, where, progress)
+            return self._ensemble(number, where, progress)
         shutil.rmtree(where.members, ignore_errors=True)  # of a mixture trained here before
         draw, seed = self._draw(number), _seed(samples, number, self.member)
         torch.manual_seed(seed)
         model = choice.build(self.scene, samples.legend)
         if model.abilities.fitted:
             draw = self._finest(draw, number, progress)
-        held_out = samples.draw(number)
+        held_out = self.whole_draw(number)
         self._check_validation(model, held_out, number)
-        if not self.member:
+        if not self.member or self.part:
             self._report(draw, number, progress)
         normalisation = self.normalisation or Normalisation.of(samples.cuts, draw.train, settings.scaling)
         if self.start and isinstance(self.scene, Scene):
@@ -113,12 +116,20 @@ class Trainer:
 
     def _draw(self, number: int) -> Draw:
         """Return draw `number` with the training and validation samples that the settings use."""
-        draw = self.samples.draw(number)
+        draw = self.whole_draw(number)
         if self.choice.training.stops_early:
             return draw
         # Validation polygons are not needed and are used for training.
         everything = np.sort(np.concatenate([draw.train, draw.validation]))
         return replace(draw, train=everything, validation=draw.train[:0])
+
+    def whole_draw(self, number: int) -> Draw:
+        """Return draw `number`; for the member of a region, the training and validation samples of its part."""
+        draw = self.samples.draw(number)
+        if self.part is None:
+            return draw
+        train, validation = (some[self.part.samples[some]] for some in (draw.train, draw.validation))
+        return replace(draw, train=train, validation=validation)
 
     def _finest(self, draw: Draw, number: int, progress: Progress) -> Draw:
         """Return a draw without the training samples of coarser classes, which a model that is fitted at once cannot use."""
@@ -127,15 +138,16 @@ class Trainer:
             progress.say(f"Draw {number + 1}: {coarse} pixels of coarser classes do not train '{self.choice.name}'.")
         return replace(draw, train=kept)
 
-    def _mixture(self, number: int, where: SplitLayout, progress: Progress) -> Trained:
-        """Train the members of a mixture one after the other, and return their mean; complete members are kept."""
+    def _ensemble(self, number: int, where: SplitLayout, progress: Progress) -> Trained:
+        """Train the members of a mixture, or of the regions, one after the other, and combine them; complete members are kept."""
         choice, samples, draw = self.choice, self.samples, self._draw(number)
         where.curves.unlink(missing_ok=True)  # of a single network trained here before
         normalisation = self._shared_scaling(draw)
-        members = [
-            trainer.train_once(number, where.member(i), Named(progress, f"member {i + 1} of {len(choice.members)}: "))
-            for i, trainer in enumerate(self.of_members(normalisation))
-        ]
+        trainers = list(self.of_members(normalisation, number, progress))
+        members = []
+        for i, trainer in enumerate(trainers):
+            title = trainer.part.region if trainer.part else f"member {i + 1} of {len(trainers)}"
+            members.append(trainer.train_once(number, where.member(i), Named(progress, f"{title}: ")))
         trained = combined(choice, self.scene, samples.legend, members)
         held_out = all(member.training.stops_early for member in choice.members)
         if choice.training.calibrate and held_out:
@@ -155,17 +167,47 @@ class Trainer:
         first = next((member for member in members if member.name == start.name), members[0])
         return start.start(first.build(self.scene, self.samples.legend), first.name, self.scene, scaling, QUIET)
 
-    def of_members(self, normalisation: Normalisation) -> Iterator["Trainer"]:
-        """Yield the trainer of each member of a mixture: its model, and its part of the samples."""
-        network = self.choice.build(self.scene, self.samples.legend)
-        for i, choice in enumerate(self.choice.members):
-            own = choice.build(self.scene, self.samples.legend).footprints
-            cuts = {name: part_of(self.samples.cuts[name], network.footprints[name], own[name]) for name in own}
+    def of_members(
+        self, normalisation: Normalisation, number: int = 0, progress: Progress = QUIET
+    ) -> Iterator["Trainer"]:
+        """Yield the trainer of each member: its model, and its part of the samples of draw `number`.
+
+        Raises
+        ------
+        TrainingError
+            A region has too few samples.
+        """
+        scene, samples, network = self.scene, self.samples, self.choice.build(self.scene, self.samples.legend)
+        pairs: list[tuple[Choice, Part | None]] = [(choice, None) for choice in self.choice.members]
+        if isinstance(config := self.choice.config, regional.Config):
+            pairs = [(self.choice.members[0], part) for part in self.parts(number, progress)]
+            scene = without_source(scene, config.source)
+        for i, (choice, part) in enumerate(pairs):
+            own = choice.build(scene, samples.legend).footprints
+            cuts = {name: part_of(samples.cuts[name], network.footprints[name], own[name]) for name in own}
             start = self.start if self.start and self.start.name == choice.name else None
-            yield Trainer(choice, self.scene, replace(self.samples, cuts=cuts), start, i, normalisation)
+            yield Trainer(choice, scene, replace(samples, cuts=cuts), start, i, normalisation, part)
+
+    def parts(self, number: int, progress: Progress = QUIET) -> list[Part]:
+        """Return the samples of each region in draw `number`, for a model per region; none for another model.
+
+        Raises
+        ------
+        TrainingError
+            A region has too few samples.
+        """
+        choice, config = self.choice, self.choice.config
+        if not isinstance(config, regional.Config):
+            return []
+        fitted = choice.build(self.scene, self.samples.legend).abilities.fitted
+        validated = choice.training.stops_early and not fitted
+        try:
+            return parts_of(self.scene, self.samples, self._draw(number), config, validated, progress)
+        except TrainingError as error:
+            raise TrainingError(f"Draw {number + 1}: {error}") from error
 
     def train_once(self, number: int, where: SplitLayout, progress: Progress) -> Trained:
-        """Train a member of a mixture in its folder, or read it if it is complete and of the same settings and samples."""
+        """Train a member in its folder, or read it if it is complete and of the same settings and samples."""
         identity = self._identity(number)
         if where.identity.exists() and where.identity.read_bytes() == identity.encode():
             try:

@@ -26,7 +26,7 @@ from bocage.errors import BocageError, TrainedError, UnknownNameError
 from bocage.grid import Ratio, Window
 from bocage.layout import ModelLayout
 from bocage.legend import LandClass, Legend
-from bocage.models import MODELS, Batch, Footprint, InputSpec, Network, build, card_for, mixture
+from bocage.models import MODELS, Batch, Footprint, InputSpec, Network, build, card_for, mixture, regional
 from bocage.models.base import seen_by
 from bocage.scene import Scene, Scenes
 from bocage.shelf import names_from
@@ -133,8 +133,8 @@ class Trained:
 
     @property
     def title(self) -> str:
-        """Name of the model; for a mixture, the names and numbers of its members."""
-        return str(self.config) if isinstance(self.config, mixture.Config) else self.name
+        """Name of the model; with members, their names and numbers."""
+        return str(self.config) if isinstance(self.config, mixture.Config | regional.Config) else self.name
 
     @property
     def footprints(self) -> Mapping[str, Footprint]:
