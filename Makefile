@@ -1,25 +1,31 @@
-# The whole interface: make env | demo | test | test-fast | test-lowest | check | docs | bench. Each installs what it needs.
+# The whole interface: make env | viewer | demo | test | test-fast | test-lowest | check | docs | bench. Each installs what it needs.
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
+PAGE := src/bocage/view/static/app.js
 DEMO ?= runs/demo
 WORKERS ?= 2
 # Every worker has one thread (tests/conftest.py).
 PYTEST = $(BIN)/python -m pytest -n $(WORKERS) --dist worksteal
 
-.PHONY: help env demo test test-fast test-lowest check docs bench lock clean
+.PHONY: help env viewer demo test test-fast test-lowest check docs bench lock clean
 
 help:  ## List the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
 
-env: $(STAMP)  ## Make .venv from the lock; nothing to do when it is up to date
+env: $(STAMP) $(if $(shell command -v npm),$(PAGE))  ## Make .venv from the lock; nothing to do when it is up to date
 
 $(STAMP): requirements.lock pyproject.toml
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/pip install --quiet --disable-pip-version-check -r requirements.lock
 	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps -e .
 	@touch $(STAMP)
+
+viewer: $(PAGE)  ## Build the page of `bocage view` with Node; `make env` does it where npm is installed
+
+$(PAGE): $(wildcard src/bocage/view/web/src/*) $(addprefix src/bocage/view/web/,package.json package-lock.json build.js)
+	cd src/bocage/view/web && npm ci --silent && npm run --silent build
 
 demo: env  ## Simulate a small landscape, map it from all sensors, compare the map with the whole truth
 	@rm -rf $(DEMO)
@@ -67,4 +73,4 @@ lock:  ## Write requirements.lock anew from pyproject.toml, in a fresh environme
 	 build/lock/bin/pip freeze --exclude bocage | sed 's/+cpu//') > requirements.lock
 
 clean:  ## Remove what the targets made
-	rm -rf $(VENV) runs/demo build/notebooks docs/_build $(addprefix docs/,api commands drawings example_pages shelves tables terms)
+	rm -rf $(VENV) runs/demo build/notebooks docs/_build $(addprefix docs/,api commands drawings example_pages shelves tables terms) src/bocage/view/static src/bocage/view/web/node_modules

@@ -58,7 +58,7 @@ def _digest(folder: Path) -> str:
     """Return a digest of the files of a package: outputs of notebooks are kept as long as the code does not change."""
     digest = hashlib.sha256()
     for path in sorted(folder.rglob("*")):
-        if path.is_file() and path.suffix != ".pyc":
+        if path.suffix in (".py", ".toml"):
             digest.update(f"{path.relative_to(folder)}\0".encode() + path.read_bytes())
     return digest.hexdigest()[:16]
 

@@ -12,11 +12,15 @@ import rasterio
 from bocage.cli import main
 from bocage.errors import RecipeError, SamplesError, SceneError, TrainingError
 from bocage.jobs.run import run
+from bocage.layout import RunLayout
 from bocage.recipe import read_recipe
 from bocage.run import open_sites
 from bocage.scene import Scenes, limited
 from bocage.testing import tiny_landscape
 from bocage.training.sites import balanced_members
+from bocage.view import open_viewed
+from bocage.view.pixel import Pixel
+from bocage.view.places import polygons_of
 from conftest import FOREST, Told
 
 FILL = "fill = { every = 20, start = 2021-02-01, end = 2021-07-31 }"
@@ -443,3 +447,21 @@ def test_a_part_of_the_footprints_of_sites(lands, tmp_path):
     inner = cut.within(1, cut.size - 2)
     for whole, part in zip(cut.read(members), inner.read(members), strict=True):
         assert np.array_equal(part, whole[..., 1:-1, 1:-1])
+
+
+def test_sites_are_viewed_one_at_a_time(mapped):
+    path, out = mapped
+    viewed = open_viewed(out)
+    assert viewed.site == "north"
+    assert viewed.notes("en") == []
+    south = open_viewed(out, site="south")
+    assert south.grid.crs_name == "EPSG:32631"
+    assert south.layers["classes"].path == RunLayout(out).site("south").map.layer("classes", ".tif")
+    assert len(polygons_of(south)["features"]) > 0
+    assert not south.is_tested
+    assert Pixel(south, 3, 3).described()["code"] in (*south.legend.codes, None)
+    east = open_viewed(out, site="east")
+    assert polygons_of(east)["features"] == []
+    assert east.grid.shape == viewed.grid.shape
+    with pytest.raises(RecipeError, match="no site is called 'west'"):
+        open_viewed(out, site="west")

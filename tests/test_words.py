@@ -12,7 +12,8 @@ from bocage.words import LANGUAGES, Note, number, percent, sentence, whole, word
 FIELDS = re.compile(r"\{\w+(?::[^}]*)?\}")
 SAME = {
     "axis_date", "axis_validation", "h_dates", "h_provenance", "h_sources", "metric_kappa", "note_text", "pixels", "source",
-    "split_test", "split_validation", "stage_importance", "t_dates", "t_dates_one", "total",
+    "split_test", "split_validation", "stage_importance", "t_dates", "t_dates_one", "total", "view_attention", "view_date", "view_part_test",
+    "view_part_validation", "view_pixel",
 }  # fmt: skip
 """Keys of texts that are the same words in English and French."""
 

@@ -120,3 +120,7 @@ class EvaluationError(BocageError):
 
 class RunFolderError(BocageError):
     """An output folder that belongs to another run, or to other software."""
+
+
+class ViewError(BocageError):
+    """A page of a run that cannot be served."""

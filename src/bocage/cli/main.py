@@ -29,6 +29,7 @@ COMMANDS = {
     "change": "bocage.cli.finishing:change",
     "fuse": "bocage.cli.finishing:fuse",
     "trends": "bocage.cli.finishing:trends",
+    "view": "bocage.cli.viewing:view",
     "adapt": "bocage.cli.learning:adapt",
     "pretrain": "bocage.cli.learning:pretrain",
     "export": "bocage.cli.learning:export",

@@ -5,7 +5,7 @@ from bocage.mapping.codes import check_truth, codes_at, codes_beside, count_code
 from bocage.mapping.delivered import Delivered, open_delivered
 from bocage.mapping.delivery import Item
 from bocage.mapping.engine import LandCoverMap, make_map, open_map, open_map_folder
-from bocage.mapping.predict import Classified, Forward, Prediction, classify_at, predict, predict_at
+from bocage.mapping.predict import Classified, Forward, Prediction, attention_at, classify_at, predict, predict_at
 from bocage.mapping.region import read_region
 from bocage.mapping.settings import Mapping
 from bocage.mapping.speed import pixels_per_second
@@ -29,6 +29,7 @@ __all__ = [
     "Prediction",
     "Sureness",
     "Workers",
+    "attention_at",
     "check_truth",
     "classify_at",
     "codes_at",

@@ -134,6 +134,19 @@ def predict(
     return infer(trained, read_inputs(trained, scene, window), window, Forward(device, novelty=with_novelty))
 
 
+@torch.inference_mode()
+def attention_at(trained: Trained, scene: Scene, row: int, column: int) -> dict[str, NDArray[np.float32]]:
+    """Return series → attention weight of each date (T,) at a pixel of the map; empty if the network has no attention."""
+    if not trained.model.abilities.attention:
+        return {}
+    batch, pixel = {}, Window(row, column, 1, 1)
+    for name, footprint in trained.footprints.items():
+        cube = scene.cubes[name]
+        block = cube.read(footprint.window(pixel, cube.ratio))
+        batch[name] = trained.normalisation.tensor(name, block.values[None], block.valid[None], cube.clock)
+    return {name: weights[0].cpu().numpy() for name, weights in trained.model.attention(batch).items()}
+
+
 def read_inputs(trained: Trained, scene: Scene, window: Window) -> Inputs:
     """Read the input data of the network for a window.
 

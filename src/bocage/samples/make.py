@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from bocage.disk import artefact
 from bocage.errors import SamplesError
 from bocage.grid import Grid
 from bocage.legend import Legend
@@ -43,6 +44,30 @@ def make_samples(scene: Scene, survey: Survey, needs: Needs, folder: Path, progr
     samples = assembled(legend, survey.split, usable.found, usable.cuts)
     notes = (*usable.found.notes, *notes_on_classes(samples, dropped))
     return replace(samples, rejections=(*usable.found.rejections, *dropped), notes=notes)
+
+
+def reopened(scene: Scene, survey: Survey, path: Path) -> Samples:
+    """Return the samples of a run from its polygons and its table (:meth:`Samples.to_parquet`), without footprints.
+
+    Raises
+    ------
+    SamplesError
+        The polygons cannot be read, or are no longer those of the table.
+    """
+    found = labelled(scene, survey)
+    with artefact(path):
+        table = pd.read_parquet(path, columns=["row", "column"])
+    width = np.int64(scene.grid.shape[1])
+    place = found.pixels.row * width + found.pixels.column
+    kept = np.flatnonzero(np.isin(place, table.row.to_numpy() * width + table.column.to_numpy()))
+    usable = Usable(found, {}).take(kept)
+    tested = is_tested(usable.found.pixels, usable.found.tested)
+    same, legend, _ = drop_rare(usable.found.pixels, survey.legend, survey.split, tested)
+    if len(kept) != len(table) or not same.all():
+        raise SamplesError(
+            f"{survey.reference.shown} does not give the samples of {path}: the polygons were changed. Run the recipe again."
+        )
+    return assembled(legend, survey.split, usable.found, {})
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,262 @@
+"""What a folder holds for the page: the map, its legend and layers, the scene, the accuracy; and what is missing."""
+
+import threading
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import Any, TypeVar
+
+import numpy as np
+
+from bocage.errors import BocageError, RunFolderError, SourceError
+from bocage.evaluation import Predictions
+from bocage.grid import Grid
+from bocage.layout import MapLayout, RunLayout
+from bocage.legend import Legend
+from bocage.mapping import WRITERS, Item
+from bocage.mapping.writers.cog import read_reduced
+from bocage.provenance import Provenance
+from bocage.recipe import Recipe, Site, read_recipe
+from bocage.report.transfer import Mapped
+from bocage.run import open_scene
+from bocage.samples import Samples
+from bocage.samples.make import reopened
+from bocage.scene import Scene
+from bocage.sources.raster import inspect
+from bocage.training import Trained
+from bocage.view.imagery import Pictures
+from bocage.view.pyramid import Pyramid
+from bocage.words import sentence
+
+COARSE = 512
+"""Longer side of the reduced raster whose maximum is taken, in pixels."""
+SHOWN = ("classes", "regularised", "confidence", "margin", "entropy", "novelty", "validity", "probabilities")
+"""Rasters of a map that the page shows, in this order."""
+T = TypeVar("T")
+Missing = tuple[str, Mapping[str, Any]]
+"""Key of a text, and its values."""
+
+
+@dataclass(frozen=True)
+class RasterLayer:
+    """A raster of the map."""
+
+    path: Path
+    bands: tuple[str, ...]
+    """Names of the bands."""
+    scales: tuple[float, ...]
+    """Factor from stored to physical values of each band."""
+
+
+@dataclass
+class Viewed:
+    """A run, or a map, that is open for the page. The scene and the samples are opened when they are first needed."""
+
+    layout: RunLayout
+    name: str
+    language: str
+    legend: Legend
+    grid: Grid
+    layers: Mapping[str, RasterLayer]
+    """Layers of the map that can be read; empty without a map."""
+    recipe: Recipe | None = None
+    site: str = ""
+    missing: list[Missing] = field(default_factory=list)
+    lock: threading.RLock = field(default_factory=threading.RLock)
+    opened: dict[str, Any] = field(default_factory=dict)
+    """What was opened or computed once, by name."""
+    locks: dict[str, threading.RLock] = field(default_factory=dict)
+    """Name → lock while it is opened: requests come in threads."""
+
+    def once(self, name: str, work: Callable[[], T]) -> T:
+        """Return what `work` gives, computed by the first thread that asks; the others wait for it."""
+        with self.lock:
+            own = self.locks.setdefault(name, threading.RLock())
+        with own:
+            if name not in self.opened:
+                self.opened[name] = work()
+            found: T = self.opened[name]
+            return found
+
+    @property
+    def scene(self) -> Scene | None:
+        """The scene of the recipe; None, with a note, where it cannot be opened."""
+        recipe = self.recipe
+        return (
+            None
+            if recipe is None
+            else self.once("scene", lambda: self._tried("view_no_imagery", lambda: open_scene(recipe)))
+        )
+
+    @property
+    def pictures(self) -> Pictures | None:
+        """Imagery of the scene."""
+        scene = self.scene
+        return None if scene is None else self.once("pictures", lambda: Pictures.of(scene))
+
+    @property
+    def pyramid(self) -> Pyramid:
+        """Tiles of the map; as deep as the finest imagery once it is open, which is not waited for."""
+        pictures = self.opened.get("pictures")
+        return Pyramid(self.grid, pictures.finest(self.grid) if pictures else self.grid.resolution)
+
+    @property
+    def samples(self) -> Samples | None:
+        """Labelled pixels of the run, without footprints; None, with a note, where the polygons cannot be read."""
+        recipe, scene = self.recipe, self.scene
+        if recipe is None or scene is None or self.site or not self.layout.samples.exists():
+            return None
+        again = partial(reopened, scene, recipe.survey, self.layout.samples)
+        return self.once("samples", lambda: self._tried("view_no_polygons", again))
+
+    @property
+    def test_file(self) -> Path:
+        """File of the predictions of the model of the map at its test pixels; it may not exist."""
+        return self.layout.split(self.recipe.map.draw if self.recipe else 0).test
+
+    @property
+    def is_tested(self) -> bool:
+        """Whether errors can be shown: the model of the map was tested, and the map is not that of one site of several."""
+        return not self.site and self.test_file.exists()
+
+    @property
+    def tested(self) -> Predictions | None:
+        """Predictions of the model of the map at its test pixels; None where nothing was tested."""
+        if not self.is_tested:
+            return None
+        read = partial(Predictions.from_parquet, self.test_file)
+        return self.once("tested", lambda: self._tried("view_no_test", read))
+
+    @property
+    def tested_names(self) -> tuple[str, ...]:
+        """Class names, in the order of the predictions."""
+        return self.samples.legend.names if self.samples is not None else ()
+
+    @property
+    def model(self) -> Path | None:
+        """Folder of the model of the map; None where it is not in the run's folder."""
+        model = self.layout.split(self.recipe.map.draw if self.recipe else 0).model
+        return model.path if model.description.exists() else None
+
+    @property
+    def trained(self) -> Trained:
+        """Model of the run.
+
+        Raises
+        ------
+        TrainedError
+            There is none, or its folder is damaged.
+        """
+        return self.once("trained", lambda: Trained.load(self.model or self.layout.split(0).model.path))
+
+    def most(self, name: str) -> float:
+        """Return the largest value of the bands of a layer without a fixed range, from its overviews; at least 1."""
+        return self.once(f"most {name}", lambda: _largest(self.layers[name].path))
+
+    def notes(self, language: str) -> list[str]:
+        """Return the sentences on what is missing."""
+        return [sentence(key, language, **values) for key, values in self.missing]
+
+    def _tried(self, key: str, work: Callable[[], T]) -> T | None:
+        try:
+            return work()
+        except BocageError as error:
+            self.missing.append((key, {"why": str(error)}))
+            return None
+
+
+def _largest(path: Path) -> float:
+    values = read_reduced(path, COARSE)
+    known = values[values != np.iinfo(values.dtype).max]  # no data is the largest value of the type
+    return float(max(1, known.max(initial=1)))
+
+
+def open_viewed(folder: Path, site: str = "", recipe: Path | None = None) -> Viewed:
+    """Open the folder of a run, finished or not, of a map or of a mosaic.
+
+    Parameters
+    ----------
+    site
+        Name of the site, in a run with several; empty: the first site with a map.
+    recipe
+        Recipe of the run, if it is no longer where the folder says.
+
+    Raises
+    ------
+    RunFolderError
+        The folder does not exist, or has neither a map nor a recipe whose sources can be opened.
+    """
+    if not folder.is_dir():
+        raise RunFolderError(f"{folder} does not exist or is not a folder. Give the folder of a run or of a map.")
+    layout, missing = RunLayout(folder), list[Missing]()
+    parsed = _recipe_of(layout, recipe, missing)
+    land = MapLayout.of(folder)
+    if parsed and parsed.sites:
+        chosen = parsed.find(site) if site else _first_mapped(parsed, layout)
+        site, land, parsed = chosen.name, layout.site(chosen.slug).map, parsed.part(chosen)
+    layers = _layers_of(land, missing)
+    if parsed and not site and not layout.split(parsed.map.draw).test.exists():
+        missing.append(("view_no_score", {}))
+    name = parsed.name if parsed else folder.resolve().name
+    language = parsed.report.language if parsed else "en"
+    if "classes" in layers:
+        grid, legend = inspect(layers["classes"].path).grid, Item.load(land.item).legend
+        return Viewed(layout, name, language, legend, grid, layers, parsed, site, missing)
+    if parsed is None:
+        raise RunFolderError(
+            f"{folder} has no complete map, and its recipe cannot be read. Run 'bocage run' first, or give the recipe with "
+            "--recipe."
+        )
+    scene = open_scene(parsed)
+    if scene.ids is not None:
+        raise RunFolderError(
+            f"{folder} is a run on tables of series, which has no map to show. Open its report instead."
+        )
+    # An unfinished run is shown on the grid of its recipe.
+    viewed = Viewed(layout, name, language, parsed.legend, scene.grid, {}, parsed, site, missing)
+    viewed.opened["scene"] = scene
+    return viewed
+
+
+def _recipe_of(layout: RunLayout, given: Path | None, missing: list[Missing]) -> Recipe | None:
+    """Return the recipe of a run, or of the scene of a map by a model of another run; None, with a note, without one."""
+    path = given
+    if path is None and layout.provenance.exists():
+        path = Path(Provenance.load(layout.provenance).recipe)
+    elif path is None and (mapped := Mapped.load(layout.mapped)):
+        path = Path(mapped.transfer.asked.recipe)
+    if path is None:
+        missing.append(("view_no_recipe", {}))
+        return None
+    try:
+        return read_recipe(path)
+    except BocageError as error:
+        if given:
+            raise
+        missing.append(("view_recipe_moved", {"why": str(error)}))
+        return None
+
+
+def _first_mapped(recipe: Recipe, layout: RunLayout) -> Site:
+    mapped = (site for site in recipe.sites if layout.site(site.slug).map.is_complete)
+    return next(mapped, recipe.sites[0])
+
+
+def _layers_of(land: MapLayout, missing: list[Missing]) -> dict[str, RasterLayer]:
+    """Return the rasters of a complete map that exist and can be read; the others are noted."""
+    if not land.is_complete:
+        missing.append(("view_no_map", {}))
+        return {}
+    named = Item.load(land.item).files
+    found = {}
+    for name in SHOWN:
+        path = land.layer(name, WRITERS.get("cog").SUFFIX)
+        if path.exists():
+            try:
+                found[name] = RasterLayer(path, inspect(path).descriptions, inspect(path).scales)
+            except SourceError as error:
+                missing.append(("view_damaged_layer", {"layer": name, "why": str(error)}))
+        elif name in named:
+            missing.append(("view_moved_layer", {"layer": name, "file": path.name}))
+    return found
