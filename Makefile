@@ -14,7 +14,7 @@ PYTEST = $(BIN)/python -m pytest -n $(WORKERS) --dist worksteal
 help:  ## List the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
 
-env: $(STAMP) $(if $(shell command -v npm),$(PAGE))  ## Make .venv from the lock; nothing to do when it is up to date
+env: $(STAMP)  ## Make .venv from the lock; nothing to do when it is up to date
 
 $(STAMP): requirements.lock pyproject.toml
 	$(PYTHON) -m venv $(VENV)
@@ -22,7 +22,7 @@ $(STAMP): requirements.lock pyproject.toml
 	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps -e .
 	@touch $(STAMP)
 
-viewer: $(PAGE)  ## Build the page of `bocage view` with Node; `make env` does it where npm is installed
+viewer: $(PAGE)  ## Build the page of `bocage view` again, with Node, after a change; `make env` builds it the first time
 
 $(PAGE): $(wildcard src/bocage/view/web/src/*) $(addprefix src/bocage/view/web/,package.json package-lock.json build.js)
 	cd src/bocage/view/web && npm ci --silent && npm run --silent build

@@ -18,7 +18,7 @@ class ViewerHook(BuildHookInterface[Any]):
     """Builds the page, and adds it to the wheel."""
 
     def initialize(self, version: str, build_data: dict[str, Any]) -> None:
-        """Build the page if it is missing or outdated; without Node, the package is built without it."""
+        """Build the page if it is missing or outdated; without Node or its registry, the package is built without it."""
         web, built = Path(self.root) / VIEW / "web", Path(self.root) / VIEW / "static"
         if self.target_name == "wheel" and not is_current(web, built):
             npm = shutil.which("npm")
@@ -27,8 +27,12 @@ class ViewerHook(BuildHookInterface[Any]):
                     "npm was not found: 'bocage view' will need 'make viewer', with Node installed"
                 )
                 return
-            subprocess.run([npm, "ci", "--silent"], cwd=web, check=True)
-            subprocess.run([npm, "run", "--silent", "build"], cwd=web, check=True)
+            try:
+                subprocess.run([npm, "ci", "--silent"], cwd=web, check=True)
+                subprocess.run([npm, "run", "--silent", "build"], cwd=web, check=True)
+            except subprocess.CalledProcessError as error:
+                self.app.display_warning(f"the page of 'bocage view' was not built ({error}): run 'make viewer' later")
+                return
         build_data["artifacts"].append(f"{VIEW.as_posix()}/static/*")
 
 

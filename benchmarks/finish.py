@@ -36,9 +36,9 @@ STEPS = """
 import json, sys, time
 from pathlib import Path
 from bocage.finish import Finishing
-from bocage.finish.objects import Codes
+from bocage.objects.connected import Codes
 from bocage.finish.regularise import regularise
-from bocage.finish.scratch import scratch
+from bocage.objects.scratch import scratch
 from bocage.finish.vectors import VectorMap
 from bocage.machine import peak_memory
 from bocage.mapping import WRITERS, MapBand, open_delivered

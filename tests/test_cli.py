@@ -307,7 +307,18 @@ def test_import_is_cheap():
 
 
 FIRST_LINES = {
-    "recipe: none.toml": ["check", "plan", "run", "prepare", "train", "evaluate", "map", "report", "compare"],
+    "recipe: none.toml": [
+        "check",
+        "plan",
+        "run",
+        "prepare",
+        "segment",
+        "train",
+        "evaluate",
+        "map",
+        "report",
+        "compare",
+    ],
     "images: none.toml": ["init"],
 }
 

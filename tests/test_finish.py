@@ -19,16 +19,16 @@ from bocage.disk import part_of, sha256_of
 from bocage.errors import FinishError, RunFolderError
 from bocage.finish import Finishing
 from bocage.finish.ground import ground_areas
-from bocage.finish.objects import Codes
 from bocage.finish.polygons import polygons_of
 from bocage.finish.regularise import regularise
-from bocage.finish.scratch import scratch
 from bocage.finish.vectors import copy, geo_metadata
 from bocage.grid import Grid
 from bocage.jobs.finish import finish, recipe_of
 from bocage.layout import RunLayout
 from bocage.legend import LandClass, Legend
 from bocage.mapping import pixel_areas
+from bocage.objects.connected import Codes
+from bocage.objects.scratch import scratch
 from bocage.progress import QUIET
 from bocage.recipe import read_recipe
 from conftest import Told
@@ -328,7 +328,11 @@ def test_complete_stages_are_kept_and_changed_ones_repeated(run):
     finish(read_recipe(recipe), out, told)
     assert not [word for word in told.words if "up to date" in word]
     finish(read_recipe(recipe), out, told)
-    assert [word for word in told.words if "up to date" in word] == ["regularise: up to date", "vectors: up to date"]
+    assert [word for word in told.words if "up to date" in word] == [
+        "regularise: up to date",
+        "accuracy: up to date",
+        "vectors: up to date",
+    ]
     (out / "finish/polygons.fgb").unlink()
     recipe.write_text(recipe.read_text().replace("tile = 64", "tile = 70"))
     told = Told()

@@ -134,6 +134,8 @@ def test_recipes_beside_the_landscape_can_be_read(land):
     for name in ("gru", "random_forest", "multiresolcc", "compare"):
         recipe = read_recipe(land / f"{name}.toml")
         assert open_scene(recipe).grid.resolution in (10, 1.5)
+    chain = read_recipe(land / "moringa.toml")
+    assert (chain.grid.like, chain.segment.sources, chain.choice.config.sources) == ("ms", ("ms",), ("objects",))
 
 
 def test_noise_is_a_function_of_location():

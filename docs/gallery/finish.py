@@ -12,11 +12,11 @@ from matplotlib.patches import Patch
 from matplotlib.path import Path as Outline
 
 from bocage.finish import Finishing
-from bocage.finish.objects import Codes
 from bocage.finish.polygons import polygons_of
 from bocage.finish.regularise import regularise
-from bocage.finish.scratch import scratch
 from bocage.grid import Grid
+from bocage.objects.connected import Codes
+from bocage.objects.scratch import scratch
 from bocage.progress import QUIET
 from bocage.simulate import LEGEND, World
 from bocage.simulate.landscape import ground_at

@@ -9,7 +9,9 @@
     ├── splits/<k>/                 model/  curves.csv  members/  test.parquet  score.json  importance.json
     ├── map/                        classes.tif  confidence.tif  …  areas.csv  item.json  checksums.sha256
     │                               with several sites: map/<site>/ and scene/<site>/
-    ├── finish/                     polygons.{gpkg,parquet,fgb}  areas.csv  zones.{csv,parquet}
+    ├── objects/                    objects.{tif,parquet}
+    ├── finish/                     votes.{csv,parquet}  voted_areas.csv  areas.csv  score.json
+    │                               polygons.{gpkg,parquet,fgb}  zones.{csv,parquet}
     ├── maps/<region>/              as map/, and region.json
     ├── score.json  sample.json  validation.gpkg
     ├── report.html  report.json
@@ -155,7 +157,12 @@ class MapLayout:
         """Files of the layers that exist, in all formats, without styles and metadata, which users may edit."""
         others = (".qml", ".sld", ".csv", ".json", ".xml", ".sha256")
         found = [path for path in self.path.glob("[!.]*") if path.is_file() and path.suffix not in others]
-        return [path for path in found if path != self.regularised]
+        return [path for path in found if path not in (self.voted, self.regularised)]
+
+    @property
+    def voted(self) -> Path:
+        """Classes after the votes of objects or parcels, which ``bocage finish`` writes."""
+        return self.path / "voted.tif"
 
     @property
     def regularised(self) -> Path:
@@ -239,6 +246,28 @@ class SiteLayout:
 
 
 @dataclass(frozen=True)
+class ObjectsLayout:
+    """The folder of the objects of a segmentation."""
+
+    path: Path
+
+    @property
+    def ids(self) -> Path:
+        """Number of the object of each pixel, from 1; 0: no object."""
+        return self.path / "objects.tif"
+
+    @property
+    def table(self) -> Path:
+        """Features of every object."""
+        return self.path / "objects.parquet"
+
+    @property
+    def scratch(self) -> Path:
+        """Temporary rasters and tables of an unfinished segmentation."""
+        return self.path / ".scratch"
+
+
+@dataclass(frozen=True)
 class FinishLayout:
     """The folder of what follows the classification."""
 
@@ -252,6 +281,20 @@ class FinishLayout:
     def areas(self) -> Path:
         """Pixels and hectares of every class of the regularised map."""
         return self.path / "areas.csv"
+
+    def votes(self, suffix: str) -> Path:
+        """Class of every object or parcel in one format (parquet, csv)."""
+        return self.path / f"votes.{suffix}"
+
+    @property
+    def voted_areas(self) -> Path:
+        """Pixels and hectares of every class of the map after the votes."""
+        return self.path / "voted_areas.csv"
+
+    @property
+    def score(self) -> Path:
+        """Accuracy of the map before and after each step, on the test polygons."""
+        return self.path / "score.json"
 
     def zones(self, suffix: str) -> Path:
         """Area of every class in every zone in one format (csv, parquet)."""
@@ -407,6 +450,11 @@ class RunLayout:
         return MapLayout(self.path / "maps" / name)
 
     @property
+    def objects(self) -> ObjectsLayout:
+        """Objects of a segmentation."""
+        return ObjectsLayout(self.path / "objects")
+
+    @property
     def finish(self) -> FinishLayout:
         """What follows the classification."""
         return FinishLayout(self.path / "finish")
@@ -470,6 +518,10 @@ class RunLayout:
             "train": [*split.all_curves, model.description, model.weights, model.domain],
             "evaluate": [split.test, split.score],
             "importance": list(self.path.glob("splits/*/importance.json")),
+            "segment": [self.objects.ids],
+            "features": [self.objects.table],
+            "vote": [self.map.voted, self.finish.voted_areas, *self.finish.path.glob("votes.*")],
+            "accuracy": [self.finish.score],
             "regularise": [self.map.regularised, self.finish.areas],
             "vectors": list(self.finish.path.glob("polygons.*")),
             "zones": list(self.finish.path.glob("zones.*")),

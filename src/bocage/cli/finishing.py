@@ -18,11 +18,11 @@ from bocage.cli.terminal import started, terminal
     help="Folder of the run, of a fusion or of a map by a model, if RUN is a recipe.",
 )
 def finish(run: Path, out: Path | None) -> None:
-    """Regularise the map of a run, write it as polygons, and sum it by zone.
+    """Regularise the map of a run, by object or parcel too, write it as polygons, and sum it by zone.
 
-    RUN is the folder of a run, or its recipe. The section [finish] of the recipe has the settings: majority filter,
-    minimum mapping unit, simplification, vector formats, zones. Complete stages with the same inputs and settings are
-    not repeated. After an interruption, run the same command.
+    RUN is the folder of a run, or its recipe. The section [finish] of the recipe has the settings: votes of objects or
+    parcels, majority filter, minimum mapping unit, simplification, vector formats, zones. Complete stages with the
+    same inputs and settings are not repeated. After an interruption, run the same command.
 
     \b
     Examples:
@@ -38,7 +38,7 @@ def finish(run: Path, out: Path | None) -> None:
 
     with terminal() as progress:
         layout = work(parsed, folder or parsed.out, progress)
-    for path in (layout.map.regularised, *sorted(layout.finish.path.glob("[!.]*"))):
+    for path in (layout.map.voted, layout.map.regularised, *sorted(layout.finish.path.glob("[!.]*"))):
         if path.exists():
             click.echo(f"finished: {path}")
 

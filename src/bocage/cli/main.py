@@ -17,6 +17,7 @@ COMMANDS = {
     "plan": "bocage.cli.beginning:plan",
     "run": "bocage.cli.stages:run",
     "prepare": "bocage.cli.stages:prepare",
+    "segment": "bocage.cli.stages:segment",
     "train": "bocage.cli.stages:train",
     "evaluate": "bocage.cli.accuracy:evaluate",
     "map": "bocage.cli.stages:map_command",

@@ -108,6 +108,29 @@ def prepare(recipe: Path, out: Path | None, overwrite: bool) -> None:
         click.echo("nothing to prepare: all sources are read directly from their files")
 
 
+@click.command()
+@RECIPE
+@OUT
+@OVERWRITE
+def segment(recipe: Path, out: Path | None, overwrite: bool) -> None:
+    """Write the objects of the scene and their features.
+
+    The section [segment] of the recipe has the settings. Writes objects/objects.tif (the number of the object of each
+    pixel) and objects/objects.parquet (the features of each object) to the folder of the run. 'bocage run' includes
+    this step if a source of the recipe has the sensor "objects". Current files are kept.
+
+    \b
+    Example:
+      bocage segment recipe.toml --out runs/first
+    """
+    parsed = opened(recipe)
+    from bocage.jobs.segment import segment as work
+
+    with terminal() as progress:
+        layout = work(parsed, out or parsed.out, progress, overwrite)
+    click.echo(f"objects: {layout.ids}, {layout.table}")
+
+
 @click.command("map")
 @RECIPE
 @OUT

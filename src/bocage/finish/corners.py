@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bocage.finish.scratch import Raster, Scratch
 from bocage.grid import Window
+from bocage.objects.scratch import Raster, Scratch
 
 CHUNK = 256
 """Side of a chunk in corners."""

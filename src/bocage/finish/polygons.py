@@ -14,10 +14,10 @@ import shapely
 from numpy.typing import NDArray
 
 from bocage.finish.corners import Corners
-from bocage.finish.objects import Codes, Joined, Measures, edge_of, label_objects, positions, sums_of
-from bocage.finish.scratch import Raster, Scratch
 from bocage.finish.trace import arcs, corners, doubled_areas, rings, simplify
 from bocage.grid import Grid, Window
+from bocage.objects.connected import Codes, Joined, Measures, edge_of, label_objects, positions, sums_of
+from bocage.objects.scratch import Raster, Scratch
 from bocage.progress import Progress
 
 LARGEST = 1 << 22

@@ -13,13 +13,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bocage.errors import FinishError
-from bocage.finish.objects import Codes, Joined, edge_of, label_objects, positions, sums_of
-from bocage.finish.scratch import Raster, Scratch
 from bocage.finish.settings import Finishing
 from bocage.grid import Window
 from bocage.legend import Legend
 from bocage.machine import compiled
 from bocage.mapping.areas import pixel_areas
+from bocage.objects.connected import Codes, Joined, edge_of, label_objects, positions, sums_of
+from bocage.objects.scratch import Raster, Scratch
 from bocage.progress import Progress
 from bocage.shelf import did_you_mean
 
@@ -37,8 +37,15 @@ class Regularised:
     """Number of pixels of small objects without a neighbour that is large enough; they keep their class."""
 
 
-def regularise(codes: Codes, legend: Legend, settings: Finishing, scratch: Scratch, progress: Progress) -> Regularised:
+def regularise(
+    codes: Codes, legend: Legend, settings: Finishing, scratch: Scratch, progress: Progress, within: Codes | None = None
+) -> Regularised:
     """Regularise a map.
+
+    Parameters
+    ----------
+    within
+        Numbers of objects or parcels whose borders the majority filter respects.
 
     Raises
     ------
@@ -49,7 +56,7 @@ def regularise(codes: Codes, legend: Legend, settings: Finishing, scratch: Scrat
     table[list(legend.codes)] = np.arange(1, len(legend.codes) + 1)
     ranks = Codes(codes.grid, lambda window: table[codes.read(window)], codes.tile)
     if settings.majority:
-        ranks = _filtered(ranks, len(legend.codes), settings.majority, scratch, progress)
+        ranks = _filtered(ranks, len(legend.codes), settings.majority, scratch, progress, within)
     left, back = 0, np.array([0, *legend.codes], np.uint16)
     if settings.sieve or settings.mmu or any(settings.mmu_of.values()):
         rounds = _Rounds.of(ranks, minimum_areas(legend, settings), settings.sieve, scratch, progress)
@@ -102,17 +109,54 @@ def _majority(ranks: Any, half: int, classes: int) -> Any:
     return found
 
 
-def _filtered(ranks: Codes, classes: int, side: int, scratch: Scratch, progress: Progress) -> Codes:
+@compiled
+def _majority_within(ranks: Any, ids: Any, half: int, classes: int) -> Any:
+    """Return what `_majority` does, but let only pixels count that have the number in `ids` of the pixel itself."""
+    h, w = ranks.shape[0] - 2 * half, ranks.shape[1] - 2 * half
+    found = np.zeros((h, w), np.uint16)
+    counts = np.zeros(classes + 1, np.int64)
+    for y in range(h):
+        for x in range(w):
+            own = ranks[y + half, x + half]
+            if not own:
+                continue
+            counts[:] = 0
+            for i in range(y, y + 2 * half + 1):
+                for j in range(x, x + 2 * half + 1):
+                    if ids[i, j] == ids[y + half, x + half]:
+                        counts[ranks[i, j]] += 1
+            best = own
+            for k in range(1, classes + 1):
+                if counts[k] > counts[best]:
+                    best = k
+            found[y, x] = best
+    return found
+
+
+def _filtered(
+    ranks: Codes, classes: int, side: int, scratch: Scratch, progress: Progress, within: Codes | None
+) -> Codes:
     """Return the map after a majority filter; pixels without data stay so, and do not count."""
-    half, shape, windows = side // 2, ranks.grid.shape, ranks.windows
-    found = scratch.raster("majority", shape, "uint16", ranks.tile)
+    half, windows = side // 2, ranks.windows
+    found = scratch.raster("majority", ranks.grid.shape, "uint16", ranks.tile)
     for done, window in enumerate(windows, start=1):
         outer = window.pad(half, half)
-        inside, values = outer.clip(shape), np.zeros((outer.height, outer.width), np.uint16)
-        values[inside.within(outer)] = ranks.read(inside)
-        found.write(window, _majority(values, half, classes))
+        values = _padded(ranks, outer)
+        if within is None:
+            found.write(window, _majority(values, half, classes))
+        else:
+            found.write(window, _majority_within(values, _padded(within, outer).astype(np.int64), half, classes))
         progress.step("majority filter", done, len(windows))
     return Codes(ranks.grid, found.read, ranks.tile)
+
+
+def _padded(codes: Codes, outer: Window) -> NDArray[Any]:
+    """Read a window that may extend beyond the map, where the codes are 0."""
+    inside = outer.clip(codes.grid.shape)
+    read = codes.read(inside)
+    values = np.zeros((outer.height, outer.width), read.dtype)
+    values[inside.within(outer)] = read
+    return values
 
 
 @dataclass

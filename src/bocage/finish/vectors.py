@@ -22,12 +22,12 @@ from pyogrio.errors import DataLayerError, DataSourceError, FeatureError, FieldE
 from bocage.disk import replacing
 from bocage.errors import FinishError
 from bocage.finish.ground import ground_areas
-from bocage.finish.objects import Codes
 from bocage.finish.polygons import Batch, polygons_of
-from bocage.finish.scratch import Scratch
 from bocage.finish.settings import Format
 from bocage.grid import Grid, Window
 from bocage.mapping.delivered import Delivered
+from bocage.objects.connected import Codes
+from bocage.objects.scratch import Scratch
 from bocage.progress import Progress
 
 DRIVERS: Mapping[Format, str] = {"gpkg": "GPKG", "fgb": "FlatGeobuf"}

@@ -27,6 +27,7 @@ from bocage.mapping.areas import pixel_areas
 from bocage.mapping.delivered import Delivered
 from bocage.progress import Progress
 from bocage.shelf import did_you_mean
+from bocage.vectorfile import only_layer
 
 PART = 1024
 """Side of the parts of a zone that are read at a time, in pixels."""
@@ -75,12 +76,15 @@ def read_zones(path: Path, field: str, grid: Grid, progress: Progress) -> Zones:
         The file cannot be read, has no CRS, no such field, or no polygon.
     """
     if not path.exists():
-        raise FinishError(f"{path} does not exist. Give the path of a vector file of zones.")
+        raise FinishError(f"{path} does not exist. Give the path of a vector file of polygons.")
     try:
-        meta, _, wkb, values = pyogrio.raw.read(path, columns=[field] if field else [])
-        fields = pyogrio.read_info(path)["fields"].tolist()
+        layer = only_layer(path, "", "write its polygons to a file of their own")
+        meta, _, wkb, values = pyogrio.raw.read(path, layer=layer, columns=[field] if field else [])
+        fields = pyogrio.read_info(path, layer=layer)["fields"].tolist()
     except (DataSourceError, DataLayerError, FieldError, ValueError) as error:
         raise FinishError(f"{path} cannot be read as a vector file: {error}. Give a file of polygons.") from error
+    except LookupError as error:
+        raise FinishError(f"{error}") from error
     if not meta["crs"]:
         raise FinishError(f"{path} has no CRS. Set one, for example with ogr2ogr -a_srs.")
     if field and field not in fields:

@@ -48,7 +48,7 @@ def adapt_to(
         raise RunFolderError(f"{out} has a run, with a report of its own. Choose another --out, or give --overwrite.")
     settings = replace(settings, device=recipe.choice.training.device, seed=seed)
     with held(out):
-        scene = open_scene(recipe, progress)
+        scene = open_scene(recipe, progress, out)
         trained = Trained.load(ModelLayout.of(model).path).for_scene(scene)
         trained.check_scene(scene)
         for remark in remarks(trained, scene):

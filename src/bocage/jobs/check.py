@@ -8,6 +8,7 @@ from typing import Any
 
 from bocage.errors import BocageError, EvaluationError, RecipeError, SamplesError, SourceError, TrainingError
 from bocage.grid import Grid
+from bocage.layout import RunLayout
 from bocage.mapping import check_truth
 from bocage.preflight import Finding, Preflight, ordered
 from bocage.preflight.dates import check_dates, clearness
@@ -19,10 +20,20 @@ from bocage.preflight.polygons import check_polygons
 from bocage.preflight.validity import check_validity
 from bocage.progress import QUIET, Named, Progress
 from bocage.recipe import Recipe, Site, read_recipe
+from bocage.run import placed
 from bocage.samples import check_split
 from bocage.samples.points import label_rows
 from bocage.scene import Cube, make_scene
-from bocage.sources import SENSORS, Readable, RegionsSource, Source, check_overlap, open_source, opening_order
+from bocage.sources import (
+    SENSORS,
+    Readable,
+    RegionsSource,
+    Source,
+    check_overlap,
+    objects,
+    open_source,
+    opening_order,
+)  # fmt: skip
 from bocage.training import Trainer
 from bocage.words import Note
 
@@ -69,7 +80,7 @@ def _of_site(recipe: Recipe, site: Site) -> Recipe:
 
 def _checked(recipe: Recipe, out: Path, progress: Progress) -> Preflight:
     seen = Preflight(recipe.name, language=recipe.report.language)
-    seen.findings += _open_sources(recipe, seen, progress)
+    seen.findings += _open_sources(recipe, seen, out, progress)
     try:
         seen.grid = recipe.grid.grid(seen.sources)
     except (KeyError, BocageError) as error:
@@ -86,12 +97,16 @@ def _checked(recipe: Recipe, out: Path, progress: Progress) -> Preflight:
     return seen
 
 
-def _open_sources(recipe: Recipe, seen: Preflight, progress: Progress) -> Iterator[Finding]:
+def _open_sources(recipe: Recipe, seen: Preflight, out: Path, progress: Progress) -> Iterator[Finding]:
     """Open every source; skip unreadable files, so that the findings list all of them."""
+    own, recipe = recipe, placed(recipe, out)
     sensors = {name: SENSORS.get(choice.sensor) for name, choice in recipe.sources.items()}
     for name in opening_order(sensors):
         choice = recipe.sources[name]
         settings: Any = choice.settings
+        if objects.of_the_run(own.sources[name].settings) and not RunLayout(out).objects.table.exists():
+            yield Finding.of("note", name, Note.of("objects_later"))
+            continue
         severity: Severity = "warning"
         if getattr(settings, "on_error", "") == "stop":
             settings, severity = dataclasses.replace(settings, on_error="skip"), "error"
@@ -164,7 +179,10 @@ def _look_at_reference(recipe: Recipe, seen: Preflight, progress: Progress) -> I
     findings, seen.pixels = check_polygons(recipe.reference, seen.grid, recipe.legend, recipe.split)
     yield from findings
     try:
-        yield from check_shifts(_over(seen.sources, seen.grid), seen.grid, seen.pixels, progress)
+        images = {
+            n: one for n, one in seen.sources.items() if not isinstance(one, objects.ObjectsSource)
+        }  # others place these
+        yield from check_shifts(_over(images, seen.grid), seen.grid, seen.pixels, progress)
     except SourceError as error:
         yield Finding.quoting("sources", error, "copy_again")
 

@@ -26,7 +26,7 @@ from bocage.mapping import pixels_per_second
 from bocage.progress import QUIET, Named, Progress, Sent, listening
 from bocage.provenance import Provenance
 from bocage.recipe import Recipe, read_recipe
-from bocage.run import COMPARING, held, open_run, open_scene
+from bocage.run import COMPARING, held, open_run, open_scene, placed, segment_first
 from bocage.training import Trained
 from bocage.words import Note
 
@@ -64,8 +64,8 @@ def entries(recipe: Recipe, out: Path) -> list[Entry]:
         )
     run = RunLayout(out)
     listed = [Entry(recipe.choice.title, dataclasses.replace(recipe, compare=()), run)]
-    for contender in recipe.compare:
-        own = dataclasses.replace(recipe, choice=contender.choice, compare=())
+    for contender in recipe.compare:  # all models have the objects of the run
+        own = dataclasses.replace(placed(recipe, out), choice=contender.choice, compare=())
         listed.append(Entry(contender.label, own, run.rival(_slug(contender.label))))
     slugs = [entry.layout.path.name for entry in listed[1:]]
     twice = sorted({slug for slug in slugs if slugs.count(slug) > 1})
@@ -107,7 +107,9 @@ def compare_models(
         message = "a comparison needs a test part, and train = 1 uses all polygons for training; set it below 1"
         raise RecipeError(recipe.path, [Problem("split.train", message)])
     wanted = entries(recipe, out)
-    scene = open_scene(recipe)
+    with held(out):
+        segment_first(recipe, out, progress)
+    scene = open_scene(recipe, out=out)
     for entry in wanted:
         try:
             entry.recipe.choice.build(scene, recipe.legend)

@@ -38,7 +38,7 @@ def evaluate_sample(
     """
     drawn = Drawn.load(path)
     labelled = read_sample(path, drawn, recipe.legend, field)
-    land = map_of(recipe, open_scene(recipe, progress).grid, out)
+    land = map_of(recipe, open_scene(recipe, progress, out).grid, out)
     if labelled.unlabelled:
         progress.say(f"{path.name}: {labelled.unlabelled} of {len(drawn)} pixels have no label and are not used.")
     if fingerprint(land.files["classes"]) != drawn.fingerprint:
@@ -101,7 +101,7 @@ def evaluate_model(
     layout, folder = RunLayout(out), ModelLayout.of(model)
     _check_free(layout, overwrite)
     with held(out):
-        scene = open_scene(recipe, progress)
+        scene = open_scene(recipe, progress, out)
         trained = Trained.load(folder.path).for_scene(scene)
         trained.check_scene(scene)
         for said in (*remarks(trained, scene), *compare_legends(recipe.legend, trained)):

@@ -1,28 +1,33 @@
-"""``bocage finish``: regularise the map of a run, write it as polygons, and sum it by zone."""
+"""``bocage finish``: votes of objects or parcels, regularisation, polygons and zones of the map of a run."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from bocage.disk import Watch, artefact, checksums_of, digest, read_checksums
+from bocage.disk import Watch, artefact, checksums_of, digest, read_checksums, write_json
 from bocage.errors import FinishError, RunFolderError
+from bocage.evaluation import Predictions, load_score
 from bocage.finish import Finishing
-from bocage.finish.objects import Codes
+from bocage.finish.accuracy import PIXELS, accuracy_of_steps
 from bocage.finish.regularise import regularise
-from bocage.finish.scratch import scratch
 from bocage.finish.vectors import VectorMap
+from bocage.finish.votes import count_votes, voted, write_votes
+from bocage.finish.within import Place, Within, open_within
 from bocage.grid import Window
 from bocage.jobs.zones import tested_at, zones_of
 from bocage.layout import MapOnlyLayout, RunLayout
 from bocage.machine import versions
 from bocage.mapping import WRITERS, AreaCount, Delivered, MapBand, open_delivered
+from bocage.objects.connected import Codes
+from bocage.objects.scratch import Scratch, scratch
 from bocage.progress import QUIET, Progress
 from bocage.provenance import Provenance, Stage
 from bocage.recipe import Recipe
 from bocage.run import Inputs, RunFolder, held
 from bocage.samples.reference import fingerprint_vector
 from bocage.sources.base import Decoding
-from bocage.sources.raster import read
+from bocage.sources.raster import fingerprint, inspect, is_raster, read
 from bocage.vectorfile import vector_files
 
 FORMAT = 1
@@ -77,10 +82,19 @@ def finish(recipe: Recipe, out: Path, progress: Progress = QUIET) -> RunLayout:
     with held(out):
         finishing = _Finishing.of(layout, recipe, progress)
         layout.finish.path.mkdir(exist_ok=True)
-        if settings.changes_map:
+        if settings.votes:
+            finishing.once("vote", finishing.vote)
+        else:
+            votes = layout.finish.path.glob("votes.*")
+            finishing.forget("vote", layout.map.voted, layout.finish.voted_areas, *votes)
+        if settings.regularises:
             finishing.once("regularise", finishing.regularise)
         else:
             finishing.forget("regularise", layout.map.regularised, layout.finish.areas)
+        if settings.votes or settings.regularises:
+            finishing.measure()
+        else:
+            finishing.forget("accuracy", layout.finish.score)
         if settings.formats:
             finishing.once("vectors", finishing.vectorise)
         else:
@@ -97,8 +111,10 @@ class _Finishing:
     """State while a map is finished."""
 
     folder: RunFolder
-    settings: Finishing
+    recipe: Recipe
     land: Delivered
+    within: Path | None
+    """Raster of objects, or vector file of parcels."""
     keys: dict[str, str]
     """Stage → digest of its inputs and settings."""
     progress: Progress
@@ -110,12 +126,20 @@ class _Finishing:
         zones = vector_files(settings.zones) if settings.zones else []
         if settings.zones and not zones:  # before the other stages
             raise FinishError(f"[finish] zones: {settings.zones} does not exist. Give the path of a vector file.")
-        watch = Watch.on([*layout.map.layers, *zones])
+        within = _within_of(settings, layout)
+        watch = Watch.on([*layout.map.layers, *zones, *(_files_of(within) if within else [])])
         folder = RunFolder(layout, provenance, Inputs(provenance.inputs, {}, watch))
         record = provenance.stages.get("map")
         folder.need("map", record.key if record else "", "map")
         land = open_delivered(layout.path)
-        return cls(folder, settings, land, _keys(settings, provenance), progress)
+        keys = _keys(settings, within, provenance)
+        keys["accuracy"] = digest(keys["accuracy"], recipe.map.draw, recipe.evaluation.names)
+        return cls(folder, recipe, land, within, keys, progress)
+
+    @property
+    def settings(self) -> Finishing:
+        """Settings of what follows the classification."""
+        return self.recipe.finish
 
     @property
     def layout(self) -> RunLayout:
@@ -141,28 +165,79 @@ class _Finishing:
 
         return Codes(grid, codes, self.settings.tile)
 
+    def vote(self) -> None:
+        """Write ``voted.tif``, its areas, and the table of the objects or parcels."""
+        land, layout = self.land, self.layout
+        with scratch(layout.finish.scratch) as folder:
+            within = self._opened(folder, self.progress)
+            votes = count_votes(land, within, self.settings.vote, self.progress)
+            self._write(layout.map.voted, layout.finish.voted_areas, voted(land, within, votes))
+        for old in layout.finish.path.glob("votes.*"):
+            old.unlink()
+        write_votes(votes, within.parcels, land.grid, layout.finish.votes("parquet"), layout.finish.votes("csv"))
+        kind = "parcels" if within.parcels else "objects"
+        self.progress.say(f"{len(votes.ids)} {kind} with a class each ({self.settings.vote})")
+
     def regularise(self) -> None:
         """Write ``regularised.tif``, and its areas."""
-        land, layout = self.land, self.layout
-        dtype = "uint8" if max(land.legend.codes) <= 255 else "uint16"
-        areas = AreaCount(land.grid, land.legend)
+        layout = self.layout
+        source = layout.map.voted if self.settings.votes else self.land.path("classes")
         with scratch(layout.finish.scratch) as folder:
-            found = regularise(self._codes(land.path("classes")), land.legend, self.settings, folder, self.progress)
-            band = MapBand("class", dtype, 0, categorical=True)
-            output = WRITERS.get("cog").open(layout.map.regularised, land.grid, (band,), land.legend)
-            try:
-                for window, codes in found.tiles:
-                    output.put(window, codes[None].astype(dtype))
-                    areas.count(window, codes)
-                output.close()
-            except BaseException:
-                output.discard()
-                raise
-        areas.areas().save(layout.finish.areas)
+            within = None
+            if self.within and self.settings.majority:  # its messages are those of the votes
+                within = self._opened(folder, QUIET if self.settings.votes else self.progress).ids
+            codes, legend = self._codes(source), self.land.legend
+            found = regularise(codes, legend, self.settings, folder, self.progress, within)
+            self._write(layout.map.regularised, layout.finish.areas, found.tiles)
         if found.left:
             self.progress.say(
                 f"{found.left} pixels are in objects below the minimum that border on no larger object; they keep their class."
             )
+
+    def _opened(self, folder: Scratch, progress: Progress) -> Within:
+        assert self.within is not None
+        return open_within(self.within, Place(self.land.grid, self.settings.tile, folder), progress)
+
+    def _write(self, path: Path, table: Path, tiles: Iterable[tuple[Window, Any]]) -> None:
+        """Write the tiles of a map of classes, and the table of its areas."""
+        land = self.land
+        dtype = "uint8" if max(land.legend.codes) <= 255 else "uint16"
+        areas, band = AreaCount(land.grid, land.legend), MapBand("class", dtype, 0, categorical=True)
+        output = WRITERS.get("cog").open(path, land.grid, (band,), land.legend)
+        try:
+            for window, codes in tiles:
+                output.put(window, codes[None].astype(dtype))
+                areas.count(window, codes)
+            output.close()
+        except BaseException:
+            output.discard()
+            raise
+        areas.areas().save(table)
+
+    def measure(self) -> None:
+        """Write the accuracy of each step, if the map has test polygons, and print it."""
+        path = tested_at(self.layout.path)
+        tested = Predictions.from_parquet(path) if path else None
+        if not tested:
+            self.forget("accuracy", self.layout.finish.score)
+            self.progress.say("The accuracy of the finished map is not measured: it has no test polygons.")
+            return
+        self.once("accuracy", lambda: self._measured(tested))
+
+    def _measured(self, tested: Predictions) -> None:
+        layout, land, recipe = self.layout, self.land, self.recipe
+        files = {PIXELS: land.path("classes")}
+        files |= {"voted": layout.map.voted} if self.settings.votes else {}
+        files |= {"regularised": layout.map.regularised} if self.settings.regularises else {}
+        of_run = layout.split(recipe.map.draw).score
+        draw, untested = (recipe.map.draw, load_score(of_run).matrix.untested) if of_run.exists() else (None, ())
+        place = (land.grid, land.legend)
+        found = accuracy_of_steps(tested, draw, files, place, recipe.evaluation.names, untested)
+        if found is None:
+            self.progress.say("The accuracy of the finished map is not measured: no test pixel has a class on the map.")
+            return
+        write_json(layout.finish.score, found.as_dict())
+        self.progress.say(f"{found}")
 
     def zones(self) -> None:
         """Sum the map by zone. The accuracy was measured on the classes as they are, so they are summed."""
@@ -171,9 +246,10 @@ class _Finishing:
         zones_of(self.layout.path, self.settings.zones, self.settings.zone, table, None, self.progress)
 
     def vectorise(self) -> None:
-        """Write the polygons of the regularised map, or of the map as it is."""
+        """Write the polygons of the finished map, or of the map as it is."""
         layout, land = self.layout, self.land
-        source = layout.map.regularised if self.settings.changes_map else land.path("classes")
+        source = layout.map.voted if self.settings.votes else land.path("classes")
+        source = layout.map.regularised if self.settings.regularises else source
         vectors = VectorMap(land, self._codes(source), self.settings.simplify)
         for old in layout.finish.path.glob("polygons.*"):
             old.unlink()
@@ -202,15 +278,46 @@ def _provenance(layout: RunLayout, recipe: Recipe) -> Provenance:
     return found
 
 
-def _keys(settings: Finishing, provenance: Provenance) -> dict[str, str]:
+def _within_of(settings: Finishing, layout: RunLayout) -> Path | None:
+    """Return the raster of objects or the vector file of parcels that the settings name.
+
+    Raises
+    ------
+    FinishError
+        It does not exist.
+    """
+    if settings.within is None:
+        return None
+    if settings.within == "objects":
+        if not layout.objects.ids.exists():
+            raise FinishError(f"[finish] within: {layout.objects.ids} does not exist. Run 'bocage segment' first.")
+        return layout.objects.ids
+    path = Path(settings.within)
+    if not path.exists():
+        raise FinishError(
+            f"[finish] within: {path} does not exist. Give the path of parcels or of a raster of objects."
+        )
+    return path
+
+
+def _files_of(within: Path) -> list[Path]:
+    return [*inspect(within).files] if is_raster(within) else vector_files(within)
+
+
+def _keys(settings: Finishing, within: Path | None, provenance: Provenance) -> dict[str, str]:
     """Return, for each stage, the digest of its inputs and settings."""
     files = dict(provenance.stages["map"].files)
+    classes = {name: files[name] for name in files if "classes" in name}
+    place = (fingerprint(within) if is_raster(within) else fingerprint_vector(within)) if within else ""
+    voting = digest(FORMAT, files if settings.vote == "probability" else classes, place, settings.vote)
     regular = (settings.majority, settings.mmu, dict(settings.mmu_of), settings.sieve)
-    regularised = digest(FORMAT, {name: files[name] for name in files if "classes" in name}, regular)
+    regularised = digest(FORMAT, classes, regular, *([voting] if within else []))
     tested = {stage: dict(of.files) for stage, of in provenance.stages.items() if stage.startswith("evaluate/")}
     zones = fingerprint_vector(settings.zones) if settings.zones else ""
     return {
+        "vote": voting,
         "regularise": regularised,
         "vectors": digest(regularised, files, settings.simplify, settings.formats),
         "zones": digest(ZONES, files, tested, zones, settings.zone),
+        "accuracy": digest(regularised, voting, tested),
     }

@@ -19,7 +19,7 @@ from bocage.mapping import (
 from bocage.progress import QUIET, Progress
 from bocage.recipe import Recipe
 from bocage.report.transfer import Adaptation, Mapped, Transfer
-from bocage.run import RegionChoice, has_results, held, map_region, open_run, open_scene, settled
+from bocage.run import RegionChoice, has_results, held, map_region, open_run, open_scene, segment_first, settled
 from bocage.scene import Scene
 from bocage.training import Reduced, Trained
 
@@ -29,6 +29,7 @@ def map_region_of(
 ) -> LandCoverMap | None:
     """Map a region with the model of the run in `out` into ``maps/<name>``; return None for a table of samples."""
     with held(out):
+        segment_first(recipe, out, progress, overwrite)
         opened = open_run(recipe, out, progress, overwrite, ())
         return map_region(opened, region, overwrite)
 
@@ -51,7 +52,7 @@ def map_with(
     layout = RunLayout(out)
     _check_free(layout, overwrite)
     with held(out):
-        folder, scene = ModelLayout.of(model).path, open_scene(recipe, progress)
+        folder, scene = ModelLayout.of(model).path, open_scene(recipe, progress, out)
         trained = Trained.load(folder)
         settings = _with_layers(_precise(recipe, folder, progress), trained)
         computing = Computing(recipe.choice.training.device, recipe.workers)

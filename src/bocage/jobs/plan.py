@@ -99,7 +99,7 @@ def plan(recipe: Recipe, out: Path, workers: Sequence[int] = (), progress: Progr
     """
     startup = time.time() - psutil.Process().create_time()
     started = time.monotonic()
-    scene = open_scene(recipe)
+    scene = open_scene(recipe, out=out)
     Inputs.of(recipe, scene)
     opening = startup + time.monotonic() - started
     place = out.absolute().parent

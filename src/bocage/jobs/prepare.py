@@ -5,7 +5,7 @@ from pathlib import Path
 from bocage.layout import RunLayout
 from bocage.progress import QUIET, Progress
 from bocage.recipe import Recipe
-from bocage.run import claim, held, prepared
+from bocage.run import claim, held, prepared, segment_first
 from bocage.scene import Prepared
 
 
@@ -20,5 +20,6 @@ def prepare(recipe: Recipe, out: Path, progress: Progress = QUIET, overwrite: bo
         The disk is full; complete parts are kept.
     """
     with held(out):
+        segment_first(recipe, out, progress, overwrite)
         claimed = claim(recipe, RunLayout(out), progress, overwrite)
         return prepared(recipe, claimed.scene, claimed.folder, progress)[1]

@@ -8,7 +8,7 @@ from bocage.layout import RunLayout
 from bocage.models.reconstruction import reconstruction
 from bocage.progress import QUIET, Progress
 from bocage.recipe import Recipe
-from bocage.run import claim, held
+from bocage.run import claim, held, segment_first
 from bocage.run.start import STAGE, pretraining_key
 from bocage.samples.unlabelled import cut_pixels, scatter
 from bocage.training import Pretrained, Pretraining, check_device, pretrain
@@ -34,6 +34,7 @@ def pretrain_on(
     check_device(choice.training)
     layout, settings = RunLayout(out), replace(settings, seed=recipe.split.seed)
     with held(out):
+        segment_first(recipe, out, progress, overwrite)
         claimed = claim(recipe, layout, progress, overwrite)
         scene, folder = claimed.scene, claimed.folder
         network = choice.build(scene, recipe.legend)

@@ -1,6 +1,7 @@
 """``bocage report``: write the report of a folder again, from what the folder holds."""
 
 from pathlib import Path
+from typing import Any
 
 from bocage.errors import BocageError, RunFolderError
 from bocage.jobs.run import run
@@ -44,7 +45,8 @@ def report_of(folder: Path, progress: Progress = QUIET) -> Path:
             "'bocage map --model' or 'bocage adapt' first, or give the folder of one."
         )
     with held(folder):
-        return write_transfer_of(layout, mapped, adapted, _scene_of((mapped or adapted).transfer, progress))  # type: ignore[union-attr]
+        record: Any = mapped or adapted
+        return write_transfer_of(layout, mapped, adapted, _scene_of(record.transfer, layout.path, progress))
 
 
 def write_transfer_of(
@@ -75,7 +77,7 @@ def _is_map_of(mapped: Mapped, layout: RunLayout) -> bool:
     return layout.map.is_complete and Item.load(layout.map.item).fingerprint == mapped.transfer.fingerprint
 
 
-def _scene_of(transfer: Transfer, progress: Progress) -> tuple[Scene | None, str]:
+def _scene_of(transfer: Transfer, folder: Path, progress: Progress) -> tuple[Scene | None, str]:
     """Return the scene of a record, None if its recipe or imagery has moved, and the language of the page."""
     try:
         recipe = _part_called(transfer.asked.name, read_recipe(Path(transfer.asked.recipe)))
@@ -83,7 +85,7 @@ def _scene_of(transfer: Transfer, progress: Progress) -> tuple[Scene | None, str
         progress.say(f"The report is written without imagery: {error}")
         return None, transfer.asked.language
     try:
-        return open_scene(recipe, progress), recipe.report.language
+        return open_scene(recipe, progress, folder), recipe.report.language
     except BocageError as error:
         progress.say(f"The report is written without imagery: {error}")
         return None, recipe.report.language

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from bocage.progress import QUIET, Progress
 from bocage.recipe import Recipe
-from bocage.run import STAGES, Run, SitesRun, held, open_run, open_sites
+from bocage.run import STAGES, Run, SitesRun, held, open_run, open_sites, segment_first
 
 
 def run(
@@ -31,6 +31,7 @@ def run(
         if recipe.sites:
             opened: Run | SitesRun = open_sites(recipe, out, progress, overwrite, stages)
         else:
+            segment_first(recipe, out, progress, overwrite)
             opened = open_run(recipe, out, progress, overwrite, stages, scene_at)
         work: Mapping[str, Callable[[], object]] = {
             "train": opened.train, "evaluate": opened.evaluate, "map": opened.map, "report": opened.report,

@@ -56,7 +56,7 @@ def design_sample(
         raise EvaluationError(
             f"The legend has no class '{unknown[0]}'. The classes are {', '.join(recipe.legend.names)}."
         )
-    grid, codes = open_scene(recipe, progress).grid, recipe.legend.codes
+    grid, codes = open_scene(recipe, progress, out).grid, recipe.legend.codes
     classes = map_of(recipe, grid, out).files["classes"]
     sizes = dict(zip(codes, count_codes(classes, recipe.legend, grid).tolist(), strict=True))
     wanted = {codes[recipe.legend.names.index(name)]: value for name, value in expected.items()}

@@ -13,6 +13,7 @@ from bocage.grid import Grid
 from bocage.legend import LandClass, Legend
 from bocage.mapping import Mapping, Workers
 from bocage.models.ensemble import MOST
+from bocage.objects import Segmenting
 from bocage.ranges import Range, check_ranges
 from bocage.report import Reporting
 from bocage.samples import Reference, Split, Survey
@@ -177,6 +178,8 @@ class Recipe:
     """Models to compare with the model of the recipe."""
     finish: Finishing = field(default_factory=Finishing)
     """Regularisation, vector map and zones."""
+    segment: Segmenting | None = None
+    """Objects of the scene, for ``bocage segment``; None: the recipe has none."""
     plugins: Plugins = Plugins()
     """Code outside of Bocage that model folders may name."""
     sites: tuple[Site, ...] = ()

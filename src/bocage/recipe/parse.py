@@ -18,13 +18,14 @@ from bocage.finish import Finishing
 from bocage.legend import Legend, nomenclature, read_csv
 from bocage.mapping import WRITERS, Mapping, Workers
 from bocage.models import ENSEMBLES, MODELS, Member, mixture
+from bocage.objects import Segmenting
 from bocage.recipe.nouns import Contender, GridChoice, LegendChoice, Plugins, Recipe, Repetition, Site, SourceChoice
 from bocage.recipe.reading import Reading
 from bocage.report import Reporting
 from bocage.samples import Reference, Split
 from bocage.scene import INDICES, Preparation, Preparing
 from bocage.shelf import Shelf, allow, did_you_mean
-from bocage.sources import SENSORS
+from bocage.sources import SENSORS, objects
 from bocage.textfile import read_text
 from bocage.training import Choice, Training, with_preset
 
@@ -35,6 +36,7 @@ SECTIONS: dict[str, tuple[type[Any], bool]] = {
     "scene": (Preparing, False),
     "split": (Split, False),
     "training": (Training, False),
+    "segment": (Segmenting, False),
     "map": (Mapping, False),
     "evaluation": (Evaluation, False),
     "finish": (Finishing, False),
@@ -365,6 +367,8 @@ def _label(raw: Any, choice: Choice) -> str:
 
 def _plain_section(reading: Reading, raw: dict[str, Any], key: str) -> Any:
     kind, required = SECTIONS[key]
+    if key == "segment" and key not in raw:
+        return None  # no objects
     if key not in raw and required:
         reading.add(key, f"the section [{key}] is missing")
         return None
@@ -399,7 +403,15 @@ def _sources(reading: Reading, raw: Any, place: str = "sources") -> dict[str, So
 def _cross_check(reading: Reading, parts: dict[str, Any], sources: dict[str, SourceChoice]) -> None:
     split, mapping = parts["split"], parts["map"]
     _check_grid(reading, parts.get("grid"), sources, "grid.like")
-    evaluation = parts["evaluation"]
+    evaluation, segment = parts["evaluation"], parts.get("segment")
+    for name in segment.sources if segment and sources else ():
+        if name not in sources:
+            known = f"{did_you_mean(name, sources)} The sources are: {', '.join(sources)}"
+            reading.add("segment.sources", f"no source is called '{name}'.{known}")
+    if segment is None and any(objects.of_the_run(choice.settings) for choice in sources.values()):
+        reading.add(
+            "segment", "the section [segment] is missing; a source with the sensor \"objects\" needs it, or 'path'"
+        )
     named: list[tuple[Shelf[Any], str, Any]] = [(METRICS, "evaluation.metrics", evaluation and evaluation.metrics)]
     named.append((WRITERS, "map.formats", mapping and mapping.formats))
     _check_indices(reading, sources, "sources")
@@ -414,6 +426,8 @@ def _check_grid(reading: Reading, grid: GridChoice | None, sources: dict[str, So
     if grid and grid.like and sources and grid.like not in sources:
         known = f"{did_you_mean(grid.like, sources)} The sources are: {', '.join(sources)}"
         reading.add(key, f"no source is called '{grid.like}'.{known}")
+    elif grid and grid.like and sources and objects.of_the_run(sources[grid.like].settings):
+        reading.add(key, f"'{grid.like}' has the objects of this run; name a source that is segmented")
     elif grid and grid.like and sources and sources[grid.like].sensor == REGIONS:
         reading.add(key, f"'{grid.like}' are regions, which have no pixels; name an image or a series")
 

@@ -74,6 +74,8 @@ class Reading:
             return self._clean(inner, value, key)
         if inner is not None and isinstance(value, list):
             return [self._clean(inner, v, f"{key}.{i}") if isinstance(v, dict) else v for i, v in enumerate(value)]
+        if any(typing.get_origin(o) is typing.Literal and value in typing.get_args(o) for o in options):
+            return value  # a name that stands in place of a path
         if Path in options and isinstance(value, str) and not POSTGIS.match(value):
             if value and not value.isprintable():
                 self.add(key, f"the path {value[:60]!r} has a control character; write a backslash as '/' or '\\\\'")

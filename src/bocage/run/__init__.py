@@ -2,12 +2,14 @@
 
 from bocage.run.folder import Inputs, RunFolder, has_results
 from bocage.run.lock import COMPARING, held
-from bocage.run.opening import claim, open_run, open_scene, prepared
+from bocage.run.objects import segment_first, segment_objects
+from bocage.run.opening import claim, open_run, open_scene, placed, prepared
 from bocage.run.regions import RegionChoice, map_region
 from bocage.run.sites import SitesRun, open_sites
 from bocage.run.stages import STAGES, Run, settled
 
 __all__ = [
     "COMPARING", "STAGES", "Inputs", "RegionChoice", "Run", "RunFolder", "SitesRun", "claim", "has_results", "held", "map_region",
-    "open_run", "open_scene", "open_sites", "prepared", "settled",
+    "open_run", "open_scene", "open_sites", "placed", "prepared", "segment_first", "segment_objects",
+    "settled",
 ]  # fmt: skip

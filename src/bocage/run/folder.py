@@ -21,13 +21,15 @@ from bocage.run.lock import COMPARING, LOCK
 from bocage.samples import Reference
 from bocage.samples.reference import fingerprint_reference
 from bocage.scene import Scene
+from bocage.sources import objects
 from bocage.vectorfile import vector_files
 
 T = TypeVar("T")
-NO_MATTER = ("path", "text", "choice", "scene", "compare", "report", "workers", "plugins", "finish", "sites")
+NO_MATTER = ("path", "text", "choice", "scene", "compare", "report", "workers", "plugins", "finish", "sites", "segment")
 """Fields of a recipe without a digest of their own. They do not affect the results (location of the file, cache on disk, other
-models, report, workers, allowed code), or their parts have separate digests (the choice, what follows the map, the sites)."""
-NO_RESULTS = ("prepare", "samples", "pretrain")
+models, report, workers, allowed code), or their parts have separate digests (the choice, what follows the map, the sites, the
+objects)."""
+NO_RESULTS = ("prepare", "samples", "pretrain", "segment", "features")
 """Stages that are repeated without ``--overwrite``."""
 
 
@@ -95,10 +97,19 @@ class Inputs:
 
 
 def identity_of(recipe: Recipe, inputs: Inputs) -> dict[str, str]:
-    """Return section → digest of all settings and inputs that determine the results of a recipe."""
+    """Return section → digest of all settings and inputs that determine the results of a recipe.
+
+    Objects that the run itself segments are a result.
+    """
+    own = {name for name, choice in (recipe.sources or {}).items() if objects.of_the_run(choice.settings)}
+    if own:
+        contents = {name: found for name, found in inputs.contents.items() if name not in own}
+        inputs = dataclasses.replace(inputs, contents=contents)
     skipped = (*NO_MATTER, "grid", "sources", "reference") if recipe.sites else NO_MATTER
     values = {f.name: getattr(recipe, f.name) for f in dataclasses.fields(recipe) if f.name not in skipped}
     choice = recipe.choice
+    if own:
+        values["segment"] = recipe.segment
     training = (choice.training, choice.trainings) if choice.trainings else choice.training
     values |= {"model": choice.name, "config": choice.config, "training": training}
     values |= {"map": dataclasses.replace(recipe.map, sites=())} | {f"site {site.name}": site for site in recipe.sites}

@@ -20,12 +20,28 @@ from bocage.run.start import start_of
 from bocage.samples import Samples, make_samples
 from bocage.samples.cut import STORE
 from bocage.scene import Prepared, Scene, make_scene, prepare_scene
-from bocage.sources import SENSORS, Readable, open_source, opening_order
+from bocage.sources import SENSORS, Readable, objects, open_source, opening_order
 from bocage.training import check_device
 
 
-def open_scene(recipe: Recipe, progress: Progress = QUIET) -> Scene:
+def placed(recipe: Recipe, out: Path) -> Recipe:
+    """Return the recipe with the objects of the run's folder `out` as those of its sources of objects that name no folder."""
+    sources = {
+        name: replace(choice, settings=replace(choice.settings, path=RunLayout(out).objects.path))
+        if objects.of_the_run(choice.settings)
+        else choice
+        for name, choice in recipe.sources.items()
+    }
+    return recipe if recipe.sites else replace(recipe, sources=sources)
+
+
+def open_scene(recipe: Recipe, progress: Progress = QUIET, out: Path | None = None) -> Scene:
     """Open the sources of the recipe, and return the scene on the grid of the map.
+
+    Parameters
+    ----------
+    out
+        Folder of the run, for sources of objects; default: that of the recipe.
 
     Raises
     ------
@@ -33,6 +49,7 @@ def open_scene(recipe: Recipe, progress: Progress = QUIET) -> Scene:
         The recipe has several sites.
     """
     recipe.check_single()
+    recipe = placed(recipe, out or recipe.out)
     return scene_of(recipe.grid, recipe.sources, progress)
 
 
@@ -62,7 +79,7 @@ class Claimed:
 
 def claim(recipe: Recipe, layout: RunLayout, progress: Progress, overwrite: bool) -> Claimed:
     """Open the scene and claim the folder."""
-    scene = open_scene(recipe, progress)
+    scene = open_scene(recipe, progress, layout.path)
     truth = recipe.evaluation.truth
     if truth and (said := check_truth(truth, scene.grid, recipe.legend)):  # before hours of training
         progress.say(said)

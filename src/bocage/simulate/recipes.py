@@ -61,6 +61,12 @@ draws = {draws}
 [evaluation]
 truth = "truth.tif"            # a simulated landscape has a reference map
 """
+OBJECTS = """[segment]                      # objects of the multispectral image
+sources = ["ms"]
+
+[sources.objects]              # features of the objects, written first
+sensor = "objects"
+"""
 REGIONS = """
 [sources.regions]
 sensor = "regions"
@@ -133,6 +139,8 @@ def write_recipes(simulation: Simulation, folder: Path) -> list[Path]:
         texts["multiresolcc"] = COMMON.format(
             name="multiresolcc", like="pan", sources=sections["vhr"], draws=1, model=net, training=training
         )
+    if "vhr" in has:
+        texts["moringa"] = _moringa(simulation, sections)
     if {"s2", "s1", "vhr"} <= has:
         texts["compare"] = _comparison(s2, sections, simulation.year)
     paths = []
@@ -140,6 +148,16 @@ def write_recipes(simulation: Simulation, folder: Path) -> list[Path]:
         paths.append(folder / f"{name}.toml")
         paths[-1].write_text(text, encoding="utf-8")
     return paths
+
+
+def _moringa(simulation: Simulation, sections: dict[str, str]) -> str:
+    """Return the recipe of the classification of objects: a segmentation of MS, the features of all sources, a random forest."""
+    series = "\n".join(
+        [sections[name] + (INDICES if name == "s2" else "") for name in ("s2", "s1") if name in sections]
+    )
+    sources = f"{series}\n{sections['vhr']}\n{OBJECTS}"
+    model = 'name = "random_forest"\nsources = ["objects"]         # the features of the object at each pixel'
+    return COMMON.format(name="moringa", like="ms", sources=sources, draws=3, model=model, training="")
 
 
 def _comparison(s2: str, sections: dict[str, str], year: int) -> str:

@@ -4,6 +4,7 @@ from bocage.shelf import Shelf
 from bocage.sources import (
     image,
     landsat_c2l2,
+    objects,
     pansharpened,
     pleiades,
     regions,
@@ -37,6 +38,7 @@ SENSORS: Shelf[Sensor | Opener | Deriver] = Shelf(
     {
         "image": image,
         "landsat_c2l2": landsat_c2l2,
+        "objects": objects,
         "pansharpened": pansharpened,
         "pleiades": pleiades,
         "regions": regions,

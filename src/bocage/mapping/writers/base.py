@@ -17,6 +17,8 @@ class MapBand:
     nodata: int
     categorical: bool = False
     """Whether the values are class codes of the legend."""
+    numbers: bool = False
+    """Whether the values are numbers of objects, which overviews do not average."""
     scale: float = 1.0
     """Scale factor: value = scale × stored value."""
 

@@ -110,7 +110,8 @@ class OpenCog:
         self.discard()
 
     def _finish(self) -> None:
-        resampling = Resampling.nearest if self.bands[0].categorical else Resampling.average
+        first = self.bands[0]
+        resampling = Resampling.nearest if first.categorical or first.numbers else Resampling.average
         with (
             _failing_as(f"{self.path} cannot be finished", "is the disk full?"),
             rasterio.Env(GDAL_NUM_THREADS="1"),

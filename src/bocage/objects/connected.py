@@ -12,9 +12,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bocage.finish.scratch import Raster
 from bocage.grid import Grid, Window
 from bocage.machine import compiled
+from bocage.objects.scratch import Raster
 from bocage.progress import Progress
 
 Measures = Callable[[Window, NDArray[Any]], Mapping[str, NDArray[Any]]]
@@ -38,7 +38,7 @@ class Codes:
 
 
 @compiled
-def _label(codes: Any, y0: int, x0: int, width: int) -> Any:
+def label(codes: Any, y0: int, x0: int, width: int) -> Any:
     """Return the objects of a tile, numbered by their first pixel in a map of `width` columns, plus 1; 0: no data."""
     h, w = codes.shape
     parent = np.empty(h * w, np.int32)
@@ -194,7 +194,7 @@ def label_objects(codes: Codes, ids: Raster, progress: Progress, measures: Measu
     meeting, windows = _Meeting(codes.grid, codes.tile), codes.windows
     for done, window in enumerate(windows, start=1):
         values = codes.read(window)
-        found = _label(values, window.y, window.x, codes.grid.shape[1])
+        found = label(values, window.y, window.x, codes.grid.shape[1])
         ids.write(window, found)
         parts = meeting.add(window, values, found)
         at = positions(parts, window, codes.grid)

@@ -62,6 +62,11 @@ class Scratch:
             )  # fmt: skip
         return Raster(array, path)
 
+    def opened(self, name: str) -> Raster:
+        """Return a raster that :meth:`raster` created, with what was written to it."""
+        path = self.folder / name
+        return Raster(zarr.open_array(path, mode="r+", zarr_format=3), path)
+
 
 @contextmanager
 def scratch(folder: Path) -> Iterator[Scratch]:

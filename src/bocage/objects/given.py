@@ -1,0 +1,81 @@
+"""Objects of another program: their numbers on the grid of a source, from 1 in the order of the first pixels."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bocage.errors import SourceError
+from bocage.grid import Grid, Window
+from bocage.objects.segment import Objects
+from bocage.progress import Progress
+from bocage.sources.base import Decoding
+from bocage.sources.raster import inspect, nests, read, touches
+
+TILE = 1024
+"""Side of the tiles in pixels."""
+
+
+def take_over(path: Path, grid: Grid, progress: Progress) -> Objects:
+    """Return the objects of a raster of object numbers on a grid.
+
+    A pixel has the object at its centre. Equal numbers are one object, connected or not.
+
+    Raises
+    ------
+    SourceError
+        The raster cannot be read, its numbers are not whole, or it has no object on the grid.
+    """
+    info = inspect(path)
+    if info.count != 1 or np.dtype(info.dtype).kind not in "iu":
+        raise SourceError(
+            f"[segment] ids: {path} has {info.count} band(s) of {info.dtype}. Give a raster of one band of whole numbers."
+        )
+    if not touches(info.grid, grid, grid.window):
+        raise SourceError(
+            f"[segment] ids: {path} ({info.grid.bounds} in {info.grid.crs_name}) is outside the map ({grid})."
+        )
+    if nests(info.grid, grid) is None:
+        progress.say(
+            f"{path.name}: its grid ({info.grid}) is not that of the objects ({grid}); the nearest pixel is taken."
+        )
+    known, number = _numbered(path, grid, progress)
+    if not len(known):
+        raise SourceError(f"[segment] ids: {path} has no object on the map.")
+    return Objects(_tiles(path, grid, known, number), len(known), 0, 0)
+
+
+def _tiles(
+    path: Path, grid: Grid, known: NDArray[np.int64], number: NDArray[np.int64]
+) -> Iterator[tuple[Window, NDArray[np.uint32]]]:
+    for window in grid.tiles(TILE):
+        ids = _read(path, grid, window)
+        at = np.minimum(np.searchsorted(known, ids), len(known) - 1)
+        yield window, np.where(ids > 0, number[at], 0).astype(np.uint32)
+
+
+def _numbered(path: Path, grid: Grid, progress: Progress) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Return the numbers of the file, ascending, and the rank of the first pixel of each, from 1."""
+    known, first = np.zeros(0, np.int64), np.zeros(0, np.int64)
+    windows = list(grid.tiles(TILE))
+    for done, window in enumerate(windows, start=1):
+        ids = _read(path, grid, window)
+        here, at = np.unique(ids, return_index=True)
+        row, column = np.divmod(at, window.width)
+        place = (window.y + row) * grid.shape[1] + window.x + column
+        both, places = np.concatenate([known, here[here > 0]]), np.concatenate([first, place[here > 0]])
+        order = np.lexsort((places, both))
+        both, places = both[order], places[order]
+        new = np.append(True, both[1:] != both[:-1])[: len(both)]
+        known, first = both[new], places[new]
+        progress.step("finding objects", done, len(windows))
+    number = np.empty(len(known), np.int64)
+    number[np.argsort(first)] = np.arange(1, len(known) + 1)
+    return known, number
+
+
+def _read(path: Path, grid: Grid, window: Window) -> NDArray[Any]:
+    values, there = read(path, [1], grid, window, "nearest", Decoding())
+    return np.where(there[0], np.maximum(values[0].astype(np.int64), 0), 0)

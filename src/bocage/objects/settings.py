@@ -1,0 +1,47 @@
+"""Settings of the objects of a run."""
+
+import math
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Annotated
+
+from bocage.grid import Grid
+from bocage.objects.features import Features
+from bocage.ranges import SEED, Range, check_ranges
+
+
+@dataclass(frozen=True)
+class Segmenting:
+    """Settings of ``bocage segment``: the objects of the scene."""
+
+    sources: tuple[str, ...] = ()
+    """Names of the sources to segment together, on the grid of the source with the smallest pixels; empty: all sources with the
+    smallest pixels of the recipe."""
+    bands: tuple[str, ...] = ()
+    """Names of the bands and indices to use, of any of these sources; empty: all."""
+    clusters: Annotated[int, Range(2, 1000)] = 20
+    """Number of spectral clusters of the k-means, 2 to 1000. More clusters make more and smaller objects."""
+    minimum: Annotated[int, Range(1, 1_000_000)] = 50
+    """Minimum number of pixels of an object. A smaller object merges with the neighbour whose mean is nearest. 1: none merges."""
+    mmu: Annotated[float, Range(0, 1_000_000)] = 0.0
+    """Minimum mapping unit in hectares, at least 0; with `minimum`, the larger of the two counts."""
+    sample: Annotated[int, Range(1000, 10_000_000)] = 100_000
+    """Number of pixels of the k-means, 1000 to 10,000,000."""
+    seed: Annotated[int, SEED] = 0
+    """Seed of the sample and of the k-means."""
+    ids: Path | None = None
+    """Raster of object numbers from another program, whole numbers above 0, in place of a segmentation; it is read on the grid of
+    the source with the smallest pixels."""
+    features: Features = field(default_factory=Features)
+    """Features of the objects."""
+    tile: Annotated[int, Range(16, 8192)] = 1024
+    """Side, in pixels, of the tiles that are read and computed at a time. Memory grows with its square. The result does not
+    depend on it."""
+
+    def __post_init__(self) -> None:
+        check_ranges(self)
+
+    def pixels(self, grid: Grid) -> int:
+        """Return the minimum number of pixels of an object on a grid."""
+        height, width = grid.metres
+        return max(self.minimum, math.ceil(self.mmu * 10_000 / (height * width) * (1 - 1e-9)))

@@ -1,0 +1,110 @@
+"""The objects of a run: their numbers and features, before the scene is opened that has them as a source."""
+
+import shutil
+from dataclasses import replace
+from pathlib import Path
+
+from bocage.disk import digest
+from bocage.errors import Problem, RecipeError
+from bocage.layout import ObjectsLayout, RunLayout
+from bocage.legend import Legend
+from bocage.mapping import WRITERS, MapBand
+from bocage.objects import Segmenting
+from bocage.objects.features import Features, write_features
+from bocage.objects.given import take_over
+from bocage.objects.segment import segment
+from bocage.objects.stack import Stack
+from bocage.progress import QUIET, Progress
+from bocage.recipe import Recipe
+from bocage.run.folder import Inputs, RunFolder
+from bocage.run.opening import prepared, scene_of
+from bocage.scene import Scene
+from bocage.sources import objects
+from bocage.sources.raster import fingerprint
+
+FORMAT = 1
+"""Changed when the objects or features of the same settings change."""
+TILE = 1024
+"""Stands for any side of the tiles in digests: no result depends on it."""
+
+
+def has_own_objects(recipe: Recipe) -> bool:
+    """Whether a recipe has a source of the objects that the run itself segments."""
+    return any(objects.of_the_run(choice.settings) for choice in (recipe.sources or {}).values())
+
+
+def segment_first(recipe: Recipe, out: Path, progress: Progress = QUIET, overwrite: bool = False) -> None:
+    """Segment, if a source of the recipe has the objects of the run; the caller holds the lock of the folder."""
+    if has_own_objects(recipe):
+        segment_objects(
+            recipe, out, progress, overwrite, opening=QUIET
+        )  # what is opened now is opened again for the run
+
+
+def segment_objects(
+    recipe: Recipe, out: Path, progress: Progress = QUIET, overwrite: bool = False, opening: Progress | None = None
+) -> ObjectsLayout:
+    """Write the objects and the table of their features to the folder of a run, unless they are current.
+
+    The caller holds the lock of the folder. Sources of objects take no part.
+
+    Parameters
+    ----------
+    opening
+        Receives what is reported while the sources are opened; default: `progress`.
+
+    Raises
+    ------
+    RecipeError
+        The recipe has several sites, or no section ``[segment]``.
+    """
+    recipe.check_single()
+    settings, layout = recipe.segment, RunLayout(out)
+    if settings is None:
+        raise RecipeError(recipe.path, [Problem("segment", "the section [segment] is missing; the objects need it")])
+    sources = {n: choice for n, choice in recipe.sources.items() if not objects.of_the_run(choice.settings)}
+    scene = scene_of(recipe.grid, sources, opening or progress)
+    inputs = Inputs.of(recipe, scene).watching([settings.ids] if settings.ids else [])
+    folder = RunFolder.claim(layout, recipe, inputs, overwrite)
+    plain = replace(settings, ids=None, features=Features(), tile=TILE)
+    given = fingerprint(settings.ids) if settings.ids else ""
+    ids = digest(FORMAT, inputs.images, recipe.grid, sources, plain, given)
+    features = digest(ids, replace(settings.features, tile=TILE))
+    if folder.is_current("segment", ids) and folder.is_current("features", features):
+        return layout.objects
+    scene, _ = prepared(recipe, scene, folder, progress)
+
+    def work() -> None:
+        _segment(scene, settings, layout.objects, (recipe.legend, ids), progress)
+
+    def describe() -> None:
+        count, width = write_features(layout.objects, scene.cubes, settings.features, progress)
+        progress.say(f"{width} features of {count} objects: {layout.objects.table}")
+
+    folder.once("segment", ids, work, progress)
+    folder.once("features", features, describe, progress)
+    return layout.objects
+
+
+def _segment(
+    scene: Scene, settings: Segmenting, layout: ObjectsLayout, known: tuple[Legend, str], progress: Progress
+) -> None:
+    """Write ``objects.tif``; `known` are the legend that all rasters have, and the digest of the inputs."""
+    stack, (legend, key) = Stack.of(scene.cubes, settings.sources, settings.bands), known
+    layout.path.mkdir(parents=True, exist_ok=True)
+    if settings.ids:
+        found = take_over(settings.ids, stack.grid, progress)
+    else:
+        found = segment(stack, settings, layout.scratch, key, progress)
+    output = WRITERS.get("cog").open(layout.ids, stack.grid, (MapBand("object", "uint32", 0, numbers=True),), legend)
+    try:
+        for window, numbers in found.tiles:
+            output.put(window, numbers[None])
+        output.close()
+    except BaseException:
+        output.discard()
+        raise
+    shutil.rmtree(layout.scratch, ignore_errors=True)
+    progress.say(f"{found.count} objects: {layout.ids}")
+    if found.left:
+        progress.say(f"{found.left} objects are below the minimum: they have no neighbour.")
