@@ -54,9 +54,9 @@ check: env  ## ruff (lint, format, docstrings), mypy --strict, the import contra
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-docs: env  ## Build the documentation into docs/_build; reference pages and tables of settings come from the code
-	$(BIN)/python -m sphinx -q -W -b html docs docs/_build
-	@echo "docs/_build/index.html"
+docs: env  ## Build the documentation into docs/_build/html; it runs the tutorial, and the reference comes from the code
+	$(BIN)/python -m sphinx -q -W -b html docs docs/_build/html
+	@echo "docs/_build/html/index.html"
 
 bench: env build/eolearn/.installed  ## Ratios measured side by side, in one run
 	$(BIN)/python -m benchmarks
@@ -73,4 +73,4 @@ lock:  ## Write requirements.lock anew from pyproject.toml, in a fresh environme
 	 build/lock/bin/pip freeze --exclude bocage | sed 's/+cpu//') > requirements.lock
 
 clean:  ## Remove what the targets made
-	rm -rf $(VENV) runs/demo docs/_build docs/shelves docs/tables src/bocage/view/static src/bocage/view/web/node_modules
+	rm -rf $(VENV) runs/demo build/notebooks docs/_build $(addprefix docs/,api commands drawings example_pages shelves tables terms) src/bocage/view/static src/bocage/view/web/node_modules

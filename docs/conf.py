@@ -1,80 +1,73 @@
-"""Sphinx settings. Generated before each build: ``docs/shelves`` from the registries, ``docs/tables`` from the data classes."""
+"""Sphinx settings. Before each build, generated.py writes the pages that come from the code, and gallery/ the drawings."""
 
+import hashlib
+import os
 import sys
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent))
+sys.path.insert(0, str(Path(__file__).parent / "gallery"))
 
-from bocage import __version__
-from bocage.evaluation import METRICS
-from bocage.mapping import WRITERS
-from bocage.models import MODELS
-from bocage.scene import INDICES
-from bocage.sources import SENSORS
-from setting_tables import nested, recipe_tables, table
+import bocage
+from built import setup  # noqa: F401 - Sphinx calls it
+from generated import write_pages
 
-project, author, release = "Bocage", "The Bocage authors", __version__
-extensions = ["myst_nb", "sphinx.ext.autodoc", "sphinx.ext.napoleon"]
-nb_execution_mode = "force"  # the page of Python shows what this version computes
-nb_execution_in_temp = True  # its run folders are not part of the documentation
-nb_execution_raise_on_error = True
-nb_execution_timeout = 600
-exclude_patterns = ["_build", "tables"]
-html_theme = "alabaster"
+ROOT = Path(__file__).parents[1]
+project, author, release = "Bocage", "The Bocage authors", bocage.__version__
+extensions = ["myst_nb", "sphinx.ext.autodoc", "sphinx.ext.napoleon", "sphinx_design", "sphinx_gallery.gen_gallery"]
+exclude_patterns = ["_build", "tables", "drawings", "examples", "example_pages/*.ipynb", "**sg_execution_times.rst"]
+templates_path = ["_templates"]
 smartquotes = False  # values in quotation marks are copied into recipes
+suppress_warnings = ["ref.python"]
+
+html_theme = "pydata_sphinx_theme"
+html_title = "Bocage"
+html_static_path = ["_static"]
+html_css_files = ["bocage.css"]
+html_show_sourcelink = html_copy_source = False
 html_theme_options = {
-    "page_width": "1160px",
-    "body_max_width": "auto",
-    "description": "Land-cover maps from satellite imagery and a few reference polygons",
+    "logo": {"text": "Bocage"},
+    "navbar_align": "left",
+    "header_links_before_dropdown": 6,
+    "show_toc_level": 2,
+    "navigation_with_keys": False,
+    "footer_start": ["copyright"],
+    "footer_end": ["developers"],
 }
+html_sidebars = {"index": [], "tutorial/*": []}
+
 autodoc_typehints = "description"
 autodoc_member_order = "bysource"
 napoleon_numpy_docstring = True
-suppress_warnings = ["ref.python"]
+myst_enable_extensions = ["colon_fence", "deflist"]
+myst_heading_anchors = 4
 
 
-def _settings(thing: object, place: str) -> list[str]:
-    """Return the table of the settings of a sensor or a model, and of its nested tables."""
-    kind = getattr(thing, "Settings", None) or getattr(thing, "Config", None)
-    if kind is None:
-        return []
-    lines = [f"Settings in `{place}`:", "", table(kind)]
-    for name, inner in nested(kind):
-        lines += [f"Each table of `{name}` has these settings:", "", table(inner)]
-    return lines
+sphinx_gallery_conf = {
+    "examples_dirs": "examples",
+    "gallery_dirs": "example_pages",
+    "filename_pattern": r"plot_",
+    "write_computation_times": False,
+    "show_signature": False,
+    "download_all_examples": False,
+    "abort_on_example_error": True,
+}
 
 
-def _page(plural: str, shelf: object, place: str) -> None:
-    folder = Path(__file__).parent / "shelves"
-    folder.mkdir(exist_ok=True)
-    lines = [
-        f"# {plural.capitalize()}",
-        "",
-        f'`bocage {plural}` lists them. Write `"its.module:name"` in a recipe to use your own.',
-        "",
-    ]
-    for name in shelf:
-        thing = shelf.get(name)
-        lines += [f"## {name}", ""]
-        if hasattr(thing, "__file__"):
-            lines += ["```{eval-rst}", f".. automodule:: {thing.__name__}", "   :no-members:", "```", ""]
-            lines += _settings(thing, place)
-        else:
-            lines += [
-                f"`{name}({', '.join(thing.__annotations__)})`".replace(", return", ""),
-                "",
-                thing.__doc__ or "",
-                "",
-            ]
-    (folder / f"{plural}.md").write_text("\n".join(lines), encoding="utf-8")
+def _digest(folder: Path) -> str:
+    """Return a digest of the files of a package: outputs of notebooks are kept as long as the code does not change."""
+    digest = hashlib.sha256()
+    for path in sorted(folder.rglob("*")):
+        if path.suffix in (".py", ".toml"):
+            digest.update(f"{path.relative_to(folder)}\0".encode() + path.read_bytes())
+    return digest.hexdigest()[:16]
 
 
-_page("sensors", SENSORS, "[sources.<name>]")
-_page("models", MODELS, "[model]")
-for _plural, _shelf in (("indices", INDICES), ("metrics", METRICS), ("writers", WRITERS)):
-    _page(_plural, _shelf, "")
+nb_execution_mode = "cache"
+nb_execution_cache_path = str(ROOT / "build" / "notebooks" / _digest(Path(bocage.__file__).parent))
+nb_execution_in_temp = nb_execution_raise_on_error = True
+nb_execution_timeout = 1200
+nb_ipywidgets_js: dict[str, object] = {}  # no page has widgets, whose scripts come from another server
+os.environ["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])  # the command bocage
 
-_folder = Path(__file__).parent / "tables"
-_folder.mkdir(exist_ok=True)
-for _name, _table in recipe_tables().items():
-    (_folder / f"{_name}.md").write_text(_table, encoding="utf-8")
+write_pages()

@@ -1,12 +1,15 @@
 """The documentation agrees with the code: settings, commands and recipes."""
 
+import ast
 import dataclasses
 import re
 import shlex
 import tomllib
 from pathlib import Path
+from textwrap import dedent
 
 import click
+import numpy as np
 import pytest
 from click.testing import CliRunner
 
@@ -17,13 +20,19 @@ from bocage.recipe import Recipe
 from bocage.recipe.nouns import Repetition
 from bocage.recipe.parse import SECTIONS
 from bocage.sources import SENSORS
+from bocage.testing import check_sensor, write_raster
 
 pytest.importorskip("sphinx", reason="the extra 'docs' is not installed")
+from docutils import nodes
+from docutils.utils import new_document
+
+from built import foreign_addresses, show_commands
+from generated import FOLDERS, command_page, glossary_page, packages
 from setting_tables import field_docs, nested, recipe_kinds, recipe_tables, table, type_name
 
 ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*/*.md"))]
-PAGES = [page for page in PAGES if page.parent.name not in ("shelves", "tables")]
+PAGES = [page for page in PAGES if page.parent.name not in (*FOLDERS, "_build")]
 SENSOR_SETTINGS = {name: SENSORS.get(name).Settings for name in SENSORS}
 MODEL_SETTINGS = {name: MODELS.get(name).Config for name in MODELS}
 SHELVES = [*SENSOR_SETTINGS.values(), *MODEL_SETTINGS.values()]
@@ -91,8 +100,9 @@ def test_the_page_of_the_recipe_includes_every_table_of_settings():
 
 
 def blocks(page):
-    """Return first line (language or directive) and content of each fenced block."""
-    return re.findall(r"^```([^\n]*)\n(.*?)^```$", page.read_text(), re.MULTILINE | re.DOTALL)
+    """Return first line (language or directive) and content of each fenced block, also of those in lists."""
+    found = re.findall(r"^ *```([^\n]*)\n(.*?)^ *```$", page.read_text(), re.MULTILINE | re.DOTALL)
+    return [(language, dedent(block)) for language, block in found]
 
 
 def command_lines():
@@ -178,3 +188,145 @@ def test_the_completion_of_the_guide_is_written(shell):
     assert line in (ROOT / "docs/guide/install.md").read_text()
     found = CliRunner().invoke(cli, prog_name="bocage", env={"_BOCAGE_COMPLETE": f"{shell}_source"})
     assert f"_BOCAGE_COMPLETE={shell}_complete" in found.output
+
+
+def links():
+    for page in [*PAGES, ROOT / "CHANGELOG.md", ROOT / "docs/index.md"]:
+        for link in re.findall(
+            r"\]\(([^)\s]+)\)", re.sub(r"```.*?```|`[^`\n]*`", "", page.read_text(), flags=re.DOTALL)
+        ):
+            if not link.startswith(("http:", "https:", "mailto:")):
+                yield pytest.param(page, link, id=f"{page.name}: {link}")
+
+
+def anchors(text):
+    """Return the anchors of the headings, as MyST names them, and those that the page sets itself."""
+    headings = re.findall(r"^#{1,4} (.+)$", re.sub(r"```.*?```", "", text, flags=re.DOTALL), re.MULTILINE)
+    plain = [re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings]
+    return {*plain, *re.findall(r"^\(([\w-]+)\)=$", text, re.MULTILINE)}
+
+
+@pytest.mark.parametrize(("page", "link"), list(links()))
+def test_links_lead_to_a_page_of_the_repository_or_of_the_build(page, link):
+    target, _, anchor = link.partition("#")
+    path = (page.parent / target).resolve() if target else page
+    if path.parent.name in FOLDERS and path.parent.parent == ROOT / "docs":
+        known = {
+            "api": set(packages()),
+            "commands": set(COMMANDS),
+            "terms": {"glossary", "glossaire"},
+            "example_pages": {"index"},
+        }
+        assert path.stem in known[path.parent.name]
+    else:
+        assert path.exists()
+        assert not anchor or anchor in anchors(path.read_text())
+
+
+def sentences():
+    """Return the texts of the code and of the word lists, with <> for each inserted value."""
+    found = set()
+    for path in sorted((ROOT / "src/bocage").rglob("*.py")):
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.JoinedStr):
+                parts = (part.value if isinstance(part, ast.Constant) else "<>" for part in node.values)
+                found.add("".join(parts))
+            elif isinstance(node, ast.Constant) and isinstance(node.value, str):
+                found.add(node.value)
+    words = tomllib.loads((ROOT / "src/bocage/words/en.toml").read_text())
+    found |= {re.sub(r"\{[^}]*\}", "<>", text) for text in words.values()}
+    return "\0".join(re.sub(r"(<>)+", "<>", text) for text in found)
+
+
+def test_messages_on_the_page_of_troubleshooting_exist_in_the_code():
+    page = ROOT / "docs/howto/troubleshooting.md"
+    quoted = [line for language, block in blocks(page) if language == "text" for line in block.splitlines()]
+    known = sentences()
+    assert len(quoted) > 30
+    assert [line for line in quoted if re.sub(r"(<…>)+", "<>", line) not in known] == []
+
+
+def test_the_page_of_a_command_has_its_usage_examples_and_options():
+    page = command_page("zones")
+    assert "bocage zones [OPTIONS]" in page
+    assert "bocage zones runs/" in page.partition("## Examples")[2]
+    assert "| `--field TEXT` |" in page
+
+
+def test_every_command_has_a_page_with_each_of_its_options():
+    for name in COMMANDS:
+        with click.Context(cli) as context:
+            command = cli.get_command(context, name)
+        options = {option for parameter in command.params for option in parameter.opts if option.startswith("--")}
+        assert [option for option in sorted(options) if option not in command_page(name)] == []
+
+
+def test_the_glossaries_have_the_same_terms_in_both_languages():
+    terms = tomllib.loads((ROOT / "docs/glossary.toml").read_text())["term"]
+    for language, other in (("en", "fr"), ("fr", "en")):
+        page = glossary_page(language)
+        for term in terms:
+            assert re.search(
+                rf"^{re.escape(term[language])}\n: \*[^\n]* {re.escape(term[other])}\.\* \w", page, re.MULTILINE
+            )
+    assert len({term["en"] for term in terms}) == len({term["fr"] for term in terms}) == len(terms)
+
+
+def test_the_tutorial_is_the_same_in_both_languages():
+    english, french = (
+        [block for language, block in blocks(ROOT / "docs" / page) if language == "{code-cell}"]
+        for page in ("tutorial/first-map.md", "fr/premiere-carte.md")
+    )
+    assert len(english) > 10
+    assert english == french
+
+
+def test_every_page_of_the_guide_is_in_the_navigation():
+    listed = set()
+    for page in [*PAGES, ROOT / "docs/index.md"]:
+        for language, block in blocks(page):
+            if language == "{toctree}":
+                entries = [re.sub(r".*<(.+)>", r"\1", line) for line in block.splitlines() if line and line[0] != ":"]
+                listed |= {path for entry in entries for path in page.parent.glob(f"{entry}.md")}
+    pages = {page for page in PAGES if ROOT / "docs" in page.parents} - {ROOT / "docs/developers/index.md"}
+    assert sorted(pages - {path.resolve() for path in listed}) == []
+
+
+def test_shell_commands_of_a_notebook_are_shown_as_typed_in_a_terminal():
+    document = new_document("page")
+    document += [nodes.literal_block(text, text) for text in ("!ls images\n!bocage run", "not_equal = a != b")]
+    show_commands(document)
+    assert [block.astext() for block in document] == ["ls images\nbocage run", "not_equal = a != b"]
+
+
+@pytest.mark.parametrize(
+    ("html", "addresses"),
+    [
+        ('<script src="https://cdn.example/a.js"></script>', ["https://cdn.example/a.js"]),
+        ('<link rel="stylesheet" href="//cdn.example/a.css">', ["//cdn.example/a.css"]),
+        ('<img alt="" src="_images/a.png"> <a href="https://example.org">a link</a>', []),
+    ],
+)
+def test_a_page_that_loads_from_another_server_stops_the_build(html, addresses):
+    assert foreign_addresses(html) == addresses
+
+
+def python_blocks():
+    for page in PAGES:
+        for number, block in enumerate(text for language, text in blocks(page) if language == "python"):
+            yield pytest.param(block, id=f"{page.name}, {number}")
+
+
+@pytest.mark.parametrize("block", list(python_blocks()))
+def test_python_in_the_documentation_compiles(block):
+    assert compile(block, "block", "exec")
+
+
+def test_the_sensor_of_the_page_on_own_code_fulfils_the_contract(tmp_path):
+    page = ROOT / "docs/howto/own-sensor-or-network.md"
+    written = {"__name__": "mine"}
+    exec(next(block for language, block in blocks(page) if language == "python"), written)
+    for band, value in (("red", 400), ("nir", 3000)):
+        for day in ("20210211", "20210311"):
+            write_raster(tmp_path / f"flight_{day}_{band}.tif", np.full((1, 5, 7), value, np.uint16))
+    check_sensor(written["drone"], written["Drone"].Settings(tmp_path))
