@@ -13,8 +13,7 @@ import rasterio
 from shapely.geometry import box
 
 from bocage.cli import main
-from bocage.cli.options import chosen
-from bocage.recipe import read_recipe
+from bocage.cli.options import opened
 from bocage.testing import Place, write_raster
 from conftest import FOREST, GRU, MULTIRESOLCC, PAN_MS, S2
 
@@ -390,6 +389,6 @@ def test_a_device_that_is_not_there_is_told_before_anything_is_read(recipe, caps
 
 
 def test_devices_of_the_command_line_replace_those_of_the_recipe(recipe):
-    parsed = read_recipe(recipe())
-    assert chosen(parsed).choice.training == parsed.choice.training
-    assert chosen(parsed, devices=2).choice.training.devices == 2
+    parsed = opened(recipe(), devices=2)
+    assert parsed.choice.training.devices == 2
+    assert parsed.overrides == ("training.devices=2",)

@@ -11,7 +11,9 @@ from textwrap import dedent
 import click
 import numpy as np
 import pytest
+from click.testing import CliRunner
 
+from bocage.api import Project
 from bocage.cli.main import COMMANDS, cli
 from bocage.models import MODELS
 from bocage.recipe import Recipe
@@ -110,7 +112,7 @@ def command_lines():
         shown += re.findall(r"^    (.+)", text, re.MULTILINE) + re.findall(r"`([^`\n]+)`", text)
         for line in shown:
             for part in re.split(r" && |  #", line):
-                if match := re.match(r"(?:\.venv/bin/)?bocage ([a-z-]+.*)", part.strip()):
+                if match := re.match(r"(?:\.venv/bin/)?bocage ([a-z][a-z-]*.*)", part.strip()):
                     yield pytest.param(match[1], id=f"{page.name}: {match[1]}")
 
 
@@ -156,6 +158,36 @@ def test_settings_that_the_text_names_with_their_table_exist():
     known = {name: set().union(*map(names, kinds)) for name, kinds in recipe_kinds().items()}
     assert len(pairs) > 5
     assert [pair for pair in sorted(pairs) if pair[1] not in known[pair[0]]] == []
+
+
+@pytest.mark.slow
+def test_the_page_of_python_runs(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    page = ROOT / "docs/guide/python.md"
+    cells = [code for language, code in blocks(page) if language.startswith("{code-cell}")]
+    assert len(cells) > 10
+    names_of_page = {}
+    for cell in cells:
+        lines = [line for line in cell.splitlines() if not line.startswith(":tags:")]
+        exec("\n".join(lines), names_of_page)
+    methods = {name for name in vars(Project) if not name.startswith("_") and callable(getattr(Project, name))}
+    used = set(re.findall(r"\.(\w+)\(", page.read_text()))
+    assert methods <= used  # the page shows every method
+
+
+def test_the_version_is_in_one_place():
+    citation = (ROOT / "CITATION.cff").read_text()
+    assert {line.split(":")[0] for line in citation.splitlines()} >= {"cff-version", "message", "title", "authors"}
+    assert "\nversion:" not in citation
+    assert tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["dynamic"] == ["version"]
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+def test_the_completion_of_the_guide_is_written(shell):
+    line = f"_BOCAGE_COMPLETE={shell}_source bocage"
+    assert line in (ROOT / "docs/guide/install.md").read_text()
+    found = CliRunner().invoke(cli, prog_name="bocage", env={"_BOCAGE_COMPLETE": f"{shell}_source"})
+    assert f"_BOCAGE_COMPLETE={shell}_complete" in found.output
 
 
 def links():

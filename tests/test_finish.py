@@ -372,8 +372,8 @@ def test_missing_zones_are_said_before_anything_is_written(run):
 
 def test_a_folder_names_its_recipe(finished, tmp_path):
     one = finished()
-    assert recipe_of(one.out) == (one.recipe, one.out)
-    assert recipe_of(one.recipe, one.out) == (one.recipe, one.out)
+    assert recipe_of(one.out) == (one.recipe, one.out, [])
+    assert recipe_of(one.recipe, one.out) == (one.recipe, one.out, ())
     with pytest.raises(RunFolderError, match="holds no run"):
         recipe_of(tmp_path)
 

@@ -1,7 +1,7 @@
 """Records of a run: inputs, completed stages, their duration and memory, and the estimates of a plan."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -44,11 +44,16 @@ class Provenance:
     stages: dict[str, Stage] = field(default_factory=dict)
     networks: int = 1
     """Number of models whose probabilities are averaged; 1 if the model is no mixture."""
+    overrides: Sequence[str] = ()
+    """Settings ``KEY=VALUE`` that replaced those of the recipe."""
+    finishing: Mapping[str, Any] = field(default_factory=dict)
+    """Settings of the last ``bocage finish``; empty before."""
 
     def save(self, path: Path) -> None:
         """Write the file atomically; secrets in paths and addresses are redacted."""
         shown = {redacted(place): value for place, value in self.inputs.items()}
-        write_json(path, asdict(replace(self, recipe=redacted(self.recipe), inputs=shown)))
+        overrides = [redacted(text) for text in self.overrides]
+        write_json(path, asdict(replace(self, recipe=redacted(self.recipe), inputs=shown, overrides=overrides)))
 
     @classmethod
     def load(cls, path: Path) -> "Provenance":

@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from bocage.cli.options import OUT, RECIPE, SITE, opened
+from bocage.cli.options import OUT, RECIPE, SITE, opened, overrides
 from bocage.cli.terminal import started, terminal
 from bocage.layout import RunLayout
 
@@ -71,7 +71,7 @@ def check(
     from bocage.jobs.check import check as run_checks
 
     with terminal() as progress:
-        seen = run_checks(recipe, out, progress, site or "")
+        seen = run_checks(recipe, out, progress, site or "", overrides())
     if html and seen.of_sites:
         raise click.UsageError("--html shows one site; give --site NAME")
     if html:

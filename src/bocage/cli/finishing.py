@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from bocage.cli.options import opened
+from bocage.cli.options import SET, opened
 from bocage.cli.terminal import started, terminal
 
 
@@ -17,6 +17,7 @@ from bocage.cli.terminal import started, terminal
     type=click.Path(path_type=Path),
     help="Folder of the run, of a fusion or of a map by a model, if RUN is a recipe.",
 )
+@SET
 def finish(run: Path, out: Path | None) -> None:
     """Regularise the map of a run, by object or parcel too, write it as polygons, and sum it by zone.
 
@@ -32,8 +33,8 @@ def finish(run: Path, out: Path | None) -> None:
     """
     from bocage.jobs.finish import recipe_of
 
-    recipe, folder = recipe_of(run, out)
-    parsed = opened(recipe)
+    recipe, folder, before = recipe_of(run, out)
+    parsed = opened(recipe, before=before)
     from bocage.jobs.finish import finish as work
 
     with terminal() as progress:
@@ -164,6 +165,7 @@ def _day(ctx: click.Context, option: click.Parameter, value: str) -> tuple[int, 
 
 @click.command()
 @click.argument("recipes", nargs=-1, required=True, type=click.Path(path_type=Path))
+@SET
 @click.argument("parcels", type=click.Path(path_type=Path))
 @click.option("--out", type=click.Path(path_type=Path), required=True, help="Folder to write.")
 @click.option("--field", default="", help="Field of PARCELS that names a parcel [default: parcels are numbered].")

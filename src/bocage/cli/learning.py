@@ -4,7 +4,7 @@ from pathlib import Path
 
 import click
 
-from bocage.cli.options import ALLOW, DEVICES, OUT, OVERWRITE, RECIPE, SITE, chosen, opened
+from bocage.cli.options import ALLOW, DEVICES, OUT, OVERWRITE, RECIPE, SET, SITE, opened
 from bocage.cli.terminal import started, terminal
 from bocage.layout import RunLayout
 
@@ -15,6 +15,7 @@ from bocage.layout import RunLayout
     "--scene", "recipe", required=True, type=click.Path(path_type=Path), help="Recipe of the scene to adapt to."
 )
 @click.option("--polygons", is_flag=True, help="Also train on the recipe's reference polygons.")
+@SET
 @SITE
 @OUT
 @OVERWRITE
@@ -67,7 +68,7 @@ def pretrain(recipe: Path, out: Path | None, overwrite: bool, pixels: int, epoch
       bocage pretrain recipe.toml && bocage run recipe.toml
       bocage pretrain recipe.toml --out runs/first --pixels 131072
     """
-    parsed = chosen(opened(recipe), devices=devices)
+    parsed = opened(recipe, devices=devices)
     from bocage.jobs.pretrain import pretrain_on
     from bocage.training import Pretraining
 

@@ -15,7 +15,36 @@ from bocage.shelf import allow
 if TYPE_CHECKING:
     from bocage.recipe import Recipe
 
-RECIPE = click.argument("recipe", type=click.Path(path_type=Path))
+OVERRIDES = "bocage.overrides"
+"""Key of the context under which the values of ``--set`` are kept for :func:`opened`."""
+
+
+def _keep(ctx: click.Context, option: click.Parameter, settings: tuple[str, ...]) -> None:
+    ctx.meta[OVERRIDES] = settings
+
+
+SET = click.option(
+    "--set",
+    metavar="KEY=VALUE",
+    multiple=True,
+    expose_value=False,
+    callback=_keep,
+    help="Setting that replaces one of the recipe: training.epochs=20, sources.s2.clear=[4,5]. Repeatable.",
+)
+"""Overrides of a recipe: an option of every command that reads one, kept until :func:`opened` reads the recipe."""
+
+
+def RECIPE(command: Callable[..., None]) -> Callable[..., None]:  # noqa: N802 - used as the other options
+    """Add the argument RECIPE and the option ``--set`` to a command."""
+    return click.argument("recipe", type=click.Path(path_type=Path))(SET(command))
+
+
+def overrides() -> tuple[str, ...]:
+    """Return the values of ``--set`` of the command at work."""
+    context = click.get_current_context(silent=True)
+    return context.meta.get(OVERRIDES, ()) if context else ()
+
+
 OUT = click.option(
     "--out", type=click.Path(path_type=Path), help="Folder of the run [default: runs/<name of the recipe>]."
 )
@@ -66,12 +95,16 @@ def with_workers(command: Callable[..., None]) -> Callable[..., None]:
 SITE = click.option("--site", help="Name of one site of a recipe with several ([[site]]).")
 
 
-def opened(recipe: Path, site: str | None = None) -> Recipe:
-    """Read a recipe, or the part of one of its sites. A line is printed first, because the imports take seconds."""
+def opened(recipe: Path, site: str | None = None, before: Sequence[str] = (), devices: int | None = None) -> Recipe:
+    """Read a recipe with the values of ``--set`` and ``--devices``, or the part of one of its sites.
+
+    A line is printed first, because the imports take seconds. The overrides `before` precede those of the command line.
+    """
     started(f"recipe: {recipe}")
     from bocage.recipe import read_recipe
 
-    parsed = read_recipe(recipe)
+    own = [f"training.devices={devices}"] if devices else []  # recorded with the run: a report needs it
+    parsed = read_recipe(recipe, (*before, *overrides(), *own))
     return parsed.at(site) if site else parsed
 
 
@@ -82,11 +115,10 @@ AREA = ("region", "region_layer", "where")
 def chosen(
     recipe: Recipe,
     options: Sequence[str] = (),
-    devices: int | None = None,
     sites: Sequence[str] = (),
     **given: Any,
 ) -> Recipe:
-    """Return the recipe with the workers, devices, region and sites given on the command line."""
+    """Return the recipe with the workers, region and sites given on the command line."""
     if recipe.sites and any(given.get(key) for key in AREA):
         raise click.UsageError("--region is for a recipe of one site; give each [[site]] its region")
     for site in sites:
@@ -99,8 +131,7 @@ def chosen(
         mapping = replace(recipe.map, **area, sites=tuple(sites) or recipe.map.sites)
     except ValueError as error:
         raise click.UsageError(str(error)) from error
-    choice = recipe.choice.with_training(devices=devices or recipe.choice.training.devices)
-    return replace(recipe, workers=workers, map=mapping, choice=choice)
+    return replace(recipe, workers=workers, map=mapping)
 
 
 def _pair(option: str) -> tuple[str, Any]:
@@ -112,7 +143,7 @@ def _pair(option: str) -> tuple[str, Any]:
 
 def run_stages(recipe: Path, out: Path | None, stages: Sequence[str], overwrite: bool, **given: Any) -> None:
     """Run stages of a recipe in its folder, and print the results."""
-    parsed = chosen(opened(recipe), **given)
+    parsed = chosen(opened(recipe, devices=given.pop("devices", None)), **given)
     from bocage.jobs.run import run
 
     folder = out or parsed.out

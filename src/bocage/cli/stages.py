@@ -6,7 +6,18 @@ from typing import Any
 
 import click
 
-from bocage.cli.options import ALLOW, DEVICES, OUT, OVERWRITE, RECIPE, chosen, opened, run_stages, with_workers
+from bocage.cli.options import (
+    ALLOW,
+    DEVICES,
+    OUT,
+    OVERWRITE,
+    RECIPE,
+    chosen,
+    opened,
+    overrides,
+    run_stages,
+    with_workers,
+)
 from bocage.cli.terminal import started, terminal
 
 
@@ -37,6 +48,7 @@ run = _stage(
       bocage run recipe.toml
       bocage run recipe.toml --out /data/runs/first
       bocage run recipe.toml --workers 4
+      bocage run recipe.toml --set model.name=gru --set training.epochs=20 --out runs/gru
     """,
 )
 train = _stage(
@@ -76,7 +88,7 @@ def report(recipe: Path, out: Path | None, overwrite: bool) -> None:
     from bocage.jobs.report import report_of
 
     with terminal() as progress:
-        page = report_of(recipe, progress)
+        page = report_of(recipe, progress, overrides())
     click.echo(f"report: {page}")
 
 

@@ -1,7 +1,7 @@
 """``bocage check``: check the recipe and all its inputs before a run."""
 
 import dataclasses
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -47,13 +47,16 @@ ON_MAP: dict[str, Severity] = {"outside_map": "warning", "regions_gaps": "warnin
 """Notes of a source on the map that are findings → severity."""
 
 
-def check(path: Path, out: Path | None = None, progress: Progress = QUIET, site: str = "") -> Preflight:
+def check(
+    path: Path, out: Path | None = None, progress: Progress = QUIET, site: str = "", overrides: Sequence[str] = ()
+) -> Preflight:
     """Return the findings about a recipe and its inputs; an unusable input is a finding and raises no error.
 
-    A recipe with several sites is checked site by site, or only at `site`.
+    A recipe with several sites is checked site by site, or only at `site`. Settings ``KEY=VALUE`` in `overrides` replace those
+    of the file.
     """
     try:
-        recipe = read_recipe(path)
+        recipe = read_recipe(path, overrides)
     except RecipeError as error:
         problems = [
             Finding.of("error", problem.key, Note.of("text", text=problem.message), "correct_recipe")

@@ -6,7 +6,7 @@ import multiprocessing
 import os
 import re
 import signal
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
@@ -183,7 +183,8 @@ def _together(wanted: list[Entry], out: Path, jobs: int, progress: Progress) -> 
             waiting: dict[Future[str], Entry] = {}
             try:
                 for entry in wanted:
-                    waiting[pool.submit(_apart, entry.recipe.path, entry.label, out, messages)] = entry
+                    again = (entry.recipe.path, entry.recipe.overrides)
+                    waiting[pool.submit(_apart, again, entry.label, out, messages)] = entry
                 for k, future in enumerate(as_completed(waiting), start=1):
                     label = waiting[future].label
                     if reason := _outcome(future):
@@ -213,11 +214,11 @@ def _settle(places: Any) -> None:
         os.environ["CUDA_VISIBLE_DEVICES"] = str(place)
 
 
-def _apart(path: Path, label: str, out: Path, messages: Any) -> str:
+def _apart(again: tuple[Path, Sequence[str]], label: str, out: Path, messages: Any) -> str:
     """Train and evaluate one model in this process; the recipe is read again because modules cannot be pickled."""
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # the folder's lock is removed before the process ends
     try:
-        entry = next(entry for entry in entries(read_recipe(path), out) if entry.label == label)
+        entry = next(entry for entry in entries(read_recipe(*again), out) if entry.label == label)
         return _work(entry, out, Named(Sent(messages), f"{label}: "))
     except KeyboardInterrupt:
         os._exit(TERMINATED)  # an exception would be the result of this model, and the process would start the next one

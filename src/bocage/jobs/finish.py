@@ -1,7 +1,7 @@
 """``bocage finish``: votes of objects or parcels, regularisation, polygons and zones of the map of a run."""
 
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +24,7 @@ from bocage.objects.scratch import Scratch, scratch
 from bocage.progress import QUIET, Progress
 from bocage.provenance import Provenance, Stage
 from bocage.recipe import Recipe
+from bocage.redaction import redacted
 from bocage.run import Inputs, RunFolder, held
 from bocage.samples.reference import fingerprint_vector
 from bocage.sources.base import Decoding
@@ -36,8 +37,10 @@ ZONES = 2
 """The same of the areas by zone."""
 
 
-def recipe_of(run: Path, out: Path | None = None) -> tuple[Path, Path | None]:
-    """Return the recipe and the folder of a run, given one of them; the folder is None if it is the recipe's default.
+def recipe_of(run: Path, out: Path | None = None) -> tuple[Path, Path | None, Sequence[str]]:
+    """Return the recipe, the folder and the overrides of a run, given its recipe or its folder.
+
+    For a recipe, there are no overrides, and the folder is None if it is the recipe's default.
 
     Raises
     ------
@@ -45,7 +48,7 @@ def recipe_of(run: Path, out: Path | None = None) -> tuple[Path, Path | None]:
         The folder holds no run, or its recipe is elsewhere now.
     """
     if not run.is_dir():
-        return run, out
+        return run, out, ()
     layout = RunLayout(run)
     if not layout.provenance.exists() and layout.map.is_complete:
         raise RunFolderError(
@@ -55,10 +58,11 @@ def recipe_of(run: Path, out: Path | None = None) -> tuple[Path, Path | None]:
         raise RunFolderError(
             f"{run} holds no run ({layout.provenance.name} is missing). Give the folder of a run, or its recipe."
         )
-    recipe = Path(Provenance.load(layout.provenance).recipe)
+    before = Provenance.load(layout.provenance)
+    recipe = Path(before.recipe)
     if not recipe.exists():
         raise RunFolderError(f"{run}: its recipe {recipe} is missing. Give the recipe, with --out {run}.")
-    return recipe, run
+    return recipe, run, before.overrides
 
 
 def finish(recipe: Recipe, out: Path, progress: Progress = QUIET) -> RunLayout:
@@ -123,6 +127,7 @@ class _Finishing:
     def of(cls, layout: RunLayout, recipe: Recipe, progress: Progress) -> "_Finishing":
         """Check that the folder has a complete map, and open it."""
         settings, provenance = recipe.finish, _provenance(layout, recipe)
+        provenance.finishing = {name: _recorded(value) for name, value in asdict(settings).items()}
         zones = vector_files(settings.zones) if settings.zones else []
         if settings.zones and not zones:  # before the other stages
             raise FinishError(f"[finish] zones: {settings.zones} does not exist. Give the path of a vector file.")
@@ -257,6 +262,11 @@ class _Finishing:
             files = {name: layout.finish.polygons(name) for name in self.settings.formats}
             count = vectors.write(files, folder, self.progress)
         self.progress.say(f"{count} polygons")
+
+
+def _recorded(value: Any) -> Any:
+    """Return the value of a setting for the record of the run."""
+    return redacted(str(value)) if isinstance(value, Path) else value
 
 
 def _provenance(layout: RunLayout, recipe: Recipe) -> Provenance:

@@ -1,5 +1,6 @@
 """``bocage map --region`` and ``--model``: map a region of a run, or a scene with a model of another run."""
 
+import shlex
 from dataclasses import replace
 from pathlib import Path
 
@@ -78,7 +79,8 @@ def _report_fit(recipe: Recipe, trained: Trained, scene: Scene, model: Path, pro
 
 def adapting(recipe: Recipe, model: Path) -> str:
     """Return the command that adapts a model to the scene of a recipe."""
-    return f"bocage adapt {ModelLayout.of(model).path} --scene {recipe.path}"
+    settings = "".join(f" --set {shlex.quote(text)}" for text in recipe.overrides)
+    return f"bocage adapt {ModelLayout.of(model).path} --scene {recipe.path}{settings}"
 
 
 def _adaptation_of(trained: Trained, model: Path) -> Adaptation | None:

@@ -1,5 +1,6 @@
 """``bocage report``: write the report of a folder again, from what the folder holds."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ from bocage.mapping import Item, LandCoverMap, open_map_folder
 from bocage.progress import QUIET, Progress
 from bocage.provenance import Provenance
 from bocage.recipe import Recipe, read_recipe
+from bocage.redaction import redacted
 from bocage.report.transfer import Adaptation, Asked, Mapped, Transfer, TransferMaterial
 from bocage.run import has_results, held, open_scene
 from bocage.scene import Scene
@@ -18,11 +20,17 @@ from bocage.scene import Scene
 def asked_of(recipe: Recipe) -> Asked:
     """Return what the record of a map or of an adaptation keeps of the recipe of its scene."""
     classes = tuple(zip(recipe.legend.codes, recipe.legend.names, strict=True))
-    return Asked(recipe.name, str(recipe.path.resolve()), recipe.report.language, classes)
+    overrides = tuple(redacted(text) for text in recipe.overrides)
+    return Asked(recipe.name, str(recipe.path.resolve()), recipe.report.language, classes, overrides)
 
 
-def report_of(folder: Path, progress: Progress = QUIET) -> Path:
+def report_of(folder: Path, progress: Progress = QUIET, overrides: Sequence[str] = ()) -> Path:
     """Write the report of a run, of a map by a model of another run, or of an adaptation again; return its path.
+
+    Parameters
+    ----------
+    overrides
+        Settings ``KEY=VALUE`` that replace those of the recipe and of the run.
 
     Raises
     ------
@@ -38,7 +46,7 @@ def report_of(folder: Path, progress: Progress = QUIET) -> Path:
     if mapped and not _is_map_of(mapped, layout):
         mapped = None
     if mapped is None and has_results(layout):
-        return _report_of_run(layout, progress)
+        return _report_of_run(layout, progress, overrides)
     if mapped is None and adapted is None:
         raise RunFolderError(
             f"{folder} has no complete run, no complete map by a model of another run and no adaptation. Run 'bocage run', "
@@ -46,7 +54,8 @@ def report_of(folder: Path, progress: Progress = QUIET) -> Path:
         )
     with held(folder):
         record: Any = mapped or adapted
-        return write_transfer_of(layout, mapped, adapted, _scene_of(record.transfer, layout.path, progress))
+        scene = _scene_of(record.transfer, layout.path, progress, overrides)
+        return write_transfer_of(layout, mapped, adapted, scene)
 
 
 def write_transfer_of(
@@ -77,10 +86,13 @@ def _is_map_of(mapped: Mapped, layout: RunLayout) -> bool:
     return layout.map.is_complete and Item.load(layout.map.item).fingerprint == mapped.transfer.fingerprint
 
 
-def _scene_of(transfer: Transfer, folder: Path, progress: Progress) -> tuple[Scene | None, str]:
+def _scene_of(
+    transfer: Transfer, folder: Path, progress: Progress, overrides: Sequence[str]
+) -> tuple[Scene | None, str]:
     """Return the scene of a record, None if its recipe or imagery has moved, and the language of the page."""
     try:
-        recipe = _part_called(transfer.asked.name, read_recipe(Path(transfer.asked.recipe)))
+        whole = read_recipe(Path(transfer.asked.recipe), (*transfer.asked.overrides, *overrides))
+        recipe = _part_called(transfer.asked.name, whole)
     except BocageError as error:
         progress.say(f"The report is written without imagery: {error}")
         return None, transfer.asked.language
@@ -97,11 +109,13 @@ def _part_called(name: str, recipe: Recipe) -> Recipe:
     return next((part for part in parts if part.name == name), recipe)
 
 
-def _report_of_run(layout: RunLayout, progress: Progress) -> Path:
-    recipe = Path(Provenance.load(layout.provenance).recipe)
+def _report_of_run(layout: RunLayout, progress: Progress, overrides: Sequence[str]) -> Path:
+    before = Provenance.load(layout.provenance)
+    recipe = Path(before.recipe)
     if not recipe.exists():
         raise RunFolderError(
             f"{layout.path}: the recipe of the run, {recipe}, does not exist. Give the recipe: bocage report RECIPE --out "
             f"{layout.path}"
         )
-    return run(read_recipe(recipe), layout.path, ("report",), progress).layout.report
+    parsed = read_recipe(recipe, (*before.overrides, *overrides))
+    return run(parsed, layout.path, ("report",), progress).layout.report

@@ -1,6 +1,13 @@
 """Table → Recipe: the settings of a run, and their strict parser."""
 
-from bocage.recipe.nouns import Contender, GridChoice, LegendChoice, Recipe, Site, SourceChoice
-from bocage.recipe.parse import parse, read_recipe
+import sys
 
-__all__ = ["Contender", "GridChoice", "LegendChoice", "Recipe", "Site", "SourceChoice", "parse", "read_recipe"]
+from bocage.recipe.calling import CallablePackage
+from bocage.recipe.nouns import Contender, GridChoice, LegendChoice, Recipe, Site, SourceChoice
+from bocage.recipe.parse import parse, read_recipe, read_table
+
+__all__ = [
+    "Contender", "GridChoice", "LegendChoice", "Recipe", "Site", "SourceChoice", "parse", "read_recipe", "read_table",
+]  # fmt: skip
+
+sys.modules[__name__].__class__ = CallablePackage

@@ -173,7 +173,9 @@ class Recipe:
     path: Path
     """File of the recipe; for a recipe given as a table, the path that the file would have."""
     text: str = ""
-    """Content of the file; empty for a table."""
+    """Content of the recipe in TOML, with the settings that replace those of the file; empty for a table."""
+    overrides: tuple[str, ...] = ()
+    """Settings ``KEY=VALUE`` that replace those of the file (``--set``)."""
     compare: tuple[Contender, ...] = ()
     """Models to compare with the model of the recipe."""
     finish: Finishing = field(default_factory=Finishing)

@@ -7,6 +7,7 @@ import dataclasses
 import tomllib
 import typing
 from collections.abc import Mapping as AnyMapping
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -20,7 +21,9 @@ from bocage.mapping import WRITERS, Mapping, Workers
 from bocage.models import ENSEMBLES, MODELS, Member, mixture
 from bocage.objects import Segmenting
 from bocage.recipe.nouns import Contender, GridChoice, LegendChoice, Plugins, Recipe, Repetition, Site, SourceChoice
+from bocage.recipe.overrides import Override, attributed, effective_text, overridden
 from bocage.recipe.reading import Reading
+from bocage.recipe.writing import toml_text
 from bocage.report import Reporting
 from bocage.samples import Reference, Split
 from bocage.scene import INDICES, Preparation, Preparing
@@ -59,8 +62,13 @@ SHARED = ("device", "devices", "pretrained", "scaling")
 """Settings of the training that all members of a mixture share."""
 
 
-def read_recipe(path: Path) -> Recipe:
+def read_recipe(path: Path, overrides: Sequence[str] = ()) -> Recipe:
     """Read and check a recipe file.
+
+    Parameters
+    ----------
+    overrides
+        Settings ``KEY=VALUE`` that replace those of the file, in their order.
 
     Raises
     ------
@@ -76,7 +84,42 @@ def read_recipe(path: Path) -> Recipe:
         raise RecipeError(path, [Problem("", "not a recipe: its tables and lists are nested too deeply")]) from error
     except ValueError as error:  # also numbers with thousands of digits
         raise RecipeError(path, [Problem("", f"not a TOML file: {error}")]) from error
-    return replace(parse({"name": path.stem, **table}, path.resolve().parent, path), path=path, text=text)
+    parsed, table, used = _replaced({"name": path.stem, **table}, path.resolve().parent, path, overrides)
+    text = effective_text(path, table, used) if used else text
+    return replace(parsed, path=path, text=text)
+
+
+def read_table(table: AnyMapping[str, Any], folder: Path, overrides: Sequence[str] = ()) -> Recipe:
+    """Check a recipe given as a table as if it were a file in `folder`; its text is the TOML of the table.
+
+    Raises
+    ------
+    RecipeError
+        The table has problems, or values that TOML does not have; the error lists all of them.
+    """
+    source = folder / "recipe.toml"
+    try:
+        plain = tomllib.loads(
+            toml_text({"name": "recipe", **table})
+        )  # as a file: tuples and paths of Python are not TOML
+    except ValueError as error:
+        raise RecipeError("the recipe", [Problem("", str(error))]) from error
+    parsed, plain, used = _replaced(plain, folder, "the recipe", overrides)
+    return replace(parsed, text=effective_text(source, plain, used) if used else toml_text(plain))
+
+
+def _replaced(
+    table: dict[str, Any], folder: Path, source: object, given: Sequence[str]
+) -> tuple[Recipe, dict[str, Any], Sequence[Override]]:
+    """Return the recipe of a table with the settings `given`, the table with them, and the settings that count."""
+    table, used, problems = overridden(table, given)
+    if problems:
+        raise RecipeError(source, problems)
+    try:
+        parsed = parse(table, folder, source)
+    except RecipeError as error:
+        raise RecipeError(source, attributed(error.problems, used)) from error
+    return replace(parsed, overrides=tuple(one.text for one in used)), table, used
 
 
 def parse(table: AnyMapping[str, Any], folder: Path, source: object = "the recipe") -> Recipe:

@@ -33,6 +33,8 @@ class Asked:
     """Language of the page."""
     legend: tuple[tuple[int, str], ...]
     """Codes and names of the classes of the recipe."""
+    overrides: tuple[str, ...] = ()
+    """Settings ``KEY=VALUE`` that replaced those of the recipe."""
 
 
 @dataclass(frozen=True)

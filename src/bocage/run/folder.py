@@ -25,10 +25,12 @@ from bocage.sources import objects
 from bocage.vectorfile import vector_files
 
 T = TypeVar("T")
-NO_MATTER = ("path", "text", "choice", "scene", "compare", "report", "workers", "plugins", "finish", "sites", "segment")
-"""Fields of a recipe without a digest of their own. They do not affect the results (location of the file, cache on disk, other
-models, report, workers, allowed code), or their parts have separate digests (the choice, what follows the map, the sites, the
-objects)."""
+NO_MATTER = (
+    "path", "text", "overrides", "choice", "scene", "compare", "report", "workers", "plugins", "finish", "sites", "segment",
+)  # fmt: skip
+"""Fields of a recipe without a digest of their own. They do not affect the results (location and text of the file, cache on
+disk, other models, report, workers, allowed code), or their parts have separate digests (the choice, what follows the map, the
+sites, the objects)."""
 NO_RESULTS = ("prepare", "samples", "pretrain", "segment", "features")
 """Stages that are repeated without ``--overwrite``."""
 
@@ -137,8 +139,8 @@ class RunFolder:
         stages = _stages_before(layout, identity, overwrite)
         unread = {f"{OF_SITE}{site.name}" for site in recipe.sites} - set(identity)
         files = inputs.files
-        if unread and layout.provenance.exists():  # sites that are not opened keep what is known of them
-            before = Provenance.load(layout.provenance)
+        before = Provenance.load(layout.provenance) if layout.provenance.exists() else None
+        if unread and before:  # sites that are not opened keep what is known of them
             identity = {name: value for name, value in before.identity.items() if name in unread} | identity
             files = {**before.inputs, **files}
         layout.path.mkdir(parents=True, exist_ok=True)
@@ -153,6 +155,8 @@ class RunFolder:
             started,
             stages,
             len(recipe.choice.members) or 1,
+            recipe.overrides,
+            before.finishing if before else {},
         )
         write_text(layout.recipe, redacted(recipe.text))
         folder = cls(layout, provenance, inputs)

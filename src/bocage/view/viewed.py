@@ -1,7 +1,7 @@
 """What a folder holds for the page: the map, its legend and layers, the scene, the accuracy; and what is missing."""
 
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -222,15 +222,18 @@ def open_viewed(folder: Path, site: str = "", recipe: Path | None = None) -> Vie
 def _recipe_of(layout: RunLayout, given: Path | None, missing: list[Missing]) -> Recipe | None:
     """Return the recipe of a run, or of the scene of a map by a model of another run; None, with a note, without one."""
     path = given
-    if path is None and layout.provenance.exists():
-        path = Path(Provenance.load(layout.provenance).recipe)
-    elif path is None and (mapped := Mapped.load(layout.mapped)):
-        path = Path(mapped.transfer.asked.recipe)
+    overrides: Sequence[str] = ()
+    if layout.provenance.exists():
+        before = Provenance.load(layout.provenance)
+        path, overrides = given or Path(before.recipe), before.overrides
+    elif mapped := Mapped.load(layout.mapped):
+        asked = mapped.transfer.asked
+        path, overrides = given or Path(asked.recipe), asked.overrides
     if path is None:
         missing.append(("view_no_recipe", {}))
         return None
     try:
-        return read_recipe(path)
+        return read_recipe(path, overrides)
     except BocageError as error:
         if given:
             raise
