@@ -101,7 +101,7 @@ def recipe_of(site: Site, kind: str, draw: Draw, folder: Path) -> Table:
     base = site.recipe({"model": {"name": "patchwork"}, "training": {"calibrate": False}}, trees=False)
     groups = GROUPS[site.name]
     parent = {code: above for (above, _), below in groups.items() for code in below}
-    names = dict(groups)
+    names = dict(groups.keys())
 
     def with_parent(code: int, name: str) -> Table:
         return {"code": code, "name": name} | ({"parent": names[parent[code]]} if code in parent else {})

@@ -149,15 +149,17 @@ def test_the_loss_of_a_coarser_class_is_that_of_the_sum(focus):
     )
 
 
-def test_a_batch_of_both_levels_has_the_weighted_mean_of_their_losses():
-    label = np.array([0, 0, 0, 1, 2, 2, COARSER, COARSER])
+@pytest.mark.parametrize(("coarse", "share"), [(2, 1.0), (4, 1.0), (16, 0.25)])
+def test_a_batch_of_both_levels_has_the_weighted_mean_of_their_losses(coarse, share):
+    """More samples of the coarser class than of the classes below it weigh as much as these."""
+    label = np.array([0, 0, 0, 1, 2, 2, *[COARSER] * coarse])
     groups = np.array([[True, True, False]])
     loss = criterion_of(label, 3, Training(class_weights="balanced"), torch.device("cpu"), groups)
     logits = torch.randn(3, 3, generator=torch.Generator().manual_seed(1)).requires_grad_()
     target = torch.tensor([2, COARSER, 0])
     w = 6 / (3 * np.array([3, 1, 2]))
     p = torch.softmax(logits, 1).detach().numpy()
-    mean = w[:2].mean()
+    mean = share * w[:2].mean()
     terms = (-w[2] * np.log(p[0, 2]) - mean * np.log(p[1, 0] + p[1, 1]) - w[0] * np.log(p[2, 0])) / (w[2] + mean + w[0])
     found = loss(logits, target)
     assert float(found.detach()) == pytest.approx(float(terms), rel=1e-5)

@@ -37,7 +37,8 @@ def criterion_of(
         ``COARSER - j``.
     coarser : (J, K)
         Whether each class is below each coarser class. The loss of a sample of a coarser class is that of the sum of the
-        probabilities of these classes, with the mean of their weights.
+        probabilities of these classes. Its weight is the mean of theirs; it is reduced if a coarser class has more samples than
+        the classes below it, so that their weights are equal in sum. Many coarse samples would else favour this class.
     """
     counts = np.maximum(np.bincount(label[label >= 0], minlength=n_classes), 1)
     power = {"none": 0.0, "root": 0.5, "balanced": 1.0}[settings.class_weights]
@@ -55,6 +56,7 @@ def criterion_of(
 
     groups = torch.from_numpy(coarser.reshape(-1, n_classes)).to(device)
     means = (groups * weight).sum(1) / groups.sum(1).clamp_min(1)
+    means = means * torch.from_numpy(_share_of_coarser(label, counts, coarser)).float().to(device)
 
     def both(logits: Tensor, target: Tensor) -> Tensor:
         logits = logits.float() + shift
@@ -70,6 +72,16 @@ def criterion_of(
         return total / mass
 
     return both
+
+
+def _share_of_coarser(
+    label: NDArray[np.integer], counts: NDArray[np.integer], coarser: NDArray[np.bool_]
+) -> NDArray[np.float64]:
+    """Return the number of samples below each coarser class over its own number, at most 1, (J,)."""
+    if not len(coarser):
+        return np.zeros(0)
+    number = np.bincount(COARSER - label[label < 0].astype(np.int64), minlength=len(coarser))
+    return np.minimum(1.0, coarser @ counts / np.maximum(number, 1))
 
 
 def coarse_loss(logits: Tensor, members: Tensor, focus: float = 0.0) -> Tensor:
