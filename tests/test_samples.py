@@ -19,9 +19,10 @@ from bocage.grid import Grid, Window
 from bocage.legend import LandClass, Legend
 from bocage.models import Footprint, SourceTensor
 from bocage.samples import Reference, Split, Survey, make_samples
+from bocage.samples.rare import drop_rare
 from bocage.samples.rasterise import Pixels, pixels_inside, rasterise
 from bocage.samples.reference import read_polygons
-from bocage.samples.split import Units, deal, draw, drop_rare
+from bocage.samples.split import Units, deal, draw
 from bocage.scene import make_scene
 from bocage.sources import image, open_source, series
 from bocage.testing import Place, fake_pixels, write_raster

@@ -13,9 +13,10 @@ from bocage.recipe import read_recipe
 from bocage.run import open_run
 from bocage.samples import Draw, Reference, Split
 from bocage.samples.fixed import fixed_parts
+from bocage.samples.rare import drop_rare, reserved_classes
 from bocage.samples.rasterise import Pixels
 from bocage.samples.reference import column_of
-from bocage.samples.split import Units, deal, draw, drop_rare, reserved_classes
+from bocage.samples.split import Units, deal, draw
 from conftest import Told
 
 LEGEND = Legend((LandClass(1, "a"), LandClass(2, "b"), LandClass(3, "c")))

@@ -12,23 +12,31 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from bocage.disk import safe_name
-from bocage.errors import BocageError, LegendError, Problem, RecipeError
-from bocage.evaluation import METRICS, Evaluation
+from bocage.errors import BocageError, Problem, RecipeError
+from bocage.evaluation import Evaluation
 from bocage.finish import Finishing
 from bocage.legend import Legend, nomenclature, read_csv
-from bocage.mapping import WRITERS, Mapping, Workers
+from bocage.mapping import Mapping, Workers
 from bocage.models import ENSEMBLES, MODELS, Member, mixture
 from bocage.objects import Segmenting
+from bocage.recipe.checks import (
+    REGIONAL,
+    check_grid,
+    check_indices,
+    check_levels,
+    check_regions,
+    check_sections,
+    check_sites_of,
+)
 from bocage.recipe.nouns import Contender, GridChoice, LegendChoice, Plugins, Recipe, Repetition, Site, SourceChoice
 from bocage.recipe.overrides import Override, attributed, effective_text, overridden
 from bocage.recipe.reading import Reading
 from bocage.recipe.writing import toml_text
 from bocage.report import Reporting
 from bocage.samples import Reference, Split
-from bocage.scene import INDICES, Preparation, Preparing
-from bocage.shelf import Shelf, allow, did_you_mean
-from bocage.sources import SENSORS, objects
+from bocage.scene import Preparation, Preparing
+from bocage.shelf import allow
+from bocage.sources import SENSORS
 from bocage.textfile import read_text
 from bocage.training import Choice, Training, with_preset
 
@@ -50,14 +58,8 @@ SECTIONS: dict[str, tuple[type[Any], bool]] = {
 """Section → its dataclass, and whether the section is required."""
 OF_A_SITE = ("grid", "reference")
 """Sections that each table ``[[site]]`` has, in a recipe of several sites."""
-INSTEAD = {"map.region": "; give each site its region", "map.precision": '; remove it, or set "float32"'}
-"""Setting that is not available for several sites → what to do."""
 MIXTURE = "mixture"
 """Name of the model that is the mean of others."""
-REGIONAL = "regional"
-"""Name of the model that has a member for each region."""
-REGIONS = "regions"
-"""Sensor whose source divides the map."""
 SHARED = ("device", "devices", "pretrained", "scaling")
 """Settings of the training that all members of a mixture share."""
 
@@ -149,13 +151,13 @@ def parse(table: AnyMapping[str, Any], folder: Path, source: object = "the recip
     contenders = _contenders(reading, raw, choice.title)
     elsewhere = ("training", *OF_A_SITE) if "site" in raw else ("training",)
     parts = {key: _plain_section(reading, raw, key) for key in SECTIONS if key not in elsewhere}
-    _cross_check(reading, parts, sources)
+    check_sections(reading, parts, sources)
     for one in [choice, *(contender.choice for contender in contenders)]:
         for declared in [sources, *(site.sources for site in sites)]:
-            _check_regions(reading, one, declared)
-    _cross_check_sites(reading, {**parts, "training": choice.training}, sites)
+            check_regions(reading, one, declared)
+    check_sites_of(reading, {**parts, "training": choice.training}, sites)
     legend = _legend(reading, parts.pop("legend"))
-    _check_levels(reading, parts, legend)
+    check_levels(reading, parts, legend)
     if reading.problems or legend is None:
         raise RecipeError(source, reading.problems)
     allow(parts["plugins"].allow)
@@ -187,8 +189,8 @@ def _sites(reading: Reading, raw: dict[str, Any]) -> tuple[Site, ...]:
 def _site(reading: Reading, table: dict[str, Any], key: str) -> Site | None:
     sources = _sources(reading, table.get("sources"), f"{key}.sources")
     grid = reading.section(GridChoice, table.get("grid", {}), f"{key}.grid")
-    _check_grid(reading, grid, sources, f"{key}.grid.like")
-    _check_indices(reading, sources, f"{key}.sources")
+    check_grid(reading, grid, sources, f"{key}.grid.like")
+    check_indices(reading, sources, f"{key}.sources")
     reference = reading.section(Reference, table["reference"], f"{key}.reference") if "reference" in table else None
     known = [field.name for field in dataclasses.fields(Site)]
     for odd in sorted(set(table) - set(known)):
@@ -199,38 +201,6 @@ def _site(reading: Reading, table: dict[str, Any], key: str) -> Site | None:
     except ValueError as error:
         reading.add(key, error)
         return None
-
-
-def _cross_check_sites(reading: Reading, parts: dict[str, Any], sites: tuple[Site, ...]) -> None:
-    split, mapping, evaluation = parts["split"], parts["map"], parts["evaluation"]
-    if split and split.site and not sites:
-        reading.add("split.site", "the recipe has no tables [[site]]; write one for each site, or remove the setting")
-    for name in mapping.sites if mapping else ():
-        if name not in [site.name for site in sites]:
-            reading.add(
-                "map.sites", f"no site is called '{name}'. The sites are: {', '.join(s.name for s in sites) or 'none'}"
-            )
-    if not sites:
-        return
-    folders = [safe_name(site.name).casefold() for site in sites]
-    for site, folder in zip(sites, folders, strict=True):
-        if folders.count(folder) > 1:
-            reading.add("site", f"two sites are called '{site.name}'; give each site its own name")
-        if site.reference and site.reference.weight:
-            reading.add(
-                f"site '{site.name}'", "inclusion weights are for a recipe of one site; remove reference.weight"
-            )
-    if not any(site.reference for site in sites):
-        reading.add("site", "no site has reference polygons; give [site.reference] to at least one")
-    unsupported = {
-        "split.field": split and split.field, "split.train": split and not split.tests,
-        "map.region": mapping and mapping.region, "map.precision": mapping and mapping.precision != "float32",
-        "evaluation.truth": evaluation and evaluation.truth,
-        "training.pretrained": parts["training"] and parts["training"].pretrained,
-    }  # fmt: skip
-    for key, said in unsupported.items():
-        if said:
-            reading.add(key, f"not available with [[site]]{INSTEAD.get(key, '; remove the setting')}")
 
 
 def _choice(reading: Reading, raw: Any, training: Any, before: str = "") -> Choice:
@@ -443,55 +413,6 @@ def _sources(reading: Reading, raw: Any, place: str = "sources") -> dict[str, So
     return chosen
 
 
-def _cross_check(reading: Reading, parts: dict[str, Any], sources: dict[str, SourceChoice]) -> None:
-    split, mapping = parts["split"], parts["map"]
-    _check_grid(reading, parts.get("grid"), sources, "grid.like")
-    evaluation, segment = parts["evaluation"], parts.get("segment")
-    for name in segment.sources if segment and sources else ():
-        if name not in sources:
-            known = f"{did_you_mean(name, sources)} The sources are: {', '.join(sources)}"
-            reading.add("segment.sources", f"no source is called '{name}'.{known}")
-    if segment is None and any(objects.of_the_run(choice.settings) for choice in sources.values()):
-        reading.add(
-            "segment", "the section [segment] is missing; a source with the sensor \"objects\" needs it, or 'path'"
-        )
-    named: list[tuple[Shelf[Any], str, Any]] = [(METRICS, "evaluation.metrics", evaluation and evaluation.metrics)]
-    named.append((WRITERS, "map.formats", mapping and mapping.formats))
-    _check_indices(reading, sources, "sources")
-    for shelf, key, names in named:
-        reading.names(shelf, key, names or ())
-    if split and mapping and split.known_draws is not None and mapping.draw >= split.known_draws:
-        units = "folds" if split.folds else "draws"
-        reading.add("map.draw", f"{units} are numbered 0 to {split.known_draws - 1}; found {mapping.draw}")
-
-
-def _check_grid(reading: Reading, grid: GridChoice | None, sources: dict[str, SourceChoice], key: str) -> None:
-    if grid and grid.like and sources and grid.like not in sources:
-        known = f"{did_you_mean(grid.like, sources)} The sources are: {', '.join(sources)}"
-        reading.add(key, f"no source is called '{grid.like}'.{known}")
-    elif grid and grid.like and sources and objects.of_the_run(sources[grid.like].settings):
-        reading.add(key, f"'{grid.like}' has the objects of this run; name a source that is segmented")
-    elif grid and grid.like and sources and sources[grid.like].sensor == REGIONS:
-        reading.add(key, f"'{grid.like}' are regions, which have no pixels; name an image or a series")
-
-
-def _check_regions(reading: Reading, choice: Choice, sources: AnyMapping[str, SourceChoice]) -> None:
-    """Check that the source of a model per region is one of regions."""
-    if choice.name != REGIONAL or choice.config is None or not sources:
-        return
-    name, known = choice.config.source, [n for n, source in sources.items() if source.sensor == REGIONS]
-    if name not in known:
-        some = (
-            f"Those of the recipe: {', '.join(known)}" if known else f'Add [sources.{name}] with sensor = "{REGIONS}"'
-        )
-        reading.add("model.source", f"'{name}' is not a source of the sensor '{REGIONS}'. {some}")
-
-
-def _check_indices(reading: Reading, sources: dict[str, SourceChoice], place: str) -> None:
-    for name, choice in sources.items():
-        reading.names(INDICES, f"{place}.{name}.indices", (choice.preparation and choice.preparation.indices) or ())
-
-
 def _legend(reading: Reading, choice: LegendChoice | None) -> Legend | None:
     if choice is None:
         return None
@@ -501,23 +422,3 @@ def _legend(reading: Reading, choice: LegendChoice | None) -> Legend | None:
     except BocageError as error:
         reading.add("legend", f"{error}")
         return None
-
-
-def _check_levels(reading: Reading, parts: dict[str, Any], legend: Legend | None) -> None:
-    """Check the settings that refer to levels of the nomenclature."""
-    evaluation, mapping = parts["evaluation"], parts["map"]
-    if legend is None or evaluation is None or mapping is None:
-        return
-    try:
-        evaluation.check_levels(legend)
-    except BocageError as error:
-        reading.add("evaluation.levels", f"{error}")
-    if not mapping.certain:
-        return
-    try:
-        if legend.depth == 1:
-            raise LegendError("The legend has no parents. Give classes a parent, or remove the setting.")
-        for level in legend.levels:
-            legend.check_codes(level)
-    except BocageError as error:
-        reading.add("map.certain", f"{error}")

@@ -3,11 +3,12 @@
 from bocage.samples.chips import Chips
 from bocage.samples.cut import Cut, Needs
 from bocage.samples.make import check_split, finest, labelled, make_samples, positions, samples_of
+from bocage.samples.rare import drop_rare
 from bocage.samples.rasterise import Pixels
 from bocage.samples.reference import Reference, Rejection
 from bocage.samples.samples import Labelled, Samples, Survey
 from bocage.samples.sites import SiteCuts
-from bocage.samples.split import Draw, Split, drop_rare
+from bocage.samples.split import Draw, Split
 
 __all__ = [
     "Chips", "Cut", "Draw", "Labelled", "Needs", "Pixels", "Reference", "Rejection", "Samples", "SiteCuts", "Split", "Survey",

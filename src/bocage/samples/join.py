@@ -11,11 +11,12 @@ from numpy.typing import NDArray
 from bocage.errors import SamplesError
 from bocage.legend import Legend
 from bocage.samples.make import Usable, assembled, notes_on_classes
+from bocage.samples.rare import drop_rare
 from bocage.samples.rasterise import Pixels
 from bocage.samples.reference import Rejection
 from bocage.samples.samples import Labelled, Samples
 from bocage.samples.sites import SiteCuts
-from bocage.samples.split import Split, drop_rare
+from bocage.samples.split import Split
 from bocage.words import Note
 
 APART = 1e8

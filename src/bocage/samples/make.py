@@ -16,11 +16,12 @@ from bocage.progress import QUIET, Progress
 from bocage.samples.cut import Cut, Needs, Reach, cut, open_cut
 from bocage.samples.fixed import fixed_parts, is_tested
 from bocage.samples.points import folds_of, label_rows, weights_of
+from bocage.samples.rare import drop_rare, reserved_classes
 from bocage.samples.rasterise import Pixels, rasterise
 from bocage.samples.reference import Reference, Rejection, read_polygons
 from bocage.samples.samples import Labelled, Samples, Survey
 from bocage.samples.sites import SiteCuts
-from bocage.samples.split import Split, Units, deal, drop_rare, reserved_classes
+from bocage.samples.split import Split, Units, deal
 from bocage.scene import Scene
 from bocage.words import Note
 

@@ -7,7 +7,6 @@ whose object lacks a value of a feature, is masked.
 import functools
 import json
 from dataclasses import dataclass, replace
-from datetime import datetime
 from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
@@ -24,6 +23,7 @@ from bocage.layout import ObjectsLayout
 from bocage.shelf import did_you_mean
 from bocage.sources.base import Decoding, SensorSpec
 from bocage.sources.raster import fingerprint, inspect, nests, read, touches
+from bocage.sources.undated import Undated
 from bocage.words import Note
 
 SPEC = SensorSpec("objects", "the features of the objects of a segmentation ('bocage segment'), at each pixel")
@@ -52,7 +52,7 @@ def of_the_run(settings: Any) -> bool:
 
 
 @dataclass(frozen=True)
-class ObjectsSource:
+class ObjectsSource(Undated):
     """Numbers of objects and a table of their features, read as one image."""
 
     name: str
@@ -67,39 +67,14 @@ class ObjectsSource:
         return ObjectsLayout(self.folder)
 
     @property
-    def times(self) -> tuple[datetime | None, ...]:
-        """One image without a date."""
-        return (None,)
-
-    @property
-    def dated(self) -> bool:
-        """False: the dates are in the names of the features."""
-        return False
-
-    @property
-    def days(self) -> NDArray[np.int32]:
-        """0, of the only image."""
-        return np.zeros(1, np.int32)
-
-    @property
     def grid(self) -> Grid:
         """Grid of the objects."""
         return inspect(self.layout.ids).grid
 
     @property
-    def decoding(self) -> Decoding:
-        """Values are stored as they are."""
-        return Decoding()
-
-    @property
     def described(self) -> tuple[str, ...]:
         """Names of the features; part of the digests."""
         return self.bands
-
-    @property
-    def ids(self) -> None:
-        """None: the source is imagery."""
-        return None
 
     def over(self, grid: Grid) -> "ObjectsSource":
         """Return the source itself, which is one image."""

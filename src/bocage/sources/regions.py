@@ -7,7 +7,6 @@ import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from datetime import datetime
 from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -25,9 +24,10 @@ from bocage.errors import SourceError
 from bocage.grid import Grid, Window
 from bocage.ranges import Range, check_ranges
 from bocage.shelf import did_you_mean
-from bocage.sources.base import Decoding, SensorSpec
+from bocage.sources.base import SensorSpec
 from bocage.sources.partition import Gaps, Partition, clipped, place_of, polygons_in
 from bocage.sources.raster import fingerprint
+from bocage.sources.undated import Undated
 from bocage.textfile import identifier
 from bocage.vectorfile import only_layer, vector_files
 from bocage.words import Note
@@ -65,7 +65,7 @@ class Settings:
 
 
 @dataclass(frozen=True)
-class RegionsSource:
+class RegionsSource(Undated):
     """Regions, read as an image. Its grid is that of the map, once it is known."""
 
     name: str
@@ -87,21 +87,6 @@ class RegionsSource:
         """Names of the regions as letters, digits and underscores."""
         return tuple(identifier(name) for name in self.regions)
 
-    @property
-    def times(self) -> tuple[datetime | None, ...]:
-        """One entry without a time."""
-        return (None,)
-
-    @property
-    def dated(self) -> bool:
-        """False: regions have no date."""
-        return False
-
-    @property
-    def days(self) -> NDArray[np.int32]:
-        """One day, 0."""
-        return np.zeros(1, np.int32)
-
     @cached_property
     def grid(self) -> Grid:
         """Grid of the map; before it is known, a nominal grid that covers the regions."""
@@ -111,19 +96,9 @@ class RegionsSource:
         return Grid.from_bounds(self.crs, max(east - west, north - south) / NOMINAL, (west, south, east, north))
 
     @property
-    def decoding(self) -> Decoding:
-        """Weights are stored as they are."""
-        return Decoding()
-
-    @property
     def described(self) -> tuple[str, ...]:
         """Text of the settings that the values depend on besides the file; part of the digests."""
         return (repr(replace(self.settings, path=Path())),)
-
-    @property
-    def ids(self) -> None:
-        """None: the source is imagery."""
-        return None
 
     def over(self, grid: Grid) -> "RegionsSource":
         """Return the regions on the grid of a map.

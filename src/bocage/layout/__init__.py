@@ -1,0 +1,18 @@
+"""Paths in the folders that commands write. No other module contains these names."""
+
+from bocage.layout.run import (
+    FinishLayout,
+    MapLayout,
+    MapOnlyLayout,
+    ModelLayout,
+    ObjectsLayout,
+    RunLayout,
+    SiteLayout,
+    SplitLayout,
+)
+from bocage.layout.several import ChangeLayout, FusionLayout, TrendsLayout
+
+__all__ = [
+    "ChangeLayout", "FinishLayout", "FusionLayout", "MapLayout", "MapOnlyLayout", "ModelLayout", "ObjectsLayout", "RunLayout",
+    "SiteLayout", "SplitLayout", "TrendsLayout",
+]  # fmt: skip

@@ -1,0 +1,128 @@
+"""Checks between the sections of a recipe: names of sources, regions, sites and levels that one section takes from another."""
+
+from collections.abc import Mapping as AnyMapping
+from typing import Any
+
+from bocage.disk import safe_name
+from bocage.errors import BocageError, LegendError
+from bocage.evaluation import METRICS
+from bocage.legend import Legend
+from bocage.mapping import WRITERS
+from bocage.recipe.nouns import GridChoice, Site, SourceChoice
+from bocage.recipe.reading import Reading
+from bocage.scene import INDICES
+from bocage.shelf import Shelf, did_you_mean
+from bocage.sources import objects
+from bocage.training import Choice
+
+INSTEAD = {"map.region": "; give each site its region", "map.precision": '; remove it, or set "float32"'}
+"""Setting that is not available for several sites → what to do."""
+REGIONAL = "regional"
+"""Name of the model that has a member for each region."""
+REGIONS = "regions"
+"""Sensor whose source divides the map."""
+
+
+def check_sections(reading: Reading, parts: dict[str, Any], sources: dict[str, SourceChoice]) -> None:
+    """Check names of sources, metrics, writers and indices, and the number of the draw to map."""
+    split, mapping = parts["split"], parts["map"]
+    check_grid(reading, parts.get("grid"), sources, "grid.like")
+    evaluation, segment = parts["evaluation"], parts.get("segment")
+    for name in segment.sources if segment and sources else ():
+        if name not in sources:
+            known = f"{did_you_mean(name, sources)} The sources are: {', '.join(sources)}"
+            reading.add("segment.sources", f"no source is called '{name}'.{known}")
+    if segment is None and any(objects.of_the_run(choice.settings) for choice in sources.values()):
+        reading.add(
+            "segment", "the section [segment] is missing; a source with the sensor \"objects\" needs it, or 'path'"
+        )
+    named: list[tuple[Shelf[Any], str, Any]] = [(METRICS, "evaluation.metrics", evaluation and evaluation.metrics)]
+    named.append((WRITERS, "map.formats", mapping and mapping.formats))
+    check_indices(reading, sources, "sources")
+    for shelf, key, names in named:
+        reading.names(shelf, key, names or ())
+    if split and mapping and split.known_draws is not None and mapping.draw >= split.known_draws:
+        units = "folds" if split.folds else "draws"
+        reading.add("map.draw", f"{units} are numbered 0 to {split.known_draws - 1}; found {mapping.draw}")
+
+
+def check_grid(reading: Reading, grid: GridChoice | None, sources: dict[str, SourceChoice], key: str) -> None:
+    """Check that the grid is that of a source with pixels of its own; `key` is the place of the setting."""
+    if grid and grid.like and sources and grid.like not in sources:
+        known = f"{did_you_mean(grid.like, sources)} The sources are: {', '.join(sources)}"
+        reading.add(key, f"no source is called '{grid.like}'.{known}")
+    elif grid and grid.like and sources and objects.of_the_run(sources[grid.like].settings):
+        reading.add(key, f"'{grid.like}' has the objects of this run; name a source that is segmented")
+    elif grid and grid.like and sources and sources[grid.like].sensor == REGIONS:
+        reading.add(key, f"'{grid.like}' are regions, which have no pixels; name an image or a series")
+
+
+def check_regions(reading: Reading, choice: Choice, sources: AnyMapping[str, SourceChoice]) -> None:
+    """Check that the source of a model per region is one of regions."""
+    if choice.name != REGIONAL or choice.config is None or not sources:
+        return
+    name, known = choice.config.source, [n for n, source in sources.items() if source.sensor == REGIONS]
+    if name not in known:
+        some = (
+            f"Those of the recipe: {', '.join(known)}" if known else f'Add [sources.{name}] with sensor = "{REGIONS}"'
+        )
+        reading.add("model.source", f"'{name}' is not a source of the sensor '{REGIONS}'. {some}")
+
+
+def check_indices(reading: Reading, sources: dict[str, SourceChoice], place: str) -> None:
+    """Check that indices are on the shelf; `place` is the table of the sources."""
+    for name, choice in sources.items():
+        reading.names(INDICES, f"{place}.{name}.indices", (choice.preparation and choice.preparation.indices) or ())
+
+
+def check_sites_of(reading: Reading, parts: dict[str, Any], sites: tuple[Site, ...]) -> None:
+    """Check names and references of sites, and settings that are not available with them."""
+    split, mapping, evaluation = parts["split"], parts["map"], parts["evaluation"]
+    if split and split.site and not sites:
+        reading.add("split.site", "the recipe has no tables [[site]]; write one for each site, or remove the setting")
+    for name in mapping.sites if mapping else ():
+        if name not in [site.name for site in sites]:
+            reading.add(
+                "map.sites", f"no site is called '{name}'. The sites are: {', '.join(s.name for s in sites) or 'none'}"
+            )
+    if not sites:
+        return
+    folders = [safe_name(site.name).casefold() for site in sites]
+    for site, folder in zip(sites, folders, strict=True):
+        if folders.count(folder) > 1:
+            reading.add("site", f"two sites are called '{site.name}'; give each site its own name")
+        if site.reference and site.reference.weight:
+            reading.add(
+                f"site '{site.name}'", "inclusion weights are for a recipe of one site; remove reference.weight"
+            )
+    if not any(site.reference for site in sites):
+        reading.add("site", "no site has reference polygons; give [site.reference] to at least one")
+    unsupported = {
+        "split.field": split and split.field, "split.train": split and not split.tests,
+        "map.region": mapping and mapping.region, "map.precision": mapping and mapping.precision != "float32",
+        "evaluation.truth": evaluation and evaluation.truth,
+        "training.pretrained": parts["training"] and parts["training"].pretrained,
+    }  # fmt: skip
+    for key, said in unsupported.items():
+        if said:
+            reading.add(key, f"not available with [[site]]{INSTEAD.get(key, '; remove the setting')}")
+
+
+def check_levels(reading: Reading, parts: dict[str, Any], legend: Legend | None) -> None:
+    """Check the settings that refer to levels of the nomenclature."""
+    evaluation, mapping = parts["evaluation"], parts["map"]
+    if legend is None or evaluation is None or mapping is None:
+        return
+    try:
+        evaluation.check_levels(legend)
+    except BocageError as error:
+        reading.add("evaluation.levels", f"{error}")
+    if not mapping.certain:
+        return
+    try:
+        if legend.depth == 1:
+            raise LegendError("The legend has no parents. Give classes a parent, or remove the setting.")
+        for level in legend.levels:
+            legend.check_codes(level)
+    except BocageError as error:
+        reading.add("map.certain", f"{error}")
