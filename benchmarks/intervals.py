@@ -1,4 +1,4 @@
-"""Coverage of the intervals of ``bocage zones`` and ``bocage change``, and exactness of zonal sums, on simulated data.
+"""Coverage of the intervals of ``bocage zones``, ``change`` and ``trends``, and exactness of zonal sums, on simulated data.
 
     python -m benchmarks intervals
 
@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from benchmarks.frame import Results, table
 from bocage.evaluation import corrected
 from bocage.finish.estimates import Calibration, Checked, adjusted
+from bocage.finish.trends import Years, trends
 from bocage.finish.zones import Zones, zone_statistics
 from bocage.grid import Grid
 from bocage.layout import MapLayout
@@ -33,6 +34,8 @@ CASES, ZONES, FIELDS, PIXELS = 200, 200, 2000, 20
 NAMES = ("maize", "meadow", "water")
 SHARES = np.array([0.5, 0.3, 0.2])
 CONFUSION = np.array([[0.8, 0.15, 0.05], [0.1, 0.8, 0.1], [0.05, 0.15, 0.8]])
+PARCELS = 2000
+"""Number of parcels without a trend."""
 CHANGED = 0.05
 """Share of the fields whose class changes."""
 SAMPLES = ("pixels", "fields", "test polygons")
@@ -169,6 +172,19 @@ def write_map(folder: Path, codes: NDArray[Any], grid: Grid, legend: Legend) -> 
     return count.areas()
 
 
+def trends_by_chance(years: int) -> dict[str, float]:
+    """Return how often parcels without a trend have a small p-value, a slope of 0 in the interval, and low anomalies."""
+    values = np.random.default_rng((4, years)).normal(0.6, 0.05, (PARCELS, years))
+    number = np.zeros((PARCELS, years), np.int64)
+    found = trends(Years(tuple(range(2000, 2000 + years)), number, number, {"mean": values}), "mean")
+    return {
+        "p": float((found.p < 0.05).mean()),
+        "zero": float(((found.low <= 0) & (found.high >= 0)).mean()),
+        "2": float((found.anomaly < -2).mean()),
+        "3": float((found.anomaly < -3).mean()),
+    }
+
+
 def run() -> str:
     """Measure, and return the tables."""
     with tempfile.TemporaryDirectory() as folder:
@@ -176,8 +192,15 @@ def run() -> str:
     zones = {f"{s}, zone of {part:.0%}": zones_covered(s, part) for s in SAMPLES for part in (1.0, 0.2)}
     cases = [(sample, repeated) for sample in SAMPLES for repeated in (0.0, 0.5)]
     change = {f"{s}, {r:.0%} of the fields mapped alike": change_covered(s, r) for s, r in cases}
-    Results("intervals").save({"cases": CASES, "largest_difference_pixels": worst, "zones": zones, "change": change})
+    chance = {f"{years}": trends_by_chance(years) for years in (5, 8, 10, 15)}
+    Results("intervals").save(
+        {"cases": CASES, "largest_difference_pixels": worst, "zones": zones, "change": change, "trends": chance}
+    )
     heads = ("reference", "intervals with the true value", "intervals with the mapped value")
     rows = [[(n, f"{f['true']:.1%}", f"{f['mapped']:.1%}") for n, f in one.items()] for one in (zones, change)]
     said = f"areas in {ZONES} random polygons: largest difference from brute force {worst:.1e} pixels"
-    return f"{said}\n\nzones\n{table(heads, rows[0])}\n\nchange\n{table(heads, rows[1])}"
+    years = [(n, *(f"{value:.1%}" for value in one.values())) for n, one in chance.items()]
+    by_chance = table(("years", "p below 0.05", "slope 0 in the interval", "anomaly below −2", "below −3"), years)
+    return (
+        f"{said}\n\nzones\n{table(heads, rows[0])}\n\nchange\n{table(heads, rows[1])}\n\ntrends by chance\n{by_chance}"
+    )

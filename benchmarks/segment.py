@@ -3,6 +3,8 @@
 The scene has four bands of 2 m: the reflectance of the simulated land cover with noise. Each scene is segmented in a process of its
 own. Orfeo ToolBox (Debian package ``otb-bin``) segments the same files with ``LargeScaleMeanShift``. The purity is the share of
 pixels whose true class is the most frequent one of their object.
+
+    python -m benchmarks.segment [settings]     # with "settings": numbers of clusters and minima, on the first scene
 """
 
 import json
@@ -19,7 +21,7 @@ import rasterio
 from affine import Affine
 from rasterio.windows import Window as RioWindow
 
-from benchmarks.frame import Results
+from benchmarks.frame import Results, table
 from benchmarks.measuring import scratch
 from bocage.grid import Grid
 from bocage.simulate import World
@@ -30,6 +32,8 @@ SIDE, SCALES, TILE, PIXEL = 512, (1, 2, 4), 256, 2
 """Side of the first scene in pixels, scale factors of the sides, side of the tiles, and side of a pixel in m."""
 TILES = (100, 256, 512)
 """Sides of the tiles that are compared with one piece."""
+SETTINGS = ((10, 50), (20, 50), (20, 100), (20, 200), (40, 50), (60, 50), (60, 100), (100, 50))
+"""Numbers of clusters and minima that ``settings`` compares."""
 MINIMUM, RANGE, RADIUS = 50, 400, 5
 """Minimum of an object in pixels; range (reflectance × 10,000) and radius (pixels) of the mean shift."""
 BANDS = ("blue", "green", "red", "nir")
@@ -156,6 +160,18 @@ def differing(one: Path, other: Path) -> float:
     return float(1 - same.mean())
 
 
+def settings() -> str:
+    """Return a table of the number and the purity of the objects of the first scene, for several settings."""
+    rows = []
+    with scratch() as folder:
+        make_scene(folder / "scene", SIDE)
+        for clusters, minimum in SETTINGS:
+            ours(folder / "scene", TILE, clusters, minimum)
+            found = purity(folder / f"scene/ids{TILE}.tif", folder / "scene/truth.tif")
+            rows.append((clusters, minimum, found["objects"], f"{found['purity']:.3f}"))
+    return table(("clusters", "minimum", "objects", "purity"), rows)
+
+
 def run() -> str:
     """Measure tiles, memory, time and purity, and return them in words."""
     found: dict[str, Any] = {}
@@ -183,3 +199,7 @@ def run() -> str:
     peaks = ", ".join(f"{found[n]['mb'] - found[n]['mb_before']:.0f} MB at {n}" for n in ("1x", "4x", "16x"))
     most = max(found["differing"].values())
     return f"bocage segment: at most {most:.4%} of the pixels differ for any tiles; memory above that of the imports {peaks}"
+
+
+if __name__ == "__main__":
+    print(settings() if "settings" in sys.argv[1:] else run())

@@ -150,7 +150,11 @@ class Legend:
         >>> Legend((LandClass(11, "wheat", parent="cereals"),), (LandClass(1, "cereals", parent="crops"),)).path(0)
         ('crops', 'cereals', 'wheat')
         """
-        names = [self.classes[index].name]
+        return self._path(self.classes[index].name)
+
+    def _path(self, name: str) -> tuple[str, ...]:
+        """Return the names from the top level down to a class."""
+        names = [name]
         while (
             above := self._parents.get(plain(names[0]), "")
         ) and above not in names:  # a legend of a file may have a cycle
@@ -213,20 +217,13 @@ class Legend:
         values: dict[str, list[int | str]] = {name: [] for name in level.names}
         above = []
         for c in (*self.coarser, *self.classes):
-            at = self._at(c.name, number)
+            at = self._path(c.name)[:number][-1]  # its own name if it is above the level
             if at in values:
                 values[at] += c.values or (c.code,)
             else:
                 above.append(c)
         known = {c.name: c for c in (*self.classes, *self.coarser)}
         return nomenclature([*above, *(replace(known[name], values=tuple(values[name])) for name in level.names)])
-
-    def _at(self, name: str, number: int) -> str:
-        """Return the name of the class of level `number` that a class is in or is; its own if it is above the level."""
-        path = [name]
-        while above := self._parents.get(plain(path[0]), ""):
-            path.insert(0, above)
-        return path[:number][-1]
 
     def check_codes(self, level: Level) -> None:
         """Check that every class of a level has a code.
