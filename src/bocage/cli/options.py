@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -90,6 +91,22 @@ def with_workers(command: Callable[..., None]) -> Callable[..., None]:
     for option in reversed(options):
         command = option(command)
     return command
+
+
+def day_of(ctx: click.Context, option: click.Parameter, text: str | None) -> datetime.date | None:
+    """Return the date of a text such as 2024-05-31; None without a text."""
+    if text is None:
+        return None
+    try:
+        return datetime.date.fromisoformat(text.strip())
+    except ValueError:
+        raise click.BadParameter(f"'{text.strip()}' is not a date as YYYY-MM-DD, for example 2024-05-31") from None
+
+
+def days_of(ctx: click.Context, option: click.Parameter, text: str | None) -> tuple[datetime.date, ...]:
+    """Return the dates of a text with commas; none without a text."""
+    found = (day_of(ctx, option, one) for one in (text or "").split(",") if one.strip())
+    return tuple(day for day in found if day)
 
 
 SITE = click.option("--site", help="Name of one site of a recipe with several ([[site]]).")

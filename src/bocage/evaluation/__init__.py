@@ -6,21 +6,25 @@ from bocage.evaluation.matrix import ConfusionMatrix, compare
 from bocage.evaluation.metrics import METRICS
 from bocage.evaluation.predictions import Predictions, predictions_of
 from bocage.evaluation.score import Evaluation, Score, load_score, spread_of
+from bocage.evaluation.season import AtDay, Curve, SeasonScore
 from bocage.evaluation.transfer import Elsewhere, Legends, transfer_of
 from bocage.evaluation.trust import Trust, trust_of
 
 __all__ = [
     "METRICS",
     "Adjusted",
+    "AtDay",
     "Comparison",
     "ConfusionMatrix",
     "Corrected",
+    "Curve",
     "Elsewhere",
     "Evaluation",
     "Legends",
     "Line",
     "Predictions",
     "Score",
+    "SeasonScore",
     "Trust",
     "clustered",
     "compare",

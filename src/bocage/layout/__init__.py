@@ -7,6 +7,7 @@ from bocage.layout.run import (
     ModelLayout,
     ObjectsLayout,
     RunLayout,
+    SeasonLayout,
     SiteLayout,
     SplitLayout,
 )
@@ -14,5 +15,5 @@ from bocage.layout.several import ChangeLayout, FusionLayout, TrendsLayout
 
 __all__ = [
     "ChangeLayout", "FinishLayout", "FusionLayout", "MapLayout", "MapOnlyLayout", "ModelLayout", "ObjectsLayout", "RunLayout",
-    "SiteLayout", "SplitLayout", "TrendsLayout",
+    "SeasonLayout", "SiteLayout", "SplitLayout", "TrendsLayout",
 ]  # fmt: skip

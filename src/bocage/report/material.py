@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from bocage.evaluation import Adjusted, Corrected, Predictions, Score
+from bocage.evaluation import Adjusted, Corrected, Predictions, Score, SeasonScore
 from bocage.layout import RunLayout
 from bocage.mapping import Areas, LandCoverMap
 from bocage.provenance import Plan, Provenance
@@ -45,6 +45,8 @@ class Material:
     """Accuracy of the map against a truth raster."""
     estimates: Estimates = Estimates()
     importance: Importance | None = None
+    season: SeasonScore | None = None
+    """Accuracy against the cut-off of the series; None if ``bocage season`` did not measure it for this training."""
     by_region: Mapping[str, Score] = field(default_factory=dict)
     """Region → score of its test pixels; empty without a source of regions."""
 

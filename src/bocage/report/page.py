@@ -11,7 +11,18 @@ from bocage.report import examples, figures
 from bocage.report.material import Material
 from bocage.report.palette import alike
 from bocage.report.render import render
-from bocage.report.sections import accuracy, area, confidence, costs, importance, land_cover, levels, split, summary
+from bocage.report.sections import (
+    accuracy,
+    area,
+    confidence,
+    costs,
+    importance,
+    land_cover,
+    levels,
+    season,
+    split,
+    summary,
+)
 from bocage.report.sections.parts import parts
 from bocage.samples import Rejection
 from bocage.words import number, whole, words_of
@@ -59,6 +70,7 @@ def _results(made: Material) -> dict[str, Any]:
         "corrected": area.by_model(estimates.area, made) if isinstance(estimates.area, Corrected) else None,
         "sample": area.area(estimates.sample, made, estimates.file),
         "unadjusted": area.unadjusted(made),
+        "season": season.season(made),
         "importance": importance.importance(made),
     }
 
@@ -107,6 +119,7 @@ def _numbers(made: Material) -> Mapping[str, Any]:
         "area_model": estimates.area.as_dict() if isinstance(estimates.area, Corrected) else None,
         "sample": {"file": estimates.file, **estimates.sample.as_dict()} if estimates.sample else None,
         "confidence": confidence.answer(made.score.trust) if made.score.trust else None,
+        "season": made.season.as_dict() if made.season else None,
         "importance": asdict(made.importance) if made.importance else None,
         "split": {f"{part}_pixels": len(members) for part, members in made.draw.parts.items()}
         | {"left_out": made.draw.left_out},

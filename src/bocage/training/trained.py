@@ -27,7 +27,8 @@ from bocage.grid import Ratio, Window
 from bocage.layout import ModelLayout
 from bocage.legend import LandClass, Legend
 from bocage.models import MODELS, Batch, Footprint, InputSpec, Network, build, card_for, mixture, regional
-from bocage.models.base import seen_by
+from bocage.models.base import last_days, seen_by
+from bocage.models.layers import YEAR
 from bocage.scene import Scene, Scenes
 from bocage.shelf import names_from
 from bocage.training import formats
@@ -130,6 +131,8 @@ class Trained:
     """Training domain, for the novelty; None in folders of earlier versions."""
     absent: frozenset[str] = frozenset()
     """Sources that are missing from the scene to map; the network tolerates missing sources."""
+    later: int = 0
+    """Days from the training season to that of the scene to map: whole years. Set by :meth:`for_scene`."""
 
     @property
     def title(self) -> str:
@@ -149,7 +152,22 @@ class Trained:
     def for_scene(self, scene: Scene) -> "Trained":
         """Return the model for `scene`; if the network tolerates missing sources, those missing from the scene are noted."""
         absent = frozenset(self.sources) - frozenset(scene.cubes)
-        return replace(self, absent=absent) if self.any_source and len(absent) < len(self.sources) else self
+        here = replace(self, later=self._years_to(scene))
+        return replace(here, absent=absent) if self.any_source and len(absent) < len(self.sources) else here
+
+    @property
+    def series(self) -> tuple[str, ...]:
+        """Names of the series with calendar days."""
+        used = ((name, self.sources[name]) for name in self.footprints)
+        return tuple(name for name, record in used if record.spec.dates > 1 and record.clock == CALENDAR)
+
+    def _years_to(self, scene: Scene) -> int:
+        """Return the days, in whole years, from the first training date to the first date of the scene."""
+        first = {name: int(scene.cubes[name].days[0]) for name in self.series if name in scene.cubes}
+        if not first:
+            return 0
+        years = (min(first.values()) - min(self.sources[name].days[0] for name in first)) / YEAR
+        return round(round(years) * YEAR)
 
     @property
     def has_context(self) -> bool:
@@ -168,12 +186,15 @@ class Trained:
         return digest_of(json.dumps(record, sort_keys=True).encode(), *bytes_of(self.model.state_dict()))
 
     def scaled(self, logits: Tensor, batch: Batch) -> Tensor:
-        """Return logits (B, K, Y, X) divided by the temperature, which may depend on the valid sources of each pixel."""
-        calibration = self.calibration
+        """Return logits (B, K, Y, X) divided by the temperature, which may depend on the valid sources and dates of a pixel."""
+        calibration, shape = self.calibration, (logits.shape[-2], logits.shape[-1])
+        if calibration.season and self.series:
+            footprints = {name: self.footprints[name] for name in self.series}
+            ends = last_days(batch, footprints, self.inputs, shape) - self.later
+            logits = logits / calibration.change(ends)[:, None].to(logits.device)
         if not calibration.partial:
             return logits / calibration.temperature
-        height, width = logits.shape[-2:]
-        seen = seen_by(batch, self.footprints, self.inputs, (height, width))
+        seen = seen_by(batch, self.footprints, self.inputs, shape)
         return logits / calibration.temperatures(seen)[:, None].to(logits.device)
 
     def save(self, folder: Path) -> None:
@@ -191,7 +212,7 @@ class Trained:
             "sources": {name: dataclasses.asdict(record) for name, record in self.sources.items()},
             "footprints": {name: dataclasses.asdict(f) for name, f in self.footprints.items()},
             "normalisation": dataclasses.asdict(self.normalisation),
-            "calibration": dataclasses.asdict(self.calibration),
+            "calibration": self.calibration.as_dict(),
             "region": {"crs": self.region.crs, "bounds": self.region.bounds},
             "versions": dict(self.versions),
         }
@@ -394,7 +415,7 @@ def _check_numbers(
     ValueError
         A scale or a temperature is not above 0, a number is not finite, or their count is not that of the bands.
     """
-    above = [calibration.temperature, *calibration.partial.values()]
+    above = [calibration.temperature, *calibration.partial.values(), *(value for _, value in calibration.season)]
     for name, record in sources.items():
         offset, scale = scaling.offset[name], scaling.scale[name]
         if not len(offset) == len(scale) == len(record.spec.bands):
