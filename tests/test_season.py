@@ -90,6 +90,7 @@ def test_cut_offs_need_acquisition_dates(recipe, tmp_path, sources, like, told):
 
 
 # --- the calibration
+@pytest.mark.slow
 def test_the_temperature_follows_the_last_valid_date_of_a_pixel(brief):
     made = brief(PATCHWORK, NATIVE)
     days = made.scene.cubes["s2"].days
@@ -132,6 +133,7 @@ def test_a_scene_until_a_day_has_no_later_acquisition(recipe):
         scene_until(scene, day(2, 10))
 
 
+@pytest.mark.slow
 def test_gaps_are_filled_from_the_dates_until_a_day(recipe):
     scene = open_scene(read_recipe(recipe()))
     part = scene_until(scene, day(4, 11)).cubes["s2"]

@@ -125,8 +125,8 @@ def opened(recipe: Path, site: str | None = None, before: Sequence[str] = (), de
     return parsed.at(site) if site else parsed
 
 
-AREA = ("region", "region_layer", "where")
-"""Options of the part of the scene that is mapped."""
+AREA = ("region", "region_layer", "where", "until")
+"""Options of the part of the scene that is mapped, in space and time."""
 
 
 def chosen(
@@ -137,7 +137,9 @@ def chosen(
 ) -> Recipe:
     """Return the recipe with the workers, region and sites given on the command line."""
     if recipe.sites and any(given.get(key) for key in AREA):
-        raise click.UsageError("--region is for a recipe of one site; give each [[site]] its region")
+        raise click.UsageError(
+            "--region and --until are for a recipe of one site; give each [[site]] its region, and set [map] until"
+        )
     for site in sites:
         recipe.find(site)
     replaced = {("count" if key == "workers" else key): value for key, value in given.items() if value is not None}

@@ -130,8 +130,8 @@ class Work:
         """Report what a user may not expect."""
         if not self.run.recipe.choice.training.cutoff:
             self.progress.say(
-                "The model is trained on whole seasons ([training] cutoff = 0), and is less accurate before their end. For a model "
-                "of all cut-offs, set cutoff, for example 0.7, and choose another --out."
+                "The model is trained on whole seasons ([training] cutoff = 0), and is less accurate before their end. For a "
+                "model of all cut-offs, set cutoff, for example 0.7, and choose another --out."
             )
         if self.filled:
             self.progress.say(

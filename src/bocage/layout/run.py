@@ -404,7 +404,7 @@ class RunLayout:
         return MapLayout(self.path / "map")
 
     def region(self, name: str) -> MapLayout:
-        """Folder of the map of a region, beside the map of the run."""
+        """Folder of the map of a region, or until a day, beside the map of the run."""
         return MapLayout(self.path / "maps" / name)
 
     @property

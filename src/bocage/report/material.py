@@ -1,5 +1,6 @@
 """Results of a run, as input of its report."""
 
+import datetime
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
@@ -45,6 +46,8 @@ class Material:
     """Accuracy of the map against a truth raster."""
     estimates: Estimates = Estimates()
     importance: Importance | None = None
+    until: datetime.date | None = None
+    """Last day of the series of the map; None: all acquisitions."""
     season: SeasonScore | None = None
     """Accuracy against the cut-off of the series; None if ``bocage season`` did not measure it for this training."""
     by_region: Mapping[str, Score] = field(default_factory=dict)
@@ -72,8 +75,9 @@ class Material:
 
     @property
     def notes(self) -> tuple[Note, ...]:
-        """Notes on the sources and the reference."""
-        return (*self.scene.notes, *self.samples.notes)
+        """Notes on the sources, the reference and the season of the map."""
+        early = (Note.of("map_until", day=str(self.until)),) if self.until else ()
+        return (*self.scene.notes, *self.samples.notes, *early)
 
     @property
     def plan(self) -> Plan | None:

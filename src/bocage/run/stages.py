@@ -203,7 +203,7 @@ class Run:
         return Material(
             self.layout, self.scene, self.samples, self._score_of_all_draws(), draw, tested, self.folder.provenance,
             self.recipe.report, land, self._truth(land), estimates, self._importance(),
-            self._season(), self.score_by_region(),
+            self.recipe.map.until, self._season(), self.score_by_region(),
         )  # fmt: skip
 
     def _truth(self, land: LandCoverMap | None) -> Score | None:
@@ -222,6 +222,9 @@ class Run:
         samples, test = self.samples, self.samples.draw(self.recipe.map.draw).test
         if not len(test):
             return None  # the report states that areas are not adjusted
+        if self.recipe.map.until:
+            self.progress.say("No areas are estimated: the map ends before the series on which the model is tested.")
+            return None
         weight, names = samples.test_weight(test), samples.legend.names
         pixels = (tested.predicted, tested.label, tested.polygon)
         try:

@@ -306,7 +306,8 @@ class Trained:
         if then.units:
             pairs.append(("units", then.units, now.units))
         pairs.append(("days", then.clock, now.clock))
-        if not self.any_source:
+        begun = then.fill is None and now.spec.dates == 1 < then.spec.dates  # a season with one date so far
+        if not self.any_source and not begun:
             pairs.append(("dates", policy(then), policy(now)))
         for item, before, after in pairs:
             if before != after:
