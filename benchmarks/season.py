@@ -6,8 +6,8 @@ Patchwork (small) on four sets, three folds. "Once" is trained with ``[training]
 ``bocage season`` proposes. "Whole season" is trained without cut-offs, and "retrained" is trained for each of ``FEW`` cut-offs.
 The value of ``cutoff`` is chosen on `rondonia`, which does not report.
 
-"Difference" is the accuracy of "once" minus that of "retrained" on the same test samples, mean over the folds. "Calibration error by
-chance" is the expected calibration error that a perfectly calibrated model has on as many independent test samples.
+"Difference" is the accuracy of "once" minus that of "retrained" on the same test samples, mean over the folds. The calibration error
+is that of the test samples of all folds together; "by chance" is that of a calibrated model on as many independent samples.
 """
 
 from collections.abc import Mapping, Sequence
@@ -38,21 +38,23 @@ def scored(name: str, cutoff: float, asked: Asked) -> SeasonScore:
     training = {"cutoff": cutoff, "calibrate": cutoff > 0}
     model = {"name": "patchwork", "preset": "small"}
     tables = {"model": model, "training": training, "split": split}
-    return season(parse(site.recipe(tables, False), site.folder, name), WORK / f"{name}-{cutoff}", asked)
+    return season(
+        parse(site.recipe(tables, False), site.folder, name), WORK / f"{name}-{cutoff}", asked, overwrite=True
+    )
 
 
 def numbers(curve: Curve) -> dict[str, Any]:
     """Return accuracy, calibration error, confidence and share with data, of each draw, by cut-off."""
-    found = {}
-    for entry in curve.as_list():
-        draws = [np.array(one["counts"]) for one in entry["per_draw"]]
-        found[entry["date"]] = {
-            "overall_accuracy": [float(np.trace(counts) / counts.sum()) for counts in draws],
-            "calibration_error": [one["calibration_error"] for one in entry["per_draw"]],
-            "confidence": [one["confidence"] for one in entry["per_draw"]],
-            "test": [int(counts.sum()) for counts in draws],
+    return {
+        str(day): {
+            "overall_accuracy": [float(np.trace(one.counts) / one.counts.sum()) for one in draws],
+            "calibration_error": [one.error for one in draws],
+            "together": together.mean,
+            "confidence": [one.confidence for one in draws],
+            "test": [int(one.counts.sum()) for one in draws],
         }
-    return found
+        for (day, draws), together in zip(curve.by_day.items(), curve.error(), strict=True)
+    }
 
 
 def few(days: Sequence[date]) -> tuple[date, ...]:
@@ -113,9 +115,18 @@ def _of_set(name: str, one: Mapping[str, Any]) -> str:
         known = other.get("retrained", {}).get(day)
         difference = np.subtract(at["overall_accuracy"], known["overall_accuracy"]) if known else []
         cells.append(spread(difference, "+") if known else "")
-        chance = np.mean([by_chance(c, n) for c, n in zip(at["confidence"], at["test"], strict=True)])
-        rows.append((day, *cells, f"{np.mean(at['calibration_error']):.3f}", f"{chance:.3f}"))
-    heads = ("until", "once", "retrained", "whole season", "difference", "calibration error", "by chance")
+        chance = by_chance(float(np.mean(at["confidence"])), sum(at["test"]))
+        rows.append((day, *cells, f"{np.mean(at['confidence']):.3f}", f"{at['together']:.3f}", f"{chance:.3f}"))
+    heads = (
+        "until",
+        "once",
+        "retrained",
+        "whole season",
+        "difference",
+        "mean confidence",
+        "calibration error",
+        "by chance",
+    )
     return f"{name}\n{table(heads, rows)}"
 
 

@@ -3,12 +3,16 @@
 import datetime
 import json
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 
+import bocage as bg
 from bocage.cli.main import main
+from bocage.cli.tables import print_season
 from bocage.errors import EvaluationError, ModelError, SceneError
 from bocage.evaluation import AtDay, Curve, SeasonScore
 from bocage.evaluation.season import Interval, first_reached, interval
@@ -17,7 +21,9 @@ from bocage.jobs.season import Asked, season
 from bocage.layout import RunLayout
 from bocage.models import SourceTensor
 from bocage.recipe import read_recipe
+from bocage.reliability import Reliability, reliability
 from bocage.run import open_run, open_scene
+from bocage.samples import Cut, SiteCuts
 from bocage.scene import scene_until
 from bocage.training import Trained, at_cutoff, proposed
 from bocage.training.augmentation import Augmentation, cut_off
@@ -156,7 +162,8 @@ def curve(accuracies: list[list[int]], unseen: int = 0) -> Curve:
     by_day = {}
     for month, draws in enumerate(accuracies, start=4):
         results = [np.array([[r, 10 - r - unseen, unseen], [10 - r, r, 0]]) for r in draws]
-        by_day[day(month, 15)] = tuple(AtDay(counts, 0.02, 0.7) for counts in results)
+        trust = Reliability(0.1, (0.7,), (0.8,), (1.0,))
+        by_day[day(month, 15)] = tuple(AtDay(counts, trust) for counts in results)
     return Curve(("a", "b"), (), by_day, 0.5)
 
 
@@ -168,6 +175,21 @@ def test_pixels_without_data_are_errors():
     one = curve([[6]], unseen=2)
     assert one.f1(1)[0].mean == pytest.approx(12 / (10 + 8))
     assert one.f1(0)[0].mean == pytest.approx(12 / (10 + 10))
+
+
+def test_the_calibration_error_is_that_of_all_draws_together():
+    """In one bin of confidence, the errors of two draws are opposite; in the other, they are the same."""
+    counts = np.array([[5, 5, 0], [5, 5, 0]])
+    high, low = (Reliability(0.1, (0.73, 0.55), (value, 0.5), (0.5, 0.5)) for value in (0.83, 0.63))
+    found = Curve(("a", "b"), (), {day(4, 15): (AtDay(counts, high), AtDay(counts, low))}, 0.5)
+    assert found.error()[0].mean == pytest.approx(0.05 / 2)
+    assert found.confidence()[0].mean == pytest.approx(0.64)
+    nothing = AtDay(np.array([[0, 0, 5], [0, 0, 5]]), reliability(np.zeros(0), np.zeros(0, bool)))
+    empty = Curve(("a", "b"), (), {day(4, 15): (nothing,)}, 0.5)
+    assert np.isnan([empty.error()[0].mean, empty.confidence()[0].mean]).all()
+    assert empty.accuracy()[0].mean == 0
+    again = AtDay.from_dict(json.loads(json.dumps(nothing.as_dict())))
+    assert again.as_dict() == nothing.as_dict()
 
 
 def test_the_interval_knows_that_draws_share_polygons():
@@ -189,6 +211,21 @@ def test_the_first_sufficient_date_is_by_mean_and_by_lower_bound():
     assert never.sure is None
     unknown = first_reached(days[:1], [Interval(0.9, np.nan, np.nan)], 0.8)  # one draw
     assert (unknown.mean, unknown.sure) == (day(4, 15), None)
+
+
+def test_a_class_that_never_reaches_the_accuracy_is_shown(capsys):
+    print_season(SeasonScore(curve([[5, 6], [8, 8]]), None, 0.95, 0.0))
+    assert capsys.readouterr().out.count("not reached") == 6  # overall and two classes, by mean and by lower bound
+
+
+def test_each_site_has_its_own_dates():
+    def one(dates):
+        empty = np.zeros((0, 3), np.int64)
+        days = np.array(dates, np.int32)
+        return Cut(Path(), "s2", days, days, 1, 1, empty, empty, np.arange(2))
+
+    both = SiteCuts({0: one([10, 20, 30]), 1: one([400, 410])}, np.array([0, 1], np.int16), np.array([0, 0]))
+    assert both.dates_of(np.array([1, 0])).tolist() == [[400, 410, 410], [10, 20, 30]]
 
 
 def test_curves_are_read_as_written():
@@ -242,6 +279,10 @@ def test_the_command_resumes_and_the_report_has_its_curves(finished, tmp_path, c
         page = layout.report.read_text(encoding="utf-8")
         assert title in page
         assert "2021-04-30" in page
+    shown = bg.recipe(base.recipe, out, overwrite=True, quiet=True).season(asked.dates, 0.9)
+    assert shown.first().loc["overall accuracy", "mean"] == pd.Timestamp(found.overall.mean)
+    assert shown.curves().query("measure == 'f1'")["class"].unique().tolist() == list(found.once.names)
+    assert "2021-02-28" in shown._repr_html_()
     assert json.loads(layout.report_numbers.read_text())["season"]["wanted"] == 0.8
 
 

@@ -126,6 +126,28 @@ def test_another_year_has_the_days_of_the_year(model, tmp_path, small_cells):
     assert np.abs(confidence(maps[0]) - confidence(maps[1])).max() <= 1
 
 
+@pytest.mark.parametrize(
+    ("first", "later"),
+    [
+        (day(2, 11), 0),
+        (day(3, 1, 2025), 1461),
+        (day(7, 1, 2025), 1461),  # within the training season, which ends on 11 July
+        (day(12, 1, 2025), 1826),  # nearer to the season of the next year
+        (day(2, 1, 2020), -365),
+    ],
+)
+def test_the_season_of_a_scene_is_moved_by_whole_years(model, first, later):
+    trained, scene = model
+    cube = scene.cubes["s2"]
+    days = (first - datetime.date(1970, 1, 1)).days
+    acquisitions = cube.source.acquisitions[:1]
+    time = datetime.datetime.combine(first, datetime.time(), datetime.UTC).replace(tzinfo=None)
+    source = replace(cube.source, acquisitions=tuple(replace(one, time=time) for one in acquisitions))
+    moved = replace(scene, cubes={"s2": replace(cube, source=source)})
+    assert moved.cubes["s2"].days.tolist() == [days]
+    assert trained.for_scene(moved).later == later
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("whole", "said"), [(True, "have no data of the new acquisitions: kept"), (False, "are there already")]
@@ -214,3 +236,7 @@ def test_the_command_maps_beside_the_map_of_the_run(finished, tmp_path, capsys):
     assert "the first date of the series is 2021-02-11" in capsys.readouterr().err
     assert not (out / "maps/until-2021-01-31").exists()
     assert main([*command, "--until", "May"]) == 2
+    elsewhere = ["map", str(base.recipe), "--model", str(out), "--out", str(tmp_path / "next"), "--until", "2021-04-30"]
+    assert main(elsewhere) == 0
+    with rasterio.open(tmp_path / "next/map/classes.tif") as one, rasterio.open(folder / "classes.tif") as other:
+        assert np.array_equal(one.read(1), other.read(1))

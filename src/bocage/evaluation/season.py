@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from bocage.evaluation.matrix import ConfusionMatrix
 from bocage.evaluation.metrics import f1, overall_accuracy
+from bocage.reliability import BINS, Reliability
 
 NO_DATA = "no data"
 """Name of the column of test pixels that have no valid date yet, and are not mapped."""
@@ -23,21 +24,28 @@ class AtDay:
 
     counts: NDArray[np.int64]
     """(K, K + 1) test pixels by reference class (rows) and predicted class; last column: pixels without a valid date."""
-    error: float
-    """Expected calibration error of the pixels with data, 0 to 1; NaN without any."""
-    confidence: float
-    """Mean confidence of the pixels with data, 0 to 1; NaN without any."""
+    trust: Reliability
+    """Reliability of the pixels with data."""
+
+    @property
+    def error(self) -> float:
+        """Expected calibration error of the pixels with data, 0 to 1; NaN without any."""
+        return self.trust.error if self.trust.share else math.nan
+
+    @property
+    def confidence(self) -> float:
+        """Mean confidence of the pixels with data, 0 to 1; NaN without any."""
+        weighted = zip(self.trust.confidence, self.trust.share, strict=True)
+        return sum(value * share for value, share in weighted) if self.trust.share else math.nan
 
     def as_dict(self) -> dict[str, Any]:
         """Return the entry of a JSON file."""
-        found = {"calibration_error": self.error, "confidence": self.confidence}
-        return {"counts": self.counts.tolist()} | {k: None if math.isnan(v) else v for k, v in found.items()}
+        return {"counts": self.counts.tolist(), "reliability": asdict(self.trust)}
 
     @classmethod
     def from_dict(cls, said: Mapping[str, Any]) -> "AtDay":
         """Read the entry of a JSON file."""
-        numbers = (math.nan if said[k] is None else float(said[k]) for k in ("calibration_error", "confidence"))
-        return cls(np.array(said["counts"], np.int64), *numbers)
+        return cls(np.array(said["counts"], np.int64), Reliability.from_dict(said["reliability"]))
 
 
 @dataclass(frozen=True)
@@ -114,8 +122,11 @@ class Curve:
         ]
 
     def error(self) -> list[Interval]:
-        """Return the expected calibration error at each cut-off."""
-        return [self._of([one.error for one in draws]) for draws in self.by_day.values()]
+        """Return the expected calibration error at each cut-off, of the test pixels of all draws together; without interval.
+
+        The error of the few test pixels of one draw is above 0 even for a calibrated model.
+        """
+        return [Interval(_together(draws), math.nan, math.nan) for draws in self.by_day.values()]
 
     def confidence(self) -> list[Interval]:
         """Return the mean confidence at each cut-off, of the pixels with data."""
@@ -157,6 +168,16 @@ class Curve:
         for k, name in enumerate(self.names):
             if name not in self.untested:
                 yield "f1", name, self.f1(k)
+
+
+def _together(draws: Sequence[AtDay]) -> float:
+    """Return the expected calibration error of the pixels of several draws; NaN without any."""
+    pixels = [int(one.counts[:, :-1].sum()) for one in draws]
+    difference = np.zeros(BINS)
+    for one, count in zip(draws, pixels, strict=True):
+        for confidence, accuracy, share in zip(one.trust.confidence, one.trust.accuracy, one.trust.share, strict=True):
+            difference[min(int(confidence * BINS), BINS - 1)] += (confidence - accuracy) * share * count
+    return float(np.abs(difference).sum() / sum(pixels)) if sum(pixels) else math.nan
 
 
 def first_reached(days: Sequence[datetime.date], values: Sequence[Interval], wanted: float) -> Reached:

@@ -27,7 +27,7 @@ from bocage.scene import Cube, scene_until, series_of
 from bocage.textfile import write_csv
 from bocage.training import Trained, Trainer, at_cutoff, proposed
 
-FORMAT = 1
+FORMAT = 2
 """Changed when the results of the same settings change."""
 EPOCH = datetime.date(1970, 1, 1)
 ONCE, RETRAINED = "once", "retrained"
@@ -181,9 +181,7 @@ class Work:
         predicted = np.where(seen, probabilities.argmax(1), classes)
         counts = np.bincount(label * (classes + 1) + predicted, minlength=classes * (classes + 1))
         confidence, right = probabilities.max(1)[seen], (predicted == label)[seen]
-        error = reliability(confidence, right).error if seen.any() else np.nan
-        mean = float(confidence.mean()) if seen.any() else np.nan
-        return AtDay(counts.reshape(classes, classes + 1), error, mean)
+        return AtDay(counts.reshape(classes, classes + 1), reliability(confidence, right))
 
     def _retrained(self, samples: Samples, day: datetime.date, k: int) -> AtDay:
         """Return the result of a model trained on series until a day."""

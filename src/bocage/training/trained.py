@@ -162,12 +162,15 @@ class Trained:
         return tuple(name for name, record in used if record.spec.dates > 1 and record.clock == CALENDAR)
 
     def _years_to(self, scene: Scene) -> int:
-        """Return the days, in whole years, from the first training date to the first date of the scene."""
-        first = {name: int(scene.cubes[name].days[0]) for name in self.series if name in scene.cubes}
-        if not first:
+        """Return the days, in whole years, that put the first date of the scene into the training season, or near it."""
+        found = {name: int(scene.cubes[name].days[0]) for name in self.series if name in scene.cubes}
+        if not found:
             return 0
-        years = (min(first.values()) - min(self.sources[name].days[0] for name in first)) / YEAR
-        return round(round(years) * YEAR)
+        first, known = min(found.values()), [self.sources[name].days for name in found]
+        begins, ends = min(days[0] for days in known), max(days[-1] for days in known)
+        years = (first - begins) / YEAR
+        inside = begins <= first - math.floor(years) * YEAR <= ends
+        return round((math.floor(years) if inside else round(years)) * YEAR)
 
     @property
     def has_context(self) -> bool:
