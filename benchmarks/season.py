@@ -2,12 +2,12 @@
 
     BOCAGE_DATA=/path/to/data python -m benchmarks season
 
-Patchwork (small) on four sets, three folds. "Once" is trained with ``[training] cutoff`` and measured at all cut-offs that
+Patchwork (small) on four sets, three folds or two draws. "Once" is trained with ``[training] cutoff`` and measured at all cut-offs that
 ``bocage season`` proposes. "Whole season" is trained without cut-offs, and "retrained" is trained for each of ``FEW`` cut-offs.
 The value of ``cutoff`` is chosen on `rondonia`, which does not report.
 
-"Difference" is the accuracy of "once" minus that of "retrained" on the same test samples, mean over the folds. The calibration error
-is that of the test samples of all folds together; "by chance" is that of a calibrated model on as many independent samples.
+"Difference" is the accuracy of "once" minus that of "retrained" on the same test samples, mean over the folds or draws. The calibration error
+is that of the test samples of all folds or draws together; "by chance" is that of a calibrated model on as many independent samples.
 """
 
 from collections.abc import Mapping, Sequence
@@ -26,6 +26,10 @@ from bocage.reliability import reliability
 WORK, RESULTS = BUILD / "season", Results("season")
 CHOOSING, VALUES, CHOSEN = "rondonia", (0.3, 0.5, 0.7, 0.9), 0.7
 REPORTING = ("canada", "matogrosso", "bavaria", "simulated")
+SPLITS = {"canada": {"fold": "fold"}, "simulated": {"train": 0.5, "draws": 2, "rare": "drop"}}
+"""Splits that are not three random folds; the folds of canada are regions."""
+SHORTER = {"simulated": {"steps": [600, 600]}}
+"""Shorter trainings, of all models of a set with many samples."""
 FEW = 5
 """Number of cut-offs for which a model is retrained, evenly spread, the last date included."""
 
@@ -33,9 +37,8 @@ FEW = 5
 def scored(name: str, cutoff: float, asked: Asked) -> SeasonScore:
     """Return the curves of a set, in a folder that is kept between calls."""
     site = SETS[name]()
-    # The folds of canada are regions; those of the other sets are random.
-    split = {"fold": "fold"} if name == "canada" else {"folds": 3, "rare": "drop"}
-    training = {"cutoff": cutoff, "calibrate": cutoff > 0}
+    split = SPLITS.get(name, {"folds": 3, "rare": "drop"})
+    training = {"cutoff": cutoff, "calibrate": cutoff > 0} | SHORTER.get(name, {})
     model = {"name": "patchwork", "preset": "small"}
     tables = {"model": model, "training": training, "split": split}
     return season(
