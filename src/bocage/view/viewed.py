@@ -195,7 +195,7 @@ def open_viewed(folder: Path, site: str = "", recipe: Path | None = None) -> Vie
     if parsed and parsed.sites:
         chosen = parsed.find(site) if site else _first_mapped(parsed, layout)
         site, land, parsed = chosen.name, layout.site(chosen.slug).map, parsed.part(chosen)
-    layers = _layers_of(land, missing)
+    layers = layers_of(land, missing)
     if parsed and not site and not layout.split(parsed.map.draw).test.exists():
         missing.append(("view_no_score", {}))
     name = parsed.name if parsed else folder.resolve().name
@@ -217,6 +217,30 @@ def open_viewed(folder: Path, site: str = "", recipe: Path | None = None) -> Vie
     viewed = Viewed(layout, name, language, parsed.legend, scene.grid, {}, parsed, site, missing)
     viewed.opened["scene"] = scene
     return viewed
+
+
+def open_all(folder: Path, recipe: Path | None = None) -> tuple[str, list[Viewed]]:
+    """Open the folder of a run as :func:`open_viewed`, at each of its sites; return the name of the run with them.
+
+    A site that cannot be opened is left out, with a note to the others.
+
+    Raises
+    ------
+    RunFolderError
+        As :func:`open_viewed`.
+    """
+    first = open_viewed(folder, "", recipe)
+    if not first.site:
+        return first.name, [first]
+    parsed = _recipe_of(first.layout, recipe, [])
+    assert parsed is not None  # the first site was found in it
+    opened = [first]
+    for site in (site for site in parsed.sites if site.name != first.site):
+        try:
+            opened.append(open_viewed(folder, site.name, recipe))
+        except BocageError as error:
+            first.missing.append(("view_no_site", {"site": site.name, "why": str(error)}))
+    return parsed.name, opened
 
 
 def _recipe_of(layout: RunLayout, given: Path | None, missing: list[Missing]) -> Recipe | None:
@@ -246,14 +270,14 @@ def _first_mapped(recipe: Recipe, layout: RunLayout) -> Site:
     return next(mapped, recipe.sites[0])
 
 
-def _layers_of(land: MapLayout, missing: list[Missing]) -> dict[str, RasterLayer]:
-    """Return the rasters of a complete map that exist and can be read; the others are noted."""
+def layers_of(land: MapLayout, missing: list[Missing], names: Sequence[str] = SHOWN) -> dict[str, RasterLayer]:
+    """Return the rasters `names` of a complete map that exist and can be read; the others are noted."""
     if not land.is_complete:
         missing.append(("view_no_map", {}))
         return {}
     named = Item.load(land.item).files
     found = {}
-    for name in SHOWN:
+    for name in names:
         path = land.layer(name, WRITERS.get("cog").SUFFIX)
         if path.exists():
             try:
