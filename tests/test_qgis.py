@@ -42,7 +42,7 @@ LEGEND = Legend((LandClass(1, "maize"),))
 
 def has_qgis() -> bool:
     find = "import importlib.util, sys; sys.exit(importlib.util.find_spec('qgis') is None)"
-    return Path(PYTHON).exists() and subprocess.run([PYTHON, "-c", find], env=OFFSCREEN).returncode == 0
+    return Path(PYTHON).exists() and subprocess.run([PYTHON, "-c", find], check=False, env=OFFSCREEN).returncode == 0
 
 
 def opened(project: Path, x: float, y: float, home: Path):
@@ -50,7 +50,7 @@ def opened(project: Path, x: float, y: float, home: Path):
     script = Path(__file__).with_name("qgis_opened.py")
     command = [PYTHON, str(script), str(project), str(x), str(y)]
     env = OFFSCREEN | {"HOME": str(home), "XDG_RUNTIME_DIR": str(home)}
-    done = subprocess.run(command, capture_output=True, text=True, env=env, timeout=120)
+    done = subprocess.run(command, check=False, capture_output=True, text=True, env=env, timeout=120)
     assert done.returncode == 0, done.stderr
     return json.loads(done.stdout)
 
