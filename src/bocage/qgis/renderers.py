@@ -86,21 +86,23 @@ def outlined(color: tuple[int, int, int]) -> Element:
 
 
 def _fill(name: str, color: tuple[int, int, int], filled: bool) -> Element:
+    """Return a symbol: a filled polygon with a thin dark outline, or an outline with a white border, for any background."""
     symbol = Element("symbol", type="fill", name=name, alpha="1", clip_to_extent="1", force_rhr="0")
-    layer = SubElement(symbol, "layer", {"class": "SimpleFill"}, enabled="1", locked="0")
-    layer.attrib["pass"] = "0"
-    shade = ",".join(map(str, (*color, 255)))
-    _options(
-        SubElement(layer, "Option", type="Map"),
-        {
-            "color": shade, "style": "solid" if filled else "no", "outline_style": "solid",
-            "outline_color": "40,40,40,255" if filled else shade, "outline_width": "0.1" if filled else "0.5",
-            "outline_width_unit": "MM", "joinstyle": "bevel",
-        },
-    )  # fmt: skip
+    shade = _rgba(color)
+    if filled:
+        _add(symbol, {"color": shade, "style": "solid", "outline_color": _rgba((40, 40, 40)), "outline_width": "0.1"})
+        return symbol
+    for outline, width in ((_rgba((255, 255, 255)), "0.9"), (shade, "0.5")):
+        _add(symbol, {"color": shade, "style": "no", "outline_color": outline, "outline_width": width})
     return symbol
 
 
-def _options(element: Element, values: Mapping[str, str]) -> None:
-    for key, value in values.items():
-        SubElement(element, "Option", name=key, value=value, type="QString")
+def _add(symbol: Element, values: Mapping[str, str]) -> None:
+    layer = SubElement(symbol, "layer", {"class": "SimpleFill", "pass": "0", "enabled": "1", "locked": "0"})
+    options = SubElement(layer, "Option", type="Map")
+    for key, value in {**values, "outline_style": "solid", "outline_width_unit": "MM", "joinstyle": "bevel"}.items():
+        SubElement(options, "Option", name=key, value=value, type="QString")
+
+
+def _rgba(color: tuple[int, int, int]) -> str:
+    return ",".join(map(str, (*color, 255)))
