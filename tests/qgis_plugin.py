@@ -51,9 +51,12 @@ def told(algorithm, parameters, stop):
         answer["results"] = {name: value for name, value in found.items() if isinstance(value, (str, int, float))}
     except QgsProcessingException as error:
         answer["error"] = str(error)
-    for layer_id, details in context.layersToLoadOnCompletion().items():
-        layer = context.temporaryLayerStore().mapLayer(layer_id)
-        answer["loaded"][details.name] = [layer.isValid(), layer.renderer().type(), layer.source()]
+    tree = QgsProject.instance().layerTreeRoot()
+    for node in tree.findLayers():
+        layer = node.layer()
+        answer["loaded"][layer.name()] = [layer.isValid(), layer.renderer().type(), layer.source(), node.isVisible()]
+    answer["groups"] = [[one.name() for one in group.children()] for group in tree.children()]
+    QgsProject.instance().clear()
     return {**answer, "progress": feedback.progress, "lines": feedback.lines}
 
 

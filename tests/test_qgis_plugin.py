@@ -106,9 +106,11 @@ def test_algorithms_show_progress_and_errors_and_end_the_command_on_cancel(finis
     assert whole["lines"][0].split(" run ")[1].endswith("--set a.b=1 --set c=2 --workers 2")
     assert whole["results"]["CLASSES"] == str(run.out / "map/classes.tif")
     land, parts = whole["loaded"]["land cover"], whole["loaded"]["reference polygons, by part"]
-    assert land[:2] == [True, "paletted"]
-    assert parts[:2] == [True, "categorizedSymbol"]
-    assert [name for name in whole["loaded"] if name.startswith("s2, ")]
+    assert (land[:2], land[3]) == ([True, "paletted"], True)
+    assert (parts[:2], parts[3]) == ([True, "categorizedSymbol"], True)
+    assert whole["loaded"]["confidence"][3] is False
+    assert whole["groups"] == [["Reference", "Map", "Quality", "Imagery"]]
+    assert finish["groups"] == []
     assert cancelled["error"].startswith("Cancelled")
     assert (folder / "stopped").exists()
     assert finish["error"] == "recipe.toml: 2 problems:\n  - one\n  - two"
@@ -122,7 +124,7 @@ def test_a_run_is_opened_by_the_real_command(finished, tmp_path):
         "told"
     ]
     assert opened["results"]["PROJECT"] == str(out / "qgis/project.qgz")
-    assert opened["loaded"]["land cover"] == [True, "paletted", str(out / "map/classes.tif")]
+    assert opened["loaded"]["land cover"] == [True, "paletted", str(out / "map/classes.tif"), True]
 
 
 @pytest.mark.slow

@@ -3,9 +3,10 @@
 from pathlib import Path
 
 from qgis.core import (
+    QgsApplication,
+    QgsLayerTree,
     QgsProcessing,
     QgsProcessingAlgorithm,
-    QgsProcessingContext,
     QgsProcessingException,
     QgsProcessingOutputFile,
     QgsProcessingOutputRasterLayer,
@@ -14,6 +15,7 @@ from qgis.core import (
     QgsProcessingParameterString,
     QgsProject,
 )
+from qgis.PyQt.QtCore import QThread
 
 from .words import text
 
@@ -68,9 +70,6 @@ class Algorithm(QgsProcessingAlgorithm):
 class MapAlgorithm(Algorithm):
     """An algorithm whose results are the folder of a run, and can be loaded."""
 
-    LOADED = ("shown",)
-    """Layers that are loaded: those that the project shows, or further ones by the end of their path."""
-
     def __init__(self):
         super().__init__()
         self.load = False
@@ -99,29 +98,40 @@ class MapAlgorithm(Algorithm):
         return folder / "qgis" / "project.qgz"
 
     def postProcessAlgorithm(self, context, feedback):
-        """Load the layers with their styles, which are those of the project of the run."""
-        if self.load and self.project is not None:
-            for layer in layers_of(self.project, self.LOADED):
-                title = layer.name()
-                context.temporaryLayerStore().addMapLayer(layer)
-                details = QgsProcessingContext.LayerDetails(title, context.project(), title)
-                context.addLayerToLoadOnCompletion(layer.id(), details)
+        """Load the layers of the project of the run, with their groups and styles; not from the thread of a model."""
+        in_window = QThread.currentThread() == QgsApplication.instance().thread()
+        if self.load and in_window and context.project() is not None:
+            load(self.project, context.project())
         return {}
 
 
-def layers_of(path, wanted):
-    """Return copies of the layers of a project: those that it shows, and those whose source contains a text of `wanted`."""
-    project = QgsProject()
-    if not path.exists() or not project.read(str(path)):
+def load(path, project):
+    """Add the layers of a project, with their groups and styles, to another one, on top.
+
+    Raises
+    ------
+    QgsProcessingException
+        The project of the run is missing or cannot be read.
+    """
+    own = QgsProject()
+    if not path.exists() or not own.read(str(path)):
         raise QgsProcessingException(text("not_loaded").format(path=path))
-    tree = project.layerTreeRoot()
-    chosen = []
-    for node in reversed(tree.findLayers()):  # layers are added on top of each other
-        layer = node.layer()
-        shown = "shown" in wanted and node.isVisible()
-        if layer is not None and layer.isValid() and (shown or any(one in layer.source() for one in wanted)):
-            chosen.append(layer.clone())
-    return chosen
+    group = project.layerTreeRoot().insertGroup(0, own.title())
+    _copy(own.layerTreeRoot(), group, project)
+
+
+def _copy(source, target, project):
+    """Add the layers and groups of a group to a group of another project."""
+    for node in source.children():
+        if QgsLayerTree.isGroup(node):
+            copied = target.addGroup(node.name())
+            _copy(node, copied, project)
+        elif node.layer() is None or not node.layer().isValid():
+            continue
+        else:
+            copied = target.addLayer(project.addMapLayer(node.layer().clone(), False))
+        copied.setItemVisibilityChecked(node.itemVisibilityChecked())
+        copied.setExpanded(node.isExpanded())
 
 
 VECTOR = [QgsProcessing.TypeVectorPolygon, QgsProcessing.TypeVectorPoint]

@@ -11,7 +11,6 @@ class Finish(MapAlgorithm):
     """Regularises and vectorises a map."""
 
     NAME = "finish"
-    LOADED = ("/map/regularised.tif", "/map/voted.tif", "/finish/polygons.")
 
     def initAlgorithm(self, configuration=None):
         """Add the parameters."""

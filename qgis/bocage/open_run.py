@@ -10,7 +10,6 @@ class OpenRun(MapAlgorithm):
     """Loads the layers of a run."""
 
     NAME = "open_run"
-    LOADED = ("shown", "/map/regularised.tif", "/finish/polygons.")
 
     def initAlgorithm(self, configuration=None):
         """Add the parameters."""
