@@ -66,10 +66,10 @@ def labelled_polygons(viewed: Viewed) -> Iterator[tuple[Any, dict[str, Any]]]:
 def _parts(viewed: Viewed) -> dict[int, str]:
     """Return polygon → part of its first pixel in the draw of the map."""
     samples = viewed.samples
-    if samples is None or viewed.recipe is None:
+    if samples is None:
         return {}
     found: dict[int, str] = {}
-    for name, members in samples.draw(viewed.recipe.map.draw).parts.items():
+    for name, members in samples.parts.items():
         found |= dict.fromkeys(np.unique(samples.polygon[members]).tolist(), name)
     return found
 
