@@ -2,7 +2,9 @@
 
 import json
 import shutil
+import zipfile
 from dataclasses import replace
+from xml.etree import ElementTree
 
 import geopandas as gpd
 import numpy as np
@@ -12,6 +14,7 @@ import rasterio
 from bocage.cli import main
 from bocage.errors import RecipeError, SamplesError, SceneError, TrainingError
 from bocage.evaluation import Predictions
+from bocage.jobs.qgis import project_of
 from bocage.jobs.run import run
 from bocage.layout import RunLayout
 from bocage.recipe import read_recipe
@@ -499,3 +502,21 @@ def test_sites_are_viewed_one_at_a_time(mapped):
     assert east.grid.shape == viewed.grid.shape
     with pytest.raises(RecipeError, match="no site is called 'west'"):
         open_viewed(out, site="west")
+
+
+def test_the_qgis_project_has_a_group_for_each_site(mapped):
+    out, told = mapped[1], Told()
+    project = project_of(out, progress=told)
+    with zipfile.ZipFile(project) as archive:
+        tree = ElementTree.fromstring(archive.read("project.qgs")).find("layer-tree-group")
+    groups = {group.get("name"): [one.get("name") for one in group] for group in tree}
+    assert groups == {
+        "north": ["Reference", "Map", "Quality", "Imagery"], "south": ["Reference", "Map", "Quality", "Imagery"],
+        "east": ["Map", "Quality", "Imagery"],
+    }  # fmt: skip
+    sources = {layer.get("source") for layer in tree.iter("layer-tree-layer")}
+    assert {"../map/south/classes.tif", "./sites-south/reference.gpkg", "./sites-east/s2.vrt"} <= sources
+    table = gpd.read_file(out / "qgis/sites-south/reference.gpkg")
+    assert table.crs.to_epsg() == 32631
+    assert {"train", "test"} <= set(table.part)
+    assert told.words == []
