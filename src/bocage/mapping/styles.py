@@ -23,15 +23,21 @@ def qml(legend: Legend) -> str:
     """Return the QGIS style (QML) of the classes; QGIS applies it if it is beside the raster with the same name."""
     root = ElementTree.Element("qgis", version="3.22.0", styleCategories="Symbology", maxScale="0", minScale="1e+08")
     pipe = ElementTree.SubElement(root, "pipe")
-    renderer = ElementTree.SubElement(
-        pipe, "rasterrenderer", type="paletted", band="1", opacity="1", alphaBand="-1", nodataColor=""
+    pipe.append(paletted(legend))
+    ElementTree.SubElement(pipe, "rasterresampler", maxOversampling="2")
+    ElementTree.indent(root, " ")
+    return "<!DOCTYPE qgis PUBLIC 'http://mrcc.com/qgis.dtd' 'SYSTEM'>\n" + ElementTree.tostring(root, "unicode") + "\n"
+
+
+def paletted(legend: Legend) -> ElementTree.Element:
+    """Return the renderer of QGIS for a raster of the classes."""
+    renderer = ElementTree.Element(
+        "rasterrenderer", type="paletted", band="1", opacity="1", alphaBand="-1", nodataColor=""
     )
     palette = ElementTree.SubElement(renderer, "colorPalette")
     for code, color, label in _entries(legend):
         ElementTree.SubElement(palette, "paletteEntry", value=str(code), color=color, label=label, alpha="255")
-    ElementTree.SubElement(pipe, "rasterresampler", maxOversampling="2")
-    ElementTree.indent(root, " ")
-    return "<!DOCTYPE qgis PUBLIC 'http://mrcc.com/qgis.dtd' 'SYSTEM'>\n" + ElementTree.tostring(root, "unicode") + "\n"
+    return renderer
 
 
 def sld(legend: Legend, name: str = "classes") -> str:
