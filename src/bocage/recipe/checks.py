@@ -46,6 +46,20 @@ def check_sections(reading: Reading, parts: dict[str, Any], sources: dict[str, S
         reading.add("map.draw", f"{units} are numbered 0 to {split.known_draws - 1}; found {mapping.draw}")
 
 
+def check_sets(reading: Reading, parts: dict[str, Any], choice: Choice) -> None:
+    """Check that the prediction sets of the map have polygons that calibrate them."""
+    mapping, training = parts["map"], choice.training
+    if not mapping or mapping.sets is None or training is None:
+        return
+    if not training.calibrate:
+        reading.add(
+            "map.sets", "the sets are calibrated with the confidence; set training.calibrate = true, or remove it"
+        )
+    elif choice.config is not None and not all(member.training.stops_early for member in choice.members):
+        why = "a model with members of a fixed schedule holds out no polygons"
+        reading.add("map.sets", f'{why}; set training.keep = "validation" for each member, or remove it')
+
+
 def check_grid(reading: Reading, grid: GridChoice | None, sources: dict[str, SourceChoice], key: str) -> None:
     """Check that the grid is that of a source with pixels of its own; `key` is the place of the setting."""
     if grid and grid.like and sources and grid.like not in sources:

@@ -26,6 +26,7 @@ from bocage.recipe.checks import (
     check_levels,
     check_regions,
     check_sections,
+    check_sets,
     check_sites_of,
 )
 from bocage.recipe.nouns import Contender, GridChoice, LegendChoice, Plugins, Recipe, Repetition, Site, SourceChoice
@@ -152,6 +153,7 @@ def parse(table: AnyMapping[str, Any], folder: Path, source: object = "the recip
     elsewhere = ("training", *OF_A_SITE) if "site" in raw else ("training",)
     parts = {key: _plain_section(reading, raw, key) for key in SECTIONS if key not in elsewhere}
     check_sections(reading, parts, sources)
+    check_sets(reading, parts, choice)
     for one in [choice, *(contender.choice for contender in contenders)]:
         for declared in [sources, *(site.sources for site in sites)]:
             check_regions(reading, one, declared)

@@ -21,6 +21,7 @@ from odc.geo import CRS
 from odc.geo.geom import box
 from torch import Tensor
 
+from bocage.conformal import Conformal
 from bocage.disk import checksums_of, damaged, digest_of, read_checksums, replacing_folder, write_checksums
 from bocage.errors import BocageError, TrainedError, UnknownNameError
 from bocage.grid import Ratio, Window
@@ -128,6 +129,8 @@ class Trained:
     """Temperature of the confidences."""
     domain: Domain | None = None
     """Training domain, for the novelty; None in folders of earlier versions."""
+    conformal: Conformal | None = None
+    """Held-out polygons that calibrate prediction sets; None without a calibration and in folders of earlier versions."""
     absent: frozenset[str] = frozenset()
     """Sources that are missing from the scene to map; the network tolerates missing sources."""
 
@@ -194,6 +197,7 @@ class Trained:
             "calibration": dataclasses.asdict(self.calibration),
             "region": {"crs": self.region.crs, "bounds": self.region.bounds},
             "versions": dict(self.versions),
+            **({"conformal": self.conformal.as_dict()} if self.conformal else {}),
         }
 
     @classmethod
@@ -250,9 +254,11 @@ class Trained:
         region = Region(record["region"]["crs"], tuple(record["region"]["bounds"]))
         scaling, calibration = Normalisation(**record["normalisation"]), calibration_of(record["calibration"])
         _check_numbers(sources, scaling, calibration, region)
+        held = record.get("conformal")
+        conformal = Conformal.from_dict(held, len(legend.classes)) if held else None
         return cls(
             record["name"], config, legend, sources, scaling, network, region, dict(record["versions"]), calibration,
-            Domain.load(model.domain),
+            Domain.load(model.domain), conformal,
         )  # fmt: skip
 
     def check_scene(self, scene: Scene) -> None:
