@@ -75,8 +75,8 @@ def test_probabilities_are_stored_in_steps_and_rounded_down():
     held = Held.of(np.array([0.12345, 0.12349, 0.5, 1.0]), np.array([0, 0, 1, 2]))
     assert held.probability == (1.0, 0.5, 0.1234)
     assert held.weight == (1.0, 1.0, 1.0)
-    again = Conformal.from_dict(json.loads(json.dumps(Conformal((held,)).as_dict())), 1)
-    assert again == Conformal((held,))
+    found = Conformal((held,), held)
+    assert Conformal.from_dict(json.loads(json.dumps(found.as_dict())), 1) == found
 
 
 @pytest.mark.parametrize(
@@ -93,11 +93,13 @@ def test_probabilities_are_stored_in_steps_and_rounded_down():
 )
 def test_damaged_numbers_are_refused(change, why):
     held = {"polygons": 2, "probability": [0.9, 0.5], "weight": [1.0, 1.0]}
-    Conformal.from_dict({"classes": [held]}, 1)
+    Conformal.from_dict({"classes": [held], "together": held}, 1)
     with pytest.raises(ValueError, match=why):
-        Conformal.from_dict({"classes": [held | change]}, 1)
+        Conformal.from_dict({"classes": [held | change], "together": held}, 1)
+    with pytest.raises(ValueError, match=why):
+        Conformal.from_dict({"classes": [held], "together": held | change}, 1)
     with pytest.raises(ValueError, match="2 classes"):
-        Conformal.from_dict({"classes": [held, held]}, 1)
+        Conformal.from_dict({"classes": [held, held], "together": held}, 1)
 
 
 def test_one_promise_for_each_class_or_for_all():
@@ -119,6 +121,14 @@ def test_one_promise_for_each_class_or_for_all():
     assert "3 calibration polygons" in Conformal.of(probabilities[:3], label[:3], np.arange(3)).too_few(
         0.9, "all", "ab"
     )
+
+
+def test_a_polygon_of_two_classes_is_one_polygon_of_all_classes():
+    """Locations of several points can have several classes."""
+    probabilities, label = np.tile([[0.9, 0.1], [0.8, 0.2]], (5, 1)), np.tile([0, 1], 5)
+    found = Conformal.of(probabilities, label, np.repeat(np.arange(5), 2))
+    assert [held.polygons for held in (*found.classes, found.together)] == [5, 5, 5]
+    assert found.together.weight == (2.5, 2.5)
 
 
 def test_the_most_probable_class_is_always_a_member():

@@ -47,6 +47,17 @@ class Held:
             raise ValueError(f"the weights of held-out pixels are not those of {self.polygons} polygons")
 
     @classmethod
+    def from_dict(cls, said: Mapping[str, Any]) -> "Held":
+        """Return the probabilities of which ``dataclasses.asdict`` gave `said`.
+
+        Raises
+        ------
+        ValueError
+            The numbers are not those of held-out polygons.
+        """
+        return cls(said["polygons"], tuple(said["probability"]), tuple(said["weight"]))
+
+    @classmethod
     def of(cls, probability: NDArray[Any], polygon: NDArray[Any]) -> "Held":
         """Return the probabilities of the true class (N,) of pixels of the polygons (N,)."""
         units, unit, pixels = np.unique(polygon, return_inverse=True, return_counts=True)
@@ -71,12 +82,14 @@ class Conformal:
 
     classes: tuple[Held, ...]
     """Probabilities of each class, in the order of the legend."""
+    together: Held
+    """Probabilities of the pixels of all classes; a polygon with pixels of several classes is one polygon."""
 
     @classmethod
     def of(cls, probabilities: NDArray[Any], label: NDArray[Any], polygon: NDArray[Any]) -> "Conformal":
         """Return the calibration by the probabilities (N, K) of pixels with labels (N,), of polygons (N,)."""
-        own = [label == k for k in range(probabilities.shape[1])]
-        return cls(tuple(Held.of(probabilities[some, k], polygon[some]) for k, some in enumerate(own)))
+        own, true = [label == k for k in range(probabilities.shape[1])], probabilities[np.arange(len(label)), label]
+        return cls(tuple(Held.of(true[some], polygon[some]) for some in own), Held.of(true, polygon))
 
     @classmethod
     def from_dict(cls, said: Mapping[str, Any], classes: int) -> "Conformal":
@@ -87,25 +100,14 @@ class Conformal:
         ValueError
             The numbers are not those of a calibration, or are of another number of classes.
         """
-        held = [Held(one["polygons"], tuple(one["probability"]), tuple(one["weight"])) for one in said["classes"]]
+        held = tuple(Held.from_dict(one) for one in said["classes"])
         if len(held) != classes:
             raise ValueError(f"prediction sets are calibrated for {len(held)} classes, but the model has {classes}")
-        return cls(tuple(held))
+        return cls(held, Held.from_dict(said["together"]))
 
     def as_dict(self) -> dict[str, Any]:
         """Return the calibration as JSON stores it."""
         return asdict(self)
-
-    @property
-    def together(self) -> Held:
-        """The polygons of all classes as those of one class."""
-        weight: dict[float, float] = {}
-        for held in self.classes:
-            for p, w in zip(held.probability, held.weight, strict=True):
-                weight[p] = weight.get(p, 0.0) + w
-        values = sorted(weight, reverse=True)
-        polygons = sum(held.polygons for held in self.classes)
-        return Held(polygons, tuple(values), tuple(weight[p] for p in values))
 
     def least(self, coverage: float, by: By) -> tuple[float, ...]:
         """Return the least probability (K,) with which each class is in the set, for a promised coverage."""

@@ -36,14 +36,13 @@ class Covered:
     def of(cls, found: Predictions, least: Sequence[float], held_out: Sequence[int]) -> "Covered":
         """Return the coverage of the sets with the least probabilities (K,) at the test pixels."""
         sets = members(found.probabilities.T, least)
-        true = sets[found.label, np.arange(len(found))]
-        _, first, unit, pixels = np.unique(found.polygon, return_index=True, return_inverse=True, return_counts=True)
-        label, sizes = found.label[first], sets.sum(0)
-        hit, size, single = (np.bincount(unit, values) / pixels for values in (true, sizes, sizes == 1))
-        own = [label == k for k in range(len(least))]
+        true, sizes = sets[found.label, np.arange(len(found))], sets.sum(0)
+        own = [found.label == k for k in range(len(least))]
         return cls(
-            _mean(hit), _mean(size), _mean(single), np.array([_mean(hit[some]) for some in own]),
-            np.array([_mean(size[some]) for some in own]), np.bincount(label, minlength=len(least)), tuple(held_out),
+            _mean(true, found.polygon), _mean(sizes, found.polygon), _mean(sizes == 1, found.polygon),
+            np.array([_mean(true[some], found.polygon[some]) for some in own]),
+            np.array([_mean(sizes[some], found.polygon[some]) for some in own]),
+            np.array([len(np.unique(found.polygon[some])) for some in own]), tuple(held_out),
             tuple(limit == 0 for limit in least),
         )  # fmt: skip
 
@@ -77,8 +76,10 @@ class Promised:
         return {"promised": self.coverage, "by": self.by, "per_draw": draws}
 
 
-def _mean(values: NDArray[Any]) -> float:
-    return float(values.mean()) if len(values) else float("nan")
+def _mean(values: NDArray[Any], polygon: NDArray[Any]) -> float:
+    """Return the mean over polygons of the mean of the values (N,) at the pixels of a polygon; NaN without a pixel."""
+    unit = np.unique(polygon, return_inverse=True)[1]
+    return float((np.bincount(unit, values) / np.bincount(unit)).mean()) if len(values) else float("nan")
 
 
 def _known(value: float) -> float | None:
