@@ -22,6 +22,7 @@ from bocage.objects import Segmenting
 from bocage.recipe.checks import (
     REGIONAL,
     check_grid,
+    check_history,
     check_indices,
     check_levels,
     check_regions,
@@ -193,6 +194,7 @@ def _site(reading: Reading, table: dict[str, Any], key: str) -> Site | None:
     grid = reading.section(GridChoice, table.get("grid", {}), f"{key}.grid")
     check_grid(reading, grid, sources, f"{key}.grid.like")
     check_indices(reading, sources, f"{key}.sources")
+    check_history(reading, sources, f"{key}.sources")
     reference = reading.section(Reference, table["reference"], f"{key}.reference") if "reference" in table else None
     known = [field.name for field in dataclasses.fields(Site)]
     for odd in sorted(set(table) - set(known)):

@@ -29,8 +29,9 @@ from bocage.layout import ModelLayout
 from bocage.legend import LandClass, Legend
 from bocage.models import MODELS, Batch, Footprint, InputSpec, Network, build, card_for, mixture, regional
 from bocage.models.base import seen_by
-from bocage.scene import Scene, Scenes
+from bocage.scene import Cube, Scene, Scenes
 from bocage.shelf import names_from
+from bocage.sources import HistorySource
 from bocage.training import formats
 from bocage.training.calibration import Calibration, calibration_of
 from bocage.training.domain import Domain
@@ -47,6 +48,8 @@ MIDDLE = 32
 """Side of the window at the centre of a scene whose values are compared with the training values, in pixels."""
 CALENDAR = "calendar"
 """Clock of calendar days."""
+YEARS_BEFORE = "years before the season of the map"
+"""Clock of a history."""
 FAR = 50
 """Difference from the training values, in units of the scale, above which a band is assumed to have another unit."""
 
@@ -283,7 +286,7 @@ class Trained:
         if expected != actual:
             how = "are in another order" if set(expected) == set(actual) else "differ"
             yield f"source '{name}': the bands {how}: trained with {', '.join(expected)}, found {', '.join(actual)}"
-        else:
+        elif then.clock != YEARS_BEFORE:  # indicators of classes have no unit
             yield from other_units(scene, name, self.normalisation)
         pairs: list[tuple[str, Any, Any]] = [("ratio to the map", then.spec.ratio, now.spec.ratio)]
         if not math.isclose(then.resolution, now.resolution, rel_tol=0.01):
@@ -436,6 +439,13 @@ def input_spec(scene: Scene, name: str) -> InputSpec:
     return InputSpec(name, cube.bands, len(cube.days), cube.ratio, regular, scene.ids is not None)
 
 
+def _clock(cube: Cube) -> str:
+    """Return the clock of the days of a cube."""
+    if isinstance(cube.source, HistorySource):
+        return YEARS_BEFORE
+    return thermal.told() if (thermal := cube.preparation.thermal) and cube.source.dated else CALENDAR
+
+
 def input_specs(scene: Scene | Scenes) -> dict[str, InputSpec]:
     """Return source → input specification, for every source of the scene, or of several scenes."""
     if isinstance(scene, Scene):
@@ -480,6 +490,6 @@ def source_records(scene: Scene | Scenes, names: Iterable[str]) -> dict[str, Sou
             cube.preparation.resampling,
             cube.grid.resolution,
             "dB" if decoding.decibel else "linear",
-            thermal.told() if (thermal := cube.preparation.thermal) and cube.source.dated else CALENDAR,
+            _clock(cube),
         )
     return records
