@@ -6,12 +6,12 @@ The probabilities are those of a random forest on its test folds, each fold clas
 repetition, a random half of the polygons calibrates and the other half is covered. Coverage is by polygon: the mean over the
 polygons of the share of their pixels whose set has the true class. "As computed" is the set of all classes that reach their
 threshold, which may be empty. "In the map" has the most probable class too. Only classes with enough polygons for the promise
-count in the coverage by class. In Bavaria and Rondônia, a polygon is one series. With the package crepes installed, its sets of
-one pixel a polygon are compared with those of Bocage.
+count in the coverage by class; that of the classes with many polygons is measured too. In Bavaria and Rondônia, a polygon is one
+series. With the package crepes installed, its sets of one pixel a polygon are compared with those of Bocage.
 """
 
 import importlib.util
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -31,8 +31,9 @@ from bocage.simulate import Simulation
 
 WORK, RESULTS = BUILD / "conformal", Results("conformal")
 NAMES = ("simulated", "canada", "bavaria", "rondonia")
-LAND = Simulation(polygons=60)
-REPETITIONS, PROMISES, FOLDS = 200, (0.8, 0.9, 0.95), 3
+LAND = Simulation(height=2404, width=2804, polygons=240, sensors=("s2",))
+REPETITIONS, PROMISES, FOLDS, MANY = 200, (0.8, 0.9, 0.95), 3, 49
+"""``MANY``: number of calibration polygons of a class with which its coverage exceeds the promise by at most 2 points."""
 WAYS = ("as computed", "in the map", "pixels")
 BY: tuple[By, By] = ("class", "all")
 TABLES = {"model": {"name": "random_forest"}, "training": {"calibrate": False}, "evaluation": {"importance": 0}}
@@ -42,7 +43,8 @@ def recipe_of(name: str) -> tuple[dict[str, Any], Path]:
     """Return the recipe of a random forest on folds, and the folder of its relative paths."""
     if name == "simulated":
         land = landscape(WORK / "land", LAND)
-        return {**read(land / "random_forest.toml"), **TABLES, "split": {"folds": FOLDS}}, land
+        own = read(land / "random_forest.toml")
+        return {**own, **TABLES, "sources": {"s2": own["sources"]["s2"]}, "split": {"folds": FOLDS}}, land
     site = SETS[name]()
     return {**site.recipe(TABLES, True), "evaluation": TABLES["evaluation"], "name": name}, site.folder
 
@@ -85,7 +87,8 @@ def repetition(found: Predictions, promise: float, by: By, seed: int) -> dict[st
     arrays = found.probabilities[calibrating], found.label[calibrating]
     conformal = Conformal.of(*arrays, found.polygon[calibrating])
     pixels = Conformal.of(*arrays, np.arange(int(calibrating.sum())))
-    enough = np.array([held.polygons >= enough_for(promise) for held in conformal.classes])
+    held = np.array([one.polygons for one in conformal.classes])
+    enough = held >= enough_for(promise)
     ways = {
         "as computed": reached(p, conformal.least(promise, by)),
         "in the map": members(p, conformal.least(promise, by)),
@@ -95,8 +98,10 @@ def repetition(found: Predictions, promise: float, by: By, seed: int) -> dict[st
     for way, sets in ways.items():
         true = sets[label, np.arange(len(label))]
         own = [by_polygon(true[label == k], polygon[label == k]) for k in np.flatnonzero(enough)]
+        many = [by_polygon(true[label == k], polygon[label == k]) for k in np.flatnonzero(held >= MANY)]
         overall = by_polygon(true, polygon) if by == "all" else float(np.nanmean(own)) if own else float("nan")
-        result[way] = {"coverage": overall, "size": by_polygon(sets.sum(0), polygon)}
+        measures = {"coverage": overall, "of_many": float(np.nanmean(many)) if many else float("nan")}
+        result[way] = {**measures, "size": by_polygon(sets.sum(0), polygon)}
     return result
 
 
@@ -109,11 +114,24 @@ def measured(name: str, promise: float, by: By) -> dict[str, Any]:
         coverage = np.array([one[way]["coverage"] for one in each])
         ways[way] = {
             "coverage": float(np.nanmean(coverage)), "std": float(np.nanstd(coverage)),
+            "of_many": _mean([one[way]["of_many"] for one in each]),
             "size": float(np.mean([one[way]["size"] for one in each])),
         }  # fmt: skip
     about = {"pixels": len(found), "polygons": len(np.unique(found.polygon)), "legend": found.probabilities.shape[1]}
     accuracy = by_polygon(found.right, found.polygon)
-    return {**about, "accuracy": accuracy, "classes": float(np.mean([one["classes"] for one in each])), **ways}
+    units = [len(np.unique(found.polygon[found.label == k])) for k in range(found.probabilities.shape[1])]
+    return {
+        **about,
+        "accuracy": accuracy,
+        "polygons_of_class": units,
+        "classes": float(np.mean([one["classes"] for one in each])),
+        **ways,
+    }
+
+
+def _mean(values: Sequence[float]) -> float | None:
+    known = [value for value in values if not np.isnan(value)]
+    return float(np.mean(known)) if known else None
 
 
 def same_as_crepes(name: str, promise: float) -> dict[str, float]:
@@ -165,8 +183,17 @@ def markdown(found: Mapping[str, Any]) -> str:
                     (f"{100 * way['coverage']:.1f} ± {100 * way['std']:.1f}", f"{way['size']:.2f}") for way in ways
                 ]
                 cells = [cell for pair in pairs for cell in pair]
+                most = one["as computed"]["of_many"]
+                many = "–" if by == "all" or most is None else f"{100 * most:.1f}"
                 classes = f"{one['classes']:.0f} of {one['legend']}" if by == "class" else "–"
-                rows.append((name, by, f"{100 * float(promise):g}", classes, *cells))
-    head = ("set", "by", "promise", "enough polygons", *(cell for way in WAYS for cell in (way, "size")))
+                rows.append((name, by, f"{100 * float(promise):g}", classes, many, *cells))
+    head = (
+        "set",
+        "by",
+        "promise",
+        "enough polygons",
+        f"of {MANY} polygons or more",
+        *(cell for way in WAYS for cell in (way, "size")),
+    )
     shares = [(name, *(f"{100 * one[by]:.2f} %" for by in BY)) for name, one in found.get("crepes", {}).items()]
     return f"\n{table(head, rows)}\n\nmemberships as in crepes\n{table(('set', *BY), shares)}"

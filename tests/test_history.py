@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from bocage.errors import RecipeError, SourceError
 from bocage.grid import Grid, Window
+from bocage.jobs.check import check
 from bocage.jobs.run import run
 from bocage.recipe import read_recipe
 from bocage.run import open_scene
@@ -243,6 +244,16 @@ def test_a_scene_has_a_history_of_regular_years(past):
     assert (record.spec.dates, record.spec.regular, record.spec.bands) == (2, True, ("crops", "grass", "water"))
     assert record.clock == "years before the season of the map"
     assert record.days == (-2 * history.STEP, -history.STEP)
+
+
+def test_a_history_of_the_season_of_the_map_is_reported(past):
+    same = HISTORY.replace("2020 =", "2021 =")
+    for history_of, reported in ((HISTORY, False), (same, True)):
+        path = written(past, sources=S2 + history_of)
+        notes = [str(note) for note in open_scene(read_recipe(path)).notes]
+        assert any("the accuracy is too high" in note for note in notes) == reported
+        findings = check(path).findings
+        assert any(f.what.code == "same_season" and f.severity == "warning" for f in findings) == reported
 
 
 PATCHWORK = 'name = "patchwork"\npreset = "small"'

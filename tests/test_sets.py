@@ -39,8 +39,8 @@ def test_the_threshold_of_one_pixel_a_polygon_is_the_split_conformal_quantile():
     p = np.array([0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9])
     held = Held.of(p, np.arange(10))
     # ceil(0.8 × 11) = 9 of the 10 polygons reach it: the second lowest
-    assert held.least(0.8) == 0.1
-    assert held.least(10 / 11) == 0.05, "all ten of eleven"
+    assert held.least(0.8) == pytest.approx(0.1, rel=3e-4)
+    assert held.least(10 / 11) == pytest.approx(0.05, rel=3e-4), "all ten of eleven"
     assert held.least(0.95) == 0, "10 polygons cannot promise 95 %: the class is in every set"
     assert [enough_for(c) for c in (0.9, 0.95, 0.8)] == [9, 19, 4]
     assert Held.of(p[:0], np.zeros(0, int)).least(0.5) == 0
@@ -49,10 +49,11 @@ def test_the_threshold_of_one_pixel_a_polygon_is_the_split_conformal_quantile():
 def test_each_polygon_has_the_same_weight():
     """One polygon of 1000 poor pixels among nine good ones of one pixel is one of ten."""
     p, unit = np.r_[np.full(1000, 0.1), np.full(9, 0.9)], np.r_[np.zeros(1000, int), np.arange(1, 10)]
-    assert Held.of(p, unit).least(0.8) == 0.9, "9 of 11 have 0.9"
-    assert Held.of(p, np.arange(1009)).least(0.8) == 0.1, "by pixels, the large polygon decides"
+    assert Held.of(p, unit).least(0.8) > 0.89, "9 of 11 have 0.9"
+    assert Held.of(p, np.arange(1009)).least(0.8) < 0.11, "by pixels, the large polygon decides"
     half = Held.of(np.array([0.9, 0.1] * 10), np.repeat(np.arange(10), 2))
-    assert (half.least(0.45), half.least(0.46)) == (0.9, 0.1), "half of each polygon: 10 × 0.5 / 11"
+    assert half.least(0.45) > 0.89, "half of each polygon reaches 0.9: 10 × 0.5 / 11"
+    assert half.least(0.46) < 0.11
 
 
 def test_coverage_by_polygon_is_the_promised_one_and_by_pixel_calibration_is_not():
@@ -72,9 +73,11 @@ def test_coverage_by_polygon_is_the_promised_one_and_by_pixel_calibration_is_not
 
 
 def test_probabilities_are_stored_in_steps_and_rounded_down():
-    held = Held.of(np.array([0.12345, 0.12349, 0.5, 1.0]), np.array([0, 0, 1, 2]))
-    assert held.probability == (1.0, 0.5, 0.1234)
-    assert held.weight == (1.0, 1.0, 1.0)
+    held = Held.of(np.array([3.00001e-7, 3.00002e-7, 0.5, 1.0, 0.0]), np.array([0, 0, 1, 2, 3]))
+    assert held.probability[:2] == (1.0, 0.5)
+    assert held.probability[3] == 0
+    assert 2.998e-7 < held.probability[2] <= 3.00001e-7, "small probabilities keep their significant digits"
+    assert held.weight == (1.0, 1.0, 1.0, 1.0)
     found = Conformal((held,), held)
     assert Conformal.from_dict(json.loads(json.dumps(found.as_dict())), 1) == found
 

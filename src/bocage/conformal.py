@@ -21,8 +21,8 @@ from numpy.typing import NDArray
 
 By = Literal["class", "all"]
 """For what a coverage is promised: for the polygons of every class, or on average for the polygons of all classes."""
-STEPS = 10_000
-"""Stored probabilities are rounded down to this part, so that differences between devices do not break the promise."""
+STEPS = 4096
+"""Stored probabilities are rounded down to 12 significant bits, so that differences between devices do not break the promise."""
 TOLERANCE = 1e-9
 """Rounding error of a sum of weights."""
 
@@ -61,10 +61,10 @@ class Held:
     def of(cls, probability: NDArray[Any], polygon: NDArray[Any]) -> "Held":
         """Return the probabilities of the true class (N,) of pixels of the polygons (N,)."""
         units, unit, pixels = np.unique(polygon, return_inverse=True, return_counts=True)
-        steps = np.floor(np.asarray(probability, np.float64) * STEPS).astype(np.int64)
-        weight = np.bincount(STEPS - steps, 1 / pixels[unit], STEPS + 1)
-        used = np.flatnonzero(weight)
-        return cls(len(units), tuple(((STEPS - used) / STEPS).tolist()), tuple(weight[used].tolist()))
+        part, exponent = np.frexp(np.asarray(probability, np.float64))
+        values, which = np.unique(np.ldexp(np.floor(part * STEPS) / STEPS, exponent), return_inverse=True)
+        weight = np.bincount(which, 1 / pixels[unit], len(values))
+        return cls(len(units), tuple(values[::-1].tolist()), tuple(weight[::-1].tolist()))
 
     def least(self, coverage: float) -> float:
         """Return the least probability with which a class is in the set, for a promised coverage.

@@ -227,6 +227,7 @@ def _look_at_run(recipe: Recipe, seen: Preflight, out: Path) -> Iterator[Finding
         yield Finding.quoting("model", error)
         return
     seen.scene = scene
+    yield from (Finding.of("warning", note.source, note) for note in scene.notes if note.code == "same_season")
     if len(members := recipe.choice.members) > 1:
         means = Note.of("mean_of_models", n=len(members), members=recipe.choice.title)
         yield Finding.of("note", "model", means)
