@@ -18,7 +18,9 @@ from bocage.mapping import Mapping, make_map, open_delivered, predict
 from bocage.mapping.layers import LAYERS, Frame
 from bocage.mapping.predict import Prediction
 from bocage.recipe import read_recipe
-from bocage.training import Trained, read_conformal
+from bocage.samples import Chips
+from bocage.training import Trained, Training, read_conformal
+from bocage.training.held_out import HeldOut
 from conftest import FOREST, Told, written
 
 SETS = "sets = 0.7"
@@ -219,6 +221,20 @@ def test_settings_that_promise_nothing_are_refused(landscape, said, why):
     path = written(landscape, **change)
     with pytest.raises(RecipeError, match=why):
         read_recipe(path)
+
+
+def test_small_polygons_calibrate_too():
+    """A part of the pixels is held out: 40 of 1000 in one polygon, and every one of 30 polygons of one pixel."""
+    polygon = np.r_[np.zeros(1000, int), np.arange(1, 31)]
+    chips = Chips({}, np.zeros(1030, int), polygon)
+    parts = [(torch.nn.Identity(), np.arange(1030))]
+    held = HeldOut.of(None, chips, parts, Training(validation_samples=40, device="cpu"))
+    (_, members), *_ = held.parts
+    assert np.array_equal(np.unique(polygon[members]), np.arange(31))
+    assert len(members) <= 40 + 30
+    assert len(np.unique(members)) == len(members)
+    (_, whole), *_ = HeldOut.of(None, chips, parts, Training(validation_samples=0, device="cpu")).parts
+    assert np.array_equal(whole, np.arange(1030))
 
 
 @pytest.mark.slow

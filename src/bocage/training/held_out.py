@@ -44,13 +44,15 @@ class HeldOut:
     def of(
         cls, trained: Trained, chips: Chips, parts: Sequence[tuple[Network, NDArray[np.int64]]], settings: Training
     ) -> "HeldOut":
-        """Return at most as many of the samples as the training loop evaluates."""
+        """Return at most as many samples as the training loop evaluates, and one of every polygon that has none of them."""
         total, most = sum(len(members) for _, members in parts), settings.validation_samples
         device, generator = device_of(settings.device), np.random.default_rng(0)
         used: list[tuple[Callable[[Batch], Tensor], NDArray[np.int64]]] = []
         for model, members in parts if total else ():
             share = min(len(members), math.ceil(most * len(members) / total)) if most else len(members)
-            used.append((model.to(device).eval(), np.sort(generator.choice(members, share, replace=False))))
+            chosen = generator.choice(members, share, replace=False)
+            alone = _one_each(members[~np.isin(chips.polygon[members], chips.polygon[chosen])], chips, generator)
+            used.append((model.to(device).eval(), np.sort(np.concatenate([chosen, alone]))))
         return cls(trained, chips, used, device)
 
     def outputs(self, hidden: Collection[str] = ()) -> tuple[Tensor, Tensor, NDArray[Any]] | None:
@@ -78,6 +80,12 @@ class HeldOut:
             return trained.scaled(network(batch).float(), batch)
 
         return replace(self, parts=[(partial(scaled, network), members) for network, members in self.parts])
+
+
+def _one_each(members: NDArray[np.int64], chips: Chips, generator: np.random.Generator) -> NDArray[np.int64]:
+    """Return a random sample of each polygon: without the small polygons, the others would not be a random part."""
+    order = generator.permutation(members)
+    return np.asarray(order[np.unique(chips.polygon[order], return_index=True)[1]])
 
 
 def calibrated(

@@ -34,8 +34,8 @@ def _rows(made: Promised, legend: Legend, language: str) -> Iterator[dict[str, s
             "name": name,
             "color": legend.colors[k],
             "promised": promised if made.by == "class" else "–",
-            "coverage": _spread([100 * draw.per_class[k] for draw in made.draws], language),
-            "size": _spread([draw.size_per_class[k] for draw in made.draws], language),
+            "coverage": _spread([100 * draw.per_class[k] for draw in made.draws], language, 1),
+            "size": _spread([draw.size_per_class[k] for draw in made.draws], language, 2),
             "held_out": _span([draw.held_out[k] for draw in made.draws]),
             "test": _span([int(draw.test[k]) for draw in made.draws]),
         }
@@ -43,8 +43,8 @@ def _rows(made: Promised, legend: Legend, language: str) -> Iterator[dict[str, s
         "name": w["sets_all"],
         "color": "",
         "promised": promised,
-        "coverage": _spread([100 * draw.coverage for draw in made.draws], language),
-        "size": _spread([draw.size for draw in made.draws], language),
+        "coverage": _spread([100 * draw.coverage for draw in made.draws], language, 1),
+        "size": _spread([draw.size for draw in made.draws], language, 2),
         "held_out": _span([sum(draw.held_out) for draw in made.draws]),
         "test": _span([int(draw.test.sum()) for draw in made.draws]),
     }
@@ -54,8 +54,8 @@ def _mean(values: Sequence[float]) -> float:
     return spread_of(np.array(values))[0] or float("nan")
 
 
-def _spread(values: Sequence[float], language: str) -> str:
-    return spread(*spread_of(np.array(values, np.float64)), language)
+def _spread(values: Sequence[float], language: str, digits: int) -> str:
+    return spread(*spread_of(np.array(values, np.float64)), language, digits)
 
 
 def _span(counts: Sequence[int]) -> str:
