@@ -31,19 +31,23 @@ from bocage.simulate import Simulation
 
 WORK, RESULTS = BUILD / "conformal", Results("conformal")
 NAMES = ("simulated", "canada", "bavaria", "rondonia")
-LAND = Simulation(height=2404, width=2804, polygons=240, sensors=("s2",))
+LAND = Simulation(polygons=60, sensors=("s2",))
 REPETITIONS, PROMISES, FOLDS, MANY = 200, (0.8, 0.9, 0.95), 3, 49
 """``MANY``: number of calibration polygons of a class with which its coverage exceeds the promise by at most 2 points."""
 WAYS = ("as computed", "in the map", "pixels")
 BY: tuple[By, By] = ("class", "all")
-TABLES = {"model": {"name": "random_forest"}, "training": {"calibrate": False}, "evaluation": {"importance": 0}}
+TABLES = {
+    "model": {"name": "random_forest", "trees": 100},
+    "training": {"calibrate": False},
+    "evaluation": {"importance": 0},
+}
 
 
 def recipe_of(name: str) -> tuple[dict[str, Any], Path]:
     """Return the recipe of a random forest on folds, and the folder of its relative paths."""
     if name == "simulated":
         land = landscape(WORK / "land", LAND)
-        own = read(land / "random_forest.toml")
+        own = read(land / "gru.toml")
         return {**own, **TABLES, "sources": {"s2": own["sources"]["s2"]}, "split": {"folds": FOLDS}}, land
     site = SETS[name]()
     return {**site.recipe(TABLES, True), "evaluation": TABLES["evaluation"], "name": name}, site.folder
