@@ -33,6 +33,7 @@ COMMANDS = {
     "view": "bocage.cli.viewing:view",
     "adapt": "bocage.cli.learning:adapt",
     "pretrain": "bocage.cli.learning:pretrain",
+    "embed": "bocage.cli.learning:embed",
     "export": "bocage.cli.learning:export",
     "simulate": "bocage.cli.beginning:simulate",
     "models": "bocage.cli.shelves:models",

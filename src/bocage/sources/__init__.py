@@ -2,6 +2,7 @@
 
 from bocage.shelf import Shelf
 from bocage.sources import (
+    alphaearth,
     image,
     landsat_c2l2,
     objects,
@@ -15,6 +16,7 @@ from bocage.sources import (
     spot67,
     stac,
     table,
+    tessera,
 )  # fmt: skip
 from bocage.sources.base import (
     Acquisition,
@@ -36,6 +38,7 @@ SENSORS: Shelf[Sensor | Opener | Deriver] = Shelf(
     "sensor",
     "sensors",
     {
+        "alphaearth": alphaearth,
         "image": image,
         "landsat_c2l2": landsat_c2l2,
         "objects": objects,
@@ -49,6 +52,7 @@ SENSORS: Shelf[Sensor | Opener | Deriver] = Shelf(
         "spot67": spot67,
         "stac": stac,
         "table": table,
+        "tessera": tessera,
     },
     no_sensor,
 )
