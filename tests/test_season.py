@@ -86,12 +86,12 @@ def test_proposed_cut_offs_are_few_and_each_has_new_dates():
 
 @pytest.mark.parametrize(
     ("sources", "like", "told"),
-    [(S2, "s2", "'s2' is gap-filled"), (PAN_MS, "pan", "no source of the model is a series")],
+    [(S2, "s2", "'s2' is gap-filled"), (PAN_MS, "pan", "needs a series of two dates or more")],
 )
 def test_cut_offs_need_acquisition_dates(recipe, tmp_path, sources, like, told):
     path = recipe(PATCHWORK, sources, like, **{"epochs = 4": "epochs = 1\ncutoff = 0.5"})
     parsed = read_recipe(path)
-    with pytest.raises(ModelError, match=told):
+    with pytest.raises((ModelError, SceneError), match=told):
         parsed.choice.build(open_scene(parsed), parsed.legend)
 
 

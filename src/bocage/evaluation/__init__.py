@@ -7,6 +7,7 @@ from bocage.evaluation.metrics import METRICS
 from bocage.evaluation.predictions import Predictions, predictions_of
 from bocage.evaluation.score import Evaluation, Score, load_score, spread_of
 from bocage.evaluation.season import AtDay, Curve, SeasonScore
+from bocage.evaluation.sets import Covered, Promised
 from bocage.evaluation.transfer import Elsewhere, Legends, transfer_of
 from bocage.evaluation.trust import Trust, trust_of
 
@@ -17,12 +18,14 @@ __all__ = [
     "Comparison",
     "ConfusionMatrix",
     "Corrected",
+    "Covered",
     "Curve",
     "Elsewhere",
     "Evaluation",
     "Legends",
     "Line",
     "Predictions",
+    "Promised",
     "Score",
     "SeasonScore",
     "Trust",

@@ -6,6 +6,7 @@ from bocage.layout.run import (
     MapOnlyLayout,
     ModelLayout,
     ObjectsLayout,
+    QgisLayout,
     RunLayout,
     SeasonLayout,
     SiteLayout,
@@ -14,6 +15,6 @@ from bocage.layout.run import (
 from bocage.layout.several import ChangeLayout, FusionLayout, TrendsLayout
 
 __all__ = [
-    "ChangeLayout", "FinishLayout", "FusionLayout", "MapLayout", "MapOnlyLayout", "ModelLayout", "ObjectsLayout", "RunLayout",
-    "SeasonLayout", "SiteLayout", "SplitLayout", "TrendsLayout",
+    "ChangeLayout", "FinishLayout", "FusionLayout", "MapLayout", "MapOnlyLayout", "ModelLayout", "ObjectsLayout", "QgisLayout",
+    "RunLayout", "SeasonLayout", "SiteLayout", "SplitLayout", "TrendsLayout",
 ]  # fmt: skip

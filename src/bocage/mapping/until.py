@@ -1,22 +1,23 @@
 """The scene of a map of a season that is not over."""
 
-import datetime
-
 from bocage.errors import SceneError
+from bocage.mapping.settings import Mapping
 from bocage.progress import Progress
 from bocage.scene import Scene, scene_until, series_of
 from bocage.scene.until import day_of
 from bocage.training import Trained
 
 
-def scene_for(trained: Trained, scene: Scene, day: datetime.date, progress: Progress) -> Scene:
-    """Return the scene without the acquisitions after a day, and report its last date.
+def scene_for(trained: Trained, scene: Scene, settings: Mapping, progress: Progress) -> Scene:
+    """Return the scene without the acquisitions after the day ``until`` of the settings, and report its last date.
 
     Raises
     ------
     SceneError
         The day is before the first date of the series, or of one of them if the model needs all sources.
     """
+    day = settings.until
+    assert day is not None
     names = [name for name in trained.sources if name in scene.cubes]
     part = scene_until(scene, day, names)
     gone = [name for name in names if name not in part.cubes]
@@ -32,5 +33,9 @@ def scene_for(trained: Trained, scene: Scene, day: datetime.date, progress: Prog
         progress.say(
             "The model has no calibration for a season that is not over: its confidence is that of whole series. Train it with "
             "[training] cutoff, for example 0.7."
+        )
+    if settings.sets is not None:
+        progress.say(
+            "The coverage of the prediction sets is that of whole series: it is not promised for series until a day."
         )
     return part

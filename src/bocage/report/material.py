@@ -4,7 +4,7 @@ import datetime
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from bocage.evaluation import Adjusted, Corrected, Predictions, Score, SeasonScore
+from bocage.evaluation import Adjusted, Corrected, Predictions, Promised, Score, SeasonScore
 from bocage.layout import RunLayout
 from bocage.mapping import Areas, LandCoverMap
 from bocage.provenance import Plan, Provenance
@@ -52,6 +52,8 @@ class Material:
     """Accuracy against the cut-off of the series; None if ``bocage season`` did not measure it for this training."""
     by_region: Mapping[str, Score] = field(default_factory=dict)
     """Region → score of its test pixels; empty without a source of regions."""
+    promised: Promised | None = None
+    """Coverage of the prediction sets; None without sets."""
 
     @property
     def language(self) -> str:

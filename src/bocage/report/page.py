@@ -20,6 +20,7 @@ from bocage.report.sections import (
     land_cover,
     levels,
     season,
+    sets,
     split,
     summary,
 )
@@ -66,6 +67,7 @@ def _results(made: Material) -> dict[str, Any]:
         "pairs": examples.worst(made),
         "side": number(examples.SIDE * made.scene.grid.metres[0], made.language, 0),
         "confidence": confidence.confidence(made),
+        "sets": sets.sets(made.promised, made.samples.legend, made.language) if made.promised else None,
         "area": area.area(estimates.area, made) if isinstance(estimates.area, Adjusted) else None,
         "corrected": area.by_model(estimates.area, made) if isinstance(estimates.area, Corrected) else None,
         "sample": area.area(estimates.sample, made, estimates.file),
@@ -120,6 +122,7 @@ def _numbers(made: Material) -> Mapping[str, Any]:
         "sample": {"file": estimates.file, **estimates.sample.as_dict()} if estimates.sample else None,
         "confidence": confidence.answer(made.score.trust) if made.score.trust else None,
         "season": made.season.as_dict() if made.season else None,
+        "sets": made.promised.as_dict(legend.names) if made.promised else None,
         "importance": asdict(made.importance) if made.importance else None,
         "split": {f"{part}_pixels": len(members) for part, members in made.draw.parts.items()}
         | {"left_out": made.draw.left_out},

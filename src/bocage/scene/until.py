@@ -8,7 +8,7 @@ from bocage.errors import SceneError
 from bocage.scene.cube import Cube
 from bocage.scene.scene import Scene
 from bocage.sources import ObjectsSource
-from bocage.sources.until import is_series, until
+from bocage.sources.until import describes_a_year, is_series, until
 
 EPOCH = datetime.date(1970, 1, 1)
 
@@ -19,7 +19,7 @@ def series_of(scene: Scene, names: Iterable[str] | None = None) -> dict[str, Cub
     Raises
     ------
     SceneError
-        There is none, or a source has objects, whose features may come from any date.
+        There is none, or a source has objects, whose features may come from any date, or features of the whole year.
     """
     cubes = {name: cube for name, cube in scene.cubes.items() if names is None or name in names}
     for name, cube in cubes.items():
@@ -28,7 +28,14 @@ def series_of(scene: Scene, names: Iterable[str] | None = None) -> dict[str, Cub
                 f"Source '{name}' has features of objects, which are computed from all dates: a cut-off is not possible with it. "
                 "Choose a model without it ([model] sources)."
             )
-    series = {name: cube for name, cube in cubes.items() if is_series(cube.source)}
+    series = {n: cube for n, cube in cubes.items() if is_series(cube.source) and not describes_a_year(cube.source)}
+    for name in [n for n, cube in cubes.items() if series and describes_a_year(cube.source)]:
+        begins = min(int(cube.source.days[0]) for cube in series.values())
+        if day_of(int(cubes[name].source.days[-1])).year >= day_of(begins).year:
+            raise SceneError(
+                f"Source '{name}' has features of a whole year, which are not known before its end: a cut-off is not possible "
+                "with it. Choose the features of an earlier year ('years'), or a model without them ([model] sources)."
+            )
     if not series:
         listed = ", ".join(f"'{name}' ({_dated(cube)})" for name, cube in cubes.items())
         raise SceneError(f"A cut-off needs a series of two dates or more; found {listed}. Add a series.")

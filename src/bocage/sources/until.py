@@ -13,6 +13,15 @@ def is_series(source: Readable) -> bool:
     return source.dated and len(source.days) > 1
 
 
+YEARLY = ("alphaearth", "tessera")
+"""Sensors whose values describe a whole year."""
+
+
+def describes_a_year(source: Readable) -> bool:
+    """Return whether the values of a source are computed from all images of a year."""
+    return isinstance(source, Source) and source.sensor.SPEC.name in YEARLY
+
+
 def until(source: Readable, day: int) -> Readable | None:
     """Return a series without the dates after `day`, in days since 1970-01-01; None if no date is left.
 

@@ -88,17 +88,17 @@ def thinned(tensor: SourceTensor, most: float, generator: np.random.Generator) -
 def cut_off(
     batch: Batch, dates: Mapping[str, NDArray[np.int32]], how: Augmentation, generator: np.random.Generator
 ) -> Batch:
-    """Mask, in some samples, the dates of all series after a day between the first and the last date.
+    """Mask, in some samples, the acquisition dates of all series after a day between the first and the last date.
 
     The day is not before the first valid date of the sample: at least one valid date remains, or one of each series with
-    ``each_series``. Images of one date are not masked.
+    ``each_series``. Images of one date and ``gridded`` sources (earlier years, for example) are not masked.
 
     Parameters
     ----------
     dates
         Source → calendar days since 1970-01-01 of each sample (B, T).
     """
-    series = [name for name, tensor in batch.items() if tensor.days.shape[1] > 1]
+    series = [name for name, tensor in batch.items() if tensor.days.shape[1] > 1 and name not in how.gridded]
     if not series:
         return batch
     every = np.concatenate([dates[name] for name in series], 1)

@@ -60,7 +60,9 @@ class Choice:
         UnknownNameError
             No model has this name.
         ModelError
-            The network does not accept these sources or settings, or cannot be trained with cut-offs.
+            The network does not accept these sources or settings, or a series is gap-filled and is to be cut off.
+        SceneError
+            Cut-offs are wanted, and there is no series, or a source is computed from all dates.
         """
         network = self.network(input_specs(scene), len(legend.classes))
         check_cutoff(self.training, scene, network)

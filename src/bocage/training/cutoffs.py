@@ -14,7 +14,8 @@ from bocage.machine import device_of
 from bocage.models import Network, moved
 from bocage.models.base import last_days, seen_by
 from bocage.samples import Chips
-from bocage.scene import Cube, Scene, Scenes
+from bocage.scene import Scene, Scenes, series_of
+from bocage.sources.until import describes_a_year, is_series
 from bocage.training.batches import Ahead, batches
 from bocage.training.calibration import calibrate
 from bocage.training.settings import Training
@@ -32,29 +33,31 @@ def check_cutoff(training: Training, scene: Scene | Scenes, network: Network) ->
 
     Raises
     ------
+    SceneError
+        The network has no series, or features that are computed from all dates.
     ModelError
-        The network has no series, or a gap-filled one.
+        A series is gap-filled.
     """
-    if not training.cutoff:
-        return
-    cubes = {name: _cubes(scene, name) for name in network.footprints}
-    series = {name for name, several in cubes.items() if any(len(cube.days) > 1 for cube in several)}
-    if not series:
-        raise ModelError(
-            f"[training] cutoff masks the dates after a day, but no source of the model is a series: {', '.join(cubes)}. Remove "
-            "cutoff, or add a series."
-        )
-    for name in sorted(series):
-        if any(cube.preparation.fill for cube in cubes[name]):
-            raise ModelError(
-                f"[training] cutoff: the source '{name}' is gap-filled, and its values before a cut-off come from later dates. "
-                "Remove 'fill' from the source and choose a model that takes masked dates (patchwork, ltae, gru, random_forest), "
-                "or remove cutoff."
-            )
+    for one in _scenes_of(scene) if training.cutoff else ():
+        for name in network.footprints:
+            cube = one.cubes.get(name)
+            if cube and describes_a_year(cube.source) and is_series(cube.source):
+                raise ModelError(
+                    f"[training] cutoff: the source '{name}' has features of several whole years, which are not dates of a season. "
+                    "Choose one earlier year ('years'), or remove cutoff."
+                )
+        for name, cube in series_of(one, network.footprints).items():
+            if cube.preparation.fill:
+                raise ModelError(
+                    f"[training] cutoff: the source '{name}' is gap-filled, and its values before a cut-off come from later dates. Remove "
+                    "'fill' from the source and choose a model that takes masked dates (patchwork, ltae, gru, "
+                    "random_forest), or remove cutoff."
+                )
 
 
-def _cubes(scene: Scene | Scenes, name: str) -> Sequence[Cube]:
-    return [scene.cubes[name]] if isinstance(scene, Scene) else list(scene.cubes[name].values())
+def _scenes_of(scene: Scene | Scenes) -> Sequence[Scene]:
+    """Return a scene, or the scenes of several sites, as a sequence."""
+    return [scene] if isinstance(scene, Scene) else list(scene.by_site.values())
 
 
 def proposed(dates: Iterable[int]) -> tuple[datetime.date, ...]:

@@ -1,9 +1,8 @@
 """Train a model on a draw of the samples; classify samples with a trained model."""
 
 import copy
-import math
 import shutil
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -24,18 +23,16 @@ from bocage.scene import Scene, Scenes
 from bocage.training.augmentation import Augmentation, cut_off
 from bocage.training.batches import batches, dates_of, make_batch
 from bocage.training.budget import budgeted, steps_of
-from bocage.training.calibration import Calibration, calibrate, mixtures
 from bocage.training.choice import Choice
 from bocage.training.curves import write_curves
-from bocage.training.cutoffs import season_of
 from bocage.training.ensemble import combined, part_of
+from bocage.training.held_out import calibrated
 from bocage.training.loop import Task, fit, logits_of, mean_f1, validation_of
 from bocage.training.novelty import domain_of
 from bocage.training.pretrain import Pretrained
 from bocage.training.regions import Part, parts_of, without_source
 from bocage.training.scaling import Normalisation
-from bocage.training.settings import Training
-from bocage.training.sites import balanced_members, with_a_source
+from bocage.training.sites import balanced_members
 from bocage.training.trained import Region, Trained, source_records
 
 PARTS = 4
@@ -102,13 +99,11 @@ class Trainer:
         trained = Trained(
             choice.name, choice.config, samples.legend, records, normalisation, model, Region.of(self.scene), versions()
         )
-        calibration = Calibration()
         if settings.calibrate:
             judge = (twin, held_out.validation) if twin is not None else (trained.model, draw.validation)
             judges = [judge, *self._folds(trained, draw, seed, progress)]
-            calibration = _calibrated(trained, samples.chips, judges, settings)
-        domain = domain_of(trained, samples.chips, draw, seed)
-        trained = replace(trained, calibration=calibration, domain=domain)
+            trained = calibrated(trained, samples.chips, judges, settings)
+        trained = replace(trained, domain=domain_of(trained, samples.chips, draw, seed))
         trained.save(where.model.path)
         where.checkpoint.unlink(missing_ok=True)
         where.twin.checkpoint.unlink(missing_ok=True)
@@ -154,7 +149,7 @@ class Trainer:
         held_out = all(member.training.stops_early for member in choice.members)
         if choice.training.calibrate and held_out:
             validation = [(trained.model, draw.validation)]
-            trained = replace(trained, calibration=_calibrated(trained, samples.chips, validation, choice.training))
+            trained = calibrated(trained, samples.chips, validation, choice.training)
         domain = domain_of(trained, samples.chips, draw, _seed(samples, number))
         trained = replace(trained, domain=domain)
         trained.save(where.model.path)
@@ -276,7 +271,7 @@ class Trainer:
         if model.abilities.fitted:
             members = balanced_members(members, task.chips, settings, np.random.default_rng(task.seed))
             labels = torch.from_numpy(label[members].astype(np.int64))
-            model.fit(self._fitted_batch(members, task.normalisation, task.seed), labels, task.seed)
+            model.fit(self._fitted_batch(model, members, task.normalisation, task.seed), labels, task.seed)
             progress.step(task.title, 1, 1)
             return
         if settings.batch_size > len(members) and not settings.samples_per_epoch:
@@ -292,14 +287,17 @@ class Trainer:
         state = fit(task, progress)
         write_curves(state.curves, state.best_epoch, task.where.curves)
 
-    def _fitted_batch(self, members: NDArray[np.int64], normalisation: Normalisation, seed: int) -> Batch:
+    def _fitted_batch(
+        self, model: Network, members: NDArray[np.int64], normalisation: Normalisation, seed: int
+    ) -> Batch:
         """Return the samples for a model that is fitted at once, with the cut-offs of the settings."""
         chips, cutoff = self.samples.chips, self.choice.training.cutoff
         batch = make_batch(chips, members, normalisation)
         if not cutoff:
             return batch
-        how, generator = Augmentation(cutoff=cutoff, each_series=True), np.random.default_rng(seed)
-        return cut_off(batch, dates_of(chips, members), how, generator)
+        gridded = frozenset(name for name, spec in model.inputs.items() if spec.regular)
+        how = Augmentation(cutoff=cutoff, each_series=True, gridded=gridded)
+        return cut_off(batch, dates_of(chips, members), how, np.random.default_rng(seed))
 
     def _twin(self, task: Task, held_out: Draw, progress: Progress) -> Network | None:
         """Return a network trained as in `task`, but without the validation polygons of the draw `held_out`.
@@ -346,7 +344,7 @@ class Trainer:
                 model = self.choice.build(self.scene, self.samples.legend)
                 rest = balanced_members(rest, chips, self.choice.training, np.random.default_rng(seed))
                 labels = torch.from_numpy(chips.label[rest].astype(np.int64))
-                model.fit(self._fitted_batch(rest, trained.normalisation, seed), labels, seed)
+                model.fit(self._fitted_batch(model, rest, trained.normalisation, seed), labels, seed)
                 yield model, out
             progress.step(f"calibrating {trained.name}", k + 1, PARTS)
 
@@ -354,43 +352,6 @@ class Trainer:
 def _seed(samples: Samples, number: int, member: int = 0) -> int:
     entropy = (samples.split.seed, number, member) if member else (samples.split.seed, number)
     return int(np.random.SeedSequence(entropy).generate_state(1)[0])
-
-
-def _calibrated(
-    trained: Trained, chips: Chips, held_out: Sequence[tuple[Network, NDArray[np.int64]]], settings: Training
-) -> Calibration:
-    """Fit the temperature on the samples that each model was not trained on, at most as many as the training loop evaluates."""
-    total, most = sum(len(members) for _, members in held_out), settings.validation_samples
-    if not total:
-        return Calibration()
-    device, parts = device_of(settings.device), []
-    generator = np.random.default_rng(0)
-    for model, members in held_out:
-        share = min(len(members), math.ceil(most * len(members) / total)) if most else len(members)
-        parts.append((model.to(device).eval(), np.sort(generator.choice(members, share, replace=False))))
-
-    def fitted(hidden: Collection[str] = ()) -> Calibration:
-        found, polygons = [], []
-        for model, held in parts:
-            members = with_a_source(held, chips, hidden)
-            made = (batch.without(hidden) for batch in batches(chips, members, trained.normalisation, 256))
-            found += [logits_of(model, made, device)] if len(members) else []
-            polygons.append(chips.polygon[members])
-        if not found:
-            return Calibration()
-        polygon = np.concatenate(polygons)
-        logits, labels = (torch.cat(column) for column in zip(*found, strict=True))
-        return calibrate(logits, labels, polygon)
-
-    calibration = fitted()
-    if trained.any_source:
-        names = list(trained.footprints)
-        partial = {"+".join(seen): fitted(set(names) - set(seen)).temperature for seen in mixtures(names)}
-        calibration = replace(calibration, partial=partial)
-    if settings.cutoff and chips.site is None:
-        calibration = replace(calibration, season=season_of(trained, chips, parts, settings.device))
-    trained.model.cpu()
-    return calibration
 
 
 def classify(trained: Trained, chips: Chips, members: NDArray[np.int64], device: str) -> NDArray[np.float32]:
