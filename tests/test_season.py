@@ -25,6 +25,7 @@ from bocage.reliability import Reliability, reliability
 from bocage.run import open_run, open_scene
 from bocage.samples import Cut, SiteCuts
 from bocage.scene import scene_until
+from bocage.sources import alphaearth
 from bocage.training import Trained, at_cutoff, proposed
 from bocage.training.augmentation import Augmentation, cut_off
 from bocage.training.calibration import Calibration
@@ -51,12 +52,18 @@ def test_a_cut_off_is_the_same_for_all_series_and_leaves_a_valid_date():
     dates = {"a": np.tile(np.arange(0, 100, 10), (n, 1)), "b": np.tile(np.arange(5, 100, 10), (n, 1))}
     valid = {name: rng.random((n, 10)) < 0.5 for name in dates}
     valid["a"][:, 9] = valid["b"][:, 9] = True
-    image = series(np.ones((n, 1), bool))
-    batch = {name: series(valid[name]) for name in dates} | {"image": image}
-    dates["image"] = np.full((n, 1), 99)
+    image, past = series(np.ones((n, 1), bool)), series(np.ones((n, 3), bool))
+    batch = {name: series(valid[name]) for name in dates} | {"image": image, "past": past}
+    dates |= {"image": np.full((n, 1), 99), "past": np.tile([-900, -500, -100], (n, 1))}
     for each in (False, True):
-        made = cut_off(batch, dates, Augmentation(cutoff=0.5, each_series=each), np.random.default_rng(1))
+        made = cut_off(
+            batch,
+            dates,
+            Augmentation(cutoff=0.5, each_series=each, gridded=frozenset({"past"})),
+            np.random.default_rng(1),
+        )
         assert made["image"] is image
+        assert made["past"] is past, "earlier years are no dates of the season"
         left = {name: made[name].valid[:, :, 0, 0].numpy() for name in ("a", "b")}
         whole = np.all([(left[name] == valid[name]).all(1) for name in left], 0)
         assert 0.4 < whole.mean() < 0.65  # half of the samples, and cuts after the last valid date
@@ -154,6 +161,18 @@ def test_images_have_no_cut_off(recipe):
     scene = open_scene(read_recipe(recipe(PATCHWORK, PAN_MS, "pan")))
     with pytest.raises(SceneError, match=r"needs a series of two dates or more; found 'pan' \(without a date\), 'ms'"):
         scene_until(scene, day(4, 11))
+
+
+def test_features_of_the_whole_year_have_no_cut_off(recipe):
+    scene = open_scene(read_recipe(recipe(PATCHWORK, NATIVE)))
+    series = scene.cubes["s2"]
+    one = replace(series.source, sensor=alphaearth, acquisitions=series.source.acquisitions[:1])
+    both = replace(scene, cubes={"s2": series, "features": replace(series, source=one)})
+    with pytest.raises(SceneError, match="'features' has features of a whole year, which are not known before its end"):
+        scene_until(both, day(4, 11))
+    earlier = tuple(replace(a, time=a.time.replace(year=2020)) for a in one.acquisitions)
+    past = replace(both, cubes={**both.cubes, "features": replace(series, source=replace(one, acquisitions=earlier))})
+    assert scene_until(past, day(4, 11)).cubes["features"] is past.cubes["features"]
 
 
 # --- the curves

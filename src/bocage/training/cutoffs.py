@@ -43,14 +43,14 @@ def check_cutoff(training: Training, scene: Scene | Scenes, network: Network) ->
             cube = one.cubes.get(name)
             if cube and describes_a_year(cube.source) and is_series(cube.source):
                 raise ModelError(
-                    f"[training] cutoff: the source '{name}' has features of several whole years, which are not dates of a season. "
-                    "Choose one earlier year ('years'), or remove cutoff."
+                    f"[training] cutoff: the source '{name}' has features of several whole years, which are no dates of a "
+                    "season. Choose one earlier year ('years'), or remove cutoff."
                 )
         for name, cube in series_of(one, network.footprints).items():
             if cube.preparation.fill:
                 raise ModelError(
-                    f"[training] cutoff: the source '{name}' is gap-filled, and its values before a cut-off come from later dates. Remove "
-                    "'fill' from the source and choose a model that takes masked dates (patchwork, ltae, gru, "
+                    f"[training] cutoff: the source '{name}' is gap-filled: its values before a cut-off come from later dates. "
+                    "Remove 'fill' from the source and choose a model that takes masked dates (patchwork, ltae, gru, "
                     "random_forest), or remove cutoff."
                 )
 
