@@ -24,7 +24,7 @@ def _entries(legend: Legend) -> list[tuple[int, str, str]]:
 
 def qml(legend: Legend) -> str:
     """Return the QGIS style (QML) of the classes; QGIS applies it if it is beside the raster with the same name."""
-    return _paletted(_entries(legend))
+    return _style(paletted(legend))
 
 
 def sizes_qml(most: int) -> str:
@@ -34,21 +34,31 @@ def sizes_qml(most: int) -> str:
         share = (size - 1) / max(1, most - 1)
         color = "#" + "".join(f"{round(a + share * (b - a)):02x}" for a, b in zip(*ENDS, strict=True))
         entries.append((size, color, f"{size} class{'es' * (size > 1)}"))
-    return _paletted(entries)
+    return _style(_palette(entries))
 
 
-def _paletted(entries: Sequence[tuple[int, str, str]]) -> str:
+def _style(renderer: ElementTree.Element) -> str:
     root = ElementTree.Element("qgis", version="3.22.0", styleCategories="Symbology", maxScale="0", minScale="1e+08")
     pipe = ElementTree.SubElement(root, "pipe")
-    renderer = ElementTree.SubElement(
-        pipe, "rasterrenderer", type="paletted", band="1", opacity="1", alphaBand="-1", nodataColor=""
+    pipe.append(renderer)
+    ElementTree.SubElement(pipe, "rasterresampler", maxOversampling="2")
+    ElementTree.indent(root, " ")
+    return "<!DOCTYPE qgis PUBLIC 'http://mrcc.com/qgis.dtd' 'SYSTEM'>\n" + ElementTree.tostring(root, "unicode") + "\n"
+
+
+def paletted(legend: Legend) -> ElementTree.Element:
+    """Return the renderer of QGIS for a raster of the classes."""
+    return _palette(_entries(legend))
+
+
+def _palette(entries: Sequence[tuple[int, str, str]]) -> ElementTree.Element:
+    renderer = ElementTree.Element(
+        "rasterrenderer", type="paletted", band="1", opacity="1", alphaBand="-1", nodataColor=""
     )
     palette = ElementTree.SubElement(renderer, "colorPalette")
     for code, color, label in entries:
         ElementTree.SubElement(palette, "paletteEntry", value=str(code), color=color, label=label, alpha="255")
-    ElementTree.SubElement(pipe, "rasterresampler", maxOversampling="2")
-    ElementTree.indent(root, " ")
-    return "<!DOCTYPE qgis PUBLIC 'http://mrcc.com/qgis.dtd' 'SYSTEM'>\n" + ElementTree.tostring(root, "unicode") + "\n"
+    return renderer
 
 
 def sld(legend: Legend, name: str = "classes") -> str:

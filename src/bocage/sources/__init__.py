@@ -2,6 +2,7 @@
 
 from bocage.shelf import Shelf
 from bocage.sources import (
+    alphaearth,
     history,
     image,
     landsat_c2l2,
@@ -16,6 +17,7 @@ from bocage.sources import (
     spot67,
     stac,
     table,
+    tessera,
 )  # fmt: skip
 from bocage.sources.base import (
     Acquisition,
@@ -38,6 +40,7 @@ SENSORS: Shelf[Sensor | Opener | Deriver] = Shelf(
     "sensor",
     "sensors",
     {
+        "alphaearth": alphaearth,
         "history": history,
         "image": image,
         "landsat_c2l2": landsat_c2l2,
@@ -52,6 +55,7 @@ SENSORS: Shelf[Sensor | Opener | Deriver] = Shelf(
         "spot67": spot67,
         "stac": stac,
         "table": table,
+        "tessera": tessera,
     },
     no_sensor,
 )

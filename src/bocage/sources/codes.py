@@ -24,7 +24,7 @@ from bocage.shelf import did_you_mean
 from bocage.sources.base import Decoding
 from bocage.sources.partition import clipped, polygons_in
 from bocage.sources.raster import fingerprint, inspect, read, touches
-from bocage.vectorfile import only_layer, vector_files
+from bocage.vectorfile import VectorLayer, layer_of, vector_files
 
 MISSING, UNKNOWN = -1, -2
 """Positions of a pixel without a code, and of a code that is not in the table."""
@@ -142,7 +142,7 @@ class PolygonCodes:
     """Polygons of a vector file with a field of codes for each year. They are read for the map, once it is known."""
 
     path: Path
-    layer: str
+    layer: VectorLayer
     where: str
     fields: tuple[str, ...]
     crs: str
@@ -175,9 +175,16 @@ class PolygonCodes:
         near = around.to_crs(CRS(self.crs), resolution="auto").boundingbox.bbox
         try:
             _, _, wkb, columns = pyogrio.raw.read(
-                self.path, layer=self.layer, where=self.where or None, columns=list(self.fields), bbox=near
+                self.layer.address,
+                layer=self.layer.name,
+                where=self.where or None,
+                columns=list(self.fields),
+                bbox=near,
+                **self.layer.options,
             )
-            names = pyogrio.read_info(self.path, layer=self.layer)["fields"].tolist()
+            names = pyogrio.read_info(self.layer.address, layer=self.layer.name, **self.layer.options)[
+                "fields"
+            ].tolist()
         except (DataSourceError, DataLayerError, FieldError, ValueError) as error:
             raise SourceError(f"{self.path} cannot be read: {error}. Check 'path', 'fields' and 'where'.") from error
         shapes = _moved(shapely.make_valid(shapely.from_wkb(wkb)), self.crs, grid)
@@ -225,8 +232,8 @@ class PolygonCodes:
     def codes(self, table: Table) -> list[str]:
         """Return the codes of the first polygons that are not in the table."""
         _, _, _, columns = pyogrio.raw.read(
-            self.path, layer=self.layer, where=self.where or None, columns=list(self.fields), read_geometry=False,
-            max_features=10_000,
+            self.layer.address, layer=self.layer.name, where=self.where or None, columns=list(self.fields), read_geometry=False,
+            max_features=10_000, **self.layer.options,
         )  # fmt: skip
         found = {plain(code) for column in columns for code in column.tolist()} - {""}
         return sorted(found - set(table.classes), key=_natural)
@@ -241,8 +248,10 @@ def polygon_codes(path: Path, layer: str, where: str, fields: Sequence[str]) -> 
         The file cannot be read, or has no CRS, no polygon, or no such field.
     """
     try:
-        name = only_layer(path, layer, "'layer'")
-        info = pyogrio.read_info(path, layer=name, force_total_bounds=True, force_feature_count=True)
+        found = layer_of(path, layer, "'layer'")
+        info = pyogrio.read_info(
+            found.address, layer=found.name, force_total_bounds=True, force_feature_count=True, **found.options
+        )
     except LookupError as error:
         raise SourceError(f"{error}") from error
     except (DataSourceError, DataLayerError, ValueError) as error:
@@ -257,7 +266,7 @@ def polygon_codes(path: Path, layer: str, where: str, fields: Sequence[str]) -> 
     bounds = info["total_bounds"]
     if not info["features"] or not np.isfinite(bounds).all() or bounds[0] >= bounds[2] or bounds[1] >= bounds[3]:
         raise SourceError(f"{path} has no polygon. Check the file.")
-    return PolygonCodes(path, name, where, tuple(fields), str(info["crs"]), tuple(bounds))
+    return PolygonCodes(path, found, where, tuple(fields), str(info["crs"]), tuple(bounds))
 
 
 def unknown(place: object, codes: Sequence[str]) -> SourceError:

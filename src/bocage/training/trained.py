@@ -246,7 +246,7 @@ class Trained:
         sources = {name: record_of(entry) for name, entry in record["sources"].items()}
         legend = Legend(*(_classes(record.get(key, ())) for key in ("legend", "coarser")))
         architecture = MODELS.get(record["name"])
-        config = _config(architecture.Config, record["config"])
+        config = config_of(architecture.Config, record["config"])
         network = build(architecture, {n: r.spec for n, r in sources.items()}, len(legend.classes), config)
         weights = safetensors.torch.load_file(model.weights)
         if record["format"] == 1:
@@ -428,7 +428,8 @@ def _classes(entries: Iterable[dict[str, Any]]) -> tuple[LandClass, ...]:
     return tuple(LandClass(**{**entry, "values": tuple(entry["values"])}) for entry in entries)
 
 
-def _config(kind: type[Any], settings: dict[str, Any]) -> Any:
+def config_of(kind: type[Any], settings: dict[str, Any]) -> Any:
+    """Return the settings of an architecture from a table; lists become tuples."""
     return kind(**{key: tuple(value) if isinstance(value, list) else value for key, value in settings.items()})
 
 
