@@ -30,7 +30,7 @@ from bocage.sources import Source
 from bocage.sources.base import Acquisition, BandFile, Decoding
 from bocage.testing import tiny_landscape
 from bocage.testing.fakes import CORNER, Place, fake_pixels, write_raster
-from bocage.view.imagery import Picture
+from bocage.view.imagery import Picture, Pictures
 from bocage.words import sentence
 from conftest import Told, written
 
@@ -246,3 +246,16 @@ def test_the_project_of_a_map_without_a_run(finished, tmp_path):
     project = project_of(tmp_path / "delivered")
     assert titles(project) == ["land cover", "confidence"]
     assert RunLayout(tmp_path / "delivered").qgis.project == project
+
+
+@pytest.mark.parametrize("delivery", ["plain", "safe", "theia", "landsat", "stac"])
+def test_pictures_of_products_show_the_scene(lands, tmp_path, delivery):
+    scene = open_scene(read_recipe(lands[delivery] / "demo.toml"))
+    for name, picture in Pictures.of(scene).by_source.items():
+        layer = picture_layer(name, picture, tmp_path, LEGEND, True)
+        west, south, east, north = scene.grid.bounds
+        with rasterio.open(layer.path) as file:
+            assert (file.count, file.crs.to_epsg()) == (len(picture.bands), scene.grid.crs.epsg)
+            (centre,) = file.sample([((west + east) / 2, (south + north) / 2)], masked=True)
+            assert not np.ma.getmaskarray(centre).any(), name
+            assert file.name.endswith(".vrt")

@@ -158,8 +158,10 @@ def _percentiles(values: NDArray[Any]) -> tuple[float, float]:
 
 
 def _windows(shape: tuple[int, int]) -> list[Window]:
-    """Return windows evenly spread over a raster."""
+    """Return windows evenly spread over a raster, or the whole of a small one."""
     height, width = shape
+    if height * width <= (ACROSS * SIDE) ** 2:
+        return [Window(0, 0, height, width)]
     n = 2 * ACROSS
     return [
         Window(height * y // n, width * x // n, SIDE, SIDE).clip(shape)
