@@ -248,7 +248,7 @@ def test_the_project_of_a_map_without_a_run(finished, tmp_path):
     assert RunLayout(tmp_path / "delivered").qgis.project == project
 
 
-@pytest.mark.parametrize("delivery", ["plain", "safe", "theia", "landsat", "stac"])
+@pytest.mark.parametrize("delivery", ["safe", "theia"])
 def test_pictures_of_products_show_the_scene(lands, tmp_path, delivery):
     scene = open_scene(read_recipe(lands[delivery] / "demo.toml"))
     for name, picture in Pictures.of(scene).by_source.items():
