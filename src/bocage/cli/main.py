@@ -34,6 +34,7 @@ COMMANDS = {
     "qgis": "bocage.cli.viewing:qgis",
     "adapt": "bocage.cli.learning:adapt",
     "pretrain": "bocage.cli.learning:pretrain",
+    "embed": "bocage.cli.learning:embed",
     "export": "bocage.cli.learning:export",
     "simulate": "bocage.cli.beginning:simulate",
     "models": "bocage.cli.shelves:models",

@@ -30,7 +30,9 @@ from bocage.words import sentence
 
 COARSE = 512
 """Longer side of the reduced raster whose maximum is taken, in pixels."""
-SHOWN = ("classes", "regularised", "confidence", "margin", "entropy", "novelty", "validity", "probabilities")
+SHOWN = (
+    "classes", "regularised", "confidence", "margin", "entropy", "novelty", "set_size", "validity", "probabilities",
+)  # fmt: skip
 """Rasters of a map that the page shows, in this order."""
 T = TypeVar("T")
 Missing = tuple[str, Mapping[str, Any]]
