@@ -31,6 +31,7 @@ COMMANDS = {
     "fuse": "bocage.cli.finishing:fuse",
     "trends": "bocage.cli.finishing:trends",
     "view": "bocage.cli.viewing:view",
+    "qgis": "bocage.cli.viewing:qgis",
     "adapt": "bocage.cli.learning:adapt",
     "pretrain": "bocage.cli.learning:pretrain",
     "embed": "bocage.cli.learning:embed",

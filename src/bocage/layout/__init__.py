@@ -6,6 +6,7 @@ from bocage.layout.run import (
     MapOnlyLayout,
     ModelLayout,
     ObjectsLayout,
+    QgisLayout,
     RunLayout,
     SiteLayout,
     SplitLayout,
@@ -13,6 +14,6 @@ from bocage.layout.run import (
 from bocage.layout.several import ChangeLayout, FusionLayout, TrendsLayout
 
 __all__ = [
-    "ChangeLayout", "FinishLayout", "FusionLayout", "MapLayout", "MapOnlyLayout", "ModelLayout", "ObjectsLayout", "RunLayout",
-    "SiteLayout", "SplitLayout", "TrendsLayout",
+    "ChangeLayout", "FinishLayout", "FusionLayout", "MapLayout", "MapOnlyLayout", "ModelLayout", "ObjectsLayout", "QgisLayout",
+    "RunLayout", "SiteLayout", "SplitLayout", "TrendsLayout",
 ]  # fmt: skip

@@ -2,7 +2,7 @@
 
 import threading
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
@@ -20,18 +20,19 @@ from bocage.provenance import Provenance
 from bocage.recipe import Recipe, Site, read_recipe
 from bocage.report.transfer import Mapped
 from bocage.run import open_scene
-from bocage.samples import Samples
-from bocage.samples.make import reopened
 from bocage.scene import Scene
 from bocage.sources.raster import inspect
 from bocage.training import Trained
 from bocage.view.imagery import Pictures
+from bocage.view.labelled import LabelledPixels, pixels_at, pixels_of
 from bocage.view.pyramid import Pyramid
 from bocage.words import sentence
 
 COARSE = 512
 """Longer side of the reduced raster whose maximum is taken, in pixels."""
-SHOWN = ("classes", "regularised", "confidence", "margin", "entropy", "novelty", "validity", "probabilities")
+SHOWN = (
+    "classes", "regularised", "confidence", "margin", "entropy", "novelty", "set_size", "validity", "probabilities",
+)  # fmt: skip
 """Rasters of a map that the page shows, in this order."""
 T = TypeVar("T")
 Missing = tuple[str, Mapping[str, Any]]
@@ -62,6 +63,8 @@ class Viewed:
     """Layers of the map that can be read; empty without a map."""
     recipe: Recipe | None = None
     site: str = ""
+    whole: Recipe | None = None
+    """Recipe of all sites, of which `recipe` is one; None for a recipe of one site."""
     missing: list[Missing] = field(default_factory=list)
     lock: threading.RLock = field(default_factory=threading.RLock)
     opened: dict[str, Any] = field(default_factory=dict)
@@ -102,12 +105,16 @@ class Viewed:
         return Pyramid(self.grid, pictures.finest(self.grid) if pictures else self.grid.resolution)
 
     @property
-    def samples(self) -> Samples | None:
-        """Labelled pixels of the run, without footprints; None, with a note, where the polygons cannot be read."""
-        recipe, scene = self.recipe, self.scene
-        if recipe is None or scene is None or self.site or not self.layout.samples.exists():
+    def samples(self) -> LabelledPixels | None:
+        """Labelled pixels of the run or of the site; None, with a note, where the polygons cannot be read."""
+        recipe, scene, path = self.recipe, self.scene, self.layout.samples
+        if recipe is None or scene is None or not path.exists():
             return None
-        again = partial(reopened, scene, recipe.survey, self.layout.samples)
+        again: Callable[[], LabelledPixels | None]
+        if self.whole is None:
+            again = partial(pixels_of, scene, recipe, path)
+        else:
+            again = partial(pixels_at, self.site, scene, self.whole, path)
         return self.once("samples", lambda: self._tried("view_no_polygons", again))
 
     @property
@@ -117,16 +124,26 @@ class Viewed:
 
     @property
     def is_tested(self) -> bool:
-        """Whether errors can be shown: the model of the map was tested, and the map is not that of one site of several."""
-        return not self.site and self.test_file.exists()
+        """Whether errors can be shown: the model of the map was tested, on polygons of the site if there are several."""
+        return self.test_file.exists() and not (self.site and self.recipe and self.recipe.reference is None)
 
     @property
     def tested(self) -> Predictions | None:
         """Predictions of the model of the map at its test pixels; None where nothing was tested."""
         if not self.is_tested:
             return None
-        read = partial(Predictions.from_parquet, self.test_file)
-        return self.once("tested", lambda: self._tried("view_no_test", read))
+        return self.once("tested", lambda: self._tried("view_no_test", self._read_test))
+
+    def _read_test(self) -> Predictions | None:
+        """Read the predictions; those of a run with several sites are reduced to those of the site."""
+        tested = Predictions.from_parquet(self.test_file)
+        if self.whole is None:
+            return tested
+        samples = self.samples
+        if samples is None:
+            return None
+        own = tested.take(np.isin(tested.polygon, np.unique(samples.polygon) + samples.first))
+        return replace(own, polygon=own.polygon - np.int32(samples.first))
 
     @property
     def tested_names(self) -> tuple[str, ...]:
@@ -192,17 +209,18 @@ def open_viewed(folder: Path, site: str = "", recipe: Path | None = None) -> Vie
     layout, missing = RunLayout(folder), list[Missing]()
     parsed = _recipe_of(layout, recipe, missing)
     land = MapLayout.of(folder)
+    whole = parsed if parsed and parsed.sites else None
     if parsed and parsed.sites:
         chosen = parsed.find(site) if site else _first_mapped(parsed, layout)
         site, land, parsed = chosen.name, layout.site(chosen.slug).map, parsed.part(chosen)
-    layers = _layers_of(land, missing)
-    if parsed and not site and not layout.split(parsed.map.draw).test.exists():
+    layers = layers_of(land, missing)
+    if parsed and not layout.split(parsed.map.draw).test.exists():
         missing.append(("view_no_score", {}))
     name = parsed.name if parsed else folder.resolve().name
     language = parsed.report.language if parsed else "en"
     if "classes" in layers:
         grid, legend = inspect(layers["classes"].path).grid, Item.load(land.item).legend
-        return Viewed(layout, name, language, legend, grid, layers, parsed, site, missing)
+        return Viewed(layout, name, language, legend, grid, layers, parsed, site, whole, missing)
     if parsed is None:
         raise RunFolderError(
             f"{folder} has no complete map, and its recipe cannot be read. Run 'bocage run' first, or give the recipe with "
@@ -214,9 +232,33 @@ def open_viewed(folder: Path, site: str = "", recipe: Path | None = None) -> Vie
             f"{folder} is a run on tables of series, which has no map to show. Open its report instead."
         )
     # An unfinished run is shown on the grid of its recipe.
-    viewed = Viewed(layout, name, language, parsed.legend, scene.grid, {}, parsed, site, missing)
+    viewed = Viewed(layout, name, language, parsed.legend, scene.grid, {}, parsed, site, whole, missing)
     viewed.opened["scene"] = scene
     return viewed
+
+
+def open_all(folder: Path, recipe: Path | None = None) -> tuple[str, list[Viewed]]:
+    """Open the folder of a run as :func:`open_viewed`, at each of its sites; return the name of the run with them.
+
+    A site that cannot be opened is left out, with a note to the others.
+
+    Raises
+    ------
+    RunFolderError
+        As :func:`open_viewed`.
+    """
+    first = open_viewed(folder, "", recipe)
+    if not first.site:
+        return first.name, [first]
+    parsed = _recipe_of(first.layout, recipe, [])
+    assert parsed is not None  # the first site was found in it
+    opened = [first]
+    for site in (site for site in parsed.sites if site.name != first.site):
+        try:
+            opened.append(open_viewed(folder, site.name, recipe))
+        except BocageError as error:
+            first.missing.append(("view_no_site", {"site": site.name, "why": str(error)}))
+    return parsed.name, opened
 
 
 def _recipe_of(layout: RunLayout, given: Path | None, missing: list[Missing]) -> Recipe | None:
@@ -246,14 +288,14 @@ def _first_mapped(recipe: Recipe, layout: RunLayout) -> Site:
     return next(mapped, recipe.sites[0])
 
 
-def _layers_of(land: MapLayout, missing: list[Missing]) -> dict[str, RasterLayer]:
-    """Return the rasters of a complete map that exist and can be read; the others are noted."""
+def layers_of(land: MapLayout, missing: list[Missing], names: Sequence[str] = SHOWN) -> dict[str, RasterLayer]:
+    """Return the rasters `names` of a complete map that exist and can be read; the others are noted."""
     if not land.is_complete:
         missing.append(("view_no_map", {}))
         return {}
     named = Item.load(land.item).files
     found = {}
-    for name in SHOWN:
+    for name in names:
         path = land.layer(name, WRITERS.get("cog").SUFFIX)
         if path.exists():
             try:
