@@ -18,11 +18,13 @@ from bocage.view.places import vector_file
 from bocage.view.viewed import RasterLayer, Viewed, layers_of
 from bocage.words import sentence, whole, words_of
 
-CLASSES = ("classes", "certain")
+CLASSES = ("classes", "certain", "set_class")
 FINISHED = ("regularised", "voted")
-QUALITY = ("confidence", "margin", "entropy", "novelty", "validity", "probabilities")
-FURTHER = ("certain", "voted")
+QUALITY = ("confidence", "margin", "entropy", "novelty", "set_size", "validity", "probabilities")
+FURTHER = ("certain", "set_class", "voted")
 """Rasters of classes that the page of a run does not show."""
+WHOLE = ("certain", "set_class")
+"""Rasters of classes that also have coarser classes."""
 SAMPLED = (230, 30, 200)
 """Colour of the pixels of a validation sample."""
 
@@ -127,7 +129,7 @@ class _Content:
 
     def _classes(self, name: str, layers: dict[str, RasterLayer]) -> Layer:
         viewed, main = self.viewed, name == "classes"
-        legend = viewed.recipe.legend.whole if viewed.recipe and name == "certain" else viewed.legend
+        legend = viewed.recipe.legend.whole if viewed.recipe and name in WHOLE else viewed.legend
         title = self._text(f"qgis_{name}" if name in FURTHER else f"view_layer_{name}")
         return Layer(title, layers[name].path, paletted(legend), viewed.grid.crs, shown=main, expanded=main)
 
