@@ -7,11 +7,13 @@ repetition, a random half of the polygons calibrates and the other half is cover
 polygons of the share of their pixels whose set has the true class. "As computed" is the set of all classes that reach their
 threshold, which may be empty. "In the map" has the most probable class too. Only classes with enough polygons for the promise
 count in the coverage by class; that of the classes with many polygons is measured too. In Bavaria and Rondônia, a polygon is one
-series. With the package crepes installed, its sets of one pixel a polygon are compared with those of Bocage.
+series. With the package crepes installed, its sets of one pixel a polygon, from probabilities rounded as Bocage stores them, are
+compared with those of Bocage.
 """
 
 import importlib.util
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -22,7 +24,7 @@ from numpy.typing import NDArray
 from benchmarks.choice_sets import SETS
 from benchmarks.frame import BUILD, Results, slug, table
 from benchmarks.recipes import landscape, read
-from bocage.conformal import By, Conformal, enough_for, members, reached
+from bocage.conformal import By, Conformal, enough_for, members, reached, rounded_down
 from bocage.evaluation import Predictions
 from bocage.jobs import run as jobs
 from bocage.layout import RunLayout
@@ -32,8 +34,8 @@ from bocage.simulate import Simulation
 WORK, RESULTS = BUILD / "conformal", Results("conformal")
 NAMES = ("simulated", "canada", "bavaria", "rondonia")
 LAND = Simulation(polygons=60, sensors=("s2",))
-REPETITIONS, PROMISES, FOLDS, MANY = 200, (0.8, 0.9, 0.95), 3, 49
-"""``MANY``: number of calibration polygons of a class with which its coverage exceeds the promise by at most 2 points."""
+REPETITIONS, PROMISES, FOLDS, MANY = 200, (0.8, 0.9, 0.95), 3, 100
+"""``MANY``: number of polygons of a class; a half of them calibrates, and its coverage exceeds the promise by at most 2 points."""
 WAYS = ("as computed", "in the map", "pixels")
 BY: tuple[By, By] = ("class", "all")
 TABLES = {
@@ -77,6 +79,11 @@ def by_polygon(values: NDArray[Any], polygon: NDArray[Any]) -> float:
     return float((np.bincount(unit, values) / np.bincount(unit)).mean()) if len(values) else float("nan")
 
 
+def polygons_of(found: Predictions) -> NDArray[np.int64]:
+    """Return the number of polygons of each class (K,)."""
+    return np.array([len(np.unique(found.polygon[found.label == k])) for k in range(found.probabilities.shape[1])])
+
+
 def half(found: Predictions, seed: int) -> NDArray[np.bool_]:
     """Return the pixels of a random half of the polygons (N,)."""
     units, unit = np.unique(found.polygon, return_inverse=True)
@@ -91,8 +98,8 @@ def repetition(found: Predictions, promise: float, by: By, seed: int) -> dict[st
     arrays = found.probabilities[calibrating], found.label[calibrating]
     conformal = Conformal.of(*arrays, found.polygon[calibrating])
     pixels = Conformal.of(*arrays, np.arange(int(calibrating.sum())))
-    held = np.array([one.polygons for one in conformal.classes])
-    enough = held >= enough_for(promise)
+    enough = np.array([one.polygons for one in conformal.classes]) >= enough_for(promise)
+    units = polygons_of(found)
     ways = {
         "as computed": reached(p, conformal.least(promise, by)),
         "in the map": members(p, conformal.least(promise, by)),
@@ -102,7 +109,7 @@ def repetition(found: Predictions, promise: float, by: By, seed: int) -> dict[st
     for way, sets in ways.items():
         true = sets[label, np.arange(len(label))]
         own = [by_polygon(true[label == k], polygon[label == k]) for k in np.flatnonzero(enough)]
-        many = [by_polygon(true[label == k], polygon[label == k]) for k in np.flatnonzero(held >= MANY)]
+        many = [by_polygon(true[label == k], polygon[label == k]) for k in np.flatnonzero(units >= MANY)]
         overall = by_polygon(true, polygon) if by == "all" else float(np.nanmean(own)) if own else float("nan")
         measures = {"coverage": overall, "of_many": float(np.nanmean(many)) if many else float("nan")}
         result[way] = {**measures, "size": by_polygon(sets.sum(0), polygon)}
@@ -123,11 +130,10 @@ def measured(name: str, promise: float, by: By) -> dict[str, Any]:
         }  # fmt: skip
     about = {"pixels": len(found), "polygons": len(np.unique(found.polygon)), "legend": found.probabilities.shape[1]}
     accuracy = by_polygon(found.right, found.polygon)
-    units = [len(np.unique(found.polygon[found.label == k])) for k in range(found.probabilities.shape[1])]
     return {
         **about,
         "accuracy": accuracy,
-        "polygons_of_class": units,
+        "polygons_of_class": polygons_of(found).tolist(),
         "classes": float(np.mean([one["classes"] for one in each])),
         **ways,
     }
@@ -146,9 +152,10 @@ def same_as_crepes(name: str, promise: float) -> dict[str, float]:
     order = np.random.default_rng(0).permutation(len(found))
     first = np.sort(order[np.unique(found.polygon[order], return_index=True)[1]])
     one = found.take(np.isin(np.arange(len(found)), first))
+    one = replace(one, probabilities=rounded_down(one.probabilities))
     calibrating = half(one, 0)
     conformal = Conformal.of(one.probabilities[calibrating], one.label[calibrating], one.polygon[calibrating])
-    scores, labels = 1 - one.probabilities.astype(np.float64), one.label
+    scores, labels = 1 - one.probabilities, one.label
     true = scores[np.arange(len(one)), labels][calibrating]
     result = {}
     for by in BY:
@@ -196,7 +203,7 @@ def markdown(found: Mapping[str, Any]) -> str:
         "by",
         "promise",
         "enough polygons",
-        f"of {MANY} polygons or more",
+        f"classes of {MANY} polygons or more",
         *(cell for way in WAYS for cell in (way, "size")),
     )
     shares = [(name, *(f"{100 * one[by]:.2f} %" for by in BY)) for name, one in found.get("crepes", {}).items()]

@@ -61,8 +61,7 @@ class Held:
     def of(cls, probability: NDArray[Any], polygon: NDArray[Any]) -> "Held":
         """Return the probabilities of the true class (N,) of pixels of the polygons (N,)."""
         units, unit, pixels = np.unique(polygon, return_inverse=True, return_counts=True)
-        part, exponent = np.frexp(np.asarray(probability, np.float64))
-        values, which = np.unique(np.ldexp(np.floor(part * STEPS) / STEPS, exponent), return_inverse=True)
+        values, which = np.unique(rounded_down(probability), return_inverse=True)
         weight = np.bincount(which, 1 / pixels[unit], len(values))
         return cls(len(units), tuple(values[::-1].tolist()), tuple(weight[::-1].tolist()))
 
@@ -142,6 +141,12 @@ def enough_for(coverage: float) -> int:
     (9, 19, 1)
     """
     return math.ceil(coverage / (1 - coverage) - 1e-6)
+
+
+def rounded_down(probability: NDArray[Any]) -> NDArray[np.float64]:
+    """Return probabilities of any shape as they are stored: the part before the exponent in steps of 1 / 4096."""
+    part, exponent = np.frexp(np.asarray(probability, np.float64))
+    return np.asarray(np.ldexp(np.floor(part * STEPS) / STEPS, exponent))
 
 
 def members(probabilities: NDArray[Any], least: Iterable[float]) -> NDArray[np.bool_]:
