@@ -22,6 +22,7 @@ COMMANDS = {
     "evaluate": "bocage.cli.accuracy:evaluate",
     "map": "bocage.cli.stages:map_command",
     "report": "bocage.cli.stages:report",
+    "season": "bocage.cli.accuracy:season",
     "compare": "bocage.cli.accuracy:compare",
     "sample-design": "bocage.cli.accuracy:sample_design",
     "mosaic": "bocage.cli.stages:mosaic",

@@ -8,6 +8,7 @@ from bocage.layout.run import (
     ObjectsLayout,
     QgisLayout,
     RunLayout,
+    SeasonLayout,
     SiteLayout,
     SplitLayout,
 )
@@ -15,5 +16,5 @@ from bocage.layout.several import ChangeLayout, FusionLayout, TrendsLayout
 
 __all__ = [
     "ChangeLayout", "FinishLayout", "FusionLayout", "MapLayout", "MapOnlyLayout", "ModelLayout", "ObjectsLayout", "QgisLayout",
-    "RunLayout", "SiteLayout", "SplitLayout", "TrendsLayout",
+    "RunLayout", "SeasonLayout", "SiteLayout", "SplitLayout", "TrendsLayout",
 ]  # fmt: skip

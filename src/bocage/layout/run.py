@@ -13,6 +13,7 @@
     ├── finish/                     votes.{csv,parquet}  voted_areas.csv  areas.csv  score.json
     │                               polygons.{gpkg,parquet,fgb}  zones.{csv,parquet}
     ├── maps/<region>/              as map/, and region.json
+    ├── season/                     season.{csv,json}  results.json
     ├── score.json  sample.json  validation.gpkg
     ├── report.html  report.json
     ├── qgis/                       project.qgz  reference.gpkg  <source>.{vrt,tif}
@@ -269,6 +270,33 @@ class ObjectsLayout:
 
 
 @dataclass(frozen=True)
+class SeasonLayout:
+    """The folder of the accuracy against the cut-off of the series."""
+
+    path: Path
+
+    @property
+    def results(self) -> Path:
+        """Results of the draws and cut-offs that are done."""
+        return self.path / "results.json"
+
+    @property
+    def table(self) -> Path:
+        """Curves."""
+        return self.path / "season.csv"
+
+    @property
+    def summary(self) -> Path:
+        """Curves and earliest sufficient dates; written last."""
+        return self.path / "season.json"
+
+    @property
+    def scratch(self) -> Path:
+        """Samples of gap-filled series, and models retrained for a cut-off; removed at the end."""
+        return self.path / ".scratch"
+
+
+@dataclass(frozen=True)
 class FinishLayout:
     """The folder of what follows the classification."""
 
@@ -394,13 +422,18 @@ class RunLayout:
         return MapLayout(self.path / "map")
 
     def region(self, name: str) -> MapLayout:
-        """Folder of the map of a region, beside the map of the run."""
+        """Folder of the map of a region, or until a day, beside the map of the run."""
         return MapLayout(self.path / "maps" / name)
 
     @property
     def objects(self) -> ObjectsLayout:
         """Objects of a segmentation."""
         return ObjectsLayout(self.path / "objects")
+
+    @property
+    def season(self) -> SeasonLayout:
+        """Accuracy against the cut-off of the series."""
+        return SeasonLayout(self.path / "season")
 
     @property
     def finish(self) -> FinishLayout:
@@ -477,6 +510,7 @@ class RunLayout:
             "accuracy": [self.finish.score],
             "regularise": [self.map.regularised, self.finish.areas],
             "vectors": list(self.finish.path.glob("polygons.*")),
+            "season": [self.season.table, self.season.summary],
             "zones": list(self.finish.path.glob("zones.*")),
             "map": [land.areas, *land.layers],
             "region": [land.areas, *land.layers],
