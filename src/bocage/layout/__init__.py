@@ -1,6 +1,7 @@
 """Paths in the folders that commands write. No other module contains these names."""
 
 from bocage.layout.run import (
+    DoctorLayout,
     FinishLayout,
     MapLayout,
     MapOnlyLayout,
@@ -13,6 +14,6 @@ from bocage.layout.run import (
 from bocage.layout.several import ChangeLayout, FusionLayout, TrendsLayout
 
 __all__ = [
-    "ChangeLayout", "FinishLayout", "FusionLayout", "MapLayout", "MapOnlyLayout", "ModelLayout", "ObjectsLayout", "RunLayout",
-    "SiteLayout", "SplitLayout", "TrendsLayout",
+    "ChangeLayout", "DoctorLayout", "FinishLayout", "FusionLayout", "MapLayout", "MapOnlyLayout", "ModelLayout", "ObjectsLayout",
+    "RunLayout", "SiteLayout", "SplitLayout", "TrendsLayout",
 ]  # fmt: skip
