@@ -51,7 +51,7 @@ class Judged:
 
     def doubt(self, region: NDArray[np.int64] | None = None) -> Doubt:
         """Return the doubt about each polygon; `region` (P,) numbers the regions."""
-        return doubt_of(self.probabilities, self.label, region)
+        return doubt_of(self.probabilities, self.neighbours, self.label, region)
 
 
 def judge_of(choice: Choice, settings: Doubting, fitted: bool) -> Choice:
