@@ -58,8 +58,8 @@ class Evidence:
 def causes_of(doubt: Doubt, found: Evidence, threshold: float) -> NDArray[np.str_]:
     """Return the code of the cause of the doubt about each polygon, (P,); "none" below the threshold.
 
-    A duplicate is also reported for a polygon whose label is probably right: it can be in training and in test at once. The
-    first cause of the following order that applies is returned: overlap, too few clear dates, too few pixels, a shift, a mixed
+    Overlaps, duplicates and shifts are also reported for polygons whose label is probably right: a duplicate can be in training
+    and in test at once, and the border pixels of a shifted polygon are wrong. The first cause of the following order that applies is returned: overlap, too few clear dates, too few pixels, a shift, a mixed
     polygon, another class, an outlier of its class.
     """
     wrong = np.nan_to_num(doubt.wrong) > threshold
@@ -70,7 +70,7 @@ def causes_of(doubt: Doubt, found: Evidence, threshold: float) -> NDArray[np.str
         (found.covered_other > COVERED, "overlap"),
         (wrong & (found.dates < DATES) & found.has_series, "dates"),
         (wrong & (found.pixels < SMALL) & found.has_extent, "small"),
-        (wrong & np.isfinite(found.shift).all(1), "shifted"),
+        (np.isfinite(found.shift).all(1), "shifted"),
         (wrong & (mixed | edge), "mixed"),
         (wrong & named, "class"),
         (wrong & (found.distance >= FAR), "outlier"),

@@ -39,8 +39,8 @@ class Findings:
     """Name of the region; empty: none."""
     threshold: float
     """Probability of a wrong label above which a polygon is doubtful."""
-    lost: Mapping[str, str]
-    """Identifier of each polygon without a usable pixel → its class."""
+    lost: Mapping[str, tuple[str, str]]
+    """Identifier of each polygon without a usable pixel → its class, and the cause."""
 
     @property
     def doubtful(self) -> NDArray[np.bool_]:

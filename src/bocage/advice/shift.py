@@ -20,7 +20,7 @@ class Shift:
     down: int
     right: int
     gain: float
-    """Gain of the log-likelihood over that of no shift."""
+    """Gain of the log-likelihood over that without a shift."""
 
 
 def shift_of(
@@ -30,7 +30,8 @@ def shift_of(
 
     If the field is the polygon moved by a shift, pixels of the polygon that are inside the moved polygon have the class of the
     label, and the others have not. The shift with the highest likelihood of the held-out probabilities is chosen. At least half
-    of the pixels must stay inside.
+    of the pixels must stay inside, and their mean probability be above one half. The gain is that over the likelihoods that all
+    pixels have the class of the label, and that none has.
 
     Parameters
     ----------
@@ -46,11 +47,11 @@ def shift_of(
     mask = np.zeros(inside.max(0) - low + 1 + REACH, bool)
     mask[tuple((inside - low).T)] = True
     at = place - low
-    usual, best = float(np.log(likely).sum()), None
+    usual, best = max(float(np.log(likely).sum()), float(np.log(1 - likely).sum())), None
     for down in range(-REACH, REACH + 1):
         for right in range(-REACH, REACH + 1):
             kept = mask[tuple((at - (down, right)).T)]
-            if kept.mean() < 0.5 or kept.all():
+            if kept.mean() < 0.5 or kept.all() or likely[kept].mean() < 0.5:
                 continue
             gain = float(np.where(kept, np.log(likely), np.log(1 - likely)).sum()) - usual
             if gain >= GAIN and (best is None or gain > best.gain):

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from bocage.advice.causes import causes_of
+from bocage.advice.causes import COVERED, causes_of
 from bocage.advice.findings import Findings
 from bocage.disk import digest, write_json
 from bocage.errors import SamplesError
@@ -97,7 +97,7 @@ class Search:
             samples.legend.names, judged.polygon, [called[int(p)] for p in judged.polygon], judged.label, doubt, evidence,
             causes_of(doubt, evidence, settings.threshold), judged.neighbours, judged.spread,
             ["" if np.isnan(p) else called[int(p)] for p in by], regions.tolist(), settings.threshold,
-            lost_of(features, judged.polygon, recipe),
+            lost_of(features, overlaps, judged.polygon, recipe),
         )  # fmt: skip
         write_tables(findings, features, self.layout)
         write_doctor(findings, scene, samples, found.pixels, self._asked(), self.layout.page)
@@ -149,10 +149,19 @@ def regions_of(scene: Scene, samples: Samples, found: Labelled) -> NDArray[Any]:
     return np.full(len(units), "", object)
 
 
-def lost_of(features: pd.DataFrame, judged: NDArray[Any], recipe: Recipe) -> dict[str, str]:
-    """Return the identifiers of the polygons without a usable pixel, and their classes."""
+def lost_of(
+    features: pd.DataFrame, overlaps: pd.DataFrame, judged: NDArray[Any], recipe: Recipe
+) -> dict[str, tuple[str, str]]:
+    """Return the identifiers of the polygons without a usable pixel, with their classes and the causes.
+
+    The pixels of a duplicate belong to the first polygon, and those of polygons of two classes to none.
+    """
     out = features[~features.polygon.isin(judged) & (features.label >= 0)].drop_duplicates("polygon")
-    return {name: recipe.legend.names[k] for name, k in zip(out["name"], out.label, strict=True)}
+    covered = overlaps.reindex(out.polygon).fillna(0)
+    cases = [covered.other > COVERED, covered.same > COVERED]
+    causes = np.select([case.to_numpy() for case in cases], ["overlap", "duplicate"], "no_pixel")
+    names = [recipe.legend.names[k] for k in out.label]
+    return dict(zip(out["name"], zip(names, causes.tolist(), strict=True), strict=True))
 
 
 def write_tables(findings: Findings, features: pd.DataFrame, layout: DoctorLayout) -> None:
@@ -161,7 +170,7 @@ def write_tables(findings: Findings, features: pd.DataFrame, layout: DoctorLayou
     layout.path.mkdir(parents=True, exist_ok=True)
     head, blank = list(columns), dict.fromkeys(columns, "")
     rows = [["" if value is None else value for value in row] for row in zip(*columns.values(), strict=True)]
-    lost = [blank | {"name": name, "class": label, "cause": "no_pixel"} for name, label in findings.lost.items()]
+    lost = [blank | {"name": name, "class": label, "cause": cause} for name, (label, cause) in findings.lost.items()]
     write_csv(layout.polygons("csv"), [head, *rows, *([row[key] for key in head] for row in lost)])
     polygon = np.array(columns.pop("polygon"))
     write_features(layout.polygons("gpkg"), features, columns, polygon)

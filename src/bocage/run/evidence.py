@@ -15,6 +15,8 @@ from bocage.scene import Scene
 
 ROWS = 4096
 """Number of samples read at a time."""
+MOSTLY = 0.9
+"""Share of the pixels that have the class of the label below which a shift is measured."""
 FEWEST = 6
 """Minimum number of pixels of a polygon whose shift is measured."""
 
@@ -50,6 +52,7 @@ def evidence_of(seen: Seen, overlaps: pd.DataFrame, threshold: float) -> Evidenc
     series = [name for name, cut in seen.samples.cuts.items() if len(cut.days) > 1]
     known = overlaps.reindex(judged.polygon)
     best = seen.judged.pixel.argmax(1) == seen.samples.label
+    split = np.bincount(unit, best, count) / np.bincount(unit, minlength=count)
     sizes = pd.Series(seen.everything.polygon).value_counts().reindex(judged.polygon)
     return Evidence(
         sizes.to_numpy(np.int64),
@@ -60,8 +63,8 @@ def evidence_of(seen: Seen, overlaps: pd.DataFrame, threshold: float) -> Evidenc
         known.other.fillna(0).to_numpy(float),
         _mean(own, unit, seen.inner, count),
         _mean(own, unit, ~seen.inner, count),
-        np.bincount(unit, best, count) / np.bincount(unit, minlength=count),
-        _shifts(seen, own, threshold),
+        split,
+        _shifts(seen, own, split, threshold),
         judged.distance,
     )
 
@@ -88,15 +91,19 @@ def _dates(seen: Seen, series: list[str]) -> NDArray[np.float64]:
     return np.asarray(np.bincount(unit, most) / np.bincount(unit))
 
 
-def _shifts(seen: Seen, own: NDArray[np.float32], threshold: float) -> NDArray[np.float64]:
-    """Return the shift of each doubtful polygon in metres north and east; NaN where none explains the predictions."""
+def _shifts(seen: Seen, own: NDArray[np.float32], split: NDArray[np.float64], threshold: float) -> NDArray[np.float64]:
+    """Return the shift of each polygon in metres north and east; NaN where none explains the predictions much better.
+
+    It is measured for doubtful polygons, and for those of which a part of the pixels has another class.
+    """
     shifts = np.full((len(seen.judged.polygon), 2), np.nan)
     if not seen.has_extent:
         return shifts
     samples, pixels, (height, width) = seen.samples, seen.everything, seen.scene.grid.metres
     by_polygon = pd.Series(np.arange(len(pixels))).groupby(pixels.polygon).indices
     by_unit = pd.Series(np.arange(len(own))).groupby(seen.judged.unit).indices
-    for k in np.flatnonzero(np.nan_to_num(seen.doubt.wrong) > threshold).tolist():
+    doubtful = np.nan_to_num(seen.doubt.wrong) > threshold
+    for k in np.flatnonzero(doubtful | (split < MOSTLY)).tolist():
         members, inside = by_unit[k], by_polygon[int(seen.judged.polygon[k])]
         if len(inside) < FEWEST:
             continue
