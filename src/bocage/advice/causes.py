@@ -59,8 +59,9 @@ def causes_of(doubt: Doubt, found: Evidence, threshold: float) -> NDArray[np.str
     """Return the code of the cause of the doubt about each polygon, (P,); "none" below the threshold.
 
     Overlaps, duplicates and shifts are also reported for polygons whose label is probably right: a duplicate can be in training
-    and in test at once, and the border pixels of a shifted polygon are wrong. The first cause of the following order that applies is returned: overlap, too few clear dates, too few pixels, a shift, a mixed
-    polygon, another class, an outlier of its class.
+    and in test at once, and the border pixels of a shifted polygon are wrong. The first cause of the following order that
+    applies is returned: overlap, too few clear dates, too few pixels, a shift, a mixed polygon, another class, an outlier of its
+    class, a duplicate.
     """
     wrong = np.nan_to_num(doubt.wrong) > threshold
     named = doubt.likely[np.arange(len(wrong)), doubt.suggested] >= CLEAR

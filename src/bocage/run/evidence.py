@@ -17,6 +17,8 @@ ROWS = 4096
 """Number of samples read at a time."""
 MOSTLY = 0.9
 """Share of the pixels that have the class of the label below which a shift is measured."""
+USUAL = 0.8
+"""Probability of the label at the usual pixel of a class, for shifts."""
 FEWEST = 6
 """Minimum number of pixels of a polygon whose shift is measured."""
 
@@ -64,9 +66,25 @@ def evidence_of(seen: Seen, overlaps: pd.DataFrame, threshold: float) -> Evidenc
         _mean(own, unit, seen.inner, count),
         _mean(own, unit, ~seen.inner, count),
         split,
-        _shifts(seen, own, split, threshold),
+        _shifts(seen, relative(seen), split, threshold),
         judged.distance,
     )
+
+
+def relative(seen: Seen) -> NDArray[np.float64]:
+    """Return the probability of the label against the most probable other class at each sample, (N,).
+
+    The odds are divided by their median in the class: the usual pixel of a class that is often confused has the same value,
+    ``USUAL``, as that of any other class.
+    """
+    pixel, label = seen.judged.pixel, seen.samples.label
+    index = np.arange(len(pixel))
+    others = pixel.copy()
+    others[index, label] = 0
+    odds = np.maximum(pixel[index, label], 1e-3) / np.maximum(others.max(1), 1e-3)
+    for one in np.unique(label):
+        odds[label == one] *= USUAL / (1 - USUAL) / np.median(odds[label == one])
+    return np.asarray(odds / (1 + odds), np.float64)
 
 
 def _mean(
@@ -91,7 +109,7 @@ def _dates(seen: Seen, series: list[str]) -> NDArray[np.float64]:
     return np.asarray(np.bincount(unit, most) / np.bincount(unit))
 
 
-def _shifts(seen: Seen, own: NDArray[np.float32], split: NDArray[np.float64], threshold: float) -> NDArray[np.float64]:
+def _shifts(seen: Seen, own: NDArray[np.float64], split: NDArray[np.float64], threshold: float) -> NDArray[np.float64]:
     """Return the shift of each polygon in metres north and east; NaN where none explains the predictions much better.
 
     It is measured for doubtful polygons, and for those of which a part of the pixels has another class.

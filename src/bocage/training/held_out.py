@@ -27,6 +27,8 @@ COMPONENTS = 24
 """Maximum number of principal components in which distances are measured."""
 AMONG = 20_000
 """Maximum number of polygons among which neighbours are searched."""
+MOST = 30_000
+"""Maximum number of samples to which a model that is fitted at once is fitted: more of them take time and add little."""
 ROWS = 1000
 """Number of polygons whose distances are computed at a time."""
 
@@ -46,10 +48,10 @@ class HeldOut:
 def held_out(choice: Choice, scene: Scene, samples: Samples, folder: Path, progress: Progress) -> HeldOut:
     """Return the predictions for all samples, each by the model of a fold in which its polygon is the test part.
 
-    The split of `samples` must have folds. A model that is fitted at once is fitted to all other samples. A network is trained
-    in `folder` as in a run, with a part of the other polygons for validation; an interrupted training resumes there. The
-    features of the neighbours are those at the input of the class head of a network that has them (``Network.fused``), else the
-    values of the map pixel; those of a polygon are the means of its samples.
+    The split of `samples` must have folds. A model that is fitted at once is fitted to the other samples, at most ``MOST`` of
+    them. A network is trained in `folder` as in a run, with a part of the other polygons for validation; an interrupted training
+    resumes there. The features of the neighbours are those at the input of the class head of a network that has them
+    (``Network.fused``), else the values of the map pixel; those of a polygon are the means of its samples.
     """
     units, unit = np.unique(samples.polygon, return_inverse=True)
     count, classes = len(units), len(samples.legend.classes)
@@ -86,8 +88,9 @@ class _Judge:
             trainer = Trainer(choice.with_training(calibrate=False), scene, samples)
             trained, device = trainer.train(number, folder / str(number)), device_of(choice.training.device)
             return cls(trained.model.to(device).eval(), trained.normalisation, device)
-        draw = samples.draw(number)
-        members = np.sort(np.concatenate([draw.train, draw.validation]))
+        draw, generator = samples.draw(number), np.random.default_rng((samples.split.seed, number))
+        members = np.concatenate([draw.train, draw.validation])
+        members = np.sort(generator.choice(members, min(MOST, len(members)), replace=False))
         scaling = Normalisation.of(samples.cuts, members, choice.training.scaling)
         labels = torch.from_numpy(samples.label[members].astype(np.int64))
         model.fit(make_batch(samples.chips, members, scaling), labels, samples.split.seed)
