@@ -1,8 +1,8 @@
 """Doubtful polygons: labels of training polygons are swapped, searched, and left out or weighted.
 
     BOCAGE_DATA=/path/to/data python -m benchmarks doctor
-    BOCAGE_DATA=/path/to/data python -m benchmarks.doctor [rondonia] [simulated] [bavaria] [canada] [--draws N] [--register N]
-        [--agreement]
+    BOCAGE_DATA=/path/to/data python -m benchmarks.doctor [rondonia] [simulated] [bavaria] [canada] [--draws N]
+        [--agreement] [--register POLYGONS]
 
 Each draw has 70 % of the polygons for training; the others, with their true labels, are the test part. Labels of 5, 10 or 20 % of
 the training polygons are swapped: with any other class at random, or with the class that a forest confuses most with it. The
@@ -12,21 +12,30 @@ probability of their label, of one forest (the method `self_confidence`). Both a
 Precision: share of swapped ones among the k most doubtful polygons, where k is the number of swapped ones; it is also the share
 found. "Found" is the share found among 2 k polygons. Accuracy is that of a forest on the test part: trained on the swapped labels
 ("keep"), with ``doubtful = "drop"`` or "weight", and on the true labels ("oracle"). "Won back" is the gain of drop over the loss.
-The strength of the prior and the temperatures were chosen on the set `matogrosso`, which is not reported.
+The way to combine models, neighbours and labels was chosen on the set `matogrosso`, which is not reported.
 """
 
 import argparse
+import os
+import resource
 import shutil
+import subprocess
+import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 import numpy as np
+import pandas
 from numpy.typing import NDArray
 
 from benchmarks.choice_sets import SETS
 from benchmarks.frame import BUILD, Results, spread, table
+from benchmarks.recipes import write
 from bocage.disk import digest
+from bocage.evaluation import ConfusionMatrix
+from bocage.evaluation.metrics import kappa, overall_accuracy
 from bocage.layout import DoctorLayout
 from bocage.progress import QUIET
 from bocage.recipe import Recipe, parse
@@ -197,6 +206,74 @@ def run(wanted: Sequence[str] = (), draws: int = DRAWS) -> str:
     return "\n" + markdown(RESULTS.content())
 
 
+def agreement() -> dict[str, object]:
+    """Return the agreement of two groups of interpreters on the same places in Sudan."""
+    data = Path(os.environ["BOCAGE_DATA"]) / "sudan"
+    first, second = (
+        pandas.read_csv(data / f"interpreter_{i}.csv").drop_duplicates("plotid", keep=False) for i in (1, 2)
+    )
+    both = first.merge(second, on="plotid").dropna(subset=["label_x", "label_y"])
+    names = tuple(sorted(set(both.label_x) | set(both.label_y)))
+    one, two = (pandas.Categorical(both[key], names).codes for key in ("label_x", "label_y"))
+    matrix = ConfusionMatrix.of(np.asarray(one), np.asarray(two), names)
+    agreed = overall_accuracy(matrix)
+    each = (1 - np.sqrt(2 * agreed - 1)) / 2  # agreed = 1 - 2 e (1 - e), with independent errors
+    return {
+        "places": len(both), "agreement": agreed, "kappa": kappa(matrix), "names": names, "counts": matrix.counts.tolist(),
+        "wrong_if_independent": float(each),
+    }  # fmt: skip
+
+
+def register(polygons: int, dates: int = 18, classes: int = 12) -> dict[str, float]:
+    """Search a register of declared parcels with one series each, of which 10 % have a wrong class; return time and memory.
+
+    Half of the wrong classes are those of the most similar one. The command runs in a process of its own.
+    """
+    folder = WORK / f"register-{polygons}"
+    folder.mkdir(parents=True, exist_ok=True)
+    generator = np.random.default_rng(0)
+    true = generator.integers(0, classes, polygons)
+    days = np.arange(dates) * 20
+    peak, width = 60 + 20 * np.arange(classes)[:, None], 40 + 10 * (np.arange(classes)[:, None] % 3)
+    shape = 0.2 + 0.6 * np.exp(-(((days - peak) / width) ** 2))  # (K, T)
+    moved = generator.normal(0, 12, polygons)[:, None]
+    season = 0.2 + 0.6 * np.exp(-(((days - peak[true] - moved) / width[true]) ** 2))
+    bands = {"red": 0.3 - 0.25 * season, "nir": 0.15 + 0.4 * season, "swir16": 0.35 - 0.15 * season}
+    wrong = generator.random(polygons) < 0.1
+    distance = np.square(shape[:, None] - shape[None]).sum(2) + 1e9 * np.eye(classes)
+    similar, other = distance.argmin(1)[true], (true + generator.integers(1, classes, polygons)) % classes
+    label = np.where(wrong, np.where(generator.random(polygons) < 0.5, similar, other), true)
+    long = {"id": np.repeat(np.arange(polygons), dates), "date": np.tile(np.datetime64("2024-01-01") + days, polygons)}
+    noise = {
+        name: (value + generator.normal(0, 0.02, value.shape)).ravel().astype(np.float32)
+        for name, value in bands.items()
+    }
+    pandas.DataFrame(long | noise).to_parquet(folder / "series.parquet")
+    pandas.DataFrame({"id": np.arange(polygons), "crop": label + 1}).to_parquet(folder / "labels.parquet")
+    recipe = write(folder / "register.toml", {
+        "grid": {"like": "s2"}, "model": FOREST,
+        "sources": {"s2": {"sensor": "table", "path": "series.parquet", "id": "id", "date": "date", "bands": {b: b for b in bands}}},
+        "reference": {"path": "labels.parquet", "label": "crop", "sample_id": "id"},
+        "legend": {"classes": [{"code": k + 1, "name": f"crop {k + 1}"} for k in range(classes)]},
+    })  # fmt: skip
+    started, out = time.monotonic(), folder / "out"
+    used = resource.getrusage(resource.RUSAGE_CHILDREN).ru_utime
+    subprocess.run(
+        [sys.executable, "-W", "ignore", "-m", "bocage", "doctor", str(recipe), "--out", str(out)], check=True
+    )
+    usage = resource.getrusage(resource.RUSAGE_CHILDREN)
+    table = pandas.read_csv(out / "doctor/polygons.csv").sort_values("rank")
+    found = wrong[table.polygon.to_numpy(int)]
+    result = {
+        "polygons": polygons, "samples_dates_bands": [polygons, dates, len(bands)], "seconds": time.monotonic() - started,
+        "processor_seconds": usage.ru_utime - used, "memory_gb": usage.ru_maxrss / 1e6, "wrong": int(wrong.sum()),
+        "precision": float(found[: wrong.sum()].mean()), "doubtful": int(table.doubtful.sum()),
+        "doubtful_right": float(found[table.doubtful.to_numpy() == 1].mean()),
+    }  # fmt: skip
+    shutil.rmtree(folder)
+    return result
+
+
 def markdown(found: Mapping[str, Mapping[str, Mapping[str, Sequence[Mapping[str, float]]]]]) -> str:
     """Return a table of precision and one of accuracy."""
 
@@ -227,5 +304,13 @@ if __name__ == "__main__":
     parser = argparse.ArgumentParser()
     parser.add_argument("sets", nargs="*")
     parser.add_argument("--draws", type=int, default=DRAWS)
+    parser.add_argument("--agreement", action="store_true")
+    parser.add_argument("--register", type=int, default=0)
     chosen = parser.parse_args()
-    print(run(chosen.sets, chosen.draws))
+    WORK.mkdir(parents=True, exist_ok=True)
+    if chosen.agreement:
+        RESULTS.measure(("agreement",), agreement)
+    if chosen.register:
+        RESULTS.measure(("register", str(chosen.register)), lambda: register(chosen.register))
+    if not (chosen.agreement or chosen.register):
+        print(run(chosen.sets, chosen.draws))
