@@ -12,10 +12,12 @@ from shapely import box
 from bocage.advice.causes import Evidence, causes_of
 from bocage.advice.doubt import doubt_of
 from bocage.advice.shift import Shift, shift_of
+from bocage.api.project import Project
 from bocage.cli import main
 from bocage.errors import RecipeError, SamplesError
 from bocage.jobs.doctor import doctor
 from bocage.layout import RunLayout
+from bocage.models.patchwork import Model as Patchwork
 from bocage.progress import QUIET
 from bocage.recipe import read_recipe
 from bocage.run import judging, open_run
@@ -23,7 +25,7 @@ from bocage.run.trusted import DoubtOfDraws
 from bocage.samples import Chips, Pixels, Split
 from bocage.samples.doubtful import overlaps_of
 from bocage.samples.inner import inner_pixels, some_pixels
-from conftest import GRU, Told
+from conftest import Told
 
 BRIEF = "[doctor]\nfolds = 3\nrepeats = 2\n"
 
@@ -184,7 +186,7 @@ def with_errors(landscape):
     path = landscape / "reference.gpkg"
     table = gpd.read_file(path)
     table.loc[7, "code"] = 3  # meadow as water
-    tiny = box(*np.add(table.geometry[0].centroid.coords[0] * 2, [1, 1, 2, 2]))
+    tiny = box(*np.add(table.geometry[0].centroid.coords[0] * 2, [-44, 1, -43, 2]))
     more = gpd.GeoDataFrame(
         {"code": [2, 1], "name": ["meadow", "maize"]}, geometry=[table.geometry[6], tiny], crs=table.crs
     )
@@ -207,7 +209,7 @@ def test_the_command_ranks_a_swapped_label_first(examined, capsys):
     assert (first.polygon, first["class"], first.suggested, first.cause) == (7, "water", "meadow", "class")
     assert first.wrong > 0.8
     assert table.doubtful.sum() == 1
-    assert set(table.name[table.cause == "duplicate"].astype(str)) == {"6", "15", "16"}  # 16 lies in 0
+    assert set(table.name[table.cause == "duplicate"].astype(str)) == {"6", "15"}  # 15 has no pixel of its own
     assert table.cause.iloc[-1] == "no_pixel"
     features = gpd.read_file(layout.doctor.polygons("gpkg"))
     assert features.polygon[0] == 7
@@ -250,10 +252,14 @@ def test_an_interrupted_search_resumes_after_the_last_repeat(recipe, tmp_path, m
 
 
 @pytest.mark.slow
-def test_a_network_judges_with_its_own_features(recipe, tmp_path):
-    parsed = read_recipe(recipe(GRU, more='[doctor]\nmodel = "recipe"\nfolds = 2\nrepeats = 1\n'))
+def test_a_network_judges_with_its_own_features(recipe, tmp_path, monkeypatch):
+    small = 'name = "patchwork"\npreset = "small"'
+    parsed = read_recipe(recipe(small, more='[doctor]\nmodel = "recipe"\nfolds = 2\nrepeats = 1\n'))
+    read, usual = [], Patchwork.fused
+    monkeypatch.setattr(Patchwork, "fused", lambda self, batch: read.append(1) or usual(self, batch))
     layout = doctor(parsed, tmp_path / "out")
     assert len(pd.read_csv(layout.polygons("csv"))) == 15
+    assert read
 
 
 CROPS = ("maize", "maize", "maize", "maize", "meadow", "meadow", "meadow", "meadow", "meadow")
@@ -303,6 +309,10 @@ def test_labels_that_cannot_be_judged_are_reported(tmp_path):
     assert table.iloc[-1][["class", "cause"]].tolist() == ["vine", "not_judged"]
     assert np.isnan(table.wrong.iloc[-1])
     assert "fewer than 3 polygons: vine." in layout.page.read_text()
+    french = Project(
+        read_recipe(tmp_path / "table.toml", ['report.language="fr"']), tmp_path / "fr", quiet=True
+    ).doctor()
+    assert "moins de 3 polygones\N{NO-BREAK SPACE}: vine." in french.path.read_text()
 
 
 def test_one_class_and_several_sites_stop(tmp_path, recipe):
