@@ -233,7 +233,7 @@ def test_the_command_ranks_a_swapped_label_first(examined, capsys):
 
 @pytest.mark.slow
 def test_an_interrupted_search_resumes_after_the_last_repeat(recipe, tmp_path, monkeypatch):
-    parsed, usual, done = read_recipe(recipe(more=BRIEF)), judging.held_out, []
+    parsed, usual, done = read_recipe(recipe(more=BRIEF)), judging.out_of_fold, []
 
     def killed(choice, scene, samples, *more):
         done.append(samples.split.seed)
@@ -241,7 +241,7 @@ def test_an_interrupted_search_resumes_after_the_last_repeat(recipe, tmp_path, m
             raise KeyboardInterrupt
         return usual(choice, scene, samples, *more)
 
-    monkeypatch.setattr(judging, "held_out", killed)
+    monkeypatch.setattr(judging, "out_of_fold", killed)
     with pytest.raises(KeyboardInterrupt):
         doctor(parsed, tmp_path / "out")
     assert not (tmp_path / "out/doctor/polygons.csv").exists()

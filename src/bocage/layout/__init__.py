@@ -7,6 +7,7 @@ from bocage.layout.run import (
     MapOnlyLayout,
     ModelLayout,
     ObjectsLayout,
+    QgisLayout,
     RunLayout,
     SiteLayout,
     SplitLayout,
@@ -15,5 +16,6 @@ from bocage.layout.several import ChangeLayout, FusionLayout, TrendsLayout
 
 __all__ = [
     "ChangeLayout", "DoctorLayout", "FinishLayout", "FusionLayout", "MapLayout", "MapOnlyLayout", "ModelLayout", "ObjectsLayout",
+    "QgisLayout",
     "RunLayout", "SiteLayout", "SplitLayout", "TrendsLayout",
 ]  # fmt: skip

@@ -20,7 +20,7 @@ from bocage.samples import Labelled, Pixels, Samples, Split, positions
 from bocage.samples.inner import inner_pixels, some_pixels
 from bocage.samples.make import assembled
 from bocage.scene import Scene
-from bocage.training import Choice, HeldOut, held_out
+from bocage.training import Choice, OutOfFold, out_of_fold
 
 FEWEST_CLASSES = 2
 """Minimum number of classes among which a label can be wrong."""
@@ -114,8 +114,8 @@ def judge(
     for number in range(settings.repeats):
         of_repeat = _in_folds(samples, split_of(samples.split, settings, number, len(np.unique(samples.group))))
 
-        def work(some: Samples = of_repeat, number: int = number) -> HeldOut:
-            return held_out(choice, scene, some, folder / str(number), progress)
+        def work(some: Samples = of_repeat, number: int = number) -> OutOfFold:
+            return out_of_fold(choice, scene, some, folder / str(number), progress)
 
         repeats.append(_kept(folder / f"{number}.npz", work))
     means = [_by_polygon(one.probabilities, unit) for one in repeats]
@@ -144,11 +144,11 @@ def _by_polygon(values: NDArray[np.float32], unit: NDArray[np.int64]) -> NDArray
     return np.asarray(sums / np.bincount(unit)[:, None])
 
 
-def _kept(path: Path, work: Callable[[], HeldOut]) -> HeldOut:
+def _kept(path: Path, work: Callable[[], OutOfFold]) -> OutOfFold:
     """Return the predictions in a file, or compute and write them."""
     if path.exists():
         with artefact(path), np.load(path) as stored:
-            return HeldOut(stored["probabilities"], stored["neighbours"], stored["distance"])
+            return OutOfFold(stored["probabilities"], stored["neighbours"], stored["distance"])
     found, buffer = work(), io.BytesIO()
     np.savez(buffer, probabilities=found.probabilities, neighbours=found.neighbours, distance=found.distance)
     with replacing(path) as partial:

@@ -1,157 +1,128 @@
-"""Predictions for polygons by models that were not trained on them: cross-validation by polygons, and nearest neighbours."""
+"""Calibration of a trained model on held-out samples: temperatures of the confidences, and polygons for prediction sets."""
 
-from collections.abc import Iterator
-from dataclasses import dataclass
-from pathlib import Path
+import json
+import math
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from bocage.conformal import Conformal
+from bocage.disk import artefact
+from bocage.layout import ModelLayout
 from bocage.machine import device_of
-from bocage.models import Network, moved
-from bocage.progress import Progress
-from bocage.samples import Samples
-from bocage.scene import Scene
-from bocage.training.batches import Minibatch, batches, make_batch
-from bocage.training.choice import Choice
-from bocage.training.domain import features_of
+from bocage.models import Batch, Network
+from bocage.samples import Chips
+from bocage.training.batches import batches
+from bocage.training.calibration import Calibration, calibrate, mixtures
 from bocage.training.loop import logits_of
-from bocage.training.scaling import Normalisation
-from bocage.training.train import PATCHES, PIXELS, Trainer
+from bocage.training.settings import Training
+from bocage.training.sites import with_a_source
+from bocage.training.trained import Trained
 
-NEIGHBOURS = 10
-"""Number of nearest polygons whose classes are counted."""
-COMPONENTS = 24
-"""Maximum number of principal components in which distances are measured."""
-AMONG = 20_000
-"""Maximum number of polygons among which neighbours are searched."""
-MOST = 30_000
-"""Maximum number of samples to which a model that is fitted at once is fitted: more of them take time and add little."""
-ROWS = 1000
-"""Number of polygons whose distances are computed at a time."""
+SIZE = 256
+"""Number of samples classified at a time."""
 
 
 @dataclass(frozen=True)
 class HeldOut:
-    """What models of the other polygons predict for each sample, and the neighbours of each polygon."""
+    """Samples, and models that were not trained on them."""
 
-    probabilities: NDArray[np.float32]
-    """(N, K) class probabilities of every sample, by the model of the fold that holds its polygon out."""
-    neighbours: NDArray[np.float32]
-    """(P, K) shares of the classes among the nearest polygons of the other folds; polygons in the order of their numbers."""
-    distance: NDArray[np.float32]
-    """(P,) distance to the nearest polygon of the same class, over its median in this class: 1 is usual; NaN: no such polygon."""
-
-
-def held_out(choice: Choice, scene: Scene, samples: Samples, folder: Path, progress: Progress) -> HeldOut:
-    """Return the predictions for all samples, each by the model of a fold in which its polygon is the test part.
-
-    The split of `samples` must have folds. A model that is fitted at once is fitted to the other samples, at most ``MOST`` of
-    them. A network is trained in `folder` as in a run, with a part of the other polygons for validation; an interrupted training
-    resumes there. The features of the neighbours are those at the input of the class head of a network that has them
-    (``Network.fused``), else the values of the map pixel; those of a polygon are the means of its samples.
-    """
-    units, unit = np.unique(samples.polygon, return_inverse=True)
-    count, classes = len(units), len(samples.legend.classes)
-    probabilities = np.zeros((len(unit), classes), np.float32)
-    neighbours, distance = np.zeros((count, classes), np.float32), np.full(count, np.nan, np.float32)
-    label = np.zeros(count, np.int64)
-    label[unit] = samples.label
-    for number in range(samples.draws):
-        judge, test = _Judge.trained(choice, scene, samples, number, folder), samples.draw(number).test
-        probabilities[test] = judge.probabilities(samples, test)
-        tested = np.unique(unit[test])
-        points = _components(judge.means(samples, unit), np.delete(np.arange(count), tested))
-        neighbours[tested], distance[tested] = _nearest(points, label, tested, classes, samples.split.seed)
-        progress.step("judging polygons", number + 1, samples.draws, f"repeat with seed {samples.split.seed}")
-    for one in np.unique(label):  # distances differ between classes: some are more varied
-        own = distance[label == one]
-        distance[label == one] = own / max(float(np.nanmedian(own)), 1e-9) if np.isfinite(own).any() else own
-    return HeldOut(probabilities, neighbours, distance)
-
-
-@dataclass(frozen=True)
-class _Judge:
-    """A model of one fold, and the scaling of its inputs."""
-
-    model: Network
-    normalisation: Normalisation
+    trained: Trained
+    """Model to calibrate."""
+    chips: Chips
+    parts: Sequence[tuple[Callable[[Batch], Tensor], NDArray[np.int64]]]
+    """Networks, each with samples that it was not trained on."""
     device: torch.device
 
     @classmethod
-    def trained(cls, choice: Choice, scene: Scene, samples: Samples, number: int, folder: Path) -> "_Judge":
-        """Return the model trained without the fold `number`."""
-        model = choice.build(scene, samples.legend)
-        if not model.abilities.fitted or choice.members:
-            trainer = Trainer(choice.with_training(calibrate=False), scene, samples)
-            trained, device = trainer.train(number, folder / str(number)), device_of(choice.training.device)
-            return cls(trained.model.to(device).eval(), trained.normalisation, device)
-        draw, generator = samples.draw(number), np.random.default_rng((samples.split.seed, number))
-        members = np.concatenate([draw.train, draw.validation])
-        members = np.sort(generator.choice(members, min(MOST, len(members)), replace=False))
-        scaling = Normalisation.of(samples.cuts, members, choice.training.scaling)
-        labels = torch.from_numpy(samples.label[members].astype(np.int64))
-        model.fit(make_batch(samples.chips, members, scaling), labels, samples.split.seed)
-        return cls(model, scaling, torch.device("cpu"))
+    def of(
+        cls, trained: Trained, chips: Chips, parts: Sequence[tuple[Network, NDArray[np.int64]]], settings: Training
+    ) -> "HeldOut":
+        """Return at most as many samples as the training loop evaluates, and one of every polygon that has none of them."""
+        total, most = sum(len(members) for _, members in parts), settings.validation_samples
+        device, generator = device_of(settings.device), np.random.default_rng(0)
+        used: list[tuple[Callable[[Batch], Tensor], NDArray[np.int64]]] = []
+        for model, members in parts if total else ():
+            share = min(len(members), math.ceil(most * len(members) / total)) if most else len(members)
+            chosen = generator.choice(members, share, replace=False)
+            alone = _one_each(members[~np.isin(chips.polygon[members], chips.polygon[chosen])], chips, generator)
+            used.append((model.to(device).eval(), np.sort(np.concatenate([chosen, alone]))))
+        return cls(trained, chips, used, device)
 
-    def _batches(self, samples: Samples, members: NDArray[np.int64]) -> Iterator[Minibatch]:
-        model = self.model
-        context = any(f.size > model.inputs[name].ratio.finer for name, f in model.footprints.items())
-        return batches(samples.chips, members, self.normalisation, PATCHES if context else PIXELS)
+    def outputs(self, hidden: Collection[str] = ()) -> tuple[Tensor, Tensor, NDArray[Any]] | None:
+        """Return logits (N, K), labels (N,) and polygons (N,), with the sources `hidden` masked; None without a sample."""
+        found = []
+        for network, held in self.parts:
+            members = with_a_source(held, self.chips, hidden)
+            made = (batch.without(hidden) for batch in batches(self.chips, members, self.trained.normalisation, SIZE))
+            if len(members):
+                found.append((*logits_of(network, made, self.device), self.chips.polygon[members]))
+        if not found:
+            return None
+        logits, labels, polygons = zip(*found, strict=True)
+        return torch.cat(logits), torch.cat(labels), np.concatenate(polygons)
 
-    def probabilities(self, samples: Samples, members: NDArray[np.int64]) -> NDArray[np.float32]:
-        """Return the class probabilities (M, K) of the samples `members`."""
-        logits = logits_of(self.model, self._batches(samples, members), self.device)[0]
-        return torch.softmax(logits, 1).numpy()
+    def calibration(self, hidden: Collection[str] = ()) -> Calibration:
+        """Return the temperature with the sources `hidden` masked."""
+        found = self.outputs(hidden)
+        return calibrate(*found) if found else Calibration()
 
-    def means(self, samples: Samples, unit: NDArray[np.int64]) -> Tensor:
-        """Return the mean features (P, D) of the samples of each polygon; `unit` (N,) numbers the polygons from 0."""
-        total: Tensor | None = None
-        with torch.inference_mode():
-            for batch in self._batches(samples, np.arange(len(unit))):
-                features = self._features(batch)
-                if total is None:
-                    total = torch.zeros(int(unit.max()) + 1, features.shape[1])
-                total.index_add_(0, torch.from_numpy(unit[batch.members]), features)
-        assert total is not None
-        return total / torch.from_numpy(np.bincount(unit))[:, None]
+    def scaled_by(self, trained: Trained) -> "HeldOut":
+        """Return the samples with networks whose logits are divided by the temperatures of `trained`."""
 
-    def _features(self, batch: Minibatch) -> Tensor:
-        model = self.model
-        if model.abilities.encoder:
-            return model.fused(moved(batch.inputs, self.device))[:, :, 0, 0].float().cpu()
-        return features_of(batch.inputs, model.inputs, model.footprints, (1, 1), model.any_source)
+        def scaled(network: Callable[[Batch], Tensor], batch: Batch) -> Tensor:
+            return trained.scaled(network(batch).float(), batch)
+
+        return replace(self, parts=[(partial(scaled, network), members) for network, members in self.parts])
 
 
-def _components(features: Tensor, known: NDArray[np.int64]) -> Tensor:
-    """Return the first principal components (P, C) of features (P, D), scaled by the polygons `known`."""
-    some = features[torch.from_numpy(known[:: max(1, len(known) // AMONG)])]
-    scaled = (features - some.mean(0)) / some.std(0).nan_to_num(1).clamp_min(1e-6)
-    rank = min(COMPONENTS, *some.shape)
-    axes = torch.linalg.svd(scaled[torch.from_numpy(known[:: max(1, len(known) // AMONG)])], full_matrices=False)[2]
-    components: Tensor = scaled @ axes[:rank].T
-    return components
+def _one_each(members: NDArray[np.int64], chips: Chips, generator: np.random.Generator) -> NDArray[np.int64]:
+    """Return a random sample of each polygon: without the small polygons, the others would not be a random part."""
+    order = generator.permutation(members)
+    return np.asarray(order[np.unique(chips.polygon[order], return_index=True)[1]])
 
 
-def _nearest(
-    points: Tensor, label: NDArray[np.int64], tested: NDArray[np.int64], classes: int, seed: int
-) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """Return, for the polygons `tested`, the shares of the classes among the nearest others, and the distance to their class."""
-    others = np.delete(np.arange(len(label)), tested)
-    if len(others) > AMONG:
-        others = np.sort(np.random.default_rng(seed).choice(others, AMONG, replace=False))
-    near, k = points[torch.from_numpy(others)], min(NEIGHBOURS, len(others))
-    of_class = torch.nn.functional.one_hot(torch.from_numpy(label[others]), classes).float()
-    shares, distances = [], []
-    for part in np.array_split(tested, max(1, len(tested) // ROWS)):
-        far = torch.cdist(points[torch.from_numpy(part)], near)
-        nearest, which = far.topk(k, largest=False)
-        weight = 1 / (nearest + 0.1 * nearest.mean(1, keepdim=True) + 1e-6)
-        found = (of_class[which] * weight[:, :, None]).sum(1)
-        shares.append((found / found.sum(1, keepdim=True)).numpy())
-        same = torch.from_numpy(label[part][:, None] == label[others][None])
-        own = far.masked_fill(~same, torch.inf).amin(1)
-        distances.append(own.masked_fill(torch.isinf(own), torch.nan).numpy())
-    return np.concatenate(shares), np.concatenate(distances)
+def calibrated(
+    trained: Trained, chips: Chips, parts: Sequence[tuple[Network, NDArray[np.int64]]], settings: Training
+) -> Trained:
+    """Return the model with temperatures and with the polygons for prediction sets, both from held-out samples.
+
+    Without samples, it is not calibrated. The temperatures are few numbers from the same polygons: what this changes of the
+    promise of the sets is measured on the test polygons.
+    """
+    held = HeldOut.of(trained, chips, parts, settings)
+    found = held.outputs()
+    if found is None:
+        return trained
+    logits, labels, polygon = found
+    calibration = calibrate(logits, labels, polygon)
+    if trained.any_source:
+        names = list(trained.footprints)
+        mixed = {"+".join(seen): held.calibration(set(names) - set(seen)).temperature for seen in mixtures(names)}
+        calibration = replace(calibration, partial=mixed)
+    result = replace(trained, calibration=calibration)
+    logits = logits / calibration.temperature
+    if calibration.partial:  # a pixel may lack a source: its temperature is that of its sources
+        logits, labels, polygon = held.scaled_by(result).outputs() or (logits, labels, polygon)
+    trained.model.cpu()
+    return replace(result, conformal=Conformal.of(torch.softmax(logits, 1).numpy(), labels.numpy(), polygon))
+
+
+def read_conformal(model: ModelLayout) -> Conformal | None:
+    """Return the polygons for prediction sets in a model folder, without reading the network; None if it has none.
+
+    Raises
+    ------
+    RunFolderError
+        The description of the model is missing or damaged.
+    """
+    with artefact(model.description):
+        record = json.loads(model.description.read_text(encoding="utf-8"))
+        held = record.get("conformal")
+        return Conformal.from_dict(held, len(record["legend"])) if held else None
