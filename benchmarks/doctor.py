@@ -2,7 +2,7 @@
 
     BOCAGE_DATA=/path/to/data python -m benchmarks doctor
     BOCAGE_DATA=/path/to/data python -m benchmarks.doctor [rondonia] [simulated] [bavaria] [canada] [--draws N]
-        [--agreement] [--register POLYGONS]
+        [--agreement] [--register POLYGONS [--repeats N]]
 
 Each draw has 70 % of the polygons for training; the others, with their true labels, are the test part. Labels of 5, 10 or 20 % of
 the training polygons are swapped: with any other class at random, or with the class that a forest confuses most with it. The
@@ -224,7 +224,7 @@ def agreement() -> dict[str, object]:
     }  # fmt: skip
 
 
-def register(polygons: int, dates: int = 18, classes: int = 12) -> dict[str, float]:
+def register(polygons: int, repeats: int = 3, dates: int = 18, classes: int = 12) -> dict[str, float]:
     """Search a register of declared parcels with one series each, of which 10 % have a wrong class; return time and memory.
 
     Half of the wrong classes are those of the most similar one. The command runs in a process of its own.
@@ -258,14 +258,14 @@ def register(polygons: int, dates: int = 18, classes: int = 12) -> dict[str, flo
     })  # fmt: skip
     started, out = time.monotonic(), folder / "out"
     used = resource.getrusage(resource.RUSAGE_CHILDREN).ru_utime
-    subprocess.run(
-        [sys.executable, "-W", "ignore", "-m", "bocage", "doctor", str(recipe), "--out", str(out)], check=True
-    )
+    settings = ["--set", f"doctor.repeats={repeats}", "--set", "doctor.shown=10"]
+    command = [sys.executable, "-W", "ignore", "-m", "bocage", "doctor", str(recipe), "--out", str(out), *settings]
+    subprocess.run(command, check=True)
     usage = resource.getrusage(resource.RUSAGE_CHILDREN)
     table = pandas.read_csv(out / "doctor/polygons.csv").sort_values("rank")
     found = wrong[table.polygon.to_numpy(int)]
     result = {
-        "polygons": polygons, "samples_dates_bands": [polygons, dates, len(bands)], "seconds": time.monotonic() - started,
+        "polygons": polygons, "repeats": repeats, "samples_dates_bands": [polygons, dates, len(bands)], "seconds": time.monotonic() - started,
         "processor_seconds": usage.ru_utime - used, "memory_gb": usage.ru_maxrss / 1e6, "wrong": int(wrong.sum()),
         "precision": float(found[: wrong.sum()].mean()), "doubtful": int(table.doubtful.sum()),
         "doubtful_right": float(found[table.doubtful.to_numpy() == 1].mean()),
@@ -306,11 +306,13 @@ if __name__ == "__main__":
     parser.add_argument("--draws", type=int, default=DRAWS)
     parser.add_argument("--agreement", action="store_true")
     parser.add_argument("--register", type=int, default=0)
+    parser.add_argument("--repeats", type=int, default=3)
     chosen = parser.parse_args()
     WORK.mkdir(parents=True, exist_ok=True)
     if chosen.agreement:
         RESULTS.measure(("agreement",), agreement)
     if chosen.register:
-        RESULTS.measure(("register", str(chosen.register)), lambda: register(chosen.register))
+        keys = ("register", f"{chosen.register} polygons, {chosen.repeats} repeats")
+        RESULTS.measure(keys, lambda: register(chosen.register, chosen.repeats))
     if not (chosen.agreement or chosen.register):
         print(run(chosen.sets, chosen.draws))
