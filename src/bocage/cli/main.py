@@ -18,6 +18,7 @@ COMMANDS = {
     "run": "bocage.cli.stages:run",
     "prepare": "bocage.cli.stages:prepare",
     "segment": "bocage.cli.stages:segment",
+    "doctor": "bocage.cli.doubting:doctor",
     "train": "bocage.cli.stages:train",
     "evaluate": "bocage.cli.accuracy:evaluate",
     "map": "bocage.cli.stages:map_command",

@@ -1,6 +1,7 @@
 """Paths in the folders that commands write. No other module contains these names."""
 
 from bocage.layout.run import (
+    DoctorLayout,
     FinishLayout,
     MapLayout,
     MapOnlyLayout,
@@ -15,6 +16,6 @@ from bocage.layout.run import (
 from bocage.layout.several import ChangeLayout, FusionLayout, TrendsLayout
 
 __all__ = [
-    "ChangeLayout", "FinishLayout", "FusionLayout", "MapLayout", "MapOnlyLayout", "ModelLayout", "ObjectsLayout", "QgisLayout",
-    "RunLayout", "SeasonLayout", "SiteLayout", "SplitLayout", "TrendsLayout",
+    "ChangeLayout", "DoctorLayout", "FinishLayout", "FusionLayout", "MapLayout", "MapOnlyLayout", "ModelLayout",
+    "ObjectsLayout", "QgisLayout", "RunLayout", "SeasonLayout", "SiteLayout", "SplitLayout", "TrendsLayout",
 ]  # fmt: skip

@@ -10,6 +10,7 @@
     ├── map/                        classes.tif  confidence.tif  …  areas.csv  item.json  checksums.sha256
     │                               with several sites: map/<site>/ and scene/<site>/
     ├── objects/                    objects.{tif,parquet}
+    ├── doctor/                     polygons.{csv,gpkg}  doctor.{html,json}  draws/<k>.csv
     ├── finish/                     votes.{csv,parquet}  voted_areas.csv  areas.csv  score.json
     │                               polygons.{gpkg,parquet,fgb}  zones.{csv,parquet}
     ├── maps/<region>/              as map/, and region.json
@@ -297,6 +298,35 @@ class SeasonLayout:
 
 
 @dataclass(frozen=True)
+class DoctorLayout:
+    """The folder of the doubtful polygons."""
+
+    path: Path
+
+    def polygons(self, suffix: str) -> Path:
+        """All polygons, the most doubtful ones first, in one format (csv, gpkg)."""
+        return self.path / f"polygons.{suffix}"
+
+    @property
+    def page(self) -> Path:
+        """The most doubtful polygons with pictures."""
+        return self.path / "doctor.html"
+
+    @property
+    def summary(self) -> Path:
+        """Numbers of polygons by cause and class, and the frequencies with which labels are given."""
+        return self.path / "doctor.json"
+
+    def draw(self, number: int) -> Path:
+        """Doubt about the training polygons of a draw, from 0, if the training uses it."""
+        return self.path / "draws" / f"{number}.csv"
+
+    def scratch(self, key: str) -> Path:
+        """Cut samples and complete repeats of an unfinished search with the digest `key`."""
+        return self.path / ".scratch" / key
+
+
+@dataclass(frozen=True)
 class FinishLayout:
     """The folder of what follows the classification."""
 
@@ -436,6 +466,11 @@ class RunLayout:
         return SeasonLayout(self.path / "season")
 
     @property
+    def doctor(self) -> DoctorLayout:
+        """Doubtful polygons."""
+        return DoctorLayout(self.path / "doctor")
+
+    @property
     def finish(self) -> FinishLayout:
         """What follows the classification."""
         return FinishLayout(self.path / "finish")
@@ -505,6 +540,8 @@ class RunLayout:
             "evaluate": [split.test, split.score],
             "importance": list(self.path.glob("splits/*/importance.json")),
             "segment": [self.objects.ids],
+            "doctor": [self.doctor.page, self.doctor.summary, *self.doctor.path.glob("polygons.*")],
+            "doubt": [self.doctor.draw(int(name))] if name.isdecimal() else [],
             "features": [self.objects.table],
             "vote": [self.map.voted, self.finish.voted_areas, *self.finish.path.glob("votes.*")],
             "accuracy": [self.finish.score],

@@ -237,6 +237,25 @@ def assembled(
     )
 
 
+def taken(samples: Samples, members: NDArray[np.int64]) -> Samples:
+    """Return the samples at the positions `members`, without their folds."""
+    cuts = {name: replace(one, index=one.index[members]) for name, one in samples.cuts.items() if isinstance(one, Cut)}
+    return replace(
+        samples,
+        row=samples.row[members],
+        column=samples.column[members],
+        label=samples.label[members],
+        polygon=samples.polygon[members],
+        block=samples.block[members],
+        cuts=cuts,
+        fold=None,
+        folds=(),
+        place=_taken(samples.place, members),
+        weight=None if samples.weight is None else samples.weight[members],
+        trust=None,
+    )
+
+
 def labelled(scene: Scene, survey: Survey) -> Labelled:
     """Return the labelled pixels inside polygons, or the labelled rows of a table."""
     reference, legend, split = survey.reference, survey.legend, survey.split
