@@ -39,7 +39,7 @@ def join_samples(sites: Mapping[str, Usable], legend: Legend, split: Split) -> S
     site = np.concatenate([np.full(len(u.found.pixels), k, np.int16) for k, u in enumerate(sites.values())])
     within = np.concatenate([np.arange(len(u.found.pixels)) for u in sites.values()])
     found = _labelled(list(sites.values()))
-    keep, legend, dropped = drop_rare(found.pixels, legend, split)
+    keep, legend, dropped = drop_rare(found.pixels, legend, split, purposive=found.trains_only)
     kept = np.flatnonzero(keep)
     assert found.place is not None
     found = replace(found, pixels=found.pixels.take(kept), place=found.place[kept])
@@ -68,7 +68,7 @@ def join_samples(sites: Mapping[str, Usable], legend: Legend, split: Split) -> S
 
 def _labelled(parts: list[Usable]) -> Labelled:
     """Return the pixels of all sites; polygon numbers are consecutive, and places are far apart."""
-    first, pixels, folds, places = 0, [], [], []
+    first, pixels, folds, places, purposive = 0, [], [], [], []
     for k, usable in enumerate(parts):
         found = usable.found
         if found.place is None:
@@ -77,10 +77,12 @@ def _labelled(parts: list[Usable]) -> Labelled:
             )
         pixels.append(replace(found.pixels, polygon=found.pixels.polygon + np.int32(first)))
         folds.append(found.folds.set_axis(found.folds.index + first) if len(found.folds) else found.folds)
+        purposive.append(found.purposive.set_axis(found.purposive.index + first))
         places.append(found.place + np.array([0.0, APART * k]))
         first += int(found.pixels.polygon.max()) + 1
     fold = pd.concat([one for one in folds if len(one)]) if any(map(len, folds)) else pd.Series(dtype=str)
-    return Labelled(_concatenated(pixels), (), (), fold, np.concatenate(places))
+    alone = pd.concat([one for one in purposive if len(one)]) if any(map(len, purposive)) else pd.Series(dtype=bool)
+    return Labelled(_concatenated(pixels), (), (), fold, np.concatenate(places), purposive=alone)
 
 
 def _concatenated(parts: list[Pixels]) -> Pixels:
