@@ -150,4 +150,6 @@ def test_they_need_no_inclusion_weight_and_do_not_change_those_of_others(recipe,
     test = samples.draw(0).test
     weight = samples.test_weight(test)
     assert not np.isin(samples.polygon[test], purposive).any()
-    assert weight == pytest.approx(np.full(len(test), 2.0 * 4 / 2)), "two of the four other polygons of a class are tested"
+    assert weight == pytest.approx(np.full(len(test), 2.0 * 4 / 2)), (
+        "two of the four other polygons of a class are tested"
+    )

@@ -10,9 +10,10 @@ from bocage.layout.run import (
     SiteLayout,
     SplitLayout,
 )
+from bocage.layout.scout import ScoutLayout
 from bocage.layout.several import ChangeLayout, FusionLayout, TrendsLayout
 
 __all__ = [
     "ChangeLayout", "FinishLayout", "FusionLayout", "MapLayout", "MapOnlyLayout", "ModelLayout", "ObjectsLayout", "RunLayout",
-    "SiteLayout", "SplitLayout", "TrendsLayout",
+    "ScoutLayout", "SiteLayout", "SplitLayout", "TrendsLayout",
 ]  # fmt: skip

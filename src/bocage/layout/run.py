@@ -12,6 +12,7 @@
     ├── objects/                    objects.{tif,parquet}
     ├── finish/                     votes.{csv,parquet}  voted_areas.csv  areas.csv  score.json
     │                               polygons.{gpkg,parquet,fgb}  zones.{csv,parquet}
+    ├── scout/                      fields.{gpkg,csv}  tours.gpx  scout.{html,json}
     ├── maps/<region>/              as map/, and region.json
     ├── score.json  sample.json  validation.gpkg
     ├── report.html  report.json
@@ -22,6 +23,8 @@
 
 from dataclasses import dataclass
 from pathlib import Path
+
+from bocage.layout.scout import ScoutLayout
 
 
 @dataclass(frozen=True)
@@ -388,6 +391,11 @@ class RunLayout:
     def finish(self) -> FinishLayout:
         """What follows the classification."""
         return FinishLayout(self.path / "finish")
+
+    @property
+    def scout(self) -> ScoutLayout:
+        """Fields to survey next."""
+        return ScoutLayout(self.path / "scout")
 
     @property
     def score(self) -> Path:

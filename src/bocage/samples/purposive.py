@@ -12,7 +12,6 @@ from numpy.typing import NDArray
 
 from bocage.errors import SamplesError
 from bocage.legend import plain
-from bocage.samples.rasterise import Pixels
 from bocage.samples.reference import Reference, column_of
 from bocage.words import Note
 
@@ -40,7 +39,8 @@ def purposive_of(table: gpd.GeoDataFrame, reference: Reference) -> pd.Series:
             f"false (first: '{values[wrong].iloc[0]}'). Write true (or 1) for purposive polygons and false, 0 or nothing for "
             "the others."
         )
-    return values.isin(YES).groupby(table.polygon.to_numpy()).any()
+    found: pd.Series = values.isin(YES).groupby(table.polygon.to_numpy()).any()
+    return found
 
 
 def is_purposive(polygon: NDArray[Any], purposive: pd.Series) -> NDArray[np.bool_] | None:

@@ -45,8 +45,8 @@ def drop_rare(
     counted = _counted(pixels, split, tested, purposive)
     rare = _rare(counted.label, counted.polygon, k, split, tested)
     if split.rare == "stop" and rare.any():
-        more = " Purposive polygons do not count, because they are not tested." if len(counted) < len(pixels) else ""
-        raise SamplesError(_too_few(counted, legend, split, rare, tested) + more)
+        why = " Purposive polygons do not count, because they are not tested." if len(counted) < len(pixels) else ""
+        raise SamplesError(_too_few(counted, legend, split, rare, tested) + why)
     training = polygons if tested is None else _polygons_of(pixels.label[~tested], pixels.polygon[~tested], k)
     if split.rare == "train" and not training.all():
         listed = ", ".join(f"'{legend.names[i]}'" for i in np.flatnonzero(training == 0))

@@ -176,8 +176,9 @@ class Units:
 
     def take(self, index: NDArray[np.int64]) -> "Units":
         """Return the attributes of the samples at the positions `index`."""
-        optional = (self.place, self.fold, self.site, self.purposive)
-        place, fold, site, purposive = (None if values is None else values[index] for values in optional)
+        place = None if self.place is None else self.place[index]
+        purposive = None if self.purposive is None else self.purposive[index]
+        fold, site = (None if values is None else values[index] for values in (self.fold, self.site))
         parts = (self.label[index], self.polygon[index], self.block[index])
         return Units(*parts, place, fold, self.reserved, site, purposive)
 
