@@ -206,10 +206,8 @@ def chosen(found: Findings, known: Known, way: Weights | str, seed: int) -> NDAr
     """Return the candidates with the largest gains, one after the other; ties are broken by the seed."""
     order = np.random.default_rng((seed, 0)).permutation(len(found))
     found = found.take(order)
-    if isinstance(way, Weights):
-        gains = gains_of(found, known, "balanced", seed, way)
-    else:
-        gains = gains_of(found, known, way, seed)  # type: ignore[arg-type]
+    strategy = "balanced" if isinstance(way, Weights) else way
+    gains = gains_of(found, known, strategy, seed, way if isinstance(way, Weights) else BALANCED)  # type: ignore[arg-type]
     free, picked = np.ones(len(order), bool), []
     for _ in range(min(STEP, len(order))):
         best = int(np.where(free, gains.now, -1).argmax())

@@ -315,7 +315,7 @@ def test_the_same_seed_gives_the_same_fields_and_the_page_is_french_on_request(f
     page = RunLayout(out).scout.page.read_text(encoding="utf-8")
     assert "échantillon dirigé" in page
     assert "Jour 1" in page
-    assert not foreign(page_of(RunLayout(out).scout.page)[0])
+    assert not foreign(page_of(RunLayout(out).scout.page)[1])
 
 
 def test_labels_that_were_filled_in_are_not_replaced(finished, surveyed, tmp_path):

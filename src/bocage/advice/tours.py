@@ -1,13 +1,14 @@
 """Tours of a survey: which fields are visited on which day, in what order.
 
-Distances are geodesics on the ellipsoid of WGS 84 times a detour factor, because roads are not straight. Fields are inserted where
-they lengthen a tour least. Then fields are moved within and between the tours, and parts of a tour are reversed (2-opt; Croes
+Distances are geodesics on the ellipsoid of WGS 84 times a detour factor, because roads are not straight. Fields are inserted
+where they lengthen a tour least. Then fields are moved within and between the tours, and parts of a tour are reversed (2-opt; Croes
 1958, doi:10.1287/opre.6.6.791), as long as this shortens the tours.
 """
 
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import Annotated
 
 import numpy as np
@@ -175,7 +176,7 @@ class _Choice:
         """Return the kilometres that each candidate adds between two stops of a tour that is not empty: (stops + 1, N)."""
         tour, home = self.tours[day], self.starting[self.start[day]]
         rows = [home, *(self.rows[stop] for stop in tour), home]
-        edges = [home[tour[0]], *(self.rows[a][b] for a, b in zip(tour, tour[1:], strict=False)), home[tour[-1]]]
+        edges = [home[tour[0]], *(self.rows[a][b] for a, b in pairwise(tour)), home[tour[-1]]]
         return np.stack([rows[k] + rows[k + 1] - edges[k] for k in range(len(edges))])
 
     def _insert(self, best: int, day: int) -> None:
