@@ -1,4 +1,4 @@
-# The whole interface: make env | viewer | demo | test | test-fast | test-lowest | check | docs | bench. Each installs what it needs.
+# The whole interface: make env | viewer | demo | qgis | test | test-fast | test-lowest | check | docs | bench. Each installs what it needs.
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
@@ -9,7 +9,7 @@ WORKERS ?= 2
 # Every worker has one thread (tests/conftest.py).
 PYTEST = $(BIN)/python -m pytest -n $(WORKERS) --dist worksteal
 
-.PHONY: help env viewer demo test test-fast test-lowest check docs bench lock clean
+.PHONY: help env viewer demo qgis test test-fast test-lowest check docs bench lock clean
 
 help:  ## List the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
@@ -31,6 +31,11 @@ demo: env  ## Simulate a small landscape, map it from all sensors, compare the m
 	@rm -rf $(DEMO)
 	$(BIN)/bocage simulate $(DEMO)/landscape
 	$(BIN)/bocage run $(DEMO)/landscape/demo.toml --out $(DEMO)/run
+
+qgis: dist/bocage-qgis.zip  ## Pack the plugin of QGIS into dist/bocage-qgis.zip
+
+dist/bocage-qgis.zip: qgis/pack.py LICENSE $(wildcard qgis/bocage/*)
+	$(PYTHON) qgis/pack.py $@
 
 test: env check  ## Lint, types, import contract, then the tests
 	$(PYTEST)

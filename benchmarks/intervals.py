@@ -4,7 +4,7 @@
 
 Each case is a landscape of fields of 20 pixels with known classes, a map of it with known rates of confusion, and reference pixels.
 Reference pixels are a random sample of pixels, all pixels of random fields, or all pixels of as many fields of each class ("test
-polygons"). A part of the errors concerns whole fields. It takes about a minute.
+polygons"). A part of the errors concerns whole fields. It takes some minutes.
 """
 
 import tempfile
@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from benchmarks.frame import Results, table
 from bocage.evaluation import corrected
 from bocage.finish.estimates import Calibration, Checked, adjusted
+from bocage.finish.likeness import Likeness, alike
 from bocage.finish.trends import Years, trends
 from bocage.finish.zones import Zones, zone_statistics
 from bocage.grid import Grid
@@ -38,6 +39,18 @@ PARCELS = 2000
 """Number of parcels without a trend."""
 CHANGED = 0.05
 """Share of the fields whose class changes."""
+ACROSS = 40
+"""Number of fields of 4 × 5 pixels side by side in a landscape."""
+PLACES = np.stack(
+    [
+        (np.arange(FIELDS)[:, None] // ACROSS * 4 + np.arange(PIXELS) // 5).ravel(),
+        (np.arange(FIELDS)[:, None] % ACROSS * 5 + np.arange(PIXELS) % 5).ravel(),
+    ],
+    1,
+)
+"""Row and column of each pixel."""
+PARTS = (1.0, 0.2, 0.05)
+"""Shares of the map that a zone has."""
 SAMPLES = ("pixels", "fields", "test polygons")
 Ints = NDArray[np.int64]
 
@@ -64,21 +77,35 @@ def classified(truth: Ints, rng: np.random.Generator, whole: float) -> Ints:
     return np.where((rng.random(len(truth)) < whole)[:, None], together[:, None], alone)
 
 
-def checked(land: Landscape, sample: str, rng: np.random.Generator) -> Checked:
-    """Return the reference pixels of a map: 1500 pixels, or 90 fields."""
+def drawn(land: Landscape, sample: str, rng: np.random.Generator) -> tuple[Ints, Ints]:
+    """Return the positions of the reference pixels, and their units: 1500 pixels, or the pixels of 90 fields."""
     if sample == "pixels":
-        place = rng.choice(land.mapped.size, 1500, replace=False)
-        return Checked.of(land.mapped.ravel()[place], land.pixels.ravel()[place], np.arange(1500), NAMES, sample)
+        return rng.choice(land.mapped.size, 1500, replace=False), np.arange(1500)
     if sample == "fields":
         chosen = rng.choice(FIELDS, 90, replace=False)
     else:
         chosen = np.concatenate([rng.choice(np.flatnonzero(land.truth == k), 30, replace=False) for k in range(3)])
-    arrays = (land.mapped[chosen].ravel(), land.pixels[chosen].ravel(), np.repeat(chosen, PIXELS))
-    found = Checked.of(*arrays, NAMES, sample)
-    if sample == "fields":
-        return found
-    shares = np.bincount(land.mapped.ravel(), minlength=3) / land.mapped.size
-    return found.at_shares(corrected(*arrays, shares.tolist(), NAMES).area)  # as `bocage zones` does
+    return (chosen[:, None] * PIXELS + np.arange(PIXELS)).ravel(), np.repeat(chosen, PIXELS)
+
+
+def calibration(land: Landscape, sample: str, rng: np.random.Generator, likeness: bool = True) -> Calibration:
+    """Return what `bocage zones` makes of the reference pixels of a map, with or without the variation between zones."""
+    place, unit = drawn(land, sample, rng)
+    arrays = land.mapped.ravel()[place], land.pixels.ravel()[place], unit
+    found, fitted = Checked.of(*arrays, NAMES, sample), sample == "test polygons"
+    share = found.shares
+    if fitted:
+        shares = np.bincount(land.mapped.ravel(), minlength=3) / land.mapped.size
+        found = found.at_shares(corrected(*arrays, shares.tolist(), NAMES).area)
+    if not likeness:
+        return Calibration(found, fitted)
+    pixels = alike(arrays[0], arrays[1], share, unit, PLACES[place])
+    return Calibration(found, fitted, Likeness(pixels, land.mapped.size, 1.0))
+
+
+def checked(land: Landscape, sample: str, rng: np.random.Generator) -> Checked:
+    """Return the reference pixels of a map."""
+    return calibration(land, sample, rng, likeness=False).checked
 
 
 def zones_covered(sample: str, part: float) -> dict[str, float]:
@@ -90,7 +117,7 @@ def zones_covered(sample: str, part: float) -> dict[str, float]:
         zone = slice(0, int(part * FIELDS))
         mapped = np.bincount(land.mapped[zone].ravel(), minlength=3).astype(float)
         true = np.bincount(land.pixels[zone].ravel(), minlength=3)
-        estimates = Calibration(checked(land, sample, rng), sample == "test polygons").estimate(mapped)
+        estimates = calibration(land, sample, rng).estimate(mapped)
         inside += [one.low <= value <= one.high for one, value in zip(estimates, true, strict=True)]
         naive += [one.low <= value <= one.high for one, value in zip(estimates, mapped, strict=True)]
     return {"true": float(np.mean(inside)), "mapped": float(np.mean(naive))}
@@ -189,7 +216,7 @@ def run() -> str:
     """Measure, and return the tables."""
     with tempfile.TemporaryDirectory() as folder:
         worst = zones_exact(Path(folder))
-    zones = {f"{s}, zone of {part:.0%}": zones_covered(s, part) for s in SAMPLES for part in (1.0, 0.2)}
+    zones = {f"{s}, zone of {part:.0%}": zones_covered(s, part) for s in SAMPLES for part in PARTS}
     cases = [(sample, repeated) for sample in SAMPLES for repeated in (0.0, 0.5)]
     change = {f"{s}, {r:.0%} of the fields mapped alike": change_covered(s, r) for s, r in cases}
     chance = {f"{years}": trends_by_chance(years) for years in (5, 8, 10, 15)}

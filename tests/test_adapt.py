@@ -66,6 +66,8 @@ def test_without_labels_it_learns_from_what_it_is_sure_of_and_keeps_it(trained, 
     assert any("with a confident prediction and 0 labelled pixels" in text for text in told.words)
     assert accuracy(tmp_path / "out/model", path, tmp_path / "a") >= accuracy(model, path, tmp_path / "b") - 0.05
     assert adapted.legend == Trained.load(model).legend
+    assert Trained.load(model).conformal is not None
+    assert adapted.conformal is None, "the promise of prediction sets is that of the network before"
     assert not list((tmp_path / "out").glob("*checkpoint*"))
 
 

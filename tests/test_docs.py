@@ -226,7 +226,7 @@ def test_links_lead_to_a_page_of_the_repository_or_of_the_build(page, link):
 def sentences():
     """Return the texts of the code and of the word lists, with <> for each inserted value."""
     found = set()
-    for path in sorted((ROOT / "src/bocage").rglob("*.py")):
+    for path in sorted([*(ROOT / "src/bocage").rglob("*.py"), *(ROOT / "qgis/bocage").glob("*.py")]):
         for node in ast.walk(ast.parse(path.read_text())):
             if isinstance(node, ast.JoinedStr):
                 parts = (part.value if isinstance(part, ast.Constant) else "<>" for part in node.values)

@@ -2,7 +2,9 @@
 
 import json
 import shutil
+import zipfile
 from dataclasses import replace
+from xml.etree import ElementTree
 
 import geopandas as gpd
 import numpy as np
@@ -11,6 +13,8 @@ import rasterio
 
 from bocage.cli import main
 from bocage.errors import RecipeError, SamplesError, SceneError, TrainingError
+from bocage.evaluation import Predictions
+from bocage.jobs.qgis import project_of
 from bocage.jobs.run import run
 from bocage.layout import RunLayout
 from bocage.recipe import read_recipe
@@ -160,6 +164,39 @@ def test_a_draw_has_training_and_test_polygons_of_every_class_at_every_site(land
             for part in (draw.train, draw.test):
                 assert len(np.unique(samples.label[part[samples.at(name)[part]]])) == 3
         assert not set(samples.polygon[draw.train]) & set(samples.polygon[draw.test])
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("split", ["train = 0.5\ndraws = 2", 'site = "leave-one-out"'])
+def test_each_site_is_viewed_with_its_split_and_its_errors(lands, tmp_path, split):
+    """The last polygon of the north is of a class that is dropped, so that numbers of polygons of the south are shifted."""
+    table = gpd.read_file(lands / "north/reference.gpkg")
+    odd = table.iloc[[-1]].assign(code=4, geometry=table.geometry.iloc[[-1]].translate(0, -60).to_numpy())
+    gpd.pd.concat([table, odd]).to_file(lands / "north/reference.gpkg", engine="pyogrio")
+    path = written(lands, site("north"), site("south"), split=f'rare = "drop"\n{split}', mapping="draw = 1")
+    path.write_text(path.read_text().replace("classes = [", 'classes = [\n  { code = 4, name = "fallow" },'))
+    out = tmp_path / "run"
+    run(read_recipe(path), out, ("train", "evaluate"))
+    joined = opened(path, out).joined
+    draw, tested, seen = joined.draw(1), Predictions.from_parquet(RunLayout(out).split(1).test), 0
+    for name in ("north", "south"):
+        viewed = open_viewed(out, site=name)
+        here = np.flatnonzero(joined.at(name))
+        assert np.array_equal(viewed.samples.row, joined.row[here])
+        for part, members in draw.parts.items():
+            mine = viewed.samples.parts[part]
+            assert np.array_equal(viewed.samples.column[mine], joined.column[members[joined.at(name)[members]]])
+        own = viewed.tested
+        assert np.isin(own.polygon, viewed.samples.polygon[viewed.samples.parts["test"]]).all()
+        seen += len(own)
+        assert "view_no_polygons" not in [key for key, _ in viewed.missing]
+        features = [f["properties"] for f in polygons_of(viewed)["features"]]
+        assert {f["part"] for f in features if f["tested"]} <= {"test"}
+        assert sum(f["tested"] for f in features) == len(own)
+        assert sum(f["wrong"] for f in features) == (~own.right).sum()
+        used = {f["part"] for f in features if f["class"] != "fallow"}
+        assert used <= ({"test"} if "site" in split and name == "south" else {"train", "validation", "test"})
+    assert seen == len(tested)
 
 
 def test_one_site_is_left_out_at_a_time(lands, tmp_path):
@@ -383,9 +420,10 @@ def test_what_is_current_is_not_made_again(mapped, lands, capsys):
     page = (out / "report.html").read_text()
     assert page.count("data:image/png") == 6, "a map and a confidence of each site"
     assert main(["report", str(path), "--out", str(out)]) == 0
-    path.write_text(path.read_text().replace("[map]", '[report]\nlanguage = "fr"\n[map]'))
+    path.write_text(path.read_text().replace("[map]", '[report]\nlanguage = "fr"\n[map]\nsets = 0.5'))
     assert main(["report", str(path), "--out", str(out)]) == 0
     assert "Exactitude par site" in (out / "report.html").read_text()
+    assert "Ensembles de prédiction" in (out / "report.html").read_text()
 
 
 @pytest.mark.slow
@@ -405,6 +443,10 @@ def test_commands_that_take_one_site(lands, tmp_path, capsys):
     assert "All reference polygons" in capsys.readouterr().out
     arguments[-1] = str(tmp_path / "map")
     assert main(["map", str(path), *arguments]) == 0, capsys.readouterr().err
+    with zipfile.ZipFile(tmp_path / "map/qgis/project.qgz") as archive:
+        project = archive.read("project.qgs").decode()
+    assert "../map/classes.tif" in project, "the map is that of one site, in a folder without sites"
+    assert (tmp_path / "map/qgis/s2.vrt").exists()
     assert main(["report", str(tmp_path / "map")]) == 0
     assert "without imagery" not in capsys.readouterr().err
 
@@ -458,10 +500,28 @@ def test_sites_are_viewed_one_at_a_time(mapped):
     assert south.grid.crs_name == "EPSG:32631"
     assert south.layers["classes"].path == RunLayout(out).site("south").map.layer("classes", ".tif")
     assert len(polygons_of(south)["features"]) > 0
-    assert not south.is_tested
     assert Pixel(south, 3, 3).described()["code"] in (*south.legend.codes, None)
     east = open_viewed(out, site="east")
+    assert (east.samples, east.is_tested) == (None, False)
     assert polygons_of(east)["features"] == []
     assert east.grid.shape == viewed.grid.shape
     with pytest.raises(RecipeError, match="no site is called 'west'"):
         open_viewed(out, site="west")
+
+
+def test_the_qgis_project_has_a_group_for_each_site(mapped):
+    out, told = mapped[1], Told()
+    project = project_of(out, progress=told)
+    with zipfile.ZipFile(project) as archive:
+        tree = ElementTree.fromstring(archive.read("project.qgs")).find("layer-tree-group")
+    groups = {group.get("name"): [one.get("name") for one in group] for group in tree}
+    assert groups == {
+        "north": ["Reference", "Map", "Quality", "Imagery"], "south": ["Reference", "Map", "Quality", "Imagery"],
+        "east": ["Map", "Quality", "Imagery"],
+    }  # fmt: skip
+    sources = {layer.get("source") for layer in tree.iter("layer-tree-layer")}
+    assert {"../map/south/classes.tif", "./sites-south/reference.gpkg", "./sites-east/s2.vrt"} <= sources
+    table = gpd.read_file(out / "qgis/sites-south/reference.gpkg")
+    assert table.crs.to_epsg() == 32631
+    assert {"train", "test"} <= set(table.part)
+    assert told.words == []

@@ -15,6 +15,7 @@ from bocage.cli import main
 from bocage.errors import FinishError, MappingError
 from bocage.evaluation import corrected
 from bocage.finish.estimates import Calibration, Checked, adjusted
+from bocage.finish.likeness import Likeness, alike
 from bocage.finish.zones import read_zones, zone_statistics
 from bocage.grid import Grid
 from bocage.jobs.change import Year, change
@@ -259,6 +260,64 @@ def test_intervals_of_zones_cover_the_truth():
         biased += bool(estimates[0].low <= zone[0] <= estimates[0].high)
     assert 0.92 <= np.mean(covered) <= 0.98
     assert biased < 150  # the mapped area of maize is too small
+
+
+def fields_of_a_map(rng):
+    """Return 1000 fields of 4 × 5 pixels, 20 side by side: truth, map, field, and place of each pixel."""
+    field = np.repeat(np.arange(1000), 20)
+    truth = rng.choice(3, 1000, p=[0.5, 0.3, 0.2])[field]
+    inside = np.tile(np.arange(20), 1000)
+    place = np.stack([field // 20 * 4 + inside // 5, field % 20 * 5 + inside % 5], 1)
+    return truth, classified(truth, rng), field, place
+
+
+def test_intervals_of_small_zones_contain_the_differences_between_zones():
+    """A zone of 50 fields has other shares than the map by chance; more so than its 1000 pixels would have alone."""
+    rng = np.random.default_rng(8)
+    covered = {"likeness": [], "none": []}
+    for _ in range(100):
+        truth, mapped, field, place = fields_of_a_map(rng)
+        chosen = np.isin(field, rng.choice(1000, 90, replace=False))
+        checked = Checked.of(mapped[chosen], truth[chosen], field[chosen], LEGEND.names, "fields")
+        pixels = alike(mapped[chosen], truth[chosen], checked.shares, field[chosen], place[chosen])
+        zone, true = (np.bincount(v[:1000], minlength=3) for v in (mapped, truth))
+        for name, likeness in (("likeness", Likeness(pixels, 20_000, 1)), ("none", None)):
+            estimates = Calibration(checked, likeness=likeness).estimate(zone.astype(float))
+            covered[name] += [one.low <= value <= one.high for one, value in zip(estimates, true)]
+    assert 0.92 <= np.mean(covered["likeness"]) <= 0.98
+    assert np.mean(covered["none"]) < 0.88
+
+
+@pytest.mark.slow
+def test_errors_around_single_pixels_are_alike_within_fields():
+    rng, found, independent = np.random.default_rng(9), [], []
+    for _ in range(5):
+        truth, mapped, _, place = fields_of_a_map(rng)
+        chosen = rng.choice(20_000, 1000, replace=False)
+        share = Checked.of(mapped[chosen], truth[chosen], np.arange(1000), LEGEND.names, "pixels").shares
+        found.append(alike(mapped[chosen], truth[chosen], share, np.arange(1000), place[chosen]))
+        shuffled = rng.permutation(place[chosen])
+        independent.append(alike(mapped[chosen], truth[chosen], share, np.arange(1000), shuffled))
+    field = np.arange(20_000) // 20
+    every = alike(mapped, truth, Checked.of(mapped, truth, field, LEGEND.names, "all").shares, field, place)
+    assert 0.5 * every < np.median(found) < 2 * every
+    assert np.median(independent) == 1
+
+
+def test_the_whole_map_has_no_differences_between_zones():
+    share = np.array([[0.9, 0.2], [0.1, 0.8]])
+    likeness = Likeness(16.0, 100_000.0, 100.0)
+    assert not likeness.error(np.array([60_000.0, 40_000]), share).any()
+    half = likeness.error(np.array([30_000.0, 20_000]), share)
+    assert half == pytest.approx(np.sqrt((0.09 * 30_000 + 0.16 * 20_000) * 1600 * 0.5))
+    single = likeness.error(np.array([100.0, 0]), share)  # one pixel: errors are alike in all of it
+    assert single == pytest.approx(np.sqrt(0.09 * 100 * 100 * 0.999))
+
+
+def test_correct_maps_have_no_errors_that_are_alike():
+    place = np.stack([np.arange(9), np.zeros(9)], 1)
+    for unit in (np.arange(9), np.arange(9) // 3):
+        assert alike(np.arange(9) % 3, np.arange(9) % 3, np.eye(3), unit, place) == 1
 
 
 @pytest.mark.slow

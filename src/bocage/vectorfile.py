@@ -1,24 +1,48 @@
-"""Vector files: their layers, and the files that they consist of."""
+"""Vector files: what GDAL opens for a path, their layers, and the files that they consist of."""
 
-from pathlib import Path
+import zipfile
+from dataclasses import dataclass, field
+from pathlib import Path, PurePosixPath
 
 import pyogrio
+from pyogrio.errors import DataLayerError
 
 from bocage.shelf import did_you_mean
 
 SHAPEFILE = (".dbf", ".shx", ".prj", ".cpg", ".DBF", ".SHX", ".PRJ", ".CPG")
 """Files beside a .shp that its content depends on."""
+MEMBERS = (".shp", ".gpkg", ".gdb", ".gml", ".geojson", ".json", ".fgb", ".kml", ".sqlite", ".parquet", ".geoparquet")
+"""Endings of vector files in an archive."""
+ZIPPED = (".kmz", ".ods", ".xlsx")
+"""Endings of formats that are zip archives themselves; GDAL opens them as they are."""
+ARCHIVES = {b"7z\xbc\xaf\x27\x1c": "7-Zip", b"Rar!\x1a\x07": "RAR"}
+"""First bytes of archives that GDAL does not open here → their name."""
+GML = {"WRITE_GFS": "NO", "GML_ATTRIBUTES_TO_OGR_FIELDS": "YES"}
+"""GDAL's options for GML: no file is written beside the data, and attributes are fields (INSPIRE has the crop in one)."""
 
 
-def only_layer(path: Path, wanted: str, setting: str) -> str:
+@dataclass(frozen=True)
+class VectorLayer:
+    """A layer of a vector file, as GDAL opens it."""
+
+    address: str
+    """The file; for a zip archive, the vector file inside it."""
+    name: str
+    options: dict[str, str] = field(default_factory=dict)
+    """Open options of GDAL."""
+
+
+def layer_of(path: Path, wanted: str, setting: str) -> VectorLayer:
     """Return the layer to read: the wanted one, or the only one with geometries (QGIS stores styles as a layer without).
 
     Raises
     ------
     LookupError
-        The file has no such layer, or several and none is wanted; `setting` is where the user can name one.
+        The file has no such layer, or several and none is wanted; `setting` is where the user can name one. Or it is an archive
+        with several vector files or with none.
     """
-    listed = [(str(name), kind) for name, kind in pyogrio.list_layers(path)]
+    address = address_of(path)
+    listed = layers_of(address)
     names = [name for name, kind in listed if kind is not None] or [name for name, _ in listed]
     if wanted and wanted not in [name for name, _ in listed]:
         raise LookupError(
@@ -26,7 +50,78 @@ def only_layer(path: Path, wanted: str, setting: str) -> str:
         )
     if not wanted and len(names) > 1:
         raise LookupError(f"{path} has {len(names)} layers: {', '.join(names)}. Name one: {setting}.")
-    return wanted or names[0]
+    return VectorLayer(address, wanted or names[0], options_of(address))
+
+
+def layers_of(address: str) -> list[tuple[str, str | None]]:
+    """Return name and type of geometry (None: no geometry) of each layer of what GDAL opens."""
+    options = options_of(address)
+    if not options:
+        return [(str(name), kind) for name, kind in pyogrio.list_layers(address)]
+    found: list[tuple[str, str | None]] = []
+    try:  # pyogrio lists layers without options, and GDAL would then write a .gfs file beside the .gml
+        while True:
+            info = pyogrio.read_info(address, layer=len(found), **options)
+            found.append((str(info["layer_name"]), info["geometry_type"]))
+    except DataLayerError:
+        if not found:
+            raise
+    return found
+
+
+def options_of(address: str) -> dict[str, str]:
+    """Return the open options of GDAL for a file."""
+    return dict(GML) if address.lower().endswith((".gml", ".xml")) else {}
+
+
+def address_of(path: Path) -> str:
+    """Return what GDAL opens for a file: the file, or the vector file inside a zip archive, whatever the name of the archive.
+
+    Raises
+    ------
+    LookupError
+        It is an archive of another format, or one with several vector files or with none.
+    """
+    if not path.is_file() or path.suffix.lower() in ZIPPED:
+        return str(path)
+    with path.open("rb") as file:
+        start = file.read(8)
+    for mark, name in ARCHIVES.items():
+        if start.startswith(mark):
+            raise LookupError(f"{path} is a {name} archive. Unpack it and give the vector file in it.")
+    if not start.startswith(b"PK\x03\x04"):
+        return str(path)
+    members = _members(path)
+    folders = {str(PurePosixPath(member).parent) for member in members}
+    if len(members) > 1 and len(folders) == 1 and all(member.lower().endswith(".shp") for member in members):
+        folder = folders.pop()  # the shapefiles of a folder are its layers
+        return f"/vsizip/{{{path.absolute()}}}" + (f"/{folder}" if folder != "." else "")
+    if len(members) != 1:
+        found = f"{len(members)} vector files: {', '.join(members)}" if members else "no vector file"
+        raise LookupError(f"{path} contains {found}. Unpack it and give the path of one vector file.")
+    return f"/vsizip/{{{path.absolute()}}}/{members[0]}"
+
+
+def _members(path: Path) -> list[str]:
+    """Return the vector files of a zip archive; a .gdb is a folder.
+
+    Raises
+    ------
+    LookupError
+        The archive is truncated.
+    """
+    try:
+        with zipfile.ZipFile(path) as archive:
+            names = archive.namelist()
+    except zipfile.BadZipFile as error:
+        raise LookupError(f"{path} is no complete zip archive: {error}. Download or copy it again.") from error
+    found = dict.fromkeys(
+        "/".join(parts[: k + 1])
+        for parts in (name.rstrip("/").split("/") for name in names if not name.startswith("__MACOSX/"))
+        for k, part in enumerate(parts)
+        if Path(part).suffix.lower() in MEMBERS
+    )
+    return [name for name in found if not any(name.startswith(f"{other}/") for other in found)]
 
 
 def vector_files(path: Path) -> list[Path]:

@@ -38,8 +38,9 @@ class LandCover:
         """Return a layer as a lazy array (y, x), or (band, y, x) if it has several bands.
 
         The layer "classes" has the legend in its attributes: ``flag_values`` (codes) and ``flag_meanings`` as in the CF
-        conventions, ``class_names`` and ``class_colors`` in the order of the codes. Attributes ``nodata`` and ``_FillValue``:
-        value of pixels without data.
+        conventions, ``class_names`` and ``class_colors`` in the order of the codes. The layer "sets" has ``flag_masks``, the
+        value of the bit of each class, and ``class_names``, if its classes share a band. Attributes ``nodata`` and
+        ``_FillValue``: value of pixels without data.
 
         Parameters
         ----------
@@ -61,7 +62,7 @@ class LandCover:
             raise MappingError(f"{self.delivered.folder}: no layer is called '{layer}'.{known}")
         info, place = inspect(path), window_of(window, grid)
         values = lazy(partial(self._read, layer, info.count), place, (info.count,), np.dtype(info.dtype))
-        legend = self._legend() if layer == "classes" else {}
+        legend = self._legend() if layer == "classes" else self._bits() if layer == "sets" and info.count == 1 else {}
         nodata = np.dtype(info.dtype).type(info.nodata or 0).item()
         attrs = {"nodata": nodata, "_FillValue": nodata} | legend
         coords = ground_coords(grid, place)
@@ -99,6 +100,11 @@ class LandCover:
             "flag_values": list(legend.codes), "flag_meanings": meanings, "class_names": list(legend.names),
             "class_colors": list(legend.colors),
         }  # fmt: skip
+
+    def _bits(self) -> dict[str, object]:
+        """Return the bit of each class in the layer "sets"."""
+        names = self.delivered.legend.names
+        return {"flag_masks": [1 << bit for bit in range(len(names))], "class_names": list(names)}
 
     def _repr_html_(self) -> str:
         """Return a quicklook of the classes, with the legend and the share of each class."""

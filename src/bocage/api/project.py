@@ -14,6 +14,7 @@ from bocage.api.tables import Accuracy, Labels, Page, Report, Training
 from bocage.cli.terminal import terminal
 from bocage.errors import MappingError, Problem, RecipeError
 from bocage.jobs.finish import finish
+from bocage.jobs.qgis import project_of
 from bocage.jobs.run import run
 from bocage.jobs.view import viewer_of
 from bocage.layout import RunLayout
@@ -163,6 +164,22 @@ class Project:
         """
         with self._progress() as progress:
             return Page(viewer_of([self.out], site=site, progress=progress))
+
+    def qgis(self, overwrite: bool = False) -> Path:
+        """Write the QGIS project of the run as it is now, as ``bocage qgis``, and return its path; no stage is run.
+
+        Parameters
+        ----------
+        overwrite
+            Whether a project that was saved by QGIS since is replaced.
+
+        Raises
+        ------
+        RunFolderError
+            The folder has nothing to show, or the project was saved by QGIS since.
+        """
+        with self._progress() as progress:
+            return project_of(self.out, overwrite=overwrite, progress=progress)
 
     def _run(self, stages: Sequence[str]) -> Run | SitesRun:
         with self._progress() as progress:

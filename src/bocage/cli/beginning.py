@@ -13,14 +13,20 @@ from bocage.layout import RunLayout
 
 
 @click.command()
-@click.argument("images", type=click.Path(path_type=Path))
-@click.argument("reference", type=click.Path(path_type=Path))
+@click.argument("images", type=click.Path(path_type=Path), required=False)
+@click.argument("reference", type=click.Path(path_type=Path), required=False)
+@click.option(
+    "--reference",
+    "alone",
+    type=click.Path(path_type=Path),
+    help="Without images: print the fields, the label field and the legend that a vector file offers; write nothing.",
+)
 @click.option("--label", default="", help="Field with the class [default: chosen from the fields of the file].")
 @click.option("--layer", default="", help="Layer of the vector file, if it has several.")
 @click.option(
     "--out", type=click.Path(path_type=Path), default=Path("recipe.toml"), show_default=True, help="Recipe to write."
 )
-def init(images: Path, reference: Path, label: str, layer: str, out: Path) -> None:
+def init(images: Path | None, reference: Path | None, alone: Path | None, label: str, layer: str, out: Path) -> None:
     """Write a recipe for your images and polygons.
 
     IMAGES is a folder of images or of tables of series, REFERENCE a vector file of labelled polygons, or a table with
@@ -33,11 +39,30 @@ def init(images: Path, reference: Path, label: str, layer: str, out: Path) -> No
       bocage init images/ fields.gpkg
       bocage init images/ fields.shp --label CODE --out reunion.toml
       bocage init tables/ fields.csv
+      bocage init --reference register.zip
     """
+    if alone:
+        if images:
+            raise click.UsageError(
+                "--reference is for a vector file without images; give IMAGES REFERENCE, or --reference"
+            )
+        _propose(alone, label, layer)
+        return
+    if images is None or reference is None:
+        raise click.UsageError("give the folder of the images and the reference: bocage init IMAGES REFERENCE")
     started(f"images: {images}")
     from bocage.jobs.init import write_recipe
 
     for line in write_recipe(images, reference, label, out, layer):
+        click.echo(line)
+
+
+def _propose(reference: Path, label: str, layer: str) -> None:
+    started(f"reference: {reference}")
+    from bocage.samples.labels import read_labels
+    from bocage.samples.proposal import proposal
+
+    for line in proposal(read_labels(reference, label, layer)):
         click.echo(line)
 
 

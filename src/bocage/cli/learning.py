@@ -1,4 +1,4 @@
-"""Commands for trained networks: adapt, pretrain, export."""
+"""Commands for trained networks: adapt, pretrain, embed, export."""
 
 from pathlib import Path
 
@@ -76,6 +76,36 @@ def pretrain(recipe: Path, out: Path | None, overwrite: bool, pixels: int, epoch
     with terminal() as progress:
         pretrain_on(parsed, folder, Pretraining(pixels=pixels, epochs=epochs), progress, overwrite)
     click.echo(f"pretrained encoder: {RunLayout(folder).pretrained.path}")
+
+
+@click.command()
+@click.argument("model", type=click.Path(path_type=Path))
+@click.option("--scene", "recipe", required=True, type=click.Path(path_type=Path), help="Recipe of the scene.")
+@click.option("--out", type=click.Path(path_type=Path), required=True, help="Folder of the raster.")
+@SET
+@SITE
+@OVERWRITE
+@ALLOW
+def embed(model: Path, recipe: Path, site: str | None, out: Path, overwrite: bool) -> None:
+    """Write the features of a network as a raster.
+
+    MODEL is the folder of a pretraining, of a model or of a run, or a TOML file that declares an ONNX graph and its
+    inputs. The raster has a band for each feature, on the grid of
+    the map, and is a source of other recipes with the sensor image. The network must have an encoder (patchwork). The
+    reference polygons are not read.
+
+    \b
+    Examples:
+      bocage embed runs/start --scene recipe.toml --out features
+      bocage embed runs/start/pretrained --scene next_year.toml --out features_2023
+    """
+    parsed = opened(recipe, site)
+    from bocage.jobs.embed import embed as write
+
+    with terminal() as progress:
+        path = write(parsed, model, out, progress, overwrite)
+    click.echo(f"features: {path}")
+    click.echo(f'As a source of a recipe: sensor = "image", path = "{path}"')
 
 
 @click.command()

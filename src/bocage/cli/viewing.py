@@ -1,4 +1,4 @@
-"""Command that shows a run in the browser."""
+"""Commands that show a run: in the browser, in QGIS."""
 
 from pathlib import Path
 
@@ -43,3 +43,28 @@ def view(run: Path, other: Path | None, no_browser: bool, port: int, site: str, 
         click.echo("ended")
     finally:
         viewer.stop()
+
+
+@click.command()
+@click.argument("run", type=click.Path(path_type=Path))
+@click.option("--recipe", type=click.Path(path_type=Path), help="Recipe of RUN, if it was moved since.")
+@click.option("--overwrite", is_flag=True, help="Replace a project that was saved by QGIS since.")
+def qgis(run: Path, recipe: Path | None, overwrite: bool) -> None:
+    """Write the QGIS project of a run.
+
+    RUN is the folder of a run, finished or not, of a map or of a mosaic. The project, qgis/project.qgz, has the layers of
+    the map with their styles, the reference polygons by class and by part, the finished map, and the imagery. 'bocage
+    run', 'bocage report' and 'bocage finish' write it too. It refers to the files of the run by relative paths, to the
+    imagery by absolute paths. QGIS 3.22 or later opens it; QGIS is not needed to write it.
+
+    \b
+    Examples:
+      bocage qgis runs/my-valley
+      bocage qgis runs/my-valley --recipe moved/recipe.toml --overwrite
+    """
+    started(f"QGIS project: {run}")
+    from bocage.jobs.qgis import project_of
+
+    with terminal() as progress:
+        path = project_of(run, recipe, overwrite, progress)
+    click.echo(f"project: {path}")

@@ -6,6 +6,7 @@ from bocage.evaluation.matrix import ConfusionMatrix, compare
 from bocage.evaluation.metrics import METRICS
 from bocage.evaluation.predictions import Predictions, predictions_of
 from bocage.evaluation.score import Evaluation, Score, load_score, spread_of
+from bocage.evaluation.sets import Covered, Promised
 from bocage.evaluation.transfer import Elsewhere, Legends, transfer_of
 from bocage.evaluation.trust import Trust, trust_of
 
@@ -15,11 +16,13 @@ __all__ = [
     "Comparison",
     "ConfusionMatrix",
     "Corrected",
+    "Covered",
     "Elsewhere",
     "Evaluation",
     "Legends",
     "Line",
     "Predictions",
+    "Promised",
     "Score",
     "Trust",
     "clustered",

@@ -22,7 +22,7 @@ from bocage.errors import EvaluationError
 from bocage.grid import Grid
 from bocage.legend import Legend
 from bocage.shelf import did_you_mean
-from bocage.vectorfile import only_layer
+from bocage.vectorfile import layer_of
 
 NUMBER = "sample"
 """Field that joins the sample to its design."""
@@ -155,8 +155,11 @@ def _table(path: Path, field: str) -> pd.DataFrame:
     if not path.exists():
         raise EvaluationError(f"{path} does not exist.")
     try:
-        layer = only_layer(path, "", "save the sample in a file of its own")
-        table = pd.DataFrame(gpd.read_file(path, engine="pyogrio", ignore_geometry=True, layer=layer))
+        layer = layer_of(path, "", "save the sample in a file of its own")
+        features = gpd.read_file(
+            layer.address, engine="pyogrio", ignore_geometry=True, layer=layer.name, **layer.options
+        )
+        table = pd.DataFrame(features)
     except LookupError as error:
         raise EvaluationError(str(error)) from error
     except Exception as error:  # pyogrio raises errors of many types when it cannot read a file

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from bocage.errors import FinishError
 from bocage.evaluation.area import Estimate
+from bocage.finish.likeness import Likeness
 
 SINGULAR = 1e6
 """Condition number above which rates of confusion cannot be inverted."""
@@ -50,6 +51,13 @@ class Checked:
         counts = np.bincount(cell, minlength=units * k * k).reshape(units, k, k)
         return cls(counts.astype(np.float64), tuple(names), origin)
 
+    @property
+    def shares(self) -> NDArray[np.float64]:
+        """Share of each reference class (row) within each map class (column), (K, K); a class without pixels has its own."""
+        held = self.counts.sum((0, 1))
+        seen = held > 0
+        return np.where(seen, self.counts.sum(0) / np.where(seen, held, 1), np.eye(len(held)))
+
     def weighted(self, weight: NDArray[np.float64]) -> "Checked":
         """Return the counts multiplied by weights that broadcast to (U, K, K): of units, or of classes."""
         return Checked(self.counts * weight, self.names, self.origin)
@@ -71,14 +79,16 @@ class Calibration:
     The calibration estimator (Czaplewski & Catts 1992, doi:10.1016/0034-4257(92)90138-A; Gallego 2004,
     doi:10.1080/01431160310001619607): the estimated area of a class is the sum, over the map classes, of the mapped area times
     the share of the class among the reference pixels of that map class. It assumes that these shares are the same in every
-    zone as over the whole map. The variance is that of the shares between units, by linearisation; that of given weights is left
-    out.
+    zone as over the whole map, but for chance. The variance is that of the shares between units, by linearisation, plus that of
+    the shares of a zone around those of the map; that of given weights is left out.
     """
 
     checked: Checked
     fitted: bool = False
     """Whether the proportions of the reference classes are those that, with the rates of confusion of the same units, give the
     areas of the map. Their variance is then part of the intervals."""
+    likeness: Likeness | None = None
+    """How the shares vary over the map; None: not at all."""
 
     def estimate(self, mapped: NDArray[np.float64]) -> list[Estimate]:
         """Return the estimated areas (K) of a zone, given the mapped areas (K,).
@@ -86,12 +96,11 @@ class Calibration:
         A map class without reference pixels is taken as it is. With given weights, the interval is NaN where a map class of the
         zone has reference pixels in one unit only; with fitted ones, of a reference class with pixels in one unit only.
         """
-        counts = self.checked.counts
-        held = counts.sum((0, 1))
-        seen = held > 0
-        share = np.where(seen, counts.sum(0) / np.where(seen, held, 1), np.eye(len(held)))  # (reference, map)
+        counts, share = self.checked.counts, self.checked.shares
         value = share @ mapped
         error = np.sqrt(np.square((self._fitted if self.fitted else self._given)(mapped, share)).sum(0))
+        if self.likeness:
+            error = np.hypot(error, self.likeness.error(mapped, share))
         quantile, total = _quantile(int(counts.any((1, 2)).sum())), float(mapped.sum())
         return [_interval(float(v), float(e), quantile, total) for v, e in zip(value, error, strict=True)]
 

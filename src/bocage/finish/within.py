@@ -19,7 +19,7 @@ from bocage.progress import Progress
 from bocage.samples.rasterise import pixels_inside
 from bocage.sources.base import Decoding
 from bocage.sources.raster import inspect, is_raster, nests, read, touches
-from bocage.vectorfile import only_layer
+from bocage.vectorfile import layer_of
 
 
 @dataclass(frozen=True)
@@ -161,5 +161,6 @@ def _parcels(path: Path, place: Place, progress: Progress) -> Within:
 
 def _fields(path: Path, number: NDArray[np.int64]) -> Any:
     """Return the fields of the features `number` of a vector file that can be read."""
-    _, table = pyogrio.read_arrow(path, layer=only_layer(path, "", ""), read_geometry=False)
+    layer = layer_of(path, "", "")
+    _, table = pyogrio.read_arrow(layer.address, layer=layer.name, read_geometry=False, **layer.options)
     return table.take(pa.array(number - 1))

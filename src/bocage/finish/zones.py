@@ -27,7 +27,7 @@ from bocage.mapping.areas import pixel_areas
 from bocage.mapping.delivered import Delivered
 from bocage.progress import Progress
 from bocage.shelf import did_you_mean
-from bocage.vectorfile import only_layer
+from bocage.vectorfile import layer_of
 
 PART = 1024
 """Side of the parts of a zone that are read at a time, in pixels."""
@@ -78,9 +78,10 @@ def read_zones(path: Path, field: str, grid: Grid, progress: Progress) -> Zones:
     if not path.exists():
         raise FinishError(f"{path} does not exist. Give the path of a vector file of polygons.")
     try:
-        layer = only_layer(path, "", "write its polygons to a file of their own")
-        meta, _, wkb, values = pyogrio.raw.read(path, layer=layer, columns=[field] if field else [])
-        fields = pyogrio.read_info(path, layer=layer)["fields"].tolist()
+        layer = layer_of(path, "", "write its polygons to a file of their own")
+        columns = [field] if field else []
+        meta, _, wkb, values = pyogrio.raw.read(layer.address, layer=layer.name, columns=columns, **layer.options)
+        fields = pyogrio.read_info(layer.address, layer=layer.name, **layer.options)["fields"].tolist()
     except (DataSourceError, DataLayerError, FieldError, ValueError) as error:
         raise FinishError(f"{path} cannot be read as a vector file: {error}. Give a file of polygons.") from error
     except LookupError as error:

@@ -26,6 +26,7 @@ from bocage.samples.points import label_rows
 from bocage.scene import Cube, make_scene
 from bocage.sources import (
     SENSORS,
+    HistorySource,
     Readable,
     RegionsSource,
     Source,
@@ -191,10 +192,10 @@ def _look_at_reference(recipe: Recipe, seen: Preflight, progress: Progress) -> I
 
 
 def _over(sources: dict[str, Readable], grid: Grid) -> dict[str, Readable]:
-    """Return the sources that overlap the map, cropped to the map; without regions, which show nothing of the ground."""
+    """Return the sources that overlap the map, cropped to the map; without regions and history, which have no imagery."""
     kept = {}
     for name, source in sources.items():
-        if isinstance(source, RegionsSource):
+        if isinstance(source, RegionsSource | HistorySource):
             continue
         try:
             check_overlap(source, grid)
@@ -226,6 +227,7 @@ def _look_at_run(recipe: Recipe, seen: Preflight, out: Path) -> Iterator[Finding
         yield Finding.quoting("model", error)
         return
     seen.scene = scene
+    yield from (Finding.of("warning", note.source, note) for note in scene.notes if note.code == "same_season")
     if len(members := recipe.choice.members) > 1:
         means = Note.of("mean_of_models", n=len(members), members=recipe.choice.title)
         yield Finding.of("note", "model", means)

@@ -15,6 +15,7 @@ from bocage.finish.vectors import VectorMap
 from bocage.finish.votes import count_votes, voted, write_votes
 from bocage.finish.within import Place, Within, open_within
 from bocage.grid import Window
+from bocage.jobs.qgis import try_project
 from bocage.jobs.zones import tested_at, zones_of
 from bocage.layout import MapOnlyLayout, RunLayout
 from bocage.machine import versions
@@ -107,6 +108,7 @@ def finish(recipe: Recipe, out: Path, progress: Progress = QUIET) -> RunLayout:
             finishing.once("zones", finishing.zones)
         else:
             finishing.forget("zones", *layout.finish.path.glob("zones.*"))
+        try_project(RunLayout(out), progress)
     return layout
 
 

@@ -267,7 +267,7 @@ def _leaked(sought: Sought) -> str:
 
 def _about_labels(sought: Sought) -> list[str]:
     """Return remarks on the labels: years other than those of the images, and classes with too few features."""
-    remarks = []
+    remarks = sought.labels.remarks
     years = {time.year for c in sought.candidates for time in c.source.times if time}
     if years and sought.labels.years and not years & set(sought.labels.years):
         theirs, ours = (", ".join(map(str, sorted(found)[:6])) for found in (sought.labels.years, years))

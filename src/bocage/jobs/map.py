@@ -5,6 +5,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from bocage.errors import RunFolderError
+from bocage.jobs.qgis import try_project
 from bocage.jobs.report import asked_of, write_transfer_of
 from bocage.layout import ModelLayout, RunLayout
 from bocage.machine import device_of
@@ -65,6 +66,7 @@ def map_with(
         mapped.save(layout.mapped)
         land = make_map(trained, scene, settings, layout.map.path, computing, progress)
         progress.say(f"report: {write_transfer_of(layout, mapped, None, (scene, recipe.report.language))}")
+        try_project(layout, progress, {"": scene})
         return land
 
 

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
+from bocage.jobs.qgis import try_project
 from bocage.progress import QUIET, Progress
 from bocage.recipe import Recipe
 from bocage.run import STAGES, Run, SitesRun, held, open_run, open_sites, segment_first
@@ -39,4 +40,7 @@ def run(
         for stage in STAGES:
             if stage in stages:
                 work[stage]()
+        if "report" in stages and opened.maps_on_disk():
+            scenes = opened.scenes if isinstance(opened, SitesRun) else {"": opened.scene}
+            try_project(opened.layout, progress, scenes)
     return opened

@@ -3,14 +3,18 @@
 import tomllib
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from bocage.disk import artefact
 from bocage.errors import EvaluationError
 from bocage.evaluation import Predictions, corrected
 from bocage.evaluation.sample import Drawn, read_sample
 from bocage.finish.estimates import Calibration, Checked
+from bocage.finish.likeness import Likeness, alike
+from bocage.finish.regularise import HECTARE
 from bocage.finish.zone_tables import write_zones
 from bocage.finish.zones import ZoneStatistics, read_zones, zone_statistics
 from bocage.jobs.evaluate import mapped_at
@@ -62,18 +66,48 @@ def calibration_of(
 ) -> Calibration | None:
     """Return the correction of mapped areas; None, with a message, if no reference pixels are known."""
     if sample:
-        return Calibration(checked_by_sample(land, sample))
-    checked = checked_by_test(folder, land)
-    if checked is None:
+        labelled = pixels_of_sample(land, sample)
+        return Calibration(labelled.checked, likeness=labelled.likeness(land))
+    pixels = pixels_of_test(folder, land)
+    if pixels is None:
         progress.say(
             "No areas are estimated: the map is not that of an evaluated run, and no labelled sample is given."
         )
         return None
     try:
-        return Calibration(checked.at_shares(_prior(folder, land)), fitted=True)
+        return Calibration(pixels.checked.at_shares(_prior(folder, land)), True, pixels.likeness(land))
     except EvaluationError as error:
         progress.say(f"No areas are estimated: {error}")
         return None
+
+
+@dataclass(frozen=True)
+class ReferencePixels:
+    """Reference pixels (N,) of a map; classes are positions in the legend."""
+
+    mapped: NDArray[Any]
+    reference: NDArray[Any]
+    unit: NDArray[Any]
+    """Number of the polygon, or of the single pixel."""
+    place: NDArray[Any]
+    """Row and column on the grid of the map (N, 2)."""
+    weight: NDArray[np.float64] | None
+    """Inclusion weight of each unit (U,); None: all are equal."""
+    origin: str
+    names: tuple[str, ...]
+
+    @property
+    def checked(self) -> Checked:
+        """The numbers of pixels by unit and classes."""
+        found = Checked.of(self.mapped, self.reference, self.unit, self.names, self.origin)
+        return found if self.weight is None else found.weighted(self.weight[:, None, None])
+
+    def likeness(self, land: Delivered) -> Likeness:
+        """Return how the errors vary over a map."""
+        areas = Areas.load(land.layout.areas, land.legend)
+        total, shares = areas.total * HECTARE, self.checked.shares
+        pixels = alike(self.mapped, self.reference, shares, self.unit, self.place)
+        return Likeness(pixels, total, total / max(1, int(areas.pixels.sum())))
 
 
 @dataclass(frozen=True)
@@ -135,14 +169,27 @@ def _prior(folder: Path, land: Delivered) -> tuple[float, ...]:
 
 def checked_by_test(folder: Path, land: Delivered) -> Checked | None:
     """Return the test pixels of the run whose map is in a folder, by polygon; None without an evaluated run."""
+    pixels = pixels_of_test(folder, land)
+    return pixels.checked if pixels else None
+
+
+def pixels_of_test(folder: Path, land: Delivered) -> ReferencePixels | None:
+    """Return the test pixels of the run whose map is in a folder; None without an evaluated run."""
     tested = _predictions(folder)
     if tested is None:
         return None
-    return Checked.of(tested.predicted, tested.label, tested.polygon, land.legend.names, f"test polygons of {folder}")
+    place = np.stack([tested.row, tested.column], 1)
+    origin = f"test polygons of {folder}"
+    return ReferencePixels(tested.predicted, tested.label, tested.polygon, place, None, origin, land.legend.names)
 
 
 def checked_by_sample(land: Delivered, sample: LabelledSample) -> Checked:
-    """Return the labelled pixels of a validation sample, each with the weight of its stratum.
+    """Return the labelled pixels of a validation sample, each with the weight of its stratum; errors as below."""
+    return pixels_of_sample(land, sample).checked
+
+
+def pixels_of_sample(land: Delivered, sample: LabelledSample) -> ReferencePixels:
+    """Return the labelled pixels of a validation sample.
 
     Raises
     ------
@@ -159,10 +206,9 @@ def checked_by_sample(land: Delivered, sample: LabelledSample) -> Checked:
         raise EvaluationError(
             f"{sample.path}: none of its labelled pixels is on the map {land.folder}. Check that it is the sample of this map."
         )
+    number = labelled.number[seen]
     stratum = drawn.stratum[labelled.number]
     count = {code: int((stratum == code).sum()) for code in drawn.sizes}
-    weight = np.array([drawn.sizes[code] / count[code] for code in stratum[seen].tolist()])
-    found = Checked.of(
-        mapped[seen], labelled.label[seen], np.arange(int(seen.sum())), land.legend.names, f"{sample.path}"
-    )
-    return found.weighted(weight[:, None, None])
+    weight = np.array([drawn.sizes[code] / count[code] for code in drawn.stratum[number].tolist()])
+    place, unit = np.stack([drawn.row[number], drawn.column[number]], 1), np.arange(len(number))
+    return ReferencePixels(mapped[seen], labelled.label[seen], unit, place, weight, f"{sample.path}", land.legend.names)

@@ -6,6 +6,7 @@ from bocage.layout.run import (
     MapOnlyLayout,
     ModelLayout,
     ObjectsLayout,
+    QgisLayout,
     RunLayout,
     SiteLayout,
     SplitLayout,
@@ -14,6 +15,6 @@ from bocage.layout.scout import ScoutLayout
 from bocage.layout.several import ChangeLayout, FusionLayout, TrendsLayout
 
 __all__ = [
-    "ChangeLayout", "FinishLayout", "FusionLayout", "MapLayout", "MapOnlyLayout", "ModelLayout", "ObjectsLayout", "RunLayout",
-    "ScoutLayout", "SiteLayout", "SplitLayout", "TrendsLayout",
+    "ChangeLayout", "FinishLayout", "FusionLayout", "MapLayout", "MapOnlyLayout", "ModelLayout", "ObjectsLayout", "QgisLayout",
+    "RunLayout", "ScoutLayout", "SiteLayout", "SplitLayout", "TrendsLayout",
 ]  # fmt: skip

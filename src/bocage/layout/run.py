@@ -16,6 +16,7 @@
     ├── maps/<region>/              as map/, and region.json
     ├── score.json  sample.json  validation.gpkg
     ├── report.html  report.json
+    ├── qgis/                       project.qgz  reference.gpkg  <source>.{vrt,tif}
     ├── mapped.json  adapted.json   a map by a model of another run; an adaptation (model/, curves.csv)
     ├── fusion.json  test.parquet   a fusion of maps, in map/; predictions of the fused map at test pixels of all its maps
     └── compare/<label>/  comparison.{html,csv,tex,json}  speed.json
@@ -310,6 +311,23 @@ class FinishLayout:
 
 
 @dataclass(frozen=True)
+class QgisLayout:
+    """The folder of the QGIS project, and of the files that it needs besides those of the run."""
+
+    path: Path
+
+    @property
+    def project(self) -> Path:
+        """The project."""
+        return self.path / "project.qgz"
+
+    @property
+    def reference(self) -> Path:
+        """Reference polygons with their class, their part and their errors."""
+        return self.path / "reference.gpkg"
+
+
+@dataclass(frozen=True)
 class RunLayout:
     """The folder of a run."""
 
@@ -421,6 +439,11 @@ class RunLayout:
     def report_numbers(self) -> Path:
         """Every number of the report."""
         return self.path / "report.json"
+
+    @property
+    def qgis(self) -> QgisLayout:
+        """QGIS project."""
+        return QgisLayout(self.path / "qgis")
 
     @property
     def mapped(self) -> Path:

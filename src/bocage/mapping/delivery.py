@@ -47,7 +47,8 @@ class Delivery:
         write_text(layout.qml, qml(self.legend))
         write_text(layout.sld, sld(self.legend))
         for layer, style in self._styles.items():
-            write_text(style, qml(LAYERS[layer].legend(self.legend)))
+            one = LAYERS[layer]
+            write_text(style, one.style(self.legend) if one.style else qml(one.legend(self.legend)))
         areas.save(layout.areas)
         sums = checksums_of(self._members(), layout.path)
         write_text(layout.item, self._item(sums))
@@ -60,8 +61,9 @@ class Delivery:
 
     @property
     def _styles(self) -> dict[str, Path]:
-        """Layers of classes beside the map itself → their style for QGIS."""
-        further = [name for name, bands in self.bands.items() if bands[0].categorical and name != "classes"]
+        """Layers beside the map itself that have classes or a style of their own → their style for QGIS."""
+        styled = {name for name, layer in LAYERS.items() if layer.style}
+        further = [n for n, bands in self.bands.items() if (bands[0].categorical or n in styled) and n != "classes"]
         return {name: self.layout.layer(name, ".qml") for name in further if name in self.files}
 
     def _item(self, sums: Mapping[str, str]) -> str:
@@ -118,6 +120,12 @@ class Delivery:
         asset.extra_fields["raster:bands"] = [
             {"name": b.name, "data_type": b.dtype, "nodata": b.nodata, "scale": b.scale} for b in self.bands[layer]
         ]
+        if bits := self.bands[layer][0].bits:
+            values = [{"value": 0, "name": "absent"}, {"value": 1, "name": "member"}]
+            fields = (
+                {"name": _slug(name), "description": name, "offset": k, "length": 1} for k, name in enumerate(bits)
+            )
+            asset.extra_fields["classification:bitfields"] = [{**field, "classes": values} for field in fields]
         if any(band.categorical for band in self.bands[layer]):
             legend = LAYERS[layer].legend(self.legend)
             asset.extra_fields["classification:classes"] = [self._class(legend, i) for i in range(len(legend.classes))]

@@ -151,7 +151,8 @@ class Making:
         )
         for remark in region.remarks if region else ():
             progress.say(remark)
-        frame = Frame(trained.legend, tuple(trained.footprints), settings.probabilities, settings.certain)
+        least = _least(trained, settings, progress)
+        frame = Frame(trained.legend, tuple(trained.footprints), settings.probabilities, settings.certain, least)
         cell, tile = lattice(trained, scene.grid.shape, settings.tile)
         bands = {name: LAYERS[name].bands(frame) for name in settings.layers}
         where = str(device_of(device))
@@ -256,6 +257,16 @@ class Making:
                 )
             yield window, array
 
+    @property
+    def _promise(self) -> dict[str, Any]:
+        """What the STAC item says about the prediction sets; nothing without sets."""
+        if self.settings.sets is None:
+            return {}
+        least = dict(zip(self.task.frame.legend.names, self.task.frame.sets, strict=True))
+        return {
+            "sets": {"coverage": self.settings.sets, "by": self.settings.sets_by, "least_probability": least},
+        }
+
     def _delivery(self) -> Delivery:
         task = self.task
         sources = [task.scene.cubes[name] for name in task.trained.footprints]
@@ -265,7 +276,7 @@ class Making:
         about = {
             "model": task.trained.title, "model_fingerprint": task.trained.fingerprint, "precision": task.precision,
             "sources": list(task.trained.footprints), "temperature": task.trained.calibration.temperature,
-            "inputs": digest(in_order(self.inputs)), "versions": versions(),
+            "inputs": digest(in_order(self.inputs)), "versions": versions(), **self._promise,
         }  # fmt: skip
         land = open_map(task.frame.legend, task.scene.grid, self.settings, self.folder.path)
         period = (min(days), max(days)) if days else None
@@ -278,6 +289,27 @@ def _check_model(trained: Trained, settings: Mapping) -> None:
         raise TrainedError(
             'The model folder has no training domain, which "novelty" needs. Train again, or remove "novelty" from [map] layers.'
         )
+
+
+def _least(trained: Trained, settings: Mapping, progress: Progress) -> tuple[float, ...]:
+    """Return the least probability of each class in a prediction set; empty without sets. Report classes of few polygons.
+
+    Raises
+    ------
+    TrainedError
+        The model has no calibration polygons.
+    """
+    coverage, conformal = settings.sets, trained.conformal
+    if coverage is None:
+        return ()
+    if conformal is None:
+        raise TrainedError(
+            f"{trained.title} has no calibration polygons, which [map] sets = {coverage:g} needs: it was trained without them, "
+            "adapted, or trained with an earlier version. Train again with [training] calibrate = true, or remove 'sets'."
+        )
+    if too_few := conformal.too_few(coverage, settings.sets_by, trained.legend.names):
+        progress.say(too_few)
+    return conformal.least(coverage, settings.sets_by)
 
 
 def _origins(task: Task, windows: Sequence[Window]) -> dict[Window, Origin]:

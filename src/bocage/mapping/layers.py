@@ -1,15 +1,22 @@
 """Layers of a map, computed from the predictions of a window."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
+from bocage.conformal import members
 from bocage.legend import Legend
 from bocage.mapping.predict import Prediction
+from bocage.mapping.styles import sizes_qml
 from bocage.mapping.writers import MapBand
+
+SETS = ("set_size", "sets", "set_class")
+"""Layers of prediction sets."""
+BITS = (8, 16, 32)
+"""Bits of the types of the layer "sets"."""
 
 
 @dataclass(frozen=True)
@@ -23,6 +30,8 @@ class Frame:
     """Data type of stored probabilities: "uint8" in hundredths, "uint16" in ten-thousandths."""
     certain: float = 0.0
     """Least probability of the classes of the layer "certain"."""
+    sets: tuple[float, ...] = ()
+    """Least probability (K,) with which each class is in a prediction set; empty without sets."""
 
 
 @dataclass(frozen=True)
@@ -34,6 +43,8 @@ class Layer:
     """Returns the values (bands, height, width)."""
     legend: Callable[[Legend], Legend] = lambda legend: legend
     """Returns the classes whose codes it has, from the legend of the map."""
+    style: Callable[[Legend], str] | None = None
+    """Returns its style for QGIS, from the legend of the map; None: that of its classes, if it has classes."""
 
 
 def _classes_bands(frame: Frame) -> tuple[MapBand, ...]:
@@ -62,6 +73,48 @@ def _certain(prediction: Prediction, frame: Frame) -> NDArray[Any]:
         likeliest = np.array(level.codes, codes.dtype)[probabilities.argmax(0)]
         codes = np.where(probabilities.max(0) >= frame.certain, likeliest, codes)
     return np.asarray(codes * prediction.valid)[None]
+
+
+def _sets_bands(frame: Frame) -> tuple[MapBand, ...]:
+    """Return one band with a bit for each class, or, of more than 32 classes, a band for each class."""
+    names = frame.legend.names
+    if len(names) > BITS[-1]:
+        return tuple(MapBand(name, "uint8", 255, numbers=True) for name in names)
+    bits = next(bits for bits in BITS if len(names) <= bits)
+    return (MapBand("classes of the set, a bit for each", f"uint{bits}", 0, numbers=True, bits=names),)
+
+
+def _sets(prediction: Prediction, frame: Frame) -> NDArray[Any]:
+    """Return the members of the prediction sets: bit k (value 2 ** k) of the band, or band k, for class k of the legend."""
+    band, found = _sets_bands(frame)[0], members(prediction.probabilities, frame.sets)
+    if not band.bits:
+        return np.where(prediction.valid, found.astype(band.dtype), np.array(band.nodata, band.dtype))
+    bits = np.left_shift(np.uint64(1), np.arange(len(found), dtype=np.uint64))
+    return np.asarray(np.tensordot(bits, found.astype(np.uint64), 1) * prediction.valid).astype(band.dtype)[None]
+
+
+def _set_size_bands(frame: Frame) -> tuple[MapBand, ...]:
+    return (MapBand("classes in the set", "uint8" if len(frame.legend.names) <= 255 else "uint16", 0, numbers=True),)
+
+
+def _set_size(prediction: Prediction, frame: Frame) -> NDArray[Any]:
+    """Return the number of classes of the prediction sets, from 1; 0 is nodata."""
+    size = members(prediction.probabilities, frame.sets).sum(0) * prediction.valid
+    return np.asarray(size).astype(_set_size_bands(frame)[0].dtype)[None]
+
+
+def _set_class_bands(frame: Frame) -> tuple[MapBand, ...]:
+    return (replace(_certain_bands(frame)[0], name="class of the set"),)
+
+
+def _set_class(prediction: Prediction, frame: Frame) -> NDArray[Any]:
+    """Return the code of the finest class, at any level, that contains the prediction set; 0 where only the whole legend does."""
+    codes, found = np.zeros(prediction.valid.shape, np.int64), members(prediction.probabilities, frame.sets)
+    for level in frame.legend.levels:
+        own = level.sums(found.astype(np.int64)) > 0
+        code = np.array(level.codes)[own.argmax(0)]
+        codes = np.where((own.sum(0) == 1) & (code > 0), code, codes)  # a parent without a code has no pixels
+    return np.asarray(codes * prediction.valid).astype(_set_class_bands(frame)[0].dtype)[None]
 
 
 def _percent(name: str, of: Callable[[Prediction], NDArray[Any]]) -> Layer:
@@ -130,6 +183,9 @@ LAYERS = {
     "novelty": _percent("novelty", _novelty),
     "validity": Layer(_validity_bands, _validity),
     "certain": Layer(_certain_bands, _certain, lambda legend: legend.whole),
+    "set_size": Layer(_set_size_bands, _set_size, style=lambda legend: sizes_qml(len(legend.classes))),
+    "sets": Layer(_sets_bands, _sets),
+    "set_class": Layer(_set_class_bands, _set_class, lambda legend: legend.whole),
 }
 """Layers by name.
 

@@ -14,7 +14,7 @@ import torch
 from numpy.typing import NDArray
 
 from bocage.grid import Ratio, Window
-from bocage.models import Footprint, moved, window_positions
+from bocage.models import Batch, Footprint, moved, window_positions
 from bocage.progress import QUIET, Progress
 from bocage.samples import Pixels
 from bocage.scene import Block, Scene
@@ -173,7 +173,7 @@ def infer(trained: Trained, inputs: Inputs, window: Window, how: Forward) -> Pre
     grown, classes = inputs.window, len(trained.legend.classes)
     probabilities = np.zeros((classes, grown.height, grown.width), np.float32)
     novelty = np.zeros((grown.height, grown.width), np.float32) if how.novelty else None
-    for cell in _cells(grown, how.cell):
+    for cell in cells(grown, how.cell):
         here = cell.clip_to(grown)
         ys, xs = here.within(grown)
         if not inputs.valid[ys, xs].any():
@@ -192,7 +192,8 @@ def infer(trained: Trained, inputs: Inputs, window: Window, how: Forward) -> Pre
     )
 
 
-def _cells(window: Window, shape: tuple[int, int] | None) -> Iterator[Window]:
+def cells(window: Window, shape: tuple[int, int] | None) -> Iterator[Window]:
+    """Yield the cells of the lattice that a window touches; the window itself if `shape` is None."""
     if shape is None:
         yield window
         return
@@ -207,11 +208,7 @@ def _forward(
     trained: Trained, inputs: Inputs, cell: Window, how: Forward
 ) -> tuple[NDArray[np.float32], NDArray[np.float32] | None]:
     """Return the probabilities (K, height, width) of a cell and its novelty (height, width), or None if not requested."""
-    parts = {}
-    for name, block in inputs.blocks.items():
-        values, valid = _crop(block, trained.footprints[name], trained.inputs[name].ratio, inputs.window, cell)
-        parts[name] = trained.normalisation.tensor(name, values[None], valid[None], inputs.days[name])
-    batch = moved(parts, how.device)
+    batch = batch_of(trained, inputs, cell, how)
     with torch.autocast(how.device.type, torch.bfloat16, enabled=how.precision == "bfloat16"):
         logits = trained.model(batch)
     found = torch.softmax(trained.scaled(logits.float(), batch)[0], 0).cpu().numpy()
@@ -223,6 +220,15 @@ def _forward(
     shape = (cell.height, cell.width)
     features = features_of(batch, trained.inputs, trained.footprints, shape, trained.any_source).cpu()
     return found, trained.domain.novelty(features).reshape(shape).numpy()
+
+
+def batch_of(trained: Trained, inputs: Inputs, cell: Window, how: Forward) -> Batch:
+    """Return the scaled input of the network for a cell, halo included, on the device."""
+    parts = {}
+    for name, block in inputs.blocks.items():
+        values, valid = _crop(block, trained.footprints[name], trained.inputs[name].ratio, inputs.window, cell)
+        parts[name] = trained.normalisation.tensor(name, values[None], valid[None], inputs.days[name])
+    return moved(parts, how.device)
 
 
 def _crop(

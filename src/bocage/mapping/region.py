@@ -18,7 +18,7 @@ from rasterio.warp import transform_geom
 from bocage.errors import MappingError
 from bocage.grid import Grid, Window
 from bocage.sources.partition import clipped
-from bocage.vectorfile import only_layer
+from bocage.vectorfile import layer_of
 
 TILE = 1024
 """Side of the windows that are searched for a pixel of the region, in map pixels."""
@@ -70,8 +70,10 @@ def read_region(path: Path, layer: str, where: str, grid: Grid) -> Region:
         map.
     """
     try:
-        name = only_layer(path, layer, "region_layer of [map], or map --region-layer")
-        meta, _, wkb, _ = pyogrio.raw.read(path, layer=name, where=where or None, columns=[])
+        found = layer_of(path, layer, "region_layer of [map], or map --region-layer")
+        meta, _, wkb, _ = pyogrio.raw.read(
+            found.address, layer=found.name, where=where or None, columns=[], **found.options
+        )
     except LookupError as error:
         raise MappingError(f"[map] region {error}") from error
     except (DataSourceError, DataLayerError, FieldError, ValueError) as error:

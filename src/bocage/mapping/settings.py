@@ -4,7 +4,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Literal
 
-from bocage.mapping.layers import LAYERS
+from bocage.conformal import By
+from bocage.mapping.layers import LAYERS, SETS
 from bocage.mapping.predict import Precision
 from bocage.ranges import Range, check_ranges
 
@@ -20,10 +21,19 @@ class Mapping:
     square. It is rounded up to whole cells of the network's lattice. The map does not depend on it."""
     layers: tuple[str, ...] = ("classes", "confidence")
     """Layers to write, "classes" always: "classes", "confidence", "probabilities", "entropy", "margin", "validity" (number of
-    clear dates of each source), "novelty" (distance from the training data; Meyer & Pebesma 2021), "certain" (see there)."""
+    clear dates of each source), "novelty" (distance from the training data; Meyer & Pebesma 2021), "certain" (see there), and
+    "set_size", "sets" and "set_class" (see `sets`)."""
     certain: Annotated[float, Range(0, 1)] = 0.0
     """Least probability, above 0.5, of the classes of the layer "certain", which is then written: the finest class, at any level
     of the nomenclature, whose summed probability reaches it, and 0 where none does. 0: no such layer."""
+    sets: Annotated[float | None, Range(0, 1, above=True, below=True)] = None
+    """Promised coverage of the prediction sets, between 0 and 1, for example 0.9: the set of classes of a pixel contains the true
+    class at this share of the pixels of a new polygon, on average over the polygons. The layers "set_size" (number of classes),
+    "sets" (a bit for each class) and "set_class" (the class that the set has, or the finest coarser class that contains it; 0
+    where none does) are then written. Default: no sets."""
+    sets_by: By = "class"
+    """For what the coverage of `sets` is promised: "class" for the polygons of each class, "all" on average for the polygons of
+    all classes. A coverage of 0.9 needs 9 calibration polygons: of each class, or of all classes together."""
     formats: tuple[str, ...] = ("cog",)
     """Output formats (``bocage writers`` lists them), by name or ``"its.module:name"``."""
     probabilities: Literal["uint8", "uint16"] = "uint8"
@@ -42,6 +52,11 @@ class Mapping:
     """Keep the windows beside the map, so that after a change only the affected windows are computed again."""
 
     def __post_init__(self) -> None:
+        if self.sets in (0, 1):
+            what = "every pixel would have an empty set" if self.sets == 0 else "every set would have all classes"
+            raise ValueError(
+                f"'sets' = {self.sets:g} promises nothing: {what}. Give a coverage between, for example 0.9"
+            )
         check_ranges(self)
         unknown = [name for name in self.layers if name not in LAYERS]
         if unknown:
@@ -54,5 +69,9 @@ class Mapping:
             object.__setattr__(self, "layers", (*self.layers, "certain"))
         if "certain" in self.layers and not self.certain:
             raise ValueError("the layer 'certain' needs the setting 'certain', for example certain = 0.8")
+        if self.sets is not None:
+            object.__setattr__(self, "layers", tuple(dict.fromkeys((*self.layers, *SETS))))
+        elif asked := [name for name in self.layers if name in SETS]:
+            raise ValueError(f"the layer '{asked[0]}' needs the setting 'sets', for example sets = 0.9")
         if (self.where or self.region_layer) and not self.region:
             raise ValueError("'where' and 'region_layer' select polygons of 'region', which is not given")

@@ -12,7 +12,7 @@ from bocage.recipe.nouns import GridChoice, Site, SourceChoice
 from bocage.recipe.reading import Reading
 from bocage.scene import INDICES
 from bocage.shelf import Shelf, did_you_mean
-from bocage.sources import objects
+from bocage.sources import history, objects
 from bocage.training import Choice
 
 INSTEAD = {"map.region": "; give each site its region", "map.precision": '; remove it, or set "float32"'}
@@ -39,11 +39,26 @@ def check_sections(reading: Reading, parts: dict[str, Any], sources: dict[str, S
     named: list[tuple[Shelf[Any], str, Any]] = [(METRICS, "evaluation.metrics", evaluation and evaluation.metrics)]
     named.append((WRITERS, "map.formats", mapping and mapping.formats))
     check_indices(reading, sources, "sources")
+    check_history(reading, sources, "sources")
     for shelf, key, names in named:
         reading.names(shelf, key, names or ())
     if split and mapping and split.known_draws is not None and mapping.draw >= split.known_draws:
         units = "folds" if split.folds else "draws"
         reading.add("map.draw", f"{units} are numbered 0 to {split.known_draws - 1}; found {mapping.draw}")
+
+
+def check_sets(reading: Reading, parts: dict[str, Any], choice: Choice) -> None:
+    """Check that the prediction sets of the map have polygons that calibrate them."""
+    mapping, training = parts["map"], choice.training
+    if not mapping or mapping.sets is None or training is None:
+        return
+    if not training.calibrate:
+        reading.add(
+            "map.sets", "the sets are calibrated with the confidence; set training.calibrate = true, or remove it"
+        )
+    elif choice.config is not None and not all(member.training.stops_early for member in choice.members):
+        why = "a model with members of a fixed schedule holds out no polygons"
+        reading.add("map.sets", f'{why}; set training.keep = "validation" for each member, or remove it')
 
 
 def check_grid(reading: Reading, grid: GridChoice | None, sources: dict[str, SourceChoice], key: str) -> None:
@@ -55,6 +70,24 @@ def check_grid(reading: Reading, grid: GridChoice | None, sources: dict[str, Sou
         reading.add(key, f"'{grid.like}' has the objects of this run; name a source that is segmented")
     elif grid and grid.like and sources and sources[grid.like].sensor == REGIONS:
         reading.add(key, f"'{grid.like}' are regions, which have no pixels; name an image or a series")
+    elif grid and grid.like and sources and _is_of_polygons(sources[grid.like].settings):
+        reading.add(key, f"'{grid.like}' are polygons, which have no pixels; name an image or a series")
+
+
+def _is_of_polygons(settings: Any) -> bool:
+    return isinstance(settings, history.Settings) and settings.path is not None
+
+
+def check_history(reading: Reading, sources: AnyMapping[str, SourceChoice], place: str) -> None:
+    """Check that class codes of earlier years are not prepared as measurements; `place` is the table of the sources."""
+    for name, choice in sources.items():
+        if not isinstance(choice.settings, history.Settings) or choice.preparation is None:
+            continue
+        for key in ("indices", "fill", "speckle", "thermal"):
+            if getattr(choice.preparation, key):
+                reading.add(
+                    f"{place}.{name}.{key}", "class codes of earlier years are not interpolated or filtered; remove it"
+                )
 
 
 def check_regions(reading: Reading, choice: Choice, sources: AnyMapping[str, SourceChoice]) -> None:

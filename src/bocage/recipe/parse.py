@@ -22,10 +22,12 @@ from bocage.objects import Segmenting
 from bocage.recipe.checks import (
     REGIONAL,
     check_grid,
+    check_history,
     check_indices,
     check_levels,
     check_regions,
     check_sections,
+    check_sets,
     check_sites_of,
 )
 from bocage.recipe.nouns import Contender, GridChoice, LegendChoice, Plugins, Recipe, Repetition, Site, SourceChoice
@@ -152,6 +154,7 @@ def parse(table: AnyMapping[str, Any], folder: Path, source: object = "the recip
     elsewhere = ("training", *OF_A_SITE) if "site" in raw else ("training",)
     parts = {key: _plain_section(reading, raw, key) for key in SECTIONS if key not in elsewhere}
     check_sections(reading, parts, sources)
+    check_sets(reading, parts, choice)
     for one in [choice, *(contender.choice for contender in contenders)]:
         for declared in [sources, *(site.sources for site in sites)]:
             check_regions(reading, one, declared)
@@ -191,6 +194,7 @@ def _site(reading: Reading, table: dict[str, Any], key: str) -> Site | None:
     grid = reading.section(GridChoice, table.get("grid", {}), f"{key}.grid")
     check_grid(reading, grid, sources, f"{key}.grid.like")
     check_indices(reading, sources, f"{key}.sources")
+    check_history(reading, sources, f"{key}.sources")
     reference = reading.section(Reference, table["reference"], f"{key}.reference") if "reference" in table else None
     known = [field.name for field in dataclasses.fields(Site)]
     for odd in sorted(set(table) - set(known)):

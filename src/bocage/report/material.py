@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from bocage.evaluation import Adjusted, Corrected, Predictions, Score
+from bocage.evaluation import Adjusted, Corrected, Predictions, Promised, Score
 from bocage.layout import RunLayout
 from bocage.mapping import Areas, LandCoverMap
 from bocage.provenance import Plan, Provenance
@@ -47,6 +47,8 @@ class Material:
     importance: Importance | None = None
     by_region: Mapping[str, Score] = field(default_factory=dict)
     """Region → score of its test pixels; empty without a source of regions."""
+    promised: Promised | None = None
+    """Coverage of the prediction sets; None without sets."""
 
     @property
     def language(self) -> str:

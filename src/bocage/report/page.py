@@ -11,7 +11,18 @@ from bocage.report import examples, figures
 from bocage.report.material import Material
 from bocage.report.palette import alike
 from bocage.report.render import render
-from bocage.report.sections import accuracy, area, confidence, costs, importance, land_cover, levels, split, summary
+from bocage.report.sections import (
+    accuracy,
+    area,
+    confidence,
+    costs,
+    importance,
+    land_cover,
+    levels,
+    sets,
+    split,
+    summary,
+)
 from bocage.report.sections.parts import parts
 from bocage.samples import Rejection
 from bocage.words import number, whole, words_of
@@ -55,6 +66,7 @@ def _results(made: Material) -> dict[str, Any]:
         "pairs": examples.worst(made),
         "side": number(examples.SIDE * made.scene.grid.metres[0], made.language, 0),
         "confidence": confidence.confidence(made),
+        "sets": sets.sets(made.promised, made.samples.legend, made.language) if made.promised else None,
         "area": area.area(estimates.area, made) if isinstance(estimates.area, Adjusted) else None,
         "corrected": area.by_model(estimates.area, made) if isinstance(estimates.area, Corrected) else None,
         "sample": area.area(estimates.sample, made, estimates.file),
@@ -107,6 +119,7 @@ def _numbers(made: Material) -> Mapping[str, Any]:
         "area_model": estimates.area.as_dict() if isinstance(estimates.area, Corrected) else None,
         "sample": {"file": estimates.file, **estimates.sample.as_dict()} if estimates.sample else None,
         "confidence": confidence.answer(made.score.trust) if made.score.trust else None,
+        "sets": made.promised.as_dict(legend.names) if made.promised else None,
         "importance": asdict(made.importance) if made.importance else None,
         "split": {f"{part}_pixels": len(members) for part, members in made.draw.parts.items()}
         | {"left_out": made.draw.left_out},

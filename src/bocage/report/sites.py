@@ -6,14 +6,14 @@ from pathlib import Path
 from typing import Any
 
 from bocage.disk import write_json
-from bocage.evaluation import Score
+from bocage.evaluation import Promised, Score
 from bocage.layout import RunLayout
 from bocage.mapping import LandCoverMap
 from bocage.provenance import Provenance
 from bocage.report import figures
 from bocage.report.page import rejected
 from bocage.report.render import render
-from bocage.report.sections import accuracy, summary
+from bocage.report.sections import accuracy, sets, summary
 from bocage.report.sections.parts import parts
 from bocage.report.settings import Reporting
 from bocage.samples import Samples
@@ -39,6 +39,8 @@ class SitesMaterial:
     settings: Reporting
     mapped: int = 0
     """Draw whose model made the maps, from 0."""
+    promised: Promised | None = None
+    """Coverage of the prediction sets; None without sets."""
 
     @property
     def notes(self) -> tuple[Note, ...]:
@@ -66,6 +68,7 @@ def write_sites_report(made: SitesMaterial) -> Path:
         "maps": [_map(made, site, land) for site, land in made.maps.items()],
         "unmapped": w["sites_unmapped"].format(sites=", ".join(unmapped)) if unmapped else "",
         "matrix": accuracy.matrix(score.matrix, language),
+        "sets": sets.sets(made.promised, made.samples.legend, language) if made.promised else None,
         "rejections": [rejected(r, language) for r in made.samples.rejections],
         "versions": list(made.provenance.versions.items()),
         "recipe": made.layout.recipe.read_text(encoding="utf-8"),
@@ -107,6 +110,7 @@ def _numbers(made: SitesMaterial) -> Mapping[str, Any]:
         "model": made.provenance.model,
         "score": made.score.as_dict(),
         "sites": {site: score.as_dict() for site, score in made.by_site.items()},
+        "sets": made.promised.as_dict(made.samples.legend.names) if made.promised else None,
         "mapped_pixels": {
             site: dict(zip(land.legend.names, land.areas.pixels.tolist(), strict=True))
             for site, land in made.maps.items()

@@ -26,6 +26,7 @@ from bocage.recipe import Recipe, Site
 from bocage.run.folder import Inputs, RunFolder
 from bocage.run.opening import scene_of
 from bocage.run.parts import polygons_by_site, score_by_part
+from bocage.run.sets import promised_by
 from bocage.run.stages import STAGES, report_absent, score_of_draw, score_of_draws
 from bocage.samples import Samples, Survey
 from bocage.samples.cut import STORE
@@ -196,6 +197,7 @@ class SitesRun:
             SitesMaterial(
                 self.layout, self.scenes, self.joined, self.score, self.score_by_site(), maps, self.folder.provenance,
                 self.recipe.report, self.recipe.map.draw,
+                promised_by(self.layout, self.joined.draws, self.recipe.map),
             )
         )  # fmt: skip
 

@@ -41,6 +41,7 @@ from bocage.progress import Progress
 from bocage.recipe import Recipe
 from bocage.run.folder import RunFolder
 from bocage.run.parts import polygons_by_region, score_by_part
+from bocage.run.sets import promised_by
 from bocage.samples import Samples
 from bocage.samples.reference import fingerprint_vector
 from bocage.scene import Scene
@@ -202,7 +203,7 @@ class Run:
         return Material(
             self.layout, self.scene, self.samples, self._score_of_all_draws(), draw, tested, self.folder.provenance,
             self.recipe.report, land, self._truth(land), estimates, self._importance(),
-            self.score_by_region(),
+            self.score_by_region(), promised_by(self.layout, self.samples.draws, self.recipe.map),
         )  # fmt: skip
 
     def _truth(self, land: LandCoverMap | None) -> Score | None:

@@ -2,21 +2,24 @@
 
 from collections.abc import Mapping
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from bocage.disk import artefact
 from bocage.errors import SamplesError
 from bocage.legend import Legend
-from bocage.samples.make import Usable, assembled, notes_on_classes
+from bocage.samples.make import Usable, assembled, changed, in_table, notes_on_classes
 from bocage.samples.rare import drop_rare
 from bocage.samples.rasterise import Pixels
 from bocage.samples.reference import Rejection
-from bocage.samples.samples import Labelled, Samples
+from bocage.samples.samples import Labelled, Samples, Survey
 from bocage.samples.sites import SiteCuts
 from bocage.samples.split import Split
+from bocage.scene import Scene
 from bocage.words import Note
 
 APART = 1e8
@@ -38,7 +41,8 @@ def join_samples(sites: Mapping[str, Usable], legend: Legend, split: Split) -> S
         )
     site = np.concatenate([np.full(len(u.found.pixels), k, np.int16) for k, u in enumerate(sites.values())])
     within = np.concatenate([np.arange(len(u.found.pixels)) for u in sites.values()])
-    found = _labelled(list(sites.values()))
+    parts = [usable.found for usable in sites.values()]
+    found = _labelled(parts, _firsts(parts))
     keep, legend, dropped = drop_rare(found.pixels, legend, split, purposive=found.trains_only)
     kept = np.flatnonzero(keep)
     assert found.place is not None
@@ -50,27 +54,68 @@ def join_samples(sites: Mapping[str, Usable], legend: Legend, split: Split) -> S
         )
         for name in names
     }
-    samples = assembled(legend, split, found, cuts, site[kept])
-    if split.site:
-        if empty := [name for k, name in enumerate(sites) if not (site[kept] == k).any()]:
-            raise SamplesError(
-                f"The site '{empty[0]}' has no sample of a class that is kept, so it cannot be tested alone."
-            )
-        samples = replace(samples, fold=site[kept].astype(np.int32), folds=tuple(sites))
+    samples = _at_sites(assembled(legend, split, found, cuts, site[kept]), tuple(sites))
+    if split.site and (empty := [name for name in sites if not samples.at(name).any()]):
+        raise SamplesError(
+            f"The site '{empty[0]}' has no sample of a class that is kept, so it cannot be tested alone."
+        )
     rejections, notes = _told(sites)
     return replace(
-        samples,
-        rejections=(*rejections, *dropped),
-        notes=(*notes, *notes_on_classes(samples, dropped)),
-        sites=tuple(sites),
-    )
+        samples, rejections=(*rejections, *dropped), notes=(*notes, *notes_on_classes(samples, dropped))
+    )  # fmt: skip
 
 
-def _labelled(parts: list[Usable]) -> Labelled:
-    """Return the pixels of all sites; polygon numbers are consecutive, and places are far apart."""
-    first, pixels, folds, places, purposive = 0, [], [], [], []
-    for k, usable in enumerate(parts):
-        found = usable.found
+def reopened_sites(sites: Mapping[str, tuple[Scene, Survey]], path: Path) -> tuple[Samples, dict[str, int]]:
+    """Return the samples of a run with several sites from their polygons and their table, without footprints.
+
+    Returns
+    -------
+    samples : the samples of all sites
+    firsts : site → number that the samples add to the numbers of its polygons
+
+    Raises
+    ------
+    SamplesError
+        The polygons of a site cannot be read, or are no longer those of the table.
+    """
+    with artefact(path):
+        table = pd.read_parquet(path, columns=["row", "column", "polygon", "site"])
+    parts, firsts = [], {}
+    for name, (scene, survey) in sites.items():
+        own = table[table.site == name]
+        found = in_table(scene, survey, own)
+        if found is None:
+            raise changed(survey.reference, path)
+        parts.append(found)
+        firsts[name] = int(own.polygon.iloc[0] - found.pixels.polygon[0]) if len(own) else 0
+    survey = next(survey for _, survey in sites.values())
+    joined = _labelled(parts, list(firsts.values()))
+    same, legend, _ = drop_rare(joined.pixels, survey.legend, survey.split, purposive=joined.trains_only)
+    if not same.all() or not np.array_equal(joined.pixels.polygon, table.polygon):
+        raise changed(survey.reference, path)
+    site = np.repeat(np.arange(len(parts), dtype=np.int16), [len(part.pixels) for part in parts])
+    return _at_sites(assembled(legend, survey.split, joined, {}, site), tuple(sites)), firsts
+
+
+def _at_sites(samples: Samples, names: tuple[str, ...]) -> Samples:
+    """Return samples with the names of their sites, which are the folds if one site is left out at a time."""
+    named = replace(samples, sites=names)
+    if not samples.split.site:
+        return named
+    assert samples.site is not None
+    return replace(named, fold=samples.site.astype(np.int32), folds=names)
+
+
+def _firsts(parts: list[Labelled]) -> list[int]:
+    """Return what each site adds to the numbers of its polygons, so that those of all are consecutive."""
+    counts = [int(found.pixels.polygon.max()) + 1 for found in parts]
+    return [sum(counts[:k]) for k in range(len(counts))]
+
+
+def _labelled(parts: list[Labelled], firsts: list[int]) -> Labelled:
+    """Return the pixels of all sites; polygon numbers are those of a site plus its first, and places are far apart."""
+    pixels, folds, places, purposive = [], [], [], []
+    for k, (found, first) in enumerate(zip(parts, firsts, strict=True)):
         if found.place is None:
             raise SamplesError(
                 "A recipe with several sites takes imagery, not tables of samples. Write a recipe for each table."
@@ -79,7 +124,6 @@ def _labelled(parts: list[Usable]) -> Labelled:
         folds.append(found.folds.set_axis(found.folds.index + first) if len(found.folds) else found.folds)
         purposive.append(found.purposive.set_axis(found.purposive.index + first))
         places.append(found.place + np.array([0.0, APART * k]))
-        first += int(found.pixels.polygon.max()) + 1
     fold = pd.concat([one for one in folds if len(one)]) if any(map(len, folds)) else pd.Series(dtype=str)
     alone = pd.concat([one for one in purposive if len(one)]) if any(map(len, purposive)) else pd.Series(dtype=bool)
     return Labelled(_concatenated(pixels), (), (), fold, np.concatenate(places), purposive=alone)

@@ -11,21 +11,17 @@ import pandas as pd
 
 from bocage.errors import SamplesError
 from bocage.legend import LONGEST, LandClass, Legend, plain
+from bocage.samples.label_field import MOST, NAME, fields_of, guessed, label_fields, lost_letters, year_in
+from bocage.samples.postgis import POSTGIS
 from bocage.samples.reference import Reference, check_field, read_features
+from bocage.samples.tabular import TABLES
+from bocage.samples.vector import LAYER, layers_with_features
 from bocage.sources.table import texts
 
-MOST = 1000
-"""Maximum number of distinct values of a field that is proposed as label."""
-LABEL = (
-    r"code", r"class", r"label", r"crop", r"(^|_)lc(_|$)|land_?cover", r"(^|_)ct(_|$)", r"type", r"cod_?h$|kode?|koodi",
-    r"cultu|cultiu|kultur|gewas|gws|afg|grdkod|kasvi|rastlin|sifra|snar|nutz|usage|land_?use|product|lnf|hbn|symb",
-)  # fmt: skip
-"""Patterns of the names of label fields, in order of preference, in the languages of parcel registers."""
-NO_LABEL = r"(^|_)(fold|split|area|aire|surface|flaeche|length|perim|slope|year|jahr|annee|date|objectid|fid|n_\w+|geom\w*)(_|$)"
-"""Pattern of the names of fields that are no label, even if they have few values."""
 SHORT = 4
 """Longest usual abbreviation of a class, in characters."""
-NAME = r"name|nom|label|desc|libel|bezeich|nam(_|$)|title"
+MOST_FIELDS = 12
+"""Maximum number of fields that a remark names."""
 PERIOD = (("from", "to"), ("start_date", "end_date"))
 """Pairs of fields with the period for which a label holds."""
 YEAR = r"(?i)year|jahr|annee|jaar|vuosi|campanya|arslager|bezugsjahr|antragjahr|(valid|obs|survey|sample|label|acqui)\w*date|date"
@@ -74,7 +70,9 @@ class Labels:
 
     @property
     def years(self) -> tuple[int, ...]:
-        """Years of the labels: of a field of years or dates, else those in the name of the file; empty if unknown."""
+        """Years of the labels: in the name of their field, of a field of years or dates, in the name of the file; or empty."""
+        if year := year_in(self.reference.label):
+            return (year,)
         for column in self.fields:
             if re.fullmatch(YEAR, column):
                 found = {
@@ -91,19 +89,34 @@ class Labels:
         """Names of the fields."""
         return fields_of(self.frame)
 
+    @property
+    def remarks(self) -> list[str]:
+        """What the user should know of the label field."""
+        label, remarks = self.reference.label, []
+        likely = [field for field in label_fields(self.frame) if field not in (label, self.beside)]
+        dated = [field for field in likely if year_in(field) and year_in(label)]
+        if dated:
+            remarks.append(
+                f"the label field '{label}' is one of several dates; for another one give --label: "
+                + ", ".join(dated[:MOST_FIELDS])
+                + ", …" * (len(dated) > MOST_FIELDS)
+            )
+        if any(lost_letters(pd.Series([c.name])) for c in self.classes):
+            remarks.append(
+                "names of classes have '?' in place of letters, written so by another program: correct them in the legend"
+            )
+        return remarks
+
     def ids(self) -> dict[str, frozenset[str]]:
         """Return the fields whose values identify a feature → the values as text."""
         unique = [f for f in self.fields if self.frame[f].notna().all() and self.frame[f].is_unique]
         return {field: frozenset(texts(self.frame[field])) for field in unique}
 
 
-def fields_of(frame: gpd.GeoDataFrame) -> list[str]:
-    """Return the names of the fields of a table of features."""
-    return [str(c) for c in frame.columns if c != frame.geometry.name]
-
-
 def read_labels(path: Path, label: str = "", layer: str = "") -> Labels:
     """Read a file of labelled features. If `label` is empty, the field is guessed from names and values.
+
+    If `layer` is empty, and one of several layers has more than one feature, it is this layer.
 
     A field in one-to-one correspondence with the label gives the names of the classes, or their codes.
 
@@ -112,11 +125,12 @@ def read_labels(path: Path, label: str = "", layer: str = "") -> Labels:
     SamplesError
         The file cannot be read, the field does not exist or is empty, or no field looks like a label.
     """
+    layer = layer or _only_layer(path)
     frame = read_features(Reference(path, label, layer=layer))
     if label:
         check_field(frame, label, Reference(path, label))
     else:
-        label = _guessed(frame, path)
+        label = guessed(frame, path)
     found = frame[label].map(plain)
     counts = found[found != ""].value_counts()
     if not len(counts):
@@ -134,24 +148,24 @@ def read_labels(path: Path, label: str = "", layer: str = "") -> Labels:
     )
 
 
-def _guessed(frame: gpd.GeoDataFrame, path: Path) -> str:
-    fields = fields_of(frame)
-    fitting = [f for f in fields if _is_category(frame[f])]
-    if not fitting:
-        raise SamplesError(f"{path}: no field looks like a class; give --label. Its fields: {', '.join(fields)}.")
-    ranks = range(len(LABEL))
-    return min(fitting, key=lambda f: next((i for i in ranks if re.search(LABEL[i], f, re.I)), len(LABEL)))
+def _only_layer(path: Path) -> str:
+    """Return the layer that has features, if the others have none or one; empty for a file of one layer.
 
-
-def _is_category(column: pd.Series) -> bool:
-    """Return whether a field may be a label: 2 or more values, repeated, neither dates nor measurements."""
-    if column.dtype.kind in "mM" or re.search(NO_LABEL, str(column.name), re.I):
-        return False
-    values = column.map(plain)
-    values = values[values != ""]
-    if column.dtype.kind == "f" and values.str.contains(".", regex=False).any():
-        return False
-    return 2 <= values.nunique() <= MOST and values.nunique() < len(values)
+    Raises
+    ------
+    SamplesError
+        Several layers have features.
+    """
+    if POSTGIS.match(str(path)) or not path.exists() or path.suffix.lower() in TABLES:
+        return ""
+    try:
+        found = layers_with_features(path)
+    except Exception:  # pyogrio raises errors of many types; the reader of features reports them
+        return ""
+    if len(found) > 1:
+        listed = ", ".join(f"{name} ({n} features)" for name, n in found.items())
+        raise SamplesError(f"{path} has {len(found)} layers with features: {listed}. Name one: {LAYER}.")
+    return next(iter(found), "")
 
 
 def _value(text: str) -> int | str:
@@ -181,9 +195,10 @@ def _sibling(frame: gpd.GeoDataFrame, label: str) -> tuple[str, dict[str, str]]:
     return min(found, key=lambda item: _rank(label, *item), default=("", {}))
 
 
-def _rank(label: str, field: str, values: dict[str, str]) -> tuple[int, int, int]:
+def _rank(label: str, field: str, values: dict[str, str]) -> tuple[bool, bool, bool, int]:
     codes = all(isinstance(_value(text), int) for text in values.values())
-    return int(codes), -int(bool(re.search(NAME, field, re.I))), -_common(label, field)
+    lost = lost_letters(pd.Series(values.values()))
+    return codes, lost, not re.search(NAME, field, re.I), -_common(label, field)
 
 
 def _common(a: str, b: str) -> int:

@@ -56,20 +56,30 @@ def reopened(scene: Scene, survey: Survey, path: Path) -> Samples:
     SamplesError
         The polygons cannot be read, or are no longer those of the table.
     """
-    found = labelled(scene, survey)
     with artefact(path):
         table = pd.read_parquet(path, columns=["row", "column"])
-    width = np.int64(scene.grid.shape[1])
+    found = in_table(scene, survey, table)
+    if found is not None:
+        tested = is_tested(found.pixels, found.tested)
+        same, legend, _ = drop_rare(found.pixels, survey.legend, survey.split, tested, found.trains_only)
+    if found is None or not same.all():
+        raise changed(survey.reference, path)
+    return assembled(legend, survey.split, found, {})
+
+
+def in_table(scene: Scene, survey: Survey, table: pd.DataFrame) -> Labelled | None:
+    """Return the labelled pixels of a scene that are in a table of samples; None if they are not all of the table."""
+    found, width = labelled(scene, survey), np.int64(scene.grid.shape[1])
     place = found.pixels.row * width + found.pixels.column
     kept = np.flatnonzero(np.isin(place, table.row.to_numpy() * width + table.column.to_numpy()))
-    usable = Usable(found, {}).take(kept)
-    tested, alone = is_tested(usable.found.pixels, usable.found.tested), usable.found.trains_only
-    same, legend, _ = drop_rare(usable.found.pixels, survey.legend, survey.split, tested, alone)
-    if len(kept) != len(table) or not same.all():
-        raise SamplesError(
-            f"{survey.reference.shown} does not give the samples of {path}: the polygons were changed. Run the recipe again."
-        )
-    return assembled(legend, survey.split, usable.found, {})
+    return Usable(found, {}).take(kept).found if len(kept) == len(table) else None
+
+
+def changed(reference: Reference, path: Path) -> SamplesError:
+    """Return the error of polygons that no longer give the samples of a table."""
+    return SamplesError(
+        f"{reference.shown} does not give the samples of {path}: the polygons were changed. Run the recipe again."
+    )
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,5 @@
 """Read reference polygons from a vector file or database, reproject them to the map's CRS, translate labels to classes."""
 
-import warnings
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -23,9 +22,10 @@ from bocage.ranges import VALUE, Range, check_ranges
 from bocage.redaction import redacted_address
 from bocage.samples.postgis import POSTGIS, read_table
 from bocage.samples.tabular import TABLES, features_of
+from bocage.samples.vector import features_in
 from bocage.shelf import did_you_mean
 from bocage.sources.raster import fingerprint
-from bocage.vectorfile import only_layer, vector_files
+from bocage.vectorfile import vector_files
 from bocage.words import Note
 
 Reason = Literal[
@@ -50,8 +50,6 @@ Reason = Literal[
 """Codes of rejection reasons; the text of a code has the key ``note_reason_<code>``."""
 MOST = 10
 """Maximum number of unknown labels that a message lists."""
-LAYER = "layer of [reference], or init --layer"
-"""Where a layer is named."""
 NEGLIGIBLE = 0.01
 """Deviation of the scale of a projection from 1 that does not change a distance in metres."""
 
@@ -252,10 +250,7 @@ def read_features(reference: Reference) -> gpd.GeoDataFrame:
     if not Path(text).is_file() and not Path(text).is_dir():
         raise SamplesError(f"{text} is not a regular file. Check [reference] path.")
     try:
-        with warnings.catch_warnings():
-            # The warnings are harmless here: fields of mixed types stay text, curves become lines, M values are dropped.
-            warnings.simplefilter("ignore", UserWarning)
-            frame = _features(text, reference)
+        frame = _features(text, reference)
     except SamplesError:
         raise
     except LookupError as error:
@@ -275,10 +270,7 @@ def read_features(reference: Reference) -> gpd.GeoDataFrame:
 def _features(text: str, reference: Reference) -> gpd.GeoDataFrame:
     if Path(text).suffix.lower() in TABLES:
         return features_of(Path(text), reference.geometry)
-    frame = gpd.read_file(text, engine="pyogrio", layer=only_layer(Path(text), reference.layer, LAYER))
-    if isinstance(frame, gpd.GeoDataFrame):
-        return frame
-    return gpd.GeoDataFrame(frame, geometry=gpd.GeoSeries([None] * len(frame), index=frame.index))
+    return features_in(Path(text), reference.layer)
 
 
 def _with_crs(frame: gpd.GeoDataFrame, reference: Reference) -> gpd.GeoDataFrame:

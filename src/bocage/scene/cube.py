@@ -13,7 +13,7 @@ from bocage.scene.gaps import Fill
 from bocage.scene.indices import INDICES, bands_of
 from bocage.scene.speckle import Speckle
 from bocage.scene.thermal import Thermal
-from bocage.sources import Readable
+from bocage.sources import HistorySource, Readable
 from bocage.sources.raster import RESAMPLINGS, fingerprint
 
 
@@ -95,13 +95,15 @@ class Cube:
 
     @property
     def clock(self) -> NDArray[np.int32]:
-        """Days that networks use as time input, int32 (time,): calendar days or thermal days.
+        """Days that networks use as time input, int32 (time,): calendar days, thermal days, or years before the map.
 
         Raises
         ------
         SceneError
             The table of temperatures lacks some days.
         """
+        if isinstance(self.source, HistorySource):
+            return self.source.clock
         thermal = self.preparation.thermal
         return self.days if thermal is None or not self.source.dated else thermal.days(self.days)
 

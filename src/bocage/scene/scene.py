@@ -1,6 +1,6 @@
 """The scene: every source as a cube on its own grid, nested in the map's; made, and written to disk where that pays."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -10,7 +10,7 @@ from bocage.grid import Grid, nearest_ratio
 from bocage.progress import QUIET, Progress
 from bocage.scene.cube import Cube, Preparation, check_indices
 from bocage.scene.prepared import Prepared, Preparing, prepare
-from bocage.sources import Readable, check_overlap
+from bocage.sources import HistorySource, Readable, check_overlap
 from bocage.sources.raster import resolution_in
 from bocage.words import Note
 
@@ -58,7 +58,16 @@ def make_scene(grid: Grid, sources: Sequence[Readable], preparations: Mapping[st
             notes.append(Note.of("warped", source.name, to=nested.resolution, ratio=per_pixel, how=how))
         cubes[source.name] = cube = Cube(source, nested, ratio, preparation)
         _ = cube.clock  # raise an error for missing temperatures now, before any reading
-    return Scene(grid, cubes, tuple(notes))
+    return Scene(grid, cubes, (*notes, *_same_season(cubes)))
+
+
+def _same_season(cubes: Mapping[str, Cube]) -> Iterator[Note]:
+    """Yield a note on each history whose last year is the year of the last image: it may hold the classes to be mapped."""
+    last = [cube.source.times[-1] for cube in cubes.values() if cube.source.dated]
+    imaged = max((time.year for time in last if time), default=None)
+    for name, cube in cubes.items():
+        if imaged and isinstance(cube.source, HistorySource) and cube.source.years[-1] >= imaged:
+            yield Note.of("same_season", name, year=cube.source.years[-1])
 
 
 def _check_tables(sources: Sequence[Readable]) -> None:

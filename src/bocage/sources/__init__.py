@@ -2,6 +2,8 @@
 
 from bocage.shelf import Shelf
 from bocage.sources import (
+    alphaearth,
+    history,
     image,
     landsat_c2l2,
     objects,
@@ -15,6 +17,7 @@ from bocage.sources import (
     spot67,
     stac,
     table,
+    tessera,
 )  # fmt: skip
 from bocage.sources.base import (
     Acquisition,
@@ -28,6 +31,7 @@ from bocage.sources.base import (
     clear_where_listed,
     no_sensor,
 )  # fmt: skip
+from bocage.sources.history import HistorySource
 from bocage.sources.opening import open_source, opening_order
 from bocage.sources.regions import RegionsSource
 from bocage.sources.source import Readable, Source, check_overlap, dates_of, spread, with_bands
@@ -36,6 +40,8 @@ SENSORS: Shelf[Sensor | Opener | Deriver] = Shelf(
     "sensor",
     "sensors",
     {
+        "alphaearth": alphaearth,
+        "history": history,
         "image": image,
         "landsat_c2l2": landsat_c2l2,
         "objects": objects,
@@ -49,12 +55,13 @@ SENSORS: Shelf[Sensor | Opener | Deriver] = Shelf(
         "spot67": spot67,
         "stac": stac,
         "table": table,
+        "tessera": tessera,
     },
     no_sensor,
 )
 
 __all__ = [
-    "SENSORS", "Acquisition", "Band", "BandFile", "Decoding", "Deriver", "Opener", "Readable", "RegionsSource", "Sensor",
-    "SensorSpec", "Source", "check_overlap", "clear_where_listed", "dates_of", "open_source", "opening_order", "spread",
+    "SENSORS", "Acquisition", "Band", "BandFile", "Decoding", "Deriver", "HistorySource", "Opener", "Readable", "RegionsSource",
+    "Sensor", "SensorSpec", "Source", "check_overlap", "clear_where_listed", "dates_of", "open_source", "opening_order", "spread",
     "with_bands",
 ]  # fmt: skip

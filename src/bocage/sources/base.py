@@ -38,7 +38,7 @@ class SensorSpec:
 
 @dataclass(frozen=True)
 class Decoding:
-    """Conversion of stored values to physical values: ``value = stored * scale + offset``."""
+    """Conversion of stored values to physical values: ``value = stored * scale + offset``, then dB or the signed square."""
 
     scale: float = 1.0
     """Not 0."""
@@ -51,6 +51,8 @@ class Decoding:
     """Conversion of the scaled value to dB: "power" (10 log10), "amplitude" (20 log10), or empty (no conversion)."""
     floor: float = -40.0
     """Minimum in dB. Zero or negative power has no logarithm and gets this value."""
+    squared: bool = False
+    """Whether the scaled value is squared with its sign kept, as quantised embeddings are that have more steps near 0."""
 
     def __post_init__(self) -> None:
         if self.scale == 0:
@@ -64,6 +66,8 @@ class Decoding:
         values = stored.astype(np.float32)
         values += np.float32(self.offset / self.scale)
         values *= np.float32(self.scale)
+        if self.squared:
+            values *= np.abs(values)
         if self.decibel:
             times = 10 if self.decibel == "power" else 20
             values = times * np.log10(np.maximum(values, np.float32(10 ** (self.floor / times))))

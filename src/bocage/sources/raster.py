@@ -21,11 +21,13 @@ from typing import Any
 
 import numpy as np
 import rasterio
+from affine import Affine
 from numpy.typing import NDArray
 from pyproj.exceptions import ProjError
-from rasterio.enums import ColorInterp, MaskFlags
+from rasterio.enums import ColorInterp, MaskFlags, Resampling
 from rasterio.env import get_gdal_config, set_gdal_config
 from rasterio.features import geometry_mask
+from rasterio.vrt import WarpedVRT
 from rasterio.warp import transform_geom
 from rasterio.windows import Window as RioWindow
 from shapely.errors import ShapelyError
@@ -72,6 +74,8 @@ class RasterInfo:
     """Tags of the file and of its first band, names in upper case."""
     files: tuple[Path, ...] = ()
     """Files on disk that change what is read: the file, its side files, and the rasters behind a VRT."""
+    turned: bool = False
+    """Whether the rows of the file run from south to north; they are read from north to south."""
 
     @property
     def nodata(self) -> float | None:
@@ -128,7 +132,26 @@ def _open(path: Path) -> Any:
     dataset = rasterio.open(path)
     if any(rows * columns > LARGE for rows, columns in dataset.block_shapes):
         set_gdal_config("GDAL_CACHEMAX", usual)
-    return dataset
+    return _north_up(dataset)
+
+
+def _north_up(dataset: Any) -> Any:
+    """Return a dataset whose rows run from north to south, as one whose rows run from south to north shows them.
+
+    The pixels are the same. A dataset with a mask of its own is returned as it is, since GDAL would lose the mask.
+    """
+    own = dataset.transform
+    if own.e <= 0 or dataset.crs is None or any(_is_masked(flags) for flags in dataset.mask_flag_enums):
+        return dataset
+    turned = own @ Affine.translation(0, dataset.height) @ Affine.scale(1, -1)
+    return WarpedVRT(
+        dataset,
+        crs=dataset.crs,
+        transform=turned,
+        height=dataset.height,
+        width=dataset.width,
+        resampling=Resampling.nearest,
+    )
 
 
 @contextmanager
@@ -250,6 +273,7 @@ def _inspected(path: Path, state: tuple[State | None, ...]) -> RasterInfo:
             tuple(dataset.offsets),
             tuple(tags.items()),
             tuple(sorted(file for file in {on_disk(file) for file in files_of(dataset, path)} if file.is_file())),
+            isinstance(dataset, WarpedVRT),
         )
 
 

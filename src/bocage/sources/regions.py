@@ -29,7 +29,7 @@ from bocage.sources.partition import Gaps, Partition, clipped, place_of, polygon
 from bocage.sources.raster import fingerprint
 from bocage.sources.undated import Undated
 from bocage.textfile import identifier
-from bocage.vectorfile import only_layer, vector_files
+from bocage.vectorfile import layer_of, vector_files
 from bocage.words import Note
 
 SPEC = SensorSpec("regions", "regions of a vector file, as an image with the weight of each region")
@@ -206,13 +206,15 @@ def open(name: str, settings: Settings) -> RegionsSource:  # noqa: A001 - the na
     """
     path, field = settings.path, settings.field
     try:
-        layer = only_layer(path, settings.layer, "'layer'")
-        fields = pyogrio.read_info(path, layer=layer)["fields"].tolist()
+        layer = layer_of(path, settings.layer, "'layer'")
+        fields = pyogrio.read_info(layer.address, layer=layer.name, **layer.options)["fields"].tolist()
         if field not in fields:
             raise SourceError(
                 f"{path} has no field '{field}'.{did_you_mean(field, fields)} The fields are: {', '.join(fields)}."
             )
-        meta, _, wkb, (names,) = pyogrio.raw.read(path, layer=layer, where=settings.where or None, columns=[field])
+        meta, _, wkb, (names,) = pyogrio.raw.read(
+            layer.address, layer=layer.name, where=settings.where or None, columns=[field], **layer.options
+        )
     except LookupError as error:
         raise SourceError(f"{error}") from error
     except (DataSourceError, DataLayerError, FieldError, ValueError) as error:

@@ -4,6 +4,8 @@ from bocage.training.adapt import Adapting, Answers, Change, Round, adapt
 from bocage.training.budget import budgeted
 from bocage.training.choice import Choice
 from bocage.training.domain import features_of
+from bocage.training.encoder import load_encoder
+from bocage.training.held_out import read_conformal
 from bocage.training.importance import Importance, importance
 from bocage.training.loop import check_device
 from bocage.training.precision import Reduced, check_bfloat16, imitates_bfloat16
@@ -19,5 +21,5 @@ __all__ = [
     "CALENDAR", "Adapting", "Answers", "Change", "Choice", "Importance", "Normalisation", "Pretrained", "Pretraining",
     "Reduced", "Region", "Round", "SourceRecord", "Trained", "Trainer", "Training", "adapt", "budgeted",
     "check_bfloat16", "check_device", "check_sites", "classify", "features_of", "imitates_bfloat16", "importance",
-    "input_specs", "pretrain", "remarks", "source_records", "with_preset",
+    "input_specs", "load_encoder", "pretrain", "read_conformal", "remarks", "source_records", "with_preset",
 ]  # fmt: skip

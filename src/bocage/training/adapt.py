@@ -163,7 +163,8 @@ def adapt(
         fit(task, progress)
         where.checkpoint.unlink(missing_ok=True)
         probabilities = classify(trained, chips, free, settings.device)
-    adapted = replace(trained, region=region, versions=versions())
+    # The promise of prediction sets is that of the network before the adaptation.
+    adapted = replace(trained, region=region, versions=versions(), conformal=None)
     novelty = novelty_of(trained, chips, free)
     change = Change(
         len(free), _mean(first.argmax(1) != probabilities.argmax(1)), Answers.of(first), Answers.of(probabilities),

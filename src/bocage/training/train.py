@@ -1,9 +1,8 @@
 """Train a model on a draw of the samples; classify samples with a trained model."""
 
 import copy
-import math
 import shutil
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -23,17 +22,16 @@ from bocage.samples.split import deal
 from bocage.scene import Scene, Scenes
 from bocage.training.batches import batches, make_batch
 from bocage.training.budget import budgeted, steps_of
-from bocage.training.calibration import Calibration, calibrate, mixtures
 from bocage.training.choice import Choice
 from bocage.training.curves import write_curves
 from bocage.training.ensemble import combined, part_of
+from bocage.training.held_out import calibrated
 from bocage.training.loop import Task, fit, logits_of, mean_f1, validation_of
 from bocage.training.novelty import domain_of
 from bocage.training.pretrain import Pretrained
 from bocage.training.regions import Part, parts_of, without_source
 from bocage.training.scaling import Normalisation
-from bocage.training.settings import Training
-from bocage.training.sites import balanced_members, with_a_source
+from bocage.training.sites import balanced_members
 from bocage.training.trained import Region, Trained, source_records
 
 PARTS = 4
@@ -100,13 +98,11 @@ class Trainer:
         trained = Trained(
             choice.name, choice.config, samples.legend, records, normalisation, model, Region.of(self.scene), versions()
         )
-        calibration = Calibration()
         if settings.calibrate:
             judge = (twin, held_out.validation) if twin is not None else (trained.model, draw.validation)
             judges = [judge, *self._folds(trained, draw, seed, progress)]
-            calibration = _calibrated(trained, samples.chips, judges, settings)
-        domain = domain_of(trained, samples.chips, draw, seed)
-        trained = replace(trained, calibration=calibration, domain=domain)
+            trained = calibrated(trained, samples.chips, judges, settings)
+        trained = replace(trained, domain=domain_of(trained, samples.chips, draw, seed))
         trained.save(where.model.path)
         where.checkpoint.unlink(missing_ok=True)
         where.twin.checkpoint.unlink(missing_ok=True)
@@ -152,7 +148,7 @@ class Trainer:
         held_out = all(member.training.stops_early for member in choice.members)
         if choice.training.calibrate and held_out:
             validation = [(trained.model, draw.validation)]
-            trained = replace(trained, calibration=_calibrated(trained, samples.chips, validation, choice.training))
+            trained = calibrated(trained, samples.chips, validation, choice.training)
         domain = domain_of(trained, samples.chips, draw, _seed(samples, number))
         trained = replace(trained, domain=domain)
         trained.save(where.model.path)
@@ -343,41 +339,6 @@ class Trainer:
 def _seed(samples: Samples, number: int, member: int = 0) -> int:
     entropy = (samples.split.seed, number, member) if member else (samples.split.seed, number)
     return int(np.random.SeedSequence(entropy).generate_state(1)[0])
-
-
-def _calibrated(
-    trained: Trained, chips: Chips, held_out: Sequence[tuple[Network, NDArray[np.int64]]], settings: Training
-) -> Calibration:
-    """Fit the temperature on the samples that each model was not trained on, at most as many as the training loop evaluates."""
-    total, most = sum(len(members) for _, members in held_out), settings.validation_samples
-    if not total:
-        return Calibration()
-    device, parts = device_of(settings.device), []
-    generator = np.random.default_rng(0)
-    for model, members in held_out:
-        share = min(len(members), math.ceil(most * len(members) / total)) if most else len(members)
-        parts.append((model.to(device).eval(), np.sort(generator.choice(members, share, replace=False))))
-
-    def fitted(hidden: Collection[str] = ()) -> Calibration:
-        found, polygons = [], []
-        for model, held in parts:
-            members = with_a_source(held, chips, hidden)
-            made = (batch.without(hidden) for batch in batches(chips, members, trained.normalisation, 256))
-            found += [logits_of(model, made, device)] if len(members) else []
-            polygons.append(chips.polygon[members])
-        if not found:
-            return Calibration()
-        polygon = np.concatenate(polygons)
-        logits, labels = (torch.cat(column) for column in zip(*found, strict=True))
-        return calibrate(logits, labels, polygon)
-
-    calibration = fitted()
-    if trained.any_source:
-        names = list(trained.footprints)
-        partial = {"+".join(seen): fitted(set(names) - set(seen)).temperature for seen in mixtures(names)}
-        calibration = replace(calibration, partial=partial)
-    trained.model.cpu()
-    return calibration
 
 
 def classify(trained: Trained, chips: Chips, members: NDArray[np.int64], device: str) -> NDArray[np.float32]:

@@ -21,6 +21,7 @@ from odc.geo import CRS
 from odc.geo.geom import box
 from torch import Tensor
 
+from bocage.conformal import Conformal
 from bocage.disk import checksums_of, damaged, digest_of, read_checksums, replacing_folder, write_checksums
 from bocage.errors import BocageError, TrainedError, UnknownNameError
 from bocage.grid import Ratio, Window
@@ -28,8 +29,9 @@ from bocage.layout import ModelLayout
 from bocage.legend import LandClass, Legend
 from bocage.models import MODELS, Batch, Footprint, InputSpec, Network, build, card_for, mixture, regional
 from bocage.models.base import seen_by
-from bocage.scene import Scene, Scenes
+from bocage.scene import Cube, Scene, Scenes
 from bocage.shelf import names_from
+from bocage.sources import HistorySource
 from bocage.training import formats
 from bocage.training.calibration import Calibration, calibration_of
 from bocage.training.domain import Domain
@@ -46,6 +48,8 @@ MIDDLE = 32
 """Side of the window at the centre of a scene whose values are compared with the training values, in pixels."""
 CALENDAR = "calendar"
 """Clock of calendar days."""
+YEARS_BEFORE = "years before the season of the map"
+"""Clock of a history."""
 FAR = 50
 """Difference from the training values, in units of the scale, above which a band is assumed to have another unit."""
 
@@ -128,6 +132,8 @@ class Trained:
     """Temperature of the confidences."""
     domain: Domain | None = None
     """Training domain, for the novelty; None in folders of earlier versions."""
+    conformal: Conformal | None = None
+    """Held-out polygons that calibrate prediction sets; None without a calibration and in folders of earlier versions."""
     absent: frozenset[str] = frozenset()
     """Sources that are missing from the scene to map; the network tolerates missing sources."""
 
@@ -194,6 +200,7 @@ class Trained:
             "calibration": dataclasses.asdict(self.calibration),
             "region": {"crs": self.region.crs, "bounds": self.region.bounds},
             "versions": dict(self.versions),
+            **({"conformal": self.conformal.as_dict()} if self.conformal else {}),
         }
 
     @classmethod
@@ -239,7 +246,7 @@ class Trained:
         sources = {name: record_of(entry) for name, entry in record["sources"].items()}
         legend = Legend(*(_classes(record.get(key, ())) for key in ("legend", "coarser")))
         architecture = MODELS.get(record["name"])
-        config = _config(architecture.Config, record["config"])
+        config = config_of(architecture.Config, record["config"])
         network = build(architecture, {n: r.spec for n, r in sources.items()}, len(legend.classes), config)
         weights = safetensors.torch.load_file(model.weights)
         if record["format"] == 1:
@@ -250,9 +257,11 @@ class Trained:
         region = Region(record["region"]["crs"], tuple(record["region"]["bounds"]))
         scaling, calibration = Normalisation(**record["normalisation"]), calibration_of(record["calibration"])
         _check_numbers(sources, scaling, calibration, region)
+        held = record.get("conformal")
+        conformal = Conformal.from_dict(held, len(legend.classes)) if held else None
         return cls(
             record["name"], config, legend, sources, scaling, network, region, dict(record["versions"]), calibration,
-            Domain.load(model.domain),
+            Domain.load(model.domain), conformal,
         )  # fmt: skip
 
     def check_scene(self, scene: Scene) -> None:
@@ -277,7 +286,7 @@ class Trained:
         if expected != actual:
             how = "are in another order" if set(expected) == set(actual) else "differ"
             yield f"source '{name}': the bands {how}: trained with {', '.join(expected)}, found {', '.join(actual)}"
-        else:
+        elif then.clock != YEARS_BEFORE:  # indicators of classes have no unit
             yield from other_units(scene, name, self.normalisation)
         pairs: list[tuple[str, Any, Any]] = [("ratio to the map", then.spec.ratio, now.spec.ratio)]
         if not math.isclose(then.resolution, now.resolution, rel_tol=0.01):
@@ -419,7 +428,8 @@ def _classes(entries: Iterable[dict[str, Any]]) -> tuple[LandClass, ...]:
     return tuple(LandClass(**{**entry, "values": tuple(entry["values"])}) for entry in entries)
 
 
-def _config(kind: type[Any], settings: dict[str, Any]) -> Any:
+def config_of(kind: type[Any], settings: dict[str, Any]) -> Any:
+    """Return the settings of an architecture from a table; lists become tuples."""
     return kind(**{key: tuple(value) if isinstance(value, list) else value for key, value in settings.items()})
 
 
@@ -428,6 +438,13 @@ def input_spec(scene: Scene, name: str) -> InputSpec:
     cube = scene.cubes[name]
     regular = cube.preparation.fill is not None or not cube.source.dated or len(cube.days) == 1
     return InputSpec(name, cube.bands, len(cube.days), cube.ratio, regular, scene.ids is not None)
+
+
+def _clock(cube: Cube) -> str:
+    """Return the clock of the days of a cube."""
+    if isinstance(cube.source, HistorySource):
+        return YEARS_BEFORE
+    return thermal.told() if (thermal := cube.preparation.thermal) and cube.source.dated else CALENDAR
 
 
 def input_specs(scene: Scene | Scenes) -> dict[str, InputSpec]:
@@ -474,6 +491,6 @@ def source_records(scene: Scene | Scenes, names: Iterable[str]) -> dict[str, Sou
             cube.preparation.resampling,
             cube.grid.resolution,
             "dB" if decoding.decibel else "linear",
-            thermal.told() if (thermal := cube.preparation.thermal) and cube.source.dated else CALENDAR,
+            _clock(cube),
         )
     return records

@@ -17,9 +17,9 @@ from bocage.view.raster import palette, part, png, ramp
 from bocage.view.viewed import Viewed
 from bocage.words import LANGUAGES, words_of
 
-HIGH = {"novelty": 150.0, "probabilities": 100.0, "validity": 0.0}
+HIGH = {"novelty": 150.0, "probabilities": 100.0, "set_size": 0.0, "validity": 0.0}
 """Value of the lightest colour of a layer, in stored units; 0: the maximum of the layer. Others: 100."""
-COLORS = {"novelty": "cividis", "validity": "cividis"}
+COLORS = {"novelty": "cividis", "set_size": "cividis", "validity": "cividis"}
 """Colour map of a layer; others: viridis."""
 CATEGORICAL = ("classes", "regularised")
 PREFIX = "view_"

@@ -83,15 +83,14 @@ class Pixel:
     def _reference(self) -> dict[str, Any] | None:
         """Return class, polygon and part of the pixel; None if it is not labelled."""
         samples = self.viewed.samples
-        if samples is None or self.viewed.recipe is None:
+        if samples is None:
             return None
         here = np.flatnonzero((samples.row == self.row) & (samples.column == self.column))
         if not len(here):
             return None
-        parts = samples.draw(self.viewed.recipe.map.draw).parts
-        mine = next((name for name, members in parts.items() if here[0] in members), "unused")
+        mine = next((name for name, members in samples.parts.items() if here[0] in members), "unused")
         k = int(samples.label[here[0]])
-        return {"name": samples.legend.names[k], "part": mine, "polygon": int(samples.polygon[here[0]])}
+        return {"name": samples.legend.labelled(k).name, "part": mine, "polygon": int(samples.polygon[here[0]])}
 
     def series(self) -> list[dict[str, Any]]:
         """Return the series of the pixel in every source: dates, values, clear and masked dates, gap-filled values.

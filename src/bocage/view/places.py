@@ -1,6 +1,7 @@
 """Polygons and places for the page: reference polygons with their part and errors, main confusions, the vector map."""
 
 import json
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -25,9 +26,22 @@ GONE = (DataSourceError, DataLayerError, FeatureError, OSError)
 
 
 def polygons_of(viewed: Viewed) -> dict[str, Any]:
-    """Return the reference polygons in the map's CRS as GeoJSON.
+    """Return the reference polygons in the map's CRS as GeoJSON, with the properties of :func:`labelled_polygons`.
 
-    Properties: ``class``, ``part`` (train, validation, test, unused), ``tested`` and ``wrong`` (pixels of the test part).
+    Raises
+    ------
+    SamplesError
+        The polygons cannot be read.
+    """
+    features = [_feature(shape, properties) for shape, properties in labelled_polygons(viewed)]
+    return {"type": "FeatureCollection", "features": features}
+
+
+def labelled_polygons(viewed: Viewed) -> Iterator[tuple[Any, dict[str, Any]]]:
+    """Iterate over the reference polygons in the map's CRS (shapely) and their properties.
+
+    Properties: ``class``, ``color``, ``part`` (train, validation, test, unused), ``tested`` and ``wrong`` (pixels of the test
+    part), ``polygon`` (number).
 
     Raises
     ------
@@ -36,32 +50,26 @@ def polygons_of(viewed: Viewed) -> dict[str, Any]:
     """
     recipe = viewed.recipe
     if recipe is None or recipe.reference is None:
-        return {"type": "FeatureCollection", "features": []}
+        return
     table, _, _ = read_polygons(recipe.reference, viewed.grid, recipe.legend)
     part, tested, wrong = _parts(viewed), _counts(viewed, False), _counts(viewed, True)
-    features = []
+    whole = recipe.legend.whole
+    colors = dict(zip(whole.names, whole.colors, strict=True))
     for shape, label, polygon in zip(table.geometry, table.label, table.polygon, strict=True):
-        number = int(polygon)
-        features.append(
-            _feature(
-                shape,
-                {
-                    "class": recipe.legend.names[int(label)], "color": recipe.legend.colors[int(label)],
-                    "part": part.get(number, "unused"), "tested": tested.get(number, 0), "wrong": wrong.get(number, 0),
-                    "polygon": number,
-                },
-            )
-        )  # fmt: skip
-    return {"type": "FeatureCollection", "features": features}
+        number, name = int(polygon), recipe.legend.labelled(int(label)).name
+        yield shape, {
+            "class": name, "color": colors[name], "part": part.get(number, "unused"), "tested": tested.get(number, 0),
+            "wrong": wrong.get(number, 0), "polygon": number,
+        }  # fmt: skip
 
 
 def _parts(viewed: Viewed) -> dict[int, str]:
     """Return polygon → part of its first pixel in the draw of the map."""
     samples = viewed.samples
-    if samples is None or viewed.recipe is None:
+    if samples is None:
         return {}
     found: dict[int, str] = {}
-    for name, members in samples.draw(viewed.recipe.map.draw).parts.items():
+    for name, members in samples.parts.items():
         found |= dict.fromkeys(np.unique(samples.polygon[members]).tolist(), name)
     return found
 

@@ -2,7 +2,7 @@
 
 import threading
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
@@ -20,18 +20,19 @@ from bocage.provenance import Provenance
 from bocage.recipe import Recipe, Site, read_recipe
 from bocage.report.transfer import Mapped
 from bocage.run import open_scene
-from bocage.samples import Samples
-from bocage.samples.make import reopened
 from bocage.scene import Scene
 from bocage.sources.raster import inspect
 from bocage.training import Trained
 from bocage.view.imagery import Pictures
+from bocage.view.labelled import LabelledPixels, pixels_at, pixels_of
 from bocage.view.pyramid import Pyramid
 from bocage.words import sentence
 
 COARSE = 512
 """Longer side of the reduced raster whose maximum is taken, in pixels."""
-SHOWN = ("classes", "regularised", "confidence", "margin", "entropy", "novelty", "validity", "probabilities")
+SHOWN = (
+    "classes", "regularised", "confidence", "margin", "entropy", "novelty", "set_size", "validity", "probabilities",
+)  # fmt: skip
 """Rasters of a map that the page shows, in this order."""
 T = TypeVar("T")
 Missing = tuple[str, Mapping[str, Any]]
@@ -62,7 +63,11 @@ class Viewed:
     """Layers of the map that can be read; empty without a map."""
     recipe: Recipe | None = None
     site: str = ""
+    whole: Recipe | None = None
+    """Recipe of all sites, of which `recipe` is one; None for a recipe of one site."""
     missing: list[Missing] = field(default_factory=list)
+    scenes: dict[str, Scene] = field(default_factory=dict)
+    """Site → its scene, once it is open; "" without sites. The sites of a run share it."""
     lock: threading.RLock = field(default_factory=threading.RLock)
     opened: dict[str, Any] = field(default_factory=dict)
     """What was opened or computed once, by name."""
@@ -82,12 +87,17 @@ class Viewed:
     @property
     def scene(self) -> Scene | None:
         """The scene of the recipe; None, with a note, where it cannot be opened."""
-        recipe = self.recipe
-        return (
-            None
-            if recipe is None
-            else self.once("scene", lambda: self._tried("view_no_imagery", lambda: open_scene(recipe)))
-        )
+        if self.recipe is None:
+            return None
+        return self.once("scene", lambda: self._tried("view_no_imagery", lambda: self._scene_at(self.site)))
+
+    def _scene_at(self, site: str) -> Scene:
+        """Open the scene of a site; "" without sites."""
+        assert self.recipe is not None
+        recipe = self.whole.part(self.whole.find(site)) if self.whole else self.recipe
+        if site not in self.scenes:
+            self.scenes[site] = open_scene(recipe)
+        return self.scenes[site]
 
     @property
     def pictures(self) -> Pictures | None:
@@ -102,13 +112,23 @@ class Viewed:
         return Pyramid(self.grid, pictures.finest(self.grid) if pictures else self.grid.resolution)
 
     @property
-    def samples(self) -> Samples | None:
-        """Labelled pixels of the run, without footprints; None, with a note, where the polygons cannot be read."""
-        recipe, scene = self.recipe, self.scene
-        if recipe is None or scene is None or self.site or not self.layout.samples.exists():
+    def samples(self) -> LabelledPixels | None:
+        """Labelled pixels of the run or of the site; None, with a note, where the polygons cannot be read."""
+        recipe, scene, path = self.recipe, self.scene, self.layout.samples
+        if recipe is None or scene is None or not path.exists():
             return None
-        again = partial(reopened, scene, recipe.survey, self.layout.samples)
+        if self.whole is None:
+            again = partial(pixels_of, scene, recipe, path)
+        elif recipe.reference is None:
+            return None
+        else:
+            again = partial(self._pixels_at_site, self.whole)
         return self.once("samples", lambda: self._tried("view_no_polygons", again))
+
+    def _pixels_at_site(self, whole: Recipe) -> LabelledPixels:
+        """Return the labelled pixels of the site; the parts are drawn among the polygons of all sites, which are opened."""
+        scenes = {site.name: self._scene_at(site.name) for site in whole.sites if site.reference}
+        return pixels_at(self.site, scenes, whole, self.layout.samples)
 
     @property
     def test_file(self) -> Path:
@@ -117,16 +137,26 @@ class Viewed:
 
     @property
     def is_tested(self) -> bool:
-        """Whether errors can be shown: the model of the map was tested, and the map is not that of one site of several."""
-        return not self.site and self.test_file.exists()
+        """Whether errors can be shown: the model of the map was tested, on polygons of the site if there are several."""
+        return self.test_file.exists() and not (self.site and self.recipe and self.recipe.reference is None)
 
     @property
     def tested(self) -> Predictions | None:
         """Predictions of the model of the map at its test pixels; None where nothing was tested."""
         if not self.is_tested:
             return None
-        read = partial(Predictions.from_parquet, self.test_file)
-        return self.once("tested", lambda: self._tried("view_no_test", read))
+        return self.once("tested", lambda: self._tried("view_no_test", self._read_test))
+
+    def _read_test(self) -> Predictions | None:
+        """Read the predictions; those of a run with several sites are reduced to those of the site."""
+        tested = Predictions.from_parquet(self.test_file)
+        if self.whole is None:
+            return tested
+        samples = self.samples
+        if samples is None:
+            return None
+        own = tested.take(np.isin(tested.polygon, np.unique(samples.polygon) + samples.first))
+        return replace(own, polygon=own.polygon - np.int32(samples.first))
 
     @property
     def tested_names(self) -> tuple[str, ...]:
@@ -192,17 +222,18 @@ def open_viewed(folder: Path, site: str = "", recipe: Path | None = None) -> Vie
     layout, missing = RunLayout(folder), list[Missing]()
     parsed = _recipe_of(layout, recipe, missing)
     land = MapLayout.of(folder)
+    whole = parsed if parsed and parsed.sites else None
     if parsed and parsed.sites:
         chosen = parsed.find(site) if site else _first_mapped(parsed, layout)
         site, land, parsed = chosen.name, layout.site(chosen.slug).map, parsed.part(chosen)
-    layers = _layers_of(land, missing)
-    if parsed and not site and not layout.split(parsed.map.draw).test.exists():
+    layers = layers_of(land, missing)
+    if parsed and not layout.split(parsed.map.draw).test.exists():
         missing.append(("view_no_score", {}))
     name = parsed.name if parsed else folder.resolve().name
     language = parsed.report.language if parsed else "en"
     if "classes" in layers:
         grid, legend = inspect(layers["classes"].path).grid, Item.load(land.item).legend
-        return Viewed(layout, name, language, legend, grid, layers, parsed, site, missing)
+        return Viewed(layout, name, language, legend, grid, layers, parsed, site, whole, missing)
     if parsed is None:
         raise RunFolderError(
             f"{folder} has no complete map, and its recipe cannot be read. Run 'bocage run' first, or give the recipe with "
@@ -214,26 +245,61 @@ def open_viewed(folder: Path, site: str = "", recipe: Path | None = None) -> Vie
             f"{folder} is a run on tables of series, which has no map to show. Open its report instead."
         )
     # An unfinished run is shown on the grid of its recipe.
-    viewed = Viewed(layout, name, language, parsed.legend, scene.grid, {}, parsed, site, missing)
-    viewed.opened["scene"] = scene
+    viewed = Viewed(layout, name, language, parsed.legend, scene.grid, {}, parsed, site, whole, missing)
+    viewed.scenes[site] = scene
     return viewed
+
+
+def open_all(
+    folder: Path, recipe: Path | None = None, scenes: Mapping[str, Scene] | None = None
+) -> tuple[str, list[Viewed]]:
+    """Open the folder of a run as :func:`open_viewed`, at each of its sites; return the name of the run with them.
+
+    A site that cannot be opened is left out, with a note to the first.
+
+    Parameters
+    ----------
+    scenes
+        Site → its scene, of those that are open already; "" without sites.
+
+    Raises
+    ------
+    RunFolderError
+        As :func:`open_viewed`.
+    """
+    first = open_viewed(folder, "", recipe)
+    first.scenes |= scenes or {}
+    if first.whole is None:
+        return first.name, [first]
+    opened = {first.site: first}
+    for site in (site for site in first.whole.sites if site.name != first.site):
+        try:
+            opened[site.name] = open_viewed(folder, site.name, recipe)
+        except BocageError as error:
+            first.missing.append(("view_no_site", {"site": site.name, "why": str(error)}))
+            continue
+        first.scenes |= opened[site.name].scenes
+        opened[site.name].scenes = first.scenes
+    return first.whole.name, [opened[site.name] for site in first.whole.sites if site.name in opened]
 
 
 def _recipe_of(layout: RunLayout, given: Path | None, missing: list[Missing]) -> Recipe | None:
     """Return the recipe of a run, or of the scene of a map by a model of another run; None, with a note, without one."""
-    path = given
+    path, part = given, ""
     overrides: Sequence[str] = ()
     if layout.provenance.exists():
         before = Provenance.load(layout.provenance)
         path, overrides = given or Path(before.recipe), before.overrides
     elif mapped := Mapped.load(layout.mapped):
         asked = mapped.transfer.asked
-        path, overrides = given or Path(asked.recipe), asked.overrides
+        path, overrides, part = given or Path(asked.recipe), asked.overrides, asked.name
     if path is None:
         missing.append(("view_no_recipe", {}))
         return None
     try:
-        return read_recipe(path, overrides)
+        parsed = read_recipe(path, overrides)
+        # A map by a model of another run is that of one site of its recipe.
+        return next((one for one in map(parsed.part, parsed.sites) if one.name == part), parsed)
     except BocageError as error:
         if given:
             raise
@@ -246,14 +312,14 @@ def _first_mapped(recipe: Recipe, layout: RunLayout) -> Site:
     return next(mapped, recipe.sites[0])
 
 
-def _layers_of(land: MapLayout, missing: list[Missing]) -> dict[str, RasterLayer]:
-    """Return the rasters of a complete map that exist and can be read; the others are noted."""
+def layers_of(land: MapLayout, missing: list[Missing], names: Sequence[str] = SHOWN) -> dict[str, RasterLayer]:
+    """Return the rasters `names` of a complete map that exist and can be read; the others are noted."""
     if not land.is_complete:
         missing.append(("view_no_map", {}))
         return {}
     named = Item.load(land.item).files
     found = {}
-    for name in SHOWN:
+    for name in names:
         path = land.layer(name, WRITERS.get("cog").SUFFIX)
         if path.exists():
             try:

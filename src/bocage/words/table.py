@@ -71,12 +71,14 @@ def percent(share: float | None, language: str, digits: int = 1) -> str:
     return words_of(language)["percentage"].format(value=number(100 * share, language, digits))
 
 
-def spread(mean: float | None, std: float | None, language: str) -> str:
+def spread(mean: float | None, std: float | None, language: str, digits: int = 3) -> str:
     """Write a mean and its standard deviation over the draws.
 
     >>> spread(0.8, 0.05, "en"), spread(0.8, None, "fr")
     ('0.800 ± 0.050', '0,800')
     """
     if mean is None or std is None:
-        return number(mean, language)
-    return words_of(language)["mean_spread"].format(mean=number(mean, language), std=number(std, language))
+        return number(mean, language, digits)
+    return words_of(language)["mean_spread"].format(
+        mean=number(mean, language, digits), std=number(std, language, digits)
+    )

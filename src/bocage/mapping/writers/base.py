@@ -18,9 +18,11 @@ class MapBand:
     categorical: bool = False
     """Whether the values are class codes of the legend."""
     numbers: bool = False
-    """Whether the values are numbers of objects, which overviews do not average."""
+    """Whether the values are numbers of objects, counts or bits, which overviews do not average."""
     scale: float = 1.0
     """Scale factor: value = scale × stored value."""
+    bits: tuple[str, ...] = ()
+    """Names of what each bit stands for, the lowest bit first; empty if the values are no bits."""
 
 
 class OpenMap(Protocol):

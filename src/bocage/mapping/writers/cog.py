@@ -81,6 +81,8 @@ class OpenCog:
             self.dataset.scales = [band.scale for band in self.bands]
         for i, band in enumerate(self.bands, start=1):
             self.dataset.set_band_description(i, band.name)
+            if band.bits:
+                self.dataset.update_tags(i, **{f"BIT_{bit}": name for bit, name in enumerate(band.bits)})
             if band.categorical:
                 self.dataset.write_colormap(i, self._colors())
                 named = zip(self.legend.codes, self.legend.names, strict=True)

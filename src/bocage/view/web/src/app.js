@@ -53,7 +53,7 @@ function showLayers() {
   $("band").replaceChildren(...bands.map((band, k) => make("option", { value: k + 1 }, band)));
   $("band").value = state.band;
   $("ramp").hidden = isCategorical(state.layer) || !bands.length;
-  $("ramp-bar").className = ["novelty", "validity"].includes(state.layer) ? "cividis" : "viridis";
+  $("ramp-bar").className = ["novelty", "set_size", "validity"].includes(state.layer) ? "cividis" : "viridis";
   writeLink();
 }
 

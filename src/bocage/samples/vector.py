@@ -1,0 +1,65 @@
+"""Features of a vector file, in any OGR format, GeoParquet in an archive included."""
+
+import io
+import warnings
+import zipfile
+from pathlib import Path
+
+import geopandas as gpd
+import numpy as np
+import pyogrio
+
+from bocage.sources.table import PARQUET
+from bocage.vectorfile import address_of, layer_of, layers_of, options_of
+
+LAYER = "layer of [reference], or init --layer"
+"""Where a layer is named."""
+
+
+def features_in(path: Path, layer: str = "") -> gpd.GeoDataFrame:
+    """Return all features and fields of a layer; the geometry of a table without location is missing.
+
+    Lists in a field become text.
+
+    Raises
+    ------
+    LookupError
+        The file has several layers and none is named, or is an archive without a single vector file.
+    """
+    with warnings.catch_warnings():
+        # The warnings are harmless here: fields of mixed types stay text, curves become lines, M values are dropped.
+        warnings.simplefilter("ignore", UserWarning)
+        warnings.simplefilter("ignore", RuntimeWarning)  # two fields of one name: the first one is read
+        if (address := address_of(path)).lower().endswith(PARQUET):
+            with zipfile.ZipFile(path) as archive:
+                return gpd.read_parquet(io.BytesIO(archive.read(address.partition("}/")[2])))
+        found = layer_of(path, layer, LAYER)
+        frame = gpd.read_file(found.address, engine="pyogrio", layer=found.name, **found.options)
+    for name in frame.columns:
+        if frame[name].dtype == object and frame[name].map(lambda value: isinstance(value, np.ndarray)).any():
+            frame[name] = frame[name].map(_joined)
+    if isinstance(frame, gpd.GeoDataFrame):
+        return frame
+    return gpd.GeoDataFrame(frame, geometry=gpd.GeoSeries([None] * len(frame), index=frame.index))
+
+
+def layers_with_features(path: Path) -> dict[str, int]:
+    """Return name → number of features of the layers with geometries, if there are several; those with one or none are left out.
+
+    A layer of one feature describes the data set (INSPIRE), or is an outline.
+    """
+    if (address := address_of(path)).lower().endswith(PARQUET):
+        return {}
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)
+        warnings.simplefilter("ignore", RuntimeWarning)
+        names = [name for name, kind in layers_of(address) if kind is not None]
+        if len(names) < 2:
+            return {}
+        options = {"force_feature_count": True, **options_of(address)}
+        counts = {name: int(pyogrio.read_info(address, layer=name, **options)["features"]) for name in names}
+    return {name: n for name, n in counts.items() if n > 1}
+
+
+def _joined(value: object) -> object:
+    return ", ".join(map(str, value)) if isinstance(value, np.ndarray) else value
