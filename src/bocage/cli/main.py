@@ -26,6 +26,7 @@ COMMANDS = {
     "season": "bocage.cli.accuracy:season",
     "compare": "bocage.cli.accuracy:compare",
     "sample-design": "bocage.cli.accuracy:sample_design",
+    "scout": "bocage.cli.scouting:scout",
     "mosaic": "bocage.cli.stages:mosaic",
     "finish": "bocage.cli.finishing:finish",
     "zones": "bocage.cli.finishing:zones",

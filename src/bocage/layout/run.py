@@ -13,6 +13,7 @@
     ├── doctor/                     polygons.{csv,gpkg}  doctor.{html,json}  draws/<k>.csv
     ├── finish/                     votes.{csv,parquet}  voted_areas.csv  areas.csv  score.json
     │                               polygons.{gpkg,parquet,fgb}  zones.{csv,parquet}
+    ├── scout/                      fields.{gpkg,csv}  tours.gpx  scout.{html,json}
     ├── maps/<region>/              as map/, and region.json
     ├── season/                     season.{csv,json}  results.json
     ├── score.json  sample.json  validation.gpkg
@@ -25,6 +26,8 @@
 
 from dataclasses import dataclass
 from pathlib import Path
+
+from bocage.layout.advice import DoctorLayout, ScoutLayout, SeasonLayout
 
 
 @dataclass(frozen=True)
@@ -271,62 +274,6 @@ class ObjectsLayout:
 
 
 @dataclass(frozen=True)
-class SeasonLayout:
-    """The folder of the accuracy against the cut-off of the series."""
-
-    path: Path
-
-    @property
-    def results(self) -> Path:
-        """Results of the draws and cut-offs that are done."""
-        return self.path / "results.json"
-
-    @property
-    def table(self) -> Path:
-        """Curves."""
-        return self.path / "season.csv"
-
-    @property
-    def summary(self) -> Path:
-        """Curves and earliest sufficient dates; written last."""
-        return self.path / "season.json"
-
-    @property
-    def scratch(self) -> Path:
-        """Samples of gap-filled series, and models retrained for a cut-off; removed at the end."""
-        return self.path / ".scratch"
-
-
-@dataclass(frozen=True)
-class DoctorLayout:
-    """The folder of the doubtful polygons."""
-
-    path: Path
-
-    def polygons(self, suffix: str) -> Path:
-        """All polygons, the most doubtful ones first, in one format (csv, gpkg)."""
-        return self.path / f"polygons.{suffix}"
-
-    @property
-    def page(self) -> Path:
-        """The most doubtful polygons with pictures."""
-        return self.path / "doctor.html"
-
-    @property
-    def summary(self) -> Path:
-        """Numbers of polygons by cause and class, and the frequencies with which labels are given."""
-        return self.path / "doctor.json"
-
-    def draw(self, number: int) -> Path:
-        """Doubt about the training polygons of a draw, from 0, if the training uses it."""
-        return self.path / "draws" / f"{number}.csv"
-
-    def scratch(self, key: str) -> Path:
-        """Cut samples and complete repeats of an unfinished search with the digest `key`."""
-        return self.path / ".scratch" / key
-
-
-@dataclass(frozen=True)
 class FinishLayout:
     """The folder of what follows the classification."""
 
@@ -474,6 +421,11 @@ class RunLayout:
     def finish(self) -> FinishLayout:
         """What follows the classification."""
         return FinishLayout(self.path / "finish")
+
+    @property
+    def scout(self) -> ScoutLayout:
+        """Fields to survey next."""
+        return ScoutLayout(self.path / "scout")
 
     @property
     def score(self) -> Path:

@@ -33,7 +33,7 @@ def pictures(found: SeasonScore, colors: Mapping[str, str], w: Mapping[str, str]
     for axes in (left, right):
         axes.axhline(found.wanted, color=INK, lw=0.8, ls=":")
         axes.set_xlabel(w["season_until"])
-        axes.xaxis.set_major_locator(AutoDateLocator(maxticks=6))
+        axes.xaxis.set_major_locator(AutoDateLocator(maxticks=6))  # type: ignore[no-untyped-call]
     figure.autofmt_xdate()
     return [as_svg(figure, "season", w, w["alt_season"])]
 
