@@ -2,7 +2,9 @@
 
 import csv
 import json
+import zipfile
 from pathlib import Path
+from xml.etree import ElementTree
 
 import geopandas as gpd
 import numpy as np
@@ -22,6 +24,9 @@ from bocage.samples.split import Split, Units, draw
 from bocage.testing import tiny_landscape
 from bocage.training import Training
 from bocage.training.losses import coarse_loss, criterion_of
+from bocage.view import open_viewed
+from bocage.view.pixel import Pixel
+from bocage.view.places import polygons_of
 from conftest import FOREST, GRU, once, written
 
 REUNION = [
@@ -268,3 +273,27 @@ def test_a_model_of_a_coarser_level(tmp_path):
     rows = list(csv.DictReader((tmp_path / "out/map/areas.csv").read_text().splitlines()))
     assert [row["name"] for row in rows] == ["vegetation", "water"]
     assert Legend(read_recipe(path).legend.classes).names == ("vegetation", "water")
+
+
+def test_polygons_of_a_coarser_class_are_shown_as_such(done):
+    viewed = open_viewed(done / "out")
+    found = [one["properties"] for one in polygons_of(viewed)["features"]]
+    coarse = [one for one in found if one["class"] == "vegetation"]
+    assert len(coarse) == (gpd.read_file(done / "land/reference.gpkg").code == 10).sum() > 0
+    assert {one["color"] for one in coarse} == {"#30a030"}
+    k = int(np.flatnonzero(viewed.samples.label == COARSER)[0])
+    pixel = Pixel(viewed, int(viewed.samples.row[k]), int(viewed.samples.column[k]))
+    assert pixel.described()["reference"]["name"] == "vegetation"
+
+
+def test_the_qgis_project_has_the_classes_of_all_levels(done):
+    with zipfile.ZipFile(done / "out/qgis/project.qgz") as archive:
+        project = ElementTree.fromstring(archive.read("project.qgs"))
+    entries = {
+        layer.findtext("layername"): {one.get("value"): one.get("label") for one in layer.iter("paletteEntry")}
+        for layer in project.iter("maplayer")
+    }
+    assert entries["land cover"]["2"] == "vegetation > meadow"
+    assert entries["land cover, most detailed certain class"]["10"] == "vegetation"
+    values = {one.get("value") for one in project.iter("category")}
+    assert "vegetation" in values

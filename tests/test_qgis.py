@@ -30,13 +30,14 @@ from bocage.sources import Source
 from bocage.sources.base import Acquisition, BandFile, Decoding
 from bocage.testing import tiny_landscape
 from bocage.testing.fakes import CORNER, Place, fake_pixels, write_raster
-from bocage.view.imagery import Picture
+from bocage.view.imagery import Picture, Pictures
 from bocage.words import sentence
 from conftest import Told, written
 
 PYTHON = "/usr/bin/python3"
 """Python of the system, which has the bindings of QGIS."""
-OFFSCREEN = {"QT_QPA_PLATFORM": "offscreen", "PATH": os.environ["PATH"], "LANG": "C.UTF-8"}
+OFFSCREEN = {"QT_QPA_PLATFORM": "offscreen", "PATH": os.environ["PATH"], "LANG": "C.UTF-8", "GDAL_PAM_ENABLED": "NO"}
+"""Environment of QGIS, which writes no statistics beside the images of other tests."""
 LEGEND = Legend((LandClass(1, "maize"),))
 
 
@@ -222,6 +223,23 @@ def test_tiles_of_a_date_are_one_picture_with_the_preferred_tile_on_top(tmp_path
     np.testing.assert_array_equal(found, expected)
 
 
+def test_a_file_with_rows_from_south_to_north_is_shown_the_right_way_up(tmp_path):
+    values = np.arange(1, 601, dtype=np.float32).reshape(1, 20, 30)
+    up = write_raster(tmp_path / "up.tif", values)
+    with rasterio.open(up) as file:
+        profile = file.profile | {
+            "transform": file.transform @ rasterio.Affine.translation(0, 20) @ rasterio.Affine.scale(1, -1)
+        }
+    with rasterio.open(tmp_path / "down.tif", "w", **profile) as file:
+        file.write(values[:, ::-1])
+    taken = Acquisition(datetime(2022, 5, 1), {"nir": BandFile(tmp_path / "down.tif", 1)})
+    layer = picture_layer("s2", series(taken), tmp_path, LEGEND, True)
+    with rasterio.open(layer.path) as picture:
+        found = picture.read(1).astype(float)
+        assert (picture.shape, picture.transform.e) == ((20, 30), -10)
+    assert np.corrcoef(found.ravel(), values.ravel())[0, 1] > 0.99
+
+
 def test_a_source_that_is_derived_has_a_reduced_picture(finished, tmp_path):
     scene = open_scene(read_recipe(finished().recipe))
     cube = scene.cubes["s2"]
@@ -246,3 +264,16 @@ def test_the_project_of_a_map_without_a_run(finished, tmp_path):
     project = project_of(tmp_path / "delivered")
     assert titles(project) == ["land cover", "confidence"]
     assert RunLayout(tmp_path / "delivered").qgis.project == project
+
+
+@pytest.mark.parametrize("delivery", ["safe", "theia"])
+def test_pictures_of_products_show_the_scene(lands, tmp_path, delivery):
+    scene = open_scene(read_recipe(lands[delivery] / "demo.toml"))
+    for name, picture in Pictures.of(scene).by_source.items():
+        layer = picture_layer(name, picture, tmp_path, LEGEND, True)
+        west, south, east, north = scene.grid.bounds
+        with rasterio.open(layer.path) as file:
+            assert (file.count, file.crs.to_epsg()) == (len(picture.bands), scene.grid.crs.epsg)
+            (centre,) = file.sample([((west + east) / 2, (south + north) / 2)], masked=True)
+            assert not np.ma.getmaskarray(centre).any(), name
+            assert file.name.endswith(".vrt")

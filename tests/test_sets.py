@@ -1,7 +1,9 @@
 """Conformal prediction sets: thresholds, layers of the map, the report, and what a folder of a model says of them."""
 
 import json
+import zipfile
 from dataclasses import replace
+from xml.etree import ElementTree
 
 import numpy as np
 import pytest
@@ -298,3 +300,15 @@ def test_the_report_has_promised_and_measured_coverage(finished):
         assert 0 <= draw["coverage"] <= 1 <= draw["size"] <= 3
         assert all(one["calibration_polygons"] >= 1 for one in draw["per_class"].values())
     assert "Prediction sets: is the promised coverage kept?" in (done.out / "report.html").read_text()
+
+
+@pytest.mark.slow
+def test_the_qgis_project_has_the_layers_of_the_sets(finished):
+    with zipfile.ZipFile(finished(FOREST, SETS).out / "qgis/project.qgz") as archive:
+        project = ElementTree.fromstring(archive.read("project.qgs"))
+    entries = {
+        layer.findtext("layername"): [one.get("label") for one in layer.iter("paletteEntry")]
+        for layer in project.iter("maplayer")
+    }
+    assert entries["classes in the set"] == ["1 class", "2 classes", "3 classes"]
+    assert entries["land cover, class that contains the prediction set"] == ["maize", "meadow", "water"]

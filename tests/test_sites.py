@@ -443,6 +443,10 @@ def test_commands_that_take_one_site(lands, tmp_path, capsys):
     assert "All reference polygons" in capsys.readouterr().out
     arguments[-1] = str(tmp_path / "map")
     assert main(["map", str(path), *arguments]) == 0, capsys.readouterr().err
+    with zipfile.ZipFile(tmp_path / "map/qgis/project.qgz") as archive:
+        project = archive.read("project.qgs").decode()
+    assert "../map/classes.tif" in project, "the map is that of one site, in a folder without sites"
+    assert (tmp_path / "map/qgis/s2.vrt").exists()
     assert main(["report", str(tmp_path / "map")]) == 0
     assert "without imagery" not in capsys.readouterr().err
 

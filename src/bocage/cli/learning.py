@@ -89,7 +89,8 @@ def pretrain(recipe: Path, out: Path | None, overwrite: bool, pixels: int, epoch
 def embed(model: Path, recipe: Path, site: str | None, out: Path, overwrite: bool) -> None:
     """Write the features of a network as a raster.
 
-    MODEL is the folder of a pretraining, of a model or of a run. The raster has a band for each feature, on the grid of
+    MODEL is the folder of a pretraining, of a model or of a run, or a TOML file that declares an ONNX graph and its
+    inputs. The raster has a band for each feature, on the grid of
     the map, and is a source of other recipes with the sensor image. The network must have an encoder (patchwork). The
     reference polygons are not read.
 

@@ -19,7 +19,7 @@ def embed(recipe: Recipe, model: Path, out: Path, progress: Progress = QUIET, ov
     Parameters
     ----------
     model
-        Folder of a pretraining, of a model, or of a run.
+        Folder of a pretraining, of a model, or of a run; or the declaration of an ONNX encoder (``.toml``).
 
     Raises
     ------

@@ -66,7 +66,7 @@ def map_with(
         mapped.save(layout.mapped)
         land = make_map(trained, scene, settings, layout.map.path, computing, progress)
         progress.say(f"report: {write_transfer_of(layout, mapped, None, (scene, recipe.report.language))}")
-        try_project(layout, progress)
+        try_project(layout, progress, {"": scene})
         return land
 
 

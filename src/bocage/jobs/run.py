@@ -41,5 +41,6 @@ def run(
             if stage in stages:
                 work[stage]()
         if "report" in stages and opened.maps_on_disk():
-            try_project(opened.layout, progress)
+            scenes = opened.scenes if isinstance(opened, SitesRun) else {"": opened.scene}
+            try_project(opened.layout, progress, scenes)
     return opened

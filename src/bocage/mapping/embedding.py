@@ -59,8 +59,9 @@ def features_at(trained: Trained, scene: Scene, window: Window, how: Forward) ->
         if inputs.valid[ys, xs].any():
             values[:, ys, xs] = _fused(trained, inputs, cell, how)[:, : here.height, : here.width]
     inner = window.within(grown)
-    valid = inputs.valid[inner]
-    return Features(values[(slice(None), *inner)] * valid, valid)
+    values = values[(slice(None), *inner)]
+    valid = inputs.valid[inner] & np.isfinite(values).all(0)
+    return Features(np.where(valid, values, np.float32(0)), valid)
 
 
 @torch.inference_mode()

@@ -12,8 +12,8 @@ the share of its halo. SMALL: for a network that computes a few pixels or patche
 
 def lattice(trained: Trained, shape: tuple[int, int], tile: int) -> tuple[tuple[int, int], int]:
     """Return the shape of the cells of a map of `shape` pixels, and the side of its windows: whole cells, `tile` at least."""
-    card = card_for(MODELS.get(trained.name), trained.config)
-    side = DENSE if trained.has_context and card.dense == "exact" else SMALL
+    exact = trained.has_context and card_for(MODELS.get(trained.name), trained.config).dense == "exact"
+    side = DENSE if exact else SMALL
     step = math.lcm(*(spec.ratio.coarser for spec in trained.inputs.values()))
     cell = max(min(-(-side // step), -(-n // step)) * step for n in shape)
     return (cell, cell), -(-tile // cell) * cell

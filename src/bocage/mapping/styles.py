@@ -29,12 +29,17 @@ def qml(legend: Legend) -> str:
 
 def sizes_qml(most: int) -> str:
     """Return the QGIS style of numbers of classes from 1 to `most`: the lighter, the fewer."""
+    return _style(sized(most))
+
+
+def sized(most: int) -> ElementTree.Element:
+    """Return the renderer of QGIS for a raster of numbers of classes from 1 to `most`."""
     entries = []
     for size in range(1, most + 1):
         share = (size - 1) / max(1, most - 1)
         color = "#" + "".join(f"{round(a + share * (b - a)):02x}" for a, b in zip(*ENDS, strict=True))
         entries.append((size, color, f"{size} class{'es' * (size > 1)}"))
-    return _style(_palette(entries))
+    return _palette(entries)
 
 
 def _style(renderer: ElementTree.Element) -> str:

@@ -7,7 +7,7 @@ from pathlib import Path
 from bocage import __version__
 from bocage.errors import BocageError, RunFolderError
 from bocage.layout import MapLayout, QgisLayout
-from bocage.mapping.styles import paletted
+from bocage.mapping.styles import paletted, sized
 from bocage.progress import Progress
 from bocage.qgis.document import Group, Layer, Project, is_kept
 from bocage.qgis.pictures import picture_layer
@@ -23,8 +23,8 @@ FINISHED = ("regularised", "voted")
 QUALITY = ("confidence", "margin", "entropy", "novelty", "set_size", "validity", "probabilities")
 FURTHER = ("certain", "set_class", "voted")
 """Rasters of classes that the page of a run does not show."""
-WHOLE = ("certain", "set_class")
-"""Rasters of classes that also have coarser classes."""
+COARSER = ("certain", "set_class")
+"""Rasters with classes of all levels of the nomenclature."""
 SAMPLED = (230, 30, 200)
 """Colour of the pixels of a validation sample."""
 
@@ -129,13 +129,15 @@ class _Content:
 
     def _classes(self, name: str, layers: dict[str, RasterLayer]) -> Layer:
         viewed, main = self.viewed, name == "classes"
-        legend = viewed.recipe.legend.whole if viewed.recipe and name in WHOLE else viewed.legend
+        legend = viewed.recipe.legend.whole if viewed.recipe and name in COARSER else viewed.legend
         title = self._text(f"qgis_{name}" if name in FURTHER else f"view_layer_{name}")
         return Layer(title, layers[name].path, paletted(legend), viewed.grid.crs, shown=main, expanded=main)
 
     def _quality(self, name: str, layer: RasterLayer) -> Layer | Group:
         """Return the layer of a raster of one band, or the group of those of several."""
         title, colors = self._text(f"view_layer_{name}"), COLORS.get(name, "viridis")
+        if name == "set_size":
+            return Layer(title, layer.path, sized(len(self.viewed.legend.classes)), self.viewed.grid.crs)
         high = HIGH.get(name, 100.0) or self.viewed.most(name)
         bands = [
             Layer(

@@ -58,7 +58,7 @@ def picture_layer(name: str, picture: Picture, folder: Path, legend: Legend, sho
             path = folder / f"{stem}.vrt"
             limits, crs = _virtual(picture.bands, members, path)
             return Layer(f"{name}{_when(members[0])}", path, image(limits), crs, shown)
-    if picture.bands not in SHOWN:
+    if picture.bands not in SHOWN and not isinstance(source, Source):
         return None
     path = folder / f"{stem}.tif"
     grid = _reduced(picture, path, legend)
@@ -70,9 +70,12 @@ def _when(acquisition: Acquisition) -> str:
 
 
 def _is_local(acquisitions: Sequence[Acquisition]) -> bool:
-    """Return whether a virtual raster can refer to all files: they are on this computer, and XML can have their names."""
+    """Return whether a virtual raster can refer to all files.
+
+    They are on this computer, XML can have their names, and their rows run from north to south.
+    """
     paths = {file.path for one in acquisitions for file in one.files.values()}
-    return all(on_disk(path).is_file() and str(path).isprintable() for path in paths)
+    return all(on_disk(path).is_file() and str(path).isprintable() and not inspect(path).turned for path in paths)
 
 
 def _virtual(
@@ -158,8 +161,10 @@ def _percentiles(values: NDArray[Any]) -> tuple[float, float]:
 
 
 def _windows(shape: tuple[int, int]) -> list[Window]:
-    """Return windows evenly spread over a raster."""
+    """Return windows evenly spread over a raster, or the whole of a small one."""
     height, width = shape
+    if height * width <= (ACROSS * SIDE) ** 2:
+        return [Window(0, 0, height, width)]
     n = 2 * ACROSS
     return [
         Window(height * y // n, width * x // n, SIDE, SIDE).clip(shape)

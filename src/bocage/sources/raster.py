@@ -74,6 +74,8 @@ class RasterInfo:
     """Tags of the file and of its first band, names in upper case."""
     files: tuple[Path, ...] = ()
     """Files on disk that change what is read: the file, its side files, and the rasters behind a VRT."""
+    turned: bool = False
+    """Whether the rows of the file run from south to north; they are read from north to south."""
 
     @property
     def nodata(self) -> float | None:
@@ -271,6 +273,7 @@ def _inspected(path: Path, state: tuple[State | None, ...]) -> RasterInfo:
             tuple(dataset.offsets),
             tuple(tags.items()),
             tuple(sorted(file for file in {on_disk(file) for file in files_of(dataset, path)} if file.is_file())),
+            isinstance(dataset, WarpedVRT),
         )
 
 

@@ -8,9 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bocage.legend import Legend
-from bocage.progress import QUIET
 from bocage.recipe import Recipe
-from bocage.run.opening import scene_of
 from bocage.samples import Samples, Survey
 from bocage.samples.join import reopened_sites
 from bocage.samples.make import reopened
@@ -46,28 +44,20 @@ def pixels_of(scene: Scene, recipe: Recipe, path: Path) -> LabelledPixels:
     return _taken(samples, np.arange(len(samples.row)), recipe.map.draw, 0)
 
 
-def pixels_at(site: str, scene: Scene, recipe: Recipe, path: Path) -> LabelledPixels | None:
-    """Return the labelled pixels at a site of a recipe with several; None for a site without reference polygons.
-
-    All sites with polygons are opened: the parts are drawn among the polygons of all.
+def pixels_at(site: str, scenes: Mapping[str, Scene], recipe: Recipe, path: Path) -> LabelledPixels:
+    """Return the labelled pixels at a site of a recipe with several, from the scenes of all sites with polygons.
 
     Raises
     ------
-    BocageError
-        A site cannot be opened, or its polygons are no longer those of the samples.
+    SamplesError
+        The polygons of a site cannot be read, or are no longer those of the samples.
     """
-    learning = {one.name: one for one in recipe.sites if one.reference}
-    if site not in learning:
-        return None
-    opened = {
-        name: (
-            scene if name == site else scene_of(one.grid, one.sources, QUIET),
-            Survey(one.reference, recipe.legend, recipe.split),
-        )
-        for name, one in learning.items()
+    surveys = {
+        one.name: (scenes[one.name], Survey(one.reference, recipe.legend, recipe.split))
+        for one in recipe.sites
         if one.reference
     }
-    samples, firsts = reopened_sites(opened, path)
+    samples, firsts = reopened_sites(surveys, path)
     return _taken(samples, np.flatnonzero(samples.at(site)), recipe.map.draw, firsts[site])
 
 

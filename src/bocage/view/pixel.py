@@ -90,7 +90,7 @@ class Pixel:
             return None
         mine = next((name for name, members in samples.parts.items() if here[0] in members), "unused")
         k = int(samples.label[here[0]])
-        return {"name": samples.legend.names[k], "part": mine, "polygon": int(samples.polygon[here[0]])}
+        return {"name": samples.legend.labelled(k).name, "part": mine, "polygon": int(samples.polygon[here[0]])}
 
     def series(self) -> list[dict[str, Any]]:
         """Return the series of the pixel in every source: dates, values, clear and masked dates, gap-filled values.

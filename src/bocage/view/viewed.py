@@ -66,6 +66,8 @@ class Viewed:
     whole: Recipe | None = None
     """Recipe of all sites, of which `recipe` is one; None for a recipe of one site."""
     missing: list[Missing] = field(default_factory=list)
+    scenes: dict[str, Scene] = field(default_factory=dict)
+    """Site → its scene, once it is open; "" without sites. The sites of a run share it."""
     lock: threading.RLock = field(default_factory=threading.RLock)
     opened: dict[str, Any] = field(default_factory=dict)
     """What was opened or computed once, by name."""
@@ -85,12 +87,17 @@ class Viewed:
     @property
     def scene(self) -> Scene | None:
         """The scene of the recipe; None, with a note, where it cannot be opened."""
-        recipe = self.recipe
-        return (
-            None
-            if recipe is None
-            else self.once("scene", lambda: self._tried("view_no_imagery", lambda: open_scene(recipe)))
-        )
+        if self.recipe is None:
+            return None
+        return self.once("scene", lambda: self._tried("view_no_imagery", lambda: self._scene_at(self.site)))
+
+    def _scene_at(self, site: str) -> Scene:
+        """Open the scene of a site; "" without sites."""
+        assert self.recipe is not None
+        recipe = self.whole.part(self.whole.find(site)) if self.whole else self.recipe
+        if site not in self.scenes:
+            self.scenes[site] = open_scene(recipe)
+        return self.scenes[site]
 
     @property
     def pictures(self) -> Pictures | None:
@@ -110,12 +117,18 @@ class Viewed:
         recipe, scene, path = self.recipe, self.scene, self.layout.samples
         if recipe is None or scene is None or not path.exists():
             return None
-        again: Callable[[], LabelledPixels | None]
         if self.whole is None:
             again = partial(pixels_of, scene, recipe, path)
+        elif recipe.reference is None:
+            return None
         else:
-            again = partial(pixels_at, self.site, scene, self.whole, path)
+            again = partial(self._pixels_at_site, self.whole)
         return self.once("samples", lambda: self._tried("view_no_polygons", again))
+
+    def _pixels_at_site(self, whole: Recipe) -> LabelledPixels:
+        """Return the labelled pixels of the site; the parts are drawn among the polygons of all sites, which are opened."""
+        scenes = {site.name: self._scene_at(site.name) for site in whole.sites if site.reference}
+        return pixels_at(self.site, scenes, whole, self.layout.samples)
 
     @property
     def test_file(self) -> Path:
@@ -233,14 +246,21 @@ def open_viewed(folder: Path, site: str = "", recipe: Path | None = None) -> Vie
         )
     # An unfinished run is shown on the grid of its recipe.
     viewed = Viewed(layout, name, language, parsed.legend, scene.grid, {}, parsed, site, whole, missing)
-    viewed.opened["scene"] = scene
+    viewed.scenes[site] = scene
     return viewed
 
 
-def open_all(folder: Path, recipe: Path | None = None) -> tuple[str, list[Viewed]]:
+def open_all(
+    folder: Path, recipe: Path | None = None, scenes: Mapping[str, Scene] | None = None
+) -> tuple[str, list[Viewed]]:
     """Open the folder of a run as :func:`open_viewed`, at each of its sites; return the name of the run with them.
 
-    A site that cannot be opened is left out, with a note to the others.
+    A site that cannot be opened is left out, with a note to the first.
+
+    Parameters
+    ----------
+    scenes
+        Site → its scene, of those that are open already; "" without sites.
 
     Raises
     ------
@@ -248,34 +268,38 @@ def open_all(folder: Path, recipe: Path | None = None) -> tuple[str, list[Viewed
         As :func:`open_viewed`.
     """
     first = open_viewed(folder, "", recipe)
-    if not first.site:
+    first.scenes |= scenes or {}
+    if first.whole is None:
         return first.name, [first]
-    parsed = _recipe_of(first.layout, recipe, [])
-    assert parsed is not None  # the first site was found in it
-    opened = [first]
-    for site in (site for site in parsed.sites if site.name != first.site):
+    opened = {first.site: first}
+    for site in (site for site in first.whole.sites if site.name != first.site):
         try:
-            opened.append(open_viewed(folder, site.name, recipe))
+            opened[site.name] = open_viewed(folder, site.name, recipe)
         except BocageError as error:
             first.missing.append(("view_no_site", {"site": site.name, "why": str(error)}))
-    return parsed.name, opened
+            continue
+        first.scenes |= opened[site.name].scenes
+        opened[site.name].scenes = first.scenes
+    return first.whole.name, [opened[site.name] for site in first.whole.sites if site.name in opened]
 
 
 def _recipe_of(layout: RunLayout, given: Path | None, missing: list[Missing]) -> Recipe | None:
     """Return the recipe of a run, or of the scene of a map by a model of another run; None, with a note, without one."""
-    path = given
+    path, part = given, ""
     overrides: Sequence[str] = ()
     if layout.provenance.exists():
         before = Provenance.load(layout.provenance)
         path, overrides = given or Path(before.recipe), before.overrides
     elif mapped := Mapped.load(layout.mapped):
         asked = mapped.transfer.asked
-        path, overrides = given or Path(asked.recipe), asked.overrides
+        path, overrides, part = given or Path(asked.recipe), asked.overrides, asked.name
     if path is None:
         missing.append(("view_no_recipe", {}))
         return None
     try:
-        return read_recipe(path, overrides)
+        parsed = read_recipe(path, overrides)
+        # A map by a model of another run is that of one site of its recipe.
+        return next((one for one in map(parsed.part, parsed.sites) if one.name == part), parsed)
     except BocageError as error:
         if given:
             raise
