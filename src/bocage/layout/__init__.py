@@ -1,7 +1,7 @@
 """Paths in the folders that commands write. No other module contains these names."""
 
+from bocage.layout.advice import DoctorLayout, ScoutLayout, SeasonLayout
 from bocage.layout.run import (
-    DoctorLayout,
     FinishLayout,
     MapLayout,
     MapOnlyLayout,
@@ -15,7 +15,6 @@ from bocage.layout.run import (
 from bocage.layout.several import ChangeLayout, FusionLayout, TrendsLayout
 
 __all__ = [
-    "ChangeLayout", "DoctorLayout", "FinishLayout", "FusionLayout", "MapLayout", "MapOnlyLayout", "ModelLayout", "ObjectsLayout",
-    "QgisLayout",
-    "RunLayout", "SiteLayout", "SplitLayout", "TrendsLayout",
+    "ChangeLayout", "DoctorLayout", "FinishLayout", "FusionLayout", "MapLayout", "MapOnlyLayout", "ModelLayout",
+    "ObjectsLayout", "QgisLayout", "RunLayout", "ScoutLayout", "SeasonLayout", "SiteLayout", "SplitLayout", "TrendsLayout",
 ]  # fmt: skip

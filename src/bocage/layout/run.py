@@ -13,7 +13,9 @@
     ├── doctor/                     polygons.{csv,gpkg}  doctor.{html,json}  draws/<k>.csv
     ├── finish/                     votes.{csv,parquet}  voted_areas.csv  areas.csv  score.json
     │                               polygons.{gpkg,parquet,fgb}  zones.{csv,parquet}
+    ├── scout/                      fields.{gpkg,csv}  tours.gpx  scout.{html,json}
     ├── maps/<region>/              as map/, and region.json
+    ├── season/                     season.{csv,json}  results.json
     ├── score.json  sample.json  validation.gpkg
     ├── report.html  report.json
     ├── qgis/                       project.qgz  reference.gpkg  <source>.{vrt,tif}
@@ -24,6 +26,8 @@
 
 from dataclasses import dataclass
 from pathlib import Path
+
+from bocage.layout.advice import DoctorLayout, ScoutLayout, SeasonLayout
 
 
 @dataclass(frozen=True)
@@ -270,35 +274,6 @@ class ObjectsLayout:
 
 
 @dataclass(frozen=True)
-class DoctorLayout:
-    """The folder of the doubtful polygons."""
-
-    path: Path
-
-    def polygons(self, suffix: str) -> Path:
-        """All polygons, the most doubtful ones first, in one format (csv, gpkg)."""
-        return self.path / f"polygons.{suffix}"
-
-    @property
-    def page(self) -> Path:
-        """The most doubtful polygons with pictures."""
-        return self.path / "doctor.html"
-
-    @property
-    def summary(self) -> Path:
-        """Numbers of polygons by cause and class, and the frequencies with which labels are given."""
-        return self.path / "doctor.json"
-
-    def draw(self, number: int) -> Path:
-        """Doubt about the training polygons of a draw, from 0, if the training uses it."""
-        return self.path / "draws" / f"{number}.csv"
-
-    def scratch(self, key: str) -> Path:
-        """Cut samples and complete repeats of an unfinished search with the digest `key`."""
-        return self.path / ".scratch" / key
-
-
-@dataclass(frozen=True)
 class FinishLayout:
     """The folder of what follows the classification."""
 
@@ -424,13 +399,18 @@ class RunLayout:
         return MapLayout(self.path / "map")
 
     def region(self, name: str) -> MapLayout:
-        """Folder of the map of a region, beside the map of the run."""
+        """Folder of the map of a region, or until a day, beside the map of the run."""
         return MapLayout(self.path / "maps" / name)
 
     @property
     def objects(self) -> ObjectsLayout:
         """Objects of a segmentation."""
         return ObjectsLayout(self.path / "objects")
+
+    @property
+    def season(self) -> SeasonLayout:
+        """Accuracy against the cut-off of the series."""
+        return SeasonLayout(self.path / "season")
 
     @property
     def doctor(self) -> DoctorLayout:
@@ -441,6 +421,11 @@ class RunLayout:
     def finish(self) -> FinishLayout:
         """What follows the classification."""
         return FinishLayout(self.path / "finish")
+
+    @property
+    def scout(self) -> ScoutLayout:
+        """Fields to survey next."""
+        return ScoutLayout(self.path / "scout")
 
     @property
     def score(self) -> Path:
@@ -514,6 +499,7 @@ class RunLayout:
             "accuracy": [self.finish.score],
             "regularise": [self.map.regularised, self.finish.areas],
             "vectors": list(self.finish.path.glob("polygons.*")),
+            "season": [self.season.table, self.season.summary],
             "zones": list(self.finish.path.glob("zones.*")),
             "map": [land.areas, *land.layers],
             "region": [land.areas, *land.layers],

@@ -17,6 +17,7 @@ from bocage.evaluation import (
     Evaluation,
     Predictions,
     Score,
+    SeasonScore,
     clustered,
     compare,
     corrected,
@@ -222,7 +223,8 @@ class Run:
         return Material(
             self.layout, self.scene, samples, self._score_of_all_draws(), draw, tested, self.folder.provenance,
             self.recipe.report, land, self._truth(land), estimates, self._importance(),
-            self.score_by_region(), promised_by(self.layout, self.samples.draws, self.recipe.map),
+            self.recipe.map.until, self._season(), self.score_by_region(),
+            promised_by(self.layout, self.samples.draws, self.recipe.map),
         )  # fmt: skip
 
     def _truth(self, land: LandCoverMap | None) -> Score | None:
@@ -241,6 +243,9 @@ class Run:
         samples, test = self.samples, self.samples.draw(self.recipe.map.draw).test
         if not len(test):
             return None  # the report states that areas are not adjusted
+        if self.recipe.map.until:
+            self.progress.say("No areas are estimated: the map ends before the series on which the model is tested.")
+            return None
         weight, names = samples.test_weight(test), samples.legend.names
         pixels = (tested.predicted, tested.label, tested.polygon)
         try:
@@ -278,6 +283,18 @@ class Run:
         self.folder.once("importance", digest(self.keys.evaluate, draw, most), measure, self.progress)
         with artefact(split.importance):
             return Importance(**json.loads(split.importance.read_text()))
+
+    def _season(self) -> SeasonScore | None:
+        """Return the accuracy against the cut-off; None if it was not measured, or for another training."""
+        path = self.layout.season.summary
+        if not path.exists():
+            return None
+        with artefact(path):
+            found = SeasonScore.from_dict(json.loads(path.read_text(encoding="utf-8")))
+        if found.key == self.keys.train:
+            return found
+        self.progress.say(f"{path} is of another training and is left out; run 'bocage season' again.")
+        return None
 
     @property
     def _device(self) -> str:

@@ -1,7 +1,7 @@
 """Training data of a network: the footprints cut from every source, with the label and the polygon of each sample."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -40,6 +40,10 @@ class Chips:
 
     def __len__(self) -> int:
         return len(self.label)
+
+    def until(self, day: int) -> "Chips":
+        """Return the samples of one site with the dates after the calendar day `day`, since 1970-01-01, masked."""
+        return replace(self, cuts={name: cut.until(day) for name, cut in self.cuts.items() if isinstance(cut, Cut)})
 
     @property
     def sample_bytes(self) -> int:

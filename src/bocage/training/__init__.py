@@ -3,6 +3,7 @@
 from bocage.training.adapt import Adapting, Answers, Change, Round, adapt
 from bocage.training.budget import budgeted
 from bocage.training.choice import Choice
+from bocage.training.cutoffs import at_cutoff, proposed
 from bocage.training.domain import features_of
 from bocage.training.encoder import load_encoder
 from bocage.training.held_out import read_conformal
@@ -20,7 +21,8 @@ from bocage.training.trained import CALENDAR, Region, SourceRecord, Trained, inp
 
 __all__ = [
     "CALENDAR", "Adapting", "Answers", "Change", "Choice", "Importance", "Normalisation", "OutOfFold", "Pretrained",
-    "Pretraining", "Reduced", "Region", "Round", "SourceRecord", "Trained", "Trainer", "Training", "adapt", "budgeted",
-    "check_bfloat16", "check_device", "check_sites", "classify", "features_of", "imitates_bfloat16", "importance",
-    "input_specs", "load_encoder", "out_of_fold", "pretrain", "read_conformal", "remarks", "source_records", "with_preset",
+    "Pretraining", "Reduced", "Region", "Round", "SourceRecord", "Trained", "Trainer", "Training", "adapt", "at_cutoff",
+    "budgeted", "check_bfloat16", "check_device", "check_sites", "classify", "features_of", "imitates_bfloat16",
+    "importance", "input_specs", "load_encoder", "out_of_fold", "pretrain", "proposed", "read_conformal", "remarks",
+    "source_records", "with_preset",
 ]  # fmt: skip

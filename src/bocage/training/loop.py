@@ -386,7 +386,8 @@ def _augmentation(task: Task) -> Augmentation:
     settings, inputs = task.settings, task.model.inputs
     turns = settings.augment and any(f.size > 1 for f in task.model.footprints.values())
     gridded = frozenset(name for name, spec in inputs.items() if spec.regular)
-    return Augmentation(turns, settings.jitter, settings.date_dropout, gridded)
+    each = not task.model.any_source
+    return Augmentation(turns, settings.jitter, settings.date_dropout, settings.cutoff, each, gridded)
 
 
 def _averaged(model: Network, average: Mapping[str, Tensor]) -> Network:

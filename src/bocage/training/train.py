@@ -15,12 +15,13 @@ from bocage.disk import digest, digest_of, write_text
 from bocage.errors import TrainedError, TrainingError
 from bocage.layout import SplitLayout
 from bocage.machine import device_of, versions
-from bocage.models import Network, regional
+from bocage.models import Batch, Network, regional
 from bocage.progress import QUIET, Named, Progress
 from bocage.samples import Chips, Draw, Samples, Split
 from bocage.samples.split import deal
 from bocage.scene import Scene, Scenes
-from bocage.training.batches import batches, make_batch
+from bocage.training.augmentation import Augmentation, cut_off
+from bocage.training.batches import batches, dates_of, make_batch
 from bocage.training.budget import budgeted, steps_of
 from bocage.training.choice import Choice
 from bocage.training.curves import write_curves
@@ -271,7 +272,7 @@ class Trainer:
             generator = np.random.default_rng(task.seed)
             members = task.chips.trusted(balanced_members(members, task.chips, settings, generator), generator)
             labels = torch.from_numpy(label[members].astype(np.int64))
-            model.fit(make_batch(task.chips, members, task.normalisation), labels, task.seed)
+            model.fit(self._fitted_batch(model, members, task.normalisation, task.seed), labels, task.seed)
             progress.step(task.title, 1, 1)
             return
         if settings.batch_size > len(members) and not settings.samples_per_epoch:
@@ -286,6 +287,18 @@ class Trainer:
             )
         state = fit(task, progress)
         write_curves(state.curves, state.best_epoch, task.where.curves)
+
+    def _fitted_batch(
+        self, model: Network, members: NDArray[np.int64], normalisation: Normalisation, seed: int
+    ) -> Batch:
+        """Return the samples for a model that is fitted at once, with the cut-offs of the settings."""
+        chips, cutoff = self.samples.chips, self.choice.training.cutoff
+        batch = make_batch(chips, members, normalisation)
+        if not cutoff:
+            return batch
+        gridded = frozenset(name for name, spec in model.inputs.items() if spec.regular)
+        how = Augmentation(cutoff=cutoff, each_series=True, gridded=gridded)
+        return cut_off(batch, dates_of(chips, members), how, np.random.default_rng(seed))
 
     def _twin(self, task: Task, held_out: Draw, progress: Progress) -> Network | None:
         """Return a network trained as in `task`, but without the validation polygons of the draw `held_out`.
@@ -333,7 +346,7 @@ class Trainer:
                 generator = np.random.default_rng(seed)
                 rest = chips.trusted(balanced_members(rest, chips, self.choice.training, generator), generator)
                 labels = torch.from_numpy(chips.label[rest].astype(np.int64))
-                model.fit(make_batch(chips, rest, trained.normalisation), labels, seed)
+                model.fit(self._fitted_batch(model, rest, trained.normalisation, seed), labels, seed)
                 yield model, out
             progress.step(f"calibrating {trained.name}", k + 1, PARTS)
 
