@@ -293,6 +293,7 @@ def table_recipe(folder, series=6, labels=CROPS):
     return path
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("series", [1, 6])
 def test_a_table_without_geometry_has_no_geopackage(tmp_path, series):
     layout = doctor(read_recipe(table_recipe(tmp_path, series)), tmp_path / "out")
@@ -302,6 +303,7 @@ def test_a_table_without_geometry_has_no_geopackage(tmp_path, series):
     assert table.shift_north_m.isna().all()
 
 
+@pytest.mark.slow
 def test_labels_that_cannot_be_judged_are_reported(tmp_path):
     labels = ["maize"] * 5 + ["meadow"] * 5 + ["vine"]
     layout = doctor(read_recipe(table_recipe(tmp_path, labels=labels)), tmp_path / "out")
