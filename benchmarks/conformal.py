@@ -9,6 +9,10 @@ threshold, which may be empty. "In the map" has the most probable class too. Onl
 count in the coverage by class; that of the classes with many polygons is measured too. In Bavaria and Rondônia, a polygon is one
 series. With the package crepes installed, its sets of one pixel a polygon, from probabilities rounded as Bocage stores them, are
 compared with those of Bocage.
+
+"Runs" are runs as users make them: the model is trained, its temperature and its sets are calibrated on the held-out polygons, and
+the test polygons are covered. In ten random draws, the test polygons are like the others; "other regions"
+tests each region of Canada once.
 """
 
 import importlib.util
@@ -22,13 +26,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks.choice_sets import SETS
-from benchmarks.frame import BUILD, Results, slug, table
-from benchmarks.recipes import landscape, read
+from benchmarks.frame import BUILD, Results, slug, spread, table
+from benchmarks.recipes import Table, landscape, read
 from bocage.conformal import By, Conformal, enough_for, members, reached, rounded_down
 from bocage.evaluation import Predictions
 from bocage.jobs import run as jobs
 from bocage.layout import RunLayout
+from bocage.mapping import Mapping as Mapped
 from bocage.recipe import parse
+from bocage.run.sets import promised_by
 from bocage.simulate import Simulation
 
 WORK, RESULTS = BUILD / "conformal", Results("conformal")
@@ -38,6 +44,12 @@ REPETITIONS, PROMISES, FOLDS, MANY = 200, (0.8, 0.9, 0.95), 3, 100
 """``MANY``: number of polygons of a class; a half of them calibrates, and its coverage exceeds the promise by at most 2 points."""
 WAYS = ("as computed", "in the map", "pixels")
 BY: tuple[By, By] = ("class", "all")
+RUNS: Mapping[str, tuple[str, Table]] = {
+    "Rondônia, random forest": ("rondonia", {"model": {"name": "random_forest", "trees": 100}}),
+    "Canada, random forest, draws": ("canada", {"model": {"name": "random_forest", "trees": 100}}),
+    "Canada, random forest, other regions": ("canada regions", {"model": {"name": "random_forest", "trees": 100}}),
+}
+"""Name → set, and tables of the recipe."""
 TABLES = {
     "model": {"name": "random_forest", "trees": 100},
     "training": {"calibrate": False},
@@ -171,6 +183,24 @@ def same_as_crepes(name: str, promise: float) -> dict[str, float]:
     return result
 
 
+def run_measured(name: str) -> dict[str, Any]:
+    """Make a run, and return coverage and size of its sets for a promise of 0.9, of each draw."""
+    chosen, tables = RUNS[name]
+    site, out = SETS[chosen.split()[0]](), RunLayout(WORK / slug(name))
+    split = {} if "regions" in chosen else {"split": {"train": 0.5, "draws": 10}}
+    recipe = {**site.recipe(tables, True), "evaluation": {"importance": 0}, "name": slug(name), **split}
+    parsed = parse(recipe, site.folder)
+    jobs.run(parsed, out.path, ("train", "evaluate"))
+    draws = len(list(out.path.glob("splits/*/test.parquet")))
+    found: dict[str, Any] = {}
+    for by in BY:
+        promised = promised_by(out, draws, Mapped(sets=0.9, sets_by=by))
+        assert promised is not None
+        each = [float(d.coverage) if by == "all" else float(np.nanmean(d.per_class)) for d in promised.draws]
+        found[by] = {"coverage": each, "size": [d.size for d in promised.draws], "held_out": promised.draws[0].held_out}
+    return found
+
+
 def run() -> str:
     """Measure the missing results, and return the tables."""
     WORK.mkdir(parents=True, exist_ok=True)
@@ -180,6 +210,8 @@ def run() -> str:
                 RESULTS.measure(("sets", name, by, str(promise)), partial(measured, name, promise, by))
         if importlib.util.find_spec("crepes"):
             RESULTS.measure(("crepes", name), partial(same_as_crepes, name, 0.9))
+    for name in RUNS:
+        RESULTS.measure(("runs", name), partial(run_measured, name))
     return markdown(RESULTS.content())
 
 
@@ -206,5 +238,10 @@ def markdown(found: Mapping[str, Any]) -> str:
         f"classes of {MANY} polygons or more",
         *(cell for way in WAYS for cell in (way, "size")),
     )
+    runs = [
+        (name, *(cell for by in BY for cell in (spread(one[by]["coverage"]), f"{np.mean(one[by]['size']):.2f}")))
+        for name, one in found["runs"].items()
+    ]
+    lines = table(("run, promise 0.9", "by class", "size", "all", "size"), runs)
     shares = [(name, *(f"{100 * one[by]:.2f} %" for by in BY)) for name, one in found.get("crepes", {}).items()]
-    return f"\n{table(head, rows)}\n\nmemberships as in crepes\n{table(('set', *BY), shares)}"
+    return f"\n{table(head, rows)}\n\nruns\n{lines}\n\nmemberships as in crepes\n{table(('set', *BY), shares)}"

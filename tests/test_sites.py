@@ -421,7 +421,7 @@ def test_what_is_current_is_not_made_again(mapped, lands, capsys):
     assert page.count("data:image/png") == 6, "a map and a confidence of each site"
     assert main(["report", str(path), "--out", str(out)]) == 0
     path.write_text(path.read_text().replace("[map]", '[report]\nlanguage = "fr"\n[map]\nsets = 0.5'))
-    assert main(["report", str(path), "--out", str(out)]) == 0
+    assert main(["run", str(path), "--out", str(out), "--overwrite"]) == 0
     assert "Exactitude par site" in (out / "report.html").read_text()
     assert "Ensembles de prédiction" in (out / "report.html").read_text()
 

@@ -15,6 +15,7 @@
     ├── TrainedError       a model folder that is incomplete or was trained with other inputs
     ├── MappingError       a map that cannot be written
     ├── FinishError        a map that cannot be finished: regularised, vectorised, summed by zone or compared
+    ├── AdviceError        fields to survey that cannot be proposed
     ├── EvaluationError    scores or validation samples that do not support the requested statistic
     └── RunFolderError     an output folder that belongs to another run, or to other software
 
@@ -112,6 +113,10 @@ class MappingError(BocageError):
 
 class FinishError(BocageError):
     """A map that cannot be finished: regularised, vectorised, summed by zone or compared with another map."""
+
+
+class AdviceError(BocageError):
+    """Fields to survey that cannot be proposed."""
 
 
 class EvaluationError(BocageError):

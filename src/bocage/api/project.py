@@ -15,6 +15,7 @@ from bocage.api.season import Season
 from bocage.api.tables import Accuracy, Labels, Page, Report, Training
 from bocage.cli.terminal import terminal
 from bocage.errors import MappingError, Problem, RecipeError
+from bocage.jobs.doctor import doctor
 from bocage.jobs.finish import finish
 from bocage.jobs.qgis import project_of
 from bocage.jobs.run import run
@@ -179,6 +180,17 @@ class Project:
         """Run all stages, and write the report."""
         self._run(("train", "evaluate", "map", "report"))
         return Report(self.layout.report)
+
+    def doctor(self) -> Report:
+        """Find the reference polygons whose label is doubtful; return the page, beside which the tables are.
+
+        Raises
+        ------
+        RecipeError
+            The recipe has several sites.
+        """
+        with self._progress() as progress:
+            return Report(doctor(self.recipe, self.out, progress, self.overwrite).page)
 
     def view(self, site: str = "") -> Page:
         """Serve the page of the run as it is now on this computer, as ``bocage view``; no stage is run.

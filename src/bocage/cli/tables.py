@@ -189,6 +189,16 @@ def _number(value: float) -> str:
     return "–" if math.isnan(value) else f"{value:.3f}"
 
 
+def print_scouted(found: Any) -> None:
+    """Print the tours of the fields to survey."""
+    table = Table("day", title=f"{len(found.fields)} fields to survey")
+    for heading in ("fields", "kilometres"):
+        table.add_column(heading, justify="right")
+    for day, tour in enumerate(found.survey.tours, start=1):
+        table.add_row(str(day), str(len(tour.stops)), f"{tour.kilometres:.1f}")
+    Console().print(table)
+
+
 def print_sample(drawn: Drawn, legend: Legend) -> None:
     """Print the number of pixels drawn from each class."""
     table = Table("class", title="Validation sample, by mapped class")

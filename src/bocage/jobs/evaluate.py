@@ -19,7 +19,7 @@ from bocage.mapping import Classified, Forward, LandCoverMap, codes_at, compare_
 from bocage.progress import QUIET, Progress
 from bocage.recipe import Recipe
 from bocage.run import held, open_scene
-from bocage.samples import Pixels, finest, labelled
+from bocage.samples import Pixels, finest, labelled, without_purposive
 from bocage.samples.make import check_any
 from bocage.scene import Scene
 from bocage.sources.raster import fingerprint
@@ -129,7 +129,7 @@ def _classified(recipe: Recipe, trained: Trained, scene: Scene, progress: Progre
     EvaluationError
         No pixel has valid data.
     """
-    found = finest(labelled(scene, recipe.survey), recipe.legend)
+    found = without_purposive(finest(labelled(scene, recipe.survey), recipe.legend), recipe.legend)
     for note in found.notes:
         progress.say(note)
     for one in found.rejections:

@@ -116,7 +116,8 @@ def plan(recipe: Recipe, out: Path, workers: Sequence[int] = (), progress: Progr
 def _pixels(recipe: Recipe, scene: Scene) -> tuple[Pixels, Any]:
     found = labelled(scene, recipe.survey)
     pixels = found.pixels
-    kept, legend, _ = drop_rare(pixels, recipe.legend, recipe.split, is_tested(pixels, found.tested))
+    tested, alone = is_tested(pixels, found.tested), found.trains_only
+    kept, legend, _ = drop_rare(pixels, recipe.legend, recipe.split, tested, alone)
     pixels = pixels.take(np.flatnonzero(kept))
     return replace(pixels, label=positions(pixels.label)), legend
 

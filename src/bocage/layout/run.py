@@ -10,8 +10,10 @@
     ├── map/                        classes.tif  confidence.tif  …  areas.csv  item.json  checksums.sha256
     │                               with several sites: map/<site>/ and scene/<site>/
     ├── objects/                    objects.{tif,parquet}
+    ├── doctor/                     polygons.{csv,gpkg}  doctor.{html,json}  draws/<k>.csv
     ├── finish/                     votes.{csv,parquet}  voted_areas.csv  areas.csv  score.json
     │                               polygons.{gpkg,parquet,fgb}  zones.{csv,parquet}
+    ├── scout/                      fields.{gpkg,csv}  tours.gpx  scout.{html,json}
     ├── maps/<region>/              as map/, and region.json
     ├── season/                     season.{csv,json}  results.json
     ├── score.json  sample.json  validation.gpkg
@@ -24,6 +26,8 @@
 
 from dataclasses import dataclass
 from pathlib import Path
+
+from bocage.layout.advice import DoctorLayout, ScoutLayout, SeasonLayout
 
 
 @dataclass(frozen=True)
@@ -270,33 +274,6 @@ class ObjectsLayout:
 
 
 @dataclass(frozen=True)
-class SeasonLayout:
-    """The folder of the accuracy against the cut-off of the series."""
-
-    path: Path
-
-    @property
-    def results(self) -> Path:
-        """Results of the draws and cut-offs that are done."""
-        return self.path / "results.json"
-
-    @property
-    def table(self) -> Path:
-        """Curves."""
-        return self.path / "season.csv"
-
-    @property
-    def summary(self) -> Path:
-        """Curves and earliest sufficient dates; written last."""
-        return self.path / "season.json"
-
-    @property
-    def scratch(self) -> Path:
-        """Samples of gap-filled series, and models retrained for a cut-off; removed at the end."""
-        return self.path / ".scratch"
-
-
-@dataclass(frozen=True)
 class FinishLayout:
     """The folder of what follows the classification."""
 
@@ -436,9 +413,19 @@ class RunLayout:
         return SeasonLayout(self.path / "season")
 
     @property
+    def doctor(self) -> DoctorLayout:
+        """Doubtful polygons."""
+        return DoctorLayout(self.path / "doctor")
+
+    @property
     def finish(self) -> FinishLayout:
         """What follows the classification."""
         return FinishLayout(self.path / "finish")
+
+    @property
+    def scout(self) -> ScoutLayout:
+        """Fields to survey next."""
+        return ScoutLayout(self.path / "scout")
 
     @property
     def score(self) -> Path:
@@ -505,6 +492,8 @@ class RunLayout:
             "evaluate": [split.test, split.score],
             "importance": list(self.path.glob("splits/*/importance.json")),
             "segment": [self.objects.ids],
+            "doctor": [self.doctor.page, self.doctor.summary, *self.doctor.path.glob("polygons.*")],
+            "doubt": [self.doctor.draw(int(name))] if name.isdecimal() else [],
             "features": [self.objects.table],
             "vote": [self.map.voted, self.finish.voted_areas, *self.finish.path.glob("votes.*")],
             "accuracy": [self.finish.score],

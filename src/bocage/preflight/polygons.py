@@ -13,6 +13,7 @@ from bocage.legend import Legend
 from bocage.preflight.finding import Finding, Severity
 from bocage.samples import Reference, Split
 from bocage.samples.fixed import fixed_parts, is_tested
+from bocage.samples.purposive import check_untested, is_purposive, notes_on_purposive, purposive_of
 from bocage.samples.rasterise import Pixels, rasterise
 from bocage.samples.reference import MOST, Reason, Rejection, labelled_features, usable_polygons
 from bocage.samples.split import FEWEST
@@ -35,10 +36,12 @@ def check_polygons(
     """
     lenient = Reference(**{**vars(reference), "unknown": "reject"})
     try:
-        raw, ignored = labelled_features(lenient, legend, tuple(filter(None, [split.field])))
+        raw, ignored = labelled_features(lenient, legend, tuple(filter(None, [split.field, reference.purposive])))
         table, rejections, _ = usable_polygons(raw, lenient, grid, legend)
         parts = fixed_parts(table, reference, split, legend)
         pixels, more = rasterise(parts.table, grid, legend)
+        purposive = purposive_of(parts.table, reference)
+        check_untested(purposive, parts.tested, reference)
     except BocageError as error:
         return [Finding.quoting("reference", error)], None
     findings = []
@@ -48,7 +51,12 @@ def check_polygons(
         severity = _severity(r.reason, reference)
         findings.append(Finding.of(severity, f"reference, {r.label}", note, f"{r.note.code}_remedy"))
     findings += [*_invalid(raw), *_overlaps(parts.table, grid, legend)]
-    findings += _counts(pixels, legend, split, is_tested(pixels, parts.tested))
+    findings += [
+        Finding.of("note", "reference", note, "do_nothing") for note in notes_on_purposive(purposive, reference)
+    ]
+    tested, alone = is_tested(pixels, parts.tested), is_purposive(pixels.polygon, purposive)
+    counted = pixels if alone is None or tested is not None or not split.tests else pixels.take(np.flatnonzero(~alone))
+    findings += _counts(counted, legend, split, tested)
     return findings, pixels
 
 

@@ -43,6 +43,7 @@ from bocage.recipe import Recipe
 from bocage.run.folder import RunFolder
 from bocage.run.parts import polygons_by_region, score_by_part
 from bocage.run.sets import promised_by
+from bocage.run.trusted import DoubtOfDraws
 from bocage.samples import Samples
 from bocage.samples.reference import fingerprint_vector
 from bocage.scene import Scene
@@ -118,10 +119,26 @@ class Run:
 
     def train(self) -> None:
         """Train the model on every draw; complete draws are kept."""
-        trainer = Trainer(self.recipe.choice, self.scene, self.samples, self.start)
         for k in range(self.samples.draws):
+            trainer = Trainer(self.recipe.choice, self.scene, self._trusted(k), self.start)
             work = partial(trainer.train, k, self.layout.split(k).path, self.progress)
             self.folder.once(f"train/{k}", self.keys.train, work, self.progress)
+
+    def _trusted(self, k: int) -> Samples:
+        """Return the samples with the trust in the labels of draw `k`; it is computed once, if the recipe asks for it."""
+        if self._doubt is None:
+            return self.samples
+        self.folder.once(
+            f"doubt/{k}", self.keys.train, partial(self._doubt.write, self.scene, k, self.progress), self.progress
+        )
+        return self._doubt.trusted(k)
+
+    @property
+    def _doubt(self) -> DoubtOfDraws | None:
+        """The doubt about the training polygons; None if the recipe keeps doubtful polygons."""
+        if self.recipe.reference.doubtful == "keep":
+            return None
+        return DoubtOfDraws(self.recipe, self.samples, self.layout.doctor, self.keys.train)
 
     def evaluate(self) -> Score:
         """Classify the test polygons of every draw, write ``score.json``, and return the score."""
@@ -201,8 +218,10 @@ class Run:
             self.folder.need("map", self.keys.map, "map")
             land = self._open_map(self.samples.legend)
             estimates = Estimates(self._area(tested, land.areas), *self._sample())
+        notes = [self._doubt.note(draw)] if self._doubt else []
+        samples = replace(self.samples, notes=(*self.samples.notes, *notes))
         return Material(
-            self.layout, self.scene, self.samples, self._score_of_all_draws(), draw, tested, self.folder.provenance,
+            self.layout, self.scene, samples, self._score_of_all_draws(), draw, tested, self.folder.provenance,
             self.recipe.report, land, self._truth(land), estimates, self._importance(),
             self.recipe.map.until, self._season(), self.score_by_region(),
             promised_by(self.layout, self.samples.draws, self.recipe.map),

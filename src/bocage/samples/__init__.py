@@ -2,7 +2,7 @@
 
 from bocage.samples.chips import Chips
 from bocage.samples.cut import Cut, Needs
-from bocage.samples.make import check_split, finest, labelled, make_samples, positions, samples_of
+from bocage.samples.make import check_split, finest, labelled, make_samples, positions, samples_of, without_purposive
 from bocage.samples.rare import drop_rare
 from bocage.samples.rasterise import Pixels
 from bocage.samples.reference import Reference, Rejection
@@ -12,5 +12,5 @@ from bocage.samples.split import Draw, Split
 
 __all__ = [
     "Chips", "Cut", "Draw", "Labelled", "Needs", "Pixels", "Reference", "Rejection", "Samples", "SiteCuts", "Split", "Survey",
-    "check_split", "drop_rare", "finest", "labelled", "make_samples", "positions", "samples_of",
+    "check_split", "drop_rare", "finest", "labelled", "make_samples", "positions", "samples_of", "without_purposive",
 ]  # fmt: skip

@@ -43,7 +43,7 @@ def join_samples(sites: Mapping[str, Usable], legend: Legend, split: Split) -> S
     within = np.concatenate([np.arange(len(u.found.pixels)) for u in sites.values()])
     parts = [usable.found for usable in sites.values()]
     found = _labelled(parts, _firsts(parts))
-    keep, legend, dropped = drop_rare(found.pixels, legend, split)
+    keep, legend, dropped = drop_rare(found.pixels, legend, split, purposive=found.trains_only)
     kept = np.flatnonzero(keep)
     assert found.place is not None
     found = replace(found, pixels=found.pixels.take(kept), place=found.place[kept])
@@ -90,7 +90,7 @@ def reopened_sites(sites: Mapping[str, tuple[Scene, Survey]], path: Path) -> tup
         firsts[name] = int(own.polygon.iloc[0] - found.pixels.polygon[0]) if len(own) else 0
     survey = next(survey for _, survey in sites.values())
     joined = _labelled(parts, list(firsts.values()))
-    same, legend, _ = drop_rare(joined.pixels, survey.legend, survey.split)
+    same, legend, _ = drop_rare(joined.pixels, survey.legend, survey.split, purposive=joined.trains_only)
     if not same.all() or not np.array_equal(joined.pixels.polygon, table.polygon):
         raise changed(survey.reference, path)
     site = np.repeat(np.arange(len(parts), dtype=np.int16), [len(part.pixels) for part in parts])
@@ -114,7 +114,7 @@ def _firsts(parts: list[Labelled]) -> list[int]:
 
 def _labelled(parts: list[Labelled], firsts: list[int]) -> Labelled:
     """Return the pixels of all sites; polygon numbers are those of a site plus its first, and places are far apart."""
-    pixels, folds, places = [], [], []
+    pixels, folds, places, purposive = [], [], [], []
     for k, (found, first) in enumerate(zip(parts, firsts, strict=True)):
         if found.place is None:
             raise SamplesError(
@@ -122,9 +122,11 @@ def _labelled(parts: list[Labelled], firsts: list[int]) -> Labelled:
             )
         pixels.append(replace(found.pixels, polygon=found.pixels.polygon + np.int32(first)))
         folds.append(found.folds.set_axis(found.folds.index + first) if len(found.folds) else found.folds)
+        purposive.append(found.purposive.set_axis(found.purposive.index + first))
         places.append(found.place + np.array([0.0, APART * k]))
     fold = pd.concat([one for one in folds if len(one)]) if any(map(len, folds)) else pd.Series(dtype=str)
-    return Labelled(_concatenated(pixels), (), (), fold, np.concatenate(places))
+    alone = pd.concat([one for one in purposive if len(one)]) if any(map(len, purposive)) else pd.Series(dtype=bool)
+    return Labelled(_concatenated(pixels), (), (), fold, np.concatenate(places), purposive=alone)
 
 
 def _concatenated(parts: list[Pixels]) -> Pixels:

@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 import pandas as pd
@@ -16,6 +17,7 @@ from bocage.progress import QUIET, Progress
 from bocage.samples.cut import Cut, Needs, Reach, cut, open_cut
 from bocage.samples.fixed import fixed_parts, is_tested
 from bocage.samples.points import folds_of, label_rows, weights_of
+from bocage.samples.purposive import check_untested, is_purposive, notes_on_purposive, purposive_of
 from bocage.samples.rare import drop_rare, reserved_classes
 from bocage.samples.rasterise import Pixels, rasterise
 from bocage.samples.reference import Reference, Rejection, read_polygons
@@ -24,6 +26,8 @@ from bocage.samples.sites import SiteCuts
 from bocage.samples.split import Split, Units, deal
 from bocage.scene import Scene
 from bocage.words import Note
+
+T = TypeVar("T", bound=np.generic)
 
 
 def make_samples(scene: Scene, survey: Survey, needs: Needs, folder: Path, progress: Progress = QUIET) -> Samples:
@@ -39,8 +43,8 @@ def make_samples(scene: Scene, survey: Survey, needs: Needs, folder: Path, progr
         The polygons cannot be used; the message states the correction.
     """
     usable = cut_usable(scene, survey, needs, folder, progress)
-    tested = is_tested(usable.found.pixels, usable.found.tested)
-    kept, legend, dropped = drop_rare(usable.found.pixels, survey.legend, survey.split, tested)
+    tested, alone = is_tested(usable.found.pixels, usable.found.tested), usable.found.trains_only
+    kept, legend, dropped = drop_rare(usable.found.pixels, survey.legend, survey.split, tested, alone)
     usable = usable.take(np.flatnonzero(kept))
     samples = assembled(legend, survey.split, usable.found, usable.cuts)
     notes = (*usable.found.notes, *notes_on_classes(samples, dropped))
@@ -59,7 +63,8 @@ def reopened(scene: Scene, survey: Survey, path: Path) -> Samples:
         table = pd.read_parquet(path, columns=["row", "column"])
     found = in_table(scene, survey, table)
     if found is not None:
-        same, legend, _ = drop_rare(found.pixels, survey.legend, survey.split, is_tested(found.pixels, found.tested))
+        tested = is_tested(found.pixels, found.tested)
+        same, legend, _ = drop_rare(found.pixels, survey.legend, survey.split, tested, found.trains_only)
     if found is None or not same.all():
         raise changed(survey.reference, path)
     return assembled(legend, survey.split, found, {})
@@ -137,6 +142,21 @@ def finest(found: Labelled, legend: Legend) -> Labelled:
     )  # fmt: skip
 
 
+def without_purposive(found: Labelled, legend: Legend) -> Labelled:
+    """Return labelled pixels without those of purposive polygons, which are added to the rejections."""
+    alone = found.trains_only
+    if alone is None:
+        return found
+    rejections, kept = list(found.rejections), np.flatnonzero(~alone)
+    for label in np.unique(found.pixels.label[alone]).tolist():
+        of_class = alone & (found.pixels.label == label)
+        polygons = len(np.unique(found.pixels.polygon[of_class]))
+        rejections.append(Rejection("purposive", legend.labelled(label).name, polygons, int(of_class.sum())))
+    return replace(
+        found, pixels=found.pixels.take(kept), place=_taken(found.place, kept), rejections=tuple(rejections)
+    )  # fmt: skip
+
+
 def check_any(pixels: Pixels, reference: Reference, grid: Grid) -> None:
     """Check that polygons label at least one pixel.
 
@@ -162,8 +182,11 @@ def check_split(pixels: Pixels, scene: Scene, survey: Survey) -> Samples:
     """
     check_any(pixels, survey.reference, scene.grid)
     split = replace(survey.split, rare="drop") if survey.split.rare == "stop" else survey.split
-    tested = is_tested(pixels, labelled(scene, survey).tested) if split.field else None
-    kept, legend, _ = drop_rare(pixels, survey.legend, split, tested)
+    tested, alone = None, None
+    if split.field or survey.reference.purposive:
+        read = labelled(scene, survey)
+        tested, alone = is_tested(pixels, read.tested), is_purposive(pixels.polygon, read.purposive)
+    kept, legend, _ = drop_rare(pixels, survey.legend, split, tested, alone)
     samples = samples_of(scene, replace(survey, legend=legend), pixels.take(np.flatnonzero(kept)), {})
     samples.draw(0)
     return samples
@@ -191,10 +214,10 @@ def samples_of(scene: Scene, survey: Survey, pixels: Pixels, cuts: Mapping[str, 
     """Return samples for labelled pixels and given footprints; ``bocage plan`` passes the footprints of other pixels."""
     place = None if scene.ids is not None else _places(pixels, scene)
     found = Labelled(pixels, (), (), pd.Series(dtype=str), place)
-    if survey.split.fold or survey.split.field:
+    if survey.split.fold or survey.split.field or survey.reference.purposive:
         # The legend may lack dropped classes, whose labels are then unknown.
         read = labelled(scene, replace(survey, reference=replace(survey.reference, unknown="reject")))
-        found = replace(found, folds=read.folds, tested=read.tested)
+        found = replace(found, folds=read.folds, tested=read.tested, purposive=read.purposive)
     return assembled(survey.legend, survey.split, found, cuts)
 
 
@@ -207,12 +230,11 @@ def assembled(
 ) -> Samples:
     """Return the samples of labelled pixels, with their blocks and folds; `site` is the number of their site."""
     pixels = found.pixels
-    block = _blocks(pixels, found.place, split)
+    block, alone = _blocks(pixels, found.place, split), found.trains_only
     weight = None if found.weights.empty else found.weights.reindex(pixels.polygon).to_numpy(np.float64)
     fold, names = _numbered(pixels, found.folds)
     if split.folds:
-        units = Units(pixels.label, pixels.polygon, block, found.place, site=site)
-        fold = deal(units.strata(split), units.group(split), split)
+        fold = _dealt(Units(pixels.label, pixels.polygon, block, found.place, site=site, purposive=alone), split)
         names = tuple(str(k + 1) for k in range(split.folds))
     label, tested = positions(pixels.label), is_tested(pixels, found.tested)
     if tested is not None:
@@ -232,9 +254,38 @@ def assembled(
         names,
         found.place,
         weight,
-        reserved_classes(label, pixels.polygon, split, tested),
+        reserved_classes(label, pixels.polygon, split, tested, alone),
         site,
+        purposive=alone,
     )
+
+
+def taken(samples: Samples, members: NDArray[np.int64]) -> Samples:
+    """Return the samples at the positions `members`, without their folds."""
+    cuts = {name: replace(one, index=one.index[members]) for name, one in samples.cuts.items() if isinstance(one, Cut)}
+    return replace(
+        samples,
+        row=samples.row[members],
+        column=samples.column[members],
+        label=samples.label[members],
+        polygon=samples.polygon[members],
+        block=samples.block[members],
+        cuts=cuts,
+        fold=None,
+        folds=(),
+        place=_taken(samples.place, members),
+        weight=_taken(samples.weight, members),
+        purposive=_taken(samples.purposive, members),
+        trust=None,
+    )
+
+
+def _dealt(units: Units, split: Split) -> NDArray[np.int32]:
+    """Return the fold of each sample, (N,); -1 for purposive polygons, which train whatever fold is tested."""
+    drawn = np.arange(len(units.label)) if units.purposive is None else np.flatnonzero(~units.purposive)
+    fold, own = np.full(len(units.label), -1, np.int32), units.take(drawn)
+    fold[drawn] = deal(own.strata(split), own.group(split), split)
+    return fold
 
 
 def labelled(scene: Scene, survey: Survey) -> Labelled:
@@ -246,15 +297,17 @@ def labelled(scene: Scene, survey: Survey) -> Labelled:
                 "The sources are tables, which have no map and no areas. Remove [reference] weight, or use it with imagery."
             )
         return label_rows(reference, scene.ids, legend, split)
-    fields = tuple(filter(None, [split.fold, split.field, reference.weight]))
+    fields = tuple(filter(None, [split.fold, split.field, reference.weight, reference.purposive]))
     table, rejections, notes = read_polygons(reference, scene.grid, legend, fields)
     parts = fixed_parts(table, reference, split, legend)
     pixels, more = rasterise(parts.table, scene.grid, legend)
-    folds, weights = folds_of(parts.table, split.fold), weights_of(parts.table, reference.weight)
+    purposive = purposive_of(parts.table, reference)
+    check_untested(purposive, parts.tested, reference)
+    drawn = parts.table[~parts.table.polygon.isin(purposive.index[purposive])]  # the others have no weight
+    folds, weights = folds_of(parts.table, split.fold), weights_of(drawn, reference.weight)
     everything = (*rejections, *parts.rejections, *more)
-    return Labelled(
-        pixels, everything, (*notes, *parts.notes), folds, _places(pixels, scene), weights, parts.tested
-    )  # fmt: skip
+    told = (*notes, *parts.notes, *notes_on_purposive(purposive, reference))
+    return Labelled(pixels, everything, told, folds, _places(pixels, scene), weights, parts.tested, purposive)
 
 
 def _places(pixels: Pixels, scene: Scene) -> NDArray[np.float64]:
@@ -263,8 +316,8 @@ def _places(pixels: Pixels, scene: Scene) -> NDArray[np.float64]:
     return np.stack([-(pixels.row + 0.5) * height, (pixels.column + 0.5) * width], 1)
 
 
-def _taken(place: NDArray[np.float64] | None, kept: NDArray[np.int64]) -> NDArray[np.float64] | None:
-    return None if place is None else place[kept]
+def _taken(values: NDArray[T] | None, kept: NDArray[np.int64]) -> NDArray[T] | None:
+    return None if values is None else values[kept]
 
 
 def _numbered(pixels: Pixels, folds: pd.Series) -> tuple[NDArray[np.int32] | None, tuple[str, ...]]:

@@ -9,6 +9,7 @@ from bocage.errors import SamplesError
 from bocage.grid import metres_per_unit
 from bocage.legend import Legend
 from bocage.samples.fixed import fixed_parts
+from bocage.samples.purposive import check_untested, notes_on_purposive, purposive_of
 from bocage.samples.rasterise import Pixels
 from bocage.samples.reference import Reference, Rejection, column_of, labelled_features, unlabelled
 from bocage.samples.samples import Labelled
@@ -28,7 +29,7 @@ def label_rows(reference: Reference, ids: tuple[str, ...], legend: Legend, split
         raise SamplesError(
             "The sources are tables. Set [reference] sample_id to the field that contains the sample ids."
         )
-    fields = (reference.sample_id, *filter(None, [split.fold, split.field]))
+    fields = (reference.sample_id, *filter(None, [split.fold, split.field, reference.purposive]))
     table, rejections = labelled_features(reference, legend, fields)
     notes = unlabelled(rejections)
     sample_ids = texts(table[column_of(reference.sample_id)])
@@ -55,9 +56,14 @@ def label_rows(reference: Reference, ids: tuple[str, ...], legend: Legend, split
     pixels = Pixels(
         rows, np.zeros(len(rows), np.int32), table.label.to_numpy(np.int16), table.polygon.to_numpy(np.int32)
     )
-    everything = (*rejections, *parts.rejections)
+    purposive = purposive_of(table, reference)
+    check_untested(purposive, parts.tested, reference)
+    everything, told = (
+        (*rejections, *parts.rejections),
+        (*notes, *parts.notes, *notes_on_purposive(purposive, reference)),
+    )
     folds, place = folds_of(table, split.fold), _places(table)
-    return Labelled(pixels, everything, (*notes, *parts.notes), folds, place, tested=parts.tested)
+    return Labelled(pixels, everything, told, folds, place, tested=parts.tested, purposive=purposive)
 
 
 def _places(table: gpd.GeoDataFrame) -> NDArray[np.float64] | None:

@@ -13,7 +13,11 @@ from bocage.samples.split import FEWEST, Split
 
 
 def drop_rare(
-    pixels: Pixels, legend: Legend, split: Split, tested: NDArray[np.bool_] | None = None
+    pixels: Pixels,
+    legend: Legend,
+    split: Split,
+    tested: NDArray[np.bool_] | None = None,
+    purposive: NDArray[np.bool_] | None = None,
 ) -> tuple[NDArray[np.bool_], Legend, list[Rejection]]:
     """Check that every class has enough polygons for the parts of the split.
 
@@ -21,6 +25,8 @@ def drop_rare(
     ----------
     tested : (N,)
         Whether each pixel is in the fixed test part; None if the parts are not fixed.
+    purposive : (N,)
+        Whether each pixel is in a purposive polygon, which cannot be tested; None without one.
 
     Returns
     -------
@@ -36,9 +42,11 @@ def drop_rare(
     """
     k = len(legend.classes)
     polygons = _polygons_of(pixels.label, pixels.polygon, k)
-    rare = _rare(pixels.label, pixels.polygon, k, split, tested)
+    counted = _counted(pixels, split, tested, purposive)
+    rare = _rare(counted.label, counted.polygon, k, split, tested)
     if split.rare == "stop" and rare.any():
-        raise SamplesError(_too_few(pixels, legend, split, rare, tested))
+        why = " Purposive polygons do not count, because they are not tested." if len(counted) < len(pixels) else ""
+        raise SamplesError(_too_few(counted, legend, split, rare, tested) + why)
     training = polygons if tested is None else _polygons_of(pixels.label[~tested], pixels.polygon[~tested], k)
     if split.rare == "train" and not training.all():
         listed = ", ".join(f"'{legend.names[i]}'" for i in np.flatnonzero(training == 0))
@@ -62,6 +70,15 @@ def drop_rare(
     return np.isin(pixels.label, [*np.flatnonzero(~out), *useful]), remaining, rejections + more
 
 
+def _counted(
+    pixels: Pixels, split: Split, tested: NDArray[np.bool_] | None, purposive: NDArray[np.bool_] | None
+) -> Pixels:
+    """Return the pixels whose polygons count for the parts of a split: purposive ones do not, where a test part is drawn."""
+    if purposive is None or tested is not None or not split.tests:
+        return pixels
+    return pixels.take(np.flatnonzero(~purposive))
+
+
 def _coarser(pixels: Pixels, legend: Legend) -> tuple[list[int], list[Rejection]]:
     """Return the labels of coarser classes that can train, and the rejections of those above no class of the map."""
     useful, rejections = [], []
@@ -76,19 +93,28 @@ def _coarser(pixels: Pixels, legend: Legend) -> tuple[list[int], list[Rejection]
 
 
 def reserved_classes(
-    label: NDArray[Any], polygon: NDArray[Any], split: Split, tested: NDArray[np.bool_] | None
+    label: NDArray[Any],
+    polygon: NDArray[Any],
+    split: Split,
+    tested: NDArray[np.bool_] | None,
+    purposive: NDArray[np.bool_] | None = None,
 ) -> tuple[int, ...]:
     """Return the positions of the classes whose samples are used for training in every draw, as ``rare`` = "train" selects.
 
     Parameters
     ----------
-    label, polygon, tested : (N,)
-        Position of the class, number of the polygon, and whether the sample is in the fixed test part (None without one).
+    label, polygon, tested, purposive : (N,)
+        Position of the class, number of the polygon, whether the sample is in the fixed test part (None without one), and whether
+        its polygon is purposive (None without one).
     """
     if split.rare != "train":
         return ()
     k = int(label.max(initial=-1)) + 1
-    rare = _rare(label, polygon, k, split, tested) if tested is not None else _polygons_of(label, polygon, k) < FEWEST
+    if tested is not None:
+        rare = _rare(label, polygon, k, split, tested)
+    else:
+        drawn = slice(None) if purposive is None else ~purposive
+        rare = _polygons_of(label[drawn], polygon[drawn], k) < FEWEST
     return tuple(np.flatnonzero(rare).tolist())
 
 

@@ -45,6 +45,7 @@ Reason = Literal[
     "other_part",
     "coarser",
     "no_finer",
+    "purposive",
 ]
 """Codes of rejection reasons; the text of a code has the key ``note_reason_<code>``."""
 MOST = 10
@@ -70,6 +71,10 @@ class Reference:
     weight: str = ""
     """Field with the inclusion weight of each polygon (1 / probability that it was selected), above 0, for polygons that are a
     probability sample of the mapped area; empty: they were chosen without a sampling design, and areas have no intervals."""
+    purposive: str = ""
+    """Field that is true for polygons surveyed where a model was in doubt (``bocage scout``), false or empty for the others.
+    Purposive polygons are used for training only: they are in no test and no validation part, and in no estimate of areas.
+    Empty: no polygon is purposive."""
     layer: str = ""
     """Layer of the file, or ``schema.table`` of the database; empty: the only layer of the file that has geometries."""
     geometry: tuple[str, ...] = ()
@@ -84,6 +89,10 @@ class Reference:
     """Action for a label that is not in the legend: "stop" stops the run, "reject" rejects and counts its polygons."""
     ignore: Annotated[tuple[int | str, ...], VALUE] = ()
     """Labels to exclude; their polygons are counted as rejected."""
+    doubtful: Literal["keep", "drop", "weight"] = "keep"
+    """Training polygons whose label is probably wrong: "keep" uses them as they are; "drop" leaves out those above
+    ``[doctor] threshold``; "weight" uses every polygon with the probability that its label is right. The doubt is computed for
+    each draw from its own training and validation polygons, so that test polygons have no influence, and are never left out."""
 
     def __post_init__(self) -> None:
         check_ranges(self)

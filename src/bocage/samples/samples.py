@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from bocage.legend import Legend
 from bocage.samples.chips import Chips
 from bocage.samples.cut import Cut
+from bocage.samples.purposive import is_purposive
 from bocage.samples.rasterise import Pixels
 from bocage.samples.reference import Reference, Rejection
 from bocage.samples.sites import SiteCuts
@@ -64,6 +65,11 @@ class Samples:
     """(N,) position in `sites` of every sample; None with one site. Row and column are those of the map of the site."""
     sites: tuple[str, ...] = ()
     """Names of the sites with samples."""
+    trust: NDArray[np.float64] | None = None
+    """(N,) probability that the label of every sample is right, for training; 0: the sample is left out of the training and the
+    validation part. None: all labels are used as they are."""
+    purposive: NDArray[np.bool_] | None = None
+    """(N,) whether the polygon of a sample is purposive: it is used for training only. None without such a polygon."""
 
     @property
     def draws(self) -> int:
@@ -91,7 +97,7 @@ class Samples:
     @property
     def chips(self) -> Chips:
         """Footprints, labels and polygon numbers of the samples."""
-        return Chips(self.cuts, self.label, self.polygon, self.site)
+        return Chips(self.cuts, self.label, self.polygon, self.site, self.trust)
 
     def pixels(self, members: NDArray[np.int64]) -> Pixels:
         """Return the samples `members` as labelled pixels of the map's grid."""
@@ -99,7 +105,9 @@ class Samples:
 
     @property
     def _units(self) -> Units:
-        return Units(self.label, self.polygon, self.block, self.place, self.fold, self.reserved, self.site)
+        return Units(
+            self.label, self.polygon, self.block, self.place, self.fold, self.reserved, self.site, self.purposive
+        )  # fmt: skip
 
     def without(self, members: NDArray[np.int64]) -> list[str]:
         """Return the names of the classes that are absent from the samples `members`."""
@@ -115,7 +123,8 @@ class Samples:
         """
         if self.weight is None or self.split.fold or self.split.field:
             return None
-        units, tested = (self._count_units(np.arange(len(self.label))), self._count_units(test))
+        drawn = np.arange(len(self.label)) if self.purposive is None else np.flatnonzero(~self.purposive)
+        units, tested = self._count_units(drawn), self._count_units(test)
         weight: NDArray[np.float64] = self.weight[test] * (units / np.maximum(tested, 1))[self.label[test]]
         return weight
 
@@ -130,10 +139,14 @@ class Samples:
         return len(np.unique(self.polygon[self.label == index]))
 
     def to_parquet(self, path: Path) -> None:
-        """Write one row per sample: row, column, code, class, polygon, block and, with several sites, site."""
+        """Write one row per sample: row, column, code, class, polygon, block, purposive and, with several sites, site.
+
+        The column ``purposive`` is missing without purposive polygons.
+        """
         labels, position = np.unique(self.label, return_inverse=True)
         classes = [self.legend.labelled(int(label)) for label in labels]
-        site = {} if self.site is None else {"site": np.array(self.sites)[self.site]}
+        more = {} if self.purposive is None else {"purposive": self.purposive}
+        more |= {} if self.site is None else {"site": np.array(self.sites)[self.site]}
         pd.DataFrame(
             {
                 "row": self.row,
@@ -142,7 +155,7 @@ class Samples:
                 "class": np.array([c.name for c in classes])[position],
                 "polygon": self.polygon,
                 "block": self.block,
-                **site,
+                **more,
             }
         ).to_parquet(path)
 
@@ -162,3 +175,10 @@ class Labelled:
     """Inclusion weight of each polygon number; empty without a field of weights."""
     tested: pd.Series = field(default_factory=lambda: pd.Series(dtype=bool))
     """Whether each polygon number is in the fixed test part; empty if no field fixes the parts."""
+    purposive: pd.Series = field(default_factory=lambda: pd.Series(dtype=bool))
+    """Whether each polygon number is purposive; empty without a field for it."""
+
+    @property
+    def trains_only(self) -> NDArray[np.bool_] | None:
+        """Whether each pixel is in a purposive polygon, (N,); None without one."""
+        return is_purposive(self.pixels.polygon, self.purposive)

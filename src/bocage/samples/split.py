@@ -166,12 +166,21 @@ class Units:
     """Positions of the classes whose samples are used for training in every draw."""
     site: NDArray[Any] | None = None
     """(N,) number of the site; None with one site."""
+    purposive: NDArray[np.bool_] | None = None
+    """(N,) whether the polygon is purposive, and used for training only; None without such a polygon."""
+
+    @property
+    def trains_only(self) -> NDArray[np.bool_]:
+        """Whether each sample is never tested and never validates, (N,): those of coarser classes and of purposive polygons."""
+        return np.asarray(self.label < 0 if self.purposive is None else (self.label < 0) | self.purposive)
 
     def take(self, index: NDArray[np.int64]) -> "Units":
         """Return the attributes of the samples at the positions `index`."""
-        optional = (self.place, self.fold, self.site)
-        place, fold, site = (None if values is None else values[index] for values in optional)
-        return Units(self.label[index], self.polygon[index], self.block[index], place, fold, self.reserved, site)
+        place = None if self.place is None else self.place[index]
+        purposive = None if self.purposive is None else self.purposive[index]
+        fold, site = (None if values is None else values[index] for values in (self.fold, self.site))
+        parts = (self.label[index], self.polygon[index], self.block[index])
+        return Units(*parts, place, fold, self.reserved, site, purposive)
 
     def strata(self, split: Split) -> NDArray[Any]:
         """Return the stratum of every sample within which sampling units are distributed, (N,).
@@ -196,7 +205,8 @@ def draw(units: Units, split: Split, number: int) -> Draw:
     """Return random draw `number`, stratified by class, or the split in which fold `number` is the test part.
 
     Each sampling unit is in one part only, also a unit with pixels of several classes. Units with a reserved class are used
-    for training.
+    for training. Samples of purposive polygons and of coarser classes are used for training if no part of their unit is held
+    out.
 
     Raises
     ------
@@ -210,10 +220,11 @@ def draw(units: Units, split: Split, number: int) -> Draw:
             "polygons without a buffer."
         )
     reserved = _reserved(units, split)
-    rest = np.flatnonzero(~reserved & (units.label >= 0))
+    alone = units.trains_only
+    rest = np.flatnonzero(~reserved & ~alone)
     parts = _drawn(units.take(rest), split, number, np.random.default_rng((split.seed, number)))
     held = np.concatenate([rest[parts.validation], rest[parts.test]])
-    free = np.flatnonzero(reserved | (units.label < 0) & _apart(units, split, number, held))
+    free = np.flatnonzero(reserved | alone & _apart(units, split, number, held))
     train = np.sort(np.concatenate([rest[parts.train], free]))
     parts = replace(parts, train=train, validation=rest[parts.validation], test=rest[parts.test])
     if split.tests and not len(parts.test):
