@@ -18,7 +18,7 @@ from bocage.errors import AdviceError
 from bocage.grid import Grid
 from bocage.samples import Pixels
 from bocage.samples.rasterise import pixels_inside
-from bocage.vectorfile import only_layer
+from bocage.vectorfile import layer_of
 
 PIXELS = 9
 """Maximum number of pixels of a candidate that are classified."""
@@ -216,8 +216,8 @@ def read_starts(path: Path) -> Floats:
         The file cannot be read, or has no CRS or no point.
     """
     try:
-        layer = only_layer(path, "", "write its points to a file of their own")
-        meta, _, wkb, _ = pyogrio.raw.read(path, layer=layer, columns=[])
+        layer = layer_of(path, "", "write its points to a file of their own")
+        meta, _, wkb, _ = pyogrio.raw.read(layer.address, layer=layer.name, columns=[], **layer.options)
     except (DataSourceError, DataLayerError, FieldError, ValueError, LookupError) as error:
         raise AdviceError(
             f"--start {path} cannot be read: {error}. Give longitude,latitude or a vector file of points."

@@ -1,8 +1,8 @@
 """Tours of a survey: which fields are visited on which day, in what order.
 
 Distances are geodesics on the ellipsoid of WGS 84 times a detour factor, because roads are not straight. Fields are inserted
-where they lengthen a tour least. Then fields are moved within and between the tours, and parts of a tour are reversed (2-opt; Croes
-1958, doi:10.1287/opre.6.6.791), as long as this shortens the tours.
+where they lengthen a tour least. Then fields are moved within and between the tours, and parts of a tour are reversed (2-opt;
+Croes 1958, doi:10.1287/opre.6.6.791), as long as this shortens the tours.
 """
 
 import math
