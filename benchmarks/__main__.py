@@ -1,8 +1,8 @@
 """Run the benchmarks named on the command line, or all short ones.
 
 `choice`, `contest` and `networks` take hours to days. `conformal`, `damage`, `embedding`, `finish`, `history`, `intervals`,
-`learning`, `nomenclature`, `objects`, `parts`, `patchwork`, `promises`, `regional`, `rivals`, `roads`, `segment`, `soak` and
-`transfer` do not measure speed, or measure it by themselves. They run only if named.
+`learning`, `nomenclature`, `objects`, `parts`, `patchwork`, `promises`, `regional`, `rivals`, `roads`, `scout`, `segment`,
+`soak` and `transfer` do not measure speed, or measure it by themselves. They run only if named.
 """
 
 import importlib
