@@ -138,8 +138,8 @@ def run(wanted: Sequence[str] = ()) -> str:
     land = landscape(WORK / "land", LAND)
     with RESULTS.lock("features"):
         RESULTS.measure(("features",), lambda: made(land))
-    for name in RESULTS.free(wanted or WAYS):
-        for draw in range(DRAWS):
+    for draw in range(DRAWS):  # all ways of a draw, so that an interrupted benchmark compares the same draws
+        for name in RESULTS.free(wanted or WAYS):
             for share in SHARES:
                 RESULTS.measure(
                     ("ways", name, str(share), draw),

@@ -312,6 +312,7 @@ FIRST_LINES = {
         "run",
         "prepare",
         "segment",
+        "doctor",
         "train",
         "evaluate",
         "map",

@@ -7,6 +7,9 @@ import rasterio.shutil
 from affine import Affine
 
 from bocage.errors import SourceError
+from bocage.jobs.check import check
+from bocage.jobs.init import write_recipe
+from bocage.recipe import read_recipe
 from bocage.sources import SENSORS, open_source
 from bocage.sources.alphaearth import NAMES, Settings
 from bocage.sources.raster import inspect, read
@@ -14,6 +17,7 @@ from bocage.sources.tessera import NAMES as TESSERA
 from bocage.sources.tessera import Settings as TesseraSettings
 from bocage.testing import Place, check_sensor, write_raster
 from bocage.testing.fakes import CORNER
+from test_init import parcels
 
 SIZE = 12
 
@@ -156,3 +160,24 @@ def test_quantised_deliveries_of_tessera_are_refused_with_what_to_do(tmp_path):
     ):
         with pytest.raises(SourceError, match=f"{message}.*geotessera download --format tiff"):
             opened("tessera", TesseraSettings(tmp_path / folder))
+
+
+# --- init
+@pytest.mark.slow
+def test_init_proposes_the_sensor_of_the_features(tmp_path, monkeypatch):
+    monkeypatch.setattr("test_embeddings.SIZE", 40)
+    earth(tmp_path / "in", (2024,))
+    tessera(tmp_path / "in")
+    write_recipe(tmp_path / "in", parcels(tmp_path), "crop", tmp_path / "r.toml")
+    recipe = read_recipe(tmp_path / "r.toml")
+    assert set(recipe.sources) == {"alphaearth", "tessera"}
+    assert not check(tmp_path / "r.toml").has_errors
+
+
+def test_init_reads_written_features_as_an_image_with_their_scale(tmp_path):
+    path = write_raster(tmp_path / "in/features.tif", np.full((5, 40, 40), 100, np.int16), Place(10), -32768)
+    with rasterio.open(path, "r+") as dataset:
+        dataset.scales = [0.5] * 5
+    write_recipe(tmp_path / "in", parcels(tmp_path), "crop", tmp_path / "r.toml")
+    source = read_recipe(tmp_path / "r.toml").sources["features"]
+    assert source.settings.scale is None

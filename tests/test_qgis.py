@@ -36,7 +36,8 @@ from conftest import Told, written
 
 PYTHON = "/usr/bin/python3"
 """Python of the system, which has the bindings of QGIS."""
-OFFSCREEN = {"QT_QPA_PLATFORM": "offscreen", "PATH": os.environ["PATH"], "LANG": "C.UTF-8"}
+OFFSCREEN = {"QT_QPA_PLATFORM": "offscreen", "PATH": os.environ["PATH"], "LANG": "C.UTF-8", "GDAL_PAM_ENABLED": "NO"}
+"""Environment of QGIS, which writes no statistics beside the images of other tests."""
 LEGEND = Legend((LandClass(1, "maize"),))
 
 

@@ -97,7 +97,7 @@ def test_another_region_does_not_replace_one_of_the_same_name(done, tmp_path, ca
     for more in (("--region", path), ("--region", other, "--where", "tile = '0'")):
         capsys.readouterr()
         assert command(recipe, out, *more) == 1
-        assert "has the map of another region" in capsys.readouterr().err
+        assert "has a map of another region or day" in capsys.readouterr().err
     assert np.array_equal(codes(out / "maps/part"), before)
     assert command(recipe, out, "--region", path, "--overwrite") == 0
     assert not np.array_equal(codes(out / "maps/part"), before)

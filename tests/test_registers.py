@@ -7,12 +7,19 @@ import geopandas
 import pandas as pd
 import pytest
 import shapely
+from affine import Affine
 
 from bocage.cli import main
 from bocage.errors import SamplesError
+from bocage.finish.zones import read_zones
+from bocage.grid import Grid
 from bocage.jobs.check import check
 from bocage.jobs.init import write_recipe
+from bocage.mapping.region import read_region
+from bocage.progress import QUIET
 from bocage.samples.labels import read_labels
+from bocage.sources import regions
+from bocage.testing.fakes import CORNER
 from bocage.vectorfile import address_of, layer_of
 from test_init import parcels, series
 
@@ -123,6 +130,14 @@ def test_an_archive_labels_the_pixels_of_a_run(tmp_path):
     path = zipped(tmp_path / "register.zip", shapefile(tmp_path))
     write_recipe(tmp_path / "images", path, "", tmp_path / "r.toml")
     assert not check(tmp_path / "r.toml").has_errors
+
+
+def test_an_archive_gives_regions_and_zones_too(tmp_path):
+    path = zipped(tmp_path / "regions.zip", {f"in/{name}": content for name, content in shapefile(tmp_path).items()})
+    grid = Grid.of("EPSG:32740", Affine(10, 0, CORNER[0], 0, -10, CORNER[1]), (40, 40))
+    assert read_region(path, "", "", grid).inside(grid, grid.window).sum() == 12 * 9
+    assert len(read_zones(path, "crop", grid, QUIET).names) == 12
+    assert regions.open("zones", regions.Settings(path, "crop")).bands == ("maize", "meadow", "water")
 
 
 def test_the_shapefiles_of_an_archive_are_its_layers(tmp_path):

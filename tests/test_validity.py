@@ -269,6 +269,24 @@ def test_rasters_of_a_zip_behind_a_vrt_count(tmp_path):
     assert [Path(p).name for p in source.fingerprints()] == ["r.vrt", "tiles.zip"]
 
 
+def test_statistics_of_qgis_with_the_descriptions_of_the_file_do_not_count(tmp_path):
+    """GDAL writes the descriptions of the bands with the statistics that QGIS asks for when it shows an image."""
+    path = write_raster(tmp_path / "r.tif", np.repeat(pixels(1), 2, 0), descriptions=["2022-01-03", "2022-02-03"])
+    before = open_source("x", series, series.Settings({"red": path})).fingerprints()
+    text = (
+        '<PAMDataset><PAMRasterBand band="1"><Description>2022-01-03</Description><Metadata><MDI key="STATISTICS_MEAN">3</MDI>'
+        '</Metadata></PAMRasterBand><PAMRasterBand band="2"><Description>{}</Description></PAMRasterBand></PAMDataset>'
+    )
+    side = tmp_path / "r.tif.aux.xml"
+    side.write_text(text.format("2022-02-03"))
+    source = open_source("x", series, series.Settings({"red": path}))
+    assert source.fingerprints() == before
+    side.write_text(text.format("2022-03-03"))
+    other = open_source("x", series, series.Settings({"red": path}))
+    assert other.times[1].month == 3
+    assert set(other.fingerprints()) - set(before) == {str(side)}
+
+
 def test_a_mask_beside_a_file_counts_and_statistics_do_not(tmp_path):
     """Viewers write statistics beside an image: they change nothing that is read."""
     path = write_raster(tmp_path / "r.tif", pixels(1))

@@ -25,9 +25,7 @@ class Run(MapAlgorithm):
         )  # fmt: skip
         self.addParameter(QgsProcessingParameterBoolean("OVERWRITE", text("overwrite"), False))
         self.addParameter(
-            QgsProcessingParameterFolderDestination(
-                "FOLDER", text("folder_default"), optional=True, createByDefault=False
-            )
+            QgsProcessingParameterFolderDestination("FOLDER", text("folder"), optional=True, createByDefault=False)
         )
         self.add_outputs()
 

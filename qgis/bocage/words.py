@@ -34,20 +34,10 @@ WORDS = {
     "page_filter": ("HTML (*.html)", "HTML (*.html)"),
     "images": ("Folder of images", "Dossier des images"),
     "reference": ("Reference polygons", "Polygones de référence"),
-    "label": (
-        "Field with the class (default: chosen by Bocage)",
-        "Champ de la classe (par défaut : choisi par Bocage)",
-    ),
+    "label": ("Field with the class", "Champ de la classe"),
     "folder": ("Folder of the run", "Dossier du calcul"),
-    "folder_default": (
-        "Folder of the run (default: runs/<name> beside the recipe)",
-        "Dossier du calcul (par défaut : runs/<nom> à côté de la recette)",
-    ),
     "model": ("Folder of the model, or of its run", "Dossier du modèle, ou de son calcul"),
-    "settings": (
-        "Settings that replace those of the recipe, one KEY=VALUE a line",
-        "Réglages qui remplacent ceux de la recette, un CLÉ=VALEUR par ligne",
-    ),
+    "settings": ("Settings KEY=VALUE, one a line", "Réglages CLÉ=VALEUR, un par ligne"),
     "workers": ("Worker processes of the map", "Processus pour la carte"),
     "overwrite": ("Reuse a folder that has another run", "Réutiliser un dossier qui contient un autre calcul"),
     "load": ("Load the results", "Charger les résultats"),
@@ -59,11 +49,12 @@ WORDS = {
     "polygons": ("Polygons of the map", "Polygones de la carte"),
     "make_recipe": ("1. Make a recipe", "1. Créer une recette"),
     "make_recipe_help": (
-        "Writes a recipe for a folder of images and a layer of labelled polygons, and a second one with a random forest. Read "
-        "the recipe in a text editor before you run it: its comments give the reason for each proposal.",
+        "Writes a recipe for a folder of images and a layer of labelled polygons, and a second one with a random forest. "
+        "Without a field, Bocage chooses the one that looks like a class. Read the recipe in a text editor before you run it: "
+        "its comments give the reason for each proposal.",
         "Écrit une recette pour un dossier d'images et une couche de polygones étiquetés, et une seconde avec une forêt "
-        "aléatoire. Lisez la recette dans un éditeur de texte avant de la lancer : ses commentaires donnent la raison de "
-        "chaque proposition.",
+        "aléatoire. Sans champ, Bocage choisit celui qui ressemble à une classe. Lisez la recette dans un éditeur de texte "
+        "avant de la lancer : ses commentaires donnent la raison de chaque proposition.",
     ),
     "check": ("2. Check a recipe", "2. Vérifier une recette"),
     "check_help": (
@@ -74,10 +65,12 @@ WORDS = {
     ),
     "run": ("3. Run a recipe", "3. Lancer une recette"),
     "run_help": (
-        "Trains the model, measures its accuracy, maps the scene, and writes the report and the QGIS project. Completed stages "
-        "are kept: after a cancellation, run the algorithm again.",
-        "Entraîne le modèle, mesure son exactitude, cartographie la scène, et écrit le rapport et le projet QGIS. Les étapes "
-        "terminées sont conservées : après une annulation, relancez l'algorithme.",
+        "Trains the model, measures its accuracy, maps the scene, and writes the report and the QGIS project. Without a folder, "
+        "the run is written to the folder runs beside the recipe, under the name of the file. The settings replace those of the "
+        "recipe. Completed stages are kept: after a cancellation, run the algorithm again.",
+        "Entraîne le modèle, mesure son exactitude, cartographie la scène, et écrit le rapport et le projet QGIS. Sans dossier, "
+        "le calcul est écrit dans le dossier runs à côté de la recette, sous le nom du fichier. Les réglages remplacent ceux de "
+        "la recette. Les étapes terminées sont conservées : après une annulation, relancez l'algorithme.",
     ),
     "map_with_model": ("4. Map with a model", "4. Cartographier avec un modèle"),
     "map_with_model_help": (

@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from datetime import date
 from html import escape
 from pathlib import Path
 from typing import Any
@@ -10,12 +11,15 @@ from typing import Any
 from bocage.api.display import paragraph, section
 from bocage.api.land import LandCover, Vectors
 from bocage.api.scenes import Imagery
+from bocage.api.season import Season
 from bocage.api.tables import Accuracy, Labels, Page, Report, Training
 from bocage.cli.terminal import terminal
 from bocage.errors import MappingError, Problem, RecipeError
+from bocage.jobs.doctor import doctor
 from bocage.jobs.finish import finish
 from bocage.jobs.qgis import project_of
 from bocage.jobs.run import run
+from bocage.jobs.season import Asked, season
 from bocage.jobs.view import viewer_of
 from bocage.layout import RunLayout
 from bocage.mapping import open_delivered
@@ -118,6 +122,31 @@ class Project:
         self._run(("train", "evaluate"))
         return Accuracy(self.layout, self._title("h_accuracy"), self._language)
 
+    def season(self, dates: Sequence[date] = (), wanted: float = 0.8, retrain: bool = False) -> Season:
+        """Train, and measure the accuracy with the series until each cut-off, as ``bocage season``.
+
+        Parameters
+        ----------
+        dates
+            The cut-offs; empty: the 15th and the last day of the months with new acquisitions, and the last date.
+        wanted
+            Wanted overall accuracy, and F-measure of each class, above 0 to 1.
+        retrain
+            Whether a model is also trained for each cut-off, for comparison.
+
+        Raises
+        ------
+        EvaluationError
+            The recipe has no test part, or a cut-off is before the first date of the series.
+        SceneError
+            No source of the model is a series.
+        """
+        with self._progress() as progress:
+            found = season(self.recipe, self.out, Asked(tuple(dates), wanted, retrain), progress, self.overwrite)
+        legend = self.recipe.legend
+        colors = dict(zip(legend.names, legend.colors, strict=True))
+        return Season(found, colors, self._title("h_season"), self._language)
+
     def map(self, site: str | None = None) -> LandCover:
         """Train, and map the scene. A recipe with several sites needs the name of one.
 
@@ -151,6 +180,17 @@ class Project:
         """Run all stages, and write the report."""
         self._run(("train", "evaluate", "map", "report"))
         return Report(self.layout.report)
+
+    def doctor(self) -> Report:
+        """Find the reference polygons whose label is doubtful; return the page, beside which the tables are.
+
+        Raises
+        ------
+        RecipeError
+            The recipe has several sites.
+        """
+        with self._progress() as progress:
+            return Report(doctor(self.recipe, self.out, progress, self.overwrite).page)
 
     def view(self, site: str = "") -> Page:
         """Serve the page of the run as it is now on this computer, as ``bocage view``; no stage is run.

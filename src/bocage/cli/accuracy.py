@@ -5,7 +5,7 @@ from typing import Any
 
 import click
 
-from bocage.cli.options import ALLOW, OUT, OVERWRITE, RECIPE, SITE, opened, run_stages
+from bocage.cli.options import ALLOW, OUT, OVERWRITE, RECIPE, SITE, days_of, opened, run_stages
 from bocage.cli.terminal import terminal
 from bocage.layout import RunLayout
 
@@ -135,6 +135,52 @@ def _expected(text: str) -> tuple[str, float]:
             f"'{text}' is not CLASS=ACCURACY, with an accuracy between 0 and 1", param_hint="--expect"
         )
     return name, accuracy
+
+
+@click.command()
+@RECIPE
+@OUT
+@OVERWRITE
+@click.option(
+    "--dates",
+    callback=days_of,
+    metavar="DATE[,DATE...]",
+    help="Cut-offs, for example 2024-05-15,2024-05-31 [default: the 15th and the last day of each month with new images].",
+)
+@click.option(
+    "--wanted",
+    type=click.FloatRange(0, 1, min_open=True),
+    default=0.8,
+    show_default=True,
+    help="Wanted overall accuracy, and F-measure of each class.",
+)
+@click.option("--retrain", is_flag=True, help="Also train a model for each cut-off, for comparison; this takes long.")
+def season(recipe: Path, out: Path | None, overwrite: bool, **asked: Any) -> None:
+    """Measure how early in the season the map is accurate enough.
+
+    The test polygons of each draw are classified with the series up to each cut-off. The command gives the overall
+    accuracy and the F-measure of each class against the cut-off, with 95 % intervals over the draws, the calibration
+    error of the confidence, and the first cut-off that reaches the wanted accuracy. Set [training] cutoff in the
+    recipe, for example 0.7, so that one training serves all cut-offs. Models that are not trained are trained first.
+    Writes season/season.csv and season/season.json to the run's folder; 'bocage report' then shows the curves.
+
+    \b
+    Examples:
+      bocage season recipe.toml --set training.cutoff=0.7 --out runs/season
+      bocage season recipe.toml --wanted 0.85 --dates 2024-04-30,2024-05-31,2024-06-30
+    """
+    parsed = opened(recipe)
+    from bocage.cli.tables import print_season
+    from bocage.jobs.season import Asked
+    from bocage.jobs.season import season as work
+
+    folder = out or parsed.out
+    with terminal() as progress:
+        found = work(parsed, folder, Asked(**asked), progress, overwrite)
+    print_season(found)
+    click.echo(
+        f"season: {RunLayout(folder).season.table}. Run 'bocage report {recipe}' to add the curves to the report."
+    )
 
 
 @click.command()

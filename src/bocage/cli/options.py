@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -92,6 +93,22 @@ def with_workers(command: Callable[..., None]) -> Callable[..., None]:
     return command
 
 
+def day_of(ctx: click.Context, option: click.Parameter, text: str | None) -> datetime.date | None:
+    """Return the date of a text such as 2024-05-31; None without a text."""
+    if text is None:
+        return None
+    try:
+        return datetime.date.fromisoformat(text.strip())
+    except ValueError:
+        raise click.BadParameter(f"'{text.strip()}' is not a date as YYYY-MM-DD, for example 2024-05-31") from None
+
+
+def days_of(ctx: click.Context, option: click.Parameter, text: str | None) -> tuple[datetime.date, ...]:
+    """Return the dates of a text with commas; none without a text."""
+    found = (day_of(ctx, option, one) for one in (text or "").split(",") if one.strip())
+    return tuple(day for day in found if day)
+
+
 SITE = click.option("--site", help="Name of one site of a recipe with several ([[site]]).")
 
 
@@ -108,8 +125,8 @@ def opened(recipe: Path, site: str | None = None, before: Sequence[str] = (), de
     return parsed.at(site) if site else parsed
 
 
-AREA = ("region", "region_layer", "where")
-"""Options of the part of the scene that is mapped."""
+AREA = ("region", "region_layer", "where", "until")
+"""Options of the part of the scene that is mapped, in space and time."""
 
 
 def chosen(
@@ -120,7 +137,9 @@ def chosen(
 ) -> Recipe:
     """Return the recipe with the workers, region and sites given on the command line."""
     if recipe.sites and any(given.get(key) for key in AREA):
-        raise click.UsageError("--region is for a recipe of one site; give each [[site]] its region")
+        raise click.UsageError(
+            "--region and --until are for a recipe of one site; give each [[site]] its region, and set [map] until"
+        )
     for site in sites:
         recipe.find(site)
     replaced = {("count" if key == "workers" else key): value for key, value in given.items() if value is not None}

@@ -8,11 +8,13 @@ import click
 
 from bocage.cli.options import (
     ALLOW,
+    AREA,
     DEVICES,
     OUT,
     OVERWRITE,
     RECIPE,
     chosen,
+    day_of,
     opened,
     overrides,
     run_stages,
@@ -155,8 +157,9 @@ def segment(recipe: Path, out: Path | None, overwrite: bool) -> None:
 @click.option("--region", type=click.Path(path_type=Path), help="Vector file; only its polygons are mapped.")
 @click.option("--region-layer", help="Layer of the region, if the file has several.")
 @click.option("--where", help="SQL condition that selects polygons of the region: \"tile = '31UES'\".")
+@click.option("--until", callback=day_of, metavar="DATE", help="Last day of the series, for example 2024-05-31.")
 @click.option("--site", "sites", multiple=True, help="Name of a site to map, of a recipe with several; repeatable.")
-@click.option("--name", help="Folder of the region's map in maps/ of the run [default: name of the vector file].")
+@click.option("--name", help="Folder in maps/ of the run, for --region or --until [default: file name and day].")
 def map_command(recipe: Path, out: Path | None, overwrite: bool, model: Path | None, **given: Any) -> None:
     """Map the scene with a trained network.
 
@@ -165,7 +168,12 @@ def map_command(recipe: Path, out: Path | None, overwrite: bool, model: Path | N
     saved when it is complete. After an interruption, the same command computes the missing windows. The output does
     not depend on tiling, workers or interruptions.
 
-    With --model, maps a scene with the model of another run, and writes a report without accuracy.
+    With --until, acquisitions after the day are not read: a map of a season that is not over, into
+    maps/until-<day>/ of the run. Its confidence is calibrated for that day if the model was trained with [training]
+    cutoff.
+
+    With --model, maps a scene with the model of another run, and writes a report without accuracy. To update the map
+    as scenes arrive, give the same command with --overwrite: windows without new data are kept.
 
     \b
     Examples:
@@ -173,15 +181,17 @@ def map_command(recipe: Path, out: Path | None, overwrite: bool, model: Path | N
       bocage map recipe.toml --workers 4
       bocage map recipe.toml --region valley.gpkg
       bocage map recipe.toml --region tiles.gpkg --where "tile IN ('31UES', '31UFS')" --name two-tiles
+      bocage map recipe.toml --until 2024-05-31
       bocage map sites.toml --site north --site south
       bocage map recipe.toml --scheduler tcp://node1:8786
       bocage map recipe.toml --cluster slurm --workers 20 --job queue=long --job memory=16GB
       bocage map next_year.toml --model runs/this_year/splits/0/model --out runs/next_year
     """
-    name, region, where = given.pop("name"), given["region"], given["where"]
-    if name is not None and (model or not (region or where)):
-        raise click.UsageError("--name is the name of the map of a --region in the folder of its run")
-    if model is None and (region or where):
+    name = given.pop("name")
+    part = any(given[key] for key in ("region", "where", "until"))
+    if name is not None and (model or not part):
+        raise click.UsageError("--name is the name of the map of a --region or --until in the folder of its run")
+    if model is None and part:
         _map_region(recipe, out, overwrite, name or "", **given)
     elif model is None:
         run_stages(recipe, out, ("map",), overwrite, **given)
@@ -193,12 +203,13 @@ def _map_region(recipe: Path, out: Path | None, overwrite: bool, name: str, **gi
     """Map a region with the model of a run into a folder of its own."""
     parsed = opened(recipe)
     settings = chosen(parsed, **given).map
-    workers = {key: value for key, value in given.items() if key not in {"region", "region_layer", "where"}}
+    workers = {key: value for key, value in given.items() if key not in AREA}
     from bocage.jobs.map import map_region_of
     from bocage.run import RegionChoice
 
-    assert settings.region is not None  # `where` needs it
-    choice = RegionChoice(settings.region, settings.region_layer, settings.where, name)
+    asked = given["region"] or given["where"]
+    area = (settings.region, settings.region_layer, settings.where) if asked else (None, "", "")
+    choice = RegionChoice(*area, name, given["until"])
     with terminal() as progress:
         land = map_region_of(chosen(parsed, **workers), out or parsed.out, choice, progress, overwrite)
     if land:

@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from bocage.evaluation import Adjusted, Comparison, Elsewhere, spread_of
+from bocage.evaluation import Adjusted, Comparison, Elsewhere, SeasonScore, spread_of
 from bocage.evaluation.area import Estimate
 from bocage.evaluation.sample import Drawn
 from bocage.legend import Legend
@@ -161,6 +161,32 @@ def print_trends(found: Any) -> None:
         ends = f"{trend.low[k]:.4f} to {trend.high[k]:.4f}" if not math.isnan(trend.low[k]) else "–"
         table.add_row(escape(found.parcels.names[k]), f"{trend.slope[k]:.4f}", ends, f"{p:.3f}", str(trend.count[k]))
     Console().print(table)
+
+
+def print_season(found: SeasonScore) -> None:
+    """Print the accuracy at each cut-off, and the first cut-offs that reach the wanted accuracy."""
+    once, console = found.once, Console()
+    table = Table("until", title="Accuracy of the series until each cut-off")
+    heads = ["overall accuracy", "95 % interval", "calibration error", "with data, %"]
+    for heading in heads + ["retrained"] * (found.retrained is not None):
+        table.add_column(heading, justify="right")
+    retrained = found.retrained.accuracy() if found.retrained else [None] * len(once.days)
+    rows = zip(once.days, once.accuracy(), once.error(), once.data(), retrained, strict=True)
+    for day, accuracy, error, data, other in rows:
+        ends = "–" if math.isnan(accuracy.low) else f"{accuracy.low:.3f} to {accuracy.high:.3f}"
+        cells = [f"{accuracy.mean:.3f}", ends, _number(error.mean), f"{100 * data.mean:.1f}"]
+        table.add_row(str(day), *cells, *([f"{other.mean:.3f}"] if other else []))
+    console.print(table)
+    first = Table("", title=f"First cut-off that reaches {found.wanted:g} (classes: F-measure)")
+    for heading in ("mean of the draws", "lower bound of the interval"):
+        first.add_column(heading, justify="right")
+    for name, reached in {"overall accuracy": found.overall, **found.by_class}.items():
+        first.add_row(escape(name), *(str(day) if day else "not reached" for day in (reached.mean, reached.sure)))
+    console.print(first)
+
+
+def _number(value: float) -> str:
+    return "–" if math.isnan(value) else f"{value:.3f}"
 
 
 def print_scouted(found: Any) -> None:

@@ -6,6 +6,7 @@ from bocage.evaluation.matrix import ConfusionMatrix, compare
 from bocage.evaluation.metrics import METRICS
 from bocage.evaluation.predictions import Predictions, predictions_of
 from bocage.evaluation.score import Evaluation, Score, load_score, spread_of
+from bocage.evaluation.season import AtDay, Curve, SeasonScore
 from bocage.evaluation.sets import Covered, Promised
 from bocage.evaluation.transfer import Elsewhere, Legends, transfer_of
 from bocage.evaluation.trust import Trust, trust_of
@@ -13,10 +14,12 @@ from bocage.evaluation.trust import Trust, trust_of
 __all__ = [
     "METRICS",
     "Adjusted",
+    "AtDay",
     "Comparison",
     "ConfusionMatrix",
     "Corrected",
     "Covered",
+    "Curve",
     "Elsewhere",
     "Evaluation",
     "Legends",
@@ -24,6 +27,7 @@ __all__ = [
     "Predictions",
     "Promised",
     "Score",
+    "SeasonScore",
     "Trust",
     "clustered",
     "compare",

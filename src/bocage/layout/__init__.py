@@ -1,5 +1,6 @@
 """Paths in the folders that commands write. No other module contains these names."""
 
+from bocage.layout.advice import DoctorLayout, ScoutLayout, SeasonLayout
 from bocage.layout.run import (
     FinishLayout,
     MapLayout,
@@ -11,10 +12,9 @@ from bocage.layout.run import (
     SiteLayout,
     SplitLayout,
 )
-from bocage.layout.scout import ScoutLayout
 from bocage.layout.several import ChangeLayout, FusionLayout, TrendsLayout
 
 __all__ = [
-    "ChangeLayout", "FinishLayout", "FusionLayout", "MapLayout", "MapOnlyLayout", "ModelLayout", "ObjectsLayout", "QgisLayout",
-    "RunLayout", "ScoutLayout", "SiteLayout", "SplitLayout", "TrendsLayout",
+    "ChangeLayout", "DoctorLayout", "FinishLayout", "FusionLayout", "MapLayout", "MapOnlyLayout", "ModelLayout",
+    "ObjectsLayout", "QgisLayout", "RunLayout", "ScoutLayout", "SeasonLayout", "SiteLayout", "SplitLayout", "TrendsLayout",
 ]  # fmt: skip

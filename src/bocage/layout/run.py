@@ -10,10 +10,12 @@
     ├── map/                        classes.tif  confidence.tif  …  areas.csv  item.json  checksums.sha256
     │                               with several sites: map/<site>/ and scene/<site>/
     ├── objects/                    objects.{tif,parquet}
+    ├── doctor/                     polygons.{csv,gpkg}  doctor.{html,json}  draws/<k>.csv
     ├── finish/                     votes.{csv,parquet}  voted_areas.csv  areas.csv  score.json
     │                               polygons.{gpkg,parquet,fgb}  zones.{csv,parquet}
     ├── scout/                      fields.{gpkg,csv}  tours.gpx  scout.{html,json}
     ├── maps/<region>/              as map/, and region.json
+    ├── season/                     season.{csv,json}  results.json
     ├── score.json  sample.json  validation.gpkg
     ├── report.html  report.json
     ├── qgis/                       project.qgz  reference.gpkg  <source>.{vrt,tif}
@@ -25,7 +27,7 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from bocage.layout.scout import ScoutLayout
+from bocage.layout.advice import DoctorLayout, ScoutLayout, SeasonLayout
 
 
 @dataclass(frozen=True)
@@ -397,13 +399,23 @@ class RunLayout:
         return MapLayout(self.path / "map")
 
     def region(self, name: str) -> MapLayout:
-        """Folder of the map of a region, beside the map of the run."""
+        """Folder of the map of a region, or until a day, beside the map of the run."""
         return MapLayout(self.path / "maps" / name)
 
     @property
     def objects(self) -> ObjectsLayout:
         """Objects of a segmentation."""
         return ObjectsLayout(self.path / "objects")
+
+    @property
+    def season(self) -> SeasonLayout:
+        """Accuracy against the cut-off of the series."""
+        return SeasonLayout(self.path / "season")
+
+    @property
+    def doctor(self) -> DoctorLayout:
+        """Doubtful polygons."""
+        return DoctorLayout(self.path / "doctor")
 
     @property
     def finish(self) -> FinishLayout:
@@ -480,11 +492,14 @@ class RunLayout:
             "evaluate": [split.test, split.score],
             "importance": list(self.path.glob("splits/*/importance.json")),
             "segment": [self.objects.ids],
+            "doctor": [self.doctor.page, self.doctor.summary, *self.doctor.path.glob("polygons.*")],
+            "doubt": [self.doctor.draw(int(name))] if name.isdecimal() else [],
             "features": [self.objects.table],
             "vote": [self.map.voted, self.finish.voted_areas, *self.finish.path.glob("votes.*")],
             "accuracy": [self.finish.score],
             "regularise": [self.map.regularised, self.finish.areas],
             "vectors": list(self.finish.path.glob("polygons.*")),
+            "season": [self.season.table, self.season.summary],
             "zones": list(self.finish.path.glob("zones.*")),
             "map": [land.areas, *land.layers],
             "region": [land.areas, *land.layers],

@@ -19,12 +19,14 @@ from bocage.legend import Legend
 from bocage.machine import device_of, versions
 from bocage.mapping import store as windows_on_disk
 from bocage.mapping.areas import AreaCount, Areas
+from bocage.mapping.arrivals import Notes
 from bocage.mapping.delivery import Delivery, Item
 from bocage.mapping.lattice import lattice
 from bocage.mapping.layers import LAYERS, Frame
 from bocage.mapping.region import read_region
 from bocage.mapping.settings import Mapping
 from bocage.mapping.store import Store, checksum, take
+from bocage.mapping.until import scene_for
 from bocage.mapping.work import Done, Task
 from bocage.mapping.workers import Computing, Crew, Workers, working
 from bocage.mapping.writers import WRITERS
@@ -135,12 +137,16 @@ class Making:
     """State of the input files before their digests were computed."""
     journal: Journal = field(init=False)
     """Journal of the complete windows: read by :meth:`missing`, extended by :meth:`make`."""
+    known: Notes = field(init=False)
+    """The journal, with what the windows were computed from."""
 
     @classmethod
     def of(
         cls, trained: Trained, scene: Scene, settings: Mapping, folder: MapLayout, device: str, progress: Progress
     ) -> "Making":
         """Check that the scene can be mapped, and plan the windows."""
+        if settings.until:
+            scene = scene_for(trained, scene, settings, progress)
         trained = trained.for_scene(scene)
         trained.check_scene(scene)
         for remark in remarks(trained, scene):
@@ -171,8 +177,15 @@ class Making:
         """Return the windows to compute, after a check of the stored windows; report outdated and damaged windows."""
         self.journal = self.store.journal
         noted = [w for w in self.windows if w.corner in self.journal.notes]
-        current = [w for w in noted if self.journal.notes[w.corner]["key"] == self.origins[w].key]
+        other = [w for w in noted if self.journal.notes[w.corner]["key"] != self.origins[w].key]
+        self.known = Notes(self.journal, self.store.parts)
+        kept = set(self.known.unaffected(self.task, other, self.origins, self.progress))
+        current = [w for w in noted if w not in other or w in kept]
         sound = self.store.sound(current)
+        for window in kept & sound:
+            self.known.keep(window, self.origins[window])
+        if kept:
+            self.progress.say(f"{len(kept)} of {len(self.windows)} windows have no data of the new acquisitions: kept.")
         if stale := len(noted) - len(current):
             self.progress.say(
                 f"{stale} of {len(self.windows)} windows were made from other inputs or settings: made again."
@@ -195,7 +208,7 @@ class Making:
                     continue
                 if self.watch.changed(self.origins[one.window].files):
                     continue  # read before or after the change: unknown, so it is not kept
-                self.journal.add(one.window.corner, key=self.origins[one.window].key, sums=one.sums)
+                self.known.add(one.window, self.origins[one.window], one.sums)
                 pixels, computing = pixels + one.pixels, computing + one.computing
                 note = _note(pixels, computing, time.perf_counter() - started, crew)
                 self.progress.step("mapping", done, len(self.windows), note)
@@ -315,14 +328,13 @@ def _least(trained: Trained, settings: Mapping, progress: Progress) -> tuple[flo
 def _origins(task: Task, windows: Sequence[Window]) -> dict[Window, Origin]:
     """Return, for each window, the key of the model, the settings and the input files that intersect it, and these files."""
     common = (
-        windows_on_disk.FORMAT, task.trained.fingerprint, task.frame, task.store.layers, task.store.tile, task.cell,
+        windows_on_disk.FORMAT, task.trained.fingerprint, task.trained.later, task.frame,
+        task.store.layers, task.store.tile, task.cell,
         task.precision, task.region.describe() if task.region else "", torch.__version__, torch.device(task.device).type,
     )  # fmt: skip
     footprints = task.trained.footprints
     cubes = {name: task.scene.cubes[name] for name in footprints}
-    described = tuple(
-        (n, c.preparation, c.source.bands, c.source.described, c.grid.transform) for n, c in cubes.items()
-    )
+    described = tuple((n, c.preparation, c.source.bands, c.grid.transform) for n, c in cubes.items())
     return origins_of(
         windows, cubes, lambda name, window: footprints[name].window(window, cubes[name].ratio), common, described
     )

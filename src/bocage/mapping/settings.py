@@ -1,6 +1,7 @@
 """Settings of the map."""
 
 from dataclasses import dataclass
+from datetime import date
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -46,6 +47,9 @@ class Mapping:
     """Layer of `region`; empty: the only layer of the file that has geometries."""
     where: str = ""
     """SQL condition that selects polygons of `region`; empty: all. For example ``"tile IN ('31UES', '31UFS')"``."""
+    until: date | None = None
+    """Last day of the series: acquisitions after it are not read, and the confidence is that of series that end there. Default:
+    all acquisitions. Images of one date are always used."""
     sites: tuple[str, ...] = ()
     """Names of the sites to map, of a recipe with tables ``[[site]]``; empty: all."""
     keep_windows: bool = True

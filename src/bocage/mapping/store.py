@@ -25,7 +25,7 @@ from bocage.mapping.writers import MapBand
 from bocage.scene.store import LAYOUT, metadata_of, remove_torn
 
 FORMAT = 1
-FOLDER, JOURNAL = "windows.zarr", "windows.journal"
+FOLDER, JOURNAL, PARTS = "windows.zarr", "windows.journal", "parts.journal"
 
 
 @dataclass(frozen=True)
@@ -40,6 +40,11 @@ class Store:
     def journal(self) -> Journal:
         """Journal of the complete windows, as it is on disk now."""
         return Journal(self.folder / JOURNAL)
+
+    @property
+    def parts(self) -> Journal:
+        """Journal of the settings and acquisitions that windows were computed from."""
+        return Journal(self.folder / PARTS)
 
     def make(self, grid: Grid) -> None:
         """Create the arrays, or keep existing arrays if they have the same grid, tiles and layers.
@@ -62,6 +67,7 @@ class Store:
                     return
                 shutil.rmtree(path)
             self.journal.clear()
+            self.parts.clear()
             self.folder.mkdir(parents=True, exist_ok=True)
             group = zarr.create_group(path, zarr_format=3)
             for name, bands in self.layers.items():

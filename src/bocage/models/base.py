@@ -445,6 +445,21 @@ def seen_by(
     return found
 
 
+def last_days(
+    batch: Batch, footprints: Mapping[str, Footprint], inputs: Mapping[str, InputSpec], shape: tuple[int, int]
+) -> Tensor:
+    """Return the day of the last valid date of each map pixel in the series `footprints`, float64 (B, Y, X); −∞ without one."""
+    found = []
+    for name, footprint in footprints.items():
+        ratio = inputs[name].ratio
+        tensor = batch[name].inner(footprint, ratio, shape)
+        days = torch.where(tensor.valid, tensor.days[:, :, None, None].double(), -math.inf).amax(1, keepdim=True)
+        if ratio.finer > 1:
+            days = functional.max_pool2d(days, ratio.finer)
+        found.append(repeat_to(days, ratio, shape)[:, 0])
+    return torch.stack(found).amax(0)
+
+
 def window_positions(window: Window, inputs: Mapping[str, InputSpec]) -> Window:
     """Return a map window extended to start at a multiple of every ``coarser``, as a dense forward pass needs."""
     step = math.lcm(*(spec.ratio.coarser for spec in inputs.values())) if inputs else 1

@@ -51,7 +51,9 @@ def check_polygons(
         severity = _severity(r.reason, reference)
         findings.append(Finding.of(severity, f"reference, {r.label}", note, f"{r.note.code}_remedy"))
     findings += [*_invalid(raw), *_overlaps(parts.table, grid, legend)]
-    findings += [Finding.of("note", "reference", note, "do_nothing") for note in notes_on_purposive(purposive, reference)]
+    findings += [
+        Finding.of("note", "reference", note, "do_nothing") for note in notes_on_purposive(purposive, reference)
+    ]
     tested, alone = is_tested(pixels, parts.tested), is_purposive(pixels.polygon, purposive)
     counted = pixels if alone is None or tested is not None or not split.tests else pixels.take(np.flatnonzero(~alone))
     findings += _counts(counted, legend, split, tested)

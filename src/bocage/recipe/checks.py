@@ -124,6 +124,10 @@ def check_sites_of(reading: Reading, parts: dict[str, Any], sites: tuple[Site, .
     for site, folder in zip(sites, folders, strict=True):
         if folders.count(folder) > 1:
             reading.add("site", f"two sites are called '{site.name}'; give each site its own name")
+        if site.reference and site.reference.doubtful != "keep":
+            reading.add(
+                f"site '{site.name}'", "doubtful polygons are for a recipe of one site; remove reference.doubtful"
+            )
         if site.reference and site.reference.weight:
             reading.add(
                 f"site '{site.name}'", "inclusion weights are for a recipe of one site; remove reference.weight"

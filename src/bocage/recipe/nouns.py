@@ -5,6 +5,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Annotated, Any
 
+from bocage.advice.settings import Doubting
 from bocage.disk import safe_name
 from bocage.errors import Problem, RecipeError
 from bocage.evaluation import Evaluation
@@ -182,6 +183,8 @@ class Recipe:
     """Regularisation, vector map and zones."""
     segment: Segmenting | None = None
     """Objects of the scene, for ``bocage segment``; None: the recipe has none."""
+    doctor: Doubting = field(default_factory=Doubting)
+    """Search for doubtful polygons."""
     plugins: Plugins = Plugins()
     """Code outside of Bocage that model folders may name."""
     sites: tuple[Site, ...] = ()

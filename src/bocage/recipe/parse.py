@@ -12,6 +12,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from bocage.advice.settings import Doubting
 from bocage.errors import BocageError, Problem, RecipeError
 from bocage.evaluation import Evaluation
 from bocage.finish import Finishing
@@ -50,6 +51,7 @@ SECTIONS: dict[str, tuple[type[Any], bool]] = {
     "split": (Split, False),
     "training": (Training, False),
     "segment": (Segmenting, False),
+    "doctor": (Doubting, False),
     "map": (Mapping, False),
     "evaluation": (Evaluation, False),
     "finish": (Finishing, False),

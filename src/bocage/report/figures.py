@@ -117,7 +117,8 @@ def novelty_picture(path: Path) -> tuple[str, float]:
     return image(rgba), float((values[seen] > 100).mean()) if seen.any() else 0.0
 
 
-def _axes(size: tuple[float, float], columns: int = 1) -> tuple[Figure, list[Any]]:
+def axes_of(size: tuple[float, float], columns: int = 1) -> tuple[Figure, list[Any]]:
+    """Return a figure in the style of the page, and its axes, beside each other."""
     with matplotlib.rc_context(STYLE):
         figure = Figure(figsize=size, layout="constrained")
         axes = [figure.add_subplot(1, columns, k + 1) for k in range(columns)]
@@ -134,7 +135,7 @@ def curves_picture(files: Sequence[Path], w: Mapping[str, str]) -> str | None:
     tables = [_read(path) for path in files if path.exists()]
     if not tables:
         return None
-    figure, (left, right) = _axes((9, 3.4), 2)
+    figure, (left, right) = axes_of((9, 3.4), 2)
     for i, table in enumerate(tables):
         color = _line(i, len(tables))["color"]
         left.plot(table["epoch"], table["train_loss"], color=color, label=w["axis_training"] if i == 0 else None)
@@ -159,7 +160,7 @@ def waiting_share(files: Sequence[Path]) -> float | None:
 
 def reliability_picture(trust: Sequence[Trust], w: Mapping[str, str]) -> str:
     """Draw accuracy against confidence on test pixels, before and after calibration, one line per draw."""
-    figure, both = _axes((8, 3.7), 2)
+    figure, both = axes_of((8, 3.7), 2)
     for axes, which in zip(both, ("before", "after"), strict=True):
         axes.plot([0, 1], [0, 1], ":", color=INK)
         for i, of_draw in enumerate(trust):
@@ -177,7 +178,7 @@ def reliability_picture(trust: Sequence[Trust], w: Mapping[str, str]) -> str:
 
 def coverage_picture(trust: Sequence[Trust], w: Mapping[str, str]) -> str:
     """Draw accuracy against the share of pixels kept (most confident first), one line per draw."""
-    figure, (axes,) = _axes((5.2, 3.3))
+    figure, (axes,) = axes_of((5.2, 3.3))
     for i, of_draw in enumerate(trust):
         axes.plot(COVERAGES, of_draw.accuracy_at, ms=3.5, lw=1.2, **_line(i, len(trust)))
     axes.set(xlabel=w["axis_coverage"], ylabel=w["axis_right"], xlim=(0, 1.02), ylim=(None, 1.01))
@@ -194,7 +195,7 @@ def split_picture(parts: Mapping[str, NDArray[np.float64]], w: Mapping[str, str]
     """
     everything = np.concatenate(list(parts.values()))
     height, width = np.maximum(np.ptp(everything, axis=0), 1)
-    figure, (axes,) = _axes((6.4, float(np.clip(6.4 * height / width, 2.4, 7)) + 0.4))
+    figure, (axes,) = axes_of((6.4, float(np.clip(6.4 * height / width, 2.4, 7)) + 0.4))
     looks = {"train": ("o", "#1b7f5c", True), "validation": ("s", "#8a6bd1", True), "test": ("^", "#d0702f", False)}
     for part, places in parts.items():
         marker, color, full = looks[part]
@@ -231,7 +232,7 @@ def importance_picture(by_date: Mapping[str, tuple[Sequence[int], Sequence[float
     by_date
         Source → days since 1970-01-01, and accuracy lost (0 to 1) for each day.
     """
-    figure, (axes,) = _axes((9, 3.2))
+    figure, (axes,) = axes_of((9, 3.2))
     axes.axhline(0, color=INK, lw=0.8)
     for i, (source, (days, lost)) in enumerate(by_date.items()):
         times = [date(1970, 1, 1) + timedelta(int(day)) for day in days]
@@ -247,7 +248,7 @@ def attention_picture(
     source: str, days: Sequence[int], weights: Sequence[Sequence[float]], classes: Sequence[str], w: Mapping[str, str]
 ) -> str:
     """Draw the attention weight of each date of a series for each class: weights (K, T), where each row sums to 1."""
-    figure, (axes,) = _axes((9, 0.8 + 0.26 * len(classes)))
+    figure, (axes,) = axes_of((9, 0.8 + 0.26 * len(classes)))
     ends = [*days, days[-1] + (days[-1] - days[-2] if len(days) > 1 else 1)]
     times = [date(1970, 1, 1) + timedelta(int(day)) for day in ends]
     drawn = axes.pcolormesh(

@@ -1,9 +1,10 @@
 """Results of a run, as input of its report."""
 
+import datetime
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from bocage.evaluation import Adjusted, Corrected, Predictions, Promised, Score
+from bocage.evaluation import Adjusted, Corrected, Predictions, Promised, Score, SeasonScore
 from bocage.layout import RunLayout
 from bocage.mapping import Areas, LandCoverMap
 from bocage.provenance import Plan, Provenance
@@ -45,6 +46,10 @@ class Material:
     """Accuracy of the map against a truth raster."""
     estimates: Estimates = Estimates()
     importance: Importance | None = None
+    until: datetime.date | None = None
+    """Last day of the series of the map; None: all acquisitions."""
+    season: SeasonScore | None = None
+    """Accuracy against the cut-off of the series; None if ``bocage season`` did not measure it for this training."""
     by_region: Mapping[str, Score] = field(default_factory=dict)
     """Region → score of its test pixels; empty without a source of regions."""
     promised: Promised | None = None
@@ -72,8 +77,9 @@ class Material:
 
     @property
     def notes(self) -> tuple[Note, ...]:
-        """Notes on the sources and the reference."""
-        return (*self.scene.notes, *self.samples.notes)
+        """Notes on the sources, the reference and the season of the map."""
+        early = (Note.of("map_until", day=str(self.until)),) if self.until else ()
+        return (*self.scene.notes, *self.samples.notes, *early)
 
     @property
     def plan(self) -> Plan | None:

@@ -19,6 +19,7 @@ from bocage.report.sections import (
     importance,
     land_cover,
     levels,
+    season,
     sets,
     split,
     summary,
@@ -71,6 +72,7 @@ def _results(made: Material) -> dict[str, Any]:
         "corrected": area.by_model(estimates.area, made) if isinstance(estimates.area, Corrected) else None,
         "sample": area.area(estimates.sample, made, estimates.file),
         "unadjusted": area.unadjusted(made),
+        "season": season.season(made),
         "importance": importance.importance(made),
     }
 
@@ -119,6 +121,7 @@ def _numbers(made: Material) -> Mapping[str, Any]:
         "area_model": estimates.area.as_dict() if isinstance(estimates.area, Corrected) else None,
         "sample": {"file": estimates.file, **estimates.sample.as_dict()} if estimates.sample else None,
         "confidence": confidence.answer(made.score.trust) if made.score.trust else None,
+        "season": made.season.as_dict() if made.season else None,
         "sets": made.promised.as_dict(legend.names) if made.promised else None,
         "importance": asdict(made.importance) if made.importance else None,
         "split": {f"{part}_pixels": len(members) for part, members in made.draw.parts.items()}

@@ -1,5 +1,6 @@
 """Recipe → Run: the folder, the opened scene, the stages."""
 
+from bocage.run.doctor import examine
 from bocage.run.folder import Inputs, RunFolder, has_results
 from bocage.run.lock import COMPARING, held
 from bocage.run.objects import segment_first, segment_objects
@@ -9,7 +10,7 @@ from bocage.run.sites import SitesRun, open_sites
 from bocage.run.stages import STAGES, Run, settled
 
 __all__ = [
-    "COMPARING", "STAGES", "Inputs", "RegionChoice", "Run", "RunFolder", "SitesRun", "claim", "has_results", "held", "map_region",
-    "open_run", "open_scene", "open_sites", "placed", "prepared", "segment_first", "segment_objects",
+    "COMPARING", "STAGES", "Inputs", "RegionChoice", "Run", "RunFolder", "SitesRun", "claim", "examine", "has_results", "held",
+    "map_region", "open_run", "open_scene", "open_sites", "placed", "prepared", "segment_first", "segment_objects",
     "settled",
 ]  # fmt: skip

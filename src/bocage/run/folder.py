@@ -27,11 +27,12 @@ from bocage.vectorfile import vector_files
 T = TypeVar("T")
 NO_MATTER = (
     "path", "text", "overrides", "choice", "scene", "compare", "report", "workers", "plugins", "finish", "sites", "segment",
+    "doctor",
 )  # fmt: skip
 """Fields of a recipe without a digest of their own. They do not affect the results (location and text of the file, cache on
 disk, other models, report, workers, allowed code), or their parts have separate digests (the choice, what follows the map, the
-sites, the objects)."""
-NO_RESULTS = ("prepare", "samples", "pretrain", "segment", "features")
+sites, the objects, the doubt)."""
+NO_RESULTS = ("prepare", "samples", "pretrain", "segment", "features", "doctor")
 """Stages that are repeated without ``--overwrite``."""
 
 
@@ -112,6 +113,8 @@ def identity_of(recipe: Recipe, inputs: Inputs) -> dict[str, str]:
     choice = recipe.choice
     if own:
         values["segment"] = recipe.segment
+    if recipe.reference and recipe.reference.doubtful != "keep":
+        values["doctor"] = recipe.doctor
     training = (choice.training, choice.trainings) if choice.trainings else choice.training
     values |= {"model": choice.name, "config": choice.config, "training": training}
     values |= {"map": dataclasses.replace(recipe.map, sites=())} | {f"site {site.name}": site for site in recipe.sites}

@@ -162,11 +162,13 @@ def _keys(recipe: Recipe, network: Network, inputs: Inputs, start: str) -> Keys:
     choice = recipe.choice
     used = {name: recipe.sources[name] for name in network.footprints}
     needs = (network.footprints, network.any_source)
-    reference = replace(recipe.reference, weight="")  # weights change the estimates of areas in the report, no sample
+    # Weights change the estimates of areas in the report, and doubt the training: no sample.
+    reference = replace(recipe.reference, weight="", doubtful="keep")
     parts = (recipe.split.field, *recipe.split.fixed) if recipe.split.field else ()  # other polygons are not cut
     cut = digest(STORE, inputs.contents, recipe.grid, recipe.legend, used, reference, *needs, *parts)
     plain = choice.with_training(pretrained=None)  # `start` is the digest of the pretrained weights; the path is not
-    train = digest(cut, recipe.split, choice.name, choice.config, plain.training, start, *plain.trainings)
+    doubt = (doubtful, recipe.doctor) if (doubtful := recipe.reference.doubtful) != "keep" else ()
+    train = digest(cut, recipe.split, choice.name, choice.config, plain.training, start, *plain.trainings, *doubt)
     return Keys(
         samples=cut,
         train=train,

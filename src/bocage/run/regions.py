@@ -1,5 +1,6 @@
-"""Maps of regions of a run, each in a folder of its own beside the map of the run."""
+"""Maps of regions of a run, or of its series until a day, each in a folder of its own beside the map of the run."""
 
+import datetime
 import json
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -7,31 +8,40 @@ from pathlib import Path
 from bocage.disk import artefact, safe_name, write_json
 from bocage.errors import RunFolderError
 from bocage.layout import MapLayout
-from bocage.mapping import LandCoverMap, open_map, read_region
+from bocage.mapping import LandCoverMap, Mapping, open_map, read_region
 from bocage.run.opening import prepared
 from bocage.run.stages import Run, map_key
 from bocage.samples.reference import fingerprint_vector
+from bocage.scene import scene_until
 from bocage.training import Trained
 from bocage.vectorfile import vector_files
 
 
 @dataclass(frozen=True)
 class RegionChoice:
-    """A region to map: polygons of a vector file, and the folder of their map."""
+    """A region to map (polygons of a vector file), or a day until which the series are used, and the folder of the map."""
 
-    file: Path
-    """Vector file."""
+    file: Path | None = None
+    """Vector file; None: the region of the run."""
     layer: str = ""
     """Layer of the file; empty: the only layer."""
     where: str = ""
     """SQL condition that selects polygons; empty: all."""
     name: str = ""
-    """Name of the folder in ``maps/``; empty: name of the file without suffix."""
+    """Name of the folder in ``maps/``; empty: name of the file without suffix, and the day."""
+    until: datetime.date | None = None
+    """Last day of the series; None: that of the run."""
 
     @property
     def folder(self) -> str:
         """Name of the folder in ``maps/``, safe as the name of a folder."""
-        return safe_name(self.name or self.file.stem)
+        parts = [self.file.stem if self.file else "", f"until-{self.until}" if self.until else ""]
+        return safe_name(self.name or "-".join(filter(None, parts)))
+
+    def settings(self, recipe: Mapping) -> Mapping:
+        """Return the settings of the map."""
+        own = replace(recipe, until=self.until or recipe.until)
+        return replace(own, region=self.file, region_layer=self.layer, where=self.where) if self.file else own
 
 
 def map_region(run: Run, region: RegionChoice, overwrite: bool = False) -> LandCoverMap | None:
@@ -52,11 +62,13 @@ def map_region(run: Run, region: RegionChoice, overwrite: bool = False) -> LandC
         return None
     number, layout = run.recipe.map.draw, run.layout.region(region.folder)
     run.folder.need(f"train/{number}", run.keys.train, "train")
-    run.folder.inputs = run.folder.inputs.watching(vector_files(region.file))
-    settings = replace(run.recipe.map, region=region.file, region_layer=region.layer, where=region.where)
-    read_region(
-        region.file, region.layer, region.where, run.scene.grid
-    )  # reports a region that cannot be mapped before the scene is prepared
+    settings = region.settings(run.recipe.map)
+    if region.file:
+        run.folder.inputs = run.folder.inputs.watching(vector_files(region.file))
+        # Reports a region that cannot be mapped before the scene is prepared.
+        read_region(region.file, region.layer, region.where, run.scene.grid)
+    if region.until:
+        scene_until(run.scene, region.until, run.samples.cuts)  # reports a day before the first date
     _claim(layout, region, overwrite)
     trained = Trained.load(run.layout.split(number).model.path)
 
@@ -73,23 +85,25 @@ def _prepared(run: Run) -> Run:
 
 
 def _claim(layout: MapLayout, region: RegionChoice, overwrite: bool) -> None:
-    """Record the region in its folder; a file may be edited or moved, but another file or condition needs another name."""
+    """Record region and day in the folder; a file may be edited or moved, but another file, condition or day is refused."""
     record = {
-        "file": str(region.file.resolve()),
+        "file": str(region.file.resolve()) if region.file else "",
         "layer": region.layer,
         "where": region.where,
-        "content": fingerprint_vector(region.file),
+        "content": fingerprint_vector(region.file) if region.file else "",
+        "until": str(region.until or ""),
     }
     if layout.region.exists() and not overwrite:
         with artefact(layout.region):
             before = json.loads(layout.region.read_text(encoding="utf-8"))
             moved = before["file"] != record["file"] and before["content"] != record["content"]
-            other = any(before.get(key) != record[key] for key in ("layer", "where")) or moved
+            other = any(before.get(key, "") != record[key] for key in ("layer", "where", "until")) or moved
         if other:
             chosen = f" where {before['where']}" if before["where"] else ""
+            chosen += f" until {before['until']}" if before.get("until") else ""
             raise RunFolderError(
-                f"{layout.path} has the map of another region ({before['file']}{chosen}). Give this region another --name, or "
-                "give --overwrite."
+                f"{layout.path} has a map of another region or day ({(before['file'] + chosen).strip()}). Give this map another "
+                "--name, or give --overwrite."
             )
     layout.path.mkdir(parents=True, exist_ok=True)
     write_json(layout.region, record)

@@ -17,6 +17,7 @@ from bocage.evaluation import (
     Evaluation,
     Predictions,
     Score,
+    SeasonScore,
     clustered,
     compare,
     corrected,
@@ -42,6 +43,7 @@ from bocage.recipe import Recipe
 from bocage.run.folder import RunFolder
 from bocage.run.parts import polygons_by_region, score_by_part
 from bocage.run.sets import promised_by
+from bocage.run.trusted import DoubtOfDraws
 from bocage.samples import Samples
 from bocage.samples.reference import fingerprint_vector
 from bocage.scene import Scene
@@ -117,10 +119,26 @@ class Run:
 
     def train(self) -> None:
         """Train the model on every draw; complete draws are kept."""
-        trainer = Trainer(self.recipe.choice, self.scene, self.samples, self.start)
         for k in range(self.samples.draws):
+            trainer = Trainer(self.recipe.choice, self.scene, self._trusted(k), self.start)
             work = partial(trainer.train, k, self.layout.split(k).path, self.progress)
             self.folder.once(f"train/{k}", self.keys.train, work, self.progress)
+
+    def _trusted(self, k: int) -> Samples:
+        """Return the samples with the trust in the labels of draw `k`; it is computed once, if the recipe asks for it."""
+        if self._doubt is None:
+            return self.samples
+        self.folder.once(
+            f"doubt/{k}", self.keys.train, partial(self._doubt.write, self.scene, k, self.progress), self.progress
+        )
+        return self._doubt.trusted(k)
+
+    @property
+    def _doubt(self) -> DoubtOfDraws | None:
+        """The doubt about the training polygons; None if the recipe keeps doubtful polygons."""
+        if self.recipe.reference.doubtful == "keep":
+            return None
+        return DoubtOfDraws(self.recipe, self.samples, self.layout.doctor, self.keys.train)
 
     def evaluate(self) -> Score:
         """Classify the test polygons of every draw, write ``score.json``, and return the score."""
@@ -200,10 +218,13 @@ class Run:
             self.folder.need("map", self.keys.map, "map")
             land = self._open_map(self.samples.legend)
             estimates = Estimates(self._area(tested, land.areas), *self._sample())
+        notes = [self._doubt.note(draw)] if self._doubt else []
+        samples = replace(self.samples, notes=(*self.samples.notes, *notes))
         return Material(
-            self.layout, self.scene, self.samples, self._score_of_all_draws(), draw, tested, self.folder.provenance,
+            self.layout, self.scene, samples, self._score_of_all_draws(), draw, tested, self.folder.provenance,
             self.recipe.report, land, self._truth(land), estimates, self._importance(),
-            self.score_by_region(), promised_by(self.layout, self.samples.draws, self.recipe.map),
+            self.recipe.map.until, self._season(), self.score_by_region(),
+            promised_by(self.layout, self.samples.draws, self.recipe.map),
         )  # fmt: skip
 
     def _truth(self, land: LandCoverMap | None) -> Score | None:
@@ -222,6 +243,9 @@ class Run:
         samples, test = self.samples, self.samples.draw(self.recipe.map.draw).test
         if not len(test):
             return None  # the report states that areas are not adjusted
+        if self.recipe.map.until:
+            self.progress.say("No areas are estimated: the map ends before the series on which the model is tested.")
+            return None
         weight, names = samples.test_weight(test), samples.legend.names
         pixels = (tested.predicted, tested.label, tested.polygon)
         try:
@@ -259,6 +283,18 @@ class Run:
         self.folder.once("importance", digest(self.keys.evaluate, draw, most), measure, self.progress)
         with artefact(split.importance):
             return Importance(**json.loads(split.importance.read_text()))
+
+    def _season(self) -> SeasonScore | None:
+        """Return the accuracy against the cut-off; None if it was not measured, or for another training."""
+        path = self.layout.season.summary
+        if not path.exists():
+            return None
+        with artefact(path):
+            found = SeasonScore.from_dict(json.loads(path.read_text(encoding="utf-8")))
+        if found.key == self.keys.train:
+            return found
+        self.progress.say(f"{path} is of another training and is left out; run 'bocage season' again.")
+        return None
 
     @property
     def _device(self) -> str:

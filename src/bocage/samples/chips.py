@@ -1,9 +1,10 @@
 """Training data of a network: the footprints cut from every source, with the label and the polygon of each sample."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
+import numpy as np
 from numpy.typing import NDArray
 
 from bocage.samples.cut import Cut
@@ -22,9 +23,27 @@ class Chips:
     """(N,) number of the polygon that contains the pixel."""
     site: NDArray[Any] | None = None
     """(N,) number of the site; None with one site."""
+    trust: NDArray[np.float64] | None = None
+    """(N,) probability with which a training sample takes part in an epoch, or in the fit of a model; None: all take part."""
+
+    def trusted(self, members: NDArray[np.int64], generator: np.random.Generator) -> NDArray[np.int64]:
+        """Return those of the training samples `members` that take part; a class keeps one sample at least."""
+        if self.trust is None:
+            return members
+        chance = generator.random(len(members))
+        part = chance < self.trust[members]
+        label = self.label[members]
+        for value in np.setdiff1d(label, label[part]):
+            own = np.flatnonzero(label == value)
+            part[own[np.argmax(self.trust[members[own]])]] = True
+        return members[part]
 
     def __len__(self) -> int:
         return len(self.label)
+
+    def until(self, day: int) -> "Chips":
+        """Return the samples of one site with the dates after the calendar day `day`, since 1970-01-01, masked."""
+        return replace(self, cuts={name: cut.until(day) for name, cut in self.cuts.items() if isinstance(cut, Cut)})
 
     @property
     def sample_bytes(self) -> int:

@@ -83,6 +83,8 @@ class Cut:
     """(pixels cut, 3): number of the chip, first row and first column of the footprint within the chip."""
     index: NDArray[np.int64]
     """(N,) position of each sample among the pixels cut."""
+    last: int | None = None
+    """Calendar day, since 1970-01-01, after which the dates are masked; None: no date is masked."""
 
     @cached_property
     def values(self) -> NDArray[np.float32]:
@@ -109,6 +111,14 @@ class Cut:
         """Return the days of the samples `members`, (B, T)."""
         return np.tile(self.days, (len(members), 1))
 
+    def dates_of(self, members: NDArray[np.int64]) -> NDArray[np.int32]:
+        """Return the calendar days since 1970-01-01 of the samples `members`, (B, T)."""
+        return np.tile(self.dates, (len(members), 1))
+
+    def until(self, day: int) -> "Cut":
+        """Return the footprints with the dates after the calendar day `day` masked; an image of one date stays as it is."""
+        return replace(self, last=day) if len(self.dates) > 1 else self
+
     def stored(self, members: NDArray[np.int64]) -> NDArray[np.int64]:
         """Return numbers in the order in which the samples `members` are stored, (B,)."""
         return np.asarray(self.place[self.index[members], 0])
@@ -126,6 +136,13 @@ class Cut:
 
     def read(self, members: NDArray[np.int64]) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
         """Return values (B, T, C, S, S) and validity (B, T, S, S) of the samples `members`."""
+        values, valid = self._read(members)
+        if self.last is None:
+            return values, valid
+        valid = valid & (self.dates <= self.last)[:, None, None]
+        return values * valid[:, :, None], valid
+
+    def _read(self, members: NDArray[np.int64]) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
         place, t, c, s = self.place[self.index[members]], len(self.days), self.bands, self.size
         if self._single:
             chip = place[:, 0]

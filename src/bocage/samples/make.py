@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 import pandas as pd
@@ -25,6 +26,8 @@ from bocage.samples.sites import SiteCuts
 from bocage.samples.split import Split, Units, deal
 from bocage.scene import Scene
 from bocage.words import Note
+
+T = TypeVar("T", bound=np.generic)
 
 
 def make_samples(scene: Scene, survey: Survey, needs: Needs, folder: Path, progress: Progress = QUIET) -> Samples:
@@ -257,6 +260,26 @@ def assembled(
     )
 
 
+def taken(samples: Samples, members: NDArray[np.int64]) -> Samples:
+    """Return the samples at the positions `members`, without their folds."""
+    cuts = {name: replace(one, index=one.index[members]) for name, one in samples.cuts.items() if isinstance(one, Cut)}
+    return replace(
+        samples,
+        row=samples.row[members],
+        column=samples.column[members],
+        label=samples.label[members],
+        polygon=samples.polygon[members],
+        block=samples.block[members],
+        cuts=cuts,
+        fold=None,
+        folds=(),
+        place=_taken(samples.place, members),
+        weight=_taken(samples.weight, members),
+        purposive=_taken(samples.purposive, members),
+        trust=None,
+    )
+
+
 def _dealt(units: Units, split: Split) -> NDArray[np.int32]:
     """Return the fold of each sample, (N,); -1 for purposive polygons, which train whatever fold is tested."""
     drawn = np.arange(len(units.label)) if units.purposive is None else np.flatnonzero(~units.purposive)
@@ -293,8 +316,8 @@ def _places(pixels: Pixels, scene: Scene) -> NDArray[np.float64]:
     return np.stack([-(pixels.row + 0.5) * height, (pixels.column + 0.5) * width], 1)
 
 
-def _taken(place: NDArray[np.float64] | None, kept: NDArray[np.int64]) -> NDArray[np.float64] | None:
-    return None if place is None else place[kept]
+def _taken(values: NDArray[T] | None, kept: NDArray[np.int64]) -> NDArray[T] | None:
+    return None if values is None else values[kept]
 
 
 def _numbered(pixels: Pixels, folds: pd.Series) -> tuple[NDArray[np.int32] | None, tuple[str, ...]]:

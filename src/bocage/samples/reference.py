@@ -89,6 +89,10 @@ class Reference:
     """Action for a label that is not in the legend: "stop" stops the run, "reject" rejects and counts its polygons."""
     ignore: Annotated[tuple[int | str, ...], VALUE] = ()
     """Labels to exclude; their polygons are counted as rejected."""
+    doubtful: Literal["keep", "drop", "weight"] = "keep"
+    """Training polygons whose label is probably wrong: "keep" uses them as they are; "drop" leaves out those above
+    ``[doctor] threshold``; "weight" uses every polygon with the probability that its label is right. The doubt is computed for
+    each draw from its own training and validation polygons, so that test polygons have no influence, and are never left out."""
 
     def __post_init__(self) -> None:
         check_ranges(self)

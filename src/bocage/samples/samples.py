@@ -65,6 +65,9 @@ class Samples:
     """(N,) position in `sites` of every sample; None with one site. Row and column are those of the map of the site."""
     sites: tuple[str, ...] = ()
     """Names of the sites with samples."""
+    trust: NDArray[np.float64] | None = None
+    """(N,) probability that the label of every sample is right, for training; 0: the sample is left out of the training and the
+    validation part. None: all labels are used as they are."""
     purposive: NDArray[np.bool_] | None = None
     """(N,) whether the polygon of a sample is purposive: it is used for training only. None without such a polygon."""
 
@@ -94,7 +97,7 @@ class Samples:
     @property
     def chips(self) -> Chips:
         """Footprints, labels and polygon numbers of the samples."""
-        return Chips(self.cuts, self.label, self.polygon, self.site)
+        return Chips(self.cuts, self.label, self.polygon, self.site, self.trust)
 
     def pixels(self, members: NDArray[np.int64]) -> Pixels:
         """Return the samples `members` as labelled pixels of the map's grid."""

@@ -76,6 +76,14 @@ class SiteCuts:
             days[self.site[members] == number] = padded
         return days
 
+    def dates_of(self, members: NDArray[np.int64]) -> NDArray[np.int32]:
+        """Return the calendar days of the samples `members`, (B, T), as :meth:`days_of`."""
+        dates = np.tile(self.dates, (len(members), 1))
+        for number, part in self.parts.items():
+            padded = np.pad(part.dates, (0, len(self.dates) - len(part.dates)), mode="edge")
+            dates[self.site[members] == number] = padded
+        return dates
+
     def stored(self, members: NDArray[np.int64]) -> NDArray[np.int64]:
         """Return numbers in the order in which the samples `members` are stored, (B,)."""
         order = self.site[members].astype(np.int64) << 40

@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from bocage.disk import digest, in_order
 from bocage.errors import SourceError
 from bocage.grid import Grid, Ratio, Window
 from bocage.scene import store
@@ -13,7 +14,7 @@ from bocage.scene.gaps import Fill
 from bocage.scene.indices import INDICES, bands_of
 from bocage.scene.speckle import Speckle
 from bocage.scene.thermal import Thermal
-from bocage.sources import HistorySource, Readable
+from bocage.sources import HistorySource, Readable, Source
 from bocage.sources.raster import RESAMPLINGS, fingerprint
 
 
@@ -112,6 +113,33 @@ class Cube:
         thermal = self.preparation.thermal
         found = self.source.fingerprints(members)
         return found | ({str(thermal.temperature): fingerprint(thermal.temperature)} if thermal else {})
+
+    @property
+    def by_date(self) -> bool:
+        """Whether the values of a date depend on the acquisitions of this date only: no gap filling, no multitemporal filter."""
+        alone = self.preparation.fill is None and self.preparation.speckle is None
+        return alone and isinstance(self.source, Source)
+
+    def shared(self, members: tuple[int, ...]) -> str:
+        """Return the digest of what all dates of a window depend on, given the acquisitions that touch it."""
+        thermal = self.preparation.thermal
+        table = fingerprint(thermal.temperature) if thermal else ""
+        if self.by_date:
+            return digest(table)
+        return digest(table, self.source.described, members, in_order(self.source.fingerprints(members)))
+
+    def acquisitions(self, members: tuple[int, ...]) -> dict[str, int]:
+        """Return the digest of each acquisition, settings and content, → its position; empty if dates depend on each other."""
+        if not self.by_date:
+            return {}
+        described = self.source.described
+        return {digest(described[i], in_order(self.source.fingerprints((i,)))): i for i in members}
+
+    def only_of(self, members: tuple[int, ...]) -> "Cube":
+        """Return the cube with the acquisitions at some positions only, read from their files."""
+        assert isinstance(self.source, Source)
+        kept = tuple(self.source.acquisitions[i] for i in members)
+        return replace(self, source=replace(self.source, acquisitions=kept), prepared=None)
 
     @property
     def paths(self) -> tuple[str, ...]:

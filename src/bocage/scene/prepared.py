@@ -152,7 +152,7 @@ def _arrays(cube: Cube, path: Path, side: int, journal: Journal) -> dict[str, An
 def _origins(cube: Cube, windows: list[Window], side: int) -> dict[Window, Origin]:
     """Return the origin of each shard. The table of temperatures is not part of it: the values do not depend on it."""
     cube = replace(cube, preparation=replace(cube.preparation, thermal=None))
-    settings = (FORMAT, cube.preparation, cube.source.bands, side, cube.source.described)
+    settings = (FORMAT, cube.preparation, cube.source.bands, side)
     return origins_of(windows, {cube.name: cube}, lambda _, window: window, settings)
 
 

@@ -32,6 +32,7 @@ from bocage.sources.base import (
     no_sensor,
 )  # fmt: skip
 from bocage.sources.history import HistorySource
+from bocage.sources.objects import ObjectsSource
 from bocage.sources.opening import open_source, opening_order
 from bocage.sources.regions import RegionsSource
 from bocage.sources.source import Readable, Source, check_overlap, dates_of, spread, with_bands
@@ -61,7 +62,8 @@ SENSORS: Shelf[Sensor | Opener | Deriver] = Shelf(
 )
 
 __all__ = [
-    "SENSORS", "Acquisition", "Band", "BandFile", "Decoding", "Deriver", "HistorySource", "Opener", "Readable", "RegionsSource",
+    "SENSORS", "Acquisition", "Band", "BandFile", "Decoding", "Deriver", "HistorySource", "ObjectsSource", "Opener", "Readable",
+    "RegionsSource",
     "Sensor", "SensorSpec", "Source", "check_overlap", "clear_where_listed", "dates_of", "open_source", "opening_order", "spread",
     "with_bands",
 ]  # fmt: skip

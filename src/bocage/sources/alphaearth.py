@@ -40,7 +40,7 @@ clear_mask = clear_where_listed
 class Settings:
     """Settings of AlphaEarth Foundations in the recipe."""
 
-    root: Path
+    path: Path
     """Folder with the rasters, in folders by year or with the year in their names; or one raster."""
     years: tuple[int, ...] = ()
     """Years to use; empty: all years of the folder."""
@@ -54,7 +54,7 @@ def find(settings: Settings, progress: Progress = QUIET) -> list[Acquisition]:
     SourceError
         There is no raster, one has no year, is of another type or has other bands, or a wanted year is missing.
     """
-    return acquisitions(settings.root, settings.years, Product("AlphaEarth", NAMES, _bands), progress)
+    return acquisitions(settings.path, settings.years, Product("AlphaEarth", NAMES, _bands), progress)
 
 
 def _bands(path: Path, info: RasterInfo) -> dict[str, BandFile]:

@@ -136,12 +136,27 @@ def _counts(file: Path) -> bool:
     return not file.name.endswith(SIDE) or bool(essence(file))
 
 
+def _own_descriptions(side: Path) -> dict[str, str]:
+    """Return band number → description of the raster of a side file, read without the side file."""
+    raster = side.with_name(side.name.removesuffix(SIDE))
+    try:
+        with rasterio.Env(GDAL_PAM_ENABLED="NO"), rasterio.open(raster) as dataset:
+            return {str(k): text or "" for k, text in enumerate(dataset.descriptions, start=1)}
+    except rasterio.errors.RasterioError:
+        return {}
+
+
 def essence(side: Path) -> bytes:
-    """Return the part of a side file that changes what is read, as text; empty if there is none or the file is damaged."""
-    parts = []
-    for parent in (e for e in _xml(side) if e.tag in ("PAMDataset", "PAMRasterBand")):
+    """Return the part of a side file that changes what is read, as text; empty if there is none or the file is damaged.
+
+    A description that is that of the raster itself changes nothing: GDAL adds them to the statistics that QGIS asks for.
+    """
+    parts, elements = [], _xml(side)
+    own = _own_descriptions(side) if any(e.tag == "Description" for e in elements) else {}
+    for parent in (e for e in elements if e.tag in ("PAMDataset", "PAMRasterBand")):
         for child in parent:
-            if child.tag in READ:
+            same = child.tag == "Description" and own.get(parent.get("band", "")) == (child.text or "")
+            if child.tag in READ and not same:
                 parts.append((parent.get("band"), child.tag, *(" ".join(t.split()) for t in child.itertext())))
         parts += [("", "", m.text) for m in parent.iterfind("Metadata/MDI") if m.get("key") == "NODATA_VALUES"]
     return repr(parts).encode() if parts else b""

@@ -12,7 +12,7 @@ import numpy as np
 
 from bocage.disk import sha256_of
 from bocage.errors import BocageError, SourceError
-from bocage.sources import landsat_c2l2, sentinel1_grd, sentinel2_l2a, sentinel2_theia
+from bocage.sources import alphaearth, landsat_c2l2, sentinel1_grd, sentinel2_l2a, sentinel2_theia, tessera
 from bocage.sources.declared import common_name
 from bocage.sources.folders import files_below, is_archive
 from bocage.sources.products import Product, members, split, stem_of
@@ -146,6 +146,8 @@ def look(folder: Path) -> Found:
         try:
             if reason := _no_imagery(path, names):
                 found.skipped.append(f"{path}: {reason}")
+            elif sensor := _features_of(path, inspect(path)):
+                _add_product(found, sensor, sensor, "")
             else:
                 rasters.append(_member(folder, path, inspect(path)))
         except BocageError as error:
@@ -161,6 +163,14 @@ def look(folder: Path) -> Found:
     for mask in masks:
         _join_mask(mask, found)
     return found
+
+
+def _features_of(path: Path, info: RasterInfo) -> str:
+    """Return the sensor of a raster of features (an embedding), by its bands and its name; empty for another raster."""
+    if info.descriptions == alphaearth.NAMES:
+        return "alphaearth"
+    is_tile = re.match(r"grid_-?\d+\.\d+_-?\d+\.\d+_20\d\d$", path.stem)
+    return "tessera" if is_tile and info.count == len(tessera.NAMES) else ""
 
 
 def _once(members: list[Member], found: Found) -> list[Member]:

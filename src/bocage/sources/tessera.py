@@ -33,7 +33,7 @@ clear_mask = clear_where_listed
 class Settings:
     """Settings of TESSERA in the recipe."""
 
-    root: Path
+    path: Path
     """Folder with the GeoTIFF tiles of one version, in folders by year or with the year in their names; or one raster."""
     years: tuple[int, ...] = ()
     """Years to use; empty: all years of the folder."""
@@ -48,12 +48,12 @@ def find(settings: Settings, progress: Progress = QUIET) -> list[Acquisition]:
         There is no GeoTIFF tile, one has no year or quantised values, or a wanted year is missing.
     """
     try:
-        return acquisitions(settings.root, settings.years, Product("TESSERA", NAMES, _bands), progress)
+        return acquisitions(settings.path, settings.years, Product("TESSERA", NAMES, _bands), progress)
     except SourceError as error:
-        if settings.root.is_dir() and (arrays := next(settings.root.rglob("*_scales.npy"), None)):
+        if settings.path.is_dir() and (arrays := next(settings.path.rglob("*_scales.npy"), None)):
             raise SourceError(f"{arrays} belongs to quantised arrays without a CRS. {EXPORT}.") from error
-        if any(settings.root.rglob("zarr.json")):
-            raise SourceError(f"{settings.root} is a Zarr store. {EXPORT}.") from error
+        if any(settings.path.rglob("zarr.json")):
+            raise SourceError(f"{settings.path} is a Zarr store. {EXPORT}.") from error
         raise
 
 

@@ -3,11 +3,13 @@
 from bocage.training.adapt import Adapting, Answers, Change, Round, adapt
 from bocage.training.budget import budgeted
 from bocage.training.choice import Choice
+from bocage.training.cutoffs import at_cutoff, proposed
 from bocage.training.domain import features_of
 from bocage.training.encoder import load_encoder
 from bocage.training.held_out import read_conformal
 from bocage.training.importance import Importance, importance
 from bocage.training.loop import check_device
+from bocage.training.out_of_fold import OutOfFold, out_of_fold
 from bocage.training.precision import Reduced, check_bfloat16, imitates_bfloat16
 from bocage.training.pretrain import Pretrained, Pretraining, pretrain
 from bocage.training.remarks import remarks
@@ -18,8 +20,9 @@ from bocage.training.train import Trainer, classify
 from bocage.training.trained import CALENDAR, Region, SourceRecord, Trained, input_specs, source_records
 
 __all__ = [
-    "CALENDAR", "Adapting", "Answers", "Change", "Choice", "Importance", "Normalisation", "Pretrained", "Pretraining",
-    "Reduced", "Region", "Round", "SourceRecord", "Trained", "Trainer", "Training", "adapt", "budgeted",
-    "check_bfloat16", "check_device", "check_sites", "classify", "features_of", "imitates_bfloat16", "importance",
-    "input_specs", "load_encoder", "pretrain", "read_conformal", "remarks", "source_records", "with_preset",
+    "CALENDAR", "Adapting", "Answers", "Change", "Choice", "Importance", "Normalisation", "OutOfFold", "Pretrained",
+    "Pretraining", "Reduced", "Region", "Round", "SourceRecord", "Trained", "Trainer", "Training", "adapt", "at_cutoff",
+    "budgeted", "check_bfloat16", "check_device", "check_sites", "classify", "features_of", "imitates_bfloat16",
+    "importance", "input_specs", "load_encoder", "out_of_fold", "pretrain", "proposed", "read_conformal", "remarks",
+    "source_records", "with_preset",
 ]  # fmt: skip

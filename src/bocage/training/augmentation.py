@@ -1,5 +1,6 @@
-"""Data augmentation of training samples: rotations and reflections, temporal shifts, masked dates."""
+"""Data augmentation of training samples: rotations and reflections, temporal shifts, masked dates, cut-offs."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -7,6 +8,9 @@ import torch
 from numpy.typing import NDArray
 
 from bocage.models import Batch, SourceTensor
+
+NEVER = np.iinfo(np.int64).max
+"""Day of the first valid date of a series without one."""
 
 
 @dataclass(frozen=True)
@@ -19,6 +23,10 @@ class Augmentation:
     """Maximum temporal shift, earlier or later, in days."""
     date_dropout: float = 0.0
     """Maximum share of masked dates; the share of each sample is drawn between 0 and this value. One valid date remains."""
+    cutoff: float = 0.0
+    """Probability that the dates of a sample after a random day are masked, the same day for all its series."""
+    each_series: bool = False
+    """Whether every series keeps a valid date at a cut-off; otherwise one of them does."""
     gridded: frozenset[str] = frozenset()
     """Sources with regular dates: a shift moves their values to neighbouring dates. For other sources it changes the days."""
 
@@ -74,4 +82,42 @@ def thinned(tensor: SourceTensor, most: float, generator: np.random.Generator) -
     hidden = rank < generator.random((n, 1)) * most
     hidden[np.arange(n), np.where(rank < 1, rank, -1).argmax(1)] = False
     kept = torch.from_numpy(valid & ~hidden[:, :, None, None])
+    return SourceTensor(tensor.values * kept[:, :, None], kept, tensor.days)
+
+
+def cut_off(
+    batch: Batch, dates: Mapping[str, NDArray[np.int32]], how: Augmentation, generator: np.random.Generator
+) -> Batch:
+    """Mask, in some samples, the acquisition dates of all series after a day between the first and the last date.
+
+    The day is not before the first valid date of the sample: at least one valid date remains, or one of each series with
+    ``each_series``. Images of one date and ``gridded`` sources (earlier years, for example) are not masked.
+
+    Parameters
+    ----------
+    dates
+        Source → calendar days since 1970-01-01 of each sample (B, T).
+    """
+    series = [name for name, tensor in batch.items() if tensor.days.shape[1] > 1 and name not in how.gridded]
+    if not series:
+        return batch
+    every = np.concatenate([dates[name] for name in series], 1)
+    first, last = every.min(1), every.max(1)
+    chosen = generator.random(len(first)) < how.cutoff
+    day = np.where(chosen, generator.integers(first, last + 1), last)
+    begins = np.stack([_first_valid(batch[name], dates[name]) for name in series])
+    # A series that is never valid cannot keep a date.
+    needed = np.where(begins == NEVER, -1, begins).max(0) if how.each_series else begins.min(0)
+    day = np.maximum(day, np.where(needed == NEVER, -1, needed))
+    return {name: _until(tensor, dates[name], day) if name in series else tensor for name, tensor in batch.items()}
+
+
+def _first_valid(tensor: SourceTensor, dates: NDArray[np.int32]) -> NDArray[np.int64]:
+    """Return the day of the first date with a valid pixel of each sample (B,); ``NEVER`` without one."""
+    return np.asarray(np.where(tensor.valid.numpy().any((2, 3)), dates, NEVER).min(1))
+
+
+def _until(tensor: SourceTensor, dates: NDArray[np.int32], day: NDArray[np.int64]) -> SourceTensor:
+    """Mask the dates of each sample after its day (B,)."""
+    kept = tensor.valid & torch.from_numpy(dates <= day[:, None])[:, :, None, None]
     return SourceTensor(tensor.values * kept[:, :, None], kept, tensor.days)

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from bocage.models import Batch
 from bocage.samples import Chips
-from bocage.training.augmentation import NONE, Augmentation, augmented
+from bocage.training.augmentation import NONE, Augmentation, augmented, cut_off
 from bocage.training.scaling import Normalisation
 
 BUFFER = 1 << 30
@@ -55,6 +55,11 @@ def make_batch(chips: Chips, members: NDArray[np.int64], normalisation: Normalis
     }
 
 
+def dates_of(chips: Chips, members: NDArray[np.int64]) -> dict[str, NDArray[np.int32]]:
+    """Return source → calendar days since 1970-01-01 of the samples `members`, (B, T)."""
+    return {name: cut.dates_of(members) for name, cut in chips.cuts.items()}
+
+
 def batches(
     chips: Chips,
     members: NDArray[np.int64],
@@ -75,6 +80,8 @@ def batches(
     for chosen in np.split(order, ends):
         batch = make_batch(chips, chosen, normalisation)
         if generator is not None:
+            if augmentation.cutoff:
+                batch = cut_off(batch, dates_of(chips, chosen), augmentation, generator)
             batch = augmented(batch, augmentation, generator)
         yield Minibatch(batch, torch.from_numpy(chips.label[chosen].astype(np.int64)), chosen)
 

@@ -7,7 +7,7 @@ polygons can be worse than none: it is shrunk towards 1, and kept only if cross-
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from itertools import combinations
 from typing import Any
 
@@ -36,9 +36,12 @@ class Calibration:
     names of the valid sources, in order, joined by "+". Fitted on the same samples with the other sources masked."""
     polygons: int = 0
     """Number of polygons of the held-out samples."""
+    season: tuple[tuple[float, float], ...] = ()
+    """Day of the last valid date of a pixel, in days since 1970-01-01 of the training series, ascending, and the temperature of
+    pixels whose series end on this day; empty for a model trained without cut-offs."""
 
     def __post_init__(self) -> None:
-        for temperature in (self.temperature, *self.partial.values()):
+        for temperature in (self.temperature, *self.partial.values(), *(value for _, value in self.season)):
             if not 0 < temperature < math.inf:
                 raise ValueError(f"a temperature must be above 0 and finite; found {temperature}")
 
@@ -52,6 +55,20 @@ class Calibration:
         for i, present in enumerate(seen.values()):
             code += present.long().cpu() << i
         return self.table(list(seen))[code]
+
+    def change(self, last: Tensor) -> Tensor:
+        """Return the temperature of pixels over that of the whole season, given the day of their last valid date (any shape).
+
+        Between two days of `season`, the logarithm of the temperature is interpolated.
+        """
+        days, temperatures = (np.array(column) for column in zip(*self.season, strict=True))
+        found = np.interp(last.cpu().numpy(), days, np.log(temperatures / self.temperature))
+        return torch.from_numpy(np.exp(found).astype(np.float32))
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the entry of ``trained.json``; without `season` if it is empty, as earlier versions wrote it."""
+        record = asdict(self)
+        return record if self.season else {key: value for key, value in record.items() if key != "season"}
 
     def table(self, names: Sequence[str]) -> Tensor:
         """Return the temperature for each combination of the sources `names`, (2 ** sources,).
@@ -163,7 +180,7 @@ def reliability_of(logits: Tensor, labels: Tensor) -> Reliability:
 
 
 def calibration_of(said: Mapping[str, Any]) -> Calibration:
-    """Return the calibration from its ``dataclasses.asdict``; models of format 1 have none, and get the default."""
+    """Return the calibration from its ``as_dict``; models of format 1 have none, and get the default."""
     if not said:
         return Calibration()
     curves = {which: Reliability.from_dict(said[which]) if said[which] else None for which in ("before", "after")}
@@ -173,4 +190,5 @@ def calibration_of(said: Mapping[str, Any]) -> Calibration:
         **curves,
         partial=said.get("partial", {}),
         polygons=said.get("polygons", 0),
+        season=tuple((day, temperature) for day, temperature in said.get("season", ())),
     )

@@ -7,6 +7,7 @@ from typing import Any
 from bocage.legend import Legend
 from bocage.models import MODELS, InputSpec, Network, build, mixture, regional
 from bocage.scene import Scene, Scenes
+from bocage.training.cutoffs import check_cutoff
 from bocage.training.settings import Training
 from bocage.training.trained import input_specs
 
@@ -59,9 +60,13 @@ class Choice:
         UnknownNameError
             No model has this name.
         ModelError
-            The network does not accept these sources or settings.
+            The network does not accept these sources or settings, or a series is gap-filled and is to be cut off.
+        SceneError
+            Cut-offs are wanted, and there is no series, or a source is computed from all dates.
         """
-        return self.network(input_specs(scene), len(legend.classes))
+        network = self.network(input_specs(scene), len(legend.classes))
+        check_cutoff(self.training, scene, network)
+        return network
 
     def network(self, inputs: Mapping[str, InputSpec], n_classes: int) -> Network:
         """Build the network for the sources `inputs` and `n_classes` classes."""

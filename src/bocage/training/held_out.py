@@ -20,6 +20,7 @@ from bocage.models import Batch, Network
 from bocage.samples import Chips
 from bocage.training.batches import batches
 from bocage.training.calibration import Calibration, calibrate, mixtures
+from bocage.training.cutoffs import season_of
 from bocage.training.loop import logits_of
 from bocage.training.settings import Training
 from bocage.training.sites import with_a_source
@@ -106,9 +107,14 @@ def calibrated(
         names = list(trained.footprints)
         mixed = {"+".join(seen): held.calibration(set(names) - set(seen)).temperature for seen in mixtures(names)}
         calibration = replace(calibration, partial=mixed)
+    if settings.cutoff and chips.site is None:
+        used = [(network, members) for (network, _), (_, members) in zip(parts, held.parts, strict=True)]
+        calibration = replace(calibration, season=season_of(trained, chips, used, settings.device))
     result = replace(trained, calibration=calibration)
     logits = logits / calibration.temperature
-    if calibration.partial:  # a pixel may lack a source: its temperature is that of its sources
+    if (
+        calibration.partial or calibration.season
+    ):  # the temperature of a pixel is that of its sources and of its last date
         logits, labels, polygon = held.scaled_by(result).outputs() or (logits, labels, polygon)
     trained.model.cpu()
     return replace(result, conformal=Conformal.of(torch.softmax(logits, 1).numpy(), labels.numpy(), polygon))

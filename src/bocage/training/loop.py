@@ -80,7 +80,8 @@ class Task:
         """Digest of everything that determines the weights, except the machine."""
         settings = digest(self.settings, self.normalisation, self.seed, self.n_classes, self.start)
         shapes = [(name, tuple(p.shape)) for name, p in self.model.state_dict().items()]
-        arrays = (self.chips.label, self.chips.polygon, self.draw.train, self.draw.validation, self.coarser)
+        arrays = [self.chips.label, self.chips.polygon, self.draw.train, self.draw.validation, self.coarser]
+        arrays += [] if self.chips.trust is None else [self.chips.trust]
         return digest_of(
             f"{settings} {type(self.model)} {shapes}".encode(),
             *(np.ascontiguousarray(array).tobytes() for array in arrays),
@@ -250,7 +251,7 @@ class _Work:
         task, settings = self.task, self.task.settings
         generator = np.random.default_rng(task.epoch_seed(number))
         torch.manual_seed(task.epoch_seed(number) + self.fabric.global_rank)
-        members = _members(task.draw.train, task.chips, settings, generator)
+        members = _members(task.chips.trusted(task.draw.train, generator), task.chips, settings, generator)
         made = batches(
             task.chips, members, task.normalisation, settings.batch_size, generator, _augmentation(task)
         )  # fmt: skip
@@ -385,7 +386,8 @@ def _augmentation(task: Task) -> Augmentation:
     settings, inputs = task.settings, task.model.inputs
     turns = settings.augment and any(f.size > 1 for f in task.model.footprints.values())
     gridded = frozenset(name for name, spec in inputs.items() if spec.regular)
-    return Augmentation(turns, settings.jitter, settings.date_dropout, gridded)
+    each = not task.model.any_source
+    return Augmentation(turns, settings.jitter, settings.date_dropout, settings.cutoff, each, gridded)
 
 
 def _averaged(model: Network, average: Mapping[str, Tensor]) -> Network:

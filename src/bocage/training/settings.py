@@ -10,7 +10,7 @@ from bocage.ranges import SHARE, Range, check_ranges
 
 @dataclass(frozen=True)
 class Training:
-    """Settings of the training loop. Models not trained by epochs use only `scaling`, `sites`, `keep` and `calibrate`."""
+    """Settings of the training loop. Models without epochs use only `scaling`, `sites`, `keep`, `cutoff` and `calibrate`."""
 
     preset: Literal["bocage", "published"] = "bocage"
     """Source of the default values. "bocage": the defaults listed here, unless the network defines others (patchwork).
@@ -67,6 +67,10 @@ class Training:
     date_dropout: Annotated[float, SHARE] = 0.0
     """Maximum share of the dates of a series that are masked at random, at least 0 and below 1; the share of each sample is
     drawn between 0 and this value."""
+    cutoff: Annotated[float, SHARE] = 0.0
+    """Probability, at least 0 and below 1, that a training sample has no dates after a random day, the same for all its series.
+    Such a model also maps a season that is not over (``bocage season``, ``bocage map --until``). The series need their
+    acquisition dates: gap filling reads later dates."""
     ema: Annotated[float, SHARE] = 0.0
     """Decay of the exponential moving average of the weights, at least 0 and below 1. The average is validated and kept; 0:
     no average."""

@@ -15,12 +15,13 @@ from bocage.disk import digest, digest_of, write_text
 from bocage.errors import TrainedError, TrainingError
 from bocage.layout import SplitLayout
 from bocage.machine import device_of, versions
-from bocage.models import Network, regional
+from bocage.models import Batch, Network, regional
 from bocage.progress import QUIET, Named, Progress
 from bocage.samples import Chips, Draw, Samples, Split
 from bocage.samples.split import deal
 from bocage.scene import Scene, Scenes
-from bocage.training.batches import batches, make_batch
+from bocage.training.augmentation import Augmentation, cut_off
+from bocage.training.batches import batches, dates_of, make_batch
 from bocage.training.budget import budgeted, steps_of
 from bocage.training.choice import Choice
 from bocage.training.curves import write_curves
@@ -120,8 +121,8 @@ class Trainer:
         return replace(draw, train=everything, validation=draw.train[:0])
 
     def whole_draw(self, number: int) -> Draw:
-        """Return draw `number`; for the member of a region, the training and validation samples of its part."""
-        draw = self.samples.draw(number)
+        """Return draw `number` without distrusted samples; for the member of a region, the samples of its part."""
+        draw = _believed(self.samples.draw(number), self.samples.trust)
         if self.part is None:
             return draw
         train, validation = (some[self.part.samples[some]] for some in (draw.train, draw.validation))
@@ -222,7 +223,7 @@ class Trainer:
         """Return the digest of everything that determines the weights of a member."""
         samples, draw = self.samples, self._draw(number)
         start = self.start.fingerprint if self.start else ""
-        arrays = (samples.label, samples.polygon, draw.train, draw.validation)
+        arrays = (samples.label, samples.polygon, draw.train, draw.validation, *_known(samples.trust))
         return digest_of(
             digest(self.choice, self.normalisation, _seed(samples, number, self.member), start).encode(),
             *(np.ascontiguousarray(array).tobytes() for array in arrays),
@@ -268,9 +269,10 @@ class Trainer:
         """Fit the model to all training samples at once, or train it by epochs, depending on the model."""
         model, members, settings, label = task.model, task.draw.train, task.settings, task.chips.label
         if model.abilities.fitted:
-            members = balanced_members(members, task.chips, settings, np.random.default_rng(task.seed))
+            generator = np.random.default_rng(task.seed)
+            members = task.chips.trusted(balanced_members(members, task.chips, settings, generator), generator)
             labels = torch.from_numpy(label[members].astype(np.int64))
-            model.fit(make_batch(task.chips, members, task.normalisation), labels, task.seed)
+            model.fit(self._fitted_batch(model, members, task.normalisation, task.seed), labels, task.seed)
             progress.step(task.title, 1, 1)
             return
         if settings.batch_size > len(members) and not settings.samples_per_epoch:
@@ -285,6 +287,18 @@ class Trainer:
             )
         state = fit(task, progress)
         write_curves(state.curves, state.best_epoch, task.where.curves)
+
+    def _fitted_batch(
+        self, model: Network, members: NDArray[np.int64], normalisation: Normalisation, seed: int
+    ) -> Batch:
+        """Return the samples for a model that is fitted at once, with the cut-offs of the settings."""
+        chips, cutoff = self.samples.chips, self.choice.training.cutoff
+        batch = make_batch(chips, members, normalisation)
+        if not cutoff:
+            return batch
+        gridded = frozenset(name for name, spec in model.inputs.items() if spec.regular)
+        how = Augmentation(cutoff=cutoff, each_series=True, gridded=gridded)
+        return cut_off(batch, dates_of(chips, members), how, np.random.default_rng(seed))
 
     def _twin(self, task: Task, held_out: Draw, progress: Progress) -> Network | None:
         """Return a network trained as in `task`, but without the validation polygons of the draw `held_out`.
@@ -329,11 +343,25 @@ class Trainer:
             out = out[np.isin(chips.label[out], chips.label[rest])]  # a class of one polygon has no model without it
             if len(out):
                 model = self.choice.build(self.scene, self.samples.legend)
-                rest = balanced_members(rest, chips, self.choice.training, np.random.default_rng(seed))
+                generator = np.random.default_rng(seed)
+                rest = chips.trusted(balanced_members(rest, chips, self.choice.training, generator), generator)
                 labels = torch.from_numpy(chips.label[rest].astype(np.int64))
-                model.fit(make_batch(chips, rest, trained.normalisation), labels, seed)
+                model.fit(self._fitted_batch(model, rest, trained.normalisation, seed), labels, seed)
                 yield model, out
             progress.step(f"calibrating {trained.name}", k + 1, PARTS)
+
+
+def _believed(draw: Draw, trust: NDArray[np.float64] | None) -> Draw:
+    """Return a draw without the training and validation samples that are not trusted at all; the test part stays."""
+    if trust is None:
+        return draw
+    return replace(
+        draw, train=draw.train[trust[draw.train] > 0], validation=draw.validation[trust[draw.validation] > 0]
+    )
+
+
+def _known(trust: NDArray[np.float64] | None) -> tuple[NDArray[np.float64], ...]:
+    return () if trust is None else (trust,)
 
 
 def _seed(samples: Samples, number: int, member: int = 0) -> int:

@@ -28,7 +28,8 @@ from bocage.grid import Ratio, Window
 from bocage.layout import ModelLayout
 from bocage.legend import LandClass, Legend
 from bocage.models import MODELS, Batch, Footprint, InputSpec, Network, build, card_for, mixture, regional
-from bocage.models.base import seen_by
+from bocage.models.base import last_days, seen_by
+from bocage.models.layers import YEAR
 from bocage.scene import Cube, Scene, Scenes
 from bocage.shelf import names_from
 from bocage.sources import HistorySource
@@ -136,6 +137,8 @@ class Trained:
     """Held-out polygons that calibrate prediction sets; None without a calibration and in folders of earlier versions."""
     absent: frozenset[str] = frozenset()
     """Sources that are missing from the scene to map; the network tolerates missing sources."""
+    later: int = 0
+    """Days from the training season to that of the scene to map: whole years. Set by :meth:`for_scene`."""
 
     @property
     def title(self) -> str:
@@ -155,7 +158,25 @@ class Trained:
     def for_scene(self, scene: Scene) -> "Trained":
         """Return the model for `scene`; if the network tolerates missing sources, those missing from the scene are noted."""
         absent = frozenset(self.sources) - frozenset(scene.cubes)
-        return replace(self, absent=absent) if self.any_source and len(absent) < len(self.sources) else self
+        here = replace(self, later=self._years_to(scene))
+        return replace(here, absent=absent) if self.any_source and len(absent) < len(self.sources) else here
+
+    @property
+    def series(self) -> tuple[str, ...]:
+        """Names of the series with calendar days."""
+        used = ((name, self.sources[name]) for name in self.footprints)
+        return tuple(name for name, record in used if record.spec.dates > 1 and record.clock == CALENDAR)
+
+    def _years_to(self, scene: Scene) -> int:
+        """Return the days, in whole years, that put the first date of the scene into the training season, or near it."""
+        found = {name: int(scene.cubes[name].days[0]) for name in self.series if name in scene.cubes}
+        if not found:
+            return 0
+        first, known = min(found.values()), [self.sources[name].days for name in found]
+        begins, ends = min(days[0] for days in known), max(days[-1] for days in known)
+        years = (first - begins) / YEAR
+        inside = begins <= first - math.floor(years) * YEAR <= ends
+        return round((math.floor(years) if inside else round(years)) * YEAR)
 
     @property
     def has_context(self) -> bool:
@@ -174,12 +195,15 @@ class Trained:
         return digest_of(json.dumps(record, sort_keys=True).encode(), *bytes_of(self.model.state_dict()))
 
     def scaled(self, logits: Tensor, batch: Batch) -> Tensor:
-        """Return logits (B, K, Y, X) divided by the temperature, which may depend on the valid sources of each pixel."""
-        calibration = self.calibration
+        """Return logits (B, K, Y, X) divided by the temperature, which may depend on the valid sources and dates of a pixel."""
+        calibration, shape = self.calibration, (logits.shape[-2], logits.shape[-1])
+        if calibration.season and self.series:
+            footprints = {name: self.footprints[name] for name in self.series}
+            ends = last_days(batch, footprints, self.inputs, shape) - self.later
+            logits = logits / calibration.change(ends)[:, None].to(logits.device)
         if not calibration.partial:
             return logits / calibration.temperature
-        height, width = logits.shape[-2:]
-        seen = seen_by(batch, self.footprints, self.inputs, (height, width))
+        seen = seen_by(batch, self.footprints, self.inputs, shape)
         return logits / calibration.temperatures(seen)[:, None].to(logits.device)
 
     def save(self, folder: Path) -> None:
@@ -197,7 +221,7 @@ class Trained:
             "sources": {name: dataclasses.asdict(record) for name, record in self.sources.items()},
             "footprints": {name: dataclasses.asdict(f) for name, f in self.footprints.items()},
             "normalisation": dataclasses.asdict(self.normalisation),
-            "calibration": dataclasses.asdict(self.calibration),
+            "calibration": self.calibration.as_dict(),
             "region": {"crs": self.region.crs, "bounds": self.region.bounds},
             "versions": dict(self.versions),
             **({"conformal": self.conformal.as_dict()} if self.conformal else {}),
@@ -294,7 +318,8 @@ class Trained:
         if then.units:
             pairs.append(("units", then.units, now.units))
         pairs.append(("days", then.clock, now.clock))
-        if not self.any_source:
+        begun = then.fill is None and now.spec.dates == 1 < then.spec.dates  # a season with one date so far
+        if not self.any_source and not begun:
             pairs.append(("dates", policy(then), policy(now)))
         for item, before, after in pairs:
             if before != after:
@@ -403,7 +428,7 @@ def _check_numbers(
     ValueError
         A scale or a temperature is not above 0, a number is not finite, or their count is not that of the bands.
     """
-    above = [calibration.temperature, *calibration.partial.values()]
+    above = [calibration.temperature, *calibration.partial.values(), *(value for _, value in calibration.season)]
     for name, record in sources.items():
         offset, scale = scaling.offset[name], scaling.scale[name]
         if not len(offset) == len(scale) == len(record.spec.bands):

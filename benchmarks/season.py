@@ -1,0 +1,137 @@
+"""Accuracy before the end of the season: one training with cut-offs, a model retrained for each cut-off, a model of whole seasons.
+
+    BOCAGE_DATA=/path/to/data python -m benchmarks season
+
+Patchwork (small) on four sets, three folds or two draws. "Once" is trained with ``[training] cutoff`` and measured at all cut-offs that
+``bocage season`` proposes. "Whole season" is trained without cut-offs, and "retrained" is trained for each of ``FEW`` cut-offs.
+The value of ``cutoff`` is chosen on `rondonia`, which does not report.
+
+"Difference" is the accuracy of "once" minus that of "retrained" on the same test samples, mean over the folds or draws. The calibration error
+is that of the test samples of all folds or draws together; "by chance" is that of a calibrated model on as many independent samples.
+"""
+
+from collections.abc import Mapping, Sequence
+from datetime import date
+from typing import Any
+
+import numpy as np
+
+from benchmarks.choice_sets import SETS
+from benchmarks.frame import BUILD, Results, spread, table
+from bocage.evaluation import Curve, SeasonScore
+from bocage.jobs.season import Asked, season
+from bocage.recipe import parse
+from bocage.reliability import reliability
+
+WORK, RESULTS = BUILD / "season", Results("season")
+CHOOSING, VALUES, CHOSEN = "rondonia", (0.3, 0.5, 0.7, 0.9), 0.7
+REPORTING = ("canada", "matogrosso", "bavaria", "simulated")
+SPLITS = {"canada": {"fold": "fold"}, "simulated": {"train": 0.5, "draws": 2, "rare": "drop"}}
+"""Splits that are not three random folds; the folds of canada are regions."""
+SHORTER = {"simulated": {"steps": [600, 600]}}
+"""Shorter trainings, of all models of a set with many samples."""
+FEW = 5
+"""Number of cut-offs for which a model is retrained, evenly spread, the last date included."""
+
+
+def scored(name: str, cutoff: float, asked: Asked) -> SeasonScore:
+    """Return the curves of a set, in a folder that is kept between calls."""
+    site = SETS[name]()
+    split = SPLITS.get(name, {"folds": 3, "rare": "drop"})
+    training = {"cutoff": cutoff, "calibrate": cutoff > 0} | SHORTER.get(name, {})
+    model = {"name": "patchwork", "preset": "small"}
+    tables = {"model": model, "training": training, "split": split}
+    return season(
+        parse(site.recipe(tables, False), site.folder, name), WORK / f"{name}-{cutoff}", asked, overwrite=True
+    )
+
+
+def numbers(curve: Curve) -> dict[str, Any]:
+    """Return accuracy, calibration error, confidence and share with data, of each draw, by cut-off."""
+    return {
+        str(day): {
+            "overall_accuracy": [float(np.trace(one.counts) / one.counts.sum()) for one in draws],
+            "calibration_error": [one.error for one in draws],
+            "together": together.mean,
+            "confidence": [one.confidence for one in draws],
+            "test": [int(one.counts.sum()) for one in draws],
+        }
+        for (day, draws), together in zip(curve.by_day.items(), curve.error(), strict=True)
+    }
+
+
+def few(days: Sequence[date]) -> tuple[date, ...]:
+    """Return `FEW` of the cut-offs."""
+    return tuple(days[round(k)] for k in np.linspace(0, len(days) - 1, FEW + 1)[1:])
+
+
+def once(name: str, cutoff: float) -> dict[str, Any]:
+    return numbers(scored(name, cutoff, Asked()).once)
+
+
+def others(name: str) -> dict[str, Any]:
+    """Return the numbers of the retrained models and of the model of whole seasons, at `FEW` cut-offs."""
+    days = tuple(map(date.fromisoformat, RESULTS.known("sets", name, "once")))
+    found = scored(name, 0.0, Asked(few(days), retrain=True))
+    assert found.retrained is not None
+    return {"retrained": numbers(found.retrained), "whole season": numbers(found.once)}
+
+
+def by_chance(confidence: float, test: int, times: int = 200) -> float:
+    """Return the mean calibration error of a calibrated model on `test` samples with confidences around a mean."""
+    rng, errors = np.random.default_rng(0), []
+    for _ in range(times):
+        sure = rng.beta(4 * confidence, 4 * (1 - confidence), test)
+        errors.append(reliability(sure, rng.random(test) < sure).error)
+    return float(np.mean(errors))
+
+
+def run(wanted: Sequence[str] = ()) -> str:
+    """Measure the missing results and return the tables."""
+    for value in VALUES if not wanted or CHOOSING in wanted else ():
+        RESULTS.measure(("choice", str(value)), lambda value=value: once(CHOOSING, value))
+    for name in RESULTS.free(wanted or REPORTING):
+        if name != CHOOSING:
+            RESULTS.measure(("sets", name, "once"), lambda name=name: once(name, CHOSEN))
+            RESULTS.measure(("sets", name, "others"), lambda name=name: others(name))
+    return "\n" + markdown(RESULTS.content())
+
+
+def markdown(found: Mapping[str, Any]) -> str:
+    """Return the table of the choice, and a table for each set."""
+    rows = [
+        (value, *(f"{np.mean(curve[day]['overall_accuracy']):.3f}" for day in few(list(curve))))
+        for value, curve in found.get("choice", {}).items()
+    ]
+    days = [few(list(curve)) for curve in found.get("choice", {}).values()]
+    parts = [table(("cutoff", *days[0]), rows)] if rows else []
+    return "\n\n".join([*parts, *(_of_set(name, one) for name, one in found.get("sets", {}).items())])
+
+
+def _of_set(name: str, one: Mapping[str, Any]) -> str:
+    rows, other = [], one.get("others", {})
+    for day, at in one["once"].items():
+        cells = [spread(at["overall_accuracy"])]
+        for way in ("retrained", "whole season"):
+            known = other.get(way, {}).get(day)
+            cells.append(spread(known["overall_accuracy"]) if known else "")
+        known = other.get("retrained", {}).get(day)
+        difference = np.subtract(at["overall_accuracy"], known["overall_accuracy"]) if known else []
+        cells.append(spread(difference, "+") if known else "")
+        chance = by_chance(float(np.mean(at["confidence"])), sum(at["test"]))
+        rows.append((day, *cells, f"{np.mean(at['confidence']):.3f}", f"{at['together']:.3f}", f"{chance:.3f}"))
+    heads = (
+        "until",
+        "once",
+        "retrained",
+        "whole season",
+        "difference",
+        "mean confidence",
+        "calibration error",
+        "by chance",
+    )
+    return f"{name}\n{table(heads, rows)}"
+
+
+if __name__ == "__main__":
+    print(run())

@@ -1,0 +1,63 @@
+"""Pictures of the accuracy against the cut-off."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import matplotlib
+import numpy as np
+from matplotlib.dates import AutoDateLocator
+
+from bocage.evaluation import SeasonScore
+from bocage.evaluation.season import Interval
+from bocage.report.figures import INK, MARKS, STYLE, as_svg, axes_of
+
+
+def pictures(found: SeasonScore, colors: Mapping[str, str], w: Mapping[str, str]) -> list[str]:
+    """Draw overall accuracy and confidence, then the F-measure of each class, against the cut-off.
+
+    Parameters
+    ----------
+    colors
+        Class → colour.
+    """
+    figure, (left, right) = axes_of((9, 3.8), 2)
+    _accuracy(left, found, w)
+    tested = [(k, name) for k, name in enumerate(found.once.names) if name not in found.once.untested]
+    for i, (k, name) in enumerate(tested):
+        means = [value.mean for value in found.once.f1(k)]
+        right.plot(found.once.days, means, color=colors[name], marker=MARKS[i % len(MARKS)], ms=4, lw=1.4, label=name)
+    right.set(ylabel=w["f_measure"], ylim=(0, 1.02))
+    with matplotlib.rc_context(STYLE):
+        left.legend(loc="lower right")
+        right.legend(loc="upper left", bbox_to_anchor=(1, 1))
+    for axes in (left, right):
+        axes.axhline(found.wanted, color=INK, lw=0.8, ls=":")
+        axes.set_xlabel(w["season_until"])
+        axes.xaxis.set_major_locator(AutoDateLocator(maxticks=6))  # type: ignore[no-untyped-call]
+    figure.autofmt_xdate()
+    return [as_svg(figure, "season", w, w["alt_season"])]
+
+
+def _accuracy(axes: Any, found: SeasonScore, w: Mapping[str, str]) -> None:
+    """Draw the overall accuracy with its interval, that of the retrained models, and the mean confidence."""
+    once, days = found.once.accuracy(), list(found.once.days)
+    color = matplotlib.colormaps["viridis"](0.3)
+    low, high = (_column(once, which) for which in ("low", "high"))
+    if np.isfinite(low).all():
+        axes.fill_between(days, low, high, color=color, alpha=0.18, lw=0)
+    axes.plot(days, _column(once, "mean"), "o-", color=color, ms=4, label=w["season_accuracy"])
+    axes.plot(days, _column(found.once.confidence(), "mean"), "--", color=INK, lw=1, label=w["season_confidence"])
+    if found.retrained:
+        means = _column(found.retrained.accuracy(), "mean")
+        axes.plot(
+            list(found.retrained.days),
+            means,
+            "s",
+            color=matplotlib.colormaps["viridis"](0.75),
+            label=w["season_retrained"],
+        )
+    axes.set(ylabel=w["season_accuracy"], ylim=(0, 1.02))
+
+
+def _column(values: list[Interval], which: str) -> Any:
+    return np.array([getattr(value, which) for value in values])
