@@ -17,7 +17,7 @@ from bocage.recipe import parse
 from bocage.simulate import Simulation, simulate
 from bocage.simulate.recipes import write_recipes
 
-LAND = Simulation(height=2406, width=2804, polygons=6, sensors=("s2",), seed=4)
+LAND = Simulation(height=2406, width=2804, polygons=80, sensors=("s2",), seed=77)
 START = (55.4523, -21.0920)
 """Longitude and latitude of the start of the tours, on the landscape."""
 
@@ -28,7 +28,7 @@ if not (land / "reference.gpkg").exists():
 write_recipes(LAND, land)
 table = tomllib.loads((land / "gru.toml").read_text(encoding="utf-8"))
 table["sources"]["s2"]["fill"]["every"] = 20
-table |= {"model": {"name": "random_forest"}, "split": {"train": 1, "draws": 1, "rare": "train"}, "training": {}}
+table |= {"name": "survey", "model": {"name": "random_forest"}, "split": {"train": 0.1, "draws": 1}, "training": {}}
 recipe = parse({key: value for key, value in table.items() if key != "evaluation"}, land, "survey")
 run(recipe, out, ("train",))
 scout(recipe, out, Asked(starts=(START,), side=80, budget=Budget(24, 3)), overwrite=True)
