@@ -98,6 +98,7 @@ def scouted(landscape, more=None):
     return np.flatnonzero(first)
 
 
+@pytest.mark.slow
 def test_the_recipe_names_the_field(recipe, landscape, tmp_path):
     purposive = scouted(landscape)
     path = recipe(**MORE)

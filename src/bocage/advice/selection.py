@@ -30,7 +30,7 @@ class Weights:
     diversity: float = 0.0
 
 
-BALANCED = Weights(doubt=1.0, novelty=0.5, balance=0.5, diversity=1.0)
+BALANCED = Weights(doubt=2.0, novelty=0.5, balance=0.5, diversity=1.0)
 """Weights of the strategy "balanced" (``benchmarks/scout.py``)."""
 
 

@@ -1,14 +1,14 @@
 """Tours of a survey: which fields are visited on which day, in what order.
 
 Distances are geodesics on the ellipsoid of WGS 84 times a detour factor, because roads are not straight. Fields are inserted
-where they lengthen a tour least. Then fields are moved within and between the tours, and parts of a tour are reversed (2-opt;
-Croes 1958, doi:10.1287/opre.6.6.791), as long as this shortens the tours.
+where they lengthen a tour least. Then fields are moved within and between the tours or exchanged, and parts of a tour are
+reversed (2-opt; Croes 1958, doi:10.1287/opre.6.6.791), as long as this shortens the tours.
 """
 
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from itertools import pairwise
+from itertools import combinations, pairwise
 from typing import Annotated
 
 import numpy as np
@@ -234,6 +234,8 @@ def shorten(orders: list[list[int]], matrix: Floats, budget: Budget, starts: int
             if len(order) > 1 and length_of(shorter, matrix) < length_of(order, matrix) - LESS:
                 orders[k], changed = shorter, True
         changed |= _moved(orders, matrix, budget)
+        for pair in combinations(range(len(orders)), 2):
+            changed |= _swapped(orders, pair, matrix, budget)
 
 
 def _reversed(order: list[int], matrix: Floats) -> list[int]:
@@ -266,6 +268,32 @@ def _moved(orders: list[list[int]], matrix: Floats, budget: Budget) -> bool:
                 orders[:] = others
                 changed = True
     return changed
+
+
+def _swapped(orders: list[list[int]], pair: tuple[int, int], matrix: Floats, budget: Budget) -> bool:
+    """Exchange fields of two tours where this shortens both together; return whether fields were exchanged.
+
+    Where all days are full, single fields cannot move.
+    """
+    changed, (one, other) = False, pair
+    for a in orders[one][1:]:
+        for b in orders[other][1:]:
+            if a not in orders[one]:
+                break
+            new = _exchanged(orders[one], a, b, matrix), _exchanged(orders[other], b, a, matrix)
+            lengths = [length_of(order, matrix) for order in new]
+            before = length_of(orders[one], matrix) + length_of(orders[other], matrix)
+            if sum(lengths) < before - LESS and max(lengths) <= budget.limit and b in orders[other]:
+                orders[one], orders[other], changed = *new, True
+    return changed
+
+
+def _exchanged(order: list[int], old: int, new: int, matrix: Floats) -> list[int]:
+    """Return a tour without the field `old`, and with the field `new` where it lengthens the tour least."""
+    rest = [node for node in order if node != old]
+    after = np.roll(rest, -1)
+    place = int((matrix[rest, new] + matrix[new, after] - matrix[rest, after]).argmin()) + 1
+    return [*rest[:place], new, *rest[place:]]
 
 
 def _insertion(order: list[int], tour: int, node: int, matrix: Floats, budget: Budget) -> tuple[float, int, int]:
