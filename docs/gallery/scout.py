@@ -30,7 +30,7 @@ table = tomllib.loads((land / "gru.toml").read_text(encoding="utf-8"))
 table["sources"]["s2"]["fill"]["every"] = 20
 table |= {"name": "survey", "model": {"name": "random_forest"}, "split": {"train": 0.1, "draws": 1}, "training": {}}
 recipe = parse({key: value for key, value in table.items() if key != "evaluation"}, land, "survey")
-run(recipe, out, ("train",))
+run(recipe, out, ("train",), overwrite=True)
 scout(recipe, out, Asked(starts=(START,), side=80, budget=Budget(24, 3)), overwrite=True)
 page = RunLayout(out).scout.page
 picture = Path(__file__).with_suffix(".png")

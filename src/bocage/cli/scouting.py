@@ -66,8 +66,8 @@ def _split_starts(
     help="Length of a road over the straight line.",
 )
 @click.option(
-    "--strategy", type=click.Choice(["balanced", "uncertainty", "random"]), default="balanced", show_default=True,
-    help="Doubt, novelty, rarity and diversity together; or the doubt alone; or a random choice.",
+    "--strategy", type=click.Choice(["uncertainty", "balanced", "random"]), default="uncertainty", show_default=True,
+    help="The doubt alone; or doubt, novelty, rarity and diversity together; or a random choice.",
 )  # fmt: skip
 @click.option(
     "--most", type=click.IntRange(1), default=2000, show_default=True,
@@ -80,8 +80,8 @@ def _split_starts(
 def scout(recipe: Path, out: Path | None, overwrite: bool, **given: Any) -> None:
     """Propose the next fields to survey, and the tours to visit them.
 
-    The fields are those where the trained models of the run are in doubt, that are unlike the surveyed fields and unlike
-    each other, and whose class has few surveyed fields. They are grouped into a tour for each day, within the kilometres
+    The fields are those where the trained models of the run are in doubt. With --strategy balanced, they are also unlike
+    the surveyed fields and each other, and of classes with few surveyed fields. They are grouped into a tour for each day, within the kilometres
     of a day. Distances are geodesics times a detour factor. Fields that overlap reference polygons are left out. Writes
     scout/ in the folder of the run: fields.gpkg with an empty field for the label, fields.csv, tours.gpx and
     scout.html.

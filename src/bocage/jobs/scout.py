@@ -65,8 +65,8 @@ class Asked:
     start_file: Path | None = None
     """Vector file with start points."""
     budget: Budget = Budget()  # noqa: RUF009 - frozen
-    strategy: Strategy = "balanced"
-    """How fields are chosen: "balanced", by "uncertainty" alone, or at "random"."""
+    strategy: Strategy = "uncertainty"
+    """How fields are chosen: by "uncertainty" alone, "balanced" with other parts, or at "random"."""
     side: Annotated[float, Range(0, 1e6, above=True)] = 100.0
     """Side of the squares, in metres."""
     most: Annotated[int, Range(1, 1_000_000)] = 2000
