@@ -109,14 +109,17 @@ def _padded(bias: Tensor) -> NDArray[np.float32]:
 
 
 @compiled
-def _layer(
-    source: Any, starts: Any, inputs: int, weight: Any, bias: Any, out: Any
-) -> None:
+def _layer(source: Any, starts: Any, inputs: int, weight: Any, bias: Any, out: Any) -> None:
     """Write bias + source · weight of all outputs to `out`; the inputs are `inputs` vectors from each of `starts`."""
     for group in range(weight.shape[0]):
         o, k = 8 * group, 8 * group * inputs * len(starts)
         a0, a1, a2, a3 = everywhere(bias, o), everywhere(bias, o + 1), everywhere(bias, o + 2), everywhere(bias, o + 3)
-        a4, a5, a6, a7 = everywhere(bias, o + 4), everywhere(bias, o + 5), everywhere(bias, o + 6), everywhere(bias, o + 7)
+        a4, a5, a6, a7 = (
+            everywhere(bias, o + 4),
+            everywhere(bias, o + 5),
+            everywhere(bias, o + 6),
+            everywhere(bias, o + 7),
+        )
         for start in starts:
             for at in range(start, start + inputs * COUNT, COUNT):
                 x = load(source, at)
