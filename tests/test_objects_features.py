@@ -13,7 +13,8 @@ from bocage.errors import SceneError, SourceError
 from bocage.grid import Grid, Ratio, Window
 from bocage.layout import ObjectsLayout
 from bocage.models.texture import TAILS
-from bocage.objects.features import Features, write_features
+from bocage.objects.features import write_features
+from bocage.objects.settings import Features
 from bocage.objects.sums import in_time
 from bocage.progress import QUIET
 from bocage.scene import Cube, Preparation

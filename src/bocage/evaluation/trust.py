@@ -11,7 +11,6 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.spatial import KDTree
 
 from bocage.evaluation.predictions import Predictions
 from bocage.reliability import Reliability, reliability
@@ -85,6 +84,8 @@ def trust_of(
 
 def neighbours(train: NDArray[np.float64], test: NDArray[np.float64], label: NDArray[Any]) -> NDArray[Any]:
     """Return the class of the nearest training pixel of each test pixel (N,), from their coordinates (M, 2) and (N, 2)."""
+    from scipy.spatial import KDTree  # slow to import
+
     return np.asarray(label[KDTree(train).query(test)[1]])
 
 

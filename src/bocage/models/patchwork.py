@@ -56,6 +56,8 @@ TILE = 256
 """Side, in pixels, of the image tiles that the CPU convolves at a time outside training."""
 NEVER = -1e30
 """Energy of a masked date: its attention is 0."""
+LEAST, WORTH_COMPILING = 16, 1 << 10
+"""Columns, and pixels, of the smallest window that is computed in one pass."""
 ROWS = 8
 """Rows of pixels whose series are rearranged at a time outside training."""
 WIDTHS = {"small": (32, 4), "medium": (64, 8), "large": (128, 8)}
@@ -135,6 +137,8 @@ class SeriesEncoder(nn.Module):
                 valid = _without_dates(valid, hide)
                 values = values * valid[:, :, None]
             return self._rows(values, valid, days, whole=True), self._seen(valid)
+        if self.shares is None and _in_lanes(tensor.values, self.spec.ratio.finer, self.reach):
+            return self._fused(tensor, days)
         parts, finer = [], self.spec.ratio.finer
         for start in range(0, tensor.valid.shape[2] // finer - 2 * self.around, ROWS):  # blocks include their halo rows
             part = slice(start * finer, (start + ROWS + 2 * self.around) * finer)
@@ -143,6 +147,14 @@ class SeriesEncoder(nn.Module):
             parts.append((self._rows(values, valid, codes), self._seen(valid)))
         vectors, seen = zip(*parts, strict=True)
         return torch.cat(vectors, 1), torch.cat(seen, 1)
+
+    def _fused(self, tensor: SourceTensor, days: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the vectors and their validity, computed in one pass."""
+        from bocage.models import fused  # numba takes half a second to import
+
+        values, valid = pooled(tensor, self.spec) if self.spec.ratio.finer > 1 else (tensor.values, tensor.valid)
+        weights = (self.bands.weight.t(), self.queries.weight.t(), self.values, self.norm.weight, self.norm.bias)
+        return fused.series(values, valid, self.around, weights, days[:, 0] + self.bands.bias), self._seen(valid)
 
     def _seen(self, valid: Tensor) -> Tensor:
         """Return where at least one date is valid (B, Y, X), without the halo."""
@@ -265,12 +277,23 @@ class ImageEncoder(nn.Module):
     def forward(self, tensor: SourceTensor, hide: float) -> tuple[Tensor, Tensor]:
         """Return the vectors (B, Y, X, W) and their validity (B, Y, X); `hide` has no effect, an image has one date."""
         side, valid = self.spec.ratio.finer, tensor.valid[:, :1].to(tensor.values.dtype)
-        x = torch.cat([tensor.masked()[:, 0], valid], 1)
-        apart = x.device.type == "cpu" and not (self.training or _in_one_piece())
-        vectors = self._by_tiles(x, side) if apart else self._vectors(x, side)
+        apart = valid.device.type == "cpu" and not (self.training or _in_one_piece())
+        if apart and not self.spec.points and _in_lanes(tensor.values, side, self.reach):
+            vectors = self._fused(tensor)
+        else:
+            x = torch.cat([tensor.masked()[:, 0], valid], 1)
+            vectors = self._by_tiles(x, side) if apart else self._vectors(x, side)
         inner = slice(self.reach, -self.reach or None)
         seen = functional.max_pool2d(valid[..., inner, inner], side) > 0
         return vectors, seen[:, 0]
+
+    def _fused(self, tensor: SourceTensor) -> Tensor:
+        """Return the vectors, computed in one pass."""
+        from bocage.models import fused
+
+        convolutions = (*_folded(self.conv1, self.norm1), *_folded(self.conv2, self.norm2))
+        weights = (*convolutions, self.project.weight, self.project.bias, self.norm.weight, self.norm.bias)
+        return fused.image(tensor.values[:, 0], tensor.valid[:, 0], self.spec.ratio.finer, weights)
 
     def _by_tiles(self, x: Tensor, side: int) -> Tensor:
         """Return the vectors, computed tile by tile so that the outputs of the convolutions stay in cache."""
@@ -286,7 +309,9 @@ class ImageEncoder(nn.Module):
         """Bands and mask (B, C + 1, y, x) → one vector per map pixel (B, Y, X, W)."""
         x = x.contiguous(memory_format=torch.channels_last)
         for conv, norm in ((self.conv1, self.norm1), (self.conv2, self.norm2)):
-            x = functional.relu(norm(conv(x)) if self.training else _folded(conv, norm, x), inplace=True)
+            x = functional.relu(
+                norm(conv(x)) if self.training else functional.conv2d(x, *_folded(conv, norm)), inplace=True
+            )
         both = torch.cat([functional.avg_pool2d(x, side), functional.max_pool2d(x, side)], 1)
         vectors: Tensor = self.norm(self.project(both.permute(0, 2, 3, 1)))
         return vectors
@@ -297,14 +322,28 @@ def _in_one_piece() -> bool:
     return torch.is_grad_enabled() or torch.compiler.is_exporting()
 
 
-def _folded(conv: nn.Conv2d, norm: nn.BatchNorm2d, x: Tensor) -> Tensor:
-    """Convolve with weights that include the normalisation's learnt statistics: one pass less over the image."""
+def _in_lanes(values: Tensor, finer: int, reach: int) -> bool:
+    """Return whether a window is computed in one pass by functions that are compiled for vectors of pixels.
+
+    It is in float32 on a CPU that has the instructions, and large enough to be worth the compilation.
+    """
+    height, width = ((n - 2 * reach) // finer for n in values.shape[-2:])
+    if width < LEAST or height * width < WORTH_COMPILING or values.device.type != "cpu":
+        return False
+    if values.dtype != torch.float32 or torch.is_autocast_enabled("cpu"):
+        return False
+    from bocage.models.lanes import USABLE
+
+    return USABLE
+
+
+def _folded(conv: nn.Conv2d, norm: nn.BatchNorm2d) -> tuple[Tensor, Tensor]:
+    """Return the weight and bias of a convolution that includes the normalisation's learnt statistics."""
     assert norm.running_var is not None
     assert norm.running_mean is not None
     assert conv.bias is not None
     scale = norm.weight * torch.rsqrt(norm.running_var + norm.eps)
-    bias = (conv.bias - norm.running_mean) * scale + norm.bias
-    return functional.conv2d(x, conv.weight * scale[:, None, None, None], bias)
+    return conv.weight * scale[:, None, None, None], (conv.bias - norm.running_mean) * scale + norm.bias
 
 
 class Context(nn.Module):

@@ -15,7 +15,7 @@ import shutil
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import date, timedelta
-from typing import Annotated, Any
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -27,12 +27,12 @@ from bocage.errors import SceneError
 from bocage.grid import Grid, Window
 from bocage.layout import ObjectsLayout
 from bocage.objects.overlay import Overlay
+from bocage.objects.settings import Features
 from bocage.objects.shape import Neighbours, Shapes
 from bocage.objects.stored import Stored
 from bocage.objects.sums import Sums
 from bocage.objects.texture import HARALICK, Greys, Textures
 from bocage.progress import Progress
-from bocage.ranges import Range, check_ranges
 from bocage.scene import Cube
 from bocage.shelf import did_you_mean
 from bocage.sources.base import Decoding
@@ -40,25 +40,6 @@ from bocage.sources.objects import GROUP, IDENTITY
 from bocage.sources.raster import fingerprint, inspect, read
 
 EPOCH = date(1970, 1, 1)
-
-
-@dataclass(frozen=True)
-class Features:
-    """Settings of the features of objects."""
-
-    sources: tuple[str, ...] = ()
-    """Sources whose bands and indices are features, each with mean, standard deviation and contrast to the neighbours; empty: all
-    sources of the recipe."""
-    texture: tuple[str, ...] | None = None
-    """Sources whose bands have Haralick's measures as features, among the sources of one date whose pixels are not larger than
-    those of the objects; default: all of these; empty: none."""
-    grey_levels: Annotated[int, Range(2, 64)] = 8
-    """Number of grey levels of the texture, 2 to 64, between the 2nd and the 98th percentile of a band."""
-    tile: Annotated[int, Range(16, 4096)] = 256
-    """Side, in pixels, of the tiles that are read at a time. Memory grows with its square. The result does not depend on it."""
-
-    def __post_init__(self) -> None:
-        check_ranges(self)
 
 
 @dataclass(frozen=True)

@@ -6,8 +6,26 @@ from pathlib import Path
 from typing import Annotated
 
 from bocage.grid import Grid
-from bocage.objects.features import Features
 from bocage.ranges import SEED, Range, check_ranges
+
+
+@dataclass(frozen=True)
+class Features:
+    """Settings of the features of objects."""
+
+    sources: tuple[str, ...] = ()
+    """Sources whose bands and indices are features, each with mean, standard deviation and contrast to the neighbours; empty: all
+    sources of the recipe."""
+    texture: tuple[str, ...] | None = None
+    """Sources whose bands have Haralick's measures as features, among the sources of one date whose pixels are not larger than
+    those of the objects; default: all of these; empty: none."""
+    grey_levels: Annotated[int, Range(2, 64)] = 8
+    """Number of grey levels of the texture, 2 to 64, between the 2nd and the 98th percentile of a band."""
+    tile: Annotated[int, Range(16, 4096)] = 256
+    """Side, in pixels, of the tiles that are read at a time. Memory grows with its square. The result does not depend on it."""
+
+    def __post_init__(self) -> None:
+        check_ranges(self)
 
 
 @dataclass(frozen=True)

@@ -10,10 +10,7 @@ from bocage.layout import ObjectsLayout, RunLayout
 from bocage.legend import Legend
 from bocage.mapping import WRITERS, MapBand
 from bocage.objects import Segmenting
-from bocage.objects.features import Features, write_features
-from bocage.objects.given import take_over
-from bocage.objects.segment import segment
-from bocage.objects.stack import Stack
+from bocage.objects.settings import Features
 from bocage.progress import QUIET, Progress
 from bocage.recipe import Recipe
 from bocage.run.folder import Inputs, RunFolder
@@ -78,6 +75,8 @@ def segment_objects(
         _segment(scene, settings, layout.objects, (recipe.legend, ids), progress)
 
     def describe() -> None:
+        from bocage.objects.features import write_features  # imports numba
+
         count, width = write_features(layout.objects, scene.cubes, settings.features, progress)
         progress.say(f"{width} features of {count} objects: {layout.objects.table}")
 
@@ -90,6 +89,10 @@ def _segment(
     scene: Scene, settings: Segmenting, layout: ObjectsLayout, known: tuple[Legend, str], progress: Progress
 ) -> None:
     """Write ``objects.tif``; `known` are the legend that all rasters have, and the digest of the inputs."""
+    from bocage.objects.given import take_over
+    from bocage.objects.segment import segment
+    from bocage.objects.stack import Stack
+
     stack, (legend, key) = Stack.of(scene.cubes, settings.sources, settings.bands), known
     layout.path.mkdir(parents=True, exist_ok=True)
     if settings.ids:

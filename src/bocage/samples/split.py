@@ -15,7 +15,6 @@ from typing import Annotated, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.spatial import KDTree
 
 from bocage.errors import SamplesError
 from bocage.legend import plain
@@ -344,6 +343,8 @@ def _buffered(parts: Draw, units: Units, split: Split) -> Draw:
     """Exclude training and validation pixels that are within the buffer around the test pixels."""
     if not split.buffer or units.place is None or not len(parts.test):
         return parts
+    from scipy.spatial import KDTree  # slow to import
+
     tree = KDTree(units.place[parts.test])
 
     def far(members: NDArray[np.int64]) -> NDArray[np.int64]:

@@ -9,7 +9,6 @@ from typing import Annotated
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.ndimage import uniform_filter
 
 from bocage.ranges import Range, check_ranges
 
@@ -31,6 +30,8 @@ class Speckle:
 
     def apply(self, values: NDArray[np.float32], valid: NDArray[np.bool_]) -> NDArray[np.float32]:
         """Return filtered values (time, band, y, x) in dB; 0 where not `valid` (time, y, x)."""
+        from scipy.ndimage import uniform_filter  # slow to import
+
         inside = valid[:, None].astype(np.float32)
         power = np.where(valid[:, None], 10 ** (values / 10), 0).astype(np.float32)
         size = (1, 1, self.window, self.window)

@@ -12,7 +12,6 @@ from typing import Annotated
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import ndimage
 
 from bocage.errors import SourceError
 from bocage.grid import Grid, Window, nearest_ratio
@@ -149,6 +148,8 @@ class PansharpenedSource:
 
 def _mean(pan: NDArray[np.float32], seen: NDArray[np.bool_], radius: int) -> NDArray[np.float64]:
     """Return the mean of the valid pixels in the square around each pixel; 0 if none is valid."""
+    from scipy import ndimage  # slow to import
+
     size = 2 * radius + 1
     total = ndimage.uniform_filter(np.where(seen, pan, 0).astype(np.float64), size, mode="constant")
     share = ndimage.uniform_filter(seen.astype(np.float64), size, mode="constant")

@@ -12,7 +12,6 @@ import functools
 import os
 import re
 import threading
-from collections import OrderedDict
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -37,6 +36,7 @@ from bocage.errors import GridError, SourceError
 from bocage.grid import SNAP, Grid, Window
 from bocage.sources.base import Decoding
 from bocage.sources.files import SIDE, beside, essence, files_of, is_virtual, on_disk
+from bocage.sources.handles import using
 from bocage.sources.pattern import DATE
 from bocage.sources.warp import needed, warp
 
@@ -83,31 +83,13 @@ class RasterInfo:
         return self.nodatas[0]
 
 
-def _files_allowed() -> int:
-    """Return the number of files that the system allows a process to open."""
-    try:
-        import resource
-    except ImportError:  # Windows
-        return 512
-    return min(resource.getrlimit(resource.RLIMIT_NOFILE)[0], 1 << 20)
-
-
-class _Handles(threading.local):
-    """Open datasets of one thread, in order of use. Threads cannot share GDAL datasets."""
-
-    def __init__(self) -> None:
-        self.open: OrderedDict[tuple[Path, tuple[State | None, ...]], Any] = OrderedDict()
-
-
-_HANDLES, _CAPPING = _Handles(), threading.Lock()
+_CAPPING = threading.Lock()
 CACHE = 256 << 20
 """Maximum size of GDAL's block cache for the whole process, in bytes. GDAL's default, 5 % of the memory, fills up during a run.
 This size holds windows of 256 pixels with their halo, which touch nine blocks, for about 60 bands and dates."""
 LARGE = 512 * 512
 """Pixels per block above which GDAL's default cache size is kept: neighbouring windows reuse large blocks, which are slow to
 decode (JPEG 2000)."""
-_MOST_OPEN = max(64, min(2048, _files_allowed() // 8))
-"""Maximum number of datasets that a thread keeps open: a year of Sentinel-2 products, if the system allows it."""
 
 
 def cap_block_cache() -> int:
@@ -156,20 +138,12 @@ def _north_up(dataset: Any) -> Any:
 
 @contextmanager
 def _opened(path: Path) -> Iterator[Any]:
-    """Yield the dataset at `path`. A dataset that this thread has open is reused if the file has not changed."""
-    key = (path, _state(path))
+    """Yield the dataset at `path`. An open dataset is reused if the file has not changed."""
+    state = _state(path)
     try:
-        if key not in _HANDLES.open:
-            for old in [one for one in _HANDLES.open if one[0] == path]:  # GDAL would share its files with the new one
-                _HANDLES.open.pop(old).close()
-            _HANDLES.open[key] = _open(path)
-            while len(_HANDLES.open) > _MOST_OPEN:
-                _HANDLES.open.popitem(last=False)[1].close()
-        _HANDLES.open.move_to_end(key)
-        yield _HANDLES.open[key]
+        with using((path, state), on_disk(path) == path and not is_virtual(path), _open) as dataset:
+            yield dataset
     except rasterio.errors.RasterioError as error:
-        if key in _HANDLES.open:
-            _HANDLES.open.pop(key).close()
         raise SourceError(
             f"{path} cannot be read: it is truncated, damaged or not a raster (GDAL: {_reason(error)}). "
             "Copy or download it again."

@@ -163,10 +163,11 @@ class Source:
 
     def touching(self, grid: Grid, window: Window) -> tuple[int, ...]:
         """Return the positions of the acquisitions that touch a window of `grid`."""
-        return tuple(i for i, own in enumerate(self._grids) if touches(own, grid, window))
+        return tuple(i for i, own in enumerate(self.grids) if touches(own, grid, window))
 
     @cached_property
-    def _grids(self) -> tuple[Grid, ...]:
+    def grids(self) -> tuple[Grid, ...]:
+        """Grid of the finest band of each acquisition."""
         return tuple(self.grid_of(acquisition) for acquisition in self.acquisitions)
 
     def fingerprints(self, members: tuple[int, ...] | None = None) -> dict[str, str]:
@@ -212,7 +213,7 @@ class Source:
         return values, valid
 
     def _near(self, position: int, grid: Grid, window: Window) -> bool:
-        return touches(self.grid_of(self.acquisitions[position]), grid, window)
+        return touches(self.grids[position], grid, window)
 
 
 def _without_folders(acquisition: Acquisition) -> str:
@@ -241,9 +242,9 @@ class _Reading:
         bands, wanted = self.source.bands, [self.source.acquisitions[i] for i in positions]
         values = np.zeros((len(wanted), len(bands), self.window.height, self.window.width), np.float32)
         valid = np.zeros((len(wanted), self.window.height, self.window.width), bool)
-        places = defaultdict(list)
-        for t, acquisition in enumerate(wanted):
-            if len(wanted) == 1 or touches(self.source.grid_of(acquisition), self.grid, self.window):
+        grids, places = [self.source.grids[i] for i in positions], defaultdict(list)
+        for t, (acquisition, own) in enumerate(zip(wanted, grids, strict=True)):
+            if len(wanted) == 1 or touches(own, self.grid, self.window):
                 valid[t] = True
                 for c, name in enumerate(bands):
                     file = acquisition.files[name]

@@ -19,8 +19,8 @@ from bocage.models.base import at_map_pixels
 from bocage.models.layers import YEAR
 
 MONTHS = 12
-ROWS = 16384
-"""Number of pixels compared at a time."""
+AT_A_TIME = 1 << 18
+"""Number of distances computed at a time: 1 MiB, which fit in the cache of a core."""
 
 
 @dataclass(frozen=True)
@@ -41,11 +41,14 @@ class Domain:
 
         A pixel with a novelty above 1 is outside the training domain.
         """
-        distances = []
-        for part in torch.split(features, ROWS):
+        squares, crossed = self.points.square().sum(1), -2 * self.points.t()
+        nearest = []
+        for part in torch.split(features, max(64, AT_A_TIME // max(1, len(self.points)))):
             points = (part - self.mean) @ self.components
-            distances.append(torch.cdist(points, self.points).amin(1) / self.far)
-        return torch.cat(distances) if distances else features.new_zeros(0)
+            # |p - q|² = |p|² + |q|² - 2 p·q: the root is computed of the least only.
+            least = torch.addmm(squares, points, crossed).amin(1) + points.square().sum(1)
+            nearest.append(least.clamp_min(0).sqrt() / self.far)
+        return torch.cat(nearest) if nearest else features.new_zeros(0)
 
     def save(self, path: Path) -> None:
         """Write the domain to a safetensors file."""
@@ -88,9 +91,12 @@ def features_of(
 
 
 def _by_month(values: Tensor, valid: Tensor, days: Tensor) -> Tensor:
-    """Return monthly means (B, 12, C, Y, X) over the valid dates; 0 for a month without a valid date."""
+    """Return monthly means (B, 12, C, Y, X) over the valid dates; 0 for a month without a valid date.
+
+    `values` must be 0 where not valid.
+    """
     month = (days % YEAR * (MONTHS / YEAR)).long().clamp_max(MONTHS - 1)
     own = torch.nn.functional.one_hot(month, MONTHS).to(values.dtype)
-    total = torch.einsum("btm,btcyx->bmcyx", own, values * valid[:, :, None])
+    total = torch.einsum("btm,btcyx->bmcyx", own, values)
     count = torch.einsum("btm,btyx->bmyx", own, valid.to(values.dtype))
     return total / count.clamp_min(1)[:, :, None]

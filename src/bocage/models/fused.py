@@ -1,0 +1,358 @@
+"""Encoders of patchwork for windows on a CPU: one pass over each source, whose intermediate values stay in the cache.
+
+A vector holds the same value of neighbouring map pixels (:mod:`bocage.models.lanes`). A date is skipped where none of these
+pixels is valid. The result differs from the layers of PyTorch by rounding only, and does not depend on the window.
+
+::
+
+    series: dates with a valid pixel → own and mean of the neighbourhood → W → energies ─┐
+                                                        softmax over dates → Σ a_k h → V_k → norm
+    image:  three rows of the first convolution → second convolution → mean, maximum → W → norm
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from bocage.machine import compiled
+from bocage.models.lanes import (
+    COUNT,
+    add_product,
+    add_scaled,
+    any_of,
+    constant,
+    everywhere,
+    exponential,
+    flags,
+    in_eights,
+    largest,
+    load,
+    minus,
+    over,
+    plus,
+    root,
+    store,
+    times,
+    where,
+)
+
+NEVER = np.float32(-1e30)
+"""Energy of a masked date."""
+
+
+def series(values: Tensor, valid: Tensor, reach: int, weights: Sequence[Tensor], days: Tensor) -> Tensor:
+    """Return the vectors (B, Y, X, W) of a series (B, T, C, Y, X) and its mask, without the margin of `reach` pixels.
+
+    Parameters
+    ----------
+    weights
+        Bands (2 C or C, W), queries (W, heads), values (heads, W, W / heads), scale and shift of the normalisation.
+    days
+        Sum of the encoding of the day and of the bias of the bands (B, T, W).
+    """
+    bands, queries, heads, scale, shift = (_array(weight) for weight in weights)
+    prepared = (in_eights(bands), in_eights(queries), np.stack([in_eights(head) for head in heads]), scale, shift)
+    b, height, width = values.shape[0], *(n - 2 * reach for n in values.shape[-2:])
+    out = torch.empty(b, height, width, bands.shape[1])
+    for i in range(b):
+        _series(_array(values[i]), _mask(valid[i]), reach, prepared, _array(days[i]), out[i].numpy())
+    return out
+
+
+def image(bands: Tensor, valid: Tensor, ratio: int, weights: Sequence[Tensor]) -> Tensor:
+    """Return the vectors (B, Y, X, W) of an image (B, C, y, x) and its mask, which have 2 pixels around the map pixels.
+
+    Parameters
+    ----------
+    weights
+        Weight and bias of the two convolutions of 3 × 3 and of the projection, scale and shift of the normalisation. The last
+        input of the first convolution is the mask.
+    """
+    first, bias1, second, bias2, project, bias3, scale, shift = weights
+    filters = -(-second.shape[0] // 8) * 8
+    both = torch.zeros(2, filters, project.shape[0])
+    both[:, : second.shape[0]] = project.t().reshape(2, second.shape[0], -1)
+    padded = torch.zeros(second.shape[0], -(-first.shape[0] // 8) * 8, 3, 3)
+    padded[:, : first.shape[0]] = second
+    prepared = (
+        _taps(first), _padded(bias1), _taps(padded), _padded(bias2), in_eights(_array(both.flatten(0, 1))),
+        _array(bias3), _array(scale), _array(shift),
+    )  # fmt: skip
+    b, height, width = bands.shape[0], *((n - 4) // ratio for n in bands.shape[-2:])
+    out = torch.empty(b, height, width, len(bias3))
+    for i in range(b):
+        _image(_array(bands[i]), _mask(valid[i]), ratio, prepared, out[i].numpy())
+    return out
+
+
+def _array(tensor: Tensor) -> NDArray[np.float32]:
+    return tensor.detach().contiguous().numpy()
+
+
+def _mask(valid: Tensor) -> NDArray[np.uint8]:
+    return valid.contiguous().numpy().view(np.uint8)
+
+
+def _taps(weight: Tensor) -> NDArray[np.float32]:
+    """(outputs, inputs, 3, 3) → in eights, the inputs in the order of rows, columns and channels."""
+    return in_eights(_array(weight.permute(2, 3, 1, 0).flatten(0, 2)))
+
+
+def _padded(bias: Tensor) -> NDArray[np.float32]:
+    padded = np.zeros(-(-len(bias) // 8) * 8, np.float32)
+    padded[: len(bias)] = _array(bias)
+    return padded
+
+
+@compiled
+def _layer(source: Any, starts: Any, inputs: int, weight: Any, bias: Any, out: Any) -> None:
+    """Write bias + source · weight of all outputs to `out`; the inputs are `inputs` vectors from each of `starts`."""
+    for group in range(weight.shape[0]):
+        o, k = 8 * group, 8 * group * inputs * len(starts)
+        a0, a1, a2, a3 = everywhere(bias, o), everywhere(bias, o + 1), everywhere(bias, o + 2), everywhere(bias, o + 3)
+        a4, a5, a6, a7 = (
+            everywhere(bias, o + 4),
+            everywhere(bias, o + 5),
+            everywhere(bias, o + 6),
+            everywhere(bias, o + 7),
+        )
+        for start in starts:
+            for at in range(start, start + inputs * COUNT, COUNT):
+                x = load(source, at)
+                a0, a1 = add_scaled(a0, x, weight, k), add_scaled(a1, x, weight, k + 1)
+                a2, a3 = add_scaled(a2, x, weight, k + 2), add_scaled(a3, x, weight, k + 3)
+                a4, a5 = add_scaled(a4, x, weight, k + 4), add_scaled(a5, x, weight, k + 5)
+                a6, a7 = add_scaled(a6, x, weight, k + 6), add_scaled(a7, x, weight, k + 7)
+                k += 8
+        at = o * COUNT
+        store(out, at, a0)
+        store(out, at + COUNT, a1)
+        store(out, at + 2 * COUNT, a2)
+        store(out, at + 3 * COUNT, a3)
+        store(out, at + 4 * COUNT, a4)
+        store(out, at + 5 * COUNT, a5)
+        store(out, at + 6 * COUNT, a6)
+        store(out, at + 7 * COUNT, a7)
+
+
+@compiled
+def _rectify(values: Any, count: int) -> None:
+    zero = constant(np.float32(0))
+    for at in range(0, count * COUNT, COUNT):
+        store(values, at, largest(load(values, at), zero))
+
+
+@compiled
+def _pool(hidden: Any, attention: Any, dates: int, width: int, out: Any) -> None:
+    """Hidden (dates, width), attention (dates, 8) → out (8, width): the sums over the dates."""
+    zero = constant(np.float32(0))
+    for w in range(0, width * COUNT, COUNT):
+        a0, a1, a2, a3, a4, a5, a6, a7 = zero, zero, zero, zero, zero, zero, zero, zero
+        for t in range(dates):
+            h, k = load(hidden, t * width * COUNT + w), t * 8 * COUNT
+            a0 = add_product(a0, h, load(attention, k))
+            a1 = add_product(a1, h, load(attention, k + COUNT))
+            a2 = add_product(a2, h, load(attention, k + 2 * COUNT))
+            a3 = add_product(a3, h, load(attention, k + 3 * COUNT))
+            a4 = add_product(a4, h, load(attention, k + 4 * COUNT))
+            a5 = add_product(a5, h, load(attention, k + 5 * COUNT))
+            a6 = add_product(a6, h, load(attention, k + 6 * COUNT))
+            a7 = add_product(a7, h, load(attention, k + 7 * COUNT))
+        step = width * COUNT
+        store(out, w, a0)
+        store(out, w + step, a1)
+        store(out, w + 2 * step, a2)
+        store(out, w + 3 * step, a3)
+        store(out, w + 4 * step, a4)
+        store(out, w + 5 * step, a5)
+        store(out, w + 6 * step, a6)
+        store(out, w + 7 * step, a7)
+
+
+@compiled
+def _soften(energy: Any, dates: int) -> None:
+    """Replace energies (dates, 8) by their softmax over the dates."""
+    for k in range(0, 8 * COUNT, COUNT):
+        top, total = load(energy, k), constant(np.float32(0))
+        for t in range(1, dates):
+            top = largest(load(energy, k + t * 8 * COUNT), top)
+        for t in range(dates):
+            weight = exponential(minus(load(energy, k + t * 8 * COUNT), top))
+            total = plus(total, weight)
+            store(energy, k + t * 8 * COUNT, weight)
+        for t in range(dates):
+            store(energy, k + t * 8 * COUNT, over(load(energy, k + t * 8 * COUNT), total))
+
+
+@compiled
+def _normalised(vector: Any, scale: Any, shift: Any, width: int, out: Any, place: int) -> None:
+    """Write the layer normalisation of `width` values of each pixel to `out` (pixels, width), from element `place` on."""
+    total, squares, count = constant(np.float32(0)), constant(np.float32(0)), constant(np.float32(width))
+    for w in range(width):
+        total = plus(total, load(vector, w * COUNT))
+    mean = over(total, count)
+    for w in range(width):
+        far = minus(load(vector, w * COUNT), mean)
+        squares = add_product(squares, far, far)
+    spread = root(plus(over(squares, count), constant(np.float32(1e-5))))
+    for w in range(width):
+        normed = over(minus(load(vector, w * COUNT), mean), spread)
+        store(vector, w * COUNT, add_scaled(everywhere(shift, w), normed, scale, w))
+    for pixel in range(COUNT):
+        for w in range(width):
+            out[place + pixel * width + w] = vector[w * COUNT + pixel]
+
+
+@compiled
+def _date(values: Any, valid: Any, first: int, image: int, line: int, shape: Any, inputs: Any) -> None:
+    """Write own values and neighbourhood means of one date, (2 · bands) vectors.
+
+    `first` is the position of the upper left pixel of the neighbourhood in the values of the date's first band, `image` the
+    position in the mask, `line` the length of a row, and `shape` (bands, pixels of a band, reach).
+    """
+    bands, pixels, reach = shape
+    own, size, zero = reach * line + reach, 2 * reach + 1, constant(np.float32(0))
+    count, whole = zero, True
+    for dy in range(size):
+        for dx in range(size + COUNT - 1):
+            whole &= valid[image + dy * line + dx] != 0
+    for dy in range(size):
+        for dx in range(size):
+            count = plus(count, flags(valid, image + dy * line + dx))
+    count = largest(count, constant(np.float32(0.5)))
+    seen = flags(valid, image + own)
+    for c in range(bands):
+        at, total = first + c * pixels, zero
+        if whole:
+            for dy in range(size):
+                for dx in range(size):
+                    total = plus(total, load(values, at + dy * line + dx))
+            store(inputs, c * COUNT, load(values, at + own))
+        else:
+            for dy in range(size):
+                for dx in range(size):
+                    place = dy * line + dx
+                    total = plus(total, where(flags(valid, image + place), load(values, at + place), zero))
+            store(inputs, c * COUNT, where(seen, load(values, at + own), zero))
+        if reach:
+            store(inputs, (bands + c) * COUNT, over(total, count))
+
+
+@compiled
+def _series(values: Any, valid: Any, reach: int, weights: Any, days: Any, out: Any) -> None:
+    """Write the vectors (Y, X, W) of a series (T, C, Y, X) and its mask, without the margin of `reach` pixels.
+
+    `weights` are those of the bands, the queries, the values (heads), and the scale and shift of the normalisation; `days`
+    (T, W) are the biases of the dates.
+    """
+    bands, queries, heads, scale, shift = weights
+    dates, channels, height, line = values.shape
+    pixels, width, inputs = height * line, out.shape[2], bands.shape[1]
+    flat, mask, target = values.reshape(-1), valid.reshape(-1), out.reshape(-1)
+    inner = (height - 2 * reach, line - 2 * reach)
+    each = width // heads.shape[0]
+    features, none = np.empty(inputs * COUNT, np.float32), np.zeros(max(8, heads.shape[1] * 8), np.float32)
+    hidden, energy = np.empty(dates * width * COUNT, np.float32), np.empty(dates * 8 * COUNT, np.float32)
+    mixed, vector = np.empty(8 * width * COUNT, np.float32), np.empty(8 * 8 * heads.shape[1] * COUNT, np.float32)
+    start, never, zero = np.zeros(1, np.int64), constant(NEVER), constant(np.float32(0))
+    for row in range(inner[0]):
+        for group in range(0, inner[1], COUNT):
+            column = min(group, inner[1] - COUNT)
+            corner, used = row * line + column, 0
+            centre = corner + reach * line + reach
+            for t in range(dates):
+                if not any_of(mask, t * pixels + centre):
+                    continue
+                shape = (channels, pixels, reach)
+                _date(flat, mask, t * channels * pixels + corner, t * pixels + corner, line, shape, features)
+                here = hidden[used * width * COUNT :]
+                _layer(features, start, inputs, bands, days[t], here)
+                _rectify(here, width)
+                _layer(here, start, width, queries, none, energy[used * 8 * COUNT :])
+                seen = flags(mask, t * pixels + centre)
+                for k in range(used * 8 * COUNT, (used + 1) * 8 * COUNT, COUNT):
+                    store(energy, k, where(seen, load(energy, k), never))
+                used += 1
+            if used:
+                _soften(energy, used)
+                _pool(hidden, energy, used, width, mixed)
+            else:
+                for w in range(0, 8 * width * COUNT, COUNT):
+                    store(mixed, w, zero)
+            for k in range(heads.shape[0]):
+                _layer(mixed[k * width * COUNT :], start, width, heads[k], none, vector[k * each * COUNT :])
+            _normalised(vector, scale, shift, width, target, (row * inner[1] + column) * width)
+
+
+@compiled
+def _gather(bands: Any, valid: Any, corner: Any, ratio: int, out: Any) -> None:
+    """Write pixels around the map pixels of a vector: (rows, columns, bands and mask), 4 more a side than a map pixel has."""
+    channels, side = bands.shape[0], ratio + 4
+    y, x = corner
+    for dy in range(side):
+        for dx in range(side):
+            at = (dy * side + dx) * (channels + 1) * COUNT
+            for pixel in range(COUNT):
+                seen = valid[y + dy, x + pixel * ratio + dx]
+                out[at + channels * COUNT + pixel] = seen
+                for c in range(channels):
+                    out[at + c * COUNT + pixel] = bands[c, y + dy, x + pixel * ratio + dx] if seen else np.float32(0)
+
+
+@compiled
+def _convolved(pixels: Any, ratio: int, weights: Any, ring: Any, both: Any) -> None:
+    """Two convolutions of 3 × 3 with ReLU: pixels of a map pixel and around → sum and maximum (2, filters) of the pixels inside.
+
+    `ring` holds three rows of the first convolution.
+    """
+    first, bias1, second, bias2, _, _, _, _ = weights
+    inner, filters, last = ratio + 2, first.shape[0] * 8, second.shape[0] * 8
+    one, starts, zero = np.empty(last * COUNT, np.float32), np.empty(3, np.int64), constant(np.float32(0))
+    inputs = first.shape[1] // 9
+    for w in range(0, 2 * last * COUNT, COUNT):
+        store(both, w, zero)
+    for y in range(inner):
+        for x in range(inner):
+            for k in range(3):
+                starts[k] = ((y + k) * (ratio + 4) + x) * inputs * COUNT
+            target = ring[((y % 3) * inner + x) * filters * COUNT :]
+            _layer(pixels, starts, 3 * inputs, first, bias1, target)
+            _rectify(target, filters)
+        if y < 2:
+            continue
+        for x in range(ratio):
+            for k in range(3):
+                starts[k] = (((y - 2 + k) % 3) * inner + x) * filters * COUNT
+            _layer(ring, starts, 3 * filters, second, bias2, one)
+            for w in range(0, last * COUNT, COUNT):
+                value, top = largest(load(one, w), zero), last * COUNT + w
+                store(both, w, plus(load(both, w), value))
+                store(both, top, largest(load(both, top), value))
+
+
+@compiled
+def _image(bands: Any, valid: Any, ratio: int, weights: Any, out: Any) -> None:
+    """Write the vectors (Y, X, W) of an image (C, y, x) and its mask, with 2 pixels around the map pixels.
+
+    `weights` are weight and bias of the two convolutions and of the projection, and the scale and shift of the normalisation.
+    """
+    first, _, second, _, project, bias3, scale, shift = weights
+    height, across, width = out.shape
+    pixels = np.empty((ratio + 4) ** 2 * (bands.shape[0] + 1) * COUNT, np.float32)
+    ring = np.empty(3 * (ratio + 2) * first.shape[0] * 8 * COUNT, np.float32)
+    filters = second.shape[0] * 8
+    both, vector = np.empty(2 * filters * COUNT, np.float32), np.empty(width * COUNT, np.float32)
+    target, start, share = out.reshape(-1), np.zeros(1, np.int64), constant(np.float32(1 / ratio**2))
+    for row in range(height):
+        for group in range(0, across, COUNT):
+            column = min(group, across - COUNT)
+            _gather(bands, valid, (row * ratio, column * ratio), ratio, pixels)
+            _convolved(pixels, ratio, weights, ring, both)
+            for w in range(0, filters * COUNT, COUNT):
+                store(both, w, times(load(both, w), share))
+            _layer(both, start, 2 * filters, project, bias3, vector)
+            _normalised(vector, scale, shift, width, target, (row * across + column) * width)
