@@ -8,7 +8,19 @@
 import importlib
 import sys
 
-SHORT = ("forms", "sources", "engine", "forest", "memory", "operational", "gaps", "windows", "blocks", "starts", "texture")
+SHORT = (
+    "forms",
+    "sources",
+    "engine",
+    "forest",
+    "memory",
+    "operational",
+    "gaps",
+    "windows",
+    "blocks",
+    "starts",
+    "texture",
+)
 
 if __name__ == "__main__":
     for name in sys.argv[1:] or SHORT:

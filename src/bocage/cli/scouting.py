@@ -80,11 +80,11 @@ def _split_starts(
 def scout(recipe: Path, out: Path | None, overwrite: bool, **given: Any) -> None:
     """Propose the next fields to survey, and the tours to visit them.
 
-    The fields are those where the trained models of the run are in doubt. With --strategy balanced, they are also unlike
-    the surveyed fields and each other, and of classes with few surveyed fields. They are grouped into a tour for each day, within the kilometres
-    of a day. Distances are geodesics times a detour factor. Fields that overlap reference polygons are left out. Writes
-    scout/ in the folder of the run: fields.gpkg with an empty field for the label, fields.csv, tours.gpx and
-    scout.html.
+    The fields are those where the trained models of the run are in doubt. With --strategy balanced, they are also
+    unlike the surveyed fields and each other, and of classes with few surveyed fields. They are grouped into a tour for
+    each day, within the kilometres of a day. Distances are geodesics times a detour factor. Fields that overlap
+    reference polygons are left out. Writes scout/ in the folder of the run: fields.gpkg with an empty field for the
+    label, fields.csv, tours.gpx and scout.html.
 
     The fields are a purposive sample. Use their labels for training only: name the field 'purposive' of fields.gpkg in
     the recipe ([reference] purposive = "purposive").

@@ -5,6 +5,7 @@ numba has no type for a vector of the processor, and the compiler vectorises inn
 stay in registers. The operations of a pixel and their order do not depend on the other pixels of the vector.
 """
 
+from collections.abc import Iterator
 from typing import Any
 
 import llvmlite.binding
@@ -27,7 +28,7 @@ LOWEST = -87.0
 """Least argument of the exponential function whose result is a normal number in float32."""
 
 
-class _Lanes(types.Type):  # type: ignore[misc]
+class _Lanes(types.Type):
     def __init__(self) -> None:
         super().__init__(name=f"float32x{COUNT}")
 
@@ -37,9 +38,9 @@ _FLOATS = ir.VectorType(ir.FloatType(), COUNT)
 _INTS = ir.VectorType(ir.IntType(32), COUNT)
 
 
-class _Model(models.PrimitiveModel):  # type: ignore[misc]
+class _Model(models.PrimitiveModel):
     def __init__(self, manager: Any, kind: Any) -> None:
-        super().__init__(manager, kind, _FLOATS)
+        super().__init__(manager, kind, _FLOATS)  # type: ignore[no-untyped-call]
 
 
 register_model(_Lanes)(_Model)
@@ -64,7 +65,7 @@ def _same(value: float) -> Any:
 def _call(builder: Any, name: str, *arguments: Any) -> Any:
     """Call an operation of LLVM on vectors."""
     kind = ir.FunctionType(_FLOATS, [_FLOATS] * len(arguments))
-    function = cgutils.get_or_insert_function(builder.module, kind, f"{name}.v{COUNT}f32")
+    function = cgutils.get_or_insert_function(builder.module, kind, f"{name}.v{COUNT}f32")  # type: ignore[no-untyped-call]
     return builder.call(function, arguments)
 
 
@@ -199,11 +200,16 @@ def _any(_: Any, array: Any, at: Any) -> Any:
     return types.boolean(array, types.intp), generate
 
 
-load, store, flags = intrinsic(_load), intrinsic(_store), intrinsic(_flags)
-add_scaled, add_product = intrinsic(_add_scaled), intrinsic(_add_product)
-everywhere, constant = intrinsic(_all), intrinsic(_constant)
-plus, minus, times, over = (intrinsic(_binary(name)) for name in ("fadd", "fsub", "fmul", "fdiv"))
-largest, where, root, exponential, any_of = map(intrinsic, (_largest, _where, _root, _exponential, _any))
+def _operations(*definitions: Any) -> Iterator[Any]:
+    """Yield the operations for compiled functions; they are of no type that Python knows."""
+    yield from map(intrinsic, definitions)
+
+
+load, store, flags, any_of = _operations(_load, _store, _flags, _any)
+everywhere, constant = _operations(_all, _constant)
+add_scaled, add_product, largest, where = _operations(_add_scaled, _add_product, _largest, _where)
+plus, minus, times, over = _operations(*map(_binary, ("fadd", "fsub", "fmul", "fdiv")))
+root, exponential = _operations(_root, _exponential)
 
 
 def in_eights(matrix: NDArray[np.float32]) -> NDArray[np.float32]:
