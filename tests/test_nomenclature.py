@@ -250,7 +250,7 @@ def test_the_certain_class_is_the_finest_one_that_is_probable_enough(done):
 def test_a_forest_says_that_it_cannot_use_coarser_polygons(tmp_path, capsys):
     path = written(coarsened(tiny_landscape(tmp_path / "land", polygons=6)), FOREST, **{FLAT: TREE})
     assert main(["train", str(path), "--out", str(tmp_path / "out")]) == 0
-    assert "pixels of coarser classes do not train 'random_forest'" in capsys.readouterr().err
+    assert "pixels of coarser classes or sets of classes do not train 'random_forest'" in capsys.readouterr().err
     findings = check(path, tmp_path / "other").findings
     assert not [f for f in findings if f.severity == "error"]
 

@@ -57,8 +57,34 @@ class LandClass:
             raise ValueError(f"a colour must be written #rrggbb; found '{self.color}'")
 
 
+@dataclass(frozen=True)
+class ClassSet:
+    """Several classes for polygons of which one knows only that their class is one of these: "maize or sorghum"."""
+
+    classes: Annotated[tuple[str, ...], VALUE]
+    """Names of two or more classes of the legend. A coarser class stands for the classes below it."""
+    values: Annotated[tuple[int | str, ...], VALUE] = ()
+    """Reference values of these polygons; empty: the names of the classes, joined by " or "."""
+
+    code = 0
+    """A set is no class of the map, and has no code."""
+
+    @property
+    def name(self) -> str:
+        """Names of the classes, joined by " or "."""
+        return " or ".join(self.classes)
+
+    def __post_init__(self) -> None:
+        check_ranges(self)
+        if len({plain(name) for name in self.classes}) < 2:
+            listed = ", ".join(map(str, self.classes)) or "none"
+            raise ValueError(f"a set needs two or more different classes; found {listed}")
+        if not all(plain(value) for value in self.values):
+            raise ValueError(f"a reference value cannot be empty; found one in the set '{self.name}'")
+
+
 COARSER = -2
-"""Label of a pixel of the first coarser class; those of the others follow downwards. -1 is no class."""
+"""Label of a pixel of the first coarser class; the other coarser classes, then the sets, follow downwards. -1 is no class."""
 
 
 @dataclass(frozen=True)
@@ -87,6 +113,8 @@ class Legend:
     classes: tuple[LandClass, ...]
     coarser: tuple[LandClass, ...] = ()
     """Classes that are parents of others (:func:`nomenclature`)."""
+    sets: tuple[ClassSet, ...] = ()
+    """Sets of classes, as labels of polygons."""
 
     def __post_init__(self) -> None:
         everything = (*self.classes, *self.coarser)
@@ -96,9 +124,12 @@ class Legend:
             if twice:
                 raise LegendError(f"The legend gives the {field} {', '.join(twice)} to more than one class.")
         values = [v for c in everything for v in dict.fromkeys(plain(v) for v in (c.values or (c.code,)))]
+        values += [v for c in self.sets for v in dict.fromkeys(plain(v) for v in (c.values or (c.name,)))]
         twice = sorted({v for v in values if values.count(v) > 1})
         if twice:
-            raise LegendError(f"The legend assigns the reference value {', '.join(twice)} to more than one class.")
+            raise LegendError(
+                f"The legend assigns the reference value {', '.join(twice)} to more than one class or set of classes."
+            )
         if not self.classes:
             raise LegendError("The legend has no class. Give at least one.")
 
@@ -138,11 +169,13 @@ class Legend:
     @cached_property
     def _positions(self) -> dict[str, int]:
         numbered = (*enumerate(self.classes), *((COARSER - j, c) for j, c in enumerate(self.coarser)))
-        return {plain(v): i for i, c in numbered for v in (c.values or (c.code,))}
+        found = {plain(v): i for i, c in numbered for v in (c.values or (c.code,))}
+        first = COARSER - len(self.coarser)
+        return found | {plain(v): first - j for j, c in enumerate(self.sets) for v in (c.values or (c.name,))}
 
-    def labelled(self, label: int) -> LandClass:
-        """Return the class, perhaps a coarser one, of a label."""
-        return self.classes[label] if label >= 0 else self.coarser[COARSER - label]
+    def labelled(self, label: int) -> LandClass | ClassSet:
+        """Return the class, perhaps a coarser one, or the set of classes of a label."""
+        return self.classes[label] if label >= 0 else (*self.coarser, *self.sets)[COARSER - label]
 
     def path(self, index: int) -> tuple[str, ...]:
         """Return the names from the top level of the nomenclature down to the class of the map at `index`.
@@ -192,14 +225,15 @@ class Legend:
         return tuple(self.level(number) for number in range(1, self.depth + 1))
 
     def below(self, label: int) -> NDArray[np.bool_]:
-        """Return whether each class of the map is the class of a label, or is below it, (K,)."""
-        name = plain(self.labelled(label).name)
-        return np.array([name in map(plain, self.path(i)) for i in range(len(self.classes))])
+        """Return whether each class of the map is the class of a label, or is below it or in its set, (K,)."""
+        one = self.labelled(label)
+        names = set(map(plain, one.classes if isinstance(one, ClassSet) else (one.name,)))
+        return np.array([not names.isdisjoint(map(plain, self.path(i))) for i in range(len(self.classes))])
 
     @property
     def groups(self) -> NDArray[np.bool_]:
-        """Whether each class of the map is below each coarser class, (J, K)."""
-        rows = [self.below(COARSER - j) for j in range(len(self.coarser))]
+        """Whether each class of the map is below each coarser class, or in each set, (J, K)."""
+        rows = [self.below(COARSER - j) for j in range(len(self.coarser) + len(self.sets))]
         return np.array(rows, bool).reshape(len(rows), len(self.classes))
 
     def at_level(self, number: int) -> "Legend":
@@ -271,8 +305,28 @@ class Legend:
         more = (c for c in other.classes if c.code not in self.codes)
         return Legend(tuple(replace(c, values=()) for c in (*self.classes, *more)))
 
+    def with_sets(self, sets: Sequence[ClassSet]) -> "Legend":
+        """Return the legend with sets of its classes.
+
+        Raises
+        ------
+        LegendError
+            A set has an unknown class, or only one class of the map in it, or its reference value belongs to another class.
+        """
+        known = {plain(c.name) for c in (*self.classes, *self.coarser)}
+        legend = replace(self, sets=tuple(sets))
+        for j, one in enumerate(sets):
+            if unknown := [name for name in one.classes if plain(name) not in known]:
+                listed = ", ".join(c.name for c in (*self.classes, *self.coarser))
+                raise LegendError(
+                    f"The set '{one.name}' has the class '{unknown[0]}', which is not in the legend. Classes: {listed}."
+                )
+            if legend.below(COARSER - len(self.coarser) - j).sum() < 2:
+                raise LegendError(f"The set '{one.name}' has only one class of the map in it. Use the class itself.")
+        return legend
+
     def without(self, names: Sequence[str]) -> "Legend":
-        """Return the legend without the classes called `names`."""
+        """Return the legend without the classes called `names`; a set keeps its other classes."""
         return replace(self, classes=tuple(c for c in self.classes if c.name not in names))
 
 

@@ -11,7 +11,7 @@ from bocage.errors import Problem, RecipeError
 from bocage.evaluation import Evaluation
 from bocage.finish import Finishing
 from bocage.grid import Grid
-from bocage.legend import LandClass, Legend
+from bocage.legend import ClassSet, LandClass, Legend
 from bocage.mapping import Mapping, Workers
 from bocage.models.ensemble import MOST
 from bocage.objects import Segmenting
@@ -60,6 +60,8 @@ class LegendChoice:
     """CSV file with the columns code, name, color, parent, values (separated by ``;``, numbers also by blanks)."""
     classes: tuple[LandClass, ...] = ()
     """Classes of the legend, each a table."""
+    sets: tuple[ClassSet, ...] = ()
+    """Sets of classes for polygons of which one knows only that their class is one of these, each a table."""
     level: Annotated[int, Range(0, 100)] = 0
     """Level of a hierarchical nomenclature whose classes are mapped, from 1 (the coarsest); 0: the finest classes."""
 

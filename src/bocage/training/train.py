@@ -132,7 +132,8 @@ class Trainer:
         """Return a draw without the training samples of coarser classes, which a model that is fitted at once cannot use."""
         kept = draw.train[self.samples.label[draw.train] >= 0]
         if coarse := len(draw.train) - len(kept):
-            progress.say(f"Draw {number + 1}: {coarse} pixels of coarser classes do not train '{self.choice.name}'.")
+            of_what = f"{coarse} pixels of coarser classes or sets of classes"
+            progress.say(f"Draw {number + 1}: {of_what} do not train '{self.choice.name}'.")
         return replace(draw, train=kept)
 
     def _ensemble(self, number: int, where: SplitLayout, progress: Progress) -> Trained:

@@ -22,6 +22,8 @@ BOOKMARKS = 8
 """Number of confusions that are listed."""
 RIGHT, WRONG = (44, 123, 182, 200), (215, 25, 28, 255)
 """Colours of test pixels, RGBA."""
+UNKNOWN = "#808080"
+"""Colour of polygons of a set of classes, which is no class of the map."""
 GONE = (DataSourceError, DataLayerError, FeatureError, OSError)
 
 
@@ -58,8 +60,8 @@ def labelled_polygons(viewed: Viewed) -> Iterator[tuple[Any, dict[str, Any]]]:
     for shape, label, polygon in zip(table.geometry, table.label, table.polygon, strict=True):
         number, name = int(polygon), recipe.legend.labelled(int(label)).name
         yield shape, {
-            "class": name, "color": colors[name], "part": part.get(number, "unused"), "tested": tested.get(number, 0),
-            "wrong": wrong.get(number, 0), "polygon": number,
+            "class": name, "color": colors.get(name, UNKNOWN), "part": part.get(number, "unused"),
+            "tested": tested.get(number, 0), "wrong": wrong.get(number, 0), "polygon": number,
         }  # fmt: skip
 
 
