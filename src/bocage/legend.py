@@ -175,7 +175,8 @@ class Legend:
 
     def labelled(self, label: int) -> LandClass | ClassSet:
         """Return the class, perhaps a coarser one, or the set of classes of a label."""
-        return self.classes[label] if label >= 0 else (*self.coarser, *self.sets)[COARSER - label]
+        others: tuple[LandClass | ClassSet, ...] = (*self.coarser, *self.sets)
+        return self.classes[label] if label >= 0 else others[COARSER - label]
 
     def path(self, index: int) -> tuple[str, ...]:
         """Return the names from the top level of the nomenclature down to the class of the map at `index`.
