@@ -37,8 +37,6 @@ class State:
     """Best weights so far."""
     average: dict[str, Tensor] = field(default_factory=dict)
     """Moving average of the parameters; empty if ``ema`` is 0."""
-    thresholds: dict[str, Tensor] = field(default_factory=dict)
-    """Moving averages of the unlabelled pixels; empty without them."""
 
 
 def save(where: SplitLayout, identity: str, model: nn.Module, optimiser: Optimizer, state: State) -> None:

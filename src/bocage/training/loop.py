@@ -34,7 +34,6 @@ from bocage.training import checkpoint
 from bocage.training.augmentation import Augmentation
 from bocage.training.batches import Ahead, Minibatch, batches
 from bocage.training.checkpoint import State
-from bocage.training.consistency import Consistency, Thresholds, prior_of, views, with_pseudo_labels, with_unlabelled
 from bocage.training.curves import Epoch
 from bocage.training.losses import criterion_of
 from bocage.training.scaling import Normalisation
@@ -73,10 +72,6 @@ class Task:
     """Fingerprint of the initial weights; empty for random weights."""
     coarser: NDArray[np.bool_] = field(default_factory=lambda: np.zeros((0, 0), bool))
     """(J, K) whether each class is below each coarser class, whose samples have negative labels."""
-    free: Chips | None = None
-    """Unlabelled pixels; None: supervised training."""
-    consistency: Consistency = Consistency()
-    """Settings of the loss of the unlabelled pixels."""
     ends_saved: bool = False
     """Whether a checkpoint of the last epoch is written, from which the complete training can be restored."""
 
@@ -260,37 +255,18 @@ class _Work:
         made = batches(
             task.chips, members, task.normalisation, settings.batch_size, generator, _augmentation(task)
         )  # fmt: skip
-        if task.free is not None:
-            made = zip(made, self._views(number), strict=False)
         ready = Ahead(made)
         steps = max(1, -(-len(members) // settings.batch_size))
         self.model.train()
         total, n, started = 0.0, 0, time.monotonic()
         for step, batch in enumerate(ready):
-            pair = None
-            if task.free is not None:
-                batch, pair = batch
             self._set_rate((number - 1 + step / steps) / settings.epochs)
             size = len(batch.labels)
             own = batch.part(self.fabric.global_rank, self.fabric.world_size)
-            if pair is not None:
-                own = with_unlabelled(own, pair, task.model, self._thresholds(), task.n_classes)
             loss = self._step(own, f"epoch {number}, batch {step + 1}")
             total, n = total + loss * size, n + size
         spent = time.monotonic() - started
         return self._mean_over_processes(total / max(n, 1)), ready.waited / max(spent, 1e-9)
-
-    def _views(self, number: int) -> Iterator[Any]:
-        task, how = self.task, self.task.consistency
-        generator = np.random.default_rng((task.epoch_seed(number), 1))
-        strong = replace(_augmentation(task), jitter=how.jitter, date_dropout=how.date_dropout)
-        size = task.settings.batch_size * how.ratio
-        return views(task.free, task.normalisation, size, 1_000_000, generator, strong)
-
-    def _thresholds(self) -> Thresholds:
-        task = self.task
-        prior = prior_of(task.chips.label[task.draw.train], task.n_classes)
-        return Thresholds(task.consistency, prior, self.state.thresholds)
 
     def _set_rate(self, done: float) -> None:
         settings = self.task.settings
@@ -305,11 +281,7 @@ class _Work:
         settings = self.task.settings
         self.optimiser.zero_grad()
         device = self.fabric.device
-        criterion = self.criterion
-        if self.task.free is not None:
-            how, size = self.task.consistency, settings.batch_size * self.task.consistency.ratio
-            criterion = with_pseudo_labels(criterion, self.task.n_classes, size, how.weight)
-        loss = self.model.loss(moved(batch.inputs, device), batch.labels.to(device), criterion)
+        loss = self.model.loss(moved(batch.inputs, device), batch.labels.to(device), self.criterion)
         value = float(loss.detach())
         if not math.isfinite(value):
             raise _diverged(self.task, batch, f"The training loss is {value} at {where}")

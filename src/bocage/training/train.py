@@ -24,7 +24,6 @@ from bocage.training.augmentation import Augmentation, cut_off
 from bocage.training.batches import batches, dates_of, make_batch
 from bocage.training.budget import budgeted, steps_of
 from bocage.training.choice import Choice
-from bocage.training.consistency import Consistency
 from bocage.training.curves import write_curves
 from bocage.training.ensemble import combined, part_of
 from bocage.training.held_out import calibrated
@@ -56,8 +55,6 @@ class Trainer:
     """Number of the network among the members of a mixture; member 0 is the network that is trained without a mixture."""
     normalisation: Normalisation | None = None
     """Scaling of the bands; None: from the training samples."""
-    free: Chips | None = None
-    consistency: Consistency = Consistency()
     part: Part | None = None
     """Samples of the region whose member is trained; None: all."""
 
@@ -266,7 +263,7 @@ class Trainer:
         return Task(
             f"training {name}, draw {number + 1} of {samples.draws}", model, samples.chips, draw, len(samples.legend.classes),
             normalisation, settings, _seed(samples, number, self.member), where, self.start.fingerprint if self.start else "",
-            samples.legend.groups, self.free, self.consistency,
+            samples.legend.groups,
         )  # fmt: skip
 
     def _fit(self, task: Task, progress: Progress) -> None:
