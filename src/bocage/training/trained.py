@@ -268,7 +268,7 @@ class Trained:
         if record["format"] > UNCHECKED:
             check_folder(model)
         sources = {name: record_of(entry) for name, entry in record["sources"].items()}
-        legend = Legend(*(_classes(record.get(key, ())) for key in ("legend", "coarser")))
+        legend = Legend(_classes(record.get("legend", ())), _classes(record.get("coarser", ())))
         architecture = MODELS.get(record["name"])
         config = config_of(architecture.Config, record["config"])
         network = build(architecture, {n: r.spec for n, r in sources.items()}, len(legend.classes), config)
