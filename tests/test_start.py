@@ -39,6 +39,7 @@ def test_a_recipe_is_written_and_read_without_pytorch(landscape, tmp_path):
         "from pathlib import Path\nfrom bocage.jobs.init import write_recipe\nfrom bocage.recipe import read_recipe\n"
         f"import bocage.jobs.check\nland, out = Path({str(landscape)!r}), Path({str(tmp_path / 'recipe.toml')!r})\n"
         "write_recipe(land, land / 'reference.gpkg', 'code', out)\n"
+        "out.write_text(out.read_text().replace('\"?\"', '[4]'))\n"
         "assert read_recipe(out).choice.config.preset == 'medium'"
     )
     assert "torch" not in held(code)

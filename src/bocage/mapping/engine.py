@@ -162,6 +162,8 @@ class Making:
         cell, tile = lattice(trained, scene.grid.shape, settings.tile)
         bands = {name: LAYERS[name].bands(frame) for name in settings.layers}
         where = str(device_of(device))
+        if slow := trained.model.slow_because(device_of(device)):
+            progress.say(slow)
         task = Task(trained, scene, Store(folder.windows, bands, tile), frame, cell, settings.precision, region, where)
         tiles = in_blocks(scene.grid.tiles(tile))
         windows = [w for w in tiles if region is None or region.touches(scene.grid, w)]

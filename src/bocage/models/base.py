@@ -111,6 +111,10 @@ class Network(nn.Module):
         By default, a network does not use physical values.
         """
 
+    def slow_because(self, device: torch.device) -> str:
+        """Return why this computer computes windows in a slower form, as a sentence; empty if it does not."""
+        return ""
+
     def forward(self, batch: Batch) -> Tensor:
         """Return the logits (B, K, Y, X) of each map pixel whose footprint is inside the batch; 1 x 1 for one footprint."""
         raise NotImplementedError

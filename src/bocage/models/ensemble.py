@@ -79,6 +79,10 @@ class Ensemble(Network):
         found = {name: f for name, f in network.footprints.items() if name in batch or not self.any_source}
         return found or dict(network.footprints)
 
+    def slow_because(self, device: torch.device) -> str:
+        """Return the reason of the first member that has one."""
+        return next((why for member in self._networks if (why := member.slow_because(device))), "")
+
     def loss(self, batch: Batch, labels: Tensor, criterion: Criterion) -> Tensor:
         """Return the sum of the losses of the members, without those that are fitted to all samples at once."""
         trained = [member for member in self._networks if not member.abilities.fitted]

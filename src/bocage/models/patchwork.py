@@ -44,6 +44,8 @@ NEVER = -1e30
 """Energy of a masked date: its attention is 0."""
 LEAST, WORTH_COMPILING = 16, 1 << 10
 """Columns, and pixels, of the smallest window that is computed in one pass."""
+NO_LANES = "The processor has no AVX2 and FMA instructions: patchwork uses the layers of PyTorch, in about twice the time."
+"""Said at the start of a map."""
 ROWS = 8
 """Rows of pixels whose series are rearranged at a time outside training."""
 WIDTHS = {"small": (32, 4), "medium": (64, 8), "large": (128, 8)}
@@ -347,6 +349,12 @@ class Model(Network):
         for name, encoder in self.encoders.items():
             if isinstance(encoder, SeriesEncoder) and encoder.shares is not None and name in offset:
                 encoder.shares.use_scaling(offset[name], scale[name])
+
+    def slow_because(self, device: torch.device) -> str:
+        """Return that the processor has no instructions for windows in one pass, if this is so; empty on other devices."""
+        from bocage.models.lanes import USABLE
+
+        return "" if USABLE or device.type != "cpu" else NO_LANES
 
     def forward(self, batch: Batch) -> Tensor:
         """Return the logits (B, K, Y, X)."""
