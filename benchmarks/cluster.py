@@ -29,7 +29,7 @@ from bocage.recipe import read_recipe
 from bocage.run import open_scene
 from bocage.training import Trained
 
-COUNTS, ROUNDS = (2000, 6000, 10_000), 3
+COUNTS, ROUNDS = (2000, 6000, 10_000), 2
 """Numbers of windows that the scheduler holds; rounds of the map."""
 
 
@@ -81,7 +81,7 @@ def _graph() -> dict[str, float]:
 
 def _efficiency(folder: Path) -> dict[str, float]:
     """Return the CPU time of one worker and of two for the windows of a map, in seconds."""
-    recipe = cost._written(folder / "scene", 2)
+    recipe = cost._written(folder / "scene", 1)
     bocage("train", recipe, "--out", folder / "run")
     trained = Trained.load(RunLayout(folder / "run").split(0).model.path)
     scene = open_scene(read_recipe(recipe))
