@@ -19,6 +19,7 @@ SHORT = (
     "windows",
     "reading",
     "steps",
+    "trees",
     "blocks",
     "starts",
     "texture",

@@ -44,7 +44,9 @@ NEVER = -1e30
 """Energy of a masked date: its attention is 0."""
 LEAST, WORTH_COMPILING = 16, 1 << 10
 """Columns, and pixels, of the smallest window that is computed in one pass."""
-NO_LANES = "The processor has no AVX2 and FMA instructions: patchwork uses the layers of PyTorch, in about twice the time."
+NO_LANES = (
+    "The processor has no AVX2 and FMA instructions: patchwork uses the layers of PyTorch, in about twice the time."
+)
 """Said at the start of a map."""
 ROWS = 8
 """Rows of pixels whose series are rearranged at a time outside training."""
