@@ -77,7 +77,7 @@ def shelf_page(plural: str, shelf: Shelf[Any], place: str) -> str:
             lines += _settings(thing, place)
         else:
             signature = f"`{name}({', '.join(thing.__annotations__)})`".replace(", return", "")
-            lines += [signature, "", thing.__doc__ or "", ""]
+            lines += [signature, "", getattr(thing, "module", thing).__doc__ or "", ""]
     return "\n".join(lines)
 
 
