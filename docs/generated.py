@@ -70,14 +70,15 @@ def shelf_page(plural: str, shelf: Shelf[Any], place: str) -> str:
         "",
     ]
     for name in shelf:
-        thing = shelf.get(name)
+        found = shelf.get(name)
+        thing = getattr(found, "module", found)  # the module of a network
         lines += [f"## {name}", ""]
         if hasattr(thing, "__file__"):
             lines += ["```{eval-rst}", f".. automodule:: {thing.__name__}", "   :no-members:", "```", ""]
             lines += _settings(thing, place)
         else:
             signature = f"`{name}({', '.join(thing.__annotations__)})`".replace(", return", "")
-            lines += [signature, "", getattr(thing, "module", thing).__doc__ or "", ""]
+            lines += [signature, "", thing.__doc__ or "", ""]
     return "\n".join(lines)
 
 
