@@ -23,8 +23,9 @@ from bocage.machine import cores
 from bocage.mapping import Computing, Mapping, make_map
 from bocage.mapping.engine import Making
 from bocage.mapping.predict import Forward, infer, read_inputs
+from bocage.mapping.settings import Workers
 from bocage.mapping.work import Task, Worker
-from bocage.mapping.workers import Crew, Workers, working
+from bocage.mapping.workers import Crew, working
 from bocage.progress import QUIET
 from bocage.recipe import parse
 from bocage.run import open_run

@@ -1,4 +1,7 @@
-"""Patchwork from input files to COGs on all cores, compared with Orfeo ToolBox's random forest on the Sentinel-2 series alone.
+"""Patchwork from input files to COGs on all cores, compared with forests on the same scene.
+
+The forests are those of scikit-learn and LightGBM in Bocage (all sources; masked values interpolated in time or left to the
+trees) and that of Orfeo ToolBox on the Sentinel-2 series alone.
 
 The scene has Sentinel-2 (34 dates with clouds, 10 bands), Sentinel-1 (24 dates) and a panchromatic band with 6 x 6 pixels per
 10 m pixel, in 16-bit GeoTIFFs. The noise of a pixel is four times the distance between classes, so that the trees are deep, as
@@ -30,6 +33,11 @@ side, rounds."""
 S2 = ("blue", "green", "red", "rededge1", "rededge2", "rededge3", "nir", "nir08", "swir16", "swir22")
 S2_DATES, S1_DATES = 34, 24
 YEAR = 2022
+FORESTS = {
+    "random_forest": {"name": "random_forest", "trees": 100, "max_depth": 25, "gaps": "linear"},
+    "lightgbm": {"name": "lightgbm"},
+}
+"""Other models of Bocage on the same scene; 100 trees of depth 25, as in Orfeo ToolBox."""
 
 
 def run() -> str:
@@ -39,6 +47,7 @@ def run() -> str:
         bocage("train", path, "--out", folder / "run")
         bocage("map", path, "--out", folder / "run")  # compares bfloat16 with float32, first time only
         works = {precision: _ours(folder, path, precision) for precision in _precisions()}
+        works |= {name: _forest(folder, path, name) for name in FORESTS}
         if otb.is_installed():
             works["otb"] = _theirs(folder / "scene")
         spent = interleaved(works, ROUNDS)
@@ -60,7 +69,8 @@ def run() -> str:
     )
     return (
         f"{S2_DATES} + {S1_DATES} dates and VHR, files to COGs, map pixels/s: patchwork "
-        f"{', '.join(f'{speed[p]:,.0f} in {p}' for p in speed if p != 'otb')}; {forest}. "
+        f"{', '.join(f'{speed[p]:,.0f} in {p}' for p in _precisions())}; "
+        f"{', '.join(f'{name} {speed[name]:,.0f}' for name in FORESTS)}; {forest}. "
         f"{TALLER} times the area: {larger:,.0f}. Peak memory {peaks[0]:.0f} MB, and {peaks[1]:.0f} MB"
     )
 
@@ -139,6 +149,19 @@ def recipe(precision: str) -> Table:
 def _ours(folder: Path, path: Path, precision: str) -> Callable[[], Any]:
     own, out = write(path.with_name(f"{precision}.toml"), recipe(precision)), folder / f"map-{precision}"
     model = RunLayout(folder / "run").split(0).model.path
+
+    def work() -> None:
+        shutil.rmtree(out, ignore_errors=True)
+        bocage("map", own, "--model", model, "--out", out)
+
+    return work
+
+
+def _forest(folder: Path, path: Path, name: str) -> Callable[[], Any]:
+    """Train another model of Bocage on the same samples; return the mapping function."""
+    own = write(path.with_name(f"{name}.toml"), recipe("float32") | {"model": FORESTS[name]})
+    bocage("train", own, "--out", folder / f"run-{name}")
+    model, out = RunLayout(folder / f"run-{name}").split(0).model.path, folder / f"map-{name}"
 
     def work() -> None:
         shutil.rmtree(out, ignore_errors=True)

@@ -22,7 +22,8 @@ from benchmarks.recipes import Table
 from benchmarks.rivals import FEWER, MODELS, MODELS_FOLDER, Bench, recipe_of
 from bocage.mapping import pixels_per_second
 from bocage.models import patchwork
-from bocage.models.base import InputSpec, SourceTensor
+from bocage.models.base import SourceTensor
+from bocage.models.card import InputSpec
 
 RESULTS, ROUNDS, WHOLE = Results("parts"), 3, "all parts"
 STATES = ("all data", "no S2", "60 % of the dates missing")

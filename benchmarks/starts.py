@@ -1,64 +1,81 @@
-"""Time to the first line and to the end of commands that people type often, and their peak memory.
+"""Start of commands that people type often: CPU time to the end, and of the imports; `bocage map` to its first window.
 
     python -m benchmarks starts
 
-Commands run in their own process, interleaved; medians. ``init`` and ``check`` get a small simulated landscape.
+Commands run in their own process, interleaved; CPU time of the process, medians. ``init``, ``check`` and ``map`` get a small
+simulated landscape. PyTorch takes the time of ``import torch``; a command that does not compute with it does not import it.
 """
 
-import resource
+import os
 import subprocess
 import sys
-import time
 from collections.abc import Sequence
+from pathlib import Path
 from statistics import median
 
 from benchmarks.frame import Results
 from benchmarks.measuring import scratch
+from bocage.layout import RunLayout
 
 ROUNDS = 5
 LANDSCAPE = ("--height", "401", "--width", "400", "--polygons", "4", "--sensor", "s2")
+IMPORTS = ("torch", *(f"bocage.jobs.{name}" for name in ("view", "init", "check", "report", "map")))
+FIRST_WINDOW = """
+import os, sys
+from bocage.cli.main import main
+from bocage.mapping import work
+work.read_inputs = lambda *_: os._exit(0)
+main(sys.argv[1:])
+"""
+"""Program that ends when `bocage map` reads its first window."""
 
 
 def run() -> str:
     """Measure all commands and return the table."""
     with scratch() as folder:
-        land = folder / "land"
-        subprocess.run(_bocage("simulate", land, *LANDSCAPE), check=True, capture_output=True)
-        commands = {
-            "--help": ["--help"],
-            "models": ["models"],
-            "sensors": ["sensors"],
-            "init": ["init", land, land / "reference.gpkg", "--out", folder / "recipe.toml"],
-            "check": ["check", land / "random_forest.toml"],
-        }
-        times: dict[str, list[tuple[float, float]]] = {key: [] for key in commands}
+        commands = _commands(folder)
+        times: dict[str, list[float]] = {key: [] for key in commands}
         for _ in range(ROUNDS):
-            for key, arguments in commands.items():
+            for key, command in commands.items():
                 (folder / "recipe.toml").unlink(missing_ok=True)
-                times[key].append(_times(_bocage(*arguments)))
-    found = {
-        key: {"first_line": median(t[0] for t in ts), "end": median(t[1] for t in ts)} for key, ts in times.items()
+                times[key].append(_cpu(command))
+    found = {key: round(median(values), 2) for key, values in times.items()}
+    Results("starts").save({"cpu_seconds": found})
+    return "CPU time\n" + "\n".join(f"{key:24} {value:5.2f} s" for key, value in found.items())
+
+
+def _commands(folder: Path) -> dict[str, list[str]]:
+    land, out = folder / "land", folder / "run"
+    _cpu(_bocage("simulate", land, *LANDSCAPE))
+    recipe = land / "patchwork.toml"
+    quick = ("--set", "training.epochs=1", "--set", "training.steps=[0,0]", "--set", "split.draws=1")
+    _cpu(_bocage("train", recipe, "--out", out, *quick))
+    model = RunLayout(out).split(0).model.path
+    mapped = ["map", recipe, "--model", model, "--out", folder / "map"]
+    return {
+        **{f"import {name}": [sys.executable, "-c", f"import {name}"] for name in IMPORTS},
+        "--help": _bocage("--help"),
+        "models": _bocage("models"),
+        "init": _bocage("init", land, land / "reference.gpkg", "--out", folder / "recipe.toml"),
+        "check": _bocage("check", recipe),
+        "map to its first window": [sys.executable, "-c", FIRST_WINDOW, *map(str, mapped)],
     }
-    peak = round(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1e3)
-    Results("starts").save({"seconds": found, "peak_mb": peak})
-    return "\n" + "\n".join(f"{key:8} {t['first_line']:5.2f} s  {t['end']:5.2f} s" for key, t in found.items())
 
 
 def _bocage(*arguments: object) -> list[str]:
     return [sys.executable, "-m", "bocage", *map(str, arguments)]
 
 
-def _times(command: Sequence[str]) -> tuple[float, float]:
-    """Return the seconds to the first output on either stream, and to the end."""
-    started = time.perf_counter()
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, bufsize=0) as process:
-        assert process.stdout is not None
-        process.stdout.read(1)
-        first = time.perf_counter() - started
-        process.stdout.read()
+def _cpu(command: Sequence[str]) -> float:
+    """Return the CPU time of a command and of its threads, in seconds."""
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+    assert process.stderr is not None
+    text = process.stderr.read()
+    _, status, usage = os.wait4(process.pid, 0)
+    process.returncode = os.waitstatus_to_exitcode(status)
     if process.returncode not in (0, 1):  # 1: findings of check
-        raise RuntimeError(f"{' '.join(command)}: exit code {process.returncode}")
-    return first, time.perf_counter() - started
+        raise RuntimeError(f"{' '.join(command)}: exit code {process.returncode}: {text.decode()[-500:]}")
+    return usage.ru_utime + usage.ru_stime
 
 
 if __name__ == "__main__":

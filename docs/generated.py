@@ -70,7 +70,8 @@ def shelf_page(plural: str, shelf: Shelf[Any], place: str) -> str:
         "",
     ]
     for name in shelf:
-        thing = shelf.get(name)
+        found = shelf.get(name)
+        thing = getattr(found, "module", found)  # the module of a network
         lines += [f"## {name}", ""]
         if hasattr(thing, "__file__"):
             lines += ["```{eval-rst}", f".. automodule:: {thing.__name__}", "   :no-members:", "```", ""]

@@ -359,7 +359,7 @@ def test_a_stored_forest_is_a_forest():
 
     from bocage.errors import ModelError
     from bocage.models import MODELS
-    from bocage.models.gru import S2 as SPEC
+    from bocage.models.settings.gru import S2 as SPEC
 
     architecture = MODELS.get("random_forest")
     model = architecture.Model({"s2": SPEC}, 2, architecture.Config())

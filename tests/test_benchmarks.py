@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from benchmarks import (
     contest,
+    cost,
     engine,
     forest,
     learning,
@@ -45,7 +46,11 @@ RECIPES = {
     ],
     "memory": lambda land: [memory.quick_recipe(land)],
     "engine": lambda land: [engine.quick_recipe(land)],
-    "operational": lambda land: [operational.recipe(precision) for precision in ("float32", "bfloat16")],
+    "operational": lambda land: [
+        *(operational.recipe(precision) for precision in ("float32", "bfloat16")),
+        *(operational.recipe("float32") | {"model": model} for model in operational.FORESTS.values()),
+    ],
+    "cost": lambda land: [cost.recipe()],
     "forest": lambda land: [forest.recipe()],
 }
 """Benchmark → the recipes that it runs, given a landscape."""

@@ -249,7 +249,7 @@ def test_overlapping_polygons_are_in_the_report(recipe, landscape):
 
 
 def test_a_surprise_writes_a_log_and_exits_3(recipe, capsys, monkeypatch):
-    monkeypatch.setattr("bocage.run.opening.make_scene", lambda *a: 1 / 0)
+    monkeypatch.setattr("bocage.run.opened.make_scene", lambda *a: 1 / 0)
     assert main(["run", str(recipe()), "--out", "out"]) == 3
     said = capsys.readouterr().err
     (log,) = Path().glob("bocage-error-*.log")

@@ -21,7 +21,7 @@ from bocage.testing import random_batch
 from bocage.training import Normalisation, Region, Trained
 from bocage.training.calibration import Calibration
 from bocage.training.export import export
-from bocage.training.trained import SourceRecord
+from bocage.training.records import SourceRecord
 from test_contracts import MODEL_CASES
 
 LEGEND = Legend((LandClass(1, "maize"), LandClass(4, "wet meadow"), LandClass(9, "water")))

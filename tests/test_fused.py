@@ -1,11 +1,21 @@
 """Windows of patchwork in one pass (models/fused.py) compared with the layers of PyTorch."""
 
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
 import pytest
 import torch
 
 from bocage.grid import Ratio
-from bocage.models import InputSpec, SourceTensor, build, patchwork
+from bocage.mapping.lattice import lattice
+from bocage.mapping.predict import Forward, infer, read_inputs
+from bocage.models import InputSpec, SourceTensor, build, fused, patchwork
 from bocage.models.lanes import USABLE
+from bocage.recipe import read_recipe
+from bocage.run import open_run
+from bocage.testing import tiny_landscape
+from bocage.training import Trained
+from conftest import S2, trained_briefly, written
 
 pytestmark = [
     pytest.mark.slow,  # the functions are compiled on first use
@@ -77,3 +87,90 @@ def test_a_pixel_does_not_depend_on_the_window():
 
 def _cropped(tensor, first):
     return SourceTensor(tensor.values[..., first:, first:], tensor.valid[..., first:, first:], tensor.days)
+
+
+def test_a_pixel_does_not_depend_on_the_clouds_of_its_neighbours():
+    network = _network()
+    batch = _batch(network)["s2"]
+    valid = batch.valid.clone()
+    valid[..., 5::3] = False  # dates of a vector are then computed for fewer pixels, or not at all
+    reach = network.encoders["s2"].reach
+    pixels = torch.zeros(SIDE, SIDE, dtype=torch.bool)
+    pixels[:, [0, 1]] = True  # their neighbourhoods have no changed pixel
+    with torch.inference_mode():
+        encoder = network.encoders["s2"]
+        before, after = (encoder(SourceTensor(batch.values, mask, batch.days), 0.0) for mask in (batch.valid, valid))
+    assert reach == 1
+    assert not torch.equal(before[0], after[0])
+    for seen, again in zip(before, after, strict=True):
+        assert torch.equal(seen[:, pixels], again[:, pixels])
+
+
+def test_masked_dates_have_exactly_no_weight():
+    from bocage.machine import compiled
+    from bocage.models.lanes import COUNT, exponential, load, store
+
+    @compiled
+    def work(values):
+        store(values, 0, exponential(load(values, 0)))
+
+    values = np.full(COUNT, -1e30, np.float32)
+    values[:3] = 0, -1, -80
+    work(values)
+    assert (values[3:] == 0).all()
+    np.testing.assert_allclose(values[:3], np.exp(np.float32([0, -1, -80])), rtol=3e-7)
+
+
+class _Counted:
+    """Counts the windows that are computed in one pass, and passes them on."""
+
+    def __init__(self, function):
+        self.function, self.calls = function, 0
+
+    def __call__(self, *arguments):
+        self.calls += 1
+        return self.function(*arguments)
+
+
+def test_probabilities_are_the_same_bits_for_any_tiling_and_number_of_threads(tmp_path, monkeypatch):
+    """The windows of a map consist of cells of one shape, so that every product has the same shape."""
+    monkeypatch.setattr("bocage.mapping.lattice.DENSE", 32)
+    trained, scene = _trained(tmp_path)
+    passes = _Counted(fused.series)
+    monkeypatch.setattr(fused, "series", passes)
+    shape = scene.grid.shape
+    maps = {}
+    for tile in (32, 64, 96):
+        cell, side = lattice(trained, shape, tile)
+        for threads in (1, 2, 3):
+            maps[tile, threads] = _mapped(trained, scene, (cell, side), threads)
+    first, *others = maps.values()
+    assert cell == (32, 32)
+    assert passes.calls == 9 * 9, "cells were not computed in one pass"
+    assert len({lattice(trained, shape, tile)[1] for tile in (32, 64, 96)}) == 3
+    assert first.std() > 0
+    assert all(np.array_equal(first.view(np.uint32), other.view(np.uint32)) for other in others)
+
+
+def _trained(folder):
+    """Return a model of a series and an image, and a scene of 80 x 85 pixels that is no multiple of the cells."""
+    land = tiny_landscape(folder / "land", size=80)
+    image = '[sources.pan]\nsensor = "image"\npath = "pan.tif"\nbands = ["pan"]\n'
+    trained_briefly(written(land, 'name = "patchwork"\npreset = "small"', S2 + image), folder, epochs=1)
+    return Trained.load(folder / "t/model"), open_run(read_recipe(land / "recipe.toml"), folder / "run").scene
+
+
+def _mapped(trained, scene, lattice_of, threads):
+    """Return the probabilities of the map, computed in windows by several threads."""
+    cell, side = lattice_of
+    how = Forward(torch.device("cpu"), cell)
+    found = np.zeros((len(trained.legend.classes), *scene.grid.shape), np.float32)
+
+    def work(window):
+        torch.set_num_threads(1)
+        ys, xs = window.slices
+        found[:, ys, xs] = infer(trained, read_inputs(trained, scene, window), window, how).probabilities
+
+    with ThreadPoolExecutor(threads) as pool:
+        list(pool.map(work, scene.grid.tiles(side)))
+    return found

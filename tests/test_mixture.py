@@ -18,8 +18,9 @@ from bocage.layout import ModelLayout, SplitLayout
 from bocage.mapping import make_map
 from bocage.mapping.engine import Computing
 from bocage.models import MODELS, Footprint, InputSpec, SourceTensor, build, card_for, ensemble, gru, lightgbm, mixture
+from bocage.models.member import Member
 from bocage.models.members import MEMBERS
-from bocage.models.mixture import Config, Member
+from bocage.models.mixture import Config
 from bocage.models.tabular import interpolated
 from bocage.recipe import read_recipe
 from bocage.report.sections.summary import model_name

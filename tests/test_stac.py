@@ -36,6 +36,8 @@ class Assets(SimpleHTTPRequestHandler):
     """Serves files by range, like object stores. A path in `cut` loses its connection halfway, once per entry."""
 
     cut: ClassVar[list[str]] = []
+    busy: ClassVar[list[str]] = []
+    """Paths that are answered with 503 (SlowDown of S3), once per entry."""
     seen: ClassVar[list[str]] = []
     """Paths of the files that were requested."""
     asked: ClassVar[list[str]] = []
@@ -48,6 +50,16 @@ class Assets(SimpleHTTPRequestHandler):
             Assets.seen.append(self.path)
         if not path.is_file():
             self.send_error(404)
+            return
+        if self.path in Assets.busy:
+            Assets.busy.remove(self.path)
+            answer = (
+                b"<?xml version='1.0'?><Error><Code>SlowDown</Code><Message>Reduce your request rate.</Message></Error>"
+            )
+            self.send_response(503)
+            self.send_header("Content-Length", str(len(answer)))
+            self.end_headers()
+            self.wfile.write(answer if self.command == "GET" else b"")
             return
         content, status = path.read_bytes(), 200
         total = len(content)
@@ -295,3 +307,46 @@ def test_a_downloaded_asset_keeps_its_mask(world: Path, assets: str, tmp_path: P
     _, valid = source.read(source.grid, source.grid.window)
     assert source.grid.shape[0] < 40
     assert np.array_equal(valid[0], seen[-source.grid.shape[0] :])
+
+
+@pytest.fixture
+def bucket(assets: str, monkeypatch: pytest.MonkeyPatch) -> str:
+    """Address of a folder of the asset server as a bucket of S3, for GDAL."""
+    settings = {
+        "AWS_S3_ENDPOINT": assets.removeprefix("http://"), "AWS_HTTPS": "NO", "AWS_VIRTUAL_HOSTING": "FALSE",
+        "AWS_ACCESS_KEY_ID": "key", "AWS_SECRET_ACCESS_KEY": "secret", "AWS_REGION": "us-east-1",
+    }  # fmt: skip
+    for name, value in settings.items():
+        monkeypatch.setenv(name, value)
+    return "bucket"
+
+
+@pytest.mark.parametrize("protocol", ["http", "/vsis3/"])
+@pytest.mark.parametrize("times", [2, 50])
+def test_a_store_that_answers_503_is_asked_again(protocol, times, world, assets, bucket, tmp_path, monkeypatch) -> None:
+    monkeypatch.setitem(stac.HTTP, "GDAL_HTTP_RETRY_DELAY", "0.01")
+    monkeypatch.setattr(stac, "LONGEST_WAIT", 0.01)
+    name = f"{len(protocol)}-{times}.tif"  # GDAL remembers what it read from an address
+    values = np.arange(1200, dtype=np.uint16).reshape(1, 40, 30)
+    path = write_raster(world / f"stac/s2/assets/{bucket}/{name}", values)
+    with rasterio.open(path) as dataset:
+        west, south, east, north = transform_bounds(dataset.crs, "EPSG:4326", *dataset.bounds)
+    corners = [[west, south], [east, south], [east, north], [west, north], [west, south]]
+    address = f"{protocol}{bucket}/{name}" if protocol == "/vsis3/" else f"{assets}/{bucket}/{name}"
+    item = {
+        "type": "Feature", "stac_version": "1.0.0", "id": "busy", "bbox": [west, south, east, north], "links": [],
+        "geometry": {"type": "Polygon", "coordinates": [corners]}, "properties": {"datetime": "2022-01-03T10:00:00Z"},
+        "assets": {"B04": {"href": address}},
+    }  # fmt: skip
+    (tmp_path / "item.json").write_text(json.dumps(item))
+    monkeypatch.setattr(Assets, "busy", [f"/{bucket}/{name}"] * times)
+    settings = stac.Settings({"red": "B04"}, catalogue=tmp_path / "item.json", cache=tmp_path / "cache", retries=1)
+    if times > 10:
+        with pytest.raises(SourceError, match=r"cannot be read after 2 attempt\(s\).*"):
+            open_source("s", stac, settings)
+        return
+    source = open_source("s", stac, settings)
+    found, valid = source.read(source.grid, source.grid.window)
+    assert not Assets.busy
+    assert np.array_equal(found[0, 0], values[0])
+    assert valid.all()

@@ -1,10 +1,11 @@
 """The machine: cores, memory, devices for PyTorch, and versions of the packages that results depend on."""
 
+import hashlib
 import importlib.metadata
 import os
 import platform
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,10 +23,20 @@ def cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def compiled(function: Callable[..., Any]) -> Any:
-    """Return a function compiled by numba on first use, without the interpreter lock, and cached on disk if possible."""
+def compiled(function: Callable[..., Any], uses: Sequence[Path] = ()) -> Any:
+    """Return a function compiled by numba on first use, without the interpreter lock, and cached on disk if possible.
+
+    Parameters
+    ----------
+    uses
+        Other source files whose functions become part of the compiled one. numba compares the time of the function's own file
+        only; here, the content of all files is part of the name in the cache, so that an earlier version is never used.
+    """
     import numba  # it takes half a second to import
 
+    files = (Path(function.__code__.co_filename), *uses)
+    content = hashlib.sha256(b"".join(path.read_bytes() for path in files if path.is_file()))
+    function.__qualname__ = f"{function.__qualname__}_{content.hexdigest()[:16]}"
     try:
         return numba.njit(nogil=True, cache=True, boundscheck=False)(function)
     except RuntimeError:  # numba has no writable folder for its cache

@@ -35,7 +35,6 @@ from bocage.sources import (
     open_source,
     opening_order,
 )  # fmt: skip
-from bocage.training import Trainer
 from bocage.words import Note
 
 FOUND: dict[str, Severity] = {
@@ -222,7 +221,7 @@ def _look_at_run(recipe: Recipe, seen: Preflight, out: Path) -> Iterator[Finding
         scene = make_scene(
             seen.grid, list(seen.sources.values()), {n: c.preparation for n, c in recipe.sources.items()}
         )
-        network = recipe.choice.build(scene, recipe.legend)
+        network = recipe.choice.build(scene, recipe.legend)  # PyTorch is imported here
     except BocageError as error:
         yield Finding.quoting("model", error)
         return
@@ -232,6 +231,8 @@ def _look_at_run(recipe: Recipe, seen: Preflight, out: Path) -> Iterator[Finding
         means = Note.of("mean_of_models", n=len(members), members=recipe.choice.title)
         yield Finding.of("note", "model", means)
     if seen.pixels is not None:
+        from bocage.training import Trainer
+
         try:
             samples = check_split(seen.pixels, scene, recipe.survey)
             for draw in range(samples.draws):

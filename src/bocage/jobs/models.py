@@ -56,7 +56,7 @@ def counted_facts() -> list[Facts]:
     for name in MODELS:
         architecture = MODELS.get(name)
         card, size = card_of(architecture), size_of(architecture)
-        title = (architecture.__doc__ or name).strip().splitlines()[0]
+        title = (getattr(architecture, "module", architecture).__doc__ or name).strip().splitlines()[0]
         facts.append(
             Facts(
                 name, title, card.paper, card.takes, card.masks, size.parameters, size.multiply_adds, size.footprint,

@@ -1,18 +1,22 @@
 """Trained + Scene → map on disk: read windows with a halo, run the network, write files, on one or more machines."""
 
-from bocage.mapping.areas import AreaCount, Areas, pixel_areas
-from bocage.mapping.codes import check_truth, codes_at, codes_beside, count_codes, locate, read_codes
-from bocage.mapping.delivered import Delivered, open_delivered
-from bocage.mapping.delivery import Item
-from bocage.mapping.engine import LandCoverMap, make_map, open_map, open_map_folder
-from bocage.mapping.predict import Classified, Forward, Prediction, attention_at, classify_at, predict, predict_at
-from bocage.mapping.region import read_region
-from bocage.mapping.settings import Mapping
-from bocage.mapping.speed import pixels_per_second
-from bocage.mapping.suitability import compare_legends, outside_share, proposal
-from bocage.mapping.sureness import Sureness, sureness
-from bocage.mapping.workers import Computing, Workers
-from bocage.mapping.writers import WRITERS, MapBand
+from typing import TYPE_CHECKING
+
+from bocage.later import later
+
+if TYPE_CHECKING:
+    from bocage.mapping.areas import AreaCount, Areas, pixel_areas
+    from bocage.mapping.codes import check_truth, codes_at, codes_beside, count_codes, locate, read_codes
+    from bocage.mapping.delivered import Delivered, open_delivered
+    from bocage.mapping.delivery import Item
+    from bocage.mapping.engine import LandCoverMap, make_map, open_map, open_map_folder
+    from bocage.mapping.predict import Classified, Forward, Prediction, attention_at, classify_at, predict, predict_at
+    from bocage.mapping.region import read_region
+    from bocage.mapping.settings import Computing, Mapping, Workers
+    from bocage.mapping.speed import pixels_per_second
+    from bocage.mapping.suitability import compare_legends, outside_share, proposal
+    from bocage.mapping.sureness import Sureness, sureness
+    from bocage.mapping.writers import WRITERS, MapBand
 
 __all__ = [
     "WRITERS",
@@ -51,3 +55,5 @@ __all__ = [
     "read_region",
     "sureness",
 ]
+
+later(__name__)

@@ -24,11 +24,11 @@ from bocage.mapping.delivery import Delivery, Item
 from bocage.mapping.lattice import lattice
 from bocage.mapping.layers import LAYERS, Frame
 from bocage.mapping.region import read_region
-from bocage.mapping.settings import Mapping
+from bocage.mapping.settings import Computing, Mapping, Workers
 from bocage.mapping.store import Store, checksum, take
 from bocage.mapping.until import scene_for
 from bocage.mapping.work import Done, Task
-from bocage.mapping.workers import Computing, Crew, Workers, working
+from bocage.mapping.workers import Crew, working
 from bocage.mapping.writers import WRITERS
 from bocage.progress import QUIET, Progress
 from bocage.scene import Origin, Scene, origins_of
@@ -162,6 +162,8 @@ class Making:
         cell, tile = lattice(trained, scene.grid.shape, settings.tile)
         bands = {name: LAYERS[name].bands(frame) for name in settings.layers}
         where = str(device_of(device))
+        if slow := trained.model.slow_because(device_of(device)):
+            progress.say(slow)
         task = Task(trained, scene, Store(folder.windows, bands, tile), frame, cell, settings.precision, region, where)
         tiles = in_blocks(scene.grid.tiles(tile))
         windows = [w for w in tiles if region is None or region.touches(scene.grid, w)]

@@ -2,16 +2,18 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from bocage.conformal import members
 from bocage.legend import Legend
-from bocage.mapping.predict import Prediction
 from bocage.mapping.styles import sizes_qml
 from bocage.mapping.writers import MapBand
+
+if TYPE_CHECKING:  # it imports PyTorch
+    from bocage.mapping.predict import Prediction
 
 SETS = ("set_size", "sets", "set_class")
 """Layers of prediction sets."""
@@ -39,7 +41,7 @@ class Layer:
     """A layer of the map, written to one file."""
 
     bands: Callable[[Frame], tuple[MapBand, ...]]
-    compute: Callable[[Prediction, Frame], NDArray[Any]]
+    compute: Callable[["Prediction", Frame], NDArray[Any]]
     """Returns the values (bands, height, width)."""
     legend: Callable[[Legend], Legend] = lambda legend: legend
     """Returns the classes whose codes it has, from the legend of the map."""
@@ -52,7 +54,7 @@ def _classes_bands(frame: Frame) -> tuple[MapBand, ...]:
     return (MapBand("class", dtype, 0, categorical=True),)
 
 
-def _classes(prediction: Prediction, frame: Frame) -> NDArray[Any]:
+def _classes(prediction: "Prediction", frame: Frame) -> NDArray[Any]:
     """Return the user's code of the most probable class; 0 is nodata."""
     codes = np.array(frame.legend.codes, _classes_bands(frame)[0].dtype)
     return np.asarray(codes[prediction.probabilities.argmax(0)] * prediction.valid)[None]
@@ -63,7 +65,7 @@ def _certain_bands(frame: Frame) -> tuple[MapBand, ...]:
     return (MapBand("certain class", dtype, 0, categorical=True),)
 
 
-def _certain(prediction: Prediction, frame: Frame) -> NDArray[Any]:
+def _certain(prediction: "Prediction", frame: Frame) -> NDArray[Any]:
     """Return the code of the finest class whose probability, summed over the classes below it, is at least that of the frame."""
     codes = np.zeros(prediction.valid.shape, _certain_bands(frame)[0].dtype)
     for (
@@ -84,7 +86,7 @@ def _sets_bands(frame: Frame) -> tuple[MapBand, ...]:
     return (MapBand("classes of the set, a bit for each", f"uint{bits}", 0, numbers=True, bits=names),)
 
 
-def _sets(prediction: Prediction, frame: Frame) -> NDArray[Any]:
+def _sets(prediction: "Prediction", frame: Frame) -> NDArray[Any]:
     """Return the members of the prediction sets: bit k (value 2 ** k) of the band, or band k, for class k of the legend."""
     band, found = _sets_bands(frame)[0], members(prediction.probabilities, frame.sets)
     if not band.bits:
@@ -97,7 +99,7 @@ def _set_size_bands(frame: Frame) -> tuple[MapBand, ...]:
     return (MapBand("classes in the set", "uint8" if len(frame.legend.names) <= 255 else "uint16", 0, numbers=True),)
 
 
-def _set_size(prediction: Prediction, frame: Frame) -> NDArray[Any]:
+def _set_size(prediction: "Prediction", frame: Frame) -> NDArray[Any]:
     """Return the number of classes of the prediction sets, from 1; 0 is nodata."""
     size = members(prediction.probabilities, frame.sets).sum(0) * prediction.valid
     return np.asarray(size).astype(_set_size_bands(frame)[0].dtype)[None]
@@ -107,7 +109,7 @@ def _set_class_bands(frame: Frame) -> tuple[MapBand, ...]:
     return (replace(_certain_bands(frame)[0], name="class of the set"),)
 
 
-def _set_class(prediction: Prediction, frame: Frame) -> NDArray[Any]:
+def _set_class(prediction: "Prediction", frame: Frame) -> NDArray[Any]:
     """Return the code of the finest class, at any level, that contains the prediction set; 0 where only the whole legend does."""
     codes, found = np.zeros(prediction.valid.shape, np.int64), members(prediction.probabilities, frame.sets)
     for level in frame.legend.levels:
@@ -117,33 +119,33 @@ def _set_class(prediction: Prediction, frame: Frame) -> NDArray[Any]:
     return np.asarray(codes * prediction.valid).astype(_set_class_bands(frame)[0].dtype)[None]
 
 
-def _percent(name: str, of: Callable[[Prediction], NDArray[Any]]) -> Layer:
+def _percent(name: str, of: Callable[["Prediction"], NDArray[Any]]) -> Layer:
     """Return a layer in hundredths (uint8), 0 to 254; 255 is nodata."""
 
-    def compute(prediction: Prediction, frame: Frame) -> NDArray[Any]:
+    def compute(prediction: "Prediction", frame: Frame) -> NDArray[Any]:
         percent = np.minimum(np.rint(of(prediction) * 100), 254).astype(np.uint8)
         return np.where(prediction.valid, percent, np.uint8(255))[None]
 
     return Layer(lambda frame: (MapBand(name, "uint8", 255),), compute)
 
 
-def _likeliest(prediction: Prediction) -> NDArray[Any]:
+def _likeliest(prediction: "Prediction") -> NDArray[Any]:
     return np.asarray(prediction.probabilities.max(0))
 
 
-def _novelty(prediction: Prediction) -> NDArray[Any]:
+def _novelty(prediction: "Prediction") -> NDArray[Any]:
     assert prediction.novelty is not None
     return prediction.novelty
 
 
-def _entropy(prediction: Prediction) -> NDArray[Any]:
+def _entropy(prediction: "Prediction") -> NDArray[Any]:
     """Return the Shannon entropy of the probabilities, divided by its maximum (all classes equally probable): 0 to 1."""
     p = prediction.probabilities
     terms = np.where(p > 0, p * np.log(np.maximum(p, np.finfo(np.float32).tiny)), 0)
     return np.asarray(np.abs(terms.sum(0)) / np.log(max(2, len(p))))
 
 
-def _margin(prediction: Prediction) -> NDArray[Any]:
+def _margin(prediction: "Prediction") -> NDArray[Any]:
     """Return the probability of the most probable class minus that of the second, 0 to 1."""
     p = prediction.probabilities
     if len(p) < 2:
@@ -158,7 +160,7 @@ def _probabilities_bands(frame: Frame) -> tuple[MapBand, ...]:
     return tuple(MapBand(name, dtype, nodata, scale=scale) for name in frame.legend.names)
 
 
-def _probabilities(prediction: Prediction, frame: Frame) -> NDArray[Any]:
+def _probabilities(prediction: "Prediction", frame: Frame) -> NDArray[Any]:
     """Return the calibrated probability of each class, in hundredths or ten-thousandths; 255 or 65535 is nodata."""
     band = _probabilities_bands(frame)[0]
     stored = np.rint(prediction.probabilities * round(1 / band.scale)).astype(band.dtype)
@@ -169,7 +171,7 @@ def _validity_bands(frame: Frame) -> tuple[MapBand, ...]:
     return tuple(MapBand(f"{name}: clear dates", "uint16", 65535) for name in frame.sources)
 
 
-def _validity(prediction: Prediction, frame: Frame) -> NDArray[Any]:
+def _validity(prediction: "Prediction", frame: Frame) -> NDArray[Any]:
     """Return the number of clear dates of each source, before gap-filling; 0 where a source has no clear date."""
     return np.stack([prediction.clear[name] for name in frame.sources]).astype(np.uint16)
 

@@ -7,13 +7,14 @@ bitwise identical for all tile sizes, numbers of workers and orders of windows.
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
 from bocage.grid import Ratio, Window
+from bocage.mapping.settings import Precision
 from bocage.models import Batch, Footprint, moved, window_positions
 from bocage.progress import QUIET, Progress
 from bocage.samples import Pixels
@@ -22,7 +23,6 @@ from bocage.training import Trained, features_of
 
 TILE = 256
 """Maximum side of the windows around test polygons, in map pixels."""
-Precision = Literal["float32", "bfloat16"]
 
 
 @dataclass(frozen=True)

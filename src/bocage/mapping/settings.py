@@ -1,14 +1,17 @@
 """Settings of the map."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping as AnyMapping
+from dataclasses import dataclass, field
 from datetime import date
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from bocage.conformal import By
+from bocage.machine import cores
 from bocage.mapping.layers import LAYERS, SETS
-from bocage.mapping.predict import Precision
 from bocage.ranges import Range, check_ranges
+
+Precision = Literal["float32", "bfloat16"]
 
 
 @dataclass(frozen=True)
@@ -79,3 +82,48 @@ class Mapping:
             raise ValueError(f"the layer '{asked[0]}' needs the setting 'sets', for example sets = 0.9")
         if (self.where or self.region_layer) and not self.region:
             raise ValueError("'where' and 'region_layer' select polygons of 'region', which is not given")
+
+
+CLUSTERS = ("slurm", "pbs", "sge", "lsf", "oar", "htcondor", "moab")
+"""Batch systems supported by dask-jobqueue."""
+
+
+@dataclass(frozen=True)
+class Workers:
+    """Number and kind of workers. The map does not depend on them."""
+
+    count: Annotated[int, Range(0, 4096)] = 0
+    """Number of processes, at least 0; 0: this process only. With several GPUs, each process uses one. With `cluster`: number of
+    jobs."""
+    threads: Annotated[int, Range(0, 1024)] = 0
+    """Number of networks that compute at a time in each process, each on one core; 0: all cores, shared between the processes."""
+    scheduler: str = ""
+    """Address of a running Dask scheduler whose workers compute the map, such as ``"tcp://node1:8786"``; empty: none."""
+    cluster: str = ""
+    """Batch system whose jobs compute the map (dask-jobqueue): "slurm", "pbs", "sge", "lsf", "oar", "htcondor" or "moab"; empty:
+    none."""
+    options: AnyMapping[str, Any] = field(default_factory=dict)
+    """Options of a batch job (dask-jobqueue): queue, account, cores, memory, walltime, and so on."""
+
+    def __post_init__(self) -> None:
+        check_ranges(self)
+        if self.cluster and self.cluster not in CLUSTERS:
+            raise ValueError(f"'cluster' is one of {', '.join(CLUSTERS)}; found '{self.cluster}'")
+        if self.cluster and self.scheduler:
+            raise ValueError("give either 'scheduler' (a running scheduler) or 'cluster' (jobs to submit), not both")
+
+    def networks(self, device: str) -> int:
+        """Return the number of networks that compute at a time in each process."""
+        if self.threads or device != "cpu":
+            return self.threads or 1
+        here = self.count if not self.cluster and not self.scheduler else 1
+        return max(1, cores() // max(1, here))
+
+
+@dataclass(frozen=True)
+class Computing:
+    """What a map is computed with."""
+
+    device: str = "auto"
+    """"auto", "cpu", "cuda" or "mps"."""
+    workers: Workers = field(default_factory=Workers)

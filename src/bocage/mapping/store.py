@@ -14,15 +14,16 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import zarr
 from numpy.typing import NDArray
-from zarr.codecs import BloscCodec, BytesCodec
 
 from bocage.disk import Journal
 from bocage.errors import MappingError
 from bocage.grid import Grid, Window
+from bocage.later import Library
 from bocage.mapping.writers import MapBand
 from bocage.scene.store import LAYOUT, metadata_of, remove_torn
+
+zarr: Any = Library("zarr")
 
 FORMAT = 1
 FOLDER, JOURNAL, PARTS = "windows.zarr", "windows.journal", "parts.journal"
@@ -74,7 +75,8 @@ class Store:
                 group.create_array(
                     name, shape=(len(bands), *grid.shape), chunks=(len(bands), self.tile, self.tile),
                     dtype=bands[0].dtype, fill_value=bands[0].nodata, dimension_names=("band", "y", "x"),
-                    compressors=BloscCodec(cname="zstd", clevel=3, shuffle="bitshuffle"), serializer=BytesCodec(),
+                    compressors=zarr.codecs.BloscCodec(cname="zstd", clevel=3, shuffle="bitshuffle"),
+                    serializer=zarr.codecs.BytesCodec(),
                 )  # fmt: skip
             # Written last: a store without attributes is incomplete.
             group.attrs.update({**about, LAYOUT: metadata_of(path, self.layers)})

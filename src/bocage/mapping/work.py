@@ -12,8 +12,9 @@ import torch
 from bocage.errors import BocageError
 from bocage.grid import Window
 from bocage.mapping.layers import LAYERS, Frame
-from bocage.mapping.predict import Forward, Inputs, Precision, Prediction, infer, read_inputs
+from bocage.mapping.predict import Forward, Inputs, Prediction, infer, read_inputs
 from bocage.mapping.region import Region
+from bocage.mapping.settings import Precision
 from bocage.mapping.store import Store, cannot_write, put
 from bocage.scene import Scene
 from bocage.training import Trained

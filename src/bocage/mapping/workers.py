@@ -6,22 +6,19 @@ worker dies, it is replaced if possible, and its windows are assigned to other w
 
 import logging
 import os
-from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextlib import ExitStack, contextmanager, suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
 from bocage.errors import MappingError
 from bocage.grid import Window
-from bocage.machine import cores
+from bocage.mapping.settings import Workers
 from bocage.mapping.work import Done, Task, Worker, cores_given_back
-from bocage.ranges import Range, check_ranges
 
-CLUSTERS = ("slurm", "pbs", "sge", "lsf", "oar", "htcondor", "moab")
-"""Batch systems supported by dask-jobqueue."""
 CONNECT = 30
 """Timeout for the connection to a scheduler, in seconds."""
 LOOPBACK = "127.0.0.1"
@@ -30,47 +27,6 @@ LOGS = "jobs"
 """Folder for the logs of batch jobs, in the folder of the windows."""
 PATIENCE = 300
 """Timeout for the first worker of a scheduler or batch system, in seconds."""
-
-
-@dataclass(frozen=True)
-class Workers:
-    """Number and kind of workers. The map does not depend on them."""
-
-    count: Annotated[int, Range(0, 4096)] = 0
-    """Number of processes, at least 0; 0: this process only. With several GPUs, each process uses one. With `cluster`: number of
-    jobs."""
-    threads: Annotated[int, Range(0, 1024)] = 0
-    """Number of networks that compute at a time in each process, each on one core; 0: all cores, shared between the processes."""
-    scheduler: str = ""
-    """Address of a running Dask scheduler whose workers compute the map, such as ``"tcp://node1:8786"``; empty: none."""
-    cluster: str = ""
-    """Batch system whose jobs compute the map (dask-jobqueue): "slurm", "pbs", "sge", "lsf", "oar", "htcondor" or "moab"; empty:
-    none."""
-    options: Mapping[str, Any] = field(default_factory=dict)
-    """Options of a batch job (dask-jobqueue): queue, account, cores, memory, walltime, and so on."""
-
-    def __post_init__(self) -> None:
-        check_ranges(self)
-        if self.cluster and self.cluster not in CLUSTERS:
-            raise ValueError(f"'cluster' is one of {', '.join(CLUSTERS)}; found '{self.cluster}'")
-        if self.cluster and self.scheduler:
-            raise ValueError("give either 'scheduler' (a running scheduler) or 'cluster' (jobs to submit), not both")
-
-    def networks(self, device: str) -> int:
-        """Return the number of networks that compute at a time in each process."""
-        if self.threads or device != "cpu":
-            return self.threads or 1
-        here = self.count if not self.cluster and not self.scheduler else 1
-        return max(1, cores() // max(1, here))
-
-
-@dataclass(frozen=True)
-class Computing:
-    """What a map is computed with."""
-
-    device: str = "auto"
-    """"auto", "cpu", "cuda" or "mps"."""
-    workers: Workers = field(default_factory=Workers)
 
 
 @contextmanager

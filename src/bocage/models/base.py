@@ -5,11 +5,10 @@ Geometry: the anchor of map pixel ``i`` in a source is the source pixel ``i * fi
 map pixel that is a multiple of every ``coarser``.
 """
 
-import dataclasses
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Any, ClassVar, Literal, Protocol, cast
+from dataclasses import dataclass
+from typing import Any, ClassVar, Literal, cast
 
 import torch
 from torch import Tensor, nn
@@ -17,45 +16,7 @@ from torch.nn import functional
 
 from bocage.errors import ModelError
 from bocage.grid import Ratio, Window
-
-
-@dataclass(frozen=True)
-class InputSpec:
-    """Description of a source, from which a network is built."""
-
-    name: str
-    bands: tuple[str, ...]
-    dates: int
-    """Number of dates; 1 for an image."""
-    ratio: Ratio
-    """Ratio of pixel sizes between the map grid and the source grid."""
-    regular: bool = True
-    """True for gap-filled dates of a declared calendar, False for acquisition dates with a mask."""
-    points: bool = False
-    """Whether the source is a table of single pixels without spatial context."""
-
-
-@dataclass(frozen=True)
-class Footprint:
-    """Pixels of a source that a map pixel needs: `size` a side, starting `before` pixels above and left of the anchor."""
-
-    size: int
-    before: int = 0
-
-    def window(self, window: Window, ratio: Ratio) -> Window:
-        """Return the window of the source, including the halo, for a window of the map."""
-        inner = ratio.window(window)
-        f = ratio.finer
-        return Window(
-            inner.y - self.before,
-            inner.x - self.before,
-            inner.height - f + self.size,
-            inner.width - f + self.size,
-        )
-
-    def positions(self, pixels: int, ratio: Ratio) -> int:
-        """Return the number of map pixels a side for `pixels` of the source; an upper bound for a coarser source."""
-        return ((pixels - self.size) // ratio.finer + 1) * ratio.coarser
+from bocage.models.card import Abilities, Architecture, Footprint, InputSpec
 
 
 @dataclass(frozen=True)
@@ -122,21 +83,6 @@ Criterion = Callable[[Tensor, Tensor], Tensor]
 """Logits (B, K) and labels (B,), or probabilities (B, K), → loss."""
 
 
-@dataclass(frozen=True)
-class Abilities:
-    """Optional capabilities that a network declares."""
-
-    any_source: bool = False
-    """The network tolerates missing sources: one source with a valid date is enough to classify a pixel, a batch can lack
-    sources, and the dates of a scene can differ from those of the training."""
-    fitted: bool = False
-    """The model is fitted to all samples at once (:meth:`Network.fit`) instead of by gradient descent."""
-    attention: bool = False
-    """The network returns the weight of each date (:meth:`Network.attention`)."""
-    encoder: bool = False
-    """The network has an encoder that can be pretrained without labels (:meth:`Network.fused`)."""
-
-
 class Network(nn.Module):
     """Base class of the networks of the package.
 
@@ -164,6 +110,10 @@ class Network(nn.Module):
 
         By default, a network does not use physical values.
         """
+
+    def slow_because(self, device: torch.device) -> str:
+        """Return why this computer computes windows in a slower form, as a sentence; empty if it does not."""
+        return ""
 
     def forward(self, batch: Batch) -> Tensor:
         """Return the logits (B, K, Y, X) of each map pixel whose footprint is inside the batch; 1 x 1 for one footprint."""
@@ -239,79 +189,6 @@ def _inside(module: nn.Module, weights: dict[str, Any], prefix: str, *_: Any) ->
     """Give the weights of an adapted module, as a part of another network, the names that PyTorch expects."""
     for key in [key for key in weights if key.startswith(prefix)]:
         weights[f"{prefix}module.{key.removeprefix(prefix)}"] = weights.pop(key)
-
-
-@dataclass(frozen=True)
-class Published:
-    """Training settings of a paper, for the preset ``[training] preset = "published"``."""
-
-    epochs: int
-    batch_size: int
-    learning_rate: float
-    weight_decay: float = 0.0
-    keep: Literal["validation", "training", "last"] = "training"
-    """Weights to keep: those of the best validation score, of the lowest training loss (no validation set), or the last."""
-    scaling: Literal["mean-std", "min-max", "percentile"] = "min-max"
-    class_weights: Literal["none", "balanced"] = "none"
-
-
-@dataclass(frozen=True)
-class Card:
-    """Description of a network: ``CARD`` of its module."""
-
-    paper: str
-    """Authors, year and DOI, or a description of the method."""
-    takes: str
-    """Input sources, in words."""
-    masks: str
-    """Treatment of invalid dates and pixels, in words."""
-    dense: Literal["exact", "patches"] = "exact"
-    """``exact``: a window is computed in one pass. ``patches``: patch by patch, because the network pads its patches."""
-    same_dates: bool = False
-    """Whether the shape of the weights depends on the number of dates, so that the network cannot map another series."""
-    reconstruction: bool = False
-    """Whether layer sizes that are not published were chosen in this package."""
-    published: Published | None = None
-    training: Mapping[str, Any] = field(default_factory=dict)
-    """Default training settings of the network, in place of the general defaults."""
-    example: Mapping[str, InputSpec] = field(default_factory=dict)
-    """Sources of the published shape, for which size and cost are computed."""
-
-
-class Architecture(Protocol):
-    """Module of a network: a frozen ``Config``, a ``Model(inputs, n_classes, config)`` and, optionally, a ``CARD``."""
-
-    @property
-    def Config(self) -> type[Any]:  # noqa: N802 - a module's class
-        """Settings of the network: the keys of ``[model]`` except ``name``."""
-
-    @property
-    def Model(self) -> Any:  # noqa: N802 - a module's class
-        """``Model(inputs: Mapping[str, InputSpec], n_classes: int, config: Config)``, a :class:`Network`."""
-
-
-def no_architecture(thing: Any) -> str:
-    """Return why an object from outside the package is not a network; empty if it may be one."""
-    config = getattr(thing, "Config", None)
-    if not (isinstance(config, type) and dataclasses.is_dataclass(config)):
-        return "it has no dataclass 'Config'"
-    return "" if callable(getattr(thing, "Model", None)) else "it has no 'Model'"
-
-
-UNKNOWN = Card("", "", "")
-"""Card of an architecture without ``CARD``."""
-
-
-def card_of(architecture: Architecture) -> Card:
-    """Return the ``CARD`` of an architecture, or an empty card for external code without one."""
-    card: Card = getattr(architecture, "CARD", UNKNOWN)
-    return card
-
-
-def card_for(architecture: Architecture, config: Any) -> Card:
-    """Return the card of an architecture with the settings `config`, which matter if it consists of other networks."""
-    card_with: Callable[[Any], Card] | None = getattr(architecture, "card_with", None)
-    return card_with(config) if card_with else card_of(architecture)
 
 
 def build(architecture: Architecture, inputs: Mapping[str, InputSpec], n_classes: int, config: Any) -> Network:

@@ -12,44 +12,22 @@ Masks: masked dates are replaced by 0, the mean of the training pixels if the sc
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Annotated
 
 import torch
 from torch import Tensor
 from torch.nn import functional
 
 from bocage.errors import ModelError
-from bocage.models.base import Batch, Card, InputSpec, Published, choose, pixel_footprint
-from bocage.models.gru import S2
+from bocage.models.base import Batch, choose, pixel_footprint
+from bocage.models.card import InputSpec
 from bocage.models.heads import SourceEncoder, single_source
-from bocage.models.layers import DateConv, Norm, over_pixels
-from bocage.ranges import Range, check_ranges
+from bocage.models.layers import DateConv, over_pixels
+from bocage.models.settings.cnn1d import CARD, Config
+
+__all__ = ["CARD", "Config", "Model"]
 
 FEWEST = 12
 """Minimum number of dates for the unpadded convolutions."""
-CARD = Card(
-    paper="script beside Ienco et al. 2017, doi:10.1109/LGRS.2017.2728698",
-    takes="one series of 12 dates or more, preferably gap-filled",
-    masks="replaces masked dates by 0, the training mean",
-    published=Published(epochs=200, batch_size=32, learning_rate=2e-4),
-    example={"s2": S2},
-)
-
-
-@dataclass(frozen=True)
-class Config:
-    """Settings of the network."""
-
-    source: str = ""
-    """Name of the series; empty: the only series of the recipe."""
-    filters: Annotated[tuple[int, int], Range(1, 16_384)] = (256, 512)
-    """Filters of the first layer, and of the other layers."""
-    norm: Norm = "batch"
-    """Normalisation after each ReLU: "batch", "affine" (the released code), "group" or "layer"."""
-
-    def __post_init__(self) -> None:
-        check_ranges(self)
 
 
 class Encoder(SourceEncoder):

@@ -1,66 +1,14 @@
 """Several networks, each trained on its own, as one: what the models ``mixture`` and ``regional`` have in common."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Annotated, Any
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from bocage.errors import ModelError
-from bocage.models.base import (
-    Abilities,
-    Architecture,
-    Batch,
-    Criterion,
-    Footprint,
-    InputSpec,
-    Network,
-    SourceTensor,
-    seen_by,
-)
-from bocage.models.members import MEMBERS
-from bocage.ranges import Range, check_ranges
-
-MOST = 100
-"""Maximum number of networks with the same settings."""
-ENSEMBLES = ("mixture", "regional")
-"""Models of several networks, which cannot be members."""
-
-
-@dataclass(frozen=True)
-class Member:
-    """A model, and the number of its networks."""
-
-    name: str
-    """Name of the model; any model except `mixture` and `regional`."""
-    settings: Mapping[str, Any] = field(default_factory=dict)
-    """The model's own settings; in a recipe, they are keys of the same table."""
-    count: Annotated[int, Range(1, MOST)] = 1
-    """Number of networks with these settings, each trained from other random weights, at least 1."""
-
-    def __post_init__(self) -> None:
-        check_ranges(self)
-
-    @property
-    def architecture(self) -> Architecture:
-        """The module of the model."""
-        return MEMBERS.get(self.name)
-
-    @property
-    def config(self) -> Any:
-        """The settings as the model's ``Config``.
-
-        Raises
-        ------
-        ModelError
-            A setting is unknown or out of range.
-        """
-        settings = {key: tuple(value) if isinstance(value, list) else value for key, value in self.settings.items()}
-        try:
-            return self.architecture.Config(**settings)
-        except (TypeError, ValueError) as error:
-            raise ModelError(f"Settings of the member {self.name}: {error}.") from error
+from bocage.models.base import Batch, Criterion, Network, SourceTensor, seen_by
+from bocage.models.card import Abilities, Footprint, InputSpec
 
 
 class Ensemble(Network):
@@ -130,6 +78,10 @@ class Ensemble(Network):
         """Return the footprints of a network; those in the batch, if it tolerates missing sources."""
         found = {name: f for name, f in network.footprints.items() if name in batch or not self.any_source}
         return found or dict(network.footprints)
+
+    def slow_because(self, device: torch.device) -> str:
+        """Return the reason of the first member that has one."""
+        return next((why for member in self._networks if (why := member.slow_because(device))), "")
 
     def loss(self, batch: Batch, labels: Tensor, criterion: Criterion) -> Tensor:
         """Return the sum of the losses of the members, without those that are fitted to all samples at once."""

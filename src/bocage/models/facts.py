@@ -6,7 +6,8 @@ from dataclasses import dataclass
 
 import torch
 
-from bocage.models.base import Architecture, Card, Footprint, InputSpec, Network, SourceTensor, build, card_of
+from bocage.models.base import Network, SourceTensor, build
+from bocage.models.card import Architecture, Card, Footprint, InputSpec, card_of
 
 STEP = 4
 """Increment of the window side in map pixels, to separate the cost per pixel from that of the border; a multiple of common

@@ -12,7 +12,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from bocage.models.base import Batch, Criterion, Footprint, InputSpec, Network, output_shape
+from bocage.models.base import Batch, Criterion, Network, output_shape
+from bocage.models.card import Footprint, InputSpec
 
 Features = Mapping[str, Tensor]
 """Name of a part of the features → tensor (B, F, Y, X)."""

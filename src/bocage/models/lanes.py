@@ -25,7 +25,7 @@ USABLE = not llvmlite.binding.get_default_triple().startswith(("x86_64", "i686")
 COUNT = 16 if _FEATURES.get("avx512f", False) else 8
 """Pixels in a vector: those of one register."""
 LOWEST = -87.0
-"""Least argument of the exponential function whose result is a normal number in float32."""
+"""Argument of the exponential function below which the result is no normal number in float32, and 0 here."""
 
 
 class _Lanes(types.Type):
@@ -169,11 +169,15 @@ def _root(_: Any, value: Any) -> Any:
 
 
 def _exponential(_: Any, value: Any) -> Any:
-    """Exponential of values of at most 0: 2 to a whole power, times a polynomial of the rest (relative error below 2e-7)."""
+    """Exponential of values of at most 0: 2 to a whole power, times a polynomial of the rest (relative error below 2e-7).
+
+    It is 0 below `LOWEST`, so that a masked date has the same effect as a date that is skipped.
+    """
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         lowest = _same(LOWEST)
-        x = builder.select(builder.fcmp_ordered(">", arguments[0], lowest), arguments[0], lowest)
+        above = builder.fcmp_ordered(">", arguments[0], lowest)
+        x = builder.select(above, arguments[0], lowest)
         whole = _call(builder, "llvm.rint", builder.fmul(x, _same(1 / np.log(2))))
         high = 0.693359375  # few digits, so that the product is exact
         rest = _call(builder, "llvm.fma", whole, _same(-high), x)
@@ -183,7 +187,7 @@ def _exponential(_: Any, value: Any) -> Any:
             result = _call(builder, "llvm.fma", result, rest, _same(1 / factorial))
         bits = builder.add(builder.fptosi(whole, _INTS), ir.Constant(_INTS, [127] * COUNT))
         power = builder.bitcast(builder.shl(bits, ir.Constant(_INTS, [23] * COUNT)), _FLOATS)
-        return builder.fmul(result, power)
+        return builder.select(above, builder.fmul(result, power), _same(0))
 
     return LANES(LANES), generate
 

@@ -14,14 +14,9 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from bocage.grid import Ratio
-from bocage.models.base import Footprint, InputSpec, SourceTensor, at_map_pixels, repeat_to
+from bocage.models.base import SourceTensor, at_map_pixels, repeat_to
+from bocage.models.card import Footprint, InputSpec, Norm
 
-Norm = Literal["batch", "affine", "group", "layer"]
-"""Normalisation after a layer.
-
-"batch" learns the statistics of the batches. "affine" applies a scale and a shift only, as the released code of these
-papers does (its batch normalisation never left inference mode). "group" and "layer" normalise the channels of each
-position, in groups of about 16 channels or all together, and do not depend on the batch."""
 YEAR = 365.25
 """Length of a year in days."""
 HARMONICS = 4

@@ -1,24 +1,12 @@
-"""The shelf of all models except ``mixture`` and ``regional``, whose members they can be."""
+"""The shelf of all models, and that of all except ``mixture`` and ``regional``, whose members they can be."""
 
-from bocage.models import dmil, fusion, lightgbm, m3fusion, multiresolcc, patchwork, random_forest, s1s2vhsr, twinns
-from bocage.models.base import Architecture, no_architecture
-from bocage.models.single import SINGLE
+from bocage.models.card import Architecture, no_architecture
+from bocage.models.known import known
+from bocage.models.single import NAMES as SINGLE
 from bocage.shelf import Shelf
 
-MEMBERS: Shelf[Architecture] = Shelf(
-    "model",
-    "models",
-    {
-        **SINGLE.things,
-        "dmil": dmil,
-        "fusion": fusion,
-        "lightgbm": lightgbm,
-        "m3fusion": m3fusion,
-        "multiresolcc": multiresolcc,
-        "patchwork": patchwork,
-        "random_forest": random_forest,
-        "s1s2vhsr": s1s2vhsr,
-        "twinns": twinns,
-    },
-    no_architecture,
-)
+NAMES = (
+    *SINGLE, "dmil", "fusion", "lightgbm", "m3fusion", "multiresolcc", "patchwork", "random_forest", "s1s2vhsr", "twinns"
+)  # fmt: skip
+MEMBERS: Shelf[Architecture] = Shelf("model", "models", {**known(NAMES)}, no_architecture)
+MODELS: Shelf[Architecture] = Shelf("model", "models", {**known((*NAMES, "mixture", "regional"))}, no_architecture)

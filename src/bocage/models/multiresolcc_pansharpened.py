@@ -12,48 +12,18 @@ Masks: masked pixels are replaced by 0, the mean of the training pixels.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Annotated
 
 from torch import Tensor, nn
 
 from bocage.errors import ModelError
 from bocage.grid import Ratio
-from bocage.models.base import Batch, Card, Footprint, InputSpec, choose
+from bocage.models.base import Batch, choose
+from bocage.models.card import Footprint, InputSpec
 from bocage.models.heads import SourceEncoder, single_source
-from bocage.models.layers import Norm
-from bocage.models.multiresolcc import PUBLISHED, PanBranch
-from bocage.ranges import SHARE, Range, check_ranges
+from bocage.models.multiresolcc import PanBranch
+from bocage.models.settings.multiresolcc_pansharpened import CARD, Config
 
-CARD = Card(
-    paper="competitor in Gaetano, Ienco, Ose & Cresson 2018, doi:10.3390/rs10111746",
-    takes="one image on the map's grid (pansharpened)",
-    masks="replaces masked pixels by 0, the training mean",
-    reconstruction=True,
-    published=PUBLISHED,
-    example={"pansharpened": InputSpec("pansharpened", ("blue", "green", "red", "nir"), 1, Ratio())},
-)
-
-
-@dataclass(frozen=True)
-class Config:
-    """Settings of the network."""
-
-    source: str = ""
-    """Name of the image; empty: the only image of the recipe."""
-    patch: Annotated[int, Range(22, 512)] = 32
-    """Side of a patch in pixels, at least 22."""
-    filters: Annotated[tuple[int, int, int], Range(1, 16_384)] = (128, 256, 512)
-    """Filters of the convolutions."""
-    kernel: Annotated[int, Range(1, 99, odd=True)] = 3
-    """Side of the first kernel, odd."""
-    dropout: Annotated[float, SHARE] = 0.4
-    """Dropout rate of the features, from 0 to below 1."""
-    norm: Norm = "batch"
-    """Normalisation after each ReLU: "batch", "affine" (the authors' released code), "group" or "layer"."""
-
-    def __post_init__(self) -> None:
-        check_ranges(self)
+__all__ = ["CARD", "Config", "Model"]
 
 
 class Encoder(SourceEncoder):

@@ -21,34 +21,20 @@ exact results with half of the multiplications.
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Annotated, Literal
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
 from bocage.errors import ModelError
-from bocage.models.base import (
-    Abilities,
-    Batch,
-    Card,
-    Criterion,
-    Footprint,
-    InputSpec,
-    Network,
-    SourceTensor,
-    output_shape,
-    pooled,
-    repeat_to,
-)
-from bocage.models.gru import S2
+from bocage.models.base import Batch, Criterion, Network, SourceTensor, output_shape, pooled, repeat_to
+from bocage.models.card import Abilities, Footprint, InputSpec
 from bocage.models.heads import Linear
 from bocage.models.layers import HARMONICS, waves
-from bocage.models.multiresolcc import PAN
+from bocage.models.settings.patchwork import CARD, Config
 from bocage.models.shares import Shares
-from bocage.models.twinns import S1
-from bocage.ranges import SHARE, Range, check_ranges
+
+__all__ = ["CARD", "Config", "Model"]
 
 AT_A_TIME = 1 << 19
 """Hidden values computed at a time outside training: 2 MiB, which fit in the cache of a core."""
@@ -58,56 +44,14 @@ NEVER = -1e30
 """Energy of a masked date: its attention is 0."""
 LEAST, WORTH_COMPILING = 16, 1 << 10
 """Columns, and pixels, of the smallest window that is computed in one pass."""
+NO_LANES = (
+    "The processor has no AVX2 and FMA instructions: patchwork uses the layers of PyTorch, in about twice the time."
+)
+"""Said at the start of a map."""
 ROWS = 8
 """Rows of pixels whose series are rearranged at a time outside training."""
 WIDTHS = {"small": (32, 4), "medium": (64, 8), "large": (128, 8)}
 """Channels and heads of the presets."""
-CARD = Card(
-    paper="Bocage's own; attention after Garnot & Landrieu 2020, arXiv 2007.00586",
-    takes="any series and images, each on its own grid and dates; any of them may be missing",
-    masks="masked dates get attention 0; a source missing at a pixel is replaced by a learnt vector",
-    training={
-        "epochs": 40,
-        "patience": 40,
-        "steps": (1000, 10_000),
-        "keep": "last",
-        "class_weights": "root",
-        "optimiser": "adamw",
-        "learning_rate": 2e-3,
-        "weight_decay": 2e-2,
-        "schedule": "one-cycle",
-    },
-    example={"s1": S1, "s2": S2, "pan": PAN},
-)
-
-
-@dataclass(frozen=True)
-class Config:
-    """Settings of the network."""
-
-    sources: tuple[str, ...] = ()
-    """Names of the sources; empty: all."""
-    preset: Literal["small", "medium", "large"] = "medium"
-    """Size: 32 channels and 4 heads, 64 and 8, or 128 and 8."""
-    filters: Annotated[tuple[int, int], Range(1, 16_384)] = (16, 32)
-    """Filters of the two convolutions of an image."""
-    context: Annotated[int, Range(0, 100)] = 1
-    """Radius of the neighbourhood, in map pixels or in pixels of the source if it is coarser; 0: no neighbourhood. A series
-    appends the neighbourhood mean to the bands of each date (for radar, a multilook). An image adds the mean of the
-    neighbours' vectors to the vector of a pixel."""
-    auxiliary: Annotated[float, Range(0, 100)] = 0.3
-    """Weight of the losses of the auxiliary heads, one per source, at least 0; 0: no auxiliary heads."""
-    date_dropout: Annotated[float, SHARE] = 0.4
-    """Maximum share of the dates hidden during training, from 0 to below 1; each sample draws a share between 0 and this."""
-    shares: bool = False
-    """Whether the share of each reflectance band in the mean of these bands is also an input, for every date of a series. The
-    bands need common names (blue, green, red, rededge1, ..., swir22). It helps within a scene and harms the transfer to
-    another place and year (decision 0021)."""
-    sensor_dropout: Annotated[float, SHARE] = 0.3
-    """Probability that a source of a sample is hidden during training, from 0 to below 1; one source always remains."""
-
-    def __post_init__(self) -> None:
-        check_ranges(self)
 
 
 class SeriesEncoder(nn.Module):
@@ -407,6 +351,12 @@ class Model(Network):
         for name, encoder in self.encoders.items():
             if isinstance(encoder, SeriesEncoder) and encoder.shares is not None and name in offset:
                 encoder.shares.use_scaling(offset[name], scale[name])
+
+    def slow_because(self, device: torch.device) -> str:
+        """Return that the processor has no instructions for windows in one pass, if this is so; empty on other devices."""
+        from bocage.models.lanes import USABLE
+
+        return "" if USABLE or device.type != "cpu" else NO_LANES
 
     def forward(self, batch: Batch) -> Tensor:
         """Return the logits (B, K, Y, X)."""

@@ -11,7 +11,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from bocage.errors import ModelError
-from bocage.models.base import Batch, Criterion, InputSpec, Network, SourceTensor, pooled
+from bocage.models.base import Batch, Criterion, Network, SourceTensor, pooled
+from bocage.models.card import InputSpec
 from bocage.models.layers import HARMONICS, waves
 
 DATES, SOURCES = (0.2, 0.8), 0.3

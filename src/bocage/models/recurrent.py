@@ -12,7 +12,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from bocage.models.base import Batch, InputSpec, choose, pixel_footprint
+from bocage.models.base import Batch, choose, pixel_footprint
+from bocage.models.card import InputSpec
 from bocage.models.heads import SourceEncoder
 from bocage.models.layers import Attention, clear_dates_first, last_clear, over_pixels
 

@@ -8,7 +8,7 @@ around the map pixel (:mod:`bocage.models.texture`). Masked values are NaN, whic
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -16,17 +16,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from bocage.errors import ModelError
-from bocage.models.base import (
-    Batch,
-    Footprint,
-    InputSpec,
-    SourceTensor,
-    at_map_pixels,
-    centred,
-    output_shape,
-    pixel_footprint,
-    repeat_to,
-)
+from bocage.models.base import Batch, SourceTensor, at_map_pixels, centred, output_shape, pixel_footprint, repeat_to
+from bocage.models.card import Footprint, Gaps, InputSpec
 from bocage.models.layers import Part, by_patches
 
 if TYPE_CHECKING:  # its kernels are compiled, and only tables with texture need them
@@ -34,8 +25,6 @@ if TYPE_CHECKING:  # its kernels are compiled, and only tables with texture need
 
 Classify = Callable[[NDArray[np.float32]], NDArray[Any]]
 """Rows (N, F), NaN where masked → probabilities (N, K)."""
-Gaps = Literal["missing", "linear"]
-"""Treatment of masked dates in series of native dates: missing values, or linear interpolation in time."""
 
 
 @dataclass(frozen=True)

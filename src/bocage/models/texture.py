@@ -26,7 +26,7 @@ from torch import Tensor, nn
 
 from bocage.errors import ModelError
 from bocage.machine import compiled
-from bocage.models.base import InputSpec
+from bocage.models.card import InputSpec
 
 MEASURES = (
     "mean", "variance", "homogeneity", "contrast", "dissimilarity", "entropy", "second moment", "correlation",

@@ -8,12 +8,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import zarr
 from numpy.typing import NDArray
-from zarr.codecs import BloscCodec, BytesCodec
 
 from bocage.disk import naming
 from bocage.grid import Window
+from bocage.later import Library
+
+zarr: Any = Library("zarr")
 
 
 @dataclass(frozen=True)
@@ -57,7 +58,8 @@ class Scratch:
         with naming(path):
             array = zarr.create_array(
                 path, shape=shape, chunks=(min(chunk, shape[0]), min(chunk, shape[1])), dtype=dtype, fill_value=0,
-                compressors=BloscCodec(cname="lz4", clevel=5, shuffle="shuffle"), serializer=BytesCodec(), zarr_format=3,
+                compressors=zarr.codecs.BloscCodec(cname="lz4", clevel=5, shuffle="shuffle"),
+                serializer=zarr.codecs.BytesCodec(), zarr_format=3,
                 overwrite=True,
             )  # fmt: skip
         return Raster(array, path)

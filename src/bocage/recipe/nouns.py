@@ -13,7 +13,7 @@ from bocage.finish import Finishing
 from bocage.grid import Grid
 from bocage.legend import ClassSet, LandClass, Legend
 from bocage.mapping import Mapping, Workers
-from bocage.models.ensemble import MOST
+from bocage.models.member import MOST
 from bocage.objects import Segmenting
 from bocage.ranges import Range, check_ranges
 from bocage.report import Reporting

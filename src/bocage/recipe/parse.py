@@ -18,7 +18,8 @@ from bocage.evaluation import Evaluation
 from bocage.finish import Finishing
 from bocage.legend import Legend, nomenclature, read_csv
 from bocage.mapping import Mapping, Workers
-from bocage.models import ENSEMBLES, MODELS, Member, mixture
+from bocage.models import ENSEMBLES, MODELS, Member
+from bocage.models.settings import mixture
 from bocage.objects import Segmenting
 from bocage.recipe.checks import (
     REGIONAL,

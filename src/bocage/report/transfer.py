@@ -5,17 +5,21 @@ import math
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from bocage.disk import artefact, write_json
 from bocage.layout import RunLayout
 from bocage.legend import LandClass, Legend
 from bocage.machine import versions
-from bocage.mapping import Areas, LandCoverMap
+from bocage.mapping import Areas
 from bocage.redaction import redacted
 from bocage.scene import Scene
-from bocage.training import CALENDAR, Answers, Change, Region, Round, SourceRecord, Trained, source_records
+from bocage.training import CALENDAR, Answers, Change, Region, Round, SourceRecord, source_records
 from bocage.words import number
+
+if TYPE_CHECKING:  # they import PyTorch
+    from bocage.mapping import LandCoverMap
+    from bocage.training import Trained
 
 EARTH = 6371.0
 """Mean radius of the Earth, in km."""
@@ -92,7 +96,7 @@ class Transfer:
     versions: Mapping[str, str]
 
     @classmethod
-    def of(cls, trained: Trained, scene: Scene, folder: Path, asked: Asked) -> "Transfer":
+    def of(cls, trained: "Trained", scene: Scene, folder: Path, asked: Asked) -> "Transfer":
         """Describe a model before it is used on a scene."""
         here = {name: Dates.of(record) for name, record in source_records(scene, scene.cubes).items()}
         then = {name: Dates.of(record) for name, record in trained.sources.items()}
@@ -202,7 +206,7 @@ class TransferMaterial:
     transfer: Transfer
     legend: Legend
     language: str
-    land: LandCoverMap | None = None
+    land: "LandCoverMap | None" = None
     """The map; None for an adaptation without a map."""
     scene: Scene | None = None
     """The scene, whose imagery is shown; None if its files cannot be opened."""

@@ -1,16 +1,24 @@
 """Recipe → Run: the folder, the opened scene, the stages."""
 
-from bocage.run.doctor import examine
-from bocage.run.folder import Inputs, RunFolder, has_results
-from bocage.run.lock import COMPARING, held
-from bocage.run.objects import segment_first, segment_objects
-from bocage.run.opening import claim, open_run, open_scene, placed, prepared
-from bocage.run.regions import RegionChoice, map_region
-from bocage.run.sites import SitesRun, open_sites
-from bocage.run.stages import STAGES, Run, settled
+from typing import TYPE_CHECKING
+
+from bocage.later import later
+
+if TYPE_CHECKING:
+    from bocage.run.doctor import examine
+    from bocage.run.folder import Inputs, RunFolder, has_results
+    from bocage.run.lock import COMPARING, held
+    from bocage.run.objects import segment_first, segment_objects
+    from bocage.run.opened import open_scene, placed
+    from bocage.run.opening import claim, open_run, prepared
+    from bocage.run.regions import RegionChoice, map_region
+    from bocage.run.sites import SitesRun, open_sites
+    from bocage.run.stages import STAGES, Run, settled
 
 __all__ = [
     "COMPARING", "STAGES", "Inputs", "RegionChoice", "Run", "RunFolder", "SitesRun", "claim", "examine", "has_results", "held",
     "map_region", "open_run", "open_scene", "open_sites", "placed", "prepared", "segment_first", "segment_objects",
     "settled",
 ]  # fmt: skip
+
+later(__name__)

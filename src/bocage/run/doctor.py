@@ -20,7 +20,8 @@ from bocage.recipe import Recipe
 from bocage.run.evidence import Seen, evidence_of
 from bocage.run.folder import Inputs, RunFolder
 from bocage.run.judging import chosen_pixels, judge, judge_of, of_present_classes
-from bocage.run.opening import open_scene, prepared
+from bocage.run.opened import open_scene
+from bocage.run.opening import prepared
 from bocage.samples import Labelled, Samples, Split, Survey, finest, labelled
 from bocage.samples.cut import cut, open_cut
 from bocage.samples.doubtful import features_to_judge, overlaps_of, write_features

@@ -14,7 +14,8 @@ from bocage.objects.settings import Features
 from bocage.progress import QUIET, Progress
 from bocage.recipe import Recipe
 from bocage.run.folder import Inputs, RunFolder
-from bocage.run.opening import prepared, scene_of
+from bocage.run.opened import scene_of
+from bocage.run.opening import prepared
 from bocage.scene import Scene
 from bocage.sources import objects
 from bocage.sources.raster import fingerprint

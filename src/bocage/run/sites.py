@@ -24,7 +24,7 @@ from bocage.models import Footprint, Network
 from bocage.progress import QUIET, Named, Progress
 from bocage.recipe import Recipe, Site
 from bocage.run.folder import Inputs, RunFolder
-from bocage.run.opening import scene_of
+from bocage.run.opened import scene_of
 from bocage.run.parts import polygons_by_site, score_by_part
 from bocage.run.sets import promised_by
 from bocage.run.stages import STAGES, report_absent, score_of_draw, score_of_draws

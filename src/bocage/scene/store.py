@@ -12,13 +12,14 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import zarr
 from numpy.typing import NDArray
-from zarr.codecs import BloscCodec, BytesCodec, Crc32cCodec
 
 from bocage.disk import digest_of
 from bocage.errors import SceneError
 from bocage.grid import Window
+from bocage.later import Library
+
+zarr: Any = Library("zarr")
 
 ARRAYS = {"values": 2, "valid": 1, "clear": 0}
 """Name of an array → number of its dimensions before y and x."""
@@ -54,7 +55,7 @@ def created(path: Path, about: Mapping[str, Any], shape: tuple[int, int, int, in
     path.parent.mkdir(parents=True, exist_ok=True)
     group, side = zarr.create_group(path, zarr_format=3), about[SIDE]
     dates, bands, height, width = shape
-    compressor = BloscCodec(cname="lz4", clevel=5, shuffle="shuffle")
+    compressor = zarr.codecs.BloscCodec(cname="lz4", clevel=5, shuffle="shuffle")
     shapes: dict[str, tuple[tuple[int, ...], Any, tuple[str, ...]]] = {
         "values": ((dates, bands), np.float32, ("time", "band", "y", "x")),
         "valid": ((dates,), np.bool_, ("time", "y", "x")),
@@ -63,7 +64,8 @@ def created(path: Path, about: Mapping[str, Any], shape: tuple[int, int, int, in
     for name, (lead, dtype, dimensions) in shapes.items():
         group.create_array(
             name, shape=(*lead, height, width), chunks=(*lead, side // INNER, side // INNER), shards=(*lead, side, side),
-            dtype=dtype, dimension_names=dimensions, compressors=(compressor, Crc32cCodec()), serializer=BytesCodec(),
+            dtype=dtype, dimension_names=dimensions, compressors=(compressor, zarr.codecs.Crc32cCodec()),
+            serializer=zarr.codecs.BytesCodec(),
             fill_value=0,
         )  # fmt: skip
     group.attrs.update({**about, LAYOUT: metadata_of(path, ARRAYS)})  # last: a store without attributes is incomplete

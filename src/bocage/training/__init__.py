@@ -1,23 +1,30 @@
 """Model + Samples → Trained: batches, losses, training loop, checkpoints, calibration."""
 
-from bocage.training.adapt import Adapting, Answers, Change, Round, adapt
-from bocage.training.budget import budgeted
-from bocage.training.choice import Choice
-from bocage.training.cutoffs import at_cutoff, proposed
-from bocage.training.domain import features_of
-from bocage.training.encoder import load_encoder
-from bocage.training.held_out import read_conformal
-from bocage.training.importance import Importance, importance
-from bocage.training.loop import check_device
-from bocage.training.out_of_fold import OutOfFold, out_of_fold
-from bocage.training.precision import Reduced, check_bfloat16, imitates_bfloat16
-from bocage.training.pretrain import Pretrained, Pretraining, pretrain
-from bocage.training.remarks import remarks
-from bocage.training.scaling import Normalisation
-from bocage.training.settings import Training, with_preset
-from bocage.training.sites import check_sites
-from bocage.training.train import Trainer, classify
-from bocage.training.trained import CALENDAR, Region, SourceRecord, Trained, input_specs, source_records
+from typing import TYPE_CHECKING
+
+from bocage.later import later
+
+if TYPE_CHECKING:
+    from bocage.training.adapt import Adapting, adapt
+    from bocage.training.budget import budgeted
+    from bocage.training.changes import Answers, Change, Importance, Round
+    from bocage.training.choice import Choice
+    from bocage.training.cutoffs import at_cutoff, proposed
+    from bocage.training.domain import features_of
+    from bocage.training.encoder import load_encoder
+    from bocage.training.held_out import read_conformal
+    from bocage.training.importance import importance
+    from bocage.training.loop import check_device
+    from bocage.training.out_of_fold import OutOfFold, out_of_fold
+    from bocage.training.precision import Reduced, check_bfloat16, imitates_bfloat16
+    from bocage.training.pretrain import Pretrained, Pretraining, pretrain
+    from bocage.training.records import CALENDAR, Region, SourceRecord, input_specs, source_records
+    from bocage.training.remarks import remarks
+    from bocage.training.scaling import Normalisation
+    from bocage.training.settings import Training, with_preset
+    from bocage.training.sites import check_sites
+    from bocage.training.train import Trainer, classify
+    from bocage.training.trained import Trained
 
 __all__ = [
     "CALENDAR", "Adapting", "Answers", "Change", "Choice", "Importance", "Normalisation", "OutOfFold", "Pretrained",
@@ -26,3 +33,5 @@ __all__ = [
     "importance", "input_specs", "load_encoder", "out_of_fold", "pretrain", "proposed", "read_conformal", "remarks",
     "source_records", "with_preset",
 ]  # fmt: skip
+
+later(__name__)

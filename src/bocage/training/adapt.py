@@ -21,11 +21,13 @@ from bocage.ranges import SEED, SHARE, Range, check_ranges
 from bocage.samples import Chips
 from bocage.samples.split import Draw
 from bocage.samples.unlabelled import NONE
+from bocage.training.changes import Answers, Change, Round
 from bocage.training.loop import Task, fit
 from bocage.training.novelty import novelty_of
+from bocage.training.records import Region
 from bocage.training.settings import Training
 from bocage.training.train import classify
-from bocage.training.trained import Region, Trained
+from bocage.training.trained import Trained
 
 
 @dataclass(frozen=True)
@@ -53,59 +55,6 @@ class Adapting:
 
     def __post_init__(self) -> None:
         check_ranges(self)
-
-
-@dataclass(frozen=True)
-class Round:
-    """Number of training pixels of each class in one round of self-training."""
-
-    predicted: tuple[int, ...]
-    """Pixels with a pseudo-label."""
-    labelled: tuple[int, ...]
-    """Pixels of the reference polygons."""
-
-
-@dataclass(frozen=True)
-class Answers:
-    """Predictions of a model for random pixels of the scene."""
-
-    share: tuple[float, ...]
-    """Share of the pixels predicted as each class, 0 to 1."""
-    confidence: tuple[float | None, ...]
-    """Mean confidence of the pixels predicted as each class, 0 to 1; None without pixels."""
-
-    @property
-    def mean(self) -> float | None:
-        """Mean confidence of all pixels, 0 to 1; None without pixels."""
-        terms = [share * sure for share, sure in zip(self.share, self.confidence, strict=True) if sure is not None]
-        return sum(terms) if terms else None
-
-    @classmethod
-    def of(cls, probabilities: NDArray[np.float32]) -> "Answers":
-        """Return the summary of probabilities (N, K)."""
-        classes, sure = probabilities.argmax(1), probabilities.max(1, initial=0)
-        counts = np.bincount(classes, minlength=probabilities.shape[1])
-        sums = np.bincount(classes, weights=sure, minlength=len(counts))
-        means = tuple(float(total / n) if n else None for total, n in zip(sums, counts, strict=True))
-        return cls(tuple((counts / max(1, len(classes))).tolist()), means)
-
-
-@dataclass(frozen=True)
-class Change:
-    """Effect of an adaptation on the unlabelled pixels that were drawn from the scene."""
-
-    pixels: int
-    """Number of these pixels."""
-    changed: float
-    """Share of these pixels whose class differs between the two models, 0 to 1."""
-    before: Answers
-    """Predictions of the original model."""
-    after: Answers
-    """Predictions of the adapted model."""
-    beyond: float | None
-    """Share of these pixels that are unlike the training data (novelty above 1); None if the model has no domain."""
-    rounds: tuple[Round, ...]
-    """Training pixels of each round."""
 
 
 def adapt(

@@ -2,14 +2,17 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from bocage.legend import Legend
-from bocage.models import MODELS, InputSpec, Network, build, mixture, regional
+from bocage.models import MODELS, InputSpec
+from bocage.models.settings import mixture, regional
 from bocage.scene import Scene, Scenes
-from bocage.training.cutoffs import check_cutoff
+from bocage.training.records import input_specs
 from bocage.training.settings import Training
-from bocage.training.trained import input_specs
+
+if TYPE_CHECKING:  # it imports PyTorch
+    from bocage.models import Network
 
 
 @dataclass(frozen=True)
@@ -52,7 +55,7 @@ class Choice:
         trainings = tuple(replace(training, **settings) for training in self.trainings)
         return replace(self, training=replace(self.training, **settings), trainings=trainings)
 
-    def build(self, scene: Scene | Scenes, legend: Legend) -> Network:
+    def build(self, scene: Scene | Scenes, legend: Legend) -> "Network":
         """Build the network for the sources of a scene, or of several, and a legend's classes.
 
         Raises
@@ -64,10 +67,14 @@ class Choice:
         SceneError
             Cut-offs are wanted, and there is no series, or a source is computed from all dates.
         """
+        from bocage.training.cutoffs import check_cutoff
+
         network = self.network(input_specs(scene), len(legend.classes))
         check_cutoff(self.training, scene, network)
         return network
 
-    def network(self, inputs: Mapping[str, InputSpec], n_classes: int) -> Network:
+    def network(self, inputs: Mapping[str, InputSpec], n_classes: int) -> "Network":
         """Build the network for the sources `inputs` and `n_classes` classes."""
+        from bocage.models import build
+
         return build(MODELS.get(self.name), inputs, n_classes, self.config)

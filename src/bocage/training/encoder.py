@@ -9,8 +9,9 @@ from bocage.models import MODELS, build
 from bocage.scene import Scene
 from bocage.training.frozen import FrozenGraph, read_declared, sources_of
 from bocage.training.pretrain import Pretrained
+from bocage.training.records import Region
 from bocage.training.scaling import Normalisation
-from bocage.training.trained import Region, Trained, config_of
+from bocage.training.trained import Trained, config_of
 
 NOTHING = Legend((LandClass(1, "not classified"),))
 """Legend of an encoder without classes; its class head is not used."""

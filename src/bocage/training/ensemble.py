@@ -10,8 +10,9 @@ from bocage.models import Ensemble, Footprint, regional
 from bocage.samples import Cut, SiteCuts
 from bocage.scene import Scene, Scenes
 from bocage.training.choice import Choice
+from bocage.training.records import Region, source_records
 from bocage.training.scaling import Normalisation
-from bocage.training.trained import Region, Trained, source_records
+from bocage.training.trained import Trained
 
 
 def combined(choice: Choice, scene: Scene | Scenes, legend: Legend, members: Sequence[Trained]) -> Trained:

@@ -20,7 +20,8 @@ from torch import Tensor, nn
 from bocage.disk import replacing_folder, sha256_of
 from bocage.errors import ModelError, TrainedError
 from bocage.models import SourceTensor
-from bocage.training.trained import SourceRecord, Trained
+from bocage.training.records import SourceRecord
+from bocage.training.trained import Trained
 
 TOLERANCE = 1e-4
 """Maximum absolute difference between the logits of PyTorch and ONNX."""

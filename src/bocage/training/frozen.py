@@ -31,10 +31,11 @@ from torch import Tensor
 from bocage.errors import ModelError
 from bocage.grid import Ratio
 from bocage.models import Batch, Footprint, InputSpec, Network
-from bocage.models.base import Abilities, SourceTensor
+from bocage.models.base import SourceTensor
+from bocage.models.card import Abilities
 from bocage.scene import Scene
 from bocage.shelf import did_you_mean
-from bocage.training.trained import SourceRecord, source_records
+from bocage.training.records import SourceRecord, source_records
 
 Days = Literal["epoch", "year", "month"]
 FLOAT = "tensor(float)"

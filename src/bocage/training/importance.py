@@ -5,9 +5,6 @@ The permutation keeps the distribution of the values and removes their relation 
 information replace each other, so the importance of each is low.
 """
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
-
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -18,31 +15,11 @@ from bocage.models import Batch, Network, SourceTensor, moved
 from bocage.progress import QUIET, Progress
 from bocage.samples import Samples
 from bocage.training.batches import make_batch
+from bocage.training.changes import Importance
 from bocage.training.trained import Trained
 
 ROWS = 256
 """Number of samples classified at a time."""
-
-
-@dataclass(frozen=True)
-class Importance:
-    """Loss of accuracy for each source and date, as a share, at most 1; small negative values are random."""
-
-    samples: int
-    """Number of samples, balanced over the classes."""
-    accuracy: float
-    """Accuracy without permutation on these samples, 0 to 1."""
-    by_source: Mapping[str, float]
-    """Source → loss of accuracy."""
-    by_date: Mapping[str, tuple[float, ...]]
-    """Source → loss of accuracy for each of its dates; series only."""
-    days: Mapping[str, tuple[int, ...]]
-    """Source → days since 1970-01-01 of these dates."""
-    by_class: Mapping[str, tuple[float | None, ...]] = field(default_factory=dict)
-    """Source → loss of accuracy for each class, in the order of the legend; None for a class without samples."""
-    attention: Mapping[str, tuple[tuple[float, ...], ...]] = field(default_factory=dict)
-    """Series → class → mean attention weight of each date, for networks with temporal attention. The weights of a class add
-    up to 1, or to 0 for a class without samples."""
 
 
 def importance(

@@ -31,18 +31,9 @@ from bocage.scene import Scene
 from bocage.training.choice import Choice
 from bocage.training.curves import write_curves
 from bocage.training.loop import Task, fit
+from bocage.training.records import SourceRecord, input_specs, record_of, source_records
 from bocage.training.scaling import Normalisation
-from bocage.training.trained import (
-    SourceRecord,
-    bytes_of,
-    check_finite,
-    check_folder,
-    input_specs,
-    other_units,
-    record_of,
-    source_records,
-    write_folder,
-)
+from bocage.training.trained import bytes_of, check_finite, check_folder, other_units, write_folder
 
 FORMAT = 2
 

@@ -7,7 +7,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bocage.scene import Scene
-from bocage.training.trained import CALENDAR, Region, Trained
+from bocage.training.records import CALENDAR, Region
+from bocage.training.trained import Trained
 
 
 def remarks(trained: Trained, scene: Scene) -> Iterator[str]:

@@ -11,8 +11,8 @@ from bocage.models import MODELS, Network, card_of
 from bocage.models.layers import YEAR
 from bocage.samples import Chips, SiteCuts
 from bocage.scene import Scenes
+from bocage.training.records import CALENDAR, SourceRecord, one_by_site, policy
 from bocage.training.settings import Training
-from bocage.training.trained import CALENDAR, SourceRecord, one_by_site, policy
 
 
 def check_sites(scenes: Scenes, name: str, network: Network) -> None:

@@ -30,10 +30,11 @@ from bocage.training.held_out import calibrated
 from bocage.training.loop import Task, fit, logits_of, mean_f1, validation_of
 from bocage.training.novelty import domain_of
 from bocage.training.pretrain import Pretrained
+from bocage.training.records import Region, source_records
 from bocage.training.regions import Part, parts_of, without_source
 from bocage.training.scaling import Normalisation
 from bocage.training.sites import balanced_members
-from bocage.training.trained import Region, Trained, source_records
+from bocage.training.trained import Trained
 
 PARTS = 4
 """Number of parts of the training polygons that models without epochs are fitted without, for the calibration."""

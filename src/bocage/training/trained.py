@@ -17,25 +17,23 @@ from typing import Any
 import numpy as np
 import safetensors
 import safetensors.torch
-from odc.geo import CRS
-from odc.geo.geom import box
 from torch import Tensor
 
 from bocage.conformal import Conformal
 from bocage.disk import checksums_of, damaged, digest_of, read_checksums, replacing_folder, write_checksums
 from bocage.errors import BocageError, TrainedError, UnknownNameError
-from bocage.grid import Ratio, Window
+from bocage.grid import Window
 from bocage.layout import ModelLayout
 from bocage.legend import LandClass, Legend
 from bocage.models import MODELS, Batch, Footprint, InputSpec, Network, build, card_for, mixture, regional
 from bocage.models.base import last_days, seen_by
 from bocage.models.layers import YEAR
-from bocage.scene import Cube, Scene, Scenes
+from bocage.scene import Scene
 from bocage.shelf import names_from
-from bocage.sources import HistorySource
 from bocage.training import formats
 from bocage.training.calibration import Calibration, calibration_of
 from bocage.training.domain import Domain
+from bocage.training.records import CALENDAR, YEARS_BEFORE, Region, SourceRecord, policy, record_of, source_records
 from bocage.training.scaling import Normalisation
 
 FORMAT = 3
@@ -47,66 +45,8 @@ UNCHECKED = 2
 """Last format without checksums."""
 MIDDLE = 32
 """Side of the window at the centre of a scene whose values are compared with the training values, in pixels."""
-CALENDAR = "calendar"
-"""Clock of calendar days."""
-YEARS_BEFORE = "years before the season of the map"
-"""Clock of a history."""
 FAR = 50
 """Difference from the training values, in units of the scale, above which a band is assumed to have another unit."""
-
-
-@dataclass(frozen=True)
-class SourceRecord:
-    """Properties of one source in the training, required again for mapping."""
-
-    spec: InputSpec
-    """Input specification: bands, number of dates, ratio to the map grid."""
-    days: tuple[int, ...]
-    """Training days since 1970-01-01, on the `clock`."""
-    scale: float
-    """Factor from stored to physical values."""
-    offset: float
-    """Offset from stored to physical values."""
-    nodata: float | None
-    """Nodata value; None without one."""
-    fill: tuple[int, str, str] | None
-    """Regular dates of the gap filling (interval in days, start, end); None for native dates."""
-    resampling: str
-    """Resampling method."""
-    resolution: float
-    """Ground sampling distance on the nested grid, in CRS units."""
-    units: str = ""
-    """"dB", or "linear" for all other units; empty if not recorded (format 1)."""
-    clock: str = CALENDAR
-    """Clock of the days: the calendar, or thermal time with its settings."""
-
-
-@dataclass(frozen=True)
-class Region:
-    """Region of the training scene."""
-
-    crs: str
-    """WKT."""
-    bounds: tuple[float, float, float, float]
-    """West, south, east, north in CRS units."""
-
-    @classmethod
-    def of(cls, scene: Scene | Scenes) -> "Region":
-        """Return the region of a scene; of several, the rectangle in degrees that contains them."""
-        if isinstance(scene, Scene):
-            return cls(scene.grid.crs.to_wkt(), scene.grid.bounds)
-        boxes = [one.grid.geobox.extent.to_crs("EPSG:4326").boundingbox.bbox for one in scene.by_site.values()]
-        west, south, east, north = zip(*boxes, strict=True)
-        return cls(CRS("EPSG:4326").to_wkt(), (min(west), min(south), max(east), max(north)))
-
-    @property
-    def centre(self) -> tuple[float, float] | None:
-        """Longitude and latitude of the centre in degrees; None if the CRS is local."""
-        try:
-            place = box(*self.bounds, CRS(self.crs)).to_crs("EPSG:4326").centroid.coords[0]
-        except (ValueError, RuntimeError):
-            return None
-        return float(place[0]), float(place[1])
 
 
 @dataclass(frozen=True)
@@ -411,13 +351,6 @@ def write_folder(
         write_checksums(partial.checksums, checksums_of(partial.files, folder))
 
 
-def policy(record: SourceRecord) -> str:
-    """Describe the choice of dates, without the days, which may be of another year."""
-    if record.fill is None:
-        return "as acquired" if not record.spec.regular else "as stored"
-    return f"filled every {record.fill[0]} days"
-
-
 def _check_numbers(
     sources: Mapping[str, SourceRecord], scaling: Normalisation, calibration: Calibration, region: Region
 ) -> None:
@@ -442,13 +375,6 @@ def _check_numbers(
         raise ValueError("the bounds of the training region are not four numbers")
 
 
-def record_of(said: dict[str, Any]) -> SourceRecord:
-    """Return the record from its JSON form."""
-    spec = {**said["spec"], "bands": tuple(said["spec"]["bands"]), "ratio": Ratio(**said["spec"]["ratio"])}
-    fill = tuple(said["fill"]) if said["fill"] else None
-    return SourceRecord(**{**said, "spec": InputSpec(**spec), "fill": fill, "days": tuple(said["days"])})
-
-
 def _classes(entries: Iterable[dict[str, Any]]) -> tuple[LandClass, ...]:
     return tuple(LandClass(**{**entry, "values": tuple(entry["values"])}) for entry in entries)
 
@@ -456,66 +382,3 @@ def _classes(entries: Iterable[dict[str, Any]]) -> tuple[LandClass, ...]:
 def config_of(kind: type[Any], settings: dict[str, Any]) -> Any:
     """Return the settings of an architecture from a table; lists become tuples."""
     return kind(**{key: tuple(value) if isinstance(value, list) else value for key, value in settings.items()})
-
-
-def input_spec(scene: Scene, name: str) -> InputSpec:
-    """Return the input specification of one cube of the scene."""
-    cube = scene.cubes[name]
-    regular = cube.preparation.fill is not None or not cube.source.dated or len(cube.days) == 1
-    return InputSpec(name, cube.bands, len(cube.days), cube.ratio, regular, scene.ids is not None)
-
-
-def _clock(cube: Cube) -> str:
-    """Return the clock of the days of a cube."""
-    if isinstance(cube.source, HistorySource):
-        return YEARS_BEFORE
-    return thermal.told() if (thermal := cube.preparation.thermal) and cube.source.dated else CALENDAR
-
-
-def input_specs(scene: Scene | Scenes) -> dict[str, InputSpec]:
-    """Return source → input specification, for every source of the scene, or of several scenes."""
-    if isinstance(scene, Scene):
-        return {name: input_spec(scene, name) for name in scene.cubes}
-    return {name: _common(one_by_site(scene, name)).spec for name in scene.cubes}
-
-
-def one_by_site(scenes: Scenes, name: str) -> dict[str, SourceRecord]:
-    """Return site → properties of the source `name`, for the sites that have it."""
-    return {site: source_records(scenes.by_site[site], [name])[name] for site in scenes.cubes[name]}
-
-
-def _common(by_site: Mapping[str, SourceRecord]) -> SourceRecord:
-    """Return the properties of a source on which a network for all sites is built: those of its longest series.
-
-    The dates are regular if they are so, and of the same number, at all sites; else the days are those of all sites.
-    """
-    records = list(by_site.values())
-    longest = max(records, key=lambda record: record.spec.dates)
-    if all(record.spec.regular and record.spec.dates == longest.spec.dates for record in records):
-        return longest
-    days = tuple(sorted({day for record in records for day in record.days}))
-    regular = longest.spec.dates == 1
-    return replace(longest, spec=replace(longest.spec, regular=regular), days=days, fill=None)
-
-
-def source_records(scene: Scene | Scenes, names: Iterable[str]) -> dict[str, SourceRecord]:
-    """Return source → its properties in the scene, or in several scenes, for the sources `names`."""
-    if isinstance(scene, Scenes):
-        return {name: _common(one_by_site(scene, name)) for name in names}
-    records = {}
-    for name in names:
-        cube = scene.cubes[name]
-        fill, decoding = cube.preparation.fill, cube.source.decoding
-        records[name] = SourceRecord(
-            input_spec(scene, name),
-            tuple(int(day) for day in cube.clock),
-            decoding.scale,
-            decoding.offset,
-            decoding.nodata,
-            None if fill is None else (fill.every, fill.start.isoformat(), fill.end.isoformat()),
-            cube.preparation.resampling,
-            cube.grid.resolution,
-            "dB" if decoding.decibel else "linear",
-            _clock(cube),
-        )
-    return records

@@ -13,7 +13,6 @@ from bocage.errors import BocageError
 from bocage.grid import Grid, Ratio, Window
 from bocage.layout import ModelLayout
 from bocage.machine import device_of
-from bocage.mapping import attention_at, predict
 from bocage.models import Footprint
 from bocage.scene import Block, Cube
 from bocage.view.raster import part
@@ -125,6 +124,8 @@ class Pixel:
         SourceError
             A file cannot be read.
         """
+        from bocage.mapping import attention_at, predict  # PyTorch is imported with the first pixel
+
         viewed = self.viewed
         if viewed.model is None or viewed.scene is None:
             return {"probabilities": None, "attention": {}}

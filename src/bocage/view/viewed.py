@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
@@ -22,11 +22,13 @@ from bocage.report.transfer import Mapped
 from bocage.run import open_scene
 from bocage.scene import Scene
 from bocage.sources.raster import inspect
-from bocage.training import Trained
 from bocage.view.imagery import Pictures
 from bocage.view.labelled import LabelledPixels, pixels_at, pixels_of
 from bocage.view.pyramid import Pyramid
 from bocage.words import sentence
+
+if TYPE_CHECKING:  # it imports PyTorch
+    from bocage.training import Trained
 
 COARSE = 512
 """Longer side of the reduced raster whose maximum is taken, in pixels."""
@@ -170,7 +172,7 @@ class Viewed:
         return model.path if model.description.exists() else None
 
     @property
-    def trained(self) -> Trained:
+    def trained(self) -> "Trained":
         """Model of the run.
 
         Raises
@@ -178,6 +180,8 @@ class Viewed:
         TrainedError
             There is none, or its folder is damaged.
         """
+        from bocage.training import Trained
+
         return self.once("trained", lambda: Trained.load(self.model or self.layout.split(0).model.path))
 
     def most(self, name: str) -> float:

@@ -1,0 +1,1 @@
+"""Settings and cards of the networks, one module per network, read without PyTorch."""

@@ -1,0 +1,55 @@
+"""The scene of a recipe."""
+
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+
+from bocage.layout import RunLayout
+from bocage.progress import QUIET, Progress
+from bocage.recipe import GridChoice, Recipe, SourceChoice
+from bocage.scene import Scene, make_scene
+from bocage.sources import SENSORS, Readable, objects, open_source, opening_order
+
+
+def placed(recipe: Recipe, out: Path) -> Recipe:
+    """Return the recipe with the objects of the run's folder `out` as those of its sources of objects that name no folder."""
+    sources = {
+        name: replace(choice, settings=replace(choice.settings, path=RunLayout(out).objects.path))
+        if objects.of_the_run(choice.settings)
+        else choice
+        for name, choice in recipe.sources.items()
+    }
+    return recipe if recipe.sites else replace(recipe, sources=sources)
+
+
+def open_scene(recipe: Recipe, progress: Progress = QUIET, out: Path | None = None) -> Scene:
+    """Open the sources of the recipe, and return the scene on the grid of the map.
+
+    Parameters
+    ----------
+    out
+        Folder of the run, for sources of objects; default: that of the recipe.
+
+    Raises
+    ------
+    RecipeError
+        The recipe has several sites.
+    """
+    recipe.check_single()
+    recipe = placed(recipe, out or recipe.out)
+    return scene_of(recipe.grid, recipe.sources, progress)
+
+
+def scene_of(grid: GridChoice, choices: Mapping[str, SourceChoice], progress: Progress) -> Scene:
+    """Open sources, and return the scene on the grid of the map."""
+    opened: dict[str, Readable] = {}
+    sensors = {name: SENSORS.get(choice.sensor) for name, choice in choices.items()}
+    for name in opening_order(sensors):
+        opened[name] = open_source(name, sensors[name], choices[name].settings, progress, opened)
+    sources = {name: opened[name] for name in choices}
+    scene = make_scene(grid.grid(sources), list(sources.values()), {n: c.preparation for n, c in choices.items()})
+    shown = {note for source in sources.values() for note in source.notes}
+    for note in scene.notes:
+        if note not in shown:
+            progress.say(note)
+    return scene

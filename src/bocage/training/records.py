@@ -1,0 +1,150 @@
+"""Properties of the sources and the region of a training, and those of a scene."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+from odc.geo import CRS
+from odc.geo.geom import box
+
+from bocage.grid import Ratio
+from bocage.models import InputSpec
+from bocage.scene import Cube, Scene, Scenes
+from bocage.sources import HistorySource
+
+CALENDAR = "calendar"
+"""Clock of calendar days."""
+
+YEARS_BEFORE = "years before the season of the map"
+"""Clock of a history."""
+
+
+@dataclass(frozen=True)
+class SourceRecord:
+    """Properties of one source in the training, required again for mapping."""
+
+    spec: InputSpec
+    """Input specification: bands, number of dates, ratio to the map grid."""
+    days: tuple[int, ...]
+    """Training days since 1970-01-01, on the `clock`."""
+    scale: float
+    """Factor from stored to physical values."""
+    offset: float
+    """Offset from stored to physical values."""
+    nodata: float | None
+    """Nodata value; None without one."""
+    fill: tuple[int, str, str] | None
+    """Regular dates of the gap filling (interval in days, start, end); None for native dates."""
+    resampling: str
+    """Resampling method."""
+    resolution: float
+    """Ground sampling distance on the nested grid, in CRS units."""
+    units: str = ""
+    """"dB", or "linear" for all other units; empty if not recorded (format 1)."""
+    clock: str = CALENDAR
+    """Clock of the days: the calendar, or thermal time with its settings."""
+
+
+@dataclass(frozen=True)
+class Region:
+    """Region of the training scene."""
+
+    crs: str
+    """WKT."""
+    bounds: tuple[float, float, float, float]
+    """West, south, east, north in CRS units."""
+
+    @classmethod
+    def of(cls, scene: Scene | Scenes) -> "Region":
+        """Return the region of a scene; of several, the rectangle in degrees that contains them."""
+        if isinstance(scene, Scene):
+            return cls(scene.grid.crs.to_wkt(), scene.grid.bounds)
+        boxes = [one.grid.geobox.extent.to_crs("EPSG:4326").boundingbox.bbox for one in scene.by_site.values()]
+        west, south, east, north = zip(*boxes, strict=True)
+        return cls(CRS("EPSG:4326").to_wkt(), (min(west), min(south), max(east), max(north)))
+
+    @property
+    def centre(self) -> tuple[float, float] | None:
+        """Longitude and latitude of the centre in degrees; None if the CRS is local."""
+        try:
+            place = box(*self.bounds, CRS(self.crs)).to_crs("EPSG:4326").centroid.coords[0]
+        except (ValueError, RuntimeError):
+            return None
+        return float(place[0]), float(place[1])
+
+
+def policy(record: SourceRecord) -> str:
+    """Describe the choice of dates, without the days, which may be of another year."""
+    if record.fill is None:
+        return "as acquired" if not record.spec.regular else "as stored"
+    return f"filled every {record.fill[0]} days"
+
+
+def record_of(said: dict[str, Any]) -> SourceRecord:
+    """Return the record from its JSON form."""
+    spec = {**said["spec"], "bands": tuple(said["spec"]["bands"]), "ratio": Ratio(**said["spec"]["ratio"])}
+    fill = tuple(said["fill"]) if said["fill"] else None
+    return SourceRecord(**{**said, "spec": InputSpec(**spec), "fill": fill, "days": tuple(said["days"])})
+
+
+def input_spec(scene: Scene, name: str) -> InputSpec:
+    """Return the input specification of one cube of the scene."""
+    cube = scene.cubes[name]
+    regular = cube.preparation.fill is not None or not cube.source.dated or len(cube.days) == 1
+    return InputSpec(name, cube.bands, len(cube.days), cube.ratio, regular, scene.ids is not None)
+
+
+def _clock(cube: Cube) -> str:
+    """Return the clock of the days of a cube."""
+    if isinstance(cube.source, HistorySource):
+        return YEARS_BEFORE
+    return thermal.told() if (thermal := cube.preparation.thermal) and cube.source.dated else CALENDAR
+
+
+def input_specs(scene: Scene | Scenes) -> dict[str, InputSpec]:
+    """Return source → input specification, for every source of the scene, or of several scenes."""
+    if isinstance(scene, Scene):
+        return {name: input_spec(scene, name) for name in scene.cubes}
+    return {name: _common(one_by_site(scene, name)).spec for name in scene.cubes}
+
+
+def one_by_site(scenes: Scenes, name: str) -> dict[str, SourceRecord]:
+    """Return site → properties of the source `name`, for the sites that have it."""
+    return {site: source_records(scenes.by_site[site], [name])[name] for site in scenes.cubes[name]}
+
+
+def _common(by_site: Mapping[str, SourceRecord]) -> SourceRecord:
+    """Return the properties of a source on which a network for all sites is built: those of its longest series.
+
+    The dates are regular if they are so, and of the same number, at all sites; else the days are those of all sites.
+    """
+    records = list(by_site.values())
+    longest = max(records, key=lambda record: record.spec.dates)
+    if all(record.spec.regular and record.spec.dates == longest.spec.dates for record in records):
+        return longest
+    days = tuple(sorted({day for record in records for day in record.days}))
+    regular = longest.spec.dates == 1
+    return replace(longest, spec=replace(longest.spec, regular=regular), days=days, fill=None)
+
+
+def source_records(scene: Scene | Scenes, names: Iterable[str]) -> dict[str, SourceRecord]:
+    """Return source → its properties in the scene, or in several scenes, for the sources `names`."""
+    if isinstance(scene, Scenes):
+        return {name: _common(one_by_site(scene, name)) for name in names}
+    records = {}
+    for name in names:
+        cube = scene.cubes[name]
+        fill, decoding = cube.preparation.fill, cube.source.decoding
+        records[name] = SourceRecord(
+            input_spec(scene, name),
+            tuple(int(day) for day in cube.clock),
+            decoding.scale,
+            decoding.offset,
+            decoding.nodata,
+            None if fill is None else (fill.every, fill.start.isoformat(), fill.end.isoformat()),
+            cube.preparation.resampling,
+            cube.grid.resolution,
+            "dB" if decoding.decibel else "linear",
+            _clock(cube),
+        )
+    return records
