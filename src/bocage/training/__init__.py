@@ -1,11 +1,13 @@
 """Model + Samples → Trained: batches, losses, training loop, checkpoints, calibration."""
 
-from bocage.training.adapt import Adapting, Answers, Change, Round, adapt
+from bocage.training.adapt import Adapting, Answers, Change, Round, adapt, check_adaptable, kept
 from bocage.training.budget import budgeted
+from bocage.training.certainty import certainty_of
 from bocage.training.choice import Choice
 from bocage.training.cutoffs import at_cutoff, proposed
 from bocage.training.domain import features_of
 from bocage.training.encoder import load_encoder
+from bocage.training.guard import Expected, Judgement, estimate, read_certainties
 from bocage.training.held_out import read_conformal
 from bocage.training.importance import Importance, importance
 from bocage.training.loop import check_device
@@ -17,12 +19,22 @@ from bocage.training.scaling import Normalisation
 from bocage.training.settings import Training, with_preset
 from bocage.training.sites import check_sites
 from bocage.training.train import Trainer, classify
-from bocage.training.trained import CALENDAR, Region, SourceRecord, Trained, input_specs, source_records
+from bocage.training.trained import (
+    CALENDAR,
+    Certainties,
+    Certainty,
+    Region,
+    SourceRecord,
+    Trained,
+    input_specs,
+    source_records,
+)
 
 __all__ = [
-    "CALENDAR", "Adapting", "Answers", "Change", "Choice", "Importance", "Normalisation", "OutOfFold", "Pretrained",
-    "Pretraining", "Reduced", "Region", "Round", "SourceRecord", "Trained", "Trainer", "Training", "adapt", "at_cutoff",
-    "budgeted", "check_bfloat16", "check_device", "check_sites", "classify", "features_of", "imitates_bfloat16",
-    "importance", "input_specs", "load_encoder", "out_of_fold", "pretrain", "proposed", "read_conformal", "remarks",
-    "source_records", "with_preset",
+    "CALENDAR", "Adapting", "Answers", "Certainties", "Certainty", "Change", "Choice", "Expected", "Importance",
+    "Judgement", "Normalisation", "OutOfFold", "Pretrained", "Pretraining", "Reduced", "Region", "Round", "SourceRecord",
+    "Trained", "Trainer", "Training", "adapt", "at_cutoff", "budgeted", "certainty_of", "check_adaptable",
+    "check_bfloat16", "check_device", "check_sites", "classify", "estimate", "features_of", "imitates_bfloat16",
+    "importance", "input_specs", "kept", "load_encoder", "out_of_fold", "pretrain", "proposed", "read_certainties",
+    "read_conformal", "remarks", "source_records", "with_preset",
 ]  # fmt: skip

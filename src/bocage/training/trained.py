@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 import safetensors
 import safetensors.torch
+from numpy.typing import NDArray
 from odc.geo import CRS
 from odc.geo.geom import box
 from torch import Tensor
@@ -110,6 +111,67 @@ class Region:
 
 
 @dataclass(frozen=True)
+class Certainty:
+    """How sure a network is of the pixels of a scene, without labels."""
+
+    pixels: int
+    """Number of pixels."""
+    confidence: float
+    """Mean calibrated confidence, 0 to 1."""
+    agreement: float
+    """Share of the pixels whose class stays the same when a part of the input is hidden, 0 to 1."""
+    errors: tuple[float, float]
+    """Standard errors of confidence and agreement; pixels of one square or polygon are not independent."""
+
+    @classmethod
+    def of(
+        cls, confidence: NDArray[Any], agrees: NDArray[np.bool_], unit: NDArray[Any], least: int = 2
+    ) -> "Certainty | None":
+        """Return the means over pixels (N,) of the squares or polygons (N,); None for fewer than `least` pixels.
+
+        The errors are those of a sample of units. So that a few pixels that all agree do not have an error of 0, they include
+        that of one unit more that differs.
+        """
+        number = np.unique(unit, return_inverse=True)[1]
+        if len(unit) < least or (units := int(number.max()) + 1) < 2:
+            return None
+        means, errors = [], []
+        for values in (np.asarray(confidence, np.float64), np.asarray(agrees, np.float64)):
+            away = np.bincount(number, values - values.mean()) / len(values)
+            means.append(float(values.mean()))
+            errors.append(math.sqrt(float(np.square(away).sum()) * units / (units - 1) + 1 / units**2))
+        return cls(len(unit), means[0], means[1], (errors[0], errors[1]))
+
+
+@dataclass(frozen=True)
+class Certainties:
+    """How sure a network is of the sites of its training, by name ("" for a recipe without sites)."""
+
+    known: Mapping[str, Certainty] = field(default_factory=dict)
+    """Sites with training samples: pixels that did not train."""
+    left_out: Mapping[str, Certainty] = field(default_factory=dict)
+    """Sites of the recipe without training samples in this draw (leave-one-out)."""
+
+    @classmethod
+    def from_dict(cls, said: Mapping[str, Any]) -> "Certainties":
+        """Return the object of which ``dataclasses.asdict`` gave `said`.
+
+        Raises
+        ------
+        ValueError
+            A mean is not between 0 and 1, or an error is not positive.
+        """
+        parts = {
+            part: {name: Certainty(**one | {"errors": tuple(one["errors"])}) for name, one in said[part].items()}
+            for part in ("known", "left_out")
+        }
+        for one in (*parts["known"].values(), *parts["left_out"].values()):
+            if not (0 <= one.confidence <= 1 and 0 <= one.agreement <= 1 and min(one.errors) > 0):
+                raise ValueError("the certainty of a scene is not between 0 and 1")
+        return cls(**parts)
+
+
+@dataclass(frozen=True)
 class Trained:
     """A network with its weights and all information required for mapping."""
 
@@ -135,6 +197,8 @@ class Trained:
     """Training domain, for the novelty; None in folders of earlier versions."""
     conformal: Conformal | None = None
     """Held-out polygons that calibrate prediction sets; None without a calibration and in folders of earlier versions."""
+    certainties: Certainties | None = None
+    """How sure the network is of its training scenes; None without a calibration and in folders of earlier versions."""
     absent: frozenset[str] = frozenset()
     """Sources that are missing from the scene to map; the network tolerates missing sources."""
     later: int = 0
@@ -190,8 +254,8 @@ class Trained:
 
     @cached_property
     def fingerprint(self) -> str:
-        """Digest of everything that determines the maps: weights and description, without versions."""
-        record = {key: value for key, value in self._described().items() if key != "versions"}
+        """Digest of everything that determines the maps: weights and description, without versions and certainties."""
+        record = {key: value for key, value in self._described().items() if key not in ("versions", "certainties")}
         return digest_of(json.dumps(record, sort_keys=True).encode(), *bytes_of(self.model.state_dict()))
 
     def scaled(self, logits: Tensor, batch: Batch) -> Tensor:
@@ -225,6 +289,7 @@ class Trained:
             "region": {"crs": self.region.crs, "bounds": self.region.bounds},
             "versions": dict(self.versions),
             **({"conformal": self.conformal.as_dict()} if self.conformal else {}),
+            **({"certainties": dataclasses.asdict(self.certainties)} if self.certainties else {}),
         }
 
     @classmethod
@@ -283,9 +348,10 @@ class Trained:
         _check_numbers(sources, scaling, calibration, region)
         held = record.get("conformal")
         conformal = Conformal.from_dict(held, len(legend.classes)) if held else None
+        sure = Certainties.from_dict(record["certainties"]) if record.get("certainties") else None
         return cls(
             record["name"], config, legend, sources, scaling, network, region, dict(record["versions"]), calibration,
-            Domain.load(model.domain), conformal,
+            Domain.load(model.domain), conformal, sure,
         )  # fmt: skip
 
     def check_scene(self, scene: Scene) -> None:
