@@ -6,30 +6,36 @@ The source model of each pair and seed is trained once and kept in ``build/adapt
 Accuracies are those of all labelled pixels of the target. An interrupted benchmark resumes.
 """
 
-import sys
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+import os
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
 from functools import cache, partial
+from itertools import product
 from pathlib import Path
+from typing import Any
 
 import geopandas
 import numpy as np
 import pandas
 
 from benchmarks import choice_sets, transfer
-from benchmarks.frame import BUILD, Results, slug
+from benchmarks.accuracy import samples_of
+from benchmarks.frame import BUILD, Results, slug, spread, table
 from benchmarks.recipes import Table, landscape, read
 from bocage.disk import replacing
 from bocage.jobs import run as jobs
 from bocage.jobs.adapt import adapt_to
 from bocage.layout import RunLayout
 from bocage.recipe import Recipe, parse
+from bocage.reliability import reliability
+from bocage.report.transfer import Adaptation
+from bocage.run import open_scene
 from bocage.simulate import Simulation
-from bocage.training import Adapting
+from bocage.training import Adapting, Certainties, Certainty, Trained, classify
+from bocage.training.guard import FALL, OFFSETS, RATE, SURE, Fall
 
 WORK, RESULTS = BUILD / "adapt", Results("adapt")
 SEEDS, PIXELS = range(3), 4096
-SIMULATED = Simulation(sensors=("s2", "s1"))
 WOOD = {"code": 7, "name": "wood", "values": ["7", "8", "9"], "color": "#1e4d2b"}
 """Classes of the simulated landscape that only images of very high resolution distinguish, as one."""
 
@@ -79,7 +85,7 @@ def _points(name: str, part: str, days: int = 0) -> tuple[Table, Path]:
     folder.mkdir(parents=True, exist_ok=True)
     table = {key: value for key, value in site.network.items() if key not in ("split", "name", "training", "model")}
     source, reference = table["sources"]["s2"], table["reference"]
-    paths = {key: Path(text.replace("${BOCAGE_DATA}", _data())) for key, text in
+    paths = {key: Path(text.replace("${BOCAGE_DATA}", os.environ["BOCAGE_DATA"])) for key, text in
              {"series": source["path"], "points": reference["path"]}.items()}  # fmt: skip
     if not (folder / "points.gpkg").exists():
         points, series = geopandas.read_file(paths["points"]), pandas.read_parquet(paths["series"])
@@ -92,12 +98,6 @@ def _points(name: str, part: str, days: int = 0) -> tuple[Table, Path]:
         points.to_file(folder / "points.gpkg")
     sources = {key: one | {"path": str(folder / "series.parquet")} for key, one in table["sources"].items()}
     return {**table, "sources": sources, "reference": reference | {"path": str(folder / "points.gpkg")}}, folder
-
-
-def _data() -> str:
-    import os
-
-    return os.environ["BOCAGE_DATA"]
 
 
 def _half(which: int) -> Callable[[geopandas.GeoDataFrame], np.ndarray]:
@@ -179,41 +179,248 @@ REPORTING: Mapping[str, Pair] = {
 
 
 def source_model(pair: Pair, seed: int) -> Path:
-    """Return the folder of the run of the source model, trained if it is missing."""
+    """Return the folder of the source model, trained if it is missing."""
     out = WORK / "models" / slug(f"{pair.source.name}-{seed}")
     if not RunLayout(out).split(0).model.description.exists():
         jobs.run(pair.source.recipe(seed), out, ("train",))
-    return out
+    return RunLayout(out).split(0).model.path
 
 
-def adapted_model(name: str, pair: Pair, seed: int) -> Path:
+def adapted_model(name: str, pair: Pair, seed: int) -> RunLayout:
     """Return the folder of the adaptation to the target, without guard, computed if it is missing."""
-    out = WORK / "adapted" / slug(f"{name}-{seed}")
-    if not RunLayout(out).own.model.description.exists():
-        model = RunLayout(source_model(pair, seed)).split(0).model.path
-        adapt_to(pair.target.recipe(seed), model, out, Adapting(pixels=PIXELS), overwrite=True)
-    return out
+    layout = RunLayout(WORK / "adapted" / slug(f"{name}-{seed}"))
+    if not layout.adapted.exists():
+        settings = Adapting(pixels=PIXELS, always=True)
+        adapt_to(pair.target.recipe(seed), source_model(pair, seed), layout.path, settings, overwrite=True)
+    return layout
+
+
+def measured(name: str, pair: Pair, seed: int) -> dict[str, Any]:
+    """Return what the guard sees, and the accuracies and calibration errors on the labels of the target."""
+    layout, source = adapted_model(name, pair, seed), Trained.load(source_model(pair, seed))
+    adapted, record = Trained.load(layout.own.model.path), Adaptation.load(layout.adapted)
+    judgement = record.change.judgement if record else None
+    assert source.certainties
+    assert judgement
+    assert judgement.here
+    recipe = pair.target.recipe(seed)
+    scene = open_scene(recipe)
+    samples = samples_of(recipe, scene, WORK / "samples" / slug(pair.target.name))
+    place = {code: k for k, code in enumerate(source.legend.codes)}  # a class that the source lacks is an error
+    label = np.array([place.get(samples.legend.codes[k], -1) for k in samples.label])
+    models = {"as it is": source, "adapted": adapted, "uncalibrated": replace(adapted, calibration=source.calibration)}
+    found: dict[str, Any] = {}
+    for way, model in models.items():
+        made = classify(model.for_scene(scene), samples.chips, np.arange(len(label)), "cpu")
+        right = made.argmax(1) == label
+        found[way] = {"overall_accuracy": float(right.mean()), "error": reliability(made.max(1), right).error}
+    held = source.calibration.before
+    return found | {
+        "known": asdict(source.certainties)["known"], "here": asdict(judgement.here),
+        "held_out": float(np.dot(held.share, held.accuracy)) if held else None,
+    }  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """A pair and a seed: what the guard sees, and what is true."""
+
+    pair: str
+    fall: Fall
+    here: Certainty
+    held_out: float
+    source_confidence: float
+    before: float
+    after: float
+    errors: tuple[float, float, float]
+    """Calibration errors: as it is, adapted, adapted without a new temperature."""
+
+    @classmethod
+    def of(cls, pair: str, one: Mapping[str, Any]) -> "Outcome":
+        """Return the outcome from its record."""
+        known = Certainties.from_dict({"known": one["known"], "left_out": {}}).known
+        here = Certainty(**one["here"] | {"errors": tuple(one["here"]["errors"])})
+        errors = tuple(one[way]["error"] for way in ("as it is", "adapted", "uncalibrated"))
+        accuracies = (one[way]["overall_accuracy"] for way in ("as it is", "adapted"))
+        there = float(np.mean([site.confidence for site in known.values()]))
+        return cls(pair, Fall.between(known, here), here, one["held_out"], there, *accuracies, errors)
+
+    @property
+    def gain(self) -> float:
+        """Accuracy that the adaptation adds."""
+        return self.after - self.before
+
+    def adapts(self, fall: float = FALL, sure: float = SURE) -> bool:
+        """Return whether the guard adapts, with these limits."""
+        return self.fall.value >= fall and self.fall.value >= sure * self.fall.error
+
+    def guarded(self, fall: float = FALL, sure: float = SURE) -> float:
+        """Return the accuracy with the guard."""
+        return self.after if self.adapts(fall, sure) else self.before
+
+    def estimated(self, rate: float = RATE) -> float:
+        """Return the accuracy of the model as it is, estimated from the confidence and the fall of the agreement."""
+        return max(0.0, self.here.confidence - rate * max(0.0, self.fall.value))
+
+    @property
+    def doc(self) -> float:
+        """Accuracy on held-out polygons minus the difference of confidences (Guillory et al. 2021)."""
+        return min(1.0, max(0.0, self.held_out - (self.source_confidence - self.here.confidence)))
+
+
+FALLS, SURES, RATES = (0.0, 0.025, 0.05, 0.1), (0.0, 1.0, 2.0, 3.0, 4.0, 5.0), (0.0, 1.0, 2.0, 3.0)
+LOSS = 0.003
+"""Loss of accuracy that the guard may cause on a pair."""
+
+
+def by_pair(outcomes: Sequence[Outcome], value: Callable[[Outcome], float]) -> dict[str, float]:
+    """Return the mean of a value over the seeds of each pair."""
+    pairs = dict.fromkeys(one.pair for one in outcomes)
+    return {name: float(np.mean([value(one) for one in outcomes if one.pair == name])) for name in pairs}
+
+
+def chosen_limits(outcomes: Sequence[Outcome]) -> tuple[float, float]:
+    """Return the limits with the highest mean gain, of those with which no pair loses more than ``LOSS``, or loses least.
+
+    Of equal limits, they are those that adapt most.
+    """
+
+    def judged(limits: tuple[float, float]) -> tuple[float, float, float, float]:
+        gains = list(by_pair(outcomes, lambda one: one.guarded(*limits) - one.before).values())
+        worst = min(gains)
+        return worst if worst < -LOSS else 0.0, float(np.mean(gains)), -limits[1], -limits[0]
+
+    return max(product(FALLS, SURES), key=judged)
+
+
+def of_sets(outcomes: Sequence[Outcome], value: Callable[[Outcome], float]) -> np.ndarray:
+    """Return the mean of a value over the pairs of each set: pairs of one set are not independent."""
+    sets = dict.fromkeys(one.pair.split(",")[0] for one in outcomes)
+    return np.array([np.mean([value(one) for one in outcomes if one.pair.split(",")[0] == name]) for name in sets])
+
+
+def chosen_rate(outcomes: Sequence[Outcome]) -> float:
+    """Return the lowest rate whose error exceeds that of the best by at most a standard error between sets."""
+    errors = {rate: of_sets(outcomes, lambda one, rate=rate: abs(one.estimated(rate) - one.before)) for rate in RATES}
+    best = min(errors.values(), key=lambda error: error.mean())
+    worse = {rate: error - best for rate, error in errors.items()}
+    return next(rate for rate, more in worse.items() if more.mean() <= more.std(ddof=1) / np.sqrt(len(more)))
+
+
+def outcomes_of(pairs: Mapping[str, Pair]) -> list[Outcome]:
+    """Return the stored outcomes of some pairs."""
+    found = RESULTS.content()
+    return [Outcome.of(name, one) for name in pairs for one in found.get(name, ())]
+
+
+def run() -> str:
+    """Measure the missing results and return the tables."""
+    WORK.mkdir(parents=True, exist_ok=True)
+    everything = {**REPORTING, **CHOOSING}
+    slow = [name for name in everything if name.startswith(("simulated", "land"))]  # minutes for each
+    for names, seed in product(([name for name in everything if name not in slow], slow), SEEDS):
+        for name in RESULTS.free(names):
+            RESULTS.measure((name, seed), partial(measured, name, everything[name], seed))
+    return "\n" + markdown()
+
+
+def markdown() -> str:
+    """Return the choice on some pairs, then the tables of the reported pairs."""
+    choosing, reporting = outcomes_of(CHOOSING), outcomes_of(REPORTING)
+    return "\n\n".join(
+        [
+            *choice(choosing),
+            gains(reporting),
+            verdict(reporting),
+            estimates(reporting),
+            *estimators(choosing, reporting),
+        ]
+    )
+
+
+def choice(outcomes: Sequence[Outcome]) -> list[str]:
+    """Return what the pairs for the choice give: limits, rate, errors of the estimate, and a table of limits."""
+    rows = []
+    for fall, sure in product(FALLS, SURES):
+        found = list(by_pair(outcomes, lambda one, limits=(fall, sure): one.guarded(*limits) - one.before).values())
+        share = np.mean([one.adapts(fall, sure) for one in outcomes])
+        rows.append((fall, sure, f"{np.mean(found):+.4f}", f"{min(found):+.4f}", f"{share:.0%}"))
+    always = list(by_pair(outcomes, lambda one: one.gain).values())
+    rows.append(("always", "", f"{np.mean(always):+.4f}", f"{min(always):+.4f}", "100%"))
+    missed = [one.before - one.estimated() for one in outcomes]
+    low, high = np.quantile(missed, [0.05, 0.95])
+    said = (
+        f"chosen limits {chosen_limits(outcomes)} (used {FALL}, {SURE}), rate {chosen_rate(outcomes)} (used {RATE}), "
+    )
+    said += f"offsets {low:+.3f}, {high:+.3f} (used {OFFSETS}), {len(outcomes)} models and targets"
+    return [said, table(("least fall", "errors", "mean gain", "worst pair", "adapted"), rows)]
+
+
+def gains(outcomes: Sequence[Outcome]) -> str:
+    """Return the accuracies of the four ways."""
+    rows = []
+    for name, pair in REPORTING.items():
+        own = [one for one in outcomes if one.pair == name]
+        ways = ([one.before for one in own], [one.after for one in own], [one.guarded() for one in own],
+                [max(one.before, one.after) for one in own])  # fmt: skip
+        if own:
+            adapted = f"{sum(one.adapts() for one in own)} of {len(own)}"
+            rows.append((name, "yes" if pair.easy else "no", *map(spread, ways), adapted))
+    return table(("pair", "easy", "as it is", "always adapted", "with the guard", "better of both", "adapted"), rows)
+
+
+def verdict(outcomes: Sequence[Outcome]) -> str:
+    """Return the largest loss and the share of the gains that are kept."""
+    guarded, always = (
+        by_pair(outcomes, value) for value in (lambda one: one.guarded() - one.before, lambda one: one.gain)
+    )
+    kept = sum(one.guarded() - one.before for one in outcomes if one.gain > 0)
+    total = sum(one.gain for one in outcomes if one.gain > 0)
+    return (
+        f"largest loss of a pair: {min(guarded.values()):+.4f} (always: {min(always.values()):+.4f}); of a model: "
+        f"{min(one.guarded() - one.before for one in outcomes):+.4f} (always: {min(one.gain for one in outcomes):+.4f}); gains "
+        f"kept: {kept / total:.1%}"
+    )
+
+
+def estimates(outcomes: Sequence[Outcome]) -> str:
+    """Return estimated against measured accuracy, and the calibration errors."""
+    rows = []
+    for name in REPORTING:
+        own = [one for one in outcomes if one.pair == name]
+        if not own:
+            continue
+        inside = sum(one.estimated() + OFFSETS[0] <= one.before <= one.estimated() + OFFSETS[1] for one in own)
+        falls, columns = [one.fall.value for one in own], zip(*(one.errors for one in own), strict=True)
+        rows.append((name, spread(falls, "+"), spread([one.here.confidence for one in own]), spread([one.estimated() for one in own]),
+                     spread([one.before for one in own]), f"{inside} of {len(own)}", *map(spread, columns)))  # fmt: skip
+    head = (
+        "pair",
+        "fall",
+        "confidence",
+        "estimated",
+        "measured",
+        "in the interval",
+        "as it is",
+        "adapted",
+        "adapted, not calibrated",
+    )
+    return table(head, rows)
+
+
+def estimators(choosing: Sequence[Outcome], reporting: Sequence[Outcome]) -> list[str]:
+    """Return the mean absolute errors of several estimates of the accuracy, over sets."""
+    ways: dict[str, Callable[[Outcome], float]] = {
+        "held-out accuracy": lambda one: one.held_out,
+        "difference of confidences": lambda one: one.doc,
+        **{f"confidence minus {rate:g} x fall": partial(Outcome.estimated, rate=rate) for rate in RATES},
+    }
+    rows = []
+    for name, way in ways.items():
+        errors = (of_sets(part, lambda one, way=way: abs(way(one) - one.before)) for part in (choosing, reporting))
+        rows.append((name, *(f"{error.mean():.3f}" for error in errors)))
+    return [table(("estimate", "error, choosing", "error, reported"), rows)]
 
 
 if __name__ == "__main__":
-    import time
-
-    todo = {**CHOOSING, **REPORTING}
-    ordered = sorted(todo, key=lambda name: ("land" in name or "simul" in name, name))
-    for seed in SEEDS:
-        for name, pair in ((name, todo[name]) for name in ordered):
-            if sys.argv[1:] and not any(text in name for text in sys.argv[1:]):
-                continue
-            t, c = time.time(), time.process_time()
-            try:
-                source_model(pair, seed)
-                t1, c1 = time.time(), time.process_time()
-                adapted_model(name, pair, seed)
-            except Exception as error:
-                print(name, seed, type(error), error, flush=True)
-                continue
-            print(
-                f"{name} {seed}: train {t1 - t:.0f} s ({c1 - c:.0f} cpu), adapt {time.time() - t1:.0f} s "
-                f"({time.process_time() - c1:.0f} cpu)",
-                flush=True,
-            )
+    print(run())
