@@ -55,9 +55,10 @@ def test_the_errors_of_a_certainty_are_those_of_its_squares():
     found = Certainty.of(np.full(200, 0.7), agrees, unit)
     assert found.confidence == pytest.approx(0.7)
     assert found.agreement == pytest.approx(0.8)
-    alone = np.sqrt(0.8 * 0.2 / 49)
-    assert found.errors[1] == pytest.approx(np.sqrt(alone**2 + 1 / 50**2))
-    assert found.errors[0] == pytest.approx(1 / 50), "pixels that are all alike do not have an error of 0"
+    assert found.errors[1] == pytest.approx(np.sqrt(0.8 * 0.2 / 49)), "50 squares, not 200 pixels"
+    assert found.errors[0] == pytest.approx(0)
+    few = Certainty.of(np.full(24, 0.9), np.ones(24, bool), np.arange(24))
+    assert few.errors[1] == pytest.approx(np.sqrt(1 / 25 / 24)), "24 pixels that all agree prove little"
     assert Certainty.of(np.ones(3), np.ones(3, bool), np.arange(3), least=4) is None
     assert Certainty.of(np.ones(3), np.ones(3, bool), np.zeros(3)) is None, "one square has no error"
 

@@ -45,7 +45,9 @@ def adapt(model: Path, recipe: Path, site: str | None, out: Path | None, overwri
 
     folder = out or parsed.out.with_name(f"{parsed.out.name}-adapted")
     with terminal() as progress:
-        adapt_to(parsed, model, folder, Adapting(polygons=given["polygons"], always=given["always"]), progress, overwrite)
+        adapt_to(
+            parsed, model, folder, Adapting(polygons=given["polygons"], always=given["always"]), progress, overwrite
+        )
     click.echo(f"model: {RunLayout(folder).own.model.path}")
 
 

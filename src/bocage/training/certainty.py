@@ -3,7 +3,7 @@
 Both fall where the imagery differs from that of the training. The difference between the training scene and another scene is
 then an estimate of the loss of accuracy, as the difference of confidences of Guillory et al. 2021 (arXiv 2107.03315). Agreement
 is the counterpart, for one network, of the agreement between two networks (Jiang et al. 2022, arXiv 2106.13799): the network
-classifies each pixel again, with a part of the dates, and in half of the pixels one of the sources, hidden.
+classifies each pixel four times more, with a part of the dates, and in half of the cases one of the sources, hidden.
 """
 
 from collections.abc import Callable
@@ -31,6 +31,8 @@ MOST = 0.5
 """Largest share of the dates of a series that is hidden, and probability that one of the sources is hidden."""
 SIZE = 256
 """Number of pixels classified at a time."""
+VIEWS = 4
+"""Number of times that each pixel is classified with another part of its input hidden."""
 PIXELS, SIDE, FEWEST = 2048, 4, 16
 """Pixels drawn from the training scene, side of their squares, and fewest pixels that describe a scene."""
 
@@ -49,12 +51,14 @@ def certainty_of(
     if len(members) < FEWEST:
         return None
     whole = _classified(trained, chips, members, device, lambda batch: batch)
-    generator = np.random.default_rng(seed)
-    part = _classified(
-        trained, chips, members, device, lambda batch: partly_hidden(batch, trained.any_source, generator)
-    )
-    agrees = whole.argmax(1) == part.argmax(1)
-    return Certainty.of(whole.max(1).values.numpy(), agrees.numpy(), chips.polygon[members], FEWEST)
+    classes, generator = whole.argmax(1), np.random.default_rng(seed)
+    agrees = torch.zeros(len(members))
+    for _ in range(VIEWS):
+        part = _classified(
+            trained, chips, members, device, lambda batch: partly_hidden(batch, trained.any_source, generator)
+        )
+        agrees += part.argmax(1) == classes
+    return Certainty.of(whole.max(1).values.numpy(), agrees.numpy() / VIEWS, chips.polygon[members], FEWEST)
 
 
 def _classified(

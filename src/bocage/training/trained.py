@@ -119,28 +119,31 @@ class Certainty:
     confidence: float
     """Mean calibrated confidence, 0 to 1."""
     agreement: float
-    """Share of the pixels whose class stays the same when a part of the input is hidden, 0 to 1."""
+    """Mean share of the views, with a part of the input hidden, that give the class of the whole input, 0 to 1."""
     errors: tuple[float, float]
     """Standard errors of confidence and agreement; pixels of one square or polygon are not independent."""
 
     @classmethod
     def of(
-        cls, confidence: NDArray[Any], agrees: NDArray[np.bool_], unit: NDArray[Any], least: int = 2
+        cls, confidence: NDArray[Any], agrees: NDArray[Any], unit: NDArray[Any], least: int = 2
     ) -> "Certainty | None":
-        """Return the means over pixels (N,) of the squares or polygons (N,); None for fewer than `least` pixels.
+        """Return the means of confidence and agreement of pixels (N,), 0 to 1; None for fewer than `least` pixels.
 
-        The errors are those of a sample of units. So that a few pixels that all agree do not have an error of 0, they include
-        that of one unit more that differs.
+        The errors are those of a sample of squares or polygons, whose number is `unit` (N,). The error of the agreement is at
+        least that of pixels drawn one by one, with one more that agrees and one more that differs (as in Laplace's rule): a few
+        pixels that all agree prove little.
         """
-        number = np.unique(unit, return_inverse=True)[1]
-        if len(unit) < least or (units := int(number.max()) + 1) < 2:
+        number, n = np.unique(unit, return_inverse=True)[1], len(unit)
+        if n < least or (units := int(number.max()) + 1) < 2:
             return None
-        means, errors = [], []
+        means, squares = [], []
         for values in (np.asarray(confidence, np.float64), np.asarray(agrees, np.float64)):
-            away = np.bincount(number, values - values.mean()) / len(values)
+            away = np.bincount(number, values - values.mean()) / n
             means.append(float(values.mean()))
-            errors.append(math.sqrt(float(np.square(away).sum()) * units / (units - 1) + 1 / units**2))
-        return cls(len(unit), means[0], means[1], (errors[0], errors[1]))
+            squares.append(float(np.square(away).sum()) * units / (units - 1))
+        more = np.append(np.asarray(agrees, np.float64), [0.0, 1.0]) - means[1]
+        squares[1] = max(squares[1], float(np.square(more).sum()) / (n + 1) / n)
+        return cls(n, means[0], means[1], (math.sqrt(squares[0]), math.sqrt(squares[1])))
 
 
 @dataclass(frozen=True)
@@ -159,14 +162,14 @@ class Certainties:
         Raises
         ------
         ValueError
-            A mean is not between 0 and 1, or an error is not positive.
+            A mean is not between 0 and 1, or an error is negative.
         """
         parts = {
             part: {name: Certainty(**one | {"errors": tuple(one["errors"])}) for name, one in said[part].items()}
             for part in ("known", "left_out")
         }
         for one in (*parts["known"].values(), *parts["left_out"].values()):
-            if not (0 <= one.confidence <= 1 and 0 <= one.agreement <= 1 and min(one.errors) > 0):
+            if not (0 <= one.confidence <= 1 and 0 <= one.agreement <= 1 and min(one.errors) >= 0):
                 raise ValueError("the certainty of a scene is not between 0 and 1")
         return cls(**parts)
 
