@@ -24,7 +24,7 @@ from bocage.training.trained import Certainties, Certainty, Trained
 
 FALL, SURE = 0.05, 2.0
 """Least fall of the agreement for an adaptation, and least fall in units of its standard error."""
-RATE = 1.0
+RATE = 2.0
 """Accuracy lost for each point of agreement lost."""
 OFFSETS = (-0.4, 0.1)
 """5 % and 95 % quantiles of the measured minus the estimated accuracy on the scenes on which the rate was chosen."""
