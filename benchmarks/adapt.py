@@ -268,7 +268,7 @@ class Outcome:
         return min(1.0, max(0.0, self.held_out - (self.source_confidence - self.here.confidence)))
 
 
-FALLS, SURES, RATES = (0.0, 0.025, 0.05, 0.1), (0.0, 1.0, 2.0, 3.0, 4.0, 5.0), (0.0, 1.0, 2.0, 3.0)
+FALLS, SURES, RATES = (0.0, 0.025, 0.05, 0.075, 0.1), (0.0, 1.0, 2.0, 3.0, 4.0, 5.0), (0.0, 1.0, 2.0, 3.0)
 LOSS, ROUNDING = 0.003, 1e-12
 """Loss of accuracy that the guard may cause on a pair; rounding error of a mean."""
 

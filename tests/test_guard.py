@@ -165,6 +165,7 @@ def test_the_model_folder_describes_its_scene_and_its_digest_does_not_change(tra
         Trained.load(tmp_path / "odd")
 
 
+@pytest.mark.slow
 def test_pixels_that_trained_do_not_describe_the_scene(recipe, brief, monkeypatch):
     asked = []
     real = certainty_of
