@@ -23,7 +23,7 @@ from bocage.run import open_scene
 from bocage.samples import Samples
 from bocage.scene import Scene
 from bocage.simulate import Simulation
-from bocage.training import Pretrained, Pretraining, Trained, Trainer
+from bocage.training import Adapting, Pretrained, Pretraining, Trained, Trainer
 
 WORK, RESULTS = BUILD / "learning", Results("learning")
 LANDSCAPE, SETTINGS = WORK / "landscape", Simulation(height=2406, width=2804, polygons=120)
@@ -84,7 +84,7 @@ class Bench:
         if not out.model.path.exists():
             if way == WAYS[2]:
                 self._trained(share, WAYS[1], draw)
-                adapt_to(self.recipe, self._out(share, WAYS[1], draw).model.path, out.path)
+                adapt_to(self.recipe, self._out(share, WAYS[1], draw).model.path, out.path, Adapting(always=True))
             else:
                 self._train(share, draw, out.path, self.pretrained() if way == WAYS[1] else None)
         return Trained.load(out.model.path)

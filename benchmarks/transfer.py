@@ -125,7 +125,13 @@ def _model(out: Path) -> Trained:
 
 def _adapted(recipe: Recipe, run_of_model: Path, out: Path, polygons: bool = False) -> Trained:
     """Return the first model of a run, adapted to the scene of a recipe."""
-    adapt_to(recipe, RunLayout(run_of_model).split(0).model.path, out, Adapting(polygons=polygons), overwrite=True)
+    adapt_to(
+        recipe,
+        RunLayout(run_of_model).split(0).model.path,
+        out,
+        Adapting(polygons=polygons, always=True),
+        overwrite=True,
+    )
     return Trained.load(RunLayout(out).own.model.path)
 
 

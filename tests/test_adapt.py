@@ -17,7 +17,7 @@ from conftest import FOREST, PAN_MS, S2, Told
 
 NATIVE = S2.replace("fill = { every = 20, start = 2021-02-01, end = 2021-07-31 }\n", "")
 PATCHWORK = 'name = "patchwork"\npreset = "small"\nfilters = [4, 8]'
-QUICK = Adapting(pixels=256, rounds=1, epochs=2)
+QUICK = Adapting(pixels=256, rounds=1, epochs=2, always=True)
 
 
 @pytest.fixture
@@ -75,7 +75,7 @@ def test_without_labels_it_learns_from_what_it_is_sure_of_and_keeps_it(trained, 
 def test_a_model_that_is_sure_of_nothing_says_so(trained, tmp_path):
     path, model = trained
     with pytest.raises(TrainingError, match="self-training is not possible"):
-        adapt_to(read_recipe(path), model, tmp_path / "out", settings=Adapting(256, 1, 1, least=0.9999999))
+        adapt_to(read_recipe(path), model, tmp_path / "out", settings=Adapting(256, 1, 1, least=0.9999999, always=True))
 
 
 def test_polygons_of_a_class_that_the_model_does_not_know_are_refused(trained, recipe, tmp_path):

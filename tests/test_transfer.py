@@ -109,7 +109,7 @@ def test_a_run_keeps_its_map_and_its_report(finished, brief, tmp_path, capsys):
 def test_the_page_of_an_adaptation_and_of_its_map_in_french(recipe, brief, tmp_path):
     model = brief(PATCHWORK, NATIVE + PAN_MS, "pan").folder
     path = recipe(PATCHWORK, PAN_MS, "pan", more=FRENCH)
-    out, settings = tmp_path / "out", Adapting(256, 2, 1, least=0.0)
+    out, settings = tmp_path / "out", Adapting(256, 2, 1, least=0.0, always=True)
     adapt_to(read_recipe(path), model, out, settings=settings)
     text, page = page_of(out / "report.html")
     said = json.loads((out / "report.json").read_text())
@@ -127,7 +127,7 @@ def test_the_page_of_an_adaptation_and_of_its_map_in_french(recipe, brief, tmp_p
     text, page = page_of(out / "report.html")
     assert not foreign(page)
     assert "Surfaces cartographiées, non ajustées" in text
-    assert "sa confiance n&#39;a pas été calibrée à nouveau" in text
+    assert "La confiance moyenne a été ramenée à celle d&#39;avant l&#39;adaptation" in text
     assert "tour 2, prédits" in text
     again = (out / "report.html").read_bytes()
     report_of(out)

@@ -15,21 +15,27 @@ from bocage.layout import RunLayout
     "--scene", "recipe", required=True, type=click.Path(path_type=Path), help="Recipe of the scene to adapt to."
 )
 @click.option("--polygons", is_flag=True, help="Also train on the recipe's reference polygons.")
+@click.option("--always", is_flag=True, help="Adapt also where no gain is expected.")
 @SET
 @SITE
 @OUT
 @OVERWRITE
 @ALLOW
-def adapt(model: Path, recipe: Path, polygons: bool, site: str | None, out: Path | None, overwrite: bool) -> None:
-    """Adapt a trained network to another year or region.
+def adapt(model: Path, recipe: Path, site: str | None, out: Path | None, overwrite: bool, **given: bool) -> None:
+    """Adapt a trained network to another year or region, if a gain is expected.
 
-    The network is trained on its most confident predictions for pixels of the scene and, with --polygons, on the
-    reference polygons of the scene, even if they are few. The command uses the sources and the grid of the recipe,
-    and [reference] with --polygons.
+    The command estimates the accuracy of the network on the scene, without labels. If the scene differs from that of
+    the training so much that an adaptation is expected to help, the network is trained on its most confident
+    predictions for pixels of the scene. Otherwise, the folder gets the network as it is, and the report says why.
+
+    With --polygons, the network is also trained on the reference polygons of the scene, even if they are few. With
+    --polygons or --always, it is always adapted. The command uses the sources and the grid of the recipe, and
+    [reference] with --polygons.
 
     \b
     Examples:
       bocage adapt runs/2022/splits/0/model --scene 2023.toml --out runs/2023
+      bocage adapt runs/2022/splits/0/model --scene 2023.toml --always --out runs/2023
       bocage adapt runs/2022/splits/0/model --scene 2023.toml --polygons --out runs/2023
       bocage map 2023.toml --model runs/2023/model --out runs/2023
     """
@@ -39,7 +45,9 @@ def adapt(model: Path, recipe: Path, polygons: bool, site: str | None, out: Path
 
     folder = out or parsed.out.with_name(f"{parsed.out.name}-adapted")
     with terminal() as progress:
-        adapt_to(parsed, model, folder, Adapting(polygons=polygons), progress, overwrite)
+        adapt_to(
+            parsed, model, folder, Adapting(polygons=given["polygons"], always=given["always"]), progress, overwrite
+        )
     click.echo(f"model: {RunLayout(folder).own.model.path}")
 
 

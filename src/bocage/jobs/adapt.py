@@ -12,11 +12,22 @@ from bocage.legend import Legend
 from bocage.progress import QUIET, Progress
 from bocage.recipe import Recipe
 from bocage.report.transfer import Adaptation, Transfer
-from bocage.run import has_results, held, open_scene
-from bocage.samples import Pixels, finest, labelled
-from bocage.samples.unlabelled import cut_pixels, joined, scatter
+from bocage.run import has_results, held, missed_at_sites, open_scene
+from bocage.samples import Chips, Pixels, finest, labelled
+from bocage.samples.unlabelled import NONE, cut_pixels, joined, scatter
 from bocage.scene import Scene
-from bocage.training import Adapting, Region, Trained, adapt, check_device, remarks
+from bocage.training import (
+    Adapting,
+    Judgement,
+    Region,
+    Trained,
+    adapt,
+    certainty_of,
+    check_adaptable,
+    check_device,
+    kept,
+    remarks,
+)
 
 
 def adapt_to(
@@ -27,9 +38,10 @@ def adapt_to(
     progress: Progress = QUIET,
     overwrite: bool = False,
 ) -> Trained:
-    """Adapt a trained model to the scene of the recipe; write the adapted model to ``<out>/model``, and a report.
+    """Adapt a trained model to the scene of the recipe if a gain is expected; write ``<out>/model`` and a report.
 
-    Device and seed are those of the recipe.
+    Otherwise, ``<out>/model`` is a copy of the model, and the report says why. With polygons, or the setting `always`, the model
+    is always adapted. Device and seed are those of the recipe.
 
     Raises
     ------
@@ -57,14 +69,39 @@ def adapt_to(
         known = _known(recipe, trained.legend, scene) if settings.polygons else nothing
         free = scatter(scene, settings.pixels, seed, int(known.polygon.max(initial=-1)) + 1)
         transfer = Transfer.of(trained, scene, model, asked_of(recipe))
+        missed = missed_at_sites(ModelLayout.of(model))
         with cut_pixels(scene, joined(known, free), trained, layout.scratch, progress) as chips:
-            adapted, change = adapt(trained, chips, Region.of(scene), settings, layout.own, progress)
+            judgement = _judged(trained, chips, settings, missed, progress)
+            if judgement.adapts or settings.always or settings.polygons:
+                adapted, change = adapt(trained, chips, Region.of(scene), settings, layout.own, progress)
+            else:
+                adapted, change = trained, kept(trained, chips, settings.device)
+        change = replace(change, judgement=judgement)
         # The digest is that of the model folder, which knows nothing of the sources that this scene lacks.
         record = Adaptation(transfer, replace(adapted, absent=frozenset()).fingerprint, adapted.legend, change)
         record.save(layout.adapted)
         adapted.save(layout.own.model.path)
         progress.say(f"report: {write_transfer_of(layout, None, record, (None, recipe.report.language))}")
         return adapted
+
+
+def _judged(
+    trained: Trained, chips: Chips, settings: Adapting, missed: tuple[float, ...], progress: Progress
+) -> Judgement:
+    """Estimate the accuracy of a model on the unlabelled pixels of a scene, and report whether it is adapted."""
+    check_adaptable(trained)
+    free = np.flatnonzero(chips.label == NONE)
+    judgement = Judgement.of(trained, certainty_of(trained, chips, free, settings.device), missed)
+    if judgement.adapts:
+        action = "An adaptation is expected to help: the model is adapted."
+    elif settings.polygons:
+        action = "The model is adapted with the polygons of the scene."
+    elif settings.always:
+        action = "A gain is not expected, but the model is adapted (--always)."
+    else:
+        action = "A gain is not expected: the model is kept as it is. To adapt it anyway, give --always."
+    progress.say(f"{judgement.text()} {action}")
+    return judgement
 
 
 def _known(recipe: Recipe, legend: Legend, scene: Scene) -> Pixels:

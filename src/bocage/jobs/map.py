@@ -4,7 +4,9 @@ import shlex
 from dataclasses import replace
 from pathlib import Path
 
-from bocage.errors import RunFolderError
+import numpy as np
+
+from bocage.errors import RunFolderError, SamplesError
 from bocage.jobs.qgis import try_project
 from bocage.jobs.report import asked_of, write_transfer_of
 from bocage.layout import ModelLayout, RunLayout
@@ -21,9 +23,23 @@ from bocage.mapping import (
 from bocage.progress import QUIET, Progress
 from bocage.recipe import Recipe
 from bocage.report.transfer import Adaptation, Mapped, Transfer
-from bocage.run import RegionChoice, has_results, held, map_region, open_run, open_scene, segment_first, settled
+from bocage.run import (
+    RegionChoice,
+    has_results,
+    held,
+    map_region,
+    missed_at_sites,
+    open_run,
+    open_scene,
+    segment_first,
+    settled,
+)
+from bocage.samples.unlabelled import cut_pixels, scatter
 from bocage.scene import Scene
-from bocage.training import Reduced, Trained
+from bocage.training import Judgement, Reduced, Trained, certainty_of
+
+DRAWN, SIDE = 2048, 4
+"""Number of pixels of the scene from which the accuracy is estimated, and side of their squares."""
 
 
 def map_region_of(
@@ -61,8 +77,10 @@ def map_with(
         used = trained.for_scene(scene)
         used.check_scene(scene)
         _report_fit(recipe, used, scene, model, progress)
+        adapted = _adaptation_of(trained, folder)
+        judgement = None if adapted else _judged(recipe, used, scene, ModelLayout(folder), layout, progress)
         # The record comes before the map: a run that is killed after its map has a report to write.
-        mapped = Mapped(Transfer.of(used, scene, folder, asked_of(recipe)), _adaptation_of(trained, folder))
+        mapped = Mapped(Transfer.of(used, scene, folder, asked_of(recipe)), adapted, judgement)
         mapped.save(layout.mapped)
         land = make_map(trained, scene, settings, layout.map.path, computing, progress)
         progress.say(f"report: {write_transfer_of(layout, mapped, None, (scene, recipe.report.language))}")
@@ -77,6 +95,23 @@ def _report_fit(recipe: Recipe, trained: Trained, scene: Scene, model: Path, pro
     outside = outside_share(trained, scene, device_of(recipe.choice.training.device), recipe.split.seed)
     if advice := proposal(trained, outside, adapting(recipe, model)):
         progress.say(advice)
+
+
+def _judged(
+    recipe: Recipe, trained: Trained, scene: Scene, model: ModelLayout, layout: RunLayout, progress: Progress
+) -> Judgement | None:
+    """Estimate the accuracy of a model on pixels drawn from the scene, and report it; None if all of them are masked."""
+    if trained.certainties is None:
+        return Judgement.of(trained, None)
+    pixels, device = scatter(scene, DRAWN, recipe.split.seed, side=SIDE), recipe.choice.training.device
+    try:
+        with cut_pixels(scene, pixels, trained, layout.scratch, progress) as chips:
+            here = certainty_of(trained, chips, np.arange(len(chips.label)), device)
+    except SamplesError:
+        return None  # the map says so
+    judgement = Judgement.of(trained, here, missed_at_sites(model))
+    progress.say(judgement.text())
+    return judgement
 
 
 def adapting(recipe: Recipe, model: Path) -> str:

@@ -74,11 +74,15 @@ def write_transfer_of(
     if mapped:
         land: LandCoverMap | None = open_map_folder(layout.map.path)
         assert land is not None
+        judgement = mapped.judgement or (mapped.adapted.change.judgement if mapped.adapted else None)
         return write_transfer(
-            TransferMaterial(layout, mapped.transfer, land.legend, language, land, scene, mapped.adapted)
+            TransferMaterial(layout, mapped.transfer, land.legend, language, land, scene, mapped.adapted, judgement)
         )
     assert adapted is not None
-    return write_transfer(TransferMaterial(layout, adapted.transfer, adapted.legend, language, None, scene, adapted))
+    judgement = adapted.change.judgement
+    return write_transfer(
+        TransferMaterial(layout, adapted.transfer, adapted.legend, language, None, scene, adapted, judgement)
+    )
 
 
 def _is_map_of(mapped: Mapped, layout: RunLayout) -> bool:

@@ -128,6 +128,11 @@ class SplitLayout:
         return SplitLayout(self.path / "twin")
 
     @property
+    def unlabelled(self) -> Path:
+        """Pixels of the training scene that are cut to describe it; removed at the end."""
+        return self.path / "unlabelled"
+
+    @property
     def test(self) -> Path:
         """Prediction of every test pixel."""
         return self.path / "test.parquet"

@@ -14,7 +14,7 @@ from bocage.machine import versions
 from bocage.mapping import Areas
 from bocage.redaction import redacted
 from bocage.scene import Scene
-from bocage.training import CALENDAR, Answers, Change, Region, Round, SourceRecord, source_records
+from bocage.training import CALENDAR, Answers, Change, Judgement, Region, Round, SourceRecord, source_records
 from bocage.words import number
 
 if TYPE_CHECKING:  # they import PyTorch
@@ -164,7 +164,8 @@ class Adaptation:
         legend = Legend(tuple(LandClass(**{**one, "values": tuple(one["values"])}) for one in classes))
         answers = {key: Answers(**{k: tuple(v) for k, v in change[key].items()}) for key in ("before", "after")}
         rounds = tuple(Round(**{k: tuple(v) for k, v in one.items()}) for one in change["rounds"])
-        found = Change(**change | answers | {"rounds": rounds})
+        judgement = Judgement.from_dict(change["judgement"]) if change.get("judgement") else None
+        found = Change(**change | answers | {"rounds": rounds, "judgement": judgement})
         return cls(Transfer.from_dict(record["transfer"]), record["fingerprint"], legend, found)
 
 
@@ -175,6 +176,8 @@ class Mapped:
     transfer: Transfer
     adapted: Adaptation | None = None
     """Adaptation that made the model; None for the model of a run."""
+    judgement: Judgement | None = None
+    """What was known of the model on the scene without labels; None for an adapted model and in files of earlier versions."""
 
     def save(self, path: Path) -> None:
         """Write the record atomically."""
@@ -195,7 +198,8 @@ class Mapped:
     def from_dict(cls, record: dict[str, Any]) -> "Mapped":
         """Return the map's record from its JSON form."""
         adapted = Adaptation.from_dict(record["adapted"]) if record["adapted"] else None
-        return cls(Transfer.from_dict(record["transfer"]), adapted)
+        judgement = Judgement.from_dict(record["judgement"]) if record.get("judgement") else None
+        return cls(Transfer.from_dict(record["transfer"]), adapted, judgement)
 
 
 @dataclass(frozen=True)
@@ -211,6 +215,13 @@ class TransferMaterial:
     scene: Scene | None = None
     """The scene, whose imagery is shown; None if its files cannot be opened."""
     adapted: Adaptation | None = None
+    judgement: Judgement | None = None
+    """What was known of the model, before an adaptation, on the scene without labels."""
+
+    @property
+    def changed(self) -> Adaptation | None:
+        """The adaptation; None without one, or if it kept the model as it was."""
+        return None if self.adapted is None or self.adapted.change.kept else self.adapted
 
     @property
     def areas(self) -> Areas | None:

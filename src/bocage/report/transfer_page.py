@@ -30,13 +30,12 @@ def _context(made: TransferMaterial, estimate: transfer.Estimate | None) -> dict
     if made.land:
         grid = summary.size(made.land.grid, made.language)
         subject = w["report_map"].format(crs=made.land.grid.crs_name, **grid)
-    headline = (
-        [(made.percent(estimate.accuracy), w["t_h_estimate"]), (made.percent(beyond), w["t_h_beyond"])]
-        if estimate
-        else []
-    )
-    if made.adapted:
-        headline.append((made.percent(made.adapted.change.changed), w["t_h_changed"]))
+    judgement = made.judgement
+    expected = judgement.expected.accuracy if judgement and judgement.expected and not made.changed else None
+    accuracy = expected if expected is not None else estimate.accuracy if estimate else None
+    headline = [(made.percent(accuracy), w["t_h_estimate"]), (made.percent(beyond), w["t_h_beyond"])]
+    if made.changed:
+        headline.append((made.percent(made.changed.change.changed), w["t_h_changed"]))
     training = transfer.training(made)
     return {
         "name": made.transfer.asked.name,
@@ -67,6 +66,7 @@ def _numbers(made: TransferMaterial, estimate: transfer.Estimate | None) -> dict
         "mapped_pixels": dict(zip(made.legend.names, areas.pixels.tolist(), strict=True)) if areas else None,
         "mapped_hectares": dict(zip(made.legend.names, areas.hectares.tolist(), strict=True)) if areas else None,
         "estimate": estimate.as_dict() if estimate else None,
+        "judgement": asdict(made.judgement) if made.judgement else None,
         "transfer": asdict(made.transfer),
         "distance_km": made.distance,
         "adaptation": asdict(made.adapted) if made.adapted else None,

@@ -7,6 +7,7 @@ from bocage.later import later
 if TYPE_CHECKING:
     from bocage.run.doctor import examine
     from bocage.run.folder import Inputs, RunFolder, has_results
+    from bocage.run.left_out import missed_at_sites
     from bocage.run.lock import COMPARING, held
     from bocage.run.objects import segment_first, segment_objects
     from bocage.run.opened import open_scene, placed
@@ -17,8 +18,8 @@ if TYPE_CHECKING:
 
 __all__ = [
     "COMPARING", "STAGES", "Inputs", "RegionChoice", "Run", "RunFolder", "SitesRun", "claim", "examine", "has_results", "held",
-    "map_region", "open_run", "open_scene", "open_sites", "placed", "prepared", "segment_first", "segment_objects",
-    "settled",
+    "map_region", "missed_at_sites", "open_run", "open_scene", "open_sites", "placed", "prepared", "segment_first",
+    "segment_objects", "settled",
 ]  # fmt: skip
 
 later(__name__)

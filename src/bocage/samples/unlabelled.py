@@ -21,14 +21,14 @@ SIDE = 8
 """Side of a square, in map pixels: neighbouring pixels share most of their footprints, so less data is read."""
 
 
-def scatter(scene: Scene, many: int, seed: int, first: int = 0) -> Pixels:
-    """Draw about `many` pixels of the scene, in squares of 8 x 8; each square has its own polygon number, from `first`."""
+def scatter(scene: Scene, many: int, seed: int, first: int = 0, side: int = SIDE) -> Pixels:
+    """Draw about `many` pixels of the scene, in squares of `side` pixels; each has its own polygon number, from `first`."""
     generator = np.random.default_rng(seed)
     height, width = scene.grid.shape
     if scene.ids is not None:
         row = np.sort(generator.permutation(height)[:many]).astype(np.int32)
         return _pixels(row, np.zeros_like(row), first + np.arange(len(row)))
-    side = min(SIDE, height, width)
+    side = min(side, height, width)
     rows, columns = height // side, width // side
     chosen = np.sort(generator.permutation(rows * columns)[: max(1, many // side**2)])
     y, x = (part.ravel() for part in np.mgrid[:side, :side])

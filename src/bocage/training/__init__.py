@@ -5,20 +5,30 @@ from typing import TYPE_CHECKING
 from bocage.later import later
 
 if TYPE_CHECKING:
-    from bocage.training.adapt import Adapting, adapt
+    from bocage.training.adapt import Adapting, adapt, check_adaptable, kept
     from bocage.training.budget import budgeted
+    from bocage.training.certainty import certainty_of
     from bocage.training.changes import Answers, Change, Importance, Round
     from bocage.training.choice import Choice
     from bocage.training.cutoffs import at_cutoff, proposed
     from bocage.training.domain import features_of
     from bocage.training.encoder import load_encoder
+    from bocage.training.guard import Expected, Judgement, estimate, read_certainties
     from bocage.training.held_out import read_conformal
     from bocage.training.importance import importance
     from bocage.training.loop import check_device
     from bocage.training.out_of_fold import OutOfFold, out_of_fold
     from bocage.training.precision import Reduced, check_bfloat16, imitates_bfloat16
     from bocage.training.pretrain import Pretrained, Pretraining, pretrain
-    from bocage.training.records import CALENDAR, Region, SourceRecord, input_specs, source_records
+    from bocage.training.records import (
+        CALENDAR,
+        Certainties,
+        Certainty,
+        Region,
+        SourceRecord,
+        input_specs,
+        source_records,
+    )
     from bocage.training.remarks import remarks
     from bocage.training.scaling import Normalisation
     from bocage.training.settings import Training, with_preset
@@ -27,11 +37,12 @@ if TYPE_CHECKING:
     from bocage.training.trained import Trained
 
 __all__ = [
-    "CALENDAR", "Adapting", "Answers", "Change", "Choice", "Importance", "Normalisation", "OutOfFold", "Pretrained",
-    "Pretraining", "Reduced", "Region", "Round", "SourceRecord", "Trained", "Trainer", "Training", "adapt", "at_cutoff",
-    "budgeted", "check_bfloat16", "check_device", "check_sites", "classify", "features_of", "imitates_bfloat16",
-    "importance", "input_specs", "load_encoder", "out_of_fold", "pretrain", "proposed", "read_conformal", "remarks",
-    "source_records", "with_preset",
+    "CALENDAR", "Adapting", "Answers", "Certainties", "Certainty", "Change", "Choice", "Expected", "Importance",
+    "Judgement", "Normalisation", "OutOfFold", "Pretrained", "Pretraining", "Reduced", "Region", "Round", "SourceRecord",
+    "Trained", "Trainer", "Training", "adapt", "at_cutoff", "budgeted", "certainty_of", "check_adaptable",
+    "check_bfloat16", "check_device", "check_sites", "classify", "estimate", "features_of", "imitates_bfloat16",
+    "importance", "input_specs", "kept", "load_encoder", "out_of_fold", "pretrain", "proposed", "read_certainties",
+    "read_conformal", "remarks", "source_records", "with_preset",
 ]  # fmt: skip
 
 later(__name__)

@@ -22,6 +22,7 @@ from bocage.samples import Chips
 from bocage.samples.split import Draw
 from bocage.samples.unlabelled import NONE
 from bocage.training.changes import Answers, Change, Round
+from bocage.training.guard import with_confidence
 from bocage.training.loop import Task, fit
 from bocage.training.novelty import novelty_of
 from bocage.training.records import Region
@@ -46,6 +47,8 @@ class Adapting:
     """Share of the pixels of each predicted class used as pseudo-labels, the most confident first, at least 0 and below 1."""
     least: Annotated[float, SHARE] = 0.5
     """Minimum confidence of a pseudo-label, at least 0 and below 1."""
+    always: bool = False
+    """Adapt also where no gain is expected. With `polygons`, the network is always adapted."""
     polygons: bool = False
     """Use the recipe's reference polygons for training, in addition to the pseudo-labels."""
     device: str = "auto"
@@ -81,11 +84,7 @@ def adapt(
     TrainingError
         The model is not a network, or no prediction reaches the minimum confidence and no pixel has a label.
     """
-    if trained.model.abilities.fitted:
-        raise TrainingError(
-            f"{trained.title} cannot be adapted: it is not, or not entirely, trained by epochs. Train it again with polygons of "
-            "the new scene."
-        )
+    check_adaptable(trained)
     label = chips.label
     free, known = np.flatnonzero(label == NONE), np.flatnonzero(label != NONE)
     probabilities = first = classify(trained, chips, free, settings.device)
@@ -112,14 +111,40 @@ def adapt(
         fit(task, progress)
         where.checkpoint.unlink(missing_ok=True)
         probabilities = classify(trained, chips, free, settings.device)
-    # The promise of prediction sets is that of the network before the adaptation.
-    adapted = replace(trained, region=region, versions=versions(), conformal=None)
+    # The promise of prediction sets and the certainties are those of the network before the adaptation.
+    adapted = replace(trained, region=region, versions=versions(), conformal=None, certainties=None)
+    if not len(known):
+        adapted = with_confidence(adapted, probabilities, float(first.max(1).mean()))
+        probabilities = classify(adapted, chips, free, settings.device)
+    factor = adapted.calibration.temperature / trained.calibration.temperature
     novelty = novelty_of(trained, chips, free)
     change = Change(
         len(free), _mean(first.argmax(1) != probabilities.argmax(1)), Answers.of(first), Answers.of(probabilities),
-        None if novelty is None else _mean(novelty > 1), tuple(rounds),
+        None if novelty is None else _mean(novelty > 1), tuple(rounds), temperature=factor,
     )  # fmt: skip
     return adapted, change
+
+
+def check_adaptable(trained: Trained) -> None:
+    """Check that a model can be adapted.
+
+    Raises
+    ------
+    TrainingError
+        It is not, or not entirely, a network.
+    """
+    if trained.model.abilities.fitted:
+        raise TrainingError(
+            f"{trained.title} cannot be adapted: it is not, or not entirely, trained by epochs. Train it again with polygons of "
+            "the new scene."
+        )
+
+
+def kept(trained: Trained, chips: Chips, device: str) -> Change:
+    """Return the record of a model that is kept as it is, with its predictions for the unlabelled pixels of the scene."""
+    free = np.flatnonzero(chips.label == NONE)
+    answers, novelty = Answers.of(classify(trained, chips, free, device)), novelty_of(trained, chips, free)
+    return Change(len(free), 0.0, answers, answers, None if novelty is None else _mean(novelty > 1), ())
 
 
 def _mean(these: NDArray[np.bool_]) -> float:

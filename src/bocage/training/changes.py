@@ -2,9 +2,13 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
+
+if TYPE_CHECKING:  # it imports PyTorch
+    from bocage.training.guard import Judgement
 
 
 @dataclass(frozen=True)
@@ -57,7 +61,16 @@ class Change:
     beyond: float | None
     """Share of these pixels that are unlike the training data (novelty above 1); None if the model has no domain."""
     rounds: tuple[Round, ...]
-    """Training pixels of each round."""
+    """Training pixels of each round; empty if the model was kept as it is."""
+    judgement: "Judgement | None" = None
+    """What was known of the original model on the scene; None in files of earlier versions."""
+    temperature: float = 1.0
+    """Factor of the temperatures after the adaptation."""
+
+    @property
+    def kept(self) -> bool:
+        """Whether the model was kept as it is, because no gain was expected."""
+        return not self.rounds
 
 
 @dataclass(frozen=True)

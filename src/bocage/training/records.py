@@ -1,9 +1,12 @@
-"""Properties of the sources and the region of a training, and those of a scene."""
+"""Properties of the sources and the region of a training, and those of a scene; how sure a network is of its scenes."""
 
+import math
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
 from odc.geo import CRS
 from odc.geo.geom import box
 
@@ -71,6 +74,70 @@ class Region:
         except (ValueError, RuntimeError):
             return None
         return float(place[0]), float(place[1])
+
+
+@dataclass(frozen=True)
+class Certainty:
+    """How sure a network is of the pixels of a scene, without labels."""
+
+    pixels: int
+    """Number of pixels."""
+    confidence: float
+    """Mean calibrated confidence, 0 to 1."""
+    agreement: float
+    """Mean share of the views, with a part of the input hidden, that give the class of the whole input, 0 to 1."""
+    errors: tuple[float, float]
+    """Standard errors of confidence and agreement; pixels of one square or polygon are not independent."""
+
+    @classmethod
+    def of(
+        cls, confidence: NDArray[Any], agrees: NDArray[Any], unit: NDArray[Any], least: int = 2
+    ) -> "Certainty | None":
+        """Return the means of confidence and agreement of pixels (N,), 0 to 1; None for fewer than `least` pixels.
+
+        The errors are those of a sample of squares or polygons, whose number is `unit` (N,). The error of the agreement is at
+        least that of pixels drawn one by one, with one more that agrees and one more that differs (as in Laplace's rule): a few
+        pixels that all agree prove little.
+        """
+        number, n = np.unique(unit, return_inverse=True)[1], len(unit)
+        if n < least or (units := int(number.max()) + 1) < 2:
+            return None
+        means, squares = [], []
+        for values in (np.asarray(confidence, np.float64), np.asarray(agrees, np.float64)):
+            away = np.bincount(number, values - values.mean()) / n
+            means.append(float(values.mean()))
+            squares.append(float(np.square(away).sum()) * units / (units - 1))
+        more = np.append(np.asarray(agrees, np.float64), [0.0, 1.0]) - means[1]
+        squares[1] = max(squares[1], float(np.square(more).sum()) / (n + 1) / n)
+        return cls(n, means[0], means[1], (math.sqrt(squares[0]), math.sqrt(squares[1])))
+
+
+@dataclass(frozen=True)
+class Certainties:
+    """How sure a network is of the sites of its training, by name ("" for a recipe without sites)."""
+
+    known: Mapping[str, Certainty] = field(default_factory=dict)
+    """Sites with training samples: pixels that did not train."""
+    left_out: Mapping[str, Certainty] = field(default_factory=dict)
+    """Sites of the recipe without training samples in this draw (leave-one-out)."""
+
+    @classmethod
+    def from_dict(cls, said: Mapping[str, Any]) -> "Certainties":
+        """Return the object of which ``dataclasses.asdict`` gave `said`.
+
+        Raises
+        ------
+        ValueError
+            A mean is not between 0 and 1, or an error is negative.
+        """
+        parts = {
+            part: {name: Certainty(**one | {"errors": tuple(one["errors"])}) for name, one in said[part].items()}
+            for part in ("known", "left_out")
+        }
+        for one in (*parts["known"].values(), *parts["left_out"].values()):
+            if not (0 <= one.confidence <= 1 and 0 <= one.agreement <= 1 and min(one.errors) >= 0):
+                raise ValueError("the certainty of a scene is not between 0 and 1")
+        return cls(**parts)
 
 
 def policy(record: SourceRecord) -> str:

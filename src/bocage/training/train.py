@@ -23,6 +23,7 @@ from bocage.scene import Scene, Scenes
 from bocage.training.augmentation import Augmentation, cut_off
 from bocage.training.batches import batches, dates_of, make_batch
 from bocage.training.budget import budgeted, steps_of
+from bocage.training.certainty import Home
 from bocage.training.choice import Choice
 from bocage.training.curves import write_curves
 from bocage.training.ensemble import combined, part_of
@@ -105,6 +106,9 @@ class Trainer:
             judges = [judge, *self._folds(trained, draw, seed, progress)]
             trained = calibrated(trained, samples.chips, judges, settings)
         trained = replace(trained, domain=domain_of(trained, samples.chips, draw, seed))
+        if settings.calibrate and not self.normalisation:  # of a member, nothing is asked
+            sure = Home(trained, samples, self.whole_draw(number), where, settings.device).certainties(self.scene, seed)
+            trained = replace(trained, certainties=sure)
         trained.save(where.model.path)
         where.checkpoint.unlink(missing_ok=True)
         where.twin.checkpoint.unlink(missing_ok=True)
@@ -154,6 +158,10 @@ class Trainer:
             trained = calibrated(trained, samples.chips, validation, choice.training)
         domain = domain_of(trained, samples.chips, draw, _seed(samples, number))
         trained = replace(trained, domain=domain)
+        if choice.training.calibrate:
+            seed = _seed(samples, number)
+            home = Home(trained, samples, self.whole_draw(number), where, choice.training.device)
+            trained = replace(trained, certainties=home.certainties(self.scene, seed))
         trained.save(where.model.path)
         return trained
 

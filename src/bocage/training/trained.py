@@ -33,7 +33,16 @@ from bocage.shelf import names_from
 from bocage.training import formats
 from bocage.training.calibration import Calibration, calibration_of
 from bocage.training.domain import Domain
-from bocage.training.records import CALENDAR, YEARS_BEFORE, Region, SourceRecord, policy, record_of, source_records
+from bocage.training.records import (
+    CALENDAR,
+    YEARS_BEFORE,
+    Certainties,
+    Region,
+    SourceRecord,
+    policy,
+    record_of,
+    source_records,
+)
 from bocage.training.scaling import Normalisation
 
 FORMAT = 3
@@ -75,6 +84,8 @@ class Trained:
     """Training domain, for the novelty; None in folders of earlier versions."""
     conformal: Conformal | None = None
     """Held-out polygons that calibrate prediction sets; None without a calibration and in folders of earlier versions."""
+    certainties: Certainties | None = None
+    """How sure the network is of its training scenes; None without a calibration and in folders of earlier versions."""
     absent: frozenset[str] = frozenset()
     """Sources that are missing from the scene to map; the network tolerates missing sources."""
     later: int = 0
@@ -130,8 +141,8 @@ class Trained:
 
     @cached_property
     def fingerprint(self) -> str:
-        """Digest of everything that determines the maps: weights and description, without versions."""
-        record = {key: value for key, value in self._described().items() if key != "versions"}
+        """Digest of everything that determines the maps: weights and description, without versions and certainties."""
+        record = {key: value for key, value in self._described().items() if key not in ("versions", "certainties")}
         return digest_of(json.dumps(record, sort_keys=True).encode(), *bytes_of(self.model.state_dict()))
 
     def scaled(self, logits: Tensor, batch: Batch) -> Tensor:
@@ -165,6 +176,7 @@ class Trained:
             "region": {"crs": self.region.crs, "bounds": self.region.bounds},
             "versions": dict(self.versions),
             **({"conformal": self.conformal.as_dict()} if self.conformal else {}),
+            **({"certainties": dataclasses.asdict(self.certainties)} if self.certainties else {}),
         }
 
     @classmethod
@@ -223,9 +235,10 @@ class Trained:
         _check_numbers(sources, scaling, calibration, region)
         held = record.get("conformal")
         conformal = Conformal.from_dict(held, len(legend.classes)) if held else None
+        sure = Certainties.from_dict(record["certainties"]) if record.get("certainties") else None
         return cls(
             record["name"], config, legend, sources, scaling, network, region, dict(record["versions"]), calibration,
-            Domain.load(model.domain), conformal,
+            Domain.load(model.domain), conformal, sure,
         )  # fmt: skip
 
     def check_scene(self, scene: Scene) -> None:

@@ -65,9 +65,25 @@ def sentences(made: TransferMaterial, estimate: Estimate | None) -> list[str]:
         accuracy = made.percent(estimate.accuracy)
         found.append(w["t_estimate"].format(value=accuracy) if accuracy else w["t_no_estimate"])
         found.append(_novelty(made, estimate))
+    found += _expected(made)
     if made.adapted:
-        found += _adapted(made, made.adapted)
+        found += _adapted(made, made.adapted) if made.changed else [w["t_kept"]]
     return found
+
+
+def _expected(made: TransferMaterial) -> list[str]:
+    """Return the accuracy of the model without adaptation on random pixels, with its interval, and the change of agreement."""
+    w, judgement = words_of(made.language), made.judgement
+    if judgement is None or not (judgement.expected and judgement.fall and judgement.here):
+        return []
+    expected, fall = judgement.expected, judgement.fall
+    values = {"value": expected.accuracy, "low": expected.low, "high": expected.high}
+    texts = {name: made.percent(value) for name, value in values.items()}
+    n = whole(judgement.here.pixels, made.language)
+    error = w["t_error_sites"].format(n=expected.sites) if expected.sites else w["t_error_benchmark"]
+    points = number(100 * abs(fall.value), made.language, 1)
+    change = w["t_fall" if fall.value > 0 else "t_rise"].format(points=points, error=made.percent(fall.error))
+    return [w["t_expected_before" if made.changed else "t_expected"].format(n=n, error=error, **texts), change]
 
 
 def _novelty(made: TransferMaterial, estimate: Estimate) -> str:
@@ -96,7 +112,7 @@ def _adapted(made: TransferMaterial, adapted: Adaptation) -> list[str]:
 def cautions(made: TransferMaterial) -> list[str]:
     """Return the known biases of what the page estimates."""
     w = words_of(made.language)
-    return [w["t_bias"], *([w["t_bias_adapted"]] if made.adapted else [])]
+    return [w["t_bias"], *([w["t_bias_adapted"]] if made.changed else [])]
 
 
 def areas(made: TransferMaterial, estimate: Estimate | None) -> list[dict[str, Any]]:
@@ -138,7 +154,7 @@ def training(made: TransferMaterial) -> dict[str, Any]:
 
 def _adapted_to(made: TransferMaterial) -> list[str]:
     text = words_of(made.language)["t_adapted_to"]
-    return [text.format(name=made.adapted.transfer.asked.name)] if made.adapted else []
+    return [text.format(name=made.changed.transfer.asked.name)] if made.changed else []
 
 
 def _names(uses: Any, scene: bool) -> list[str]:
@@ -173,19 +189,19 @@ def _dates(dates: Dates | None, language: str, absent: str) -> str:
 
 
 def adaptation(made: TransferMaterial) -> dict[str, Any] | None:
-    """Return what an adaptation used and changed, by class; None without one."""
-    if made.adapted is None:
+    """Return what an adaptation used and changed, by class; None without one, or if it kept the model."""
+    if made.changed is None:
         return None
-    w, language, change = words_of(made.language), made.language, made.adapted.change
+    w, language, change = words_of(made.language), made.language, made.changed.change
     rows = [
         {
-            "name": name, "color": made.adapted.legend.colors[k],
+            "name": name, "color": made.changed.legend.colors[k],
             "rounds": [whole(one.predicted[k], language) for one in change.rounds],
             "labelled": whole(change.rounds[-1].labelled[k], language),
             "shares": [percent(one.share[k], language) for one in (change.before, change.after)],
             "confidences": [percent(one.confidence[k], language) for one in (change.before, change.after)],
         }
-        for k, name in enumerate(made.adapted.legend.names)
+        for k, name in enumerate(made.changed.legend.names)
     ]  # fmt: skip
     rounds = [w["t_round"].format(number=k + 1) for k in range(len(change.rounds))]
     return {"rows": rows, "rounds": rounds, "about": w["t_adapted_about"].format(n=whole(change.pixels, language))}

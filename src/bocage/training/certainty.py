@@ -1,0 +1,146 @@
+"""How sure a network is of a scene, without labels: its confidence, and how often a part of the input gives the same class.
+
+Both fall where the imagery differs from that of the training. The difference between the training scene and another scene is
+then an estimate of the loss of accuracy, as the difference of confidences of Guillory et al. 2021 (arXiv 2107.03315). Agreement
+is the counterpart, for one network, of the agreement between two networks (Jiang et al. 2022, arXiv 2106.13799): the network
+classifies each pixel four times more, with a part of the dates, and in half of the cases one of the sources, hidden.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from bocage.errors import SamplesError
+from bocage.layout import SplitLayout
+from bocage.machine import device_of
+from bocage.models import Batch, SourceTensor
+from bocage.progress import QUIET
+from bocage.samples import Chips, Draw, Samples
+from bocage.samples.unlabelled import cut_pixels, scatter
+from bocage.scene import Scene, Scenes
+from bocage.training.augmentation import thinned
+from bocage.training.batches import batches
+from bocage.training.loop import logits_of
+from bocage.training.records import Certainties, Certainty
+from bocage.training.trained import Trained
+
+MOST = 0.5
+"""Largest share of the dates of a series that is hidden, and probability that one of the sources is hidden."""
+SIZE = 256
+"""Number of pixels classified at a time."""
+VIEWS = 4
+"""Number of times that each pixel is classified with another part of its input hidden."""
+PIXELS, SIDE, FEWEST = 2048, 4, 16
+"""Pixels drawn from the training scene, side of their squares, and fewest pixels that describe a scene."""
+
+
+def certainty_of(
+    trained: Trained, chips: Chips, members: NDArray[np.int64], device: str, seed: int = 0
+) -> Certainty | None:
+    """Return how sure a network is of some pixels; None for fewer than ``FEWEST``.
+
+    Parameters
+    ----------
+    trained
+        The network, for the scene of the pixels (:meth:`Trained.for_scene`).
+    members : (N,) positions of the pixels in `chips`, whose polygons are the units of the standard errors
+    """
+    if len(members) < FEWEST:
+        return None
+    whole = _classified(trained, chips, members, device, lambda batch: batch)
+    classes, generator = whole.argmax(1), np.random.default_rng(seed)
+    agrees = torch.zeros(len(members))
+    for _ in range(VIEWS):
+        part = _classified(
+            trained, chips, members, device, lambda batch: partly_hidden(batch, trained.any_source, generator)
+        )
+        agrees += part.argmax(1) == classes
+    return Certainty.of(whole.max(1).values.numpy(), agrees.numpy() / VIEWS, chips.polygon[members], FEWEST)
+
+
+def _classified(
+    trained: Trained, chips: Chips, members: NDArray[np.int64], device: str, change: Callable[[Batch], Batch]
+) -> Tensor:
+    """Return the calibrated probabilities (N, K) of pixels, whose inputs are changed."""
+    where = device_of(device)
+    model = trained.model.to(where).eval()
+    made = (replace(one, inputs=change(one.inputs)) for one in batches(chips, members, trained.normalisation, SIZE))
+    logits = logits_of(lambda batch: trained.scaled(model(batch).float(), batch), made, where)[0]
+    trained.model.cpu()
+    return torch.softmax(logits, 1)
+
+
+def partly_hidden(batch: Batch, any_source: bool, generator: np.random.Generator) -> Batch:
+    """Return a batch with up to half of the dates of each series hidden and, in half of the pixels, one source.
+
+    A source is hidden only from a network that tolerates missing sources, and not where it is the only valid one.
+    """
+    result = {
+        name: thinned(tensor, MOST, generator) if tensor.days.shape[1] > 1 else tensor for name, tensor in batch.items()
+    }
+    names = list(result)
+    if not any_source or len(names) < 2:
+        return result
+    seen = torch.stack([tensor.valid.flatten(1).any(1) for tensor in result.values()], 1)
+    count = len(seen)
+    chosen = torch.from_numpy(generator.integers(len(names), size=count))
+    hide = torch.from_numpy(generator.random(count) < MOST)
+    others = seen.sum(1) - seen[torch.arange(count), chosen].long()
+    hide &= others > 0
+    return {name: _without(tensor, hide & (chosen == i)) for i, (name, tensor) in enumerate(result.items())}
+
+
+def _without(tensor: SourceTensor, hidden: Tensor) -> SourceTensor:
+    """Return the tensor of a source with all dates of the samples `hidden` (B,) masked."""
+    return replace(tensor, valid=tensor.valid & ~hidden[:, None, None, None])
+
+
+@dataclass(frozen=True)
+class Home:
+    """A trained network, and the samples of its training."""
+
+    trained: Trained
+    samples: Samples
+    draw: Draw
+    where: SplitLayout
+    device: str
+
+    def certainties(self, scene: Scene | Scenes, seed: int) -> Certainties | None:
+        """Return how sure the network is of the scenes of its training; None if too few of their pixels did not train.
+
+        The pixels are drawn from the scene, without those of the training and validation polygons. Of a table, they are the
+        samples of the test part. Their labels are not read.
+        """
+        known: dict[str, Certainty] = {}
+        left_out: dict[str, Certainty] = {}
+        for name, one in scene.by_site.items() if isinstance(scene, Scenes) else (("", scene),):
+            found = self._at(one, name, seed)
+            if found:
+                (known if self._here(self.draw.train, name).any() else left_out)[name] = found
+        return Certainties(known, left_out) if known else None
+
+    def _here(self, members: NDArray[np.int64], site: str) -> NDArray[np.bool_]:
+        """Return whether samples are at a site; all are at the only one."""
+        samples = self.samples
+        return np.ones(len(members), bool) if samples.site is None else samples.at(site)[members]
+
+    def _at(self, scene: Scene, site: str, seed: int) -> Certainty | None:
+        trained, samples = self.trained.for_scene(scene), self.samples
+        if scene.ids is not None:
+            return certainty_of(trained, samples.chips, self.draw.test, self.device)
+        used = np.concatenate([self.draw.train, self.draw.validation])
+        used, width = used[self._here(used, site)], scene.grid.shape[1]
+        pixels = scatter(scene, PIXELS, seed, side=SIDE)
+        learnt = samples.row[used].astype(np.int64) * width + samples.column[used]
+        free = pixels.take(np.flatnonzero(~np.isin(pixels.row.astype(np.int64) * width + pixels.column, learnt)))
+        if len(free) < FEWEST:
+            return None
+        try:
+            with cut_pixels(scene, free, trained, self.where.unlabelled, QUIET) as chips:
+                return certainty_of(trained, chips, np.arange(len(chips.label)), self.device)
+        except SamplesError:  # all pixels are masked
+            return None
