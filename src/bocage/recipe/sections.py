@@ -17,7 +17,7 @@ from bocage.samples.labels import Labels
 from bocage.sources import SENSORS, Readable, Source, open_source
 from bocage.sources.columns import Layout, tables_in
 from bocage.sources.folders import files_below
-from bocage.sources.inventory import Found, Image, Series
+from bocage.sources.inventory import Found, Image, Series, first_file
 from bocage.sources.raster import inspect
 from bocage.sources.table import TableSource
 from bocage.sources.values import Unit, clear_of, codes_of, stored_values, unit_of
@@ -139,6 +139,14 @@ def _quality(found: Series | Image) -> dict[str, Any]:
     return {"quality": Path(found.quality), "quality_band": found.quality_band}
 
 
+def _layer_name(found: Series | Image) -> str:
+    """Return the name of a quality layer: that of its band, else that of its file."""
+    if found.quality_band and found.quality == found.path:
+        described = inspect(first_file(found.quality)).descriptions[found.quality_band - 1]
+        return described or Path(found.quality).name
+    return Path(found.quality).name
+
+
 def _listed(names: Sequence[str]) -> str:
     return ", ".join(f'"{name}"' for name in names)
 
@@ -158,7 +166,7 @@ def _described(
     remarks, unknown = [], False
     if found.quality:
         codes = codes_of(source)
-        clear = clear_of(Path(found.quality).name, codes)
+        clear = clear_of(_layer_name(found), codes)
         unknown = not clear.values
         lines = [*lines, f"quality = {quoted(found.quality, out)}"]
         lines += [f"quality_band = {found.quality_band}"] if found.quality_band else []

@@ -12,11 +12,14 @@ import numpy as np
 
 from bocage.disk import sha256_of
 from bocage.errors import BocageError, SourceError
+from bocage.grid import Window
 from bocage.sources import alphaearth, landsat_c2l2, sentinel1_grd, sentinel2_l2a, sentinel2_theia, tessera
+from bocage.sources.base import Decoding
 from bocage.sources.declared import COMMON, common_name
 from bocage.sources.folders import files_below, is_archive
 from bocage.sources.products import Product, members, split, stem_of
-from bocage.sources.raster import RasterInfo, inspect
+from bocage.sources.pattern import matching
+from bocage.sources.raster import RasterInfo, inspect, read
 from bocage.sources.times import MONTH_NAMES, read_times
 
 SUFFIXES = (".tif", ".tiff", ".vrt", ".jp2", ".img")
@@ -49,7 +52,11 @@ SENTINEL2 = {code: name for name, code in sentinel2_l2a.CODES.items()}
 """Sentinel-2 band number → common name, as spectral indices use it."""
 SWIR = {"swir1": "swir16", "swir2": "swir22"}
 """Other names of bands → common names."""
-QUALITY = re.compile(r"(?i)(scl|quality|(?<![a-z])qa(?![a-z])|mask|cloud|clm|udm)")
+QUALITY = re.compile(
+    r"(?i)(scl|quality|(?<![a-z])(?:qa|qc|qual|valid|validity|clear|bqa|nuages?)(?![a-z])|mas[kq]|cloud|clm|udm)"
+)
+MOST_CODES = 16
+"""Maximum number of values of an 8-bit layer beside bands of 16 bits that is a quality layer, whatever its name."""
 REFERENCE = re.compile(r"(?i)(label|truth|reference|annotation|ground_?t)")
 """File names of reference rasters, which must not be used as imagery."""
 PRODUCTS = {
@@ -93,11 +100,8 @@ class Image:
     quality: str = ""
     """Path of the quality layer."""
     quality_band: int = 0
-
-    @property
-    def bands(self) -> tuple[str, ...]:
-        """Names of the bands."""
-        return band_names(self.info, Path(self.path).stem)
+    bands: tuple[str, ...] = ()
+    """Names of the bands, "-" for a quality layer."""
 
 
 @dataclass
@@ -166,6 +170,7 @@ def look(folder: Path) -> Found:
     for pattern, group in groups.items():
         if group[0] not in masks:
             _add_group(pattern, group, found)
+    _join_codes(found)
     _join_quality(found)
     for mask in masks:
         _join_mask(mask, found)
@@ -382,7 +387,8 @@ def _add_group(pattern: str, group: list[Member], found: Found) -> None:
     stem = plain_name(path.stem if not group[0].tile else path.stem.removesuffix(group[0].tile))
     if stem in found.images:
         stem = plain_name(f"{path.parent.name} {path.stem}")
-    found.images[found.unused(stem)] = Image(pattern, group[0].info)
+    bands, quality_band = _without_quality(pattern, band_names(group[0].info, path.stem), found)
+    found.images[found.unused(stem)] = Image(pattern, group[0].info, pattern if quality_band else "", quality_band, bands)
 
 
 def _add_variable(pattern: str, group: list[Member], found: Found) -> None:
@@ -402,9 +408,54 @@ def _add_variable(pattern: str, group: list[Member], found: Found) -> None:
         series.quality, series.quality_band = pattern, int("{date}" in pattern and first.info.count > 1)
         return
     if several:
-        series.path, series.bands = pattern, band_names(first.info, stem)
+        names = band_names(first.info, stem)
+        series.path, (series.bands, series.quality_band) = pattern, _without_quality(pattern, names, found)
+        series.quality = pattern if series.quality_band else ""
     else:
         series.variables[variable] = pattern
+
+
+def _without_quality(pattern: str, names: tuple[str, ...], found: Found) -> tuple[tuple[str, ...], int]:
+    """Return the names of the bands of a file, "-" for its quality layers, and the number of the layer to use, from 1, or 0.
+
+    Of several quality layers, the scene classification is used, or else the first one.
+    """
+    layers = [i for i, name in enumerate(names) if QUALITY.search(name)]
+    if not layers or len(layers) == len(names):
+        return names, 0
+    used = min(layers, key=lambda i: ("scl" not in names[i], i))
+    if others := [names[i] for i in layers if i != used]:
+        found.remarks.append(
+            f"{pattern}: of its quality layers, '{names[used]}' is used, and not {', '.join(map(repr, others))}"
+        )
+    return tuple("-" if i in layers else name for i, name in enumerate(names)), used + 1
+
+
+def _join_codes(found: Found) -> None:
+    """Make a variable of codes the quality layer of its series: 8 bits and few values, beside bands of more bits."""
+    for series in found.series.values():
+        if series.quality or len(series.variables) < 2:
+            continue
+        files = {name: first_file(pattern) for name, pattern in series.variables.items()}
+        small = [name for name in files if name not in COMMON and inspect(files[name]).dtype in ("uint8", "int8")]
+        if len(small) == 1 and len(files) > 1 and _holds_codes(files[small[0]]):
+            large = {inspect(path).dtype for name, path in files.items() if name != small[0]}
+            if not large & {"uint8", "int8"}:
+                series.quality = series.variables.pop(small[0])
+
+
+def first_file(pattern: str) -> Path:
+    """Return the first file of a pattern."""
+    return matching(Path(pattern))[0].path if "{" in pattern or "*" in pattern else Path(pattern)
+
+
+def _holds_codes(path: Path) -> bool:
+    """Return whether the middle of a raster holds few values."""
+    info = inspect(path)
+    height, width = info.grid.shape
+    middle = Window(max(height // 2 - 256, 0), max(width // 2 - 256, 0), 512, 512).clip(info.grid.shape)
+    values, _ = read(path, list(range(1, info.count + 1)), info.grid, middle, "nearest", Decoding(nodata=np.nan))
+    return len(np.unique(values)) <= MOST_CODES
 
 
 def _series_of(first: Member, places: frozenset[tuple[str, str]], variable: str, found: Found) -> Series:
