@@ -1,7 +1,7 @@
 """Run the benchmarks named on the command line, or all short ones.
 
 `choice`, `contest` and `networks` take hours to days. `conformal`, `damage`, `doctor`, `embedding`, `finish`, `history`, `intervals`,
-`learning`, `nomenclature`, `objects`, `parts`, `patchwork`, `promises`, `regional`, `rivals`, `roads`, `scout`, `season`, `segment`,
+`learning`, `newcomer`, `nomenclature`, `objects`, `parts`, `patchwork`, `promises`, `regional`, `rivals`, `roads`, `scout`, `season`, `segment`,
 `soak` and `transfer` do not measure speed, or measure it by themselves. They run only if named.
 """
 

@@ -536,3 +536,25 @@ def test_other_fields_that_look_like_labels_are_named(tmp_path):
     (remark,) = read_labels(tmp_path / "more.gpkg").remarks
     assert "lc_type" in remark
     assert "owner" not in remark
+
+
+def test_check_says_that_a_rare_class_is_excluded_already(tmp_path):
+    series(tmp_path)
+    frame = geopandas.read_file(parcels(tmp_path))
+    (tmp_path / "parcels.gpkg").unlink()
+    frame.iloc[:-2].to_file(tmp_path / "fewer.gpkg")
+    _, out, text = written(tmp_path, tmp_path / "fewer.gpkg")
+    assert "fewer than 3 polygons" in text
+    (finding,) = [f for f in check(out).findings if f.what.code == "too_few_polygons"]
+    assert finding.remedy.code == "rare_dropped_remedy"
+
+
+def test_recipes_of_tables_speak_of_samples(tmp_path):
+    labels = pd.DataFrame({"id": range(12), "crop": ["a", "b", "c"] * 4})
+    labels.to_csv(tmp_path / "fields.csv", index=False)
+    rows = [{"id": i, "date": day, "B04": 900 + i, "B08": 3000} for i in range(12) for day in DAYS]
+    (tmp_path / "tables").mkdir()
+    pd.DataFrame(rows).to_csv(tmp_path / "tables/series.csv", index=False)
+    _, _, text = written(tmp_path / "tables", tmp_path / "fields.csv")
+    assert "Split of the samples of each class" in text
+    assert "polygons" not in text

@@ -328,6 +328,7 @@ def _draft(sought: Sought, out: Path) -> Draft:
         tuple(_rare(sought)),
         split if fold else "",
         tuple(sought.remarks),
+        "samples" if sought.tables else "polygons",
     )
 
 

@@ -11,7 +11,16 @@ import pandas as pd
 
 from bocage.errors import SamplesError
 from bocage.legend import LONGEST, LandClass, Legend, plain
-from bocage.samples.label_field import MOST, NAME, fields_of, guessed, is_named_as_label, label_fields, lost_letters, year_in
+from bocage.samples.label_field import (
+    MOST,
+    NAME,
+    fields_of,
+    guessed,
+    is_named_as_label,
+    label_fields,
+    lost_letters,
+    year_in,
+)
 from bocage.samples.postgis import POSTGIS
 from bocage.samples.reference import POINTS, Reference, check_field, read_features
 from bocage.samples.tabular import TABLES

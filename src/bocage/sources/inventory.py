@@ -17,8 +17,8 @@ from bocage.sources import alphaearth, landsat_c2l2, sentinel1_grd, sentinel2_l2
 from bocage.sources.base import Decoding
 from bocage.sources.declared import COMMON, common_name
 from bocage.sources.folders import files_below, is_archive
-from bocage.sources.products import Product, members, split, stem_of
 from bocage.sources.pattern import matching
+from bocage.sources.products import Product, members, split, stem_of
 from bocage.sources.raster import RasterInfo, inspect, read
 from bocage.sources.times import MONTH_NAMES, read_times
 
@@ -388,7 +388,9 @@ def _add_group(pattern: str, group: list[Member], found: Found) -> None:
     if stem in found.images:
         stem = plain_name(f"{path.parent.name} {path.stem}")
     bands, quality_band = _without_quality(pattern, band_names(group[0].info, path.stem), found)
-    found.images[found.unused(stem)] = Image(pattern, group[0].info, pattern if quality_band else "", quality_band, bands)
+    found.images[found.unused(stem)] = Image(
+        pattern, group[0].info, pattern if quality_band else "", quality_band, bands
+    )
 
 
 def _add_variable(pattern: str, group: list[Member], found: Found) -> None:

@@ -63,7 +63,7 @@ def matching(pattern: Path) -> list[Match]:
 
 def _alike(date: str) -> str:
     """Return what two texts of the same date have in common."""
-    if re.search("[A-Za-z]{3}", date) or len(date) == 10 and not date[:4].isdigit():
+    if re.search("[A-Za-z]{3}", date) or (len(date) == 10 and not date[:4].isdigit()):
         return date.lower()
     return re.sub(r"\D", "", date).ljust(14, "0")
 

@@ -14,8 +14,8 @@ MONTHS = {
     name: number
     for number, names in enumerate(
         (
-            "jan janvier january", "feb fev fevrier february", "mar mars march", "apr avr avril april", "may mai", "jun juin june",
-            "jul juil juillet july", "aug aou aout august", "sep sept septembre september", "oct octobre october",
+            "jan janvier january", "feb fev fevrier february", "mar mars march", "apr avr avril april", "may mai",
+            "jun juin june", "jul juil juillet july", "aug aou aout august", "sep sept septembre september", "oct octobre october",
             "nov novembre november", "dec decembre december",
         ),
         start=1,
@@ -60,7 +60,9 @@ def looks_dated(text: str) -> bool:
     >>> looks_dated("31/01/2018"), looks_dated("2018-01-31T10:00Z"), looks_dated("12")
     (True, True, False)
     """
-    return any(form.fullmatch(text.strip()) for form in (_DIGITS, _YEAR_FIRST, _YEAR_LAST, _NAMED, _DAY_OF_YEAR, _MONTH))
+    return any(
+        form.fullmatch(text.strip()) for form in (_DIGITS, _YEAR_FIRST, _YEAR_LAST, _NAMED, _DAY_OF_YEAR, _MONTH)
+    )
 
 
 def read_times(texts: Sequence[str]) -> list[datetime]:
