@@ -558,3 +558,21 @@ def test_recipes_of_tables_speak_of_samples(tmp_path):
     _, _, text = written(tmp_path / "tables", tmp_path / "fields.csv")
     assert "Split of the samples of each class" in text
     assert "polygons" not in text
+
+
+def test_a_table_with_series_and_labels_is_both(tmp_path):
+    rows = [
+        {"id": i, "crop": "abc"[i % 3], **{f"{band}_{day}": 900 + i for band in ("B04", "B08") for day in DAYS}}
+        for i in range(12)
+    ]
+    (tmp_path / "tables").mkdir()
+    pd.DataFrame(rows).to_csv(tmp_path / "tables/series.csv", index=False)
+    _, out, _ = written(tmp_path / "tables", tmp_path / "tables/series.csv")
+    assert read_recipe(out).reference.label == "crop"
+    assert not check(out).has_errors
+
+
+def test_bands_without_names_are_a_remark(tmp_path):
+    write_raster(tmp_path / "stack.tif", noise(300, 4000, 6))
+    lines, _, _ = written(tmp_path, parcels(tmp_path))
+    assert any("its 6 bands have no name" in line and "'dates'" in line for line in lines)

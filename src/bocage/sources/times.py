@@ -15,8 +15,8 @@ MONTHS = {
     for number, names in enumerate(
         (
             "jan janvier january", "feb fev fevrier february", "mar mars march", "apr avr avril april", "may mai",
-            "jun juin june", "jul juil juillet july", "aug aou aout august", "sep sept septembre september", "oct octobre october",
-            "nov novembre november", "dec decembre december",
+            "jun juin june", "jul juil juillet july", "aug aou aout august", "sep sept septembre september",
+            "oct octobre october", "nov novembre november", "dec decembre december",
         ),
         start=1,
     )
