@@ -29,6 +29,7 @@ from bocage.testing import tiny_landscape
 from bocage.training import Trained, Trainer, Training
 from processes import SERVER
 
+collect_ignore = ["qgis_opened.py", "qgis_plugin.py"]  # run by the Python of QGIS
 settings.register_profile("bocage", deadline=None, max_examples=40)
 settings.load_profile("bocage")
 

@@ -1,6 +1,9 @@
 """Models for others: ONNX, STAC items, the list of the shelf."""
 
 import json
+import os
+import subprocess
+import sys
 
 import numpy as np
 import onnxruntime
@@ -95,6 +98,17 @@ def test_export_overwrites_nothing_and_keeps_nothing_wrong(tmp_path, monkeypatch
     with pytest.raises(TrainedError, match="logits of ONNX and PyTorch differ"):
         export(made("gru"), tmp_path / "new")
     assert not (tmp_path / "new").exists()
+
+
+@pytest.mark.slow
+def test_export_says_nothing_of_packages_that_it_does_not_use(tmp_path):
+    line = "from test_export import *; from pathlib import Path; export(made('tempcnn'), Path('exported'))"
+    path = os.pathsep.join(sys.path)
+    done = subprocess.run(  # in a process of its own: PyTorch says it once
+        [sys.executable, "-W", "ignore", "-c", line],
+        check=True, capture_output=True, text=True, cwd=tmp_path, env=os.environ | {"PYTHONPATH": path},
+    )  # fmt: skip
+    assert "torchvision" not in done.stderr + done.stdout
 
 
 @pytest.mark.slow

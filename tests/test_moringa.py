@@ -149,7 +149,7 @@ def test_a_killed_table_of_features_is_repeated_and_the_objects_are_kept(chain, 
     def killed(*_):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("bocage.run.objects.write_features", killed)
+    monkeypatch.setattr("bocage.objects.features.write_features", killed)
     with pytest.raises(KeyboardInterrupt):
         segment(read_recipe(recipe), out)
     monkeypatch.undo()

@@ -119,7 +119,7 @@ def commands_with_a_recipe():
     for name in COMMANDS:
         command = cli.get_command(None, name)
         takes = any(parameter.name in ("recipe", "recipes", "run") for parameter in command.params)
-        if takes and name not in ("view", "simulate"):  # a folder, and recipes to write
+        if takes and name not in ("view", "qgis", "simulate"):  # a folder as it is, and recipes to write
             yield name
 
 

@@ -42,8 +42,10 @@ LEGEND = Legend((LandClass(1, "maize"),))
 
 
 def has_qgis() -> bool:
-    find = "import importlib.util, sys; sys.exit(importlib.util.find_spec('qgis') is None)"
-    return Path(PYTHON).exists() and subprocess.run([PYTHON, "-c", find], check=False, env=OFFSCREEN).returncode == 0
+    line = [PYTHON, "-c", "import qgis.core"]  # the folder qgis/ of the repository is found as a package too
+    return (
+        Path(PYTHON).exists() and subprocess.run(line, check=False, capture_output=True, env=OFFSCREEN).returncode == 0
+    )
 
 
 def opened(project: Path, x: float, y: float, home: Path):

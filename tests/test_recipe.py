@@ -47,7 +47,7 @@ def test_every_problem_is_told_at_once(recipe):
     ("old", "new", "said"),
     [
         ('name = "random_forest"', 'name = "randomforest"', "model.name: Unknown model 'randomforest'. Did you mean 'random_forest'?"),
-        ('sensor = "series"', 'sensor = "serie"', "sources.s2.sensor: Unknown sensor 'serie'. Did you mean 'series'?"),
+        ('sensor = "series"', 'sensor = "serie"', "sources.s2.sensor: Unknown sensor 'serie'. Did you mean 'series' or 'tessera'?"),
         ('like = "s2"', 'like = "s3"', "grid.like: no source is called 's3'. Did you mean 's2'?"),
         ("draws = 2", 'draws = "two"', "split.draws: Input should be a valid integer"),
         ("code = 2", "code = 1", "legend: The legend gives the code 1 to more than one class"),

@@ -16,12 +16,14 @@ with this layout.
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Annotated
 
 import numpy as np
 
 from bocage.errors import SourceError
 from bocage.progress import QUIET, Progress
-from bocage.sources.base import Acquisition, Band, BandFile, Decoding, SensorSpec, clear_where_listed
+from bocage.ranges import Range
+from bocage.sources.base import YEARS, Acquisition, Band, BandFile, Decoding, SensorSpec, clear_where_listed
 from bocage.sources.raster import RasterInfo
 from bocage.sources.yearly import Product, acquisitions
 
@@ -42,7 +44,7 @@ class Settings:
 
     path: Path
     """Folder with the rasters, in folders by year or with the year in their names; or one raster."""
-    years: tuple[int, ...] = ()
+    years: Annotated[tuple[int, ...], Range(*YEARS)] = ()
     """Years to use; empty: all years of the folder."""
 
 

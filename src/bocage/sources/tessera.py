@@ -12,12 +12,14 @@ the product was at hand when this sensor was written: the tests write files with
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Annotated
 
 import numpy as np
 
 from bocage.errors import SourceError
 from bocage.progress import QUIET, Progress
-from bocage.sources.base import Acquisition, Band, BandFile, SensorSpec, clear_where_listed
+from bocage.ranges import Range
+from bocage.sources.base import YEARS, Acquisition, Band, BandFile, SensorSpec, clear_where_listed
 from bocage.sources.raster import RasterInfo
 from bocage.sources.yearly import Product, acquisitions
 
@@ -35,7 +37,7 @@ class Settings:
 
     path: Path
     """Folder with the GeoTIFF tiles of one version, in folders by year or with the year in their names; or one raster."""
-    years: tuple[int, ...] = ()
+    years: Annotated[tuple[int, ...], Range(*YEARS)] = ()
     """Years to use; empty: all years of the folder."""
 
 
