@@ -149,7 +149,9 @@ def _unnamed(key: str, source: Source) -> list[str]:
     bands = [name for name in source.bands if re.fullmatch(r"b\d+", name)]
     if len(bands) < 2 or len(bands) < len(source.bands):
         return []
-    dates = "" if source.dated else "If each band is a date, use sensor 'series', with the dates in the setting 'dates'. "
+    dates = (
+        "" if source.dated else "If each band is a date, use sensor 'series', with the dates in the setting 'dates'. "
+    )
     return [
         f"source '{key}': its {len(bands)} bands have no name, and their unit is not proposed. {dates}Write the common names "
         "(blue, green, red, nir, …) in 'bands'"
