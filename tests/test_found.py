@@ -711,3 +711,84 @@ def test_a_folder_of_many_links_is_walked_once(tmp_path):
     assert list(look(tmp_path).images) == ["x"]
     heard = Heard(QUIET, "x")
     assert len(image.find(image.Settings(tmp_path / "{tile}/x.tif"), heard)) == 4, "a pattern takes what matches"
+
+
+# --- dates as others write them
+@pytest.mark.parametrize(
+    "names",
+    [
+        ("03.01.2022", "12.04.2022", "20.07.2022"),
+        ("03-01-2022", "12-04-2022", "20-07-2022"),
+        ("03Jan2022", "12Apr2022", "20Jul2022"),
+        ("3 janvier 2022", "12 avril 2022", "20 juillet 2022"),
+        ("2022_01_03", "2022_04_12", "2022_07_20"),
+        ("A2022003", "A2022102", "A2022201"),
+    ],
+)
+def test_init_reads_dates_in_the_forms_of_file_names(tmp_path, read, names):
+    for k, name in enumerate(names):
+        write_raster(tmp_path / f"img/S2_{name}_B04.tif", flat(1000 + k))
+        write_raster(tmp_path / f"img/S2_{name}_B08.tif", flat(2000 + k))
+    source = read(tmp_path / "img")["s2"]
+    assert source.bands == ("red", "nir")
+    assert [f"{t:%Y%m%d}" for t in source.times] == list(DAYS)
+    assert [date[0] for date in first(source)] == pytest.approx([0.1, 0.1001, 0.1002])
+
+
+def test_init_reads_months(tmp_path, read):
+    for k, month in enumerate(("2022_01", "2022_02")):
+        write_raster(tmp_path / f"img/s2_{month}_red.tif", flat(1000 + k))
+    assert [f"{t:%Y%m%d}" for t in read(tmp_path / "img")["s2"].times] == ["20220115", "20220215"]
+
+
+def test_init_does_not_guess_the_order_of_day_and_month(tmp_path):
+    for day in ("03.01.2022", "04.02.2022"):
+        write_raster(tmp_path / f"S2_{day}_B04.tif", flat(1000))
+    found = look(tmp_path)
+    assert not found.series
+    assert not found.images
+    assert any("may have the day or the month first" in line for line in found.skipped)
+
+
+def test_init_names_bands_after_other_words(tmp_path):
+    for day in DAYS:
+        for band in ("swir16", "swir1", "red"):
+            write_raster(tmp_path / f"été/image {day} {band}.tif", flat(1000))
+    (one,) = [s for s in look(tmp_path).series.values() if "red" in s.variables]
+    assert "swir16" in one.variables
+
+
+# --- quality layers
+CODES = np.repeat(np.array([[0] * 4 + [1] * 4], np.uint16), 8, axis=0)
+
+
+@pytest.mark.parametrize("name", ["cloudmask", "QA60"])
+def test_a_quality_layer_within_the_files_per_date_masks(tmp_path, read, name):
+    for day in DAYS:
+        pixels = np.stack([flat(1000)[0], flat(2000)[0], CODES * 1024 if name == "QA60" else CODES])
+        write_raster(tmp_path / f"img/s2_{day}.tif", pixels, descriptions=["red", "nir", name])
+    source = read(tmp_path / "img")["s2"]
+    assert source.bands == ("red", "nir")
+    valid = source.read(source.grid, source.grid.window)[1]
+    assert valid[:, 0, 0].all()
+    assert not valid[:, 0, 7].any()
+
+
+@pytest.mark.parametrize("name", ["valid", "QC", "qual", "etat"])
+def test_a_layer_of_codes_is_never_a_band(tmp_path, name):
+    for day in DAYS:
+        for band in ("red", "nir"):
+            write_raster(tmp_path / f"s2_{day}_{band}.tif", flat(1000))
+        write_raster(tmp_path / f"s2_{day}_{name}.tif", CODES[None].astype(np.uint8))
+    (one,) = look(tmp_path).series.values()
+    assert set(one.variables) == {"red", "nir"}
+    assert name in one.quality
+
+
+def test_a_usual_nodata_value_of_bands_of_any_name_is_proposed(tmp_path, fields):
+    for day in DAYS:
+        pixels = np.linspace(0, 0.9, 64, dtype=np.float32).reshape(1, 8, 8)
+        pixels[:, 0] = -9999
+        write_raster(tmp_path / f"img/NDVI_{day}.tif", pixels)
+    write_recipe(tmp_path / "img", fields, "crop", tmp_path / "r.toml")
+    assert "nodata = -9999" in (tmp_path / "r.toml").read_text()

@@ -1,6 +1,7 @@
 """What ``bocage init`` proposes: sources and model, clear values, units, names of classes, paths; then ``check`` accepts it."""
 
 import os
+from dataclasses import replace
 from pathlib import Path
 
 import geopandas
@@ -17,8 +18,9 @@ from bocage.recipe import read_recipe
 from bocage.recipe.draft import quoted
 from bocage.samples.labels import read_labels
 from bocage.samples.leaks import leak_of
-from bocage.samples.rasterise import Pixels
-from bocage.sources import image, open_source
+from bocage.samples.rasterise import Pixels, rasterise
+from bocage.samples.reference import read_polygons
+from bocage.sources import SENSORS, image, open_source
 from bocage.sources.columns import layout_of
 from bocage.sources.inventory import look
 from bocage.sources.raster import inspect
@@ -335,7 +337,7 @@ def test_polygons_elsewhere_are_a_remark_and_keep_their_counts(tmp_path):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (lambda f: f.assign(geometry=f.centroid), "points or lines, and only polygons contain pixels"),
+        (lambda f: f.assign(geometry=f.boundary), "lines, and only polygons and points label pixels"),
         (lambda f: f.assign(**{"from": ["2021", "2022"] * 6, "to": ["2022", "2023"] * 6}), "fields 'from' and 'to'"),
     ],
 )
@@ -503,3 +505,74 @@ def test_simulated_folders_are_checked_without_an_edit(lands, tmp_path, form):
     write_recipe(lands[form], lands[form] / "reference.gpkg", "", out)
     assert read_recipe(out).choice.name == "patchwork"
     assert not check(out).has_errors
+
+
+# --- points
+def test_points_label_the_pixels_that_contain_them(tmp_path):
+    series(tmp_path)
+    frame = geopandas.read_file(parcels(tmp_path))
+    (tmp_path / "parcels.gpkg").unlink()
+    centres = frame.assign(geometry=frame.centroid)
+    centres.to_crs(4326).to_file(tmp_path / "points.gpkg")
+    _, out, text = written(tmp_path, tmp_path / "points.gpkg")
+    assert "# 4 polygons" in text
+    recipe = read_recipe(out)
+    grid = open_source("s2", SENSORS.get("series"), recipe.sources["s2"].settings).grid
+    table, rejections, _ = read_polygons(replace(recipe.reference, buffer=30), grid, recipe.legend)
+    pixels, _ = rasterise(table, grid, recipe.legend)
+    assert not rejections
+    x, y = centres.geometry.x.to_numpy(), centres.geometry.y.to_numpy()
+    columns, rows = ~grid.transform @ (x, y)
+    assert set(zip(pixels.row.tolist(), pixels.column.tolist(), strict=True)) == set(
+        zip(np.floor(rows).astype(int).tolist(), np.floor(columns).astype(int).tolist(), strict=True)
+    )
+    assert len(pixels) == len(frame)
+    assert not [f for f in check(out).findings if f.severity == "error"]
+
+
+def test_other_fields_that_look_like_labels_are_named(tmp_path):
+    frame = geopandas.read_file(parcels(tmp_path)).assign(lc_type=[1, 1, 1, 1, 1, 1, 2, 2, 2, 2, 2, 2], owner="x")
+    frame.to_file(tmp_path / "more.gpkg")
+    (remark,) = read_labels(tmp_path / "more.gpkg").remarks
+    assert "lc_type" in remark
+    assert "owner" not in remark
+
+
+def test_check_says_that_a_rare_class_is_excluded_already(tmp_path):
+    series(tmp_path)
+    frame = geopandas.read_file(parcels(tmp_path))
+    (tmp_path / "parcels.gpkg").unlink()
+    frame.iloc[:-2].to_file(tmp_path / "fewer.gpkg")
+    _, out, text = written(tmp_path, tmp_path / "fewer.gpkg")
+    assert "fewer than 3 polygons" in text
+    (finding,) = [f for f in check(out).findings if f.what.code == "too_few_polygons"]
+    assert finding.remedy.code == "rare_dropped_remedy"
+
+
+def test_recipes_of_tables_speak_of_samples(tmp_path):
+    labels = pd.DataFrame({"id": range(12), "crop": ["a", "b", "c"] * 4})
+    labels.to_csv(tmp_path / "fields.csv", index=False)
+    rows = [{"id": i, "date": day, "B04": 900 + i, "B08": 3000} for i in range(12) for day in DAYS]
+    (tmp_path / "tables").mkdir()
+    pd.DataFrame(rows).to_csv(tmp_path / "tables/series.csv", index=False)
+    _, _, text = written(tmp_path / "tables", tmp_path / "fields.csv")
+    assert "Split of the samples of each class" in text
+    assert "polygons" not in text
+
+
+def test_a_table_with_series_and_labels_is_both(tmp_path):
+    rows = [
+        {"id": i, "crop": "abc"[i % 3], **{f"{band}_{day}": 900 + i for band in ("B04", "B08") for day in DAYS}}
+        for i in range(12)
+    ]
+    (tmp_path / "tables").mkdir()
+    pd.DataFrame(rows).to_csv(tmp_path / "tables/series.csv", index=False)
+    _, out, _ = written(tmp_path / "tables", tmp_path / "tables/series.csv")
+    assert read_recipe(out).reference.label == "crop"
+    assert not check(out).has_errors
+
+
+def test_bands_without_names_are_a_remark(tmp_path):
+    write_raster(tmp_path / "stack.tif", noise(300, 4000, 6))
+    lines, _, _ = written(tmp_path, parcels(tmp_path))
+    assert any("its 6 bands have no name" in line and "'dates'" in line for line in lines)

@@ -163,7 +163,7 @@ def _check_labels(sought: Sought) -> None:
     Raises
     ------
     SamplesError
-        They have no geometry, are points, or hold for different periods.
+        They have no geometry, are lines, or hold for different periods.
     """
     labels, shown = sought.labels, sought.labels.reference.shown
     if labels.period:
@@ -179,9 +179,9 @@ def _check_labels(sought: Sought) -> None:
         raise SamplesError(
             f"{shown}: its features have no geometry, so they label no pixel. Give a vector file of polygons."
         )
-    if labels.are_points:
+    if labels.are_lines:
         raise SamplesError(
-            f"{shown}: its features are points or lines, and only polygons contain pixels. Draw a polygon around each, for "
+            f"{shown}: its features are lines, and only polygons and points label pixels. Draw a polygon around each, for "
             "example with a buffer of one pixel."
         )
 
@@ -328,6 +328,7 @@ def _draft(sought: Sought, out: Path) -> Draft:
         tuple(_rare(sought)),
         split if fold else "",
         tuple(sought.remarks),
+        "samples" if sought.tables else "polygons",
     )
 
 

@@ -23,6 +23,8 @@ SLIVER = 0.5
 """Overlaps narrower than this share of a pixel are treated as digitising slivers."""
 FEW = 5
 """Number of polygons of a class below which its accuracy is too uncertain."""
+REMEDIES = {"drop": "rare_dropped_remedy", "train": "rare_trained_remedy"}
+"""Treatment of classes with few polygons → what the user should do; "stop" is an error with a remedy of its own."""
 
 
 def check_polygons(
@@ -130,6 +132,6 @@ def _counts(pixels: Pixels, legend: Legend, split: Split, tested: NDArray[np.boo
             yield Finding.of(severity, where, Note.of("no_polygons"))
         elif tested is None and split.tests and polygons < FEWEST:
             note = Note.of("too_few_polygons", n=polygons, pixels=int(of_class.sum()), fewest=FEWEST)
-            yield Finding.of(severity, where, note)
+            yield Finding.of(severity, where, note, "" if severity == "error" else REMEDIES[split.rare])
         elif split.tests and polygons < FEW:
             yield Finding.of("warning", where, Note.of("few_polygons", n=polygons))

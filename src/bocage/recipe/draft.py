@@ -25,16 +25,18 @@ classes = [
 {classes}
 ]
 
-# Split of the polygons of each class: 30 % for training, the rest for testing, repeated over 10 random draws.
+# Split of the {kind} of each class: 30 % for training, the rest for testing, repeated over 10 random draws.
 [split]
 train = 0.3
 draws = 10
 rare = "{rare}"{rare_why}
-{split}# unit = "block"               # draw square blocks instead of polygons, to separate training from nearby test fields
-
+{split}{block}
 {model}
 # [report]
 # language = "fr"
+"""
+BLOCK = """\
+# unit = "block"               # draw square blocks instead of polygons, to separate training from nearby test fields
 """
 REFERENCE = """\
 # Reference {what}.
@@ -105,15 +107,18 @@ class Draft:
     split: str = ""
     """Further lines of the split."""
     remarks: tuple[str, ...] = field(default=())
+    kind: str = "polygons"
+    """What the reference contains: polygons, or samples of a table."""
 
     def text(self, model: str, suffix: str = "", filled: bool = False) -> str:
         """Return the recipe with the sections `model`; `suffix` is appended to its name."""
         if self.rare:
             shown = ", ".join(self.rare[:8]) + ", …" * (len(self.rare) > 8)
-            hint = 'excludes classes with fewer than 3 polygons; "train" maps them without a test'
+            hint = f'excludes classes with fewer than 3 {self.kind}; "train" maps them without a test'
             rare_why = _one_line(f"                  # {hint}: {shown}")
         else:
-            rare_why = '                  # "drop" excludes classes with fewer than 3 polygons, "train" maps them without a test'
+            hint = f'"drop" excludes classes with fewer than 3 {self.kind}, "train" maps them without a test'
+            rare_why = f"                  # {hint}"
         return TEMPLATE.format(
             name=self.name + suffix,
             remarks="".join(f"# Remark: {_one_line(remark)}\n" for remark in self.remarks),
@@ -125,6 +130,8 @@ class Draft:
             rare="drop" if self.rare else "stop",
             rare_why=rare_why,
             split=self.split,
+            kind=self.kind,
+            block=BLOCK if self.kind == "polygons" else "",
             model=model,
         )
 

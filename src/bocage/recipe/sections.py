@@ -1,5 +1,6 @@
 """Sections of the sources of a first recipe: what a folder contains, opened, with units and clear values from its pixels."""
 
+import re
 import tomllib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -17,7 +18,7 @@ from bocage.samples.labels import Labels
 from bocage.sources import SENSORS, Readable, Source, open_source
 from bocage.sources.columns import Layout, tables_in
 from bocage.sources.folders import files_below
-from bocage.sources.inventory import Found, Image, Series
+from bocage.sources.inventory import Found, Image, Series, first_file
 from bocage.sources.raster import inspect
 from bocage.sources.table import TableSource
 from bocage.sources.values import Unit, clear_of, codes_of, stored_values, unit_of
@@ -57,11 +58,15 @@ def candidates_of(found: Found, folder: Path, out: Path) -> list[Candidate]:
 
 
 def table_candidates(found: Found, folder: Path, labels: Labels, out: Path) -> list[Candidate]:
-    """Return a source for each sensor of each table of series in a folder; tables that cannot be used are added to `found`."""
+    """Return a source for each sensor of each table of series in a folder; tables that cannot be used are added to `found`.
+
+    The reference itself is used if no other table has series: a table with a column per band and date can have the labels too.
+    """
     reference = Path(labels.reference.path)
-    files = [path for path in files_below(folder) if not (reference.exists() and path.samefile(reference))]
+    own = [path for path in files_below(folder) if reference.exists() and path.samefile(reference)]
+    others = [path for path in files_below(folder) if path not in own]
     candidates: list[Candidate] = []
-    for layout in tables_in(files, labels.ids(), found.skipped):
+    for layout in tables_in(others, labels.ids(), found.skipped) or tables_in(own, labels.ids(), found.skipped):
         for key in layout.bands:
             taken = [c.name for c in candidates]
             name = key if key not in taken else f"{key}_{len(taken) + 1}"
@@ -139,6 +144,28 @@ def _quality(found: Series | Image) -> dict[str, Any]:
     return {"quality": Path(found.quality), "quality_band": found.quality_band}
 
 
+def _unnamed(key: str, source: Source) -> list[str]:
+    """Return a remark if a source has several bands without a name, which can be dates."""
+    bands = [name for name in source.bands if re.fullmatch(r"b\d+", name)]
+    if len(bands) < 2 or len(bands) < len(source.bands):
+        return []
+    dates = (
+        "" if source.dated else "If each band is a date, use sensor 'series', with the dates in the setting 'dates'. "
+    )
+    return [
+        f"source '{key}': its {len(bands)} bands have no name, and their unit is not proposed. {dates}Write the common names "
+        "(blue, green, red, nir, …) in 'bands'"
+    ]
+
+
+def _layer_name(found: Series | Image) -> str:
+    """Return the name of a quality layer: that of its band, else that of its file."""
+    if found.quality_band and found.quality == found.path:
+        described = inspect(first_file(found.quality)).descriptions[found.quality_band - 1]
+        return described or Path(found.quality).name
+    return Path(found.quality).name
+
+
 def _listed(names: Sequence[str]) -> str:
     return ", ".join(f'"{name}"' for name in names)
 
@@ -158,7 +185,7 @@ def _described(
     remarks, unknown = [], False
     if found.quality:
         codes = codes_of(source)
-        clear = clear_of(Path(found.quality).name, codes)
+        clear = clear_of(_layer_name(found), codes)
         unknown = not clear.values
         lines = [*lines, f"quality = {quoted(found.quality, out)}"]
         lines += [f"quality_band = {found.quality_band}"] if found.quality_band else []
@@ -170,6 +197,7 @@ def _described(
             lines.append(f"clear = [{', '.join(map(str, clear.values))}]  # values of clear pixels: {clear.why}")
             if not codes.share(clear.values):
                 remarks.append(f"source '{key}': no pixel of the dates that were read has a clear value; check 'clear'")
+    remarks += _unnamed(key, source)
     unit, declared = _unit(source)
     lines = [*lines, *_unit_lines(unit, declared)]
     if unit.doubt:

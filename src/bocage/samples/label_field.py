@@ -72,6 +72,11 @@ def guessed(frame: gpd.GeoDataFrame, path: Path | str) -> str:
     return found[0]
 
 
+def is_named_as_label(field: str) -> bool:
+    """Return whether the name of a field suggests a class."""
+    return any(re.search(pattern, field, re.I) for pattern in (*CROP, *LABEL))
+
+
 def lost_letters(values: pd.Series) -> bool:
     """Return whether a field has question marks in place of letters."""
     found = pd.Series(values.map(plain).unique())

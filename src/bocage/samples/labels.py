@@ -11,9 +11,18 @@ import pandas as pd
 
 from bocage.errors import SamplesError
 from bocage.legend import LONGEST, LandClass, Legend, plain
-from bocage.samples.label_field import MOST, NAME, fields_of, guessed, label_fields, lost_letters, year_in
+from bocage.samples.label_field import (
+    MOST,
+    NAME,
+    fields_of,
+    guessed,
+    is_named_as_label,
+    label_fields,
+    lost_letters,
+    year_in,
+)
 from bocage.samples.postgis import POSTGIS
-from bocage.samples.reference import Reference, check_field, read_features
+from bocage.samples.reference import POINTS, Reference, check_field, read_features
 from bocage.samples.tabular import TABLES
 from bocage.samples.vector import LAYER, layers_with_features
 from bocage.sources.table import texts
@@ -53,9 +62,10 @@ class Labels:
         return bool((~(self.frame.geometry.isna() | self.frame.geometry.is_empty)).any())
 
     @property
-    def are_points(self) -> bool:
-        """Whether no feature is a polygon, so that none contains a pixel."""
-        return self.has_geometry and not self.frame.geometry.geom_type.isin(["Polygon", "MultiPolygon"]).any()
+    def are_lines(self) -> bool:
+        """Whether no feature is a polygon or a point, so that none labels a pixel."""
+        kinds = ["Polygon", "MultiPolygon", "GeometryCollection", *POINTS]
+        return self.has_geometry and not self.frame.geometry.geom_type.isin(kinds).any()
 
     @property
     def period(self) -> tuple[str, str] | None:
@@ -94,6 +104,13 @@ class Labels:
         """What the user should know of the label field."""
         label, remarks = self.reference.label, []
         likely = [field for field in label_fields(self.frame) if field not in (label, self.beside)]
+        others = [field for field in likely if is_named_as_label(field) and not year_in(field)]
+        if others:
+            remarks.append(
+                f"the label field is '{label}'; others look like labels too, for one of them give --label: "
+                + ", ".join(others[:MOST_FIELDS])
+                + ", …" * (len(others) > MOST_FIELDS)
+            )
         dated = [field for field in likely if year_in(field) and year_in(label)]
         if dated:
             remarks.append(

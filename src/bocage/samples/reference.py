@@ -1,4 +1,7 @@
-"""Read reference polygons from a vector file or database, reproject them to the map's CRS, translate labels to classes."""
+"""Read reference polygons from a vector file or database, reproject them to the map's CRS, translate labels to classes.
+
+A point stands for the pixel of the map that contains it.
+"""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -48,6 +51,8 @@ Reason = Literal[
     "purposive",
 ]
 """Codes of rejection reasons; the text of a code has the key ``note_reason_<code>``."""
+POINTS = ("Point", "MultiPoint")
+"""Types of geometries that label the pixels that contain them."""
 MOST = 10
 """Maximum number of unknown labels that a message lists."""
 NEGLIGIBLE = 0.01
@@ -84,7 +89,8 @@ class Reference:
     """Coordinate reference system of a file that declares none, for example ``"EPSG:2154"``; ``lon`` and ``lat`` of a table are
     degrees in WGS 84."""
     buffer: Annotated[float, Range(0, 100_000)] = 0.0
-    """Inward buffer: distance removed inside every polygon border before pixels are labelled, in metres, at least 0."""
+    """Inward buffer: distance removed inside every polygon border before pixels are labelled, in metres, at least 0. Points have
+    no buffer: a point labels the pixel that contains it."""
     unknown: Literal["stop", "reject"] = "stop"
     """Action for a label that is not in the legend: "stop" stops the run, "reject" rejects and counts its polygons."""
     ignore: Annotated[tuple[int | str, ...], VALUE] = ()
@@ -462,7 +468,7 @@ def _usable(
         table = table.assign(geometry=table.geometry.where(~mixed, table.geometry.map(_polygons_in)))
     kinds = table.geometry.geom_type
     reject((table.geometry.is_empty | table.geometry.isna()), "empty")
-    reject(~kinds.reindex(table.index).isin(["Polygon", "MultiPolygon"]), "no_polygon")
+    reject(~kinds.reindex(table.index).isin(["Polygon", "MultiPolygon", *POINTS]), "no_polygon")
     table = table.assign(geometry=table.geometry.make_valid())
     outside = ~table.geometry.intersects(grid.geobox.extent.geom)
     everything = len(table) > 0 and bool(outside.all())
@@ -473,10 +479,22 @@ def _usable(
             f"{reference.shown}: all polygons are outside the map. Extent of the polygons: {bounds}; of "
             f"the map: {[round(b, 1) for b in grid.bounds]} ({grid.crs_name}). Check the CRS of the file and [grid]."
         )
+    are_points = table.geometry.geom_type.isin(POINTS)
     if reference.buffer > 0:
-        table = table.assign(geometry=shrunk(table.geometry, reference.buffer))
+        table = table.assign(geometry=shrunk(table.geometry, reference.buffer).where(~are_points, table.geometry))
         reject(table.geometry.is_empty, "buffer", f"{reference.buffer:g}")
+    if are_points.any():
+        pixels = table.geometry.map(lambda shape: _pixels_of(shape, grid))
+        table = table.assign(geometry=table.geometry.where(~are_points.reindex(table.index), pixels))
     return table, rejections
+
+
+def _pixels_of(shape: Any, grid: Grid) -> Any:
+    """Return the squares of the pixels of the map that contain points: a point labels its pixel."""
+    x, y = shapely.get_coordinates(shape).T
+    columns, rows = (np.floor(v) for v in ~grid.transform @ (x, y))
+    (west, north), (east, south) = (grid.transform @ (columns + k, rows + k) for k in (0, 1))
+    return shapely.union_all(shapely.box(west, south, east, north))
 
 
 def _polygons_in(shape: Any) -> Any:

@@ -12,18 +12,26 @@ import numpy as np
 
 from bocage.disk import sha256_of
 from bocage.errors import BocageError, SourceError
+from bocage.grid import Window
 from bocage.sources import alphaearth, landsat_c2l2, sentinel1_grd, sentinel2_l2a, sentinel2_theia, tessera
-from bocage.sources.declared import common_name
+from bocage.sources.base import Decoding
+from bocage.sources.declared import COMMON, common_name
 from bocage.sources.folders import files_below, is_archive
+from bocage.sources.pattern import matching
 from bocage.sources.products import Product, members, split, stem_of
-from bocage.sources.raster import RasterInfo, inspect
+from bocage.sources.raster import RasterInfo, inspect, read
+from bocage.sources.times import MONTH_NAMES, read_times
 
 SUFFIXES = (".tif", ".tiff", ".vrt", ".jp2", ".img")
-DATE = re.compile(r"(?<!\d)(19|20)\d{2}-?[01]\d-?[0-3]\d(T\d{6})?(?!\d)")
-OTHER_DATE = re.compile(
-    r"(?<!\d)((?:0[1-9]|[12]\d|3[01])(?:0[1-9]|1[0-2])(?:19|20)\d{2}|(?:19|20)\d{2}[0-3]\d{2})(?!\d)"
+DATE = re.compile(
+    r"(?<!\d)(?:(?:19|20)\d{2}(?:-?[01]\d-?[0-3]\d(?:T\d{6})?|_[01]\d_[0-3]\d|\.[01]\d\.[0-3]\d)"
+    r"|[0-3]\d([-_.])[0-3]\d\1(?:19|20)\d{2}"
+    rf"|[0-3]?\d[-_ ]?(?i:{MONTH_NAMES})[-_ ]?(?:19|20)\d{{2}}|(?:19|20)\d{{2}}[-_ ]?(?i:{MONTH_NAMES})[-_ ]?[0-3]\d)(?!\d)"
 )
-"""Day, month and year, or year and day of the year: dates that a series does not read."""
+LOOSE_DATE = re.compile(r"(?<!\d)(?:19|20)\d{2}(?:[0-3]\d{2}(?!\d)|[-_](?:0[1-9]|1[0-2])(?![\dA-Za-z]))")
+"""Year and day of the year, or year and month: a date only if files differ in it."""
+OTHER_DATE = re.compile(r"(?<!\d)((?:0[1-9]|[12]\d|3[01])(?:0[1-9]|1[0-2])(?:19|20)\d{2})(?!\d)")
+"""Day, month and year without separators, which a series does not read: the digits can be another date with the year first."""
 TILES = (
     re.compile(r"(?<=-)\d{10}-\d{10}(?=\.)"),
     re.compile(r"(?<=\{date\}_)\d{6}(?:_\d{2})?(?:_(?:[0-9a-f]{4}|ssc\d+))?(?=[_./])"),
@@ -42,7 +50,13 @@ PLANET = {
 """Number of bands of a scene of PlanetScope → common names."""
 SENTINEL2 = {code: name for name, code in sentinel2_l2a.CODES.items()}
 """Sentinel-2 band number → common name, as spectral indices use it."""
-QUALITY = re.compile(r"(?i)(scl|quality|(?<![a-z])qa(?![a-z])|mask|cloud|clm|udm)")
+SWIR = {"swir1": "swir16", "swir2": "swir22"}
+"""Other names of bands → common names."""
+QUALITY = re.compile(
+    r"(?i)(scl|quality|(?<![a-z])(?:qa|qc|qual|valid|validity|clear|bqa|nuages?)(?![a-z])|mas[kq]|cloud|clm|udm)"
+)
+MOST_CODES = 16
+"""Maximum number of values of an 8-bit layer beside bands of 16 bits that is a quality layer, whatever its name."""
 REFERENCE = re.compile(r"(?i)(label|truth|reference|annotation|ground_?t)")
 """File names of reference rasters, which must not be used as imagery."""
 PRODUCTS = {
@@ -70,7 +84,7 @@ class Member:
     pattern: str
     """Path with ``{date}`` and ``{tile}``; the path itself if it has neither."""
     days: tuple[str, ...]
-    """Date of the file, or of each of its bands; empty for an image without a date."""
+    """Date of the file, or of each of its bands, as written; empty for an image without a date."""
     tile: str
     """Text at ``{tile}``."""
 
@@ -86,11 +100,8 @@ class Image:
     quality: str = ""
     """Path of the quality layer."""
     quality_band: int = 0
-
-    @property
-    def bands(self) -> tuple[str, ...]:
-        """Names of the bands."""
-        return band_names(self.info, Path(self.path).stem)
+    bands: tuple[str, ...] = ()
+    """Names of the bands, "-" for a quality layer."""
 
 
 @dataclass
@@ -153,12 +164,13 @@ def look(folder: Path) -> Found:
         except BocageError as error:
             found.skipped.append(str(error))
     groups: dict[str, list[Member]] = defaultdict(list)
-    for member in _with_tiles(folder, _with_known_dates(_once(rasters, found), found)):
+    for member in _with_tiles(folder, _with_known_dates(folder, _once(rasters, found), found)):
         groups[member.pattern].append(member)
     masks = [group[0] for pattern, group in groups.items() if _is_mask(group[0])]
     for pattern, group in groups.items():
         if group[0] not in masks:
             _add_group(pattern, group, found)
+    _join_codes(found)
     _join_quality(found)
     for mask in masks:
         _join_mask(mask, found)
@@ -280,24 +292,62 @@ def _member(folder: Path, path: Path, info: RasterInfo) -> Member:
     match = DATE.search(name) or next(reversed(list(DATE.finditer(before))), None)
     if match:
         pattern = DATE.sub(lambda m: "{date}" if m[0] == match[0] else "*", relative)
-        return Member(path, info, str(folder / pattern), (_iso(match[0]),), "")
-    days = tuple(_iso(d) for d in info.descriptions) if all(DATE.search(d) for d in info.descriptions) else ()
-    return Member(path, info, str(path), days if info.count > 1 else (), "")
+        return Member(path, info, str(folder / pattern), (match[0],), "")
+    found = [DATE.search(text) for text in info.descriptions]
+    days = tuple(m[0] for m in found if m) if all(found) and info.count > 1 else ()
+    return Member(path, info, str(path), days, "")
 
 
-def _with_known_dates(members: list[Member], found: Found) -> list[Member]:
-    """Return the rasters without those that differ only in a date of another form, which are no images without a date."""
-    alike = Counter(OTHER_DATE.sub("", str(m.path)) for m in members if not m.days and OTHER_DATE.search(m.path.stem))
+def _with_known_dates(folder: Path, members: list[Member], found: Found) -> list[Member]:
+    """Return the rasters with their dates as year, month and day.
+
+    Rasters that differ only in a date that a series does not read are left out: they are no images without a date.
+    """
+    loose = _with_loose_dates(folder, members)
+    alike = Counter(OTHER_DATE.sub("", str(m.path)) for m in loose if not m.days and OTHER_DATE.search(m.path.stem))
+    texts: dict[str, list[str]] = defaultdict(list)
+    for member in loose:
+        texts[member.pattern] += member.days
+    days = {pattern: _days(written) for pattern, written in texts.items()}
     kept = []
-    for member in members:
+    for member in loose:
         match = OTHER_DATE.search(member.path.stem)
-        if member.days or not match or alike[OTHER_DATE.sub("", str(member.path))] < 2:
-            kept.append(member)
-        else:
+        read = days[member.pattern]
+        if isinstance(read, str):
+            found.skipped.append(f"{member.path}: {read}, in the name of the file or its bands")
+        elif not member.days and match and alike[OTHER_DATE.sub("", str(member.path))] > 1:
             found.skipped.append(
                 f"{member.path}: a series needs the date as year, month, day, and the name has '{match[0]}'. Rename the file"
             )
+        else:
+            kept.append(replace(member, days=tuple(read[text] for text in member.days)))
     return kept
+
+
+def _with_loose_dates(folder: Path, members: list[Member]) -> list[Member]:
+    """Return the rasters with a date where the names of several differ only in the day of the year, or in the month."""
+    patterns = {}
+    for member in (m for m in members if not m.days):
+        relative = member.path.relative_to(folder).as_posix()
+        before, _, name = relative.rpartition("/")
+        if match := LOOSE_DATE.search(name) or next(reversed(list(LOOSE_DATE.finditer(before))), None):
+            patterns[member.path] = (str(folder / relative.replace(match[0], "{date}")), match[0])
+    alike = Counter(pattern for pattern, _ in patterns.values())
+    return [
+        replace(m, pattern=patterns[m.path][0], days=(patterns[m.path][1],))
+        if m.path in patterns and alike[patterns[m.path][0]] > 1
+        else m
+        for m in members
+    ]
+
+
+def _days(texts: list[str]) -> dict[str, str] | str:
+    """Return text → date in ISO 8601, for the dates of the files of one pattern; or why they are no dates."""
+    try:
+        times = read_times(texts)
+    except ValueError as error:
+        return str(error)
+    return {text: f"{time:%Y-%m-%d}" for text, time in zip(texts, times, strict=True)}
 
 
 def _with_tiles(folder: Path, members: list[Member]) -> list[Member]:
@@ -337,7 +387,10 @@ def _add_group(pattern: str, group: list[Member], found: Found) -> None:
     stem = plain_name(path.stem if not group[0].tile else path.stem.removesuffix(group[0].tile))
     if stem in found.images:
         stem = plain_name(f"{path.parent.name} {path.stem}")
-    found.images[found.unused(stem)] = Image(pattern, group[0].info)
+    bands, quality_band = _without_quality(pattern, band_names(group[0].info, path.stem), found)
+    found.images[found.unused(stem)] = Image(
+        pattern, group[0].info, pattern if quality_band else "", quality_band, bands
+    )
 
 
 def _add_variable(pattern: str, group: list[Member], found: Found) -> None:
@@ -357,9 +410,54 @@ def _add_variable(pattern: str, group: list[Member], found: Found) -> None:
         series.quality, series.quality_band = pattern, int("{date}" in pattern and first.info.count > 1)
         return
     if several:
-        series.path, series.bands = pattern, band_names(first.info, stem)
+        names = band_names(first.info, stem)
+        series.path, (series.bands, series.quality_band) = pattern, _without_quality(pattern, names, found)
+        series.quality = pattern if series.quality_band else ""
     else:
         series.variables[variable] = pattern
+
+
+def _without_quality(pattern: str, names: tuple[str, ...], found: Found) -> tuple[tuple[str, ...], int]:
+    """Return the names of the bands of a file, "-" for its quality layers, and the number of the layer to use, from 1, or 0.
+
+    Of several quality layers, the scene classification is used, or else the first one.
+    """
+    layers = [i for i, name in enumerate(names) if QUALITY.search(name)]
+    if not layers or len(layers) == len(names):
+        return names, 0
+    used = min(layers, key=lambda i: ("scl" not in names[i], i))
+    if others := [names[i] for i in layers if i != used]:
+        found.remarks.append(
+            f"{pattern}: of its quality layers, '{names[used]}' is used, and not {', '.join(map(repr, others))}"
+        )
+    return tuple("-" if i in layers else name for i, name in enumerate(names)), used + 1
+
+
+def _join_codes(found: Found) -> None:
+    """Make a variable of codes the quality layer of its series: 8 bits and few values, beside bands of more bits."""
+    for series in found.series.values():
+        if series.quality or len(series.variables) < 2:
+            continue
+        files = {name: first_file(pattern) for name, pattern in series.variables.items()}
+        small = [name for name in files if name not in COMMON and inspect(files[name]).dtype in ("uint8", "int8")]
+        if len(small) == 1 and len(files) > 1 and _holds_codes(files[small[0]]):
+            large = {inspect(path).dtype for name, path in files.items() if name != small[0]}
+            if not large & {"uint8", "int8"}:
+                series.quality = series.variables.pop(small[0])
+
+
+def first_file(pattern: str) -> Path:
+    """Return the first file of a pattern."""
+    return matching(Path(pattern))[0].path if "{" in pattern or "*" in pattern else Path(pattern)
+
+
+def _holds_codes(path: Path) -> bool:
+    """Return whether the middle of a raster holds few values."""
+    info = inspect(path)
+    height, width = info.grid.shape
+    middle = Window(max(height // 2 - 256, 0), max(width // 2 - 256, 0), 512, 512).clip(info.grid.shape)
+    values, _ = read(path, list(range(1, info.count + 1)), info.grid, middle, "nearest", Decoding(nodata=np.nan))
+    return len(np.unique(values)) <= MOST_CODES
 
 
 def _series_of(first: Member, places: frozenset[tuple[str, str]], variable: str, found: Found) -> Series:
@@ -430,9 +528,9 @@ def _variable(stem: str) -> str:
     for code, common in SENTINEL2.items():
         if re.search(rf"(?<![A-Za-z0-9]){code}(?![A-Za-z0-9])", stem.upper().replace("_", " ")):
             return common
-    for word in ("vv", "vh", "blue", "green", "red", "nir"):
+    for word in (*COMMON, *SWIR):
         if re.search(rf"(?i)(^|[_\W]){word}([_\W]|$)", stem):
-            return word
+            return SWIR.get(word, word)
     return plain_name(stem)
 
 
@@ -442,13 +540,7 @@ def plain_name(stem: str) -> str:
     return re.sub(r"\W+", "_", plain).strip("_") or "source"
 
 
-def _iso(text: str) -> str:
-    match = DATE.search(text)
-    digits = re.sub(r"\D", "", match[0] if match else text)[:8]
-    return f"{digits[:4]}-{digits[4:6]}-{digits[6:8]}"
-
-
 def _band(description: str) -> str:
     """Return the common name of a band with a description such as ``B4 nir``."""
     name = common_name(description) or re.sub(r"^b\d+[a-z]?_", "", plain_name(description))
-    return {"swir1": "swir16", "swir2": "swir22"}.get(name, name)
+    return SWIR.get(name, name)

@@ -6,8 +6,9 @@ from pathlib import Path
 
 from bocage.errors import SourceError
 from bocage.sources.folders import is_system
+from bocage.sources.times import IN_NAMES
 
-DATE = r"\d{8}(?:T?\d{6})?|\d{4}-\d{2}-\d{2}(?:T\d{2}[:-]?\d{2}[:-]?\d{2})?"
+DATE = IN_NAMES
 """Dates that ``{date}`` stands for."""
 TILE = r"[^/]+?"
 """Texts that ``{tile}`` stands for."""
@@ -46,7 +47,7 @@ def matching(pattern: Path) -> list[Match]:
             continue
         parts_of = match.groupdict()
         one = Match(path, parts_of.get("date") or "", parts_of.get("tile") or "")
-        twin = found.setdefault((re.sub(r"\D", "", one.date).ljust(14, "0"), one.tile), one)
+        twin = found.setdefault((_alike(one.date), one.tile), one)
         if twin is not one:
             raise SourceError(
                 f"{twin.path} and {path} have the same date. Give them different times, remove one, or write {{tile}} in the "
@@ -54,10 +55,17 @@ def matching(pattern: Path) -> list[Match]:
             )
     if not found:
         raise SourceError(
-            f"No file matches {pattern}. {{date}} stands for 20180131 or 2018-01-31, with or without a time after it; {{tile}} "
-            "and * for any text."
+            f"No file matches {pattern}. {{date}} stands for 20180131 or 2018-01-31, with or without a time after it, for "
+            "31.01.2018, 31Jan2018, 2018031 (day of the year) or 2018-01; {tile} and * for any text."
         )
     return list(found.values())
+
+
+def _alike(date: str) -> str:
+    """Return what two texts of the same date have in common."""
+    if re.search("[A-Za-z]{3}", date) or (len(date) == 10 and not date[:4].isdigit()):
+        return date.lower()
+    return re.sub(r"\D", "", date).ljust(14, "0")
 
 
 def _expression(tail: str) -> str:

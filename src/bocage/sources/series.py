@@ -173,7 +173,13 @@ def _bands_of(pattern: Path, settings: Settings) -> dict[_Place, tuple[Path, int
 
 def _dated_files(pattern: Path) -> dict[_Place, Path]:
     """Return date and tile to file, for the files that match a path with ``{date}``."""
-    return {(_times([match.date], match.path)[0], match.tile): match.path for match in matching(pattern)}
+    matches = matching(pattern)
+    try:
+        times = read_times([match.date for match in matches])
+    except ValueError as error:
+        wrong = next((match.path for match in matches if match.date in str(error)), pattern)
+        raise SourceError(f"{wrong}: {error}, or give them in 'dates'.") from error
+    return {(time, match.tile): match.path for time, match in zip(times, matches, strict=True)}
 
 
 def _declared_dates(dates: Path | tuple[str, ...]) -> list[str]:

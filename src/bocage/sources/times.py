@@ -1,13 +1,52 @@
-"""Dates and times written as text → UTC: ISO 8601, with or without a zone, or with the year last if the order is certain."""
+"""Dates and times written as text → UTC: ISO 8601, with or without a zone, and the usual forms of file names.
+
+These are the year last, if the order of day and month is certain; the name of the month; the day of the year; a month.
+"""
 
 import re
 from collections.abc import Sequence
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 ADVICE = "Write dates as 2018-01-31"
-_YEAR_FIRST = re.compile(r"(\d{4})([-/.])(\d{1,2})\2(\d{1,2})(\D.*)?")
-_YEAR_LAST = re.compile(r"(\d{1,2})([-/.])(\d{1,2})\2(\d{4})(\D.*)?")
+MIDDLE = 15
+"""Day of a date that is a month only, for example of a monthly composite."""
+MONTHS = {
+    name: number
+    for number, names in enumerate(
+        (
+            "jan janvier january", "feb fev fevrier february", "mar mars march", "apr avr avril april", "may mai",
+            "jun juin june", "jul juil juillet july", "aug aou aout august", "sep sept septembre september",
+            "oct octobre october", "nov novembre november", "dec decembre december",
+        ),
+        start=1,
+    )
+    for name in names.split()
+}  # fmt: skip
+"""English and French names of months, without accents → number."""
+MONTH_NAMES = "|".join(sorted(MONTHS, key=len, reverse=True))
+"""Pattern of the names of months."""
+IN_NAMES = "|".join(
+    (
+        r"\d{4}-\d{2}-\d{2}(?:T\d{2}[:-]?\d{2}[:-]?\d{2})?",
+        r"\d{8}(?:T?\d{6})?",
+        r"\d{4}_\d{2}_\d{2}|\d{4}\.\d{2}\.\d{2}",
+        r"\d{2}-\d{2}-\d{4}|\d{2}_\d{2}_\d{4}|\d{2}\.\d{2}\.\d{4}",
+        rf"\d{{1,2}}[-_ ]?(?i:{MONTH_NAMES})[-_ ]?\d{{4}}|\d{{4}}[-_ ]?(?i:{MONTH_NAMES})[-_ ]?\d{{2}}",
+        r"(?<!\d)\d{7}(?!\d)",
+        r"(?<!\d)\d{4}[-_]\d{2}(?!\d)",
+    )
+)
+"""Pattern of the forms of dates in names of files, the most certain first."""
+_YEAR_FIRST = re.compile(r"(\d{4})([-/._])(\d{1,2})\2(\d{1,2})(\D.*)?")
+_YEAR_LAST = re.compile(r"(\d{1,2})([-/._])(\d{1,2})\2(\d{4})(\D.*)?")
 _DIGITS = re.compile(r"(\d{8})T?(\d{6})?")
+_NAMED = re.compile(
+    rf"(?P<day>\d{{1,2}})[-_ ]?(?P<month>{MONTH_NAMES})[-_ ]?(?P<year>\d{{4}})"
+    rf"|(?P<year2>\d{{4}})[-_ ]?(?P<month2>{MONTH_NAMES})[-_ ]?(?P<day2>\d{{1,2}})",
+    re.I,
+)
+_DAY_OF_YEAR = re.compile(r"((?:19|20)\d\d)([0-3]\d\d)")
+_MONTH = re.compile(r"((?:19|20)\d\d)[-_](0[1-9]|1[0-2])")
 
 
 def in_utc(time: datetime) -> datetime:
@@ -21,7 +60,9 @@ def looks_dated(text: str) -> bool:
     >>> looks_dated("31/01/2018"), looks_dated("2018-01-31T10:00Z"), looks_dated("12")
     (True, True, False)
     """
-    return any(form.fullmatch(text.strip()) for form in (_DIGITS, _YEAR_FIRST, _YEAR_LAST))
+    return any(
+        form.fullmatch(text.strip()) for form in (_DIGITS, _YEAR_FIRST, _YEAR_LAST, _NAMED, _DAY_OF_YEAR, _MONTH)
+    )
 
 
 def read_times(texts: Sequence[str]) -> list[datetime]:
@@ -38,6 +79,8 @@ def read_times(texts: Sequence[str]) -> list[datetime]:
     [datetime.datetime(2020, 4, 30, 22, 30)]
     >>> [f"{time:%d %b}" for time in read_times(["01/05/2020", "13/05/2020"])]
     ['01 May', '13 May']
+    >>> [f"{time:%d %b}" for time in read_times(["01Feb2020", "2020034", "2020_05"])]
+    ['01 Feb', '03 Feb', '15 May']
     """
     matches = [_YEAR_LAST.fullmatch(text.strip()) for text in texts]
     month_first = _month_first([(match[0], int(match[1]), int(match[3])) for match in matches if match])
@@ -74,6 +117,13 @@ def _time(text: str, shown: str = "") -> datetime:
         text = f"{match[1]}-{match[3]:0>2}-{match[4]:0>2}{match[5] or ''}"
     elif match := _DIGITS.fullmatch(text):
         text = f"{match[1]}T{match[2] or '000000'}"
+    elif match := _NAMED.fullmatch(text):
+        year, month, day = (match[part] or match[f"{part}2"] for part in ("year", "month", "day"))
+        text = f"{year}-{MONTHS[month.lower()]:02}-{day:0>2}"
+    elif match := _DAY_OF_YEAR.fullmatch(text):
+        text = _of_year(int(match[1]), int(match[2]), shown or text)
+    elif match := _MONTH.fullmatch(text):
+        text = f"{match[1]}-{match[2]}-{MIDDLE}"
     elif not text:
         raise ValueError(f"a date is missing. {ADVICE}")
     else:
@@ -82,3 +132,17 @@ def _time(text: str, shown: str = "") -> datetime:
         return in_utc(datetime.fromisoformat(re.sub(r"(T\d\d)-(\d\d)-(\d\d)$", r"\1:\2:\3", text)))
     except (ValueError, OverflowError) as error:
         raise ValueError(f"'{shown or text}' is not a date ({error}). {ADVICE}") from error
+
+
+def _of_year(year: int, day: int, shown: str) -> str:
+    """Return the date of a day of a year, from 1.
+
+    Raises
+    ------
+    ValueError
+        The year has no such day.
+    """
+    found = datetime(year, 1, 1) + timedelta(days=day - 1)
+    if day < 1 or found.year != year:
+        raise ValueError(f"'{shown}' is not a date: {year} has no day {day}. {ADVICE}")
+    return f"{found:%Y-%m-%d}"

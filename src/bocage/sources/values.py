@@ -161,8 +161,10 @@ def unit_of(
     radar = {name: layer for name, layer in values.items() if name in RADAR}
     optical = {name: layer for name, layer in values.items() if name in OPTICAL}
     chosen = radar if len(radar) > len(optical) else optical
-    pixels = np.concatenate(list(chosen.values()) or [np.array([])])
+    pixels = np.concatenate(list((chosen or values).values()) or [np.array([])])
     nodata, pixels = _nodata(pixels, dtype)
+    if not chosen:
+        return Unit(nodata=nodata)
     whole = np.dtype(dtype).kind in "iu" or not (pixels % 1 != 0).any()
     if whole:
         pixels = pixels[pixels != 0]
@@ -267,6 +269,7 @@ CONVENTIONS: tuple[tuple[str, str, Callable[[Codes], tuple[int, ...]]], ...] = (
     (r"scl|scene_?class", "scene classification of Sen2Cor", _within(SCL_CLEAR, range(12))),
     (r"qa_?pixel|pixel_?qa|bqa", "pixel quality of Landsat Collection 2", _landsat),
     (r"mg2", "geophysical mask of THEIA", _theia_mg2),
+    (r"qa60", "cloud mask of Sentinel-2, 0 where clear", lambda codes: (0,) if 0 in codes.shares else ()),
     (r"clm|cloud_?mask", "cloud mask, 0 where clear", lambda codes: (0,) if 0 in codes.shares else ()),
     (r"udm2", "usable data mask of Planet, 1 where clear", _within((1,), range(2))),
     (r"udm", "unusable data mask of Planet, 0 where usable", lambda codes: (0,) if 0 in codes.shares else ()),
