@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import rasterio
 from affine import Affine
-from shapely.geometry import Point
+from shapely.geometry import LineString
 
 from bocage.cli import main
 from bocage.errors import EvaluationError, RecipeError, SourceError, TrainedError, UnknownNameError
@@ -261,7 +261,10 @@ def squares(landscape):
 @pytest.mark.parametrize(
     ("change", "said"),
     [
-        (lambda f: f.set_geometry([Point(g.centroid) for g in f.geometry]), "no pixel centre of the map is inside"),
+        (
+            lambda f: f.set_geometry([LineString(g.exterior.coords) for g in f.geometry]),
+            "no pixel centre of the map is inside",
+        ),
         (lambda f: f.set_geometry([None] * len(f)), "no feature has a geometry"),
         (lambda f: f.set_geometry([f.union_all()] * len(f)), "no pixel centre of the map is inside"),
         (lambda f: f.assign(code=1), "Fewer than two classes have 3 usable polygons"),
