@@ -132,6 +132,7 @@ def _counts(pixels: Pixels, legend: Legend, split: Split, tested: NDArray[np.boo
             yield Finding.of(severity, where, Note.of("no_polygons"))
         elif tested is None and split.tests and polygons < FEWEST:
             note = Note.of("too_few_polygons", n=polygons, pixels=int(of_class.sum()), fewest=FEWEST)
-            yield Finding.of(severity, where, note, "" if severity == "error" else REMEDIES[split.rare])
+            remedy = [] if severity == "error" else [REMEDIES[split.rare]]
+            yield Finding.of(severity, where, note, *remedy)
         elif split.tests and polygons < FEW:
             yield Finding.of("warning", where, Note.of("few_polygons", n=polygons))
