@@ -104,7 +104,7 @@ class Labels:
         """What the user should know of the label field."""
         label, remarks = self.reference.label, []
         likely = [field for field in label_fields(self.frame) if field not in (label, self.beside)]
-        others = [field for field in likely if is_named_as_label(field) and not year_in(field)]
+        others = [f for f in likely if is_named_as_label(f) and not year_in(f) and not self._has_the_same_classes(f)]
         if others:
             remarks.append(
                 f"the label field is '{label}'; others look like labels too, for one of them give --label: "
@@ -123,6 +123,11 @@ class Labels:
                 "names of classes have '?' in place of letters, written so by another program: correct them in the legend"
             )
         return remarks
+
+    def _has_the_same_classes(self, field: str) -> bool:
+        """Return whether each value of the label has one value of the field, and the other way round."""
+        pairs = self.frame[[self.reference.label, field]].drop_duplicates()
+        return bool(pairs.nunique(dropna=False).eq(len(pairs)).all())
 
     def ids(self) -> dict[str, frozenset[str]]:
         """Return the fields whose values identify a feature → the values as text."""

@@ -467,7 +467,8 @@ def _usable(
     if mixed.any():
         table = table.assign(geometry=table.geometry.where(~mixed, table.geometry.map(_polygons_in)))
     kinds = table.geometry.geom_type
-    reject((table.geometry.is_empty | table.geometry.isna()), "empty")
+    # GEOS makes no valid point of an infinite one. The bounds of an empty shape are not finite.
+    reject(~np.isfinite(table.geometry.bounds).all(axis=1), "empty")
     reject(~kinds.reindex(table.index).isin(["Polygon", "MultiPolygon", *POINTS]), "no_polygon")
     table = table.assign(geometry=table.geometry.make_valid())
     outside = ~table.geometry.intersects(grid.geobox.extent.geom)

@@ -11,17 +11,17 @@ import json
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from scipy import stats
 
 from bocage.disk import artefact
 from bocage.layout import ModelLayout
 from bocage.training.records import Certainties, Certainty
-from bocage.training.trained import Trained
+
+if TYPE_CHECKING:  # it imports PyTorch
+    from bocage.training.trained import Trained
 
 FALL, SURE = 0.075, 2.0
 """Least fall of the agreement for an adaptation, and least fall in units of its standard error."""
@@ -81,6 +81,8 @@ class Expected:
         if len(missed) < LEAST_SITES:
             low, high, sites = value + OFFSETS[0], value + OFFSETS[1], 0
         else:
+            from scipy import stats
+
             sites = len(missed)
             half = float(stats.t.ppf((1 + COVERAGE) / 2, sites - 1) * np.std(missed, ddof=1) * math.sqrt(1 + 1 / sites))
             value += float(np.mean(missed))
@@ -116,7 +118,7 @@ class Judgement:
         return self.reason == "falls"
 
     @classmethod
-    def of(cls, trained: Trained, here: Certainty | None, missed: Sequence[float] = ()) -> "Judgement":
+    def of(cls, trained: "Trained", here: Certainty | None, missed: Sequence[float] = ()) -> "Judgement":
         """Judge a network by its certainty on a scene; `missed` is that of :meth:`Expected.of`."""
         if trained.certainties is None or here is None:
             return cls("unknown", here)
@@ -154,7 +156,7 @@ class Judgement:
         )
 
 
-def with_confidence(trained: Trained, probabilities: NDArray[np.float32], mean: float) -> Trained:
+def with_confidence(trained: "Trained", probabilities: NDArray[np.float32], mean: float) -> "Trained":
     """Return a network whose temperatures are changed by one factor, so that its mean confidence is `mean`.
 
     After self-training, the network is surer of right and wrong classes alike. Without labels, the rise has no evidence: the mean
@@ -168,6 +170,8 @@ def with_confidence(trained: Trained, probabilities: NDArray[np.float32], mean: 
     """
     if not len(probabilities):
         return trained
+    import torch
+
     logits = torch.from_numpy(probabilities).clamp_min(1e-30).log().double()
     means = [float(torch.softmax(logits / factor, 1).amax(1).mean()) for factor in TEMPERATURES]
     factor = float(TEMPERATURES[int(np.abs(np.array(means) - mean).argmin())])
