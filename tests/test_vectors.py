@@ -18,7 +18,8 @@ from bocage.mapping.region import read_region
 from bocage.samples import Reference
 from bocage.samples.labels import read_labels
 from bocage.samples.rasterise import rasterise
-from bocage.samples.reference import labelled_features, read_polygons, shrunk
+from bocage.samples.reference import labelled_features, read_polygons
+from bocage.samples.shapes import shrunk
 
 GRID = Grid.of("EPSG:32631", Affine(10, 0, 500000, 0, -10, 4800000), (60, 60))
 LEGEND = Legend((LandClass(1, "maize"), LandClass(2, "wheat"), LandClass(3, "grass")))

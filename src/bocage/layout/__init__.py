@@ -1,17 +1,8 @@
 """Paths in the folders that commands write. No other module contains these names."""
 
 from bocage.layout.advice import DoctorLayout, ScoutLayout, SeasonLayout
-from bocage.layout.run import (
-    FinishLayout,
-    MapLayout,
-    MapOnlyLayout,
-    ModelLayout,
-    ObjectsLayout,
-    QgisLayout,
-    RunLayout,
-    SiteLayout,
-    SplitLayout,
-)
+from bocage.layout.parts import FinishLayout, ObjectsLayout, QgisLayout
+from bocage.layout.run import MapLayout, MapOnlyLayout, ModelLayout, RunLayout, SiteLayout, SplitLayout
 from bocage.layout.several import ChangeLayout, FusionLayout, TrendsLayout
 
 __all__ = [

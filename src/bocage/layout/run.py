@@ -28,6 +28,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from bocage.layout.advice import DoctorLayout, ScoutLayout, SeasonLayout
+from bocage.layout.parts import FinishLayout, ObjectsLayout, QgisLayout
 
 
 @dataclass(frozen=True)
@@ -254,84 +255,6 @@ class SiteLayout:
     def map(self) -> MapLayout:
         """The map."""
         return MapLayout(self.run / "map" / self.slug)
-
-
-@dataclass(frozen=True)
-class ObjectsLayout:
-    """The folder of the objects of a segmentation."""
-
-    path: Path
-
-    @property
-    def ids(self) -> Path:
-        """Number of the object of each pixel, from 1; 0: no object."""
-        return self.path / "objects.tif"
-
-    @property
-    def table(self) -> Path:
-        """Features of every object."""
-        return self.path / "objects.parquet"
-
-    @property
-    def scratch(self) -> Path:
-        """Temporary rasters and tables of an unfinished segmentation."""
-        return self.path / ".scratch"
-
-
-@dataclass(frozen=True)
-class FinishLayout:
-    """The folder of what follows the classification."""
-
-    path: Path
-
-    def polygons(self, suffix: str) -> Path:
-        """The vector map in one format."""
-        return self.path / f"polygons.{suffix}"
-
-    @property
-    def areas(self) -> Path:
-        """Pixels and hectares of every class of the regularised map."""
-        return self.path / "areas.csv"
-
-    def votes(self, suffix: str) -> Path:
-        """Class of every object or parcel in one format (parquet, csv)."""
-        return self.path / f"votes.{suffix}"
-
-    @property
-    def voted_areas(self) -> Path:
-        """Pixels and hectares of every class of the map after the votes."""
-        return self.path / "voted_areas.csv"
-
-    @property
-    def score(self) -> Path:
-        """Accuracy of the map before and after each step, on the test polygons."""
-        return self.path / "score.json"
-
-    def zones(self, suffix: str) -> Path:
-        """Area of every class in every zone in one format (csv, parquet)."""
-        return self.path / f"zones.{suffix}"
-
-    @property
-    def scratch(self) -> Path:
-        """Temporary rasters."""
-        return self.path / ".scratch"
-
-
-@dataclass(frozen=True)
-class QgisLayout:
-    """The folder of the QGIS project, and of the files that it needs besides those of the run."""
-
-    path: Path
-
-    @property
-    def project(self) -> Path:
-        """The project."""
-        return self.path / "project.qgz"
-
-    @property
-    def reference(self) -> Path:
-        """Reference polygons with their class, their part and their errors."""
-        return self.path / "reference.gpkg"
 
 
 @dataclass(frozen=True)

@@ -22,7 +22,8 @@ from bocage.samples.label_field import (
     year_in,
 )
 from bocage.samples.postgis import POSTGIS
-from bocage.samples.reference import POINTS, Reference, check_field, read_features
+from bocage.samples.reference import Reference, check_field, read_features
+from bocage.samples.shapes import POINTS
 from bocage.samples.tabular import TABLES
 from bocage.samples.vector import LAYER, layers_with_features
 from bocage.sources.table import texts

@@ -1,7 +1,6 @@
 """What a folder of images contains: images, time series and products, by the names and the content of its files."""
 
 import re
-import unicodedata
 from collections import Counter, defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
@@ -14,8 +13,9 @@ from bocage.disk import sha256_of
 from bocage.errors import BocageError, SourceError
 from bocage.grid import Window
 from bocage.sources import alphaearth, landsat_c2l2, sentinel1_grd, sentinel2_l2a, sentinel2_theia, tessera
+from bocage.sources.band_names import band_names, plain_name, variable_of
 from bocage.sources.base import Decoding
-from bocage.sources.declared import COMMON, common_name
+from bocage.sources.declared import COMMON
 from bocage.sources.folders import files_below, is_archive
 from bocage.sources.pattern import matching
 from bocage.sources.products import Product, members, split, stem_of
@@ -43,15 +43,6 @@ RESOLUTION = re.compile(r"(?<![A-Za-z0-9])R?\d+(?:\.\d+)?m(?![A-Za-z0-9])")
 """Resolution in a path, as in ``B04_20m`` or ``R20m/``."""
 UNIT = re.compile(r"(?<![A-Za-z0-9])(S[12]|L[CO]0)[A-D89](?![A-Za-z0-9])")
 """Satellite of a pair with the same bands (S2A and S2B, LC08 and LC09)."""
-PLANET = {
-    4: ("blue", "green", "red", "nir"),
-    8: ("coastal", "blue", "greeni", "green", "yellow", "red", "rededge1", "nir"),
-}
-"""Number of bands of a scene of PlanetScope → common names."""
-SENTINEL2 = {code: name for name, code in sentinel2_l2a.CODES.items()}
-"""Sentinel-2 band number → common name, as spectral indices use it."""
-SWIR = {"swir1": "swir16", "swir2": "swir22"}
-"""Other names of bands → common names."""
 QUALITY = re.compile(
     r"(?i)(scl|quality|(?<![a-z])(?:qa|qc|qual|valid|validity|clear|bqa|nuages?)(?![a-z])|mas[kq]|cloud|clm|udm)"
 )
@@ -403,7 +394,7 @@ def _add_variable(pattern: str, group: list[Member], found: Found) -> None:
             f"{pattern}: its files have different numbers of bands ({first.info.count}, {', '.join(map(str, sorted(counts)))})"
         )
         return
-    variable = "" if several else _variable(stem)
+    variable = "" if several else variable_of(stem)
     series = _series_of(first, places, variable, found)
     series.resolution = min(first.info.grid.resolution, series.resolution or first.info.grid.resolution)
     if QUALITY.search(stem):
@@ -505,42 +496,3 @@ def _join_quality(found: Found) -> None:
                 f"{series.quality}: this quality layer is not used, because no series has the same dates. Complete its dates"
             )
         del found.series[key]
-
-
-def band_names(info: RasterInfo, stem: str) -> tuple[str, ...]:
-    """Return a distinct name for each band of a file: from its description, else from the product, else its number."""
-    names = [_band(d) if d else f"b{i}" for i, d in enumerate(info.descriptions, start=1)]
-    if re.match(r"(?i)s2|sentinel[-_ ]?2", stem):
-        numbers = [re.fullmatch(r"B(\d+)(A?)", d) for d in info.descriptions]
-        names = [
-            SENTINEL2.get(f"B{m[1]}A" if m[2] else f"B{int(m[1]):02d}", n) if m else n
-            for m, n in zip(numbers, names, strict=True)
-        ]
-    if info.count == 1 and not info.descriptions[0] and re.search(r"(?i)(?<![a-z])pan(?![a-z])", stem):
-        names = ["pan"]
-    if not any(info.descriptions) and re.search(r"(?i)AnalyticMS|_SR(_|$)", stem) and info.count in PLANET:
-        names = list(PLANET[info.count])
-    twice = {name for name, n in Counter(names).items() if n > 1}
-    return tuple(f"{name}_b{i}" if name in twice else name for i, name in enumerate(names, start=1))
-
-
-def _variable(stem: str) -> str:
-    for code, common in SENTINEL2.items():
-        if re.search(rf"(?<![A-Za-z0-9]){code}(?![A-Za-z0-9])", stem.upper().replace("_", " ")):
-            return common
-    for word in (*COMMON, *SWIR):
-        if re.search(rf"(?i)(^|[_\W]){word}([_\W]|$)", stem):
-            return SWIR.get(word, word)
-    return plain_name(stem)
-
-
-def plain_name(stem: str) -> str:
-    """Return a name that TOML takes without quotes: lower case, no accents."""
-    plain = unicodedata.normalize("NFKD", stem.lower()).encode("ascii", "ignore").decode()
-    return re.sub(r"\W+", "_", plain).strip("_") or "source"
-
-
-def _band(description: str) -> str:
-    """Return the common name of a band with a description such as ``B4 nir``."""
-    name = common_name(description) or re.sub(r"^b\d+[a-z]?_", "", plain_name(description))
-    return SWIR.get(name, name)

@@ -1,0 +1,59 @@
+"""Names of bands and of variables of a series, from descriptions and file names."""
+
+import re
+import unicodedata
+from collections import Counter
+
+from bocage.sources.declared import COMMON, common_name
+from bocage.sources.raster import RasterInfo
+from bocage.sources.sentinel2_l2a import CODES
+
+PLANET = {
+    4: ("blue", "green", "red", "nir"),
+    8: ("coastal", "blue", "greeni", "green", "yellow", "red", "rededge1", "nir"),
+}
+"""Number of bands of a scene of PlanetScope → common names."""
+SENTINEL2 = {code: name for name, code in CODES.items()}
+"""Sentinel-2 band number → common name, as spectral indices use it."""
+SWIR = {"swir1": "swir16", "swir2": "swir22"}
+"""Other names of bands → common names."""
+
+
+def band_names(info: RasterInfo, stem: str) -> tuple[str, ...]:
+    """Return a distinct name for each band of a file: from its description, else from the product, else its number."""
+    names = [_band(d) if d else f"b{i}" for i, d in enumerate(info.descriptions, start=1)]
+    if re.match(r"(?i)s2|sentinel[-_ ]?2", stem):
+        numbers = [re.fullmatch(r"B(\d+)(A?)", d) for d in info.descriptions]
+        names = [
+            SENTINEL2.get(f"B{m[1]}A" if m[2] else f"B{int(m[1]):02d}", n) if m else n
+            for m, n in zip(numbers, names, strict=True)
+        ]
+    if info.count == 1 and not info.descriptions[0] and re.search(r"(?i)(?<![a-z])pan(?![a-z])", stem):
+        names = ["pan"]
+    if not any(info.descriptions) and re.search(r"(?i)AnalyticMS|_SR(_|$)", stem) and info.count in PLANET:
+        names = list(PLANET[info.count])
+    twice = {name for name, n in Counter(names).items() if n > 1}
+    return tuple(f"{name}_b{i}" if name in twice else name for i, name in enumerate(names, start=1))
+
+
+def variable_of(stem: str) -> str:
+    """Return the common name of the band in the name of a file, else the name as a plain one."""
+    for code, common in SENTINEL2.items():
+        if re.search(rf"(?<![A-Za-z0-9]){code}(?![A-Za-z0-9])", stem.upper().replace("_", " ")):
+            return common
+    for word in (*COMMON, *SWIR):
+        if re.search(rf"(?i)(^|[_\W]){word}([_\W]|$)", stem):
+            return SWIR.get(word, word)
+    return plain_name(stem)
+
+
+def plain_name(stem: str) -> str:
+    """Return a name that TOML takes without quotes: lower case, no accents."""
+    plain = unicodedata.normalize("NFKD", stem.lower()).encode("ascii", "ignore").decode()
+    return re.sub(r"\W+", "_", plain).strip("_") or "source"
+
+
+def _band(description: str) -> str:
+    """Return the common name of a band with a description such as ``B4 nir``."""
+    name = common_name(description) or re.sub(r"^b\d+[a-z]?_", "", plain_name(description))
+    return SWIR.get(name, name)
