@@ -22,7 +22,7 @@ from bocage.errors import ModelError
 from bocage.models.base import Batch, Network
 from bocage.models.card import Abilities, InputSpec
 from bocage.models.settings.lightgbm import CARD, Config
-from bocage.models.tabular import Columns, Table
+from bocage.models.tabular import Table
 
 __all__ = ["CARD", "Config", "Model"]
 
@@ -34,9 +34,7 @@ class Model(Network):
 
     def __init__(self, inputs: Mapping[str, InputSpec], n_classes: int, config: Config) -> None:
         super().__init__()
-        c = config
-        columns = Columns(c.sources, c.patches, c.texture, c.grey_levels, c.gaps)
-        self.table = Table(inputs, columns, "lightgbm")
+        self.table = Table(inputs, config, "lightgbm")
         self.inputs, self.footprints, self.texture = self.table.inputs, self.table.footprints, self.table.texture
         self.n_classes, self.config = n_classes, config
         self.trees: Any = None

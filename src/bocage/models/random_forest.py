@@ -26,7 +26,7 @@ from bocage.errors import ModelError
 from bocage.models.base import Batch, Network
 from bocage.models.card import Abilities, InputSpec
 from bocage.models.settings.random_forest import CARD, Config
-from bocage.models.tabular import Columns, Table
+from bocage.models.tabular import Table
 
 __all__ = ["CARD", "Config", "Model"]
 
@@ -44,9 +44,7 @@ class Model(Network):
 
     def __init__(self, inputs: Mapping[str, InputSpec], n_classes: int, config: Config) -> None:
         super().__init__()
-        c = config
-        columns = Columns(c.sources, c.patches, c.texture, c.grey_levels, c.gaps)
-        self.table = Table(inputs, columns, "random_forest")
+        self.table = Table(inputs, config, "random_forest")
         self.inputs, self.footprints, self.texture = self.table.inputs, self.table.footprints, self.table.texture
         self.n_classes = n_classes
         self.config = config

@@ -7,7 +7,6 @@ around the map pixel (:mod:`bocage.models.texture`). Masked values are NaN, whic
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -17,30 +16,15 @@ from torch import Tensor
 
 from bocage.errors import ModelError
 from bocage.models.base import Batch, SourceTensor, at_map_pixels, centred, output_shape, pixel_footprint, repeat_to
-from bocage.models.card import Footprint, Gaps, InputSpec
+from bocage.models.card import Footprint, InputSpec
 from bocage.models.layers import Part, by_patches
+from bocage.models.settings.columns import Columns
 
 if TYPE_CHECKING:  # its kernels are compiled, and only tables with texture need them
     from bocage.models.texture import Texture
 
 Classify = Callable[[NDArray[np.float32]], NDArray[Any]]
 """Rows (N, F), NaN where masked → probabilities (N, K)."""
-
-
-@dataclass(frozen=True)
-class Columns:
-    """Columns of a table."""
-
-    sources: tuple[str, ...] = ()
-    """Names of the sources; empty: all."""
-    patches: Mapping[str, int] = field(default_factory=dict)
-    """Source → side of its patch."""
-    texture: Mapping[str, int] = field(default_factory=dict)
-    """Source → side of its window of texture."""
-    grey_levels: int = 8
-    """Number of grey levels of the texture."""
-    gaps: Gaps = "missing"
-    """Treatment of masked dates."""
 
 
 class Table:

@@ -1,12 +1,12 @@
 """Settings of the network ``lightgbm``, and its card."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Annotated
 
-from bocage.models.card import Card, Gaps
+from bocage.models.card import Card
+from bocage.models.settings.columns import Columns
 from bocage.models.settings.gru import S2
-from bocage.ranges import Range, check_ranges
+from bocage.ranges import Range
 
 CARD = Card(
     paper="Ke et al. 2017, NIPS 30",
@@ -18,21 +18,9 @@ CARD = Card(
 
 
 @dataclass(frozen=True)
-class Config:
+class Config(Columns):
     """Settings of the boosted trees."""
 
-    sources: tuple[str, ...] = ()
-    """Names of the sources; empty: all."""
-    patches: Annotated[Mapping[str, int], Range(1, 99)] = field(default_factory=dict)
-    """Source → side of its patch, in its own pixels; sources that are not listed give the map pixel only."""
-    texture: Annotated[Mapping[str, int], Range(2, 99)] = field(default_factory=dict)
-    """Source → side of its window of texture, in its own pixels, 2 to 99, centred on the map pixel. Each band of each date adds
-    ten features of the window: eight of Haralick's measures, and mean and standard deviation of the pixels."""
-    grey_levels: Annotated[int, Range(2, 64)] = 8
-    """Number of grey levels of the texture, 2 to 64, between the 2nd and the 98th percentile of the training pixels."""
-    gaps: Gaps = "missing"
-    """Masked dates of a series of native dates: "missing" values, which the trees handle, or "linear" interpolation in time
-    between the clear dates of the pixel. No effect on a series with `fill`."""
     rounds: Annotated[int, Range(1, 100_000)] = 150
     """Boosting rounds, at least 1; each adds one tree per class."""
     leaves: Annotated[int, Range(2, 131_072)] = 31
@@ -43,6 +31,3 @@ class Config:
     """Minimum number of samples in a leaf, at least 1."""
     columns: Annotated[float, Range(0, 1, above=True)] = 0.3
     """Share of the features used by each tree, above 0 and at most 1."""
-
-    def __post_init__(self) -> None:
-        check_ranges(self)
