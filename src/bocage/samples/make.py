@@ -167,7 +167,7 @@ def check_any(pixels: Pixels, reference: Reference, grid: Grid) -> None:
     """
     if not len(pixels):
         raise SamplesError(
-            f"{reference.shown}: no pixel centre of the map is inside a usable polygon. The features are not polygons, smaller "
+            f"{reference.shown}: no pixel centre of the map is inside a usable polygon. The features are lines, smaller "
             f"than the pixels ({grid.resolution:g} CRS units), or overlap each other. Use larger polygons or a finer [grid]."
         )
 
