@@ -19,8 +19,9 @@ from bocage.jobs.doctor import doctor
 from bocage.layout import RunLayout
 from bocage.models.patchwork import Model as Patchwork
 from bocage.progress import QUIET
+from bocage.provenance import Provenance, Stage
 from bocage.recipe import read_recipe
-from bocage.run import judging, open_run
+from bocage.run import has_results, judging, open_run
 from bocage.run.trusted import DoubtOfDraws
 from bocage.samples import Chips, Pixels, Split
 from bocage.samples.doubtful import overlaps_of
@@ -352,6 +353,26 @@ def test_test_polygons_have_no_influence_on_the_doubt_and_are_never_left_out(rec
     everything = replace(run.samples, split=Split(train=1, draws=1))
     replace(doubt, samples=replace(everything, label=label)).write(run.scene, 0, QUIET)
     assert doubt.layout.draw(0).read_bytes() != before
+
+
+def test_the_polygons_that_the_table_calls_doubtful_are_left_out(monkeypatch, recipe, tmp_path):
+    run = opened(recipe, tmp_path / "out", "drop")
+    threshold = run.recipe.doctor.threshold
+    first, other = np.unique(run.samples.polygon[run.samples.label == run.samples.label[0]])[:2].tolist()
+    rounded = {first: (threshold, True), other: (0.1, False)}  # the first was above the threshold before it was rounded
+    monkeypatch.setattr(DoubtOfDraws, "read", lambda *_: rounded)
+    trust = DoubtOfDraws(run.recipe, run.samples, run.layout.doctor, "key").trusted(0).trust
+    assert set(run.samples.polygon[trust == 0]) == {first}
+
+
+def test_the_doubt_about_a_draw_is_no_result(tmp_path):
+    layout = RunLayout(tmp_path)
+    stage = Stage("key", 0.0, 0.0, "", {})
+    before = Provenance("n", "m", {}, "recipe.toml", {}, {}, "", {"samples": stage, "doubt/0": stage})
+    before.save(layout.provenance)
+    assert not has_results(layout)
+    replace(before, stages={**before.stages, "train/0": stage}).save(layout.provenance)
+    assert has_results(layout)
 
 
 @pytest.mark.slow

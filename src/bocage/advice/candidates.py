@@ -18,15 +18,14 @@ from bocage.errors import AdviceError
 from bocage.grid import Grid
 from bocage.samples import Pixels
 from bocage.samples.rasterise import pixels_inside
+from bocage.samples.tabular import WGS84
+from bocage.samples.unlabelled import NONE
 from bocage.vectorfile import layer_of
 
 PIXELS = 9
 """Maximum number of pixels of a candidate that are classified."""
 OVERLAP = 0.1
 """Share of the smaller of a candidate and a reference polygon from which their overlap makes the candidate surveyed."""
-UNLABELLED = -1
-"""Label of the pixels of candidates."""
-WGS84 = "EPSG:4326"
 REASONS = {
     "outside": "outside the map",
     "surveyed": "surveyed already",
@@ -129,7 +128,7 @@ def of_polygons(names: tuple[str, ...], shapes: NDArray[Any], grid: Grid, survey
     row, column = (
         np.concatenate([part[axis] for part in parts] or [np.zeros(0, np.int32)]).astype(np.int32) for axis in (0, 1)
     )
-    pixels = Pixels(row, column, np.full(len(row), UNLABELLED, np.int16), number)
+    pixels = Pixels(row, column, np.full(len(row), NONE, np.int16), number)
     inner = shapely.get_coordinates(shapely.point_on_surface(shapes[kept]))
     crs = str(grid.crs.to_wkt())
     return Candidates(

@@ -34,7 +34,7 @@ class Evidence:
     pixels: NDArray[np.integer]
     """Number of its pixels; 1 for a sample of a table."""
     dates: NDArray[np.floating]
-    """Number of clear dates of its pixels, the median over the pixels, of the source that has most."""
+    """Mean number of clear dates of its pixels, of the source that has most."""
     has_series: bool
     """Whether one source has several dates."""
     has_extent: bool

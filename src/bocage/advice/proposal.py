@@ -1,7 +1,7 @@
 """Proposed fields with what is known of them, as tables: CSV and GeoPackage."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -101,7 +101,7 @@ def proposal_of(
 def _with_reason(one: Field, known: Known, strategy: Strategy, classes: tuple[str, ...], language: str) -> Field:
     """Return a field with its reason: the two classes in question, the novelty, the rarity of the class."""
     if strategy == "random":
-        return _replaced(one, sentence("scout_random", language))
+        return replace(one, reason=sentence("scout_random", language))
     pair = {"first": classes[one.predicted], "second": classes[one.second]}
     shares = {"p": f"{100 * one.probability:.0f}", "q": f"{100 * one.second_probability:.0f}"}
     parts = [Note.of("scout_pair", **pair, **shares)]
@@ -110,11 +110,7 @@ def _with_reason(one: Field, known: Known, strategy: Strategy, classes: tuple[st
             parts.append(Note.of("scout_novel"))
         if known.fields[one.predicted] < np.median(known.fields):
             parts.append(Note.of("scout_rare", name=classes[one.predicted], n=int(known.fields[one.predicted])))
-    return _replaced(one, "; ".join(part.text(language) for part in parts))
-
-
-def _replaced(one: Field, reason: str) -> Field:
-    return Field(**{**vars(one), "reason": reason})
+    return replace(one, reason="; ".join(part.text(language) for part in parts))
 
 
 def write_tables(made: Proposal, layout: ScoutLayout, label: str, identifier: str) -> None:

@@ -13,7 +13,6 @@ from numpy.typing import NDArray
 
 Floats = NDArray[np.float64]
 Strategy = Literal["balanced", "uncertainty", "random"]
-STRATEGIES: tuple[Strategy, ...] = ("balanced", "uncertainty", "random")
 FARTHEST = 2.0
 """Novelty above which a candidate is not worth more: such places are often outside the nomenclature."""
 ROWS = 4096

@@ -4,8 +4,6 @@ import shlex
 from dataclasses import replace
 from pathlib import Path
 
-import numpy as np
-
 from bocage.errors import RunFolderError, SamplesError
 from bocage.jobs.qgis import try_project
 from bocage.jobs.report import asked_of, write_transfer_of
@@ -34,12 +32,8 @@ from bocage.run import (
     segment_first,
     settled,
 )
-from bocage.samples.unlabelled import cut_pixels, scatter
 from bocage.scene import Scene
-from bocage.training import Judgement, Reduced, Trained, certainty_of
-
-DRAWN, SIDE = 2048, 4
-"""Number of pixels of the scene from which the accuracy is estimated, and side of their squares."""
+from bocage.training import Judgement, Reduced, Trained, certainty_at, drawn
 
 
 def map_region_of(
@@ -78,7 +72,8 @@ def map_with(
         used.check_scene(scene)
         _report_fit(recipe, used, scene, model, progress)
         adapted = _adaptation_of(trained, folder)
-        judgement = None if adapted else _judged(recipe, used, scene, ModelLayout(folder), layout, progress)
+        kept = adapted is None or adapted.change.kept
+        judgement = _judged(recipe, used, scene, ModelLayout(folder), layout, progress) if kept else None
         # The record comes before the map: a run that is killed after its map has a report to write.
         mapped = Mapped(Transfer.of(used, scene, folder, asked_of(recipe)), adapted, judgement)
         mapped.save(layout.mapped)
@@ -103,10 +98,9 @@ def _judged(
     """Estimate the accuracy of a model on pixels drawn from the scene, and report it; None if all of them are masked."""
     if trained.certainties is None:
         return Judgement.of(trained, None)
-    pixels, device = scatter(scene, DRAWN, recipe.split.seed, side=SIDE), recipe.choice.training.device
+    pixels = drawn(scene, recipe.split.seed)
     try:
-        with cut_pixels(scene, pixels, trained, layout.scratch, progress) as chips:
-            here = certainty_of(trained, chips, np.arange(len(chips.label)), device)
+        here = certainty_at(trained, scene, pixels, layout.scratch, recipe.choice.training.device, progress)
     except SamplesError:
         return None  # the map says so
     judgement = Judgement.of(trained, here, missed_at_sites(model))

@@ -74,7 +74,8 @@ def write_transfer_of(
     if mapped:
         land: LandCoverMap | None = open_map_folder(layout.map.path)
         assert land is not None
-        judgement = mapped.judgement or (mapped.adapted.change.judgement if mapped.adapted else None)
+        changed = mapped.adapted.change if mapped.adapted and not mapped.adapted.change.kept else None
+        judgement = changed.judgement if changed else mapped.judgement
         return write_transfer(
             TransferMaterial(layout, mapped.transfer, land.legend, language, land, scene, mapped.adapted, judgement)
         )

@@ -13,7 +13,6 @@ from numpy.typing import NDArray
 from bocage.advice.candidates import (
     PIXELS,
     REASONS,
-    UNLABELLED,
     Candidates,
     check_any,
     counted,
@@ -38,6 +37,7 @@ from bocage.run import Run, held, open_run, prepared, segment_first
 from bocage.samples import Chips, Pixels
 from bocage.samples.candidates import surveyed_polygons, unsurveyed_points
 from bocage.samples.cut import cut
+from bocage.samples.unlabelled import NONE
 from bocage.training import Trained
 from bocage.training.embedding import Views, views_of
 
@@ -145,9 +145,8 @@ def _check_free(layout: ScoutLayout, overwrite: bool) -> None:
         with artefact(layout.summary):
             sums = {path.name: json.loads(layout.summary.read_text(encoding="utf-8"))["files"][path.name]}
     if not sums or damaged(layout.path, sums):
-        raise RunFolderError(
-            f"{path} was edited since it was written; it may have surveyed labels. Move it, or give --overwrite to replace it."
-        )
+        why = "was edited since it was written" if sums else "has no record of what was written"
+        raise RunFolderError(f"{path} {why}; it may have surveyed labels. Move it, or give --overwrite to replace it.")
 
 
 def _starts(asked: Asked) -> Floats:
@@ -189,7 +188,7 @@ def _points(run: Run, asked: Asked) -> Candidates:
     left_out: dict[str, int] = {}
     for reason in ("surveyed", "no_series", "no_place"):
         left_out = counted(left_out, reason, getattr(points, reason))
-    pixels = Pixels(points.rows, np.zeros(n, np.int32), np.full(n, UNLABELLED, np.int16), np.arange(n, dtype=np.int32))
+    pixels = Pixels(points.rows, np.zeros(n, np.int32), np.full(n, NONE, np.int16), np.arange(n, dtype=np.int32))
     inner = np.array([shape.representative_point().coords[0] for shape in points.shapes], float).reshape(n, -1)[:, :2]
     place = to_degrees(inner, points.crs) if n else np.zeros((0, 2))
     return Candidates(points.ids, points.shapes, points.crs, place, pixels, left_out)

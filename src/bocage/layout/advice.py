@@ -86,6 +86,10 @@ class DoctorLayout:
         """Doubt about the training polygons of a draw, from 0, if the training uses it."""
         return self.path / "draws" / f"{number}.csv"
 
+    def scratch_of_draw(self, key: str, number: int) -> Path:
+        """Complete repeats of the unfinished doubt about a draw, in a training with the digest `key`."""
+        return self.path / "draws" / ".scratch" / f"{key}-{number}"
+
     def scratch(self, key: str) -> Path:
         """Cut samples and complete repeats of an unfinished search with the digest `key`."""
         return self.path / ".scratch" / key

@@ -33,7 +33,7 @@ NO_MATTER = (
 disk, other models, report, workers, allowed code), or their parts have separate digests (the choice, what follows the map, the
 sites, the objects, the doubt)."""
 NO_RESULTS = ("prepare", "samples", "pretrain", "segment", "features", "doctor")
-"""Stages that are repeated without ``--overwrite``."""
+"""Stages that are repeated without ``--overwrite``, and so is the doubt about each draw."""
 
 
 REFERENCE = "[reference]"
@@ -262,7 +262,7 @@ def has_results(layout: RunLayout) -> bool:
 
 
 def _has_results(before: Provenance) -> bool:
-    return any(stage not in NO_RESULTS for stage in before.stages)
+    return any(stage not in NO_RESULTS and not stage.startswith("doubt/") for stage in before.stages)
 
 
 def _stages_before(layout: RunLayout, identity: Mapping[str, str], overwrite: bool) -> dict[str, Stage]:

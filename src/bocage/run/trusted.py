@@ -43,7 +43,7 @@ class DoubtOfDraws:
         members = members[chosen_pixels(self.samples.pixels(members), settings)[0]]
         some = of_present_classes(taken(self.samples, members))
         fitted = choice.build(scene, self.samples.legend).abilities.fitted
-        scratch = self.layout.scratch(f"{self.key}-{number}")
+        scratch = self.layout.scratch_of_draw(self.key, number)
         judged = judge(judge_of(choice, settings, fitted), scene, some, settings, scratch, progress)
         doubt, names = judged.doubt(), some.legend.names
         columns = (judged.polygon, judged.label, doubt.wrong, doubt.suggested)
@@ -73,7 +73,8 @@ class DoubtOfDraws:
         doubt = np.array([found.get(polygon, (0.0, False))[0] for polygon in samples.polygon.tolist()])
         if self.recipe.reference.doubtful == "weight":
             return replace(samples, trust=1 - doubt)
-        trust = np.where(doubt > self.recipe.doctor.threshold, 0.0, 1.0)
+        doubtful = np.isin(samples.polygon, [polygon for polygon, (_, flagged) in found.items() if flagged])
+        trust = np.where(doubtful, 0.0, 1.0)
         judged = np.isin(samples.polygon, list(found))
         for label in np.unique(samples.label[judged]):
             own = judged & (samples.label == label)

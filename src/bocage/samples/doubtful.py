@@ -54,8 +54,8 @@ def overlaps_of(features: gpd.GeoDataFrame) -> pd.DataFrame:
     return pd.DataFrame(found)
 
 
-def write_features(path: Path, features: gpd.GeoDataFrame, columns: Mapping[str, Any], polygon: NDArray[Any]) -> bool:
-    """Write a GeoPackage with the features of the polygons and `columns` (P,); return False if they have no location.
+def write_features(path: Path, features: gpd.GeoDataFrame, columns: Mapping[str, Any], polygon: NDArray[Any]) -> None:
+    """Write a GeoPackage with the features of the polygons and `columns` (P,); remove an earlier one if they have no location.
 
     Parameters
     ----------
@@ -69,7 +69,8 @@ def write_features(path: Path, features: gpd.GeoDataFrame, columns: Mapping[str,
     """
     there = features[~(features.geometry.isna() | features.geometry.is_empty)]
     if there.crs is None or not len(there):
-        return False
+        path.unlink(missing_ok=True)
+        return
     rows = pd.DataFrame({"polygon": polygon, **columns}).drop_duplicates("polygon")
     table = there[["polygon", "geometry"]].merge(rows, on="polygon", how="inner")
     try:
@@ -80,4 +81,3 @@ def write_features(path: Path, features: gpd.GeoDataFrame, columns: Mapping[str,
         raise SamplesError(
             f"{path} cannot be written: {' '.join(str(error).split())[:200]}. Is the disk full?"
         ) from error
-    return True

@@ -7,7 +7,7 @@ from bocage.later import later
 if TYPE_CHECKING:
     from bocage.training.adapt import Adapting, adapt, check_adaptable, kept
     from bocage.training.budget import budgeted
-    from bocage.training.certainty import certainty_of
+    from bocage.training.certainty import certainty_at, certainty_of, drawn
     from bocage.training.changes import Answers, Change, Importance, Round
     from bocage.training.choice import Choice
     from bocage.training.cutoffs import at_cutoff, proposed
@@ -39,8 +39,8 @@ if TYPE_CHECKING:
 __all__ = [
     "CALENDAR", "Adapting", "Answers", "Certainties", "Certainty", "Change", "Choice", "Expected", "Importance",
     "Judgement", "Normalisation", "OutOfFold", "Pretrained", "Pretraining", "Reduced", "Region", "Round", "SourceRecord",
-    "Trained", "Trainer", "Training", "adapt", "at_cutoff", "budgeted", "certainty_of", "check_adaptable",
-    "check_bfloat16", "check_device", "check_sites", "classify", "estimate", "features_of", "imitates_bfloat16",
+    "Trained", "Trainer", "Training", "adapt", "at_cutoff", "budgeted", "certainty_at", "certainty_of", "check_adaptable",
+    "check_bfloat16", "check_device", "check_sites", "classify", "drawn", "estimate", "features_of", "imitates_bfloat16",
     "importance", "input_specs", "kept", "load_encoder", "out_of_fold", "pretrain", "proposed", "read_certainties",
     "read_conformal", "remarks", "source_records", "with_preset",
 ]  # fmt: skip

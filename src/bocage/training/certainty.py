@@ -8,6 +8,7 @@ classifies each pixel four times more, with a part of the dates, and in half of 
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -18,8 +19,8 @@ from bocage.errors import SamplesError
 from bocage.layout import SplitLayout
 from bocage.machine import device_of
 from bocage.models import Batch, SourceTensor
-from bocage.progress import QUIET
-from bocage.samples import Chips, Draw, Samples
+from bocage.progress import QUIET, Progress
+from bocage.samples import Chips, Draw, Pixels, Samples
 from bocage.samples.unlabelled import cut_pixels, scatter
 from bocage.scene import Scene, Scenes
 from bocage.training.augmentation import thinned
@@ -60,6 +61,25 @@ def certainty_of(
         )
         agrees += part.argmax(1) == classes
     return Certainty.of(whole.max(1).values.numpy(), agrees.numpy() / VIEWS, chips.polygon[members], FEWEST)
+
+
+def drawn(scene: Scene, seed: int) -> Pixels:
+    """Return the pixels that describe a scene: ``PIXELS`` of them, in squares."""
+    return scatter(scene, PIXELS, seed, side=SIDE)
+
+
+def certainty_at(
+    trained: Trained, scene: Scene, pixels: Pixels, folder: Path, device: str, progress: Progress = QUIET
+) -> Certainty | None:
+    """Return how sure a network is of pixels of a scene, which are cut in `folder` and removed; None for fewer than ``FEWEST``.
+
+    Raises
+    ------
+    SamplesError
+        All pixels are masked.
+    """
+    with cut_pixels(scene, pixels, trained, folder, progress) as chips:
+        return certainty_of(trained, chips, np.arange(len(chips.label)), device)
 
 
 def _classified(
@@ -134,13 +154,12 @@ class Home:
             return certainty_of(trained, samples.chips, self.draw.test, self.device)
         used = np.concatenate([self.draw.train, self.draw.validation])
         used, width = used[self._here(used, site)], scene.grid.shape[1]
-        pixels = scatter(scene, PIXELS, seed, side=SIDE)
+        pixels = drawn(scene, seed)
         learnt = samples.row[used].astype(np.int64) * width + samples.column[used]
         free = pixels.take(np.flatnonzero(~np.isin(pixels.row.astype(np.int64) * width + pixels.column, learnt)))
         if len(free) < FEWEST:
             return None
         try:
-            with cut_pixels(scene, free, trained, self.where.unlabelled, QUIET) as chips:
-                return certainty_of(trained, chips, np.arange(len(chips.label)), self.device)
+            return certainty_at(trained, scene, free, self.where.unlabelled, self.device)
         except SamplesError:  # all pixels are masked
             return None

@@ -127,10 +127,11 @@ class _Judge:
 
 def _components(features: Tensor, known: NDArray[np.int64]) -> Tensor:
     """Return the first principal components (P, C) of features (P, D), scaled by the polygons `known`."""
-    some = features[torch.from_numpy(known[:: max(1, len(known) // AMONG)])]
+    among = torch.from_numpy(known[:: max(1, len(known) // AMONG)])
+    some = features[among]
     scaled = (features - some.mean(0)) / some.std(0).nan_to_num(1).clamp_min(1e-6)
     rank = min(COMPONENTS, *some.shape)
-    axes = torch.linalg.svd(scaled[torch.from_numpy(known[:: max(1, len(known) // AMONG)])], full_matrices=False)[2]
+    axes = torch.linalg.svd(scaled[among], full_matrices=False)[2]
     components: Tensor = scaled @ axes[:rank].T
     return components
 
