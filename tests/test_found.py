@@ -792,3 +792,18 @@ def test_a_usual_nodata_value_of_bands_of_any_name_is_proposed(tmp_path, fields)
         write_raster(tmp_path / f"img/NDVI_{day}.tif", pixels)
     write_recipe(tmp_path / "img", fields, "crop", tmp_path / "r.toml")
     assert "nodata = -9999" in (tmp_path / "r.toml").read_text()
+
+
+@pytest.mark.parametrize("others", [("x_20180131.tif",), ("x_31Jan2018.tif",), ("x_2018031.tif",)])
+def test_two_texts_of_one_date_are_refused(tmp_path, others):
+    for name in ("x_2018-01-31.tif", *others):
+        write_raster(tmp_path / name, np.ones((1, 4, 4), np.uint16))
+    with pytest.raises(SourceError, match="have the same date"):
+        series.find(series.Settings({"x": tmp_path / "x_{date}.tif"}))
+
+
+def test_init_joins_files_with_times(tmp_path):
+    for name in ("ndvi_2018-01-31T10-20-30.tif", "ndvi_2018-02-28T10-21-00.tif"):
+        write_raster(tmp_path / name, np.ones((1, 4, 4), np.uint16))
+    (found,) = look(tmp_path).series.values()
+    assert len(found.places) == 2

@@ -4,7 +4,7 @@ import shlex
 from dataclasses import replace
 from pathlib import Path
 
-from bocage.errors import RunFolderError, SamplesError
+from bocage.errors import RunFolderError
 from bocage.jobs.qgis import try_project
 from bocage.jobs.report import asked_of, write_transfer_of
 from bocage.layout import ModelLayout, RunLayout
@@ -95,13 +95,12 @@ def _report_fit(recipe: Recipe, trained: Trained, scene: Scene, model: Path, pro
 def _judged(
     recipe: Recipe, trained: Trained, scene: Scene, model: ModelLayout, layout: RunLayout, progress: Progress
 ) -> Judgement | None:
-    """Estimate the accuracy of a model on pixels drawn from the scene, and report it; None if all of them are masked."""
+    """Estimate the accuracy of a model on pixels drawn from the scene, and report it; None if too few of them are valid."""
     if trained.certainties is None:
         return Judgement.of(trained, None)
-    pixels = drawn(scene, recipe.split.seed)
-    try:
-        here = certainty_at(trained, scene, pixels, layout.scratch, recipe.choice.training.device, progress)
-    except SamplesError:
+    pixels, device = drawn(scene, recipe.split.seed), recipe.choice.training.device
+    here = certainty_at(trained, scene, pixels, layout.scratch, device, progress)
+    if here is None:
         return None  # the map says so
     judgement = Judgement.of(trained, here, missed_at_sites(model))
     progress.say(judgement.text())

@@ -1,7 +1,6 @@
 """``bocage scout``: the next fields to survey, and the tours to visit them."""
 
 import json
-import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -34,10 +33,9 @@ from bocage.ranges import SEED, Range, check_ranges
 from bocage.recipe import Recipe
 from bocage.report.scout_page import ScoutMaterial, write_scout_page
 from bocage.run import Run, held, open_run, prepared, segment_first
-from bocage.samples import Chips, Pixels
+from bocage.samples import Pixels
 from bocage.samples.candidates import surveyed_polygons, unsurveyed_points
-from bocage.samples.cut import cut
-from bocage.samples.unlabelled import NONE
+from bocage.samples.unlabelled import NONE, cut_valid
 from bocage.training import Trained
 from bocage.training.embedding import Views, views_of
 
@@ -198,22 +196,16 @@ def _findings(run: Run, models: list[Trained], candidates: Candidates, scratch: 
     """Return the candidates with valid data, and what the models find at them; pixels are cut in parts."""
     parts, seen = [], np.zeros(len(candidates), bool)
     device = run.recipe.choice.training.device
-    try:
-        for start in range(0, len(candidates), PART):
-            own = candidates.pixels.polygon
-            pixels = candidates.pixels.take(np.flatnonzero((own >= start) & (own < start + PART)))
-            cuts, usable = cut(run.scene, pixels, models[0], scratch, QUIET)
-            kept = np.flatnonzero(usable)
-            if len(kept):
-                left = pixels.take(kept)
-                chips = Chips({name: replace(one, index=kept) for name, one in cuts.items()}, left.label, left.polygon)
-                views = views_of(models, chips, np.arange(len(kept)), device)
-                numbers, which = np.unique(left.polygon, return_inverse=True)
+    for start in range(0, len(candidates), PART):
+        own = candidates.pixels.polygon
+        pixels = candidates.pixels.take(np.flatnonzero((own >= start) & (own < start + PART)))
+        with cut_valid(run.scene, pixels, models[0], scratch, QUIET) as chips:
+            if len(chips.polygon):
+                views = views_of(models, chips, np.arange(len(chips.polygon)), device)
+                numbers, which = np.unique(chips.polygon, return_inverse=True)
                 parts.append(_averaged(views, which, len(numbers)))
                 seen[numbers] = True
-            run.progress.step("classifying candidates", min(start + PART, len(candidates)), len(candidates))
-    finally:
-        shutil.rmtree(scratch, ignore_errors=True)
+        run.progress.step("classifying candidates", min(start + PART, len(candidates)), len(candidates))
     kept = np.flatnonzero(seen)
     columns = (
         {name: np.concatenate([getattr(part, name) for part in parts]) for name in Findings.__dataclass_fields__}

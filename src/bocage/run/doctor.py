@@ -115,8 +115,7 @@ class Search:
         )
         check_any(found.pixels, recipe.reference, scene.grid)
         some, inner = chosen_pixels(found.pixels, recipe.doctor)
-        place = None if found.place is None else found.place[some]
-        part = replace(found, pixels=found.pixels.take(some), place=place)
+        part = found.take(some)
         network: Network = recipe.choice.build(scene, recipe.legend)
         folder = self.scratch / "samples"
         cuts, usable = open_cut(folder) if folder.exists() else cut(scene, part.pixels, network, folder, progress)

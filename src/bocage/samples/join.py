@@ -46,7 +46,7 @@ def join_samples(sites: Mapping[str, Usable], legend: Legend, split: Split) -> S
     keep, legend, dropped = drop_rare(found.pixels, legend, split, purposive=found.trains_only)
     kept = np.flatnonzero(keep)
     assert found.place is not None
-    found = replace(found, pixels=found.pixels.take(kept), place=found.place[kept])
+    found = found.take(kept)
     names = dict.fromkeys(name for usable in sites.values() for name in usable.cuts)
     cuts = {
         name: SiteCuts(

@@ -20,7 +20,7 @@ from bocage.samples.points import folds_of, label_rows, weights_of
 from bocage.samples.purposive import check_untested, is_purposive, notes_on_purposive, purposive_of
 from bocage.samples.rare import drop_rare, reserved_classes
 from bocage.samples.rasterise import Pixels, rasterise
-from bocage.samples.reference import Reference, Rejection, read_polygons
+from bocage.samples.reference import Reason, Reference, Rejection, read_polygons
 from bocage.samples.samples import Labelled, Samples, Survey
 from bocage.samples.sites import SiteCuts
 from bocage.samples.split import Split, Units, deal
@@ -94,10 +94,9 @@ class Usable:
 
     def take(self, members: NDArray[np.int64]) -> "Usable":
         """Return the pixels at the positions `members`."""
-        found = replace(
-            self.found, pixels=self.found.pixels.take(members), place=_taken(self.found.place, members)
-        )  # fmt: skip
-        return Usable(found, {name: replace(one, index=one.index[members]) for name, one in self.cuts.items()})
+        return Usable(
+            self.found.take(members), {name: replace(one, index=one.index[members]) for name, one in self.cuts.items()}
+        )
 
 
 def cut_usable(scene: Scene, survey: Survey, needs: Needs, folder: Path, progress: Progress = QUIET) -> Usable:
@@ -131,30 +130,22 @@ def notes_on_classes(samples: Samples, dropped: Sequence[Rejection]) -> list[Not
 
 def finest(found: Labelled, legend: Legend) -> Labelled:
     """Return labelled pixels without those of coarser classes, which are added to the rejections."""
-    coarse, rejections = found.pixels.label < 0, list(found.rejections)
-    for label in np.unique(found.pixels.label[coarse]).tolist():
-        of_class = found.pixels.label == label
-        polygons = len(np.unique(found.pixels.polygon[of_class]))
-        rejections.append(Rejection("coarser", legend.labelled(label).name, polygons, int(of_class.sum())))
-    kept = np.flatnonzero(~coarse)
-    return replace(
-        found, pixels=found.pixels.take(kept), place=_taken(found.place, kept), rejections=tuple(rejections)
-    )  # fmt: skip
+    return _without(found, found.pixels.label < 0, "coarser", legend)
 
 
 def without_purposive(found: Labelled, legend: Legend) -> Labelled:
     """Return labelled pixels without those of purposive polygons, which are added to the rejections."""
     alone = found.trains_only
-    if alone is None:
-        return found
-    rejections, kept = list(found.rejections), np.flatnonzero(~alone)
-    for label in np.unique(found.pixels.label[alone]).tolist():
-        of_class = alone & (found.pixels.label == label)
+    return found if alone is None else _without(found, alone, "purposive", legend)
+
+
+def _without(found: Labelled, out: NDArray[np.bool_], reason: Reason, legend: Legend) -> Labelled:
+    rejections = list(found.rejections)
+    for label in np.unique(found.pixels.label[out]).tolist():
+        of_class = out & (found.pixels.label == label)
         polygons = len(np.unique(found.pixels.polygon[of_class]))
-        rejections.append(Rejection("purposive", legend.labelled(label).name, polygons, int(of_class.sum())))
-    return replace(
-        found, pixels=found.pixels.take(kept), place=_taken(found.place, kept), rejections=tuple(rejections)
-    )  # fmt: skip
+        rejections.append(Rejection(reason, legend.labelled(label).name, polygons, int(of_class.sum())))
+    return replace(found.take(np.flatnonzero(~out)), rejections=tuple(rejections))
 
 
 def check_any(pixels: Pixels, reference: Reference, grid: Grid) -> None:

@@ -1,7 +1,7 @@
 """Data classes of samples: the survey given by the user, the labelled pixels, and the samples cut from them."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -182,3 +182,8 @@ class Labelled:
     def trains_only(self) -> NDArray[np.bool_] | None:
         """Whether each pixel is in a purposive polygon, (N,); None without one."""
         return is_purposive(self.pixels.polygon, self.purposive)
+
+    def take(self, members: NDArray[np.int64]) -> "Labelled":
+        """Return the pixels at the positions `members`."""
+        place = None if self.place is None else self.place[members]
+        return replace(self, pixels=self.pixels.take(members), place=place)

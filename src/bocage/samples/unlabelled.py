@@ -55,13 +55,20 @@ def cut_pixels(scene: Scene, pixels: Pixels, needs: Needs, folder: Path, progres
     Raises
     ------
     SamplesError
-        No pixel has valid data.
+        No pixel has valid data, or the disk has not enough room.
     """
+    with cut_valid(scene, pixels, needs, folder, progress) as chips:
+        if not len(chips.label):
+            raise SamplesError("All pixels drawn from the scene are masked. Check nodata and the list of clear values.")
+        yield chips
+
+
+@contextmanager
+def cut_valid(scene: Scene, pixels: Pixels, needs: Needs, folder: Path, progress: Progress) -> Iterator[Chips]:
+    """Yield the footprints of the pixels that have valid data, perhaps none; remove the files at the end."""
     try:
         cuts, usable = cut(scene, pixels, needs, folder, progress)
         kept = np.flatnonzero(usable)
-        if not len(kept):
-            raise SamplesError("All pixels drawn from the scene are masked. Check nodata and the list of clear values.")
         left = pixels.take(kept)
         yield Chips({name: replace(source, index=kept) for name, source in cuts.items()}, left.label, left.polygon)
     finally:

@@ -47,12 +47,9 @@ def matching(pattern: Path) -> list[Match]:
             continue
         parts_of = match.groupdict()
         one = Match(path, parts_of.get("date") or "", parts_of.get("tile") or "")
-        twin = found.setdefault((_alike(one.date), one.tile), one)
+        twin = found.setdefault((one.date, one.tile), one)
         if twin is not one:
-            raise SourceError(
-                f"{twin.path} and {path} have the same date. Give them different times, remove one, or write {{tile}} in the "
-                "path where the names of neighbouring tiles differ."
-            )
+            raise same_date(twin, one)
     if not found:
         raise SourceError(
             f"No file matches {pattern}. {{date}} stands for 20180131 or 2018-01-31, with or without a time after it, for "
@@ -61,11 +58,12 @@ def matching(pattern: Path) -> list[Match]:
     return list(found.values())
 
 
-def _alike(date: str) -> str:
-    """Return what two texts of the same date have in common."""
-    if re.search("[A-Za-z]{3}", date) or (len(date) == 10 and not date[:4].isdigit()):
-        return date.lower()
-    return re.sub(r"\D", "", date).ljust(14, "0")
+def same_date(first: Match, second: Match) -> SourceError:
+    """Return the error of two files with the same date and tile: one of them would be lost."""
+    return SourceError(
+        f"{first.path} and {second.path} have the same date. Give them different times, remove one, or write {{tile}} in the "
+        "path where the names of neighbouring tiles differ."
+    )
 
 
 def _expression(tail: str) -> str:

@@ -11,7 +11,7 @@ from bocage.ranges import STORED, VALUE, Range, check_ranges
 from bocage.sources.base import Acquisition, BandFile, SensorSpec, clear_where_listed
 from bocage.sources.declared import Decoder, check_fractions, check_names
 from bocage.sources.image import quality_of
-from bocage.sources.pattern import Match, matching
+from bocage.sources.pattern import Match, matching, same_date
 from bocage.sources.products import distinct
 from bocage.sources.raster import inspect
 from bocage.sources.times import looks_dated, read_times
@@ -177,9 +177,14 @@ def _dated_files(pattern: Path) -> dict[_Place, Path]:
     try:
         times = read_times([match.date for match in matches])
     except ValueError as error:
-        wrong = next((match.path for match in matches if match.date in str(error)), pattern)
+        wrong = next((match.path for match in matches if f"'{match.date}'" in str(error)), pattern)
         raise SourceError(f"{wrong}: {error}, or give them in 'dates'.") from error
-    return {(time, match.tile): match.path for time, match in zip(times, matches, strict=True)}
+    found: dict[_Place, Match] = {}
+    for time, match in zip(times, matches, strict=True):  # other texts can be the same date
+        twin = found.setdefault((time, match.tile), match)
+        if twin is not match:
+            raise same_date(twin, match)
+    return {place: match.path for place, match in found.items()}
 
 
 def _declared_dates(dates: Path | tuple[str, ...]) -> list[str]:

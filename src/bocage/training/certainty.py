@@ -15,13 +15,12 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from bocage.errors import SamplesError
 from bocage.layout import SplitLayout
 from bocage.machine import device_of
 from bocage.models import Batch, SourceTensor
 from bocage.progress import QUIET, Progress
 from bocage.samples import Chips, Draw, Pixels, Samples
-from bocage.samples.unlabelled import cut_pixels, scatter
+from bocage.samples.unlabelled import cut_valid, scatter
 from bocage.scene import Scene, Scenes
 from bocage.training.augmentation import thinned
 from bocage.training.batches import batches
@@ -71,14 +70,11 @@ def drawn(scene: Scene, seed: int) -> Pixels:
 def certainty_at(
     trained: Trained, scene: Scene, pixels: Pixels, folder: Path, device: str, progress: Progress = QUIET
 ) -> Certainty | None:
-    """Return how sure a network is of pixels of a scene, which are cut in `folder` and removed; None for fewer than ``FEWEST``.
+    """Return how sure a network is of the valid ones of some pixels of a scene; None for fewer than ``FEWEST``.
 
-    Raises
-    ------
-    SamplesError
-        All pixels are masked.
+    Their footprints are cut in `folder`, and removed.
     """
-    with cut_pixels(scene, pixels, trained, folder, progress) as chips:
+    with cut_valid(scene, pixels, trained, folder, progress) as chips:
         return certainty_of(trained, chips, np.arange(len(chips.label)), device)
 
 
@@ -159,7 +155,4 @@ class Home:
         free = pixels.take(np.flatnonzero(~np.isin(pixels.row.astype(np.int64) * width + pixels.column, learnt)))
         if len(free) < FEWEST:
             return None
-        try:
-            return certainty_at(trained, scene, free, self.where.unlabelled, self.device)
-        except SamplesError:  # all pixels are masked
-            return None
+        return certainty_at(trained, scene, free, self.where.unlabelled, self.device)
