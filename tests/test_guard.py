@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -23,7 +24,9 @@ from bocage.training import (
     Expected,
     Judgement,
     Trained,
+    certainty_at,
     certainty_of,
+    drawn,
     estimate,
     guard,
     read_certainties,
@@ -203,6 +206,7 @@ def test_on_the_scene_of_the_training_the_model_is_kept(trained, recipe, tmp_pat
     shown = f"{100 * said['judgement']['expected']['accuracy']:.1f}".replace(".", ",")
     assert f"sans étiquettes\u00a0: {shown}\u00a0%" in text
     map_with(read_recipe(path), out / "model", out)
+    assert json.loads((out / "mapped.json").read_text())["judgement"], "the model is judged on the scene that it maps"
     text, page = page_of(out / "report.html")
     assert not foreign(page)
     assert "le modèle a été conservé tel quel" in text
@@ -306,3 +310,13 @@ def test_the_certainty_of_a_scene_is_the_same_twice(trained):
         assert first == second
         assert first.pixels == len(members)
         assert certainty_of(model, chips, members[:10], "cpu") is None
+
+
+@pytest.mark.slow
+def test_a_full_disk_is_no_masked_scene(trained, monkeypatch):
+    path, folder = trained
+    scene = open_scene(read_recipe(path))
+    model = Trained.load(folder).for_scene(scene)
+    monkeypatch.setattr("bocage.samples.cut.shutil.disk_usage", lambda _: SimpleNamespace(free=0))
+    with pytest.raises(SamplesError, match="0 MB are free"):
+        certainty_at(model, scene, drawn(scene, 0), path.parent / "full", "cpu")
