@@ -46,6 +46,7 @@ WAYS: Mapping[str, tuple[Table, float | None]] = {
     "patchwork, one for all": (PATCHWORK | {"sources": ["s2"]}, None),
     "patchwork, knows the region": (PATCHWORK, 0),
     "patchwork per region": ({"name": "regional", "member": PATCHWORK}, 0),
+    f"patchwork per region, blend {BLEND} m": ({"name": "regional", "member": PATCHWORK}, BLEND),
 }
 """Name → table [model], and `blend` of the source of regions; None: the model does not read it."""
 

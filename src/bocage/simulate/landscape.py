@@ -6,12 +6,13 @@ length.
 """
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
 
 from bocage.legend import LandClass, Legend
-from bocage.simulate.noise import Floats, fractal, hashed, smooth, uniform
+from bocage.simulate.noise import Floats, by_cell, fractal, hashed, normal, smooth, uniform
 
 LEGEND = Legend(
     (
@@ -83,6 +84,22 @@ class Ground:
     y: Floats
     """Northing in metres."""
 
+    def parcel_uniform(self, key: int, *keys: int) -> Floats:
+        """Return ``uniform(key, parcel, *keys)`` at each point."""
+        parcels, number = self._parcels
+        return uniform(key, parcels, *keys)[number]
+
+    def parcel_normal(self, key: int, *keys: int) -> Floats:
+        """Return ``normal(key, parcel, *keys)`` at each point."""
+        parcels, number = self._parcels
+        return normal(key, parcels, *keys)[number]
+
+    @cached_property
+    def _parcels(self) -> tuple[NDArray[np.uint64], NDArray[np.intp]]:
+        # What is a function of the parcel is computed once for each parcel, not at each of its points.
+        parcels, number = np.unique(self.parcel, return_inverse=True)
+        return parcels, number.reshape(self.parcel.shape)
+
 
 def ground_at(world: World, x: Floats, y: Floats) -> Ground:
     """Return the ground at the points `x`, `y` (metres, any shape)."""
@@ -107,10 +124,12 @@ def _block(key: int, x: Floats, y: Floats) -> tuple[NDArray[np.uint64], Floats, 
     first, second = np.full(x.shape, np.inf), np.full(x.shape, np.inf)
     near_x, near_y, next_x, next_y = (np.zeros(x.shape) for _ in range(4))
     ident = np.zeros(x.shape, np.uint64)
+    centre_x = by_cell(i, j, lambda row, column: (row + 0.1 + 0.8 * uniform(key, row, column, 11)) * BLOCK)
+    centre_y = by_cell(i, j, lambda row, column: (column + 0.1 + 0.8 * uniform(key, row, column, 12)) * BLOCK)
+    name = by_cell(i, j, lambda row, column: hashed(key, row, column))
     for a in (-1, 0, 1):
         for b in (-1, 0, 1):
-            cx = (i + a + 0.1 + 0.8 * uniform(key, i + a, j + b, 11)) * BLOCK
-            cy = (j + b + 0.1 + 0.8 * uniform(key, i + a, j + b, 12)) * BLOCK
+            cx, cy = centre_x(a, b), centre_y(a, b)
             d = (x - cx) ** 2 + (y - cy) ** 2
             closer, between = d < first, (d >= first) & (d < second)
             next_x, next_y = (
@@ -119,7 +138,7 @@ def _block(key: int, x: Floats, y: Floats) -> tuple[NDArray[np.uint64], Floats, 
             )
             second = np.where(closer, first, np.where(between, d, second))
             near_x, near_y, first = np.where(closer, cx, near_x), np.where(closer, cy, near_y), np.minimum(first, d)
-            ident = np.where(closer, hashed(key, i + a, j + b), ident)
+            ident = np.where(closer, name(a, b), ident)
     apart = np.hypot(next_x - near_x, next_y - near_y)
     return ident, near_x, near_y, (second - first) / (2 * np.maximum(apart, 1))
 

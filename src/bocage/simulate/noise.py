@@ -1,5 +1,6 @@
 """Noise as a function of location: a window can be computed alone, and is consistent with its neighbours."""
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -39,15 +40,34 @@ def normal(*keys: Any) -> Floats:
     return np.asarray(radius * np.cos(2 * np.pi * uniform(*keys, 2)))
 
 
+def by_cell(
+    i: Floats, j: Floats, function: Callable[[Floats, Floats], NDArray[Any]]
+) -> Callable[[int, int], NDArray[Any]]:
+    """Return ``function(i + a, j + b)`` as a function of `a` and `b` (−1, 0 or 1), for points in the integer cells `i`, `j`.
+
+    Where the points share cells, the function is computed once for each cell.
+    """
+    points = np.broadcast(i, j).size
+    if not points:
+        return lambda a, b: function(i + a, j + b)
+    low_i, low_j = i.min() - 1, j.min() - 1
+    rows, columns = int(i.max() - low_i) + 2, int(j.max() - low_j) + 2
+    if rows * columns > points:
+        return lambda a, b: function(i + a, j + b)
+    table = function((low_i + np.arange(rows))[:, None], (low_j + np.arange(columns))[None, :]).ravel()
+    cell = ((i - low_i) * columns + (j - low_j)).astype(np.intp)
+    return lambda a, b: table.take(cell + (a * columns + b))
+
+
 def smooth(x: Floats, y: Floats, scale: float, seed: int) -> Floats:
     """Return value noise: 0 to 1, mean 0.5, with features about `scale` metres wide."""
     u, v = x / scale, y / scale
     i, j = np.floor(u), np.floor(v)
     fu, fv = u - i, v - j
     su, sv = fu * fu * (3 - 2 * fu), fv * fv * (3 - 2 * fv)
-    corner = {(a, b): uniform(seed, i + a, j + b) for a in (0, 1) for b in (0, 1)}
-    top = corner[0, 0] * (1 - su) + corner[1, 0] * su
-    bottom = corner[0, 1] * (1 - su) + corner[1, 1] * su
+    corner = by_cell(i, j, lambda row, column: uniform(seed, row, column))
+    top = corner(0, 0) * (1 - su) + corner(1, 0) * su
+    bottom = corner(0, 1) * (1 - su) + corner(1, 1) * su
     return np.asarray(top * (1 - sv) + bottom * sv)
 
 

@@ -66,14 +66,14 @@ def cover(world: World, ground: Ground, day: int) -> Floats:
     low, high, peak, half = (
         np.array([SEASONS.get(c, (0.0,) * 4)[k] for c in range(14)])[ground.code] for k in range(4)
     )
-    shift = 9 * normal(world.key, world.year, 61) + 9 * normal(world.key, ground.parcel, world.year, 62)
+    shift = 9 * normal(world.key, world.year, 61) + 9 * ground.parcel_normal(world.key, world.year, 62)
     shift = shift + np.where(ground.x > world.border, world.delay, 0.0)
-    vigour = 1 + 0.14 * normal(world.key, ground.parcel, world.year, 63)
-    level = 0.06 * normal(world.key, ground.parcel, 64)
+    vigour = 1 + 0.14 * ground.parcel_normal(world.key, world.year, 63)
+    level = 0.06 * ground.parcel_normal(world.key, 64)
     within = 0.12 * (smooth(ground.x, ground.y, 22, world.key + 65) - 0.5)
     season = _bell(day, peak + shift, half)
     gardens = np.isin(ground.code, (4, 5))
-    second = _bell(day, peak + shift + 90 + 60 * uniform(world.key, ground.parcel, world.year, 66), 0.6 * half)
+    second = _bell(day, peak + shift + 90 + 60 * ground.parcel_uniform(world.key, world.year, 66), 0.6 * half)
     season = np.where(gardens, np.maximum(season, second), season)
     fraction = low + (high - low) * season * vigour + level + within
     fraction = np.where(ground.code == 1, fraction * _harvest(world, ground, day), fraction)
@@ -87,7 +87,7 @@ def _bell(day: int, peak: Floats, half: Floats) -> Floats:
 
 def _harvest(world: World, ground: Ground, day: int) -> Floats:
     """Return the cover factor of sugar cane, which is cut once between July and December and regrows in four months."""
-    cut = 190 + 150 * uniform(world.key, ground.parcel, world.year, 67)
+    cut = 190 + 150 * ground.parcel_uniform(world.key, world.year, 67)
     since = (day - cut) % 365.25
     return np.clip(0.3 + 0.7 * since / 120, 0, 1)
 
@@ -95,8 +95,8 @@ def _harvest(world: World, ground: Ground, day: int) -> Floats:
 def texture(world: World, ground: Ground) -> Floats:
     """Return the brightness pattern of each point, mean 1: forest crowns, plantation rows, orchard grids, roofs."""
     crowns = (smooth(ground.x, ground.y, 4.6, world.key + 71) - 0.5) * 1.55
-    rows = np.cos(2 * np.pi * ground.u / (4.2 + 0.8 * uniform(world.key, ground.parcel, 72))) * 0.47
-    step = 5.8 + 1.2 * uniform(world.key, ground.parcel, 73)
+    rows = np.cos(2 * np.pi * ground.u / (4.2 + 0.8 * ground.parcel_uniform(world.key, 72))) * 0.47
+    step = 5.8 + 1.2 * ground.parcel_uniform(world.key, 73)
     grid = (np.cos(2 * np.pi * ground.u / step) * np.cos(2 * np.pi * ground.v / step)) * 0.66
     houses = np.where(_roof(world, ground), 0.60, -0.26)
     fine = (smooth(ground.x, ground.y, 3.1, world.key + 75) - 0.5) * 0.25
@@ -120,17 +120,17 @@ def reflectance(world: World, ground: Ground, day: int, bands: tuple[str, ...], 
     """
     chosen = [BANDS.index(band) for band in bands]
     leaf = np.clip(cover(world, ground, day), 0, 1)
-    soil = np.exp(0.13 * normal(world.key, ground.parcel, 81)) * (
+    soil = np.exp(0.13 * ground.parcel_normal(world.key, 81)) * (
         0.9 + 0.2 * smooth(ground.x, ground.y, 45, world.key + 82)
     )
-    tone = _of_class(ground, TONE, 1.0) * np.exp(0.05 * normal(world.key, ground.parcel, world.year, 83))
+    tone = _of_class(ground, TONE, 1.0) * np.exp(0.05 * ground.parcel_normal(world.key, world.year, 83))
     if patterned:
         tone = tone * texture(world, ground)
     out = np.empty((len(bands), *ground.code.shape))
     for k, i in enumerate(chosen):
         earth = np.where(ground.code == 11, ROOF[i], SOIL[i] * soil)
         value = (leaf * LEAVES[i] + (1 - leaf) * earth) * tone
-        out[k] = np.where(ground.code == 13, WATER[i] * (0.8 + 0.4 * uniform(world.key, ground.parcel, 84)), value)
+        out[k] = np.where(ground.code == 13, WATER[i] * (0.8 + 0.4 * ground.parcel_uniform(world.key, 84)), value)
     return np.clip(out, 0.001, 1)
 
 
@@ -138,7 +138,7 @@ def backscatter(world: World, ground: Ground, day: int) -> NDArray[np.float64]:
     """Return the backscatter σ0 (2, …) of each point on a day of the year: VV and VH, linear power, without speckle."""
     leaf = cover(world, ground, day)
     wet = 0.7 * normal(world.key, world.year, day, 91) * (1 - leaf)
-    rough = 0.8 * normal(world.key, ground.parcel, 92)
+    rough = 0.8 * ground.parcel_normal(world.key, 92)
     out = np.empty((2, *ground.code.shape))
     for k in range(2):
         bare = np.array([BACKSCATTER.get(c, (0.0,) * 4)[k] for c in range(14)])[ground.code]
