@@ -137,9 +137,9 @@ def _north_up(dataset: Any) -> Any:
 
 
 @contextmanager
-def _opened(path: Path) -> Iterator[Any]:
-    """Yield the dataset at `path`. An open dataset is reused if the file has not changed."""
-    state = _state(path)
+def _opened(path: Path, state: tuple[State | None, ...] | None = None) -> Iterator[Any]:
+    """Yield the dataset at `path`, in its present `state`. An open dataset is reused if the file has not changed."""
+    state = _state(path) if state is None else state
     try:
         with using((path, state), on_disk(path) == path and not is_virtual(path), _open) as dataset:
             yield dataset
@@ -155,17 +155,24 @@ def _state(path: Path) -> tuple[State | None, ...]:
 
     A mask or side file that appears, or a raster replaced behind a VRT, changes the state.
     """
-    own = state_or_none(on_disk(path))
+    file, others = _files_with(path)
+    own = state_or_none(file)
     if own is None:
         raise SourceError(
-            f"{on_disk(path)} does not exist. Check the path in the recipe (paths are relative to the recipe file)."
+            f"{file} does not exist. Check the path in the recipe (paths are relative to the recipe file)."
         )
-    if not (on_disk(path).is_file() or on_disk(path).is_dir()):  # reading a pipe never ends
-        raise SourceError(f"{on_disk(path)} is not a file: it is a pipe or a device. Give the path of a raster.")
-    others = beside(path) if on_disk(path) == path else ()
+    if not (file.is_file() or file.is_dir()):  # reading a pipe never ends
+        raise SourceError(f"{file} is not a file: it is a pipe or a device. Give the path of a raster.")
     if is_virtual(path):
-        others = (*others, *_referenced(path, own))
-    return own, *(state_or_none(on_disk(other)) for other in others)
+        others = (*others, *(on_disk(other) for other in _referenced(path, own)))
+    return own, *(state_or_none(other) for other in others)
+
+
+@functools.lru_cache(maxsize=65536)
+def _files_with(path: Path) -> tuple[Path, tuple[Path, ...]]:
+    """Return the file on disk that contains `path`, and the mask and the side file that may lie beside it."""
+    file = on_disk(path)
+    return file, beside(path) if file == path else ()
 
 
 @kept_by_state(65536)
@@ -206,7 +213,7 @@ def is_raster(path: Path) -> bool:
 @kept_by_state(65536)
 def _inspected(path: Path, state: tuple[State | None, ...]) -> RasterInfo:
     """Return the properties of a file in its present `state`."""
-    with _opened(path) as dataset:
+    with _opened(path, state) as dataset:
         if dataset.crs is None:
             raise SourceError(
                 f"{path} has no coordinate reference system (CRS). Set one, for example with "
@@ -350,11 +357,12 @@ def read(
     values : array (len(indexes), height, width), the file's dtype
     valid : bool array of the same shape; False outside the file, and where the file or `decoding` says that there is no data
     """
-    info = inspect(path)
+    state = _state(path)
+    info = _inspected(path, state)
     span = nests(info.grid, grid)
     if info.paletted and resampling != "mode":
         resampling = "nearest"
-    with _opened(path) as dataset:
+    with _opened(path, state) as dataset:
         image = _Image(dataset, info, tuple(indexes), decoding)
         if span is None:
             scale = resolution_in(info.grid, grid.crs) / grid.resolution
