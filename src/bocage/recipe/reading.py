@@ -6,6 +6,7 @@ import os
 import re
 import typing
 from dataclasses import dataclass, field
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,12 @@ from bocage.recipe.draft import UNKNOWN
 from bocage.redaction import learn
 from bocage.samples.postgis import POSTGIS
 from bocage.shelf import Shelf, did_you_mean
+
+
+@lru_cache(256)
+def _adapter(kind: type[Any]) -> TypeAdapter[Any]:
+    """Return the validator of a dataclass; it takes milliseconds to make, and a recipe has tens of sections."""
+    return TypeAdapter(kind)
 
 
 @dataclass
@@ -41,7 +48,7 @@ class Reading:
             return None
         cleaned = self._clean(kind, raw, key)
         try:
-            return TypeAdapter(kind).validate_python(cleaned)
+            return _adapter(kind).validate_python(cleaned)
         except ValidationError as error:
             for detail in error.errors():
                 place = ".".join([key, *(str(part) for part in detail["loc"] if not _is_branch(part))])
