@@ -14,6 +14,7 @@ from pathlib import Path
 
 import dask
 import pytest
+import rasterio
 import torch
 from filelock import FileLock
 from hypothesis import settings
@@ -243,7 +244,20 @@ def simulated(shared: Path):
 
 
 DELIVERED = {"height": 130, "width": 203, "polygons": 3}
+DELIVERED_UNTIL = "2022-06-30"
+"""Last date of the series that are delivered: half of the year has every month that a test names, and both baselines."""
 DELIVERIES = (("safe", "spot67", "s1tiling"), ("theia", "pleiades"), ("landsat",), ("stac",), ())
+
+
+def shorten(path: Path) -> None:
+    """Leave out the dates of a plain series after the last one that is delivered."""
+    with rasterio.open(path) as dataset:
+        dates = [date for date in dataset.descriptions if date <= DELIVERED_UNTIL]
+        profile, pixels = dataset.profile, dataset.read(list(range(1, len(dates) + 1)))
+    assert len(dates) > 12
+    with rasterio.open(path, "w", **{**profile, "count": len(dates)}) as dataset:
+        dataset.write(pixels)
+        dataset.descriptions = dates
 
 
 @pytest.fixture(scope="session")
@@ -251,7 +265,9 @@ def lands(shared: Path, simulated) -> dict[str, Path]:
     """Format to a landscape delivered in it; all are the same landscape."""
 
     def make(folder: Path) -> None:
-        plain = simulated(Simulation(**DELIVERED))
+        plain = Path(shutil.copytree(simulated(Simulation(**DELIVERED)), folder / "whole"))
+        for path in [*plain.glob("s2/*.tif"), *plain.glob("s1/*.tif")]:
+            shorten(path)
         for formats in DELIVERIES:
             land = Path(shutil.copytree(plain, folder / ("-".join(formats) or "plain")))
             simulation = Simulation(**DELIVERED, formats=formats)
@@ -267,7 +283,7 @@ def lands(shared: Path, simulated) -> dict[str, Path]:
 
 @pytest.fixture
 def forked(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """Processes that train or map together are forked from a server that has imported the package, which takes seconds else."""
+    """Processes that train, map or compare together are forked from a server that has imported the package, which takes seconds else."""
     import distributed  # noqa: F401 - its defaults would be lost with those set below
     from lightning_fabric.strategies import ddp
 
@@ -279,6 +295,7 @@ def forked(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
         usual(self, **{**settings, "start_method": SERVER.get_start_method()})
 
     monkeypatch.setattr(ddp.DDPStrategy, "__init__", made)
+    monkeypatch.setattr("bocage.jobs.compare.multiprocessing.get_context", lambda _: SERVER)
     with dask.config.set({"distributed.worker.multiprocessing-method": SERVER.get_start_method()}):
         yield
 

@@ -171,7 +171,7 @@ def test_the_command_compares_and_goes_on_where_it_was(compared, tmp_path, monke
     assert {f.parts[2] for f in changed} == {"a-gru-its-100"}
 
 
-def test_processes_give_the_same_comparison(compared, tmp_path, capsys):
+def test_processes_give_the_same_comparison(compared, tmp_path, capsys, forked):
     assert main(["compare", str(compared / "land/recipe.toml"), "--out", str(tmp_path), "--jobs", "2"]) == 0
     apart, alone = (json.loads((f / "comparison.json").read_text()) for f in (tmp_path, compared / "out"))
     for label, one in alone["models"].items():

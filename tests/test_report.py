@@ -65,7 +65,8 @@ def foreign(page):
     french = "\n".join(words_of("fr").values())
     parts = {part.strip() for text in words_of("en").values() for part in re.split(r"\{[^}]*\}", text)}
     parts = {part for part in parts if len(part) > 4 and part not in french}
-    english = [(part, text) for text in page.shown for part in parts if re.search(rf"\b{re.escape(part)}", text)]
+    candidates = ((part, text) for text in page.shown for part in parts if part in text)  # an expression is slow
+    english = [(part, text) for part, text in candidates if re.search(rf"\b{re.escape(part)}", text)]
     signs = [text for text in page.shown if re.search(r" [%:;?!±»]|« |\d %", text)]
     return english + signs
 
