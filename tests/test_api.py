@@ -184,6 +184,7 @@ def test_layers_of_several_bands_have_their_names(finished, tmp_path):
         assert list(found.band.values) == list(dataset.descriptions)
 
 
+@pytest.mark.slow
 def test_complete_stages_are_kept_as_on_the_command_line(project, finished, capsys):
     before = json.loads(project.layout.provenance.read_text())["stages"]
     assert project.report().path == project.layout.report
@@ -238,6 +239,7 @@ def test_markup_in_names_is_escaped(finished, tmp_path):
         assert "&lt;img src=x" in thing._repr_html_()
 
 
+@pytest.mark.slow
 def test_vectors_are_tables_with_their_crs(finished, tmp_path):
     one = finished()
     settings = {"finish.formats": ["gpkg"], "finish.sieve": 4}

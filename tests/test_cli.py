@@ -40,6 +40,7 @@ def fails(capsys, path, out, said, code=1):
     assert not finished(out)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("model", "sources", "like"), [(FOREST, S2, "s2"), (GRU, S2, "s2"), (MULTIRESOLCC, PAN_MS, "pan")]
 )
@@ -72,6 +73,7 @@ def test_the_whole_job(recipe, tmp_path, capsys, model, sources, like):
     assert not leftovers
 
 
+@pytest.mark.slow
 def test_stages_one_by_one_then_nothing_to_do(recipe, tmp_path, capsys):
     path = str(recipe())
     assert main(["map", path, "--out", "run"]) == 1
@@ -107,6 +109,7 @@ def test_a_run_that_was_killed_goes_on(recipe, tmp_path, monkeypatch, capsys):
     assert "train/1: up to date" not in said
 
 
+@pytest.mark.slow
 def test_changed_pixels_are_noticed_by_content(recipe, landscape, capsys):
     path = str(recipe())
     assert main(["train", path, "--out", "run"]) == 0
@@ -156,6 +159,7 @@ def test_a_recipe_that_failed_can_be_mended_in_the_same_folder(recipe, landscape
     assert main(["run", str(recipe()), "--out", "out"]) == 0
 
 
+@pytest.mark.slow
 def test_mapping_with_a_model_from_elsewhere(recipe, tmp_path, capsys):
     assert main(["train", str(recipe()), "--out", "run"]) == 0
     path = recipe(**{'path = "reference.gpkg"': 'path = "none.gpkg"'})

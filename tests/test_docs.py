@@ -238,6 +238,7 @@ def sentences():
     return "\0".join(re.sub(r"(<>)+", "<>", text) for text in found)
 
 
+@pytest.mark.slow
 def test_messages_on_the_page_of_troubleshooting_exist_in_the_code():
     page = ROOT / "docs/howto/troubleshooting.md"
     quoted = [line for language, block in blocks(page) if language == "text" for line in block.splitlines()]

@@ -67,6 +67,7 @@ def test_another_region_and_year_are_further_than_ones_own(simulated, tmp_path, 
     assert other > 1.5 * own
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("model", "sources", "like"), [(MULTIRESOLCC, PAN_MS, "pan")])
 def test_windows_and_patches_see_the_same_domain(recipe, landscape, monkeypatch, model, sources, like, capsys):
     """On any window, with sources finer and coarser; a training pixel's own novelty is 0."""

@@ -162,6 +162,7 @@ def test_damaged_windows_are_made_again(trained, tmp_path, small_cells):
     assert contents(tmp_path / "map") == whole
 
 
+@pytest.mark.slow
 def test_only_windows_that_a_changed_file_touches_are_made_again(recipe, landscape, tmp_path, small_cells):
     run = open_run(read_recipe(recipe()), tmp_path / "run")
     r = run.recipe

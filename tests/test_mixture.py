@@ -326,6 +326,7 @@ def test_the_folder_of_a_mixture_is_a_model_like_any_other(tmp_path, pair):
     assert not list(where.path.rglob("checkpoint*"))
 
 
+@pytest.mark.slow
 def test_an_interrupted_mixture_goes_on_with_the_member_at_work(opened, tmp_path, monkeypatch, pair):
     run, through = pair
     write, written, trained = training_room.write_curves, [], tmp_path / "killed"

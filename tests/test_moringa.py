@@ -55,6 +55,7 @@ def done(tmp_path_factory):
     return recipe, folder / "out", told
 
 
+@pytest.mark.slow
 def test_a_run_segments_first_and_all_pixels_of_an_object_have_one_class(done):
     recipe, out, told = done
     layout = RunLayout(out)
@@ -106,6 +107,7 @@ def test_votes_by_the_objects_of_the_run_change_nothing(done, tmp_path):
         assert np.array_equal(one.read(1), two.read(1))
 
 
+@pytest.mark.slow
 def test_other_objects_need_overwrite_and_repeat_what_depends_on_them(done, tmp_path):
     import shutil
 
@@ -228,6 +230,7 @@ def test_rasters_without_objects_are_refused(chain, tmp_path, ids, corner, messa
         segment(read_recipe(recipe), tmp_path / "out")
 
 
+@pytest.mark.slow
 def test_a_recipe_with_a_section_but_without_the_source_keeps_its_folder(finished, tmp_path):
     one = finished()
     out = one.copied(tmp_path / "run")
@@ -240,6 +243,7 @@ def test_a_recipe_with_a_section_but_without_the_source_keeps_its_folder(finishe
     assert "map: up to date" in told.words
 
 
+@pytest.mark.slow
 def test_the_chain_with_its_own_segmentation(chain, tmp_path):
     recipe, out = chain('[segment]\nclusters = 8\nminimum = 6\nsources = ["pan"]\n'), tmp_path / "out"
     told = Told()

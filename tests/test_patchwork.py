@@ -137,6 +137,7 @@ def test_other_dates_than_those_of_the_training_are_mapped(trained, recipe, tmp_
     assert (read(tmp_path / "map", "classes")[0] > 0).all()
 
 
+@pytest.mark.slow
 def test_a_model_of_filled_dates_knows_how_far_other_dates_are(recipe, brief, tmp_path):
     model = brief(PATCHWORK, S2 + PAN_MS, "pan").trained
     native = open_scene(read_recipe(recipe(PATCHWORK, NATIVE + PAN_MS, "pan")))

@@ -66,6 +66,7 @@ def test_where_it_changes_classes_the_map_is_the_one_in_float32(recipe, reduced,
     assert np.array_equal(*pair)
 
 
+@pytest.mark.slow
 def test_a_model_never_looked_at_is_refused_elsewhere(recipe, reduced, tmp_path):
     run(read_recipe(recipe(GRU)), tmp_path / "out", ("train",))
     model = tmp_path / "out/splits/0/model"

@@ -119,6 +119,7 @@ def test_a_truncated_journal_costs_one_shard(scene, tmp_path: Path) -> None:
     assert prepare(cube, tmp_path / "s2.zarr", SMALL).done == 1
 
 
+@pytest.mark.slow
 def test_a_store_of_another_cube_is_created_again(scene, tmp_path: Path) -> None:
     cube = scene.cubes["s2"]
     prepare(cube, tmp_path / "s2.zarr", SMALL)

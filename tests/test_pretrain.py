@@ -176,6 +176,7 @@ def test_weights_arrive_but_for_the_heads(path, tmp_path):
     assert opened.start.fingerprint == made.fingerprint
 
 
+@pytest.mark.slow
 def test_another_run_names_the_folder_and_a_new_source_starts_from_nothing(recipe, path, tmp_path):
     alone = recipe(PATCHWORK, NATIVE, "s2")
     pretrain_on(read_recipe(alone), tmp_path / "first", QUICK)

@@ -164,6 +164,7 @@ def test_a_recipe_that_moved_leaves_the_map(finished, finished_run, tmp_path):
     assert len(titles(project_of(finished_run, recipe=finished().recipe))) == 5
 
 
+@pytest.mark.slow
 def test_imagery_that_is_gone_is_reported(landscape, recipe, tmp_path):
     run(read_recipe(recipe()), tmp_path / "run")
     (landscape / "s2/red.tif").unlink()

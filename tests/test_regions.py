@@ -48,6 +48,7 @@ def command(recipe, out, *more):
     return main(["map", str(recipe), "--out", str(out), *map(str, more)])
 
 
+@pytest.mark.slow
 def test_regions_side_by_side_leave_the_run_as_it_is(done, tmp_path, capsys):
     recipe, out = done
     before = state(out)

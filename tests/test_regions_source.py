@@ -81,6 +81,7 @@ def test_the_weights_of_three_regions_at_a_corner(tmp_path):
     assert values[:, 0, 0].tolist() == [0, 0, 1]
 
 
+@pytest.mark.slow
 @given(
     y=st.integers(-5, 40), x=st.integers(-5, 45), height=st.integers(1, 30), width=st.integers(1, 30),
     blend=st.sampled_from([0, 15, 60, 400]),

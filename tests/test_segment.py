@@ -163,6 +163,7 @@ def test_scaling_does_not_depend_on_units_or_a_few_bright_pixels(tmp_path):
     ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("last", [1, 3, 9, 13])
 def test_an_interrupted_segmentation_resumes_with_the_same_objects(tmp_path, last):
     complete = patchy(5)

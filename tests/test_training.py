@@ -143,6 +143,7 @@ def test_balanced_epochs_weights_and_limits(opened, tmp_path):
     assert len((tmp_path / "trained" / "curves.csv").read_text().splitlines()) == 3
 
 
+@pytest.mark.slow
 def test_every_setting_of_the_loop_trains(opened, tmp_path):
     run = opened(MULTIRESOLCC, PAN_MS, "pan")
     settings = Training(
@@ -410,6 +411,7 @@ def test_a_fixed_schedule_trains_on_all_and_is_calibrated_by_a_twin(opened, tmp_
     assert alone.calibration == Calibration()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("steps", [5, 9, 10, 20, 0])
 def test_a_training_with_a_twin_resumes_wherever_it_was_ended(opened, tmp_path, monkeypatch, steps):
     """After 9 steps the twin is trained, and the network on all polygons has 18 steps; 0: between the two."""

@@ -48,6 +48,7 @@ def rare(shared: Path) -> Path:
     return once(shared / "rare", make)
 
 
+@pytest.mark.slow
 def test_a_score_without_a_test_has_no_figure(untested):
     said = json.loads((untested / "out/score.json").read_text())
     assert said["tested_pixels"] == 0
@@ -134,6 +135,7 @@ def test_an_untested_class_is_in_no_mean_and_its_pixels_are_errors_of_others(tmp
     assert again.values("f1_macro") == pytest.approx([np.mean(f1)] * 2)
 
 
+@pytest.mark.slow
 def test_a_rare_class_is_mapped_and_not_tested(rare):
     out = rare / "out"
     score, report = (json.loads((out / f"{name}.json").read_text()) for name in ("score", "report"))
@@ -149,6 +151,7 @@ def test_a_rare_class_is_mapped_and_not_tested(rare):
     assert any("mapped but not tested" in line and "water" in line for line in report["notes"])
 
 
+@pytest.mark.slow
 def test_the_report_of_a_fixed_test_part_names_it(recipe, landscape, tmp_path):
     table = gpd.read_file(landscape / "reference.gpkg")
     table["part"] = ["test" if k % 5 == 2 else "field 2021" for k in range(len(table))]

@@ -407,6 +407,7 @@ def test_finish_votes_by_parcel_and_scores_every_step(run, tmp_path, capsys):
     assert areas == {code: int((found == code).sum()) for code in (1, 2, 3)}
 
 
+@pytest.mark.slow
 def test_changed_parcels_are_voted_again_and_votes_not_asked_for_are_removed(run, tmp_path):
     recipe, out, _ = run(f'within = "{tmp_path}/parcels.gpkg"\nformats = ["parquet"]')
     stages = ["vote: up to date", "accuracy: up to date", "vectors: up to date"]
