@@ -38,7 +38,7 @@ def check(out, grid):
 
 def test_flanders(data, tmp_path, capsys):
     path = quick(
-        "flanders", tmp_path, **{"units = 128": "units = 16", "epochs = 60": "epochs = 6", "draws = 10": "draws = 2"}
+        "flanders", tmp_path, **{"units = 128": "units = 16", "epochs = 60": "epochs = 2", "draws = 10": "draws = 2"}
     )
     assert main(["run", str(path), "--out", str(tmp_path / "out")]) == 0
     scene = open_scene(read_recipe(path))
@@ -59,7 +59,7 @@ def test_flanders_without_merging_stops(data, tmp_path, capsys):
 
 
 def test_wake(data, tmp_path, capsys):
-    path = quick("wake", tmp_path, **{'name = "multiresolcc"': 'name = "multiresolcc"\npan_filters = [8, 8, 16]\nms_filters = [16, 16, 32]', "epochs = 10": "epochs = 3", "samples_per_epoch = 1200": "samples_per_epoch = 300", "draws = 3": "draws = 2"})  # fmt: skip
+    path = quick("wake", tmp_path, **{'name = "multiresolcc"': 'name = "multiresolcc"\npan_filters = [8, 8, 16]\nms_filters = [16, 16, 32]', "epochs = 10": "epochs = 1", "samples_per_epoch = 1200": "samples_per_epoch = 200", "draws = 3": "draws = 2"})  # fmt: skip
     assert main(["run", str(path), "--out", str(tmp_path / "out")]) == 0
     assert "reprojected from EPSG:3358" in capsys.readouterr().err
     scene = open_scene(read_recipe(path))
