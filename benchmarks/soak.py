@@ -7,13 +7,12 @@ again, each in its own folder. ``BOCAGE_SOAK`` sets the minutes (30).
 
 The first process leaves the free memory to the C library, as ``bocage`` does. The second one returns it to the system after
 each map (``malloc_trim``). Three memories are measured after each map: what the C library has handed out and not got back
-(``mallinfo2``), the blocks that Python's own allocator has handed out, and the resident memory. The first two are counts; the
-resident memory also contains free pieces between used ones, whose number rises and falls by tens of MB from map to map.
+(``mallinfo2``), what Python's own allocator has handed out, and the resident memory. The resident memory also contains the free pieces
+between used ones, which rise and fall by tens of MB from map to map.
 
 Memory is flat if what was handed out grows by at most :data:`FLAT` MB per 1,000 maps (upper end of the 95 % interval of a straight
-line through the means of :data:`PARTS` parts; a block of Python counts with :data:`BLOCK` bytes), if the median of the resident memory of the
-last third is at most :data:`RISE` above that of the first third, and if both processes keep the number of their open files and start
-at most :data:`MORE` threads.
+line through the means of :data:`PARTS` parts), if the median of the resident memory of the last third is at most :data:`RISE` above
+that of the first third, and if both processes keep the number of their open files and start at most :data:`MORE` threads.
 """
 
 import json
@@ -47,14 +46,12 @@ PARTS = 10
 """Number of parts of a series whose means the straight line fits: values that follow each other are not independent."""
 FLAT = 20
 """Growth of the memory handed out that is called flat, in MB per 1,000 maps."""
-BLOCK = 512
-"""Bytes of a block of Python's allocator, at most."""
 RISE = 0.05
 """Rise of the resident memory that is called flat, as a proportion."""
 MORE = 2
 """Threads that libraries may start late, because their pools start threads when they are needed."""
 LOOP = """
-import ctypes, gc, hashlib, psutil, sys, time
+import ctypes, gc, hashlib, os, psutil, re, shutil, sys, tempfile, time
 from pathlib import Path
 from bocage.cli import main
 libc = ctypes.CDLL("libc.so.6")
@@ -62,16 +59,26 @@ class Info(ctypes.Structure):
     _fields_ = [(name, ctypes.c_size_t) for name in (
         "arena", "ordblks", "smblks", "hblks", "hblkhd", "usmblks", "fsmblks", "uordblks", "fordblks", "keepcost")]
 libc.mallinfo2.restype = Info
+def of_python():
+    with tempfile.TemporaryFile() as file:
+        stderr = os.dup(2)
+        os.dup2(file.fileno(), 2)
+        sys._debugmallocstats()
+        os.dup2(stderr, 2)
+        os.close(stderr)
+        file.seek(0)
+        return int(re.search(rb"# bytes in allocated blocks +=([ 0-9,]+)", file.read())[1].replace(b",", b""))
 recipe, model, out, seconds, kind = sys.argv[1:]
 process, end = psutil.Process(), time.monotonic() + float(seconds)
 while time.monotonic() < end:
-    code = main(["map", recipe, "--model", model, "--out", out, "--overwrite"])
+    shutil.rmtree(out, ignore_errors=True)  # its windows would be kept
+    code = main(["map", recipe, "--model", model, "--out", out])
     digest = hashlib.sha256(Path(out, "map", "classes.tif").read_bytes()).hexdigest() if code == 0 else "none"
     gc.collect()
     if kind == "trimmed":
         libc.malloc_trim(0)
     info = libc.mallinfo2()
-    print("MAP", code, digest, process.memory_info().rss / 2**20, (info.uordblks + info.hblkhd) / 2**20, sys.getallocatedblocks(),
+    print("MAP", code, digest, process.memory_info().rss / 2**20, (info.uordblks + info.hblkhd + of_python()) / 2**20,
           process.num_threads(), process.num_fds(), len(gc.get_objects()), flush=True)
 """
 
@@ -85,22 +92,15 @@ class _Map:
     resident: float
     """Resident memory in MB."""
     used: float
-    """Memory that the C library has handed out, in MB."""
-    blocks: int
-    """Blocks that Python's allocator has handed out."""
+    """Memory that the C library and Python's allocator have handed out, in MB."""
     threads: int
     files: int
     objects: int
 
     @classmethod
     def of(cls, line: str) -> "_Map":
-        code, digest, resident, used, blocks, threads, files, objects = line.split()[1:]
-        return cls(int(code), digest, float(resident), float(used), int(blocks), int(threads), int(files), int(objects))
-
-    @property
-    def handed_out(self) -> float:
-        """Memory that both allocators have handed out, at most, in MB."""
-        return self.used + self.blocks * BLOCK / 2**20
+        code, digest, resident, used, threads, files, objects = line.split()[1:]
+        return cls(int(code), digest, float(resident), float(used), int(threads), int(files), int(objects))
 
 
 class _Silent(SimpleHTTPRequestHandler):
@@ -147,7 +147,7 @@ def run() -> str:
 
 def _course(maps: list[_Map]) -> dict[str, Any]:
     """Return the growth of the memory handed out in MB per 1,000 maps with its 95 % interval, and of what was counted."""
-    memory, places = np.array([one.handed_out for one in maps]), np.arange(len(maps)) / 1000
+    memory, places = np.array([one.used for one in maps]), np.arange(len(maps)) / 1000
     means = [[part.mean() for part in np.array_split(values, PARTS)] for values in (places, memory)]
     line = linregress(*means)
     half = float(t.ppf(0.975, PARTS - 2) * line.stderr)
@@ -157,7 +157,6 @@ def _course(maps: list[_Map]) -> dict[str, Any]:
         "maps": len(maps),
         "resident_mb": [statistics.median(one.resident for one in part) for part in (first, last)],
         "used_mb": [statistics.median(one.used for one in part) for part in (first, last)],
-        "blocks": [statistics.median(one.blocks for one in part) for part in (first, last)],
         "slope": float(line.slope),
         "interval": [float(line.slope) - half, float(line.slope) + half],
         "more_objects": (maps[-1].objects - maps[0].objects) / (len(maps) - 1),
