@@ -6,9 +6,13 @@ A simulated series is served over HTTP as STAC items. Two processes start with a
 again, each in its own folder. ``BOCAGE_SOAK`` sets the minutes (30).
 
 The first process leaves the free memory to the C library, as ``bocage`` does. The second one returns it to the system after
-each map (``malloc_trim``), so that its resident memory is what it still uses. Memory is flat if what the second process uses
-grows by at most :data:`FLAT` MB per 1,000 maps (upper end of the 95 % interval of a straight line through the means of
-:data:`PARTS` parts), and if both processes keep the number of their open files and start at most :data:`MORE` threads.
+each map (``malloc_trim``). Three memories are measured after each map: what the C library has handed out and not got back
+(``mallinfo2``), what Python's own allocator has handed out, and the resident memory. The resident memory also contains the free pieces
+between used ones, which rise and fall by tens of MB from map to map.
+
+Memory is flat if what was handed out grows by at most :data:`FLAT` MB per 1,000 maps (upper end of the 95 % interval of a straight
+line through the means of :data:`PARTS` parts), if the median of the resident memory of the last third is at most :data:`RISE` above
+that of the first third, and if both processes keep the number of their open files and start at most :data:`MORE` threads.
 """
 
 import json
@@ -34,48 +38,69 @@ from bocage.layout import RunLayout
 from bocage.simulate import Simulation
 
 MINUTES = float(os.environ.get("BOCAGE_SOAK", "30"))
-KINDS = ("resident", "trimmed")
-"""What is measured in each process: all resident memory, or that left after the free memory has been returned."""
+KINDS = ("untrimmed", "trimmed")
+"""Whether each process returns its free memory to the system after each map."""
 WARM = 5
 """Maps of a process that do not count, because caches fill."""
 PARTS = 10
 """Number of parts of a series whose means the straight line fits: values that follow each other are not independent."""
 FLAT = 20
-"""Growth of the used memory that is called flat, in MB per 1,000 maps."""
+"""Growth of the memory handed out that is called flat, in MB per 1,000 maps."""
+RISE = 0.05
+"""Rise of the resident memory that is called flat, as a proportion."""
 MORE = 2
 """Threads that libraries may start late, because their pools start threads when they are needed."""
 LOOP = """
-import ctypes, gc, hashlib, psutil, sys, time
+import ctypes, gc, hashlib, os, psutil, re, shutil, sys, tempfile, time
 from pathlib import Path
 from bocage.cli import main
+libc = ctypes.CDLL("libc.so.6")
+class Info(ctypes.Structure):
+    _fields_ = [(name, ctypes.c_size_t) for name in (
+        "arena", "ordblks", "smblks", "hblks", "hblkhd", "usmblks", "fsmblks", "uordblks", "fordblks", "keepcost")]
+libc.mallinfo2.restype = Info
+def of_python():
+    with tempfile.TemporaryFile() as file:
+        stderr = os.dup(2)
+        os.dup2(file.fileno(), 2)
+        sys._debugmallocstats()
+        os.dup2(stderr, 2)
+        os.close(stderr)
+        file.seek(0)
+        return int(re.search(rb"# bytes in allocated blocks +=([ 0-9,]+)", file.read())[1].replace(b",", b""))
 recipe, model, out, seconds, kind = sys.argv[1:]
 process, end = psutil.Process(), time.monotonic() + float(seconds)
 while time.monotonic() < end:
-    code = main(["map", recipe, "--model", model, "--out", out, "--overwrite"])
+    shutil.rmtree(out, ignore_errors=True)  # its windows would be kept
+    code = main(["map", recipe, "--model", model, "--out", out])
     digest = hashlib.sha256(Path(out, "map", "classes.tif").read_bytes()).hexdigest() if code == 0 else "none"
+    gc.collect()
     if kind == "trimmed":
-        gc.collect()
-        ctypes.CDLL("libc.so.6").malloc_trim(0)
-    memory = process.memory_info().rss / 2**20
-    print("MAP", code, digest, memory, process.num_threads(), process.num_fds(), len(gc.get_objects()), flush=True)
+        libc.malloc_trim(0)
+    info = libc.mallinfo2()
+    print("MAP", code, digest, process.memory_info().rss / 2**20, (info.uordblks + info.hblkhd + of_python()) / 2**20,
+          process.num_threads(), process.num_fds(), len(gc.get_objects()), flush=True)
 """
 
 
 @dataclass(frozen=True)
 class _Map:
-    """Exit code and digest of a map; after it, memory of the process in MB, threads, open files and Python objects."""
+    """Exit code and digest of a map; after it, the memories of the process, its threads, open files and Python objects."""
 
     code: int
     digest: str
-    memory: float
+    resident: float
+    """Resident memory in MB."""
+    used: float
+    """Memory that the C library and Python's allocator have handed out, in MB."""
     threads: int
     files: int
     objects: int
 
     @classmethod
     def of(cls, line: str) -> "_Map":
-        code, digest, memory, threads, files, objects = line.split()[1:]
-        return cls(int(code), digest, float(memory), int(threads), int(files), int(objects))
+        code, digest, resident, used, threads, files, objects = line.split()[1:]
+        return cls(int(code), digest, float(resident), float(used), int(threads), int(files), int(objects))
 
 
 class _Silent(SimpleHTTPRequestHandler):
@@ -106,33 +131,37 @@ def run() -> str:
     assert len({one.digest for maps in found for one in maps}) == 1, found
     assert all(len(maps) >= WARM + 2 * PARTS for maps in found), [len(maps) for maps in found]
     results = [_course(maps[WARM:]) for maps in found]
-    Results("soak").save({"minutes": MINUTES, "flat": FLAT, **dict(zip(KINDS, results, strict=True))})
-    assert results[1]["interval"][1] <= FLAT, results
+    Results("soak").save({"minutes": MINUTES, "flat": FLAT, "rise": RISE, **dict(zip(KINDS, results, strict=True))})
+    assert all(one["interval"][1] <= FLAT for one in results), results
+    assert all(one["resident_mb"][1] <= (1 + RISE) * one["resident_mb"][0] for one in results), results
     assert all(one["more_threads"] <= MORE and one["more_files"] <= 0 for one in results), results
     return (
-        f"{sum(map(len, found))} maps of 2 processes in {MINUTES:g} minutes, all equal; memory per 1,000 maps: "
+        f"{sum(map(len, found))} maps of 2 processes in {MINUTES:g} minutes, all equal; memory handed out, per 1,000 maps: "
         + "; ".join(
-            f"{kind} {one['slope']:+.1f} MB (95 % interval {one['interval'][0]:+.1f} to {one['interval'][1]:+.1f})"
+            f"{kind} {one['slope']:+.1f} MB (95 % interval {one['interval'][0]:+.1f} to {one['interval'][1]:+.1f}), resident "
+            f"{one['resident_mb'][0]:.0f} MB in the first third, {one['resident_mb'][1]:.0f} MB in the last"
             for kind, one in zip(KINDS, results, strict=True)
         )
     )
 
 
 def _course(maps: list[_Map]) -> dict[str, Any]:
-    """Return the growth of the memory in MB per 1,000 maps with its 95 % interval, and of what was counted."""
-    memory, places = np.array([one.memory for one in maps]), np.arange(len(maps)) / 1000
+    """Return the growth of the memory handed out in MB per 1,000 maps with its 95 % interval, and of what was counted."""
+    memory, places = np.array([one.used for one in maps]), np.arange(len(maps)) / 1000
     means = [[part.mean() for part in np.array_split(values, PARTS)] for values in (places, memory)]
     line = linregress(*means)
     half = float(t.ppf(0.975, PARTS - 2) * line.stderr)
     third = len(maps) // 3
+    first, last = maps[:third], maps[-third:]
     return {
         "maps": len(maps),
-        "memory_mb": [statistics.median(memory[:third]), statistics.median(memory[-third:])],
+        "resident_mb": [statistics.median(one.resident for one in part) for part in (first, last)],
+        "used_mb": [statistics.median(one.used for one in part) for part in (first, last)],
         "slope": float(line.slope),
         "interval": [float(line.slope) - half, float(line.slope) + half],
         "more_objects": (maps[-1].objects - maps[0].objects) / (len(maps) - 1),
-        "more_threads": max(one.threads for one in maps[-third:]) - max(one.threads for one in maps[:third]),
-        "more_files": max(one.files for one in maps[-third:]) - max(one.files for one in maps[:third]),
+        "more_threads": max(one.threads for one in last) - max(one.threads for one in first),
+        "more_files": max(one.files for one in last) - max(one.files for one in first),
     }
 
 

@@ -10,6 +10,7 @@ import pytest
 
 from bocage.cli import main
 from bocage.legend import PALETTE
+from bocage.report import figures
 from bocage.report.palette import alike
 from bocage.words import words_of
 from conftest import GRU, written
@@ -193,3 +194,14 @@ def test_what_the_report_cannot_do_is_told(recipe, landscape, monkeypatch, capsy
     monkeypatch.chdir(landscape)
     assert main(["run", str(recipe(more=f"[report]\n{section}")), "--out", "out"]) == 1
     assert "problem: report" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(("f1", "panels"), [("nan", 1), ("0.7", 2)])
+def test_the_validation_curve_is_drawn_only_if_there_were_validation_polygons(tmp_path, f1, panels):
+    rows = "".join(f"{epoch},{5 / epoch},{f1},{f1},0,{epoch // 3}\n" for epoch in (1, 2, 3))
+    (tmp_path / "curves.csv").write_text("epoch,train_loss,validation_loss,validation_f1,waiting,kept\n" + rows)
+    svg = figures.curves_picture([tmp_path / "curves.csv"], words_of("fr"))
+    assert svg.count('id="curves-axes_') == panels
+    assert ("validation" in re.sub(r"aria-label=\"[^\"]*\"", "", svg)) == (panels == 2)
+    assert ">2<" in svg
+    assert "10^" not in svg

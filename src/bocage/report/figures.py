@@ -12,7 +12,7 @@ from typing import Any
 import matplotlib
 import numpy as np
 from matplotlib.figure import Figure
-from matplotlib.ticker import ScalarFormatter
+from matplotlib.ticker import LogFormatter, ScalarFormatter
 from numpy.typing import NDArray
 
 from bocage.evaluation.trust import COVERAGES, Trust
@@ -48,6 +48,17 @@ class _Ticks(ScalarFormatter):
 
     def __call__(self, x: float, pos: int | None = None) -> str:
         return super().__call__(x, pos).replace(".", self.mark)
+
+
+class _LogTicks(LogFormatter):
+    """Plain numbers as labels of a logarithmic axis, with the decimal mark of a language; few minor ones."""
+
+    def __init__(self, mark: str) -> None:
+        super().__init__()
+        self.mark = mark
+
+    def __call__(self, x: float, pos: int | None = None) -> str:
+        return f"{x:g}".replace(".", self.mark) if super().__call__(x, pos) else ""
 
 
 def as_svg(figure: Figure, name: str, w: Mapping[str, str], alt: str) -> str:
@@ -131,25 +142,40 @@ def _line(i: int, n: int) -> dict[str, Any]:
 
 
 def curves_picture(files: Sequence[Path], w: Mapping[str, str]) -> str | None:
-    """Draw loss and validation F-measure by epoch, one line per draw; None if the model has no epochs."""
+    """Draw loss and validation F-measure by epoch, one line per draw; None if the model has no epochs.
+
+    Only the loss is drawn if no training had validation polygons.
+    """
     tables = [_read(path) for path in files if path.exists()]
     if not tables:
         return None
-    figure, (left, right) = axes_of((9, 3.4), 2)
+    validated = any(np.isfinite(table["validation_f1"]).any() for table in tables)
+    figure, axes = axes_of((9, 3.4) if validated else (4.5, 3.4), 1 + validated)
     for i, table in enumerate(tables):
         color = _line(i, len(tables))["color"]
-        left.plot(table["epoch"], table["train_loss"], color=color, label=w["axis_training"] if i == 0 else None)
-        label = w["axis_validation"] if i == 0 else None
-        left.plot(table["epoch"], table["validation_loss"], "--", color=color, label=label)
-        right.plot(table["epoch"], table["validation_f1"], color=color)
-        if np.isfinite(table["validation_f1"]).any():  # all NaN if the training had no validation polygons
-            kept = int(np.nanargmax(table["kept"] if "kept" in table else table["validation_f1"]))
-            right.plot(table["epoch"][kept], table["validation_f1"][kept], "o", color=color, ms=4)
-    left.set(xlabel=w["axis_epoch"], ylabel=w["axis_loss"], yscale="log")
+        axes[0].plot(table["epoch"], table["train_loss"], color=color, label=w["axis_training"] if i == 0 else None)
+        if validated:
+            label = w["axis_validation"] if i == 0 else None
+            axes[0].plot(table["epoch"], table["validation_loss"], "--", color=color, label=label)
+            _draw_validation(axes[1], table, color)
+    axes[0].set(xlabel=w["axis_epoch"], ylabel=w["axis_loss"], yscale="log")
+    axes[0].yaxis.set_major_formatter(_LogTicks(w["decimal_mark"]))
+    axes[0].yaxis.set_minor_formatter(_LogTicks(w["decimal_mark"]))
+    axes[0].xaxis.get_major_locator().set_params(integer=True)
     with matplotlib.rc_context(STYLE):
-        left.legend()
-    right.set(xlabel=w["axis_epoch"], ylabel=w["axis_validation_f"], ylim=(0, 1))
+        axes[0].legend()
+    if validated:
+        axes[1].set(xlabel=w["axis_epoch"], ylabel=w["axis_validation_f"], ylim=(0, 1))
     return as_svg(figure, "curves", w, w["alt_curves"])
+
+
+def _draw_validation(axes: Any, table: Mapping[str, Sequence[float]], color: Any) -> None:
+    """Draw the validation F-measure by epoch, with a dot at the epoch whose weights are kept."""
+    f1 = table["validation_f1"]
+    axes.plot(table["epoch"], f1, color=color)
+    if np.isfinite(f1).any():  # all NaN if the training had no validation polygons
+        kept = int(np.nanargmax(table.get("kept", f1)))
+        axes.plot(table["epoch"][kept], f1[kept], "o", color=color, ms=4)
 
 
 def waiting_share(files: Sequence[Path]) -> float | None:
