@@ -48,7 +48,7 @@ class Reading:
             return None
         cleaned = self._clean(kind, raw, key)
         try:
-            return _adapter(kind).validate_python(cleaned)
+            return _adapter(typing.cast("Any", kind)).validate_python(cleaned)
         except ValidationError as error:
             for detail in error.errors():
                 place = ".".join([key, *(str(part) for part in detail["loc"] if not _is_branch(part))])
