@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import torch
 
+from bocage.grid import Ratio
 from bocage.models.base import Network, SourceTensor, build
 from bocage.models.card import Architecture, Card, Footprint, InputSpec, card_of
 
@@ -38,7 +39,8 @@ def size_of(architecture: Architecture) -> Size:
 
 def _cost(model: Network, card: Card) -> float:
     """Return multiply-adds per map pixel: the cost of one patch, or the increase of the cost with the area of a window."""
-    if card.dense == "patches" or all(footprint.size == 1 for footprint in model.footprints.values()):
+    alone = all(f.size == 1 and card.example[name].ratio == Ratio() for name, f in model.footprints.items())
+    if card.dense == "patches" or alone:
         return _operations(model, card.example, 1)  # no pixel shares a part of its cost with another
     small, middle, large = (_operations(model, card.example, n * STEP) for n in (2, 3, 4))
     return (large - 2 * middle + small) / (2 * STEP**2)  # second difference: removes the cost of the border
