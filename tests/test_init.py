@@ -1,6 +1,7 @@
 """What ``bocage init`` proposes: sources and model, clear values, units, names of classes, paths; then ``check`` accepts it."""
 
 import os
+import tomllib
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,8 +15,11 @@ import shapely
 from bocage.errors import BocageError, RecipeError, SamplesError
 from bocage.jobs.check import check
 from bocage.jobs.init import write_recipe
+from bocage.legend import PALETTE
 from bocage.recipe import read_recipe
-from bocage.recipe.draft import quoted
+from bocage.recipe.colors import KINDS
+from bocage.recipe.draft import Draft, DraftClass, quoted
+from bocage.report.palette import alike
 from bocage.samples.labels import read_labels
 from bocage.samples.leaks import leak_of
 from bocage.samples.rasterise import Pixels, rasterise
@@ -576,3 +580,27 @@ def test_bands_without_names_are_a_remark(tmp_path):
     write_raster(tmp_path / "stack.tif", noise(300, 4000, 6))
     lines, _, _ = written(tmp_path, parcels(tmp_path))
     assert any("its 6 bands have no name" in line and "'dates'" in line for line in lines)
+
+
+def test_classes_get_the_colours_that_their_names_suggest(tmp_path):
+    names = ["Cultures d'hiver", "forêts", "eau libre", "verger", "Bâti dense", "prairie", "Water"]
+    draft = Draft("land", "s2", (), "", tuple(DraftClass(k, name, (), "3 polygons") for k, name in enumerate(names, 1)))
+    written = tomllib.loads(draft.text("[model]"))["legend"]["classes"]
+    colors = dict(zip(names, [one["color"] for one in written], strict=True))
+    assert colors["eau libre"] == "#20476e"
+    assert colors["forêts"] == "#6ebd82"
+    assert colors["Bâti dense"] == "#d04747"
+    assert colors["prairie"] == "#a9e46e"
+    assert not alike(names, list(colors.values()))  # the second water and the orchard have what is left of the palette
+
+
+def test_no_pair_of_the_colours_that_names_suggest_is_hard_to_tell_apart():
+    assert set(KINDS) <= set(PALETTE[:15])
+    assert not alike(list(PALETTE[:15]), list(PALETTE[:15]))
+
+
+def test_classes_without_known_names_get_no_colour(tmp_path):
+    draft = Draft(
+        "land", "s2", (), "", (DraftClass(1, "teff", (), "3 polygons"), DraftClass(2, "noug", (), "3 polygons"))
+    )
+    assert "color =" not in draft.text("[model]").split("[legend]\n")[1]

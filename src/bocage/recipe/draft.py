@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from bocage.recipe.colors import colors_of
+
 UNKNOWN = "?"
 """Placeholder of a value that only the user knows; the parser of recipes refuses it."""
 TEMPLATE = """\
@@ -83,12 +85,12 @@ class DraftClass:
     count: str
     """Comment with the number of features."""
 
-    @property
-    def text(self) -> str:
-        """Return the line."""
+    def text(self, color: str = "") -> str:
+        """Return the line, with a colour if there is one."""
         values = ", ".join(str(v) if isinstance(v, int) else f'"{escaped(v)}"' for v in self.values)
         listed = f", values = [{values}]" if values else ""
-        return f'  {{ code = {self.code}, name = "{escaped(self.name)}"{listed} }},  # {self.count}'
+        shown = f', color = "{color}"' if color else ""
+        return f'  {{ code = {self.code}, name = "{escaped(self.name)}"{shown}{listed} }},  # {self.count}'
 
 
 @dataclass(frozen=True)
@@ -119,6 +121,7 @@ class Draft:
         else:
             hint = f'"drop" excludes classes with fewer than 3 {self.kind}, "train" maps them without a test'
             rare_why = f"                  # {hint}"
+        colors = colors_of([one.name for one in self.classes]) or [""] * len(self.classes)
         return TEMPLATE.format(
             name=self.name + suffix,
             remarks="".join(f"# Remark: {_one_line(remark)}\n" for remark in self.remarks),
@@ -126,7 +129,7 @@ class Draft:
             like_why=f"  # {self.like_why}" if self.like_why else "",
             sources="\n".join(source.text(filled) for source in self.sources),
             reference=self.reference,
-            classes="\n".join(one.text for one in self.classes),
+            classes="\n".join(one.text(color) for one, color in zip(self.classes, colors, strict=True)),
             rare="drop" if self.rare else "stop",
             rare_why=rare_why,
             split=self.split,
