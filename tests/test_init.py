@@ -582,7 +582,7 @@ def test_bands_without_names_are_a_remark(tmp_path):
     assert any("its 6 bands have no name" in line and "'dates'" in line for line in lines)
 
 
-def test_classes_get_the_colours_that_their_names_suggest(tmp_path):
+def test_classes_get_the_colours_that_their_names_suggest():
     names = ["Cultures d'hiver", "forêts", "eau libre", "verger", "Bâti dense", "prairie", "Water"]
     draft = Draft("land", "s2", (), "", tuple(DraftClass(k, name, (), "3 polygons") for k, name in enumerate(names, 1)))
     written = tomllib.loads(draft.text("[model]"))["legend"]["classes"]
@@ -599,7 +599,7 @@ def test_no_pair_of_the_colours_that_names_suggest_is_hard_to_tell_apart():
     assert not alike(list(PALETTE[:15]), list(PALETTE[:15]))
 
 
-def test_classes_without_known_names_get_no_colour(tmp_path):
+def test_classes_without_known_names_get_no_colour():
     draft = Draft(
         "land", "s2", (), "", (DraftClass(1, "teff", (), "3 polygons"), DraftClass(2, "noug", (), "3 polygons"))
     )

@@ -137,9 +137,8 @@ def _north_up(dataset: Any) -> Any:
 
 
 @contextmanager
-def _opened(path: Path, state: tuple[State | None, ...] | None = None) -> Iterator[Any]:
+def _opened(path: Path, state: tuple[State | None, ...]) -> Iterator[Any]:
     """Yield the dataset at `path`, in its present `state`. An open dataset is reused if the file has not changed."""
-    state = _state(path) if state is None else state
     try:
         with using((path, state), on_disk(path) == path and not is_virtual(path), _open) as dataset:
             yield dataset
