@@ -227,6 +227,8 @@ def test_two_runs_move_together(opened, finished):
         assert page.locator(".map").count() == 2
         page.mouse.click(*middle(page))
         page.wait_for_selector(".series .chart", timeout=WAIT)
+        # The answer of the other run may come later.
+        page.wait_for_function("document.querySelector('#pixel-content dl').innerText.includes('tiny')", timeout=WAIT)
         assert "tiny" in page.locator("#pixel-content dl").first.inner_text()
         assert page.faults == []
     finally:
