@@ -3,7 +3,8 @@
 import re
 import tomllib
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from datetime import date, timedelta
 from functools import partial
 from itertools import pairwise
 from pathlib import Path
@@ -13,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bocage.errors import SourceError
-from bocage.recipe.draft import UNKNOWN, DraftSource, quoted
+from bocage.recipe.draft import UNKNOWN, DraftFill, DraftSource, quoted
 from bocage.samples.labels import Labels
 from bocage.sources import SENSORS, Readable, Source, open_source
 from bocage.sources.columns import Layout, tables_in
@@ -78,6 +79,22 @@ def table_candidates(found: Found, folder: Path, labels: Labels, out: Path) -> l
     return candidates
 
 
+def in_period(candidate: Candidate, first: date, last: date, days: int) -> DraftSource | None:
+    """Return the section of a source with the dates of a period only; None if it is a series without a date in the period.
+
+    Its gap filling ends `days` after its start, so that it has as many dates in all periods of this length.
+    """
+    draft, times = candidate.draft, [time.date() for time in candidate.source.times if time]
+    if len(times) < 2:
+        return draft
+    inside = sum(first <= time <= last for time in times)
+    if not inside:
+        return None
+    fill = draft.fill and replace(draft.fill, start=first, end=min(last, first + timedelta(days)))
+    about = (f"Time series of {inside} dates in this period, of {len(times)}.",)
+    return replace(draft, comments=about, settings=(*draft.settings, f"period = [{first}, {last}]"), fill=fill)
+
+
 def _tried(remarks: list[str], name: str, make: Callable[[], Candidate]) -> list[Candidate]:
     try:
         return [make()]
@@ -123,10 +140,13 @@ def _series(key: str, series: Series, out: Path) -> Candidate:
     given: dict[str, Any] = {"variables": {name: Path(path) for name, path in series.variables.items()}}
     if series.path:
         given = {"path": Path(series.path), "bands": series.bands}
+    given |= {"dates": Path(series.dates)} if series.dates else {}
     source = _opened(key, "series", given | _quality(series))
     lines = ['sensor = "series"']
     if series.path:
         lines += [f"path = {quoted(series.path, out)}", f"bands = [{_listed(series.bands)}]  # {NAMES}"]
+    if series.dates:
+        lines.append(f"dates = {quoted(series.dates, out)}  # one date for each band, in their order")
     tables = [f"{variable} = {quoted(path, out)}" for variable, path in series.variables.items()]
     tables = [f"[sources.{key}.variables]", *tables] if tables else []
     return _described(key, (lines, tables), series, source, out)
@@ -202,7 +222,7 @@ def _described(
     lines = [*lines, *_unit_lines(unit, declared)]
     if unit.doubt:
         remarks.append(f"source '{key}': check {unit.doubt} ({unit.why})")
-    if {"red", "nir"} <= set(source.bands):
+    if {"red", "nir"} <= set(source.bands) and "ndvi" not in source.bands:
         lines.append('indices = ["ndvi"]')
     what = f"{found.info.grid}, {found.info.dtype}" if isinstance(found, Image) else f"Time series of {_span(source)}"
     draft = DraftSource(key, (f"{what}.",), tuple(lines), tuple(tables), _fill(source))
@@ -251,16 +271,16 @@ def _number(value: float) -> str:
     return f"{value:.10f}".rstrip("0").rstrip(".") if abs(value) >= 1e-6 else repr(value)
 
 
-def _fill(source: Readable) -> str:
-    """Return the line that interpolates a series to regular dates; empty for an image, and for tables of several seasons."""
+def _fill(source: Readable) -> DraftFill | None:
+    """Return the regular dates of a series; None for an image, and for tables of several seasons."""
     times = [time for time in source.times if time]
     if len(times) < 2 or times[0].date() == times[-1].date():
-        return ""
+        return None
     if isinstance(source, TableSource) and np.median(source.seen.sum(1)) < 0.5 * len(times):
-        return ""
+        return None
     gaps = [(b - a).days for a, b in pairwise(times)]
     every = max(EVERY, round(float(np.median(gaps))))
-    return f"fill = {{ every = {every}, start = {times[0]:%Y-%m-%d}, end = {times[-1]:%Y-%m-%d} }}"
+    return DraftFill(every, times[0].date(), times[-1].date())
 
 
 # --- tables
@@ -273,7 +293,7 @@ def _table(name: str, key: str, layout: Layout, out: Path) -> Candidate:
     lines = ['sensor = "table"', f"path = {quoted(layout.path.absolute(), out)}", f'id = "{layout.id}"']
     lines.append(f'date = "{layout.date}"' if layout.date else f'wide = "{layout.wide}"')
     lines += _unit_lines(unit, False)
-    if {"red", "nir"} <= set(source.bands):
+    if {"red", "nir"} <= set(source.bands) and "ndvi" not in source.bands:
         lines.append('indices = ["ndvi"]')
     tables = [f"[sources.{name}.bands]", *(f'{band} = "{column}"' for band, column in layout.bands[key].items())]
     remarks = [f"source '{name}': check {unit.doubt} ({unit.why})"] if unit.doubt else []

@@ -3,6 +3,8 @@
 A point stands for the pixel of the map that contains it.
 """
 
+import sqlite3
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -10,6 +12,7 @@ from typing import Annotated, Any, Literal
 import geopandas as gpd
 import numpy as np
 import pandas as pd
+from pandas.api.types import is_numeric_dtype
 from pyproj import CRS
 from pyproj.exceptions import CRSError, ProjError
 from shapely import Polygon
@@ -76,6 +79,8 @@ class Reference:
     Empty: no polygon is purposive."""
     layer: str = ""
     """Layer of the file, or ``schema.table`` of the database; empty: the only layer of the file that has geometries."""
+    where: str = ""
+    """SQL condition on the fields that selects features, in the dialect of SQLite, for example ``year = 2022``; empty: all."""
     geometry: tuple[str, ...] = ()
     """Columns of a table: one with geometries as WKT, or two with x and y; empty: recognised by names such as ``wkt``, ``lon``
     and ``lat``, ``x`` and ``y``."""
@@ -268,7 +273,33 @@ def read_features(reference: Reference) -> gpd.GeoDataFrame:
         ) from error
     if not len(frame):
         raise SamplesError(f"{text} contains no polygon{' in layer ' + reference.layer if reference.layer else ''}.")
-    return frame
+    return _selected(frame, reference) if reference.where else frame
+
+
+def _selected(frame: gpd.GeoDataFrame, reference: Reference) -> gpd.GeoDataFrame:
+    """Return the features that meet the condition of the reference. Dates are compared as texts in ISO 8601.
+
+    Raises
+    ------
+    SamplesError
+        The condition is no SQL condition on the fields, or no feature meets it.
+    """
+    fields = pd.DataFrame(frame.drop(columns=frame.geometry.name)).reset_index(drop=True)
+    known = {name: values if is_numeric_dtype(values) else values.map(plain) for name, values in fields.items()}
+    with closing(sqlite3.connect(":memory:")) as memory:
+        pd.DataFrame(known, index=fields.index).to_sql("features", memory, index_label="number of the feature")
+        try:
+            found = memory.execute(f'SELECT "number of the feature" FROM features WHERE ({reference.where})').fetchall()
+        except sqlite3.Error as error:
+            raise SamplesError(
+                f"{reference.shown}: the condition [reference] where = {reference.where!r} cannot be used: {error}. Its fields "
+                f"are: {', '.join(map(str, fields))}. Write texts in single quotes."
+            ) from error
+    if not found:
+        raise SamplesError(
+            f"{reference.shown}: no feature meets the condition [reference] where = {reference.where!r}."
+        )
+    return frame.iloc[sorted(number for (number,) in found)].reset_index(drop=True)
 
 
 def _features(text: str, reference: Reference) -> gpd.GeoDataFrame:
