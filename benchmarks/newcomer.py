@@ -1,6 +1,6 @@
 """What ``bocage init``, ``check`` and ``run`` make of each folder of real data and each simulated format.
 
-    python -m benchmarks newcomer
+    BOCAGE_DATA=/path/to/data python -m benchmarks.newcomer [wake] [canada] [geotiff] [...]
 
 Nothing is edited. A folder is right if ``init`` writes a recipe, ``check`` has no error, no line waits for an answer ("?"), and
 ``run`` comes to its end, with one draw in place of ten.
@@ -11,8 +11,9 @@ import json
 import os
 import re
 import shutil
+import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -25,6 +26,7 @@ from bocage.jobs.init import write_recipe
 from bocage.layout import RunLayout
 from bocage.recipe import read_recipe
 
+RESULTS = Results("newcomer")
 REAL = {
     "flanders A": ("flanders/A_31UDS_2018", "label_parcels_derived.gpkg"),
     "flanders C": ("flanders/C_31UES_2019_no10m", "label_parcels_derived.gpkg"),
@@ -48,11 +50,14 @@ class Case:
     reference: Path
 
 
-def run() -> str:
-    """Try every folder, and return a line for each."""
+def run(wanted: Sequence[str] = ()) -> str:
+    """Try every folder, or those wanted, and return a line for each."""
+    found = {}
     with scratch() as folder:
-        found = {name: _tried(make(), folder / f"{name}.toml".replace(" ", "_")) for name, make in _cases(folder)}
-    Results("newcomer").save({"cases": found})
+        for name, make in _cases(folder):
+            if not wanted or name in wanted:
+                found[name] = _tried(make(), folder / f"{name}.toml".replace(" ", "_"))
+                RESULTS.keep(found[name], "cases", name)
     return "\n" + "\n".join(_line(name, result) for name, result in found.items())
 
 
@@ -103,7 +108,7 @@ def _tried(case: Case, out: Path) -> dict[str, Any]:
 
 def _finished(recipe: Path) -> dict[str, Any]:
     """Run a recipe with one draw; return the accuracy, and the seconds that the run took."""
-    folder, started = recipe.with_suffix(""), time.monotonic()
+    folder, started = recipe.with_suffix(".run"), time.monotonic()
     bocage("run", recipe, "--set", "split.draws=1", "--out", folder)
     accuracy = json.loads(RunLayout(folder).score.read_text())["overall_accuracy"]["mean"]
     shutil.rmtree(folder)
@@ -122,3 +127,7 @@ def _line(name: str, found: dict[str, Any]) -> str:
         f"{found['errors']} errors, {found['warnings']} warnings; init {found['init_seconds']} s, check {found['check_seconds']} s, "
         f"run {found.get('run_seconds', '–')} s{accuracy}"
     )
+
+
+if __name__ == "__main__":
+    print(run(sys.argv[1:]))
