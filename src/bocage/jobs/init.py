@@ -96,7 +96,7 @@ def write_recipe(images: Path, reference: Path, label: str, out: Path, layer: st
             raise RecipeError(path, [Problem("", "the file exists; choose another --out")])
     if not images.is_dir():
         raise BocageError(f"{images} is not a folder. Give the folder of the images.")
-    found = look(images)
+    found = look(images, reference if reference.exists() else None)
     labels = read_labels(reference, label, layer)
     labels = dataclasses.replace(
         labels, reference=dataclasses.replace(labels.reference, path=Path(reference).absolute())

@@ -22,6 +22,7 @@ from bocage.samples.label_field import (
     year_in,
 )
 from bocage.samples.postgis import POSTGIS
+from bocage.samples.raster import CODE, names_raster
 from bocage.samples.reference import Reference, check_field, read_features
 from bocage.samples.shapes import POINTS
 from bocage.samples.tabular import TABLES
@@ -153,7 +154,7 @@ def read_labels(path: Path, label: str = "", layer: str = "") -> Labels:
     if label:
         check_field(frame, label, Reference(path, label))
     else:
-        label = guessed(frame, path)
+        label = CODE if names_raster(path) else guessed(frame, path)
     found = frame[label].map(plain)
     counts = found[found != ""].value_counts()
     if not len(counts):

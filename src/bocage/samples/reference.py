@@ -24,11 +24,12 @@ from bocage.legend import Legend, plain
 from bocage.ranges import VALUE, Range, check_ranges
 from bocage.redaction import redacted_address
 from bocage.samples.postgis import POSTGIS, read_table
+from bocage.samples.raster import features_in_raster, names_raster
 from bocage.samples.shapes import POINTS, pixels_of, polygons_in, shrunk
 from bocage.samples.tabular import TABLES, features_of
 from bocage.samples.vector import features_in
 from bocage.shelf import did_you_mean
-from bocage.sources.raster import fingerprint
+from bocage.sources.raster import fingerprint, inspect
 from bocage.vectorfile import vector_files
 from bocage.words import Note
 
@@ -61,10 +62,10 @@ class Reference:
     """Location and fields of the reference polygons."""
 
     path: Path | str
-    """Vector file in any OGR format; CSV or Parquet table with coordinates; or a PostGIS database
+    """Vector file in any OGR format; CSV or Parquet table with coordinates; raster of class codes; or a PostGIS database
     ``postgresql://user@host/base`` (``pip install bocage[postgis]``)."""
     label: str
-    """Field that contains the class label."""
+    """Field that contains the class label; ``code`` for a raster."""
     polygon_id: str = ""
     """Field with a polygon identifier, for surveyed fields that consist of several features; empty: each feature is a
     separate polygon, and so is a feature without identifier."""
@@ -78,7 +79,8 @@ class Reference:
     Purposive polygons are used for training only: they are in no test and no validation part, and in no estimate of areas.
     Empty: no polygon is purposive."""
     layer: str = ""
-    """Layer of the file, or ``schema.table`` of the database; empty: the only layer of the file that has geometries."""
+    """Layer of the file, ``schema.table`` of the database, or number of the band of a raster; empty: the only layer of the file
+    that has geometries, or the only band."""
     where: str = ""
     """SQL condition on the fields that selects features, in the dialect of SQLite, for example ``year = 2022``; empty: all."""
     geometry: tuple[str, ...] = ()
@@ -119,7 +121,10 @@ class Reference:
     @property
     def files(self) -> list[Path]:
         """The files that the polygons are read from; none for a database."""
-        return [] if POSTGIS.match(str(self.path)) else vector_files(Path(self.path))
+        if POSTGIS.match(str(self.path)):
+            return []
+        path = Path(self.path)
+        return list(inspect(path).files) if names_raster(path) and path.is_file() else vector_files(path)
 
 
 @dataclass(frozen=True)
@@ -303,6 +308,8 @@ def _selected(frame: gpd.GeoDataFrame, reference: Reference) -> gpd.GeoDataFrame
 
 
 def _features(text: str, reference: Reference) -> gpd.GeoDataFrame:
+    if names_raster(text):
+        return features_in_raster(Path(text), reference.layer)
     if Path(text).suffix.lower() in TABLES:
         return features_of(Path(text), reference.geometry)
     return features_in(Path(text), reference.layer)
@@ -370,6 +377,10 @@ def fingerprint_reference(reference: Reference) -> str:
         frame = read_features(reference)
         values = frame.drop(columns=frame.geometry.name).astype(str).to_csv(index=False)
         return digest_of(values.encode(), *frame.geometry.to_wkb())
+    if names_raster(text):
+        return (
+            digest_of("".join(fingerprint(file) for file in reference.files).encode()) if reference.files else "missing"
+        )
     return fingerprint_vector(Path(text))
 
 

@@ -149,13 +149,15 @@ class Found:
         return next(n for i in range(1, len(taken) + 2) if (n := name if i == 1 else f"{name}_{i}") not in taken)
 
 
-def look(folder: Path) -> Found:
-    """Return the images, series and products of a folder and its subfolders."""
+def look(folder: Path, labels: Path | None = None) -> Found:
+    """Return the images, series and products of a folder and its subfolders, without the file of the labels."""
     found = Found()
     files = files_below(folder, lambda run: found.skipped.append(f"{run}: a run or a map of Bocage, not imagery"))
     own, names = _find_products(folder, files, found)
     rasters = []
     for path in (p for p in files if p.suffix.lower() in SUFFIXES and p not in own):
+        if labels and path.samefile(labels):
+            continue
         try:
             if reason := _no_imagery(path, names):
                 found.skipped.append(f"{path}: {reason}")
@@ -331,7 +333,7 @@ def _dates_in(path: Path) -> tuple[str, ...]:
     try:
         texts = declared_dates(path)
         read_times(texts)
-    except (SourceError, ValueError):
+    except (SourceError, ValueError, OSError):
         return ()
     return tuple(text.strip() for text in texts)
 
