@@ -19,7 +19,7 @@ from shapely import Polygon
 
 from bocage.disk import digest_of
 from bocage.errors import SamplesError
-from bocage.grid import Grid
+from bocage.grid import Grid, name_of
 from bocage.legend import Legend, plain
 from bocage.ranges import VALUE, Range, check_ranges
 from bocage.redaction import redacted_address
@@ -242,7 +242,7 @@ def usable_polygons(
             f"{reference.shown}: no coordinate reference system. Set [reference] crs, or assign a CRS with ogr2ogr -a_srs."
         )
     if table.crs != grid.crs.proj:
-        notes.append(Note.of("reference_reprojected", there=_crs_name(table.crs), here=grid.crs_name))
+        notes.append(Note.of("reference_reprojected", there=name_of(table.crs), here=grid.crs_name))
         table = _reprojected(table, reference, grid)
     table, rejections = _usable(table, legend, grid, reference)
     return table.reset_index(drop=True), rejections, notes
@@ -327,7 +327,7 @@ def _with_crs(frame: gpd.GeoDataFrame, reference: Reference) -> gpd.GeoDataFrame
         return frame
     if frame.crs is not None and frame.crs != CRS.from_user_input(reference.crs):
         raise SamplesError(
-            f"{reference.shown}: its CRS is {_crs_name(frame.crs)}, but [reference] crs is {reference.crs}. Remove crs, or "
+            f"{reference.shown}: its CRS is {name_of(frame.crs)}, but [reference] crs is {reference.crs}. Remove crs, or "
             "correct the CRS of the file with ogr2ogr -a_srs."
         )
     return frame if frame.crs is not None else frame.set_crs(reference.crs)
@@ -347,7 +347,7 @@ def _check_degrees(table: gpd.GeoDataFrame, reference: Reference) -> None:
     degrees = table.crs is not None and table.crs.is_geographic
     if degrees and (max(abs(west), abs(east)) > 360 or max(abs(south), abs(north)) > 90.1):
         raise SamplesError(
-            f"{reference.shown}: its CRS is {_crs_name(table.crs)}, in degrees, but its coordinates are no degrees (extent "
+            f"{reference.shown}: its CRS is {name_of(table.crs)}, in degrees, but its coordinates are no degrees (extent "
             f"{[round(float(b), 1) for b in (west, south, east, north)]}). Declare the true CRS with ogr2ogr -a_srs."
         )
 
@@ -364,7 +364,7 @@ def _reprojected(table: gpd.GeoDataFrame, reference: Reference, grid: Grid) -> g
         moved = table.to_crs(grid.crs.to_wkt())
     except ProjError as error:
         raise SamplesError(
-            f"{reference.shown}: {_crs_name(table.crs)} cannot be transformed to {grid.crs_name}. Check the CRS of the file."
+            f"{reference.shown}: {name_of(table.crs)} cannot be transformed to {grid.crs_name}. Check the CRS of the file."
         ) from error
     nowhere = np.isinf(moved.bounds.to_numpy()).any(1)
     return moved.set_geometry(moved.geometry.where(~nowhere, Polygon()))
@@ -403,11 +403,6 @@ def check_field(frame: gpd.GeoDataFrame, name: str, reference: Reference) -> Non
         raise SamplesError(
             f"{reference.shown} has no field '{name}'.{did_you_mean(name, fields)} The fields are: {', '.join(fields)}."
         )
-
-
-def _crs_name(crs: Any) -> str:
-    epsg = crs.to_epsg()
-    return f"EPSG:{epsg}" if epsg else str(crs.name)
 
 
 def _numbers(frame: gpd.GeoDataFrame, reference: Reference) -> Any:
