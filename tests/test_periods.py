@@ -17,8 +17,8 @@ from bocage.jobs.init import write_recipe
 from bocage.jobs.run import run
 from bocage.layout import RunLayout
 from bocage.recipe import read_recipe
-from bocage.run import open_scene, open_sites
-from bocage.samples.ground import origins, positions_in, shared_units
+from bocage.run import open_run, open_scene, open_sites
+from bocage.samples.ground import coinciding, origins, positions_in, shared_units
 from bocage.samples.periods import periods_in
 from bocage.samples.reference import Reference, read_features
 from bocage.samples.split import Split, Units, draw
@@ -251,3 +251,53 @@ def test_a_split_keeps_the_polygons_of_a_unit_together():
         assert not set(units.ground[parts.train]) & set(units.ground[parts.test])
         assert len(held) < 20
     assert np.array_equal(units.take(np.array([3, 25])).ground, [3, 5])
+
+
+def test_samples_of_one_place_are_one_unit():
+    place = np.array([[0.0, 0.0], [0.2, 0.0], [500.0, 0.0], [900.0, 0.0], [900.0, 40.0]])
+    unit = coinciding(place, np.array([7, 8, 9, 4, 4], np.int32))
+    assert unit is not None
+    assert (unit[0] == unit[1], unit[3] == unit[4], len(set(unit.tolist()))) == (True, True, 3)
+    assert coinciding(place, np.array([7, 7, 9, 4, 4], np.int32)) is None, "polygons are units already"
+    assert coinciding(None, np.arange(5, dtype=np.int32)) is None
+
+
+def seasons_in_a_table(folder, late=0):
+    """Write a table with the series of 24 samples at 12 places in two seasons, and the labels with their periods."""
+    samples, rows = [], []
+    for i in range(24):
+        year, spot = 2020 + i // 12, i % 12
+        lon, lat = 15 + 0.01 * spot, -12.0
+        samples.append(
+            {
+                "sample": i,
+                "longitude": lon,
+                "latitude": lat,
+                "start_date": f"{year}-09-01",
+                "end_date": f"{year + 1}-09-01",
+                "crop": "ab"[i % 2],
+            }
+        )
+        days = pd.date_range(f"{year}-09-14", periods=20, freq="16D") + pd.Timedelta(late * (i == 3), "D")
+        rows += [{"sample": i, "date": day, "ndvi": 0.2 + 0.4 * (i % 2), "evi": 0.1} for day in days]
+    (folder / "tables").mkdir(exist_ok=True)
+    pd.DataFrame(rows).to_csv(folder / "tables/series.csv", index=False)
+    pd.DataFrame(samples).to_csv(folder / "samples.csv", index=False)
+    return folder / "tables", folder / "samples.csv"
+
+
+def test_a_table_with_the_series_of_each_sample_in_its_season(tmp_path):
+    write_recipe(*seasons_in_a_table(tmp_path), "crop", tmp_path / "mine.toml")
+    recipe = read_recipe(tmp_path / "mine.toml", ["split.draws=3"])
+    assert not recipe.sites
+    opened = open_run(recipe, tmp_path / "run")
+    samples, place = opened.samples, np.array([int(name) % 12 for name in opened.scene.ids])
+    assert any(note.code == "same_place" and note.value("n") == 24 for note in samples.notes)
+    for k in range(3):
+        parts = samples.draw(k).parts
+        assert not set(place[samples.row[parts["test"]]]) & set(place[samples.row[parts["train"]]])
+
+
+def test_series_outside_of_the_period_of_their_label_are_said(tmp_path):
+    with pytest.raises(SamplesError, match="Samples whose series has dates outside of it: 1"):
+        write_recipe(*seasons_in_a_table(tmp_path, late=150), "crop", tmp_path / "mine.toml")

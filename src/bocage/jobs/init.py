@@ -12,10 +12,10 @@ from bocage.disk import write_text
 from bocage.errors import BocageError, Problem, RecipeError, SamplesError, SourceError
 from bocage.grid import Grid, metres_per_unit
 from bocage.recipe.draft import Draft, DraftClass, DraftSite, DraftSource, escaped, quoted, reference_text
-from bocage.recipe.sections import Candidate, candidates_of, in_period, table_candidates
+from bocage.recipe.sections import Candidate, candidates_of, in_period, spans_of, table_candidates
 from bocage.samples.labels import Labels, read_labels
 from bocage.samples.leaks import leak_of
-from bocage.samples.periods import Period, periods_in
+from bocage.samples.periods import Period, outside, periods_in
 from bocage.samples.points import label_rows
 from bocage.samples.rasterise import Pixels, joined_pixels, rasterise
 from bocage.samples.reference import labelled_features, usable_polygons
@@ -172,13 +172,8 @@ def _check_labels(sought: Sought) -> None:
         They have no geometry, are lines, or hold for different periods that a table of series does not show.
     """
     labels, shown = sought.labels, sought.labels.reference.shown
-    if sought.tables and labels.period:
-        first, last = labels.period
-        raise SamplesError(
-            f"{shown}: each label holds for a period of its own (fields '{first}' and '{last}'). Write a table with the series "
-            "of each sample within its period (columns of the sample, the date and the bands), and labels without these fields."
-        )
     if sought.tables:
+        _check_periods(sought)
         return
     if not labels.has_geometry:
         raise SamplesError(
@@ -191,6 +186,27 @@ def _check_labels(sought: Sought) -> None:
         )
 
 
+def _check_periods(sought: Sought) -> None:
+    """Check that the series of each sample of a table lie in the period of its label, if labels have periods.
+
+    Raises
+    ------
+    SamplesError
+        Some do not.
+    """
+    labels, candidate = sought.labels, sought.candidates[0]
+    if not labels.period:
+        return
+    count = outside(labels.frame, labels.period, spans_of(candidate.source), candidate.sample_id)
+    if count:
+        first, last = labels.period
+        raise SamplesError(
+            f"{labels.reference.shown}: each label holds for a period of its own (fields '{first}' and '{last}'). Samples whose "
+            f"series has dates outside of it: {count}. Write a table with the series of each sample within its period "
+            "(columns of the sample, the date and the bands)."
+        )
+
+
 def _find_periods(sought: Sought) -> None:
     """Find the periods of labels that hold for different seasons or years, and leave out those without images.
 
@@ -200,7 +216,7 @@ def _find_periods(sought: Sought) -> None:
         The periods cannot be read, or no series has a date in one of them.
     """
     fields = sought.labels.period
-    if not fields:
+    if not fields or sought.tables:
         return
     every = periods_in(sought.labels.frame, fields)
     for period in every:

@@ -95,6 +95,15 @@ def in_period(candidate: Candidate, first: date, last: date, days: int) -> Draft
     return replace(draft, comments=about, settings=(*draft.settings, f"period = [{first}, {last}]"), fill=fill)
 
 
+def spans_of(source: Readable) -> dict[str, tuple[date, date]]:
+    """Return the id of each sample of a table → the first and the last date of its series; empty for imagery."""
+    if not isinstance(source, TableSource):
+        return {}
+    days = [time.date() for time in source.times]
+    dates = [np.flatnonzero(seen) for seen in source.seen]
+    return {name: (days[own[0]], days[own[-1]]) for name, own in zip(source.ids, dates, strict=True) if len(own)}
+
+
 def _tried(remarks: list[str], name: str, make: Callable[[], Candidate]) -> list[Candidate]:
     try:
         return [make()]

@@ -1,4 +1,4 @@
-"""Sites that share ground, such as two years of one place: where their pixels and polygons are, relative to each other."""
+"""Samples of two years at one place: where the pixels and polygons of sites that share ground are, and which samples coincide."""
 
 from collections.abc import Sequence
 
@@ -66,6 +66,31 @@ def shared_units(
     links = coo_array((np.ones(int(same.sum())), (first[same], second[same])), (len(names), len(names)))
     unit: NDArray[np.int32] = connected_components(links, directed=False)[1].astype(np.int32)
     return unit[own]
+
+
+def coinciding(place: NDArray[np.float64] | None, polygon: NDArray[np.int32]) -> NDArray[np.int32] | None:
+    """Return the number of the sampling unit of each sample, (N,): samples of one polygon, or at one place, are one unit.
+
+    None if no place has samples of two polygons.
+
+    Parameters
+    ----------
+    place : (N, 2)
+        Metres north and east; None if the samples have no coordinates.
+    """
+    if place is None or not len(place):
+        return None
+    spots = np.unique(np.round(place), axis=0, return_inverse=True)[1].ravel()
+    names, own = np.unique(polygon, return_inverse=True)
+    pairs = np.unique(np.stack([spots, own], 1), axis=0)
+    if len(pairs) == len(np.unique(spots)):
+        return None
+    from scipy.sparse import coo_array  # slow to import
+    from scipy.sparse.csgraph import connected_components
+
+    size = len(names) + int(spots.max()) + 1
+    links = coo_array((np.ones(len(pairs)), (pairs[:, 1], len(names) + pairs[:, 0])), (size, size))
+    return connected_components(links, directed=False)[1].astype(np.int32)[own]  # type: ignore[no-any-return]
 
 
 def _overlap(origin: Grid, grid: Grid) -> bool:

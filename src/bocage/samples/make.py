@@ -46,7 +46,7 @@ def make_samples(scene: Scene, survey: Survey, needs: Needs, folder: Path, progr
     tested, alone = is_tested(usable.found.pixels, usable.found.tested), usable.found.trains_only
     kept, legend, dropped = drop_rare(usable.found.pixels, survey.legend, survey.split, tested, alone)
     usable = usable.take(np.flatnonzero(kept))
-    samples = assembled(legend, survey.split, usable.found, usable.cuts)
+    samples = assembled(legend, survey.split, usable.found, usable.cuts, ground=usable.found.ground)
     notes = (*usable.found.notes, *notes_on_classes(samples, dropped))
     return replace(samples, rejections=(*usable.found.rejections, *dropped), notes=notes)
 
@@ -67,7 +67,7 @@ def reopened(scene: Scene, survey: Survey, path: Path) -> Samples:
         same, legend, _ = drop_rare(found.pixels, survey.legend, survey.split, tested, found.trains_only)
     if found is None or not same.all():
         raise changed(survey.reference, path)
-    return assembled(legend, survey.split, found, {})
+    return assembled(legend, survey.split, found, {}, ground=found.ground)
 
 
 def in_table(scene: Scene, survey: Survey, table: pd.DataFrame) -> Labelled | None:

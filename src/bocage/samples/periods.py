@@ -2,6 +2,7 @@
 
 import re
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date, timedelta
 
@@ -14,6 +15,8 @@ from bocage.sources.times import read_times
 MOST = 20
 """Most periods that become sites of a recipe."""
 ONE_DAY = timedelta(1)
+NEAR = timedelta(31)
+"""Time by which the series of a sample may begin before its period, or end after it: composites have a date of their own."""
 
 
 @dataclass(frozen=True)
@@ -58,6 +61,31 @@ def periods_in(frame: pd.DataFrame, fields: tuple[str, str]) -> list[Period]:
         condition = " AND ".join(f'"{field}" = {_literal(text)}' for field, text in zip(fields, texts, strict=True))
         found.append(Period("", first, end, condition, written[texts]))
     return [Period(name, p.first, p.last, p.where, p.count) for name, p in zip(_names(found), found, strict=True)]
+
+
+def outside(
+    frame: pd.DataFrame, fields: tuple[str, str], spans: Mapping[str, tuple[date, date]], sample_id: str
+) -> int:
+    """Return the number of labelled samples whose series has dates that are not in the period of the label.
+
+    Parameters
+    ----------
+    spans
+        Identifier of a sample → first and last date of its series.
+    sample_id
+        Field with the identifier.
+
+    Raises
+    ------
+    SamplesError
+        A value is no date or year.
+    """
+    count = 0
+    for name, first, last in zip(frame[sample_id].map(plain), *(frame[f].map(plain) for f in fields), strict=True):
+        if name in spans and first and last:
+            begin, end = spans[name]
+            count += begin < _day(first, fields[0]) - NEAR or end > _day(last, fields[1], last=True) + NEAR
+    return count
 
 
 def _day(text: str, field: str, last: bool = False) -> date:

@@ -13,8 +13,11 @@ CODE = "code"
 
 
 def names_raster(path: Path | str) -> bool:
-    """Return whether a path has the suffix of a raster."""
-    return Path(path).suffix.lower() in SUFFIXES
+    """Return whether a path has the suffix of a raster, and is no virtual vector file (OGR VRT)."""
+    path = Path(path)
+    if path.suffix.lower() == ".vrt" and path.is_file():
+        return b"<OGRVRT" not in path.read_bytes()[:1000]
+    return path.suffix.lower() in SUFFIXES
 
 
 def features_in_raster(path: Path, band: str = "") -> gpd.GeoDataFrame:

@@ -72,8 +72,8 @@ class Samples:
     purposive: NDArray[np.bool_] | None = None
     """(N,) whether the polygon of a sample is purposive: it is used for training only. None without such a polygon."""
     ground: NDArray[np.int32] | None = None
-    """(N,) number of the sampling unit of every sample, where sites share ground: polygons of several sites at one place are one
-    unit. None: each polygon is a unit."""
+    """(N,) number of the sampling unit of every sample, where polygons of several years or sites at one place are one unit.
+    None: each polygon is a unit."""
 
     @property
     def draws(self) -> int:
@@ -183,6 +183,8 @@ class Labelled:
     """Whether each polygon number is purposive; empty without a field for it."""
     grid: Grid | None = None
     """Grid of the rows and columns of the pixels; None for rows of a table."""
+    ground: NDArray[np.int32] | None = None
+    """(N,) number of the sampling unit where samples of several polygons are at one place; None: each polygon is a unit."""
 
     @property
     def trains_only(self) -> NDArray[np.bool_] | None:
@@ -192,4 +194,5 @@ class Labelled:
     def take(self, members: NDArray[np.int64]) -> "Labelled":
         """Return the pixels at the positions `members`."""
         place = None if self.place is None else self.place[members]
-        return replace(self, pixels=self.pixels.take(members), place=place)
+        ground = None if self.ground is None else self.ground[members]
+        return replace(self, pixels=self.pixels.take(members), place=place, ground=ground)
