@@ -144,6 +144,8 @@ def _sought(found: Found, images: Path, labels: Labels, out: Path) -> Sought:
         There is no usable source, or the labels cannot be used with the sources.
     """
     candidates = candidates_of(found, images, out) or table_candidates(found, images, labels, out)
+    if candidates and (field := candidates[0].sample_id):
+        labels = labels.one_each(field)
     sought = Sought(labels, candidates, found.remarks)
     if not candidates:
         shown = "".join(f" {line}" for line in [*found.remarks, *found.skipped][:1])

@@ -61,13 +61,15 @@ def candidates_of(found: Found, folder: Path, out: Path) -> list[Candidate]:
 def table_candidates(found: Found, folder: Path, labels: Labels, out: Path) -> list[Candidate]:
     """Return a source for each sensor of each table of series in a folder; tables that cannot be used are added to `found`.
 
-    The reference itself is used if no other table has series: a table with a column per band and date can have the labels too.
+    The reference itself is used if no other table has series: a table with a column per band and date, or with a row per date,
+    can have the labels too.
     """
     reference = Path(labels.reference.path)
     own = [path for path in files_below(folder) if reference.exists() and path.samefile(reference)]
     others = [path for path in files_below(folder) if path not in own]
     candidates: list[Candidate] = []
-    for layout in tables_in(others, labels.ids(), found.skipped) or tables_in(own, labels.ids(), found.skipped):
+    ids = labels.ids()
+    for layout in tables_in(others, ids, found.skipped) or _own_layouts(own, labels, found):
         for key in layout.bands:
             taken = [c.name for c in candidates]
             name = key if key not in taken else f"{key}_{len(taken) + 1}"
@@ -77,6 +79,12 @@ def table_candidates(found: Found, folder: Path, labels: Labels, out: Path) -> l
         found.remarks.append(f"source '{candidate.name}' is left out: its samples are not those of the first table")
         candidates.remove(candidate)
     return candidates
+
+
+def _own_layouts(own: list[Path], labels: Labels, found: Found) -> list[Layout]:
+    """Return the layout of the table that holds the labels and the series."""
+    per_date = [layout for layout in tables_in(own, labels.repeated_ids(), []) if layout.date]
+    return per_date or tables_in(own, labels.ids(), found.skipped)
 
 
 def in_period(candidate: Candidate, first: date, last: date, days: int) -> DraftSource | None:

@@ -36,11 +36,12 @@ def label_rows(reference: Reference, ids: tuple[str, ...], legend: Legend, split
     notes = unlabelled(rejections)
     sample_ids = texts(table[column_of(reference.sample_id)])
     twice = sample_ids.duplicated()
-    if twice.any():
+    if twice.any() and (differ := table.label.groupby(sample_ids).transform("nunique") > 1).any():
         raise SamplesError(
-            f"{reference.shown}: {int(twice.sum())} features repeat a sample id (first: {sample_ids[twice].iloc[0]}). Keep one "
-            "feature for each id."
+            f"{reference.shown}: {int((differ & twice).sum())} features repeat a sample id with another label (first: "
+            f"{sample_ids[differ].iloc[0]}). Keep one feature for each id."
         )
+    table, sample_ids = table[~twice], sample_ids[~twice]  # a table with a row per date repeats the label
     rows = pd.Series(np.arange(len(ids)), index=list(ids)).reindex(sample_ids).to_numpy()
     without = np.isnan(rows)
     for label, n in table.label[without].value_counts().items():
