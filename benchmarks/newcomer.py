@@ -1,15 +1,19 @@
-"""What ``bocage init`` proposes for each folder of real data and each simulated format, and what ``bocage check`` says of it.
+"""What ``bocage init``, ``check`` and ``run`` make of each folder of real data and each simulated format.
 
-    python -m benchmarks newcomer
+    BOCAGE_DATA=/path/to/data python -m benchmarks.newcomer [wake] [canada] [geotiff] [...]
 
-Nothing is edited. A folder is right if ``init`` writes a recipe, ``check`` has no error, and no line waits for an answer ("?").
+Nothing is edited. A folder is right if ``init`` writes a recipe, ``check`` has no error, no line waits for an answer ("?"), and
+``run`` comes to its end, with one draw in place of ten.
 Real data lies in ``BOCAGE_DATA``; the simulated landscape is 401 x 402 panchromatic pixels.
 """
 
+import json
 import os
 import re
+import shutil
+import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,8 +23,10 @@ from benchmarks.measuring import bocage, scratch
 from bocage.errors import BocageError
 from bocage.jobs.check import check
 from bocage.jobs.init import write_recipe
+from bocage.layout import RunLayout
 from bocage.recipe import read_recipe
 
+RESULTS = Results("newcomer")
 REAL = {
     "flanders A": ("flanders/A_31UDS_2018", "label_parcels_derived.gpkg"),
     "flanders C": ("flanders/C_31UES_2019_no10m", "label_parcels_derived.gpkg"),
@@ -44,11 +50,14 @@ class Case:
     reference: Path
 
 
-def run() -> str:
-    """Try every folder, and return a line for each."""
+def run(wanted: Sequence[str] = ()) -> str:
+    """Try every folder, or those wanted, and return a line for each."""
+    found = {}
     with scratch() as folder:
-        found = {name: _tried(make(), folder / f"{name}.toml".replace(" ", "_")) for name, make in _cases(folder)}
-    Results("newcomer").save({"cases": found})
+        for name, make in _cases(folder):
+            if not wanted or name in wanted:
+                found[name] = _tried(make(), folder / f"{name}.toml".replace(" ", "_"))
+                RESULTS.keep(found[name], "cases", name)
     return "\n" + "\n".join(_line(name, result) for name, result in found.items())
 
 
@@ -78,16 +87,32 @@ def _tried(case: Case, out: Path) -> dict[str, Any]:
     init, started = time.process_time() - started, time.process_time()
     text = out.read_text(encoding="utf-8")
     asked = re.findall(r'(?m)^\w+ = "\?".*$', text)
-    result: dict[str, Any] = {"remarks": sum(line.startswith("remark") for line in lines), "asked": len(asked)}
+    shown = [line for line in text.splitlines() if line == "[[site]]"]
+    result: dict[str, Any] = {
+        "sites": len(shown),
+        "remarks": sum(line.startswith("remark") for line in lines),
+        "asked": len(asked),
+    }
     if not asked:
         recipe = read_recipe(out)
+        first = recipe.sites[0] if recipe.sites else recipe
         severities = [finding.severity for finding in check(out).findings]
         result |= {
-            "sources": {name: choice.sensor for name, choice in recipe.sources.items()},
-            "classes": len(recipe.legend.classes), "label": recipe.reference.label if recipe.reference else "",
+            "sources": {name: choice.sensor for name, choice in first.sources.items()},
+            "classes": len(recipe.legend.classes), "label": first.reference.label if first.reference else "",
             "errors": severities.count("error"), "warnings": severities.count("warning"),
         }  # fmt: skip
-    return result | {"init_seconds": round(init, 1), "check_seconds": round(time.process_time() - started, 1)}
+    seconds = {"init_seconds": round(init, 1), "check_seconds": round(time.process_time() - started, 1)}
+    return result | seconds | ({} if asked or result["errors"] else _finished(out))
+
+
+def _finished(recipe: Path) -> dict[str, Any]:
+    """Run a recipe with one draw; return the accuracy, and the seconds that the run took."""
+    folder, started = recipe.with_suffix(".run"), time.monotonic()
+    bocage("run", recipe, "--set", "split.draws=1", "--out", folder)
+    accuracy = json.loads(RunLayout(folder).score.read_text())["overall_accuracy"]["mean"]
+    shutil.rmtree(folder)
+    return {"accuracy": round(accuracy, 3), "run_seconds": round(time.monotonic() - started)}
 
 
 def _line(name: str, found: dict[str, Any]) -> str:
@@ -95,7 +120,14 @@ def _line(name: str, found: dict[str, Any]) -> str:
         return f"  {name}: no recipe: {found['refused'][:160]}"
     if found["asked"]:
         return f"  {name}: {found['asked']} line(s) to write"
+    accuracy = f", accuracy {found['accuracy']}" if "accuracy" in found else ""
+    sites = f"{found['sites']} sites with " if found["sites"] else ""
     return (
-        f"  {name}: {', '.join(found['sources'])}; {found['classes']} classes of '{found['label']}'; "
-        f"{found['errors']} errors, {found['warnings']} warnings; init {found['init_seconds']} s, check {found['check_seconds']} s"
+        f"  {name}: {sites}{', '.join(found['sources'])}; {found['classes']} classes of '{found['label']}'; "
+        f"{found['errors']} errors, {found['warnings']} warnings; init {found['init_seconds']} s, check {found['check_seconds']} s, "
+        f"run {found.get('run_seconds', '–')} s{accuracy}"
     )
+
+
+if __name__ == "__main__":
+    print(run(sys.argv[1:]))

@@ -51,17 +51,11 @@ def run() -> str:
         if otb.is_installed():
             works["otb"] = _theirs(folder / "scene")
         spent = interleaved(works, ROUNDS)
+        speed = {name: SIDE**2 / duration for name, duration in spent.items()}
+        results, found = Results(f"operational-{machine()['instructions'].lower()}"), {"side": SIDE, "seconds": spent}
+        results.save(found | {"pixels_per_second": speed})
         peaks, larger = _larger(folder, path)
-    speed = {name: SIDE**2 / duration for name, duration in spent.items()}
-    Results(f"operational-{machine()['instructions'].lower()}").save(
-        {
-            "side": SIDE,
-            "seconds": spent,
-            "pixels_per_second": speed,
-            "larger_pixels_per_second": larger,
-            "peak_mb": peaks,
-        }
-    )
+    results.save(found | {"pixels_per_second": speed, "larger_pixels_per_second": larger, "peak_mb": peaks})
     forest = (
         f"Orfeo ToolBox's forest on 340 bands {speed['otb']:,.0f}"
         if "otb" in speed

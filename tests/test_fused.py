@@ -152,6 +152,14 @@ def test_probabilities_are_the_same_bits_for_any_tiling_and_number_of_threads(tm
     assert all(np.array_equal(first.view(np.uint32), other.view(np.uint32)) for other in others)
 
 
+def test_the_functions_are_compiled_before_the_first_map():
+    fused.warm()
+    network = _network()
+    with torch.inference_mode():
+        network(_batch(network))
+    assert [len(function.signatures) for function in (fused._series, fused._image)] == [1, 1]
+
+
 def _trained(folder):
     """Return a model of a series and an image, and a scene of 80 x 85 pixels that is no multiple of the cells."""
     land = tiny_landscape(folder / "land", size=80)

@@ -22,6 +22,7 @@ from bocage.recipe.draft import Draft, DraftClass, quoted
 from bocage.report.palette import alike
 from bocage.samples.labels import read_labels
 from bocage.samples.leaks import leak_of
+from bocage.samples.points import label_rows
 from bocage.samples.rasterise import Pixels, rasterise
 from bocage.samples.reference import read_polygons
 from bocage.sources import SENSORS, image, open_source
@@ -342,7 +343,7 @@ def test_polygons_elsewhere_are_a_remark_and_keep_their_counts(tmp_path):
     ("change", "message"),
     [
         (lambda f: f.assign(geometry=f.boundary), "lines, and only polygons and points label pixels"),
-        (lambda f: f.assign(**{"from": ["2021", "2022"] * 6, "to": ["2022", "2023"] * 6}), "fields 'from' and 'to'"),
+        (lambda f: f.assign(**{"from": ["2011", "2012"] * 6, "to": ["2011", "2012"] * 6}), "fields 'from' and 'to'"),
     ],
 )
 def test_labels_that_a_recipe_cannot_express_are_said_in_one_line(tmp_path, change, message):
@@ -574,6 +575,37 @@ def test_a_table_with_series_and_labels_is_both(tmp_path):
     _, out, _ = written(tmp_path / "tables", tmp_path / "tables/series.csv")
     assert read_recipe(out).reference.label == "crop"
     assert not check(out).has_errors
+
+
+def test_a_table_with_a_row_per_date_can_have_the_labels(tmp_path):
+    rows = [
+        {"id": i, "crop": "abc"[i % 3], "region": "ew"[i % 2], "date": day, "B04": 900 + i, "B08": 3000 + 100 * (i % 3)}
+        for i in range(18)
+        for day in DAYS
+    ]
+    (tmp_path / "tables").mkdir()
+    pd.DataFrame(rows).to_csv(tmp_path / "tables/all.csv", index=False)
+    lines, out, text = written(tmp_path / "tables", tmp_path / "tables/all.csv")
+    recipe = read_recipe(out)
+    assert recipe.reference.sample_id == "id"
+    assert recipe.sources["s2"].settings.bands == {"red": "B04", "nir": "B08"}
+    assert 'name = "a", values = ["a"] },  # 6 samples' in text
+    assert any("3 classes, 18 samples" in line for line in lines)
+    assert not check(out).has_errors
+    reference, legend = replace(recipe.reference, sample_id="region"), recipe.legend
+    with pytest.raises(SamplesError, match="70 features repeat a sample id with another label .first: e"):
+        label_rows(reference, ("e", "w"), legend, recipe.split)
+
+
+@pytest.mark.parametrize("numbered", [True, False])
+def test_a_column_of_row_numbers_is_no_id_of_samples(tmp_path, numbered):
+    rows = [
+        {"id": f"p{i}", "crop": "ab"[i % 2], "date": day, "B04": i, "B08": 2 * i} for i in range(12) for day in DAYS
+    ]
+    (tmp_path / "tables").mkdir()
+    pd.DataFrame(rows).to_csv(tmp_path / "tables/all.csv", index=numbered)
+    _, out, _ = written(tmp_path / "tables", tmp_path / "tables/all.csv")
+    assert read_recipe(out).sources["s2"].settings.id == "id"
 
 
 def test_bands_without_names_are_a_remark(tmp_path):

@@ -18,6 +18,8 @@ SNAP = 1e-3
 """Tolerance of alignment: two grids are aligned if their corners differ by less than this fraction of a pixel."""
 BLOCK = 1024
 """Side, in pixels, of the squares by which windows are ordered for reading."""
+NAMELESS = ("", "unnamed", "unknown")
+"""Names of a CRS without a name."""
 DEGREE = 111_320.0
 """Approximate length of one degree of latitude, in metres."""
 
@@ -117,6 +119,19 @@ class Ratio:
         return f"{self.finer} per map pixel" if self.finer > 1 else f"1 per {self.coarser} map pixels"
 
 
+def name_of(crs: Any) -> str:
+    """Return ``EPSG:<code>`` if a CRS (of pyproj) has an EPSG code, else its name, or that of its projection.
+
+    >>> from pyproj import CRS
+    >>> name_of(CRS(32740)), name_of(CRS("+proj=sinu +R=6371007.181 +units=m"))
+    ('EPSG:32740', 'Sinusoidal')
+    """
+    if code := crs.to_epsg():
+        return f"EPSG:{code}"
+    method = crs.coordinate_operation.method_name if crs.coordinate_operation else ""
+    return method if method and str(crs.name).lower() in NAMELESS else str(crs.name)
+
+
 @dataclass(frozen=True)
 class Grid:
     """The grid of a raster: coordinate reference system (CRS), affine transform and shape, stored as an odc-geo GeoBox.
@@ -181,8 +196,8 @@ class Grid:
 
     @property
     def crs_name(self) -> str:
-        """``EPSG:<code>`` if the CRS has an EPSG code, else the name in its definition."""
-        return f"EPSG:{self.crs.epsg}" if self.crs.epsg else str(self.crs.proj.name)
+        """``EPSG:<code>`` if the CRS has an EPSG code, else the name in its definition, or that of its projection."""
+        return f"EPSG:{self.crs.epsg}" if self.crs.epsg else name_of(self.crs.proj)
 
     @property
     def resolution(self) -> float:

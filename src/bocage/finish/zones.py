@@ -22,7 +22,7 @@ from bocage.evaluation.area import Estimate
 from bocage.finish.estimates import Calibration
 from bocage.finish.ground import ground_areas
 from bocage.finish.vectors import UNKNOWN
-from bocage.grid import Grid, Window
+from bocage.grid import Grid, Window, name_of
 from bocage.mapping.areas import pixel_areas
 from bocage.mapping.delivered import Delivered
 from bocage.progress import Progress
@@ -138,16 +138,8 @@ def _reprojected(zones: Zones, crs: str, path: Path, grid: Grid, progress: Progr
             f"{path}: zone '{zones.names[int(np.argmin(finite))]}' is outside the domain of {grid.crs_name}. Check the CRS of "
             "the file."
         )
-    progress.say(f"{path.name}: reprojected from {_crs_name(crs)} to {grid.crs_name}.")
+    progress.say(f"{path.name}: reprojected from {name_of(CRS.from_user_input(crs))} to {grid.crs_name}.")
     return Zones(zones.names, shapely.make_valid(moved, method="structure", keep_collapsed=False))
-
-
-def _crs_name(crs: str) -> str:
-    from pyproj import CRS
-
-    found = CRS.from_user_input(crs)
-    code = found.to_epsg()
-    return f"EPSG:{code}" if code else str(found.name)
 
 
 def zone_statistics(

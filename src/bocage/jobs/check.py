@@ -16,13 +16,14 @@ from bocage.preflight.disk import check_disk, needs
 from bocage.preflight.files import check_files
 from bocage.preflight.finding import Severity
 from bocage.preflight.grids import check_coverage, check_grid, check_shifts
-from bocage.preflight.polygons import check_polygons
+from bocage.preflight.polygons import Counted, at_all_sites, check_classes, check_polygons
 from bocage.preflight.validity import check_validity
 from bocage.progress import QUIET, Named, Progress
 from bocage.recipe import Recipe, Site, read_recipe
 from bocage.run import placed
 from bocage.samples import check_split
 from bocage.samples.points import label_rows
+from bocage.samples.rare import drop_rare
 from bocage.scene import Cube, make_scene
 from bocage.sources import (
     SENSORS,
@@ -35,6 +36,7 @@ from bocage.sources import (
     open_source,
     opening_order,
 )  # fmt: skip
+from bocage.sources.until import within
 from bocage.words import Note
 
 FOUND: dict[str, Severity] = {
@@ -65,13 +67,17 @@ def check(
         return Preflight(path.stem, problems)
     folder = out or recipe.out
     if site:
-        return _checked(_of_site(recipe, recipe.find(site)), folder, progress)
+        return _checked(_of_site(recipe, recipe.find(site)), folder, progress, alone=False)
     if not recipe.sites:
         return _checked(recipe, folder, progress)
     whole = Preflight(recipe.name, language=recipe.report.language, of_sites=True)
+    counted = []
     for one in recipe.sites:
-        found = _checked(_of_site(recipe, one), folder, Named(progress, f"{one.name}: ")).findings
-        whole.findings += [replace(f, where=Note.of("at_site", site=one.name, note=f.where)) for f in found]
+        found = _checked(_of_site(recipe, one), folder, Named(progress, f"{one.name}: "), alone=False)
+        whole.findings += [replace(f, where=Note.of("at_site", site=one.name, note=f.where)) for f in found.findings]
+        counted += [found.counted] if found.counted else []
+    if len(counted) == sum(site.reference is not None for site in recipe.sites):
+        whole.findings += _of_all_sites(at_all_sites(counted), recipe)
     whole.findings = ordered(whole.findings)
     return whole
 
@@ -81,7 +87,17 @@ def _of_site(recipe: Recipe, site: Site) -> Recipe:
     return replace(recipe.part(site), split=replace(recipe.split, site="", rare="drop"))
 
 
-def _checked(recipe: Recipe, out: Path, progress: Progress) -> Preflight:
+def _of_all_sites(counted: Counted, recipe: Recipe) -> Iterator[Finding]:
+    """Yield findings on the classes of all sites together."""
+    yield from check_classes(counted, recipe.legend, recipe.split)
+    try:
+        drop_rare(counted.testable, recipe.legend, replace(recipe.split, rare="drop"))
+    except SamplesError as error:
+        yield Finding.quoting("reference", error)
+
+
+def _checked(recipe: Recipe, out: Path, progress: Progress, alone: bool = True) -> Preflight:
+    """Return the findings on a recipe of one site; one that is not `alone` has classes and polygons at other sites too."""
     seen = Preflight(recipe.name, language=recipe.report.language)
     seen.findings += _open_sources(recipe, seen, out, progress)
     try:
@@ -95,7 +111,9 @@ def _checked(recipe: Recipe, out: Path, progress: Progress) -> Preflight:
     seen.findings += _look_at_sources(recipe, seen, progress)
     if recipe.reference is not None:  # a site that is mapped only has none
         seen.findings += _look_at_reference(recipe, seen, progress)
-    seen.findings += _look_at_run(recipe, seen, out)
+        if alone and seen.counted:
+            seen.findings += check_classes(seen.counted, recipe.legend, recipe.split)
+    seen.findings += _look_at_run(recipe, seen, out, alone)
     seen.findings = ordered(seen.findings)
     return seen
 
@@ -115,6 +133,8 @@ def _open_sources(recipe: Recipe, seen: Preflight, out: Path, progress: Progress
             settings, severity = dataclasses.replace(settings, on_error="skip"), "error"
         try:
             source = open_source(name, sensors[name], settings, progress, seen.sources)
+            if choice.preparation.period:
+                source = within(source, choice.preparation.period)
         except SourceError as error:
             yield Finding.quoting(name, error)
             continue
@@ -179,7 +199,7 @@ def _look_at_reference(recipe: Recipe, seen: Preflight, progress: Progress) -> I
             note = Note.of("rejected", count=Note.of("features", n=r.polygons), reason=r.note)
             yield Finding.of("warning", f"reference, {r.label}", note, "if_intended")
         return
-    findings, seen.pixels = check_polygons(recipe.reference, seen.grid, recipe.legend, recipe.split)
+    findings, seen.counted = check_polygons(recipe.reference, seen.grid, recipe.legend, recipe.split)
     yield from findings
     try:
         images = {
@@ -204,8 +224,8 @@ def _over(sources: dict[str, Readable], grid: Grid) -> dict[str, Readable]:
     return kept
 
 
-def _look_at_run(recipe: Recipe, seen: Preflight, out: Path) -> Iterator[Finding]:
-    """Check the truth raster, the network with these sources, and the free disk space."""
+def _look_at_run(recipe: Recipe, seen: Preflight, out: Path, alone: bool) -> Iterator[Finding]:
+    """Check the truth raster, the network with these sources, the split of polygons `alone`, and the free disk space."""
     assert seen.grid is not None
     if recipe.evaluation.truth:
         try:
@@ -230,7 +250,7 @@ def _look_at_run(recipe: Recipe, seen: Preflight, out: Path) -> Iterator[Finding
     if len(members := recipe.choice.members) > 1:
         means = Note.of("mean_of_models", n=len(members), members=recipe.choice.title)
         yield Finding.of("note", "model", means)
-    if seen.pixels is not None:
+    if seen.pixels is not None and alone:
         from bocage.training import Trainer
 
         try:

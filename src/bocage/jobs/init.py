@@ -11,12 +11,13 @@ import numpy as np
 from bocage.disk import write_text
 from bocage.errors import BocageError, Problem, RecipeError, SamplesError, SourceError
 from bocage.grid import Grid, metres_per_unit
-from bocage.recipe.draft import Draft, DraftClass, quoted, reference_text
-from bocage.recipe.sections import Candidate, candidates_of, table_candidates
+from bocage.recipe.draft import Draft, DraftClass, DraftSite, DraftSource, escaped, quoted, reference_text
+from bocage.recipe.sections import Candidate, candidates_of, in_period, spans_of, table_candidates
 from bocage.samples.labels import Labels, read_labels
 from bocage.samples.leaks import leak_of
+from bocage.samples.periods import Period, outside, periods_in
 from bocage.samples.points import label_rows
-from bocage.samples.rasterise import Pixels, rasterise
+from bocage.samples.rasterise import Pixels, joined_pixels, rasterise
 from bocage.samples.reference import labelled_features, usable_polygons
 from bocage.samples.split import FEWEST, Split
 from bocage.sources import check_overlap
@@ -55,6 +56,8 @@ class Sought:
     """Labelled pixels of the map, or rows of the tables; None if they cannot be known."""
     on_map: dict[int, int] = field(default_factory=dict)
     """Class → number of features on the map, whether they contain the centre of a pixel or not."""
+    periods: list[Period] = field(default_factory=list)
+    """Periods of the labels that have images; empty if all labels hold for the same time."""
 
     @property
     def grid(self) -> Grid:
@@ -93,7 +96,7 @@ def write_recipe(images: Path, reference: Path, label: str, out: Path, layer: st
             raise RecipeError(path, [Problem("", "the file exists; choose another --out")])
     if not images.is_dir():
         raise BocageError(f"{images} is not a folder. Give the folder of the images.")
-    found = look(images)
+    found = look(images, reference if reference.exists() else None)
     labels = read_labels(reference, label, layer)
     labels = dataclasses.replace(
         labels, reference=dataclasses.replace(labels.reference, path=Path(reference).absolute())
@@ -113,6 +116,7 @@ def _said(sought: Sought, out: Path, forest: Path) -> list[str]:
     kind = "samples" if sought.tables else "polygons"
     place = "" if sought.tables else f"; map grid of '{sought.like}', {grid}"
     unknown = [c.name for c in sought.candidates if c.unknown]
+    compared = [] if sought.periods else [f"  bocage compare {out}"]
     edit = [
         f'edit {out} and {forest}: write the clear values of {", ".join(unknown)} in place of "?" (the line says what was found)'
     ]
@@ -126,7 +130,7 @@ def _said(sought: Sought, out: Path, forest: Path) -> list[str]:
         "Read the recipe, then run:",
         f"  bocage check {out}",
         f"  bocage run {out}",
-        f"  bocage compare {out}",
+        *compared,
     ]
 
 
@@ -140,6 +144,8 @@ def _sought(found: Found, images: Path, labels: Labels, out: Path) -> Sought:
         There is no usable source, or the labels cannot be used with the sources.
     """
     candidates = candidates_of(found, images, out) or table_candidates(found, images, labels, out)
+    if candidates and (field := candidates[0].sample_id):
+        labels = labels.one_each(field)
     sought = Sought(labels, candidates, found.remarks)
     if not candidates:
         shown = "".join(f" {line}" for line in [*found.remarks, *found.skipped][:1])
@@ -147,6 +153,7 @@ def _sought(found: Found, images: Path, labels: Labels, out: Path) -> Sought:
             f"{images} contains no known product, no readable raster ({', '.join(SUFFIXES)}) and no table of series.{shown}"
         )
     _check_labels(sought)
+    _find_periods(sought)
     _lay_out(sought)
     while leaked := _leaked(sought):
         sought.remarks.append(leaked)
@@ -164,17 +171,11 @@ def _check_labels(sought: Sought) -> None:
     Raises
     ------
     SamplesError
-        They have no geometry, are lines, or hold for different periods.
+        They have no geometry, are lines, or hold for different periods that a table of series does not show.
     """
     labels, shown = sought.labels, sought.labels.reference.shown
-    if labels.period:
-        first, last = labels.period
-        raise SamplesError(
-            f"{shown}: each label holds for a period of its own (fields '{first}' and '{last}'), and a recipe has one label "
-            "for a place. Write a file with the labels of one period, or a table with the series of each sample within its "
-            "period (columns of the sample, the date and the bands)."
-        )
     if sought.tables:
+        _check_periods(sought)
         return
     if not labels.has_geometry:
         raise SamplesError(
@@ -185,6 +186,58 @@ def _check_labels(sought: Sought) -> None:
             f"{shown}: its features are lines, and only polygons and points label pixels. Draw a polygon around each, for "
             "example with a buffer of one pixel."
         )
+
+
+def _check_periods(sought: Sought) -> None:
+    """Check that the series of each sample of a table lie in the period of its label, if labels have periods.
+
+    Raises
+    ------
+    SamplesError
+        Some do not.
+    """
+    labels, candidate = sought.labels, sought.candidates[0]
+    if not labels.period:
+        return
+    count = outside(labels.frame, labels.period, spans_of(candidate.source), candidate.sample_id)
+    if count:
+        first, last = labels.period
+        raise SamplesError(
+            f"{labels.reference.shown}: each label holds for a period of its own (fields '{first}' and '{last}'). Samples whose "
+            f"series has dates outside of it: {count}. Write a table with the series of each sample within its period "
+            "(columns of the sample, the date and the bands)."
+        )
+
+
+def _find_periods(sought: Sought) -> None:
+    """Find the periods of labels that hold for different seasons or years, and leave out those without images.
+
+    Raises
+    ------
+    SamplesError
+        The periods cannot be read, or no series has a date in one of them.
+    """
+    fields = sought.labels.period
+    if not fields or sought.tables:
+        return
+    every = periods_in(sought.labels.frame, fields)
+    for period in every:
+        if any(len(c.source.times) > 1 and in_period(c, period.first, period.last, 0) for c in sought.candidates):
+            sought.periods.append(period)
+        else:
+            sought.remarks.append(
+                f"{period.count} labels hold from {period.first} to {period.last}, and no series has a date then: they are "
+                "not used"
+            )
+    if not sought.periods:
+        raise SamplesError(
+            f"{sought.labels.reference.shown}: no series has a date in a period of the labels (fields '{fields[0]}' and "
+            f"'{fields[1]}', from {every[0].first} to {every[-1].last}). Give images of these periods."
+        )
+    sought.remarks.append(
+        f"each label holds for a period (fields '{fields[0]}' and '{fields[1]}'), so each of the {len(sought.periods)} periods "
+        "is a site of the recipe, with its dates. Labels at one place are in the same part of the split"
+    )
 
 
 def _lay_out(sought: Sought) -> None:
@@ -204,15 +257,22 @@ def _lay_out(sought: Sought) -> None:
         sought.pixels = label_rows(reference, candidate.source.ids or (), legend, Split()).pixels
         sought.on_map = sought.usable
         return
-    try:
-        table, _ = labelled_features(reference, legend)
-        table, *_ = usable_polygons(table, reference, sought.grid, legend)
-    except SamplesError as error:
-        if (error_text := str(error)) not in sought.remarks:
-            sought.remarks.append(error_text)
-        return
-    sought.on_map = {int(k): int(n) for k, n in table.label.value_counts().items()}
-    sought.pixels, _ = rasterise(table, sought.grid, legend)
+    parts: list[Pixels] = []
+    for where in [period.where for period in sought.periods] or [""]:
+        own = dataclasses.replace(reference, where=where)
+        try:
+            table, _ = labelled_features(own, legend)
+            table, *_ = usable_polygons(table, own, sought.grid, legend)
+        except SamplesError as error:
+            if (error_text := str(error)) not in sought.remarks:
+                sought.remarks.append(error_text)
+            continue
+        for k, n in table.label.value_counts().items():
+            sought.on_map[int(k)] = sought.on_map.get(int(k), 0) + int(n)
+        pixels, _ = rasterise(table, sought.grid, legend)
+        first = sum(int(part.polygon.max(initial=-1)) + 1 for part in parts)
+        parts.append(dataclasses.replace(pixels, polygon=pixels.polygon + np.int32(first)))
+    sought.pixels = joined_pixels(parts) if parts else None
 
 
 def _like(candidates: Sequence[Candidate]) -> str:
@@ -311,6 +371,7 @@ def _draft(sought: Sought, out: Path) -> Draft:
     reference = reference_text(
         quoted(labels.reference.path, out), labels.reference.label, labels.reference.layer, more, not sought.tables
     )
+    sites = tuple(_site(sought, period, out, more) for period in sought.periods)
     classes = tuple(
         DraftClass(c.code, c.name, c.values, _count(sought, k)) for k, c in enumerate(labels.classes) if k in set(shown)
     )
@@ -330,7 +391,22 @@ def _draft(sought: Sought, out: Path) -> Draft:
         split if fold else "",
         tuple(sought.remarks),
         "samples" if sought.tables else "polygons",
+        sites,
     )
+
+
+def _site(sought: Sought, period: Period, out: Path, more: Sequence[str]) -> DraftSite:
+    """Return the site of a period: the sources with its dates, and the labels that hold for it."""
+    shortest = min((p.last - p.first).days for p in sought.periods)
+    drafts = [(c.name, in_period(c, period.first, period.last, shortest)) for c in sought.candidates]
+    sources: tuple[DraftSource, ...] = tuple(draft for _, draft in drafts if draft)
+    names = [name for name, draft in drafts if draft]
+    reference = sought.labels.reference
+    lines = [f'where = "{escaped(period.where)}"', *more]
+    text = reference_text(quoted(reference.path, out), reference.label, reference.layer, lines, hints=False)
+    like = sought.like if sought.like in names else names[0]
+    about = f"From {period.first} to {period.last}: {period.count} labels."
+    return DraftSite(period.name, about, like, sources, text)
 
 
 def _count(sought: Sought, k: int) -> str:
@@ -346,6 +422,8 @@ def _count(sought: Sought, k: int) -> str:
 
 def _model(sought: Sought) -> str:
     """Return the sections of the model and of the models to compare it with."""
+    if sought.periods:
+        return PATCHWORK.partition("\n\n")[0] + "\n"  # models are compared at one site
     pair = _pair(sought.candidates)
     if pair and all(len(c.source.times) == 1 for c in sought.candidates):
         return PATCHWORK + PAN_MS.format(pan=pair[0], ms=pair[1])

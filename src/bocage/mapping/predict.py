@@ -5,7 +5,9 @@ for a pixel and the shape of its computation therefore do not depend on the size
 bitwise identical for all tile sizes, numbers of workers and orders of windows.
 """
 
-from collections.abc import Callable, Iterator, Mapping
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -114,17 +116,36 @@ def predict_at(
     which = np.unique(groups, axis=0, return_inverse=True)[1].ravel()
     order = np.argsort(which, kind="stable")
     parts = np.split(order, np.flatnonzero(np.diff(which[order])) + 1) if len(order) else []
-    for done, members in enumerate(parts, start=1):
-        rows, columns = row[members], column[members]
-        y, x = int(rows.min()), int(columns.min())
-        window = Window(y, x, int(rows.max()) - y + 1, int(columns.max()) - x + 1)
-        made = infer(trained, read_inputs(trained, scene, window), window, how)
-        found[members] = made.probabilities[:, rows - y, columns - x].T
-        valid[members] = made.valid[rows - y, columns - x]
+    windows = [_around(row[members], column[members]) for members in parts]
+    for done, (members, window, inputs) in enumerate(
+        zip(parts, windows, _read_ahead(trained, scene, windows), strict=True), start=1
+    ):
+        rows, columns = row[members] - window.y, column[members] - window.x
+        made = infer(trained, inputs, window, how)
+        found[members] = made.probabilities[:, rows, columns].T
+        valid[members] = made.valid[rows, columns]
         if made.novelty is not None:
-            novelty[members] = made.novelty[rows - y, columns - x]
+            novelty[members] = made.novelty[rows, columns]
         progress.step(task, done, len(parts))
     return Classified(found, valid, novelty)
+
+
+def _around(row: NDArray[np.int32], column: NDArray[np.int32]) -> Window:
+    """Return the smallest window that contains some pixels."""
+    y, x = int(row.min()), int(column.min())
+    return Window(y, x, int(row.max()) - y + 1, int(column.max()) - x + 1)
+
+
+def _read_ahead(trained: Trained, scene: Scene, windows: Sequence[Window]) -> Iterator[Inputs]:
+    """Yield the inputs of windows in their order; the next ones are read while the caller classifies."""
+    with ThreadPoolExecutor(1, "bocage-read") as reader:
+        coming: deque[Future[Inputs]] = deque()
+        for window in windows:
+            coming.append(reader.submit(read_inputs, trained, scene, window))
+            if len(coming) > 1:
+                yield coming.popleft().result()
+        while coming:
+            yield coming.popleft().result()
 
 
 def predict(

@@ -94,6 +94,26 @@ def image(bands: Tensor, valid: Tensor, ratio: int, weights: Sequence[Tensor]) -
     return out
 
 
+def warm() -> None:
+    """Compile both encoders, or load them from the cache on disk, so that the first map does not wait for it.
+
+    It takes ten seconds once. ``make env`` does it. On a processor without the instructions, it does nothing.
+    """
+    if not lanes.USABLE:
+        return
+
+    def zeros(*shape: int) -> Tensor:
+        return torch.zeros(shape)
+
+    width = 8
+    norm = (zeros(width), zeros(width))
+    weights = (zeros(2, width), zeros(width, 1), zeros(1, width, width), *norm)
+    series(zeros(1, 1, 1, 3, 10), zeros(1, 1, 3, 10) > 0, 1, weights, zeros(1, 1, width))
+    first, second = zeros(width, 2, 3, 3), zeros(width, width, 3, 3)
+    project = zeros(width, 2 * width)
+    image(zeros(1, 1, 5, 12), zeros(1, 5, 12) > 0, 1, (first, norm[0], second, norm[0], project, norm[0], *norm))
+
+
 def _array(tensor: Tensor) -> NDArray[np.float32]:
     return tensor.detach().contiguous().numpy()
 

@@ -1,6 +1,7 @@
 """Checks of the reference polygons: labels, geometry, overlaps, and number of polygons per class."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -14,7 +15,7 @@ from bocage.preflight.finding import Finding, Severity
 from bocage.samples import Reference, Split
 from bocage.samples.fixed import fixed_parts, is_tested
 from bocage.samples.purposive import check_untested, is_purposive, notes_on_purposive, purposive_of
-from bocage.samples.rasterise import Pixels, rasterise
+from bocage.samples.rasterise import Pixels, joined_pixels, rasterise
 from bocage.samples.reference import MOST, Reason, Rejection, labelled_features, usable_polygons
 from bocage.samples.split import FEWEST
 from bocage.words import Note
@@ -27,10 +28,20 @@ REMEDIES = {"drop": "rare_dropped_remedy", "train": "rare_trained_remedy"}
 """Treatment of classes with few polygons → what the user should do; "stop" is an error with a remedy of its own."""
 
 
+@dataclass(frozen=True)
+class Counted:
+    """The labelled pixels of a map, and those of polygons that can be tested."""
+
+    pixels: Pixels
+    testable: Pixels
+    tested: NDArray[np.bool_] | None
+    """Whether each of the latter is in a fixed test part, (N,); None if the parts are not fixed."""
+
+
 def check_polygons(
     reference: Reference, grid: Grid, legend: Legend, split: Split
-) -> tuple[list[Finding], Pixels | None]:
-    """Check the reference polygons.
+) -> tuple[list[Finding], Counted | None]:
+    """Check the reference polygons, without the number of polygons of each class (:func:`check_classes`).
 
     Returns
     -------
@@ -58,8 +69,19 @@ def check_polygons(
     ]
     tested, alone = is_tested(pixels, parts.tested), is_purposive(pixels.polygon, purposive)
     counted = pixels if alone is None or tested is not None or not split.tests else pixels.take(np.flatnonzero(~alone))
-    findings += _counts(counted, legend, split, tested)
-    return findings, pixels
+    return findings, Counted(pixels, counted, tested)
+
+
+def at_all_sites(sites: Sequence[Counted]) -> Counted:
+    """Return the labelled pixels of several sites, with polygon numbers of their own for each."""
+
+    def joined(parts: list[Pixels]) -> Pixels:
+        count = np.cumsum([0, *(int(part.polygon.max(initial=-1)) + 1 for part in parts)])
+        return joined_pixels(
+            [replace(p, polygon=p.polygon + np.int32(k)) for p, k in zip(parts, count[:-1], strict=True)]
+        )
+
+    return Counted(joined([one.pixels for one in sites]), joined([one.testable for one in sites]), None)
 
 
 def in_one_row(rejections: list[Rejection]) -> list[Rejection]:
@@ -117,8 +139,9 @@ def _pairs(first: Any, second: Any, differ: Any, real: Any) -> Iterator[tuple[in
     return zip(first[differ][real], second[differ][real], strict=True)
 
 
-def _counts(pixels: Pixels, legend: Legend, split: Split, tested: NDArray[np.bool_] | None) -> Iterator[Finding]:
-    """Return findings on classes with too few polygons for the split; `tested` (N,) is the fixed test part, if there is one."""
+def check_classes(counted: Counted, legend: Legend, split: Split) -> Iterator[Finding]:
+    """Yield findings on classes with too few polygons for the split."""
+    pixels, tested = counted.testable, counted.tested
     for k, name in enumerate(legend.names):
         of_class, where = pixels.label == k, Note.of("class_place", name=name)
         polygons = len(np.unique(pixels.polygon[of_class]))

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from bocage.grid import Grid
 from bocage.preflight.dates import Clearness
 from bocage.preflight.finding import Finding
+from bocage.preflight.polygons import Counted
 from bocage.samples import Pixels
 from bocage.scene import Scene
 from bocage.sources import Readable
@@ -20,13 +21,18 @@ class Preflight:
     grid: Grid | None = None
     scene: Scene | None = None
     clear: dict[str, Clearness] = field(default_factory=dict)
-    pixels: Pixels | None = None
+    counted: Counted | None = None
     """Labelled pixels of the map."""
     language: str = "en"
     """Language of the page: that of the report in the recipe; English if the recipe cannot be read."""
 
     of_sites: bool = False
     """Whether the findings are those of several sites; sources and grid are then empty."""
+
+    @property
+    def pixels(self) -> Pixels | None:
+        """Labelled pixels of the map."""
+        return self.counted.pixels if self.counted else None
 
     @property
     def has_errors(self) -> bool:

@@ -4,6 +4,7 @@ import json
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from datetime import date
 from pathlib import Path
 
 from bocage.recipe.colors import colors_of
@@ -14,12 +15,7 @@ TEMPLATE = """\
 # Written by 'bocage init' from the names, headers and values of the files. Check every line before the run.
 {remarks}name = "{name}"
 
-# Grid of the map: the grid of a source, or crs = "EPSG:...", resolution and bounds.
-[grid]
-like = "{like}"{like_why}
-
-{sources}
-{reference}
+{land}
 # Legend: for each class, its code in the map (1 to 65535), its name, and optionally color = "#rrggbb".
 # To merge several labels into one class, list them: values = [...].
 [legend]
@@ -36,6 +32,16 @@ rare = "{rare}"{rare_why}
 {model}
 # [report]
 # language = "fr"
+"""
+GRID = """\
+# Grid of the map: the grid of a source, or crs = "EPSG:...", resolution and bounds.
+[{before}grid]
+like = "{like}"{like_why}
+"""
+SITE = """\
+# {about}
+[[site]]
+name = "{name}"
 """
 BLOCK = """\
 # unit = "block"               # draw square blocks instead of polygons, to separate training from nearby test fields
@@ -54,6 +60,21 @@ POLYGON_HINTS = """\
 
 
 @dataclass(frozen=True)
+class DraftFill:
+    """Regular dates for models that compare the same dates of all pixels."""
+
+    every: int
+    """Days between two dates."""
+    start: date
+    end: date
+
+    @property
+    def line(self) -> str:
+        """The setting of the source."""
+        return f"fill = {{ every = {self.every}, start = {self.start}, end = {self.end} }}"
+
+
+@dataclass(frozen=True)
 class DraftSource:
     """Section of a source."""
 
@@ -63,16 +84,17 @@ class DraftSource:
     """Lines of the table, after its name."""
     tables: tuple[str, ...] = ()
     """Lines of its subtables, with their headers."""
-    fill: str = ""
-    """Line of the gap filling that models need which compare the same dates."""
+    fill: DraftFill | None = None
+    """Gap filling for models that compare the same dates."""
 
-    def text(self, filled: bool) -> str:
-        """Return the section; with `filled`, its series is interpolated to regular dates."""
+    def text(self, filled: bool, before: str = "") -> str:
+        """Return the section; with `filled`, its series is interpolated to regular dates. `before` is put before its name."""
         filling = []
         if self.fill:
-            filling = [self.fill] if filled else [f"# {self.fill}  # interpolation to regular dates"]
-        lines = [*(f"# {c}" for c in self.comments), f"[sources.{self.name}]", *self.settings, *filling, *self.tables]
-        return "\n".join(lines) + "\n"
+            filling = [self.fill.line] if filled else [f"# {self.fill.line}  # interpolation to regular dates"]
+        tables = [line.replace("[sources.", f"[{before}sources.", 1) for line in self.tables]
+        head = [*(f"# {c}" for c in self.comments), f"[{before}sources.{self.name}]"]
+        return "\n".join([*head, *self.settings, *filling, *tables]) + "\n"
 
 
 @dataclass(frozen=True)
@@ -94,6 +116,31 @@ class DraftClass:
 
 
 @dataclass(frozen=True)
+class DraftSite:
+    """A period of the labels: the sources with its dates, and the labels that hold for it."""
+
+    name: str
+    about: str
+    """Comment."""
+    like: str
+    """Source whose grid the map uses."""
+    sources: tuple[DraftSource, ...]
+    reference: str
+    """Section of the reference, as text."""
+
+    def text(self, filled: bool) -> str:
+        """Return the table of the site; with `filled`, its series are interpolated to regular dates."""
+        before = "site."
+        parts = [
+            SITE.format(about=_one_line(self.about), name=escaped(self.name)),
+            "".join(GRID.format(before=before, like=self.like, like_why="").splitlines(keepends=True)[1:]),
+            *(source.text(filled, before) for source in self.sources),
+            self.reference.replace("[reference]", "[site.reference]", 1),
+        ]
+        return "".join(parts)
+
+
+@dataclass(frozen=True)
 class Draft:
     """Content of a recipe; :meth:`text` returns it for one model."""
 
@@ -111,6 +158,15 @@ class Draft:
     remarks: tuple[str, ...] = field(default=())
     kind: str = "polygons"
     """What the reference contains: polygons, or samples of a table."""
+    sites: tuple[DraftSite, ...] = ()
+    """Periods, in place of grid, sources and reference."""
+
+    def _land(self, filled: bool) -> str:
+        """Return grid, sources and reference, or the sites."""
+        if self.sites:
+            return "\n".join(site.text(filled) for site in self.sites)
+        grid = GRID.format(before="", like=self.like, like_why=f"  # {self.like_why}" if self.like_why else "")
+        return "\n".join([grid, *(source.text(filled) for source in self.sources), self.reference])
 
     def text(self, model: str, suffix: str = "", filled: bool = False) -> str:
         """Return the recipe with the sections `model`; `suffix` is appended to its name."""
@@ -125,10 +181,7 @@ class Draft:
         return TEMPLATE.format(
             name=self.name + suffix,
             remarks="".join(f"# Remark: {_one_line(remark)}\n" for remark in self.remarks),
-            like=self.like,
-            like_why=f"  # {self.like_why}" if self.like_why else "",
-            sources="\n".join(source.text(filled) for source in self.sources),
-            reference=self.reference,
+            land=self._land(filled),
             classes="\n".join(one.text(color) for one, color in zip(self.classes, colors, strict=True)),
             rare="drop" if self.rare else "stop",
             rare_why=rare_why,
@@ -139,17 +192,20 @@ class Draft:
         )
 
 
-def reference_text(path: str, label: str, layer: str = "", more: Sequence[str] = (), polygons: bool = True) -> str:
-    """Return the section of the reference; `path` is quoted already."""
+def reference_text(
+    path: str, label: str, layer: str = "", more: Sequence[str] = (), polygons: bool = True, hints: bool = True
+) -> str:
+    """Return the section of the reference; `path` is quoted already, and `more` are further lines. `hints` adds comments."""
     what = (
         "polygons: a vector file in any CRS, or the address of a PostGIS database"
         if polygons
         else "labels of the samples"
     )
     text = REFERENCE.format(what=what, path=path, label=escaped(label))
+    text = text if hints else text.partition("\n")[2]
     text += f'layer = "{escaped(layer)}"\n' if layer else ""
     text += "".join(f"{line}\n" for line in more)
-    return text + (POLYGON_HINTS if polygons else "")
+    return text + (POLYGON_HINTS if polygons and hints else "")
 
 
 def quoted(path: object, out: Path) -> str:

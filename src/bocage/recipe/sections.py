@@ -3,7 +3,8 @@
 import re
 import tomllib
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from datetime import date, timedelta
 from functools import partial
 from itertools import pairwise
 from pathlib import Path
@@ -13,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bocage.errors import SourceError
-from bocage.recipe.draft import UNKNOWN, DraftSource, quoted
+from bocage.recipe.draft import UNKNOWN, DraftFill, DraftSource, quoted
 from bocage.samples.labels import Labels
 from bocage.sources import SENSORS, Readable, Source, open_source
 from bocage.sources.columns import Layout, tables_in
@@ -60,13 +61,15 @@ def candidates_of(found: Found, folder: Path, out: Path) -> list[Candidate]:
 def table_candidates(found: Found, folder: Path, labels: Labels, out: Path) -> list[Candidate]:
     """Return a source for each sensor of each table of series in a folder; tables that cannot be used are added to `found`.
 
-    The reference itself is used if no other table has series: a table with a column per band and date can have the labels too.
+    The reference itself is used if no other table has series: a table with a column per band and date, or with a row per date,
+    can have the labels too.
     """
     reference = Path(labels.reference.path)
     own = [path for path in files_below(folder) if reference.exists() and path.samefile(reference)]
     others = [path for path in files_below(folder) if path not in own]
     candidates: list[Candidate] = []
-    for layout in tables_in(others, labels.ids(), found.skipped) or tables_in(own, labels.ids(), found.skipped):
+    ids = labels.ids()
+    for layout in tables_in(others, ids, found.skipped) or _own_layouts(own, labels, found):
         for key in layout.bands:
             taken = [c.name for c in candidates]
             name = key if key not in taken else f"{key}_{len(taken) + 1}"
@@ -76,6 +79,37 @@ def table_candidates(found: Found, folder: Path, labels: Labels, out: Path) -> l
         found.remarks.append(f"source '{candidate.name}' is left out: its samples are not those of the first table")
         candidates.remove(candidate)
     return candidates
+
+
+def _own_layouts(own: list[Path], labels: Labels, found: Found) -> list[Layout]:
+    """Return the layout of the table that holds the labels and the series."""
+    per_date = [layout for layout in tables_in(own, labels.repeated_ids(), []) if layout.date]
+    return per_date or tables_in(own, labels.ids(), found.skipped)
+
+
+def in_period(candidate: Candidate, first: date, last: date, days: int) -> DraftSource | None:
+    """Return the section of a source with the dates of a period only; None if it is a series without a date in the period.
+
+    Its gap filling ends `days` after its start, so that it has as many dates in all periods of this length.
+    """
+    draft, times = candidate.draft, [time.date() for time in candidate.source.times if time]
+    if len(times) < 2:
+        return draft
+    inside = sum(first <= time <= last for time in times)
+    if not inside:
+        return None
+    fill = draft.fill and replace(draft.fill, start=first, end=min(last, first + timedelta(days)))
+    about = (f"Time series of {inside} dates in this period, of {len(times)}.",)
+    return replace(draft, comments=about, settings=(*draft.settings, f"period = [{first}, {last}]"), fill=fill)
+
+
+def spans_of(source: Readable) -> dict[str, tuple[date, date]]:
+    """Return the id of each sample of a table → the first and the last date of its series; empty for imagery."""
+    if not isinstance(source, TableSource):
+        return {}
+    days = [time.date() for time in source.times]
+    dates = [np.flatnonzero(seen) for seen in source.seen]
+    return {name: (days[own[0]], days[own[-1]]) for name, own in zip(source.ids, dates, strict=True) if len(own)}
 
 
 def _tried(remarks: list[str], name: str, make: Callable[[], Candidate]) -> list[Candidate]:
@@ -123,10 +157,13 @@ def _series(key: str, series: Series, out: Path) -> Candidate:
     given: dict[str, Any] = {"variables": {name: Path(path) for name, path in series.variables.items()}}
     if series.path:
         given = {"path": Path(series.path), "bands": series.bands}
+    given |= {"dates": Path(series.dates)} if series.dates else {}
     source = _opened(key, "series", given | _quality(series))
     lines = ['sensor = "series"']
     if series.path:
         lines += [f"path = {quoted(series.path, out)}", f"bands = [{_listed(series.bands)}]  # {NAMES}"]
+    if series.dates:
+        lines.append(f"dates = {quoted(series.dates, out)}  # one date for each band, in their order")
     tables = [f"{variable} = {quoted(path, out)}" for variable, path in series.variables.items()]
     tables = [f"[sources.{key}.variables]", *tables] if tables else []
     return _described(key, (lines, tables), series, source, out)
@@ -202,7 +239,7 @@ def _described(
     lines = [*lines, *_unit_lines(unit, declared)]
     if unit.doubt:
         remarks.append(f"source '{key}': check {unit.doubt} ({unit.why})")
-    if {"red", "nir"} <= set(source.bands):
+    if {"red", "nir"} <= set(source.bands) and "ndvi" not in source.bands:
         lines.append('indices = ["ndvi"]')
     what = f"{found.info.grid}, {found.info.dtype}" if isinstance(found, Image) else f"Time series of {_span(source)}"
     draft = DraftSource(key, (f"{what}.",), tuple(lines), tuple(tables), _fill(source))
@@ -251,16 +288,16 @@ def _number(value: float) -> str:
     return f"{value:.10f}".rstrip("0").rstrip(".") if abs(value) >= 1e-6 else repr(value)
 
 
-def _fill(source: Readable) -> str:
-    """Return the line that interpolates a series to regular dates; empty for an image, and for tables of several seasons."""
+def _fill(source: Readable) -> DraftFill | None:
+    """Return the regular dates of a series; None for an image, and for tables of several seasons."""
     times = [time for time in source.times if time]
     if len(times) < 2 or times[0].date() == times[-1].date():
-        return ""
+        return None
     if isinstance(source, TableSource) and np.median(source.seen.sum(1)) < 0.5 * len(times):
-        return ""
+        return None
     gaps = [(b - a).days for a, b in pairwise(times)]
     every = max(EVERY, round(float(np.median(gaps))))
-    return f"fill = {{ every = {every}, start = {times[0]:%Y-%m-%d}, end = {times[-1]:%Y-%m-%d} }}"
+    return DraftFill(every, times[0].date(), times[-1].date())
 
 
 # --- tables
@@ -273,7 +310,7 @@ def _table(name: str, key: str, layout: Layout, out: Path) -> Candidate:
     lines = ['sensor = "table"', f"path = {quoted(layout.path.absolute(), out)}", f'id = "{layout.id}"']
     lines.append(f'date = "{layout.date}"' if layout.date else f'wide = "{layout.wide}"')
     lines += _unit_lines(unit, False)
-    if {"red", "nir"} <= set(source.bands):
+    if {"red", "nir"} <= set(source.bands) and "ndvi" not in source.bands:
         lines.append('indices = ["ndvi"]')
     tables = [f"[sources.{name}.bands]", *(f'{band} = "{column}"' for band, column in layout.bands[key].items())]
     remarks = [f"source '{name}': check {unit.doubt} ({unit.why})"] if unit.doubt else []

@@ -25,6 +25,13 @@ class Chips:
     """(N,) number of the site; None with one site."""
     trust: NDArray[np.float64] | None = None
     """(N,) probability with which a training sample takes part in an epoch, or in the fit of a model; None: all take part."""
+    ground: NDArray[Any] | None = None
+    """(N,) number of the sampling unit where polygons of several sites are at one place; None: each polygon is a unit."""
+
+    @property
+    def unit(self) -> NDArray[Any]:
+        """(N,) number that samples have in common which must not be trained on and held out at once."""
+        return self.polygon if self.ground is None else self.ground
 
     def trusted(self, members: NDArray[np.int64], generator: np.random.Generator) -> NDArray[np.int64]:
         """Return those of the training samples `members` that take part; a class keeps one sample at least."""

@@ -3,7 +3,6 @@
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -12,9 +11,10 @@ from numpy.typing import NDArray
 from bocage.disk import artefact
 from bocage.errors import SamplesError
 from bocage.legend import Legend
+from bocage.samples.ground import APART, origins, positions_in, shared_units
 from bocage.samples.make import Usable, assembled, changed, in_table, notes_on_classes
 from bocage.samples.rare import drop_rare
-from bocage.samples.rasterise import Pixels
+from bocage.samples.rasterise import joined_pixels
 from bocage.samples.reference import Rejection
 from bocage.samples.samples import Labelled, Samples, Survey
 from bocage.samples.sites import SiteCuts
@@ -22,12 +22,13 @@ from bocage.samples.split import Split
 from bocage.scene import Scene
 from bocage.words import Note
 
-APART = 1e8
-"""Distance between the origins of two sites, in metres: their blocks, buffers and nearest neighbours do not meet."""
-
 
 def join_samples(sites: Mapping[str, Usable], legend: Legend, split: Split) -> Samples:
-    """Return the samples of several sites as one data set, with polygon and block numbers of their own for each site.
+    """Return the samples of several sites as one data set, with polygon numbers of their own for each site.
+
+    Where sites share ground, such as two years of one place, polygons at one place are one sampling unit, and blocks are the
+    same: a field that is tested in one year trains in no other. If one site is left out at a time, this does not hold: fields of
+    other years train, as for a user who maps a new year.
 
     Raises
     ------
@@ -42,7 +43,7 @@ def join_samples(sites: Mapping[str, Usable], legend: Legend, split: Split) -> S
     site = np.concatenate([np.full(len(u.found.pixels), k, np.int16) for k, u in enumerate(sites.values())])
     within = np.concatenate([np.arange(len(u.found.pixels)) for u in sites.values()])
     parts = [usable.found for usable in sites.values()]
-    found = _labelled(parts, _firsts(parts))
+    found, ground = _labelled(parts, _firsts(parts), split)
     keep, legend, dropped = drop_rare(found.pixels, legend, split, purposive=found.trains_only)
     kept = np.flatnonzero(keep)
     assert found.place is not None
@@ -54,15 +55,18 @@ def join_samples(sites: Mapping[str, Usable], legend: Legend, split: Split) -> S
         )
         for name in names
     }
-    samples = _at_sites(assembled(legend, split, found, cuts, site[kept]), tuple(sites))
+    ground = None if ground is None else ground[kept]
+    samples = _at_sites(assembled(legend, split, found, cuts, site[kept], ground), tuple(sites))
     if split.site and (empty := [name for name in sites if not samples.at(name).any()]):
         raise SamplesError(
             f"The site '{empty[0]}' has no sample of a class that is kept, so it cannot be tested alone."
         )
     rejections, notes = _told(sites)
     return replace(
-        samples, rejections=(*rejections, *dropped), notes=(*notes, *notes_on_classes(samples, dropped))
-    )  # fmt: skip
+        samples,
+        rejections=(*rejections, *dropped),
+        notes=(*notes, *_shared(samples), *notes_on_classes(samples, dropped)),
+    )
 
 
 def reopened_sites(sites: Mapping[str, tuple[Scene, Survey]], path: Path) -> tuple[Samples, dict[str, int]]:
@@ -89,12 +93,12 @@ def reopened_sites(sites: Mapping[str, tuple[Scene, Survey]], path: Path) -> tup
         parts.append(found)
         firsts[name] = int(own.polygon.iloc[0] - found.pixels.polygon[0]) if len(own) else 0
     survey = next(survey for _, survey in sites.values())
-    joined = _labelled(parts, list(firsts.values()))
+    joined, ground = _labelled(parts, list(firsts.values()), survey.split)
     same, legend, _ = drop_rare(joined.pixels, survey.legend, survey.split, purposive=joined.trains_only)
     if not same.all() or not np.array_equal(joined.pixels.polygon, table.polygon):
         raise changed(survey.reference, path)
     site = np.repeat(np.arange(len(parts), dtype=np.int16), [len(part.pixels) for part in parts])
-    return _at_sites(assembled(legend, survey.split, joined, {}, site), tuple(sites)), firsts
+    return _at_sites(assembled(legend, survey.split, joined, {}, site, ground), tuple(sites)), firsts
 
 
 def _at_sites(samples: Samples, names: tuple[str, ...]) -> Samples:
@@ -112,28 +116,44 @@ def _firsts(parts: list[Labelled]) -> list[int]:
     return [sum(counts[:k]) for k in range(len(counts))]
 
 
-def _labelled(parts: list[Labelled], firsts: list[int]) -> Labelled:
-    """Return the pixels of all sites; polygon numbers are those of a site plus its first, and places are far apart."""
+def _labelled(parts: list[Labelled], firsts: list[int], split: Split) -> tuple[Labelled, NDArray[np.int32] | None]:
+    """Return the pixels of all sites, and their sampling units if sites share ground and the split is to respect it.
+
+    Polygon numbers are those of a site plus its first. Places are far apart, except at sites that share ground.
+    """
     pixels, folds, places, purposive = [], [], [], []
+    grids = [found.grid for found in parts if found.grid is not None]
+    if len(grids) < len(parts):
+        raise SamplesError(
+            "A recipe with several sites takes imagery, not tables of samples. Write a recipe for each table."
+        )
+    first_sites = origins(grids)
     for k, (found, first) in enumerate(zip(parts, firsts, strict=True)):
-        if found.place is None:
-            raise SamplesError(
-                "A recipe with several sites takes imagery, not tables of samples. Write a recipe for each table."
-            )
         pixels.append(replace(found.pixels, polygon=found.pixels.polygon + np.int32(first)))
         folds.append(found.folds.set_axis(found.folds.index + first) if len(found.folds) else found.folds)
         purposive.append(found.purposive.set_axis(found.purposive.index + first))
-        places.append(found.place + np.array([0.0, APART * k]))
+        places.append(positions_in(grids[first_sites[k]], grids[k], found.pixels.row, found.pixels.column))
     fold = pd.concat([one for one in folds if len(one)]) if any(map(len, folds)) else pd.Series(dtype=str)
     alone = pd.concat([one for one in purposive if len(one)]) if any(map(len, purposive)) else pd.Series(dtype=bool)
-    return Labelled(_concatenated(pixels), (), (), fold, np.concatenate(places), purposive=alone)
+    whole, position = joined_pixels(pixels), np.concatenate(places)
+    site = np.repeat(np.arange(len(parts)), [len(part) for part in pixels])
+    origin = np.array(first_sites)[site]
+    pixel = np.array([grid.metres for grid in grids])[origin]
+    place = position * pixel * (-1, 1) + np.stack([np.zeros(len(origin)), APART * origin], 1)
+    joined = Labelled(whole, (), (), fold, place, purposive=alone)
+    if split.site or len(set(first_sites)) == len(parts):
+        return joined, None
+    return joined, shared_units(position, origin, site, whole.polygon)
 
 
-def _concatenated(parts: list[Pixels]) -> Pixels:
-    def column(name: str) -> NDArray[Any]:
-        return np.concatenate([getattr(part, name) for part in parts])
-
-    return Pixels(column("row"), column("column"), column("label"), column("polygon"))
+def _shared(samples: Samples) -> list[Note]:
+    """Return the note on polygons of several sites at one place; no note if there is none, or if single pixels are drawn."""
+    if samples.ground is None or samples.split.unit == "pixel":
+        return []
+    pairs = np.unique(np.stack([samples.ground, samples.polygon], 1), axis=0)
+    _, unit, count = np.unique(pairs[:, 0], return_inverse=True, return_counts=True)
+    n = int((count[unit] > 1).sum())
+    return [Note.of("shared_ground", n=n)] if n else []
 
 
 def _told(sites: Mapping[str, Usable]) -> tuple[list[Rejection], list[Note]]:

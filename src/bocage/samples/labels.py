@@ -3,7 +3,7 @@
 import itertools
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import geopandas as gpd
@@ -22,6 +22,7 @@ from bocage.samples.label_field import (
     year_in,
 )
 from bocage.samples.postgis import POSTGIS
+from bocage.samples.raster import CODE, names_raster
 from bocage.samples.reference import Reference, check_field, read_features
 from bocage.samples.shapes import POINTS
 from bocage.samples.tabular import TABLES
@@ -130,6 +131,28 @@ class Labels:
         pairs = self.frame[[self.reference.label, field]].drop_duplicates()
         return bool(pairs.nunique(dropna=False).eq(len(pairs)).all())
 
+    def repeated_ids(self) -> dict[str, frozenset[str]]:
+        """Return the fields whose values may identify samples with a row per date → the values as text.
+
+        Each value has one label and several rows, and there are more values than classes.
+        """
+        label = self.frame[self.reference.label].map(plain)
+        found = {}
+        for field in self.fields:
+            values = self.frame[field]
+            if field == self.reference.label or values.isna().any() or values.is_unique:
+                continue
+            if values.nunique() > 2 * len(self.classes) and bool((label.groupby(values).nunique() == 1).all()):
+                found[field] = frozenset(texts(values))
+        return found
+
+    def one_each(self, field: str) -> "Labels":
+        """Return the labels with one row for each value of a field."""
+        frame = self.frame[~texts(self.frame[field]).duplicated()]
+        found = frame[self.reference.label].map(plain).value_counts()
+        counts = (sum(int(found.get(plain(v), 0)) for v in c.values or (c.code,)) for c in self.classes)
+        return replace(self, frame=frame, counts=tuple(counts))
+
     def ids(self) -> dict[str, frozenset[str]]:
         """Return the fields whose values identify a feature → the values as text."""
         unique = [f for f in self.fields if self.frame[f].notna().all() and self.frame[f].is_unique]
@@ -153,7 +176,7 @@ def read_labels(path: Path, label: str = "", layer: str = "") -> Labels:
     if label:
         check_field(frame, label, Reference(path, label))
     else:
-        label = guessed(frame, path)
+        label = CODE if names_raster(path) else guessed(frame, path)
     found = frame[label].map(plain)
     counts = found[found != ""].value_counts()
     if not len(counts):

@@ -46,7 +46,7 @@ def make_samples(scene: Scene, survey: Survey, needs: Needs, folder: Path, progr
     tested, alone = is_tested(usable.found.pixels, usable.found.tested), usable.found.trains_only
     kept, legend, dropped = drop_rare(usable.found.pixels, survey.legend, survey.split, tested, alone)
     usable = usable.take(np.flatnonzero(kept))
-    samples = assembled(legend, survey.split, usable.found, usable.cuts)
+    samples = assembled(legend, survey.split, usable.found, usable.cuts, ground=usable.found.ground)
     notes = (*usable.found.notes, *notes_on_classes(samples, dropped))
     return replace(samples, rejections=(*usable.found.rejections, *dropped), notes=notes)
 
@@ -67,7 +67,7 @@ def reopened(scene: Scene, survey: Survey, path: Path) -> Samples:
         same, legend, _ = drop_rare(found.pixels, survey.legend, survey.split, tested, found.trains_only)
     if found is None or not same.all():
         raise changed(survey.reference, path)
-    return assembled(legend, survey.split, found, {})
+    return assembled(legend, survey.split, found, {}, ground=found.ground)
 
 
 def in_table(scene: Scene, survey: Survey, table: pd.DataFrame) -> Labelled | None:
@@ -218,14 +218,19 @@ def assembled(
     found: Labelled,
     cuts: Mapping[str, Cut | SiteCuts],
     site: NDArray[np.int16] | None = None,
+    ground: NDArray[np.int32] | None = None,
 ) -> Samples:
-    """Return the samples of labelled pixels, with their blocks and folds; `site` is the number of their site."""
+    """Return the samples of labelled pixels, with their blocks and folds.
+
+    `site` is the number of their site, `ground` that of their sampling unit if sites share ground.
+    """
     pixels = found.pixels
     block, alone = _blocks(pixels, found.place, split), found.trains_only
     weight = None if found.weights.empty else found.weights.reindex(pixels.polygon).to_numpy(np.float64)
     fold, names = _numbered(pixels, found.folds)
     if split.folds:
-        fold = _dealt(Units(pixels.label, pixels.polygon, block, found.place, site=site, purposive=alone), split)
+        units = Units(pixels.label, pixels.polygon, block, found.place, site=site, purposive=alone, ground=ground)
+        fold = _dealt(units, split)
         names = tuple(str(k + 1) for k in range(split.folds))
     label, tested = positions(pixels.label), is_tested(pixels, found.tested)
     if tested is not None:
@@ -248,6 +253,7 @@ def assembled(
         reserved_classes(label, pixels.polygon, split, tested, alone),
         site,
         purposive=alone,
+        ground=ground,
     )
 
 
@@ -298,7 +304,9 @@ def labelled(scene: Scene, survey: Survey) -> Labelled:
     folds, weights = folds_of(parts.table, split.fold), weights_of(drawn, reference.weight)
     everything = (*rejections, *parts.rejections, *more)
     told = (*notes, *parts.notes, *notes_on_purposive(purposive, reference))
-    return Labelled(pixels, everything, told, folds, _places(pixels, scene), weights, parts.tested, purposive)
+    return Labelled(
+        pixels, everything, told, folds, _places(pixels, scene), weights, parts.tested, purposive, scene.grid
+    )
 
 
 def _places(pixels: Pixels, scene: Scene) -> NDArray[np.float64]:

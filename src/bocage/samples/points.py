@@ -9,12 +9,14 @@ from bocage.errors import SamplesError
 from bocage.grid import metres_per_unit
 from bocage.legend import Legend
 from bocage.samples.fixed import fixed_parts
+from bocage.samples.ground import coinciding
 from bocage.samples.purposive import check_untested, notes_on_purposive, purposive_of
 from bocage.samples.rasterise import Pixels
 from bocage.samples.reference import Reference, Rejection, column_of, labelled_features, unlabelled
 from bocage.samples.samples import Labelled
 from bocage.samples.split import Split
 from bocage.sources.table import texts
+from bocage.words import Note
 
 
 def label_rows(reference: Reference, ids: tuple[str, ...], legend: Legend, split: Split) -> Labelled:
@@ -34,11 +36,12 @@ def label_rows(reference: Reference, ids: tuple[str, ...], legend: Legend, split
     notes = unlabelled(rejections)
     sample_ids = texts(table[column_of(reference.sample_id)])
     twice = sample_ids.duplicated()
-    if twice.any():
+    if twice.any() and (differ := table.label.groupby(sample_ids).transform("nunique") > 1).any():
         raise SamplesError(
-            f"{reference.shown}: {int(twice.sum())} features repeat a sample id (first: {sample_ids[twice].iloc[0]}). Keep one "
-            "feature for each id."
+            f"{reference.shown}: {int((differ & twice).sum())} features repeat a sample id with another label (first: "
+            f"{sample_ids[differ].iloc[0]}). Keep one feature for each id."
         )
+    table, sample_ids = table[~twice], sample_ids[~twice]  # a table with a row per date repeats the label
     rows = pd.Series(np.arange(len(ids)), index=list(ids)).reindex(sample_ids).to_numpy()
     without = np.isnan(rows)
     for label, n in table.label[without].value_counts().items():
@@ -63,7 +66,11 @@ def label_rows(reference: Reference, ids: tuple[str, ...], legend: Legend, split
         (*notes, *parts.notes, *notes_on_purposive(purposive, reference)),
     )
     folds, place = folds_of(table, split.fold), _places(table)
-    return Labelled(pixels, everything, told, folds, place, tested=parts.tested, purposive=purposive)
+    ground = coinciding(place, pixels.polygon)
+    if ground is not None:
+        n = len(pixels) - int((np.bincount(ground) == 1).sum())
+        told = (*told, Note.of("same_place", n=n))
+    return Labelled(pixels, everything, told, folds, place, tested=parts.tested, purposive=purposive, ground=ground)
 
 
 def _places(table: gpd.GeoDataFrame) -> NDArray[np.float64] | None:

@@ -1,5 +1,6 @@
 """Polygons → labelled pixels: a pixel belongs to the polygon that contains its centre."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -34,6 +35,15 @@ class Pixels:
 
     def __len__(self) -> int:
         return len(self.row)
+
+
+def joined_pixels(parts: Sequence[Pixels]) -> Pixels:
+    """Return the pixels of several parts, one after the other, with their numbers as they are."""
+
+    def column(name: str) -> NDArray[Any]:
+        return np.concatenate([getattr(part, name) for part in parts])
+
+    return Pixels(column("row"), column("column"), column("label"), column("polygon"))
 
 
 def rasterise(table: gpd.GeoDataFrame, grid: Grid, legend: Legend) -> tuple[Pixels, list[Rejection]]:

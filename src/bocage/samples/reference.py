@@ -3,6 +3,8 @@
 A point stands for the pixel of the map that contains it.
 """
 
+import sqlite3
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -10,22 +12,24 @@ from typing import Annotated, Any, Literal
 import geopandas as gpd
 import numpy as np
 import pandas as pd
+from pandas.api.types import is_numeric_dtype
 from pyproj import CRS
 from pyproj.exceptions import CRSError, ProjError
 from shapely import Polygon
 
 from bocage.disk import digest_of
 from bocage.errors import SamplesError
-from bocage.grid import Grid
+from bocage.grid import Grid, name_of
 from bocage.legend import Legend, plain
 from bocage.ranges import VALUE, Range, check_ranges
 from bocage.redaction import redacted_address
 from bocage.samples.postgis import POSTGIS, read_table
+from bocage.samples.raster import features_in_raster, names_raster
 from bocage.samples.shapes import POINTS, pixels_of, polygons_in, shrunk
 from bocage.samples.tabular import TABLES, features_of
 from bocage.samples.vector import features_in
 from bocage.shelf import did_you_mean
-from bocage.sources.raster import fingerprint
+from bocage.sources.raster import fingerprint, inspect
 from bocage.vectorfile import vector_files
 from bocage.words import Note
 
@@ -58,10 +62,10 @@ class Reference:
     """Location and fields of the reference polygons."""
 
     path: Path | str
-    """Vector file in any OGR format; CSV or Parquet table with coordinates; or a PostGIS database
+    """Vector file in any OGR format; CSV or Parquet table with coordinates; raster of class codes; or a PostGIS database
     ``postgresql://user@host/base`` (``pip install bocage[postgis]``)."""
     label: str
-    """Field that contains the class label."""
+    """Field that contains the class label; ``code`` for a raster."""
     polygon_id: str = ""
     """Field with a polygon identifier, for surveyed fields that consist of several features; empty: each feature is a
     separate polygon, and so is a feature without identifier."""
@@ -75,7 +79,10 @@ class Reference:
     Purposive polygons are used for training only: they are in no test and no validation part, and in no estimate of areas.
     Empty: no polygon is purposive."""
     layer: str = ""
-    """Layer of the file, or ``schema.table`` of the database; empty: the only layer of the file that has geometries."""
+    """Layer of the file, ``schema.table`` of the database, or number of the band of a raster; empty: the only layer of the file
+    that has geometries, or the only band."""
+    where: str = ""
+    """SQL condition on the fields that selects features, in the dialect of SQLite, for example ``year = 2022``; empty: all."""
     geometry: tuple[str, ...] = ()
     """Columns of a table: one with geometries as WKT, or two with x and y; empty: recognised by names such as ``wkt``, ``lon``
     and ``lat``, ``x`` and ``y``."""
@@ -114,7 +121,10 @@ class Reference:
     @property
     def files(self) -> list[Path]:
         """The files that the polygons are read from; none for a database."""
-        return [] if POSTGIS.match(str(self.path)) else vector_files(Path(self.path))
+        if POSTGIS.match(str(self.path)):
+            return []
+        path = Path(self.path)
+        return list(inspect(path).files) if names_raster(path) and path.is_file() else vector_files(path)
 
 
 @dataclass(frozen=True)
@@ -232,7 +242,7 @@ def usable_polygons(
             f"{reference.shown}: no coordinate reference system. Set [reference] crs, or assign a CRS with ogr2ogr -a_srs."
         )
     if table.crs != grid.crs.proj:
-        notes.append(Note.of("reference_reprojected", there=_crs_name(table.crs), here=grid.crs_name))
+        notes.append(Note.of("reference_reprojected", there=name_of(table.crs), here=grid.crs_name))
         table = _reprojected(table, reference, grid)
     table, rejections = _usable(table, legend, grid, reference)
     return table.reset_index(drop=True), rejections, notes
@@ -268,10 +278,38 @@ def read_features(reference: Reference) -> gpd.GeoDataFrame:
         ) from error
     if not len(frame):
         raise SamplesError(f"{text} contains no polygon{' in layer ' + reference.layer if reference.layer else ''}.")
-    return frame
+    return _selected(frame, reference) if reference.where else frame
+
+
+def _selected(frame: gpd.GeoDataFrame, reference: Reference) -> gpd.GeoDataFrame:
+    """Return the features that meet the condition of the reference. Dates are compared as texts in ISO 8601.
+
+    Raises
+    ------
+    SamplesError
+        The condition is no SQL condition on the fields, or no feature meets it.
+    """
+    fields = pd.DataFrame(frame.drop(columns=frame.geometry.name)).reset_index(drop=True)
+    known = {name: values if is_numeric_dtype(values) else values.map(plain) for name, values in fields.items()}
+    with closing(sqlite3.connect(":memory:")) as memory:
+        pd.DataFrame(known, index=fields.index).to_sql("features", memory, index_label="number of the feature")
+        try:
+            found = memory.execute(f'SELECT "number of the feature" FROM features WHERE ({reference.where})').fetchall()
+        except sqlite3.Error as error:
+            raise SamplesError(
+                f"{reference.shown}: the condition [reference] where = {reference.where!r} cannot be used: {error}. Its fields "
+                f"are: {', '.join(map(str, fields))}. Write texts in single quotes."
+            ) from error
+    if not found:
+        raise SamplesError(
+            f"{reference.shown}: no feature meets the condition [reference] where = {reference.where!r}."
+        )
+    return frame.iloc[sorted(number for (number,) in found)].reset_index(drop=True)
 
 
 def _features(text: str, reference: Reference) -> gpd.GeoDataFrame:
+    if names_raster(text):
+        return features_in_raster(Path(text), reference.layer)
     if Path(text).suffix.lower() in TABLES:
         return features_of(Path(text), reference.geometry)
     return features_in(Path(text), reference.layer)
@@ -289,7 +327,7 @@ def _with_crs(frame: gpd.GeoDataFrame, reference: Reference) -> gpd.GeoDataFrame
         return frame
     if frame.crs is not None and frame.crs != CRS.from_user_input(reference.crs):
         raise SamplesError(
-            f"{reference.shown}: its CRS is {_crs_name(frame.crs)}, but [reference] crs is {reference.crs}. Remove crs, or "
+            f"{reference.shown}: its CRS is {name_of(frame.crs)}, but [reference] crs is {reference.crs}. Remove crs, or "
             "correct the CRS of the file with ogr2ogr -a_srs."
         )
     return frame if frame.crs is not None else frame.set_crs(reference.crs)
@@ -309,7 +347,7 @@ def _check_degrees(table: gpd.GeoDataFrame, reference: Reference) -> None:
     degrees = table.crs is not None and table.crs.is_geographic
     if degrees and (max(abs(west), abs(east)) > 360 or max(abs(south), abs(north)) > 90.1):
         raise SamplesError(
-            f"{reference.shown}: its CRS is {_crs_name(table.crs)}, in degrees, but its coordinates are no degrees (extent "
+            f"{reference.shown}: its CRS is {name_of(table.crs)}, in degrees, but its coordinates are no degrees (extent "
             f"{[round(float(b), 1) for b in (west, south, east, north)]}). Declare the true CRS with ogr2ogr -a_srs."
         )
 
@@ -326,7 +364,7 @@ def _reprojected(table: gpd.GeoDataFrame, reference: Reference, grid: Grid) -> g
         moved = table.to_crs(grid.crs.to_wkt())
     except ProjError as error:
         raise SamplesError(
-            f"{reference.shown}: {_crs_name(table.crs)} cannot be transformed to {grid.crs_name}. Check the CRS of the file."
+            f"{reference.shown}: {name_of(table.crs)} cannot be transformed to {grid.crs_name}. Check the CRS of the file."
         ) from error
     nowhere = np.isinf(moved.bounds.to_numpy()).any(1)
     return moved.set_geometry(moved.geometry.where(~nowhere, Polygon()))
@@ -339,6 +377,10 @@ def fingerprint_reference(reference: Reference) -> str:
         frame = read_features(reference)
         values = frame.drop(columns=frame.geometry.name).astype(str).to_csv(index=False)
         return digest_of(values.encode(), *frame.geometry.to_wkb())
+    if names_raster(text):
+        return (
+            digest_of("".join(fingerprint(file) for file in reference.files).encode()) if reference.files else "missing"
+        )
     return fingerprint_vector(Path(text))
 
 
@@ -361,11 +403,6 @@ def check_field(frame: gpd.GeoDataFrame, name: str, reference: Reference) -> Non
         raise SamplesError(
             f"{reference.shown} has no field '{name}'.{did_you_mean(name, fields)} The fields are: {', '.join(fields)}."
         )
-
-
-def _crs_name(crs: Any) -> str:
-    epsg = crs.to_epsg()
-    return f"EPSG:{epsg}" if epsg else str(crs.name)
 
 
 def _numbers(frame: gpd.GeoDataFrame, reference: Reference) -> Any:

@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from bocage.grid import Grid
 from bocage.legend import Legend
 from bocage.samples.chips import Chips
 from bocage.samples.cut import Cut
@@ -70,6 +71,9 @@ class Samples:
     validation part. None: all labels are used as they are."""
     purposive: NDArray[np.bool_] | None = None
     """(N,) whether the polygon of a sample is purposive: it is used for training only. None without such a polygon."""
+    ground: NDArray[np.int32] | None = None
+    """(N,) number of the sampling unit of every sample, where polygons of several years or sites at one place are one unit.
+    None: each polygon is a unit."""
 
     @property
     def draws(self) -> int:
@@ -97,7 +101,7 @@ class Samples:
     @property
     def chips(self) -> Chips:
         """Footprints, labels and polygon numbers of the samples."""
-        return Chips(self.cuts, self.label, self.polygon, self.site, self.trust)
+        return Chips(self.cuts, self.label, self.polygon, self.site, self.trust, self.ground)
 
     def pixels(self, members: NDArray[np.int64]) -> Pixels:
         """Return the samples `members` as labelled pixels of the map's grid."""
@@ -106,7 +110,7 @@ class Samples:
     @property
     def _units(self) -> Units:
         return Units(
-            self.label, self.polygon, self.block, self.place, self.fold, self.reserved, self.site, self.purposive
+            self.label, self.polygon, self.block, self.place, self.fold, self.reserved, self.site, self.purposive, self.ground
         )  # fmt: skip
 
     def without(self, members: NDArray[np.int64]) -> list[str]:
@@ -177,6 +181,10 @@ class Labelled:
     """Whether each polygon number is in the fixed test part; empty if no field fixes the parts."""
     purposive: pd.Series = field(default_factory=lambda: pd.Series(dtype=bool))
     """Whether each polygon number is purposive; empty without a field for it."""
+    grid: Grid | None = None
+    """Grid of the rows and columns of the pixels; None for rows of a table."""
+    ground: NDArray[np.int32] | None = None
+    """(N,) number of the sampling unit where samples of several polygons are at one place; None: each polygon is a unit."""
 
     @property
     def trains_only(self) -> NDArray[np.bool_] | None:
@@ -186,4 +194,5 @@ class Labelled:
     def take(self, members: NDArray[np.int64]) -> "Labelled":
         """Return the pixels at the positions `members`."""
         place = None if self.place is None else self.place[members]
-        return replace(self, pixels=self.pixels.take(members), place=place)
+        ground = None if self.ground is None else self.ground[members]
+        return replace(self, pixels=self.pixels.take(members), place=place, ground=ground)

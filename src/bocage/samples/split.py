@@ -167,6 +167,8 @@ class Units:
     """(N,) number of the site; None with one site."""
     purposive: NDArray[np.bool_] | None = None
     """(N,) whether the polygon is purposive, and used for training only; None without such a polygon."""
+    ground: NDArray[Any] | None = None
+    """(N,) number of the sampling unit, where polygons of several sites at one place are one unit; None: each polygon is one."""
 
     @property
     def trains_only(self) -> NDArray[np.bool_]:
@@ -177,9 +179,11 @@ class Units:
         """Return the attributes of the samples at the positions `index`."""
         place = None if self.place is None else self.place[index]
         purposive = None if self.purposive is None else self.purposive[index]
-        fold, site = (None if values is None else values[index] for values in (self.fold, self.site))
+        fold, site, ground = (
+            None if values is None else values[index] for values in (self.fold, self.site, self.ground)
+        )
         parts = (self.label[index], self.polygon[index], self.block[index])
-        return Units(*parts, place, fold, self.reserved, site, purposive)
+        return Units(*parts, place, fold, self.reserved, site, purposive, ground)
 
     def strata(self, split: Split) -> NDArray[Any]:
         """Return the stratum of every sample within which sampling units are distributed, (N,).
@@ -197,7 +201,11 @@ class Units:
 
     def group(self, split: Split) -> NDArray[Any]:
         """Return the number of the sampling unit of every sample, (N,); a split keeps each unit in one part."""
-        return {"polygon": self.polygon, "block": self.block, "pixel": np.arange(len(self.label))}[split.unit]
+        if split.unit == "pixel":
+            return np.arange(len(self.label))
+        if split.unit == "block":
+            return self.block
+        return self.polygon if self.ground is None else self.ground
 
 
 def draw(units: Units, split: Split, number: int) -> Draw:

@@ -1,6 +1,7 @@
 """The cube of one source on its own grid, and the computation of a window of it."""
 
 from dataclasses import dataclass, replace
+from datetime import date
 from pathlib import Path
 
 import numpy as np
@@ -42,10 +43,14 @@ class Preparation:
     """Growing degree days as the time input of networks; default: the calendar day."""
     calendar: Calendar | None = None
     """Crop calendars that express the days of this place as the days of the training; default: the days as they are."""
+    period: tuple[date, date] | None = None
+    """First and last day of the dates that are used, for example ``[2021-09-01, 2022-08-31]``; default: all dates."""
 
     def __post_init__(self) -> None:
         if self.thermal is not None and self.calendar is not None:
             raise ValueError("'thermal' and 'calendar' both replace the days; remove one of them")
+        if self.period and self.period[1] < self.period[0]:
+            raise ValueError(f"'period' ends ({self.period[1]}) before it begins ({self.period[0]})")
         if self.resampling not in RESAMPLINGS:
             raise ValueError(f"'resampling' must be one of {', '.join(RESAMPLINGS)}; found '{self.resampling}'")
 

@@ -20,6 +20,7 @@ from bocage.sources.folders import files_below, is_archive
 from bocage.sources.pattern import matching
 from bocage.sources.products import Product, members, split, stem_of
 from bocage.sources.raster import RasterInfo, inspect, read
+from bocage.sources.series import declared_dates
 from bocage.sources.times import MONTH_NAMES, read_times
 
 SUFFIXES = (".tif", ".tiff", ".vrt", ".jp2", ".img")
@@ -48,6 +49,12 @@ QUALITY = re.compile(
 )
 MOST_CODES = 16
 """Maximum number of values of an 8-bit layer beside bands of 16 bits that is a quality layer, whatever its name."""
+DAY_OF_YEAR = re.compile(r"(?i)(?<![a-z])(doy|day_of_(the_)?year|composite_day)")
+"""File names of rasters that give the day of the year of the observation in each pixel of a composite (MODIS)."""
+DATES = ("", ".txt", ".csv", ".dat", ".tsv")
+"""Suffixes of files that may list the dates of the bands of a raster."""
+LARGEST = 1_000_000
+"""Largest size of such a file, in bytes."""
 REFERENCE = re.compile(r"(?i)(label|truth|reference|annotation|ground_?t)")
 """File names of reference rasters, which must not be used as imagery."""
 PRODUCTS = {
@@ -78,6 +85,8 @@ class Member:
     """Date of the file, or of each of its bands, as written; empty for an image without a date."""
     tile: str
     """Text at ``{tile}``."""
+    dates: str = ""
+    """File with the dates of its bands; empty if the raster gives them itself."""
 
 
 @dataclass
@@ -101,6 +110,8 @@ class Series:
 
     places: frozenset[tuple[str, str]]
     """Day (ISO 8601) and tile of every acquisition."""
+    dates: str = ""
+    """File with the dates of the bands, where the files of the variables do not give them."""
     variables: dict[str, str] = field(default_factory=dict)
     """Variable → path or pattern."""
     path: str = ""
@@ -138,13 +149,15 @@ class Found:
         return next(n for i in range(1, len(taken) + 2) if (n := name if i == 1 else f"{name}_{i}") not in taken)
 
 
-def look(folder: Path) -> Found:
-    """Return the images, series and products of a folder and its subfolders."""
+def look(folder: Path, labels: Path | None = None) -> Found:
+    """Return the images, series and products of a folder and its subfolders, without the file of the labels."""
     found = Found()
     files = files_below(folder, lambda run: found.skipped.append(f"{run}: a run or a map of Bocage, not imagery"))
     own, names = _find_products(folder, files, found)
     rasters = []
     for path in (p for p in files if p.suffix.lower() in SUFFIXES and p not in own):
+        if labels and path.samefile(labels):
+            continue
         try:
             if reason := _no_imagery(path, names):
                 found.skipped.append(f"{path}: {reason}")
@@ -155,7 +168,8 @@ def look(folder: Path) -> Found:
         except BocageError as error:
             found.skipped.append(str(error))
     groups: dict[str, list[Member]] = defaultdict(list)
-    for member in _with_tiles(folder, _with_known_dates(folder, _once(rasters, found), found)):
+    stacks = _with_dates_beside(_once(rasters, found), files, found)
+    for member in _with_tiles(folder, _with_known_dates(folder, stacks, found)):
         groups[member.pattern].append(member)
     masks = [group[0] for pattern, group in groups.items() if _is_mask(group[0])]
     for pattern, group in groups.items():
@@ -229,6 +243,8 @@ def _no_imagery(path: Path, names: set[str]) -> str:
         return "a product in the folder has a file of this name"
     if REFERENCE.search(path.stem):
         return "the file name indicates reference data, which must not be an input of the model"
+    if DAY_OF_YEAR.search(path.stem):
+        return "the file name indicates the day of the year of each pixel, which no sensor reads"
     if inspect(path).paletted and not QUALITY.search(path.stem):
         return "it has a colour table, as a map of classes has, and a map must not be an input of the model"
     return ""
@@ -287,6 +303,39 @@ def _member(folder: Path, path: Path, info: RasterInfo) -> Member:
     found = [DATE.search(text) for text in info.descriptions]
     days = tuple(m[0] for m in found if m) if all(found) and info.count > 1 else ()
     return Member(path, info, str(path), days, "")
+
+
+def _with_dates_beside(members: list[Member], files: list[Path], found: Found) -> list[Member]:
+    """Return the rasters, with dates from a text file beside them where their bands have no names and no dates.
+
+    The file is the only one in the folder of the raster with as many dates as the raster has bands.
+    """
+    unnamed = [m for m in members if not m.days and m.info.count > 1 and not any(m.info.descriptions)]
+    folders = {member.path.parent for member in unnamed}
+    lists = {path: dates for path in files if path.parent in folders and (dates := _dates_in(path))}
+    new = {}
+    for member in unnamed:
+        near = {path: dates for path, dates in lists.items() if path.parent == member.path.parent}
+        fitting = {path: dates for path, dates in near.items() if len(dates) == member.info.count}
+        if len(set(fitting.values())) == 1:
+            path, dates = next(iter(fitting.items()))
+            new[member.path] = replace(member, days=dates, dates=str(path))
+        elif fitting:
+            listed = ", ".join(path.name for path in fitting)
+            found.remarks.append(f"{member.path}: {listed} give different dates for its bands; choose one in 'dates'")
+    return [new.get(member.path, member) for member in members]
+
+
+def _dates_in(path: Path) -> tuple[str, ...]:
+    """Return the dates of a small text file that has a column of dates; none for another file."""
+    if path.suffix.lower() not in DATES or path.stat().st_size > LARGEST:
+        return ()
+    try:
+        texts = declared_dates(path)
+        read_times(texts)
+    except (SourceError, ValueError, OSError):
+        return ()
+    return tuple(text.strip() for text in texts)
 
 
 def _with_known_dates(folder: Path, members: list[Member], found: Found) -> list[Member]:
@@ -472,14 +521,14 @@ def _series_of(first: Member, places: frozenset[tuple[str, str]], variable: str,
             if is_quality
             else bool(variable) and not series.path and variable not in series.variables
         )
-        if series.places == places and free:
+        if series.places == places and series.dates == first.dates and free:
             return series
     if same and all(found.series[key].places != places for key in same):
         days = sorted(day for day, _ in places ^ found.series[same[0]].places)
         found.remarks.append(
             f"{first.pattern}: its dates differ from those of '{same[0]}' ({days[0]}): another series."
         )
-    new = found.series[found.unused(name)] = Series(places)
+    new = found.series[found.unused(name)] = Series(places, first.dates)
     return new
 
 

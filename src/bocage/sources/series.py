@@ -158,7 +158,7 @@ def _bands_of(pattern: Path, settings: Settings) -> dict[_Place, tuple[Path, int
     found: dict[_Place, tuple[Path, int]] = {}
     for match in matches:
         path, info = match.path, inspect(match.path)
-        texts = _declared_dates(settings.dates) or list(info.descriptions)
+        texts = declared_dates(settings.dates) or list(info.descriptions)
         if len(texts) != info.count:
             raise SourceError(
                 f"{path} has {info.count} band(s), but {len(texts)} date(s) are declared in 'dates'. Give a date per band."
@@ -187,7 +187,14 @@ def _dated_files(pattern: Path) -> dict[_Place, Path]:
     return {place: match.path for place, match in found.items()}
 
 
-def _declared_dates(dates: Path | tuple[str, ...]) -> list[str]:
+def declared_dates(dates: Path | tuple[str, ...]) -> list[str]:
+    """Return dates as they are written: those of a list, or those of the first column of dates of a text file.
+
+    Raises
+    ------
+    SourceError
+        The file does not exist, is no text, or has no column of dates.
+    """
     if isinstance(dates, tuple):
         return list(dates)
     try:

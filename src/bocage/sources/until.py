@@ -1,9 +1,12 @@
-"""A source as it is known on a day: a series without its later dates."""
+"""A part of the dates of a source: those of a period, or those that are known on a day."""
 
 from dataclasses import replace
+from datetime import date
 
 import numpy as np
+from numpy.typing import NDArray
 
+from bocage.errors import SourceError
 from bocage.sources.source import Readable, Source
 from bocage.sources.table import TableSource
 
@@ -27,8 +30,35 @@ def until(source: Readable, day: int) -> Readable | None:
 
     Sources of one date, and sources without dates, are returned unchanged.
     """
-    kept = source.days <= day
-    if not is_series(source) or kept.all():
+    return _kept(source, source.days <= day) if is_series(source) else source
+
+
+def within(source: Readable, period: tuple[date, date]) -> Readable:
+    """Return a source with the dates of a period only, its first and its last day included.
+
+    Raises
+    ------
+    SourceError
+        The source has no dates, or none in the period.
+    """
+    first, last = period
+    if not source.dated or not isinstance(source, Source | TableSource):
+        raise SourceError(
+            f"Source '{source.name}' has no dates of acquisition, so it takes no 'period'. Remove the setting."
+        )
+    days = source.days.astype("datetime64[D]")
+    found = _kept(source, (days >= np.datetime64(first)) & (days <= np.datetime64(last)))
+    if found is None:
+        raise SourceError(
+            f"Source '{source.name}' has no date in its 'period' from {first} to {last}: its dates are from {days[0]} to "
+            f"{days[-1]}."
+        )
+    return found
+
+
+def _kept(source: Readable, kept: NDArray[np.bool_]) -> Readable | None:
+    """Return a source with the dates of which `kept` (T,) is true; None if none is left."""
+    if kept.all():
         return source
     if not kept.any():
         return None
@@ -36,6 +66,6 @@ def until(source: Readable, day: int) -> Readable | None:
         dates = np.flatnonzero(kept)
         times = tuple(source.times[i] for i in dates)
         return replace(source, times=times, stored=source.stored[:, dates], seen=source.seen[:, dates])
-    assert isinstance(source, Source)  # no other source has several dates
+    assert isinstance(source, Source)  # no other source has dates
     chosen = {i for members, there in zip(source.dates, kept, strict=True) if there for i in members}
     return replace(source, acquisitions=tuple(a for i, a in enumerate(source.acquisitions) if i in chosen))

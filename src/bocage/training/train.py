@@ -347,7 +347,7 @@ class Trainer:
         if not trained.model.abilities.fitted:
             return
         chips = self.samples.chips
-        fold = deal(chips.label[draw.train], chips.polygon[draw.train], Split(folds=PARTS, seed=seed))
+        fold = deal(chips.label[draw.train], chips.unit[draw.train], Split(folds=PARTS, seed=seed))
         for k in range(PARTS):
             rest, out = draw.train[fold != k], draw.train[fold == k]
             out = out[np.isin(chips.label[out], chips.label[rest])]  # a class of one polygon has no model without it

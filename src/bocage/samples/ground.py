@@ -1,0 +1,106 @@
+"""Samples of two years at one place: where the pixels and polygons of sites that share ground are, and which samples coincide."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+from pyproj import Transformer
+from pyproj.exceptions import ProjError
+
+from bocage.grid import Grid
+
+APART = 1e8
+"""Distance between the origins of sites that share no ground, in metres: their blocks, buffers and nearest neighbours do not
+meet."""
+SAME = 0.5
+"""Smallest share of the pixels of the smaller of two polygons that lie in the other one, if both are the same sampling unit."""
+
+
+def origins(grids: Sequence[Grid]) -> list[int]:
+    """Return for each site the number of the first site on whose ground its map lies, which may be itself."""
+    found: list[int] = []
+    for k, grid in enumerate(grids):
+        found.append(next((j for j in range(k) if found[j] == j and _overlap(grids[j], grid)), k))
+    return found
+
+
+def positions_in(origin: Grid, grid: Grid, row: NDArray[np.int32], column: NDArray[np.int32]) -> NDArray[np.float64]:
+    """Return the pixel centres (N, 2) of a grid as rows and columns of another one, counted from its north-west corner."""
+    if grid == origin:
+        return np.stack([row + 0.5, column + 0.5], 1)
+    own, first = grid.transform, origin.transform
+    x, y = own.c + own.a * (column + 0.5), own.f + own.e * (row + 0.5)
+    if grid.crs != origin.crs:
+        x, y = Transformer.from_crs(grid.crs.proj, origin.crs.proj, always_xy=True).transform(x, y)
+    return np.stack([(y - first.f) / first.e, (x - first.c) / first.a], 1)
+
+
+def shared_units(
+    position: NDArray[np.float64], origin: NDArray[np.int64], site: NDArray[np.int64], polygon: NDArray[np.int32]
+) -> NDArray[np.int32]:
+    """Return the number of the sampling unit of each pixel, (N,): polygons of several sites on the same ground are one unit.
+
+    Two polygons are one unit if half of the pixels of the smaller one lie in the other. Neighbours that overlap at their borders
+    stay apart.
+
+    Parameters
+    ----------
+    position : (N, 2)
+        Row and column of each pixel, in pixels of the grid of its origin.
+    origin, site, polygon : (N,)
+        Number of the site whose grid gives the position, of the own site, and of the polygon: no number is at two sites.
+    """
+    from scipy.sparse import coo_array  # slow to import
+    from scipy.sparse.csgraph import connected_components
+
+    names, own = np.unique(polygon, return_inverse=True)
+    row, column = np.floor(position).astype(np.int64).T
+    cells = pd.DataFrame({"origin": origin, "row": row, "column": column, "polygon": own, "site": site})
+    cells = cells.drop_duplicates()
+    size = np.bincount(cells.polygon, minlength=len(names))
+    pairs = cells.merge(cells, on=["origin", "row", "column"])
+    pairs = pairs[pairs.site_x < pairs.site_y].groupby(["polygon_x", "polygon_y"]).size().reset_index(name="shared")
+    first, second = pairs.polygon_x.to_numpy(), pairs.polygon_y.to_numpy()
+    same = pairs.shared.to_numpy() >= SAME * np.minimum(size[first], size[second])
+    links = coo_array((np.ones(int(same.sum())), (first[same], second[same])), (len(names), len(names)))
+    unit: NDArray[np.int32] = connected_components(links, directed=False)[1].astype(np.int32)
+    return unit[own]
+
+
+def coinciding(place: NDArray[np.float64] | None, polygon: NDArray[np.int32]) -> NDArray[np.int32] | None:
+    """Return the number of the sampling unit of each sample, (N,): samples of one polygon, or at one place, are one unit.
+
+    None if no place has samples of two polygons.
+
+    Parameters
+    ----------
+    place : (N, 2)
+        Metres north and east; None if the samples have no coordinates.
+    """
+    if place is None or not len(place):
+        return None
+    spots = np.unique(np.round(place), axis=0, return_inverse=True)[1].ravel()
+    names, own = np.unique(polygon, return_inverse=True)
+    pairs = np.unique(np.stack([spots, own], 1), axis=0)
+    if len(pairs) == len(np.unique(spots)):
+        return None
+    from scipy.sparse import coo_array  # slow to import
+    from scipy.sparse.csgraph import connected_components
+
+    size = len(names) + int(spots.max()) + 1
+    links = coo_array((np.ones(len(pairs)), (pairs[:, 1], len(names) + pairs[:, 0])), (size, size))
+    return connected_components(links, directed=False)[1].astype(np.int32)[own]  # type: ignore[no-any-return]
+
+
+def _overlap(origin: Grid, grid: Grid) -> bool:
+    """Return whether the extents of two grids overlap; False where PROJ cannot compare them."""
+    west, south, east, north = grid.bounds
+    if grid.crs != origin.crs:
+        there = Transformer.from_crs(grid.crs.proj, origin.crs.proj, always_xy=True)
+        try:
+            west, south, east, north = there.transform_bounds(west, south, east, north)
+        except ProjError:
+            return False
+    west_0, south_0, east_0, north_0 = origin.bounds
+    return bool(west < east_0 and east > west_0 and south < north_0 and north > south_0)
