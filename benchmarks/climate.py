@@ -287,7 +287,27 @@ def markdown(found: Mapping[str, Any]) -> str:
             draws = found.get(stage, {}).get(model, [])
             rows += [(model, way, *_cells(draws, way, key)) for way in (draws[0] if draws else ())]
         parts.append(f"{stage}: {title}\n{table(('', '', *(f'{w:+g} °C' for w in CLIMATES)), rows)}")
-    return "\n\n".join(parts)
+    return "\n\n".join(
+        [*parts, *(f"{stage}: mean of two climates\n{_together(found.get(stage, {}))}" for stage in STAGES)]
+    )
+
+
+def _together(found: Mapping[str, Any]) -> str:
+    """Return the gain of overall accuracy over days of the year, mean of a colder and a warmer climate of each draw."""
+    rows = []
+    for model, draws in found.items():
+        for way in draws[0]:
+            cells = []
+            for step in (3.0, 1.5):
+                own, usual = (
+                    [np.mean([one[name][str(w)]["overall_accuracy"] for w in (-step, step)]) for one in draws]
+                    for name in (way, "days of the year")
+                )
+                gain, test = np.subtract(own, usual), resampled_t(own, usual, 0)
+                cells += [spread(gain, "+"), f"{test.p:.3f}", f"{(gain > 0).sum()} of {len(gain)}"]
+            rows += [(model, way, *cells)] if way != "days of the year" else []
+    heads = ("", "", "±3 °C", "p", "draws that gain", "±1.5 °C", "p", "draws that gain")
+    return table(heads, rows)
 
 
 def _cells(draws: Sequence[Mapping[str, Any]], way: str, key: str) -> list[str]:
