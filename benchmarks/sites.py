@@ -28,7 +28,7 @@ LANDS = {
     for k, year in enumerate((2021, 2022, 2023))
 }
 """Name of the site → its landscape."""
-DRAWS, TOGETHER = 2, 1300
+DRAWS, TOGETHER = 3, 1300
 """Number of draws, and of samples of an epoch."""
 FIRST, SECOND, THIRD = LANDS
 WAYS: Mapping[str, tuple[str, ...]] = {
