@@ -1,5 +1,8 @@
+import datetime
+
 import geopandas as gpd
 import numpy as np
+import pandas as pd
 import pytest
 import rasterio
 from affine import Affine
@@ -10,7 +13,9 @@ from bocage.grid import Grid
 from bocage.legend import read_csv
 from bocage.recipe import read_recipe
 from bocage.run import open_scene
+from bocage.scene.thermal import Thermal
 from bocage.simulate import LEGEND, Simulation, simulate
+from bocage.simulate.climate import gathered, normal_climate, stages, temperature, write_temperatures
 from bocage.simulate.landscape import World, ground_at
 from bocage.simulate.noise import fractal, normal, uniform
 from bocage.simulate.polygons import write_polygons
@@ -152,6 +157,8 @@ def test_noise_is_a_function_of_location():
 def test_invalid_simulations_are_refused(tmp_path, land):
     with pytest.raises(BocageError, match="at least 64"):
         Simulation(height=10)
+    with pytest.raises(BocageError, match="'warmth' must be at least -10 and at most 10; found 30"):
+        Simulation(warmth=30.0)
     with pytest.raises(BocageError, match="Unknown sensor"):
         Simulation(sensors=("radar",))
     with pytest.raises(BocageError, match="is not empty"):
@@ -179,3 +186,65 @@ def test_a_landscape_of_two_seasons_has_regions_and_a_recipe(tmp_path):
     assert scene.cubes["regions"].bands == ("east", "west")
     assert valid.all()
     assert values[0, 0, 0, 15] == pytest.approx(0.5 + (155 - 203 * 0.75) / 200)
+
+
+def since(year, month, day):
+    return (datetime.date(year, month, day) - datetime.date(1970, 1, 1)).days
+
+
+def test_without_a_warmth_crops_follow_the_day_of_the_year(land):
+    assert stages(World(), 98).tolist() == [98.0] * 14
+    assert not (land / "temperature.csv").exists()
+
+
+def test_a_stage_has_the_degree_days_of_the_written_temperatures(tmp_path):
+    """The simulation and thermal time count alike: base 8 °C is that of maize (2 and 3), and not that of the others."""
+    world = World(warmth=3.0)
+    write_temperatures(world, tmp_path / "temperature.csv")
+    usual = gathered(normal_climate(np.arange(1, 367)), 8.0)
+    for date in (datetime.date(2022, 2, 10), datetime.date(2022, 4, 20), datetime.date(2022, 7, 1)):
+        day = since(date.year, date.month, date.day)
+        thermal = Thermal(tmp_path / "temperature.csv", base=8.0, degrees=10.0).days(np.array([day], np.int32))
+        found = stages(world, date.timetuple().tm_yday)
+        assert thermal[0] - since(2022, 1, 1) == pytest.approx(
+            np.interp(found[2], np.arange(1, 367), usual) / 10, abs=1
+        )
+        assert found[1] > found[2] == found[3] > found[6]
+
+
+def test_a_warm_year_is_early_and_a_cold_year_late():
+    x, y = np.meshgrid(np.arange(0, 3000, 12.0), np.arange(0, 1500, 12.0))
+    cold, usual, warm = (World(warmth=warmth) for warmth in (-3.0, 0.0, 3.0))
+    ground = ground_at(usual, x, y)
+    late, cane = ground.code == 3, ground.code == 1
+    before = [cover(world, ground, 95)[late].mean() for world in (cold, usual, warm)]
+    after = [cover(world, ground, 160)[late].mean() for world in (cold, usual, warm)]
+    assert before[0] + 0.1 < before[1] < before[2] - 0.1
+    assert after[0] - 0.1 > after[1] > after[2] + 0.1
+    assert np.abs(cover(World(), ground, 100) - cover(usual, ground, 100)).max() < 0.2, (
+        "a normal year has its weather only"
+    )
+    cut = [
+        np.corrcoef(cover(world, ground, 300)[cane], cover(World(), ground, 300)[cane])[0, 1] for world in (cold, warm)
+    ]
+    assert min(cut) > 0.95, "cane is cut on the same days"
+
+
+def test_temperatures_have_the_climate_of_the_normal_year():
+    days = np.arange(since(1980, 1, 1), since(2020, 1, 1))
+    found = temperature(World(warmth=2.0), days)
+    of_year = (days - days.astype("datetime64[D]").astype("datetime64[Y]").astype("datetime64[D]").astype(int)) + 1
+    residual = found - normal_climate(of_year) - 2.0
+    assert residual.mean() == pytest.approx(0, abs=0.1)
+    assert residual.std() == pytest.approx(1.5, abs=0.05)
+    assert np.corrcoef(residual[1:], residual[:-1])[0, 1] == pytest.approx(0.7, abs=0.03)
+    assert np.array_equal(temperature(World(), days[40:60]), temperature(World(year=2023), days)[40:60]), "years agree"
+
+
+def test_a_warmth_adds_the_table_of_temperatures(tmp_path):
+    options = ["--height", "100", "--width", "100", "--polygons", "2", "--sensor", "s1", "--no-recipes"]
+    assert main(["simulate", str(tmp_path / "land"), *options, "--warmth", "-1.5"]) == 0
+    table = pd.read_csv(tmp_path / "land/temperature.csv")
+    assert (table.date.iloc[0], table.date.iloc[-1], len(table)) == ("2021-01-01", "2022-12-31", 730)
+    days = np.arange(since(2021, 1, 1), since(2023, 1, 1))
+    assert table.temperature.to_numpy() == pytest.approx(temperature(World(warmth=-1.5), days), abs=0.051)

@@ -163,6 +163,12 @@ def plan(recipe: Path, out: Path | None, workers: tuple[int, ...], as_json: bool
 @click.option(
     "--delay", default=0, show_default=True, help="Days by which the season is later in the eastern half (two regions)."
 )
+@click.option(
+    "--warmth",
+    type=float,
+    help="Temperature of the year minus the normal temperature, °C: crops follow growing degree days, and the daily temperatures "
+    "are written to temperature.csv [default: crops follow the day of the year].",
+)
 @click.option("--polygons", default=24, show_default=True, help="Maximum number of reference polygons of each class.")
 @click.option(
     "--sensor",
@@ -192,6 +198,7 @@ def simulate(folder: Path, recipes: bool, sensors: tuple[str, ...], formats: tup
     Examples:
       bocage simulate landscape/
       bocage simulate next_year/ --year 2023
+      bocage simulate warm_year/ --year 2023 --warmth 3
       bocage simulate products/ --format theia --format spot67 --format s1tiling
       bocage simulate large/ --height 4812 --width 5608 --sensor vhr
     """

@@ -11,6 +11,7 @@ from bocage.disk import digest, in_order
 from bocage.errors import SourceError
 from bocage.grid import Grid, Ratio, Window
 from bocage.scene import store
+from bocage.scene.calendar import Calendar
 from bocage.scene.gaps import Fill
 from bocage.scene.indices import INDICES, bands_of
 from bocage.scene.speckle import Speckle
@@ -40,14 +41,23 @@ class Preparation:
     """Nesting in the map grid; default: the whole-number ratio nearest to the ratio of the ground sampling distances."""
     thermal: Thermal | None = None
     """Growing degree days as the time input of networks; default: the calendar day."""
+    calendar: Calendar | None = None
+    """Crop calendars that express the days of this place as the days of the training; default: the days as they are."""
     period: tuple[date, date] | None = None
     """First and last day of the dates that are used, for example ``[2021-09-01, 2022-08-31]``; default: all dates."""
 
     def __post_init__(self) -> None:
+        if self.thermal is not None and self.calendar is not None:
+            raise ValueError("'thermal' and 'calendar' both replace the days; remove one of them")
         if self.period and self.period[1] < self.period[0]:
             raise ValueError(f"'period' ends ({self.period[1]}) before it begins ({self.period[0]})")
         if self.resampling not in RESAMPLINGS:
             raise ValueError(f"'resampling' must be one of {', '.join(RESAMPLINGS)}; found '{self.resampling}'")
+
+    @property
+    def tables(self) -> tuple[Path, ...]:
+        """Tables of temperatures or crop calendars that the days depend on."""
+        return self.calendar.tables if self.calendar else (self.thermal.temperature,) if self.thermal else ()
 
 
 @dataclass(frozen=True)
@@ -103,21 +113,39 @@ class Cube:
     def clock(self) -> NDArray[np.int32]:
         """Days that networks use as time input, int32 (time,): calendar days, thermal days, or years before the map.
 
+        With crop calendars, the calendar days are those of the training. Regular dates of gap filling are so already.
+
         Raises
         ------
         SceneError
-            The table of temperatures lacks some days.
+            The table of temperatures lacks some days, or the crop calendars cannot be used.
         """
         if isinstance(self.source, HistorySource):
             return self.source.clock
         thermal = self.preparation.thermal
-        return self.days if thermal is None or not self.source.dated else thermal.days(self.days)
+        if thermal is not None and self.source.dated:
+            return thermal.days(self.days)
+        return self._of_training if self.preparation.fill is None else self.days
+
+    def check_days(self) -> None:
+        """Check the tables that the days depend on.
+
+        Raises
+        ------
+        SceneError
+            The table of temperatures lacks some days, or the crop calendars cannot be used.
+        """
+        _ = self.clock, self._of_training
+
+    @property
+    def _of_training(self) -> NDArray[np.int32]:
+        """Days of the acquisitions, with crop calendars as days of the training."""
+        calendar = self.preparation.calendar
+        return self.source.days if calendar is None or not self.source.dated else calendar.days(self.source.days)
 
     def fingerprints(self, members: tuple[int, ...] | None = None) -> dict[str, str]:
-        """Return file path to digest, for all acquisitions or those at the positions `members`, with the temperature table."""
-        thermal = self.preparation.thermal
-        found = self.source.fingerprints(members)
-        return found | ({str(thermal.temperature): fingerprint(thermal.temperature)} if thermal else {})
+        """Return file path to digest, for all acquisitions or those at the positions `members`, with the tables of the days."""
+        return self.source.fingerprints(members) | {str(path): fingerprint(path) for path in self.preparation.tables}
 
     @property
     def by_date(self) -> bool:
@@ -127,11 +155,10 @@ class Cube:
 
     def shared(self, members: tuple[int, ...]) -> str:
         """Return the digest of what all dates of a window depend on, given the acquisitions that touch it."""
-        thermal = self.preparation.thermal
-        table = fingerprint(thermal.temperature) if thermal else ""
+        tables = "".join(fingerprint(path) for path in self.preparation.tables)
         if self.by_date:
-            return digest(table)
-        return digest(table, self.source.described, members, in_order(self.source.fingerprints(members)))
+            return digest(tables)
+        return digest(tables, self.source.described, members, in_order(self.source.fingerprints(members)))
 
     def acquisitions(self, members: tuple[int, ...]) -> dict[str, int]:
         """Return the digest of each acquisition, settings and content, → its position; empty if dates depend on each other."""
@@ -192,7 +219,7 @@ class Cube:
             values, valid = np.ascontiguousarray(p.speckle.apply(values, valid)[inner]), valid[inner]
         clear = valid.sum(0, dtype=np.uint16)
         if p.fill is not None:
-            values, valid = p.fill.apply(values, valid, self.source.days)
+            values, valid = p.fill.apply(values, valid, self._of_training)
         if p.indices:
             values = self._with_indices(values)
             values *= valid[:, None]

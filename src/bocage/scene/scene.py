@@ -40,7 +40,7 @@ def make_scene(grid: Grid, sources: Sequence[Readable], preparations: Mapping[st
     SourceError
         A source does not overlap the map, or lacks a band that an index needs.
     SceneError
-        Temperatures are missing that thermal days need.
+        Temperatures are missing that thermal days need, or crop calendars cannot be used.
     """
     _check_tables(sources)
     cubes: dict[str, Cube] = {}
@@ -60,7 +60,7 @@ def make_scene(grid: Grid, sources: Sequence[Readable], preparations: Mapping[st
             how = preparation.resampling
             notes.append(Note.of("warped", source.name, to=nested.resolution, ratio=per_pixel, how=how))
         cubes[source.name] = cube = Cube(source, nested, ratio, preparation)
-        _ = cube.clock  # raise an error for missing temperatures now, before any reading
+        cube.check_days()  # raise an error for missing temperatures now, before any reading
     return Scene(grid, cubes, (*notes, *_same_season(cubes)))
 
 

@@ -60,6 +60,8 @@ class World:
     """Days by which the season is later east of `border`."""
     border: float = 0.0
     """Easting of the border of the two seasons, in metres."""
+    warmth: float | None = None
+    """Temperature of the year minus the normal temperature, °C; crops follow growing degree days. None: days of the year."""
 
     @property
     def key(self) -> int:

@@ -7,6 +7,7 @@ brightness by patterns of mean 1 and equal variance, so that averages of pixels 
 import numpy as np
 from numpy.typing import NDArray
 
+from bocage.simulate.climate import stages
 from bocage.simulate.landscape import Ground, World
 from bocage.simulate.noise import Floats, normal, smooth, uniform
 
@@ -61,8 +62,10 @@ def _of_class(ground: Ground, table: dict[int, float], default: float) -> Floats
 def cover(world: World, ground: Ground, day: int) -> Floats:
     """Return the fractional vegetation cover of each point, 0 to 1, on a day of the year (1 to 366).
 
-    Sowing date and vigour vary between parcels. The year shifts the season of all parcels, the delay that of the east.
+    Sowing date and vigour vary between parcels. The year shifts the season of all parcels, the delay that of the east. In a
+    world with a warmth, growing degree days replace the day, except for the harvest of sugar cane.
     """
+    stage = stages(world, day)[ground.code]
     low, high, peak, half = (
         np.array([SEASONS.get(c, (0.0,) * 4)[k] for c in range(14)])[ground.code] for k in range(4)
     )
@@ -71,16 +74,16 @@ def cover(world: World, ground: Ground, day: int) -> Floats:
     vigour = 1 + 0.14 * ground.parcel_normal(world.key, world.year, 63)
     level = 0.06 * ground.parcel_normal(world.key, 64)
     within = 0.12 * (smooth(ground.x, ground.y, 22, world.key + 65) - 0.5)
-    season = _bell(day, peak + shift, half)
+    season = _bell(stage, peak + shift, half)
     gardens = np.isin(ground.code, (4, 5))
-    second = _bell(day, peak + shift + 90 + 60 * ground.parcel_uniform(world.key, world.year, 66), 0.6 * half)
+    second = _bell(stage, peak + shift + 90 + 60 * ground.parcel_uniform(world.key, world.year, 66), 0.6 * half)
     season = np.where(gardens, np.maximum(season, second), season)
     fraction = low + (high - low) * season * vigour + level + within
     fraction = np.where(ground.code == 1, fraction * _harvest(world, ground, day), fraction)
     return np.where(ground.code == 13, 0, np.clip(fraction, 0, 1))
 
 
-def _bell(day: int, peak: Floats, half: Floats) -> Floats:
+def _bell(day: Floats, peak: Floats, half: Floats) -> Floats:
     away = (day - peak + 182.625) % 365.25 - 182.625
     return np.asarray(np.exp(-0.5 * (away / (0.75 * half)) ** 2))
 

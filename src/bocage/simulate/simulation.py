@@ -12,6 +12,7 @@ from bocage.errors import BocageError
 from bocage.grid import Grid
 from bocage.progress import QUIET, Progress
 from bocage.ranges import Range, check_ranges
+from bocage.simulate.climate import write_temperatures
 from bocage.simulate.formats import FORMATS
 from bocage.simulate.landscape import LEGEND, World
 from bocage.simulate.polygons import write_polygons, write_regions
@@ -40,6 +41,9 @@ class Simulation:
     """Number of the region. Another region has other parcels and other class proportions."""
     delay: Annotated[int, Range(-180, 180)] = 0
     """Delay of the season in the eastern half, in days: two regions, written to ``regions.gpkg``. 0: one season."""
+    warmth: Annotated[float | None, Range(-10, 10)] = None
+    """Temperature of the year minus the normal temperature, °C. Given, crops follow growing degree days instead of days of the
+    year, and the daily temperatures are written to ``temperature.csv``."""
     polygons: Annotated[int, Range(1, 1_000_000)] = 24
     """Maximum number of reference polygons per class."""
     sensors: tuple[str, ...] = SENSORS
@@ -75,9 +79,10 @@ class Simulation:
 def simulate(settings: Simulation, folder: Path, progress: Progress = QUIET) -> int:
     """Write a simulated landscape to `folder` and return its number of reference polygons.
 
-    The folder contains ``reference.gpkg``, ``legend.csv`` and ``truth.tif``, and with a delay ``regions.gpkg``. Without formats,
-    it also contains ``vhr/{pan,ms}.tif``, ``s2/<band>.tif``, ``s2/quality.tif`` and ``s1/{vv,vh}.tif``. All values are a function
-    of location and seed: without a delay, a larger landscape of the same seed contains the smaller one.
+    The folder contains ``reference.gpkg``, ``legend.csv`` and ``truth.tif``, with a delay ``regions.gpkg``, and with a warmth
+    ``temperature.csv``. Without formats, it also contains ``vhr/{pan,ms}.tif``, ``s2/<band>.tif``, ``s2/quality.tif`` and
+    ``s1/{vv,vh}.tif``. All values are a function of location and seed: without a delay, a larger landscape of the same seed
+    contains the smaller one.
 
     Raises
     ------
@@ -88,7 +93,7 @@ def simulate(settings: Simulation, folder: Path, progress: Progress = QUIET) -> 
         raise BocageError(f"{folder} is not empty. Give a new folder.")
     folder.mkdir(parents=True, exist_ok=True)
     border = CORNER[0] + settings.width * PAN_GSD / 2
-    world = World(settings.seed, settings.year, settings.region, settings.delay, border)
+    world = World(settings.seed, settings.year, settings.region, settings.delay, border, settings.warmth)
     pan = Grid.of(CRS, Affine(PAN_GSD, 0, CORNER[0], 0, -PAN_GSD, CORNER[1]), (settings.height, settings.width))
     sides = (2 * -(-round(n * PAN_GSD * 1000) // round(2000 * S2_GSD)) for n in pan.shape)
     decametric = Grid.of(CRS, Affine(S2_GSD, 0, CORNER[0], 0, -S2_GSD, CORNER[1]), (next(sides), next(sides)))
@@ -103,6 +108,8 @@ def simulate(settings: Simulation, folder: Path, progress: Progress = QUIET) -> 
     for sensor, name in settings.deliveries.items():
         deliver(folder / sensor, name, progress)
     _write_legend(folder / "legend.csv")
+    if settings.warmth is not None:
+        write_temperatures(world, folder / "temperature.csv")
     if settings.delay:
         west, south, east, north = pan.bounds
         outer = 4 * S2_GSD  # the 10 m grid is up to two pixels larger than the PAN grid
