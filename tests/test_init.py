@@ -597,6 +597,23 @@ def test_a_table_with_a_row_per_date_can_have_the_labels(tmp_path):
         label_rows(reference, ("e", "w"), legend, recipe.split)
 
 
+def test_labels_that_are_blank_or_contradict_each_other_on_some_dates(tmp_path):
+    rows = [
+        {"id": f"p{i}", "crop": "ab"[i % 2], "date": day, "B04": i, "B08": 2 * i} for i in range(24) for day in DAYS
+    ]
+    rows[1]["crop"] = ""
+    (tmp_path / "tables").mkdir()
+    pd.DataFrame(rows).to_csv(tmp_path / "tables/all.csv", index=False)
+    _, out, _ = written(tmp_path / "tables", tmp_path / "tables/all.csv")
+    assert not check(out).has_errors
+    rows[2]["crop"] = "b"
+    pd.DataFrame(rows).to_csv(tmp_path / "tables/all.csv", index=False)
+    (tmp_path / "mine.toml").unlink(missing_ok=True)
+    out.unlink(), out.with_name("mine-forest.toml").unlink()
+    with pytest.raises(SamplesError, match="repeat a sample id with another label .first: p0"):
+        written(tmp_path / "tables", tmp_path / "tables/all.csv")
+
+
 @pytest.mark.parametrize("numbered", [True, False])
 def test_a_column_of_row_numbers_is_no_id_of_samples(tmp_path, numbered):
     rows = [

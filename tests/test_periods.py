@@ -126,11 +126,70 @@ def test_another_year_may_train_on_the_same_fields_if_it_is_left_out(tmp_path):
     assert set(samples.row[first.train]) == set(samples.row[first.test])
 
 
+def test_labels_of_one_period_choose_the_dates_of_the_images(tmp_path):
+    cube, _ = land(tmp_path)
+    path = labels(tmp_path, (("2020-09-01", "2021-09-01"),))
+    frame = geopandas.read_file(path)
+    frame.loc[0, ["from", "to"]] = ""
+    frame.to_file(path)
+    lines = write_recipe(cube, path, "crop", tmp_path / "mine.toml")
+    recipe = read_recipe(tmp_path / "mine.toml")
+    assert not recipe.sites
+    assert [str(day) for day in recipe.sources["cube"].preparation.period] == ["2020-09-01", "2021-08-31"]
+    assert recipe.reference.where
+    assert any("the labels hold from 2020-09-01 to 2021-08-31" in line for line in lines)
+    assert any("1 labels have no period" in line for line in lines)
+    assert len(read_features(recipe.reference)) == 7
+    other = labels(tmp_path, (("2001-09-01", "2002-09-01"),))
+    write_recipe(cube, other, "crop", tmp_path / "other.toml")
+    assert read_recipe(tmp_path / "other.toml").sources["cube"].preparation.period is None, (
+        "a remark, as for labels of another year"
+    )
+
+
+def test_periods_are_found_with_other_names_dates_and_blanks(tmp_path):
+    cube, path = land(tmp_path)
+    frame = geopandas.read_file(path)
+    frame.loc[[0, 9], ["from", "to"]] = ["", ""]
+    french = frame.assign(
+        **{name: frame[name].str.replace(r"(\d+)-(\d+)-(\d+)", r"\3/\2/\1", regex=True) for name in ("from", "to")}
+    )
+    french.loc[5, "to"], french.loc[6, "to"] = "31/08/2021", "20/10/2021"
+    french.rename(columns={"from": "date_debut", "to": "date_fin"}).to_file(tmp_path / "french.gpkg")
+    lines = write_recipe(cube, tmp_path / "french.gpkg", "crop", tmp_path / "mine.toml")
+    sites = read_recipe(tmp_path / "mine.toml").sites
+    assert [len(read_features(site.reference)) for site in sites] == [6, 1, 7], "31 August and 1 September are one end"
+    assert any(
+        "2 labels have no period (fields 'date_debut' and 'date_fin') and are not used" in line for line in lines
+    )
+    assert any("periods overlap" in line for line in lines)
+
+
+def test_a_stack_without_its_dates_is_said(tmp_path):
+    cube, path = land(tmp_path, DATES[1:])
+    with pytest.raises(
+        SamplesError, match="has 8 bands without dates. .*: no file has 8 dates for its bands; found timeline .7."
+    ):
+        write_recipe(cube, path, "crop", tmp_path / "mine.toml")
+    (cube / "timeline").unlink()
+    with pytest.raises(SamplesError, match="If each band is a date, write a text file with a date per band beside it"):
+        write_recipe(cube, path, "crop", tmp_path / "mine.toml")
+
+
+def test_labels_that_contradict_each_other_at_one_place_are_a_remark(tmp_path):
+    cube, path = land(tmp_path)
+    frame = geopandas.read_file(path).rename(columns={"from": "begin", "to": "finish"})
+    frame.to_file(tmp_path / "odd.gpkg")
+    lines = write_recipe(cube, tmp_path / "odd.gpkg", "crop", tmp_path / "mine.toml")
+    assert any("of 16 features on the map label no pixel: they contradict others" in line for line in lines)
+
+
 def test_labels_of_a_period_without_images_are_not_used(tmp_path):
     cube, _ = land(tmp_path)
     seasons = (("2020-09-01", "2021-08-31"), ("2015-09-01", "2016-08-31"))
     lines = write_recipe(cube, labels(tmp_path, seasons), "crop", tmp_path / "mine.toml")
-    assert [site.name for site in read_recipe(tmp_path / "mine.toml").sites] == ["2020-2021"]
+    recipe = read_recipe(tmp_path / "mine.toml")
+    assert (len(recipe.sites), len(read_features(recipe.reference))) == (0, 8)
     assert any("8 labels hold from 2015-09-01 to 2016-08-31, and no series has a date then" in line for line in lines)
     with pytest.raises(SamplesError, match="no series has a date in a period of the labels"):
         write_recipe(cube, labels(tmp_path, (seasons[1], ("2014", "2014"))), "crop", tmp_path / "other.toml")
@@ -158,8 +217,11 @@ def test_periods_have_names_and_last_days_of_their_own(texts, expected):
 @pytest.mark.parametrize(
     ("texts", "message"),
     [
-        ([("2021-05-01", "2020-05-01")], "its period ends before it begins"),
-        ([("2021-05-01", "autumn")], "cannot be read, field 'to': 'autumn' is not a date"),
+        (
+            [("2021-05-01", "2020-05-01")],
+            "1 of the labels hold from 2021-05-01 to 2020-05-01 .fields .from. and .to..: the period ends before it begins",
+        ),
+        ([("2021-05-01", "autumn")], "fields 'from' and 'to'. cannot be read: 'autumn' is not a date"),
         ([(f"{1990 + k}", f"{1990 + k}") for k in range(21)], "21 different periods"),
     ],
 )
@@ -198,8 +260,14 @@ def test_a_condition_selects_features(tmp_path):
         SamplesError, match="where = .kind = 1. cannot be used: no such column: kind. Its fields are: crop, from, to"
     ):
         read_features(replace(reference, where="kind = 1"))
-    with pytest.raises(SamplesError, match="no feature meets the condition"):
+    with pytest.raises(
+        SamplesError, match="is met by no feature. The first feature has crop = .maize., from = .2020-09-01."
+    ):
         read_features(replace(reference, where="crop = 'rice'"))
+    with pytest.raises(
+        SamplesError, match='the name "corp" in double quotes, and no field is called so. Did you mean .crop.'
+    ):
+        read_features(replace(reference, where="\"corp\" != 'maize' AND crop = '\"odd\"'"))
     with pytest.raises(SamplesError, match="cannot be used"):
         read_features(replace(reference, where="1); DROP TABLE features; --"))
 
@@ -301,3 +369,22 @@ def test_a_table_with_the_series_of_each_sample_in_its_season(tmp_path):
 def test_series_outside_of_the_period_of_their_label_are_said(tmp_path):
     with pytest.raises(SamplesError, match="Samples whose series has dates outside of it: 1"):
         write_recipe(*seasons_in_a_table(tmp_path, late=150), "crop", tmp_path / "mine.toml")
+
+
+def test_numbers_of_a_table_are_compared_as_numbers_and_days_as_days(tmp_path):
+    frame = pd.DataFrame(
+        {"area": [4, 20, 100, 7], "code": ["0110", "0120", "0110", "0130"], "lon": 0.0, "lat": 0.0, "crop": "a"}
+    )
+    frame.to_csv(tmp_path / "s.csv", index=False)
+    own = Reference(tmp_path / "s.csv", "crop")
+    assert len(read_features(replace(own, where="area > 5"))) == 3
+    assert len(read_features(replace(own, where="code LIKE '01%' AND code = '0110'"))) == 2
+    assert len(read_features(replace(own, where="  "))) == 4
+    dated = frame.assign(day=pd.to_datetime(["2010-09-01", "2011-09-01", "2010-09-01", None]))
+    geopandas.GeoDataFrame(dated, geometry=geopandas.points_from_xy(dated.lon, dated.lat), crs=4326).to_file(
+        tmp_path / "s.gpkg"
+    )
+    assert len(read_features(Reference(tmp_path / "s.gpkg", "crop", where="day = '2010-09-01'"))) == 2
+    frame.assign(Area=1).to_csv(tmp_path / "twice.csv", index=False)
+    with pytest.raises(SamplesError, match="duplicate column name: Area"):
+        read_features(Reference(tmp_path / "twice.csv", "crop", where="code = '0110'"))

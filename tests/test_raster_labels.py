@@ -64,7 +64,13 @@ def test_pixels_get_the_codes_of_the_raster_and_large_areas_are_cut(tmp_path, mo
     [
         (np.stack([CODES, CODES]), "", "has 2 bands: 1, 2. Name one by its number: layer of"),
         (CODES[None], "3", "has no band '3'. Its bands: 1"),
-        (CODES[None] + np.float32(0.5), "", "no class codes, which are whole numbers"),
+        (CODES[None] + np.float32(0.5), "", "the value 1.5 is no class code, which is a whole number up to 2147483647"),
+        (CODES[None] + np.uint32(4_000_000_000), "", "the value 4000000001 is no class code"),
+        (
+            np.where(CODES, CODES, np.float32(-3.4e38))[None],
+            "",
+            "the value -3.39.*38 is no class code.*Declare it as nodata",
+        ),
     ],
 )
 def test_rasters_that_are_no_labels_are_said(tmp_path, bands, band, message):
@@ -75,7 +81,7 @@ def test_rasters_that_are_no_labels_are_said(tmp_path, bands, band, message):
 
 def test_a_raster_that_is_too_large_or_empty_is_said(tmp_path, monkeypatch):
     path = write_raster(tmp_path / "codes.tif", CODES[None] * 0)
-    with pytest.raises(SamplesError, match="contains no polygon"):
+    with pytest.raises(SamplesError, match="contains no pixel with a class code"):
         read_features(Reference(path, "code"))
     monkeypatch.setattr(areas, "MOST", 10)
     with pytest.raises(SamplesError, match="has 4 x 5 pixels, and labels may have 10 pixels. Crop the raster"):

@@ -53,6 +53,8 @@ def test_every_problem_is_told_at_once(recipe):
         ("code = 2", "code = 1", "legend: The legend gives the code 1 to more than one class"),
         ("code = 2", "code = 0", "legend.classes.1: a class code must be between 1 and 65535"),
         ('label = "code"', "", "reference.label: Field required"),
+        ('sensor = "series"', 'sensor = "series"\nperiod = "2020"', "sources.s2.period: a list in brackets is expected"),
+        ('sensor = "series"', 'sensor = "series"\nperiod = [2021-01-01T10:00:00, 2021-12-31]', "s2.period.0: a day is expected, without"),
         ("[map]", "[map]\ndraw = 2", "map.draw: draws are numbered 0 to 1"),
         ("[map]", '[map]\nformats = ["cgo"]', "map.formats: Unknown writer 'cgo'. Did you mean 'cog'?"),
         ('indices = ["ndvi"]', 'indices = ["ndiv"]', "sources.s2.indices: Unknown index 'ndiv'. Did you mean 'ndwi' or 'ndvi'"),

@@ -22,22 +22,25 @@ from bocage.layout import RunLayout
     help="Without images: print the fields, the label field and the legend that a vector file offers; write nothing.",
 )
 @click.option("--label", default="", help="Field with the class [default: chosen from the fields of the file].")
-@click.option("--layer", default="", help="Layer of the vector file, if it has several.")
+@click.option(
+    "--layer", default="", help="Layer of the vector file, if it has several; of a raster of labels, the band."
+)
 @click.option(
     "--out", type=click.Path(path_type=Path), default=Path("recipe.toml"), show_default=True, help="Recipe to write."
 )
 def init(images: Path | None, reference: Path | None, alone: Path | None, label: str, layer: str, out: Path) -> None:
     """Write a recipe for your images and polygons.
 
-    IMAGES is a folder of images or of tables of series, REFERENCE a vector file of labelled polygons, or a table with
-    the labels of the samples. The recipe proposes a network on all sources, with the reason for each proposal as a
-    comment. A second recipe beside it, with the suffix -forest, has a random forest on the same sources and the same
-    split.
+    IMAGES is a folder of images or of tables of series, REFERENCE a vector file of labelled polygons, a raster of class
+    codes, or a table with the labels of the samples. The recipe proposes a network on all sources, with the reason for
+    each proposal as a comment. A second recipe beside it, with the suffix -forest, has a random forest on the same
+    sources and the same split.
 
     \b
     Examples:
       bocage init images/ fields.gpkg
       bocage init images/ fields.shp --label CODE --out reunion.toml
+      bocage init images/ landcover.tif --layer 2
       bocage init tables/ fields.csv
       bocage init --reference register.zip
     """

@@ -1,6 +1,7 @@
 """``bocage init``: write commented recipes for a folder of images or tables and a file of labels."""
 
 import dataclasses
+import itertools
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -43,6 +44,10 @@ FOREST = """\
 [model]
 name = "random_forest"
 """
+
+
+LOST = 0.1
+"""Share of the features that may label no pixel without a remark."""
 
 
 @dataclass
@@ -117,7 +122,7 @@ def _said(sought: Sought, out: Path, forest: Path) -> list[str]:
     kind = "samples" if sought.tables else "polygons"
     place = "" if sought.tables else f"; map grid of '{sought.like}', {grid}"
     unknown = [c.name for c in sought.candidates if c.unknown]
-    compared = [] if sought.periods else [f"  bocage compare {out}"]
+    compared = [] if len(sought.periods) > 1 else [f"  bocage compare {out}"]
     edit = [
         f'edit {out} and {forest}: write the clear values of {", ".join(unknown)} in place of "?" (the line says what was found)'
     ]
@@ -216,29 +221,59 @@ def _find_periods(sought: Sought) -> None:
     Raises
     ------
     SamplesError
-        The periods cannot be read, or no series has a date in one of them.
+        The periods cannot be read, or there are several and no series has a date in one of them.
     """
-    fields = sought.labels.period
+    labels, fields = sought.labels, sought.labels.period
     if not fields or sought.tables:
         return
-    every = periods_in(sought.labels.frame, fields)
-    for period in every:
-        if any(len(c.source.times) > 1 and in_period(c, period.first, period.last, 0) for c in sought.candidates):
-            sought.periods.append(period)
-        else:
-            sought.remarks.append(
-                f"{period.count} labels hold from {period.first} to {period.last}, and no series has a date then: they are "
-                "not used"
-            )
-    if not sought.periods:
+    every = periods_in(labels.frame, fields)
+    series = [c for c in sought.candidates if len(c.source.times) > 1]
+    imaged = [p for p in every if any(in_period(c, p.first, p.last, 0) for c in series)]
+    if not imaged and len(every) > 1:
         raise SamplesError(
-            f"{sought.labels.reference.shown}: no series has a date in a period of the labels (fields '{fields[0]}' and "
-            f"'{fields[1]}', from {every[0].first} to {every[-1].last}). Give images of these periods."
+            f"{labels.reference.shown}: no series has a date in a period of the labels (fields '{fields[0]}' and '{fields[1]}', "
+            f"from {every[0].first} to {every[-1].last}). {_undated(sought) or 'Give images of these periods.'}"
         )
-    sought.remarks.append(
-        f"each label holds for a period (fields '{fields[0]}' and '{fields[1]}'), so each of the {len(sought.periods)} periods "
-        "is a site of the recipe, with its dates. Labels at one place are in the same part of the split"
-    )
+    sought.periods = imaged
+    sought.remarks += _about_periods(labels, every, imaged)
+
+
+def _undated(sought: Sought) -> str:
+    """Return what to do about rasters whose bands may be dates; empty if there is none."""
+    stacks = [c for c in sought.candidates if not c.source.dated and len(c.source.bands) > 1]
+    said = next((remark for remark in sought.remarks if "dates for its bands" in remark), "")
+    if not stacks:
+        return ""
+    found = f"Source '{stacks[0].name}' has {len(stacks[0].source.bands)} bands without dates. "
+    return found + (f"{said}." if said else "If each band is a date, write a text file with a date per band beside it.")
+
+
+def _about_periods(labels: Labels, every: Sequence[Period], imaged: Sequence[Period]) -> list[str]:
+    """Return remarks on the periods of labels: those without images, blank ones, and those that overlap."""
+    assert labels.period
+    first, last = labels.period
+    remarks = [
+        f"{p.count} labels hold from {p.first} to {p.last}, and no series has a date then: they are not used"
+        for p in (every if imaged else ())
+        if p not in imaged
+    ]
+    blank = len(labels.frame) - sum(p.count for p in every)
+    if blank and imaged:
+        remarks.append(f"{blank} labels have no period (fields '{first}' and '{last}') and are not used")
+    twice = [f"{a.name} and {b.name}" for a, b in itertools.pairwise(imaged) if b.first <= a.last]
+    if twice:
+        remarks.append(f"periods overlap ({', '.join(twice[:3])}): check the dates in 'period' of each site")
+    if len(imaged) > 1:
+        remarks.append(
+            f"each label holds for a period (fields '{first}' and '{last}'), so each of the {len(imaged)} periods is a site of "
+            "the recipe, with the images of this period. Labels at one place are in the same part of the split"
+        )
+    elif imaged:
+        remarks.append(
+            f"the labels hold from {imaged[0].first} to {imaged[0].last} (fields '{first}' and '{last}'): 'period' chooses the "
+            "images of this time"
+        )
+    return remarks
 
 
 def _lay_out(sought: Sought) -> None:
@@ -259,6 +294,7 @@ def _lay_out(sought: Sought) -> None:
         sought.on_map = sought.usable
         return
     parts: list[Pixels] = []
+    lost = total = 0
     for where in [period.where for period in sought.periods] or [""]:
         own = dataclasses.replace(reference, where=where)
         try:
@@ -271,9 +307,13 @@ def _lay_out(sought: Sought) -> None:
         for k, n in table.label.value_counts().items():
             sought.on_map[int(k)] = sought.on_map.get(int(k), 0) + int(n)
         pixels, _ = rasterise(table, sought.grid, legend)
+        lost, total = lost + table.polygon.nunique() - len(np.unique(pixels.polygon)), total + table.polygon.nunique()
         first = sum(int(part.polygon.max(initial=-1)) + 1 for part in parts)
         parts.append(dataclasses.replace(pixels, polygon=pixels.polygon + np.int32(first)))
     sought.pixels = joined_pixels(parts) if parts else None
+    said = f"{lost} of {total} features on the map label no pixel: they contradict others at the same place, or are too small"
+    if lost > LOST * total and said not in sought.remarks:
+        sought.remarks.append(said)
 
 
 def _like(candidates: Sequence[Candidate]) -> str:
@@ -365,6 +405,8 @@ def _rare(sought: Sought) -> list[str]:
 def _draft(sought: Sought, out: Path) -> Draft:
     labels, shown = sought.labels, _shown(sought)
     more = [f'sample_id = "{sought.candidates[0].sample_id}"'] if sought.tables else []
+    if len(sought.periods) == 1 and sought.periods[0].count < len(labels.frame):
+        more.append(f'where = "{escaped(sought.periods[0].where)}"')
     if len(shown) < len(labels.classes):
         more.append(
             'unknown = "reject"             # labels that only features outside of the map have are not in the legend'
@@ -372,7 +414,7 @@ def _draft(sought: Sought, out: Path) -> Draft:
     reference = reference_text(
         quoted(labels.reference.path, out), labels.reference.label, labels.reference.layer, more, not sought.tables
     )
-    sites = tuple(_site(sought, period, out, more) for period in sought.periods)
+    sites = tuple(_site(sought, period, out, more) for period in sought.periods) if len(sought.periods) > 1 else ()
     classes = tuple(
         DraftClass(c.code, c.name, c.values, _count(sought, k)) for k, c in enumerate(labels.classes) if k in set(shown)
     )
@@ -381,10 +423,11 @@ def _draft(sought: Sought, out: Path) -> Draft:
     split = (
         f'# fold = "{fold}"                # each value of this field is the test part once; without train and draws\n'
     )
+    sources = sites[0].sources if sites else _sources(sought)
     return Draft(
         name,
-        sought.like,
-        tuple(c.draft for c in sought.candidates),
+        sought.like if sought.like in [source.name for source in sources] else sources[0].name,
+        sources,
         reference,
         classes,
         "" if sought.tables else f"the grid of this source: {sought.grid}",
@@ -394,6 +437,15 @@ def _draft(sought: Sought, out: Path) -> Draft:
         "samples" if sought.tables else "polygons",
         sites,
     )
+
+
+def _sources(sought: Sought) -> tuple[DraftSource, ...]:
+    """Return the sections of the sources, with the dates of the only period of the labels, if they have one."""
+    if not sought.periods:
+        return tuple(c.draft for c in sought.candidates)
+    (period,) = sought.periods
+    drafts = [in_period(c, period.first, period.last, (period.last - period.first).days) for c in sought.candidates]
+    return tuple(draft for draft in drafts if draft)
 
 
 def _site(sought: Sought, period: Period, out: Path, more: Sequence[str]) -> DraftSite:
@@ -423,7 +475,7 @@ def _count(sought: Sought, k: int) -> str:
 
 def _model(sought: Sought) -> str:
     """Return the sections of the model and of the models to compare it with."""
-    if sought.periods:
+    if len(sought.periods) > 1:
         return PATCHWORK.partition("\n\n")[0] + "\n"  # models are compared at one site
     pair = _pair(sought.candidates)
     if pair and all(len(c.source.times) == 1 for c in sought.candidates):

@@ -19,6 +19,13 @@ from bocage.samples.postgis import POSTGIS
 from bocage.shelf import Shelf, did_you_mean
 
 
+EXPECTED = {
+    "tuple_type": "a list in brackets is expected, for example [4, 5]",
+    "date_from_datetime_inexact": "a day is expected, without a time, for example 2022-05-31",
+}
+"""Type of an error of pydantic → message in the words of a recipe."""
+
+
 @lru_cache(256)
 def _adapter(kind: type[Any]) -> TypeAdapter[Any]:
     """Return the validator of a dataclass; it takes milliseconds to make, and a recipe has tens of sections."""
@@ -52,7 +59,7 @@ class Reading:
         except ValidationError as error:
             for detail in error.errors():
                 place = ".".join([key, *(str(part) for part in detail["loc"] if not _is_branch(part))])
-                self.add(place, f"{detail['msg'].removeprefix('Value error, ')}")
+                self.add(place, EXPECTED.get(detail["type"], detail["msg"].removeprefix("Value error, ")))
         except BocageError as error:
             self.add(key, f"{error}")
         return None

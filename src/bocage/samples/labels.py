@@ -23,18 +23,24 @@ from bocage.samples.label_field import (
 )
 from bocage.samples.postgis import POSTGIS
 from bocage.samples.raster import CODE, names_raster
-from bocage.samples.reference import Reference, check_field, read_features
+from bocage.samples.reference import Reference, check_field, day_text, read_features
 from bocage.samples.shapes import POINTS
 from bocage.samples.tabular import TABLES
 from bocage.samples.vector import LAYER, layers_with_features
 from bocage.sources.table import texts
+from bocage.sources.times import looks_dated
 
 SHORT = 4
 """Longest usual abbreviation of a class, in characters."""
 MOST_FIELDS = 12
 """Maximum number of fields that a remark names."""
-PERIOD = (("from", "to"), ("start_date", "end_date"))
+PERIOD = (
+    ("from", "to"), ("start_date", "end_date"), ("date_start", "date_end"), ("start", "end"), ("from_date", "to_date"),
+    ("date_debut", "date_fin"), ("debut", "fin"),
+)  # fmt: skip
 """Pairs of fields with the period for which a label holds."""
+CONTRADICT = 0.1
+"""Share of the samples that may have two labels in a table with a row per date: these are reported, another field is no id."""
 YEAR = r"(?i)year|jahr|annee|jaar|vuosi|campanya|arslager|bezugsjahr|antragjahr|(valid|obs|survey|sample|label|acqui)\w*date|date"
 """Pattern of the names of fields with the year or the date of a label."""
 
@@ -71,12 +77,15 @@ class Labels:
 
     @property
     def period(self) -> tuple[str, str] | None:
-        """Return the two fields with the period of a label, if the periods of the features differ; None otherwise."""
+        """Return the two fields with the first and the last day of the period of a label; None without them."""
         fields = {str(c).lower(): str(c) for c in self.frame.columns}
         for first, last in PERIOD:
             if first in fields and last in fields:
-                starts = self.frame[fields[first]].map(plain)
-                if starts.nunique() > 1 and starts.str.match(r"(19|20)\d\d").all():
+                starts = self.frame[fields[first]].map(day_text)
+                known = starts[starts != ""]
+                if len(known) and all(
+                    looks_dated(text) or re.fullmatch(r"(19|20)\d\d", text) for text in known.unique()
+                ):
                     return fields[first], fields[last]
         return None
 
@@ -134,7 +143,7 @@ class Labels:
     def repeated_ids(self) -> dict[str, frozenset[str]]:
         """Return the fields whose values may identify samples with a row per date → the values as text.
 
-        Each value has one label and several rows, and there are more values than classes.
+        Nearly each value has one label, and several rows, and there are more values than classes.
         """
         label = self.frame[self.reference.label].map(plain)
         found = {}
@@ -142,7 +151,8 @@ class Labels:
             values = self.frame[field]
             if field == self.reference.label or values.isna().any() or values.is_unique:
                 continue
-            if values.nunique() > 2 * len(self.classes) and bool((label.groupby(values).nunique() == 1).all()):
+            kinds = label[label != ""].groupby(values[label != ""]).nunique()
+            if values.nunique() > 2 * len(self.classes) and (kinds > 1).mean() < CONTRADICT:
                 found[field] = frozenset(texts(values))
         return found
 

@@ -2,7 +2,7 @@
 
 import re
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import date, timedelta
 
@@ -10,10 +10,12 @@ import pandas as pd
 
 from bocage.errors import SamplesError
 from bocage.legend import plain
+from bocage.samples.reference import day_text
 from bocage.sources.times import read_times
 
 MOST = 20
 """Most periods that become sites of a recipe."""
+YEAR = r"(19|20)\d\d"
 ONE_DAY = timedelta(1)
 NEAR = timedelta(31)
 """Time by which the series of a sample may begin before its period, or end after it: composites have a date of their own."""
@@ -37,29 +39,37 @@ class Period:
 def periods_in(frame: pd.DataFrame, fields: tuple[str, str]) -> list[Period]:
     """Return the periods of the features of a file, in order of time, from the fields of their first and of their last day.
 
-    A last day that is the first day of another period, or of the next year, is not included in the period.
+    A last day that is the first day of another period, or of the next year, is not included in the period. Features without
+    a first or a last day are in no period.
 
     Raises
     ------
     SamplesError
         A value is no date or year, a period ends before it begins, or there are too many different ones.
     """
-    written = Counter(zip(*(frame[field].map(plain) for field in fields), strict=True))
-    written.pop(("", ""), None)
+    columns = [frame[field].map(day_text) for field in fields]
+    written = Counter(texts for texts in zip(*columns, strict=True) if all(texts))
     if len(written) > MOST:
         raise SamplesError(
             f"The labels hold for {len(written)} different periods (fields '{fields[0]}' and '{fields[1]}'), and a recipe has a "
             f"site for each, {MOST} at most. Write a field with the season of each label, and a file for each."
         )
-    days = {texts: (_day(texts[0], fields[0]), _day(texts[1], fields[1], last=True)) for texts in written}
-    begins = {first for first, _ in days.values()}
-    found = []
-    for texts, (first, last) in sorted(days.items(), key=lambda one: one[1]):
+    firsts, lasts = _days([texts[0] for texts in written], [texts[1] for texts in written], fields)
+    begins, found = set(firsts.values()), list[Period]()
+    for texts in sorted(written, key=lambda texts: (firsts[texts[0]], lasts[texts[1]])):
+        first, last = firsts[texts[0]], lasts[texts[1]]
         end = last - ONE_DAY if last in begins or _is_a_year_later(first, last) else last
         if end < first:
-            raise SamplesError(f"A label holds from {texts[0]} to {texts[1]}: its period ends before it begins.")
+            raise SamplesError(
+                f"{written[texts]} of the labels hold from {texts[0]} to {texts[1]} (fields '{fields[0]}' and '{fields[1]}'): "
+                "the period ends before it begins. Correct these dates."
+            )
         condition = " AND ".join(f'"{field}" = {_literal(text)}' for field, text in zip(fields, texts, strict=True))
-        found.append(Period("", first, end, condition, written[texts]))
+        if found and (found[-1].first, found[-1].last) == (first, end):  # written in two ways
+            condition = f"({found[-1].where}) OR ({condition})"
+            found[-1] = Period("", first, end, condition, found[-1].count + written[texts])
+        else:
+            found.append(Period("", first, end, condition, written[texts]))
     return [Period(name, p.first, p.last, p.where, p.count) for name, p in zip(_names(found), found, strict=True)]
 
 
@@ -80,28 +90,38 @@ def outside(
     SamplesError
         A value is no date or year.
     """
+    firsts, lasts = (frame[field].map(day_text) for field in fields)
+    begins, ends = _days(firsts[firsts != ""], lasts[lasts != ""], fields)
     count = 0
-    for name, first, last in zip(frame[sample_id].map(plain), *(frame[f].map(plain) for f in fields), strict=True):
+    for name, first, last in zip(frame[sample_id].map(plain), firsts, lasts, strict=True):
         if name in spans and first and last:
             begin, end = spans[name]
-            count += begin < _day(first, fields[0]) - NEAR or end > _day(last, fields[1], last=True) + NEAR
+            count += begin < begins[first] - NEAR or end > ends[last] + NEAR
     return count
 
 
-def _day(text: str, field: str, last: bool = False) -> date:
-    """Return a date; of a year, its first or its last day.
+def _days(
+    firsts: Iterable[str], lasts: Iterable[str], fields: tuple[str, str]
+) -> tuple[dict[str, date], dict[str, date]]:
+    """Return text → date, of first days and of last days; a year is its first or its last day.
 
     Raises
     ------
     SamplesError
-        The text is neither.
+        A text is neither a date nor a year, or the order of day and month cannot be known.
     """
-    if re.fullmatch(r"(19|20)\d\d", text):
-        return date(int(text), 12, 31) if last else date(int(text), 1, 1)
+    begins, ends = dict.fromkeys(firsts), dict.fromkeys(lasts)
+    others = [text for text in {**begins, **ends} if not re.fullmatch(YEAR, text)]
     try:
-        return read_times([text])[0].date()
+        dates = {text: time.date() for text, time in zip(others, read_times(others), strict=True)}
     except ValueError as error:
-        raise SamplesError(f"The period of a label cannot be read, field '{field}': {error}.") from error
+        raise SamplesError(
+            f"The periods of the labels (fields '{fields[0]}' and '{fields[1]}') cannot be read: {error}."
+        ) from error
+    return (
+        {text: dates.get(text) or date(int(text), 1, 1) for text in begins},
+        {text: dates.get(text) or date(int(text), 12, 31) for text in ends},
+    )
 
 
 def _is_a_year_later(first: date, last: date) -> bool:

@@ -17,6 +17,8 @@ SIDE = 1000.0
 """Side in metres of the squares into which larger areas are cut: an area without parcels would be one sampling unit."""
 FEWEST = 32
 """Smallest side of these squares, in pixels."""
+LARGEST = 2**31 - 1
+"""Largest code."""
 MOST = 400_000_000
 """Largest number of pixels."""
 
@@ -56,9 +58,14 @@ def areas_of(path: Path, band: str = "") -> Areas:
     values, valid = (part[0] for part in read(path, [number], info.grid, info.grid.window, "nearest"))
     if info.nodatas[number - 1] is None:
         valid = valid & (values != 0)
-    codes = np.where(valid, values, 0).astype(np.int32)
-    if (codes != np.where(valid, values, 0)).any():
-        raise SourceError(f"{path}: its values are no class codes, which are whole numbers. Give a raster of codes.")
+    values = np.where(valid, values, 0)
+    wrong = (values != np.rint(values)) | (np.abs(values.astype(np.float64)) > LARGEST)
+    if wrong.any():
+        raise SourceError(
+            f"{path}: the value {values[wrong][0]:.10g} is no class code, which is a whole number up to {LARGEST}. Declare it as "
+            "nodata (gdal_edit.py -a_nodata), or give a raster of codes."
+        )
+    codes = values.astype(np.int32)
     found = [(shape(outline), int(code)) for outline, code in shapes(codes, valid, 4, info.grid.transform)]
     parts = [(part, code) for polygon, code in found for part in _cut(polygon, info)]
     polygons = np.array([polygon for polygon, _ in parts], object)

@@ -323,6 +323,9 @@ def _with_dates_beside(members: list[Member], files: list[Path], found: Found) -
         elif fitting:
             listed = ", ".join(path.name for path in fitting)
             found.remarks.append(f"{member.path}: {listed} give different dates for its bands; choose one in 'dates'")
+        elif near:
+            listed = ", ".join(f"{path.name} ({len(dates)})" for path, dates in near.items())
+            found.remarks.append(f"{member.path}: no file has {member.info.count} dates for its bands; found {listed}")
     return [new.get(member.path, member) for member in members]
 
 
