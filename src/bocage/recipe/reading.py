@@ -18,7 +18,6 @@ from bocage.redaction import learn
 from bocage.samples.postgis import POSTGIS
 from bocage.shelf import Shelf, did_you_mean
 
-
 EXPECTED = {
     "tuple_type": "a list in brackets is expected, for example [4, 5]",
     "date_from_datetime_inexact": "a day is expected, without a time, for example 2022-05-31",
