@@ -29,7 +29,7 @@ PATCHWORK = """\
 # Patchwork, a network for any combination of sources, each on its own grid and dates, with gaps.
 [model]
 name = "patchwork"
-# members = 3                  # the mean of three networks: often more accurate, and three times as long
+# members = 3                  # the mean of three networks: often more accurate; training takes three times as long
 
 # Other models, which 'bocage compare' trains and tests on the same draws.
 [[compare]]
