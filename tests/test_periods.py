@@ -19,6 +19,7 @@ from bocage.layout import RunLayout
 from bocage.recipe import read_recipe
 from bocage.run import open_run, open_scene, open_sites
 from bocage.samples.ground import coinciding, origins, positions_in, shared_units
+from bocage.samples.make import taken
 from bocage.samples.periods import periods_in
 from bocage.samples.reference import Reference, read_features
 from bocage.samples.split import Split, Units, draw
@@ -361,6 +362,8 @@ def test_a_table_with_the_series_of_each_sample_in_its_season(tmp_path):
     opened = open_run(recipe, tmp_path / "run")
     samples, place = opened.samples, np.array([int(name) % 12 for name in opened.scene.ids])
     assert any(note.code == "same_place" and note.value("n") == 24 for note in samples.notes)
+    some = np.arange(5)
+    assert np.array_equal(taken(samples, some).ground, samples.ground[some])
     for k in range(3):
         parts = samples.draw(k).parts
         assert not set(place[samples.row[parts["test"]]]) & set(place[samples.row[parts["train"]]])

@@ -51,9 +51,6 @@ def shared_units(
     origin, site, polygon : (N,)
         Number of the site whose grid gives the position, of the own site, and of the polygon: no number is at two sites.
     """
-    from scipy.sparse import coo_array  # slow to import
-    from scipy.sparse.csgraph import connected_components
-
     names, own = np.unique(polygon, return_inverse=True)
     row, column = np.floor(position).astype(np.int64).T
     cells = pd.DataFrame({"origin": origin, "row": row, "column": column, "polygon": own, "site": site})
@@ -63,9 +60,7 @@ def shared_units(
     pairs = pairs[pairs.site_x < pairs.site_y].groupby(["polygon_x", "polygon_y"]).size().reset_index(name="shared")
     first, second = pairs.polygon_x.to_numpy(), pairs.polygon_y.to_numpy()
     same = pairs.shared.to_numpy() >= SAME * np.minimum(size[first], size[second])
-    links = coo_array((np.ones(int(same.sum())), (first[same], second[same])), (len(names), len(names)))
-    unit: NDArray[np.int32] = connected_components(links, directed=False)[1].astype(np.int32)
-    return unit[own]
+    return _linked(first[same], second[same], len(names))[own]
 
 
 def coinciding(place: NDArray[np.float64] | None, polygon: NDArray[np.int32]) -> NDArray[np.int32] | None:
@@ -85,12 +80,24 @@ def coinciding(place: NDArray[np.float64] | None, polygon: NDArray[np.int32]) ->
     pairs = np.unique(np.stack([spots, own], 1), axis=0)
     if len(pairs) == len(np.unique(spots)):
         return None
+    return _linked(pairs[:, 1], len(names) + pairs[:, 0], len(names) + int(spots.max()) + 1)[own]
+
+
+def together(unit: NDArray[np.int32], polygon: NDArray[np.int32]) -> int:
+    """Return the number of polygons whose sampling unit has another polygon too; both arrays are (N,)."""
+    pairs = np.unique(np.stack([unit, polygon], 1), axis=0)
+    _, which, count = np.unique(pairs[:, 0], return_inverse=True, return_counts=True)
+    return int((count[which] > 1).sum())
+
+
+def _linked(first: NDArray[np.int64], second: NDArray[np.int64], size: int) -> NDArray[np.int32]:
+    """Return the number of the connected component of each of `size` nodes, for the edges from `first` to `second`."""
     from scipy.sparse import coo_array  # slow to import
     from scipy.sparse.csgraph import connected_components
 
-    size = len(names) + int(spots.max()) + 1
-    links = coo_array((np.ones(len(pairs)), (pairs[:, 1], len(names) + pairs[:, 0])), (size, size))
-    return connected_components(links, directed=False)[1].astype(np.int32)[own]  # type: ignore[no-any-return]
+    links = coo_array((np.ones(len(first)), (first, second)), (size, size))
+    found: NDArray[np.int32] = connected_components(links, directed=False)[1].astype(np.int32)
+    return found
 
 
 def _overlap(origin: Grid, grid: Grid) -> bool:

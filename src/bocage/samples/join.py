@@ -6,12 +6,11 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
 from bocage.disk import artefact
 from bocage.errors import SamplesError
 from bocage.legend import Legend
-from bocage.samples.ground import APART, origins, positions_in, shared_units
+from bocage.samples.ground import APART, origins, positions_in, shared_units, together
 from bocage.samples.make import Usable, assembled, changed, in_table, notes_on_classes
 from bocage.samples.rare import drop_rare
 from bocage.samples.rasterise import joined_pixels
@@ -43,7 +42,7 @@ def join_samples(sites: Mapping[str, Usable], legend: Legend, split: Split) -> S
     site = np.concatenate([np.full(len(u.found.pixels), k, np.int16) for k, u in enumerate(sites.values())])
     within = np.concatenate([np.arange(len(u.found.pixels)) for u in sites.values()])
     parts = [usable.found for usable in sites.values()]
-    found, ground = _labelled(parts, _firsts(parts), split)
+    found = _labelled(parts, _firsts(parts), split)
     keep, legend, dropped = drop_rare(found.pixels, legend, split, purposive=found.trains_only)
     kept = np.flatnonzero(keep)
     assert found.place is not None
@@ -55,8 +54,7 @@ def join_samples(sites: Mapping[str, Usable], legend: Legend, split: Split) -> S
         )
         for name in names
     }
-    ground = None if ground is None else ground[kept]
-    samples = _at_sites(assembled(legend, split, found, cuts, site[kept], ground), tuple(sites))
+    samples = _at_sites(assembled(legend, split, found, cuts, site[kept]), tuple(sites))
     if split.site and (empty := [name for name in sites if not samples.at(name).any()]):
         raise SamplesError(
             f"The site '{empty[0]}' has no sample of a class that is kept, so it cannot be tested alone."
@@ -93,12 +91,12 @@ def reopened_sites(sites: Mapping[str, tuple[Scene, Survey]], path: Path) -> tup
         parts.append(found)
         firsts[name] = int(own.polygon.iloc[0] - found.pixels.polygon[0]) if len(own) else 0
     survey = next(survey for _, survey in sites.values())
-    joined, ground = _labelled(parts, list(firsts.values()), survey.split)
+    joined = _labelled(parts, list(firsts.values()), survey.split)
     same, legend, _ = drop_rare(joined.pixels, survey.legend, survey.split, purposive=joined.trains_only)
     if not same.all() or not np.array_equal(joined.pixels.polygon, table.polygon):
         raise changed(survey.reference, path)
     site = np.repeat(np.arange(len(parts), dtype=np.int16), [len(part.pixels) for part in parts])
-    return _at_sites(assembled(legend, survey.split, joined, {}, site, ground), tuple(sites)), firsts
+    return _at_sites(assembled(legend, survey.split, joined, {}, site), tuple(sites)), firsts
 
 
 def _at_sites(samples: Samples, names: tuple[str, ...]) -> Samples:
@@ -116,8 +114,8 @@ def _firsts(parts: list[Labelled]) -> list[int]:
     return [sum(counts[:k]) for k in range(len(counts))]
 
 
-def _labelled(parts: list[Labelled], firsts: list[int], split: Split) -> tuple[Labelled, NDArray[np.int32] | None]:
-    """Return the pixels of all sites, and their sampling units if sites share ground and the split is to respect it.
+def _labelled(parts: list[Labelled], firsts: list[int], split: Split) -> Labelled:
+    """Return the pixels of all sites, with their sampling units if sites share ground and the split is to respect it.
 
     Polygon numbers are those of a site plus its first. Places are far apart, except at sites that share ground.
     """
@@ -140,19 +138,16 @@ def _labelled(parts: list[Labelled], firsts: list[int], split: Split) -> tuple[L
     origin = np.array(first_sites)[site]
     pixel = np.array([grid.metres for grid in grids])[origin]
     place = position * pixel * (-1, 1) + np.stack([np.zeros(len(origin)), APART * origin], 1)
-    joined = Labelled(whole, (), (), fold, place, purposive=alone)
-    if split.site or len(set(first_sites)) == len(parts):
-        return joined, None
-    return joined, shared_units(position, origin, site, whole.polygon)
+    shares = not split.site and len(set(first_sites)) < len(parts)
+    ground = shared_units(position, origin, site, whole.polygon) if shares else None
+    return Labelled(whole, (), (), fold, place, purposive=alone, ground=ground)
 
 
 def _shared(samples: Samples) -> list[Note]:
     """Return the note on polygons of several sites at one place; no note if there is none, or if single pixels are drawn."""
     if samples.ground is None or samples.split.unit == "pixel":
         return []
-    pairs = np.unique(np.stack([samples.ground, samples.polygon], 1), axis=0)
-    _, unit, count = np.unique(pairs[:, 0], return_inverse=True, return_counts=True)
-    n = int((count[unit] > 1).sum())
+    n = together(samples.ground, samples.polygon)
     return [Note.of("shared_ground", n=n)] if n else []
 
 

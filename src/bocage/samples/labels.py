@@ -11,6 +11,7 @@ import pandas as pd
 
 from bocage.errors import SamplesError
 from bocage.legend import LONGEST, LandClass, Legend, plain
+from bocage.samples.condition import day_text
 from bocage.samples.label_field import (
     MOST,
     NAME,
@@ -23,7 +24,7 @@ from bocage.samples.label_field import (
 )
 from bocage.samples.postgis import POSTGIS
 from bocage.samples.raster import CODE, names_raster
-from bocage.samples.reference import Reference, check_field, day_text, read_features
+from bocage.samples.reference import Reference, check_field, read_features
 from bocage.samples.shapes import POINTS
 from bocage.samples.tabular import TABLES
 from bocage.samples.vector import LAYER, layers_with_features

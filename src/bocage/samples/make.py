@@ -46,7 +46,7 @@ def make_samples(scene: Scene, survey: Survey, needs: Needs, folder: Path, progr
     tested, alone = is_tested(usable.found.pixels, usable.found.tested), usable.found.trains_only
     kept, legend, dropped = drop_rare(usable.found.pixels, survey.legend, survey.split, tested, alone)
     usable = usable.take(np.flatnonzero(kept))
-    samples = assembled(legend, survey.split, usable.found, usable.cuts, ground=usable.found.ground)
+    samples = assembled(legend, survey.split, usable.found, usable.cuts)
     notes = (*usable.found.notes, *notes_on_classes(samples, dropped))
     return replace(samples, rejections=(*usable.found.rejections, *dropped), notes=notes)
 
@@ -67,7 +67,7 @@ def reopened(scene: Scene, survey: Survey, path: Path) -> Samples:
         same, legend, _ = drop_rare(found.pixels, survey.legend, survey.split, tested, found.trains_only)
     if found is None or not same.all():
         raise changed(survey.reference, path)
-    return assembled(legend, survey.split, found, {}, ground=found.ground)
+    return assembled(legend, survey.split, found, {})
 
 
 def in_table(scene: Scene, survey: Survey, table: pd.DataFrame) -> Labelled | None:
@@ -218,18 +218,14 @@ def assembled(
     found: Labelled,
     cuts: Mapping[str, Cut | SiteCuts],
     site: NDArray[np.int16] | None = None,
-    ground: NDArray[np.int32] | None = None,
 ) -> Samples:
-    """Return the samples of labelled pixels, with their blocks and folds.
-
-    `site` is the number of their site, `ground` that of their sampling unit if sites share ground.
-    """
+    """Return the samples of labelled pixels, with their blocks and folds; `site` is the number of their site."""
     pixels = found.pixels
     block, alone = _blocks(pixels, found.place, split), found.trains_only
     weight = None if found.weights.empty else found.weights.reindex(pixels.polygon).to_numpy(np.float64)
     fold, names = _numbered(pixels, found.folds)
     if split.folds:
-        units = Units(pixels.label, pixels.polygon, block, found.place, site=site, purposive=alone, ground=ground)
+        units = Units(pixels.label, pixels.polygon, block, found.place, site=site, purposive=alone, ground=found.ground)
         fold = _dealt(units, split)
         names = tuple(str(k + 1) for k in range(split.folds))
     label, tested = positions(pixels.label), is_tested(pixels, found.tested)
@@ -253,7 +249,7 @@ def assembled(
         reserved_classes(label, pixels.polygon, split, tested, alone),
         site,
         purposive=alone,
-        ground=ground,
+        ground=found.ground,
     )
 
 
@@ -273,6 +269,7 @@ def taken(samples: Samples, members: NDArray[np.int64]) -> Samples:
         place=_taken(samples.place, members),
         weight=_taken(samples.weight, members),
         purposive=_taken(samples.purposive, members),
+        ground=_taken(samples.ground, members),
         trust=None,
     )
 

@@ -10,7 +10,7 @@ import pandas as pd
 
 from bocage.errors import SamplesError
 from bocage.legend import plain
-from bocage.samples.reference import day_text
+from bocage.samples.condition import day_text
 from bocage.sources.times import read_times
 
 MOST = 20

@@ -9,7 +9,7 @@ from bocage.errors import SamplesError
 from bocage.grid import metres_per_unit
 from bocage.legend import Legend
 from bocage.samples.fixed import fixed_parts
-from bocage.samples.ground import coinciding
+from bocage.samples.ground import coinciding, together
 from bocage.samples.purposive import check_untested, notes_on_purposive, purposive_of
 from bocage.samples.rasterise import Pixels
 from bocage.samples.reference import Reference, Rejection, column_of, labelled_features, unlabelled
@@ -68,8 +68,7 @@ def label_rows(reference: Reference, ids: tuple[str, ...], legend: Legend, split
     folds, place = folds_of(table, split.fold), _places(table)
     ground = coinciding(place, pixels.polygon)
     if ground is not None:
-        n = len(pixels) - int((np.bincount(ground) == 1).sum())
-        told = (*told, Note.of("same_place", n=n))
+        told = (*told, Note.of("same_place", n=together(ground, pixels.polygon)))
     return Labelled(pixels, everything, told, folds, place, tested=parts.tested, purposive=purposive, ground=ground)
 
 

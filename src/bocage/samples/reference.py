@@ -3,9 +3,6 @@
 A point stands for the pixel of the map that contains it.
 """
 
-import re
-import sqlite3
-from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -13,7 +10,6 @@ from typing import Annotated, Any, Literal
 import geopandas as gpd
 import numpy as np
 import pandas as pd
-from pandas.api.types import is_numeric_dtype
 from pyproj import CRS
 from pyproj.exceptions import CRSError, ProjError
 from shapely import Polygon
@@ -24,6 +20,7 @@ from bocage.grid import Grid, name_of
 from bocage.legend import Legend, plain
 from bocage.ranges import VALUE, Range, check_ranges
 from bocage.redaction import redacted_address
+from bocage.samples.condition import selected
 from bocage.samples.postgis import POSTGIS, read_table
 from bocage.samples.raster import features_in_raster, names_raster
 from bocage.samples.shapes import POINTS, pixels_of, polygons_in, shrunk
@@ -54,8 +51,6 @@ Reason = Literal[
     "purposive",
 ]
 """Codes of rejection reasons; the text of a code has the key ``note_reason_<code>``."""
-SHOWN = 6
-"""Number of fields of which a message gives a value."""
 MOST = 10
 """Maximum number of unknown labels that a message lists."""
 
@@ -282,59 +277,7 @@ def read_features(reference: Reference) -> gpd.GeoDataFrame:
     if not len(frame):
         what = "pixel with a class code" if names_raster(text) else "polygon"
         raise SamplesError(f"{text} contains no {what}{' in layer ' + reference.layer if reference.layer else ''}.")
-    return _selected(frame, reference) if reference.where.strip() else frame
-
-
-def _selected(frame: gpd.GeoDataFrame, reference: Reference) -> gpd.GeoDataFrame:
-    """Return the features that meet the condition of the reference. Days are texts such as 2022-05-31.
-
-    Raises
-    ------
-    SamplesError
-        The condition is no SQL condition on the fields, or no feature meets it.
-    """
-    fields = pd.DataFrame(frame.drop(columns=frame.geometry.name)).reset_index(drop=True)
-    values = {str(name): _comparable(column) for name, column in fields.items()}
-    said = f"{reference.shown}: the condition [reference] where = {reference.where!r}"
-    named = re.findall(r'"((?:[^"]|"")+)"', re.sub(r"'(?:[^']|'')*'", "", reference.where))
-    for name in named:  # SQLite takes a name that is no field for a text
-        if name.replace('""', '"').lower() not in [field.lower() for field in values]:
-            raise SamplesError(
-                f'{said} has the name "{name}" in double quotes, and no field is called so.{did_you_mean(name, values)} Its '
-                f"fields are: {', '.join(values)}. Write texts in single quotes."
-            )
-    with closing(sqlite3.connect(":memory:")) as memory:
-        try:
-            pd.DataFrame(values, index=fields.index).to_sql("features", memory, index_label="number of the feature")
-            found = memory.execute(f'SELECT "number of the feature" FROM features WHERE ({reference.where})').fetchall()
-        except sqlite3.Error as error:
-            raise SamplesError(
-                f"{said} cannot be used: {error}. Its fields are: {', '.join(values)}. Write texts in single quotes."
-            ) from error
-    if not found:
-        first = ", ".join(f"{name} = {column.iloc[0]!r}" for name, column in list(values.items())[:SHOWN])
-        raise SamplesError(f"{said} is met by no feature. The first feature has {first}.")
-    return frame.iloc[sorted(number for (number,) in found)].reset_index(drop=True)
-
-
-def _comparable(values: pd.Series) -> pd.Series:
-    """Return the values of a field as SQL compares them: numbers as numbers, also those of a CSV file, days as texts."""
-    if is_numeric_dtype(values):
-        return values
-    texts = values.map(day_text)
-    known = texts[texts != ""]
-    if len(known) and known.str.fullmatch(r"-?(0|[1-9]\d{0,17})(\.\d+)?").all():  # 0110 is a code
-        return pd.to_numeric(texts.where(texts != "", None))
-    return texts
-
-
-def day_text(value: object) -> str:
-    """Return the text of a value, without the time if it is a date at midnight.
-
-    >>> day_text(pd.Timestamp("2022-05-31")), day_text("2022-05-31T10:30:00"), day_text(None)
-    ('2022-05-31', '2022-05-31T10:30:00', '')
-    """
-    return re.sub(r"^(\d{4}-\d\d-\d\d)[ T]00:00:00(\+00:00|Z)?$", r"\1", plain(value))
+    return selected(frame, reference.where, reference.shown) if reference.where.strip() else frame
 
 
 def _features(text: str, reference: Reference) -> gpd.GeoDataFrame:
