@@ -23,7 +23,8 @@ from bocage.samples.reference import labelled_features, usable_polygons
 from bocage.samples.split import FEWEST, Split
 from bocage.sources import check_overlap
 from bocage.sources.band_names import plain_name
-from bocage.sources.inventory import SUFFIXES, Found, look
+from bocage.sources.found import Found
+from bocage.sources.inventory import SUFFIXES, look
 
 PATCHWORK = """\
 # Patchwork, a network for any combination of sources, each on its own grid and dates, with gaps.

@@ -19,7 +19,8 @@ from bocage.samples.labels import Labels
 from bocage.sources import SENSORS, Readable, Source, open_source
 from bocage.sources.columns import Layout, tables_in
 from bocage.sources.folders import files_below
-from bocage.sources.inventory import Found, Image, Series, first_file
+from bocage.sources.found import Found, Image, Series
+from bocage.sources.inventory import first_file
 from bocage.sources.raster import inspect
 from bocage.sources.table import TableSource
 from bocage.sources.values import Unit, clear_of, codes_of, stored_values, unit_of

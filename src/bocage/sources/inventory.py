@@ -3,7 +3,7 @@
 import re
 from collections import Counter, defaultdict
 from collections.abc import Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,7 @@ from bocage.sources.band_names import band_names, plain_name, variable_of
 from bocage.sources.base import Decoding
 from bocage.sources.declared import COMMON
 from bocage.sources.folders import files_below, is_archive
+from bocage.sources.found import Found, Image, Member, Series
 from bocage.sources.pattern import matching
 from bocage.sources.products import Product, members, split, stem_of
 from bocage.sources.raster import RasterInfo, inspect, read
@@ -71,82 +72,6 @@ PRODUCTS = {
     sentinel1_grd.NAMES[1]: ("s1", "sentinel1_grd", 'stored = "linear"'),
 }
 """Pattern of the metadata file that identifies a product (Sentinel-1: of the image) → source name, sensor, additional setting."""
-
-
-@dataclass(frozen=True)
-class Member:
-    """A raster with the pattern of its path, by which it may belong to a series or to a mosaic."""
-
-    path: Path
-    info: RasterInfo
-    pattern: str
-    """Path with ``{date}`` and ``{tile}``; the path itself if it has neither."""
-    days: tuple[str, ...]
-    """Date of the file, or of each of its bands, as written; empty for an image without a date."""
-    tile: str
-    """Text at ``{tile}``."""
-    dates: str = ""
-    """File with the dates of its bands; empty if the raster gives them itself."""
-
-
-@dataclass
-class Image:
-    """An image of the folder, without a date."""
-
-    path: str
-    """Path or pattern."""
-    info: RasterInfo
-    """Description of the image, or of its first tile."""
-    quality: str = ""
-    """Path of the quality layer."""
-    quality_band: int = 0
-    bands: tuple[str, ...] = ()
-    """Names of the bands, "-" for a quality layer."""
-
-
-@dataclass
-class Series:
-    """A time series of the folder."""
-
-    places: frozenset[tuple[str, str]]
-    """Day (ISO 8601) and tile of every acquisition."""
-    dates: str = ""
-    """File with the dates of the bands, where the files of the variables do not give them."""
-    variables: dict[str, str] = field(default_factory=dict)
-    """Variable → path or pattern."""
-    path: str = ""
-    """Pattern of files with several bands per date, instead of variables."""
-    bands: tuple[str, ...] = ()
-    """Names of the bands of `path`."""
-    quality: str = ""
-    """Path or pattern of the quality layer."""
-    quality_band: int = 0
-    resolution: float = 0.0
-    """Finest ground sampling distance, in CRS units."""
-
-    @property
-    def names(self) -> tuple[str, ...]:
-        """Names of the bands."""
-        return self.bands or tuple(self.variables)
-
-
-@dataclass
-class Found:
-    """Images, series and products of a folder, by source name. A name is used once."""
-
-    images: dict[str, Image] = field(default_factory=dict)
-    series: dict[str, Series] = field(default_factory=dict)
-    products: dict[str, tuple[str, str]] = field(default_factory=dict)
-    """Source name → sensor, and additional setting of its section."""
-    skipped: list[str] = field(default_factory=list)
-    """Files that are not used, each with the reason."""
-    remarks: list[str] = field(default_factory=list)
-    """What was merged or kept apart."""
-
-    def unused(self, name: str) -> str:
-        """Return `name`, with a number if a source has this name already."""
-        taken = {*self.images, *self.series, *self.products}
-        return next(n for i in range(1, len(taken) + 2) if (n := name if i == 1 else f"{name}_{i}") not in taken)
 
 
 def look(folder: Path, labels: Path | None = None) -> Found:
