@@ -3,8 +3,8 @@
     python -m benchmarks sites
 
 The three landscapes differ in region and year: other parcels, other proportions of the classes, another season. Each has
-Sentinel-2 and Sentinel-1 with its own acquisition dates. Patchwork trains on half of the reference polygons of one site, or of
-two, without a fixed number of steps for either. Accuracy is the share of all pixels of a map with the true class, so a model of
+Sentinel-2 and Sentinel-1 with its own acquisition dates. Patchwork trains on half of the reference polygons of one site or
+more, with the same number of samples per epoch. Accuracy is the share of all pixels of a map with the true class, so a model of
 one site is measured on the same pixels as a model of two. A draw is another choice of the training polygons.
 """
 
