@@ -1,0 +1,537 @@
+"""Filling of clouded Sentinel-2 dates: linear interpolation, Whittaker smoothing, or a generator that reads radar and neighbours.
+
+    BOCAGE_DATA=/path/to/data python -m benchmarks.filling [choose] [simulated] [flanders] [canada] [pictures]
+
+The generator (:mod:`benchmarks.generator`) is trained on the pixels of one scene without labels. Two questions:
+
+- Error: clouds of other dates hide clear values, about 15 %. Neither the training nor the filling sees them. The error of each way
+  is that of these values, by length of the gap: days between the clear dates before and after.
+- Accuracy: classifiers trained on the series filled by each way, and on the series with their masks ("no filling"). Here all clear
+  values are visible; the generator is the same.
+
+Each draw of `simulated` has a landscape of its own. Draws of `flanders` and `canada` are draws of hidden values, of the weights of the
+generator, and of the training polygons. `choose` compares settings of the generator on scenes that do not report: another landscape,
+and the other tile of Flanders. The penalty of the Whittaker smoother is chosen for each draw on values that are hidden in addition.
+"""
+
+import shutil
+import sys
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, fields, replace
+from datetime import date
+from functools import cached_property
+from itertools import pairwise
+from typing import Any
+from unittest import mock
+
+import numpy as np
+import pandas
+from numpy.typing import NDArray
+
+from benchmarks import transfer
+from benchmarks.accuracy import classes_of, samples_of
+from benchmarks.frame import BUILD, ROOT, Results, slug, spread, table
+from benchmarks.generator import Generator, Series, Settings, clouds, trained
+from benchmarks.recipes import Table, example, landscape, read, without_fill
+from bocage.evaluation import METRICS, ConfusionMatrix
+from bocage.evaluation.paired import resampled_t
+from bocage.grid import Window
+from bocage.recipe import Recipe, parse
+from bocage.run import open_scene
+from bocage.samples import Samples
+from bocage.scene import Cube, Scene
+from bocage.scene.cube import Block
+from bocage.scene.gaps import Fill, interpolate, whittaker
+from bocage.scene.indices import INDICES, bands_of
+from bocage.simulate import Simulation
+from bocage.training import Trainer
+
+WORK, RESULTS = BUILD / "filling", Results("filling")
+PICTURES = ROOT / "docs/decisions/0036-generation"
+DRAWS, SETS = 5, ("simulated", "flanders", "canada")
+LAND = Simulation(height=803, width=902, polygons=16, sensors=("s2", "s1"))
+MERGED = {(4, 5): "gardens", (7, 8, 9): "wood"}
+"""Classes of the landscape that only very high resolution distinguishes, as one."""
+REGULAR = {
+    "simulated": Fill(10, date(2022, 1, 1), date(2022, 12, 31)),
+    "flanders": Fill(15, date(2017, 10, 1), date(2018, 10, 31)),
+    "canada": Fill(30, date(2017, 1, 1), date(2018, 5, 31)),
+}
+"""Regular dates of the filled series."""
+CHOICE = ("simulated, seed 100", "flanders C")
+"""Scenes on which the settings of the generator are chosen."""
+CANDIDATES = {
+    "attention, 300 steps": Settings(steps=300),
+    "attention, 600 steps": Settings(steps=600),
+    "dense, 600 steps": Settings("dense", steps=600),
+    "attention, 300 steps, no radar": Settings(steps=300, radar=False),
+    "attention, 300 steps, no neighbours": Settings(steps=300, neighbours=False),
+}
+CHOSEN = "attention, 600 steps"
+HIDDEN, LEAST = 0.15, 0.01
+"""Share of the clear values that is hidden; share of the scene that must be clear for a date to be used."""
+PENALTIES, FINE = (1.0, 10.0, 100.0, 1e3, 1e4, 1e5), 5
+"""Penalties of the Whittaker smoother that are tried, and its step in days."""
+GAPS = (20, 40, 60, 90)
+"""Upper limits of the lengths of gaps, in days."""
+GAP_NAMES = (f"up to {GAPS[0]}", *(f"{a} to {b}" for a, b in pairwise(GAPS)), f"over {GAPS[-1]}", "open on one side")
+SHARE = 0.3
+"""Share of the polygons of each class that trains."""
+ERROR_RATIO = dict.fromkeys(SETS[1:], HIDDEN / (1 - HIDDEN))
+ACCURACY_RATIO = dict.fromkeys(SETS[1:], (1 - SHARE) / SHARE)
+"""Test units over training units, for draws that share a scene; landscapes share nothing."""
+PICTURE_DATES = 3
+MEASURES = {"rmse": "reflectance, RMSE", "mae": "reflectance, mean absolute error", "ndvi": "NDVI, RMSE"}
+WAYS = ("no filling", "linear", "whittaker", "generated")
+TREES = {"rounds": 60}
+MODELS: Mapping[str, tuple[tuple[str, ...], Table]] = {
+    "random forest, S2": (("s2",), {"model": {"name": "random_forest", "trees": 200}}),
+    "LightGBM, S2": (("s2",), {"model": {"name": "lightgbm", **TREES}}),
+    "TempCNN, S2": (
+        ("s2",),
+        {
+            "model": {"name": "tempcnn"},
+            "training": {"epochs": 1000, "steps": [400, 400], "keep": "last", "learning_rate": 1e-3},
+        },
+    ),
+    "patchwork, S2": (
+        ("s2",),
+        {
+            "model": {"name": "patchwork", "preset": "small"},
+            "training": {"epochs": 1000, "steps": [400, 400], "keep": "last"},
+        },
+    ),
+    "LightGBM, S1 + S2": (("s2", "s1"), {"model": {"name": "lightgbm", **TREES}}),
+    "patchwork, S1 + S2": (
+        ("s2", "s1"),
+        {
+            "model": {"name": "patchwork", "preset": "small"},
+            "training": {"epochs": 1000, "steps": [400, 400], "keep": "last"},
+        },
+    ),
+}
+"""Model → its sources, and the tables [model] and [training] of its recipe."""
+
+
+@dataclass(frozen=True)
+class Filled(Cube):
+    """A cube whose pixels are in memory."""
+
+    stored: Block | None = None
+
+    def read(self, window: Window) -> Block:
+        """Return a window; pixels beyond the grid are masked."""
+        assert self.stored is not None
+        inner = window.clip(self.grid.shape)
+        shape, there, here = (window.height, window.width), inner.within(window), inner.slices
+        parts = []
+        for stored in (self.stored.values, self.stored.valid, self.stored.clear):
+            part = np.zeros((*stored.shape[:-2], *shape), stored.dtype)
+            part[(..., *there)] = stored[(..., *here)]
+            parts.append(part)
+        return Block(*parts)
+
+
+@dataclass(frozen=True)
+class Place:
+    """A scene, and a draw on it."""
+
+    data: str
+    draw: int
+
+    @property
+    def base(self) -> Table:
+        """Sources on acquisition dates, legend and reference of the scene, as a recipe."""
+        if self.data == CHOICE[1]:
+            return transfer.recipe_of("C", "patchwork", 0)
+        if self.data in ("flanders", "canada"):
+            return without_fill(example(self.data))
+        made = read(self.folder / "patchwork.toml")
+        rows = pandas.read_csv(self.folder / "legend.csv")
+        names = dict(zip(rows.code, rows.name, strict=True)) | {codes[0]: name for codes, name in MERGED.items()}
+        values = {code: [str(code)] for code in names} | {c[0]: list(map(str, c)) for c in MERGED}
+        later = {code for codes in MERGED for code in codes[1:]}
+        classes = [{"code": int(c), "name": n, "values": values[c]} for c, n in names.items() if c not in later]
+        return {**made, "legend": {"classes": classes}}
+
+    @property
+    def folder(self) -> Any:
+        """Folder of the landscape, or of temporary files."""
+        if self.data in (SETS[0], CHOICE[0]):
+            return landscape(WORK / f"land-{self.draw}", replace(LAND, seed=self.draw))
+        return WORK
+
+    def recipe(
+        self, tables: Table, names: Sequence[str] = ("s2", "s1"), filled: Sequence[str] = (), root: Any = None
+    ) -> Recipe:
+        """Return the recipe of a model on some sources, some of them filled onto regular dates."""
+        base = self.base
+        sources = {}
+        for name in names:
+            source = dict(base["sources"][name])
+            source |= {"indices": ["ndvi", "ndwi"]} if name == "s2" and self.data != CHOICE[1] else {}
+            source |= {"ratio": {"coarser": 1}} if name == "s1" and self.data != "canada" else {}
+            fill = (
+                {field.name: getattr(REGULAR[self.data], field.name) for field in fields(Fill)}
+                if name in filled
+                else None
+            )
+            sources[name] = source | ({"fill": fill} if fill else {})
+        kept = {key: base[key] for key in ("grid", "legend", "reference")}
+        split = {"train": SHARE, "draws": 1, "seed": self.draw, "rare": "drop"}
+        training = {"calibrate": False, **tables.get("training", {})}
+        return parse({**kept, "name": "filling", "sources": sources, "split": split, "model": tables["model"],
+                      "training": training}, root or self.folder)  # fmt: skip
+
+    @cached_property
+    def scene(self) -> Scene:
+        """The scene on acquisition dates."""
+        return open_scene(self.recipe({"model": {"name": "patchwork"}}))
+
+    def series(self, name: str) -> Series:
+        """Return a source as acquired, without indices."""
+        return self._series(self.scene.cubes[name])
+
+    @staticmethod
+    def _series(cube: Cube) -> Series:
+        cube = cube.only(cube.source.bands)
+        block = cube.read(Window(0, 0, *cube.grid.shape))
+        return Series(block.values, block.valid, cube.days)
+
+    @cached_property
+    def clear(self) -> Series:
+        """Sentinel-2 at the dates of which a share `LEAST` is clear."""
+        every = self.series("s2")
+        kept = every.valid.mean((1, 2)) > LEAST
+        return Series(every.values[kept], every.valid[kept], every.days[kept])
+
+    @cached_property
+    def bare(self) -> NDArray[np.float32]:
+        """Sentinel-2 of the landscape without clouds, at the dates that are used, (time, band, y, x)."""
+        with mock.patch(
+            "bocage.simulate.sensors._cloud", lambda world, x, y, doy: (np.zeros_like(x), np.zeros_like(x))
+        ):
+            folder = landscape(WORK / f"bare-{self.draw}", replace(LAND, seed=self.draw, sensors=("s2",)))
+        scene = open_scene(self.recipe({"model": {"name": "patchwork"}}, ("s2",), root=folder))
+        return self._series(scene.cubes["s2"]).values[np.isin(scene.cubes["s2"].days, self.clear.days)]
+
+    @cached_property
+    def hidden(self) -> NDArray[np.bool_]:
+        """The clear values that are hidden to measure the error, (time, y, x)."""
+        return clouds(self.clear, HIDDEN, np.random.default_rng([self.draw, 1]))
+
+    @cached_property
+    def seen(self) -> Series:
+        """Sentinel-2 without the hidden values."""
+        return self.clear.without(self.hidden)
+
+    @cached_property
+    def bands(self) -> dict[str, int]:
+        """Band → its position."""
+        return {name: k for k, name in enumerate(self.scene.cubes["s2"].source.bands)}
+
+    def index(self, name: str, values: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Return an index of values with the bands in the second dimension."""
+        function = INDICES.get(name)
+        return np.asarray(function(**{band: values[:, self.bands[band]] for band in bands_of(function)}), np.float32)
+
+    def trained(self, settings: Settings) -> Generator:
+        """Return a generator trained on the values that are not hidden."""
+        return trained(self.seen, self.series("s1"), settings, self.draw)
+
+    def smooth(self, seen: Series, penalty: float, days: NDArray[np.int32]) -> NDArray[np.float32]:
+        """Return Whittaker smoothing of a series at some days."""
+        fine = np.arange(seen.days[0], seen.days[-1] + FINE, FINE, dtype=np.int32)
+        curve, valid = whittaker(seen.values, seen.valid, seen.days, fine, penalty)
+        return interpolate(curve, valid, fine, days)[0]
+
+    @cached_property
+    def penalty(self) -> float:
+        """The penalty with the lowest error on values that are hidden in addition to those that report."""
+        inner = clouds(self.seen, HIDDEN, np.random.default_rng([self.draw, 2]))
+        visible = self.seen.without(inner)
+        errors = [
+            squares(self.smooth(visible, penalty, visible.days), self.seen.values, inner).mean()
+            for penalty in PENALTIES
+        ]
+        return PENALTIES[int(np.argmin(errors))]
+
+
+def squares(filled: NDArray[np.float32], true: NDArray[np.float32], where: NDArray[np.bool_]) -> NDArray[np.float32]:
+    """Return squared errors (N, band) of the values (time, band, y, x) at `where` (time, y, x)."""
+    return np.square(np.moveaxis(filled - true, 1, -1)[where])
+
+
+def error_of(place: Place) -> dict[str, Any]:
+    """Train the generator, store all filled series of a draw, and return the errors of hidden values by length of gap."""
+    seen, found = place.seen, {}
+    generator, whole = place.trained(CANDIDATES[CHOSEN]), place.clear
+    fills: dict[str, Callable[[Series], NDArray[np.float32]]] = {
+        "linear": lambda series: series.linear,
+        "whittaker": lambda series: place.smooth(series, place.penalty, series.days),
+        "generated": generator.fill,
+    }
+    at_regular: dict[str, Callable[[Series], NDArray[np.float32]]] = {
+        "linear": lambda series: interpolate(series.values, series.valid, series.days, REGULAR[place.data].days)[0],
+        "whittaker": lambda series: place.smooth(series, place.penalty, REGULAR[place.data].days),
+        "generated": lambda series: regular(generator.fill(series), series, REGULAR[place.data]),
+    }
+    _ = place.penalty  # chosen before the time is taken
+    for way, fill in fills.items():
+        filled = fill(seen)
+        found[way] = errors(place, filled, place.seen, place.clear.values, place.hidden)
+        started = time.process_time()
+        stored = at_regular[way](replace(whole))
+        found[way]["fill_seconds"] = time.process_time() - started
+        np.save(store(place, way), stored)
+        if place.data == SETS[0]:  # its values under the clouds are known
+            clouded = ~whole.valid & whole.valid.any(0)
+            found[way]["clouds"] = errors(place, fill(whole), whole, place.bare, clouded)
+        if place.draw == 0:
+            np.save(store(place, f"{way}-hidden"), filled)
+    found["generated"]["train_seconds"] = generator.seconds
+    found["whittaker"]["penalty"] = place.penalty
+    found["scene"] = {"pixels": int(np.prod(whole.valid.shape[1:])), "dates": len(whole.days),
+                      "clear": float(whole.valid.mean()), "hidden": int(place.hidden.sum())}  # fmt: skip
+    return found
+
+
+def regular(filled: NDArray[np.float32], series: Series, fill: Fill) -> NDArray[np.float32]:
+    """Return a series without gaps at regular dates, by linear interpolation between its dates."""
+    return interpolate(filled, np.ones_like(series.valid), series.days, fill.days)[0]
+
+
+def store(place: Place, way: str) -> Any:
+    """Return the file of a filled series."""
+    WORK.mkdir(parents=True, exist_ok=True)
+    return WORK / f"{slug(f'{place.data}-{place.draw}-{way}')}.npy"
+
+
+def errors(
+    place: Place, filled: NDArray[np.float32], seen: Series, true: NDArray[np.float32], where: NDArray[np.bool_]
+) -> dict[str, Any]:
+    """Return the errors of the values at `where`, of all and by length of the gap in `seen`: reflectance and NDVI."""
+    of_bands = squares(filled, true, where)
+    of_ndvi = squares(*(place.index("ndvi", one)[:, None] for one in (filled, true)), where)
+    gap = seen.apart.sum(0)[where]
+    part = np.digitize(gap, GAPS, right=True)
+    part[np.isinf(gap)] = len(GAPS) + 1
+
+    def measures(own: Any) -> dict[str, float]:
+        bands, ndvi = of_bands[own], of_ndvi[own]
+        return {"values": len(bands), "rmse": _root(bands), "ndvi": _root(ndvi), "mae": float(np.sqrt(bands).mean())}
+
+    return measures(slice(None)) | {
+        "gaps": {name: measures(part == k) for k, name in enumerate(GAP_NAMES) if (part == k).any()}
+    }
+
+
+def _root(part: NDArray[np.float32]) -> float:
+    return float(np.sqrt(part.mean(dtype=np.float64)))
+
+
+def accuracy_of(place: Place, model: str, way: str) -> dict[str, float]:
+    """Train a model on the series filled by a way, and return its scores on the test polygons."""
+    names, tables = MODELS[model]
+    trees = tables["model"]["name"] in ("random_forest", "lightgbm")
+    filled = [*(["s2"] if way != "no filling" else []), *(["s1"] if trees else [])]
+    recipe = place.recipe(tables, names, filled)
+    scene = open_scene(recipe)
+    if way != "no filling":
+        scene = replace(scene, cubes={**scene.cubes, "s2": from_memory(place, scene.cubes["s2"], way)})
+    folder = WORK / slug(f"{place.data}-{place.draw}-{model}-{way}")
+    shutil.rmtree(folder, ignore_errors=True)
+    samples = samples_of(recipe, scene, folder / "samples")
+    started = time.process_time()
+    model_ = Trainer(recipe.choice, scene, samples).train(0, folder)
+    seconds = time.process_time() - started
+    test = samples.draw(0).test
+    found = scores(samples, test, classes_of(model_, samples, test, recipe))
+    shutil.rmtree(folder)
+    return found | {"seconds": seconds}
+
+
+def from_memory(place: Place, cube: Cube, way: str) -> Filled:
+    """Return a cube of the filled series of a way, with its indices."""
+    values = np.load(store(place, way))
+    layers = [values, *(place.index(name, values)[:, None] for name in cube.preparation.indices)]
+    ever = place.clear.valid.any(0)
+    valid = np.broadcast_to(ever, (len(values), *ever.shape))
+    block = Block(np.concatenate(layers, 1) * valid[:, None], valid.copy(), ever.astype(np.uint16))
+    return Filled(**{field.name: getattr(cube, field.name) for field in fields(Cube)}, stored=block)
+
+
+def scores(samples: Samples, test: NDArray[np.int64], classes: NDArray[Any]) -> dict[str, float]:
+    """Return overall accuracy and mean F-measure of the test pixels."""
+    matrix = ConfusionMatrix.of(samples.label[test], classes, samples.legend.names)
+    return {key: float(METRICS.get(key)(matrix)) for key in ("overall_accuracy", "f1_macro")}
+
+
+def choose() -> None:
+    """Measure the candidates on the scenes that do not report."""
+    for data in CHOICE:
+        place = Place(data, 100)
+        for name, settings in CANDIDATES.items():
+
+            def measured(place: Place = place, settings: Settings = settings) -> dict[str, float]:
+                generator = place.trained(settings)
+                bands = squares(generator.fill(place.seen), place.clear.values, place.hidden)
+                return {"rmse": _root(bands), "seconds": generator.seconds}
+
+            RESULTS.measure(("choice", data, name), measured)
+        linear = squares(place.seen.linear, place.clear.values, place.hidden)
+        RESULTS.measure(("choice", data, "linear"), lambda linear=linear: {"rmse": _root(linear), "seconds": 0.0})
+
+
+def report(data: str) -> None:
+    """Measure the missing results of a set."""
+    for draw in range(DRAWS):
+        place = Place(data, draw)
+        RESULTS.measure(("error", data, draw), lambda place=place: error_of(place))
+        for model in MODELS:
+            for way in WAYS:
+                RESULTS.measure(
+                    ("accuracy", data, model, way, draw),
+                    lambda place=place, model=model, way=way: accuracy_of(place, model, way),
+                )
+
+
+def run(wanted: Sequence[str] = ()) -> str:
+    """Measure the missing results, of all parts or of those named, and return the tables."""
+    for line in RESULTS.free(wanted or ("choose", *SETS, "pictures")):
+        if line == "choose":
+            choose()
+        elif line == "pictures":
+            for data in SETS[:2]:
+                picture(Place(data, 0))
+        else:
+            report(line)
+    return "\n" + markdown(RESULTS.content())
+
+
+def picture(place: Place) -> None:
+    """Draw three dates with hidden values: what was visible, the truth, and what each way makes of it."""
+    import matplotlib.pyplot as plt
+
+    chosen = np.sort(np.argsort(-place.hidden.sum((1, 2)))[:PICTURE_DATES])
+    ways = {way: np.load(store(place, f"{way}-hidden")) for way in WAYS[1:]}
+    rows = {"visible": (place.seen.values, place.seen.valid), "true": (place.clear.values, place.clear.valid)}
+    rows |= {
+        way: (np.where(place.seen.valid[:, None], place.seen.values, one), place.clear.valid)
+        for way, one in ways.items()
+    }
+    figure, axes = plt.subplots(len(chosen), len(rows), figsize=(2.4 * len(rows), 2.4 * len(chosen)), squeeze=False)
+    for row, t in zip(axes, chosen, strict=True):
+        for axis, (name, (values, valid)) in zip(row, rows.items(), strict=True):
+            image = np.stack([values[t, place.bands[band]] for band in ("nir", "red", "green")], -1)
+            image = np.clip(image / np.array([0.5, 0.25, 0.2]), 0, 1)
+            axis.imshow(np.where(valid[t][..., None], image, 0.85))
+            axis.set(xticks=[], yticks=[], title=f"{name}, {np.datetime64(int(place.clear.days[t]), 'D')}")
+            axis.title.set_fontsize(8)
+    figure.tight_layout()
+    PICTURES.mkdir(parents=True, exist_ok=True)
+    figure.savefig(PICTURES / f"{place.data}.png", dpi=90)
+    plt.close(figure)
+
+
+def markdown(found: Mapping[str, Any]) -> str:
+    """Return the tables: choice, errors, accuracies, cost."""
+    parts = [("Choice of the generator, RMSE of reflectance:", choice_table(found.get("choice", {})))]
+    errors_found, accuracies = found.get("error", {}), found.get("accuracy", {})
+    for data in errors_found:
+        parts.append(
+            (f"`{data}`, error of hidden values:", error_table(errors_found[data], ERROR_RATIO.get(data, 0.0)))
+        )
+    for data in accuracies:
+        for key, label in (("overall_accuracy", "overall accuracy"), ("f1_macro", "mean F-measure")):
+            rows = accuracy_table(accuracies[data], key, ACCURACY_RATIO.get(data, 0.0))
+            parts.append((f"`{data}`, {label}:", rows))
+    parts.append(("CPU seconds:", cost_table(errors_found, accuracies)))
+    return "\n\n".join(f"{title}\n\n{text}" for title, text in parts)
+
+
+def choice_table(found: Mapping[str, Any]) -> str:
+    """Return the errors of the candidates, and their training times."""
+    rows = []
+    for name in ("linear", *CANDIDATES):
+        ones = [found.get(data, {}).get(name) for data in CHOICE]
+        rows.append(
+            (
+                name,
+                *(
+                    cell
+                    for one in ones
+                    for cell in ((f"{one['rmse']:.4f}", f"{one['seconds']:.0f}") if one else ("", ""))
+                ),
+            )
+        )
+    return table(("", *(head for data in CHOICE for head in (data, "CPU s"))), rows)
+
+
+def error_table(draws: Sequence[Mapping[str, Any]], ratio: float) -> str:
+    """Return the errors of all ways, of all values and by length of gap, and the tests of the generator."""
+    rows = []
+    for key, label in MEASURES.items():
+        for gap in ("all", *GAP_NAMES) if key != "mae" else ("all",):
+            ones = [[_error(draw[way], gap, key) for draw in draws] for way in WAYS[1:]]
+            if np.isnan(ones).any():  # no gap of this length in some draw
+                continue
+            count = np.mean([_error(draw["linear"], gap, "values") for draw in draws])
+            cells = [f"{np.mean(values):.4f} ± {np.std(values, ddof=1):.4f}" for values in ones]
+            tests = [_test(ones[2], other, ratio, 4) for other in ones[:2]]
+            rows.append((label, gap, f"{count:,.0f}".replace(",", " "), *cells, *tests))
+    heads = ("", "gap, days", "values", *WAYS[1:], "generated − linear", "generated − whittaker")
+    return table(heads, rows)
+
+
+def _error(measured: Mapping[str, Any], gap: str, key: str) -> float:
+    one = measured if gap == "all" else measured["gaps"].get(gap, {})
+    return float(one.get(key, np.nan))
+
+
+def _test(first: Sequence[float], second: Sequence[float], ratio: float, digits: int = 3) -> str:
+    test = resampled_t(first, second, ratio)
+    return f"{test.difference:+.{digits}f} (p {test.p:.3f})"
+
+
+def accuracy_table(found: Mapping[str, Any], key: str, ratio: float) -> str:
+    """Return the scores of all models and ways, and the tests of the generator."""
+    rows = []
+    for model in (model for model in MODELS if model in found):
+        ones = {way: [draw[key] for draw in found[model].get(way, [])] for way in WAYS}
+        cells = [spread(ones[way]) if ones[way] else "" for way in WAYS]
+        full = min(map(len, ones.values())) > 1 and len(set(map(len, ones.values()))) == 1
+        tests = [_test(ones["generated"], ones[way], ratio) if full else "" for way in WAYS[:2]]
+        rows.append((model, *cells, *tests))
+    return table(("", *WAYS, "generated − no filling", "generated − linear"), rows)
+
+
+def cost_table(errors_found: Mapping[str, Any], accuracies: Mapping[str, Any]) -> str:
+    """Return CPU seconds of training the generator, of filling a scene by each way, and of training each model."""
+    rows = []
+    for data, draws in errors_found.items():
+        scene = draws[0]["scene"]
+        size = f"{scene['pixels']} pixels, {scene['dates']} dates"
+        rows.append(
+            (
+                data,
+                f"training of the generator, {size}",
+                _seconds([draw["generated"]["train_seconds"] for draw in draws]),
+            )
+        )
+        for way in WAYS[1:]:
+            rows.append((data, f"filling, {way}", _seconds([draw[way]["fill_seconds"] for draw in draws])))
+        for model, ways in accuracies.get(data, {}).items():
+            rows.append(
+                (data, f"training, {model}, linear", _seconds([draw["seconds"] for draw in ways.get("linear", [])]))
+            )
+    return table(("", "", "CPU s"), rows)
+
+
+def _seconds(values: Sequence[float]) -> str:
+    return f"{np.mean(values):.2g}" if values else ""
+
+
+if __name__ == "__main__":
+    print(run(sys.argv[1:]))
