@@ -1,8 +1,8 @@
 """Run the benchmarks named on the command line, or all short ones.
 
 `choice`, `contest` and `networks` take hours to days. `adapt`, `ambiguous`, `climate`, `cluster`, `conformal`, `cost`, `damage`,
-`doctor`, `embedding`, `finish`, `history`, `intervals`, `learning`, `members`, `newcomer`, `nomenclature`, `objects`, `parts`,
-`patchwork`, `promises`, `regional`, `rivals`, `roads`, `scout`, `season`, `segment`, `sites`, `soak` and `transfer` do not
+`doctor`, `embedding`, `filling`, `finish`, `history`, `intervals`, `learning`, `members`, `newcomer`, `nomenclature`, `objects`,
+`parts`, `patchwork`, `promises`, `regional`, `rivals`, `roads`, `scout`, `season`, `segment`, `sites`, `soak` and `transfer` do not
 measure speed, or measure it by themselves. They run only if named.
 """
 
