@@ -1,6 +1,6 @@
 """Filling of clouded Sentinel-2 dates: linear interpolation, Whittaker smoothing, or a generator that reads radar and neighbours.
 
-    BOCAGE_DATA=/path/to/data python -m benchmarks.filling [choose] [simulated] [flanders] [canada] [pictures]
+    BOCAGE_DATA=/path/to/data python -m benchmarks.filling [choose] [simulated] [cloudier] [flanders] [canada] [pictures]
 
 The generator (:mod:`benchmarks.generator`) is trained on the pixels of one scene without labels. Two questions:
 
@@ -9,8 +9,9 @@ The generator (:mod:`benchmarks.generator`) is trained on the pixels of one scen
 - Accuracy: classifiers trained on the series filled by each way, and on the series with their masks ("no filling"). Here all clear
   values are visible; the generator is the same.
 
-Each draw of `simulated` has a landscape of its own. Draws of `flanders` and `canada` are draws of hidden values, of the weights of the
-generator, and of the training polygons. `choose` compares settings of the generator on scenes that do not report: another landscape,
+Each draw of `simulated` has a landscape of its own; `cloudier` has the same landscapes with 70 % of the clear values hidden by
+further clouds. Their values under the clouds are known, from a simulation without clouds. Draws of `flanders` and `canada` are draws
+of hidden values, of the weights of the generator, and of the training polygons. `choose` compares settings of the generator on scenes that do not report: another landscape,
 and the other tile of Flanders. The penalty of the Whittaker smoother is chosen for each draw on values that are hidden in addition.
 """
 
@@ -47,30 +48,38 @@ from bocage.scene.indices import INDICES, bands_of
 from bocage.simulate import Simulation
 from bocage.training import Trainer
 
+Filling = Callable[[Series], NDArray[np.float32]]
 WORK, RESULTS = BUILD / "filling", Results("filling")
 PICTURES = ROOT / "docs/decisions/0036-generation"
-DRAWS, SETS = 5, ("simulated", "flanders", "canada")
+DRAWS, SETS = 5, ("simulated", "cloudier", "flanders", "canada")
 LAND = Simulation(height=803, width=902, polygons=16, sensors=("s2", "s1"))
 MERGED = {(4, 5): "gardens", (7, 8, 9): "wood"}
 """Classes of the landscape that only very high resolution distinguishes, as one."""
 REGULAR = {
     "simulated": Fill(10, date(2022, 1, 1), date(2022, 12, 31)),
+    "cloudier": Fill(10, date(2022, 1, 1), date(2022, 12, 31)),
     "flanders": Fill(15, date(2017, 10, 1), date(2018, 10, 31)),
     "canada": Fill(30, date(2017, 1, 1), date(2018, 5, 31)),
 }
 """Regular dates of the filled series."""
 CHOICE = ("simulated, seed 100", "flanders C")
 """Scenes on which the settings of the generator are chosen."""
-CANDIDATES = {
-    "attention, 300 steps": Settings(steps=300),
-    "attention, 600 steps": Settings(steps=600),
-    "dense, 600 steps": Settings("dense", steps=600),
-    "attention, 300 steps, no radar": Settings(steps=300, radar=False),
-    "attention, 300 steps, no neighbours": Settings(steps=300, neighbours=False),
+BUFFER = 4
+"""Width around clouds that is masked too, in pixels, in the ways with a buffer."""
+CANDIDATES: Mapping[str, tuple[int, Settings]] = {
+    "attention, 300 steps": (0, Settings(steps=300)),
+    "attention, 600 steps": (0, Settings(steps=600)),
+    "dense, 600 steps": (0, Settings("dense", steps=600)),
+    "attention, 300 steps, no radar": (0, Settings(steps=300, radar=False)),
+    "attention, 300 steps, no neighbours": (0, Settings(steps=300, neighbours=False)),
+    "attention, 300 steps, buffer of 2 pixels": (2, Settings(steps=300)),
+    "attention, 300 steps, buffer of 4 pixels": (4, Settings(steps=300)),
+    "attention, 600 steps, buffer of 4 pixels": (4, Settings(steps=600)),
 }
-CHOSEN = "attention, 600 steps"
-HIDDEN, LEAST = 0.15, 0.01
-"""Share of the clear values that is hidden; share of the scene that must be clear for a date to be used."""
+"""Width of the buffer, and settings of the generator. Without a buffer, the choice is measured on both scenes."""
+CHOSEN = "attention, 300 steps, buffer of 4 pixels"
+HIDDEN, MORE_CLOUDS, LEAST = 0.15, 0.7, 0.01
+"""Share of the clear values that is hidden; share that is hidden in `cloudier`, also from the classifiers; share of the scene that must be clear for a date to be used."""
 PENALTIES, FINE = (1.0, 10.0, 100.0, 1e3, 1e4, 1e5), 5
 """Penalties of the Whittaker smoother that are tried, and its step in days."""
 GAPS = (20, 40, 60, 90)
@@ -78,40 +87,43 @@ GAPS = (20, 40, 60, 90)
 GAP_NAMES = (f"up to {GAPS[0]}", *(f"{a} to {b}" for a, b in pairwise(GAPS)), f"over {GAPS[-1]}", "open on one side")
 SHARE = 0.3
 """Share of the polygons of each class that trains."""
-ERROR_RATIO = dict.fromkeys(SETS[1:], HIDDEN / (1 - HIDDEN))
-ACCURACY_RATIO = dict.fromkeys(SETS[1:], (1 - SHARE) / SHARE)
+ERROR_RATIO = dict.fromkeys(SETS[2:], HIDDEN / (1 - HIDDEN))
+ACCURACY_RATIO = dict.fromkeys(SETS[2:], (1 - SHARE) / SHARE)
 """Test units over training units, for draws that share a scene; landscapes share nothing."""
 PICTURE_DATES = 3
 MEASURES = {"rmse": "reflectance, RMSE", "mae": "reflectance, mean absolute error", "ndvi": "NDVI, RMSE"}
-WAYS = ("no filling", "linear", "whittaker", "generated")
-TREES = {"rounds": 60}
+FILLED = ("linear", "linear, buffer", "whittaker, buffer", "generated, buffer")
+WAYS = ("no filling", "no filling, buffer", *FILLED)
+"""Ways to give a series to a classifier: with its masks, or filled; a buffer around clouds is masked first."""
+TREES = {"rounds": 50}
 MODELS: Mapping[str, tuple[tuple[str, ...], Table]] = {
-    "random forest, S2": (("s2",), {"model": {"name": "random_forest", "trees": 200}}),
+    "random forest, S2": (("s2",), {"model": {"name": "random_forest", "trees": 100}}),
     "LightGBM, S2": (("s2",), {"model": {"name": "lightgbm", **TREES}}),
     "TempCNN, S2": (
         ("s2",),
         {
             "model": {"name": "tempcnn"},
-            "training": {"epochs": 1000, "steps": [400, 400], "keep": "last", "learning_rate": 1e-3},
+            "training": {"epochs": 1000, "steps": [300, 300], "keep": "last", "learning_rate": 1e-3},
         },
     ),
     "patchwork, S2": (
         ("s2",),
         {
             "model": {"name": "patchwork", "preset": "small"},
-            "training": {"epochs": 1000, "steps": [400, 400], "keep": "last"},
+            "training": {"epochs": 1000, "steps": [300, 300], "keep": "last"},
         },
     ),
-    "LightGBM, S1 + S2": (("s2", "s1"), {"model": {"name": "lightgbm", **TREES}}),
     "patchwork, S1 + S2": (
         ("s2", "s1"),
         {
             "model": {"name": "patchwork", "preset": "small"},
-            "training": {"epochs": 1000, "steps": [400, 400], "keep": "last"},
+            "training": {"epochs": 1000, "steps": [300, 300], "keep": "last"},
         },
     ),
 }
 """Model → its sources, and the tables [model] and [training] of its recipe."""
+MODELS_OF = {"cloudier": ("random forest, S2", "TempCNN, S2", "patchwork, S2")}
+"""Models of a set for which only some are measured."""
 
 
 @dataclass(frozen=True)
@@ -141,6 +153,11 @@ class Place:
     draw: int
 
     @property
+    def simulated(self) -> bool:
+        """Whether the scene is a simulated landscape."""
+        return self.data in (*SETS[:2], CHOICE[0])
+
+    @property
     def base(self) -> Table:
         """Sources on acquisition dates, legend and reference of the scene, as a recipe."""
         if self.data == CHOICE[1]:
@@ -158,7 +175,7 @@ class Place:
     @property
     def folder(self) -> Any:
         """Folder of the landscape, or of temporary files."""
-        if self.data in (SETS[0], CHOICE[0]):
+        if self.simulated:
             return landscape(WORK / f"land-{self.draw}", replace(LAND, seed=self.draw))
         return WORK
 
@@ -200,9 +217,17 @@ class Place:
         return Series(block.values, block.valid, cube.days)
 
     @cached_property
+    def every(self) -> Series:
+        """Sentinel-2 as acquired; with more clouds, where the set has them."""
+        series = self.series("s2")
+        if self.data != "cloudier":
+            return series
+        return series.without(clouds(series, MORE_CLOUDS, np.random.default_rng([self.draw, 3])))
+
+    @cached_property
     def clear(self) -> Series:
         """Sentinel-2 at the dates of which a share `LEAST` is clear."""
-        every = self.series("s2")
+        every = self.every
         kept = every.valid.mean((1, 2)) > LEAST
         return Series(every.values[kept], every.valid[kept], every.days[kept])
 
@@ -227,6 +252,11 @@ class Place:
         return self.clear.without(self.hidden)
 
     @cached_property
+    def ever(self) -> NDArray[np.bool_]:
+        """Pixels with a clear date outside the buffers, (y, x)."""
+        return np.asarray(self.clear.buffered(BUFFER).valid.any(0))
+
+    @cached_property
     def bands(self) -> dict[str, int]:
         """Band → its position."""
         return {name: k for k, name in enumerate(self.scene.cubes["s2"].source.bands)}
@@ -236,9 +266,9 @@ class Place:
         function = INDICES.get(name)
         return np.asarray(function(**{band: values[:, self.bands[band]] for band in bands_of(function)}), np.float32)
 
-    def trained(self, settings: Settings) -> Generator:
+    def trained(self, buffer: int, settings: Settings) -> Generator:
         """Return a generator trained on the values that are not hidden."""
-        return trained(self.seen, self.series("s1"), settings, self.draw)
+        return trained(self.seen.buffered(buffer), self.series("s1"), settings, self.draw)
 
     def smooth(self, seen: Series, penalty: float, days: NDArray[np.int32]) -> NDArray[np.float32]:
         """Return Whittaker smoothing of a series at some days."""
@@ -250,7 +280,7 @@ class Place:
     def penalty(self) -> float:
         """The penalty with the lowest error on values that are hidden in addition to those that report."""
         inner = clouds(self.seen, HIDDEN, np.random.default_rng([self.draw, 2]))
-        visible = self.seen.without(inner)
+        visible = self.seen.without(inner).buffered(BUFFER)
         errors = [
             squares(self.smooth(visible, penalty, visible.days), self.seen.values, inner).mean()
             for penalty in PENALTIES
@@ -265,41 +295,36 @@ def squares(filled: NDArray[np.float32], true: NDArray[np.float32], where: NDArr
 
 def error_of(place: Place) -> dict[str, Any]:
     """Train the generator, store all filled series of a draw, and return the errors of hidden values by length of gap."""
-    seen, found = place.seen, {}
-    generator, whole = place.trained(CANDIDATES[CHOSEN]), place.clear
-    fills: dict[str, Callable[[Series], NDArray[np.float32]]] = {
-        "linear": lambda series: series.linear,
-        "whittaker": lambda series: place.smooth(series, place.penalty, series.days),
-        "generated": generator.fill,
-    }
-    at_regular: dict[str, Callable[[Series], NDArray[np.float32]]] = {
-        "linear": lambda series: interpolate(series.values, series.valid, series.days, REGULAR[place.data].days)[0],
-        "whittaker": lambda series: place.smooth(series, place.penalty, REGULAR[place.data].days),
-        "generated": lambda series: regular(generator.fill(series), series, REGULAR[place.data]),
-    }
-    _ = place.penalty  # chosen before the time is taken
-    for way, fill in fills.items():
-        filled = fill(seen)
-        found[way] = errors(place, filled, place.seen, place.clear.values, place.hidden)
+    seen, whole, days = place.seen, place.clear, REGULAR[place.data].days
+    generator = place.trained(*CANDIDATES[CHOSEN])
+    penalty = place.penalty
+    found: dict[str, Any] = {}
+    for way in FILLED:
+        buffer = BUFFER if "buffer" in way else 0
+
+        def fill(series: Series, to: NDArray[np.int32], way: str = way, buffer: int = buffer) -> NDArray[np.float32]:
+            masked = series.buffered(buffer)
+            if way.startswith("whittaker"):
+                return place.smooth(masked, penalty, to)
+            if way.startswith("linear"):
+                return interpolate(masked.values, masked.valid, masked.days, to)[0]
+            made = generator.fill(masked)
+            return interpolate(made, np.ones_like(masked.valid), masked.days, to)[0]
+
+        found[way] = errors(place, fill(seen, seen.days), place.seen, place.clear.values, place.hidden)
         started = time.process_time()
-        stored = at_regular[way](replace(whole))
+        stored = fill(whole, days)
         found[way]["fill_seconds"] = time.process_time() - started
         np.save(store(place, way), stored)
-        if place.data == SETS[0]:  # its values under the clouds are known
-            clouded = ~whole.valid & whole.valid.any(0)
-            found[way]["clouds"] = errors(place, fill(whole), whole, place.bare, clouded)
+        if place.simulated:  # its values under the clouds are known
+            found[way]["clouds"] = errors(place, fill(whole, whole.days), whole, place.bare, ~whole.valid & place.ever)
         if place.draw == 0:
-            np.save(store(place, f"{way}-hidden"), filled)
-    found["generated"]["train_seconds"] = generator.seconds
-    found["whittaker"]["penalty"] = place.penalty
+            np.save(store(place, f"{way}-hidden"), fill(seen, seen.days))
+    found["generated, buffer"]["train_seconds"] = generator.seconds
+    found["whittaker, buffer"]["penalty"] = penalty
     found["scene"] = {"pixels": int(np.prod(whole.valid.shape[1:])), "dates": len(whole.days),
-                      "clear": float(whole.valid.mean()), "hidden": int(place.hidden.sum())}  # fmt: skip
+                      "clear": float(place.every.valid.mean()), "hidden": int(place.hidden.sum())}  # fmt: skip
     return found
-
-
-def regular(filled: NDArray[np.float32], series: Series, fill: Fill) -> NDArray[np.float32]:
-    """Return a series without gaps at regular dates, by linear interpolation between its dates."""
-    return interpolate(filled, np.ones_like(series.valid), series.days, fill.days)[0]
 
 
 def store(place: Place, way: str) -> Any:
@@ -335,11 +360,10 @@ def accuracy_of(place: Place, model: str, way: str) -> dict[str, float]:
     """Train a model on the series filled by a way, and return its scores on the test polygons."""
     names, tables = MODELS[model]
     trees = tables["model"]["name"] in ("random_forest", "lightgbm")
-    filled = [*(["s2"] if way != "no filling" else []), *(["s1"] if trees else [])]
+    filled = [*(["s2"] if way in FILLED else []), *(["s1"] if trees else [])]
     recipe = place.recipe(tables, names, filled)
     scene = open_scene(recipe)
-    if way != "no filling":
-        scene = replace(scene, cubes={**scene.cubes, "s2": from_memory(place, scene.cubes["s2"], way)})
+    scene = replace(scene, cubes={**scene.cubes, "s2": from_memory(place, scene.cubes["s2"], way)})
     folder = WORK / slug(f"{place.data}-{place.draw}-{model}-{way}")
     shutil.rmtree(folder, ignore_errors=True)
     samples = samples_of(recipe, scene, folder / "samples")
@@ -353,12 +377,16 @@ def accuracy_of(place: Place, model: str, way: str) -> dict[str, float]:
 
 
 def from_memory(place: Place, cube: Cube, way: str) -> Filled:
-    """Return a cube of the filled series of a way, with its indices."""
-    values = np.load(store(place, way))
+    """Return a cube of the series filled by a way, or with its masks, and with its indices."""
+    ever = place.ever
+    if way.startswith("no filling"):
+        every = place.every.buffered(BUFFER if "buffer" in way else 0)
+        values, valid = every.values, every.valid & ever
+    else:
+        values = np.load(store(place, way))
+        valid = np.broadcast_to(ever, (len(values), *ever.shape)).copy()
     layers = [values, *(place.index(name, values)[:, None] for name in cube.preparation.indices)]
-    ever = place.clear.valid.any(0)
-    valid = np.broadcast_to(ever, (len(values), *ever.shape))
-    block = Block(np.concatenate(layers, 1) * valid[:, None], valid.copy(), ever.astype(np.uint16))
+    block = Block(np.concatenate(layers, 1) * valid[:, None], valid, valid.sum(0, dtype=np.uint16))
     return Filled(**{field.name: getattr(cube, field.name) for field in fields(Cube)}, stored=block)
 
 
@@ -372,16 +400,30 @@ def choose() -> None:
     """Measure the candidates on the scenes that do not report."""
     for data in CHOICE:
         place = Place(data, 100)
-        for name, settings in CANDIDATES.items():
 
-            def measured(place: Place = place, settings: Settings = settings) -> dict[str, float]:
-                generator = place.trained(settings)
-                bands = squares(generator.fill(place.seen), place.clear.values, place.hidden)
-                return {"rmse": _root(bands), "seconds": generator.seconds}
+        def measured(fill: Filling, buffer: int, place: Place = place) -> dict[str, float]:
+            own = squares(fill(place.seen.buffered(buffer)), place.clear.values, place.hidden)
+            if not place.simulated:
+                return {"rmse": _root(own)}
+            clouded = squares(fill(place.clear.buffered(buffer)), place.bare, ~place.clear.valid & place.ever)
+            return {"rmse": _root(own), "clouds": _root(clouded)}
 
-            RESULTS.measure(("choice", data, name), measured)
-        linear = squares(place.seen.linear, place.clear.values, place.hidden)
-        RESULTS.measure(("choice", data, "linear"), lambda linear=linear: {"rmse": _root(linear), "seconds": 0.0})
+        def generated(
+            buffer: int, settings: Settings, place: Place = place, measured: Any = measured
+        ) -> dict[str, float]:
+            generator = place.trained(buffer, settings)
+            return measured(generator.fill, buffer) | {"seconds": generator.seconds}
+
+        for buffer in (0, 2, 4) if place.simulated else (0,):
+            name = f"linear, buffer of {buffer} pixels" if buffer else "linear"
+            RESULTS.measure(
+                ("choice", data, name), lambda b=buffer, measured=measured: measured(lambda one: one.linear, b)
+            )
+        for name, (buffer, settings) in CANDIDATES.items():
+            if place.simulated or not buffer:
+                RESULTS.measure(
+                    ("choice", data, name), lambda b=buffer, s=settings, generated=generated: generated(b, s)
+                )
 
 
 def report(data: str) -> None:
@@ -389,12 +431,18 @@ def report(data: str) -> None:
     for draw in range(DRAWS):
         place = Place(data, draw)
         RESULTS.measure(("error", data, draw), lambda place=place: error_of(place))
-        for model in MODELS:
-            for way in WAYS:
+        for model in MODELS_OF.get(data, MODELS):
+            for way in ways_of(data, model):
                 RESULTS.measure(
                     ("accuracy", data, model, way, draw),
                     lambda place=place, model=model, way=way: accuracy_of(place, model, way),
                 )
+
+
+def ways_of(data: str, model: str) -> list[str]:
+    """Return the ways that are measured: a table has no buffers, and only patchwork gets masks with a buffer."""
+    ways = [way for way in WAYS if way != "no filling, buffer" or model.startswith("patchwork")]
+    return [way for way in ways if data != "canada" or way not in ("linear, buffer", "no filling, buffer")]
 
 
 def run(wanted: Sequence[str] = ()) -> str:
@@ -403,7 +451,7 @@ def run(wanted: Sequence[str] = ()) -> str:
         if line == "choose":
             choose()
         elif line == "pictures":
-            for data in SETS[:2]:
+            for data in ("simulated", "flanders"):
                 picture(Place(data, 0))
         else:
             report(line)
@@ -415,7 +463,7 @@ def picture(place: Place) -> None:
     import matplotlib.pyplot as plt
 
     chosen = np.sort(np.argsort(-place.hidden.sum((1, 2)))[:PICTURE_DATES])
-    ways = {way: np.load(store(place, f"{way}-hidden")) for way in WAYS[1:]}
+    ways = {way: np.load(store(place, f"{way}-hidden")) for way in FILLED}
     rows = {"visible": (place.seen.values, place.seen.valid), "true": (place.clear.values, place.clear.valid)}
     rows |= {
         way: (np.where(place.seen.valid[:, None], place.seen.values, one), place.clear.valid)
@@ -439,10 +487,14 @@ def markdown(found: Mapping[str, Any]) -> str:
     """Return the tables: choice, errors, accuracies, cost."""
     parts = [("Choice of the generator, RMSE of reflectance:", choice_table(found.get("choice", {})))]
     errors_found, accuracies = found.get("error", {}), found.get("accuracy", {})
-    for data in errors_found:
-        parts.append(
-            (f"`{data}`, error of hidden values:", error_table(errors_found[data], ERROR_RATIO.get(data, 0.0)))
-        )
+    for data, draws in errors_found.items():
+        if len(draws) < 2:
+            continue
+        ratio = ERROR_RATIO.get(data, 0.0)
+        parts.append((f"`{data}`, error of hidden clear values:", error_table(draws, ratio)))
+        if "clouds" in draws[0]["linear"]:
+            under = [{way: draw[way]["clouds"] for way in FILLED} for draw in draws]
+            parts.append((f"`{data}`, error under the clouds of the simulation:", error_table(under, ratio)))
     for data in accuracies:
         for key, label in (("overall_accuracy", "overall accuracy"), ("f1_macro", "mean F-measure")):
             rows = accuracy_table(accuracies[data], key, ACCURACY_RATIO.get(data, 0.0))
@@ -454,19 +506,13 @@ def markdown(found: Mapping[str, Any]) -> str:
 def choice_table(found: Mapping[str, Any]) -> str:
     """Return the errors of the candidates, and their training times."""
     rows = []
-    for name in ("linear", *CANDIDATES):
-        ones = [found.get(data, {}).get(name) for data in CHOICE]
-        rows.append(
-            (
-                name,
-                *(
-                    cell
-                    for one in ones
-                    for cell in ((f"{one['rmse']:.4f}", f"{one['seconds']:.0f}") if one else ("", ""))
-                ),
-            )
-        )
-    return table(("", *(head for data in CHOICE for head in (data, "CPU s"))), rows)
+    for name in found.get(CHOICE[0], {}):
+        ones = [found.get(data, {}).get(name, {}) for data in CHOICE]
+        keys = zip((ones[0], *ones), ("clouds", "rmse", "rmse"), strict=True)
+        seconds = (f"{one['seconds']:.0f}" if one.get("seconds") else "" for one in ones)
+        rows.append((name, *(f"{one[key]:.4f}" if key in one else "" for one, key in keys), *seconds))
+    heads = (f"{CHOICE[0]}: under the clouds", "hidden", f"{CHOICE[1]}: hidden", "CPU s", "CPU s")
+    return table(("", *heads), rows)
 
 
 def error_table(draws: Sequence[Mapping[str, Any]], ratio: float) -> str:
@@ -474,15 +520,14 @@ def error_table(draws: Sequence[Mapping[str, Any]], ratio: float) -> str:
     rows = []
     for key, label in MEASURES.items():
         for gap in ("all", *GAP_NAMES) if key != "mae" else ("all",):
-            ones = [[_error(draw[way], gap, key) for draw in draws] for way in WAYS[1:]]
+            ones = [[_error(draw[way], gap, key) for draw in draws] for way in FILLED]
             if np.isnan(ones).any():  # no gap of this length in some draw
                 continue
             count = np.mean([_error(draw["linear"], gap, "values") for draw in draws])
             cells = [f"{np.mean(values):.4f} ± {np.std(values, ddof=1):.4f}" for values in ones]
-            tests = [_test(ones[2], other, ratio, 4) for other in ones[:2]]
+            tests = [_test(ones[3], ones[k], ratio, 4) for k in (0, 1)]
             rows.append((label, gap, f"{count:,.0f}".replace(",", " "), *cells, *tests))
-    heads = ("", "gap, days", "values", *WAYS[1:], "generated − linear", "generated − whittaker")
-    return table(heads, rows)
+    return table(("", "gap, days", "values", *FILLED, "generated − linear", "generated − linear, buffer"), rows)
 
 
 def _error(measured: Mapping[str, Any], gap: str, key: str) -> float:
@@ -499,12 +544,14 @@ def accuracy_table(found: Mapping[str, Any], key: str, ratio: float) -> str:
     """Return the scores of all models and ways, and the tests of the generator."""
     rows = []
     for model in (model for model in MODELS if model in found):
-        ones = {way: [draw[key] for draw in found[model].get(way, [])] for way in WAYS}
-        cells = [spread(ones[way]) if ones[way] else "" for way in WAYS]
-        full = min(map(len, ones.values())) > 1 and len(set(map(len, ones.values()))) == 1
-        tests = [_test(ones["generated"], ones[way], ratio) if full else "" for way in WAYS[:2]]
+        ones = {way: [draw[key] for draw in draws] for way, draws in found[model].items()}
+        cells = [spread(ones[way]) if way in ones else "" for way in WAYS]
+        tests = []
+        for way in ("no filling", *FILLED[:2]):
+            pair = (ones.get(FILLED[3], ()), ones.get(way, ()))
+            tests.append(_test(*pair, ratio) if len(pair[0]) == len(pair[1]) > 1 else "")
         rows.append((model, *cells, *tests))
-    return table(("", *WAYS, "generated − no filling", "generated − linear"), rows)
+    return table(("", *WAYS, "generated − no filling", "generated − linear", "generated − linear, buffer"), rows)
 
 
 def cost_table(errors_found: Mapping[str, Any], accuracies: Mapping[str, Any]) -> str:
@@ -517,10 +564,10 @@ def cost_table(errors_found: Mapping[str, Any], accuracies: Mapping[str, Any]) -
             (
                 data,
                 f"training of the generator, {size}",
-                _seconds([draw["generated"]["train_seconds"] for draw in draws]),
+                _seconds([draw[FILLED[3]]["train_seconds"] for draw in draws]),
             )
         )
-        for way in WAYS[1:]:
+        for way in FILLED:
             rows.append((data, f"filling, {way}", _seconds([draw[way]["fill_seconds"] for draw in draws])))
         for model, ways in accuracies.get(data, {}).items():
             rows.append(

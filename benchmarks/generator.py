@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from scipy.ndimage import uniform_filter
+from scipy.ndimage import binary_dilation, uniform_filter
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -57,6 +57,12 @@ class Series:
         """Return the series with more values masked."""
         valid = self.valid & ~hidden
         return replace(self, values=self.values * valid[:, None], valid=valid)
+
+    def buffered(self, width: int) -> "Series":
+        """Return the series without the clear values up to `width` pixels from a masked value: masks miss the edges of clouds."""
+        if not width or self.is_table:
+            return self
+        return self.without(binary_dilation(~self.valid, np.ones((1, 2 * width + 1, 2 * width + 1), bool)))
 
     @cached_property
     def linear(self) -> NDArray[np.float32]:
