@@ -9,7 +9,7 @@ from bocage.grid import Window
 from bocage.scene.cube import Block
 
 DATES, BANDS, SHAPE = 12, 3, (9, 11)
-SMALL = Settings(width=8, steps=12, batch=32)
+SMALL = Settings(width=8, steps=4, batch=32)
 
 
 def made(seed: int = 0) -> tuple[Series, Series]:
@@ -40,6 +40,29 @@ def test_clouds_hide_clear_values_over_runs_of_dates(columns):
     assert not (hidden & ~some.valid).any()
     assert 0.3 <= hidden.sum() / some.valid.sum() < 0.8
     assert not some.without(hidden).values.transpose(0, 2, 3, 1)[hidden].any()
+
+
+def test_a_buffer_masks_the_surroundings_of_masked_values():
+    valid = np.ones((2, 7, 7), bool)
+    valid[1, 0, 3] = False
+    series = Series(np.ones((2, 1, 7, 7), np.float32), valid, np.array([0, 9], np.int32))
+    kept = series.buffered(2)
+    assert kept.valid[0].all()
+    assert (~kept.valid[1]).nonzero()[0].max() == 2
+    assert kept.valid[1].sum() == 49 - 15
+    assert not kept.values[1, 0][~kept.valid[1]].any()
+    table = Series(series.values[..., :1], valid[..., 2:3], series.days)
+    assert table.buffered(2) is table
+
+
+def test_only_measured_ways_have_a_column():
+    draws = [{"overall_accuracy": 0.5 + 0.1 * k, "f1_macro": 0.4} for k in range(3)]
+    better = [{**one, "overall_accuracy": one["overall_accuracy"] + 0.02 * (k + 1)} for k, one in enumerate(draws)]
+    found = {"random forest, S2": {"no filling": draws, "linear": draws, "generated, buffer": better}}
+    line = filling.accuracy_table(found, "overall_accuracy", 0).splitlines()[-1]
+    cells = [cell.strip() for cell in line.strip("|").split("|")]
+    assert cells[1:7] == ["0.600 ± 0.100", "", "0.600 ± 0.100", "", "", "0.640 ± 0.120"]
+    assert cells[7:] == ["+0.040 (p 0.074)", "+0.040 (p 0.074)", ""]
 
 
 def test_hidden_values_change_nothing_and_clear_values_stay():
