@@ -106,12 +106,12 @@ def test_pixels_in_memory_are_masked_beyond_the_grid():
     assert read.values.shape == (2, 1, 3, 4)
 
 
-@pytest.mark.parametrize("data", ["flanders", "canada"])
+@pytest.mark.parametrize("scene", ["flanders", "canada"])
 @pytest.mark.parametrize("model", filling.MODELS)
-def test_recipes_fill_what_they_should(data, model, monkeypatch, tmp_path):
+def test_recipes_fill_what_they_should(scene, model, monkeypatch, tmp_path):
     monkeypatch.setenv("BOCAGE_DATA", str(tmp_path))
     names, tables = filling.MODELS[model]
-    recipe = filling.Place(data, 3).recipe(tables, names, ["s2"])
+    recipe = filling.Place(scene, 3).recipe(tables, names, ["s2"])
     filled = {name: source.preparation.fill for name, source in recipe.sources.items()}
-    assert filled == {name: filling.REGULAR[data] if name == "s2" else None for name in names}
+    assert filled == {name: filling.REGULAR[scene] if name == "s2" else None for name in names}
     assert (recipe.split.seed, recipe.choice.name) == (3, tables["model"]["name"])
