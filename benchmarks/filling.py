@@ -79,7 +79,7 @@ CANDIDATES: Mapping[str, tuple[int, Settings]] = {
     "attention, 300 steps, no radar, buffer of 4 pixels": (4, Settings(steps=300, radar=False)),
 }
 """Width of the buffer, and settings of the generator. Without a buffer, the choice is measured on both scenes."""
-CHOSEN = "attention, 300 steps, buffer of 4 pixels"
+CHOSEN, UNBUFFERED = "attention, 300 steps, buffer of 4 pixels", "attention, 300 steps"
 HIDDEN, MORE_CLOUDS, LEAST = 0.15, 0.7, 0.01
 """Share of the clear values that is hidden; share that is hidden in `cloudier`, also from the classifiers; share of the scene that must be clear for a date to be used."""
 PENALTIES, FINE = (1.0, 10.0, 100.0, 1e3, 1e4, 1e5), 5
@@ -94,7 +94,7 @@ ACCURACY_RATIO = dict.fromkeys(SETS[2:], (1 - SHARE) / SHARE)
 """Test units over training units, for draws that share a scene; landscapes share nothing."""
 PICTURE_DATES = 3
 MEASURES = {"rmse": "reflectance, RMSE", "mae": "reflectance, mean absolute error", "ndvi": "NDVI, RMSE"}
-FILLED = ("linear", "linear, buffer", "whittaker, buffer", "generated, buffer")
+FILLED = ("linear", "linear, buffer", "whittaker, buffer", "generated, buffer", "generated")
 WAYS = ("no filling", "no filling, buffer", *FILLED)
 """Ways to give a series to a classifier: with its masks, or filled; a buffer around clouds is masked first."""
 TREES = {"rounds": 50}
@@ -124,7 +124,10 @@ MODELS: Mapping[str, tuple[tuple[str, ...], Table]] = {
     ),
 }
 """Model → its sources, and the tables [model] and [training] of its recipe."""
-MODELS_OF = {"cloudier": ("random forest, S2", "TempCNN, S2", "patchwork, S2")}
+MODELS_OF = {
+    "cloudier": ("random forest, S2", "TempCNN, S2", "patchwork, S2"),
+    "canada": ("random forest, S2", "LightGBM, S2", "TempCNN, S2", "patchwork, S1 + S2"),
+}
 """Models of a set for which only some are measured."""
 
 
@@ -297,35 +300,47 @@ def squares(filled: NDArray[np.float32], true: NDArray[np.float32], where: NDArr
 
 def error_of(place: Place) -> dict[str, Any]:
     """Train the generator, store all filled series of a draw, and return the errors of hidden values by length of gap."""
-    seen, whole, days = place.seen, place.clear, REGULAR[place.data].days
     generator = place.trained(*CANDIDATES[CHOSEN])
-    penalty = place.penalty
-    found: dict[str, Any] = {}
-    for way in FILLED:
-        buffer = BUFFER if "buffer" in way else 0
-
-        def fill(series: Series, to: NDArray[np.int32], way: str = way, buffer: int = buffer) -> NDArray[np.float32]:
-            masked = series.buffered(buffer)
-            if way.startswith("whittaker"):
-                return place.smooth(masked, penalty, to)
-            if way.startswith("linear"):
-                return interpolate(masked.values, masked.valid, masked.days, to)[0]
-            made = generator.fill(masked)
-            return interpolate(made, np.ones_like(masked.valid), masked.days, to)[0]
-
-        found[way] = errors(place, fill(seen, seen.days), place.seen, place.clear.values, place.hidden)
-        started = time.process_time()
-        stored = fill(whole, days)
-        found[way]["fill_seconds"] = time.process_time() - started
-        np.save(store(place, way), stored)
-        if place.simulated:  # its values under the clouds are known
-            found[way]["clouds"] = errors(place, fill(whole, whole.days), whole, place.bare, ~whole.valid & place.ever)
-        if place.draw == 0:
-            np.save(store(place, f"{way}-hidden"), fill(seen, seen.days))
+    found: dict[str, Any] = {way: error_of_way(place, way, generator) for way in FILLED[:4]}
     found["generated, buffer"]["train_seconds"] = generator.seconds
-    found["whittaker, buffer"]["penalty"] = penalty
-    found["scene"] = {"pixels": int(np.prod(whole.valid.shape[1:])), "dates": len(whole.days),
-                      "clear": float(place.every.valid.mean()), "hidden": int(place.hidden.sum())}  # fmt: skip
+    found["whittaker, buffer"]["penalty"] = place.penalty
+    found["scene"] = {
+        "pixels": int(np.prod(place.clear.valid.shape[1:])), "dates": len(place.clear.days),
+        "clear": float(place.every.valid.mean()), "hidden": int(place.hidden.sum()),
+    }  # fmt: skip
+    return found
+
+
+def error_without_buffer(place: Place) -> dict[str, Any]:
+    """Return the errors of a generator that is trained and used without a buffer."""
+    generator = place.trained(*CANDIDATES[UNBUFFERED])
+    return error_of_way(place, "generated", generator) | {"train_seconds": generator.seconds}
+
+
+def error_of_way(place: Place, way: str, generator: Generator) -> dict[str, Any]:
+    """Fill the series of a draw in one way, store it, and return the errors and the CPU seconds of the filling."""
+    seen, whole = place.seen, place.clear
+    _ = place.penalty  # chosen before the time is taken
+
+    def fill(series: Series, to: NDArray[np.int32]) -> NDArray[np.float32]:
+        masked = series.buffered(BUFFER if "buffer" in way else 0)
+        if way.startswith("whittaker"):
+            return place.smooth(masked, place.penalty, to)
+        if way.startswith("linear"):
+            return interpolate(masked.values, masked.valid, masked.days, to)[0]
+        made = generator.fill(masked)
+        return interpolate(made, np.ones_like(masked.valid), masked.days, to)[0]
+
+    filled = fill(seen, seen.days)
+    found = errors(place, filled, seen, place.clear.values, place.hidden)
+    started = time.process_time()
+    stored = fill(whole, REGULAR[place.data].days)
+    found["fill_seconds"] = time.process_time() - started
+    np.save(store(place, way), stored)
+    if place.simulated:  # its values under the clouds are known
+        found["clouds"] = errors(place, fill(whole, whole.days), whole, place.bare, ~whole.valid & place.ever)
+    if place.draw == 0:
+        np.save(store(place, f"{way}-hidden"), filled)
     return found
 
 
@@ -433,6 +448,8 @@ def report(data: str) -> None:
     for draw in range(DRAWS):
         place = Place(data, draw)
         RESULTS.measure(("error", data, draw), lambda place=place: error_of(place))
+        if data == "flanders":
+            RESULTS.measure(("without buffer", data, draw), lambda place=place: error_without_buffer(place))
         for model in MODELS_OF.get(data, MODELS):
             for way in ways_of(data, model):
                 RESULTS.measure(
@@ -447,6 +464,7 @@ def ways_of(data: str, model: str) -> list[str]:
         "no filling, buffer": data == "canada" or model != "patchwork, S2",
         "linear, buffer": data == "canada",
         "whittaker, buffer": model == "patchwork, S1 + S2",
+        "generated": data != "flanders" or model == "patchwork, S1 + S2",
     }
     return [way for way in WAYS if not left_out.get(way)]
 
@@ -470,7 +488,7 @@ def picture(place: Place) -> None:
     from PIL import Image
 
     chosen = np.sort(np.argsort(-place.hidden.sum((1, 2)))[:PICTURE_DATES])
-    ways = {way: np.load(store(place, f"{way}-hidden")) for way in FILLED}
+    ways = {way: np.load(store(place, f"{way}-hidden")) for way in FILLED if store(place, f"{way}-hidden").exists()}
     rows = {"visible": (place.seen.values, place.seen.valid), "true": (place.clear.values, place.clear.valid)}
     rows |= {
         way: (np.where(place.seen.valid[:, None], place.seen.values, one), place.clear.valid)
@@ -496,13 +514,14 @@ def markdown(found: Mapping[str, Any]) -> str:
     """Return the tables: choice, errors, accuracies, cost."""
     parts = [("Choice of the generator, RMSE of reflectance:", choice_table(found.get("choice", {})))]
     errors_found, accuracies = found.get("error", {}), found.get("accuracy", {})
-    for data, draws in errors_found.items():
+    for data in errors_found:
+        draws = draws_of(found, data)
         if len(draws) < 2:
             continue
         ratio = ERROR_RATIO.get(data, 0.0)
         parts.append((f"`{data}`, error of hidden clear values:", error_table(draws, ratio)))
         if "clouds" in draws[0]["linear"]:
-            under = [{way: draw[way]["clouds"] for way in FILLED} for draw in draws]
+            under = [{way: draw[way]["clouds"] for way in FILLED if way in draw} for draw in draws]
             parts.append((f"`{data}`, error under the clouds of the simulation:", error_table(under, ratio)))
     for data in accuracies:
         for key, label in (("overall_accuracy", "overall accuracy"), ("f1_macro", "mean F-measure")):
@@ -510,6 +529,14 @@ def markdown(found: Mapping[str, Any]) -> str:
             parts.append((f"`{data}`, {label}:", rows))
     parts.append(("CPU seconds:", cost_table(errors_found, accuracies)))
     return "\n\n".join(f"{title}\n\n{text}" for title, text in parts)
+
+
+def draws_of(found: Mapping[str, Any], data: str) -> list[Mapping[str, Any]]:
+    """Return the errors of the draws in which all ways of the set were measured."""
+    draws, more = found["error"][data], found.get("without buffer", {}).get(data)
+    if more is None:
+        return list(draws)
+    return [{**draw, "generated": one} for draw, one in zip(draws, more, strict=False)]
 
 
 def choice_table(found: Mapping[str, Any]) -> str:
@@ -526,17 +553,19 @@ def choice_table(found: Mapping[str, Any]) -> str:
 
 def error_table(draws: Sequence[Mapping[str, Any]], ratio: float) -> str:
     """Return the errors of all ways, of all values and by length of gap, and the tests of the generator."""
-    rows = []
+    rows, ways = [], [way for way in FILLED if way in draws[0]]
+    generated = [way for way in FILLED[3:] if way in ways]
     for key, label in MEASURES.items():
         for gap in ("all", *GAP_NAMES) if key != "mae" else ("all",):
-            ones = [[_error(draw[way], gap, key) for draw in draws] for way in FILLED]
-            if np.isnan(ones).any():  # no gap of this length in some draw
+            ones = {way: [_error(draw[way], gap, key) for draw in draws] for way in ways}
+            if np.isnan(list(ones.values())).any():  # no gap of this length in some draw
                 continue
             count = np.mean([_error(draw["linear"], gap, "values") for draw in draws])
-            cells = [f"{np.mean(values):.4f} ± {np.std(values, ddof=1):.4f}" for values in ones]
-            tests = [_test(ones[3], ones[k], ratio, 4) for k in (0, 1)]
+            cells = [f"{np.mean(values):.4f} ± {np.std(values, ddof=1):.4f}" for values in ones.values()]
+            tests = [_test(ones[way], ones[other], ratio, 4) for way in generated for other in FILLED[:2]]
             rows.append((label, gap, f"{count:,.0f}".replace(",", " "), *cells, *tests))
-    return table(("", "gap, days", "values", *FILLED, "generated − linear", "generated − linear, buffer"), rows)
+    heads = (f"{way} − {other}" for way in generated for other in FILLED[:2])
+    return table(("", "gap, days", "values", *ways, *heads), rows)
 
 
 def _error(measured: Mapping[str, Any], gap: str, key: str) -> float:
@@ -550,17 +579,21 @@ def _test(first: Sequence[float], second: Sequence[float], ratio: float, digits:
 
 
 def accuracy_table(found: Mapping[str, Any], key: str, ratio: float) -> str:
-    """Return the scores of all models and ways, and the tests of the generator."""
-    rows = []
+    """Return the scores of all models and ways on the draws that all ways have, and the tests of the generator."""
+    rows, ways = [], [way for way in WAYS if any(way in by_way for by_way in found.values())]
+    pairs = [
+        (way, other) for way in FILLED[3:] if way in ways for other in ("no filling", *FILLED[:2]) if other in ways
+    ]
     for model in (model for model in MODELS if model in found):
-        ones = {way: [draw[key] for draw in draws] for way, draws in found[model].items()}
-        cells = [spread(ones[way]) if way in ones else "" for way in WAYS]
-        tests = []
-        for way in ("no filling", *FILLED[:2]):
-            pair = (ones.get(FILLED[3], ()), ones.get(way, ()))
-            tests.append(_test(*pair, ratio) if len(pair[0]) == len(pair[1]) > 1 else "")
-        rows.append((model, *cells, *tests))
-    return table(("", *WAYS, "generated − no filling", "generated − linear", "generated − linear, buffer"), rows)
+        count = min(map(len, found[model].values()))
+        ones = {way: [draw[key] for draw in draws[:count]] for way, draws in found[model].items()}
+        cells = [spread(ones[way]) if way in ones else "" for way in ways]
+        tests = [
+            _test(ones[way], ones[other], ratio) if count > 1 and way in ones and other in ones else ""
+            for way, other in pairs
+        ]
+        rows.append((model, count, *cells, *tests))
+    return table(("", "draws", *ways, *(f"{way} − {other}" for way, other in pairs)), rows)
 
 
 def cost_table(errors_found: Mapping[str, Any], accuracies: Mapping[str, Any]) -> str:
@@ -576,7 +609,7 @@ def cost_table(errors_found: Mapping[str, Any], accuracies: Mapping[str, Any]) -
                 _seconds([draw[FILLED[3]]["train_seconds"] for draw in draws]),
             )
         )
-        for way in FILLED:
+        for way in FILLED[:4]:
             rows.append((data, f"filling, {way}", _seconds([draw[way]["fill_seconds"] for draw in draws])))
         for model, ways in accuracies.get(data, {}).items():
             rows.append(

@@ -59,10 +59,13 @@ def test_only_measured_ways_have_a_column():
     draws = [{"overall_accuracy": 0.5 + 0.1 * k, "f1_macro": 0.4} for k in range(3)]
     better = [{**one, "overall_accuracy": one["overall_accuracy"] + 0.02 * (k + 1)} for k, one in enumerate(draws)]
     found = {"random forest, S2": {"no filling": draws, "linear": draws, "generated, buffer": better}}
-    line = filling.accuracy_table(found, "overall_accuracy", 0).splitlines()[-1]
-    cells = [cell.strip() for cell in line.strip("|").split("|")]
-    assert cells[1:7] == ["0.600 ± 0.100", "", "0.600 ± 0.100", "", "", "0.640 ± 0.120"]
-    assert cells[7:] == ["+0.040 (p 0.074)", "+0.040 (p 0.074)", ""]
+    found["TempCNN, S2"] = {"no filling": draws[:2], "linear": better}
+    head, _, forest, tempcnn = filling.accuracy_table(found, "overall_accuracy", 0).splitlines()
+    cells = [[cell.strip() for cell in line.strip("|").split("|")] for line in (head, forest, tempcnn)]
+    tests = [f"generated, buffer − {other}" for other in ("no filling", "linear")]
+    assert cells[0] == ["", "draws", "no filling", "linear", "generated, buffer", *tests]
+    assert cells[1][1:] == ["3", "0.600 ± 0.100", "0.600 ± 0.100", "0.640 ± 0.120", *["+0.040 (p 0.074)"] * 2]
+    assert cells[2][1:] == ["2", "0.550 ± 0.071", "0.580 ± 0.085", "", "", ""]  # the draws that both have
 
 
 def test_hidden_values_change_nothing_and_clear_values_stay():
