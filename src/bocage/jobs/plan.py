@@ -31,7 +31,7 @@ from bocage.samples.cut import by_tile, cut, tile_of
 from bocage.samples.fixed import is_tested
 from bocage.samples.rasterise import Pixels
 from bocage.scene import Scene, prepare_scene
-from bocage.training import Choice, Trained, Trainer, Training, budgeted, classify, importance
+from bocage.training import Choice, Trained, Trainer, Training, budgeted, check_single, classify, importance
 
 BUDGET = 6.0
 """Approximate time limit for cutting additional samples, in seconds."""
@@ -97,6 +97,7 @@ def plan(recipe: Recipe, out: Path, workers: Sequence[int] = (), progress: Progr
     BocageError
         The recipe cannot be run; ``bocage check`` lists all problems.
     """
+    check_single(recipe.choice, "plan")
     startup = time.time() - psutil.Process().create_time()
     started = time.monotonic()
     scene = open_scene(recipe, out=out)
