@@ -38,11 +38,15 @@ SOURCES = {UNET: S2, UTAE: NATIVE, PATCHWORK: NATIVE}
 SER = InputSpec("s2", ("red", "nir"), 4, Ratio(), regular=False)
 
 
-def windowed(land: Path, model: str = UTAE, sources: str | None = None, like: str = "s2", window: int = 16, **more: str) -> Path:
+def windowed(
+    land: Path, model: str = UTAE, sources: str | None = None, like: str = "s2", window: int = 16, **more: str
+) -> Path:
     """A recipe that trains on windows."""
     keep = "" if model == PATCHWORK else 'keep = "last"'
     said = {"batch_size = 16": "batch_size = 2"} | more
-    return written(land, model, sources or SOURCES[model], like, **{"[training]": f"[training]\nwindow = {window}\n{keep}"}, **said)
+    return written(
+        land, model, sources or SOURCES[model], like, **{"[training]": f"[training]\nwindow = {window}\n{keep}"}, **said
+    )
 
 
 @pytest.fixture(scope="module", params=["s2", "ms"])
@@ -57,7 +61,10 @@ def opened(request, tmp_path_factory):
 @pytest.mark.parametrize("name", ["unet", "utae"])
 def test_a_pixel_has_the_same_logits_in_every_window(name):
     """The halo covers the receptive field, and every window starts at a multiple of the stride."""
-    config = {"unet": {"width": 3, "depth": 2}, "utae": {"encoder": (4, 4, 6), "decoder": (3, 4, 6), "heads": 2, "keys": 2, "width": 8}}
+    config = {
+        "unet": {"width": 3, "depth": 2},
+        "utae": {"encoder": (4, 4, 6), "decoder": (3, 4, 6), "heads": 2, "keys": 2, "width": 8},
+    }
     architecture = MODELS.get(name)
     torch.manual_seed(1)
     model = build(architecture, {"s2": SER}, 3, architecture.Config(**config[name])).eval()
@@ -66,18 +73,26 @@ def test_a_pixel_has_the_same_logits_in_every_window(name):
     size = model.footprints["s2"].size
     with torch.no_grad():
         whole = model(batch)
-        for y, x, rows, columns in ((0, model.step, 5, 9), (model.step, 0, side - model.step, 3), (2 * model.step, model.step, 1, 1)):
+        for y, x, rows, columns in (
+            (0, model.step, 5, 9),
+            (model.step, 0, side - model.step, 3),
+            (2 * model.step, model.step, 1, 1),
+        ):
             part = (..., slice(y, y + size + rows - 1), slice(x, x + size + columns - 1))
             tensor = batch["s2"]
             inside = model({"s2": replace(tensor, values=tensor.values[part], valid=tensor.valid[part])})
-            assert torch.allclose(inside[0, :, :rows, :columns], whole[0, :, y : y + rows, x : x + columns], atol=1e-5), (y, x)
+            assert torch.allclose(
+                inside[0, :, :rows, :columns], whole[0, :, y : y + rows, x : x + columns], atol=1e-5
+            ), (y, x)
 
 
 def test_utae_date_by_date_gives_the_same_logits(monkeypatch):
     """Large windows of a map are computed twice, date by date, with little memory."""
     architecture = MODELS.get("utae")
     torch.manual_seed(1)
-    model = build(architecture, {"s2": SER}, 3, architecture.Config(encoder=(4, 6), decoder=(4, 6), heads=2, width=8)).eval()
+    model = build(
+        architecture, {"s2": SER}, 3, architecture.Config(encoder=(4, 6), decoder=(4, 6), heads=2, width=8)
+    ).eval()
     batch = random_batch({"s2": SER}, model.footprints, torch.Generator().manual_seed(2), size=2)
     with torch.no_grad():
         at_once = model(batch)
@@ -156,7 +171,9 @@ def test_a_dense_loss_is_that_of_the_single_footprints(opened):
             y, x = (int(n) * ratio.finer // ratio.coarser for n in (batch.at.row[k], batch.at.column[k]))
             part = (slice(w, w + 1), ..., slice(y, y + footprint.size), slice(x, x + footprint.size))
             tensor = batch.inputs[name]
-            one[name] = replace(tensor, values=tensor.values[part], valid=tensor.valid[part], days=tensor.days[w : w + 1])
+            one[name] = replace(
+                tensor, values=tensor.values[part], valid=tensor.valid[part], days=tensor.days[w : w + 1]
+            )
         total.append(network.loss(one, batch.labels[k : k + 1], torch.nn.functional.cross_entropy))
     assert float(loss.detach()) == pytest.approx(float(torch.stack(total).mean().detach()), rel=1e-3)
 
@@ -202,7 +219,9 @@ def test_a_raster_of_labels_that_is_whole_in_places(tmp_path):
 
 
 def test_early_stopping_validates_windows(tmp_path):
-    path = windowed(tiny_landscape(tmp_path / "land"), UNET, **{'keep = "last"': 'keep = "validation"', "epochs = 4": "epochs = 2"})
+    path = windowed(
+        tiny_landscape(tmp_path / "land"), UNET, **{'keep = "last"': 'keep = "validation"', "epochs = 4": "epochs = 2"}
+    )
     run(read_recipe(path), tmp_path / "out", ("train",))
     curves = pd.read_csv(RunLayout(tmp_path / "out").split(0).curves)
     assert curves["validation_f1"].between(0, 1).all()
@@ -214,7 +233,12 @@ def test_early_stopping_validates_windows(tmp_path):
         (UTAE, 0, {}, "'utae' is trained on windows: set for example 64"),
         ('name = "convlstm"\nunits = 3', 16, {}, "'convlstm' is computed patch by patch, not in windows"),
         ('name = "gru"\nunits = 4\nmembers = 2', 16, {}, "a model with members is trained on single pixels"),
-        ('name = "mixture"\nmembers = [{ name = "unet" }, { name = "gru" }]', 0, {}, r"model.members: Unknown model 'unet'"),
+        (
+            'name = "mixture"\nmembers = [{ name = "unet" }, { name = "gru" }]',
+            0,
+            {},
+            r"model.members: Unknown model 'unet'",
+        ),
         (UTAE, 16, {"epochs = 4": "epochs = 4\nsamples_per_epoch = 9"}, "'samples_per_epoch' is not available"),
         (PATCHWORK, 16, {"epochs = 4": "epochs = 4\ncutoff = 0.5"}, "'cutoff' is not available"),
     ],
@@ -226,7 +250,9 @@ def test_recipes_that_cannot_have_windows(landscape, model, window, more, said):
 
 def test_windows_of_a_wrong_side(landscape, tmp_path):
     path = windowed(landscape, UNET, window=18)
-    with pytest.raises(SamplesError, match=r"window is 18, but .* multiple of 4 map pixels, at least 8. Set for example window = 20"):
+    with pytest.raises(
+        SamplesError, match=r"window is 18, but .* multiple of 4 map pixels, at least 8. Set for example window = 20"
+    ):
         run(read_recipe(path), tmp_path / "out")
     assert [f for f in check(path, tmp_path / "out").findings if f.severity == "error" and f.where == "training.window"]
     path = windowed(landscape, 'name = "unet"\ndepth = 4\nwidth = 2', S2, window=16)
@@ -241,7 +267,9 @@ def test_commands_for_single_pixels_refuse_windows(landscape, tmp_path):
         "plan": lambda: plan(recipe, tmp_path / "out"),
         "scout": lambda: scout(recipe, tmp_path / "out", Asked()),
     }.items():
-        with pytest.raises(ModelError, match=f"'bocage {command}' is for models of single pixels and patches, and 'unet'"):
+        with pytest.raises(
+            ModelError, match=f"'bocage {command}' is for models of single pixels and patches, and 'unet'"
+        ):
             work()
 
 

@@ -159,7 +159,8 @@ class Model(Segmenting):
         """Return the logits (B, K, Y, X) of each pixel of the source."""
         values, seen = tensor.values, halves(tensor.valid, len(self.down))
         b, dates = values.shape[:2]
-        if torch.is_grad_enabled() or values[:, :, 0].numel() * self.width <= KEPT:
+        at_once = torch.is_grad_enabled() or torch.compiler.is_exporting()
+        if at_once or values[:, :, 0].numel() * self.width <= KEPT:
             kept = [maps.reshape(b, dates, *maps.shape[1:]) for maps in self._encode(values.flatten(0, 1))]
             lowest = kept.pop()
 
@@ -205,7 +206,7 @@ def _pooled(date: Callable[[int], list[Tensor]], attention: Tensor, seen: Sequen
         for level, maps in enumerate(date(t)):
             wide = functional.interpolate(attention[:, :, t], maps.shape[-2:], mode="bilinear", align_corners=False)
             weight = (wide * seen[level][:, t, None])[:, :, None]
-            term = maps.reshape(len(maps), heads, -1, *maps.shape[2:]) * weight
+            term = maps.reshape(maps.shape[0], heads, -1, *maps.shape[2:]) * weight
             if t:
                 totals[level], weights[level] = totals[level] + term, weights[level] + weight
             else:

@@ -24,7 +24,8 @@ class Training:
     patience: Annotated[int, Range(1, 1_000_000)] = 15
     """Number of epochs without a better validation score after which training stops, at least 1."""
     batch_size: Annotated[int, Range(1, 1_000_000)] = 64
-    """Number of samples, or of windows, per optimiser step, at least 1."""
+    """Number of samples, or of windows, per optimiser step, at least 1. The default number of windows is 1, and 4 for `unet` and
+    `utae`."""
     optimiser: Literal["adam", "adamw"] = "adam"
     """Adam (Kingma & Ba 2015), or AdamW with decoupled weight decay (Loshchilov & Hutter 2019)."""
     learning_rate: Annotated[float, Range(0, 10, above=True)] = 2e-4
@@ -127,7 +128,9 @@ def with_preset(model: str, said: dict[str, Any]) -> dict[str, Any]:
     if said.get("preset") != "published":
         # The limits of the steps belong to the default number of epochs. A number in the recipe is trained as it is.
         dropped = {"steps"} if "epochs" in said else set()
-        return {key: value for key, value in card.training.items() if key not in dropped} | said
+        # The default number of samples would be thousands of pixels each; a window has as many labels as a batch of samples.
+        single = {"batch_size": 1} if said.get("window") and not card.windows else {}
+        return {key: value for key, value in card.training.items() if key not in dropped} | single | said
     if card.published is None:
         raise ValueError(f"no published training is known for '{model}'; remove 'preset'")
     window = {key: value for key, value in card.training.items() if key == "window"}
