@@ -36,9 +36,9 @@ DATES = [f"{year}-{month:02d}-11" for year in (2020, 2021) for month in (9, 10, 
 SIZE = 40
 
 
-def land(folder, dates=DATES):
+def land(folder, dates=DATES, count=8):
     """Write stacks of unnamed bands, a file with their dates, and polygons whose label changes from one season to the next."""
-    values = np.random.default_rng(2).uniform(0.02, 0.5, (len(DATES), SIZE, SIZE)).astype(np.float32)
+    values = np.random.default_rng(2).uniform(0.02, 0.5, (count, SIZE, SIZE)).astype(np.float32)
     for name in ("red", "nir", "ndvi"):
         write_raster(folder / f"cube/{name}.tif", values)
     write_raster(folder / "cube/doy.tif", np.full(values.shape, 260, np.float32))
@@ -103,6 +103,33 @@ def test_labels_of_two_seasons_become_two_sites_whose_fields_share_their_part_of
     assert len(np.unique(samples.group)) == 8
     assert any(note.code == "shared_ground" and note.value("n") == 16 for note in samples.notes)
     assert np.array_equal(samples.chips.unit, samples.ground)
+
+
+def test_three_labels_of_one_field_are_one_unit_for_init_check_and_run(tmp_path):
+    years = (2020, 2021, 2022)
+    cube, reference = land(tmp_path, [f"{year}-{month:02d}-11" for year in years for month in (9, 10, 11, 12)], 12)
+    frame = geopandas.read_file(labels(tmp_path, [(f"{year}-09-01", f"{year + 1}-09-01") for year in years]))
+    frame.loc[[7, 15, 23], "crop"] = "rice"
+    frame.to_file(reference)
+    lines = write_recipe(cube, reference, "crop", tmp_path / "mine.toml")
+    assert any(
+        "too few polygons at different places (fewer than 3)" in line and "'rice' (3 at 1 place)" in line
+        for line in lines
+    )
+    path = tmp_path / "mine-forest.toml"
+    text = path.read_text()
+    assert "excludes classes with fewer than 3 polygons at different places" in text
+    assert open_sites(read_recipe(path), tmp_path / "run").joined.legend.names == ("cotton", "maize")
+    path.write_text(text.replace('rare = "drop"', 'rare = "stop"'))
+    (found,) = (f for f in check(path).findings if f.severity == "error")
+    assert (found.what.code, found.what.value("n"), found.what.value("polygons")) == ("too_few_places", 1, 3)
+    assert str(found.where) == "class rice"
+    with pytest.raises(SamplesError, match=r"'rice' \(3 at 1 place\)"):
+        open_sites(read_recipe(path), tmp_path / "other")
+    path.write_text(text.replace("train = 0.3\ndraws = 10", 'site = "leave-one-out"'))
+    assert "rice" in open_sites(read_recipe(path), tmp_path / "left").joined.legend.names, (
+        "other years of a field train"
+    )
 
 
 @pytest.mark.slow
@@ -367,6 +394,17 @@ def test_a_table_with_the_series_of_each_sample_in_its_season(tmp_path):
     for k in range(3):
         parts = samples.draw(k).parts
         assert not set(place[samples.row[parts["test"]]]) & set(place[samples.row[parts["train"]]])
+
+
+def test_samples_of_one_place_count_once(tmp_path):
+    folder, reference = seasons_in_a_table(tmp_path)
+    frame = pd.read_csv(reference)
+    frame.loc[frame["sample"].isin([0, 12, 1, 13]), "crop"] = "c"  # four samples at two places
+    frame.to_csv(reference, index=False)
+    lines = write_recipe(folder, reference, "crop", tmp_path / "mine.toml")
+    assert any("too few samples at different places" in line and "'c' (4 at 2 places)" in line for line in lines)
+    recipe = read_recipe(tmp_path / "mine.toml", ["split.draws=3"])
+    assert open_run(recipe, tmp_path / "run").samples.legend.names == ("a", "b")
 
 
 def test_series_outside_of_the_period_of_their_label_are_said(tmp_path):

@@ -16,14 +16,14 @@ from bocage.preflight.disk import check_disk, needs
 from bocage.preflight.files import check_files
 from bocage.preflight.finding import Severity
 from bocage.preflight.grids import check_coverage, check_grid, check_shifts
-from bocage.preflight.polygons import Counted, at_all_sites, check_classes, check_polygons
+from bocage.preflight.polygons import at_all_sites, check_classes, check_polygons
 from bocage.preflight.validity import check_validity
 from bocage.progress import QUIET, Named, Progress
 from bocage.recipe import Recipe, Site, read_recipe
 from bocage.run import placed
 from bocage.samples import check_split
 from bocage.samples.points import label_rows
-from bocage.samples.rare import drop_rare
+from bocage.samples.rare import Counted, drop_rare
 from bocage.scene import Cube, make_scene
 from bocage.sources import (
     SENSORS,
@@ -71,13 +71,15 @@ def check(
     if not recipe.sites:
         return _checked(recipe, folder, progress)
     whole = Preflight(recipe.name, language=recipe.report.language, of_sites=True)
-    counted = []
+    counted, grids = [], []
     for one in recipe.sites:
         found = _checked(_of_site(recipe, one), folder, Named(progress, f"{one.name}: "), alone=False)
         whole.findings += [replace(f, where=Note.of("at_site", site=one.name, note=f.where)) for f in found.findings]
-        counted += [found.counted] if found.counted else []
+        if found.counted and found.grid:
+            counted.append(found.counted)
+            grids.append(found.grid)
     if len(counted) == sum(site.reference is not None for site in recipe.sites):
-        whole.findings += _of_all_sites(at_all_sites(counted), recipe)
+        whole.findings += _of_all_sites(at_all_sites(counted, grids, recipe.split), recipe)
     whole.findings = ordered(whole.findings)
     return whole
 
@@ -91,7 +93,7 @@ def _of_all_sites(counted: Counted, recipe: Recipe) -> Iterator[Finding]:
     """Yield findings on the classes of all sites together."""
     yield from check_classes(counted, recipe.legend, recipe.split)
     try:
-        drop_rare(counted.testable, recipe.legend, replace(recipe.split, rare="drop"))
+        drop_rare(counted, recipe.legend, replace(recipe.split, rare="drop"))
     except SamplesError as error:
         yield Finding.quoting("reference", error)
 

@@ -158,6 +158,8 @@ class Draft:
     remarks: tuple[str, ...] = field(default=())
     kind: str = "polygons"
     """What the reference contains: polygons, or samples of a table."""
+    unit: str = "polygons"
+    """What the split counts, in words."""
     sites: tuple[DraftSite, ...] = ()
     """Periods, in place of grid, sources and reference."""
 
@@ -172,10 +174,10 @@ class Draft:
         """Return the recipe with the sections `model`; `suffix` is appended to its name."""
         if self.rare:
             shown = ", ".join(self.rare[:8]) + ", …" * (len(self.rare) > 8)
-            hint = f'excludes classes with fewer than 3 {self.kind}; "train" maps them without a test'
+            hint = f'excludes classes with fewer than 3 {self.unit}; "train" maps them without a test'
             rare_why = _one_line(f"                  # {hint}: {shown}")
         else:
-            hint = f'"drop" excludes classes with fewer than 3 {self.kind}, "train" maps them without a test'
+            hint = f'"drop" excludes classes with fewer than 3 {self.unit}, "train" maps them without a test'
             rare_why = f"                  # {hint}"
         colors = colors_of([one.name for one in self.classes]) or [""] * len(self.classes)
         return TEMPLATE.format(

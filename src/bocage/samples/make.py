@@ -18,7 +18,7 @@ from bocage.samples.cut import Cut, Needs, Reach, cut, open_cut
 from bocage.samples.fixed import fixed_parts, is_tested
 from bocage.samples.points import folds_of, label_rows, weights_of
 from bocage.samples.purposive import check_untested, is_purposive, notes_on_purposive, purposive_of
-from bocage.samples.rare import drop_rare, reserved_classes
+from bocage.samples.rare import Counted, drop_rare, reserved_classes
 from bocage.samples.rasterise import Pixels, rasterise
 from bocage.samples.reference import Reason, Reference, Rejection, read_polygons
 from bocage.samples.samples import Labelled, Samples, Survey
@@ -43,8 +43,7 @@ def make_samples(scene: Scene, survey: Survey, needs: Needs, folder: Path, progr
         The polygons cannot be used; the message states the correction.
     """
     usable = cut_usable(scene, survey, needs, folder, progress)
-    tested, alone = is_tested(usable.found.pixels, usable.found.tested), usable.found.trains_only
-    kept, legend, dropped = drop_rare(usable.found.pixels, survey.legend, survey.split, tested, alone)
+    kept, legend, dropped = drop_rare(usable.found.counted, survey.legend, survey.split)
     usable = usable.take(np.flatnonzero(kept))
     samples = assembled(legend, survey.split, usable.found, usable.cuts)
     notes = (*usable.found.notes, *notes_on_classes(samples, dropped))
@@ -63,8 +62,7 @@ def reopened(scene: Scene, survey: Survey, path: Path) -> Samples:
         table = pd.read_parquet(path, columns=["row", "column"])
     found = in_table(scene, survey, table)
     if found is not None:
-        tested = is_tested(found.pixels, found.tested)
-        same, legend, _ = drop_rare(found.pixels, survey.legend, survey.split, tested, found.trains_only)
+        same, legend, _ = drop_rare(found.counted, survey.legend, survey.split)
     if found is None or not same.all():
         raise changed(survey.reference, path)
     return assembled(legend, survey.split, found, {})
@@ -173,11 +171,11 @@ def check_split(pixels: Pixels, scene: Scene, survey: Survey) -> Samples:
     """
     check_any(pixels, survey.reference, scene.grid)
     split = replace(survey.split, rare="drop") if survey.split.rare == "stop" else survey.split
-    tested, alone = None, None
+    counted = Counted(pixels)
     if split.field or survey.reference.purposive:
         read = labelled(scene, survey)
-        tested, alone = is_tested(pixels, read.tested), is_purposive(pixels.polygon, read.purposive)
-    kept, legend, _ = drop_rare(pixels, survey.legend, split, tested, alone)
+        counted = Counted(pixels, is_tested(pixels, read.tested), is_purposive(pixels.polygon, read.purposive))
+    kept, legend, _ = drop_rare(counted, survey.legend, split)
     samples = samples_of(scene, replace(survey, legend=legend), pixels.take(np.flatnonzero(kept)), {})
     samples.draw(0)
     return samples
@@ -246,7 +244,7 @@ def assembled(
         names,
         found.place,
         weight,
-        reserved_classes(label, pixels.polygon, split, tested, alone),
+        reserved_classes(Counted(replace(pixels, label=label), tested, alone, found.ground), split),
         site,
         purposive=alone,
         ground=found.ground,
