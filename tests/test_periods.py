@@ -19,7 +19,7 @@ from bocage.layout import RunLayout
 from bocage.recipe import read_recipe
 from bocage.run import open_run, open_scene, open_sites
 from bocage.samples.ground import coinciding, origins, positions_in, shared_units
-from bocage.samples.make import taken
+from bocage.samples.make import samples_of, taken
 from bocage.samples.periods import periods_in
 from bocage.samples.reference import Reference, read_features
 from bocage.samples.split import Split, Units, draw
@@ -403,8 +403,18 @@ def test_samples_of_one_place_count_once(tmp_path):
     frame.to_csv(reference, index=False)
     lines = write_recipe(folder, reference, "crop", tmp_path / "mine.toml")
     assert any("too few samples at different places" in line and "'c' (4 at 2 places)" in line for line in lines)
-    recipe = read_recipe(tmp_path / "mine.toml", ["split.draws=3"])
-    assert open_run(recipe, tmp_path / "run").samples.legend.names == ("a", "b")
+    path = tmp_path / "mine-forest.toml"
+    recipe = read_recipe(path, ["split.draws=3"])
+    samples = open_run(recipe, tmp_path / "run").samples
+    assert samples.legend.names == ("a", "b")
+    planned = samples_of(
+        open_scene(recipe), replace(recipe.survey, legend=samples.legend), samples.pixels(np.arange(20)), {}
+    )
+    for name, members in samples.draw(2).parts.items():
+        assert np.array_equal(planned.draw(2).parts[name], members), "plan and check draw as the run"
+    path.write_text(path.read_text().replace('rare = "drop"', 'rare = "stop"'))
+    (found,) = (f for f in check(path).findings if f.severity == "error")
+    assert (found.what.code, found.what.value("n"), found.what.value("polygons")) == ("too_few_places", 2, 4)
 
 
 def test_series_outside_of_the_period_of_their_label_are_said(tmp_path):

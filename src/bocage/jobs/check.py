@@ -197,6 +197,7 @@ def _look_at_reference(recipe: Recipe, seen: Preflight, progress: Progress) -> I
         except BocageError as error:
             yield Finding.quoting("reference", error)
             return
+        seen.counted = found.counted
         for r in found.rejections:
             note = Note.of("rejected", count=Note.of("features", n=r.polygons), reason=r.note)
             yield Finding.of("warning", f"reference, {r.label}", note, "if_intended")
@@ -252,11 +253,11 @@ def _look_at_run(recipe: Recipe, seen: Preflight, out: Path, alone: bool) -> Ite
     if len(members := recipe.choice.members) > 1:
         means = Note.of("mean_of_models", n=len(members), members=recipe.choice.title)
         yield Finding.of("note", "model", means)
-    if seen.pixels is not None and alone:
+    if seen.counted is not None and alone:
         from bocage.training import Trainer
 
         try:
-            samples = check_split(seen.pixels, scene, recipe.survey)
+            samples = check_split(seen.counted, scene, recipe.survey)
             for draw in range(samples.draws):
                 Trainer(recipe.choice, scene, samples).parts(draw)
         except SamplesError as error:

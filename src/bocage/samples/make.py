@@ -17,7 +17,7 @@ from bocage.progress import QUIET, Progress
 from bocage.samples.cut import Cut, Needs, Reach, cut, open_cut
 from bocage.samples.fixed import fixed_parts, is_tested
 from bocage.samples.points import folds_of, label_rows, weights_of
-from bocage.samples.purposive import check_untested, is_purposive, notes_on_purposive, purposive_of
+from bocage.samples.purposive import check_untested, notes_on_purposive, purposive_of
 from bocage.samples.rare import Counted, drop_rare, reserved_classes
 from bocage.samples.rasterise import Pixels, rasterise
 from bocage.samples.reference import Reason, Reference, Rejection, read_polygons
@@ -161,7 +161,7 @@ def check_any(pixels: Pixels, reference: Reference, grid: Grid) -> None:
         )
 
 
-def check_split(pixels: Pixels, scene: Scene, survey: Survey) -> Samples:
+def check_split(counted: Counted, scene: Scene, survey: Survey) -> Samples:
     """Check, before a training, that labelled pixels can be split as it will split them; return them without footprints.
 
     Raises
@@ -169,14 +169,10 @@ def check_split(pixels: Pixels, scene: Scene, survey: Survey) -> Samples:
     SamplesError
         Fewer than two classes have enough polygons, or the first draw cannot be made.
     """
-    check_any(pixels, survey.reference, scene.grid)
+    check_any(counted.pixels, survey.reference, scene.grid)
     split = replace(survey.split, rare="drop") if survey.split.rare == "stop" else survey.split
-    counted = Counted(pixels)
-    if split.field or survey.reference.purposive:
-        read = labelled(scene, survey)
-        counted = Counted(pixels, is_tested(pixels, read.tested), is_purposive(pixels.polygon, read.purposive))
     kept, legend, _ = drop_rare(counted, survey.legend, split)
-    samples = samples_of(scene, replace(survey, legend=legend), pixels.take(np.flatnonzero(kept)), {})
+    samples = samples_of(scene, replace(survey, legend=legend), counted.pixels.take(np.flatnonzero(kept)), {})
     samples.draw(0)
     return samples
 
@@ -201,12 +197,16 @@ def _check_footprints(scene: Scene, footprints: Mapping[str, Reach]) -> None:
 
 def samples_of(scene: Scene, survey: Survey, pixels: Pixels, cuts: Mapping[str, Cut]) -> Samples:
     """Return samples for labelled pixels and given footprints; ``bocage plan`` passes the footprints of other pixels."""
-    place = None if scene.ids is not None else _places(pixels, scene)
-    found = Labelled(pixels, (), (), pd.Series(dtype=str), place)
-    if survey.split.fold or survey.split.field or survey.reference.purposive:
+    found = Labelled(pixels, (), (), pd.Series(dtype=str), None)
+    if scene.ids is None:
+        found = replace(found, place=_places(pixels, scene))
+    if scene.ids is not None or survey.split.fold or survey.split.field or survey.reference.purposive:
         # The legend may lack dropped classes, whose labels are then unknown.
         read = labelled(scene, replace(survey, reference=replace(survey.reference, unknown="reject")))
         found = replace(found, folds=read.folds, tested=read.tested, purposive=read.purposive)
+        if scene.ids is not None:
+            rows = np.searchsorted(read.pixels.row, pixels.row)
+            found = replace(found, place=_taken(read.place, rows), ground=_taken(read.ground, rows))
     return assembled(survey.legend, survey.split, found, cuts)
 
 
