@@ -25,7 +25,7 @@ from bocage.samples.reference import Reference, read_features
 from bocage.samples.split import Split, Units, draw
 from bocage.sources.inventory import look
 from bocage.sources.until import within
-from bocage.testing import write_raster
+from bocage.testing import Place, write_raster
 from bocage.testing.fakes import CORNER
 from bocage.view import open_viewed
 from bocage.view.places import polygons_of
@@ -276,6 +276,47 @@ def test_a_period_keeps_its_first_and_last_day(landscape):
         )
     with pytest.raises(RecipeError, match="ends .2021-02-01. before it begins"):
         read_recipe(recipe_of(landscape, FOREST, text.replace("2021-05-11", "2021-02-01")))
+
+
+def test_check_and_run_have_the_dates_of_the_period_and_their_grid(landscape):
+    values = np.random.default_rng(3).integers(100, 3000, (2, 60, 80)).astype(np.uint16)
+    for day, width in (("2021-03-11", 60), ("2021-04-11", 60), ("2022-04-11", 80)):
+        write_raster(landscape / f"dated/{day}.tif", values[..., :width])
+    text = '[sources.s2]\nsensor = "series"\npath = "dated/{date}.tif"\nbands = ["red", "nir"]\nscale = 0.0001\n'
+    assert open_scene(read_recipe(recipe_of(landscape, FOREST, text))).grid.shape == (60, 80)
+    path = recipe_of(landscape, FOREST, text + "period = [2021-01-01, 2021-12-31]\n")
+    scene, seen = open_scene(read_recipe(path)), check(path)
+    assert scene.grid.shape == (60, 60), "the image of another year does not extend the map"
+    assert seen.grid == scene.grid
+    assert seen.sources["s2"].times == scene.cubes["s2"].source.times
+
+
+def test_an_image_of_a_period_can_be_pansharpened(landscape):
+    dates = [f"2021-{month:02d}-11" for month in (3, 4)]
+    values = np.random.default_rng(3).integers(100, 3000, (2, 60, 60)).astype(np.uint16)
+    write_raster(landscape / "sharp.tif", np.repeat(np.repeat(values[:1], 4, 1), 4, 2), Place(resolution=2.5))
+    for day, image in zip(dates, values, strict=True):
+        write_raster(landscape / f"dated/{day}.tif", np.stack([image, image + 50]))
+    text = """
+[sources.pan]
+sensor = "image"
+path = "sharp.tif"
+bands = ["pan"]
+scale = 0.0001
+[sources.ms]
+sensor = "series"
+path = "dated/{date}.tif"
+bands = ["red", "nir"]
+scale = 0.0001
+period = [2021-03-01, 2021-03-31]
+[sources.both]
+sensor = "pansharpened"
+pan = "pan"
+ms = "ms"
+"""
+    path = recipe_of(landscape, FOREST, text, like="ms")
+    assert [f.what for f in check(path).findings if f.severity == "error"] == []
+    assert open_scene(read_recipe(path)).cubes["both"].source.bands == ("red", "nir")
 
 
 def test_a_condition_selects_features(tmp_path):

@@ -1,6 +1,5 @@
 """``bocage check``: check the recipe and all its inputs before a run."""
 
-import dataclasses
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -20,7 +19,7 @@ from bocage.preflight.polygons import at_all_sites, check_classes, check_polygon
 from bocage.preflight.validity import check_validity
 from bocage.progress import QUIET, Named, Progress
 from bocage.recipe import Recipe, Site, read_recipe
-from bocage.run import placed
+from bocage.run import open_chosen, placed
 from bocage.samples import check_split
 from bocage.samples.points import label_rows
 from bocage.samples.rare import Counted, drop_rare
@@ -33,10 +32,8 @@ from bocage.sources import (
     Source,
     check_overlap,
     objects,
-    open_source,
     opening_order,
 )  # fmt: skip
-from bocage.sources.until import within
 from bocage.words import Note
 
 FOUND: dict[str, Severity] = {
@@ -123,8 +120,7 @@ def _checked(recipe: Recipe, out: Path, progress: Progress, alone: bool = True) 
 def _open_sources(recipe: Recipe, seen: Preflight, out: Path, progress: Progress) -> Iterator[Finding]:
     """Open every source; skip unreadable files, so that the findings list all of them."""
     own, recipe = recipe, placed(recipe, out)
-    sensors = {name: SENSORS.get(choice.sensor) for name, choice in recipe.sources.items()}
-    for name in opening_order(sensors):
+    for name in opening_order({name: SENSORS.get(choice.sensor) for name, choice in recipe.sources.items()}):
         choice = recipe.sources[name]
         settings: Any = choice.settings
         if objects.of_the_run(own.sources[name].settings) and not RunLayout(out).objects.table.exists():
@@ -132,11 +128,9 @@ def _open_sources(recipe: Recipe, seen: Preflight, out: Path, progress: Progress
             continue
         severity: Severity = "warning"
         if getattr(settings, "on_error", "") == "stop":
-            settings, severity = dataclasses.replace(settings, on_error="skip"), "error"
+            choice, severity = replace(choice, settings=replace(settings, on_error="skip")), "error"
         try:
-            source = open_source(name, sensors[name], settings, progress, seen.sources)
-            if choice.preparation.period:
-                source = within(source, choice.preparation.period)
+            source = open_chosen(name, choice, progress, seen.sources)
         except SourceError as error:
             yield Finding.quoting(name, error)
             continue
