@@ -11,7 +11,7 @@ import numpy as np
 from bocage.disk import write_text
 from bocage.errors import BocageError, Problem, RecipeError, SamplesError, SourceError
 from bocage.grid import Grid, metres_per_unit
-from bocage.recipe.draft import Draft, DraftClass, DraftSite, DraftSource, escaped, quoted, reference_text
+from bocage.recipe.draft import Draft, DraftClass, DraftReference, DraftSite, DraftSource, escaped, quoted
 from bocage.recipe.sections import Candidate, candidates_of, in_period, spans_of, table_candidates
 from bocage.samples.ground import Ground
 from bocage.samples.labels import Labels, read_labels
@@ -32,7 +32,8 @@ PATCHWORK = """\
 [model]
 name = "patchwork"
 # members = 3                  # the mean of three networks: often more accurate; training takes three times as long
-
+"""
+COMPARED = """
 # Other models, which 'bocage compare' trains and tests on the same draws.
 [[compare]]
 model = { name = "random_forest" }
@@ -421,9 +422,8 @@ def _draft(sought: Sought, out: Path) -> Draft:
         more.append(
             'unknown = "reject"             # labels that only features outside of the map have are not in the legend'
         )
-    reference = reference_text(
-        quoted(labels.reference.path, out), labels.reference.label, labels.reference.layer, more, not sought.tables
-    )
+    of = labels.reference
+    reference = DraftReference(quoted(of.path, out), of.label, of.layer, tuple(more))
     sites = tuple(_site(sought, period, out, more) for period in sought.periods) if len(sought.periods) > 1 else ()
     classes = tuple(
         DraftClass(c.code, c.name, c.values, _count(sought, k)) for k, c in enumerate(labels.classes) if k in set(shown)
@@ -467,10 +467,10 @@ def _site(sought: Sought, period: Period, out: Path, more: Sequence[str]) -> Dra
     names = [name for name, draft in drafts if draft]
     reference = sought.labels.reference
     lines = [f'where = "{escaped(period.where)}"', *more]
-    text = reference_text(quoted(reference.path, out), reference.label, reference.layer, lines, hints=False)
+    section = DraftReference(quoted(reference.path, out), reference.label, reference.layer, tuple(lines))
     like = sought.like if sought.like in names else names[0]
     about = f"From {period.first} to {period.last}: {period.count} labels."
-    return DraftSite(period.name, about, like, sources, text)
+    return DraftSite(period.name, about, like, sources, section)
 
 
 def _count(sought: Sought, k: int) -> str:
@@ -487,8 +487,8 @@ def _count(sought: Sought, k: int) -> str:
 def _model(sought: Sought) -> str:
     """Return the sections of the model and of the models to compare it with."""
     if len(sought.periods) > 1:
-        return PATCHWORK.partition("\n\n")[0] + "\n"  # models are compared at one site
+        return PATCHWORK  # models are compared at one site
     pair = _pair(sought.candidates)
     if pair and all(len(c.source.times) == 1 for c in sought.candidates):
-        return PATCHWORK + PAN_MS.format(pan=pair[0], ms=pair[1])
-    return PATCHWORK
+        return PATCHWORK + COMPARED + PAN_MS.format(pan=pair[0], ms=pair[1])
+    return PATCHWORK + COMPARED
