@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from benchmarks import (
+    climate,
     contest,
     cost,
     engine,
@@ -102,6 +103,21 @@ def test_recipes_have_the_changes_of_their_benchmark(land):
         (16, 32, 64),
         "drop",
     )
+
+
+def test_crop_calendars_of_two_climates_relate_the_starts_of_the_season(tmp_path):
+    places = []
+    for warmth in (3.0, 0.0):
+        (tmp_path / f"{warmth}").mkdir()
+        places.append(climate.Place(tmp_path / f"{warmth}", 0, warmth, 2023))
+    warm, usual = places
+    first = (np.datetime64("2023-01-01") - np.datetime64("1970-01-01")).astype(int) - 1
+    here, there = (np.ravel([place.season(code) for code in climate.CALENDAR]) for place in places)
+    assert (here < there).all(), "the seasons of the warm place are earlier"
+    alone = [day for day in here if (here == day).sum() == 1]
+    assert len(alone) == 4, "two seasons have a date in common, whose shift is their mean"
+    expected = [first + there[here == day][0] for day in alone]
+    assert warm.days_at(usual, (first + np.array(alone)).astype(np.int32)).tolist() == expected
 
 
 @pytest.mark.parametrize("data", networks.SAMPLES)
