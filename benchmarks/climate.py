@@ -21,7 +21,6 @@ Five further draws choose between the ways; the five draws that report were meas
 the paired t-test has no correction for resampling (`ratio` 0).
 """
 
-import sys
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -35,7 +34,7 @@ import pandas
 from numpy.typing import NDArray
 
 from benchmarks.accuracy import samples_of
-from benchmarks.frame import BUILD, Results, spread, table
+from benchmarks.frame import BUILD, Results, command_line, spread, table
 from benchmarks.recipes import Table, landscape, read
 from bocage.disk import write_text
 from bocage.evaluation import METRICS, ConfusionMatrix
@@ -271,6 +270,10 @@ def measured(draw: int, model: str) -> dict[str, Any]:
     return {name: one for way in ("days of the year", *THERMAL) for name, one in of_patchwork(here, way).items()}
 
 
+WORDS = tuple(STAGES)
+"""Words of the command line."""
+
+
 def run(wanted: Sequence[str] = ()) -> str:
     """Measure the missing results, of all stages or of those named, and return the tables."""
     lines = {f"{model}, {stage}": (stage, model) for stage in wanted or STAGES for model in MODELS}
@@ -327,4 +330,4 @@ def _cells(draws: Sequence[Mapping[str, Any]], way: str, key: str) -> list[str]:
 
 
 if __name__ == "__main__":
-    print(run(sys.argv[1:]))
+    command_line(__name__)

@@ -1,11 +1,14 @@
 """Benchmarks follow the code that they measure: no figure of the documentation may lose its command."""
 
 import importlib
+import inspect
 import json
+import re
 from pathlib import Path
 
 import numpy as np
 import pytest
+from benchmarks import __main__ as started
 from benchmarks import (
     climate,
     contest,
@@ -22,7 +25,7 @@ from benchmarks import (
     rivals,
     transfer,
 )
-from benchmarks.frame import Results, accuracy, plain, spread, table
+from benchmarks.frame import Results, accuracy, plain, result_of, spread, table
 from benchmarks.measuring import bocage, medians
 from filelock import FileLock
 
@@ -76,6 +79,38 @@ def results(tmp_path) -> Results:
 @pytest.mark.parametrize("name", MODULES)
 def test_imports(name):
     importlib.import_module(f"benchmarks.{name}")
+
+
+@pytest.mark.parametrize("name", started.benchmarks())
+def test_every_benchmark_describes_itself_and_refuses_unknown_words(name):
+    module = importlib.import_module(f"benchmarks.{name}")
+    assert result_of(module, ["--help"]).startswith(module.__doc__)
+    with pytest.raises(SystemExit, match=f"error: benchmarks.{name}: 'no such word' is unknown. It takes "):
+        result_of(module, ["no such word"])
+    takes = "wanted" in inspect.signature(module.run).parameters
+    assert takes == bool(getattr(module, "WORDS", ()))
+    assert re.search(r"(command_line|parser_of)\(__name__\)", Path(module.__file__).read_text()), (
+        "python -m benchmarks.NAME"
+    )
+
+
+def test_words_follow_the_name_of_their_benchmark_and_are_checked_first(monkeypatch, capsys):
+    names = started.benchmarks()
+    assert started.named(["scout", "choose", "canada", "forms"], names) == [
+        ("scout", ["choose", "canada"]),
+        ("forms", []),
+    ]
+    assert [name for name, _ in started.named([], names)] == list(started.SHORT)
+    with pytest.raises(SystemExit, match="no benchmark is called 'memers'. Did you mean 'members'"):
+        started.main(["memers"])
+    monkeypatch.setattr(memory, "run", lambda: pytest.fail("measured before the words were checked"))
+    with pytest.raises(SystemExit, match="benchmarks.forest: 'x' is unknown. It takes no word"):
+        started.main(["memory", "forest", "x"])
+    monkeypatch.setattr(learning, "run", lambda words: f"measured {words}")
+    started.main(["learning", "canada"])
+    assert capsys.readouterr().out == "learning: measured ['canada']\n"
+    started.main(["--help"])
+    assert "Benchmarks: adapt, ambiguous" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(
