@@ -320,11 +320,11 @@ def test_labels_that_cannot_be_judged_are_reported(tmp_path):
     table = pd.read_csv(layout.polygons("csv"))
     assert table.iloc[-1][["class", "cause"]].tolist() == ["vine", "not_judged"]
     assert np.isnan(table.wrong.iloc[-1])
-    assert "fewer than 3 polygons: vine." in layout.page.read_text()
+    assert "polygons at fewer than 3 places: vine." in layout.page.read_text()
     french = Project(
         read_recipe(tmp_path / "table.toml", ['report.language="fr"']), tmp_path / "fr", quiet=True
     ).doctor()
-    assert "moins de 3 polygones\N{NO-BREAK SPACE}: vine." in french.path.read_text()
+    assert "en moins de 3 endroits\N{NO-BREAK SPACE}: vine." in french.path.read_text()
 
 
 def test_one_class_and_several_sites_stop(tmp_path, recipe):
