@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from bocage.errors import BocageError, EvaluationError, RecipeError, SamplesError, SourceError, TrainingError
 from bocage.grid import Grid
@@ -20,7 +20,7 @@ from bocage.preflight.validity import check_validity
 from bocage.progress import QUIET, Named, Progress
 from bocage.recipe import Recipe, Site, read_recipe
 from bocage.run import open_chosen, placed
-from bocage.samples import check_split
+from bocage.samples import WindowNeeds, check_split
 from bocage.samples.points import label_rows
 from bocage.samples.rare import Counted, drop_rare
 from bocage.scene import Cube, make_scene
@@ -35,6 +35,9 @@ from bocage.sources import (
     opening_order,
 )  # fmt: skip
 from bocage.words import Note
+
+if TYPE_CHECKING:  # it imports PyTorch
+    from bocage.models import Network
 
 FOUND: dict[str, Severity] = {
     "cloud_mask_elsewhere": "warning", "cloud_mask_unread": "warning", "declared_scale": "note", "intervals": "note",
@@ -258,6 +261,22 @@ def _look_at_run(recipe: Recipe, seen: Preflight, out: Path, alone: bool) -> Ite
             yield Finding.quoting("reference", error)
         except TrainingError as error:
             yield Finding.quoting("model", error)
+    yield from _look_at_disk(recipe, seen, network, out)
+
+
+def _look_at_disk(recipe: Recipe, seen: Preflight, network: "Network", out: Path) -> Iterator[Finding]:
+    """Check the side of windows, and the free disk space for the samples and the map."""
+    from bocage.training import needs_for
+
+    scene = seen.scene
+    assert scene is not None
+    try:
+        wanted = needs_for(recipe.choice, network)
+    except SamplesError as error:
+        yield Finding.quoting("training.window", error)
+        return
     pixels = len(seen.pixels) if seen.pixels is not None else len(scene.ids or ())
-    footprints = {name: f.size for name, f in network.footprints.items()}
+    if seen.pixels is not None and isinstance(wanted, WindowNeeds):
+        pixels = wanted.count(seen.pixels)
+    footprints = {name: f.size for name, f in wanted.footprints.items()}
     yield from check_disk(needs(scene, recipe.scene, pixels, footprints, 4), out)

@@ -30,7 +30,7 @@ from bocage.samples import Samples, drop_rare, labelled, positions, samples_of
 from bocage.samples.cut import by_tile, cut, tile_of
 from bocage.samples.rasterise import Pixels
 from bocage.scene import Scene, prepare_scene
-from bocage.training import Choice, Trained, Trainer, Training, budgeted, classify, importance
+from bocage.training import Choice, Trained, Trainer, Training, budgeted, check_single, classify, importance
 
 BUDGET = 6.0
 """Approximate time limit for cutting additional samples, in seconds."""
@@ -96,6 +96,7 @@ def plan(recipe: Recipe, out: Path, workers: Sequence[int] = (), progress: Progr
     BocageError
         The recipe cannot be run; ``bocage check`` lists all problems.
     """
+    check_single(recipe.choice, "plan")
     startup = time.time() - psutil.Process().create_time()
     started = time.monotonic()
     scene = open_scene(recipe, out=out)

@@ -10,6 +10,7 @@ import pandas as pd
 from bocage.disk import artefact
 from bocage.errors import SamplesError
 from bocage.legend import Legend
+from bocage.samples.cut import Cut
 from bocage.samples.ground import Ground, together
 from bocage.samples.make import Usable, assembled, changed, in_table, notes_on_classes
 from bocage.samples.rare import drop_rare
@@ -50,7 +51,9 @@ def join_samples(sites: Mapping[str, Usable], legend: Legend, split: Split) -> S
     names = dict.fromkeys(name for usable in sites.values() for name in usable.cuts)
     cuts = {
         name: SiteCuts(
-            {k: u.cuts[name] for k, u in enumerate(sites.values()) if name in u.cuts}, site[kept], within[kept]
+            {k: cut for k, u in enumerate(sites.values()) if isinstance(cut := u.cuts.get(name), Cut)},
+            site[kept],
+            within[kept],
         )
         for name in names
     }

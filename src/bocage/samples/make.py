@@ -14,6 +14,7 @@ from bocage.errors import SamplesError
 from bocage.grid import Grid
 from bocage.legend import Legend
 from bocage.progress import QUIET, Progress
+from bocage.samples.chips import AnyCut
 from bocage.samples.cut import Cut, Needs, Reach, cut, open_cut
 from bocage.samples.fixed import fixed_parts, is_tested
 from bocage.samples.points import folds_of, label_rows, weights_of
@@ -22,8 +23,8 @@ from bocage.samples.rare import Counted, drop_rare, reserved_classes
 from bocage.samples.rasterise import Pixels, rasterise
 from bocage.samples.reference import Reason, Reference, Rejection, read_polygons
 from bocage.samples.samples import Labelled, Samples, Survey
-from bocage.samples.sites import SiteCuts
 from bocage.samples.split import Split, Units, deal
+from bocage.samples.windows import WindowNeeds, WindowPixels, Windows, cut_windows
 from bocage.scene import Scene
 from bocage.words import Note
 
@@ -45,7 +46,7 @@ def make_samples(scene: Scene, survey: Survey, needs: Needs, folder: Path, progr
     usable = cut_usable(scene, survey, needs, folder, progress)
     kept, legend, dropped = drop_rare(usable.found.counted, survey.legend, survey.split)
     usable = usable.take(np.flatnonzero(kept))
-    samples = assembled(legend, survey.split, usable.found, usable.cuts)
+    samples = replace(assembled(legend, survey.split, usable.found, usable.cuts), windows=usable.windows)
     notes = (*usable.found.notes, *notes_on_classes(samples, dropped))
     return replace(samples, rejections=(*usable.found.rejections, *dropped), notes=notes)
 
@@ -88,13 +89,14 @@ class Usable:
     """Labelled pixels with valid data, and their footprints."""
 
     found: Labelled
-    cuts: Mapping[str, Cut]
+    cuts: Mapping[str, Cut | WindowPixels]
+    windows: Windows | None = None
+    """Windows that contain the pixels, for a training on windows."""
 
     def take(self, members: NDArray[np.int64]) -> "Usable":
         """Return the pixels at the positions `members`."""
-        return Usable(
-            self.found.take(members), {name: replace(one, index=one.index[members]) for name, one in self.cuts.items()}
-        )
+        cuts = {name: replace(one, index=one.index[members]) for name, one in self.cuts.items()}
+        return Usable(self.found.take(members), cuts, self.windows and self.windows.take(members))
 
 
 def cut_usable(scene: Scene, survey: Survey, needs: Needs, folder: Path, progress: Progress = QUIET) -> Usable:
@@ -105,11 +107,10 @@ def cut_usable(scene: Scene, survey: Survey, needs: Needs, folder: Path, progres
     SamplesError
         A footprint is larger than an image, the polygons label no pixel, or all pixels are masked.
     """
-    _check_footprints(scene, needs.footprints)
     found = labelled(scene, survey)
     pixels = found.pixels
     check_any(pixels, survey.reference, scene.grid)
-    cuts, usable = open_cut(folder) if folder.exists() else cut(scene, pixels, needs, folder, progress)
+    cuts, windows, usable = _cut(scene, pixels, needs, folder, progress)
     if not usable.any():
         which = (" and " if needs.any_source else " or ").join(needs.footprints)
         raise SamplesError(
@@ -117,7 +118,18 @@ def cut_usable(scene: Scene, survey: Survey, needs: Needs, folder: Path, progres
             "and the list of clear values."
         )
     rejections = (*found.rejections, *_masked(pixels, usable, survey.legend))
-    return Usable(replace(found, rejections=rejections), cuts).take(np.flatnonzero(usable))
+    return Usable(replace(found, rejections=rejections), cuts, windows).take(np.flatnonzero(usable))
+
+
+def _cut(
+    scene: Scene, pixels: Pixels, needs: Needs, folder: Path, progress: Progress
+) -> tuple[Mapping[str, Cut | WindowPixels], Windows | None, NDArray[np.bool_]]:
+    """Cut footprints or windows, or open those in `folder`; return them, and which pixels are usable."""
+    if isinstance(needs, WindowNeeds):
+        return cut_windows(scene, pixels, needs, folder, progress)
+    _check_footprints(scene, needs.footprints)
+    cuts, usable = open_cut(folder) if folder.exists() else cut(scene, pixels, needs, folder, progress)
+    return cuts, None, usable
 
 
 def notes_on_classes(samples: Samples, dropped: Sequence[Rejection]) -> list[Note]:
@@ -214,7 +226,7 @@ def assembled(
     legend: Legend,
     split: Split,
     found: Labelled,
-    cuts: Mapping[str, Cut | SiteCuts],
+    cuts: Mapping[str, AnyCut],
     site: NDArray[np.int16] | None = None,
 ) -> Samples:
     """Return the samples of labelled pixels, with their blocks and folds; `site` is the number of their site."""
