@@ -300,3 +300,10 @@ def test_windows_classify_what_they_trained(opened, tmp_path):
     found = classify(trained, chips, members, "cpu")
     assert found.shape == (20, 3)
     assert np.allclose(found.sum(1), 1, atol=1e-5)
+
+
+def test_models_to_compare_are_checked(landscape):
+    compared = '[[compare]]\nmodel = { name = "random_forest" }\n[[compare]]\nmodel = { name = "convlstm", units = 3 }\n'
+    assert len(read_recipe(written(landscape, 'name = "gru"', more=compared)).compare) == 2
+    with pytest.raises(RecipeError, match=r"compare\.1\.training\.window: 'convlstm' is computed patch by patch"):
+        read_recipe(written(landscape, 'name = "gru"', more=compared + "training = { window = 16 }\n"))

@@ -9,7 +9,7 @@ from bocage.errors import BocageError, LegendError
 from bocage.evaluation import METRICS
 from bocage.legend import Legend
 from bocage.mapping import WRITERS
-from bocage.recipe.nouns import GridChoice, Site, SourceChoice
+from bocage.recipe.nouns import Contender, GridChoice, Site, SourceChoice
 from bocage.recipe.reading import Reading
 from bocage.scene import INDICES
 from bocage.shelf import Shelf, did_you_mean
@@ -62,9 +62,10 @@ def check_sets(reading: Reading, parts: dict[str, Any], choice: Choice) -> None:
         reading.add("map.sets", f'{why}; set training.keep = "validation" for each member, or remove it')
 
 
-def check_windows(reading: Reading, choice: Choice, contenders: Sequence[Any], sites: Sequence[Site]) -> None:
+def check_windows(reading: Reading, choice: Choice, contenders: Sequence[Contender], sites: Sequence[Site]) -> None:
     """Check that models and recipe suit a training on windows."""
-    named = [("training.window", choice), *((f"compare.{one.name}", one.choice) for one in contenders)]
+    compared = ((f"compare.{i}.training.window", one.choice) for i, one in enumerate(contenders))
+    named = [("training.window", choice), *compared]
     for key, one in named:
         if one.config is None or one.training is None:
             continue

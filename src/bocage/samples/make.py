@@ -18,8 +18,8 @@ from bocage.samples.chips import AnyCut
 from bocage.samples.cut import Cut, Needs, Reach, cut, open_cut
 from bocage.samples.fixed import fixed_parts, is_tested
 from bocage.samples.points import folds_of, label_rows, weights_of
-from bocage.samples.purposive import check_untested, is_purposive, notes_on_purposive, purposive_of
-from bocage.samples.rare import drop_rare, reserved_classes
+from bocage.samples.purposive import check_untested, notes_on_purposive, purposive_of
+from bocage.samples.rare import Counted, drop_rare, reserved_classes
 from bocage.samples.rasterise import Pixels, rasterise
 from bocage.samples.reference import Reason, Reference, Rejection, read_polygons
 from bocage.samples.samples import Labelled, Samples, Survey
@@ -44,8 +44,7 @@ def make_samples(scene: Scene, survey: Survey, needs: Needs, folder: Path, progr
         The polygons cannot be used; the message states the correction.
     """
     usable = cut_usable(scene, survey, needs, folder, progress)
-    tested, alone = is_tested(usable.found.pixels, usable.found.tested), usable.found.trains_only
-    kept, legend, dropped = drop_rare(usable.found.pixels, survey.legend, survey.split, tested, alone)
+    kept, legend, dropped = drop_rare(usable.found.counted, survey.legend, survey.split)
     usable = usable.take(np.flatnonzero(kept))
     samples = replace(assembled(legend, survey.split, usable.found, usable.cuts), windows=usable.windows)
     notes = (*usable.found.notes, *notes_on_classes(samples, dropped))
@@ -64,8 +63,7 @@ def reopened(scene: Scene, survey: Survey, path: Path) -> Samples:
         table = pd.read_parquet(path, columns=["row", "column"])
     found = in_table(scene, survey, table)
     if found is not None:
-        tested = is_tested(found.pixels, found.tested)
-        same, legend, _ = drop_rare(found.pixels, survey.legend, survey.split, tested, found.trains_only)
+        same, legend, _ = drop_rare(found.counted, survey.legend, survey.split)
     if found is None or not same.all():
         raise changed(survey.reference, path)
     return assembled(legend, survey.split, found, {})
@@ -175,7 +173,7 @@ def check_any(pixels: Pixels, reference: Reference, grid: Grid) -> None:
         )
 
 
-def check_split(pixels: Pixels, scene: Scene, survey: Survey) -> Samples:
+def check_split(counted: Counted, scene: Scene, survey: Survey) -> Samples:
     """Check, before a training, that labelled pixels can be split as it will split them; return them without footprints.
 
     Raises
@@ -183,14 +181,10 @@ def check_split(pixels: Pixels, scene: Scene, survey: Survey) -> Samples:
     SamplesError
         Fewer than two classes have enough polygons, or the first draw cannot be made.
     """
-    check_any(pixels, survey.reference, scene.grid)
+    check_any(counted.pixels, survey.reference, scene.grid)
     split = replace(survey.split, rare="drop") if survey.split.rare == "stop" else survey.split
-    tested, alone = None, None
-    if split.field or survey.reference.purposive:
-        read = labelled(scene, survey)
-        tested, alone = is_tested(pixels, read.tested), is_purposive(pixels.polygon, read.purposive)
-    kept, legend, _ = drop_rare(pixels, survey.legend, split, tested, alone)
-    samples = samples_of(scene, replace(survey, legend=legend), pixels.take(np.flatnonzero(kept)), {})
+    kept, legend, _ = drop_rare(counted, survey.legend, split)
+    samples = samples_of(scene, replace(survey, legend=legend), counted.pixels.take(np.flatnonzero(kept)), {})
     samples.draw(0)
     return samples
 
@@ -215,12 +209,16 @@ def _check_footprints(scene: Scene, footprints: Mapping[str, Reach]) -> None:
 
 def samples_of(scene: Scene, survey: Survey, pixels: Pixels, cuts: Mapping[str, Cut]) -> Samples:
     """Return samples for labelled pixels and given footprints; ``bocage plan`` passes the footprints of other pixels."""
-    place = None if scene.ids is not None else _places(pixels, scene)
-    found = Labelled(pixels, (), (), pd.Series(dtype=str), place)
-    if survey.split.fold or survey.split.field or survey.reference.purposive:
+    found = Labelled(pixels, (), (), pd.Series(dtype=str), None)
+    if scene.ids is None:
+        found = replace(found, place=_places(pixels, scene))
+    if scene.ids is not None or survey.split.fold or survey.split.field or survey.reference.purposive:
         # The legend may lack dropped classes, whose labels are then unknown.
         read = labelled(scene, replace(survey, reference=replace(survey.reference, unknown="reject")))
         found = replace(found, folds=read.folds, tested=read.tested, purposive=read.purposive)
+        if scene.ids is not None:
+            rows = np.searchsorted(read.pixels.row, pixels.row)
+            found = replace(found, place=_taken(read.place, rows), ground=_taken(read.ground, rows))
     return assembled(survey.legend, survey.split, found, cuts)
 
 
@@ -258,7 +256,7 @@ def assembled(
         names,
         found.place,
         weight,
-        reserved_classes(label, pixels.polygon, split, tested, alone),
+        reserved_classes(Counted(replace(pixels, label=label), tested, alone, found.ground), split),
         site,
         purposive=alone,
         ground=found.ground,

@@ -12,7 +12,9 @@ from numpy.typing import NDArray
 from bocage.grid import Grid
 from bocage.legend import Legend
 from bocage.samples.chips import AnyCut, Chips
+from bocage.samples.fixed import is_tested
 from bocage.samples.purposive import is_purposive
+from bocage.samples.rare import Counted
 from bocage.samples.rasterise import Pixels
 from bocage.samples.reference import Reference, Rejection
 from bocage.samples.split import Draw, Split, Units, draw
@@ -191,6 +193,11 @@ class Labelled:
     def trains_only(self) -> NDArray[np.bool_] | None:
         """Whether each pixel is in a purposive polygon, (N,); None without one."""
         return is_purposive(self.pixels.polygon, self.purposive)
+
+    @property
+    def counted(self) -> Counted:
+        """The pixels, and what decides how many sampling units of each class a split can distribute."""
+        return Counted(self.pixels, is_tested(self.pixels, self.tested), self.trains_only, self.ground)
 
     def take(self, members: NDArray[np.int64]) -> "Labelled":
         """Return the pixels at the positions `members`."""
