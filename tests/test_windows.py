@@ -31,7 +31,7 @@ from bocage.training.scaling import Normalisation
 from conftest import PAN_MS, S2, written
 
 UNET = 'name = "unet"\nwidth = 4\ndepth = 2'
-UTAE = 'name = "utae"\nencoder = [4, 8]\ndecoder = [4, 8]\nheads = 2\nkeys = 2\nwidth = 8\noutput = 4'
+UTAE = 'name = "utae"\nencoder = [8, 16]\ndecoder = [8, 16]\nheads = 2\nkeys = 4\nwidth = 16\noutput = 8'
 PATCHWORK = 'name = "patchwork"\npreset = "small"'
 NATIVE = S2.split("fill")[0]
 SOURCES = {UNET: S2, UTAE: NATIVE, PATCHWORK: NATIVE}
@@ -183,7 +183,7 @@ def test_a_dense_loss_is_that_of_the_single_footprints(opened):
 def test_a_run_on_windows(tmp_path, model, small_cells):
     """Train, test, map: the tested pixels have the classes of the map, which is the same for any tiling and any worker."""
     land = tiny_landscape(tmp_path / "land")
-    path = windowed(land, model, **{"epochs = 4": "epochs = 25\nsteps = [0, 200]", "draws = 2": "draws = 1"})
+    path = windowed(land, model, **{"epochs = 4": "epochs = 40\nsteps = [0, 200]", "draws = 2": "draws = 1"})
     assert not [f for f in check(path, tmp_path / "out").findings if f.severity == "error"]
     run(read_recipe(path), tmp_path / "out")
     layout = RunLayout(tmp_path / "out")
@@ -303,7 +303,9 @@ def test_windows_classify_what_they_trained(opened, tmp_path):
 
 
 def test_models_to_compare_are_checked(landscape):
-    compared = '[[compare]]\nmodel = { name = "random_forest" }\n[[compare]]\nmodel = { name = "convlstm", units = 3 }\n'
+    compared = (
+        '[[compare]]\nmodel = { name = "random_forest" }\n[[compare]]\nmodel = { name = "convlstm", units = 3 }\n'
+    )
     assert len(read_recipe(written(landscape, 'name = "gru"', more=compared)).compare) == 2
     with pytest.raises(RecipeError, match=r"compare\.1\.training\.window: 'convlstm' is computed patch by patch"):
         read_recipe(written(landscape, 'name = "gru"', more=compared + "training = { window = 16 }\n"))

@@ -3,9 +3,10 @@
 Garnot & Landrieu 2021, "Panoptic Segmentation of Satellite Image Time Series with Convolutional Temporal Attention Networks",
 doi:10.1109/ICCV48922.2021.00483; layer sizes after the released code (github.com/VSainteuf/utae-paps). Departures: batch
 normalisation replaces the group normalisation of the encoder, whose statistics are those of an image, so that a map does not
-depend on its windows; the group normalisations of the attention are computed at each position and date; the keys have no bias, which cancels in the softmax; days are counted from
-the first date of the series; the class scores have no normalisation and no ReLU, which can suppress a class for ever; masks are those of the pixels, not of whole dates: a date gets attention 0 where all pixels of a
-coarse cell are masked, and weight 0 at each masked pixel of the skip connections, whose other weights then sum to 1.
+depend on its windows; the group normalisations of the attention are computed at each position and date; the keys have no bias,
+which cancels in the softmax; days are counted from the first date of the series; the class scores have no normalisation and no
+ReLU, which can suppress a class for ever; masks are those of the pixels, not of whole dates: a date gets attention 0 where all
+pixels of a coarse cell are masked, and weight 0 at each masked pixel of the skip connections, whose other weights then sum to 1.
 
 ::
 
@@ -162,18 +163,12 @@ class Model(Segmenting):
         at_once = torch.is_grad_enabled() or torch.compiler.is_exporting()
         if at_once or values[:, :, 0].numel() * self.width <= KEPT:
             kept = [maps.reshape(b, dates, *maps.shape[1:]) for maps in self._encode(values.flatten(0, 1))]
-            lowest = kept.pop()
-
-            def date(t: int) -> list[Tensor]:
-                return [maps[:, t] for maps in kept]
+            x, attention = self.attention_of(kept.pop(), seen[-1], tensor.days)
+            skipped = [_pooled(maps, attention, mask) for maps, mask in zip(kept, seen, strict=False)]
         else:
             lowest = torch.stack([self._encode(values[:, t])[-1] for t in range(dates)], 1)
-
-            def date(t: int) -> list[Tensor]:
-                return self._encode(values[:, t])[:-1]
-
-        x, attention = self.attention_of(lowest, seen[-1], tensor.days)
-        skipped = _pooled(date, attention, seen[:-1])
+            x, attention = self.attention_of(lowest, seen[-1], tensor.days)
+            skipped = _pooled_by_date(lambda t: self._encode(values[:, t])[:-1], attention, seen)
         for up in reversed(self.up):
             x = up(x, skipped.pop())
         logits: Tensor = self.head(x)
@@ -188,28 +183,45 @@ class Model(Segmenting):
         return found
 
 
-def _pooled(date: Callable[[int], list[Tensor]], attention: Tensor, seen: Sequence[Tensor]) -> list[Tensor]:
-    """Return the features of all dates, weighted by the attention, at each resolution but the lowest.
+def _pooled(maps: Tensor, attention: Tensor, seen: Tensor) -> Tensor:
+    """Return the features of all dates, weighted by the attention: (B, C, Y, X).
 
     Parameters
     ----------
-    date
-        Position of a date → features (B, C, Y, X) at these resolutions.
-    attention : (B, heads, T, Y, X), at the lowest resolution
+    maps : (B, T, C, Y, X)
+    attention : (B, heads, T, y, x), at the lowest resolution
     seen
-        bool (B, T, Y, X) at each resolution; a masked pixel has the weight 0.
+        bool (B, T, Y, X); a masked pixel has the weight 0.
     """
+    b, heads, t = attention.shape[:3]
+    wide = _widened(attention.flatten(1, 2), maps).reshape(b, heads, t, *maps.shape[3:])
+    weight = wide * seen[:, None]
+    total = torch.einsum("bhtyx,bthcyx->bhcyx", weight, maps.reshape(b, t, heads, -1, *maps.shape[3:]))
+    return _mean(total, weight.sum(2)[:, :, None])
+
+
+def _pooled_by_date(date: Callable[[int], list[Tensor]], attention: Tensor, seen: Sequence[Tensor]) -> list[Tensor]:
+    """Return :func:`_pooled` at each resolution but the lowest, from the features (B, C, Y, X) of one date at a time."""
     heads, dates = attention.shape[1:3]
     totals: list[Tensor] = []
     weights: list[Tensor] = []
     for t in range(dates):
         for level, maps in enumerate(date(t)):
-            wide = functional.interpolate(attention[:, :, t], maps.shape[-2:], mode="bilinear", align_corners=False)
-            weight = (wide * seen[level][:, t, None])[:, :, None]
+            weight = (_widened(attention[:, :, t], maps) * seen[level][:, t, None])[:, :, None]
             term = maps.reshape(maps.shape[0], heads, -1, *maps.shape[2:]) * weight
             if t:
                 totals[level], weights[level] = totals[level] + term, weights[level] + weight
             else:
                 totals.append(term)
                 weights.append(weight)
-    return [(total / weight.clamp_min(1e-6)).flatten(1, 2) for total, weight in zip(totals, weights, strict=True)]
+    return [_mean(total, weight) for total, weight in zip(totals, weights, strict=True)]
+
+
+def _widened(attention: Tensor, maps: Tensor) -> Tensor:
+    """Return maps of attention (B, N, y, x) at the resolution of `maps`."""
+    return functional.interpolate(attention, maps.shape[-2:], mode="bilinear", align_corners=False)
+
+
+def _mean(total: Tensor, weight: Tensor) -> Tensor:
+    """Return weighted means (B, C, Y, X) from sums (B, heads, C / heads, Y, X) and weights; 0 without a weight."""
+    return (total / weight.clamp_min(1e-6)).flatten(1, 2)
