@@ -3,7 +3,7 @@
     python -m benchmarks [NAME [WORD ...] ...]      # --help after a name describes this benchmark
 
 `choice`, `contest` and `networks` take hours to days. `adapt`, `ambiguous`, `climate`, `cluster`, `conformal`, `cost`, `damage`,
-`doctor`, `embedding`, `finish`, `history`, `intervals`, `learning`, `members`, `newcomer`, `nomenclature`, `objects`, `parts`,
+`dense`, `doctor`, `embedding`, `finish`, `history`, `intervals`, `learning`, `members`, `newcomer`, `nomenclature`, `objects`, `parts`,
 `patchwork`, `promises`, `regional`, `rivals`, `roads`, `scout`, `season`, `segment`, `sites`, `soak` and `transfer` do not
 measure speed, or measure it by themselves. They run only if named.
 """

@@ -13,7 +13,6 @@ searched for.
 "Windows" is the largest difference of a probability between the map computed in one piece and in windows that start elsewhere.
 """
 
-import sys
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -24,7 +23,7 @@ import numpy as np
 import torch
 
 from benchmarks.accuracy import METRICS_SHOWN, scores_of
-from benchmarks.frame import BUILD, Results, slug, spread, table
+from benchmarks.frame import BUILD, Results, command_line, slug, spread, table
 from benchmarks.recipes import Table, example, landscape, read
 from bocage.evaluation.paired import resampled_t
 from bocage.grid import Window
@@ -152,6 +151,9 @@ def published() -> dict[str, int]:
     return found
 
 
+WORDS = tuple(SIDES)
+
+
 def run(wanted: Sequence[str] = ()) -> str:
     """Measure the missing results and return the tables."""
     torch.set_num_threads(1)
@@ -191,4 +193,4 @@ def markdown(found: Mapping[str, Any]) -> str:
 
 
 if __name__ == "__main__":
-    print(run(sys.argv[1:]))
+    command_line(__name__)
