@@ -158,7 +158,9 @@ def test_a_map_gets_the_shares_of_its_districts(tmp_path):
         here[rows, :40] = known[rows, :40]
         for k, share in asked.items():
             assert q[k][here].mean() == pytest.approx(share, abs=1e-3)
-        assert np.array_equal(new[here], CODES[q[:, here].argmax(0)])
+        own = np.where(new[here] == CODES[:, None], q[:, here], 0).sum(0)
+        assert (own >= q[:, here].max(0) - 1.5e-4).all()  # stored probabilities are rounded
+        assert (new != codes)[here].mean() > 0.05
         assert np.abs(sure[here] - 100 * q[:, here].max(0)).max() <= 0.51
     south = np.zeros(SHAPE, bool)
     south[30:, :40] = known[30:, :40]  # two classes without a statistic there

@@ -17,8 +17,8 @@ BOUND = 100.0
 would turn the rounding of stored probabilities into classes."""
 STEPS = 2000
 """Maximum number of steps."""
-STILL = 1e-7
-"""Relative change of the weights below which the fit ends."""
+CLOSE, STILL = 1e-6, 1e-7
+"""Difference of the shares from the wanted ones, and relative change of the weights, below which the fit ends."""
 TINY = 1e-12
 
 
@@ -78,6 +78,8 @@ def rake(
     for _ in range(STEPS):
         total = groups @ weights
         mean = weights * ((part / np.where(total > TINY, total, np.inf)) @ groups)
+        if np.abs(mean - goal).max(initial=0.0) < CLOSE:
+            break
         following = _bounded(weights * np.divide(goal, mean, out=np.ones_like(mean), where=mean > TINY), goal)
         change = np.abs(following - weights).max(initial=0.0, where=goal > 0)
         weights = following

@@ -206,8 +206,8 @@ class Reconciliation:
         if not before.area.any():
             raise FinishError(
                 f"All {len(self.districts)} districts of {self.districts.path} are outside the map {self.land.folder}, or where "
-                f"it has no data. Bounds of the map in {self.land.grid.crs_name}: {self.land.grid.bounds}; bounds of the districts: "
-                f"{tuple(float(v) for v in shapely.total_bounds(self.districts.zones.shapes))}."
+                f"it has no data. Bounds of the map in {self.land.grid.crs_name}: {self.land.grid.bounds}; bounds of the "
+                f"districts: {tuple(float(v) for v in shapely.total_bounds(self.districts.zones.shapes))}."
             )
 
     def write(
