@@ -5,7 +5,7 @@
 `simulated`: models of one or two simulated sites on a site without training polygons (`python -m benchmarks sites` trains them), on
 some 6000 pixels with their true class. A district is the whole site, or a quarter of it. Statistics are the true shares of the
 pixels times log-normal errors (standard deviation 0, 0.1 or 0.3, five draws each), divided by their sum. The trust is chosen on the
-sites A and B; the site C, which chose nothing, reports. `canada`: three folds, each the district of the models of the other two
+sites A and B (:func:`chosen`); the site C, which chose nothing, reports. `canada`: three folds, each the district of the models of the other two
 (`python -m benchmarks members` trains them). `flanders`: from one tile to the other (`python -m benchmarks choice report`), a
 district is the tile. "EM" needs no statistics: the shares of the classes are estimated from the probabilities (Saerens et al. 2002).
 """
@@ -205,14 +205,26 @@ def parts_of(found: Mapping[str, Any]) -> dict[str, list[Mapping[str, Any]]]:
     return {name: draws for name, draws in parts.items() if draws}
 
 
-def chosen(draws: Sequence[Mapping[str, Any]]) -> dict[float, float]:
-    """Return trust → mean gain over draws, kinds of districts and errors; the largest chooses the default."""
-    return {
-        trust: float(
-            np.mean([g for e in ERRORS for kind in ("site", "quarters") for g in gains(draws, kind, e, trust)])
-        )
-        for trust in TRUSTS
-    }
+def mean_gains(draws: Sequence[Mapping[str, Any]]) -> NDArray[np.float64]:
+    """Return the mean gain over kinds of districts and errors (draws, trusts)."""
+    kinds = ("site", "quarters")
+    return np.array(
+        [[np.mean([gains([one], kind, e, t) for kind in kinds for e in ERRORS]) for t in TRUSTS] for one in draws]
+    )
+
+
+def chosen(draws: Sequence[Mapping[str, Any]]) -> tuple[float, NDArray[np.float64], NDArray[np.float64]]:
+    """Return the trust that the draws choose, the mean gain of each trust, and how far it is below the best in standard errors.
+
+    The smallest trust is chosen whose mean gain is within one standard error of the best; the error is that of the difference in
+    the same draws. A smaller trust changes less where statistics are wrong.
+    """
+    found = mean_gains(draws)
+    mean = found.mean(0)
+    behind = found[:, [int(mean.argmax())]] - found
+    error = np.maximum(behind.std(0, ddof=1) / np.sqrt(len(draws)), 1e-12)
+    below = behind.mean(0) / error
+    return next(t for t, z in zip(TRUSTS, below, strict=True) if z <= 1), mean, below
 
 
 def markdown(found: Mapping[str, Any]) -> str:
@@ -229,9 +241,10 @@ def markdown(found: Mapping[str, Any]) -> str:
     heads = ("", "districts", "draws", "accuracy", "error", *(f"trust {trust:g}" for trust in TRUSTS))
     text = table(heads, rows)
     if choosing := parts.get("simulated, chooses"):
-        means = chosen(choosing)
-        text += "\n\nMean gain over errors and districts: " + ", ".join(f"{t:g}: {g:+.4f}" for t, g in means.items())
-        text += f". Chosen: {max(means, key=lambda trust: means[trust]):g}."
+        trust, means, below = chosen(choosing)
+        rows = [(f"{t:g}", f"{m:+.4f}", f"{z:.1f}") for t, m, z in zip(TRUSTS, means, below, strict=True)]
+        text += "\n\n" + table(("trust", "mean gain over errors and districts", "standard errors below the best"), rows)
+        text += f"\n\nChosen: {trust:g}."
     return text
 
 

@@ -8,6 +8,7 @@ import pandas as pd
 import pyarrow as pa
 import pyogrio
 import pytest
+from benchmarks import shares
 from scipy.optimize import minimize
 from shapely import Polygon, box
 
@@ -111,6 +112,10 @@ def test_shares_that_no_weight_gives_are_approached():
     gone = rake(sure, Wanted(np.array([0, 1.0, 0]), EVERY))
     assert gone[0] == 0
     assert reweighted(sure, gone) == pytest.approx(sure)  # pixels without another class keep it
+
+
+def test_the_default_trust_is_that_which_the_benchmark_chooses():
+    assert shares.chosen(shares.parts_of(shares.RESULTS.content())["simulated, chooses"])[0] == Reconciling().trust
 
 
 # --- maps

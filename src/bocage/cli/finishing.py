@@ -164,8 +164,8 @@ def fuse(maps: tuple[Path, ...], out: Path, rule: Any, mass: Any, weights: tuple
     help="Unit of the statistics: shares of the district (0 to 1), percent of it, or hectares.",
 )  # fmt: skip
 @click.option(
-    "--trust", type=click.FloatRange(0, 1, min_open=True), default=0.5, show_default=True,
-    help="Weight of the statistics; the mean probability of the map has the rest. 1 for exact statistics.",
+    "--trust", type=click.FloatRange(0, 1, min_open=True), default=0.75, show_default=True,
+    help="Weight of the statistics; the mean probability of the map has the rest.",
 )  # fmt: skip
 def reconcile(folder: Path, districts: Path, out: Path, name: str, unit: Any, trust: float) -> None:
     """Make a MAP agree with the area statistics of DISTRICTS, without a new training.

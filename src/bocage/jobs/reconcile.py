@@ -53,7 +53,7 @@ class Reconciling:
     """Field of the districts with their name; empty: they are numbered."""
     unit: Unit = "share"
     """Unit of the statistics: shares of the district (0 to 1), percent of it, or hectares."""
-    trust: Annotated[float, Range(0, 1, above=True)] = 0.5
+    trust: Annotated[float, Range(0, 1, above=True)] = 0.75
     """Weight of the statistics; the mean probability of the map has the rest."""
 
     def __post_init__(self) -> None:
