@@ -264,6 +264,8 @@ def test_districts_outside_of_the_map_and_without_statistics_are_counted(tmp_pat
     assert "1 of 3 districts are outside the map, or where it has no data, and are left out: c." in told.words
     assert "1 districts have no statistic and keep their classes: b." in told.words
     assert np.array_equal(layers(tmp_path / "out")[0][30:], codes[30:])
+    partly = "2 districts are covered by the map in part; their statistics are applied to this part: a, b."
+    assert partly in told.words  # a tenth of them has no data
 
 
 @pytest.mark.parametrize(

@@ -12,8 +12,9 @@ import shapely
 from numpy.typing import NDArray
 
 from bocage.errors import FinishError
+from bocage.finish.ground import ground_areas
 from bocage.finish.regularise import HECTARE
-from bocage.finish.zones import Zones, read_zones
+from bocage.finish.zones import Zones, polygons_of, read_zones
 from bocage.grid import Grid
 from bocage.legend import Legend, plain
 from bocage.progress import Progress
@@ -45,6 +46,11 @@ class Districts:
     def names(self) -> tuple[str, ...]:
         """Name of each district."""
         return self.zones.names
+
+    def covered(self, area: NDArray[np.float64], grid: Grid) -> NDArray[np.float64]:
+        """Return the share of each district that the map covers with data (N,), from their mapped area in m² (N,)."""
+        size = [ground_areas(polygons_of(shape), grid.crs.proj).sum() for shape in self.zones.shapes]
+        return np.asarray(area / np.maximum(size, 1e-12))
 
     def shares(self, area: NDArray[np.float64]) -> NDArray[np.float64]:
         """Return the share of each class, 0 to 1 (N, K); NaN without a statistic. `area`: mapped area of districts in m² (N,).

@@ -32,6 +32,8 @@ FORMAT = 1
 """Changed when the results of the same map and districts change."""
 RULE = "shares"
 """Rule of a reconciled map in its item."""
+COVERED = 0.95
+"""Share of a district on the map below which the command reports it."""
 LEVEL = 0.05
 """Level of the test of the accuracy before and after."""
 LAYERS_OF = ("classes", "confidence", "probabilities")
@@ -158,6 +160,12 @@ class _Work:
             self.progress.say(
                 f"{len(outside)} of {len(names)} districts are outside the map, or where it has no data, and are left out: "
                 f"{listed(outside)}."
+            )
+        covered = self.task.districts.covered(fit.before.area, self.task.land.grid)
+        if partly := [name for name, share in zip(names, covered, strict=True) if 0 < share < COVERED]:
+            self.progress.say(
+                f"{len(partly)} districts are covered by the map in part; their statistics are applied to this part: "
+                f"{listed(partly)}."
             )
         silent = [name for name, row in zip(names, self.task.districts.statistic, strict=True) if np.isnan(row).all()]
         if silent:
