@@ -1,13 +1,20 @@
-"""Run the benchmarks named on the command line, or all short ones.
+"""Run the benchmarks named on the command line, each with the words that follow its name, or all short ones.
+
+    python -m benchmarks [NAME [WORD ...] ...]      # --help after a name describes this benchmark
 
 `choice`, `contest` and `networks` take hours to days. `adapt`, `ambiguous`, `climate`, `cluster`, `conformal`, `cost`, `damage`,
-`doctor`, `embedding`, `filling`, `finish`, `history`, `intervals`, `learning`, `members`, `newcomer`, `nomenclature`, `objects`,
-`parts`, `patchwork`, `promises`, `regional`, `rivals`, `roads`, `scout`, `season`, `segment`, `sites`, `soak` and `transfer` do not
-measure speed, or measure it by themselves. They run only if named.
+`dense`, `doctor`, `embedding`, `filling`, `finish`, `history`, `intervals`, `learning`, `members`, `newcomer`, `nomenclature`,
+`objects`, `parts`, `patchwork`, `promises`, `regional`, `rivals`, `roads`, `scout`, `season`, `segment`, `shares`, `sites`, `soak`
+and `transfer` do not measure speed, or measure it by themselves. They run only if named.
 """
 
 import importlib
 import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from benchmarks.frame import asks_help, check_words, result_of
+from bocage.shelf import did_you_mean
 
 SHORT = (
     "forms",
@@ -26,6 +33,45 @@ SHORT = (
     "texture",
 )
 
+
+def benchmarks() -> list[str]:
+    """Return the names of all benchmarks: the modules of this folder with a function ``run``."""
+    modules = sorted(Path(__file__).parent.glob("*.py"))
+    return [path.stem for path in modules if "\ndef run(" in path.read_text(encoding="utf-8")]
+
+
+def named(words: Sequence[str], names: Sequence[str]) -> list[tuple[str, list[str]]]:
+    """Return each benchmark that the command line names, and the words that follow its name; without words, the short ones.
+
+    Raises
+    ------
+    SystemExit
+        The first word is not the name of a benchmark.
+    """
+    found: list[tuple[str, list[str]]] = []
+    for word in words:
+        if word in names:
+            found.append((word, []))
+        elif found:
+            found[-1][1].append(word)
+        else:
+            hint = did_you_mean(word, names)
+            sys.exit(f"error: no benchmark is called '{word}'.{hint} The benchmarks are: {', '.join(names)}.")
+    return found or [(name, []) for name in SHORT]
+
+
+def main(words: Sequence[str]) -> None:
+    """Run the benchmarks of a command line and print their results; all words are checked before the first benchmark runs."""
+    names = benchmarks()
+    if asks_help(words[:1]):
+        print(f"{__doc__}\nBenchmarks: {', '.join(names)}")
+        return
+    chosen = [(importlib.import_module(f"benchmarks.{name}"), given) for name, given in named(words, names)]
+    for benchmark, given in chosen:
+        check_words(benchmark, given)
+    for benchmark, given in chosen:
+        print(f"{benchmark.__name__.rpartition('.')[2]}: {result_of(benchmark, given)}", flush=True)
+
+
 if __name__ == "__main__":
-    for name in sys.argv[1:] or SHORT:
-        print(f"{name}: {importlib.import_module(f'benchmarks.{name}').run()}", flush=True)
+    main(sys.argv[1:])

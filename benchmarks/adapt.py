@@ -20,7 +20,7 @@ import pandas
 
 from benchmarks import choice_sets, transfer
 from benchmarks.accuracy import samples_of
-from benchmarks.frame import BUILD, Results, slug, spread, table
+from benchmarks.frame import BUILD, Results, command_line, slug, spread, table
 from benchmarks.recipes import Table, landscape, read
 from bocage.disk import replacing
 from bocage.jobs import run as jobs
@@ -445,4 +445,4 @@ def estimators(choosing: Sequence[Outcome], reporting: Sequence[Outcome]) -> str
 
 
 if __name__ == "__main__":
-    print(run())
+    command_line(__name__)

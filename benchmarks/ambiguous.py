@@ -7,7 +7,6 @@ class at least, keeps its class. The others are left out ("few"), have a set of 
 ("sets"), or their own class ("all"). The network is patchwork with 400 optimiser steps. An interrupted benchmark resumes.
 """
 
-import sys
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -21,7 +20,7 @@ from scipy.stats import ttest_rel
 from benchmarks import choice_sets
 from benchmarks.accuracy import samples_of
 from benchmarks.choice import Fixed
-from benchmarks.frame import BUILD, Results, slug, spread, table
+from benchmarks.frame import BUILD, Results, command_line, slug, spread, table
 from bocage.evaluation import METRICS, ConfusionMatrix
 from bocage.legend import COARSER, ClassSet
 from bocage.recipe import parse
@@ -33,6 +32,10 @@ WORK, RESULTS = BUILD / "ambiguous", Results("ambiguous")
 SETS, DRAWS, FINE, STEPS = ("canada", "bavaria"), 5, 0.1, 400
 KINDS, METRICS_KEPT = ("few", "sets", "all"), ("overall_accuracy", "f1_macro")
 TRAINING = {"keep": "last", "calibrate": False, "epochs": 1, "steps": [STEPS, STEPS], "patience": 1}
+
+
+WORDS = SETS
+"""Words of the command line."""
 
 
 def run(wanted: Sequence[str] = ()) -> str:
@@ -102,4 +105,4 @@ def markdown(found: Mapping[str, Any]) -> str:
 
 
 if __name__ == "__main__":
-    print(run(sys.argv[1:]))
+    command_line(__name__)

@@ -16,6 +16,7 @@ from pathlib import Path
 import numpy as np
 import rasterio
 
+from benchmarks.frame import command_line
 from benchmarks.measuring import scratch
 from bocage.grid import in_blocks
 from bocage.sources import image, open_source
@@ -80,4 +81,4 @@ def _read(folder: Path, halo: int) -> float:
 
 
 if __name__ == "__main__":
-    print(_read(Path(sys.argv[1]), int(sys.argv[2])) if len(sys.argv) > 1 else run())
+    print(_read(Path(sys.argv[1]), int(sys.argv[2]))) if len(sys.argv) > 2 else command_line(__name__)

@@ -11,7 +11,6 @@ A variant has, in every set, the rank of its accuracy and the rank of its mean F
 interval is a bootstrap over sets. An interrupted benchmark resumes, and several processes share the lines.
 """
 
-import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -24,7 +23,7 @@ from scipy.stats import rankdata
 
 from benchmarks.accuracy import samples_of
 from benchmarks.choice_sets import SETS, Site
-from benchmarks.frame import BUILD, Results, slug, spread, table
+from benchmarks.frame import BUILD, Results, command_line, slug, spread, table
 from benchmarks.parts import CODE, replaced
 from benchmarks.recipes import Table
 from bocage.evaluation import METRICS, ConfusionMatrix
@@ -171,6 +170,10 @@ def _score(
         values.append(float(METRICS.get(key)(matrix)))
 
 
+WORDS = ("choose", "report", *SETS)
+"""Words of the command line."""
+
+
 def run(wanted: Sequence[str] = ()) -> str:
     """Measure the missing results, of all stages and sets or of those named, and return the tables."""
     WORK.mkdir(parents=True, exist_ok=True)
@@ -254,4 +257,4 @@ def _cell(seeds: Sequence[Mapping[str, list[float]]]) -> str:
 
 
 if __name__ == "__main__":
-    print(run(sys.argv[1:]))
+    command_line(__name__)

@@ -21,11 +21,10 @@ Five further draws choose between the ways; the five draws that report were meas
 the paired t-test has no correction for resampling (`ratio` 0).
 """
 
-import sys
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import date
+from datetime import date, timedelta
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -35,14 +34,16 @@ import pandas
 from numpy.typing import NDArray
 
 from benchmarks.accuracy import samples_of
-from benchmarks.frame import BUILD, Results, spread, table
+from benchmarks.frame import BUILD, Results, command_line, spread, table
 from benchmarks.recipes import Table, landscape, read
+from bocage.disk import write_text
 from bocage.evaluation import METRICS, ConfusionMatrix
 from bocage.evaluation.paired import resampled_t
 from bocage.recipe import Recipe, parse
 from bocage.run import open_scene
 from bocage.samples import Samples
 from bocage.scene import Scene
+from bocage.scene.calendar import COLUMNS, Calendar
 from bocage.scene.gaps import Fill, interpolate
 from bocage.scene.thermal import EPOCH, Thermal
 from bocage.simulate import Simulation
@@ -141,18 +142,19 @@ class Place:
         start, end = np.round(np.interp(ends, gathered(here, base), day) / 10) * 10
         return float(start), float(end)
 
+    def calendar(self) -> Path:
+        """Write the crop calendar of this place, and return its table."""
+        path, new_year = self.land / "calendar.csv", date(2023, 1, 1)  # of a year without 29 February
+        lines = [",".join(COLUMNS)]
+        for code in CALENDAR:
+            dates = (new_year + timedelta(day - 1) for day in self.season(code))
+            lines.append(",".join([str(code), *(f"{one:%m-%d}" for one in dates)]))
+        write_text(path, "\n".join(lines) + "\n")
+        return path
 
-def through(days: NDArray[Any], year: int, here: Place, there: Place) -> NDArray[np.int32]:
-    """Return the days of the training (`there`) at the same part of the season as `days` of a year, by the crop calendars."""
-    from_, to = (np.array([day for code in CALENDAR for day in place.season(code)]) for place in (here, there))
-    of_year = np.asarray(days) - (date(year, 1, 1) - EPOCH).days + 1
-    return np.round(days + np.interp(of_year, *_averaged(from_, to - from_), period=365.25)).astype(np.int32)
-
-
-def _averaged(day: NDArray[Any], shift: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any]]:
-    """Return the days without repetition, and the mean shift of each."""
-    known, which = np.unique(day, return_inverse=True)
-    return known, np.bincount(which, shift) / np.bincount(which)
+    def days_at(self, like: "Place", days: NDArray[np.int32]) -> NDArray[np.int32]:
+        """Return the days of another place that are at the same part of the season as `days` here."""
+        return Calendar(self.calendar(), like.calendar()).days(days)
 
 
 def scores(trained: Trained, samples: Samples, probabilities: NDArray[Any]) -> dict[str, float]:
@@ -200,7 +202,7 @@ def of_patchwork(here: Place, way: str) -> dict[str, Any]:
         if way == MAIN:
             ways[f"{MAIN}, table {BIAS:g} °C too warm"] = with_days(samples, there.thermal(BIAS).days(dates))
         if not thermal:
-            ways["days through the crop calendar"] = with_days(samples, through(dates, there.year, there, here))
+            ways["days through the crop calendar"] = with_days(samples, there.days_at(here, dates))
         for name, changed in ways.items():
             made = classify(trained, changed.chips, every(samples), "cpu")
             found.setdefault(name, {})[str(warmth)] = scores(trained, samples, made)
@@ -241,7 +243,7 @@ def of_forest(here: Place) -> dict[str, Any]:
         own = open_scene(recipe).cubes["s2"].days
         usual, actual = here.thermal().days(days), there.thermal().days(own_year := np.arange(own[0], own[0] + 365))
         equal = np.interp(usual - usual[0], actual - actual[0], own_year)
-        calendar = through(days, here.year, here, there) - days[0] + own[0]
+        calendar = here.days_at(there, days) - days[0] + own[0]
         ways = {"days of the year": own, "at equal thermal time": equal, "days through the crop calendar": calendar}
         for name, taken in ways.items():
             samples = there.samples(recipe, moved(recipe, taken), f"forest {name}")
@@ -266,6 +268,10 @@ def measured(draw: int, model: str) -> dict[str, Any]:
     if model == "random forest":
         return of_forest(here)
     return {name: one for way in ("days of the year", *THERMAL) for name, one in of_patchwork(here, way).items()}
+
+
+WORDS = tuple(STAGES)
+"""Words of the command line."""
 
 
 def run(wanted: Sequence[str] = ()) -> str:
@@ -324,4 +330,4 @@ def _cells(draws: Sequence[Mapping[str, Any]], way: str, key: str) -> list[str]:
 
 
 if __name__ == "__main__":
-    print(run(sys.argv[1:]))
+    command_line(__name__)

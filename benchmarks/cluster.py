@@ -17,7 +17,7 @@ from distributed import Client, LocalCluster
 
 from benchmarks import cost
 from benchmarks.engine import _crew
-from benchmarks.frame import Results
+from benchmarks.frame import Results, command_line
 from benchmarks.measuring import bocage, scratch
 from bocage.grid import Window
 from bocage.layout import MapLayout, RunLayout
@@ -108,4 +108,4 @@ def _cpu() -> float:
 
 
 if __name__ == "__main__":
-    print(run())
+    command_line(__name__)

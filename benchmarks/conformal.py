@@ -26,7 +26,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks.choice_sets import SETS
-from benchmarks.frame import BUILD, Results, slug, spread, table
+from benchmarks.frame import BUILD, Results, command_line, slug, spread, table
 from benchmarks.recipes import Table, landscape, read
 from bocage.conformal import By, Conformal, enough_for, members, reached, rounded_down
 from bocage.evaluation import Predictions
@@ -245,3 +245,7 @@ def markdown(found: Mapping[str, Any]) -> str:
     lines = table(("run, promise 0.9", "by class", "size", "all", "size"), runs)
     shares = [(name, *(f"{100 * one[by]:.2f} %" for by in BY)) for name, one in found.get("crepes", {}).items()]
     return f"\n{table(head, rows)}\n\nruns\n{lines}\n\nmemberships as in crepes\n{table(('set', *BY), shares)}"
+
+
+if __name__ == "__main__":
+    command_line(__name__)

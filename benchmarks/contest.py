@@ -20,9 +20,9 @@ line that is not measured yet has blank cells. Two tests compare each line with 
 kind of settings, as in :mod:`benchmarks.rivals`. Results: ``benchmarks/results/contest-<data>.json``.
 """
 
-import argparse
 import json
 import shutil
+import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -34,7 +34,7 @@ import numpy as np
 
 from benchmarks import networks, transfer
 from benchmarks.accuracy import METRICS_SHOWN, classes_of, samples_of, scores_of
-from benchmarks.frame import BUILD, ROOT, Results, slug, spread, table
+from benchmarks.frame import BUILD, ROOT, Results, check_words, parser_of, slug, spread, table
 from benchmarks.networks import GRU, M3FUSION, SERIES_SOURCES, TWINNS, VHR_SOURCES, VHSR
 from benchmarks.recipes import Table, example, landscape, without_fill
 from bocage.disk import digest, digest_of
@@ -509,6 +509,10 @@ def _compare(data: Data) -> None:
             data.results.keep(test, "polygons", *line.keys)
 
 
+WORDS = tuple(DATA)
+"""Words of the command line."""
+
+
 def run(wanted: Sequence[str] = (), draws: int = DRAWS, trials: int = TRIALS) -> str:
     """Measure the missing draws of all lines, one draw of all lines after the other, and return the tables."""
     chosen_data = [DATA[name] for name in wanted or DATA]
@@ -578,18 +582,16 @@ def _by_model(data: Data, known: Mapping[str, Any]) -> str:
 
 def main() -> None:
     """Measure, or print the tables of stored results."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.contest")
-    parser.add_argument("data", nargs="*", help=f"{', '.join(DATA)}; default: all")
+    parser = parser_of(__name__)
     parser.add_argument("--draws", type=int, default=DRAWS, help="number of draws")
     parser.add_argument("--trials", type=int, default=TRIALS, help="trials of the search")
     parser.add_argument("--markdown", action="store_true", help="print the tables of stored results")
     said = parser.parse_args()
-    if unknown := sorted(set(said.data) - set(DATA)):
-        parser.error(f"no data set is called {', '.join(unknown)}. Data sets: {', '.join(DATA)}.")
+    check_words(sys.modules[__name__], said.words)
     if said.markdown:
-        print("\n".join(markdown(DATA[name]) for name in said.data or DATA))
+        print("\n".join(markdown(DATA[name]) for name in said.words or DATA))
     else:
-        print(run(said.data, said.draws, said.trials))
+        print(run(said.words, said.draws, said.trials))
 
 
 if __name__ == "__main__":

@@ -20,7 +20,7 @@ import numpy as np
 import rasterio
 
 from benchmarks import otb
-from benchmarks.frame import Results
+from benchmarks.frame import Results, command_line
 from benchmarks.measuring import bocage, scratch
 from benchmarks.otb import CORNER, CRS, FIELD, PIXEL
 from benchmarks.recipes import Table, write
@@ -135,4 +135,4 @@ def recipe() -> Table:
 
 if __name__ == "__main__":
     os.environ.setdefault("OMP_NUM_THREADS", "1")
-    print(run())
+    command_line(__name__)

@@ -19,6 +19,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from benchmarks.frame import command_line
 from benchmarks.measuring import scratch
 from bocage.cli import main
 from bocage.layout import RunLayout
@@ -121,4 +122,4 @@ KINDS: dict[str, Callable[[Path, random.Random], None]] = {
 
 
 if __name__ == "__main__":
-    print(run())
+    command_line(__name__)

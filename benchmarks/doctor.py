@@ -15,7 +15,6 @@ found. "Found" is the share found among 2 k polygons. Accuracy is that of a fore
 The way to combine models, neighbours and labels was chosen on the set `matogrosso`, which is not reported.
 """
 
-import argparse
 import os
 import resource
 import shutil
@@ -31,7 +30,7 @@ import pandas
 from numpy.typing import NDArray
 
 from benchmarks.choice_sets import SETS
-from benchmarks.frame import BUILD, Results, spread, table
+from benchmarks.frame import BUILD, Results, check_words, parser_of, spread, table
 from benchmarks.recipes import write
 from bocage.disk import digest
 from bocage.evaluation import ConfusionMatrix
@@ -193,6 +192,10 @@ def accuracy(opened: Opened, samples: Samples) -> float:
     return float((predicted == opened.samples.label[test]).mean())
 
 
+WORDS = REPORTED
+"""Words of the command line."""
+
+
 def run(wanted: Sequence[str] = (), draws: int = DRAWS) -> str:
     """Measure the missing results and return the tables."""
     WORK.mkdir(parents=True, exist_ok=True)
@@ -301,13 +304,13 @@ def won_back(results: Sequence[Mapping[str, float]]) -> str:
 
 
 if __name__ == "__main__":
-    parser = argparse.ArgumentParser()
-    parser.add_argument("sets", nargs="*")
+    parser = parser_of(__name__)
     parser.add_argument("--draws", type=int, default=DRAWS)
     parser.add_argument("--agreement", action="store_true")
     parser.add_argument("--register", type=int, default=0)
     parser.add_argument("--repeats", type=int, default=3)
     chosen = parser.parse_args()
+    check_words(sys.modules[__name__], chosen.words)
     WORK.mkdir(parents=True, exist_ok=True)
     if chosen.agreement:
         RESULTS.measure(("agreement",), agreement)
@@ -315,4 +318,4 @@ if __name__ == "__main__":
         keys = ("register", f"{chosen.register} polygons, {chosen.repeats} repeats")
         RESULTS.measure(keys, lambda: register(chosen.register, chosen.repeats))
     if not (chosen.agreement or chosen.register):
-        print(run(chosen.sets, chosen.draws))
+        print(run(chosen.words, chosen.draws))

@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 import rasterio
 
-from benchmarks.frame import BUILD, Results, slug, spread, table
+from benchmarks.frame import BUILD, Results, command_line, slug, spread, table
 from benchmarks.recipes import Table, landscape, read
 from bocage.evaluation import Predictions
 from bocage.jobs import run as jobs
@@ -133,6 +133,10 @@ def agreement(classes: Path, land: Path) -> float:
     return float((codes == true[row, column])[inside].mean())
 
 
+WORDS = tuple(WAYS)
+"""Words of the command line."""
+
+
 def run(wanted: Sequence[str] = ()) -> str:
     """Measure the missing results and return the table."""
     land = landscape(WORK / "land", LAND)
@@ -166,4 +170,4 @@ def markdown(found: Mapping[str, Any]) -> str:
 
 
 if __name__ == "__main__":
-    print(run())
+    command_line(__name__)

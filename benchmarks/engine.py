@@ -15,7 +15,7 @@ from typing import Any
 import torch
 from distributed import LocalCluster
 
-from benchmarks.frame import Results
+from benchmarks.frame import Results, command_line
 from benchmarks.measuring import interleaved, scratch
 from benchmarks.recipes import Table, landscape, quick, read
 from bocage.layout import MapLayout
@@ -121,3 +121,7 @@ def _workers(making: Making) -> dict[str, float]:
         works = {"one": lambda: list(alone.do(making.windows)), "two": lambda: list(both.do(making.windows))}
         spent = interleaved(works, ROUNDS)
     return {"two_workers": spent["one"] / spent["two"], "one_worker_seconds": spent["one"]}
+
+
+if __name__ == "__main__":
+    command_line(__name__)

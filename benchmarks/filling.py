@@ -16,7 +16,6 @@ and the other tile of Flanders. The penalty of the Whittaker smoother is chosen 
 """
 
 import shutil
-import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
@@ -32,7 +31,7 @@ from numpy.typing import NDArray
 
 from benchmarks import transfer
 from benchmarks.accuracy import classes_of, samples_of
-from benchmarks.frame import BUILD, ROOT, Results, slug, spread, table
+from benchmarks.frame import BUILD, ROOT, Results, command_line, slug, spread, table
 from benchmarks.generator import Generator, Series, Settings, clouds, trained
 from benchmarks.recipes import Table, example, landscape, read, without_fill
 from bocage.evaluation import METRICS, ConfusionMatrix
@@ -469,9 +468,12 @@ def ways_of(data: str, model: str) -> list[str]:
     return [way for way in WAYS if not left_out.get(way)]
 
 
+WORDS = ("choose", *SETS, "pictures")
+
+
 def run(wanted: Sequence[str] = ()) -> str:
     """Measure the missing results, of all parts or of those named, and return the tables."""
-    for line in RESULTS.free(wanted or ("choose", *SETS, "pictures")):
+    for line in RESULTS.free(wanted or WORDS):
         if line == "choose":
             choose()
         elif line == "pictures":
@@ -623,4 +625,4 @@ def _seconds(values: Sequence[float]) -> str:
 
 
 if __name__ == "__main__":
-    print(run(sys.argv[1:]))
+    command_line(__name__)

@@ -17,7 +17,7 @@ import pyarrow.parquet as pq
 import shapely
 from affine import Affine
 
-from benchmarks.frame import Results
+from benchmarks.frame import Results, command_line
 from benchmarks.measuring import scratch
 from bocage.grid import Grid
 from bocage.layout import MapLayout
@@ -169,3 +169,7 @@ def run() -> str:
     Results("finish").save({"side": SIDE, "tile": TILE, **found})
     peaks = ", ".join(f"{one['mb'] - one['mb_before']:.0f} MB at {name}" for name, one in found.items())
     return f"bocage finish, {SIDE} x {SIDE} pixels and larger: memory above that of the imports {peaks}"
+
+
+if __name__ == "__main__":
+    command_line(__name__)

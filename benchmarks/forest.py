@@ -13,7 +13,7 @@ import numpy as np
 import rasterio
 
 from benchmarks import otb
-from benchmarks.frame import Results
+from benchmarks.frame import Results, command_line
 from benchmarks.measuring import bocage, interleaved, scratch
 from benchmarks.otb import CORNER, CRS, FIELD, PIXEL
 from benchmarks.recipes import Table, write
@@ -99,3 +99,7 @@ def _accuracy(path: Path, truth: np.ndarray, trained_on: np.ndarray) -> float:
     """Return the share of correctly classified pixels in the fields without polygons."""
     with rasterio.open(path) as dataset:
         return float((dataset.read(1) == truth)[~trained_on].mean())
+
+
+if __name__ == "__main__":
+    command_line(__name__)

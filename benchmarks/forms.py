@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from benchmarks.frame import Results
+from benchmarks.frame import Results, command_line
 from benchmarks.measuring import convolution, interleaved, product, seconds
 from bocage.models import MODELS, InputSpec, SourceTensor, build, card_of
 from bocage.models.facts import size_of
@@ -158,3 +158,7 @@ def _line(name: str, f: dict[str, Any]) -> str:
     if "bfloat16" not in f:
         texts.append("bfloat16: this processor has no instructions for it")
     return f"  {name}: largest difference of logits {f['largest_difference']:.1e}; " + "; ".join(texts)
+
+
+if __name__ == "__main__":
+    command_line(__name__)

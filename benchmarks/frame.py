@@ -2,11 +2,15 @@
 
 import json
 import platform
+import shlex
+import sys
 import time
+from argparse import ArgumentParser, RawDescriptionHelpFormatter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
+from types import ModuleType
 from typing import Any, TypeVar
 
 import numpy as np
@@ -107,6 +111,52 @@ class Results:
                 yield line
             finally:
                 lock.release()
+
+
+def command_line(name: str) -> None:
+    """Run the benchmark in the module `name` with the words of the command line, and print its result (:func:`result_of`)."""
+    print(result_of(sys.modules[name], sys.argv[1:]), flush=True)
+
+
+def result_of(benchmark: ModuleType, words: Sequence[str]) -> str:
+    """Return the result of a benchmark for words of the command line; for ``--help``, the docstring of its module, and its words.
+
+    A benchmark whose module has ``WORDS`` takes these; without words, it measures its defaults.
+
+    Raises
+    ------
+    SystemExit
+        The benchmark does not take one of the words.
+    """
+    check_words(benchmark, words)
+    if asks_help(words):
+        known = getattr(benchmark, "WORDS", ())
+        return f"{benchmark.__doc__}" + f"\nWords: {shlex.join(known)}\n" * bool(known)
+    result: str = benchmark.run(words) if words else benchmark.run()
+    return result
+
+
+def check_words(benchmark: ModuleType, words: Sequence[str]) -> None:
+    """Stop with a message if a benchmark does not take one of the words of the command line."""
+    known = getattr(benchmark, "WORDS", ())
+    unknown = [word for word in words if word not in known]
+    if unknown and not asks_help(words):
+        name = benchmark.__spec__.name if benchmark.__spec__ else benchmark.__name__
+        taken = f"these words: {shlex.join(known)}" if known else "no word"
+        sys.exit(f"error: {name}: '{unknown[0]}' is unknown. It takes {taken}. --help describes the benchmark.")
+
+
+def parser_of(name: str) -> ArgumentParser:
+    """Return the parser of the command line of a benchmark with options in the module `name`; its help is the docstring."""
+    benchmark = sys.modules[name]
+    parser = ArgumentParser(description=benchmark.__doc__, formatter_class=RawDescriptionHelpFormatter)
+    parser.add_argument("words", nargs="*", help=f"{shlex.join(benchmark.WORDS)}; default: all")
+    return parser
+
+
+def asks_help(words: Sequence[str]) -> bool:
+    """Return whether words of the command line ask for help."""
+    return not {"-h", "--help"}.isdisjoint(words)
 
 
 def machine() -> dict[str, Any]:

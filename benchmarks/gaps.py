@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
+from benchmarks.frame import command_line
 from bocage.scene import gaps
 
 EOLEARN = Path("build/eolearn/bin/python")
@@ -103,3 +104,7 @@ def _other() -> "subprocess.Popen[str] | None":
         return None
     pipe = subprocess.PIPE
     return subprocess.Popen([EOLEARN, "-c", OTHER], stdin=pipe, stdout=pipe, stderr=subprocess.DEVNULL, text=True)
+
+
+if __name__ == "__main__":
+    command_line(__name__)

@@ -22,7 +22,7 @@ from typing import Any
 import numpy as np
 import rasterio
 
-from benchmarks.frame import BUILD, Results, slug, spread, table
+from benchmarks.frame import BUILD, Results, command_line, slug, spread, table
 from benchmarks.recipes import Table, landscape, read
 from bocage.evaluation import Predictions
 from bocage.jobs import run as jobs
@@ -124,6 +124,10 @@ def with_prior(land: Path, draw: int) -> dict[str, float]:
     return {"overall_accuracy": float((p.argmax(1) == test.label).mean())}
 
 
+WORDS = tuple(WAYS)
+"""Words of the command line."""
+
+
 def run(wanted: Sequence[str] = ()) -> str:
     """Measure the missing results and return the table."""
     land = landscape(WORK / "land", LAND)
@@ -144,3 +148,7 @@ def markdown(found: Mapping[str, Any]) -> str:
         missing = [draw["last_year_missing"] for draw in draws if "last_year_missing" in draw]
         rows.append((name, spread([draw["overall_accuracy"] for draw in draws]), spread(missing) if missing else "–"))
     return table(("", "accuracy", "last year missing"), rows)
+
+
+if __name__ == "__main__":
+    command_line(__name__)

@@ -17,7 +17,7 @@ import shapely
 from affine import Affine
 from numpy.typing import NDArray
 
-from benchmarks.frame import Results, table
+from benchmarks.frame import Results, command_line, table
 from bocage.evaluation import corrected
 from bocage.finish.estimates import Calibration, Checked, adjusted
 from bocage.finish.likeness import Likeness, alike
@@ -231,3 +231,7 @@ def run() -> str:
     return (
         f"{said}\n\nzones\n{table(heads, rows[0])}\n\nchange\n{table(heads, rows[1])}\n\ntrends by chance\n{by_chance}"
     )
+
+
+if __name__ == "__main__":
+    command_line(__name__)

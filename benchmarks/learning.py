@@ -7,13 +7,12 @@ validation polygons, and all other polygons test. "Self-trained" continues from 
 unlabelled pixels of the scene. An interrupted benchmark resumes.
 """
 
-import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from benchmarks.accuracy import classes_of, samples_of, scores_of
-from benchmarks.frame import BUILD, Results, slug, spread, table
+from benchmarks.frame import BUILD, Results, command_line, slug, spread, table
 from benchmarks.recipes import Table, example, landscape, read, without_fill
 from bocage.jobs.adapt import adapt_to
 from bocage.jobs.pretrain import pretrain_on
@@ -104,6 +103,10 @@ def recipe_of(name: str) -> Table:
     return {**kept, "split": {"draws": DRAWS}, "model": {"name": "patchwork"}, "training": training}
 
 
+WORDS = tuple(SCENES)
+"""Words of the command line."""
+
+
 def run(wanted: Sequence[str] = ()) -> str:
     """Measure the missing results and return the tables."""
     for name in wanted or SCENES:
@@ -127,4 +130,4 @@ def markdown(found: Mapping[str, Mapping[str, Mapping[str, list[dict[str, float]
 
 
 if __name__ == "__main__":
-    print(run(sys.argv[1:]))
+    command_line(__name__)

@@ -9,7 +9,6 @@ speed is the median of rounds over one window, all models in turn, reading inclu
 """
 
 import shutil
-import sys
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -20,7 +19,7 @@ import torch
 
 from benchmarks import networks
 from benchmarks.accuracy import samples_of, scores_of
-from benchmarks.frame import BUILD, Results, slug, spread, table
+from benchmarks.frame import BUILD, Results, command_line, slug, spread, table
 from benchmarks.measuring import medians
 from benchmarks.networks import SERIES_SOURCES, VHR_SOURCES
 from benchmarks.recipes import Table, example, landscape, without_fill
@@ -111,6 +110,10 @@ def speeds() -> dict[str, float]:
     return medians({name: lambda name=name: speed(name) for name in MODELS}, 3)
 
 
+WORDS = DATA
+"""Words of the command line."""
+
+
 def run(wanted: Sequence[str] = ()) -> str:
     """Measure the missing results and return the tables."""
     for data in wanted or DATA:
@@ -138,4 +141,4 @@ def markdown(found: Mapping[str, Any]) -> str:
 
 
 if __name__ == "__main__":
-    print(run(sys.argv[1:]))
+    command_line(__name__)

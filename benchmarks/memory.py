@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from benchmarks.frame import Results
+from benchmarks.frame import Results, command_line
 from benchmarks.measuring import bocage, scratch
 from benchmarks.recipes import Table, landscape, quick, read, write
 from bocage.layout import RunLayout
@@ -35,3 +35,7 @@ def run() -> str:
     Results("memory").save({"peak_mb": peaks, "ratio": ratios, "height": HEIGHT, "width": WIDTH})
     larger = ", ".join(f"{peaks[s]:.0f} MB for {s * s} times ({ratios[s]:.2f})" for s in SCALES[1:])
     return f"bocage map, peak memory: {peaks[1]:.0f} MB for {HEIGHT} x {WIDTH} PAN pixels, {larger}"
+
+
+if __name__ == "__main__":
+    command_line(__name__)

@@ -9,7 +9,6 @@ share the lines. Results: ``benchmarks/results/networks-<data>.json``.
 
 import csv
 import json
-import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
@@ -19,7 +18,7 @@ import numpy as np
 import torch
 
 from benchmarks.accuracy import METRICS_SHOWN
-from benchmarks.frame import BUILD, Results, slug, spread, table
+from benchmarks.frame import BUILD, Results, command_line, slug, spread, table
 from benchmarks.recipes import Table, example, landscape
 from bocage.jobs import run as jobs
 from bocage.layout import RunLayout
@@ -243,8 +242,14 @@ def _waiting(out: RunLayout) -> float | None:
     return float(np.median(shares)) if shares else None
 
 
+WORDS = (*SAMPLES, "--markdown")
+"""Words of the command line."""
+
+
 def run(wanted: Sequence[str] = ()) -> str:
-    """Measure the missing lines of the requested tables and return all tables."""
+    """Measure the missing lines of the requested tables and return all tables; with ``--markdown``, return the stored ones."""
+    if "--markdown" in wanted:
+        return markdown()
     for case in cases(wanted):
         if case.data == "simulated":
             landscape(LANDSCAPE, SETTINGS)
@@ -280,4 +285,4 @@ def _in_words(machine: Mapping[str, Any]) -> str:
 
 
 if __name__ == "__main__":
-    print(markdown() if sys.argv[1:] == ["--markdown"] else run(sys.argv[1:]))
+    command_line(__name__)

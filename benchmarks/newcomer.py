@@ -11,14 +11,13 @@ import json
 import os
 import re
 import shutil
-import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from benchmarks.frame import Results
+from benchmarks.frame import Results, command_line
 from benchmarks.measuring import bocage, scratch
 from bocage.errors import BocageError
 from bocage.jobs.check import check
@@ -48,6 +47,10 @@ class Case:
 
     images: Path
     reference: Path
+
+
+WORDS = (*REAL, *("+".join(formats) for formats in FORMATS))
+"""Words of the command line."""
 
 
 def run(wanted: Sequence[str] = ()) -> str:
@@ -87,9 +90,8 @@ def _tried(case: Case, out: Path) -> dict[str, Any]:
     init, started = time.process_time() - started, time.process_time()
     text = out.read_text(encoding="utf-8")
     asked = re.findall(r'(?m)^\w+ = "\?".*$', text)
-    shown = [line for line in text.splitlines() if line == "[[site]]"]
     result: dict[str, Any] = {
-        "sites": len(shown),
+        "sites": text.count("[[site]]"),
         "remarks": sum(line.startswith("remark") for line in lines),
         "asked": len(asked),
     }
@@ -130,4 +132,4 @@ def _line(name: str, found: dict[str, Any]) -> str:
 
 
 if __name__ == "__main__":
-    print(run(sys.argv[1:]))
+    command_line(__name__)

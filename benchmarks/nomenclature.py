@@ -9,7 +9,6 @@ the polygons. `canada`: two levels, the folds of the example as test parts. Resu
 """
 
 import shutil
-import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -21,7 +20,7 @@ import numpy as np
 
 from benchmarks.accuracy import classes_of, samples_of
 from benchmarks.choice_sets import SETS, Site
-from benchmarks.frame import BUILD, Results, spread, table
+from benchmarks.frame import BUILD, Results, command_line, spread, table
 from benchmarks.recipes import Table
 from bocage.evaluation import METRICS, ConfusionMatrix, Score
 from bocage.recipe import parse
@@ -63,6 +62,10 @@ LABELS: Mapping[str, Labels] = {
     "all": lambda own, parent: own,
 }
 """Label of the training polygons that are not among the few: 0 (ignored), the parent's, or their own."""
+
+
+WORDS = tuple(GROUPS)
+"""Words of the command line."""
 
 
 def run(wanted: Sequence[str] = ()) -> str:
@@ -154,4 +157,4 @@ def markdown(content: Mapping[str, Any]) -> str:
 
 
 if __name__ == "__main__":
-    print(run(sys.argv[1:]))
+    command_line(__name__)

@@ -23,7 +23,7 @@ import rasterio
 import shapely
 from rasterio.features import shapes
 
-from benchmarks.frame import BUILD, Results, spread, table
+from benchmarks.frame import BUILD, Results, command_line, spread, table
 from benchmarks.recipes import Table, landscape, read
 from bocage.evaluation import METRICS, compare, load_score
 from bocage.jobs.finish import finish
@@ -144,3 +144,7 @@ def figure(land: Path, model: str, maps: Mapping[str, np.ndarray]) -> None:
         axes.imshow(colors[codes], interpolation="nearest")
         axes.set(title=name, xticks=[], yticks=[])
     page.savefig(WORK / f"{model}.png", dpi=90)
+
+
+if __name__ == "__main__":
+    command_line(__name__)

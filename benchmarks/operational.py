@@ -20,7 +20,7 @@ import numpy as np
 import rasterio
 
 from benchmarks import otb
-from benchmarks.frame import Results, machine
+from benchmarks.frame import Results, command_line, machine
 from benchmarks.measuring import bocage, interleaved, scratch, seconds
 from benchmarks.otb import CORNER, CRS, FIELD, PIXEL
 from benchmarks.recipes import Table, write
@@ -193,4 +193,4 @@ def _larger(folder: Path, path: Path) -> tuple[list[float], float]:
 
 
 if __name__ == "__main__":
-    print(run())
+    command_line(__name__)

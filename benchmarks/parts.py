@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from benchmarks.frame import Results, spread, table
+from benchmarks.frame import Results, command_line, spread, table
 from benchmarks.measuring import medians
 from benchmarks.recipes import Table
 from benchmarks.rivals import FEWER, MODELS, MODELS_FOLDER, Bench, recipe_of
@@ -143,4 +143,4 @@ def markdown(known: Mapping[str, Any]) -> str:
 
 
 if __name__ == "__main__":
-    print(run())
+    command_line(__name__)

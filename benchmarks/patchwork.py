@@ -8,7 +8,6 @@ too. An interrupted benchmark resumes.
 """
 
 import os
-import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,7 +16,7 @@ import numpy as np
 import pandas
 
 from benchmarks.accuracy import classes_of, samples_of
-from benchmarks.frame import BUILD, Results, slug, spread, table
+from benchmarks.frame import BUILD, Results, command_line, slug, spread, table
 from benchmarks.recipes import Table, example, without_fill
 from bocage.disk import replacing
 from bocage.jobs import run as jobs
@@ -118,6 +117,10 @@ def _states() -> Mapping[str, Path]:
     return states
 
 
+WORDS = ("parts",)
+"""Words of the command line."""
+
+
 def run(wanted: Sequence[str] = ()) -> str:
     """Measure the missing results and return the table."""
     run_canada([*MODELS, *(PARTS if "parts" in wanted else ())])
@@ -131,4 +134,4 @@ def markdown(found: Mapping[str, Mapping[str, list[float]]]) -> str:
 
 
 if __name__ == "__main__":
-    print(run(sys.argv[1:]))
+    command_line(__name__)

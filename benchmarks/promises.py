@@ -1,5 +1,6 @@
 """Error rate of the tests and coverage of the intervals on simulated data: figures of docs/guide/accuracy.md."""
 
+from benchmarks.frame import command_line
 from bocage.testing.promises import areas_held, calibrations, coverage, rejections
 
 
@@ -31,3 +32,7 @@ def run() -> str:
                 f"{made.worst:+.3f}"
             ]
     return "\n".join(lines)
+
+
+if __name__ == "__main__":
+    command_line(__name__)

@@ -23,7 +23,7 @@ import numpy as np
 import rasterio
 import rasterio.shutil
 
-from benchmarks.frame import Results
+from benchmarks.frame import Results, command_line
 from benchmarks.measuring import scratch
 from bocage.grid import in_blocks
 from bocage.sources import image, open_source
@@ -121,4 +121,4 @@ def _bytes() -> int:
 
 
 if __name__ == "__main__":
-    print(*_read(Path(sys.argv[1]), int(sys.argv[2]))) if len(sys.argv) > 1 else print(run())
+    print(*_read(Path(sys.argv[1]), int(sys.argv[2]))) if len(sys.argv) > 2 else command_line(__name__)

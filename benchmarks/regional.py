@@ -18,7 +18,7 @@ import numpy as np
 import rasterio
 from numpy.typing import NDArray
 
-from benchmarks.frame import BUILD, Results, slug, spread, table
+from benchmarks.frame import BUILD, Results, command_line, slug, spread, table
 from benchmarks.recipes import Table, landscape, read
 from bocage.evaluation import Predictions
 from bocage.jobs import run as jobs
@@ -115,6 +115,10 @@ def truth(land: Path) -> dict[str, float]:
     return seam(codes[row, column])
 
 
+WORDS = tuple(WAYS)
+"""Words of the command line."""
+
+
 def run(wanted: Sequence[str] = ()) -> str:
     """Measure the missing results and return the table."""
     land = landscape(WORK / "land", LAND)
@@ -134,4 +138,4 @@ def markdown(found: Mapping[str, Mapping[str, list[dict[str, float]]]]) -> str:
 
 
 if __name__ == "__main__":
-    print(run())
+    command_line(__name__)

@@ -15,7 +15,6 @@ variance is at least twice that between draws, for any number of draws. The othe
 over the test pixels of all draws; it tests the average of these draws.
 """
 
-import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -27,7 +26,7 @@ import torch
 
 from benchmarks import networks
 from benchmarks.accuracy import METRICS_SHOWN, classes_of, samples_of, scores_of
-from benchmarks.frame import Results, slug, spread, table
+from benchmarks.frame import Results, command_line, slug, spread, table
 from benchmarks.measuring import medians
 from benchmarks.networks import TWINNS, VHR_SOURCES, WITH_VHR, WORK
 from benchmarks.recipes import Table, landscape
@@ -234,6 +233,10 @@ def _speeds() -> dict[str, dict[str, float]]:
     return {"speeds": speeds, "trained_in": {name: seconds for name, (_, seconds) in models.items()}}
 
 
+WORDS = ("complete", "degraded", "speeds")
+"""Words of the command line."""
+
+
 def run(wanted: Sequence[str] = ()) -> str:
     """Measure the missing results and return the tables."""
     MODELS_FOLDER.mkdir(parents=True, exist_ok=True)
@@ -276,4 +279,4 @@ def _cells(label: str, known: Mapping[str, Any]) -> tuple[str, ...]:
 
 
 if __name__ == "__main__":
-    print(run(sys.argv[1:]))
+    command_line(__name__)

@@ -18,7 +18,7 @@ from pathlib import Path
 
 import psutil
 
-from benchmarks.frame import Results
+from benchmarks.frame import Results, command_line
 from benchmarks.measuring import bocage, scratch
 from benchmarks.memory import quick_recipe
 from benchmarks.recipes import landscape, read, write
@@ -209,3 +209,7 @@ def _noted(out: Path) -> Counter[str]:
         except ValueError:
             continue  # incomplete line of a killed process
     return places
+
+
+if __name__ == "__main__":
+    command_line(__name__)

@@ -12,7 +12,6 @@ and test, and on a simulated landscape of its own. "report" measures random, unc
 and on another landscape, with 10 seeds. Results: ``benchmarks/results/scout.json``.
 """
 
-import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -23,7 +22,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from benchmarks.accuracy import samples_of
-from benchmarks.frame import BUILD, Results, table
+from benchmarks.frame import BUILD, Results, command_line, table
 from benchmarks.recipes import Table, example, landscape, read, without_fill
 from bocage.advice.selection import (
     BALANCED,
@@ -308,6 +307,10 @@ def training_of(model: Table) -> Table:
 BENCHES: Mapping[str, Callable[[Table, str], Bench]] = {"canada": canada, "simulated": simulated}
 
 
+WORDS = ("choose", "report", "patchwork", *BENCHES)
+"""Words of the command line."""
+
+
 def run(wanted: Sequence[str] = ()) -> str:
     """Measure the missing curves and return the tables."""
     parts = [part for part in ("choose", "report", "patchwork") if part in wanted] or ["choose", "report"]
@@ -378,4 +381,4 @@ def _fewer(own: NDArray[np.float64], base: NDArray[np.float64]) -> float:
 
 
 if __name__ == "__main__":
-    print(run(sys.argv[1:]))
+    command_line(__name__)

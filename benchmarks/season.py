@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 
 from benchmarks.choice_sets import SETS
-from benchmarks.frame import BUILD, Results, spread, table
+from benchmarks.frame import BUILD, Results, command_line, spread, table
 from bocage.evaluation import Curve, SeasonScore
 from bocage.jobs.season import Asked, season
 from bocage.recipe import parse
@@ -86,6 +86,10 @@ def by_chance(confidence: float, test: int, times: int = 200) -> float:
     return float(np.mean(errors))
 
 
+WORDS = (CHOOSING, *REPORTING)
+"""Words of the command line."""
+
+
 def run(wanted: Sequence[str] = ()) -> str:
     """Measure the missing results and return the tables."""
     for value in VALUES if not wanted or CHOOSING in wanted else ():
@@ -134,4 +138,4 @@ def _of_set(name: str, one: Mapping[str, Any]) -> str:
 
 
 if __name__ == "__main__":
-    print(run())
+    command_line(__name__)

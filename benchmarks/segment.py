@@ -13,6 +13,7 @@ import shutil
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,7 @@ import rasterio
 from affine import Affine
 from rasterio.windows import Window as RioWindow
 
-from benchmarks.frame import Results, table
+from benchmarks.frame import Results, command_line, table
 from benchmarks.measuring import scratch
 from bocage.grid import Grid
 from bocage.simulate import World
@@ -172,8 +173,14 @@ def settings() -> str:
     return table(("clusters", "minimum", "objects", "purity"), rows)
 
 
-def run() -> str:
-    """Measure tiles, memory, time and purity, and return them in words."""
+WORDS = ("settings",)
+"""Words of the command line."""
+
+
+def run(wanted: Sequence[str] = ()) -> str:
+    """Measure tiles, memory, time and purity, and return them in words; with "settings", several settings of the first scene."""
+    if "settings" in wanted:
+        return settings()
     found: dict[str, Any] = {}
     with scratch() as folder:
         make_scene(folder / "warm", 100)
@@ -202,4 +209,4 @@ def run() -> str:
 
 
 if __name__ == "__main__":
-    print(settings() if "settings" in sys.argv[1:] else run())
+    command_line(__name__)

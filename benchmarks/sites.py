@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from benchmarks.embedding import agreement
-from benchmarks.frame import BUILD, Results, slug, spread, table
+from benchmarks.frame import BUILD, Results, command_line, slug, spread, table
 from benchmarks.recipes import Table, landscape, read, without_fill
 from bocage.jobs import run as jobs
 from bocage.layout import RunLayout
@@ -81,6 +81,10 @@ def measured(name: str, draw: int) -> dict[str, Any]:
     return {site: agreement(path, WORK / slug(site)) for site, path in maps.items()}
 
 
+WORDS = tuple(WAYS)
+"""Words of the command line."""
+
+
 def run(wanted: Sequence[str] = ()) -> str:
     """Measure the missing results and return the table."""
     for draw in range(DRAWS):  # all ways of a draw, so that an interrupted benchmark compares the same draws
@@ -109,4 +113,4 @@ def markdown(found: Mapping[str, Any]) -> str:
 
 
 if __name__ == "__main__":
-    print(run())
+    command_line(__name__)

@@ -31,7 +31,7 @@ from typing import Any
 import numpy as np
 from scipy.stats import linregress, t
 
-from benchmarks.frame import Results
+from benchmarks.frame import Results, command_line
 from benchmarks.measuring import bocage, scratch
 from benchmarks.recipes import landscape, quick, read, write
 from bocage.layout import RunLayout
@@ -188,4 +188,4 @@ def _together(folder: Path, recipe: Path, model: Path) -> list[list[_Map]]:
 
 
 if __name__ == "__main__":
-    print(run())
+    command_line(__name__)

@@ -14,7 +14,7 @@ from typing import Any
 
 import torch
 
-from benchmarks.frame import Results
+from benchmarks.frame import Results, command_line
 from benchmarks.measuring import medians, product
 from bocage.grid import Ratio
 from bocage.models import InputSpec, SourceTensor, build, patchwork
@@ -131,4 +131,4 @@ def _multiply_adds(batch: Mapping[str, SourceTensor]) -> dict[str, tuple[float, 
 
 
 if __name__ == "__main__":
-    print(run())
+    command_line(__name__)

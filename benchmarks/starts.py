@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from statistics import median
 
-from benchmarks.frame import Results
+from benchmarks.frame import Results, command_line
 from benchmarks.measuring import scratch
 from bocage.layout import RunLayout
 
@@ -79,4 +79,4 @@ def _cpu(command: Sequence[str]) -> float:
 
 
 if __name__ == "__main__":
-    print(run())
+    command_line(__name__)

@@ -14,7 +14,7 @@ import torch
 from torch.nn import functional
 from torch.utils.flop_counter import FlopCounterMode
 
-from benchmarks.frame import Results
+from benchmarks.frame import Results, command_line
 from benchmarks.measuring import medians, product
 from benchmarks.sources import CLASSES, INPUTS
 from bocage.models import MODELS, InputSpec, SourceTensor, build, card_of
@@ -77,4 +77,4 @@ def _cpu(work: Any, times: int) -> float:
 
 
 if __name__ == "__main__":
-    print(run())
+    command_line(__name__)

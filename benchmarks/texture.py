@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from skimage.feature import graycomatrix, graycoprops
 
-from benchmarks.frame import table
+from benchmarks.frame import command_line, table
 from benchmarks.measuring import interleaved
 from bocage.grid import Ratio
 from bocage.models import InputSpec
@@ -58,4 +58,4 @@ def run() -> str:
 
 
 if __name__ == "__main__":
-    print(run())
+    command_line(__name__)

@@ -11,7 +11,6 @@ with five polygons of each class; a fourth model is trained from scratch on thes
 test. An interrupted benchmark resumes.
 """
 
-import sys
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import date
 from pathlib import Path
@@ -20,7 +19,7 @@ import geopandas
 import numpy as np
 
 from benchmarks.accuracy import METRICS_SHOWN, classes_of, samples_of, scores_of
-from benchmarks.frame import BUILD, Results, slug, spread, table
+from benchmarks.frame import BUILD, Results, command_line, slug, spread, table
 from benchmarks.recipes import Table, landscape, read
 from bocage.jobs import run as jobs
 from bocage.jobs.adapt import adapt_to
@@ -186,6 +185,10 @@ def changed(land: Path, seed: int, polygons: Path | None = None) -> Table:
     return {**recipe, "split": split, "training": KEEP | {"samples_per_epoch": 2600}}
 
 
+WORDS = ("flanders", "simulated")
+"""Words of the command line."""
+
+
 def run(wanted: Sequence[str] = ()) -> str:
     """Measure the missing results and return the tables."""
     WORK.mkdir(parents=True, exist_ok=True)
@@ -206,4 +209,4 @@ def markdown(found: Mapping[str, Mapping[str, list[dict[str, float]]]]) -> str:
 
 
 if __name__ == "__main__":
-    print(run(sys.argv[1:]))
+    command_line(__name__)

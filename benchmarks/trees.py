@@ -13,7 +13,7 @@ from typing import Any
 
 import torch
 
-from benchmarks.frame import Results
+from benchmarks.frame import Results, command_line
 from benchmarks.measuring import medians
 from benchmarks.sources import CLASSES, INPUTS
 from bocage.models import MODELS, Batch, Network, SourceTensor, build
@@ -88,4 +88,4 @@ def _cpu(network: Network, window: Batch) -> float:
 
 
 if __name__ == "__main__":
-    print(run())
+    command_line(__name__)

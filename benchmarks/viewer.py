@@ -20,7 +20,7 @@ import numpy as np
 import psutil
 from affine import Affine
 
-from benchmarks.frame import Results
+from benchmarks.frame import Results, command_line
 from benchmarks.measuring import scratch
 from bocage.disk import write_text
 from bocage.grid import Grid
@@ -183,4 +183,4 @@ def write_run(folder: Path, grid: Grid) -> None:
 
 
 if __name__ == "__main__":
-    print(run(*map(int, sys.argv[1:2])))
+    command_line(__name__)

@@ -15,6 +15,7 @@ from pathlib import Path
 import numpy as np
 import rasterio
 
+from benchmarks.frame import command_line
 from benchmarks.measuring import seconds
 from bocage.grid import Grid
 from bocage.progress import QUIET
@@ -79,3 +80,7 @@ def _write(writer: object, source: Path, folder: Path) -> None:
             with rasterio.open(source / path.name, "r+") as d:
                 d.descriptions = names
     writer.write(source, folder, QUIET)  # type: ignore[attr-defined]
+
+
+if __name__ == "__main__":
+    command_line(__name__)

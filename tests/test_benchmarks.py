@@ -1,12 +1,16 @@
 """Benchmarks follow the code that they measure: no figure of the documentation may lose its command."""
 
 import importlib
+import inspect
 import json
+import re
 from pathlib import Path
 
 import numpy as np
 import pytest
+from benchmarks import __main__ as started
 from benchmarks import (
+    climate,
     contest,
     cost,
     engine,
@@ -21,7 +25,7 @@ from benchmarks import (
     rivals,
     transfer,
 )
-from benchmarks.frame import Results, accuracy, plain, spread, table
+from benchmarks.frame import Results, accuracy, plain, result_of, spread, table
 from benchmarks.measuring import bocage, medians
 from filelock import FileLock
 
@@ -77,6 +81,38 @@ def test_imports(name):
     importlib.import_module(f"benchmarks.{name}")
 
 
+@pytest.mark.parametrize("name", started.benchmarks())
+def test_every_benchmark_describes_itself_and_refuses_unknown_words(name):
+    module = importlib.import_module(f"benchmarks.{name}")
+    assert result_of(module, ["--help"]).startswith(module.__doc__)
+    with pytest.raises(SystemExit, match=f"error: benchmarks.{name}: 'no such word' is unknown. It takes "):
+        result_of(module, ["no such word"])
+    takes = "wanted" in inspect.signature(module.run).parameters
+    assert takes == bool(getattr(module, "WORDS", ()))
+    assert re.search(r"(command_line|parser_of)\(__name__\)", Path(module.__file__).read_text()), (
+        "python -m benchmarks.NAME"
+    )
+
+
+def test_words_follow_the_name_of_their_benchmark_and_are_checked_first(monkeypatch, capsys):
+    names = started.benchmarks()
+    assert started.named(["scout", "choose", "canada", "forms"], names) == [
+        ("scout", ["choose", "canada"]),
+        ("forms", []),
+    ]
+    assert [name for name, _ in started.named([], names)] == list(started.SHORT)
+    with pytest.raises(SystemExit, match="no benchmark is called 'memers'. Did you mean 'members'"):
+        started.main(["memers"])
+    monkeypatch.setattr(memory, "run", lambda: pytest.fail("measured before the words were checked"))
+    with pytest.raises(SystemExit, match="benchmarks.forest: 'x' is unknown. It takes no word"):
+        started.main(["memory", "forest", "x"])
+    monkeypatch.setattr(learning, "run", lambda words: f"measured {words}")
+    started.main(["learning", "canada"])
+    assert capsys.readouterr().out == "learning: measured ['canada']\n"
+    started.main(["--help"])
+    assert "Benchmarks: adapt, ambiguous" in capsys.readouterr().out
+
+
 @pytest.mark.parametrize(
     "name",
     [
@@ -102,6 +138,21 @@ def test_recipes_have_the_changes_of_their_benchmark(land):
         (16, 32, 64),
         "drop",
     )
+
+
+def test_crop_calendars_of_two_climates_relate_the_starts_of_the_season(tmp_path):
+    places = []
+    for warmth in (3.0, 0.0):
+        (tmp_path / f"{warmth}").mkdir()
+        places.append(climate.Place(tmp_path / f"{warmth}", 0, warmth, 2023))
+    warm, usual = places
+    first = (np.datetime64("2023-01-01") - np.datetime64("1970-01-01")).astype(int) - 1
+    here, there = (np.ravel([place.season(code) for code in climate.CALENDAR]) for place in places)
+    assert (here < there).all(), "the seasons of the warm place are earlier"
+    alone = [day for day in here if (here == day).sum() == 1]
+    assert len(alone) == 4, "two seasons have a date in common, whose shift is their mean"
+    expected = [first + there[here == day][0] for day in alone]
+    assert warm.days_at(usual, (first + np.array(alone)).astype(np.int32)).tolist() == expected
 
 
 @pytest.mark.parametrize("data", networks.SAMPLES)

@@ -35,6 +35,7 @@ SMALL_M3 = {"units": 5, "patch": 12, "filters": (3, 4)}
 SMALL_TWINNS = {"units": 3, "filters": (3, 4)}
 SMALL_SPOT = {"filters": 3, "dense": 5}
 SMALL = {"preset": "small", "filters": (3, 4)}
+SMALL_UTAE = {"encoder": (4, 4, 6), "decoder": (3, 4, 6), "heads": 2, "keys": 2, "width": 8, "output": 4}
 SMALL_DUPLO = {"filters": (3, 4), "date_filters": (2, 3), "units": 4}
 
 
@@ -127,6 +128,16 @@ MODEL_CASES = {
         ({"s1": SAR, "s2": SERIES}, SMALL_TWINNS | {"use": "first"}),
         ({"s1": SAR, "s2": SERIES}, SMALL_TWINNS | {"use": "second", "branches": "convgru", "attention": False}),
         ({"s1": SAR, "s2": SERIES}, SMALL_TWINNS | {"branches": "cnn", "auxiliary": 0.0, "norm": "group"}),
+    ],
+    "unet": [
+        ({"s2": SERIES}, {"width": 3, "depth": 2}),
+        ({"fine": FINE}, {"width": 3, "depth": 1, "norm": "affine"}),
+        ({"s1": RADAR, "pan": PAN}, {"source": "s1", "width": 2, "depth": 2, "norm": "group"}),
+    ],
+    "utae": [
+        ({"s2": SERIES}, SMALL_UTAE),
+        ({"s1": RADAR}, SMALL_UTAE | {"norm": "layer"}),
+        ({"s2": FINE_SERIES}, SMALL_UTAE | {"encoder": (4, 6), "decoder": (3, 6), "norm": "batch"}),
     ],
 }  # fmt: skip
 

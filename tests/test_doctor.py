@@ -57,6 +57,15 @@ def test_swapped_labels_are_the_most_doubtful_and_their_number_is_estimated():
     assert doubt.wrong[flagged].mean() == pytest.approx(wrong[flagged].mean(), abs=0.2)
 
 
+def test_a_class_at_one_place_is_not_judged():
+    probabilities, label, _ = predictions()
+    near, place = np.full_like(probabilities, 0.25), np.arange(len(label))
+    place[label == 2] = 0  # labels of several years of one field: no model of another fold knows the class
+    whole, doubt = doubt_of(probabilities, near, label), doubt_of(probabilities, near, label, place=place)
+    assert np.array_equal(np.isnan(doubt.wrong), label == 2)
+    assert not np.isnan(whole.wrong).any()
+
+
 def test_the_frequency_of_a_systematic_confusion_is_estimated():
     probabilities, label, _ = predictions(swapped=0.3, pair=(2, 1))
     doubt = doubt_of(probabilities, np.full_like(probabilities, 0.25), label)
@@ -311,11 +320,11 @@ def test_labels_that_cannot_be_judged_are_reported(tmp_path):
     table = pd.read_csv(layout.polygons("csv"))
     assert table.iloc[-1][["class", "cause"]].tolist() == ["vine", "not_judged"]
     assert np.isnan(table.wrong.iloc[-1])
-    assert "fewer than 3 polygons: vine." in layout.page.read_text()
+    assert "polygons at fewer than 3 places: vine." in layout.page.read_text()
     french = Project(
         read_recipe(tmp_path / "table.toml", ['report.language="fr"']), tmp_path / "fr", quiet=True
     ).doctor()
-    assert "moins de 3 polygones\N{NO-BREAK SPACE}: vine." in french.path.read_text()
+    assert "en moins de 3 endroits\N{NO-BREAK SPACE}: vine." in french.path.read_text()
 
 
 def test_one_class_and_several_sites_stop(tmp_path, recipe):

@@ -18,7 +18,7 @@ from bocage.jobs.init import write_recipe
 from bocage.legend import PALETTE
 from bocage.recipe import read_recipe
 from bocage.recipe.colors import KINDS
-from bocage.recipe.draft import Draft, DraftClass, quoted
+from bocage.recipe.draft import Draft, DraftClass, DraftReference, quoted
 from bocage.report.palette import alike
 from bocage.samples.labels import read_labels
 from bocage.samples.leaks import leak_of
@@ -34,6 +34,7 @@ from bocage.testing import Place, write_raster
 from bocage.testing.fakes import CORNER
 
 SIZE = 40
+REFERENCE = DraftReference('"fields.gpkg"', "crop")
 DAYS = ("2022-01-03", "2022-04-12", "2022-07-20", "2022-10-01")
 
 
@@ -633,7 +634,9 @@ def test_bands_without_names_are_a_remark(tmp_path):
 
 def test_classes_get_the_colours_that_their_names_suggest():
     names = ["Cultures d'hiver", "forêts", "eau libre", "verger", "Bâti dense", "prairie", "Water"]
-    draft = Draft("land", "s2", (), "", tuple(DraftClass(k, name, (), "3 polygons") for k, name in enumerate(names, 1)))
+    draft = Draft(
+        "land", "s2", (), REFERENCE, tuple(DraftClass(k, name, (), "3 polygons") for k, name in enumerate(names, 1))
+    )
     written = tomllib.loads(draft.text("[model]"))["legend"]["classes"]
     colors = dict(zip(names, [one["color"] for one in written], strict=True))
     assert colors["eau libre"] == "#20476e"
@@ -650,6 +653,6 @@ def test_no_pair_of_the_colours_that_names_suggest_is_hard_to_tell_apart():
 
 def test_classes_without_known_names_get_no_colour():
     draft = Draft(
-        "land", "s2", (), "", (DraftClass(1, "teff", (), "3 polygons"), DraftClass(2, "noug", (), "3 polygons"))
+        "land", "s2", (), REFERENCE, (DraftClass(1, "teff", (), "3 polygons"), DraftClass(2, "noug", (), "3 polygons"))
     )
     assert "color =" not in draft.text("[model]").split("[legend]\n")[1]

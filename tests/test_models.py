@@ -67,6 +67,13 @@ SIZES = {
     "fusion": sum(gru_cell(bands, 1024) + ATTENTION for bands in (2, 16)) + 8 * 2049,
     "patchwork": sum((2 * bands + 1) * 64 + 8 * 64 + 2 * 64 * 8 * 4 + 64 * 8 + 128 for bands in (2, 16))
     + conv(2, 16, 9) + conv(16, 32, 9) + 65 * 64 + 128 + 3 * (64 + 64 * 64) + 64 * 64 + 128 + 65 * 64 + 4 * 8 * 65,
+    "unet": conv(1, 64, 9) + conv(64, 64, 9) + sum(conv(w, 2 * w, 9) + conv(2 * w, 2 * w, 9) + 8 * w * w + w + conv(2 * w, w, 9)
+    + conv(w, w, 9) for w in (64, 128, 256, 512)) + 8 * 65,
+    "utae": conv(16, 64, 9) + conv(64, 64, 9) + 2 * (conv(64, 64, 16) + 2 * conv(64, 64, 9))
+    + conv(64, 64, 16) + conv(64, 128, 9) + conv(128, 128, 9)
+    + 2 * 128 + 129 * 256 + 256 * 64 + 64 + 257 * 128 + 4 * 128
+    + sum(conv(64, 64, 1) + conv(i, o, 16) + conv(o + 64, o, 9) + conv(o, o, 9) for i, o in ((128, 64), (64, 32), (32, 32)))
+    + conv(32, 32, 9) + 32 * 8 * 9 + 8,
     "random_forest": 0,
     "lightgbm": 0,
 }  # fmt: skip
@@ -154,6 +161,8 @@ LOGITS = {
     "s1s2vhsr": [[-0.861766, -0.294058], [-0.861763, -0.294057]],
     "tempcnn": [[-0.509029, 0.018576], [-0.486848, -0.0026]],
     "twinns": [[0.513308, 0.233695], [0.493308, 0.215471]],
+    "unet": [[-0.251533, 0.090668], [-0.251082, 0.092539]],
+    "utae": [[-0.010588, 0.396564], [-0.010709, 0.396562]],
 }
 
 
@@ -242,3 +251,13 @@ def test_footprints_and_aligned_windows():
     assert Footprint(8, 4).window(Window(4, 8, 5, 9), Ratio(coarser=4)) == Window(-3, -2, 9, 10)
     assert Footprint(12, 4).window(Window(2, 3, 2, 1), Ratio(finer=4)) == Window(4, 8, 16, 12)
     assert window_positions(Window(5, 9, 3, 3), VHR) == Window(4, 8, 4, 4)
+
+
+def test_the_segmenting_networks_have_their_published_size():
+    """U-Net: 31 030 658 weights for one band and 2 classes, without normalisation. U-TAE: 1.1 million for PASTIS."""
+    unet, utae = MODELS.get("unet"), MODELS.get("utae")
+    widths = [64, 128, 256, 512, 1024]
+    norms = 2 * 2 * (sum(widths) + sum(widths[:-1]))
+    assert parameters(unet.Model({"pan": PAN}, 2, unet.Config())) - norms == 31_030_658
+    pastis = {"s2": InputSpec("s2", tuple("abcdefghij"), 40, Ratio(), regular=False)}
+    assert round(parameters(utae.Model(pastis, 20, utae.Config())) / 1e6, 1) == 1.1

@@ -19,13 +19,13 @@ from bocage.layout import RunLayout
 from bocage.recipe import read_recipe
 from bocage.run import open_run, open_scene, open_sites
 from bocage.samples.ground import coinciding, origins, positions_in, shared_units
-from bocage.samples.make import taken
+from bocage.samples.make import samples_of, taken
 from bocage.samples.periods import periods_in
 from bocage.samples.reference import Reference, read_features
 from bocage.samples.split import Split, Units, draw
 from bocage.sources.inventory import look
 from bocage.sources.until import within
-from bocage.testing import write_raster
+from bocage.testing import Place, write_raster
 from bocage.testing.fakes import CORNER
 from bocage.view import open_viewed
 from bocage.view.places import polygons_of
@@ -36,9 +36,9 @@ DATES = [f"{year}-{month:02d}-11" for year in (2020, 2021) for month in (9, 10, 
 SIZE = 40
 
 
-def land(folder, dates=DATES):
+def land(folder, dates=DATES, count=8):
     """Write stacks of unnamed bands, a file with their dates, and polygons whose label changes from one season to the next."""
-    values = np.random.default_rng(2).uniform(0.02, 0.5, (len(DATES), SIZE, SIZE)).astype(np.float32)
+    values = np.random.default_rng(2).uniform(0.02, 0.5, (count, SIZE, SIZE)).astype(np.float32)
     for name in ("red", "nir", "ndvi"):
         write_raster(folder / f"cube/{name}.tif", values)
     write_raster(folder / "cube/doy.tif", np.full(values.shape, 260, np.float32))
@@ -103,6 +103,33 @@ def test_labels_of_two_seasons_become_two_sites_whose_fields_share_their_part_of
     assert len(np.unique(samples.group)) == 8
     assert any(note.code == "shared_ground" and note.value("n") == 16 for note in samples.notes)
     assert np.array_equal(samples.chips.unit, samples.ground)
+
+
+def test_three_labels_of_one_field_are_one_unit_for_init_check_and_run(tmp_path):
+    years = (2020, 2021, 2022)
+    cube, reference = land(tmp_path, [f"{year}-{month:02d}-11" for year in years for month in (9, 10, 11, 12)], 12)
+    frame = geopandas.read_file(labels(tmp_path, [(f"{year}-09-01", f"{year + 1}-09-01") for year in years]))
+    frame.loc[[7, 15, 23], "crop"] = "rice"
+    frame.to_file(reference)
+    lines = write_recipe(cube, reference, "crop", tmp_path / "mine.toml")
+    assert any(
+        "too few polygons at different places (fewer than 3)" in line and "'rice' (3 at 1 place)" in line
+        for line in lines
+    )
+    path = tmp_path / "mine-forest.toml"
+    text = path.read_text()
+    assert "excludes classes with fewer than 3 polygons at different places" in text
+    assert open_sites(read_recipe(path), tmp_path / "run").joined.legend.names == ("cotton", "maize")
+    path.write_text(text.replace('rare = "drop"', 'rare = "stop"'))
+    (found,) = (f for f in check(path).findings if f.severity == "error")
+    assert (found.what.code, found.what.value("n"), found.what.value("polygons")) == ("too_few_places", 1, 3)
+    assert str(found.where) == "class rice"
+    with pytest.raises(SamplesError, match=r"'rice' \(3 at 1 place\)"):
+        open_sites(read_recipe(path), tmp_path / "other")
+    path.write_text(text.replace("train = 0.3\ndraws = 10", 'site = "leave-one-out"'))
+    assert "rice" in open_sites(read_recipe(path), tmp_path / "left").joined.legend.names, (
+        "other years of a field train"
+    )
 
 
 @pytest.mark.slow
@@ -251,6 +278,47 @@ def test_a_period_keeps_its_first_and_last_day(landscape):
         read_recipe(recipe_of(landscape, FOREST, text.replace("2021-05-11", "2021-02-01")))
 
 
+def test_check_and_run_have_the_dates_of_the_period_and_their_grid(landscape):
+    values = np.random.default_rng(3).integers(100, 3000, (2, 60, 80)).astype(np.uint16)
+    for day, width in (("2021-03-11", 60), ("2021-04-11", 60), ("2022-04-11", 80)):
+        write_raster(landscape / f"dated/{day}.tif", values[..., :width])
+    text = '[sources.s2]\nsensor = "series"\npath = "dated/{date}.tif"\nbands = ["red", "nir"]\nscale = 0.0001\n'
+    assert open_scene(read_recipe(recipe_of(landscape, FOREST, text))).grid.shape == (60, 80)
+    path = recipe_of(landscape, FOREST, text + "period = [2021-01-01, 2021-12-31]\n")
+    scene, seen = open_scene(read_recipe(path)), check(path)
+    assert scene.grid.shape == (60, 60), "the image of another year does not extend the map"
+    assert seen.grid == scene.grid
+    assert seen.sources["s2"].times == scene.cubes["s2"].source.times
+
+
+def test_an_image_of_a_period_can_be_pansharpened(landscape):
+    dates = [f"2021-{month:02d}-11" for month in (3, 4)]
+    values = np.random.default_rng(3).integers(100, 3000, (2, 60, 60)).astype(np.uint16)
+    write_raster(landscape / "sharp.tif", np.repeat(np.repeat(values[:1], 4, 1), 4, 2), Place(resolution=2.5))
+    for day, image in zip(dates, values, strict=True):
+        write_raster(landscape / f"dated/{day}.tif", np.stack([image, image + 50]))
+    text = """
+[sources.pan]
+sensor = "image"
+path = "sharp.tif"
+bands = ["pan"]
+scale = 0.0001
+[sources.ms]
+sensor = "series"
+path = "dated/{date}.tif"
+bands = ["red", "nir"]
+scale = 0.0001
+period = [2021-03-01, 2021-03-31]
+[sources.both]
+sensor = "pansharpened"
+pan = "pan"
+ms = "ms"
+"""
+    path = recipe_of(landscape, FOREST, text, like="ms")
+    assert [f.what for f in check(path).findings if f.severity == "error"] == []
+    assert open_scene(read_recipe(path)).cubes["both"].source.bands == ("red", "nir")
+
+
 def test_a_condition_selects_features(tmp_path):
     reference = Reference(labels(tmp_path), "crop", where="crop = 'maize' AND \"from\" LIKE '2021%'")
     found = read_features(reference)
@@ -367,6 +435,27 @@ def test_a_table_with_the_series_of_each_sample_in_its_season(tmp_path):
     for k in range(3):
         parts = samples.draw(k).parts
         assert not set(place[samples.row[parts["test"]]]) & set(place[samples.row[parts["train"]]])
+
+
+def test_samples_of_one_place_count_once(tmp_path):
+    folder, reference = seasons_in_a_table(tmp_path)
+    frame = pd.read_csv(reference)
+    frame.loc[frame["sample"].isin([0, 12, 1, 13]), "crop"] = "c"  # four samples at two places
+    frame.to_csv(reference, index=False)
+    lines = write_recipe(folder, reference, "crop", tmp_path / "mine.toml")
+    assert any("too few samples at different places" in line and "'c' (4 at 2 places)" in line for line in lines)
+    path = tmp_path / "mine-forest.toml"
+    recipe = read_recipe(path, ["split.draws=3"])
+    samples = open_run(recipe, tmp_path / "run").samples
+    assert samples.legend.names == ("a", "b")
+    planned = samples_of(
+        open_scene(recipe), replace(recipe.survey, legend=samples.legend), samples.pixels(np.arange(20)), {}
+    )
+    for name, members in samples.draw(2).parts.items():
+        assert np.array_equal(planned.draw(2).parts[name], members), "plan and check draw as the run"
+    path.write_text(path.read_text().replace('rare = "drop"', 'rare = "stop"'))
+    (found,) = (f for f in check(path).findings if f.severity == "error")
+    assert (found.what.code, found.what.value("n"), found.what.value("polygons")) == ("too_few_places", 2, 4)
 
 
 def test_series_outside_of_the_period_of_their_label_are_said(tmp_path):

@@ -118,7 +118,9 @@ def test_tables_are_planned_without_a_map(tmp_path: Path) -> None:
     rows = [{"id": f"s{i}", "day": d, "x": i % 2 + 0.1 * k} for i in range(40) for k, d in enumerate(days)]
     pd.DataFrame(rows).to_parquet(tmp_path / "t.parquet")
     points = gpd.GeoDataFrame(
-        {"id": [f"s{i}" for i in range(40)], "c": np.arange(40) % 2 + 1}, geometry=[Point(0, 0)] * 40, crs=4326
+        {"id": [f"s{i}" for i in range(40)], "c": np.arange(40) % 2 + 1},
+        geometry=[Point(i / 100, 0) for i in range(40)],
+        crs=4326,
     )
     points.to_file(tmp_path / "p.gpkg", engine="pyogrio")
     (tmp_path / "r.toml").write_text(

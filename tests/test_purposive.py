@@ -14,6 +14,7 @@ from bocage.recipe import read_recipe
 from bocage.run import open_run
 from bocage.samples import Pixels, Reference, Split, drop_rare, labelled, without_purposive
 from bocage.samples.purposive import purposive_of
+from bocage.samples.rare import Counted
 from bocage.samples.reference import column_of
 from bocage.samples.split import Units, draw
 
@@ -62,10 +63,10 @@ def test_purposive_polygons_do_not_count_for_the_test_of_a_class():
     pixels = Pixels(POLYGON, POLYGON, LABEL, POLYGON)
     alone = (POLYGON % 2 == 1) & (POLYGON > 4)  # two polygons of b can be tested
     with pytest.raises(SamplesError, match=r"'b' \(2\).*Purposive polygons do not count"):
-        drop_rare(pixels, LEGEND, Split(), None, alone)
+        drop_rare(Counted(pixels, purposive=alone), LEGEND, Split())
     with pytest.raises(SamplesError, match="Fewer than two classes"):
-        drop_rare(pixels, LEGEND, Split(rare="train"), None, alone)
-    assert drop_rare(pixels, LEGEND, Split(train=1, draws=1), None, alone)[0].all()
+        drop_rare(Counted(pixels, purposive=alone), LEGEND, Split(rare="train"))
+    assert drop_rare(Counted(pixels, purposive=alone), LEGEND, Split(train=1, draws=1))[0].all()
 
 
 @pytest.mark.parametrize(

@@ -20,7 +20,7 @@ from bocage.grid import Grid, Window
 from bocage.legend import LandClass, Legend
 from bocage.models import Footprint, SourceTensor
 from bocage.samples import Reference, Split, Survey, make_samples
-from bocage.samples.rare import drop_rare
+from bocage.samples.rare import Counted, drop_rare
 from bocage.samples.rasterise import Pixels, pixels_inside, rasterise
 from bocage.samples.reference import read_polygons
 from bocage.samples.split import Units, deal, draw
@@ -276,9 +276,9 @@ def test_rare_classes_stop_the_run_or_are_dropped():
     pixels = Pixels(*(np.arange(8),) * 2, np.array([0] * 6 + [1] * 2), np.array([0, 0, 1, 1, 2, 3, 4, 4]))
     legend = Legend((LandClass(1, "a"), LandClass(2, "b"), LandClass(3, "c")))
     with pytest.raises(SamplesError, match=r"'b' \(1\), 'c' \(0\).*Merge.*rare = \"drop\""):
-        drop_rare(pixels, legend, Split())
+        drop_rare(Counted(pixels), legend, Split())
     with pytest.raises(SamplesError, match="a classification needs two"):
-        drop_rare(pixels, legend, Split(rare="drop"))
+        drop_rare(Counted(pixels), legend, Split(rare="drop"))
 
 
 @dataclass(frozen=True)

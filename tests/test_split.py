@@ -13,7 +13,7 @@ from bocage.recipe import read_recipe
 from bocage.run import open_run
 from bocage.samples import Draw, Reference, Split
 from bocage.samples.fixed import fixed_parts
-from bocage.samples.rare import drop_rare, reserved_classes
+from bocage.samples.rare import Counted, drop_rare, reserved_classes
 from bocage.samples.rasterise import Pixels
 from bocage.samples.reference import column_of
 from bocage.samples.split import Units, deal, draw
@@ -30,7 +30,7 @@ PIXELS = Pixels(POLYGON, POLYGON, LABEL.astype(np.int16), POLYGON)
 def units(split: Split, seed: int = 0, fold: np.ndarray | None = None, tested: np.ndarray | None = None) -> Units:
     place = np.random.default_rng(seed).uniform(0, 4000, (sum(COUNTS), 2))[POLYGON]
     block = np.unique(np.floor(place / split.block).astype(int), axis=0, return_inverse=True)[1].ravel()
-    return Units(LABEL, POLYGON, block, place, fold, reserved_classes(LABEL, POLYGON, split, tested))
+    return Units(LABEL, POLYGON, block, place, fold, reserved_classes(Counted(PIXELS, tested), split))
 
 
 def parts_of(found: Draw) -> list[set[int]]:
@@ -66,24 +66,56 @@ def test_a_draw_without_rare_classes_is_the_same_with_every_action() -> None:
 
 def test_rare_classes_stop_are_dropped_or_stay() -> None:
     with pytest.raises(SamplesError, match=r"each class needs 3\): 'c' \(2\).*rare = \"drop\", or \"train\" to map it"):
-        drop_rare(PIXELS, LEGEND, Split())
-    kept, legend, dropped = drop_rare(PIXELS, LEGEND, Split(rare="drop"))
+        drop_rare(Counted(PIXELS), LEGEND, Split())
+    kept, legend, dropped = drop_rare(Counted(PIXELS), LEGEND, Split(rare="drop"))
     assert (legend.names, kept.sum(), dropped[0].polygons) == (("a", "b"), 84, 2)
-    kept, legend, dropped = drop_rare(PIXELS, LEGEND, Split(rare="train"))
+    kept, legend, dropped = drop_rare(Counted(PIXELS), LEGEND, Split(rare="train"))
     assert (legend.names, kept.all(), dropped) == (("a", "b", "c"), True, [])
     with pytest.raises(SamplesError, match="No training polygon of: 'd'"):
-        drop_rare(PIXELS, Legend((*LEGEND.classes, LandClass(4, "d"))), Split(rare="train"))
+        drop_rare(Counted(PIXELS), Legend((*LEGEND.classes, LandClass(4, "d"))), Split(rare="train"))
     only = PIXELS.take(np.flatnonzero(LABEL > 0))
     with pytest.raises(SamplesError, match=r"Fewer than two classes have 3 usable polygons.*train = 1 and draws = 1"):
         drop_rare(
-            Pixels(only.row, only.column, only.label - 1, only.polygon), LEGEND.without(["a"]), Split(rare="train")
+            Counted(Pixels(only.row, only.column, only.label - 1, only.polygon)),
+            LEGEND.without(["a"]),
+            Split(rare="train"),
         )
+
+
+def test_three_labels_of_one_field_are_one_unit() -> None:
+    counts, label = (4, 4, 3), np.repeat([0, 1, 2], [4, 4, 3]).astype(np.int16)
+    polygon = np.arange(sum(counts), dtype=np.int32)
+    ground = np.minimum(polygon, 8)  # the three of c are at one place
+    counted = Counted(Pixels(polygon, polygon, label, polygon), ground=ground)
+    with pytest.raises(SamplesError, match=r"each class needs 3\): 'c' \(3 at 1 place\).*at one place count once"):
+        drop_rare(counted, LEGEND, Split())
+    kept, legend, dropped = drop_rare(counted, LEGEND, Split(rare="drop"))
+    assert (legend.names, kept.sum()) == (("a", "b"), 8)
+    assert [(r.reason, r.polygons, "fewer than 3 places" in r.text()) for r in dropped] == [("one_place", 3, True)]
+    assert reserved_classes(counted, Split(rare="train")) == (2,)
+    assert drop_rare(counted, LEGEND, Split(train=1, draws=1))[0].all(), "without a test part, one place is enough"
+    assert drop_rare(counted, LEGEND, Split(unit="pixel"))[0].all(), "single pixels are drawn at all places"
+    apart = Counted(counted.pixels, ground=polygon)
+    assert drop_rare(apart, LEGEND, Split())[0].all()
+    with pytest.raises(SamplesError, match="Fewer than two classes have 3 usable polygons at different places"):
+        drop_rare(counted.take(np.flatnonzero(label != 1)), LEGEND, Split(rare="drop"))
+
+
+def test_a_place_with_a_test_polygon_does_not_train() -> None:
+    label = np.repeat([0, 1, 2], [3, 3, 2]).astype(np.int16)
+    polygon = np.arange(8, dtype=np.int32)
+    tested = np.isin(polygon, [0, 3, 6])
+    pixels = Pixels(polygon, polygon, label, polygon)
+    assert drop_rare(Counted(pixels, tested), LEGEND, Split(**FIXED))[0].all()
+    counted = Counted(pixels, tested, ground=np.minimum(polygon, 6))
+    with pytest.raises(SamplesError, match=r"'c' \(0 and 1\).*at one place count once"):
+        drop_rare(counted, LEGEND, Split(**FIXED))
 
 
 @pytest.mark.parametrize("rare", ["stop", "train"])
 def test_without_a_test_part_everything_trains_or_validates(rare: str) -> None:
     split = Split(train=1.0, draws=1, rare=rare)
-    assert drop_rare(PIXELS, LEGEND, split)[0].all(), "one polygon of a class is enough"
+    assert drop_rare(Counted(PIXELS), LEGEND, split)[0].all(), "one polygon of a class is enough"
     found = draw(units(split), split, 0)
     train, validation, test = parts_of(found)
     assert not test
@@ -92,7 +124,7 @@ def test_without_a_test_part_everything_trains_or_validates(rare: str) -> None:
     assert len(validation & rare_ones) == (1 if rare == "stop" else 0)
     assert 3 <= len(validation) <= 6
     with pytest.raises(SamplesError, match=r"Too few polygons for training \(each class needs 1\): 'd' \(0\)"):
-        drop_rare(PIXELS, Legend((*LEGEND.classes, LandClass(4, "d"))), Split(train=1.0, draws=1))
+        drop_rare(Counted(PIXELS), Legend((*LEGEND.classes, LandClass(4, "d"))), Split(train=1.0, draws=1))
 
 
 TABLE = gpd.GeoDataFrame(
@@ -155,10 +187,12 @@ def test_settings_that_do_not_fit_together_are_refused(settings: dict, said: str
 def test_with_a_fixed_test_part_a_class_needs_a_polygon_in_each_part() -> None:
     tested = np.isin(POLYGON, [0, 1, 2, 12, 13])  # three of a, two of b, none of c
     with pytest.raises(SamplesError, match=r"a test polygon in the field 'part': 'c' \(2 and 0\)"):
-        drop_rare(PIXELS, LEGEND, Split(**FIXED), tested)
-    assert [r.reason for r in drop_rare(PIXELS, LEGEND, Split(**FIXED, rare="drop"), tested)[2]] == ["one_part"]
+        drop_rare(Counted(PIXELS, tested), LEGEND, Split(**FIXED))
+    assert [r.reason for r in drop_rare(Counted(PIXELS, tested), LEGEND, Split(**FIXED, rare="drop"))[2]] == [
+        "one_part"
+    ]
     split = Split(**FIXED, rare="train")
-    assert drop_rare(PIXELS, LEGEND, split, tested)[0].all()
+    assert drop_rare(Counted(PIXELS, tested), LEGEND, split)[0].all()
     found = draw(units(split, fold=np.where(tested, 0, -1), tested=tested), split, 0)
     train, validation, test = parts_of(found)
     assert test == {0, 1, 2, 12, 13}

@@ -35,7 +35,7 @@ LEAST = 200
 STEPS, SETTLED = 100, 1e-4
 """Maximum number of steps of the expectation maximisation, and the change of a frequency below which it ends."""
 FEWEST = 3
-"""Minimum number of polygons of a class whose labels can be judged."""
+"""Minimum number of polygons of a class whose labels can be judged; those at one place count once."""
 
 
 @dataclass(frozen=True)
@@ -43,7 +43,7 @@ class Doubt:
     """Doubt about the label of each polygon."""
 
     wrong: NDArray[np.float64]
-    """(P,) probability that the label is wrong; NaN for a polygon of a class with fewer than ``FEWEST`` polygons."""
+    """(P,) probability that the label is wrong; NaN for a polygon of a class at fewer than ``FEWEST`` places."""
     suggested: NDArray[np.int64]
     """(P,) position of the most probable other class."""
     likely: Matrix
@@ -60,7 +60,11 @@ class Doubt:
 
 
 def doubt_of(
-    probabilities: Matrix, neighbours: Matrix, label: NDArray[np.integer], region: NDArray[np.integer] | None = None
+    probabilities: Matrix,
+    neighbours: Matrix,
+    label: NDArray[np.integer],
+    region: NDArray[np.integer] | None = None,
+    place: NDArray[np.integer] | None = None,
 ) -> Doubt:
     """Return the doubt about labels (P,) from held-out probabilities and shares of the nearest polygons, both (P, K).
 
@@ -68,9 +72,12 @@ def doubt_of(
     ----------
     region : (P,)
         Number of the region of each polygon, in which labels may be given by other interpreters; None: one region.
+    place : (P,)
+        Number of the place of each polygon; no polygon of a place trains the models that judge another. None: all are apart.
     """
     count, classes = probabilities.shape
-    judged = np.bincount(label, minlength=classes)[label] >= FEWEST
+    places = np.unique(np.stack([label, np.arange(count) if place is None else place]), axis=1)
+    judged = np.bincount(places[0], minlength=classes)[label] >= FEWEST
     predicted = calibrated(probabilities, neighbours, label, judged)
     likely, given = predicted.copy(), _assumed(classes)
     if judged.any():

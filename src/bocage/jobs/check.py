@@ -1,10 +1,9 @@
 """``bocage check``: check the recipe and all its inputs before a run."""
 
-import dataclasses
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from bocage.errors import BocageError, EvaluationError, RecipeError, SamplesError, SourceError, TrainingError
 from bocage.grid import Grid
@@ -16,14 +15,14 @@ from bocage.preflight.disk import check_disk, needs
 from bocage.preflight.files import check_files
 from bocage.preflight.finding import Severity
 from bocage.preflight.grids import check_coverage, check_grid, check_shifts
-from bocage.preflight.polygons import Counted, at_all_sites, check_classes, check_polygons
+from bocage.preflight.polygons import at_all_sites, check_classes, check_polygons
 from bocage.preflight.validity import check_validity
 from bocage.progress import QUIET, Named, Progress
 from bocage.recipe import Recipe, Site, read_recipe
-from bocage.run import placed
-from bocage.samples import check_split
+from bocage.run import open_chosen, placed
+from bocage.samples import WindowNeeds, check_split
 from bocage.samples.points import label_rows
-from bocage.samples.rare import drop_rare
+from bocage.samples.rare import Counted, drop_rare
 from bocage.scene import Cube, make_scene
 from bocage.sources import (
     SENSORS,
@@ -33,11 +32,12 @@ from bocage.sources import (
     Source,
     check_overlap,
     objects,
-    open_source,
     opening_order,
 )  # fmt: skip
-from bocage.sources.until import within
 from bocage.words import Note
+
+if TYPE_CHECKING:  # it imports PyTorch
+    from bocage.models import Network
 
 FOUND: dict[str, Severity] = {
     "cloud_mask_elsewhere": "warning", "cloud_mask_unread": "warning", "declared_scale": "note", "intervals": "note",
@@ -71,13 +71,15 @@ def check(
     if not recipe.sites:
         return _checked(recipe, folder, progress)
     whole = Preflight(recipe.name, language=recipe.report.language, of_sites=True)
-    counted = []
+    counted, grids = [], []
     for one in recipe.sites:
         found = _checked(_of_site(recipe, one), folder, Named(progress, f"{one.name}: "), alone=False)
         whole.findings += [replace(f, where=Note.of("at_site", site=one.name, note=f.where)) for f in found.findings]
-        counted += [found.counted] if found.counted else []
+        if found.counted and found.grid:
+            counted.append(found.counted)
+            grids.append(found.grid)
     if len(counted) == sum(site.reference is not None for site in recipe.sites):
-        whole.findings += _of_all_sites(at_all_sites(counted), recipe)
+        whole.findings += _of_all_sites(at_all_sites(counted, grids, recipe.split), recipe)
     whole.findings = ordered(whole.findings)
     return whole
 
@@ -91,7 +93,7 @@ def _of_all_sites(counted: Counted, recipe: Recipe) -> Iterator[Finding]:
     """Yield findings on the classes of all sites together."""
     yield from check_classes(counted, recipe.legend, recipe.split)
     try:
-        drop_rare(counted.testable, recipe.legend, replace(recipe.split, rare="drop"))
+        drop_rare(counted, recipe.legend, replace(recipe.split, rare="drop"))
     except SamplesError as error:
         yield Finding.quoting("reference", error)
 
@@ -121,8 +123,7 @@ def _checked(recipe: Recipe, out: Path, progress: Progress, alone: bool = True) 
 def _open_sources(recipe: Recipe, seen: Preflight, out: Path, progress: Progress) -> Iterator[Finding]:
     """Open every source; skip unreadable files, so that the findings list all of them."""
     own, recipe = recipe, placed(recipe, out)
-    sensors = {name: SENSORS.get(choice.sensor) for name, choice in recipe.sources.items()}
-    for name in opening_order(sensors):
+    for name in opening_order({name: SENSORS.get(choice.sensor) for name, choice in recipe.sources.items()}):
         choice = recipe.sources[name]
         settings: Any = choice.settings
         if objects.of_the_run(own.sources[name].settings) and not RunLayout(out).objects.table.exists():
@@ -130,11 +131,9 @@ def _open_sources(recipe: Recipe, seen: Preflight, out: Path, progress: Progress
             continue
         severity: Severity = "warning"
         if getattr(settings, "on_error", "") == "stop":
-            settings, severity = dataclasses.replace(settings, on_error="skip"), "error"
+            choice, severity = replace(choice, settings=replace(settings, on_error="skip")), "error"
         try:
-            source = open_source(name, sensors[name], settings, progress, seen.sources)
-            if choice.preparation.period:
-                source = within(source, choice.preparation.period)
+            source = open_chosen(name, choice, progress, seen.sources)
         except SourceError as error:
             yield Finding.quoting(name, error)
             continue
@@ -195,6 +194,7 @@ def _look_at_reference(recipe: Recipe, seen: Preflight, progress: Progress) -> I
         except BocageError as error:
             yield Finding.quoting("reference", error)
             return
+        seen.counted = found.counted
         for r in found.rejections:
             note = Note.of("rejected", count=Note.of("features", n=r.polygons), reason=r.note)
             yield Finding.of("warning", f"reference, {r.label}", note, "if_intended")
@@ -250,17 +250,33 @@ def _look_at_run(recipe: Recipe, seen: Preflight, out: Path, alone: bool) -> Ite
     if len(members := recipe.choice.members) > 1:
         means = Note.of("mean_of_models", n=len(members), members=recipe.choice.title)
         yield Finding.of("note", "model", means)
-    if seen.pixels is not None and alone:
+    if seen.counted is not None and alone:
         from bocage.training import Trainer
 
         try:
-            samples = check_split(seen.pixels, scene, recipe.survey)
+            samples = check_split(seen.counted, scene, recipe.survey)
             for draw in range(samples.draws):
                 Trainer(recipe.choice, scene, samples).parts(draw)
         except SamplesError as error:
             yield Finding.quoting("reference", error)
         except TrainingError as error:
             yield Finding.quoting("model", error)
+    yield from _look_at_disk(recipe, seen, network, out)
+
+
+def _look_at_disk(recipe: Recipe, seen: Preflight, network: "Network", out: Path) -> Iterator[Finding]:
+    """Check the side of windows, and the free disk space for the samples and the map."""
+    from bocage.training import needs_for
+
+    scene = seen.scene
+    assert scene is not None
+    try:
+        wanted = needs_for(recipe.choice, network)
+    except SamplesError as error:
+        yield Finding.quoting("training.window", error)
+        return
     pixels = len(seen.pixels) if seen.pixels is not None else len(scene.ids or ())
-    footprints = {name: f.size for name, f in network.footprints.items()}
+    if seen.pixels is not None and isinstance(wanted, WindowNeeds):
+        pixels = wanted.count(seen.pixels)
+    footprints = {name: f.size for name, f in wanted.footprints.items()}
     yield from check_disk(needs(scene, recipe.scene, pixels, footprints, 4), out)

@@ -2,7 +2,6 @@
 
 import dataclasses
 import itertools
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,12 +11,14 @@ import numpy as np
 from bocage.disk import write_text
 from bocage.errors import BocageError, Problem, RecipeError, SamplesError, SourceError
 from bocage.grid import Grid, metres_per_unit
-from bocage.recipe.draft import Draft, DraftClass, DraftSite, DraftSource, escaped, quoted, reference_text
+from bocage.recipe.draft import Draft, DraftClass, DraftReference, DraftSite, DraftSource, escaped, quoted
 from bocage.recipe.sections import Candidate, candidates_of, in_period, spans_of, table_candidates
+from bocage.samples.ground import Ground
 from bocage.samples.labels import Labels, read_labels
 from bocage.samples.leaks import leak_of
 from bocage.samples.periods import Period, outside, periods_in
 from bocage.samples.points import label_rows
+from bocage.samples.rare import Counted
 from bocage.samples.rasterise import Pixels, joined_pixels, rasterise
 from bocage.samples.reference import labelled_features, usable_polygons
 from bocage.samples.split import FEWEST, Split
@@ -31,7 +32,8 @@ PATCHWORK = """\
 [model]
 name = "patchwork"
 # members = 3                  # the mean of three networks: often more accurate; training takes three times as long
-
+"""
+COMPARED = """
 # Other models, which 'bocage compare' trains and tests on the same draws.
 [[compare]]
 model = { name = "random_forest" }
@@ -59,7 +61,7 @@ class Sought:
     candidates: list[Candidate]
     remarks: list[str] = field(default_factory=list)
     like: str = ""
-    pixels: Pixels | None = None
+    counted: Counted | None = None
     """Labelled pixels of the map, or rows of the tables; None if they cannot be known."""
     on_map: dict[int, int] = field(default_factory=dict)
     """Class → number of features on the map, whether they contain the centre of a pixel or not."""
@@ -79,10 +81,13 @@ class Sought:
     @property
     def usable(self) -> dict[int, int]:
         """Class → number of features with labelled pixels."""
-        if self.pixels is None:
-            return {}
-        pairs = np.unique(np.stack([self.pixels.label, self.pixels.polygon]), axis=1)
-        return dict(Counter(pairs[0].tolist()))
+        return dict(enumerate(self.counted.polygons(len(self.labels.classes)).tolist())) if self.counted else {}
+
+    @property
+    def unit(self) -> str:
+        """What the split counts, in words."""
+        several = self.counted is not None and self.counted.shares(Split())
+        return ("samples" if self.tables else "polygons") + " at different places" * several
 
 
 def write_recipe(images: Path, reference: Path, label: str, out: Path, layer: str = "") -> list[str]:
@@ -131,7 +136,7 @@ def _said(sought: Sought, out: Path, forest: Path) -> list[str]:
         *(f"remark: {remark}" for remark in sought.remarks),
         f"{out}: patchwork on {', '.join(c.name for c in sought.candidates)}{place}",
         f"  label field '{labels.reference.label}'{beside}: {len(_shown(sought))} classes, "
-        f"{sum(sought.usable.values()) if sought.pixels is not None else sum(labels.counts)} {kind}",
+        f"{sum(sought.usable.values()) if sought.counted else sum(labels.counts)} {kind}",
         f"{forest}: a random forest on the same sources and the same split",
         *(edit if unknown else []),
         "Read the recipe, then run:",
@@ -286,12 +291,12 @@ def _lay_out(sought: Sought) -> None:
         except SourceError as error:
             sought.candidates.remove(candidate)
             sought.remarks.append(f"source '{candidate.name}' is left out: {error}")
-    sought.pixels, sought.on_map = None, {}
+    sought.counted, sought.on_map = None, {}
     reference, legend = sought.labels.reference, sought.labels.legend
     if sought.tables:
         candidate = sought.candidates[0]
         reference = dataclasses.replace(reference, sample_id=candidate.sample_id)
-        sought.pixels = label_rows(reference, candidate.source.ids or (), legend, Split()).pixels
+        sought.counted = label_rows(reference, candidate.source.ids or (), legend, Split()).counted
         sought.on_map = sought.usable
         return
     parts: list[Pixels] = []
@@ -309,12 +314,17 @@ def _lay_out(sought: Sought) -> None:
             sought.on_map[int(k)] = sought.on_map.get(int(k), 0) + int(n)
         pixels, _ = rasterise(table, sought.grid, legend)
         lost, total = lost + table.polygon.nunique() - len(np.unique(pixels.polygon)), total + table.polygon.nunique()
-        first = sum(int(part.polygon.max(initial=-1)) + 1 for part in parts)
-        parts.append(dataclasses.replace(pixels, polygon=pixels.polygon + np.int32(first)))
-    sought.pixels = joined_pixels(parts) if parts else None
+        parts.append(pixels)
+    sought.counted = _together(parts, sought.grid) if parts else None
     said = f"{lost} of {total} features on the map label no pixel: they contradict others at the same place, or are too small"
     if lost > LOST * total and said not in sought.remarks:
         sought.remarks.append(said)
+
+
+def _together(parts: Sequence[Pixels], grid: Grid) -> Counted:
+    """Return the labelled pixels of all periods; polygons at one place are one sampling unit."""
+    whole = joined_pixels(parts)
+    return Counted(whole, ground=Ground.of(parts, [grid] * len(parts)).units(whole.polygon))
 
 
 def _like(candidates: Sequence[Candidate]) -> str:
@@ -349,13 +359,13 @@ def _pair(candidates: Sequence[Candidate]) -> tuple[str, str] | None:
 
 def _leaked(sought: Sought) -> str:
     """Remove the first image whose values give the labels, and return why; empty if there is none."""
-    if sought.tables or sought.pixels is None or not len(sought.pixels):
+    if sought.tables or sought.counted is None or not len(sought.counted.pixels):
         return ""
     for candidate in list(sought.candidates):
         if candidate.source.dated:
             continue
         try:
-            leak = leak_of(candidate.source, sought.grid, sought.pixels)
+            leak = leak_of(candidate.source, sought.grid, sought.counted.pixels)
         except SourceError as error:
             sought.candidates.remove(candidate)
             return f"source '{candidate.name}' is left out: {error}"
@@ -379,11 +389,10 @@ def _about_labels(sought: Sought) -> list[str]:
         )
     rare = _rare(sought)
     if rare:
-        kind = "samples" if sought.tables else "polygons"
-        remarks.append(f'too few {kind} (fewer than {FEWEST}) and excluded, rare = "drop": {", ".join(rare)}')
-    if sought.pixels is not None and len(_shown(sought)) - len(rare) < 2:
+        remarks.append(f'too few {sought.unit} (fewer than {FEWEST}) and excluded, rare = "drop": {", ".join(rare)}')
+    if sought.counted and len(_shown(sought)) - len(rare) < 2:
         remarks.append(
-            f"fewer than two classes have {FEWEST} usable polygons; a classification needs two. Add reference polygons"
+            f"fewer than two classes have {FEWEST} usable {sought.unit}; a classification needs two. Add reference polygons"
         )
     return remarks
 
@@ -395,11 +404,12 @@ def _shown(sought: Sought) -> list[int]:
 
 
 def _rare(sought: Sought) -> list[str]:
-    """Return the classes with too few usable features for training, validation and test."""
-    if sought.pixels is None:
+    """Return the classes with too few sampling units for training, validation and test."""
+    if sought.counted is None:
         return []
-    names, usable = sought.labels.legend.names, sought.usable
-    return [f"'{names[k]}' ({usable.get(k, 0)})" for k in _shown(sought) if usable.get(k, 0) < FEWEST]
+    names, split = sought.labels.legend.names, Split()
+    units, shown = sought.counted.units(split, len(names)), sought.counted.shown(split, len(names))
+    return [f"'{names[k]}' ({shown[k]})" for k in _shown(sought) if units[k] < FEWEST]
 
 
 # --- recipe
@@ -412,9 +422,8 @@ def _draft(sought: Sought, out: Path) -> Draft:
         more.append(
             'unknown = "reject"             # labels that only features outside of the map have are not in the legend'
         )
-    reference = reference_text(
-        quoted(labels.reference.path, out), labels.reference.label, labels.reference.layer, more, not sought.tables
-    )
+    of = labels.reference
+    reference = DraftReference(quoted(of.path, out), of.label, of.layer, tuple(more))
     sites = tuple(_site(sought, period, out, more) for period in sought.periods) if len(sought.periods) > 1 else ()
     classes = tuple(
         DraftClass(c.code, c.name, c.values, _count(sought, k)) for k, c in enumerate(labels.classes) if k in set(shown)
@@ -436,6 +445,7 @@ def _draft(sought: Sought, out: Path) -> Draft:
         split if fold else "",
         tuple(sought.remarks),
         "samples" if sought.tables else "polygons",
+        sought.unit,
         sites,
     )
 
@@ -457,10 +467,10 @@ def _site(sought: Sought, period: Period, out: Path, more: Sequence[str]) -> Dra
     names = [name for name, draft in drafts if draft]
     reference = sought.labels.reference
     lines = [f'where = "{escaped(period.where)}"', *more]
-    text = reference_text(quoted(reference.path, out), reference.label, reference.layer, lines, hints=False)
+    section = DraftReference(quoted(reference.path, out), reference.label, reference.layer, tuple(lines))
     like = sought.like if sought.like in names else names[0]
     about = f"From {period.first} to {period.last}: {period.count} labels."
-    return DraftSite(period.name, about, like, sources, text)
+    return DraftSite(period.name, about, like, sources, section)
 
 
 def _count(sought: Sought, k: int) -> str:
@@ -469,7 +479,7 @@ def _count(sought: Sought, k: int) -> str:
     n = sought.labels.counts[k]
     text = f"{n} {kind}" + "s" * (n != 1)
     usable = sought.usable.get(k, 0)
-    if sought.pixels is None or usable == n:
+    if sought.counted is None or usable == n:
         return text
     return f"{text}, {usable} in the table" if sought.tables else f"{text}, {usable} usable on the map"
 
@@ -477,8 +487,8 @@ def _count(sought: Sought, k: int) -> str:
 def _model(sought: Sought) -> str:
     """Return the sections of the model and of the models to compare it with."""
     if len(sought.periods) > 1:
-        return PATCHWORK.partition("\n\n")[0] + "\n"  # models are compared at one site
+        return PATCHWORK  # models are compared at one site
     pair = _pair(sought.candidates)
     if pair and all(len(c.source.times) == 1 for c in sought.candidates):
-        return PATCHWORK + PAN_MS.format(pan=pair[0], ms=pair[1])
-    return PATCHWORK
+        return PATCHWORK + COMPARED + PAN_MS.format(pan=pair[0], ms=pair[1])
+    return PATCHWORK + COMPARED

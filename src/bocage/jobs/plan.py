@@ -28,10 +28,9 @@ from bocage.recipe import Recipe
 from bocage.run import Inputs, open_scene
 from bocage.samples import Samples, drop_rare, labelled, positions, samples_of
 from bocage.samples.cut import by_tile, cut, tile_of
-from bocage.samples.fixed import is_tested
 from bocage.samples.rasterise import Pixels
 from bocage.scene import Scene, prepare_scene
-from bocage.training import Choice, Trained, Trainer, Training, budgeted, classify, importance
+from bocage.training import Choice, Trained, Trainer, Training, budgeted, check_single, classify, importance
 
 BUDGET = 6.0
 """Approximate time limit for cutting additional samples, in seconds."""
@@ -97,6 +96,7 @@ def plan(recipe: Recipe, out: Path, workers: Sequence[int] = (), progress: Progr
     BocageError
         The recipe cannot be run; ``bocage check`` lists all problems.
     """
+    check_single(recipe.choice, "plan")
     startup = time.time() - psutil.Process().create_time()
     started = time.monotonic()
     scene = open_scene(recipe, out=out)
@@ -115,10 +115,8 @@ def plan(recipe: Recipe, out: Path, workers: Sequence[int] = (), progress: Progr
 
 def _pixels(recipe: Recipe, scene: Scene) -> tuple[Pixels, Any]:
     found = labelled(scene, recipe.survey)
-    pixels = found.pixels
-    tested, alone = is_tested(pixels, found.tested), found.trains_only
-    kept, legend, _ = drop_rare(pixels, recipe.legend, recipe.split, tested, alone)
-    pixels = pixels.take(np.flatnonzero(kept))
+    kept, legend, _ = drop_rare(found.counted, recipe.legend, recipe.split)
+    pixels = found.pixels.take(np.flatnonzero(kept))
     return replace(pixels, label=positions(pixels.label)), legend
 
 

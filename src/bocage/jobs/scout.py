@@ -36,7 +36,7 @@ from bocage.run import Run, held, open_run, prepared, segment_first
 from bocage.samples import Pixels
 from bocage.samples.candidates import surveyed_polygons, unsurveyed_points
 from bocage.samples.unlabelled import NONE, cut_valid
-from bocage.training import Trained
+from bocage.training import Trained, check_single
 from bocage.training.embedding import Views, views_of
 
 MODELS = 3
@@ -86,6 +86,7 @@ def scout(recipe: Recipe, out: Path, asked: Asked, progress: Progress = QUIET, o
     RunFolderError
         The model is not trained, or the fields of an earlier survey were edited and `overwrite` is False.
     """
+    check_single(recipe.choice, "scout")
     layout = RunLayout(out).scout
     with held(out):
         segment_first(recipe, out, progress, overwrite)

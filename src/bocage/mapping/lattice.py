@@ -1,8 +1,6 @@
 """Lattice of cells in which a network computes a map; windows consist of whole cells."""
 
-import math
-
-from bocage.models import MODELS, card_for
+from bocage.models import MODELS, card_for, step_of
 from bocage.training import Trained
 
 DENSE, SMALL = 256, 128
@@ -14,6 +12,6 @@ def lattice(trained: Trained, shape: tuple[int, int], tile: int) -> tuple[tuple[
     """Return the shape of the cells of a map of `shape` pixels, and the side of its windows: whole cells, `tile` at least."""
     exact = trained.has_context and card_for(MODELS.get(trained.name), trained.config).dense == "exact"
     side = DENSE if exact else SMALL
-    step = math.lcm(*(spec.ratio.coarser for spec in trained.inputs.values()))
+    step = step_of(trained.inputs, trained.model.step)
     cell = max(min(-(-side // step), -(-n // step)) * step for n in shape)
     return (cell, cell), -(-tile // cell) * cell

@@ -111,7 +111,8 @@ def predict_at(
     row, column = pixels.row, pixels.column
     found = np.zeros((len(pixels), len(trained.legend.classes)), np.float32)
     valid, novelty = np.zeros(len(pixels), bool), np.full(len(pixels), np.nan, np.float32)
-    polygon = pixels.polygon if scene.ids is None else np.zeros_like(pixels.polygon)  # each row of a table has its own
+    alone = scene.ids is None and not _reads_far(trained)  # each row of a table is a polygon
+    polygon = pixels.polygon if alone else np.zeros_like(pixels.polygon)
     groups = np.stack([polygon, row // TILE, column // TILE], 1)
     which = np.unique(groups, axis=0, return_inverse=True)[1].ravel()
     order = np.argsort(which, kind="stable")
@@ -128,6 +129,11 @@ def predict_at(
             novelty[members] = made.novelty[rows, columns]
         progress.step(task, done, len(parts))
     return Classified(found, valid, novelty)
+
+
+def _reads_far(trained: Trained) -> bool:
+    """Return whether the halo of a polygon is larger than most polygons: windows of several polygons are then cheaper."""
+    return any(f.size > TILE // 4 * trained.inputs[name].ratio.finer for name, f in trained.footprints.items())
 
 
 def _around(row: NDArray[np.int32], column: NDArray[np.int32]) -> Window:
@@ -176,7 +182,7 @@ def read_inputs(trained: Trained, scene: Scene, window: Window) -> Inputs:
     SourceError
         A file cannot be read.
     """
-    grown = window_positions(window, trained.inputs)
+    grown = window_positions(window, trained.inputs, trained.model.step)
     seen, blocks, clear = [], {}, {}
     for name, footprint in trained.footprints.items():
         cube = scene.cubes[name]

@@ -10,7 +10,16 @@ from typing import TYPE_CHECKING
 from bocage.later import later
 
 if TYPE_CHECKING:
-    from bocage.models.base import Batch, Network, SourceTensor, build, moved, window_positions
+    from bocage.models.base import (
+        Batch,
+        Network,
+        Positions,
+        SourceTensor,
+        build,
+        moved,
+        step_of,
+        window_positions,
+    )
     from bocage.models.card import (
         Abilities,
         Architecture,
@@ -29,8 +38,8 @@ if TYPE_CHECKING:
 
 __all__ = [
     "ENSEMBLES", "MEMBERS", "MODELS", "SINGLE", "Abilities", "Architecture", "Batch", "Card", "Ensemble", "Footprint",
-    "InputSpec", "Member", "Network", "Published", "SourceTensor", "build", "card_for", "card_of", "moved",
-    "no_architecture", "window_positions",
+    "InputSpec", "Member", "Network", "Positions", "Published", "SourceTensor", "build", "card_for", "card_of", "moved",
+    "no_architecture", "step_of", "window_positions",
 ]  # fmt: skip
 
 later(__name__)

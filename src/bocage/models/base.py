@@ -79,6 +79,26 @@ def moved(batch: Batch, device: torch.device) -> Batch:
     return {name: tensor.to(device) for name, tensor in batch.items()}
 
 
+@dataclass(frozen=True)
+class Positions:
+    """Map pixels of the windows of a batch."""
+
+    window: Tensor
+    """int (N,), position of the window in the batch."""
+    row: Tensor
+    """int (N,), from the top of the window."""
+    column: Tensor
+    """int (N,), from the left of the window."""
+
+    def of(self, maps: Tensor) -> Tensor:
+        """Return the values (N, K) of maps (B, K, Y, X) at the pixels."""
+        return maps[self.window, :, self.row, self.column]
+
+    def to(self, device: torch.device) -> "Positions":
+        """Return the positions on another device."""
+        return Positions(self.window.to(device), self.row.to(device), self.column.to(device))
+
+
 Criterion = Callable[[Tensor, Tensor], Tensor]
 """Logits (B, K) and labels (B,), or probabilities (B, K), → loss."""
 
@@ -99,6 +119,13 @@ class Network(nn.Module):
     """Name of each source that the network uses → footprint."""
     width: int
     """Number of features of a map pixel at the input of the class head; only with the ability `encoder`."""
+    step: int = 1
+    """A window of the map starts at a multiple of this number of map pixels, as the pooling of the network needs."""
+
+    @property
+    def window_footprints(self) -> Mapping[str, Footprint]:
+        """The footprint of a map pixel in each source from which :meth:`dense` computes the windows of a training."""
+        return self.footprints
 
     @property
     def any_source(self) -> bool:
@@ -119,9 +146,18 @@ class Network(nn.Module):
         """Return the logits (B, K, Y, X) of each map pixel whose footprint is inside the batch; 1 x 1 for one footprint."""
         raise NotImplementedError
 
+    def dense(self, batch: Batch) -> Tensor:
+        """Return the logits (B, K, Y, X) of windows read with `window_footprints`; by default, those of :meth:`forward`."""
+        logits: Tensor = self(batch)
+        return logits
+
     def loss(self, batch: Batch, labels: Tensor, criterion: Criterion) -> Tensor:
         """Return the loss for one footprint per sample and labels (B,); by default, the criterion of the logits."""
         return criterion(self(batch)[:, :, 0, 0], labels)
+
+    def loss_at(self, batch: Batch, at: Positions, labels: Tensor, criterion: Criterion) -> Tensor:
+        """Return the loss for windows, of which the pixels `at` have labels (N,); by default, the criterion of the logits."""
+        return criterion(at.of(self.dense(batch)), labels)
 
     def fit(self, batch: Batch, labels: Tensor, seed: int) -> None:
         """Fit the model to all samples: one footprint per sample, and labels (B,)."""
@@ -337,8 +373,13 @@ def last_days(
     return torch.stack(found).amax(0)
 
 
-def window_positions(window: Window, inputs: Mapping[str, InputSpec]) -> Window:
-    """Return a map window extended to start at a multiple of every ``coarser``, as a dense forward pass needs."""
-    step = math.lcm(*(spec.ratio.coarser for spec in inputs.values())) if inputs else 1
+def step_of(inputs: Mapping[str, InputSpec], step: int = 1) -> int:
+    """Return the number of map pixels at whose multiples a window starts: of every ``coarser`` and of the network's `step`."""
+    return math.lcm(step, *(spec.ratio.coarser for spec in inputs.values()))
+
+
+def window_positions(window: Window, inputs: Mapping[str, InputSpec], step: int = 1) -> Window:
+    """Return a map window extended to start where a dense forward pass needs it (:func:`step_of`)."""
+    step = step_of(inputs, step)
     y, x = window.y // step * step, window.x // step * step
     return Window(y, x, window.height + window.y - y, window.width + window.x - x)

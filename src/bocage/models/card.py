@@ -90,6 +90,8 @@ class Card:
     """``exact``: a window is computed in one pass. ``patches``: patch by patch, because the network pads its patches."""
     same_dates: bool = False
     """Whether the shape of the weights depends on the number of dates, so that the network cannot map another series."""
+    windows: bool = False
+    """Whether the network segments windows: it is trained on windows (``[training] window``), never on single pixels."""
     reconstruction: bool = False
     """Whether layer sizes that are not published were chosen in this package."""
     published: Published | None = None

@@ -1,5 +1,6 @@
 """Size and cost of a network, for the sources of its published shape (``Card.example``)."""
 
+import math
 import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -42,8 +43,9 @@ def _cost(model: Network, card: Card) -> float:
     alone = all(f.size == 1 and card.example[name].ratio == Ratio() for name, f in model.footprints.items())
     if card.dense == "patches" or alone:
         return _operations(model, card.example, 1)  # no pixel shares a part of its cost with another
-    small, middle, large = (_operations(model, card.example, n * STEP) for n in (2, 3, 4))
-    return (large - 2 * middle + small) / (2 * STEP**2)  # second difference: removes the cost of the border
+    step = math.lcm(STEP, model.step)
+    small, middle, large = (_operations(model, card.example, n * step) for n in (2, 3, 4))
+    return (large - 2 * middle + small) / (2 * step**2)  # second difference: removes the cost of the border
 
 
 @torch.no_grad()

@@ -27,7 +27,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from bocage.errors import ModelError
-from bocage.models.base import Batch, Criterion, Network, SourceTensor, output_shape, pooled, repeat_to
+from bocage.models.base import Batch, Criterion, Network, Positions, SourceTensor, output_shape, pooled, repeat_to
 from bocage.models.card import Abilities, Footprint, InputSpec
 from bocage.models.heads import Linear
 from bocage.models.layers import HARMONICS, waves
@@ -373,12 +373,19 @@ class Model(Network):
 
     def loss(self, batch: Batch, labels: Tensor, criterion: Criterion) -> Tensor:
         """Return the loss of the class head plus those of the auxiliary heads, each on the samples that have its source."""
+        first = torch.zeros(len(labels), dtype=torch.long, device=labels.device)
+        return self.loss_at(
+            batch, Positions(torch.arange(len(labels), device=labels.device), first, first), labels, criterion
+        )
+
+    def loss_at(self, batch: Batch, at: Positions, labels: Tensor, criterion: Criterion) -> Tensor:
+        """Return the loss of the class head plus those of the auxiliary heads, each on the pixels that have its source."""
         encoded = self._encode(batch)
-        total = criterion(self._classify(encoded)[:, :, 0, 0], labels)
+        total = criterion(at.of(self._classify(encoded)), labels)
         for name, (vectors, seen) in encoded.items():
-            valid = seen[:, 0, 0]
+            valid = at.of(seen[:, None])[:, 0]
             if name in self.parts and valid.any():
-                logits = self.parts[name](vectors.movedim(-1, 1))[:, :, 0, 0]
+                logits = at.of(self.parts[name](vectors.movedim(-1, 1)))
                 total = total + self.config.auxiliary * criterion(logits[valid], labels[valid])
         return total
 

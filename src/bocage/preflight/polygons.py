@@ -1,12 +1,10 @@
 """Checks of the reference polygons: labels, geometry, overlaps, and number of polygons per class."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 import shapely
-from numpy.typing import NDArray
 
 from bocage.errors import BocageError
 from bocage.grid import Grid
@@ -14,8 +12,10 @@ from bocage.legend import Legend
 from bocage.preflight.finding import Finding, Severity
 from bocage.samples import Reference, Split
 from bocage.samples.fixed import fixed_parts, is_tested
+from bocage.samples.ground import Ground
 from bocage.samples.purposive import check_untested, is_purposive, notes_on_purposive, purposive_of
-from bocage.samples.rasterise import Pixels, joined_pixels, rasterise
+from bocage.samples.rare import Counted
+from bocage.samples.rasterise import joined_pixels, rasterise
 from bocage.samples.reference import MOST, Reason, Rejection, labelled_features, usable_polygons
 from bocage.samples.split import FEWEST
 from bocage.words import Note
@@ -26,16 +26,6 @@ FEW = 5
 """Number of polygons of a class below which its accuracy is too uncertain."""
 REMEDIES = {"drop": "rare_dropped_remedy", "train": "rare_trained_remedy"}
 """Treatment of classes with few polygons → what the user should do; "stop" is an error with a remedy of its own."""
-
-
-@dataclass(frozen=True)
-class Counted:
-    """The labelled pixels of a map, and those of polygons that can be tested."""
-
-    pixels: Pixels
-    testable: Pixels
-    tested: NDArray[np.bool_] | None
-    """Whether each of the latter is in a fixed test part, (N,); None if the parts are not fixed."""
 
 
 def check_polygons(
@@ -67,21 +57,19 @@ def check_polygons(
     findings += [
         Finding.of("note", "reference", note, "do_nothing") for note in notes_on_purposive(purposive, reference)
     ]
-    tested, alone = is_tested(pixels, parts.tested), is_purposive(pixels.polygon, purposive)
-    counted = pixels if alone is None or tested is not None or not split.tests else pixels.take(np.flatnonzero(~alone))
-    return findings, Counted(pixels, counted, tested)
+    return findings, Counted(pixels, is_tested(pixels, parts.tested), is_purposive(pixels.polygon, purposive))
 
 
-def at_all_sites(sites: Sequence[Counted]) -> Counted:
-    """Return the labelled pixels of several sites, with polygon numbers of their own for each."""
+def at_all_sites(sites: Sequence[Counted], grids: Sequence[Grid], split: Split) -> Counted:
+    """Return the labelled pixels of several sites on their grids, with polygon numbers of their own for each.
 
-    def joined(parts: list[Pixels]) -> Pixels:
-        count = np.cumsum([0, *(int(part.polygon.max(initial=-1)) + 1 for part in parts)])
-        return joined_pixels(
-            [replace(p, polygon=p.polygon + np.int32(k)) for p, k in zip(parts, count[:-1], strict=True)]
-        )
-
-    return Counted(joined([one.pixels for one in sites]), joined([one.testable for one in sites]), None)
+    Polygons of several sites at one place are one sampling unit, unless one site is left out at a time.
+    """
+    parts = [one.pixels for one in sites]
+    whole = joined_pixels(parts)
+    alone = [np.zeros(len(one.pixels), bool) if one.purposive is None else one.purposive for one in sites]
+    ground = None if split.site else Ground.of(parts, grids).units(whole.polygon)
+    return Counted(whole, purposive=np.concatenate(alone), ground=ground)
 
 
 def in_one_row(rejections: list[Rejection]) -> list[Rejection]:
@@ -140,22 +128,30 @@ def _pairs(first: Any, second: Any, differ: Any, real: Any) -> Iterator[tuple[in
 
 
 def check_classes(counted: Counted, legend: Legend, split: Split) -> Iterator[Finding]:
-    """Yield findings on classes with too few polygons for the split."""
-    pixels, tested = counted.testable, counted.tested
+    """Yield findings on classes with too few sampling units for the split."""
+    counted, size = counted.drawn(split), len(legend.classes)
+    fixed = counted.tested is not None
+    units, polygons = counted.units(split, size).tolist(), counted.polygons(size).tolist()
+    training, test = (part.tolist() for part in counted.parts(split, size)) if fixed else (units, units)
     for k, name in enumerate(legend.names):
-        of_class, where = pixels.label == k, Note.of("class_place", name=name)
-        polygons = len(np.unique(pixels.polygon[of_class]))
-        training, test = polygons, FEWEST
-        if tested is not None:
-            training, test = (len(np.unique(pixels.polygon[of_class & some])) for some in (~tested, tested))
-        severity: Severity = "error" if split.rare == "stop" or (split.rare == "train" and not training) else "warning"
-        if tested is not None and not (training and test):
-            yield Finding.of(severity, where, Note.of("one_part_only", n=training, test=test))
-        elif not polygons and not split.tests:
+        where, n = Note.of("class_place", name=name), units[k]
+        stops = split.rare == "stop" or (split.rare == "train" and not training[k])
+        severity: Severity = "error" if stops else "warning"
+        if fixed and not (training[k] and test[k]):
+            yield Finding.of(severity, where, Note.of("one_part_only", n=training[k], test=test[k]))
+        elif not n and not split.tests:
             yield Finding.of(severity, where, Note.of("no_polygons"))
-        elif tested is None and split.tests and polygons < FEWEST:
-            note = Note.of("too_few_polygons", n=polygons, pixels=int(of_class.sum()), fewest=FEWEST)
-            remedy = [] if severity == "error" else [REMEDIES[split.rare]]
-            yield Finding.of(severity, where, note, *remedy)
-        elif split.tests and polygons < FEW:
-            yield Finding.of("warning", where, Note.of("few_polygons", n=polygons))
+        elif not fixed and split.tests and n < FEWEST:
+            pixels = int((counted.pixels.label == k).sum())
+            note = _counting("too_few", n, polygons[k], pixels=pixels, fewest=FEWEST)
+            remedy = "too_few_polygons_remedy" if stops else REMEDIES[split.rare]
+            yield Finding.of(severity, where, note, remedy)
+        elif split.tests and n < FEW:
+            yield Finding.of("warning", where, _counting("few", n, polygons[k]), "few_polygons_remedy")
+
+
+def _counting(code: str, units: int, polygons: int, **values: Any) -> Note:
+    """Return the note on the polygons of a class, or on its places if several polygons are at one place."""
+    if units == polygons:
+        return Note.of(f"{code}_polygons", n=units, **values)
+    return Note.of(f"{code}_places", n=units, polygons=polygons, **values)

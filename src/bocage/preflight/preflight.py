@@ -5,8 +5,8 @@ from dataclasses import dataclass, field
 from bocage.grid import Grid
 from bocage.preflight.dates import Clearness
 from bocage.preflight.finding import Finding
-from bocage.preflight.polygons import Counted
 from bocage.samples import Pixels
+from bocage.samples.rare import Counted
 from bocage.scene import Scene
 from bocage.sources import Readable
 

@@ -1,6 +1,7 @@
 """Checks between the sections of a recipe: names of sources, regions, sites and levels that one section takes from another."""
 
 from collections.abc import Mapping as AnyMapping
+from collections.abc import Sequence
 from typing import Any
 
 from bocage.disk import safe_name
@@ -8,12 +9,12 @@ from bocage.errors import BocageError, LegendError
 from bocage.evaluation import METRICS
 from bocage.legend import Legend
 from bocage.mapping import WRITERS
-from bocage.recipe.nouns import GridChoice, Site, SourceChoice
+from bocage.recipe.nouns import Contender, GridChoice, Site, SourceChoice
 from bocage.recipe.reading import Reading
 from bocage.scene import INDICES
 from bocage.shelf import Shelf, did_you_mean
 from bocage.sources import history, objects
-from bocage.training import Choice
+from bocage.training import Choice, why_not_windows
 
 INSTEAD = {"map.region": "; give each site its region", "map.precision": '; remove it, or set "float32"'}
 """Setting that is not available for several sites → what to do."""
@@ -59,6 +60,26 @@ def check_sets(reading: Reading, parts: dict[str, Any], choice: Choice) -> None:
     elif choice.config is not None and not all(member.training.stops_early for member in choice.members):
         why = "a model with members of a fixed schedule holds out no polygons"
         reading.add("map.sets", f'{why}; set training.keep = "validation" for each member, or remove it')
+
+
+def check_windows(reading: Reading, choice: Choice, contenders: Sequence[Contender], sites: Sequence[Site]) -> None:
+    """Check that models and recipe suit a training on windows."""
+    compared = ((f"compare.{i}.training.window", one.choice) for i, one in enumerate(contenders))
+    named = [("training.window", choice), *compared]
+    for key, one in named:
+        if one.config is None or one.training is None:
+            continue
+        try:
+            why = why_not_windows(one)
+        except BocageError as error:  # a member that is no model
+            reading.add(key.replace("training.window", "model.members"), str(error))
+            continue
+        if why:
+            reading.add(key, why)
+        elif one.training.window and sites:
+            reading.add(
+                key, "a training on windows is not available with [[site]]; use a model of single pixels or patches"
+            )
 
 
 def check_grid(reading: Reading, grid: GridChoice | None, sources: dict[str, SourceChoice], key: str) -> None:

@@ -2,7 +2,6 @@
 
 import json
 import os
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import date
 from pathlib import Path
@@ -33,8 +32,10 @@ rare = "{rare}"{rare_why}
 # [report]
 # language = "fr"
 """
-GRID = """\
+GRID_HINT = """\
 # Grid of the map: the grid of a source, or crs = "EPSG:...", resolution and bounds.
+"""
+GRID = """\
 [{before}grid]
 like = "{like}"{like_why}
 """
@@ -46,9 +47,12 @@ name = "{name}"
 BLOCK = """\
 # unit = "block"               # draw square blocks instead of polygons, to separate training from nearby test fields
 """
+REFERENCE_HINTS = {
+    "polygons": "# Reference polygons: a vector file in any CRS, or the address of a PostGIS database.\n",
+    "samples": "# Reference labels of the samples.\n",
+}
 REFERENCE = """\
-# Reference {what}.
-[reference]
+[{before}reference]
 path = {path}
 label = "{label}"
 """
@@ -82,19 +86,21 @@ class DraftSource:
     comments: tuple[str, ...]
     settings: tuple[str, ...]
     """Lines of the table, after its name."""
-    tables: tuple[str, ...] = ()
-    """Lines of its subtables, with their headers."""
+    table: str = ""
+    """Name of its subtable, such as ``bands``; empty: none."""
+    entries: tuple[str, ...] = ()
+    """Lines of the subtable."""
     fill: DraftFill | None = None
     """Gap filling for models that compare the same dates."""
 
     def text(self, filled: bool, before: str = "") -> str:
-        """Return the section; with `filled`, its series is interpolated to regular dates. `before` is put before its name."""
+        """Return the section; with `filled`, its series is interpolated to regular dates. Its name follows `before`."""
         filling = []
         if self.fill:
             filling = [self.fill.line] if filled else [f"# {self.fill.line}  # interpolation to regular dates"]
-        tables = [line.replace("[sources.", f"[{before}sources.", 1) for line in self.tables]
         head = [*(f"# {c}" for c in self.comments), f"[{before}sources.{self.name}]"]
-        return "\n".join([*head, *self.settings, *filling, *tables]) + "\n"
+        below = [f"[{before}sources.{self.name}.{self.table}]", *self.entries] if self.table else []
+        return "\n".join([*head, *self.settings, *filling, *below]) + "\n"
 
 
 @dataclass(frozen=True)
@@ -116,6 +122,24 @@ class DraftClass:
 
 
 @dataclass(frozen=True)
+class DraftReference:
+    """Section of the reference."""
+
+    path: str
+    """Quoted path."""
+    label: str
+    layer: str = ""
+    more: tuple[str, ...] = ()
+    """Further lines."""
+
+    def text(self, before: str = "") -> str:
+        """Return the section, whose name follows `before`."""
+        text = REFERENCE.format(before=before, path=self.path, label=escaped(self.label))
+        layer = f'layer = "{escaped(self.layer)}"\n' if self.layer else ""
+        return text + layer + "".join(f"{line}\n" for line in self.more)
+
+
+@dataclass(frozen=True)
 class DraftSite:
     """A period of the labels: the sources with its dates, and the labels that hold for it."""
 
@@ -125,17 +149,16 @@ class DraftSite:
     like: str
     """Source whose grid the map uses."""
     sources: tuple[DraftSource, ...]
-    reference: str
-    """Section of the reference, as text."""
+    reference: DraftReference
 
     def text(self, filled: bool) -> str:
         """Return the table of the site; with `filled`, its series are interpolated to regular dates."""
         before = "site."
         parts = [
             SITE.format(about=_one_line(self.about), name=escaped(self.name)),
-            "".join(GRID.format(before=before, like=self.like, like_why="").splitlines(keepends=True)[1:]),
+            GRID.format(before=before, like=self.like, like_why=""),
             *(source.text(filled, before) for source in self.sources),
-            self.reference.replace("[reference]", "[site.reference]", 1),
+            self.reference.text(before),
         ]
         return "".join(parts)
 
@@ -147,8 +170,7 @@ class Draft:
     name: str
     like: str
     sources: tuple[DraftSource, ...]
-    reference: str
-    """Section of the reference, as text."""
+    reference: DraftReference
     classes: tuple[DraftClass, ...]
     like_why: str = ""
     rare: tuple[str, ...] = ()
@@ -158,6 +180,8 @@ class Draft:
     remarks: tuple[str, ...] = field(default=())
     kind: str = "polygons"
     """What the reference contains: polygons, or samples of a table."""
+    unit: str = "polygons"
+    """What the split counts, in words."""
     sites: tuple[DraftSite, ...] = ()
     """Periods, in place of grid, sources and reference."""
 
@@ -165,17 +189,19 @@ class Draft:
         """Return grid, sources and reference, or the sites."""
         if self.sites:
             return "\n".join(site.text(filled) for site in self.sites)
-        grid = GRID.format(before="", like=self.like, like_why=f"  # {self.like_why}" if self.like_why else "")
-        return "\n".join([grid, *(source.text(filled) for source in self.sources), self.reference])
+        why = f"  # {self.like_why}" if self.like_why else ""
+        grid = GRID_HINT + GRID.format(before="", like=self.like, like_why=why)
+        reference = REFERENCE_HINTS[self.kind] + self.reference.text() + POLYGON_HINTS * (self.kind == "polygons")
+        return "\n".join([grid, *(source.text(filled) for source in self.sources), reference])
 
     def text(self, model: str, suffix: str = "", filled: bool = False) -> str:
         """Return the recipe with the sections `model`; `suffix` is appended to its name."""
         if self.rare:
             shown = ", ".join(self.rare[:8]) + ", …" * (len(self.rare) > 8)
-            hint = f'excludes classes with fewer than 3 {self.kind}; "train" maps them without a test'
+            hint = f'excludes classes with fewer than 3 {self.unit}; "train" maps them without a test'
             rare_why = _one_line(f"                  # {hint}: {shown}")
         else:
-            hint = f'"drop" excludes classes with fewer than 3 {self.kind}, "train" maps them without a test'
+            hint = f'"drop" excludes classes with fewer than 3 {self.unit}, "train" maps them without a test'
             rare_why = f"                  # {hint}"
         colors = colors_of([one.name for one in self.classes]) or [""] * len(self.classes)
         return TEMPLATE.format(
@@ -190,22 +216,6 @@ class Draft:
             block=BLOCK if self.kind == "polygons" else "",
             model=model,
         )
-
-
-def reference_text(
-    path: str, label: str, layer: str = "", more: Sequence[str] = (), polygons: bool = True, hints: bool = True
-) -> str:
-    """Return the section of the reference; `path` is quoted already, and `more` are further lines. `hints` adds comments."""
-    what = (
-        "polygons: a vector file in any CRS, or the address of a PostGIS database"
-        if polygons
-        else "labels of the samples"
-    )
-    text = REFERENCE.format(what=what, path=path, label=escaped(label))
-    text = text if hints else text.partition("\n")[2]
-    text += f'layer = "{escaped(layer)}"\n' if layer else ""
-    text += "".join(f"{line}\n" for line in more)
-    return text + (POLYGON_HINTS if polygons and hints else "")
 
 
 def quoted(path: object, out: Path) -> str:

@@ -31,6 +31,7 @@ from bocage.recipe.checks import (
     check_sections,
     check_sets,
     check_sites_of,
+    check_windows,
 )
 from bocage.recipe.nouns import Contender, GridChoice, LegendChoice, Plugins, Recipe, Repetition, Site, SourceChoice
 from bocage.recipe.overrides import Override, attributed, effective_text, overridden
@@ -158,6 +159,7 @@ def parse(table: AnyMapping[str, Any], folder: Path, source: object = "the recip
     parts = {key: _plain_section(reading, raw, key) for key in SECTIONS if key not in elsewhere}
     check_sections(reading, parts, sources)
     check_sets(reading, parts, choice)
+    check_windows(reading, choice, contenders, sites)
     for one in [choice, *(contender.choice for contender in contenders)]:
         for declared in [sources, *(site.sources for site in sites)]:
             check_regions(reading, one, declared)

@@ -165,15 +165,17 @@ def _series(key: str, series: Series, out: Path) -> Candidate:
         lines += [f"path = {quoted(series.path, out)}", f"bands = [{_listed(series.bands)}]  # {NAMES}"]
     if series.dates:
         lines.append(f"dates = {quoted(series.dates, out)}  # one date for each band, in their order")
-    tables = [f"{variable} = {quoted(path, out)}" for variable, path in series.variables.items()]
-    tables = [f"[sources.{key}.variables]", *tables] if tables else []
-    return _described(key, (lines, tables), series, source, out)
+    draft = DraftSource(
+        key, (), tuple(lines), "variables" if series.variables else "",
+        tuple(f"{variable} = {quoted(path, out)}" for variable, path in series.variables.items()),
+    )  # fmt: skip
+    return _described(draft, series, source, out)
 
 
 def _image(key: str, image: Image, out: Path) -> Candidate:
     source = _opened(key, "image", {"path": Path(image.path), "bands": image.bands} | _quality(image))
     lines = ['sensor = "image"', f"path = {quoted(image.path, out)}", f"bands = [{_listed(image.bands)}]  # {NAMES}"]
-    return _described(key, (lines, []), image, source, out)
+    return _described(DraftSource(key, (), tuple(lines)), image, source, out)
 
 
 def _quality(found: Series | Image) -> dict[str, Any]:
@@ -208,17 +210,9 @@ def _listed(names: Sequence[str]) -> str:
     return ", ".join(f'"{name}"' for name in names)
 
 
-def _described(
-    key: str, written: tuple[list[str], list[str]], found: Series | Image, source: Readable, out: Path
-) -> Candidate:
-    """Complete the section of rasters with the quality layer, the unit and the indices.
-
-    Parameters
-    ----------
-    written
-        Lines of the table so far, and those of its subtables.
-    """
-    lines, tables = written
+def _described(draft: DraftSource, found: Series | Image, source: Readable, out: Path) -> Candidate:
+    """Complete the section of rasters with the quality layer, the unit and the indices."""
+    key, lines = draft.name, list(draft.settings)
     assert isinstance(source, Source)
     remarks, unknown = [], False
     if found.quality:
@@ -243,7 +237,7 @@ def _described(
     if {"red", "nir"} <= set(source.bands) and "ndvi" not in source.bands:
         lines.append('indices = ["ndvi"]')
     what = f"{found.info.grid}, {found.info.dtype}" if isinstance(found, Image) else f"Time series of {_span(source)}"
-    draft = DraftSource(key, (f"{what}.",), tuple(lines), tuple(tables), _fill(source))
+    draft = replace(draft, comments=(f"{what}.",), settings=tuple(lines), fill=_fill(source))
     return Candidate(draft, source, tuple(remarks), unknown=unknown)
 
 
@@ -313,7 +307,7 @@ def _table(name: str, key: str, layout: Layout, out: Path) -> Candidate:
     lines += _unit_lines(unit, False)
     if {"red", "nir"} <= set(source.bands) and "ndvi" not in source.bands:
         lines.append('indices = ["ndvi"]')
-    tables = [f"[sources.{name}.bands]", *(f'{band} = "{column}"' for band, column in layout.bands[key].items())]
+    entries = tuple(f'{band} = "{column}"' for band, column in layout.bands[key].items())
     remarks = [f"source '{name}': check {unit.doubt} ({unit.why})"] if unit.doubt else []
     fill = _fill(source)
     if not fill and len(source.times) > 1:
@@ -322,7 +316,7 @@ def _table(name: str, key: str, layout: Layout, out: Path) -> Candidate:
             "patchwork days of the year"
         )
     comment = f"Table of {len(source.ids)} samples, {_span(source)}."
-    draft = DraftSource(name, (comment,), tuple(lines), tuple(tables), fill)
+    draft = DraftSource(name, (comment,), tuple(lines), "bands", entries, fill)
     return Candidate(draft, source, tuple(remarks), layout.field)
 
 

@@ -55,7 +55,7 @@ def _picture(name: str, source: Readable, grid: Grid, seen: Preflight) -> dict[s
     axes = figure.add_axes((0, 0, 1, 1))
     axes.imshow(shown, interpolation="nearest")
     axes.set_axis_off()
-    if seen.pixels is not None and seen.grid is not None:
+    if seen.pixels is not None and seen.grid is not None and source.ids is None:
         _outline(axes, seen.pixels, seen.grid.shape, grid)
     dates = len(source.times)
     text = ", ".join(bands)

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from bocage.run.left_out import missed_at_sites
     from bocage.run.lock import COMPARING, held
     from bocage.run.objects import segment_first, segment_objects
-    from bocage.run.opened import open_scene, placed
+    from bocage.run.opened import open_chosen, open_scene, placed
     from bocage.run.opening import claim, open_run, prepared
     from bocage.run.regions import RegionChoice, map_region
     from bocage.run.sites import SitesRun, open_sites
@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 
 __all__ = [
     "COMPARING", "STAGES", "Inputs", "RegionChoice", "Run", "RunFolder", "SitesRun", "claim", "examine", "has_results", "held",
-    "map_region", "missed_at_sites", "open_run", "open_scene", "open_sites", "placed", "prepared", "segment_first",
-    "segment_objects", "settled",
+    "map_region", "missed_at_sites", "open_chosen", "open_run", "open_scene", "open_sites", "placed", "prepared",
+    "segment_first", "segment_objects", "settled",
 ]  # fmt: skip
 
 later(__name__)

@@ -29,6 +29,7 @@ from bocage.samples.make import Usable, assembled, check_any
 from bocage.scene import Scene
 from bocage.sources import RegionsSource
 from bocage.textfile import write_csv
+from bocage.training import check_single
 
 FORMAT = 1
 """Changed when the doubt of the same settings changes."""
@@ -44,6 +45,7 @@ def examine(recipe: Recipe, out: Path, progress: Progress = QUIET, overwrite: bo
     SamplesError
         The polygons cannot be used, or have fewer than two classes.
     """
+    check_single(recipe.choice, "doctor")
     layout, scene = RunLayout(out), open_scene(recipe, progress, out)
     inputs = Inputs.of(recipe, scene)
     folder = RunFolder.claim(layout, recipe, inputs, overwrite)

@@ -36,6 +36,8 @@ class Judged:
     """(P,) numbers of the polygons."""
     label: NDArray[np.int64]
     """(P,) position of the class of each polygon."""
+    place: NDArray[np.int64]
+    """(P,) number of the place of each polygon: polygons of several years can be at one place."""
     unit: NDArray[np.int64]
     """(N,) position of the polygon of each sample."""
     pixel: NDArray[np.float32]
@@ -51,7 +53,7 @@ class Judged:
 
     def doubt(self, region: NDArray[np.int64] | None = None) -> Doubt:
         """Return the doubt about each polygon; `region` (P,) numbers the regions."""
-        return doubt_of(self.probabilities, self.neighbours, self.label, region)
+        return doubt_of(self.probabilities, self.neighbours, self.label, region, self.place)
 
 
 def judge_of(choice: Choice, settings: Doubting, fitted: bool) -> Choice:
@@ -108,8 +110,8 @@ def judge(
     """
     folder.mkdir(parents=True, exist_ok=True)
     units, unit = np.unique(samples.polygon, return_inverse=True)
-    label = np.zeros(len(units), np.int64)
-    label[unit] = samples.label
+    label, place = np.zeros((2, len(units)), np.int64)
+    label[unit], place[unit] = samples.label, samples.chips.unit
     repeats = []
     for number in range(settings.repeats):
         of_repeat = _in_folds(samples, split_of(samples.split, settings, number, len(np.unique(samples.group))))
@@ -123,6 +125,7 @@ def judge(
     return Judged(
         units,
         label,
+        place,
         unit,
         np.mean([one.probabilities for one in repeats], 0),
         np.mean(means, 0),

@@ -9,6 +9,7 @@ from bocage.progress import QUIET, Progress
 from bocage.recipe import GridChoice, Recipe, SourceChoice
 from bocage.scene import Scene, make_scene
 from bocage.sources import SENSORS, Readable, objects, open_source, opening_order
+from bocage.sources.until import within
 
 
 def placed(recipe: Recipe, out: Path) -> Recipe:
@@ -40,12 +41,23 @@ def open_scene(recipe: Recipe, progress: Progress = QUIET, out: Path | None = No
     return scene_of(recipe.grid, recipe.sources, progress)
 
 
+def open_chosen(name: str, choice: SourceChoice, progress: Progress, others: Mapping[str, Readable]) -> Readable:
+    """Open a source of a recipe, with the dates of its `period` only; `others` are the sources that it may be derived from.
+
+    Raises
+    ------
+    SourceError
+        The source cannot be opened, or has no date in the period.
+    """
+    source = open_source(name, SENSORS.get(choice.sensor), choice.settings, progress, others)
+    return within(source, choice.preparation.period) if choice.preparation.period else source
+
+
 def scene_of(grid: GridChoice, choices: Mapping[str, SourceChoice], progress: Progress) -> Scene:
     """Open sources, and return the scene on the grid of the map."""
     opened: dict[str, Readable] = {}
-    sensors = {name: SENSORS.get(choice.sensor) for name, choice in choices.items()}
-    for name in opening_order(sensors):
-        opened[name] = open_source(name, sensors[name], choices[name].settings, progress, opened)
+    for name in opening_order({name: SENSORS.get(choice.sensor) for name, choice in choices.items()}):
+        opened[name] = open_chosen(name, choices[name], progress, opened)
     sources = {name: opened[name] for name in choices}
     scene = make_scene(grid.grid(sources), list(sources.values()), {n: c.preparation for n, c in choices.items()})
     shown = {note for source in sources.values() for note in source.notes}

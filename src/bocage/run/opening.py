@@ -11,17 +11,16 @@ from bocage.disk import digest
 from bocage.errors import Problem, RecipeError
 from bocage.layout import RunLayout
 from bocage.mapping import check_truth
-from bocage.models import Network
 from bocage.progress import QUIET, Progress
 from bocage.recipe import Recipe
 from bocage.run.folder import Inputs, RunFolder
 from bocage.run.opened import open_scene
 from bocage.run.stages import STAGES, Keys, Run, map_key
 from bocage.run.start import start_of
-from bocage.samples import Samples, make_samples
+from bocage.samples import Needs, Samples, make_samples
 from bocage.samples.cut import STORE
 from bocage.scene import Prepared, Scene, prepare_scene
-from bocage.training import check_device
+from bocage.training import check_device, needs_for
 
 
 @dataclass(frozen=True)
@@ -83,22 +82,20 @@ def open_run(
     check_device(recipe.choice.training)  # reports a missing device before files are read
     claimed = claim(recipe, RunLayout(out), progress, overwrite)
     scene, folder = claimed.scene, claimed.folder
-    network = recipe.choice.build(scene, recipe.legend)
+    needs = needs_for(recipe.choice, recipe.choice.build(scene, recipe.legend))
     start = start_of(recipe, folder, claimed.inputs, progress)
-    keys = _keys(recipe, network, claimed.inputs, start.fingerprint if start else "")
+    keys = _keys(recipe, needs, claimed.inputs, start.fingerprint if start else "")
     current = folder.is_current("samples", keys.samples)
     if not current:
         scene, _ = prepared(recipe, scene, folder, progress, scene_at)
-    samples = _samples(recipe, scene, network, folder, keys.samples, progress)
+    samples = _samples(recipe, scene, needs, folder, keys.samples, progress)
     _check_draw(recipe, samples)
     if current and _reads_scene(folder, keys, stages, samples.draws):
         scene, _ = prepared(recipe, scene, folder, progress, scene_at)
     return Run(recipe, scene, folder, samples, keys, progress, start)
 
 
-def _samples(
-    recipe: Recipe, scene: Scene, network: Network, folder: RunFolder, key: str, progress: Progress
-) -> Samples:
+def _samples(recipe: Recipe, scene: Scene, needs: Needs, folder: RunFolder, key: str, progress: Progress) -> Samples:
     """Cut the samples, or open the samples cut before with the same key."""
     current = folder.is_current("samples", key)
     if not current:
@@ -106,22 +103,22 @@ def _samples(
         folder.forget("samples")
         shutil.rmtree(folder.layout.cut, ignore_errors=True)
     with nullcontext() if current else folder.timed("samples", key):
-        samples = make_samples(scene, recipe.survey, network, folder.layout.cut, progress)
+        samples = make_samples(scene, recipe.survey, needs, folder.layout.cut, progress)
         samples.to_parquet(folder.layout.samples)
     for note in samples.notes if not current else ():  # said when they were cut; the report keeps them
         progress.say(note)
     return samples
 
 
-def _keys(recipe: Recipe, network: Network, inputs: Inputs, start: str) -> Keys:
+def _keys(recipe: Recipe, needs: Needs, inputs: Inputs, start: str) -> Keys:
     """Return, for every stage, the digest of its inputs and settings."""
     choice = recipe.choice
-    used = {name: recipe.sources[name] for name in network.footprints}
-    needs = (network.footprints, network.any_source)
+    used = {name: recipe.sources[name] for name in needs.footprints}
+    read = (needs.footprints, needs.any_source)
     # Weights change the estimates of areas in the report, and doubt the training: no sample.
     reference = replace(recipe.reference, weight="", doubtful="keep")
     parts = (recipe.split.field, *recipe.split.fixed) if recipe.split.field else ()  # other polygons are not cut
-    cut = digest(STORE, inputs.contents, recipe.grid, recipe.legend, used, reference, *needs, *parts)
+    cut = digest(STORE, inputs.contents, recipe.grid, recipe.legend, used, reference, *read, *parts)
     plain = choice.with_training(pretrained=None)  # `start` is the digest of the pretrained weights; the path is not
     doubt = (doubtful, recipe.doctor) if (doubtful := recipe.reference.doubtful) != "keep" else ()
     train = digest(cut, recipe.split, choice.name, choice.config, plain.training, start, *plain.trainings, *doubt)

@@ -274,6 +274,9 @@ class Run:
         test = self.samples.draw(draw).test
         if not most or not len(test):
             return None
+        if self.samples.windows is not None:
+            self.progress.say("The importance of sources and dates is not measured for a training on windows.")
+            return None
 
         def measure() -> None:
             trained = Trained.load(split.model.path)

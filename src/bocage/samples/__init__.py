@@ -1,6 +1,6 @@
 """Polygons + Scene → Samples: rasterise polygons, record rejections, split and cut samples."""
 
-from bocage.samples.chips import Chips
+from bocage.samples.chips import AnyCut, Chips
 from bocage.samples.cut import Cut, Needs
 from bocage.samples.make import check_split, finest, labelled, make_samples, positions, samples_of, without_purposive
 from bocage.samples.rare import drop_rare
@@ -9,8 +9,10 @@ from bocage.samples.reference import Reference, Rejection
 from bocage.samples.samples import Labelled, Samples, Survey
 from bocage.samples.sites import SiteCuts
 from bocage.samples.split import Draw, Split
+from bocage.samples.windows import WindowNeeds, Windows, needs_of
 
 __all__ = [
-    "Chips", "Cut", "Draw", "Labelled", "Needs", "Pixels", "Reference", "Rejection", "Samples", "SiteCuts", "Split", "Survey",
-    "check_split", "drop_rare", "finest", "labelled", "make_samples", "positions", "samples_of", "without_purposive",
+    "AnyCut", "Chips", "Cut", "Draw", "Labelled", "Needs", "Pixels", "Reference", "Rejection", "Samples", "SiteCuts",
+    "Split", "Survey", "WindowNeeds", "Windows", "check_split", "drop_rare", "finest", "labelled", "make_samples",
+    "needs_of", "positions", "samples_of", "without_purposive",
 ]  # fmt: skip

@@ -9,13 +9,17 @@ from numpy.typing import NDArray
 
 from bocage.samples.cut import Cut
 from bocage.samples.sites import SiteCuts
+from bocage.samples.windows import WindowPixels, Windows
+
+AnyCut = Cut | SiteCuts | WindowPixels
+"""Footprints of the samples in one source."""
 
 
 @dataclass(frozen=True)
 class Chips:
     """Footprints, labels and polygon numbers of N samples."""
 
-    cuts: Mapping[str, Cut | SiteCuts]
+    cuts: Mapping[str, AnyCut]
     """Source → its footprints, stored in files."""
     label: NDArray[Any]
     """(N,) position of the class in the legend; −1 for an unlabelled pixel."""
@@ -27,6 +31,8 @@ class Chips:
     """(N,) probability with which a training sample takes part in an epoch, or in the fit of a model; None: all take part."""
     ground: NDArray[Any] | None = None
     """(N,) number of the sampling unit where polygons of several sites are at one place; None: each polygon is a unit."""
+    windows: Windows | None = None
+    """Windows that contain the samples, for a training on windows; None: the network classifies single footprints."""
 
     @property
     def unit(self) -> NDArray[Any]:
@@ -44,6 +50,10 @@ class Chips:
             own = np.flatnonzero(label == value)
             part[own[np.argmax(self.trust[members[own]])]] = True
         return members[part]
+
+    def items(self, members: NDArray[np.int64]) -> int:
+        """Return the number of items of which the samples `members` make batches: themselves, or their windows."""
+        return len(members) if self.windows is None else self.windows.count(members)
 
     def __len__(self) -> int:
         return len(self.label)

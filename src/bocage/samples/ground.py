@@ -1,6 +1,7 @@
 """Samples of two years at one place: where the pixels and polygons of sites that share ground are, and which samples coincide."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
@@ -9,12 +10,50 @@ from pyproj import Transformer
 from pyproj.exceptions import ProjError
 
 from bocage.grid import Grid
+from bocage.samples.rasterise import Pixels
 
 APART = 1e8
 """Distance between the origins of sites that share no ground, in metres: their blocks, buffers and nearest neighbours do not
 meet."""
 SAME = 0.5
 """Smallest share of the pixels of the smaller of two polygons that lie in the other one, if both are the same sampling unit."""
+
+
+@dataclass(frozen=True)
+class Ground:
+    """Where the pixels of several sites are, one site after the other."""
+
+    position: NDArray[np.float64]
+    """(N, 2) row and column of each pixel, in pixels of the grid of its origin."""
+    origin: NDArray[np.int64]
+    """(N,) number of the site whose grid gives the position."""
+    site: NDArray[np.int64]
+    """(N,) number of the own site."""
+    place: NDArray[np.float64]
+    """(N, 2) metres north and east. Sites are far apart, except those that share ground."""
+    shared: bool
+    """Whether the maps of two sites overlap."""
+
+    @classmethod
+    def of(cls, parts: Sequence[Pixels], grids: Sequence[Grid]) -> "Ground":
+        """Return the places of the pixels of sites with these grids."""
+        first = origins(grids)
+        positions = [
+            positions_in(grids[first[k]], grid, part.row, part.column)
+            for k, (part, grid) in enumerate(zip(parts, grids, strict=True))
+        ]
+        position, site = np.concatenate(positions), np.repeat(np.arange(len(parts)), [len(part) for part in parts])
+        origin = np.array(first)[site]
+        metres = position * np.array([grid.metres for grid in grids])[origin] * (-1, 1)
+        place = metres + np.stack([np.zeros(len(origin)), APART * origin], 1)
+        return cls(position, origin, site, place, len(set(first)) < len(first))
+
+    def units(self, polygon: NDArray[np.int32]) -> NDArray[np.int32] | None:
+        """Return the number of the sampling unit of each pixel, (N,); None if no two sites share ground.
+
+        `polygon` (N,) is the number of the polygon, which is at one site only.
+        """
+        return shared_units(self.position, self.origin, self.site, polygon) if self.shared else None
 
 
 def origins(grids: Sequence[Grid]) -> list[int]:

@@ -10,10 +10,11 @@ import pandas as pd
 from bocage.disk import artefact
 from bocage.errors import SamplesError
 from bocage.legend import Legend
-from bocage.samples.ground import APART, origins, positions_in, shared_units, together
+from bocage.samples.cut import Cut
+from bocage.samples.ground import Ground, together
 from bocage.samples.make import Usable, assembled, changed, in_table, notes_on_classes
 from bocage.samples.rare import drop_rare
-from bocage.samples.rasterise import joined_pixels
+from bocage.samples.rasterise import firsts_of, joined_pixels
 from bocage.samples.reference import Rejection
 from bocage.samples.samples import Labelled, Samples, Survey
 from bocage.samples.sites import SiteCuts
@@ -42,15 +43,17 @@ def join_samples(sites: Mapping[str, Usable], legend: Legend, split: Split) -> S
     site = np.concatenate([np.full(len(u.found.pixels), k, np.int16) for k, u in enumerate(sites.values())])
     within = np.concatenate([np.arange(len(u.found.pixels)) for u in sites.values()])
     parts = [usable.found for usable in sites.values()]
-    found = _labelled(parts, _firsts(parts), split)
-    keep, legend, dropped = drop_rare(found.pixels, legend, split, purposive=found.trains_only)
+    found = _labelled(parts, firsts_of([part.pixels for part in parts]), split)
+    keep, legend, dropped = drop_rare(found.counted, legend, split)
     kept = np.flatnonzero(keep)
     assert found.place is not None
     found = found.take(kept)
     names = dict.fromkeys(name for usable in sites.values() for name in usable.cuts)
     cuts = {
         name: SiteCuts(
-            {k: u.cuts[name] for k, u in enumerate(sites.values()) if name in u.cuts}, site[kept], within[kept]
+            {k: cut for k, u in enumerate(sites.values()) if isinstance(cut := u.cuts.get(name), Cut)},
+            site[kept],
+            within[kept],
         )
         for name in names
     }
@@ -92,7 +95,7 @@ def reopened_sites(sites: Mapping[str, tuple[Scene, Survey]], path: Path) -> tup
         firsts[name] = int(own.polygon.iloc[0] - found.pixels.polygon[0]) if len(own) else 0
     survey = next(survey for _, survey in sites.values())
     joined = _labelled(parts, list(firsts.values()), survey.split)
-    same, legend, _ = drop_rare(joined.pixels, survey.legend, survey.split, purposive=joined.trains_only)
+    same, legend, _ = drop_rare(joined.counted, survey.legend, survey.split)
     if not same.all() or not np.array_equal(joined.pixels.polygon, table.polygon):
         raise changed(survey.reference, path)
     site = np.repeat(np.arange(len(parts), dtype=np.int16), [len(part.pixels) for part in parts])
@@ -108,39 +111,26 @@ def _at_sites(samples: Samples, names: tuple[str, ...]) -> Samples:
     return replace(named, fold=samples.site.astype(np.int32), folds=names)
 
 
-def _firsts(parts: list[Labelled]) -> list[int]:
-    """Return what each site adds to the numbers of its polygons, so that those of all are consecutive."""
-    counts = [int(found.pixels.polygon.max()) + 1 for found in parts]
-    return [sum(counts[:k]) for k in range(len(counts))]
-
-
 def _labelled(parts: list[Labelled], firsts: list[int], split: Split) -> Labelled:
     """Return the pixels of all sites, with their sampling units if sites share ground and the split is to respect it.
 
     Polygon numbers are those of a site plus its first. Places are far apart, except at sites that share ground.
     """
-    pixels, folds, places, purposive = [], [], [], []
+    folds, purposive = [], []
     grids = [found.grid for found in parts if found.grid is not None]
     if len(grids) < len(parts):
         raise SamplesError(
             "A recipe with several sites takes imagery, not tables of samples. Write a recipe for each table."
         )
-    first_sites = origins(grids)
-    for k, (found, first) in enumerate(zip(parts, firsts, strict=True)):
-        pixels.append(replace(found.pixels, polygon=found.pixels.polygon + np.int32(first)))
+    for found, first in zip(parts, firsts, strict=True):
         folds.append(found.folds.set_axis(found.folds.index + first) if len(found.folds) else found.folds)
         purposive.append(found.purposive.set_axis(found.purposive.index + first))
-        places.append(positions_in(grids[first_sites[k]], grids[k], found.pixels.row, found.pixels.column))
     fold = pd.concat([one for one in folds if len(one)]) if any(map(len, folds)) else pd.Series(dtype=str)
     alone = pd.concat([one for one in purposive if len(one)]) if any(map(len, purposive)) else pd.Series(dtype=bool)
-    whole, position = joined_pixels(pixels), np.concatenate(places)
-    site = np.repeat(np.arange(len(parts)), [len(part) for part in pixels])
-    origin = np.array(first_sites)[site]
-    pixel = np.array([grid.metres for grid in grids])[origin]
-    place = position * pixel * (-1, 1) + np.stack([np.zeros(len(origin)), APART * origin], 1)
-    shares = not split.site and len(set(first_sites)) < len(parts)
-    ground = shared_units(position, origin, site, whole.polygon) if shares else None
-    return Labelled(whole, (), (), fold, place, purposive=alone, ground=ground)
+    pixels = [found.pixels for found in parts]
+    whole, ground = joined_pixels(pixels, firsts), Ground.of(pixels, grids)
+    units = None if split.site else ground.units(whole.polygon)
+    return Labelled(whole, (), (), fold, ground.place, purposive=alone, ground=units)
 
 
 def _shared(samples: Samples) -> list[Note]:

@@ -14,16 +14,17 @@ from bocage.errors import SamplesError
 from bocage.grid import Grid
 from bocage.legend import Legend
 from bocage.progress import QUIET, Progress
+from bocage.samples.chips import AnyCut
 from bocage.samples.cut import Cut, Needs, Reach, cut, open_cut
 from bocage.samples.fixed import fixed_parts, is_tested
 from bocage.samples.points import folds_of, label_rows, weights_of
-from bocage.samples.purposive import check_untested, is_purposive, notes_on_purposive, purposive_of
-from bocage.samples.rare import drop_rare, reserved_classes
+from bocage.samples.purposive import check_untested, notes_on_purposive, purposive_of
+from bocage.samples.rare import Counted, drop_rare, reserved_classes
 from bocage.samples.rasterise import Pixels, rasterise
 from bocage.samples.reference import Reason, Reference, Rejection, read_polygons
 from bocage.samples.samples import Labelled, Samples, Survey
-from bocage.samples.sites import SiteCuts
 from bocage.samples.split import Split, Units, deal
+from bocage.samples.windows import WindowNeeds, WindowPixels, Windows, cut_windows
 from bocage.scene import Scene
 from bocage.words import Note
 
@@ -43,10 +44,9 @@ def make_samples(scene: Scene, survey: Survey, needs: Needs, folder: Path, progr
         The polygons cannot be used; the message states the correction.
     """
     usable = cut_usable(scene, survey, needs, folder, progress)
-    tested, alone = is_tested(usable.found.pixels, usable.found.tested), usable.found.trains_only
-    kept, legend, dropped = drop_rare(usable.found.pixels, survey.legend, survey.split, tested, alone)
+    kept, legend, dropped = drop_rare(usable.found.counted, survey.legend, survey.split)
     usable = usable.take(np.flatnonzero(kept))
-    samples = assembled(legend, survey.split, usable.found, usable.cuts)
+    samples = replace(assembled(legend, survey.split, usable.found, usable.cuts), windows=usable.windows)
     notes = (*usable.found.notes, *notes_on_classes(samples, dropped))
     return replace(samples, rejections=(*usable.found.rejections, *dropped), notes=notes)
 
@@ -63,8 +63,7 @@ def reopened(scene: Scene, survey: Survey, path: Path) -> Samples:
         table = pd.read_parquet(path, columns=["row", "column"])
     found = in_table(scene, survey, table)
     if found is not None:
-        tested = is_tested(found.pixels, found.tested)
-        same, legend, _ = drop_rare(found.pixels, survey.legend, survey.split, tested, found.trains_only)
+        same, legend, _ = drop_rare(found.counted, survey.legend, survey.split)
     if found is None or not same.all():
         raise changed(survey.reference, path)
     return assembled(legend, survey.split, found, {})
@@ -90,13 +89,14 @@ class Usable:
     """Labelled pixels with valid data, and their footprints."""
 
     found: Labelled
-    cuts: Mapping[str, Cut]
+    cuts: Mapping[str, Cut | WindowPixels]
+    windows: Windows | None = None
+    """Windows that contain the pixels, for a training on windows."""
 
     def take(self, members: NDArray[np.int64]) -> "Usable":
         """Return the pixels at the positions `members`."""
-        return Usable(
-            self.found.take(members), {name: replace(one, index=one.index[members]) for name, one in self.cuts.items()}
-        )
+        cuts = {name: replace(one, index=one.index[members]) for name, one in self.cuts.items()}
+        return Usable(self.found.take(members), cuts, self.windows and self.windows.take(members))
 
 
 def cut_usable(scene: Scene, survey: Survey, needs: Needs, folder: Path, progress: Progress = QUIET) -> Usable:
@@ -107,11 +107,10 @@ def cut_usable(scene: Scene, survey: Survey, needs: Needs, folder: Path, progres
     SamplesError
         A footprint is larger than an image, the polygons label no pixel, or all pixels are masked.
     """
-    _check_footprints(scene, needs.footprints)
     found = labelled(scene, survey)
     pixels = found.pixels
     check_any(pixels, survey.reference, scene.grid)
-    cuts, usable = open_cut(folder) if folder.exists() else cut(scene, pixels, needs, folder, progress)
+    cuts, windows, usable = _cut(scene, pixels, needs, folder, progress)
     if not usable.any():
         which = (" and " if needs.any_source else " or ").join(needs.footprints)
         raise SamplesError(
@@ -119,7 +118,18 @@ def cut_usable(scene: Scene, survey: Survey, needs: Needs, folder: Path, progres
             "and the list of clear values."
         )
     rejections = (*found.rejections, *_masked(pixels, usable, survey.legend))
-    return Usable(replace(found, rejections=rejections), cuts).take(np.flatnonzero(usable))
+    return Usable(replace(found, rejections=rejections), cuts, windows).take(np.flatnonzero(usable))
+
+
+def _cut(
+    scene: Scene, pixels: Pixels, needs: Needs, folder: Path, progress: Progress
+) -> tuple[Mapping[str, Cut | WindowPixels], Windows | None, NDArray[np.bool_]]:
+    """Cut footprints or windows, or open those in `folder`; return them, and which pixels are usable."""
+    if isinstance(needs, WindowNeeds):
+        return cut_windows(scene, pixels, needs, folder, progress)
+    _check_footprints(scene, needs.footprints)
+    cuts, usable = open_cut(folder) if folder.exists() else cut(scene, pixels, needs, folder, progress)
+    return cuts, None, usable
 
 
 def notes_on_classes(samples: Samples, dropped: Sequence[Rejection]) -> list[Note]:
@@ -163,7 +173,7 @@ def check_any(pixels: Pixels, reference: Reference, grid: Grid) -> None:
         )
 
 
-def check_split(pixels: Pixels, scene: Scene, survey: Survey) -> Samples:
+def check_split(counted: Counted, scene: Scene, survey: Survey) -> Samples:
     """Check, before a training, that labelled pixels can be split as it will split them; return them without footprints.
 
     Raises
@@ -171,14 +181,10 @@ def check_split(pixels: Pixels, scene: Scene, survey: Survey) -> Samples:
     SamplesError
         Fewer than two classes have enough polygons, or the first draw cannot be made.
     """
-    check_any(pixels, survey.reference, scene.grid)
+    check_any(counted.pixels, survey.reference, scene.grid)
     split = replace(survey.split, rare="drop") if survey.split.rare == "stop" else survey.split
-    tested, alone = None, None
-    if split.field or survey.reference.purposive:
-        read = labelled(scene, survey)
-        tested, alone = is_tested(pixels, read.tested), is_purposive(pixels.polygon, read.purposive)
-    kept, legend, _ = drop_rare(pixels, survey.legend, split, tested, alone)
-    samples = samples_of(scene, replace(survey, legend=legend), pixels.take(np.flatnonzero(kept)), {})
+    kept, legend, _ = drop_rare(counted, survey.legend, split)
+    samples = samples_of(scene, replace(survey, legend=legend), counted.pixels.take(np.flatnonzero(kept)), {})
     samples.draw(0)
     return samples
 
@@ -203,12 +209,16 @@ def _check_footprints(scene: Scene, footprints: Mapping[str, Reach]) -> None:
 
 def samples_of(scene: Scene, survey: Survey, pixels: Pixels, cuts: Mapping[str, Cut]) -> Samples:
     """Return samples for labelled pixels and given footprints; ``bocage plan`` passes the footprints of other pixels."""
-    place = None if scene.ids is not None else _places(pixels, scene)
-    found = Labelled(pixels, (), (), pd.Series(dtype=str), place)
-    if survey.split.fold or survey.split.field or survey.reference.purposive:
+    found = Labelled(pixels, (), (), pd.Series(dtype=str), None)
+    if scene.ids is None:
+        found = replace(found, place=_places(pixels, scene))
+    if scene.ids is not None or survey.split.fold or survey.split.field or survey.reference.purposive:
         # The legend may lack dropped classes, whose labels are then unknown.
         read = labelled(scene, replace(survey, reference=replace(survey.reference, unknown="reject")))
         found = replace(found, folds=read.folds, tested=read.tested, purposive=read.purposive)
+        if scene.ids is not None:
+            rows = np.searchsorted(read.pixels.row, pixels.row)
+            found = replace(found, place=_taken(read.place, rows), ground=_taken(read.ground, rows))
     return assembled(survey.legend, survey.split, found, cuts)
 
 
@@ -216,7 +226,7 @@ def assembled(
     legend: Legend,
     split: Split,
     found: Labelled,
-    cuts: Mapping[str, Cut | SiteCuts],
+    cuts: Mapping[str, AnyCut],
     site: NDArray[np.int16] | None = None,
 ) -> Samples:
     """Return the samples of labelled pixels, with their blocks and folds; `site` is the number of their site."""
@@ -246,7 +256,7 @@ def assembled(
         names,
         found.place,
         weight,
-        reserved_classes(label, pixels.polygon, split, tested, alone),
+        reserved_classes(Counted(replace(pixels, label=label), tested, alone, found.ground), split),
         site,
         purposive=alone,
         ground=found.ground,

@@ -1,5 +1,6 @@
-"""Classes with too few polygons for the parts of a split, and coarser classes that can train."""
+"""Classes with too few sampling units for the parts of a split, and coarser classes that can train."""
 
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -11,22 +12,77 @@ from bocage.samples.rasterise import Pixels
 from bocage.samples.reference import Reason, Rejection
 from bocage.samples.split import FEWEST, Split
 
+ONE_PLACE = " Polygons at one place count once, because they are always in the same part of the split."
 
-def drop_rare(
-    pixels: Pixels,
-    legend: Legend,
-    split: Split,
-    tested: NDArray[np.bool_] | None = None,
-    purposive: NDArray[np.bool_] | None = None,
-) -> tuple[NDArray[np.bool_], Legend, list[Rejection]]:
-    """Check that every class has enough polygons for the parts of the split.
 
-    Parameters
-    ----------
-    tested : (N,)
-        Whether each pixel is in the fixed test part; None if the parts are not fixed.
-    purposive : (N,)
-        Whether each pixel is in a purposive polygon, which cannot be tested; None without one.
+@dataclass(frozen=True)
+class Counted:
+    """Labelled pixels, and what decides how many sampling units of each class a split can distribute.
+
+    A sampling unit is a polygon, or all polygons at one place, as in several years. Coarser classes, whose labels are negative,
+    are not counted.
+    """
+
+    pixels: Pixels
+    tested: NDArray[np.bool_] | None = None
+    """(N,) whether each pixel is in the fixed test part; None if the parts are not fixed."""
+    purposive: NDArray[np.bool_] | None = None
+    """(N,) whether each pixel is in a purposive polygon, which cannot be tested; None without one."""
+    ground: NDArray[np.int32] | None = None
+    """(N,) number of the sampling unit, where polygons at one place are one unit; None: each polygon is one."""
+
+    def take(self, index: NDArray[Any]) -> "Counted":
+        """Return the pixels at the positions `index`."""
+        more = (None if one is None else one[index] for one in (self.tested, self.purposive, self.ground))
+        return Counted(self.pixels.take(index), *more)
+
+    def drawn(self, split: Split) -> "Counted":
+        """Return the pixels whose polygons count for the parts of a split: purposive ones do not, where a test part is drawn."""
+        if self.purposive is None or self.tested is not None or not split.tests:
+            return self
+        return self.take(np.flatnonzero(~self.purposive))
+
+    def unit(self, split: Split) -> NDArray[Any]:
+        """Return the number of the sampling unit of each pixel, (N,); a split by single pixels keeps no place together."""
+        return self.pixels.polygon if self.ground is None or split.unit == "pixel" else self.ground
+
+    def units(self, split: Split, k: int) -> NDArray[np.int64]:
+        """Return the number of sampling units of each of `k` classes."""
+        return _per_class(self.pixels.label, self.unit(split), k)
+
+    def polygons(self, k: int) -> NDArray[np.int64]:
+        """Return the number of polygons of each of `k` classes."""
+        return _per_class(self.pixels.label, self.pixels.polygon, k)
+
+    def parts(self, split: Split, k: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """Return the number of sampling units of each of `k` classes in the training and in the test part that a field fixes.
+
+        A unit with a pixel in the test part does not train.
+        """
+        assert self.tested is not None
+        unit, label = self.unit(split), self.pixels.label
+        trains = ~np.isin(unit, unit[self.tested])
+        return _per_class(label[trains], unit[trains], k), _per_class(label[self.tested], unit[self.tested], k)
+
+    def rare(self, split: Split, k: int) -> NDArray[np.bool_]:
+        """Return whether each of `k` classes has too few sampling units to be trained and tested."""
+        if self.tested is None:
+            return self.units(split, k) < split.fewest
+        training, test = self.parts(split, k)
+        return np.asarray((training == 0) | (test == 0))
+
+    def shares(self, split: Split) -> bool:
+        """Return whether two polygons are one sampling unit."""
+        return len(np.unique(self.unit(split))) < len(np.unique(self.pixels.polygon))
+
+    def shown(self, split: Split, k: int) -> list[str]:
+        """Return the number of polygons of each of `k` classes as text, with the number of places if it is smaller."""
+        pairs = zip(self.units(split, k).tolist(), self.polygons(k).tolist(), strict=True)
+        return [str(n) if n == all_ else f"{all_} at {n} place{'s' * (n > 1)}" for n, all_ in pairs]
+
+
+def drop_rare(counted: Counted, legend: Legend, split: Split) -> tuple[NDArray[np.bool_], Legend, list[Rejection]]:
+    """Check that every class has enough sampling units for the parts of the split.
 
     Returns
     -------
@@ -37,17 +93,14 @@ def drop_rare(
     Raises
     ------
     SamplesError
-        A class has too few polygons and ``rare`` is "stop", a class has no training polygon and ``rare`` is "train", fewer than
-        two classes remain, or fewer than two classes can be tested.
+        A class has too few sampling units and ``rare`` is "stop", a class has no training polygon and ``rare`` is "train",
+        fewer than two classes remain, or fewer than two classes can be tested.
     """
-    k = len(legend.classes)
-    polygons = _polygons_of(pixels.label, pixels.polygon, k)
-    counted = _counted(pixels, split, tested, purposive)
-    rare = _rare(counted.label, counted.polygon, k, split, tested)
+    k, drawn = len(legend.classes), counted.drawn(split)
+    rare = drawn.rare(split, k)
     if split.rare == "stop" and rare.any():
-        why = " Purposive polygons do not count, because they are not tested." if len(counted) < len(pixels) else ""
-        raise SamplesError(_too_few(counted, legend, split, rare, tested) + why)
-    training = polygons if tested is None else _polygons_of(pixels.label[~tested], pixels.polygon[~tested], k)
+        raise SamplesError(_too_few(counted, legend, split, rare))
+    training = counted.polygons(k) if counted.tested is None else counted.parts(split, k)[0]
     if split.rare == "train" and not training.all():
         listed = ", ".join(f"'{legend.names[i]}'" for i in np.flatnonzero(training == 0))
         raise SamplesError(
@@ -55,28 +108,24 @@ def drop_rare(
         )
     out = rare if split.rare == "drop" else np.zeros(k, bool)
     if (~out).sum() < 2 or (split.tests and (~rare).sum() < 2):
-        wanted = "a training and a test polygon" if tested is not None else f"{split.fewest} usable polygons"
-        untested = ", or set [split] train = 1 and draws = 1 to make a map without a test" if split.tests else ""
-        raise SamplesError(
-            f"Fewer than two classes have {wanted}; a classification needs two. Add reference polygons{untested}."
-        )
-    reason: Reason = "rare" if tested is None else "one_part"
-    rejections = [
-        Rejection(reason, legend.names[i], int(polygons[i]), int((pixels.label == i).sum()), str(split.fewest))
+        raise SamplesError(_too_few_classes(drawn, split))
+    remaining = legend.without([legend.names[i] for i in np.flatnonzero(out)])
+    useful, more = _coarser(counted.pixels, remaining)
+    kept = np.isin(counted.pixels.label, [*np.flatnonzero(~out), *useful])
+    return kept, remaining, _dropped(counted, legend, split, out) + more
+
+
+def _dropped(counted: Counted, legend: Legend, split: Split, out: NDArray[np.bool_]) -> list[Rejection]:
+    """Return the rejections of the classes `out`, (K,)."""
+    polygons, fewest = counted.polygons(len(out)), str(split.fewest)
+    few, label = counted.drawn(split).polygons(len(out)) < split.fewest, counted.pixels.label
+    reasons: list[Reason] = [
+        "one_part" if counted.tested is not None else "rare" if one else "one_place" for one in few
+    ]
+    return [
+        Rejection(reasons[i], legend.names[i], int(polygons[i]), int((label == i).sum()), fewest)
         for i in np.flatnonzero(out)
     ]
-    remaining = legend.without([legend.names[i] for i in np.flatnonzero(out)])
-    useful, more = _coarser(pixels, remaining)
-    return np.isin(pixels.label, [*np.flatnonzero(~out), *useful]), remaining, rejections + more
-
-
-def _counted(
-    pixels: Pixels, split: Split, tested: NDArray[np.bool_] | None, purposive: NDArray[np.bool_] | None
-) -> Pixels:
-    """Return the pixels whose polygons count for the parts of a split: purposive ones do not, where a test part is drawn."""
-    if purposive is None or tested is not None or not split.tests:
-        return pixels
-    return pixels.take(np.flatnonzero(~purposive))
 
 
 def _coarser(pixels: Pixels, legend: Legend) -> tuple[list[int], list[Rejection]]:
@@ -92,62 +141,48 @@ def _coarser(pixels: Pixels, legend: Legend) -> tuple[list[int], list[Rejection]
     return useful, rejections
 
 
-def reserved_classes(
-    label: NDArray[Any],
-    polygon: NDArray[Any],
-    split: Split,
-    tested: NDArray[np.bool_] | None,
-    purposive: NDArray[np.bool_] | None = None,
-) -> tuple[int, ...]:
-    """Return the positions of the classes whose samples are used for training in every draw, as ``rare`` = "train" selects.
-
-    Parameters
-    ----------
-    label, polygon, tested, purposive : (N,)
-        Position of the class, number of the polygon, whether the sample is in the fixed test part (None without one), and whether
-        its polygon is purposive (None without one).
-    """
+def reserved_classes(counted: Counted, split: Split) -> tuple[int, ...]:
+    """Return the positions of the classes whose samples are used for training in every draw, as ``rare`` = "train" selects."""
     if split.rare != "train":
         return ()
-    k = int(label.max(initial=-1)) + 1
-    if tested is not None:
-        rare = _rare(label, polygon, k, split, tested)
-    else:
-        drawn = slice(None) if purposive is None else ~purposive
-        rare = _polygons_of(label[drawn], polygon[drawn], k) < FEWEST
-    return tuple(np.flatnonzero(rare).tolist())
+    k = int(counted.pixels.label.max(initial=-1)) + 1
+    if counted.tested is not None:
+        return tuple(np.flatnonzero(counted.rare(split, k)).tolist())
+    own = counted if counted.purposive is None else counted.take(np.flatnonzero(~counted.purposive))
+    return tuple(np.flatnonzero(own.units(split, k) < FEWEST).tolist())
 
 
-def _polygons_of(label: NDArray[Any], polygon: NDArray[Any], k: int) -> NDArray[np.int64]:
-    """Return the number of polygons of each of `k` classes; coarser classes have negative labels, and are not counted."""
-    pairs = np.unique(np.stack([label, polygon], 1)[label >= 0], axis=0)
+def _per_class(label: NDArray[Any], number: NDArray[Any], k: int) -> NDArray[np.int64]:
+    """Return how many different numbers each of `k` classes has; coarser classes have negative labels, and are not counted."""
+    pairs = np.unique(np.stack([label, number], 1)[label >= 0], axis=0)
     return np.bincount(pairs[:, 0].astype(np.int64), minlength=k)
 
 
-def _rare(
-    label: NDArray[Any], polygon: NDArray[Any], k: int, split: Split, tested: NDArray[np.bool_] | None
-) -> NDArray[np.bool_]:
-    """Return whether each of `k` classes has too few polygons to be trained and tested, (K,)."""
-    if tested is None:
-        return _polygons_of(label, polygon, k) < split.fewest
-    training, test = (_polygons_of(label[some], polygon[some], k) for some in (~tested, tested))
-    return np.asarray((training == 0) | (test == 0))
-
-
-def _too_few(
-    pixels: Pixels, legend: Legend, split: Split, rare: NDArray[np.bool_], tested: NDArray[np.bool_] | None
-) -> str:
+def _too_few(counted: Counted, legend: Legend, split: Split, rare: NDArray[np.bool_]) -> str:
     """Return the message about classes with too few polygons."""
-    k = len(rare)
+    drawn, classes, names = counted.drawn(split), np.flatnonzero(rare), legend.names
     remedy = (
         "Merge the class with another one in the legend (values = [...]), exclude it ([reference] ignore), or set [split] rare "
         '= "drop", or "train" to map it without a test.'
     )
-    if tested is None:
-        polygons = _polygons_of(pixels.label, pixels.polygon, k)
-        listed = ", ".join(f"'{legend.names[i]}' ({polygons[i]})" for i in np.flatnonzero(rare))
-        parts = "training, validation and test" if split.tests else "training"
-        return f"Too few polygons for {parts} (each class needs {split.fewest}): {listed}. {remedy}"
-    training, test = (_polygons_of(pixels.label[some], pixels.polygon[some], k) for some in (~tested, tested))
-    listed = ", ".join(f"'{legend.names[i]}' ({training[i]} and {test[i]})" for i in np.flatnonzero(rare))
-    return f"Classes without a training polygon or a test polygon in the field '{split.field}': {listed}. {remedy}"
+    if counted.tested is not None:
+        training, test = counted.parts(split, len(rare))
+        listed = ", ".join(f"'{names[i]}' ({training[i]} and {test[i]})" for i in classes)
+        why = ONE_PLACE if counted.shares(split) else ""
+        return f"Classes without a training polygon or a test polygon in the field '{split.field}': {listed}. {remedy}{why}"
+    shown = drawn.shown(split, len(rare))
+    listed = ", ".join(f"'{names[i]}' ({shown[i]})" for i in classes)
+    parts = "training, validation and test" if split.tests else "training"
+    why = ONE_PLACE if (drawn.units(split, len(rare)) < drawn.polygons(len(rare)))[classes].any() else ""
+    if len(drawn.pixels) < len(counted.pixels):
+        why += " Purposive polygons do not count, because they are not tested."
+    return f"Too few polygons for {parts} (each class needs {split.fewest}): {listed}. {remedy}{why}"
+
+
+def _too_few_classes(drawn: Counted, split: Split) -> str:
+    """Return the message about a legend of which fewer than two classes can be classified, or tested."""
+    wanted = "a training and a test polygon"
+    if drawn.tested is None:
+        wanted = f"{split.fewest} usable polygons" + " at different places" * drawn.shares(split)
+    untested = ", or set [split] train = 1 and draws = 1 to make a map without a test" if split.tests else ""
+    return f"Fewer than two classes have {wanted}; a classification needs two. Add reference polygons{untested}."

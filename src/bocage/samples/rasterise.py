@@ -37,13 +37,23 @@ class Pixels:
         return len(self.row)
 
 
-def joined_pixels(parts: Sequence[Pixels]) -> Pixels:
-    """Return the pixels of several parts, one after the other, with their numbers as they are."""
+def firsts_of(parts: Sequence[Pixels]) -> list[int]:
+    """Return what to add to the polygon numbers of each part, so that no number is in two parts."""
+    counts = [int(part.polygon.max(initial=-1)) + 1 for part in parts]
+    return [sum(counts[:k]) for k in range(len(counts))]
+
+
+def joined_pixels(parts: Sequence[Pixels], firsts: Sequence[int] | None = None) -> Pixels:
+    """Return the pixels of several parts, one after the other, with polygon numbers of their own for each.
+
+    Polygon numbers are those of a part plus its first, by default that of :func:`firsts_of`.
+    """
 
     def column(name: str) -> NDArray[Any]:
         return np.concatenate([getattr(part, name) for part in parts])
 
-    return Pixels(column("row"), column("column"), column("label"), column("polygon"))
+    added = np.repeat(np.array(firsts_of(parts) if firsts is None else firsts, np.int32), [len(part) for part in parts])
+    return Pixels(column("row"), column("column"), column("label"), column("polygon") + added)
 
 
 def rasterise(table: gpd.GeoDataFrame, grid: Grid, legend: Legend) -> tuple[Pixels, list[Rejection]]:

@@ -44,6 +44,7 @@ Reason = Literal[
     "masked",
     "no_series",
     "rare",
+    "one_place",
     "one_part",
     "other_part",
     "coarser",

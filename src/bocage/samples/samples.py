@@ -11,13 +11,14 @@ from numpy.typing import NDArray
 
 from bocage.grid import Grid
 from bocage.legend import Legend
-from bocage.samples.chips import Chips
-from bocage.samples.cut import Cut
+from bocage.samples.chips import AnyCut, Chips
+from bocage.samples.fixed import is_tested
 from bocage.samples.purposive import is_purposive
+from bocage.samples.rare import Counted
 from bocage.samples.rasterise import Pixels
 from bocage.samples.reference import Reference, Rejection
-from bocage.samples.sites import SiteCuts
 from bocage.samples.split import Draw, Split, Units, draw
+from bocage.samples.windows import Windows
 from bocage.words import Note
 
 
@@ -48,7 +49,7 @@ class Samples:
     """Polygons and pixels that were rejected."""
     notes: tuple[Note, ...]
     """Notes for the user."""
-    cuts: Mapping[str, Cut | SiteCuts]
+    cuts: Mapping[str, AnyCut]
     """Source → footprints of the samples."""
     split: Split
     """Settings of the split."""
@@ -74,6 +75,8 @@ class Samples:
     ground: NDArray[np.int32] | None = None
     """(N,) number of the sampling unit of every sample, where polygons of several years or sites at one place are one unit.
     None: each polygon is a unit."""
+    windows: Windows | None = None
+    """Windows that contain the samples, for a training on windows; None for a training on single footprints."""
 
     @property
     def draws(self) -> int:
@@ -101,7 +104,7 @@ class Samples:
     @property
     def chips(self) -> Chips:
         """Footprints, labels and polygon numbers of the samples."""
-        return Chips(self.cuts, self.label, self.polygon, self.site, self.trust, self.ground)
+        return Chips(self.cuts, self.label, self.polygon, self.site, self.trust, self.ground, self.windows)
 
     def pixels(self, members: NDArray[np.int64]) -> Pixels:
         """Return the samples `members` as labelled pixels of the map's grid."""
@@ -190,6 +193,11 @@ class Labelled:
     def trains_only(self) -> NDArray[np.bool_] | None:
         """Whether each pixel is in a purposive polygon, (N,); None without one."""
         return is_purposive(self.pixels.polygon, self.purposive)
+
+    @property
+    def counted(self) -> Counted:
+        """The pixels, and what decides how many sampling units of each class a split can distribute."""
+        return Counted(self.pixels, is_tested(self.pixels, self.tested), self.trains_only, self.ground)
 
     def take(self, members: NDArray[np.int64]) -> "Labelled":
         """Return the pixels at the positions `members`."""

@@ -62,9 +62,10 @@ class Split:
     """Field of the reference that fixes the training and the test part by the lists `train` and `test`. There is one draw;
     `draws` has no effect. Empty: random draws, `folds` or `fold`."""
     rare: Literal["stop", "drop", "train"] = "stop"
-    """Action for a class with fewer than 3 usable polygons: "stop" stops the run, "drop" drops the class and reports it, "train"
-    uses all its polygons for training in every draw: the class is mapped, but its accuracy is not measured. With `field`, a
-    class needs a training polygon and a test polygon instead of 3 polygons; without a test part, it needs one polygon."""
+    """Action for a class with fewer than 3 usable polygons, of which those at one place count once: "stop" stops the run, "drop"
+    drops the class and reports it, "train" uses all its polygons for training in every draw: the class is mapped, but its
+    accuracy is not measured. With `field`, a class needs a training polygon and a test polygon instead of 3 polygons; without a
+    test part, it needs one polygon."""
 
     @property
     def known_draws(self) -> int | None:

@@ -12,7 +12,6 @@ from bocage.scene.cube import Cube, Preparation, check_indices
 from bocage.scene.prepared import Prepared, Preparing, prepare
 from bocage.sources import HistorySource, Readable, check_overlap
 from bocage.sources.raster import resolution_in
-from bocage.sources.until import within
 from bocage.words import Note
 
 
@@ -48,8 +47,6 @@ def make_scene(grid: Grid, sources: Sequence[Readable], preparations: Mapping[st
     for source in sources:
         preparation = preparations.get(source.name, Preparation())
         check_overlap(source, grid)
-        if preparation.period:
-            source = within(source, preparation.period)  # noqa: PLW2901 - from here on, with these dates only
         source = source.over(grid)  # noqa: PLW2901 - from here on, without acquisitions outside the map
         notes += source.notes
         check_indices(source, preparation.indices)

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from bocage.errors import TrainingError
 from bocage.layout import SplitLayout
 from bocage.machine import versions
+from bocage.models import MODELS, card_for
 from bocage.progress import QUIET, Progress
 from bocage.ranges import SEED, SHARE, Range, check_ranges
 from bocage.samples import Chips
@@ -133,6 +134,11 @@ def check_adaptable(trained: Trained) -> None:
     TrainingError
         It is not, or not entirely, a network.
     """
+    if card_for(MODELS.get(trained.name), trained.config).windows:
+        raise TrainingError(
+            f"{trained.title} cannot be adapted: it is trained on windows with labels. Train it again with polygons of the new "
+            "scene, or adapt a model of single pixels or patches, such as patchwork."
+        )
     if trained.model.abilities.fitted:
         raise TrainingError(
             f"{trained.title} cannot be adapted: it is not, or not entirely, trained by epochs. Train it again with polygons of "

@@ -12,7 +12,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from bocage.models import Batch
+from bocage.models import Batch, Positions, SourceTensor, moved
 from bocage.samples import Chips
 from bocage.training.augmentation import NONE, Augmentation, augmented, cut_off
 from bocage.training.scaling import Normalisation
@@ -33,6 +33,19 @@ class Minibatch:
     """(B,) positions of the classes."""
     members: NDArray[np.int64]
     """(B,) positions of the samples."""
+    at: Positions | None = None
+    """Places of the B samples in the windows of `inputs`; None: `inputs` has one footprint for each sample."""
+    order: NDArray[np.int64] | None = None
+    """(B,) positions of the samples in the list from which batches of windows are made."""
+
+    def to(self, device: torch.device) -> "Minibatch":
+        """Return the minibatch with its tensors on another device."""
+        at = self.at and self.at.to(device)
+        return replace(self, inputs=moved(self.inputs, device), labels=self.labels.to(device), at=at)
+
+    def pick(self, logits: Tensor) -> Tensor:
+        """Return the logits (B, K) of the samples from those of the footprints or windows (…, K, Y, X)."""
+        return logits[:, :, 0, 0] if self.at is None else self.at.of(logits)
 
     def without(self, sources: Collection[str]) -> "Minibatch":
         """Return the minibatch with every date of `sources` masked."""
@@ -41,11 +54,21 @@ class Minibatch:
 
     def part(self, rank: int, world: int) -> "Minibatch":
         """Return the part of process `rank` of `world`; the whole minibatch if there are fewer than two samples for each."""
-        if world == 1 or len(self.labels) < 2 * world:
+        count = len(next(iter(self.inputs.values())).days)
+        if world == 1 or count < 2 * world:
             return self
         own = slice(rank, None, world)
         inputs = {name: tensor.take(own) for name, tensor in self.inputs.items()}
-        return Minibatch(inputs, self.labels[own], self.members[own])
+        if self.at is None:
+            return Minibatch(inputs, self.labels[own], self.members[own])
+        mine = (self.at.window - rank) % world == 0
+        at = Positions(self.at.window[mine] // world, self.at.row[mine], self.at.column[mine])
+        return Minibatch(inputs, self.labels[mine], self.members[mine.numpy()], at)
+
+
+def at_a_time(chips: Chips, samples: int) -> int:
+    """Return how many items of `chips` are classified together where `samples` footprints are: the same number of map pixels."""
+    return samples if chips.windows is None else max(1, samples // chips.windows.side**2)
 
 
 def make_batch(chips: Chips, members: NDArray[np.int64], normalisation: Normalisation) -> Batch:
@@ -71,8 +94,11 @@ def batches(
     """Yield batches of `size` samples from the samples `members`.
 
     With a `generator`, samples are shuffled and augmented. A last batch of one sample is then merged with the previous batch,
-    because batch normalisation needs two samples.
+    because batch normalisation needs two samples. Of a training on windows, `size` is the number of windows.
     """
+    if chips.windows is not None:
+        yield from _batches_of_windows(chips, members, normalisation, size, generator, augmentation)
+        return
     order = members if generator is None else shuffled(members, chips, generator)
     ends = list(range(size, len(order), size))
     if ends and generator is not None and len(order) - ends[-1] == 1:
@@ -84,6 +110,53 @@ def batches(
                 batch = cut_off(batch, dates_of(chips, chosen), augmentation, generator)
             batch = augmented(batch, augmentation, generator)
         yield Minibatch(batch, torch.from_numpy(chips.label[chosen].astype(np.int64)), chosen)
+
+
+NOTHING = -1
+"""Value of a pixel of a window that is none of the samples."""
+OWN = "samples"
+"""Key of the samples among the sources of a batch of windows, while it is augmented."""
+
+
+def _batches_of_windows(
+    chips: Chips,
+    members: NDArray[np.int64],
+    normalisation: Normalisation,
+    size: int,
+    generator: np.random.Generator | None,
+    augmentation: Augmentation,
+) -> Iterator[Minibatch]:
+    """Yield batches of `size` windows, with the samples `members` that are in them."""
+    windows = chips.windows
+    assert windows is not None
+    number = windows.number[members]
+    wanted = np.unique(number)
+    wanted = wanted if generator is None else generator.permutation(wanted)
+    for chosen in np.split(wanted, range(size, len(wanted), size)):
+        batch: Batch = {
+            name: normalisation.tensor(name, *cut.read(chosen), cut.days_of(chosen))
+            for name, cut in windows.cuts.items()
+        }
+        own = np.full((len(chosen), windows.side, windows.side), NOTHING, np.int64)
+        inside = np.flatnonzero(np.isin(number, chosen))
+        place = np.argsort(chosen)[np.searchsorted(np.sort(chosen), number[inside])]
+        own[place, windows.row[members[inside]], windows.column[members[inside]]] = inside
+        if generator is not None:
+            batch, own = _turned_together(batch, own, augmentation, generator)
+        at = np.nonzero(own != NOTHING)
+        order = own[at]
+        labels = torch.from_numpy(chips.label[members[order]].astype(np.int64))
+        yield Minibatch(batch, labels, members[order], Positions(*map(torch.from_numpy, at)), order)
+
+
+def _turned_together(
+    batch: Batch, own: NDArray[np.int64], augmentation: Augmentation, generator: np.random.Generator
+) -> tuple[Batch, NDArray[np.int64]]:
+    """Augment windows; the samples `own` (B, side, side) in them are rotated and reflected alike."""
+    places = torch.from_numpy(own)[:, None]
+    as_source = SourceTensor(places[:, :, None], torch.ones_like(places, dtype=torch.bool), torch.zeros(len(own), 1))
+    done = dict(augmented({**batch, OWN: as_source}, augmentation, generator))
+    return done, done.pop(OWN).values[:, 0, 0].numpy()
 
 
 def shuffled(

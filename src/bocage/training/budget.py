@@ -9,9 +9,9 @@ from bocage.ranges import ranges_of
 from bocage.training.settings import Training
 
 
-def steps_of(settings: Training, label: NDArray[np.integer]) -> int:
-    """Return the number of optimiser steps of an epoch on training samples with classes `label` (N,)."""
-    samples = len(label)
+def steps_of(settings: Training, label: NDArray[np.integer], items: int | None = None) -> int:
+    """Return the number of optimiser steps of an epoch on training samples with classes `label` (N,), in `items` windows."""
+    samples = len(label) if items is None else items
     if settings.samples_per_epoch:
         classes = len(np.unique(label))
         samples = classes * max(1, settings.samples_per_epoch // max(1, classes))
@@ -20,9 +20,12 @@ def steps_of(settings: Training, label: NDArray[np.integer]) -> int:
     return steps - 1 if steps > 1 and samples % settings.batch_size == 1 else steps
 
 
-def budgeted(settings: Training, label: NDArray[np.integer]) -> Training:
-    """Return the settings with the number of epochs, and the patience, that the limits of the optimiser steps give."""
-    (least, most), each = settings.steps, steps_of(settings, label)
+def budgeted(settings: Training, label: NDArray[np.integer], items: int | None = None) -> Training:
+    """Return the settings with the number of epochs, and the patience, that the limits of the optimiser steps give.
+
+    `items` is the number of windows of a training on windows.
+    """
+    (least, most), each = settings.steps, steps_of(settings, label, items)
     epochs = max(settings.epochs, -(-least // each))
     if most:
         epochs = min(epochs, max(1, most // each))

@@ -17,7 +17,7 @@ from torch import Tensor
 
 from bocage.layout import SplitLayout
 from bocage.machine import device_of
-from bocage.models import Batch, SourceTensor
+from bocage.models import MODELS, Batch, SourceTensor, card_for
 from bocage.progress import QUIET, Progress
 from bocage.samples import Chips, Draw, Pixels, Samples
 from bocage.samples.unlabelled import cut_valid, scatter
@@ -146,6 +146,8 @@ class Home:
 
     def _at(self, scene: Scene, site: str, seed: int) -> Certainty | None:
         trained, samples = self.trained.for_scene(scene), self.samples
+        if card_for(MODELS.get(trained.name), trained.config).windows:
+            return None  # the halo of single pixels is many times larger than the windows of the training
         if scene.ids is not None:
             return certainty_of(trained, samples.chips, self.draw.test, self.device)
         used = np.concatenate([self.draw.train, self.draw.validation])

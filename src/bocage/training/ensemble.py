@@ -7,7 +7,7 @@ import torch
 from bocage.legend import Legend
 from bocage.machine import versions
 from bocage.models import Ensemble, Footprint, regional
-from bocage.samples import Cut, SiteCuts
+from bocage.samples import AnyCut, Cut, SiteCuts
 from bocage.scene import Scene, Scenes
 from bocage.training.choice import Choice
 from bocage.training.records import Region, source_records
@@ -39,6 +39,7 @@ def combined(choice: Choice, scene: Scene | Scenes, legend: Legend, members: Seq
     )
 
 
-def part_of(cut: Cut | SiteCuts, have: Footprint, want: Footprint) -> Cut | SiteCuts:
+def part_of(cut: AnyCut, have: Footprint, want: Footprint) -> Cut | SiteCuts:
     """Return the pixels of the footprint `want` from samples cut with the footprint `have`, which contains it."""
+    assert isinstance(cut, Cut | SiteCuts), "members are trained on footprints, not on windows"
     return cut.within(have.before - want.before, want.size)

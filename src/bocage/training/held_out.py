@@ -18,10 +18,10 @@ from bocage.layout import ModelLayout
 from bocage.machine import device_of
 from bocage.models import Batch, Network
 from bocage.samples import Chips
-from bocage.training.batches import batches
+from bocage.training.batches import at_a_time, batches
 from bocage.training.calibration import Calibration, calibrate, mixtures
 from bocage.training.cutoffs import season_of
-from bocage.training.loop import logits_of
+from bocage.training.loop import answering, logits_of
 from bocage.training.settings import Training
 from bocage.training.sites import with_a_source
 from bocage.training.trained import Trained
@@ -53,7 +53,7 @@ class HeldOut:
             share = min(len(members), math.ceil(most * len(members) / total)) if most else len(members)
             chosen = generator.choice(members, share, replace=False)
             alone = _one_each(members[~np.isin(chips.polygon[members], chips.polygon[chosen])], chips, generator)
-            used.append((model.to(device).eval(), np.sort(np.concatenate([chosen, alone]))))
+            used.append((answering(model.to(device).eval(), chips), np.sort(np.concatenate([chosen, alone]))))
         return cls(trained, chips, used, device)
 
     def outputs(self, hidden: Collection[str] = ()) -> tuple[Tensor, Tensor, NDArray[Any]] | None:
@@ -61,7 +61,8 @@ class HeldOut:
         found = []
         for network, held in self.parts:
             members = with_a_source(held, self.chips, hidden)
-            made = (batch.without(hidden) for batch in batches(self.chips, members, self.trained.normalisation, SIZE))
+            size = at_a_time(self.chips, SIZE)
+            made = (batch.without(hidden) for batch in batches(self.chips, members, self.trained.normalisation, size))
             if len(members):
                 found.append((*logits_of(network, made, self.device), self.chips.polygon[members]))
         if not found:

@@ -207,6 +207,7 @@ def _train(fabric: Any, task: Task, progress: Progress) -> State:
     settings, state = task.settings, State()
     model, optimiser = fabric.setup(task.model, _optimiser(task.model, settings))
     model.mark_forward_method("loss")
+    model.mark_forward_method("loss_at")
     if settings.ema:
         state.average = {k: p.detach().clone() for k, p in task.model.named_parameters()}
     checkpoint.restore(task.where, task.identity, task.model, optimiser, state, progress)
@@ -256,7 +257,7 @@ class _Work:
             task.chips, members, task.normalisation, settings.batch_size, generator, _augmentation(task)
         )  # fmt: skip
         ready = Ahead(made)
-        steps = max(1, -(-len(members) // settings.batch_size))
+        steps = max(1, -(-task.chips.items(members) // settings.batch_size))
         self.model.train()
         total, n, started = 0.0, 0, time.monotonic()
         for step, batch in enumerate(ready):
@@ -280,8 +281,11 @@ class _Work:
         """Run one optimiser step; return the loss. `where` names epoch and batch in error messages."""
         settings = self.task.settings
         self.optimiser.zero_grad()
-        device = self.fabric.device
-        loss = self.model.loss(moved(batch.inputs, device), batch.labels.to(device), self.criterion)
+        here = batch.to(self.fabric.device)
+        if here.at is None:
+            loss = self.model.loss(here.inputs, here.labels, self.criterion)
+        else:
+            loss = self.model.loss_at(here.inputs, here.at, here.labels, self.criterion)
         value = float(loss.detach())
         if not math.isfinite(value):
             raise _diverged(self.task, batch, f"The training loss is {value} at {where}")
@@ -316,13 +320,13 @@ class _Work:
         task, n_classes = self.task, self.task.n_classes
         rank, world = self.fabric.global_rank, self.fabric.world_size
         size = 4 * task.settings.batch_size
-        network = _averaged(task.model, self.state.average).eval()
+        network = answering(_averaged(task.model, self.state.average).eval(), task.chips)
         matrix, total = torch.zeros(n_classes, n_classes), 0.0
         made = batches(task.chips, self.validation[rank::world], task.normalisation, size)
         for batch in Ahead(made):
             target = batch.labels
             with self.fabric.autocast():
-                logits = network(moved(batch.inputs, self.fabric.device))[:, :, 0, 0].float().cpu()
+                logits = batch.pick(network(moved(batch.inputs, self.fabric.device)).float().cpu())
             total += float(functional.cross_entropy(logits, target, reduction="sum"))
             pairs = torch.bincount(target * n_classes + logits.argmax(1), minlength=n_classes**2)
             matrix += pairs.reshape(n_classes, -1)
@@ -430,10 +434,19 @@ def _listed(polygons: NDArray[Any]) -> str:
 def logits_of(
     model: Callable[[Batch], Tensor], batched: Iterator[Minibatch], device: torch.device
 ) -> tuple[Tensor, Tensor]:
-    """Return logits (N, K) and labels (N,) of all samples, without gradients."""
-    logits, labels = [], []
+    """Return logits (N, K) and labels (N,) of all samples, without gradients; `model` is the network, or :func:`answering`."""
+    logits, labels, order = [], [], []
     with torch.inference_mode():
         for batch in Ahead(batched):
-            logits.append(model(moved(batch.inputs, device))[:, :, 0, 0].float().cpu())
+            logits.append(batch.pick(model(moved(batch.inputs, device)).float().cpu()))
             labels.append(batch.labels)
-    return torch.cat(logits), torch.cat(labels)
+            order += [] if batch.order is None else [batch.order]
+    if not order:
+        return torch.cat(logits), torch.cat(labels)
+    back = torch.from_numpy(np.argsort(np.concatenate(order)))  # windows mix the order of the samples
+    return torch.cat(logits)[back], torch.cat(labels)[back]
+
+
+def answering(network: Network, chips: Chips) -> Callable[[Batch], Tensor]:
+    """Return the function that gives the logits of batches of the samples: of their windows, or of single footprints."""
+    return network if chips.windows is None else network.dense

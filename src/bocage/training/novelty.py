@@ -1,10 +1,13 @@
 """Compute the training domain of a model and its reference distance."""
 
+from collections.abc import Mapping
+
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from bocage.models import Footprint
 from bocage.samples import Chips, Draw
 from bocage.training.batches import make_batch
 from bocage.training.domain import Domain, features_of
@@ -27,7 +30,7 @@ def domain_of(trained: Trained, chips: Chips, draw: Draw, seed: int) -> Domain:
     def features(members: NDArray[np.int64], most: int) -> tuple[Tensor, NDArray[np.int32]]:
         chosen = np.sort(generator.choice(members, most, replace=False)) if len(members) > most else members
         batch = make_batch(chips, chosen, trained.normalisation)
-        values = features_of(batch, trained.inputs, trained.footprints, (1, 1), trained.any_source)
+        values = features_of(batch, trained.inputs, _cut_with(trained, chips), (1, 1), trained.any_source)
         return values, chips.polygon[chosen]
 
     points, polygon = features(draw.train, MOST)
@@ -52,9 +55,16 @@ def novelty_of(trained: Trained, chips: Chips, members: NDArray[np.int64]) -> ND
     parts = [members[:0].astype(np.float32)]
     for start in range(0, len(members), CHECKED):
         batch = make_batch(chips, members[start : start + CHECKED], trained.normalisation)
-        features = features_of(batch, trained.inputs, trained.footprints, (1, 1), trained.any_source)
+        features = features_of(batch, trained.inputs, _cut_with(trained, chips), (1, 1), trained.any_source)
         parts.append(trained.domain.novelty(features).numpy())
     return np.concatenate(parts)
+
+
+def _cut_with(trained: Trained, chips: Chips) -> Mapping[str, Footprint]:
+    """Return the footprints of the samples: those of the network or, of a training on windows, the map pixels alone."""
+    if chips.windows is None:
+        return trained.footprints
+    return {name: Footprint(trained.inputs[name].ratio.finer) for name in trained.footprints}
 
 
 def _far(nearest: Tensor) -> Tensor:

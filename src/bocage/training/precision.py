@@ -12,8 +12,8 @@ from bocage.disk import artefact, checksums_of, write_checksums, write_json
 from bocage.layout import ModelLayout
 from bocage.machine import device_of
 from bocage.samples import Chips
-from bocage.training.batches import batches
-from bocage.training.loop import logits_of
+from bocage.training.batches import at_a_time, batches
+from bocage.training.loop import answering, logits_of
 from bocage.training.trained import Trained
 
 MOST = 2048
@@ -84,9 +84,9 @@ def check_bfloat16(trained: Trained, chips: Chips, members: NDArray[np.int64], d
     model = trained.model.to(place).eval()
     classes = {}
     for enabled in (False, True):
-        made = batches(chips, members, trained.normalisation, 128)
+        made = batches(chips, members, trained.normalisation, at_a_time(chips, 128))
         with torch.autocast(place.type, torch.bfloat16, enabled=enabled):
-            logits, labels = logits_of(model, made, place)
+            logits, labels = logits_of(answering(model, chips), made, place)
         classes[enabled] = logits.float().argmax(1)
     right = [float((classes[enabled] == labels).float().mean()) for enabled in (False, True)]
     return Reduced(len(members), right[0], right[1], float((classes[False] == classes[True]).float().mean()))

@@ -9,7 +9,7 @@ import torch
 from numpy.typing import NDArray
 
 from bocage.models import SourceTensor
-from bocage.samples import Cut, SiteCuts
+from bocage.samples import AnyCut
 
 Kind = Literal["mean-std", "min-max", "percentile"]
 IN_CACHE = 1 << 18
@@ -37,7 +37,7 @@ class Normalisation:
 
     @classmethod
     def of(
-        cls, cuts: Mapping[str, Cut | SiteCuts], members: NDArray[np.int64], kind: Kind = "mean-std", rows: int = 4096
+        cls, cuts: Mapping[str, AnyCut], members: NDArray[np.int64], kind: Kind = "mean-std", rows: int = 4096
     ) -> "Normalisation":
         """Compute the scaling from the samples `members`, `rows` samples at a time; the scale of a constant band is 1."""
         measure = {"mean-std": _mean_and_deviation, "min-max": _range, "percentile": _percentiles}[kind]
@@ -80,7 +80,7 @@ class Normalisation:
 Pair = tuple[NDArray[np.float64], NDArray[np.float64]]
 
 
-def _mean_and_deviation(cut: Cut | SiteCuts, members: NDArray[np.int64], rows: int) -> Pair:
+def _mean_and_deviation(cut: AnyCut, members: NDArray[np.int64], rows: int) -> Pair:
     """Return mean and standard deviation of each band, in double precision."""
     total, squares, n = np.zeros(cut.bands), np.zeros(cut.bands), 0.0
     for values, valid in _read(cut, members, rows):
@@ -92,7 +92,7 @@ def _mean_and_deviation(cut: Cut | SiteCuts, members: NDArray[np.int64], rows: i
     return mean, np.sqrt(np.maximum(squares / max(n, 1) - mean**2, 0))
 
 
-def _range(cut: Cut | SiteCuts, members: NDArray[np.int64], rows: int) -> Pair:
+def _range(cut: AnyCut, members: NDArray[np.int64], rows: int) -> Pair:
     """Return minimum and range (maximum minus minimum) of each band."""
     low, high = np.full(cut.bands, np.inf), np.full(cut.bands, -np.inf)
     for values, valid in _read(cut, members, rows):
@@ -103,7 +103,7 @@ def _range(cut: Cut | SiteCuts, members: NDArray[np.int64], rows: int) -> Pair:
     return np.where(known, low, 0.0), np.where(known, high, 1.0) - np.where(known, low, 0.0)
 
 
-def _percentiles(cut: Cut | SiteCuts, members: NDArray[np.int64], rows: int) -> Pair:
+def _percentiles(cut: AnyCut, members: NDArray[np.int64], rows: int) -> Pair:
     """Return the 2nd percentile, and the 98th minus the 2nd, of each band; of regularly chosen samples if there are many."""
     each = len(cut.days) * cut.size**2
     chosen = members[:: max(1, len(members) * each // LOOKED_AT)]
@@ -117,7 +117,7 @@ def _percentiles(cut: Cut | SiteCuts, members: NDArray[np.int64], rows: int) -> 
 
 
 def _read(
-    cut: Cut | SiteCuts, members: NDArray[np.int64], rows: int
+    cut: AnyCut, members: NDArray[np.int64], rows: int
 ) -> Iterator[tuple[NDArray[np.float32], NDArray[np.bool_]]]:
     for start in range(0, len(members), rows):
         values, valid = cut.read(members[start : start + rows])

@@ -24,7 +24,8 @@ class Training:
     patience: Annotated[int, Range(1, 1_000_000)] = 15
     """Number of epochs without a better validation score after which training stops, at least 1."""
     batch_size: Annotated[int, Range(1, 1_000_000)] = 64
-    """Number of samples per optimiser step, at least 1."""
+    """Number of samples, or of windows, per optimiser step, at least 1. The default number of windows is 1, and 4 for `unet` and
+    `utae`."""
     optimiser: Literal["adam", "adamw"] = "adam"
     """Adam (Kingma & Ba 2015), or AdamW with decoupled weight decay (Loshchilov & Hutter 2019)."""
     learning_rate: Annotated[float, Range(0, 10, above=True)] = 2e-4
@@ -39,6 +40,11 @@ class Training:
     """Maximum norm of the gradient (gradient clipping), at least 0; 0: no limit."""
     samples_per_epoch: Annotated[int, Range(0, 1e9)] = 0
     """Number of training samples drawn for each epoch, the same number for every class, at least 0; 0: every sample once."""
+    window: Annotated[int, Range(0, 4096)] = 0
+    """Side of the windows on which the network is trained, in map pixels, at least 0; 0: single footprints. A window of the map
+    with training samples is one item of a batch; the loss is that of all its training samples (a dense loss; pixels without a
+    label are left out). For references that are whole in places, such as a raster of labels, and for `unet` and `utae`, which
+    are always trained on windows."""
     sites: Literal["balanced", "as is"] = "balanced"
     """Training samples of a recipe with several sites: "balanced" uses the same number from every site in each epoch, a random
     part of the samples of a large site and repetitions of those of a small one; "as is" uses every sample once."""
@@ -94,6 +100,11 @@ class Training:
         least, most = self.steps
         if most and least > most:
             raise ValueError(f"'steps' must be a minimum and a maximum; found {least} and {most}")
+        for key in ("samples_per_epoch", "cutoff"):
+            if self.window and getattr(self, key):
+                raise ValueError(
+                    f"'window' trains on whole windows, for which '{key}' is not available: give one of them"
+                )
         if self.loss == "logit-adjusted" and self.samples_per_epoch:
             raise ValueError(
                 "'loss' = \"logit-adjusted\" corrects class frequencies, which 'samples_per_epoch' makes equal: give one of them"
@@ -117,7 +128,10 @@ def with_preset(model: str, said: dict[str, Any]) -> dict[str, Any]:
     if said.get("preset") != "published":
         # The limits of the steps belong to the default number of epochs. A number in the recipe is trained as it is.
         dropped = {"steps"} if "epochs" in said else set()
-        return {key: value for key, value in card.training.items() if key not in dropped} | said
+        # The default number of samples would be thousands of pixels each; a window has as many labels as a batch of samples.
+        single = {"batch_size": 1} if said.get("window") and not card.windows else {}
+        return {key: value for key, value in card.training.items() if key not in dropped} | single | said
     if card.published is None:
         raise ValueError(f"no published training is known for '{model}'; remove 'preset'")
-    return asdict(card.published) | {"augment": False} | said
+    window = {key: value for key, value in card.training.items() if key == "window"}
+    return asdict(card.published) | {"augment": False} | window | said

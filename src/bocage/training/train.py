@@ -21,14 +21,14 @@ from bocage.samples import Chips, Draw, Samples, Split
 from bocage.samples.split import deal
 from bocage.scene import Scene, Scenes
 from bocage.training.augmentation import Augmentation, cut_off
-from bocage.training.batches import batches, dates_of, make_batch
+from bocage.training.batches import at_a_time, batches, dates_of, make_batch
 from bocage.training.budget import budgeted, steps_of
 from bocage.training.certainty import Home
 from bocage.training.choice import Choice
 from bocage.training.curves import write_curves
 from bocage.training.ensemble import combined, part_of
 from bocage.training.held_out import calibrated
-from bocage.training.loop import Task, fit, logits_of, mean_f1, validation_of
+from bocage.training.loop import Task, answering, fit, logits_of, mean_f1, validation_of
 from bocage.training.novelty import domain_of
 from bocage.training.pretrain import Pretrained
 from bocage.training.records import Region, source_records
@@ -268,9 +268,10 @@ class Trainer:
     def _task(self, model: Network, draw: Draw, normalisation: Normalisation, number: int, where: SplitLayout) -> Task:
         """Return the training of a model on a draw, with the number of epochs that the limits of its steps give."""
         samples, name = self.samples, self.choice.name
-        settings = budgeted(self.choice.training, samples.label[draw.train])
+        chips = samples.chips
+        settings = budgeted(self.choice.training, samples.label[draw.train], chips.items(draw.train))
         return Task(
-            f"training {name}, draw {number + 1} of {samples.draws}", model, samples.chips, draw, len(samples.legend.classes),
+            f"training {name}, draw {number + 1} of {samples.draws}", model, chips, draw, len(samples.legend.classes),
             normalisation, settings, _seed(samples, number, self.member), where, self.start.fingerprint if self.start else "",
             samples.legend.groups,
         )  # fmt: skip
@@ -285,12 +286,12 @@ class Trainer:
             model.fit(self._fitted_batch(model, members, task.normalisation, task.seed), labels, task.seed)
             progress.step(task.title, 1, 1)
             return
-        if settings.batch_size > len(members) and not settings.samples_per_epoch:
-            progress.say(
-                f"batch_size is {settings.batch_size}, but the draw has {len(members)} training samples: an epoch is one step."
-            )
+        items = task.chips.items(members)
+        if settings.batch_size > items and not settings.samples_per_epoch:
+            what = "windows" if task.chips.windows else "training samples"
+            progress.say(f"batch_size is {settings.batch_size}, but the draw has {items} {what}: an epoch is one step.")
         if settings.epochs != self.choice.training.epochs:
-            each = steps_of(settings, label[members])
+            each = steps_of(settings, label[members], items)
             progress.say(
                 f"{task.title}: {settings.epochs} epochs of {each} optimiser steps, instead of {self.choice.training.epochs} "
                 f"epochs ([training] steps = {list(settings.steps)})."
@@ -327,9 +328,9 @@ class Trainer:
         twin = replace(task, title=title, model=copy.deepcopy(task.model), draw=held_out, where=where, ends_saved=True)
         fit(twin, progress)
         members = validation_of(twin)
-        made, k = batches(task.chips, members, task.normalisation, PATCHES), task.n_classes
+        made, k = batches(task.chips, members, task.normalisation, at_a_time(task.chips, PATCHES)), task.n_classes
         device = device_of(settings.device)
-        logits, labels = logits_of(twin.model.to(device).eval(), made, device)
+        logits, labels = logits_of(answering(twin.model.to(device).eval(), task.chips), made, device)
         matrix = torch.bincount(labels * k + logits.argmax(1), minlength=k * k).reshape(k, k)
         progress.say(
             f"{task.title}: validation F1 of the network trained without the validation polygons: {mean_f1(matrix):.3f}. This "
@@ -385,7 +386,7 @@ def classify(trained: Trained, chips: Chips, members: NDArray[np.int64], device:
         return np.zeros((0, len(trained.legend.classes)), np.float32)
     where = device_of(device)
     model = trained.model.to(where).eval()
-    size = PATCHES if trained.has_context else PIXELS
-    made = batches(chips, members, trained.normalisation, size)
-    logits = logits_of(lambda batch: trained.scaled(model(batch).float(), batch), made, where)[0]
+    size = at_a_time(chips, PATCHES if trained.has_context else PIXELS)
+    made, answer = batches(chips, members, trained.normalisation, size), answering(model, chips)
+    logits = logits_of(lambda batch: trained.scaled(answer(batch).float(), batch), made, where)[0]
     return torch.softmax(logits, 1).numpy()
