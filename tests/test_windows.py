@@ -255,6 +255,7 @@ def test_a_raster_of_labels_that_is_whole_in_places(tmp_path):
     assert len(samples.label) == int((codes > 0).sum())
 
 
+@pytest.mark.slow
 def test_early_stopping_validates_windows(tmp_path):
     path = windowed(
         tiny_landscape(tmp_path / "land"), UNET, **{'keep = "last"': 'keep = "validation"', "epochs = 4": "epochs = 2"}
@@ -276,7 +277,12 @@ def test_early_stopping_validates_windows(tmp_path):
             {},
             r"model.members: Unknown model 'unet'",
         ),
-        ('name = "random_forest"', 16, {}, "'random_forest' is fitted to all samples at once, not on windows; remove it"),
+        (
+            'name = "random_forest"',
+            16,
+            {},
+            "'random_forest' is fitted to all samples at once, not on windows; remove it",
+        ),
         (UTAE, 16, {"epochs = 4": "epochs = 4\nsamples_per_epoch = 9"}, "'samples_per_epoch' is not available"),
         (PATCHWORK, 16, {"epochs = 4": "epochs = 4\ncutoff = 0.5"}, "'cutoff' is not available"),
     ],
@@ -303,7 +309,9 @@ def test_windows_of_a_wrong_side(landscape, tmp_path):
 
 def test_a_loss_of_single_footprints_has_no_windows(landscape, tmp_path):
     path = windowed(landscape, 'name = "dmil"', PAN_MS, "pan")
-    with pytest.raises(ModelError, match=r"'dmil' has a loss of its own for single footprints .* Remove \[training\] window"):
+    with pytest.raises(
+        ModelError, match=r"'dmil' has a loss of its own for single footprints .* Remove \[training\] window"
+    ):
         run(read_recipe(path), tmp_path / "out")
     assert [f for f in check(path, tmp_path / "out").findings if f.severity == "error" and f.where == "training.window"]
 
@@ -326,9 +334,10 @@ def test_a_loss_that_is_no_number_names_the_polygons_of_windows(opened, what):
 
 def test_commands_for_single_pixels_refuse_windows(landscape, tmp_path):
     recipe = read_recipe(windowed(landscape, UNET))
+    judging = read_recipe(windowed(landscape, UNET, more='[doctor]\nmodel = "recipe"\n'))
     for command, work in {
         "season": lambda: season(recipe, tmp_path / "out"),
-        "doctor": lambda: examine(recipe, tmp_path / "out"),
+        "doctor": lambda: examine(judging, tmp_path / "out"),
         "plan": lambda: plan(recipe, tmp_path / "out"),
         "scout": lambda: scout(recipe, tmp_path / "out", Asked()),
     }.items():
@@ -338,9 +347,8 @@ def test_commands_for_single_pixels_refuse_windows(landscape, tmp_path):
             work()
 
 
-def test_networks_of_windows_are_not_adapted(brief):
-    trained = brief().trained
-    segmenting = replace(trained, name="unet", config=MODELS.get("unet").Config())
+def test_networks_of_windows_are_not_adapted():
+    segmenting = SimpleNamespace(name="unet", config=MODELS.get("unet").Config(), title="unet")
     with pytest.raises(TrainingError, match="cannot be adapted: it is trained on windows with labels"):
         check_adaptable(segmenting)
 
@@ -381,7 +389,9 @@ def test_a_forest_is_compared_without_the_windows(landscape):
     compared = '[[compare]]\nmodel = { name = "random_forest" }\n[[compare]]\nmodel = { name = "gru" }\n'
     recipe = read_recipe(windowed(landscape, UTAE, more=compared))
     assert [one.choice.training.window for one in recipe.compare] == [0, 16]
-    with pytest.raises(RecipeError, match=r"compare\.0\.training\.window: 'random_forest' is fitted to all samples at once"):
+    with pytest.raises(
+        RecipeError, match=r"compare\.0\.training\.window: 'random_forest' is fitted to all samples at once"
+    ):
         read_recipe(windowed(landscape, UTAE, more=compared.replace("}\n[[", "}\ntraining = { window = 16 }\n[[")))
 
 
@@ -391,3 +401,27 @@ def test_processes_share_windows(opened):
     assert np.array_equal(np.sort(np.concatenate(parts)), members)
     numbers = [set(chips.windows.number[part].tolist()) for part in parts]
     assert sum(len(own) for own in numbers) == chips.items(members), "no window is computed twice"
+
+
+@pytest.mark.parametrize(("model", "window"), [(PATCHWORK, 0), (UTAE + '\nsource = "s2"', 16)])
+def test_trees_judge_the_map_pixels_of_the_network(landscape, tmp_path, monkeypatch, model, window):
+    """[reference] doubtful: the judge reads the map pixel of each sample, whatever the network reads around it."""
+    seen = {}
+    monkeypatch.setattr("bocage.run.trusted.judge", lambda *given: seen.update(given=given) or 1 / 0)
+    doubtful = {'label = "code"': 'label = "code"\ndoubtful = "drop"'}
+    recipe = read_recipe(windowed(landscape, model, NATIVE + PAN_MS, window=window, **doubtful))
+    with pytest.raises(ZeroDivisionError):
+        run(recipe, tmp_path / "out", ("train",))
+    choice, scene, samples, *_ = seen["given"]
+    assert choice.config.sources == tuple(samples.cuts)
+    for name, cut in samples.cuts.items():
+        cube, members = scene.cubes[name], np.arange(0, len(samples.label), 9)
+        for i, values in zip(members, cut.read(members)[0], strict=True):
+            block = cube.read(cube.ratio.window(Window(int(samples.row[i]), int(samples.column[i]), 1, 1)))
+            assert np.array_equal(values, block.values * block.valid[:, None]), name
+
+
+def test_a_judge_of_windows_is_refused(landscape):
+    more = '[doctor]\nmodel = "recipe"\n'
+    with pytest.raises(RecipeError, match=r"doctor\.model: a network of windows cannot judge single polygons"):
+        read_recipe(windowed(landscape, UTAE, more=more, **{'label = "code"': 'label = "code"\ndoubtful = "drop"'}))

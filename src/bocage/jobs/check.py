@@ -5,7 +5,15 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from bocage.errors import BocageError, EvaluationError, ModelError, RecipeError, SamplesError, SourceError, TrainingError
+from bocage.errors import (
+    BocageError,
+    EvaluationError,
+    ModelError,
+    RecipeError,
+    SamplesError,
+    SourceError,
+    TrainingError,
+)
 from bocage.grid import Grid
 from bocage.layout import RunLayout
 from bocage.mapping import check_truth

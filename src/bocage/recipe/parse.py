@@ -159,7 +159,7 @@ def parse(table: AnyMapping[str, Any], folder: Path, source: object = "the recip
     parts = {key: _plain_section(reading, raw, key) for key in SECTIONS if key not in elsewhere}
     check_sections(reading, parts, sources)
     check_sets(reading, parts, choice)
-    check_windows(reading, choice, contenders, sites)
+    check_windows(reading, parts, choice, contenders, sites)
     for one in [choice, *(contender.choice for contender in contenders)]:
         for declared in [sources, *(site.sources for site in sites)]:
             check_regions(reading, one, declared)
@@ -364,7 +364,9 @@ def _contenders(reading: Reading, raw: dict[str, Any], own: str) -> tuple[Conten
             reading.unknown(f"{key}.{odd}", ["label", "model", "training"])
         training = {**_table(raw.get("training")), **_table(table.get("training"))}
         if "window" not in _table(table.get("training")) and _is_fitted(table.get("model")):
-            training.pop("window", None)  # of the recipe's network; a model without epochs has the same samples without it
+            training.pop(
+                "window", None
+            )  # of the recipe's network; a model without epochs has the same samples without it
         choice = _choice(reading, table.get("model"), training, f"{key}.")
         label = str(table.get("label") or _label(table.get("model"), choice))
         if label in taken:

@@ -59,7 +59,7 @@ class Chips:
         """Return those of the samples `members` that process `rank` of `world` computes: whole windows are not computed twice."""
         if self.windows is None:
             return members[rank::world]
-        return members[self.windows.number[members] % world == rank]
+        return np.asarray(members[self.windows.number[members] % world == rank])
 
     def __len__(self) -> int:
         return len(self.label)

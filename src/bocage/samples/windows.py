@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from bocage.errors import SamplesError
 from bocage.grid import Ratio, Window
 from bocage.progress import Progress
-from bocage.samples.cut import Cut, Needs, Reach, cut, open_cut
+from bocage.samples.cut import Cut, Reach, cut, open_cut
 from bocage.samples.rasterise import Pixels
 from bocage.scene import Scene
 

@@ -45,14 +45,14 @@ def why_not_windows(choice: Choice) -> str:
     if side and card.fitted:
         return f"'{choice.name}' is fitted to all samples at once, not on windows; remove it"
     if side and choice.members:
-        return "a model with members is trained on single pixels or patches; remove it, or set 0"
+        return "a model with members is trained on single pixels or patches; remove it"
     if side and card.dense == "patches":
-        return f"'{choice.name}' is computed patch by patch, not in windows; remove it, or set 0, or use 'patchwork', 'utae' or 'unet'"
+        return f"'{choice.name}' is computed patch by patch, not in windows; remove it, or use 'patchwork', 'utae' or 'unet'"
     return ""
 
 
-def check_single(choice: Choice, command: str) -> None:
-    """Check that a model is trained on single pixels or patches, as a command needs.
+def check_single(choice: Choice, command: str, do: str = "Use for example patchwork, without 'window'.") -> None:
+    """Check that a model is trained on single pixels or patches, as a command needs; `do` is the action of the message.
 
     Raises
     ------
@@ -62,5 +62,5 @@ def check_single(choice: Choice, command: str) -> None:
     if choice.training.window:
         raise ModelError(
             f"'bocage {command}' is for models of single pixels and patches, and '{choice.title}' is trained on windows "
-            f"([training] window = {choice.training.window}). Use for example patchwork, without 'window'."
+            f"([training] window = {choice.training.window}). {do}"
         )
