@@ -25,6 +25,7 @@ from bocage.models.base import step_of
 from bocage.recipe import read_recipe
 from bocage.run import open_run
 from bocage.run.doctor import examine
+from bocage.samples import check_side
 from bocage.testing import random_batch, tiny_landscape
 from bocage.training import Trained, check_adaptable, classify
 from bocage.training.augmentation import Augmentation
@@ -220,9 +221,9 @@ def test_a_network_has_its_own_loss_on_windows(architecture, inputs, settings):
 def test_a_run_on_windows(tmp_path, model, small_cells):
     """Train, test, map: the tested pixels have the classes of the map, which is the same for any tiling and any worker."""
     land = tiny_landscape(tmp_path / "land")
-    path = windowed(land, model, **{"epochs = 4": "epochs = 40\nsteps = [0, 200]", "draws = 2": "draws = 1"})
+    path = windowed(land, model, **{"epochs = 4": "epochs = 40\nsteps = [0, 120]", "draws = 2": "draws = 1"})
     assert not [f for f in check(path, tmp_path / "out").findings if f.severity == "error"]
-    run(read_recipe(path), tmp_path / "out")
+    run(read_recipe(path), tmp_path / "out", ("train", "evaluate", "map"))
     layout = RunLayout(tmp_path / "out")
     assert json.loads(layout.score.read_text())["overall_accuracy"]["mean"] > 0.9
     with rasterio.open(layout.map.path / "classes.tif") as file:
@@ -232,7 +233,7 @@ def test_a_run_on_windows(tmp_path, model, small_cells):
     trained, scene = Trained.load(layout.split(0).model.path), open_run(read_recipe(path), tmp_path / "out").scene
     assert trained.domain is not None
     assert (trained.certainties is None) == (model != PATCHWORK)
-    for tile, threads in ((16, 1), (23, 3), (40, 2)):
+    for tile, threads in ((16, 1), (23, 3)):
         folder = tmp_path / str(tile)
         make_map(trained, scene, Mapping(tile=tile), folder, computing=Computing(workers=Workers(threads=threads)))
         with rasterio.open(folder / "classes.tif") as file:
@@ -425,3 +426,14 @@ def test_a_judge_of_windows_is_refused(landscape):
     more = '[doctor]\nmodel = "recipe"\n'
     with pytest.raises(RecipeError, match=r"doctor\.model: a network of windows cannot judge single polygons"):
         read_recipe(windowed(landscape, UTAE, more=more, **{'label = "code"': 'label = "code"\ndoubtful = "drop"'}))
+
+
+def test_windows_of_a_table_or_of_one_pixel():
+    with pytest.raises(SamplesError, match="tables of single pixels: there are no windows"):
+        check_side(SimpleNamespace(ids=np.arange(3)), 16, 1)
+    image = SimpleNamespace(ids=None, grid=SimpleNamespace(shape=(9, 30)))
+    with pytest.raises(SamplesError, match=r"must have two map pixels or more a side. Set for example window = 2\."):
+        check_side(image, 1, 1)
+    check_side(image, 32, 8)  # the smallest that covers the map
+    with pytest.raises(SamplesError, match=r"the map has 9 x 30 pixels. Set window = 32 or less"):
+        check_side(image, 40, 8)

@@ -241,13 +241,18 @@ def check_side(scene: Scene, side: int, step: int) -> None:
             "The sources are tables of single pixels: there are no windows to train on ([training] window). Use imagery, or a "
             "model of single pixels."
         )
-    least, (height, width) = 2 * step if step > 1 else 1, scene.grid.shape
+    least, (height, width) = 2 * step, scene.grid.shape
     most = max(least, -(-max(height, width) // step) * step)
     fitting = min(max(least, -(-side // step) * step), most)
     if side % step or side < least:
+        sides = (
+            f"be a multiple of {step} map pixels, at least {least}"
+            if step > 1
+            else "have two map pixels or more a side"
+        )
         raise SamplesError(
-            f"[training] window is {side}, but windows of this network and these sources must be a multiple of {step} map "
-            f"pixels{f', at least {least}' if step > 1 else ''}. Set for example window = {fitting}."
+            f"[training] window is {side}, but windows of this network and these sources must {sides}. Set for example window = "
+            f"{fitting}."
         )
     if side > most:
         raise SamplesError(
