@@ -17,6 +17,7 @@ CARD = Card(
         "window": 64,
         "batch_size": 4,
         "epochs": 100,
+        "steps": (1000, 20_000),
         "keep": "last",
         "optimiser": "adamw",
         "learning_rate": 1e-3,
