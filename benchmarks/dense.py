@@ -7,8 +7,8 @@ train or test. `flanders`: band 1 of the raster of labels of tile 31UDS (land co
 Sentinel-2 only, with its acquisition dates and masks, except U-Net, which stacks gap-filled dates.
 
 Sizes are reduced so that two cores can train them: a quarter of the published widths for U-TAE, and for U-Net also three poolings
-instead of four. The settings of the trainings are the defaults, without calibration; on `flanders`, a batch of U-TAE and U-Net has
-two windows. No setting was searched for.
+instead of four. The settings of the trainings are the defaults, without calibration, and with two windows in a batch of U-TAE and
+U-Net. No setting was searched for.
 
 "Windows" is the largest difference of a probability between the map computed in one piece and in windows that start elsewhere.
 """
@@ -40,7 +40,7 @@ from bocage.simulate import Simulation
 from bocage.training import Trained, Trainer, classify, needs_for
 
 WORK, RESULTS, DRAWS, CPU = BUILD / "dense", Results("dense"), 5, torch.device("cpu")
-LAND = Simulation(sensors=("s2",))
+LAND = Simulation(height=803, width=902, sensors=("s2",))
 UTAE = {"name": "utae", "encoder": [16, 16, 16, 32], "decoder": [8, 8, 16, 32], "heads": 4, "width": 64, "output": 16}
 UNET = {"name": "unet", "width": 16, "depth": 3}
 SIDES = {"simulated": 32, "flanders": 16}
@@ -48,8 +48,8 @@ SIDES = {"simulated": 32, "flanders": 16}
 MODELS: Mapping[str, tuple[Table, Table]] = {
     "patchwork": ({"name": "patchwork"}, {"calibrate": False}),
     "patchwork, windows": ({"name": "patchwork"}, {"calibrate": False}),
-    "U-TAE": (UTAE, {"calibrate": False}),
-    "U-Net": (UNET, {"calibrate": False}),
+    "U-TAE": (UTAE, {"calibrate": False, "batch_size": 2}),
+    "U-Net": (UNET, {"calibrate": False, "batch_size": 2}),
 }
 """Name → sections [model] and [training]; the side of the windows is added, except for patchwork on pixels."""
 FILLED = "U-Net"
@@ -77,8 +77,6 @@ def recipe_of(data: str, name: str) -> Table:
         sources["s2"] = {key: value for key, value in sources["s2"].items() if key != "fill"}
     if name != "patchwork":
         training = {**training, "window": SIDES[data]}
-    if data == "flanders" and name.startswith("U-"):
-        training["batch_size"] = 2
     return {
         "grid": {"like": "s2"}, "sources": sources, **found, "model": model,
         "split": {**split, "draws": DRAWS, "rare": "drop"}, "training": training,

@@ -1,4 +1,4 @@
-"""Commands that follow the classification: finish, zones, change, fuse, trends."""
+"""Commands that follow the classification: finish, zones, change, fuse, reconcile, trends."""
 
 import datetime
 from pathlib import Path
@@ -15,7 +15,7 @@ from bocage.cli.terminal import started, terminal
 @click.option(
     "--out",
     type=click.Path(path_type=Path),
-    help="Folder of the run, of a fusion or of a map by a model, if RUN is a recipe.",
+    help="Folder of the run, of a fusion, of a reconciled map or of a map by a model, if RUN is a recipe.",
 )
 @SET
 def finish(run: Path, out: Path | None) -> None:
@@ -152,6 +152,49 @@ def fuse(maps: tuple[Path, ...], out: Path, rule: Any, mass: Any, weights: tuple
         found = work(maps, out, Fusing(rule, mass, weights), progress)
     print_fusion(found)
     click.echo(f"map: {out / 'map' / 'classes.tif'}")
+
+
+@click.command()
+@click.argument("folder", metavar="MAP", type=click.Path(path_type=Path))
+@click.argument("districts", type=click.Path(path_type=Path))
+@click.option("--out", type=click.Path(path_type=Path), required=True, help="Folder to write.")
+@click.option("--name", default="", help="Field of DISTRICTS with their name [default: districts are numbered].")
+@click.option(
+    "--unit", type=click.Choice(["share", "percent", "ha"]), default="share", show_default=True,
+    help="Unit of the statistics: shares of the district (0 to 1), percent of it, or hectares.",
+)  # fmt: skip
+@click.option(
+    "--trust", type=click.FloatRange(0, 1, min_open=True), default=0.75, show_default=True,
+    help="Weight of the statistics; the mean probability of the map has the rest.",
+)  # fmt: skip
+def reconcile(folder: Path, districts: Path, out: Path, name: str, unit: Any, trust: float) -> None:
+    """Make a MAP agree with the area statistics of DISTRICTS, without a new training.
+
+    MAP is the folder of a run, a map or a fusion with the layer "probabilities". DISTRICTS is a vector file of polygons
+    with a numeric field for each class with a statistic, named as the class or by its code; classes without a field, or
+    with an empty value, fill the rest. In each district, the probabilities are multiplied by a weight of their class, so
+    that their mean is the statistic. Pixels outside of all districts keep their class.
+
+    The areas of the result follow the statistics by construction: they are no estimate. The statistics must be right for
+    the date, the nomenclature and the borders of the map: with wrong ones, the map gets worse. If the map is that of an
+    evaluated run, the accuracy at its test polygons is printed before and after.
+
+    \b
+    Examples:
+      bocage reconcile runs/my-valley communes.gpkg --out reconciled/ --name code
+      bocage reconcile runs/my-valley census.gpkg --out reconciled/ --name commune --unit ha
+      bocage reconcile fused/ districts.geojson --out reconciled/ --unit percent --trust 1
+    """
+    started(f"reconcile: {folder}")
+    from bocage.cli.tables import print_reconciled
+    from bocage.jobs.reconcile import Reconciling
+    from bocage.jobs.reconcile import reconcile as work
+
+    with terminal() as progress:
+        found = work(folder, districts, out, Reconciling(name, unit, trust), progress)
+    print_reconciled(found)
+    click.echo(f"map: {out / 'map' / 'classes.tif'}")
+    click.echo(f"districts: {out / 'districts.csv'}")
 
 
 def _day(ctx: click.Context, option: click.Parameter, value: str) -> tuple[int, int]:

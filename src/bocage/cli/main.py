@@ -32,6 +32,7 @@ COMMANDS = {
     "zones": "bocage.cli.finishing:zones",
     "change": "bocage.cli.finishing:change",
     "fuse": "bocage.cli.finishing:fuse",
+    "reconcile": "bocage.cli.finishing:reconcile",
     "trends": "bocage.cli.finishing:trends",
     "view": "bocage.cli.viewing:view",
     "qgis": "bocage.cli.viewing:qgis",

@@ -148,6 +148,19 @@ def print_fusion(found: dict[str, Any]) -> None:
     Console().print(table)
 
 
+def print_reconciled(found: dict[str, Any]) -> None:
+    """Print the accuracy of a map before and after its reconciliation with statistics, at its test pixels."""
+    accuracy = found["accuracy"]
+    if not accuracy:
+        return
+    title = f"{accuracy['pixels']} test pixels of {accuracy['polygons']} polygons (p of the difference: {accuracy['p']:.3f})"
+    table = Table("map", "overall accuracy", "kappa", "weighted F-measure", "mean F-measure", title=title)
+    for name in ("before", "after"):
+        values = (accuracy[name][key] for key in ("overall_accuracy", "kappa", "f1_weighted", "f1_macro"))
+        table.add_row(name, *("–" if value is None else f"{value:.3f}" for value in values))
+    Console().print(table)
+
+
 def print_trends(found: Any) -> None:
     """Print the parcels with the smallest p-values of their trend."""
     settings, trend = found.settings, found.trends

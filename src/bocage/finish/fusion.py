@@ -17,10 +17,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bocage.errors import FinishError
+from bocage.finish.layers import written_layers
 from bocage.grid import Grid, Window
 from bocage.layout import MapLayout
 from bocage.legend import Legend
-from bocage.mapping import WRITERS, AreaCount, Areas, MapBand
+from bocage.mapping import AreaCount, Areas, MapBand
 from bocage.mapping.delivered import Delivered, check_alike
 from bocage.progress import Progress
 from bocage.sources.raster import read
@@ -146,12 +147,8 @@ class Fusion:
         MappingError
             A file cannot be written.
         """
-        writer, areas, shared = WRITERS.get("cog"), AreaCount(self.grid, self.legend), 0
-        outputs = {
-            layer: writer.open(layout.layer(layer, writer.SUFFIX), self.grid, of, self.legend)
-            for layer, of in bands.items()
-        }
-        try:
+        areas, shared = AreaCount(self.grid, self.legend), 0
+        with written_layers(layout, self.grid, bands, self.legend) as outputs:
             for window, found in self._layers(bands, decide, progress):
                 areas.count(window, found["classes"][0])
                 shared += int((found["members"] > 1).sum())
@@ -159,12 +156,6 @@ class Fusion:
                     output.put(window, found[layer])
             if not shared:
                 raise FinishError(f"{_listed(self.maps)} have no pixel where two of them have a class.")
-            for output in outputs.values():
-                output.close()
-        except BaseException:
-            for output in outputs.values():
-                output.discard()
-            raise
         return areas.areas()
 
     def _layers(

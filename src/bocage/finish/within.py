@@ -105,8 +105,8 @@ def _objects(path: Path, place: Place, progress: Progress) -> Within:
 
 # --- parcels
 @dataclass
-class _Laying:
-    """State while parcels are laid on a grid."""
+class Laying:
+    """State while parcels or districts are laid on a grid."""
 
     shapes: NDArray[Any]
     grid: Grid
@@ -114,6 +114,7 @@ class _Laying:
     tree: Any = field(init=False)
 
     def __post_init__(self) -> None:
+        shapely.prepare(self.shapes)
         self.tree = shapely.STRtree(self.shapes)
 
     def ids(self, window: Window) -> NDArray[np.uint32]:
@@ -121,19 +122,26 @@ class _Laying:
         here, found = self.grid.crop(window), np.zeros((window.height, window.width), np.uint32)
         several = np.zeros(found.shape, bool)
         for k in sorted(self.tree.query(shapely.box(*here.bounds)).tolist()):
-            row, column = pixels_inside(self.shapes[k], here)
+            row, column = self._inside(k, here)
             free = found[row, column] == 0
             several[row[~free], column[~free]] = True
             found[row[free], column[free]] = k + 1
         self.overlaps += int(several.sum())
         return found
 
+    def _inside(self, k: int, grid: Grid) -> tuple[NDArray[Any], NDArray[Any]]:
+        """Return rows and columns of the pixels of a grid whose centre is in a polygon; one that covers the grid has all."""
+        if shapely.covers(self.shapes[k], shapely.box(*grid.bounds)):
+            row, column = np.indices(grid.shape)
+            return row.ravel(), column.ravel()
+        return pixels_inside(self.shapes[k], grid)
+
 
 def _parcels(path: Path, place: Place, progress: Progress) -> Within:
     """Lay the parcels of a vector file on the grid, tile by tile, in a temporary raster."""
     zones = read_zones(path, "", place.grid, progress)
     number = np.array([int(name) for name in zones.names], np.int64)
-    laying, pixels = _Laying(zones.shapes, place.grid), np.zeros(len(zones), bool)
+    laying, pixels = Laying(zones.shapes, place.grid), np.zeros(len(zones), bool)
     raster = place.scratch.raster("parcels", place.grid.shape, "uint32", place.tile)
     ids = Codes(place.grid, raster.read, place.tile)
     for done, window in enumerate(ids.windows, start=1):

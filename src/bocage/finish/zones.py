@@ -157,7 +157,7 @@ def zone_statistics(
     has_confidence = land.path("confidence").exists()
     heights = pixel_areas(land.grid)
     for k, shape in enumerate(zones.shapes):
-        size[k] = ground_areas(_polygons_of(shape), land.grid.crs.proj).sum()
+        size[k] = ground_areas(polygons_of(shape), land.grid.crs.proj).sum()
         for window, part in _parts(shape, land.grid):
             place, weight = inside(part, land.grid.crop(window))
             weight = weight * heights[window.y + place // window.width]
@@ -196,7 +196,8 @@ def listed(names: Sequence[str], most: int = 5) -> str:
     return ", ".join(names[:most]) + (f" and {len(names) - most} more" if len(names) > most else "")
 
 
-def _polygons_of(shape: Any) -> NDArray[Any]:
+def polygons_of(shape: Any) -> NDArray[Any]:
+    """Return the polygons of a geometry."""
     parts = shapely.get_parts(shape)
     return np.asarray(parts[shapely.get_dimensions(parts) == 2])
 
@@ -231,7 +232,7 @@ def inside(shape: Any, grid: Grid) -> tuple[NDArray[np.int64], NDArray[np.float6
     places = np.arange(grid.shape[0] * grid.shape[1], dtype=np.int32).reshape(grid.shape)
     west, south, east, north = grid.bounds
     raster = NumPyRasterSource(places, west, south, east, north)
-    parts = _polygons_of(shape)
+    parts = polygons_of(shape)
     if not len(parts):
         return np.zeros(0, np.int64), np.zeros(0)
     feature = {

@@ -30,7 +30,7 @@ from bocage.finish.fusion import (
 )
 from bocage.finish.untrained import Member, Untrained
 from bocage.jobs.zones import Origin, checked_by_test, tested_at
-from bocage.layout import FusionLayout, RunLayout
+from bocage.layout import FusionLayout, ReconciledLayout, RunLayout
 from bocage.mapping import WRITERS, Delivered, Item, MapBand, codes_at, open_delivered
 from bocage.mapping.delivery import Delivery
 from bocage.mapping.layers import LAYERS, Frame
@@ -83,9 +83,9 @@ def fuse(
     fusion = Fusion.of(maps, how.weights)
     work = _Work(fusion, tuple(folders), how, _confusions(folders, maps, how), layout, progress)
     key = work.key()
-    if current := _current(layout, key):
+    if found := current(layout, key):
         progress.say("fuse: up to date")
-        return current
+        return found
     work.report()
     with held(out):
         work.clear()
@@ -127,7 +127,7 @@ def _confusions(folders: Sequence[Path], maps: Sequence[Delivered], how: Fusing)
     return tuple(one.counts for one in checked.values() if one)
 
 
-def _current(layout: FusionLayout, key: str) -> dict[str, Any] | None:
+def current(layout: FusionLayout | ReconciledLayout, key: str) -> dict[str, Any] | None:
     """Return the summary in a folder if it is that of the same maps and settings, and its files are intact."""
     try:
         said: dict[str, Any] = json.loads(layout.summary.read_text(encoding="utf-8"))
@@ -224,9 +224,9 @@ class _Work:
         tested.to_parquet(self.layout.test)
         for folder, own in zip(self.folders, pixels.positions, strict=True):
             test, seen = clustered_mcnemar(tested.right, own == tested.label, tested.polygon), own >= 0
-            maps[str(folder)] = _figures(ConfusionMatrix.of(tested.label[seen], own[seen], names)) | {"p": test.p}
+            maps[str(folder)] = figures_of(ConfusionMatrix.of(tested.label[seen], own[seen], names)) | {"p": test.p}
         return {
-            "pixels": len(tested), "polygons": len(np.unique(tested.polygon)), "fused": _figures(tested.matrix(names)),
+            "pixels": len(tested), "polygons": len(np.unique(tested.polygon)), "fused": figures_of(tested.matrix(names)),
             "maps": maps, "untested": [name for k, name in enumerate(names) if k not in tested.label],
         }  # fmt: skip
 
@@ -276,6 +276,7 @@ class _Work:
         return Predictions(row, column, polygon, pixels.label, predicted.astype(np.int16), confidence, confidence)
 
 
-def _figures(matrix: ConfusionMatrix) -> dict[str, float | None]:
+def figures_of(matrix: ConfusionMatrix) -> dict[str, float | None]:
+    """Return the metrics of a map that folders of several maps and reconciled maps have; None where one is not defined."""
     found = {name: METRICS.get(name)(matrix) for name in FIGURES}
     return {name: None if math.isnan(value) else float(value) for name, value in found.items()}

@@ -18,7 +18,7 @@ from bocage.finish.regularise import HECTARE
 from bocage.finish.zone_tables import write_zones
 from bocage.finish.zones import ZoneStatistics, read_zones, zone_statistics
 from bocage.jobs.evaluate import mapped_at
-from bocage.layout import FusionLayout, RunLayout, SplitLayout
+from bocage.layout import FusionLayout, ReconciledLayout, RunLayout, SplitLayout
 from bocage.mapping import Areas, Delivered, Item, LandCoverMap, open_delivered
 from bocage.progress import QUIET, Progress
 from bocage.report.transfer import Mapped
@@ -148,10 +148,11 @@ class Origin:
 
 
 def tested_at(folder: Path) -> Path | None:
-    """Return the file of the predictions at the test pixels of a map, of a run or a fusion; None if it has none."""
-    fusion = next((one for one in map(FusionLayout, (folder, folder.resolve().parent)) if one.summary.exists()), None)
-    origin = None if fusion else Origin.of(folder)
-    path = fusion.test if fusion else origin.split.test if origin else None
+    """Return the file of the predictions at the test pixels of a map: of a run, a fusion or a reconciled map; None without."""
+    made = (kind(one) for one in (folder, folder.resolve().parent) for kind in (FusionLayout, ReconciledLayout))
+    combined = next((one for one in made if one.summary.exists()), None)
+    origin = None if combined else Origin.of(folder)
+    path = combined.test if combined else origin.split.test if origin else None
     return path if path and path.exists() else None
 
 

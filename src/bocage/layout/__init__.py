@@ -3,9 +3,10 @@
 from bocage.layout.advice import DoctorLayout, ScoutLayout, SeasonLayout
 from bocage.layout.parts import FinishLayout, ObjectsLayout, QgisLayout
 from bocage.layout.run import MapLayout, MapOnlyLayout, ModelLayout, RunLayout, SiteLayout, SplitLayout
-from bocage.layout.several import ChangeLayout, FusionLayout, TrendsLayout
+from bocage.layout.several import ChangeLayout, FusionLayout, ReconciledLayout, TrendsLayout
 
 __all__ = [
     "ChangeLayout", "DoctorLayout", "FinishLayout", "FusionLayout", "MapLayout", "MapOnlyLayout", "ModelLayout",
-    "ObjectsLayout", "QgisLayout", "RunLayout", "ScoutLayout", "SeasonLayout", "SiteLayout", "SplitLayout", "TrendsLayout",
+    "ObjectsLayout", "QgisLayout", "ReconciledLayout", "RunLayout", "ScoutLayout", "SeasonLayout", "SiteLayout", "SplitLayout",
+    "TrendsLayout",
 ]  # fmt: skip

@@ -21,6 +21,7 @@
     ├── qgis/                       project.qgz  reference.gpkg  <source>.{vrt,tif}
     ├── mapped.json  adapted.json   a map by a model of another run; an adaptation (model/, curves.csv)
     ├── fusion.json  test.parquet   a fusion of maps, in map/; predictions of the fused map at test pixels of all its maps
+    ├── reconciled.json  districts.csv  test.parquet   a map reconciled with statistics of districts, in map/
     └── compare/<label>/  comparison.{html,csv,tex,json}  speed.json
 """
 
@@ -450,7 +451,7 @@ class RunLayout:
 
 @dataclass(frozen=True)
 class MapOnlyLayout(RunLayout):
-    """The folder of a map without a run: a fusion, or a map by a model of another run."""
+    """The folder of a map without a run: a fusion, a reconciled map, or a map by a model of another run."""
 
     @property
     def provenance(self) -> Path:

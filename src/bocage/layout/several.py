@@ -56,6 +56,33 @@ class FusionLayout:
 
 
 @dataclass(frozen=True)
+class ReconciledLayout:
+    """The folder of a map that was reconciled with statistics of districts."""
+
+    path: Path
+
+    @property
+    def map(self) -> MapLayout:
+        """The reconciled map."""
+        return MapLayout(self.path / "map")
+
+    @property
+    def test(self) -> Path:
+        """Class of the reconciled map at every test pixel of the map that it comes from."""
+        return self.path / "test.parquet"
+
+    @property
+    def districts(self) -> Path:
+        """Shares of each district and class: asked, before and after."""
+        return self.path / "districts.csv"
+
+    @property
+    def summary(self) -> Path:
+        """Map, districts, settings and accuracy; written last."""
+        return self.path / "reconciled.json"
+
+
+@dataclass(frozen=True)
 class TrendsLayout:
     """The folder of the trends of an index in parcels."""
 
