@@ -95,7 +95,7 @@ class Bench:
         """The recipe, its scene and its samples."""
         recipe = parse(recipe_of(self.data, self.name), WORK / "landscape", f"{self.data} {self.name}")
         scene = open_scene(recipe)
-        needs = needs_for(recipe.choice, recipe.choice.build(scene, recipe.legend))
+        needs = needs_for(recipe.choice, recipe.choice.build(scene, recipe.legend), scene)
         folder = WORK / slug(f"samples {self.data} {self.name}")
         return recipe, scene, make_samples(scene, recipe.survey, needs, folder)
 

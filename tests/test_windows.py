@@ -3,6 +3,7 @@
 import json
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
@@ -16,19 +17,23 @@ from bocage.jobs.check import check
 from bocage.jobs.plan import plan
 from bocage.jobs.run import run
 from bocage.jobs.scout import Asked, scout
+from bocage.jobs.season import season
 from bocage.layout import RunLayout
 from bocage.mapping import Computing, Mapping, Workers, make_map
-from bocage.models import MODELS, InputSpec, Positions, build
+from bocage.models import MODELS, InputSpec, Positions, build, card_for
+from bocage.models.base import step_of
 from bocage.recipe import read_recipe
 from bocage.run import open_run
 from bocage.run.doctor import examine
+from bocage.samples import check_side
 from bocage.testing import random_batch, tiny_landscape
 from bocage.training import Trained, check_adaptable, classify
 from bocage.training.augmentation import Augmentation
 from bocage.training.batches import batches
-from bocage.training.loop import answering, logits_of
+from bocage.training.loop import _diverged, answering, logits_of
 from bocage.training.scaling import Normalisation
 from conftest import PAN_MS, S2, written
+from test_contracts import MODEL_CASES
 
 UNET = 'name = "unet"\nwidth = 4\ndepth = 2'
 UTAE = 'name = "utae"\nencoder = [8, 16]\ndecoder = [8, 16]\nheads = 2\nkeys = 4\nwidth = 16\noutput = 8'
@@ -157,6 +162,17 @@ def test_the_parts_of_several_processes_are_the_batch(opened):
     assert {m: v for own, values in found for m, v in zip(own.tolist(), values[:, 0].tolist(), strict=True)} == expected
 
 
+def alone(network, batch, at, k):
+    """The footprint of the k-th pixel of windows."""
+    found, w = {}, int(at.window[k])
+    for name, footprint in network.footprints.items():
+        ratio, tensor = network.inputs[name].ratio, batch[name]
+        y, x = (int(n[k]) * ratio.finer // ratio.coarser for n in (at.row, at.column))
+        part = (slice(w, w + 1), ..., slice(y, y + footprint.size), slice(x, x + footprint.size))
+        found[name] = replace(tensor, values=tensor.values[part], valid=tensor.valid[part], days=tensor.days[w : w + 1])
+    return found
+
+
 def test_a_dense_loss_is_that_of_the_single_footprints(opened):
     """For a network without pooling, windows are another order of the same computation."""
     chips, network = opened.samples.chips, opened.recipe.choice.build(opened.scene, opened.samples.legend).eval()
@@ -165,17 +181,39 @@ def test_a_dense_loss_is_that_of_the_single_footprints(opened):
     loss = network.loss_at(batch.inputs, batch.at, batch.labels, torch.nn.functional.cross_entropy)
     total = []
     for k in range(len(batch.labels)):
-        one, w = {}, int(batch.at.window[k])
-        for name, footprint in network.footprints.items():
-            ratio = network.inputs[name].ratio
-            y, x = (int(n) * ratio.finer // ratio.coarser for n in (batch.at.row[k], batch.at.column[k]))
-            part = (slice(w, w + 1), ..., slice(y, y + footprint.size), slice(x, x + footprint.size))
-            tensor = batch.inputs[name]
-            one[name] = replace(
-                tensor, values=tensor.values[part], valid=tensor.valid[part], days=tensor.days[w : w + 1]
-            )
+        one = alone(network, batch.inputs, batch.at, k)
         total.append(network.loss(one, batch.labels[k : k + 1], torch.nn.functional.cross_entropy))
     assert float(loss.detach()) == pytest.approx(float(torch.stack(total).mean().detach()), rel=1e-3)
+
+
+NO_WINDOWS = ("mixture", "regional", "dmil")
+"""Models of several models, and one whose loss has the reconstruction of single patches."""
+
+
+def windowed_cases():
+    """Every network of single footprints that can be trained on windows, with its settings."""
+    for name, cases in MODEL_CASES.items():
+        for k, (inputs, settings) in enumerate(cases):
+            architecture = MODELS.get(name)
+            card = card_for(architecture, architecture.Config(**settings))
+            if not (card.fitted or card.windows) and card.dense == "exact" and name not in NO_WINDOWS:
+                yield pytest.param(architecture, inputs, settings, id=f"{name}-{k}")
+
+
+@pytest.mark.parametrize(("architecture", "inputs", "settings"), list(windowed_cases()))
+def test_a_network_has_its_own_loss_on_windows(architecture, inputs, settings):
+    """Auxiliary heads, and the losses of the members of a fusion, are those of single footprints; else windows are refused."""
+    torch.manual_seed(0)
+    network = build(architecture, inputs, 3, architecture.Config(**settings)).eval()
+    assert network.dense_loss
+    side, entropy = 2 * step_of(network.inputs, network.step), torch.nn.functional.cross_entropy
+    generator = torch.Generator().manual_seed(1)
+    batch = random_batch(inputs, network.footprints, generator, size=2, positions=side, masked=0.0)
+    at = Positions(torch.tensor([1, 0, 1]), torch.tensor([side - 1, 0, 0]), torch.tensor([1, side - 1, 0]))
+    labels = torch.tensor([0, 2, 1])
+    with torch.no_grad():
+        single = [float(network.loss(alone(network, batch, at, k), labels[k : k + 1], entropy)) for k in range(3)]
+        assert float(network.loss_at(batch, at, labels, entropy)) == pytest.approx(np.mean(single), rel=1e-3)
 
 
 @pytest.mark.slow
@@ -183,9 +221,9 @@ def test_a_dense_loss_is_that_of_the_single_footprints(opened):
 def test_a_run_on_windows(tmp_path, model, small_cells):
     """Train, test, map: the tested pixels have the classes of the map, which is the same for any tiling and any worker."""
     land = tiny_landscape(tmp_path / "land")
-    path = windowed(land, model, **{"epochs = 4": "epochs = 40\nsteps = [0, 200]", "draws = 2": "draws = 1"})
+    path = windowed(land, model, **{"epochs = 4": "epochs = 40\nsteps = [0, 120]", "draws = 2": "draws = 1"})
     assert not [f for f in check(path, tmp_path / "out").findings if f.severity == "error"]
-    run(read_recipe(path), tmp_path / "out")
+    run(read_recipe(path), tmp_path / "out", ("train", "evaluate", "map"))
     layout = RunLayout(tmp_path / "out")
     assert json.loads(layout.score.read_text())["overall_accuracy"]["mean"] > 0.9
     with rasterio.open(layout.map.path / "classes.tif") as file:
@@ -195,7 +233,7 @@ def test_a_run_on_windows(tmp_path, model, small_cells):
     trained, scene = Trained.load(layout.split(0).model.path), open_run(read_recipe(path), tmp_path / "out").scene
     assert trained.domain is not None
     assert (trained.certainties is None) == (model != PATCHWORK)
-    for tile, threads in ((16, 1), (23, 3), (40, 2)):
+    for tile, threads in ((16, 1), (23, 3)):
         folder = tmp_path / str(tile)
         make_map(trained, scene, Mapping(tile=tile), folder, computing=Computing(workers=Workers(threads=threads)))
         with rasterio.open(folder / "classes.tif") as file:
@@ -218,6 +256,7 @@ def test_a_raster_of_labels_that_is_whole_in_places(tmp_path):
     assert len(samples.label) == int((codes > 0).sum())
 
 
+@pytest.mark.slow
 def test_early_stopping_validates_windows(tmp_path):
     path = windowed(
         tiny_landscape(tmp_path / "land"), UNET, **{'keep = "last"': 'keep = "validation"', "epochs = 4": "epochs = 2"}
@@ -239,6 +278,12 @@ def test_early_stopping_validates_windows(tmp_path):
             {},
             r"model.members: Unknown model 'unet'",
         ),
+        (
+            'name = "random_forest"',
+            16,
+            {},
+            "'random_forest' is fitted to all samples at once, not on windows; remove it",
+        ),
         (UTAE, 16, {"epochs = 4": "epochs = 4\nsamples_per_epoch = 9"}, "'samples_per_epoch' is not available"),
         (PATCHWORK, 16, {"epochs = 4": "epochs = 4\ncutoff = 0.5"}, "'cutoff' is not available"),
     ],
@@ -258,12 +303,42 @@ def test_windows_of_a_wrong_side(landscape, tmp_path):
     path = windowed(landscape, 'name = "unet"\ndepth = 4\nwidth = 2', S2, window=16)
     with pytest.raises(SamplesError, match="multiple of 16 map pixels, at least 32"):
         run(read_recipe(path), tmp_path / "out", overwrite=True)
+    path = windowed(landscape, UNET, window=64)
+    with pytest.raises(SamplesError, match="window is 64, but the map has 48 x 53 pixels. Set window = 56 or less"):
+        run(read_recipe(path), tmp_path / "out", overwrite=True)
+
+
+def test_a_loss_of_single_footprints_has_no_windows(landscape, tmp_path):
+    path = windowed(landscape, 'name = "dmil"', PAN_MS, "pan")
+    with pytest.raises(
+        ModelError, match=r"'dmil' has a loss of its own for single footprints .* Remove \[training\] window"
+    ):
+        run(read_recipe(path), tmp_path / "out")
+    assert [f for f in check(path, tmp_path / "out").findings if f.severity == "error" and f.where == "training.window"]
+
+
+@pytest.mark.parametrize("what", ["value", "weights"])
+def test_a_loss_that_is_no_number_names_the_polygons_of_windows(opened, what):
+    chips = opened.samples.chips
+    members = np.arange(len(chips.label))
+    batch = next(iter(batches(chips, members, Normalisation.of(chips.cuts, members), 3)))
+    if what == "value":
+        batch.inputs["s2"].values[1, 0, 0, 0, 0] = torch.nan
+    else:
+        batch.inputs["s2"].values[1] *= 1e6
+    polygons = ", ".join(str(p) for p in np.unique(chips.polygon[batch.members[batch.at.window.numpy() == 1]]))
+    said = f"NaN or infinite values in the windows of polygons {polygons}."
+    said = said if what == "value" else f"of source 's2' in the window of polygons {polygons}."
+    task = SimpleNamespace(chips=chips, settings=opened.recipe.choice.training)
+    assert said in str(_diverged(task, batch, "The training loss is nan"))
 
 
 def test_commands_for_single_pixels_refuse_windows(landscape, tmp_path):
     recipe = read_recipe(windowed(landscape, UNET))
+    judging = read_recipe(windowed(landscape, UNET, more='[doctor]\nmodel = "recipe"\n'))
     for command, work in {
-        "doctor": lambda: examine(recipe, tmp_path / "out"),
+        "season": lambda: season(recipe, tmp_path / "out"),
+        "doctor": lambda: examine(judging, tmp_path / "out"),
         "plan": lambda: plan(recipe, tmp_path / "out"),
         "scout": lambda: scout(recipe, tmp_path / "out", Asked()),
     }.items():
@@ -273,9 +348,8 @@ def test_commands_for_single_pixels_refuse_windows(landscape, tmp_path):
             work()
 
 
-def test_networks_of_windows_are_not_adapted(brief):
-    trained = brief().trained
-    segmenting = replace(trained, name="unet", config=MODELS.get("unet").Config())
+def test_networks_of_windows_are_not_adapted():
+    segmenting = SimpleNamespace(name="unet", config=MODELS.get("unet").Config(), title="unet")
     with pytest.raises(TrainingError, match="cannot be adapted: it is trained on windows with labels"):
         check_adaptable(segmenting)
 
@@ -309,3 +383,57 @@ def test_models_to_compare_are_checked(landscape):
     assert len(read_recipe(written(landscape, 'name = "gru"', more=compared)).compare) == 2
     with pytest.raises(RecipeError, match=r"compare\.1\.training\.window: 'convlstm' is computed patch by patch"):
         read_recipe(written(landscape, 'name = "gru"', more=compared + "training = { window = 16 }\n"))
+
+
+def test_a_forest_is_compared_without_the_windows(landscape):
+    """The window of the recipe is that of its network; a model without epochs has none."""
+    compared = '[[compare]]\nmodel = { name = "random_forest" }\n[[compare]]\nmodel = { name = "gru" }\n'
+    recipe = read_recipe(windowed(landscape, UTAE, more=compared))
+    assert [one.choice.training.window for one in recipe.compare] == [0, 16]
+    with pytest.raises(
+        RecipeError, match=r"compare\.0\.training\.window: 'random_forest' is fitted to all samples at once"
+    ):
+        read_recipe(windowed(landscape, UTAE, more=compared.replace("}\n[[", "}\ntraining = { window = 16 }\n[[")))
+
+
+def test_processes_share_windows(opened):
+    chips, members = opened.samples.chips, np.arange(3, len(opened.samples.label))
+    parts = [chips.share(members, rank, 3) for rank in range(3)]
+    assert np.array_equal(np.sort(np.concatenate(parts)), members)
+    numbers = [set(chips.windows.number[part].tolist()) for part in parts]
+    assert sum(len(own) for own in numbers) == chips.items(members), "no window is computed twice"
+
+
+@pytest.mark.parametrize(("model", "window"), [(PATCHWORK, 0), (UTAE + '\nsource = "s2"', 16)])
+def test_trees_judge_the_map_pixels_of_the_network(landscape, tmp_path, monkeypatch, model, window):
+    """[reference] doubtful: the judge reads the map pixel of each sample, whatever the network reads around it."""
+    seen = {}
+    monkeypatch.setattr("bocage.run.trusted.judge", lambda *given: seen.update(given=given) or 1 / 0)
+    doubtful = {'label = "code"': 'label = "code"\ndoubtful = "drop"'}
+    recipe = read_recipe(windowed(landscape, model, NATIVE + PAN_MS, window=window, **doubtful))
+    with pytest.raises(ZeroDivisionError):
+        run(recipe, tmp_path / "out", ("train",))
+    choice, scene, samples, *_ = seen["given"]
+    assert choice.config.sources == tuple(samples.cuts)
+    for name, cut in samples.cuts.items():
+        cube, members = scene.cubes[name], np.arange(0, len(samples.label), 9)
+        for i, values in zip(members, cut.read(members)[0], strict=True):
+            block = cube.read(cube.ratio.window(Window(int(samples.row[i]), int(samples.column[i]), 1, 1)))
+            assert np.array_equal(values, block.values * block.valid[:, None]), name
+
+
+def test_a_judge_of_windows_is_refused(landscape):
+    more = '[doctor]\nmodel = "recipe"\n'
+    with pytest.raises(RecipeError, match=r"doctor\.model: a network of windows cannot judge single polygons"):
+        read_recipe(windowed(landscape, UTAE, more=more, **{'label = "code"': 'label = "code"\ndoubtful = "drop"'}))
+
+
+def test_windows_of_a_table_or_of_one_pixel():
+    with pytest.raises(SamplesError, match="tables of single pixels: there are no windows"):
+        check_side(SimpleNamespace(ids=np.arange(3)), 16, 1)
+    image = SimpleNamespace(ids=None, grid=SimpleNamespace(shape=(9, 30)))
+    with pytest.raises(SamplesError, match=r"must have two map pixels or more a side. Set for example window = 2\."):
+        check_side(image, 1, 1)
+    check_side(image, 32, 8)  # the smallest that covers the map
+    with pytest.raises(SamplesError, match=r"the map has 9 x 30 pixels. Set window = 32 or less"):
+        check_side(image, 40, 8)

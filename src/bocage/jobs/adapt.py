@@ -62,6 +62,7 @@ def adapt_to(
     with held(out):
         scene = open_scene(recipe, progress, out)
         trained = Trained.load(ModelLayout.of(model).path).for_scene(scene)
+        check_adaptable(trained)
         trained.check_scene(scene)
         for remark in remarks(trained, scene):
             progress.say(remark)
@@ -89,7 +90,6 @@ def _judged(
     trained: Trained, chips: Chips, settings: Adapting, missed: tuple[float, ...], progress: Progress
 ) -> Judgement:
     """Estimate the accuracy of a model on the unlabelled pixels of a scene, and report whether it is adapted."""
-    check_adaptable(trained)
     free = np.flatnonzero(chips.label == NONE)
     judgement = Judgement.of(trained, certainty_of(trained, chips, free, settings.device), missed)
     if judgement.adapts:

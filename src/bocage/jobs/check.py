@@ -5,7 +5,15 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from bocage.errors import BocageError, EvaluationError, RecipeError, SamplesError, SourceError, TrainingError
+from bocage.errors import (
+    BocageError,
+    EvaluationError,
+    ModelError,
+    RecipeError,
+    SamplesError,
+    SourceError,
+    TrainingError,
+)
 from bocage.grid import Grid
 from bocage.layout import RunLayout
 from bocage.mapping import check_truth
@@ -271,8 +279,8 @@ def _look_at_disk(recipe: Recipe, seen: Preflight, network: "Network", out: Path
     scene = seen.scene
     assert scene is not None
     try:
-        wanted = needs_for(recipe.choice, network)
-    except SamplesError as error:
+        wanted = needs_for(recipe.choice, network, scene)
+    except (ModelError, SamplesError) as error:
         yield Finding.quoting("training.window", error)
         return
     pixels = len(seen.pixels) if seen.pixels is not None else len(scene.ids or ())

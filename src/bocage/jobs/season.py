@@ -25,7 +25,7 @@ from bocage.samples import Cut, Samples
 from bocage.samples.cut import cut
 from bocage.scene import Cube, scene_until, series_of
 from bocage.textfile import write_csv
-from bocage.training import Trained, Trainer, at_cutoff, proposed
+from bocage.training import Trained, Trainer, at_cutoff, check_single, proposed
 
 FORMAT = 2
 """Changed when the results of the same settings change."""
@@ -65,10 +65,13 @@ def season(
         The recipe has several sites.
     SceneError
         No source of the model is a series, or it has features of objects.
+    ModelError
+        The model is trained on windows.
     EvaluationError
         The recipe has no test part, or a cut-off is before the first date of the series.
     """
     recipe.check_single()
+    check_single(recipe.choice, "season")
     if not recipe.split.tests:
         raise EvaluationError(
             f"{recipe.path}: [split] train = 1 uses all polygons for training, and an accuracy needs a test part. Set it below 1."

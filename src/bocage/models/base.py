@@ -90,6 +90,12 @@ class Positions:
     column: Tensor
     """int (N,), from the left of the window."""
 
+    @classmethod
+    def first(cls, labels: Tensor) -> "Positions":
+        """Return the only pixel of each of the footprints that have `labels` (B,)."""
+        window = torch.arange(len(labels), device=labels.device)
+        return cls(window, torch.zeros_like(window), torch.zeros_like(window))
+
     def of(self, maps: Tensor) -> Tensor:
         """Return the values (N, K) of maps (B, K, Y, X) at the pixels."""
         return maps[self.window, :, self.row, self.column]
@@ -151,9 +157,14 @@ class Network(nn.Module):
         logits: Tensor = self(batch)
         return logits
 
+    @property
+    def dense_loss(self) -> bool:
+        """Whether :meth:`loss_at` is the network's own loss: a class that redefines only :meth:`loss` has none for windows."""
+        return type(self).loss is Network.loss
+
     def loss(self, batch: Batch, labels: Tensor, criterion: Criterion) -> Tensor:
-        """Return the loss for one footprint per sample and labels (B,); by default, the criterion of the logits."""
-        return criterion(self(batch)[:, :, 0, 0], labels)
+        """Return the loss for one footprint per sample and labels (B,): that of windows of one map pixel."""
+        return self.loss_at(batch, Positions.first(labels), labels, criterion)
 
     def loss_at(self, batch: Batch, at: Positions, labels: Tensor, criterion: Criterion) -> Tensor:
         """Return the loss for windows, of which the pixels `at` have labels (N,); by default, the criterion of the logits."""
@@ -200,6 +211,11 @@ class Adapted(Network):
         """Return the module's logits."""
         logits: Tensor = self.module(batch)
         return logits
+
+    @property
+    def dense_loss(self) -> bool:
+        """Whether the module has no loss of its own, which would be for single footprints."""
+        return not hasattr(self.module, "loss")
 
     def loss(self, batch: Batch, labels: Tensor, criterion: Criterion) -> Tensor:
         """Return the loss of the module, or the default loss if the module has no loss."""

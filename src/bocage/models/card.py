@@ -90,6 +90,8 @@ class Card:
     """``exact``: a window is computed in one pass. ``patches``: patch by patch, because the network pads its patches."""
     same_dates: bool = False
     """Whether the shape of the weights depends on the number of dates, so that the network cannot map another series."""
+    fitted: bool = False
+    """Whether the model is fitted to all samples at once, without epochs, as ``Abilities.fitted`` of its class."""
     windows: bool = False
     """Whether the network segments windows: it is trained on windows (``[training] window``), never on single pixels."""
     reconstruction: bool = False

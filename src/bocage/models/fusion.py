@@ -27,7 +27,7 @@ import torch
 from torch import Tensor, nn
 
 from bocage.errors import ModelError
-from bocage.models.base import Batch, Criterion, Network, SourceTensor, build, output_shape
+from bocage.models.base import Batch, Criterion, Network, Positions, SourceTensor, build, output_shape
 from bocage.models.card import Footprint, InputSpec
 from bocage.models.heads import Heads, SingleSource
 from bocage.models.settings.fusion import CARD, Config, Member
@@ -91,13 +91,14 @@ class Model(Network):
         each = [m(batch).log_softmax(1)[..., : shape[0], : shape[1]] for m in self.members]
         return torch.logsumexp(torch.stack(each), 0) - math.log(len(each))
 
-    def loss(self, batch: Batch, labels: Tensor, criterion: Criterion) -> Tensor:
+    def loss_at(self, batch: Batch, at: Positions, labels: Tensor, criterion: Criterion) -> Tensor:
         """Return the loss of the fused head ("late"), or the sum of the members' losses."""
         if self.heads is not None:
-            total: Tensor = self.heads.loss(self._features(batch, (1, 1)), labels, criterion)
+            shape = output_shape(batch, self.footprints, self.inputs)
+            total: Tensor = self.heads.loss(self._features(batch, shape), at, labels, criterion)
             return total
         tensors = self._stacked(batch) if self.strategy == "early" else batch
-        return torch.stack([member.loss(tensors, labels, criterion) for member in self._singles]).sum()
+        return torch.stack([member.loss_at(tensors, at, labels, criterion) for member in self._singles]).sum()
 
     def _features(self, batch: Batch, shape: tuple[int, int]) -> dict[str, Tensor]:
         by_member = {}

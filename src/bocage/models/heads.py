@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from bocage.models.base import Batch, Criterion, Network, output_shape
+from bocage.models.base import Batch, Criterion, Network, Positions, output_shape
 from bocage.models.card import Footprint, InputSpec
 
 Features = Mapping[str, Tensor]
@@ -48,11 +48,11 @@ class Heads(nn.Module):
         logits: Tensor = self.full(self.dropout(torch.cat(list(features.values()), 1)))
         return logits
 
-    def loss(self, features: Features, labels: Tensor, criterion: Criterion) -> Tensor:
-        """Return the loss of the full head plus `auxiliary` times the losses of the parts, for features of one position."""
-        total = criterion(self(features)[:, :, 0, 0], labels)
+    def loss(self, features: Features, at: Positions, labels: Tensor, criterion: Criterion) -> Tensor:
+        """Return the loss of the full head plus `auxiliary` times the losses of the parts, at the pixels `at`."""
+        total = criterion(at.of(self(features)), labels)
         for name, head in self.parts.items():
-            total = total + self.auxiliary * criterion(head(self.dropout(features[name]))[:, :, 0, 0], labels)
+            total = total + self.auxiliary * criterion(at.of(head(self.dropout(features[name]))), labels)
         return total
 
 
@@ -92,9 +92,9 @@ class Headed(Network):
         logits: Tensor = self.heads(self.features(batch))
         return logits
 
-    def loss(self, batch: Batch, labels: Tensor, criterion: Criterion) -> Tensor:
+    def loss_at(self, batch: Batch, at: Positions, labels: Tensor, criterion: Criterion) -> Tensor:
         """Return the loss, including that of auxiliary heads."""
-        return self.heads.loss(self.features(batch), labels, criterion)
+        return self.heads.loss(self.features(batch), at, labels, criterion)
 
 
 class SingleSource(Headed):

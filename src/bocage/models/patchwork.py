@@ -371,13 +371,6 @@ class Model(Network):
         series = {name: encoder for name, encoder in self.encoders.items() if isinstance(encoder, SeriesEncoder)}
         return {name: encoder.attention(batch[name]) for name, encoder in series.items() if name in batch}
 
-    def loss(self, batch: Batch, labels: Tensor, criterion: Criterion) -> Tensor:
-        """Return the loss of the class head plus those of the auxiliary heads, each on the samples that have its source."""
-        first = torch.zeros(len(labels), dtype=torch.long, device=labels.device)
-        return self.loss_at(
-            batch, Positions(torch.arange(len(labels), device=labels.device), first, first), labels, criterion
-        )
-
     def loss_at(self, batch: Batch, at: Positions, labels: Tensor, criterion: Criterion) -> Tensor:
         """Return the loss of the class head plus those of the auxiliary heads, each on the pixels that have its source."""
         encoded = self._encode(batch)

@@ -62,8 +62,14 @@ def check_sets(reading: Reading, parts: dict[str, Any], choice: Choice) -> None:
         reading.add("map.sets", f'{why}; set training.keep = "validation" for each member, or remove it')
 
 
-def check_windows(reading: Reading, choice: Choice, contenders: Sequence[Contender], sites: Sequence[Site]) -> None:
+def check_windows(
+    reading: Reading, parts: dict[str, Any], choice: Choice, contenders: Sequence[Contender], sites: Sequence[Site]
+) -> None:
     """Check that models and recipe suit a training on windows."""
+    doctor, reference = parts["doctor"], parts.get("reference")
+    judges = doctor and reference and doctor.model == "recipe" and reference.doubtful != "keep"
+    if judges and choice.training and choice.training.window:
+        reading.add("doctor.model", 'a network of windows cannot judge single polygons; set "auto" or "random_forest"')
     compared = ((f"compare.{i}.training.window", one.choice) for i, one in enumerate(contenders))
     named = [("training.window", choice), *compared]
     for key, one in named:
@@ -75,7 +81,7 @@ def check_windows(reading: Reading, choice: Choice, contenders: Sequence[Contend
             reading.add(key.replace("training.window", "model.members"), str(error))
             continue
         if why:
-            reading.add(key, why)
+            reading.add(key, why if one is choice else f"{why}, or set training = {{ window = 0 }} for it")
         elif one.training.window and sites:
             reading.add(
                 key, "a training on windows is not available with [[site]]; use a model of single pixels or patches"

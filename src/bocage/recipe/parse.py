@@ -18,7 +18,7 @@ from bocage.evaluation import Evaluation
 from bocage.finish import Finishing
 from bocage.legend import Legend, nomenclature, read_csv
 from bocage.mapping import Mapping, Workers
-from bocage.models import ENSEMBLES, MODELS, Member
+from bocage.models import ENSEMBLES, MODELS, Member, card_of
 from bocage.models.settings import mixture
 from bocage.objects import Segmenting
 from bocage.recipe.checks import (
@@ -159,7 +159,7 @@ def parse(table: AnyMapping[str, Any], folder: Path, source: object = "the recip
     parts = {key: _plain_section(reading, raw, key) for key in SECTIONS if key not in elsewhere}
     check_sections(reading, parts, sources)
     check_sets(reading, parts, choice)
-    check_windows(reading, choice, contenders, sites)
+    check_windows(reading, parts, choice, contenders, sites)
     for one in [choice, *(contender.choice for contender in contenders)]:
         for declared in [sources, *(site.sources for site in sites)]:
             check_regions(reading, one, declared)
@@ -363,6 +363,10 @@ def _contenders(reading: Reading, raw: dict[str, Any], own: str) -> tuple[Conten
         for odd in sorted(set(table) - {"label", "model", "training"}):
             reading.unknown(f"{key}.{odd}", ["label", "model", "training"])
         training = {**_table(raw.get("training")), **_table(table.get("training"))}
+        if "window" not in _table(table.get("training")) and _is_fitted(table.get("model")):
+            training.pop(
+                "window", None
+            )  # of the recipe's network; a model without epochs has the same samples without it
         choice = _choice(reading, table.get("model"), training, f"{key}.")
         label = str(table.get("label") or _label(table.get("model"), choice))
         if label in taken:
@@ -376,6 +380,12 @@ def _contenders(reading: Reading, raw: dict[str, Any], own: str) -> tuple[Conten
 
 def _table(raw: Any) -> dict[str, Any]:
     return raw if isinstance(raw, dict) else {}
+
+
+def _is_fitted(raw: Any) -> bool:
+    """Return whether a table [model] names a model without epochs."""
+    name = _table(raw).get("name")
+    return name in list(MODELS) and card_of(MODELS.get(name)).fitted
 
 
 def _label(raw: Any, choice: Choice) -> str:

@@ -42,16 +42,19 @@ def examine(recipe: Recipe, out: Path, progress: Progress = QUIET, overwrite: bo
 
     Raises
     ------
+    ModelError
+        The judge is the model of the recipe, which is trained on windows.
     SamplesError
         The polygons cannot be used, or have fewer than two classes.
     """
-    check_single(recipe.choice, "doctor")
     layout, scene = RunLayout(out), open_scene(recipe, progress, out)
     inputs = Inputs.of(recipe, scene)
     folder = RunFolder.claim(layout, recipe, inputs, overwrite)
     fitted = recipe.choice.build(scene, recipe.legend).abilities.fitted
     judging = replace(recipe, choice=judge_of(recipe.choice, recipe.doctor, fitted))
     choice, split = judging.choice, recipe.split
+    if choice is recipe.choice:
+        check_single(choice, "doctor", 'Set [doctor] model = "auto": trees then judge the polygons.')
     key = digest(
         FORMAT, inputs.contents, recipe.grid, recipe.legend, recipe.sources,
         replace(recipe.reference, weight="", doubtful="keep"), (split.unit, split.block, split.fold, split.validation),

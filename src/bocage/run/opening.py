@@ -82,7 +82,7 @@ def open_run(
     check_device(recipe.choice.training)  # reports a missing device before files are read
     claimed = claim(recipe, RunLayout(out), progress, overwrite)
     scene, folder = claimed.scene, claimed.folder
-    needs = needs_for(recipe.choice, recipe.choice.build(scene, recipe.legend))
+    needs = needs_for(recipe.choice, recipe.choice.build(scene, recipe.legend), scene)
     start = start_of(recipe, folder, claimed.inputs, progress)
     keys = _keys(recipe, needs, claimed.inputs, start.fingerprint if start else "")
     current = folder.is_current("samples", keys.samples)

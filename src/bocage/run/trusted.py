@@ -14,6 +14,7 @@ from bocage.samples import Samples
 from bocage.samples.make import taken
 from bocage.scene import Scene
 from bocage.textfile import read_rows, write_csv
+from bocage.training import map_pixels
 from bocage.words import Note
 
 HEAD = ("polygon", "class", "wrong", "suggested", "doubtful")
@@ -42,9 +43,15 @@ class DoubtOfDraws:
         members = members[self.samples.label[members] >= 0]
         members = members[chosen_pixels(self.samples.pixels(members), settings)[0]]
         some = of_present_classes(taken(self.samples, members))
-        fitted = choice.build(scene, self.samples.legend).abilities.fitted
-        scratch = self.layout.scratch_of_draw(self.key, number)
-        judged = judge(judge_of(choice, settings, fitted), scene, some, settings, scratch, progress)
+        network = choice.build(scene, self.samples.legend)
+        judging, scratch = (
+            judge_of(choice, settings, network.abilities.fitted),
+            self.layout.scratch_of_draw(self.key, number),
+        )
+        if judging is not choice:
+            judging = replace(judging, config=replace(judging.config, sources=tuple(network.footprints)))
+            some = replace(some, cuts=map_pixels(some.cuts, network))
+        judged = judge(judging, scene, some, settings, scratch, progress)
         doubt, names = judged.doubt(), some.legend.names
         columns = (judged.polygon, judged.label, doubt.wrong, doubt.suggested)
         rows = [

@@ -9,10 +9,10 @@ from bocage.samples.reference import Reference, Rejection
 from bocage.samples.samples import Labelled, Samples, Survey
 from bocage.samples.sites import SiteCuts
 from bocage.samples.split import Draw, Split
-from bocage.samples.windows import WindowNeeds, Windows, needs_of
+from bocage.samples.windows import WindowNeeds, WindowPixels, Windows, by_window, check_side
 
 __all__ = [
     "AnyCut", "Chips", "Cut", "Draw", "Labelled", "Needs", "Pixels", "Reference", "Rejection", "Samples", "SiteCuts",
-    "Split", "Survey", "WindowNeeds", "Windows", "check_split", "drop_rare", "finest", "labelled", "make_samples",
-    "needs_of", "positions", "samples_of", "without_purposive",
+    "Split", "Survey", "WindowNeeds", "WindowPixels", "Windows", "by_window", "check_side", "check_split",
+    "drop_rare", "finest", "labelled", "make_samples", "positions", "samples_of", "without_purposive",
 ]  # fmt: skip

@@ -55,6 +55,12 @@ class Chips:
         """Return the number of items of which the samples `members` make batches: themselves, or their windows."""
         return len(members) if self.windows is None else self.windows.count(members)
 
+    def share(self, members: NDArray[np.int64], rank: int, world: int) -> NDArray[np.int64]:
+        """Return those of the samples `members` that process `rank` of `world` computes: whole windows are not computed twice."""
+        if self.windows is None:
+            return members[rank::world]
+        return np.asarray(members[self.windows.number[members] % world == rank])
+
     def __len__(self) -> int:
         return len(self.label)
 

@@ -23,6 +23,7 @@ from bocage.samples.rare import Counted, drop_rare, reserved_classes
 from bocage.samples.rasterise import Pixels, rasterise
 from bocage.samples.reference import Reason, Reference, Rejection, read_polygons
 from bocage.samples.samples import Labelled, Samples, Survey
+from bocage.samples.sites import SiteCuts
 from bocage.samples.split import Split, Units, deal
 from bocage.samples.windows import WindowNeeds, WindowPixels, Windows, cut_windows
 from bocage.scene import Scene
@@ -265,7 +266,11 @@ def assembled(
 
 def taken(samples: Samples, members: NDArray[np.int64]) -> Samples:
     """Return the samples at the positions `members`, without their folds."""
-    cuts = {name: replace(one, index=one.index[members]) for name, one in samples.cuts.items() if isinstance(one, Cut)}
+    cuts = {
+        name: replace(one, index=one.index[members])
+        for name, one in samples.cuts.items()
+        if not isinstance(one, SiteCuts)
+    }
     return replace(
         samples,
         row=samples.row[members],
@@ -281,6 +286,7 @@ def taken(samples: Samples, members: NDArray[np.int64]) -> Samples:
         purposive=_taken(samples.purposive, members),
         ground=_taken(samples.ground, members),
         trust=None,
+        windows=None,
     )
 
 

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from bocage.errors import SamplesError
 from bocage.grid import Ratio, Window
 from bocage.progress import Progress
-from bocage.samples.cut import Cut, Needs, Reach, cut, open_cut
+from bocage.samples.cut import Cut, Reach, cut, open_cut
 from bocage.samples.rasterise import Pixels
 from bocage.scene import Scene
 
@@ -147,7 +147,7 @@ class WindowPixels:
         place, s, t = self.place[self.index[members]], self.size, len(self.days)
         values = np.empty((len(members), t, self.bands, s, s), np.float32)
         valid = np.empty((len(members), t, s, s), bool)
-        for number, rows in _by_window(place):
+        for number, rows in by_window(place[:, 0]):
             window, seen = (array[0] for array in self.cut.read(np.array([number])))
             for dy, dx in np.ndindex(s, s):
                 y, x = self._pixel(place[rows], dy, dx)
@@ -158,7 +158,7 @@ class WindowPixels:
     def ever_valid(self) -> NDArray[np.bool_]:
         """Return which pixels have a valid date, (pixels,)."""
         found = np.zeros(len(self.place), bool)
-        for number, rows in _by_window(self.place):
+        for number, rows in by_window(self.place[:, 0]):
             seen = self.cut.read(np.array([number]))[1][0].any(0)
             for dy, dx in np.ndindex(self.size, self.size):
                 found[rows] |= seen[self._pixel(self.place[rows], dy, dx)]
@@ -170,12 +170,12 @@ class WindowPixels:
         return y + dy, x + dx
 
 
-def _by_window(place: NDArray[np.int64]) -> Iterator[tuple[int, NDArray[np.int64]]]:
-    """Yield the number of each window of pixels at `place` (N, 3), and the positions of these pixels."""
-    order = np.argsort(place[:, 0], kind="stable")
-    for rows in np.split(order, np.flatnonzero(np.diff(place[order, 0])) + 1):
+def by_window(number: NDArray[np.int64]) -> Iterator[tuple[int, NDArray[np.int64]]]:
+    """Yield, in the order of the windows, each number of `number` (N,) and its positions."""
+    order = np.argsort(number, kind="stable")
+    for rows in np.split(order, np.flatnonzero(np.diff(number[order])) + 1):
         if len(rows):
-            yield int(place[rows[0], 0]), rows
+            yield int(number[rows[0]]), rows
 
 
 def cut_windows(
@@ -192,13 +192,8 @@ def cut_windows(
     Raises
     ------
     SamplesError
-        The scene is a table, or there is not enough free disk space.
+        There is not enough free disk space.
     """
-    if scene.ids is not None:
-        raise SamplesError(
-            "The sources are tables of single pixels: there are no windows to train on ([training] window). Use imagery, or a "
-            "model of single pixels."
-        )
     place, corners = _lattice(pixels, needs.side)
     cuts, _ = open_cut(folder) if folder.exists() else cut(scene, corners, _Corners(needs), folder, progress)
     index = np.arange(len(pixels))
@@ -233,19 +228,33 @@ def _lattice(pixels: Pixels, side: int) -> tuple[NDArray[np.int64], Pixels]:
     return np.column_stack([number.ravel(), start % side]), first
 
 
-def needs_of(
-    needs: Needs, side: int, step: int, reaches: Mapping[str, Reach], ratios: Mapping[str, Ratio]
-) -> WindowNeeds:
-    """Return the windows of `side` map pixels that a network needs.
+def check_side(scene: Scene, side: int, step: int) -> None:
+    """Check that a scene has windows of `side` map pixels, for a network that needs multiples of `step`.
 
     Raises
     ------
     SamplesError
-        The side is not a multiple of `step`, or smaller than two steps.
+        The scene is a table, or the side is no multiple of `step`, smaller than two steps, or larger than the map.
     """
-    if side % step or (step > 1 and side < 2 * step):
+    if scene.ids is not None:
         raise SamplesError(
-            f"[training] window is {side}, but windows of this network and these sources must be a multiple of {step} map "
-            f"pixels{f', at least {2 * step}' if step > 1 else ''}. Set for example window = {max(2, -(-side // step)) * step}."
+            "The sources are tables of single pixels: there are no windows to train on ([training] window). Use imagery, or a "
+            "model of single pixels."
         )
-    return WindowNeeds(reaches, needs.any_source, side, ratios)
+    least, (height, width) = 2 * step, scene.grid.shape
+    most = max(least, -(-max(height, width) // step) * step)
+    fitting = min(max(least, -(-side // step) * step), most)
+    if side % step or side < least:
+        sides = (
+            f"be a multiple of {step} map pixels, at least {least}"
+            if step > 1
+            else "have two map pixels or more a side"
+        )
+        raise SamplesError(
+            f"[training] window is {side}, but windows of this network and these sources must {sides}. Set for example window = "
+            f"{fitting}."
+        )
+    if side > most:
+        raise SamplesError(
+            f"[training] window is {side}, but the map has {height} x {width} pixels. Set window = {most} or less."
+        )

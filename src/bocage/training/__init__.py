@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from bocage.training.cutoffs import at_cutoff, proposed
     from bocage.training.domain import features_of
     from bocage.training.encoder import load_encoder
+    from bocage.training.ensemble import map_pixels
     from bocage.training.guard import Expected, Judgement, estimate, read_certainties
     from bocage.training.held_out import read_conformal
     from bocage.training.importance import importance
@@ -78,6 +79,7 @@ __all__ = [
     "input_specs",
     "kept",
     "load_encoder",
+    "map_pixels",
     "needs_for",
     "out_of_fold",
     "pretrain",

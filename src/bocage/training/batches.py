@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from bocage.models import Batch, Positions, SourceTensor, moved
-from bocage.samples import Chips
+from bocage.samples import Chips, by_window
 from bocage.training.augmentation import NONE, Augmentation, augmented, cut_off
 from bocage.training.scaling import Normalisation
 
@@ -129,18 +129,17 @@ def _batches_of_windows(
     """Yield batches of `size` windows, with the samples `members` that are in them."""
     windows = chips.windows
     assert windows is not None
-    number = windows.number[members]
-    wanted = np.unique(number)
-    wanted = wanted if generator is None else generator.permutation(wanted)
-    for chosen in np.split(wanted, range(size, len(wanted), size)):
+    parts = list(by_window(windows.number[members]))
+    turn = np.arange(len(parts)) if generator is None else generator.permutation(len(parts))
+    for picked in np.split(turn, range(size, len(turn), size)):
+        chosen = np.array([parts[k][0] for k in picked], np.int64)
         batch: Batch = {
             name: normalisation.tensor(name, *cut.read(chosen), cut.days_of(chosen))
             for name, cut in windows.cuts.items()
         }
         own = np.full((len(chosen), windows.side, windows.side), NOTHING, np.int64)
-        inside = np.flatnonzero(np.isin(number, chosen))
-        place = np.argsort(chosen)[np.searchsorted(np.sort(chosen), number[inside])]
-        own[place, windows.row[members[inside]], windows.column[members[inside]]] = inside
+        for k, (_, inside) in enumerate(parts[i] for i in picked):
+            own[k, windows.row[members[inside]], windows.column[members[inside]]] = inside
         if generator is not None:
             batch, own = _turned_together(batch, own, augmentation, generator)
         at = np.nonzero(own != NOTHING)

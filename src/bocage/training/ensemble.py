@@ -1,13 +1,14 @@
 """The trained members of a mixture, or of the regions, as one model."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import torch
 
 from bocage.legend import Legend
 from bocage.machine import versions
-from bocage.models import Ensemble, Footprint, regional
-from bocage.samples import AnyCut, Cut, SiteCuts
+from bocage.models import Ensemble, Footprint, Network, regional
+from bocage.models.base import pixel_footprint
+from bocage.samples import AnyCut, Cut, SiteCuts, WindowPixels
 from bocage.scene import Scene, Scenes
 from bocage.training.choice import Choice
 from bocage.training.records import Region, source_records
@@ -37,6 +38,16 @@ def combined(choice: Choice, scene: Scene | Scenes, legend: Legend, members: Seq
     return Trained(
         choice.name, choice.config, legend, records, normalisation, model.eval(), Region.of(scene), versions()
     )
+
+
+def map_pixels(cuts: Mapping[str, AnyCut], network: Network) -> dict[str, AnyCut]:
+    """Return the map pixel alone of samples cut for a network, of single footprints or windows, for a model of single pixels."""
+    return {
+        name: one
+        if isinstance(one, WindowPixels)
+        else part_of(one, network.footprints[name], pixel_footprint(network.inputs[name]))
+        for name, one in cuts.items()
+    }
 
 
 def part_of(cut: AnyCut, have: Footprint, want: Footprint) -> Cut | SiteCuts:

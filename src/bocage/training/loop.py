@@ -322,7 +322,7 @@ class _Work:
         size = 4 * task.settings.batch_size
         network = answering(_averaged(task.model, self.state.average).eval(), task.chips)
         matrix, total = torch.zeros(n_classes, n_classes), 0.0
-        made = batches(task.chips, self.validation[rank::world], task.normalisation, size)
+        made = batches(task.chips, task.chips.share(self.validation, rank, world), task.normalisation, size)
         for batch in Ahead(made):
             target = batch.labels
             with self.fabric.autocast():
@@ -408,17 +408,19 @@ def _averaged(model: Network, average: Mapping[str, Tensor]) -> Network:
 def _diverged(task: Task, batch: Minibatch, problem: str) -> TrainingError:
     """Return an error that describes the batch: the source with the most extreme values, and the polygons."""
     extremes, details, polygons = [], "", task.chips.polygon[batch.members]
+    item = np.arange(len(polygons)) if batch.at is None else batch.at.window.numpy()
+    one, many = ("polygon", "polygons") if batch.at is None else ("the window of polygons", "the windows of polygons")
     for name, tensor in batch.inputs.items():
         values = tensor.values
         odd = ~torch.isfinite(values)
         size = values.abs().nan_to_num(math.inf, math.inf, math.inf).amax((1, 2, 3, 4))
         worst = int(size.argmax())
-        extremes.append((float(size[worst]), name, int(polygons[worst])))
+        extremes.append((float(size[worst]), name, _listed(np.unique(polygons[item == worst]))))
         if odd.any():
-            affected = np.unique(polygons[odd.flatten(1).any(1).numpy()])
-            details += f" Source '{name}' has NaN or infinite values in polygons {_listed(affected)}."
+            affected = np.unique(polygons[odd.flatten(1).any(1).numpy()[item]])
+            details += f" Source '{name}' has NaN or infinite values in {many} {_listed(affected)}."
     largest, name, polygon = max(extremes)
-    details = details or f" The largest scaled value is {largest:.3g}, of source '{name}' in polygon {polygon}."
+    details = details or f" The largest scaled value is {largest:.3g}, of source '{name}' in {one} {polygon}."
     return TrainingError(
         f"{problem}, with samples of polygons {_listed(np.unique(polygons))}.{details} If a value is NaN, infinite or far "
         "from 0, check the imagery in these polygons; otherwise reduce [training] learning_rate (now "

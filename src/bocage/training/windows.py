@@ -4,28 +4,37 @@ from typing import TYPE_CHECKING
 
 from bocage.errors import ModelError
 from bocage.models import MODELS, card_for
-from bocage.samples import Needs, needs_of
+from bocage.samples import Needs, WindowNeeds, check_side
+from bocage.scene import Scene
 from bocage.training.choice import Choice
 
 if TYPE_CHECKING:  # it imports PyTorch
     from bocage.models import Network
 
 
-def needs_for(choice: Choice, network: "Network") -> Needs:
+def needs_for(choice: Choice, network: "Network", scene: Scene) -> Needs:
     """Return what the training of a model requires from a scene: footprints, or windows.
 
     Raises
     ------
     SamplesError
-        The side of the windows does not suit the network.
+        The scene has no windows, or their side does not suit the network or the map.
+    ModelError
+        The network has a loss for single footprints only.
     """
     from bocage.models import step_of
 
     side = choice.training.window
-    if not side or network.abilities.fitted:  # trees have no epochs, of windows or not
+    if not side:
         return network
+    check_side(scene, side, step_of(network.inputs, network.step))
+    if not network.dense_loss:
+        raise ModelError(
+            f"'{choice.name}' has a loss of its own for single footprints (method 'loss') and none for windows ('loss_at'). "
+            "Remove [training] window."
+        )
     ratios = {name: spec.ratio for name, spec in network.inputs.items()}
-    return needs_of(network, side, step_of(network.inputs, network.step), network.window_footprints, ratios)
+    return WindowNeeds(network.window_footprints, network.any_source, side, ratios)
 
 
 def why_not_windows(choice: Choice) -> str:
@@ -33,6 +42,8 @@ def why_not_windows(choice: Choice) -> str:
     card, side = card_for(MODELS.get(choice.name), choice.config), choice.training.window
     if card.windows and not side:
         return f"'{choice.name}' is trained on windows: set for example 64, or remove it"
+    if side and card.fitted:
+        return f"'{choice.name}' is fitted to all samples at once, not on windows; remove it"
     if side and choice.members:
         return "a model with members is trained on single pixels or patches; remove it"
     if side and card.dense == "patches":
@@ -40,8 +51,8 @@ def why_not_windows(choice: Choice) -> str:
     return ""
 
 
-def check_single(choice: Choice, command: str) -> None:
-    """Check that a model is trained on single pixels or patches, as a command needs.
+def check_single(choice: Choice, command: str, do: str = "Use for example patchwork, without 'window'.") -> None:
+    """Check that a model is trained on single pixels or patches, as a command needs; `do` is the action of the message.
 
     Raises
     ------
@@ -51,5 +62,5 @@ def check_single(choice: Choice, command: str) -> None:
     if choice.training.window:
         raise ModelError(
             f"'bocage {command}' is for models of single pixels and patches, and '{choice.title}' is trained on windows "
-            f"([training] window = {choice.training.window}). Use for example patchwork, without 'window'."
+            f"([training] window = {choice.training.window}). {do}"
         )

@@ -13,6 +13,7 @@ CARD = Card(
     takes="any sources",
     masks="masked values are NaN, which the splits of the trees handle, or interpolated in time (`gaps`)",
     same_dates=True,
+    fitted=True,
     example={"s2": S2},
 )
 
