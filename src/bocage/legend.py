@@ -138,6 +138,12 @@ class Legend:
         """Class codes, in the order of the classes."""
         return tuple(c.code for c in self.classes)
 
+    def positions(self) -> NDArray[np.int64]:
+        """Return the position in the legend of each 16-bit code (65536,); −1 of codes that are no class."""
+        table = np.full(65536, -1, np.int64)
+        table[list(self.codes)] = np.arange(len(self.codes))
+        return table
+
     @property
     def names(self) -> tuple[str, ...]:
         """Class names, in the order of the classes."""

@@ -80,8 +80,7 @@ def accuracy_of_steps(
         Names of the classes that are mapped but never tested.
     """
     grid, legend = place
-    table = np.full(65536, -1)
-    table[list(legend.codes)] = np.arange(len(legend.codes))
+    table = legend.positions()
     row, column = (np.asarray(place, np.int64) for place in (tested.row, tested.column))
     found: dict[str, NDArray[Any]] = {name: table[codes_at(path, grid, row, column)] for name, path in files.items()}
     seen = np.all([positions >= 0 for positions in found.values()], axis=0)

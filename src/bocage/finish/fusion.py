@@ -107,9 +107,7 @@ class Fusion:
     @cached_property
     def place(self) -> NDArray[np.int64]:
         """Position in the legend of each code (65536,); −1 of codes that are no class."""
-        table = np.full(65536, -1)
-        table[list(self.legend.codes)] = np.arange(len(self.legend.codes))
-        return table
+        return self.legend.positions()
 
     @property
     def has_confidence(self) -> bool:

@@ -148,16 +148,14 @@ class Reconciliation:
         return np.asarray(np.maximum(np.ceil(pixels / min(MOST, max(1, ALL // len(shapes)))), 1), np.int64)
 
     @cached_property
-    def _place(self) -> NDArray[np.int64]:
+    def place(self) -> NDArray[np.int64]:
         """Position in the legend of each code (65536,); −1 of codes that are no class."""
-        table = np.full(65536, -1)
-        table[list(self.land.legend.codes)] = np.arange(len(self.land.legend.codes))
-        return table
+        return self.land.legend.positions()
 
     def pixels(self, window: Window) -> Pixels:
         """Return the pixels of a window that have a class and probabilities."""
         land, bands = self.land, range(1, len(self.land.legend.codes) + 1)
-        position = self._place[land.read("classes", land.grid, window, 0)].ravel()
+        position = self.place[land.read("classes", land.grid, window, 0)].ravel()
         stored, there = read(land.path("probabilities"), bands, land.grid, window, "nearest")
         index = np.flatnonzero((position >= 0) & there.all(0).ravel())
         district = self._laying.ids(window).astype(np.int64).ravel()[index] - 1

@@ -233,15 +233,13 @@ class _Work:
 
     def accuracy(self) -> dict[str, Any] | None:
         """Return the accuracy at the test pixels of the map, before and after; write the pixels."""
-        path, land = tested_at(self.folder), self.task.land
+        path, land, place = tested_at(self.folder), self.task.land, self.task.place
         if path is None:
             self.progress.say(
                 "The accuracy is not measured: the map is not that of an evaluated run, so it has no test polygons."
             )
             return None
         tested = Predictions.from_parquet(path)
-        place = np.full(65536, -1)
-        place[list(land.legend.codes)] = np.arange(len(land.legend.codes))
         layers = [self.layout.map.layer(name, WRITERS.get("cog").SUFFIX) for name in ("classes", "confidence")]
         row, column = tested.row.astype(np.int64), tested.column.astype(np.int64)
         codes, percent, old = (codes_at(one, land.grid, row, column) for one in (*layers, land.path("classes")))

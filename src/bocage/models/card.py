@@ -42,6 +42,10 @@ class Footprint:
             inner.width - f + self.size,
         )
 
+    def of_window(self, side: int, ratio: Ratio) -> "Footprint":
+        """Return the pixels of a window of `side` map pixels, of which each needs this footprint."""
+        return Footprint(side * ratio.finer // ratio.coarser - ratio.finer + self.size, self.before)
+
     def positions(self, pixels: int, ratio: Ratio) -> int:
         """Return the number of map pixels a side for `pixels` of the source; an upper bound for a coarser source."""
         return ((pixels - self.size) // ratio.finer + 1) * ratio.coarser

@@ -17,7 +17,7 @@ from bocage.run.folder import Inputs, RunFolder
 from bocage.run.opened import open_scene
 from bocage.run.stages import STAGES, Keys, Run, map_key
 from bocage.run.start import start_of
-from bocage.samples import Needs, Samples, make_samples
+from bocage.samples import Needs, Samples, WindowNeeds, make_samples
 from bocage.samples.cut import STORE
 from bocage.scene import Prepared, Scene, prepare_scene
 from bocage.training import check_device, needs_for
@@ -114,7 +114,8 @@ def _keys(recipe: Recipe, needs: Needs, inputs: Inputs, start: str) -> Keys:
     """Return, for every stage, the digest of its inputs and settings."""
     choice = recipe.choice
     used = {name: recipe.sources[name] for name in needs.footprints}
-    read = (needs.footprints, needs.any_source)
+    side = (needs.side,) if isinstance(needs, WindowNeeds) else ()
+    read = (needs.footprints, needs.any_source, *side)
     # Weights change the estimates of areas in the report, and doubt the training: no sample.
     reference = replace(recipe.reference, weight="", doubtful="keep")
     parts = (recipe.split.field, *recipe.split.fixed) if recipe.split.field else ()  # other polygons are not cut

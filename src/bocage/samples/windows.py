@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bocage.errors import SamplesError
-from bocage.grid import Ratio, Window
+from bocage.grid import Ratio
 from bocage.progress import Progress
 from bocage.samples.cut import Cut, Reach, cut, open_cut
 from bocage.samples.rasterise import Pixels
@@ -24,8 +24,8 @@ from bocage.scene import Scene
 class WindowNeeds:
     """Data that a training on windows requires from a scene."""
 
-    reaches: Mapping[str, Reach]
-    """Source → footprint of a map pixel, from which the network computes the windows."""
+    footprints: Mapping[str, Reach]
+    """Source → the pixels of a window, with the halo."""
     any_source: bool
     """Whether one valid source is enough to use a pixel; if False, all sources must be valid."""
     side: int
@@ -33,37 +33,9 @@ class WindowNeeds:
     ratios: Mapping[str, Ratio]
     """Source → ratio of pixel sizes between the map grid and its grid."""
 
-    @property
-    def footprints(self) -> dict[str, "Square"]:
-        """Source → the pixels of a window, with the halo."""
-        return {name: Square.of(reach, self.ratios[name], self.side) for name, reach in self.reaches.items()}
-
     def count(self, pixels: Pixels) -> int:
         """Return the number of windows that contain labelled pixels."""
         return len(_lattice(pixels, self.side)[1])
-
-
-@dataclass(frozen=True)
-class Square:
-    """Pixels of a source in a window, with the halo."""
-
-    size: int
-    """Side, in pixels of the source."""
-    before: int
-    """Pixels above, and left of, the first pixel of the window."""
-
-    @classmethod
-    def of(cls, reach: Reach, ratio: Ratio, side: int) -> "Square":
-        """Return the pixels of a window of `side` map pixels, of which each needs `reach`."""
-        return cls(side * ratio.finer // ratio.coarser - ratio.finer + reach.size, reach.before)
-
-    def window(self, window: Window, ratio: Ratio) -> Window:
-        """Return the window of the source for the windows that start at the map pixels `window`."""
-        inner = ratio.window(window)
-        f = ratio.finer
-        return Window(
-            inner.y - self.before, inner.x - self.before, inner.height - f + self.size, inner.width - f + self.size
-        )
 
 
 @dataclass(frozen=True)

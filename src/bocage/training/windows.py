@@ -34,7 +34,8 @@ def needs_for(choice: Choice, network: "Network", scene: Scene) -> Needs:
             "Remove [training] window."
         )
     ratios = {name: spec.ratio for name, spec in network.inputs.items()}
-    return WindowNeeds(network.window_footprints, network.any_source, side, ratios)
+    windows = {name: one.of_window(side, ratios[name]) for name, one in network.window_footprints.items()}
+    return WindowNeeds(windows, network.any_source, side, ratios)
 
 
 def why_not_windows(choice: Choice) -> str:

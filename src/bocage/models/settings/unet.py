@@ -7,23 +7,26 @@ from bocage.models.card import Card, Norm
 from bocage.models.settings.multiresolcc import PAN
 from bocage.ranges import SHARE, Range, check_ranges
 
+OF_WINDOWS = {
+    "window": 64,
+    "batch_size": 4,
+    "epochs": 100,
+    "steps": (1000, 20_000),
+    "keep": "last",
+    "optimiser": "adamw",
+    "learning_rate": 1e-3,
+    "schedule": "one-cycle",
+    "class_weights": "root",
+}
+"""Default training of the networks that segment windows."""
+
 CARD = Card(
     paper="Ronneberger, Fischer & Brox 2015, doi:10.1007/978-3-319-24574-4_28",
     takes="one image, or one gap-filled series, whose dates are stacked as bands",
     masks="replaces masked values by 0, the training mean",
     same_dates=True,
     windows=True,
-    training={
-        "window": 64,
-        "batch_size": 4,
-        "epochs": 100,
-        "steps": (1000, 20_000),
-        "keep": "last",
-        "optimiser": "adamw",
-        "learning_rate": 1e-3,
-        "schedule": "one-cycle",
-        "class_weights": "root",
-    },
+    training=OF_WINDOWS,
     example={"pan": PAN},
 )
 

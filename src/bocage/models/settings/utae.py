@@ -5,6 +5,7 @@ from typing import Annotated
 
 from bocage.models.card import Card, Norm, Published
 from bocage.models.settings.gru import S2
+from bocage.models.settings.unet import OF_WINDOWS
 from bocage.ranges import SHARE, Range, check_ranges
 
 CARD = Card(
@@ -13,17 +14,7 @@ CARD = Card(
     masks="masked dates get attention 0; masked values are replaced by 0, the training mean, in the convolutions",
     windows=True,
     published=Published(epochs=100, batch_size=4, learning_rate=1e-3, keep="validation", scaling="mean-std"),
-    training={
-        "window": 64,
-        "batch_size": 4,
-        "epochs": 100,
-        "steps": (1000, 20_000),
-        "keep": "last",
-        "optimiser": "adamw",
-        "learning_rate": 1e-3,
-        "schedule": "one-cycle",
-        "class_weights": "root",
-    },
+    training=OF_WINDOWS,
     example={"s2": S2},
 )
 
