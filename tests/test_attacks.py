@@ -436,11 +436,12 @@ def test_workers_listen_on_this_machine_only(tmp_path, monkeypatch):
 def test_the_dashboard_of_jobs_is_on_this_machine_only(tmp_path, monkeypatch):
     given = []
 
-    def cluster(**options):
-        given.append(options)
-        raise ValueError("seen enough")
+    class Cluster:
+        def __init__(self, **options):
+            given.append(options)
+            raise ValueError("seen enough")
 
-    monkeypatch.setattr("dask_jobqueue.SLURMCluster", cluster)
+    monkeypatch.setattr("dask_jobqueue.SLURMCluster", Cluster)
     task = SimpleNamespace(device="cpu", store=SimpleNamespace(folder=tmp_path))
     asked = {"scheduler_options": {"dashboard_address": ":8787"}}
     for options in ({}, asked):

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 
+import dask_jobqueue
 import numpy as np
 import psutil
 import pytest
@@ -62,8 +63,21 @@ def test_the_job_of_a_batch_system_is_what_was_asked_for():
     for line in ("-p long", "-A agri", "--mem=15G", "-t 02:00:00", "--cpus-per-task=3"):
         assert f"#SBATCH {line}" in script, script
     assert "distributed.cli.dask_worker" in script
+
+
+def test_a_cluster_whose_options_are_refused_is_closed(monkeypatch):
+    """Dask warns of another when it is collected, in whatever code runs then."""
+    made = []
+
+    class Seen(dask_jobqueue.SLURMCluster):
+        def __init__(self, **options):
+            made.append(self)
+            super().__init__(**options)
+
+    monkeypatch.setattr(dask_jobqueue, "SLURMCluster", Seen)
     with pytest.raises(MappingError, match="refuses the options"):
         job_script(Workers(cluster="slurm", options={"quue": "long"}))
+    assert [cluster.status.name for cluster in made] == ["closed"]
 
 
 def test_settings_have_ranges():

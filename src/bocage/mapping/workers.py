@@ -211,7 +211,7 @@ def _jobs(workers: Workers, threads: int, logs: Path) -> Iterator[Any]:
     options["scheduler_options"] = {"dashboard_address": f"{LOOPBACK}:0"}
     options |= workers.options
     try:
-        cluster = _whole(partial(getattr(dask_jobqueue, kinds[workers.cluster]), **options))
+        cluster = _whole(partial(_accepted, getattr(dask_jobqueue, kinds[workers.cluster]), options))
     except (TypeError, ValueError) as error:
         raise MappingError(
             f"dask-jobqueue refuses the options of the cluster: {error}. Correct the job options."
@@ -220,3 +220,16 @@ def _jobs(workers: Workers, threads: int, logs: Path) -> Iterator[Any]:
         if workers.count:
             cluster.scale(jobs=workers.count)
         yield cluster
+
+
+def _accepted(kind: Any, options: dict[str, Any]) -> Any:
+    """Return a started cluster. One whose options are refused never started, and is closed: Dask would warn of it later."""
+    from distributed.core import Status
+
+    cluster = kind.__new__(kind)
+    try:
+        cluster.__init__(**options)
+    except BaseException:
+        cluster.status = Status.closed
+        raise
+    return cluster
