@@ -27,6 +27,7 @@ from bocage.recipe.checks import (
     check_history,
     check_indices,
     check_levels,
+    check_parcels,
     check_regions,
     check_sections,
     check_sets,
@@ -160,6 +161,7 @@ def parse(table: AnyMapping[str, Any], folder: Path, source: object = "the recip
     check_sections(reading, parts, sources)
     check_sets(reading, parts, choice)
     check_windows(reading, parts, choice, contenders, sites)
+    check_parcels(reading, parts, choice, contenders)
     for one in [choice, *(contender.choice for contender in contenders)]:
         for declared in [sources, *(site.sources for site in sites)]:
             check_regions(reading, one, declared)
@@ -169,6 +171,8 @@ def parse(table: AnyMapping[str, Any], folder: Path, source: object = "the recip
     if reading.problems or legend is None:
         raise RecipeError(source, reading.problems)
     allow(parts["plugins"].allow)
+    if choice.training.parcels:
+        parts["map"] = parts["map"].with_layer("parcels")
     name = str(raw.get("name", "recipe"))
     own: dict[str, Any] = {
         "legend": legend,
