@@ -367,6 +367,8 @@ def _contenders(reading: Reading, raw: dict[str, Any], own: str) -> tuple[Conten
         for odd in sorted(set(table) - {"label", "model", "training"}):
             reading.unknown(f"{key}.{odd}", ["label", "model", "training"])
         training = {**_table(raw.get("training")), **_table(table.get("training"))}
+        if "parcels" not in _table(table.get("training")):
+            training.pop("parcels", None)  # the map, and so its layer of parcels, is that of the recipe's network
         if "window" not in _table(table.get("training")) and _is_fitted(table.get("model")):
             training.pop(
                 "window", None

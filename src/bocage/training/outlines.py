@@ -1,8 +1,8 @@
 """Loss of a network that delineates parcels: the Tanimoto similarity with complement, the mean of extent, boundary and distance.
 
 Waldner & Diakogiannis 2020 (doi:10.1016/j.rse.2020.111741) average the loss of Diakogiannis et al. 2020
-(doi:10.1016/j.isprsjprs.2020.01.013) over their tasks. Here, the mean is added to the loss of the classes, and pixels without a
-label do not count.
+(doi:10.1016/j.isprsjprs.2020.01.013) over their tasks. Here, :data:`WEIGHT` times the mean is added to the loss of the
+classes, and pixels without a label do not count.
 """
 
 import torch
@@ -12,6 +12,9 @@ from bocage.models import Criterion
 
 SMOOTH = 1e-5
 """Added to both sides of the ratio, so that it is 1 where target and output are 0."""
+
+WEIGHT = 4.0
+"""Weight of the outlines in the loss. The similarity is at most 1, and the cross-entropy of the classes is larger at first."""
 
 
 def targets(depth: Tensor) -> Tensor:
@@ -45,6 +48,6 @@ def with_outlines(criterion: Criterion, n_classes: int, labels: Tensor, depth: T
 
     def both(logits: Tensor, positions: Tensor) -> Tensor:
         classes = criterion(logits[:, :n_classes], labels[positions])
-        return classes + outline_loss(logits[:, n_classes:], depth[positions])
+        return classes + WEIGHT * outline_loss(logits[:, n_classes:], depth[positions])
 
     return both
