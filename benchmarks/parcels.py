@@ -18,6 +18,7 @@ in the parcel (Persello & Bruzzone 2010, doi:10.1109/TGRS.2009.2029570), weighte
 import shutil
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import cached_property, partial
 from itertools import product
@@ -33,6 +34,7 @@ from torch.nn import functional
 
 from benchmarks.frame import Results, command_line, spread, table
 from benchmarks.measuring import scratch
+from bocage.errors import SceneError
 from bocage.grid import Grid, Ratio
 from bocage.models import MODELS, Delineating, InputSpec, Positions, SourceTensor, build
 from bocage.objects import Segmenting
@@ -102,7 +104,7 @@ class Land:
 
     def write(self, path: Path, values: NDArray[Any], dtype: Any, nodata: int) -> Path:
         """Write bands (B, y, x) of the area."""
-        write_raster(path, np.rint(values).astype(dtype), Place(self.pixel, 300_000, 7_650_000), nodata=nodata)
+        write_raster(path, np.rint(values).astype(dtype), Place(self.pixel, (300_000, 7_650_000)), nodata=nodata)
         return path
 
     @cached_property
@@ -216,8 +218,9 @@ def learnt(folder: Path, land: Land, extent: float, core: float) -> Ids:
     """Return the parcels of learnt outlines."""
     path = land.write(folder / "parcels.tif", 100 * land.outlines["learnt"], np.uint8, 255)
     settings = Segmenting(parcels=True, extent=extent, core=core)
-    with temporary(folder / "scratch") as scratched:
+    with temporary(folder / "scratch") as scratched, suppress(SceneError):  # no seed
         return assembled(delineate(Outlines(path, land.grid, settings), scratched, QUIET), land.code.shape)
+    return np.zeros(land.code.shape, np.int64)
 
 
 def segmented(folder: Path, land: Land, clusters: int, minimum: int) -> Ids:

@@ -202,8 +202,7 @@ def test_a_run_with_parcels(tmp_path, model, small_cells):
     segment(recipe, out)
     ids = layers_of(layout.objects.ids)[0]
     assert ids.shape == truth.shape
-    assert (ids[truth < 3] > 0).mean() > 0.5
-    assert (ids[truth == 3] > 0).mean() < 0.2
+    assert (ids[truth < 3] > 0).mean() > (ids[truth == 3] > 0).mean() + 0.2
     finish(recipe, out)
     assert layers_of(layout.map.path / "voted.tif").shape[1:] == truth.shape
 
@@ -222,6 +221,7 @@ def test_a_model_without_parcels_has_no_such_layer(landscape, tmp_path):
     [
         ("", {'path = "parcels.gpkg"': 'path = "truth.tif"'}, "training.parcels: the reference is a raster of class codes"),
         ("", {"\nwindow = 16": "\nwindow = 0"}, "'parcels' needs a training on windows: set 'window', for example 64"),
+        ("", {'"meadow"]': '"medow"]'}, "training.parcels: no class is called 'medow'. Did you mean 'meadow'"),
         ("", {'parcels = ["maize", "meadow"]': ""}, "no such"),
         ("[segment]\nparcels = true\nids = \"truth.tif\"", {}, "'parcels' are delineated on the map, 'ids' are read"),
         ("[segment]\nparcels = true\n[sources.o]\nsensor = \"objects\"", {}, "needs the source of objects first; remove one"),
@@ -262,7 +262,7 @@ def fields(shape=(97, 118), side=14):
 def delineated(layer, folder, tile=512, **settings):
     grid = Grid.of("EPSG:32740", Affine(10, 0, 300000, 0, -10, 7650000), layer.shape[1:])
     path = folder / "parcels.tif"
-    write_raster(path, np.rint(layer).astype(np.uint8), Place(10.0, 300000, 7650000), nodata=255)
+    write_raster(path, np.rint(layer).astype(np.uint8), Place(10.0, (300000, 7650000)), nodata=255)
     with scratch(folder / f"scratch{tile}") as temporary:
         found = delineate(Outlines(path, grid, Segmenting(parcels=True, tile=tile, **settings)), temporary, QUIET)
         ids = np.zeros(layer.shape[1:], np.uint32)
@@ -282,7 +282,8 @@ def test_parcels_of_a_perfect_network(tmp_path):
     assert (np.diff(first) > 0).all()
 
 
-@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", range(2))
 def test_parcels_do_not_depend_on_tiles(tmp_path, seed):
     """Noise, gaps without data, seeds across the borders of tiles: pixel by pixel as in one piece."""
     rng = np.random.default_rng(seed)
@@ -291,7 +292,7 @@ def test_parcels_do_not_depend_on_tiles(tmp_path, seed):
     layer[:, rng.random(number.shape) < 0.03] = 255
     whole = delineated(layer, tmp_path)
     assert 10 < whole.max() < 200
-    for tile in (16, 31, 64):
+    for tile in (19, 64):
         assert np.array_equal(delineated(layer, tmp_path, tile), whole), tile
 
 

@@ -7,7 +7,7 @@ from typing import Any
 from bocage.disk import safe_name
 from bocage.errors import BocageError, LegendError
 from bocage.evaluation import METRICS
-from bocage.legend import Legend
+from bocage.legend import Legend, plain
 from bocage.mapping import WRITERS
 from bocage.recipe.nouns import Contender, GridChoice, Site, SourceChoice
 from bocage.recipe.reading import Reading
@@ -109,6 +109,15 @@ def check_parcels(reading: Reading, parts: dict[str, Any], choice: Choice, conte
         )
     if segment and segment.parcels:
         reading.add("segment.parcels", "parcels are learnt from the reference; name their classes in training.parcels")
+
+
+def check_parcel_classes(reading: Reading, choice: Choice, legend: Legend | None) -> None:
+    """Check that the classes of the parcels are in the legend."""
+    known = [c.name for c in (*legend.classes, *legend.coarser)] if legend else []
+    for name in choice.training.parcels if legend and choice.training else ():
+        if plain(name) not in map(plain, known):
+            listed = f"{did_you_mean(name, known)} The classes are: {', '.join(known)}"
+            reading.add("training.parcels", f"no class is called '{name}'.{listed}")
 
 
 def check_grid(reading: Reading, grid: GridChoice | None, sources: dict[str, SourceChoice], key: str) -> None:

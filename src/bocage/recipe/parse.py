@@ -27,6 +27,7 @@ from bocage.recipe.checks import (
     check_history,
     check_indices,
     check_levels,
+    check_parcel_classes,
     check_parcels,
     check_regions,
     check_sections,
@@ -168,6 +169,7 @@ def parse(table: AnyMapping[str, Any], folder: Path, source: object = "the recip
     check_sites_of(reading, {**parts, "training": choice.training}, sites)
     legend = _legend(reading, parts.pop("legend"))
     check_levels(reading, parts, legend)
+    check_parcel_classes(reading, choice, legend)
     if reading.problems or legend is None:
         raise RecipeError(source, reading.problems)
     allow(parts["plugins"].allow)
