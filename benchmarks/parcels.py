@@ -1,11 +1,11 @@
 """Parcels from learnt outlines, compared with the segmentation of the imagery and with a watershed of its gradient.
 
-    python -m benchmarks.parcels [large] [small] [fine]
+    python -m benchmarks.parcels [large] [small]
 
-`large` and `small`: series of six dates with pixels of 10 m, a whole reference of 41 and 6.6 km² for the training. `fine`: one date
-with pixels of 2 m, 2.4 km². Three draws each; a draw is another simulated landscape. Training, choice and test are on three areas of
-a landscape, 40 km apart. A parcel is a connected area of one field of classes 1 to 7, without hedges, tracks and rivers, of 12 pixels
-at least. U-Net has a quarter of the published width and three poolings, and 2500, 1500 and 800 steps of four windows.
+Series of six dates with pixels of 10 m, and a whole reference of 41 (`large`) or 6.6 km² (`small`) for the training. A draw is another
+simulated landscape. Training, choice and test are on three areas of a landscape, 40 km apart. A parcel is a connected area of one
+field of classes 1 to 7, without hedges, tracks and rivers, of 12 pixels at least. U-Net has a quarter of the published width and
+three poolings, and 1500 steps of four windows.
 
 The settings of each method are those with the best F-measure in the area of the choice: numbers of clusters and minima of
 ``bocage segment`` on the quartiles of the dates, depth of minima and smoothing of the watershed, extent and core of the parcels. A
@@ -78,9 +78,8 @@ class Setup:
 
 SEASON, COARSE = (40, 75, 110, 150, 200, 260), (5, 10, 20, 40, 80)
 SETUPS: Mapping[str, Setup] = {
-    "large": Setup(10, SEASON, 4, (640, 192, 256), 64, 2500, COARSE),
+    "large": Setup(10, SEASON, 4, (640, 192, 256), 64, 1500, COARSE),
     "small": Setup(10, SEASON, 4, (256, 192, 256), 64, 1500, COARSE),
-    "fine": Setup(2, (150,), 1, (768, 512, 768), 128, 800, (50, 100, 200, 400, 800)),
 }
 WORDS = tuple(SETUPS)
 """Words of the command line."""

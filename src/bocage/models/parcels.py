@@ -2,8 +2,7 @@
 
 Waldner & Diakogiannis 2020, "Deep learning on edge: extracting field boundaries from satellite images with a convolutional neural
 network", doi:10.1016/j.rse.2020.111741. Departures: the three outputs are three more channels of the head of any network that is
-trained on windows, where the paper has ResUNet-a with a head for each task, one conditioned on the other; land cover is learnt
-beside them.
+trained on windows, where the paper has ResUNet-a, whose tasks are conditioned on each other; land cover is learnt beside them.
 
 ::
 
