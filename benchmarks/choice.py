@@ -49,7 +49,13 @@ def _changed(steps: int, training: Table | None = None, **model: Any) -> Table:
     return {"model": {"name": "patchwork", **model}, "training": ALL | {"steps": [steps, 0]} | (training or {})}
 
 
+def _rooted(training: Table | None = None, **model: Any) -> Table:
+    return _changed(1000, {"class_weights": "root"} | (training or {}), **model)
+
+
 SAME = "1000 steps"
+ROOT = f"{SAME}, root of class weights"
+"""The defaults, with which the variants of the second round are compared."""
 MODELS: Mapping[str, Table] = {
     "before": BEFORE,
     "all polygons train": _changed(0),
@@ -60,11 +66,16 @@ MODELS: Mapping[str, Table] = {
     f"{SAME}, small": _changed(1000, preset="small"),
     f"{SAME}, large": _changed(1000, preset="large"),
     f"{SAME}, class weights": _changed(1000, {"class_weights": "balanced"}),
-    f"{SAME}, root of class weights": _changed(1000, {"class_weights": "root"}),
+    ROOT: _rooted(),
     f"{SAME}, logit adjustment": _changed(1000, {"loss": "logit-adjusted"}),
     f"{SAME}, focal loss": _changed(1000, {"loss": "focal"}),
     f"{SAME}, label smoothing": _changed(1000, {"label_smoothing": 0.1}),
     f"{SAME}, two layers a date": _changed(1000),
+    f"{ROOT}, label smoothing": _rooted({"label_smoothing": 0.1}),
+    f"{ROOT}, more dates hidden": _rooted(date_dropout=0.7),
+    f"{ROOT}, label smoothing, more dates hidden": _rooted({"label_smoothing": 0.1}, date_dropout=0.7),
+    f"{ROOT}, weight decay 0.2": _rooted({"weight_decay": 0.2}),
+    f"{ROOT}, mean of 3": _rooted(members=3),
 }
 """Variant → tables of the recipe."""
 PARTS: Mapping[str, str] = {f"{SAME}, two layers a date": "two layers a date"}

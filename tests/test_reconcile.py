@@ -379,10 +379,10 @@ def test_an_interrupted_reconciliation_does_not_look_finished(tmp_path):
 def test_no_other_map_is_replaced(tmp_path):
     land, codes, _ = a_map(tmp_path / "map")
     path = boxes(tmp_path / "d.gpkg", land, TWO)
-    with pytest.raises(RunFolderError, match="holds the map to reconcile"):
+    with pytest.raises(RunFolderError, match="holds the map. Choose"):
         reconcile(land.folder, path, land.folder)
     delivered(tmp_path / "out/map", codes)
-    with pytest.raises(RunFolderError, match="holds a map that was not reconciled"):
+    with pytest.raises(RunFolderError, match="holds a map that is not a reconciled one"):
         reconcile(land.folder, path, tmp_path / "out")
 
 

@@ -1,7 +1,5 @@
 """``bocage fuse``: fuse the maps of several draws, models, seeds or years."""
 
-import json
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,9 +9,9 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from bocage.disk import artefact, checksums_of, damaged, digest, read_checksums, sha256_of, write_json
-from bocage.errors import FinishError, RunFolderError
-from bocage.evaluation import METRICS, ConfusionMatrix, Predictions
+from bocage.disk import artefact, digest, sha256_of
+from bocage.errors import FinishError
+from bocage.evaluation import ConfusionMatrix, Predictions
 from bocage.evaluation.paired import clustered_mcnemar
 from bocage.finish.fusion import (
     MEANING,
@@ -29,21 +27,20 @@ from bocage.finish.fusion import (
     vote,
 )
 from bocage.finish.untrained import Member, Untrained
+from bocage.jobs.derived import check_free, clear, current, figures_of, write_summary
 from bocage.jobs.zones import Origin, checked_by_test, tested_at
-from bocage.layout import FusionLayout, ReconciledLayout, RunLayout
-from bocage.mapping import WRITERS, Delivered, Item, MapBand, codes_at, open_delivered
+from bocage.layout import FusionLayout
+from bocage.mapping import WRITERS, Delivered, MapBand, codes_at, open_delivered
 from bocage.mapping.delivery import Delivery
 from bocage.mapping.layers import LAYERS, Frame
 from bocage.progress import QUIET, Progress
-from bocage.run import has_results, held
+from bocage.run import held
 from bocage.sources.raster import inspect
 
 FORMAT = 1
 """Changed when the results of the same maps change."""
 SMALL = 0.5
 """Share of the smallest map in the common area below which the command reports it."""
-FIGURES = ("overall_accuracy", "kappa", "f1_weighted", "f1_macro")
-"""Metrics of the fused map and of its maps."""
 Counts = NDArray[np.float64]
 """Test pixels of a map by polygon, reference class and map class (U, K, K)."""
 
@@ -79,7 +76,7 @@ def fuse(
         `out` holds a run or another map.
     """
     layout, maps = FusionLayout(out), [open_delivered(one) for one in folders]
-    _check_free(layout, maps)
+    check_free(layout, maps, MEANING, "a fusion")
     fusion = Fusion.of(maps, how.weights)
     work = _Work(fusion, tuple(folders), how, _confusions(folders, maps, how), layout, progress)
     key = work.key()
@@ -88,25 +85,14 @@ def fuse(
         return found
     work.report()
     with held(out):
-        work.clear()
+        clear(layout)
         work.write()
         about = {"key": key, **work.about()}
         if work.counts:
             about |= {"mass": how.mass, "masses": work.masses.tolist()}
         about["accuracy"] = work.accuracy()
-        files = [layout.map.checksums, *([layout.test] if layout.test.exists() else [])]
-        write_json(layout.summary, about | {"files": checksums_of(files, out)})
+        write_summary(layout, about)
     return about
-
-
-def _check_free(layout: FusionLayout, maps: Sequence[Delivered]) -> None:
-    """Check that the result replaces no map but that of an earlier fusion."""
-    if any(one.folder.resolve() in (layout.path.resolve(), layout.map.path.resolve()) for one in maps):
-        raise RunFolderError(f"{layout.path} holds one of the maps. Choose another --out.")
-    if has_results(RunLayout(layout.path)):
-        raise RunFolderError(f"{layout.path} has a run, with a map of its own. Choose another --out.")
-    if layout.map.is_complete and Item.load(layout.map.item).rule not in MEANING:
-        raise RunFolderError(f"{layout.map.path} holds a map that is not a fusion. Choose another --out.")
 
 
 def _confusions(folders: Sequence[Path], maps: Sequence[Delivered], how: Fusing) -> tuple[Counts, ...]:
@@ -125,16 +111,6 @@ def _confusions(folders: Sequence[Path], maps: Sequence[Delivered], how: Fusing)
             "evaluate' first, or choose --rule vote or probability."
         )
     return tuple(one.counts for one in checked.values() if one)
-
-
-def current(layout: FusionLayout | ReconciledLayout, key: str) -> dict[str, Any] | None:
-    """Return the summary in a folder if it is that of the same maps and settings, and its files are intact."""
-    try:
-        said: dict[str, Any] = json.loads(layout.summary.read_text(encoding="utf-8"))
-        intact = said["key"] == key and not damaged(layout.path, said["files"])
-        return said if intact and not damaged(layout.map.path, read_checksums(layout.map.checksums)) else None
-    except (OSError, ValueError, KeyError, TypeError):
-        return None
 
 
 @dataclass(frozen=True)
@@ -177,13 +153,6 @@ class _Work:
         for folder, row in zip(self.folders, self.masses if self.counts else (), strict=bool(self.counts)):
             if unknown := [name for name, mass in zip(fusion.legend.names, row, strict=True) if not mass]:
                 say(f"{folder}: no test pixel is right for {', '.join(unknown)}: its pixels of these are no evidence.")
-
-    def clear(self) -> None:
-        """Remove what would make an incomplete fusion look complete."""
-        layout = self.layout
-        layout.map.path.mkdir(parents=True, exist_ok=True)
-        for old in (layout.summary, layout.test, layout.map.item, layout.map.checksums, *layout.map.layers):
-            old.unlink(missing_ok=True)
 
     @property
     def masses(self) -> NDArray[np.float64]:
@@ -274,9 +243,3 @@ class _Work:
         )
         polygon = pixels.units[0].astype(np.int32)
         return Predictions(row, column, polygon, pixels.label, predicted.astype(np.int16), confidence, confidence)
-
-
-def figures_of(matrix: ConfusionMatrix) -> dict[str, float | None]:
-    """Return the metrics of a map that folders of several maps and reconciled maps have; None where one is not defined."""
-    found = {name: METRICS.get(name)(matrix) for name in FIGURES}
-    return {name: None if math.isnan(value) else float(value) for name, value in found.items()}

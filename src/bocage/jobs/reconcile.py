@@ -7,23 +7,23 @@ from typing import Annotated, Any
 
 import numpy as np
 
-from bocage.disk import checksums_of, digest, sha256_of, write_json
-from bocage.errors import FinishError, RunFolderError
+from bocage.disk import digest, sha256_of
+from bocage.errors import FinishError
 from bocage.evaluation import ConfusionMatrix, Predictions
 from bocage.evaluation.paired import clustered_mcnemar
 from bocage.finish.districts import Unit, read_districts
 from bocage.finish.reconcile import Fit, Reconciliation, Tally
 from bocage.finish.regularise import HECTARE
 from bocage.finish.zones import listed
-from bocage.jobs.fuse import current, figures_of
+from bocage.jobs.derived import check_free, clear, current, figures_of, write_summary
 from bocage.jobs.zones import tested_at
-from bocage.layout import ReconciledLayout, RunLayout
-from bocage.mapping import WRITERS, Delivered, Item, codes_at, open_delivered
+from bocage.layout import ReconciledLayout
+from bocage.mapping import WRITERS, Delivered, codes_at, open_delivered
 from bocage.mapping.delivery import Delivery
 from bocage.mapping.layers import LAYERS, Frame
 from bocage.progress import QUIET, Progress
 from bocage.ranges import Range, check_ranges
-from bocage.run import has_results, held
+from bocage.run import held
 from bocage.samples.reference import fingerprint_vector
 from bocage.sources.raster import inspect
 from bocage.textfile import write_csv
@@ -86,7 +86,7 @@ def reconcile(
         `out` holds a run or another map.
     """
     layout, land = ReconciledLayout(out), open_delivered(folder)
-    _check_free(layout, land)
+    check_free(layout, [land], (RULE,), "a reconciled one")
     _check_probabilities(land)
     key = _key(folder, land, districts, how)
     if found := current(layout, key):
@@ -96,24 +96,13 @@ def reconcile(
     work = _Work(Reconciliation(land, read, how.trust), folder, how, layout, progress)
     fit = work.fitted()
     with held(out):
-        work.clear()
+        clear(layout)
         after = work.write(fit)
         write_csv(layout.districts, [HEADER, *work.rows(fit, after)])
         about = {"key": key, **work.about(), "accuracy": work.accuracy(), "unreached": work.unreached(fit, after)}
         progress.say(NO_ESTIMATE)
-        files = [layout.map.checksums, layout.districts, *([layout.test] if layout.test.exists() else [])]
-        write_json(layout.summary, about | {"files": checksums_of(files, out)})
+        write_summary(layout, about)
     return about
-
-
-def _check_free(layout: ReconciledLayout, land: Delivered) -> None:
-    """Check that the result replaces no map but that of an earlier reconciliation."""
-    if land.folder.resolve() in (layout.path.resolve(), layout.map.path.resolve()):
-        raise RunFolderError(f"{layout.path} holds the map to reconcile. Choose another --out.")
-    if has_results(RunLayout(layout.path)):
-        raise RunFolderError(f"{layout.path} has a run, with a map of its own. Choose another --out.")
-    if layout.map.is_complete and Item.load(layout.map.item).rule != RULE:
-        raise RunFolderError(f"{layout.map.path} holds a map that was not reconciled. Choose another --out.")
 
 
 def _check_probabilities(land: Delivered) -> None:
@@ -175,21 +164,6 @@ class _Work:
                 f"{self.task.districts.path}: no district on the map has a statistic. Fill in the fields of the classes."
             )
         return fit
-
-    def clear(self) -> None:
-        """Remove what would make an incomplete map look complete."""
-        layout = self.layout
-        layout.map.path.mkdir(parents=True, exist_ok=True)
-        files = (
-            layout.summary,
-            layout.test,
-            layout.districts,
-            layout.map.item,
-            layout.map.checksums,
-            *layout.map.layers,
-        )
-        for old in files:
-            old.unlink(missing_ok=True)
 
     def write(self, fit: Fit) -> Tally:
         """Write the map and what goes with it; return the sums of its districts."""

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import ClassVar
 
 from bocage.layout.run import MapLayout
 
@@ -34,42 +35,46 @@ class ChangeLayout:
 
 
 @dataclass(frozen=True)
-class FusionLayout:
-    """The folder of a fusion of maps."""
+class DerivedLayout:
+    """The folder of a map that is computed from other maps."""
 
     path: Path
+    SUMMARY: ClassVar[str] = ""
+    """Name of the summary."""
 
     @property
     def map(self) -> MapLayout:
-        """The fused map."""
+        """The map."""
         return MapLayout(self.path / "map")
 
     @property
     def test(self) -> Path:
-        """Prediction of every test pixel that no map of the fusion was trained on."""
+        """Class of the map at test pixels that no map behind it was trained on."""
         return self.path / "test.parquet"
 
     @property
     def summary(self) -> Path:
-        """Maps, rule and accuracy of the fusion; written last."""
-        return self.path / "fusion.json"
+        """Maps, settings and accuracy; written last."""
+        return self.path / self.SUMMARY
+
+    @property
+    def besides(self) -> tuple[Path, ...]:
+        """Files beside the map, of those that may exist."""
+        return (self.test,)
 
 
 @dataclass(frozen=True)
-class ReconciledLayout:
+class FusionLayout(DerivedLayout):
+    """The folder of a fusion of maps."""
+
+    SUMMARY = "fusion.json"
+
+
+@dataclass(frozen=True)
+class ReconciledLayout(DerivedLayout):
     """The folder of a map that was reconciled with statistics of districts."""
 
-    path: Path
-
-    @property
-    def map(self) -> MapLayout:
-        """The reconciled map."""
-        return MapLayout(self.path / "map")
-
-    @property
-    def test(self) -> Path:
-        """Class of the reconciled map at every test pixel of the map that it comes from."""
-        return self.path / "test.parquet"
+    SUMMARY = "reconciled.json"
 
     @property
     def districts(self) -> Path:
@@ -77,9 +82,9 @@ class ReconciledLayout:
         return self.path / "districts.csv"
 
     @property
-    def summary(self) -> Path:
-        """Map, districts, settings and accuracy; written last."""
-        return self.path / "reconciled.json"
+    def besides(self) -> tuple[Path, ...]:
+        """Test pixels and shares of the districts, of those that may exist."""
+        return (self.test, self.districts)
 
 
 @dataclass(frozen=True)
