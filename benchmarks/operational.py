@@ -43,7 +43,7 @@ FORESTS = {
 def run() -> str:
     """Measure speed and memory, and return them in words."""
     with scratch() as folder:
-        path = _written(folder / "scene", 1)
+        path = written(folder / "scene", 1)
         bocage("train", path, "--out", folder / "run")
         bocage("map", path, "--out", folder / "run")  # compares bfloat16 with float32, first time only
         works = {precision: _ours(folder, path, precision) for precision in _precisions()}
@@ -74,8 +74,11 @@ def _precisions() -> tuple[str, ...]:
     return ("float32",) if imitates_bfloat16("cpu") else ("bfloat16", "float32")
 
 
-def _written(folder: Path, times: int) -> Path:
-    """Write a scene whose height is `times` its width, and its recipe; return the recipe's path."""
+def written(folder: Path, times: int, share: float = 0.1) -> Path:
+    """Write a scene whose height is `times` its width, and its recipe; return the recipe's path.
+
+    `share` is the proportion of the fields that have a polygon.
+    """
     folder.mkdir(parents=True)
     g, height = np.random.default_rng(0), SIDE * times
     fields = g.integers(0, CLASSES, (height // FIELD, SIDE // FIELD))
@@ -94,7 +97,7 @@ def _written(folder: Path, times: int) -> Path:
     sharp = np.kron(g.normal(1500, 200, CLASSES)[truth], np.ones((RATIO, RATIO)))
     pan = _noisy(sharp, 120, g).astype(np.uint16)
     _write(folder / "pan.tif", iter([pan]), pan.shape, PIXEL / RATIO, "uint16", [""])
-    otb.write_fields(folder, fields + 1, np.random.default_rng(1).random(fields.shape) < 0.1)
+    otb.write_fields(folder, fields + 1, np.random.default_rng(1).random(fields.shape) < share)
     return write(folder / "recipe.toml", recipe(_precisions()[0]))
 
 
@@ -183,7 +186,7 @@ def _larger(folder: Path, path: Path) -> tuple[list[float], float]:
     """Return the peak memory of the map and of a larger map in MB, and the larger map's median speed in pixels per second."""
     model, tall = RunLayout(folder / "run").split(0).model.path, folder / "larger"
     peaks = [bocage("map", path, "--model", model, "--out", folder / "map-again")]
-    larger = _written(tall, TALLER)
+    larger = written(tall, TALLER)
     spent = [
         seconds(lambda out=tall / f"out{number}": peaks.append(bocage("map", larger, "--model", model, "--out", out)))
         for number in range(ROUNDS)

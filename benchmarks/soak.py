@@ -5,10 +5,10 @@
 A simulated series is served over HTTP as STAC items. Two processes start with an empty cache and map the landscape again and
 again, each in its own folder. ``BOCAGE_SOAK`` sets the minutes (30).
 
-The first process leaves the free memory to the C library, as ``bocage`` does. The second one returns it to the system after
-each map (``malloc_trim``). Three memories are measured after each map: what the C library has handed out and not got back
-(``mallinfo2``), what Python's own allocator has handed out, and the resident memory. The resident memory also contains the free pieces
-between used ones, which rise and fall by tens of MB from map to map.
+The first process leaves to the C library what is free after a map (``bocage map`` returns free memory while windows are computed,
+and at their end). The second one returns it to the system after each map (``malloc_trim``). Three memories are measured after each
+map: what the C library has handed out and not got back (``mallinfo2``), what Python's own allocator has handed out, and the resident
+memory. The resident memory also contains the free pieces between used ones, which rise and fall by tens of MB from map to map.
 
 Memory is flat if what was handed out grows by at most :data:`FLAT` MB per 1,000 maps (upper end of the 95 % interval of a straight
 line through the means of :data:`PARTS` parts), if the median of the resident memory of the last third is at most :data:`RISE` above

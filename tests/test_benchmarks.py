@@ -23,6 +23,7 @@ from benchmarks import (
     patchwork,
     recipes,
     rivals,
+    training,
     transfer,
 )
 from benchmarks.frame import Results, accuracy, plain, result_of, spread, table
@@ -55,6 +56,7 @@ RECIPES = {
         *(operational.recipe("float32") | {"model": model} for model in operational.FORESTS.values()),
     ],
     "cost": lambda land: [cost.recipe()],
+    "training": lambda land: [training.recipe()],
     "forest": lambda land: [forest.recipe()],
 }
 """Benchmark → the recipes that it runs, given a landscape."""

@@ -7,8 +7,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from affine import Affine
+from odc.geo import CRS
 
 from bocage.cli import main
+from bocage.grid import Grid
 from bocage.legend import PALETTE
 from bocage.report import figures
 from bocage.report.palette import alike
@@ -205,3 +208,44 @@ def test_the_validation_curve_is_drawn_only_if_there_were_validation_polygons(tm
     assert ("validation" in re.sub(r"aria-label=\"[^\"]*\"", "", svg)) == (panels == 2)
     assert ">2<" in svg
     assert "10^" not in svg
+
+
+class _Series:
+    """A source whose values depend on date, band, row and column of the grid; it notes the numbers of values that are read."""
+
+    name, bands, days = "series", ("red", "green", "blue", "nir"), np.arange(20, dtype=np.int32)
+
+    def __init__(self):
+        self.read_at_once = []
+
+    def read(self, grid, window, resampling="nearest"):
+        y, x = np.meshgrid(
+            *(np.arange(a, a + n) for a, n in ((window.y, window.height), (window.x, window.width))), indexing="ij"
+        )
+        t, c = self.days[:, None, None, None], np.arange(len(self.bands))[:, None, None]
+        values = ((7 * t * y + 3 * c * x + 5 * t * x) % 101).astype(np.float32)
+        valid = (y + 2 * x + self.days[:, None, None]) % 7 > 2
+        valid[:, (y > 90) & (x > 90)] = False
+        self.read_at_once.append(values.size)
+        return values, valid
+
+
+def test_memory_of_a_picture_depends_on_its_size_only_and_the_picture_not_on_its_parts(monkeypatch):
+    from bocage.report import imagery
+
+    grid = Grid.of(CRS("EPSG:32631"), Affine(10, 0, 500_000, 0, -10, 5_600_000), (101, 130))
+    pictures = []
+    for most in (1 << 22, 100_000, 1):
+        monkeypatch.setattr(imagery, "AT_ONCE", most)
+        source = _Series()
+        pictures.append(imagery.composite(source, grid)[0])
+        row = len(source.days) * len(source.bands) * grid.shape[1]
+        assert max(source.read_at_once) <= max(most, row)
+        assert sum(source.read_at_once) == grid.shape[0] * row, "every row is read once"
+    values, valid = _Series().read(grid, grid.window)
+    red = np.nanmedian(np.where(valid[:, None], values, np.nan)[:, 0, :50, :50], axis=0)
+    low, high = imagery.stretch_of(_Series(), grid)["red"]
+    np.testing.assert_allclose(pictures[0][:50, :50, 0], np.clip((red - low) / (high - low), 0, 1))
+    assert (pictures[0][95:, 95:] == 1).all(), "white without a valid date"
+    for other in pictures[1:]:
+        np.testing.assert_array_equal(other, pictures[0])

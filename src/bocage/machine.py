@@ -1,5 +1,6 @@
 """The machine: cores, memory, devices for PyTorch, and versions of the packages that results depend on."""
 
+import functools
 import hashlib
 import importlib.metadata
 import os
@@ -16,6 +17,10 @@ if TYPE_CHECKING:  # importing PyTorch takes seconds; not all commands need it
 
 PACKAGES = ("bocage", "torch", "numpy", "scikit-learn", "rasterio", "odc-geo", "geopandas")
 """Packages whose versions are recorded with results and in error logs."""
+
+
+ARENA_MAX = -8
+"""Number of the setting M_ARENA_MAX in ``malloc.h`` of glibc."""
 
 
 def cores() -> int:
@@ -66,6 +71,41 @@ def peak_memory() -> int:
         return 0
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return int(peak if sys.platform == "darwin" else peak * 1024)
+
+
+@functools.cache
+def _glibc() -> Any:
+    """Return the C library of the process if it is glibc, whose allocator can be set; None otherwise."""
+    try:
+        glibc = (os.confstr("CS_GNU_LIBC_VERSION") or "").startswith("glibc")
+    except (AttributeError, ValueError, OSError):  # Windows; macOS, musl
+        glibc = False
+    if not glibc:
+        return None
+    import ctypes
+
+    return ctypes.CDLL(None)
+
+
+def few_arenas() -> None:
+    """Let all threads of this process allocate memory from a few pools: one for every four cores.
+
+    By default, glibc has a pool for each thread, and keeps what is free in one pool from the threads of the others. Does nothing
+    with another C library, or if the environment variable MALLOC_ARENA_MAX is set. Pools that are there already remain.
+    """
+    if (libc := _glibc()) and "MALLOC_ARENA_MAX" not in os.environ:
+        libc.mallopt(ARENA_MAX, max(1, cores() // 4))
+
+
+def release_memory() -> None:
+    """Return the free memory of this process to the system.
+
+    glibc keeps free memory below the first used piece of a pool, and pieces that stay for long (the blocks that GDAL caches) lie
+    between the arrays of the windows: without this, the resident memory grows with the number of windows. Does nothing with
+    another C library.
+    """
+    if libc := _glibc():
+        libc.malloc_trim(0)
 
 
 def description() -> str:

@@ -16,7 +16,7 @@ from bocage.errors import MappingError, TrainedError
 from bocage.grid import Grid, Window, in_blocks
 from bocage.layout import MapLayout
 from bocage.legend import Legend
-from bocage.machine import device_of, versions
+from bocage.machine import device_of, release_memory, versions
 from bocage.mapping import store as windows_on_disk
 from bocage.mapping.areas import AreaCount, Areas
 from bocage.mapping.arrivals import Notes
@@ -214,6 +214,7 @@ class Making:
                 pixels, computing = pixels + one.pixels, computing + one.computing
                 note = _note(pixels, computing, time.perf_counter() - started, crew)
                 self.progress.step("mapping", done, len(self.windows), note)
+        release_memory()  # of the network, which the files and the report do not need
         return problems
 
     def check_unchanged(self) -> None:

@@ -7,6 +7,7 @@ import torch
 from distributed.diagnostics.plugin import WorkerPlugin
 
 from bocage.grid import Window
+from bocage.machine import few_arenas
 from bocage.mapping.work import Done, Task, Worker
 
 _HIRED: list[Worker] = []
@@ -28,6 +29,7 @@ class Hiring(WorkerPlugin):
 
     def setup(self, worker: Any) -> None:
         """Create the worker of this process; on a machine with several GPUs, each worker uses its own GPU."""
+        few_arenas()
         task = self.task
         if task.device.startswith("cuda"):
             task = replace(task, device=f"cuda:{_number(worker.name) % torch.cuda.device_count()}")

@@ -5,12 +5,14 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from itertools import count
 
 import numpy as np
 import torch
 
 from bocage.errors import BocageError
 from bocage.grid import Window
+from bocage.machine import release_memory
 from bocage.mapping.layers import LAYERS, Frame
 from bocage.mapping.predict import Forward, Inputs, Prediction, infer, read_inputs
 from bocage.mapping.region import Region
@@ -18,6 +20,10 @@ from bocage.mapping.settings import Precision
 from bocage.mapping.store import Store, cannot_write, put
 from bocage.scene import Scene
 from bocage.training import Trained
+
+BETWEEN = 8
+"""Windows per network after which a worker returns its free memory to the system. The pages that it needs again are zeroed by the
+system, which takes a few percent of the CPU time of a window."""
 
 
 @dataclass(frozen=True)
@@ -66,7 +72,7 @@ class Worker:
         self.task, self.networks = task, networks
         self.permits, self.stop = threading.Semaphore(networks), threading.Event()
         self.device = torch.device(task.device)
-        self.local = threading.local()
+        self.local, self.started = threading.local(), count(1)
         task.trained.model.to(self.device).eval()
         torch.backends.cudnn.deterministic = True
 
@@ -86,6 +92,8 @@ class Worker:
             The worker was stopped.
         """
         self._check()
+        if next(self.started) % (BETWEEN * self.networks) == 0:
+            release_memory()
         task = self.task
         wanted = task.region.inside(task.scene.grid, window) if task.region else None
         if wanted is not None and not wanted.any():

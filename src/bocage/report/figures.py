@@ -114,7 +114,7 @@ def map_picture(path: Path, legend: Legend) -> str:
 def confidence_picture(path: Path) -> str:
     """Draw the confidence (0 to 100) from dark to light; nodata (255) is transparent."""
     values = read_reduced(path, LONGEST)
-    rgba = (matplotlib.colormaps["viridis"](np.minimum(values, 100) / 100) * 255).astype(np.uint8)
+    rgba = _colored(values, "viridis", 100)
     rgba[values == 255] = 0
     return image(rgba)
 
@@ -122,10 +122,17 @@ def confidence_picture(path: Path) -> str:
 def novelty_picture(path: Path) -> tuple[str, float]:
     """Draw the novelty from dark (0) to light (150 and more), and return the share of pixels above 100 (0 to 1)."""
     values = read_reduced(path, LONGEST)
-    rgba = (matplotlib.colormaps["cividis"](np.minimum(values, 150) / 150) * 255).astype(np.uint8)
+    rgba = _colored(values, "cividis", 150)
     rgba[values == 255] = 0
     seen = values != 255
     return image(rgba), float((values[seen] > 100).mean()) if seen.any() else 0.0
+
+
+def _colored(values: NDArray[np.uint8], colors: str, high: int) -> NDArray[np.uint8]:
+    """Return RGBA (y, x, 4) of values 0 to 255 in a colour map whose end is `high`."""
+    table = matplotlib.colormaps[colors](np.minimum(np.arange(256), high) / high, bytes=True)
+    painted: NDArray[np.uint8] = table[values]
+    return painted
 
 
 def axes_of(size: tuple[float, float], columns: int = 1) -> tuple[Figure, list[Any]]:

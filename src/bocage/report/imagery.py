@@ -1,16 +1,18 @@
 """Display of imagery: colour composite of three bands, median of some dates, contrast stretch."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 
 import numpy as np
 from numpy.typing import NDArray
 
-from bocage.grid import Grid
+from bocage.grid import Grid, Window
 from bocage.scene import Scene
 from bocage.sources import Readable, Source, dates_of, with_bands
 
 DATES = 8
 """Number of dates of a series whose median is shown."""
+AT_ONCE = 1 << 22
+"""Number of values of all dates and bands that are read at a time."""
 SHOWN = (
     ("red", "green", "blue"),
     ("nir", "red", "green"),
@@ -79,12 +81,24 @@ def _look(source: Readable, grid: Grid) -> tuple[tuple[str, ...], NDArray[np.flo
     some = dates_of(source, DATES)
     if isinstance(some, Source):
         some = with_bands(some, list(dict.fromkeys(bands)))
-    values, valid = some.read(grid, grid.window, "nearest")
-    values = values[:, [some.bands.index(b) for b in bands]]
-    hidden, ever = np.where(valid[:, None], values, np.nan), np.asarray(valid.any(0))
-    seen = np.full((len(bands), *ever.shape), np.nan)
-    seen[:, ever] = np.nanmedian(hidden[:, :, ever], axis=0)
+    own = [some.bands.index(b) for b in bands]
+    seen = np.full((len(bands), *grid.shape), np.nan)
+    ever = np.zeros(grid.shape, bool)
+    for window in _strips(grid.shape, len(some.days) * len(some.bands)):
+        values, valid = some.read(grid, window, "nearest")
+        there = np.asarray(valid.any(0))
+        hidden = np.where(valid[:, None], values[:, own], np.nan)[:, :, there]
+        seen[:, *window.slices][:, there] = np.nanmedian(hidden, axis=0)
+        ever[window.slices] = there
     return bands, seen, ever
+
+
+def _strips(shape: tuple[int, int], layers: int) -> Iterator[Window]:
+    """Yield windows of whole rows with at most ``AT_ONCE`` values, or one row: memory depends on the picture only."""
+    height, width = shape
+    rows = max(1, AT_ONCE // (width * layers))
+    for y in range(0, height, rows):
+        yield Window(y, 0, min(rows, height - y), width)
 
 
 def _limits(layer: NDArray[np.float64], ever: NDArray[np.bool_]) -> tuple[float, float]:

@@ -11,6 +11,7 @@ from rasterio.features import shapes
 from shapely.geometry import shape
 
 from bocage.errors import SourceError
+from bocage.grid import Window
 from bocage.sources.raster import RasterInfo, inspect, read
 
 SIDE = 1000.0
@@ -21,6 +22,8 @@ LARGEST = 2**31 - 1
 """Largest code."""
 MOST = 400_000_000
 """Largest number of pixels."""
+TILE = 1024
+"""Side of the windows that are read, in pixels. The codes of the whole raster are kept, in five bytes per pixel."""
 
 
 @dataclass(frozen=True)
@@ -55,7 +58,24 @@ def areas_of(path: Path, band: str = "") -> Areas:
         raise SourceError(
             f"{path} has {height} x {width} pixels, and labels may have {MOST:,} pixels. Crop the raster."
         )
-    values, valid = (part[0] for part in read(path, [number], info.grid, info.grid.window, "nearest"))
+    codes, valid = np.zeros((height, width), np.int32), np.zeros((height, width), bool)
+    for window in info.grid.tiles(TILE):
+        codes[window.slices], valid[window.slices] = _codes(path, info, number, window)
+    found = [(shape(outline), int(code)) for outline, code in shapes(codes, valid, 4, info.grid.transform)]
+    parts = [(part, code) for polygon, code in found for part in _cut(polygon, info)]
+    polygons = np.array([polygon for polygon, _ in parts], object)
+    return Areas(polygons, np.array([code for _, code in parts], np.int32), info.grid.crs.proj)
+
+
+def _codes(path: Path, info: RasterInfo, number: int, window: Window) -> tuple[NDArray[np.int32], NDArray[np.bool_]]:
+    """Return the codes (y, x) of a window, and where there is one.
+
+    Raises
+    ------
+    SourceError
+        A value is no code.
+    """
+    values, valid = (part[0] for part in read(path, [number], info.grid, window, "nearest"))
     if info.nodatas[number - 1] is None:
         valid = valid & (values != 0)
     values = np.where(valid, values, 0)
@@ -65,11 +85,7 @@ def areas_of(path: Path, band: str = "") -> Areas:
             f"{path}: the value {values[wrong][0]:.10g} is no class code, which is a whole number up to {LARGEST}. Declare it as "
             "nodata (gdal_edit.py -a_nodata), or give a raster of codes."
         )
-    codes = values.astype(np.int32)
-    found = [(shape(outline), int(code)) for outline, code in shapes(codes, valid, 4, info.grid.transform)]
-    parts = [(part, code) for polygon, code in found for part in _cut(polygon, info)]
-    polygons = np.array([polygon for polygon, _ in parts], object)
-    return Areas(polygons, np.array([code for _, code in parts], np.int32), info.grid.crs.proj)
+    return values.astype(np.int32), valid
 
 
 def _band(path: Path, info: RasterInfo, wanted: str) -> int:
