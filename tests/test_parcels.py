@@ -15,6 +15,7 @@ from torch.nn import functional
 from bocage.errors import RecipeError, SamplesError, SceneError, TrainedError
 from bocage.grid import Grid, Ratio
 from bocage.jobs.finish import finish
+from bocage.jobs.map import map_with
 from bocage.jobs.run import run
 from bocage.jobs.segment import segment
 from bocage.layout import RunLayout
@@ -199,6 +200,8 @@ def test_a_run_with_parcels(tmp_path, model, small_cells):
             Computing(workers=Workers(threads=threads)),
         )
         assert np.array_equal(layers_of(made.files["parcels"]), layer), tile
+    map_with(read_recipe(windowed(land, model, name="elsewhere.toml")), layout.split(0).model.path, tmp_path / "there")
+    assert np.array_equal(layers_of(tmp_path / "there/map/parcels.tif"), layer)
     segment(recipe, out)
     ids = layers_of(layout.objects.ids)[0]
     assert ids.shape == truth.shape
