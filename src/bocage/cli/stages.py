@@ -133,9 +133,13 @@ def segment(recipe: Path, out: Path | None, overwrite: bool) -> None:
     pixel) and objects/objects.parquet (the features of each object) to the folder of the run. 'bocage run' includes
     this step if a source of the recipe has the sensor "objects". Current files are kept.
 
+    With [segment] parcels = true, the objects are the parcels of the map's layer "parcels", which a network with
+    [training] parcels has learnt: run 'bocage run' first.
+
     \b
-    Example:
+    Examples:
       bocage segment recipe.toml --out runs/first
+      bocage run parcels.toml && bocage segment parcels.toml
     """
     parsed = opened(recipe)
     from bocage.jobs.segment import segment as work

@@ -134,8 +134,11 @@ def _check_free(layout: RunLayout, overwrite: bool) -> None:
 
 
 def _with_layers(settings: Mapping, trained: Trained) -> Mapping:
-    """Return the settings of the map with the layers of the report; a model of an early version has no novelty."""
-    needed = ("confidence", "novelty") if trained.domain else ("confidence",)
+    """Return the settings of the map with the layers of the report, and with parcels if the model delineates them.
+
+    A model of an early version has no novelty.
+    """
+    needed = ("confidence", *(("novelty",) if trained.domain else ()), *(("parcels",) if trained.delineates else ()))
     return replace(settings, layers=tuple(dict.fromkeys([*settings.layers, *needed])))
 
 

@@ -305,6 +305,11 @@ def _check_model(trained: Trained, settings: Mapping) -> None:
         raise TrainedError(
             'The model folder has no training domain, which "novelty" needs. Train again, or remove "novelty" from [map] layers.'
         )
+    if "parcels" in settings.layers and not trained.delineates:
+        raise TrainedError(
+            f'{trained.title} was trained without parcels, which the layer "parcels" needs. Train again with [training] parcels, '
+            'or remove "parcels" from [map] layers.'
+        )
 
 
 def _least(trained: Trained, settings: Mapping, progress: Progress) -> tuple[float, ...]:

@@ -167,6 +167,16 @@ def _probabilities(prediction: "Prediction", frame: Frame) -> NDArray[Any]:
     return np.where(prediction.valid, stored, np.array(band.nodata, band.dtype))
 
 
+def _parcels_bands(frame: Frame) -> tuple[MapBand, ...]:
+    return tuple(MapBand(name, "uint8", 255, scale=0.01) for name in ("extent", "boundary", "distance"))
+
+
+def _parcels(prediction: "Prediction", frame: Frame) -> NDArray[Any]:
+    """Return extent, boundary and distance of parcels, in hundredths; 255 is nodata."""
+    assert prediction.parcels is not None
+    return np.where(prediction.valid, np.rint(prediction.parcels * 100).astype(np.uint8), np.uint8(255))
+
+
 def _validity_bands(frame: Frame) -> tuple[MapBand, ...]:
     return tuple(MapBand(f"{name}: clear dates", "uint16", 65535) for name in frame.sources)
 
@@ -184,6 +194,7 @@ LAYERS = {
     "margin": _percent("margin", _margin),
     "novelty": _percent("novelty", _novelty),
     "validity": Layer(_validity_bands, _validity),
+    "parcels": Layer(_parcels_bands, _parcels),
     "certain": Layer(_certain_bands, _certain, lambda legend: legend.whole),
     "set_size": Layer(_set_size_bands, _set_size, style=lambda legend: sizes_qml(len(legend.classes))),
     "sets": Layer(_sets_bands, _sets),

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from bocage.grid import Ratio, Window
 from bocage.mapping.settings import Precision
-from bocage.models import Batch, Footprint, moved, window_positions
+from bocage.models import OUTPUTS, Batch, Delineating, Footprint, moved, window_positions
 from bocage.progress import QUIET, Progress
 from bocage.samples import Pixels
 from bocage.scene import Block, Scene
@@ -55,6 +55,8 @@ class Prediction:
     """Distance from the training data (height, width), 1 at the limit of the validation polygons; None if not computed."""
     clear: Mapping[str, NDArray[np.uint16]] = field(default_factory=dict)
     """Source → number of clear dates before gap-filling (height, width)."""
+    parcels: NDArray[np.float32] | None = None
+    """Extent, boundary and distance of parcels (3, height, width), 0 to 1; None if the network does not delineate."""
 
 
 @dataclass(frozen=True)
@@ -200,6 +202,7 @@ def infer(trained: Trained, inputs: Inputs, window: Window, how: Forward) -> Pre
     grown, classes = inputs.window, len(trained.legend.classes)
     probabilities = np.zeros((classes, grown.height, grown.width), np.float32)
     novelty = np.zeros((grown.height, grown.width), np.float32) if how.novelty else None
+    parcels = np.zeros((len(OUTPUTS), grown.height, grown.width), np.float32) if trained.delineates else None
     for cell in cells(grown, how.cell):
         here = cell.clip_to(grown)
         ys, xs = here.within(grown)
@@ -207,7 +210,9 @@ def infer(trained: Trained, inputs: Inputs, window: Window, how: Forward) -> Pre
             continue  # no valid pixel in the cell
         how.go_on()
         found, far = _forward(trained, inputs, cell, how)
-        probabilities[:, ys, xs] = found[:, : here.height, : here.width]
+        probabilities[:, ys, xs] = found[:classes, : here.height, : here.width]
+        if parcels is not None:
+            parcels[:, ys, xs] = found[classes:, : here.height, : here.width]
         if novelty is not None and far is not None:
             novelty[ys, xs] = far[: here.height, : here.width]
     inner = window.within(grown)
@@ -216,6 +221,7 @@ def infer(trained: Trained, inputs: Inputs, window: Window, how: Forward) -> Pre
         inputs.valid[inner],
         None if novelty is None else novelty[inner],
         {name: counts[inner] for name, counts in inputs.clear.items()},
+        None if parcels is None else parcels[(slice(None), *inner)],
     )
 
 
@@ -234,11 +240,18 @@ def cells(window: Window, shape: tuple[int, int] | None) -> Iterator[Window]:
 def _forward(
     trained: Trained, inputs: Inputs, cell: Window, how: Forward
 ) -> tuple[NDArray[np.float32], NDArray[np.float32] | None]:
-    """Return the probabilities (K, height, width) of a cell and its novelty (height, width), or None if not requested."""
-    batch = batch_of(trained, inputs, cell, how)
+    """Return the probabilities (K, height, width) of a cell and its novelty (height, width), or None if not requested.
+
+    The outputs for parcels, if the network has them, follow the probabilities.
+    """
+    batch, outlines = batch_of(trained, inputs, cell, how), None
     with torch.autocast(how.device.type, torch.bfloat16, enabled=how.precision == "bfloat16"):
-        logits = trained.model(batch)
-    found = torch.softmax(trained.scaled(logits.float(), batch)[0], 0).cpu().numpy()
+        if isinstance(trained.model, Delineating):
+            logits, outlines = trained.model.both(batch)
+        else:
+            logits = trained.model(batch)
+    answer = torch.softmax(trained.scaled(logits.float(), batch)[0], 0)
+    found = (answer if outlines is None else torch.cat([answer, outlines[0]])).cpu().numpy()
     # A window of one footprint gives 1 x 1 logits, even if it covers a whole coarse pixel: repeat them over the cell.
     missing = [(0, max(0, n - p)) for n, p in zip((cell.height, cell.width), found.shape[1:], strict=True)]
     found = np.pad(found, [(0, 0), *missing], mode="edge")[:, : cell.height, : cell.width]

@@ -1,7 +1,7 @@
 """Settings of the map."""
 
 from collections.abc import Mapping as AnyMapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import date
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -25,8 +25,8 @@ class Mapping:
     square. It is rounded up to whole cells of the network's lattice. The map does not depend on it."""
     layers: tuple[str, ...] = ("classes", "confidence")
     """Layers to write, "classes" always: "classes", "confidence", "probabilities", "entropy", "margin", "validity" (number of
-    clear dates of each source), "novelty" (distance from the training data; Meyer & Pebesma 2021), "certain" (see there), and
-    "set_size", "sets" and "set_class" (see `sets`)."""
+    clear dates of each source), "novelty" (distance from the training data; Meyer & Pebesma 2021), "certain" (see there),
+    "set_size", "sets" and "set_class" (see `sets`), and "parcels" (extent, boundary and distance, see `[training] parcels`)."""
     certain: Annotated[float, Range(0, 1)] = 0.0
     """Least probability, above 0.5, of the classes of the layer "certain", which is then written: the finest class, at any level
     of the nomenclature, whose summed probability reaches it, and 0 where none does. 0: no such layer."""
@@ -82,6 +82,10 @@ class Mapping:
             raise ValueError(f"the layer '{asked[0]}' needs the setting 'sets', for example sets = 0.9")
         if (self.where or self.region_layer) and not self.region:
             raise ValueError("'where' and 'region_layer' select polygons of 'region', which is not given")
+
+    def with_layer(self, name: str) -> "Mapping":
+        """Return the settings with one more layer."""
+        return replace(self, layers=tuple(dict.fromkeys((*self.layers, name))))
 
 
 CLUSTERS = ("slurm", "pbs", "sge", "lsf", "oar", "htcondor", "moab")

@@ -12,6 +12,7 @@ from bocage.later import later
 if TYPE_CHECKING:
     from bocage.models.base import (
         Batch,
+        Criterion,
         Network,
         Positions,
         SourceTensor,
@@ -34,12 +35,13 @@ if TYPE_CHECKING:
     from bocage.models.ensemble import Ensemble
     from bocage.models.member import ENSEMBLES, Member
     from bocage.models.members import MEMBERS, MODELS
+    from bocage.models.parcels import OUTPUTS, Delineating
     from bocage.models.single import SINGLE
 
 __all__ = [
-    "ENSEMBLES", "MEMBERS", "MODELS", "SINGLE", "Abilities", "Architecture", "Batch", "Card", "Ensemble", "Footprint",
-    "InputSpec", "Member", "Network", "Positions", "Published", "SourceTensor", "build", "card_for", "card_of", "moved",
-    "no_architecture", "step_of", "window_positions",
+    "ENSEMBLES", "MEMBERS", "MODELS", "OUTPUTS", "SINGLE", "Abilities", "Architecture", "Batch", "Card", "Criterion",
+    "Delineating", "Ensemble", "Footprint", "InputSpec", "Member", "Network", "Positions", "Published", "SourceTensor", "build",
+    "card_for", "card_of", "moved", "no_architecture", "step_of", "window_positions",
 ]  # fmt: skip
 
 later(__name__)

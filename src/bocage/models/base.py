@@ -243,16 +243,23 @@ def _inside(module: nn.Module, weights: dict[str, Any], prefix: str, *_: Any) ->
         weights[f"{prefix}module.{key.removeprefix(prefix)}"] = weights.pop(key)
 
 
-def build(architecture: Architecture, inputs: Mapping[str, InputSpec], n_classes: int, config: Any) -> Network:
+def build(
+    architecture: Architecture, inputs: Mapping[str, InputSpec], n_classes: int, config: Any, parcels: bool = False
+) -> Network:
     """Return a network for these sources; an external module is wrapped in :class:`Adapted`.
+
+    With `parcels`, it delineates parcels too (:mod:`.parcels`).
 
     Raises
     ------
     ModelError
         The network does not support these sources or settings.
     """
-    model = architecture.Model(inputs, n_classes, config)
-    return model if isinstance(model, Network) else Adapted(model, inputs)
+    from bocage.models.parcels import OUTPUTS, Delineating  # it imports this module
+
+    model = architecture.Model(inputs, n_classes + len(OUTPUTS) * parcels, config)
+    network = model if isinstance(model, Network) else Adapted(model, inputs)
+    return Delineating(network, n_classes) if parcels else network
 
 
 def output_shape(batch: Batch, footprints: Mapping[str, Footprint], inputs: Mapping[str, InputSpec]) -> tuple[int, int]:

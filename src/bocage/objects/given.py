@@ -1,8 +1,7 @@
 """Objects of another program: their numbers on the grid of a source, from 1 in the order of the first pixels."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,6 +15,7 @@ from bocage.sources.raster import inspect, nests, read, touches
 
 TILE = 1024
 """Side of the tiles in pixels."""
+Ids = Callable[[Window], NDArray[np.int64]]
 
 
 def take_over(path: Path, grid: Grid, progress: Progress) -> Objects:
@@ -41,27 +41,33 @@ def take_over(path: Path, grid: Grid, progress: Progress) -> Objects:
         progress.say(
             f"{path.name}: its grid ({info.grid}) is not that of the objects ({grid}); the nearest pixel is taken."
         )
-    known, number = _numbered(path, grid, progress)
-    if not len(known):
+    found = numbered(lambda window: _read(path, grid, window), grid, progress)
+    if not found.count:
         raise SourceError(f"[segment] ids: {path} has no object on the map.")
-    return Objects(_tiles(path, grid, known, number), len(known), 0, 0)
+    return found
+
+
+def numbered(ids_of: Ids, grid: Grid, progress: Progress) -> Objects:
+    """Return objects from numbers of any order; `ids_of` returns those of the pixels of a window, 0 for no object."""
+    known, number = _numbers(ids_of, grid, progress)
+    return Objects(_tiles(ids_of, grid, known, number), len(known), 0, 0)
 
 
 def _tiles(
-    path: Path, grid: Grid, known: NDArray[np.int64], number: NDArray[np.int64]
+    ids_of: Ids, grid: Grid, known: NDArray[np.int64], number: NDArray[np.int64]
 ) -> Iterator[tuple[Window, NDArray[np.uint32]]]:
     for window in grid.tiles(TILE):
-        ids = _read(path, grid, window)
+        ids = ids_of(window)
         at = np.minimum(np.searchsorted(known, ids), len(known) - 1)
         yield window, np.where(ids > 0, number[at], 0).astype(np.uint32)
 
 
-def _numbered(path: Path, grid: Grid, progress: Progress) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Return the numbers of the file, ascending, and the rank of the first pixel of each, from 1."""
+def _numbers(ids_of: Ids, grid: Grid, progress: Progress) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Return the numbers of the objects, ascending, and the rank of the first pixel of each, from 1."""
     known, first = np.zeros(0, np.int64), np.zeros(0, np.int64)
     windows = list(grid.tiles(TILE))
     for done, window in enumerate(windows, start=1):
-        ids = _read(path, grid, window)
+        ids = ids_of(window)
         here, at = np.unique(ids, return_index=True)
         row, column = np.divmod(at, window.width)
         place = (window.y + row) * grid.shape[1] + window.x + column
@@ -76,6 +82,6 @@ def _numbered(path: Path, grid: Grid, progress: Progress) -> tuple[NDArray[np.in
     return known, number
 
 
-def _read(path: Path, grid: Grid, window: Window) -> NDArray[Any]:
+def _read(path: Path, grid: Grid, window: Window) -> NDArray[np.int64]:
     values, there = read(path, [1], grid, window, "nearest", Decoding())
     return np.where(there[0], np.maximum(values[0].astype(np.int64), 0), 0)

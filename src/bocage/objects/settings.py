@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Annotated
 
 from bocage.grid import Grid
-from bocage.ranges import SEED, Range, check_ranges
+from bocage.ranges import SEED, SHARE, Range, check_ranges
 
 
 @dataclass(frozen=True)
@@ -50,6 +50,14 @@ class Segmenting:
     ids: Path | None = None
     """Raster of object numbers from another program, whole numbers above 0, in place of a segmentation; it is read on the grid of
     the source with the smallest pixels."""
+    parcels: bool = False
+    """Delineate the parcels of the map's layer "parcels" (``[training] parcels``), in place of a segmentation of the imagery. The
+    objects then have the grid of the map, and `minimum`, `mmu` and the settings of the clusters have no effect."""
+    extent: Annotated[float, SHARE] = 0.5
+    """Least probability that a pixel is in a parcel, for `parcels`, from 0 to below 1."""
+    core: Annotated[float, SHARE] = 0.3
+    """Least distance from the boundary, 0 to below 1 (1: the middle of a parcel), of the pixels from which a parcel grows, for
+    `parcels`. A higher value separates more parcels and omits more small ones."""
     features: Features = field(default_factory=Features)
     """Features of the objects."""
     tile: Annotated[int, Range(16, 8192)] = 1024
@@ -58,6 +66,8 @@ class Segmenting:
 
     def __post_init__(self) -> None:
         check_ranges(self)
+        if self.parcels and self.ids:
+            raise ValueError("'parcels' are delineated on the map, 'ids' are read from a raster: give one of them")
 
     def pixels(self, grid: Grid) -> int:
         """Return the minimum number of pixels of an object on a grid."""

@@ -7,10 +7,11 @@ from typing import Any
 from bocage.disk import safe_name
 from bocage.errors import BocageError, LegendError
 from bocage.evaluation import METRICS
-from bocage.legend import Legend
+from bocage.legend import Legend, plain
 from bocage.mapping import WRITERS
 from bocage.recipe.nouns import Contender, GridChoice, Site, SourceChoice
 from bocage.recipe.reading import Reading
+from bocage.samples import names_raster
 from bocage.scene import INDICES
 from bocage.shelf import Shelf, did_you_mean
 from bocage.sources import history, objects
@@ -36,6 +37,10 @@ def check_sections(reading: Reading, parts: dict[str, Any], sources: dict[str, S
     if segment is None and any(objects.of_the_run(choice.settings) for choice in sources.values()):
         reading.add(
             "segment", "the section [segment] is missing; a source with the sensor \"objects\" needs it, or 'path'"
+        )
+    if segment and segment.parcels and any(objects.of_the_run(choice.settings) for choice in sources.values()):
+        reading.add(
+            "segment.parcels", "parcels are delineated on the map, which needs the source of objects first; remove one"
         )
     named: list[tuple[Shelf[Any], str, Any]] = [(METRICS, "evaluation.metrics", evaluation and evaluation.metrics)]
     named.append((WRITERS, "map.formats", mapping and mapping.formats))
@@ -86,6 +91,33 @@ def check_windows(
             reading.add(
                 key, "a training on windows is not available with [[site]]; use a model of single pixels or patches"
             )
+
+
+def check_parcels(reading: Reading, parts: dict[str, Any], choice: Choice, contenders: Sequence[Contender]) -> None:
+    """Check that the reference has parcels where a model learns them, and that the objects of the run can be parcels."""
+    segment, mapping, reference = parts.get("segment"), parts["map"], parts.get("reference")
+    named = [("training", choice), *((f"compare.{i}.training", one.choice) for i, one in enumerate(contenders))]
+    for key, one in named:
+        if one.training and one.training.parcels and reference and names_raster(str(reference.path)):
+            why = "the reference is a raster of class codes, which does not separate the parcels of a class"
+            reading.add(f"{key}.parcels", f"{why}; give a vector file with a polygon for each parcel, or remove it")
+    if choice.training is None or choice.training.parcels:
+        return
+    if mapping and "parcels" in mapping.layers:
+        reading.add(
+            "map.layers", "the layer 'parcels' needs training.parcels, the names of the classes that are parcels"
+        )
+    if segment and segment.parcels:
+        reading.add("segment.parcels", "parcels are learnt from the reference; name their classes in training.parcels")
+
+
+def check_parcel_classes(reading: Reading, choice: Choice, legend: Legend | None) -> None:
+    """Check that the classes of the parcels are in the legend."""
+    known = [c.name for c in (*legend.classes, *legend.coarser)] if legend else []
+    for name in choice.training.parcels if legend and choice.training else ():
+        if plain(name) not in map(plain, known):
+            listed = f"{did_you_mean(name, known)} The classes are: {', '.join(known)}"
+            reading.add("training.parcels", f"no class is called '{name}'.{listed}")
 
 
 def check_grid(reading: Reading, grid: GridChoice | None, sources: dict[str, SourceChoice], key: str) -> None:

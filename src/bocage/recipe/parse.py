@@ -27,6 +27,8 @@ from bocage.recipe.checks import (
     check_history,
     check_indices,
     check_levels,
+    check_parcel_classes,
+    check_parcels,
     check_regions,
     check_sections,
     check_sets,
@@ -160,15 +162,19 @@ def parse(table: AnyMapping[str, Any], folder: Path, source: object = "the recip
     check_sections(reading, parts, sources)
     check_sets(reading, parts, choice)
     check_windows(reading, parts, choice, contenders, sites)
+    check_parcels(reading, parts, choice, contenders)
     for one in [choice, *(contender.choice for contender in contenders)]:
         for declared in [sources, *(site.sources for site in sites)]:
             check_regions(reading, one, declared)
     check_sites_of(reading, {**parts, "training": choice.training}, sites)
     legend = _legend(reading, parts.pop("legend"))
     check_levels(reading, parts, legend)
+    check_parcel_classes(reading, choice, legend)
     if reading.problems or legend is None:
         raise RecipeError(source, reading.problems)
     allow(parts["plugins"].allow)
+    if choice.training.parcels:
+        parts["map"] = parts["map"].with_layer("parcels")
     name = str(raw.get("name", "recipe"))
     own: dict[str, Any] = {
         "legend": legend,
@@ -363,6 +369,8 @@ def _contenders(reading: Reading, raw: dict[str, Any], own: str) -> tuple[Conten
         for odd in sorted(set(table) - {"label", "model", "training"}):
             reading.unknown(f"{key}.{odd}", ["label", "model", "training"])
         training = {**_table(raw.get("training")), **_table(table.get("training"))}
+        if "parcels" not in _table(table.get("training")):
+            training.pop("parcels", None)  # the map, and so its layer of parcels, is that of the recipe's network
         if "window" not in _table(table.get("training")) and _is_fitted(table.get("model")):
             training.pop(
                 "window", None

@@ -3,9 +3,11 @@
 import shutil
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from bocage.disk import digest
 from bocage.errors import Problem, RecipeError
+from bocage.grid import Grid
 from bocage.layout import ObjectsLayout, RunLayout
 from bocage.legend import Legend
 from bocage.mapping import WRITERS, MapBand
@@ -20,8 +22,13 @@ from bocage.scene import Scene
 from bocage.sources import objects
 from bocage.sources.raster import fingerprint
 
+if TYPE_CHECKING:  # it imports numba
+    from bocage.objects.segment import Objects
+
 FORMAT = 1
 """Changed when the objects or features of the same settings change."""
+PARCELS = "parcels"
+"""Layer of the map from which parcels are delineated."""
 TILE = 1024
 """Stands for any side of the tiles in digests: no result depends on it."""
 
@@ -62,10 +69,11 @@ def segment_objects(
         raise RecipeError(recipe.path, [Problem("segment", "the section [segment] is missing; the objects need it")])
     sources = {n: choice for n, choice in recipe.sources.items() if not objects.of_the_run(choice.settings)}
     scene = scene_of(recipe.grid, sources, opening or progress)
+    taken = settings.ids or (_mapped(recipe, layout) if settings.parcels else None)
     inputs = Inputs.of(recipe, scene).watching([settings.ids] if settings.ids else [])
     folder = RunFolder.claim(layout, recipe, inputs, overwrite)
     plain = replace(settings, ids=None, features=Features(), tile=TILE)
-    given = fingerprint(settings.ids) if settings.ids else ""
+    given = fingerprint(taken) if taken else ""
     ids = digest(FORMAT, inputs.images, recipe.grid, sources, plain, given)
     features = digest(ids, replace(settings.features, tile=TILE))
     if folder.is_current("segment", ids) and folder.is_current("features", features):
@@ -73,7 +81,7 @@ def segment_objects(
     scene, _ = prepared(recipe, scene, folder, progress)
 
     def work() -> None:
-        _segment(scene, settings, layout.objects, (recipe.legend, ids), progress)
+        _segment(scene, settings, layout, (recipe.legend, ids), progress)
 
     def describe() -> None:
         from bocage.objects.features import write_features  # imports numba
@@ -86,21 +94,49 @@ def segment_objects(
     return layout.objects
 
 
-def _segment(
-    scene: Scene, settings: Segmenting, layout: ObjectsLayout, known: tuple[Legend, str], progress: Progress
-) -> None:
-    """Write ``objects.tif``; `known` are the legend that all rasters have, and the digest of the inputs."""
+def _mapped(recipe: Recipe, layout: RunLayout) -> Path:
+    """Return the layer "parcels" of the map of a run.
+
+    Raises
+    ------
+    RecipeError
+        The run has no such layer.
+    """
+    path = layout.map.layer(PARCELS, ".tif")
+    if not layout.map.is_complete or not path.exists():
+        why = f"{path} is missing: set [training] parcels, and run 'bocage run' first"
+        raise RecipeError(recipe.path, [Problem("segment.parcels", why)])
+    return path
+
+
+def _found(
+    scene: Scene, settings: Segmenting, layout: RunLayout, key: str, progress: Progress
+) -> tuple["Objects", Grid]:
+    """Return the objects and their grid: of the map, of a raster, or of a segmentation of the imagery."""
     from bocage.objects.given import take_over
+    from bocage.objects.parcels import Outlines, delineate
+    from bocage.objects.scratch import Scratch
     from bocage.objects.segment import segment
     from bocage.objects.stack import Stack
 
-    stack, (legend, key) = Stack.of(scene.cubes, settings.sources, settings.bands), known
-    layout.path.mkdir(parents=True, exist_ok=True)
+    folder = layout.objects.scratch
+    if settings.parcels:
+        outlines = Outlines(layout.map.layer(PARCELS, ".tif"), scene.grid, settings)
+        shutil.rmtree(folder, ignore_errors=True)  # of a process that was killed
+        folder.mkdir(parents=True)
+        return delineate(outlines, Scratch(folder), progress), scene.grid
+    stack = Stack.of(scene.cubes, settings.sources, settings.bands)
     if settings.ids:
-        found = take_over(settings.ids, stack.grid, progress)
-    else:
-        found = segment(stack, settings, layout.scratch, key, progress)
-    output = WRITERS.get("cog").open(layout.ids, stack.grid, (MapBand("object", "uint32", 0, numbers=True),), legend)
+        return take_over(settings.ids, stack.grid, progress), stack.grid
+    return segment(stack, settings, folder, key, progress), stack.grid
+
+
+def _segment(scene: Scene, settings: Segmenting, run: RunLayout, known: tuple[Legend, str], progress: Progress) -> None:
+    """Write ``objects.tif``; `known` are the legend that all rasters have, and the digest of the inputs."""
+    layout, (legend, key) = run.objects, known
+    layout.path.mkdir(parents=True, exist_ok=True)
+    found, grid = _found(scene, settings, run, key, progress)
+    output = WRITERS.get("cog").open(layout.ids, grid, (MapBand("object", "uint32", 0, numbers=True),), legend)
     try:
         for window, numbers in found.tiles:
             output.put(window, numbers[None])

@@ -34,6 +34,9 @@ class Chips:
     windows: Windows | None = None
     """Windows that contain the samples, for a training on windows; None: the network classifies single footprints."""
 
+    depth: NDArray[np.float32] | None = None
+    """(N,) how far each sample is inside its parcel (:func:`~bocage.samples.parcels.depths`); None: no parcels are learnt."""
+
     @property
     def unit(self) -> NDArray[Any]:
         """(N,) number that samples have in common which must not be trained on and held out at once."""

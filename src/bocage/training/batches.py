@@ -38,10 +38,13 @@ class Minibatch:
     order: NDArray[np.int64] | None = None
     """(B,) positions of the samples in the list from which batches of windows are made."""
 
+    depth: Tensor | None = None
+    """(B,) how far the samples are inside their parcels; None: no parcels are learnt."""
+
     def to(self, device: torch.device) -> "Minibatch":
         """Return the minibatch with its tensors on another device."""
-        at = self.at and self.at.to(device)
-        return replace(self, inputs=moved(self.inputs, device), labels=self.labels.to(device), at=at)
+        at, depth = self.at and self.at.to(device), None if self.depth is None else self.depth.to(device)
+        return replace(self, inputs=moved(self.inputs, device), labels=self.labels.to(device), at=at, depth=depth)
 
     def pick(self, logits: Tensor) -> Tensor:
         """Return the logits (B, K) of the samples from those of the footprints or windows (…, K, Y, X)."""
@@ -63,7 +66,8 @@ class Minibatch:
             return Minibatch(inputs, self.labels[own], self.members[own])
         mine = (self.at.window - rank) % world == 0
         at = Positions(self.at.window[mine] // world, self.at.row[mine], self.at.column[mine])
-        return Minibatch(inputs, self.labels[mine], self.members[mine.numpy()], at)
+        depth = None if self.depth is None else self.depth[mine]
+        return Minibatch(inputs, self.labels[mine], self.members[mine.numpy()], at, depth=depth)
 
 
 def at_a_time(chips: Chips, samples: int) -> int:
@@ -145,7 +149,8 @@ def _batches_of_windows(
         at = np.nonzero(own != NOTHING)
         order = own[at]
         labels = torch.from_numpy(chips.label[members[order]].astype(np.int64))
-        yield Minibatch(batch, labels, members[order], Positions(*map(torch.from_numpy, at)), order)
+        depth = None if chips.depth is None else torch.from_numpy(chips.depth[members[order]])
+        yield Minibatch(batch, labels, members[order], Positions(*map(torch.from_numpy, at)), order, depth)
 
 
 def _turned_together(

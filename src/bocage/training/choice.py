@@ -77,4 +77,4 @@ class Choice:
         """Build the network for the sources `inputs` and `n_classes` classes."""
         from bocage.models import build
 
-        return build(MODELS.get(self.name), inputs, n_classes, self.config)
+        return build(MODELS.get(self.name), inputs, n_classes, self.config, bool(self.training.parcels))

@@ -36,6 +36,7 @@ from bocage.training.batches import Ahead, Minibatch, batches
 from bocage.training.checkpoint import State
 from bocage.training.curves import Epoch
 from bocage.training.losses import criterion_of
+from bocage.training.outlines import with_outlines
 from bocage.training.scaling import Normalisation
 from bocage.training.settings import Training
 from bocage.training.sites import balanced_members
@@ -285,7 +286,11 @@ class _Work:
         if here.at is None:
             loss = self.model.loss(here.inputs, here.labels, self.criterion)
         else:
-            loss = self.model.loss_at(here.inputs, here.at, here.labels, self.criterion)
+            labels, criterion = here.labels, self.criterion
+            if here.depth is not None:
+                criterion = with_outlines(criterion, self.task.n_classes, labels, here.depth)
+                labels = torch.arange(len(labels), device=labels.device)
+            loss = self.model.loss_at(here.inputs, here.at, labels, criterion)
         value = float(loss.detach())
         if not math.isfinite(value):
             raise _diverged(self.task, batch, f"The training loss is {value} at {where}")

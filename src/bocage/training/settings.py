@@ -45,6 +45,11 @@ class Training:
     with training samples is one item of a batch; the loss is that of all its training samples (a dense loss; pixels without a
     label are left out). For references that are whole in places, such as a raster of labels, and for `unet` and `utae`, which
     are always trained on windows."""
+    parcels: tuple[str, ...] = ()
+    """Names of the classes, or of coarser classes, whose polygons are whole parcels. The network then also learns the extent of
+    the parcels, their boundaries and the distance to them (Waldner & Diakogiannis 2020, doi:10.1016/j.rse.2020.111741), and the
+    map has the layer "parcels", from which ``bocage segment`` delineates parcels. Polygons of the other classes show what is no
+    parcel. It needs `window`. Empty: no parcels."""
     sites: Literal["balanced", "as is"] = "balanced"
     """Training samples of a recipe with several sites: "balanced" uses the same number from every site in each epoch, a random
     part of the samples of a large site and repetitions of those of a small one; "as is" uses every sample once."""
@@ -100,6 +105,8 @@ class Training:
         least, most = self.steps
         if most and least > most:
             raise ValueError(f"'steps' must be a minimum and a maximum; found {least} and {most}")
+        if self.parcels and not self.window:
+            raise ValueError("'parcels' needs a training on windows: set 'window', for example 64")
         for key in ("samples_per_epoch", "cutoff"):
             if self.window and getattr(self, key):
                 raise ValueError(

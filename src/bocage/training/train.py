@@ -17,7 +17,7 @@ from bocage.layout import SplitLayout
 from bocage.machine import device_of, versions
 from bocage.models import Batch, Network, regional
 from bocage.progress import QUIET, Named, Progress
-from bocage.samples import Chips, Draw, Samples, Split
+from bocage.samples import Chips, Draw, Samples, Split, depths
 from bocage.samples.split import deal
 from bocage.scene import Scene, Scenes
 from bocage.training.augmentation import Augmentation, cut_off
@@ -269,6 +269,9 @@ class Trainer:
         """Return the training of a model on a draw, with the number of epochs that the limits of its steps give."""
         samples, name = self.samples, self.choice.name
         chips = samples.chips
+        if parcels := self.choice.training.parcels:
+            pixels = samples.pixels(np.arange(len(samples.label)))
+            chips = replace(chips, depth=depths(pixels, samples.legend, parcels))
         settings = budgeted(self.choice.training, samples.label[draw.train], chips.items(draw.train))
         return Task(
             f"training {name}, draw {number + 1} of {samples.draws}", model, chips, draw, len(samples.legend.classes),

@@ -25,7 +25,7 @@ from bocage.errors import BocageError, TrainedError, UnknownNameError
 from bocage.grid import Window
 from bocage.layout import ModelLayout
 from bocage.legend import LandClass, Legend
-from bocage.models import MODELS, Batch, Footprint, InputSpec, Network, build, card_for, mixture, regional
+from bocage.models import MODELS, Batch, Delineating, Footprint, InputSpec, Network, build, card_for, mixture, regional
 from bocage.models.base import last_days, seen_by
 from bocage.models.layers import YEAR
 from bocage.scene import Scene
@@ -106,6 +106,11 @@ class Trained:
         """Whether one valid source at a pixel is enough for a prediction."""
         return self.model.any_source
 
+    @property
+    def delineates(self) -> bool:
+        """Whether the network also gives extent, boundary and distance of parcels."""
+        return isinstance(self.model, Delineating)
+
     def for_scene(self, scene: Scene) -> "Trained":
         """Return the model for `scene`; if the network tolerates missing sources, those missing from the scene are noted."""
         absent = frozenset(self.sources) - frozenset(scene.cubes)
@@ -175,6 +180,7 @@ class Trained:
             "calibration": self.calibration.as_dict(),
             "region": {"crs": self.region.crs, "bounds": self.region.bounds},
             "versions": dict(self.versions),
+            **({"parcels": True} if self.delineates else {}),
             **({"conformal": self.conformal.as_dict()} if self.conformal else {}),
             **({"certainties": dataclasses.asdict(self.certainties)} if self.certainties else {}),
         }
@@ -223,7 +229,8 @@ class Trained:
         legend = Legend(_classes(record.get("legend", ())), _classes(record.get("coarser", ())))
         architecture = MODELS.get(record["name"])
         config = config_of(architecture.Config, record["config"])
-        network = build(architecture, {n: r.spec for n, r in sources.items()}, len(legend.classes), config)
+        inputs, parcels = {n: r.spec for n, r in sources.items()}, bool(record.get("parcels"))
+        network = build(architecture, inputs, len(legend.classes), config, parcels)
         weights = safetensors.torch.load_file(model.weights)
         if record["format"] == 1:
             record, weights = formats.from_1(record, weights)
