@@ -88,6 +88,14 @@ REPORTED: Mapping[str, Table] = {
         "training": {"calibrate": False},
     },
     "patchwork, mean of 3": {"model": {"name": "patchwork", "members": 3}, "training": {"calibrate": False}},
+    "patchwork, label smoothing": {
+        "model": {"name": "patchwork"},
+        "training": {"calibrate": False, "label_smoothing": 0.1},
+    },
+    "patchwork, more dates hidden": {
+        "model": {"name": "patchwork", "date_dropout": 0.7},
+        "training": {"calibrate": False},
+    },
     "LightGBM": {"model": {"name": "lightgbm"}, "training": {"calibrate": False}},
     "random forest": {"model": {"name": "random_forest"}, "training": {"calibrate": False}},
 }
