@@ -353,7 +353,7 @@ class Trainer:
     ) -> tuple[Network, ...]:
         """Train the teachers of the network, one after the other; complete ones are kept until the network is complete."""
         settings = self.choice.training
-        if model.abilities.fitted:
+        if not settings.teachers or model.abilities.fitted:
             return ()
         choice = replace(self.choice, training=replace(settings, teachers=0, calibrate=False))
         found = []
