@@ -5,6 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from torch.nn import functional
 from torch.optim.optimizer import register_optimizer_step_post_hook
 
 from bocage.recipe import read_recipe
@@ -12,7 +13,7 @@ from bocage.run import open_run
 from bocage.training import Trainer, Training
 from bocage.training import train as training_room
 from bocage.training.batches import Minibatch
-from bocage.training.teachers import targets_of
+from bocage.training.teachers import mean_of, taught
 from conftest import FOREST, GRU, S2, Told
 
 TAUGHT = Training(epochs=3, learning_rate=0.02, batch_size=16, keep="last", schedule="one-cycle", teachers=2)
@@ -40,22 +41,26 @@ def saying(*probabilities):
     return lambda _: torch.log(torch.tensor(probabilities))[:, :, None, None]
 
 
-def test_targets_are_nine_tenths_of_the_mean_and_a_tenth_of_the_label():
+def test_the_loss_is_a_tenth_that_of_the_labels_and_the_rest_the_divergence_from_the_mean():
     batch = Minibatch({}, torch.tensor([0, 2]), np.arange(2))
     teachers = [saying([0.8, 0.1, 0.1], [0.5, 0.25, 0.25]), saying([0.4, 0.5, 0.1], [0.3, 0.2, 0.5])]
-    found = targets_of(teachers, batch, torch.zeros(0, 3, dtype=torch.bool))
-    expected = [[0.9 * 0.6 + 0.1, 0.9 * 0.3, 0.09], [0.9 * 0.4, 0.9 * 0.225, 0.9 * 0.375 + 0.1]]
-    assert found.numpy() == pytest.approx(np.array(expected), abs=1e-6)
+    mean = mean_of(teachers, batch, torch.zeros(0, 3, dtype=torch.bool))
+    assert mean.numpy() == pytest.approx(np.array([[0.6, 0.3, 0.1], [0.4, 0.225, 0.375]]), abs=1e-6)
+    loss, position = taught(functional.cross_entropy, batch.labels, mean), torch.tensor([1, 0])
+    assert float(loss(torch.log(mean[position]), position)) == pytest.approx(-0.05 * np.log(0.375 * 0.6), abs=1e-6)
+    even, p = torch.zeros(1, 3), mean[1].numpy()
+    expected = 0.1 * np.log(3) + 0.9 * (p * np.log(3 * p)).sum()
+    assert float(loss(even, position[:1])) == pytest.approx(expected, abs=1e-6)
 
 
-def test_the_target_of_a_coarser_class_lies_within_it():
+def test_the_mean_for_a_coarser_class_lies_within_it():
     batch = Minibatch({}, torch.tensor([-2, -3, 1]), np.arange(3))
     groups = torch.tensor([[True, True, False], [False, False, True]])
     teacher = saying([0.3, 0.1, 0.6], [1.0, 0.0, 0.0], [0.2, 0.3, 0.5])
-    found = targets_of([teacher], batch, groups).numpy()
+    found = mean_of([teacher], batch, groups).numpy()
     assert found[0] == pytest.approx([0.75, 0.25, 0]), "the labels of coarser classes are negative"
     assert found[1] == pytest.approx([0, 0, 1]), "also where the teachers exclude all its classes"
-    assert found[2] == pytest.approx([0.18, 0.37, 0.45])
+    assert found[2] == pytest.approx([0.2, 0.3, 0.5])
 
 
 def test_teachers_are_trained_as_the_network_and_do_not_teach_its_twin(run, tmp_path, monkeypatch):

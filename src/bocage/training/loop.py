@@ -40,7 +40,7 @@ from bocage.training.outlines import with_outlines
 from bocage.training.scaling import Normalisation
 from bocage.training.settings import Training
 from bocage.training.sites import balanced_members
-from bocage.training.teachers import targets_of
+from bocage.training.teachers import mean_of, taught
 
 RISE = 0.3
 """Share of the epochs of a one-cycle schedule in which the learning rate rises."""
@@ -289,7 +289,7 @@ class _Work:
         self.optimiser.zero_grad()
         here = batch.to(self.fabric.device)
         if here.at is None:
-            loss = self.model.loss(here.inputs, self._targets(here), self.criterion)
+            loss = self.model.loss(here.inputs, *self._taught(here))
         else:
             labels, criterion = here.labels, self.criterion
             if here.depth is not None:
@@ -314,13 +314,14 @@ class _Work:
                     self.state.average[name].lerp_(parameter, 1 - settings.ema)
         return value
 
-    def _targets(self, batch: Minibatch) -> Tensor:
-        """Return the labels (B,), or, with teachers, the class probabilities to learn (B, K)."""
-        task = self.task
+    def _taught(self, batch: Minibatch) -> tuple[Tensor, Criterion]:
+        """Return the labels of a minibatch (B,) and their loss; with teachers, the positions of its samples instead."""
+        task, labels = self.task, batch.labels
         if not task.teachers:
-            return batch.labels
-        groups = torch.from_numpy(task.coarser.reshape(-1, task.n_classes)).to(batch.labels.device)
-        return targets_of(task.teachers, batch, groups)
+            return labels, self.criterion
+        groups = torch.from_numpy(task.coarser.reshape(-1, task.n_classes)).to(labels.device)
+        mean = mean_of(task.teachers, batch, groups)
+        return torch.arange(len(labels), device=labels.device), taught(self.criterion, labels, mean)
 
     def _mean_over_processes(self, value: float) -> float:
         return (
