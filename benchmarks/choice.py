@@ -76,7 +76,6 @@ MODELS: Mapping[str, Table] = {
     f"{ROOT}, label smoothing, more dates hidden": _rooted({"label_smoothing": 0.1}, date_dropout=0.7),
     f"{ROOT}, weight decay 0.2": _rooted({"weight_decay": 0.2}),
     f"{ROOT}, mean of 3": _rooted(members=3),
-    f"{ROOT}, 3 teachers": _rooted({"teachers": 3}),
 }
 """Variant → tables of the recipe."""
 PARTS: Mapping[str, str] = {f"{SAME}, two layers a date": "two layers a date"}
@@ -89,10 +88,6 @@ REPORTED: Mapping[str, Table] = {
         "training": {"calibrate": False},
     },
     "patchwork, mean of 3": {"model": {"name": "patchwork", "members": 3}, "training": {"calibrate": False}},
-    "patchwork, 3 teachers": {
-        "model": {"name": "patchwork"},
-        "training": {"calibrate": False, "teachers": 3},
-    },
     "patchwork, label smoothing": {
         "model": {"name": "patchwork"},
         "training": {"calibrate": False, "label_smoothing": 0.1},

@@ -305,7 +305,7 @@ def _train_one(trainer: Trainer, where: SplitLayout, fitted: bool) -> tuple[Trai
     short = replace(
         training, epochs=3, steps=(0, 0), checkpoint=1e9, samples_per_epoch=max(1, round(each * ratio)),
         validation_samples=max(1, round(min(len(draw.validation), training.validation_samples or 1 << 40) * ratio)),
-        loss="cross-entropy", calibrate=training.calibrate and not has_twin, teachers=0,
+        loss="cross-entropy", calibrate=training.calibrate and not has_twin,
     )  # fmt: skip
     trainer = replace(trainer, choice=replace(trainer.choice, training=short))
     spent: list[float] = []
@@ -317,10 +317,9 @@ def _train_one(trainer: Trainer, where: SplitLayout, fitted: bool) -> tuple[Trai
         return trained, _about("train", spent[0] + spent[1] * (draws - 1))
     ends = [float(line.rpartition(",")[2]) for line in where.curves.read_text().splitlines()[1:]]
     epoch = (ends[-1] - ends[0]) / (len(ends) - 1) / ratio
-    trainings = 1.0 + training.teachers
     if has_twin and len(draw.validation):
-        trainings += 1 if training.samples_per_epoch else len(draw.train) / len(used)
-    return trained, _epochs(training, epoch * trainings, draws)
+        epoch *= 2 if training.samples_per_epoch else 1 + len(draw.train) / len(used)
+    return trained, _epochs(training, epoch, draws)
 
 
 def _epochs(settings: Training, epoch: float, draws: int) -> Estimate:

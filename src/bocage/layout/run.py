@@ -113,15 +113,6 @@ class SplitLayout:
         return SplitLayout(self.members / str(number))
 
     @property
-    def teachers(self) -> Path:
-        """Folder of the networks that teach another one, until the model is complete."""
-        return self.path / "teachers"
-
-    def teacher(self, number: int) -> "SplitLayout":
-        """Folder of teacher `number`, from 0."""
-        return SplitLayout(self.teachers / str(number))
-
-    @property
     def identity(self) -> Path:
         """Digest of the settings and samples of a complete member of a mixture."""
         return self.path / "identity.txt"

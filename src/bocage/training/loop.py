@@ -40,7 +40,6 @@ from bocage.training.outlines import with_outlines
 from bocage.training.scaling import Normalisation
 from bocage.training.settings import Training
 from bocage.training.sites import balanced_members
-from bocage.training.teachers import mean_of, taught
 
 RISE = 0.3
 """Share of the epochs of a one-cycle schedule in which the learning rate rises."""
@@ -74,8 +73,6 @@ class Task:
     """Fingerprint of the initial weights; empty for random weights."""
     coarser: NDArray[np.bool_] = field(default_factory=lambda: np.zeros((0, 0), bool))
     """(J, K) whether each class is below each coarser class, whose samples have negative labels."""
-    teachers: tuple[Network, ...] = ()
-    """Networks whose mean probabilities are the targets beside the labels; none: the labels alone."""
     ends_saved: bool = False
     """Whether a checkpoint of the last epoch is written, from which the complete training can be restored."""
 
@@ -215,8 +212,6 @@ def _train(fabric: Any, task: Task, progress: Progress) -> State:
     if settings.ema:
         state.average = {k: p.detach().clone() for k, p in task.model.named_parameters()}
     checkpoint.restore(task.where, task.identity, task.model, optimiser, state, progress)
-    for teacher in task.teachers:
-        teacher.to(fabric.device).eval()
     criterion = criterion_of(task.chips.label[task.draw.train], task.n_classes, settings, fabric.device, task.coarser)
     work = _Work(fabric, task, model, optimiser, state, criterion, validation_of(task))
     restored = len(state.curves)
@@ -289,7 +284,7 @@ class _Work:
         self.optimiser.zero_grad()
         here = batch.to(self.fabric.device)
         if here.at is None:
-            loss = self.model.loss(here.inputs, *self._taught(here))
+            loss = self.model.loss(here.inputs, here.labels, self.criterion)
         else:
             labels, criterion = here.labels, self.criterion
             if here.depth is not None:
@@ -313,15 +308,6 @@ class _Work:
                 for name, parameter in self.task.model.named_parameters():
                     self.state.average[name].lerp_(parameter, 1 - settings.ema)
         return value
-
-    def _taught(self, batch: Minibatch) -> tuple[Tensor, Criterion]:
-        """Return the labels of a minibatch (B,) and their loss; with teachers, the positions of its samples instead."""
-        task, labels = self.task, batch.labels
-        if not task.teachers:
-            return labels, self.criterion
-        groups = torch.from_numpy(task.coarser.reshape(-1, task.n_classes)).to(labels.device)
-        mean = mean_of(task.teachers, batch, groups)
-        return torch.arange(len(labels), device=labels.device), taught(self.criterion, labels, mean)
 
     def _mean_over_processes(self, value: float) -> float:
         return (

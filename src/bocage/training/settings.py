@@ -85,10 +85,6 @@ class Training:
     ema: Annotated[float, SHARE] = 0.0
     """Decay of the exponential moving average of the weights, at least 0 and below 1. The average is validated and kept; 0:
     no average."""
-    teachers: Annotated[int, Range(0, 100)] = 0
-    """Number of networks of the same kind, with other random weights, that are trained first; the network then learns the mean
-    of their class probabilities beside the labels (distillation; Hinton et al. 2015, arXiv 1503.02531). At least 0; 0: the labels
-    alone. Each teacher takes the time of a training; mapping takes no longer. No effect on models without epochs."""
     calibrate: bool = True
     """Calibrate the confidences by a temperature fitted on polygons that were not used for training. With `keep` = "training"
     or "last", a network is trained twice: first without the validation polygons, for the temperature, then on all polygons."""
@@ -111,7 +107,7 @@ class Training:
             raise ValueError(f"'steps' must be a minimum and a maximum; found {least} and {most}")
         if self.parcels and not self.window:
             raise ValueError("'parcels' needs a training on windows: set 'window', for example 64")
-        for key in ("samples_per_epoch", "cutoff", "teachers"):
+        for key in ("samples_per_epoch", "cutoff"):
             if self.window and getattr(self, key):
                 raise ValueError(
                     f"'window' trains on whole windows, for which '{key}' is not available: give one of them"

@@ -39,8 +39,6 @@ from bocage.training.trained import Trained
 
 PARTS = 4
 """Number of parts of the training polygons that models without epochs are fitted without, for the calibration."""
-TEACHERS = 1000
-"""First number of the teachers of member 0 among all networks of a draw."""
 PATCHES, PIXELS = 256, 8192
 """Number of samples classified at a time, for models with and without spatial context. The second number is large because a
 call of a random forest takes about the same time for one pixel and for thousands."""
@@ -96,8 +94,7 @@ class Trainer:
         normalisation = self.normalisation or Normalisation.of(samples.cuts, draw.train, settings.scaling)
         if self.start and isinstance(self.scene, Scene):
             normalisation = self.start.start(model, choice.name, self.scene, normalisation, progress)
-        taught = self._teachers(model, normalisation, number, where, progress)
-        task = replace(self._task(model, draw, normalisation, number, where), teachers=taught)
+        task = self._task(model, draw, normalisation, number, where)
         twin = self._twin(task, held_out, progress)
         self._fit(task, progress)
         records = source_records(self.scene, model.footprints)
@@ -115,7 +112,6 @@ class Trainer:
         trained.save(where.model.path)
         where.checkpoint.unlink(missing_ok=True)
         where.twin.checkpoint.unlink(missing_ok=True)
-        shutil.rmtree(where.teachers, ignore_errors=True)
         with suppress(OSError):  # there is none, or it has a checkpoint of another training
             where.twin.path.rmdir()
         return trained
@@ -332,10 +328,7 @@ class Trainer:
             return None
         where, title = task.where.twin, f"{task.title}, without the validation polygons"
         where.path.mkdir(exist_ok=True)
-        # Without teachers, which know the validation polygons.
-        twin = replace(
-            task, title=title, model=copy.deepcopy(task.model), draw=held_out, where=where, teachers=(), ends_saved=True
-        )
+        twin = replace(task, title=title, model=copy.deepcopy(task.model), draw=held_out, where=where, ends_saved=True)
         fit(twin, progress)
         members = validation_of(twin)
         made, k = batches(task.chips, members, task.normalisation, at_a_time(task.chips, PATCHES)), task.n_classes
@@ -347,22 +340,6 @@ class Trainer:
             "network calibrates the confidence; the map is made by the network trained on all polygons."
         )
         return twin.model.cpu()
-
-    def _teachers(
-        self, model: Network, normalisation: Normalisation, number: int, where: SplitLayout, progress: Progress
-    ) -> tuple[Network, ...]:
-        """Train the teachers of the network, one after the other; complete ones are kept until the network is complete."""
-        settings = self.choice.training
-        if not settings.teachers or model.abilities.fitted:
-            return ()
-        choice = replace(self.choice, training=replace(settings, teachers=0, calibrate=False))
-        found = []
-        for i in range(settings.teachers):
-            # Their seeds differ from those of the members of a mixture.
-            trainer = replace(self, choice=choice, member=(self.member + 1) * TEACHERS + i, normalisation=normalisation)
-            title = Named(progress, f"teacher {i + 1} of {settings.teachers}: ")
-            found.append(trainer.train_once(number, where.teacher(i), title).model)
-        return tuple(found)
 
     def _folds(
         self, trained: Trained, draw: Draw, seed: int, progress: Progress
