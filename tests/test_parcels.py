@@ -62,6 +62,13 @@ def test_depths_of_a_square():
     assert (found[50:] == -1).all()
 
 
+def test_a_parent_without_a_code_names_the_classes_below_it():
+    legend = nomenclature([LandClass(1, "maize", parent="crops"), LandClass(2, "forest", parent="trees")])
+    found = depths(together(square(1, 3, 0), square(2, 3, 1, (3, 0))), legend, ["crops"])
+    assert found.tolist() == [0, 0, 0, 0, 1, 0, 0, 0, 0] + [-1] * 9
+    assert legend.names_of_levels == ("maize", "crops", "forest", "trees")
+
+
 def test_depths_of_coarser_classes_and_sets():
     """A coarser class of parcels only is a parcel; a set of parcels and others is unknown."""
     legend = LEGEND.with_sets([ClassSet(("meadow", "forest")), ClassSet(("maize", "meadow"))])
@@ -74,7 +81,7 @@ def test_depths_of_coarser_classes_and_sets():
 
 def test_depths_that_cannot_be_learnt():
     with pytest.raises(
-        SamplesError, match=r"no class is called 'maze'.*maize.*The classes are: maize, meadow, forest, crops"
+        SamplesError, match=r"no class is called 'maze'.*maize.*The classes are: maize, crops, meadow, forest"
     ):
         depths(square(0, 5, 0), LEGEND, ["maze"])
     with pytest.raises(SamplesError, match="no polygon of maize is wider than two map pixels. Use a finer"):

@@ -192,6 +192,11 @@ class Legend:
         """
         return self._path(self.classes[index].name)
 
+    @property
+    def names_of_levels(self) -> tuple[str, ...]:
+        """Names of the classes of the map and of all classes above them."""
+        return tuple(dict.fromkeys(name for k in range(len(self.classes)) for name in reversed(self.path(k))))
+
     def _path(self, name: str) -> tuple[str, ...]:
         """Return the names from the top level down to a class."""
         names = [name]

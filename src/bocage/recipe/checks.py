@@ -113,7 +113,7 @@ def check_parcels(reading: Reading, parts: dict[str, Any], choice: Choice, conte
 
 def check_parcel_classes(reading: Reading, choice: Choice, legend: Legend | None) -> None:
     """Check that the classes of the parcels are in the legend."""
-    known = [c.name for c in (*legend.classes, *legend.coarser)] if legend else []
+    known = legend.names_of_levels if legend else ()
     for name in choice.training.parcels if legend and choice.training else ():
         if plain(name) not in map(plain, known):
             listed = f"{did_you_mean(name, known)} The classes are: {', '.join(known)}"

@@ -55,7 +55,7 @@ def depths(pixels: Pixels, legend: Legend, classes: Sequence[str]) -> NDArray[np
 
 def _share_of_parcels(legend: Legend, classes: Sequence[str]) -> NDArray[np.float64]:
     """Return the share of the classes of each label that are parcels; labels of coarser classes, negative, index from the end."""
-    known = [c.name for c in (*legend.classes, *legend.coarser)]
+    known = legend.names_of_levels
     wanted = {plain(name) for name in classes}
     for name in classes:
         if plain(name) not in map(plain, known):
