@@ -7,6 +7,8 @@ model is trained on the surveyed fields and tested on other fields. The model is
 a second; "patchwork" repeats the report on `canada` with the network (200 epochs at most 250 steps), whose features then measure
 the diversity.
 
+Kilometres: the tours of two days to the fields of an addition, a straight line times 1.3; mean over the additions.
+
 "choose" compares variants of the choice on fields that "report" never tests: on fold 0 of `canada`, whose locations are dealt into pool
 and test, and on a simulated landscape of its own. "report" measures random, uncertainty and the balanced choice on the folds 1 and 2 of `canada`
 and on another landscape, with 10 seeds. Results: ``benchmarks/results/scout.json``.
@@ -33,6 +35,7 @@ from bocage.advice.selection import (
     gains_of,
     standardised,
 )
+from bocage.advice.tours import Budget, plan_survey
 from bocage.evaluation import METRICS, ConfusionMatrix
 from bocage.recipe import Recipe, parse
 from bocage.run import open_scene
@@ -48,6 +51,8 @@ START, STEP, ROUNDS = 60, 20, 8
 """Fields of the first survey, fields of an addition, and number of additions."""
 CHOOSING, REPORTING = 6, 10
 """Number of seeds of the choice and of the report."""
+DAYS, DEGREE = 2, 111_000.0
+"""Days of the tours of an addition; metres of a degree at the equator."""
 PIXELS = 16
 """Maximum number of pixels of a field."""
 LANDS = {
@@ -135,11 +140,12 @@ class Bench:
         return first[~first.index.duplicated()].loc[fields].to_numpy(np.int64)
 
     def curve(self, way: Weights | str, seed: int, rounds: int = ROUNDS) -> dict[str, list[float]]:
-        """Return accuracy and mean F-measure after each addition."""
+        """Return accuracy and mean F-measure after each addition, and the kilometres of each addition."""
         pool, test = self.part(seed)
         surveyed = self._first(pool, np.random.default_rng((seed, 7)))
         tested = self.members(test)
         found: dict[str, list[float]] = {"overall_accuracy": [], "f1_macro": []}
+        driven: list[float] = []
         for number in range(rounds + 1):
             trained = self._trained(surveyed, seed)
             predicted = classify(trained, self.samples.chips, tested, "cpu").argmax(1)
@@ -148,8 +154,16 @@ class Bench:
                 values.append(float(METRICS.get(key)(matrix)))
             if number < rounds:
                 rest = np.setdiff1d(pool, surveyed)
-                surveyed = np.concatenate([surveyed, rest[self._chosen(trained, way, surveyed, rest, seed + number)]])
-        return found
+                added = rest[self._chosen(trained, way, surveyed, rest, seed + number)]
+                driven.append(kilometres(self.places(added)))
+                surveyed = np.concatenate([surveyed, added])
+        return found | {"kilometres": driven}
+
+    def places(self, fields: NDArray[Any]) -> NDArray[np.float64]:
+        """Return the place of the first sample of each field, in metres north and east."""
+        assert self.samples.place is not None
+        first = [np.flatnonzero(self.samples.polygon == field)[0] for field in fields.tolist()]
+        return self.samples.place[first]
 
     def _first(self, pool: NDArray[Any], generator: np.random.Generator) -> NDArray[Any]:
         """Return the fields of the first survey: one of each class, and others at random."""
@@ -220,6 +234,18 @@ def chosen(found: Findings, known: Known, way: Weights | str, seed: int) -> NDAr
         gains.choose(best)
         picked.append(order[best])
     return np.array(picked)
+
+
+def kilometres(place: NDArray[np.float64]) -> float:
+    """Return the length of tours of `DAYS` days to fields at `place` (N, 2), in metres north and east.
+
+    The places are laid around the origin of longitudes and latitudes, where 1 degree is `DEGREE` m.
+    """
+    north, east = (place - place.mean(0)).T / DEGREE
+    nothing = np.zeros((len(place), 1))
+    found = Findings(np.ones_like(nothing), nothing[:, 0], nothing[:, 0], nothing)
+    gains = gains_of(found, Known(nothing[:0], np.zeros(1, np.int64)), "random", 0, BALANCED)
+    return plan_survey([gains], np.stack([east, north], 1), np.zeros((0, 2)), Budget(len(place), DAYS)).kilometres
 
 
 def clustered(found: Findings, seed: int) -> NDArray[np.int64]:
@@ -345,8 +371,10 @@ def markdown(found: Mapping[str, Any]) -> str:
                 own, base = ([one["overall_accuracy"] for one in some[:n]] for some in (curves, ways["random"]))
                 f1, f1_base = ([one["f1_macro"] for one in some[:n]] for some in (curves, ways["random"]))
                 shown = [gain(own, base), gain(f1, f1_base), saved(own, base)] if way != "random" else ["", "", ""]
+                driven = [np.mean(one["kilometres"]) for one in curves if "kilometres" in one]
+                shown.append(f"{np.mean(driven):.0f}" if driven else "")
                 rows.append((f"{part}, {name}", way, n, f"{np.mean([one[-1] for one in own]):.3f}", *shown))
-    header = ("", "", "seeds", "accuracy at the end", "accuracy gained", "mean F gained", "fields saved")
+    header = ("", "", "seeds", "accuracy at the end", "accuracy gained", "mean F gained", "fields saved", "km")
     return table(header, rows)
 
 

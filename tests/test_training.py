@@ -24,7 +24,7 @@ from bocage.training import Normalisation, Trained, Trainer, Training, checkpoin
 from bocage.training import train as training_room
 from bocage.training.batches import batches
 from bocage.training.budget import budgeted, steps_of
-from bocage.training.calibration import Calibration, calibrate
+from bocage.training.calibration import Calibration, calibrate, shrunk
 from bocage.training.curves import Epoch
 from conftest import FOREST, GRU, MULTIRESOLCC, PAN_MS, S2, Told
 from processes import ended, killed_training
@@ -401,8 +401,8 @@ def test_a_fixed_schedule_trains_on_all_and_is_calibrated_by_a_twin(opened, tmp_
     assert trained.calibration.temperature == expected.temperature
     assert trained.calibration.before.error == pytest.approx(expected.before.error, abs=1e-5)
     right = (found.argmax(1).numpy() == label).mean()
-    said = next(line for line in told.words if "validation F1 of the network trained without" in line)
-    assert 0 <= float(re.search(r"polygons: (\d\.\d+)", said)[1]) <= 1
+    said = next(line for line in told.words if "without the validation polygons: F1 on these polygons" in line)
+    assert 0 <= float(re.search(r"these polygons (\d\.\d+)", said)[1]) <= 1
     assert ("1.000" in said) == (right == 1)
     assert sorted(path.name for path in (tmp_path / "both").iterdir()) == ["curves.csv", "model"]
     alone = trained_on(run, tmp_path / "alone", replace(TWICE, calibrate=False))
@@ -445,7 +445,37 @@ def test_a_training_with_a_twin_resumes_wherever_it_was_ended(opened, tmp_path, 
     }[steps]
     assert same(again, list(through.model.parameters()))
     assert again.calibration == through.calibration
-    assert not (tmp_path / "ended/trained/twin").exists()
+    assert not (tmp_path / "ended/trained/twins").exists()
+
+
+def test_a_network_is_calibrated_on_every_polygon_that_may_judge(opened, tmp_path, monkeypatch):
+    run, tasks, fit = opened(GRU), [], training_room.fit
+
+    def watched(task, progress):
+        tasks.append(task)
+        return fit(task, progress)
+
+    monkeypatch.setattr(training_room, "fit", watched)
+    draw, samples = run.samples.draw(0), run.samples
+    everything = np.sort(np.concatenate([draw.train, draw.validation]))
+    alone = samples.polygon[everything[0]]  # a field that was proposed by scout trains, and does not judge
+    samples = replace(samples, purposive=samples.polygon == alone)
+    draw = samples.draw(0)
+    everything = np.sort(np.concatenate([draw.train, draw.validation]))
+    settings = replace(TWICE, calibration_folds=3)
+    trained = Trainer(replace(run.recipe.choice, training=settings), run.scene, samples).train(
+        0, tmp_path / "x", Told()
+    )
+    *twins, last = tasks
+    assert len(twins) == 3
+    assert np.array_equal(last.draw.train, everything)
+    judged = np.concatenate([twin.draw.validation for twin in twins])
+    assert np.array_equal(np.sort(judged), everything[samples.polygon[everything] != alone])
+    for twin in twins:
+        assert not np.intersect1d(samples.polygon[twin.draw.train], samples.polygon[twin.draw.validation]).size
+        assert (samples.polygon[twin.draw.train] == alone).any()
+    assert trained.calibration.polygons == len(np.unique(samples.polygon[judged]))
+    assert trained.calibration.samples == len(judged)
 
 
 def test_early_stopping_needs_validation_polygons(opened, tmp_path):
@@ -619,3 +649,23 @@ def test_settings_have_ranges():
     for name, bad in {"random_forest": {"trees": 0}, "gru": {"units": 0}, "multiresolcc": {"patch": 8}}.items():
         with pytest.raises(ValueError, match="at least"):
             MODELS.get(name).Config(**bad)
+
+
+def test_a_training_with_cutoffs_and_few_polygons_is_calibrated_on_all_of_them():
+    assert Training().parts_to_calibrate(10) == 1
+    assert Training(cutoff=0.7).parts_to_calibrate(999) == 5
+    assert Training(cutoff=0.7).parts_to_calibrate(1000) == 1
+    assert Training(cutoff=0.7, calibration_folds=1).parts_to_calibrate(10) == 1
+    assert Training(calibration_folds=4).parts_to_calibrate(5000) == 4
+
+
+def test_the_temperature_of_a_cutoff_needs_no_confirmation():
+    generator = np.random.default_rng(0)
+    label = generator.integers(3, size=60)
+    shown = np.where(generator.random(60) < 0.6, label, generator.integers(3, size=60))
+    logits, labels = torch.from_numpy(np.eye(3)[shown] * 2.5), torch.from_numpy(label)
+    found = shrunk(logits, labels, np.arange(60))
+    assert 1 < found < 5
+    assert shrunk(logits[:10], labels[:10], np.arange(10)) < found, "few polygons leave it near 1"
+    assert shrunk(logits[:9], labels[:9], np.zeros(9)) == 1
+    assert calibrate(logits, labels, np.arange(60)).temperature == 1, "60 polygons do not confirm it"

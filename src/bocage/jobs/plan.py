@@ -317,7 +317,10 @@ def _train_one(trainer: Trainer, where: SplitLayout, fitted: bool) -> tuple[Trai
         return trained, _about("train", spent[0] + spent[1] * (draws - 1))
     ends = [float(line.rpartition(",")[2]) for line in where.curves.read_text().splitlines()[1:]]
     epoch = (ends[-1] - ends[0]) / (len(ends) - 1) / ratio
-    if has_twin and len(draw.validation):
+    folds = training.parts_to_calibrate(len(np.unique(samples.group[used])))
+    if has_twin and folds > 1:
+        epoch *= 1 + folds if training.samples_per_epoch else folds
+    elif has_twin and len(draw.validation):
         epoch *= 2 if training.samples_per_epoch else 1 + len(draw.train) / len(used)
     return trained, _epochs(training, epoch, draws)
 

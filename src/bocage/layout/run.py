@@ -125,9 +125,13 @@ class SplitLayout:
         return sorted(self.members.glob("*/curves.csv"), key=lambda path: int(path.parent.name))
 
     @property
-    def twin(self) -> "SplitLayout":
-        """Folder of the network trained without the validation polygons, until the model is complete."""
-        return SplitLayout(self.path / "twin")
+    def twins(self) -> Path:
+        """Folder of the networks trained without some polygons, for the calibration, until the model is complete."""
+        return self.path / "twins"
+
+    def twin(self, number: int) -> "SplitLayout":
+        """Folder of network `number` of them, from 0."""
+        return SplitLayout(self.twins / str(number))
 
     @property
     def unlabelled(self) -> Path:

@@ -102,6 +102,11 @@ class Samples:
         return np.asarray(self.site == self.sites.index(site))
 
     @property
+    def trains_only(self) -> NDArray[np.bool_]:
+        """Whether each sample is never tested and never validates, (N,): those of coarser classes and of purposive polygons."""
+        return self._units.trains_only
+
+    @property
     def chips(self) -> Chips:
         """Footprints, labels and polygon numbers of the samples."""
         return Chips(self.cuts, self.label, self.polygon, self.site, self.trust, self.ground, self.windows)

@@ -121,6 +121,16 @@ def calibrate(logits: Tensor, labels: Tensor, polygon: NDArray[Any]) -> Calibrat
     return Calibration(temperature, len(labels), before, after if accepted else before, polygons=number)
 
 
+def shrunk(logits: Tensor, labels: Tensor, polygon: NDArray[Any]) -> float:
+    """Return the temperature of :func:`calibrate` without its cross-validation; 1 with fewer than two polygons.
+
+    For confidences that are known to be too high, such as those before the end of a season (decision 0027).
+    """
+    units, unit = np.unique(polygon, return_inverse=True)
+    losses = _Losses.of(logits, labels, unit)
+    return float(GRID[losses.best(np.ones(len(units), bool))]) if len(units) > 1 else 1.0
+
+
 @dataclass(frozen=True)
 class _Losses:
     """Cross-entropy and confidence of each polygon at each temperature of ``GRID``."""

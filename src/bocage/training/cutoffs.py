@@ -17,7 +17,7 @@ from bocage.samples import Chips
 from bocage.scene import Scene, Scenes, series_of
 from bocage.sources.until import describes_a_year, is_series
 from bocage.training.batches import Ahead, batches
-from bocage.training.calibration import calibrate
+from bocage.training.calibration import shrunk
 from bocage.training.settings import Training
 from bocage.training.trained import Trained
 
@@ -165,5 +165,5 @@ def season_of(
         polygon = np.concatenate([chips.polygon[members] for _, members in parts])[seen]
         ends = np.concatenate([part.ends for part, _ in parts])[seen]
         if np.isfinite(ends).any():
-            found[float(ends[np.isfinite(ends)].mean())] = calibrate(logits, labels, polygon).temperature
+            found[float(ends[np.isfinite(ends)].mean())] = shrunk(logits, labels, polygon)
     return tuple(sorted(found.items()))

@@ -7,6 +7,9 @@ from typing import Annotated, Any, Literal
 from bocage.models import MODELS, card_of
 from bocage.ranges import SHARE, Range, check_ranges
 
+PARTS, FEW = 5, 1000
+"""Networks for the calibration of a training with cut-offs, and the number of training polygons from which one is enough."""
+
 
 @dataclass(frozen=True)
 class Training:
@@ -88,6 +91,10 @@ class Training:
     calibrate: bool = True
     """Calibrate the confidences by a temperature fitted on polygons that were not used for training. With `keep` = "training"
     or "last", a network is trained twice: first without the validation polygons, for the temperature, then on all polygons."""
+    calibration_folds: Annotated[int, Range(0, 20)] = 0
+    """Number of parts of the training polygons, each of which is held out from a further network for the calibration, with `keep`
+    = "training" or "last". 1: one network, without the validation polygons. 0: 5 with `cutoff` and fewer than 1000 training
+    polygons, whose confidences before the end of a season one fifth of them cannot calibrate; else 1."""
     pretrained: Path | None = None
     """Folder written by ``bocage pretrain`` with the initial weights; default: that of the run's folder, if it exists."""
     checkpoint: Annotated[float, Range(0, 1e9)] = 60.0
@@ -116,6 +123,10 @@ class Training:
             raise ValueError(
                 "'loss' = \"logit-adjusted\" corrects class frequencies, which 'samples_per_epoch' makes equal: give one of them"
             )
+
+    def parts_to_calibrate(self, polygons: int) -> int:
+        """Return the number of networks that are trained for the calibration, with a number of training polygons."""
+        return self.calibration_folds or (PARTS if self.cutoff and polygons < FEW else 1)
 
     @property
     def stops_early(self) -> bool:

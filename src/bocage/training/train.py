@@ -3,7 +3,6 @@
 import copy
 import shutil
 from collections.abc import Iterator
-from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -64,7 +63,8 @@ class Trainer:
         """Train on draw `number`, from 0; write ``model/`` and ``curves.csv`` to `folder`, and return the model.
 
         An interrupted training resumes from its checkpoint in the folder and gives the same weights. With a fixed schedule, a
-        network is trained on all polygons, and before that, for the calibration, a twin without the validation polygons.
+        network is trained on all polygons, and before that, for the calibration, a twin without the validation polygons, or
+        one without each part of the polygons (`calibration_folds`).
 
         Raises
         ------
@@ -95,15 +95,14 @@ class Trainer:
         if self.start and isinstance(self.scene, Scene):
             normalisation = self.start.start(model, choice.name, self.scene, normalisation, progress)
         task = self._task(model, draw, normalisation, number, where)
-        twin = self._twin(task, held_out, progress)
+        twins = self._twins(task, held_out, progress)
         self._fit(task, progress)
         records = source_records(self.scene, model.footprints)
         trained = Trained(
             choice.name, choice.config, samples.legend, records, normalisation, model, Region.of(self.scene), versions()
         )
         if settings.calibrate:
-            judge = (twin, held_out.validation) if twin is not None else (trained.model, draw.validation)
-            judges = [judge, *self._folds(trained, draw, seed, progress)]
+            judges = [*(twins or [(trained.model, draw.validation)]), *self._folds(trained, draw, seed, progress)]
             trained = calibrated(trained, samples.chips, judges, settings)
         trained = replace(trained, domain=domain_of(trained, samples.chips, draw, seed))
         if settings.calibrate and not self.normalisation:  # of a member, nothing is asked
@@ -111,9 +110,7 @@ class Trainer:
             trained = replace(trained, certainties=sure)
         trained.save(where.model.path)
         where.checkpoint.unlink(missing_ok=True)
-        where.twin.checkpoint.unlink(missing_ok=True)
-        with suppress(OSError):  # there is none, or it has a checkpoint of another training
-            where.twin.path.rmdir()
+        shutil.rmtree(where.twins, ignore_errors=True)
         return trained
 
     def _draw(self, number: int) -> Draw:
@@ -314,31 +311,68 @@ class Trainer:
         how = Augmentation(cutoff=cutoff, each_series=True, gridded=gridded)
         return cut_off(batch, dates_of(chips, members), how, np.random.default_rng(seed))
 
-    def _twin(self, task: Task, held_out: Draw, progress: Progress) -> Network | None:
-        """Return a network trained as in `task`, but without the validation polygons of the draw `held_out`.
+    def _twins(self, task: Task, held_out: Draw, progress: Progress) -> list[tuple[Network, NDArray[np.int64]]]:
+        """Return networks trained as in `task`, but without some polygons, and the samples of these polygons.
 
-        It has the same initial weights, seed, scaling and number of epochs. None if the task holds its validation polygons
-        out itself, if the model has no epochs, or if there is no calibration.
+        They have the same initial weights, seed, scaling and number of epochs. The polygons are the validation part of the draw
+        `held_out`, or with `calibration_folds` each part of all training polygons in turn. Empty if the task holds its validation
+        polygons out itself, if the model has no epochs, or if there is no calibration.
         """
         settings = task.settings
         if settings.stops_early or not settings.calibrate or task.model.abilities.fitted:
-            return None
-        if not len(held_out.validation):
+            return []
+        parts = self._held_out(task, held_out)
+        if not any(len(draw.validation) for draw, _ in parts):
             progress.say(f"{task.title}: there is no validation polygon, so the confidence is not calibrated.")
-            return None
-        where, title = task.where.twin, f"{task.title}, without the validation polygons"
-        where.path.mkdir(exist_ok=True)
-        twin = replace(task, title=title, model=copy.deepcopy(task.model), draw=held_out, where=where, ends_saved=True)
+            return []
+        found = []
+        for k, (draw, what) in enumerate(parts):
+            where = task.where.twin(k)
+            where.path.mkdir(parents=True, exist_ok=True)
+            title, model = f"{task.title}, without {what}", copy.deepcopy(task.model)
+            twin = replace(task, title=title, model=model, draw=draw, where=where, ends_saved=True)
+            found.append((self._twin(twin, progress), draw.validation))
+        of = "This network calibrates" if len(found) == 1 else "These networks calibrate"
+        progress.say(f"{task.title}: {of} the confidence; the map is made by the network trained on all polygons.")
+        return found
+
+    def _held_out(self, task: Task, held_out: Draw) -> list[tuple[Draw, str]]:
+        """Return the draws of the twins, whose validation parts calibrate, and what each is trained without."""
+        folds = task.settings.parts_to_calibrate(len(np.unique(task.chips.unit[task.draw.train])))
+        if folds == 1:
+            return [(held_out, "the validation polygons")]
+        dealt = self._dealt(task.draw.train, folds, task.seed)
+        return [
+            (replace(task.draw, train=rest, validation=out), f"part {k + 1} of {folds} of the polygons")
+            for k, rest, out in dealt
+        ]
+
+    def _dealt(
+        self, train: NDArray[np.int64], folds: int, seed: int
+    ) -> Iterator[tuple[int, NDArray[np.int64], NDArray[np.int64]]]:
+        """Yield the number of each part of the polygons, the samples that train without it, and those that it judges by.
+
+        Coarser classes and purposive polygons train only. A class of one polygon has no model without it, and is not judged.
+        """
+        label, chips = self.samples.label, self.samples.chips
+        judge = ~self.samples.trains_only[train]
+        fold = np.full(len(train), -1, np.int32)
+        fold[judge] = deal(label[train[judge]], chips.unit[train[judge]], Split(folds=folds, seed=seed))
+        for k in range(folds):
+            rest, out = train[fold != k], train[fold == k]
+            out = out[np.isin(label[out], label[rest])]
+            if len(out):
+                yield k, rest, out
+
+    def _twin(self, twin: Task, progress: Progress) -> Network:
+        """Train a twin, and report its F-measure on the polygons that it was not trained on."""
         fit(twin, progress)
-        members = validation_of(twin)
-        made, k = batches(task.chips, members, task.normalisation, at_a_time(task.chips, PATCHES)), task.n_classes
-        device = device_of(settings.device)
-        logits, labels = logits_of(answering(twin.model.to(device).eval(), task.chips), made, device)
+        members, k = validation_of(twin), twin.n_classes
+        made = batches(twin.chips, members, twin.normalisation, at_a_time(twin.chips, PATCHES))
+        device = device_of(twin.settings.device)
+        logits, labels = logits_of(answering(twin.model.to(device).eval(), twin.chips), made, device)
         matrix = torch.bincount(labels * k + logits.argmax(1), minlength=k * k).reshape(k, k)
-        progress.say(
-            f"{task.title}: validation F1 of the network trained without the validation polygons: {mean_f1(matrix):.3f}. This "
-            "network calibrates the confidence; the map is made by the network trained on all polygons."
-        )
+        progress.say(f"{twin.title}: F1 on these polygons {mean_f1(matrix):.3f}.")
         return twin.model.cpu()
 
     def _folds(
@@ -346,22 +380,18 @@ class Trainer:
     ) -> Iterator[tuple[Network, NDArray[np.int64]]]:
         """Yield models fitted without a part of the training polygons, and the samples of this part; none for a network.
 
-        To train a network again for each part takes too long: its confidence is calibrated on the validation polygons only.
+        A network is trained again for each part only with `calibration_folds`, because that takes long.
         """
         if not trained.model.abilities.fitted:
             return
         chips = self.samples.chips
-        fold = deal(chips.label[draw.train], chips.unit[draw.train], Split(folds=PARTS, seed=seed))
-        for k in range(PARTS):
-            rest, out = draw.train[fold != k], draw.train[fold == k]
-            out = out[np.isin(chips.label[out], chips.label[rest])]  # a class of one polygon has no model without it
-            if len(out):
-                model = self.choice.build(self.scene, self.samples.legend)
-                generator = np.random.default_rng(seed)
-                rest = chips.trusted(balanced_members(rest, chips, self.choice.training, generator), generator)
-                labels = torch.from_numpy(chips.label[rest].astype(np.int64))
-                model.fit(self._fitted_batch(model, rest, trained.normalisation, seed), labels, seed)
-                yield model, out
+        for k, rest, out in self._dealt(draw.train, PARTS, seed):
+            model = self.choice.build(self.scene, self.samples.legend)
+            generator = np.random.default_rng(seed)
+            used = chips.trusted(balanced_members(rest, chips, self.choice.training, generator), generator)
+            labels = torch.from_numpy(chips.label[used].astype(np.int64))
+            model.fit(self._fitted_batch(model, used, trained.normalisation, seed), labels, seed)
+            yield model, out
             progress.step(f"calibrating {trained.name}", k + 1, PARTS)
 
 
