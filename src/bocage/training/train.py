@@ -3,6 +3,7 @@
 import copy
 import shutil
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -110,7 +111,11 @@ class Trainer:
             trained = replace(trained, certainties=sure)
         trained.save(where.model.path)
         where.checkpoint.unlink(missing_ok=True)
-        shutil.rmtree(where.twins, ignore_errors=True)
+        for k in range(len(twins)):
+            where.twin(k).checkpoint.unlink(missing_ok=True)
+        for empty in (*where.twins.glob("*"), where.twins):
+            with suppress(OSError):  # there is none, or it has a checkpoint of another training
+                empty.rmdir()
         return trained
 
     def _draw(self, number: int) -> Draw:
