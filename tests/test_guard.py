@@ -24,7 +24,6 @@ from bocage.training import (
     Expected,
     Judgement,
     Trained,
-    certainty_at,
     certainty_of,
     drawn,
     estimate,
@@ -32,7 +31,7 @@ from bocage.training import (
     read_certainties,
 )
 from bocage.training.calibration import Calibration
-from bocage.training.certainty import partly_hidden
+from bocage.training.certainty import certainty_at, partly_hidden
 from bocage.training.guard import Fall, with_confidence
 from conftest import FOREST, PAN_MS, S2, Told
 from test_report import foreign, page_of

@@ -8,15 +8,15 @@ from bocage.errors import RunFolderError
 from bocage.jobs.qgis import try_project
 from bocage.jobs.report import asked_of, write_transfer_of
 from bocage.layout import ModelLayout, RunLayout
-from bocage.machine import device_of
 from bocage.mapping import (
     Computing,
     LandCoverMap,
     Mapping,
+    Sight,
     compare_legends,
     make_map,
-    outside_share,
     proposal,
+    sight_of,
 )
 from bocage.progress import QUIET, Progress
 from bocage.recipe import Recipe
@@ -33,7 +33,8 @@ from bocage.run import (
     settled,
 )
 from bocage.scene import Scene
-from bocage.training import Judgement, Reduced, Trained, certainty_at, drawn
+from bocage.training import Judgement, Reduced, Trained
+from bocage.training.records import Certainty
 
 
 def map_region_of(
@@ -70,10 +71,10 @@ def map_with(
         computing = Computing(recipe.choice.training.device, recipe.workers)
         used = trained.for_scene(scene)
         used.check_scene(scene)
-        _report_fit(recipe, used, scene, model, progress)
+        seen = _report_fit(recipe, used, scene, model, layout, progress)
         adapted = _adaptation_of(trained, folder)
         kept = adapted is None or adapted.change.kept
-        judgement = _judged(recipe, used, scene, ModelLayout(folder), layout, progress) if kept else None
+        judgement = _judged(used, seen.certainty, ModelLayout(folder), progress) if kept else None
         # The record comes before the map: a run that is killed after its map has a report to write.
         mapped = Mapped(Transfer.of(used, scene, folder, asked_of(recipe)), adapted, judgement)
         mapped.save(layout.mapped)
@@ -83,23 +84,22 @@ def map_with(
         return land
 
 
-def _report_fit(recipe: Recipe, trained: Trained, scene: Scene, model: Path, progress: Progress) -> None:
+def _report_fit(
+    recipe: Recipe, trained: Trained, scene: Scene, model: Path, layout: RunLayout, progress: Progress
+) -> Sight:
     """Report the differences of the legends, and propose an adaptation if many pixels are outside the training domain."""
     for said in compare_legends(recipe.legend, trained):
         progress.say(said)
-    outside = outside_share(trained, scene, device_of(recipe.choice.training.device), recipe.split.seed)
-    if advice := proposal(trained, outside, adapting(recipe, model)):
+    seen = sight_of(trained, scene, layout.scratch, recipe.choice.training.device, recipe.split.seed, progress)
+    if advice := proposal(trained, seen.outside, adapting(recipe, model)):
         progress.say(advice)
+    return seen
 
 
-def _judged(
-    recipe: Recipe, trained: Trained, scene: Scene, model: ModelLayout, layout: RunLayout, progress: Progress
-) -> Judgement | None:
-    """Estimate the accuracy of a model on pixels drawn from the scene, and report it; None if too few of them are valid."""
+def _judged(trained: Trained, here: Certainty | None, model: ModelLayout, progress: Progress) -> Judgement | None:
+    """Estimate the accuracy of a model on a scene, and report it; None if too few pixels drawn from the scene are valid."""
     if trained.certainties is None:
         return Judgement.of(trained, None)
-    pixels, device = drawn(scene, recipe.split.seed), recipe.choice.training.device
-    here = certainty_at(trained, scene, pixels, layout.scratch, device, progress)
     if here is None:
         return None  # the map says so
     judgement = Judgement.of(trained, here, missed_at_sites(model))

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from bocage.mapping.region import read_region
     from bocage.mapping.settings import Computing, Mapping, Workers
     from bocage.mapping.speed import pixels_per_second
-    from bocage.mapping.suitability import compare_legends, outside_share, proposal
+    from bocage.mapping.suitability import Sight, compare_legends, proposal, sight_of
     from bocage.mapping.sureness import Sureness, sureness
     from bocage.mapping.writers import WRITERS, MapBand
 
@@ -31,6 +31,7 @@ __all__ = [
     "MapBand",
     "Mapping",
     "Prediction",
+    "Sight",
     "Sureness",
     "Workers",
     "attention_at",
@@ -45,7 +46,6 @@ __all__ = [
     "open_delivered",
     "open_map",
     "open_map_folder",
-    "outside_share",
     "pixel_areas",
     "pixels_per_second",
     "predict",
@@ -53,6 +53,7 @@ __all__ = [
     "proposal",
     "read_codes",
     "read_region",
+    "sight_of",
     "sureness",
 ]
 

@@ -1,17 +1,23 @@
 """Whether a trained model suits a scene: classes that it lacks, and novelty of the pixels of the scene."""
 
 from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
 
-import torch
+import numpy as np
 
 from bocage.legend import Legend
+from bocage.machine import device_of
 from bocage.mapping.predict import Forward, predict_at
-from bocage.samples.unlabelled import scatter
+from bocage.progress import QUIET, Progress
+from bocage.samples.unlabelled import cut_valid, scatter
 from bocage.scene import Scene
-from bocage.training import Trained
+from bocage.training import Trained, certainty_of, drawn
+from bocage.training.novelty import novelty_of
+from bocage.training.records import Certainty
 
 DRAWN = 2048
-"""Number of pixels of the scene whose novelty is measured."""
+"""Number of pixels of the scene whose novelty is measured where nothing else is."""
 HIGH = 0.5
 """Share of the pixels outside the training domain from which an adaptation is proposed."""
 
@@ -32,14 +38,34 @@ def compare_legends(legend: Legend, trained: Trained) -> Iterator[str]:
         yield f"The model has classes that the recipe's legend lacks: {', '.join(more)}."
 
 
-def outside_share(trained: Trained, scene: Scene, device: torch.device, seed: int = 0) -> float | None:
-    """Return the share of pixels drawn from the scene that are outside the training domain, 0 to 1.
+@dataclass(frozen=True)
+class Sight:
+    """What a model makes of pixels drawn from a scene, without labels."""
 
-    It is None if the model has no training domain, or if no drawn pixel is valid.
+    outside: float | None
+    """Share of the pixels that are outside the training domain, 0 to 1; None if the model has no training domain, or if no
+    pixel is valid."""
+    certainty: Certainty | None
+    """How sure the model is of them; None if its folder does not describe its training scene, or for too few pixels."""
+
+
+def sight_of(
+    trained: Trained, scene: Scene, folder: Path, device: str, seed: int = 0, progress: Progress = QUIET
+) -> Sight:
+    """Classify pixels drawn from a scene. Their footprints are cut in `folder`, and removed.
+
+    Of a model that does not describe its training scene, only the novelty is computed, in windows around the pixels.
     """
-    if trained.domain is None:
-        return None
-    return predict_at(trained, scene, scatter(scene, DRAWN, seed), Forward(device, novelty=True)).outside
+    if trained.certainties is None:
+        how = Forward(device_of(device), novelty=True)
+        return Sight(
+            predict_at(trained, scene, scatter(scene, DRAWN, seed), how).outside if trained.domain else None, None
+        )
+    with cut_valid(scene, drawn(scene, seed), trained, folder, progress) as chips:
+        members = np.arange(len(chips.label))
+        novelty = novelty_of(trained, chips, members)
+        outside = None if novelty is None or not len(novelty) else float((novelty > 1).mean())
+        return Sight(outside, certainty_of(trained, chips, members, device))
 
 
 def proposal(trained: Trained, outside: float | None, command: str) -> str:

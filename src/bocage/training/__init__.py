@@ -7,7 +7,7 @@ from bocage.later import later
 if TYPE_CHECKING:
     from bocage.training.adapt import Adapting, adapt, check_adaptable, kept
     from bocage.training.budget import budgeted
-    from bocage.training.certainty import certainty_at, certainty_of, drawn
+    from bocage.training.certainty import certainty_of, drawn
     from bocage.training.changes import Answers, Change, Importance, Round
     from bocage.training.choice import Choice
     from bocage.training.cutoffs import at_cutoff, proposed
@@ -63,7 +63,6 @@ __all__ = [
     "adapt",
     "at_cutoff",
     "budgeted",
-    "certainty_at",
     "certainty_of",
     "check_adaptable",
     "check_bfloat16",
