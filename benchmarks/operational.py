@@ -185,8 +185,7 @@ def _read(path: Path, band: int) -> np.ndarray:
 
 
 def _larger(folder: Path) -> tuple[list[float], float]:
-    """Return the peak memory of the map in float32 and of a larger map in MB, and the larger map's median speed in pixels per
-    second."""
+    """Return the peak memory of the map and of a larger map in MB, and the larger map's median speed in pixels/s, in float32."""
     model, tall = RunLayout(folder / "run").split(0).model.path, folder / "larger"
     peaks = [bocage("map", folder / "scene/float32.toml", "--model", model, "--out", folder / "map-again")]
     larger = write(written(tall, TALLER).with_name("float32.toml"), recipe("float32"))
