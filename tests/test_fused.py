@@ -182,3 +182,12 @@ def _mapped(trained, scene, lattice_of, threads):
     with ThreadPoolExecutor(threads) as pool:
         list(pool.map(work, scene.grid.tiles(side)))
     return found
+
+
+def test_the_vectors_are_those_of_the_instructions_that_numba_compiles_for(monkeypatch):
+    from bocage.models.lanes import instructions
+
+    monkeypatch.setenv("NUMBA_CPU_FEATURES", "+avx2, +fma,-avx512f")
+    assert instructions() == {"avx2": True, "fma": True, "avx512f": False}
+    monkeypatch.delenv("NUMBA_CPU_FEATURES")
+    assert "avx512f" in instructions() or not instructions()

@@ -5,6 +5,7 @@ numba has no type for a vector of the processor, and the compiler vectorises inn
 stay in registers. The operations of a pixel and their order do not depend on the other pixels of the vector.
 """
 
+import os
 from collections.abc import Iterator
 from typing import Any
 
@@ -17,7 +18,16 @@ from numba.core.datamodel import models
 from numba.extending import intrinsic, register_model
 from numpy.typing import NDArray
 
-_FEATURES = llvmlite.binding.get_host_cpu_features()
+
+def instructions() -> dict[str, bool]:
+    """Return the instructions that numba compiles for: those of the processor, or of NUMBA_CPU_FEATURES if it is set."""
+    said = os.environ.get("NUMBA_CPU_FEATURES", "")
+    if said:
+        return {one.strip()[1:]: one.strip().startswith("+") for one in said.split(",") if one.strip()}
+    return dict(llvmlite.binding.get_host_cpu_features())
+
+
+_FEATURES = instructions()
 USABLE = not llvmlite.binding.get_default_triple().startswith(("x86_64", "i686")) or (
     _FEATURES.get("avx2", False) and _FEATURES.get("fma", False)
 )
