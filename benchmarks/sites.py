@@ -49,7 +49,7 @@ def recipe_of(training: Sequence[str], draw: int) -> Table:
         land = landscape(WORK / slug(name), settings)
         start = without_fill(read(land / "patchwork.toml"))
         sources = {key: start["sources"][key] for key in ("s2", "s1")}
-        site = {"name": name, "grid": {"like": "s2"}, "sources": {k: _placed(one, land) for k, one in sources.items()}}
+        site = {"name": name, "grid": {"like": "s2"}, "sources": {k: placed(one, land) for k, one in sources.items()}}
         if name in training:
             site["reference"] = {"path": str(land / "reference.gpkg"), "label": "code"}
         sites.append(site)
@@ -63,7 +63,7 @@ def recipe_of(training: Sequence[str], draw: int) -> Table:
     }
 
 
-def _placed(source: Table, land: Path) -> Table:
+def placed(source: Table, land: Path) -> Table:
     """Return a source with absolute paths."""
     placed = dict(source)
     placed["variables"] = {name: str(land / path) for name, path in source["variables"].items()}
