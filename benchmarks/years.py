@@ -103,6 +103,7 @@ class Bench:
 
     @classmethod
     def of(cls, name: str, seed: int) -> "Bench":
+        """Open a set, and draw the few polygons of its target."""
         setup = SETS[name]()
         run = open_sites(parse(setup.recipe, WORK, name), WORK / name, QUIET, True, ("train",))
         samples, generator = run.joined, np.random.default_rng((seed, 9))
