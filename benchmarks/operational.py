@@ -67,7 +67,8 @@ def run() -> str:
         f"{S2_DATES} + {S1_DATES} dates and VHR, files to COGs, map pixels/s: patchwork "
         f"{', '.join(f'{speed[p]:,.0f} in {p}' for p in _precisions())}; "
         f"{', '.join(f'{name} {speed[name]:,.0f}' for name in FORESTS)}; {forest}. "
-        f"{TALLER} times the area, float32: {larger:,.0f}; without the part that does not depend on the area: {further:,.0f}. Peak memory {peaks[0]:.0f} MB, and {peaks[1]:.0f} MB"
+        f"{TALLER} times the area, float32: {larger:,.0f}; without the part that does not depend on the area: {further:,.0f}. "
+        f"Peak memory {peaks[0]:.0f} MB, and {peaks[1]:.0f} MB"
     )
 
 

@@ -114,6 +114,7 @@ def markdown(found: Mapping[str, Any]) -> str:
 
 def _of_set(name: str, one: Mapping[str, Any]) -> str:
     rows, other = [], one.get("others", {})
+    errors, chances = [at["together"] for at in one["once"].values()], []
     for day, at in one["once"].items():
         cells = [spread(at["overall_accuracy"])]
         for way in ("retrained", "whole season"):
@@ -122,8 +123,8 @@ def _of_set(name: str, one: Mapping[str, Any]) -> str:
         known = other.get("retrained", {}).get(day)
         difference = np.subtract(at["overall_accuracy"], known["overall_accuracy"]) if known else []
         cells.append(spread(difference, "+") if known else "")
-        chance = by_chance(float(np.mean(at["confidence"])), sum(at["test"]))
-        rows.append((day, *cells, f"{np.mean(at['confidence']):.3f}", f"{at['together']:.3f}", f"{chance:.3f}"))
+        chances.append(by_chance(float(np.mean(at["confidence"])), sum(at["test"])))
+        rows.append((day, *cells, f"{np.mean(at['confidence']):.3f}", f"{at['together']:.3f}", f"{chances[-1]:.3f}"))
     heads = (
         "until",
         "once",
@@ -134,7 +135,9 @@ def _of_set(name: str, one: Mapping[str, Any]) -> str:
         "calibration error",
         "by chance",
     )
-    return f"{name}\n{table(heads, rows)}"
+    few_errors = f"at most 0.05 at {sum(error <= 0.05 for error in errors)} of {len(errors)} cut-offs"
+    mean = f"mean calibration error {np.mean(errors):.3f}, by chance {np.mean(chances):.3f}; {few_errors}"
+    return f"{name}\n{table(heads, rows)}\n\n{mean}"
 
 
 if __name__ == "__main__":

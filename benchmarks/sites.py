@@ -46,12 +46,9 @@ def recipe_of(training: Sequence[str], draw: int) -> Table:
     """Return the recipe of all sites, of which some have reference polygons."""
     sites, legend = [], {}
     for name, settings in LANDS.items():
-        land = landscape(WORK / slug(name), settings)
-        start = without_fill(read(land / "patchwork.toml"))
-        sources = {key: start["sources"][key] for key in ("s2", "s1")}
-        site = {"name": name, "grid": {"like": "s2"}, "sources": {k: placed(one, land) for k, one in sources.items()}}
-        if name in training:
-            site["reference"] = {"path": str(land / "reference.gpkg"), "label": "code"}
+        site, land = site_of(name, settings, WORK)
+        if name not in training:
+            del site["reference"]
         sites.append(site)
         legend = {"csv": str(land / "legend.csv")}
     return {
@@ -63,7 +60,16 @@ def recipe_of(training: Sequence[str], draw: int) -> Table:
     }
 
 
-def placed(source: Table, land: Path) -> Table:
+def site_of(name: str, settings: Simulation, work: Path) -> tuple[Table, Path]:
+    """Return the table [[site]] of a simulated landscape, with its reference polygons, and the folder of the landscape."""
+    land = landscape(work / slug(name), settings)
+    sources = without_fill(read(land / "patchwork.toml"))["sources"]
+    reference = {"path": str(land / "reference.gpkg"), "label": "code"}
+    placed = {key: _placed(sources[key], land) for key in ("s2", "s1")}
+    return {"name": name, "grid": {"like": "s2"}, "sources": placed, "reference": reference}, land
+
+
+def _placed(source: Table, land: Path) -> Table:
     """Return a source with absolute paths."""
     placed = dict(source)
     placed["variables"] = {name: str(land / path) for name, path in source["variables"].items()}

@@ -24,9 +24,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks.choice import Fixed
-from benchmarks.frame import BUILD, Results, command_line, slug, spread, table
-from benchmarks.recipes import Table, example, landscape, read, without_fill
-from benchmarks.sites import placed
+from benchmarks.frame import BUILD, Results, command_line, spread, table
+from benchmarks.recipes import Table, example
+from benchmarks.sites import site_of
 from bocage.evaluation import METRICS, ConfusionMatrix
 from bocage.progress import QUIET
 from bocage.recipe import parse
@@ -64,11 +64,8 @@ def simulated() -> Setup:
     """Return three years of a simulated landscape."""
     sites, legend = [], {}
     for name, settings in LANDS.items():
-        land = landscape(WORK / slug(name), settings)
-        start = without_fill(read(land / "patchwork.toml"))
-        sources = {key: placed(start["sources"][key], land) for key in ("s2", "s1")}
-        reference = {"path": str(land / "reference.gpkg"), "label": "code"}
-        sites.append({"name": name, "grid": {"like": "s2"}, "sources": sources, "reference": reference})
+        site, land = site_of(name, settings, WORK)
+        sites.append(site)
         legend = {"csv": str(land / "legend.csv")}
     split = {"train": 0.5, "draws": 1, "rare": "drop"}
     return Setup({"site": sites, "legend": legend, "split": split, **COMMON}, list(LANDS)[-1], 3)

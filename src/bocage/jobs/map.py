@@ -33,8 +33,7 @@ from bocage.run import (
     settled,
 )
 from bocage.scene import Scene
-from bocage.training import Judgement, Reduced, Trained
-from bocage.training.records import Certainty
+from bocage.training import Certainty, Judgement, Reduced, Trained
 
 
 def map_region_of(

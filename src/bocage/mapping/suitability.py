@@ -12,9 +12,8 @@ from bocage.mapping.predict import Forward, predict_at
 from bocage.progress import QUIET, Progress
 from bocage.samples.unlabelled import cut_valid, scatter
 from bocage.scene import Scene
-from bocage.training import Trained, certainty_of, drawn
+from bocage.training import Certainty, Trained, certainty_of, drawn
 from bocage.training.novelty import novelty_of
-from bocage.training.records import Certainty
 
 DRAWN = 2048
 """Number of pixels of the scene whose novelty is measured where nothing else is."""
@@ -56,11 +55,11 @@ def sight_of(
 
     Of a model that does not describe its training scene, only the novelty is computed, in windows around the pixels.
     """
+    if trained.certainties is None and trained.domain is None:
+        return Sight(None, None)
     if trained.certainties is None:
         how = Forward(device_of(device), novelty=True)
-        return Sight(
-            predict_at(trained, scene, scatter(scene, DRAWN, seed), how).outside if trained.domain else None, None
-        )
+        return Sight(predict_at(trained, scene, scatter(scene, DRAWN, seed), how).outside, None)
     with cut_valid(scene, drawn(scene, seed), trained, folder, progress) as chips:
         members = np.arange(len(chips.label))
         novelty = novelty_of(trained, chips, members)
