@@ -20,7 +20,7 @@ $(STAMP): requirements.lock pyproject.toml
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/pip install --quiet --disable-pip-version-check -r requirements.lock
 	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps -e .
-	-$(BIN)/python -c "from bocage.models.fused import warm; warm()"  # the first map then does not wait; without it, it compiles
+	-$(BIN)/python -c "from bocage.training.nearest import warm; warm()"  # the first map then does not wait; without it, it compiles
 	@touch $(STAMP)
 
 viewer: $(PAGE)  ## Build the page of `bocage view` again, with Node, after a change; `make env` builds it the first time

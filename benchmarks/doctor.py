@@ -2,7 +2,7 @@
 
     BOCAGE_DATA=/path/to/data python -m benchmarks doctor
     BOCAGE_DATA=/path/to/data python -m benchmarks.doctor [rondonia] [simulated] [bavaria] [canada] [--draws N]
-        [--agreement] [--register POLYGONS [--repeats N]]
+        [--agreement] [--register POLYGONS [--repeats N]] [--ceiling]
 
 Each draw has 70 % of the polygons for training; the others, with their true labels, are the test part. Labels of 5, 10 or 20 % of
 the training polygons are swapped: with any other class at random, or with the class that a forest confuses most with it. The
@@ -13,6 +13,11 @@ Precision: share of swapped ones among the k most doubtful polygons, where k is 
 found. "Found" is the share found among 2 k polygons. Accuracy is that of a forest on the test part: trained on the swapped labels
 ("keep"), with ``doubtful = "drop"`` or "weight", and on the true labels ("oracle"). "Won back" is the gain of drop over the loss.
 The way to combine models, neighbours and labels was chosen on the set `matogrosso`, which is not reported.
+
+"--ceiling": the precision of a judge that has the true labels of all other polygons, and knows how the labels were swapped. It ranks the
+polygons by the probability that their label is a swapped one, from the held-out probabilities of a forest, of boosted trees, of
+patchwork, and of the mean of the three. No search that has only the swapped labels can be expected to be better. "Exactly left out" is
+the accuracy of a forest that is trained without the swapped polygons, and with all others.
 """
 
 import os
@@ -64,14 +69,14 @@ class Opened:
     samples: Samples
 
     @classmethod
-    def of(cls, name: str) -> "Opened":
+    def of(cls, name: str, model: Mapping[str, object] = FOREST) -> "Opened":
         """Open a set with random draws; classes with too few polygons are dropped."""
-        site = SETS[name]()
-        tables = {"model": FOREST, "training": {"calibrate": False}}
-        table = site.recipe(tables, trees=True) | {"split": {"train": TRAIN, "draws": 100, "rare": "drop"}}
+        site, trees = SETS[name](), model["name"] != "patchwork"
+        tables = {"model": dict(model), "training": {"calibrate": False}}
+        table = site.recipe(tables, trees) | {"split": {"train": TRAIN, "draws": 100, "rare": "drop"}}
         recipe = parse(table, site.folder)
         scene = open_scene(recipe)
-        folder = WORK / f"samples-{name}"
+        folder = WORK / (f"samples-{name}" if trees else f"samples-{name}-network")
         samples = make_samples(scene, recipe.survey, recipe.choice.build(scene, recipe.legend), folder)
         return cls(name, recipe, scene, samples)
 
@@ -192,6 +197,95 @@ def accuracy(opened: Opened, samples: Samples) -> float:
     return float((predicted == opened.samples.label[test]).mean())
 
 
+JUDGES: Mapping[str, Mapping[str, object]] = {
+    "forest": FOREST,
+    "LightGBM": {"name": "lightgbm"},
+    "patchwork": {"name": "patchwork"},
+}
+"""Models of the judge that has the true labels."""
+
+
+def held_out(opened: Opened, number: int) -> tuple[NDArray[np.int32], NDArray[np.float64]]:
+    """Return the training polygons (P,) of a draw and their held-out probabilities (P, K), with the true labels."""
+    draw, samples = opened.samples.draw(number), opened.samples
+    members = np.sort(np.concatenate([draw.train, draw.validation]))
+    members = members[chosen_pixels(samples.pixels(members), opened.recipe.doctor)[0]]
+    some, folder = of_present_classes(taken(samples, members)), WORK / f"ceiling-{opened.name}"
+    judged = judge(opened.recipe.choice, opened.scene, some, opened.recipe.doctor, folder, QUIET)
+    shutil.rmtree(folder)
+    probabilities = np.zeros((len(judged.polygon), len(samples.legend.classes)))
+    present = np.unique(samples.label[members])
+    probabilities[:, present] = judged.probabilities
+    return judged.polygon, probabilities
+
+
+def ceiling(models: Mapping[str, Opened], number: int) -> dict[str, dict[str, float]]:
+    """Return, by model and by case, the precision of the judge that has the true labels."""
+    found = {name: held_out(opened, number) for name, opened in models.items()}
+    opened, (polygons, _) = models["forest"], found["forest"]
+    assert all((polygons == others).all() for others, _ in found.values())
+    probabilities = {name: values for name, (_, values) in found.items()}
+    probabilities["mean of the three"] = np.mean(list(probabilities.values()), 0)
+    draw, result = opened.samples.draw(number), {name: dict[str, float]() for name in probabilities}
+    for how in HOWS:
+        for share in SHARES:
+            data = swapped(opened, draw, how, share, number)
+            label = dict(zip(data.samples.polygon.tolist(), data.samples.label.tolist(), strict=True))
+            given = np.array([label[polygon] for polygon in polygons.tolist()])
+            for name, values in probabilities.items():
+                score = wrong_of(values, given, swaps_of(opened, how), share)
+                order = polygons[np.argsort(-score, kind="stable")]
+                hits = np.isin(order[: len(data.wrong)], data.wrong).sum()
+                result[name][f"{how} {share:.0%}"] = float(hits / len(data.wrong))
+    return result
+
+
+def swaps_of(opened: Opened, how: str) -> NDArray[np.float64]:
+    """Return the probabilities (K, K) of the wrong label (column) of each class (row)."""
+    classes = len(opened.samples.legend.classes)
+    if how == "random":
+        return (1 - np.eye(classes)) / (classes - 1)
+    return np.eye(classes)[most_confused(opened)]
+
+
+def wrong_of(
+    probabilities: NDArray[np.float64], given: NDArray[np.int64], swaps: NDArray[np.float64], share: float
+) -> NDArray[np.float64]:
+    """Return the probability (P,) that each label is a swapped one, by Bayes' rule."""
+    rows = np.arange(len(given))
+    wrong, right = share * (probabilities @ swaps)[rows, given], (1 - share) * probabilities[rows, given]
+    return np.asarray(wrong / np.maximum(wrong + right, 1e-12))
+
+
+def left_out(opened: Opened, number: int) -> dict[str, float]:
+    """Return, by case, the accuracy of a forest trained on all training polygons but the swapped ones."""
+    draw, result = opened.samples.draw(number), {}
+    for how in HOWS:
+        for share in SHARES:
+            data = swapped(opened, draw, how, share, number)
+            trust = np.where(np.isin(data.samples.polygon, data.wrong), 0.0, 1.0)
+            some = replace(Fixed(data.samples, draw).as_samples(), trust=trust)
+            result[f"{how} {share:.0%}"] = accuracy(opened, some)
+    return result
+
+
+def ceilings(wanted: Sequence[str], draws: int = DRAWS) -> str:
+    """Measure the missing results of the judge that has the true labels, and return their table."""
+    for name in RESULTS.free(wanted):
+        models = {label: Opened.of(name, model) for label, model in JUDGES.items()}
+        for number in range(draws):
+            RESULTS.measure(("left_out", name, number), lambda m=models, n=number: left_out(m["forest"], n))
+            RESULTS.measure(("ceiling", name, number), lambda m=models, n=number: ceiling(m, n))
+    found, head = RESULTS.content(), ("set", "swapped", *JUDGES, "mean of the three")
+    rows = [
+        (name, case, *(spread([one[model][case] for one in results]) for model in head[2:]),
+         spread([one[case] for one in found["left_out"][name]]))
+        for name, results in found.get("ceiling", {}).items()
+        for case in results[0]["forest"]
+    ]  # fmt: skip
+    return table((*head, "exactly left out"), rows)
+
+
 WORDS = REPORTED
 """Words of the command line."""
 
@@ -307,6 +401,7 @@ if __name__ == "__main__":
     parser = parser_of(__name__)
     parser.add_argument("--draws", type=int, default=DRAWS)
     parser.add_argument("--agreement", action="store_true")
+    parser.add_argument("--ceiling", action="store_true")
     parser.add_argument("--register", type=int, default=0)
     parser.add_argument("--repeats", type=int, default=3)
     chosen = parser.parse_args()
@@ -317,5 +412,7 @@ if __name__ == "__main__":
     if chosen.register:
         keys = ("register", f"{chosen.register} polygons, {chosen.repeats} repeats")
         RESULTS.measure(keys, lambda: register(chosen.register, chosen.repeats))
-    if not (chosen.agreement or chosen.register):
+    if chosen.ceiling:
+        print(ceilings(chosen.words or REPORTED, chosen.draws))
+    if not (chosen.agreement or chosen.register or chosen.ceiling):
         print(run(chosen.words, chosen.draws))

@@ -69,6 +69,21 @@ machine.release_memory()
 print(before - resident())
 """
 )
+REUSED = (
+    BEGIN
+    + """
+def resident():
+    return int(open("/proc/self/statm").read().split()[1]) * os.sysconf("SC_PAGE_SIZE") / 2**20
+libc.malloc.restype, libc.free.argtypes = ctypes.c_void_p, [ctypes.c_void_p]
+machine.reuse_memory()
+before, array = resident(), libc.malloc(100 << 20)
+ctypes.memset(array, 1, 100 << 20)
+libc.free(array)
+kept = resident() - before
+machine.release_memory()
+print(kept - (resident() - before) if kept > 90 else kept)
+"""
+)
 glibc = pytest.mark.skipif(machine._glibc() is None, reason="another C library")
 
 
@@ -91,6 +106,12 @@ def test_free_memory_between_used_pieces_goes_back_to_the_system():
     assert run(FREE) > 80, "MB of 100 that are free"
 
 
+@glibc
+def test_the_memory_of_a_window_is_used_again_until_it_is_released():
+    assert run(REUSED) > 90, "MB of 100 that were kept and then released"
+    assert run(REUSED, MALLOC_MMAP_THRESHOLD_="1000000") < 10, "what the user sets is kept"
+
+
 def test_another_c_library_is_left_alone(monkeypatch):
     def other(name):
         raise ValueError(name)
@@ -100,6 +121,7 @@ def test_another_c_library_is_left_alone(monkeypatch):
     try:
         assert machine._glibc() is None
         machine.few_arenas()
+        machine.reuse_memory()
         machine.release_memory()
     finally:
         machine._glibc.cache_clear()

@@ -21,6 +21,8 @@ PACKAGES = ("bocage", "torch", "numpy", "scikit-learn", "rasterio", "odc-geo", "
 
 ARENA_MAX = -8
 """Number of the setting M_ARENA_MAX in ``malloc.h`` of glibc."""
+MMAP_THRESHOLD, TRIM_THRESHOLD, KEPT = -3, -1, 1 << 30
+"""Numbers of two more settings there, and their value: the size from which memory is returned at once."""
 
 
 def cores() -> int:
@@ -95,6 +97,18 @@ def few_arenas() -> None:
     """
     if (libc := _glibc()) and "MALLOC_ARENA_MAX" not in os.environ:
         libc.mallopt(ARENA_MAX, max(1, cores() // 4))
+
+
+def reuse_memory() -> None:
+    """Let this process use the memory of the arrays of a window for the next window.
+
+    By default, glibc returns an array of more than 32 MB to the system when it is freed, and the system fills the pages of the
+    next one with zeros. :func:`release_memory` returns what is free. Does nothing with another C library, or if one of the
+    environment variables MALLOC_MMAP_THRESHOLD_ and MALLOC_TRIM_THRESHOLD_ is set.
+    """
+    if (libc := _glibc()) and not {"MALLOC_MMAP_THRESHOLD_", "MALLOC_TRIM_THRESHOLD_"} & set(os.environ):
+        libc.mallopt(MMAP_THRESHOLD, KEPT)
+        libc.mallopt(TRIM_THRESHOLD, KEPT)
 
 
 def release_memory() -> None:

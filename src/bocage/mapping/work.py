@@ -12,7 +12,7 @@ import torch
 
 from bocage.errors import BocageError
 from bocage.grid import Window
-from bocage.machine import release_memory
+from bocage.machine import release_memory, reuse_memory
 from bocage.mapping.layers import LAYERS, Frame
 from bocage.mapping.predict import Forward, Inputs, Prediction, infer, read_inputs
 from bocage.mapping.region import Region
@@ -75,6 +75,7 @@ class Worker:
         self.local, self.started = threading.local(), count(1)
         task.trained.model.to(self.device).eval()
         torch.backends.cudnn.deterministic = True
+        reuse_memory()
 
     @staticmethod
     def threads_for(networks: int) -> int:

@@ -97,7 +97,7 @@ def image(bands: Tensor, valid: Tensor, ratio: int, weights: Sequence[Tensor]) -
 def warm() -> None:
     """Compile both encoders, or load them from the cache on disk, so that the first map does not wait for it.
 
-    It takes ten seconds once. ``make env`` does it. On a processor without the instructions, it does nothing.
+    It takes ten seconds once. On a processor without the instructions, it does nothing.
     """
     if not lanes.USABLE:
         return

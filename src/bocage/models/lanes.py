@@ -161,6 +161,14 @@ def _largest(_: Any, a: Any, b: Any) -> Any:
     return LANES(LANES, LANES), generate
 
 
+def _smallest(_: Any, a: Any, b: Any) -> Any:
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        a, b = arguments
+        return builder.select(builder.fcmp_ordered("<", a, b), a, b)
+
+    return LANES(LANES, LANES), generate
+
+
 def _where(_: Any, condition: Any, a: Any, b: Any) -> Any:
     """`a` where the condition is above 0, else `b`."""
 
@@ -221,7 +229,8 @@ def _operations(*definitions: Any) -> Iterator[Any]:
 
 load, store, flags, any_of = _operations(_load, _store, _flags, _any)
 everywhere, constant = _operations(_all, _constant)
-add_scaled, add_product, largest, where = _operations(_add_scaled, _add_product, _largest, _where)
+add_scaled, add_product, where = _operations(_add_scaled, _add_product, _where)
+largest, smallest = _operations(_largest, _smallest)
 plus, minus, times, over = _operations(*map(_binary, ("fadd", "fsub", "fmul", "fdiv")))
 root, exponential = _operations(_root, _exponential)
 

@@ -6,7 +6,7 @@ features are the values of the map pixel itself, scaled as for the network, 0 wh
 principal components; features are not weighted by importance.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
 
@@ -14,7 +14,8 @@ import safetensors.torch
 import torch
 from torch import Tensor
 
-from bocage.models import Batch, Footprint, InputSpec
+from bocage.grid import Ratio
+from bocage.models import Batch, Footprint, InputSpec, SourceTensor
 from bocage.models.base import at_map_pixels
 from bocage.models.layers import YEAR
 
@@ -41,14 +42,20 @@ class Domain:
 
         A pixel with a novelty above 1 is outside the training domain.
         """
+        if _in_lanes(features, features.shape[:1]):
+            from bocage.training.nearest import nearest
+
+            mean = self.mean @ self.components
+            points = torch.addmm(-mean[:, None], self.components.t(), features.t())
+            return nearest(points, self.points).sqrt_().div_(self.far)
         squares, crossed = self.points.square().sum(1), -2 * self.points.t()
-        nearest = []
+        found = []
         for part in torch.split(features, max(64, AT_A_TIME // max(1, len(self.points)))):
             points = (part - self.mean) @ self.components
             # |p - q|² = |p|² + |q|² - 2 p·q: the root is computed of the least only.
             least = torch.addmm(squares, points, crossed).amin(1) + points.square().sum(1)
-            nearest.append(least.clamp_min(0).sqrt() / self.far)
-        return torch.cat(nearest) if nearest else features.new_zeros(0)
+            found.append(least.clamp_min(0).sqrt() / self.far)
+        return torch.cat(found) if found else features.new_zeros(0)
 
     def save(self, path: Path) -> None:
         """Write the domain to a safetensors file."""
@@ -75,19 +82,40 @@ def features_of(
     between scenes, they are monthly means. With `by_month`, they are monthly means for all series. The features of a missing
     source are 0, as for masked pixels.
     """
-    columns, rows = [], next(iter(batch.values())).values.shape[0] * shape[0] * shape[1]
+    some, layers = next(iter(batch.values())).values, []
     for name, spec in inputs.items():
         declared = spec.regular and (spec.dates == 1 or not by_month)
-        if name not in footprints:
+        if name in footprints:
+            layers.append(_layers(batch[name].inner(footprints[name], spec.ratio, shape), spec, shape, declared))
+        else:
             periods = spec.dates if declared else MONTHS
-            columns.append(torch.zeros(rows, periods * len(spec.bands)))
-            continue
-        tensor = batch[name]
-        inner = tensor.inner(footprints[name], spec.ratio, shape)
-        values, valid = at_map_pixels(inner, spec, shape)
-        values = values * valid[:, :, None] if declared else _by_month(values, valid, tensor.days)
-        columns.append(values.permute(0, 3, 4, 1, 2).flatten(3).flatten(0, 2))
-    return torch.cat(columns, 1).float()
+            layers.append(some.new_zeros(periods * len(spec.bands), some.shape[0] * shape[0] * shape[1]))
+    return torch.cat(layers).t().float()
+
+
+def _layers(tensor: SourceTensor, spec: InputSpec, shape: tuple[int, int], declared: bool) -> Tensor:
+    """Return the features of a source as layers (dates or months times bands, B·Y·X); `declared`: those of its dates."""
+    if not declared and spec.ratio == Ratio() and len(tensor.values) == 1 and _in_lanes(tensor.values, shape):
+        from bocage.training.nearest import monthly
+
+        return monthly(tensor.values[0], tensor.valid[0], _months(tensor.days)[0])
+    values, valid = at_map_pixels(tensor, spec, shape)
+    values = values * valid[:, :, None] if declared else _by_month(values, valid, tensor.days)
+    return values.permute(1, 2, 0, 3, 4).flatten(2).flatten(0, 1)
+
+
+def _in_lanes(values: Tensor, shape: Sequence[int]) -> bool:
+    """Return whether values at map pixels of a shape are computed by functions that are compiled for vectors of pixels."""
+    if values.device.type != "cpu" or values.dtype != torch.float32:
+        return False
+    from bocage.training.nearest import usable
+
+    return usable(shape)
+
+
+def _months(days: Tensor) -> Tensor:
+    """Return the month of each day, 0 to 11, in years of 365.25 days."""
+    return (days % YEAR * (MONTHS / YEAR)).long().clamp_max(MONTHS - 1)
 
 
 def _by_month(values: Tensor, valid: Tensor, days: Tensor) -> Tensor:
@@ -95,8 +123,7 @@ def _by_month(values: Tensor, valid: Tensor, days: Tensor) -> Tensor:
 
     `values` must be 0 where not valid.
     """
-    month = (days % YEAR * (MONTHS / YEAR)).long().clamp_max(MONTHS - 1)
-    own = torch.nn.functional.one_hot(month, MONTHS).to(values.dtype)
+    own = torch.nn.functional.one_hot(_months(days), MONTHS).to(values.dtype)
     total = torch.einsum("btm,btcyx->bmcyx", own, values)
     count = torch.einsum("btm,btyx->bmyx", own, valid.to(values.dtype))
     return total / count.clamp_min(1)[:, :, None]
