@@ -4,7 +4,8 @@
 
 Sentinel-2 (34 dates, clouds in squares of 64 pixels over 40 % of the dates), Sentinel-1 (24 dates) and VHR (6 x 6 pixels), on
 arrays in memory. CPU time of the thread, medians of interleaved rounds. The share counts all multiplications of the network,
-also those of dates that are skipped; `computed` counts those of valid dates only.
+also those of dates that are skipped; `computed` counts those of valid dates only. The novelty compares the same pixels with 1500
+samples.
 """
 
 import time
@@ -17,7 +18,8 @@ import torch
 from benchmarks.frame import Results, command_line
 from benchmarks.measuring import medians, product
 from bocage.grid import Ratio
-from bocage.models import InputSpec, SourceTensor, build, patchwork
+from bocage.models import InputSpec, SourceTensor, build, lanes, patchwork
+from bocage.training.domain import Domain, features_of
 
 SIDE, CLASSES, CLOUDS, ROUNDS = 256, 10, 0.4, 7
 S2 = ("blue", "green", "red", "rededge1", "rededge2", "rededge3", "nir", "nir08", "swir16", "swir22")
@@ -32,11 +34,12 @@ def run() -> str:
     """Measure, and return a line for each source."""
     found = measure()
     Results("sources").save(found)
-    lines = (
+    lines = [
         f"  {name}: {f['one_pass']:.2f} us/px, PyTorch {f['pytorch']:.2f}, share of the matrix rate {f['share']:.2f} "
         f"({f['computed']:.2f} without skipped dates)"
         for name, f in found["sources"].items()
-    )
+    ]
+    lines.append("  novelty: {one_pass:.2f} us/px, PyTorch {pytorch:.2f}".format_map(found["novelty"]))
     return (
         f"\n  matrix rate {found['gflops']:.0f} GFLOPS, largest difference {found['largest_difference']:.1e}\n"
         + "\n".join(lines)
@@ -62,6 +65,7 @@ def _measured() -> dict[str, Any]:
         name: lambda name=name: network._vectors(name, batch[name], (SIDE, SIDE), 0.0) for name in INPUTS
     }
     whole["all"] = lambda: network(batch)
+    whole["novelty"] = _novelty(network, batch)
     one_pass = network(batch)
     with _layers():
         difference = float((network(batch) - one_pass).abs().max())
@@ -71,7 +75,7 @@ def _measured() -> dict[str, Any]:
         works[f"{name} one pass"] = lambda work=work: _spent(work)
         works[f"{name} pytorch"] = lambda work=work: _spent(lambda: _by_layers(work))
     spent, costs, found = medians(works, ROUNDS), _multiply_adds(batch), {}
-    for name in whole:
+    for name in costs:
         seconds = spent[f"{name} one pass"] / SIDE**2
         found[name] = {
             "one_pass": 1e6 * seconds,
@@ -79,18 +83,30 @@ def _measured() -> dict[str, Any]:
             "share": costs[name][0] / seconds / (adds / spent["matrix"]),
             "computed": costs[name][1] / seconds / (adds / spent["matrix"]),
         }
-    return {"gflops": 2e-9 * adds / spent["matrix"], "largest_difference": difference, "sources": found}
+    novelty = {way: 1e6 * spent[f"novelty {way.replace('_', ' ')}"] / SIDE**2 for way in ("one_pass", "pytorch")}
+    return {
+        "gflops": 2e-9 * adds / spent["matrix"], "largest_difference": difference, "sources": found, "novelty": novelty
+    }  # fmt: skip
+
+
+def _novelty(network: patchwork.Model, batch: Mapping[str, SourceTensor]) -> Callable[[], Any]:
+    """Return a function that computes the novelty of all pixels: the distance to the nearest of 1500 random samples."""
+    shape, rank, generator = (SIDE, SIDE), 24, torch.Generator().manual_seed(0)
+    size = features_of(batch, INPUTS, network.footprints, shape).shape[1]
+    components = torch.linalg.qr(torch.randn(size, rank, generator=generator))[0].contiguous()
+    samples = torch.randn(1500, rank, generator=generator)
+    domain = Domain(torch.zeros(size), components, samples, torch.tensor(1.0))
+    return lambda: domain.novelty(features_of(batch, INPUTS, network.footprints, shape))
 
 
 @contextmanager
 def _layers() -> Iterator[None]:
     """Compute with the layers of PyTorch until the context ends."""
-    kept = patchwork._in_lanes
-    patchwork._in_lanes = lambda *_: False
+    kept, lanes.USABLE = lanes.USABLE, False
     try:
         yield
     finally:
-        patchwork._in_lanes = kept
+        lanes.USABLE = kept
 
 
 def _by_layers(work: Callable[[], Any]) -> None:

@@ -24,6 +24,7 @@ from bocage.samples.make import check_any
 from bocage.scene import Scene
 from bocage.sources.raster import fingerprint
 from bocage.training import Trained, remarks
+from bocage.words import Note
 
 
 def evaluate_sample(
@@ -133,7 +134,7 @@ def _classified(recipe: Recipe, trained: Trained, scene: Scene, progress: Progre
     for note in found.notes:
         progress.say(note)
     for one in found.rejections:
-        progress.say(f"{one.label}: {one.polygons} polygons are not used: {one.text()}")
+        progress.say(f"{one.label}: {Note.of('polygons', n=one.polygons)} left out: {one.text()}")
     check_any(found.pixels, recipe.reference, scene.grid)
     how = Forward(device_of(recipe.choice.training.device), novelty=trained.domain is not None)
     made = predict_at(trained, scene, found.pixels, how, progress, "classifying reference polygons")
