@@ -1,15 +1,19 @@
 """Pansharpening of a PAN and an MS source of the recipe."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from affine import Affine
 from scipy import ndimage
 
 from bocage.cli import main
+from bocage.disk import digest
 from bocage.errors import SourceError
 from bocage.grid import Grid, Window
 from bocage.recipe import read_recipe
 from bocage.run import open_scene
+from bocage.run.opened import read_for
 from bocage.sources import image, open_source, pansharpened
 from bocage.testing import Place, write_raster
 from conftest import PAN_MS
@@ -92,6 +96,14 @@ def test_sources_that_cannot_be_sharpened_are_refused(pair, tmp_path):
         sharpened(sources, ms="pan")
     with pytest.raises(ValueError, match="'radius' must be at least 1"):
         pansharpened.Settings(radius=0)
+
+
+def test_a_change_of_the_images_behind_a_pansharpened_one_repeats_the_samples(recipe):
+    sources = read_recipe(recipe(CNN, SHARP, "pan")).sources
+    assert list(read_for(sources, ["sharp"])) == ["sharp", "pan", "ms"]
+    assert list(read_for(sources, ["ms"])) == ["ms"]
+    other = {**sources, "ms": replace(sources["ms"], settings=replace(sources["ms"].settings, nodata=7))}
+    assert digest(read_for(sources, ["sharp"])) != digest(read_for(other, ["sharp"]))
 
 
 @pytest.mark.slow

@@ -18,7 +18,9 @@ from bocage.jobs.run import run
 from bocage.layout import RunLayout
 from bocage.recipe import read_recipe
 from bocage.run import open_run, open_scene, open_sites
-from bocage.samples.ground import coinciding, origins, positions_in, shared_units
+from bocage.run.judging import _in_folds
+from bocage.samples import Pixels
+from bocage.samples.ground import Ground, coinciding, origins, positions_in, shared_units
 from bocage.samples.make import samples_of, taken
 from bocage.samples.periods import periods_in
 from bocage.samples.reference import Reference, read_features
@@ -233,6 +235,9 @@ def test_labels_of_a_period_without_images_are_not_used(tmp_path):
         ((("2020-01-01", "2020-07-01"), ("2020-07-01", "2020-12-31")), [
             ("2020-01-01 to 2020-06-30", "2020-01-01", "2020-06-30"), ("2020-07-01 to 2020-12-31", "2020-07-01", "2020-12-31"),
         ]),
+        ((("2022-03-01", "2022-06-30"), ("2022-06-30", "2022-06-30")), [  # a survey of one day
+            ("2022-03-01 to 2022-06-30", "2022-03-01", "2022-06-30"), ("2022-06-30 to 2022-06-30", "2022-06-30", "2022-06-30"),
+        ]),
     ],
 )  # fmt: skip
 def test_periods_have_names_and_last_days_of_their_own(texts, expected):
@@ -349,6 +354,11 @@ def grid(east=0.0, north=0.0, size=20, step=10.0, crs="EPSG:32631"):
 def test_sites_share_ground_where_their_maps_overlap():
     assert origins([grid(), grid(east=5000), grid(east=50, step=20.0), grid(east=5100)]) == [0, 1, 0, 1]
     assert origins([grid(), grid(crs="EPSG:32740")]) == [0, 1]
+    first, second, third = grid(), grid(east=150), grid(east=300)  # 200 m wide: the outer ones do not touch
+    assert (
+        origins([first, second, third]) == origins([first, third, second]) == origins([second, third, first]) == [0] * 3
+    )
+    assert origins([grid(east=5000), first, third, second]) == [0, 1, 1, 1]
     other = grid(step=20.0, east=40, north=-40)
     found = positions_in(grid(), other, np.array([0, 3], np.int32), np.array([0, 1], np.int32))
     assert np.allclose(found, [[5, 5], [11, 7]])
@@ -359,6 +369,21 @@ def test_sites_share_ground_where_their_maps_overlap():
 
     east, north = Transformer.from_crs(x, y, always_xy=True).transform(55095, 5510925)
     assert np.allclose(positions_in(grid(), neighbour, row, column), [[(5500000 - north) / 10, (east - 500000) / 10]])
+
+
+def test_a_field_of_two_sites_is_one_unit_if_a_third_site_overlaps_one_of_them():
+    """A strip of three maps: a field in the second and the third must not train one model and test another."""
+    row, column = np.mgrid[5:9, 16:20].reshape(2, -1).astype(np.int32)
+    elsewhere = Pixels(row, column - 16, np.zeros(16, np.int32), np.full(16, 7, np.int32))
+    second = Pixels(row, column, np.zeros(16, np.int32), np.full(16, 8, np.int32))
+    third = Pixels(row, column - 15, np.zeros(16, np.int32), np.full(16, 9, np.int32))
+    for grids, parts in (
+        ([grid(), grid(east=150), grid(east=300)], [elsewhere, second, third]),
+        ([grid(), grid(east=300), grid(east=150)], [elsewhere, third, second]),
+    ):
+        units = Ground.of(parts, grids).units(np.concatenate([part.polygon for part in parts]))
+        assert len(np.unique(units[16:])) == 1
+        assert units[0] != units[16]
 
 
 def squares(*corners, side=4):
@@ -435,6 +460,10 @@ def test_a_table_with_the_series_of_each_sample_in_its_season(tmp_path):
     for k in range(3):
         parts = samples.draw(k).parts
         assert not set(place[samples.row[parts["test"]]]) & set(place[samples.row[parts["train"]]])
+    folds = _in_folds(samples, Split(folds=3, seed=1)).draw(0).parts
+    assert not set(place[samples.row[folds["test"]]]) & set(place[samples.row[folds["train"]]]), (
+        "the search for wrong labels"
+    )
 
 
 def test_samples_of_one_place_count_once(tmp_path):
@@ -480,3 +509,15 @@ def test_numbers_of_a_table_are_compared_as_numbers_and_days_as_days(tmp_path):
     frame.assign(Area=1).to_csv(tmp_path / "twice.csv", index=False)
     with pytest.raises(SamplesError, match="duplicate column name: Area"):
         read_features(Reference(tmp_path / "twice.csv", "crop", where="code = '0110'"))
+
+
+def test_identifiers_that_sqlite_cannot_hold_are_texts(tmp_path):
+    cells = np.array([2**63 + 5, 3, 2**64 - 1], np.uint64)
+    geometry = geopandas.points_from_xy([0.0, 1, 2], [0.0, 1, 2])
+    frame = geopandas.GeoDataFrame(
+        {"cell": cells, "year": [2021, 2022, 2022], "crop": "a"}, geometry=geometry, crs=4326
+    )
+    frame.to_parquet(tmp_path / "s.parquet")
+    own = Reference(tmp_path / "s.parquet", "crop")
+    assert len(read_features(replace(own, where="year = 2022"))) == 2
+    assert len(read_features(replace(own, where=f"cell = '{2**63 + 5}'"))) == 1

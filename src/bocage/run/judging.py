@@ -138,7 +138,8 @@ def judge(
 def _in_folds(samples: Samples, split: Split) -> Samples:
     """Return the samples with the folds of another split."""
     pixels = samples.pixels(np.arange(len(samples.label)))
-    return assembled(samples.legend, split, Labelled(pixels, (), (), pd.Series(dtype=str), samples.place), samples.cuts)
+    labelled = Labelled(pixels, (), (), pd.Series(dtype=str), samples.place, ground=samples.ground)
+    return assembled(samples.legend, split, labelled, samples.cuts)
 
 
 def _by_polygon(values: NDArray[np.float32], unit: NDArray[np.int64]) -> NDArray[np.float64]:

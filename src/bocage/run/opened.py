@@ -1,6 +1,6 @@
 """The scene of a recipe."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
 
@@ -8,7 +8,7 @@ from bocage.layout import RunLayout
 from bocage.progress import QUIET, Progress
 from bocage.recipe import GridChoice, Recipe, SourceChoice
 from bocage.scene import Scene, make_scene
-from bocage.sources import SENSORS, Readable, objects, open_source, opening_order
+from bocage.sources import SENSORS, Deriver, Readable, objects, open_source, opening_order
 from bocage.sources.until import within
 
 
@@ -39,6 +39,19 @@ def open_scene(recipe: Recipe, progress: Progress = QUIET, out: Path | None = No
     recipe.check_single()
     recipe = placed(recipe, out or recipe.out)
     return scene_of(recipe.grid, recipe.sources, progress)
+
+
+def read_for(choices: Mapping[str, SourceChoice], names: Iterable[str]) -> dict[str, SourceChoice]:
+    """Return the sources of some names, and those that they are derived from: the settings of a derived source name them."""
+    found: dict[str, SourceChoice] = {}
+    waiting = list(names)
+    while waiting:
+        name = waiting.pop(0)
+        if name not in found:
+            choice = found[name] = choices[name]
+            named = vars(choice.settings).values() if isinstance(SENSORS.get(choice.sensor), Deriver) else ()
+            waiting += [value for value in named if isinstance(value, str) and value in choices]
+    return found
 
 
 def open_chosen(name: str, choice: SourceChoice, progress: Progress, others: Mapping[str, Readable]) -> Readable:

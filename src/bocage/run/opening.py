@@ -14,7 +14,7 @@ from bocage.mapping import check_truth
 from bocage.progress import QUIET, Progress
 from bocage.recipe import Recipe
 from bocage.run.folder import Inputs, RunFolder
-from bocage.run.opened import open_scene
+from bocage.run.opened import open_scene, read_for
 from bocage.run.stages import STAGES, Keys, Run, map_key
 from bocage.run.start import start_of
 from bocage.samples import Needs, Samples, WindowNeeds, make_samples
@@ -113,7 +113,7 @@ def _samples(recipe: Recipe, scene: Scene, needs: Needs, folder: RunFolder, key:
 def _keys(recipe: Recipe, needs: Needs, inputs: Inputs, start: str) -> Keys:
     """Return, for every stage, the digest of its inputs and settings."""
     choice = recipe.choice
-    used = {name: recipe.sources[name] for name in needs.footprints}
+    used = read_for(recipe.sources, needs.footprints)
     side = (needs.side,) if isinstance(needs, WindowNeeds) else ()
     read = (needs.footprints, needs.any_source, *side)
     # Weights change the estimates of areas in the report, and doubt the training: no sample.

@@ -24,7 +24,7 @@ from bocage.models import Footprint, Network
 from bocage.progress import QUIET, Named, Progress
 from bocage.recipe import Recipe, Site
 from bocage.run.folder import Inputs, RunFolder
-from bocage.run.opened import scene_of
+from bocage.run.opened import read_for, scene_of
 from bocage.run.parts import polygons_by_site, score_by_part
 from bocage.run.sets import promised_by
 from bocage.run.stages import STAGES, report_absent, score_of_draw, score_of_draws
@@ -320,7 +320,7 @@ def _for_mapping(run: SitesRun) -> SitesRun:
 
 def _samples_key(run: SitesRun, site: Site, scene: Scene, needs: Needs) -> str:
     """Return the digest of what determines the samples of a site."""
-    used = {name: site.sources[name] for name in needs.footprints}
+    used = read_for(site.sources, needs.footprints)
     bands = {name: scene.cubes[name].bands for name in needs.footprints}
     contents = run.folder.inputs.parts[site.name].contents
     return digest(

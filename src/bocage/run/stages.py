@@ -29,6 +29,7 @@ from bocage.layout import MapLayout, RunLayout
 from bocage.legend import Legend
 from bocage.machine import device_of
 from bocage.mapping import (
+    EARLY,
     Areas,
     Computing,
     LandCoverMap,
@@ -120,11 +121,11 @@ class Run:
     def train(self) -> None:
         """Train the model on every draw; complete draws are kept."""
         for k in range(self.samples.draws):
-            trainer = Trainer(self.recipe.choice, self.scene, self._trusted(k), self.start)
+            trainer = Trainer(self.recipe.choice, self.scene, self.trusted(k), self.start)
             work = partial(trainer.train, k, self.layout.split(k).path, self.progress)
             self.folder.once(f"train/{k}", self.keys.train, work, self.progress)
 
-    def _trusted(self, k: int) -> Samples:
+    def trusted(self, k: int) -> Samples:
         """Return the samples with the trust in the labels of draw `k`; it is computed once, if the recipe asks for it."""
         if self._doubt is None:
             return self.samples
@@ -244,7 +245,7 @@ class Run:
         if not len(test):
             return None  # the report states that areas are not adjusted
         if self.recipe.map.until:
-            self.progress.say("No areas are estimated: the map ends before the series on which the model is tested.")
+            self.progress.say(EARLY)
             return None
         weight, names = samples.test_weight(test), samples.legend.names
         pixels = (tested.predicted, tested.label, tested.polygon)

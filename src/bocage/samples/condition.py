@@ -6,12 +6,14 @@ from contextlib import closing
 
 import geopandas as gpd
 import pandas as pd
-from pandas.api.types import is_numeric_dtype
+from pandas.api.types import is_numeric_dtype, is_unsigned_integer_dtype
 
 from bocage.errors import SamplesError
 from bocage.legend import plain
 from bocage.shelf import did_you_mean
 
+LARGEST = 2**63 - 1
+"""Largest integer of SQLite."""
 SHOWN = 6
 """Number of fields of which a message gives a value."""
 
@@ -49,7 +51,12 @@ def selected(frame: gpd.GeoDataFrame, where: str, shown: str) -> gpd.GeoDataFram
 
 
 def _comparable(values: pd.Series) -> pd.Series:
-    """Return the values of a field as SQL compares them: numbers as numbers, also those of a CSV file, days as texts."""
+    """Return the values of a field as SQL compares them: numbers as numbers, also those of a CSV file, days as texts.
+
+    Numbers of 2⁶³ and more, such as identifiers of cells, are texts: SQLite has no such integers.
+    """
+    if is_unsigned_integer_dtype(values) and values.max() > LARGEST:
+        return values.astype("string").astype(object)
     if is_numeric_dtype(values):
         return values
     texts = values.map(day_text)

@@ -57,11 +57,14 @@ class Ground:
 
 
 def origins(grids: Sequence[Grid]) -> list[int]:
-    """Return for each site the number of the first site on whose ground its map lies, which may be itself."""
-    found: list[int] = []
-    for k, grid in enumerate(grids):
-        found.append(next((j for j in range(k) if found[j] == j and _overlap(grids[j], grid)), k))
-    return found
+    """Return for each site the number of the first site of its chain of overlapping maps, which may be itself.
+
+    A site can share ground with a second one, and this one with a third that the first does not touch.
+    """
+    pairs = [(j, k) for k in range(len(grids)) for j in range(k) if _overlap(grids[j], grids[k])]
+    first, second = np.array(pairs, np.int64).reshape(-1, 2).T
+    chain = _linked(first, second, len(grids))
+    return [int(np.argmax(chain == own)) for own in chain]
 
 
 def positions_in(origin: Grid, grid: Grid, row: NDArray[np.int32], column: NDArray[np.int32]) -> NDArray[np.float64]:

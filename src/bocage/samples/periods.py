@@ -39,8 +39,8 @@ class Period:
 def periods_in(frame: pd.DataFrame, fields: tuple[str, str]) -> list[Period]:
     """Return the periods of the features of a file, in order of time, from the fields of their first and of their last day.
 
-    A last day that is the first day of another period, or of the next year, is not included in the period. Features without
-    a first or a last day are in no period.
+    A last day that is the first day of another period, or of the next year, is not included in the period, unless it is the only
+    day. Features without a first or a last day are in no period.
 
     Raises
     ------
@@ -55,10 +55,12 @@ def periods_in(frame: pd.DataFrame, fields: tuple[str, str]) -> list[Period]:
             f"site for each, {MOST} at most. Write a field with the season of each label, and a file for each."
         )
     firsts, lasts = _days([texts[0] for texts in written], [texts[1] for texts in written], fields)
-    begins, found = set(firsts.values()), list[Period]()
+    begins = {firsts[a] for a, b in written if firsts[a] != lasts[b]}  # a period of one day follows no other
+    found: list[Period] = []
     for texts in sorted(written, key=lambda texts: (firsts[texts[0]], lasts[texts[1]])):
         first, last = firsts[texts[0]], lasts[texts[1]]
-        end = last - ONE_DAY if last in begins or _is_a_year_later(first, last) else last
+        shared = last != first and (last in begins or _is_a_year_later(first, last))
+        end = last - ONE_DAY if shared else last
         if end < first:
             raise SamplesError(
                 f"{written[texts]} of the labels hold from {texts[0]} to {texts[1]} (fields '{fields[0]}' and '{fields[1]}'): "

@@ -9,12 +9,10 @@ from numpy.typing import NDArray
 from pyproj import Proj
 from shapely.affinity import scale
 
-from bocage.grid import Grid, metres_per_unit
+from bocage.grid import NEGLIGIBLE, Grid, metres_per_unit
 
 POINTS = ("Point", "MultiPoint")
 """Types of geometries that label the pixels that contain them."""
-NEGLIGIBLE = 0.01
-"""Deviation of the scale of a projection from 1 that does not change a distance in metres."""
 
 
 def shrunk(geometry: gpd.GeoSeries, margin: float) -> gpd.GeoSeries:
