@@ -21,6 +21,7 @@ from shapely import box
 
 from bocage.advice.candidates import is_surveyed, of_polygons, squares
 from bocage.advice.gpx import NAMESPACE, Route, Waypoint, as_gpx
+from bocage.advice.proposal import _free
 from bocage.advice.selection import Findings, Gains, Known, doubt_of, gains_of, rarity_of, standardised
 from bocage.advice.tours import Budget, Tour, distances, length_of, plan_survey, shorten
 from bocage.cli import main
@@ -118,6 +119,14 @@ def test_distances_are_those_of_the_ellipsoid_times_the_detour():
 
 
 @pytest.mark.slow
+def test_columns_that_a_geopackage_has_are_renamed():
+    columns = {"rank": [], "day": []}
+    assert _free("sample_fid", "fid", columns) == "sample_fid"
+    assert _free("sample_FID", "FID", columns) == "sample_FID"
+    assert _free("surveyed_Rank", "Rank", columns) == "surveyed_Rank"
+    assert _free("surveyed_crop", "crop", columns) == "crop"
+
+
 @given(st.integers(2, 7), st.integers(0, 500))
 def test_a_tour_is_near_the_shortest(n, seed):
     points = np.random.default_rng(seed).uniform(0, 1, (n, 2))

@@ -1,6 +1,6 @@
 """Proposed fields with what is known of them, as tables: CSV and GeoPackage."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -25,6 +25,8 @@ GDAL_ERRORS = (DataSourceError, DataLayerError, FeatureError, FieldError, Geomet
 PURPOSIVE = "purposive"
 """Field that ``[reference] purposive`` names."""
 LAYER = "fields"
+RESERVED = ("fid", "geometry", "geom")
+"""Columns that a GeoPackage has besides."""
 
 
 @dataclass(frozen=True)
@@ -140,7 +142,6 @@ def write_tables(made: Proposal, layout: ScoutLayout, label: str, identifier: st
 def _columns(made: Proposal, label: str, identifier: str) -> dict[str, Any]:
     fields, classes = made.fields, made.classes
     columns: dict[str, Any] = {
-        identifier: [one.name for one in fields],
         "rank": [one.rank for one in fields],
         "day": [one.day for one in fields],
         "stop": [one.stop for one in fields],
@@ -153,8 +154,13 @@ def _columns(made: Proposal, label: str, identifier: str) -> dict[str, Any]:
         "reason": [one.reason for one in fields],
         PURPOSIVE: [True for _ in fields],
     }
-    columns[label if label not in columns else f"surveyed_{label}"] = pa.nulls(len(fields), pa.string())
-    return columns
+    columns = {_free(f"sample_{identifier}", identifier, columns): [one.name for one in fields], **columns}
+    return columns | {_free(f"surveyed_{label}", label, columns): pa.nulls(len(fields), pa.string())}
+
+
+def _free(other: str, name: str, columns: Iterable[str]) -> str:
+    """Return a name of a column, or `other` if a GeoPackage has such a column: it does not tell upper from lower case."""
+    return other if name.lower() in {*RESERVED, *(column.lower() for column in columns)} else name
 
 
 def _texts(values: Any) -> list[Any]:

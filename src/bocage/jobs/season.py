@@ -189,7 +189,8 @@ class Work:
     def _retrained(self, samples: Samples, day: datetime.date, k: int) -> AtDay:
         """Return the result of a model trained on series until a day."""
         choice = self.run.recipe.choice.with_training(cutoff=0.0)
-        trainer = Trainer(choice, self.run.scene, samples, self.run.start)
+        trusted = replace(samples, trust=self.run.trusted(k).trust)
+        trainer = Trainer(choice, self.run.scene, trusted, self.run.start)
         where = SplitLayout(self.folder.scratch / f"{day}-{k}")
         trained = trainer.train_once(k, where, QUIET)
         found = self._at(trained, samples, k)
