@@ -120,6 +120,10 @@ def test_no_object_is_below_its_minimum_except_those_alone(tmp_path):
 def test_the_area_of_a_pixel_is_in_square_metres_for_degrees_and_feet():
     feet = Grid.of(FEET.crs, FEET.transform, (3, 3))
     assert pixel_areas(feet) == pytest.approx((30 * 0.3048006096) ** 2)
+    mercator = Grid.of("EPSG:3857", Affine(10, 0, 300_000, 0, -10, 5_700_000), (100, 100))
+    assert pixel_areas(mercator).sum() * 100 / 1e4 == pytest.approx(49.144, rel=2e-4), "geodesic area of the square"
+    square = np.array([shapely.box(*mercator.bounds)])
+    assert ground_areas(square, mercator.crs.proj) / 1e4 == pytest.approx(49.144, rel=2e-4)
     degrees = pixel_areas(Grid.of(DEGREES.crs, DEGREES.transform, (1000, 2)))
     north, south = (111.32**2 * np.cos(np.radians(latitude)) for latitude in (47.9995, 47.0005))
     assert (degrees[0], degrees[-1]) == (pytest.approx(north), pytest.approx(south))

@@ -113,6 +113,18 @@ def test_names_count_as_labels_and_missing_ones_are_told(mapped, capsys):
     assert json.loads(Path("out/sample.json").read_text())["overall_accuracy"]["value"] == pytest.approx(1)
 
 
+def test_a_class_that_the_model_lacks_has_no_area(mapped, capsys):
+    """Such as a class that the run dropped because it has too few polygons."""
+    mapped.write_text(mapped.read_text().replace("classes = [", 'classes = [\n  { code = 7, name = "vine" },'))
+    assert design(mapped) == 0
+    labels(lambda drawn: np.where(np.arange(len(drawn)) == 3, 7, drawn.stratum))
+    assert main(["evaluate", str(mapped), "--out", "out", "--sample", "out/validation.gpkg"]) == 0
+    found = json.loads(Path("out/sample.json").read_text())["per_class"]["vine"]
+    assert found["mapped_share"] == 0
+    assert 0 < found["area_share"]["value"] < 0.1
+    assert found["users_accuracy"]["value"] is None
+
+
 @pytest.mark.slow
 def test_another_version_of_the_map_keeps_its_strata(mapped, recipe, capsys):
     """Stehman 2014: strata of the map of then, classes of the map of now."""

@@ -2,6 +2,7 @@
 
 import csv
 import json
+from dataclasses import replace
 
 import geopandas as gpd
 import numpy as np
@@ -12,16 +13,18 @@ import shapely
 from affine import Affine
 
 from bocage.cli import main
+from bocage.disk import read_checksums
 from bocage.errors import FinishError, MappingError
 from bocage.evaluation import corrected
 from bocage.finish.estimates import Calibration, Checked, adjusted
 from bocage.finish.likeness import Likeness, alike
 from bocage.finish.zones import read_zones, zone_statistics
 from bocage.grid import Grid
+from bocage.jobs import zones as zones_job
 from bocage.jobs.change import Year, change
 from bocage.layout import MapLayout
 from bocage.legend import LandClass, Legend
-from bocage.mapping import WRITERS, AreaCount, MapBand, open_delivered
+from bocage.mapping import WRITERS, AreaCount, Areas, LandCoverMap, MapBand, open_delivered, share_beyond
 from bocage.mapping.delivery import Delivery
 from bocage.progress import QUIET
 from conftest import Told
@@ -130,6 +133,49 @@ def land(tmp_path):
 
 def square(x, y, size=50.0):
     return shapely.box(300_000 + x, 7_650_000 - y - size, 300_000 + x + size, 7_650_000 - y)
+
+
+def test_layers_of_an_earlier_map_are_removed_and_what_was_made_of_its_classes(tmp_path):
+    codes, _ = random_codes()
+    land = delivered(tmp_path / "map", codes)
+    old = [tmp_path / "map" / name for name in ("probabilities.tif", "margin.tif", "margin.tif.aux.xml", "certain.qml")]
+    made = [land.layout.voted, land.layout.regularised, land.layout.path / "notes.txt"]
+    for path in (*old, *made):
+        path.write_text("earlier")
+    before = read_checksums(land.layout.checksums)["classes.tif"]
+    files = {name: land.path(name) for name in ("classes", "confidence")}
+    bands = {name: (MapBand(name, "uint8", 255),) for name in files}
+    areas = Areas.load(land.layout.areas, LEGEND)
+    delivery = Delivery(land.layout, land.grid, LEGEND, bands, files, {}, None, 0.0, before)
+    delivery.write(areas)
+    assert not any(path.exists() for path in old)
+    assert all(path.exists() for path in made), "the classes are the same"
+    replace(delivery, replaced="").write(areas)
+    assert [path.exists() for path in made] == [False, False, True]
+    assert all(path.exists() for path in files.values())
+
+
+def test_the_share_of_novel_pixels_is_that_of_all_pixels(tmp_path):
+    """Overviews are means: single pixels above the limit disappear in them."""
+    generator = np.random.default_rng(0)
+    novelty = np.where(generator.random((1100, 1500)) < 0.1, 150, 50)
+    novelty[:, :100] = 255
+    land = delivered(tmp_path / "map", np.full(novelty.shape, 4), confidence=novelty)
+    made = LandCoverMap({"novelty": land.path("confidence")}, land.grid, LEGEND, land.layout)
+    assert share_beyond(made) == pytest.approx((novelty[:, 100:] > 100).mean())
+
+
+def test_the_test_pixels_of_whole_series_say_nothing_of_a_map_until_a_day(tmp_path, monkeypatch):
+    told = Told()
+    land = delivered(tmp_path / "map", random_codes()[0])
+    monkeypatch.setattr(zones_job, "tested_at", lambda folder: tmp_path / "test.parquet")
+    monkeypatch.setattr(zones_job.Predictions, "from_parquet", lambda path: pytest.fail("read"))
+    item = json.loads(land.layout.item.read_text())
+    item["properties"]["bocage:until"] = "2024-05-31"
+    land.layout.item.write_text(json.dumps(item))
+    assert zones_job.calibration_of(tmp_path, land, None, told) is None
+    assert "the map ends before the series on which the model is tested" in told.words[-1]
+    assert zones_job.checked_by_test(tmp_path, land) is None
 
 
 def write_zones(path, shapes, crs="EPSG:32740", **fields):

@@ -8,8 +8,11 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Annotated, Any
 
+import numpy as np
 from affine import Affine
+from numpy.typing import NDArray
 from odc.geo.geobox import GeoBox
+from pyproj import Proj
 
 from bocage.errors import GridError
 from bocage.ranges import Range, check_ranges
@@ -22,6 +25,8 @@ NAMELESS = ("", "unnamed", "unknown")
 """Names of a CRS without a name."""
 DEGREE = 111_320.0
 """Approximate length of one degree of latitude, in metres."""
+NEGLIGIBLE = 0.01
+"""Deviation of the scale of a projection from 1 that does not change a distance or an area on the ground."""
 
 
 @dataclass(frozen=True)
@@ -256,6 +261,20 @@ def metres_per_unit(crs: Any, latitude: float) -> tuple[float, float]:
         return DEGREE, DEGREE * math.cos(math.radians(latitude))
     factor = float(crs.axis_info[0].unit_conversion_factor) if crs.axis_info else 1.0
     return factor, factor
+
+
+def areal_scale(crs: Any, x: NDArray[np.float64], y: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return the area in a projected CRS (pyproj) of one unit of area on the ground, at points (N,).
+
+    It is 1 everywhere if it deviates by less than 1 % at all points, as in UTM and in equal-area projections, and in a CRS that
+    is not projected. Web Mercator has 2.0 at 45 degrees of latitude.
+    """
+    ones = np.ones(len(x))
+    if not crs.is_projected:
+        return ones
+    projection = Proj(crs)
+    scale = np.asarray(projection.get_factors(*projection(x, y, inverse=True)).areal_scale)
+    return scale if np.isfinite(scale).all() and (np.abs(scale - 1) >= NEGLIGIBLE).any() else ones
 
 
 def nearest_ratio(map_resolution: float, source_resolution: float) -> Ratio:

@@ -6,14 +6,14 @@ import numpy as np
 import shapely
 from numpy.typing import NDArray
 
-from bocage.grid import metres_per_unit
+from bocage.grid import areal_scale, metres_per_unit
 
 
 def ground_areas(polygons: NDArray[Any], crs: Any) -> NDArray[np.float64]:
     """Return the areas of polygons in m² (N,), by the same size of a degree or a unit as the areas of a map.
 
     In a geographic CRS, an edge is a straight line in degrees, and a degree of longitude has the length that it has at its
-    latitude. Areas then add up to those of the pixels.
+    latitude. Areas then add up to those of the pixels. The scale of a projection is that at a point in the polygon.
     """
     kind, xy, (ring, polygon) = shapely.to_ragged_array(polygons)
     assert kind == shapely.GeometryType.POLYGON
@@ -29,4 +29,5 @@ def ground_areas(polygons: NDArray[Any], crs: Any) -> NDArray[np.float64]:
     north, east = metres_per_unit(crs, 0.0)
     areas = np.abs(np.add.reduceat(edges, ring[:-1])) * north * east  # rings of files have any direction
     shell = polygon[:-1]
-    return np.asarray(2 * areas[shell] - np.add.reduceat(areas, shell))
+    within = shapely.get_coordinates(shapely.point_on_surface(polygons))
+    return np.asarray(2 * areas[shell] - np.add.reduceat(areas, shell)) / areal_scale(crs, *within.T)

@@ -15,7 +15,16 @@ from bocage.jobs.map import adapting
 from bocage.jobs.sample_design import map_of
 from bocage.layout import ModelLayout, RunLayout
 from bocage.machine import device_of
-from bocage.mapping import Classified, Forward, LandCoverMap, codes_at, compare_legends, predict_at, proposal
+from bocage.mapping import (
+    Classified,
+    Forward,
+    LandCoverMap,
+    codes_at,
+    compare_legends,
+    open_map_folder,
+    predict_at,
+    proposal,
+)
 from bocage.progress import QUIET, Progress
 from bocage.recipe import Recipe
 from bocage.run import held, open_scene
@@ -54,10 +63,17 @@ def evaluate_sample(
         raise EvaluationError(
             f"{path}: none of its labelled pixels is on the map. Check that it is the sample of this map."
         )
-    stratum, shares = drawn.stratum[labelled.number][seen], land.areas.shares
+    stratum, shares = drawn.stratum[labelled.number][seen], _shares(land)
     estimates = stratified(stratum, mapped[seen], labelled.label[seen], drawn.sizes, recipe.legend.names, shares)
     write_json(RunLayout(out).sample, {"file": path.name, **estimates.as_dict()})
     return estimates
+
+
+def _shares(land: LandCoverMap) -> list[float]:
+    """Return the share of each class of the recipe in the area of the map; 0 for a class that the model of the map lacks."""
+    own = open_map_folder(land.folder.path).areas
+    by_code = dict(zip(own.legend.codes, own.shares, strict=True))
+    return [by_code.get(code, 0.0) for code in land.legend.codes]
 
 
 OUTSIDE, NODATA = -2, -1

@@ -19,7 +19,7 @@ from bocage.finish.zone_tables import write_zones
 from bocage.finish.zones import ZoneStatistics, read_zones, zone_statistics
 from bocage.jobs.evaluate import mapped_at
 from bocage.layout import FusionLayout, ReconciledLayout, RunLayout, SplitLayout
-from bocage.mapping import Areas, Delivered, Item, LandCoverMap, open_delivered
+from bocage.mapping import EARLY, Areas, Delivered, Item, LandCoverMap, open_delivered
 from bocage.progress import QUIET, Progress
 from bocage.report.transfer import Mapped
 
@@ -68,6 +68,9 @@ def calibration_of(
     if sample:
         labelled = pixels_of_sample(land, sample)
         return Calibration(labelled.checked, likeness=labelled.likeness(land))
+    if _is_early(land):
+        progress.say(f"{EARLY} A labelled sample of this map gives them.")
+        return None
     pixels = pixels_of_test(folder, land)
     if pixels is None:
         progress.say(
@@ -156,14 +159,19 @@ def tested_at(folder: Path) -> Path | None:
     return path if path and path.exists() else None
 
 
-def _predictions(folder: Path) -> Predictions | None:
-    path = tested_at(folder)
+def _is_early(land: Delivered) -> bool:
+    """Return whether the map uses the series until a day: the test pixels of whole series do not show its errors."""
+    return bool(Item.load(land.layout.item).until)
+
+
+def _predictions(folder: Path, land: Delivered) -> Predictions | None:
+    path = None if _is_early(land) else tested_at(folder)
     return Predictions.from_parquet(path) if path else None
 
 
 def _prior(folder: Path, land: Delivered) -> tuple[float, ...]:
     """Return the share of each class in the map's area, corrected by the rates of confusion on the test polygons."""
-    tested, shares = _predictions(folder), Areas.load(land.layout.areas, land.legend).shares
+    tested, shares = _predictions(folder, land), Areas.load(land.layout.areas, land.legend).shares
     assert tested is not None
     return corrected(tested.predicted, tested.label, tested.polygon, shares, land.legend.names).area
 
@@ -175,8 +183,8 @@ def checked_by_test(folder: Path, land: Delivered) -> Checked | None:
 
 
 def pixels_of_test(folder: Path, land: Delivered) -> ReferencePixels | None:
-    """Return the test pixels of the run whose map is in a folder; None without an evaluated run."""
-    tested = _predictions(folder)
+    """Return the test pixels of the run whose map is in a folder; None without an evaluated run, or of a part of the series."""
+    tested = _predictions(folder, land)
     if tested is None:
         return None
     place = np.stack([tested.row, tested.column], 1)

@@ -15,10 +15,12 @@ if TYPE_CHECKING:
     from bocage.mapping.settings import Computing, Mapping, Workers
     from bocage.mapping.speed import pixels_per_second
     from bocage.mapping.suitability import Sight, compare_legends, proposal, sight_of
-    from bocage.mapping.sureness import Sureness, sureness
+    from bocage.mapping.sureness import Sureness, share_beyond, sureness
+    from bocage.mapping.until import EARLY
     from bocage.mapping.writers import WRITERS, MapBand
 
 __all__ = [
+    "EARLY",
     "WRITERS",
     "AreaCount",
     "Areas",
@@ -53,6 +55,7 @@ __all__ = [
     "proposal",
     "read_codes",
     "read_region",
+    "share_beyond",
     "sight_of",
     "sureness",
 ]

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bocage.errors import MappingError
-from bocage.grid import Grid, Window, metres_per_unit
+from bocage.grid import Grid, Window, areal_scale, metres_per_unit
 from bocage.legend import Legend
 from bocage.textfile import write_csv
 
@@ -92,16 +92,17 @@ class AreaCount:
     def areas(self) -> Areas:
         """Return the areas of what was counted."""
         pixels, per_row = np.asarray(self.rows.sum(1)), pixel_areas(self.grid) / 10_000
-        if not self.grid.crs.proj.is_geographic:
+        if np.ptp(per_row) == 0:
             return Areas(self.legend, pixels, np.asarray(pixels * per_row[0], np.float64))
         return Areas(self.legend, pixels, np.asarray(self.rows @ per_row))
 
 
 def pixel_areas(grid: Grid) -> NDArray[np.float64]:
-    """Return the area of a pixel in each row of a grid, in m² (height)."""
+    """Return the area on the ground of a pixel in each row of a grid, in m² (height); in a projected CRS, that of its middle."""
+    west, _, east, north = grid.bounds
+    y = np.asarray(north - (np.arange(grid.shape[0]) + 0.5) * grid.resolution, np.float64)
     if not grid.crs.proj.is_geographic:
         height, width = grid.metres
-        return np.full(grid.shape[0], height * width)
-    latitudes = grid.bounds[3] - (np.arange(grid.shape[0]) + 0.5) * grid.resolution
-    sizes = [metres_per_unit(grid.crs.proj, latitude) for latitude in latitudes.tolist()]
+        return height * width / areal_scale(grid.crs.proj, np.full(len(y), (west + east) / 2), y)
+    sizes = [metres_per_unit(grid.crs.proj, latitude) for latitude in y.tolist()]
     return np.array([height * width for height, width in sizes]) * grid.resolution**2

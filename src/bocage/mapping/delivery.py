@@ -2,6 +2,7 @@
 
 import datetime
 import json
+import shutil
 import unicodedata
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -18,7 +19,7 @@ from bocage.legend import LandClass, Legend
 from bocage.mapping.areas import Areas
 from bocage.mapping.layers import LAYERS
 from bocage.mapping.styles import qml, sld
-from bocage.mapping.writers import MapBand
+from bocage.mapping.writers import WRITERS, MapBand
 
 DAY = datetime.date(1970, 1, 1)
 
@@ -40,6 +41,8 @@ class Delivery:
     """First and last day (since 1970-01-01) of the dated sources; None if no source is dated."""
     newest: float
     """Latest modification time of the input files (Unix time): the date of a map whose sources are not dated."""
+    replaced: str = ""
+    """Checksum of the classes that were in the folder before; empty without a complete map, or if it is not known."""
 
     def write(self, areas: Areas) -> None:
         """Write what goes with the map; the checksums come last."""
@@ -51,8 +54,21 @@ class Delivery:
             write_text(style, one.style(self.legend) if one.style else qml(one.legend(self.legend)))
         areas.save(layout.areas)
         sums = checksums_of(self._members(), layout.path)
+        self._remove_earlier(sums)
         write_text(layout.item, self._item(sums))
         write_checksums(layout.checksums, sums | checksums_of([layout.item], layout.path))
+
+    def _remove_earlier(self, sums: Mapping[str, str]) -> None:
+        """Remove layers of an earlier map, and what was made of its classes, unless they are the same."""
+        suffixes = (*(WRITERS.get(name).SUFFIX for name in WRITERS), ".qml", ".tif.aux.xml")
+        old = [self.layout.layer(name, suffix) for name in LAYERS if name not in self.files for suffix in suffixes]
+        if sums[self.files["classes"].name] != self.replaced:
+            old += [self.layout.voted, self.layout.regularised]
+        for path in old:
+            if path.is_dir():
+                shutil.rmtree(path)
+            else:
+                path.unlink(missing_ok=True)
 
     def _members(self) -> list[Path]:
         beside = [self.layout.layer(path.name, ".aux.xml") for path in self.files.values()]
@@ -146,6 +162,8 @@ class Item:
     """Digest of the imagery; empty for a map made of maps."""
     rule: str = ""
     """Rule of a mosaic or of a fusion; empty for any other map."""
+    until: str = ""
+    """Last day of the series, YYYY-MM-DD; empty for a map of whole series."""
 
     @classmethod
     def load(cls, path: Path) -> "Item":
@@ -172,6 +190,7 @@ class Item:
                 layers,
                 about.get("bocage:inputs", ""),
                 about.get("bocage:rule", ""),
+                about.get("bocage:until", ""),
             )
 
 

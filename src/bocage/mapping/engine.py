@@ -3,7 +3,7 @@
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import closing
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from numpy.typing import NDArray
 
-from bocage.disk import Journal, Watch, digest, in_order
+from bocage.disk import Journal, Watch, digest, in_order, read_checksums
 from bocage.errors import MappingError, TrainedError
 from bocage.grid import Grid, Window, in_blocks
 from bocage.layout import MapLayout
@@ -237,10 +237,8 @@ class Making:
             stale.unlink()
         there = [w for w in self.windows if w.corner in self.journal.notes]
         there = [w for w in there if self.journal.notes[w.corner]["key"] == self.origins[w].key]
-        for last in (
-            self.folder.item,
-            self.folder.checksums,
-        ):  # without them, files of two maps are not taken for one map
+        replaced = self._classes_before()
+        for last in (self.folder.item, self.folder.checksums):  # without them, files of two maps are not taken for one
             last.unlink(missing_ok=True)
         areas = AreaCount(self.task.scene.grid, self.task.frame.legend)
         names = [(name, WRITERS.get(name), layer) for name in self.settings.formats for layer in self.settings.layers]
@@ -259,8 +257,16 @@ class Making:
                 output.discard()
                 raise
         if complete:
-            self._delivery().write(areas.areas())
+            replace(self._delivery(), replaced=replaced).write(areas.areas())
         self.progress.step("writing", len(names), len(names))
+
+    def _classes_before(self) -> str:
+        """Return the checksum of the classes of the complete map in the folder; empty without one."""
+        try:
+            found = read_checksums(self.folder.checksums)
+        except (OSError, ValueError):
+            return ""
+        return found.get(self.folder.layer("classes", WRITERS.get(self.settings.formats[0]).SUFFIX).name, "")
 
     def _read(self, layer: str, windows: Sequence[Window]) -> Iterator[tuple[Window, NDArray[Any]]]:
         group = self.store.open()
@@ -293,6 +299,7 @@ class Making:
             "model": task.trained.title, "model_fingerprint": task.trained.fingerprint, "precision": task.precision,
             "sources": list(task.trained.footprints), "temperature": task.trained.calibration.temperature,
             "inputs": digest(in_order(self.inputs)), "versions": versions(), **self._promise,
+            **({"until": self.settings.until.isoformat()} if self.settings.until else {}),
         }  # fmt: skip
         land = open_map(task.frame.legend, task.scene.grid, self.settings, self.folder.path)
         period = (min(days), max(days)) if days else None

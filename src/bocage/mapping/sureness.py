@@ -76,6 +76,19 @@ def sureness(land: LandCoverMap) -> Sureness:
     return Sureness(*sums)
 
 
+def share_beyond(land: LandCoverMap) -> float:
+    """Return the share of the pixels of a map with a novelty above the limit, 0 to 1.
+
+    All pixels are counted: the overviews of a layer are means, in which single pixels above the limit disappear.
+    """
+    seen = beyond = 0
+    for window in land.grid.tiles(TILE):
+        found, there = read(land.files["novelty"], [1], land.grid, window, "nearest", Decoding(nodata=NODATA))
+        seen += int(there[0].sum())
+        beyond += int((found[0][there[0]] > LIMIT).sum())
+    return beyond / max(1, seen)
+
+
 def _layer(land: LandCoverMap, name: str, window: Window, nodata: int) -> NDArray[np.float64]:
     """Read a window of a layer; NaN if the map has no such layer."""
     if name not in land.files or not land.files[name].exists():

@@ -7,6 +7,8 @@ from bocage.scene import Scene, scene_until, series_of
 from bocage.scene.until import day_of
 from bocage.training import Trained
 
+EARLY = "No areas are estimated: the map ends before the series on which the model is tested."
+
 
 def scene_for(trained: Trained, scene: Scene, settings: Mapping, progress: Progress) -> Scene:
     """Return the scene without the acquisitions after the day ``until`` of the settings, and report its last date.

@@ -119,13 +119,12 @@ def confidence_picture(path: Path) -> str:
     return image(rgba)
 
 
-def novelty_picture(path: Path) -> tuple[str, float]:
-    """Draw the novelty from dark (0) to light (150 and more), and return the share of pixels above 100 (0 to 1)."""
+def novelty_picture(path: Path) -> str:
+    """Draw the novelty from dark (0) to light (150 and more); nodata (255) is transparent."""
     values = read_reduced(path, LONGEST)
     rgba = _colored(values, "cividis", 150)
     rgba[values == 255] = 0
-    seen = values != 255
-    return image(rgba), float((values[seen] > 100).mean()) if seen.any() else 0.0
+    return image(rgba)
 
 
 def _colored(values: NDArray[np.uint8], colors: str, high: int) -> NDArray[np.uint8]:

@@ -5,7 +5,7 @@ from typing import Any, Protocol
 from bocage.errors import BocageError
 from bocage.layout import RunLayout
 from bocage.legend import Legend
-from bocage.mapping import LandCoverMap
+from bocage.mapping import LandCoverMap, share_beyond
 from bocage.report import figures
 from bocage.report.imagery import best_source, composite, reduced
 from bocage.report.marginalia import locator, scale_bar
@@ -55,8 +55,8 @@ def picture(made: Pictured) -> dict[str, Any] | None:
     if "confidence" in made.land.files:
         found["confidence"] = figures.confidence_picture(made.land.files["confidence"])
     if "novelty" in made.land.files:
-        picture, beyond = figures.novelty_picture(made.land.files["novelty"])
-        found["novelty"], found["beyond"] = picture, made.percent(beyond)
+        found["novelty"] = figures.novelty_picture(made.land.files["novelty"])
+        found["beyond"] = made.percent(share_beyond(made.land))
     if made.scene is None:
         return found
     name = best_source(made.scene)
