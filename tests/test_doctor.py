@@ -377,7 +377,9 @@ def test_the_polygons_that_the_table_calls_doubtful_are_left_out(monkeypatch, re
 def test_the_doubt_about_a_draw_is_no_result(tmp_path):
     layout = RunLayout(tmp_path)
     stage = Stage("key", 0.0, 0.0, "", {})
-    before = Provenance("n", "m", {}, "recipe.toml", {}, {}, "", {"samples": stage, "doubt/0": stage})
+    before = Provenance(
+        "n", "m", {}, "recipe.toml", {}, {}, "", {"samples": stage, "doubt/0": stage, "samples/north": stage}
+    )
     before.save(layout.provenance)
     assert not has_results(layout)
     replace(before, stages={**before.stages, "train/0": stage}).save(layout.provenance)

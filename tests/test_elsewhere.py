@@ -13,7 +13,7 @@ from bocage.errors import LegendError, RunFolderError
 from bocage.evaluation import Legends, predictions_of, transfer_of
 from bocage.jobs.evaluate import evaluate_model
 from bocage.jobs.map import map_with
-from bocage.layout import ModelLayout
+from bocage.layout import ModelLayout, RunLayout
 from bocage.legend import LandClass, Legend
 from bocage.recipe import read_recipe
 from bocage.training import Trained, classify
@@ -131,7 +131,9 @@ def brighter(landscape):
 @pytest.mark.parametrize(
     ("model", "advice"), [('name = "gru"\nunits = 8', "bocage adapt"), (FOREST, "random_forest cannot be adapted")]
 )
-def test_an_adaptation_is_proposed_where_the_novelty_is_high(recipe, landscape, brief, tmp_path, model, advice):
+def test_an_adaptation_is_proposed_where_the_novelty_is_high(
+    recipe, landscape, brief, tmp_path, monkeypatch, model, advice
+):
     path, folder, told = recipe(model), brief(model).folder, Told()
     evaluate_model(read_recipe(path), folder, tmp_path / "same", told)
     map_with(read_recipe(path), folder, tmp_path / "same-map", told)
@@ -144,6 +146,10 @@ def test_an_adaptation_is_proposed_where_the_novelty_is_high(recipe, landscape, 
         assert len(said) == 1
         assert advice in said[0]
     assert json.loads((tmp_path / "there/score.json").read_text())["outside_training_domain"] > 0.5
+    monkeypatch.setattr("bocage.jobs.map.make_map", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+    with pytest.raises(KeyboardInterrupt):
+        map_with(read_recipe(path), folder, tmp_path / "same-map", told, overwrite=True)
+    assert not RunLayout(tmp_path / "same-map").map.is_complete, "the record is that of the new scene already"
 
 
 @pytest.mark.slow

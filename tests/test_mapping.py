@@ -243,6 +243,8 @@ def test_a_region_limits_the_map(trained, tmp_path, small_cells):
     whole = make_map(model, scene, Mapping(tile=16), tmp_path / "whole")
     assert np.array_equal(pixels(land)[expected], pixels(whole)[expected])
     assert max(done for task, done in heard.steps if task == "mapping") < len(list(scene.grid.tiles(24)))
+    with rasterio.open(land.files["validity"]) as dataset:
+        assert np.array_equal((dataset.read() != dataset.nodata).all(0), expected), "whatever the windows"
     with pytest.raises(MappingError, match="is outside the map"):
         make_map(model, scene, replace(settings, where="tile = 'b'"), tmp_path / "b")
     with pytest.raises(MappingError, match="has no polygon where tile = 'c'; found 0 features"):

@@ -76,11 +76,23 @@ def map_with(
         judgement = _judged(used, seen.certainty, ModelLayout(folder), progress) if kept else None
         # The record comes before the map: a run that is killed after its map has a report to write.
         mapped = Mapped(Transfer.of(used, scene, folder, asked_of(recipe)), adapted, judgement)
+        _forget_other_map(layout, mapped)
         mapped.save(layout.mapped)
         land = make_map(trained, scene, settings, layout.map.path, computing, progress)
         progress.say(f"report: {write_transfer_of(layout, mapped, None, (scene, recipe.report.language))}")
         try_project(layout, progress, {"": scene})
         return land
+
+
+def _forget_other_map(layout: RunLayout, mapped: Mapped) -> None:
+    """Make an earlier map in the folder incomplete, unless it has the same record: the new one would describe it."""
+    try:
+        same = Mapped.load(layout.mapped) == mapped
+    except RunFolderError:  # damaged
+        same = False
+    if not same:
+        for last in (layout.map.item, layout.map.checksums):
+            last.unlink(missing_ok=True)
 
 
 def _report_fit(

@@ -177,12 +177,16 @@ def _parcels(prediction: "Prediction", frame: Frame) -> NDArray[Any]:
     return np.where(prediction.valid, np.rint(prediction.parcels * 100).astype(np.uint8), np.uint8(255))
 
 
+OUTSIDE = np.uint16(65535)
+"""Number of clear dates outside the region: nodata."""
+
+
 def _validity_bands(frame: Frame) -> tuple[MapBand, ...]:
-    return tuple(MapBand(f"{name}: clear dates", "uint16", 65535) for name in frame.sources)
+    return tuple(MapBand(f"{name}: clear dates", "uint16", int(OUTSIDE)) for name in frame.sources)
 
 
 def _validity(prediction: "Prediction", frame: Frame) -> NDArray[Any]:
-    """Return the number of clear dates of each source, before gap-filling; 0 where a source has no clear date."""
+    """Return the number of clear dates of each source, before gap-filling; nodata outside the region."""
     return np.stack([prediction.clear[name] for name in frame.sources]).astype(np.uint16)
 
 

@@ -13,7 +13,7 @@ import torch
 from bocage.errors import BocageError
 from bocage.grid import Window
 from bocage.machine import release_memory, reuse_memory
-from bocage.mapping.layers import LAYERS, Frame
+from bocage.mapping.layers import LAYERS, OUTSIDE, Frame
 from bocage.mapping.predict import Forward, Inputs, Prediction, infer, read_inputs
 from bocage.mapping.region import Region
 from bocage.mapping.settings import Precision
@@ -109,6 +109,9 @@ class Worker:
             valid[inner] = inputs.valid[inner] & wanted
             inputs = replace(inputs, valid=valid)
         prediction, seconds = self._infer(inputs, window)
+        if wanted is not None:
+            clear = {name: np.where(wanted, counts, OUTSIDE) for name, counts in prediction.clear.items()}
+            prediction = replace(prediction, clear=clear)
         return self._write(window, prediction, seconds)
 
     def _infer(self, inputs: Inputs, window: Window) -> tuple[Prediction, float]:
@@ -139,7 +142,7 @@ class Worker:
 def _nothing(task: Task, window: Window) -> Prediction:
     shape = (window.height, window.width)
     empty = np.zeros(shape, np.float32)
-    clear = {name: np.zeros(shape, np.uint16) for name in task.frame.sources}
+    clear = {name: np.full(shape, OUTSIDE) for name in task.frame.sources}
     return Prediction(
         np.zeros((len(task.frame.legend.classes), *shape), np.float32), np.zeros(shape, bool), empty, clear
     )

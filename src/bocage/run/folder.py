@@ -32,8 +32,8 @@ NO_MATTER = (
 """Fields of a recipe without a digest of their own. They do not affect the results (location and text of the file, cache on
 disk, other models, report, workers, allowed code), or their parts have separate digests (the choice, what follows the map, the
 sites, the objects, the doubt)."""
-NO_RESULTS = ("prepare", "samples", "pretrain", "segment", "features", "doctor")
-"""Stages that are repeated without ``--overwrite``, and so is the doubt about each draw."""
+NO_RESULTS = ("prepare", "samples", "pretrain", "segment", "features", "doctor", "doubt")
+"""Stages that are repeated without ``--overwrite``."""
 
 
 REFERENCE = "[reference]"
@@ -262,7 +262,7 @@ def has_results(layout: RunLayout) -> bool:
 
 
 def _has_results(before: Provenance) -> bool:
-    return any(stage not in NO_RESULTS and not stage.startswith("doubt/") for stage in before.stages)
+    return any(stage.partition("/")[0] not in NO_RESULTS for stage in before.stages)  # those of a site or draw as well
 
 
 def _stages_before(layout: RunLayout, identity: Mapping[str, str], overwrite: bool) -> dict[str, Stage]:
