@@ -7,6 +7,7 @@ from pathlib import Path
 
 import geopandas as gpd
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from affine import Affine
@@ -19,7 +20,9 @@ from bocage.errors import SamplesError
 from bocage.grid import Grid, Window
 from bocage.legend import LandClass, Legend
 from bocage.models import Footprint, SourceTensor
+from bocage.preflight.polygons import check_polygons
 from bocage.samples import Reference, Split, Survey, make_samples
+from bocage.samples.points import folds_of
 from bocage.samples.rare import Counted, drop_rare
 from bocage.samples.rasterise import Pixels, pixels_inside, rasterise
 from bocage.samples.reference import read_polygons
@@ -334,6 +337,15 @@ def test_inclusion_weights_follow_the_polygons_into_the_test_part(tmp_path):
     for k, wrong in enumerate((np.nan, 0.0, -1.0)):
         with pytest.raises(SamplesError, match="1 features have no inclusion weight above 0 in the field 'w'"):
             made(np.where(np.arange(24) == 3, wrong, 2.0), Split(), f"wrong{k}")
+        reference = Reference(tmp_path / "ref.gpkg", "code", weight="w")
+        (found, *_), _ = check_polygons(reference, scene.grid, LEGEND, Split())
+        assert "1 features have no inclusion weight above 0" in str(found.what)
+
+
+def test_a_feature_without_text_in_the_fold_field_has_no_fold():
+    table = pd.DataFrame({"polygon": [0, 1, 2], "part": ["north", "", None]})
+    with pytest.raises(SamplesError, match="2 features have no value in the fold field 'part'"):
+        folds_of(table, "part")
 
 
 def test_cut_footprints_are_the_pixels_around(tmp_path):

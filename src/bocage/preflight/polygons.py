@@ -13,6 +13,7 @@ from bocage.preflight.finding import Finding, Severity
 from bocage.samples import Reference, Split
 from bocage.samples.fixed import fixed_parts, is_tested
 from bocage.samples.ground import Ground
+from bocage.samples.points import folds_of, weights_of
 from bocage.samples.purposive import check_untested, is_purposive, notes_on_purposive, purposive_of
 from bocage.samples.rare import Counted
 from bocage.samples.rasterise import joined_pixels, rasterise
@@ -38,13 +39,16 @@ def check_polygons(
     The findings, and the labelled pixels of the map (None if the polygons cannot be read).
     """
     lenient = Reference(**{**vars(reference), "unknown": "reject"})
+    fields = tuple(filter(None, [split.fold, split.field, reference.weight, reference.purposive]))
     try:
-        raw, ignored = labelled_features(lenient, legend, tuple(filter(None, [split.field, reference.purposive])))
+        raw, ignored = labelled_features(lenient, legend, fields)
         table, rejections, _ = usable_polygons(raw, lenient, grid, legend)
         parts = fixed_parts(table, reference, split, legend)
         pixels, more = rasterise(parts.table, grid, legend)
         purposive = purposive_of(parts.table, reference)
         check_untested(purposive, parts.tested, reference)
+        folds_of(parts.table, split.fold)
+        weights_of(parts.table[~parts.table.polygon.isin(purposive.index[purposive])], reference.weight)
     except BocageError as error:
         return [Finding.quoting("reference", error)], None
     findings = []

@@ -121,9 +121,10 @@ def folds_of(table: pd.DataFrame, fold: str) -> pd.Series:
     if not fold:
         return pd.Series(dtype=str)
     values = table[column_of(fold)]
-    if values.isna().any():
+    missing = (texts(values) == "") | values.isna()
+    if missing.any():
         raise SamplesError(
-            f"{int(values.isna().sum())} features have no value in the fold field '{fold}'. Give each feature a fold, or "
+            f"{int(missing.sum())} features have no value in the fold field '{fold}'. Give each feature a fold, or "
             "remove these features."
         )
     pairs = pd.DataFrame({"polygon": table.polygon.to_numpy(), "fold": texts(values).to_numpy()}).drop_duplicates()
