@@ -25,7 +25,7 @@ from bocage.samples import Reference, Split, Survey, make_samples
 from bocage.samples.points import folds_of
 from bocage.samples.rare import Counted, drop_rare
 from bocage.samples.rasterise import Pixels, pixels_inside, rasterise
-from bocage.samples.reference import read_polygons
+from bocage.samples.reference import column_of, read_polygons
 from bocage.samples.split import Units, deal, draw
 from bocage.scene import make_scene
 from bocage.sources import image, open_source, series
@@ -343,7 +343,7 @@ def test_inclusion_weights_follow_the_polygons_into_the_test_part(tmp_path):
 
 
 def test_a_feature_without_text_in_the_fold_field_has_no_fold():
-    table = pd.DataFrame({"polygon": [0, 1, 2], "part": ["north", "", None]})
+    table = pd.DataFrame({"polygon": [0, 1, 2], column_of("part"): ["north", "", None]})
     with pytest.raises(SamplesError, match="2 features have no value in the fold field 'part'"):
         folds_of(table, "part")
 
