@@ -416,6 +416,20 @@ def decibels(folder, **more):
     return first(open_source("s1", sentinel1_grd, sentinel1_grd.Settings(folder, **more)))[0]
 
 
+@pytest.mark.parametrize(("stored", "nodata"), [("linear", -9999.0), ("db", -32768.0), ("linear", 0.0)])
+def test_the_nodata_value_that_a_radar_image_declares_counts(tmp_path, stored, nodata):
+    value = 0.01 if stored == "linear" else -20.0
+    for pol in ("vv", "vh"):
+        pixels = np.full((1, 20, 20), value, np.float32)
+        pixels[:, :4], pixels[:, 4:6] = nodata, 0  # zeros are outside the swath too
+        write_raster(tmp_path / f"s1a_31UES_{pol}_ASC_037_20220103t054100.tif", pixels, nodata=nodata)
+    source = open_source("s1", sentinel1_grd, sentinel1_grd.Settings(tmp_path, stored=stored))
+    values, valid = source.read(source.grid, source.grid.window)
+    assert not valid[0, :6].any()
+    assert valid[0, 6:].all()
+    assert np.allclose(values[0, :, 6:], -20, atol=1e-3)
+
+
 @pytest.mark.parametrize(
     ("letter", "stored", "value"), [("p", "linear", 0.01), ("a", "amplitude", 0.1), ("d", "db", -20)]
 )

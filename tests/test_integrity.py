@@ -296,6 +296,10 @@ def test_the_files_of_a_vector_file_are_inputs(tmp_path):
     before = fingerprint_vector(tmp_path / "fields.gpkg")
     (tmp_path / "fields.gpkg-wal").write_text("edited in a GIS that is still open")
     assert fingerprint_vector(tmp_path / "fields.gpkg") != before
+    for name in ("map.tab", "map.DAT", "map.mif", "map.mid"):
+        (tmp_path / name).write_text(name)
+    assert names("map.tab") == ["map.DAT", "map.tab"]
+    assert names("map.mif") == ["map.mid", "map.mif"]
     assert names("none.gpkg") == []
     assert fingerprint_vector(tmp_path / "none.gpkg") == "missing"
 

@@ -15,8 +15,10 @@ from shapely.geometry import Polygon, box
 from bocage.cli import main
 from bocage.jobs.check import check
 from bocage.preflight import Finding, disk
+from bocage.preflight.files import _block
 from bocage.preflight.shift import Shift, View, between, from_polygons
 from bocage.report.preflight import write_page
+from bocage.sources.base import BandFile
 from bocage.testing import Place, tiny_landscape, write_raster
 from bocage.testing.fakes import CORNER
 from bocage.words import Note
@@ -38,6 +40,18 @@ def told(lines: list[str], *words: str) -> bool:
 
 def test_a_sound_recipe_has_no_error(recipe) -> None:
     assert findings(recipe(), "error") == []
+
+
+@pytest.mark.parametrize("nodata", [0, None])
+def test_an_empty_corner_is_no_empty_file(tmp_path, nodata):
+    """As that of an orthorectified scene of high resolution: the north-west corner is outside of it."""
+    rows, columns = np.mgrid[:700, :700]
+    inside = np.abs(rows - 350) + np.abs(columns - 350) < 330
+    write_raster(tmp_path / "vhr.tif", np.where(inside, 900, 0)[None].astype(np.uint16), nodata=nodata)
+    file = BandFile(tmp_path / "vhr.tif", 1)
+    for turn in range(5):
+        stored, valid = _block(file, turn)
+        assert stored[valid].max() == 900
 
 
 # --- planted defects: spoil the landscape, and expect one finding with these words

@@ -9,8 +9,8 @@ from pyogrio.errors import DataLayerError
 
 from bocage.shelf import did_you_mean
 
-SHAPEFILE = (".dbf", ".shx", ".prj", ".cpg", ".DBF", ".SHX", ".PRJ", ".CPG")
-"""Files beside a .shp that its content depends on."""
+BESIDE = {".shp": (".dbf", ".shx", ".prj", ".cpg"), ".tab": (".dat", ".map", ".id", ".ind"), ".mif": (".mid",)}
+"""Ending of a file → those of the files beside it that its content depends on."""
 MEMBERS = (".shp", ".gpkg", ".gdb", ".gml", ".geojson", ".json", ".fgb", ".kml", ".sqlite", ".parquet", ".geoparquet")
 """Endings of vector files in an archive."""
 ZIPPED = (".kmz", ".ods", ".xlsx")
@@ -125,9 +125,10 @@ def _members(path: Path) -> list[str]:
 
 
 def vector_files(path: Path) -> list[Path]:
-    """Return the files of a vector file that exist: companions of a .shp, members of a .gdb, the write-ahead log of a .gpkg."""
+    """Return the files of a vector file that exist: companions of a .shp, .tab or .mif, members of a .gdb, log of a .gpkg."""
     if path.is_dir():
         return sorted(file for file in path.rglob("*") if file.is_file())
-    beside = SHAPEFILE if path.suffix.lower() == ".shp" else ()
+    beside = BESIDE.get(path.suffix.lower(), ())
+    beside = (*beside, *(suffix.upper() for suffix in beside))
     files = {path, path.with_name(f"{path.name}-wal"), *(path.with_suffix(suffix) for suffix in beside)}
     return sorted(file for file in files if file.is_file())

@@ -63,14 +63,19 @@ def check_files(source: Source, progress: Progress) -> Iterator[Finding]:
 
 
 def _block(file: BandFile, turn: int) -> tuple[NDArray[Any], NDArray[np.bool_]]:
-    """Return stored values and validity (y, x) of a block of a file; its position in the file depends on `turn`."""
+    """Return stored values and validity (y, x) of a block of a file with a valid value that is not 0, if one of five has any.
+
+    Which one is looked at first depends on `turn`. Corners of a scene are often empty.
+    """
     grid = inspect(file.path).grid
     height, width = (min(BLOCK, n) for n in grid.shape)
     spots = ((0.5, 0.5), (0.0, 0.0), (1.0, 1.0), (0.0, 1.0), (1.0, 0.0))
-    down, across = spots[turn % len(spots)]
-    window = Window(round(down * (grid.shape[0] - height)), round(across * (grid.shape[1] - width)), height, width)
-    decoding = file.decoding
-    stored, valid = read(file.path, [file.index], grid, window, "nearest", decoding)
+    for k in range(len(spots)):
+        down, across = spots[(turn + k) % len(spots)]
+        window = Window(round(down * (grid.shape[0] - height)), round(across * (grid.shape[1] - width)), height, width)
+        stored, valid = read(file.path, [file.index], grid, window, "nearest", file.decoding)
+        if (stored[valid] != 0).any():
+            break
     return stored[0], valid[0]
 
 

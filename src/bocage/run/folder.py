@@ -49,7 +49,7 @@ class Inputs:
     files: Mapping[str, str]
     """Path, or address without password → digest."""
     contents: Mapping[str, tuple[str, ...]]
-    """Source, or ``REFERENCE`` → digests of its files, in the order of their paths."""
+    """Source, or ``REFERENCE`` → digests of its files, in the order of their paths, and that of a source as it is read."""
     watch: Watch
     """State of the files before their digests were computed."""
     parts: Mapping[str, "Inputs"] = field(default_factory=dict)
@@ -68,7 +68,7 @@ class Inputs:
         watch = Watch.on([*names, *polygons, *(vector_files(region) if region else [])])
         by_source = {name: cube.fingerprints() for name, cube in scene.cubes.items()}
         files = {path: value for found in by_source.values() for path, value in found.items()}
-        contents = {name: in_order(found) for name, found in by_source.items()}
+        contents = {name: (*in_order(found), scene.cubes[name].content) for name, found in by_source.items()}
         if reference:
             fingerprint = fingerprint_reference(reference)
             files, contents = files | {reference.shown: fingerprint}, contents | {REFERENCE: (fingerprint,)}

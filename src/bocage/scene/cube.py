@@ -148,6 +148,18 @@ class Cube:
         return self.source.fingerprints(members) | {str(path): fingerprint(path) for path in self.preparation.tables}
 
     @property
+    def content(self) -> str:
+        """Digest of what is read: dates, decoding and masks, wherever they are from, and the files of each acquisition."""
+        return digest(self.source.described, self._files_of_each(None))
+
+    def _files_of_each(self, members: tuple[int, ...] | None) -> list[tuple[str, ...]]:
+        """Return the digests of the files of each acquisition: with those of all in one order, two could be exchanged."""
+        if not isinstance(self.source, Source):
+            return [in_order(self.source.fingerprints(members))]
+        chosen = range(len(self.source.acquisitions)) if members is None else members
+        return [in_order(self.source.fingerprints((i,))) for i in chosen]
+
+    @property
     def by_date(self) -> bool:
         """Whether the values of a date depend on the acquisitions of this date only: no gap filling, no multitemporal filter."""
         alone = self.preparation.fill is None and self.preparation.speckle is None
@@ -158,7 +170,7 @@ class Cube:
         tables = "".join(fingerprint(path) for path in self.preparation.tables)
         if self.by_date:
             return digest(tables)
-        return digest(tables, self.source.described, members, in_order(self.source.fingerprints(members)))
+        return digest(tables, self.source.described, members, self._files_of_each(members))
 
     def acquisitions(self, members: tuple[int, ...]) -> dict[str, int]:
         """Return the digest of each acquisition, settings and content, → its position; empty if dates depend on each other."""

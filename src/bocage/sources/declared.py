@@ -109,14 +109,14 @@ def check_fractions(file: BandFile) -> None:
         )
 
 
-def peek(path: Path, index: int, nodata: float | None = None) -> NDArray[np.float64]:
+def peek(path: Path, index: int, nodata: float | None = None, special: tuple[float, ...] = ()) -> NDArray[np.float64]:
     """Return valid values of small windows in the middle and at four other places of a band, as they are stored."""
     grid = inspect(path).grid
     height, width = (min(PEEK, n) for n in grid.shape)
     places: Sequence[tuple[float, float]] = ((0.5, 0.5), (0.25, 0.25), (0.75, 0.75), (0.25, 0.75), (0.75, 0.25))
     for down, across in places:
         window = Window(round(down * (grid.shape[0] - height)), round(across * (grid.shape[1] - width)), height, width)
-        stored, valid = read(path, [index], grid, window, "nearest", Decoding(nodata=nodata))
+        stored, valid = read(path, [index], grid, window, "nearest", Decoding(nodata=nodata, special=special))
         if valid.any():
             return np.asarray(stored[valid], np.float64)
     return np.array([])

@@ -127,7 +127,13 @@ class HistorySource:
     @property
     def described(self) -> tuple[str, ...]:
         """Text of the settings that the values depend on besides the files; part of the digests."""
-        plainly = {"path": None, "rasters": tuple(self.settings.rasters), "confidence": tuple(self.settings.confidence)}
+        rasters, confidence = self.settings.rasters, self.settings.confidence
+        order = sorted({*rasters.values(), *confidence.values()})  # that of the digests: years may not be exchanged
+        plainly = {
+            "path": None,
+            "rasters": {year: order.index(path) for year, path in rasters.items()},
+            "confidence": {year: order.index(path) for year, path in confidence.items()},
+        }
         return (repr({**vars(self.settings), **plainly}),)
 
     @property

@@ -311,7 +311,8 @@ def nests(file: Grid, target: Grid) -> int | None:
     span = file.resolution / target.resolution
     if round(span) < 1 or abs(span - round(span)) * max(file.shape) > SNAP * 10:
         return None
-    offsets = target.offset_of(file)
+    south_east = ~target.transform @ (file.transform @ (file.shape[1], file.shape[0]))  # rows can differ from columns
+    offsets = (*target.offset_of(file), *south_east)
     return round(span) if all(abs(o - round(o)) < SNAP * 10 for o in offsets) else None
 
 

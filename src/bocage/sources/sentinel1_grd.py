@@ -69,7 +69,7 @@ class Settings(ProductSettings):
     floor: Annotated[float, Range(-1000, 100)] = -40.0
     """Minimum in dB. Zero or negative power, which results from thermal noise removal, gets this value."""
     nodata: Annotated[float | None, STORED] = 0.0
-    """Stored nodata value (outside the swath); None: the nodata value that each file declares."""
+    """Stored nodata value (outside the swath), besides the nodata value that each file declares."""
     pattern: str = ""
     """Regular expression of file names, with the groups ``pol`` and ``time``, and optionally ``direction`` (ASC, DES),
     ``orbit``, ``tile`` and ``unit`` (the satellite); empty: file names of S1Tiling and HyP3."""
@@ -197,7 +197,8 @@ def _acquisition(product: Product, key: tuple[str, ...], names: tuple[str, ...],
     time = datetime.strptime(digits, "%Y%m%d%H%M%S")
     kinds: dict[str, Literal["", "power", "amplitude"]] = {"linear": "power", "amplitude": "amplitude", "db": ""}
     kind = kinds[settings.stored]
-    decoding = Decoding(nodata=settings.nodata, decibel=kind, floor=settings.floor)
+    special = () if settings.nodata is None else (settings.nodata,)
+    decoding = Decoding(special=special, decibel=kind, floor=settings.floor)
     missing = [name for name in names if name not in product.files]
     if missing:
         raise SourceError(
@@ -221,7 +222,7 @@ def _check_unit(file: BandFile, stored: str) -> None:
     """
     shown, why = _declared_unit(file)
     if not shown:
-        values = peek(file.path, 1, file.decoding.nodata)
+        values = peek(file.path, 1, special=file.decoding.special)
         if values.size and stored != "db" and np.median(values) < -1:
             shown, why = "db", "power and amplitude are not negative, and most of its values are below -1"
         elif values.size and stored == "db" and values.min() >= 0 and values.max() > values.min():

@@ -7,7 +7,7 @@ sensor lists the acquisitions of a date with the most recent processing first, t
 
 import math
 from collections import Counter, defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import cached_property
@@ -15,12 +15,14 @@ from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
+import shapely
 from affine import Affine
 from numpy.typing import NDArray
 
+from bocage.disk import digest_of
 from bocage.errors import SourceError
 from bocage.grid import Grid, Window
-from bocage.sources.base import Acquisition, Decoding, Sensor
+from bocage.sources.base import Acquisition, BandFile, Decoding, Sensor
 from bocage.sources.raster import covered, fingerprint, inspect, nests, read, touches, transformed
 from bocage.words import Note
 
@@ -217,11 +219,23 @@ class Source:
 
 
 def _without_folders(acquisition: Acquisition) -> str:
-    """Return the text of an acquisition with the names of its files, without their folders, which may be moved."""
-    text = repr(replace(acquisition, details={}))
-    for path in sorted(_paths(acquisition), key=lambda it: -len(str(it))):
-        text = text.replace(str(path), path.name)
-    return text
+    """Return the text of an acquisition with the names of its files, without their folders, which may be moved.
+
+    Files of one name are numbered in the order of their paths, which is that of their digests: they may not be exchanged. The
+    polygons of a mask are a digest, because their text is cut off.
+    """
+    paths = sorted(set(_paths(acquisition)))
+    names = Counter(path.name for path in paths)
+    shown = {path: f"{path.name} {k}" if names[path.name] > 1 else path.name for k, path in enumerate(paths)}
+
+    def renamed(files: Mapping[str, BandFile]) -> dict[str, BandFile]:
+        return {name: replace(file, path=Path(shown[file.path])) for name, file in files.items()}
+
+    cover = acquisition.hidden
+    plain = replace(
+        acquisition, files=renamed(acquisition.files), quality=renamed(acquisition.quality), hidden=None, details={}
+    )
+    return f"{plain!r} {cover.crs} {digest_of(shapely.to_wkb(cover.polygons))}" if cover else repr(plain)
 
 
 def _paths(acquisition: Acquisition) -> list[Path]:

@@ -421,7 +421,10 @@ def _fetch(item: Any, asset: str, settings: Settings, path: Path) -> None:
             [item], bands=[asset], geobox=geobox, fail_on_error=True, stac_cfg=_as_stored(item, asset)
         )
         mask = _mask(item, asset, geobox)
-    values, nodata = loaded[asset].values[0], loaded[asset].attrs.get("nodata")
+        values, nodata = loaded[asset].values[0], loaded[asset].attrs.get("nodata")
+        if nodata is None:  # of an item that gives the data type only
+            with rasterio.open(_address(item, asset)) as dataset:
+                nodata = dataset.nodata
     path.parent.mkdir(parents=True, exist_ok=True)
     with replacing(path, own_part_of(path)) as partial, rasterio.open(
         partial, "w", driver="GTiff", height=values.shape[0], width=values.shape[1], count=1, dtype=values.dtype,

@@ -7,7 +7,7 @@ images. A table supports training and evaluation, but not mapping.
 import io
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date as Day  # noqa: N812 - `date` is a setting
 from datetime import datetime, timedelta
 from functools import cached_property
@@ -100,6 +100,8 @@ class TableSource:
     seen: NDArray[np.bool_]
     """(sample, time)."""
     notes: tuple[Note, ...] = ()
+    columns: str = ""
+    """Text of the settings that say what is read from which column."""
 
     @property
     def dated(self) -> bool:
@@ -119,7 +121,7 @@ class TableSource:
     @property
     def described(self) -> tuple[str, ...]:
         """Text of the settings that the values depend on besides the file; part of the digests."""
-        return (repr((self.bands, self.decoding)),)
+        return (repr((self.bands, self.decoding, self.columns)),)
 
     def over(self, grid: Grid) -> "TableSource":
         """Return the table itself: it has no location."""
@@ -184,7 +186,10 @@ def open(name: str, settings: Settings) -> TableSource:  # noqa: A001 - name req
         seen &= (stored != np.float32(settings.nodata)).all(-1)
     decoding = Decoding(settings.scale, settings.offset, settings.nodata, decibel=settings.decibel)
     moments = tuple(pd.Timestamp(t).to_pydatetime() for t in times)
-    return TableSource(name, settings.path, tuple(settings.bands), tuple(ids), moments, decoding, stored, seen)
+    columns = repr(replace(settings, path=Path()))
+    return TableSource(
+        name, settings.path, tuple(settings.bands), tuple(ids), moments, decoding, stored, seen, columns=columns
+    )
 
 
 def read_table(path: Path, text: Any = None) -> pd.DataFrame:
