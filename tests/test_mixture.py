@@ -365,8 +365,10 @@ def test_a_damaged_member_is_trained_again(tmp_path, pair):
 def test_a_network_trained_in_the_folder_of_a_mixture_leaves_no_member(opened, tmp_path, pair):
     alone = opened(FOREST)
     where = SplitLayout(tmp_path / "pair")
+    where.curves.write_text("of a network\n")
     trainer_of(alone, {}).train(0, where.path)
     assert not where.members.exists()
+    assert not where.curves.exists(), "a forest has none"
     assert where.all_curves == []
 
 

@@ -14,18 +14,21 @@ from torch.optim.optimizer import register_optimizer_step_post_hook, register_op
 from bocage.cli import main
 from bocage.errors import RecipeError, TrainedError, TrainingError
 from bocage.grid import Window
+from bocage.layout import SplitLayout
 from bocage.mapping import classify_at
 from bocage.mapping.predict import predict
 from bocage.models import MODELS
 from bocage.recipe import read_recipe
 from bocage.run import open_run
 from bocage.samples import Split
+from bocage.samples.cut import Cut
 from bocage.training import Normalisation, Trained, Trainer, Training, checkpoint, classify, input_specs, loop
 from bocage.training import train as training_room
 from bocage.training.batches import batches
 from bocage.training.budget import budgeted, steps_of
 from bocage.training.calibration import Calibration, calibrate, shrunk
 from bocage.training.curves import Epoch
+from bocage.training.held_out import HeldOut
 from conftest import FOREST, GRU, MULTIRESOLCC, PAN_MS, S2, Told
 from processes import ended, killed_training
 
@@ -254,6 +257,46 @@ def test_a_killed_training_goes_on_to_the_same_weights(recipe, tmp_path, capsys)
     assert "Training resumes after epoch" in shown.out + shown.err
     assert weights(killed) == weights(tmp_path / "through")
     assert not checkpoint.exists(), "a complete training leaves none"
+
+
+def test_a_checkpoint_is_of_the_settings_of_the_network(opened, tmp_path):
+    """Also of those that change no shape of its weights."""
+    run = opened(GRU)
+
+    def identity(**settings):
+        choice = replace(run.recipe.choice, config=replace(run.recipe.choice.config, **settings))
+        trainer = Trainer(choice, run.scene, run.samples)
+        model, draw = choice.build(run.scene, run.samples.legend), run.samples.draw(0)
+        normalisation = Normalisation.of(run.samples.cuts, draw.train)
+        return trainer._task(model, draw, normalisation, 0, SplitLayout(tmp_path)).identity
+
+    assert identity() == identity()
+    assert identity(dropout=0.1) != identity(dropout=0.8)
+
+
+def test_the_temperature_of_some_sources_is_that_of_samples_that_have_them(opened, tmp_path, monkeypatch):
+    run = opened('name = "patchwork"\npreset = "small"', S2 + PAN_MS, "pan")
+    trained = trained_on(run, tmp_path, Training(epochs=1, keep="last", calibrate=False))
+    original = Cut.read
+
+    def read(cut, members):
+        values, valid = original(cut, members)
+        seen = members % 2 == 0 if cut.name == "s2" else np.ones(len(members), bool)
+        return values, valid & seen[:, None, None, None]
+
+    monkeypatch.setattr(Cut, "read", read)
+    members = np.arange(40)
+    held = HeldOut.of(
+        trained, run.samples.chips, [(trained.model, members)], Training(validation_samples=0, device="cpu")
+    )
+    others = {"pan", "ms"}
+    assert [len(held.outputs(hidden)[1]) for hidden in ((), others, {"s2"})] == [40, 40, 40]
+    assert [len(held.outputs(hidden, complete=True)[1]) for hidden in ((), others, {"s2"})] == [20, 20, 40]
+
+
+def test_one_sample_in_a_batch_is_refused_with_batch_normalisation(opened, tmp_path):
+    with pytest.raises(TrainingError, match="batch_size to 2 or more"):
+        trained_on(opened('name = "tempcnn"'), tmp_path, Training(epochs=1, batch_size=1, keep="last", calibrate=False))
 
 
 def test_checkpoints_of_others_are_set_aside(opened, tmp_path, monkeypatch):

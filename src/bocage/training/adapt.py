@@ -13,6 +13,7 @@ from typing import Annotated
 import numpy as np
 from numpy.typing import NDArray
 
+from bocage.disk import digest
 from bocage.errors import TrainingError
 from bocage.layout import SplitLayout
 from bocage.machine import versions
@@ -107,7 +108,7 @@ def adapt(
         task = Task(
             f"adapting {trained.title}, round {number + 1} of {settings.rounds}", trained.model, replace(chips, label=targets),
             Draw(members, nothing, nothing), count, trained.normalisation, _loop(settings),
-            settings.seed + number, where,
+            settings.seed + number, where, network=digest(trained.name, trained.config),
         )  # fmt: skip
         fit(task, progress)
         where.checkpoint.unlink(missing_ok=True)

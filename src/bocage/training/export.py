@@ -115,7 +115,8 @@ def _random(trained: Trained, size: int, seed: int) -> list[Tensor]:
         tensors += [
             torch.randn(shape, generator=generator),
             valid.expand(size, record.spec.dates, footprint.size, footprint.size).contiguous(),
-            torch.tensor(record.days, dtype=torch.int32).repeat(size, 1),
+            # Of several sites, the record has the days of all, and the specification the dates of the longest series.
+            torch.tensor(record.days[: record.spec.dates], dtype=torch.int32).repeat(size, 1),
         ]
     return tensors
 

@@ -17,6 +17,7 @@ from bocage.disk import artefact
 from bocage.layout import ModelLayout
 from bocage.machine import device_of
 from bocage.models import Batch, Network
+from bocage.models.base import seen_by
 from bocage.samples import Chips
 from bocage.training.batches import at_a_time, batches
 from bocage.training.calibration import Calibration, calibrate, mixtures
@@ -56,11 +57,17 @@ class HeldOut:
             used.append((answering(model.to(device).eval(), chips), np.sort(np.concatenate([chosen, alone]))))
         return cls(trained, chips, used, device)
 
-    def outputs(self, hidden: Collection[str] = ()) -> tuple[Tensor, Tensor, NDArray[Any]] | None:
-        """Return logits (N, K), labels (N,) and polygons (N,), with the sources `hidden` masked; None without a sample."""
+    def outputs(
+        self, hidden: Collection[str] = (), complete: bool = False
+    ) -> tuple[Tensor, Tensor, NDArray[Any]] | None:
+        """Return logits (N, K), labels (N,) and polygons (N,), with the sources `hidden` masked; None without a sample.
+
+        `complete`: only samples with a valid date of all other sources, if there are any.
+        """
         found = []
         for network, held in self.parts:
             members = with_a_source(held, self.chips, hidden)
+            members = self._complete(members, hidden) if complete else members
             size = at_a_time(self.chips, SIZE)
             made = (batch.without(hidden) for batch in batches(self.chips, members, self.trained.normalisation, size))
             if len(members):
@@ -71,9 +78,23 @@ class HeldOut:
         return torch.cat(logits), torch.cat(labels), np.concatenate(polygons)
 
     def calibration(self, hidden: Collection[str] = ()) -> Calibration:
-        """Return the temperature with the sources `hidden` masked."""
-        found = self.outputs(hidden)
+        """Return the temperature of pixels without the sources `hidden` and with all others."""
+        found = self.outputs(hidden, complete=True)
         return calibrate(*found) if found else Calibration()
+
+    def _complete(self, members: NDArray[np.int64], hidden: Collection[str]) -> NDArray[np.int64]:
+        """Return the samples that have a valid date of all sources but those in `hidden`; all samples if none has."""
+        trained, chips = self.trained, self.chips
+        if not trained.any_source or chips.site is not None or chips.windows is not None:
+            return members
+        whole = [np.zeros(0, bool)]
+        for batch in batches(chips, members, trained.normalisation, at_a_time(chips, SIZE)):
+            seen = seen_by(batch.inputs, trained.footprints, trained.inputs, (1, 1))
+            whole.append(
+                torch.stack([there for name, there in seen.items() if name not in hidden]).all(0)[:, 0, 0].numpy()
+            )
+        chosen = members[np.concatenate(whole)]
+        return chosen if len(chosen) else members
 
     def scaled_by(self, trained: Trained) -> "HeldOut":
         """Return the samples with networks whose logits are divided by the temperatures of `trained`."""
@@ -103,7 +124,7 @@ def calibrated(
     if found is None:
         return trained
     logits, labels, polygon = found
-    calibration = calibrate(logits, labels, polygon)
+    calibration = held.calibration()
     if trained.any_source:
         names = list(trained.footprints)
         mixed = {"+".join(seen): held.calibration(set(names) - set(seen)).temperature for seen in mixtures(names)}

@@ -75,11 +75,13 @@ class Task:
     """(J, K) whether each class is below each coarser class, whose samples have negative labels."""
     ends_saved: bool = False
     """Whether a checkpoint of the last epoch is written, from which the complete training can be restored."""
+    network: str = ""
+    """Digest of the name and the settings of the network, some of which change no shape of its weights."""
 
     @property
     def identity(self) -> str:
         """Digest of everything that determines the weights, except the machine."""
-        settings = digest(self.settings, self.normalisation, self.seed, self.n_classes, self.start)
+        settings = digest(self.settings, self.normalisation, self.seed, self.n_classes, self.start, self.network)
         shapes = [(name, tuple(p.shape)) for name, p in self.model.state_dict().items()]
         arrays = [self.chips.label, self.chips.polygon, self.draw.train, self.draw.validation, self.coarser]
         arrays += [] if self.chips.trust is None else [self.chips.trust]
@@ -212,6 +214,7 @@ def _train(fabric: Any, task: Task, progress: Progress) -> State:
     if settings.ema:
         state.average = {k: p.detach().clone() for k, p in task.model.named_parameters()}
     checkpoint.restore(task.where, task.identity, task.model, optimiser, state, progress)
+    state.average = {name: value.to(fabric.device) for name, value in state.average.items()}
     criterion = criterion_of(task.chips.label[task.draw.train], task.n_classes, settings, fabric.device, task.coarser)
     work = _Work(fabric, task, model, optimiser, state, criterion, validation_of(task))
     restored = len(state.curves)
@@ -393,7 +396,11 @@ def _members(
 
 def _augmentation(task: Task) -> Augmentation:
     settings, inputs = task.settings, task.model.inputs
-    turns = settings.augment and any(f.size > 1 for f in task.model.footprints.values())
+    footprints = task.model.footprints
+    turns = settings.augment and any(f.size > 1 for f in footprints.values())
+    if task.chips.windows:  # they turn around their own middle, which is that of the labels only with equal halos
+        finer = {name: inputs[name].ratio.finer for name in footprints}
+        turns = turns and all(2 * f.before + finer[name] == f.size for name, f in footprints.items())
     gridded = frozenset(name for name, spec in inputs.items() if spec.regular)
     each = not task.model.any_source
     return Augmentation(turns, settings.jitter, settings.date_dropout, settings.cutoff, each, gridded)

@@ -220,7 +220,7 @@ def pretrain(
     unlabelled = dataclasses.replace(chips, label=np.zeros(len(chips), np.int64))
     task = Task(
         f"pretraining {choice.name}", reconstructing, unlabelled, Draw(members, nothing, nothing), 1, normalisation, loop,
-        settings.seed, run.own,
+        settings.seed, run.own, network=digest(choice.name, choice.config),
     )  # fmt: skip
     state = fit(task, progress)
     write_curves(state.curves, state.best_epoch, run.pretraining_curves)

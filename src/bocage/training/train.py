@@ -153,6 +153,9 @@ class Trainer:
         for i, trainer in enumerate(trainers):
             title = trainer.part.region if trainer.part else f"member {i + 1} of {len(trainers)}"
             members.append(trainer.train_once(number, where.member(i), Named(progress, f"{title}: ")))
+        for extra in where.members.glob("*"):  # of a larger mixture trained here before
+            if extra not in [where.member(i).path for i in range(len(trainers))]:
+                shutil.rmtree(extra)
         trained = combined(choice, self.scene, samples.legend, members)
         held_out = all(member.training.stops_early for member in choice.members)
         if choice.training.calibrate and held_out:
@@ -278,7 +281,7 @@ class Trainer:
         return Task(
             f"training {name}, draw {number + 1} of {samples.draws}", model, chips, draw, len(samples.legend.classes),
             normalisation, settings, _seed(samples, number, self.member), where, self.start.fingerprint if self.start else "",
-            samples.legend.groups,
+            samples.legend.groups, network=digest(name, self.choice.config),
         )  # fmt: skip
 
     def _fit(self, task: Task, progress: Progress) -> None:
@@ -289,6 +292,7 @@ class Trainer:
             members = task.chips.trusted(balanced_members(members, task.chips, settings, generator), generator)
             labels = torch.from_numpy(label[members].astype(np.int64))
             model.fit(self._fitted_batch(model, members, task.normalisation, task.seed), labels, task.seed)
+            task.where.curves.unlink(missing_ok=True)  # of a network trained here before
             progress.step(task.title, 1, 1)
             return
         items = task.chips.items(members)
@@ -301,7 +305,15 @@ class Trainer:
                 f"{task.title}: {settings.epochs} epochs of {each} optimiser steps, instead of {self.choice.training.epochs} "
                 f"epochs ([training] steps = {list(settings.steps)})."
             )
-        state = fit(task, progress)
+        try:
+            state = fit(task, progress)
+        except ValueError as error:
+            if "more than 1 value per channel" not in str(error):
+                raise
+            raise TrainingError(
+                f"{task.title}: a batch has one sample, and the batch normalisation of the network needs two. Set [training] "
+                "batch_size to 2 or more; with one training sample, add polygons or choose another network."
+            ) from error
         write_curves(state.curves, state.best_epoch, task.where.curves)
 
     def _fitted_batch(
