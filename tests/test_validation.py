@@ -201,6 +201,11 @@ def test_what_the_sample_needs_is_told(mapped, recipe, capsys):
     assert design(mapped) == 0
     assert design(mapped) == 1
     assert "may hold labels" in capsys.readouterr().err
+    before = Path("out/validation.design.json").read_bytes()
+    assert design(mapped, "--seed", "1", "--to", "out/validation.geojson") == 1
+    assert "validation.design.json exists: it joins the labels of another sample" in capsys.readouterr().err
+    assert Path("out/validation.design.json").read_bytes() == before
+    assert not Path("out/validation.geojson").exists()
     for more, message in (
         (("--to", "out/a.shp"), "unknown format"),
         (("--error", "0"), "above 0 and below 0.5"),

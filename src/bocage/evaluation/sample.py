@@ -93,10 +93,15 @@ def write_sample(drawn: Drawn, grid: Grid, path: Path) -> None:
     Raises
     ------
     EvaluationError
-        The file exists (it may hold labels), its format is unknown, or it cannot be written.
+        The file or its design exists (they may be those of a labelled sample), its format is unknown, or it cannot be written.
     """
     if path.exists():
-        raise EvaluationError(f"{path} exists and may hold labels. Choose another --out.")
+        raise EvaluationError(f"{path} exists and may hold labels. Choose another --to.")
+    if design_of(path).exists():  # of a sample of the same name in another format: its labels would join other pixels
+        raise EvaluationError(
+            f"{design_of(path)} exists: it joins the labels of another sample named '{path.stem}' to their pixels. Choose another "
+            "--to, or remove that sample and its design."
+        )
     if path.suffix not in FORMATS:
         raise EvaluationError(f"{path}: unknown format. Use a file name ending in {', '.join(FORMATS)}.")
     a = grid.transform
