@@ -185,7 +185,7 @@ def spoilt(change):
         (lambda t: t.rename(columns={"label": "klass"}), "has no field 'label'"),
         (lambda t: t.assign(sample=1, label="1"), "duplicated or not in the design"),
         (lambda t: t.assign(sample=t["sample"] + 1000, label="1"), "not in the design"),
-        (lambda t: t.head(3).assign(label="1"), "two labelled pixels"),
+        (lambda t: t.head(1).assign(label="1"), "two labelled pixels for a standard error; too few: maize (code 1)"),
     ],
 )
 def test_a_sample_that_came_back_spoilt_is_refused(mapped, capsys, change, told):
