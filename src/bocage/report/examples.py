@@ -89,10 +89,9 @@ def _imagery(made: Material, window: Window, stretch: Stretch) -> NDArray[np.flo
 
 
 def reference_picture(samples: Samples, window: Window) -> NDArray[np.uint8]:
-    """Return the labelled pixels in a window (y, x, 4), RGBA, in the colours of all levels; transparent elsewhere and for sets."""
+    """Return an image (y, x, 4), RGBA, of the labelled pixels of a window, in the colours of all levels; sets are transparent."""
     row, column = samples.row - window.y, samples.column - window.x
     inside = (row >= 0) & (row < window.height) & (column >= 0) & (column < window.width)
-    label, which = np.unique(samples.label[inside], return_inverse=True)
     codes = np.zeros((window.height, window.width), np.int64)
-    codes[row[inside], column[inside]] = np.array([samples.legend.labelled(k).code for k in label.tolist()], int)[which]
+    codes[row[inside], column[inside]] = samples.codes_and_names[0][inside]
     return figures.colored(codes, samples.legend.whole)
