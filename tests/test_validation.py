@@ -197,6 +197,15 @@ def test_a_sample_that_came_back_spoilt_is_refused(mapped, capsys, change, told)
     assert not Path("out/sample.json").exists()
 
 
+def test_a_sample_that_cannot_be_written_is_refused_before_the_draw(mapped, monkeypatch, capsys):
+    monkeypatch.setattr("bocage.jobs.sample_design.open_scene", lambda *_: pytest.fail("opened"))
+    Path("out/validation.design.json").write_text("{}")
+    assert design(mapped) == 1
+    assert "validation.design.json exists" in capsys.readouterr().err
+    assert design(mapped, "--to", "a.shp") == 1
+    assert "unknown format" in capsys.readouterr().err
+
+
 def test_what_the_sample_needs_is_told(mapped, recipe, capsys):
     assert design(mapped) == 0
     assert design(mapped) == 1
