@@ -13,7 +13,7 @@ import rasterio
 from shapely.geometry import box
 
 from bocage.cli import main
-from bocage.cli.options import opened
+from bocage.cli.options import chosen, opened
 from bocage.testing import Place, write_raster
 from conftest import FOREST, GRU, MULTIRESOLCC, PAN_MS, S2
 
@@ -397,3 +397,17 @@ def test_devices_of_the_command_line_replace_those_of_the_recipe(recipe):
     parsed = opened(recipe(), devices=2)
     assert parsed.choice.training.devices == 2
     assert parsed.overrides == ("training.devices=2",)
+
+
+def test_another_region_has_neither_the_layer_nor_the_condition_of_the_recipes(recipe):
+    parsed = opened(recipe(more='region = "old.gpkg"\nregion_layer = "north"\nwhere = "tile = 1"'))
+    not_given = dict.fromkeys(("region", "region_layer", "where", "until"))
+
+    def area(**given):
+        found = chosen(parsed, **{**not_given, **given}).map
+        return found.region.name, found.region_layer, found.where
+
+    assert area() == ("old.gpkg", "north", "tile = 1")
+    assert area(where="tile = 2") == ("old.gpkg", "north", "tile = 2")
+    assert area(region=Path("new.gpkg")) == ("new.gpkg", "", "")
+    assert area(region=Path("new.gpkg"), where="tile = 2") == ("new.gpkg", "", "tile = 2")

@@ -14,9 +14,9 @@ from bocage import machine
 from bocage.finish.zones import read_zones, zone_statistics
 from bocage.jobs.change import Year, change
 from bocage.jobs.fuse import Fusing, fuse
+from bocage.jobs.mosaic import make_mosaic
 from bocage.jobs.reconcile import Reconciling, reconcile
 from bocage.mapping import Computing, Mapping, Workers, make_map, work
-from bocage.mapping.mosaic import make_mosaic
 from bocage.progress import QUIET
 from bocage.sources import raster
 from bocage.sources.areas import areas_of

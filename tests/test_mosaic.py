@@ -5,13 +5,13 @@ import pytest
 import rasterio
 
 from bocage.cli import main
-from bocage.errors import MappingError
+from bocage.errors import MappingError, RunFolderError
 from bocage.grid import Grid
+from bocage.jobs.mosaic import make_mosaic
 from bocage.layout import MapLayout
 from bocage.legend import LandClass, Legend
 from bocage.mapping.areas import AreaCount
 from bocage.mapping.delivery import Delivery
-from bocage.mapping.mosaic import make_mosaic
 from bocage.mapping.writers import WRITERS, MapBand
 
 LEGEND = Legend((LandClass(1, "maize", "#f2c14e", parent="crops"), LandClass(4, "water", "#2e86ab")))
@@ -84,3 +84,23 @@ def test_maps_that_do_not_fit_are_refused(tmp_path):
     (one / "checksums.sha256").unlink()
     with pytest.raises(MappingError, match="holds no complete map"):
         make_mosaic([one, one], tmp_path / "out")
+
+
+def test_a_mosaic_replaces_no_map_but_a_mosaic(tmp_path, finished):
+    one, two = a_map(tmp_path / "one", 500_000, 1, 70), a_map(tmp_path / "two", 500_200, 4, 50)
+    other = a_map(tmp_path / "other", 500_200, 4, 50)
+    out = finished().copied(tmp_path / "run")
+    for folder, message in (
+        (tmp_path / "two/../one", "holds one of the maps"),
+        (other, "other holds a map that is not a mosaic"),
+        (out, "has a run, with a map of its own"),
+        (out / "map", "run has a run, with a map of its own"),
+    ):
+        before = {path: path.stat().st_mtime_ns for path in folder.resolve().rglob("*")}
+        with pytest.raises(RunFolderError, match=message):
+            make_mosaic([one, two], folder)
+        assert {path: path.stat().st_mtime_ns for path in folder.resolve().rglob("*")} == before
+    make_mosaic([one, two], tmp_path / "both")
+    make_mosaic([one, two], tmp_path / "both", "first")
+    with pytest.raises(RunFolderError, match="both holds one of the maps"):
+        make_mosaic([tmp_path / "both", two], tmp_path / "both")

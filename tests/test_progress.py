@@ -1,10 +1,13 @@
 """Progress on a terminal and as lines."""
 
 import io
+import json
+from types import SimpleNamespace
 
 import pytest
 from rich.console import Console
 
+from bocage.cli.tables import print_findings, print_score
 from bocage.cli.terminal import EVERY, Bars, Lines
 from bocage.progress import Heard
 
@@ -66,3 +69,40 @@ def test_a_resumed_bar_does_not_count_what_was_complete():
     assert (task.completed, task.speed) == (50, None)
     bars.step("mapping", 10, 40)
     assert (task.completed, task.total) == (10, 40)
+
+
+NAMES = "wheat [winter]", "grass [/hay]", "crops :corn: [bold]"
+"""Names with what is markup, the end of it, or a picture for the library that prints."""
+
+
+def test_names_of_classes_are_printed_as_they_are(tmp_path, capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "160")
+    spread = {"mean": 0.5, "std": None}
+    measures = dict.fromkeys(
+        ("overall_accuracy", "f1_weighted", "kappa", "f1", "producers_accuracy", "users_accuracy"), spread
+    )
+    per_class = {name: {**measures, "reference_pixels": 3} for name in NAMES}
+    score = {
+        "tested_pixels": 3,
+        "per_class": per_class,
+        "untested_classes": list(NAMES),
+        "sites": per_class,
+        **measures,
+    }
+    (tmp_path / "score.json").write_text(json.dumps(score))
+    print_score(tmp_path / "score.json")
+    shown = capsys.readouterr().out
+    assert [shown.count(name) for name in NAMES] == [3, 3, 3]
+    print_findings([SimpleNamespace(severity="error", where=name, what=name, remedy=name) for name in NAMES])
+    shown = capsys.readouterr().out
+    assert [shown.count(name) for name in NAMES] == [3, 3, 3]
+
+
+def test_names_of_files_are_shown_as_they_are_beside_the_bars():
+    out = io.StringIO()
+    with Bars(Console(file=out, force_terminal=True, width=160, color_system=None)) as bars:
+        for name in NAMES:
+            bars.say(f"file {name}.")
+            bars.step(f"reading {name}", 1, 2, f"note {name}")
+    shown = out.getvalue()
+    assert all(f"{word} {name}" in shown for word in ("file", "reading", "note") for name in NAMES)

@@ -127,6 +127,24 @@ def test_layers_in_the_run_are_relative_and_imagery_is_absolute(finished, finish
     assert named == str(finished().recipe.parent / "s2/red.tif")
 
 
+@pytest.mark.parametrize("dtype", ["uint8", "uint16"])
+def test_colours_of_probabilities_end_at_1_in_every_data_type(finished, tmp_path, dtype):
+    out = finished(more='layers = ["classes", "confidence", "probabilities", "validity"]').copied(tmp_path / "run")
+    path = out / "map/probabilities.tif"
+    with rasterio.open(path) as file:
+        values, profile, names = file.read(), file.profile, file.descriptions
+    if dtype == "uint16":
+        profile |= {"driver": "GTiff", "dtype": dtype, "nodata": 65535}
+        with rasterio.open(path, "w", **profile) as file:
+            file.write(values.astype(dtype) * 100)
+            file.scales, file.descriptions = [0.0001] * len(names), names
+    layers = [
+        one for one in document(project_of(out)).iter("maplayer") if one.findtext("datasource").endswith(path.name)
+    ]
+    assert len(layers) == 3
+    assert {one.find(".//rasterrenderer").get("classificationMax") for one in layers} == {"1"}
+
+
 def test_reference_polygons_have_their_part_and_their_errors(finished_run):
     project_of(finished_run)
     table = pyogrio.read_dataframe(finished_run / "qgis/reference.gpkg")

@@ -10,11 +10,14 @@ import pytest
 from affine import Affine
 from odc.geo import CRS
 
+from bocage.api import Labels
 from bocage.cli import main
-from bocage.grid import Grid
-from bocage.legend import PALETTE
+from bocage.grid import Grid, Window
+from bocage.legend import COARSER, PALETTE, ClassSet, LandClass, nomenclature
 from bocage.report import figures
+from bocage.report.examples import reference_picture
 from bocage.report.palette import alike
+from bocage.samples import Samples, Split
 from bocage.words import words_of
 from conftest import GRU, written
 
@@ -197,6 +200,25 @@ def test_what_the_report_cannot_do_is_told(recipe, landscape, monkeypatch, capsy
     monkeypatch.chdir(landscape)
     assert main(["run", str(recipe(more=f"[report]\n{section}")), "--out", "out"]) == 1
     assert "problem: report" in capsys.readouterr().err
+
+
+def test_a_chip_of_the_reference_has_the_colours_of_coarser_classes_and_none_for_sets():
+    """Labels of coarser classes and sets are negative: as positions they would be other classes, from the end."""
+    classes = [LandClass(10, "crops", "#ff0000"), LandClass(2, "water", "#0000ff")]
+    classes += [LandClass(11, "maize", "#ffff00", parent="crops"), LandClass(12, "wheat", "#00ff00", parent="crops")]
+    legend = nomenclature(classes).with_sets([ClassSet(("maize", "water"))])
+    label = np.array([0, 1, 2, COARSER, COARSER - 1])
+    place = np.full(5, 7), np.arange(5) + 3
+    samples = Samples(*place, label, label, label, legend, (), (), {}, Split())
+    picture = reference_picture(samples, Window(6, 3, 2, 6))
+    opaque = [(*legend.whole.rgb(k), 255) for k in range(4)]
+    assert legend.whole.names == ("water", "maize", "wheat", "crops")
+    assert [tuple(pixel) for pixel in picture[1].tolist()] == [*opaque, (0, 0, 0, 0), (0, 0, 0, 0)]
+    assert not picture[0].any()
+    assert not reference_picture(samples, Window(20, 20, 2, 2)).any()
+    rows = Labels(samples, {}, "").to_geodataframe()
+    assert rows["code"].tolist() == [2, 11, 12, 10, 0]
+    assert rows["class"].tolist() == ["water", "maize", "wheat", "crops", "maize or water"]
 
 
 @pytest.mark.parametrize(("f1", "panels"), [("nan", 1), ("0.7", 2)])

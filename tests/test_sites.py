@@ -426,6 +426,17 @@ def test_what_is_current_is_not_made_again(mapped, lands, capsys):
     assert "Ensembles de prédiction" in (out / "report.html").read_text()
 
 
+def test_a_page_of_several_sites_is_refused_before_the_checks(tmp_path, monkeypatch, capsys):
+    path, page = written(tmp_path, site("north"), site("south")), tmp_path / "check.html"
+    monkeypatch.setattr("bocage.jobs.check._checked", lambda *_, **__: pytest.fail("checked"))
+    assert main(["check", str(path), "--html", str(page)]) == 2
+    assert "give --site NAME, of north, south" in capsys.readouterr().err
+    assert not page.exists()
+    path.write_text("name =")
+    assert main(["check", str(path), "--html", str(page)]) == 1, "a damaged recipe is a finding"
+    assert page.exists()
+
+
 @pytest.mark.slow
 def test_commands_that_take_one_site(lands, tmp_path, capsys):
     path = written(lands, site("north"), site("south"))

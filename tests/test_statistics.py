@@ -248,12 +248,31 @@ def test_what_a_sample_cannot_say():
     one = np.array([0, 0, 1])
     with pytest.raises(EvaluationError, match="two labelled pixels"):
         stratified(one, one, one, {0: 10, 1: 10}, "ab")
+    with pytest.raises(EvaluationError, match=r"Give the sizes of the strata in pixels\."):
+        stratified(one[:2], one[:2], one[:2], {0: 0.5}, "ab")
     with pytest.raises(EvaluationError, match="two polygons"):
         clustered(one, one, np.zeros(3), np.ones(3), [0.5, 0.5], "ab")
     absent = stratified(np.array([0, 0]), np.array([0, 0]), np.array([0, 0]), {0: 5}, "ab")
     assert np.isnan(absent.users[1].value)
     assert absent.as_dict()["per_class"]["b"]["users_accuracy"]["value"] is None
     assert absent.area[1].value == 0
+
+
+def test_a_class_of_one_pixel_needs_one_label():
+    """A stratum that is sampled completely has no sampling variance, whatever its size."""
+    sizes = {"rare": 1, "small": 3, "large": 996}
+    plan = allocate(dict(enumerate(sizes.values())), SampleDesign(size=60, least=20))
+    assert plan == {0: 1, 1: 3, 2: 56}
+    stratum = np.repeat(list(sizes), list(plan.values()))
+    mapped, reference = np.repeat([0, 1, 2], list(plan.values())), np.repeat([0, 1, 0, 2], [1, 2, 9, 48])
+    found = stratified(stratum, mapped, reference, sizes, ("a", "b", "c"))
+    p = 8 / 56
+    assert found.area[0].value == pytest.approx((1 + 1 + 996 * p) / 1000)
+    assert found.area[0].error == pytest.approx(0.996 * (p * (1 - p) / 55) ** 0.5), "of the large stratum alone"
+    assert [e.value for e in found.users[:2]] == [1, pytest.approx(2 / 3)]
+    assert [e.error for e in found.users[:2]] == [0, 0]
+    with pytest.raises(EvaluationError, match="two labelled pixels for a standard error; too few: rare, small"):
+        stratified(stratum[3:], mapped[3:], reference[3:], sizes, ("a", "b", "c"))
 
 
 def test_the_size_of_a_sample_is_cochrans():

@@ -185,7 +185,7 @@ def spoilt(change):
         (lambda t: t.rename(columns={"label": "klass"}), "has no field 'label'"),
         (lambda t: t.assign(sample=1, label="1"), "duplicated or not in the design"),
         (lambda t: t.assign(sample=t["sample"] + 1000, label="1"), "not in the design"),
-        (lambda t: t.head(3).assign(label="1"), "two labelled pixels"),
+        (lambda t: t.head(1).assign(label="1"), "two labelled pixels for a standard error; too few: maize (code 1)"),
     ],
 )
 def test_a_sample_that_came_back_spoilt_is_refused(mapped, capsys, change, told):
@@ -197,10 +197,24 @@ def test_a_sample_that_came_back_spoilt_is_refused(mapped, capsys, change, told)
     assert not Path("out/sample.json").exists()
 
 
+def test_a_sample_that_cannot_be_written_is_refused_before_the_draw(mapped, monkeypatch, capsys):
+    monkeypatch.setattr("bocage.jobs.sample_design.open_scene", lambda *_: pytest.fail("opened"))
+    Path("out/validation.design.json").write_text("{}")
+    assert design(mapped) == 1
+    assert "validation.design.json exists" in capsys.readouterr().err
+    assert design(mapped, "--to", "a.shp") == 1
+    assert "unknown format" in capsys.readouterr().err
+
+
 def test_what_the_sample_needs_is_told(mapped, recipe, capsys):
     assert design(mapped) == 0
     assert design(mapped) == 1
     assert "may hold labels" in capsys.readouterr().err
+    before = Path("out/validation.design.json").read_bytes()
+    assert design(mapped, "--seed", "1", "--to", "out/validation.geojson") == 1
+    assert "validation.design.json exists: it joins the labels of another sample" in capsys.readouterr().err
+    assert Path("out/validation.design.json").read_bytes() == before
+    assert not Path("out/validation.geojson").exists()
     for more, message in (
         (("--to", "out/a.shp"), "unknown format"),
         (("--error", "0"), "above 0 and below 0.5"),

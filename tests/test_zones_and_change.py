@@ -242,6 +242,26 @@ def test_zones_that_cannot_be_used_are_refused_with_one_line(tmp_path, land, cap
     assert not out.with_suffix(".parquet").exists()
 
 
+@pytest.mark.parametrize("name", ["out.csv", "out.parquet"])
+def test_both_tables_of_the_zones_have_a_file_of_their_own(tmp_path, land, capsys, name):
+    path = tmp_path / "z.gpkg"
+    write_zones(path, [square(0, 0)])
+    assert main(["zones", str(land.folder), str(path), "--to", str(tmp_path / name)]) == 0
+    assert f"1 zones: {tmp_path / 'out.csv'}, {tmp_path / 'out.parquet'}" in capsys.readouterr().out
+    with (tmp_path / "out.csv").open() as stream:
+        assert {row["zone"] for row in csv.DictReader(stream)} == {"1"}
+    assert len(gpd.read_parquet(tmp_path / "out.parquet")) == 1
+
+
+@pytest.mark.parametrize(("polygons", "to"), [("z.gpkg", "z.gpkg"), ("z.parquet", "z.csv"), ("z.csv", "z.parquet")])
+def test_the_tables_of_the_zones_replace_no_file_that_is_read(tmp_path, land, capsys, polygons, to):
+    path = tmp_path / polygons
+    path.write_text("polygons")
+    assert main(["zones", str(land.folder), str(path), "--to", str(tmp_path / to)]) == 1
+    assert f"{path} is read, and would be replaced" in capsys.readouterr().err
+    assert path.read_text() == "polygons"
+
+
 def test_zones_of_a_run_have_areas_with_intervals_in_both_files(finished, tmp_path):
     one = finished()
     west, south, east, north = open_delivered(one.out).grid.bounds

@@ -13,7 +13,7 @@ from matplotlib import pyplot as plt
 from bocage.evaluation import stratified
 
 names = ["vines", "other land"]
-sizes = {0: 100.0, 1: 900.0}  # hectares of each mapped class, which are the strata
+sizes = {0: 10_000, 1: 90_000}  # pixels of 10 m of each mapped class, which are the strata
 
 # %%
 # The labelled sample: 180 of the 200 pixels that are mapped as vines are vines.
@@ -34,7 +34,7 @@ for name, area, users, producers in zip(names, found.area, found.users, found.pr
 figure, axes = plt.subplots(figsize=(6, 2.2), layout="constrained")
 vines = found.area[0].times(1000)
 axes.errorbar(vines.value, 0, xerr=[[vines.value - vines.low], [vines.high - vines.value]], fmt="o", capsize=5)
-axes.axvline(sizes[0], color="tab:orange", label="mapped area")
+axes.axvline(sizes[0] / 100, color="tab:orange", label="mapped area")
 axes.set(yticks=[], xlabel="area of the vines, ha")
 axes.legend(frameon=False)
 plt.show()

@@ -39,12 +39,13 @@ class Labels:
     def to_geodataframe(self) -> gpd.GeoDataFrame:
         """Return a row for each labelled pixel: row, column, code, class, polygon, block, and its centre as a point.
 
+        The class may be a coarser one, or a set of classes (code 0).
         The CRS is that of the map; longitude and latitude for several sites. Rows of tables have no geometry.
         """
         samples = self.samples
-        names, codes = np.array(samples.legend.names), np.array(samples.legend.codes)
+        codes, names = samples.codes_and_names
         columns = {
-            "row": samples.row, "column": samples.column, "code": codes[samples.label], "class": names[samples.label],
+            "row": samples.row, "column": samples.column, "code": codes, "class": names,
             "polygon": samples.polygon, "block": samples.block,
         }  # fmt: skip
         if samples.site is not None:

@@ -97,11 +97,12 @@ def check(
     """
     started(f"recipe: {recipe}")
     from bocage.jobs.check import check as run_checks
+    from bocage.jobs.check import sites_of
 
+    if html and not site and (sites := sites_of(recipe, overrides())):
+        raise click.UsageError(f"--html shows one site; give --site NAME, of {', '.join(sites)}")
     with terminal() as progress:
         seen = run_checks(recipe, out, progress, site or "", overrides())
-    if html and seen.of_sites:
-        raise click.UsageError("--html shows one site; give --site NAME")
     if html:
         from bocage.report.preflight import write_page
 

@@ -50,7 +50,7 @@ def finish(run: Path, out: Path | None) -> None:
 @click.option("--field", default="", help="Field of POLYGONS that names a zone [default: zones are numbered].")
 @click.option(
     "--to", "table", type=click.Path(path_type=Path),
-    help="CSV file to write; the GeoParquet file has the same name [default: <name of POLYGONS>-zones.csv].",
+    help="CSV file to write; the GeoParquet file has the same name, with .parquet [default: <name of POLYGONS>-zones.csv].",
 )  # fmt: skip
 @click.option(
     "--sample", type=click.Path(path_type=Path), help="Labelled validation sample of the map, for the estimates."
@@ -70,12 +70,12 @@ def zones(folder: Path, polygons: Path, field: str, table: Path | None, sample: 
       bocage zones runs/my-valley fields.gpkg --sample runs/my-valley/validation.gpkg --to fields.csv
     """
     started(f"zones: {polygons}")
-    from bocage.jobs.zones import LabelledSample, zones_of
+    from bocage.jobs.zones import LabelledSample, tables_of, zones_of
 
     target = table or Path(f"{polygons.stem}-zones.csv")
     with terminal() as progress:
         found = zones_of(folder, polygons, field, target, LabelledSample(sample, label) if sample else None, progress)
-    click.echo(f"{len(found.zones)} zones: {target}, {target.with_suffix('.parquet')}")
+    click.echo(f"{len(found.zones)} zones: {', '.join(map(str, tables_of(target)))}")
 
 
 @click.command()

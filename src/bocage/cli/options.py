@@ -144,6 +144,8 @@ def chosen(
         recipe.find(site)
     replaced = {("count" if key == "workers" else key): value for key, value in given.items() if value is not None}
     area = {key: replaced.pop(key) for key in AREA if key in replaced}
+    if "region" in area:  # layer and condition of the recipe select polygons of the recipe's region
+        area = {"region_layer": "", "where": "", **area}
     pairs = dict(_pair(option) for option in options)
     try:
         workers = replace(recipe.workers, **replaced, options={**recipe.workers.options, **pairs})

@@ -255,7 +255,7 @@ def mosaic(folder: Path, maps: tuple[Path, ...], rule: Any) -> None:
       bocage mosaic region/ runs/2023 runs/2022 --rule first
     """
     started(f"mosaic of {len(maps)} maps: {folder}")
-    from bocage.mapping.mosaic import make_mosaic
+    from bocage.jobs.mosaic import make_mosaic
 
     with terminal() as progress:
         classes = make_mosaic(maps, folder, rule, progress)

@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any
 
 from rich.console import Console
-from rich.markup import escape
 from rich.table import Table
 
 from bocage.evaluation import Adjusted, Comparison, Elsewhere, SeasonScore, spread_of
@@ -15,13 +14,22 @@ from bocage.evaluation.sample import Drawn
 from bocage.legend import Legend
 
 
+def _console(width: int | None = None) -> Console:
+    """Return a console that prints the user's texts as they are; `width` is for an output that is no terminal.
+
+    In the markup of rich, a class "wheat [winter]" loses its brackets, and ":corn:" becomes a picture.
+    """
+    console = Console(markup=False, emoji=False)
+    return console if console.is_terminal else Console(markup=False, emoji=False, width=width)
+
+
 def print_score(path: Path) -> None:
     """Print ``score.json``: metrics, then accuracy per class, as mean and standard deviation over the draws.
 
     If nothing was tested, only the comparison with a truth raster is printed.
     """
     record = json.loads(path.read_text())
-    console = Console()
+    console = _console()
     if record["tested_pixels"]:
         _print_test(record, console)
     if "truth" in record:
@@ -32,7 +40,7 @@ def _print_test(record: dict[str, Any], console: Console) -> None:
     console.print(_metrics("Test polygons", record))
     console.print(_per_class(record))
     if record["untested_classes"]:
-        console.print(f"mapped but not tested: {', '.join(map(escape, record['untested_classes']))}")
+        console.print(f"mapped but not tested: {', '.join(record['untested_classes'])}")
     for kind in ("site", "region"):
         if f"{kind}s" in record:
             console.print(_by_part(kind, record[f"{kind}s"]))
@@ -40,7 +48,7 @@ def _print_test(record: dict[str, Any], console: Console) -> None:
 
 def print_transfer(found: Elsewhere) -> None:
     """Print the score of a model on the polygons of another site: all classes, then the classes that the model has."""
-    console = Console()
+    console = _console()
     console.print(_metrics("All reference polygons", found.every.as_dict()))
     if found.lacking:
         console.print(_metrics("Reference polygons of the classes that the model has", found.shared.as_dict()))
@@ -69,7 +77,7 @@ def _per_class(record: dict[str, Any]) -> Table:
 def _by_part(kind: str, parts: dict[str, Any]) -> Table:
     table = Table(kind, "overall accuracy", "weighted F-measure", "kappa", title=f"Test polygons of each {kind}")
     for name, entry in parts.items():
-        table.add_row(escape(name), *(_spread(entry[m]) for m in ("overall_accuracy", "f1_weighted", "kappa")))
+        table.add_row(name, *(_spread(entry[m]) for m in ("overall_accuracy", "f1_weighted", "kappa")))
     return table
 
 
@@ -83,8 +91,8 @@ def print_comparison(found: Comparison) -> None:
         values = [_spread({"mean": mean, "std": std}) for mean, std in spreads]
         speed = f"{line.pixels_per_second:,.0f}".replace(",", " ") if line.pixels_per_second else "-"
         style = "bold" if line.label == found.marked else ""
-        table.add_row(escape(line.label), *values, f"{line.training_seconds:.1f}", speed, style=style)
-    Console().print(table)
+        table.add_row(line.label, *values, f"{line.training_seconds:.1f}", speed, style=style)
+    _console().print(table)
 
 
 def print_adjusted(found: Adjusted) -> None:
@@ -99,8 +107,8 @@ def print_adjusted(found: Adjusted) -> None:
             _estimate(found.users[k]),
             _estimate(found.producers[k]),
         )
-        table.add_row(escape(name), f"{100 * found.mapped[k]:.2f}", *cells)
-    console = Console()
+        table.add_row(name, f"{100 * found.mapped[k]:.2f}", *cells)
+    console = _console()
     console.print(table)
     console.print(f"overall accuracy: {_estimate(found.overall)}, standard error {found.overall.error:.3f}")
 
@@ -123,8 +131,8 @@ def print_change(found: Any) -> None:
     for i, j in pairs[:10]:
         estimate = found.estimated.shares[i][j].times(found.hectares) if found.estimated else None
         shown = f"{estimate.value:.2f} ({estimate.low:.2f} to {estimate.high:.2f})" if estimate else "–"
-        table.add_row(*map(escape, (found.names[i], found.names[j])), f"{found.mapped[i, j] / 10_000:.2f}", shown)
-    console = Console()
+        table.add_row(found.names[i], found.names[j], f"{found.mapped[i, j] / 10_000:.2f}", shown)
+    console = _console()
     console.print(table)
     console.print(f"changed as mapped: {100 * found.changed:.2f} % of {found.hectares:.2f} ha")
     if found.estimated:
@@ -144,8 +152,8 @@ def print_fusion(found: dict[str, Any]) -> None:
     table = Table("map", "overall accuracy", "kappa", "weighted F-measure", "p of the difference", title=title)
     for name, figures in {"fused": accuracy["fused"], **accuracy["maps"]}.items():
         values = (figures.get(key) for key in ("overall_accuracy", "kappa", "f1_weighted", "p"))
-        table.add_row(escape(name), *("–" if value is None else f"{value:.3f}" for value in values))
-    Console().print(table)
+        table.add_row(name, *("–" if value is None else f"{value:.3f}" for value in values))
+    _console().print(table)
 
 
 def print_reconciled(found: dict[str, Any]) -> None:
@@ -158,7 +166,7 @@ def print_reconciled(found: dict[str, Any]) -> None:
     for name in ("before", "after"):
         values = (accuracy[name][key] for key in ("overall_accuracy", "kappa", "f1_weighted", "f1_macro"))
         table.add_row(name, *("–" if value is None else f"{value:.3f}" for value in values))
-    Console().print(table)
+    _console().print(table)
 
 
 def print_trends(found: Any) -> None:
@@ -172,13 +180,13 @@ def print_trends(found: Any) -> None:
         return
     for p, k in order[:10]:
         ends = f"{trend.low[k]:.4f} to {trend.high[k]:.4f}" if not math.isnan(trend.low[k]) else "–"
-        table.add_row(escape(found.parcels.names[k]), f"{trend.slope[k]:.4f}", ends, f"{p:.3f}", str(trend.count[k]))
-    Console().print(table)
+        table.add_row(found.parcels.names[k], f"{trend.slope[k]:.4f}", ends, f"{p:.3f}", str(trend.count[k]))
+    _console().print(table)
 
 
 def print_season(found: SeasonScore) -> None:
     """Print the accuracy at each cut-off, and the first cut-offs that reach the wanted accuracy."""
-    once, console = found.once, Console()
+    once, console = found.once, _console()
     table = Table("until", title="Accuracy of the series until each cut-off")
     heads = ["overall accuracy", "95 % interval", "calibration error", "with data, %"]
     for heading in heads + ["retrained"] * (found.retrained is not None):
@@ -194,7 +202,7 @@ def print_season(found: SeasonScore) -> None:
     for heading in ("mean of the draws", "lower bound of the interval"):
         first.add_column(heading, justify="right")
     for name, reached in {"overall accuracy": found.overall, **found.by_class}.items():
-        first.add_row(escape(name), *(str(day) if day else "not reached" for day in (reached.mean, reached.sure)))
+        first.add_row(name, *(str(day) if day else "not reached" for day in (reached.mean, reached.sure)))
     console.print(first)
 
 
@@ -209,7 +217,7 @@ def print_scouted(found: Any) -> None:
         table.add_column(heading, justify="right")
     for day, tour in enumerate(found.survey.tours, start=1):
         table.add_row(str(day), str(len(tour.stops)), f"{tour.kilometres:.1f}")
-    Console().print(table)
+    _console().print(table)
 
 
 def print_sample(drawn: Drawn, legend: Legend) -> None:
@@ -218,8 +226,8 @@ def print_sample(drawn: Drawn, legend: Legend) -> None:
     for heading in ("pixels in the map", "pixels drawn"):
         table.add_column(heading, justify="right")
     for code, name in zip(legend.codes, legend.names, strict=True):
-        table.add_row(escape(name), str(drawn.sizes.get(code, 0)), str(int((drawn.stratum == code).sum())))
-    Console().print(table)
+        table.add_row(name, str(drawn.sizes.get(code, 0)), str(int((drawn.stratum == code).sum())))
+    _console().print(table)
 
 
 def _metrics(title: str, record: dict[str, Any]) -> Table:
@@ -241,10 +249,10 @@ COLORS = {"error": "bold red", "warning": "yellow", "note": "dim"}
 
 def print_findings(findings: list[Any]) -> None:
     """Print the findings, one per row, then their number by severity."""
-    console = Console(width=None if Console().is_terminal else 160)
+    console = _console(160)
     table = Table("severity", "location", "finding", "action", show_lines=False, pad_edge=False)
     for finding in findings:
-        cells = (finding.severity, *(escape(str(text)) for text in (finding.where, finding.what, finding.remedy)))
+        cells = (finding.severity, *map(str, (finding.where, finding.what, finding.remedy)))
         table.add_row(*cells, style=COLORS[finding.severity])
     console.print(table)
     counts = {kind: sum(finding.severity == kind for finding in findings) for kind in COLORS}
@@ -253,7 +261,7 @@ def print_findings(findings: list[Any]) -> None:
 
 def print_plan(plan: Any) -> None:
     """Print the estimated cost of a run."""
-    console = Console()
+    console = _console()
     table = Table("stage", "time", "range", title=f"{plan.name}, {plan.model}, on {plan.machine}")
     for stage in plan.stages:
         table.add_row(stage.stage, lasting(stage.seconds), f"{lasting(stage.low)} to {lasting(stage.high)}")
@@ -267,7 +275,7 @@ def print_plan(plan: Any) -> None:
 
 def print_models(found: list[Any]) -> None:
     """Print a row per network: size, cost, input and source."""
-    console = Console(width=None if Console().is_terminal else 160)
+    console = _console(160)
     table = Table("model", title="Networks in their published configuration, for 10 classes", show_lines=True)
     table.add_column("parameters", justify="right")
     table.add_column("multiply-adds\nper map pixel", justify="right")

@@ -7,7 +7,6 @@ from types import TracebackType
 from typing import Self
 
 from rich.console import Console
-from rich.markup import escape
 from rich.progress import (
     BarColumn,
     MofNCompleteColumn,
@@ -31,12 +30,12 @@ class Bars:
 
     def __init__(self, console: Console) -> None:
         columns = (
-            TextColumn("{task.description}", table_column=_cut(2)),
+            TextColumn("{task.description}", markup=False, table_column=_cut(2)),
             BarColumn(bar_width=16),
             MofNCompleteColumn(),
             TimeElapsedColumn(),
             TimeRemainingColumn(),
-            TextColumn("{task.fields[note]}", table_column=_cut(1)),
+            TextColumn("{task.fields[note]}", markup=False, table_column=_cut(1)),
         )
         self.progress = Progress(*columns, console=console, expand=True)
         self.tasks: dict[str, TaskID] = {}
@@ -53,13 +52,13 @@ class Bars:
 
     def say(self, text: str | Note) -> None:
         """Print a line above the bars."""
-        self.progress.console.print(redacted(str(text)), markup=False)
+        self.progress.console.print(redacted(str(text)), markup=False, emoji=False)
 
     def step(self, task: str, done: int, total: int, note: str = "") -> None:
         """Update the bar of a task. Steps that were complete before the first call do not count for the remaining time."""
-        note = escape(redacted(note))
+        note = redacted(note)
         if task not in self.tasks:
-            self.tasks[task] = self.progress.add_task(escape(task), total=total, completed=done, note=note)
+            self.tasks[task] = self.progress.add_task(task, total=total, completed=done, note=note)
         elif done < self.last[task]:  # another task of the same name
             self.progress.reset(self.tasks[task], total=total, completed=done)
         self.last[task] = done

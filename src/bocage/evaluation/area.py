@@ -99,40 +99,37 @@ def stratified(
     stratum: NDArray[Any],
     mapped: NDArray[Any],
     reference: NDArray[Any],
-    sizes: Mapping[int, float],
+    sizes: Mapping[Any, float],
     names: Sequence[str],
     mapped_share: Sequence[float] | None = None,
 ) -> Adjusted:
     """Estimate from a stratified random sample of pixels (Stehman 2014; Olofsson et al. 2014 if strata are map classes).
 
-    Finite population corrections are left out: their effect on the intervals is negligible.
+    A stratum whose pixels are all in the sample has no sampling variance (Cochran 1977, theorem 5.3: the factor 1 − n / N).
+    In the other strata this finite population correction is left out: its effect on the intervals is negligible.
 
     Parameters
     ----------
     stratum : (N,)
-        Stratum of each sampled pixel.
+        Stratum of each sampled pixel: its code, or its name.
     mapped, reference : (N,)
         Indices in `names` of the map class and the reference class of each sampled pixel.
     sizes
-        Stratum → number of pixels (or area) in the whole map.
+        Stratum → number of pixels in the whole map.
     mapped_share : (K,)
         Share of each class in the map, if known; otherwise estimated from the sample.
 
     Raises
     ------
     EvaluationError
-        A stratum has fewer than two sampled pixels.
+        A stratum has fewer than two sampled pixels and is not sampled completely, or more sampled pixels than pixels.
     """
     strata, which, drawn = np.unique(stratum, return_inverse=True, return_counts=True)
-    held = dict(zip(strata.tolist(), drawn.tolist(), strict=True))
-    few = [str(h) for h, size in sizes.items() if size and held.get(h, 0) < 2]
-    if few:
-        raise EvaluationError(
-            f"Each stratum needs two labelled pixels for a standard error; {', '.join(few)} has fewer. Label more pixels of "
-            "the sample, or merge strata."
-        )
-    share = np.array([sizes[h] for h in strata.tolist()]) / float(sum(sizes.values()))
+    _check_strata(dict(zip(strata.tolist(), drawn.tolist(), strict=True)), sizes)
+    size = np.array([sizes[h] for h in strata.tolist()])
+    share = size / float(sum(sizes.values()))
     weight = (share / drawn)[which]
+    per_pixel = np.where(drawn < size, 1 / (np.maximum(drawn - 1, 1) * drawn), 0.0)  # 0: no pixel is left to chance
 
     def ratio(above: NDArray[Any], below: NDArray[Any] | None) -> Estimate:
         y, x = above.astype(float), np.ones(len(above)) if below is None else below.astype(float)
@@ -142,11 +139,24 @@ def stratified(
         value = float(weight @ y) / denominator
         residual = y - (0 if below is None else value) * x
         centred = residual - (np.bincount(which, residual) / drawn)[which]
-        variance = np.bincount(which, centred**2) / (drawn - 1) / drawn
+        variance = np.bincount(which, centred**2) * per_pixel
         return _interval(value, math.sqrt(float(share**2 @ variance)) / denominator, 1.96)
 
     design = "stratified random sample of pixels (Stehman 2014)"
     return _Weighted(mapped, reference, weight, names, len(stratum), design).adjusted(ratio, mapped_share)
+
+
+def _check_strata(drawn: Mapping[Any, int], sizes: Mapping[Any, float]) -> None:
+    """Check that the sampled pixels of each stratum give a standard error; errors as in :func:`stratified`."""
+    if few := [str(h) for h, size in sizes.items() if drawn.get(h, 0) < min(2, size)]:
+        raise EvaluationError(
+            f"Each stratum of more than one pixel needs two labelled pixels for a standard error; too few: {', '.join(few)}. "
+            "Label more pixels of the sample, or merge strata."
+        )
+    if many := [str(h) for h, n in drawn.items() if n > sizes[h]]:
+        raise EvaluationError(
+            f"More pixels are sampled than the stratum has: {', '.join(many)}. Give the sizes of the strata in pixels."
+        )
 
 
 def clustered(

@@ -87,18 +87,34 @@ def design_of(path: Path) -> Path:
     return path.with_name(path.stem + ".design.json")
 
 
+def check_free(path: Path) -> None:
+    """Check that a sample can be written to `path`.
+
+    Raises
+    ------
+    EvaluationError
+        The file or its design exists (they may be those of a labelled sample), or its format is unknown.
+    """
+    if path.exists():
+        raise EvaluationError(f"{path} exists and may hold labels. Choose another --to.")
+    if design_of(path).exists():  # of a sample of the same name in another format: its labels would join other pixels
+        raise EvaluationError(
+            f"{design_of(path)} exists: it joins the labels of another sample named '{path.stem}' to their pixels. Choose "
+            "another --to, or remove that sample and its design."
+        )
+    if path.suffix not in FORMATS:
+        raise EvaluationError(f"{path}: unknown format. Use a file name ending in {', '.join(FORMATS)}.")
+
+
 def write_sample(drawn: Drawn, grid: Grid, path: Path) -> None:
     """Write the outlines of the sampled pixels with empty labels to `path`, and their design beside it.
 
     Raises
     ------
     EvaluationError
-        The file exists (it may hold labels), its format is unknown, or it cannot be written.
+        The file cannot be written; other errors as in :func:`check_free`.
     """
-    if path.exists():
-        raise EvaluationError(f"{path} exists and may hold labels. Choose another --out.")
-    if path.suffix not in FORMATS:
-        raise EvaluationError(f"{path}: unknown format. Use a file name ending in {', '.join(FORMATS)}.")
+    check_free(path)
     a = grid.transform
     west, north = a.c + drawn.column * a.a, a.f + drawn.row * a.e
     outlines = box(west, north + a.e, west + a.a, north)

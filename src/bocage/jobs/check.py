@@ -78,7 +78,7 @@ def check(
         return _checked(_of_site(recipe, recipe.find(site)), folder, progress, alone=False)
     if not recipe.sites:
         return _checked(recipe, folder, progress)
-    whole = Preflight(recipe.name, language=recipe.report.language, of_sites=True)
+    whole = Preflight(recipe.name, language=recipe.report.language)
     counted, grids = [], []
     for one in recipe.sites:
         found = _checked(_of_site(recipe, one), folder, Named(progress, f"{one.name}: "), alone=False)
@@ -90,6 +90,14 @@ def check(
         whole.findings += _of_all_sites(at_all_sites(counted, grids, recipe.split), recipe)
     whole.findings = ordered(whole.findings)
     return whole
+
+
+def sites_of(path: Path, overrides: Sequence[str] = ()) -> tuple[str, ...]:
+    """Return the names of the sites of a recipe; none of one that cannot be read, which is a finding of :func:`check`."""
+    try:
+        return tuple(site.name for site in read_recipe(path, overrides).sites)
+    except RecipeError:
+        return ()
 
 
 def _of_site(recipe: Recipe, site: Site) -> Recipe:

@@ -26,12 +26,14 @@ def check_free(layout: DerivedLayout, maps: Sequence[Delivered], rules: Containe
     """
     if any(one.folder.resolve() in (layout.path.resolve(), layout.map.path.resolve()) for one in maps):
         raise RunFolderError(
-            f"{layout.path} holds {'one of the maps' if len(maps) > 1 else 'the map'}. Choose another --out."
+            f"{layout.path} holds {'one of the maps' if len(maps) > 1 else 'the map'}. Choose another folder for the result."
         )
-    if has_results(RunLayout(layout.path)):
-        raise RunFolderError(f"{layout.path} has a run, with a map of its own. Choose another --out.")
+    above = RunLayout(layout.map.path.resolve().parent)
+    owners = (RunLayout(layout.path), *([above] if above.map.path == layout.map.path.resolve() else []))
+    if run := next((one for one in owners if has_results(one)), None):
+        raise RunFolderError(f"{run.path} has a run, with a map of its own. Choose another folder for the result.")
     if layout.map.is_complete and Item.load(layout.map.item).rule not in rules:
-        raise RunFolderError(f"{layout.map.path} holds a map that is not {kind}. Choose another --out.")
+        raise RunFolderError(f"{layout.map.path} holds a map that is not {kind}. Choose another folder for the result.")
 
 
 def current(layout: DerivedLayout, key: str) -> dict[str, Any] | None:

@@ -14,6 +14,7 @@ from bocage.evaluation.sample import Drawn, Labelled, read_sample
 from bocage.jobs.map import adapting
 from bocage.jobs.sample_design import map_of
 from bocage.layout import ModelLayout, RunLayout
+from bocage.legend import Legend
 from bocage.machine import device_of
 from bocage.mapping import (
     Classified,
@@ -63,8 +64,9 @@ def evaluate_sample(
         raise EvaluationError(
             f"{path}: none of its labelled pixels is on the map. Check that it is the sample of this map."
         )
-    stratum, shares = drawn.stratum[labelled.number][seen], _shares(land)
-    estimates = stratified(stratum, mapped[seen], labelled.label[seen], drawn.sizes, recipe.legend.names, shares)
+    stratum, sizes = _named_strata(drawn, recipe.legend)
+    stratum, shares = stratum[labelled.number][seen], _shares(land)
+    estimates = stratified(stratum, mapped[seen], labelled.label[seen], sizes, recipe.legend.names, shares)
     write_json(RunLayout(out).sample, {"file": path.name, **estimates.as_dict()})
     return estimates
 
@@ -74,6 +76,13 @@ def _shares(land: LandCoverMap) -> list[float]:
     own = open_map_folder(land.folder.path).areas
     by_code = dict(zip(own.legend.codes, own.shares, strict=True))
     return [by_code.get(code, 0.0) for code in land.legend.codes]
+
+
+def _named_strata(drawn: Drawn, legend: Legend) -> tuple[NDArray[np.str_], dict[str, int]]:
+    """Return the stratum of each sampled pixel and the sizes of the strata, by the names of their classes, for messages."""
+    names = dict(zip(legend.codes, legend.names, strict=True))
+    named = {code: f"{names[code]} (code {code})" if code in names else f"code {code}" for code in drawn.sizes}
+    return np.array([named[code] for code in drawn.stratum.tolist()]), {named[c]: n for c, n in drawn.sizes.items()}
 
 
 OUTSIDE, NODATA = -2, -1

@@ -7,7 +7,7 @@ import numpy as np
 
 from bocage.errors import EvaluationError, RunFolderError
 from bocage.evaluation.design import SampleDesign, allocate
-from bocage.evaluation.sample import Drawn, write_sample
+from bocage.evaluation.sample import Drawn, check_free, write_sample
 from bocage.grid import Grid
 from bocage.layout import RunLayout
 from bocage.mapping import LandCoverMap, count_codes, locate, open_map
@@ -51,6 +51,7 @@ def design_sample(
     EvaluationError
         A class is not in the legend, or the file exists.
     """
+    check_free(path)  # before the pixels of the map are counted, which takes time
     unknown = [name for name in expected if name not in recipe.legend.names]
     if unknown:
         raise EvaluationError(

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bocage.disk import artefact
-from bocage.errors import EvaluationError
+from bocage.errors import EvaluationError, FinishError
 from bocage.evaluation import Predictions, corrected
 from bocage.evaluation.sample import Drawn, read_sample
 from bocage.finish.estimates import Calibration, Checked
@@ -44,21 +44,36 @@ def zones_of(
     field
         Field that names a zone; empty: zones are numbered.
     table
-        CSV file to write.
+        Name of the two files (:func:`tables_of`).
     sample
         Validation sample for the estimates; None: the test polygons of the run, if `folder` is that of a run.
 
     Raises
     ------
     FinishError
-        The zones cannot be read, or are all outside the map.
+        The zones cannot be read, or are all outside the map; or a file to write is the one of the zones or of the sample.
     """
+    files = tables_of(table)
+    read = {path.resolve() for path in (polygons, sample.path if sample else polygons)}
+    if replaced := [path for path in files if path.resolve() in read]:
+        raise FinishError(f"{replaced[0]} is read, and would be replaced by a table of the zones. Choose another --to.")
     land = open_delivered(folder)
     zones = read_zones(polygons, field, land.grid, progress)
     found = zone_statistics(land, zones, calibration_of(folder, land, sample, progress), progress)
     table.parent.mkdir(parents=True, exist_ok=True)
-    write_zones(found, land.legend, land.grid, table, table.with_suffix(".parquet"))
+    write_zones(found, land.legend, land.grid, *files)
     return found
+
+
+def tables_of(table: Path) -> tuple[Path, Path]:
+    """Return the CSV file and the GeoParquet file of a name, which is that of the CSV file unless its suffix is of Parquet.
+
+    >>> [path.name for name in ("z.csv", "z.parquet") for path in tables_of(Path(name))]
+    ['z.csv', 'z.parquet', 'z.csv', 'z.parquet']
+    """
+    if table.suffix.lower() in (".parquet", ".geoparquet"):
+        return table.with_suffix(".csv"), table
+    return table, table.with_suffix(".parquet")
 
 
 def calibration_of(

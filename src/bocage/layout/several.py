@@ -88,6 +88,16 @@ class ReconciledLayout(DerivedLayout):
 
 
 @dataclass(frozen=True)
+class MosaicLayout(DerivedLayout):
+    """The folder of a mosaic: that of its map."""
+
+    @property
+    def map(self) -> MapLayout:
+        """The map."""
+        return MapLayout(self.path)
+
+
+@dataclass(frozen=True)
 class TrendsLayout:
     """The folder of the trends of an index in parcels."""
 

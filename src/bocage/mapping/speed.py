@@ -12,7 +12,7 @@ from bocage.scene import Scene
 from bocage.training import Trained
 
 SIDE = 64
-"""Side of the timed window in map pixels."""
+"""Side of the timed window in map pixels, at most; more if a pixel of the coarsest source is larger."""
 
 
 def pixels_per_second(trained: Trained, scene: Scene, device: torch.device, at_least: float = 1.0) -> float | None:
@@ -24,7 +24,7 @@ def pixels_per_second(trained: Trained, scene: Scene, device: torch.device, at_l
     if scene.ids is not None:
         return None
     step = lcm(*(spec.ratio.coarser for spec in trained.inputs.values()))
-    height, width = (min(SIDE, n) if n < step else min(SIDE, n) // step * step for n in scene.grid.shape)
+    height, width = (_side(n, step) for n in scene.grid.shape)
     window, spent = Window(0, 0, height, width), list[float]()
     trained.model.to(device).eval()
     predict(trained, scene, window, device)
@@ -33,3 +33,12 @@ def pixels_per_second(trained: Trained, scene: Scene, device: torch.device, at_l
         predict(trained, scene, window, device)
         spent.append(time.perf_counter() - started)
     return height * width / float(np.median(spent))
+
+
+def _side(n: int, step: int) -> int:
+    """Return the side of the timed window in a map of `n` pixels a side: a multiple of `step`, or the map if it is smaller.
+
+    >>> _side(500, 3), _side(50, 20), _side(500, 66), _side(50, 66)
+    (63, 40, 66, 50)
+    """
+    return n if n < step else max(step, min(SIDE, n) // step * step)

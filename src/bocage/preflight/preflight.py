@@ -26,9 +26,6 @@ class Preflight:
     language: str = "en"
     """Language of the page: that of the report in the recipe; English if the recipe cannot be read."""
 
-    of_sites: bool = False
-    """Whether the findings are those of several sites; sources and grid are then empty."""
-
     @property
     def pixels(self) -> Pixels | None:
         """Labelled pixels of the map."""

@@ -13,7 +13,7 @@ from bocage.qgis.document import Group, Layer, Project, is_kept
 from bocage.qgis.pictures import picture_layer
 from bocage.qgis.reference import PARTS, WRONG, write_reference
 from bocage.qgis.renderers import Category, categorised, outlined, ramp
-from bocage.view.answers import COLORS, HIGH
+from bocage.view.answers import COLORS, lightest
 from bocage.view.places import vector_file
 from bocage.view.viewed import RasterLayer, Viewed, layers_of
 from bocage.words import sentence, whole, words_of
@@ -138,11 +138,10 @@ class _Content:
         title, colors = self._text(f"view_layer_{name}"), COLORS.get(name, "viridis")
         if name == "set_size":
             return Layer(title, layer.path, sized(len(self.viewed.legend.classes)), self.viewed.grid.crs)
-        high = HIGH.get(name, 100.0) or self.viewed.most(name)
         bands = [
             Layer(
                 title if len(layer.bands) == 1 else band.removesuffix(": clear dates"), layer.path,
-                ramp(k, high * layer.scales[k - 1], colors), self.viewed.grid.crs,
+                ramp(k, lightest(self.viewed, name, k) * layer.scales[k - 1], colors), self.viewed.grid.crs,
             )
             for k, band in enumerate(layer.bands, start=1)
         ]  # fmt: skip

@@ -11,6 +11,7 @@ from bocage.mapping import read_codes
 from bocage.report import figures
 from bocage.report.imagery import best_source, composite, reduced, stretch_of
 from bocage.report.material import Material
+from bocage.samples import Samples
 from bocage.words import number, sentence, words_of
 
 Stretch = dict[str, tuple[float, float]]
@@ -54,7 +55,7 @@ def _chips(made: Material, reference: int, mapped: int, stretch: Stretch | None)
         chips.append((w["chip_image"], figures.image(seen)))
     codes = read_codes(made.land.files["classes"], made.scene.grid, window)
     chips.append((w["chip_map"], figures.image(figures.colored(codes, made.land.legend))))
-    chips.append((w["chip_truth"], figures.image(figures.colored(_labels(made, window), made.samples.legend))))
+    chips.append((w["chip_truth"], figures.image(reference_picture(made.samples, window))))
     return chips
 
 
@@ -87,11 +88,10 @@ def _imagery(made: Material, window: Window, stretch: Stretch) -> NDArray[np.flo
         return None
 
 
-def _labels(made: Material, window: Window) -> NDArray[np.int64]:
-    """Return the class codes of the labelled pixels in a window (y, x), 0 elsewhere."""
-    samples = made.samples
+def reference_picture(samples: Samples, window: Window) -> NDArray[np.uint8]:
+    """Return an image (y, x, 4), RGBA, of the labelled pixels of a window, in the colours of all levels; sets are transparent."""
     row, column = samples.row - window.y, samples.column - window.x
     inside = (row >= 0) & (row < window.height) & (column >= 0) & (column < window.width)
     codes = np.zeros((window.height, window.width), np.int64)
-    codes[row[inside], column[inside]] = np.array(samples.legend.codes)[samples.label[inside]]
-    return codes
+    codes[row[inside], column[inside]] = samples.codes_and_names[0][inside]
+    return figures.colored(codes, samples.legend.whole)

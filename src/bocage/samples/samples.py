@@ -146,6 +146,13 @@ class Samples:
         pairs = np.unique(np.stack([self.group[finest], self.label[finest]], 1), axis=0)
         return np.bincount(pairs[:, 1], minlength=len(self.legend.classes))
 
+    @property
+    def codes_and_names(self) -> tuple[NDArray[np.int64], NDArray[np.str_]]:
+        """Code and name of the class of every sample, (N,) each: of the map, a coarser one, or a set of classes (code 0)."""
+        labels, position = np.unique(self.label, return_inverse=True)
+        classes = [self.legend.labelled(int(label)) for label in labels]
+        return np.array([c.code for c in classes], int)[position], np.array([c.name for c in classes], str)[position]
+
     def count_polygons(self, index: int) -> int:
         """Return the number of usable polygons of the class at position `index`."""
         return len(np.unique(self.polygon[self.label == index]))
@@ -155,16 +162,15 @@ class Samples:
 
         The column ``purposive`` is missing without purposive polygons.
         """
-        labels, position = np.unique(self.label, return_inverse=True)
-        classes = [self.legend.labelled(int(label)) for label in labels]
+        codes, names = self.codes_and_names
         more = {} if self.purposive is None else {"purposive": self.purposive}
         more |= {} if self.site is None else {"site": np.array(self.sites)[self.site]}
         pd.DataFrame(
             {
                 "row": self.row,
                 "column": self.column,
-                "code": np.array([c.code for c in classes])[position],
-                "class": np.array([c.name for c in classes])[position],
+                "code": codes,
+                "class": names,
                 "polygon": self.polygon,
                 "block": self.block,
                 **more,

@@ -18,7 +18,7 @@ from bocage.view.viewed import Viewed
 from bocage.words import LANGUAGES, words_of
 
 HIGH = {"novelty": 150.0, "probabilities": 100.0, "set_size": 0.0, "validity": 0.0}
-"""Value of the lightest colour of a layer, in stored units; 0: the maximum of the layer. Others: 100."""
+"""Value of the lightest colour of a layer, in stored units (probabilities: in hundredths); 0: its maximum. Others: 100."""
 COLORS = {"novelty": "cividis", "set_size": "cividis", "validity": "cividis"}
 """Colour map of a layer; others: viridis."""
 CATEGORICAL = ("classes", "regularised")
@@ -226,11 +226,16 @@ def _layer(request: Request) -> Answer:
         painted = palette(run.legend, chosen)[values]
         painted[~valid] = 0
     else:
-        high = (HIGH.get(name, 100.0) / (layer.scales[band - 1] * 100 if name == "probabilities" else 1)) or run.most(
-            name
-        )
-        painted = ramp(values, valid, high, COLORS.get(name, "viridis"))
+        painted = ramp(values, valid, lightest(run, name, band), COLORS.get(name, "viridis"))
     return Answer(png(painted), "image/png", keeps=True)
+
+
+def lightest(run: Viewed, name: str, band: int) -> float:
+    """Return the value of the lightest colour of a band (from 1) of a layer, in the units that its file stores."""
+    high = HIGH.get(name, 100.0)
+    if name == "probabilities":  # stored in hundredths or in ten-thousandths
+        high *= 0.01 / run.layers[name].scales[band - 1]
+    return high or run.most(name)
 
 
 def _image(request: Request) -> Answer:

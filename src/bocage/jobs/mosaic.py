@@ -1,15 +1,16 @@
-"""Mosaic of the maps of several scenes, with a rule for overlaps."""
+"""``bocage mosaic``: mosaic of the maps of several scenes, with a rule for overlaps."""
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import numpy as np
 from numpy.typing import NDArray
 
 from bocage.errors import GridError, MappingError
 from bocage.grid import Grid, Window
-from bocage.layout import MapLayout
+from bocage.jobs.derived import check_free
+from bocage.layout import MapLayout, MosaicLayout
 from bocage.mapping.areas import AreaCount
 from bocage.mapping.delivered import Delivered, check_alike, open_delivered
 from bocage.mapping.delivery import Delivery
@@ -38,22 +39,29 @@ def make_mosaic(folders: Sequence[Path], folder: Path, rule: Rule = "confidence"
     ------
     MappingError
         A folder holds no complete map, or the maps differ in legend, CRS, resolution or pixel alignment.
+    RunFolderError
+        `folder` is that of one of the maps or of a run, or holds another map.
     """
     maps = [open_delivered(one, ("classes", "confidence")) for one in folders]
     _check(maps)
+    check_free(MosaicLayout(folder), maps, get_args(Rule), "a mosaic")
     try:
         grid = union([one.grid for one in maps])
     except GridError as error:
         raise MappingError(f"The maps cannot be mosaicked: {error}") from error
-    legend = maps[0].legend
-    dtype = "uint8" if max(legend.codes) <= 255 else "uint16"
+    return _write(maps, grid, MosaicLayout(folder).map, rule, progress)
+
+
+def _write(maps: Sequence[Delivered], grid: Grid, layout: MapLayout, rule: Rule, progress: Progress) -> Path:
+    legend, about = maps[0].legend, {"rule": rule, "maps": [str(one.folder) for one in maps]}
+    newest = max(one.layout.checksums.stat().st_mtime for one in maps)
     bands = {
-        "classes": (MapBand("class", dtype, 0, categorical=True),),
+        "classes": (MapBand("class", "uint8" if max(legend.codes) <= 255 else "uint16", 0, categorical=True),),
         "confidence": (MapBand("confidence", "uint8", 255),),
         "scene": (MapBand("scene (1: the first)", "uint8", 0),),
     }
-    folder.mkdir(parents=True, exist_ok=True)
-    writer, areas, layout = WRITERS.get("cog"), AreaCount(grid, legend), MapLayout(folder)
+    layout.path.mkdir(parents=True, exist_ok=True)
+    writer, areas = WRITERS.get("cog"), AreaCount(grid, legend)
     for last in (layout.item, layout.checksums):
         last.unlink(missing_ok=True)
     files = {layer: layout.layer(layer, writer.SUFFIX) for layer in bands}
@@ -72,8 +80,6 @@ def make_mosaic(folders: Sequence[Path], folder: Path, rule: Rule = "confidence"
         for output in outputs.values():
             output.discard()
         raise
-    about = {"rule": rule, "maps": [str(one.folder) for one in maps]}
-    newest = max(one.layout.checksums.stat().st_mtime for one in maps)
     Delivery(layout, grid, legend, bands, files, about, None, newest).write(areas.areas())
     return files["classes"]
 
