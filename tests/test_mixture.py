@@ -356,9 +356,12 @@ def test_a_damaged_member_is_trained_again(tmp_path, pair):
     run, trained = pair
     weights = SplitLayout(tmp_path / "pair").member(1).model.weights
     weights.write_bytes(weights.read_bytes()[:-1])
+    of_a_larger_mixture = SplitLayout(tmp_path / "pair").member(5).path
+    of_a_larger_mixture.mkdir()
     progress = Told()
     again = trainer_of(run, BRIEF).train(0, tmp_path / "pair", progress)
     assert any("The member is trained again" in line for line in progress.words)
+    assert not of_a_larger_mixture.exists()
     assert same(trained.model.state_dict(), again.model.state_dict())
 
 

@@ -4,6 +4,7 @@ import re
 import signal
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -13,11 +14,11 @@ from torch.optim.optimizer import register_optimizer_step_post_hook, register_op
 
 from bocage.cli import main
 from bocage.errors import RecipeError, TrainedError, TrainingError
-from bocage.grid import Window
+from bocage.grid import Ratio, Window
 from bocage.layout import SplitLayout
 from bocage.mapping import classify_at
 from bocage.mapping.predict import predict
-from bocage.models import MODELS
+from bocage.models import MODELS, Footprint, InputSpec
 from bocage.recipe import read_recipe
 from bocage.run import open_run
 from bocage.samples import Split
@@ -292,6 +293,15 @@ def test_the_temperature_of_some_sources_is_that_of_samples_that_have_them(opene
     others = {"pan", "ms"}
     assert [len(held.outputs(hidden)[1]) for hidden in ((), others, {"s2"})] == [40, 40, 40]
     assert [len(held.outputs(hidden, complete=True)[1]) for hidden in ((), others, {"s2"})] == [20, 20, 40]
+
+
+@pytest.mark.parametrize(("windows", "size", "turns"), [(object(), 32, False), (object(), 33, True), (None, 32, True)])
+def test_windows_with_a_larger_halo_on_one_side_do_not_turn(windows, size, turns):
+    """They would turn around their own middle, and the labels around theirs."""
+    inputs, footprints = {"pan": InputSpec("pan", ("pan",), 1, Ratio())}, {"pan": Footprint(size, 16)}
+    model = SimpleNamespace(inputs=inputs, footprints=footprints, any_source=False)
+    task = SimpleNamespace(settings=Training(augment=True), model=model, chips=SimpleNamespace(windows=windows))
+    assert loop._augmentation(task).turns == turns
 
 
 def test_one_sample_in_a_batch_is_refused_with_batch_normalisation(opened, tmp_path):
