@@ -28,6 +28,9 @@ BEGIN = """
 import ctypes, os, threading
 from bocage import machine
 libc = machine._glibc()
+def resident():
+    return int(open("/proc/self/statm").read().split()[1]) * os.sysconf("SC_PAGE_SIZE") / 2**20
+libc.malloc.restype, libc.free.argtypes = ctypes.c_void_p, [ctypes.c_void_p]
 """
 ARENAS = (
     BEGIN
@@ -53,9 +56,6 @@ print(os.read(read, 1 << 16).count(b"<heap nr="))
 FREE = (
     BEGIN
     + """
-def resident():
-    return int(open("/proc/self/statm").read().split()[1]) * os.sysconf("SC_PAGE_SIZE") / 2**20
-libc.malloc.restype, libc.free.argtypes = ctypes.c_void_p, [ctypes.c_void_p]
 libc.mallopt(-3, 1 << 25)  # M_MMAP_THRESHOLD: from the heap, as the arrays of windows are after a while
 arrays, kept = [], []
 for _ in range(100):
@@ -72,9 +72,6 @@ print(before - resident())
 REUSED = (
     BEGIN
     + """
-def resident():
-    return int(open("/proc/self/statm").read().split()[1]) * os.sysconf("SC_PAGE_SIZE") / 2**20
-libc.malloc.restype, libc.free.argtypes = ctypes.c_void_p, [ctypes.c_void_p]
 machine.reuse_memory()
 before, array = resident(), libc.malloc(100 << 20)
 ctypes.memset(array, 1, 100 << 20)

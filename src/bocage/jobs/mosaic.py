@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bocage.errors import GridError, MappingError
+from bocage.finish.layers import written_layers
 from bocage.grid import Grid, Window
 from bocage.jobs.derived import check_free
 from bocage.layout import MapLayout, MosaicLayout
@@ -61,25 +62,17 @@ def _write(maps: Sequence[Delivered], grid: Grid, layout: MapLayout, rule: Rule,
         "scene": (MapBand("scene (1: the first)", "uint8", 0),),
     }
     layout.path.mkdir(parents=True, exist_ok=True)
-    writer, areas = WRITERS.get("cog"), AreaCount(grid, legend)
+    areas, windows = AreaCount(grid, legend), list(grid.tiles(TILE))
     for last in (layout.item, layout.checksums):
         last.unlink(missing_ok=True)
-    files = {layer: layout.layer(layer, writer.SUFFIX) for layer in bands}
-    outputs = {layer: writer.open(files[layer], grid, bands[layer], legend) for layer in bands}
-    try:
-        windows = list(grid.tiles(TILE))
+    with written_layers(layout, grid, bands, legend) as outputs:
         for done, window in enumerate(windows, start=1):
             found = _window(maps, grid, window, rule)
             areas.count(window, found["classes"])
             for layer, output in outputs.items():
                 output.put(window, found[layer][None].astype(bands[layer][0].dtype))
             progress.step("building the mosaic", done, len(windows))
-        for output in outputs.values():
-            output.close()
-    except BaseException:
-        for output in outputs.values():
-            output.discard()
-        raise
+    files = {layer: layout.layer(layer, WRITERS.get("cog").SUFFIX) for layer in bands}
     Delivery(layout, grid, legend, bands, files, about, None, newest).write(areas.areas())
     return files["classes"]
 

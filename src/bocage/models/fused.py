@@ -11,8 +11,6 @@ pixels is valid. The result differs from the layers of PyTorch by rounding only,
 """
 
 from collections.abc import Sequence
-from functools import partial
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -20,13 +18,13 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from bocage.machine import compiled as compiled_with
 from bocage.models import lanes
 from bocage.models.lanes import (
     COUNT,
     add_product,
     add_scaled,
     any_of,
+    compiled,
     constant,
     everywhere,
     exponential,
@@ -43,8 +41,6 @@ from bocage.models.lanes import (
     where,
 )
 
-compiled = partial(compiled_with, uses=(Path(lanes.__file__),))
-"""Decorator of functions that contain operations of ``lanes``."""
 NEVER = np.float32(-1e30)
 """Energy of a masked date."""
 

@@ -7,6 +7,8 @@ stay in registers. The operations of a pixel and their order do not depend on th
 
 import os
 from collections.abc import Iterator
+from functools import partial
+from pathlib import Path
 from typing import Any
 
 import llvmlite.binding
@@ -17,6 +19,11 @@ from numba.core import cgutils
 from numba.core.datamodel import models
 from numba.extending import intrinsic, register_model
 from numpy.typing import NDArray
+
+from bocage.machine import compiled as compiled_with
+
+compiled = partial(compiled_with, uses=(Path(__file__),))
+"""Decorator of functions that contain operations of this module."""
 
 
 def instructions() -> dict[str, bool]:

@@ -5,9 +5,7 @@ PyTorch by rounding only, and does not depend on the other pixels.
 """
 
 from collections.abc import Sequence
-from functools import partial
 from math import prod
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -15,7 +13,6 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from bocage.machine import compiled as compiled_with
 from bocage.models import lanes
 from bocage.models.fused import warm as warm_network
 from bocage.models.lanes import (
@@ -23,6 +20,7 @@ from bocage.models.lanes import (
     add_product,
     add_scaled,
     any_of,
+    compiled,
     constant,
     everywhere,
     flags,
@@ -35,9 +33,8 @@ from bocage.models.lanes import (
     store,
     where,
 )
+from bocage.training.domain import MONTHS
 
-compiled = partial(compiled_with, uses=(Path(lanes.__file__),))
-MONTHS = 12
 FAR = np.float32(1e30)
 """Squared distance to a sample that is not there."""
 WORTH_COMPILING = 1 << 10
@@ -65,7 +62,7 @@ def monthly(values: Tensor, valid: Tensor, month: Tensor) -> Tensor:
     values, valid = (part if part.stride(-1) == 1 else part.contiguous() for part in (values, valid))
     out = torch.empty(MONTHS * channels, height * width)
     cube, mask = (_flat(values), values.stride()), (_flat(valid.view(torch.uint8)), valid.stride())
-    _monthly(cube, mask, month.numpy(), out.view(-1, height, width).numpy())
+    _monthly(cube, mask, month.numpy(), channels, out.view(-1, height, width).numpy())
     return out
 
 
@@ -99,20 +96,20 @@ def warm() -> None:
 
 
 @compiled
-def _monthly(cube: Any, mask: Any, month: Any, out: Any) -> None:
+def _monthly(cube: Any, mask: Any, month: Any, channels: int, out: Any) -> None:
     """Write the monthly means (12 · C, Y, X) of values (T, C, Y, X); `cube` and `mask` are memory and strides."""
     (values, steps), (valid, strides) = cube, mask
     dates, (layers, height, width) = len(month), out.shape
-    channels, flat = layers // MONTHS, out.reshape(-1)
-    sums, counts = np.empty(MONTHS * channels * COUNT, np.float32), np.empty(MONTHS * COUNT, np.float32)
+    flat = out.reshape(-1)
+    sums, counts = np.empty(layers * COUNT, np.float32), np.empty(layers // channels * COUNT, np.float32)
     zero, one = constant(np.float32(0)), constant(np.float32(1))
     for row in range(height):
         for group in range(0, width, COUNT):
             column = min(group, width - COUNT)
             first, place = row * steps[2] + column, row * width + column
-            for k in range(0, MONTHS * channels * COUNT, COUNT):
+            for k in range(0, len(sums), COUNT):
                 store(sums, k, zero)
-            for k in range(0, MONTHS * COUNT, COUNT):
+            for k in range(0, len(counts), COUNT):
                 store(counts, k, zero)
             for t in range(dates):
                 here = t * strides[0] + row * strides[1] + column
@@ -124,7 +121,7 @@ def _monthly(cube: Any, mask: Any, month: Any, out: Any) -> None:
                     at = (m * channels + c) * COUNT
                     value = load(values, first + t * steps[0] + c * steps[1])
                     store(sums, at, plus(load(sums, at), where(seen, value, zero)))
-            for m in range(MONTHS):
+            for m in range(layers // channels):
                 count = largest(load(counts, m * COUNT), one)
                 for k in range(m * channels, (m + 1) * channels):
                     store(flat, k * height * width + place, over(load(sums, k * COUNT), count))
