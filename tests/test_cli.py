@@ -5,6 +5,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import click
 import geopandas as gpd
 import numpy as np
 import pandas as pd
@@ -411,3 +412,5 @@ def test_another_region_has_neither_the_layer_nor_the_condition_of_the_recipes(r
     assert area(where="tile = 2") == ("old.gpkg", "north", "tile = 2")
     assert area(region=Path("new.gpkg")) == ("new.gpkg", "", "")
     assert area(region=Path("new.gpkg"), where="tile = 2") == ("new.gpkg", "", "tile = 2")
+    with pytest.raises(click.UsageError, match="--region-layer is the layer of --region"):
+        area(region_layer="south")  # it would change the run's own map

@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+from dataclasses import replace
 
 import numpy as np
 import onnxruntime
@@ -63,6 +64,16 @@ def test_onnx_gives_the_same_logits(name, tmp_path):
     assert np.abs(expected).max() > 1e-3
 
 
+def test_a_network_with_the_days_of_several_sites_is_exported(tmp_path):
+    """The record of a source has the days of all sites, and the network reads the dates of one."""
+    alone = made("tempcnn")
+    longer = {
+        name: replace(one, days=(*one.days, *(day + 365 for day in one.days))) for name, one in alone.sources.items()
+    }
+    export(replace(alone, sources=longer), tmp_path / "out")
+    assert (tmp_path / "out/model.onnx").exists()
+
+
 @pytest.mark.slow
 def test_the_item_says_what_the_model_is(tmp_path):
     export(made("m3fusion"), tmp_path / "out")
@@ -114,7 +125,7 @@ def test_export_says_nothing_of_packages_that_it_does_not_use(tmp_path):
 @pytest.mark.slow
 def test_the_command_exports(recipe, tmp_path, capsys):
     assert main(["train", str(recipe('name = "tempcnn"\nfilters = 4\ndense = 6')), "--out", str(tmp_path / "run")]) == 0
-    assert main(["export", str(tmp_path / "run/splits/0/model"), str(tmp_path / "onnx")]) == 0
+    assert main(["export", str(tmp_path / "run"), str(tmp_path / "onnx")]) == 0
     assert "same logits as PyTorch" in capsys.readouterr().out
     assert (tmp_path / "onnx/model.onnx").exists()
 

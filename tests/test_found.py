@@ -371,9 +371,11 @@ def test_scale_and_offset_of_a_file_are_used_or_the_difference_is_reported(tmp_p
     source = open_source("x", image, image.Settings(path))
     assert first(source) == [[0.0]]
     assert notes(source) == ["declared_scale"]
-    source = open_source("x", image, image.Settings(path, scale=1e-4))
+    source = open_source("x", image, image.Settings(path, scale=2e-4))
     assert first(source) == [[0.1]]
     assert notes(source) == ["scale_differs"]
+    assert first(open_source("x", image, image.Settings(path, offset=0.0))) == [[0.1]]
+    assert not notes(open_source("x", image, image.Settings(path, scale=1e-4)))
     assert not notes(open_source("x", image, image.Settings(path, scale=1e-4, offset=-0.1)))
 
 
@@ -465,6 +467,21 @@ def test_an_orbit_that_the_name_does_not_give_comes_from_the_tags(tmp_path):
     assert notes(open_source("s1", sentinel1_grd, sentinel1_grd.Settings(tmp_path / "none"))) == ["no_orbit"]
     with pytest.raises(SourceError, match="may not give the orbit"):
         decibels(tmp_path / "none", orbit="ascending")
+
+
+@pytest.mark.parametrize(
+    ("pattern", "error"),
+    [
+        (r"(?P<pol>vv|vh)_(?P<time>\d+", "is no regular expression: missing \\)"),
+        (r"(vv|vh)_(\d+)\.tif", r"has no group \(\?P<pol>…\) and no group \(\?P<time>…\)"),
+        (r"(?P<pol>vv|vh)_(?P<time>\w+)\.tif", "'20221332' in the name of a Sentinel-1 image is no time"),
+    ],
+)
+def test_a_pattern_of_radar_names_that_cannot_be_used_is_refused(tmp_path, pattern, error):
+    for pol in ("vv", "vh"):
+        write_raster(tmp_path / f"{pol}_20221332.tif", flat(0.01, dtype=np.float32))
+    with pytest.raises((SourceError, ValueError), match=error):
+        decibels(tmp_path, pattern=pattern)
 
 
 @pytest.mark.parametrize("said_by", ["README", "tag"])

@@ -14,7 +14,8 @@ from bocage.grid import Grid, Ratio, Window
 from bocage.layout import ObjectsLayout
 from bocage.models.texture import TAILS
 from bocage.objects.features import write_features
-from bocage.objects.settings import Features
+from bocage.objects.settings import Features, Segmenting
+from bocage.objects.shape import Shapes
 from bocage.objects.sums import in_time
 from bocage.progress import QUIET
 from bocage.scene import Cube, Preparation
@@ -162,6 +163,26 @@ def test_shape_as_by_brute_force(made, table):
         minor, major = np.linalg.eigvalsh(moments + np.eye(2) / 12)
         assert row.elongation == pytest.approx(1 - math.sqrt(minor / major), abs=1e-5)
     assert table.loc[1, ["area_ha", "elongation", "extent"]].tolist() == pytest.approx([0.01, 0, 1])
+
+
+@pytest.mark.parametrize(
+    ("crs", "pixel", "corner", "sides"),
+    [  # of a pixel on the ground, in metres
+        ("EPSG:4326", 0.0001, (2.0, 60.0), (11.13195, 5.565975)),
+        ("EPSG:3857", 10.0, (300_000, 8_399_738), (10 * 0.5, 10 * 0.5)),
+        ("EPSG:32631", 10.0, (500_000, 6_651_000), (10.0, 10.0)),
+    ],
+)
+def test_shape_and_size_are_those_on_the_ground(crs, pixel, corner, sides):
+    grid = Grid.of(crs, Affine(pixel, 0, corner[0], 0, -pixel, corner[1]), (20, 20))
+    shapes = Shapes(grid, np.zeros((2, 12), np.int64))
+    shapes.sums[:, 7:9] = -20
+    shapes.add(np.pad(np.ones((20, 20), np.int64), 1), Window(0, 0, 20, 20))
+    found, (height, width) = {key: value[0] for key, value in shapes.features(slice(1, 2)).items()}, sides
+    assert found["area_ha"] == pytest.approx(400 * height * width / 10_000, rel=0.005)
+    assert found["perimeter_m"] == pytest.approx(40 * (height + width), rel=0.005)
+    assert found["elongation"] == pytest.approx(1 - width / height, abs=0.002)
+    assert Segmenting(mmu=0.1).pixels(grid) == pytest.approx(1000 / height / width, abs=1, rel=0.01)
 
 
 def test_neighbours_and_contrast_as_by_brute_force(made, table):

@@ -225,6 +225,16 @@ def test_filling_is_the_same_in_many_threads(monkeypatch) -> None:
     assert np.array_equal(interpolate(values, valid, days, TARGET)[0], single)
 
 
+def test_the_speckle_filter_refuses_linear_backscatter(tmp_path):
+    path = write_raster(tmp_path / "vv_20220103.tif", np.linspace(0.01, 0.2, 64, dtype=np.float32).reshape(1, 8, 8))
+    filtered = {"s1": Preparation(speckle=Speckle())}
+    linear = open_source("s1", series, series.Settings({"vv": tmp_path / "vv_{date}.tif"}))
+    with pytest.raises(SourceError, match=r"no value of vv in .*vv_20220103.tif is negative.*Set decibel"):
+        make_scene(linear.grid, [linear], filtered)
+    converted = open_source("s1", series, series.Settings({"vv": path.with_name("vv_{date}.tif")}, decibel="power"))
+    assert make_scene(converted.grid, [converted], filtered).cubes["s1"].read(Window(0, 0, 8, 8)).valid.all()
+
+
 def test_acquisitions_that_touch_only_the_halo_are_included():
     class Echo:
         def touching(self, grid, window):

@@ -26,7 +26,7 @@ from bocage.run import open_run, open_scene
 from bocage.samples import Cut, SiteCuts
 from bocage.scene import scene_until
 from bocage.sources import alphaearth
-from bocage.training import Trained, at_cutoff, proposed
+from bocage.training import Trained, Trainer, at_cutoff, proposed
 from bocage.training.augmentation import Augmentation, cut_off
 from bocage.training.calibration import Calibration
 from conftest import FOREST, PAN_MS, S2, Told
@@ -303,6 +303,25 @@ def test_the_command_resumes_and_the_report_has_its_curves(finished, tmp_path, c
     assert shown.curves().query("measure == 'f1'")["class"].unique().tolist() == list(found.once.names)
     assert "2021-02-28" in shown._repr_html_()
     assert json.loads(layout.report_numbers.read_text())["season"]["wanted"] == 0.8
+
+
+@pytest.mark.slow
+def test_models_of_each_date_have_the_trust_in_the_labels(recipe, tmp_path, monkeypatch):
+    seen = []
+
+    class Spy(Trainer):
+        def train_once(self, number, *rest):
+            seen.append(self.samples.trust)
+            return super().train_once(number, *rest)
+
+    monkeypatch.setattr("bocage.jobs.season.Trainer", Spy)
+    base = read_recipe(recipe(FOREST, NATIVE, **{"draws = 2": "draws = 1"}))
+    parsed = replace(base, reference=replace(base.reference, doubtful="weight"), doctor=replace(base.doctor, repeats=1))
+    season(parsed, tmp_path / "run", Asked((day(6, 15),), retrain=True))
+    trust = open_run(parsed, tmp_path / "run", stages=()).trusted(0).trust
+    assert len(seen) == 1
+    assert np.array_equal(seen[0], trust)
+    assert 0 < trust.min() < trust.max() <= 1
 
 
 @pytest.mark.slow

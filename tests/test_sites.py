@@ -419,6 +419,17 @@ def test_what_is_current_is_not_made_again(mapped, lands, capsys):
     assert 0 < (codes > 0).sum() < codes.size
     page = (out / "report.html").read_text()
     assert page.count("data:image/png") == 6, "a map and a confidence of each site"
+    assert page.count("area corrected by the model") == 2, "of the sites with test polygons"
+    assert "The areas of these sites are not corrected: east." in page
+    assert "Expected calibration error on the test pixels" in page
+    numbers = json.loads((out / "report.json").read_text())
+    assert set(numbers["area_model"]) == {"north", "south"}
+    for site_, found in numbers["area_model"].items():
+        assert sum(one["area_share"] for one in found["per_class"].values()) == pytest.approx(1, abs=1e-6), site_
+    assert 0 <= numbers["confidence"]["error"] <= 1
+    assert set(numbers["importance"]) == {"north", "south"}
+    assert set(numbers["importance"]["north"]) == {"s2"}
+    assert 0.2 < numbers["importance"]["north"]["s2"] <= 1, "it is the only source"
     assert main(["report", str(path), "--out", str(out)]) == 0
     path.write_text(path.read_text().replace("[map]", '[report]\nlanguage = "fr"\n[map]\nsets = 0.5'))
     assert main(["run", str(path), "--out", str(out), "--overwrite"]) == 0

@@ -289,6 +289,30 @@ def test_a_missing_asset_is_reported(settings) -> None:
         open_source("s2", stac, settings(bands={"red": "B99"}, quality=""))
 
 
+def write_item(path: Path, box: tuple[float, ...], asset: dict) -> None:
+    west, south, east, north = box
+    corners = [[west, south], [east, south], [east, north], [west, north], [west, south]]
+    item = {
+        "type": "Feature", "stac_version": "1.0.0", "id": path.stem, "bbox": list(box), "links": [],
+        "geometry": {"type": "Polygon", "coordinates": [corners]}, "properties": {"datetime": "2022-01-03T10:00:00Z"},
+        "assets": {"B04": asset},
+    }  # fmt: skip
+    path.write_text(json.dumps(item))
+
+
+@pytest.mark.parametrize("more", [{}, {"raster:bands": [{"data_type": "uint16"}]}, {"data_type": "uint16"}])
+def test_a_downloaded_asset_keeps_the_nodata_value_of_its_file(world: Path, assets: str, tmp_path: Path, more) -> None:
+    pixels = np.full((1, 40, 30), 9, np.uint16)
+    pixels[:, :12] = 7
+    path = write_raster(world / "stac/s2/assets/special.tif", pixels, nodata=7)
+    with rasterio.open(path) as dataset:
+        box = transform_bounds(dataset.crs, "EPSG:4326", *dataset.bounds)
+    write_item(tmp_path / "item.json", box, {"href": f"{assets}/special.tif", **more})
+    settings = stac.Settings({"red": "B04"}, catalogue=tmp_path / "item.json", area=box, cache=tmp_path / "cache")
+    source = open_source("s", stac, settings)
+    assert np.array_equal(source.read(source.grid, source.grid.window)[1][0], pixels[0] == 9)
+
+
 def test_a_downloaded_asset_keeps_its_mask(world: Path, assets: str, tmp_path: Path) -> None:
     """The copy in the cache has the mask of the asset, on the part inside the area."""
     seen = np.arange(40)[:, None] >= np.full(30, 12)[None]
@@ -296,11 +320,7 @@ def test_a_downloaded_asset_keeps_its_mask(world: Path, assets: str, tmp_path: P
     with rasterio.Env(GDAL_TIFF_INTERNAL_MASK=True), rasterio.open(path, "r+") as dataset:
         dataset.write_mask(seen)
         west, south, east, north = transform_bounds(dataset.crs, "EPSG:4326", *dataset.bounds)
-    item = {
-        "type": "Feature", "stac_version": "1.0.0", "id": "masked", "bbox": [west, south, east, north], "links": [],
-        "geometry": {"type": "Polygon", "coordinates": [[[west, south], [east, south], [east, north], [west, north], [west, south]]]}, "properties": {"datetime": "2022-01-03T10:00:00Z"}, "assets": {"B04": {"href": f"{assets}/masked.tif"}},
-    }  # fmt: skip
-    (tmp_path / "item.json").write_text(json.dumps(item))
+    write_item(tmp_path / "item.json", (west, south, east, north), {"href": f"{assets}/masked.tif"})
     area = (west, south, east, south + 0.9 * (north - south))
     settings = stac.Settings({"red": "B04"}, catalogue=tmp_path / "item.json", area=area, cache=tmp_path / "cache")
     source = open_source("s", stac, settings)

@@ -117,6 +117,19 @@ def test_a_long_table_is_a_raster_of_one_column(folder: Path, long: pd.DataFrame
     assert not seen[:, 0].any()
 
 
+def test_a_column_of_validity_has_numbers_or_missing_values(tmp_path: Path, folder: Path, long: pd.DataFrame) -> None:
+    expected = open_source("s2", table, settings(folder / "series.parquet", valid="ok"))
+    empty = long.assign(ok=long.ok.astype("boolean").where(long.ok))  # missing instead of false
+    empty.to_parquet(tmp_path / "empty.parquet")
+    found = open_source("s2", table, settings(tmp_path / "empty.parquet", valid="ok"))
+    assert np.array_equal(
+        found.read(found.grid, found.grid.window)[1], expected.read(expected.grid, expected.grid.window)[1]
+    )
+    long.assign(ok=np.where(long.ok, "clear", "cloud")).to_parquet(tmp_path / "text.parquet")
+    with pytest.raises(SourceError, match=r"text.parquet, column ok: .*number above 0 or true"):
+        open_source("s2", table, settings(tmp_path / "text.parquet", valid="ok"))
+
+
 def test_a_wide_table_and_a_csv_file_give_the_same_values(folder: Path, long: pd.DataFrame) -> None:
     expected = open_source("s2", table, settings(folder / "series.parquet", valid="ok"))
     long.to_csv(folder / "series.csv", index=False)

@@ -277,6 +277,22 @@ def areal_scale(crs: Any, x: NDArray[np.float64], y: NDArray[np.float64]) -> NDA
     return scale if np.isfinite(scale).all() and (np.abs(scale - 1) >= NEGLIGIBLE).any() else ones
 
 
+def pixel_sides(grid: Grid) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return height and width on the ground of a pixel in each row of a grid, in metres (height,) each.
+
+    In a projected CRS, they are those of the pixel in the middle of the row, and have the ratio that they have in the projection.
+    """
+    west, _, east, north = grid.bounds
+    y = np.asarray(north - (np.arange(grid.shape[0]) + 0.5) * grid.resolution, np.float64)
+    if grid.crs.proj.is_geographic:
+        sizes = [metres_per_unit(grid.crs.proj, latitude) for latitude in y.tolist()]
+        high, wide = (np.array(side) * grid.resolution for side in zip(*sizes, strict=True))
+        return high, wide
+    stretched = np.sqrt(areal_scale(grid.crs.proj, np.full(len(y), (west + east) / 2), y))
+    height, width = grid.metres
+    return height / stretched, width / stretched
+
+
 def nearest_ratio(map_resolution: float, source_resolution: float) -> Ratio:
     """Return the whole-number ratio nearest to that of two ground sampling distances.
 

@@ -5,14 +5,16 @@ from typing import Any
 
 import click
 
-from bocage.cli.options import ALLOW, OUT, OVERWRITE, RECIPE, SITE, days_of, opened, run_stages
+from bocage.cli.options import ALLOW, OUT, OVERWRITE, RECIPE, SITE, days_of, opened, out_option, run_stages
 from bocage.cli.terminal import terminal
 from bocage.layout import RunLayout
 
 
 @click.command()
 @RECIPE
-@OUT
+@out_option(
+    "Folder of the run [default: runs/<name of the recipe>; with --model, runs/<name of the recipe>-evaluated]."
+)
 @OVERWRITE
 @click.option("--sample", type=click.Path(path_type=Path), help="Labelled validation sample of the map (vector file).")
 @click.option("--label", default="label", show_default=True, help="Field of the sample with the class code or name.")
@@ -145,7 +147,8 @@ def _expected(text: str) -> tuple[str, float]:
     "--dates",
     callback=days_of,
     metavar="DATE[,DATE...]",
-    help="Cut-offs, for example 2024-05-15,2024-05-31 [default: the 15th and the last day of each month with new images].",
+    help="Cut-offs, for example 2024-05-15,2024-05-31 [default: the 15th and the last day of each month with new images, "
+    "and the last date].",
 )
 @click.option(
     "--wanted",

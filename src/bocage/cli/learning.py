@@ -4,9 +4,9 @@ from pathlib import Path
 
 import click
 
-from bocage.cli.options import ALLOW, DEVICES, OUT, OVERWRITE, RECIPE, SET, SITE, opened
+from bocage.cli.options import ALLOW, DEVICES, OUT, OVERWRITE, RECIPE, SET, SITE, opened, out_option
 from bocage.cli.terminal import started, terminal
-from bocage.layout import RunLayout
+from bocage.layout import ModelLayout, RunLayout
 
 
 @click.command()
@@ -18,7 +18,7 @@ from bocage.layout import RunLayout
 @click.option("--always", is_flag=True, help="Adapt also where no gain is expected.")
 @SET
 @SITE
-@OUT
+@out_option("Folder of the adapted model [default: runs/<name of the recipe>-adapted].")
 @OVERWRITE
 @ALLOW
 def adapt(model: Path, recipe: Path, site: str | None, out: Path | None, overwrite: bool, **given: bool) -> None:
@@ -123,20 +123,21 @@ def embed(model: Path, recipe: Path, site: str | None, out: Path, overwrite: boo
 def export(model: Path, folder: Path) -> None:
     """Export a trained network to ONNX.
 
-    Writes the network of a MODEL folder, with a STAC item (MLM extension), to a new FOLDER. The logits of the ONNX
-    graph are compared with those of PyTorch before the files are kept. Random forests and boosted trees cannot be
-    exported.
+    MODEL is the folder of a model or of a run. Writes its network, with a STAC item (MLM extension), to a new FOLDER.
+    The logits of the ONNX graph are compared with those of PyTorch before the files are kept. Random forests and
+    boosted trees cannot be exported.
 
     \b
     Examples:
-      bocage export runs/demo/splits/0/model exported/
+      bocage export runs/demo exported/
+      bocage export runs/demo/splits/3/model exported/
     """
     started(f"export of {model}")
     from bocage.training import Trained
     from bocage.training.export import GRAPH, ITEM
     from bocage.training.export import export as write
 
-    trained = Trained.load(model)
+    trained = Trained.load(ModelLayout.of(model).path)
     write(trained, folder)
     click.echo(f"{folder / GRAPH}: {trained.name}, same logits as PyTorch within 1e-4")
     click.echo(f"{folder / ITEM}: STAC item")

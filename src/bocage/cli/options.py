@@ -46,9 +46,12 @@ def overrides() -> tuple[str, ...]:
     return context.meta.get(OVERRIDES, ()) if context else ()
 
 
-OUT = click.option(
-    "--out", type=click.Path(path_type=Path), help="Folder of the run [default: runs/<name of the recipe>]."
-)
+def out_option(text: str) -> Callable[[Any], Any]:
+    """Return the option of the output folder, with its meaning and its default in words."""
+    return click.option("--out", type=click.Path(path_type=Path), help=text)
+
+
+OUT = out_option("Folder of the run [default: runs/<name of the recipe>].")
 OVERWRITE = click.option(
     "--overwrite",
     is_flag=True,
@@ -140,6 +143,8 @@ def chosen(
         raise click.UsageError(
             "--region and --until are for a recipe of one site; give each [[site]] its region, and set [map] until"
         )
+    if given.get("region_layer") and not given.get("region"):
+        raise click.UsageError("--region-layer is the layer of --region, which is not given")
     for site in sites:
         recipe.find(site)
     replaced = {("count" if key == "workers" else key): value for key, value in given.items() if value is not None}

@@ -16,6 +16,7 @@ def models(as_json: bool) -> None:
     """List the networks with their input, size, cost and source.
 
     Parameters and multiply-adds are counted for the published configuration and input shapes, with 10 classes.
+    "(reconstruction)": some layer sizes are not published, and Bocage chose them.
     To use your own network, write 'module:name' in the recipe.
 
     \b

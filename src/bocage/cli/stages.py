@@ -106,7 +106,7 @@ def prepare(recipe: Path, out: Path | None, overwrite: bool) -> None:
     command resumes. Shards whose files or settings changed are computed again.
 
     \b
-    Example:
+    Examples:
       bocage prepare recipe.toml --out runs/first
     """
     parsed = opened(recipe)

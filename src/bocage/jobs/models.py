@@ -36,7 +36,7 @@ class Facts:
     dense: str
     """Inference on windows: "exact" or "patches"."""
     reconstruction: bool
-    """Whether the network can be pretrained (``bocage pretrain``)."""
+    """Whether layer sizes that are not published were chosen in this package."""
     published: bool
     """Whether the training of the authors is known (``preset = "published"``)."""
 

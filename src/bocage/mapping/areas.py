@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bocage.errors import MappingError
-from bocage.grid import Grid, Window, areal_scale, metres_per_unit
+from bocage.grid import Grid, Window, pixel_sides
 from bocage.legend import Legend
 from bocage.textfile import write_csv
 
@@ -99,10 +99,5 @@ class AreaCount:
 
 def pixel_areas(grid: Grid) -> NDArray[np.float64]:
     """Return the area on the ground of a pixel in each row of a grid, in m² (height); in a projected CRS, that of its middle."""
-    west, _, east, north = grid.bounds
-    y = np.asarray(north - (np.arange(grid.shape[0]) + 0.5) * grid.resolution, np.float64)
-    if not grid.crs.proj.is_geographic:
-        height, width = grid.metres
-        return height * width / areal_scale(grid.crs.proj, np.full(len(y), (west + east) / 2), y)
-    sizes = [metres_per_unit(grid.crs.proj, latitude) for latitude in y.tolist()]
-    return np.array([height * width for height, width in sizes]) * grid.resolution**2
+    height, width = pixel_sides(grid)
+    return height * width

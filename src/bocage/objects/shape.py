@@ -4,18 +4,20 @@ All sums are whole numbers, so that they are the same for any tiles.
 """
 
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from bocage.grid import Grid, Window
+from bocage.grid import Grid, Window, pixel_sides
 from bocage.machine import compiled
 from bocage.objects.stored import Stored
 
 SHAPES = ("area_ha", "perimeter_m", "compactness", "elongation", "extent")
-"""Features of the shape. Compactness is 4π · area / perimeter², π / 4 for a square. Elongation is 1 − the ratio of the minor to
-the major axis of the ellipse with the same second moments, 0 to 1. Extent is the share of the bounding box that is covered."""
+"""Features of the shape on the ground. Compactness is 4π · area / perimeter², π / 4 for a square. Elongation is 1 − the ratio of
+the minor to the major axis of the ellipse with the same second moments, 0 to 1. Extent is the share of the bounding box that is
+covered."""
 WAITING = 1 << 22
 """Number of pairs of neighbours that are held before equal ones are added."""
 
@@ -26,14 +28,19 @@ class Shapes:
 
     grid: Grid
     sums: NDArray[Any]
-    """Pixels, Σy, Σx, Σy², Σx², Σxy, edges, −min y, −min x, max y, max x (N + 1, 11)."""
+    """Pixels, Σy, Σx, Σy², Σx², Σxy, edges above and below, −min y, −min x, max y, max x, edges left and right (N + 1, 12)."""
     pairs: list[NDArray[np.int64]] = field(default_factory=list)
     """Lower and higher number of neighbours, and number of their common edges (3, M)."""
+
+    @cached_property
+    def sides(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Height and width of a pixel on the ground in each row, in metres."""
+        return pixel_sides(self.grid)
 
     @classmethod
     def new(cls, stored: Stored, grid: Grid) -> "Shapes":
         """Return sums of nothing."""
-        sums = stored.array("shape", (11,), "int64")
+        sums = stored.array("shape", (12,), "int64")
         sums[:, 7:9] = -max(grid.shape)
         return cls(grid, sums)
 
@@ -56,13 +63,15 @@ class Shapes:
         """Return the features of the shape of a range of objects."""
         sums = np.asarray(self.sums[rows]).astype(np.float64)
         n = np.maximum(sums[:, 0], 1)
-        height, width = self.grid.metres
         y, x = sums[:, 1] / n, sums[:, 2] / n
+        height, width = (side[np.rint(y).astype(int)] for side in self.sides)
         # The second moments of a pixel itself, 1 / 12, keep those of a line of pixels above 0.
         yy, xx, xy = sums[:, 3] / n - y * y + 1 / 12, sums[:, 4] / n - x * x + 1 / 12, sums[:, 5] / n - x * y
+        flat = width / height  # of a pixel: 1 but in degrees
+        xx, xy = xx * flat**2, xy * flat
         middle, apart = (yy + xx) / 2, np.sqrt(((yy - xx) / 2) ** 2 + xy**2)
         ratio = np.sqrt(np.maximum(middle - apart, 0) / (middle + apart))
-        area, perimeter = sums[:, 0] * height * width, sums[:, 6] * np.sqrt(height * width)
+        area, perimeter = sums[:, 0] * height * width, sums[:, 6] * width + sums[:, 11] * height
         box = (sums[:, 9] + sums[:, 7] + 1) * (sums[:, 10] + sums[:, 8] + 1)
         values = (area / 10_000, perimeter, 4 * np.pi * area / perimeter**2, 1 - ratio, sums[:, 0] / np.maximum(box, 1))
         return dict(zip(SHAPES, values, strict=True))
@@ -89,8 +98,8 @@ def _add(padded: Any, which: Any, y0: int, x0: int, sums: Any) -> None:
             own[5] += y * x
             own[6] += padded[i, j + 1] != number
             own[6] += padded[i + 2, j + 1] != number
-            own[6] += padded[i + 1, j] != number
-            own[6] += padded[i + 1, j + 2] != number
+            own[11] += padded[i + 1, j] != number
+            own[11] += padded[i + 1, j + 2] != number
             own[7], own[8] = max(own[7], -y), max(own[8], -x)
             own[9], own[10] = max(own[9], y), max(own[10], x)
 

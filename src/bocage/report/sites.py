@@ -1,23 +1,24 @@
 """Report of a run of several sites: accuracy pooled and by site, and the maps of the sites."""
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 from bocage.disk import write_json
-from bocage.evaluation import Promised, Score
+from bocage.evaluation import Corrected, Promised, Score
 from bocage.layout import RunLayout
 from bocage.mapping import LandCoverMap
 from bocage.provenance import Provenance
 from bocage.report import figures
 from bocage.report.page import rejected
 from bocage.report.render import render
-from bocage.report.sections import accuracy, sets, summary
+from bocage.report.sections import accuracy, area, confidence, sets, summary
 from bocage.report.sections.parts import parts
 from bocage.report.settings import Reporting
 from bocage.samples import Samples
 from bocage.scene import Scene
+from bocage.training import Importance
 from bocage.words import Note, number, percent, whole, words_of
 
 
@@ -41,6 +42,10 @@ class SitesMaterial:
     """Draw whose model made the maps, from 0."""
     promised: Promised | None = None
     """Coverage of the prediction sets; None without sets."""
+    corrected: Mapping[str, Corrected] = field(default_factory=dict)
+    """Site → areas of its map, corrected by the test pixels of the site."""
+    importance: Mapping[str, Importance] = field(default_factory=dict)
+    """Site → importance of its sources; empty if it was not measured."""
 
     @property
     def notes(self) -> tuple[Note, ...]:
@@ -67,8 +72,11 @@ def write_sites_report(made: SitesMaterial) -> Path:
         "parts": parts("site", made.by_site, score, made.samples, language),
         "maps": [_map(made, site, land) for site, land in made.maps.items()],
         "unmapped": w["sites_unmapped"].format(sites=", ".join(unmapped)) if unmapped else "",
+        "areas": _areas(made) if made.maps else None,
         "matrix": accuracy.matrix(score.matrix, language),
+        "confidence": confidence.confidence(score, made.layout, language),
         "sets": sets.sets(made.promised, made.samples.legend, language) if made.promised else None,
+        "importance": _importance(made) if made.importance else None,
         "rejections": [rejected(r, language) for r in made.samples.rejections],
         "versions": list(made.provenance.versions.items()),
         "recipe": made.layout.recipe.read_text(encoding="utf-8"),
@@ -76,6 +84,33 @@ def write_sites_report(made: SitesMaterial) -> Path:
     }
     write_json(made.layout.report_numbers, _numbers(made))
     return render("sites.html", language, made.layout.report, context)
+
+
+def _areas(made: SitesMaterial) -> dict[str, Any]:
+    """Return a table of corrected areas for each site that has them, what they are, and the sites without."""
+    language, without = made.settings.language, [site for site in made.maps if site not in made.corrected]
+    found = {site: area.by_model(one, made.maps[site].areas, language) for site, one in made.corrected.items()}
+    w, polygons = words_of(language), sum(one.units for one in made.corrected.values())
+    return {
+        "tables": list(found.items()),
+        "about": w["area_model_about"].format(n=whole(polygons, language)) if found else "",
+        "unadjusted": w["sites_unadjusted"].format(sites=", ".join(without)) if without else "",
+    }
+
+
+def _importance(made: SitesMaterial) -> dict[str, Any]:
+    """Return the accuracy lost at each site (columns) when a source (rows) is shuffled, in points."""
+    language, sources = made.settings.language, list(made.samples.cuts)
+    there = {site: set(made.scenes[site].cubes) for site in made.importance}
+
+    def lost(source: str) -> list[str]:
+        found = ((one.by_source[source], source in there[site]) for site, one in made.importance.items())
+        return [number(100 * value, language, 1) if seen else "–" for value, seen in found]
+
+    rows = [(source, lost(source)) for source in sources]
+    counts = ", ".join(f"{whole(found.samples, language)} ({site})" for site, found in made.importance.items())
+    about = words_of(language)["importance_sites_about"].format(counts=counts)
+    return {"about": about, "sites": list(made.importance), "rows": rows}
 
 
 def _map(made: SitesMaterial, site: str, land: LandCoverMap) -> dict[str, Any]:
@@ -115,6 +150,9 @@ def _numbers(made: SitesMaterial) -> Mapping[str, Any]:
             site: dict(zip(land.legend.names, land.areas.pixels.tolist(), strict=True))
             for site, land in made.maps.items()
         },
+        "area_model": {site: found.as_dict() for site, found in made.corrected.items()} or None,
+        "confidence": confidence.answer(made.score.trust) if made.score.trust else None,
+        "importance": {site: found.by_source for site, found in made.importance.items()} or None,
         "mapped_hectares": {site: land.areas.total for site, land in made.maps.items()},
         "rejections": [{**asdict(r), "text": r.text()} for r in made.samples.rejections],
         "notes": [str(note) for note in made.notes],

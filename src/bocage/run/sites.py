@@ -4,18 +4,20 @@ The folder has ``scene/<site>/`` and ``map/<site>/``. To map a site, its own fil
 sites.
 """
 
+import json
 import shutil
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from contextlib import suppress
+from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from bocage.disk import digest
-from bocage.errors import Problem, RecipeError
-from bocage.evaluation import Score, predictions_of
+from bocage.disk import artefact, digest, write_json
+from bocage.errors import EvaluationError, Problem, RecipeError
+from bocage.evaluation import Corrected, Predictions, Score, corrected, predictions_of
 from bocage.layout import RunLayout
 from bocage.legend import Legend
 from bocage.machine import device_of
@@ -34,7 +36,7 @@ from bocage.samples.join import join_samples
 from bocage.samples.make import Usable, cut_usable
 from bocage.samples.reference import fingerprint_vector
 from bocage.scene import Scene, Scenes, limited, prepare_scene
-from bocage.training import Trained, Trainer, check_device, check_sites, classify
+from bocage.training import Importance, Trained, Trainer, check_device, check_sites, classify, importance
 
 
 @dataclass(frozen=True)
@@ -197,9 +199,48 @@ class SitesRun:
             SitesMaterial(
                 self.layout, self.scenes, self.joined, self.score, self.score_by_site(), maps, self.folder.provenance,
                 self.recipe.report, self.recipe.map.draw,
-                promised_by(self.layout, self.joined.draws, self.recipe.map),
+                promised_by(self.layout, self.joined.draws, self.recipe.map), self._corrected(maps),
+                self._importance(),
             )
         )  # fmt: skip
+
+    def _importance(self) -> dict[str, Importance]:
+        """Return the importance of the sources of each site with test pixels, for the draw of the map; it is measured once."""
+        most, draw, samples = self.recipe.evaluation.importance, self.recipe.map.draw, self.joined
+        split, test = self.layout.split(draw), samples.draw(draw).test
+        if not most or not len(test):
+            return {}
+
+        def measure() -> None:
+            trained, found = Trained.load(split.model.path), {}
+            for name in samples.sites:
+                members, said = test[samples.at(name)[test]], Named(self.progress, f"{name}: ")
+                if len(members):
+                    measured = importance(trained, samples, members, most, self._device, said)
+                    found[name] = asdict(measured)
+            write_json(split.importance, found, None)
+
+        self.folder.once("importance", digest(self.keys["evaluate"], draw, most), measure, self.progress)
+        with artefact(split.importance):
+            record = json.loads(split.importance.read_text(encoding="utf-8"))
+            return {name: Importance(**one) for name, one in record.items()}
+
+    def _corrected(self, maps: Mapping[str, LandCoverMap]) -> dict[str, Corrected]:
+        """Correct the mapped areas of each site by its own test pixels of the draw of the map.
+
+        Sites without test pixels of every class are left out, and all sites if the maps end before the series that were tested.
+        """
+        samples, draw, found = self.joined, self.recipe.map.draw, dict[str, Corrected]()
+        if self.recipe.map.until:
+            return found
+        tested, test = Predictions.from_parquet(self.layout.split(draw).test), samples.draw(draw).test
+        for name in maps:
+            if name in samples.sites:
+                one = tested.take(samples.at(name)[test])
+                shares, names = maps[name].areas.shares, samples.legend.names
+                with suppress(EvaluationError):  # the report names the site
+                    found[name] = corrected(one.predicted, one.label, one.polygon, shares, names)
+        return found
 
 
 def open_sites(

@@ -10,7 +10,8 @@ from bocage.grid import Grid, nearest_ratio
 from bocage.progress import QUIET, Progress
 from bocage.scene.cube import Cube, Preparation, check_indices
 from bocage.scene.prepared import Prepared, Preparing, prepare
-from bocage.sources import HistorySource, Readable, check_overlap
+from bocage.sources import HistorySource, Readable, Source, check_overlap
+from bocage.sources.declared import peek
 from bocage.sources.raster import resolution_in
 from bocage.words import Note
 
@@ -37,7 +38,7 @@ def make_scene(grid: Grid, sources: Sequence[Readable], preparations: Mapping[st
     Raises
     ------
     SourceError
-        A source does not overlap the map, or lacks a band that an index needs.
+        A source does not overlap the map, lacks a band that an index needs, or is not in dB and has a speckle filter.
     SceneError
         Temperatures are missing that thermal days need, or crop calendars cannot be used.
     """
@@ -50,6 +51,8 @@ def make_scene(grid: Grid, sources: Sequence[Readable], preparations: Mapping[st
         source = source.over(grid)  # noqa: PLW2901 - from here on, without acquisitions outside the map
         notes += source.notes
         check_indices(source, preparation.indices)
+        if preparation.speckle:
+            _check_decibels(source)
         ratio = preparation.ratio or nearest_ratio(grid.resolution, resolution_in(source.grid, grid.crs))
         nested = ratio.grid(grid)
         if not source.nests_in(nested):
@@ -59,6 +62,25 @@ def make_scene(grid: Grid, sources: Sequence[Readable], preparations: Mapping[st
         cubes[source.name] = cube = Cube(source, nested, ratio, preparation)
         cube.check_days()  # raise an error for missing temperatures now, before any reading
     return Scene(grid, cubes, (*notes, *_same_season(cubes)))
+
+
+def _check_decibels(source: Readable) -> None:
+    """Check that a source with a speckle filter is in dB, by values of its first image.
+
+    Raises
+    ------
+    SourceError
+        None of the values is negative.
+    """
+    files = source.acquisitions[0].files if isinstance(source, Source) else {}
+    for name, file in list(files.items())[:1]:
+        how = file.decoding
+        stored = peek(file.path, file.index, how.nodata, how.special)
+        if stored.size and not how.decibel and (stored * how.scale + how.offset).min() >= 0:
+            raise SourceError(
+                f"Source '{source.name}': 'speckle' filters backscatter in dB, but no value of {name} in {file.path} is negative"
+                '. Set decibel = "power" or "amplitude" if the file holds linear backscatter, or remove speckle.'
+            )
 
 
 def _same_season(cubes: Mapping[str, Cube]) -> Iterator[Note]:

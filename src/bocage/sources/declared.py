@@ -42,6 +42,7 @@ class Decoder:
     scale: float | None
     """Scale of the recipe; None: the scale of each file."""
     offset: float | None
+    """Offset of the recipe; None: the offset of each file."""
     nodata: float | None
     decibel: Literal["", "power", "amplitude"] = ""
     """Conversion of the scaled values to dB."""
@@ -58,7 +59,10 @@ class Decoder:
             if declared != (1.0, 0.0):
                 self.used.add(declared)
             return BandFile(path, index, Decoding(*declared, self.nodata, decibel=self.decibel))
-        given = (1.0 if self.scale is None else self.scale, self.offset or 0.0)
+        given = (
+            declared[0] if self.scale is None else self.scale,
+            declared[1] if self.offset is None else self.offset,
+        )
         if declared != (1.0, 0.0) and not np.allclose(declared, given, rtol=1e-6):
             self.other.setdefault(declared, path)
         return BandFile(path, index, Decoding(*given, self.nodata, decibel=self.decibel))

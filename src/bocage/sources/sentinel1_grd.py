@@ -9,7 +9,7 @@ import re
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import date, datetime
+from datetime import datetime
 from itertools import pairwise
 from pathlib import Path
 from typing import Annotated, Literal
@@ -76,6 +76,14 @@ class Settings(ProductSettings):
 
     def __post_init__(self) -> None:
         check_ranges(self)
+        try:
+            missing = {"pol", "time"} - set(re.compile(self.pattern).groupindex) if self.pattern else set()
+        except re.error as error:
+            raise ValueError(f"'pattern' is no regular expression: {error}") from error
+        if missing:
+            raise ValueError(
+                f"'pattern' has no group {' and no group '.join(f'(?P<{name}>…)' for name in sorted(missing))}"
+            )
 
 
 def find(settings: Settings, progress: Progress = QUIET) -> list[Acquisition]:
@@ -156,8 +164,24 @@ def _without_groups(patterns: tuple[str, ...]) -> str:
     return "|".join(f"(?:{re.sub(r'[?]P<[a-z]+>', '?:', pattern)})" for pattern in patterns)
 
 
+def _time_of(stamp: str) -> datetime:
+    """Return the time of an image from the text in its name: a date, with or without a time after it.
+
+    Raises
+    ------
+    SourceError
+        The text is no time.
+    """
+    try:
+        return datetime.strptime(re.sub(r"\D", "", stamp).ljust(14, "0"), "%Y%m%d%H%M%S")
+    except ValueError as error:
+        raise SourceError(
+            f"'{stamp}' in the name of a Sentinel-1 image is no time such as 20220103T013000. Check 'time' in 'pattern'."
+        ) from error
+
+
 def _wanted(settings: Settings, time: str, direction: str, orbit: str) -> bool:
-    day = date.fromisoformat(f"{time[:4]}-{time[4:6]}-{time[6:8]}")
+    day = _time_of(time).date()
     if settings.orbit and not direction.upper().startswith(settings.orbit[:3].upper()):
         return False
     if settings.relative_orbit and (not orbit or int(orbit) != settings.relative_orbit):
@@ -193,8 +217,7 @@ def _check_orbits(settings: Settings, groups: Mapping[tuple[str, ...], object], 
 
 def _acquisition(product: Product, key: tuple[str, ...], names: tuple[str, ...], settings: Settings) -> Acquisition:
     stamp, direction, orbit, tile, unit = key
-    digits = re.sub(r"\D", "", stamp).ljust(14, "0")
-    time = datetime.strptime(digits, "%Y%m%d%H%M%S")
+    time = _time_of(stamp)
     kinds: dict[str, Literal["", "power", "amplitude"]] = {"linear": "power", "amplitude": "amplitude", "db": ""}
     kind = kinds[settings.stored]
     special = () if settings.nodata is None else (settings.nodata,)

@@ -236,7 +236,7 @@ def _long(frame: pd.DataFrame, settings: Settings) -> pd.DataFrame:
     for column in (settings.date, *settings.bands.values(), *filter(None, [settings.valid])):
         _need(frame, column, settings)
     columns = {"id": texts(frame[settings.id]), "time": _times(frame[settings.date], settings)}
-    columns["valid"] = frame[settings.valid].astype(float) > 0 if settings.valid else np.ones(len(frame), bool)
+    columns["valid"] = _clear(frame[settings.valid], settings) if settings.valid else np.ones(len(frame), bool)
     return pd.DataFrame(columns | {name: _numbers(frame[column], settings) for name, column in settings.bands.items()})
 
 
@@ -264,7 +264,7 @@ def _melted(frame: pd.DataFrame, settings: Settings) -> pd.DataFrame:
         if missing:
             raise SourceError(f"{settings.path}: the date {date} has no column for {missing[0]}.")
         part = {name: _numbers(frame[columns[name]], settings) for name in settings.bands}
-        clear = frame[columns["valid"]].astype(float) > 0 if "valid" in columns else np.ones(len(frame), bool)
+        clear = _clear(frame[columns["valid"]], settings) if "valid" in columns else np.ones(len(frame), bool)
         parts.append(pd.DataFrame({"id": texts(frame[settings.id]), "time": times[date], "valid": clear, **part}))
     return pd.concat(parts, ignore_index=True)
 
@@ -318,6 +318,22 @@ def _numbers(values: Any, settings: Settings) -> Any:
         return pd.to_numeric(values)
     except (ValueError, TypeError) as error:
         raise SourceError(f"{settings.path}, column {values.name}: {error}. Bands must be numbers.") from error
+
+
+def _clear(values: Any, settings: Settings) -> Any:
+    """Return whether each value of the column ``valid`` is above 0; false where there is none.
+
+    Raises
+    ------
+    SourceError
+        The column holds text.
+    """
+    try:
+        return pd.to_numeric(values).astype("Float64").fillna(0).gt(0).to_numpy(bool)
+    except (ValueError, TypeError) as error:
+        raise SourceError(
+            f"{settings.path}, column {values.name}: {error}. A clear sample has a number above 0 or true, the others 0 or false."
+        ) from error
 
 
 def texts(values: Any) -> Any:

@@ -30,13 +30,17 @@ def importance(
     device: str = "auto",
     progress: Progress = QUIET,
 ) -> Importance:
-    """Measure the importance on about `most` of the samples `members` or fewer, the same number of every class."""
+    """Measure the importance on about `most` of the samples `members` or fewer, the same number of every class.
+
+    With samples of several sites, only that of the sources: the dates of the sites differ.
+    """
+    by_date = samples.site is None
     generator = np.random.default_rng(0)
     chosen = balanced(samples.label, members, most, generator)
     batch = make_batch(samples.chips, chosen, trained.normalisation)
     label, place = torch.from_numpy(samples.label[chosen].astype(np.int64)), device_of(device)
     model = trained.model.to(place).eval()
-    dates = {name: tensor.days.shape[1] for name, tensor in batch.items() if tensor.days.shape[1] > 1}
+    dates = {name: tensor.days.shape[1] for name, tensor in batch.items() if by_date and tensor.days.shape[1] > 1}
     steps, done = 1 + len(batch) + sum(dates.values()), 0
 
     def right(permuted: Batch) -> Tensor:
@@ -50,14 +54,14 @@ def importance(
     without = {name: right(_shuffled(batch, name, order)) for name in batch}
     by_source = {name: base - float(kept.mean()) for name, kept in without.items()}
     by_class = {name: _means(whole - kept, label, classes) for name, kept in without.items()}
-    by_date = {
+    lost = {
         name: tuple(base - float(right(_shuffled(batch, name, order, date)).mean()) for date in range(n))
         for name, n in dates.items()
     }
     days = {name: tuple(samples.cuts[name].dates.tolist()) for name in dates}
-    attention = _attention(model, batch, label, classes, place)
+    attention = _attention(model, batch, label, classes, place) if by_date else {}
     model.cpu()
-    return Importance(len(chosen), base, by_source, by_date, days, by_class, attention)
+    return Importance(len(chosen), base, by_source, lost, days, by_class, attention)
 
 
 def _means(values: Tensor, label: Tensor, classes: int) -> tuple[float | None, ...]:

@@ -5,6 +5,7 @@ from typing import Any
 
 from bocage.evaluation import Adjusted, Corrected
 from bocage.evaluation.area import Estimate
+from bocage.mapping import Areas
 from bocage.report.material import Material
 from bocage.words import number, whole, words_of
 
@@ -39,12 +40,9 @@ def area(found: Adjusted | None, made: Material, file: str = "") -> dict[str, An
     return {"rows": rows, "overall": overall, "about": about}
 
 
-def by_model(found: Corrected, made: Material) -> dict[str, Any] | None:
-    """Return mapped areas and areas corrected by a model, in hectares, without intervals; None without a map."""
-    if made.areas is None:
-        return None
-    language, total = made.language, made.areas.total
-    colors = dict(zip(made.samples.legend.names, made.samples.legend.colors, strict=True))
+def by_model(found: Corrected, areas: Areas, language: str) -> dict[str, Any]:
+    """Return mapped areas and areas corrected by a model, in hectares, without intervals."""
+    total, colors = areas.total, dict(zip(areas.legend.names, areas.legend.colors, strict=True))
     rows = [
         {
             "name": name,

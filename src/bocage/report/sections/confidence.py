@@ -1,14 +1,13 @@
 """Calibration of the confidence: reliability and coverage curves."""
 
 import json
-from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 
-from bocage.evaluation import Trust
+from bocage.evaluation import Score, Trust
+from bocage.layout import RunLayout
 from bocage.report import figures
-from bocage.report.material import Material
 from bocage.words import number, words_of
 
 BELIEVED, ROUGHLY = 0.05, 0.10
@@ -17,9 +16,9 @@ SURE = 0.8
 """Confidence of the pixels whose accuracy is stated."""
 
 
-def confidence(made: Material) -> dict[str, str] | None:
+def confidence(score: Score, layout: RunLayout, language: str) -> dict[str, str] | None:
     """Return the reliability and coverage curves and their description; None without test pixels."""
-    trust, language = made.score.trust, made.language
+    trust = score.trust
     if not trust:
         return None
     w = words_of(language)
@@ -30,7 +29,9 @@ def confidence(made: Material) -> dict[str, str] | None:
     return {
         "reliability": figures.reliability_picture(trust, w),
         "coverage": figures.coverage_picture(trust, w),
-        "words": " ".join(filter(None, [_answer(made, w), _temperature(made, w), about])),
+        "words": " ".join(
+            filter(None, [_answer(trust, language), _temperature(layout, len(score.matrices), language), about])
+        ),
     }
 
 
@@ -56,23 +57,27 @@ def answer(trust: tuple[Trust, ...]) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def _answer(made: Material, w: Mapping[str, str]) -> str:
-    found = answer(made.score.trust)
-    shown = {name: made.percent(value) or "–" for name, value in found.items() if name != "key"}
+def _answer(trust: tuple[Trust, ...], language: str) -> str:
+    found, w = answer(trust), words_of(language)
+    shown = {
+        name: "–" if value is None else number(100 * value, language, 1)
+        for name, value in found.items()
+        if name != "key"
+    }
     return w[found["key"]].format(error=shown["error"]) + " " + w["believe_numbers"].format(**shown)
 
 
-def _temperature(made: Material, w: Mapping[str, str]) -> str:
+def _temperature(layout: RunLayout, draws: int, language: str) -> str:
     """Describe the temperatures of the calibrated draws; empty if no draw is calibrated."""
-    models = (made.layout.split(k).model for k in range(made.draws))
+    models = (layout.split(k).model for k in range(draws))
     every = [json.loads(model.description.read_text())["calibration"] for model in models]
     fitted = [calibration for calibration in every if calibration.get("samples")]
     if not fitted:
         return ""
     values = [calibration["temperature"] for calibration in fitted]
-    low, high = (number(v, made.language, 2) for v in (min(values), max(values)))
+    low, high = (number(v, language, 2) for v in (min(values), max(values)))
     counts = sorted({calibration.get("polygons", 0) for calibration in fitted})
     polygons = f"{counts[0]}" if len(counts) == 1 else f"{counts[0]} – {counts[-1]}"
     kept = sum(value != 1 for value in values)
     span = low if low == high else f"{low} – {high}"
-    return w["temperature_about"].format(span=span, polygons=polygons, kept=kept, draws=made.draws)
+    return words_of(language)["temperature_about"].format(span=span, polygons=polygons, kept=kept, draws=draws)
