@@ -9,6 +9,7 @@
 """
 
 import importlib
+import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -69,8 +70,11 @@ def main(words: Sequence[str]) -> None:
     chosen = [(importlib.import_module(f"benchmarks.{name}"), given) for name, given in named(words, names)]
     for benchmark, given in chosen:
         check_words(benchmark, given)
+    before = dict(os.environ)
     for benchmark, given in chosen:
         print(f"{benchmark.__name__.rpartition('.')[2]}: {result_of(benchmark, given)}", flush=True)
+        os.environ.clear()  # Dask writes variables of its workers into it, which slow the commands of the next benchmark
+        os.environ.update(before)
 
 
 if __name__ == "__main__":
