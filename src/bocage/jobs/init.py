@@ -362,8 +362,8 @@ def _leaked(sought: Sought) -> str:
     if sought.tables or sought.counted is None or not len(sought.counted.pixels):
         return ""
     for candidate in list(sought.candidates):
-        if candidate.source.dated:
-            continue
+        if len(set(candidate.source.times)) > 1:
+            continue  # the values of a time series vary, unless it is one of maps
         try:
             leak = leak_of(candidate.source, sought.grid, sought.counted.pixels)
         except SourceError as error:
