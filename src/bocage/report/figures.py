@@ -295,7 +295,7 @@ def attention_picture(
 
 
 def _read(path: Path) -> dict[str, list[float]]:
-    with path.open(newline="") as stream:
+    with path.open(newline="", encoding="utf-8") as stream:
         rows = list(csv.DictReader(stream))
     table: dict[str, Any] = {key: [float(row[key]) for row in rows] for key in rows[0]}
     return table
