@@ -519,6 +519,40 @@ def test_a_table_of_series_gives_a_source_for_each_sensor(tmp_path, suffix):
         assert not check(path).has_errors
 
 
+@pytest.mark.parametrize("wide", [False, True])
+def test_columns_with_quotes_backslashes_and_accents_are_escaped(tmp_path, wide):
+    odd = 'no "1" \\ a'
+    rng = np.random.default_rng(3)
+    rows = [
+        {
+            odd: f"s{i}",
+            'day "d"': day,
+            'B4 "red"': int(rng.integers(300, 900)),
+            "température \\": float(rng.uniform(5, 9)),
+        }
+        for i in range(12)
+        for day in DAYS
+    ]
+    if wide:
+        rows = [
+            {odd: f"s{i}", **{f'B"{k}"_{day}': int(rng.integers(300, 900)) for day in DAYS for k in "48"}}
+            for i in range(12)
+        ]
+    pd.DataFrame(rows).to_csv(tmp_path / "series.csv", index=False)
+    labels = pd.DataFrame({odd: [f"s{i}" for i in range(12)], "crop": [f"c{i % 3}" for i in range(12)]})
+    labels.to_csv(tmp_path / "fields.csv", index=False)
+    _, out, _ = written(tmp_path, tmp_path / "fields.csv")
+    recipe = read_recipe(out)
+    settings = recipe.sources["s2"].settings
+    assert settings.id == recipe.reference.sample_id == odd
+    if wide:
+        assert set(settings.bands.values()) == {'B"4"', 'B"8"'}
+    else:
+        assert settings.date == 'day "d"'
+        assert settings.bands == {"red": 'B4 "red"', "temperature": "température \\"}
+    assert not check(out).has_errors
+
+
 def test_the_columns_of_a_wide_table_are_recognised(tmp_path):
     frame = pd.DataFrame({"ID": range(5), "B4_20220103": 1, "B4_20220412": 2, "B8_20220103": 3, "B8_20220412": 4})
     frame.to_csv(tmp_path / "w.csv", index=False)

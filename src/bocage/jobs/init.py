@@ -415,7 +415,7 @@ def _rare(sought: Sought) -> list[str]:
 # --- recipe
 def _draft(sought: Sought, out: Path) -> Draft:
     labels, shown = sought.labels, _shown(sought)
-    more = [f'sample_id = "{sought.candidates[0].sample_id}"'] if sought.tables else []
+    more = [f'sample_id = "{escaped(sought.candidates[0].sample_id)}"'] if sought.tables else []
     if len(sought.periods) == 1 and sought.periods[0].count < len(labels.frame):
         more.append(f'where = "{escaped(sought.periods[0].where)}"')
     if len(shown) < len(labels.classes):
