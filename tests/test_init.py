@@ -1,6 +1,7 @@
 """What ``bocage init`` proposes: sources and model, clear values, units, names of classes, paths; then ``check`` accepts it."""
 
 import os
+import shlex
 import tomllib
 from dataclasses import replace
 from pathlib import Path
@@ -73,6 +74,13 @@ def series(folder, low=300, high=4000, dtype=np.uint16, quality=None):
 def written(folder, reference, label="crop"):
     out = folder / "mine.toml"
     return write_recipe(folder, reference, label, out), out, out.read_text()
+
+
+def test_the_next_commands_quote_paths_with_spaces(tmp_path):
+    series(tmp_path)
+    out = tmp_path / "my land" / "recipe.toml"
+    lines = write_recipe(tmp_path, parcels(tmp_path), "crop", out)
+    assert [shlex.split(line) for line in lines[-3:]] == [["bocage", c, str(out)] for c in ("check", "run", "compare")]
 
 
 # --- sources and model
