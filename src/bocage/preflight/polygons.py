@@ -99,7 +99,9 @@ def _invalid(raw: Any) -> Iterator[Finding]:
     if bad.any():
         first = int(np.flatnonzero(bad)[0])
         why = str(shapely.is_valid_reason(raw.geometry.to_numpy()[first]))
-        yield Finding.of("warning", "reference", Note.of("invalid_geometries", n=int(bad.sum()), first=str(first), why=why))
+        yield Finding.of(
+            "warning", "reference", Note.of("invalid_geometries", n=int(bad.sum()), first=str(first), why=why)
+        )
 
 
 def _overlaps(table: Any, grid: Grid, legend: Legend) -> Iterator[Finding]:
