@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from affine import Affine
+from matplotlib.figure import Figure
 from odc.geo import CRS
 
 from bocage.api import Labels
@@ -290,3 +291,23 @@ def test_two_classes_with_one_colour_of_the_recipe_are_a_pair():
     legend = Legend((LandClass(1, "maize", color="#808000"), LandClass(2, "meadow", color="#808000")))
     (note,) = palette_warnings(legend, "en")
     assert "(normal colour vision): maize – meadow. Choose" in note
+
+
+# --- names that look like formulas
+FORMULA = r"a $\foo$ b"
+
+
+def test_dollar_signs_in_names_are_no_formula():
+    w = words_of("en")
+    drawn = figures.attention_picture(FORMULA, [0, 10], [[0.5, 0.5], [0.1, 0.9]], [FORMULA, "$x$"], w)
+    assert drawn.count(f">{FORMULA}<") == 2
+    assert ">$x$<" in drawn
+    assert f">{FORMULA}<" in figures.importance_picture({FORMULA: ([0, 10], [0.1, 0.2])}, w)
+    figure, (axes,) = figures.axes_of((3, 3))
+    axes.plot([0, 1], label=FORMULA)
+    axes.set_title(FORMULA)
+    axes.legend()
+    assert f">{FORMULA}<" in figures.as_svg(figure, "any", w, "")
+    plain = Figure()
+    plain.add_subplot().set_yticks([0, 1], [FORMULA, FORMULA])
+    assert figures.as_data(plain).startswith("data:image/png")
