@@ -23,7 +23,7 @@ from bocage.progress import QUIET, Progress
 from bocage.run import held
 from bocage.textfile import write_csv
 
-FORMAT = 1
+FORMAT = 2
 """Changed when the results of the same maps change."""
 HECTARE = 10_000.0
 HEADER = ("before", "after", "mapped_ha", "estimated_ha", "error_ha", "low_ha", "high_ha")

@@ -32,9 +32,9 @@ from bocage.sources.base import Decoding
 from bocage.sources.raster import fingerprint, inspect, is_raster, read
 from bocage.vectorfile import vector_files
 
-FORMAT = 1
+FORMAT = 2
 """Changed when the results of the same settings change."""
-ZONES = 2
+ZONES = 3
 """The same of the areas by zone."""
 
 
