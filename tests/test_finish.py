@@ -23,6 +23,7 @@ from bocage.finish.polygons import polygons_of
 from bocage.finish.regularise import regularise
 from bocage.finish.vectors import copy, geo_metadata
 from bocage.grid import Grid
+from bocage.jobs import finish as finishing
 from bocage.jobs.finish import finish, recipe_of
 from bocage.layout import RunLayout
 from bocage.legend import LandClass, Legend
@@ -348,6 +349,17 @@ def test_complete_stages_are_kept_and_changed_ones_repeated(run):
     finish(read_recipe(recipe), out)
     assert not (out / "map/regularised.tif").exists()
     assert set(RunLayout(out).map.layers) == {out / "map/classes.tif", out / "map/confidence.tif"}
+
+
+def test_areas_of_an_earlier_version_are_computed_again(run, monkeypatch):
+    """Those in Web Mercator were not areas on the ground."""
+    recipe, out = run()
+    with monkeypatch.context() as earlier:
+        earlier.setattr(finishing, "FORMAT", 1)
+        finish(read_recipe(recipe), out)
+    told = Told()
+    finish(read_recipe(recipe), out, told)
+    assert not [word for word in told.words if "up to date" in word]
 
 
 def test_the_stages_of_the_run_stay_current_after_finish(run, finished, capsys):
