@@ -110,7 +110,9 @@ def test_the_page_is_whole_and_alone(finished):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("split", "unit"), [("folds = 3", "polygons"), ('folds = 2\nunit = "block"\nblock = 100', "spatial blocks")])
+@pytest.mark.parametrize(
+    ("split", "unit"), [("folds = 3", "polygons"), ('folds = 2\nunit = "block"\nblock = 100', "spatial blocks")]
+)
 def test_the_parts_of_a_fold_are_counted_in_its_units(recipe, tmp_path, split, unit):
     run(read_recipe(recipe(**{"draws = 2": "", "train = 0.5": split})), tmp_path / "run")
     page = (tmp_path / "run/report.html").read_text(encoding="utf-8")

@@ -22,11 +22,15 @@ from bocage.finish.zones import read_zones, zone_statistics
 from bocage.grid import Grid
 from bocage.jobs import zones as zones_job
 from bocage.jobs.change import Year, change
-from bocage.layout import MapLayout
+from bocage.jobs.finish import finish
+from bocage.layout import MapLayout, RunLayout
 from bocage.legend import LandClass, Legend
 from bocage.mapping import WRITERS, AreaCount, Areas, LandCoverMap, MapBand, open_delivered, share_beyond
 from bocage.mapping.delivery import Delivery
 from bocage.progress import QUIET
+from bocage.recipe import read_recipe
+from bocage.view import open_viewed
+from bocage.view.places import vector_file
 from conftest import Told
 
 LEGEND = Legend((LandClass(4, "maize"), LandClass(2, "meadow"), LandClass(9, "water")))
@@ -153,6 +157,30 @@ def test_layers_of_an_earlier_map_are_removed_and_what_was_made_of_its_classes(t
     replace(delivery, replaced="").write(areas)
     assert [path.exists() for path in made] == [False, False, True]
     assert all(path.exists() for path in files.values())
+
+
+def test_finished_files_of_an_earlier_map_are_removed_and_no_file_of_the_user(finished, tmp_path):
+    one = finished()
+    out = one.copied(tmp_path / "run")
+    write_zones(tmp_path / "zones.gpkg", [shapely.box(*open_delivered(out).grid.bounds)])
+    recipe = one.recipe.with_name(f"finished-{tmp_path.name}.toml")
+    settings = f'[finish]\nmajority = 3\nformats = ["gpkg", "parquet", "fgb"]\nzones = "{tmp_path / "zones.gpkg"}"\n'
+    recipe.write_text(one.recipe.read_text() + settings)
+    finish(read_recipe(recipe), out)
+    made = set(RunLayout(out).finish.path.glob("*"))
+    assert {path.suffix for path in made} == {".gpkg", ".parquet", ".fgb", ".csv", ".json"}
+    own = [out / "finish/zones.gpkg", out / "finish/polygons.qml", out / "notes.csv"]
+    for path in own:
+        path.write_text("of the user")
+    recipe.write_text(one.recipe.read_text().replace("tile = 32", "tile = 16"))
+    assert main(["map", str(recipe), "--out", str(out), "--overwrite"]) == 0
+    assert all(path.exists() for path in made), "the classes are the same"
+    recipe.write_text(one.recipe.read_text().replace("trees = 20", "trees = 1"))
+    assert all(main([stage, str(recipe), "--out", str(out), "--overwrite"]) == 0 for stage in ("train", "map"))
+    assert not [path for path in made if path.exists()]
+    assert not RunLayout(out).map.regularised.exists()
+    assert all(path.exists() for path in own)
+    assert vector_file(open_viewed(out, recipe=recipe)) is None
 
 
 def test_the_share_of_novel_pixels_is_that_of_all_pixels(tmp_path):

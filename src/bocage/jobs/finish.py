@@ -90,8 +90,7 @@ def finish(recipe: Recipe, out: Path, progress: Progress = QUIET) -> RunLayout:
         if settings.votes:
             finishing.once("vote", finishing.vote)
         else:
-            votes = layout.finish.path.glob("votes.*")
-            finishing.forget("vote", layout.map.voted, layout.finish.voted_areas, *votes)
+            finishing.forget("vote", layout.map.voted, layout.finish.voted_areas, *layout.finish.all_votes)
         if settings.regularises:
             finishing.once("regularise", finishing.regularise)
         else:
@@ -103,11 +102,11 @@ def finish(recipe: Recipe, out: Path, progress: Progress = QUIET) -> RunLayout:
         if settings.formats:
             finishing.once("vectors", finishing.vectorise)
         else:
-            finishing.forget("vectors", *layout.finish.path.glob("polygons.*"))
+            finishing.forget("vectors", *layout.finish.all_polygons)
         if settings.zones:
             finishing.once("zones", finishing.zones)
         else:
-            finishing.forget("zones", *layout.finish.path.glob("zones.*"))
+            finishing.forget("zones", *layout.finish.all_zones)
         try_project(RunLayout(out), progress)
     return layout
 
@@ -179,8 +178,8 @@ class _Finishing:
             within = self._opened(folder, self.progress)
             votes = count_votes(land, within, self.settings.vote, self.progress)
             self._write(layout.map.voted, layout.finish.voted_areas, voted(land, within, votes))
-        for old in layout.finish.path.glob("votes.*"):
-            old.unlink()
+        for old in layout.finish.all_votes:
+            old.unlink(missing_ok=True)
         write_votes(votes, within.parcels, land.grid, layout.finish.votes("parquet"), layout.finish.votes("csv"))
         kind = "parcels" if within.parcels else "objects"
         self.progress.say(f"{len(votes.ids)} {kind} with a class each ({self.settings.vote})")
@@ -258,8 +257,8 @@ class _Finishing:
         source = layout.map.voted if self.settings.votes else land.path("classes")
         source = layout.map.regularised if self.settings.regularises else source
         vectors = VectorMap(land, self._codes(source), self.settings.simplify)
-        for old in layout.finish.path.glob("polygons.*"):
-            old.unlink()
+        for old in layout.finish.all_polygons:
+            old.unlink(missing_ok=True)
         with scratch(layout.finish.scratch) as folder:
             files = {name: layout.finish.polygons(name) for name in self.settings.formats}
             count = vectors.write(files, folder, self.progress)

@@ -63,7 +63,7 @@ class Delivery:
         suffixes = (*(WRITERS.get(name).SUFFIX for name in WRITERS), ".qml", ".tif.aux.xml")
         old = [self.layout.layer(name, suffix) for name in LAYERS if name not in self.files for suffix in suffixes]
         if sums[self.files["classes"].name] != self.replaced:
-            old += [self.layout.voted, self.layout.regularised]
+            old += self.layout.finished
         for path in old:
             if path.is_dir():
                 shutil.rmtree(path)
