@@ -23,6 +23,7 @@ from bocage.grid import Grid
 from bocage.jobs import zones as zones_job
 from bocage.jobs.change import Year, change
 from bocage.jobs.finish import finish
+from bocage.jobs.fuse import Fusing, fuse
 from bocage.layout import MapLayout, RunLayout
 from bocage.legend import LandClass, Legend
 from bocage.mapping import WRITERS, AreaCount, Areas, LandCoverMap, MapBand, open_delivered, share_beyond
@@ -31,7 +32,7 @@ from bocage.progress import QUIET
 from bocage.recipe import read_recipe
 from bocage.view import open_viewed
 from bocage.view.places import vector_file
-from conftest import Told
+from conftest import GRU, Told
 
 LEGEND = Legend((LandClass(4, "maize"), LandClass(2, "meadow"), LandClass(9, "water")))
 SHAPE = (60, 70)
@@ -556,6 +557,69 @@ def test_transitions_of_two_maps_and_their_map(tmp_path, capsys):
             assert row["estimated_ha"] == ""
     summary = json.loads((tmp_path / "c/change.json").read_text())
     assert summary["mapped_changed_share"] == pytest.approx((old != new)[both].mean())
+
+
+@pytest.fixture
+def retrained(finished, tmp_path):
+    """A run that was trained and evaluated again after its map, with its recipe."""
+    one = finished()
+    out, recipe = one.copied(tmp_path / "run"), one.recipe.with_name(f"again-{tmp_path.name}.toml")
+    recipe.write_text(one.recipe.read_text().replace("trees = 20", "trees = 1") + "[finish]\nmajority = 3\n")
+    for stage in ("train", "evaluate"):
+        assert main([stage, str(recipe), "--out", str(out), "--overwrite"]) == 0
+    return recipe, out
+
+
+def test_the_test_pixels_of_another_model_correct_no_map(retrained, finished, tmp_path, capsys):
+    (recipe, out), one, told = retrained, finished(), Told()
+    assert zones_job.tested_at(one.out) == one.out / "splits/0/test.parquet"
+    assert zones_job.tested_at(out) is zones_job.tested_at(out / "map") is None
+    why = zones_job.OTHER_MODEL
+    write_zones(tmp_path / "z.gpkg", [shapely.box(*open_delivered(out).grid.bounds)])
+    found = zones_job.zones_of(out, tmp_path / "z.gpkg", "", tmp_path / "z.csv", None, told)
+    assert found.estimates is None
+    assert told.words[-1] == f"No areas are estimated: {why}, and no labelled sample is given."
+    assert change(Year(one.out), Year(out), tmp_path / "c", told).estimated is None
+    assert f"{out}: {why}." in told.words
+    assert fuse([one.out, out], tmp_path / "fused", Fusing(), told)["accuracy"] is None
+    assert any(f"{out}: {why}." in word for word in told.words)
+    with pytest.raises(FinishError, match="has no confusion matrix: the map is not by the model that its run has now"):
+        fuse([one.out, out], tmp_path / "believed", Fusing("dempster-shafer"))
+    assert main(["map", str(recipe), "--out", str(out)]) == 0
+    assert zones_job.tested_at(out) == out / "splits/0/test.parquet"
+
+
+def test_finish_does_not_measure_a_map_of_another_model(retrained):
+    (recipe, out), told = retrained, Told()
+    finish(read_recipe(recipe), out, told)
+    assert f"The accuracy of the finished map is not measured: {zones_job.OTHER_MODEL}." in told.words
+
+
+def test_the_map_of_another_model_in_the_folder_of_a_run_has_no_test_pixels(finished, tmp_path):
+    one, other = finished(), finished(GRU)
+    out = one.copied(tmp_path / "run")
+    assert main(["map", str(one.recipe), "--model", str(other.out), "--out", str(out), "--overwrite"]) == 0
+    assert zones_job.tested_at(out) is None
+    elsewhere = tmp_path / "elsewhere"
+    assert main(["map", str(one.recipe), "--model", str(one.out), "--out", str(elsewhere)]) == 0
+    assert zones_job.tested_at(elsewhere) == one.out / "splits/0/test.parquet"
+
+
+def test_a_map_of_another_version_has_the_test_pixels_that_its_records_give(finished, tmp_path):
+    """The fingerprint of a model depends on the version of Bocage."""
+    out = finished().copied(tmp_path / "run")
+    item = out / "map/item.json"
+    record = json.loads(item.read_text())
+    record["properties"]["bocage:model_fingerprint"] = "of another version"
+    item.write_text(json.dumps(record))
+    assert zones_job.tested_at(out) is None
+    record["properties"]["bocage:versions"]["bocage"] = "0.0.1"
+    item.write_text(json.dumps(record))
+    assert zones_job.tested_at(out) == out / "splits/0/test.parquet"
+    stages = json.loads((out / "provenance.json").read_text())
+    stages["stages"]["train/0"]["finished"] = "2999-01-01T00:00:00+00:00"
+    (out / "provenance.json").write_text(json.dumps(stages))
+    assert zones_job.tested_at(out) is None
 
 
 def test_change_between_two_runs_is_adjusted(finished, tmp_path):

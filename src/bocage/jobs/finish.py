@@ -16,7 +16,7 @@ from bocage.finish.votes import count_votes, voted, write_votes
 from bocage.finish.within import Place, Within, open_within
 from bocage.grid import Window
 from bocage.jobs.qgis import try_project
-from bocage.jobs.zones import tested_at, zones_of
+from bocage.jobs.zones import OTHER_MODEL, Origin, tested_at, zones_of
 from bocage.layout import MapOnlyLayout, RunLayout
 from bocage.machine import versions
 from bocage.mapping import WRITERS, AreaCount, Delivered, MapBand, open_delivered
@@ -226,7 +226,8 @@ class _Finishing:
         tested = Predictions.from_parquet(path) if path else None
         if not tested:
             self.forget("accuracy", self.layout.finish.score)
-            self.progress.say("The accuracy of the finished map is not measured: it has no test polygons.")
+            why = OTHER_MODEL if Origin.is_of_another_model(self.layout.path) else "it has no test polygons"
+            self.progress.say(f"The accuracy of the finished map is not measured: {why}.")
             return
         self.once("accuracy", lambda: self._measured(tested))
 

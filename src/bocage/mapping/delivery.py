@@ -164,6 +164,8 @@ class Item:
     """Rule of a mosaic or of a fusion; empty for any other map."""
     until: str = ""
     """Last day of the series, YYYY-MM-DD; empty for a map of whole series."""
+    version: str = ""
+    """Version of Bocage that made the map."""
 
     @classmethod
     def load(cls, path: Path) -> "Item":
@@ -191,6 +193,7 @@ class Item:
                 about.get("bocage:inputs", ""),
                 about.get("bocage:rule", ""),
                 about.get("bocage:until", ""),
+                about.get("bocage:versions", {}).get("bocage", ""),
             )
 
 
