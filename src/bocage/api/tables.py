@@ -19,6 +19,7 @@ from bocage.evaluation.area import Estimate
 from bocage.grid import Grid
 from bocage.layout import RunLayout
 from bocage.report import figures
+from bocage.report.sampled import Sampled
 from bocage.samples import Samples
 from bocage.view import Viewer
 from bocage.words import words_of
@@ -166,7 +167,8 @@ class Accuracy:
         """Return estimates for the whole map with their 95 % intervals.
 
         They come from the labelled validation sample of the map (``bocage evaluate --sample``), else from test polygons with
-        inclusion weights (after the report). Without either, the table is empty: other test polygons permit no interval.
+        inclusion weights (after the report). Without either, the table is empty: other test polygons permit no interval. A
+        sample that was evaluated on another map is left out.
         """
         found = self._adjusted()
         rows: dict[str, tuple[float, ...]] = {}
@@ -179,13 +181,13 @@ class Accuracy:
         return _frame(rows, ["value", "low", "high"], "estimate")
 
     def _adjusted(self) -> Adjusted | None:
-        for path, key in ((self.layout.sample, ""), (self.layout.score, "area")):
-            if path.exists():
-                with artefact(path):
-                    record = json.loads(path.read_text(encoding="utf-8"))
-                    if record := record.get(key) if key else record:
-                        return Adjusted.from_dict(record)
-        return None
+        if found := Sampled.of_map(self.layout):
+            return found.estimates
+        if not self.layout.score.exists():
+            return None
+        with artefact(self.layout.score):
+            record = json.loads(self.layout.score.read_text(encoding="utf-8")).get("area")
+            return Adjusted.from_dict(record) if record else None
 
     def _repr_html_(self) -> str:
         """Return the metrics, the accuracy of each class, the confusion matrix, and the intervals."""

@@ -79,7 +79,7 @@ def map_with(
         _forget_other_map(layout, mapped)
         mapped.save(layout.mapped)
         land = make_map(trained, scene, settings, layout.map.path, computing, progress)
-        progress.say(f"report: {write_transfer_of(layout, mapped, None, (scene, recipe.report.language))}")
+        progress.say(f"report: {write_transfer_of(layout, mapped, None, (scene, recipe.report.language), progress)}")
         try_project(layout, progress, {"": scene})
         return land
 

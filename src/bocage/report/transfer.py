@@ -13,6 +13,7 @@ from bocage.legend import LandClass, Legend
 from bocage.machine import versions
 from bocage.mapping import Areas
 from bocage.redaction import redacted
+from bocage.report.sampled import Sampled
 from bocage.scene import Scene
 from bocage.training import CALENDAR, Answers, Change, Judgement, Region, Round, SourceRecord, source_records
 from bocage.words import number
@@ -217,6 +218,8 @@ class TransferMaterial:
     adapted: Adaptation | None = None
     judgement: Judgement | None = None
     """What was known of the model, before an adaptation, on the scene without labels."""
+    sampled: Sampled | None = None
+    """Estimates from a labelled validation sample of the map."""
 
     @property
     def changed(self) -> Adaptation | None:
