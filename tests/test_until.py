@@ -241,6 +241,8 @@ def test_the_command_maps_beside_the_map_of_the_run(finished, tmp_path, capsys):
     assert main(elsewhere) == 0
     with rasterio.open(tmp_path / "next/map/classes.tif") as one, rasterio.open(folder / "classes.tif") as other:
         assert np.array_equal(one.read(1), other.read(1))
+    page = (tmp_path / "next/report.html").read_text(encoding="utf-8")
+    assert words_of("en")["t_until"].format(day="2021-04-30") in page
 
 
 @pytest.mark.slow

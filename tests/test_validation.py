@@ -7,6 +7,7 @@ from pathlib import Path
 
 import geopandas as gpd
 import numpy as np
+import pandas as pd
 import pytest
 import rasterio
 
@@ -165,6 +166,12 @@ def test_polygons_with_inclusion_weights_give_areas_with_intervals(mapped, tmp_p
     assert "95 % interval" in Path("out/report.html").read_text()
     assert json.loads(Path("out/score.json").read_text())["area"] == after["area"]
     assert Path("out/splits/0/model/trained.json").stat().st_mtime_ns == trained
+    project = Project(read_recipe(weighted), Path("out"), quiet=True)
+    assert not project.score().estimates().empty
+    table = pd.read_csv("out/map/areas.csv")
+    table.loc[0, ["pixels", "hectares"]] *= 2
+    table.to_csv("out/map/areas.csv", index=False)
+    assert project.score().estimates().empty, "those of the areas of another map"
 
 
 def test_names_count_as_labels_and_missing_ones_are_told(mapped, capsys):

@@ -18,6 +18,7 @@ from bocage.evaluation import Adjusted, Score, load_score, spread_of
 from bocage.evaluation.area import Estimate
 from bocage.grid import Grid
 from bocage.layout import RunLayout
+from bocage.mapping import Areas, Item
 from bocage.report import figures
 from bocage.report.sampled import Sampled
 from bocage.samples import Samples
@@ -183,11 +184,15 @@ class Accuracy:
     def _adjusted(self) -> Adjusted | None:
         if found := Sampled.of_map(self.layout):
             return found.estimates
-        if not self.layout.score.exists():
+        if not (self.layout.score.exists() and self.layout.map.is_complete):
             return None
         with artefact(self.layout.score):
             record = json.loads(self.layout.score.read_text(encoding="utf-8")).get("area")
-            return Adjusted.from_dict(record) if record else None
+            found = Adjusted.from_dict(record) if record else None
+        land = self.layout.map
+        shares = Areas.load(land.areas, Item.load(land.item).legend).shares
+        # The map may have been made again since the report.
+        return found if found and list(found.mapped) == shares else None
 
     def _repr_html_(self) -> str:
         """Return the metrics, the accuracy of each class, the confusion matrix, and the intervals."""
