@@ -20,6 +20,7 @@ from bocage.finish.estimates import Calibration, Checked, adjusted
 from bocage.finish.likeness import Likeness, alike
 from bocage.finish.zones import read_zones, zone_statistics
 from bocage.grid import Grid
+from bocage.jobs import change as change_job
 from bocage.jobs import zones as zones_job
 from bocage.jobs.change import Year, change
 from bocage.jobs.finish import finish
@@ -647,6 +648,16 @@ def test_a_comparison_is_kept_until_a_map_or_a_file_changes(tmp_path, finished):
     tested.to_parquet(out / "splits/0/test.parquet")
     change(Year(out), Year(one.out), tmp_path / "c", told)
     assert told.words == ["change: up to date"]
+
+
+def test_changed_areas_of_an_earlier_version_are_computed_again(finished, tmp_path, monkeypatch):
+    """Those in Web Mercator were not areas on the ground."""
+    one, told = finished(), Told()
+    with monkeypatch.context() as earlier:
+        earlier.setattr(change_job, "FORMAT", 1)
+        change(Year(one.out), Year(one.out), tmp_path / "c")
+    change(Year(one.out), Year(one.out), tmp_path / "c", told)
+    assert "change: up to date" not in told.words
 
 
 def test_maps_that_cannot_be_compared_are_refused(tmp_path):
