@@ -21,6 +21,7 @@ from bocage.errors import GridError, MappingError, RecipeError, SourceError
 from bocage.grid import Window
 from bocage.layout import RunLayout
 from bocage.legend import LandClass, Legend
+from bocage.report.sampled import fingerprint_of
 from bocage.view.server import STATIC
 from conftest import GRU
 
@@ -149,12 +150,17 @@ def test_the_estimates_of_a_validation_sample_have_intervals(project):
         | {"mapped_share": 0.3}
         for name in ("maize", "meadow", "water")
     }
-    stored = {"file": "v.gpkg", "design": "", "units": 90, "overall_accuracy": record(0.9), "per_class": per_class}
-    project.layout.sample.write_text(json.dumps(stored))
+    layout = project.layout
+    file = {"file": "v.gpkg", "classes": fingerprint_of(layout.map)}
+    stored = {**file, "design": "", "units": 90, "overall_accuracy": record(0.9), "per_class": per_class}
+    layout.sample.write_text(json.dumps(stored))
     estimates = project.score().estimates()
     assert list(estimates.loc["overall_accuracy"]) == pytest.approx([0.9, 0.86, 0.94])
     assert len(estimates) == 10
     assert "95 % interval" in project.score()._repr_html_()
+    for classes in ("of another map", ""):
+        layout.sample.write_text(json.dumps(stored | {"classes": classes}))
+        assert project.score().estimates().empty
 
 
 def test_the_map_is_that_of_the_file(project):

@@ -23,10 +23,11 @@ from bocage.finish.polygons import polygons_of
 from bocage.finish.regularise import regularise
 from bocage.finish.vectors import copy, geo_metadata
 from bocage.grid import Grid
+from bocage.jobs import finish as finishing
 from bocage.jobs.finish import finish, recipe_of
 from bocage.layout import RunLayout
 from bocage.legend import LandClass, Legend
-from bocage.mapping import pixel_areas
+from bocage.mapping import open_delivered, pixel_areas
 from bocage.objects.connected import Codes
 from bocage.objects.scratch import scratch
 from bocage.progress import QUIET
@@ -348,6 +349,21 @@ def test_complete_stages_are_kept_and_changed_ones_repeated(run):
     finish(read_recipe(recipe), out)
     assert not (out / "map/regularised.tif").exists()
     assert set(RunLayout(out).map.layers) == {out / "map/classes.tif", out / "map/confidence.tif"}
+
+
+def test_areas_of_an_earlier_version_are_computed_again(run, monkeypatch):
+    """Those in Web Mercator were not areas on the ground."""
+    recipe, out = run()
+    zones = gpd.GeoDataFrame(geometry=[shapely.box(*open_delivered(out).grid.bounds)], crs="EPSG:32740")
+    zones.to_file(out / "districts.gpkg")
+    recipe.write_text(recipe.read_text() + f'zones = "{out / "districts.gpkg"}"\n')
+    with monkeypatch.context() as earlier:
+        earlier.setattr(finishing, "FORMAT", 1)
+        earlier.setattr(finishing, "ZONES", 2)
+        finish(read_recipe(recipe), out)
+    told = Told()
+    finish(read_recipe(recipe), out, told)
+    assert not [word for word in told.words if "up to date" in word]
 
 
 def test_the_stages_of_the_run_stay_current_after_finish(run, finished, capsys):

@@ -17,6 +17,7 @@ from bocage.errors import FinishError, MappingError, RunFolderError
 from bocage.evaluation import Predictions
 from bocage.finish.fusion import Fusion, believed, masses_of
 from bocage.finish.untrained import Member, Untrained
+from bocage.jobs import fuse as fuse_job
 from bocage.jobs.fuse import Fusing, fuse
 from bocage.jobs.zones import tested_at as pixels_at
 from bocage.layout import MapLayout
@@ -294,6 +295,16 @@ def test_masses_for_the_test_leave_out_the_polygon_of_the_pixel(runs, tmp_path):
     first = shown.polygon == shown.polygon[own][0]
     assert found["masses"][0][0] > 0
     assert (shown.confidence[own & first & (shown.predicted == 0)] == 0).all()
+
+
+def test_areas_of_a_fusion_of_an_earlier_version_are_computed_again(tmp_path, monkeypatch):
+    """Those in Web Mercator were not areas on the ground."""
+    folders, told = [one.folder for one in many(tmp_path, 2)], Told()
+    with monkeypatch.context() as earlier:
+        earlier.setattr(fuse_job, "FORMAT", 1)
+        fuse(folders, tmp_path / "fused")
+    fuse(folders, tmp_path / "fused", progress=told)
+    assert "fuse: up to date" not in told.words
 
 
 def test_maps_that_cannot_be_fused_are_refused(tmp_path, finished):

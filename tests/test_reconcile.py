@@ -16,6 +16,7 @@ from bocage.cli import main
 from bocage.errors import FinishError, MappingError, RunFolderError
 from bocage.evaluation import Predictions
 from bocage.finish.raking import BOUND, Wanted, rake, reweighted, wanted_of
+from bocage.jobs import reconcile as reconcile_job
 from bocage.jobs.fuse import fuse
 from bocage.jobs.reconcile import Reconciling, reconcile
 from bocage.jobs.zones import tested_at as pixels_at
@@ -341,6 +342,17 @@ def test_rough_borders_are_no_overlap_and_names_near_a_class_are_reported(tmp_pa
     path, told = boxes(tmp_path / "d.gpkg", land, table, ((0, 0, 30.1, 40), (30, 0, 60, 40))), Told()
     reconcile(land.folder, path, tmp_path / "out", FULL, told)
     assert "d.gpkg: field 'waterr' is no class. Did you mean 'water'? It is not used." in told.words
+
+
+def test_shares_of_districts_of_an_earlier_version_are_computed_again(tmp_path, monkeypatch):
+    """Areas in Web Mercator were not areas on the ground."""
+    land, *_ = a_map(tmp_path / "map")
+    path, out, told = boxes(tmp_path / "d.gpkg", land, TWO), tmp_path / "out", Told()
+    with monkeypatch.context() as earlier:
+        earlier.setattr(reconcile_job, "FORMAT", 1)
+        reconcile(land.folder, path, out, FULL)
+    reconcile(land.folder, path, out, FULL, told)
+    assert "reconcile: up to date" not in told.words
 
 
 def test_a_reconciled_map_is_kept_until_an_input_changes(tmp_path):

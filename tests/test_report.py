@@ -14,13 +14,15 @@ from odc.geo import CRS
 from bocage.api import Labels
 from bocage.cli import main
 from bocage.grid import Grid, Window
+from bocage.jobs.run import run
 from bocage.legend import COARSER, PALETTE, ClassSet, LandClass, Legend, nomenclature
+from bocage.recipe import read_recipe
 from bocage.report import figures
 from bocage.report.examples import reference_picture
 from bocage.report.palette import alike
 from bocage.report.sections.land_cover import palette_warnings
 from bocage.samples import Samples, Split
-from bocage.words import words_of
+from bocage.words import whole, words_of
 from conftest import GRU, written
 
 UNREAD = ("style", "script", "pre", "code")
@@ -107,6 +109,18 @@ def test_the_page_is_whole_and_alone(finished):
     assert set(said["importance"]["by_source"]) == {"s2"}
     assert len(said["importance"]["by_date"]["s2"]) == len(said["importance"]["days"]["s2"])
     json.dumps(said, allow_nan=False)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("split", "unit"), [("folds = 3", "polygons"), ('folds = 2\nunit = "block"\nblock = 100', "spatial blocks")]
+)
+def test_the_parts_of_a_fold_are_counted_in_its_units(recipe, tmp_path, split, unit):
+    run(read_recipe(recipe(**{"draws = 2": "", "train = 0.5": split})), tmp_path / "run")
+    page = (tmp_path / "run/report.html").read_text(encoding="utf-8")
+    trust = json.loads((tmp_path / "run/score.json").read_text(encoding="utf-8"))["trust"][0]
+    expected = {"train": whole(trust["train_units"], "en"), "test": whole(trust["test_units"], "en"), "unit": unit}
+    assert words_of("en")["split_about"].format(draw=1, **expected) in page
 
 
 def test_the_report_answers_whether_confidence_can_be_believed():

@@ -349,6 +349,22 @@ def test_labels_that_were_filled_in_are_not_replaced(finished, surveyed, tmp_pat
 
 
 @pytest.mark.slow
+def test_labels_that_were_filled_into_the_table_are_not_replaced(finished, surveyed, tmp_path):
+    made, out = finished(), tmp_path / "out"
+    shutil.copytree(surveyed[1].path, out)
+    path, asked = RunLayout(out).scout.fields("csv"), Asked(parcels(tmp_path), budget=Budget(2))
+    filled = pd.read_csv(path).assign(code="1").to_csv(index=False)
+    path.write_text(filled, encoding="utf-8")
+    for _ in range(2):  # the GeoPackage may have been moved
+        with pytest.raises(RunFolderError, match=r"fields\.csv was edited since it was written; it may have surveyed"):
+            scout(read_recipe(made.recipe), out, asked)
+        RunLayout(out).scout.fields("gpkg").unlink(missing_ok=True)
+    assert path.read_text(encoding="utf-8") == filled
+    scout(read_recipe(made.recipe), out, asked, overwrite=True)
+    assert len(pd.read_csv(path)) == 2
+
+
+@pytest.mark.slow
 def test_what_comes_back_trains_and_is_never_tested(finished, surveyed, recipe, landscape, tmp_path):
     table = gpd.read_file(surveyed[1].scout.fields("gpkg"))
     codes = {"maize": 1, "meadow": 2, "water": 3}

@@ -1,5 +1,6 @@
 """Conformal prediction sets: thresholds, layers of the map, the report, and what a folder of a model says of them."""
 
+import datetime
 import json
 import zipfile
 from dataclasses import replace
@@ -13,16 +14,18 @@ import torch
 from bocage.conformal import Conformal, Held, enough_for, members, reached
 from bocage.errors import RecipeError, TrainedError
 from bocage.evaluation import predictions_of
-from bocage.evaluation.sets import Covered
+from bocage.evaluation.sets import Covered, Promised
 from bocage.layout import ModelLayout
 from bocage.legend import LandClass, nomenclature
 from bocage.mapping import Mapping, make_map, open_delivered, predict
 from bocage.mapping.layers import LAYERS, Frame
 from bocage.mapping.predict import Prediction
 from bocage.recipe import read_recipe
+from bocage.report.sections.sets import sets
 from bocage.samples import Chips
 from bocage.training import Trained, Training, read_conformal
 from bocage.training.held_out import HeldOut
+from bocage.words import words_of
 from conftest import FOREST, Told, written
 
 SETS = "sets = 0.7"
@@ -312,3 +315,16 @@ def test_the_qgis_project_has_the_layers_of_the_sets(finished):
     }
     assert entries["classes in the set"] == ["1 class", "2 classes", "3 classes"]
     assert entries["land cover, class that contains the prediction set"] == ["maize", "meadow", "water"]
+
+
+def test_a_mean_of_zero_is_a_number_and_a_map_until_a_day_has_no_promise():
+    none = np.zeros(2)
+    covered = Covered(0.0, 2.0, 0.0, none, none + 2, np.array([3, 3]), (3, 3), (False, False))
+    made, legend = Promised(0.9, "class", (covered,)), nomenclature((LandClass(1, "maize"), LandClass(2, "water")))
+    for language, zero in (("en", "0.0"), ("fr", "0,0")):
+        words = sets(made, legend, language)["words"]
+        assert f"{zero}" in words
+        assert "–" not in words
+        early = sets(made, legend, language, datetime.date(2021, 4, 30))["words"]
+        assert early.startswith(words)
+        assert early.endswith(words_of(language)["sets_until"].format(day="2021-04-30"))

@@ -25,6 +25,7 @@ from bocage.training.sites import balanced_members
 from bocage.view import open_viewed
 from bocage.view.pixel import Pixel
 from bocage.view.places import polygons_of
+from bocage.words import words_of
 from conftest import FOREST, Told
 
 FILL = "fill = { every = 20, start = 2021-02-01, end = 2021-07-31 }"
@@ -136,6 +137,17 @@ def test_a_model_of_two_sites_is_scored_at_each_and_maps_each(lands, tmp_path):
         assert (found.to_epsg(), codes.shape) == (crs, shape)
         assert (out / f"map/{name}/checksums.sha256").exists()
     assert set(finished.maps_on_disk()) == {"north", "south"}
+
+
+@pytest.mark.slow
+def test_the_report_of_sites_names_the_last_day_of_the_maps(lands, tmp_path):
+    path, out = written(lands, site("north"), site("south"), mapping="until = 2021-04-30\nsets = 0.7"), tmp_path / "run"
+    run(read_recipe(path), out)
+    page, w = (out / "report.html").read_text(encoding="utf-8"), words_of("en")
+    assert w["note_map_until"].format(day="2021-04-30") in page
+    assert w["sets_until"].format(day="2021-04-30") in page
+    notes = json.loads((out / "report.json").read_text(encoding="utf-8"))["notes"]
+    assert w["note_map_until"].format(day="2021-04-30") in notes
 
 
 def opened(path, out, **more):

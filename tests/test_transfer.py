@@ -1,6 +1,7 @@
 """A map by a model of another run, and an adaptation: a page without accuracy, which says what it estimates and how."""
 
 import json
+import shlex
 from dataclasses import replace
 
 import numpy as np
@@ -159,3 +160,14 @@ def test_a_map_without_novelty_has_an_estimate(finished):
     found = sureness(open_map_folder(finished().out / "map"))
     assert all(mean is not None for mean in found.means)
     assert found.unlike == [None] * 3
+
+
+def test_the_command_of_the_report_has_the_path_as_the_shell_reads_it(finished, tmp_path, capsys):
+    """A folder with a map by a model of another run, whose name has a space."""
+    run, out = finished(), tmp_path / "other map"
+    assert main(["map", str(run.recipe), "--model", str(run.out), "--out", str(out)]) == 0
+    for command in (["map", "--model", str(run.out)], ["run"]):
+        capsys.readouterr()
+        assert main([command[0], str(run.recipe), *command[1:], "--out", str(out)]) == 1
+        said = " ".join(capsys.readouterr().err.split())
+        assert shlex.split(said.rpartition("bocage ")[2]) == ["report", str(out)]

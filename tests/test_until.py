@@ -15,6 +15,7 @@ from bocage.recipe import read_recipe
 from bocage.run import open_scene
 from bocage.testing import Place, write_raster
 from bocage.training.calibration import Calibration
+from bocage.words import words_of
 from conftest import FOREST, GRU, S2, Told, written
 
 NATIVE = S2.replace("fill = { every = 20, start = 2021-02-01, end = 2021-07-31 }\n", "")
@@ -240,3 +241,19 @@ def test_the_command_maps_beside_the_map_of_the_run(finished, tmp_path, capsys):
     assert main(elsewhere) == 0
     with rasterio.open(tmp_path / "next/map/classes.tif") as one, rasterio.open(folder / "classes.tif") as other:
         assert np.array_equal(one.read(1), other.read(1))
+    page = (tmp_path / "next/report.html").read_text(encoding="utf-8")
+    assert words_of("en")["t_until"].format(day="2021-04-30") in page
+
+
+@pytest.mark.slow
+def test_the_report_says_what_is_not_known_of_a_map_until_a_day(finished):
+    out = finished(FOREST, "until = 2021-04-30\nsets = 0.7").out
+    page, w = (out / "report.html").read_text(encoding="utf-8").replace("&#39;", "'"), words_of("en")
+    assert w["note_map_until"].format(day="2021-04-30") in page
+    assert w["sets_until"].format(day="2021-04-30") in page
+    assert 'id="area"' not in page
+    assert w["shares_only"] in page
+    assert w["shares_about"] not in page
+    whole = (finished(FOREST, "sets = 0.7").out / "report.html").read_text(encoding="utf-8")
+    assert w["shares_about"] in whole
+    assert w["sets_until"].format(day="2021-04-30") not in whole

@@ -1,16 +1,23 @@
 """A validation sample of the map: drawn, labelled, evaluated; and what cannot be made of it."""
 
 import json
+import shlex
+from html import unescape
 from pathlib import Path
 
 import geopandas as gpd
 import numpy as np
+import pandas as pd
 import pytest
 import rasterio
 
+from bocage.api import Project
 from bocage.cli import main
 from bocage.evaluation.sample import Drawn
+from bocage.recipe import read_recipe
+from bocage.words import number, words_of
 from conftest import GRU
+from test_report import foreign, page_of
 
 
 @pytest.fixture
@@ -26,12 +33,12 @@ def design(path, *more):
     return main(["sample-design", str(path), "--out", "out", "--size", "90", "--least", "20", *more])
 
 
-def labels(values):
+def labels(values, out="out"):
     """Fill the sample's labels; `values` says them by position, from the codes of the map."""
-    table = gpd.read_file("out/validation.gpkg")
-    drawn = Drawn.load(Path("out/validation.gpkg"))
+    table = gpd.read_file(f"{out}/validation.gpkg")
+    drawn = Drawn.load(Path(f"{out}/validation.gpkg"))
     table["label"] = [str(value) for value in values(drawn)]
-    table.to_file("out/validation.gpkg")
+    table.to_file(f"{out}/validation.gpkg")
     return drawn
 
 
@@ -85,6 +92,63 @@ def test_a_labelled_sample_gives_estimates_and_goes_into_the_report(mapped, caps
 
 
 @pytest.mark.slow
+def test_the_estimates_of_another_map_are_left_out(mapped, recipe, capsys):
+    """After a run with another model, the report has no estimates until the sample evaluates the new map."""
+    assert design(mapped) == 0
+    labels(lambda drawn: drawn.stratum)
+    assert main(["evaluate", str(mapped), "--out", "out", "--sample", "out/validation.gpkg"]) == 0
+    assert main(["report", "out"]) == 0
+    assert "left out" not in capsys.readouterr().err
+    assert json.loads(Path("out/report.json").read_text())["sample"]
+    kept = json.loads(Path("out/sample.json").read_text())
+    Path("out/sample.json").write_text(json.dumps({key: kept[key] for key in kept if key != "classes"}))
+    assert main(["report", "out"]) == 0
+    assert "does not record its map (earlier version of Bocage) and is left out" in " ".join(
+        capsys.readouterr().err.split()
+    )
+    assert json.loads(Path("out/report.json").read_text())["sample"] is None
+    Path("out/sample.json").write_text(json.dumps(kept))
+    other = recipe(GRU, more="[evaluation]\nimportance = 0")
+    assert main(["run", str(other), "--out", "out", "--overwrite"]) == 0
+    said = " ".join(capsys.readouterr().err.split())
+    assert "out/sample.json is of another map and is left out; run 'bocage evaluate --sample' again." in said
+    assert json.loads(Path("out/report.json").read_text())["sample"] is None
+    assert "validation.gpkg" not in Path("out/report.html").read_text()
+    assert Project(read_recipe(other), Path("out"), quiet=True).score().estimates().empty
+    assert main(["evaluate", str(other), "--out", "out", "--sample", "out/validation.gpkg"]) == 0
+    assert main(["report", "out"]) == 0
+    assert json.loads(Path("out/report.json").read_text())["sample"]
+    assert not Project(read_recipe(other), Path("out"), quiet=True).score().estimates().empty
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("language", ["en", "fr"])
+def test_a_sample_of_a_map_by_another_model_goes_into_its_report(mapped, capsys, language):
+    recipe, out, w = mapped.with_name(f"{language}.toml"), "other map", words_of(language)
+    recipe.write_text(mapped.read_text() + f'[report]\nlanguage = "{language}"\n')
+    assert main(["map", str(recipe), "--model", "out", "--out", out]) == 0
+    assert w["t_no_accuracy"] in unescape(Path(out, "report.html").read_text(encoding="utf-8"))
+    assert main(["sample-design", str(recipe), "--out", out, "--size", "90", "--least", "20"]) == 0
+    drawn = labels(lambda drawn: np.where(np.arange(len(drawn)) % 10 == 0, drawn.stratum % 3 + 1, drawn.stratum), out)
+    capsys.readouterr()
+    assert main(["evaluate", str(recipe), "--out", out, "--sample", f"{out}/validation.gpkg"]) == 0
+    command = " ".join(capsys.readouterr().out.split()).partition("run: ")[2]
+    assert command == "bocage report 'other map'"
+    assert main(shlex.split(command)[1:]) == 0
+    text, page = page_of(Path(out, "report.html"))
+    numbers = json.loads(Path(out, "report.json").read_text(encoding="utf-8"))
+    assert numbers["sample"]["units"] == len(drawn)
+    assert w["t_no_accuracy"] not in unescape(text)
+    assert w["area_sample_about"].format(file="validation.gpkg", n=len(drawn)) in unescape(text)
+    overall = numbers["sample"]["overall_accuracy"]["value"]
+    assert number(100 * overall, language, 1) in text
+    assert w["t_h_measured"] in unescape(text)
+    assert w["t_h_estimate"] not in unescape(text)
+    if language == "fr":
+        assert not foreign(page)
+
+
+@pytest.mark.slow
 def test_polygons_with_inclusion_weights_give_areas_with_intervals(mapped, tmp_path, capsys):
     """Without weights the report has a correction by a model and no interval; weights repeat the report alone."""
     assert main(["report", str(mapped), "--out", "out"]) == 0
@@ -102,6 +166,12 @@ def test_polygons_with_inclusion_weights_give_areas_with_intervals(mapped, tmp_p
     assert "95 % interval" in Path("out/report.html").read_text()
     assert json.loads(Path("out/score.json").read_text())["area"] == after["area"]
     assert Path("out/splits/0/model/trained.json").stat().st_mtime_ns == trained
+    project = Project(read_recipe(weighted), Path("out"), quiet=True)
+    assert not project.score().estimates().empty
+    table = pd.read_csv("out/map/areas.csv")
+    table.loc[0, ["pixels", "hectares"]] *= 2
+    table.to_csv("out/map/areas.csv", index=False)
+    assert project.score().estimates().empty, "those of the areas of another map"
 
 
 def test_names_count_as_labels_and_missing_ones_are_told(mapped, capsys):

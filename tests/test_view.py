@@ -1,5 +1,6 @@
 """``bocage view``: its server refuses strangers, its tiles are the pixels of the map, and a click gives the values of the scene."""
 
+import datetime
 import http.client
 import io
 import json
@@ -22,6 +23,7 @@ from bocage.errors import RunFolderError, ViewError
 from bocage.evaluation import Predictions
 from bocage.grid import Window
 from bocage.jobs.finish import finish
+from bocage.jobs.run import run
 from bocage.jobs.view import check_pair, open_in_browser, viewer_of
 from bocage.legend import LandClass, Legend
 from bocage.mapping import attention_at
@@ -30,7 +32,7 @@ from bocage.run import open_run, open_scene
 from bocage.view import Viewed, Viewer, open_viewed
 from bocage.view import server as serving
 from bocage.words import sentence
-from conftest import MULTIRESOLCC, PAN_MS
+from conftest import MULTIRESOLCC, PAN_MS, S2
 
 
 @pytest.fixture(autouse=True)
@@ -282,6 +284,40 @@ def test_without_the_layer_probabilities_are_those_of_the_test_or_of_the_model(f
     assert shown["probabilities"] == pytest.approx(tested.probabilities[3].tolist())
     assert model["probabilities"] == pytest.approx(tested.probabilities[3].tolist(), abs=1e-5)
     assert model["attention"] == {}
+
+
+@pytest.mark.slow
+def test_probabilities_have_the_classes_of_the_model_in_a_run_without_a_map(recipe, tmp_path):
+    """The recipe has a class without polygons, which the model lacks."""
+    classes = {"classes = [": 'classes = [\n  {{ code = 9, name = "quarry" }},'.replace("{{", "{").replace("}}", "}")}
+    path, out = recipe(**classes, **{"draws = 2": 'draws = 1\nrare = "drop"'}), tmp_path / "run"
+    run(read_recipe(path), out, stages=("train", "evaluate"))
+    viewed = open_viewed(out)
+    tested = Predictions.from_parquet(viewed.layout.split(0).test)
+    row, column = int(tested.row[3]), int(tested.column[3])
+    with served(viewed) as viewer:
+        (about,) = told(viewer, "runs")
+        shown = told(viewer, f"pixel/0?row={row}&column={column}")
+        model = told(viewer, f"model/0?row={row}&column={column}")
+    assert [one["name"] for one in about["classes"]] == ["quarry", "maize", "meadow", "water"]
+    expected = [None, *tested.probabilities[3].tolist()]
+    assert shown["probabilities"] == expected
+    assert model["probabilities"][0] is None
+    assert model["probabilities"][1:] == pytest.approx(expected[1:], abs=1e-5)
+
+
+@pytest.mark.slow
+def test_the_model_of_a_pixel_has_the_dates_of_the_map(recipe, tmp_path):
+    native = S2.replace("fill = { every = 20, start = 2021-02-01, end = 2021-07-31 }\n", "")
+    path = recipe('name = "patchwork"\npreset = "small"\nfilters = [4, 8]', native, more="until = 2021-04-30")
+    run(read_recipe(path), tmp_path / "run")
+    viewed = open_viewed(tmp_path / "run")
+    last = datetime.date(2021, 4, 30)
+    assert viewed.until == last
+    assert max(viewed.scene.cubes["s2"].days) > (last - datetime.date(1970, 1, 1)).days
+    with served(viewed) as viewer:
+        days = told(viewer, "model/0?row=11&column=23")["attention"]["s2"]["days"]
+    assert max(days) <= (last - datetime.date(1970, 1, 1)).days
 
 
 def test_reference_polygons_have_their_part_and_errors(viewed, finished):

@@ -20,14 +20,20 @@ from bocage.finish.estimates import Calibration, Checked, adjusted
 from bocage.finish.likeness import Likeness, alike
 from bocage.finish.zones import read_zones, zone_statistics
 from bocage.grid import Grid
+from bocage.jobs import change as change_job
 from bocage.jobs import zones as zones_job
 from bocage.jobs.change import Year, change
-from bocage.layout import MapLayout
+from bocage.jobs.finish import finish
+from bocage.jobs.fuse import Fusing, fuse
+from bocage.layout import MapLayout, RunLayout
 from bocage.legend import LandClass, Legend
 from bocage.mapping import WRITERS, AreaCount, Areas, LandCoverMap, MapBand, open_delivered, share_beyond
 from bocage.mapping.delivery import Delivery
 from bocage.progress import QUIET
-from conftest import Told
+from bocage.recipe import read_recipe
+from bocage.view import open_viewed
+from bocage.view.places import vector_file
+from conftest import GRU, Told
 
 LEGEND = Legend((LandClass(4, "maize"), LandClass(2, "meadow"), LandClass(9, "water")))
 SHAPE = (60, 70)
@@ -153,6 +159,30 @@ def test_layers_of_an_earlier_map_are_removed_and_what_was_made_of_its_classes(t
     replace(delivery, replaced="").write(areas)
     assert [path.exists() for path in made] == [False, False, True]
     assert all(path.exists() for path in files.values())
+
+
+def test_finished_files_of_an_earlier_map_are_removed_and_no_file_of_the_user(finished, tmp_path):
+    one = finished()
+    out = one.copied(tmp_path / "run")
+    write_zones(tmp_path / "zones.gpkg", [shapely.box(*open_delivered(out).grid.bounds)])
+    recipe = one.recipe.with_name(f"finished-{tmp_path.name}.toml")
+    settings = f'[finish]\nmajority = 3\nformats = ["gpkg", "parquet", "fgb"]\nzones = "{tmp_path / "zones.gpkg"}"\n'
+    recipe.write_text(one.recipe.read_text() + settings)
+    finish(read_recipe(recipe), out)
+    made = set(RunLayout(out).finish.path.glob("*"))
+    assert {path.suffix for path in made} == {".gpkg", ".parquet", ".fgb", ".csv", ".json"}
+    own = [out / "finish/zones.gpkg", out / "finish/polygons.qml", out / "notes.csv"]
+    for path in own:
+        path.write_text("of the user")
+    recipe.write_text(one.recipe.read_text().replace("tile = 32", "tile = 16"))
+    assert main(["map", str(recipe), "--out", str(out), "--overwrite"]) == 0
+    assert all(path.exists() for path in made), "the classes are the same"
+    recipe.write_text(one.recipe.read_text().replace("trees = 20", "trees = 1"))
+    assert all(main([stage, str(recipe), "--out", str(out), "--overwrite"]) == 0 for stage in ("train", "map"))
+    assert not [path for path in made if path.exists()]
+    assert not RunLayout(out).map.regularised.exists()
+    assert all(path.exists() for path in own)
+    assert vector_file(open_viewed(out, recipe=recipe)) is None
 
 
 def test_the_share_of_novel_pixels_is_that_of_all_pixels(tmp_path):
@@ -530,6 +560,69 @@ def test_transitions_of_two_maps_and_their_map(tmp_path, capsys):
     assert summary["mapped_changed_share"] == pytest.approx((old != new)[both].mean())
 
 
+@pytest.fixture
+def retrained(finished, tmp_path):
+    """A run that was trained and evaluated again after its map, with its recipe."""
+    one = finished()
+    out, recipe = one.copied(tmp_path / "run"), one.recipe.with_name(f"again-{tmp_path.name}.toml")
+    recipe.write_text(one.recipe.read_text().replace("trees = 20", "trees = 1") + "[finish]\nmajority = 3\n")
+    for stage in ("train", "evaluate"):
+        assert main([stage, str(recipe), "--out", str(out), "--overwrite"]) == 0
+    return recipe, out
+
+
+def test_the_test_pixels_of_another_model_correct_no_map(retrained, finished, tmp_path, capsys):
+    (recipe, out), one, told = retrained, finished(), Told()
+    assert zones_job.tested_at(one.out) == one.out / "splits/0/test.parquet"
+    assert zones_job.tested_at(out) is zones_job.tested_at(out / "map") is None
+    why = zones_job.OTHER_MODEL
+    write_zones(tmp_path / "z.gpkg", [shapely.box(*open_delivered(out).grid.bounds)])
+    found = zones_job.zones_of(out, tmp_path / "z.gpkg", "", tmp_path / "z.csv", None, told)
+    assert found.estimates is None
+    assert told.words[-1] == f"No areas are estimated: {why}, and no labelled sample is given."
+    assert change(Year(one.out), Year(out), tmp_path / "c", told).estimated is None
+    assert f"{out}: {why}." in told.words
+    assert fuse([one.out, out], tmp_path / "fused", Fusing(), told)["accuracy"] is None
+    assert any(f"{out}: {why}." in word for word in told.words)
+    with pytest.raises(FinishError, match="has no confusion matrix: the map is not by the model that its run has now"):
+        fuse([one.out, out], tmp_path / "believed", Fusing("dempster-shafer"))
+    assert main(["map", str(recipe), "--out", str(out)]) == 0
+    assert zones_job.tested_at(out) == out / "splits/0/test.parquet"
+
+
+def test_finish_does_not_measure_a_map_of_another_model(retrained):
+    (recipe, out), told = retrained, Told()
+    finish(read_recipe(recipe), out, told)
+    assert f"The accuracy of the finished map is not measured: {zones_job.OTHER_MODEL}." in told.words
+
+
+def test_the_map_of_another_model_in_the_folder_of_a_run_has_no_test_pixels(finished, tmp_path):
+    one, other = finished(), finished(GRU)
+    out = one.copied(tmp_path / "run")
+    assert main(["map", str(one.recipe), "--model", str(other.out), "--out", str(out), "--overwrite"]) == 0
+    assert zones_job.tested_at(out) is None
+    elsewhere = tmp_path / "elsewhere"
+    assert main(["map", str(one.recipe), "--model", str(one.out), "--out", str(elsewhere)]) == 0
+    assert zones_job.tested_at(elsewhere) == one.out / "splits/0/test.parquet"
+
+
+def test_a_map_of_another_version_has_the_test_pixels_that_its_records_give(finished, tmp_path):
+    """The fingerprint of a model depends on the version of Bocage."""
+    out = finished().copied(tmp_path / "run")
+    item = out / "map/item.json"
+    record = json.loads(item.read_text())
+    record["properties"]["bocage:model_fingerprint"] = "of another version"
+    item.write_text(json.dumps(record))
+    assert zones_job.tested_at(out) is None
+    record["properties"]["bocage:versions"]["bocage"] = "0.0.1"
+    item.write_text(json.dumps(record))
+    assert zones_job.tested_at(out) == out / "splits/0/test.parquet"
+    stages = json.loads((out / "provenance.json").read_text())
+    stages["stages"]["train/0"]["finished"] = "2999-01-01T00:00:00+00:00"
+    (out / "provenance.json").write_text(json.dumps(stages))
+    assert zones_job.tested_at(out) is None
+
+
 def test_change_between_two_runs_is_adjusted(finished, tmp_path):
     one = finished()
     found = change(Year(one.out), Year(one.out), tmp_path / "c")
@@ -555,6 +648,16 @@ def test_a_comparison_is_kept_until_a_map_or_a_file_changes(tmp_path, finished):
     tested.to_parquet(out / "splits/0/test.parquet")
     change(Year(out), Year(one.out), tmp_path / "c", told)
     assert told.words == ["change: up to date"]
+
+
+def test_changed_areas_of_an_earlier_version_are_computed_again(finished, tmp_path, monkeypatch):
+    """Those in Web Mercator were not areas on the ground."""
+    one, told = finished(), Told()
+    with monkeypatch.context() as earlier:
+        earlier.setattr(change_job, "FORMAT", 1)
+        change(Year(one.out), Year(one.out), tmp_path / "c")
+    change(Year(one.out), Year(one.out), tmp_path / "c", told)
+    assert "change: up to date" not in told.words
 
 
 def test_maps_that_cannot_be_compared_are_refused(tmp_path):

@@ -130,7 +130,7 @@ class Vectors:
         MappingError
             ``[finish] formats`` of the recipe is empty.
         """
-        found = sorted(self.layout.path.glob("polygons.*"))
+        found = [path for path in self.layout.all_polygons if path.exists()]
         if not found:
             raise MappingError(
                 f'{self.layout.path} has no polygons. Set [finish] formats in the recipe, for example ["gpkg"].'

@@ -28,6 +28,7 @@ from bocage.provenance import Provenance
 from bocage.recipe import Recipe, read_recipe, read_table
 from bocage.recipe.writing import toml_value
 from bocage.redaction import redacted
+from bocage.report.sampled import Sampled
 from bocage.run import Run, SitesRun, open_scene
 from bocage.words import words_of
 
@@ -120,6 +121,8 @@ class Project:
     def score(self) -> Accuracy:
         """Train, and measure the accuracy on the test polygons."""
         self._run(("train", "evaluate"))
+        with self._progress() as progress:
+            Sampled.of_map(self.layout, progress)  # reports a sample of another map
         return Accuracy(self.layout, self._title("h_accuracy"), self._language)
 
     def season(self, dates: Sequence[date] = (), wanted: float = 0.8, retrain: bool = False) -> Season:

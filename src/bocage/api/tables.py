@@ -18,7 +18,9 @@ from bocage.evaluation import Adjusted, Score, load_score, spread_of
 from bocage.evaluation.area import Estimate
 from bocage.grid import Grid
 from bocage.layout import RunLayout
+from bocage.mapping import Areas, Item
 from bocage.report import figures
+from bocage.report.sampled import Sampled
 from bocage.samples import Samples
 from bocage.view import Viewer
 from bocage.words import words_of
@@ -166,7 +168,8 @@ class Accuracy:
         """Return estimates for the whole map with their 95 % intervals.
 
         They come from the labelled validation sample of the map (``bocage evaluate --sample``), else from test polygons with
-        inclusion weights (after the report). Without either, the table is empty: other test polygons permit no interval.
+        inclusion weights (after the report). Without either, the table is empty: other test polygons permit no interval. A
+        sample that was evaluated on another map is left out.
         """
         found = self._adjusted()
         rows: dict[str, tuple[float, ...]] = {}
@@ -179,13 +182,17 @@ class Accuracy:
         return _frame(rows, ["value", "low", "high"], "estimate")
 
     def _adjusted(self) -> Adjusted | None:
-        for path, key in ((self.layout.sample, ""), (self.layout.score, "area")):
-            if path.exists():
-                with artefact(path):
-                    record = json.loads(path.read_text(encoding="utf-8"))
-                    if record := record.get(key) if key else record:
-                        return Adjusted.from_dict(record)
-        return None
+        if sampled := Sampled.of_map(self.layout):
+            return sampled.estimates
+        if not (self.layout.score.exists() and self.layout.map.is_complete):
+            return None
+        with artefact(self.layout.score):
+            record = json.loads(self.layout.score.read_text(encoding="utf-8")).get("area")
+            found = Adjusted.from_dict(record) if record else None
+        land = self.layout.map
+        shares = Areas.load(land.areas, Item.load(land.item).legend).shares
+        # The map may have been made again since the report.
+        return found if found and list(found.mapped) == shares else None
 
     def _repr_html_(self) -> str:
         """Return the metrics, the accuracy of each class, the confusion matrix, and the intervals."""

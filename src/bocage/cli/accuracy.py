@@ -1,5 +1,6 @@
 """Commands that measure accuracy: on test polygons, on a validation sample, and between models."""
 
+import shlex
 from pathlib import Path
 from typing import Any
 
@@ -69,7 +70,12 @@ def evaluate(
     with terminal() as progress:
         found = evaluate_sample(parsed, folder, sample, labelled["label"], progress)
     print_adjusted(found)
-    click.echo(f"sample: {RunLayout(folder).sample}. Run 'bocage report {recipe}' to add the estimates to the report.")
+    click.echo(f"sample: {RunLayout(folder).sample}. To add the estimates to the report, run: {_report(folder)}")
+
+
+def _report(folder: Path) -> str:
+    """Return the command that writes the report of a folder again, with the settings of its run or map."""
+    return f"bocage report {shlex.quote(str(folder))}"
 
 
 def _evaluate_elsewhere(recipe: Path, site: str | None, model: Path, out: Path | None, overwrite: bool) -> None:

@@ -15,7 +15,7 @@ from bocage.errors import FinishError
 from bocage.evaluation.area import Estimate
 from bocage.finish.change import Change
 from bocage.finish.estimates import Checked, Transitions, adjusted
-from bocage.jobs.zones import LabelledSample, checked_by_sample, checked_by_test, tested_at
+from bocage.jobs.zones import OTHER_MODEL, LabelledSample, Origin, checked_by_sample, checked_by_test, tested_at
 from bocage.layout import ChangeLayout
 from bocage.mapping import Delivered, open_delivered
 from bocage.mapping.styles import qml
@@ -23,7 +23,7 @@ from bocage.progress import QUIET, Progress
 from bocage.run import held
 from bocage.textfile import write_csv
 
-FORMAT = 1
+FORMAT = 2
 """Changed when the results of the same maps change."""
 HECTARE = 10_000.0
 HEADER = ("before", "after", "mapped_ha", "estimated_ha", "error_ha", "low_ha", "high_ha")
@@ -44,9 +44,13 @@ class Year:
         files = [land.path("classes"), *([reference] if reference else [])]
         return digest(*(sha256_of(path) for path in files), self.sample.field if self.sample else "")
 
-    def checked(self, land: Delivered) -> Checked | None:
-        """Return the reference pixels of the map."""
-        return checked_by_sample(land, self.sample) if self.sample else checked_by_test(self.folder, land)
+    def checked(self, land: Delivered, progress: Progress) -> Checked | None:
+        """Return the reference pixels of the map; None, with a message if its run has another model now."""
+        if self.sample:
+            return checked_by_sample(land, self.sample)
+        if Origin.is_of_another_model(self.folder):
+            progress.say(f"{self.folder}: {OTHER_MODEL}.")
+        return checked_by_test(self.folder, land)
 
 
 @dataclass(frozen=True)
@@ -111,7 +115,7 @@ def change(before: Year, after: Year, out: Path, progress: Progress = QUIET) -> 
         progress.say("change: up to date")
         return current
     compared = Change.of(*lands)
-    checked = [year.checked(land) for year, land in zip((before, after), lands, strict=True)]
+    checked = [year.checked(land, progress) for year, land in zip((before, after), lands, strict=True)]
     with held(out):
         layout.summary.unlink(missing_ok=True)
         mapped = compared.write(layout, progress)

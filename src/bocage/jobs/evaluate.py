@@ -28,6 +28,7 @@ from bocage.mapping import (
 )
 from bocage.progress import QUIET, Progress
 from bocage.recipe import Recipe
+from bocage.report.sampled import Sampled, fingerprint_of
 from bocage.run import held, open_scene
 from bocage.samples import Pixels, finest, labelled, without_purposive
 from bocage.samples.make import check_any
@@ -67,7 +68,8 @@ def evaluate_sample(
     stratum, sizes = _named_strata(drawn, recipe.legend)
     stratum, shares = stratum[labelled.number][seen], _shares(land)
     estimates = stratified(stratum, mapped[seen], labelled.label[seen], sizes, recipe.legend.names, shares)
-    write_json(RunLayout(out).sample, {"file": path.name, **estimates.as_dict()})
+    layout = RunLayout(out)
+    Sampled(estimates, path.name, fingerprint_of(layout.map) or "").save(layout.sample)
     return estimates
 
 

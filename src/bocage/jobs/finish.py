@@ -16,7 +16,7 @@ from bocage.finish.votes import count_votes, voted, write_votes
 from bocage.finish.within import Place, Within, open_within
 from bocage.grid import Window
 from bocage.jobs.qgis import try_project
-from bocage.jobs.zones import tested_at, zones_of
+from bocage.jobs.zones import OTHER_MODEL, Origin, tested_at, zones_of
 from bocage.layout import MapOnlyLayout, RunLayout
 from bocage.machine import versions
 from bocage.mapping import WRITERS, AreaCount, Delivered, MapBand, open_delivered
@@ -32,9 +32,9 @@ from bocage.sources.base import Decoding
 from bocage.sources.raster import fingerprint, inspect, is_raster, read
 from bocage.vectorfile import vector_files
 
-FORMAT = 1
+FORMAT = 2
 """Changed when the results of the same settings change."""
-ZONES = 2
+ZONES = 3
 """The same of the areas by zone."""
 
 
@@ -90,8 +90,7 @@ def finish(recipe: Recipe, out: Path, progress: Progress = QUIET) -> RunLayout:
         if settings.votes:
             finishing.once("vote", finishing.vote)
         else:
-            votes = layout.finish.path.glob("votes.*")
-            finishing.forget("vote", layout.map.voted, layout.finish.voted_areas, *votes)
+            finishing.forget("vote", layout.map.voted, layout.finish.voted_areas, *layout.finish.all_votes)
         if settings.regularises:
             finishing.once("regularise", finishing.regularise)
         else:
@@ -103,11 +102,11 @@ def finish(recipe: Recipe, out: Path, progress: Progress = QUIET) -> RunLayout:
         if settings.formats:
             finishing.once("vectors", finishing.vectorise)
         else:
-            finishing.forget("vectors", *layout.finish.path.glob("polygons.*"))
+            finishing.forget("vectors", *layout.finish.all_polygons)
         if settings.zones:
             finishing.once("zones", finishing.zones)
         else:
-            finishing.forget("zones", *layout.finish.path.glob("zones.*"))
+            finishing.forget("zones", *layout.finish.all_zones)
         try_project(RunLayout(out), progress)
     return layout
 
@@ -179,8 +178,8 @@ class _Finishing:
             within = self._opened(folder, self.progress)
             votes = count_votes(land, within, self.settings.vote, self.progress)
             self._write(layout.map.voted, layout.finish.voted_areas, voted(land, within, votes))
-        for old in layout.finish.path.glob("votes.*"):
-            old.unlink()
+        for old in layout.finish.all_votes:
+            old.unlink(missing_ok=True)
         write_votes(votes, within.parcels, land.grid, layout.finish.votes("parquet"), layout.finish.votes("csv"))
         kind = "parcels" if within.parcels else "objects"
         self.progress.say(f"{len(votes.ids)} {kind} with a class each ({self.settings.vote})")
@@ -227,7 +226,8 @@ class _Finishing:
         tested = Predictions.from_parquet(path) if path else None
         if not tested:
             self.forget("accuracy", self.layout.finish.score)
-            self.progress.say("The accuracy of the finished map is not measured: it has no test polygons.")
+            why = OTHER_MODEL if Origin.is_of_another_model(self.layout.path) else "it has no test polygons"
+            self.progress.say(f"The accuracy of the finished map is not measured: {why}.")
             return
         self.once("accuracy", lambda: self._measured(tested))
 
@@ -258,8 +258,8 @@ class _Finishing:
         source = layout.map.voted if self.settings.votes else land.path("classes")
         source = layout.map.regularised if self.settings.regularises else source
         vectors = VectorMap(land, self._codes(source), self.settings.simplify)
-        for old in layout.finish.path.glob("polygons.*"):
-            old.unlink()
+        for old in layout.finish.all_polygons:
+            old.unlink(missing_ok=True)
         with scratch(layout.finish.scratch) as folder:
             files = {name: layout.finish.polygons(name) for name in self.settings.formats}
             count = vectors.write(files, folder, self.progress)

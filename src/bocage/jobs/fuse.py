@@ -28,7 +28,7 @@ from bocage.finish.fusion import (
 )
 from bocage.finish.untrained import Member, Untrained
 from bocage.jobs.derived import check_free, clear, current, figures_of, write_summary
-from bocage.jobs.zones import Origin, checked_by_test, tested_at
+from bocage.jobs.zones import OTHER_MODEL, Origin, checked_by_test, tested_at
 from bocage.layout import FusionLayout
 from bocage.mapping import WRITERS, Delivered, MapBand, codes_at, open_delivered
 from bocage.mapping.delivery import Delivery
@@ -37,7 +37,7 @@ from bocage.progress import QUIET, Progress
 from bocage.run import held
 from bocage.sources.raster import inspect
 
-FORMAT = 1
+FORMAT = 2
 """Changed when the results of the same maps change."""
 SMALL = 0.5
 """Share of the smallest map in the common area below which the command reports it."""
@@ -106,6 +106,10 @@ def _confusions(folders: Sequence[Path], maps: Sequence[Delivered], how: Fusing)
         return ()
     checked = {folder: checked_by_test(folder, one) for folder, one in zip(folders, maps, strict=True)}
     if unknown := [folder for folder, one in checked.items() if one is None or not one.counts.any()]:
+        if Origin.is_of_another_model(unknown[0]):
+            raise FinishError(
+                f"{unknown[0]} has no confusion matrix: {OTHER_MODEL}. Or choose --rule vote or probability."
+            )
         raise FinishError(
             f"{unknown[0]} has no confusion matrix: it is not the map of an evaluated run with test polygons. Run 'bocage "
             "evaluate' first, or choose --rule vote or probability."
@@ -205,6 +209,8 @@ class _Work:
         for folder in self.folders:
             origin = Origin.of(folder)
             if origin is None or not (origin.split.test.exists() and origin.run.samples.exists()):
+                if Origin.is_of_another_model(folder):
+                    return f"{folder}: {OTHER_MODEL}."
                 return f"{folder} is not the map of an evaluated run, so its training polygons are not known."
             with artefact(origin.run.samples):
                 table = pd.read_parquet(origin.run.samples, columns=["row", "column"]).astype(np.int64)

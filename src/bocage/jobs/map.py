@@ -79,7 +79,7 @@ def map_with(
         _forget_other_map(layout, mapped)
         mapped.save(layout.mapped)
         land = make_map(trained, scene, settings, layout.map.path, computing, progress)
-        progress.say(f"report: {write_transfer_of(layout, mapped, None, (scene, recipe.report.language))}")
+        progress.say(f"report: {write_transfer_of(layout, mapped, None, (scene, recipe.report.language), progress)}")
         try_project(layout, progress, {"": scene})
         return land
 
@@ -139,7 +139,7 @@ def _check_free(layout: RunLayout, overwrite: bool) -> None:
         )
     if layout.map.is_complete:
         raise RunFolderError(
-            f"{layout.map.path} holds a map already. Choose another --out, or give --overwrite. To write its report again: "
+            f"{layout.map.path} holds a map already. Choose another --out, or give --overwrite. To write its report again, run: "
             f"bocage report {shlex.quote(str(layout.path))}"
         )
 

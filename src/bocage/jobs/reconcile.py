@@ -16,7 +16,7 @@ from bocage.finish.reconcile import Fit, Reconciliation, Tally
 from bocage.finish.regularise import HECTARE
 from bocage.finish.zones import listed
 from bocage.jobs.derived import check_free, clear, current, figures_of, write_summary
-from bocage.jobs.zones import tested_at
+from bocage.jobs.zones import OTHER_MODEL, Origin, tested_at
 from bocage.layout import ReconciledLayout
 from bocage.mapping import WRITERS, Delivered, codes_at, open_delivered
 from bocage.mapping.delivery import Delivery
@@ -28,7 +28,7 @@ from bocage.samples.reference import fingerprint_vector
 from bocage.sources.raster import inspect
 from bocage.textfile import write_csv
 
-FORMAT = 1
+FORMAT = 2
 """Changed when the results of the same map and districts change."""
 RULE = "shares"
 """Rule of a reconciled map in its item."""
@@ -209,9 +209,9 @@ class _Work:
         """Return the accuracy at the test pixels of the map, before and after; write the pixels."""
         path, land, place = tested_at(self.folder), self.task.land, self.task.place
         if path is None:
-            self.progress.say(
-                "The accuracy is not measured: the map is not that of an evaluated run, so it has no test polygons."
-            )
+            other = Origin.is_of_another_model(self.folder)
+            why = OTHER_MODEL if other else "the map is not that of an evaluated run, so it has no test polygons"
+            self.progress.say(f"The accuracy is not measured: {why}.")
             return None
         tested = Predictions.from_parquet(path)
         layers = [self.layout.map.layer(name, WRITERS.get("cog").SUFFIX) for name in ("classes", "confidence")]

@@ -13,6 +13,7 @@ from bocage.progress import QUIET, Progress
 from bocage.provenance import Provenance
 from bocage.recipe import Recipe, read_recipe
 from bocage.redaction import redacted
+from bocage.report.sampled import Sampled
 from bocage.report.transfer import Adaptation, Asked, Mapped, Transfer, TransferMaterial
 from bocage.run import has_results, held, open_scene
 from bocage.scene import Scene
@@ -56,11 +57,15 @@ def report_of(folder: Path, progress: Progress = QUIET, overrides: Sequence[str]
     with held(folder):
         record: Any = mapped or adapted
         scene = _scene_of(record.transfer, layout.path, progress, overrides)
-        return write_transfer_of(layout, mapped, adapted, scene)
+        return write_transfer_of(layout, mapped, adapted, scene, progress)
 
 
 def write_transfer_of(
-    layout: RunLayout, mapped: Mapped | None, adapted: Adaptation | None, opened: tuple[Scene | None, str]
+    layout: RunLayout,
+    mapped: Mapped | None,
+    adapted: Adaptation | None,
+    opened: tuple[Scene | None, str],
+    progress: Progress = QUIET,
 ) -> Path:
     """Write the page of a map by a model of another run, or of an adaptation without a map.
 
@@ -78,8 +83,11 @@ def write_transfer_of(
         changed = mapped.adapted.change if mapped.adapted and not mapped.adapted.change.kept else None
         judgement = changed.judgement if changed else mapped.judgement
         return write_transfer(
-            TransferMaterial(layout, mapped.transfer, land.legend, language, land, scene, mapped.adapted, judgement)
-        )
+            TransferMaterial(
+                layout, mapped.transfer, land.legend, language, land, scene, mapped.adapted, judgement,
+                Sampled.of_map(layout, progress),
+            )
+        )  # fmt: skip
     assert adapted is not None
     judgement = adapted.change.judgement
     return write_transfer(

@@ -136,16 +136,19 @@ def _check_free(layout: ScoutLayout, overwrite: bool) -> None:
     RunFolderError
         They were, and `overwrite` is False.
     """
-    path = layout.fields("gpkg")
-    if overwrite or not path.exists():
-        return
     sums: dict[str, str] = {}
     if layout.summary.exists():
         with artefact(layout.summary):
-            sums = {path.name: json.loads(layout.summary.read_text(encoding="utf-8"))["files"][path.name]}
-    if not sums or damaged(layout.path, sums):
-        why = "was edited since it was written" if sums else "has no record of what was written"
-        raise RunFolderError(f"{path} {why}; it may have surveyed labels. Move it, or give --overwrite to replace it.")
+            sums = dict(json.loads(layout.summary.read_text(encoding="utf-8"))["files"])
+    for path in map(layout.fields, ("gpkg", "csv")):
+        if overwrite or not path.exists():
+            continue
+        known = {path.name: sums[path.name]} if path.name in sums else {}
+        if not known or damaged(layout.path, known):
+            why = "was edited since it was written" if known else "has no record of what was written"
+            raise RunFolderError(
+                f"{path} {why}; it may have surveyed labels. Move it, or give --overwrite to replace it."
+            )
 
 
 def _starts(asked: Asked) -> Floats:

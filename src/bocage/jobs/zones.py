@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bocage.disk import artefact
-from bocage.errors import EvaluationError, FinishError
+from bocage.disk import artefact, damaged
+from bocage.errors import EvaluationError, FinishError, TrainedError, UnknownNameError
 from bocage.evaluation import Predictions, corrected
 from bocage.evaluation.sample import Drawn, read_sample
 from bocage.finish.estimates import Calibration, Checked
@@ -18,10 +18,15 @@ from bocage.finish.regularise import HECTARE
 from bocage.finish.zone_tables import write_zones
 from bocage.finish.zones import ZoneStatistics, read_zones, zone_statistics
 from bocage.jobs.evaluate import mapped_at
-from bocage.layout import FusionLayout, ReconciledLayout, RunLayout, SplitLayout
+from bocage.layout import FusionLayout, MapLayout, ReconciledLayout, RunLayout, SplitLayout
+from bocage.machine import versions
 from bocage.mapping import EARLY, Areas, Delivered, Item, LandCoverMap, open_delivered
 from bocage.progress import QUIET, Progress
+from bocage.provenance import Provenance
 from bocage.report.transfer import Mapped
+
+OTHER_MODEL = "the map is not by the model that its run has now (run 'bocage map' again)"
+"""Why a map has no test pixels, as a part of a sentence."""
 
 
 @dataclass(frozen=True)
@@ -88,9 +93,8 @@ def calibration_of(
         return None
     pixels = pixels_of_test(folder, land)
     if pixels is None:
-        progress.say(
-            "No areas are estimated: the map is not that of an evaluated run, and no labelled sample is given."
-        )
+        why = OTHER_MODEL if Origin.is_of_another_model(folder) else "the map is not that of an evaluated run"
+        progress.say(f"No areas are estimated: {why}, and no labelled sample is given.")
         return None
     try:
         return Calibration(pixels.checked.at_shares(_prior(folder, land)), True, pixels.likeness(land))
@@ -140,8 +144,20 @@ class Origin:
     def of(cls, folder: Path) -> "Origin | None":
         """Return the origin of the map in a folder: of a run, or made by a model of a run from the same imagery.
 
-        None for any other map: the test pixels of a model say nothing about a map of other imagery.
+        None for any other map: the test pixels of a model say nothing about a map of other imagery, or of another model.
         """
+        found = cls._claimed(folder)
+        return found if found and found._made(folder) else None
+
+    @classmethod
+    def is_of_another_model(cls, folder: Path) -> bool:
+        """Return whether the map in a folder of a run, or by a model of a run, is not of the model that the run has now."""
+        found = cls._claimed(folder)
+        return found is not None and not found._made(folder)
+
+    @classmethod
+    def _claimed(cls, folder: Path) -> "Origin | None":
+        """Return the origin that the records of a folder give; the model may have been trained again since."""
         around = (folder, folder.resolve().parent)
         layout = next((one for one in map(RunLayout, around) if one.provenance.exists() and one.recipe.exists()), None)
         if layout is None:
@@ -163,6 +179,30 @@ class Origin:
         own, there = Item.load(layout.map.item), Item.load(run.map.item)
         same = own.inputs == there.inputs and own.grid == there.grid
         return cls(run, split) if same and own.fingerprint == mapped.transfer.fingerprint else None
+
+    def _made(self, folder: Path) -> bool:
+        """Return whether the model of the draw, as it is now, made the map in a folder.
+
+        The fingerprint of a model depends on the version of Bocage: for a map of another version, the records of the run decide.
+        """
+        from bocage.training import Trained  # imported here because PyTorch takes a second to import
+
+        item = Item.load(MapLayout.of(folder).item)
+        try:
+            if Trained.load(self.split.model.path).fingerprint == item.fingerprint:
+                return True
+        except (TrainedError, UnknownNameError):  # removed, or damaged
+            return self._recorded(item.fingerprint)
+        return item.version != versions()["bocage"] and self._recorded(item.fingerprint)
+
+    def _recorded(self, fingerprint: str) -> bool:
+        """Return whether the map of the run has a fingerprint, is as it was written, and is not older than its training."""
+        stages, place = Provenance.load(self.run.provenance).stages, self.run.path
+        land, training = stages.get("map"), stages.get(f"train/{self.split.path.name}")
+        if land is None or training is None or Item.load(self.run.map.item).fingerprint != fingerprint:
+            return False
+        classes = {name: total for name, total in land.files.items() if Path(name).stem == "classes"}
+        return training.finished <= land.finished and not damaged(place, classes)
 
 
 def tested_at(folder: Path) -> Path | None:

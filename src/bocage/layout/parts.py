@@ -3,6 +3,9 @@
 from dataclasses import dataclass
 from pathlib import Path
 
+TABLES = ("csv", "parquet")
+"""Formats of tables of objects, parcels and zones."""
+
 
 @dataclass(frozen=True)
 class ObjectsLayout:
@@ -58,6 +61,26 @@ class FinishLayout:
     def zones(self, suffix: str) -> Path:
         """Area of every class in every zone in one format (csv, parquet)."""
         return self.path / f"zones.{suffix}"
+
+    @property
+    def files(self) -> list[Path]:
+        """Every file that ``bocage finish`` may write here; any other file is the user's."""
+        return [*self.all_polygons, *self.all_votes, *self.all_zones, self.areas, self.voted_areas, self.score]
+
+    @property
+    def all_polygons(self) -> list[Path]:
+        """The vector map in every format."""
+        return [self.polygons(suffix) for suffix in ("fgb", "gpkg", "parquet")]
+
+    @property
+    def all_votes(self) -> list[Path]:
+        """Class of every object or parcel in every format."""
+        return [self.votes(suffix) for suffix in TABLES]
+
+    @property
+    def all_zones(self) -> list[Path]:
+        """Area of every class in every zone in every format."""
+        return [self.zones(suffix) for suffix in TABLES]
 
     @property
     def scratch(self) -> Path:

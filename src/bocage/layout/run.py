@@ -187,6 +187,14 @@ class MapLayout:
         return self.path / "regularised.tif"
 
     @property
+    def finished(self) -> list[Path]:
+        """Every file that ``bocage finish`` may have made of the classes, here and in ``finish/`` of a folder with its record."""
+        around = RunLayout(self.path.parent)
+        recorded = around.provenance.exists() or around.as_map.provenance.exists()
+        beside = around.finish.files if recorded and around.map == self else []
+        return [self.voted, self.regularised, *beside]
+
+    @property
     def incomplete(self) -> list[Path]:
         """Files of incomplete layers."""
         return list(self.path.glob("*.partial.*"))
@@ -428,12 +436,12 @@ class RunLayout:
             "doctor": [self.doctor.page, self.doctor.summary, *self.doctor.path.glob("polygons.*")],
             "doubt": [self.doctor.draw(int(name))] if name.isdecimal() else [],
             "features": [self.objects.table],
-            "vote": [self.map.voted, self.finish.voted_areas, *self.finish.path.glob("votes.*")],
+            "vote": [self.map.voted, self.finish.voted_areas, *self.finish.all_votes],
             "accuracy": [self.finish.score],
             "regularise": [self.map.regularised, self.finish.areas],
-            "vectors": list(self.finish.path.glob("polygons.*")),
+            "vectors": self.finish.all_polygons,
             "season": [self.season.table, self.season.summary],
-            "zones": list(self.finish.path.glob("zones.*")),
+            "zones": self.finish.all_zones,
             "map": [land.areas, *land.layers],
             "region": [land.areas, *land.layers],
         }

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from bocage.mapping.speed import pixels_per_second
     from bocage.mapping.suitability import Sight, compare_legends, proposal, sight_of
     from bocage.mapping.sureness import Sureness, share_beyond, sureness
-    from bocage.mapping.until import EARLY
+    from bocage.mapping.until import EARLY, scene_for
     from bocage.mapping.writers import WRITERS, MapBand
 
 __all__ = [
@@ -55,6 +55,7 @@ __all__ = [
     "proposal",
     "read_codes",
     "read_region",
+    "scene_for",
     "share_beyond",
     "sight_of",
     "sureness",

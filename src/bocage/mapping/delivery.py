@@ -63,7 +63,7 @@ class Delivery:
         suffixes = (*(WRITERS.get(name).SUFFIX for name in WRITERS), ".qml", ".tif.aux.xml")
         old = [self.layout.layer(name, suffix) for name in LAYERS if name not in self.files for suffix in suffixes]
         if sums[self.files["classes"].name] != self.replaced:
-            old += [self.layout.voted, self.layout.regularised]
+            old += self.layout.finished
         for path in old:
             if path.is_dir():
                 shutil.rmtree(path)
@@ -164,6 +164,8 @@ class Item:
     """Rule of a mosaic or of a fusion; empty for any other map."""
     until: str = ""
     """Last day of the series, YYYY-MM-DD; empty for a map of whole series."""
+    version: str = ""
+    """Version of Bocage that made the map."""
 
     @classmethod
     def load(cls, path: Path) -> "Item":
@@ -191,6 +193,7 @@ class Item:
                 about.get("bocage:inputs", ""),
                 about.get("bocage:rule", ""),
                 about.get("bocage:until", ""),
+                about.get("bocage:versions", {}).get("bocage", ""),
             )
 
 

@@ -67,12 +67,12 @@ def _results(made: Material) -> dict[str, Any]:
         "pairs": examples.worst(made),
         "side": number(examples.SIDE * made.scene.grid.metres[0], made.language, 0),
         "confidence": confidence.confidence(made.score, made.layout, made.language),
-        "sets": sets.sets(made.promised, made.samples.legend, made.language) if made.promised else None,
-        "area": area.area(estimates.area, made) if isinstance(estimates.area, Adjusted) else None,
+        "sets": sets.sets(made.promised, made.samples.legend, made.language, made.until) if made.promised else None,
+        "area": area.area(estimates.area, made.areas, made.language) if isinstance(estimates.area, Adjusted) else None,
         "corrected": area.by_model(estimates.area, made.areas, made.language)
         if made.areas and isinstance(estimates.area, Corrected)
         else None,
-        "sample": area.area(estimates.sample, made, estimates.file),
+        "sample": area.area(estimates.sample, made.areas, made.language, estimates.file),
         "unadjusted": area.unadjusted(made),
         "season": season.season(made),
         "importance": importance.importance(made),

@@ -1,5 +1,6 @@
 """Report of a run of several sites: accuracy pooled and by site, and the maps of the sites."""
 
+import datetime
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -46,14 +47,17 @@ class SitesMaterial:
     """Site → areas of its map, corrected by the test pixels of the site."""
     importance: Mapping[str, Importance] = field(default_factory=dict)
     """Site → importance of its sources; empty if it was not measured."""
+    until: datetime.date | None = None
+    """Last day of the series of the maps; None: all acquisitions."""
 
     @property
     def notes(self) -> tuple[Note, ...]:
-        """Notes on the sources and the reference polygons, with the name of the site."""
+        """Notes on the sources and the reference polygons, with the name of the site, and on the season of the maps."""
         scenes = (
             Note.of("at_site", site=site, note=note) for site, scene in self.scenes.items() for note in scene.notes
         )
-        return (*scenes, *self.samples.notes)
+        early = (Note.of("map_until", day=str(self.until)),) if self.until and self.maps else ()
+        return (*scenes, *self.samples.notes, *early)
 
 
 def write_sites_report(made: SitesMaterial) -> Path:
@@ -75,7 +79,7 @@ def write_sites_report(made: SitesMaterial) -> Path:
         "areas": _areas(made) if made.maps else None,
         "matrix": accuracy.matrix(score.matrix, language),
         "confidence": confidence.confidence(score, made.layout, language),
-        "sets": sets.sets(made.promised, made.samples.legend, language) if made.promised else None,
+        "sets": sets.sets(made.promised, made.samples.legend, language, made.until) if made.promised else None,
         "importance": _importance(made) if made.importance else None,
         "rejections": [rejected(r, language) for r in made.samples.rejections],
         "versions": list(made.provenance.versions.items()),

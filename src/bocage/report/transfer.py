@@ -11,8 +11,9 @@ from bocage.disk import artefact, write_json
 from bocage.layout import RunLayout
 from bocage.legend import LandClass, Legend
 from bocage.machine import versions
-from bocage.mapping import Areas
+from bocage.mapping import Areas, Item
 from bocage.redaction import redacted
+from bocage.report.sampled import Sampled
 from bocage.scene import Scene
 from bocage.training import CALENDAR, Answers, Change, Judgement, Region, Round, SourceRecord, source_records
 from bocage.words import number
@@ -217,6 +218,8 @@ class TransferMaterial:
     adapted: Adaptation | None = None
     judgement: Judgement | None = None
     """What was known of the model, before an adaptation, on the scene without labels."""
+    sampled: Sampled | None = None
+    """Estimates from a labelled validation sample of the map."""
 
     @property
     def changed(self) -> Adaptation | None:
@@ -227,6 +230,11 @@ class TransferMaterial:
     def areas(self) -> Areas | None:
         """Mapped pixels and hectares of every class; None where there is no map."""
         return self.land.areas if self.land else None
+
+    @property
+    def until(self) -> str:
+        """Last day of the series of the map, YYYY-MM-DD; empty for whole series, and without a map."""
+        return Item.load(self.layout.map.item).until if self.land else ""
 
     @property
     def trained(self) -> Transfer:

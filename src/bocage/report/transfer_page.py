@@ -6,7 +6,7 @@ from typing import Any
 
 from bocage.disk import write_json
 from bocage.report.render import render
-from bocage.report.sections import land_cover, summary, transfer
+from bocage.report.sections import area, land_cover, summary, transfer
 from bocage.report.transfer import TransferMaterial
 from bocage.words import words_of
 
@@ -33,7 +33,9 @@ def _context(made: TransferMaterial, estimate: transfer.Estimate | None) -> dict
     judgement = made.judgement
     expected = judgement.expected.accuracy if judgement and judgement.expected and not made.changed else None
     accuracy = expected if expected is not None else estimate.accuracy if estimate else None
-    headline = [(made.percent(accuracy), w["t_h_estimate"]), (made.percent(beyond), w["t_h_beyond"])]
+    measured = made.sampled.estimates.overall.value if made.sampled else None
+    first = (measured, w["t_h_measured"]) if made.sampled else (accuracy, w["t_h_estimate"])
+    headline = [(made.percent(first[0]), first[1]), (made.percent(beyond), w["t_h_beyond"])]
     if made.changed:
         headline.append((made.percent(made.changed.change.changed), w["t_h_changed"]))
     training = transfer.training(made)
@@ -47,12 +49,19 @@ def _context(made: TransferMaterial, estimate: transfer.Estimate | None) -> dict
         "alarm": beyond is not None and beyond > MANY,
         "map": picture,
         "notes": [*training["notes"], *land_cover.palette_warnings(made.legend, made.language)],
+        "sample": _sample(made),
         "classes": transfer.areas(made, estimate),
         "training": training,
         "adaptation": transfer.adaptation(made),
         "versions": list(made.transfer.versions.items()),
         "transfer": made.transfer,
     }
+
+
+def _sample(made: TransferMaterial) -> dict[str, Any] | None:
+    """Return the areas and accuracies from a labelled sample of the map; None without one."""
+    one = made.sampled
+    return area.area(one.estimates, made.areas, made.language, one.file) if one else None
 
 
 def _numbers(made: TransferMaterial, estimate: transfer.Estimate | None) -> dict[str, Any]:
@@ -65,6 +74,7 @@ def _numbers(made: TransferMaterial, estimate: transfer.Estimate | None) -> dict
         "classes": made.legend.names,
         "mapped_pixels": dict(zip(made.legend.names, areas.pixels.tolist(), strict=True)) if areas else None,
         "mapped_hectares": dict(zip(made.legend.names, areas.hectares.tolist(), strict=True)) if areas else None,
+        "sample": {"file": made.sampled.file, **made.sampled.estimates.as_dict()} if made.sampled else None,
         "estimate": estimate.as_dict() if estimate else None,
         "judgement": asdict(made.judgement) if made.judgement else None,
         "transfer": asdict(made.transfer),

@@ -200,7 +200,7 @@ class SitesRun:
                 self.layout, self.scenes, self.joined, self.score, self.score_by_site(), maps, self.folder.provenance,
                 self.recipe.report, self.recipe.map.draw,
                 promised_by(self.layout, self.joined.draws, self.recipe.map), self._corrected(maps),
-                self._importance(),
+                self._importance(), self.recipe.map.until,
             )
         )  # fmt: skip
 

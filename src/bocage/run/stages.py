@@ -41,6 +41,7 @@ from bocage.mapping import (
 )
 from bocage.progress import Progress
 from bocage.recipe import Recipe
+from bocage.report.sampled import Sampled
 from bocage.run.folder import RunFolder
 from bocage.run.parts import polygons_by_region, score_by_part
 from bocage.run.sets import promised_by
@@ -260,13 +261,9 @@ class Run:
             return None
 
     def _sample(self) -> tuple[Adjusted | None, str]:
-        """Return the estimates from the labelled validation sample and the name of its file; None and "" without a sample."""
-        if not self.layout.sample.exists():
-            return None, ""
-        with artefact(self.layout.sample):
-            record = json.loads(self.layout.sample.read_text(encoding="utf-8"))
-            file = str(record.pop("file"))
-            return Adjusted.from_dict(record), file
+        """Return the estimates from a labelled validation sample of this map and the name of its file; None and "" without."""
+        found = Sampled.of_map(self.layout, self.progress)
+        return (found.estimates, found.file) if found else (None, "")
 
     def _importance(self) -> Importance | None:
         """Return the importance of sources and dates for the draw of the map; it is measured once."""

@@ -1,11 +1,13 @@
 """What the page shows of one pixel of the map: values of its layers, class probabilities, series of the sources."""
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 from pyproj import Transformer
 
 from bocage.disk import artefact
@@ -14,6 +16,7 @@ from bocage.grid import Grid, Ratio, Window
 from bocage.layout import ModelLayout
 from bocage.machine import device_of
 from bocage.models import Footprint
+from bocage.progress import QUIET
 from bocage.scene import Block, Cube
 from bocage.view.raster import part
 from bocage.view.viewed import RasterLayer, Viewed
@@ -69,7 +72,18 @@ class Pixel:
         k = self._tested_at()
         if k is None or self.viewed.tested is None or not self.viewed.tested.probabilities.size:
             return {"probabilities": None, "probabilities_from": None}
-        return {"probabilities": self.viewed.tested.probabilities[k].tolist(), "probabilities_from": "test"}
+        found = self._in_legend(self.viewed.tested.probabilities[k], self.viewed.tested_codes)
+        return {"probabilities": found, "probabilities_from": "test" if found else None}
+
+    def _in_legend(self, probabilities: NDArray[Any], codes: Sequence[int]) -> list[float | None] | None:
+        """Return the probability of each class of the page, which is None for a class that the model lacks.
+
+        `codes` are those of the probabilities, whose legend may lack classes of the recipe; without them, None is returned.
+        """
+        if len(codes) != len(probabilities):
+            return None
+        by_code = dict(zip(codes, probabilities.tolist(), strict=True))
+        return [by_code.get(code) for code in self.viewed.legend.codes]
 
     def _tested_at(self) -> int | None:
         """Return the position of the pixel among the test pixels; None if it is none of them."""
@@ -115,26 +129,31 @@ class Pixel:
         }  # fmt: skip
 
     def modelled(self) -> dict[str, Any]:
-        """Return what the model of the run gives at the pixel: probabilities, and attention weights of the dates.
+        """Return what the model of the run gives at the pixel: probabilities, and attention weights of the dates of the map.
 
         Raises
         ------
         TrainedError
             The model's folder is damaged.
+        SceneError
+            No acquisition is left until the last day of the map.
         SourceError
             A file cannot be read.
         """
-        from bocage.mapping import attention_at, predict  # PyTorch is imported with the first pixel
+        from bocage.mapping import Mapping, attention_at, predict, scene_for  # PyTorch is imported with the first pixel
 
         viewed = self.viewed
         if viewed.model is None or viewed.scene is None:
             return {"probabilities": None, "attention": {}}
-        trained = viewed.trained.for_scene(viewed.scene)
-        found = predict(trained, viewed.scene, self.window, device_of("cpu"))
-        weights = attention_at(trained, viewed.scene, self.row, self.column) if found.valid[0, 0] else {}
-        calendar = {name: viewed.scene.cubes[name].days.tolist() for name in weights}
+        until, trained, scene = viewed.until, viewed.trained, viewed.scene
+        scene = scene_for(trained, scene, Mapping(until=until), QUIET) if until else scene
+        trained = trained.for_scene(scene)
+        found = predict(trained, scene, self.window, device_of("cpu"))
+        seen, probabilities = found.valid[0, 0], found.probabilities[:, 0, 0]
+        weights = attention_at(trained, scene, self.row, self.column) if seen else {}
+        calendar = {name: scene.cubes[name].days.tolist() for name in weights}
         return {
-            "probabilities": found.probabilities[:, 0, 0].tolist() if found.valid[0, 0] else None,
+            "probabilities": self._in_legend(probabilities, trained.legend.codes) if seen else None,
             "attention": {
                 name: {"days": calendar[name], "weights": weight.tolist()} for name, weight in weights.items()
             },

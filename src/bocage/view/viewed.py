@@ -1,5 +1,6 @@
 """What a folder holds for the page: the map, its legend and layers, the scene, the accuracy; and what is missing."""
 
+import datetime
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -164,6 +165,19 @@ class Viewed:
     def tested_names(self) -> tuple[str, ...]:
         """Class names, in the order of the predictions."""
         return self.samples.legend.names if self.samples is not None else ()
+
+    @property
+    def tested_codes(self) -> tuple[int, ...]:
+        """Codes of the classes, in the order of the predictions: those of the samples, which may lack some of the recipe."""
+        return self.samples.legend.codes if self.samples is not None else self.legend.codes
+
+    @property
+    def until(self) -> datetime.date | None:
+        """Last day of the series of the map, or of the map that the recipe asks for; None: all acquisitions."""
+        if "classes" not in self.layers:
+            return self.recipe.map.until if self.recipe else None
+        day = Item.load(MapLayout(self.layers["classes"].path.parent).item).until
+        return datetime.date.fromisoformat(day) if day else None
 
     @property
     def model(self) -> Path | None:

@@ -10,14 +10,12 @@ from bocage.report.material import Material
 from bocage.words import number, whole, words_of
 
 
-def area(found: Adjusted | None, made: Material, file: str = "") -> dict[str, Any] | None:
+def area(found: Adjusted | None, areas: Areas | None, language: str, file: str = "") -> dict[str, Any] | None:
     """Return estimated areas in hectares with 95 % intervals; None without an estimate or a map."""
-    if found is None or made.areas is None:
+    if found is None or areas is None:
         return None
-    language, total = made.language, made.areas.total
-    w = words_of(language)
-    rows = []
-    colors = dict(zip(made.samples.legend.names, made.samples.legend.colors, strict=True))
+    w, total, rows = words_of(language), areas.total, []
+    colors = dict(zip(areas.legend.names, areas.legend.colors, strict=True))
     for k, name in enumerate(found.names):
         estimate = found.area[k].times(total)
         rows.append(

@@ -1,5 +1,6 @@
 """Prediction sets: promised coverage, and coverage on the test polygons."""
 
+import datetime
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -10,8 +11,11 @@ from bocage.legend import Legend
 from bocage.words import number, spread, words_of
 
 
-def sets(made: Promised, legend: Legend, language: str) -> dict[str, Any]:
-    """Return the description of the sets, and a row for each class and for all classes."""
+def sets(made: Promised, legend: Legend, language: str, until: datetime.date | None = None) -> dict[str, Any]:
+    """Return the description of the sets, and a row for each class and for all classes.
+
+    Nothing is promised for a map of the series `until` a day, and the description says so.
+    """
     w = words_of(language)
     mean = {name: _mean([getattr(draw, name) for draw in made.draws]) for name in ("coverage", "size", "single")}
     shown = {
@@ -23,6 +27,7 @@ def sets(made: Promised, legend: Legend, language: str) -> dict[str, Any]:
     always = [name for k, name in enumerate(legend.names) if any(draw.always[k] for draw in made.draws)]
     words = [w[f"sets_by_{made.by}"].format(**shown), w["sets_measured"].format(**shown)]
     words += [w["sets_always"].format(names=", ".join(always))] if always else []
+    words += [w["sets_until"].format(day=until)] if until else []
     return {"words": " ".join(words), "rows": list(_rows(made, legend, language))}
 
 
@@ -51,7 +56,8 @@ def _rows(made: Promised, legend: Legend, language: str) -> Iterator[dict[str, s
 
 
 def _mean(values: Sequence[float]) -> float:
-    return spread_of(np.array(values))[0] or float("nan")
+    mean = spread_of(np.array(values))[0]
+    return float("nan") if mean is None else mean
 
 
 def _spread(values: Sequence[float], language: str, digits: int) -> str:

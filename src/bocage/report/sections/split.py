@@ -35,9 +35,7 @@ def _about(made: Material, w: Mapping[str, str]) -> str:
         unit = w["pixels"] if drawn == "pixel" else w[f"units_{drawn}"]
         return w["split_untested"].format(train=whole(len(everything), made.language), unit=unit)
     trust = made.score.trust[made.mapped]
-    unit = w["units_fold"] if made.score.design.get("fold") else w.get(f"units_{drawn}", "")
-    if drawn == "pixel":
-        unit = w["pixels"]
+    unit = w["pixels"] if drawn == "pixel" else w[f"units_{drawn}"]
     units = {
         "train": whole(trust.train_units, made.language),
         "test": whole(trust.test_units, made.language),

@@ -139,6 +139,7 @@ def training(made: TransferMaterial) -> dict[str, Any]:
         w["t_missing"].format(names=", ".join(names)) if (names := _names(uses, scene=False)) else "",
         w["t_unused"].format(names=", ".join(names)) if (names := _names(uses, scene=True)) else "",
         w["t_lacking"].format(names=", ".join(made.transfer.lacking)) if made.transfer.lacking else "",
+        w["t_until"].format(day=made.until) if made.until else "",
     ]
     return {
         "place": _place(made),
