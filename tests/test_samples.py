@@ -433,6 +433,28 @@ def test_chips_hold_the_footprints_that_the_scene_holds(tmp_path):
     assert np.array_equal(again.read(everyone)[0], made.cuts["fine"].read(everyone)[0])
 
 
+def test_the_identity_of_samples_is_that_of_their_values_days_and_labels(tmp_path):
+    """A training goes on with samples that were cut again from the same scene, but not with other values or days."""
+    pixels, path = (
+        fake_pixels(1, 1, 2, 40, 60),
+        written(tmp_path, [(1 + i % 2, square(1 + 5 * i, 2)) for i in range(6)]),
+    )
+
+    def cut_from(changed, folder):
+        write_raster(tmp_path / f"{folder}.tif", changed[0])
+        source = open_source("s", image, image.Settings(tmp_path / f"{folder}.tif"))
+        return made_samples(make_scene(source.grid, [source], {}), path, {"s": Footprint(1)}, tmp_path / folder)
+
+    first = cut_from(pixels, "first")
+    assert cut_from(pixels, "again").chips.identity == first.chips.identity
+    pixels[0, 0, 2, 3] += 1
+    assert cut_from(pixels, "other").chips.identity != first.chips.identity, "one pixel in one band"
+    cut = first.cuts["s"]
+    for later in (replace(cut, days=cut.days + 1), replace(cut, dates=cut.dates + 1), replace(cut, last=3)):
+        assert replace(first, cuts={"s": later}).chips.identity != first.chips.identity
+    assert replace(first, label=1 - first.label).chips.identity != first.chips.identity
+
+
 def test_a_store_that_exceeds_memory_is_read_by_chunks(tmp_path, monkeypatch):
     monkeypatch.setattr(training_batches, "CHUNK", 4)
     scene = _fine_and_coarse(tmp_path)
