@@ -130,6 +130,18 @@ def test_membership_and_distance(halves):
     assert source.near(row, column, 1).tolist() == [[False, True], [False, True], [True, False], [True, False]]
 
 
+def test_distances_in_web_mercator_are_those_on_the_ground(tmp_path):
+    """A pixel of 10 units of the projection is 5 m high and wide at 60 degrees of latitude."""
+    parts = {"west": shapely.box(0, 8_399_000, 500, 8_400_000), "east": shapely.box(500, 8_399_000, 1000, 8_400_000)}
+    path = tmp_path / "zones.gpkg"
+    geopandas.GeoDataFrame({"region": list(parts)}, geometry=list(parts.values()), crs="EPSG:3857").to_file(path)
+    grid = Grid.of("EPSG:3857", Affine(10, 0, 0, 0, -10, 8_400_000), (100, 100))
+    source = opened(path, blend=100).over(grid)
+    assert source.near(np.array([50, 50]), np.array([31, 28]), 100)[:, 0].tolist() == [True, False], "93 and 108 m away"
+    values, _ = source.read(grid, grid.window)
+    assert np.allclose(values[0, 1, 50, 40], 0.5 + 47.6 / 200, atol=0.01)
+
+
 def test_another_crs_and_finer_pixels(tmp_path):
     source = opened(written(tmp_path / "geo.gpkg", HALVES, "EPSG:4326"), gaps="mask").over(GRID)
     values = source.read(GRID, Window(1, 1, 46, 51))[0][0]

@@ -4,6 +4,7 @@ import pickle
 import threading
 from dataclasses import dataclass, replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import geopandas as gpd
 import numpy as np
@@ -22,6 +23,9 @@ from bocage.legend import LandClass, Legend
 from bocage.models import Footprint, SourceTensor
 from bocage.preflight.polygons import check_polygons
 from bocage.samples import Reference, Split, Survey, make_samples
+from bocage.samples.ground import Ground
+from bocage.samples.make import _places
+from bocage.samples.points import _places as table_places
 from bocage.samples.points import folds_of
 from bocage.samples.rare import Counted, drop_rare
 from bocage.samples.rasterise import Pixels, pixels_inside, rasterise
@@ -575,3 +579,15 @@ def test_curves_z_m_and_labels_of_mixed_types_are_read(tmp_path):
     (tmp_path / "m.geojson").write_text(json.dumps({"type": "FeatureCollection", "crs": crs, "features": features}))
     table, *_ = read_polygons(Reference(tmp_path / "m.geojson", "crop"), grid, legend)
     assert table.label.tolist() == [0, 1]
+
+
+def test_blocks_and_buffers_in_web_mercator_are_metres_on_the_ground():
+    """At 60 degrees of latitude, 10 units of the projection are 5 m."""
+    grid = Grid.of("EPSG:3857", Affine(10, 0, 300_000, 0, -10, 8_400_000), (40, 60))
+    pixels = Pixels(*(np.array(v, np.int32) for v in ([0, 0], [0, 1], [0, 0], [0, 1])))
+    for place in (_places(pixels, SimpleNamespace(grid=grid)), Ground.of([pixels], [grid]).place):
+        assert np.diff(place[:, 1]) == pytest.approx([5], rel=0.01)
+    exact = _places(pixels, SimpleNamespace(grid=GRID))
+    assert exact.tolist() == [[-5, 5], [-5, 15]], "UTM"
+    table = gpd.GeoDataFrame(geometry=[Point(300_000, 8_400_000), Point(300_010, 8_400_010)], crs="EPSG:3857")
+    assert np.diff(table_places(table), axis=0)[0] == pytest.approx([5, 5], rel=0.01)

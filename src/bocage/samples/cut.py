@@ -339,7 +339,7 @@ class _Writer:
             self.values[first * t * c : end * t * c] = values.ravel()
             self.valid[first * t : end * t] = valid.ravel()
             for array in (values, valid):
-                self.content.update(array)
+                self.content.update(array.data)
         rows = pixels.row.astype(np.int64) * ratio.finer // ratio.coarser - around.y
         columns = pixels.column.astype(np.int64) * ratio.finer // ratio.coarser - around.x
         ever, seen = np.asarray(block.valid.any(0)), np.zeros(len(members), bool)

@@ -6,7 +6,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from bocage.errors import SamplesError
-from bocage.grid import metres_per_unit
+from bocage.grid import ground_metres
 from bocage.legend import Legend
 from bocage.samples.fixed import fixed_parts
 from bocage.samples.ground import coinciding, together
@@ -77,7 +77,7 @@ def _places(table: gpd.GeoDataFrame) -> NDArray[np.float64] | None:
         return None
     bounds = table.geometry.bounds
     north, east = (bounds.miny + bounds.maxy).to_numpy() / 2, (bounds.minx + bounds.maxx).to_numpy() / 2
-    metres = np.array(metres_per_unit(table.crs, float(north.mean())))
+    metres = np.array(ground_metres(table.crs, float(east.mean()), float(north.mean())))
     return np.asarray(np.stack([north, east], 1) * metres)
 
 
