@@ -23,6 +23,7 @@ from bocage.legend import LandClass, Legend
 from bocage.models import Footprint, SourceTensor
 from bocage.preflight.polygons import check_polygons
 from bocage.samples import Reference, Split, Survey, make_samples
+from bocage.samples.doubtful import features_to_judge, overlaps_of
 from bocage.samples.ground import Ground
 from bocage.samples.make import _places
 from bocage.samples.points import _places as table_places
@@ -39,6 +40,7 @@ from bocage.training import batches as training_batches
 from bocage.training.augmentation import shifted, thinned, turned
 from bocage.training.batches import Ahead, batches, make_batch, shuffled
 from bocage.training.scaling import Normalisation
+from conftest import not_finite
 
 GRID = Grid.of("EPSG:32740", Affine(10, 0, CORNER[0], 0, -10, CORNER[1]), (40, 60))
 LEGEND = Legend((LandClass(1, "crops", values=(1, 3)), LandClass(2, "forest")))
@@ -591,3 +593,19 @@ def test_blocks_and_buffers_in_web_mercator_are_metres_on_the_ground():
     assert exact.tolist() == [[-5, 5], [-5, 15]], "UTM"
     table = gpd.GeoDataFrame(geometry=[Point(300_000, 8_400_000), Point(300_010, 8_400_010)], crs="EPSG:3857")
     assert np.diff(table_places(table), axis=0)[0] == pytest.approx([5, 5], rel=0.01)
+
+
+@pytest.mark.parametrize("crs", ["EPSG:32740", "EPSG:4326"])
+def test_polygons_without_finite_coordinates_are_counted_and_the_others_used(tmp_path, crs):
+    (west, north), odd = CORNER, not_finite(math.nan, math.inf, -math.inf)
+    huge = Polygon([(0, 0), (1e308, 0), (-1e308, 1e308), (1e308, 1e308), (0, -1e308)])
+    line = Polygon([(west, north), (west + 20, north - 20), (west + 50, north - 50)])
+    good = gpd.GeoSeries([square(2, 2), square(8, 8)], crs="EPSG:32740").to_crs(crs)
+    rows = [(1, good[0]), (2, good[1]), *((1, shape) for shape in odd), *([(1, huge)] if crs == "EPSG:32740" else [])]
+    path = written(tmp_path, [*rows, (2, gpd.GeoSeries([line], crs="EPSG:32740").to_crs(crs)[0])], crs)
+    table, rejections, _ = read_polygons(Reference(path, "code"), GRID, LEGEND)
+    said = {(r.reason, r.label): r.polygons for r in rejections}
+    assert said.pop(("empty", "crops")) == len(rows) - 2
+    assert said == ({("empty", "forest"): 1} if crs == "EPSG:32740" else {}), "exactly on a line in its own CRS"
+    assert np.unique(rasterise(table, GRID, LEGEND)[0].polygon).tolist() == [0, 1]
+    assert set(overlaps_of(features_to_judge(Reference(path, "code"), LEGEND)).index) <= {0, len(rows)}

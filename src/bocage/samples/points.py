@@ -16,6 +16,7 @@ from bocage.samples.reference import Reference, Rejection, column_of, labelled_f
 from bocage.samples.samples import Labelled
 from bocage.samples.split import Split
 from bocage.sources.table import texts
+from bocage.vectorfile import has_place
 from bocage.words import Note
 
 
@@ -73,7 +74,7 @@ def label_rows(reference: Reference, ids: tuple[str, ...], legend: Legend, split
 
 
 def _places(table: gpd.GeoDataFrame) -> NDArray[np.float64] | None:
-    if table.crs is None or table.geometry.isna().any() or table.geometry.is_empty.any():
+    if table.crs is None or not has_place(table.geometry.to_numpy()).all():
         return None
     bounds = table.geometry.bounds
     north, east = (bounds.miny + bounds.maxy).to_numpy() / 2, (bounds.minx + bounds.maxx).to_numpy() / 2
