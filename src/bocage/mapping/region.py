@@ -86,7 +86,10 @@ def read_region(path: Path, layer: str, where: str, grid: Grid) -> Region:
     except SourceError as error:
         raise MappingError(f"[map] region {path}: {error}") from error
     if not polygons:
-        raise MappingError(f"[map] region {path} has no polygon{chosen}; found {len(wkb)} features.")
+        raise MappingError(
+            f"[map] region {path} has no polygon{chosen}; found {len(wkb)} features. Give polygons with an area and finite "
+            "coordinates."
+        )
     shape = shapely.union_all(polygons)
     remarks = list(_remarks(f"region {path}{chosen}", str(meta["crs"]), shape, grid))
     if lost := int(shapely.is_missing(shapes).sum()):
@@ -94,17 +97,28 @@ def read_region(path: Path, layer: str, where: str, grid: Grid) -> Region:
             f"{lost} of {len(wkb)} features of the region {path} have no finite coordinates and are left out."
         )
     region = Region(shape, tuple(remarks))
+    _check_inside(region, f"region {path}{chosen}", grid)
+    return region
+
+
+def _check_inside(region: Region, name: str, grid: Grid) -> None:
+    """Check that a region contains the centre of a pixel of the map.
+
+    Raises
+    ------
+    MappingError
+        It contains none.
+    """
     if not region.touches(grid, grid.window):
         raise MappingError(
-            f"[map] region {path}{chosen} is outside the map. Bounds of the map in {grid.crs_name}: {grid.bounds}; bounds of "
+            f"[map] {name} is outside the map. Bounds of the map in {grid.crs_name}: {grid.bounds}; bounds of "
             f"the region: {tuple(region.shape.bounds)}."
         )
     if not any(region.inside(grid, window).any() for window in grid.tiles(TILE) if region.touches(grid, window)):
         raise MappingError(
-            f"[map] region {path}{chosen} contains no pixel centre of the map. Give polygons larger than a pixel "
+            f"[map] {name} contains no pixel centre of the map. Give polygons larger than a pixel "
             f"({grid.resolution:g} in {grid.crs_name})."
         )
-    return region
 
 
 def _remarks(name: str, crs: str, shape: Any, grid: Grid) -> Iterator[str]:

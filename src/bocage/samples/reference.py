@@ -420,16 +420,8 @@ def _unknown_labels(found: pd.Series, reference: Reference, legend: Legend) -> s
     )
 
 
-def _usable(
-    table: gpd.GeoDataFrame, legend: Legend, grid: Grid, reference: Reference
-) -> tuple[gpd.GeoDataFrame, list[Rejection]]:
-    rejections: list[Rejection] = []
-
-    def reject(mask: Any, reason: Reason, value: str = "") -> None:
-        nonlocal table
-        for label, n in table.label[mask].value_counts().items():
-            rejections.append(Rejection(reason, legend.labelled(int(label)).name, int(n), 0, value))
-        table = table[~mask]
+def _valid(table: gpd.GeoDataFrame) -> tuple[gpd.GeoDataFrame, pd.Series, pd.Series]:
+    """Return features with valid geometries, and which of them have none, and which are neither polygons nor points."""
 
     def assigned(shapes: Any) -> gpd.GeoDataFrame:
         return table.assign(geometry=gpd.GeoSeries(shapes, index=table.index, crs=table.crs))
@@ -442,8 +434,23 @@ def _usable(
     shapes = repaired(table.geometry.to_numpy())
     table = assigned(shapes)
     collapsed = kinds.isin(["Polygon", "MultiPolygon"]) & (shapely.get_dimensions(shapes) < 2)  # all corners on a line
-    reject(table.geometry.isna() | collapsed, "empty")
-    reject(~kinds.reindex(table.index).isin(["Polygon", "MultiPolygon", *POINTS]), "no_polygon")
+    return table, table.geometry.isna() | collapsed, ~kinds.isin(["Polygon", "MultiPolygon", *POINTS])
+
+
+def _usable(
+    table: gpd.GeoDataFrame, legend: Legend, grid: Grid, reference: Reference
+) -> tuple[gpd.GeoDataFrame, list[Rejection]]:
+    rejections: list[Rejection] = []
+
+    def reject(mask: Any, reason: Reason, value: str = "") -> None:
+        nonlocal table
+        for label, n in table.label[mask].value_counts().items():
+            rejections.append(Rejection(reason, legend.labelled(int(label)).name, int(n), 0, value))
+        table = table[~mask]
+
+    table, empty, no_polygon = _valid(table)
+    reject(empty, "empty")
+    reject(no_polygon.reindex(table.index), "no_polygon")
     outside = ~table.geometry.intersects(grid.geobox.extent.geom)
     everything = len(table) > 0 and bool(outside.all())
     bounds = table.total_bounds.round(1).tolist() if everything else []
