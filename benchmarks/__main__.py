@@ -4,11 +4,12 @@
 
 `choice`, `contest` and `networks` take hours to days. `adapt`, `ambiguous`, `climate`, `cluster`, `conformal`, `cost`, `damage`,
 `dense`, `doctor`, `embedding`, `filling`, `finish`, `history`, `intervals`, `learning`, `members`, `newcomer`, `nomenclature`,
-`objects`, `parcels`, `parts`, `patchwork`, `promises`, `regional`, `rivals`, `roads`, `scout`, `season`, `segment`, `shares`,
+`objects`, `older`, `parcels`, `parts`, `patchwork`, `promises`, `regional`, `rivals`, `roads`, `scout`, `season`, `segment`, `shares`,
 `sites`, `soak`, `training`, `transfer` and `years` do not measure speed, or measure it by themselves. They run only if named.
 """
 
 import importlib
+import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -69,8 +70,11 @@ def main(words: Sequence[str]) -> None:
     chosen = [(importlib.import_module(f"benchmarks.{name}"), given) for name, given in named(words, names)]
     for benchmark, given in chosen:
         check_words(benchmark, given)
+    before = dict(os.environ)
     for benchmark, given in chosen:
         print(f"{benchmark.__name__.rpartition('.')[2]}: {result_of(benchmark, given)}", flush=True)
+        os.environ.clear()  # Dask writes variables of its workers into it, which slow the commands of the next benchmark
+        os.environ.update(before)
 
 
 if __name__ == "__main__":

@@ -101,7 +101,9 @@ def _matogrosso() -> Site:
 
 def _seasons(data: Path, samples: pandas.DataFrame) -> tuple[pandas.DataFrame, "np.ndarray"]:
     """Return the series of every sample in its season, on the dates of one season, and the pixel of every sample."""
-    dates = pandas.to_datetime([text.strip().strip('"') for text in (data / "timeline").read_text().split()])
+    dates = pandas.to_datetime(
+        [text.strip().strip('"') for text in (data / "timeline").read_text(encoding="utf-8").split()]
+    )
     with rasterio.open(data / "ndvi.tif") as grid:
         to_grid = Transformer.from_crs("EPSG:4326", grid.crs, always_xy=True)
         rows, columns = rasterio.transform.rowcol(

@@ -449,7 +449,7 @@ class Run:
             started = time.monotonic()
             Trainer(recipe.choice, scene, samples).train(self.number, self.folder)
             seconds.write_text(str(time.monotonic() - started))
-        return Trained.load(SplitLayout(self.folder).model.path), float(seconds.read_text())
+        return Trained.load(SplitLayout(self.folder).model.path), float(seconds.read_text(encoding="utf-8"))
 
     def validated(self) -> dict[str, float]:
         """Return the accuracy on the validation polygons, and the training time."""

@@ -81,13 +81,13 @@ def _results(out: Path) -> dict[str, Any]:
     layout = RunLayout(out)
     scores = [layout.score, *(layout.split(k).score for k in range(2))]
     layers = {path.name: path.read_bytes() for path in layout.map.layers}
-    return layers | {str(path.relative_to(out)): json.loads(path.read_text()) for path in scores}
+    return layers | {str(path.relative_to(out)): json.loads(path.read_text(encoding="utf-8")) for path in scores}
 
 
 def _forget(out: Path, stages: tuple[str, ...]) -> None:
     """Remove results, so that the next run computes them."""
     layout = RunLayout(out)
-    record = json.loads(layout.provenance.read_text())
+    record = json.loads(layout.provenance.read_text(encoding="utf-8"))
     for stage in stages:
         for path in layout.files_of(stage):
             path.unlink()

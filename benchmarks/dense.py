@@ -108,7 +108,7 @@ class Bench:
             started = time.process_time()
             Trainer(recipe.choice, scene, samples).train(draw, out.path)
             seconds.write_text(str(time.process_time() - started))
-        return Trained.load(out.model.path), float(seconds.read_text())
+        return Trained.load(out.model.path), float(seconds.read_text(encoding="utf-8"))
 
     def scores(self, draw: int) -> dict[str, float]:
         """Return the scores of the test pixels of a draw, and the seconds of its training."""

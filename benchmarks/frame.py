@@ -163,7 +163,7 @@ def machine() -> dict[str, Any]:
     """Return processor, cores, threads of PyTorch, instruction set, memory and versions."""
     name = platform.processor()
     if Path("/proc/cpuinfo").exists():
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
         name = next((line.split(":")[1].strip() for line in lines if line.startswith("model name")), name)
     return {
         "processor": name,

@@ -84,7 +84,7 @@ class Bench:
             started = time.monotonic()
             Trainer(recipe.choice, scene, samples).train(draw, out.path)
             seconds.write_text(str(time.monotonic() - started))
-        return Trained.load(out.model.path), float(seconds.read_text())
+        return Trained.load(out.model.path), float(seconds.read_text(encoding="utf-8"))
 
     def scores(self, draw: int) -> dict[str, float]:
         """Return the scores of a draw, with its calibration error and the seconds of its training."""

@@ -219,7 +219,7 @@ def measure(case: Case) -> dict[str, object]:
     """Train and evaluate all draws, then measure the mapping speed of a window."""
     out = RunLayout(WORK / slug(str(case)))
     done = jobs.run(case.recipe, out.path, ("train", "evaluate"))
-    score = json.loads(out.score.read_text())
+    score = json.loads(out.score.read_text(encoding="utf-8"))
     stages = Provenance.load(out.provenance).stages
     seconds = [one.seconds for stage, one in stages.items() if stage.startswith("train/")]
     trained = Trained.load(out.split(0).model.path)

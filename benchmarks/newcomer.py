@@ -112,7 +112,7 @@ def _finished(recipe: Path) -> dict[str, Any]:
     """Run a recipe with one draw; return the accuracy, and the seconds that the run took."""
     folder, started = recipe.with_suffix(".run"), time.monotonic()
     bocage("run", recipe, "--set", "split.draws=1", "--out", folder)
-    accuracy = json.loads(RunLayout(folder).score.read_text())["overall_accuracy"]["mean"]
+    accuracy = json.loads(RunLayout(folder).score.read_text(encoding="utf-8"))["overall_accuracy"]["mean"]
     shutil.rmtree(folder)
     return {"accuracy": round(accuracy, 3), "run_seconds": round(time.monotonic() - started)}
 

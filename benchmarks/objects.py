@@ -112,7 +112,7 @@ def accuracy(out: Path, layer: str, land: Path, step: str | None) -> dict[str, f
     """Return overall accuracies of a map on the test polygons and against the truth raster, and macro F1 against the latter."""
     layout, delivered = RunLayout(out), open_delivered(out)
     if step:
-        test = json.loads(layout.finish.score.read_text())["maps"][step]["overall_accuracy"]["mean"]
+        test = json.loads(layout.finish.score.read_text(encoding="utf-8"))["maps"][step]["overall_accuracy"]["mean"]
     else:
         test = float(load_score(layout.split(0).score).values("overall_accuracy")[0])
     legend = delivered.legend

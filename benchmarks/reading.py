@@ -116,7 +116,7 @@ def _read(folder: Path, halo: int) -> tuple[float, int]:
 
 def _bytes() -> int:
     """Return the bytes that this process has read so far, from disk or from the cache of the system."""
-    lines = (line.split() for line in Path("/proc/self/io").read_text().splitlines())
+    lines = (line.split() for line in Path("/proc/self/io").read_text(encoding="utf-8").splitlines())
     return next(int(number) for name, number in lines if name == "rchar:")
 
 

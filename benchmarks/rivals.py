@@ -134,7 +134,7 @@ class Bench:
                 started = time.monotonic()
                 Trainer(self.recipe.choice, scene, samples).train(draw, folder)
                 seconds.write_text(str(time.monotonic() - started))
-        return Trained.load(SplitLayout(folder).model.path), float(seconds.read_text())
+        return Trained.load(SplitLayout(folder).model.path), float(seconds.read_text(encoding="utf-8"))
 
     def scores(self, draws: int, at: str, learnt: str = "all data") -> dict[str, Any]:
         """Return the scores of each draw on the test polygons, with data in the state `at` and training data `learnt`."""

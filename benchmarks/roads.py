@@ -203,7 +203,7 @@ def _noted(out: Path) -> Counter[str]:
     """Return how many times each window is in the journal."""
     path = _map(out).windows / JOURNAL
     places = Counter[str]()
-    for line in path.read_text().splitlines() if path.exists() else []:
+    for line in path.read_text(encoding="utf-8").splitlines() if path.exists() else []:
         try:
             places[json.loads(line)["place"]] += 1
         except ValueError:

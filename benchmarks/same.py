@@ -83,7 +83,7 @@ def _same(one: Path, other: Path) -> bool:
     if not one.exists() or not other.exists():
         return False
     if one.suffix == ".json":
-        return bool(json.loads(one.read_text()) == json.loads(other.read_text()))
+        return bool(json.loads(one.read_text(encoding="utf-8")) == json.loads(other.read_text(encoding="utf-8")))
     if one.suffix == ".safetensors":
         return _content(one) == _content(other)
     return sha256_of(one) == sha256_of(other)

@@ -168,7 +168,7 @@ def _course(maps: list[_Map]) -> dict[str, Any]:
 def _served(land: Path, address: str) -> None:
     """Let the items name the files by their address, so that they are downloaded into the cache."""
     for path in (land / "s2/items").glob("*.json"):
-        item = json.loads(path.read_text())
+        item = json.loads(path.read_text(encoding="utf-8"))
         for asset in item["assets"].values():
             asset["href"] = f"{address}/{(path.parent / asset['href']).resolve().relative_to((land / 's2').resolve())}"
         path.write_text(json.dumps(item))

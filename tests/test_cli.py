@@ -1,6 +1,7 @@
 """The command line: the whole job, resuming, and every bad input of the issue: one line, exit code 1, nothing that looks finished."""
 
 import json
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -14,7 +15,7 @@ import rasterio
 from shapely.geometry import box
 
 from bocage.cli import main
-from bocage.cli.options import chosen, opened
+from bocage.cli.options import OVERRIDES, chosen, command_line, opened
 from bocage.testing import Place, write_raster
 from conftest import FOREST, GRU, MULTIRESOLCC, PAN_MS, S2
 
@@ -263,6 +264,17 @@ def test_a_surprise_writes_a_log_and_exits_3(recipe, capsys, monkeypatch):
     assert "ZeroDivisionError" in text
     assert "torch" in text
     assert "Traceback" in text
+
+
+def test_printed_commands_repeat_the_options_and_quote_them():
+    with click.Context(click.Command("season")) as context:
+        context.meta[OVERRIDES] = ("sources.s2.clear=[4, 5]", "training.epochs=2")
+        line = command_line("report", Path("my land/recipe.toml"), Path("out/a run"))
+    assert shlex.split(line) == [
+        "bocage", "report", "my land/recipe.toml", "--out", "out/a run", "--set", "sources.s2.clear=[4, 5]",
+        "--set", "training.epochs=2",
+    ]  # fmt: skip
+    assert command_line("report", Path("recipe.toml"), None) == "bocage report recipe.toml"
 
 
 def test_usage_help_and_shelves(capsys):

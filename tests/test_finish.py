@@ -382,6 +382,11 @@ def test_a_folder_names_its_recipe(finished, tmp_path):
         recipe_of(tmp_path)
 
 
+def test_out_is_refused_beside_a_folder(tmp_path, capsys):
+    assert main(["finish", str(tmp_path), "--out", str(tmp_path / "other")]) == 2
+    assert "--out is the folder of a recipe" in capsys.readouterr().err
+
+
 @pytest.fixture
 def spool(tmp_path) -> tuple[Path, Grid, int]:
     """A GeoParquet file of polygons, their grid and their number."""

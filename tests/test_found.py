@@ -766,6 +766,22 @@ def test_init_reads_dates_in_the_forms_of_file_names(tmp_path, read, names):
     assert [date[0] for date in first(source)] == pytest.approx([0.1, 0.1001, 0.1002])
 
 
+def test_coordinates_in_the_name_of_a_tile_are_no_date(tmp_path):
+    for tile in ("0605-6275", "0605-6280", "1235-6275"):
+        write_raster(tmp_path / f"31-2022-{tile}-LA93-0M20-E080.tif", flat(100, 3, dtype=np.uint8))
+    found = look(tmp_path)
+    assert len(found.images) == 3
+    assert not found.skipped
+
+
+def test_a_single_image_whose_name_has_no_date_after_all_is_an_image(tmp_path):
+    write_raster(tmp_path / "ortho_20221939.tif", flat(100, 3))
+    found = look(tmp_path)
+    assert list(found.images) == ["ortho_20221939"]
+    assert not found.skipped
+    assert "used as an image without a date: '20221939' is not a date" in found.remarks[0]
+
+
 def test_init_reads_months(tmp_path, read):
     for k, month in enumerate(("2022_01", "2022_02")):
         write_raster(tmp_path / f"img/s2_{month}_red.tif", flat(1000 + k))

@@ -250,8 +250,9 @@ def test_a_history_of_the_season_of_the_map_is_reported(past):
     same = HISTORY.replace("2020 =", "2021 =")
     for history_of, reported in ((HISTORY, False), (same, True)):
         path = written(past, sources=S2 + history_of)
-        notes = [str(note) for note in open_scene(read_recipe(path)).notes]
-        assert any("the accuracy is too high" in note for note in notes) == reported
+        notes = open_scene(read_recipe(path)).notes
+        assert any("the accuracy is too high" in str(note) for note in notes) == reported
+        assert any("l'année 2021," in note.text("fr") for note in notes) == reported
         findings = check(path).findings
         assert any(f.what.code == "same_season" and f.severity == "warning" for f in findings) == reported
 

@@ -1,6 +1,7 @@
 """What ``bocage init`` proposes: sources and model, clear values, units, names of classes, paths; then ``check`` accepts it."""
 
 import os
+import shlex
 import tomllib
 from dataclasses import replace
 from pathlib import Path
@@ -73,6 +74,13 @@ def series(folder, low=300, high=4000, dtype=np.uint16, quality=None):
 def written(folder, reference, label="crop"):
     out = folder / "mine.toml"
     return write_recipe(folder, reference, label, out), out, out.read_text()
+
+
+def test_the_next_commands_quote_paths_with_spaces(tmp_path):
+    series(tmp_path)
+    out = tmp_path / "my land" / "recipe.toml"
+    lines = write_recipe(tmp_path, parcels(tmp_path), "crop", out)
+    assert [shlex.split(line) for line in lines[-3:]] == [["bocage", c, str(out)] for c in ("check", "run", "compare")]
 
 
 # --- sources and model
@@ -372,6 +380,18 @@ def test_an_earlier_map_is_left_out_and_said(tmp_path):
     assert "# Remark: source 'carte_2021' is left out" in text
 
 
+@pytest.mark.parametrize("name", ["OSO_20200101_RASTER_V1-0", "oso_2021-06-30", "carte_2020_12_31"])
+def test_an_earlier_map_with_a_date_is_left_out(tmp_path, name):
+    series(tmp_path)
+    codes = np.zeros((1, SIZE, SIZE), np.uint8)
+    for k in range(3):
+        codes[0, 6 * k : 6 * k + 5] = 10 + k
+    write_raster(tmp_path / f"{name}.tif", codes)
+    lines, out, _ = written(tmp_path, parcels(tmp_path))
+    assert set(read_recipe(out).sources) == {"s2"}
+    assert any("is left out: its 3 values give the label of 12 of 12 polygons" in line for line in lines)
+
+
 @pytest.mark.parametrize("kind", ["noise", "one value", "two strata"])
 def test_a_raster_that_does_not_give_the_labels_stays(tmp_path, kind):
     layer = {"noise": noise(0, 5, 1), "one value": noise(3, 3, 1), "two strata": noise(0, 1, 1)}[kind].astype(np.uint8)
@@ -409,6 +429,45 @@ def test_a_quality_layer_without_a_date_belongs_to_the_image_of_its_extent(tmp_p
     assert list(found.images) == ["ms"]
     assert found.images["ms"].quality.endswith("ms_cloudmask.tif")
     assert any("other_mask.tif: this quality layer is not used" in line for line in found.remarks)
+
+
+COLORS = ["blue", "green", "red", "nir"]
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["cloudfree_mosaic", "cloud_free", "cloudless", "nocloud", "cloudmasked", "masked", "sans_nuages", "mask_applied"],
+)
+def test_imagery_without_clouds_is_no_quality_layer(tmp_path, name):
+    write_raster(tmp_path / f"image/S2_{name}.tif", noise(300, 4000), descriptions=COLORS)
+    write_raster(tmp_path / f"radar/S1_{name}.tif", noise(300, 4000, 1))
+    for day in ("20220103", "20220412"):
+        write_raster(tmp_path / f"dates/S2_{name}_{day}.tif", noise(300, 4000), descriptions=COLORS)
+        write_raster(tmp_path / f"dates/S2_{name}_{day}_vv.tif", noise(300, 4000, 1))
+    found = look(tmp_path)
+    assert sorted(image.bands for image in found.images.values()) == [("b1",), tuple(COLORS)]
+    assert not any(one.quality for one in (*found.images.values(), *found.series.values()))
+    assert sorted(one.names for one in found.series.values())[0] == tuple(COLORS)
+
+
+@pytest.mark.parametrize(
+    "name", ["SCL", "cloud_mask", "masque", "nuages", "mask_clouds", "QA_PIXEL", "udm2", "cloudmask"]
+)
+def test_quality_layers_are_found_by_their_names(tmp_path, name):
+    for day in ("20220103", "20220412"):
+        write_raster(tmp_path / f"S2_{day}_red.tif", noise(300, 4000, 1))
+        write_raster(tmp_path / f"S2_{day}_{name}.tif", noise(0, 6, 1, np.uint8))
+    found = look(tmp_path)
+    (one,) = found.series.values()
+    assert one.quality.endswith(f"{name}.tif")
+    assert not found.remarks
+
+
+def test_measurements_named_as_a_quality_layer_are_a_remark(tmp_path):
+    write_raster(tmp_path / "clear.tif", noise(300, 4000, 1))
+    found = look(tmp_path)
+    assert list(found.images) == ["clear"]
+    assert "clear.tif: named as a quality layer, but its values are measurements" in found.remarks[0]
 
 
 def test_masks_that_are_the_same_on_two_dates_are_no_copies(tmp_path):
@@ -466,6 +525,40 @@ def test_a_table_of_series_gives_a_source_for_each_sensor(tmp_path, suffix):
     assert recipe.legend.names == ("a0", "b1", "c2")
     for path in (out, tmp_path / "mine-forest.toml"):
         assert not check(path).has_errors
+
+
+@pytest.mark.parametrize("wide", [False, True])
+def test_columns_with_quotes_backslashes_and_accents_are_escaped(tmp_path, wide):
+    odd = 'no "1" \\ a'
+    rng = np.random.default_rng(3)
+    rows = [
+        {
+            odd: f"s{i}",
+            'day "d"': day,
+            'B4 "red"': int(rng.integers(300, 900)),
+            "température \\": float(rng.uniform(5, 9)),
+        }
+        for i in range(12)
+        for day in DAYS
+    ]
+    if wide:
+        rows = [
+            {odd: f"s{i}", **{f'B"{k}"_{day}': int(rng.integers(300, 900)) for day in DAYS for k in "48"}}
+            for i in range(12)
+        ]
+    pd.DataFrame(rows).to_csv(tmp_path / "series.csv", index=False)
+    labels = pd.DataFrame({odd: [f"s{i}" for i in range(12)], "crop": [f"c{i % 3}" for i in range(12)]})
+    labels.to_csv(tmp_path / "fields.csv", index=False)
+    _, out, _ = written(tmp_path, tmp_path / "fields.csv")
+    recipe = read_recipe(out)
+    settings = recipe.sources["s2"].settings
+    assert settings.id == recipe.reference.sample_id == odd
+    if wide:
+        assert set(settings.bands.values()) == {'B"4"', 'B"8"'}
+    else:
+        assert settings.date == 'day "d"'
+        assert settings.bands == {"red": 'B4 "red"', "temperature": "température \\"}
+    assert not check(out).has_errors
 
 
 def test_the_columns_of_a_wide_table_are_recognised(tmp_path):

@@ -182,7 +182,7 @@ def test_shape_and_size_are_those_on_the_ground(crs, pixel, corner, sides):
     assert found["area_ha"] == pytest.approx(400 * height * width / 10_000, rel=0.005)
     assert found["perimeter_m"] == pytest.approx(40 * (height + width), rel=0.005)
     assert found["elongation"] == pytest.approx(1 - width / height, abs=0.002)
-    assert Segmenting(mmu=0.1).pixels(grid) == pytest.approx(1000 / height / width, abs=1, rel=0.01)
+    assert Segmenting(mmu=0.1, minimum=1).pixels(grid) == pytest.approx(1000 / height / width, abs=1, rel=0.01)
 
 
 def test_neighbours_and_contrast_as_by_brute_force(made, table):

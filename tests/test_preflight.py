@@ -10,14 +10,18 @@ import pytest
 import rasterio
 from affine import Affine
 from scipy.ndimage import gaussian_filter
-from shapely.geometry import Polygon, box
+from shapely.geometry import GeometryCollection, LineString, Polygon, box
 
 from bocage.cli import main
+from bocage.grid import Grid
 from bocage.jobs.check import check
 from bocage.preflight import Finding, disk
 from bocage.preflight.files import _block
+from bocage.preflight.grids import _bounds, _findings, _views
+from bocage.preflight.polygons import _on_ground
 from bocage.preflight.shift import Shift, View, between, from_polygons
 from bocage.report.preflight import write_page
+from bocage.sources import open_source, series
 from bocage.sources.base import BandFile
 from bocage.testing import Place, tiny_landscape, write_raster
 from bocage.testing.fakes import CORNER
@@ -301,7 +305,7 @@ def test_findings_have_codes() -> None:
 
 
 def test_a_shift_in_french() -> None:
-    shift = Shift(1.0, -2.0, 0.5, 0.2).note(10)
+    shift = Shift(1.0, -2.0, 0.5, 0.2).note((10, 10))
     shown = "1,0\u00a0px (10\u00a0m) vers le sud et 2,0\u00a0px (20\u00a0m) vers l'ouest"
     assert shift.text("fr") == shown
     finding = Finding.of("warning", "s2", Note.of("shifted", shift=shift, other="s1", before=0.2, after=0.5))
@@ -353,7 +357,7 @@ def test_shifts_from_polygons() -> None:
     found = from_polygons(number, seen(layers))
     assert found is not None
     assert (round(found.rows), round(found.columns)) == (1, -2)
-    assert str(found.note(10)).endswith("west")
+    assert str(found.note((10, 10))).endswith("west")
 
 
 EXAMPLE = Path(__file__).parents[1] / "examples/flanders.toml"
@@ -385,3 +389,53 @@ def test_flanders_moved_by_a_pixel(data: Path, tmp_path: Path, monkeypatch, east
         )[-1]
     )
     assert size == pytest.approx(10 + 6 * (south > 0), abs=3), what
+
+
+# --- sizes on the ground
+DEGREES = Grid.from_bounds("EPSG:4326", 0.0001, (2.3, 48.8, 2.32, 48.82))
+FEET = Grid.from_bounds("EPSG:2263", 32.8, (980_000, 190_000, 981_640, 191_640))
+
+
+@pytest.mark.parametrize(
+    ("grid", "shown", "move"),
+    [
+        (DEGREES, "1.0 px (11.1 m) south and 2.0 px (14.7 m) east", "-0.000200 east and +0.000100 north"),
+        (FEET, "1.0 px (10 m) south and 2.0 px (20 m) east", "-65.6 east and +32.8 north"),
+    ],
+)
+def test_shifts_are_in_metres_in_any_crs(grid: Grid, shown: str, move: str) -> None:
+    moved = (Shift(1.0, 2.0, 0.5, 0.2), grid.resolution)
+    (one,) = _findings({("s1", "s2"): moved}, 2, grid)
+    assert shown in str(one.what)
+    (one,) = _findings({("s1", "s2"): moved, ("s3", "s2"): moved}, 3, grid)
+    assert shown in str(one.what)
+    assert f"move s2 by {move}, in CRS units" in str(one.remedy)
+
+
+@pytest.mark.parametrize(("grid", "area"), [(DEGREES, 20 * 30 * 11.132**2 * 0.6586), (FEET, 20 * 30 * 9.9974**2)])
+def test_overlaps_are_in_square_metres_in_any_crs(grid: Grid, area: float) -> None:
+    west, south = grid.bounds[:2]
+    side = grid.resolution
+    shape = box(west, south, west + 30 * side, south + 20 * side)
+    parts = np.array([shape, Polygon(), GeometryCollection([LineString([(0, 0), (1, 1)])])])
+    assert _on_ground(parts, grid) == pytest.approx(area, rel=2e-3)
+
+
+def test_bounds_in_degrees_have_decimals() -> None:
+    assert str(_bounds(DEGREES)) == "(2.300000, 48.800000, 2.320000, 48.820000) in EPSG:4326"
+    assert str(_bounds(FEET)).startswith("(980000, ")
+
+
+def test_bands_of_two_resolutions_in_degrees_are_named_in_metres(tmp_path: Path) -> None:
+    files = {}
+    for name, side in (("red", 0.00009), ("swir16", 0.00018)):
+        size = round(0.0036 / side)
+        files[name] = tmp_path / f"{name}.tif"
+        write_raster(
+            files[name],
+            np.ones((1, size, size), np.uint16),
+            Place(side, (2.3, 48.8), "EPSG:4326"),
+            descriptions=["2020-01-01"],
+        )
+    source = open_source("s2", series, series.Settings(variables=files))
+    assert [str(label) for label in _views({"s2": source})] == ["s2 (10.02 m bands)", "s2 (20.04 m bands)"]

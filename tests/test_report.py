@@ -8,15 +8,17 @@ from pathlib import Path
 import numpy as np
 import pytest
 from affine import Affine
+from matplotlib.figure import Figure
 from odc.geo import CRS
 
 from bocage.api import Labels
 from bocage.cli import main
 from bocage.grid import Grid, Window
-from bocage.legend import COARSER, PALETTE, ClassSet, LandClass, nomenclature
+from bocage.legend import COARSER, PALETTE, ClassSet, LandClass, Legend, nomenclature
 from bocage.report import figures
 from bocage.report.examples import reference_picture
 from bocage.report.palette import alike
+from bocage.report.sections.land_cover import palette_warnings
 from bocage.samples import Samples, Split
 from bocage.words import words_of
 from conftest import GRU, written
@@ -271,3 +273,41 @@ def test_memory_of_a_picture_depends_on_its_size_only_and_the_picture_not_on_its
     assert (pictures[0][95:, 95:] == 1).all(), "white without a valid date"
     for other in pictures[1:]:
         np.testing.assert_array_equal(other, pictures[0])
+
+
+# --- colours of many classes
+@pytest.mark.parametrize("language", ["en", "fr"])
+def test_the_colours_of_many_classes_are_few_notes(language):
+    legend = Legend(tuple(LandClass(i + 1, f"class {i + 1}") for i in range(100)))
+    notes = palette_warnings(legend, language)
+    assert {"en": "100 classes share their colour", "fr": "100 classes partagent leur couleur"}[language] in notes[0]
+    assert sum(map(len, notes)) < 2000
+    assert max(note.count(" – ") for note in notes) == 10
+    (other,) = [note for note in notes if {"en": "greyscale", "fr": "niveaux de gris"}[language] in note]
+    assert {"en": " other pairs", "fr": " autres paires"}[language] in other
+
+
+def test_two_classes_with_one_colour_of_the_recipe_are_a_pair():
+    legend = Legend((LandClass(1, "maize", color="#808000"), LandClass(2, "meadow", color="#808000")))
+    (note,) = palette_warnings(legend, "en")
+    assert "(normal colour vision): maize – meadow. Choose" in note
+
+
+# --- names that look like formulas
+FORMULA = r"a $\foo$ b"
+
+
+def test_dollar_signs_in_names_are_no_formula():
+    w = words_of("en")
+    drawn = figures.attention_picture(FORMULA, [0, 10], [[0.5, 0.5], [0.1, 0.9]], [FORMULA, "$x$"], w)
+    assert drawn.count(f">{FORMULA}<") == 2
+    assert ">$x$<" in drawn
+    assert f">{FORMULA}<" in figures.importance_picture({FORMULA: ([0, 10], [0.1, 0.2])}, w)
+    figure, (axes,) = figures.axes_of((3, 3))
+    axes.plot([0, 1], label=FORMULA)
+    axes.set_title(FORMULA)
+    axes.legend()
+    assert f">{FORMULA}<" in figures.as_svg(figure, "any", w, "")
+    plain = Figure()
+    plain.add_subplot().set_yticks([0, 1], [FORMULA, FORMULA])
+    assert figures.as_data(plain).startswith("data:image/png")

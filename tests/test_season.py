@@ -2,6 +2,7 @@
 
 import datetime
 import json
+import shlex
 from dataclasses import replace
 from pathlib import Path
 
@@ -292,7 +293,9 @@ def test_the_command_resumes_and_the_report_has_its_curves(finished, tmp_path, c
     scores = json.loads(layout.score.read_text())["confusion"]["per_draw"]
     assert [counts.tolist() for counts in whole] == scores  # the whole season is the test of the run
     assert main(["season", str(base.recipe), "--out", str(out), "--dates", "2021-02-28,2021-04-30"]) == 0
-    assert "First cut-off that reaches 0.8" in capsys.readouterr().out
+    said = capsys.readouterr().out
+    assert "First cut-off that reaches 0.8" in said
+    assert f"  {shlex.join(['bocage', 'report', str(base.recipe), '--out', str(out)])}" in said
     for language, title in (("en", "Accuracy before the end of the season"), ("fr", "avant la fin de la saison")):
         run(read_recipe(base.recipe, (f'report.language="{language}"',)), out, ("report",), overwrite=True)
         page = layout.report.read_text(encoding="utf-8")

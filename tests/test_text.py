@@ -1,6 +1,8 @@
 """Legends, dates, tables and recipes as spreadsheets and editors write them."""
 
+import ast
 import os
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -198,3 +200,13 @@ def test_a_row_without_a_date_is_refused(tmp_path):
     rows.write_text("id,date,b\na,2021-03-01,4\na,,5\n")
     with pytest.raises(SourceError, match="1 rows have no date"):
         open_source("t", table, table.Settings(rows, "id", {"red": "b"}, date="date"))
+
+
+def test_no_file_is_read_or_written_in_the_encoding_of_the_machine():
+    places = []
+    for path in sorted((Path(__file__).parents[1] / "src/bocage").rglob("*.py")):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            called = isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr
+            if called in ("read_text", "write_text") and not any(word.arg == "encoding" for word in node.keywords):
+                places.append(f"{path}:{node.lineno}")
+    assert not places

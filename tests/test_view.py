@@ -22,7 +22,7 @@ from bocage.errors import RunFolderError, ViewError
 from bocage.evaluation import Predictions
 from bocage.grid import Window
 from bocage.jobs.finish import finish
-from bocage.jobs.view import check_pair, open_in_browser
+from bocage.jobs.view import check_pair, open_in_browser, viewer_of
 from bocage.legend import LandClass, Legend
 from bocage.mapping import attention_at
 from bocage.recipe import read_recipe
@@ -76,6 +76,11 @@ def pixels(viewer: Viewer, path: str):
 @pytest.fixture
 def viewed(finished) -> Viewed:
     return open_viewed(finished(more='layers = ["classes", "confidence", "probabilities", "validity"]').out)
+
+
+def test_a_site_of_a_run_without_sites_is_an_error(finished):
+    with pytest.raises(ViewError, match="is not a run of several sites"):
+        viewer_of([finished().out], site="anything")
 
 
 REFUSED = {

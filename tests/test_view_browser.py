@@ -196,6 +196,44 @@ def test_markup_in_a_class_name_is_shown_as_text(opened, browser, finished):
         viewer.stop()
 
 
+def test_a_code_with_two_meanings_has_a_line_for_each_run(opened, finished):
+    from dataclasses import replace
+
+    from bocage.legend import LandClass, Legend
+
+    run = open_viewed(finished().out)
+    classes = list(run.legend.classes)
+    other = Legend((LandClass(classes[0].code, "rice", "#123456"), *classes[1:]))
+    viewer = Viewer((replace(run, name="first"), replace(run, legend=other, name="second")))
+    viewer.start()
+    try:
+        page = opened(at=viewer)
+        lines = page.locator("#legend li").all_inner_texts()
+        assert lines == [f"{classes[0].name} (first)", "rice (second)", *(one.name for one in classes[1:])]
+        boxes = page.locator(f"#legend input[value='{classes[0].code}']")
+        boxes.first.uncheck()
+        assert not boxes.nth(1).is_checked()
+        page.locator("#all").click()
+        assert boxes.first.is_checked()
+        assert page.faults == []
+    finally:
+        viewer.stop()
+
+
+def test_the_bands_of_clear_dates_are_the_sources(opened, finished):
+    run = open_viewed(finished(more='layers = ["classes", "confidence", "probabilities", "validity"]').out)
+    layer = run.layers["validity"]
+    run.layers["validity"] = type(layer)(layer.path, (*layer.bands, "s1: clear dates"), (*layer.scales, 1.0))
+    viewer = Viewer((run,))
+    viewer.start()
+    try:
+        page = opened("?lang=fr", at=viewer)
+        page.select_option("#layer", "validity")
+        assert page.locator("#band option").all_inner_texts() == ["s2", "s1"]
+    finally:
+        viewer.stop()
+
+
 @pytest.mark.parametrize("look", ["desk", "phone", "dark", "french"])
 def test_accessibility_finds_no_serious_fault(opened, look):
     if not AXE.exists():

@@ -41,6 +41,20 @@ def test_french_typography():
         assert not faults.search(prose), key
 
 
+def test_every_stage_has_a_name():
+    stages = set()
+    for folder in ("run", "jobs"):
+        for path in (Path(bocage.__file__).parent / folder).glob("*.py"):
+            for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+                if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.args:
+                    first = node.args[0].values[0] if isinstance(node.args[0], ast.JoinedStr) else node.args[0]
+                    if node.func.attr in ("once", "timed", "need", "note") and isinstance(first, ast.Constant):
+                        stages.add(str(first.value).partition("/")[0])
+    assert {"prepare", "train", "vote", "doctor", "region", "features", "accuracy"} <= stages
+    for language in LANGUAGES:
+        assert not {stage for stage in stages if f"stage_{stage}" not in words_of(language)}
+
+
 def _calls(function):
     """Arguments of every call of ``<class>.<function>`` in the package, where the class is Note or Finding."""
     for path in Path(bocage.__file__).parent.rglob("*.py"):

@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from types import SimpleNamespace
 
 import dask_jobqueue
 import numpy as np
@@ -18,7 +19,7 @@ from bocage.errors import MappingError, RunFolderError
 from bocage.grid import Grid
 from bocage.jobs.run import run
 from bocage.legend import LandClass, Legend
-from bocage.mapping import Computing, Mapping, Workers, make_map
+from bocage.mapping import Computing, Mapping, Workers, hired, make_map
 from bocage.mapping.areas import AreaCount
 from bocage.mapping.store import JOURNAL
 from bocage.mapping.workers import job_script
@@ -44,8 +45,22 @@ def trained(request, brief):
 def test_workers_make_the_map_that_this_process_makes(trained, tmp_path, forked):
     model, scene = trained
     make_map(model, scene, Mapping(tile=16), tmp_path / "alone")
+    before = dict(os.environ)
     make_map(model, scene, Mapping(tile=16), tmp_path / "two", computing=Computing(workers=Workers(count=2)))
     assert contents(tmp_path / "two") == contents(tmp_path / "alone")
+    assert dict(os.environ) == before, "Dask writes the variables of its workers into those of this process"
+
+
+@pytest.mark.parametrize(("given", "kept"), [("65536", None), ("1000000", "1000000"), (None, None)])
+def test_workers_reuse_their_memory_unless_the_user_says_otherwise(given, kept, monkeypatch):
+    monkeypatch.delenv(hired.TRIM, raising=False)
+    if given:
+        monkeypatch.setenv(hired.TRIM, given)
+    monkeypatch.setattr(hired, "Worker", lambda *_: None)
+    plugin = hired.Hiring(SimpleNamespace(device="cpu"), 1)
+    plugin.setup(SimpleNamespace(name="0"))
+    assert os.environ.get(hired.TRIM) == kept
+    plugin.teardown(None)
 
 
 def test_a_scheduler_that_is_not_there_is_told(trained, tmp_path, monkeypatch):

@@ -22,7 +22,7 @@ def coloured(path: Path) -> object:
     return [[table[int(code)] for code in row] for row in codes]
 
 
-score = json.loads((RUN / "run/score.json").read_text())
+score = json.loads((RUN / "run/score.json").read_text(encoding="utf-8"))
 right = score["truth"]["overall_accuracy"]["mean"]
 figure = Figure(figsize=(15, 5.2), layout="constrained")
 truth, classes, confidence = figure.subplots(1, 3)

@@ -246,7 +246,16 @@ class Grid:
         return row, column
 
     def __str__(self) -> str:
-        return f"{self.shape[0]} x {self.shape[1]} pixels of {self.resolution:g} in {self.crs_name}"
+        return f"{self.shape[0]} x {self.shape[1]} pixels of {_decimal(self.resolution)} in {self.crs_name}"
+
+
+def _decimal(value: float) -> str:
+    """Return a pixel size in decimal notation, as those in degrees are small.
+
+    >>> _decimal(10.0), _decimal(8.983152841195215e-05)
+    ('10', '0.0000898315')
+    """
+    return np.format_float_positional(float(f"{value:g}"), trim="-")
 
 
 def in_blocks(windows: Iterable[Window]) -> list[Window]:

@@ -67,7 +67,7 @@ def peak_memory() -> int:
     """Return the largest resident memory of this process so far, in bytes; 0 where the system does not report it."""
     status = Path("/proc/self/status")
     if status.exists():  # getrusage would include the parent process
-        lines = (line.split() for line in status.read_text().splitlines() if line.startswith("VmHWM"))
+        lines = (line.split() for line in status.read_text(encoding="utf-8").splitlines() if line.startswith("VmHWM"))
         return next((int(line[1]) * 1024 for line in lines), 0)
     try:
         import resource

@@ -5,7 +5,18 @@ from typing import Any
 
 import click
 
-from bocage.cli.options import ALLOW, OUT, OVERWRITE, RECIPE, SITE, days_of, opened, out_option, run_stages
+from bocage.cli.options import (
+    ALLOW,
+    OUT,
+    OVERWRITE,
+    RECIPE,
+    SITE,
+    command_line,
+    days_of,
+    opened,
+    out_option,
+    run_stages,
+)
 from bocage.cli.terminal import terminal
 from bocage.layout import RunLayout
 
@@ -181,9 +192,8 @@ def season(recipe: Path, out: Path | None, overwrite: bool, **asked: Any) -> Non
     with terminal() as progress:
         found = work(parsed, folder, Asked(**asked), progress, overwrite)
     print_season(found)
-    click.echo(
-        f"season: {RunLayout(folder).season.table}. Run 'bocage report {recipe}' to add the curves to the report."
-    )
+    click.echo(f"season: {RunLayout(folder).season.table}. To add the curves to the report, run:")
+    click.echo(f"  {command_line('report', recipe, out)}")
 
 
 @click.command()

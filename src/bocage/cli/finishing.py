@@ -31,6 +31,8 @@ def finish(run: Path, out: Path | None) -> None:
       bocage finish recipe.toml --out fused/
       bocage finish recipe.toml --out /data/runs/first
     """
+    if out and run.is_dir():
+        raise click.UsageError("--out is the folder of a recipe; give either a folder or a recipe")
     from bocage.jobs.finish import recipe_of
 
     recipe, folder, before = recipe_of(run, out)

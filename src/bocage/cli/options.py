@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import shlex
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -44,6 +45,12 @@ def overrides() -> tuple[str, ...]:
     """Return the values of ``--set`` of the command at work."""
     context = click.get_current_context(silent=True)
     return context.meta.get(OVERRIDES, ()) if context else ()
+
+
+def command_line(command: str, recipe: Path, out: Path | None) -> str:
+    """Return a command on a recipe for a shell, with ``--out`` and the values of ``--set`` of the command at work."""
+    settings = [word for text in overrides() for word in ("--set", text)]
+    return shlex.join(["bocage", command, str(recipe), *(["--out", str(out)] if out else []), *settings])
 
 
 def out_option(text: str) -> Callable[[Any], Any]:

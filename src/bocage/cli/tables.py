@@ -28,7 +28,7 @@ def print_score(path: Path) -> None:
 
     If nothing was tested, only the comparison with a truth raster is printed.
     """
-    record = json.loads(path.read_text())
+    record = json.loads(path.read_text(encoding="utf-8"))
     console = _console()
     if record["tested_pixels"]:
         _print_test(record, console)

@@ -67,7 +67,7 @@ class Drawn:
         """
         file = design_of(path)
         try:
-            document = json.loads(file.read_text())
+            document = json.loads(file.read_text(encoding="utf-8"))
             row, column, stratum = (np.array(document.pop(name), np.int64) for name in ("row", "column", "stratum"))
             sizes = {int(code): int(n) for code, n in document.pop("sizes").items()}
             return cls(row, column, stratum, sizes, transform=tuple(document.pop("transform")), **document)

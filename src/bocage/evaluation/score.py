@@ -191,7 +191,7 @@ def _summary(values: NDArray[np.float64]) -> dict[str, Any]:
 def load_score(path: Path) -> Score:
     """Read a ``score.json``."""
     with artefact(path):
-        document = json.loads(path.read_text())
+        document = json.loads(path.read_text(encoding="utf-8"))
         names = tuple(document["confusion"]["classes"])
         per_draw = [np.array(counts, np.int64) for counts in document["confusion"]["per_draw"]]
         if not per_draw or any(counts.shape != (len(names), len(names)) for counts in per_draw):

@@ -158,7 +158,7 @@ def _time(entry: Entry, out: Path) -> None:
     where, layout = entry.layout.path, entry.layout
     opened = open_run(entry.recipe, where, QUIET, where != out, ("map",), RunLayout(out).scene)
     key = opened.keys.train
-    if layout.speed.exists() and json.loads(layout.speed.read_text())["key"] == key:
+    if layout.speed.exists() and json.loads(layout.speed.read_text(encoding="utf-8"))["key"] == key:
         return
     trained = Trained.load(layout.split(entry.recipe.map.draw).model.path)
     speed = pixels_per_second(trained, opened.scene, device_of(entry.recipe.choice.training.device))
@@ -248,6 +248,6 @@ def _tested(entry: Entry) -> list[Predictions]:
 def _line(entry: Entry) -> Line:
     stages = Provenance.load(entry.layout.provenance).stages
     seconds = [record.seconds for name, record in stages.items() if name.startswith("train/")]
-    facts = json.loads(entry.layout.speed.read_text())
+    facts = json.loads(entry.layout.speed.read_text(encoding="utf-8"))
     score = load_score(entry.layout.score)
     return Line(entry.label, score, float(np.median(seconds)), facts["pixels_per_second"], facts["parameters"])

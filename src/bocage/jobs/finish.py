@@ -41,7 +41,7 @@ ZONES = 2
 def recipe_of(run: Path, out: Path | None = None) -> tuple[Path, Path | None, Sequence[str]]:
     """Return the recipe, the folder and the overrides of a run, given its recipe or its folder.
 
-    For a recipe, there are no overrides, and the folder is None if it is the recipe's default.
+    For a recipe, there are no overrides, and the folder is `out`: None if it is the recipe's default.
 
     Raises
     ------

@@ -2,6 +2,7 @@
 
 import dataclasses
 import itertools
+import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -128,7 +129,8 @@ def _said(sought: Sought, out: Path, forest: Path) -> list[str]:
     kind = "samples" if sought.tables else "polygons"
     place = "" if sought.tables else f"; map grid of '{sought.like}', {grid}"
     unknown = [c.name for c in sought.candidates if c.unknown]
-    compared = [] if len(sought.periods) > 1 else [f"  bocage compare {out}"]
+    recipe = shlex.quote(str(out))
+    compared = [] if len(sought.periods) > 1 else [f"  bocage compare {recipe}"]
     edit = [
         f'edit {out} and {forest}: write the clear values of {", ".join(unknown)} in place of "?" (the line says what was found)'
     ]
@@ -140,8 +142,8 @@ def _said(sought: Sought, out: Path, forest: Path) -> list[str]:
         f"{forest}: a random forest on the same sources and the same split",
         *(edit if unknown else []),
         "Read the recipe, then run:",
-        f"  bocage check {out}",
-        f"  bocage run {out}",
+        f"  bocage check {recipe}",
+        f"  bocage run {recipe}",
         *compared,
     ]
 
@@ -357,8 +359,8 @@ def _leaked(sought: Sought) -> str:
     if sought.tables or sought.counted is None or not len(sought.counted.pixels):
         return ""
     for candidate in list(sought.candidates):
-        if candidate.source.dated:
-            continue
+        if len(set(candidate.source.times)) > 1:
+            continue  # the values of a time series vary, unless it is one of maps
         try:
             leak = leak_of(candidate.source, sought.grid, sought.counted.pixels)
         except SourceError as error:
@@ -410,7 +412,7 @@ def _rare(sought: Sought) -> list[str]:
 # --- recipe
 def _draft(sought: Sought, out: Path) -> Draft:
     labels, shown = sought.labels, _shown(sought)
-    more = [f'sample_id = "{sought.candidates[0].sample_id}"'] if sought.tables else []
+    more = [f'sample_id = "{escaped(sought.candidates[0].sample_id)}"'] if sought.tables else []
     if len(sought.periods) == 1 and sought.periods[0].count < len(labels.frame):
         more.append(f'where = "{escaped(sought.periods[0].where)}"')
     if len(shown) < len(labels.classes):

@@ -120,8 +120,8 @@ def _judged(trained: Trained, here: Certainty | None, model: ModelLayout, progre
 
 def adapting(recipe: Recipe, model: Path) -> str:
     """Return the command that adapts a model to the scene of a recipe."""
-    settings = "".join(f" --set {shlex.quote(text)}" for text in recipe.overrides)
-    return f"bocage adapt {ModelLayout.of(model).path} --scene {recipe.path}{settings}"
+    settings = [word for text in recipe.overrides for word in ("--set", text)]
+    return shlex.join(["bocage", "adapt", str(ModelLayout.of(model).path), "--scene", str(recipe.path), *settings])
 
 
 def _adaptation_of(trained: Trained, model: Path) -> Adaptation | None:
@@ -139,8 +139,8 @@ def _check_free(layout: RunLayout, overwrite: bool) -> None:
         )
     if layout.map.is_complete:
         raise RunFolderError(
-            f"{layout.map.path} holds a map already. Choose another --out, or give --overwrite. 'bocage report {layout.path}' "
-            "writes its report again."
+            f"{layout.map.path} holds a map already. Choose another --out, or give --overwrite. To write its report again: "
+            f"bocage report {shlex.quote(str(layout.path))}"
         )
 
 

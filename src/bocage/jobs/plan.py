@@ -315,7 +315,7 @@ def _train_one(trainer: Trainer, where: SplitLayout, fitted: bool) -> tuple[Trai
             trained = trainer.train(0, where.path)
     if not where.curves.exists():
         return trained, _about("train", spent[0] + spent[1] * (draws - 1))
-    ends = [float(line.rpartition(",")[2]) for line in where.curves.read_text().splitlines()[1:]]
+    ends = [float(line.rpartition(",")[2]) for line in where.curves.read_text(encoding="utf-8").splitlines()[1:]]
     epoch = (ends[-1] - ends[0]) / (len(ends) - 1) / ratio
     folds = training.parts_to_calibrate(len(np.unique(samples.group[used])))
     if has_twin and folds > 1:

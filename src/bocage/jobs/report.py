@@ -1,5 +1,6 @@
 """``bocage report``: write the report of a folder again, from what the folder holds."""
 
+import shlex
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -120,7 +121,7 @@ def _report_of_run(layout: RunLayout, progress: Progress, overrides: Sequence[st
     if not recipe.exists():
         raise RunFolderError(
             f"{layout.path}: the recipe of the run, {recipe}, does not exist. Give the recipe: bocage report RECIPE --out "
-            f"{layout.path}"
+            f"{shlex.quote(str(layout.path))}"
         )
     parsed = read_recipe(recipe, (*before.overrides, *overrides))
     return run(parsed, layout.path, ("report",), progress).layout.report

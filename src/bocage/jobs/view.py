@@ -18,11 +18,14 @@ def viewer_of(
     Raises
     ------
     ViewError
-        The page is not built, the port cannot be used, or the maps of two runs are in different CRS.
+        The page is not built, the port cannot be used, the maps of two runs are in different CRS, or a site is given and no run
+        has several.
     RunFolderError
         A folder has nothing to show.
     """
     runs = tuple(open_viewed(folder, site, recipe if k == 0 else None) for k, folder in enumerate(folders))
+    if site and not any(run.whole for run in runs):
+        raise ViewError(f"{folders[0]} is not a run of several sites, or its recipe cannot be read. Leave --site out.")
     check_pair(runs)
     viewer = Viewer(runs, port)
     for run in runs:

@@ -1,5 +1,6 @@
 """Code that runs in the processes of Dask workers."""
 
+import os
 from dataclasses import replace
 from typing import Any
 
@@ -10,6 +11,8 @@ from bocage.grid import Window
 from bocage.machine import few_arenas
 from bocage.mapping.work import Done, Task, Worker
 
+TRIM, OF_DASK = "MALLOC_TRIM_THRESHOLD_", "65536"
+"""Environment variable that Dask sets for its workers, and its value: the memory of each array then returns to the system."""
 _HIRED: list[Worker] = []
 """The worker of this process."""
 
@@ -30,6 +33,8 @@ class Hiring(WorkerPlugin):
     def setup(self, worker: Any) -> None:
         """Create the worker of this process; on a machine with several GPUs, each worker uses its own GPU."""
         few_arenas()
+        if os.environ.get(TRIM) == OF_DASK:
+            del os.environ[TRIM]  # windows of one size reuse their memory, and release it between windows
         task = self.task
         if task.device.startswith("cuda"):
             task = replace(task, device=f"cuda:{_number(worker.name) % torch.cuda.device_count()}")

@@ -175,8 +175,23 @@ def _cluster(workers: Workers, threads: int, logs: Path) -> Iterator[Any]:
         dashboard_address=f"{LOOPBACK}:0", worker_dashboard_address=f"{LOOPBACK}:0",
         env={**os.environ, **environment}, silence_logs=50,
     )  # fmt: skip
-    with _whole(start) as cluster:
+    with _kept_environment(), _whole(start) as cluster:
         yield cluster
+
+
+@contextmanager
+def _kept_environment() -> Iterator[None]:
+    """Restore the environment on exit: Dask writes the variables of its workers into that of this process.
+
+    Commands that this process starts later would compute with one thread, and return the memory of each array to the system.
+    """
+    before = dict(os.environ)
+    try:
+        yield
+    finally:
+        for name in os.environ.keys() - before.keys():
+            del os.environ[name]
+        os.environ.update(before)
 
 
 def _whole(start: Callable[[], Any]) -> Any:

@@ -22,6 +22,8 @@ from bocage.words import Note, chained
 Label = str | Note
 """What a shift is measured on: the name of a source, some bands of a source, or the polygons."""
 POLYGONS = Note.of("polygons_place")
+DIGITS = 6
+"""Decimals of degrees in a message: 0.1 m."""
 
 
 def check_grid(source: Readable, grid: Grid, cube: Cube) -> Iterator[Finding]:
@@ -60,7 +62,8 @@ def _covered(source: Grid, grid: Grid) -> float:
 
 
 def _bounds(grid: Grid) -> Note:
-    return Note.of("bounds", bounds=tuple(f"{b:.0f}" for b in grid.bounds), crs=grid.crs_name)
+    digits = DIGITS if grid.crs.proj.is_geographic else 0
+    return Note.of("bounds", bounds=tuple(f"{b:.{digits}f}" for b in grid.bounds), crs=grid.crs_name)
 
 
 def check_shifts(
@@ -83,7 +86,7 @@ def check_shifts(
         if found:
             shifts[first, second] = found
         progress.step("measuring shifts", done, len(pairs))
-    yield from _findings(shifts, len(views) + (pixels is not None))
+    yield from _findings(shifts, len(views) + (pixels is not None), grid)
 
 
 def _views(sources: Mapping[str, Readable]) -> dict[Label, Readable]:
@@ -93,7 +96,7 @@ def _views(sources: Mapping[str, Readable]) -> dict[Label, Readable]:
         groups: dict[float, list[str]] = {}
         if isinstance(source, Source):
             for band, file in source.acquisitions[0].files.items():
-                groups.setdefault(inspect(file.path).grid.resolution, []).append(band)
+                groups.setdefault(inspect(file.path).grid.metres[0], []).append(band)
         if len(groups) < 2:
             views[name] = source
         else:
@@ -166,16 +169,16 @@ def _around(grid: Grid, row: int, column: int) -> Window:
     return Window(y, x, height, width)
 
 
-def _findings(shifts: Mapping[tuple[Label, Label], tuple[Shift, float]], members: int) -> Iterator[Finding]:
+def _findings(shifts: Mapping[tuple[Label, Label], tuple[Shift, float]], members: int, grid: Grid) -> Iterator[Finding]:
     """Return a finding for each shifted pair, or a single finding if all shifted pairs have one source in common."""
     notable = {pair: found for pair, found in shifts.items() if found[0].is_notable}
     shifted = _common_source(notable, members)
     if shifted:
-        yield _about(shifted, shifts)
+        yield _about(shifted, shifts, grid)
         return
     for (first, second), (measured, resolution) in notable.items():
         evidence: dict[str, Any] = {"before": measured.unshifted, "after": measured.strength}
-        note = Note.of("shifted", shift=measured.note(resolution), other=first, **evidence)
+        note = Note.of("shifted", shift=measured.note(_sides(grid, resolution)), other=first, **evidence)
         yield Finding.of("warning", second, note)
 
 
@@ -193,7 +196,13 @@ def _source(label: Label) -> Label:
     return str(label.value("name")) if isinstance(label, Note) and label.code == "bands_at" else label
 
 
-def _about(name: Label, shifts: Mapping[tuple[Label, Label], tuple[Shift, float]]) -> Finding:
+def _sides(grid: Grid, resolution: float) -> tuple[float, float]:
+    """Return height and width in metres of a pixel of `resolution`, in the CRS and at the latitude of the map."""
+    north, east = (side / grid.resolution for side in grid.metres)
+    return resolution * north, resolution * east
+
+
+def _about(name: Label, shifts: Mapping[tuple[Label, Label], tuple[Shift, float]], grid: Grid) -> Finding:
     """Return the finding on the shift of one source relative to all others; each other source has the same weight."""
     pairs = {pair: found for pair, found in shifts.items() if (_source(pair[0]) == name) != (_source(pair[1]) == name)}
     against: dict[Label, list[tuple[float, float]]] = {}
@@ -203,14 +212,21 @@ def _about(name: Label, shifts: Mapping[tuple[Label, Label], tuple[Shift, float]
         against.setdefault(_source(other), []).append(moved)
     finest = min(resolution for _, resolution in pairs.values())
     rows, columns = np.mean([np.mean(moved, axis=0) for moved in against.values()], axis=0) / finest
-    details = [Note.of("shift_detail", view=b, other=a, shift=m.note(r)) for (a, b), (m, r) in pairs.items()]
+    details = [
+        Note.of("shift_detail", view=b, other=a, shift=m.note(_sides(grid, r))) for (a, b), (m, r) in pairs.items()
+    ]
     note = Note.of(
         "shifted_source",
         name=name,
-        shift=Shift(float(rows), float(columns), 0, 0).note(finest),
+        shift=Shift(float(rows), float(columns), 0, 0).note(_sides(grid, finest)),
         others=chained("and", list(against)),
         details=chained("semicolon", details),
-        east=float(-columns * finest),
-        north=float(rows * finest),
+        east=_signed(-columns * finest, grid),
+        north=_signed(rows * finest, grid),
     )
     return Finding.of("warning", name, note)
+
+
+def _signed(units: float, grid: Grid) -> str:
+    """Return a distance in CRS units with its sign."""
+    return f"{units:+.{DIGITS}f}" if grid.crs.proj.is_geographic else f"{units:+.3g}"

@@ -7,6 +7,7 @@ import numpy as np
 import shapely
 
 from bocage.errors import BocageError
+from bocage.finish.ground import ground_areas
 from bocage.grid import Grid
 from bocage.legend import Legend
 from bocage.preflight.finding import Finding, Severity
@@ -98,7 +99,9 @@ def _invalid(raw: Any) -> Iterator[Finding]:
     if bad.any():
         first = int(np.flatnonzero(bad)[0])
         why = str(shapely.is_valid_reason(raw.geometry.to_numpy()[first]))
-        yield Finding.of("warning", "reference", Note.of("invalid_geometries", n=int(bad.sum()), first=first, why=why))
+        yield Finding.of(
+            "warning", "reference", Note.of("invalid_geometries", n=int(bad.sum()), first=str(first), why=why)
+        )
 
 
 def _overlaps(table: Any, grid: Grid, legend: Legend) -> Iterator[Finding]:
@@ -121,10 +124,17 @@ def _overlaps(table: Any, grid: Grid, legend: Legend) -> Iterator[Finding]:
     )
     if real.any():
         classes = tuple(" / ".join(pair) for pair in names[:3])
-        note = Note.of("overlaps", n=int(real.sum()), area=float(area[real].sum()), classes=classes)
+        note = Note.of("overlaps", n=int(real.sum()), area=_on_ground(parts[real], grid), classes=classes)
         yield Finding.of("warning", "reference", note)
     if slivers.any():
         yield Finding.of("note", "reference", Note.of("slivers", n=int(slivers.sum())))
+
+
+def _on_ground(parts: Any, grid: Grid) -> float:
+    """Return the area of intersections of polygons in m²; those along a line have none."""
+    pieces = shapely.get_parts(shapely.get_parts(parts))
+    polygons = pieces[(shapely.get_type_id(pieces) == shapely.GeometryType.POLYGON) & ~shapely.is_empty(pieces)]
+    return float(ground_areas(polygons, grid.crs.proj).sum()) if len(polygons) else 0.0
 
 
 def _pairs(first: Any, second: Any, differ: Any, real: Any) -> Iterator[tuple[int, int]]:

@@ -52,17 +52,18 @@ class Shift:
             and self.strength - self.unshifted >= LEAD * self.strength
         )
 
-    def note(self, resolution: float) -> Note:
-        """Return size and direction as a note.
+    def note(self, metres: tuple[float, float]) -> Note:
+        """Return size and direction as a note. `metres`: height and width of a pixel on the ground.
 
-        >>> str(Shift(0.0, 1.0, 0.5, 0.2).note(10))
+        >>> str(Shift(0.0, 1.0, 0.5, 0.2).note((10, 10)))
         '1.0 px (10 m) east'
         """
         parts = []
-        for size, (ahead, back) in ((self.rows, ("south", "north")), (self.columns, ("east", "west"))):
+        axes = ((self.rows, ("south", "north")), (self.columns, ("east", "west")))
+        for (size, (ahead, back)), side in zip(axes, metres, strict=True):
             if abs(size) >= NOTABLE / 2:
                 towards = f"shift_{ahead if size > 0 else back}"
-                parts.append(Note.of(towards, pixels=abs(size), metres=abs(size) * resolution))
+                parts.append(Note.of(towards, pixels=abs(size), metres=abs(size) * side))
         return chained("and", parts or [Note.of("no_shift")])
 
 

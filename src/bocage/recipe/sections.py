@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bocage.errors import SourceError
-from bocage.recipe.draft import UNKNOWN, DraftFill, DraftSource, quoted
+from bocage.recipe.draft import UNKNOWN, DraftFill, DraftSource, escaped, quoted
 from bocage.samples.labels import Labels
 from bocage.sources import SENSORS, Readable, Source, open_source
 from bocage.sources.columns import Layout, tables_in
@@ -131,7 +131,7 @@ def _product(key: str, sensor: str, more: str, folder: Path, out: Path) -> Candi
     else:
         source = _opened(key, sensor, {"path": folder.absolute(), **settings})
     lines = [f'sensor = "{sensor}"', f"path = {quoted(folder.absolute(), out)}"]
-    lines += [f'{name} = "{value}"' for name, value in settings.items()]
+    lines += [f'{name} = "{escaped(value)}"' for name, value in settings.items()]
     if sensor in OPTICAL:
         lines.append('indices = ["ndvi"]')
     return Candidate(DraftSource(key, tuple(comments), tuple(lines), fill=_fill(source)), source)
@@ -207,7 +207,7 @@ def _layer_name(found: Series | Image) -> str:
 
 
 def _listed(names: Sequence[str]) -> str:
-    return ", ".join(f'"{name}"' for name in names)
+    return ", ".join(f'"{escaped(name)}"' for name in names)
 
 
 def _described(draft: DraftSource, found: Series | Image, source: Readable, out: Path) -> Candidate:
@@ -302,12 +302,12 @@ def _table(name: str, key: str, layout: Layout, out: Path) -> Candidate:
     source = _opened(name, "table", given)
     assert isinstance(source, TableSource)
     unit = unit_of(_table_values(source), _table_dtype(source), source.times, name)
-    lines = ['sensor = "table"', f"path = {quoted(layout.path.absolute(), out)}", f'id = "{layout.id}"']
-    lines.append(f'date = "{layout.date}"' if layout.date else f'wide = "{layout.wide}"')
+    lines = ['sensor = "table"', f"path = {quoted(layout.path.absolute(), out)}", f'id = "{escaped(layout.id)}"']
+    lines.append(f'date = "{escaped(layout.date)}"' if layout.date else f'wide = "{escaped(layout.wide)}"')
     lines += _unit_lines(unit, False)
     if {"red", "nir"} <= set(source.bands) and "ndvi" not in source.bands:
         lines.append('indices = ["ndvi"]')
-    entries = tuple(f'{band} = "{column}"' for band, column in layout.bands[key].items())
+    entries = tuple(f'{band} = "{escaped(column)}"' for band, column in layout.bands[key].items())
     remarks = [f"source '{name}': check {unit.doubt} ({unit.why})"] if unit.doubt else []
     fill = _fill(source)
     if not fill and len(source.times) > 1:

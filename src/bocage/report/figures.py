@@ -12,6 +12,7 @@ from typing import Any
 import matplotlib
 import numpy as np
 from matplotlib.figure import Figure
+from matplotlib.text import Text
 from matplotlib.ticker import LogFormatter, ScalarFormatter
 from numpy.typing import NDArray
 
@@ -26,16 +27,24 @@ INK = "#010203"
 STYLE: Any = {
     "svg.fonttype": "none", "font.family": "sans-serif", "font.size": 10.0, "text.color": INK, "axes.labelcolor": INK,
     "axes.edgecolor": INK, "xtick.color": INK, "ytick.color": INK, "axes.spines.top": False, "axes.spines.right": False,
-    "legend.frameon": False,
+    "legend.frameon": False, "text.parse_math": False,
 }  # fmt: skip
 MARKS = ("o", "s", "^", "D", "v", "P", "X", "*")
 """Markers, so that lines can be distinguished without colour."""
 
 
+def _without_math(figure: Figure) -> None:
+    """Show the texts of a figure as they are: dollar signs in the name of a class or source are no formula."""
+    for text in figure.findobj(Text):
+        text.set_parse_math(False)
+
+
 def as_data(figure: Figure) -> str:
     """Return a figure as a PNG in a ``data:`` URL."""
     buffer = io.BytesIO()
-    figure.savefig(buffer, format="png", dpi=110, bbox_inches="tight")
+    _without_math(figure)
+    with matplotlib.rc_context({"text.parse_math": False}):  # for texts that are made when the figure is drawn
+        figure.savefig(buffer, format="png", dpi=110, bbox_inches="tight")
     return "data:image/png;base64," + base64.b64encode(buffer.getvalue()).decode()
 
 
@@ -77,6 +86,7 @@ def as_svg(figure: Figure, name: str, w: Mapping[str, str], alt: str) -> str:
         if type(axis.get_major_formatter()) is ScalarFormatter:
             axis.set_major_formatter(_Ticks(w["decimal_mark"]))
     buffer = io.StringIO()
+    _without_math(figure)
     with matplotlib.rc_context({**STYLE, "svg.hashsalt": name}):
         figure.savefig(buffer, format="svg", bbox_inches="tight", transparent=True, metadata={"Date": None})
     text = buffer.getvalue()
@@ -295,7 +305,7 @@ def attention_picture(
 
 
 def _read(path: Path) -> dict[str, list[float]]:
-    with path.open(newline="") as stream:
+    with path.open(newline="", encoding="utf-8") as stream:
         rows = list(csv.DictReader(stream))
     table: dict[str, Any] = {key: [float(row[key]) for row in rows] for key in rows[0]}
     return table

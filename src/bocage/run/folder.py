@@ -2,6 +2,7 @@
 
 import dataclasses
 import datetime
+import shlex
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
@@ -282,7 +283,8 @@ def _stages_before(layout: RunLayout, identity: Mapping[str, str], overwrite: bo
         if layout.map.is_complete:
             raise RunFolderError(
                 f"{layout.path} has a map of a model from another run, but no run: no samples and no scores. Choose another "
-                f"--out for a run of this recipe, or write the report of the map with 'bocage report {layout.path}'."
+                "--out for a run of this recipe, or write the report of the map: "
+                f"bocage report {shlex.quote(str(layout.path))}"
             )
         raise RunFolderError(f"{layout.path} is not empty and was not written by Bocage; choose another --out.")
     before = Provenance.load(layout.provenance)

@@ -46,7 +46,7 @@ def held(path: Path, name: str = LOCK) -> Iterator[None]:
         }
         started = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
         with naming(holder):
-            holder.write_text(json.dumps(about | {"since": started}))
+            holder.write_text(json.dumps(about | {"since": started}), encoding="utf-8")
         yield
     finally:
         holder.unlink(missing_ok=True)
@@ -58,7 +58,7 @@ def held(path: Path, name: str = LOCK) -> Iterator[None]:
 
 def _holder(holder: Path) -> str:
     try:
-        record = json.loads(holder.read_text())
+        record = json.loads(holder.read_text(encoding="utf-8"))
         return f"process {record['process']} on {record['host']} since {record['since']}: {record['command']}"
     except (OSError, ValueError, KeyError):
         return "it has just started"

@@ -264,7 +264,7 @@ class Run:
         if not self.layout.sample.exists():
             return None, ""
         with artefact(self.layout.sample):
-            record = json.loads(self.layout.sample.read_text())
+            record = json.loads(self.layout.sample.read_text(encoding="utf-8"))
             file = str(record.pop("file"))
             return Adjusted.from_dict(record), file
 
@@ -286,7 +286,7 @@ class Run:
 
         self.folder.once("importance", digest(self.keys.evaluate, draw, most), measure, self.progress)
         with artefact(split.importance):
-            return Importance(**json.loads(split.importance.read_text()))
+            return Importance(**json.loads(split.importance.read_text(encoding="utf-8")))
 
     def _season(self) -> SeasonScore | None:
         """Return the accuracy against the cut-off; None if it was not measured, or for another training."""

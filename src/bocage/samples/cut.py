@@ -226,7 +226,7 @@ def open_cut(folder: Path) -> tuple[dict[str, Cut], NDArray[np.bool_]]:
 
 
 def _opened(folder: Path) -> tuple[dict[str, Cut], NDArray[np.bool_]]:
-    record = json.loads((folder / CUT).read_text())
+    record = json.loads((folder / CUT).read_text(encoding="utf-8"))
     usable = np.load(folder / USABLE)
     cuts = {
         name: Cut(

@@ -89,7 +89,7 @@ def _same_season(cubes: Mapping[str, Cube]) -> Iterator[Note]:
     imaged = max((time.year for time in last if time), default=None)
     for name, cube in cubes.items():
         if imaged and isinstance(cube.source, HistorySource) and cube.source.years[-1] >= imaged:
-            yield Note.of("same_season", name, year=cube.source.years[-1])
+            yield Note.of("same_season", name, year=str(cube.source.years[-1]))
 
 
 def _check_tables(sources: Sequence[Readable]) -> None:

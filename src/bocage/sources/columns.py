@@ -9,6 +9,7 @@ from pathlib import Path
 import pandas as pd
 
 from bocage.errors import SourceError
+from bocage.sources.band_names import plain_name
 from bocage.sources.sentinel2_l2a import CODES
 from bocage.sources.table import read_table, texts
 
@@ -110,7 +111,7 @@ def _named(column: str) -> tuple[str, str]:
     >>> _named("S2-L2A-B02"), _named("S1-SIGMA0-VV"), _named("B8A"), _named("NDVI"), _named("b10")
     (('s2', 'blue'), ('s1', 'vv'), ('s2', 'nir08'), ('s2', 'ndvi'), ('s2', 'b10'))
     """
-    plain = re.sub(r"\W+", "_", column.lower()).strip("_")
+    plain = plain_name(column)  # a key of TOML
     last = plain.rpartition("_")[2]
     if last in RADAR:
         return "s1", last

@@ -11,23 +11,22 @@ import numpy as np
 
 from bocage.disk import sha256_of
 from bocage.errors import BocageError, SourceError
-from bocage.grid import Window
 from bocage.sources import alphaearth, landsat_c2l2, sentinel1_grd, sentinel2_l2a, sentinel2_theia, tessera
 from bocage.sources.band_names import band_names, plain_name, variable_of
-from bocage.sources.base import Decoding
 from bocage.sources.declared import COMMON
 from bocage.sources.folders import files_below, is_archive
 from bocage.sources.found import Found, Image, Member, Series
 from bocage.sources.pattern import matching
 from bocage.sources.products import Product, members, split, stem_of
-from bocage.sources.raster import RasterInfo, inspect, read
+from bocage.sources.quality_layers import FEW_CODES, codes_in, is_quality, names_quality, of_imagery
+from bocage.sources.raster import RasterInfo, inspect
 from bocage.sources.series import declared_dates
 from bocage.sources.times import MONTH_NAMES, read_times
 
 SUFFIXES = (".tif", ".tiff", ".vrt", ".jp2", ".img")
 DATE = re.compile(
-    r"(?<!\d)(?:(?:19|20)\d{2}(?:-?[01]\d-?[0-3]\d(?:T\d{2}[:-]?\d{2}[:-]?\d{2}|\d{6})?|_[01]\d_[0-3]\d|\.[01]\d\.[0-3]\d)"
-    r"|[0-3]\d([-_.])[0-3]\d\1(?:19|20)\d{2}"
+    r"(?<!\d)(?:(?:19|20)\d{2}(?:(?P<hyphen>-?)[01]\d(?P=hyphen)[0-3]\d(?:T\d{2}[:-]?\d{2}[:-]?\d{2}|\d{6})?|_[01]\d_[0-3]\d|\.[01]\d\.[0-3]\d)"
+    r"|[0-3]\d(?P<mark>[-_.])[0-3]\d(?P=mark)(?:19|20)\d{2}"
     rf"|[0-3]?\d[-_ ]?(?i:{MONTH_NAMES})[-_ ]?(?:19|20)\d{{2}}|(?:19|20)\d{{2}}[-_ ]?(?i:{MONTH_NAMES})[-_ ]?[0-3]\d)(?!\d)"
 )
 LOOSE_DATE = re.compile(r"(?<!\d)(?:19|20)\d{2}(?:[0-3]\d{2}(?!\d)|[-_](?:0[1-9]|1[0-2])(?![\dA-Za-z]))")
@@ -45,11 +44,6 @@ RESOLUTION = re.compile(r"(?<![A-Za-z0-9])R?\d+(?:\.\d+)?m(?![A-Za-z0-9])")
 """Resolution in a path, as in ``B04_20m`` or ``R20m/``."""
 UNIT = re.compile(r"(?<![A-Za-z0-9])(S[12]|L[CO]0)[A-D89](?![A-Za-z0-9])")
 """Satellite of a pair with the same bands (S2A and S2B, LC08 and LC09)."""
-QUALITY = re.compile(
-    r"(?i)(scl|quality|(?<![a-z])(?:qa|qc|qual|valid|validity|clear|bqa|nuages?)(?![a-z])|mas[kq]|cloud|clm|udm)"
-)
-MOST_CODES = 16
-"""Maximum number of values of an 8-bit layer beside bands of 16 bits that is a quality layer, whatever its name."""
 DAY_OF_YEAR = re.compile(r"(?i)(?<![a-z])(doy|day_of_(the_)?year|composite_day)")
 """File names of rasters that give the day of the year of the observation in each pixel of a composite (MODIS)."""
 DATES = ("", ".txt", ".csv", ".dat", ".tsv")
@@ -96,7 +90,8 @@ def look(folder: Path, labels: Path | None = None) -> Found:
     stacks = _with_dates_beside(_once(rasters, found), files, found)
     for member in _with_tiles(folder, _with_known_dates(folder, stacks, found)):
         groups[member.pattern].append(member)
-    masks = [group[0] for pattern, group in groups.items() if _is_mask(group[0])]
+    firsts = [group[0] for group in groups.values() if not group[0].days]
+    masks = [member for member in firsts if _is_quality(member, member.path.stem, found)]
     for pattern, group in groups.items():
         if group[0] not in masks:
             _add_group(pattern, group, found)
@@ -146,8 +141,15 @@ def _alike(member: Member) -> tuple[Any, ...]:
     return RESOLUTION.sub("", member.pattern), member.days, member.info.count
 
 
-def _is_mask(member: Member) -> bool:
-    return not member.days and QUALITY.search(member.path.stem) is not None
+def _is_quality(member: Member, stem: str, found: Found) -> bool:
+    """Return whether a raster is a quality layer; a name that its values contradict becomes a remark."""
+    if is_quality(member.path, member.info, stem):
+        return True
+    if names_quality(stem) and not of_imagery(member.info, stem):
+        found.remarks.append(
+            f"{member.pattern}: named as a quality layer, but its values are measurements: used as imagery"
+        )
+    return False
 
 
 def _join_mask(mask: Member, found: Found) -> None:
@@ -170,7 +172,7 @@ def _no_imagery(path: Path, names: set[str]) -> str:
         return "the file name indicates reference data, which must not be an input of the model"
     if DAY_OF_YEAR.search(path.stem):
         return "the file name indicates the day of the year of each pixel, which no sensor reads"
-    if inspect(path).paletted and not QUALITY.search(path.stem):
+    if inspect(path).paletted and not names_quality(path.stem):
         return "it has a colour table, as a map of classes has, and a map must not be an input of the model"
     return ""
 
@@ -269,7 +271,8 @@ def _dates_in(path: Path) -> tuple[str, ...]:
 def _with_known_dates(folder: Path, members: list[Member], found: Found) -> list[Member]:
     """Return the rasters with their dates as year, month and day.
 
-    Rasters that differ only in a date that a series does not read are left out: they are no images without a date.
+    Rasters that differ only in a date that a series does not read are left out: they are no images without a date. A single
+    raster with a text that is no date is an image without a date.
     """
     loose = _with_loose_dates(folder, members)
     alike = Counter(OTHER_DATE.sub("", str(m.path)) for m in loose if not m.days and OTHER_DATE.search(m.path.stem))
@@ -281,7 +284,10 @@ def _with_known_dates(folder: Path, members: list[Member], found: Found) -> list
     for member in loose:
         match = OTHER_DATE.search(member.path.stem)
         read = days[member.pattern]
-        if isinstance(read, str):
+        if isinstance(read, str) and len(texts[member.pattern]) == 1:
+            found.remarks.append(f"{member.path}: used as an image without a date: {read}")
+            kept.append(replace(member, pattern=str(member.path), days=()))
+        elif isinstance(read, str):
             found.skipped.append(f"{member.path}: {read}, in the name of the file or its bands")
         elif not member.days and match and alike[OTHER_DATE.sub("", str(member.path))] > 1:
             found.skipped.append(
@@ -365,16 +371,17 @@ def _add_variable(pattern: str, group: list[Member], found: Found) -> None:
     places = frozenset((day, member.tile) for member in group for day in member.days)
     first = group[0]
     stem = DATE.sub("", first.path.stem).replace(first.tile or "\0", "")
-    several = "{date}" in pattern and first.info.count > 1 and not QUALITY.search(stem)
+    quality = _is_quality(first, stem, found)
+    several = "{date}" in pattern and first.info.count > 1 and not quality
     if counts := {m.info.count for m in group if "{date}" in pattern} - {first.info.count}:
         found.skipped.append(
             f"{pattern}: its files have different numbers of bands ({first.info.count}, {', '.join(map(str, sorted(counts)))})"
         )
         return
     variable = "" if several else variable_of(stem)
-    series = _series_of(first, places, variable, found)
+    series = _series_of(first, places, variable, quality, found)
     series.resolution = min(first.info.grid.resolution, series.resolution or first.info.grid.resolution)
-    if QUALITY.search(stem):
+    if quality:
         series.quality, series.quality_band = pattern, int("{date}" in pattern and first.info.count > 1)
         return
     if several:
@@ -390,7 +397,7 @@ def _without_quality(pattern: str, names: tuple[str, ...], found: Found) -> tupl
 
     Of several quality layers, the scene classification is used, or else the first one.
     """
-    layers = [i for i, name in enumerate(names) if QUALITY.search(name)]
+    layers = [i for i, name in enumerate(names) if names_quality(name)]
     if not layers or len(layers) == len(names):
         return names, 0
     used = min(layers, key=lambda i: ("scl" not in names[i], i))
@@ -408,7 +415,7 @@ def _join_codes(found: Found) -> None:
             continue
         files = {name: first_file(pattern) for name, pattern in series.variables.items()}
         small = [name for name in files if name not in COMMON and inspect(files[name]).dtype in ("uint8", "int8")]
-        if len(small) == 1 and len(files) > 1 and _holds_codes(files[small[0]]):
+        if len(small) == 1 and len(files) > 1 and codes_in(files[small[0]]) <= FEW_CODES:
             large = {inspect(path).dtype for name, path in files.items() if name != small[0]}
             if not large & {"uint8", "int8"}:
                 series.quality = series.variables.pop(small[0])
@@ -419,16 +426,7 @@ def first_file(pattern: str) -> Path:
     return matching(Path(pattern))[0].path if "{" in pattern or "*" in pattern else Path(pattern)
 
 
-def _holds_codes(path: Path) -> bool:
-    """Return whether the middle of a raster holds few values."""
-    info = inspect(path)
-    height, width = info.grid.shape
-    middle = Window(max(height // 2 - 256, 0), max(width // 2 - 256, 0), 512, 512).clip(info.grid.shape)
-    values, _ = read(path, list(range(1, info.count + 1)), info.grid, middle, "nearest", Decoding(nodata=np.nan))
-    return len(np.unique(values)) <= MOST_CODES
-
-
-def _series_of(first: Member, places: frozenset[tuple[str, str]], variable: str, found: Found) -> Series:
+def _series_of(first: Member, places: frozenset[tuple[str, str]], variable: str, quality: bool, found: Found) -> Series:
     """Return the series that a variable belongs to, which may be new.
 
     Its name is that of the sensor in the file or folder name, else that of the folder. Variables of one name with the same days
@@ -441,13 +439,10 @@ def _series_of(first: Member, places: frozenset[tuple[str, str]], variable: str,
     match = re.match(r"(?i)(s1|s2|l8|l9)(?![0-9])", first.path.stem) or re.match(r"(?i)(s1|s2|l8|l9)(?![0-9])", folder)
     name = match[0].lower() if match else plain_name(folder)
     same = [key for key in found.series if re.fullmatch(rf"{re.escape(name)}(_\d+)?", key)]
-    is_quality = bool(QUALITY.search(first.path.stem))
     for key in same:
         series = found.series[key]
         free = (
-            not series.quality
-            if is_quality
-            else bool(variable) and not series.path and variable not in series.variables
+            not series.quality if quality else bool(variable) and not series.path and variable not in series.variables
         )
         if series.places == places and series.dates == first.dates and free:
             return series

@@ -202,7 +202,7 @@ def _search(settings: Settings, progress: Progress) -> list[Any]:
             raise
         when = f"{datetime.fromtimestamp(answer.stat().st_mtime):%Y-%m-%d %H:%M}"
         progress.say(Note.of("earlier_answer", reason=str(error), when=when))
-        return [pystac.Item.from_dict(one) for one in json.loads(answer.read_text())]
+        return [pystac.Item.from_dict(one) for one in json.loads(answer.read_text(encoding="utf-8"))]
     # Signatures expire, so that the kept answer loses nothing without them.
     _write(answer, redacted(json.dumps([item.to_dict(transform_hrefs=False) for item in items])).encode())
     return items

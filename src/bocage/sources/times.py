@@ -113,6 +113,7 @@ def _month_first(pairs: Sequence[tuple[str, int, int]]) -> bool:
 def _time(text: str, shown: str = "") -> datetime:
     """Return the time of a text with the year first; messages show `shown`, or the text itself."""
     text = text.strip()
+    shown = shown or text
     if match := _YEAR_FIRST.fullmatch(text):
         text = f"{match[1]}-{match[3]:0>2}-{match[4]:0>2}{match[5] or ''}"
     elif match := _DIGITS.fullmatch(text):
@@ -121,17 +122,17 @@ def _time(text: str, shown: str = "") -> datetime:
         year, month, day = (match[part] or match[f"{part}2"] for part in ("year", "month", "day"))
         text = f"{year}-{MONTHS[month.lower()]:02}-{day:0>2}"
     elif match := _DAY_OF_YEAR.fullmatch(text):
-        text = _of_year(int(match[1]), int(match[2]), shown or text)
+        text = _of_year(int(match[1]), int(match[2]), shown)
     elif match := _MONTH.fullmatch(text):
         text = f"{match[1]}-{match[2]}-{MIDDLE}"
     elif not text:
         raise ValueError(f"a date is missing. {ADVICE}")
     else:
-        raise ValueError(f"'{shown or text}' is not a date. {ADVICE}")
+        raise ValueError(f"'{shown}' is not a date. {ADVICE}")
     try:
         return in_utc(datetime.fromisoformat(re.sub(r"(T\d\d)-(\d\d)-(\d\d)$", r"\1:\2:\3", text)))
     except (ValueError, OverflowError) as error:
-        raise ValueError(f"'{shown or text}' is not a date ({error}). {ADVICE}") from error
+        raise ValueError(f"'{shown}' is not a date ({error}). {ADVICE}") from error
 
 
 def _of_year(year: int, day: int, shown: str) -> str:

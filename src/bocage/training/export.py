@@ -49,7 +49,7 @@ def export(trained: Trained, folder: Path) -> Path:
     with replacing_folder(folder) as partial:
         worst = _write_onnx(trained, partial / GRAPH)
         item = _item(trained, partial / GRAPH, worst)
-        (partial / ITEM).write_text(json.dumps(item, indent=1))
+        (partial / ITEM).write_text(json.dumps(item, indent=1), encoding="utf-8")
     return folder
 
 

@@ -71,7 +71,7 @@ class Reduced:
         """Read the comparison from a model folder; return None if it does not exist."""
         path = ModelLayout(folder).precision
         with artefact(path):
-            return cls(**json.loads(path.read_text())) if path.exists() else None
+            return cls(**json.loads(path.read_text(encoding="utf-8"))) if path.exists() else None
 
 
 def check_bfloat16(trained: Trained, chips: Chips, members: NDArray[np.int64], device: str) -> Reduced:

@@ -70,7 +70,7 @@ def _answer(trust: tuple[Trust, ...], language: str) -> str:
 def _temperature(layout: RunLayout, draws: int, language: str) -> str:
     """Describe the temperatures of the calibrated draws; empty if no draw is calibrated."""
     models = (layout.split(k).model for k in range(draws))
-    every = [json.loads(model.description.read_text())["calibration"] for model in models]
+    every = [json.loads(model.description.read_text(encoding="utf-8"))["calibration"] for model in models]
     fitted = [calibration for calibration in every if calibration.get("samples")]
     if not fitted:
         return ""

@@ -1,17 +1,21 @@
 """Pictures of the map, of the imagery below it, of confidence and novelty, and warnings about the colours."""
 
+from collections.abc import Sequence
 from typing import Any, Protocol
 
 from bocage.errors import BocageError
 from bocage.layout import RunLayout
-from bocage.legend import Legend
+from bocage.legend import PALETTE, Legend
 from bocage.mapping import LandCoverMap, share_beyond
 from bocage.report import figures
 from bocage.report.imagery import best_source, composite, reduced
 from bocage.report.marginalia import locator, scale_bar
 from bocage.report.palette import alike
 from bocage.scene import Scene
-from bocage.words import words_of
+from bocage.words import sentence, words_of
+
+MOST_PAIRS = 10
+"""Number of pairs of classes with similar colours that a warning lists."""
 
 
 class Pictured(Protocol):
@@ -68,12 +72,25 @@ def picture(made: Pictured) -> dict[str, Any] | None:
 
 
 def palette_warnings(legend: Legend, language: str) -> list[str]:
-    """Return a warning for each kind of vision that confuses colours of the legend."""
+    """Return a warning for each kind of vision that confuses colours of the legend, and one for a palette that repeats."""
     w = words_of(language)
-    by_vision: dict[str, list[str]] = {}
+    colors, given = dict(zip(legend.names, legend.colors, strict=True)), {c.name: c.color for c in legend.classes}
+    repeated, by_vision = set[str](), dict[str, list[str]]()
     for pair in alike(legend.names, legend.colors):
-        by_vision.setdefault(pair.vision, []).append(f"{pair.first} – {pair.second}")
-    return [
-        w["palette_warning"].format(how=w[f"vision_{vision}"], pairs=", ".join(pairs))
+        if colors[pair.first] == colors[pair.second] and not (given[pair.first] and given[pair.second]):
+            repeated |= {pair.first, pair.second}
+        else:
+            by_vision.setdefault(pair.vision, []).append(f"{pair.first} – {pair.second}")
+    notes = [
+        w["palette_warning"].format(how=w[f"vision_{vision}"], pairs=_some(pairs, language))
         for vision, pairs in by_vision.items()
     ]
+    if not repeated:
+        return notes
+    return [sentence("palette_repeats", language, n=len(repeated), colors=len(PALETTE), classes=len(colors)), *notes]
+
+
+def _some(pairs: Sequence[str], language: str) -> str:
+    """Return the first pairs, and the number of the others."""
+    shown, others = ", ".join(pairs[:MOST_PAIRS]), len(pairs) - MOST_PAIRS
+    return sentence("palette_others", language, pairs=shown, n=others) if others > 0 else shown

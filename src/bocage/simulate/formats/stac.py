@@ -39,7 +39,7 @@ def write(plain: Path, folder: Path, progress: Progress) -> None:
         for date, moment in enumerate(when):
             item = _item(rasters, date, moment, fine, box, folder)
             names.append(item["id"])
-            (folder / "items" / f"{item['id']}.json").write_text(json.dumps(item, indent=1))
+            (folder / "items" / f"{item['id']}.json").write_text(json.dumps(item, indent=1), encoding="utf-8")
             progress.step("writing STAC items", date + 1, len(when))
     _write_catalogue(folder, names, box, when)
 
@@ -58,8 +58,8 @@ def _write_catalogue(folder: Path, names: list[str], box: list[float], when: lis
         "type": "Catalog", "id": "bocage-simulation", "stac_version": "1.0.0", "description": "A simulated landscape.",
         "links": [{"rel": "root", "href": "./catalog.json"}, child],
     }  # fmt: skip
-    (folder / "collection.json").write_text(json.dumps(collection, indent=1))
-    (folder / "catalog.json").write_text(json.dumps(catalogue, indent=1))
+    (folder / "collection.json").write_text(json.dumps(collection, indent=1), encoding="utf-8")
+    (folder / "catalog.json").write_text(json.dumps(catalogue, indent=1), encoding="utf-8")
 
 
 def _item(rasters: Plain, date: int, moment: datetime, fine: Grid, box: list[float], folder: Path) -> dict[str, Any]:

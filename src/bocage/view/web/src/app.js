@@ -5,7 +5,7 @@ import "uplot/dist/uPlot.min.css";
 import "./app.css";
 import { ERROR, Frame, PARTS, RIGHT, projectionOf } from "./frame.js";
 import { showPixel } from "./pixel.js";
-import { $, day, get, make, number, say, swatch, t } from "./texts.js";
+import { $, bandName, day, get, make, number, say, swatch, t } from "./texts.js";
 
 const state = { layer: "classes", band: 1, opacity: 75, swipe: 100, source: null, date: 0, hidden: new Set(), pixel: null };
 let frames = [];
@@ -50,34 +50,50 @@ function showLayers() {
   }
   const bands = frames[0].run.layers.find((one) => one.name === state.layer)?.bands ?? [];
   $("band-row").hidden = bands.length < 2;
-  $("band").replaceChildren(...bands.map((band, k) => make("option", { value: k + 1 }, band)));
+  $("band").replaceChildren(...bands.map((band, k) => make("option", { value: k + 1 }, bandName(state.layer, band))));
   $("band").value = state.band;
   $("ramp").hidden = isCategorical(state.layer) || !bands.length;
   $("ramp-bar").className = ["novelty", "set_size", "validity"].includes(state.layer) ? "cividis" : "viridis";
   writeLink();
 }
 
+// Classes of all runs, in the order of the first; a code with several names or colours has one line for each, with its runs.
+function legendLines() {
+  const byCode = new Map();
+  for (const { run } of frames) {
+    for (const { code, name, color } of run.classes) {
+      const lines = byCode.get(code) ?? [];
+      byCode.set(code, lines);
+      const same = lines.find((line) => line.name === name && line.color === color);
+      if (same) same.runs.push(run.name);
+      else lines.push({ code, name, color, runs: [run.name] });
+    }
+  }
+  const text = (line, alone) => (alone ? line.name : `${line.name} (${line.runs.join(", ")})`);
+  return [...byCode.values()].flatMap((lines) => lines.map((line) => ({ ...line, text: text(line, lines.length === 1) })));
+}
+
+function hide(code, hidden) {
+  for (const box of $("legend").querySelectorAll(`input[value="${code}"]`)) box.checked = !hidden;
+  if (hidden) state.hidden.add(code);
+  else state.hidden.delete(code);
+}
+
 function fillLegend() {
-  const classes = new Map(frames.flatMap((frame) => frame.run.classes).map((one) => [one.code, one]));
-  const items = [...classes.values()].map((one) => {
-    const box = make("input", { type: "checkbox", value: one.code });
-    box.checked = !state.hidden.has(one.code);
+  const items = legendLines().map(({ code, color, text }) => {
+    const box = make("input", { type: "checkbox", value: code });
+    box.checked = !state.hidden.has(code);
     box.addEventListener("change", () => {
-      if (box.checked) state.hidden.delete(one.code);
-      else state.hidden.add(one.code);
+      hide(code, !box.checked);
       showLayers();
     });
-    return make("li", {}, make("label", { class: "check" }, box, swatch(one.color), one.name));
+    return make("li", {}, make("label", { class: "check" }, box, swatch(color), text));
   });
   $("legend").replaceChildren(...items);
 }
 
 function filterAll(hidden) {
-  for (const box of $("legend").querySelectorAll("input")) {
-    box.checked = !hidden;
-    if (hidden) state.hidden.add(Number(box.value));
-    else state.hidden.delete(Number(box.value));
-  }
+  for (const box of $("legend").querySelectorAll("input")) hide(Number(box.value), hidden);
   showLayers();
 }
 

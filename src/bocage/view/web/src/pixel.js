@@ -1,6 +1,6 @@
 // The panel of one pixel: class, probabilities, layers, reference, series, patches.
 import { chart, summary, table } from "./chart.js";
-import { $, get, make, number, say, significant, swatch, t } from "./texts.js";
+import { $, bandName, get, make, number, say, significant, swatch, t } from "./texts.js";
 
 let last = 0;
 
@@ -52,7 +52,7 @@ function facts(frame, shown, found, position) {
       add(t("layer_regularised"), named(frame.run.classes.find((one) => one.code === values[0])));
     } else {
       const bands = frame.run.layers.find((layer) => layer.name === name).bands;
-      const text = values.map((value, k) => (values.length > 1 ? t("pair", { name: bands[k].split(":")[0], text: significant(value) }) : significant(value)));
+      const text = values.map((value, k) => (values.length > 1 ? t("pair", { name: bandName(name, bands[k]), text: significant(value) }) : significant(value)));
       add(t(`layer_${name}`), text.join(", "));
     }
   }

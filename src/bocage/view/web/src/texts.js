@@ -26,6 +26,11 @@ export async function get(address) {
   return body;
 }
 
+// Name of a band of a layer: the bands of "validity" are sources, described in the file as "s2: clear dates".
+export function bandName(layer, band) {
+  return layer === "validity" ? band.replace(/: clear dates$/, "") : band;
+}
+
 export function make(tag, attributes = {}, ...children) {
   const element = document.createElement(tag);
   for (const [name, value] of Object.entries(attributes)) {
