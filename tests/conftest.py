@@ -14,8 +14,10 @@ from multiprocessing import forkserver
 from pathlib import Path
 
 import dask
+import numpy as np
 import pytest
 import rasterio
+import shapely
 import torch
 from filelock import FileLock
 from hypothesis import settings
@@ -321,3 +323,9 @@ def data() -> Path:
     if "BOCAGE_DATA" not in os.environ:
         pytest.skip("BOCAGE_DATA is not set")
     return Path(os.environ["BOCAGE_DATA"])
+
+
+def not_finite(*values):
+    """Return polygons with one of these values as a coordinate: what damaged files and failed reprojections contain."""
+    with np.errstate(invalid="ignore"):
+        return [shapely.Polygon([(0, 0), (1, 0), (x, 1)]) for x in values]

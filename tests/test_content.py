@@ -1,6 +1,7 @@
 """What a source reads has a digest: results of other dates, other roles of the files, or other masks are not taken for current."""
 
 from dataclasses import replace
+from datetime import datetime
 
 import numpy as np
 import pandas as pd
@@ -10,9 +11,10 @@ from affine import Affine
 
 from bocage.grid import Grid
 from bocage.scene import Preparation, make_scene
-from bocage.sources import history, open_source, series, table
-from bocage.sources.base import Cover
+from bocage.sources import history, open_source, series, stac, table
+from bocage.sources.base import Acquisition, BandFile, Cover
 from bocage.sources.raster import nests
+from bocage.sources.source import Source
 from bocage.testing import write_raster
 
 
@@ -44,6 +46,24 @@ def test_files_of_one_name_that_are_exchanged(tmp_path):
     one, other = (opened(variables={"red": first, "nir": second}) for first, second in (paths, paths[::-1]))
     assert content(one) != content(other)
     assert one.described != other.described
+
+
+def of_a_catalogue(red, nir):
+    """A date whose files are in the cache of a STAC catalogue."""
+    files = {"red": BandFile(red, 1), "nir": BandFile(nir, 1)}
+    return Source("s2", stac, (Acquisition(datetime(2021, 1, 1), files, date="20210101", details={"item": "a"}),))
+
+
+def test_an_item_that_is_processed_again_with_the_same_pixels_has_the_same_content(tmp_path):
+    """The name of a file in the cache contains the time of the item and the version on the server."""
+    red, nir = (stack(tmp_path / f"{name}-0a1b.tif", value) for name, value in (("B04", 1), ("B08", 5)))
+    before, exchanged = content(of_a_catalogue(red, nir)), content(of_a_catalogue(nir, red))
+    assert exchanged != before, "red as near infrared"
+    again = [path.rename(tmp_path / f"{path.name[:3]}-{key}.tif") for path, key in ((red, "ffff"), (nir, "0000"))]
+    assert content(of_a_catalogue(*again)) == before
+    assert content(of_a_catalogue(*again[::-1])) == exchanged
+    stack(again[0], 2)
+    assert content(of_a_catalogue(*again)) != before
 
 
 def test_dates_of_one_name_that_are_exchanged(tmp_path):

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bocage.errors import GridError
-from bocage.grid import BLOCK, Grid, Ratio, Window, in_blocks, nearest_ratio
+from bocage.grid import BLOCK, Grid, Ratio, Window, in_blocks, nearest_ratio, pixel_sides
 
 GRID = Grid.of("EPSG:32740", Affine(6, 0, 338_000, 0, -6, 7_668_000), (30, 50))
 
@@ -81,3 +81,17 @@ def test_grid_from_bounds():
 def test_nearest_ratio():
     assert nearest_ratio(10, 6) == Ratio(finer=2)
     assert nearest_ratio(14.25, 28.5) == Ratio(coarser=2)
+
+
+MERCATOR = Grid.of("EPSG:3857", Affine(10, 0, 300_000, 0, -10, 8_400_000), (100, 100))  # at 60 degrees north
+LAMBERT = Grid.of("EPSG:2154", Affine(10, 0, 650_000, 0, -10, 6_860_000), (30, 50))
+
+
+def test_the_size_of_a_pixel_is_that_on_the_ground():
+    """A unit of Web Mercator is half a metre at 60 degrees; UTM and Lambert-93 deviate by less than 1 %."""
+    assert MERCATOR.metres == pytest.approx((5, 5), rel=0.01)
+    high, wide = pixel_sides(MERCATOR)
+    assert MERCATOR.metres == pytest.approx((high[49:51].mean(), wide[49:51].mean()), rel=1e-6)
+    assert (GRID.metres, LAMBERT.metres) == ((6, 6), (10, 10)), "exactly"
+    degrees = Grid.of("EPSG:4326", Affine(0.01, 0, 2, 0, -0.01, 61), (200, 100))
+    assert degrees.metres == pytest.approx((1113.2, 556.6))

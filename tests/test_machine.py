@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+from types import SimpleNamespace
 
 import geopandas as gpd
 import numpy as np
@@ -107,6 +108,26 @@ def test_free_memory_between_used_pieces_goes_back_to_the_system():
 def test_the_memory_of_a_window_is_used_again_until_it_is_released():
     assert run(REUSED) > 90, "MB of 100 that were kept and then released"
     assert run(REUSED, MALLOC_MMAP_THRESHOLD_="1000000") < 10, "what the user sets is kept"
+
+
+@pytest.mark.parametrize(
+    ("largest", "expected"),
+    [(1 << 30, [(-3, 1 << 30), (-1, 1 << 30)]), (1 << 25, [(-3, 1 << 30), (-3, 1 << 25), (-1, 1 << 30)]), (0, None)],
+    ids=["glibc 2.35", "earlier", "refuses"],
+)
+def test_memory_is_kept_only_if_the_allocator_takes_the_size(monkeypatch, largest, expected):
+    """The second setting alone would prevent glibc from adapting the first."""
+    calls = []
+
+    def mallopt(number, value):
+        calls.append((number, value))
+        return int(number == machine.TRIM_THRESHOLD or value <= largest)
+
+    monkeypatch.setattr(machine, "_glibc", lambda: SimpleNamespace(mallopt=mallopt))
+    for name in ("MALLOC_MMAP_THRESHOLD_", "MALLOC_TRIM_THRESHOLD_"):
+        monkeypatch.delenv(name, raising=False)
+    machine.reuse_memory()
+    assert calls == (expected or [(-3, 1 << 30), (-3, 1 << 25)])
 
 
 def test_another_c_library_is_left_alone(monkeypatch):

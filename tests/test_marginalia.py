@@ -19,7 +19,7 @@ from bocage.report.marginalia import LONG, SHORT, locator, scale_bar
     ],
 )
 def test_a_scale_bar_is_a_round_length_of_at_most_a_quarter_of_the_map(resolution, width, language, label, percent):
-    grid = Grid.from_bounds("EPSG:32631", resolution, (0, 0, resolution * width, resolution * 10))
+    grid = Grid.from_bounds("EPSG:6933", resolution, (0, 0, resolution * width, resolution * 10))
     bar = scale_bar(grid, language)
     assert re.sub(r"\s", " ", bar.label) == label
     assert bar.percent == pytest.approx(percent)
@@ -30,6 +30,13 @@ def test_a_scale_bar_in_degrees_is_that_of_the_central_latitude():
     bar = scale_bar(grid, "en")
     assert bar.label == "20 km"
     assert bar.percent == pytest.approx(100 * 20_000 / grid.metres[1] / 200)
+
+
+def test_a_scale_bar_in_web_mercator_is_that_of_the_ground():
+    """A map of 44 km in units of the projection is 22 km wide at 60 degrees of latitude."""
+    bar = scale_bar(Grid.from_bounds("EPSG:3857", 100, (300_000, 8_380_000, 344_000, 8_420_000)), "en")
+    assert bar.label == "5 km"
+    assert bar.percent == pytest.approx(100 * 5 / 22, rel=0.02)
 
 
 def test_a_locator_shows_the_land_around_the_map():

@@ -352,6 +352,18 @@ def test_an_interrupted_mixture_goes_on_with_the_member_at_work(opened, tmp_path
     assert not same(through.model.state_dict(), other.model.state_dict())
 
 
+@pytest.mark.parametrize("changed", ["days", "content"])
+def test_members_trained_on_other_days_or_values_are_trained_again(tmp_path, pair, changed):
+    """Growing degree days replace the days; a file that is processed again has other values at the same days."""
+    run, _ = pair
+    cut = run.samples.cuts["s2"]
+    other = replace(cut, days=cut.days + 7) if changed == "days" else replace(cut, content="of another file")
+    samples, progress = replace(run.samples, cuts={"s2": other}), Told()
+    of_others = replace(trainer_of(run, BRIEF), samples=samples)
+    of_others.train(0, tmp_path / "pair", progress)
+    assert not any("complete" in line for line in progress.words)
+
+
 def test_a_damaged_member_is_trained_again(tmp_path, pair):
     run, trained = pair
     weights = SplitLayout(tmp_path / "pair").member(1).model.weights

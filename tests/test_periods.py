@@ -16,14 +16,16 @@ from bocage.jobs.check import check
 from bocage.jobs.init import write_recipe
 from bocage.jobs.run import run
 from bocage.layout import RunLayout
+from bocage.legend import LandClass, Legend
 from bocage.recipe import read_recipe
 from bocage.run import open_run, open_scene, open_sites
 from bocage.run.judging import _in_folds
 from bocage.samples import Pixels
 from bocage.samples.ground import Ground, coinciding, origins, positions_in, shared_units
-from bocage.samples.make import samples_of, taken
+from bocage.samples.make import assembled, samples_of, taken
 from bocage.samples.periods import periods_in
 from bocage.samples.reference import Reference, read_features
+from bocage.samples.samples import Labelled
 from bocage.samples.split import Split, Units, draw
 from bocage.sources.inventory import look
 from bocage.sources.until import within
@@ -521,3 +523,16 @@ def test_identifiers_that_sqlite_cannot_hold_are_texts(tmp_path):
     own = Reference(tmp_path / "s.parquet", "crop")
     assert len(read_features(replace(own, where="year = 2022"))) == 2
     assert len(read_features(replace(own, where=f"cell = '{2**63 + 5}'"))) == 1
+
+
+def test_a_field_of_two_years_is_in_one_block():
+    """Clouds mask another part of it in each year, and the border of a block lies between the middles of the parts."""
+    place = np.array([[-5.0, 960.0], [-5.0, 970.0], [-5.0, 1020.0], [-5.0, 1030.0], [-5.0, 1200.0]])
+    polygon, number = np.array([1, 1, 5, 5, 7], np.int32), np.arange(5, dtype=np.int32)
+    found = Labelled(Pixels(number, number, np.array([0, 0, 0, 0, 1], np.int16), polygon), (), (), pd.Series(), place)
+    legend, split = Legend((LandClass(1, "a"), LandClass(2, "b"))), Split(unit="block", block=1000)
+    own = assembled(legend, split, found, {})
+    assert len(set(own.block[:4])) == 2, "two polygons at two places"
+    together = assembled(legend, split, replace(found, ground=np.array([0, 0, 0, 0, 1], np.int32)), {})
+    assert len(set(together.block[:4])) == 1
+    assert np.array_equal(together.group, together.block)

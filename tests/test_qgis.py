@@ -244,6 +244,20 @@ def test_tiles_of_a_date_are_one_picture_with_the_preferred_tile_on_top(tmp_path
     np.testing.assert_array_equal(found, expected)
 
 
+def test_a_special_value_is_without_data_where_nothing_else_is(tmp_path):
+    """The border of a Sentinel-1 product is 0, which no file declares; a picture with it hides what is below."""
+    pixels = fake_pixels(0, 1, 1, 20, 30)
+    pixels[0, :, :, :10] = 0
+    west = BandFile(write_raster(tmp_path / "a.tif", pixels[0]), 1, Decoding(special=(0.0,), decibel="amplitude"))
+    below = BandFile(write_raster(tmp_path / "b.tif", pixels[0] + 7), 1, Decoding(special=(0.0,), decibel="amplitude"))
+    tiles = [Acquisition(datetime(2022, 5, 1), {"vv": file}, date="20220501") for file in (west, below)]
+    layer = picture_layer("s1", series(*tiles), tmp_path, LEGEND, True)
+    with rasterio.open(layer.path) as picture:
+        found = picture.read(1)
+        assert picture.nodata == 0
+    np.testing.assert_array_equal(found, np.where(pixels[0, 0] > 0, pixels[0, 0], 7))
+
+
 def test_a_file_with_rows_from_south_to_north_is_shown_the_right_way_up(tmp_path):
     values = np.arange(1, 601, dtype=np.float32).reshape(1, 20, 30)
     up = write_raster(tmp_path / "up.tif", values)

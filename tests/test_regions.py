@@ -5,8 +5,13 @@ import numpy as np
 import pytest
 import rasterio
 import shapely
+from affine import Affine
 
 from bocage.cli import main
+from bocage.errors import MappingError
+from bocage.grid import Grid
+from bocage.mapping.region import read_region
+from conftest import not_finite
 
 WEST_PART, EAST_PART = (2, 3, 12, 14), (20, 3, 33, 20)
 """First column, first row, last column, last row."""
@@ -140,3 +145,29 @@ def test_names_that_mean_nothing_are_refused(done, tmp_path, capsys):
     path = written(tmp_path / "part.gpkg", out, polygon(out, WEST_PART))
     assert command(recipe, out, "--region", path, "--name", "../../../x") == 0
     assert len(list((out / "maps").iterdir())) == 1, "a name is never a path"
+
+
+GRID = Grid.of("EPSG:32740", Affine(10, 0, 300_000, 0, -10, 7_650_000), (20, 30))
+INSIDE = shapely.box(300_020, 7_649_900, 300_100, 7_649_980)
+
+
+def read(folder, *shapes, crs="EPSG:32740"):
+    path = folder / "zones.gpkg"
+    geopandas.GeoDataFrame(geometry=list(shapes), crs=crs).to_file(path)
+    return read_region(path, "", "", GRID)
+
+
+@pytest.mark.parametrize("crs", ["EPSG:32740", "EPSG:4326"])
+def test_a_polygon_without_finite_coordinates_is_left_out_of_a_region(tmp_path, crs):
+    inside = geopandas.GeoSeries([INSIDE], crs="EPSG:32740").to_crs(crs)[0]
+    odd = not_finite(np.nan, np.inf)
+    found = read(tmp_path, inside, *odd, crs=crs)
+    assert found.inside(GRID, GRID.window).sum() == 64
+    assert any("2 of 3 features of the region" in remark for remark in found.remarks)
+
+
+def test_regions_that_cannot_be_used_are_refused(tmp_path):
+    with pytest.raises(MappingError, match="has no polygon; found 1 features"):
+        read(tmp_path, shapely.Polygon([(300_000, 7_650_000), (300_010, 7_649_990), (300_050, 7_649_950)]))
+    with pytest.raises(MappingError, match="cannot be transformed from EPSG:4326 to EPSG:32740.*clip the polygons"):
+        read(tmp_path, shapely.box(50, 0, 60, 95), crs="EPSG:4326")

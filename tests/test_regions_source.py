@@ -5,6 +5,7 @@ from dataclasses import replace
 
 import geopandas
 import numpy as np
+import pandas as pd
 import pytest
 import shapely
 from affine import Affine
@@ -18,7 +19,7 @@ from bocage.recipe import read_recipe
 from bocage.run import open_scene
 from bocage.sources import open_source, regions
 from bocage.testing.fakes import CORNER, CRS
-from conftest import FOREST, S2
+from conftest import FOREST, S2, not_finite
 
 GRID = Grid.of(CRS, Affine(10, 0, CORNER[0], 0, -10, CORNER[1]), (48, 53))
 
@@ -128,6 +129,36 @@ def test_membership_and_distance(halves):
     assert source.region_of(row, column).tolist() == [1, 1, 0, 0]
     assert source.near(row, column, 10).tolist() == [[False, True], [True, True], [True, True], [True, False]]
     assert source.near(row, column, 1).tolist() == [[False, True], [False, True], [True, False], [True, False]]
+
+
+def test_distances_in_web_mercator_are_those_on_the_ground(tmp_path):
+    """A pixel of 10 units of the projection is 5 m high and wide at 60 degrees of latitude."""
+    parts = {"west": shapely.box(0, 8_399_000, 500, 8_400_000), "east": shapely.box(500, 8_399_000, 1000, 8_400_000)}
+    path = tmp_path / "zones.gpkg"
+    geopandas.GeoDataFrame({"region": list(parts)}, geometry=list(parts.values()), crs="EPSG:3857").to_file(path)
+    grid = Grid.of("EPSG:3857", Affine(10, 0, 0, 0, -10, 8_400_000), (100, 100))
+    source = opened(path, blend=100).over(grid)
+    assert source.near(np.array([50, 50]), np.array([31, 28]), 100)[:, 0].tolist() == [True, False], "93 and 108 m away"
+    values, _ = source.read(grid, grid.window)
+    assert np.allclose(values[0, 1, 50, 40], 0.5 + 47.6 / 200, atol=0.01)
+
+
+@pytest.mark.parametrize("crs", [CRS, "EPSG:4326"])
+def test_features_without_finite_coordinates_are_left_out_and_reported(tmp_path, crs):
+    path = tmp_path / "zones.gpkg"
+    good = geopandas.GeoDataFrame({"region": list(HALVES)}, geometry=list(HALVES.values()), crs=CRS).to_crs(crs)
+    odd = not_finite(np.nan, np.inf)
+    table = geopandas.GeoDataFrame({"region": ["west"] * 2}, geometry=odd, crs=crs)
+    pd.concat([good, table]).to_file(path)
+    source = opened(path, gaps="mask").over(GRID)
+    assert [(note.code, note.value("n")) for note in source.notes if note.code == "regions_unusable"] == [
+        ("regions_unusable", 2)
+    ]
+    values, _ = source.read(GRID, GRID.window)
+    assert np.array_equal(values[0, 1], np.broadcast_to(np.arange(53) * 10 + 5 < 247, (48, 53)))
+    table.to_file(path, layer="odd")
+    with pytest.raises(SourceError, match="'west' has no polygon with an area and finite coordinates"):
+        opened(path, layer="odd")
 
 
 def test_another_crs_and_finer_pixels(tmp_path):

@@ -4,6 +4,7 @@ import pickle
 import threading
 from dataclasses import dataclass, replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import geopandas as gpd
 import numpy as np
@@ -22,6 +23,10 @@ from bocage.legend import LandClass, Legend
 from bocage.models import Footprint, SourceTensor
 from bocage.preflight.polygons import check_polygons
 from bocage.samples import Reference, Split, Survey, make_samples
+from bocage.samples.doubtful import features_to_judge, overlaps_of
+from bocage.samples.ground import Ground
+from bocage.samples.make import _places
+from bocage.samples.points import _places as table_places
 from bocage.samples.points import folds_of
 from bocage.samples.rare import Counted, drop_rare
 from bocage.samples.rasterise import Pixels, pixels_inside, rasterise
@@ -35,6 +40,7 @@ from bocage.training import batches as training_batches
 from bocage.training.augmentation import shifted, thinned, turned
 from bocage.training.batches import Ahead, batches, make_batch, shuffled
 from bocage.training.scaling import Normalisation
+from conftest import not_finite
 
 GRID = Grid.of("EPSG:32740", Affine(10, 0, CORNER[0], 0, -10, CORNER[1]), (40, 60))
 LEGEND = Legend((LandClass(1, "crops", values=(1, 3)), LandClass(2, "forest")))
@@ -433,6 +439,28 @@ def test_chips_hold_the_footprints_that_the_scene_holds(tmp_path):
     assert np.array_equal(again.read(everyone)[0], made.cuts["fine"].read(everyone)[0])
 
 
+def test_the_identity_of_samples_is_that_of_their_values_days_and_labels(tmp_path):
+    """A training goes on with samples that were cut again from the same scene, but not with other values or days."""
+    pixels, path = (
+        fake_pixels(1, 1, 2, 40, 60),
+        written(tmp_path, [(1 + i % 2, square(1 + 5 * i, 2)) for i in range(6)]),
+    )
+
+    def cut_from(changed, folder):
+        write_raster(tmp_path / f"{folder}.tif", changed[0])
+        source = open_source("s", image, image.Settings(tmp_path / f"{folder}.tif"))
+        return made_samples(make_scene(source.grid, [source], {}), path, {"s": Footprint(1)}, tmp_path / folder)
+
+    first = cut_from(pixels, "first")
+    assert cut_from(pixels, "again").chips.identity == first.chips.identity
+    pixels[0, 0, 2, 3] += 1
+    assert cut_from(pixels, "other").chips.identity != first.chips.identity, "one pixel in one band"
+    cut = first.cuts["s"]
+    for later in (replace(cut, days=cut.days + 1), replace(cut, dates=cut.dates + 1), replace(cut, last=3)):
+        assert replace(first, cuts={"s": later}).chips.identity != first.chips.identity
+    assert replace(first, label=1 - first.label).chips.identity != first.chips.identity
+
+
 def test_a_store_that_exceeds_memory_is_read_by_chunks(tmp_path, monkeypatch):
     monkeypatch.setattr(training_batches, "CHUNK", 4)
     scene = _fine_and_coarse(tmp_path)
@@ -553,3 +581,31 @@ def test_curves_z_m_and_labels_of_mixed_types_are_read(tmp_path):
     (tmp_path / "m.geojson").write_text(json.dumps({"type": "FeatureCollection", "crs": crs, "features": features}))
     table, *_ = read_polygons(Reference(tmp_path / "m.geojson", "crop"), grid, legend)
     assert table.label.tolist() == [0, 1]
+
+
+def test_blocks_and_buffers_in_web_mercator_are_metres_on_the_ground():
+    """At 60 degrees of latitude, 10 units of the projection are 5 m."""
+    grid = Grid.of("EPSG:3857", Affine(10, 0, 300_000, 0, -10, 8_400_000), (40, 60))
+    pixels = Pixels(*(np.array(v, np.int32) for v in ([0, 0], [0, 1], [0, 0], [0, 1])))
+    for place in (_places(pixels, SimpleNamespace(grid=grid)), Ground.of([pixels], [grid]).place):
+        assert np.diff(place[:, 1]) == pytest.approx([5], rel=0.01)
+    exact = _places(pixels, SimpleNamespace(grid=GRID))
+    assert exact.tolist() == [[-5, 5], [-5, 15]], "UTM"
+    table = gpd.GeoDataFrame(geometry=[Point(300_000, 8_400_000), Point(300_010, 8_400_010)], crs="EPSG:3857")
+    assert np.diff(table_places(table), axis=0)[0] == pytest.approx([5, 5], rel=0.01)
+
+
+@pytest.mark.parametrize("crs", ["EPSG:32740", "EPSG:4326"])
+def test_polygons_without_finite_coordinates_are_counted_and_the_others_used(tmp_path, crs):
+    (west, north), odd = CORNER, not_finite(math.nan, math.inf, -math.inf)
+    huge = Polygon([(0, 0), (1e308, 0), (-1e308, 1e308), (1e308, 1e308), (0, -1e308)])
+    line = Polygon([(west, north), (west + 20, north - 20), (west + 50, north - 50)])
+    good = gpd.GeoSeries([square(2, 2), square(8, 8)], crs="EPSG:32740").to_crs(crs)
+    rows = [(1, good[0]), (2, good[1]), *((1, shape) for shape in odd), *([(1, huge)] if crs == "EPSG:32740" else [])]
+    path = written(tmp_path, [*rows, (2, gpd.GeoSeries([line], crs="EPSG:32740").to_crs(crs)[0])], crs)
+    table, rejections, _ = read_polygons(Reference(path, "code"), GRID, LEGEND)
+    said = {(r.reason, r.label): r.polygons for r in rejections}
+    assert said.pop(("empty", "crops")) == len(rows) - 2
+    assert said == ({("empty", "forest"): 1} if crs == "EPSG:32740" else {}), "exactly on a line in its own CRS"
+    assert np.unique(rasterise(table, GRID, LEGEND)[0].polygon).tolist() == [0, 1]
+    assert set(overlaps_of(features_to_judge(Reference(path, "code"), LEGEND)).index) <= {0, len(rows)}

@@ -1,6 +1,7 @@
 """Growing degree days as the time input of networks, and invalid temperatures."""
 
 import datetime
+import shutil
 
 import numpy as np
 import pytest
@@ -12,7 +13,7 @@ from bocage.recipe import read_recipe
 from bocage.run import open_run, open_scene
 from bocage.scene.thermal import Thermal
 from bocage.training import Trained
-from conftest import S2
+from conftest import S2, Told
 
 NATIVE = S2.replace("fill = { every = 20, start = 2021-02-01, end = 2021-07-31 }\n", "")
 PATCHWORK = 'name = "patchwork"\npreset = "small"\ncontext = 0'
@@ -126,3 +127,14 @@ def test_invalid_settings_are_refused(recipe, landscape):
 def test_without_thermal_the_days_are_calendar_days(recipe, tmp_path):
     cube = open_run(read_recipe(recipe(PATCHWORK, NATIVE, "s2")), tmp_path / "out").scene.cubes["s2"]
     assert cube.clock.tolist() == cube.days.tolist()
+
+
+def test_members_trained_on_calendar_days_are_trained_again_on_thermal_days(warm, recipe, tmp_path):
+    pair = f"{PATCHWORK}\nmembers = 2"
+    run(read_recipe(recipe(pair, NATIVE, "s2")), tmp_path / "out", ("train",))
+    path, heard = recipe(pair, NATIVE + 'thermal = { temperature = "meteo.csv" }\n', "s2"), Told()
+    run(read_recipe(path), tmp_path / "out", ("train",), heard, overwrite=True)
+    assert not any(line.endswith(": complete") for line in heard.words)
+    shutil.rmtree(tmp_path / "out/splits/0/model")
+    run(read_recipe(path), tmp_path / "out", ("train",), heard)
+    assert "member 1 of 2: complete" in heard.words

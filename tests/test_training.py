@@ -331,6 +331,15 @@ def test_checkpoints_of_others_are_set_aside(opened, tmp_path, monkeypatch):
     assert torch.equal(trained.model.state_dict()[HEAD], expected)
 
 
+def test_two_processes_set_one_foreign_checkpoint_aside(tmp_path):
+    """Both find it, and one has renamed it when the other does."""
+    path, heard = tmp_path / "checkpoint.safetensors", Told()
+    path.write_bytes(b"of another training")
+    for _ in range(2):
+        checkpoint._set_aside(path, heard, "belongs to another network")
+    assert [p.name for p in tmp_path.iterdir()] == ["other-checkpoint.safetensors"]
+
+
 def test_a_full_disk_leaves_the_checkpoint_before(opened, tmp_path, monkeypatch):
     run, save, done = opened(GRU), safetensors.torch.save_file, []
 

@@ -7,6 +7,7 @@ from dataclasses import replace
 import geopandas as gpd
 import numpy as np
 import pandas as pd
+import pyproj
 import pytest
 import rasterio
 import shapely
@@ -17,6 +18,7 @@ from bocage.disk import read_checksums
 from bocage.errors import FinishError, MappingError
 from bocage.evaluation import corrected
 from bocage.finish.estimates import Calibration, Checked, adjusted
+from bocage.finish.ground import ground_areas
 from bocage.finish.likeness import Likeness, alike
 from bocage.finish.zones import read_zones, zone_statistics
 from bocage.grid import Grid
@@ -33,7 +35,7 @@ from bocage.progress import QUIET
 from bocage.recipe import read_recipe
 from bocage.view import open_viewed
 from bocage.view.places import vector_file
-from conftest import GRU, Told
+from conftest import GRU, Told, not_finite
 
 LEGEND = Legend((LandClass(4, "maize"), LandClass(2, "meadow"), LandClass(9, "water")))
 SHAPE = (60, 70)
@@ -678,3 +680,28 @@ def test_maps_that_cannot_be_compared_are_refused(tmp_path):
         change(Year(first.folder), Year(empty.folder), tmp_path / "c")
     assert not (tmp_path / "c/change.tif").exists()
     assert not (tmp_path / "c/change.json").exists()
+
+
+@pytest.mark.parametrize("crs", ["EPSG:32740", "EPSG:4326"])
+def test_zones_without_finite_coordinates_or_an_area_are_left_out(tmp_path, crs):
+    """A sliver of 1e-9 m has an area in its own CRS, and may have none in that of the map."""
+    land, told = delivered(tmp_path, random_codes(1)[0]), Told()
+    good = gpd.GeoSeries([square(0, 0)], crs="EPSG:32740").to_crs(crs)[0]
+    odd = not_finite(np.nan, np.inf)
+    nowhere = shapely.transform(square(0, 0), lambda xy: np.full_like(xy, np.inf))
+    x, y = good.exterior.coords[0]
+    line = shapely.Polygon([(1, 1), (2, 2), (4, 4)])
+    sliver = shapely.Polygon([(x, y), (x + 0.0003, y - 0.0003), (x + 0.0007, np.nextafter(y - 0.0007, 90))])
+    path = write_zones(tmp_path / "z.gpkg", [good, *odd, nowhere, line, sliver], crs=crs)
+    zones = read_zones(path, "", land.grid, told)
+    assert zones.names[0] == "1"
+    assert not {"2", "3", "4", "5"} & set(zones.names)
+    assert any("of 6 features have no polygon" in line for line in told.words)
+    found = zone_statistics(land, zones, None, told)
+    assert found.size[0] == pytest.approx(good.area if crs == "EPSG:32740" else found.size[0])
+    with pytest.raises(FinishError, match="no polygon with an area and finite coordinates; found 2 features"):
+        read_zones(write_zones(tmp_path / "odd.gpkg", odd, crs=crs), "", land.grid, told)
+
+
+def test_the_area_of_no_polygon_is_empty():
+    assert ground_areas(np.zeros(0, object), pyproj.CRS(32740)).shape == (0,)

@@ -6,6 +6,7 @@ The axis order is always ``y, x``. A grid is axis-aligned, and its rows run from
 import math
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Annotated, Any
 
 import numpy as np
@@ -209,10 +210,12 @@ class Grid:
         """Pixel size in CRS units."""
         return float(self.transform.a)
 
-    @property
+    @cached_property
     def metres(self) -> tuple[float, float]:
-        """Height and width of a pixel in metres. For a geographic grid, they apply at its central latitude."""
-        return tuple(self.resolution * factor for factor in metres_per_unit(self.crs.proj, sum(self.bounds[1::2]) / 2))  # type: ignore[return-value]
+        """Height and width on the ground of a pixel in the middle of the grid, in metres (:func:`ground_metres`)."""
+        west, south, east, north = self.bounds
+        high, wide = ground_metres(self.crs.proj, (west + east) / 2, (south + north) / 2)
+        return self.resolution * high, self.resolution * wide
 
     @property
     def bounds(self) -> tuple[float, float, float, float]:
@@ -286,6 +289,16 @@ def areal_scale(crs: Any, x: NDArray[np.float64], y: NDArray[np.float64]) -> NDA
     return scale if np.isfinite(scale).all() and (np.abs(scale - 1) >= NEGLIGIBLE).any() else ones
 
 
+def ground_metres(crs: Any, x: float, y: float) -> tuple[float, float]:
+    """Return the metres on the ground per unit of a CRS (pyproj) at a point, northwards and eastwards.
+
+    The scale of a projection counts where it deviates by 1 % or more, as in Web Mercator (:func:`areal_scale`).
+    """
+    north, east = metres_per_unit(crs, y)
+    stretch = math.sqrt(float(areal_scale(crs, np.array([x]), np.array([y]))[0]))
+    return north / stretch, east / stretch
+
+
 def pixel_sides(grid: Grid) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Return height and width on the ground of a pixel in each row of a grid, in metres (height,) each.
 
@@ -298,7 +311,7 @@ def pixel_sides(grid: Grid) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         high, wide = (np.array(side) * grid.resolution for side in zip(*sizes, strict=True))
         return high, wide
     stretched = np.sqrt(areal_scale(grid.crs.proj, np.full(len(y), (west + east) / 2), y))
-    height, width = grid.metres
+    height, width = (grid.resolution * factor for factor in metres_per_unit(grid.crs.proj, 0.0))
     return height / stretched, width / stretched
 
 

@@ -1,10 +1,14 @@
-"""Vector files: what GDAL opens for a path, their layers, and the files that they consist of."""
+"""Vector files: what GDAL opens for a path, their layers, usable geometries, and the files that they consist of."""
 
 import zipfile
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
+from typing import Any
 
+import numpy as np
 import pyogrio
+import shapely
+from numpy.typing import NDArray
 from pyogrio.errors import DataLayerError
 
 from bocage.shelf import did_you_mean
@@ -132,3 +136,43 @@ def vector_files(path: Path) -> list[Path]:
     beside = (*beside, *(suffix.upper() for suffix in beside))
     files = {path, path.with_name(f"{path.name}-wal"), *(path.with_suffix(suffix) for suffix in beside)}
     return sorted(file for file in files if file.is_file())
+
+
+def shapes_of(wkb: NDArray[Any]) -> NDArray[Any]:
+    """Return the geometries of features (N,); None where a feature has none (:func:`has_place`), or a ring that is not closed."""
+    with np.errstate(invalid="ignore"):
+        return with_place(shapely.from_wkb(wkb, on_invalid="ignore"))
+
+
+def has_place(shapes: NDArray[Any]) -> NDArray[np.bool_]:
+    """Return whether geometries (N,) have coordinates, none of which is NaN or infinite. GEOS and GDAL fail on the others."""
+    xy, which = shapely.get_coordinates(shapes, return_index=True)
+    there = np.bincount(which, minlength=len(shapes)) > 0
+    return np.asarray(there & (np.bincount(which, ~np.isfinite(xy).all(1), minlength=len(shapes)) == 0))
+
+
+def with_place(shapes: NDArray[Any]) -> NDArray[Any]:
+    """Return geometries (N,) with None in place of those that have no place (:func:`has_place`)."""
+    kept = np.array(shapes, object)
+    kept[~has_place(kept)] = None
+    return kept
+
+
+def repaired(shapes: NDArray[Any], **how: Any) -> NDArray[Any]:
+    """Return valid geometries (N,); None in place of those without a place, and of those that GEOS cannot repair.
+
+    `how` are the settings of :func:`shapely.make_valid`. GEOS cannot repair a polygon with coordinates of 1e308, for example.
+    """
+    kept = with_place(shapes)
+    with np.errstate(all="ignore"):
+        try:
+            return with_place(shapely.make_valid(kept, **how))
+        except shapely.GEOSException:
+            return with_place(np.array([_repaired_alone(shape, how) for shape in kept] + [None], object)[:-1])
+
+
+def _repaired_alone(shape: Any, how: dict[str, Any]) -> Any:
+    try:
+        return shapely.make_valid(shape, **how)
+    except shapely.GEOSException:
+        return None

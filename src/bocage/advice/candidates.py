@@ -20,7 +20,7 @@ from bocage.samples import Pixels
 from bocage.samples.rasterise import pixels_inside
 from bocage.samples.tabular import WGS84
 from bocage.samples.unlabelled import NONE
-from bocage.vectorfile import layer_of
+from bocage.vectorfile import layer_of, shapes_of
 
 PIXELS = 9
 """Maximum number of pixels of a candidate that are classified."""
@@ -221,11 +221,7 @@ def read_starts(path: Path) -> Floats:
         raise AdviceError(
             f"--start {path} cannot be read: {error}. Give longitude,latitude or a vector file of points."
         ) from error
-    shapes = [
-        shape
-        for shape in shapely.from_wkb(wkb)
-        if shape is not None and shape.geom_type == "Point" and not shape.is_empty
-    ]
+    shapes = [shape for shape in shapes_of(wkb) if shape is not None and shape.geom_type == "Point"]
     if not shapes:
         raise AdviceError(f"--start {path} has no point. Give longitude,latitude or a vector file of points.")
     if not meta["crs"]:

@@ -15,6 +15,8 @@ def ground_areas(polygons: NDArray[Any], crs: Any) -> NDArray[np.float64]:
     In a geographic CRS, an edge is a straight line in degrees, and a degree of longitude has the length that it has at its
     latitude. Areas then add up to those of the pixels. The scale of a projection is that at a point in the polygon.
     """
+    if not len(polygons):
+        return np.zeros(0)
     kind, xy, (ring, polygon) = shapely.to_ragged_array(polygons)
     assert kind == shapely.GeometryType.POLYGON
     x, y = xy[:, 0] - xy[:1, 0], xy[:, 1]  # from an origin nearby, for precision

@@ -27,7 +27,7 @@ from bocage.mapping.areas import pixel_areas
 from bocage.mapping.delivered import Delivered
 from bocage.progress import Progress
 from bocage.shelf import did_you_mean
-from bocage.vectorfile import layer_of
+from bocage.vectorfile import has_place, layer_of, repaired, shapes_of
 
 PART = 1024
 """Side of the parts of a zone that are read at a time, in pixels."""
@@ -93,10 +93,12 @@ def read_zones(path: Path, field: str, grid: Grid, progress: Progress) -> Zones:
             f"{path} has no field '{field}'.{did_you_mean(field, fields)} Its fields: {', '.join(fields)}."
         )
     names = [str(value) for value in values[0].tolist()] if field else [str(k + 1) for k in range(len(wkb))]
-    shapes = _repaired(shapely.from_wkb(wkb), path, progress)
+    shapes = _repaired(shapes_of(wkb), path, progress)
     is_polygon = np.array([shape is not None and not shape.is_empty for shape in shapes], bool)
     if not is_polygon.any():
-        raise FinishError(f"{path} has no polygon; found {len(wkb)} features.")
+        raise FinishError(
+            f"{path} has no polygon with an area and finite coordinates; found {len(wkb)} features. Give a file of polygons."
+        )
     if lost := int((~is_polygon).sum()):
         progress.say(f"{path.name}: {lost} of {len(wkb)} features have no polygon and are left out.")
     kept = Zones(tuple(name for name, own in zip(names, is_polygon, strict=True) if own), shapes[is_polygon])
@@ -111,7 +113,7 @@ def _repaired(shapes: NDArray[Any], path: Path, progress: Progress) -> NDArray[A
         progress.say(
             f"{path.name}: {int(wrong.sum())} of {len(shapes)} polygons are invalid and were repaired; the first: {first}."
         )
-        shapes[wrong] = shapely.make_valid(shapes[wrong], method="structure", keep_collapsed=False)
+        shapes[wrong] = repaired(shapes[wrong], method="structure", keep_collapsed=False)
     found = np.empty(len(shapes), object)
     for k, shape in enumerate(shapes):
         parts = [one for one in shapely.get_parts(shape) if shapely.get_dimensions(one) == 2 and not one.is_empty]
@@ -132,14 +134,20 @@ def _reprojected(zones: Zones, crs: str, path: Path, grid: Grid, progress: Progr
         raise FinishError(
             f"{path}: its CRS cannot be transformed to that of the map ({error}). Check its CRS."
         ) from error
-    finite = np.array([np.isfinite(shape.bounds).all() for shape in moved])
+    finite = has_place(moved)
     if not finite.all():
         raise FinishError(
             f"{path}: zone '{zones.names[int(np.argmin(finite))]}' is outside the domain of {grid.crs_name}. Check the CRS of "
             "the file."
         )
     progress.say(f"{path.name}: reprojected from {name_of(CRS.from_user_input(crs))} to {grid.crs_name}.")
-    return Zones(zones.names, shapely.make_valid(moved, method="structure", keep_collapsed=False))
+    shapes = repaired(moved, method="structure", keep_collapsed=False)
+    kept = ~shapely.is_missing(shapes)
+    if not kept.any():
+        raise FinishError(f"{path}: no zone has an area in {grid.crs_name}. Check the CRS of the file.")
+    if lost := int((~kept).sum()):
+        progress.say(f"{path.name}: {lost} of {len(shapes)} zones have no area in {grid.crs_name} and are left out.")
+    return Zones(tuple(name for name, there in zip(zones.names, kept, strict=True) if there), shapes[kept])
 
 
 def zone_statistics(

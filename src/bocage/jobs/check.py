@@ -53,7 +53,9 @@ FOUND: dict[str, Severity] = {
     "several_versions": "note",
 }  # fmt: skip
 """Notes of an opened source that are findings → severity."""
-ON_MAP: dict[str, Severity] = {"outside_map": "warning", "regions_gaps": "warning", "regions_outside": "note"}
+ON_MAP: dict[str, Severity] = {
+    "outside_map": "warning", "regions_gaps": "warning", "regions_outside": "note", "regions_unusable": "warning",
+}  # fmt: skip
 """Notes of a source on the map that are findings → severity."""
 
 

@@ -11,7 +11,7 @@ import numpy as np
 
 from bocage.disk import write_text
 from bocage.errors import BocageError, Problem, RecipeError, SamplesError, SourceError
-from bocage.grid import Grid, metres_per_unit
+from bocage.grid import Grid
 from bocage.recipe.draft import Draft, DraftClass, DraftReference, DraftSite, DraftSource, escaped, quoted
 from bocage.recipe.sections import Candidate, candidates_of, in_period, spans_of, table_candidates
 from bocage.samples.ground import Ground
@@ -337,12 +337,7 @@ def _like(candidates: Sequence[Candidate]) -> str:
     if not series and (pair := _pair(candidates)):
         return pair[0]
     # Of equal resolutions, the source with more bands comes first.
-    return min(series or candidates, key=lambda c: (round(_metres(c.source.grid), 3), -len(c.source.bands))).name
-
-
-def _metres(grid: Grid) -> float:
-    middle = (grid.bounds[1] + grid.bounds[3]) / 2
-    return grid.resolution * metres_per_unit(grid.crs.proj, middle)[0]
+    return min(series or candidates, key=lambda c: (round(c.source.grid.metres[0], 3), -len(c.source.bands))).name
 
 
 def _pair(candidates: Sequence[Candidate]) -> tuple[str, str] | None:

@@ -1,7 +1,7 @@
 """Region of the map: polygons of a vector file. Nothing is computed outside them."""
 
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,12 +13,11 @@ from numpy.typing import NDArray
 from odc.geo import CRS
 from pyogrio.errors import DataLayerError, DataSourceError, FieldError
 from rasterio.features import geometry_mask
-from rasterio.warp import transform_geom
 
-from bocage.errors import MappingError
+from bocage.errors import MappingError, SourceError
 from bocage.grid import Grid, Window
-from bocage.sources.partition import clipped
-from bocage.vectorfile import layer_of
+from bocage.sources.partition import clipped, moved
+from bocage.vectorfile import layer_of, shapes_of
 
 TILE = 1024
 """Side of the windows that are searched for a pixel of the region, in map pixels."""
@@ -81,22 +80,45 @@ def read_region(path: Path, layer: str, where: str, grid: Grid) -> Region:
     if not meta["crs"]:
         raise MappingError(f"[map] region {path}: no CRS. Set one, for example with ogr2ogr -a_srs.")
     chosen = f" where {where}" if where else ""
-    polygons = _polygons(shapely.from_wkb(wkb), str(meta["crs"]), grid)
+    shapes = shapes_of(wkb)
+    try:
+        polygons = moved([shape for shape in shapes if shape is not None], str(meta["crs"]), grid)
+    except SourceError as error:
+        raise MappingError(f"[map] region {path}: {error}") from error
     if not polygons:
-        raise MappingError(f"[map] region {path} has no polygon{chosen}; found {len(wkb)} features.")
+        raise MappingError(
+            f"[map] region {path} has no polygon{chosen}; found {len(wkb)} features. Give polygons with an area and finite "
+            "coordinates."
+        )
     shape = shapely.union_all(polygons)
-    region = Region(shape, tuple(_remarks(f"region {path}{chosen}", str(meta["crs"]), shape, grid)))
+    remarks = list(_remarks(f"region {path}{chosen}", str(meta["crs"]), shape, grid))
+    if lost := int(shapely.is_missing(shapes).sum()):
+        remarks.append(
+            f"{lost} of {len(wkb)} features of the region {path} have no finite coordinates and are left out."
+        )
+    region = Region(shape, tuple(remarks))
+    _check_inside(region, f"region {path}{chosen}", grid)
+    return region
+
+
+def _check_inside(region: Region, name: str, grid: Grid) -> None:
+    """Check that a region contains the centre of a pixel of the map.
+
+    Raises
+    ------
+    MappingError
+        It contains none.
+    """
     if not region.touches(grid, grid.window):
         raise MappingError(
-            f"[map] region {path}{chosen} is outside the map. Bounds of the map in {grid.crs_name}: {grid.bounds}; bounds of "
+            f"[map] {name} is outside the map. Bounds of the map in {grid.crs_name}: {grid.bounds}; bounds of "
             f"the region: {tuple(region.shape.bounds)}."
         )
     if not any(region.inside(grid, window).any() for window in grid.tiles(TILE) if region.touches(grid, window)):
         raise MappingError(
-            f"[map] region {path}{chosen} contains no pixel centre of the map. Give polygons larger than a pixel "
+            f"[map] {name} contains no pixel centre of the map. Give polygons larger than a pixel "
             f"({grid.resolution:g} in {grid.crs_name})."
         )
-    return region
 
 
 def _remarks(name: str, crs: str, shape: Any, grid: Grid) -> Iterator[str]:
@@ -105,11 +127,3 @@ def _remarks(name: str, crs: str, shape: Any, grid: Grid) -> Iterator[str]:
     outside = 1 - shapely.area(shapely.intersection(shape, shapely.box(*grid.bounds))) / shapely.area(shape)
     if outside > LEAST:
         yield f"{outside:.1%} of the {name} is outside the map and is not mapped."
-
-
-def _polygons(shapes: Sequence[Any], crs: str, grid: Grid) -> list[Any]:
-    """Return the valid polygons in the CRS of the grid; polygons of collections are included."""
-    there = [shape for shape in shapes if shape is not None and not shape.is_empty]
-    moved = [shapely.geometry.shape(transform_geom(crs, grid.crs.to_wkt(), shape)) for shape in there]
-    parts = [part for shape in moved for part in shapely.get_parts(shapely.make_valid(shape))]
-    return [part for part in parts if shapely.get_dimensions(part) == 2]

@@ -132,9 +132,13 @@ def _band(number: int, name: str, files: Sequence[BandFile], grid: Grid) -> Elem
 
 
 def _nodata(file: BandFile) -> float | None:
-    """Return the stored value without data of the recipe or the sensor, or that of the file."""
+    """Return the stored value without data of the recipe or the sensor, that of the file, or the first special value.
+
+    A virtual raster has one such value in a band.
+    """
     declared = file.decoding.nodata
-    return inspect(file.path).nodatas[file.index - 1] if declared is None else declared
+    own = inspect(file.path).nodatas[file.index - 1] if declared is None else declared
+    return next(iter(file.decoding.special), None) if own is None else own
 
 
 def _rectangle(source: Element, tag: str, place: tuple[float, ...]) -> None:

@@ -33,7 +33,7 @@ class ScaleBar:
 
 
 def scale_bar(grid: Grid, language: str) -> ScaleBar:
-    """Return a bar of 1, 2 or 5 times a power of ten metres; in a geographic CRS, for the central latitude of the map."""
+    """Return a bar of 1, 2 or 5 times a power of ten metres; its scale is that in the middle of the map."""
     width = grid.metres[1] * grid.shape[1]
     power = 10.0 ** math.floor(math.log10(width * SHARE))
     length = max(n * power for n in (1, 2, 5) if n * power <= width * SHARE)

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from bocage.disk import digest, digest_of
 from bocage.samples.cut import Cut
 from bocage.samples.sites import SiteCuts
 from bocage.samples.windows import WindowPixels, Windows
@@ -36,6 +37,19 @@ class Chips:
 
     depth: NDArray[np.float32] | None = None
     """(N,) how far each sample is inside its parcel (:func:`~bocage.samples.parcels.depths`); None: no parcels are learnt."""
+
+    @property
+    def identity(self) -> str:
+        """Digest of the samples: what each source has there (days and content), labels, polygons, sites, trust and depths."""
+        cuts = digest([(name, cut.identity) for name, cut in self.cuts.items()])
+        arrays = {
+            "label": self.label, "polygon": self.polygon, "site": self.site, "trust": self.trust, "ground": self.ground,
+            "depth": self.depth,
+        }  # fmt: skip
+        there = {name: np.ascontiguousarray(array) for name, array in arrays.items() if array is not None}
+        return digest_of(
+            cuts.encode(), *(part for name, array in there.items() for part in (name.encode(), array.tobytes()))
+        )
 
     @property
     def unit(self) -> NDArray[Any]:

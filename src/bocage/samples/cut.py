@@ -5,6 +5,7 @@ the footprints of one part of a polygon. Where single footprints take less space
 Chips are stored in the order in which the scene is read.
 """
 
+import hashlib
 import io
 import json
 import os
@@ -18,7 +19,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from bocage.disk import artefact, inside, naming, replacing_folder, safe_name, write_json
+from bocage.disk import DIGITS, artefact, digest, digest_of, inside, naming, replacing_folder, safe_name, write_json
 from bocage.errors import SamplesError
 from bocage.grid import Ratio, Window
 from bocage.progress import Progress
@@ -85,6 +86,8 @@ class Cut:
     """(N,) position of each sample among the pixels cut."""
     last: int | None = None
     """Calendar day, since 1970-01-01, after which the dates are masked; None: no date is masked."""
+    content: str = ""
+    """Digest of the values and the validity in the files; empty in files of earlier versions, which do not record it."""
 
     @cached_property
     def values(self) -> NDArray[np.float32]:
@@ -101,6 +104,13 @@ class Cut:
     def __getstate__(self) -> dict[str, Any]:
         """Exclude the memory-mapped pixels from the pickle; the receiving process maps the files again."""
         return {field.name: getattr(self, field.name) for field in fields(self)}
+
+    @property
+    def identity(self) -> str:
+        """Digest of the days, of the content of the files, and of the part of them that each sample is."""
+        settings = digest(self.content, self.bands, self.size, self.last)
+        arrays = (self.days, self.dates, self.chips, self.place[self.index])
+        return digest_of(settings.encode(), *(np.ascontiguousarray(array).tobytes() for array in arrays))
 
     @property
     def sample_bytes(self) -> int:
@@ -176,15 +186,17 @@ def cut(
         There is not enough free disk space.
     """
     with replacing_folder(folder) as partial:
-        usable = _write_all(scene, pixels, needs, partial, progress)
-        record = {n: _record(scene.cubes[n], f) for n, f in needs.footprints.items()}
+        usable, contents = _write_all(scene, pixels, needs, partial, progress)
+        record = {n: _record(scene.cubes[n], f, contents[n]) for n, f in needs.footprints.items()}
         write_json(partial / CUT, record, None)
         _save(partial / USABLE, usable)
     return open_cut(folder)
 
 
-def _write_all(scene: Scene, pixels: Pixels, needs: Needs, folder: Path, progress: Progress) -> NDArray[np.bool_]:
-    """Write the chips of every source; return which pixels are usable, (N,) bool."""
+def _write_all(
+    scene: Scene, pixels: Pixels, needs: Needs, folder: Path, progress: Progress
+) -> tuple[NDArray[np.bool_], dict[str, str]]:
+    """Write the chips of every source; return which pixels are usable, (N,) bool, and the digest of each source's content."""
     tile, footprints = tile_of(scene), needs.footprints
     plans = {name: _Plan.of(pixels, scene.cubes[name].ratio, f, tile) for name, f in footprints.items()}
     _check_room(scene, plans, folder, len(pixels))
@@ -196,15 +208,14 @@ def _write_all(scene: Scene, pixels: Pixels, needs: Needs, folder: Path, progres
         usable[members] = enough(seen, axis=0)
         done += len(members)
         progress.step("cutting samples", done, len(pixels))
-    for writer in writers.values():
-        writer.close()
-    return usable
+    return usable, {name: writer.close() for name, writer in writers.items()}
 
 
-def _record(cube: Cube, footprint: Reach) -> dict[str, Any]:
-    """Describe the files of a source: days, dates, number of bands and footprint size."""
+def _record(cube: Cube, footprint: Reach, content: str) -> dict[str, Any]:
+    """Describe the files of a source: days, dates, number of bands, footprint size and digest of the content."""
     return {
         "days": cube.clock.tolist(), "dates": cube.days.tolist(), "bands": len(cube.bands), "size": footprint.size,
+        "content": content,
     }  # fmt: skip
 
 
@@ -228,6 +239,7 @@ def _opened(folder: Path) -> tuple[dict[str, Cut], NDArray[np.bool_]]:
             np.load(_file(folder, name, "chips")),
             np.load(_file(folder, name, "place")),
             np.arange(len(usable)),
+            content=entry.get("content", ""),
         )
         for name, entry in record.items()
     }
@@ -309,6 +321,7 @@ class _Writer:
         self.valid = _mapped(_file(folder, cube.name, "valid"), np.bool_, plan.pixels * t)
         _save(_file(folder, cube.name, "chips"), plan.chips)
         _save(_file(folder, cube.name, "place"), plan.place)
+        self.content = hashlib.sha256()
 
     def write(self, window: Window, members: NDArray[np.int64], pixels: Pixels) -> NDArray[np.bool_]:
         """Write the chips of the samples `members`; return which of them have a valid date at the pixel itself."""
@@ -322,8 +335,11 @@ class _Writer:
                 (..., slice(y - around.y, y - around.y + height), slice(x - around.x, x - around.x + width)),
                 first + height * width,
             )
-            self.values[first * t * c : end * t * c] = block.values[part].ravel()
-            self.valid[first * t : end * t] = block.valid[part].ravel()
+            values, valid = (np.ascontiguousarray(array[part]) for array in (block.values, block.valid))
+            self.values[first * t * c : end * t * c] = values.ravel()
+            self.valid[first * t : end * t] = valid.ravel()
+            for array in (values, valid):
+                self.content.update(array.data)
         rows = pixels.row.astype(np.int64) * ratio.finer // ratio.coarser - around.y
         columns = pixels.column.astype(np.int64) * ratio.finer // ratio.coarser - around.x
         ever, seen = np.asarray(block.valid.any(0)), np.zeros(len(members), bool)
@@ -331,10 +347,11 @@ class _Writer:
             seen |= ever[rows + dy, columns + dx]
         return seen
 
-    def close(self) -> None:
-        """Flush the files to disk."""
+    def close(self) -> str:
+        """Flush the files to disk; return the digest of their content."""
         self.values.flush()
         self.valid.flush()
+        return self.content.hexdigest()[:DIGITS]
 
 
 def _check_room(scene: Scene, plans: Mapping[str, _Plan], folder: Path, n: int) -> None:

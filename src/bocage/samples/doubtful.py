@@ -14,6 +14,7 @@ from bocage.disk import replacing
 from bocage.errors import SamplesError
 from bocage.legend import Legend, plain
 from bocage.samples.reference import Reference, column_of, labelled_features
+from bocage.vectorfile import repaired
 
 
 def features_to_judge(reference: Reference, legend: Legend) -> gpd.GeoDataFrame:
@@ -34,7 +35,7 @@ def overlaps_of(features: gpd.GeoDataFrame) -> pd.DataFrame:
     ``same_as`` and ``other_as`` are the numbers of these polygons. Points overlap if they are equal. Polygons without an overlap
     are missing from the table.
     """
-    shapes = shapely.make_valid(features.geometry.to_numpy())
+    shapes = repaired(features.geometry.to_numpy())
     there = np.flatnonzero(~(shapely.is_missing(shapes) | shapely.is_empty(shapes)))
     tree = shapely.STRtree(shapes[there])
     first, second = (there[one] for one in tree.query(shapes[there], predicate="intersects"))

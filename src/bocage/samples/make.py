@@ -232,7 +232,8 @@ def assembled(
 ) -> Samples:
     """Return the samples of labelled pixels, with their blocks and folds; `site` is the number of their site."""
     pixels = found.pixels
-    block, alone = _blocks(pixels, found.place, split), found.trains_only
+    unit = pixels.polygon if found.ground is None else found.ground
+    block, alone = _blocks(unit, found.place, split), found.trains_only
     weight = None if found.weights.empty else found.weights.reindex(pixels.polygon).to_numpy(np.float64)
     fold, names = _numbered(pixels, found.folds)
     if split.folds:
@@ -361,11 +362,14 @@ def _masked(pixels: Pixels, usable: NDArray[np.bool_], legend: Legend) -> list[R
     return rejections
 
 
-def _blocks(pixels: Pixels, place: NDArray[np.float64] | None, split: Split) -> NDArray[np.int32]:
-    """Return the block number of every pixel, from the centroid of its polygon's pixels, so that no polygon is split."""
+def _blocks(unit: NDArray[np.int32], place: NDArray[np.float64] | None, split: Split) -> NDArray[np.int32]:
+    """Return the block number of every pixel (N,), from the centroid of the pixels of its sampling unit `unit` (N,).
+
+    No polygon is split, and the polygons of several years on the same ground are in one block.
+    """
     if place is None:
-        return np.zeros(len(pixels), np.int32)
-    _, which = np.unique(pixels.polygon, return_inverse=True)
+        return np.zeros(len(unit), np.int32)
+    _, which = np.unique(unit, return_inverse=True)
     middle = np.stack([np.bincount(which, axis) for axis in place.T], 1) / np.bincount(which)[:, None]
     square = np.floor(middle / split.block).astype(np.int64)
     return np.unique(square, axis=0, return_inverse=True)[1].ravel().astype(np.int32)[which]

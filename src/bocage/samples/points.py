@@ -6,7 +6,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from bocage.errors import SamplesError
-from bocage.grid import metres_per_unit
+from bocage.grid import ground_metres
 from bocage.legend import Legend
 from bocage.samples.fixed import fixed_parts
 from bocage.samples.ground import coinciding, together
@@ -16,6 +16,7 @@ from bocage.samples.reference import Reference, Rejection, column_of, labelled_f
 from bocage.samples.samples import Labelled
 from bocage.samples.split import Split
 from bocage.sources.table import texts
+from bocage.vectorfile import has_place
 from bocage.words import Note
 
 
@@ -73,11 +74,11 @@ def label_rows(reference: Reference, ids: tuple[str, ...], legend: Legend, split
 
 
 def _places(table: gpd.GeoDataFrame) -> NDArray[np.float64] | None:
-    if table.crs is None or table.geometry.isna().any() or table.geometry.is_empty.any():
+    if table.crs is None or not has_place(table.geometry.to_numpy()).all():
         return None
     bounds = table.geometry.bounds
     north, east = (bounds.miny + bounds.maxy).to_numpy() / 2, (bounds.minx + bounds.maxx).to_numpy() / 2
-    metres = np.array(metres_per_unit(table.crs, float(north.mean())))
+    metres = np.array(ground_metres(table.crs, float(east.mean()), float(north.mean())))
     return np.asarray(np.stack([north, east], 1) * metres)
 
 

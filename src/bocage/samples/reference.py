@@ -10,6 +10,7 @@ from typing import Annotated, Any, Literal
 import geopandas as gpd
 import numpy as np
 import pandas as pd
+import shapely
 from pyproj import CRS
 from pyproj.exceptions import CRSError, ProjError
 from shapely import Polygon
@@ -28,7 +29,7 @@ from bocage.samples.tabular import TABLES, features_of
 from bocage.samples.vector import features_in
 from bocage.shelf import did_you_mean
 from bocage.sources.raster import fingerprint, inspect
-from bocage.vectorfile import vector_files
+from bocage.vectorfile import has_place, repaired, vector_files, with_place
 from bocage.words import Note
 
 Reason = Literal[
@@ -317,7 +318,7 @@ def _check_degrees(table: gpd.GeoDataFrame, reference: Reference) -> None:
     SamplesError
         The coordinates are out of the range of degrees.
     """
-    west, south, east, north = table.total_bounds
+    west, south, east, north = table.geometry[has_place(table.geometry.to_numpy())].total_bounds
     degrees = table.crs is not None and table.crs.is_geographic
     if degrees and (max(abs(west), abs(east)) > 360 or max(abs(south), abs(north)) > 90.1):
         raise SamplesError(
@@ -340,8 +341,7 @@ def _reprojected(table: gpd.GeoDataFrame, reference: Reference, grid: Grid) -> g
         raise SamplesError(
             f"{reference.shown}: {name_of(table.crs)} cannot be transformed to {grid.crs_name}. Check the CRS of the file."
         ) from error
-    nowhere = np.isinf(moved.bounds.to_numpy()).any(1)
-    return moved.set_geometry(moved.geometry.where(~nowhere, Polygon()))
+    return moved.set_geometry(moved.geometry.where(has_place(moved.geometry.to_numpy()), Polygon()))
 
 
 def fingerprint_reference(reference: Reference) -> str:
@@ -420,6 +420,23 @@ def _unknown_labels(found: pd.Series, reference: Reference, legend: Legend) -> s
     )
 
 
+def _valid(table: gpd.GeoDataFrame) -> tuple[gpd.GeoDataFrame, pd.Series, pd.Series]:
+    """Return features with valid geometries, and which of them have none, and which are neither polygons nor points."""
+
+    def assigned(shapes: Any) -> gpd.GeoDataFrame:
+        return table.assign(geometry=gpd.GeoSeries(shapes, index=table.index, crs=table.crs))
+
+    table = assigned(with_place(table.geometry.to_numpy()))
+    mixed = table.geometry.geom_type == "GeometryCollection"
+    if mixed.any():
+        table = table.assign(geometry=table.geometry.where(~mixed, table.geometry.map(polygons_in)))
+    kinds = table.geometry.geom_type
+    shapes = repaired(table.geometry.to_numpy())
+    table = assigned(shapes)
+    collapsed = kinds.isin(["Polygon", "MultiPolygon"]) & (shapely.get_dimensions(shapes) < 2)  # all corners on a line
+    return table, table.geometry.isna() | collapsed, ~kinds.isin(["Polygon", "MultiPolygon", *POINTS])
+
+
 def _usable(
     table: gpd.GeoDataFrame, legend: Legend, grid: Grid, reference: Reference
 ) -> tuple[gpd.GeoDataFrame, list[Rejection]]:
@@ -431,14 +448,9 @@ def _usable(
             rejections.append(Rejection(reason, legend.labelled(int(label)).name, int(n), 0, value))
         table = table[~mask]
 
-    mixed = table.geometry.geom_type == "GeometryCollection"
-    if mixed.any():
-        table = table.assign(geometry=table.geometry.where(~mixed, table.geometry.map(polygons_in)))
-    kinds = table.geometry.geom_type
-    # GEOS makes no valid point of an infinite one. The bounds of an empty shape are not finite.
-    reject(~np.isfinite(table.geometry.bounds).all(axis=1), "empty")
-    reject(~kinds.reindex(table.index).isin(["Polygon", "MultiPolygon", *POINTS]), "no_polygon")
-    table = table.assign(geometry=table.geometry.make_valid())
+    table, empty, no_polygon = _valid(table)
+    reject(empty, "empty")
+    reject(no_polygon.reindex(table.index), "no_polygon")
     outside = ~table.geometry.intersects(grid.geobox.extent.geom)
     everything = len(table) > 0 and bool(outside.all())
     bounds = table.total_bounds.round(1).tolist() if everything else []

@@ -42,7 +42,8 @@ class Samples:
     polygon: NDArray[np.int32]
     """Number of the polygon."""
     block: NDArray[np.int32]
-    """Number of the square block (side ``[split] block``, in metres) that contains the centroid of the pixel's polygon."""
+    """Number of the square block (side ``[split] block``, in metres) that contains the centroid of the pixel's polygon,
+    or of all polygons of its sampling unit (`ground`)."""
     legend: Legend
     """The legend without the dropped classes."""
     rejections: tuple[Rejection, ...]

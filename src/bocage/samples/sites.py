@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
+from bocage.disk import digest, digest_of
 from bocage.samples.cut import Cut
 
 
@@ -47,6 +48,12 @@ class SiteCuts:
     def size(self) -> int:
         """Side of a footprint, in pixels of the source."""
         return self._longest.size
+
+    @property
+    def identity(self) -> str:
+        """Digest of the footprints of each site, and of the site and the position of each sample."""
+        parts = digest([(int(number), part.identity) for number, part in self.parts.items()])
+        return digest_of(parts.encode(), self.site.tobytes(), self.position.tobytes())
 
     @property
     def sample_bytes(self) -> int:

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from bocage.disk import digest, digest_of
 from bocage.errors import SamplesError
 from bocage.grid import Ratio
 from bocage.progress import Progress
@@ -96,6 +97,12 @@ class WindowPixels:
     def size(self) -> int:
         """Side of a map pixel, in pixels of the source; 1 for a coarser source."""
         return self.ratio.finer
+
+    @property
+    def identity(self) -> str:
+        """Digest of the content of the windows, and of the place of each sample."""
+        windows = digest(self.cut.identity, self.before, self.ratio)
+        return digest_of(windows.encode(), self.place[self.index].tobytes())
 
     @property
     def sample_bytes(self) -> int:

@@ -24,7 +24,7 @@ from bocage.shelf import did_you_mean
 from bocage.sources.base import Decoding
 from bocage.sources.partition import clipped, polygons_in
 from bocage.sources.raster import fingerprint, inspect, read, touches
-from bocage.vectorfile import VectorLayer, layer_of, vector_files
+from bocage.vectorfile import VectorLayer, layer_of, repaired, shapes_of, vector_files
 
 MISSING, UNKNOWN = -1, -2
 """Positions of a pixel without a code, and of a code that is not in the table."""
@@ -187,7 +187,7 @@ class PolygonCodes:
             ].tolist()
         except (DataSourceError, DataLayerError, FieldError, ValueError) as error:
             raise SourceError(f"{self.path} cannot be read: {error}. Check 'path', 'fields' and 'where'.") from error
-        shapes = _moved(shapely.make_valid(shapely.from_wkb(wkb)), self.crs, grid)
+        shapes = _moved(repaired(shapes_of(wkb)), self.crs, grid)
         usable = np.array([bool(polygons_in([shape])) for shape in shapes], bool)
         own = dict(zip([name for name in names if name in self.fields], columns, strict=True))
         classes = np.empty((len(shapes), len(self.fields)), np.int16)
@@ -289,5 +289,4 @@ def _moved(shapes: NDArray[Any], crs: str, grid: Grid) -> NDArray[Any]:
         return shapes
     transform = Transformer.from_crs(crs, grid.crs.proj, always_xy=True).transform
     moved = shapely.transform(shapes, lambda xy: np.column_stack(transform(xy[:, 0], xy[:, 1])))
-    moved[~np.isfinite(shapely.bounds(moved)).all(1)] = shapely.Polygon()  # outside the area of the projection
-    return np.asarray(shapely.make_valid(moved))
+    return repaired(moved)  # None outside the area of the projection

@@ -13,10 +13,13 @@ from typing import Any
 import numpy as np
 import shapely
 from numpy.typing import NDArray
+from odc.geo import CRS
 from rasterio.features import rasterize
+from rasterio.warp import transform_geom
 
 from bocage.errors import SourceError
-from bocage.grid import Grid, Window
+from bocage.grid import Grid, Window, name_of
+from bocage.vectorfile import repaired
 
 PIECE = 32
 """Number of vertices of a piece of a border: short pieces are found faster."""
@@ -194,6 +197,25 @@ def clipped(shape: Any, bounds: tuple[float, float, float, float]) -> Any:
         return shapely.clip_by_rect(shape, *bounds)
     except shapely.GEOSException:  # fast, but some rings that touch the rectangle are too short for it
         return shapely.intersection(shape, shapely.box(*bounds))
+
+
+def moved(shapes: list[Any], crs: str, grid: Grid) -> list[Any]:
+    """Return the polygons of geometries in the CRS of a grid, valid; those that collapse are left out.
+
+    Raises
+    ------
+    SourceError
+        GDAL cannot transform a geometry: it reaches beyond the area of the CRS of the map, or its own CRS is wrong.
+    """
+    try:
+        there = [shapely.geometry.shape(transform_geom(crs, grid.crs.to_wkt(), shape)) for shape in shapes]
+    except Exception as error:  # errors of GDAL have many types, and no common public one
+        why = " ".join(str(error).split()).rstrip(".")[:200]
+        raise SourceError(
+            f"a polygon cannot be transformed from {name_of(CRS(crs).proj)} to {grid.crs_name} ({why}). Check the CRS of the "
+            "file, and clip the polygons to the surroundings of the map."
+        ) from error
+    return polygons_in([shape for shape in repaired(np.array([*there, None], object)) if shape is not None])
 
 
 def polygons_in(shapes: list[Any]) -> list[Any]:

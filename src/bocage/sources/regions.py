@@ -18,18 +18,17 @@ from numpy.typing import NDArray
 from odc.geo import CRS
 from odc.geo.geom import box
 from pyogrio.errors import DataLayerError, DataSourceError, FieldError
-from rasterio.warp import transform_geom
 
 from bocage.errors import SourceError
 from bocage.grid import Grid, Window
 from bocage.ranges import Range, check_ranges
 from bocage.shelf import did_you_mean
 from bocage.sources.base import SensorSpec
-from bocage.sources.partition import Gaps, Partition, clipped, place_of, polygons_in
+from bocage.sources.partition import Gaps, Partition, clipped, moved, place_of, polygons_in
 from bocage.sources.raster import fingerprint
 from bocage.sources.undated import Undated
 from bocage.textfile import identifier
-from bocage.vectorfile import layer_of, vector_files
+from bocage.vectorfile import layer_of, repaired, shapes_of, vector_files
 from bocage.words import Note
 
 SPEC = SensorSpec("regions", "regions of a vector file, as an image with the weight of each region")
@@ -74,6 +73,8 @@ class RegionsSource(Undated):
     """Name → shapely geometry, in the CRS of the file, in natural order of the names."""
     crs: str
     """CRS of the file."""
+    lost: int = 0
+    """Number of features without a usable geometry, which are left out."""
     map: Grid | None = None
     """Grid of the map; None before :meth:`over`."""
 
@@ -127,6 +128,8 @@ class RegionsSource(Undated):
         if self.map is None:
             return ()
         notes, frame, names = [], shapely.box(*self.grid.bounds), self.names
+        if self.lost:
+            notes.append(Note.of("regions_unusable", self.name, n=self.lost))
         outside = [name for name, shape in zip(names, self.outlines.shapes, strict=True) if not shape.intersects(frame)]
         if not self.free.area.is_empty:
             pixels = round(self.free.area.area / self.grid.resolution**2)
@@ -221,8 +224,10 @@ def open(name: str, settings: Settings) -> RegionsSource:  # noqa: A001 - the na
         raise SourceError(f"{path} cannot be read: {error}. Check 'path', 'field' and 'where'.") from error
     if not meta["crs"]:
         raise SourceError(f"{path}: no CRS. Set one, for example with ogr2ogr -a_srs.")
-    regions = _regions(path, field, [_text(value) for value in names], shapely.from_wkb(wkb))
-    return RegionsSource(name, settings, regions, str(meta["crs"]))
+    shapes = repaired(shapes_of(wkb))
+    regions = _regions(path, field, [_text(value) for value in names], shapes)
+    lost = sum(not polygons_in([shape]) for shape in shapes)
+    return RegionsSource(name, settings, regions, str(meta["crs"]), lost)
 
 
 def _regions(path: Path, field: str, names: list[str], shapes: NDArray[Any]) -> dict[str, Any]:
@@ -231,9 +236,11 @@ def _regions(path: Path, field: str, names: list[str], shapes: NDArray[Any]) -> 
         raise SourceError(f"{path}: {unnamed} polygon(s) have no value in the field '{field}'. Fill the field.")
     parts: dict[str, list[Any]] = {name: [] for name in sorted(names, key=_natural)}
     for name, shape in zip(names, shapes, strict=True):
-        parts[name] += [] if shape is None else polygons_in([shapely.make_valid(shape)])
+        parts[name] += [] if shape is None else polygons_in([shape])
     if empty := [name for name, found in parts.items() if not found]:
-        raise SourceError(f"{path}: the region '{empty[0]}' has no polygon. Give each region one.")
+        raise SourceError(
+            f"{path}: the region '{empty[0]}' has no polygon with an area and finite coordinates. Give each region one."
+        )
     if not parts:
         raise SourceError(f"{path} has no polygon. Check the file and 'where'.")
     bands: dict[str, str] = {}
@@ -269,5 +276,4 @@ def _moved(shape: Any, crs: str, grid: Grid, around: float) -> Any:
     frame = box(west - around, south - around, east + around, north + around, grid.crs)
     near = frame.to_crs(CRS(crs), resolution="auto").boundingbox
     part = shapely.segmentize(clipped(shape, near.bbox), max(near.span_x, near.span_y) / SIDES)
-    moved = [shapely.geometry.shape(transform_geom(crs, grid.crs.to_wkt(), one)) for one in polygons_in([part])]
-    return shapely.union_all(polygons_in([shapely.make_valid(one) for one in moved]))
+    return shapely.union_all(moved(polygons_in([part]), crs, grid))

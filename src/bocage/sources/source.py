@@ -151,7 +151,8 @@ class Source:
     @cached_property
     def described(self) -> tuple[str, ...]:
         """Text of the settings that the values depend on besides the content of files (dates, masks, decoding)."""
-        return tuple(_without_folders(a) for a in self.acquisitions)
+        versioned = getattr(self.sensor, "VERSIONED", False)
+        return tuple(_without_folders(a, versioned) for a in self.acquisitions)
 
     def over(self, grid: Grid) -> "Source":
         """Return the source without the acquisitions that do not touch `grid`; their number is added to its notes."""
@@ -218,15 +219,18 @@ class Source:
         return touches(self.grids[position], grid, window)
 
 
-def _without_folders(acquisition: Acquisition) -> str:
+def _without_folders(acquisition: Acquisition, versioned: bool) -> str:
     """Return the text of an acquisition with the names of its files, without their folders, which may be moved.
 
-    Files of one name are numbered in the order of their paths, which is that of their digests: they may not be exchanged. The
+    Files of one name are numbered in the order of their paths, which is that of their digests: they may not be exchanged. If the
+    names are `versioned`, they are replaced by these numbers: another version with the same content is the same file. The
     polygons of a mask are a digest, because their text is cut off.
     """
-    paths = sorted(set(_paths(acquisition)))
+    paths = sorted(set(_paths(acquisition)), key=str)
     names = Counter(path.name for path in paths)
     shown = {path: f"{path.name} {k}" if names[path.name] > 1 else path.name for k, path in enumerate(paths)}
+    if versioned:
+        shown = {path: f"file {k}" for k, path in enumerate(paths)}
 
     def renamed(files: Mapping[str, BandFile]) -> dict[str, BandFile]:
         return {name: replace(file, path=Path(shown[file.path])) for name, file in files.items()}

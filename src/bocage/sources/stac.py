@@ -46,6 +46,8 @@ from bocage.sources.stac_versions import Versions, version_in_cache
 from bocage.words import Note
 
 SPEC = SensorSpec("stac", "any sensor from a STAC API or a static catalogue")
+VERSIONED = True
+"""The names of files in the cache change with the item, whose pixels may be the same."""
 MASKS: Mapping[str, tuple[str, Any]] = {
     "sentinel2_l2a": ("scl", sentinel2_l2a),
     "landsat_c2l2": ("qa_pixel", landsat_c2l2),

@@ -6,6 +6,7 @@ full, the previous checkpoint therefore remains valid.
 """
 
 import json
+from contextlib import suppress
 from dataclasses import astuple, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -108,5 +109,6 @@ def restore(
 
 def _set_aside(path: Path, progress: Progress, problem: str) -> None:
     aside = path.with_name(f"other-{path.name}")
-    move(path, aside)
+    with suppress(FileNotFoundError):  # another process of the same training has renamed it
+        move(path, aside)
     progress.say(f"The checkpoint {path} {problem}. It is renamed to {aside.name}, and training starts from epoch 1.")

@@ -83,10 +83,9 @@ class Task:
         """Digest of everything that determines the weights, except the machine."""
         settings = digest(self.settings, self.normalisation, self.seed, self.n_classes, self.start, self.network)
         shapes = [(name, tuple(p.shape)) for name, p in self.model.state_dict().items()]
-        arrays = [self.chips.label, self.chips.polygon, self.draw.train, self.draw.validation, self.coarser]
-        arrays += [] if self.chips.trust is None else [self.chips.trust]
+        arrays = [self.draw.train, self.draw.validation, self.coarser]
         return digest_of(
-            f"{settings} {type(self.model)} {shapes}".encode(),
+            f"{settings} {type(self.model)} {shapes} {self.chips.identity}".encode(),
             *(np.ascontiguousarray(array).tobytes() for array in arrays),
         )
 
@@ -213,7 +212,8 @@ def _train(fabric: Any, task: Task, progress: Progress) -> State:
     model.mark_forward_method("loss_at")
     if settings.ema:
         state.average = {k: p.detach().clone() for k, p in task.model.named_parameters()}
-    checkpoint.restore(task.where, task.identity, task.model, optimiser, state, progress)
+    identity = task.identity  # of many samples, it takes a moment
+    checkpoint.restore(task.where, identity, task.model, optimiser, state, progress)
     state.average = {name: value.to(fabric.device) for name, value in state.average.items()}
     criterion = criterion_of(task.chips.label[task.draw.train], task.n_classes, settings, fabric.device, task.coarser)
     work = _Work(fabric, task, model, optimiser, state, criterion, validation_of(task))
@@ -229,13 +229,13 @@ def _train(fabric: Any, task: Task, progress: Progress) -> State:
         state.curves.append(Epoch(number, loss, validation_loss, f1, waiting, base + time.monotonic() - started))
         work.keep()
         if fabric.is_global_zero and time.monotonic() - saved >= settings.checkpoint:
-            checkpoint.save(task.where, task.identity, task.model, optimiser, state)
+            checkpoint.save(task.where, identity, task.model, optimiser, state)
             saved = time.monotonic()
         score = f"validation F {f1:.3f}, " if settings.stops_early else ""
         score += f"kept epoch {state.best_epoch}"
         progress.step(task.title, number, settings.epochs, f"loss {loss:.3f}, {score}, waiting {waiting:.0%}")
     if task.ends_saved and fabric.is_global_zero and len(state.curves) > restored:
-        checkpoint.save(task.where, task.identity, task.model, optimiser, state)
+        checkpoint.save(task.where, identity, task.model, optimiser, state)
     return state
 
 

@@ -236,11 +236,11 @@ class Trainer:
 
     def _identity(self, number: int) -> str:
         """Return the digest of everything that determines the weights of a member."""
-        samples, draw = self.samples, self._draw(number)
-        start = self.start.fingerprint if self.start else ""
-        arrays = (samples.label, samples.polygon, draw.train, draw.validation, *_known(samples.trust))
+        samples, draw = self.samples, self.whole_draw(number)
+        start, seed = self.start.fingerprint if self.start else "", _seed(self.samples, number, self.member)
+        arrays = (draw.train, draw.validation, samples.trains_only, samples.legend.groups)
         return digest_of(
-            digest(self.choice, self.normalisation, _seed(samples, number, self.member), start).encode(),
+            digest(self.choice, self.normalisation, seed, start, samples.chips.identity).encode(),
             *(np.ascontiguousarray(array).tobytes() for array in arrays),
         )
 
@@ -419,10 +419,6 @@ def _believed(draw: Draw, trust: NDArray[np.float64] | None) -> Draw:
     return replace(
         draw, train=draw.train[trust[draw.train] > 0], validation=draw.validation[trust[draw.validation] > 0]
     )
-
-
-def _known(trust: NDArray[np.float64] | None) -> tuple[NDArray[np.float64], ...]:
-    return () if trust is None else (trust,)
 
 
 def _seed(samples: Samples, number: int, member: int = 0) -> int:

@@ -8,7 +8,6 @@ from typing import Any
 
 import jinja2
 
-from bocage.grid import metres_per_unit
 from bocage.view.imagery import clearest_or_first
 from bocage.view.pixel import Pixel, footprints_of, patch_grid
 from bocage.view.places import bookmarks_of, marked, polygons_of, vector_file, vectors_in
@@ -145,7 +144,7 @@ def described(run: Viewed, language: str) -> dict[str, Any]:
     return {
         "name": run.name, "crs": grid.crs_name, "bounds": grid.bounds, "shape": grid.shape,
         "resolution": grid.resolution, "native": run.pyramid.native, "tile": TILE,
-        "metres": metres_per_unit(grid.crs.proj, sum(grid.bounds[1::2]) / 2)[1],
+        "metres": grid.metres[1] / grid.resolution,
         "classes": [{"code": code, "name": name, "color": color} for code, name, color in classes],
         "layers": [{"name": name, "bands": layer.bands} for name, layer in run.layers.items()],
         "tested": run.is_tested,
