@@ -182,8 +182,8 @@ class Accuracy:
         return _frame(rows, ["value", "low", "high"], "estimate")
 
     def _adjusted(self) -> Adjusted | None:
-        if found := Sampled.of_map(self.layout):
-            return found.estimates
+        if sampled := Sampled.of_map(self.layout):
+            return sampled.estimates
         if not (self.layout.score.exists() and self.layout.map.is_complete):
             return None
         with artefact(self.layout.score):
