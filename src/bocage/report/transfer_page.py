@@ -30,21 +30,13 @@ def _context(made: TransferMaterial, estimate: transfer.Estimate | None) -> dict
     if made.land:
         grid = summary.size(made.land.grid, made.language)
         subject = w["report_map"].format(crs=made.land.grid.crs_name, **grid)
-    judgement = made.judgement
-    expected = judgement.expected.accuracy if judgement and judgement.expected and not made.changed else None
-    accuracy = expected if expected is not None else estimate.accuracy if estimate else None
-    measured = made.sampled.estimates.overall.value if made.sampled else None
-    first = (measured, w["t_h_measured"]) if made.sampled else (accuracy, w["t_h_estimate"])
-    headline = [(made.percent(first[0]), first[1]), (made.percent(beyond), w["t_h_beyond"])]
-    if made.changed:
-        headline.append((made.percent(made.changed.change.changed), w["t_h_changed"]))
     training = transfer.training(made)
     return {
         "name": made.transfer.asked.name,
         "subject": subject,
         "model": made.transfer.model,
         "sentences": transfer.sentences(made, estimate),
-        "headline": [(w["percentage"].format(value=value), label) for value, label in headline if value],
+        "headline": _headline(made, estimate),
         "cautions": transfer.cautions(made),
         "alarm": beyond is not None and beyond > MANY,
         "map": picture,
@@ -56,6 +48,19 @@ def _context(made: TransferMaterial, estimate: transfer.Estimate | None) -> dict
         "versions": list(made.transfer.versions.items()),
         "transfer": made.transfer,
     }
+
+
+def _headline(made: TransferMaterial, estimate: transfer.Estimate | None) -> list[tuple[str, str]]:
+    """Return the accuracy, measured with a sample or else estimated, the novel share and the changed share, as known."""
+    w, judgement = words_of(made.language), made.judgement
+    expected = judgement.expected.accuracy if judgement and judgement.expected and not made.changed else None
+    accuracy = expected if expected is not None else estimate.accuracy if estimate else None
+    measured = made.sampled.estimates.overall.value if made.sampled else None
+    first = (measured, w["t_h_measured"]) if made.sampled else (accuracy, w["t_h_estimate"])
+    found = [first, (estimate.beyond if estimate else None, w["t_h_beyond"])]
+    if made.changed:
+        found.append((made.changed.change.changed, w["t_h_changed"]))
+    return [(w["percentage"].format(value=made.percent(value)), label) for value, label in found if value is not None]
 
 
 def _sample(made: TransferMaterial) -> dict[str, Any] | None:
