@@ -16,6 +16,7 @@ from bocage.api.project import Project
 from bocage.cli import main
 from bocage.errors import RecipeError, SamplesError
 from bocage.jobs.doctor import doctor
+from bocage.jobs.run import run
 from bocage.layout import RunLayout
 from bocage.models.patchwork import Model as Patchwork
 from bocage.progress import QUIET
@@ -26,7 +27,7 @@ from bocage.run.trusted import DoubtOfDraws
 from bocage.samples import Chips, Pixels, Split
 from bocage.samples.doubtful import overlaps_of
 from bocage.samples.inner import inner_pixels, some_pixels
-from conftest import Told
+from conftest import FOREST, Told
 
 BRIEF = "[doctor]\nfolds = 3\nrepeats = 2\n"
 
@@ -403,3 +404,12 @@ def test_a_run_uses_the_doubt_and_reports_it(recipe, landscape, tmp_path, use):
     again.progress = told
     again.train()
     assert told.words == ["doubt/0: up to date", "train/0: up to date", "doubt/1: up to date", "train/1: up to date"]
+
+
+@pytest.mark.slow
+def test_a_fold_may_be_empty(recipe, tmp_path):
+    """Four training polygons of each class are dealt into five folds."""
+    use = {'label = "code"': 'label = "code"\ndoubtful = "weight"', "draws = 2": "draws = 1"}
+    parsed = read_recipe(recipe(FOREST, more="[doctor]\nrepeats = 2\n", **use))
+    run(parsed, tmp_path / "run", ("train",))
+    assert RunLayout(tmp_path / "run").doctor.draw(0).exists()

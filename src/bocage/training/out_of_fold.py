@@ -59,7 +59,8 @@ def out_of_fold(choice: Choice, scene: Scene, samples: Samples, folder: Path, pr
     neighbours, distance = np.zeros((count, classes), np.float32), np.full(count, np.nan, np.float32)
     label = np.zeros(count, np.int64)
     label[unit] = samples.label
-    for number in range(samples.draws):
+    assert samples.fold is not None
+    for number in np.unique(samples.fold).tolist():  # with few polygons, a fold may have none
         judge, test = _Judge.trained(choice, scene, samples, number, folder), samples.draw(number).test
         probabilities[test] = judge.probabilities(samples, test)
         tested = np.unique(unit[test])
