@@ -258,7 +258,11 @@ def test_zones_in_another_crs_are_reprojected_and_said(tmp_path, land):
         (lambda path: path.write_text("x"), "", "cannot be read as a vector file"),
         (lambda path: write_zones(path, [square(0, 0)], None), "", "has no CRS"),
         (lambda path: write_zones(path, [square(0, 0)], nom=["a"]), "name", "no field 'name'.*Its fields: nom"),
-        (lambda path: write_zones(path, [shapely.Point(300_000, 7_650_000)]), "", "has no polygon with an area and finite coordinates; found 1 features"),
+        (
+            lambda path: write_zones(path, [shapely.Point(300_000, 7_650_000)]),
+            "",
+            "has no polygon with an area and finite coordinates; found 1 features",
+        ),
         (lambda path: write_zones(path, [square(90_000, 0)]), "", "All 1 zones are outside the map"),
     ],
 )
