@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated
 
-from bocage.grid import Grid, pixel_sides
+from bocage.grid import Grid
 from bocage.ranges import SEED, SHARE, Range, check_ranges
 
 
@@ -71,5 +71,5 @@ class Segmenting:
 
     def pixels(self, grid: Grid) -> int:
         """Return the minimum number of pixels of an object on a grid."""
-        height, width = (float(side[len(side) // 2]) for side in pixel_sides(grid))  # in the middle of the grid
+        height, width = grid.metres
         return max(self.minimum, math.ceil(self.mmu * 10_000 / (height * width) * (1 - 1e-9)))
