@@ -23,13 +23,16 @@ from bocage.finish.likeness import Likeness, alike
 from bocage.finish.zones import read_zones, zone_statistics
 from bocage.grid import Grid
 from bocage.jobs import change as change_job
+from bocage.jobs import reference_pixels
 from bocage.jobs import zones as zones_job
 from bocage.jobs.change import Year, change
 from bocage.jobs.finish import finish
 from bocage.jobs.fuse import Fusing, fuse
+from bocage.jobs.map_origin import OTHER_MODEL
+from bocage.jobs.map_origin import test_pixels_of as pixels_at
 from bocage.layout import MapLayout, RunLayout
 from bocage.legend import LandClass, Legend
-from bocage.mapping import WRITERS, AreaCount, Areas, LandCoverMap, MapBand, open_delivered, share_beyond
+from bocage.mapping import EARLY, WRITERS, AreaCount, Areas, LandCoverMap, MapBand, open_delivered, share_beyond
 from bocage.mapping.delivery import Delivery
 from bocage.progress import QUIET
 from bocage.recipe import read_recipe
@@ -200,14 +203,14 @@ def test_the_share_of_novel_pixels_is_that_of_all_pixels(tmp_path):
 def test_the_test_pixels_of_whole_series_say_nothing_of_a_map_until_a_day(tmp_path, monkeypatch):
     told = Told()
     land = delivered(tmp_path / "map", random_codes()[0])
-    monkeypatch.setattr(zones_job, "tested_at", lambda folder: tmp_path / "test.parquet")
-    monkeypatch.setattr(zones_job.Predictions, "from_parquet", lambda path: pytest.fail("read"))
+    monkeypatch.setattr(reference_pixels, "test_pixels_of", lambda folder: tmp_path / "test.parquet")
+    monkeypatch.setattr(reference_pixels.Predictions, "from_parquet", lambda path: pytest.fail("read"))
     item = json.loads(land.layout.item.read_text())
     item["properties"]["bocage:until"] = "2024-05-31"
     land.layout.item.write_text(json.dumps(item))
     assert zones_job.calibration_of(tmp_path, land, None, told) is None
     assert "the map ends before the series on which the model is tested" in told.words[-1]
-    assert zones_job.checked_by_test(tmp_path, land) is None
+    assert reference_pixels.pixels_of_test(tmp_path, land) == EARLY
 
 
 def write_zones(path, shapes, crs="EPSG:32740", **fields):
@@ -579,9 +582,9 @@ def retrained(finished, tmp_path):
 
 def test_the_test_pixels_of_another_model_correct_no_map(retrained, finished, tmp_path, capsys):
     (recipe, out), one, told = retrained, finished(), Told()
-    assert zones_job.tested_at(one.out) == one.out / "splits/0/test.parquet"
-    assert zones_job.tested_at(out) is zones_job.tested_at(out / "map") is None
-    why = zones_job.OTHER_MODEL
+    assert pixels_at(one.out) == one.out / "splits/0/test.parquet"
+    assert pixels_at(out) == pixels_at(out / "map") == OTHER_MODEL
+    why = OTHER_MODEL
     write_zones(tmp_path / "z.gpkg", [shapely.box(*open_delivered(out).grid.bounds)])
     found = zones_job.zones_of(out, tmp_path / "z.gpkg", "", tmp_path / "z.csv", None, told)
     assert found.estimates is None
@@ -593,23 +596,23 @@ def test_the_test_pixels_of_another_model_correct_no_map(retrained, finished, tm
     with pytest.raises(FinishError, match="has no confusion matrix: the map is not by the model that its run has now"):
         fuse([one.out, out], tmp_path / "believed", Fusing("dempster-shafer"))
     assert main(["map", str(recipe), "--out", str(out)]) == 0
-    assert zones_job.tested_at(out) == out / "splits/0/test.parquet"
+    assert pixels_at(out) == out / "splits/0/test.parquet"
 
 
 def test_finish_does_not_measure_a_map_of_another_model(retrained):
     (recipe, out), told = retrained, Told()
     finish(read_recipe(recipe), out, told)
-    assert f"The accuracy of the finished map is not measured: {zones_job.OTHER_MODEL}." in told.words
+    assert f"The accuracy of the finished map is not measured: {OTHER_MODEL}." in told.words
 
 
 def test_the_map_of_another_model_in_the_folder_of_a_run_has_no_test_pixels(finished, tmp_path):
     one, other = finished(), finished(GRU)
     out = one.copied(tmp_path / "run")
     assert main(["map", str(one.recipe), "--model", str(other.out), "--out", str(out), "--overwrite"]) == 0
-    assert zones_job.tested_at(out) is None
+    assert pixels_at(out) == OTHER_MODEL
     elsewhere = tmp_path / "elsewhere"
     assert main(["map", str(one.recipe), "--model", str(one.out), "--out", str(elsewhere)]) == 0
-    assert zones_job.tested_at(elsewhere) == one.out / "splits/0/test.parquet"
+    assert pixels_at(elsewhere) == one.out / "splits/0/test.parquet"
 
 
 def test_a_map_of_another_version_has_the_test_pixels_that_its_records_give(finished, tmp_path):
@@ -619,14 +622,14 @@ def test_a_map_of_another_version_has_the_test_pixels_that_its_records_give(fini
     record = json.loads(item.read_text())
     record["properties"]["bocage:model_fingerprint"] = "of another version"
     item.write_text(json.dumps(record))
-    assert zones_job.tested_at(out) is None
+    assert pixels_at(out) == OTHER_MODEL
     record["properties"]["bocage:versions"]["bocage"] = "0.0.1"
     item.write_text(json.dumps(record))
-    assert zones_job.tested_at(out) == out / "splits/0/test.parquet"
+    assert pixels_at(out) == out / "splits/0/test.parquet"
     stages = json.loads((out / "provenance.json").read_text())
     stages["stages"]["train/0"]["finished"] = "2999-01-01T00:00:00+00:00"
     (out / "provenance.json").write_text(json.dumps(stages))
-    assert zones_job.tested_at(out) is None
+    assert pixels_at(out) == OTHER_MODEL
 
 
 def test_change_between_two_runs_is_adjusted(finished, tmp_path):

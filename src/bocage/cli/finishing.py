@@ -72,7 +72,8 @@ def zones(folder: Path, polygons: Path, field: str, table: Path | None, sample: 
       bocage zones runs/my-valley fields.gpkg --sample runs/my-valley/validation.gpkg --to fields.csv
     """
     started(f"zones: {polygons}")
-    from bocage.jobs.zones import LabelledSample, tables_of, zones_of
+    from bocage.jobs.reference_pixels import LabelledSample
+    from bocage.jobs.zones import tables_of, zones_of
 
     target = table or Path(f"{polygons.stem}-zones.csv")
     with terminal() as progress:
@@ -106,7 +107,7 @@ def change(
     from bocage.cli.tables import print_change
     from bocage.jobs.change import Year
     from bocage.jobs.change import change as work
-    from bocage.jobs.zones import LabelledSample
+    from bocage.jobs.reference_pixels import LabelledSample
 
     samples = (LabelledSample(path, label) if path else None for path in (before_sample, after_sample))
     years = [Year(folder, sample) for folder, sample in zip((before, after), samples, strict=True)]

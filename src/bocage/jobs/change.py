@@ -15,7 +15,8 @@ from bocage.errors import FinishError
 from bocage.evaluation.area import Estimate
 from bocage.finish.change import Change
 from bocage.finish.estimates import Checked, Transitions, adjusted
-from bocage.jobs.zones import OTHER_MODEL, LabelledSample, Origin, checked_by_sample, checked_by_test, tested_at
+from bocage.jobs.map_origin import tested_at
+from bocage.jobs.reference_pixels import LabelledSample, pixels_of_sample, pixels_of_test
 from bocage.layout import ChangeLayout
 from bocage.mapping import Delivered, open_delivered
 from bocage.mapping.styles import qml
@@ -45,12 +46,14 @@ class Year:
         return digest(*(sha256_of(path) for path in files), self.sample.field if self.sample else "")
 
     def checked(self, land: Delivered, progress: Progress) -> Checked | None:
-        """Return the reference pixels of the map; None, with a message if its run has another model now."""
+        """Return the reference pixels of the map; None, with a message that says why."""
         if self.sample:
-            return checked_by_sample(land, self.sample)
-        if Origin.is_of_another_model(self.folder):
-            progress.say(f"{self.folder}: {OTHER_MODEL}.")
-        return checked_by_test(self.folder, land)
+            return pixels_of_sample(land, self.sample).checked
+        pixels = pixels_of_test(self.folder, land)
+        if isinstance(pixels, str):
+            progress.say(f"{self.folder}: {pixels}.")
+            return None
+        return pixels.checked
 
 
 @dataclass(frozen=True)

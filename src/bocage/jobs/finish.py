@@ -15,8 +15,9 @@ from bocage.finish.vectors import VectorMap
 from bocage.finish.votes import count_votes, voted, write_votes
 from bocage.finish.within import Place, Within, open_within
 from bocage.grid import Window
+from bocage.jobs.map_origin import test_pixels_of, tested_at
 from bocage.jobs.qgis import try_project
-from bocage.jobs.zones import OTHER_MODEL, Origin, tested_at, zones_of
+from bocage.jobs.zones import zones_of
 from bocage.layout import MapOnlyLayout, RunLayout
 from bocage.machine import versions
 from bocage.mapping import WRITERS, AreaCount, Delivered, MapBand, open_delivered
@@ -222,14 +223,12 @@ class _Finishing:
 
     def measure(self) -> None:
         """Write the accuracy of each step, if the map has test polygons, and print it."""
-        path = tested_at(self.layout.path)
-        tested = Predictions.from_parquet(path) if path else None
-        if not tested:
+        path = test_pixels_of(self.layout.path)
+        if isinstance(path, str):
             self.forget("accuracy", self.layout.finish.score)
-            why = OTHER_MODEL if Origin.is_of_another_model(self.layout.path) else "it has no test polygons"
-            self.progress.say(f"The accuracy of the finished map is not measured: {why}.")
+            self.progress.say(f"The accuracy of the finished map is not measured: {path}.")
             return
-        self.once("accuracy", lambda: self._measured(tested))
+        self.once("accuracy", lambda: self._measured(Predictions.from_parquet(path)))
 
     def _measured(self, tested: Predictions) -> None:
         layout, land, recipe = self.layout, self.land, self.recipe

@@ -28,7 +28,8 @@ from bocage.finish.fusion import (
 )
 from bocage.finish.untrained import Member, Untrained
 from bocage.jobs.derived import check_free, clear, current, figures_of, write_summary
-from bocage.jobs.zones import OTHER_MODEL, Origin, checked_by_test, tested_at
+from bocage.jobs.map_origin import MapOrigin, tested_at
+from bocage.jobs.reference_pixels import pixels_of_test
 from bocage.layout import FusionLayout
 from bocage.mapping import WRITERS, Delivered, MapBand, codes_at, open_delivered
 from bocage.mapping.delivery import Delivery
@@ -104,17 +105,20 @@ def _confusions(folders: Sequence[Path], maps: Sequence[Delivered], how: Fusing)
         )
     if how.rule != "dempster-shafer":
         return ()
-    checked = {folder: checked_by_test(folder, one) for folder, one in zip(folders, maps, strict=True)}
-    if unknown := [folder for folder, one in checked.items() if one is None or not one.counts.any()]:
-        if Origin.is_of_another_model(unknown[0]):
-            raise FinishError(
-                f"{unknown[0]} has no confusion matrix: {OTHER_MODEL}. Or choose --rule vote or probability."
-            )
+    return tuple(_confusion(folder, one) for folder, one in zip(folders, maps, strict=True))
+
+
+def _confusion(folder: Path, land: Delivered) -> Counts:
+    """Return the confusions of a map, by test polygon."""
+    pixels = pixels_of_test(folder, land)
+    if isinstance(pixels, str):
+        raise FinishError(f"{folder} has no confusion matrix: {pixels}. Or choose --rule vote or probability.")
+    counts = pixels.checked.counts
+    if not counts.any():
         raise FinishError(
-            f"{unknown[0]} has no confusion matrix: it is not the map of an evaluated run with test polygons. Run 'bocage "
-            "evaluate' first, or choose --rule vote or probability."
+            f"{folder} has no confusion matrix: no test pixel has a class. Choose --rule vote or probability."
         )
-    return tuple(one.counts for one in checked.values() if one)
+    return counts
 
 
 @dataclass(frozen=True)
@@ -207,10 +211,10 @@ class _Work:
         """Return the test pixels that no map was trained on, or why there are none."""
         members = []
         for folder in self.folders:
-            origin = Origin.of(folder)
-            if origin is None or not (origin.split.test.exists() and origin.run.samples.exists()):
-                if Origin.is_of_another_model(folder):
-                    return f"{folder}: {OTHER_MODEL}."
+            origin = MapOrigin.of(folder)
+            if isinstance(origin, str):
+                return f"{folder}: {origin}."
+            if not (origin.split.test.exists() and origin.run.samples.exists()):
                 return f"{folder} is not the map of an evaluated run, so its training polygons are not known."
             with artefact(origin.run.samples):
                 table = pd.read_parquet(origin.run.samples, columns=["row", "column"]).astype(np.int64)

@@ -16,7 +16,7 @@ from bocage.finish.reconcile import Fit, Reconciliation, Tally
 from bocage.finish.regularise import HECTARE
 from bocage.finish.zones import listed
 from bocage.jobs.derived import check_free, clear, current, figures_of, write_summary
-from bocage.jobs.zones import OTHER_MODEL, Origin, tested_at
+from bocage.jobs.map_origin import test_pixels_of, tested_at
 from bocage.layout import ReconciledLayout
 from bocage.mapping import WRITERS, Delivered, codes_at, open_delivered
 from bocage.mapping.delivery import Delivery
@@ -207,11 +207,9 @@ class _Work:
 
     def accuracy(self) -> dict[str, Any] | None:
         """Return the accuracy at the test pixels of the map, before and after; write the pixels."""
-        path, land, place = tested_at(self.folder), self.task.land, self.task.place
-        if path is None:
-            other = Origin.is_of_another_model(self.folder)
-            why = OTHER_MODEL if other else "the map is not that of an evaluated run, so it has no test polygons"
-            self.progress.say(f"The accuracy is not measured: {why}.")
+        path, land, place = test_pixels_of(self.folder), self.task.land, self.task.place
+        if isinstance(path, str):
+            self.progress.say(f"The accuracy is not measured: {path}.")
             return None
         tested = Predictions.from_parquet(path)
         layers = [self.layout.map.layer(name, WRITERS.get("cog").SUFFIX) for name in ("classes", "confidence")]

@@ -7,7 +7,8 @@ from bocage.scene import Scene, scene_until, series_of
 from bocage.scene.until import day_of
 from bocage.training import Trained
 
-EARLY = "No areas are estimated: the map ends before the series on which the model is tested."
+EARLY = "the map ends before the series on which the model is tested"
+"""Why a map of a season has no test pixels, as a part of a sentence."""
 
 
 def scene_for(trained: Trained, scene: Scene, settings: Mapping, progress: Progress) -> Scene:

@@ -246,7 +246,7 @@ class Run:
         if not len(test):
             return None  # the report states that areas are not adjusted
         if self.recipe.map.until:
-            self.progress.say(EARLY)
+            self.progress.say(f"No areas are estimated: {EARLY}.")
             return None
         weight, names = samples.test_weight(test), samples.legend.names
         pixels = (tested.predicted, tested.label, tested.polygon)

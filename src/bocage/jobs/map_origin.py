@@ -1,0 +1,107 @@
+"""The run whose model made a map, and the file of its test pixels."""
+
+import tomllib
+from dataclasses import dataclass
+from pathlib import Path
+
+from bocage.disk import artefact, damaged
+from bocage.errors import TrainedError, UnknownNameError
+from bocage.layout import FusionLayout, MapLayout, ReconciledLayout, RunLayout, SplitLayout
+from bocage.machine import versions
+from bocage.mapping import Item
+from bocage.provenance import Provenance
+from bocage.report.transfer import Mapped
+
+OTHER_MODEL = "the map is not by the model that its run has now (run 'bocage map' again)"
+NOT_OF_A_RUN = "the map is not that of an evaluated run, so it has no test polygons"
+"""Why a map has no test pixels, as parts of sentences."""
+
+
+@dataclass(frozen=True)
+class MapOrigin:
+    """Training from which a map comes."""
+
+    run: RunLayout
+    split: SplitLayout
+    """Draw of the run whose model made the map."""
+
+    @classmethod
+    def of(cls, folder: Path) -> "MapOrigin | str":
+        """Return the origin of the map in a folder: of a run, or made by a model of a run from the same imagery.
+
+        The reason, as a part of a sentence, for any other map: the test pixels of a model say nothing about a map of other
+        imagery, or of another model.
+        """
+        found = cls._claimed(folder)
+        if found is None:
+            return NOT_OF_A_RUN
+        return found if found._made(folder) else OTHER_MODEL
+
+    @classmethod
+    def _claimed(cls, folder: Path) -> "MapOrigin | None":
+        """Return the origin that the records of a folder give; the model may have been trained again since."""
+        around = (folder, folder.resolve().parent)
+        layout = next((one for one in map(RunLayout, around) if one.provenance.exists() and one.recipe.exists()), None)
+        if layout is None:
+            return next((found for found in map(cls._of_model, map(RunLayout, around)) if found), None)
+        with artefact(layout.recipe):
+            draw = tomllib.loads(layout.recipe.read_text(encoding="utf-8")).get("map", {}).get("draw", 0)
+        return cls(layout, layout.split(draw))
+
+    @classmethod
+    def _of_model(cls, layout: RunLayout) -> "MapOrigin | None":
+        """Return the origin of a map by ``bocage map --model``; None if its imagery or grid is not that of the model's run."""
+        mapped = Mapped.load(layout.mapped)
+        if mapped is None or mapped.adapted is not None or not layout.map.is_complete:
+            return None
+        split = SplitLayout(Path(mapped.transfer.folder).parent)
+        run = RunLayout(split.path.parent.parent)
+        if not (run.provenance.exists() and run.map.is_complete):
+            return None
+        own, there = Item.load(layout.map.item), Item.load(run.map.item)
+        same = own.inputs == there.inputs and own.grid == there.grid
+        return cls(run, split) if same and own.fingerprint == mapped.transfer.fingerprint else None
+
+    def _made(self, folder: Path) -> bool:
+        """Return whether the model of the draw, as it is now, made the map in a folder.
+
+        The fingerprint of a model depends on the version of Bocage: for a map of another version, the records of the run decide.
+        """
+        from bocage.training import Trained  # imported here because PyTorch takes a second to import
+
+        item = Item.load(MapLayout.of(folder).item)
+        try:
+            if Trained.load(self.split.model.path).fingerprint == item.fingerprint:
+                return True
+        except (TrainedError, UnknownNameError):  # removed, or damaged
+            return self._recorded(item.fingerprint)
+        return item.version != versions()["bocage"] and self._recorded(item.fingerprint)
+
+    def _recorded(self, fingerprint: str) -> bool:
+        """Return whether the map of the run has a fingerprint, is as it was written, and is not older than its training."""
+        stages, place = Provenance.load(self.run.provenance).stages, self.run.path
+        land, training = stages.get("map"), stages.get(f"train/{self.split.path.name}")
+        if land is None or training is None or Item.load(self.run.map.item).fingerprint != fingerprint:
+            return False
+        classes = {name: total for name, total in land.files.items() if Path(name).stem == "classes"}
+        return training.finished <= land.finished and not damaged(place, classes)
+
+
+def test_pixels_of(folder: Path) -> Path | str:
+    """Return the file of the predictions at the test pixels of a map: of a run, a fusion or a reconciled map.
+
+    Without such a file, the reason as a part of a sentence.
+    """
+    made = (kind(one) for one in (folder, folder.resolve().parent) for kind in (FusionLayout, ReconciledLayout))
+    if combined := next((one for one in made if one.summary.exists()), None):
+        return combined.test if combined.test.exists() else "the maps behind it have no common test polygons"
+    origin = MapOrigin.of(folder)
+    if isinstance(origin, str):
+        return origin
+    return origin.split.test if origin.split.test.exists() else NOT_OF_A_RUN
+
+
+def tested_at(folder: Path) -> Path | None:
+    """Return the file of :func:`test_pixels_of`, or None."""
+    path = test_pixels_of(folder)
+    return None if isinstance(path, str) else path
