@@ -49,8 +49,9 @@ def overrides() -> tuple[str, ...]:
 
 def command_line(command: str, recipe: Path, out: Path | None) -> str:
     """Return a command on a recipe for a shell, with ``--out`` and the values of ``--set`` of the command at work."""
-    settings = [word for text in overrides() for word in ("--set", text)]
-    return shlex.join(["bocage", command, str(recipe), *(["--out", str(out)] if out else []), *settings])
+    from bocage.recipe import words_of
+
+    return shlex.join(["bocage", command, str(recipe), *(["--out", str(out)] if out else []), *words_of(overrides())])
 
 
 def out_option(text: str) -> Callable[[Any], Any]:

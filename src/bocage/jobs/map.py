@@ -19,7 +19,7 @@ from bocage.mapping import (
     sight_of,
 )
 from bocage.progress import QUIET, Progress
-from bocage.recipe import Recipe
+from bocage.recipe import Recipe, words_of
 from bocage.report.transfer import Adaptation, Mapped, Transfer
 from bocage.run import (
     RegionChoice,
@@ -120,8 +120,8 @@ def _judged(trained: Trained, here: Certainty | None, model: ModelLayout, progre
 
 def adapting(recipe: Recipe, model: Path) -> str:
     """Return the command that adapts a model to the scene of a recipe."""
-    settings = [word for text in recipe.overrides for word in ("--set", text)]
-    return shlex.join(["bocage", "adapt", str(ModelLayout.of(model).path), "--scene", str(recipe.path), *settings])
+    words = ["bocage", "adapt", str(ModelLayout.of(model).path), "--scene", str(recipe.path)]
+    return shlex.join([*words, *words_of(recipe.overrides)])
 
 
 def _adaptation_of(trained: Trained, model: Path) -> Adaptation | None:

@@ -114,6 +114,15 @@ def overridden(
     return result, tuple(used.values()), problems
 
 
+def words_of(overrides: Sequence[str]) -> list[str]:
+    """Return the words of a command line that give overrides.
+
+    >>> words_of(["map.tile=64"])
+    ['--set', 'map.tile=64']
+    """
+    return [word for text in overrides for word in (OPTION, text)]
+
+
 def attributed(problems: Sequence[Problem], overrides: Sequence[Override]) -> list[Problem]:
     """Return the problems of a recipe; those of an overridden setting name the option."""
     found = []

@@ -91,6 +91,7 @@ def adapt(
     free, known = np.flatnonzero(label == NONE), np.flatnonzero(label != NONE)
     probabilities = first = classify(trained, chips, free, settings.device)
     rounds, count = [], len(trained.legend.classes)
+    start = digest(trained.name, trained.config, trained.fingerprint)  # the rounds change the weights
     for number in range(settings.rounds):
         taken = surest(probabilities, settings.share, settings.least)
         rounds.append(_round(probabilities.argmax(1)[taken], label[known].astype(np.int64), count))
@@ -108,7 +109,7 @@ def adapt(
         task = Task(
             f"adapting {trained.title}, round {number + 1} of {settings.rounds}", trained.model, replace(chips, label=targets),
             Draw(members, nothing, nothing), count, trained.normalisation, _loop(settings),
-            settings.seed + number, where, network=digest(trained.name, trained.config),
+            settings.seed + number, where, network=start,
         )  # fmt: skip
         fit(task, progress)
         where.checkpoint.unlink(missing_ok=True)

@@ -188,8 +188,8 @@ def _input(trained: Trained, name: str, record: SourceRecord) -> Any:
         f"{name}_values",
         list(record.spec.bands),
         structure,
-        f"Source '{name}' at {record.resolution:g} m, 0 where not valid; beside it {name}_valid (bool: batch, time, y, x) and "
-        f"{name}_days (int32: batch, time; days since 1970-01-01).",
+        f"Source '{name}', pixels of {record.resolution:g} CRS units, 0 where not valid; beside it {name}_valid "
+        f"(bool: batch, time, y, x) and {name}_days (int32: batch, time; days since 1970-01-01).",
     )
     model_input.properties["value_scaling"] = [band.to_dict() for band in scaling]
     return model_input
