@@ -12,6 +12,7 @@ from benchmarks import __main__ as started
 from benchmarks import (
     climate,
     contest,
+    contest_entrants,
     cost,
     engine,
     forest,
@@ -259,17 +260,19 @@ def contest_line(data: str, sources: str, name: str, kind: str) -> contest.Line:
 
 def test_every_model_of_the_contest_has_the_same_random_numbers():
     tables = [
-        contest_line("simulated", "S1 + S2", name, contest.SEARCH).unit(draw).recipe(5)
+        contest_line("simulated", "S1 + S2", name, contest_entrants.SEARCH).unit(draw).recipe(5)
         for name in ("patchwork", "TWINNS", "fusion of two GRUs")
         for draw in (0, 1)
     ]
-    same = [{key: one["training"][key] for key in (*contest.SEARCHED, "learning_rate", "steps")} for one in tables]
+    same = [
+        {key: one["training"][key] for key in (*contest_entrants.SEARCHED, "learning_rate", "steps")} for one in tables
+    ]
     assert all(one == same[0] for one in same)
     assert {one["split"].get("seed") for one in tables} == {None}
-    unit = contest_line("simulated", "S1 + S2", "TWINNS", contest.SEARCH).unit(0)
+    unit = contest_line("simulated", "S1 + S2", "TWINNS", contest_entrants.SEARCH).unit(0)
     tried, final = unit.recipe(5), unit.recipe(5, final=True)
     assert (tried["training"]["keep"], final["training"]) == ("validation", tried["training"] | {"keep": "last"})
-    rates = {contest.random_numbers(trial)["rate"] for trial in range(contest.TRIALS)}
+    rates = {contest_entrants.random_numbers(trial)["rate"] for trial in range(contest.TRIALS)}
     assert len(rates) == contest.TRIALS
 
 
@@ -295,14 +298,14 @@ def test_folds_of_the_contest_are_whole_rounds():
     canada = contest.DATA["canada"]
     assert canada.draws == 9
     assert [canada.split(draw) for draw in (0, 2, 3)] == [(0, 0), (0, 2), (1, 0)]
-    assert contest_line("canada", "S2", "GRU", contest.SEARCH).unit(4).recipe()["split"]["seed"] == 1
+    assert contest_line("canada", "S2", "GRU", contest_entrants.SEARCH).unit(4).recipe()["split"]["seed"] == 1
 
 
 def test_the_validation_polygons_choose_the_trial(tmp_path, monkeypatch):
     """The trial with the best validation accuracy is tested, once; the others never see the test polygons."""
-    monkeypatch.setattr(contest, "FOLDER", tmp_path)
+    monkeypatch.setattr(contest_entrants, "FOLDER", tmp_path)
     monkeypatch.setattr(Results, "lock", lambda self, name: FileLock(tmp_path / "lock"))
-    unit, tested = contest_line("flanders-A", "S2", "GRU", contest.SEARCH).unit(0, 3), []
+    unit, tested = contest_line("flanders-A", "S2", "GRU", contest_entrants.SEARCH).unit(0, 3), []
     scores = dict(enumerate((0.6, 0.8, 0.7)))
     monkeypatch.setattr(contest.Run, "validated", lambda run: {"validation": scores[run.trial], "seconds": 2.0})
     monkeypatch.setattr(
@@ -316,13 +319,13 @@ def test_the_validation_polygons_choose_the_trial(tmp_path, monkeypatch):
     known = unit.data.results.known("S2", "GRU", "searched", "draw 0")
     assert (known["trial"], known["search_seconds"], known["recipe"]["trials"]) == (1, 6.0, 3)
     scores[3] = 0.9  # with more trials, the draw is measured again
-    contest_line("flanders-A", "S2", "GRU", contest.SEARCH).unit(0, 4).measure()
+    contest_line("flanders-A", "S2", "GRU", contest_entrants.SEARCH).unit(0, 4).measure()
     assert tested == [1, 3]
     assert contest.chosen([0.5, 0.7, 0.7]) == 1
 
 
 def test_tables_of_the_contest_with_missing_draws(tmp_path, monkeypatch):
-    monkeypatch.setattr(contest, "FOLDER", tmp_path)
+    monkeypatch.setattr(contest_entrants, "FOLDER", tmp_path)
     canada = contest.DATA["canada"]
     assert "| S2 | GRU | searched |" + " |" * 9 in contest.markdown(canada)
     scores = {"f1_weighted": 0.5, "kappa": 0.5, "seconds": 60.0, "search_seconds": 500.0}
