@@ -19,11 +19,11 @@ from bocage.finish.fusion import Fusion, believed, masses_of
 from bocage.finish.untrained import Member, Untrained
 from bocage.jobs import fuse as fuse_job
 from bocage.jobs.fuse import Fusing, fuse
-from bocage.jobs.map_origin import test_pixels_of as pixels_at
 from bocage.layout import MapLayout
 from bocage.legend import LandClass, Legend
 from bocage.mapping import WRITERS, MapBand, open_delivered
 from bocage.mapping.delivery import Item
+from bocage.run import test_pixels_of as pixels_at
 from conftest import FOREST, Told
 from test_zones_and_change import LEGEND, SHAPE, delivered, random_codes
 

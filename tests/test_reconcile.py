@@ -18,11 +18,11 @@ from bocage.evaluation import Predictions
 from bocage.finish.raking import BOUND, Wanted, rake, reweighted, wanted_of
 from bocage.jobs import reconcile as reconcile_job
 from bocage.jobs.fuse import fuse
-from bocage.jobs.map_origin import test_pixels_of as pixels_at
 from bocage.jobs.reconcile import Reconciling, reconcile
 from bocage.layout import MapLayout
 from bocage.mapping import open_delivered
 from bocage.mapping.delivery import Item
+from bocage.run import test_pixels_of as pixels_at
 from bocage.sources.raster import inspect
 from conftest import FOREST, Told
 from test_fuse import with_probabilities

@@ -28,14 +28,14 @@ from bocage.jobs import zones as zones_job
 from bocage.jobs.change import Year, change
 from bocage.jobs.finish import finish
 from bocage.jobs.fuse import Fusing, fuse
-from bocage.jobs.map_origin import OTHER_MODEL
-from bocage.jobs.map_origin import test_pixels_of as pixels_at
 from bocage.layout import MapLayout, RunLayout
 from bocage.legend import LandClass, Legend
 from bocage.mapping import EARLY, WRITERS, AreaCount, Areas, LandCoverMap, MapBand, open_delivered, share_beyond
 from bocage.mapping.delivery import Delivery
 from bocage.progress import QUIET
 from bocage.recipe import read_recipe
+from bocage.run import OTHER_MODEL
+from bocage.run import test_pixels_of as pixels_at
 from bocage.view import open_viewed
 from bocage.view.places import vector_file
 from conftest import GRU, Told, not_finite
@@ -597,6 +597,14 @@ def test_the_test_pixels_of_another_model_correct_no_map(retrained, finished, tm
         fuse([one.out, out], tmp_path / "believed", Fusing("dempster-shafer"))
     assert main(["map", str(recipe), "--out", str(out)]) == 0
     assert pixels_at(out) == out / "splits/0/test.parquet"
+
+
+def test_the_viewer_shows_no_test_of_another_model_over_a_map(retrained, finished):
+    one, out = finished(), retrained[1]
+    viewed = open_viewed(out)
+    assert open_viewed(one.out).tested is not None
+    assert viewed.tested is None
+    assert [note for note in viewed.notes("en") if OTHER_MODEL in note]
 
 
 def test_finish_does_not_measure_a_map_of_another_model(retrained):

@@ -15,13 +15,12 @@ from bocage.errors import FinishError
 from bocage.evaluation.area import Estimate
 from bocage.finish.change import Change
 from bocage.finish.estimates import Checked, Transitions, adjusted
-from bocage.jobs.map_origin import tested_at
 from bocage.jobs.reference_pixels import LabelledSample, pixels_of_sample, pixels_of_test
 from bocage.layout import ChangeLayout
 from bocage.mapping import Delivered, open_delivered
 from bocage.mapping.styles import qml
 from bocage.progress import QUIET, Progress
-from bocage.run import held
+from bocage.run import held, tested_at
 from bocage.textfile import write_csv
 
 FORMAT = 2

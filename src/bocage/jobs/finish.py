@@ -15,7 +15,6 @@ from bocage.finish.vectors import VectorMap
 from bocage.finish.votes import count_votes, voted, write_votes
 from bocage.finish.within import Place, Within, open_within
 from bocage.grid import Window
-from bocage.jobs.map_origin import test_pixels_of, tested_at
 from bocage.jobs.qgis import try_project
 from bocage.jobs.zones import zones_of
 from bocage.layout import MapOnlyLayout, RunLayout
@@ -27,7 +26,7 @@ from bocage.progress import QUIET, Progress
 from bocage.provenance import Provenance, Stage
 from bocage.recipe import Recipe
 from bocage.redaction import redacted
-from bocage.run import Inputs, RunFolder, held
+from bocage.run import Inputs, RunFolder, held, test_pixels_of, tested_at
 from bocage.samples.reference import fingerprint_vector
 from bocage.sources.base import Decoding
 from bocage.sources.raster import fingerprint, inspect, is_raster, read

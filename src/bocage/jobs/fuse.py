@@ -28,14 +28,13 @@ from bocage.finish.fusion import (
 )
 from bocage.finish.untrained import Member, Untrained
 from bocage.jobs.derived import check_free, clear, current, figures_of, write_summary
-from bocage.jobs.map_origin import MapOrigin, tested_at
 from bocage.jobs.reference_pixels import pixels_of_test
 from bocage.layout import FusionLayout
 from bocage.mapping import WRITERS, Delivered, MapBand, codes_at, open_delivered
 from bocage.mapping.delivery import Delivery
 from bocage.mapping.layers import LAYERS, Frame
 from bocage.progress import QUIET, Progress
-from bocage.run import held
+from bocage.run import MapOrigin, held, tested_at
 from bocage.sources.raster import inspect
 
 FORMAT = 2

@@ -16,14 +16,13 @@ from bocage.finish.reconcile import Fit, Reconciliation, Tally
 from bocage.finish.regularise import HECTARE
 from bocage.finish.zones import listed
 from bocage.jobs.derived import check_free, clear, current, figures_of, write_summary
-from bocage.jobs.map_origin import test_pixels_of, tested_at
 from bocage.layout import ReconciledLayout
 from bocage.mapping import WRITERS, Delivered, codes_at, open_delivered
 from bocage.mapping.delivery import Delivery
 from bocage.mapping.layers import LAYERS, Frame
 from bocage.progress import QUIET, Progress
 from bocage.ranges import Range, check_ranges
-from bocage.run import held
+from bocage.run import held, test_pixels_of, tested_at
 from bocage.samples.reference import fingerprint_vector
 from bocage.sources.raster import inspect
 from bocage.textfile import write_csv

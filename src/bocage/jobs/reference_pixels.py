@@ -14,8 +14,8 @@ from bocage.finish.estimates import Checked
 from bocage.finish.likeness import Likeness, alike
 from bocage.finish.regularise import HECTARE
 from bocage.jobs.evaluate import mapped_at
-from bocage.jobs.map_origin import test_pixels_of
 from bocage.mapping import EARLY, Areas, Delivered, Item, LandCoverMap
+from bocage.run import test_pixels_of
 
 
 @dataclass(frozen=True)

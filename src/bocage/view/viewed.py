@@ -20,7 +20,7 @@ from bocage.mapping.writers.cog import read_reduced
 from bocage.provenance import Provenance
 from bocage.recipe import Recipe, Site, read_recipe
 from bocage.report.transfer import Mapped
-from bocage.run import open_scene
+from bocage.run import OTHER_MODEL, MapOrigin, open_scene
 from bocage.scene import Scene
 from bocage.sources.raster import inspect
 from bocage.view.imagery import Pictures
@@ -151,7 +151,15 @@ class Viewed:
         return self.once("tested", lambda: self._tried("view_no_test", self._read_test))
 
     def _read_test(self) -> Predictions | None:
-        """Read the predictions; those of a run with several sites are reduced to those of the site."""
+        """Read the predictions; those of a run with several sites are reduced to those of the site.
+
+        Raises
+        ------
+        RunFolderError
+            They are of another model than the map.
+        """
+        if "classes" in self.layers and self.whole is None and MapOrigin.of(self.layout.path) == OTHER_MODEL:
+            raise RunFolderError(f"{OTHER_MODEL}.")
         tested = Predictions.from_parquet(self.test_file)
         if self.whole is None:
             return tested
