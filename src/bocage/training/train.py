@@ -103,7 +103,8 @@ class Trainer:
             choice.name, choice.config, samples.legend, records, normalisation, model, Region.of(self.scene), versions()
         )
         if settings.calibrate:
-            judges = [*(twins or [(trained.model, draw.validation)]), *self._folds(trained, draw, seed, progress)]
+            own = [(trained.model, self._judged(draw).validation)]
+            judges = [*(twins or own), *self._folds(trained, draw, seed, progress)]
             trained = calibrated(trained, samples.chips, judges, settings)
         trained = replace(trained, domain=domain_of(trained, samples.chips, draw, seed))
         if settings.calibrate and not self.normalisation:  # of a member, nothing is asked
@@ -159,7 +160,7 @@ class Trainer:
         trained = combined(choice, self.scene, samples.legend, members)
         held_out = all(member.training.stops_early for member in choice.members)
         if choice.training.calibrate and held_out:
-            validation = [(trained.model, draw.validation)]
+            validation = [(trained.model, self._judged(draw).validation)]
             trained = calibrated(trained, samples.chips, validation, choice.training)
         domain = domain_of(trained, samples.chips, draw, _seed(samples, number))
         trained = replace(trained, domain=domain)
@@ -357,12 +358,20 @@ class Trainer:
         """Return the draws of the twins, whose validation parts calibrate, and what each is trained without."""
         folds = task.settings.parts_to_calibrate(len(np.unique(task.chips.unit[task.draw.train])))
         if folds == 1:
-            return [(held_out, "the validation polygons")]
+            return [(self._judged(held_out), "the validation polygons")]
         dealt = self._dealt(task.draw.train, folds, task.seed)
         return [
             (replace(task.draw, train=rest, validation=out), f"part {k + 1} of {folds} of the polygons")
             for k, rest, out in dealt
         ]
+
+    def _judged(self, draw: Draw) -> Draw:
+        """Return a draw without the validation samples of the classes of which it has no training sample.
+
+        A network gives such a class a probability near 0: these samples would set the temperature and the prediction sets.
+        """
+        label = self.samples.label
+        return replace(draw, validation=draw.validation[np.isin(label[draw.validation], label[draw.train])])
 
     def _dealt(
         self, train: NDArray[np.int64], folds: int, seed: int
