@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -356,7 +357,7 @@ class Trainer:
 
     def _held_out(self, task: Task, held_out: Draw) -> list[tuple[Draw, str]]:
         """Return the draws of the twins, whose validation parts calibrate, and what each is trained without."""
-        folds = task.settings.parts_to_calibrate(len(np.unique(task.chips.unit[task.draw.train])))
+        folds = task.settings.parts_to_calibrate(len(np.unique(self._unit[task.draw.train])))
         if folds == 1:
             return [(self._judged(held_out), "the validation polygons")]
         dealt = self._dealt(task.draw.train, folds, task.seed)
@@ -364,6 +365,12 @@ class Trainer:
             (replace(task.draw, train=rest, validation=out), f"part {k + 1} of {folds} of the polygons")
             for k, rest, out in dealt
         ]
+
+    @property
+    def _unit(self) -> NDArray[Any]:
+        """(N,) number that samples have in common which are not trained on and held out at once: of the block, or the polygon."""
+        samples = self.samples
+        return samples.group if samples.split.unit == "block" else samples.chips.unit
 
     def _judged(self, draw: Draw) -> Draw:
         """Return a draw without the validation samples of the classes of which it has no training sample.
@@ -376,16 +383,16 @@ class Trainer:
     def _dealt(
         self, train: NDArray[np.int64], folds: int, seed: int
     ) -> Iterator[tuple[int, NDArray[np.int64], NDArray[np.int64]]]:
-        """Yield the number of each part of the polygons, the samples that train without it, and those that it judges by.
+        """Yield the number of each part of the polygons (or blocks), the samples that train without it, and those that judge.
 
         Coarser classes and purposive polygons train only. A class of one polygon has no model without it, and is not judged.
         """
-        label, chips = self.samples.label, self.samples.chips
+        label, unit = self.samples.label, self._unit[train]
         judge = ~self.samples.trains_only[train]
         fold = np.full(len(train), -1, np.int32)
-        fold[judge] = deal(label[train[judge]], chips.unit[train[judge]], Split(folds=folds, seed=seed))
+        fold[judge] = deal(label[train[judge]], unit[judge], Split(folds=folds, seed=seed))
         for k in range(folds):
-            rest, out = train[fold != k], train[fold == k]
+            rest, out = train[~np.isin(unit, unit[fold == k])], train[fold == k]
             out = out[np.isin(label[out], label[rest])]
             if len(out):
                 yield k, rest, out
