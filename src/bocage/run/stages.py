@@ -4,7 +4,7 @@ import json
 from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,6 +13,7 @@ from bocage.disk import artefact, digest, write_json
 from bocage.errors import EvaluationError
 from bocage.evaluation import (
     Adjusted,
+    Clusters,
     Corrected,
     Evaluation,
     Predictions,
@@ -240,7 +241,8 @@ class Run:
     def _area(self, tested: Predictions, areas: Areas) -> Adjusted | Corrected | None:
         """Estimate areas from the test polygons of the draw of the map; return None if they are too few.
 
-        The estimate of a probability sample of polygons has intervals; other polygons permit a correction by a model.
+        The estimate of a probability sample of polygons has intervals, from the variance between polygons, or between blocks
+        where the split draws blocks; other polygons permit a correction by a model.
         """
         samples, test = self.samples, self.samples.draw(self.recipe.map.draw).test
         if not len(test):
@@ -249,13 +251,14 @@ class Run:
             self.progress.say(f"No areas are estimated: {EARLY}.")
             return None
         weight, names = samples.test_weight(test), samples.legend.names
-        pixels = (tested.predicted, tested.label, tested.polygon)
+        unit: Literal["polygon", "block"] = "block" if samples.split.unit == "block" else "polygon"
         try:
             if absent := samples.without(test):
                 raise EvaluationError(f"no test pixel of: {', '.join(absent)}. Every class needs test polygons.")
             if weight is None:
-                return corrected(*pixels, areas.shares, names)
-            return clustered(*pixels, weight, areas.shares, names)
+                return corrected(tested.predicted, tested.label, tested.polygon, areas.shares, names)
+            drawn = Clusters(samples.cluster[test], unit)
+            return clustered(tested.predicted, tested.label, drawn, weight, areas.shares, names)
         except EvaluationError as error:
             self.progress.say(f"No areas are estimated: {error}")
             return None

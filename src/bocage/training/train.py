@@ -6,7 +6,6 @@ from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -357,7 +356,7 @@ class Trainer:
 
     def _held_out(self, task: Task, held_out: Draw) -> list[tuple[Draw, str]]:
         """Return the draws of the twins, whose validation parts calibrate, and what each is trained without."""
-        folds = task.settings.parts_to_calibrate(len(np.unique(self._unit[task.draw.train])))
+        folds = task.settings.parts_to_calibrate(len(np.unique(self.samples.cluster[task.draw.train])))
         if folds == 1:
             return [(self._judged(held_out), "the validation polygons")]
         dealt = self._dealt(task.draw.train, folds, task.seed)
@@ -365,12 +364,6 @@ class Trainer:
             (replace(task.draw, train=rest, validation=out), f"part {k + 1} of {folds} of the polygons")
             for k, rest, out in dealt
         ]
-
-    @property
-    def _unit(self) -> NDArray[Any]:
-        """(N,) number that samples have in common which are not trained on and held out at once: of the block, or the polygon."""
-        samples = self.samples
-        return samples.group if samples.split.unit == "block" else samples.chips.unit
 
     def _judged(self, draw: Draw) -> Draw:
         """Return a draw without the validation samples of the classes of which it has no training sample.
@@ -387,7 +380,7 @@ class Trainer:
 
         Coarser classes and purposive polygons train only. A class of one polygon has no model without it, and is not judged.
         """
-        label, unit = self.samples.label, self._unit[train]
+        label, unit = self.samples.label, self.samples.cluster[train]
         judge = ~self.samples.trains_only[train]
         fold = np.full(len(train), -1, np.int32)
         fold[judge] = deal(label[train[judge]], unit[judge], Split(folds=folds, seed=seed))
