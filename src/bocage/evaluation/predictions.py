@@ -51,6 +51,11 @@ class Predictions:
         """Return the confusion matrix; the classes `untested` are never tested."""
         return ConfusionMatrix.of(self.label, self.predicted, names, untested)
 
+    def without(self, names: tuple[str, ...]) -> tuple[str, ...]:
+        """Return those of the classes `names` of the legend that have no test pixel, and so no accuracy of their own."""
+        tested = set(self.label.tolist())
+        return tuple(name for k, name in enumerate(names) if k not in tested)
+
     def same_pixels(self, other: "Predictions") -> Note | None:
         """Return why two models were not tested on the same pixels; None where they were."""
         if len(self) != len(other):
