@@ -100,14 +100,15 @@ def predictions_of(
     polygon: NDArray[Any],
     label: NDArray[Any],
     probabilities: NDArray[np.float32],
-    temperature: float,
+    temperature: float | NDArray[np.float64],
 ) -> Predictions:
     """Return the predictions of calibrated `probabilities` (N, K).
 
-    Calibration divides the logits by `temperature`, which raises probabilities to the power 1 / `temperature` before they
-    are normalised. The inverse of this gives the uncalibrated confidence.
+    Calibration divides the logits by `temperature`, of all pixels or of each (N,), which raises probabilities to the power
+    1 / `temperature` before they are normalised. The inverse of this gives the uncalibrated confidence.
     """
-    raised = np.maximum(probabilities.astype(np.float64), 1e-30) ** temperature
+    power = temperature[:, None] if isinstance(temperature, np.ndarray) else temperature
+    raised = np.maximum(probabilities.astype(np.float64), 1e-30) ** power
     return Predictions(
         row=np.asarray(row, np.int32),
         column=np.asarray(column, np.int32),

@@ -136,7 +136,7 @@ def evaluate_model(
             progress.say(said)
         pixels, made = _classified(recipe, trained, scene, progress)
         tested = predictions_of(
-            pixels.row, pixels.column, pixels.polygon, pixels.label, made.probabilities, trained.calibration.temperature
+            pixels.row, pixels.column, pixels.polygon, pixels.label, made.probabilities, made.temperature
         )
         legends = Legends(recipe.legend, trained.legend)
         tested = replace(tested, predicted=legends.in_union(tested.predicted)).take(made.valid)

@@ -33,12 +33,13 @@ from bocage.mapping import (
     EARLY,
     Areas,
     Computing,
+    Forward,
     LandCoverMap,
     Mapping,
-    classify_at,
     codes_beside,
     make_map,
     open_map,
+    predict_at,
 )
 from bocage.progress import Progress
 from bocage.recipe import Recipe
@@ -57,7 +58,7 @@ from bocage.training import (
     Trained,
     Trainer,
     check_bfloat16,
-    classify,
+    classified,
     imitates_bfloat16,
     importance,
 )
@@ -326,12 +327,12 @@ class Run:
     def _classified(self, trained: Trained, test: NDArray[np.int64], k: int) -> Predictions:
         pixels = self.samples.pixels(test)
         if trained.has_context and len(test):
-            task = f"classifying test polygons, draw {k + 1}"
-            probabilities = classify_at(trained, self.scene, pixels, device_of(self._device), self.progress, task)
+            how, task = Forward(device_of(self._device)), f"classifying test polygons, draw {k + 1}"
+            made = predict_at(trained, self.scene, pixels, how, self.progress, task)
+            probabilities, temperature = made.probabilities, made.temperature
         else:
-            probabilities = classify(trained, self.samples.chips, test, self._device)
-        place = (pixels.row, pixels.column, pixels.polygon)
-        return predictions_of(*place, pixels.label, probabilities, trained.calibration.temperature)
+            probabilities, temperature = classified(trained, self.samples.chips, test, self._device)
+        return predictions_of(pixels.row, pixels.column, pixels.polygon, pixels.label, probabilities, temperature)
 
 
 def score_of_draws(layout: RunLayout, samples: Samples, settings: Evaluation) -> Score:

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from bocage.disk import digest, digest_of, write_text
 from bocage.errors import TrainedError, TrainingError
@@ -35,7 +36,7 @@ from bocage.training.records import Region, source_records
 from bocage.training.regions import Part, parts_of, without_source
 from bocage.training.scaling import Normalisation
 from bocage.training.sites import balanced_members
-from bocage.training.trained import Trained
+from bocage.training.trained import Temperature, Trained
 
 PARTS = 4
 """Number of parts of the training polygons that models without epochs are fitted without, for the calibration."""
@@ -437,11 +438,26 @@ def _seed(samples: Samples, number: int, member: int = 0) -> int:
 
 def classify(trained: Trained, chips: Chips, members: NDArray[np.int64], device: str) -> NDArray[np.float32]:
     """Return the calibrated class probabilities (N, K) of the samples `members`, 0 to 1."""
+    return classified(trained, chips, members, device)[0]
+
+
+def classified(
+    trained: Trained, chips: Chips, members: NDArray[np.int64], device: str
+) -> tuple[NDArray[np.float32], Temperature]:
+    """Return the calibrated class probabilities (N, K) of the samples `members`, and the temperature of all, or of each (N,)."""
+    classes, main = len(trained.legend.classes), trained.calibration.temperature
     if not len(members):
-        return np.zeros((0, len(trained.legend.classes)), np.float32)
+        return np.zeros((0, classes), np.float32), main
     where = device_of(device)
     model = trained.model.to(where).eval()
     size = at_a_time(chips, PATCHES if trained.has_context else PIXELS)
     made, answer = batches(chips, members, trained.normalisation, size), answering(model, chips)
-    logits = logits_of(lambda batch: trained.scaled(answer(batch).float(), batch), made, where)[0]
-    return torch.softmax(logits, 1).numpy()
+
+    def scaled(batch: Batch) -> Tensor:
+        logits = answer(batch).float()
+        found = trained.scaled(logits, batch)
+        return found if trained.one_temperature else torch.cat([found, trained.temperature(logits, batch)], 1)
+
+    found = logits_of(scaled, made, where)[0]
+    probabilities = torch.softmax(found[:, :classes], 1).numpy()
+    return probabilities, main if trained.one_temperature else found[:, classes].double().numpy()
