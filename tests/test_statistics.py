@@ -48,8 +48,10 @@ def test_the_t_statistic_is_nadeau_and_bengios():
 
 def test_draws_without_a_score_or_without_a_difference():
     assert resampled_t([0.5, np.nan, 0.6], [0.4, 0.5, 0.55], 1).n == 2
-    assert resampled_t([0.5, 0.6], [0.5, 0.6], 1).p == 1
-    assert resampled_t([0.5, 0.6], [0.4, 0.5], 1).p == 0
+    equal, apart = resampled_t([0.5, 0.6], [0.5, 0.6], 1), resampled_t([0.5, 0.6], [0.4, 0.5], 1)
+    assert (equal.p, equal.effect) == (1, 0)
+    assert np.isnan([apart.p, apart.effect, apart.statistic]).all(), "two equal differences prove nothing"
+    assert apart.difference == pytest.approx(0.1)
     with pytest.raises(EvaluationError, match="two draws or more"):
         resampled_t([0.5], [0.4], 1)
 
@@ -88,6 +90,15 @@ def test_holm_is_the_step_down_correction():
     assert holm([0.01, 0.04, 0.03, 0.005]) == pytest.approx([0.03, 0.06, 0.06, 0.02])
     assert holm([0.9, 0.8]) == [1.0, 1.0]
     assert holm([]) == []
+    assert holm([0.02, np.nan, 0.04]) == pytest.approx([0.04, np.nan, 0.04], nan_ok=True), "two tests, not three"
+
+
+def test_a_pair_that_cannot_be_tested_shows_no_difference():
+    best = np.linspace(0.8, 0.9, DRAWS)
+    scores = {"best": best, "lower": best - 0.01, "bad": best[::-1] - 0.6}
+    pairs = all_pairs(scores, 1.0)
+    assert np.isnan([pair.adjusted for pair in pairs]).tolist() == [True, False, False]
+    assert best_of(scores, pairs, 0.05) == ("best", ["lower"])
 
 
 def test_the_best_is_named_with_those_it_cannot_be_told_from():
