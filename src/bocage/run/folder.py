@@ -41,6 +41,8 @@ REFERENCE = "[reference]"
 """Key of the reference data among the contents of the inputs, beside the names of the sources."""
 OF_SITE = "inputs of "
 """Start of the name of the inputs of a site."""
+ORDER = "order of the sites"
+"""Section of the order of the sites with polygons: it gives the polygons their numbers, and so the draws."""
 
 
 @dataclass(frozen=True)
@@ -119,6 +121,8 @@ def identity_of(recipe: Recipe, inputs: Inputs) -> dict[str, str]:
     training = (choice.training, choice.trainings) if choice.trainings else choice.training
     values |= {"model": choice.name, "config": choice.config, "training": training}
     values |= {"map": dataclasses.replace(recipe.map, sites=())} | {f"site {site.name}": site for site in recipe.sites}
+    if recipe.sites:
+        values[ORDER] = recipe.order_of_sites
     return {name: digest(value) for name, value in values.items()} | inputs.identity
 
 
