@@ -3,6 +3,7 @@
 import dataclasses
 import datetime
 import shlex
+import shutil
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
@@ -220,9 +221,22 @@ class RunFolder:
             progress.say(f"{stage}: {name} is missing or was changed since; the stage is repeated.")
 
     def forget(self, stage: str) -> None:
-        """Record that a stage is incomplete, before its files change."""
-        self.provenance.stages.pop(stage, None)
+        """Record that a stage is incomplete, before its files change; the test of a model ends with its training."""
+        kind, _, number = stage.partition("/")
+        for one in (stage, *([f"evaluate/{number}", "importance"] if kind == "train" else [])):
+            self.provenance.stages.pop(one, None)
         self._write()
+        for path in self.layout.split(int(number)).tested if kind == "train" else ():
+            path.unlink(missing_ok=True)
+
+    def keep_draws(self, draws: int, progress: Progress) -> None:
+        """Remove the folders of the draws that an earlier recipe had more."""
+        for number, split in self.layout.splits_from(draws).items():
+            progress.say(f"{split.path} is removed: the recipe has {draws} draw(s) now.")
+            for stage in ("doubt", "train", "evaluate"):
+                self.provenance.stages.pop(f"{stage}/{number}", None)
+            self._write()
+            shutil.rmtree(split.path)
 
     @contextmanager
     def timed(self, stage: str, key: str) -> Iterator[None]:

@@ -121,6 +121,7 @@ class Run:
 
     def train(self) -> None:
         """Train the model on every draw; complete draws are kept."""
+        self.folder.keep_draws(self.samples.draws, self.progress)
         for k in range(self.samples.draws):
             trainer = Trainer(self.recipe.choice, self.scene, self.trusted(k), self.start)
             work = partial(trainer.train, k, self.layout.split(k).path, self.progress)
