@@ -1,4 +1,6 @@
-"""The split: rare classes that train only, no test part, and a fixed test part."""
+"""The split: rare classes that train only, no test part, a fixed test part, sites, blocks."""
+
+import itertools
 
 import geopandas as gpd
 import numpy as np
@@ -12,6 +14,7 @@ from bocage.legend import LandClass, Legend
 from bocage.recipe import read_recipe
 from bocage.run import open_run
 from bocage.samples import Draw, Reference, Split
+from bocage.samples.blocks import choose_blocks
 from bocage.samples.fixed import fixed_parts
 from bocage.samples.rare import Counted, drop_rare, reserved_classes
 from bocage.samples.rasterise import Pixels
@@ -296,3 +299,79 @@ def test_a_dropped_class_does_not_disturb_folds_of_a_field(recipe, landscape, tm
     table.to_file(landscape / "reference.gpkg", engine="pyogrio")
     path = recipe(**{"train = 0.5\ndraws = 2": 'fold = "part"\nrare = "drop"'})
     assert not [str(f.what) for f in check(path, tmp_path / "run").findings if f.severity == "error"]
+
+
+def at_sites(*counts: tuple[int, ...]) -> Units:
+    """Polygons of one pixel: their number of each class (columns) at each site (rows)."""
+    site, label = np.nonzero(np.ones_like(counts))
+    repeats = np.ravel(counts)
+    site, label = np.repeat(site, repeats), np.repeat(label, repeats)
+    return Units(label, np.arange(len(label)), np.zeros(len(label), int), None, site=site)
+
+
+@pytest.mark.parametrize("share", [0.3, 0.8])
+def test_a_site_with_few_polygons_of_a_class_is_drawn_with_the_others(share: float) -> None:
+    there = at_sites((10, 10), (1, 10))
+    (single,) = np.flatnonzero((there.site == 1) & (there.label == 0))
+    draws = [draw(there, Split(train=share, draws=200), k) for k in range(200)]
+    tested = np.mean([single in found.test for found in draws])
+    assert tested == pytest.approx(1 - share, abs=0.1), "not in every draw"
+
+
+def test_strata_of_sites() -> None:
+    split = Split()
+    strata = at_sites((10, 2, 4), (1, 9, 5), (3, 8, 1), (0, 1, 1)).strata(split)
+    there = at_sites((10, 2, 4), (1, 9, 5), (3, 8, 1), (0, 1, 1))
+    of = {(k, s): set(strata[(there.label == k) & (there.site == s)]) for k in range(3) for s in range(4)}
+    assert of[0, 1] == of[0, 0] != of[0, 2], "one polygon: with the largest site"
+    assert of[1, 0] == of[1, 3], "three polygons at two sites: a stratum"
+    assert not of[1, 0] & (of[1, 1] | of[1, 2])
+    assert of[2, 2] == of[2, 3] == of[2, 1], "two polygons at two sites: with the largest site"
+    assert len(set(strata)) == 2 + 3 + 2
+
+
+@st.composite
+def classes_in_blocks(draw: st.DrawFn) -> np.ndarray:
+    """Number of polygons of each class in each block."""
+    blocks, k = draw(st.integers(3, 7)), draw(st.integers(2, 5))
+    values = draw(st.lists(st.sampled_from([0, 0, 1, 3]), min_size=blocks * k, max_size=blocks * k))
+    return np.reshape(values, (blocks, k)).astype(float)
+
+
+def lost(polygons: np.ndarray, chosen: np.ndarray) -> int:
+    """Number of classes of two blocks or more that are on one side only."""
+    holds = polygons > 0
+    return int(((holds.sum(0) > 1) & ~(holds[chosen].any(0) & holds[~chosen].any(0))).sum())
+
+
+@given(classes_in_blocks(), st.floats(0.1, 0.9), st.integers(0, 99))
+def test_no_class_is_absent_from_a_side_that_need_not_be(polygons: np.ndarray, share: float, seed: int) -> None:
+    sides = itertools.product([False, True], repeat=len(polygons))
+    possible = min(lost(polygons, np.array(chosen)) for chosen in sides)
+    chosen = choose_blocks(polygons, share, np.random.default_rng(seed))
+    assert (lost(polygons, chosen) == 0) == (possible == 0)
+    validating = choose_blocks(polygons, share, np.random.default_rng(seed), validation=True)
+    there = (polygons > 0).any(0)
+    assert (polygons[~validating] > 0).any(0)[there].all(), "the last block of a class never validates"
+    last = ((polygons > 0) & ((polygons > 0).sum(0) == 1)).any(1)
+    assert validating.any() or not ((polygons > 0).any(1) & ~last).any()
+
+
+def test_blocks_that_give_every_class_both_sides_draw_as_before() -> None:
+    """The draws of earlier versions stay, where no class was lost."""
+    polygons = np.random.default_rng(5).integers(1, 6, (12, 3)).astype(float)
+    generator = np.random.default_rng(3)
+    assert np.flatnonzero(choose_blocks(polygons, 0.4, generator)).tolist() == [2, 7, 10, 11]
+    assert generator.integers(1000) == 264
+
+
+def test_a_unit_of_two_classes_does_not_take_the_last_training_samples_of_one() -> None:
+    """Samples of several years at one place are one unit, with the classes of all years."""
+    label = np.array([0, 0, 0, 0, 0, 0, 1, 1, 1])
+    ground = np.array([0, 1, 2, 3, 4, 5, 0, 1, 6])
+    there = Units(label, np.arange(9), np.zeros(9, int), None, ground=ground)
+    for seed in range(60):
+        found = draw(there, Split(train=0.6, draws=1, validation=0.5, seed=seed), 0)
+        assert set(label[found.validation]) <= set(label[found.train])
+        parts = [set(ground[members]) for members in found.parts.values()]
+        assert sum(map(len, parts)) == len(set.union(*parts))
