@@ -10,7 +10,7 @@ training from test samples (Roberts et al. 2017, doi:10.1111/ecog.02881).
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Annotated, Any, Literal
 
 import numpy as np
@@ -141,7 +141,16 @@ class Draw:
     validation: NDArray[np.int64]
     test: NDArray[np.int64]
     left_out: int = 0
-    """Number of pixels excluded from training and validation: within the buffer, or in a block with test pixels."""
+    """Number of pixels in no part: within the buffer, or held out with the unit in which they are."""
+    beside: NDArray[np.int64] = field(default_factory=lambda: np.zeros(0, np.int64))
+    """Those in no part that never validate, and whose unit validates: they train if the validation part trains."""
+
+    @property
+    def whole(self) -> "Draw":
+        """The draw for a training without validation: the validation part trains, with what is beside it."""
+        train = np.sort(np.concatenate([self.train, self.validation, self.beside]))
+        none = self.beside[:0]
+        return Draw(train, none, self.test, self.left_out - len(self.beside))
 
     @property
     def parts(self) -> dict[str, NDArray[np.int64]]:
@@ -240,9 +249,11 @@ def draw(units: Units, split: Split, number: int) -> Draw:
     rest = np.flatnonzero(~reserved & ~alone)
     parts = _drawn(units.take(rest), split, number, np.random.default_rng((split.seed, number)))
     held = np.concatenate([rest[parts.validation], rest[parts.test]])
-    free = np.flatnonzero(reserved | alone & _apart(units, split, number, held))
-    train = np.sort(np.concatenate([rest[parts.train], free]))
-    parts = replace(parts, train=train, validation=rest[parts.validation], test=rest[parts.test])
+    free = reserved | alone & _apart(units, split, number, held)
+    beside = alone & ~free & _apart(units, split, number, rest[parts.test])
+    train = np.sort(np.concatenate([rest[parts.train], np.flatnonzero(free)]))
+    left_out = parts.left_out + int((alone & ~free).sum())
+    parts = Draw(train, rest[parts.validation], rest[parts.test], left_out, np.flatnonzero(beside))
     if split.tests and not len(parts.test):
         raise SamplesError(
             f"Draw {number + 1} has no test pixel: its test polygons are masked, or of classes that are used for training only. "
@@ -365,14 +376,14 @@ def _buffered(parts: Draw, units: Units, split: Split) -> Draw:
         beyond: NDArray[np.int64] = members[np.isinf(distance)]
         return beyond
 
-    train, validation = far(parts.train), far(parts.validation)
+    train, validation, beside = far(parts.train), far(parts.validation), far(parts.beside)
     if not len(train):
         raise SamplesError(
             f"All training pixels are within {split.buffer:g} m of a test pixel. Reduce [split] buffer, or draw blocks "
             '(unit = "block").'
         )
     near = len(parts.train) + len(parts.validation) - len(train) - len(validation)
-    return replace(parts, train=train, validation=validation, left_out=parts.left_out + near)
+    return replace(parts, train=train, validation=validation, left_out=parts.left_out + near, beside=beside)
 
 
 def _fold(
