@@ -88,6 +88,7 @@ class SitesRun:
 
     def train(self) -> None:
         """Train the model on every draw; complete draws are kept."""
+        self.joined.check_draws()  # before hours of training
         self.folder.keep_draws(self.joined.draws, self.progress)
         learning = {site: self.scenes[site] for site in self.joined.sites}
         trainer = Trainer(self.recipe.choice, Scenes(learning), self.joined)

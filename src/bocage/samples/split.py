@@ -186,6 +186,10 @@ class Units:
         """Whether each sample is never tested and never validates, (N,): those of coarser classes and of purposive polygons."""
         return np.asarray(self.label < 0 if self.purposive is None else (self.label < 0) | self.purposive)
 
+    def testable(self, split: Split) -> NDArray[np.bool_]:
+        """Return whether each sample can be in a test part, (N,): its unit is not reserved, and it does not train only."""
+        return np.asarray(~self.trains_only & ~_reserved(self, split))
+
     def take(self, index: NDArray[np.int64]) -> "Units":
         """Return the attributes of the samples at the positions `index`."""
         place = None if self.place is None else self.place[index]
@@ -255,9 +259,13 @@ def draw(units: Units, split: Split, number: int) -> Draw:
     left_out = parts.left_out + int((alone & ~free).sum())
     parts = Draw(train, rest[parts.validation], rest[parts.test], left_out, np.flatnonzero(beside))
     if split.tests and not len(parts.test):
+        why = (
+            f"there are fewer {split.unit}s that can be tested than folds. Reduce [split] folds"
+            if split.folds
+            else "its test polygons are masked, or of classes that are used for training only. Check [split]"
+        )
         raise SamplesError(
-            f"Draw {number + 1} has no test pixel: its test polygons are masked, or of classes that are used for training only. "
-            "Check [split], or set train = 1 and draws = 1 to make a map without a test."
+            f"Draw {number + 1} has no test pixel: {why}, or set train = 1 and draws = 1 to make a map without a test."
         )
     return _buffered(parts, units, split)
 
@@ -414,13 +422,29 @@ def _fold(
     return Draw(free[part == 1], free[part == 0], np.flatnonzero(tested), int((~tested).sum()) - len(free))
 
 
-def deal(label: NDArray[Any], polygon: NDArray[Any], split: Split) -> NDArray[np.int32]:
-    """Distribute polygons (or blocks) over ``split.folds`` folds, class by class; return the fold of every pixel, (N,)."""
+def deal(
+    label: NDArray[Any], polygon: NDArray[Any], split: Split, tested: NDArray[np.bool_] | None = None
+) -> NDArray[np.int32]:
+    """Distribute polygons (or blocks) over ``split.folds`` folds, class by class; return the fold of every pixel, (N,).
+
+    Each class begins at a random fold. If a fold is then without a sample of `tested` (N,), those that can be tested, each class
+    begins after the end of the one before.
+    """
+    fold = _dealt(label, polygon, split, in_turn=False)
+    if tested is None or len(np.unique(fold[tested])) == split.folds:
+        return fold
+    last = (
+        np.int64(label.max(initial=0)) - label.min(initial=0) + 1
+    )  # classes that are not tested come after the others
+    return _dealt(np.where(tested, label, label + last), polygon, split, in_turn=True)
+
+
+def _dealt(label: NDArray[Any], polygon: NDArray[Any], split: Split, in_turn: bool) -> NDArray[np.int32]:
     generator = np.random.default_rng((split.seed, split.folds))
     dealt: dict[int, int] = {}
     for one_class in np.unique(label):
         polygons = np.unique(polygon[label == one_class])
         new = generator.permutation([p for p in polygons if int(p) not in dealt])
-        start = int(generator.integers(split.folds))
+        start = len(dealt) if in_turn else int(generator.integers(split.folds))
         dealt |= {int(p): (start + i) % split.folds for i, p in enumerate(new)}
     return np.array([dealt[int(p)] for p in polygon], np.int32)
