@@ -12,7 +12,7 @@ import pytest
 import rasterio
 
 from bocage.cli import main
-from bocage.errors import RecipeError, SamplesError, SceneError, TrainingError
+from bocage.errors import RecipeError, RunFolderError, SamplesError, SceneError, TrainingError
 from bocage.evaluation import Predictions
 from bocage.jobs.qgis import project_of
 from bocage.jobs.run import run
@@ -232,6 +232,19 @@ def test_leave_one_out_is_scored_by_site(lands, tmp_path):
         score["sites"][name]["overall_accuracy"]["mean"] for name in ("north", "south")
     ]
     assert score["design"]["stratified_by"] == "site"
+
+
+def test_another_order_of_the_sites_is_another_training(lands, tmp_path):
+    """The order of the sites numbers the polygons: models of one order have been trained on test polygons of the other."""
+    out, north, south = tmp_path / "run", site("north"), site("south")
+    run(read_recipe(written(lands, north, south, split="draws = 1")), out, ("train",))
+    swapped = read_recipe(written(lands, south, north, split="draws = 1"))
+    with pytest.raises(RunFolderError, match=r"differs in: order of the sites\)"):
+        run(swapped, out, ("evaluate",))
+    with pytest.raises(RunFolderError, match="'train/0' is not complete for this recipe"):
+        run(swapped, out, ("evaluate",), overwrite=True)
+    mapped_only = site("east", reference=False).replace("east/", "north/")
+    assert read_recipe(written(lands, mapped_only, north, south)).order_of_sites == ("north", "south")
 
 
 def test_sites_have_the_same_number_of_training_samples_in_an_epoch(lands, tmp_path):

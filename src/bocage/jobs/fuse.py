@@ -215,13 +215,14 @@ class _Work:
             origin = MapOrigin.of(folder)
             if isinstance(origin, str):
                 return f"{folder}: {origin}."
-            if not (origin.split.test.exists() and origin.run.samples.exists()):
+            test = origin.test
+            if isinstance(test, str):
+                return f"{folder}: {test}."
+            if not origin.run.samples.exists():
                 return f"{folder} is not the map of an evaluated run, so its training polygons are not known."
             with artefact(origin.run.samples):
                 table = pd.read_parquet(origin.run.samples, columns=["row", "column"]).astype(np.int64)
-            members.append(
-                Member(Predictions.from_parquet(origin.split.test), table["row"].to_numpy(), table["column"].to_numpy())
-            )
+            members.append(Member(Predictions.from_parquet(test), table["row"].to_numpy(), table["column"].to_numpy()))
         pixels = Untrained.of(self.fusion, members)
         if not len(pixels):
             return (

@@ -88,6 +88,8 @@ class SitesRun:
 
     def train(self) -> None:
         """Train the model on every draw; complete draws are kept."""
+        self.joined.check_draws()  # before hours of training
+        self.folder.keep_draws(self.joined.draws, self.progress)
         learning = {site: self.scenes[site] for site in self.joined.sites}
         trainer = Trainer(self.recipe.choice, Scenes(learning), self.joined)
         for k in range(self.joined.draws):
@@ -370,8 +372,9 @@ def _samples_key(run: SitesRun, site: Site, scene: Scene, needs: Needs) -> str:
 
 
 def _with_keys(run: SitesRun) -> SitesRun:
-    """Complete the keys of the stages: training depends on the samples of all sites."""
+    """Complete the keys of the stages: training depends on the samples of all sites, and the draws on the order of the sites."""
     recipe, choice = run.recipe, run.recipe.choice
     samples = {stage: key for stage, key in run.keys.items() if stage.startswith("samples/")}
-    train = digest(samples, recipe.split, choice.name, choice.config, choice.training, *choice.trainings)
+    settings = (recipe.split, choice.name, choice.config, choice.training, *choice.trainings)
+    train = digest(samples, recipe.order_of_sites, *settings)
     return replace(run, keys={**samples, "train": train, "evaluate": digest(train, recipe.evaluation.metrics)})

@@ -123,6 +123,8 @@ class Run:
 
     def train(self) -> None:
         """Train the model on every draw; complete draws are kept."""
+        self.samples.check_draws()  # before hours of training
+        self.folder.keep_draws(self.samples.draws, self.progress)
         for k in range(self.samples.draws):
             trainer = Trainer(self.recipe.choice, self.scene, self.trusted(k), self.start)
             work = partial(trainer.train, k, self.layout.split(k).path, self.progress)
@@ -340,7 +342,14 @@ def score_of_draws(layout: RunLayout, samples: Samples, settings: Evaluation) ->
     found = [load_score(layout.split(k).score) for k in range(samples.draws)]
     matrices, trust = tuple(score.matrices[0] for score in found), tuple(t for score in found for t in score.trust)
     levels = settings.levels_of(samples.legend)
-    return Score(matrices, settings.names, {"draws": samples.draws, **found[0].design}, trust, levels)
+    return Score(matrices, settings.names, _pooled(found, samples), trust, levels)
+
+
+def _pooled(found: list[Score], samples: Samples) -> dict[str, Any]:
+    """Return the design of the test of all draws: the mean share of the test part, and the names of all folds."""
+    common = {name: value for name, value in found[0].design.items() if name != "fold"}
+    share = round(sum(score.design["test_share"] for score in found) / len(found), 4)
+    return {"draws": samples.draws, **common, "test_share": share, "folds": list(samples.folds) or None}
 
 
 def report_absent(samples: Samples, k: int, progress: Progress) -> None:
@@ -373,7 +382,7 @@ def _design(samples: Samples, k: int) -> dict[str, Any]:
         "drawn": split.unit,
         "block": split.block if split.unit == "block" else None,
         "buffer": split.buffer or None,
-        "test_share": round(test / everything if split.field else 1 - split.share, 4),
+        "test_share": round(test / everything, 4),
         "stratified_by": f"the field '{by}'" if by else "site" if split.site else "class",
         "fixed": {"field": split.field, "train": split.fixed[0], "test": split.fixed[1]} if split.field else None,
         "fold": folds[k] if folds else None,

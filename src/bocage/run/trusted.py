@@ -41,7 +41,7 @@ class DoubtOfDraws:
     def write(self, scene: Scene, number: int, progress: Progress) -> None:
         """Write the doubt about the polygons of draw `number`."""
         draw, settings, choice = self.samples.draw(number), self.recipe.doctor, self.recipe.choice
-        members = np.sort(np.concatenate([draw.train, draw.validation]))
+        members = draw.whole.train
         members = members[self.samples.label[members] >= 0]
         members = members[chosen_pixels(self.samples.pixels(members), settings)[0]]
         some = of_present_classes(taken(self.samples, members))

@@ -150,7 +150,7 @@ class Home:
             return None  # the halo of single pixels is many times larger than the windows of the training
         if scene.ids is not None:
             return certainty_of(trained, samples.chips, self.draw.test, self.device)
-        used = np.concatenate([self.draw.train, self.draw.validation])
+        used = self.draw.whole.train
         used, width = used[self._here(used, site)], scene.grid.shape[1]
         pixels = drawn(scene, seed)
         learnt = samples.row[used].astype(np.int64) * width + samples.column[used]

@@ -125,17 +125,16 @@ class Trainer:
         draw = self.whole_draw(number)
         if self.choice.training.stops_early:
             return draw
-        # Validation polygons are not needed and are used for training.
-        everything = np.sort(np.concatenate([draw.train, draw.validation]))
-        return replace(draw, train=everything, validation=draw.train[:0])
+        return draw.whole  # validation polygons are not needed and are used for training
 
     def whole_draw(self, number: int) -> Draw:
         """Return draw `number` without distrusted samples; for the member of a region, the samples of its part."""
         draw = _believed(self.samples.draw(number), self.samples.trust)
         if self.part is None:
             return draw
-        train, validation = (some[self.part.samples[some]] for some in (draw.train, draw.validation))
-        return replace(draw, train=train, validation=validation)
+        parts = (some[self.part.samples[some]] for some in (draw.train, draw.validation, draw.beside))
+        train, validation, beside = parts
+        return replace(draw, train=train, validation=validation, beside=beside)
 
     def _finest(self, draw: Draw, number: int, progress: Progress) -> Draw:
         """Return a draw without the training samples of coarser classes, which a model that is fitted at once cannot use."""
@@ -266,7 +265,8 @@ class Trainer:
             split = self.samples.split
             near = f"within {split.buffer:g} m of test pixels" if split.buffer else ""
             torn = f"in {split.unit}s with samples of the tested fold" if self.samples.fold is not None else ""
-            where = " or ".join(filter(None, [near, torn]))
+            held = f"in {split.unit}s that are held out" if self.samples.trains_only.any() else ""
+            where = " or ".join(filter(None, [near, torn, held]))
             progress.say(f"Draw {number + 1}: {draw.left_out} pixels {where} are excluded from training.")
         if absent := self.samples.without(draw.train):
             names = ", ".join(absent)
@@ -426,9 +426,8 @@ def _believed(draw: Draw, trust: NDArray[np.float64] | None) -> Draw:
     """Return a draw without the training and validation samples that are not trusted at all; the test part stays."""
     if trust is None:
         return draw
-    return replace(
-        draw, train=draw.train[trust[draw.train] > 0], validation=draw.validation[trust[draw.validation] > 0]
-    )
+    train, validation, beside = (some[trust[some] > 0] for some in (draw.train, draw.validation, draw.beside))
+    return replace(draw, train=train, validation=validation, beside=beside)
 
 
 def _seed(samples: Samples, number: int, member: int = 0) -> int:
