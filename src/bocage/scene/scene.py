@@ -12,7 +12,7 @@ from bocage.scene.cube import Cube, Preparation, check_indices
 from bocage.scene.prepared import Prepared, Preparing, prepare
 from bocage.sources import HistorySource, Readable, Source, check_overlap
 from bocage.sources.declared import peek
-from bocage.sources.raster import resolution_in
+from bocage.sources.placement import resolution_in
 from bocage.words import Note
 
 
