@@ -50,6 +50,8 @@ def print_transfer(found: Elsewhere) -> None:
     """Print the score of a model on the polygons of another site: all classes, then the classes that the model has."""
     console = _console()
     console.print(_metrics("All reference polygons", found.every.as_dict()))
+    if found.warning:
+        console.print(f"warning: {found.warning}")
     if found.lacking:
         console.print(_metrics("Reference polygons of the classes that the model has", found.shared.as_dict()))
     console.print(_per_class(found.every.as_dict()))

@@ -33,6 +33,8 @@ class Elsewhere:
     """Number of reference pixels without valid data, which are left out."""
     outside: float | None
     """Share of the pixels outside the training domain of the model (novelty above 1), 0 to 1; None if unknown."""
+    warning: str = ""
+    """Why the score is not an estimate of the accuracy: polygons trained the model; empty if that is not known."""
 
     def as_dict(self) -> dict[str, Any]:
         """Return the content of ``score.json``: the score on all pixels, with further entries."""
