@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import rasterio
 from affine import Affine
+from rasterio.enums import MaskFlags
 
 from bocage.errors import SourceError
 from bocage.grid import Grid, Window
@@ -372,6 +373,71 @@ def test_imagery_is_interpolated_and_codes_are_not(tmp_path):
         dataset.write_colormap(1, {1: (255, 0, 0, 255), 9: (0, 255, 0, 255)})
     values, _ = seen(path, SHIFTED)
     assert set(np.unique(values)) <= {1, 9}
+
+
+# --- rows from south to north
+def upside_down(path, usual):
+    """Write the pixels, nodata value and mask of a raster with rows from south to north."""
+    with rasterio.open(usual) as dataset:
+        place = dataset.transform @ Affine.translation(0, SIDE) @ Affine.scale(1, -1)
+        values, profile, masked = dataset.read(), dataset.profile, MaskFlags.per_dataset in dataset.mask_flag_enums[0]
+        mask = dataset.dataset_mask() if masked and MaskFlags.alpha not in dataset.mask_flag_enums[0] else None
+    with (
+        rasterio.Env(GDAL_TIFF_INTERNAL_MASK=True),
+        rasterio.open(path, "w", **profile | {"transform": place}) as dataset,
+    ):
+        dataset.write(values[:, ::-1])
+        if mask is not None:
+            dataset.write_mask(mask[::-1])
+    return path
+
+
+def _large_numbers(folder):
+    return write_raster(folder / "r.tif", (2**53 + 1 + np.arange(SIDE * SIDE)).reshape(1, SIDE, SIDE))
+
+
+def _near_infrared_on_water(folder):
+    bands = np.concatenate([pixels(3, "uint8", 60), pixels(1, "uint8", 90)])
+    bands[:3, HOLE] = 9
+    return tagged(folder / "r.tif", bands)
+
+
+TURNED = {
+    "nodata": lambda f: write_raster(f / "r.tif", pixels(2), nodata=0),
+    "mask": lambda f: masked(write_raster(f / "r.tif", pixels(2)), True),
+    "near infrared": _near_infrared_on_water,
+    "above 2^53": _large_numbers,
+    "NaN": lambda f: write_raster(f / "r.tif", np.where(HOLE, np.nan, pixels(2)).astype(np.float32)),
+}
+
+
+@GRIDS
+@pytest.mark.parametrize("case", list(TURNED))
+def test_rows_from_south_to_north_are_read_as_from_north_to_south(tmp_path, case, grid):
+    usual = TURNED[case](tmp_path)
+    turned = upside_down(tmp_path / "turned.tif", usual)
+    about, own = inspect(turned), inspect(usual)
+    assert about.turned
+    assert (about.grid, about.nodatas, about.masked) == (own.grid, own.nodatas, own.masked)
+    bands = range(1, own.count + 1)
+    for window in grid.window, Window(3, 2, 9, 7), grid.window.pad(2, 3):
+        for ours, theirs in zip(
+            *(read(path, bands, grid, window, "bilinear") for path in (turned, usual)), strict=True
+        ):
+            assert np.array_equal(ours, theirs, equal_nan=True)
+
+
+def test_each_band_of_rows_from_south_to_north_keeps_its_nodata(tmp_path):
+    stored = np.stack([np.where(HOLE, k, 9 + k) for k in (1, 2, 3)]).astype(np.uint16)
+    write_raster(tmp_path / "stored.tif", stored[:, ::-1])
+    path = vrt(tmp_path / "r.vrt", [("stored.tif", i) for i in (1, 2, 3)], nodata=(1, 2, 3))
+    up = OWN.transform @ Affine.translation(0, SIDE) @ Affine.scale(1, -1)
+    usual, turned = (", ".join(map(str, place.to_gdal())) for place in (OWN.transform, up))
+    path.write_text(path.read_text().replace(usual, turned))
+    assert inspect(path).nodatas == (1, 2, 3)
+    values, valid = read(path, [1, 2, 3], OWN, OWN.window, "nearest")
+    assert np.array_equal(valid, np.broadcast_to(~HOLE, valid.shape))
+    assert np.array_equal(values, stored)
 
 
 # --- files behind files

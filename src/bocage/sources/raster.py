@@ -22,9 +22,8 @@ import numpy as np
 import rasterio
 from affine import Affine
 from numpy.typing import NDArray
-from rasterio.enums import ColorInterp, MaskFlags, Resampling
+from rasterio.enums import ColorInterp, MaskFlags
 from rasterio.env import get_gdal_config, set_gdal_config
-from rasterio.vrt import WarpedVRT
 from rasterio.windows import Window as RioWindow
 
 from bocage.disk import State, digest_of, kept_by_state, state_of, state_or_none
@@ -119,26 +118,7 @@ def _open(path: Path) -> Any:
     dataset = rasterio.open(path)
     if any(rows * columns > LARGE for rows, columns in dataset.block_shapes):
         set_gdal_config("GDAL_CACHEMAX", usual)
-    return _north_up(dataset)
-
-
-def _north_up(dataset: Any) -> Any:
-    """Return a dataset whose rows run from north to south, as one whose rows run from south to north shows them.
-
-    The pixels are the same. A dataset with a mask of its own is returned as it is, since GDAL would lose the mask.
-    """
-    own = dataset.transform
-    if own.e <= 0 or dataset.crs is None or any(_is_masked(flags) for flags in dataset.mask_flag_enums):
-        return dataset
-    turned = own @ Affine.translation(0, dataset.height) @ Affine.scale(1, -1)
-    return WarpedVRT(
-        dataset,
-        crs=dataset.crs,
-        transform=turned,
-        height=dataset.height,
-        width=dataset.width,
-        resampling=Resampling.nearest,
-    )
+    return dataset
 
 
 @contextmanager
@@ -228,7 +208,7 @@ def _inspected(path: Path, state: tuple[State | None, ...]) -> RasterInfo:
                 f"'rio edit-info --crs EPSG:<code> {path.name}'."
             )
         try:
-            grid = Grid.of(dataset.crs, dataset.transform, (dataset.height, dataset.width))
+            grid = Grid.of(dataset.crs, _north_up(dataset), (dataset.height, dataset.width))
         except GridError as error:
             raise SourceError(f"{path}: {error}") from error
         # A truncated file opens without error and fails much later: reading its last pixel reveals it now. A JPEG 2000
@@ -253,8 +233,20 @@ def _inspected(path: Path, state: tuple[State | None, ...]) -> RasterInfo:
             tuple(dataset.offsets),
             tuple(tags.items()),
             tuple(sorted(file for file in {on_disk(file) for file in files_of(dataset, path)} if file.is_file())),
-            isinstance(dataset, WarpedVRT),
+            _is_turned(dataset),
         )
+
+
+def _is_turned(dataset: Any) -> bool:
+    """Return whether the rows of a dataset run from south to north."""
+    return bool(dataset.transform.e > 0)
+
+
+def _north_up(dataset: Any) -> Affine:
+    """Return the affine transform of the pixels of a dataset, with rows from north to south."""
+    own: Affine = dataset.transform
+    turned: Affine = own @ Affine.translation(0, dataset.height) @ Affine.scale(1, -1)
+    return turned if _is_turned(dataset) else own
 
 
 def _is_masked(flags: Sequence[MaskFlags]) -> bool:
@@ -367,8 +359,15 @@ class _Image:
         return self.info.dtypes[self.indexes[0] - 1]
 
     def read(self, part: Window) -> tuple[NDArray[Any], NDArray[np.bool_]]:
-        """Return values and validity (band, y, x) of a window inside the file."""
-        window = RioWindow(part.x, part.y, part.width, part.height)
+        """Return values and validity (band, y, x) of a window inside the file, with rows from north to south."""
+        if not self.info.turned:
+            return self._stored(RioWindow(part.x, part.y, part.width, part.height))
+        y = self.info.grid.shape[0] - part.y - part.height
+        values, valid = self._stored(RioWindow(part.x, y, part.width, part.height))
+        return values[:, ::-1], valid[:, ::-1]
+
+    def _stored(self, window: RioWindow) -> tuple[NDArray[Any], NDArray[np.bool_]]:
+        """Return values and validity (band, y, x) of a window, with the rows as they are stored."""
         values = self.dataset.read(list(self.indexes), window=window)
         valid = np.isfinite(values) if values.dtype.kind == "f" else np.ones(values.shape, bool)
         for k, i in enumerate(self.indexes):
