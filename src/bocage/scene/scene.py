@@ -93,7 +93,7 @@ def _check_decibels(source: Readable) -> None:
     files = source.acquisitions[0].files if isinstance(source, Source) else {}
     for name, file in list(files.items())[:1]:
         how = file.decoding
-        stored = peek(file.path, file.index, how.nodata, how.special)
+        stored = peek(file)
         if stored.size and not how.decibel and (stored * how.scale + how.offset).min() >= 0:
             raise SourceError(
                 f"Source '{source.name}': 'speckle' filters backscatter in dB, but no value of {name} in {file.path} is negative"

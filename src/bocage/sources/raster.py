@@ -4,8 +4,8 @@ If the grid of the file nests in the target grid, the pixels of the file are rep
 warped with the given resampling and an exact coordinate transformation, so that the result does not depend on the window.
 
 A pixel of a band is valid if no part of the file says otherwise: the nodata value of the band (or that of the recipe or the
-sensor instead), the other special values, the mask of the file (internal or ``.msk``) and its alpha band. An alpha band that the
-recipe reads as a measurement hides only pixels where all bands are 0.
+sensor instead), the other special values, the mask of the file (internal or ``.msk``) and its alpha band. An alpha band with many
+values is a measurement, and hides only pixels where all bands of the file are 0, whichever bands are read.
 """
 
 import functools
@@ -22,9 +22,8 @@ import numpy as np
 import rasterio
 from affine import Affine
 from numpy.typing import NDArray
-from rasterio.enums import ColorInterp, MaskFlags, Resampling
+from rasterio.enums import ColorInterp, MaskFlags
 from rasterio.env import get_gdal_config, set_gdal_config
-from rasterio.vrt import WarpedVRT
 from rasterio.windows import Window as RioWindow
 
 from bocage.disk import State, digest_of, kept_by_state, state_of, state_or_none
@@ -43,6 +42,8 @@ AT_ONCE = 1 << 24
 """Number of values of a file that are held to warp a part of a window. A window that needs more is divided."""
 SPOTS, SPOT = 3, 64
 """Windows read along each axis to recognise an alpha band, and their side in pixels."""
+OPAQUE = 0.9
+"""Share of the visible pixels from which an alpha band with its largest value there is a mask, whose edges are soft."""
 
 
 @dataclass(frozen=True)
@@ -61,7 +62,7 @@ class RasterInfo:
     alpha: int = 0
     """Number of the alpha band; 0: none."""
     two_valued: bool = False
-    """Whether the alpha band has at most one value besides 0: it is a mask, and not a measurement that GDAL took for alpha."""
+    """Whether the alpha band has one value besides 0 (almost): it is a mask, and not a measurement that GDAL took for alpha."""
     paletted: bool = False
     """Whether the first band has a colour table, as maps of classes have: codes are never interpolated."""
     scales: tuple[float, ...] = ()
@@ -117,26 +118,7 @@ def _open(path: Path) -> Any:
     dataset = rasterio.open(path)
     if any(rows * columns > LARGE for rows, columns in dataset.block_shapes):
         set_gdal_config("GDAL_CACHEMAX", usual)
-    return _north_up(dataset)
-
-
-def _north_up(dataset: Any) -> Any:
-    """Return a dataset whose rows run from north to south, as one whose rows run from south to north shows them.
-
-    The pixels are the same. A dataset with a mask of its own is returned as it is, since GDAL would lose the mask.
-    """
-    own = dataset.transform
-    if own.e <= 0 or dataset.crs is None or any(_is_masked(flags) for flags in dataset.mask_flag_enums):
-        return dataset
-    turned = own @ Affine.translation(0, dataset.height) @ Affine.scale(1, -1)
-    return WarpedVRT(
-        dataset,
-        crs=dataset.crs,
-        transform=turned,
-        height=dataset.height,
-        width=dataset.width,
-        resampling=Resampling.nearest,
-    )
+    return dataset
 
 
 @contextmanager
@@ -226,7 +208,7 @@ def _inspected(path: Path, state: tuple[State | None, ...]) -> RasterInfo:
                 f"'rio edit-info --crs EPSG:<code> {path.name}'."
             )
         try:
-            grid = Grid.of(dataset.crs, dataset.transform, (dataset.height, dataset.width))
+            grid = Grid.of(dataset.crs, _north_up(dataset), (dataset.height, dataset.width))
         except GridError as error:
             raise SourceError(f"{path}: {error}") from error
         # A truncated file opens without error and fails much later: reading its last pixel reveals it now. A JPEG 2000
@@ -251,8 +233,20 @@ def _inspected(path: Path, state: tuple[State | None, ...]) -> RasterInfo:
             tuple(dataset.offsets),
             tuple(tags.items()),
             tuple(sorted(file for file in {on_disk(file) for file in files_of(dataset, path)} if file.is_file())),
-            isinstance(dataset, WarpedVRT),
+            _is_turned(dataset),
         )
+
+
+def _is_turned(dataset: Any) -> bool:
+    """Return whether the rows of a dataset run from south to north."""
+    return bool(dataset.transform.e > 0)
+
+
+def _north_up(dataset: Any) -> Affine:
+    """Return the affine transform of the pixels of a dataset, with rows from north to south."""
+    own: Affine = dataset.transform
+    turned: Affine = own @ Affine.translation(0, dataset.height) @ Affine.scale(1, -1)
+    return turned if _is_turned(dataset) else own
 
 
 def _is_masked(flags: Sequence[MaskFlags]) -> bool:
@@ -278,16 +272,19 @@ def _alpha_of(dataset: Any) -> int:
 
 
 def _is_two_valued(dataset: Any, band: int) -> bool:
-    """Return whether windows spread over a band hold at most one value besides 0.
+    """Return whether windows spread over a band hold at most one value besides 0, but for the soft edges of an opaque image.
 
     GDAL declares the fourth band of every 8-bit image as alpha, even where it is near infrared.
     """
-    seen: set[float] = {0}
+    seen: list[NDArray[Any]] = []
     height, width = (min(SPOT, n) for n in dataset.shape)
     for y in np.linspace(0, dataset.height - height, SPOTS).astype(int):
         for x in np.linspace(0, dataset.width - width, SPOTS).astype(int):
-            seen |= set(np.unique(dataset.read(band, window=RioWindow(x, y, width, height))).tolist())
-    return len(seen) <= 2
+            values = dataset.read(band, window=RioWindow(x, y, width, height))
+            seen.append(values[values != 0])
+    shown = np.concatenate(seen)
+    opaque = shown == np.iinfo(shown.dtype).max if shown.dtype.kind in "iu" else np.zeros(len(shown), bool)
+    return len(np.unique(shown)) <= 1 or float(opaque.mean()) >= OPAQUE
 
 
 def _has_end_marker(path: Path) -> bool:
@@ -362,8 +359,15 @@ class _Image:
         return self.info.dtypes[self.indexes[0] - 1]
 
     def read(self, part: Window) -> tuple[NDArray[Any], NDArray[np.bool_]]:
-        """Return values and validity (band, y, x) of a window inside the file."""
-        window = RioWindow(part.x, part.y, part.width, part.height)
+        """Return values and validity (band, y, x) of a window inside the file, with rows from north to south."""
+        if not self.info.turned:
+            return self._stored(RioWindow(part.x, part.y, part.width, part.height))
+        y = self.info.grid.shape[0] - part.y - part.height
+        values, valid = self._stored(RioWindow(part.x, y, part.width, part.height))
+        return values[:, ::-1], valid[:, ::-1]
+
+    def _stored(self, window: RioWindow) -> tuple[NDArray[Any], NDArray[np.bool_]]:
+        """Return values and validity (band, y, x) of a window, with the rows as they are stored."""
         values = self.dataset.read(list(self.indexes), window=window)
         valid = np.isfinite(values) if values.dtype.kind == "f" else np.ones(values.shape, bool)
         for k, i in enumerate(self.indexes):
@@ -373,12 +377,18 @@ class _Image:
                     valid[k] &= values[k] != value
             if self.info.masked[i - 1]:
                 valid[k] &= self.dataset.read_masks(i, window=window) > 0
-        if self.info.alpha:
-            transparent = self.dataset.read(self.info.alpha, window=window) == 0
-            if self.info.alpha in self.indexes and not self.info.two_valued:  # a measurement that GDAL took for alpha
-                transparent &= (values == 0).all(0)
-            valid &= ~transparent
+        if self.info.alpha and self.decoding.alpha:
+            valid &= ~self._transparent(window)
         return values, valid
+
+    def _transparent(self, window: RioWindow) -> NDArray[np.bool_]:
+        """Return the pixels (y, x) that the alpha band hides; of a measurement, those where all bands of the file are 0."""
+        transparent = np.asarray(self.dataset.read(self.info.alpha, window=window) == 0)
+        for i in range(1, self.info.count + 1):
+            if self.info.two_valued or not transparent.any():
+                break
+            transparent &= self.dataset.read(i, window=window) == 0
+        return transparent
 
 
 def _repeated(image: _Image, grid: Grid, window: Window, span: int) -> tuple[NDArray[Any], NDArray[np.bool_]]:
