@@ -53,6 +53,24 @@ def test_pixels_of_a_class_that_the_model_lacks_are_errors_and_are_left_out_of_t
     assert (document["masked_pixels"], document["outside_training_domain"]) == (5, 0.25)
 
 
+def test_one_pixel_of_a_class_that_the_recipe_lacks_is_one_error():
+    """An F-measure of 0 of this class in the mean would be that of a model which is wrong everywhere in it."""
+    ours = (LandClass(1, "maize"), LandClass(2, "rape"), LandClass(3, "water"))
+    legends = Legends(Legend(ours), Legend((*ours[:2], LandClass(9, "town"), LandClass(3, "water"))))
+    label = np.repeat([0, 1], 500)
+    found = predicted(label, label)
+    found.predicted[0], found.predicted[-1] = 3, 2  # town, and water, of which the site has no polygon
+    score = transfer_of(found, legends, ("overall_accuracy", "f1_macro"), 0, None)
+    for one in (score.every, score.shared):
+        assert one.matrix.untested == ("water", "town")
+        assert one.values("overall_accuracy") == pytest.approx([0.998])
+        assert one.values("f1_macro") == pytest.approx([2 * 499 / 999])
+        assert list(one.as_dict()["per_class"]) == ["maize", "rape"]
+    lacking = transfer_of(found, Legends(Legend(ours), Legend(ours[1:])), ("f1_macro",), 0, None)
+    assert lacking.shared.matrix.names == ("rape", "water")
+    assert lacking.shared.matrix.untested == ("water",)
+
+
 def test_codes_that_do_not_mean_the_same_are_refused_or_told():
     ours = Legend((LandClass(1, "maize"), LandClass(2, "meadow")))
     assert ours.renamed_in(Legend((LandClass(1, "corn"), LandClass(3, "water")))) == [(1, "maize", "corn")]

@@ -64,6 +64,30 @@ def test_onnx_gives_the_same_logits(name, tmp_path):
     assert np.abs(expected).max() > 1e-3
 
 
+@pytest.mark.slow
+def test_onnx_has_the_temperatures_of_sources_and_of_the_season(tmp_path):
+    alone = made("patchwork")
+    series = list(alone.series)
+    partial = {name: 1.0 + k for k, name in enumerate(alone.footprints, 1)}
+    calibration = Calibration(1.7, 10, partial=partial, season=((19000.0, 3.0), (19030.0, 1.7)))
+    trained = replace(alone, calibration=calibration)
+    export(trained, tmp_path / "out")
+    session = onnxruntime.InferenceSession(str(tmp_path / "out/model.onnx"), providers=["CPUExecutionProvider"])
+    batch = random_batch(trained.inputs, trained.footprints, torch.Generator().manual_seed(5), size=12)
+    for k, name in enumerate(batch):  # a sample with this source alone, the others with all
+        for other in batch:
+            if other != name:
+                batch[other].valid[k] = False
+    batch[series[0]].valid[6:9, 2:] = False
+    fed = {f"{n}_{part}": getattr(t, part).numpy() for n, t in batch.items() for part in ("values", "valid", "days")}
+    found = session.run(None, {one.name: fed[one.name] for one in session.get_inputs()})[0]
+    with torch.no_grad():
+        logits = trained.model(batch)
+        expected = trained.scaled(logits, batch)[:, :, 0, 0].numpy()
+    assert np.abs(found - expected).max() < 1e-4
+    assert np.abs(expected - logits[:, :, 0, 0].numpy() / 1.7).max() > 1e-2
+
+
 def test_a_network_with_the_days_of_several_sites_is_exported(tmp_path):
     """The record of a source has the days of all sites, and the network reads the dates of one."""
     alone = made("tempcnn")

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bocage.errors import GridError
-from bocage.grid import BLOCK, Grid, Ratio, Window, in_blocks, nearest_ratio, pixel_sides
+from bocage.grid import BLOCK, Grid, Ratio, Window, in_blocks, nearest_ratio, nesting, pixel_sides
 
 GRID = Grid.of("EPSG:32740", Affine(6, 0, 338_000, 0, -6, 7_668_000), (30, 50))
 
@@ -81,6 +81,22 @@ def test_grid_from_bounds():
 def test_nearest_ratio():
     assert nearest_ratio(10, 6) == Ratio(finer=2)
     assert nearest_ratio(14.25, 28.5) == Ratio(coarser=2)
+
+
+def test_coarse_pixels_meet_within_a_window_of_a_network():
+    """A climate grid is read with smaller pixels; ordinary ratios, and those of the recipe, are kept."""
+    ordinary = {"pan": Ratio(finer=7), "s2": Ratio(), "l8": Ratio(coarser=3), "modis": Ratio(coarser=25)}
+    assert nesting(ordinary, {}) == ordinary
+    found = nesting({"s2": Ratio(), "chelsa": Ratio(coarser=93), "era5": Ratio(coarser=11_111)}, {})
+    assert found == {"s2": Ratio(), "chelsa": Ratio(coarser=93), "era5": Ratio(coarser=186)}
+    assert nesting({"a": Ratio(coarser=300)}, {"b": Ratio(coarser=100)}) == {
+        "b": Ratio(coarser=100),
+        "a": Ratio(coarser=200),
+    }
+    assert nesting({"a": Ratio(coarser=300)}, {"b": Ratio(coarser=1000)}) == {
+        "b": Ratio(coarser=1000),
+        "a": Ratio(coarser=250),
+    }
 
 
 MERCATOR = Grid.of("EPSG:3857", Affine(10, 0, 300_000, 0, -10, 8_400_000), (100, 100))  # at 60 degrees north

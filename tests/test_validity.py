@@ -10,9 +10,10 @@ import rasterio
 from affine import Affine
 
 from bocage.errors import SourceError
-from bocage.grid import Grid
+from bocage.grid import Grid, Window
 from bocage.scene import Preparation
 from bocage.sources import SENSORS, Acquisition, BandFile, Decoding, Source, image, open_source, series
+from bocage.sources.raster import inspect, read
 from bocage.testing import write_raster
 from bocage.testing.fakes import CORNER
 
@@ -62,10 +63,10 @@ def masked(path, internal):
     return path
 
 
-def vrt(path, files, nodata=None, more=""):
+def vrt(path, files, nodata=None, more="", types=None):
     """Write a VRT with one band per file, or per band of the only file."""
     bands = "".join(
-        f'<VRTRasterBand dataType="UInt16" band="{i}">'
+        f'<VRTRasterBand dataType="{types[i - 1] if types else "UInt16"}" band="{i}">'
         + (f"<NoDataValue>{nodata[i - 1]}</NoDataValue>" if nodata else "")
         + f'<SimpleSource><SourceFilename relativeToVRT="1">{name}</SourceFilename><SourceBand>{band}</SourceBand>'
         "</SimpleSource></VRTRasterBand>"
@@ -140,6 +141,61 @@ def test_near_infrared_that_gdal_declares_as_alpha_is_a_measurement(tmp_path, gr
     values, valid = seen(path, grid, bands=("red", "green", "blue", "nir"))
     assert valid.all()
     assert not values[3, :7].any()
+
+
+TYPED = {"scl": "uint8", "red": "uint16", "ndvi": "float32", "dem": "int32"}
+
+
+@GRIDS
+@pytest.mark.parametrize(
+    "bands", [("-", "red", "-", "-"), ("scl", "red", "-", "-"), ("scl", "-", "ndvi", "dem"), tuple(TYPED)]
+)
+def test_bands_of_different_data_types_are_read_as_each_alone(tmp_path, bands, grid):
+    """As ``gdalbuildvrt -separate`` writes them. The order of the bands is that of the recipe."""
+    rows = np.arange(1, SIDE + 1)[:, None] * np.ones(SIDE)
+    stored = {"scl": rows, "red": rows * 1000, "ndvi": rows * 12.3, "dem": rows * -70_000 - 1}
+    files = {
+        name: write_raster(tmp_path / f"{name}.tif", layer[None].astype(TYPED[name])) for name, layer in stored.items()
+    }
+    kinds = ("Byte", "UInt16", "Float32", "Int32")
+    nodata = (3, 4000, float(np.float32(5 * 12.3)), -70_001)
+    path = vrt(tmp_path / "r.vrt", [(file.name, 1) for file in files.values()], nodata, types=kinds)
+    assert inspect(path).dtypes == tuple(TYPED.values())
+    source = opened(path, bands=bands)
+    values, valid = source.read(grid, grid.window, "bilinear")
+    for band in source.bands:
+        alone, known = seen(path, grid, bands=tuple(name if name == band else "-" for name in TYPED))
+        own = opened(files[band], bands=(band,)).read(grid, grid.window, "bilinear")[0][0, 0]
+        assert np.array_equal(values[0, source.bands.index(band)][valid[0]], alone[0][valid[0]])
+        assert not known[:7].all()
+        assert np.allclose(alone[0][8:], own[8:])
+        assert not (valid[0] & ~known).any()
+    assert valid[0, 8:].all()
+
+
+def test_values_of_each_band_are_stored_in_its_own_type(tmp_path):
+    write_raster(tmp_path / "a.tif", np.full((1, SIDE, SIDE), 200, np.uint8))
+    write_raster(tmp_path / "b.tif", np.full((1, SIDE, SIDE), 292.7, np.float32))
+    path = vrt(tmp_path / "r.vrt", [("a.tif", 1), ("b.tif", 1)], types=("Byte", "Float32"))
+    for indexes, dtype, expected in (
+        ([1], "uint8", [200]),
+        ([2], "float32", [292.7]),
+        ([2, 1, 2], "float32", [292.7, 200, 292.7]),
+    ):
+        values, valid = read(path, indexes, OWN, OWN.window, "nearest")
+        assert (values.dtype, valid.all()) == (dtype, True)
+        assert np.allclose(values[:, 0, 0], expected)
+    outside, valid = read(path, [1, 2], OWN, Window(100, 100, 3, 3), "nearest")
+    assert (outside.shape, valid.any()) == ((2, 3, 3), False)
+
+
+def test_a_quality_layer_in_a_file_of_another_type(tmp_path):
+    write_raster(tmp_path / "red.tif", np.full((1, SIDE, SIDE), 3000, np.uint16))
+    write_raster(tmp_path / "scl.tif", np.where(HOLE, 9, 4)[None].astype(np.uint8))
+    path = vrt(tmp_path / "r.vrt", [("scl.tif", 1), ("red.tif", 1)], types=("Byte", "UInt16"))
+    values, valid = seen(path, OWN, bands=("-", "red"), quality=path, quality_band=1, clear=(4,))
+    assert np.array_equal(valid, ~HOLE)
+    assert (values[0, valid] == 3000).all()
 
 
 @WARPS

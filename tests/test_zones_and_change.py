@@ -234,6 +234,21 @@ def test_zones_outside_partly_outside_or_empty_are_said(tmp_path, land):
     ]
 
 
+def test_names_of_zones_are_whole_numbers_and_days_and_missing_ones_are_the_number_of_the_feature(tmp_path, land):
+    fields = {
+        "insee": pd.array([97410, None, 97411], dtype="Int64"),
+        "name": [" Saint-Denis", None, "Le  Port"],
+        "day": pd.to_datetime(["2022-01-01", None, "2022-01-02"]),
+    }
+    path = write_zones(tmp_path / "z.gpkg", [square(0, 0), square(60, 0), square(120, 0)], **fields)
+    found = {field: read_zones(path, field, land.grid, QUIET).names for field in fields}
+    assert found == {
+        "insee": ("97410", "2", "97411"),
+        "name": ("Saint-Denis", "2", "Le Port"),
+        "day": ("2022-01-01", "2", "2022-01-02"),
+    }
+
+
 def test_half_of_the_zones_invalid_are_repaired_and_said(tmp_path, land):
     bow = shapely.Polygon([(300_000, 7_650_000), (300_100, 7_649_900), (300_100, 7_650_000), (300_000, 7_649_900)])
     told = Told()

@@ -4,7 +4,7 @@ The axis order is always ``y, x``. A grid is axis-aligned, and its rows run from
 """
 
 import math
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Annotated, Any
@@ -22,6 +22,8 @@ SNAP = 1e-3
 """Tolerance of alignment: two grids are aligned if their corners differ by less than this fraction of a pixel."""
 BLOCK = 1024
 """Side, in pixels, of the squares by which windows are ordered for reading."""
+COARSEST = 256
+"""Largest least common multiple of the ratios of coarser sources that is chosen without a setting, in map pixels."""
 NAMELESS = ("", "unnamed", "unknown")
 """Names of a CRS without a name."""
 DEGREE = 111_320.0
@@ -324,3 +326,23 @@ def nearest_ratio(map_resolution: float, source_resolution: float) -> Ratio:
     if source_resolution >= map_resolution:
         return Ratio(coarser=max(1, round(source_resolution / map_resolution)))
     return Ratio(finer=max(1, round(map_resolution / source_resolution)))
+
+
+def nesting(nearest: Mapping[str, Ratio], given: Mapping[str, Ratio]) -> dict[str, Ratio]:
+    """Return the ratios of the sources: those given, and the others reduced where the coarse pixels of all meet too seldom.
+
+    A network computes windows that start at a multiple of every ``coarser``. The least common multiple stays within
+    ``COARSEST`` map pixels, unless the ratios that the recipe gives have a larger one: a pixel of a climate grid covers
+    thousands of map pixels a side, and is read as several pixels.
+
+    >>> ratios = nesting({"s2": Ratio(coarser=3), "temperature": Ratio(coarser=1111)}, {})
+    >>> ratios["s2"].coarser, ratios["temperature"].coarser
+    (3, 255)
+    """
+    found, common = dict(given), math.lcm(*(ratio.coarser for ratio in given.values()))
+    for name, ratio in sorted(nearest.items(), key=lambda item: item[1].coarser):
+        most = max(common, COARSEST)
+        fits = range(min(ratio.coarser, most), 0, -1)
+        coarser = next(n for n in fits if math.lcm(common, n) <= most)
+        found[name], common = Ratio(ratio.finer, coarser), math.lcm(common, coarser)
+    return found

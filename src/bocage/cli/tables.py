@@ -57,6 +57,8 @@ def print_transfer(found: Elsewhere) -> None:
     console.print(_per_class(found.every.as_dict()))
     if found.lacking:
         console.print(f"The model lacks: {', '.join(found.lacking)}. Their pixels are errors in the first table.")
+    if without := found.every.matrix.untested:
+        console.print(f"No reference pixel of: {', '.join(without)}. Pixels mapped as these classes are errors.")
     if found.outside is not None:
         console.print(f"Pixels outside the training domain of the model: {100 * found.outside:.1f} %")
 

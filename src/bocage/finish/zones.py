@@ -26,6 +26,7 @@ from bocage.grid import Grid, Window, name_of
 from bocage.mapping.areas import pixel_areas
 from bocage.mapping.delivered import Delivered
 from bocage.progress import Progress
+from bocage.samples.condition import day_text
 from bocage.shelf import did_you_mean
 from bocage.vectorfile import has_place, layer_of, repaired, shapes_of
 
@@ -70,6 +71,9 @@ class ZoneStatistics:
 def read_zones(path: Path, field: str, grid: Grid, progress: Progress) -> Zones:
     """Read the polygons of a vector file; report a reprojection, repaired polygons, and features without a polygon.
 
+    The name of a zone is the value of `field` as text: a whole number without decimals, a date without the time at midnight. It
+    is the number of the feature, from 1, if the value is missing or no field is given.
+
     Raises
     ------
     FinishError
@@ -92,7 +96,8 @@ def read_zones(path: Path, field: str, grid: Grid, progress: Progress) -> Zones:
         raise FinishError(
             f"{path} has no field '{field}'.{did_you_mean(field, fields)} Its fields: {', '.join(fields)}."
         )
-    names = [str(value) for value in values[0].tolist()] if field else [str(k + 1) for k in range(len(wkb))]
+    known = [day_text(value) for value in values[0].tolist()] if field else [""] * len(wkb)
+    names = [name or str(number) for number, name in enumerate(known, start=1)]
     shapes = _repaired(shapes_of(wkb), path, progress)
     is_polygon = np.array([shape is not None and not shape.is_empty for shape in shapes], bool)
     if not is_polygon.any():

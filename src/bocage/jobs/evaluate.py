@@ -153,7 +153,7 @@ def _scored(recipe: Recipe, trained: Trained, scene: Scene, progress: Progress) 
     """Return the predictions of a model at the reference pixels, in the union of the legends, and their score."""
     pixels, made = _classified(recipe, trained, scene, progress)
     tested = predictions_of(
-        pixels.row, pixels.column, pixels.polygon, pixels.label, made.probabilities, trained.calibration.temperature
+        pixels.row, pixels.column, pixels.polygon, pixels.label, made.probabilities, made.temperature
     )
     legends = Legends(recipe.legend, trained.legend)
     tested = replace(tested, predicted=legends.in_union(tested.predicted)).take(made.valid)

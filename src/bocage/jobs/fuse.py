@@ -37,7 +37,7 @@ from bocage.progress import QUIET, Progress
 from bocage.run import MapOrigin, held, tested_at
 from bocage.sources.raster import inspect
 
-FORMAT = 2
+FORMAT = 3
 """Changed when the results of the same maps change."""
 SMALL = 0.5
 """Share of the smallest map in the common area below which the command reports it."""
@@ -198,12 +198,14 @@ class _Work:
             )
         tested, names, maps = self._tested(pixels), self.fusion.legend.names, {}
         tested.to_parquet(self.layout.test)
+        untested = tested.without(names)
         for folder, own in zip(self.folders, pixels.positions, strict=True):
             test, seen = clustered_mcnemar(tested.right, own == tested.label, tested.polygon), own >= 0
-            maps[str(folder)] = figures_of(ConfusionMatrix.of(tested.label[seen], own[seen], names)) | {"p": test.p}
+            matrix = ConfusionMatrix.of(tested.label[seen], own[seen], names, untested)
+            maps[str(folder)] = figures_of(matrix) | {"p": test.p}
         return {
-            "pixels": len(tested), "polygons": len(np.unique(tested.polygon)), "fused": figures_of(tested.matrix(names)),
-            "maps": maps, "untested": [name for k, name in enumerate(names) if k not in tested.label],
+            "pixels": len(tested), "polygons": len(np.unique(tested.polygon)),
+            "fused": figures_of(tested.matrix(names, untested)), "maps": maps, "untested": list(untested),
         }  # fmt: skip
 
     def _untrained(self) -> Untrained | str:

@@ -4,7 +4,7 @@ import json
 from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,6 +13,7 @@ from bocage.disk import artefact, digest, write_json
 from bocage.errors import EvaluationError
 from bocage.evaluation import (
     Adjusted,
+    Clusters,
     Corrected,
     Evaluation,
     Predictions,
@@ -32,12 +33,13 @@ from bocage.mapping import (
     EARLY,
     Areas,
     Computing,
+    Forward,
     LandCoverMap,
     Mapping,
-    classify_at,
     codes_beside,
     make_map,
     open_map,
+    predict_at,
 )
 from bocage.progress import Progress
 from bocage.recipe import Recipe
@@ -56,7 +58,7 @@ from bocage.training import (
     Trained,
     Trainer,
     check_bfloat16,
-    classify,
+    classified,
     imitates_bfloat16,
     importance,
 )
@@ -242,7 +244,8 @@ class Run:
     def _area(self, tested: Predictions, areas: Areas) -> Adjusted | Corrected | None:
         """Estimate areas from the test polygons of the draw of the map; return None if they are too few.
 
-        The estimate of a probability sample of polygons has intervals; other polygons permit a correction by a model.
+        The estimate of a probability sample of polygons has intervals, from the variance between polygons, or between blocks
+        where the split draws blocks; other polygons permit a correction by a model.
         """
         samples, test = self.samples, self.samples.draw(self.recipe.map.draw).test
         if not len(test):
@@ -251,13 +254,14 @@ class Run:
             self.progress.say(f"No areas are estimated: {EARLY}.")
             return None
         weight, names = samples.test_weight(test), samples.legend.names
-        pixels = (tested.predicted, tested.label, tested.polygon)
+        unit: Literal["polygon", "block"] = "block" if samples.split.unit == "block" else "polygon"
         try:
             if absent := samples.without(test):
                 raise EvaluationError(f"no test pixel of: {', '.join(absent)}. Every class needs test polygons.")
             if weight is None:
-                return corrected(*pixels, areas.shares, names)
-            return clustered(*pixels, weight, areas.shares, names)
+                return corrected(tested.predicted, tested.label, tested.polygon, areas.shares, names)
+            drawn = Clusters(samples.cluster[test], unit)
+            return clustered(tested.predicted, tested.label, drawn, weight, areas.shares, names)
         except EvaluationError as error:
             self.progress.say(f"No areas are estimated: {error}")
             return None
@@ -325,12 +329,12 @@ class Run:
     def _classified(self, trained: Trained, test: NDArray[np.int64], k: int) -> Predictions:
         pixels = self.samples.pixels(test)
         if trained.has_context and len(test):
-            task = f"classifying test polygons, draw {k + 1}"
-            probabilities = classify_at(trained, self.scene, pixels, device_of(self._device), self.progress, task)
+            how, task = Forward(device_of(self._device)), f"classifying test polygons, draw {k + 1}"
+            made = predict_at(trained, self.scene, pixels, how, self.progress, task)
+            probabilities, temperature = made.probabilities, made.temperature
         else:
-            probabilities = classify(trained, self.samples.chips, test, self._device)
-        place = (pixels.row, pixels.column, pixels.polygon)
-        return predictions_of(*place, pixels.label, probabilities, trained.calibration.temperature)
+            probabilities, temperature = classified(trained, self.samples.chips, test, self._device)
+        return predictions_of(pixels.row, pixels.column, pixels.polygon, pixels.label, probabilities, temperature)
 
 
 def score_of_draws(layout: RunLayout, samples: Samples, settings: Evaluation) -> Score:

@@ -118,6 +118,11 @@ class Samples:
         """(N,) number of the sampling unit of every sample: its polygon, block or pixel, according to the split."""
         return self._units.group(self.split)
 
+    @property
+    def cluster(self) -> NDArray[Any]:
+        """(N,) number that dependent samples share: of the block where blocks are drawn, else of the polygon or place."""
+        return self.block if self.split.unit == "block" else self.chips.unit
+
     def at(self, site: str) -> NDArray[np.bool_]:
         """Return whether each sample is at a site, (N,)."""
         return np.asarray(self.site == self.sites.index(site))

@@ -23,7 +23,8 @@ from bocage.legend import plain
 from bocage.shelf import did_you_mean
 from bocage.sources.base import Decoding
 from bocage.sources.partition import clipped, polygons_in
-from bocage.sources.raster import fingerprint, inspect, read, touches
+from bocage.sources.placement import touches
+from bocage.sources.raster import fingerprint, inspect, read
 from bocage.vectorfile import VectorLayer, layer_of, repaired, shapes_of, vector_files
 
 MISSING, UNKNOWN = -1, -2

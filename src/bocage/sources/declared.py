@@ -102,7 +102,7 @@ def check_fractions(file: BandFile) -> None:
     SourceError
         The file holds fractions between -1 and 2 (reflectance), and the scale of the recipe is at most 0.001.
     """
-    if abs(file.decoding.scale) > 1e-3 or np.dtype(inspect(file.path).dtype).kind != "f":
+    if abs(file.decoding.scale) > 1e-3 or np.dtype(inspect(file.path).dtypes[file.index - 1]).kind != "f":
         return
     values = peek(file.path, file.index, file.decoding.nodata)
     if values.size and np.abs(values - 0.5).max() <= 1.5 and (values % 1 != 0).any():

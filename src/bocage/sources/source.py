@@ -23,7 +23,8 @@ from bocage.disk import digest_of
 from bocage.errors import SourceError
 from bocage.grid import Grid, Window
 from bocage.sources.base import Acquisition, BandFile, Decoding, Sensor
-from bocage.sources.raster import covered, fingerprint, inspect, nests, read, touches, transformed
+from bocage.sources.placement import covered, nests, touches, transformed
+from bocage.sources.raster import fingerprint, inspect, read
 from bocage.words import Note
 
 

@@ -53,7 +53,7 @@ class Calibration:
         first = next(iter(seen.values()))
         code = torch.zeros(first.shape, dtype=torch.long)
         for i, present in enumerate(seen.values()):
-            code += present.long().cpu() << i
+            code = code + present.long().cpu() * (1 << i)
         return self.table(list(seen))[code]
 
     def change(self, last: Tensor) -> Tensor:
@@ -61,9 +61,10 @@ class Calibration:
 
         Between two days of `season`, the logarithm of the temperature is interpolated.
         """
-        days, temperatures = (np.array(column) for column in zip(*self.season, strict=True))
-        found = np.interp(last.cpu().numpy(), days, np.log(temperatures / self.temperature))
-        return torch.from_numpy(np.exp(found).astype(np.float32))
+        days, temperatures = torch.tensor(self.season, dtype=torch.float64, device=last.device).unbind(1)
+        logs, apart = (temperatures / self.temperature).log(), days.diff()
+        passed = (last.double()[..., None] - days[:-1]).clamp(torch.zeros_like(apart), apart)  # days of each interval
+        return (logs[0] + (passed * (logs.diff() / apart)).sum(-1)).exp().float()
 
     def as_dict(self) -> dict[str, Any]:
         """Return the entry of ``trained.json``; without `season` if it is empty, as earlier versions wrote it."""

@@ -59,7 +59,7 @@ def certainty_of(
             trained, chips, members, device, lambda batch: partly_hidden(batch, trained.any_source, generator)
         )
         agrees += part.argmax(1) == classes
-    return Certainty.of(whole.max(1).values.numpy(), agrees.numpy() / VIEWS, chips.polygon[members], FEWEST)
+    return Certainty.of(whole.max(1).values.numpy(), agrees.numpy() / VIEWS, chips.unit[members], FEWEST)
 
 
 def drawn(scene: Scene, seed: int) -> Pixels:

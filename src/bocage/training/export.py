@@ -58,14 +58,12 @@ class _Flat(nn.Module):
 
     def __init__(self, trained: Trained) -> None:
         super().__init__()
-        self.model, self.names = trained.model, list(trained.footprints)
-        self.temperature = trained.calibration.temperature
+        self.model, self.names, self.trained = trained.model, list(trained.footprints), trained
 
     def forward(self, *tensors: Tensor) -> Tensor:
         """Return calibrated logits (N, K) from values, validity and days of every source in turn."""
         batch = {name: SourceTensor(*tensors[3 * i : 3 * i + 3]) for i, name in enumerate(self.names)}
-        logits: Tensor = self.model(batch)[:, :, 0, 0]
-        return logits / self.temperature
+        return self.trained.scaled(self.model(batch), batch)[:, :, 0, 0]
 
 
 def _write_onnx(trained: Trained, path: Path) -> float:
