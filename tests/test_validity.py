@@ -447,6 +447,23 @@ def later(path: Path) -> None:
     os.utime(path, ns=(state.st_atime_ns, state.st_mtime_ns + 10**9))
 
 
+@pytest.mark.parametrize("link", ["file", "folder"])
+@pytest.mark.parametrize("name", ["a.tif", "../img/a.tif"])
+def test_a_vrt_behind_a_link_refers_to_the_files_beside_the_vrt(tmp_path, link, name):
+    deep, user = tmp_path / "store/deep", tmp_path / "user"
+    for folder in (user, deep, tmp_path / "store/img"):
+        folder.mkdir(parents=True)
+    target = write_raster((deep / name).resolve(), np.ones((1, 8, 8), np.uint8))
+    vrt(deep / "r.vrt", [(name, 1)])
+    if link == "file":
+        (user / "r.vrt").symlink_to(deep / "r.vrt")
+    else:
+        (user / "linked").symlink_to(deep)
+    path = user / "r.vrt" if link == "file" else user / "linked/r.vrt"
+    found = {Path(os.path.realpath(file)) for file in inspect(path).files}
+    assert found == {deep / "r.vrt", target}
+
+
 def test_rasters_behind_a_vrt_count_whatever_the_depth(tmp_path):
     """Replaced images give another fingerprint, and are read anew in the same process."""
     write_raster(tmp_path / "img/a.tif", pixels(1))

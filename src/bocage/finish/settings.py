@@ -41,7 +41,8 @@ class Finishing:
     zones: Path | None = None
     """Vector file of zones; the area of each class in each zone is computed. Default: no zones."""
     zone: str = ""
-    """Field of `zones` that names a zone; empty: zones are numbered from 1."""
+    """Field of `zones` that names a zone; empty: zones are numbered from 1. A zone without a name has the
+    number of its feature."""
     tile: Annotated[int, Range(64, 8192)] = 1024
     """Side, in pixels, of the tiles that are read and computed at a time. Memory grows with its square. The result does not
     depend on it."""

@@ -85,6 +85,7 @@ def fuse(
         return found
     work.report()
     with held(out):
+        check_free(layout, maps, MEANING, "a fusion")  # a run may have ended since
         clear(layout)
         work.write()
         about = {"key": key, **work.about()}

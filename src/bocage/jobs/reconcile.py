@@ -95,6 +95,7 @@ def reconcile(
     work = _Work(Reconciliation(land, read, how.trust), folder, how, layout, progress)
     fit = work.fitted()
     with held(out):
+        check_free(layout, [land], (RULE,), "a reconciled one")  # a run may have ended since
         clear(layout)
         after = work.write(fit)
         write_csv(layout.districts, [HEADER, *work.rows(fit, after)])

@@ -50,10 +50,19 @@ def _named(name: str) -> Path:
     """Return the path of a file that GDAL lists, normalised. GDAL also accepts an archive without braces."""
     bare = _BARE.match(name)
     if not bare:
-        return Path(os.path.normpath(name))
+        return _without_dots(name)
     member = Path(name[bare.end() :])
     archive = next((parent for parent in member.parents if parent.is_file()), None)
     return archived(archive, member.relative_to(archive).as_posix()) if archive else Path(name)
+
+
+def _without_dots(name: str) -> Path:
+    """Return a path without ``..``: that of the folder above, which for a linked folder is above the one that it points to."""
+    plain = Path(os.path.normpath(name))
+    if ".." not in Path(name).parts:
+        return plain
+    above = os.path.realpath(Path(name).parent)
+    return plain if os.path.realpath(plain.parent) == above else Path(above, plain.name)
 
 
 def is_virtual(path: Path) -> bool:
@@ -79,7 +88,7 @@ def files_of(dataset: Any, path: Path) -> set[Path]:
 
 def _collect(dataset: Any, path: Path, found: set[Path]) -> None:
     found.add(path)
-    own = Path(os.path.normpath(path))
+    own = _without_dots(str(path))
     listed = {_named(name) for name in dataset.files}
     if dataset.driver == "VRT":
         listed |= _sources_of(own)
@@ -99,6 +108,8 @@ def _collect(dataset: Any, path: Path, found: set[Path]) -> None:
 def _sources_of(vrt: Path) -> set[Path]:
     """Return the files that the text of a VRT names; GDAL does not list those of masks, nor those that are missing.
 
+    As for GDAL, they are relative to the folder of the VRT itself, not to that of a link to it.
+
     Raises
     ------
     SourceError
@@ -107,10 +118,11 @@ def _sources_of(vrt: Path) -> set[Path]:
     if on_disk(vrt) != vrt:
         return set()  # the digest of the archive covers its members
     found = set()
+    folder = Path(os.path.realpath(vrt)).parent if vrt.is_symlink() else vrt.parent
     for element in _xml(vrt):
         name = (element.text or "").strip()
         if element.tag in ("SourceFilename", "SourceDataset") and name and not _is_elsewhere(name):
-            file = _named(str(vrt.parent / name) if element.get("relativeToVRT") == "1" else name)
+            file = _named(str(folder / name) if element.get("relativeToVRT") == "1" else name)
             if not on_disk(file).is_file():
                 raise SourceError(f"{vrt} refers to {file}, which does not exist. Copy this file, or correct the VRT.")
             found.add(file)

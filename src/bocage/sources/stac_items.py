@@ -60,7 +60,7 @@ def items_of(catalogue: Path) -> list[Any]:
 
     try:
         root = pystac.read_file(str(catalogue), OnDisk())
-        return [root] if isinstance(root, pystac.Item) else list(root.get_items(recursive=True))
+        return list(root.get_items(recursive=True)) if isinstance(root, pystac.Catalog) else [root]
     except (OSError, ValueError, KeyError, pystac.STACError) as error:
         raise SourceError(f"{catalogue} is not a complete STAC catalogue: {error}.") from error
 
