@@ -12,7 +12,7 @@ from bocage.scene.cube import Cube, Preparation, check_indices
 from bocage.scene.prepared import Prepared, Preparing, prepare
 from bocage.sources import HistorySource, Readable, Source, check_overlap
 from bocage.sources.declared import peek
-from bocage.sources.placement import resolution_in
+from bocage.sources.placement import resolution_on
 from bocage.words import Note
 
 
@@ -53,7 +53,7 @@ def make_scene(grid: Grid, sources: Sequence[Readable], preparations: Mapping[st
         check_indices(source, preparation.indices)
         if preparation.speckle:
             _check_decibels(source)
-        ratio = preparation.ratio or nearest_ratio(grid.resolution, resolution_in(source.grid, grid.crs))
+        ratio = preparation.ratio or nearest_ratio(grid.resolution, resolution_on(source.grid, grid))
         nested = ratio.grid(grid)
         if not source.nests_in(nested):
             per_pixel = Note.of("finer", n=ratio.finer) if ratio.finer > 1 else Note.of("coarser", n=ratio.coarser)
