@@ -15,7 +15,7 @@ from bocage.preflight.shift import SIDE, Shift, View
 from bocage.progress import Progress
 from bocage.samples.rasterise import Pixels
 from bocage.scene import Cube
-from bocage.sources.placement import resolution_in
+from bocage.sources.placement import resolution_on, share_covered
 from bocage.sources.raster import inspect
 from bocage.sources.source import Readable, Source, with_bands
 from bocage.words import Note, chained
@@ -47,19 +47,11 @@ def check_grid(source: Readable, grid: Grid, cube: Cube) -> Iterator[Finding]:
 def check_coverage(source: Readable, grid: Grid) -> Iterator[Finding]:
     """Return a finding on a source that does not cover the whole map: an error if it covers nothing."""
     theirs = source.grid
-    share = _covered(theirs, grid)
+    share = share_covered(theirs, grid)
     if share <= 0:
         yield Finding.of("error", source.name, Note.of("no_overlap", theirs=_bounds(theirs), ours=_bounds(grid)))
     elif share < 0.999:
         yield Finding.of("warning", source.name, Note.of("partly_covered", share=100 * share))
-
-
-def _covered(source: Grid, grid: Grid) -> float:
-    theirs = (
-        source.geobox.extent.to_crs(grid.crs, resolution="auto") if source.crs != grid.crs else source.geobox.extent
-    )
-    ours = grid.geobox.extent
-    return float(theirs.intersection(ours).area / ours.area) if theirs.intersects(ours) else 0.0
 
 
 def _bounds(grid: Grid) -> Note:
@@ -140,7 +132,7 @@ def _measured(
         measured = shift.from_polygons(_numbers(pixels, window), other)
     else:
         ours = seen(first)
-        coarsest = max(resolution_in(views[label].grid, target.crs) for label in (first, second))
+        coarsest = max(resolution_on(views[label].grid, target) for label in (first, second))
         measured = None if ours is None else shift.between(ours, other, max(1, round(coarsest / target.resolution)))
     return (measured, target.resolution) if measured else None
 

@@ -12,7 +12,7 @@ from bocage.scene.cube import Cube, Preparation, check_indices
 from bocage.scene.prepared import Prepared, Preparing, prepare
 from bocage.sources import HistorySource, Readable, Source, check_overlap
 from bocage.sources.declared import peek
-from bocage.sources.placement import resolution_in
+from bocage.sources.placement import resolution_on
 from bocage.words import Note
 
 
@@ -75,7 +75,7 @@ def _ratios(sources: Sequence[Readable], grid: Grid, preparations: Mapping[str, 
     """Return the ratio of each source to the map: the one of its preparation, or else the nearest one (:func:`nesting`)."""
     given = {source.name: ratio for source in sources if (ratio := preparations[source.name].ratio)}
     nearest = {
-        source.name: nearest_ratio(grid.resolution, resolution_in(source.grid, grid.crs))
+        source.name: nearest_ratio(grid.resolution, resolution_on(source.grid, grid))
         for source in sources
         if source.name not in given
     }

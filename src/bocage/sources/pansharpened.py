@@ -17,7 +17,7 @@ from bocage.errors import SourceError
 from bocage.grid import Grid, Window, nearest_ratio
 from bocage.ranges import Range, check_ranges
 from bocage.sources.base import Decoding, SensorSpec
-from bocage.sources.placement import resolution_in
+from bocage.sources.placement import resolution_on
 from bocage.sources.source import Readable
 from bocage.words import Note
 
@@ -128,7 +128,7 @@ class PansharpenedSource:
 
     def _interpolated(self, grid: Grid, window: Window) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
         """Return MS on a window of the fine grid: values (band, y, x) and valid (y, x)."""
-        ratio = nearest_ratio(grid.resolution, resolution_in(self.ms.grid, grid.crs))
+        ratio = nearest_ratio(grid.resolution, resolution_on(self.ms.grid, grid))
         nested = ratio.grid(grid)
         if ratio.coarser == 1 or not self.ms.nests_in(nested):
             values, valid = self.ms.read(grid, window, "bilinear")
@@ -186,7 +186,7 @@ def derive(name: str, settings: Settings, sources: Mapping[str, Readable]) -> Pa
             raise SourceError(f"'{source.name}' is not an image of one date, which pansharpening needs.")
     if len(pan.bands) != 1:
         raise SourceError(f"'{pan.name}' has the bands {', '.join(pan.bands)}. A panchromatic image has one band.")
-    if resolution_in(ms.grid, pan.grid.crs) < 1.5 * pan.grid.resolution:
+    if resolution_on(ms.grid, pan.grid) < 1.5 * pan.grid.resolution:
         raise SourceError(
             f"'{pan.name}' ({pan.grid.resolution:g}) is not at least 1.5 times finer than '{ms.name}' ({ms.grid.resolution:g}): "
             "pansharpening has no effect."

@@ -14,7 +14,7 @@ import re
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -33,7 +33,7 @@ from bocage.sources.base import Decoding
 from bocage.sources.files import SIDE, beside, essence, files_of, is_virtual, on_disk
 from bocage.sources.handles import using
 from bocage.sources.pattern import DATE
-from bocage.sources.placement import nests, reason_of, resolution_in
+from bocage.sources.placement import nests, placement, reason_of
 from bocage.sources.warp import needed, warp
 
 RESAMPLINGS = ("nearest", "bilinear", "cubic", "average", "mode")
@@ -313,19 +313,31 @@ def read(
     """
     state = _state(path)
     info = _inspected(path, state)
-    span = nests(info.grid, grid)
     if info.paletted and resampling != "mode":
         resampling = "nearest"
-    scale = 1.0 if span is not None else resolution_in(info.grid, grid.crs) / grid.resolution
+    placed = placement(info.grid, grid)
     with _opened(path, state) as dataset:
 
         def bands(chosen: tuple[int, ...]) -> tuple[NDArray[Any], NDArray[np.bool_]]:
             image = _Image(dataset, info, chosen, decoding)
-            if span is None:
-                return _warped(image, grid.crop(window), resampling, scale)
-            return _repeated(image, grid, window, span)
+            values, valid = _placed(image, grid, window, resampling, placed.scale)
+            for place in placed.places[1:]:
+                moved = replace(image, info=replace(info, grid=place))
+                more, seen = _placed(moved, grid, window, resampling, placed.scale)
+                values, valid = np.where(valid, values, more), valid | seen
+            return values, valid
 
         return _of_each_type(bands, tuple(indexes), info.dtypes)
+
+
+def _placed(
+    image: "_Image", grid: Grid, window: Window, resampling: str, scale: float
+) -> tuple[NDArray[Any], NDArray[np.bool_]]:
+    """Return the bands of a file at its place, repeated or warped onto a window of `grid`."""
+    span = nests(image.info.grid, grid)
+    if span is None:
+        return _warped(image, grid.crop(window), resampling, scale)
+    return _repeated(image, grid, window, span)
 
 
 def _of_each_type(

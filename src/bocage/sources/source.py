@@ -23,7 +23,7 @@ from bocage.disk import digest_of
 from bocage.errors import SourceError
 from bocage.grid import Grid, Window
 from bocage.sources.base import Acquisition, BandFile, Decoding, Sensor
-from bocage.sources.placement import covered, nests, touches, transformed
+from bocage.sources.placement import covered, nests, share_covered, touches
 from bocage.sources.raster import fingerprint, inspect, read
 from bocage.words import Note
 
@@ -337,14 +337,9 @@ def check_overlap(source: Readable, grid: Grid) -> None:
     Raises
     ------
     SourceError
-        The extents of the source and of the map grid do not intersect.
+        No pixel of the map is inside the source.
     """
-    if source.grid.crs == grid.crs and source.grid.geobox.extent.intersects(grid.geobox.extent):
-        return
-    with transformed(source.grid, "EPSG:4326"):
-        ours = source.grid.geobox.extent.to_crs("EPSG:4326")
-        apart = not ours.intersects(grid.geobox.extent.to_crs("EPSG:4326"))
-    if apart:
+    if share_covered(source.grid, grid) == 0:
         raise SourceError(
             f"The source '{source.name}' ({source.grid.bounds} in {source.grid.crs_name}) does not overlap the map grid "
             f"({grid.bounds} in {grid.crs_name}). Check the files of the source and [grid]."

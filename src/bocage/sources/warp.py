@@ -21,6 +21,8 @@ EXACT = 1e-6
 """Error tolerance of the warp, in pixels. It is small enough for overlapping windows to agree. (rasterio refuses 0.)"""
 REACH = 3
 """Largest radius of a kernel, in pixels of the coarser of the two grids; cubic has 2."""
+SPREAD = 16
+"""Number of points along each axis that show whether a grid has a part in the domain of a projection."""
 HALF = 0.499
 """Share of valid weight from which a pixel is valid. A pixel midway between a valid and an invalid pixel has 0.5, give or take
 rounding, and is valid in every window."""
@@ -39,12 +41,21 @@ def needed(file: Grid, target: Grid, scale: float) -> Window:
     columns, rows = _moved(~file.transform, xs, ys)
     known = np.isfinite(columns) & np.isfinite(rows)
     if not known.all() and max(target.shape) > 1:  # part of the target has no coordinates in the CRS of the file
-        return Window(0, 0, *file.shape)
+        return Window(0, 0, *file.shape) if known.any() or _is_known(target, file) else Window(0, 0, 0, 0)
     if not known.any():
         return Window(0, 0, 0, 0)
     reach = math.ceil(REACH / min(scale, 1)) + 1
     (top, bottom), (left, right) = ((math.floor(v.min()), math.ceil(v.max())) for v in (rows[known], columns[known]))
     return Window(top - reach, left - reach, bottom - top + 2 * reach, right - left + 2 * reach).clip(file.shape)
+
+
+def _is_known(target: Grid, file: Grid) -> bool:
+    """Return whether points spread over a grid have coordinates in the CRS of a file."""
+    height, width = target.shape
+    across, down = np.meshgrid(np.linspace(0, width, SPREAD), np.linspace(0, height, SPREAD))
+    xs, ys = _moved(target.transform, across.ravel(), down.ravel())
+    found = transform(target.crs.to_wkt(), file.crs.to_wkt(), xs, ys)
+    return bool(np.isfinite(found).all(0).any())
 
 
 def _moved(affine: Affine, xs: NDArray[Any], ys: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any]]:
