@@ -21,6 +21,7 @@ from bocage.sources.columns import Layout, tables_in
 from bocage.sources.folders import files_below
 from bocage.sources.found import Found, Image, Series
 from bocage.sources.inventory import first_file
+from bocage.sources.quality_layers import names_quality
 from bocage.sources.raster import inspect
 from bocage.sources.table import TableSource
 from bocage.sources.values import Unit, clear_of, codes_of, stored_values, unit_of
@@ -199,11 +200,13 @@ def _unnamed(key: str, source: Source) -> list[str]:
 
 
 def _layer_name(found: Series | Image) -> str:
-    """Return the name of a quality layer: that of its band, else that of its file."""
+    """Return the name of a quality layer: that of its band, else that of its file, with the folder if the file has none."""
     if found.quality_band and found.quality == found.path:
         described = inspect(first_file(found.quality)).descriptions[found.quality_band - 1]
-        return described or Path(found.quality).name
-    return Path(found.quality).name
+        if described:
+            return described
+    path = Path(found.quality)
+    return path.name if names_quality(path.name) else f"{path.parent.name}/{path.name}"
 
 
 def _listed(names: Sequence[str]) -> str:
