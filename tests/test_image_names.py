@@ -1,9 +1,16 @@
 """Names that other programs give to images: a folder per band, forms of dates, bands, masks; what ``bocage init`` makes of them."""
 
+import geopandas
 import numpy as np
 import pytest
+import shapely
 
+from bocage.jobs.check import check
+from bocage.jobs.init import write_recipe
+from bocage.recipe import read_recipe
+from bocage.sources import SENSORS, open_source
 from bocage.sources.inventory import look
+from bocage.sources.values import Codes, clear_of
 from bocage.testing import Place, write_raster
 from bocage.testing.fakes import CORNER
 
@@ -27,6 +34,23 @@ def the_only(found):
     assert not found.images
     (series,) = found.series.values()
     return series
+
+
+@pytest.fixture
+def proposed(tmp_path):
+    """Return a function that writes a recipe for a folder, checks it, and returns its sources and the messages."""
+    west, north = CORNER
+    boxes = [shapely.box(west + k, north - 30, west + k + 20, north - 10) for k in range(0, 360, 30)]
+    path = tmp_path / "fields.gpkg"
+    geopandas.GeoDataFrame({"crop": ["a", "b", "c"] * 4}, geometry=boxes, crs="EPSG:32740").to_file(path)
+
+    def write(folder):
+        lines = write_recipe(folder, path, "crop", tmp_path / "mine.toml")
+        assert not check(tmp_path / "mine.toml").has_errors
+        recipe = read_recipe(tmp_path / "mine.toml")
+        return {n: open_source(n, SENSORS.get(c.sensor), c.settings) for n, c in recipe.sources.items()}, lines
+
+    return write
 
 
 # --- a folder per band
@@ -71,3 +95,100 @@ def test_a_mask_in_a_folder_beside_images_of_several_bands(tmp_path):
     series = the_only(look(tmp_path))
     assert series.bands == ("blue", "green", "red", "nir")
     assert series.quality.endswith("SCL/{date}.tif")
+
+
+# --- dates
+FORMS = {
+    "HLS.S30.T40KCB.{y}{doy}T10552{k}.v2.0.{b}": ("2018-01-11", "2018-01-26", "2018-02-15"),
+    "MOD13Q1.A{y}{doy}.h12v10.061.202114{k}1246{k}5_250m_{b}": ("2018-01-11", "2018-01-26", "2018-02-15"),
+    "MOD09A1.A{y}{doy}.h12v10.006.201500{k}_{b}": ("2018-01-11", "2018-01-26", "2018-02-15"),
+    "MOD13Q1.061__{b}_doy{y}{doy}_aid0001": ("2018-01-11", "2018-01-26", "2018-02-15"),
+    "MOD13Q1.061__{b}_doy{y}{doy}000000_aid0001": ("2018-01-11", "2018-01-26", "2018-02-15"),
+    "{y}/{m}/{d}/{b}": ("2018-01-11", "2018-01-26", "2018-02-15"),
+    "{y}/{doy}/{b}": ("2018-01-11", "2018-01-26", "2018-02-15"),
+    "S2_{y}_{doy}_{b}": ("2018-01-11", "2018-01-26", "2018-02-15"),
+    "S2_18{m}{d}_{b}": ("2018-01-11", "2018-01-26", "2018-02-15"),
+    "sentinel-2-l2a_{y}-{m}-{d}-105{k}_{b}": ("2018-01-11", "2018-01-26", "2018-02-15"),
+    "S2_{y}{m}{d}T105{k}_{b}": ("2018-01-11", "2018-01-26", "2018-02-15"),
+    "S2_{y}{m}{d}_105{k}_{b}": ("2018-01-11", "2018-01-26", "2018-02-15"),
+    "composite_20180{k}_{b}": ("2018-01-15", "2018-02-15", "2018-03-15"),
+    "{y}/0{k}/{b}": ("2018-01-15", "2018-02-15", "2018-03-15"),
+}
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_dates_in_names_are_read_by_init_and_by_the_source(tmp_path, proposed, form):
+    for k, (month, day, doy) in enumerate((("01", "11", "011"), ("01", "26", "026"), ("02", "15", "046")), 1):
+        for band in ("B04", "B08"):
+            name = form.format(y="2018", m=month, d=day, doy=doy, b=band, k=k)
+            write_raster(tmp_path / f"images/{name}.tif", pixels())
+    sources, _ = proposed(tmp_path / "images")
+    (source,) = sources.values()
+    assert source.bands == ("red", "nir")
+    assert tuple(f"{time:%Y-%m-%d}" for time in source.times) == FORMS[form]
+
+
+def test_equal_masks_of_other_dates_in_folders_are_no_copies(tmp_path):
+    for day in ("11", "26"):
+        write_raster(tmp_path / f"2018/01/{day}/B04.tif", pixels())
+        write_raster(tmp_path / f"2018/01/{day}/SCL.tif", np.full((1, SIZE, SIZE), 4, np.uint8))
+    found = look(tmp_path)
+    assert not found.skipped
+    assert len(the_only(found).places) == 2
+
+
+@pytest.mark.parametrize(
+    "numbers", [("180111", "180126", "180245"), ("000101", "000102", "000199"), ("180111", "180126")]
+)
+def test_six_digits_are_no_dates_unless_all_are_valid_and_there_are_three(tmp_path, numbers):
+    for number in numbers:
+        write_raster(tmp_path / f"S2_{number}.tif", pixels(4))
+    found = look(tmp_path)
+    assert not found.series
+    assert any("differ only in numbers" in line for line in found.remarks) == (len(numbers) > 2)
+
+
+def test_six_digits_that_are_months_or_days_are_not_guessed(tmp_path):
+    for number in ("201001", "201002", "201003"):
+        write_raster(tmp_path / f"S2_{number}.tif", pixels(4))
+    found = look(tmp_path)
+    assert not found.series
+    assert any("3 images of one grid differ only in numbers" in line for line in found.remarks)
+
+
+def test_dates_that_could_be_numbers_are_a_remark(tmp_path):
+    for number in ("180111", "180126", "180215"):
+        write_raster(tmp_path / f"S2_{number}.tif", pixels(4))
+    assert any("'180215' is read as the date 2018-02-15" in line for line in look(tmp_path).remarks)
+
+
+def test_bands_and_neighbouring_tiles_are_no_undated_images(tmp_path):
+    for k in range(1, 5):
+        write_raster(tmp_path / f"bands/lsat_B{k}.tif", pixels())
+        place = Place(corner=(CORNER[0] + 5000 * k, CORNER[1]))
+        write_raster(tmp_path / f"chips/chip_{k}.tif", pixels(4), place)
+    assert not any("differ only in numbers" in line for line in look(tmp_path).remarks)
+
+
+def test_bands_with_names_of_months_have_the_year_of_the_file(tmp_path, proposed):
+    for band in ("B04", "B08"):
+        write_raster(tmp_path / f"images/{band}_2018.tif", pixels(3), descriptions=("jan", "fev", "mar"))
+    sources, _ = proposed(tmp_path / "images")
+    (source,) = sources.values()
+    assert [f"{time:%Y-%m}" for time in source.times] == ["2018-01", "2018-02", "2018-03"]
+    write_raster(tmp_path / "other/stack.tif", pixels(3), descriptions=("jan", "feb", "mar"))
+    assert any("its bands are months" in line for line in look(tmp_path / "other").remarks)
+
+
+def test_the_bits_of_fmask_of_harmonized_landsat_sentinel2():
+    clear = clear_of("HLS.S30.T31UDS.Fmask.tif", Codes({64: 0.5, 66: 0.4, 200: 0.1})).values
+    assert {0, 32, 64, 96, 128, 160, 192, 224} <= set(clear)
+    assert not any(value & 0b11110 for value in clear)
+    assert clear_of("Fmask.tif", Codes({0: 0.5, 4: 0.4, 255: 0.1})).values == (0, 1)
+
+
+def test_a_mask_without_a_date_beside_a_series_says_why_it_is_not_used(tmp_path):
+    for day in DAYS:
+        write_raster(tmp_path / f"S2_{day}.tif", pixels(4))
+    write_raster(tmp_path / "mask.tif", codes())
+    assert any("its name has no date" in line for line in look(tmp_path).remarks)

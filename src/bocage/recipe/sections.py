@@ -159,13 +159,15 @@ def _series(key: str, series: Series, out: Path) -> Candidate:
     given: dict[str, Any] = {"variables": {name: Path(path) for name, path in series.variables.items()}}
     if series.path:
         given = {"path": Path(series.path), "bands": series.bands}
-    given |= {"dates": Path(series.dates)} if series.dates else {}
+    listed = isinstance(series.dates, tuple)
+    given |= {"dates": series.dates if listed else Path(str(series.dates))} if series.dates else {}
     source = _opened(key, "series", given | _quality(series))
     lines = ['sensor = "series"']
     if series.path:
         lines += [f"path = {quoted(series.path, out)}", f"bands = [{_listed(series.bands)}]  # {NAMES}"]
     if series.dates:
-        lines.append(f"dates = {quoted(series.dates, out)}  # one date for each band, in their order")
+        dates = f"[{_listed(series.dates)}]" if isinstance(series.dates, tuple) else quoted(series.dates, out)
+        lines.append(f"dates = {dates}  # one date for each band, in their order")
     draft = DraftSource(
         key, (), tuple(lines), "variables" if series.variables else "",
         tuple(f"{variable} = {quoted(path, out)}" for variable, path in series.variables.items()),

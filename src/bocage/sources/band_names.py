@@ -17,6 +17,8 @@ SENTINEL2 = {code: name for name, code in CODES.items()}
 """Sentinel-2 band number → common name, as spectral indices use it."""
 SWIR = {"swir1": "swir16", "swir2": "swir22"}
 """Other names of bands → common names."""
+INDICES = ("ndvi", "evi", "evi2", "savi", "ndwi", "ndmi", "nbr", "lai", "fapar", "fcover")
+"""Variables that are no bands, and that names of files contain."""
 
 
 def band_names(info: RasterInfo, stem: str) -> tuple[str, ...]:
@@ -41,7 +43,7 @@ def variable_of(stem: str) -> str:
     for code, common in SENTINEL2.items():
         if re.search(rf"(?<![A-Za-z0-9]){code}(?![A-Za-z0-9])", stem.upper().replace("_", " ")):
             return common
-    for word in (*COMMON, *SWIR):
+    for word in (*COMMON, *SWIR, *INDICES):
         if re.search(rf"(?i)(^|[_\W]){word}([_\W]|$)", stem):
             return SWIR.get(word, word)
     return plain_name(stem)

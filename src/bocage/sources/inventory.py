@@ -14,7 +14,7 @@ from bocage.errors import BocageError, SourceError
 from bocage.sources import alphaearth, landsat_c2l2, sentinel1_grd, sentinel2_l2a, sentinel2_theia, tessera
 from bocage.sources.band_folders import RESOLUTION, labels_of, names_band
 from bocage.sources.band_names import band_names, plain_name, variable_of
-from bocage.sources.dating import DATE, member_of, with_dates_beside, with_known_dates
+from bocage.sources.dating import DATE, member_of, remark_undated, with_dates_beside, with_known_dates, with_loose_dates
 from bocage.sources.declared import COMMON
 from bocage.sources.folders import files_below, is_archive
 from bocage.sources.found import Found, Image, Member, Series
@@ -28,12 +28,13 @@ TILES = (
     re.compile(r"(?<=-)\d{10}-\d{10}(?=\.)"),
     re.compile(r"(?<=\{date\}_)\d{6}(?:_\d{2})?(?:_(?:[0-9a-f]{4}|ssc\d+))?(?=[_./])"),
     re.compile(r"(?<![A-Za-z0-9])T?\d{2}[C-HJ-NP-X][A-HJ-NP-Z]{2}(?![A-Za-z0-9])"),
+    re.compile(r"(?<![A-Za-z0-9])h\d{2}v\d{2}(?![A-Za-z0-9])"),
 )
 """Parts of a path in which the files of a mosaic differ: pieces of an export of Google Earth Engine, scenes of Planet (time and
-satellite), tiles of Sentinel-2."""
+satellite), tiles of Sentinel-2 and of MODIS."""
 UNIT = re.compile(r"(?<![A-Za-z0-9])(S[12]|L[CO]0)[A-D89](?![A-Za-z0-9])")
 """Satellite of a pair with the same bands (S2A and S2B, LC08 and LC09)."""
-DAY_OF_YEAR = re.compile(r"(?i)(?<![a-z])(doy|day_of_(the_)?year|composite_day)")
+DAY_OF_YEAR = re.compile(r"(?i)(?<![a-z])(doy(?!\d{7})|day_of_(the_)?year|composite_day)")
 """File names of rasters that give the day of the year of the observation in each pixel of a composite (MODIS)."""
 REFERENCE = re.compile(r"(?i)(label|truth|reference|annotation|ground_?t)")
 """File names of reference rasters, which must not be used as imagery."""
@@ -72,15 +73,16 @@ def look(folder: Path, labels: Path | None = None) -> Found:
         except BocageError as error:
             found.skipped.append(str(error))
     groups: dict[str, list[Member]] = defaultdict(list)
-    stacks = with_dates_beside(_once(rasters, found), files, found)
-    for member in _with_tiles(folder, with_known_dates(folder, stacks, found)):
+    stacks = with_dates_beside(_once(with_loose_dates(folder, rasters, found), found), files, found)
+    for member in _with_tiles(folder, with_known_dates(stacks, found)):
         groups[member.pattern].append(member)
-    labels = labels_of(groups)
+    texts = labels_of(groups)
+    remark_undated(folder, [member for group in groups.values() for member in group], found)
     firsts = [group[0] for group in groups.values() if not group[0].days]
-    masks = [member for member in firsts if _is_quality(member, labels[member.pattern], found)]
+    masks = [member for member in firsts if _is_quality(member, texts[member.pattern], found)]
     for pattern, group in groups.items():
         if group[0] not in masks:
-            _add_group(group, labels[pattern], found)
+            _add_group(group, texts[pattern], found)
     _join_codes(found)
     _join_quality(found)
     for mask in masks:
@@ -147,7 +149,22 @@ def _join_mask(mask: Member, found: Found) -> None:
         if own.crs == theirs.crs and np.allclose(own.bounds, theirs.bounds, rtol=0, atol=near) and not image.quality:
             image.quality, image.quality_band, used = mask.pattern, int(mask.info.count > 1), True
     if not used:
-        found.remarks.append(f"{mask.path}: this quality layer is not used, because no image has its extent")
+        found.remarks.append(f"{mask.path}: this quality layer is not used, because {_why_unused(mask, found)}")
+
+
+def _why_unused(mask: Member, found: Found) -> str:
+    """Return why a quality layer without a date has no image."""
+    own = mask.info.grid
+    if not found.images:
+        return "its name has no date, and the folder has no image without a date"
+    grids = [image.info.grid for image in found.images.values()]
+    near = [2 * max(own.resolution, grid.resolution) for grid in grids]
+    if any(
+        own.crs == grid.crs and np.allclose(own.bounds, grid.bounds, rtol=0, atol=most)
+        for grid, most in zip(grids, near, strict=True)
+    ):
+        return "the images of its extent have another one"
+    return "no image has its extent"
 
 
 def _no_imagery(path: Path, names: set[str]) -> str:

@@ -261,6 +261,14 @@ def _theia_mg2(codes: Codes) -> tuple[int, ...]:
     return _bits(cloud | shadow_of_cloud | THEIA_SNOW | TERRAIN_SHADOW | UNSEEN | LOW_SUN)(codes)
 
 
+def _fmask(codes: Codes) -> tuple[int, ...]:
+    """Return the values of Fmask of clear land and water: classes from 0 to 4, or the bits of Harmonized Landsat Sentinel-2."""
+    if set(codes.shares) <= {*range(5), 255}:
+        return (0, 1)
+    cloud, adjacent, shadow, snow = 2, 4, 8, 16
+    return tuple(value for value in range(255) if not value & (cloud | adjacent | shadow | snow))
+
+
 def _within(clear: tuple[int, ...], known: range) -> Callable[[Codes], tuple[int, ...]]:
     return lambda codes: clear if all(value in known or value == 255 for value in codes.shares) else ()
 
@@ -274,7 +282,7 @@ CONVENTIONS: tuple[tuple[str, str, Callable[[Codes], tuple[int, ...]]], ...] = (
     (r"udm2", "usable data mask of Planet, 1 where clear", _within((1,), range(2))),
     (r"udm", "unusable data mask of Planet, 0 where usable", lambda codes: (0,) if 0 in codes.shares else ()),
     (r"summary_?qa|pixel_?reliability", "pixel reliability of MODIS: good and marginal", _within((0, 1), range(-1, 4))),
-    (r"fmask", "Fmask: clear land and water", _within((0, 1), range(5))),
+    (r"fmask", "Fmask: clear land and water", _fmask),
 )
 """Pattern of the file name, meaning of the layer, and function that returns its clear values; none if the values do not fit."""
 
