@@ -1,5 +1,7 @@
 """Names that other programs give to images: a folder per band, forms of dates, bands, masks; what ``bocage init`` makes of them."""
 
+from datetime import datetime
+
 import geopandas
 import numpy as np
 import pytest
@@ -10,7 +12,7 @@ from bocage.jobs.init import write_recipe
 from bocage.recipe import read_recipe
 from bocage.sources import SENSORS, open_source
 from bocage.sources.inventory import look
-from bocage.sources.values import Codes, clear_of
+from bocage.sources.values import Codes, clear_of, unit_of
 from bocage.testing import Place, write_raster
 from bocage.testing.fakes import CORNER
 
@@ -192,3 +194,78 @@ def test_a_mask_without_a_date_beside_a_series_says_why_it_is_not_used(tmp_path)
         write_raster(tmp_path / f"S2_{day}.tif", pixels(4))
     write_raster(tmp_path / "mask.tif", codes())
     assert any("its name has no date" in line for line in look(tmp_path).remarks)
+
+
+# --- masks
+def test_a_probability_of_clouds_is_a_quality_layer_whose_threshold_the_user_chooses(tmp_path):
+    for day in DAYS:
+        write_raster(tmp_path / f"S2_{day}.tif", pixels(4))
+        write_raster(tmp_path / f"CLDPRB_{day}.tif", pixels(1, 0, 101, np.uint8))
+        write_raster(tmp_path / f"SNWPRB_{day}.tif", pixels(1, 0, 101, np.uint8))
+    found = look(tmp_path)
+    assert "CLDPRB" in the_only(found).quality
+    assert any("probability of snow" in line for line in found.skipped)
+    clear = clear_of("CLDPRB_{date}.tif", Codes({0: 0.5, 20: 0.3, 80: 0.2}))
+    assert not clear.values
+    assert "list the values below a threshold" in clear.why
+    assert "[0, 1, 2," in clear.why
+
+
+def test_a_scene_classification_is_preferred_to_a_probability(tmp_path):
+    for day in DAYS:
+        for layer, name in ((pixels(4), "S2"), (pixels(1, 0, 101, np.uint8), "CLDPRB"), (codes(), "SCL")):
+            write_raster(tmp_path / f"{name}_{day}.tif", layer)
+    found = look(tmp_path)
+    assert "SCL" in the_only(found).quality
+    assert any("CLDPRB" in line and "'SCL_{date}.tif' is the quality layer" in line for line in found.remarks)
+
+
+def test_fractions_of_a_probability_of_clouds_are_no_imagery(tmp_path):
+    for day in DAYS:
+        write_raster(tmp_path / f"S2_{day}.tif", pixels(4))
+        write_raster(tmp_path / f"cloud_prob_{day}.tif", pixels(1, 0, 1, np.float32))
+    found = look(tmp_path)
+    assert not the_only(found).quality
+    assert any("store it in percent" in line for line in found.skipped)
+
+
+@pytest.mark.parametrize(
+    ("names", "used", "kept"),
+    [
+        (("red", "QA60", "SCL", "MSK_CLDPRB"), 3, ("red", "-", "-", "-")),
+        (("red", "MSK_CLDPRB", "QA60"), 3, ("red", "-", "-")),
+        (("red", "MSK_CLDPRB", "MSK_SNWPRB"), 2, ("red", "-", "-")),
+        (("red", "MSK_SNWPRB"), 0, ("red", "-")),
+        (("VV", "VH", "angle"), 0, ("vv", "vh", "-")),
+    ],
+)
+def test_bands_of_exports_that_are_no_imagery(tmp_path, names, used, kept):
+    for day in DAYS:
+        write_raster(tmp_path / f"{day}.tif", pixels(len(names)), descriptions=names)
+    found = look(tmp_path)
+    series = the_only(found)
+    assert (series.bands, series.quality_band, bool(series.quality)) == (kept, used, bool(used))
+    assert found.remarks
+
+
+# --- offset
+@pytest.mark.parametrize(
+    ("name", "year", "offset", "doubt"),
+    [
+        ("s2", 2023, -0.1, True),
+        ("img T31UDS_20230111T105031_B04_10m.tif", 2023, -0.1, True),
+        ("img {date}_T31UDS.tif B2 B3", 2023, -0.1, True),
+        ("img T31UDS_{date}_SCL_20m.tif", 2023, -0.1, True),
+        ("img x_MSIL2A_x.tif", 2023, -0.1, True),
+        ("planet", 2023, 0, True),
+        ("s2", 2018, 0, True),
+        ("planet", 2018, 0, False),
+    ],
+)
+def test_the_offset_of_sentinel2_is_proposed_or_a_doubt(name, year, offset, doubt):
+    rng = np.random.default_rng(2)
+    values = {band: rng.uniform(1010, 4500, 500).round() for band in ("blue", "red", "nir")}
+    found = unit_of(values, "uint16", (datetime(year, 5, 1),), name)
+    assert (found.offset, bool(found.doubt)) == (offset, doubt)
+    dark = {band: rng.uniform(200, 4500, 500).round() for band in ("blue", "red", "nir")}
+    assert not unit_of(dark, "uint16", (datetime(year, 5, 1),), name).doubt

@@ -257,7 +257,9 @@ def _unit(source: Source) -> tuple[Unit, bool]:
     files = list(source.acquisitions[0].files.values())
     declared = any((f.decoding.scale, f.decoding.offset) != (1.0, 0.0) for f in files)
     info = inspect(files[0].path)
-    unit = unit_of(stored_values(source), info.dtype, source.times, source.name)
+    layers = [*files, *source.acquisitions[0].quality.values()]
+    names = [source.name, *(f"{file.path.name} {' '.join(inspect(file.path).descriptions)}" for file in layers)]
+    unit = unit_of(stored_values(source), info.dtype, source.times, " ".join(names))
     if declared:
         unit = Unit(why="the files declare scale and offset", nodata=unit.nodata)
     if any(value is not None for value in info.nodatas):

@@ -20,7 +20,16 @@ from bocage.sources.folders import files_below, is_archive
 from bocage.sources.found import Found, Image, Member, Series
 from bocage.sources.pattern import matching
 from bocage.sources.products import Product, members, split, stem_of
-from bocage.sources.quality_layers import FEW_CODES, codes_in, is_quality, names_quality, of_imagery
+from bocage.sources.quality_layers import (
+    FEW_CODES,
+    PROBABILITY,
+    SNOW,
+    codes_in,
+    is_quality,
+    names_quality,
+    of_imagery,
+    rank,
+)
 from bocage.sources.raster import RasterInfo, inspect
 
 SUFFIXES = (".tif", ".tiff", ".vrt", ".jp2", ".img")
@@ -36,6 +45,8 @@ UNIT = re.compile(r"(?<![A-Za-z0-9])(S[12]|L[CO]0)[A-D89](?![A-Za-z0-9])")
 """Satellite of a pair with the same bands (S2A and S2B, LC08 and LC09)."""
 DAY_OF_YEAR = re.compile(r"(?i)(?<![a-z])(doy(?!\d{7})|day_of_(the_)?year|composite_day)")
 """File names of rasters that give the day of the year of the observation in each pixel of a composite (MODIS)."""
+ANGLE = re.compile(r"(?i)(?:local_?)?(?:inc(?:idence)?_?)?angle|lia|inc_map")
+"""Names of the incidence angle of radar images."""
 REFERENCE = re.compile(r"(?i)(label|truth|reference|annotation|ground_?t)")
 """File names of reference rasters, which must not be used as imagery."""
 PRODUCTS = {
@@ -80,14 +91,29 @@ def look(folder: Path, labels: Path | None = None) -> Found:
     remark_undated(folder, [member for group in groups.values() for member in group], found)
     firsts = [group[0] for group in groups.values() if not group[0].days]
     masks = [member for member in firsts if _is_quality(member, texts[member.pattern], found)]
-    for pattern, group in groups.items():
-        if group[0] not in masks:
+    for pattern, group in sorted(groups.items(), key=lambda item: bool(PROBABILITY.search(texts[item[0]]))):
+        if reason := _no_codes(group[0], texts[pattern]):
+            found.skipped.append(f"{pattern}: {reason}")
+        elif group[0] not in masks:
             _add_group(group, texts[pattern], found)
     _join_codes(found)
     _join_quality(found)
-    for mask in masks:
-        _join_mask(mask, found)
+    for mask in sorted(masks, key=lambda mask: rank(texts[mask.pattern])):
+        if not _no_codes(mask, texts[mask.pattern]):
+            _join_mask(mask, found)
     return found
+
+
+def _no_codes(member: Member, name: str) -> str:
+    """Return why a probability can be neither imagery nor a quality layer; empty if it can, and for other rasters."""
+    if SNOW.search(name):
+        return "the name indicates a probability of snow, which does not show clouds"
+    probability = PROBABILITY.search(name) and names_quality(name) and not of_imagery(member.info, name)
+    if probability and not is_quality(member.path, member.info, name):
+        return (
+            "the name indicates a probability of clouds, and a quality layer needs whole numbers: store it in percent"
+        )
+    return ""
 
 
 def _features_of(path: Path, info: RasterInfo) -> str:
@@ -291,17 +317,26 @@ def _add_variable(group: list[Member], stem: str, found: Found) -> None:
 def _without_quality(pattern: str, names: tuple[str, ...], found: Found) -> tuple[tuple[str, ...], int]:
     """Return the names of the bands of a file, "-" for its quality layers, and the number of the layer to use, from 1, or 0.
 
-    Of several quality layers, the scene classification is used, or else the first one.
+    Of several quality layers, the scene classification is used, or else the first one that is no probability. The incidence
+    angle of a radar image is left out too.
     """
     layers = [i for i, name in enumerate(names) if names_quality(name)]
     if not layers or len(layers) == len(names):
-        return names, 0
-    used = min(layers, key=lambda i: ("scl" not in names[i], i))
+        return _without_angle(pattern, names, found), 0
+    clouds = [i for i in layers if not SNOW.search(names[i])]
+    used = min(clouds, key=lambda i: (rank(names[i]), i), default=-1)
     if others := [names[i] for i in layers if i != used]:
-        found.remarks.append(
-            f"{pattern}: of its quality layers, '{names[used]}' is used, and not {', '.join(map(repr, others))}"
-        )
+        by = f"'{names[used]}' is used, and not {', '.join(map(repr, others))}" if clouds else "none shows clouds"
+        found.remarks.append(f"{pattern}: of its quality layers, {by}")
     return tuple("-" if i in layers else name for i, name in enumerate(names)), used + 1
+
+
+def _without_angle(pattern: str, names: tuple[str, ...], found: Found) -> tuple[str, ...]:
+    """Return the names of the bands of a file, "-" for the incidence angle beside backscatter."""
+    angles = [name for name in names if ANGLE.fullmatch(name)] if {"vv", "vh", "hh", "hv"} & set(names) else []
+    if angles:
+        found.remarks.append(f"{pattern}: its band '{angles[0]}' is the incidence angle, not backscatter: left out")
+    return tuple("-" if name in angles else name for name in names)
 
 
 def _join_codes(found: Found) -> None:
@@ -356,9 +391,14 @@ def _join_quality(found: Found) -> None:
     for key, series in list(found.series.items()):
         if series.names:
             continue
-        others = [s for s in found.series.values() if s.places == series.places and s.names and not s.quality]
+        same = [s for s in found.series.values() if s.places == series.places and s.names]
+        others = [s for s in same if not s.quality]
         if others:
             others[0].quality, others[0].quality_band = series.quality, series.quality_band
+        elif same:
+            found.remarks.append(
+                f"{series.quality}: not used, because '{Path(same[0].quality).name}' is the quality layer"
+            )
         else:
             found.remarks.append(
                 f"{series.quality}: this quality layer is not used, because no series has the same dates. Complete its dates"
