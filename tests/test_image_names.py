@@ -10,6 +10,7 @@ import shapely
 from bocage.jobs.check import check
 from bocage.jobs.init import write_recipe
 from bocage.recipe import read_recipe
+from bocage.recipe.sections import candidates_of
 from bocage.sources import SENSORS, open_source
 from bocage.sources.inventory import look
 from bocage.sources.values import Codes, clear_of, unit_of
@@ -269,3 +270,29 @@ def test_the_offset_of_sentinel2_is_proposed_or_a_doubt(name, year, offset, doub
     assert (found.offset, bool(found.doubt)) == (offset, doubt)
     dark = {band: rng.uniform(200, 4500, 500).round() for band in ("blue", "red", "nir")}
     assert not unit_of(dark, "uint16", (datetime(year, 5, 1),), name).doubt
+
+
+# --- orbits of Sentinel-1
+def radar(folder, name, polarisations):
+    values = np.linspace(0.01, 0.2, SIZE * SIZE, dtype=np.float32).reshape(1, SIZE, SIZE)
+    for pol in polarisations:
+        write_raster(folder / name.format(pol=pol), values, nodata=0)
+
+
+@pytest.mark.parametrize("polarisations", [("vv", "vh"), ("vv",)])
+def test_sentinel1_of_two_orbits_is_a_source_for_each(tmp_path, proposed, polarisations):
+    for day in DAYS:
+        radar(tmp_path / "images", f"s1a_40KCB_{{pol}}_ASC_044_{day}t013000.tif", polarisations)
+        radar(tmp_path / "images", f"s1b_40KCB_{{pol}}_DES_110_{day[:-1]}9t013000.tif", polarisations)
+    sources, lines = proposed(tmp_path / "images")
+    assert set(sources) == {"s1_asc044", "s1_des110"}
+    assert [(s.bands, len(s.times)) for s in sources.values()] == [(polarisations, 3)] * 2
+    assert any("a source for each orbit (ASC 044, DES 110)" in line for line in lines)
+
+
+def test_an_image_without_a_polarisation_of_the_others_is_named(tmp_path):
+    for day, polarisations in zip(DAYS, (("vv", "vh"), ("vv",), ("vv", "vh")), strict=True):
+        radar(tmp_path, f"s1a_40KCB_{{pol}}_ASC_044_{day}t013000.tif", polarisations)
+    found = look(tmp_path)
+    assert not candidates_of(found, tmp_path, tmp_path / "mine.toml")
+    assert any("of 20220412" in line and "has no VH" in line for line in found.remarks)

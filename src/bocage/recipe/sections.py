@@ -2,7 +2,7 @@
 
 import re
 import tomllib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date, timedelta
 from functools import partial
@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from bocage.errors import SourceError
 from bocage.recipe.draft import UNKNOWN, DraftFill, DraftSource, escaped, quoted
 from bocage.samples.labels import Labels
-from bocage.sources import SENSORS, Readable, Source, open_source
+from bocage.sources import SENSORS, Readable, Source, open_source, sentinel1_grd
 from bocage.sources.columns import Layout, tables_in
 from bocage.sources.folders import files_below
 from bocage.sources.found import Found, Image, Series
@@ -53,7 +53,9 @@ class Candidate:
 def candidates_of(found: Found, folder: Path, out: Path) -> list[Candidate]:
     """Return the products, series and images of a folder that can be opened; the others become remarks."""
     makers: dict[str, Callable[[], Candidate]] = {
-        **{key: partial(_product, key, *product, folder, out) for key, product in found.products.items()},
+        **{
+            key: make for name, one in found.products.items() for key, make in _products(name, *one, folder, out, found)
+        },
         **{key: partial(_series, key, series, out) for key, series in found.series.items()},
         **{key: partial(_image, key, image, out) for key, image in found.images.items()},
     }
@@ -127,23 +129,65 @@ def _product(key: str, sensor: str, more: str, folder: Path, out: Path) -> Candi
     comments = ["All products of this sensor in the folder and its subfolders, in archives or not."]
     settings = tomllib.loads(more)
     if sensor == "sentinel1_grd":
-        source, stored = _radar(key, folder)
-        settings["stored"] = stored
+        source, settings["stored"] = _radar(key, folder, settings)
     else:
         source = _opened(key, sensor, {"path": folder.absolute(), **settings})
     lines = [f'sensor = "{sensor}"', f"path = {quoted(folder.absolute(), out)}"]
-    lines += [f'{name} = "{escaped(value)}"' for name, value in settings.items()]
+    lines += [f"{name} = {_written(value)}" for name, value in settings.items()]
     if sensor in OPTICAL:
         lines.append('indices = ["ndvi"]')
     return Candidate(DraftSource(key, tuple(comments), tuple(lines), fill=_fill(source)), source)
 
 
-def _radar(key: str, folder: Path) -> tuple[Readable, str]:
+def _written(value: str | int | Sequence[str]) -> str:
+    """Return the value of a setting as TOML."""
+    if isinstance(value, str):
+        return f'"{escaped(value)}"'
+    return str(value) if isinstance(value, int) else f"[{_listed(value)}]"
+
+
+def _products(
+    key: str, sensor: str, more: str, folder: Path, out: Path, found: Found
+) -> Iterator[tuple[str, Callable[[], Candidate]]]:
+    """Yield name and maker of each source of products: one per sensor, and for Sentinel-1 one per orbit."""
+    orbits = _orbits(folder) if sensor == "sentinel1_grd" else {}
+    for (direction, orbit), polarisations in orbits.items():
+        lines = [f"relative_orbit = {int(orbit)}"] if orbit else []
+        if direction and not orbit:
+            lines = [f'orbit = "{"ascending" if direction.upper().startswith("A") else "descending"}"']
+        if len(orbits) == 1 or not lines:
+            lines = []
+        if len(polarisations) == 1:
+            lines.append(f'bands = ["{polarisations[0]}"]')
+        name = f"{key}_{(direction + orbit).lower()}" if len(orbits) > 1 else key
+        yield name, partial(_product, name, sensor, "\n".join([more, *lines]), folder, out)
+    if len(orbits) > 1:
+        shown = ", ".join(" ".join(filter(None, orbit)) for orbit in orbits)
+        found.remarks.append(
+            f"source '{key}': a source for each orbit ({shown}), because backscatter differs between orbits"
+        )
+    if not orbits:
+        yield key, partial(_product, key, sensor, more, folder, out)
+
+
+def _orbits(folder: Path) -> dict[tuple[str, str], tuple[str, ...]]:
+    """Return the orbits of the Sentinel-1 images of a folder; none if they are not known or cannot be chosen by a setting."""
+    try:
+        orbits = sentinel1_grd.orbits_in(folder.absolute())
+    except SourceError:
+        return {}  # the source says why when it is opened
+    numbers = [orbit for _, orbit in orbits]
+    apart = all(numbers) and len(set(numbers)) == len(numbers)
+    apart |= not any(numbers) and all(direction for direction, _ in orbits)
+    return orbits if len(orbits) == 1 or apart else {}
+
+
+def _radar(key: str, folder: Path, settings: Mapping[str, Any]) -> tuple[Readable, str]:
     """Return the opened source of a folder of Sentinel-1 images, and the unit of the files that its names and values show."""
     problems = []
     for stored in ("linear", "db", "amplitude"):
         try:
-            return _opened(key, "sentinel1_grd", {"path": folder.absolute(), "stored": stored}), stored
+            return _opened(key, "sentinel1_grd", {"path": folder.absolute(), **settings, "stored": stored}), stored
         except SourceError as error:
             problems.append(error)
     raise problems[0]
