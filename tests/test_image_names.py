@@ -296,3 +296,48 @@ def test_an_image_without_a_polarisation_of_the_others_is_named(tmp_path):
     found = look(tmp_path)
     assert not candidates_of(found, tmp_path, tmp_path / "mine.toml")
     assert any("of 20220412" in line and "has no VH" in line for line in found.remarks)
+
+
+# --- names of bands
+@pytest.mark.parametrize(
+    ("descriptions", "bands"),
+    [
+        (("B02", "B03", "B04", "B08"), ("blue", "green", "red", "nir")),
+        (("S2_B02", "S2_B04", "S2_B8A"), ("blue", "red", "nir08")),
+        (("B2", "B4", "B8", "B8A"), ("blue", "red", "nir", "nir08")),
+        (("B2", "B4", "B8", "SCL"), ("blue", "red", "nir", "-")),
+        (("B04", "B08", "NDVI"), ("red", "nir", "ndvi")),
+        (("B2", "B4", "B5"), ("b2", "b4", "b5")),
+        (("B01", "B02", "B33"), ("b01", "b02", "b33")),
+        (("sur_refl_b01", "sur_refl_b02"), ("sur_refl_b01", "sur_refl_b02")),
+    ],
+)
+def test_band_numbers_are_sentinel2_only_if_certain(tmp_path, proposed, descriptions, bands):
+    for day in DAYS:
+        layers = pixels(len(descriptions))
+        if "SCL" in descriptions:
+            layers[-1] = codes()[0]
+        write_raster(tmp_path / f"images/img_{day}.tif", layers, descriptions=descriptions)
+    sources, lines = proposed(tmp_path / "images")
+    (source,) = sources.values()
+    assert source.bands == tuple(name for name in bands if name != "-")
+    assert any("their unit is not proposed" in line for line in lines) == ("red" not in bands)
+    indices = 'indices = ["ndvi"]' in (tmp_path / "mine.toml").read_text()
+    assert indices == ("nir" in bands and "ndvi" not in bands)
+
+
+def test_the_bands_of_harmonized_landsat_are_those_of_landsat(tmp_path):
+    for k, day in enumerate(("2018011", "2018027", "2018043")):
+        for band in ("B04", "B05", "B06"):
+            write_raster(tmp_path / f"HLS.L30.T40KCB.{day}T06300{k}.v2.0.{band}.tif", pixels())
+    assert set(the_only(look(tmp_path)).variables) == {"red", "nir", "swir16"}
+
+
+def test_a_file_per_band_has_the_band_of_its_name(tmp_path, proposed):
+    for band in ("red", "nir", "swir1", "pan"):
+        write_raster(tmp_path / f"images/lsat7_2000_{band}.tif", pixels())
+    sources, lines = proposed(tmp_path / "images")
+    assert sorted(source.bands[0] for source in sources.values()) == ["nir", "pan", "red", "swir16"]
+    (line,) = [line for line in lines if "are a file each" in line]
+    assert "gdalbuildvrt -separate" in line
+    assert "_pan.tif" not in line

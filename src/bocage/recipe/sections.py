@@ -1,6 +1,7 @@
 """Sections of the sources of a first recipe: what a folder contains, opened, with units and clear values from its pixels."""
 
 import re
+import shlex
 import tomllib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -24,7 +25,8 @@ from bocage.sources.inventory import first_file
 from bocage.sources.quality_layers import names_quality
 from bocage.sources.raster import inspect
 from bocage.sources.table import TableSource
-from bocage.sources.values import Unit, clear_of, codes_of, stored_values, unit_of
+from bocage.sources.values import OPTICAL as OPTICAL_BANDS
+from bocage.sources.values import RADAR, Unit, clear_of, codes_of, stored_values, unit_of
 
 OPTICAL = ("sentinel2_l2a", "sentinel2_theia", "landsat_c2l2")
 EVERY = 10
@@ -59,7 +61,23 @@ def candidates_of(found: Found, folder: Path, out: Path) -> list[Candidate]:
         **{key: partial(_series, key, series, out) for key, series in found.series.items()},
         **{key: partial(_image, key, image, out) for key, image in found.images.items()},
     }
-    return [candidate for key, make in makers.items() for candidate in _tried(found.remarks, key, make)]
+    candidates = [candidate for key, make in makers.items() for candidate in _tried(found.remarks, key, make)]
+    found.remarks += _apart(candidates, found)
+    return candidates
+
+
+def _apart(candidates: Sequence[Candidate], found: Found) -> list[str]:
+    """Return a remark if the bands of an image are a file each, so that no index can be computed."""
+    single = [c for c in candidates if c.name in found.images and len(c.source.bands) == 1]
+    grids = {c.source.grid for c in single if c.source.bands[0] in {"red", "nir"}}
+    together = [c for c in single if c.source.grid in grids and c.source.bands[0] in {*OPTICAL_BANDS} - {"pan"}]
+    if len(grids) != 1 or not {"red", "nir"} <= {c.source.bands[0] for c in together}:
+        return []
+    names = " ".join(shlex.quote(found.images[c.name].path) for c in together)
+    return [
+        f"the bands {', '.join(c.source.bands[0] for c in together)} are a file each, and each is a source without indices. For "
+        f"one image of all of them, run: gdalbuildvrt -separate image.vrt {names}, and write their names in 'bands'"
+    ]
 
 
 def table_candidates(found: Found, folder: Path, labels: Labels, out: Path) -> list[Candidate]:
@@ -231,17 +249,22 @@ def _quality(found: Series | Image) -> dict[str, Any]:
     return {"quality": Path(found.quality), "quality_band": found.quality_band}
 
 
-def _unnamed(key: str, source: Source) -> list[str]:
-    """Return a remark if a source has several bands without a name, which can be dates."""
-    bands = [name for name in source.bands if re.fullmatch(r"b\d+", name)]
-    if len(bands) < 2 or len(bands) < len(source.bands):
+def _unnamed(key: str, source: Source, unit: Unit) -> list[str]:
+    """Return a remark if no unit is proposed for a source with several bands, whose names are not known."""
+    if len(source.bands) < 2 or unit.why or set(source.bands) & {*OPTICAL_BANDS, *RADAR}:
         return []
+    shown = ", ".join(source.bands[:4]) + (", …" if len(source.bands) > 4 else "")
+    if not all(re.fullmatch(r"b\d+", name) for name in source.bands):
+        return [
+            f"source '{key}': its bands ({shown}) have no common names, and their unit is not proposed. Write the common names "
+            "(blue, green, red, nir, …) of spectral bands, and 'scale' if their values are not reflectance or dB"
+        ]
     dates = (
         "" if source.dated else "If each band is a date, use sensor 'series', with the dates in the setting 'dates'. "
     )
     return [
-        f"source '{key}': its {len(bands)} bands have no name, and their unit is not proposed. {dates}Write the common names "
-        "(blue, green, red, nir, …) in 'bands'"
+        f"source '{key}': its {len(source.bands)} bands have no name, and their unit is not proposed. {dates}Write the common "
+        "names (blue, green, red, nir, …) in 'bands'"
     ]
 
 
@@ -278,8 +301,8 @@ def _described(draft: DraftSource, found: Series | Image, source: Readable, out:
             lines.append(f"clear = [{', '.join(map(str, clear.values))}]  # values of clear pixels: {clear.why}")
             if not codes.share(clear.values):
                 remarks.append(f"source '{key}': no pixel of the dates that were read has a clear value; check 'clear'")
-    remarks += _unnamed(key, source)
     unit, declared = _unit(source)
+    remarks += _unnamed(key, source, unit)
     lines = [*lines, *_unit_lines(unit, declared)]
     if unit.doubt:
         remarks.append(f"source '{key}': check {unit.doubt} ({unit.why})")
