@@ -341,3 +341,23 @@ def test_a_file_per_band_has_the_band_of_its_name(tmp_path, proposed):
     (line,) = [line for line in lines if "are a file each" in line]
     assert "gdalbuildvrt -separate" in line
     assert "_pan.tif" not in line
+
+
+# --- dates and variables in the names of bands
+def test_dates_in_the_names_of_the_bands_of_a_variable_are_read(tmp_path, proposed):
+    for band in ("B04", "B08"):
+        names = [f"{day}T104431_{day}T104432_T40KCB_{band}" for day in DAYS]
+        write_raster(tmp_path / f"images/S2_{band}.tif", pixels(3), descriptions=names)
+    sources, _ = proposed(tmp_path / "images")
+    assert [f"{time:%Y%m%d}" for time in sources["s2"].times] == list(DAYS)
+
+
+def test_bands_that_are_variables_and_dates_are_skipped_with_the_command_that_splits_them(tmp_path):
+    names = [f"{day}_{band}" for day in DAYS for band in ("B04", "B08")]
+    write_raster(tmp_path / "my stack.tif", pixels(6), descriptions=names)
+    found = look(tmp_path)
+    assert not found.images
+    assert not found.series
+    (line,) = found.skipped
+    assert "2 variables on several dates" in line
+    assert f"gdal_translate -b 1 -b 3 -b 5 '{tmp_path}/my stack.tif' 'my stack_b04.tif'" in line

@@ -1,6 +1,7 @@
 """Dates of the rasters of a folder: in their names, their folders and the names of their bands, or in a text file beside them."""
 
 import re
+import shlex
 import unicodedata
 from collections import Counter, defaultdict
 from dataclasses import replace
@@ -9,10 +10,11 @@ from pathlib import Path
 
 from bocage.errors import SourceError
 from bocage.sources import times
+from bocage.sources.band_names import plain_name
 from bocage.sources.found import Found, Member
 from bocage.sources.raster import RasterInfo
 from bocage.sources.series import declared_dates
-from bocage.sources.times import MONTH_NAMES, MONTHS, read_times
+from bocage.sources.times import MONTH_NAMES, MONTHS, dates_within, read_times
 
 DATE = re.compile(
     r"(?<!\d)(?:(?:19|20)\d{2}-[01]\d-[0-3]\d-(?:[01]\d|2[0-3])[0-5]\d(?![-\d])"
@@ -75,6 +77,23 @@ def member_of(folder: Path, path: Path, info: RasterInfo) -> Member:
 def _placed(form: re.Pattern[str], text: str, relative: str) -> str:
     """Return a path with ``{date}`` for a text, and ``*`` for the other texts of the form."""
     return form.sub(lambda match: "{date}" if match[0] == text else "*", relative)
+
+
+def several_variables(path: Path, info: RasterInfo) -> str:
+    """Return why the bands of a file are no series, if they are several variables on several dates; else empty."""
+    within = dates_within(info.descriptions)
+    rests = [rest for _, rest in within]
+    if not all(day for day, _ in within) or len({day for day, _ in within}) < 2 or len(set(rests)) < 2:
+        return ""
+    if len(set(within)) < len(within) or len(set(rests)) == len(rests):
+        return ""
+    shown, name = ", ".join(info.descriptions[:3]), plain_name(rests[0])
+    bands = " ".join(f"-b {i}" for i, rest in enumerate(rests, start=1) if rest == rests[0])
+    files = f"{shlex.quote(str(path))} {shlex.quote(f'{path.stem}_{name}.tif')}"
+    return (
+        f"its bands are {len(set(rests))} variables on several dates ({shown}, …), and a series reads one variable from a file. "
+        f"Write a file for each variable; for the first: gdal_translate {bands} {files}"
+    )
 
 
 def with_dates_beside(members: list[Member], files: list[Path], found: Found) -> list[Member]:

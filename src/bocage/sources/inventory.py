@@ -14,7 +14,15 @@ from bocage.errors import BocageError, SourceError
 from bocage.sources import alphaearth, landsat_c2l2, sentinel1_grd, sentinel2_l2a, sentinel2_theia, tessera
 from bocage.sources.band_folders import RESOLUTION, labels_of, names_band
 from bocage.sources.band_names import band_names, plain_name, variable_of
-from bocage.sources.dating import DATE, member_of, remark_undated, with_dates_beside, with_known_dates, with_loose_dates
+from bocage.sources.dating import (
+    DATE,
+    member_of,
+    remark_undated,
+    several_variables,
+    with_dates_beside,
+    with_known_dates,
+    with_loose_dates,
+)
 from bocage.sources.declared import COMMON
 from bocage.sources.folders import files_below, is_archive
 from bocage.sources.found import Found, Image, Member, Series
@@ -75,7 +83,7 @@ def look(folder: Path, labels: Path | None = None) -> Found:
         if labels and path.samefile(labels):
             continue
         try:
-            if reason := _no_imagery(path, names):
+            if reason := _no_imagery(path, names) or several_variables(path, inspect(path)):
                 found.skipped.append(f"{path}: {reason}")
             elif sensor := _features_of(path, inspect(path)):
                 _add_product(found, sensor, sensor, "")

@@ -50,6 +50,7 @@ RARE = "|".join(
 or a time, year with two digits."""
 FOLDERS = r"(?:19|20)\d{2}/[01]?\d/[0-3]?\d|(?:19|20)\d{2}/[0-3]\d{2}|(?:19|20)\d{2}/(?:0[1-9]|1[0-2])"
 """Pattern of dates whose parts are folders: year, month and day; year and day of the year; year and month."""
+_IN_NAMES = re.compile(IN_NAMES)
 _YEAR_FIRST = re.compile(r"(\d{4})([-/._])(\d{1,2})\2(\d{1,2})(\D.*)?")
 _YEAR_LAST = re.compile(r"(\d{1,2})([-/._])(\d{1,2})\2(\d{4})(\D.*)?")
 _DIGITS = re.compile(r"(\d{8})T?(\d{6})?")
@@ -80,6 +81,16 @@ def looks_dated(text: str) -> bool:
     return any(
         form.fullmatch(text.strip()) for form in (_DIGITS, _YEAR_FIRST, _YEAR_LAST, _NAMED, _DAY_OF_YEAR, _MONTH)
     )
+
+
+def dates_within(texts: Sequence[str]) -> list[tuple[str, str]]:
+    """Return the date in each text, such as the name of a band, and the rest of the text; no date if the text contains none.
+
+    >>> dates_within(["20180111_B02", "B02 2018-01-11", "nir"])
+    [('20180111', '_B02'), ('2018-01-11', 'B02 '), ('', 'nir')]
+    """
+    found = [_IN_NAMES.search(text) for text in texts]
+    return [(m[0] if m else "", _IN_NAMES.sub("", text)) for m, text in zip(found, texts, strict=True)]
 
 
 def read_times(texts: Sequence[str]) -> list[datetime]:
