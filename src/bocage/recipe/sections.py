@@ -1,8 +1,9 @@
 """Sections of the sources of a first recipe: what a folder contains, opened, with units and clear values from its pixels."""
 
 import re
+import shlex
 import tomllib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date, timedelta
 from functools import partial
@@ -16,14 +17,16 @@ from numpy.typing import NDArray
 from bocage.errors import SourceError
 from bocage.recipe.draft import UNKNOWN, DraftFill, DraftSource, escaped, quoted
 from bocage.samples.labels import Labels
-from bocage.sources import SENSORS, Readable, Source, open_source
+from bocage.sources import SENSORS, Readable, Source, open_source, sentinel1_grd
 from bocage.sources.columns import Layout, tables_in
 from bocage.sources.folders import files_below
 from bocage.sources.found import Found, Image, Series
 from bocage.sources.inventory import first_file
+from bocage.sources.quality_layers import names_quality
 from bocage.sources.raster import inspect
 from bocage.sources.table import TableSource
-from bocage.sources.values import Unit, clear_of, codes_of, stored_values, unit_of
+from bocage.sources.values import OPTICAL as OPTICAL_BANDS
+from bocage.sources.values import RADAR, Unit, clear_of, codes_of, stored_values, unit_of
 
 OPTICAL = ("sentinel2_l2a", "sentinel2_theia", "landsat_c2l2")
 EVERY = 10
@@ -52,11 +55,29 @@ class Candidate:
 def candidates_of(found: Found, folder: Path, out: Path) -> list[Candidate]:
     """Return the products, series and images of a folder that can be opened; the others become remarks."""
     makers: dict[str, Callable[[], Candidate]] = {
-        **{key: partial(_product, key, *product, folder, out) for key, product in found.products.items()},
+        **{
+            key: make for name, one in found.products.items() for key, make in _products(name, *one, folder, out, found)
+        },
         **{key: partial(_series, key, series, out) for key, series in found.series.items()},
         **{key: partial(_image, key, image, out) for key, image in found.images.items()},
     }
-    return [candidate for key, make in makers.items() for candidate in _tried(found.remarks, key, make)]
+    candidates = [candidate for key, make in makers.items() for candidate in _tried(found.remarks, key, make)]
+    found.remarks += _apart(candidates, found)
+    return candidates
+
+
+def _apart(candidates: Sequence[Candidate], found: Found) -> list[str]:
+    """Return a remark if the bands of an image are a file each, so that no index can be computed."""
+    single = [c for c in candidates if c.name in found.images and len(c.source.bands) == 1]
+    grids = {c.source.grid for c in single if c.source.bands[0] in {"red", "nir"}}
+    together = [c for c in single if c.source.grid in grids and c.source.bands[0] in {*OPTICAL_BANDS} - {"pan"}]
+    if len(grids) != 1 or not {"red", "nir"} <= {c.source.bands[0] for c in together}:
+        return []
+    names = " ".join(shlex.quote(found.images[c.name].path) for c in together)
+    return [
+        f"the bands {', '.join(c.source.bands[0] for c in together)} are a file each, and each is a source without indices. For "
+        f"one image of all of them, run: gdalbuildvrt -separate image.vrt {names}, and write their names in 'bands'"
+    ]
 
 
 def table_candidates(found: Found, folder: Path, labels: Labels, out: Path) -> list[Candidate]:
@@ -126,23 +147,65 @@ def _product(key: str, sensor: str, more: str, folder: Path, out: Path) -> Candi
     comments = ["All products of this sensor in the folder and its subfolders, in archives or not."]
     settings = tomllib.loads(more)
     if sensor == "sentinel1_grd":
-        source, stored = _radar(key, folder)
-        settings["stored"] = stored
+        source, settings["stored"] = _radar(key, folder, settings)
     else:
         source = _opened(key, sensor, {"path": folder.absolute(), **settings})
     lines = [f'sensor = "{sensor}"', f"path = {quoted(folder.absolute(), out)}"]
-    lines += [f'{name} = "{escaped(value)}"' for name, value in settings.items()]
+    lines += [f"{name} = {_written(value)}" for name, value in settings.items()]
     if sensor in OPTICAL:
         lines.append('indices = ["ndvi"]')
     return Candidate(DraftSource(key, tuple(comments), tuple(lines), fill=_fill(source)), source)
 
 
-def _radar(key: str, folder: Path) -> tuple[Readable, str]:
+def _written(value: str | int | Sequence[str]) -> str:
+    """Return the value of a setting as TOML."""
+    if isinstance(value, str):
+        return f'"{escaped(value)}"'
+    return str(value) if isinstance(value, int) else f"[{_listed(value)}]"
+
+
+def _products(
+    key: str, sensor: str, more: str, folder: Path, out: Path, found: Found
+) -> Iterator[tuple[str, Callable[[], Candidate]]]:
+    """Yield name and maker of each source of products: one per sensor, and for Sentinel-1 one per orbit."""
+    orbits = _orbits(folder) if sensor == "sentinel1_grd" else {}
+    for (direction, orbit), polarisations in orbits.items():
+        lines = [f"relative_orbit = {int(orbit)}"] if orbit else []
+        if direction and not orbit:
+            lines = [f'orbit = "{"ascending" if direction.upper().startswith("A") else "descending"}"']
+        if len(orbits) == 1 or not lines:
+            lines = []
+        if len(polarisations) == 1:
+            lines.append(f'bands = ["{polarisations[0]}"]')
+        name = f"{key}_{(direction + orbit).lower()}" if len(orbits) > 1 else key
+        yield name, partial(_product, name, sensor, "\n".join([more, *lines]), folder, out)
+    if len(orbits) > 1:
+        shown = ", ".join(" ".join(filter(None, orbit)) for orbit in orbits)
+        found.remarks.append(
+            f"source '{key}': a source for each orbit ({shown}), because backscatter differs between orbits"
+        )
+    if not orbits:
+        yield key, partial(_product, key, sensor, more, folder, out)
+
+
+def _orbits(folder: Path) -> dict[tuple[str, str], tuple[str, ...]]:
+    """Return the orbits of the Sentinel-1 images of a folder; none if they are not known or cannot be chosen by a setting."""
+    try:
+        orbits = sentinel1_grd.orbits_in(folder.absolute())
+    except SourceError:
+        return {}  # the source says why when it is opened
+    numbers = [orbit for _, orbit in orbits]
+    apart = all(numbers) and len(set(numbers)) == len(numbers)
+    apart |= not any(numbers) and all(direction for direction, _ in orbits)
+    return orbits if len(orbits) == 1 or apart else {}
+
+
+def _radar(key: str, folder: Path, settings: Mapping[str, Any]) -> tuple[Readable, str]:
     """Return the opened source of a folder of Sentinel-1 images, and the unit of the files that its names and values show."""
     problems = []
     for stored in ("linear", "db", "amplitude"):
         try:
-            return _opened(key, "sentinel1_grd", {"path": folder.absolute(), "stored": stored}), stored
+            return _opened(key, "sentinel1_grd", {"path": folder.absolute(), **settings, "stored": stored}), stored
         except SourceError as error:
             problems.append(error)
     raise problems[0]
@@ -158,13 +221,15 @@ def _series(key: str, series: Series, out: Path) -> Candidate:
     given: dict[str, Any] = {"variables": {name: Path(path) for name, path in series.variables.items()}}
     if series.path:
         given = {"path": Path(series.path), "bands": series.bands}
-    given |= {"dates": Path(series.dates)} if series.dates else {}
+    listed = isinstance(series.dates, tuple)
+    given |= {"dates": series.dates if listed else Path(str(series.dates))} if series.dates else {}
     source = _opened(key, "series", given | _quality(series))
     lines = ['sensor = "series"']
     if series.path:
         lines += [f"path = {quoted(series.path, out)}", f"bands = [{_listed(series.bands)}]  # {NAMES}"]
     if series.dates:
-        lines.append(f"dates = {quoted(series.dates, out)}  # one date for each band, in their order")
+        dates = f"[{_listed(series.dates)}]" if isinstance(series.dates, tuple) else quoted(series.dates, out)
+        lines.append(f"dates = {dates}  # one date for each band, in their order")
     draft = DraftSource(
         key, (), tuple(lines), "variables" if series.variables else "",
         tuple(f"{variable} = {quoted(path, out)}" for variable, path in series.variables.items()),
@@ -184,26 +249,33 @@ def _quality(found: Series | Image) -> dict[str, Any]:
     return {"quality": Path(found.quality), "quality_band": found.quality_band}
 
 
-def _unnamed(key: str, source: Source) -> list[str]:
-    """Return a remark if a source has several bands without a name, which can be dates."""
-    bands = [name for name in source.bands if re.fullmatch(r"b\d+", name)]
-    if len(bands) < 2 or len(bands) < len(source.bands):
+def _unnamed(key: str, source: Source, unit: Unit) -> list[str]:
+    """Return a remark if no unit is proposed for a source with several bands, whose names are not known."""
+    if len(source.bands) < 2 or unit.why or set(source.bands) & {*OPTICAL_BANDS, *RADAR}:
         return []
+    shown = ", ".join(source.bands[:4]) + (", …" if len(source.bands) > 4 else "")
+    if not all(re.fullmatch(r"b\d+", name) for name in source.bands):
+        return [
+            f"source '{key}': its bands ({shown}) have no common names, and their unit is not proposed. Write the common names "
+            "(blue, green, red, nir, …) of spectral bands, and 'scale' if their values are not reflectance or dB"
+        ]
     dates = (
         "" if source.dated else "If each band is a date, use sensor 'series', with the dates in the setting 'dates'. "
     )
     return [
-        f"source '{key}': its {len(bands)} bands have no name, and their unit is not proposed. {dates}Write the common names "
-        "(blue, green, red, nir, …) in 'bands'"
+        f"source '{key}': its {len(source.bands)} bands have no name, and their unit is not proposed. {dates}Write the common "
+        "names (blue, green, red, nir, …) in 'bands'"
     ]
 
 
 def _layer_name(found: Series | Image) -> str:
-    """Return the name of a quality layer: that of its band, else that of its file."""
+    """Return the name of a quality layer: that of its band, else that of its file, with the folder if the file has none."""
     if found.quality_band and found.quality == found.path:
         described = inspect(first_file(found.quality)).descriptions[found.quality_band - 1]
-        return described or Path(found.quality).name
-    return Path(found.quality).name
+        if described:
+            return described
+    path = Path(found.quality)
+    return path.name if names_quality(path.name) else f"{path.parent.name}/{path.name}"
 
 
 def _listed(names: Sequence[str]) -> str:
@@ -229,8 +301,8 @@ def _described(draft: DraftSource, found: Series | Image, source: Readable, out:
             lines.append(f"clear = [{', '.join(map(str, clear.values))}]  # values of clear pixels: {clear.why}")
             if not codes.share(clear.values):
                 remarks.append(f"source '{key}': no pixel of the dates that were read has a clear value; check 'clear'")
-    remarks += _unnamed(key, source)
     unit, declared = _unit(source)
+    remarks += _unnamed(key, source, unit)
     lines = [*lines, *_unit_lines(unit, declared)]
     if unit.doubt:
         remarks.append(f"source '{key}': check {unit.doubt} ({unit.why})")
@@ -252,7 +324,9 @@ def _unit(source: Source) -> tuple[Unit, bool]:
     files = list(source.acquisitions[0].files.values())
     declared = any((f.decoding.scale, f.decoding.offset) != (1.0, 0.0) for f in files)
     info = inspect(files[0].path)
-    unit = unit_of(stored_values(source), info.dtype, source.times, source.name)
+    layers = [*files, *source.acquisitions[0].quality.values()]
+    names = [source.name, *(f"{file.path.name} {' '.join(inspect(file.path).descriptions)}" for file in layers)]
+    unit = unit_of(stored_values(source), info.dtype, source.times, " ".join(names))
     if declared:
         unit = Unit(why="the files declare scale and offset", nodata=unit.nodata)
     if any(value is not None for value in info.nodatas):

@@ -3,6 +3,7 @@
 import re
 import unicodedata
 from collections import Counter
+from collections.abc import Sequence
 
 from bocage.sources.declared import COMMON, common_name
 from bocage.sources.raster import RasterInfo
@@ -15,19 +16,28 @@ PLANET = {
 """Number of bands of a scene of PlanetScope → common names."""
 SENTINEL2 = {code: name for name, code in CODES.items()}
 """Sentinel-2 band number → common name, as spectral indices use it."""
+LANDSAT = {
+    "B01": "coastal", "B02": "blue", "B03": "green", "B04": "red", "B05": "nir", "B06": "swir16", "B07": "swir22",
+}  # fmt: skip
+"""Landsat band number → common name, in the Harmonized Landsat Sentinel-2 products."""
+HLS_LANDSAT = re.compile(r"(?i)HLS[._]L30")
 SWIR = {"swir1": "swir16", "swir2": "swir22"}
 """Other names of bands → common names."""
+INDICES = ("ndvi", "evi", "evi2", "savi", "ndwi", "ndmi", "nbr", "lai", "fapar", "fcover")
+"""Variables that are no bands, and that names of files contain."""
+NAMED = {*COMMON, *INDICES}
+"""Names that a file with a single band gives to it."""
 
 
 def band_names(info: RasterInfo, stem: str) -> tuple[str, ...]:
     """Return a distinct name for each band of a file: from its description, else from the product, else its number."""
     names = [_band(d) if d else f"b{i}" for i, d in enumerate(info.descriptions, start=1)]
-    if re.match(r"(?i)s2|sentinel[-_ ]?2", stem):
-        numbers = [re.fullmatch(r"B(\d+)(A?)", d) for d in info.descriptions]
-        names = [
-            SENTINEL2.get(f"B{m[1]}A" if m[2] else f"B{int(m[1]):02d}", n) if m else n
-            for m, n in zip(numbers, names, strict=True)
-        ]
+    numbers = [_number(d) for d in info.descriptions]
+    if re.match(r"(?i)s2|sentinel[-_ ]?2", stem) or _of_sentinel2(info.descriptions):
+        named = LANDSAT if HLS_LANDSAT.search(stem) else SENTINEL2
+        names = [named.get(number, name) for number, name in zip(numbers, names, strict=True)]
+    if info.count == 1 and not info.descriptions[0] and variable_of(stem) in NAMED:
+        names = [variable_of(stem)]
     if info.count == 1 and not info.descriptions[0] and re.search(r"(?i)(?<![a-z])pan(?![a-z])", stem):
         names = ["pan"]
     if not any(info.descriptions) and re.search(r"(?i)AnalyticMS|_SR(_|$)", stem) and info.count in PLANET:
@@ -36,12 +46,26 @@ def band_names(info: RasterInfo, stem: str) -> tuple[str, ...]:
     return tuple(f"{name}_b{i}" if name in twice else name for i, name in enumerate(names, start=1))
 
 
+def _number(description: str) -> str:
+    """Return the number of a band of Sentinel-2 in a description (B4, B04, S2_B04), as in B04; empty if there is none."""
+    match = re.fullmatch(r"(?:S2[A-D]?[-_ .])?B(\d+)(A?)", description)
+    return f"B{int(match[1]):02d}{match[2]}".replace("B08A", "B8A") if match else ""
+
+
+def _of_sentinel2(descriptions: Sequence[str]) -> bool:
+    """Return whether bands are those of Sentinel-2: B04 (with a zero), S2_B4, B8A, or B4 beside its quality layers."""
+    numbers = [text for text in descriptions if _number(text)]
+    sure = any(re.search(r"B0\d$|B8A$|^S2", text) for text in numbers)
+    sure |= bool(numbers) and not {"SCL", "QA60"}.isdisjoint(descriptions)
+    return sure and all(_number(text) in SENTINEL2 for text in numbers)
+
+
 def variable_of(stem: str) -> str:
     """Return the common name of the band in the name of a file, else the name as a plain one."""
-    for code, common in SENTINEL2.items():
+    for code, common in (LANDSAT if HLS_LANDSAT.search(stem) else SENTINEL2).items():
         if re.search(rf"(?<![A-Za-z0-9]){code}(?![A-Za-z0-9])", stem.upper().replace("_", " ")):
             return common
-    for word in (*COMMON, *SWIR):
+    for word in (*COMMON, *SWIR, *INDICES):
         if re.search(rf"(?i)(^|[_\W]){word}([_\W]|$)", stem):
             return SWIR.get(word, word)
     return plain_name(stem)

@@ -18,8 +18,8 @@ class Member:
     """Date of the file, or of each of its bands, as written; empty for an image without a date."""
     tile: str
     """Text at ``{tile}``."""
-    dates: str = ""
-    """File with the dates of its bands; empty if the raster gives them itself."""
+    dates: str | tuple[str, ...] = ""
+    """File with the dates of its bands, or these dates; empty if the raster gives them itself."""
 
 
 @dataclass
@@ -43,8 +43,8 @@ class Series:
 
     places: frozenset[tuple[str, str]]
     """Day (ISO 8601) and tile of every acquisition."""
-    dates: str = ""
-    """File with the dates of the bands, where the files of the variables do not give them."""
+    dates: str | tuple[str, ...] = ""
+    """File with the dates of the bands, or these dates, where the files of the variables do not give them."""
     variables: dict[str, str] = field(default_factory=dict)
     """Variable → path or pattern."""
     path: str = ""

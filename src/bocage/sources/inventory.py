@@ -1,7 +1,7 @@
 """What a folder of images contains: images, time series and products, by the names and the content of its files."""
 
 import re
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -12,44 +12,49 @@ import numpy as np
 from bocage.disk import sha256_of
 from bocage.errors import BocageError, SourceError
 from bocage.sources import alphaearth, landsat_c2l2, sentinel1_grd, sentinel2_l2a, sentinel2_theia, tessera
+from bocage.sources.band_folders import RESOLUTION, labels_of, names_band
 from bocage.sources.band_names import band_names, plain_name, variable_of
+from bocage.sources.dating import (
+    DATE,
+    member_of,
+    remark_undated,
+    several_variables,
+    with_dates_beside,
+    with_known_dates,
+    with_loose_dates,
+)
 from bocage.sources.declared import COMMON
 from bocage.sources.folders import files_below, is_archive
 from bocage.sources.found import Found, Image, Member, Series
 from bocage.sources.pattern import matching
 from bocage.sources.products import Product, members, split, stem_of
-from bocage.sources.quality_layers import FEW_CODES, codes_in, is_quality, names_quality, of_imagery
+from bocage.sources.quality_layers import (
+    FEW_CODES,
+    PROBABILITY,
+    SNOW,
+    codes_in,
+    is_quality,
+    names_quality,
+    of_imagery,
+    rank,
+)
 from bocage.sources.raster import RasterInfo, inspect
-from bocage.sources.series import declared_dates
-from bocage.sources.times import MONTH_NAMES, read_times
 
 SUFFIXES = (".tif", ".tiff", ".vrt", ".jp2", ".img")
-DATE = re.compile(
-    r"(?<!\d)(?:(?:19|20)\d{2}(?:(?P<hyphen>-?)[01]\d(?P=hyphen)[0-3]\d(?:T\d{2}[:-]?\d{2}[:-]?\d{2}|\d{6})?|_[01]\d_[0-3]\d|\.[01]\d\.[0-3]\d)"
-    r"|[0-3]\d(?P<mark>[-_.])[0-3]\d(?P=mark)(?:19|20)\d{2}"
-    rf"|[0-3]?\d[-_ ]?(?i:{MONTH_NAMES})[-_ ]?(?:19|20)\d{{2}}|(?:19|20)\d{{2}}[-_ ]?(?i:{MONTH_NAMES})[-_ ]?[0-3]\d)(?!\d)"
-)
-LOOSE_DATE = re.compile(r"(?<!\d)(?:19|20)\d{2}(?:[0-3]\d{2}(?!\d)|[-_](?:0[1-9]|1[0-2])(?![\dA-Za-z]))")
-"""Year and day of the year, or year and month: a date only if files differ in it."""
-OTHER_DATE = re.compile(r"(?<!\d)((?:0[1-9]|[12]\d|3[01])(?:0[1-9]|1[0-2])(?:19|20)\d{2})(?!\d)")
-"""Day, month and year without separators, which a series does not read: the digits can be another date with the year first."""
 TILES = (
     re.compile(r"(?<=-)\d{10}-\d{10}(?=\.)"),
     re.compile(r"(?<=\{date\}_)\d{6}(?:_\d{2})?(?:_(?:[0-9a-f]{4}|ssc\d+))?(?=[_./])"),
     re.compile(r"(?<![A-Za-z0-9])T?\d{2}[C-HJ-NP-X][A-HJ-NP-Z]{2}(?![A-Za-z0-9])"),
+    re.compile(r"(?<![A-Za-z0-9])h\d{2}v\d{2}(?![A-Za-z0-9])"),
 )
 """Parts of a path in which the files of a mosaic differ: pieces of an export of Google Earth Engine, scenes of Planet (time and
-satellite), tiles of Sentinel-2."""
-RESOLUTION = re.compile(r"(?<![A-Za-z0-9])R?\d+(?:\.\d+)?m(?![A-Za-z0-9])")
-"""Resolution in a path, as in ``B04_20m`` or ``R20m/``."""
+satellite), tiles of Sentinel-2 and of MODIS."""
 UNIT = re.compile(r"(?<![A-Za-z0-9])(S[12]|L[CO]0)[A-D89](?![A-Za-z0-9])")
 """Satellite of a pair with the same bands (S2A and S2B, LC08 and LC09)."""
-DAY_OF_YEAR = re.compile(r"(?i)(?<![a-z])(doy|day_of_(the_)?year|composite_day)")
+DAY_OF_YEAR = re.compile(r"(?i)(?<![a-z])(doy(?!\d{7})|day_of_(the_)?year|composite_day)")
 """File names of rasters that give the day of the year of the observation in each pixel of a composite (MODIS)."""
-DATES = ("", ".txt", ".csv", ".dat", ".tsv")
-"""Suffixes of files that may list the dates of the bands of a raster."""
-LARGEST = 1_000_000
-"""Largest size of such a file, in bytes."""
+ANGLE = re.compile(r"(?i)(?:local_?)?(?:inc(?:idence)?_?)?angle|lia|inc_map")
+"""Names of the incidence angle of radar images."""
 REFERENCE = re.compile(r"(?i)(label|truth|reference|annotation|ground_?t)")
 """File names of reference rasters, which must not be used as imagery."""
 PRODUCTS = {
@@ -78,28 +83,45 @@ def look(folder: Path, labels: Path | None = None) -> Found:
         if labels and path.samefile(labels):
             continue
         try:
-            if reason := _no_imagery(path, names):
+            if reason := _no_imagery(path, names) or several_variables(path, inspect(path)):
                 found.skipped.append(f"{path}: {reason}")
             elif sensor := _features_of(path, inspect(path)):
                 _add_product(found, sensor, sensor, "")
             else:
-                rasters.append(_member(folder, path, inspect(path)))
+                rasters.append(member_of(folder, path, inspect(path)))
         except BocageError as error:
             found.skipped.append(str(error))
     groups: dict[str, list[Member]] = defaultdict(list)
-    stacks = _with_dates_beside(_once(rasters, found), files, found)
-    for member in _with_tiles(folder, _with_known_dates(folder, stacks, found)):
+    stacks = with_dates_beside(_once(with_loose_dates(folder, rasters, found), found), files, found)
+    for member in _with_tiles(folder, with_known_dates(stacks, found)):
         groups[member.pattern].append(member)
+    texts = labels_of(groups)
+    remark_undated(folder, [member for group in groups.values() for member in group], found)
     firsts = [group[0] for group in groups.values() if not group[0].days]
-    masks = [member for member in firsts if _is_quality(member, member.path.stem, found)]
-    for pattern, group in groups.items():
-        if group[0] not in masks:
-            _add_group(pattern, group, found)
+    masks = [member for member in firsts if _is_quality(member, texts[member.pattern], found)]
+    for pattern, group in sorted(groups.items(), key=lambda item: bool(PROBABILITY.search(texts[item[0]]))):
+        if reason := _no_codes(group[0], texts[pattern]):
+            found.skipped.append(f"{pattern}: {reason}")
+        elif group[0] not in masks:
+            _add_group(group, texts[pattern], found)
     _join_codes(found)
     _join_quality(found)
-    for mask in masks:
-        _join_mask(mask, found)
+    for mask in sorted(masks, key=lambda mask: rank(texts[mask.pattern])):
+        if not _no_codes(mask, texts[mask.pattern]):
+            _join_mask(mask, found)
     return found
+
+
+def _no_codes(member: Member, name: str) -> str:
+    """Return why a probability can be neither imagery nor a quality layer; empty if it can, and for other rasters."""
+    if SNOW.search(name):
+        return "the name indicates a probability of snow, which does not show clouds"
+    probability = PROBABILITY.search(name) and names_quality(name) and not of_imagery(member.info, name)
+    if probability and not is_quality(member.path, member.info, name):
+        return (
+            "the name indicates a probability of clouds, and a quality layer needs whole numbers: store it in percent"
+        )
+    return ""
 
 
 def _features_of(path: Path, info: RasterInfo) -> str:
@@ -161,7 +183,22 @@ def _join_mask(mask: Member, found: Found) -> None:
         if own.crs == theirs.crs and np.allclose(own.bounds, theirs.bounds, rtol=0, atol=near) and not image.quality:
             image.quality, image.quality_band, used = mask.pattern, int(mask.info.count > 1), True
     if not used:
-        found.remarks.append(f"{mask.path}: this quality layer is not used, because no image has its extent")
+        found.remarks.append(f"{mask.path}: this quality layer is not used, because {_why_unused(mask, found)}")
+
+
+def _why_unused(mask: Member, found: Found) -> str:
+    """Return why a quality layer without a date has no image."""
+    own = mask.info.grid
+    if not found.images:
+        return "its name has no date, and the folder has no image without a date"
+    grids = [image.info.grid for image in found.images.values()]
+    near = [2 * max(own.resolution, grid.resolution) for grid in grids]
+    if any(
+        own.crs == grid.crs and np.allclose(own.bounds, grid.bounds, rtol=0, atol=most)
+        for grid, most in zip(grids, near, strict=True)
+    ):
+        return "the images of its extent have another one"
+    return "no image has its extent"
 
 
 def _no_imagery(path: Path, names: set[str]) -> str:
@@ -216,114 +253,6 @@ def _own_files(product: Product) -> list[str]:
     return [name for name in product.files if name.startswith((*inside, stem))]
 
 
-def _member(folder: Path, path: Path, info: RasterInfo) -> Member:
-    """Return a raster with its pattern. The date is searched in the name of the file, then in those of its folders.
-
-    Further dates, such as that of the processing, may differ from file to file: ``*`` stands for them.
-    """
-    relative = path.relative_to(folder).as_posix()
-    before, _, name = relative.rpartition("/")
-    match = DATE.search(name) or next(reversed(list(DATE.finditer(before))), None)
-    if match:
-        pattern = DATE.sub(lambda m: "{date}" if m[0] == match[0] else "*", relative)
-        return Member(path, info, str(folder / pattern), (match[0],), "")
-    found = [DATE.search(text) for text in info.descriptions]
-    days = tuple(m[0] for m in found if m) if all(found) and info.count > 1 else ()
-    return Member(path, info, str(path), days, "")
-
-
-def _with_dates_beside(members: list[Member], files: list[Path], found: Found) -> list[Member]:
-    """Return the rasters, with dates from a text file beside them where their bands have no names and no dates.
-
-    The file is the only one in the folder of the raster with as many dates as the raster has bands.
-    """
-    unnamed = [m for m in members if not m.days and m.info.count > 1 and not any(m.info.descriptions)]
-    folders = {member.path.parent for member in unnamed}
-    lists = {path: dates for path in files if path.parent in folders and (dates := _dates_in(path))}
-    new = {}
-    for member in unnamed:
-        near = {path: dates for path, dates in lists.items() if path.parent == member.path.parent}
-        fitting = {path: dates for path, dates in near.items() if len(dates) == member.info.count}
-        if len(set(fitting.values())) == 1:
-            path, dates = next(iter(fitting.items()))
-            new[member.path] = replace(member, days=dates, dates=str(path))
-        elif fitting:
-            listed = ", ".join(path.name for path in fitting)
-            found.remarks.append(f"{member.path}: {listed} give different dates for its bands; choose one in 'dates'")
-        elif near:
-            listed = ", ".join(f"{path.name} ({len(dates)})" for path, dates in near.items())
-            found.remarks.append(f"{member.path}: no file has {member.info.count} dates for its bands; found {listed}")
-    return [new.get(member.path, member) for member in members]
-
-
-def _dates_in(path: Path) -> tuple[str, ...]:
-    """Return the dates of a small text file that has a column of dates; none for another file."""
-    if path.suffix.lower() not in DATES or path.stat().st_size > LARGEST:
-        return ()
-    try:
-        texts = declared_dates(path)
-        read_times(texts)
-    except (SourceError, ValueError, OSError):
-        return ()
-    return tuple(text.strip() for text in texts)
-
-
-def _with_known_dates(folder: Path, members: list[Member], found: Found) -> list[Member]:
-    """Return the rasters with their dates as year, month and day.
-
-    Rasters that differ only in a date that a series does not read are left out: they are no images without a date. A single
-    raster with a text that is no date is an image without a date.
-    """
-    loose = _with_loose_dates(folder, members)
-    alike = Counter(OTHER_DATE.sub("", str(m.path)) for m in loose if not m.days and OTHER_DATE.search(m.path.stem))
-    texts: dict[str, list[str]] = defaultdict(list)
-    for member in loose:
-        texts[member.pattern] += member.days
-    days = {pattern: _days(written) for pattern, written in texts.items()}
-    kept = []
-    for member in loose:
-        match = OTHER_DATE.search(member.path.stem)
-        read = days[member.pattern]
-        if isinstance(read, str) and len(texts[member.pattern]) == 1:
-            found.remarks.append(f"{member.path}: used as an image without a date: {read}")
-            kept.append(replace(member, pattern=str(member.path), days=()))
-        elif isinstance(read, str):
-            found.skipped.append(f"{member.path}: {read}, in the name of the file or its bands")
-        elif not member.days and match and alike[OTHER_DATE.sub("", str(member.path))] > 1:
-            found.skipped.append(
-                f"{member.path}: a series needs the date as year, month, day, and the name has '{match[0]}'. Rename the file"
-            )
-        else:
-            kept.append(replace(member, days=tuple(read[text] for text in member.days)))
-    return kept
-
-
-def _with_loose_dates(folder: Path, members: list[Member]) -> list[Member]:
-    """Return the rasters with a date where the names of several differ only in the day of the year, or in the month."""
-    patterns = {}
-    for member in (m for m in members if not m.days):
-        relative = member.path.relative_to(folder).as_posix()
-        before, _, name = relative.rpartition("/")
-        if match := LOOSE_DATE.search(name) or next(reversed(list(LOOSE_DATE.finditer(before))), None):
-            patterns[member.path] = (str(folder / relative.replace(match[0], "{date}")), match[0])
-    alike = Counter(pattern for pattern, _ in patterns.values())
-    return [
-        replace(m, pattern=patterns[m.path][0], days=(patterns[m.path][1],))
-        if m.path in patterns and alike[patterns[m.path][0]] > 1
-        else m
-        for m in members
-    ]
-
-
-def _days(texts: list[str]) -> dict[str, str] | str:
-    """Return text → date in ISO 8601, for the dates of the files of one pattern; or why they are no dates."""
-    try:
-        times = read_times(texts)
-    except ValueError as error:
-        return str(error)
-    return {text: f"{time:%Y-%m-%d}" for text, time in zip(texts, times, strict=True)}
-
-
 def _with_tiles(folder: Path, members: list[Member]) -> list[Member]:
     """Return the rasters with ``{tile}`` in their patterns, and ``*`` for one satellite of several, where this joins patterns."""
     tiled, united = [], []
@@ -347,30 +276,31 @@ def _joined(old: list[Member], new: list[Member]) -> list[Member]:
     return [after if len(patterns[after.pattern]) > 1 else before for before, after in zip(old, new, strict=True)]
 
 
-def _add_group(pattern: str, group: list[Member], found: Found) -> None:
-    """Add the rasters of one pattern as a series, a mosaic or an image."""
+def _add_group(group: list[Member], label: str, found: Found) -> None:
+    """Add the rasters of one pattern as a series, a mosaic or an image; `label` names its band if it has one."""
+    pattern = group[0].pattern
     tiles = sorted({member.tile for member in group})
     if group[0].tile and len({day for member in group for day in member.days[:1]}) < len(group):
         found.remarks.append(
             f"{pattern}: the tiles {', '.join(tiles[:4])}{' …' * (len(tiles) > 4)} are merged ({{tile}})."
         )
     if group[0].days:
-        _add_variable(pattern, group, found)
+        _add_variable(group, label, found)
         return
     path = group[0].path
     stem = plain_name(path.stem if not group[0].tile else path.stem.removesuffix(group[0].tile))
     if stem in found.images:
         stem = plain_name(f"{path.parent.name} {path.stem}")
-    bands, quality_band = _without_quality(pattern, band_names(group[0].info, path.stem), found)
+    bands, quality_band = _without_quality(pattern, band_names(group[0].info, label), found)
     found.images[found.unused(stem)] = Image(
         pattern, group[0].info, pattern if quality_band else "", quality_band, bands
     )
 
 
-def _add_variable(pattern: str, group: list[Member], found: Found) -> None:
+def _add_variable(group: list[Member], stem: str, found: Found) -> None:
+    pattern = group[0].pattern
     places = frozenset((day, member.tile) for member in group for day in member.days)
     first = group[0]
-    stem = DATE.sub("", first.path.stem).replace(first.tile or "\0", "")
     quality = _is_quality(first, stem, found)
     several = "{date}" in pattern and first.info.count > 1 and not quality
     if counts := {m.info.count for m in group if "{date}" in pattern} - {first.info.count}:
@@ -395,17 +325,26 @@ def _add_variable(pattern: str, group: list[Member], found: Found) -> None:
 def _without_quality(pattern: str, names: tuple[str, ...], found: Found) -> tuple[tuple[str, ...], int]:
     """Return the names of the bands of a file, "-" for its quality layers, and the number of the layer to use, from 1, or 0.
 
-    Of several quality layers, the scene classification is used, or else the first one.
+    Of several quality layers, the scene classification is used, or else the first one that is no probability. The incidence
+    angle of a radar image is left out too.
     """
     layers = [i for i, name in enumerate(names) if names_quality(name)]
     if not layers or len(layers) == len(names):
-        return names, 0
-    used = min(layers, key=lambda i: ("scl" not in names[i], i))
+        return _without_angle(pattern, names, found), 0
+    clouds = [i for i in layers if not SNOW.search(names[i])]
+    used = min(clouds, key=lambda i: (rank(names[i]), i), default=-1)
     if others := [names[i] for i in layers if i != used]:
-        found.remarks.append(
-            f"{pattern}: of its quality layers, '{names[used]}' is used, and not {', '.join(map(repr, others))}"
-        )
+        by = f"'{names[used]}' is used, and not {', '.join(map(repr, others))}" if clouds else "none shows clouds"
+        found.remarks.append(f"{pattern}: of its quality layers, {by}")
     return tuple("-" if i in layers else name for i, name in enumerate(names)), used + 1
+
+
+def _without_angle(pattern: str, names: tuple[str, ...], found: Found) -> tuple[str, ...]:
+    """Return the names of the bands of a file, "-" for the incidence angle beside backscatter."""
+    angles = [name for name in names if ANGLE.fullmatch(name)] if {"vv", "vh", "hh", "hv"} & set(names) else []
+    if angles:
+        found.remarks.append(f"{pattern}: its band '{angles[0]}' is the incidence angle, not backscatter: left out")
+    return tuple("-" if name in angles else name for name in names)
 
 
 def _join_codes(found: Found) -> None:
@@ -435,7 +374,7 @@ def _series_of(first: Member, places: frozenset[tuple[str, str]], variable: str,
     folders = [
         DATE.sub("", part) for part in Path(first.pattern.replace("{tile}", "").replace("{date}", "")).parent.parts
     ]
-    folder = next((part for part in reversed(folders) if plain_name(part) != "source"), "series")
+    folder = next((p for p in reversed(folders) if plain_name(p) != "source" and not names_band(p)), "series")
     match = re.match(r"(?i)(s1|s2|l8|l9)(?![0-9])", first.path.stem) or re.match(r"(?i)(s1|s2|l8|l9)(?![0-9])", folder)
     name = match[0].lower() if match else plain_name(folder)
     same = [key for key in found.series if re.fullmatch(rf"{re.escape(name)}(_\d+)?", key)]
@@ -460,9 +399,14 @@ def _join_quality(found: Found) -> None:
     for key, series in list(found.series.items()):
         if series.names:
             continue
-        others = [s for s in found.series.values() if s.places == series.places and s.names and not s.quality]
+        same = [s for s in found.series.values() if s.places == series.places and s.names]
+        others = [s for s in same if not s.quality]
         if others:
             others[0].quality, others[0].quality_band = series.quality, series.quality_band
+        elif same:
+            found.remarks.append(
+                f"{series.quality}: not used, because '{Path(same[0].quality).name}' is the quality layer"
+            )
         else:
             found.remarks.append(
                 f"{series.quality}: this quality layer is not used, because no series has the same dates. Complete its dates"

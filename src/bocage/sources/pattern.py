@@ -6,7 +6,7 @@ from pathlib import Path
 
 from bocage.errors import SourceError
 from bocage.sources.folders import is_system
-from bocage.sources.times import IN_NAMES
+from bocage.sources.times import FOLDERS, IN_NAMES, RARE
 
 DATE = IN_NAMES
 """Dates that ``{date}`` stands for."""
@@ -39,10 +39,25 @@ def matching(pattern: Path) -> list[Match]:
     while len(parts) > 1 and not any(mark in parts[0] for mark in (*_PLACES, "*")):
         root = root / parts.pop(0)
     tail = "/".join(parts)
-    expression = re.compile(_expression(tail))
-    files = sorted(path for path in root.glob(_glob(tail)) if not is_system(path.relative_to(root).as_posix()))
+    for date, levels in ((DATE, 1), (RARE, 1), (FOLDERS, 3), (FOLDERS, 2)):
+        found = _matches(root, tail, date, levels)
+        if found or "{date}" not in tail:
+            break
+    if not found:
+        raise SourceError(
+            f"No file matches {pattern}. {{date}} stands for 20180131 or 2018-01-31, with or without a time after it, for "
+            "31.01.2018, 31Jan2018, 2018031 (day of the year), 2018-01, 180131 or the folders 2018/01/31; {tile} and * for any "
+            "text."
+        )
+    return list(found.values())
+
+
+def _matches(root: Path, tail: str, date: str, levels: int) -> dict[tuple[str, str], Match]:
+    """Return date and tile → file, where `date` is the pattern of the dates, which are folders of several levels or one part."""
+    expression = re.compile(_expression(tail, date))
+    files = root.glob(_glob(tail, "/".join("*" * levels)))
     found: dict[tuple[str, str], Match] = {}
-    for path in files:
+    for path in sorted(path for path in files if not is_system(path.relative_to(root).as_posix())):
         if not (match := expression.fullmatch(path.relative_to(root).as_posix())):
             continue
         parts_of = match.groupdict()
@@ -50,12 +65,7 @@ def matching(pattern: Path) -> list[Match]:
         twin = found.setdefault((one.date, one.tile), one)
         if twin is not one:
             raise same_date(twin, one)
-    if not found:
-        raise SourceError(
-            f"No file matches {pattern}. {{date}} stands for 20180131 or 2018-01-31, with or without a time after it, for "
-            "31.01.2018, 31Jan2018, 2018031 (day of the year) or 2018-01; {tile} and * for any text."
-        )
-    return list(found.values())
+    return found
 
 
 def same_date(first: Match, second: Match) -> SourceError:
@@ -66,7 +76,7 @@ def same_date(first: Match, second: Match) -> SourceError:
     )
 
 
-def _expression(tail: str) -> str:
+def _expression(tail: str, date: str) -> str:
     """Return the regular expression of a pattern; a placeholder that is repeated has the same text each time."""
     text, seen = "", set()
     for piece in re.split(r"(\{date\}|\{tile\}|\*)", tail):
@@ -74,6 +84,7 @@ def _expression(tail: str) -> str:
             text += "[^/]*"
         elif piece in _PLACES:
             name, inside = _PLACES[piece]
+            inside = date if name == "date" else inside
             text += f"(?P={name})" if name in seen else f"(?P<{name}>{inside})"
             seen.add(name)
         else:
@@ -81,7 +92,7 @@ def _expression(tail: str) -> str:
     return text
 
 
-def _glob(tail: str) -> str:
+def _glob(tail: str, date: str) -> str:
     """Return the pattern for :meth:`pathlib.Path.glob`, with its special characters taken literally."""
     literal = re.sub(r"([\[?])", r"[\1]", tail)
-    return re.sub(r"\*+", "*", re.sub(r"\{date\}|\{tile\}", "*", literal))
+    return re.sub(r"\*+", "*", literal.replace("{date}", date).replace("{tile}", "*"))

@@ -20,9 +20,21 @@ NAME = re.compile(
     r"(?i)(scl|quality|(?<![a-z])(?:qa|qc|qual|valid|validity|clear|bqa)(?![a-z])|clm|(?<!clo)udm"
     rf"|{_NONE}(?<![a-z])nuages?(?![a-z])"
     r"|(?<!un)mask(?!ed)|(?<!de)masq(?!u(?:é|ee))"
-    rf"|{_NONE}cloud(?!s?[-_ ]?{_APPLIED}))"
+    rf"|{_NONE}cloud(?!s?[-_ ]?{_APPLIED})"
+    r"|(?:cld|snw|snow)[-_ ]?(?:prb|prob)|^[-_ ]*prob(?:abilit(?:y|é|e)s?|s)?(?![a-z]))"
 )
 """Names of quality layers. Names of imagery without clouds, or with a mask applied, are no such names."""
+PROBABILITY = re.compile(r"(?i)prb|prob")
+"""Names of quality layers that are probabilities, in percent or from 0 to 1."""
+SNOW = re.compile(r"(?i)(?:snw|snow|neige)[-_ ]?(?:prb|prob)")
+"""Names of probabilities of snow, which do not show clouds."""
+
+
+def rank(name: str) -> int:
+    """Return how useful a quality layer is, 0 for the best: a scene classification, other codes, a probability."""
+    if "scl" in name.lower():
+        return 0
+    return 2 if PROBABILITY.search(name) else 1
 
 
 def names_quality(text: str) -> bool:

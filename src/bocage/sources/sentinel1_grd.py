@@ -95,6 +95,33 @@ def find(settings: Settings, progress: Progress = QUIET) -> list[Acquisition]:
         No image is found, a polarisation is missing, or there are several orbits and ``mix_orbits`` is false.
     """
     names = chosen_bands(SPEC, settings.bands)
+    groups, made = _groups(settings)
+    if not groups:
+        raise SourceError(
+            f"{settings.path} has no Sentinel-1 image of these days and this orbit. Check 'start', 'end', 'orbit' and "
+            "'relative_orbit'; names and tags of the files may not give the orbit."
+        )
+    _check_orbits(settings, groups, progress)
+    found = [Product(settings.path, "_".join(filter(None, key)), files, "") for key, files in sorted(groups.items())]
+    keys = {product.name: key for product, key in zip(found, sorted(groups), strict=True)}
+
+    def read(image: Product) -> list[Acquisition]:
+        acquisition = _acquisition(image, keys[image.name], names, settings)
+        return [replace(acquisition, details={**acquisition.details, **made[keys[image.name]]})]
+
+    acquisitions = collect(found, settings, read, progress)
+    _check_versions(acquisitions)
+    return acquisitions
+
+
+def _groups(settings: Settings) -> tuple[dict[tuple[str, ...], dict[str, Path]], dict[tuple[str, ...], dict[str, str]]]:
+    """Return (time, direction, orbit, tile, satellite) → polarisation → file, and the details of each image.
+
+    Raises
+    ------
+    SourceError
+        There is no image, or two files have the same name.
+    """
     patterns = (settings.pattern,) if settings.pattern else NAMES
     groups: dict[tuple[str, ...], dict[str, Path]] = defaultdict(dict)
     made: dict[tuple[str, ...], dict[str, str]] = {}
@@ -113,22 +140,21 @@ def find(settings: Settings, progress: Progress = QUIET) -> list[Acquisition]:
                 raise SourceError(f"{twin} and {path} are the same image according to their names. Keep only one.")
             groups[key][parts["pol"].lower()] = path
             made[key] = _generated(product)
-    if not groups:
-        raise SourceError(
-            f"{settings.path} has no Sentinel-1 image of these days and this orbit. Check 'start', 'end', 'orbit' and "
-            "'relative_orbit'; names and tags of the files may not give the orbit."
-        )
-    _check_orbits(settings, groups, progress)
-    found = [Product(settings.path, "_".join(filter(None, key)), files, "") for key, files in sorted(groups.items())]
-    keys = {product.name: key for product, key in zip(found, sorted(groups), strict=True)}
+    return groups, made
 
-    def read(image: Product) -> list[Acquisition]:
-        acquisition = _acquisition(image, keys[image.name], names, settings)
-        return [replace(acquisition, details={**acquisition.details, **made[keys[image.name]]})]
 
-    acquisitions = collect(found, settings, read, progress)
-    _check_versions(acquisitions)
-    return acquisitions
+def orbits_in(path: Path) -> dict[tuple[str, str], tuple[str, ...]]:
+    """Return (direction, relative orbit) → polarisations of its images; a text is empty if it is not known.
+
+    Raises
+    ------
+    SourceError
+        There is no image, or two files have the same name.
+    """
+    found: dict[tuple[str, str], set[str]] = {}
+    for (_, direction, orbit, *_), files in sorted(_groups(Settings(path))[0].items()):
+        found.setdefault((direction, orbit), set()).update(files)
+    return {key: tuple(band.name for band in SPEC.bands if band.name in own) for key, own in found.items()}
 
 
 def _generated(product: Product) -> dict[str, str]:

@@ -1,5 +1,6 @@
 """Time series of rasters: one file per variable with a band per date, or files per date whose path contains the date."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
@@ -14,7 +15,7 @@ from bocage.sources.image import quality_of
 from bocage.sources.pattern import Match, matching, same_date
 from bocage.sources.products import distinct
 from bocage.sources.raster import inspect
-from bocage.sources.times import looks_dated, read_times
+from bocage.sources.times import dates_within, looks_dated, read_times
 from bocage.textfile import read_rows
 
 SPEC = SensorSpec("series", "time series of rasters: a file per variable or per date")
@@ -40,7 +41,7 @@ class Settings:
     """Common names of the bands of `path`, in file order; ``"-"`` skips a band."""
     dates: Path | tuple[str, ...] = ()
     """Dates such as 2018-01-31 in band order, or a CSV file with a column of dates; empty: the dates in the band
-    descriptions."""
+    descriptions, as in 2018-01-31 or 20180131_B02."""
     scale: Annotated[float | None, Range(0, 1e12, above=True)] = None
     """Factor of the stored values: ``value = stored * scale + offset``; default: what each file declares, else 1."""
     offset: Annotated[float | None, Range(-1e12, 1e12)] = None
@@ -157,7 +158,7 @@ def _bands_of(pattern: Path, settings: Settings) -> dict[_Place, tuple[Path, int
     found: dict[_Place, tuple[Path, int]] = {}
     for match in matches:
         path, info = match.path, inspect(match.path)
-        texts = declared_dates(settings.dates) or list(info.descriptions)
+        texts = declared_dates(settings.dates) or _described_dates(info.descriptions)
         if len(texts) != info.count:
             raise SourceError(
                 f"{path} has {info.count} band(s), but {len(texts)} date(s) are declared in 'dates'. Give a date per band."
@@ -208,6 +209,13 @@ def declared_dates(dates: Path | tuple[str, ...]) -> list[str]:
     if not dated:
         raise SourceError(f"The file of dates {dates} has no column of dates such as 2018-01-31.")
     return next(filter(_readable, dated), dated[0])  # identifiers such as 20220001 look like dates
+
+
+def _described_dates(descriptions: Sequence[str]) -> list[str]:
+    """Return the dates in the names of the bands of a variable; the names themselves if they differ in more than the date."""
+    within = dates_within(descriptions)
+    same = len({rest for _, rest in within}) == 1 and all(day for day, _ in within)
+    return [day for day, _ in within] if same else list(descriptions)
 
 
 def _readable(texts: list[str]) -> bool:

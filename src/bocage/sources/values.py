@@ -3,7 +3,7 @@
 import re
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 import numpy as np
@@ -30,8 +30,19 @@ SCL_CLEAR = (4, 5, 6, 7)
 """Vegetation, bare soil, water and unclassified in the scene classification of Sen2Cor."""
 BRIGHTER = 1.5
 """Ratio of the medians of a visible band from which the pixels of one value are clouds compared with those of another."""
+PERCENT = (
+    "a probability in percent: list the values below a threshold that you choose; for clouds below 40 %: "
+    f"[{', '.join(map(str, range(40)))}]"
+)
+"""How to write the clear values of a probability of clouds."""
 OFFSET_SINCE = datetime(2022, 1, 25)
-"""Sentinel-2 products that were processed since this day have an offset of 1000 in their stored values (baseline 04.00)."""
+"""Sentinel-2 products that were processed since this day have an offset of 1000 in their stored values (baseline 04.00), also
+those of earlier acquisitions that were processed again."""
+SENTINEL2 = re.compile(
+    r"(?i)^(?:s2|sentinel[-_ ]?2)|(?<![a-z0-9])(?:s2[a-d]?|msil[12][ac]|sentinel[-_ ]?2[a-d]?)(?![a-z0-9])"
+)
+S2_TILE = re.compile(r"(?<![A-Za-z0-9])T\d{2}[C-HJ-NP-X][A-HJ-NP-Z]{2}(?![A-Za-z0-9])")
+S2_BAND = re.compile(r"(?<![A-Za-z0-9])(?:B0?[1-9]|B8A|B1[12]|SCL)(?![A-Za-z0-9])")
 
 
 @dataclass(frozen=True)
@@ -157,7 +168,7 @@ def unit_of(
     dtype
         Data type of the files.
     name
-        Name of the source: only that of Sentinel-2 can have the offset of its products.
+        Name of the source, and of its files and their bands: only those of Sentinel-2 can have the offset of its products.
     """
     radar = {name: layer for name, layer in values.items() if name in RADAR}
     optical = {name: layer for name, layer in values.items() if name in OPTICAL}
@@ -173,9 +184,28 @@ def unit_of(
         return Unit(nodata=nodata)
     if chosen is radar:
         return _backscatter(pixels, whole, nodata)
-    if re.match(r"(?i)s2|sentinel[-_ ]?2", name) and _has_offset(optical, nodata, times):
+    unit = _reflectance(pixels, dtype, whole, nodata)
+    if unit.scale != 0.0001 or not _has_offset(optical, nodata):
+        return unit
+    late = any(time and time >= OFFSET_SINCE for time in times)
+    if late and _of_sentinel2(name):
         return _baseline(nodata)
-    return _reflectance(pixels, dtype, whole, nodata)
+    if _of_sentinel2(name):
+        doubt = "'offset': -0.1 if they are products of Sentinel-2 that were processed since January 2022, as in Collection 1"
+    else:
+        doubt = "'offset': -0.1 if they are of Sentinel-2 and were processed since January 2022"
+    return replace(unit, doubt=f"{doubt}; no value is below 1000") if late or _of_sentinel2(name) else unit
+
+
+def _of_sentinel2(name: str) -> bool:
+    """Return whether the names of a source, its files and their bands are those of Sentinel-2: the satellite, or tile and band.
+
+    >>> _of_sentinel2("img T31UDS_20230111T105031_B04_10m.tif"), _of_sentinel2("img T31UDS.tif"), _of_sentinel2("planet")
+    (True, False, False)
+    """
+    if SENTINEL2.search(name):
+        return True
+    return bool(S2_TILE.search(name) and S2_BAND.search(name)) and "HLS" not in name
 
 
 def _nodata(pixels: NDArray[np.float64], dtype: str) -> tuple[float | None, NDArray[np.float64]]:
@@ -221,15 +251,13 @@ def _reflectance(pixels: NDArray[np.float64], dtype: str, whole: bool, nodata: f
     return Unit(scale, offset, "", nodata, f"values from {low:.4g} to {high:.4g}: {why}", doubt)
 
 
-def _has_offset(
-    optical: Mapping[str, NDArray[np.float64]], nodata: float | None, times: tuple[datetime | None, ...]
-) -> bool:
+def _has_offset(optical: Mapping[str, NDArray[np.float64]], nodata: float | None) -> bool:
     """Return whether the values have the offset of 1000 of Sentinel-2 products since baseline 04.00.
 
     No band has values below 1000, and the darkest is near 1000: without the offset, vegetation, water and shadow have values
     below 500 in the visible bands.
     """
-    if len(optical) < 3 or not any(time and time >= OFFSET_SINCE for time in times):
+    if len(optical) < 3:
         return False
     lows = []
     for layer in optical.values():
@@ -262,6 +290,14 @@ def _theia_mg2(codes: Codes) -> tuple[int, ...]:
     return _bits(cloud | shadow_of_cloud | THEIA_SNOW | TERRAIN_SHADOW | UNSEEN | LOW_SUN)(codes)
 
 
+def _fmask(codes: Codes) -> tuple[int, ...]:
+    """Return the values of Fmask of clear land and water: classes from 0 to 4, or the bits of Harmonized Landsat Sentinel-2."""
+    if set(codes.shares) <= {*range(5), 255}:
+        return (0, 1)
+    cloud, adjacent, shadow, snow = 2, 4, 8, 16
+    return tuple(value for value in range(255) if not value & (cloud | adjacent | shadow | snow))
+
+
 def _within(clear: tuple[int, ...], known: range) -> Callable[[Codes], tuple[int, ...]]:
     return lambda codes: clear if all(value in known or value == 255 for value in codes.shares) else ()
 
@@ -275,7 +311,7 @@ CONVENTIONS: tuple[tuple[str, str, Callable[[Codes], tuple[int, ...]]], ...] = (
     (r"udm2", "usable data mask of Planet, 1 where clear", _within((1,), range(2))),
     (r"udm", "unusable data mask of Planet, 0 where usable", lambda codes: (0,) if 0 in codes.shares else ()),
     (r"summary_?qa|pixel_?reliability", "pixel reliability of MODIS: good and marginal", _within((0, 1), range(-1, 4))),
-    (r"fmask", "Fmask: clear land and water", _within((0, 1), range(5))),
+    (r"fmask", "Fmask: clear land and water", _fmask),
 )
 """Pattern of the file name, meaning of the layer, and function that returns its clear values; none if the values do not fit."""
 
@@ -285,6 +321,9 @@ def clear_of(name: str, codes: Codes) -> Clear:
 
     Without certainty, the proposal is empty: a mask must never be inverted or ignored.
     """
+    if re.search(r"(?i)prb|prob", name):
+        whole = all(0 <= value <= 100 for value in codes.shares if value != 255)
+        return Clear(why=PERCENT if codes.shares and whole and max(codes.shares) > 1 else "a probability, no codes")
     if not codes.shares or len(codes.shares) > MOST_CODES:
         return Clear(why="its values are measurements, no codes" if codes.shares else "it has no value")
     for pattern, meaning, values in CONVENTIONS:

@@ -1,0 +1,70 @@
+"""Names of the bands of single-band rasters: that of the file, or that of its folder where a folder holds the files of a band."""
+
+import re
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from itertools import combinations
+from pathlib import Path
+
+import numpy as np
+
+from bocage.sources.band_names import variable_of
+from bocage.sources.dating import DATE
+from bocage.sources.declared import COMMON
+from bocage.sources.found import Member
+from bocage.sources.quality_layers import names_quality
+
+PLACES = re.compile(r"\{date\}|\{tile\}|\*")
+RESOLUTION = re.compile(r"(?<![A-Za-z0-9])R?\d+(?:\.\d+)?m(?![A-Za-z0-9])")
+"""Resolution in a path, as in ``B04_20m`` or ``R20m/``."""
+
+
+def names_band(folder: str) -> bool:
+    """Return whether a folder has the name of a band or of a quality layer, and not that of a sensor.
+
+    >>> [names_band(folder) for folder in ("B04", "band_red", "cloudmask", "S2", "pan", "2018")]
+    [True, True, True, False, False, False]
+    """
+    return variable_of(folder) in set(COMMON) - {"pan"} or names_quality(folder)
+
+
+def labels_of(groups: Mapping[str, Sequence[Member]]) -> dict[str, str]:
+    """Return pattern of a group of rasters → text that names its band: the file name without date and tile, or a folder.
+
+    A folder names the band of files with a single band if sibling folders have files of the same name, extent and dates, and
+    the file name is that of no band.
+    """
+    labels = {pattern: _stem(pattern, group[0]) for pattern, group in groups.items()}
+    alike = defaultdict(list)
+    for pattern in groups:
+        path = Path(pattern)
+        if not PLACES.search(path.parent.name) and re.search(r"[^\W\d_]", path.parent.name):
+            alike[path.parent.parent, RESOLUTION.sub("", path.name)].append(pattern)
+    for (_, name), patterns in alike.items():
+        stem = _plain(Path(name).stem)
+        known = any(names_band(Path(pattern).parent.name) for pattern in patterns)
+        if names_band(stem) or not (known or not re.search(r"[^\W\d_]", stem)):
+            continue
+        for one, other in combinations(patterns, 2):
+            if _together(groups[one], groups[other]):
+                labels |= {p: Path(p).parent.name for p in (one, other) if groups[p][0].info.count == 1}
+    return labels
+
+
+def _stem(pattern: str, first: Member) -> str:
+    """Return the name of a file without its date and its tile."""
+    return _plain(Path(pattern).stem) if first.days or first.tile else Path(pattern).stem
+
+
+def _plain(stem: str) -> str:
+    return PLACES.sub("", DATE.sub("", stem))
+
+
+def _together(one: Sequence[Member], other: Sequence[Member]) -> bool:
+    """Return whether two groups of rasters show the same ground, on the same dates."""
+    own, theirs = one[0].info.grid, other[0].info.grid
+    near = 2 * max(own.resolution, theirs.resolution)
+    if own.crs != theirs.crs or not np.allclose(own.bounds, theirs.bounds, rtol=0, atol=near):
+        return False
+    days = [{(day, member.tile) for member in group for day in member.days} for group in (one, other)]
+    return days[0] == days[1] or bool(days[0] & days[1])
