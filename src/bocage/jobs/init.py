@@ -13,10 +13,10 @@ from bocage.disk import write_text
 from bocage.errors import BocageError, Problem, RecipeError, SamplesError, SourceError
 from bocage.grid import Grid
 from bocage.recipe.draft import Draft, DraftClass, DraftReference, DraftSite, DraftSource, escaped, quoted
+from bocage.recipe.leaks import without_leaks
 from bocage.recipe.sections import Candidate, candidates_of, in_period, spans_of, table_candidates
 from bocage.samples.ground import Ground
 from bocage.samples.labels import Labels, read_labels
-from bocage.samples.leaks import leak_of
 from bocage.samples.periods import Period, outside, periods_in
 from bocage.samples.points import label_rows
 from bocage.samples.rare import Counted
@@ -169,7 +169,7 @@ def _sought(found: Found, images: Path, labels: Labels, out: Path) -> Sought:
     _check_labels(sought)
     _find_periods(sought)
     _lay_out(sought)
-    while leaked := _leaked(sought):
+    while leaked := _leaked(sought, found, images, out):
         sought.remarks.append(leaked)
         if not sought.candidates:
             raise BocageError(f"{images} contains no imagery: {leaked}.")
@@ -354,24 +354,22 @@ def _pair(candidates: Sequence[Candidate]) -> tuple[str, str] | None:
     return None
 
 
-def _leaked(sought: Sought) -> str:
-    """Remove the first image whose values give the labels, and return why; empty if there is none."""
+def _leaked(sought: Sought, found: Found, images: Path, out: Path) -> str:
+    """Remove the first source or bands whose values give the labels, and return why; empty if there is none."""
     if sought.tables or sought.counted is None or not len(sought.counted.pixels):
         return ""
-    for candidate in list(sought.candidates):
-        if len(set(candidate.source.times)) > 1:
-            continue  # the values of a time series vary, unless it is one of maps
+    for i, candidate in enumerate(sought.candidates):
+        if len(set(candidate.source.times)) > 1 and candidate.name not in found.series:
+            continue  # the bands of a product are known
         try:
-            leak = leak_of(candidate.source, sought.grid, sought.counted.pixels)
+            rest, why = without_leaks(candidate, sought.grid, sought.counted.pixels, found, images, out)
         except SourceError as error:
-            sought.candidates.remove(candidate)
-            return f"source '{candidate.name}' is left out: {error}"
-        if leak:
-            sought.candidates.remove(candidate)
-            return (
-                f"source '{candidate.name}' is left out: its {leak.values} values give the label of {leak.right} of "
-                f"{leak.polygons} polygons, so it is an earlier map or a raster of the labels, and no imagery"
-            )
+            if candidate.name in found.series:
+                continue  # 'check' names the damaged file; the other dates may be usable
+            rest, why = None, f"source '{candidate.name}' is left out: {error}"
+        if why:
+            sought.candidates[i : i + 1] = [rest] if rest else []
+            return why
     return ""
 
 
