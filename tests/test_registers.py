@@ -226,6 +226,58 @@ def test_of_several_fields_the_crop_is_the_label(tmp_path, fields, label):
     assert labelled(tmp_path, **fields).reference.label == label
 
 
+CLASSES = ["rye", "oats", "water"] * 4
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        {"train": [0, 1] * 6}, {"is_train": [True, False] * 6}, {"Set": ["training", "validation"] * 6}, {"subset": [1, 2] * 6},
+        {"usage": ["test", "train", "Val"] * 4}, {"crop_use": ["apprentissage", "test"] * 6}, {"train_test": ["a", "b"] * 6},
+        {"surveyor": ["A", "B"] * 6}, {"Enquêteur": ["A", "B"] * 6}, {"interpreter_id": [1, 2] * 6}, {"village": ["A", "B"] * 6},
+        {"Commune": ["A", "B"] * 6}, {"district_code": [1, 2] * 6}, {"site": ["A", "B"] * 6}, {"quality": ["good", "bad"] * 6},
+        {"truncated": [0, 1] * 6}, {"pred": CLASSES[::-1]}, {"class_predicted": CLASSES[::-1]},
+    ],
+    ids=lambda fields: next(iter(fields)),
+)  # fmt: skip
+@pytest.mark.parametrize("label", ["DN", "essence", "true"])
+def test_parts_of_the_data_places_persons_and_predictions_are_no_labels(tmp_path, other, label):
+    labels = labelled(tmp_path, **other, **{label: CLASSES})
+    assert labels.reference.label == label
+    assert not any("others look like labels" in remark for remark in labels.remarks)
+
+
+@pytest.mark.parametrize("name", ["crop_set", "valid_class", "landuse_code", "test_crop", "estado_uso"])
+def test_names_that_only_contain_such_words_stay_labels(tmp_path, name):
+    assert labelled(tmp_path, **{name: CLASSES}).reference.label == name
+
+
+def test_a_label_field_that_only_its_values_suggest_is_remarked(tmp_path):
+    (remark,) = labelled(tmp_path, interp_1=CLASSES, interp_2=["rye", *CLASSES[1:-1], "oats"]).remarks
+    assert remark == (
+        "the name of the label field 'interp_1' does not suggest a class, only its values do; for another one give --label: "
+        "interp_2"
+    )
+
+
+def test_the_predictions_of_a_model_are_a_label_with_a_remark_only(tmp_path):
+    labels = labelled(tmp_path, pred=CLASSES)
+    assert labels.reference.label == "pred"
+    assert "suggests predictions of a model" in labels.remarks[0]
+
+
+def test_a_field_that_divides_the_classes_is_named(tmp_path):
+    labels = labelled(tmp_path, LC_CODE=[1, 1, 2] * 4, C_INFO=CLASSES, farm_type_x=[7, 8, 9] * 4)
+    assert labels.reference.label == "LC_CODE"
+    assert any("C_INFO" in remark for remark in labels.remarks)
+
+
+def test_a_file_of_one_class_is_one_line(tmp_path):
+    message = r"no field looks like a class.*Fields with one value: 'building' \('yes'\)\. A classification needs two"
+    with pytest.raises(SamplesError, match=message):
+        labelled(tmp_path, building=["yes"] * 12, truncated=[0, 1] * 6)
+
+
 def test_values_that_are_seldom_repeated_are_identifiers(tmp_path):
     with pytest.raises(SamplesError, match="no field looks like a class"):
         labelled(tmp_path, parcel_code=[1, 1, *range(2, 12)])

@@ -12,16 +12,8 @@ import pandas as pd
 from bocage.errors import SamplesError
 from bocage.legend import LONGEST, LandClass, Legend, plain
 from bocage.samples.condition import day_text
-from bocage.samples.label_field import (
-    MOST,
-    NAME,
-    fields_of,
-    guessed,
-    is_named_as_label,
-    label_fields,
-    lost_letters,
-    year_in,
-)
+from bocage.samples.label_field import MOST, NAME, fields_of, guessed, lost_letters, year_in
+from bocage.samples.label_remarks import remarks_on
 from bocage.samples.postgis import POSTGIS
 from bocage.samples.raster import CODE, names_raster
 from bocage.samples.reference import Reference, check_field, read_features
@@ -33,8 +25,6 @@ from bocage.sources.times import looks_dated
 
 SHORT = 4
 """Longest usual abbreviation of a class, in characters."""
-MOST_FIELDS = 12
-"""Maximum number of fields that a remark names."""
 PERIOD = (
     ("from", "to"), ("start_date", "end_date"), ("date_start", "date_end"), ("start", "end"), ("from_date", "to_date"),
     ("date_debut", "date_fin"), ("debut", "fin"),
@@ -113,33 +103,8 @@ class Labels:
 
     @property
     def remarks(self) -> list[str]:
-        """What the user should know of the label field."""
-        label, remarks = self.reference.label, []
-        likely = [field for field in label_fields(self.frame) if field not in (label, self.beside)]
-        others = [f for f in likely if is_named_as_label(f) and not year_in(f) and not self._has_the_same_classes(f)]
-        if others:
-            remarks.append(
-                f"the label field is '{label}'; others look like labels too, for one of them give --label: "
-                + ", ".join(others[:MOST_FIELDS])
-                + ", …" * (len(others) > MOST_FIELDS)
-            )
-        dated = [field for field in likely if year_in(field) and year_in(label)]
-        if dated:
-            remarks.append(
-                f"the label field '{label}' is one of several dates; for another one give --label: "
-                + ", ".join(dated[:MOST_FIELDS])
-                + ", …" * (len(dated) > MOST_FIELDS)
-            )
-        if any(lost_letters(pd.Series([c.name])) for c in self.classes):
-            remarks.append(
-                "names of classes have '?' in place of letters, written so by another program: correct them in the legend"
-            )
-        return remarks
-
-    def _has_the_same_classes(self, field: str) -> bool:
-        """Return whether each value of the label has one value of the field, and the other way round."""
-        pairs = self.frame[[self.reference.label, field]].drop_duplicates()
-        return bool(pairs.nunique(dropna=False).eq(len(pairs)).all())
+        """What the user should know of the label field and of the classes."""
+        return remarks_on(self.frame, self.reference.label, self.beside, [c.name for c in self.classes])
 
     def repeated_ids(self) -> dict[str, frozenset[str]]:
         """Return the fields whose values may identify samples with a row per date → the values as text.
