@@ -1,7 +1,6 @@
 """``bocage init``: write commented recipes for a folder of images or tables and a file of labels."""
 
 import dataclasses
-import itertools
 import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -16,8 +15,9 @@ from bocage.recipe.draft import Draft, DraftClass, DraftReference, DraftSite, Dr
 from bocage.recipe.leaks import without_leaks
 from bocage.recipe.sections import Candidate, candidates_of, in_period, spans_of, table_candidates
 from bocage.samples.ground import Ground
+from bocage.samples.label_years import chosen
 from bocage.samples.labels import Labels, read_labels
-from bocage.samples.periods import Period, outside, periods_in
+from bocage.samples.periods import Period, about_periods, outside, periods_in
 from bocage.samples.points import label_rows
 from bocage.samples.rare import Counted
 from bocage.samples.rasterise import Pixels, joined_pixels, rasterise
@@ -68,6 +68,8 @@ class Sought:
     """Class → number of features on the map, whether they contain the centre of a pixel or not."""
     periods: list[Period] = field(default_factory=list)
     """Periods of the labels that have images; empty if all labels hold for the same time."""
+    where: str = ""
+    """Condition that selects the labels of the year of the images, without periods; empty: all labels."""
 
     @property
     def grid(self) -> Grid:
@@ -232,7 +234,10 @@ def _find_periods(sought: Sought) -> None:
         The periods cannot be read, or there are several and no series has a date in one of them.
     """
     labels, fields = sought.labels, sought.labels.period
-    if not fields or sought.tables:
+    if sought.tables:
+        return
+    if not fields:
+        _find_years(sought)
         return
     every = periods_in(labels.frame, fields)
     series = [c for c in sought.candidates if len(c.source.times) > 1]
@@ -243,7 +248,16 @@ def _find_periods(sought: Sought) -> None:
             f"from {every[0].first} to {every[-1].last}). {_undated(sought) or 'Give images of these periods.'}"
         )
     sought.periods = imaged
-    sought.remarks += _about_periods(labels, every, imaged)
+    sought.remarks += about_periods(labels.frame, fields, every, imaged)
+
+
+def _find_years(sought: Sought) -> None:
+    """Choose the labels of the year of the images, or a period for each year, if the labels are of several years."""
+    times = max((c.source.times for c in sought.candidates), key=len)
+    if years := sought.labels.yearly:
+        found = chosen(years, sorted({time.date() for time in times if time}))
+        sought.periods, sought.where = found.periods, found.where
+        sought.remarks += found.remarks
 
 
 def _undated(sought: Sought) -> str:
@@ -254,34 +268,6 @@ def _undated(sought: Sought) -> str:
         return ""
     found = f"Source '{stacks[0].name}' has {len(stacks[0].source.bands)} bands without dates. "
     return found + (f"{said}." if said else "If each band is a date, write a text file with a date per band beside it.")
-
-
-def _about_periods(labels: Labels, every: Sequence[Period], imaged: Sequence[Period]) -> list[str]:
-    """Return remarks on the periods of labels: those without images, blank ones, and those that overlap."""
-    assert labels.period
-    first, last = labels.period
-    remarks = [
-        f"{p.count} labels hold from {p.first} to {p.last}, and no series has a date then: they are not used"
-        for p in (every if imaged else ())
-        if p not in imaged
-    ]
-    blank = len(labels.frame) - sum(p.count for p in every)
-    if blank and imaged:
-        remarks.append(f"{blank} labels have no period (fields '{first}' and '{last}') and are not used")
-    twice = [f"{a.name} and {b.name}" for a, b in itertools.pairwise(imaged) if b.first <= a.last]
-    if twice:
-        remarks.append(f"periods overlap ({', '.join(twice[:3])}): check the dates in 'period' of each site")
-    if len(imaged) > 1:
-        remarks.append(
-            f"each label holds for a period (fields '{first}' and '{last}'), so each of the {len(imaged)} periods is a site of "
-            "the recipe, with the images of this period. Labels at one place are in the same part of the split"
-        )
-    elif imaged:
-        remarks.append(
-            f"the labels hold from {imaged[0].first} to {imaged[0].last} (fields '{first}' and '{last}'): 'period' chooses the "
-            "images of this time"
-        )
-    return remarks
 
 
 def _lay_out(sought: Sought) -> None:
@@ -303,7 +289,7 @@ def _lay_out(sought: Sought) -> None:
         return
     parts: list[Pixels] = []
     lost = total = 0
-    for where in [period.where for period in sought.periods] or [""]:
+    for where in [period.where for period in sought.periods] or [sought.where]:
         own = dataclasses.replace(reference, where=where)
         try:
             table, _ = labelled_features(own, legend)
@@ -413,6 +399,8 @@ def _draft(sought: Sought, out: Path) -> Draft:
     more = [f'sample_id = "{escaped(sought.candidates[0].sample_id)}"'] if sought.tables else []
     if len(sought.periods) == 1 and sought.periods[0].count < len(labels.frame):
         more.append(f'where = "{escaped(sought.periods[0].where)}"')
+    if sought.where:
+        more.append(f'where = "{escaped(sought.where)}"')
     if len(shown) < len(labels.classes):
         more.append(
             'unknown = "reject"             # labels that only features outside of the map have are not in the legend'

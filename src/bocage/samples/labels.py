@@ -14,6 +14,7 @@ from bocage.legend import LONGEST, LandClass, Legend, plain
 from bocage.samples.condition import day_text
 from bocage.samples.label_field import MOST, NAME, fields_of, guessed, lost_letters, year_in
 from bocage.samples.label_remarks import remarks_on
+from bocage.samples.label_years import Years, years_of
 from bocage.samples.postgis import POSTGIS
 from bocage.samples.raster import CODE, names_raster
 from bocage.samples.reference import Reference, check_field, read_features
@@ -32,8 +33,6 @@ PERIOD = (
 """Pairs of fields with the period for which a label holds."""
 CONTRADICT = 0.1
 """Share of the samples that may have two labels in a table with a row per date: these are reported, another field is no id."""
-YEAR = r"(?i)year|jahr|annee|jaar|vuosi|campanya|arslager|bezugsjahr|antragjahr|(valid|obs|survey|sample|label|acqui)\w*date|date"
-"""Pattern of the names of fields with the year or the date of a label."""
 
 
 @dataclass(frozen=True)
@@ -81,17 +80,17 @@ class Labels:
         return None
 
     @property
+    def yearly(self) -> Years | None:
+        """The field with the years of the labels, unless the name of the label field has its year; None without one."""
+        return None if year_in(self.reference.label) else years_of(self.frame, self.fields)
+
+    @property
     def years(self) -> tuple[int, ...]:
         """Years of the labels: in the name of their field, of a field of years or dates, in the name of the file; or empty."""
         if year := year_in(self.reference.label):
             return (year,)
-        for column in self.fields:
-            if re.fullmatch(YEAR, column):
-                found = {
-                    int(m[0]) for value in self.frame[column] if (m := re.match(r"(19|20)\d\d(?!\d)", plain(value)))
-                }
-                if found:
-                    return tuple(sorted(found))
+        if found := self.yearly:
+            return tuple(found.counts)
         return tuple(
             sorted({int(y) for y in re.findall(r"(?<!\d)((?:19|20)\d\d)(?!\d)", Path(self.reference.path).stem)})
         )
