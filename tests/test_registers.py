@@ -278,6 +278,39 @@ def test_a_file_of_one_class_is_one_line(tmp_path):
         labelled(tmp_path, building=["yes"] * 12, truncated=[0, 1] * 6)
 
 
+def test_codes_with_leading_zeros_are_their_own_codes(tmp_path):
+    labels = labelled(tmp_path, code=["02", "07", "99", "011"] * 3, desc=["rye", "oats", "N/A", "ley"] * 3)
+    assert [(c.code, c.name, c.values) for c in labels.classes] == [
+        (2, "rye", ("02",)),
+        (7, "oats", ("07",)),
+        (11, "ley", ("011",)),
+        (99, "N/A", ()),
+    ]
+    assert any("may mean that the class is not known: 'N/A'. If so" in remark for remark in labels.remarks)
+
+
+def test_codes_that_are_the_same_number_stay_distinct(tmp_path):
+    labels = labelled(tmp_path, code=["2", "02", "002", "1"] * 3)
+    assert [(c.code, c.values) for c in labels.classes] == [(1, ()), (3, ("002",)), (4, ("02",)), (2, ())]
+
+
+@pytest.mark.parametrize(
+    "name", ["nan", "Unknown", "Unclassified", "Non classé", "sin datos", "Não classificado", "-", "no_data"]
+)
+def test_names_that_mean_no_class_are_remarked(tmp_path, name):
+    (remark,) = labelled(tmp_path, label=["rye", "oats", name] * 4).remarks
+    assert f"the class is not known: '{name}'." in remark
+
+
+@pytest.mark.parametrize("pair", [("Maize", "MAIZE"), ("Blé", "ble"), ("winter_wheat", "Winter wheat")])
+def test_labels_that_differ_in_their_spelling_only_are_remarked(tmp_path, pair):
+    labels = labelled(tmp_path, label=[*pair, "oats"] * 4)
+    assert len(labels.classes) == 3
+    (remark,) = labels.remarks
+    assert all(f"'{name}'" in remark for name in pair)
+    assert "oats" not in remark
+
+
 def test_values_that_are_seldom_repeated_are_identifiers(tmp_path):
     with pytest.raises(SamplesError, match="no field looks like a class"):
         labelled(tmp_path, parcel_code=[1, 1, *range(2, 12)])

@@ -1,18 +1,35 @@
 """Remarks on the label field that ``bocage init`` proposes, and on the names of its classes."""
 
 import re
+from collections import defaultdict
 from collections.abc import Sequence
 
 import geopandas as gpd
 import pandas as pd
 
 from bocage.legend import plain
-from bocage.samples.label_field import NAME, is_named_as_label, is_predicted, label_fields, lost_letters, year_in
+from bocage.samples.label_field import (
+    NAME,
+    is_named_as_label,
+    is_predicted,
+    label_fields,
+    lost_letters,
+    unaccented,
+    year_in,
+)
 
 MOST_FIELDS = 12
 """Maximum number of fields that a remark names."""
 DESCRIBED = rf"{NAME}|info|legend|leyenda|nomencl|level|niveau|nivel|niv\d|detail|subtype"
 """Pattern of the names of fields that may describe a label in more detail."""
+
+UNKNOWN = (
+    r"n[./ ]?a\.?|nan|null|none|nil|unknown|undefined|undetermined|unlabell?ed|(un|not[ _])classified|no[ _]?(data|class|label)|"
+    r"inconnue?s?|non[ _-]?(classee?s?|renseignee?s?|determinee?s?)|indeterminee?s?|sans[ _](donnees?|classe)|"
+    r"desconocid[oa]s?|(sin|no)[ _](clasifica(r|d[oa])|datos?|clase)|desconhecid[oa]s?|nao[ _]classificad[oa]s?|"
+    r"sem[ _](dados?|classe)|unbekannt|unklassifiziert|nicht[ _]klassifiziert|keine[ _](daten|angaben?|klasse)|[-?.]+"
+)
+"""Pattern of the names of classes, without accents, that mean that the class is not known."""
 
 
 def remarks_on(frame: gpd.GeoDataFrame, label: str, beside: str, names: Sequence[str]) -> list[str]:
@@ -56,10 +73,32 @@ def _on_field(frame: gpd.GeoDataFrame, label: str, beside: str) -> list[str]:
 
 
 def _on_names(names: Sequence[str]) -> list[str]:
-    """Return remarks on names with lost letters."""
-    if not any(lost_letters(pd.Series([name])) for name in names):
-        return []
-    return ["names of classes have '?' in place of letters, written so by another program: correct them in the legend"]
+    """Return remarks on names with lost letters, names that mean no class, and names that differ in their spelling only."""
+    remarks = []
+    if any(lost_letters(pd.Series([name])) for name in names):
+        remarks.append(
+            "names of classes have '?' in place of letters, written so by another program: correct them in the legend"
+        )
+    unknown = [name for name in names if re.fullmatch(UNKNOWN, unaccented(name).strip(), re.I)]
+    if unknown:
+        remarks.append(
+            f"these classes may mean that the class is not known: {_quoted(unknown)}. If so, list their labels in 'ignore' of "
+            "[reference], and delete their lines in the legend"
+        )
+    alike = defaultdict[str, list[str]](list)
+    for name in names:
+        alike[re.sub(r"[\s_]+", "", unaccented(name)).casefold()].append(name)
+    twins = [" and ".join(f"'{name}'" for name in same) for same in alike.values() if len(same) > 1]
+    if twins:
+        remarks.append(
+            f"labels that differ in case, accents or blanks only are classes of their own: {_listed(twins)}. To merge them, list "
+            "both in 'values' of one class"
+        )
+    return remarks
+
+
+def _quoted(names: Sequence[str]) -> str:
+    return _listed([f"'{name}'" for name in names])
 
 
 def _listed(fields: Sequence[str]) -> str:

@@ -2,6 +2,7 @@
 
 import itertools
 import re
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -161,7 +162,7 @@ def read_labels(path: Path, label: str = "", layer: str = "") -> Labels:
             f"{path}: the field '{label}' has {len(counts)} different values, which are no classes. Give another --label. "
             f"The fields are: {', '.join(fields_of(frame))}."
         )
-    values = sorted((_value(text) for text in counts.index), key=lambda v: (isinstance(v, str), v))
+    values = sorted((_value(text) for text in counts.index), key=_place)
     sibling, beside = _sibling(frame, label)
     classes = _classes(values, beside)
     return Labels(
@@ -193,6 +194,19 @@ def _value(text: str) -> int | str:
     return int(text) if re.fullmatch(r"0|-?[1-9]\d{0,17}", text) else text
 
 
+def _number(value: int | str) -> int | None:
+    """Return a label as a number, also one with leading zeros; None for another text."""
+    if isinstance(value, int):
+        return value
+    return int(value) if re.fullmatch(r"0+[1-9]\d{0,17}", value) else None
+
+
+def _place(value: int | str) -> tuple[bool, int, str]:
+    """Return the key by which labels are in order: numbers, then texts."""
+    number = _number(value)
+    return number is None, number or 0, str(value)
+
+
 def _sibling(frame: gpd.GeoDataFrame, label: str) -> tuple[str, dict[str, str]]:
     """Return the field in one-to-one correspondence with the label, and label → its value; an empty name if there is none.
 
@@ -200,7 +214,7 @@ def _sibling(frame: gpd.GeoDataFrame, label: str) -> tuple[str, dict[str, str]]:
     as its name. A name is preferred to a code, and a field whose name begins as that of the label.
     """
     own = frame[label].map(plain)
-    is_text = any(isinstance(_value(text), str) for text in own.unique() if text)
+    is_text = any(_number(_value(text)) is None for text in own.unique() if text)
     found = []
     for field in fields_of(frame):
         if field == label or frame[field].dtype.kind in "mM":
@@ -230,13 +244,18 @@ def _common(a: str, b: str) -> int:
 def _classes(values: Sequence[int | str], beside: dict[str, str]) -> tuple[LandClass, ...]:
     """Return a class for each label, in order.
 
-    A label that can be a code is its own code. A text has the code of the field beside it, if all texts have one there. Other
-    labels have the lowest free codes.
+    A label that can be a code is its own code, also with leading zeros. Other texts have the codes of the field beside them, if
+    all texts have one there, else the lowest free codes.
     """
     numbers = {text: _value(other) for text, other in beside.items()}
     from_beside = {text: n for text, n in numbers.items() if isinstance(n, int) and 1 <= n <= 65535}
-    coded = len(from_beside) == len(values) and not any(isinstance(v, int) for v in values)
-    own = {plain(v): v for v in values if isinstance(v, int) and 1 <= v <= 65535}
+    repeated = Counter(map(_number, values))
+    own = {
+        plain(v): n
+        for v in values
+        if (n := _number(v)) and 1 <= n <= 65535 and (isinstance(v, int) or repeated[n] == 1)
+    }
+    coded = len(from_beside) == len(values) > len(own) and not any(isinstance(v, int) for v in values)
     codes = from_beside if coded else own
     free = (code for code in itertools.count(1) if code not in codes.values())
     named = {} if beside and all(isinstance(n, int) for n in numbers.values()) else beside
@@ -246,7 +265,7 @@ def _classes(values: Sequence[int | str], beside: dict[str, str]) -> tuple[LandC
         code = codes[text] if text in codes else next(free)
         name = _name(named.get(text, "") or text, text, taken)
         taken.add(plain(name))
-        classes.append(LandClass(code, name, values=() if own.get(text) == code else (value,)))
+        classes.append(LandClass(code, name, values=() if text == str(code) else (value,)))
     return tuple(classes)
 
 
