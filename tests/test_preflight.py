@@ -412,6 +412,16 @@ def test_shifts_are_in_metres_in_any_crs(grid: Grid, shown: str, move: str) -> N
     assert f"move s2 by {move}, in CRS units" in str(one.remedy)
 
 
+def test_a_small_gain_is_reported_only_if_several_pairs_agree() -> None:
+    def codes(*gains: float) -> list[str]:
+        moved = {(f"s{k}", "s9"): (Shift(1.0, 0.0, 0.35, 0.35 - gain), 10.0) for k, gain in enumerate(gains)}
+        return [one.what.code for one in _findings(moved, 1 + len(gains), FEET)]
+
+    assert [codes(gain) for gain in (0.005, 0.01, 0.03)] == [[], [], ["shifted"]]
+    assert codes(0.01, 0.01) == ["shifted_source"]
+    assert codes(0.01, 0.005) == []
+
+
 @pytest.mark.parametrize(("grid", "area"), [(DEGREES, 20 * 30 * 11.132**2 * 0.6586), (FEET, 20 * 30 * 9.9974**2)])
 def test_overlaps_are_in_square_metres_in_any_crs(grid: Grid, area: float) -> None:
     west, south = grid.bounds[:2]
