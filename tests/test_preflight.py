@@ -318,6 +318,13 @@ def test_the_page_does_without_a_grid(recipe, landscape: Path) -> None:
     assert "no map grid: see the errors below" in write_page(check(path), landscape / "c.html").read_text()
 
 
+def test_a_class_of_one_point_has_one_pixel() -> None:
+    note = Note.of("too_few_polygons", n=1, pixels=Note.of("pixels", n=1), fewest=3)
+    assert note.text().startswith("1 usable polygon, 1 pixel;")
+    assert note.text("fr").startswith("1 polygone utilisable, 1 pixel\u00a0;")
+    assert Note.of("polygons_pixels", n=1, pixels=Note.of("pixels", n=2)).text() == "1 polygon (2 pixels)"
+
+
 # --- shifts
 @pytest.fixture
 def land() -> np.ndarray:

@@ -452,7 +452,7 @@ def _site(sought: Sought, period: Period, out: Path, more: Sequence[str]) -> Dra
     lines = [f'where = "{escaped(period.where)}"', *more]
     section = DraftReference(quoted(reference.path, out), reference.label, reference.layer, tuple(lines))
     like = sought.like if sought.like in names else names[0]
-    about = f"From {period.first} to {period.last}: {period.count} labels."
+    about = f"From {period.first} to {period.last}: {period.count} label{'s' * (period.count != 1)}."
     return DraftSite(period.name, about, like, sources, section)
 
 

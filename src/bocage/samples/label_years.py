@@ -91,7 +91,7 @@ def chosen(years: Years, days: Sequence[date]) -> Chosen:
     if len(inside) == 1 or is_season:
         rest = sum(years.counts.values()) + years.blank - years.counts[year]
         what = f"{several}, the images of {_listed(days)}: {condition} chooses those of {year}"
-        return Chosen(years.where(year), remarks=[f"{what}; {rest} labels are not used"])
+        return Chosen(years.where(year), remarks=[f"{what}; {_labels_are(rest)} not used"])
     periods = [
         Period(str(year), *span, years.where(year), years.counts[year])
         for year, span in _spans(sorted(inside), days).items()
@@ -107,7 +107,7 @@ def _about(several: str, years: Years, periods: Sequence[Period]) -> list[str]:
         f"check the dates in 'period' of each site ({spans}). Labels at one place are in the same part of the split"
     ]
     rest = sum(years.counts.values()) + years.blank - sum(p.count for p in periods)
-    return remarks + [f"{rest} labels are of other years or of none, and are not used"] * (rest > 0)
+    return remarks + [f"{_labels_are(rest)} of other years or of none, and not used"] * (rest > 0)
 
 
 def _spans(years: Sequence[int], days: Sequence[date]) -> dict[int, tuple[date, date]]:
@@ -131,3 +131,7 @@ def _in_year(day: date, year: int) -> date:
 
 def _listed(days: Sequence[date]) -> str:
     return ", ".join(str(year) for year in sorted({day.year for day in days})[:6])
+
+
+def _labels_are(n: int) -> str:
+    return f"{n} label is" if n == 1 else f"{n} labels are"

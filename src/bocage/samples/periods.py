@@ -109,13 +109,15 @@ def about_periods(
     """Return remarks on the periods of labels: those without images, blank ones, and those that overlap."""
     first, last = fields
     remarks = [
-        f"{p.count} labels hold from {p.first} to {p.last}, and no series has a date then: they are not used"
+        f"{p.count} {'labels hold' if p.count > 1 else 'label holds'} from {p.first} to {p.last}, and no series has a date then: "
+        f"{'they are' if p.count > 1 else 'it is'} not used"
         for p in (every if imaged else ())
         if p not in imaged
     ]
     blank = len(frame) - sum(p.count for p in every)
     if blank and imaged:
-        remarks.append(f"{blank} labels have no period (fields '{first}' and '{last}') and are not used")
+        have, are = ("labels have", "are") if blank > 1 else ("label has", "is")
+        remarks.append(f"{blank} {have} no period (fields '{first}' and '{last}') and {are} not used")
     twice = [f"{a.name} and {b.name}" for a, b in itertools.pairwise(imaged) if b.first <= a.last]
     if twice:
         remarks.append(f"periods overlap ({', '.join(twice[:3])}): check the dates in 'period' of each site")
