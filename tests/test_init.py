@@ -22,7 +22,7 @@ from bocage.recipe.colors import KINDS
 from bocage.recipe.draft import Draft, DraftClass, DraftReference, quoted
 from bocage.report.palette import alike
 from bocage.samples.labels import read_labels
-from bocage.samples.leaks import leak_of
+from bocage.samples.leaks import leaks_of
 from bocage.samples.points import label_rows
 from bocage.samples.rasterise import Pixels, rasterise
 from bocage.samples.reference import read_polygons
@@ -392,6 +392,69 @@ def test_an_earlier_map_with_a_date_is_left_out(tmp_path, name):
     assert any("is left out: its 3 values give the label of 12 of 12 polygons" in line for line in lines)
 
 
+def class_codes(dtype=np.uint16):
+    """Return the code of each parcel of :func:`parcels`, 0 elsewhere."""
+    codes = np.zeros((1, SIZE, SIZE), dtype)
+    for k in range(3):
+        codes[0, 6 * k : 6 * k + 5] = 10 + k
+    return codes
+
+
+def per_date(folder, last=None, name="class", days=DAYS):
+    """Write files per date with the bands red and nir, and a third one of these values or noise."""
+    for i, day in enumerate(days):
+        pixels = np.random.default_rng(i).uniform(300, 4000, (3, SIZE, SIZE)).astype(np.uint16)
+        pixels[2:] = pixels[2:] if last is None else last
+        write_raster(folder / f"S2_{day}.tif", pixels, descriptions=("red", "nir", name))
+
+
+@pytest.mark.parametrize(
+    "days", [DAYS, [f"{year}-07-01" for year in range(2000, 2020)]], ids=["few dates", "many dates"]
+)
+def test_a_band_of_classes_in_each_file_of_a_series_is_skipped(tmp_path, days):
+    (tmp_path / "in").mkdir()
+    per_date(tmp_path / "in", class_codes(), days=days)
+    lines, out, text = written(tmp_path / "in", parcels(tmp_path))
+    source = read_recipe(out).sources["s2"]
+    assert source.settings.bands == ("red", "nir", "-")
+    assert 'indices = ["ndvi"]' in text
+    assert any("source 's2': its band 'class' is left out: its 3 values give the label of 12 of 12" in s for s in lines)
+    assert not check(out).has_errors
+
+
+def test_a_measured_band_of_a_series_stays(tmp_path):
+    per_date(tmp_path)
+    lines, out, _ = written(tmp_path, parcels(tmp_path))
+    assert read_recipe(out).sources["s2"].settings.bands == ("red", "nir", "class")
+    assert not any("left out" in line for line in lines)
+
+
+def test_a_variable_of_classes_is_left_out_and_clouds_do_not_hide_it(tmp_path):
+    series(tmp_path, quality=(0, 1))
+    write_raster(tmp_path / "s2/S2_landuse.tif", np.repeat(class_codes(), 4, 0), descriptions=DAYS)
+    lines, out, _ = written(tmp_path, parcels(tmp_path))
+    assert set(read_recipe(out).sources["s2"].settings.variables) == {"red", "nir"}
+    assert any("source 's2': its band 's2_landuse' is left out" in line for line in lines)
+
+
+def test_a_series_of_yearly_maps_is_left_out(tmp_path):
+    series(tmp_path)
+    shuffled = np.roll(class_codes(np.uint8), 9, 1)
+    write_raster(tmp_path / "landuse_2021-07-01.tif", shuffled)
+    write_raster(tmp_path / "landuse_2022-07-01.tif", class_codes(np.uint8))
+    lines, out, _ = written(tmp_path, parcels(tmp_path))
+    assert set(read_recipe(out).sources) == {"s2"}
+    assert any("(variable 'landuse') is left out: its 3 values give the label" in line for line in lines)
+
+
+def test_a_band_of_classes_in_the_only_image_is_skipped(tmp_path):
+    pixels = np.concatenate([noise(300, 4000, 2), class_codes()])
+    write_raster(tmp_path / "scene.tif", pixels, descriptions=("red", "nir", "class"))
+    lines, out, _ = written(tmp_path, parcels(tmp_path))
+    assert read_recipe(out).sources["scene"].settings.bands == ("red", "nir", "-")
+    assert any("source 'scene': its band 'class' is left out" in line for line in lines)
+
+
 @pytest.mark.parametrize("kind", ["noise", "one value", "two strata"])
 def test_a_raster_that_does_not_give_the_labels_stays(tmp_path, kind):
     layer = {"noise": noise(0, 5, 1), "one value": noise(3, 3, 1), "two strata": noise(0, 1, 1)}[kind].astype(np.uint8)
@@ -400,7 +463,7 @@ def test_a_raster_that_does_not_give_the_labels_stays(tmp_path, kind):
     source = open_source("soil", image, image.Settings(path))
     where = [(k, i) for k in range(3) for i in range(4)]
     cells = [(1 + 6 * k + y, 1 + 5 * i + x, k, n) for n, (k, i) in enumerate(where) for y in range(3) for x in range(3)]
-    assert leak_of(source, source.grid, Pixels(*np.array(cells, np.int32).T)) is None
+    assert leaks_of(source, source.grid, Pixels(*np.array(cells, np.int32).T)) == ()
 
 
 # --- files of a folder

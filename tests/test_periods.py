@@ -170,7 +170,7 @@ def test_labels_of_one_period_choose_the_dates_of_the_images(tmp_path):
     assert [str(day) for day in recipe.sources["cube"].preparation.period] == ["2020-09-01", "2021-08-31"]
     assert recipe.reference.where
     assert any("the labels hold from 2020-09-01 to 2021-08-31" in line for line in lines)
-    assert any("1 labels have no period" in line for line in lines)
+    assert any("1 label has no period" in line for line in lines)
     assert len(read_features(recipe.reference)) == 7
     other = labels(tmp_path, (("2001-09-01", "2002-09-01"),))
     write_recipe(cube, other, "crop", tmp_path / "other.toml")

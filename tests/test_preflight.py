@@ -318,6 +318,13 @@ def test_the_page_does_without_a_grid(recipe, landscape: Path) -> None:
     assert "no map grid: see the errors below" in write_page(check(path), landscape / "c.html").read_text()
 
 
+def test_a_class_of_one_point_has_one_pixel() -> None:
+    note = Note.of("too_few_polygons", n=1, pixels=Note.of("pixels", n=1), fewest=3)
+    assert note.text().startswith("1 usable polygon, 1 pixel;")
+    assert note.text("fr").startswith("1 polygone utilisable, 1 pixel\u00a0;")
+    assert Note.of("polygons_pixels", n=1, pixels=Note.of("pixels", n=2)).text() == "1 polygon (2 pixels)"
+
+
 # --- shifts
 @pytest.fixture
 def land() -> np.ndarray:
@@ -410,6 +417,16 @@ def test_shifts_are_in_metres_in_any_crs(grid: Grid, shown: str, move: str) -> N
     (one,) = _findings({("s1", "s2"): moved, ("s3", "s2"): moved}, 3, grid)
     assert shown in str(one.what)
     assert f"move s2 by {move}, in CRS units" in str(one.remedy)
+
+
+def test_a_small_gain_is_reported_only_if_several_pairs_agree() -> None:
+    def codes(*gains: float) -> list[str]:
+        moved = {(f"s{k}", "s9"): (Shift(1.0, 0.0, 0.35, 0.35 - gain), 10.0) for k, gain in enumerate(gains)}
+        return [one.what.code for one in _findings(moved, 1 + len(gains), FEET)]
+
+    assert [codes(gain) for gain in (0.005, 0.01, 0.03)] == [[], [], ["shifted"]]
+    assert codes(0.01, 0.01) == ["shifted_source"]
+    assert codes(0.01, 0.005) == []
 
 
 @pytest.mark.parametrize(("grid", "area"), [(DEGREES, 20 * 30 * 11.132**2 * 0.6586), (FEET, 20 * 30 * 9.9974**2)])

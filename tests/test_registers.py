@@ -280,6 +280,91 @@ def test_of_several_fields_the_crop_is_the_label(tmp_path, fields, label):
     assert labelled(tmp_path, **fields).reference.label == label
 
 
+CLASSES = ["rye", "oats", "water"] * 4
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        {"train": [0, 1] * 6}, {"is_train": [True, False] * 6}, {"Set": ["training", "validation"] * 6}, {"subset": [1, 2] * 6},
+        {"usage": ["test", "train", "Val"] * 4}, {"crop_use": ["apprentissage", "test"] * 6}, {"train_test": ["a", "b"] * 6},
+        {"surveyor": ["A", "B"] * 6}, {"Enquêteur": ["A", "B"] * 6}, {"interpreter_id": [1, 2] * 6}, {"village": ["A", "B"] * 6},
+        {"Commune": ["A", "B"] * 6}, {"district_code": [1, 2] * 6}, {"site": ["A", "B"] * 6}, {"quality": ["good", "bad"] * 6},
+        {"truncated": [0, 1] * 6}, {"pred": CLASSES[::-1]}, {"class_predicted": CLASSES[::-1]},
+    ],
+    ids=lambda fields: next(iter(fields)),
+)  # fmt: skip
+@pytest.mark.parametrize("label", ["DN", "essence", "true"])
+def test_parts_of_the_data_places_persons_and_predictions_are_no_labels(tmp_path, other, label):
+    labels = labelled(tmp_path, **other, **{label: CLASSES})
+    assert labels.reference.label == label
+    assert not any("others look like labels" in remark for remark in labels.remarks)
+
+
+@pytest.mark.parametrize("name", ["crop_set", "valid_class", "landuse_code", "test_crop", "estado_uso"])
+def test_names_that_only_contain_such_words_stay_labels(tmp_path, name):
+    assert labelled(tmp_path, **{name: CLASSES}).reference.label == name
+
+
+def test_a_label_field_that_only_its_values_suggest_is_remarked(tmp_path):
+    (remark,) = labelled(tmp_path, interp_1=CLASSES, interp_2=["rye", *CLASSES[1:-1], "oats"]).remarks
+    assert remark == (
+        "the name of the label field 'interp_1' does not suggest a class, only its values do; for another one give --label: "
+        "interp_2"
+    )
+
+
+def test_the_predictions_of_a_model_are_a_label_with_a_remark_only(tmp_path):
+    labels = labelled(tmp_path, pred=CLASSES)
+    assert labels.reference.label == "pred"
+    assert "suggests predictions of a model" in labels.remarks[0]
+
+
+def test_a_field_that_divides_the_classes_is_named(tmp_path):
+    labels = labelled(tmp_path, LC_CODE=[1, 1, 2] * 4, C_INFO=CLASSES, farm_type_x=[7, 8, 9] * 4)
+    assert labels.reference.label == "LC_CODE"
+    assert any("C_INFO" in remark for remark in labels.remarks)
+
+
+def test_a_file_of_one_class_is_one_line(tmp_path):
+    message = r"no field looks like a class.*Fields with one value: 'building' \('yes'\)\. A classification needs two"
+    with pytest.raises(SamplesError, match=message):
+        labelled(tmp_path, building=["yes"] * 12, truncated=[0, 1] * 6)
+
+
+def test_codes_with_leading_zeros_are_their_own_codes(tmp_path):
+    labels = labelled(tmp_path, code=["02", "07", "99", "011"] * 3, desc=["rye", "oats", "N/A", "ley"] * 3)
+    assert [(c.code, c.name, c.values) for c in labels.classes] == [
+        (2, "rye", ("02",)),
+        (7, "oats", ("07",)),
+        (11, "ley", ("011",)),
+        (99, "N/A", ()),
+    ]
+    assert any("may mean that the class is not known: 'N/A'. If so" in remark for remark in labels.remarks)
+
+
+def test_codes_that_are_the_same_number_stay_distinct(tmp_path):
+    labels = labelled(tmp_path, code=["2", "02", "002", "1"] * 3)
+    assert [(c.code, c.values) for c in labels.classes] == [(1, ()), (3, ("002",)), (4, ("02",)), (2, ())]
+
+
+@pytest.mark.parametrize(
+    "name", ["nan", "Unknown", "Unclassified", "Non classé", "sin datos", "Não classificado", "-", "no_data"]
+)
+def test_names_that_mean_no_class_are_remarked(tmp_path, name):
+    (remark,) = labelled(tmp_path, label=["rye", "oats", name] * 4).remarks
+    assert f"the class is not known: '{name}'." in remark
+
+
+@pytest.mark.parametrize("pair", [("Maize", "MAIZE"), ("Blé", "ble"), ("winter_wheat", "Winter wheat")])
+def test_labels_that_differ_in_their_spelling_only_are_remarked(tmp_path, pair):
+    labels = labelled(tmp_path, label=[*pair, "oats"] * 4)
+    assert len(labels.classes) == 3
+    (remark,) = labels.remarks
+    assert all(f"'{name}'" in remark for name in pair)
+    assert "oats" not in remark
+
+
 def test_values_that_are_seldom_repeated_are_identifiers(tmp_path):
     with pytest.raises(SamplesError, match="no field looks like a class"):
         labelled(tmp_path, parcel_code=[1, 1, *range(2, 12)])

@@ -52,7 +52,8 @@ def evaluate_sample(
     labelled = read_sample(path, drawn, recipe.legend, field)
     land = map_of(recipe, open_scene(recipe, progress, out).grid, out)
     if labelled.unlabelled:
-        progress.say(f"{path.name}: {labelled.unlabelled} of {len(drawn)} pixels have no label and are not used.")
+        have, are = ("have", "are") if labelled.unlabelled > 1 else ("has", "is")
+        progress.say(f"{path.name}: {labelled.unlabelled} of {len(drawn)} pixels {have} no label and {are} not used.")
     if fingerprint(land.files["classes"]) != drawn.fingerprint:
         progress.say(
             f"{path.name} was drawn from another version of the map. The strata are those of that version (Stehman 2014), and "

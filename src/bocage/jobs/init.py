@@ -1,7 +1,6 @@
 """``bocage init``: write commented recipes for a folder of images or tables and a file of labels."""
 
 import dataclasses
-import itertools
 import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -13,11 +12,12 @@ from bocage.disk import write_text
 from bocage.errors import BocageError, Problem, RecipeError, SamplesError, SourceError
 from bocage.grid import Grid
 from bocage.recipe.draft import Draft, DraftClass, DraftReference, DraftSite, DraftSource, escaped, quoted
+from bocage.recipe.leaks import without_leaks
 from bocage.recipe.sections import Candidate, candidates_of, in_period, spans_of, table_candidates
 from bocage.samples.ground import Ground
+from bocage.samples.label_years import chosen
 from bocage.samples.labels import Labels, read_labels
-from bocage.samples.leaks import leak_of
-from bocage.samples.periods import Period, outside, periods_in
+from bocage.samples.periods import Period, about_periods, outside, periods_in
 from bocage.samples.points import label_rows
 from bocage.samples.rare import Counted
 from bocage.samples.rasterise import Pixels, joined_pixels, rasterise
@@ -68,6 +68,8 @@ class Sought:
     """Class → number of features on the map, whether they contain the centre of a pixel or not."""
     periods: list[Period] = field(default_factory=list)
     """Periods of the labels that have images; empty if all labels hold for the same time."""
+    where: str = ""
+    """Condition that selects the labels of the year of the images, without periods; empty: all labels."""
 
     @property
     def grid(self) -> Grid:
@@ -169,7 +171,7 @@ def _sought(found: Found, images: Path, labels: Labels, out: Path) -> Sought:
     _check_labels(sought)
     _find_periods(sought)
     _lay_out(sought)
-    while leaked := _leaked(sought):
+    while leaked := _leaked(sought, found, images, out):
         sought.remarks.append(leaked)
         if not sought.candidates:
             raise BocageError(f"{images} contains no imagery: {leaked}.")
@@ -232,7 +234,10 @@ def _find_periods(sought: Sought) -> None:
         The periods cannot be read, or there are several and no series has a date in one of them.
     """
     labels, fields = sought.labels, sought.labels.period
-    if not fields or sought.tables:
+    if sought.tables:
+        return
+    if not fields:
+        _find_years(sought)
         return
     every = periods_in(labels.frame, fields)
     series = [c for c in sought.candidates if len(c.source.times) > 1]
@@ -243,7 +248,16 @@ def _find_periods(sought: Sought) -> None:
             f"from {every[0].first} to {every[-1].last}). {_undated(sought) or 'Give images of these periods.'}"
         )
     sought.periods = imaged
-    sought.remarks += _about_periods(labels, every, imaged)
+    sought.remarks += about_periods(labels.frame, fields, every, imaged)
+
+
+def _find_years(sought: Sought) -> None:
+    """Choose the labels of the year of the images, or a period for each year, if the labels are of several years."""
+    times = max((c.source.times for c in sought.candidates), key=len)
+    if years := sought.labels.yearly:
+        found = chosen(years, sorted({time.date() for time in times if time}))
+        sought.periods, sought.where = found.periods, found.where
+        sought.remarks += found.remarks
 
 
 def _undated(sought: Sought) -> str:
@@ -254,34 +268,6 @@ def _undated(sought: Sought) -> str:
         return ""
     found = f"Source '{stacks[0].name}' has {len(stacks[0].source.bands)} bands without dates. "
     return found + (f"{said}." if said else "If each band is a date, write a text file with a date per band beside it.")
-
-
-def _about_periods(labels: Labels, every: Sequence[Period], imaged: Sequence[Period]) -> list[str]:
-    """Return remarks on the periods of labels: those without images, blank ones, and those that overlap."""
-    assert labels.period
-    first, last = labels.period
-    remarks = [
-        f"{p.count} labels hold from {p.first} to {p.last}, and no series has a date then: they are not used"
-        for p in (every if imaged else ())
-        if p not in imaged
-    ]
-    blank = len(labels.frame) - sum(p.count for p in every)
-    if blank and imaged:
-        remarks.append(f"{blank} labels have no period (fields '{first}' and '{last}') and are not used")
-    twice = [f"{a.name} and {b.name}" for a, b in itertools.pairwise(imaged) if b.first <= a.last]
-    if twice:
-        remarks.append(f"periods overlap ({', '.join(twice[:3])}): check the dates in 'period' of each site")
-    if len(imaged) > 1:
-        remarks.append(
-            f"each label holds for a period (fields '{first}' and '{last}'), so each of the {len(imaged)} periods is a site of "
-            "the recipe, with the images of this period. Labels at one place are in the same part of the split"
-        )
-    elif imaged:
-        remarks.append(
-            f"the labels hold from {imaged[0].first} to {imaged[0].last} (fields '{first}' and '{last}'): 'period' chooses the "
-            "images of this time"
-        )
-    return remarks
 
 
 def _lay_out(sought: Sought) -> None:
@@ -303,7 +289,7 @@ def _lay_out(sought: Sought) -> None:
         return
     parts: list[Pixels] = []
     lost = total = 0
-    for where in [period.where for period in sought.periods] or [""]:
+    for where in [period.where for period in sought.periods] or [sought.where]:
         own = dataclasses.replace(reference, where=where)
         try:
             table, _ = labelled_features(own, legend)
@@ -354,24 +340,22 @@ def _pair(candidates: Sequence[Candidate]) -> tuple[str, str] | None:
     return None
 
 
-def _leaked(sought: Sought) -> str:
-    """Remove the first image whose values give the labels, and return why; empty if there is none."""
+def _leaked(sought: Sought, found: Found, images: Path, out: Path) -> str:
+    """Remove the first source or bands whose values give the labels, and return why; empty if there is none."""
     if sought.tables or sought.counted is None or not len(sought.counted.pixels):
         return ""
-    for candidate in list(sought.candidates):
-        if len(set(candidate.source.times)) > 1:
-            continue  # the values of a time series vary, unless it is one of maps
+    for i, candidate in enumerate(sought.candidates):
+        if len(set(candidate.source.times)) > 1 and candidate.name not in found.series:
+            continue  # the bands of a product are known
         try:
-            leak = leak_of(candidate.source, sought.grid, sought.counted.pixels)
+            rest, why = without_leaks(candidate, sought.grid, sought.counted.pixels, found, images, out)
         except SourceError as error:
-            sought.candidates.remove(candidate)
-            return f"source '{candidate.name}' is left out: {error}"
-        if leak:
-            sought.candidates.remove(candidate)
-            return (
-                f"source '{candidate.name}' is left out: its {leak.values} values give the label of {leak.right} of "
-                f"{leak.polygons} polygons, so it is an earlier map or a raster of the labels, and no imagery"
-            )
+            if candidate.name in found.series:
+                continue  # 'check' names the damaged file; the other dates may be usable
+            rest, why = None, f"source '{candidate.name}' is left out: {error}"
+        if why:
+            sought.candidates[i : i + 1] = [rest] if rest else []
+            return why
     return ""
 
 
@@ -415,6 +399,8 @@ def _draft(sought: Sought, out: Path) -> Draft:
     more = [f'sample_id = "{escaped(sought.candidates[0].sample_id)}"'] if sought.tables else []
     if len(sought.periods) == 1 and sought.periods[0].count < len(labels.frame):
         more.append(f'where = "{escaped(sought.periods[0].where)}"')
+    if sought.where:
+        more.append(f'where = "{escaped(sought.where)}"')
     if len(shown) < len(labels.classes):
         more.append(
             'unknown = "reject"             # labels that only features outside of the map have are not in the legend'
@@ -466,7 +452,7 @@ def _site(sought: Sought, period: Period, out: Path, more: Sequence[str]) -> Dra
     lines = [f'where = "{escaped(period.where)}"', *more]
     section = DraftReference(quoted(reference.path, out), reference.label, reference.layer, tuple(lines))
     like = sought.like if sought.like in names else names[0]
-    about = f"From {period.first} to {period.last}: {period.count} labels."
+    about = f"From {period.first} to {period.last}: {period.count} label{'s' * (period.count != 1)}."
     return DraftSite(period.name, about, like, sources, section)
 
 

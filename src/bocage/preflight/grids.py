@@ -163,13 +163,15 @@ def _around(grid: Grid, row: int, column: int) -> Window:
 
 
 def _findings(shifts: Mapping[tuple[Label, Label], tuple[Shift, float]], members: int, grid: Grid) -> Iterator[Finding]:
-    """Return a finding for each shifted pair, or a single finding if all shifted pairs have one source in common."""
+    """Return a finding for each pair with a certain shift, or a single one if all shifted pairs have one source in common."""
     notable = {pair: found for pair, found in shifts.items() if found[0].is_notable}
     shifted = _common_source(notable, members)
     if shifted:
         yield _about(shifted, shifts, grid)
         return
     for (first, second), (measured, resolution) in notable.items():
+        if not measured.is_certain:
+            continue
         evidence: dict[str, Any] = {"before": measured.unshifted, "after": measured.strength}
         note = Note.of("shifted", shift=measured.note(_sides(grid, resolution)), other=first, **evidence)
         yield Finding.of("warning", second, note)

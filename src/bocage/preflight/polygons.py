@@ -54,7 +54,9 @@ def check_polygons(
         return [Finding.quoting("reference", error)], None
     findings = []
     for r in in_one_row([*ignored, *rejections, *parts.rejections, *more]):
-        count = Note.of("polygons_pixels" if r.pixels else "polygons", n=r.polygons, pixels=r.pixels)
+        count = Note.of(
+            "polygons_pixels" if r.pixels else "polygons", n=r.polygons, pixels=Note.of("pixels", n=r.pixels)
+        )
         note = Note.of("rejected", count=count, reason=r.note)
         severity = _severity(r.reason, reference)
         findings.append(Finding.of(severity, f"reference, {r.label}", note, f"{r.note.code}_remedy"))
@@ -157,7 +159,7 @@ def check_classes(counted: Counted, legend: Legend, split: Split) -> Iterator[Fi
             yield Finding.of(severity, where, Note.of("no_polygons"))
         elif not fixed and split.tests and n < FEWEST:
             pixels = int((counted.pixels.label == k).sum())
-            note = _counting("too_few", n, polygons[k], pixels=pixels, fewest=FEWEST)
+            note = _counting("too_few", n, polygons[k], pixels=Note.of("pixels", n=pixels), fewest=FEWEST)
             remedy = "too_few_polygons_remedy" if stops else REMEDIES[split.rare]
             yield Finding.of(severity, where, note, remedy)
         elif split.tests and n < FEW:

@@ -27,6 +27,8 @@ NOTABLE = 0.7
 """Smallest reported shift, in pixels of the finer grid."""
 STRENGTH, LEAD = 0.03, 0.01
 """Smallest share of variance explained, and smallest relative gain over no shift, of a reported shift."""
+GAIN, CERTAIN = 0.008, 0.02
+"""Smallest gain over no shift, as a share of variance, of a shift that several pairs of sources show, and of one pair alone."""
 Floats = NDArray[np.float64]
 
 
@@ -45,12 +47,17 @@ class Shift:
 
     @property
     def is_notable(self) -> bool:
-        """Whether the shift is large and certain enough to be reported."""
+        """Whether the shift is large and certain enough to be reported, if other pairs show it too."""
         return (
             max(abs(self.rows), abs(self.columns)) >= NOTABLE
             and self.strength >= STRENGTH
-            and self.strength - self.unshifted >= LEAD * self.strength
+            and self.strength - self.unshifted >= max(LEAD * self.strength, GAIN)
         )
+
+    @property
+    def is_certain(self) -> bool:
+        """Whether the shift is certain enough to be reported if no other pair shows it: small scenes give small gains by chance."""
+        return self.is_notable and self.strength - self.unshifted >= CERTAIN
 
     def note(self, metres: tuple[float, float]) -> Note:
         """Return size and direction as a note. `metres`: height and width of a pixel on the ground.

@@ -121,7 +121,7 @@ def in_period(candidate: Candidate, first: date, last: date, days: int) -> Draft
     if not inside:
         return None
     fill = draft.fill and replace(draft.fill, start=first, end=min(last, first + timedelta(days)))
-    about = (f"Time series of {inside} dates in this period, of {len(times)}.",)
+    about = (f"Time series of {inside} date{'s' * (inside != 1)} in this period, of {len(times)}.",)
     return replace(draft, comments=about, settings=(*draft.settings, f"period = [{first}, {last}]"), fill=fill)
 
 

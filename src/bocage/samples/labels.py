@@ -2,6 +2,7 @@
 
 import itertools
 import re
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -12,16 +13,9 @@ import pandas as pd
 from bocage.errors import SamplesError
 from bocage.legend import LONGEST, LandClass, Legend, plain
 from bocage.samples.condition import day_text
-from bocage.samples.label_field import (
-    MOST,
-    NAME,
-    fields_of,
-    guessed,
-    is_named_as_label,
-    label_fields,
-    lost_letters,
-    year_in,
-)
+from bocage.samples.label_field import MOST, NAME, fields_of, guessed, lost_letters, year_in
+from bocage.samples.label_remarks import remarks_on
+from bocage.samples.label_years import Years, years_of
 from bocage.samples.postgis import POSTGIS
 from bocage.samples.raster import CODE, names_raster
 from bocage.samples.reference import Reference, check_field, read_features
@@ -33,8 +27,6 @@ from bocage.sources.times import looks_dated
 
 SHORT = 4
 """Longest usual abbreviation of a class, in characters."""
-MOST_FIELDS = 12
-"""Maximum number of fields that a remark names."""
 PERIOD = (
     ("from", "to"), ("start_date", "end_date"), ("date_start", "date_end"), ("start", "end"), ("from_date", "to_date"),
     ("date_debut", "date_fin"), ("debut", "fin"),
@@ -42,8 +34,6 @@ PERIOD = (
 """Pairs of fields with the period for which a label holds."""
 CONTRADICT = 0.1
 """Share of the samples that may have two labels in a table with a row per date: these are reported, another field is no id."""
-YEAR = r"(?i)year|jahr|annee|jaar|vuosi|campanya|arslager|bezugsjahr|antragjahr|(valid|obs|survey|sample|label|acqui)\w*date|date"
-"""Pattern of the names of fields with the year or the date of a label."""
 
 
 @dataclass(frozen=True)
@@ -91,17 +81,17 @@ class Labels:
         return None
 
     @property
+    def yearly(self) -> Years | None:
+        """The field with the years of the labels, unless the name of the label field has its year; None without one."""
+        return None if year_in(self.reference.label) else years_of(self.frame, self.fields)
+
+    @property
     def years(self) -> tuple[int, ...]:
         """Years of the labels: in the name of their field, of a field of years or dates, in the name of the file; or empty."""
         if year := year_in(self.reference.label):
             return (year,)
-        for column in self.fields:
-            if re.fullmatch(YEAR, column):
-                found = {
-                    int(m[0]) for value in self.frame[column] if (m := re.match(r"(19|20)\d\d(?!\d)", plain(value)))
-                }
-                if found:
-                    return tuple(sorted(found))
+        if found := self.yearly:
+            return tuple(found.counts)
         return tuple(
             sorted({int(y) for y in re.findall(r"(?<!\d)((?:19|20)\d\d)(?!\d)", Path(self.reference.path).stem)})
         )
@@ -113,33 +103,8 @@ class Labels:
 
     @property
     def remarks(self) -> list[str]:
-        """What the user should know of the label field."""
-        label, remarks = self.reference.label, []
-        likely = [field for field in label_fields(self.frame) if field not in (label, self.beside)]
-        others = [f for f in likely if is_named_as_label(f) and not year_in(f) and not self._has_the_same_classes(f)]
-        if others:
-            remarks.append(
-                f"the label field is '{label}'; others look like labels too, for one of them give --label: "
-                + ", ".join(others[:MOST_FIELDS])
-                + ", …" * (len(others) > MOST_FIELDS)
-            )
-        dated = [field for field in likely if year_in(field) and year_in(label)]
-        if dated:
-            remarks.append(
-                f"the label field '{label}' is one of several dates; for another one give --label: "
-                + ", ".join(dated[:MOST_FIELDS])
-                + ", …" * (len(dated) > MOST_FIELDS)
-            )
-        if any(lost_letters(pd.Series([c.name])) for c in self.classes):
-            remarks.append(
-                "names of classes have '?' in place of letters, written so by another program: correct them in the legend"
-            )
-        return remarks
-
-    def _has_the_same_classes(self, field: str) -> bool:
-        """Return whether each value of the label has one value of the field, and the other way round."""
-        pairs = self.frame[[self.reference.label, field]].drop_duplicates()
-        return bool(pairs.nunique(dropna=False).eq(len(pairs)).all())
+        """What the user should know of the label field and of the classes."""
+        return remarks_on(self.frame, self.reference.label, self.beside, [c.name for c in self.classes])
 
     def repeated_ids(self) -> dict[str, frozenset[str]]:
         """Return the fields whose values may identify samples with a row per date → the values as text.
@@ -197,7 +162,7 @@ def read_labels(path: Path, label: str = "", layer: str = "") -> Labels:
             f"{path}: the field '{label}' has {len(counts)} different values, which are no classes. Give another --label. "
             f"The fields are: {', '.join(fields_of(frame))}."
         )
-    values = sorted((_value(text) for text in counts.index), key=lambda v: (isinstance(v, str), v))
+    values = sorted((_value(text) for text in counts.index), key=_place)
     sibling, beside = _sibling(frame, label)
     classes = _classes(values, beside)
     return Labels(
@@ -229,6 +194,19 @@ def _value(text: str) -> int | str:
     return int(text) if re.fullmatch(r"0|-?[1-9]\d{0,17}", text) else text
 
 
+def _number(value: int | str) -> int | None:
+    """Return a label as a number, also one with leading zeros; None for another text."""
+    if isinstance(value, int):
+        return value
+    return int(value) if re.fullmatch(r"0+[1-9]\d{0,17}", value) else None
+
+
+def _place(value: int | str) -> tuple[bool, int, str]:
+    """Return the key by which labels are in order: numbers, then texts."""
+    number = _number(value)
+    return number is None, number or 0, str(value)
+
+
 def _sibling(frame: gpd.GeoDataFrame, label: str) -> tuple[str, dict[str, str]]:
     """Return the field in one-to-one correspondence with the label, and label → its value; an empty name if there is none.
 
@@ -236,7 +214,7 @@ def _sibling(frame: gpd.GeoDataFrame, label: str) -> tuple[str, dict[str, str]]:
     as its name. A name is preferred to a code, and a field whose name begins as that of the label.
     """
     own = frame[label].map(plain)
-    is_text = any(isinstance(_value(text), str) for text in own.unique() if text)
+    is_text = any(_number(_value(text)) is None for text in own.unique() if text)
     found = []
     for field in fields_of(frame):
         if field == label or frame[field].dtype.kind in "mM":
@@ -266,13 +244,18 @@ def _common(a: str, b: str) -> int:
 def _classes(values: Sequence[int | str], beside: dict[str, str]) -> tuple[LandClass, ...]:
     """Return a class for each label, in order.
 
-    A label that can be a code is its own code. A text has the code of the field beside it, if all texts have one there. Other
-    labels have the lowest free codes.
+    A label that can be a code is its own code, also with leading zeros. Other texts have the codes of the field beside them, if
+    all texts have one there, else the lowest free codes.
     """
     numbers = {text: _value(other) for text, other in beside.items()}
     from_beside = {text: n for text, n in numbers.items() if isinstance(n, int) and 1 <= n <= 65535}
-    coded = len(from_beside) == len(values) and not any(isinstance(v, int) for v in values)
-    own = {plain(v): v for v in values if isinstance(v, int) and 1 <= v <= 65535}
+    repeated = Counter(map(_number, values))
+    own = {
+        plain(v): n
+        for v in values
+        if (n := _number(v)) and 1 <= n <= 65535 and (isinstance(v, int) or repeated[n] == 1)
+    }
+    coded = len(from_beside) == len(values) > len(own) and not any(isinstance(v, int) for v in values)
     codes = from_beside if coded else own
     free = (code for code in itertools.count(1) if code not in codes.values())
     named = {} if beside and all(isinstance(n, int) for n in numbers.values()) else beside
@@ -282,7 +265,7 @@ def _classes(values: Sequence[int | str], beside: dict[str, str]) -> tuple[LandC
         code = codes[text] if text in codes else next(free)
         name = _name(named.get(text, "") or text, text, taken)
         taken.add(plain(name))
-        classes.append(LandClass(code, name, values=() if own.get(text) == code else (value,)))
+        classes.append(LandClass(code, name, values=() if text == str(code) else (value,)))
     return tuple(classes)
 
 

@@ -1,8 +1,9 @@
 """Periods of labels: what a file says of a place holds for a season or a year, and other labels of the place for others."""
 
+import itertools
 import re
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
 
@@ -100,6 +101,37 @@ def outside(
             begin, end = spans[name]
             count += begin < begins[first] - NEAR or end > ends[last] + NEAR
     return count
+
+
+def about_periods(
+    frame: pd.DataFrame, fields: tuple[str, str], every: Sequence[Period], imaged: Sequence[Period]
+) -> list[str]:
+    """Return remarks on the periods of labels: those without images, blank ones, and those that overlap."""
+    first, last = fields
+    remarks = [
+        f"{p.count} {'labels hold' if p.count > 1 else 'label holds'} from {p.first} to {p.last}, and no series has a date then: "
+        f"{'they are' if p.count > 1 else 'it is'} not used"
+        for p in (every if imaged else ())
+        if p not in imaged
+    ]
+    blank = len(frame) - sum(p.count for p in every)
+    if blank and imaged:
+        have, are = ("labels have", "are") if blank > 1 else ("label has", "is")
+        remarks.append(f"{blank} {have} no period (fields '{first}' and '{last}') and {are} not used")
+    twice = [f"{a.name} and {b.name}" for a, b in itertools.pairwise(imaged) if b.first <= a.last]
+    if twice:
+        remarks.append(f"periods overlap ({', '.join(twice[:3])}): check the dates in 'period' of each site")
+    if len(imaged) > 1:
+        remarks.append(
+            f"each label holds for a period (fields '{first}' and '{last}'), so each of the {len(imaged)} periods is a site of "
+            "the recipe, with the images of this period. Labels at one place are in the same part of the split"
+        )
+    elif imaged:
+        remarks.append(
+            f"the labels hold from {imaged[0].first} to {imaged[0].last} (fields '{first}' and '{last}'): 'period' chooses the "
+            "images of this time"
+        )
+    return remarks
 
 
 def _days(

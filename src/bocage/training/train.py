@@ -140,8 +140,9 @@ class Trainer:
         """Return a draw without the training samples of coarser classes, which a model that is fitted at once cannot use."""
         kept = draw.train[self.samples.label[draw.train] >= 0]
         if coarse := len(draw.train) - len(kept):
-            of_what = f"{coarse} pixels of coarser classes or sets of classes"
-            progress.say(f"Draw {number + 1}: {of_what} do not train '{self.choice.name}'.")
+            of_what = f"{_counted(coarse, 'pixel')} of coarser classes or sets of classes"
+            do = "do" if coarse > 1 else "does"
+            progress.say(f"Draw {number + 1}: {of_what} {do} not train '{self.choice.name}'.")
         return replace(draw, train=kept)
 
     def _ensemble(self, number: int, where: SplitLayout, progress: Progress) -> Trained:
@@ -267,7 +268,8 @@ class Trainer:
             torn = f"in {split.unit}s with samples of the tested fold" if self.samples.fold is not None else ""
             held = f"in {split.unit}s that are held out" if self.samples.trains_only.any() else ""
             where = " or ".join(filter(None, [near, torn, held]))
-            progress.say(f"Draw {number + 1}: {draw.left_out} pixels {where} are excluded from training.")
+            are = "are" if draw.left_out > 1 else "is"
+            progress.say(f"Draw {number + 1}: {_counted(draw.left_out, 'pixel')} {where} {are} excluded from training.")
         if absent := self.samples.without(draw.train):
             names = ", ".join(absent)
             progress.say(f"Draw {number + 1}: no training sample of: {names}. The model cannot predict these classes.")
@@ -304,8 +306,8 @@ class Trainer:
         if settings.epochs != self.choice.training.epochs:
             each = steps_of(settings, label[members], items)
             progress.say(
-                f"{task.title}: {settings.epochs} epochs of {each} optimiser steps, instead of {self.choice.training.epochs} "
-                f"epochs ([training] steps = {list(settings.steps)})."
+                f"{task.title}: {_counted(settings.epochs, 'epoch')} of {_counted(each, 'optimiser step')}, instead of "
+                f"{_counted(self.choice.training.epochs, 'epoch')} ([training] steps = {list(settings.steps)})."
             )
         try:
             state = fit(task, progress)
@@ -460,3 +462,8 @@ def classified(
     found = logits_of(scaled, made, where)[0]
     probabilities = torch.softmax(found[:, :classes], 1).numpy()
     return probabilities, main if trained.one_temperature else found[:, classes].double().numpy()
+
+
+def _counted(n: int, noun: str) -> str:
+    """Return a number with its noun, in the plural unless it is 1."""
+    return f"{n} {noun}" + "s" * (n != 1)
