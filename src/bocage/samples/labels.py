@@ -136,6 +136,13 @@ class Labels:
             )
         return remarks
 
+    @property
+    def siblings(self) -> frozenset[str]:
+        """The label field, and the fields whose values correspond one to one to its values."""
+        return frozenset(f for f in self.fields if f == self.reference.label or self._has_the_same_classes(f)) | (
+            {self.beside} - {""}
+        )
+
     def _has_the_same_classes(self, field: str) -> bool:
         """Return whether each value of the label has one value of the field, and the other way round."""
         pairs = self.frame[[self.reference.label, field]].drop_duplicates()
@@ -165,8 +172,9 @@ class Labels:
         return replace(self, frame=frame, counts=tuple(counts))
 
     def ids(self) -> dict[str, frozenset[str]]:
-        """Return the fields whose values identify a feature → the values as text."""
-        unique = [f for f in self.fields if self.frame[f].notna().all() and self.frame[f].is_unique]
+        """Return the fields whose values identify a feature → the values as text. Rows that are the same count once."""
+        once = self.frame[~pd.DataFrame(self.frame[self.fields]).duplicated()]
+        unique = [f for f in self.fields if once[f].notna().all() and once[f].is_unique]
         return {field: frozenset(texts(self.frame[field])) for field in unique}
 
 
