@@ -134,7 +134,29 @@ def test_a_band_with_another_word_is_a_remark(tmp_path):
     assert any("numbers with words in some cells are left out: B4 ('< 300')" in line for line in lines)
 
 
+def test_flags_and_columns_without_a_value_are_no_bands(tmp_path):
+    """An empty column as a band would make all observations invalid."""
+    series = long(interpolated=lambda i, k: bool((i + k) % 2), notes=lambda i, k: None, B12=lambda i, k: None)
+    lines, out = written(tmp_path, series, fields())
+    assert read_recipe(out).sources["s2"].settings.bands == {"red": "B4", "nir": "B8"}
+    assert any("columns without a value are left out: notes, B12" in line for line in lines)
+    assert any("masked with them: interpolated" in line for line in lines)
+
+
 # --- ids
+def test_days_and_measurements_in_the_range_of_the_ids_are_no_ids(tmp_path):
+    """A table with many more samples than labels, whose other columns have all numbers of the labelled ids."""
+    days = pd.date_range("2018-01-01", periods=20, freq="5D")
+    rows = [
+        {"day": k, "slope": i % 13, "plot_no": i, "B4": 300 + i % 7 + k, "when": day}
+        for i in range(60)
+        for k, day in enumerate(days)
+    ]
+    _, out = written(tmp_path, pd.DataFrame(rows), fields().rename(columns={"id": "stand"}))
+    settings = read_recipe(out).sources["s2"].settings
+    assert (settings.id, settings.date, settings.bands) == ("plot_no", "when", {"red": "B4"})
+
+
 def test_numbers_of_rows_are_the_last_choice_of_an_id_and_the_other_field_is_named(tmp_path):
     labels = fields(OBJECTID=[(5 * i) % N for i in range(N)]).rename(columns={"id": "plot"})
     labels = labels[["OBJECTID", "plot", "crop_code"]]

@@ -1,5 +1,6 @@
 """What a column of a table of samples holds: dates, values of a band, a quality flag, or what must not be a band."""
 
+import dataclasses
 import re
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
@@ -59,6 +60,8 @@ class Roles:
     """Columns of numbers with words in some cells, each with the first word."""
     comma: tuple[str, ...] = ()
     """Columns of numbers with a decimal comma."""
+    empty: tuple[str, ...] = ()
+    """Columns without a value."""
 
     @property
     def remarks(self) -> tuple[str, ...]:
@@ -89,6 +92,8 @@ class Roles:
             )
         if self.comma:
             found.append(f"columns with a decimal comma are left out, write a decimal point: {', '.join(self.comma)}")
+        if self.empty:
+            found.append(f"columns without a value are left out: {', '.join(self.empty)}")
         return tuple(found)
 
 
@@ -129,7 +134,7 @@ def roles_of(groups: dict[str, pd.DataFrame], samples: pd.Series, never: Collect
     never
         Names in lower case of the label, of its siblings and of other fields of the reference.
     """
-    found: dict[str, list[str]] = {role: [] for role in ("bands", "quality", "named", "constant", "worded", "comma")}
+    found: dict[str, list[str]] = {f.name: [] for f in dataclasses.fields(Roles) if f.name != "valid"}
     valid = ""
     for name, values in groups.items():
         plain, numbers, words = plain_name(name), numbers_in(values), words_in(values)
@@ -140,7 +145,9 @@ def roles_of(groups: dict[str, pd.DataFrame], samples: pd.Series, never: Collect
         elif numbers is None:
             role = "comma" if re.fullmatch(r"-?\d*,\d+", words) else "worded"
             found[role].append(name if role == "comma" else f"{name} ('{words[:20]}')")
-        elif QUALITY.fullmatch(plain):
+        elif not numbers.notna().to_numpy().any():
+            found["empty"].append(name)
+        elif QUALITY.fullmatch(plain) or all(dtype.kind == "b" for dtype in numbers.dtypes):
             if CLEAR.fullmatch(plain) and not valid and _is_flag(numbers):
                 valid = name
             else:

@@ -122,20 +122,22 @@ def _as_written(path: Path, frame: pd.DataFrame) -> pd.DataFrame:
 
 
 def _pairs(written: pd.DataFrame, ids: Mapping[str, frozenset[str]]) -> list[Pair]:
-    """Return the columns with the ids of a field of the reference that agree best, the likeliest first."""
-    found = []
+    """Return the columns with the ids of a field of the reference that agree best, the likeliest first.
+
+    Columns of text and those with the name of ids come before other whole numbers, such as the day of the year.
+    """
+    found: dict[bool, list[Pair]] = {True: [], False: []}
     for column in written.columns:
-        values = frozenset(texts(written[column].dropna()).unique())
+        values = frozenset(texts(pd.Series(written[column].dropna().unique())))
+        textual = written[column].dtype.kind not in "iuf" and not all(value.isdecimal() for value in values)
         for field, wanted in ids.items():
             common = len(values & wanted)
-            named_id = (
-                column.lower() == field.lower() or ID_NAME.search(column) or written[column].dtype.kind not in "iuf"
-            )
-            enough = common >= SHARED * len(wanted) or (named_id and common >= SHARED * len(values))
-            if common and enough:
-                found.append(Pair(column, field, common / len(values | wanted)))
-    best = max((pair.share for pair in found), default=0.0)
-    return sorted((pair for pair in found if pair.share >= CLOSE * best), key=lambda pair: (pair.rank, -pair.share))
+            named_id = column.lower() == field.lower() or bool(ID_NAME.search(column)) or textual
+            if common and (common >= SHARED * len(wanted) or (named_id and common >= SHARED * len(values))):
+                found[named_id].append(Pair(column, field, common / len(values | wanted)))
+    chosen = found[True] or found[False]
+    best = max((pair.share for pair in chosen), default=0.0)
+    return sorted((pair for pair in chosen if pair.share >= CLOSE * best), key=lambda pair: (pair.rank, -pair.share))
 
 
 @dataclass(frozen=True)
