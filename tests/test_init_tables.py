@@ -4,13 +4,15 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from bocage.errors import BocageError, SourceError
+from bocage.errors import BocageError, SamplesError, SourceError
 from bocage.jobs.check import check
 from bocage.jobs.init import write_recipe
 from bocage.recipe import read_recipe
+from bocage.samples.tabular import features_of
 from bocage.sources.column_roles import roles_of
 from bocage.sources.columns import layout_of
 from bocage.sources.unread import unread
+from bocage.testing import Place, write_raster
 
 DAYS = pd.to_datetime(["2018-01-31", "2018-03-02", "2018-04-15", "2018-05-20"])
 N = 12
@@ -294,3 +296,38 @@ def test_files_that_are_not_read_are_listed(tmp_path):
         (tmp_path / "f.tif").unlink()
         fields().to_csv(tmp_path / "fields.csv", index=False)
         write_recipe(tmp_path, tmp_path / "fields.csv", "", tmp_path / "mine.toml")
+
+
+# --- coordinates of the reference
+@pytest.mark.parametrize(
+    ("columns", "crs"),
+    [
+        (("longitude_wgs84", "latitude_wgs84"), "EPSG:4326"),
+        (("Lon_4326", "Lat_4326"), "EPSG:4326"),
+        (("LON_DD", "LAT_DD"), "EPSG:4326"),
+        (("POINT_X", "POINT_Y"), None),
+        (("x", "y"), None),
+    ],
+)
+def test_columns_of_coordinates(tmp_path, columns, crs):
+    pd.DataFrame({"crop": ["a", "b"], columns[0]: [3.0, 3.1], columns[1]: [50.8, 50.9]}).to_csv(
+        tmp_path / "p.csv", index=False
+    )
+    for wanted in ((), columns, columns[::-1]):
+        found = features_of(tmp_path / "p.csv", wanted)
+        turned = wanted == columns[::-1] and crs is None
+        assert found.geometry.x.tolist() == ([50.8, 50.9] if turned else [3.0, 3.1])
+        assert found.crs == crs
+
+
+def test_the_recipe_asks_for_the_crs_of_coordinates_without_one(tmp_path):
+    (tmp_path / "images").mkdir()
+    pixels = np.random.default_rng(1).integers(300, 4000, (3, 40, 40)).astype(np.uint16)
+    write_raster(tmp_path / "images/a.tif", pixels, Place(10), descriptions=["green", "red", "nir"])
+    labels = fields(POINT_X=600_005.0, POINT_Y=5_000_005.0)
+    labels.to_csv(tmp_path / "points.csv", index=False)
+    write_recipe(tmp_path / "images", tmp_path / "points.csv", "", tmp_path / "mine.toml")
+    assert 'crs = "?"' in (tmp_path / "mine.toml").read_text()
+    labels.drop(columns=["POINT_X", "POINT_Y"]).to_csv(tmp_path / "points.csv", index=False)
+    with pytest.raises(SamplesError, match="no geometry.*polygons or points, or a table .*'lon' and 'lat'"):
+        write_recipe(tmp_path / "images", tmp_path / "points.csv", "", tmp_path / "other.toml")
