@@ -225,6 +225,34 @@ def test_dates_as_whole_numbers_in_parquet_are_recognised(tmp_path):
     assert not check(out).has_errors
 
 
+def test_the_index_of_a_parquet_file_of_pandas_has_id_and_date(tmp_path):
+    (tmp_path / "tables").mkdir()
+    long().set_index(["id", "date"]).to_parquet(tmp_path / "tables/series.parquet")
+    fields().to_csv(tmp_path / "fields.csv", index=False)
+    write_recipe(tmp_path / "tables", tmp_path / "fields.csv", "", tmp_path / "mine.toml")
+    assert not check(tmp_path / "mine.toml").has_errors
+
+
+def kinds(frame: pd.DataFrame) -> dict[str, pd.DataFrame]:
+    """Return a table in data types of Parquet beside numbers and texts."""
+    return {
+        "missing": frame.assign(
+            B4=frame.B4.astype("Int64").mask(frame.index == 3), valid=pd.array([1, 0, None, 1] * N, "Int64")
+        ),
+        "category": frame.assign(id=frame["id"].astype("category"), B4=frame.B4.astype("category")),
+        "list": frame.assign(vector=[[1, 2]] * len(frame), shape=[b"abc"] * len(frame)),
+        "day": frame.assign(date=frame.date.dt.date),
+        "zone": frame.assign(date=frame.date.dt.tz_localize("Europe/Paris")),
+    }
+
+
+@pytest.mark.parametrize("kind", kinds(long()))
+def test_data_types_of_parquet(tmp_path, kind):
+    _, out = written(tmp_path, kinds(long())[kind], fields(), "series.parquet")
+    assert read_recipe(out).sources["s2"].settings.bands == {"red": "B4", "nir": "B8"}
+    assert not check(out).has_errors
+
+
 def test_the_date_is_the_column_that_differs_within_a_sample(tmp_path):
     series = long()
     series.insert(1, "sowing_date", "2017-10-01")
@@ -263,6 +291,7 @@ def tidy(frame: pd.DataFrame) -> pd.DataFrame:
 @pytest.mark.parametrize(
     ("series", "why"),
     [
+        (long().assign(id=lambda t: t["id"].map("{:05}".format)), "'id' and field 'id' differ in zeros.* '00009' and '9'. Write"),
         (long().assign(id=lambda t: "p" + t["id"].astype(str)), "no column has the ids of a field of the reference .id"),
         (long().assign(date=30, year=2018).rename(columns={"date": "doy"}), "two columns, 'year' and 'doy'"),
         (long().assign(date=1518652800).rename(columns={"date": "timestamp"}), "column 'timestamp' is not a date"),

@@ -330,17 +330,14 @@ def _fill(source: Readable) -> DraftFill | None:
 # --- tables
 def _table(name: str, key: str, layout: Layout, labels: Labels, out: Path) -> Candidate:
     given: dict[str, Any] = {"path": layout.path.absolute(), "id": layout.id, "bands": dict(layout.bands[key])}
-    given |= {"date": layout.date} if layout.date else {"wide": layout.wide}
-    given |= {"valid": layout.valid} if layout.valid else {}
-    source = _opened(name, "table", given)
+    columns = {n: c for n, c in (("date", layout.date), ("wide", layout.wide), ("valid", layout.valid)) if c}
+    source = _opened(name, "table", given | columns)
     assert isinstance(source, TableSource)
     unit = unit_of(_table_values(source), _table_dtype(source), source.times, name)
     remarks, column, ask = _about_ids(name, layout, labels)
-    lines = ['sensor = "table"', f"path = {quoted(layout.path.absolute(), out)}", f'id = "{escaped(layout.id)}"']
-    if column:
-        lines[-1] = f'id = "{UNKNOWN}"  # {column}'
-    lines.append(f'date = "{escaped(layout.date)}"' if layout.date else f'wide = "{escaped(layout.wide)}"')
-    lines += [f'valid = "{escaped(layout.valid)}"'] if layout.valid else []
+    id_line = f'id = "{UNKNOWN}"  # {column}' if column else f'id = "{escaped(layout.id)}"'
+    lines = ['sensor = "table"', f"path = {quoted(layout.path.absolute(), out)}", id_line]
+    lines += [f'{setting} = "{escaped(text)}"' for setting, text in columns.items()]
     lines += _unit_lines(unit, False)
     if {"red", "nir"} <= set(source.bands) and "ndvi" not in source.bands:
         lines.append('indices = ["ndvi"]')
@@ -352,10 +349,10 @@ def _table(name: str, key: str, layout: Layout, labels: Labels, out: Path) -> Ca
             f"source '{name}': its samples are of different seasons and share few dates; a random forest compares dates, "
             "patchwork days of the year"
         )
-    comment = f"Table of {len(source.ids)} samples, {_span(source)}."
-    draft = DraftSource(name, (comment,), tuple(lines), "bands", entries, fill)
     if key == next(iter(layout.bands)):  # once for each table
         remarks += [f"{layout.path.name}: {remark}" for remark in layout.remarks]
+    comment = f"Table of {len(source.ids)} samples, {_span(source)}."
+    draft = DraftSource(name, (comment,), tuple(lines), "bands", entries, fill)
     return Candidate(draft, source, tuple(remarks), layout.field, ask=ask)
 
 

@@ -43,6 +43,21 @@ YEARS = (1950, 2100)
 """Years of dates that are stored as whole numbers, as in 20180215."""
 
 
+LEFT = {
+    "named": "columns that are labels, fields of the reference, places, parts of a split, times or numbers of rows are left out "
+    "of the bands: {}",
+    "constant": "columns with one value in each sample are left out of the bands: {}. Add those that are measurements, such as "
+    "elevation or slope, to 'bands'; a label there would make the accuracy worthless",
+    "valid": "column '{}' shows the clear observations: check 'valid'",
+    "quality": "columns of clouds or quality are left out of the bands, and no observation is masked with them: {}. To mask "
+    "clouds, add a column that is 1 where the observation is clear and 0 elsewhere, and give it as 'valid'",
+    "worded": "columns of numbers with words in some cells are left out: {}. Empty these cells and add the columns to 'bands'",
+    "comma": "columns with a decimal comma are left out, write a decimal point: {}",
+    "empty": "columns without a value are left out: {}",
+}
+"""Role of columns → remark."""
+
+
 @dataclass(frozen=True)
 class Roles:
     """Columns of a table, by what they hold."""
@@ -66,35 +81,12 @@ class Roles:
     @property
     def remarks(self) -> tuple[str, ...]:
         """What was left out, and why."""
-        found = []
-        if self.named:
-            found.append(
-                f"columns that are labels, fields of the reference, places, parts of a split, times or numbers of rows are left "
-                f"out of the bands: {', '.join(self.named)}"
-            )
-        if self.constant:
-            found.append(
-                f"columns with one value in each sample are left out of the bands: {', '.join(self.constant)}. Add those that "
-                "are measurements, such as elevation or slope, to 'bands'; a label there would make the accuracy worthless"
-            )
-        if self.valid:
-            found.append(f"column '{self.valid}' shows the clear observations: check 'valid'")
-        if self.quality:
-            found.append(
-                f"columns of clouds or quality are left out of the bands, and no observation is masked with them: "
-                f"{', '.join(self.quality)}. To mask clouds, add a column that is 1 where the observation is clear and 0 "
-                "elsewhere, and give it as 'valid'"
-            )
-        if self.worded:
-            found.append(
-                f"columns of numbers with words in some cells are left out: {', '.join(self.worded)}. Empty these cells and add "
-                "the columns to 'bands'"
-            )
-        if self.comma:
-            found.append(f"columns with a decimal comma are left out, write a decimal point: {', '.join(self.comma)}")
-        if self.empty:
-            found.append(f"columns without a value are left out: {', '.join(self.empty)}")
-        return tuple(found)
+        return tuple(text.format(", ".join(found)) for role, text in LEFT.items() if (found := self.of(role)))
+
+    def of(self, role: str) -> tuple[str, ...]:
+        """Return the columns with a role."""
+        found = getattr(self, role)
+        return (found,) * bool(found) if isinstance(found, str) else found
 
 
 def named(column: str) -> tuple[str, str]:

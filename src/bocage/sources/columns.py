@@ -102,8 +102,8 @@ def layout_of(path: Path, ids: Mapping[str, frozenset[str]], never: Collection[s
     pairs = _pairs(written, ids)
     if not pairs:
         raise SourceError(
-            f"{path}: no column has the ids of a field of the reference ({', '.join(list(ids)[:8])}). Its columns are "
-            f"{', '.join(map(str, frame.columns[:8]))}"
+            f"{path}: no column has the ids of a field of the reference ({', '.join(list(ids)[:8])}). "
+            + (_nearly(written, ids) or f"Its columns are {', '.join(frame.columns[:8])}")
         )
     dated = _dated(frame, written, path, pairs)
     if dated:
@@ -128,7 +128,7 @@ def _pairs(written: pd.DataFrame, ids: Mapping[str, frozenset[str]]) -> list[Pai
     """
     found: dict[bool, list[Pair]] = {True: [], False: []}
     for column in written.columns:
-        values = frozenset(texts(pd.Series(written[column].dropna().unique())))
+        values = frozenset(_values(written[column]))
         textual = written[column].dtype.kind not in "iuf" and not all(value.isdecimal() for value in values)
         for field, wanted in ids.items():
             common = len(values & wanted)
@@ -138,6 +138,32 @@ def _pairs(written: pd.DataFrame, ids: Mapping[str, frozenset[str]]) -> list[Pai
     chosen = found[True] or found[False]
     best = max((pair.share for pair in chosen), default=0.0)
     return sorted((pair for pair in chosen if pair.share >= CLOSE * best), key=lambda pair: (pair.rank, -pair.share))
+
+
+def _values(column: pd.Series) -> list[str]:
+    """Return the different values of a column as text; none of a column of lists."""
+    try:
+        return list(texts(pd.Series(column.dropna().unique())))
+    except TypeError:
+        return []
+
+
+def _nearly(written: pd.DataFrame, ids: Mapping[str, frozenset[str]]) -> str:
+    """Return which ids differ in their zeros, case or blanks only; empty if none do."""
+
+    def bare(text: str) -> str:
+        return text.strip().casefold().lstrip("0")
+
+    for column in written.columns:
+        values = {bare(text): text for text in _values(written[column])}
+        for field, wanted in ids.items():
+            alike = [text for text in sorted(wanted) if bare(text) in values]
+            if len(alike) >= SHARED * min(len(wanted), len(values)) and len(alike) > 1:
+                return (
+                    f"Column '{column}' and field '{field}' differ in zeros, case or blanks, as '{values[bare(alike[-1])]}' and "
+                    f"'{alike[-1]}'. Write them alike"
+                )
+    return ""
 
 
 @dataclass(frozen=True)

@@ -222,11 +222,18 @@ def read_table(path: Path, text: Any = None) -> pd.DataFrame:
             f"{path} does not exist. Check the path in the recipe (paths are relative to the recipe file)."
         )
     try:
-        return pd.read_parquet(path) if path.suffix.lower() in PARQUET else _csv(path, text)
+        return _parquet(path) if path.suffix.lower() in PARQUET else _csv(path, text)
     except Exception as error:  # pandas and pyarrow raise many types; all mean that the file is unreadable
         raise SourceError(
             f"{path} cannot be read as a table: {' '.join(str(error).split())[:200].rstrip('.')}."
         ) from error
+
+
+def _parquet(path: Path) -> pd.DataFrame:
+    """Return a Parquet file; the named levels of an index that pandas has written, such as id and date, are columns."""
+    frame = pd.read_parquet(path)
+    named = [name for name in frame.index.names if name is not None and name not in frame.columns]
+    return frame.reset_index(named) if named else frame
 
 
 def _csv(path: Path, text: Any) -> pd.DataFrame:
