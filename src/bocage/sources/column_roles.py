@@ -45,7 +45,7 @@ YEARS = (1950, 2100)
 
 LEFT = {
     "named": "columns that are labels, fields of the reference, places, parts of a split, times or numbers of rows are left out "
-    "of the bands: {}",
+    "of the bands: {}. Add a measurement among them to 'bands', but never a label",
     "constant": "columns with one value in each sample are left out of the bands: {}. Add those that are measurements, such as "
     "elevation or slope, to 'bands'; a label there would make the accuracy worthless",
     "valid": "column '{}' shows the clear observations: check 'valid'",
