@@ -121,6 +121,34 @@ def test_models_tested_on_other_pixels_are_not_paired():
         set_beside([], {}, "kappa", 0, {"gru": "diverged"})
 
 
+def test_a_metric_without_values_is_not_tested(tmp_path):
+    """Kappa has no value on a draw of one class that is mapped without an error."""
+    _, each = side_by_side(one=0.8, other=0.7)
+    for found in each.values():
+        found[1:] = [replace(one, label=one.label * 0, predicted=one.label * 0) for one in found[1:]]
+    found = set_beside([line(k, v) for k, v in each.items()], each, "kappa", 0, {})
+    assert found.refused is not None
+    assert found.refused.code == "few_scores"
+    assert "both have a value of kappa; there are 1." in verdict(found)
+    assert not foreign(page_of(write_comparison(found, RunLayout(tmp_path), "two", "fr")["html"])[1])
+    assert (found.pairs, found.by_polygons) == ((), ())
+
+
+def test_the_same_difference_on_every_draw_is_no_proof(tmp_path):
+    """Two models on two draws of the same labels, one of which errs at the same pixels of both."""
+    right = some_predictions(0, 1.0, draws=2)
+    label = right[0].label
+    wrong = np.where(np.arange(len(label)) < 40, (label + 1) % 3, label).astype(np.int16)
+    same = [replace(one, row=right[0].row, polygon=right[0].polygon, label=label, predicted=label) for one in right]
+    each = {"right": same, "err": [replace(one, predicted=wrong) for one in same]}
+    found = set_beside([line(k, v) for k, v in each.items()], each, "overall_accuracy", 0, {})
+    assert (found.best, found.marked, found.level_with_best) == ("right", "", ("err",))
+    [said] = json.loads(json.dumps(found.as_dict()))["corrected_resampled_t"]
+    assert (said["p"], said["adjusted"], said["effect"]) == (None, None, None)
+    text = page_of(write_comparison(found, RunLayout(tmp_path), "two")["html"])[0]
+    assert "<td>right – err</td><td>+0.100</td><td>–</td><td>–</td><td>–</td><td>–</td>" in text
+
+
 def test_tables_say_what_they_hold():
     found, _ = side_by_side(**{"a_b & c": 0.9, "d": 0.5})
     rows = list(csv.DictReader(io.StringIO(as_csv(found))))

@@ -13,7 +13,7 @@ from bocage.grid import Grid
 from bocage.scene import Preparation, make_scene
 from bocage.sources import history, open_source, series, stac, table
 from bocage.sources.base import Acquisition, BandFile, Cover
-from bocage.sources.raster import nests
+from bocage.sources.placement import nests
 from bocage.sources.source import Source
 from bocage.testing import write_raster
 

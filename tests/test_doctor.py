@@ -27,6 +27,7 @@ from bocage.run.trusted import DoubtOfDraws
 from bocage.samples import Chips, Pixels, Split
 from bocage.samples.doubtful import overlaps_of
 from bocage.samples.inner import inner_pixels, some_pixels
+from bocage.training import Trainer
 from conftest import FOREST, Told
 
 BRIEF = "[doctor]\nfolds = 3\nrepeats = 2\n"
@@ -373,6 +374,34 @@ def test_the_polygons_that_the_table_calls_doubtful_are_left_out(monkeypatch, re
     monkeypatch.setattr(DoubtOfDraws, "read", lambda *_: rounded)
     trust = DoubtOfDraws(run.recipe, run.samples, run.layout.doctor, "key").trusted(0).trust
     assert set(run.samples.polygon[trust == 0]) == {first}
+
+
+def doubted(monkeypatch, run, doubts):
+    """Return the training polygons of a class, which are doubtful, its samples, and the draw of the training."""
+    samples, draw = run.samples, run.samples.draw(0)
+    own = draw.train[samples.label[draw.train] == samples.label[draw.train[0]]]
+    wrong = np.unique(samples.polygon[own]).tolist()
+    sure = {int(p): (0.1, False) for p in samples.polygon[np.r_[draw.train, draw.validation]]}
+    table = sure | {p: (doubt, True) for p, doubt in zip(wrong, doubts, strict=False)}
+    assert len(table) == len(sure)
+    monkeypatch.setattr(DoubtOfDraws, "read", lambda *_: table)
+    trusted = DoubtOfDraws(run.recipe, samples, run.layout.doctor, "key").trusted(0)
+    return wrong, samples, Trainer(run.recipe.choice, run.scene, trusted).whole_draw(0)
+
+
+def test_a_class_with_doubtful_training_polygons_only_is_not_lost(monkeypatch, recipe, tmp_path):
+    """Its validation polygon is beyond doubt, but it does not train a network that stops early."""
+    run = opened(recipe, tmp_path / "out", "drop", **{"train = 0.5": "train = 0.8"})
+    wrong, samples, used = doubted(monkeypatch, run, (0.9, 0.8, 0.95))
+    assert set(samples.polygon[used.train]) & set(wrong) == {wrong[1]}, "the least doubtful one"
+    assert not samples.without(used.train)
+    assert not samples.without(used.validation)
+
+
+def test_a_class_is_not_lost_where_its_labels_are_certainly_wrong(monkeypatch, recipe, tmp_path):
+    run = opened(recipe, tmp_path / "out", "weight", **{"train = 0.5": "train = 0.8"})
+    wrong, samples, used = doubted(monkeypatch, run, (1.0, 1.0, 1.0))
+    assert set(wrong) <= set(samples.polygon[used.train])
 
 
 def test_the_doubt_about_a_draw_is_no_result(tmp_path):

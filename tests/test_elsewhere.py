@@ -1,6 +1,8 @@
 """A model at another site: its score on the polygons there, the classes that it lacks, and novelty."""
 
 import json
+import shutil
+from dataclasses import replace
 
 import geopandas as gpd
 import numpy as np
@@ -11,13 +13,18 @@ import rasterio
 from bocage.cli import main
 from bocage.errors import LegendError, RunFolderError
 from bocage.evaluation import Legends, predictions_of, transfer_of
+from bocage.jobs.adapt import adapt_to
 from bocage.jobs.evaluate import evaluate_model
 from bocage.jobs.map import map_with
+from bocage.jobs.run import run
 from bocage.layout import ModelLayout, RunLayout
 from bocage.legend import LandClass, Legend
 from bocage.recipe import read_recipe
-from bocage.training import Trained, classify
+from bocage.report.transfer import Adaptation, Polygons
+from bocage.testing import tiny_landscape
+from bocage.training import Adapting, Trained, classify
 from conftest import FOREST, PAN_MS, S2, Told
+from test_sites import site, written
 
 NATIVE = S2.replace("fill = { every = 20, start = 2021-02-01, end = 2021-07-31 }\n", "")
 PATCHWORK = 'name = "patchwork"\npreset = "small"\nfilters = [4, 8]'
@@ -44,6 +51,24 @@ def test_pixels_of_a_class_that_the_model_lacks_are_errors_and_are_left_out_of_t
     document = json.loads(json.dumps(score.as_dict()))
     assert document["shared_classes"]["confusion"]["classes"] == ["maize", "water", "town"]
     assert (document["masked_pixels"], document["outside_training_domain"]) == (5, 0.25)
+
+
+def test_one_pixel_of_a_class_that_the_recipe_lacks_is_one_error():
+    """An F-measure of 0 of this class in the mean would be that of a model which is wrong everywhere in it."""
+    ours = (LandClass(1, "maize"), LandClass(2, "rape"), LandClass(3, "water"))
+    legends = Legends(Legend(ours), Legend((*ours[:2], LandClass(9, "town"), LandClass(3, "water"))))
+    label = np.repeat([0, 1], 500)
+    found = predicted(label, label)
+    found.predicted[0], found.predicted[-1] = 3, 2  # town, and water, of which the site has no polygon
+    score = transfer_of(found, legends, ("overall_accuracy", "f1_macro"), 0, None)
+    for one in (score.every, score.shared):
+        assert one.matrix.untested == ("water", "town")
+        assert one.values("overall_accuracy") == pytest.approx([0.998])
+        assert one.values("f1_macro") == pytest.approx([2 * 499 / 999])
+        assert list(one.as_dict()["per_class"]) == ["maize", "rape"]
+    lacking = transfer_of(found, Legends(Legend(ours), Legend(ours[1:])), ("f1_macro",), 0, None)
+    assert lacking.shared.matrix.names == ("rape", "water")
+    assert lacking.shared.matrix.untested == ("water",)
 
 
 def test_codes_that_do_not_mean_the_same_are_refused_or_told():
@@ -170,3 +195,68 @@ def test_a_run_is_not_written_over(finished):
     done = finished(FOREST)
     with pytest.raises(RunFolderError, match="has a run"):
         evaluate_model(read_recipe(done.recipe), done.out, done.out, overwrite=True)
+
+
+def trained_on(recipe, model, out, **more):
+    told = Told()
+    score = evaluate_model(recipe, model, out, told, **more)
+    written = json.loads((out / "score.json").read_text())["trained_on"]
+    said = [text for text in told.words if "trained the model" in text or "adapted with these" in text]
+    assert said == ([score.warning] if score.warning else [])
+    assert (written or {"text": ""})["text"] == score.warning
+    return written and written["how"]
+
+
+@pytest.mark.slow
+def test_the_polygons_that_trained_a_model_do_not_measure_its_accuracy(recipe, landscape, tmp_path, capsys):
+    path, out = recipe(FOREST), tmp_path / "run"
+    parsed = read_recipe(path)
+    run(parsed, out, ("train",))
+    assert trained_on(parsed, out, tmp_path / "same") == "run"
+    assert main(["evaluate", str(path), "--model", str(out), "--out", str(tmp_path / "printed")]) == 0
+    assert "warning: Reference polygons and imagery are those of the run" in " ".join(capsys.readouterr().out.split())
+    shutil.copytree(out / "splits/0/model", tmp_path / "copied")
+    assert trained_on(parsed, tmp_path / "copied", tmp_path / "unknown") is None
+    for where, how in (("code = 1", "run"), ("", "run")):
+        selected = replace(parsed, reference=replace(parsed.reference, where=where))
+        assert trained_on(selected, out, tmp_path / "selected", overwrite=True) == how
+    brighter(landscape)
+    assert trained_on(read_recipe(path), out, tmp_path / "later") == "other imagery"
+    table = gpd.read_file(landscape / "reference.gpkg")
+    table.iloc[1:].to_file(landscape / "reference.gpkg", engine="pyogrio")
+    assert trained_on(read_recipe(path), out, tmp_path / "others") is None
+
+
+def test_two_conditions_select_other_polygons_of_a_file():
+    assert Polygons("a", "").meet(Polygons("a", "year = 2022"))
+    assert Polygons("a", "year = 2022").meet(Polygons("a", "year = 2022"))
+    assert not Polygons("a", "year = 2023").meet(Polygons("a", "year = 2022"))
+    assert not Polygons("a", "").meet(Polygons("b", ""))
+    assert not Polygons("", "").meet(Polygons("", ""))
+
+
+@pytest.mark.slow
+def test_the_polygons_of_a_site_that_was_left_out_measure_the_accuracy_there(tmp_path):
+    folder = tmp_path / "lands"
+    for name, size in (("north", 48), ("south", 40)):
+        tiny_landscape(folder / name, size=size)
+    path = written(folder, site("north"), site("south"), split='site = "leave-one-out"')
+    parsed, out = read_recipe(path), tmp_path / "run"
+    run(parsed, out, ("train",))
+    found = {
+        (k, name): trained_on(parsed.at(name), out / f"splits/{k}/model", tmp_path / f"{k}-{name}")
+        for k in range(2)
+        for name in ("north", "south")
+    }
+    assert found == {(0, "north"): None, (0, "south"): "run", (1, "north"): "run", (1, "south"): None}
+
+
+@pytest.mark.slow
+def test_the_polygons_of_an_adaptation_do_not_measure_its_accuracy(recipe, brief, tmp_path):
+    path, model = recipe(PATCHWORK, NATIVE + PAN_MS, "pan"), brief(PATCHWORK, NATIVE + PAN_MS, "pan")
+    parsed, quick = read_recipe(path), Adapting(rounds=1, epochs=1, pixels=200)
+    adapt_to(parsed, model.folder, tmp_path / "with", replace(quick, polygons=True))
+    adapt_to(parsed, model.folder, tmp_path / "without", replace(quick, always=True))
+    assert trained_on(parsed, tmp_path / "with", tmp_path / "a") == "adaptation"
+    assert trained_on(parsed, tmp_path / "without", tmp_path / "b") is None
+    assert Adaptation.load(RunLayout(tmp_path / "with").adapted).polygons.where == ""

@@ -608,6 +608,31 @@ def opened(folder, **more):
     return open_source("s", stac, stac.Settings({"red": "B04"}, catalogue=folder / "catalog.json", **more))
 
 
+@pytest.mark.parametrize("form", ["relative", "encoded", "uri", "one slash", "localhost"])
+def test_links_with_percent_encoding_are_found(tmp_path, form):
+    """pystac, other programs and ``as_uri`` of Python encode the blanks of a path; the path itself may be written too."""
+    folder = tmp_path / "cat a"
+    write_raster(folder / "B 04%.tif", flat(1000))
+    uri = (folder / "B 04%.tif").as_uri()
+    href = {
+        "relative": "./B 04%.tif", "encoded": "./B%2004%25.tif", "uri": uri, "one slash": uri.replace("file://", "file:"),
+        "localhost": uri.replace("file://", "file://localhost"),
+    }[form]  # fmt: skip
+    catalogue(folder, item(folder, "a b", asset={"href": href}))
+    path = folder / "catalog.json"
+    if form != "relative":
+        link = (folder / "a b.json").as_uri() if form == "uri" else "./a%20b.json"
+        path.write_text(path.read_text().replace("./a b.json", link))
+    assert [a.files["red"].path.name for a in opened(folder).acquisitions] == ["B 04%.tif"]
+
+
+def test_a_catalogue_whose_item_is_missing_is_reported(tmp_path):
+    catalogue(tmp_path, item(tmp_path, "a"))
+    (tmp_path / "a.json").unlink()
+    with pytest.raises(SourceError, match="is not a complete STAC catalogue: .*a.json"):
+        opened(tmp_path)
+
+
 def test_of_two_items_of_one_scene_the_newest_processing_wins(tmp_path):
     old = item(tmp_path, "b", 1000, **{"s2:generation_time": "2022-01-04T00:00:00Z"})
     new = item(tmp_path, "a", 2000, datetime="2022-01-03T10:44:35Z", **{"s2:generation_time": "2023-01-04T00:00:00Z"})

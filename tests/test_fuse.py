@@ -3,6 +3,7 @@
 import itertools
 import json
 import shutil
+from dataclasses import replace
 
 import geopandas as gpd
 import numpy as np
@@ -15,6 +16,7 @@ from shapely import box
 from bocage.cli import main
 from bocage.errors import FinishError, MappingError, RunFolderError
 from bocage.evaluation import Predictions
+from bocage.evaluation.metrics import f1_macro
 from bocage.finish.fusion import Fusion, believed, masses_of
 from bocage.finish.untrained import Member, Untrained
 from bocage.jobs import fuse as fuse_job
@@ -191,6 +193,29 @@ def test_evidence_of_two_runs_and_its_accuracy(runs, tmp_path, capsys):
     for one, predictions in zip(folders, tested):
         assert said["maps"][str(one)]["overall_accuracy"] == pytest.approx(predictions.right.mean())
     assert pixels_at(out) == out / "test.parquet"
+
+
+def without_water(run, to):
+    """Copy a run; return the copy and its test pixels, in which those of water, a class that then has none, are of maize."""
+    path = run.copied(to) / "splits/0/test.parquet"
+    tested = Predictions.from_parquet(path)
+    tested = replace(tested, label=np.where(tested.label == 2, 0, tested.label))
+    tested.to_parquet(path)
+    return to, Predictions.from_parquet(path)
+
+
+@pytest.mark.slow
+def test_a_class_without_test_pixels_is_in_no_mean(runs, tmp_path):
+    folders, tested = zip(*(without_water(one, tmp_path / str(k)) for k, one in enumerate(runs)))
+    said = fuse(folders, tmp_path / "out")["accuracy"]
+    assert said["untested"] == ["water"]
+    names = open_delivered(folders[0]).legend.names
+    for folder, one in zip(folders, tested):
+        assert (one.predicted == 2).any()
+        assert said["maps"][str(folder)]["f1_macro"] == pytest.approx(f1_macro(one.matrix(names, ("water",))))
+        assert said["maps"][str(folder)]["f1_macro"] > f1_macro(one.matrix(names)) + 0.1
+    fused = Predictions.from_parquet(tmp_path / "out/test.parquet").matrix(names, ("water",))
+    assert said["fused"]["f1_macro"] == pytest.approx(f1_macro(fused))
 
 
 @pytest.mark.slow

@@ -2,12 +2,14 @@ import itertools
 
 import numpy as np
 import pytest
+import shapely
 from affine import Affine
 from hypothesis import given
 from hypothesis import strategies as st
+from pyproj import Transformer
 
 from bocage.errors import GridError
-from bocage.grid import BLOCK, Grid, Ratio, Window, in_blocks, nearest_ratio, pixel_sides
+from bocage.grid import BLOCK, Grid, Ratio, Window, geojson_of, in_blocks, nearest_ratio, nesting, pixel_sides
 
 GRID = Grid.of("EPSG:32740", Affine(6, 0, 338_000, 0, -6, 7_668_000), (30, 50))
 
@@ -83,6 +85,22 @@ def test_nearest_ratio():
     assert nearest_ratio(14.25, 28.5) == Ratio(coarser=2)
 
 
+def test_coarse_pixels_meet_within_a_window_of_a_network():
+    """A climate grid is read with smaller pixels; ordinary ratios, and those of the recipe, are kept."""
+    ordinary = {"pan": Ratio(finer=7), "s2": Ratio(), "l8": Ratio(coarser=3), "modis": Ratio(coarser=25)}
+    assert nesting(ordinary, {}) == ordinary
+    found = nesting({"s2": Ratio(), "chelsa": Ratio(coarser=93), "era5": Ratio(coarser=11_111)}, {})
+    assert found == {"s2": Ratio(), "chelsa": Ratio(coarser=93), "era5": Ratio(coarser=186)}
+    assert nesting({"a": Ratio(coarser=300)}, {"b": Ratio(coarser=100)}) == {
+        "b": Ratio(coarser=100),
+        "a": Ratio(coarser=200),
+    }
+    assert nesting({"a": Ratio(coarser=300)}, {"b": Ratio(coarser=1000)}) == {
+        "b": Ratio(coarser=1000),
+        "a": Ratio(coarser=250),
+    }
+
+
 MERCATOR = Grid.of("EPSG:3857", Affine(10, 0, 300_000, 0, -10, 8_400_000), (100, 100))  # at 60 degrees north
 LAMBERT = Grid.of("EPSG:2154", Affine(10, 0, 650_000, 0, -10, 6_860_000), (30, 50))
 
@@ -95,3 +113,39 @@ def test_the_size_of_a_pixel_is_that_on_the_ground():
     assert (GRID.metres, LAMBERT.metres) == ((6, 6), (10, 10)), "exactly"
     degrees = Grid.of("EPSG:4326", Affine(0.01, 0, 2, 0, -0.01, 61), (200, 100))
     assert degrees.metres == pytest.approx((1113.2, 556.6))
+
+
+def grid_of(crs, x, y, resolution, shape):
+    return Grid.of(crs, Affine(resolution, 0, x, 0, -resolution, y), shape)
+
+
+@pytest.mark.parametrize(
+    ("grid", "bbox", "parts"),
+    [
+        (grid_of("EPSG:32760", 750_000, 8_000_000, 1000, (200, 200)), (179.36, -19.9, -178.73, -18.04), 2),
+        (grid_of("EPSG:3832", 3_000_000, -2_000_000, 1000, (300, 600)), (176.95, -20.36, -177.66, -17.77), 2),
+        (grid_of("EPSG:4326", 175, -10, 0.1, (50, 100)), (175, -15, -175, -10), 2),
+        (grid_of("EPSG:4326", -180, 90, 1, (180, 360)), (-180, -90, 180, 90), 1),
+        (grid_of("EPSG:3413", -500_000, 500_000, 10_000, (100, 100)), (-180, 83.5, 180, 90), 1),
+        (grid_of("EPSG:3031", -500_000, 500_000, 10_000, (100, 100)), (-180, -90, 180, -83.5), 1),
+        (grid_of("EPSG:32631", 500_000, 5_000_000, 10, (100, 100)), (3, 45.14, 3.0127, 45.153), 1),
+        (grid_of("ESRI:54009", -18_000_000, 9_000_000, 10_000, (1800, 3600)), (-180, -90, 180, 90), 1),
+    ],
+)
+def test_a_place_in_geojson_is_cut_at_the_antimeridian_and_closed_at_a_pole(grid, bbox, parts):
+    """RFC 7946, 3.1.9 and 5.2 to 5.3. Every pixel of the map is inside, and each ring is counter-clockwise."""
+    geometry, found = geojson_of(grid.crs.proj, grid.bounds)
+    assert found == pytest.approx(bbox, abs=0.03)
+    shape = shapely.geometry.shape(geometry)
+    assert shape.is_valid
+    assert len(shapely.get_parts(shape)) == parts
+    assert all(part.exterior.is_ccw for part in shapely.get_parts(shape))
+    west, _, east, _ = shape.bounds
+    assert -180 <= west < east <= 180
+    inside = Transformer.from_crs(grid.crs.proj, "EPSG:4326", always_xy=True)
+    height, width = grid.shape
+    places = [grid.transform @ (width * x, height * y) for x in (0.01, 0.3, 0.7, 0.99) for y in (0.01, 0.4, 0.9)]
+    for x, y in places:
+        lon, lat = inside.transform(x, y)
+        if np.isfinite([lon, lat]).all():
+            assert shape.covers(shapely.Point((lon + 180) % 360 - 180, lat))

@@ -1,6 +1,7 @@
 """The accuracy that is estimated without labels, and the adaptation that is done only where it is expected to help."""
 
 import json
+import shutil
 from dataclasses import replace
 from types import SimpleNamespace
 
@@ -294,6 +295,18 @@ def test_left_out_sites_measure_the_error_of_the_estimate(tmp_path):
     assert len(missed) == 3
     assert all(-1 <= one <= 1 for one in missed)
     assert missed_at_sites(ModelLayout(tmp_path / "elsewhere")) == ()
+    shutil.copytree(layout.split(0).path, layout.split(3).path)
+    assert missed_at_sites(layout.split(0).model) == missed, "a draw of an earlier recipe does not count"
+    records = json.loads(layout.provenance.read_text())
+    for name, change in (("train/2", {"key": "other"}), ("evaluate/1", {"finished": "2001-01-01T00:00:00+00:00"})):
+        records["stages"][name] |= change
+    layout.provenance.write_text(json.dumps(records))
+    assert missed_at_sites(layout.split(0).model) == missed[:1], (
+        "draws of another training, and tests of an earlier model"
+    )
+    stored = layout.recipe.read_text().replace('site = "leave-one-out"', "folds = 3")
+    layout.recipe.write_text(stored)
+    assert missed_at_sites(layout.split(0).model) == (), "no site is left out in other splits"
 
 
 def test_the_certainty_of_a_scene_is_the_same_twice(trained):

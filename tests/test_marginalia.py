@@ -52,3 +52,10 @@ def test_a_locator_shows_the_land_around_the_map():
     ocean = locator(Grid.from_bounds("EPSG:4326", 0.1, (-179.5, -18, -178.5, -17)), "fr")
     assert ocean.place == "17,50° S, 179,00° O"
     assert ocean.land, "land on the other side of the 180th meridian"
+
+
+def test_the_locator_of_a_map_across_the_antimeridian_is_centred_on_the_map():
+    grid = Grid.from_bounds("EPSG:32760", 1000, (750_000, 7_800_000, 950_000, 8_000_000))
+    found = locator(grid, "en")
+    assert found.width < LONG / 4
+    assert found.place == "18.96° S, 179.67° W"

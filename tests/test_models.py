@@ -16,6 +16,7 @@ from bocage.models import (
     random_forest,
     window_positions,
 )
+from bocage.models.base import repeat_to
 from bocage.testing import random_batch
 from test_contracts import MODEL_CASES
 
@@ -251,6 +252,16 @@ def test_footprints_and_aligned_windows():
     assert Footprint(8, 4).window(Window(4, 8, 5, 9), Ratio(coarser=4)) == Window(-3, -2, 9, 10)
     assert Footprint(12, 4).window(Window(2, 3, 2, 1), Ratio(finer=4)) == Window(4, 8, 16, 12)
     assert window_positions(Window(5, 9, 3, 3), VHR) == Window(4, 8, 4, 4)
+
+
+def test_coarse_pixels_are_repeated_over_the_window_only():
+    """A pixel of a climate grid covers 11 km: repeated in full over map pixels of 1 m, it would fill the memory."""
+    source = torch.rand(2, 3, 3, 4)
+    for c in (1, 2, 7):
+        whole = source.repeat_interleave(c, -2).repeat_interleave(c, -1)
+        for height, width in ((1, 1), (c, c + 1), (2 * c + 1, 4 * c), (5 * c, 5 * c)):
+            assert torch.equal(repeat_to(source, Ratio(coarser=c), (height, width)), whole[..., :height, :width])
+    assert repeat_to(source, Ratio(coarser=100_000), (2, 3)).equal(source[..., :1, :1].expand(2, 3, 2, 3))
 
 
 def test_the_segmenting_networks_have_their_published_size():

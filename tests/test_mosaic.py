@@ -13,6 +13,7 @@ from bocage.legend import LandClass, Legend
 from bocage.mapping.areas import AreaCount
 from bocage.mapping.delivery import Delivery
 from bocage.mapping.writers import WRITERS, MapBand
+from bocage.run import held
 
 LEGEND = Legend((LandClass(1, "maize", "#f2c14e", parent="crops"), LandClass(4, "water", "#2e86ab")))
 BANDS = {"classes": (MapBand("class", "uint8", 0, True),), "confidence": (MapBand("confidence", "uint8", 255),)}
@@ -104,3 +105,15 @@ def test_a_mosaic_replaces_no_map_but_a_mosaic(tmp_path, finished):
     make_mosaic([one, two], tmp_path / "both", "first")
     with pytest.raises(RunFolderError, match="both holds one of the maps"):
         make_mosaic([tmp_path / "both", two], tmp_path / "both")
+
+
+def test_a_folder_in_use_is_refused(tmp_path):
+    """Two mosaics in one folder would mix their layers."""
+    one, two = a_map(tmp_path / "one", 500_000, 1, 70), a_map(tmp_path / "two", 500_200, 4, 50)
+    with held(tmp_path / "both"), pytest.raises(RunFolderError, match="in use by another run"):
+        make_mosaic([one, two], tmp_path / "both")
+    assert not (tmp_path / "both").exists()
+    make_mosaic([one, two], tmp_path / "both")
+    with pytest.raises(RunFolderError, match="in use by another run"), held(tmp_path / "both"):
+        make_mosaic([one, two], tmp_path / "both")
+    make_mosaic([one, two], tmp_path / "both")

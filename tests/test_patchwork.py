@@ -11,14 +11,14 @@ import torch
 from bocage.errors import ModelError, TrainedError
 from bocage.grid import Ratio, Window
 from bocage.jobs.run import run
-from bocage.mapping import Mapping, make_map, predict
+from bocage.mapping import Forward, Mapping, make_map, predict, predict_at
 from bocage.models import MODELS, InputSpec, SourceTensor, build
 from bocage.models.patchwork import Config
 from bocage.models.shares import Shares
 from bocage.recipe import read_recipe
-from bocage.run import open_scene
+from bocage.run import open_run, open_scene
 from bocage.testing import random_batch
-from bocage.training import Trained
+from bocage.training import Trained, Trainer, Training, classified
 from bocage.training.calibration import Calibration
 from conftest import PAN_MS, S2, trained_briefly
 
@@ -251,6 +251,35 @@ def test_confidence_depends_on_what_a_pixel_is_seen_by(trained, tmp_path):
     found = predict(again.for_scene(less), less, window, torch.device("cpu")).probabilities
     softened = bare.probabilities ** (1 / partial["pan+ms"])
     assert np.allclose(found, softened / softened.sum(0), atol=1e-5)
+
+
+def test_the_confidence_before_calibration_is_that_of_the_logits(landscape, recipe, tmp_path):
+    """Also of test pixels with a part of the sources, which have a temperature of their own."""
+    with rasterio.open(landscape / "pan.tif", "r+") as dataset:
+        pan = dataset.read()
+        pan[:, :, pan.shape[2] // 2 :] = 0
+        dataset.write(pan)
+    path = recipe(PATCHWORK, PAN_MS.replace('bands = ["pan"]', 'bands = ["pan"]\nnodata = 0'), "pan")
+    opened, device = open_run(read_recipe(path), tmp_path / "run"), torch.device("cpu")
+    settings = Training(epochs=1, learning_rate=0.002, batch_size=16, calibrate=False)
+    model = Trainer(replace(opened.recipe.choice, training=settings), opened.scene, opened.samples).train(
+        0, tmp_path / "t"
+    )
+    told = replace(model, calibration=Calibration(1.5, partial={"pan": 2.5, "ms": 0.2}))
+    chips, test = opened.samples.chips, opened.samples.draw(0).test
+    plain, found = (opened._classified(one, test, 0) for one in (model, told))
+    assert np.array_equal(found.predicted, plain.predicted)
+    assert found.uncalibrated == pytest.approx(plain.confidence, abs=1e-5)
+    assert plain.uncalibrated == pytest.approx(plain.confidence, abs=1e-6)
+    made = predict_at(told, opened.scene, opened.samples.pixels(test), Forward(device))
+    probabilities, temperature = classified(told, chips, test, "cpu")
+    assert np.unique(temperature) == pytest.approx([0.2, 1.5])
+    assert temperature == pytest.approx(made.temperature)
+    assert probabilities == pytest.approx(found.probabilities, abs=1e-5)
+    assert classified(model, chips, test, "cpu")[1] == 1
+    away = abs(found.confidence - plain.confidence) > 1e-3
+    assert away[temperature < 1].any()
+    assert away[temperature > 1].any()
 
 
 def test_temperatures_follow_the_sources_pixel_by_pixel():

@@ -1,5 +1,7 @@
 """Purposive polygons: they train in every draw and are in no test, no validation part and no estimate of areas."""
 
+from dataclasses import replace
+
 import geopandas as gpd
 import numpy as np
 import pandas as pd
@@ -43,12 +45,31 @@ def test_purposive_polygons_are_in_no_test_and_no_validation_part(unit, how, see
     found = draw(there, split, 0)
     assert not PURPOSIVE[np.concatenate([found.test, found.validation])].any()
     assert PURPOSIVE[found.train].any() or unit == "block"
+    assert sum(map(len, found.parts.values())) + found.left_out == len(LABEL), "every pixel is in a part, or counted"
     group = there.group(split)
     assert not set(group[found.train]) & set(group[np.concatenate([found.test, found.validation])])
     if unit == "polygon" and how != "fold":
         assert set(np.flatnonzero(PURPOSIVE)) <= set(found.train), "they train in every draw"
     if fold is not None:
         assert not set(found.train) & set(np.flatnonzero(fold == 0)), "a tested region trains nothing"
+
+
+@given(st.sampled_from(["draws", "fold", "none"]), st.booleans(), st.integers(0, 999))
+def test_with_blocks_those_beside_the_validation_part_train_if_it_trains(how, coarser, seed):
+    settings = {"fold": "year"} if how == "fold" else {"train": 1, "draws": 1} if how == "none" else {}
+    split = Split(**{"train": 0.5, "draws": 3, "seed": seed, "unit": "block", "block": 700, **settings})
+    there = units(split, seed, POLYGON % 3 if how == "fold" else None)
+    if coarser:
+        there = replace(there, label=np.where(PURPOSIVE, -1, LABEL), purposive=None)
+    found, group = draw(there, split, 0), there.group(split)
+    held = PURPOSIVE & np.isin(group, group[found.validation]) & ~np.isin(group, group[found.test])
+    held &= POLYGON % 3 != 0 if how == "fold" else True
+    assert set(found.beside) == set(np.flatnonzero(held))
+    whole = found.whole
+    assert set(whole.train) == {*found.train, *found.validation, *found.beside}
+    assert not len(whole.validation)
+    assert len(whole.train) + len(whole.test) + whole.left_out == len(LABEL)
+    assert not set(group[whole.train]) & set(group[whole.test])
 
 
 def test_the_other_polygons_are_drawn_as_without_purposive_ones():

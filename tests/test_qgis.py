@@ -258,6 +258,29 @@ def test_a_special_value_is_without_data_where_nothing_else_is(tmp_path):
     np.testing.assert_array_equal(found, np.where(pixels[0, 0] > 0, pixels[0, 0], 7))
 
 
+def test_a_picture_has_the_data_type_of_the_bands_shown(tmp_path):
+    """A VRT of a Byte SCL and a UInt16 red band: 3000 is not cut off at 255."""
+    write_raster(tmp_path / "scl.tif", np.full((1, 20, 30), 4, np.uint8))
+    write_raster(tmp_path / "red.tif", np.arange(3000, 3600, dtype=np.uint16).reshape(1, 20, 30))
+    with rasterio.open(tmp_path / "red.tif") as file:
+        place = ", ".join(map(str, file.transform.to_gdal()))
+    bands = "".join(
+        f'<VRTRasterBand dataType="{kind}" band="{i}"><SimpleSource><SourceFilename relativeToVRT="1">{name}.tif</SourceFilename>'
+        "<SourceBand>1</SourceBand></SimpleSource></VRTRasterBand>"
+        for i, (kind, name) in enumerate((("Byte", "scl"), ("UInt16", "red")), start=1)
+    )
+    path = tmp_path / "mixed.vrt"
+    path.write_text(
+        '<VRTDataset rasterXSize="30" rasterYSize="20"><SRS>EPSG:32740</SRS>'
+        f"<GeoTransform>{place}</GeoTransform>{bands}</VRTDataset>"
+    )
+    taken = Acquisition(datetime(2022, 5, 1), {"red": BandFile(path, 2)})
+    layer = picture_layer("s2", series(taken), tmp_path, LEGEND, True)
+    with rasterio.open(layer.path) as picture:
+        assert picture.dtypes == ("uint16",)
+        assert (picture.read(1).min(), picture.read(1).max()) == (3000, 3599)
+
+
 def test_a_file_with_rows_from_south_to_north_is_shown_the_right_way_up(tmp_path):
     values = np.arange(1, 601, dtype=np.float32).reshape(1, 20, 30)
     up = write_raster(tmp_path / "up.tif", values)

@@ -42,6 +42,17 @@ def test_connected_pixels_of_one_code_are_an_area(tmp_path):
     assert sorted(set(declared.codes.tolist())) == [0, 1, 2, 3]
 
 
+@pytest.mark.parametrize("band", [1, 4])
+def test_the_last_of_four_years_of_codes_is_no_alpha_band(tmp_path, band):
+    """GDAL declares the fourth band of an 8-bit raster as alpha. Its 0 is a code here, as nodata is 255."""
+    years = np.stack([CODES, CODES, CODES, (CODES == 3).astype(np.uint8)])
+    path = write_raster(tmp_path / "years.tif", years, nodata=255)
+    assert inspect(path).alpha == 4
+    found = areas_of(path, str(band))
+    assert set(found.codes.tolist()) == set(np.unique(years[band - 1]).tolist())
+    assert sum(polygon.area for polygon in found.polygons) == 100 * CODES.size
+
+
 def test_pixels_get_the_codes_of_the_raster_and_large_areas_are_cut(tmp_path, monkeypatch):
     monkeypatch.setattr(areas, "FEWEST", 4)
     monkeypatch.setattr(areas, "SIDE", 40.0)

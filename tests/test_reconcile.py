@@ -1,6 +1,7 @@
 """Reconciliation with statistics: known weights are recovered, shares are reached, and what cannot be used is refused."""
 
 import json
+from dataclasses import replace
 
 import geopandas as gpd
 import numpy as np
@@ -15,6 +16,7 @@ from shapely import Polygon, box
 from bocage.cli import main
 from bocage.errors import FinishError, MappingError, RunFolderError
 from bocage.evaluation import Predictions
+from bocage.evaluation.metrics import f1_macro
 from bocage.finish.raking import BOUND, Wanted, rake, reweighted, wanted_of
 from bocage.jobs import reconcile as reconcile_job
 from bocage.jobs.fuse import fuse
@@ -429,6 +431,27 @@ def test_the_accuracy_of_a_run_is_measured_before_and_after(evaluated, tmp_path,
     codes = open_delivered(out).read("classes", land.grid, land.grid.window, 0)
     assert np.array_equal(codes[new.row, new.column], np.array(land.legend.codes)[new.predicted])
     assert pixels_at(out) == out / "test.parquet"
+
+
+@pytest.mark.slow
+def test_a_class_without_test_pixels_is_in_no_mean(evaluated, tmp_path):
+    """The test pixels of water become some of maize."""
+    path = evaluated.copied(tmp_path / "run") / "splits/0/test.parquet"
+    tested = Predictions.from_parquet(path)
+    tested = replace(tested, label=np.where(tested.label == 2, 0, tested.label))
+    tested.to_parquet(path)
+    land, out = open_delivered(tmp_path / "run"), tmp_path / "out"
+    districts = whole(tmp_path / "d.gpkg", land, {"maize": [0.5]})
+    said, names = reconcile(tmp_path / "run", districts, out)["accuracy"], land.legend.names
+    after = Predictions.from_parquet(out / "test.parquet")
+    for kind, one in (("before", tested), ("after", after)):
+        assert said[kind]["f1_macro"] == pytest.approx(f1_macro(one.matrix(names, ("water",))))
+        assert said[kind]["f1_macro"] > f1_macro(one.matrix(names)) + 0.1
+    recipe = evaluated.recipe.with_name(f"finished-{tmp_path.name}.toml")
+    recipe.write_text(evaluated.recipe.read_text() + "[finish]\nsieve = 5\n")
+    assert main(["finish", str(recipe), "--out", str(out)]) == 0
+    steps = json.loads((out / "finish/score.json").read_text())["maps"]
+    assert steps["classes"]["f1_macro"]["mean"] == pytest.approx(said["after"]["f1_macro"])
 
 
 @pytest.mark.slow

@@ -10,7 +10,7 @@ import shapely
 from affine import Affine
 
 from bocage.cli import main
-from bocage.errors import SamplesError
+from bocage.errors import FinishError, MappingError, SamplesError
 from bocage.finish.zones import read_zones
 from bocage.grid import Grid
 from bocage.jobs.check import check
@@ -18,7 +18,7 @@ from bocage.jobs.init import write_recipe
 from bocage.mapping.region import read_region
 from bocage.progress import QUIET
 from bocage.samples.labels import read_labels
-from bocage.sources import regions
+from bocage.sources import history, open_source, regions
 from bocage.testing.fakes import CORNER
 from bocage.vectorfile import address_of, layer_of
 from test_init import parcels, series
@@ -138,6 +138,60 @@ def test_an_archive_gives_regions_and_zones_too(tmp_path):
     assert read_region(path, "", "", grid).inside(grid, grid.window).sum() == 12 * 9
     assert len(read_zones(path, "crop", grid, QUIET).names) == 12
     assert regions.open("zones", regions.Settings(path, "crop")).bands == ("maize", "meadow", "water")
+
+
+@pytest.mark.parametrize("packed", [False, True])
+def test_a_geoparquet_file_gives_regions_and_zones_too(tmp_path, packed):
+    """GDAL as pyogrio has it reads no Parquet. The order of the features, days and lists are kept."""
+    frame = geopandas.read_file(parcels(tmp_path))
+    frame["fid"], frame["seen"] = frame.index // 2, pd.Timestamp("2022-01-01")
+    frame["years"] = [[2021, 2022]] * len(frame)
+    frame["point"] = frame.centroid
+    path = tmp_path / "fields.parquet"
+    frame.to_parquet(path)
+    if packed:
+        path = zipped(tmp_path / "fields.zip", {"in/fields.parquet": path.read_bytes()})
+    grid = Grid.of("EPSG:32740", Affine(10, 0, CORNER[0], 0, -10, CORNER[1]), (40, 40))
+    assert read_region(path, "", "crop = 'water'", grid).inside(grid, grid.window).sum() == 4 * 9
+    for field, expected in {
+        "crop": frame.crop,
+        "fid": frame.fid.astype(str),
+        "seen": ["2022-01-01"] * 12,
+        "years": ["2021, 2022"] * 12,
+    }.items():
+        zones = read_zones(path, field, grid, QUIET)
+        assert zones.names == tuple(expected)
+        assert [shape.equals(own) for shape, own in zip(zones.shapes, frame.geometry, strict=True)] == [True] * 12
+    assert regions.open("zones", regions.Settings(path, "crop")).bands == ("maize", "meadow", "water")
+    past = open_source(
+        "past",
+        history,
+        history.Settings({"w": ("water",)}, path=path, fields={"2021": "crop"}, missing=("maize", "meadow")),
+    )
+    assert past.read(grid, grid.window)[1].sum() == 4 * 9
+
+
+def test_a_condition_on_a_field_that_is_not_read_selects_features_of_flatgeobuf(tmp_path):
+    frame = geopandas.read_file(parcels(tmp_path)).assign(year=2021)
+    frame.to_file(path := tmp_path / "fields.fgb")
+    grid = Grid.of("EPSG:32740", Affine(10, 0, CORNER[0], 0, -10, CORNER[1]), (40, 40))
+    assert read_region(path, "", "year = 2021 and crop = 'water'", grid).inside(grid, grid.window).sum() == 4 * 9
+    assert len(regions.open("zones", regions.Settings(path, "crop", where="year = 2021")).bands) == 3
+
+
+def test_a_geoparquet_file_that_changed_is_read_again_and_another_parquet_file_is_refused(tmp_path):
+    frame, path = geopandas.read_file(parcels(tmp_path)), tmp_path / "fields.parquet"
+    grid = Grid.of("EPSG:32740", Affine(10, 0, CORNER[0], 0, -10, CORNER[1]), (40, 40))
+    for count in (12, 5):
+        frame[:count].to_parquet(path)
+        assert len(read_zones(path, "crop", grid, QUIET)) == count
+    frame.drop(columns="geometry").to_parquet(path)
+    with pytest.raises(
+        FinishError, match=r"cannot be read as GeoParquet: Missing geo metadata.*Convert it to a GeoPackage"
+    ):
+        read_zones(path, "crop", grid, QUIET)
+    with pytest.raises(MappingError, match="cannot be read as GeoParquet"):
+        read_region(path, "", "", grid)
 
 
 def test_the_shapefiles_of_an_archive_are_its_layers(tmp_path):

@@ -24,7 +24,7 @@ from bocage.mapping.areas import AreaCount
 from bocage.provenance import Provenance
 from bocage.recipe import parse, read_recipe
 from bocage.words import LANGUAGES, Note, words_of
-from conftest import FOREST, GRU, S2
+from conftest import FOREST, GRU, S2, Told
 
 NO_IMPORTANCE = "[evaluation]\nimportance = 0"
 
@@ -55,6 +55,22 @@ def test_a_region_that_was_edited_is_mapped_again(recipe, landscape, tmp_path, c
     assert mapped(out) == 2 * before
     assert main(["map", str(path), "--out", str(out)]) == 0
     assert "map: up to date" in capsys.readouterr().err
+
+
+@pytest.mark.slow
+def test_a_training_ends_the_tests_and_the_draws_of_the_earlier_recipe(recipe, tmp_path):
+    path, out, told = recipe(), tmp_path / "run", Told()
+    run(read_recipe(path, ["split.draws=3"]), out)
+    assert (out / "splits/0/importance.json").exists()
+    run(read_recipe(path, ["split.draws=2", "split.seed=1"]), out, ("train",), told, overwrite=True)
+    assert f"{out / 'splits/2'} is removed: the recipe has 2 draw(s) now." in told.words
+    assert sorted(one.name for one in (out / "splits").iterdir()) == ["0", "1"]
+    assert not [*out.glob("splits/*/*.parquet"), *out.glob("splits/*/*.json")]
+    stages = Provenance.load(out / "provenance.json").stages
+    assert {"train/0", "train/1"} <= set(stages)
+    assert not {"train/2", "evaluate/0", "evaluate/1", "evaluate/2", "importance"} & set(stages)
+    run(read_recipe(path, ["split.draws=2", "split.seed=1"]), out, ("evaluate",))
+    assert len(json.loads((out / "score.json").read_text())["overall_accuracy"]["per_draw"]) == 2
 
 
 @pytest.mark.parametrize(

@@ -198,7 +198,9 @@ def test_coverage_is_measured_by_polygon():
     """Class 0 has a polygon of one covered pixel, and one of four pixels of which one is covered."""
     p = np.array([[0.9, 0.1], [0.8, 0.2], [0.2, 0.8], [0.2, 0.8], [0.2, 0.8]])
     tested = predictions_of(np.arange(5), np.arange(5), [7, 3, 3, 3, 3], [0] * 5, p.astype(np.float32), 1.0)
-    found = Covered.of(tested, (0.5, 0.15), (20, 3))
+    held_out = Conformal.of(np.full((23, 2), 0.5), np.r_[np.zeros(20, int), np.ones(3, int)], np.r_[:20, 18:21])
+    found = Covered.of(tested, (0.5, 0.15), held_out)
+    assert (found.held_out, found.calibrated, found.polygons) == ((20, 3), 21, 2)
     assert found.coverage == found.per_class[0] == (1 + 1 / 4) / 2
     assert found.size == (1 + 5 / 4) / 2
     assert found.single == (1 + 3 / 4) / 2
@@ -294,6 +296,19 @@ def test_calibration_polygons_are_stored_and_read_without_the_network(brief):
     assert sum(held.polygons for held in model.trained.conformal.classes) > 0
 
 
+def test_a_polygon_with_several_classes_is_one_polygon_of_all_classes():
+    """Ten polygons of two pixels, one of each class, calibrate; six of them, of another draw, are tested."""
+    p, label, polygon = np.tile([0.6, 0.4], (20, 1)), np.tile([0, 1], 10), np.repeat(np.arange(10), 2)
+    place = np.arange(12)
+    tested = predictions_of(place, place, polygon[:12], label[:12], p[:12].astype(np.float32), 1.0)
+    covered = Covered.of(tested, (0.5, 0.5), Conformal.of(p, label, polygon))
+    legend = nomenclature((LandClass(1, "maize"), LandClass(2, "water")))
+    rows = sets(Promised(0.9, "all", (covered,)), legend, "en")["rows"]
+    assert [(row["held_out"], row["test"]) for row in rows] == [("10", "6")] * 3
+    said = covered.as_dict(legend.names)
+    assert (said["calibration_polygons"], said["test_polygons"]) == (10, 6)
+
+
 @pytest.mark.slow
 def test_the_report_has_promised_and_measured_coverage(finished):
     done = finished(FOREST, SETS)
@@ -319,7 +334,7 @@ def test_the_qgis_project_has_the_layers_of_the_sets(finished):
 
 def test_a_mean_of_zero_is_a_number_and_a_map_until_a_day_has_no_promise():
     none = np.zeros(2)
-    covered = Covered(0.0, 2.0, 0.0, none, none + 2, np.array([3, 3]), (3, 3), (False, False))
+    covered = Covered(0.0, 2.0, 0.0, none, none + 2, np.array([3, 3]), (3, 3), (False, False), 6, 6)
     made, legend = Promised(0.9, "class", (covered,)), nomenclature((LandClass(1, "maize"), LandClass(2, "water")))
     for language, zero in (("en", "0.0"), ("fr", "0,0")):
         words = sets(made, legend, language)["words"]

@@ -4,6 +4,7 @@ import json
 import shutil
 import zipfile
 from dataclasses import replace
+from types import SimpleNamespace
 from xml.etree import ElementTree
 
 import geopandas as gpd
@@ -12,8 +13,9 @@ import pytest
 import rasterio
 
 from bocage.cli import main
-from bocage.errors import RecipeError, SamplesError, SceneError, TrainingError
+from bocage.errors import RecipeError, RunFolderError, SamplesError, SceneError, TrainingError
 from bocage.evaluation import Predictions
+from bocage.grid import Grid
 from bocage.jobs.qgis import project_of
 from bocage.jobs.run import run
 from bocage.layout import RunLayout
@@ -21,6 +23,7 @@ from bocage.recipe import read_recipe
 from bocage.run import open_sites
 from bocage.scene import Scenes, limited
 from bocage.testing import tiny_landscape
+from bocage.training.records import Region
 from bocage.training.sites import balanced_members
 from bocage.view import open_viewed
 from bocage.view.pixel import Pixel
@@ -232,6 +235,19 @@ def test_leave_one_out_is_scored_by_site(lands, tmp_path):
         score["sites"][name]["overall_accuracy"]["mean"] for name in ("north", "south")
     ]
     assert score["design"]["stratified_by"] == "site"
+
+
+def test_another_order_of_the_sites_is_another_training(lands, tmp_path):
+    """The order of the sites numbers the polygons: models of one order have been trained on test polygons of the other."""
+    out, north, south = tmp_path / "run", site("north"), site("south")
+    run(read_recipe(written(lands, north, south, split="draws = 1")), out, ("train",))
+    swapped = read_recipe(written(lands, south, north, split="draws = 1"))
+    with pytest.raises(RunFolderError, match=r"differs in: order of the sites\)"):
+        run(swapped, out, ("evaluate",))
+    with pytest.raises(RunFolderError, match="'train/0' is not complete for this recipe"):
+        run(swapped, out, ("evaluate",), overwrite=True)
+    mapped_only = site("east", reference=False).replace("east/", "north/")
+    assert read_recipe(written(lands, mapped_only, north, south)).order_of_sites == ("north", "south")
 
 
 def test_sites_have_the_same_number_of_training_samples_in_an_epoch(lands, tmp_path):
@@ -559,3 +575,12 @@ def test_the_qgis_project_has_a_group_for_each_site(mapped):
     assert table.crs.to_epsg() == 32631
     assert {"train", "test"} <= set(table.part)
     assert told.words == []
+
+
+def test_the_region_of_sites_beside_the_antimeridian_is_small():
+    west = Grid.from_bounds("EPSG:32760", 1000, (750_000, 7_800_000, 950_000, 8_000_000))
+    east = Grid.from_bounds("EPSG:32701", 1000, (250_000, 7_800_000, 350_000, 8_000_000))
+    for grids in ((west, east), (east, west)):
+        region = Region.of(SimpleNamespace(by_site={k: SimpleNamespace(grid=grid) for k, grid in enumerate(grids)}))
+        assert region.bounds[2] - region.bounds[0] == pytest.approx(181.58 - 179.36, abs=0.05)
+        assert region.centre == pytest.approx((-179.53, -18.96), abs=0.1)

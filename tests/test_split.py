@@ -1,18 +1,26 @@
-"""The split: rare classes that train only, no test part, and a fixed test part."""
+"""The split: rare classes that train only, no test part, a fixed test part, sites, blocks."""
+
+import itertools
 
 import geopandas as gpd
 import numpy as np
+import pandas as pd
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from bocage.errors import RecipeError, SamplesError
+from bocage.evaluation import Evaluation, predictions_of
 from bocage.jobs.check import check
+from bocage.layout import RunLayout
 from bocage.legend import LandClass, Legend
 from bocage.recipe import read_recipe
 from bocage.run import open_run
-from bocage.samples import Draw, Reference, Split
+from bocage.run.stages import score_of_draw, score_of_draws
+from bocage.samples import Draw, Labelled, Reference, Samples, Split
+from bocage.samples.blocks import choose_blocks
 from bocage.samples.fixed import fixed_parts
+from bocage.samples.make import assembled
 from bocage.samples.rare import Counted, drop_rare, reserved_classes
 from bocage.samples.rasterise import Pixels
 from bocage.samples.reference import column_of
@@ -296,3 +304,170 @@ def test_a_dropped_class_does_not_disturb_folds_of_a_field(recipe, landscape, tm
     table.to_file(landscape / "reference.gpkg", engine="pyogrio")
     path = recipe(**{"train = 0.5\ndraws = 2": 'fold = "part"\nrare = "drop"'})
     assert not [str(f.what) for f in check(path, tmp_path / "run").findings if f.severity == "error"]
+
+
+def assembled_of(label: np.ndarray, split: Split, folds: list[str] | None = None, purposive=()) -> Samples:
+    """Polygons of one pixel, 100 m apart; `purposive` are numbers of some of them."""
+    number = np.arange(len(label), dtype=np.int32)
+    found = Labelled(
+        Pixels(number, number, label.astype(np.int16), number), (), (), pd.Series(folds or [], dtype=str),
+        np.stack([number, number], 1) * 100.0, purposive=pd.Series(np.isin(number, purposive)),
+    )  # fmt: skip
+    return assembled(LEGEND, split, found, {})
+
+
+def test_a_fold_of_purposive_polygons_only_is_no_fold() -> None:
+    folds = ["2022"] * 6 + ["2023"] * 6 + ["2024"] * 2
+    samples = assembled_of(np.arange(14) % 2, Split(fold="year"), folds, [0, 12, 13])
+    assert samples.folds == ("2022", "2023")
+    assert [str(note) for note in samples.notes] == [
+        "Values of the field 'year' without a polygon that can be tested: 2024. They are no folds, and their polygons train in "
+        "every draw."
+    ]
+    samples.check_draws()
+    for k in range(samples.draws):
+        train = set(samples.draw(k).train)
+        assert {12, 13} <= train
+        assert (0 in train) == (k == 1), "the polygons of a fold do not train while it is tested"
+    with pytest.raises(SamplesError, match="All samples that can be tested are in the fold '2022'"):
+        assembled_of(np.arange(8) % 2, Split(fold="year"), ["2022"] * 6 + ["2023"] * 2, [6, 7])
+
+
+@pytest.mark.parametrize(
+    ("split", "share"),
+    [(Split(draws=2), 0.6), (Split(folds=5), 0.2), (Split(fold="year"), 1 / 3), (Split(train=1, draws=1), 0.0)],
+)
+def test_the_stated_test_share_is_the_drawn_one(split: Split, share: float, tmp_path) -> None:
+    """Of five polygons of a class, two train and three test, whatever the share says."""
+    folds = ["a"] * 4 + ["b"] * 2 + ["c"] * 4
+    samples = assembled_of(np.arange(10) % 2, split, folds if split.fold else None)
+    layout = RunLayout(tmp_path)
+    for k in range(samples.draws):
+        test = samples.draw(k).test
+        pixels, right = samples.pixels(test), np.eye(2, dtype=np.float32)[samples.label[test]]
+        made = predictions_of(pixels.row, pixels.column, pixels.polygon, pixels.label, right, 1.0)
+        layout.split(k).path.mkdir(parents=True)
+        score = score_of_draw(samples, k, made, ("overall_accuracy",))
+        assert score.design["test_share"] == len(test) / 10
+        score.save(layout.split(k).score)
+    pooled = score_of_draws(layout, samples, Evaluation(metrics=("overall_accuracy",))).design
+    assert pooled["test_share"] == pytest.approx(share, abs=1e-4)
+    assert "fold" not in pooled
+    assert pooled["folds"] == (list(samples.folds) or None)
+
+
+def test_a_fold_of_a_rare_class_only_is_no_fold() -> None:
+    label = np.array([0, 1] * 6 + [2, 2])
+    samples = assembled_of(label, Split(fold="year", rare="train"), ["2022"] * 6 + ["2023"] * 6 + ["2024"] * 2)
+    assert samples.folds == ("2022", "2023")
+
+
+@pytest.mark.parametrize("seed", range(30))
+def test_no_fold_is_empty_if_there_are_enough_polygons(seed: int) -> None:
+    purposive, rare = [0, 1, 2], [13, 14]
+    label = np.array([0, 1] * 6 + [0, 2, 2])
+    samples = assembled_of(label, Split(folds=10, seed=seed, rare="train"), purposive=purposive)
+    samples.check_draws()
+    sizes = [len(samples.draw(k).test) for k in range(10)]
+    assert set(purposive) <= set(samples.draw(seed % 10).train)
+    assert (min(sizes), sum(sizes)) == (1, len(label) - len(purposive) - len(rare))
+    with pytest.raises(SamplesError, match="fewer polygons that can be tested than folds. Reduce .split. folds"):
+        assembled_of(label, Split(folds=11, seed=seed, rare="train"), purposive=purposive).check_draws()
+
+
+def test_folds_that_are_not_empty_are_dealt_as_before() -> None:
+    label = np.arange(40) % 2
+    samples = assembled_of(label, Split(folds=4, seed=3))
+    assert np.array_equal(samples.fold, deal(label, np.arange(40), Split(folds=4, seed=3)))
+
+
+def test_every_draw_is_checked_before_a_training(recipe, landscape, tmp_path, monkeypatch) -> None:
+    path = recipe(**{"train = 0.5\ndraws = 2": "folds = 3"})
+    opened, drawn = open_run(read_recipe(path), tmp_path / "run"), Samples.draw
+
+    def fails(samples: Samples, number: int) -> Draw:
+        if number == 2:
+            raise SamplesError("Draw 3 has no test pixel")
+        return drawn(samples, number)
+
+    monkeypatch.setattr(Samples, "draw", fails)
+    with pytest.raises(SamplesError, match="Draw 3"):
+        opened.train()
+    assert not (tmp_path / "run/splits").exists()
+    assert "Draw 3 has no test pixel" in {str(f.what) for f in check(path, tmp_path / "other").findings}
+
+
+def at_sites(*counts: tuple[int, ...]) -> Units:
+    """Polygons of one pixel: their number of each class (columns) at each site (rows)."""
+    site, label = np.nonzero(np.ones_like(counts))
+    repeats = np.ravel(counts)
+    site, label = np.repeat(site, repeats), np.repeat(label, repeats)
+    return Units(label, np.arange(len(label)), np.zeros(len(label), int), None, site=site)
+
+
+@pytest.mark.parametrize("share", [0.3, 0.8])
+def test_a_site_with_few_polygons_of_a_class_is_drawn_with_the_others(share: float) -> None:
+    there = at_sites((10, 10), (1, 10))
+    (single,) = np.flatnonzero((there.site == 1) & (there.label == 0))
+    draws = [draw(there, Split(train=share, draws=200), k) for k in range(200)]
+    tested = np.mean([single in found.test for found in draws])
+    assert tested == pytest.approx(1 - share, abs=0.1), "not in every draw"
+
+
+def test_strata_of_sites() -> None:
+    split = Split()
+    strata = at_sites((10, 2, 4), (1, 9, 5), (3, 8, 1), (0, 1, 1)).strata(split)
+    there = at_sites((10, 2, 4), (1, 9, 5), (3, 8, 1), (0, 1, 1))
+    of = {(k, s): set(strata[(there.label == k) & (there.site == s)]) for k in range(3) for s in range(4)}
+    assert of[0, 1] == of[0, 0] != of[0, 2], "one polygon: with the largest site"
+    assert of[1, 0] == of[1, 3], "three polygons at two sites: a stratum"
+    assert not of[1, 0] & (of[1, 1] | of[1, 2])
+    assert of[2, 2] == of[2, 3] == of[2, 1], "two polygons at two sites: with the largest site"
+    assert len(set(strata)) == 2 + 3 + 2
+
+
+@st.composite
+def classes_in_blocks(draw: st.DrawFn) -> np.ndarray:
+    """Number of polygons of each class in each block."""
+    blocks, k = draw(st.integers(3, 7)), draw(st.integers(2, 5))
+    values = draw(st.lists(st.sampled_from([0, 0, 1, 3]), min_size=blocks * k, max_size=blocks * k))
+    return np.reshape(values, (blocks, k)).astype(float)
+
+
+def lost(polygons: np.ndarray, chosen: np.ndarray) -> int:
+    """Number of classes of two blocks or more that are on one side only."""
+    holds = polygons > 0
+    return int(((holds.sum(0) > 1) & ~(holds[chosen].any(0) & holds[~chosen].any(0))).sum())
+
+
+@given(classes_in_blocks(), st.floats(0.1, 0.9), st.integers(0, 99))
+def test_no_class_is_absent_from_a_side_that_need_not_be(polygons: np.ndarray, share: float, seed: int) -> None:
+    sides = itertools.product([False, True], repeat=len(polygons))
+    possible = min(lost(polygons, np.array(chosen)) for chosen in sides)
+    chosen = choose_blocks(polygons, share, np.random.default_rng(seed))
+    assert (lost(polygons, chosen) == 0) == (possible == 0)
+    validating = choose_blocks(polygons, share, np.random.default_rng(seed), validation=True)
+    there = (polygons > 0).any(0)
+    assert (polygons[~validating] > 0).any(0)[there].all(), "the last block of a class never validates"
+    last = ((polygons > 0) & ((polygons > 0).sum(0) == 1)).any(1)
+    assert validating.any() or not ((polygons > 0).any(1) & ~last).any()
+
+
+def test_blocks_that_give_every_class_both_sides_draw_as_before() -> None:
+    """The draws of earlier versions stay, where no class was lost."""
+    polygons = np.random.default_rng(5).integers(1, 6, (12, 3)).astype(float)
+    generator = np.random.default_rng(3)
+    assert np.flatnonzero(choose_blocks(polygons, 0.4, generator)).tolist() == [2, 7, 10, 11]
+    assert generator.integers(1000) == 264
+
+
+def test_a_unit_of_two_classes_does_not_take_the_last_training_samples_of_one() -> None:
+    """Samples of several years at one place are one unit, with the classes of all years."""
+    label = np.array([0, 0, 0, 0, 0, 0, 1, 1, 1])
+    ground = np.array([0, 1, 2, 3, 4, 5, 0, 1, 6])
+    there = Units(label, np.arange(9), np.zeros(9, int), None, ground=ground)
+    for seed in range(60):
+        found = draw(there, Split(train=0.6, draws=1, validation=0.5, seed=seed), 0)
+        assert set(label[found.validation]) <= set(label[found.train])
+        parts = [set(ground[members]) for members in found.parts.values()]
+        assert sum(map(len, parts)) == len(set.union(*parts))

@@ -18,6 +18,7 @@ import pystac_client
 import pytest
 import rasterio
 import requests
+from rasterio.control import GroundControlPoint
 from rasterio.warp import transform_bounds
 
 from bocage import disk
@@ -370,3 +371,20 @@ def test_a_store_that_answers_503_is_asked_again(protocol, times, world, assets,
     assert not Assets.busy
     assert np.array_equal(found[0, 0], values[0])
     assert valid.all()
+
+
+@pytest.mark.filterwarnings("ignore:Dataset has no geotransform")
+def test_an_asset_without_a_crs_is_refused_at_once(world: Path, assets: str, tmp_path: Path) -> None:
+    """A Sentinel-1 GRD image has ground control points; reading it again does not help."""
+    path = world / "stac/s2/assets/grd.tif"
+    points = [GroundControlPoint(row, col, 55 + col / 999, -21 - row / 999) for row in (0, 39) for col in (0, 29)]
+    with rasterio.open(path, "w", driver="GTiff", height=40, width=30, count=1, dtype="uint16") as dataset:
+        dataset.write(np.full((1, 40, 30), 300, np.uint16))
+        dataset.gcps = (points, "EPSG:4326")
+    write_item(tmp_path / "item.json", AREA, {"href": f"{assets}/grd.tif"})
+    settings = stac.Settings({"vv": "B04"}, catalogue=tmp_path / "item.json", area=AREA, cache=tmp_path / "cache")
+    started = time.monotonic()
+    with pytest.raises(SourceError, match=r"Item item, asset B04: the image has ground control points and no CRS.*RTC"):
+        stac.find(settings)
+    assert time.monotonic() - started < 5
+    assert not list((tmp_path / "cache").rglob("*.tif"))

@@ -1,12 +1,21 @@
 """Statements about accuracy that keep their promise: tests between models, intervals of areas, sizes of samples."""
 
+from types import SimpleNamespace
+
 import numpy as np
+import pandas as pd
 import pytest
 
 from bocage.errors import EvaluationError
-from bocage.evaluation.area import clustered, corrected, stratified
+from bocage.evaluation.area import Clusters, clustered, corrected, stratified
 from bocage.evaluation.design import SampleDesign, allocate, sample_size
 from bocage.evaluation.paired import all_pairs, best_of, clustered_mcnemar, holm, resampled_t
+from bocage.legend import LandClass, Legend
+from bocage.mapping import Areas
+from bocage.report.sections.area import area
+from bocage.run import Run
+from bocage.samples import Labelled, Pixels, Split
+from bocage.samples.make import assembled
 from bocage.testing.promises import DRAWS, areas_held, calibrations, countryside, coverage, fields, rejections
 
 
@@ -39,8 +48,10 @@ def test_the_t_statistic_is_nadeau_and_bengios():
 
 def test_draws_without_a_score_or_without_a_difference():
     assert resampled_t([0.5, np.nan, 0.6], [0.4, 0.5, 0.55], 1).n == 2
-    assert resampled_t([0.5, 0.6], [0.5, 0.6], 1).p == 1
-    assert resampled_t([0.5, 0.6], [0.4, 0.5], 1).p == 0
+    equal, apart = resampled_t([0.5, 0.6], [0.5, 0.6], 1), resampled_t([0.5, 0.6], [0.4, 0.5], 1)
+    assert (equal.p, equal.effect) == (1, 0)
+    assert np.isnan([apart.p, apart.effect, apart.statistic]).all(), "two equal differences prove nothing"
+    assert apart.difference == pytest.approx(0.1)
     with pytest.raises(EvaluationError, match="two draws or more"):
         resampled_t([0.5], [0.4], 1)
 
@@ -79,6 +90,15 @@ def test_holm_is_the_step_down_correction():
     assert holm([0.01, 0.04, 0.03, 0.005]) == pytest.approx([0.03, 0.06, 0.06, 0.02])
     assert holm([0.9, 0.8]) == [1.0, 1.0]
     assert holm([]) == []
+    assert holm([0.02, np.nan, 0.04]) == pytest.approx([0.04, np.nan, 0.04], nan_ok=True), "two tests, not three"
+
+
+def test_a_pair_that_cannot_be_tested_shows_no_difference():
+    best = np.linspace(0.8, 0.9, DRAWS)
+    scores = {"best": best, "lower": best - 0.01, "bad": best[::-1] - 0.6}
+    pairs = all_pairs(scores, 1.0)
+    assert np.isnan([pair.adjusted for pair in pairs]).tolist() == [True, False, False]
+    assert best_of(scores, pairs, 0.05) == ("best", ["lower"])
 
 
 def test_the_best_is_named_with_those_it_cannot_be_told_from():
@@ -183,9 +203,9 @@ def test_inclusion_weights_stand_for_repeated_polygons():
     mapped, truth, polygon = land.mapped[:40].ravel(), land.truth[:40].ravel(), np.repeat(np.arange(40), 36)
     times = np.where(np.arange(40) < 10, 3, 1)[polygon]
     share = [0.4, 0.3, 0.2, 0.1]
-    weighted = clustered(mapped, truth, polygon, times, share, "abcd")
+    weighted = clustered(mapped, truth, Clusters(polygon), times, share, "abcd")
     again = [np.repeat(a, times) for a in (mapped, truth, polygon)]
-    repeated = clustered(*again, np.ones(len(again[0])), share, "abcd")
+    repeated = clustered(again[0], again[1], Clusters(again[2]), np.ones(len(again[0])), share, "abcd")
     assert [e.value for e in weighted.area] == pytest.approx([e.value for e in repeated.area])
     assert [e.error for e in weighted.area] == pytest.approx([e.error for e in repeated.area])
     assert weighted.overall.value == pytest.approx(repeated.overall.value)
@@ -235,13 +255,56 @@ def test_the_cluster_error_is_that_of_a_bootstrap_over_polygons():
     drawn = generator.choice(len(members), 200, replace=False)
     inside = members[drawn].ravel()
     one = np.ones(len(inside))
-    error = [e.error for e in clustered(found[inside], truth[inside], field[inside], one, share, "abcd").area]
+    error = [e.error for e in clustered(found[inside], truth[inside], Clusters(field[inside]), one, share, "abcd").area]
     again = []
     for _ in range(200):
         some = members[generator.choice(drawn, len(drawn))].ravel()
         number = np.repeat(np.arange(len(drawn)), 100)
-        again.append([e.value for e in clustered(found[some], truth[some], number, one, share, "abcd").area])
+        again.append([e.value for e in clustered(found[some], truth[some], Clusters(number), one, share, "abcd").area])
     assert np.std(again, axis=0, ddof=1) == pytest.approx(error, rel=0.2)
+
+
+def test_intervals_hold_where_blocks_are_drawn():
+    """40 blocks of 50 polygons, errors alike in a block; half of the blocks are the test part of 200 polygons."""
+    rng = np.random.default_rng(0)
+    crop, right = rng.integers(0, 2, (40, 50)), rng.random((40, 50)) < rng.beta(0.5, 0.5, 40)[:, None]
+    found = np.where(right, crop, 1 - crop)
+    share, truth, hits = np.bincount(found.ravel()) / found.size, right.mean(), []
+    for _ in range(150):
+        drawn = rng.choice(found.size, 200, replace=False)
+        blocks = np.unique(drawn // 50)
+        drawn = drawn[np.isin(drawn // 50, rng.permutation(blocks)[: len(blocks) // 2])]
+        pixels, one = (found.ravel()[drawn], crop.ravel()[drawn]), np.ones(len(drawn))
+        units = Clusters(drawn), Clusters(drawn // 50, "block")
+        both = [clustered(*pixels, unit, one, share.tolist(), "ab") for unit in units]
+        hits.append([one.overall.low <= truth <= one.overall.high for one in both])
+    by_polygons, by_blocks = np.mean(hits, 0)
+    assert by_polygons < 0.9
+    assert by_blocks > 0.94
+    assert both[1].units == len(blocks) // 2
+    assert both[1].design.endswith("variance between blocks")
+
+
+@pytest.mark.parametrize("unit", ["polygon", "block", "pixel"])
+def test_a_run_takes_the_drawn_units_for_the_intervals_of_areas(unit):
+    """Polygons of four pixels, two to a block; pixels that are drawn alone are no independent units."""
+    number = np.arange(240, dtype=np.int32)
+    polygon = number // 4
+    place = np.stack([polygon // 2 * 1000.0, polygon % 2 * 100.0], 1)
+    there = Labelled(
+        Pixels(number, number, (polygon // 2 % 2).astype(np.int16), polygon), (), (), pd.Series(dtype=str), place,
+        weights=pd.Series(1.0, np.arange(60)),
+    )  # fmt: skip
+    samples = assembled(Legend((LandClass(1, "a"), LandClass(2, "b"))), Split(train=0.5, unit=unit), there, {})
+    test, wanted = samples.draw(0).test, SimpleNamespace(until=None, draw=0)
+    tested = SimpleNamespace(predicted=samples.label[test], label=samples.label[test], polygon=polygon[test])
+    run = SimpleNamespace(samples=samples, recipe=SimpleNamespace(map=wanted))
+    found = Run._area(run, tested, SimpleNamespace(shares=[0.5, 0.5]))
+    assert found.units == len(np.unique((samples.block if unit == "block" else polygon)[test]))
+    assert found.design.endswith("variance between blocks" if unit == "block" else "variance between polygons")
+    areas = Areas(samples.legend, np.array([1, 1]), np.array([1.0, 1.0]))
+    said = [area(found, areas, language, unit=unit)["about"] for language in ("en", "fr")]
+    assert ["block" in said[0], "blocs" in said[1]] == [unit == "block"] * 2
 
 
 def test_what_a_sample_cannot_say():
@@ -251,7 +314,9 @@ def test_what_a_sample_cannot_say():
     with pytest.raises(EvaluationError, match=r"Give the sizes of the strata in pixels\."):
         stratified(one[:2], one[:2], one[:2], {0: 0.5}, "ab")
     with pytest.raises(EvaluationError, match="two polygons"):
-        clustered(one, one, np.zeros(3), np.ones(3), [0.5, 0.5], "ab")
+        clustered(one, one, Clusters(np.zeros(3)), np.ones(3), [0.5, 0.5], "ab")
+    with pytest.raises(EvaluationError, match="between blocks need two blocks"):
+        clustered(one, one, Clusters(np.zeros(3), "block"), np.ones(3), [0.5, 0.5], "ab")
     absent = stratified(np.array([0, 0]), np.array([0, 0]), np.array([0, 0]), {0: 5}, "ab")
     assert np.isnan(absent.users[1].value)
     assert absent.as_dict()["per_class"]["b"]["users_accuracy"]["value"] is None

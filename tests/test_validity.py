@@ -2,19 +2,25 @@
 
 import os
 import shutil
+from datetime import date
 from pathlib import Path
 
 import numpy as np
 import pytest
 import rasterio
 from affine import Affine
+from rasterio.enums import MaskFlags
 
 from bocage.errors import SourceError
-from bocage.grid import Grid
+from bocage.grid import Grid, Window
 from bocage.scene import Preparation
 from bocage.sources import SENSORS, Acquisition, BandFile, Decoding, Source, image, open_source, series
+from bocage.sources.raster import inspect, read
+from bocage.sources.until import within
+from bocage.sources.values import codes_of
 from bocage.testing import write_raster
 from bocage.testing.fakes import CORNER
+from bocage.view import imagery
 
 SIDE = 24
 OWN = Grid.of("EPSG:32740", Affine(10, 0, CORNER[0], 0, -10, CORNER[1]), (SIDE, SIDE))
@@ -62,10 +68,10 @@ def masked(path, internal):
     return path
 
 
-def vrt(path, files, nodata=None, more=""):
+def vrt(path, files, nodata=None, more="", types=None):
     """Write a VRT with one band per file, or per band of the only file."""
     bands = "".join(
-        f'<VRTRasterBand dataType="UInt16" band="{i}">'
+        f'<VRTRasterBand dataType="{types[i - 1] if types else "UInt16"}" band="{i}">'
         + (f"<NoDataValue>{nodata[i - 1]}</NoDataValue>" if nodata else "")
         + f'<SimpleSource><SourceFilename relativeToVRT="1">{name}</SourceFilename><SourceBand>{band}</SourceBand>'
         "</SimpleSource></VRTRasterBand>"
@@ -140,6 +146,145 @@ def test_near_infrared_that_gdal_declares_as_alpha_is_a_measurement(tmp_path, gr
     values, valid = seen(path, grid, bands=("red", "green", "blue", "nir"))
     assert valid.all()
     assert not values[3, :7].any()
+
+
+@GRIDS
+@pytest.mark.parametrize("fill", [0, 9], ids=["black", "dark"])
+def test_bands_that_are_read_do_not_change_the_validity_of_others(tmp_path, grid, fill):
+    """Near infrared is 0 on water, and the recipe may skip it: only pixels that are 0 in all bands have no data."""
+    bands = np.concatenate([pixels(3, "uint8", 60), pixels(1, "uint8", 90)])
+    bands[:3, HOLE] = fill
+    path = tagged(tmp_path / "r.tif", bands)
+    expected = seen(path, grid, bands=("red", "green", "blue", "nir"))[1]
+    assert bool(expected[:7].any()) == bool(fill)
+    for names in ("red", "green", "blue", "-"), ("-", "green", "-", "-"), ("-", "-", "-", "nir"):
+        assert np.array_equal(seen(path, grid, bands=names)[1], expected)
+
+
+@GRIDS
+def test_an_alpha_band_with_soft_edges_is_a_mask(tmp_path, grid):
+    """White outside the image; the row at its edge is half transparent."""
+    alpha = np.where(HOLE, 0, 255).astype(np.uint8)
+    alpha[8] = 128
+    colours = np.where(HOLE, 255, pixels(3, "uint8", 60)).astype(np.uint8)
+    path = tagged(tmp_path / "r.tif", np.concatenate([colours, alpha[None]]))
+    for names in ("red", "green", "blue", "-"), ():
+        _, valid = seen(path, grid, bands=names)
+        assert not valid[:7].any()
+        assert valid[8:].all()
+
+
+DATES = ("2020-01-01", "2020-02-01", "2020-03-01", "2020-04-01")
+
+
+def _cloudy():
+    """Return clouds of four dates (date, y, x), 1 where cloudy."""
+    return (np.random.default_rng(0).random((4, SIDE, SIDE)) < 0.2).astype(np.uint8)
+
+
+def test_dates_of_the_recipe_are_no_alpha_band(tmp_path):
+    """GDAL declares the fourth of four 8-bit bands as alpha; these have no description, and only two values."""
+    clouds = write_raster(tmp_path / "cloud_mask.tif", _cloudy())
+    red = write_raster(tmp_path / "red.tif", np.full((4, SIDE, SIDE), 900, np.uint16))
+    assert inspect(clouds).alpha == 4
+    settings = series.Settings({"red": red}, dates=DATES, quality=clouds, clear=(0,))
+    source = open_source("x", series, settings)
+    assert np.array_equal(source.read(OWN, OWN.window)[1], _cloudy() == 0)
+    assert np.array_equal(codes_of(source).share((0,)), (_cloudy() == 0).mean())
+    spring = within(source, (date(2020, 1, 1), date(2020, 3, 31)))
+    assert np.array_equal(spring.read(OWN, OWN.window)[1], _cloudy()[:3] == 0)
+    measured = open_source("x", series, series.Settings({"frost": clouds}, dates=DATES))
+    values, valid = measured.read(OWN, OWN.window)
+    assert valid.all()
+    assert np.array_equal(values[:, 0], _cloudy())
+
+
+def test_a_quality_layer_is_no_alpha_band_of_its_image(tmp_path):
+    """The clouds are the fourth band, 0 where clear."""
+    cloudy = _cloudy()[0]
+    path = tagged(tmp_path / "20200101.tif", np.concatenate([pixels(3, "uint8", 60), cloudy[None]]))
+    names = ("red", "green", "blue", "-")
+    _, valid = seen(path, OWN, bands=names, quality=path, quality_band=4, clear=(0,))
+    assert np.array_equal(valid, cloudy == 0)
+    dated = tmp_path / "{date}.tif"
+    settings = series.Settings(path=dated, bands=names, quality=dated, quality_band=4, clear=(0,))
+    _, valid = open_source("x", series, settings).read(OWN, OWN.window)
+    assert np.array_equal(valid[0], cloudy == 0)
+
+
+def test_sources_without_an_alpha_band_are_described_as_before(tmp_path):
+    """The text is part of the digests of prepared scenes."""
+    red = write_raster(tmp_path / "red.tif", np.full((4, SIDE, SIDE), 900, np.uint16))
+    (first, *_) = open_source("x", series, series.Settings({"red": red}, dates=DATES)).described
+    assert first.endswith(
+        "files={'red': BandFile(path=PosixPath('red.tif'), index=1, decoding=Decoding(scale=1.0, offset=0.0, nodata=None, "
+        "special=(), decibel='', floor=-40.0, squared=False))}, quality={}, clear=(), date='', hidden=None, details={})"
+    )
+
+
+TYPED = {"scl": "uint8", "red": "uint16", "ndvi": "float32", "dem": "int32"}
+
+
+@GRIDS
+@pytest.mark.parametrize(
+    "bands", [("-", "red", "-", "-"), ("scl", "red", "-", "-"), ("scl", "-", "ndvi", "dem"), tuple(TYPED)]
+)
+def test_bands_of_different_data_types_are_read_as_each_alone(tmp_path, bands, grid):
+    """As ``gdalbuildvrt -separate`` writes them. The order of the bands is that of the recipe."""
+    rows = np.arange(1, SIDE + 1)[:, None] * np.ones(SIDE)
+    stored = {"scl": rows, "red": rows * 1000, "ndvi": rows * 12.3, "dem": rows * -70_000 - 1}
+    files = {
+        name: write_raster(tmp_path / f"{name}.tif", layer[None].astype(TYPED[name])) for name, layer in stored.items()
+    }
+    kinds = ("Byte", "UInt16", "Float32", "Int32")
+    nodata = (3, 4000, float(np.float32(5 * 12.3)), -70_001)
+    path = vrt(tmp_path / "r.vrt", [(file.name, 1) for file in files.values()], nodata, types=kinds)
+    assert inspect(path).dtypes == tuple(TYPED.values())
+    source = opened(path, bands=bands)
+    values, valid = source.read(grid, grid.window, "bilinear")
+    for band in source.bands:
+        alone, known = seen(path, grid, bands=tuple(name if name == band else "-" for name in TYPED))
+        own = opened(files[band], bands=(band,)).read(grid, grid.window, "bilinear")[0][0, 0]
+        assert np.array_equal(values[0, source.bands.index(band)][valid[0]], alone[0][valid[0]])
+        assert not known[:7].all()
+        assert np.allclose(alone[0][8:], own[8:])
+        assert not (valid[0] & ~known).any()
+    assert valid[0, 8:].all()
+
+
+def test_values_of_each_band_are_stored_in_its_own_type(tmp_path):
+    write_raster(tmp_path / "a.tif", np.full((1, SIDE, SIDE), 200, np.uint8))
+    write_raster(tmp_path / "b.tif", np.full((1, SIDE, SIDE), 292.7, np.float32))
+    path = vrt(tmp_path / "r.vrt", [("a.tif", 1), ("b.tif", 1)], types=("Byte", "Float32"))
+    for indexes, dtype, expected in (
+        ([1], "uint8", [200]),
+        ([2], "float32", [292.7]),
+        ([2, 1, 2], "float32", [292.7, 200, 292.7]),
+    ):
+        values, valid = read(path, indexes, OWN, OWN.window, "nearest")
+        assert (values.dtype, valid.all()) == (dtype, True)
+        assert np.allclose(values[:, 0, 0], expected)
+    outside, valid = read(path, [1, 2], OWN, Window(100, 100, 3, 3), "nearest")
+    assert (outside.shape, valid.any()) == ((2, 3, 3), False)
+
+
+def test_bands_of_different_types_are_shown(tmp_path):
+    """The viewer reads the files with rio-tiler."""
+    write_raster(tmp_path / "a.tif", np.full((1, SIDE, SIDE), 200, np.uint8))
+    write_raster(tmp_path / "b.tif", np.full((1, SIDE, SIDE), 292.7, np.float32))
+    path = vrt(tmp_path / "r.vrt", [("a.tif", 1), ("b.tif", 1)], types=("Byte", "Float32"))
+    values, valid = imagery._acquired(opened(path), OWN, 0)
+    assert valid.all()
+    assert np.allclose(values[:, 0, 0], [200, 292.7])
+
+
+def test_a_quality_layer_in_a_file_of_another_type(tmp_path):
+    write_raster(tmp_path / "red.tif", np.full((1, SIDE, SIDE), 3000, np.uint16))
+    write_raster(tmp_path / "scl.tif", np.where(HOLE, 9, 4)[None].astype(np.uint8))
+    path = vrt(tmp_path / "r.vrt", [("scl.tif", 1), ("red.tif", 1)], types=("Byte", "UInt16"))
+    values, valid = seen(path, OWN, bands=("-", "red"), quality=path, quality_band=1, clear=(4,))
+    assert np.array_equal(valid, ~HOLE)
+    assert (values[0, valid] == 3000).all()
 
 
 @WARPS
@@ -228,6 +373,71 @@ def test_imagery_is_interpolated_and_codes_are_not(tmp_path):
         dataset.write_colormap(1, {1: (255, 0, 0, 255), 9: (0, 255, 0, 255)})
     values, _ = seen(path, SHIFTED)
     assert set(np.unique(values)) <= {1, 9}
+
+
+# --- rows from south to north
+def upside_down(path, usual):
+    """Write the pixels, nodata value and mask of a raster with rows from south to north."""
+    with rasterio.open(usual) as dataset:
+        place = dataset.transform @ Affine.translation(0, SIDE) @ Affine.scale(1, -1)
+        values, profile, masked = dataset.read(), dataset.profile, MaskFlags.per_dataset in dataset.mask_flag_enums[0]
+        mask = dataset.dataset_mask() if masked and MaskFlags.alpha not in dataset.mask_flag_enums[0] else None
+    with (
+        rasterio.Env(GDAL_TIFF_INTERNAL_MASK=True),
+        rasterio.open(path, "w", **profile | {"transform": place}) as dataset,
+    ):
+        dataset.write(values[:, ::-1])
+        if mask is not None:
+            dataset.write_mask(mask[::-1])
+    return path
+
+
+def _large_numbers(folder):
+    return write_raster(folder / "r.tif", (2**53 + 1 + np.arange(SIDE * SIDE)).reshape(1, SIDE, SIDE))
+
+
+def _near_infrared_on_water(folder):
+    bands = np.concatenate([pixels(3, "uint8", 60), pixels(1, "uint8", 90)])
+    bands[:3, HOLE] = 9
+    return tagged(folder / "r.tif", bands)
+
+
+TURNED = {
+    "nodata": lambda f: write_raster(f / "r.tif", pixels(2), nodata=0),
+    "mask": lambda f: masked(write_raster(f / "r.tif", pixels(2)), True),
+    "near infrared": _near_infrared_on_water,
+    "above 2^53": _large_numbers,
+    "NaN": lambda f: write_raster(f / "r.tif", np.where(HOLE, np.nan, pixels(2)).astype(np.float32)),
+}
+
+
+@GRIDS
+@pytest.mark.parametrize("case", list(TURNED))
+def test_rows_from_south_to_north_are_read_as_from_north_to_south(tmp_path, case, grid):
+    usual = TURNED[case](tmp_path)
+    turned = upside_down(tmp_path / "turned.tif", usual)
+    about, own = inspect(turned), inspect(usual)
+    assert about.turned
+    assert (about.grid, about.nodatas, about.masked) == (own.grid, own.nodatas, own.masked)
+    bands = range(1, own.count + 1)
+    for window in grid.window, Window(3, 2, 9, 7), grid.window.pad(2, 3):
+        for ours, theirs in zip(
+            *(read(path, bands, grid, window, "bilinear") for path in (turned, usual)), strict=True
+        ):
+            assert np.array_equal(ours, theirs, equal_nan=True)
+
+
+def test_each_band_of_rows_from_south_to_north_keeps_its_nodata(tmp_path):
+    stored = np.stack([np.where(HOLE, k, 9 + k) for k in (1, 2, 3)]).astype(np.uint16)
+    write_raster(tmp_path / "stored.tif", stored[:, ::-1])
+    path = vrt(tmp_path / "r.vrt", [("stored.tif", i) for i in (1, 2, 3)], nodata=(1, 2, 3))
+    up = OWN.transform @ Affine.translation(0, SIDE) @ Affine.scale(1, -1)
+    usual, turned = (", ".join(map(str, place.to_gdal())) for place in (OWN.transform, up))
+    path.write_text(path.read_text().replace(usual, turned))
+    assert inspect(path).nodatas == (1, 2, 3)
+    values, valid = read(path, [1, 2, 3], OWN, OWN.window, "nearest")
+    assert np.array_equal(valid, np.broadcast_to(~HOLE, valid.shape))
+    assert np.array_equal(values, stored)
 
 
 # --- files behind files

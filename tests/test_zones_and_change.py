@@ -28,13 +28,14 @@ from bocage.jobs import zones as zones_job
 from bocage.jobs.change import Year, change
 from bocage.jobs.finish import finish
 from bocage.jobs.fuse import Fusing, fuse
+from bocage.jobs.run import run
 from bocage.layout import MapLayout, RunLayout
 from bocage.legend import LandClass, Legend
 from bocage.mapping import EARLY, WRITERS, AreaCount, Areas, LandCoverMap, MapBand, open_delivered, share_beyond
 from bocage.mapping.delivery import Delivery
 from bocage.progress import QUIET
 from bocage.recipe import read_recipe
-from bocage.run import OTHER_MODEL
+from bocage.run import NOT_EVALUATED, OTHER_MODEL
 from bocage.run import test_pixels_of as pixels_at
 from bocage.view import open_viewed
 from bocage.view.places import vector_file
@@ -231,6 +232,21 @@ def test_zones_outside_partly_outside_or_empty_are_said(tmp_path, land):
         "1 zones are outside the map, or where it has no data: c.",
         "1 zones are covered by the map in part (column 'covered'): b.",
     ]
+
+
+def test_names_of_zones_are_whole_numbers_and_days_and_missing_ones_are_the_number_of_the_feature(tmp_path, land):
+    fields = {
+        "insee": pd.array([97410, None, 97411], dtype="Int64"),
+        "name": [" Saint-Denis", None, "Le  Port"],
+        "day": pd.to_datetime(["2022-01-01", None, "2022-01-02"]),
+    }
+    path = write_zones(tmp_path / "z.gpkg", [square(0, 0), square(60, 0), square(120, 0)], **fields)
+    found = {field: read_zones(path, field, land.grid, QUIET).names for field in fields}
+    assert found == {
+        "insee": ("97410", "2", "97411"),
+        "name": ("Saint-Denis", "2", "Le Port"),
+        "day": ("2022-01-01", "2", "2022-01-02"),
+    }
 
 
 def test_half_of_the_zones_invalid_are_repaired_and_said(tmp_path, land):
@@ -597,6 +613,27 @@ def test_the_test_pixels_of_another_model_correct_no_map(retrained, finished, tm
         fuse([one.out, out], tmp_path / "believed", Fusing("dempster-shafer"))
     assert main(["map", str(recipe), "--out", str(out)]) == 0
     assert pixels_at(out) == out / "splits/0/test.parquet"
+
+
+def test_the_test_pixels_of_an_earlier_model_say_nothing_about_the_map_of_its_successor(finished, tmp_path):
+    """They may have trained the successor: the draw is another."""
+    one, told = finished(), Told()
+    out = one.copied(tmp_path / "run")
+    before = {name: (out / "splits/0" / name).read_bytes() for name in ("test.parquet", "score.json")}
+    recipe = read_recipe(one.recipe, ["split.seed=7"])
+    run(recipe, out, ("train", "map"), overwrite=True)
+    assert not [name for name in before if (out / "splits/0" / name).exists()]
+    for name, content in before.items():  # as an earlier version of Bocage left them
+        (out / "splits/0" / name).write_bytes(content)
+    assert pixels_at(out) == NOT_EVALUATED
+    assert fuse([one.out, out], tmp_path / "fused", Fusing(), told)["accuracy"] is None
+    assert any(f"{out}: {NOT_EVALUATED}." in word for word in told.words)
+    run(recipe, out, ("evaluate",))
+    assert pixels_at(out) == out / "splits/0/test.parquet"
+    records = json.loads((out / "provenance.json").read_text())
+    records["stages"]["train/0"]["finished"] = "2999-01-01T00:00:00+00:00"
+    (out / "provenance.json").write_text(json.dumps(records))
+    assert pixels_at(out) == NOT_EVALUATED
 
 
 def test_the_viewer_shows_no_test_of_another_model_over_a_map(retrained, finished):

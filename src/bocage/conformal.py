@@ -32,7 +32,7 @@ class Held:
     """Probabilities of the true class at the pixels of held-out polygons of one class."""
 
     polygons: int
-    """Number of polygons, n."""
+    """Number of polygons, n; several samples at one place count once."""
     probability: tuple[float, ...]
     """Probabilities, from the highest to the lowest, 0 to 1."""
     weight: tuple[float, ...]

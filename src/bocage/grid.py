@@ -4,16 +4,18 @@ The axis order is always ``y, x``. A grid is axis-aligned, and its rows run from
 """
 
 import math
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import pairwise
 from typing import Annotated, Any
 
 import numpy as np
+import shapely
 from affine import Affine
 from numpy.typing import NDArray
 from odc.geo.geobox import GeoBox
-from pyproj import Proj
+from pyproj import Proj, Transformer
 
 from bocage.errors import GridError
 from bocage.ranges import Range, check_ranges
@@ -22,6 +24,10 @@ SNAP = 1e-3
 """Tolerance of alignment: two grids are aligned if their corners differ by less than this fraction of a pixel."""
 BLOCK = 1024
 """Side, in pixels, of the squares by which windows are ordered for reading."""
+COARSEST = 256
+"""Largest least common multiple of the ratios of coarser sources that is chosen without a setting, in map pixels."""
+STEPS = 64
+"""Number of points of a side of the outline of a map in degrees; its sides are curved there."""
 NAMELESS = ("", "unnamed", "unknown")
 """Names of a CRS without a name."""
 DEGREE = 111_320.0
@@ -275,6 +281,49 @@ def metres_per_unit(crs: Any, latitude: float) -> tuple[float, float]:
     return factor, factor
 
 
+def outline_in_degrees(crs: Any, bounds: tuple[float, float, float, float]) -> Any:
+    """Return the outline (shapely) of bounds in a CRS (pyproj) in longitude and latitude (WGS 84).
+
+    It starts between -180 and 180 degrees and goes on beyond 180 across the 180th meridian. Around a pole, it covers all
+    longitudes and ends at 90 degrees of latitude. It is the whole world if the bounds leave the domain of the projection.
+    """
+    west, south, east, north = bounds
+    corners = np.array([(west, south), (east, south), (east, north), (west, north), (west, south)])
+    steps = np.linspace(0, 1, STEPS, endpoint=False)[:, None]
+    sides = [start + steps * (end - start) for start, end in pairwise(corners)]
+    change = Transformer.from_crs(crs, "EPSG:4326", always_xy=True)
+    ring = np.stack(change.transform(*np.concatenate([*sides, corners[:1]]).T), 1)
+    if not np.isfinite(ring).all():
+        return shapely.box(-180, -90, 180, 90)
+    ring[:, 0] = np.unwrap(ring[:, 0], period=360).round(9)
+    if abs(ring[-1, 0] - ring[0, 0]) > 180:
+        x, y = change.transform(0, 90, direction="INVERSE")
+        pole = 90.0 if west <= x <= east and south <= y <= north else -90.0
+        ring = np.concatenate([ring, [(ring[-1, 0], pole), (ring[0, 0], pole)]])
+    ring[:, 0] -= 360 * np.floor((ring[:, 0].min() + 180) / 360)
+    return shapely.make_valid(shapely.simplify(shapely.Polygon(ring), 1e-6))
+
+
+def geojson_of(crs: Any, bounds: tuple[float, float, float, float]) -> tuple[dict[str, Any], list[float]]:
+    """Return bounds in a CRS (pyproj) as a geometry and a bounding box of GeoJSON, in degrees (RFC 7946).
+
+    A geometry across the 180th meridian is cut there, and the west of its bounding box is larger than the east.
+    """
+    outline = outline_in_degrees(crs, bounds)
+    parts: list[Any] = []
+    for turn in (0, 360):
+        cut = shapely.intersection(outline, shapely.box(turn - 180, -90, turn + 180, 90))
+        found = shapely.get_parts(shapely.transform(cut, lambda xy, turn=turn: xy - (turn, 0)))
+        parts += [one for one in found if one.geom_type == "Polygon"]
+    shape = shapely.orient_polygons(shapely.union_all(parts))  # around a pole, the parts meet
+    west, south, east, north = outline.bounds
+    if east - west >= 360:
+        west, east = -180.0, 180.0
+    elif east > 180:
+        east -= 360
+    return dict(shapely.geometry.mapping(shape)), [west, south, east, north]
+
+
 def areal_scale(crs: Any, x: NDArray[np.float64], y: NDArray[np.float64]) -> NDArray[np.float64]:
     """Return the area in a projected CRS (pyproj) of one unit of area on the ground, at points (N,).
 
@@ -324,3 +373,23 @@ def nearest_ratio(map_resolution: float, source_resolution: float) -> Ratio:
     if source_resolution >= map_resolution:
         return Ratio(coarser=max(1, round(source_resolution / map_resolution)))
     return Ratio(finer=max(1, round(map_resolution / source_resolution)))
+
+
+def nesting(nearest: Mapping[str, Ratio], given: Mapping[str, Ratio]) -> dict[str, Ratio]:
+    """Return the ratios of the sources: those given, and the others reduced where the coarse pixels of all meet too seldom.
+
+    A network computes windows that start at a multiple of every ``coarser``. The least common multiple stays within
+    ``COARSEST`` map pixels, unless the ratios that the recipe gives have a larger one: a pixel of a climate grid covers
+    thousands of map pixels a side, and is read as several pixels.
+
+    >>> ratios = nesting({"s2": Ratio(coarser=3), "temperature": Ratio(coarser=1111)}, {})
+    >>> ratios["s2"].coarser, ratios["temperature"].coarser
+    (3, 255)
+    """
+    found, common = dict(given), math.lcm(*(ratio.coarser for ratio in given.values()))
+    for name, ratio in sorted(nearest.items(), key=lambda item: item[1].coarser):
+        most = max(common, COARSEST)
+        fits = range(min(ratio.coarser, most), 0, -1)
+        coarser = next(n for n in fits if math.lcm(common, n) <= most)
+        found[name], common = Ratio(ratio.finer, coarser), math.lcm(common, coarser)
+    return found

@@ -55,6 +55,11 @@ class Provenance:
         overrides = [redacted(text) for text in self.overrides]
         write_json(path, asdict(replace(self, recipe=redacted(self.recipe), inputs=shown, overrides=overrides)))
 
+    def is_evaluated(self, draw: int | str) -> bool:
+        """Return whether the model of a draw (of its number, from 0) was evaluated, and was not trained again since."""
+        training, evaluation = (self.stages.get(f"{stage}/{draw}") for stage in ("train", "evaluate"))
+        return training is not None and evaluation is not None and training.finished <= evaluation.finished
+
     @classmethod
     def load(cls, path: Path) -> "Provenance":
         """Read what :meth:`save` wrote.

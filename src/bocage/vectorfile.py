@@ -1,22 +1,35 @@
 """Vector files: what GDAL opens for a path, their layers, usable geometries, and the files that they consist of."""
 
+import io
+import tempfile
+import warnings
 import zipfile
+from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import cache, lru_cache
 from pathlib import Path, PurePosixPath
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyogrio
+import pyogrio.raw
 import shapely
 from numpy.typing import NDArray
 from pyogrio.errors import DataLayerError
 
 from bocage.shelf import did_you_mean
 
+if TYPE_CHECKING:
+    from geopandas import GeoDataFrame
+
 BESIDE = {".shp": (".dbf", ".shx", ".prj", ".cpg"), ".tab": (".dat", ".map", ".id", ".ind"), ".mif": (".mid",)}
 """Ending of a file → those of the files beside it that its content depends on."""
 MEMBERS = (".shp", ".gpkg", ".gdb", ".gml", ".geojson", ".json", ".fgb", ".kml", ".sqlite", ".parquet", ".geoparquet")
 """Endings of vector files in an archive."""
+PARQUET = (".parquet", ".geoparquet")
+"""Endings of GeoParquet files, which the GDAL of pyogrio's wheels does not read."""
+COPY = "copy"
+"""Layer of the temporary copy of a GeoParquet file."""
 ZIPPED = (".kmz", ".ods", ".xlsx")
 """Endings of formats that are zip archives themselves; GDAL opens them as they are."""
 ARCHIVES = {b"7z\xbc\xaf\x27\x1c": "7-Zip", b"Rar!\x1a\x07": "RAR"}
@@ -30,7 +43,7 @@ class VectorLayer:
     """A layer of a vector file, as GDAL opens it."""
 
     address: str
-    """The file; for a zip archive, the vector file inside it."""
+    """The file; for a zip archive, the vector file inside it; for a GeoParquet file, a temporary copy in another format."""
     name: str
     options: dict[str, str] = field(default_factory=dict)
     """Open options of GDAL."""
@@ -43,10 +56,13 @@ def layer_of(path: Path, wanted: str, setting: str) -> VectorLayer:
     ------
     LookupError
         The file has no such layer, or several and none is wanted; `setting` is where the user can name one. Or it is an archive
-        with several vector files or with none.
+        with several vector files or with none, or a damaged GeoParquet file.
     """
     address = address_of(path)
-    listed = layers_of(address)
+    if address.lower().endswith(PARQUET):
+        listed: list[tuple[str, str | None]] = [(PurePosixPath(address).stem, "Unknown")]
+    else:
+        listed = layers_of(address)
     names = [name for name, kind in listed if kind is not None] or [name for name, _ in listed]
     if wanted and wanted not in [name for name, _ in listed]:
         raise LookupError(
@@ -54,7 +70,84 @@ def layer_of(path: Path, wanted: str, setting: str) -> VectorLayer:
         )
     if not wanted and len(names) > 1:
         raise LookupError(f"{path} has {len(names)} layers: {', '.join(names)}. Name one: {setting}.")
+    if address.lower().endswith(PARQUET):
+        stat = path.stat()
+        return VectorLayer(_copy_of(path, stat.st_mtime_ns, stat.st_size), COPY)
     return VectorLayer(address, wanted or names[0], options_of(address))
+
+
+def geoparquet(path: Path) -> "GeoDataFrame":
+    """Return the features of a GeoParquet file, or of the one in a zip archive.
+
+    Raises
+    ------
+    LookupError
+        The file is damaged, or has no geometries.
+    """
+    import geopandas as gpd  # takes time, and few files need it
+
+    address = address_of(path)
+    try:
+        if address == str(path):
+            return gpd.read_parquet(path)
+        with zipfile.ZipFile(path) as archive:
+            return gpd.read_parquet(io.BytesIO(archive.read(address.partition("}/")[2])))
+    except (ValueError, TypeError, KeyError, OSError, NotImplementedError) as error:
+        what = " ".join(str(error).split()).rstrip(".")
+        raise LookupError(
+            f"{path} cannot be read as GeoParquet: {what}. Convert it to a GeoPackage, for example with QGIS."
+        ) from error
+
+
+@lru_cache(8)
+def _copy_of(path: Path, *_: int) -> str:
+    """Return a FlatGeobuf copy of a GeoParquet file, with its features in their order; it lasts as long as the process.
+
+    The other arguments are those by which a file that changed is recognised.
+    """
+    frame = geoparquet(path)
+    frame = frame.drop(columns=frame.columns[frame.dtypes.eq("geometry") & (frame.columns != frame.geometry.name)])
+    for name in frame.columns.drop(frame.geometry.name):
+        if frame[name].dtype == object or frame[name].dtype == "category":
+            frame[name] = frame[name].astype(object).map(_as_text)
+    with tempfile.NamedTemporaryFile(dir=_scratch().name, suffix=".fgb", delete=False) as file:
+        address = file.name
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)  # a file without CRS is reported by the caller
+        frame.to_file(address, driver="FlatGeobuf", layer=COPY, engine="pyogrio", SPATIAL_INDEX="NO")
+    return address
+
+
+@cache
+def _scratch() -> "tempfile.TemporaryDirectory[str]":
+    """Return the folder of temporary copies, which is removed at the end of the process."""
+    return tempfile.TemporaryDirectory(prefix="bocage-")
+
+
+def _as_text(value: Any) -> str | None:
+    """Return a value of a field of objects as text; a list is joined by commas, a boolean is 1 or 0."""
+    if isinstance(value, np.ndarray | list | tuple):
+        return ", ".join(map(str, value))
+    if str(value) in ("None", "nan", "<NA>", "NaT"):
+        return None
+    return str(int(value)) if isinstance(value, bool) else str(value)
+
+
+def features_of(
+    layer: VectorLayer, columns: Sequence[str] = (), where: str = "", **how: Any
+) -> tuple[str, NDArray[Any], dict[str, NDArray[Any]]]:
+    """Return the CRS of a layer (empty: none), the geometries (WKB) and the fields `columns` of its features.
+
+    A field that the layer does not have is left out. `where`, if not empty, is an SQL condition; `how` are further settings of
+    :func:`pyogrio.raw.read`.
+    """
+    # With a condition, all fields are read: FlatGeobuf tests only those that are.
+    chosen = None if where else list(columns)
+    meta, _, wkb, values = pyogrio.raw.read(
+        layer.address, layer=layer.name, where=where or None, columns=chosen, **how, **layer.options
+    )
+    known = dict(zip(meta["fields"].tolist(), values, strict=True))
+    return str(meta["crs"] or ""), wkb, {name: known[name] for name in columns if name in known}
 
 
 def layers_of(address: str) -> list[tuple[str, str | None]]:

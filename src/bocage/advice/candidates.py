@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pyogrio.raw
 import shapely
 from numpy.typing import NDArray
 from pyogrio.errors import DataLayerError, DataSourceError, FieldError
@@ -20,7 +19,7 @@ from bocage.samples import Pixels
 from bocage.samples.rasterise import pixels_inside
 from bocage.samples.tabular import WGS84
 from bocage.samples.unlabelled import NONE
-from bocage.vectorfile import layer_of, shapes_of
+from bocage.vectorfile import features_of, layer_of, shapes_of
 
 PIXELS = 9
 """Maximum number of pixels of a candidate that are classified."""
@@ -216,7 +215,7 @@ def read_starts(path: Path) -> Floats:
     """
     try:
         layer = layer_of(path, "", "write its points to a file of their own")
-        meta, _, wkb, _ = pyogrio.raw.read(layer.address, layer=layer.name, columns=[], **layer.options)
+        crs, wkb, _ = features_of(layer)
     except (DataSourceError, DataLayerError, FieldError, ValueError, LookupError) as error:
         raise AdviceError(
             f"--start {path} cannot be read: {error}. Give longitude,latitude or a vector file of points."
@@ -224,6 +223,6 @@ def read_starts(path: Path) -> Floats:
     shapes = [shape for shape in shapes_of(wkb) if shape is not None and shape.geom_type == "Point"]
     if not shapes:
         raise AdviceError(f"--start {path} has no point. Give longitude,latitude or a vector file of points.")
-    if not meta["crs"]:
+    if not crs:
         raise AdviceError(f"--start {path} has no CRS. Set one, for example with ogr2ogr -a_srs.")
-    return to_degrees(shapely.get_coordinates(np.array(shapes)), str(meta["crs"]))
+    return to_degrees(shapely.get_coordinates(np.array(shapes)), crs)

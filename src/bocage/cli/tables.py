@@ -50,11 +50,15 @@ def print_transfer(found: Elsewhere) -> None:
     """Print the score of a model on the polygons of another site: all classes, then the classes that the model has."""
     console = _console()
     console.print(_metrics("All reference polygons", found.every.as_dict()))
+    if found.warning:
+        console.print(f"warning: {found.warning}")
     if found.lacking:
         console.print(_metrics("Reference polygons of the classes that the model has", found.shared.as_dict()))
     console.print(_per_class(found.every.as_dict()))
     if found.lacking:
         console.print(f"The model lacks: {', '.join(found.lacking)}. Their pixels are errors in the first table.")
+    if without := found.every.matrix.untested:
+        console.print(f"No reference pixel of: {', '.join(without)}. Pixels mapped as these classes are errors.")
     if found.outside is not None:
         console.print(f"Pixels outside the training domain of the model: {100 * found.outside:.1f} %")
 

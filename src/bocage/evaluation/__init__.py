@@ -1,6 +1,6 @@
 """Predictions + truth → Score: metrics of confusion matrices over several draws."""
 
-from bocage.evaluation.area import Adjusted, Corrected, clustered, corrected, stratified
+from bocage.evaluation.area import Adjusted, Clusters, Corrected, clustered, corrected, stratified
 from bocage.evaluation.comparison import Comparison, Line, set_beside
 from bocage.evaluation.matrix import ConfusionMatrix, compare
 from bocage.evaluation.metrics import METRICS
@@ -15,6 +15,7 @@ __all__ = [
     "METRICS",
     "Adjusted",
     "AtDay",
+    "Clusters",
     "Comparison",
     "ConfusionMatrix",
     "Corrected",

@@ -3,6 +3,7 @@
 Areas from pixel counts are biased by the map's errors. A probability sample corrects this bias. The estimators are those of
 Olofsson et al. 2014 (doi:10.1016/j.rse.2014.02.015) if the strata are the map's classes, and of Stehman 2014
 (doi:10.1080/01431161.2014.930207) if they are not. If the sampled pixels come in polygons, polygons are clusters.
+If the polygons come in blocks, blocks are.
 Polygons chosen by people are no probability sample: their number in each class is a choice and says nothing about areas.
 They permit a correction by a model (:func:`corrected`), which has no confidence interval.
 Confusion matrices have the reference in rows, as in the whole package; the papers have it in columns.
@@ -11,7 +12,7 @@ Confusion matrices have the reference in rows, as in the whole package; the pape
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,6 +20,15 @@ from numpy.typing import NDArray
 from bocage.errors import EvaluationError
 
 Unit = Mapping[str, NDArray[np.float64]]
+
+
+@dataclass(frozen=True)
+class Clusters:
+    """Sampling unit of each pixel: its polygon, or the block of its polygon where blocks were drawn."""
+
+    number: NDArray[Any]
+    """(N,)"""
+    unit: Literal["polygon", "block"] = "polygon"
 
 
 @dataclass(frozen=True)
@@ -53,7 +63,7 @@ class Adjusted:
     """Share of each class in the map, 0 to 1."""
     names: tuple[str, ...]
     units: int
-    """Number of independent units: pixels, or polygons."""
+    """Number of independent units: pixels, polygons or blocks."""
     design: str
     """Sampling design and variance estimator, in words."""
 
@@ -162,7 +172,7 @@ def _check_strata(drawn: Mapping[Any, int], sizes: Mapping[Any, float]) -> None:
 def clustered(
     mapped: NDArray[Any],
     reference: NDArray[Any],
-    polygon: NDArray[Any],
+    clusters: Clusters,
     weight: NDArray[Any],
     map_share: Sequence[float],
     names: Sequence[str],
@@ -172,16 +182,16 @@ def clustered(
     The estimator is that of Olofsson et al.: within each mapped class, the shares of the reference classes, weighted by the
     inclusion weights of the polygons and the class's share of the map. The variance is computed from the influence of each
     polygon on the estimate (linearisation; Särndal, Swensson & Wretman 1992, ch. 5 and 8), because the pixels of a polygon are
-    strongly correlated: polygons are the sampling units. Intervals use Student's t; the degrees of freedom are the number of
-    polygons minus one. Polygons of a sample stratified by class are treated as one sample, which makes the intervals slightly
-    too wide.
+    strongly correlated: polygons are the sampling units. If the test part was drawn by blocks, the blocks are, with all their
+    polygons. Intervals use Student's t; the degrees of freedom are the number of units minus one. Units of a sample stratified by
+    class are treated as one sample, which makes the intervals slightly too wide.
 
     Parameters
     ----------
     mapped, reference : (N,)
         Indices in `names` of the map class and the reference class of each pixel.
-    polygon : (N,)
-        Polygon of each pixel.
+    clusters
+        Sampling units of the pixels.
     weight : (N,)
         Inclusion weight of the polygon of each pixel: 1 / probability that the polygon is in the sample, times a constant.
     map_share : (K,)
@@ -190,17 +200,17 @@ def clustered(
     Raises
     ------
     EvaluationError
-        There are fewer than two polygons.
+        There are fewer than two sampling units.
     """
     share, given = np.asarray(map_share, float), np.asarray(weight, float)
     held = np.bincount(mapped, given, len(share))
     seen = held > 0
     share = np.where(seen, share, 0.0) / max(share[seen].sum(), 1e-300)
     weight = given * share[mapped] / held[mapped]
-    _, which = np.unique(polygon, return_inverse=True)
-    k = int(which.max()) + 1 if len(which) else 0
+    _, which = np.unique(clusters.number, return_inverse=True)
+    k, unit = int(which.max()) + 1 if len(which) else 0, clusters.unit
     if k < 2:
-        raise EvaluationError(f"Confidence intervals between polygons need two polygons or more; found {k}.")
+        raise EvaluationError(f"Confidence intervals between {unit}s need two {unit}s or more; found {k}.")
     from scipy import stats
 
     quantile = float(stats.t.ppf(0.975, k - 1))
@@ -219,7 +229,7 @@ def clustered(
         error = math.sqrt(k / (k - 1) * float(np.square(influence).sum()))
         return _interval(value, error, quantile)
 
-    design = "all pixels of the test polygons, by inclusion weight and mapped class; variance between polygons"
+    design = f"all pixels of the test polygons, by inclusion weight and mapped class; variance between {unit}s"
     return _Weighted(mapped, reference, weight, names, k, design).adjusted(ratio, list(map_share))
 
 

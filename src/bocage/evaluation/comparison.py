@@ -6,6 +6,7 @@ from itertools import combinations
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from bocage.errors import EvaluationError
 from bocage.evaluation.metrics import METRICS, lower_is_better
@@ -115,7 +116,7 @@ def set_beside(
         listed = "; ".join(f"{label}: {why}" for label, why in failed.items())
         raise EvaluationError(f"No model could be evaluated: {listed}.")
     scores = {line.label: line.score.values(metric) for line in lines}
-    refused = why_not(tested, len(lines[0].score.matrices))
+    refused = why_not(tested, len(lines[0].score.matrices)) or _too_few(scores, metric)
     pairs: list[Paired] = []
     by_polygons: list[Paired] = []
     if not refused:
@@ -138,6 +139,15 @@ def why_not(tested: Mapping[str, Sequence[Predictions]], draws: int) -> Note | N
         for k, (one, two) in enumerate(zip(tested[first], tested[other], strict=True)):
             if why := one.same_pixels(two):
                 return Note.of("other_pixels", first=first, second=other, draw=k + 1, why=why)
+    return None
+
+
+def _too_few(scores: Mapping[str, NDArray[np.float64]], metric: str) -> Note | None:
+    """Return why the scores (draws,) of two models cannot be tested: too few draws have one of both; None where they can."""
+    for first, second in combinations(scores, 2):
+        common = int((~np.isnan(scores[first] - scores[second])).sum())
+        if common < 2:
+            return Note.of("few_scores", first=first, second=second, metric=metric, common=common)
     return None
 
 

@@ -29,13 +29,14 @@ class Paired:
     statistic: float
     """t, or the square root of chi-square with the sign of the difference; NaN if the differences have no variance."""
     p: float
-    """Two-sided p-value."""
+    """Two-sided p-value; NaN if the difference is the same on every draw and not 0: there is no variance to test it with."""
     effect: float
-    """Difference over its standard deviation between draws (Cohen's d of paired samples), or between polygons."""
+    """Difference over its standard deviation between draws (Cohen's d of paired samples), or between polygons; 0 without a
+    difference, NaN if the difference has no variance."""
     n: int
     """Number of draws, or of polygons."""
     adjusted: float = math.nan
-    """`p` after Holm's correction over all pairs of the same family."""
+    """`p` after Holm's correction over all pairs of the same family; NaN if `p` is."""
 
 
 def resampled_t(
@@ -67,8 +68,8 @@ def resampled_t(
     mean, deviation = float(differences.mean()), float(differences.std(ddof=1))
     kind: Any = "corrected resampled t" if ratio else "naive t"
     if deviation < 1e-12:  # the same difference on every draw: t is undefined
-        certain = 0.0 if abs(mean) > 1e-12 else 1.0
-        return Paired(*names, kind, mean, math.nan, certain, math.nan if certain else 0.0, n)
+        p, effect = (math.nan, math.nan) if abs(mean) > 1e-12 else (1.0, 0.0)
+        return Paired(*names, kind, mean, math.nan, p, effect, n)
     from scipy import stats
 
     t = mean / (deviation * math.sqrt(1 / n + ratio))
@@ -112,13 +113,15 @@ def clustered_mcnemar(
 def holm(p: Sequence[float]) -> list[float]:
     """Return p-values adjusted for multiple tests (Holm 1979): at most 1, and in the same order as the p-values.
 
+    NaN, of a pair that was not tested, stays NaN and does not count.
+
     >>> holm([0.01, 0.04, 0.03])
     [0.03, 0.06, 0.06]
     """
-    order = sorted(range(len(p)), key=lambda i: p[i])
-    adjusted, worst = [1.0] * len(p), 0.0
+    order = sorted((i for i, value in enumerate(p) if not math.isnan(value)), key=lambda i: p[i])
+    adjusted, worst = [math.nan] * len(p), 0.0
     for rank, i in enumerate(order):
-        worst = max(worst, min(1.0, (len(p) - rank) * p[i]))
+        worst = max(worst, min(1.0, (len(order) - rank) * p[i]))
         adjusted[i] = worst
     return adjusted
 
@@ -138,7 +141,8 @@ def best_of(
 ) -> tuple[str, list[str]]:
     """Return the model with the highest mean, and the models that do not differ from it at level `alpha` after Holm.
 
-    Without `pairs` (no test was made), no model is returned beside the best.
+    A pair whose p-value is NaN does not show a difference. Without `pairs` (no test was made), no model is returned beside the
+    best.
     """
     means = {
         name: float(np.nanmean(values)) if not np.isnan(values).all() else -math.inf for name, values in scores.items()
@@ -147,4 +151,4 @@ def best_of(
     against = {
         (pair.second if pair.first == best else pair.first): pair for pair in pairs if best in (pair.first, pair.second)
     }
-    return best, [name for name in scores if name in against and against[name].adjusted >= alpha]
+    return best, [name for name in scores if name in against and not against[name].adjusted < alpha]

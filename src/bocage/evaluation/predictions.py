@@ -51,6 +51,11 @@ class Predictions:
         """Return the confusion matrix; the classes `untested` are never tested."""
         return ConfusionMatrix.of(self.label, self.predicted, names, untested)
 
+    def without(self, names: tuple[str, ...]) -> tuple[str, ...]:
+        """Return those of the classes `names` of the legend that have no test pixel, and so no accuracy of their own."""
+        tested = set(self.label.tolist())
+        return tuple(name for k, name in enumerate(names) if k not in tested)
+
     def same_pixels(self, other: "Predictions") -> Note | None:
         """Return why two models were not tested on the same pixels; None where they were."""
         if len(self) != len(other):
@@ -95,14 +100,15 @@ def predictions_of(
     polygon: NDArray[Any],
     label: NDArray[Any],
     probabilities: NDArray[np.float32],
-    temperature: float,
+    temperature: float | NDArray[np.float64],
 ) -> Predictions:
     """Return the predictions of calibrated `probabilities` (N, K).
 
-    Calibration divides the logits by `temperature`, which raises probabilities to the power 1 / `temperature` before they
-    are normalised. The inverse of this gives the uncalibrated confidence.
+    Calibration divides the logits by `temperature`, of all pixels or of each (N,), which raises probabilities to the power
+    1 / `temperature` before they are normalised. The inverse of this gives the uncalibrated confidence.
     """
-    raised = np.maximum(probabilities.astype(np.float64), 1e-30) ** temperature
+    power = temperature[:, None] if isinstance(temperature, np.ndarray) else temperature
+    raised = np.maximum(probabilities.astype(np.float64), 1e-30) ** power
     return Predictions(
         row=np.asarray(row, np.int32),
         column=np.asarray(column, np.int32),

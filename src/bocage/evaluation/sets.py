@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bocage.conformal import By, members
+from bocage.conformal import By, Conformal, members
 from bocage.evaluation.predictions import Predictions
 
 
@@ -31,10 +31,14 @@ class Covered:
     """(K,) number of calibration polygons."""
     always: tuple[bool, ...]
     """(K,) whether the class is in every set, because the calibration polygons are too few for the promise."""
+    polygons: int
+    """Number of test polygons; one with pixels of several classes counts once."""
+    calibrated: int
+    """Number of calibration polygons; one with pixels of several classes counts once."""
 
     @classmethod
-    def of(cls, found: Predictions, least: Sequence[float], held_out: Sequence[int]) -> "Covered":
-        """Return the coverage of the sets with the least probabilities (K,) at the test pixels."""
+    def of(cls, found: Predictions, least: Sequence[float], calibration: Conformal) -> "Covered":
+        """Return the coverage of the sets with the least probabilities (K,) of a calibration at the test pixels."""
         sets = members(found.probabilities.T, least)
         true, sizes = sets[found.label, np.arange(len(found))], sets.sum(0)
         own = [found.label == k for k in range(len(least))]
@@ -42,8 +46,9 @@ class Covered:
             _mean(true, found.polygon), _mean(sizes, found.polygon), _mean(sizes == 1, found.polygon),
             np.array([_mean(true[some], found.polygon[some]) for some in own]),
             np.array([_mean(sizes[some], found.polygon[some]) for some in own]),
-            np.array([len(np.unique(found.polygon[some])) for some in own]), tuple(held_out),
-            tuple(limit == 0 for limit in least),
+            np.array([len(np.unique(found.polygon[some])) for some in own]),
+            tuple(held.polygons for held in calibration.classes), tuple(limit == 0 for limit in least),
+            len(np.unique(found.polygon)), calibration.together.polygons,
         )  # fmt: skip
 
     def as_dict(self, names: Sequence[str]) -> dict[str, Any]:
@@ -51,6 +56,7 @@ class Covered:
         rows = zip(names, self.per_class, self.size_per_class, self.test, self.held_out, self.always, strict=True)
         return {
             "coverage": _known(self.coverage), "size": _known(self.size), "single": _known(self.single),
+            "test_polygons": self.polygons, "calibration_polygons": self.calibrated,
             "per_class": {
                 name: {
                     "coverage": _known(hit), "size": _known(size), "test_polygons": int(test),

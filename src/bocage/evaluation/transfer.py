@@ -21,7 +21,8 @@ class Elsewhere:
     """Score of a model on all reference polygons of a site: no polygon was used for training."""
 
     every: Score
-    """Score on all reference pixels. Pixels of classes that the model lacks are errors."""
+    """Score on all reference pixels. Pixels of classes that the model lacks are errors. Classes without a reference pixel are
+    untested."""
     shared: Score
     """Score on the reference pixels of the classes that the model has."""
     lacking: tuple[str, ...]
@@ -32,6 +33,8 @@ class Elsewhere:
     """Number of reference pixels without valid data, which are left out."""
     outside: float | None
     """Share of the pixels outside the training domain of the model (novelty above 1), 0 to 1; None if unknown."""
+    warning: str = ""
+    """Why the score is not an estimate of the accuracy: polygons trained the model; empty if that is not known."""
 
     def as_dict(self) -> dict[str, Any]:
         """Return the content of ``score.json``: the score on all pixels, with further entries."""
@@ -72,14 +75,20 @@ class Legends:
 def transfer_of(
     found: Predictions, legends: Legends, metrics: tuple[str, ...], masked: int, outside: float | None
 ) -> Elsewhere:
-    """Return the score of predictions at all reference pixels; `found` has positions in the union of the legends."""
+    """Return the score of predictions at all reference pixels; `found` has positions in the union of the legends.
+
+    Classes without a reference pixel, such as those that the recipe lacks, are not tested: a pixel mapped as one is an error of
+    its reference class, and means over the classes leave them out.
+    """
     names = legends.union.names
     lacking = legends.recipe.absent_from(legends.model)
     trust = trust_of(found, found.label[:0], None, (0, len(np.unique(found.polygon))))
     design: Mapping[str, Any] = {"reference": "all reference polygons", "unit": "pixels", "drawn": "polygon"}
-    matrix = found.matrix(names)
+    untested = found.without(names)
+    matrix = found.matrix(names, untested)
     kept = [k for k, name in enumerate(names) if name not in lacking]
-    shared = ConfusionMatrix(matrix.counts[np.ix_(kept, kept)], tuple(names[k] for k in kept))
+    ours = tuple(names[k] for k in kept)
+    shared = ConfusionMatrix(matrix.counts[np.ix_(kept, kept)], ours, tuple(name for name in ours if name in untested))
     every = Score((matrix,), metrics, design, (trust,))
     return Elsewhere(
         every,

@@ -18,7 +18,8 @@ from bocage.objects.scratch import Scratch
 from bocage.progress import Progress
 from bocage.samples.rasterise import pixels_inside
 from bocage.sources.base import Decoding
-from bocage.sources.raster import inspect, is_raster, nests, read, touches
+from bocage.sources.placement import nests, touches
+from bocage.sources.raster import inspect, is_raster, read
 from bocage.vectorfile import layer_of
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pyogrio.raw
+import pyogrio
 import shapely
 from numpy.typing import NDArray
 from pyogrio.errors import DataLayerError, DataSourceError, FieldError
@@ -26,8 +26,9 @@ from bocage.grid import Grid, Window, name_of
 from bocage.mapping.areas import pixel_areas
 from bocage.mapping.delivered import Delivered
 from bocage.progress import Progress
+from bocage.samples.condition import day_text
 from bocage.shelf import did_you_mean
-from bocage.vectorfile import has_place, layer_of, repaired, shapes_of
+from bocage.vectorfile import features_of, has_place, layer_of, repaired, shapes_of
 
 PART = 1024
 """Side of the parts of a zone that are read at a time, in pixels."""
@@ -70,6 +71,9 @@ class ZoneStatistics:
 def read_zones(path: Path, field: str, grid: Grid, progress: Progress) -> Zones:
     """Read the polygons of a vector file; report a reprojection, repaired polygons, and features without a polygon.
 
+    The name of a zone is the value of `field` as text: a whole number without decimals, a date without the time at midnight. It
+    is the number of the feature, from 1, if the value is missing or no field is given.
+
     Raises
     ------
     FinishError
@@ -79,20 +83,20 @@ def read_zones(path: Path, field: str, grid: Grid, progress: Progress) -> Zones:
         raise FinishError(f"{path} does not exist. Give the path of a vector file of polygons.")
     try:
         layer = layer_of(path, "", "write its polygons to a file of their own")
-        columns = [field] if field else []
-        meta, _, wkb, values = pyogrio.raw.read(layer.address, layer=layer.name, columns=columns, **layer.options)
+        crs, wkb, values = features_of(layer, [field] if field else [])
         fields = pyogrio.read_info(layer.address, layer=layer.name, **layer.options)["fields"].tolist()
     except (DataSourceError, DataLayerError, FieldError, ValueError) as error:
         raise FinishError(f"{path} cannot be read as a vector file: {error}. Give a file of polygons.") from error
     except LookupError as error:
         raise FinishError(f"{error}") from error
-    if not meta["crs"]:
+    if not crs:
         raise FinishError(f"{path} has no CRS. Set one, for example with ogr2ogr -a_srs.")
     if field and field not in fields:
         raise FinishError(
             f"{path} has no field '{field}'.{did_you_mean(field, fields)} Its fields: {', '.join(fields)}."
         )
-    names = [str(value) for value in values[0].tolist()] if field else [str(k + 1) for k in range(len(wkb))]
+    known = [day_text(value) for value in values[field].tolist()] if field else [""] * len(wkb)
+    names = [name or str(number) for number, name in enumerate(known, start=1)]
     shapes = _repaired(shapes_of(wkb), path, progress)
     is_polygon = np.array([shape is not None and not shape.is_empty for shape in shapes], bool)
     if not is_polygon.any():
@@ -102,7 +106,7 @@ def read_zones(path: Path, field: str, grid: Grid, progress: Progress) -> Zones:
     if lost := int((~is_polygon).sum()):
         progress.say(f"{path.name}: {lost} of {len(wkb)} features have no polygon and are left out.")
     kept = Zones(tuple(name for name, own in zip(names, is_polygon, strict=True) if own), shapes[is_polygon])
-    return _reprojected(kept, str(meta["crs"]), path, grid, progress)
+    return _reprojected(kept, crs, path, grid, progress)
 
 
 def _repaired(shapes: NDArray[Any], path: Path, progress: Progress) -> NDArray[Any]:

@@ -11,9 +11,10 @@ from bocage.layout import ModelLayout, RunLayout
 from bocage.legend import Legend
 from bocage.progress import QUIET, Progress
 from bocage.recipe import Recipe
-from bocage.report.transfer import Adaptation, Transfer
+from bocage.report.transfer import Adaptation, Polygons, Transfer
 from bocage.run import has_results, held, missed_at_sites, open_scene
 from bocage.samples import Chips, Pixels, finest, labelled
+from bocage.samples.reference import fingerprint_reference
 from bocage.samples.unlabelled import NONE, cut_pixels, joined, scatter
 from bocage.scene import Scene
 from bocage.training import (
@@ -79,7 +80,9 @@ def adapt_to(
                 adapted, change = trained, kept(trained, chips, settings.device)
         change = replace(change, judgement=judgement)
         # The digest is that of the model folder, which knows nothing of the sources that this scene lacks.
-        record = Adaptation(transfer, replace(adapted, absent=frozenset()).fingerprint, adapted.legend, change)
+        fingerprint, reference = replace(adapted, absent=frozenset()).fingerprint, recipe.reference
+        used = Polygons(fingerprint_reference(reference), reference.where) if settings.polygons else None
+        record = Adaptation(transfer, fingerprint, adapted.legend, change, used)
         record.save(layout.adapted)
         adapted.save(layout.own.model.path)
         progress.say(f"report: {write_transfer_of(layout, None, record, (None, recipe.report.language))}")

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from bocage.disk import write_json
 from bocage.errors import EvaluationError, RunFolderError
-from bocage.evaluation import Adjusted, Elsewhere, Legends, predictions_of, stratified, transfer_of
+from bocage.evaluation import Adjusted, Elsewhere, Legends, Predictions, predictions_of, stratified, transfer_of
 from bocage.evaluation.sample import Drawn, Labelled, read_sample
 from bocage.jobs.map import adapting
 from bocage.jobs.sample_design import map_of
@@ -29,7 +29,7 @@ from bocage.mapping import (
 from bocage.progress import QUIET, Progress
 from bocage.recipe import Recipe
 from bocage.report.sampled import Sampled, fingerprint_of
-from bocage.run import held, open_scene
+from bocage.run import TrainedOn, held, open_scene
 from bocage.samples import Pixels, finest, labelled, without_purposive
 from bocage.samples.make import check_any
 from bocage.scene import Scene
@@ -115,7 +115,8 @@ def evaluate_model(
 ) -> Elsewhere:
     """Score a trained model on all reference polygons of the recipe; nothing is trained.
 
-    `model` is the folder of a model or of a run. Writes ``score.json``, ``confusion.csv`` and ``test.parquet`` to `out`.
+    `model` is the folder of a model or of a run. Writes ``score.json``, ``confusion.csv`` and ``test.parquet`` to `out`. If the
+    polygons are known to have trained the model, the progress, the score and its file say so.
 
     Raises
     ------
@@ -134,19 +135,29 @@ def evaluate_model(
         trained.check_scene(scene)
         for said in (*remarks(trained, scene), *compare_legends(recipe.legend, trained)):
             progress.say(said)
-        pixels, made = _classified(recipe, trained, scene, progress)
-        tested = predictions_of(
-            pixels.row, pixels.column, pixels.polygon, pixels.label, made.probabilities, trained.calibration.temperature
-        )
-        legends = Legends(recipe.legend, trained.legend)
-        tested = replace(tested, predicted=legends.in_union(tested.predicted)).take(made.valid)
-        score = transfer_of(tested, legends, recipe.evaluation.names, int((~made.valid).sum()), made.outside)
+        read = [cube for name, cube in scene.cubes.items() if name in trained.sources]
+        if learnt := TrainedOn.of(folder, recipe.reference, read):
+            progress.say(str(learnt))
+        tested, score = _scored(recipe, trained, scene, progress)
+        score = replace(score, warning=str(learnt or ""))
         tested.to_parquet(layout.own.test)
         score.save_confusion(layout.own.confusion)
-        write_json(layout.score, {"model": str(folder.path), "fingerprint": trained.fingerprint} | score.as_dict())
+        origin = {"model": str(folder.path), "fingerprint": trained.fingerprint}
+        write_json(layout.score, origin | {"trained_on": learnt.as_dict() if learnt else None} | score.as_dict())
         if advice := proposal(trained, score.outside, adapting(recipe, model)):
             progress.say(advice)
     return score
+
+
+def _scored(recipe: Recipe, trained: Trained, scene: Scene, progress: Progress) -> tuple[Predictions, Elsewhere]:
+    """Return the predictions of a model at the reference pixels, in the union of the legends, and their score."""
+    pixels, made = _classified(recipe, trained, scene, progress)
+    tested = predictions_of(
+        pixels.row, pixels.column, pixels.polygon, pixels.label, made.probabilities, made.temperature
+    )
+    legends = Legends(recipe.legend, trained.legend)
+    tested = replace(tested, predicted=legends.in_union(tested.predicted)).take(made.valid)
+    return tested, transfer_of(tested, legends, recipe.evaluation.names, int((~made.valid).sum()), made.outside)
 
 
 def _classified(recipe: Recipe, trained: Trained, scene: Scene, progress: Progress) -> tuple[Pixels, Classified]:

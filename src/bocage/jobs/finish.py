@@ -235,7 +235,9 @@ class _Finishing:
         files |= {"voted": layout.map.voted} if self.settings.votes else {}
         files |= {"regularised": layout.map.regularised} if self.settings.regularises else {}
         of_run = layout.split(recipe.map.draw).score
-        draw, untested = (recipe.map.draw, load_score(of_run).matrix.untested) if of_run.exists() else (None, ())
+        draw, untested = None, tested.without(land.legend.names)
+        if of_run.exists():
+            draw, untested = recipe.map.draw, load_score(of_run).matrix.untested
         place = (land.grid, land.legend)
         found = accuracy_of_steps(tested, draw, files, place, recipe.evaluation.names, untested)
         if found is None:

@@ -37,7 +37,7 @@ from bocage.progress import QUIET, Progress
 from bocage.run import MapOrigin, held, tested_at
 from bocage.sources.raster import inspect
 
-FORMAT = 2
+FORMAT = 3
 """Changed when the results of the same maps change."""
 SMALL = 0.5
 """Share of the smallest map in the common area below which the command reports it."""
@@ -198,12 +198,14 @@ class _Work:
             )
         tested, names, maps = self._tested(pixels), self.fusion.legend.names, {}
         tested.to_parquet(self.layout.test)
+        untested = tested.without(names)
         for folder, own in zip(self.folders, pixels.positions, strict=True):
             test, seen = clustered_mcnemar(tested.right, own == tested.label, tested.polygon), own >= 0
-            maps[str(folder)] = figures_of(ConfusionMatrix.of(tested.label[seen], own[seen], names)) | {"p": test.p}
+            matrix = ConfusionMatrix.of(tested.label[seen], own[seen], names, untested)
+            maps[str(folder)] = figures_of(matrix) | {"p": test.p}
         return {
-            "pixels": len(tested), "polygons": len(np.unique(tested.polygon)), "fused": figures_of(tested.matrix(names)),
-            "maps": maps, "untested": [name for k, name in enumerate(names) if k not in tested.label],
+            "pixels": len(tested), "polygons": len(np.unique(tested.polygon)),
+            "fused": figures_of(tested.matrix(names, untested)), "maps": maps, "untested": list(untested),
         }  # fmt: skip
 
     def _untrained(self) -> Untrained | str:
@@ -213,13 +215,14 @@ class _Work:
             origin = MapOrigin.of(folder)
             if isinstance(origin, str):
                 return f"{folder}: {origin}."
-            if not (origin.split.test.exists() and origin.run.samples.exists()):
+            test = origin.test
+            if isinstance(test, str):
+                return f"{folder}: {test}."
+            if not origin.run.samples.exists():
                 return f"{folder} is not the map of an evaluated run, so its training polygons are not known."
             with artefact(origin.run.samples):
                 table = pd.read_parquet(origin.run.samples, columns=["row", "column"]).astype(np.int64)
-            members.append(
-                Member(Predictions.from_parquet(origin.split.test), table["row"].to_numpy(), table["column"].to_numpy())
-            )
+            members.append(Member(Predictions.from_parquet(test), table["row"].to_numpy(), table["column"].to_numpy()))
         pixels = Untrained.of(self.fusion, members)
         if not len(pixels):
             return (

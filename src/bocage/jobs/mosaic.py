@@ -17,6 +17,7 @@ from bocage.mapping.delivered import Delivered, check_alike, open_delivered
 from bocage.mapping.delivery import Delivery
 from bocage.mapping.writers import WRITERS, MapBand
 from bocage.progress import QUIET, Progress
+from bocage.run import held
 from bocage.sources.source import union
 
 Rule = Literal["confidence", "first"]
@@ -41,16 +42,19 @@ def make_mosaic(folders: Sequence[Path], folder: Path, rule: Rule = "confidence"
     MappingError
         A folder holds no complete map, or the maps differ in legend, CRS, resolution or pixel alignment.
     RunFolderError
-        `folder` is that of one of the maps or of a run, or holds another map.
+        `folder` is that of one of the maps or of a run, holds another map, or is in use by another process.
     """
     maps = [open_delivered(one, ("classes", "confidence")) for one in folders]
     _check(maps)
-    check_free(MosaicLayout(folder), maps, get_args(Rule), "a mosaic")
+    layout = MosaicLayout(folder)
+    check_free(layout, maps, get_args(Rule), "a mosaic")
     try:
         grid = union([one.grid for one in maps])
     except GridError as error:
         raise MappingError(f"The maps cannot be mosaicked: {error}") from error
-    return _write(maps, grid, MosaicLayout(folder).map, rule, progress)
+    with held(folder):
+        check_free(layout, maps, get_args(Rule), "a mosaic")  # a run may have ended since
+        return _write(maps, grid, layout.map, rule, progress)
 
 
 def _write(maps: Sequence[Delivered], grid: Grid, layout: MapLayout, rule: Rule, progress: Progress) -> Path:

@@ -297,7 +297,7 @@ def _train_one(trainer: Trainer, where: SplitLayout, fitted: bool) -> tuple[Trai
     """Train one draw: a network for three short epochs, other models completely; return the model and the estimate."""
     training, samples = trainer.choice.training, trainer.samples
     draw, draws = trainer.whole_draw(0), samples.draws
-    used = draw.train if training.stops_early else np.concatenate([draw.train, draw.validation])
+    used = draw.train if training.stops_early else draw.whole.train
     training = budgeted(training, samples.label[used])
     each = training.samples_per_epoch or len(used)
     ratio = min(1.0, BATCHES * training.batch_size / each)

@@ -27,7 +27,7 @@ from bocage.samples.reference import fingerprint_vector
 from bocage.sources.raster import inspect
 from bocage.textfile import write_csv
 
-FORMAT = 2
+FORMAT = 3
 """Changed when the results of the same map and districts change."""
 RULE = "shares"
 """Rule of a reconciled map in its item."""
@@ -221,10 +221,11 @@ class _Work:
             return None
         new.to_parquet(self.layout.test)
         test = clustered_mcnemar(new.right, before == new.label, new.polygon)
-        names = land.legend.names
+        names, untested = land.legend.names, tested.without(land.legend.names)
+        was = ConfusionMatrix.of(new.label, before, names, untested)
         found = {
             "pixels": len(new), "polygons": len(np.unique(new.polygon)), "difference": test.difference, "p": test.p,
-            "before": figures_of(ConfusionMatrix.of(new.label, before, names)), "after": figures_of(new.matrix(names)),
+            "before": figures_of(was), "after": figures_of(new.matrix(names, untested)),
         }  # fmt: skip
         if test.difference < 0 and test.p < LEVEL:
             self.progress.say(

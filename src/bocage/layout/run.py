@@ -108,6 +108,11 @@ class SplitLayout:
         """Folder of the members of a mixture, each in a folder like this one."""
         return self.path / "members"
 
+    @property
+    def tested(self) -> list[Path]:
+        """Files of the test of the model, which say nothing about another model."""
+        return [self.test, self.score, self.importance]
+
     def member(self, number: int) -> "SplitLayout":
         """Folder of member `number` of a mixture, from 0."""
         return SplitLayout(self.members / str(number))
@@ -314,6 +319,11 @@ class RunLayout:
     def split(self, number: int) -> SplitLayout:
         """Folder of draw or fold `number`, from 0."""
         return SplitLayout(self.path / "splits" / str(number))
+
+    def splits_from(self, number: int) -> dict[int, SplitLayout]:
+        """Number → folder of the draws from `number` on that have one."""
+        found = (int(path.name) for path in self.path.glob("splits/*") if path.name.isdecimal())
+        return {k: self.split(k) for k in sorted(found) if k >= number}
 
     def site(self, slug: str) -> SiteLayout:
         """Folders of a site, in a run with several sites."""

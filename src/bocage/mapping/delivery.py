@@ -13,7 +13,7 @@ from affine import Affine
 from odc.geo import CRS
 
 from bocage.disk import artefact, checksums_of, write_checksums, write_text
-from bocage.grid import Grid
+from bocage.grid import Grid, geojson_of
 from bocage.layout import MapLayout
 from bocage.legend import LandClass, Legend
 from bocage.mapping.areas import Areas
@@ -86,8 +86,7 @@ class Delivery:
         import pystac
         from pystac.extensions.projection import ProjectionExtension
 
-        place = self.grid.geobox.extent.to_crs("EPSG:4326")
-        item = pystac.Item("map", place.json, list(place.boundingbox.bbox), *self._when())
+        item = pystac.Item("map", *geojson_of(self.grid.crs.proj, self.grid.bounds), *self._when())
         projection = ProjectionExtension.ext(item, add_if_missing=True)
         projection.apply(
             epsg=self.grid.crs.epsg,

@@ -8,7 +8,7 @@ bitwise identical for all tile sizes, numbers of workers and orders of windows.
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -21,7 +21,7 @@ from bocage.models import OUTPUTS, Batch, Delineating, Footprint, moved, window_
 from bocage.progress import QUIET, Progress
 from bocage.samples import Pixels
 from bocage.scene import Block, Scene
-from bocage.training import Trained, features_of
+from bocage.training import Temperature, Trained, features_of
 
 TILE = 256
 """Maximum side of the windows around test polygons, in map pixels."""
@@ -57,6 +57,8 @@ class Prediction:
     """Source → number of clear dates before gap-filling (height, width)."""
     parcels: NDArray[np.float32] | None = None
     """Extent, boundary and distance of parcels (3, height, width), 0 to 1; None if the network does not delineate."""
+    temperature: NDArray[np.float32] | None = None
+    """Temperature of the logits (height, width); None if not requested."""
 
 
 @dataclass(frozen=True)
@@ -71,6 +73,8 @@ class Forward:
     precision: Precision = "float32"
     go_on: Callable[[], None] = lambda: None
     """Called before each cell; it raises an exception to stop the computation."""
+    temperature: bool = False
+    """Whether to return the temperature of each pixel."""
 
 
 @dataclass(frozen=True)
@@ -83,6 +87,8 @@ class Classified:
     """Whether all sources (or one, if the network tolerates missing sources) have a valid date (N,)."""
     novelty: NDArray[np.float32]
     """Distance from the training data (N,), 1 at the limit of the validation polygons; NaN if not computed."""
+    temperature: Temperature = 1.0
+    """Temperature of the logits of all pixels, or of each (N,)."""
 
     @property
     def outside(self) -> float | None:
@@ -110,9 +116,11 @@ def predict_at(
     trained: Trained, scene: Scene, pixels: Pixels, how: Forward, progress: Progress = QUIET, task: str = "classifying"
 ) -> Classified:
     """Classify pixels of the map in dense windows around each polygon, or in parts of a table."""
+    how = replace(how, temperature=not trained.one_temperature)
     row, column = pixels.row, pixels.column
     found = np.zeros((len(pixels), len(trained.legend.classes)), np.float32)
     valid, novelty = np.zeros(len(pixels), bool), np.full(len(pixels), np.nan, np.float32)
+    temperature = np.full(len(pixels), trained.calibration.temperature)
     alone = scene.ids is None and not _reads_far(trained)  # each row of a table is a polygon
     polygon = pixels.polygon if alone else np.zeros_like(pixels.polygon)
     groups = np.stack([polygon, row // TILE, column // TILE], 1)
@@ -129,8 +137,10 @@ def predict_at(
         valid[members] = made.valid[rows, columns]
         if made.novelty is not None:
             novelty[members] = made.novelty[rows, columns]
+        if made.temperature is not None:
+            temperature[members] = made.temperature[rows, columns]
         progress.step(task, done, len(parts))
-    return Classified(found, valid, novelty)
+    return Classified(found, valid, novelty, temperature if how.temperature else trained.calibration.temperature)
 
 
 def _reads_far(trained: Trained) -> bool:
@@ -200,9 +210,9 @@ def read_inputs(trained: Trained, scene: Scene, window: Window) -> Inputs:
 def infer(trained: Trained, inputs: Inputs, window: Window, how: Forward) -> Prediction:
     """Run the network on the result of :func:`read_inputs`, and return the prediction of `window`."""
     grown, classes = inputs.window, len(trained.legend.classes)
-    probabilities = np.zeros((classes, grown.height, grown.width), np.float32)
+    outlines = len(OUTPUTS) if trained.delineates else 0
+    layers = np.zeros((classes + outlines + how.temperature, grown.height, grown.width), np.float32)
     novelty = np.zeros((grown.height, grown.width), np.float32) if how.novelty else None
-    parcels = np.zeros((len(OUTPUTS), grown.height, grown.width), np.float32) if trained.delineates else None
     for cell in cells(grown, how.cell):
         here = cell.clip_to(grown)
         ys, xs = here.within(grown)
@@ -210,18 +220,18 @@ def infer(trained: Trained, inputs: Inputs, window: Window, how: Forward) -> Pre
             continue  # no valid pixel in the cell
         how.go_on()
         found, far = _forward(trained, inputs, cell, how)
-        probabilities[:, ys, xs] = found[:classes, : here.height, : here.width]
-        if parcels is not None:
-            parcels[:, ys, xs] = found[classes:, : here.height, : here.width]
+        layers[:, ys, xs] = found[:, : here.height, : here.width]
         if novelty is not None and far is not None:
             novelty[ys, xs] = far[: here.height, : here.width]
     inner = window.within(grown)
+    probabilities, parcels = (layers[(some, *inner)] for some in (slice(classes), slice(classes, classes + outlines)))
     return Prediction(
-        np.ascontiguousarray(probabilities[(slice(None), *inner)]),
+        np.ascontiguousarray(probabilities),
         inputs.valid[inner],
         None if novelty is None else novelty[inner],
         {name: counts[inner] for name, counts in inputs.clear.items()},
-        None if parcels is None else parcels[(slice(None), *inner)],
+        parcels if outlines else None,
+        layers[(-1, *inner)] if how.temperature else None,
     )
 
 
@@ -242,16 +252,18 @@ def _forward(
 ) -> tuple[NDArray[np.float32], NDArray[np.float32] | None]:
     """Return the probabilities (K, height, width) of a cell and its novelty (height, width), or None if not requested.
 
-    The outputs for parcels, if the network has them, follow the probabilities.
+    The outputs for parcels, if the network has them, follow the probabilities, and the temperature, if requested, follows both.
     """
-    batch, outlines = batch_of(trained, inputs, cell, how), None
+    batch, more = batch_of(trained, inputs, cell, how), []
     with torch.autocast(how.device.type, torch.bfloat16, enabled=how.precision == "bfloat16"):
         if isinstance(trained.model, Delineating):
             logits, outlines = trained.model.both(batch)
+            more.append(outlines[0])
         else:
             logits = trained.model(batch)
     answer = torch.softmax(trained.scaled(logits.float(), batch)[0], 0)
-    found = (answer if outlines is None else torch.cat([answer, outlines[0]])).cpu().numpy()
+    more += [trained.temperature(logits.float(), batch)[0]] if how.temperature else []
+    found = (torch.cat([answer, *more]) if more else answer).cpu().numpy()
     # A window of one footprint gives 1 x 1 logits, even if it covers a whole coarse pixel: repeat them over the cell.
     missing = [(0, max(0, n - p)) for n, p in zip((cell.height, cell.width), found.shape[1:], strict=True)]
     found = np.pad(found, [(0, 0), *missing], mode="edge")[:, : cell.height, : cell.width]

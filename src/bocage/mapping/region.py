@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pyogrio.raw
 import shapely
 from numpy.typing import NDArray
 from odc.geo import CRS
@@ -17,7 +16,7 @@ from rasterio.features import geometry_mask
 from bocage.errors import MappingError, SourceError
 from bocage.grid import Grid, Window
 from bocage.sources.partition import clipped, moved
-from bocage.vectorfile import layer_of, shapes_of
+from bocage.vectorfile import features_of, layer_of, shapes_of
 
 TILE = 1024
 """Side of the windows that are searched for a pixel of the region, in map pixels."""
@@ -70,19 +69,17 @@ def read_region(path: Path, layer: str, where: str, grid: Grid) -> Region:
     """
     try:
         found = layer_of(path, layer, "region_layer of [map], or map --region-layer")
-        meta, _, wkb, _ = pyogrio.raw.read(
-            found.address, layer=found.name, where=where or None, columns=[], **found.options
-        )
+        crs, wkb, _ = features_of(found, where=where)
     except LookupError as error:
         raise MappingError(f"[map] region {error}") from error
     except (DataSourceError, DataLayerError, FieldError, ValueError) as error:
         raise MappingError(f"[map] region {path} cannot be read: {error}. Check the path and 'where'.") from error
-    if not meta["crs"]:
+    if not crs:
         raise MappingError(f"[map] region {path}: no CRS. Set one, for example with ogr2ogr -a_srs.")
     chosen = f" where {where}" if where else ""
     shapes = shapes_of(wkb)
     try:
-        polygons = moved([shape for shape in shapes if shape is not None], str(meta["crs"]), grid)
+        polygons = moved([shape for shape in shapes if shape is not None], crs, grid)
     except SourceError as error:
         raise MappingError(f"[map] region {path}: {error}") from error
     if not polygons:
@@ -91,7 +88,7 @@ def read_region(path: Path, layer: str, where: str, grid: Grid) -> Region:
             "coordinates."
         )
     shape = shapely.union_all(polygons)
-    remarks = list(_remarks(f"region {path}{chosen}", str(meta["crs"]), shape, grid))
+    remarks = list(_remarks(f"region {path}{chosen}", crs, shape, grid))
     if lost := int(shapely.is_missing(shapes).sum()):
         remarks.append(
             f"{lost} of {len(wkb)} features of the region {path} have no finite coordinates and are left out."

@@ -289,10 +289,16 @@ def output_shape(batch: Batch, footprints: Mapping[str, Footprint], inputs: Mapp
 
 
 def repeat_to(tensor: Tensor, ratio: Ratio, shape: tuple[int, int]) -> Tensor:
-    """Return the pixels of a coarser source repeated over the map pixels that they cover, cropped to `shape`."""
-    if ratio.coarser > 1:
-        tensor = tensor.repeat_interleave(ratio.coarser, -2).repeat_interleave(ratio.coarser, -1)
-    return tensor[..., : shape[0], : shape[1]]
+    """Return the pixels of a coarser source repeated over the map pixels that they cover, cropped to `shape`.
+
+    A pixel is repeated at most to the size of `shape`: that of a climate grid covers thousands of map pixels a side.
+    """
+    for axis, size in zip((-2, -1), shape, strict=True):
+        if ratio.coarser > 1:
+            needed = min(-(-size // ratio.coarser), tensor.shape[axis])
+            tensor = tensor.narrow(axis, 0, needed).repeat_interleave(min(ratio.coarser, size), axis)
+        tensor = tensor.narrow(axis, 0, min(size, tensor.shape[axis]))
+    return tensor
 
 
 def choose(

@@ -11,7 +11,8 @@ from bocage.grid import Grid, Window
 from bocage.objects.segment import Objects
 from bocage.progress import Progress
 from bocage.sources.base import Decoding
-from bocage.sources.raster import inspect, nests, read, touches
+from bocage.sources.placement import nests, touches
+from bocage.sources.raster import inspect, read
 
 TILE = 1024
 """Side of the tiles in pixels."""

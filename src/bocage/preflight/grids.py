@@ -15,7 +15,8 @@ from bocage.preflight.shift import SIDE, Shift, View
 from bocage.progress import Progress
 from bocage.samples.rasterise import Pixels
 from bocage.scene import Cube
-from bocage.sources.raster import inspect, resolution_in
+from bocage.sources.placement import resolution_in
+from bocage.sources.raster import inspect
 from bocage.sources.source import Readable, Source, with_bands
 from bocage.words import Note, chained
 

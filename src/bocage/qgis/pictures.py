@@ -109,7 +109,8 @@ def _grid(acquisition: Acquisition, bands: Sequence[str]) -> Grid:
 def _band(number: int, name: str, files: Sequence[BandFile], grid: Grid) -> Element:
     """Return a band of a virtual raster; where files overlap, the first is on top."""
     first = files[0]
-    band = Element("VRTRasterBand", dataType=TYPES.get(inspect(first.path).dtype, "Float64"), band=str(number))
+    dtype = str(np.result_type(*(inspect(file.path).dtypes[file.index - 1] for file in files)))
+    band = Element("VRTRasterBand", dataType=TYPES.get(dtype, "Float64"), band=str(number))
     SubElement(band, "Description").text = name
     nodata = _nodata(first)
     if nodata is not None:

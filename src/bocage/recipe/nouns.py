@@ -192,6 +192,11 @@ class Recipe:
     sites: tuple[Site, ...] = ()
     """Sites of a recipe with several. `grid`, `sources` and `reference` are then empty: :meth:`at` gives those of a site."""
 
+    @property
+    def order_of_sites(self) -> tuple[str, ...]:
+        """Names of the sites with reference polygons, in the order in which their polygons are numbered."""
+        return tuple(site.name for site in self.sites if site.reference)
+
     def find(self, name: str) -> Site:
         """Return the site of this name.
 

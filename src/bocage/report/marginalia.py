@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from functools import cache
 from importlib import resources
 
-from bocage.grid import Grid
+from bocage.grid import Grid, outline_in_degrees
 from bocage.words import number
 
 SHARE = 0.25
@@ -67,8 +67,8 @@ class Locator:
 
 def locator(grid: Grid, language: str) -> Locator:
     """Return where a map is; equirectangular, true to scale at the centre of the map."""
-    west, south, east, north = grid.geobox.extent.to_crs("EPSG:4326").boundingbox.bbox
-    lon, lat = (west + east) / 2, (south + north) / 2
+    west, south, east, north = outline_in_degrees(grid.crs.proj, grid.bounds).bounds
+    lon, lat = ((west + east) / 2 + 180) % 360 - 180, (south + north) / 2
     scale = SHORT / (2 * AROUND)
     wide = scale * max(0.2, math.cos(math.radians(lat)))
 

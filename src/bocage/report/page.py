@@ -68,7 +68,9 @@ def _results(made: Material) -> dict[str, Any]:
         "side": number(examples.SIDE * made.scene.grid.metres[0], made.language, 0),
         "confidence": confidence.confidence(made.score, made.layout, made.language),
         "sets": sets.sets(made.promised, made.samples.legend, made.language, made.until) if made.promised else None,
-        "area": area.area(estimates.area, made.areas, made.language) if isinstance(estimates.area, Adjusted) else None,
+        "area": area.area(estimates.area, made.areas, made.language, unit=made.samples.split.unit)
+        if isinstance(estimates.area, Adjusted)
+        else None,
         "corrected": area.by_model(estimates.area, made.areas, made.language)
         if made.areas and isinstance(estimates.area, Corrected)
         else None,

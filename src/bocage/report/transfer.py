@@ -133,6 +133,21 @@ def _loaded(path: Path, from_dict: Callable[[dict[str, Any]], Loaded]) -> Loaded
 
 
 @dataclass(frozen=True)
+class Polygons:
+    """Reference polygons, as a training read them."""
+
+    content: str
+    """Digest of the file or table; empty: unknown."""
+    where: str
+    """Condition on the fields that selects features; empty: all."""
+
+    def meet(self, other: "Polygons") -> bool:
+        """Return whether both have polygons in common: those of one content, unless two conditions select them."""
+        selected = self.where and other.where and self.where != other.where
+        return bool(self.content) and self.content == other.content and not selected
+
+
+@dataclass(frozen=True)
 class Adaptation:
     """An adaptation: the content of ``adapted.json``."""
 
@@ -142,6 +157,8 @@ class Adaptation:
     """Digest of the adapted model."""
     legend: Legend
     change: Change
+    polygons: Polygons | None = None
+    """Reference polygons that trained in the adaptation; None without, and in files of earlier versions."""
 
     def save(self, path: Path) -> None:
         """Write the record atomically."""
@@ -167,7 +184,8 @@ class Adaptation:
         rounds = tuple(Round(**{k: tuple(v) for k, v in one.items()}) for one in change["rounds"])
         judgement = Judgement.from_dict(change["judgement"]) if change.get("judgement") else None
         found = Change(**change | answers | {"rounds": rounds, "judgement": judgement})
-        return cls(Transfer.from_dict(record["transfer"]), record["fingerprint"], legend, found)
+        polygons = Polygons(**record["polygons"]) if record.get("polygons") else None
+        return cls(Transfer.from_dict(record["transfer"]), record["fingerprint"], legend, found, polygons)
 
 
 @dataclass(frozen=True)

@@ -3,6 +3,7 @@
 import dataclasses
 import datetime
 import shlex
+import shutil
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
@@ -41,6 +42,8 @@ REFERENCE = "[reference]"
 """Key of the reference data among the contents of the inputs, beside the names of the sources."""
 OF_SITE = "inputs of "
 """Start of the name of the inputs of a site."""
+ORDER = "order of the sites"
+"""Section of the order of the sites with polygons: it gives the polygons their numbers, and so the draws."""
 
 
 @dataclass(frozen=True)
@@ -119,6 +122,8 @@ def identity_of(recipe: Recipe, inputs: Inputs) -> dict[str, str]:
     training = (choice.training, choice.trainings) if choice.trainings else choice.training
     values |= {"model": choice.name, "config": choice.config, "training": training}
     values |= {"map": dataclasses.replace(recipe.map, sites=())} | {f"site {site.name}": site for site in recipe.sites}
+    if recipe.sites:
+        values[ORDER] = recipe.order_of_sites
     return {name: digest(value) for name, value in values.items()} | inputs.identity
 
 
@@ -216,9 +221,22 @@ class RunFolder:
             progress.say(f"{stage}: {name} is missing or was changed since; the stage is repeated.")
 
     def forget(self, stage: str) -> None:
-        """Record that a stage is incomplete, before its files change."""
-        self.provenance.stages.pop(stage, None)
+        """Record that a stage is incomplete, before its files change; the test of a model ends with its training."""
+        kind, _, number = stage.partition("/")
+        for one in (stage, *([f"evaluate/{number}", "importance"] if kind == "train" else [])):
+            self.provenance.stages.pop(one, None)
         self._write()
+        for path in self.layout.split(int(number)).tested if kind == "train" else ():
+            path.unlink(missing_ok=True)
+
+    def keep_draws(self, draws: int, progress: Progress) -> None:
+        """Remove the folders of the draws that an earlier recipe had more."""
+        for number, split in self.layout.splits_from(draws).items():
+            progress.say(f"{split.path} is removed: the recipe has {draws} draw(s) now.")
+            for stage in ("doubt", "train", "evaluate"):
+                self.provenance.stages.pop(f"{stage}/{number}", None)
+            self._write()
+            shutil.rmtree(split.path)
 
     @contextmanager
     def timed(self, stage: str, key: str) -> Iterator[None]:

@@ -12,6 +12,7 @@ from bocage.mapping import Item
 from bocage.provenance import Provenance
 from bocage.report.transfer import Mapped
 
+NOT_EVALUATED = "its model was not evaluated since its training (run 'bocage evaluate')"
 OTHER_MODEL = "the map is not by the model that its run has now (run 'bocage map' again)"
 NOT_OF_A_RUN = "the map is not that of an evaluated run, so it has no test polygons"
 """Why a map has no test pixels, as parts of sentences."""
@@ -77,6 +78,15 @@ class MapOrigin:
             return self._recorded(item.fingerprint)
         return item.version != versions()["bocage"] and self._recorded(item.fingerprint)
 
+    @property
+    def test(self) -> Path | str:
+        """File of the predictions of the model at its test pixels; without it, the reason as a part of a sentence.
+
+        Predictions of an earlier model of the same draw are not those of the map: its test polygons may have trained this model.
+        """
+        evaluated = Provenance.load(self.run.provenance).is_evaluated(self.split.path.name)
+        return self.split.test if evaluated and self.split.test.exists() else NOT_EVALUATED
+
     def _recorded(self, fingerprint: str) -> bool:
         """Return whether the map of the run has a fingerprint, is as it was written, and is not older than its training."""
         stages, place = Provenance.load(self.run.provenance).stages, self.run.path
@@ -96,9 +106,7 @@ def test_pixels_of(folder: Path) -> Path | str:
     if combined := next((one for one in made if one.summary.exists()), None):
         return combined.test if combined.test.exists() else "the maps behind it have no common test polygons"
     origin = MapOrigin.of(folder)
-    if isinstance(origin, str):
-        return origin
-    return origin.split.test if origin.split.test.exists() else NOT_OF_A_RUN
+    return origin if isinstance(origin, str) else origin.test
 
 
 def tested_at(folder: Path) -> Path | None:

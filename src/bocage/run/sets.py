@@ -15,5 +15,5 @@ def promised_by(layout: RunLayout, draws: int, settings: Mapping) -> Promised | 
         conformal, tested = read_conformal(split.model), Predictions.from_parquet(split.test)
         if conformal is not None and tested.probabilities.size:  # earlier versions stored neither
             least = conformal.least(settings.sets, settings.sets_by)
-            found.append(Covered.of(tested, least, [held.polygons for held in conformal.classes]))
+            found.append(Covered.of(tested, least, conformal))
     return Promised(settings.sets, settings.sets_by, tuple(found)) if found else None

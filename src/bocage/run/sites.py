@@ -21,7 +21,7 @@ from bocage.evaluation import Corrected, Predictions, Score, corrected, predicti
 from bocage.layout import RunLayout
 from bocage.legend import Legend
 from bocage.machine import device_of
-from bocage.mapping import Computing, LandCoverMap, classify_at, make_map, open_map
+from bocage.mapping import Computing, Forward, LandCoverMap, make_map, open_map, predict_at
 from bocage.models import Footprint, Network
 from bocage.progress import QUIET, Named, Progress
 from bocage.recipe import Recipe, Site
@@ -36,7 +36,7 @@ from bocage.samples.join import join_samples
 from bocage.samples.make import Usable, cut_usable
 from bocage.samples.reference import fingerprint_vector
 from bocage.scene import Scene, Scenes, limited, prepare_scene
-from bocage.training import Importance, Trained, Trainer, check_device, check_sites, classify, importance
+from bocage.training import Importance, Temperature, Trained, Trainer, check_device, check_sites, classified, importance
 
 
 @dataclass(frozen=True)
@@ -88,6 +88,8 @@ class SitesRun:
 
     def train(self) -> None:
         """Train the model on every draw; complete draws are kept."""
+        self.joined.check_draws()  # before hours of training
+        self.folder.keep_draws(self.joined.draws, self.progress)
         learning = {site: self.scenes[site] for site in self.joined.sites}
         trainer = Trainer(self.recipe.choice, Scenes(learning), self.joined)
         for k in range(self.joined.draws):
@@ -122,27 +124,27 @@ class SitesRun:
         samples, split = self.joined, self.layout.split(k)
         trained, test = Trained.load(split.model.path), samples.draw(k).test
         report_absent(samples, k, self.progress)
-        pixels, probabilities = samples.pixels(test), self._probabilities(trained, test, k)
-        predictions = predictions_of(
-            pixels.row, pixels.column, pixels.polygon, pixels.label, probabilities, trained.calibration.temperature
-        )
+        pixels, made = samples.pixels(test), self._probabilities(trained, test, k)
+        predictions = predictions_of(pixels.row, pixels.column, pixels.polygon, pixels.label, *made)
         predictions.to_parquet(split.test)
         score_of_draw(samples, k, predictions, self.recipe.evaluation.names).save(split.score)
 
-    def _probabilities(self, trained: Trained, test: NDArray[np.int64], k: int) -> NDArray[np.float32]:
-        """Return the class probabilities (N, K) of test pixels, each computed from the scene of its site."""
+    def _probabilities(
+        self, trained: Trained, test: NDArray[np.int64], k: int
+    ) -> tuple[NDArray[np.float32], Temperature]:
+        """Return the class probabilities (N, K) of test pixels, computed from the scene of their site, and their temperature."""
         samples = self.joined
         if not trained.has_context:
-            return classify(trained, samples.chips, test, self._device)
+            return classified(trained, samples.chips, test, self._device)
         found = np.zeros((len(test), len(trained.legend.classes)), np.float32)
+        temperature = np.full(len(test), trained.calibration.temperature)
         for name in samples.sites:
             rows, scene = np.flatnonzero(samples.at(name)[test]), self.scenes[name]
             task = f"classifying test polygons, draw {k + 1}"
-            pixels, where = samples.pixels(test[rows]), device_of(self._device)
-            found[rows] = classify_at(
-                trained.for_scene(scene), scene, pixels, where, Named(self.progress, f"{name}: "), task
-            )
-        return found
+            pixels, how = samples.pixels(test[rows]), Forward(device_of(self._device))
+            made = predict_at(trained.for_scene(scene), scene, pixels, how, Named(self.progress, f"{name}: "), task)
+            found[rows], temperature[rows] = made.probabilities, made.temperature
+        return found, temperature
 
     def map(self) -> dict[str, LandCoverMap]:
         """Map the sites of ``[map] sites`` with the model of the draw ``[map] draw``; return site → map."""
@@ -370,8 +372,9 @@ def _samples_key(run: SitesRun, site: Site, scene: Scene, needs: Needs) -> str:
 
 
 def _with_keys(run: SitesRun) -> SitesRun:
-    """Complete the keys of the stages: training depends on the samples of all sites."""
+    """Complete the keys of the stages: training depends on the samples of all sites, and the draws on the order of the sites."""
     recipe, choice = run.recipe, run.recipe.choice
     samples = {stage: key for stage, key in run.keys.items() if stage.startswith("samples/")}
-    train = digest(samples, recipe.split, choice.name, choice.config, choice.training, *choice.trainings)
+    settings = (recipe.split, choice.name, choice.config, choice.training, *choice.trainings)
+    train = digest(samples, recipe.order_of_sites, *settings)
     return replace(run, keys={**samples, "train": train, "evaluate": digest(train, recipe.evaluation.metrics)})

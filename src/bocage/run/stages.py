@@ -4,7 +4,7 @@ import json
 from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,6 +13,7 @@ from bocage.disk import artefact, digest, write_json
 from bocage.errors import EvaluationError
 from bocage.evaluation import (
     Adjusted,
+    Clusters,
     Corrected,
     Evaluation,
     Predictions,
@@ -32,12 +33,13 @@ from bocage.mapping import (
     EARLY,
     Areas,
     Computing,
+    Forward,
     LandCoverMap,
     Mapping,
-    classify_at,
     codes_beside,
     make_map,
     open_map,
+    predict_at,
 )
 from bocage.progress import Progress
 from bocage.recipe import Recipe
@@ -56,7 +58,7 @@ from bocage.training import (
     Trained,
     Trainer,
     check_bfloat16,
-    classify,
+    classified,
     imitates_bfloat16,
     importance,
 )
@@ -121,6 +123,8 @@ class Run:
 
     def train(self) -> None:
         """Train the model on every draw; complete draws are kept."""
+        self.samples.check_draws()  # before hours of training
+        self.folder.keep_draws(self.samples.draws, self.progress)
         for k in range(self.samples.draws):
             trainer = Trainer(self.recipe.choice, self.scene, self.trusted(k), self.start)
             work = partial(trainer.train, k, self.layout.split(k).path, self.progress)
@@ -240,7 +244,8 @@ class Run:
     def _area(self, tested: Predictions, areas: Areas) -> Adjusted | Corrected | None:
         """Estimate areas from the test polygons of the draw of the map; return None if they are too few.
 
-        The estimate of a probability sample of polygons has intervals; other polygons permit a correction by a model.
+        The estimate of a probability sample of polygons has intervals, from the variance between polygons, or between blocks
+        where the split draws blocks; other polygons permit a correction by a model.
         """
         samples, test = self.samples, self.samples.draw(self.recipe.map.draw).test
         if not len(test):
@@ -249,13 +254,14 @@ class Run:
             self.progress.say(f"No areas are estimated: {EARLY}.")
             return None
         weight, names = samples.test_weight(test), samples.legend.names
-        pixels = (tested.predicted, tested.label, tested.polygon)
+        unit: Literal["polygon", "block"] = "block" if samples.split.unit == "block" else "polygon"
         try:
             if absent := samples.without(test):
                 raise EvaluationError(f"no test pixel of: {', '.join(absent)}. Every class needs test polygons.")
             if weight is None:
-                return corrected(*pixels, areas.shares, names)
-            return clustered(*pixels, weight, areas.shares, names)
+                return corrected(tested.predicted, tested.label, tested.polygon, areas.shares, names)
+            drawn = Clusters(samples.cluster[test], unit)
+            return clustered(tested.predicted, tested.label, drawn, weight, areas.shares, names)
         except EvaluationError as error:
             self.progress.say(f"No areas are estimated: {error}")
             return None
@@ -323,12 +329,12 @@ class Run:
     def _classified(self, trained: Trained, test: NDArray[np.int64], k: int) -> Predictions:
         pixels = self.samples.pixels(test)
         if trained.has_context and len(test):
-            task = f"classifying test polygons, draw {k + 1}"
-            probabilities = classify_at(trained, self.scene, pixels, device_of(self._device), self.progress, task)
+            how, task = Forward(device_of(self._device)), f"classifying test polygons, draw {k + 1}"
+            made = predict_at(trained, self.scene, pixels, how, self.progress, task)
+            probabilities, temperature = made.probabilities, made.temperature
         else:
-            probabilities = classify(trained, self.samples.chips, test, self._device)
-        place = (pixels.row, pixels.column, pixels.polygon)
-        return predictions_of(*place, pixels.label, probabilities, trained.calibration.temperature)
+            probabilities, temperature = classified(trained, self.samples.chips, test, self._device)
+        return predictions_of(pixels.row, pixels.column, pixels.polygon, pixels.label, probabilities, temperature)
 
 
 def score_of_draws(layout: RunLayout, samples: Samples, settings: Evaluation) -> Score:
@@ -336,7 +342,14 @@ def score_of_draws(layout: RunLayout, samples: Samples, settings: Evaluation) ->
     found = [load_score(layout.split(k).score) for k in range(samples.draws)]
     matrices, trust = tuple(score.matrices[0] for score in found), tuple(t for score in found for t in score.trust)
     levels = settings.levels_of(samples.legend)
-    return Score(matrices, settings.names, {"draws": samples.draws, **found[0].design}, trust, levels)
+    return Score(matrices, settings.names, _pooled(found, samples), trust, levels)
+
+
+def _pooled(found: list[Score], samples: Samples) -> dict[str, Any]:
+    """Return the design of the test of all draws: the mean share of the test part, and the names of all folds."""
+    common = {name: value for name, value in found[0].design.items() if name != "fold"}
+    share = round(sum(score.design["test_share"] for score in found) / len(found), 4)
+    return {"draws": samples.draws, **common, "test_share": share, "folds": list(samples.folds) or None}
 
 
 def report_absent(samples: Samples, k: int, progress: Progress) -> None:
@@ -369,7 +382,7 @@ def _design(samples: Samples, k: int) -> dict[str, Any]:
         "drawn": split.unit,
         "block": split.block if split.unit == "block" else None,
         "buffer": split.buffer or None,
-        "test_share": round(test / everything if split.field else 1 - split.share, 4),
+        "test_share": round(test / everything, 4),
         "stratified_by": f"the field '{by}'" if by else "site" if split.site else "class",
         "fixed": {"field": split.field, "train": split.fixed[0], "test": split.fixed[1]} if split.field else None,
         "fold": folds[k] if folds else None,

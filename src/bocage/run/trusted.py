@@ -19,6 +19,8 @@ from bocage.words import Note
 
 HEAD = ("polygon", "class", "wrong", "suggested", "doubtful")
 """Columns of the table of a draw."""
+LEAST = 1e-4
+"""Smallest weight of a sample; the table has four decimals."""
 
 
 @dataclass(frozen=True)
@@ -39,7 +41,7 @@ class DoubtOfDraws:
     def write(self, scene: Scene, number: int, progress: Progress) -> None:
         """Write the doubt about the polygons of draw `number`."""
         draw, settings, choice = self.samples.draw(number), self.recipe.doctor, self.recipe.choice
-        members = np.sort(np.concatenate([draw.train, draw.validation]))
+        members = draw.whole.train
         members = members[self.samples.label[members] >= 0]
         members = members[chosen_pixels(self.samples.pixels(members), settings)[0]]
         some = of_present_classes(taken(self.samples, members))
@@ -73,20 +75,21 @@ class DoubtOfDraws:
     def trusted(self, number: int) -> Samples:
         """Return the samples with the trust in the labels of draw `number`.
 
-        Samples that were not judged, among them the test part, have full trust. If all judged polygons of a class are doubtful,
-        the least doubtful one is used, because the class would be lost.
+        Samples that were not judged, among them the test part, have full trust. If all training polygons of a class are
+        doubtful, the least doubtful one is used, because the class would be lost: validation polygons do not train a network
+        that stops early. For the same reason, a weight is above 0.
         """
         found, samples = self.read(number), self.samples
         doubt = np.array([found.get(polygon, (0.0, False))[0] for polygon in samples.polygon.tolist()])
         if self.recipe.reference.doubtful == "weight":
-            return replace(samples, trust=1 - doubt)
+            return replace(samples, trust=np.maximum(1 - doubt, LEAST))
         doubtful = np.isin(samples.polygon, [polygon for polygon, (_, flagged) in found.items() if flagged])
         trust = np.where(doubtful, 0.0, 1.0)
-        judged = np.isin(samples.polygon, list(found))
-        for label in np.unique(samples.label[judged]):
-            own = judged & (samples.label == label)
+        train = samples.draw(number).train
+        for label in np.unique(samples.label[train]):
+            own = train[samples.label[train] == label]
             if not trust[own].any():
-                trust[own & (doubt == doubt[own].min())] = 1.0
+                trust[own[doubt[own] == doubt[own].min()]] = 1.0
         return replace(samples, trust=trust)
 
     def note(self, number: int) -> Note:

@@ -58,9 +58,10 @@ def join_samples(sites: Mapping[str, Usable], legend: Legend, split: Split) -> S
         for name in names
     }
     samples = _at_sites(assembled(legend, split, found, cuts, site[kept]), tuple(sites))
-    if split.site and (empty := [name for name in sites if not samples.at(name).any()]):
+    if split.site and (empty := [name for name in sites if not (samples.at(name) & samples.testable).any()]):
         raise SamplesError(
-            f"The site '{empty[0]}' has no sample of a class that is kept, so it cannot be tested alone."
+            f"The site '{empty[0]}' has no sample that can be tested, so it cannot be tested alone: its samples are of classes "
+            "that are dropped or used for training only, or of purposive polygons."
         )
     rejections, notes = _told(sites)
     return replace(

@@ -134,8 +134,9 @@ def _cut(
 
 
 def notes_on_classes(samples: Samples, dropped: Sequence[Rejection]) -> list[Note]:
-    """Return the notes on classes that were dropped, and on classes that are mapped without a test."""
-    notes = [Note.of("classes_dropped", classes=tuple(r.label for r in dropped))] if dropped else []
+    """Return the notes on folds without a test, on classes that were dropped, and on classes that are mapped without a test."""
+    notes = list(samples.notes)
+    notes += [Note.of("classes_dropped", classes=tuple(r.label for r in dropped))] if dropped else []
     return [*notes, Note.of("classes_untested", classes=samples.untested)] if samples.untested else notes
 
 
@@ -180,13 +181,13 @@ def check_split(counted: Counted, scene: Scene, survey: Survey) -> Samples:
     Raises
     ------
     SamplesError
-        Fewer than two classes have enough polygons, or the first draw cannot be made.
+        Fewer than two classes have enough polygons, or a draw cannot be made.
     """
     check_any(counted.pixels, survey.reference, scene.grid)
     split = replace(survey.split, rare="drop") if survey.split.rare == "stop" else survey.split
     kept, legend, _ = drop_rare(counted, survey.legend, split)
     samples = samples_of(scene, replace(survey, legend=legend), counted.pixels.take(np.flatnonzero(kept)), {})
-    samples.draw(0)
+    samples.check_draws()
     return samples
 
 
@@ -231,16 +232,15 @@ def assembled(
     site: NDArray[np.int16] | None = None,
 ) -> Samples:
     """Return the samples of labelled pixels, with their blocks and folds; `site` is the number of their site."""
-    pixels = found.pixels
+    pixels, label = found.pixels, positions(found.pixels.label)
     unit = pixels.polygon if found.ground is None else found.ground
-    block, alone = _blocks(unit, found.place, split), found.trains_only
+    block, alone, tested = _blocks(unit, found.place, split), found.trains_only, is_tested(pixels, found.tested)
     weight = None if found.weights.empty else found.weights.reindex(pixels.polygon).to_numpy(np.float64)
-    fold, names = _numbered(pixels, found.folds)
+    reserved = reserved_classes(Counted(replace(pixels, label=label), tested, alone, found.ground), split)
+    units = Units(label, pixels.polygon, block, found.place, None, reserved, site, alone, found.ground)
+    fold, names, notes = _numbered(units, found.folds, split)
     if split.folds:
-        units = Units(pixels.label, pixels.polygon, block, found.place, site=site, purposive=alone, ground=found.ground)
-        fold = _dealt(units, split)
-        names = tuple(str(k + 1) for k in range(split.folds))
-    label, tested = positions(pixels.label), is_tested(pixels, found.tested)
+        fold, names = _dealt(units, split), tuple(str(k + 1) for k in range(split.folds))
     if tested is not None:
         fold = np.where(tested, 0, -1).astype(np.int32)
     return Samples(
@@ -251,14 +251,14 @@ def assembled(
         block,
         legend,
         (),
-        (),
+        notes,
         cuts,
         split,
         fold,
         names,
         found.place,
         weight,
-        reserved_classes(Counted(replace(pixels, label=label), tested, alone, found.ground), split),
+        reserved,
         site,
         purposive=alone,
         ground=found.ground,
@@ -295,7 +295,7 @@ def _dealt(units: Units, split: Split) -> NDArray[np.int32]:
     """Return the fold of each sample, (N,); -1 for purposive polygons, which train whatever fold is tested."""
     drawn = np.arange(len(units.label)) if units.purposive is None else np.flatnonzero(~units.purposive)
     fold, own = np.full(len(units.label), -1, np.int32), units.take(drawn)
-    fold[drawn] = deal(own.strata(split), own.group(split), split)
+    fold[drawn] = deal(own.strata(split), own.group(split), split, own.testable(split))
     return fold
 
 
@@ -333,17 +333,26 @@ def _taken(values: NDArray[T] | None, kept: NDArray[np.int64]) -> NDArray[T] | N
     return None if values is None else values[kept]
 
 
-def _numbered(pixels: Pixels, folds: pd.Series) -> tuple[NDArray[np.int32] | None, tuple[str, ...]]:
-    """Return the position of every pixel's fold among the folds that have pixels, and the names of these folds."""
+def _numbered(
+    units: Units, folds: pd.Series, split: Split
+) -> tuple[NDArray[np.int32] | None, tuple[str, ...], tuple[Note, ...]]:
+    """Return the position of every pixel's fold among the folds that can be tested, their names, and a note on the others.
+
+    The position is -1 for the pixels of the others: they are used for training whatever fold is tested.
+    """
     if folds.empty:
-        return None, ()
-    values = folds.reindex(pixels.polygon).to_numpy()
-    names, fold = np.unique(values.astype(str), return_inverse=True)
+        return None, (), ()
+    values = folds.reindex(units.polygon).to_numpy().astype(str)
+    names = np.unique(values[units.testable(split)])
     if len(names) < 2:
         raise SamplesError(
-            f"All samples are in the fold '{names[0]}'; a split by folds needs at least 2. Check the field in [split] fold."
+            f"All samples that can be tested are in the fold '{''.join(names)}'; a split by folds needs at least 2. Check the "
+            "field in [split] fold."
         )
-    return fold.astype(np.int32), tuple(names.tolist())
+    fold = np.where(np.isin(values, names), np.searchsorted(names, values), -1).astype(np.int32)
+    others = tuple(np.setdiff1d(values, names).tolist())
+    notes = (Note.of("folds_untested", field=split.fold, folds=others),) if others else ()
+    return fold, tuple(names.tolist()), notes
 
 
 def positions(label: NDArray[np.int16]) -> NDArray[np.int16]:

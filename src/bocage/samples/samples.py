@@ -93,10 +93,35 @@ class Samples:
         """Return draw or fold `number`, from 0."""
         return draw(self._units, self.split, number)
 
+    def check_draws(self) -> None:
+        """Check that every draw can be made.
+
+        Draws of polygons or pixels without a buffer have the same numbers of units, so that the first one is enough.
+
+        Raises
+        ------
+        SamplesError
+            One cannot.
+        """
+        split = self.split
+        alike = self.fold is None and split.unit != "block" and not split.buffer
+        for number in range(1 if alike else self.draws):
+            self.draw(number)
+
+    @property
+    def testable(self) -> NDArray[np.bool_]:
+        """Whether each sample can be in a test part, (N,): it has a class of the map, and nothing reserves it for training."""
+        return self._units.testable(self.split)
+
     @property
     def group(self) -> NDArray[Any]:
         """(N,) number of the sampling unit of every sample: its polygon, block or pixel, according to the split."""
         return self._units.group(self.split)
+
+    @property
+    def cluster(self) -> NDArray[Any]:
+        """(N,) number that dependent samples share: of the block where blocks are drawn, else of the polygon or place."""
+        return self.block if self.split.unit == "block" else self.chips.unit
 
     def at(self, site: str) -> NDArray[np.bool_]:
         """Return whether each sample is at a site, (N,)."""

@@ -10,7 +10,7 @@ training from test samples (Roberts et al. 2017, doi:10.1111/ecog.02881).
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Annotated, Any, Literal
 
 import numpy as np
@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from bocage.errors import SamplesError
 from bocage.legend import plain
 from bocage.ranges import SEED, VALUE, Range, check_ranges
+from bocage.samples.blocks import choose_blocks
 
 FEWEST = 3
 """Minimum number of polygons of a class: one each for training, validation and test."""
@@ -140,7 +141,16 @@ class Draw:
     validation: NDArray[np.int64]
     test: NDArray[np.int64]
     left_out: int = 0
-    """Number of pixels excluded from training and validation: within the buffer, or in a block with test pixels."""
+    """Number of pixels in no part: within the buffer, or held out with the unit in which they are."""
+    beside: NDArray[np.int64] = field(default_factory=lambda: np.zeros(0, np.int64))
+    """Those in no part that never validate, and whose unit validates: they train if the validation part trains."""
+
+    @property
+    def whole(self) -> "Draw":
+        """The draw for a training without validation: the validation part trains, with what is beside it."""
+        train = np.sort(np.concatenate([self.train, self.validation, self.beside]))
+        none = self.beside[:0]
+        return Draw(train, none, self.test, self.left_out - len(self.beside))
 
     @property
     def parts(self) -> dict[str, NDArray[np.int64]]:
@@ -176,6 +186,10 @@ class Units:
         """Whether each sample is never tested and never validates, (N,): those of coarser classes and of purposive polygons."""
         return np.asarray(self.label < 0 if self.purposive is None else (self.label < 0) | self.purposive)
 
+    def testable(self, split: Split) -> NDArray[np.bool_]:
+        """Return whether each sample can be in a test part, (N,): its unit is not reserved, and it does not train only."""
+        return np.asarray(~self.trains_only & ~_reserved(self, split))
+
     def take(self, index: NDArray[np.int64]) -> "Units":
         """Return the attributes of the samples at the positions `index`."""
         place = None if self.place is None else self.place[index]
@@ -189,15 +203,22 @@ class Units:
     def strata(self, split: Split) -> NDArray[Any]:
         """Return the stratum of every sample within which sampling units are distributed, (N,).
 
-        A stratum is a class, or a class at a site. The sites with too few units of a class form one stratum of this class.
+        A stratum is a class, or a class at a site. The sites with too few units of a class form one stratum of this class; if
+        these units are too few together, they are in the stratum of the site with most units of the class.
         """
         if self.site is None:
             return self.label
         group, own = self.group(split), np.full(len(self.label), -1)
-        for label, site in np.unique(np.stack([self.label, self.site], 1), axis=0):
-            members = (self.label == label) & (self.site == site)
-            if len(np.unique(group[members])) >= FEWEST:
-                own[members] = site
+        for label in np.unique(self.label):
+            of_class = self.label == label
+            units = {
+                site: len(np.unique(group[of_class & (self.site == site)])) for site in np.unique(self.site[of_class])
+            }
+            large = [site for site, n in units.items() if n >= FEWEST]
+            rest = of_class & ~np.isin(self.site, large)
+            own[of_class & ~rest] = self.site[of_class & ~rest]
+            if large and len(np.unique(group[rest])) < FEWEST:
+                own[rest] = max(large, key=units.__getitem__)
         return np.unique(np.stack([self.label, own], 1), axis=0, return_inverse=True)[1].ravel()
 
     def group(self, split: Split) -> NDArray[Any]:
@@ -232,13 +253,19 @@ def draw(units: Units, split: Split, number: int) -> Draw:
     rest = np.flatnonzero(~reserved & ~alone)
     parts = _drawn(units.take(rest), split, number, np.random.default_rng((split.seed, number)))
     held = np.concatenate([rest[parts.validation], rest[parts.test]])
-    free = np.flatnonzero(reserved | alone & _apart(units, split, number, held))
-    train = np.sort(np.concatenate([rest[parts.train], free]))
-    parts = replace(parts, train=train, validation=rest[parts.validation], test=rest[parts.test])
+    free = reserved | alone & _apart(units, split, number, held)
+    beside = alone & ~free & _apart(units, split, number, rest[parts.test])
+    train = np.sort(np.concatenate([rest[parts.train], np.flatnonzero(free)]))
+    left_out = parts.left_out + int((alone & ~free).sum())
+    parts = Draw(train, rest[parts.validation], rest[parts.test], left_out, np.flatnonzero(beside))
     if split.tests and not len(parts.test):
+        why = (
+            f"there are fewer {split.unit}s that can be tested than folds. Reduce [split] folds"
+            if split.folds
+            else "its test polygons are masked, or of classes that are used for training only. Check [split]"
+        )
         raise SamplesError(
-            f"Draw {number + 1} has no test pixel: its test polygons are masked, or of classes that are used for training only. "
-            "Check [split], or set train = 1 and draws = 1 to make a map without a test."
+            f"Draw {number + 1} has no test pixel: {why}, or set train = 1 and draws = 1 to make a map without a test."
         )
     return _buffered(parts, units, split)
 
@@ -260,14 +287,34 @@ def _reserved(units: Units, split: Split) -> NDArray[np.bool_]:
 
 
 def _drawn(units: Units, split: Split, number: int, generator: np.random.Generator) -> Draw:
-    """Distribute the samples over the three parts."""
+    """Distribute the samples over the three parts; no class validates without training samples."""
     group, strata = units.group(split), units.strata(split)
     if units.fold is not None or not split.tests:
         tested = np.zeros(len(group), bool) if units.fold is None else units.fold == number
-        return _fold(strata, group, split, tested, generator)
+        return _taught(_fold(strata, group, split, tested, generator), units.label, group)
     if split.unit == "block":
         return _by_blocks(replace(units, label=strata), split, generator)
-    return _by_class(strata, group, split, generator)
+    return _taught(_by_class(strata, group, split, generator), units.label, group)
+
+
+def _taught(parts: Draw, label: NDArray[Any], group: NDArray[Any]) -> Draw:
+    """Return parts in which each class of the validation part has training samples; its units return to training if necessary.
+
+    Where each unit has one class, nothing returns: a class validates with all its units but one, at most.
+    """
+    train, validation = parts.train, parts.validation
+    while len(lost := np.setdiff1d(label[validation], label[train])):
+
+        def cost(unit: Any, lost: NDArray[Any] = lost, held: NDArray[np.int64] = validation) -> tuple[int, int]:
+            """Classes that the validation part keeps without training samples or loses, and samples of the unit."""
+            back, rest = held[group[held] == unit], held[group[held] != unit]
+            still, gone = np.setdiff1d(lost, label[back]), np.setdiff1d(label[back], label[rest])
+            return len(still) + len(gone), len(back)
+
+        unit = min(np.unique(group[validation[np.isin(label[validation], lost)]]), key=cost)
+        back = group[validation] == unit
+        train, validation = np.sort(np.concatenate([train, validation[back]])), validation[~back]
+    return replace(parts, train=train, validation=validation)
 
 
 def _by_class(label: NDArray[Any], group: NDArray[Any], split: Split, generator: np.random.Generator) -> Draw:
@@ -312,9 +359,9 @@ def _by_blocks(units: Units, split: Split, generator: np.random.Generator) -> Dr
     pairs = np.unique(np.stack([which, units.label, units.polygon], 1), axis=0)
     polygons = np.zeros((len(blocks), int(units.label.max(initial=0)) + 1))
     np.add.at(polygons, (pairs[:, 0], pairs[:, 1]), 1)
-    training = _chosen(polygons, split.share, generator)
+    training = choose_blocks(polygons, split.share, generator)
     validating = np.zeros(len(blocks), bool)
-    validating[training] = _chosen(polygons[training], split.validation, generator)
+    validating[training] = choose_blocks(polygons[training], split.validation, generator, validation=True)
     if not (training & ~validating).any() or training.all():
         raise SamplesError(
             f"The samples are in {len(blocks)} block(s) of {split.block:g} m, too few for training, validation and test. "
@@ -322,30 +369,6 @@ def _by_blocks(units: Units, split: Split, generator: np.random.Generator) -> Dr
         )
     train, validation, test = (np.flatnonzero(part[which]) for part in (training & ~validating, validating, ~training))
     return Draw(train, validation, test)
-
-
-def _chosen(polygons: NDArray[np.float64], share: float, generator: np.random.Generator) -> NDArray[np.bool_]:
-    """Choose blocks that contain about `share` of the polygons of every class; return (B,) bool.
-
-    `polygons` (B, K) is the number of polygons of each class in each block. Blocks are visited in random order. A block is
-    chosen if it brings the classes closer to their shares. Then, if a class is absent from the chosen or from the other
-    blocks and has two blocks or more, one of its blocks is moved to that side.
-    """
-    wanted = np.maximum(share * polygons.sum(0), 1e-9)
-    taken, chosen = np.zeros(polygons.shape[1]), np.zeros(len(polygons), bool)
-    for block in generator.permutation(len(polygons)):
-        gain = np.abs(wanted - taken) - np.abs(wanted - taken - polygons[block])
-        if float((gain / wanted).sum()) > 0:
-            chosen[block] = True
-            taken += polygons[block]
-    for one_class in np.argsort(polygons.sum(0)):
-        holds = polygons[:, one_class] > 0
-        for side in (True, False):
-            if holds.sum() > 1 and not (holds & (chosen == side)).any():
-                # Move the block with the fewest polygons, to change the shares of the other classes least.
-                candidates = np.flatnonzero(holds)
-                chosen[candidates[polygons[candidates].sum(1).argmin()]] = side
-    return chosen
 
 
 def _buffered(parts: Draw, units: Units, split: Split) -> Draw:
@@ -361,14 +384,14 @@ def _buffered(parts: Draw, units: Units, split: Split) -> Draw:
         beyond: NDArray[np.int64] = members[np.isinf(distance)]
         return beyond
 
-    train, validation = far(parts.train), far(parts.validation)
+    train, validation, beside = far(parts.train), far(parts.validation), far(parts.beside)
     if not len(train):
         raise SamplesError(
             f"All training pixels are within {split.buffer:g} m of a test pixel. Reduce [split] buffer, or draw blocks "
             '(unit = "block").'
         )
     near = len(parts.train) + len(parts.validation) - len(train) - len(validation)
-    return replace(parts, train=train, validation=validation, left_out=parts.left_out + near)
+    return replace(parts, train=train, validation=validation, left_out=parts.left_out + near, beside=beside)
 
 
 def _fold(
@@ -399,13 +422,29 @@ def _fold(
     return Draw(free[part == 1], free[part == 0], np.flatnonzero(tested), int((~tested).sum()) - len(free))
 
 
-def deal(label: NDArray[Any], polygon: NDArray[Any], split: Split) -> NDArray[np.int32]:
-    """Distribute polygons (or blocks) over ``split.folds`` folds, class by class; return the fold of every pixel, (N,)."""
+def deal(
+    label: NDArray[Any], polygon: NDArray[Any], split: Split, tested: NDArray[np.bool_] | None = None
+) -> NDArray[np.int32]:
+    """Distribute polygons (or blocks) over ``split.folds`` folds, class by class; return the fold of every pixel, (N,).
+
+    Each class begins at a random fold. If a fold is then without a sample of `tested` (N,), those that can be tested, each class
+    begins after the end of the one before.
+    """
+    fold = _dealt(label, polygon, split, in_turn=False)
+    if tested is None or len(np.unique(fold[tested])) == split.folds:
+        return fold
+    last = (
+        np.int64(label.max(initial=0)) - label.min(initial=0) + 1
+    )  # classes that are not tested come after the others
+    return _dealt(np.where(tested, label, label + last), polygon, split, in_turn=True)
+
+
+def _dealt(label: NDArray[Any], polygon: NDArray[Any], split: Split, in_turn: bool) -> NDArray[np.int32]:
     generator = np.random.default_rng((split.seed, split.folds))
     dealt: dict[int, int] = {}
     for one_class in np.unique(label):
         polygons = np.unique(polygon[label == one_class])
         new = generator.permutation([p for p in polygons if int(p) not in dealt])
-        start = int(generator.integers(split.folds))
+        start = len(dealt) if in_turn else int(generator.integers(split.folds))
         dealt |= {int(p): (start + i) % split.folds for i, p in enumerate(new)}
     return np.array([dealt[int(p)] for p in polygon], np.int32)

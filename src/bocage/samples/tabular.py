@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 
 from bocage.errors import SamplesError, SourceError
 from bocage.shelf import did_you_mean
-from bocage.sources.table import PARQUET, read_table, texts
+from bocage.sources.table import read_table, texts
+from bocage.vectorfile import PARQUET
 
 TABLES = (".csv", ".tsv", ".txt", *PARQUET)
 """Endings of the names of tables."""

@@ -1,16 +1,13 @@
 """Features of a vector file, in any OGR format, GeoParquet in an archive included."""
 
-import io
 import warnings
-import zipfile
 from pathlib import Path
 
 import geopandas as gpd
 import numpy as np
 import pyogrio
 
-from bocage.sources.table import PARQUET
-from bocage.vectorfile import address_of, layer_of, layers_of, options_of
+from bocage.vectorfile import PARQUET, address_of, geoparquet, layer_of, layers_of, options_of
 
 LAYER = "layer of [reference], or init --layer"
 """Where a layer is named."""
@@ -30,9 +27,8 @@ def features_in(path: Path, layer: str = "") -> gpd.GeoDataFrame:
         # The warnings are harmless here: fields of mixed types stay text, curves become lines, M values are dropped.
         warnings.simplefilter("ignore", UserWarning)
         warnings.simplefilter("ignore", RuntimeWarning)  # two fields of one name: the first one is read
-        if (address := address_of(path)).lower().endswith(PARQUET):
-            with zipfile.ZipFile(path) as archive:
-                return gpd.read_parquet(io.BytesIO(archive.read(address.partition("}/")[2])))
+        if address_of(path).lower().endswith(PARQUET):
+            return geoparquet(path)
         found = layer_of(path, layer, LAYER)
         frame = gpd.read_file(found.address, engine="pyogrio", layer=found.name, **found.options)
     for name in frame.columns:

@@ -38,7 +38,8 @@ class Preparation:
     speckle: Speckle | None = None
     """Multitemporal speckle filter, for a radar source in dB."""
     ratio: Ratio | None = None
-    """Nesting in the map grid; default: the whole-number ratio nearest to the ratio of the ground sampling distances."""
+    """Nesting in the map grid; default: the whole-number ratio nearest to the ratio of the ground sampling distances. A source
+    that is much coarser is read with smaller pixels, so that the least common multiple of ``coarser`` is at most 256."""
     thermal: Thermal | None = None
     """Growing degree days as the time input of networks; default: the calendar day."""
     calendar: Calendar | None = None

@@ -6,13 +6,13 @@ from pathlib import Path
 
 from bocage.disk import inside, safe_name
 from bocage.errors import SourceError
-from bocage.grid import Grid, nearest_ratio
+from bocage.grid import Grid, Ratio, nearest_ratio, nesting
 from bocage.progress import QUIET, Progress
 from bocage.scene.cube import Cube, Preparation, check_indices
 from bocage.scene.prepared import Prepared, Preparing, prepare
 from bocage.sources import HistorySource, Readable, Source, check_overlap
 from bocage.sources.declared import peek
-from bocage.sources.raster import resolution_in
+from bocage.sources.placement import resolution_in
 from bocage.words import Note
 
 
@@ -45,15 +45,12 @@ def make_scene(grid: Grid, sources: Sequence[Readable], preparations: Mapping[st
     _check_tables(sources)
     cubes: dict[str, Cube] = {}
     notes: list[Note] = []
-    for source in sources:
-        preparation = preparations.get(source.name, Preparation())
-        check_overlap(source, grid)
-        source = source.over(grid)  # noqa: PLW2901 - from here on, without acquisitions outside the map
+    chosen = {source.name: preparations.get(source.name, Preparation()) for source in sources}
+    over = [_over(source, grid, chosen[source.name]) for source in sources]
+    ratios = _ratios(over, grid, chosen)
+    for source in over:
+        preparation, ratio = chosen[source.name], ratios[source.name]
         notes += source.notes
-        check_indices(source, preparation.indices)
-        if preparation.speckle:
-            _check_decibels(source)
-        ratio = preparation.ratio or nearest_ratio(grid.resolution, resolution_in(source.grid, grid.crs))
         nested = ratio.grid(grid)
         if not source.nests_in(nested):
             per_pixel = Note.of("finer", n=ratio.finer) if ratio.finer > 1 else Note.of("coarser", n=ratio.coarser)
@@ -62,6 +59,27 @@ def make_scene(grid: Grid, sources: Sequence[Readable], preparations: Mapping[st
         cubes[source.name] = cube = Cube(source, nested, ratio, preparation)
         cube.check_days()  # raise an error for missing temperatures now, before any reading
     return Scene(grid, cubes, (*notes, *_same_season(cubes)))
+
+
+def _over(source: Readable, grid: Grid, preparation: Preparation) -> Readable:
+    """Return a source without acquisitions outside the map, after a check of what its preparation needs."""
+    check_overlap(source, grid)
+    source = source.over(grid)
+    check_indices(source, preparation.indices)
+    if preparation.speckle:
+        _check_decibels(source)
+    return source
+
+
+def _ratios(sources: Sequence[Readable], grid: Grid, preparations: Mapping[str, Preparation]) -> dict[str, Ratio]:
+    """Return the ratio of each source to the map: the one of its preparation, or else the nearest one (:func:`nesting`)."""
+    given = {source.name: ratio for source in sources if (ratio := preparations[source.name].ratio)}
+    nearest = {
+        source.name: nearest_ratio(grid.resolution, resolution_in(source.grid, grid.crs))
+        for source in sources
+        if source.name not in given
+    }
+    return nesting(nearest, given)
 
 
 def _check_decibels(source: Readable) -> None:
@@ -75,7 +93,7 @@ def _check_decibels(source: Readable) -> None:
     files = source.acquisitions[0].files if isinstance(source, Source) else {}
     for name, file in list(files.items())[:1]:
         how = file.decoding
-        stored = peek(file.path, file.index, how.nodata, how.special)
+        stored = peek(file)
         if stored.size and not how.decibel and (stored * how.scale + how.offset).min() >= 0:
             raise SourceError(
                 f"Source '{source.name}': 'speckle' filters backscatter in dB, but no value of {name} in {file.path} is negative"

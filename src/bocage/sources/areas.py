@@ -12,6 +12,7 @@ from shapely.geometry import shape
 
 from bocage.errors import SourceError
 from bocage.grid import Window
+from bocage.sources.base import Decoding
 from bocage.sources.raster import RasterInfo, inspect, read
 
 SIDE = 1000.0
@@ -75,7 +76,9 @@ def _codes(path: Path, info: RasterInfo, number: int, window: Window) -> tuple[N
     SourceError
         A value is no code.
     """
-    values, valid = (part[0] for part in read(path, [number], info.grid, window, "nearest"))
+    # GDAL declares the last of four bands of 8 bits as alpha: here, it has codes too.
+    decoding = Decoding(alpha=info.alpha != number and info.count != 4)
+    values, valid = (part[0] for part in read(path, [number], info.grid, window, "nearest", decoding))
     if info.nodatas[number - 1] is None:
         valid = valid & (values != 0)
     values = np.where(valid, values, 0)

@@ -53,6 +53,8 @@ class Decoding:
     """Minimum in dB. Zero or negative power has no logarithm and gets this value."""
     squared: bool = False
     """Whether the scaled value is squared with its sign kept, as quantised embeddings are that have more steps near 0."""
+    alpha: bool = field(default=True, repr=False)
+    """Whether the alpha band of the file hides pixels. False: the recipe uses this band as a date or as a quality layer."""
 
     def __post_init__(self) -> None:
         if self.scale == 0:
@@ -107,7 +109,7 @@ class Acquisition:
     files: Mapping[str, BandFile]
     """Band name to file."""
     quality: Mapping[str, BandFile] = field(default_factory=dict)
-    """Quality layer name to file. The decoding of these files is not used."""
+    """Quality layer name to file. Of the decoding of these files, only ``alpha`` is used."""
     clear: tuple[int, ...] = ()
     """Values of the quality layer that are clear, as interpreted by the ``clear_mask`` of the sensor. Any other value that the
     file of the layer declares as nodata is masked."""

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pyogrio.raw
+import pyogrio
 import shapely
 from numpy.typing import NDArray
 from odc.geo import CRS
@@ -23,8 +23,9 @@ from bocage.legend import plain
 from bocage.shelf import did_you_mean
 from bocage.sources.base import Decoding
 from bocage.sources.partition import clipped, polygons_in
-from bocage.sources.raster import fingerprint, inspect, read, touches
-from bocage.vectorfile import VectorLayer, layer_of, repaired, shapes_of, vector_files
+from bocage.sources.placement import touches
+from bocage.sources.raster import fingerprint, inspect, read
+from bocage.vectorfile import VectorLayer, features_of, layer_of, repaired, shapes_of, vector_files
 
 MISSING, UNKNOWN = -1, -2
 """Positions of a pixel without a code, and of a code that is not in the table."""
@@ -174,22 +175,11 @@ class PolygonCodes:
         around = box(*grid.bounds, grid.crs).buffer(grid.resolution)
         near = around.to_crs(CRS(self.crs), resolution="auto").boundingbox.bbox
         try:
-            _, _, wkb, columns = pyogrio.raw.read(
-                self.layer.address,
-                layer=self.layer.name,
-                where=self.where or None,
-                columns=list(self.fields),
-                bbox=near,
-                **self.layer.options,
-            )
-            names = pyogrio.read_info(self.layer.address, layer=self.layer.name, **self.layer.options)[
-                "fields"
-            ].tolist()
+            _, wkb, own = features_of(self.layer, self.fields, self.where, bbox=near)
         except (DataSourceError, DataLayerError, FieldError, ValueError) as error:
             raise SourceError(f"{self.path} cannot be read: {error}. Check 'path', 'fields' and 'where'.") from error
         shapes = _moved(repaired(shapes_of(wkb)), self.crs, grid)
         usable = np.array([bool(polygons_in([shape])) for shape in shapes], bool)
-        own = dict(zip([name for name in names if name in self.fields], columns, strict=True))
         classes = np.empty((len(shapes), len(self.fields)), np.int16)
         for t, field in enumerate(self.fields):
             codes, which = np.unique([plain(code) for code in own[field].tolist()], return_inverse=True)
@@ -231,11 +221,8 @@ class PolygonCodes:
 
     def codes(self, table: Table) -> list[str]:
         """Return the codes of the first polygons that are not in the table."""
-        _, _, _, columns = pyogrio.raw.read(
-            self.layer.address, layer=self.layer.name, where=self.where or None, columns=list(self.fields), read_geometry=False,
-            max_features=10_000, **self.layer.options,
-        )  # fmt: skip
-        found = {plain(code) for column in columns for code in column.tolist()} - {""}
+        _, _, columns = features_of(self.layer, self.fields, self.where, read_geometry=False, max_features=10_000)
+        found = {plain(code) for column in columns.values() for code in column.tolist()} - {""}
         return sorted(found - set(table.classes), key=_natural)
 
 

@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal
 
@@ -76,6 +76,20 @@ class Decoder:
             progress.say(Note.of("scale_differs", file=path.name, scale=f"{scale:g}", offset=f"{offset:g}"))
 
 
+def without_alpha(file: BandFile) -> BandFile:
+    """Return a band of a file whose alpha band is something else: a date, or a quality layer."""
+    return replace(file, decoding=replace(file.decoding, alpha=False)) if inspect(file.path).alpha else file
+
+
+def without_quality_as_alpha(files: Mapping[str, BandFile], quality: BandFile) -> dict[str, BandFile]:
+    """Return bands by name. If their file has its quality layer where GDAL sees an alpha band, this band hides no pixel."""
+
+    def shared(file: BandFile) -> bool:
+        return file.path == quality.path and inspect(file.path).alpha == quality.index
+
+    return {name: without_alpha(file) if shared(file) else file for name, file in files.items()}
+
+
 def check_names(files: Mapping[str, BandFile]) -> None:
     """Check that no description of a band in its file contradicts the name that the recipe gives to the band.
 
@@ -102,9 +116,9 @@ def check_fractions(file: BandFile) -> None:
     SourceError
         The file holds fractions between -1 and 2 (reflectance), and the scale of the recipe is at most 0.001.
     """
-    if abs(file.decoding.scale) > 1e-3 or np.dtype(inspect(file.path).dtype).kind != "f":
+    if abs(file.decoding.scale) > 1e-3 or np.dtype(inspect(file.path).dtypes[file.index - 1]).kind != "f":
         return
-    values = peek(file.path, file.index, file.decoding.nodata)
+    values = peek(file)
     if values.size and np.abs(values - 0.5).max() <= 1.5 and (values % 1 != 0).any():
         low, high = (float(v) for v in np.percentile(values, (1, 99)))
         raise SourceError(
@@ -113,14 +127,14 @@ def check_fractions(file: BandFile) -> None:
         )
 
 
-def peek(path: Path, index: int, nodata: float | None = None, special: tuple[float, ...] = ()) -> NDArray[np.float64]:
+def peek(file: BandFile) -> NDArray[np.float64]:
     """Return valid values of small windows in the middle and at four other places of a band, as they are stored."""
-    grid = inspect(path).grid
+    grid = inspect(file.path).grid
     height, width = (min(PEEK, n) for n in grid.shape)
     places: Sequence[tuple[float, float]] = ((0.5, 0.5), (0.25, 0.25), (0.75, 0.75), (0.25, 0.75), (0.75, 0.25))
     for down, across in places:
         window = Window(round(down * (grid.shape[0] - height)), round(across * (grid.shape[1] - width)), height, width)
-        stored, valid = read(path, [index], grid, window, "nearest", Decoding(nodata=nodata, special=special))
+        stored, valid = read(file.path, [file.index], grid, window, "nearest", file.decoding)
         if valid.any():
             return np.asarray(stored[valid], np.float64)
     return np.array([])

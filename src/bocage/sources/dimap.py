@@ -9,7 +9,7 @@ import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any, Literal
 from xml.etree.ElementTree import Element
 
@@ -115,7 +115,7 @@ def _tiles(
     date = "mosaic" if settings.mosaic else f"{time:%Y%m%d}"
     paths = _tile_files(product, root)
     hidden = _clouds(product, paths, progress) if settings.clouds else None
-    details = {"product": product.name} | generated(root.findtext(".//PRODUCTION_DATE"), product)
+    details = {"product": _title(product)} | generated(root.findtext(".//PRODUCTION_DATE"), product)
     tiles = []
     for path in paths:
         files = {name: BandFile(path, indexes[code], decodings[name]) for name, code in bands.items()}
@@ -213,13 +213,36 @@ def _reflectance_per_radiance(product: Product, root: Element, code: str, time: 
     )
 
 
+def _ids(product: Product) -> dict[str, str]:
+    """Return the metadata file and the identifier of each product in the folder of a product, which may hold several."""
+    return {name: PurePosixPath(name).stem[len("DIM_") :] for name in product.match(r"(?i)(?:\A|/)DIM_[^/]*\.XML")}
+
+
+def _title(product: Product) -> str:
+    """Return the name of a product: that of its folder, or its identifier where the folder holds several."""
+    ids = _ids(product)
+    return ids[product.metadata] if len(ids) > 1 else product.name
+
+
+def _cloud_masks(product: Product) -> list[str]:
+    """Return the files of the cloud mask, ``CLD_<identifier>_MSK.GML``, without those of other products in the folder."""
+    ids = _ids(product)
+    masks = []
+    for name in product.match(r"(?i)MASKS/CLD_.*\.GML"):
+        title = PurePosixPath(name).name[len("CLD_") :]
+        owner = max((one for one in ids.values() if title.startswith(f"{one}_")), key=len, default="")
+        if owner in ("", ids[product.metadata]):
+            masks.append(name)
+    return masks
+
+
 def _clouds(product: Product, paths: Sequence[Path], progress: Progress) -> Cover | None:
     """Return the polygons of the cloud mask (GML), or None if the mask is missing or empty.
 
     A mask with polygons of which none touches the image, or whose content cannot be read, is reported.
     """
     covers = []
-    for name in product.match(r"(?i)MASKS/CLD_.*\.GML"):
+    for name in _cloud_masks(product):
         root = product.xml(name)
         parts = [part for polygon in root.iterfind(".//{*}Polygon") for part in _polygons(polygon)]
         if not parts:

@@ -8,7 +8,7 @@ from bocage.errors import SourceError
 from bocage.progress import QUIET, Progress
 from bocage.ranges import STORED, VALUE, Range, check_ranges
 from bocage.sources.base import Acquisition, BandFile, SensorSpec, clear_where_listed
-from bocage.sources.declared import Decoder, check_fractions, check_names
+from bocage.sources.declared import Decoder, check_fractions, check_names, without_alpha, without_quality_as_alpha
 from bocage.sources.pattern import Match, matching
 from bocage.sources.products import distinct
 from bocage.sources.raster import inspect
@@ -63,6 +63,7 @@ def find(settings: Settings, progress: Progress = QUIET) -> list[Acquisition]:
             if layer is None:
                 raise SourceError(f"{settings.quality} has no file for the tile '{tile}' of {settings.path}. Add it.")
             quality = {"quality": quality_of(layer, settings.quality_band)}
+            files = without_quality_as_alpha(files, quality["quality"])
         found.append(Acquisition(None, files, quality, settings.clear, "mosaic" if tile else ""))
     decoder.say(progress)
     return found
@@ -105,4 +106,5 @@ def quality_of(path: Path, band: int) -> BandFile:
     count = inspect(path).count
     if band > count or (band == 0 and count > 1):
         raise SourceError(f"The quality layer {path} has {count} bands. Set 'quality_band' to one of 1 to {count}.")
-    return BandFile(path, band or 1)
+    file = BandFile(path, band or 1)
+    return without_alpha(file) if inspect(path).alpha == file.index else file

@@ -22,7 +22,8 @@ from bocage.grid import Grid, Window
 from bocage.layout import ObjectsLayout
 from bocage.shelf import did_you_mean
 from bocage.sources.base import Decoding, SensorSpec
-from bocage.sources.raster import fingerprint, inspect, nests, read, touches
+from bocage.sources.placement import nests, touches
+from bocage.sources.raster import fingerprint, inspect, read
 from bocage.sources.undated import Undated
 from bocage.words import Note
 

@@ -17,7 +17,7 @@ from bocage.errors import SourceError
 from bocage.grid import Grid, Window, nearest_ratio
 from bocage.ranges import Range, check_ranges
 from bocage.sources.base import Decoding, SensorSpec
-from bocage.sources.raster import resolution_in
+from bocage.sources.placement import resolution_in
 from bocage.sources.source import Readable
 from bocage.words import Note
 

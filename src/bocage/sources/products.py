@@ -42,7 +42,8 @@ class ProductSettings:
     """Settings common to all sensors delivered as products."""
 
     path: Path
-    """A folder with products at any depth, in archives (zip, tar) or not; or a single product."""
+    """A folder with products at any depth, in archives (zip, tar) or not; or a single product: its folder, its archive, or its
+    metadata file (``.xml``)."""
     bands: tuple[str, ...] = ()
     """Common names of the bands to read, in order; empty: the default bands of the sensor."""
     start: date | None = None
@@ -173,9 +174,11 @@ def products(root: Path, marker: str, kind: str) -> list[Product]:
     """
     if not root.exists():
         raise SourceError(f"{root} does not exist. Set 'path' to the folder of the products.")
+    given = root
     if root.suffix.lower() == ".xml":  # the metadata file of a product stands for the product
         root = root.parent
     found = [product for where, files in _places(root) for product in split(where, files, marker)]
+    found = [product for product in found if product.files[product.metadata] == given] or found
     if not found:
         raise SourceError(f"{root} has no {kind} (no file name matches {marker}). Check 'path' and 'sensor'.")
     return found

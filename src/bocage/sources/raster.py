@@ -4,15 +4,15 @@ If the grid of the file nests in the target grid, the pixels of the file are rep
 warped with the given resampling and an exact coordinate transformation, so that the result does not depend on the window.
 
 A pixel of a band is valid if no part of the file says otherwise: the nodata value of the band (or that of the recipe or the
-sensor instead), the other special values, the mask of the file (internal or ``.msk``) and its alpha band. An alpha band that the
-recipe reads as a measurement hides only pixels where all bands are 0.
+sensor instead), the other special values, the mask of the file (internal or ``.msk``) and its alpha band. An alpha band with many
+values is a measurement, and hides only pixels where all bands of the file are 0, whichever bands are read.
 """
 
 import functools
 import os
 import re
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,22 +22,18 @@ import numpy as np
 import rasterio
 from affine import Affine
 from numpy.typing import NDArray
-from pyproj.exceptions import ProjError
-from rasterio.enums import ColorInterp, MaskFlags, Resampling
+from rasterio.enums import ColorInterp, MaskFlags
 from rasterio.env import get_gdal_config, set_gdal_config
-from rasterio.features import geometry_mask
-from rasterio.vrt import WarpedVRT
-from rasterio.warp import transform_geom
 from rasterio.windows import Window as RioWindow
-from shapely.errors import ShapelyError
 
 from bocage.disk import State, digest_of, kept_by_state, state_of, state_or_none
 from bocage.errors import GridError, SourceError
-from bocage.grid import SNAP, Grid, Window
+from bocage.grid import Grid, Window
 from bocage.sources.base import Decoding
 from bocage.sources.files import SIDE, beside, essence, files_of, is_virtual, on_disk
 from bocage.sources.handles import using
 from bocage.sources.pattern import DATE
+from bocage.sources.placement import nests, reason_of, resolution_in
 from bocage.sources.warp import needed, warp
 
 RESAMPLINGS = ("nearest", "bilinear", "cubic", "average", "mode")
@@ -46,15 +42,18 @@ AT_ONCE = 1 << 24
 """Number of values of a file that are held to warp a part of a window. A window that needs more is divided."""
 SPOTS, SPOT = 3, 64
 """Windows read along each axis to recognise an alpha band, and their side in pixels."""
+OPAQUE = 0.9
+"""Share of the visible pixels from which an alpha band with its largest value there is a mask, whose edges are soft."""
 
 
 @dataclass(frozen=True)
 class RasterInfo:
-    """Grid, number of bands, data type, descriptions, validity, scales, offsets and tags of a raster file."""
+    """Grid, number of bands, data types, descriptions, validity, scales, offsets and tags of a raster file."""
 
     grid: Grid
     count: int
-    dtype: str
+    dtypes: tuple[str, ...]
+    """Data type of each band."""
     descriptions: tuple[str, ...]
     nodatas: tuple[float | None, ...]
     """Declared nodata value of each band."""
@@ -63,7 +62,7 @@ class RasterInfo:
     alpha: int = 0
     """Number of the alpha band; 0: none."""
     two_valued: bool = False
-    """Whether the alpha band has at most one value besides 0: it is a mask, and not a measurement that GDAL took for alpha."""
+    """Whether the alpha band has one value besides 0 (almost): it is a mask, and not a measurement that GDAL took for alpha."""
     paletted: bool = False
     """Whether the first band has a colour table, as maps of classes have: codes are never interpolated."""
     scales: tuple[float, ...] = ()
@@ -76,6 +75,11 @@ class RasterInfo:
     """Files on disk that change what is read: the file, its side files, and the rasters behind a VRT."""
     turned: bool = False
     """Whether the rows of the file run from south to north; they are read from north to south."""
+
+    @property
+    def dtype(self) -> str:
+        """Data type that holds the values of all bands: that of the bands, if they have the same."""
+        return str(np.result_type(*self.dtypes))
 
     @property
     def nodata(self) -> float | None:
@@ -114,26 +118,7 @@ def _open(path: Path) -> Any:
     dataset = rasterio.open(path)
     if any(rows * columns > LARGE for rows, columns in dataset.block_shapes):
         set_gdal_config("GDAL_CACHEMAX", usual)
-    return _north_up(dataset)
-
-
-def _north_up(dataset: Any) -> Any:
-    """Return a dataset whose rows run from north to south, as one whose rows run from south to north shows them.
-
-    The pixels are the same. A dataset with a mask of its own is returned as it is, since GDAL would lose the mask.
-    """
-    own = dataset.transform
-    if own.e <= 0 or dataset.crs is None or any(_is_masked(flags) for flags in dataset.mask_flag_enums):
-        return dataset
-    turned = own @ Affine.translation(0, dataset.height) @ Affine.scale(1, -1)
-    return WarpedVRT(
-        dataset,
-        crs=dataset.crs,
-        transform=turned,
-        height=dataset.height,
-        width=dataset.width,
-        resampling=Resampling.nearest,
-    )
+    return dataset
 
 
 @contextmanager
@@ -144,7 +129,7 @@ def _opened(path: Path, state: tuple[State | None, ...]) -> Iterator[Any]:
             yield dataset
     except rasterio.errors.RasterioError as error:
         raise SourceError(
-            f"{path} cannot be read: it is truncated, damaged or not a raster (GDAL: {_reason(error)}). "
+            f"{path} cannot be read: it is truncated, damaged or not a raster (GDAL: {reason_of(error)}). "
             "Copy or download it again."
         ) from error
 
@@ -182,11 +167,6 @@ def _referenced(path: Path, state: State) -> tuple[Path, ...]:
             return tuple(sorted(files_of(dataset, path) - {path}))
     except rasterio.errors.RasterioError:
         return ()
-
-
-def _reason(error: BaseException) -> str:
-    cause = error.__cause__ or error
-    return " ".join(str(cause).split()).rstrip(".")
 
 
 def inspect(path: Path) -> RasterInfo:
@@ -228,7 +208,7 @@ def _inspected(path: Path, state: tuple[State | None, ...]) -> RasterInfo:
                 f"'rio edit-info --crs EPSG:<code> {path.name}'."
             )
         try:
-            grid = Grid.of(dataset.crs, dataset.transform, (dataset.height, dataset.width))
+            grid = Grid.of(dataset.crs, _north_up(dataset), (dataset.height, dataset.width))
         except GridError as error:
             raise SourceError(f"{path}: {error}") from error
         # A truncated file opens without error and fails much later: reading its last pixel reveals it now. A JPEG 2000
@@ -242,7 +222,7 @@ def _inspected(path: Path, state: tuple[State | None, ...]) -> RasterInfo:
         return RasterInfo(
             grid,
             dataset.count,
-            dataset.dtypes[0],
+            tuple(dataset.dtypes),
             descriptions,
             tuple(dataset.nodatavals),
             tuple(_is_masked(flags) for flags in dataset.mask_flag_enums),
@@ -253,8 +233,20 @@ def _inspected(path: Path, state: tuple[State | None, ...]) -> RasterInfo:
             tuple(dataset.offsets),
             tuple(tags.items()),
             tuple(sorted(file for file in {on_disk(file) for file in files_of(dataset, path)} if file.is_file())),
-            isinstance(dataset, WarpedVRT),
+            _is_turned(dataset),
         )
+
+
+def _is_turned(dataset: Any) -> bool:
+    """Return whether the rows of a dataset run from south to north."""
+    return bool(dataset.transform.e > 0)
+
+
+def _north_up(dataset: Any) -> Affine:
+    """Return the affine transform of the pixels of a dataset, with rows from north to south."""
+    own: Affine = dataset.transform
+    turned: Affine = own @ Affine.translation(0, dataset.height) @ Affine.scale(1, -1)
+    return turned if _is_turned(dataset) else own
 
 
 def _is_masked(flags: Sequence[MaskFlags]) -> bool:
@@ -280,16 +272,19 @@ def _alpha_of(dataset: Any) -> int:
 
 
 def _is_two_valued(dataset: Any, band: int) -> bool:
-    """Return whether windows spread over a band hold at most one value besides 0.
+    """Return whether windows spread over a band hold at most one value besides 0, but for the soft edges of an opaque image.
 
     GDAL declares the fourth band of every 8-bit image as alpha, even where it is near infrared.
     """
-    seen: set[float] = {0}
+    seen: list[NDArray[Any]] = []
     height, width = (min(SPOT, n) for n in dataset.shape)
     for y in np.linspace(0, dataset.height - height, SPOTS).astype(int):
         for x in np.linspace(0, dataset.width - width, SPOTS).astype(int):
-            seen |= set(np.unique(dataset.read(band, window=RioWindow(x, y, width, height))).tolist())
-    return len(seen) <= 2
+            values = dataset.read(band, window=RioWindow(x, y, width, height))
+            seen.append(values[values != 0])
+    shown = np.concatenate(seen)
+    opaque = shown == np.iinfo(shown.dtype).max if shown.dtype.kind in "iu" else np.zeros(len(shown), bool)
+    return len(np.unique(shown)) <= 1 or float(opaque.mean()) >= OPAQUE
 
 
 def _has_end_marker(path: Path) -> bool:
@@ -299,47 +294,6 @@ def _has_end_marker(path: Path) -> bool:
     with path.open("rb") as stream:
         stream.seek(-2, os.SEEK_END)
         return stream.read(2) == b"\xff\xd9"
-
-
-def nests(file: Grid, target: Grid) -> int | None:
-    """Return how many pixels of `target` a pixel of `file` spans along each axis, or None if the grids do not nest.
-
-    The grids nest if this number is whole and the pixel edges coincide. The grids need not share a corner.
-    """
-    if file.crs != target.crs:
-        return None
-    span = file.resolution / target.resolution
-    if round(span) < 1 or abs(span - round(span)) * max(file.shape) > SNAP * 10:
-        return None
-    south_east = ~target.transform @ (file.transform @ (file.shape[1], file.shape[0]))  # rows can differ from columns
-    offsets = (*target.offset_of(file), *south_east)
-    return round(span) if all(abs(o - round(o)) < SNAP * 10 for o in offsets) else None
-
-
-@functools.lru_cache(maxsize=65536)
-def _footprint(file: Grid, grid: Grid) -> tuple[float, float, float, float]:
-    """Return the bounding box of a file in rows and columns of `grid`: top, left, bottom, right."""
-    if file.crs == grid.crs:
-        west, south, east, north = file.bounds
-    else:
-        with transformed(file, grid.crs):
-            west, south, east, north = file.geobox.extent.to_crs(grid.crs, resolution="auto").boundingbox
-    (left, top), (right, bottom) = ~grid.transform @ (west, north), ~grid.transform @ (east, south)
-    return top, left, bottom, right
-
-
-def touches(file: Grid, grid: Grid, window: Window) -> bool:
-    """Return whether a file with the grid `file` may have pixels in a `window` of `grid`, with a margin of two pixels."""
-    top, left, bottom, right = _footprint(file, grid)
-    near = window.pad(2, 2)
-    return top < near.y + near.height and bottom > near.y and left < near.x + near.width and right > near.x
-
-
-def covered(polygons: Any, crs: str, grid: Grid, window: Window) -> NDArray[np.bool_]:
-    """Return True for the pixels of a window that `polygons` (a shapely geometry in `crs`) touch, shape (y, x)."""
-    target = grid.crop(window)
-    shape = transform_geom(crs, target.crs.to_wkt(), polygons)
-    return np.asarray(geometry_mask([shape], target.shape, target.transform, all_touched=True, invert=True))
 
 
 def read(
@@ -354,7 +308,7 @@ def read(
 
     Returns
     -------
-    values : array (len(indexes), height, width), the file's dtype
+    values : array (len(indexes), height, width), in the data type of the bands; of different ones, in a type that holds all
     valid : bool array of the same shape; False outside the file, and where the file or `decoding` says that there is no data
     """
     state = _state(path)
@@ -362,43 +316,37 @@ def read(
     span = nests(info.grid, grid)
     if info.paletted and resampling != "mode":
         resampling = "nearest"
+    scale = 1.0 if span is not None else resolution_in(info.grid, grid.crs) / grid.resolution
     with _opened(path, state) as dataset:
-        image = _Image(dataset, info, tuple(indexes), decoding)
-        if span is None:
-            scale = resolution_in(info.grid, grid.crs) / grid.resolution
-            return _warped(image, grid.crop(window), resampling, scale)
-        return _repeated(image, grid, window, span)
+
+        def bands(chosen: tuple[int, ...]) -> tuple[NDArray[Any], NDArray[np.bool_]]:
+            image = _Image(dataset, info, chosen, decoding)
+            if span is None:
+                return _warped(image, grid.crop(window), resampling, scale)
+            return _repeated(image, grid, window, span)
+
+        return _of_each_type(bands, tuple(indexes), info.dtypes)
 
 
-def resolution_in(grid: Grid, crs: Any) -> float:
-    """Return the pixel size of `grid` in units of another CRS."""
-    if grid.crs == crs:
-        return grid.resolution
-    with transformed(grid, crs):
-        return float(abs(grid.geobox.to_crs(crs).resolution.x))
-
-
-@contextmanager
-def transformed(grid: Grid, crs: Any) -> Iterator[None]:
-    """Report a transformation between two CRS that PROJ cannot compute.
-
-    Raises
-    ------
-    SourceError
-        The CRS is local or of another celestial body, or the grid is outside the domain of the other CRS.
-    """
-    try:
-        yield
-    except (ProjError, ShapelyError, ValueError, OverflowError, AssertionError) as error:
-        raise SourceError(
-            f"Coordinates in {grid.crs_name} cannot be transformed to the CRS of the map ({_reason(error)[:200]}). Check the CRS "
-            "of the file."
-        ) from error
+def _of_each_type(
+    bands: Callable[[tuple[int, ...]], tuple[NDArray[Any], NDArray[np.bool_]]],
+    indexes: tuple[int, ...],
+    dtypes: Sequence[str],
+) -> tuple[NDArray[Any], NDArray[np.bool_]]:
+    """Return the bands `indexes`. `bands` reads those of one data type, whose values do not depend on the other bands."""
+    own = np.array([dtypes[i - 1] for i in indexes])
+    types = list(dict.fromkeys(own.tolist()))
+    if len(types) == 1:
+        return bands(indexes)
+    found = [bands(tuple(i for i, one in zip(indexes, own, strict=True) if one == dtype)) for dtype in types]
+    order = np.argsort(np.concatenate([np.flatnonzero(own == dtype) for dtype in types]))
+    values, valid = (np.concatenate(parts) for parts in zip(*found, strict=True))
+    return values[order], valid[order]
 
 
 @dataclass(frozen=True)
 class _Image:
-    """Bands of an open file, and the rules of their validity."""
+    """Bands of one data type of an open file, and the rules of their validity."""
 
     dataset: Any
     info: RasterInfo
@@ -407,11 +355,19 @@ class _Image:
 
     @property
     def dtype(self) -> str:
-        return str(self.dataset.dtypes[0])
+        """Data type of the bands, which is the same for all."""
+        return self.info.dtypes[self.indexes[0] - 1]
 
     def read(self, part: Window) -> tuple[NDArray[Any], NDArray[np.bool_]]:
-        """Return values and validity (band, y, x) of a window inside the file."""
-        window = RioWindow(part.x, part.y, part.width, part.height)
+        """Return values and validity (band, y, x) of a window inside the file, with rows from north to south."""
+        if not self.info.turned:
+            return self._stored(RioWindow(part.x, part.y, part.width, part.height))
+        y = self.info.grid.shape[0] - part.y - part.height
+        values, valid = self._stored(RioWindow(part.x, y, part.width, part.height))
+        return values[:, ::-1], valid[:, ::-1]
+
+    def _stored(self, window: RioWindow) -> tuple[NDArray[Any], NDArray[np.bool_]]:
+        """Return values and validity (band, y, x) of a window, with the rows as they are stored."""
         values = self.dataset.read(list(self.indexes), window=window)
         valid = np.isfinite(values) if values.dtype.kind == "f" else np.ones(values.shape, bool)
         for k, i in enumerate(self.indexes):
@@ -421,12 +377,18 @@ class _Image:
                     valid[k] &= values[k] != value
             if self.info.masked[i - 1]:
                 valid[k] &= self.dataset.read_masks(i, window=window) > 0
-        if self.info.alpha:
-            transparent = self.dataset.read(self.info.alpha, window=window) == 0
-            if self.info.alpha in self.indexes and not self.info.two_valued:  # a measurement that GDAL took for alpha
-                transparent &= (values == 0).all(0)
-            valid &= ~transparent
+        if self.info.alpha and self.decoding.alpha:
+            valid &= ~self._transparent(window)
         return values, valid
+
+    def _transparent(self, window: RioWindow) -> NDArray[np.bool_]:
+        """Return the pixels (y, x) that the alpha band hides; of a measurement, those where all bands of the file are 0."""
+        transparent = np.asarray(self.dataset.read(self.info.alpha, window=window) == 0)
+        for i in range(1, self.info.count + 1):
+            if self.info.two_valued or not transparent.any():
+                break
+            transparent &= self.dataset.read(i, window=window) == 0
+        return transparent
 
 
 def _repeated(image: _Image, grid: Grid, window: Window, span: int) -> tuple[NDArray[Any], NDArray[np.bool_]]:

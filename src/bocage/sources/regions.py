@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import numpy as np
-import pyogrio.raw
+import pyogrio
 import shapely
 from numpy.typing import NDArray
 from odc.geo import CRS
@@ -28,7 +28,7 @@ from bocage.sources.partition import Gaps, Partition, clipped, moved, place_of, 
 from bocage.sources.raster import fingerprint
 from bocage.sources.undated import Undated
 from bocage.textfile import identifier
-from bocage.vectorfile import layer_of, repaired, shapes_of, vector_files
+from bocage.vectorfile import features_of, layer_of, repaired, shapes_of, vector_files
 from bocage.words import Note
 
 SPEC = SensorSpec("regions", "regions of a vector file, as an image with the weight of each region")
@@ -215,19 +215,17 @@ def open(name: str, settings: Settings) -> RegionsSource:  # noqa: A001 - the na
             raise SourceError(
                 f"{path} has no field '{field}'.{did_you_mean(field, fields)} The fields are: {', '.join(fields)}."
             )
-        meta, _, wkb, (names,) = pyogrio.raw.read(
-            layer.address, layer=layer.name, where=settings.where or None, columns=[field], **layer.options
-        )
+        crs, wkb, values = features_of(layer, [field], settings.where)
     except LookupError as error:
         raise SourceError(f"{error}") from error
     except (DataSourceError, DataLayerError, FieldError, ValueError) as error:
         raise SourceError(f"{path} cannot be read: {error}. Check 'path', 'field' and 'where'.") from error
-    if not meta["crs"]:
+    if not crs:
         raise SourceError(f"{path}: no CRS. Set one, for example with ogr2ogr -a_srs.")
     shapes = repaired(shapes_of(wkb))
-    regions = _regions(path, field, [_text(value) for value in names], shapes)
+    regions = _regions(path, field, [_text(value) for value in values[field]], shapes)
     lost = sum(not polygons_in([shape]) for shape in shapes)
-    return RegionsSource(name, settings, regions, str(meta["crs"]), lost)
+    return RegionsSource(name, settings, regions, crs, lost)
 
 
 def _regions(path: Path, field: str, names: list[str], shapes: NDArray[Any]) -> dict[str, Any]:

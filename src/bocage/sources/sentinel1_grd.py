@@ -245,7 +245,7 @@ def _check_unit(file: BandFile, stored: str) -> None:
     """
     shown, why = _declared_unit(file)
     if not shown:
-        values = peek(file.path, 1, special=file.decoding.special)
+        values = peek(file)
         if values.size and stored != "db" and np.median(values) < -1:
             shown, why = "db", "power and amplitude are not negative, and most of its values are below -1"
         elif values.size and stored == "db" and values.min() >= 0 and values.max() > values.min():

@@ -9,7 +9,7 @@ from bocage.errors import SourceError
 from bocage.progress import QUIET, Progress
 from bocage.ranges import STORED, VALUE, Range, check_ranges
 from bocage.sources.base import Acquisition, BandFile, SensorSpec, clear_where_listed
-from bocage.sources.declared import Decoder, check_fractions, check_names
+from bocage.sources.declared import Decoder, check_fractions, check_names, without_alpha, without_quality_as_alpha
 from bocage.sources.image import quality_of
 from bocage.sources.pattern import Match, matching, same_date
 from bocage.sources.products import distinct
@@ -77,16 +77,13 @@ def find(settings: Settings, progress: Progress = QUIET) -> list[Acquisition]:
     by_variable = _multiband(settings, decoder) if settings.path else _single_band(settings, decoder)
     quality = _quality(settings) if settings.quality else {}
     places = _common_places(by_variable | ({"quality": quality} if settings.quality else {}))
-    found = [
-        Acquisition(
-            time,
-            {name: files[time, tile] for name, files in by_variable.items()},
-            {"quality": quality[time, tile]} if quality else {},
-            settings.clear,
-            time.isoformat() if tile else "",
-        )
-        for time, tile in places
-    ]
+    found = []
+    for time, tile in places:
+        files = {name: of_place[time, tile] for name, of_place in by_variable.items()}
+        layers = {"quality": quality[time, tile]} if quality else {}
+        if layers:
+            files = without_quality_as_alpha(files, layers["quality"])
+        found.append(Acquisition(time, files, layers, settings.clear, time.isoformat() if tile else ""))
     for acquisition in found:
         check_names(acquisition.files)
     for file in found[0].files.values():
@@ -128,7 +125,8 @@ def _single_band(settings: Settings, decoder: Decoder) -> dict[str, dict[_Place,
                     )
             found[name] = {place: decoder.of(path, 1) for place, path in files.items()}
         else:
-            found[name] = {place: decoder.of(path, i) for place, (path, i) in _bands_of(pattern, settings).items()}
+            places = _bands_of(pattern, settings).items()
+            found[name] = {place: without_alpha(decoder.of(path, i)) for place, (path, i) in places}
     return found
 
 
@@ -136,7 +134,8 @@ def _quality(settings: Settings) -> dict[_Place, BandFile]:
     assert settings.quality is not None
     if "{date}" in str(settings.quality):
         return {p: quality_of(path, settings.quality_band) for p, path in _dated_files(settings.quality).items()}
-    return {place: BandFile(path, i) for place, (path, i) in _bands_of(settings.quality, settings).items()}
+    places = _bands_of(settings.quality, settings).items()
+    return {place: without_alpha(BandFile(path, i)) for place, (path, i) in places}
 
 
 def _common_places(by_variable: dict[str, dict[_Place, BandFile]]) -> list[_Place]:

@@ -23,7 +23,8 @@ from bocage.disk import digest_of
 from bocage.errors import SourceError
 from bocage.grid import Grid, Window
 from bocage.sources.base import Acquisition, BandFile, Decoding, Sensor
-from bocage.sources.raster import covered, fingerprint, inspect, nests, read, touches, transformed
+from bocage.sources.placement import covered, nests, touches, transformed
+from bocage.sources.raster import fingerprint, inspect, read
 from bocage.words import Note
 
 
@@ -239,7 +240,13 @@ def _without_folders(acquisition: Acquisition, versioned: bool) -> str:
     plain = replace(
         acquisition, files=renamed(acquisition.files), quality=renamed(acquisition.quality), hidden=None, details={}
     )
-    return f"{plain!r} {cover.crs} {digest_of(shapely.to_wkb(cover.polygons))}" if cover else repr(plain)
+    parts = [f"{plain!r}"]
+    if cover:
+        parts.append(f"{cover.crs} {digest_of(shapely.to_wkb(cover.polygons))}")
+    bands = {**acquisition.files, **acquisition.quality}
+    if opaque := [name for name, file in bands.items() if not file.decoding.alpha]:
+        parts.append(f"no alpha: {', '.join(opaque)}")
+    return " ".join(parts)
 
 
 def _paths(acquisition: Acquisition) -> list[Path]:
@@ -296,7 +303,8 @@ class _Reading:
             if valid[t].any():
                 for name, file in acquisition.quality.items():
                     clear = inspect(file.path).nodatas[file.index - 1] in acquisition.clear
-                    places[file.path, Decoding(nodata=math.nan) if clear else Decoding()].append((t, name, file.index))
+                    decoding = Decoding(nodata=math.nan if clear else None, alpha=file.decoding.alpha)
+                    places[file.path, decoding].append((t, name, file.index))
         layers: list[dict[str, NDArray[Any]]] = [{} for _ in wanted]
         for (path, decoding), members in places.items():
             indexes = [i for *_, i in members]

@@ -37,7 +37,10 @@ from bocage.sources.stac_items import (
     check_count,
     declared_values,
     interval,
+    is_file_uri,
+    items_of,
     longitudes_meet,
+    path_of,
     reflectance_decoding,
     time_of,
     version,
@@ -184,14 +187,7 @@ def _search(settings: Settings, progress: Progress) -> list[Any]:
     import pystac
 
     if settings.catalogue:
-        try:
-            root = pystac.read_file(str(settings.catalogue))
-        except (OSError, ValueError, KeyError, pystac.STACError) as error:
-            raise SourceError(f"{settings.catalogue} is not a STAC catalogue: {error}.") from error
-        if isinstance(root, pystac.Item):
-            return [root]
-        assert isinstance(root, pystac.Catalog)
-        return list(root.get_items(recursive=True))
+        return items_of(settings.catalogue)
     assert settings.cache
     question = json.dumps([settings.url, settings.collections, settings.area, str(settings.start), str(settings.end)])
     answer = settings.cache / "searches" / f"{digest(question)}.json"
@@ -360,9 +356,9 @@ def _say_scales(items: Sequence[Any], settings: Settings, progress: Progress) ->
 
 def _local(item: Any, asset: str, settings: Settings, sign: Callable[[Any], Any], versions: Versions) -> Path:
     """Return the path of an asset on disk, or of its copy in the cache, which is downloaded if this version is missing."""
-    href = item.assets[asset].get_absolute_href() or item.assets[asset].href
+    href = _address(item, asset)
     if not REMOTE.match(href):
-        path = Path(href.removeprefix("file://"))
+        path = path_of(href)
         if settings.url:
             raise SourceError(
                 f"Item {item.id}, asset {asset}: the API {settings.url} gives a path on this machine ({path}) instead of an "
@@ -466,11 +462,18 @@ def _layout(item: Any, asset: str) -> tuple[Any, float, float]:
 
     with rasterio.open(_address(item, asset)) as dataset:
         check_count(item, asset, dataset.count)
+        if dataset.crs is None:
+            points = "ground control points and no CRS" if dataset.gcps[0] else "no CRS"
+            raise SourceError(
+                f"Item {item.id}, asset {asset}: the image has {points}. Use a collection of terrain-corrected or orthorectified "
+                "images (for Sentinel-1, RTC instead of GRD)."
+            )
         return GeoBox(dataset.shape, dataset.transform, dataset.crs), dataset.scales[0], dataset.offsets[0]
 
 
 def _address(item: Any, asset: str) -> str:
-    return str(item.assets[asset].get_absolute_href() or item.assets[asset].href)
+    href: str = item.assets[asset].href
+    return href if is_file_uri(href) else str(item.assets[asset].get_absolute_href() or href)
 
 
 def _crop(geobox: Any, area: tuple[float, float, float, float]) -> Any:

@@ -2,7 +2,10 @@
 
 import re
 from datetime import datetime
+from pathlib import Path
 from typing import Any
+from urllib.parse import unquote, urlsplit
+from urllib.request import url2pathname
 
 from bocage.errors import SourceError
 from bocage.sources import sentinel2_l2a
@@ -17,6 +20,49 @@ def longitudes_meet(one: tuple[float, float], other: tuple[float, float]) -> boo
     """
     (a, b), (c, d) = ((west, east + 360 * (east < west)) for west, east in (one, other))
     return any(a < d + turn and b > c + turn for turn in (-360, 0, 360))
+
+
+def is_file_uri(href: str) -> bool:
+    """Return whether a link is a ``file:`` URI, which is absolute with two slashes, three or one."""
+    return href.lower().startswith("file:")
+
+
+def path_of(href: str) -> Path:
+    """Return the path on disk of a link: the one as it is written, or else the one without percent encoding.
+
+    >>> path_of("file:/no/such%20folder/B04.tif").as_posix(), path_of("file://localhost/no/B04.tif").as_posix()
+    ('/no/such folder/B04.tif', '/no/B04.tif')
+    """
+    if not is_file_uri(href):
+        written, decoded = Path(href), Path(unquote(href))
+    else:
+        written = Path(re.sub(r"(?i)\Afile:(?://(?:localhost)?(?=/))?", "", href))
+        decoded = Path(url2pathname(urlsplit(href).path))
+    return written if written.exists() else decoded
+
+
+def items_of(catalogue: Path) -> list[Any]:
+    """Return the items of a catalogue on disk, or the item in the file. Its links may have percent encoding.
+
+    Raises
+    ------
+    SourceError
+        The file, or one that it links to, is missing or is not STAC.
+    """
+    import pystac
+    from pystac.stac_io import DefaultStacIO
+
+    class OnDisk(DefaultStacIO):
+        def read_text_from_href(self, href: str) -> str:
+            remote = "://" in href and not is_file_uri(href)
+            text = super().read_text_from_href(href if remote else str(path_of(href)))
+            return re.sub(r'(?i)"file:/(?=[^/])', '"file:///', text)  # pystac takes one slash for a relative link
+
+    try:
+        root = pystac.read_file(str(catalogue), OnDisk())
+        return [root] if isinstance(root, pystac.Item) else list(root.get_items(recursive=True))
+    except (OSError, ValueError, KeyError, pystac.STACError) as error:
+        raise SourceError(f"{catalogue} is not a complete STAC catalogue: {error}.") from error
 
 
 def interval(item: Any) -> tuple[datetime, datetime]:

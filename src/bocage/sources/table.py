@@ -27,6 +27,7 @@ from bocage.sources.base import Decoding, SensorSpec
 from bocage.sources.raster import fingerprint
 from bocage.sources.times import read_times
 from bocage.textfile import read_text, separator_of
+from bocage.vectorfile import PARQUET
 from bocage.words import Note
 
 SPEC = SensorSpec(
@@ -34,7 +35,6 @@ SPEC = SensorSpec(
 )
 NOWHERE = 'ENGCRS["rows of a table",EDATUM["samples"],CS[Cartesian,2],AXIS["(x)",east],AXIS["(y)",north],LENGTHUNIT["metre",1]]'
 """Coordinate reference system of a table: it has no location."""
-PARQUET = (".parquet", ".geoparquet")
 DATED = r"\d[\dTZ:+./ -]*"
 """What ``{date}`` stands for in column names: a number, or a date with or without time and zone."""
 MONTH = r"\d{4}(?:\d{2})?"

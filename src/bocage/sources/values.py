@@ -97,7 +97,7 @@ def stored_values(source: Source) -> dict[str, NDArray[np.float64]]:
         for name, file in source.acquisitions[i].files.items():
             grid = inspect(file.path).grid
             for window in _windows(grid):
-                decoding = Decoding(nodata=file.decoding.nodata)
+                decoding = Decoding(nodata=file.decoding.nodata, alpha=file.decoding.alpha)
                 stored, valid = read(file.path, [file.index], grid, window, "nearest", decoding)
                 found[name].append(stored[valid].astype(np.float64))
     return {name: np.concatenate(parts) for name, parts in found.items()}
@@ -135,7 +135,8 @@ def _layer(layer: BandFile, band: BandFile | None) -> Iterator[tuple[NDArray[np.
     """Yield the values of windows of a quality layer, and those of a band at the same pixels, NaN where it has none."""
     grid = inspect(layer.path).grid
     for window in _windows(grid):
-        stored, inside = read(layer.path, [layer.index], grid, window, "nearest", Decoding(nodata=np.nan))
+        decoding = Decoding(nodata=np.nan, alpha=layer.decoding.alpha)
+        stored, inside = read(layer.path, [layer.index], grid, window, "nearest", decoding)
         light = None
         if band is not None:
             values, valid = read(band.path, [band.index], grid, window, "nearest", band.decoding)

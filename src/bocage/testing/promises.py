@@ -8,7 +8,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from bocage.evaluation.area import Adjusted, clustered, corrected, stratified
+from bocage.evaluation.area import Adjusted, Clusters, clustered, corrected, stratified
 from bocage.evaluation.paired import resampled_t
 from bocage.training.calibration import calibrate, reliability_of
 
@@ -77,7 +77,7 @@ def coverage(samples: int, seed: int) -> dict[str, float]:
         part = mapped[inside], truth[inside]
         estimates = {
             "pixels": stratified(mapped[pick], mapped[pick], truth[pick], strata, NAMES),
-            "polygons": clustered(*part, field[inside], np.ones(len(inside)), share.tolist(), NAMES),
+            "polygons": clustered(*part, Clusters(field[inside]), np.ones(len(inside)), share.tolist(), NAMES),
             "polygons taken for pixels": stratified(part[0], *part, strata, NAMES),
         }
         for kind, adjusted in estimates.items():
@@ -190,7 +190,7 @@ def _held(land: Countryside, drawn: Drawn, true: NDArray[np.float64], share: NDA
         return float(np.mean(inside)), float(np.abs([e.value for e in found.area] - true).mean())
 
     each = (np.ones(len(polygon)), weight[polygon])
-    plain, weighted = (held(clustered(mapped, truth, polygon, w, share.tolist(), NAMES)) for w in each)
+    plain, weighted = (held(clustered(mapped, truth, Clusters(polygon), w, share.tolist(), NAMES)) for w in each)
     model = corrected(mapped, truth, polygon, share.tolist(), NAMES)
     away = np.abs(np.array(model.area) - true)
     within = float((away <= 1.96 * np.array(model.error)).mean())

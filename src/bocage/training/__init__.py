@@ -34,8 +34,8 @@ if TYPE_CHECKING:
     from bocage.training.scaling import Normalisation
     from bocage.training.settings import Training, with_preset
     from bocage.training.sites import check_sites
-    from bocage.training.train import Trainer, classify
-    from bocage.training.trained import Trained
+    from bocage.training.train import Trainer, classified, classify
+    from bocage.training.trained import Temperature, Trained
     from bocage.training.windows import check_single, needs_for, why_not_windows
 
 __all__ = [
@@ -57,6 +57,7 @@ __all__ = [
     "Region",
     "Round",
     "SourceRecord",
+    "Temperature",
     "Trained",
     "Trainer",
     "Training",
@@ -69,6 +70,7 @@ __all__ = [
     "check_device",
     "check_single",
     "check_sites",
+    "classified",
     "classify",
     "drawn",
     "estimate",

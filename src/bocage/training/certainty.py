@@ -59,7 +59,7 @@ def certainty_of(
             trained, chips, members, device, lambda batch: partly_hidden(batch, trained.any_source, generator)
         )
         agrees += part.argmax(1) == classes
-    return Certainty.of(whole.max(1).values.numpy(), agrees.numpy() / VIEWS, chips.polygon[members], FEWEST)
+    return Certainty.of(whole.max(1).values.numpy(), agrees.numpy() / VIEWS, chips.unit[members], FEWEST)
 
 
 def drawn(scene: Scene, seed: int) -> Pixels:
@@ -150,7 +150,7 @@ class Home:
             return None  # the halo of single pixels is many times larger than the windows of the training
         if scene.ids is not None:
             return certainty_of(trained, samples.chips, self.draw.test, self.device)
-        used = np.concatenate([self.draw.train, self.draw.validation])
+        used = self.draw.whole.train
         used, width = used[self._here(used, site)], scene.grid.shape[1]
         pixels = drawn(scene, seed)
         learnt = samples.row[used].astype(np.int64) * width + samples.column[used]

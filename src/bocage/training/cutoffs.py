@@ -162,7 +162,7 @@ def season_of(
         if not seen.any():
             continue
         logits, labels = (torch.cat([getattr(part, name) for part, _ in parts])[seen] for name in ("logits", "labels"))
-        polygon = np.concatenate([chips.polygon[members] for _, members in parts])[seen]
+        polygon = np.concatenate([chips.unit[members] for _, members in parts])[seen]
         ends = np.concatenate([part.ends for part, _ in parts])[seen]
         if np.isfinite(ends).any():
             found[float(ends[np.isfinite(ends)].mean())] = shrunk(logits, labels, polygon)

@@ -15,10 +15,12 @@ from typing import Any
 
 import numpy as np
 import torch
+from pyproj import CRS
 from torch import Tensor, nn
 
 from bocage.disk import replacing_folder, sha256_of
 from bocage.errors import ModelError, TrainedError
+from bocage.grid import geojson_of
 from bocage.models import SourceTensor
 from bocage.training.records import SourceRecord
 from bocage.training.trained import Trained
@@ -195,8 +197,7 @@ def _input(trained: Trained, name: str, record: SourceRecord) -> Any:
 
 def _place(trained: Trained) -> tuple[dict[str, Any], list[float]]:
     """Return geometry and bounds of the training region in degrees (EPSG:4326); the whole world for a table of samples."""
-    from odc.geo.geom import box
-
     crs, bounds = trained.region.crs, trained.region.bounds
-    region = box(-180, -90, 180, 90, "EPSG:4326") if crs.startswith("ENGCRS") else box(*bounds, crs).to_crs("EPSG:4326")
-    return region.json, list(region.boundingbox.bbox)
+    if crs.startswith("ENGCRS"):
+        crs, bounds = "EPSG:4326", (-180, -90, 180, 90)
+    return geojson_of(CRS(crs), bounds)

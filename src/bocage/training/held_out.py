@@ -53,7 +53,7 @@ class HeldOut:
         for model, members in parts if total else ():
             share = min(len(members), math.ceil(most * len(members) / total)) if most else len(members)
             chosen = generator.choice(members, share, replace=False)
-            alone = _one_each(members[~np.isin(chips.polygon[members], chips.polygon[chosen])], chips, generator)
+            alone = _one_each(members[~np.isin(chips.unit[members], chips.unit[chosen])], chips, generator)
             used.append((answering(model.to(device).eval(), chips), np.sort(np.concatenate([chosen, alone]))))
         return cls(trained, chips, used, device)
 
@@ -71,7 +71,7 @@ class HeldOut:
             size = at_a_time(self.chips, SIZE)
             made = (batch.without(hidden) for batch in batches(self.chips, members, self.trained.normalisation, size))
             if len(members):
-                found.append((*logits_of(network, made, self.device), self.chips.polygon[members]))
+                found.append((*logits_of(network, made, self.device), self.chips.unit[members]))
         if not found:
             return None
         logits, labels, polygons = zip(*found, strict=True)
@@ -108,7 +108,7 @@ class HeldOut:
 def _one_each(members: NDArray[np.int64], chips: Chips, generator: np.random.Generator) -> NDArray[np.int64]:
     """Return a random sample of each polygon: without the small polygons, the others would not be a random part."""
     order = generator.permutation(members)
-    return np.asarray(order[np.unique(chips.polygon[order], return_index=True)[1]])
+    return np.asarray(order[np.unique(chips.unit[order], return_index=True)[1]])
 
 
 def calibrated(

@@ -31,7 +31,7 @@ def domain_of(trained: Trained, chips: Chips, draw: Draw, seed: int) -> Domain:
         chosen = np.sort(generator.choice(members, most, replace=False)) if len(members) > most else members
         batch = make_batch(chips, chosen, trained.normalisation)
         values = features_of(batch, trained.inputs, _cut_with(trained, chips), (1, 1), trained.any_source)
-        return values, chips.polygon[chosen]
+        return values, chips.unit[chosen]
 
     points, polygon = features(draw.train, MOST)
     mean = points.mean(0)

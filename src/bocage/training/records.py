@@ -8,9 +8,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from odc.geo import CRS
-from odc.geo.geom import box
 
-from bocage.grid import Ratio
+from bocage.grid import Ratio, outline_in_degrees
 from bocage.models import InputSpec
 from bocage.scene import Cube, Scene, Scenes
 from bocage.sources import HistorySource
@@ -62,18 +61,22 @@ class Region:
         """Return the region of a scene; of several, the rectangle in degrees that contains them."""
         if isinstance(scene, Scene):
             return cls(scene.grid.crs.to_wkt(), scene.grid.bounds)
-        boxes = [one.grid.geobox.extent.to_crs("EPSG:4326").boundingbox.bbox for one in scene.by_site.values()]
-        west, south, east, north = zip(*boxes, strict=True)
-        return cls(CRS("EPSG:4326").to_wkt(), (min(west), min(south), max(east), max(north)))
+        boxes = np.array(
+            [outline_in_degrees(one.grid.crs.proj, one.grid.bounds).bounds for one in scene.by_site.values()]
+        )
+        centres = boxes[:, ::2].mean(1)  # sites on both sides of the 180th meridian are near to each other
+        boxes[:, ::2] -= 360 * np.round((centres - centres[0]) / 360)[:, None]
+        (west, south), (east, north) = boxes[:, :2].min(0), boxes[:, 2:].max(0)
+        return cls(CRS("EPSG:4326").to_wkt(), (float(west), float(south), float(east), float(north)))
 
     @property
     def centre(self) -> tuple[float, float] | None:
         """Longitude and latitude of the centre in degrees; None if the CRS is local."""
         try:
-            place = box(*self.bounds, CRS(self.crs)).to_crs("EPSG:4326").centroid.coords[0]
+            place = outline_in_degrees(CRS(self.crs).proj, self.bounds).centroid
         except (ValueError, RuntimeError):
             return None
-        return float(place[0]), float(place[1])
+        return float((place.x + 180) % 360 - 180), float(place.y)
 
 
 @dataclass(frozen=True)

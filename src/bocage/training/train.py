@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from bocage.disk import digest, digest_of, write_text
 from bocage.errors import TrainedError, TrainingError
@@ -35,7 +36,7 @@ from bocage.training.records import Region, source_records
 from bocage.training.regions import Part, parts_of, without_source
 from bocage.training.scaling import Normalisation
 from bocage.training.sites import balanced_members
-from bocage.training.trained import Trained
+from bocage.training.trained import Temperature, Trained
 
 PARTS = 4
 """Number of parts of the training polygons that models without epochs are fitted without, for the calibration."""
@@ -103,7 +104,8 @@ class Trainer:
             choice.name, choice.config, samples.legend, records, normalisation, model, Region.of(self.scene), versions()
         )
         if settings.calibrate:
-            judges = [*(twins or [(trained.model, draw.validation)]), *self._folds(trained, draw, seed, progress)]
+            own = [(trained.model, self._judged(draw).validation)]
+            judges = [*(twins or own), *self._folds(trained, draw, seed, progress)]
             trained = calibrated(trained, samples.chips, judges, settings)
         trained = replace(trained, domain=domain_of(trained, samples.chips, draw, seed))
         if settings.calibrate and not self.normalisation:  # of a member, nothing is asked
@@ -123,17 +125,16 @@ class Trainer:
         draw = self.whole_draw(number)
         if self.choice.training.stops_early:
             return draw
-        # Validation polygons are not needed and are used for training.
-        everything = np.sort(np.concatenate([draw.train, draw.validation]))
-        return replace(draw, train=everything, validation=draw.train[:0])
+        return draw.whole  # validation polygons are not needed and are used for training
 
     def whole_draw(self, number: int) -> Draw:
         """Return draw `number` without distrusted samples; for the member of a region, the samples of its part."""
         draw = _believed(self.samples.draw(number), self.samples.trust)
         if self.part is None:
             return draw
-        train, validation = (some[self.part.samples[some]] for some in (draw.train, draw.validation))
-        return replace(draw, train=train, validation=validation)
+        parts = (some[self.part.samples[some]] for some in (draw.train, draw.validation, draw.beside))
+        train, validation, beside = parts
+        return replace(draw, train=train, validation=validation, beside=beside)
 
     def _finest(self, draw: Draw, number: int, progress: Progress) -> Draw:
         """Return a draw without the training samples of coarser classes, which a model that is fitted at once cannot use."""
@@ -159,7 +160,7 @@ class Trainer:
         trained = combined(choice, self.scene, samples.legend, members)
         held_out = all(member.training.stops_early for member in choice.members)
         if choice.training.calibrate and held_out:
-            validation = [(trained.model, draw.validation)]
+            validation = [(trained.model, self._judged(draw).validation)]
             trained = calibrated(trained, samples.chips, validation, choice.training)
         domain = domain_of(trained, samples.chips, draw, _seed(samples, number))
         trained = replace(trained, domain=domain)
@@ -264,7 +265,8 @@ class Trainer:
             split = self.samples.split
             near = f"within {split.buffer:g} m of test pixels" if split.buffer else ""
             torn = f"in {split.unit}s with samples of the tested fold" if self.samples.fold is not None else ""
-            where = " or ".join(filter(None, [near, torn]))
+            held = f"in {split.unit}s that are held out" if self.samples.trains_only.any() else ""
+            where = " or ".join(filter(None, [near, torn, held]))
             progress.say(f"Draw {number + 1}: {draw.left_out} pixels {where} are excluded from training.")
         if absent := self.samples.without(draw.train):
             names = ", ".join(absent)
@@ -355,28 +357,36 @@ class Trainer:
 
     def _held_out(self, task: Task, held_out: Draw) -> list[tuple[Draw, str]]:
         """Return the draws of the twins, whose validation parts calibrate, and what each is trained without."""
-        folds = task.settings.parts_to_calibrate(len(np.unique(task.chips.unit[task.draw.train])))
+        folds = task.settings.parts_to_calibrate(len(np.unique(self.samples.cluster[task.draw.train])))
         if folds == 1:
-            return [(held_out, "the validation polygons")]
+            return [(self._judged(held_out), "the validation polygons")]
         dealt = self._dealt(task.draw.train, folds, task.seed)
         return [
             (replace(task.draw, train=rest, validation=out), f"part {k + 1} of {folds} of the polygons")
             for k, rest, out in dealt
         ]
 
+    def _judged(self, draw: Draw) -> Draw:
+        """Return a draw without the validation samples of the classes of which it has no training sample.
+
+        A network gives such a class a probability near 0: these samples would set the temperature and the prediction sets.
+        """
+        label = self.samples.label
+        return replace(draw, validation=draw.validation[np.isin(label[draw.validation], label[draw.train])])
+
     def _dealt(
         self, train: NDArray[np.int64], folds: int, seed: int
     ) -> Iterator[tuple[int, NDArray[np.int64], NDArray[np.int64]]]:
-        """Yield the number of each part of the polygons, the samples that train without it, and those that it judges by.
+        """Yield the number of each part of the polygons (or blocks), the samples that train without it, and those that judge.
 
         Coarser classes and purposive polygons train only. A class of one polygon has no model without it, and is not judged.
         """
-        label, chips = self.samples.label, self.samples.chips
+        label, unit = self.samples.label, self.samples.cluster[train]
         judge = ~self.samples.trains_only[train]
         fold = np.full(len(train), -1, np.int32)
-        fold[judge] = deal(label[train[judge]], chips.unit[train[judge]], Split(folds=folds, seed=seed))
+        fold[judge] = deal(label[train[judge]], unit[judge], Split(folds=folds, seed=seed))
         for k in range(folds):
-            rest, out = train[fold != k], train[fold == k]
+            rest, out = train[~np.isin(unit, unit[fold == k])], train[fold == k]
             out = out[np.isin(label[out], label[rest])]
             if len(out):
                 yield k, rest, out
@@ -416,9 +426,8 @@ def _believed(draw: Draw, trust: NDArray[np.float64] | None) -> Draw:
     """Return a draw without the training and validation samples that are not trusted at all; the test part stays."""
     if trust is None:
         return draw
-    return replace(
-        draw, train=draw.train[trust[draw.train] > 0], validation=draw.validation[trust[draw.validation] > 0]
-    )
+    train, validation, beside = (some[trust[some] > 0] for some in (draw.train, draw.validation, draw.beside))
+    return replace(draw, train=train, validation=validation, beside=beside)
 
 
 def _seed(samples: Samples, number: int, member: int = 0) -> int:
@@ -428,11 +437,26 @@ def _seed(samples: Samples, number: int, member: int = 0) -> int:
 
 def classify(trained: Trained, chips: Chips, members: NDArray[np.int64], device: str) -> NDArray[np.float32]:
     """Return the calibrated class probabilities (N, K) of the samples `members`, 0 to 1."""
+    return classified(trained, chips, members, device)[0]
+
+
+def classified(
+    trained: Trained, chips: Chips, members: NDArray[np.int64], device: str
+) -> tuple[NDArray[np.float32], Temperature]:
+    """Return the calibrated class probabilities (N, K) of the samples `members`, and the temperature of all, or of each (N,)."""
+    classes, main = len(trained.legend.classes), trained.calibration.temperature
     if not len(members):
-        return np.zeros((0, len(trained.legend.classes)), np.float32)
+        return np.zeros((0, classes), np.float32), main
     where = device_of(device)
     model = trained.model.to(where).eval()
     size = at_a_time(chips, PATCHES if trained.has_context else PIXELS)
     made, answer = batches(chips, members, trained.normalisation, size), answering(model, chips)
-    logits = logits_of(lambda batch: trained.scaled(answer(batch).float(), batch), made, where)[0]
-    return torch.softmax(logits, 1).numpy()
+
+    def scaled(batch: Batch) -> Tensor:
+        logits = answer(batch).float()
+        found = trained.scaled(logits, batch)
+        return found if trained.one_temperature else torch.cat([found, trained.temperature(logits, batch)], 1)
+
+    found = logits_of(scaled, made, where)[0]
+    probabilities = torch.softmax(found[:, :classes], 1).numpy()
+    return probabilities, main if trained.one_temperature else found[:, classes].double().numpy()

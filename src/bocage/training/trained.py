@@ -17,6 +17,8 @@ from typing import Any
 import numpy as np
 import safetensors
 import safetensors.torch
+import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from bocage.conformal import Conformal
@@ -56,6 +58,10 @@ MIDDLE = 32
 """Side of the window at the centre of a scene whose values are compared with the training values, in pixels."""
 FAR = 50
 """Difference from the training values, in units of the scale, above which a band is assumed to have another unit."""
+
+
+Temperature = float | NDArray[np.float64]
+"""Temperature of all pixels, or of each of N pixels (N,): that of its valid sources and last date."""
 
 
 @dataclass(frozen=True)
@@ -161,6 +167,15 @@ class Trained:
             return logits / calibration.temperature
         seen = seen_by(batch, self.footprints, self.inputs, shape)
         return logits / calibration.temperatures(seen)[:, None].to(logits.device)
+
+    @property
+    def one_temperature(self) -> bool:
+        """Whether :meth:`scaled` divides the logits of all pixels by one temperature."""
+        return not self.calibration.partial and not (self.calibration.season and self.series)
+
+    def temperature(self, logits: Tensor, batch: Batch) -> Tensor:
+        """Return the temperature (B, 1, Y, X) by which :meth:`scaled` divides logits (B, K, Y, X)."""
+        return self.scaled(torch.ones_like(logits[:, :1]), batch).reciprocal()
 
     def save(self, folder: Path) -> None:
         """Write the folder under a temporary name and rename it, so that it is either complete or absent."""

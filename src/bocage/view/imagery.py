@@ -13,6 +13,7 @@ from bocage.grid import Grid, Window
 from bocage.report.imagery import bands_of, best_source, reduced
 from bocage.scene import Cube, Scene
 from bocage.sources import Readable, Source, dates_of, with_bands
+from bocage.sources.raster import inspect
 from bocage.sources.source import spread
 from bocage.view.raster import part
 
@@ -102,8 +103,9 @@ def _acquired(source: Source, grid: Grid, date: int) -> tuple[NDArray[np.float32
         layers = np.zeros_like(found)
         places = defaultdict(list)
         for k, file in enumerate(acquisition.files.values()):
-            places[file.path, file.decoding].append((k, file.index))
-        for (path, decoding), members in places.items():
+            dtype = inspect(file.path).dtypes[file.index - 1]  # GDAL reads bands of one data type at once
+            places[file.path, file.decoding, dtype].append((k, file.index))
+        for (path, decoding, _), members in places.items():
             positions, indexes = zip(*members, strict=True)
             stored, valid = part(path, indexes, grid, resampling, decoding.nodata)
             for value in decoding.special:

@@ -10,8 +10,13 @@ from bocage.report.material import Material
 from bocage.words import number, whole, words_of
 
 
-def area(found: Adjusted | None, areas: Areas | None, language: str, file: str = "") -> dict[str, Any] | None:
-    """Return estimated areas in hectares with 95 % intervals; None without an estimate or a map."""
+def area(
+    found: Adjusted | None, areas: Areas | None, language: str, file: str = "", unit: str = "polygon"
+) -> dict[str, Any] | None:
+    """Return estimated areas in hectares with 95 % intervals; None without an estimate or a map.
+
+    `file` is the validation sample of the estimate; without, the estimate is of test polygons, drawn by `unit`.
+    """
     if found is None or areas is None:
         return None
     w, total, rows = words_of(language), areas.total, []
@@ -34,7 +39,8 @@ def area(found: Adjusted | None, areas: Areas | None, language: str, file: str =
         low=number(found.overall.low, language),
         high=number(found.overall.high, language),
     )
-    about = w["area_sample_about"].format(file=file, n=whole(found.units, language)) if file else w["area_about"]
+    drawn = w["area_about_blocks" if unit == "block" else "area_about"]
+    about = w["area_sample_about"].format(file=file, n=whole(found.units, language)) if file else drawn
     return {"rows": rows, "overall": overall, "about": about}
 
 

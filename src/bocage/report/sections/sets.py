@@ -50,8 +50,8 @@ def _rows(made: Promised, legend: Legend, language: str) -> Iterator[dict[str, s
         "promised": promised,
         "coverage": _spread([100 * draw.coverage for draw in made.draws], language, 1),
         "size": _spread([draw.size for draw in made.draws], language, 2),
-        "held_out": _span([sum(draw.held_out) for draw in made.draws]),
-        "test": _span([int(draw.test.sum()) for draw in made.draws]),
+        "held_out": _span([draw.calibrated for draw in made.draws]),
+        "test": _span([draw.polygons for draw in made.draws]),
     }
 
 

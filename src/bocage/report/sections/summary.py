@@ -45,7 +45,7 @@ def _accuracy(made: Material, w: Mapping[str, str]) -> str:
     language = made.language
     accuracy, deviation = spread_of(made.score.values("overall_accuracy"))
     kappa = spread_of(made.score.values("kappa"))[0]
-    units = w["units_fold"] if made.score.design.get("fold") is not None else w[f"units_{made.score.design['drawn']}"]
+    units = w["units_fold"] if made.score.design.get("folds") else w[f"units_{made.score.design['drawn']}"]
     values = {"units": units, "oa": made.percent(accuracy), "kappa": number(kappa, language, 2)}
     if deviation is None:
         return w["s_accuracy_one"].format(**values)
@@ -127,7 +127,7 @@ def how(score: Score, split: Split, mapped: int, language: str) -> str:
     if fixed := design.get("fixed"):
         train, test = (", ".join(fixed[part]) for part in ("train", "test"))
         return w["how_fixed"].format(field=fixed["field"], train=train, test=test)
-    if design.get("fold") is not None:
+    if design.get("folds"):
         return w["how_folds"].format(draws=draws, by=_fold_field(split, w))
     scatter = w["spread_draws"].format(draws=draws) if draws > 1 else w["spread_one"]
     share = round(100 * float(design["test_share"]))
