@@ -13,7 +13,7 @@ import pytest
 import rasterio.shutil
 import shapely
 
-from bocage.errors import BocageError, RecipeError, SamplesError
+from bocage.errors import BocageError, RecipeError, SamplesError, SourceError
 from bocage.jobs.check import check
 from bocage.jobs.init import write_recipe
 from bocage.legend import PALETTE
@@ -630,7 +630,10 @@ def test_the_columns_of_a_wide_table_are_recognised(tmp_path):
     found = layout_of(tmp_path / "w.csv", {"fid": frozenset("01234")})
     assert (found.id, found.field, found.wide) == ("ID", "fid", "{band}_{date}")
     assert found.bands == {"s2": {"red": "B4", "nir": "B8"}}
-    assert layout_of(tmp_path / "w.csv", {"fid": frozenset("abc")}) is None
+    with pytest.raises(
+        SourceError, match="no column has the ids of a field of the reference .fid.. Its columns are ID"
+    ):
+        layout_of(tmp_path / "w.csv", {"fid": frozenset("abc")})
 
 
 def test_a_folder_without_imagery_or_series_is_one_line(tmp_path):

@@ -25,8 +25,10 @@ from bocage.samples.reference import labelled_features, usable_polygons
 from bocage.samples.split import FEWEST, Split
 from bocage.sources import check_overlap
 from bocage.sources.band_names import plain_name
+from bocage.sources.folders import files_below
 from bocage.sources.found import Found
 from bocage.sources.inventory import SUFFIXES, look
+from bocage.sources.unread import unread
 
 PATCHWORK = """\
 # Patchwork, a network for any combination of sources, each on its own grid and dates, with gaps.
@@ -112,6 +114,7 @@ def write_recipe(images: Path, reference: Path, label: str, out: Path, layer: st
     if not images.is_dir():
         raise BocageError(f"{images} is not a folder. Give the folder of the images.")
     found = look(images, reference if reference.exists() else None)
+    found.skipped += unread([path for path in files_below(images) if path.absolute() != reference.absolute()])
     labels = read_labels(reference, label, layer)
     labels = dataclasses.replace(
         labels, reference=dataclasses.replace(labels.reference, path=Path(reference).absolute())
@@ -164,7 +167,7 @@ def _sought(found: Found, images: Path, labels: Labels, out: Path) -> Sought:
         labels = labels.one_each(field)
     sought = Sought(labels, candidates, found.remarks)
     if not candidates:
-        shown = "".join(f" {line}" for line in [*found.remarks, *found.skipped][:1])
+        shown = "".join(f" {line.rstrip('.')}." for line in [*found.remarks, *found.reasons][:3])
         raise BocageError(
             f"{images} contains no known product, no readable raster ({', '.join(SUFFIXES)}) and no table of series.{shown}"
         )
@@ -195,7 +198,8 @@ def _check_labels(sought: Sought) -> None:
         return
     if not labels.has_geometry:
         raise SamplesError(
-            f"{shown}: its features have no geometry, so they label no pixel. Give a vector file of polygons."
+            f"{shown}: its features have no geometry, so they label no pixel. Give a vector file of polygons or points, or a "
+            "table with their coordinates in columns 'lon' and 'lat' (degrees, WGS 84), 'x' and 'y', or as WKT in 'geometry'."
         )
     if labels.are_lines:
         raise SamplesError(
@@ -396,7 +400,9 @@ def _rare(sought: Sought) -> list[str]:
 # --- recipe
 def _draft(sought: Sought, out: Path) -> Draft:
     labels, shown = sought.labels, _shown(sought)
-    more = [f'sample_id = "{escaped(sought.candidates[0].sample_id)}"'] if sought.tables else []
+    more = [sought.candidates[0].sample_id_line] if sought.tables else []
+    if not sought.tables and labels.frame.crs is None:
+        more.append('crs = "?"                      # the file does not give it: write it, as in "EPSG:2154"')
     if len(sought.periods) == 1 and sought.periods[0].count < len(labels.frame):
         more.append(f'where = "{escaped(sought.periods[0].where)}"')
     if sought.where:

@@ -3,7 +3,7 @@
 import re
 import shlex
 import tomllib
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date, timedelta
 from functools import partial
@@ -18,13 +18,14 @@ from bocage.errors import SourceError
 from bocage.recipe.draft import UNKNOWN, DraftFill, DraftSource, escaped, quoted
 from bocage.samples.labels import Labels
 from bocage.sources import SENSORS, Readable, Source, open_source, sentinel1_grd
+from bocage.sources.column_roles import is_band
 from bocage.sources.columns import Layout, tables_in
 from bocage.sources.folders import files_below
 from bocage.sources.found import Found, Image, Series
 from bocage.sources.inventory import first_file
 from bocage.sources.quality_layers import names_quality
 from bocage.sources.raster import inspect
-from bocage.sources.table import TableSource
+from bocage.sources.table import TableSource, texts
 from bocage.sources.values import OPTICAL as OPTICAL_BANDS
 from bocage.sources.values import RADAR, Unit, clear_of, codes_of, stored_values, unit_of
 
@@ -45,11 +46,18 @@ class Candidate:
     """Field of the reference with the ids of a table; empty for imagery."""
     unknown: bool = False
     """Whether the clear values of its quality layer are unknown."""
+    ask: str = ""
+    """Comment on the field of the ids where several agree alike, so that the recipe asks for it."""
 
     @property
     def name(self) -> str:
         """Name of the source."""
         return self.draft.name
+
+    @property
+    def sample_id_line(self) -> str:
+        """Line of the field of the reference with the ids, which asks for it where several agree alike."""
+        return f'sample_id = "{UNKNOWN}"  # {self.ask}' if self.ask else f'sample_id = "{escaped(self.sample_id)}"'
 
 
 def candidates_of(found: Found, folder: Path, out: Path) -> list[Candidate]:
@@ -90,23 +98,47 @@ def table_candidates(found: Found, folder: Path, labels: Labels, out: Path) -> l
     own = [path for path in files_below(folder) if reference.exists() and path.samefile(reference)]
     others = [path for path in files_below(folder) if path not in own]
     candidates: list[Candidate] = []
-    ids = labels.ids()
-    for layout in tables_in(others, ids, found.skipped) or _own_layouts(own, labels, found):
+    never = _no_bands(labels, {*labels.fields, *labels.siblings})
+    for layout in tables_in(others, labels.ids(), found.skipped, never) or _own_layouts(own, labels, found):
         for key in layout.bands:
             taken = [c.name for c in candidates]
             name = key if key not in taken else f"{key}_{len(taken) + 1}"
-            candidates += _tried(found.remarks, name, partial(_table, name, key, layout, out))
-    first = candidates[0].source.ids if candidates else ()
-    for candidate in [c for c in candidates if c.source.ids != first]:
-        found.remarks.append(f"source '{candidate.name}' is left out: its samples are not those of the first table")
-        candidates.remove(candidate)
-    return candidates
+            candidates += _tried(found.remarks, name, partial(_table, name, key, layout, labels, out))
+    return _of_the_same_samples(candidates, labels, found.remarks)
 
 
 def _own_layouts(own: list[Path], labels: Labels, found: Found) -> list[Layout]:
     """Return the layout of the table that holds the labels and the series."""
-    per_date = [layout for layout in tables_in(own, labels.repeated_ids(), []) if layout.date]
-    return per_date or tables_in(own, labels.ids(), found.skipped)
+    never, why = _no_bands(labels, labels.siblings), list[str]()
+    per_date = [layout for layout in tables_in(own, labels.repeated_ids(), [], never) if layout.date]
+    layouts = per_date or tables_in(own, labels.ids(), why, never)
+    found.skipped += why if not found.skipped else []  # another file is the one with the series
+    return layouts
+
+
+def _no_bands(labels: Labels, fields: Collection[str]) -> frozenset[str]:
+    """Return the names in lower case of the label and of fields of the reference, but not of fields with the name of a band."""
+    return frozenset(f.lower() for f in fields if not is_band(f)) | {labels.reference.label.lower()}
+
+
+def _of_the_same_samples(candidates: list[Candidate], labels: Labels, remarks: list[str]) -> list[Candidate]:
+    """Return the sources of the table with most labelled samples, and of the tables with the same samples.
+
+    A scene has one set of samples, so sources with others are left out.
+    """
+    if not candidates:
+        return []
+    wanted = {c.sample_id: frozenset(texts(labels.frame[c.sample_id])) for c in candidates}
+    labelled = [len(wanted[c.sample_id].intersection(c.source.ids or ())) for c in candidates]
+    chosen = candidates[labelled.index(max(labelled))]
+    for candidate, n in zip(candidates, labelled, strict=True):
+        if candidate.source.ids != chosen.source.ids:
+            remarks.append(
+                f"source '{candidate.name}' is left out: its table has {n} labelled samples, that of '{chosen.name}' "
+                f"{max(labelled)}, and all sources need the same samples. To use both, keep the rows of the samples that both "
+                "tables have"
+            )
+    return [c for c in candidates if c.source.ids == chosen.source.ids]
 
 
 def in_period(candidate: Candidate, first: date, last: date, days: int) -> DraftSource | None:
@@ -370,28 +402,57 @@ def _fill(source: Readable) -> DraftFill | None:
 
 
 # --- tables
-def _table(name: str, key: str, layout: Layout, out: Path) -> Candidate:
+def _table(name: str, key: str, layout: Layout, labels: Labels, out: Path) -> Candidate:
     given: dict[str, Any] = {"path": layout.path.absolute(), "id": layout.id, "bands": dict(layout.bands[key])}
-    given |= {"date": layout.date} if layout.date else {"wide": layout.wide}
-    source = _opened(name, "table", given)
+    columns = {n: c for n, c in (("date", layout.date), ("wide", layout.wide), ("valid", layout.valid)) if c}
+    source = _opened(name, "table", given | columns)
     assert isinstance(source, TableSource)
     unit = unit_of(_table_values(source), _table_dtype(source), source.times, name)
-    lines = ['sensor = "table"', f"path = {quoted(layout.path.absolute(), out)}", f'id = "{escaped(layout.id)}"']
-    lines.append(f'date = "{escaped(layout.date)}"' if layout.date else f'wide = "{escaped(layout.wide)}"')
+    remarks, column, ask = _about_ids(name, layout, labels)
+    id_line = f'id = "{UNKNOWN}"  # {column}' if column else f'id = "{escaped(layout.id)}"'
+    lines = ['sensor = "table"', f"path = {quoted(layout.path.absolute(), out)}", id_line]
+    lines += [f'{setting} = "{escaped(text)}"' for setting, text in columns.items()]
     lines += _unit_lines(unit, False)
     if {"red", "nir"} <= set(source.bands) and "ndvi" not in source.bands:
         lines.append('indices = ["ndvi"]')
     entries = tuple(f'{band} = "{escaped(column)}"' for band, column in layout.bands[key].items())
-    remarks = [f"source '{name}': check {unit.doubt} ({unit.why})"] if unit.doubt else []
+    remarks += [f"source '{name}': check {unit.doubt} ({unit.why})"] if unit.doubt else []
     fill = _fill(source)
     if not fill and len(source.times) > 1:
         remarks.append(
             f"source '{name}': its samples are of different seasons and share few dates; a random forest compares dates, "
             "patchwork days of the year"
         )
+    if key == next(iter(layout.bands)):  # once for each table
+        remarks += [f"{layout.path.name}: {remark}" for remark in layout.remarks]
     comment = f"Table of {len(source.ids)} samples, {_span(source)}."
     draft = DraftSource(name, (comment,), tuple(lines), "bands", entries, fill)
-    return Candidate(draft, source, tuple(remarks), layout.field)
+    return Candidate(draft, source, tuple(remarks), layout.field, ask=ask)
+
+
+def _about_ids(name: str, layout: Layout, labels: Labels) -> tuple[list[str], str, str]:
+    """Return remarks on other ids that agree as well, and what to choose from where column or field is unknown, or nothing."""
+    first, frame = layout.pair, labels.frame
+    own = texts(frame[layout.field])
+    rivals = [
+        r
+        for r in layout.rivals
+        if r.column != layout.id or not (texts(frame[r.field]).to_numpy() == own.to_numpy()).all()
+    ]
+    if not first or not rivals:
+        return [], "", ""
+    pairs = "; ".join(f"column '{r.column}' with field '{r.field}'" for r in rivals)
+    remark = (
+        f"source '{name}': column '{layout.id}' has the ids of field '{layout.field}', but others agree as well: {pairs}. Check "
+        "'id' of the source and 'sample_id' of the reference: a wrong pair gives wrong labels"
+    )
+    alike = [r for r in rivals if r.rank == first.rank]
+    ask = "which is the right one? found {}"
+    asked = []
+    for part in ("column", "field"):
+        names = list(dict.fromkeys(getattr(pair, part) for pair in (first, *alike)))
+        asked.append(ask.format(", ".join(names)) if len(names) > 1 else "")
+    return [remark], asked[0], asked[1]
 
 
 def _table_values(source: TableSource) -> dict[str, NDArray[np.float64]]:

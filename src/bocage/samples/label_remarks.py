@@ -48,7 +48,7 @@ def remarks_on(frame: gpd.GeoDataFrame, label: str, beside: str, names: Sequence
 def _on_field(frame: gpd.GeoDataFrame, label: str, beside: str) -> list[str]:
     """Return remarks on other fields that may be the label."""
     likely, remarks = [field for field in label_fields(frame) if field not in (label, beside)], []
-    others = [f for f in likely if not year_in(f) and not _has_the_same_classes(frame, label, f)]
+    others = [f for f in likely if not year_in(f) and not have_the_same_classes(frame, label, f)]
     observed = [f for f in others if not is_predicted(f)]
     named = [f for f in observed if is_named_as_label(f)]
     finer = [f for f in observed if f not in named and _is_finer(frame, label, f)]
@@ -105,7 +105,7 @@ def _listed(fields: Sequence[str]) -> str:
     return ", ".join(fields[:MOST_FIELDS]) + ", …" * (len(fields) > MOST_FIELDS)
 
 
-def _has_the_same_classes(frame: gpd.GeoDataFrame, label: str, field: str) -> bool:
+def have_the_same_classes(frame: gpd.GeoDataFrame, label: str, field: str) -> bool:
     """Return whether each value of the label has one value of the field, and the other way round."""
     pairs = frame[[label, field]].drop_duplicates()
     return bool(pairs.nunique(dropna=False).eq(len(pairs)).all())

@@ -14,7 +14,7 @@ from bocage.errors import SamplesError
 from bocage.legend import LONGEST, LandClass, Legend, plain
 from bocage.samples.condition import day_text
 from bocage.samples.label_field import MOST, NAME, fields_of, guessed, lost_letters, year_in
-from bocage.samples.label_remarks import remarks_on
+from bocage.samples.label_remarks import have_the_same_classes, remarks_on
 from bocage.samples.label_years import Years, years_of
 from bocage.samples.postgis import POSTGIS
 from bocage.samples.raster import CODE, names_raster
@@ -106,6 +106,13 @@ class Labels:
         """What the user should know of the label field and of the classes."""
         return remarks_on(self.frame, self.reference.label, self.beside, [c.name for c in self.classes])
 
+    @property
+    def siblings(self) -> frozenset[str]:
+        """The label field, and the fields whose values correspond one to one to its values."""
+        label = self.reference.label
+        same = {f for f in self.fields if f == label or have_the_same_classes(self.frame, label, f)}
+        return frozenset(same | {self.beside} - {""})
+
     def repeated_ids(self) -> dict[str, frozenset[str]]:
         """Return the fields whose values may identify samples with a row per date → the values as text.
 
@@ -130,8 +137,9 @@ class Labels:
         return replace(self, frame=frame, counts=tuple(counts))
 
     def ids(self) -> dict[str, frozenset[str]]:
-        """Return the fields whose values identify a feature → the values as text."""
-        unique = [f for f in self.fields if self.frame[f].notna().all() and self.frame[f].is_unique]
+        """Return the fields whose values identify a feature → the values as text. Rows that are the same count once."""
+        once = self.frame[~pd.DataFrame(self.frame[self.fields]).duplicated()]
+        unique = [f for f in self.fields if once[f].notna().all() and once[f].is_unique]
         return {field: frozenset(texts(self.frame[field])) for field in unique}
 
 

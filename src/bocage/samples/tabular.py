@@ -1,5 +1,6 @@
 """Reference tables (CSV, Parquet): coordinates in columns, as well-known text (WKT), GeoJSON, or two numbers."""
 
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -21,9 +22,14 @@ SHAPES = ("wkt", "wkt_geom", "geometry", "geom", "the_geom", ".geo")
 """Names of a column of geometries, in lower case."""
 DEGREES = (("longitude", "latitude"), ("lon", "lat"), ("long", "lat"), ("lng", "lat"))
 """Names of two columns of degrees in WGS 84."""
-NUMBERS = (("x", "y"), ("x_coord", "y_coord"), ("xcoord", "ycoord"), ("coord_x", "coord_y"), ("easting", "northing"))
+NUMBERS = (
+    ("x", "y"), ("x_coord", "y_coord"), ("xcoord", "ycoord"), ("coord_x", "coord_y"), ("point_x", "point_y"),
+    ("easting", "northing"),
+)  # fmt: skip
 """Names of two columns of coordinates in a CRS that the table does not give."""
 WGS84 = "EPSG:4326"
+IN_DEGREES = r"_?(wgs_?84|4326|epsg_?4326|deg(rees)?|dd)"
+"""Ending of the names of columns of degrees, as in ``longitude_wgs84``."""
 
 
 def features_of(path: Path, geometry: Sequence[str]) -> gpd.GeoDataFrame:
@@ -77,10 +83,15 @@ def _columns(frame: pd.DataFrame, wanted: tuple[str, ...], path: Path) -> tuple[
                 f"{path} has no column '{name}'.{did_you_mean(name, names)} Its columns: {', '.join(names)}."
             )
     if wanted:
-        return wanted[::-1] if tuple(name.lower() for name in wanted[::-1]) in DEGREES else wanted
-    known = {name.lower(): name for name in reversed(names)}
+        return wanted[::-1] if tuple(map(_plain, wanted[::-1])) in DEGREES else wanted
+    known = {_plain(name): name for name in reversed(names)}
     found = [columns for columns in (*((s,) for s in SHAPES), *DEGREES, *NUMBERS) if all(c in known for c in columns)]
     return tuple(known[column] for column in found[0]) if found else ()
+
+
+def _plain(name: str) -> str:
+    """Return the name of a column in lower case, without the ending of degrees."""
+    return re.sub(rf"(?<=[gnte]){IN_DEGREES}$", "", name.lower())
 
 
 def _shapes(frame: pd.DataFrame, columns: tuple[str, ...], path: Path) -> tuple[NDArray[Any], str | None]:
@@ -88,7 +99,7 @@ def _shapes(frame: pd.DataFrame, columns: tuple[str, ...], path: Path) -> tuple[
     if not columns:
         return np.full(len(frame), None, object), None
     if len(columns) == 2:
-        degrees = tuple(column.lower() for column in columns) in DEGREES
+        degrees = tuple(map(_plain, columns)) in DEGREES
         return _points(frame, columns, path), WGS84 if degrees else None
     written = frame[columns[0]]
     given = written.notna().to_numpy()

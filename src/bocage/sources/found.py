@@ -76,6 +76,11 @@ class Found:
     remarks: list[str] = field(default_factory=list)
     """What was merged or kept apart."""
 
+    @property
+    def reasons(self) -> list[str]:
+        """Why files are not used; the results of earlier runs are left out."""
+        return [line for line in self.skipped if not line.endswith("not imagery")]
+
     def unused(self, name: str) -> str:
         """Return `name`, with a number if a source has this name already."""
         taken = {*self.images, *self.series, *self.products}

@@ -39,6 +39,23 @@ DATED = r"\d[\dTZ:+./ -]*"
 """What ``{date}`` stands for in column names: a number, or a date with or without time and zone."""
 MONTH = r"\d{4}(?:\d{2})?"
 """A year, or a year and a month."""
+MISSING = (
+    "nodata",
+    "no data",
+    "no_data",
+    "masked",
+    "missing",
+    "none",
+    "nan",
+    "na",
+    "n/a",
+    "#n/a",
+    "#value!",
+    "null",
+    "-",
+    "--",
+)
+"""Words for a missing value in a column of numbers, in lower case."""
 SHORTEST = 6
 """Fewest characters of a date in a column name, as in ``202401``."""
 
@@ -48,7 +65,7 @@ class Settings:
     """Settings of a table of time series in the recipe."""
 
     path: Path
-    """Path of a ``.parquet`` or ``.csv`` file."""
+    """Path of a ``.parquet``, ``.csv`` or ``.tsv`` file."""
     id: str
     """Column of the sample id; ``sample_id`` in [reference] names the field with the same ids."""
     bands: dict[str, str]
@@ -165,7 +182,7 @@ def open(name: str, settings: Settings) -> TableSource:  # noqa: A001 - name req
     """
     frame = read_table(settings.path, {settings.id: str})
     _need(frame, settings.id, settings)
-    frame = (_long if settings.date else _melted)(frame, settings)
+    frame = (_long if settings.date else _melted)(frame, settings).drop_duplicates()
     twice = frame.duplicated(["id", "time"])
     if twice.any():
         row = frame[twice].iloc[0]
@@ -205,11 +222,18 @@ def read_table(path: Path, text: Any = None) -> pd.DataFrame:
             f"{path} does not exist. Check the path in the recipe (paths are relative to the recipe file)."
         )
     try:
-        return pd.read_parquet(path) if path.suffix.lower() in PARQUET else _csv(path, text)
+        return _parquet(path) if path.suffix.lower() in PARQUET else _csv(path, text)
     except Exception as error:  # pandas and pyarrow raise many types; all mean that the file is unreadable
         raise SourceError(
             f"{path} cannot be read as a table: {' '.join(str(error).split())[:200].rstrip('.')}."
         ) from error
+
+
+def _parquet(path: Path) -> pd.DataFrame:
+    """Return a Parquet file; the named levels of an index that pandas has written, such as id and date, are columns."""
+    frame = pd.read_parquet(path)
+    named = [name for name in frame.index.names if name is not None and name not in frame.columns]
+    return frame.reset_index(named) if named else frame
 
 
 def _csv(path: Path, text: Any) -> pd.DataFrame:
@@ -315,9 +339,26 @@ def _read_times(written: Sequence[str], settings: Settings) -> NDArray[np.dateti
 
 def _numbers(values: Any, settings: Settings) -> Any:
     try:
-        return pd.to_numeric(values)
+        found = numbers_in(values.to_frame())
+        return pd.to_numeric(values) if found is None else found.iloc[:, 0]
     except (ValueError, TypeError) as error:
         raise SourceError(f"{settings.path}, column {values.name}: {error}. Bands must be numbers.") from error
+
+
+def numbers_in(frame: pd.DataFrame) -> pd.DataFrame | None:
+    """Return columns as numbers, NaN where a cell has one of the words for a missing value; None if a cell is no number."""
+    found = {}
+    for name, values in frame.items():
+        column = values
+        if column.dtype.kind not in "iufb":
+            if column.dtype.kind in "mM":
+                return None
+            column = column.where(~column.astype(str).str.strip().str.lower().isin(MISSING))
+        try:
+            found[name] = pd.to_numeric(column)
+        except (ValueError, TypeError):
+            return None
+    return pd.DataFrame(found, index=frame.index)
 
 
 def _clear(values: Any, settings: Settings) -> Any:
