@@ -10,6 +10,7 @@ from bocage.errors import SourceError
 from bocage.grid import Grid, Window
 from bocage.preflight.grids import check_coverage
 from bocage.sources import check_overlap, image, open_source, series
+from bocage.sources.codes import RasterCodes, Table
 from bocage.sources.placement import placement, resolution_on, share_covered, touches
 from bocage.sources.raster import inspect
 
@@ -130,3 +131,33 @@ def test_the_pixel_size_of_a_global_raster_is_that_on_the_map(tmp_path):
         sizes = [resolution_on(grid, _map(where)) for grid in grids]
         assert max(sizes) - min(sizes) < 0.01 * max(sizes)
         assert 70_000 < min(sizes) <= max(sizes) < 115_000
+
+
+def test_a_map_of_the_globe_has_parts_without_a_place_in_a_projection(tmp_path):
+    """Most windows of a global map have no coordinates in UTM, and the file is in one of the others."""
+    path = tmp_path / "zone.tif"
+    with rasterio.open(
+        path, "w", driver="GTiff", height=300, width=300, count=1, dtype="uint8", crs="EPSG:32631",
+        transform=Affine(1000, 0, 400_000, 0, -1000, 5_200_000),
+    ) as dataset:  # fmt: skip
+        dataset.write(np.full((1, 300, 300), 7, np.uint8))
+    grid = Grid.of("EPSG:4326", Affine(0.1, 0, -180, 0, -0.1, 90), (1800, 3600))
+    source = open_source("x", series, series.Settings({"x": path}, dates=DATES[:1]))
+    near = [window for window in grid.tiles(200) if touches(source.grid, grid, window)]
+    assert Window(400, 1800, 200, 200) in near
+    assert len(near) < 12
+    assert sum(int(source.read(grid, window)[1].sum()) for window in near) == pytest.approx(27 * 39, rel=0.1)
+    check_overlap(source, grid)
+
+
+def test_codes_of_a_global_raster_are_read(tmp_path):
+    path, grid = tmp_path / "cci.tif", _map("zone 14")
+    with rasterio.open(
+        path, "w", driver="GTiff", height=1800, width=3600, count=1, dtype="uint8", crs="EPSG:4326",
+        transform=Affine(0.1, 0, -180, 0, -0.1, 90),
+    ) as dataset:  # fmt: skip
+        dataset.write(np.full((1, 1800, 3600), 10, np.uint8))
+    codes = RasterCodes((path,), (None,))
+    classes, _ = codes.read(grid, grid.window, Table({"10": 3}))
+    assert (classes == 3).all()
+    assert codes.touching(grid, grid.window) == (0,)

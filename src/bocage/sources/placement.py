@@ -12,12 +12,12 @@ from affine import Affine
 from numpy.typing import NDArray
 from pyproj.exceptions import ProjError
 from rasterio.features import geometry_mask
-from rasterio.warp import transform, transform_geom
+from rasterio.warp import transform_geom
 from shapely.errors import ShapelyError
 
 from bocage.errors import SourceError
 from bocage.grid import SNAP, Grid, Window
-from bocage.sources.warp import needed
+from bocage.sources.warp import needed, transferred
 
 SAMPLED = 256
 """Maximum number of pixels along each axis whose position shows how much of a map a file covers."""
@@ -107,7 +107,8 @@ def touches(file: Grid, grid: Grid, window: Window) -> bool:
     """
     placed = placement(file, grid)
     if not placed.boxes:
-        parts = (needed(place, grid.crop(window), placed.scale) for place in placed.places)
+        with transformed(file, grid.crs):
+            parts = [needed(place, grid.crop(window), placed.scale) for place in placed.places]
         return any(part.height and part.width for part in parts)
     near = window.pad(2, 2)
     return any(
@@ -153,7 +154,7 @@ def _inside(grid: Grid, window: Window, other: Grid) -> NDArray[np.bool_]:
     columns = window.x + np.linspace(0.5, window.width - 0.5, min(window.width, SAMPLED))
     x, y = (part.ravel() for part in np.meshgrid(*_points(grid.transform, columns, rows)))
     with transformed(grid, other.crs):
-        x, y = (np.asarray(v) for v in transform(grid.crs.to_wkt(), other.crs.to_wkt(), x, y))
+        x, y = transferred(grid, other, x, y)
     west, south, east, north = other.bounds
     return np.asarray((x > west) & (x < east) & (y > south) & (y < north))
 
@@ -193,15 +194,11 @@ def resolution_on(file: Grid, grid: Grid) -> float:
 def _resolution_around(file: Grid, grid: Grid) -> float:
     """Return the mean of height and width of a pixel of a file in degrees, in the middle of a map and in units of its CRS."""
     x, y = grid.transform @ (grid.shape[1] / 2, grid.shape[0] / 2)
-    (east,), (north,) = transform(grid.crs.to_wkt(), file.crs.to_wkt(), [x], [y])
+    (east,), (north,) = transferred(grid, file, np.array([x]), np.array([y]))
     half, quarter = file.resolution / 2, _circle(file) / 4
     east, north = (float(np.clip(v, half - most, most - half)) for v, most in ((east, 2 * quarter), (north, quarter)))
-    xs, ys = transform(
-        file.crs.to_wkt(),
-        grid.crs.to_wkt(),
-        [east - half, east + half, east, east],
-        [north, north, north - half, north + half],
-    )
+    across, down = np.array([-half, half, 0, 0]), np.array([0, 0, -half, half])
+    xs, ys = transferred(file, grid, east + across, north + down)
     return (math.dist((xs[0], ys[0]), (xs[1], ys[1])) + math.dist((xs[2], ys[2]), (xs[3], ys[3]))) / 2
 
 

@@ -12,6 +12,8 @@ from typing import Any
 import numpy as np
 from affine import Affine
 from numpy.typing import NDArray
+from pyproj import Transformer
+from rasterio._err import CPLE_BaseError
 from rasterio.enums import Resampling
 from rasterio.warp import reproject, transform
 
@@ -37,7 +39,7 @@ def needed(file: Grid, target: Grid, scale: float) -> Window:
     sides = np.concatenate([np.zeros(width + 1), np.full(width + 1, height), down, down])
     xs, ys = _moved(target.transform, edges, sides)
     if file.crs != target.crs:
-        xs, ys = (np.asarray(v) for v in transform(target.crs.to_wkt(), file.crs.to_wkt(), xs, ys))
+        xs, ys = transferred(target, file, xs, ys)
     columns, rows = _moved(~file.transform, xs, ys)
     known = np.isfinite(columns) & np.isfinite(rows)
     if not known.all() and max(target.shape) > 1:  # part of the target has no coordinates in the CRS of the file
@@ -49,13 +51,23 @@ def needed(file: Grid, target: Grid, scale: float) -> Window:
     return Window(top - reach, left - reach, bottom - top + 2 * reach, right - left + 2 * reach).clip(file.shape)
 
 
+def transferred(grid: Grid, other: Grid, xs: NDArray[Any], ys: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any]]:
+    """Return coordinates (N,) of the CRS of a grid in the CRS of another; NaN for points outside its domain."""
+    try:
+        moved = transform(grid.crs.to_wkt(), other.crs.to_wkt(), xs, ys)
+    except CPLE_BaseError:  # of a point outside the domain; PROJ itself marks these points
+        moved = Transformer.from_crs(grid.crs.proj, other.crs.proj, always_xy=True).transform(xs, ys)
+    x, y = np.asarray(moved[0], np.float64), np.asarray(moved[1], np.float64)
+    known = np.isfinite(x) & np.isfinite(y)
+    return (x, y) if known.all() else (np.where(known, x, np.nan), np.where(known, y, np.nan))
+
+
 def _is_known(target: Grid, file: Grid) -> bool:
     """Return whether points spread over a grid have coordinates in the CRS of a file."""
     height, width = target.shape
     across, down = np.meshgrid(np.linspace(0, width, SPREAD), np.linspace(0, height, SPREAD))
     xs, ys = _moved(target.transform, across.ravel(), down.ravel())
-    found = transform(target.crs.to_wkt(), file.crs.to_wkt(), xs, ys)
-    return bool(np.isfinite(found).all(0).any())
+    return bool(np.isfinite(transferred(target, file, xs, ys)).all(0).any())
 
 
 def _moved(affine: Affine, xs: NDArray[Any], ys: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any]]:
