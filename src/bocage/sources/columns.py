@@ -10,7 +10,8 @@ import pandas as pd
 
 from bocage.errors import SourceError
 from bocage.sources.column_roles import Roles, date_columns, is_band, named, roles_of, why_undated
-from bocage.sources.table import PARQUET, read_table, texts
+from bocage.sources.table import read_table, texts
+from bocage.vectorfile import PARQUET
 
 DATE = (
     r"(?P<date>(?:19|20)\d{6}(?:T\d{6}Z?)?|(?:19|20)\d{2}-\d{2}-\d{2}(?:T[\d:.]+Z?)?|(?:19|20)\d{2}[0-3]\d{2}"
