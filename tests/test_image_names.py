@@ -361,3 +361,13 @@ def test_bands_that_are_variables_and_dates_are_skipped_with_the_command_that_sp
     (line,) = found.skipped
     assert "2 variables on several dates" in line
     assert f"gdal_translate -b 1 -b 3 -b 5 '{tmp_path}/my stack.tif' 'my stack_b04.tif'" in line
+
+
+def test_files_of_bands_of_several_dates_are_not_advised_to_be_one_image(tmp_path):
+    for number in (1, 3, 5):
+        for band in ("B04", "B08"):
+            write_raster(tmp_path / f"img0{number}_{band}.tif", pixels())
+    found = look(tmp_path)
+    assert len(candidates_of(found, tmp_path, tmp_path / "mine.toml")) == 6
+    (line,) = found.remarks
+    assert "6 images of one grid differ only in numbers" in line

@@ -79,7 +79,8 @@ def _apart(candidates: Sequence[Candidate], found: Found) -> list[str]:
     single = [c for c in candidates if c.name in found.images and len(c.source.bands) == 1]
     grids = {c.source.grid for c in single if c.source.bands[0] in {"red", "nir"}}
     together = [c for c in single if c.source.grid in grids and c.source.bands[0] in {*OPTICAL_BANDS} - {"pan"}]
-    if len(grids) != 1 or not {"red", "nir"} <= {c.source.bands[0] for c in together}:
+    bands = {c.source.bands[0] for c in together}
+    if len(grids) != 1 or len(bands) < len(together) or not {"red", "nir"} <= bands:
         return []
     names = " ".join(shlex.quote(found.images[c.name].path) for c in together)
     return [

@@ -2,7 +2,7 @@
 
 import re
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -95,6 +95,12 @@ def look(folder: Path, labels: Path | None = None) -> Found:
     stacks = with_dates_beside(_once(with_loose_dates(folder, rasters, found), found), files, found)
     for member in _with_tiles(folder, with_known_dates(stacks, found)):
         groups[member.pattern].append(member)
+    _add_groups(folder, groups, found)
+    return found
+
+
+def _add_groups(folder: Path, groups: Mapping[str, list[Member]], found: Found) -> None:
+    """Add the rasters of each pattern, and give the quality layers to the series and images that they belong to."""
     texts = labels_of(groups)
     remark_undated(folder, [member for group in groups.values() for member in group], found)
     firsts = [group[0] for group in groups.values() if not group[0].days]
@@ -109,7 +115,6 @@ def look(folder: Path, labels: Path | None = None) -> Found:
     for mask in sorted(masks, key=lambda mask: rank(texts[mask.pattern])):
         if not _no_codes(mask, texts[mask.pattern]):
             _join_mask(mask, found)
-    return found
 
 
 def _no_codes(member: Member, name: str) -> str:

@@ -185,11 +185,16 @@ def unit_of(
     if chosen is radar:
         return _backscatter(pixels, whole, nodata)
     unit = _reflectance(pixels, dtype, whole, nodata)
-    if unit.scale != 0.0001 or not _has_offset(optical, nodata):
-        return unit
+    return _with_offset(unit, times, name) if _has_offset(optical, nodata) else unit
+
+
+def _with_offset(unit: Unit, times: tuple[datetime | None, ...], name: str) -> Unit:
+    """Return the unit of values without one below 1000: with the offset of Sentinel-2, or a doubt if it is not certain."""
     late = any(time and time >= OFFSET_SINCE for time in times)
     if late and _of_sentinel2(name):
-        return _baseline(nodata)
+        return _baseline(unit.nodata)
+    if unit.scale != 0.0001:
+        return unit
     if _of_sentinel2(name):
         doubt = "'offset': -0.1 if they are products of Sentinel-2 that were processed since January 2022, as in Collection 1"
     else:
