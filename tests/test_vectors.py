@@ -108,7 +108,7 @@ def test_labels_find_their_class(tmp_path, labels, legend, classes):
         (("1", "2", "10"), [1, 2, 10]),
         ((1.0, 2.0, 10.0), [1, 2, 10]),
         (("maize ", "maize", "", None), ["maize"]),
-        (("01", "2", "x"), [2, "01", "x"]),
+        (("01", "2", "x"), ["01", 2, "x"]),
         ((True, False, True), [0, 1]),
     ],
 )
