@@ -158,7 +158,7 @@ def _nearly(written: pd.DataFrame, ids: Mapping[str, frozenset[str]]) -> str:
     for column in written.columns:
         values = {bare(text): text for text in _values(written[column])}
         for field, wanted in ids.items():
-            alike = [text for text in sorted(wanted) if bare(text) in values]
+            alike = [text for text in sorted(wanted) if values.get(bare(text), text) != text]
             if len(alike) >= SHARED * min(len(wanted), len(values)) and len(alike) > 1:
                 return (
                     f"Column '{column}' and field '{field}' differ in zeros, case or blanks, as '{values[bare(alike[-1])]}' and "
