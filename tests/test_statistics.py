@@ -10,10 +10,13 @@ from bocage.errors import EvaluationError
 from bocage.evaluation.area import Clusters, clustered, corrected, stratified
 from bocage.evaluation.design import SampleDesign, allocate, sample_size
 from bocage.evaluation.paired import all_pairs, best_of, clustered_mcnemar, holm, resampled_t
+from bocage.evaluation.predictions import predictions_of
+from bocage.layout import RunLayout
 from bocage.legend import LandClass, Legend
 from bocage.mapping import Areas
 from bocage.report.sections.area import area
 from bocage.run import Run
+from bocage.run.parts import score_by_part
 from bocage.samples import Labelled, Pixels, Split
 from bocage.samples.make import assembled
 from bocage.testing.promises import DRAWS, areas_held, calibrations, countryside, coverage, fields, rejections
@@ -373,3 +376,22 @@ def test_rare_classes_get_their_least():
         allocate({1: 0}, SampleDesign())
     with pytest.raises(EvaluationError, match="above 0 and below 0.5"):
         SampleDesign(error=0)
+
+
+def test_a_class_without_a_test_pixel_in_a_part_has_no_part_in_its_means(tmp_path):
+    """One pixel of 100 is mapped to it: the mean F-measure is that of the classes that the part has."""
+    layout, names = RunLayout(tmp_path), ("maize", "rice", "water")
+    label = np.repeat([0, 1, 2, 0], [50, 50, 50, 50])
+    predicted = label.copy()
+    predicted[0] = 2  # "water" is tested at the other part only
+    polygon = np.repeat([1, 2, 3, 4], 50)
+    probabilities = np.eye(3, dtype=np.float32)[predicted]
+    layout.split(0).path.mkdir(parents=True)
+    predictions_of(polygon, polygon, polygon, label, probabilities, 1.0).to_parquet(layout.split(0).test)
+    samples = SimpleNamespace(draws=1, legend=SimpleNamespace(names=names), untested=(), polygon=polygon)
+    metrics = ("overall_accuracy", "f1_macro")
+    found = score_by_part(layout, samples, {"one": np.array([1, 2]), "other": np.array([3, 4])}, metrics)
+    f1 = 2 * 49 / (49 + 50)
+    assert found["one"].values("f1_macro") == pytest.approx([(f1 + 1) / 2])
+    assert found["one"].values("overall_accuracy") == pytest.approx([0.99])
+    assert found["other"].values("f1_macro") == pytest.approx([1])

@@ -18,6 +18,8 @@ def score_by_part(
 ) -> dict[str, Score]:
     """Return the score of the test pixels of each part, over the draws in which it has some.
 
+    A class without a test pixel in a part, in any draw, has no part in the means over the classes there.
+
     Parameters
     ----------
     parts
@@ -26,8 +28,10 @@ def score_by_part(
     tests, found = [Predictions.from_parquet(layout.split(k).test) for k in range(samples.draws)], {}
     for name, polygons in parts.items():
         own = [test.take(np.isin(test.polygon, polygons)) for test in tests]
-        matrices = tuple(part.matrix(samples.legend.names, samples.untested) for part in own if len(part))
-        if matrices:
+        if own := [part for part in own if len(part)]:
+            absent = set.intersection(*(set(part.without(samples.legend.names)) for part in own))
+            untested = tuple(n for n in samples.legend.names if n in absent or n in samples.untested)
+            matrices = tuple(part.matrix(samples.legend.names, untested) for part in own)
             pixels = int(np.isin(samples.polygon, polygons).sum())
             design = {"draws": len(matrices), "polygons": len(polygons), "pixels": pixels}
             found[name] = Score(matrices, metrics, design)

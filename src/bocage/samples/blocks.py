@@ -23,9 +23,8 @@ def choose_blocks(
         priority.
     """
     best = _mended(polygons, _near(polygons, share, generator), validation)
-    (others,) = generator.spawn(
-        1
-    )  # the next numbers of `generator` do not depend on the number of orders that are tried
+    # Orders that are tried in addition have numbers of their own: those that `generator` gives next do not depend on them.
+    (others,) = generator.spawn(1)
     for _ in range(ORDERS):
         if not _lost(polygons, best[None], validation)[0] or (validation and best.any()):
             break
