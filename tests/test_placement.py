@@ -2,7 +2,6 @@
 
 import numpy as np
 import pytest
-import rasterio
 from affine import Affine
 from rasterio.warp import transform
 
@@ -13,6 +12,7 @@ from bocage.sources import check_overlap, image, open_source, series
 from bocage.sources.codes import RasterCodes, Table
 from bocage.sources.placement import placement, resolution_on, share_covered, touches
 from bocage.sources.raster import inspect
+from bocage.testing import Place, write_raster
 
 DATES = ("2020-01-01", "2020-02-01", "2020-03-01")
 GLOBES = {"-180": (1.0, -180.0, 90.0, (180, 360)), "ERA5": (1.0, -180.5, 90.5, (181, 360)),
@@ -37,11 +37,7 @@ def _globe(path, name, count=1):
     size, west, north, (height, width) = GLOBES[name]
     x, y = west + (np.arange(width) + 0.5) * size, north - (np.arange(height) + 0.5) * size
     values = np.stack([_field(*np.meshgrid(x, y)) + k for k in range(count)]).astype(np.float32)
-    with rasterio.open(
-        path, "w", driver="GTiff", height=height, width=width, count=count, dtype="float32", crs="EPSG:4326",
-        transform=Affine(size, 0, west, 0, -size, north),
-    ) as dataset:  # fmt: skip
-        dataset.write(values)
+    write_raster(path, values, Place(size, (west, north), "EPSG:4326"))
     return path
 
 
@@ -92,11 +88,7 @@ def test_a_usual_file_has_one_place():
 @pytest.mark.parametrize("crs", ["EPSG:3460", "EPSG:3832", "EPSG:32701"])
 def test_imagery_across_180_degrees_covers_a_map_there(tmp_path, crs):
     path = tmp_path / "tile.tif"
-    with rasterio.open(
-        path, "w", driver="GTiff", height=549, width=549, count=1, dtype="uint16", crs="EPSG:32760",
-        transform=Affine(200, 0, 780_000, 0, -200, 8_200_000),
-    ) as dataset:  # fmt: skip
-        dataset.write(np.full((1, 549, 549), 7, np.uint16))
+    write_raster(path, np.full((1, 549, 549), 7, np.uint16), Place(200, (780_000, 8_200_000), "EPSG:32760"))
     (x,), (y,) = transform("EPSG:4326", crs, [-179.7], [-16.8])
     grid = Grid.of(crs, Affine(100, 0, x, 0, -100, y), (50, 50))
     source = open_source("s2", image, image.Settings(path))
@@ -136,11 +128,7 @@ def test_the_pixel_size_of_a_global_raster_is_that_on_the_map(tmp_path):
 def test_a_map_of_the_globe_has_parts_without_a_place_in_a_projection(tmp_path):
     """Most windows of a global map have no coordinates in UTM, and the file is in one of the others."""
     path = tmp_path / "zone.tif"
-    with rasterio.open(
-        path, "w", driver="GTiff", height=300, width=300, count=1, dtype="uint8", crs="EPSG:32631",
-        transform=Affine(1000, 0, 400_000, 0, -1000, 5_200_000),
-    ) as dataset:  # fmt: skip
-        dataset.write(np.full((1, 300, 300), 7, np.uint8))
+    write_raster(path, np.full((1, 300, 300), 7, np.uint8), Place(1000, (400_000, 5_200_000), "EPSG:32631"))
     grid = Grid.of("EPSG:4326", Affine(0.1, 0, -180, 0, -0.1, 90), (1800, 3600))
     source = open_source("x", series, series.Settings({"x": path}, dates=DATES[:1]))
     near = [window for window in grid.tiles(200) if touches(source.grid, grid, window)]
@@ -152,11 +140,7 @@ def test_a_map_of_the_globe_has_parts_without_a_place_in_a_projection(tmp_path):
 
 def test_codes_of_a_global_raster_are_read(tmp_path):
     path, grid = tmp_path / "cci.tif", _map("zone 14")
-    with rasterio.open(
-        path, "w", driver="GTiff", height=1800, width=3600, count=1, dtype="uint8", crs="EPSG:4326",
-        transform=Affine(0.1, 0, -180, 0, -0.1, 90),
-    ) as dataset:  # fmt: skip
-        dataset.write(np.full((1, 1800, 3600), 10, np.uint8))
+    write_raster(path, np.full((1, 1800, 3600), 10, np.uint8), Place(0.1, (-180, 90), "EPSG:4326"))
     codes = RasterCodes((path,), (None,))
     classes, _ = codes.read(grid, grid.window, Table({"10": 3}))
     assert (classes == 3).all()

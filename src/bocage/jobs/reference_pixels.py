@@ -47,6 +47,11 @@ class ReferencePixels:
         found = Checked.of(self.mapped, self.reference, self.unit, self.names, self.origin)
         return found if self.weight is None else found.weighted(self.weight[:, None, None])
 
+    def prior(self, land: Delivered) -> tuple[float, ...]:
+        """Return the share of each class in the area of a map, corrected by the rates of confusion of the pixels."""
+        shares = Areas.load(land.layout.areas, land.legend).shares
+        return corrected(self.mapped, self.reference, self.unit, shares, self.names).area
+
     def likeness(self, land: Delivered) -> Likeness:
         """Return how the errors vary over a map."""
         areas = Areas.load(land.layout.areas, land.legend)
@@ -57,26 +62,15 @@ class ReferencePixels:
 
 def pixels_of_test(folder: Path, land: Delivered) -> ReferencePixels | str:
     """Return the test pixels of the run whose map is in a folder; without any, the reason as a part of a sentence."""
-    tested = _predictions(folder, land)
-    if isinstance(tested, str):
-        return tested
-    place = np.stack([tested.row, tested.column], 1)
-    origin = f"test polygons of {folder}"
-    return ReferencePixels(tested.predicted, tested.label, tested.polygon, place, None, origin, land.legend.names)
-
-
-def prior_of(folder: Path, land: Delivered) -> tuple[float, ...]:
-    """Return the share of each class in the map's area, corrected by the rates of confusion on the test polygons."""
-    tested, shares = _predictions(folder, land), Areas.load(land.layout.areas, land.legend).shares
-    assert not isinstance(tested, str)
-    return corrected(tested.predicted, tested.label, tested.polygon, shares, land.legend.names).area
-
-
-def _predictions(folder: Path, land: Delivered) -> Predictions | str:
     if Item.load(land.layout.item).until:  # the test pixels of whole series do not show the errors of an early map
         return EARLY
     path = test_pixels_of(folder)
-    return path if isinstance(path, str) else Predictions.from_parquet(path)
+    if isinstance(path, str):
+        return path
+    tested = Predictions.from_parquet(path)
+    place = np.stack([tested.row, tested.column], 1)
+    origin = f"test polygons of {folder}"
+    return ReferencePixels(tested.predicted, tested.label, tested.polygon, place, None, origin, land.legend.names)
 
 
 def pixels_of_sample(land: Delivered, sample: LabelledSample) -> ReferencePixels:

@@ -6,7 +6,7 @@ from bocage.errors import EvaluationError, FinishError
 from bocage.finish.estimates import Calibration
 from bocage.finish.zone_tables import write_zones
 from bocage.finish.zones import ZoneStatistics, read_zones, zone_statistics
-from bocage.jobs.reference_pixels import LabelledSample, pixels_of_sample, pixels_of_test, prior_of
+from bocage.jobs.reference_pixels import LabelledSample, pixels_of_sample, pixels_of_test
 from bocage.mapping import Delivered, open_delivered
 from bocage.progress import QUIET, Progress
 
@@ -67,7 +67,7 @@ def calibration_of(
         progress.say(f"No areas are estimated: {pixels}, and no labelled sample is given.")
         return None
     try:
-        return Calibration(pixels.checked.at_shares(prior_of(folder, land)), True, pixels.likeness(land))
+        return Calibration(pixels.checked.at_shares(pixels.prior(land)), True, pixels.likeness(land))
     except EvaluationError as error:
         progress.say(f"No areas are estimated: {error}")
         return None
