@@ -93,7 +93,7 @@ def test_a_processor_without_the_instructions_makes_the_map_and_says_so_once(bri
     trained, scene = model.trained, model.scene
     monkeypatch.setattr(patchwork, "WORTH_COMPILING", 1)
     settings = Mapping(tile=16, layers=("classes", "probabilities"), probabilities="uint16")
-    monkeypatch.setattr("bocage.mapping.lattice.DENSE", 16)
+    monkeypatch.setattr("bocage.mapping.lattice.SMALL", 16)
     with_lanes = make_map(trained, scene, settings, tmp_path / "with", progress=(quiet := Heard()))
     monkeypatch.setattr(lanes, "USABLE", False)
     without = make_map(trained, scene, settings, tmp_path / "without", progress=(heard := Heard()))

@@ -62,18 +62,19 @@ class Decoding:
                 "'scale' is 0, which gives every pixel the same value. Give the factor from stored to physical values."
             )
 
-    def physical(self, stored: NDArray[Any]) -> NDArray[np.float32]:
-        """Return the physical values of stored values, float32, same shape."""
+    def physical(self, stored: NDArray[Any], out: NDArray[np.float32] | None = None) -> NDArray[np.float32]:
+        """Return the physical values of stored values, float32, same shape; written to `out` if given."""
         # For most products the offset is a whole number in stored units: adding it first loses no precision.
-        values = stored.astype(np.float32)
+        values = np.empty(stored.shape, np.float32) if out is None else out
+        values[...] = stored
         values += np.float32(self.offset / self.scale)
         values *= np.float32(self.scale)
         if self.squared:
             values *= np.abs(values)
         if self.decibel:
             times = 10 if self.decibel == "power" else 20
-            values = times * np.log10(np.maximum(values, np.float32(10 ** (self.floor / times))))
-        return np.asarray(values, np.float32)
+            values[...] = times * np.log10(np.maximum(values, np.float32(10 ** (self.floor / times))))
+        return values
 
 
 @dataclass(frozen=True)

@@ -408,7 +408,10 @@ def _repeated(image: _Image, grid: Grid, window: Window, span: int) -> tuple[NDA
     row0, col0 = (round(o) for o in grid.offset_of(file))
     rows = (np.arange(window.y, window.y + window.height) - row0) // span
     cols = (np.arange(window.x, window.x + window.width) - col0) // span
-    part = Window(rows[0], cols[0], rows[-1] - rows[0] + 1, cols[-1] - cols[0] + 1).clip(file.shape)
+    whole = Window(rows[0], cols[0], rows[-1] - rows[0] + 1, cols[-1] - cols[0] + 1)
+    part = whole.clip(file.shape)
+    if span == 1 and part == whole:
+        return image.read(part)
     values = np.zeros((len(image.indexes), window.height, window.width), image.dtype)
     valid = np.zeros(values.shape, bool)
     if part.height and part.width:

@@ -278,10 +278,12 @@ class _Reading:
             ts, cs, indexes = (list(column) for column in zip(*members, strict=True))
             stored, has_data = read(path, indexes, self.grid, self.window, self.resampling, decoding)
             for t, c, layer, known in zip(ts, cs, stored, has_data, strict=True):
-                values[t, c] = decoding.physical(layer if known.all() else np.where(known, layer, 0))
+                decoding.physical(layer if known.all() else np.where(known, layer, 0), out=values[t, c])
                 valid[t] &= known
         self._mask(wanted, valid)
-        values *= valid[:, None]
+        for t, clear in enumerate(valid):
+            if not clear.all():
+                values[t] *= clear.astype(np.float32)  # a bool factor would be converted for each band
         return values, valid
 
     def _mask(self, wanted: Sequence[Acquisition], valid: NDArray[np.bool_]) -> None:
