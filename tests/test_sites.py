@@ -15,7 +15,7 @@ import rasterio
 from bocage.cli import main
 from bocage.errors import RecipeError, RunFolderError, SamplesError, SceneError, TrainingError
 from bocage.evaluation import Predictions
-from bocage.grid import Grid
+from bocage.grid import Grid, Window
 from bocage.jobs.qgis import project_of
 from bocage.jobs.run import run
 from bocage.layout import RunLayout
@@ -292,6 +292,53 @@ def test_a_site_without_a_source_is_trained_scored_and_mapped(lands, tmp_path):
     score = json.loads((out / "score.json").read_text())
     assert score["sites"]["south"]["confusion"]["per_draw"]
     assert (classes(out / "map/south/classes.tif")[0] > 0).any()
+
+
+WINDOWED = "window = 16\nsteps = [200, 400]"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("model", "more"), [('name = "unet"\nwidth = 4\ndepth = 1', ()), (PATCHWORK, (IMAGE,))])
+def test_a_training_on_windows_of_sites(lands, tmp_path, model, more, small_cells):
+    """One network learns from the windows of all sites, of which one may lack a source; each map is that of the test pixels."""
+    north, south = site("north", (SERIES, *more), fill=""), site("south", fill="")
+    if not more:
+        north, south = site("north"), site("south")
+    path, out = written(lands, north, south, model=model, training=WINDOWED), tmp_path / "run"
+    samples = run(read_recipe(path), out).joined
+    score = json.loads((out / "score.json").read_text())
+    assert min(one["overall_accuracy"]["mean"] for one in score["sites"].values()) > 0.9
+    tested = Predictions.from_parquet(RunLayout(out).split(0).test)
+    for name in samples.sites:
+        own = tested.take(samples.at(name)[samples.draw(0).test])
+        codes, _ = classes(out / f"map/{name}/classes.tif")
+        assert np.mean(codes[own.row, own.column] == own.predicted + 1) > 0.99
+
+
+def test_windows_of_sites_hold_the_pixels_of_their_own_scene(lands, tmp_path):
+    path = written(lands, site("north"), site("south"), model='name = "unet"\nwidth = 4\ndepth = 1', training=WINDOWED)
+    finished = opened(path, tmp_path / "run")
+    samples = finished.joined
+    windows = samples.windows
+    assert not set(windows.number[samples.at("north")]) & set(windows.number[samples.at("south")])
+    for i in np.r_[np.flatnonzero(samples.at("north"))[::40], np.flatnonzero(samples.at("south"))[::40]]:
+        cube = finished.scenes[samples.sites[samples.site[i]]].cubes["s2"]
+        block = cube.read(Window(int(samples.row[i]), int(samples.column[i]), 1, 1))
+        values, valid = (array[0] for array in windows.cuts["s2"].read(windows.number[i : i + 1]))
+        before = (values.shape[-1] - 16) // 2
+        y, x = windows.row[i] + before, windows.column[i] + before
+        assert np.array_equal(values[..., y, x], (block.values * block.valid[:, None])[..., 0, 0])
+        assert np.array_equal(valid[..., y, x], block.valid[..., 0, 0])
+        alone, _ = samples.cuts["s2"].read(np.array([i]))
+        assert np.array_equal(alone[0, ..., 0, 0], values[..., y, x])
+
+
+def test_a_window_larger_than_the_map_of_a_site_names_the_site(lands, tmp_path):
+    path = written(
+        lands, site("north"), site("south"), model='name = "unet"\nwidth = 4\ndepth = 1', training="window = 48"
+    )
+    with pytest.raises(SamplesError, match=r"Site 'south': \[training\] window is 48, but the map has 40 x 45"):
+        opened(path, tmp_path / "run")
 
 
 def test_a_network_that_needs_all_sources_refuses_a_site_without_one(lands, tmp_path):

@@ -67,9 +67,7 @@ def check_sets(reading: Reading, parts: dict[str, Any], choice: Choice) -> None:
         reading.add("map.sets", f'{why}; set training.keep = "validation" for each member, or remove it')
 
 
-def check_windows(
-    reading: Reading, parts: dict[str, Any], choice: Choice, contenders: Sequence[Contender], sites: Sequence[Site]
-) -> None:
+def check_windows(reading: Reading, parts: dict[str, Any], choice: Choice, contenders: Sequence[Contender]) -> None:
     """Check that models and recipe suit a training on windows."""
     doctor, reference = parts["doctor"], parts.get("reference")
     judges = doctor and reference and doctor.model == "recipe" and reference.doubtful != "keep"
@@ -87,10 +85,6 @@ def check_windows(
             continue
         if why:
             reading.add(key, why if one is choice else f"{why}, or set training = {{ window = 0 }} for it")
-        elif one.training.window and sites:
-            reading.add(
-                key, "a training on windows is not available with [[site]]; use a model of single pixels or patches"
-            )
 
 
 def check_parcels(reading: Reading, parts: dict[str, Any], choice: Choice, contenders: Sequence[Contender]) -> None:

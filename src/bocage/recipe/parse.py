@@ -161,7 +161,7 @@ def parse(table: AnyMapping[str, Any], folder: Path, source: object = "the recip
     parts = {key: _plain_section(reading, raw, key) for key in SECTIONS if key not in elsewhere}
     check_sections(reading, parts, sources)
     check_sets(reading, parts, choice)
-    check_windows(reading, parts, choice, contenders, sites)
+    check_windows(reading, parts, choice, contenders)
     check_parcels(reading, parts, choice, contenders)
     for one in [choice, *(contender.choice for contender in contenders)]:
         for declared in [sources, *(site.sources for site in sites)]:

@@ -16,40 +16,64 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bocage.disk import artefact, digest, write_json
-from bocage.errors import EvaluationError, Problem, RecipeError
+from bocage.errors import EvaluationError, Problem, RecipeError, SamplesError
 from bocage.evaluation import Corrected, Predictions, Score, corrected, predictions_of
 from bocage.layout import RunLayout
 from bocage.legend import Legend
 from bocage.machine import device_of
 from bocage.mapping import Computing, Forward, LandCoverMap, make_map, open_map, predict_at
-from bocage.models import Footprint, Network
+from bocage.models import Network
 from bocage.progress import QUIET, Named, Progress
 from bocage.recipe import Recipe, Site
 from bocage.run.folder import Inputs, RunFolder
 from bocage.run.opened import read_for, scene_of
 from bocage.run.parts import polygons_by_site, score_by_part
 from bocage.run.sets import promised_by
-from bocage.run.stages import STAGES, report_absent, score_of_draw, score_of_draws
-from bocage.samples import Samples, Survey
-from bocage.samples.cut import STORE
+from bocage.run.stages import NOT_MEASURED, STAGES, report_absent, score_of_draw, score_of_draws
+from bocage.samples import Needs, Samples, Survey, WindowNeeds
+from bocage.samples.cut import STORE, Reach
 from bocage.samples.join import join_samples
 from bocage.samples.make import Usable, cut_usable
 from bocage.samples.reference import fingerprint_vector
 from bocage.scene import Scene, Scenes, limited, prepare_scene
-from bocage.training import Importance, Temperature, Trained, Trainer, check_device, check_sites, classified, importance
+from bocage.training import (
+    Choice,
+    Importance,
+    Temperature,
+    Trained,
+    Trainer,
+    check_device,
+    check_sites,
+    classified,
+    importance,
+    needs_for,
+)
 
 
 @dataclass(frozen=True)
-class Needs:
-    """Data that a network requires from the scene of one site, which may lack some of its sources."""
+class _SiteNeeds:
+    """Footprints that a network requires from the scene of one site."""
 
-    footprints: Mapping[str, Footprint]
+    footprints: Mapping[str, Reach]
     any_source: bool
 
-    @classmethod
-    def of(cls, network: Network, scene: Scene) -> "Needs":
-        """Return the needs of a network at a site."""
-        return cls({name: f for name, f in network.footprints.items() if name in scene.cubes}, network.any_source)
+
+def _needs_at(site: Site, choice: Choice, network: Network, scene: Scene) -> Needs:
+    """Return what the training of a network requires from a site, which may lack some of its sources: footprints, or windows.
+
+    Raises
+    ------
+    SamplesError
+        The site has no windows, or their side does not suit the network or the map.
+    """
+    try:
+        needs = needs_for(choice, network, scene)
+    except SamplesError as error:
+        raise SamplesError(f"Site '{site.name}': {error}") from error
+    footprints = {name: one for name, one in needs.footprints.items() if name in scene.cubes}
+    if isinstance(needs, WindowNeeds):
+        return replace(needs, footprints=footprints)
+    return _SiteNeeds(footprints, needs.any_source)
 
 
 @dataclass
@@ -212,6 +236,9 @@ class SitesRun:
         split, test = self.layout.split(draw), samples.draw(draw).test
         if not most or not len(test):
             return {}
+        if samples.windows is not None:
+            self.progress.say(NOT_MEASURED)
+            return {}
 
         def measure() -> None:
             trained, found = Trained.load(split.model.path), {}
@@ -300,7 +327,7 @@ def _for_training(run: SitesRun) -> SitesRun:
     run.scenes |= scenes.by_site
     usable, new = {}, False
     for site in learning:
-        needs = Needs.of(network, scenes.by_site[site.name])
+        needs = _needs_at(site, recipe.choice, network, scenes.by_site[site.name])
         stage, key = f"samples/{site.slug}", _samples_key(run, site, scenes.by_site[site.name], needs)
         run.keys[stage] = key
         new |= not run.folder.is_current(stage, key)
@@ -354,7 +381,7 @@ def _for_mapping(run: SitesRun) -> SitesRun:
             continue
         if site.name in run.scenes:
             scene = limited(run.scenes[site.name], bands)
-            run.keys[stage] = _samples_key(run, site, scene, Needs.of(trained.model, scene))
+            run.keys[stage] = _samples_key(run, site, scene, _needs_at(site, recipe.choice, trained.model, scene))
         else:
             record = run.folder.provenance.stages.get(stage)
             run.keys[stage] = record.key if record else ""
@@ -366,9 +393,9 @@ def _samples_key(run: SitesRun, site: Site, scene: Scene, needs: Needs) -> str:
     used = read_for(site.sources, needs.footprints)
     bands = {name: scene.cubes[name].bands for name in needs.footprints}
     contents = run.folder.inputs.parts[site.name].contents
-    return digest(
-        STORE, contents, site.grid, run.recipe.legend, used, site.reference, needs.footprints, needs.any_source, bands
-    )
+    side = (needs.side,) if isinstance(needs, WindowNeeds) else ()
+    read = (needs.footprints, needs.any_source, *side)
+    return digest(STORE, contents, site.grid, run.recipe.legend, used, site.reference, *read, bands)
 
 
 def _with_keys(run: SitesRun) -> SitesRun:

@@ -66,6 +66,7 @@ from bocage.training import (
 if TYPE_CHECKING:
     from bocage.report.material import Material
 
+NOT_MEASURED = "The importance of sources and dates is not measured for a training on windows."
 STAGES = ("train", "evaluate", "map", "report")
 UNTESTED = (
     "Nothing was tested: [split] train = 1 uses all polygons for training. The accuracy of the map is not known. Draw a "
@@ -279,7 +280,7 @@ class Run:
         if not most or not len(test):
             return None
         if self.samples.windows is not None:
-            self.progress.say("The importance of sources and dates is not measured for a training on windows.")
+            self.progress.say(NOT_MEASURED)
             return None
 
         def measure() -> None:

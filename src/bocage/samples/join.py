@@ -1,16 +1,17 @@
 """Labelled pixels of several sites → Samples on which one model is trained."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from bocage.disk import artefact
 from bocage.errors import SamplesError
 from bocage.legend import Legend
-from bocage.samples.cut import Cut
 from bocage.samples.ground import Ground, together
 from bocage.samples.make import Usable, assembled, changed, in_table, notes_on_classes
 from bocage.samples.rare import drop_rare
@@ -19,6 +20,7 @@ from bocage.samples.reference import Rejection
 from bocage.samples.samples import Labelled, Samples, Survey
 from bocage.samples.sites import SiteCuts
 from bocage.samples.split import Split
+from bocage.samples.windows import Windows
 from bocage.scene import Scene
 from bocage.words import Note
 
@@ -48,16 +50,9 @@ def join_samples(sites: Mapping[str, Usable], legend: Legend, split: Split) -> S
     kept = np.flatnonzero(keep)
     assert found.place is not None
     found = found.take(kept)
-    names = dict.fromkeys(name for usable in sites.values() for name in usable.cuts)
-    cuts = {
-        name: SiteCuts(
-            {k: cut for k, u in enumerate(sites.values()) if isinstance(cut := u.cuts.get(name), Cut)},
-            site[kept],
-            within[kept],
-        )
-        for name in names
-    }
+    cuts = _joined([usable.cuts for usable in sites.values()], site[kept], within[kept])
     samples = _at_sites(assembled(legend, split, found, cuts, site[kept]), tuple(sites))
+    samples = replace(samples, windows=_windows([usable.windows for usable in sites.values()], kept))
     if split.site and (empty := [name for name in sites if not (samples.at(name) & samples.testable).any()]):
         raise SamplesError(
             f"The site '{empty[0]}' has no sample that can be tested, so it cannot be tested alone: its samples are of classes "
@@ -69,6 +64,31 @@ def join_samples(sites: Mapping[str, Usable], legend: Legend, split: Split) -> S
         rejections=(*rejections, *dropped),
         notes=(*notes, *_shared(samples), *notes_on_classes(samples, dropped)),
     )
+
+
+def _joined(
+    cuts: Sequence[Mapping[str, Any]], site: NDArray[np.int16], position: NDArray[np.int64]
+) -> dict[str, SiteCuts]:
+    """Return source → the footprints of all sites; those of a site are at their `position` (N,) in `cuts`."""
+    names = dict.fromkeys(name for of_site in cuts for name in of_site)
+    return {
+        name: SiteCuts({k: of_site[name] for k, of_site in enumerate(cuts) if name in of_site}, site, position)
+        for name in names
+    }
+
+
+def _windows(parts: Sequence[Windows | None], kept: NDArray[np.int64]) -> Windows | None:
+    """Return the windows of all sites, numbered one site after the other, with the places of the samples `kept`."""
+    own = [part for part in parts if part is not None]
+    if not own:
+        return None
+    counts = [int(part.number.max()) + 1 for part in own]
+    firsts = np.cumsum([0, *counts[:-1]])
+    site = np.repeat(np.arange(len(own), dtype=np.int16), counts)
+    cuts = _joined([part.cuts for part in own], site, np.concatenate([np.arange(n) for n in counts]))
+    number = np.concatenate([part.number + first for part, first in zip(own, firsts, strict=True)])
+    row, column = (np.concatenate(arrays) for arrays in zip(*((p.row, p.column) for p in own), strict=True))
+    return Windows(cuts, own[0].side, number, row, column).take(kept)
 
 
 def reopened_sites(sites: Mapping[str, tuple[Scene, Survey]], path: Path) -> tuple[Samples, dict[str, int]]:

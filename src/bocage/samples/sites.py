@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 from bocage.disk import digest, digest_of
 from bocage.samples.cut import Cut
+from bocage.samples.windows import WindowPixels
 
 
 @dataclass(frozen=True)
@@ -18,15 +19,15 @@ class SiteCuts:
     site that lacks the source have no valid pixel.
     """
 
-    parts: Mapping[int, Cut]
-    """Number of the site → its footprints."""
+    parts: Mapping[int, Cut | WindowPixels]
+    """Number of the site → its footprints, or the map pixels of its windows."""
     site: NDArray[np.int16]
     """(N,) number of the site of each sample."""
     position: NDArray[np.int64]
     """(N,) position of each sample among those of its site."""
 
     @property
-    def _longest(self) -> Cut:
+    def _longest(self) -> Cut | WindowPixels:
         return max(self.parts.values(), key=lambda part: len(part.days))
 
     @property
@@ -73,7 +74,13 @@ class SiteCuts:
 
     def within(self, first: int, size: int) -> "SiteCuts":
         """Return the part of each footprint that starts at row and column `first` and has `size` pixels a side."""
-        return replace(self, parts={number: part.within(first, size) for number, part in self.parts.items()})
+        parts = {number: part.within(first, size) for number, part in self.parts.items() if isinstance(part, Cut)}
+        return replace(self, parts=parts)
+
+    @property
+    def of_windows(self) -> bool:
+        """Whether the footprints are the map pixels of windows."""
+        return isinstance(self._longest, WindowPixels)
 
     def days_of(self, members: NDArray[np.int64]) -> NDArray[np.int32]:
         """Return the days of the samples `members`, (B, T); those without valid pixels repeat the last day of the series."""

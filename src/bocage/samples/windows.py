@@ -7,7 +7,7 @@ part of the pixels has labels trains on this part.
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,6 +19,9 @@ from bocage.progress import Progress
 from bocage.samples.cut import Cut, Reach, cut, open_cut
 from bocage.samples.rasterise import Pixels
 from bocage.scene import Scene
+
+if TYPE_CHECKING:  # it imports this module
+    from bocage.samples.sites import SiteCuts
 
 
 @dataclass(frozen=True)
@@ -43,7 +46,7 @@ class WindowNeeds:
 class Windows:
     """Windows, and the place of N samples in them."""
 
-    cuts: Mapping[str, Cut]
+    cuts: "Mapping[str, Cut | SiteCuts]"
     """Source → pixels of every window, with the halo."""
     side: int
     """Side of the windows, in map pixels."""

@@ -44,7 +44,7 @@ def map_pixels(cuts: Mapping[str, AnyCut], network: Network) -> dict[str, AnyCut
     """Return the map pixel alone of samples cut for a network, of single footprints or windows, for a model of single pixels."""
     return {
         name: one
-        if isinstance(one, WindowPixels)
+        if isinstance(one, WindowPixels) or (isinstance(one, SiteCuts) and one.of_windows)
         else part_of(one, network.footprints[name], pixel_footprint(network.inputs[name]))
         for name, one in cuts.items()
     }
