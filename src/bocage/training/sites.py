@@ -11,6 +11,7 @@ from bocage.models import MODELS, Network, card_of
 from bocage.models.layers import YEAR
 from bocage.samples import Chips, SiteCuts
 from bocage.scene import Scenes
+from bocage.training.positions import MONTH, moved, spanned
 from bocage.training.records import CALENDAR, SourceRecord, one_by_site, policy
 from bocage.training.settings import Training
 
@@ -60,6 +61,8 @@ def _differences(
             pairs.append(("first date", one.fill[1], other.fill[1]))
         if one.spec.regular or card_of(MODELS.get(name)).same_dates:
             pairs.append(("number of dates", one.spec.dates, other.spec.dates))
+            if one.spec.name in network.by_position and np.abs(moved(one, other)).max(initial=0.0) > MONTH:
+                pairs.append(("dates compared by their position:", spanned(one), spanned(other)))
     return (pair for pair in pairs if pair[1] != pair[2])
 
 
