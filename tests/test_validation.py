@@ -13,7 +13,10 @@ import rasterio
 
 from bocage.api import Project
 from bocage.cli import main
+from bocage.errors import EvaluationError
 from bocage.evaluation.sample import Drawn
+from bocage.evaluation.sample_labels import meaning_of
+from bocage.legend import ClassSet, LandClass, Legend
 from bocage.recipe import read_recipe
 from bocage.words import number, words_of
 from conftest import GRU
@@ -183,6 +186,79 @@ def test_names_count_as_labels_and_missing_ones_are_told(mapped, capsys):
     assert json.loads(Path("out/sample.json").read_text())["overall_accuracy"]["value"] == pytest.approx(1)
 
 
+GROUPED = Legend(
+    (
+        LandClass(1, "crops", values=(1, 2, 3)),
+        LandClass(2, "meadow", values=(6, "prairie")),
+        LandClass(255, "trees", parent="woody", values=(7, 9)),
+        LandClass(9, "shrub", parent="woody", values=(10,)),
+    ),
+    (LandClass(100, "woody", values=("bois",)),),
+    (ClassSet(("crops", "meadow"), ("open",)),),
+)
+
+
+@pytest.mark.parametrize(
+    ("labels", "names", "taken"),
+    [
+        (["1", "2", "255", "9"], ["crops", "meadow", "trees", "shrub"], "read as codes"),
+        ([1, 2.0, "meadow"], ["crops", "meadow", "meadow"], "read as codes or names"),
+        (["1", "2", "3", "6", "9"], ["crops", "crops", "crops", "meadow", "trees"], "read as reference values"),
+        (["2", "6", "shrub"], ["crops", "meadow", "shrub"], "read as reference values or names"),
+        (["1", "255", "6", "shrub", "prairie"], ["crops", "trees", "meadow", "shrub", "meadow"], ""),
+        (["1", "100", "bois", "woody", "open"], ["crops", *["woody"] * 3, "crops or meadow"], ""),
+    ],
+)
+def test_the_labels_of_a_sample_have_one_meaning(labels, names, taken):
+    """A label is a code first, then a name, then a reference value; one that can be two classes decides for all."""
+    meant = meaning_of(labels, GROUPED, "s.gpkg, field 'label'")
+    assert [GROUPED.labelled(label).name for label in meant.labels] == names
+    assert taken in meant.note
+    assert bool(taken) == bool(meant.note)
+
+
+def test_labels_without_a_common_meaning_are_refused():
+    with pytest.raises(
+        EvaluationError, match="'2' can mean two classes.*'255' is only a code, '6' is only a ref.*Write the code"
+    ):
+        meaning_of(["1", "2", "255", "6"], GROUPED, "s.gpkg, field 'label'")
+
+
+def test_labels_that_are_codes_of_a_class_with_reference_values(mapped, capsys):
+    """The code of a class can be the reference value of another one."""
+    mapped.write_text(
+        mapped.read_text()
+        .replace("{ code = 1,", "{ code = 1, values = [1, 2],")
+        .replace("{ code = 2,", "{ code = 2, values = [3],")
+        .replace("{ code = 3,", "{ code = 3, values = [4],")
+    )
+    assert design(mapped) == 0
+    labels(lambda drawn: drawn.stratum)
+    assert main(["evaluate", str(mapped), "--out", "out", "--sample", "out/validation.gpkg"]) == 0
+    assert "All labels are read as codes of the legend." in " ".join(capsys.readouterr().err.split())
+    assert json.loads(Path("out/sample.json").read_text())["overall_accuracy"]["value"] == pytest.approx(1)
+
+
+def test_labels_of_a_coarser_class_are_left_out_and_counted(mapped, capsys):
+    mapped.write_text(
+        mapped.read_text()
+        .replace("classes = [", 'classes = [\n  { code = 50, name = "vegetation" },')
+        .replace("{ code = 1,", '{ code = 1, parent = "vegetation",')
+        .replace("{ code = 2,", '{ code = 2, parent = "vegetation",')
+    )
+    assert design(mapped) == 0
+    labels(lambda drawn: np.where(np.arange(len(drawn)) % 9 == 0, 50, drawn.stratum))
+    assert main(["evaluate", str(mapped), "--out", "out", "--sample", "out/validation.gpkg"]) == 0
+    said = " ".join(capsys.readouterr().err.split())
+    assert "have the label of a coarser class or of a set of classes and are not used: 'vegetation' (10)." in said
+    found = json.loads(Path("out/sample.json").read_text())
+    assert found["overall_accuracy"]["value"] == pytest.approx(1)
+    assert sum(one["area_share"]["value"] for one in found["per_class"].values()) == pytest.approx(1)
+    labels(lambda drawn: np.full(len(drawn), 50))
+    assert main(["evaluate", str(mapped), "--out", "out", "--sample", "out/validation.gpkg"]) == 1
+    assert "'vegetation' (9" in capsys.readouterr().err
+
+
 def test_a_class_that_the_model_lacks_has_no_area(mapped, capsys):
     """Such as a class that the run dropped because it has too few polygons."""
     mapped.write_text(mapped.read_text().replace("classes = [", 'classes = [\n  { code = 7, name = "vine" },'))
@@ -251,7 +327,7 @@ def spoilt(change):
     ("change", "told"),
     [
         (lambda t: t, "no pixel has a label"),
-        (lambda t: t.assign(label="99"), "labels not in the legend: '99'"),
+        (lambda t: t.assign(label="99"), "labels that are no code, name or reference value of the legend: '99'"),
         (lambda t: t.rename(columns={"label": "klass"}), "has no field 'label'"),
         (lambda t: t.assign(sample=1, label="1"), "duplicated or not in the design"),
         (lambda t: t.assign(sample=t["sample"] + 1000, label="1"), "not in the design"),

@@ -47,7 +47,7 @@ class Year:
     def checked(self, land: Delivered, progress: Progress) -> Checked | None:
         """Return the reference pixels of the map; None, with a message that says why."""
         if self.sample:
-            return pixels_of_sample(land, self.sample).checked
+            return pixels_of_sample(land, self.sample, progress).checked
         pixels = pixels_of_test(self.folder, land)
         if isinstance(pixels, str):
             progress.say(f"{self.folder}: {pixels}.")

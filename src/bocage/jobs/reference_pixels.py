@@ -7,14 +7,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bocage.errors import EvaluationError
 from bocage.evaluation import Predictions, corrected
 from bocage.evaluation.sample import Drawn, read_sample
 from bocage.finish.estimates import Checked
 from bocage.finish.likeness import Likeness, alike
 from bocage.finish.regularise import HECTARE
-from bocage.jobs.evaluate import mapped_at
+from bocage.jobs.evaluate import sampled_on
 from bocage.mapping import EARLY, Areas, Delivered, Item, LandCoverMap
+from bocage.progress import Progress
 from bocage.run import test_pixels_of
 
 
@@ -73,8 +73,8 @@ def pixels_of_test(folder: Path, land: Delivered) -> ReferencePixels | str:
     return ReferencePixels(tested.predicted, tested.label, tested.polygon, place, None, origin, land.legend.names)
 
 
-def pixels_of_sample(land: Delivered, sample: LabelledSample) -> ReferencePixels:
-    """Return the labelled pixels of a validation sample.
+def pixels_of_sample(land: Delivered, sample: LabelledSample, progress: Progress) -> ReferencePixels:
+    """Return the labelled pixels of a validation sample; report those that are not used.
 
     Raises
     ------
@@ -82,18 +82,11 @@ def pixels_of_sample(land: Delivered, sample: LabelledSample) -> ReferencePixels
         The sample does not match its design, or none of its labelled pixels is on the map.
     """
     drawn = Drawn.load(sample.path)
-    labelled = read_sample(sample.path, drawn, land.legend, sample.field)
-    mapped = mapped_at(
-        drawn, labelled, LandCoverMap({"classes": land.path("classes")}, land.grid, land.legend, land.layout)
-    )
-    seen = mapped >= 0
-    if not seen.any():
-        raise EvaluationError(
-            f"{sample.path}: none of its labelled pixels is on the map {land.folder}. Check that it is the sample of this map."
-        )
-    number = labelled.number[seen]
-    stratum = drawn.stratum[labelled.number]
+    labels = read_sample(sample.path, drawn, land.legend, sample.field)
+    classes = LandCoverMap({"classes": land.path("classes")}, land.grid, land.legend, land.layout)
+    found = sampled_on(classes, sample.path, drawn, labels, progress)
+    stratum = drawn.stratum[labels.number]
     count = {code: int((stratum == code).sum()) for code in drawn.sizes}
-    weight = np.array([drawn.sizes[code] / count[code] for code in drawn.stratum[number].tolist()])
-    place, unit = np.stack([drawn.row[number], drawn.column[number]], 1), np.arange(len(number))
-    return ReferencePixels(mapped[seen], labelled.label[seen], unit, place, weight, f"{sample.path}", land.legend.names)
+    weight = np.array([drawn.sizes[code] / count[code] for code in drawn.stratum[found.number].tolist()])
+    place, unit = np.stack([drawn.row[found.number], drawn.column[found.number]], 1), np.arange(len(found.number))
+    return ReferencePixels(found.mapped, found.label, unit, place, weight, f"{sample.path}", land.legend.names)

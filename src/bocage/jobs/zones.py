@@ -60,7 +60,7 @@ def calibration_of(
 ) -> Calibration | None:
     """Return the correction of mapped areas; None, with a message, if no reference pixels are known."""
     if sample:
-        labelled = pixels_of_sample(land, sample)
+        labelled = pixels_of_sample(land, sample, progress)
         return Calibration(labelled.checked, likeness=labelled.likeness(land))
     pixels = pixels_of_test(folder, land)
     if isinstance(pixels, str):
