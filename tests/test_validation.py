@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import rasterio
+import shapely
 
 from bocage.api import Project
 from bocage.cli import main
@@ -25,11 +26,14 @@ from test_report import foreign, page_of
 
 @pytest.fixture
 def mapped(finished, tmp_path, monkeypatch):
-    """The recipe of a run with a map; the run's folder is ``out``."""
+    """The recipe of a run with a map, which a test may change; the run's folder is ``out``."""
     found = finished(more="[evaluation]\nimportance = 0")
-    found.copied(tmp_path / "out")
+    records = found.copied(tmp_path / "out") / "provenance.json"
+    own = found.recipe.with_name(f"{tmp_path.name}.toml")
+    own.write_text(found.recipe.read_text())
+    records.write_text(records.read_text().replace(str(found.recipe.resolve()), str(own.resolve())))
     monkeypatch.chdir(tmp_path)
-    return found.recipe
+    return own
 
 
 def design(path, *more):
@@ -269,6 +273,47 @@ def test_a_class_that_the_model_lacks_has_no_area(mapped, capsys):
     assert found["mapped_share"] == 0
     assert 0 < found["area_share"]["value"] < 0.1
     assert found["users_accuracy"]["value"] is None
+
+
+def test_zones_take_the_labels_that_evaluate_takes(mapped, capsys):
+    """A class of the recipe that the map lacks, as the name or as the reference value, and a coarser class."""
+    classes = '[\n  { code = 7, name = "vine", parent = "crops", values = [1] },\n  { code = 50, name = "crops" },'
+    mapped.write_text(
+        mapped.read_text()
+        .replace("classes = [", f"classes = {classes}")
+        .replace("{ code = 1,", "{ code = 1, values = [9],")
+    )
+    assert design(mapped) == 0
+    labels(lambda drawn: np.where(np.arange(len(drawn)) % 5 == 3, "7", drawn.stratum))
+    table = gpd.read_file("out/validation.gpkg")
+    table.loc[:3, "label"] = ["50", "crops", "50", ""]
+    table.to_file("out/validation.gpkg")
+    sample = ("--sample", "out/validation.gpkg")
+    assert main(["evaluate", str(mapped), "--out", "out", *sample]) == 0
+    evaluated = " ".join(capsys.readouterr().err.split())
+    with rasterio.open("out/map/classes.tif") as dataset:
+        box, crs = shapely.box(*dataset.bounds), dataset.crs
+    gpd.GeoDataFrame(geometry=[box], crs=crs).to_file("zones.gpkg")
+    assert main(["zones", "out", "zones.gpkg", "--to", "zones.csv", *sample]) == 0
+    said = " ".join(capsys.readouterr().err.split())
+    for note in ("1 of 9", "All labels are read as codes", "are not used: 'crops' (3)"):
+        assert note in evaluated
+        assert note in said
+    assert f"classes that the map lacks: 'vine' ({sum(table['label'] == '7')})" in said
+    rows = pd.read_csv("zones.csv").set_index("class")
+    found = json.loads(Path("out/sample.json").read_text())["per_class"]
+    assert set(rows.index) == set(found) - {"crops"}
+    for name, row in rows.iterrows():
+        assert row.estimated_ha / rows.mapped_ha.sum() == pytest.approx(found[name]["area_share"]["value"], abs=1e-3)
+    assert rows.mapped_ha["vine"] == 0
+    assert rows.estimated_ha["vine"] > 0
+    samples = ("--before-sample", "out/validation.gpkg", "--after-sample", "out/validation.gpkg")
+    assert main(["change", "out", "out", "--out", "change", *samples]) == 0
+    said = " ".join(capsys.readouterr().err.split())
+    assert "changes cannot be corrected by the confusions of a class that is never mapped" in said
+    mapped.unlink()
+    assert main(["zones", "out", "zones.gpkg", "--to", "zones.csv", *sample]) == 1
+    assert "labels that are no code, name or reference value of the legend: '7'" in capsys.readouterr().err
 
 
 @pytest.mark.slow
