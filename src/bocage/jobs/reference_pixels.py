@@ -65,9 +65,17 @@ class ReferencePixels:
         return found if self.weight is None else found.weighted(self.weight[:, None, None])
 
     def prior(self, land: Delivered) -> tuple[float, ...]:
-        """Return the share of each class in the area of a map, corrected by the rates of confusion of the pixels."""
+        """Return the share of each class in the area of a map, corrected by the rates of confusion of the pixels.
+
+        Raises
+        ------
+        EvaluationError
+            A class has no pixel, or the rates do not explain the areas of the map.
+        """
         shares = Areas.load(land.layout.areas, land.legend).shares
-        return corrected(self.mapped, self.reference, self.unit, shares, self.names).area
+        found = corrected(self.mapped, self.reference, self.unit, shares, self.names)
+        found.check()
+        return found.area
 
     def likeness(self, land: Delivered) -> Likeness:
         """Return how the errors vary over a map."""
