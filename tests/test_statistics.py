@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from bocage.errors import EvaluationError
-from bocage.evaluation.area import Clusters, clustered, corrected, stratified
+from bocage.evaluation.area import Clusters, Strata, clustered, corrected, stratified
 from bocage.evaluation.design import SampleDesign, allocate, sample_size
 from bocage.evaluation.paired import all_pairs, best_of, clustered_mcnemar, holm, resampled_t
 from bocage.evaluation.predictions import predictions_of
@@ -352,6 +352,56 @@ def test_what_a_sample_cannot_say():
     assert np.isnan(absent.users[1].value)
     assert absent.as_dict()["per_class"]["b"]["users_accuracy"]["value"] is None
     assert absent.area[1].value == 0
+
+
+def test_pixels_outside_the_map_keep_their_place_in_the_sample():
+    """A map of a part of the sampled area, by hand: ratios of totals, and residuals of zero outside."""
+    sizes, stratum = {"a": 600, "b": 400}, np.array(["a", "a", "b", "b"])
+    found = stratified(stratum, np.array([0, 0, 1, 1]), np.array([0, 1, 1, 1]), Strata(sizes, {"a": 2}), ("a", "b"))
+    size = 600 * 2 / 4 + 400
+    assert found.overall.value == pytest.approx((600 / 4 + 400) / size)
+    assert found.area[0].value == pytest.approx(600 / 4 / size)
+    assert sum(e.value for e in found.area) == pytest.approx(1)
+    assert found.mapped == pytest.approx([300 / size, 400 / size])
+    p = 600 / 4 / size
+    residual = np.array([1 - p, -p, 0, 0])
+    a = 600**2 * ((residual - residual.mean()) ** 2).sum() / 3 / 4
+    assert found.area[0].error == pytest.approx(a**0.5 / size), "the residuals of 'b' are equal"
+    assert found.users[1].value == 1
+    assert "domain" in found.design
+
+
+def test_a_sample_without_pixels_outside_is_as_before():
+    mapped, reference = (np.repeat(i.ravel(), COUNTS.ravel()) for i in np.meshgrid(range(4), range(4), indexing="ij"))
+    assert stratified(mapped, mapped, reference, Strata(PIXELS, {0: 0}), NAMES) == olofsson()
+
+
+@pytest.mark.slow
+def test_intervals_cover_the_areas_and_accuracies_of_a_map_with_holes():
+    """1000 samples of an earlier map: its classes are the strata; the present map has holes, more in one class, and other errors."""
+    generator, n, names = np.random.default_rng(5), 40_000, ("a", "b", "c")
+    truth = generator.choice(3, n, p=[0.5, 0.3, 0.2])
+    then, now = (np.where(generator.random(n) < wrong, generator.integers(0, 3, n), truth) for wrong in (0.1, 0.2))
+    on_map = generator.random(n) > np.array([0.1, 0.5, 0.3])[truth]
+    sizes = dict(enumerate(np.bincount(then).tolist()))
+    true = (
+        np.bincount(truth[on_map]) / on_map.sum(),
+        (now == truth)[on_map].mean(),
+        (now == truth)[on_map & (now == 1)].mean(),
+    )
+    covered, dropped = [], []
+    for _ in range(1000):
+        pick = np.concatenate([generator.choice(np.flatnonzero(then == k), 80, replace=False) for k in range(3)])
+        seen = pick[on_map[pick]]
+        strata = Strata(sizes, dict(enumerate(np.bincount(then[pick[~on_map[pick]]], minlength=3).tolist())))
+        found = stratified(then[seen], now[seen], truth[seen], strata, names)
+        pairs = [*zip(found.area, true[0], strict=True), (found.overall, true[1]), (found.users[1], true[2])]
+        covered.append([e.low <= t <= e.high for e, t in pairs])
+        as_if_whole = stratified(then[seen], now[seen], truth[seen], sizes, names)
+        dropped.append([e.low <= t <= e.high for e, t in zip(as_if_whole.area, true[0], strict=True)])
+    rates = np.mean(covered, 0)
+    assert ((rates >= 0.925) & (rates <= 0.975)).all(), rates
+    assert np.mean(dropped, 0).min() < 0.7, "if the pixels outside are dropped"
 
 
 def test_a_class_of_one_pixel_needs_one_label():

@@ -342,7 +342,7 @@ def test_samples_off_the_map_are_counted(mapped, capsys):
     said["row"][:4] = [-3, 5000, -1, 9999]
     file.write_text(json.dumps(said))
     assert main(["evaluate", str(mapped), "--out", "out", "--sample", "out/validation.gpkg"]) == 0
-    assert "4 labelled pixels are outside the map" in capsys.readouterr().err
+    assert "4 of 90 sampled pixels are outside the map" in capsys.readouterr().err
     said["row"] = [row + 10_000 for row in said["row"]]
     file.write_text(json.dumps(said))
     assert main(["evaluate", str(mapped), "--out", "out", "--sample", "out/validation.gpkg"]) == 1
@@ -359,8 +359,80 @@ def test_nodata_under_a_sample_is_counted(mapped, capsys):
         dataset.write(codes, 1)
     assert main(["evaluate", str(mapped), "--out", "out", "--sample", "out/validation.gpkg"]) == 0
     told = capsys.readouterr().err
-    assert "3 labelled pixels are where the map has no data" in told
+    assert "3 of 90 sampled pixels are where the map has no data" in told
     assert "another version of the map" in told
+
+
+def with_holes(holes):
+    """Take the data from a part of the map; return the classes that remain, 0 for none."""
+    with rasterio.open("out/map/classes.tif") as dataset:
+        codes, profile = dataset.read(1), dataset.profile
+    now = np.where(holes(codes), 0, codes).astype(codes.dtype)
+    with rasterio.open("out/map/classes.tif", "w", **{**profile, "driver": "GTiff"}) as dataset:
+        dataset.write(now, 1)
+    areas = Path("out/map/areas.csv")
+    rows = [row.split(",") for row in areas.read_text().splitlines()]
+    for row in rows[1:]:
+        count = int((now == int(row[0])).sum())
+        row[2:4] = [str(count), str(float(row[3]) * count / max(1, int(row[2])))]
+    areas.write_text("\n".join(map(",".join, rows)) + "\n")
+    return now
+
+
+def top(codes):
+    return np.arange(len(codes))[:, None] < 0.4 * len(codes)
+
+
+@pytest.mark.parametrize("labelled_outside", [True, False])
+def test_a_sample_of_a_map_without_holes_estimates_the_map_with_holes(mapped, capsys, labelled_outside):
+    assert design(mapped) == 0
+    now = with_holes(top)
+    drawn = labels(
+        lambda drawn: np.where(labelled_outside | (now[drawn.row, drawn.column] > 0), drawn.stratum.astype(object), "")
+    )
+    assert main(["evaluate", str(mapped), "--out", "out", "--sample", "out/validation.gpkg"]) == 0
+    told = capsys.readouterr().err
+    assert (
+        f"{int((now[drawn.row, drawn.column] == 0).sum())} of 90 sampled pixels are where the map has no data" in told
+    )
+    said = json.loads(Path("out/sample.json").read_text())
+    inside = {code: (now[drawn.row, drawn.column] > 0)[drawn.stratum == code].mean() for code in drawn.sizes}
+    size = sum(n * inside[code] for code, n in drawn.sizes.items())
+    for code, entry in zip(read_recipe(mapped).legend.codes, said["per_class"].values(), strict=True):
+        area, true = entry["area_share"], (now[now > 0] == code).mean()
+        assert area["value"] == pytest.approx(drawn.sizes.get(code, 0) * inside.get(code, 0) / size)
+        assert area["low"] <= true <= area["high"]
+        assert area["low"] < area["high"] or not drawn.sizes.get(code)
+    assert said["overall_accuracy"]["value"] == pytest.approx(1)
+    with rasterio.open("out/map/classes.tif") as dataset:
+        gpd.GeoDataFrame(geometry=[shapely.box(*dataset.bounds)], crs=dataset.crs).to_file("zones.gpkg")
+    assert main(["zones", "out", "zones.gpkg", "--to", "zones.csv", "--sample", "out/validation.gpkg"]) == 0
+    rows = pd.read_csv("zones.csv").set_index("class")
+    codes = {one.name: one.code for one in read_recipe(mapped).legend.classes}
+    for name, row in rows.iterrows():
+        true = (now[now > 0] == codes[name]).mean()
+        assert row.estimated_ha / rows.mapped_ha.sum() == pytest.approx(true, abs=1e-3), (
+            "no label is an error of the map"
+        )
+
+
+def test_a_sample_of_a_part_of_the_map_is_refused(mapped, capsys):
+    """The map of then was smaller: most of the present one was never sampled."""
+    assert design(mapped) == 0
+    labels(lambda drawn: drawn.stratum)
+    file = Path("out/validation.design.json")
+    said = json.loads(file.read_text())
+    sizes = said["sizes"]
+    for share, status, message in (
+        (0.97, 0, "at least 3.0% of the map is not in"),
+        (0.6, 1, "at least 40% of the map"),
+    ):
+        file.write_text(json.dumps(said | {"sizes": {code: round(n * share) for code, n in sizes.items()}}))
+        assert main(["evaluate", str(mapped), "--out", "out", "--sample", "out/validation.gpkg"]) == status
+        assert message in capsys.readouterr().err.replace("\n", " ")
+    file.write_text(json.dumps(said | {"sizes": dict(list(sizes.items())[1:])}))
+    assert main(["evaluate", str(mapped), "--out", "out", "--sample", "out/validation.gpkg"]) == 1
+    assert "no size of the stratum" in capsys.readouterr().err
 
 
 def spoilt(change):

@@ -1,6 +1,6 @@
 """Predictions + truth → Score: metrics of confusion matrices over several draws."""
 
-from bocage.evaluation.area import Adjusted, Clusters, Corrected, clustered, corrected, stratified
+from bocage.evaluation.area import Adjusted, Clusters, Corrected, Strata, clustered, corrected, stratified
 from bocage.evaluation.comparison import Comparison, Line, set_beside
 from bocage.evaluation.matrix import ConfusionMatrix, compare
 from bocage.evaluation.metrics import METRICS
@@ -29,6 +29,7 @@ __all__ = [
     "Promised",
     "Score",
     "SeasonScore",
+    "Strata",
     "Trust",
     "clustered",
     "compare",

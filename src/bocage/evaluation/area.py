@@ -11,7 +11,7 @@ Confusion matrices have the reference in rows, as in the whole package; the pape
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
 import numpy as np
@@ -105,15 +105,35 @@ def _plain(estimate: Estimate) -> dict[str, float | None]:
     return {key: None if math.isnan(value) else float(value) for key, value in asdict(estimate).items()}
 
 
+@dataclass(frozen=True)
+class Strata:
+    """The population of a stratified sample, of which the map can be a part."""
+
+    sizes: Mapping[Any, float]
+    """Stratum → number of pixels in the population."""
+    outside: Mapping[Any, float] = field(default_factory=dict)
+    """Stratum → number of sampled pixels outside the map."""
+
+    def drawn(self, stratum: NDArray[Any]) -> dict[Any, float]:
+        """Return stratum → number of its sampled pixels: those on the map, whose strata are given (N,), and those outside."""
+        strata, count = np.unique(stratum, return_counts=True)
+        inside = dict(zip(strata.tolist(), count.tolist(), strict=True))
+        return {h: inside.get(h, 0) + self.outside.get(h, 0) for h in {**inside, **self.outside}}
+
+
 def stratified(
     stratum: NDArray[Any],
     mapped: NDArray[Any],
     reference: NDArray[Any],
-    sizes: Mapping[Any, float],
+    sizes: Mapping[Any, float] | Strata,
     names: Sequence[str],
     mapped_share: Sequence[float] | None = None,
 ) -> Adjusted:
     """Estimate from a stratified random sample of pixels (Stehman 2014; Olofsson et al. 2014 if strata are map classes).
+
+    If a part of the sampled pixels is outside the map, as for a sample of an earlier map with another extent, the map is a domain
+    of the population: accuracies and area shares are ratios of two estimated totals, in which the pixels outside are zero. The
+    size of the map is an estimate too (Stehman 2014; Cochran 1977, section 2.11 and chapter 5A).
 
     A stratum whose pixels are all in the sample has no sampling variance (Cochran 1977, theorem 5.3: the factor 1 − n / N).
     In the other strata this finite population correction is left out: its effect on the intervals is negligible.
@@ -121,11 +141,11 @@ def stratified(
     Parameters
     ----------
     stratum : (N,)
-        Stratum of each sampled pixel: its code, or its name.
+        Stratum of each sampled pixel on the map: its code, or its name.
     mapped, reference : (N,)
-        Indices in `names` of the map class and the reference class of each sampled pixel.
+        Indices in `names` of the map class and the reference class of each sampled pixel on the map.
     sizes
-        Stratum → number of pixels in the whole map.
+        Stratum → number of pixels in the whole map; with pixels outside the map, :class:`Strata`.
     mapped_share : (K,)
         Share of each class in the map, if known; otherwise estimated from the sample.
 
@@ -134,29 +154,39 @@ def stratified(
     EvaluationError
         A stratum has fewer than two sampled pixels and is not sampled completely, or more sampled pixels than pixels.
     """
-    strata, which, drawn = np.unique(stratum, return_inverse=True, return_counts=True)
-    _check_strata(dict(zip(strata.tolist(), drawn.tolist(), strict=True)), sizes)
-    size = np.array([sizes[h] for h in strata.tolist()])
-    share = size / float(sum(sizes.values()))
-    weight = (share / drawn)[which]
+    population = sizes if isinstance(sizes, Strata) else Strata(sizes)
+    of_stratum = population.drawn(stratum)
+    _check_strata(of_stratum, population.sizes)
+    strata, which = np.unique(stratum, return_inverse=True)
+    drawn, outside = (
+        np.array([count.get(h, 0) for h in strata.tolist()]) for count in (of_stratum, population.outside)
+    )
+    size = np.array([population.sizes[h] for h in strata.tolist()])
+    share = size / float(sum(population.sizes.values()))
+    weight, whole = (share / drawn)[which], not any(population.outside.values())
     per_pixel = np.where(drawn < size, 1 / (np.maximum(drawn - 1, 1) * drawn), 0.0)  # 0: no pixel is left to chance
 
     def ratio(above: NDArray[Any], below: NDArray[Any] | None) -> Estimate:
         y, x = above.astype(float), np.ones(len(above)) if below is None else below.astype(float)
-        denominator = 1.0 if below is None else float(weight @ x)
+        known = below is None and whole  # the size of the map
+        denominator = 1.0 if known else float(weight @ x)
         if not denominator:
             return _nothing()
         value = float(weight @ y) / denominator
-        residual = y - (0 if below is None else value) * x
-        centred = residual - (np.bincount(which, residual) / drawn)[which]
-        variance = np.bincount(which, centred**2) * per_pixel
+        residual = y - (0 if known else value) * x
+        mean = np.bincount(which, residual) / drawn
+        variance = (np.bincount(which, (residual - mean[which]) ** 2) + outside * mean**2) * per_pixel
         return _interval(value, math.sqrt(float(share**2 @ variance)) / denominator, 1.96)
 
     design = "stratified random sample of pixels (Stehman 2014)"
-    return _Weighted(mapped, reference, weight, names, len(stratum), design).adjusted(ratio, mapped_share)
+    if not whole:
+        design = f"{design}; the map is a domain of the sampled area (ratio estimators)"
+    return _Weighted(
+        mapped, reference, weight if whole else weight / weight.sum(), names, len(stratum), design
+    ).adjusted(ratio, mapped_share)
 
 
-def _check_strata(drawn: Mapping[Any, int], sizes: Mapping[Any, float]) -> None:
+def _check_strata(drawn: Mapping[Any, float], sizes: Mapping[Any, float]) -> None:
     """Check that the sampled pixels of each stratum give a standard error; errors as in :func:`stratified`."""
     if few := [str(h) for h, size in sizes.items() if drawn.get(h, 0) < min(2, size)]:
         raise EvaluationError(

@@ -70,6 +70,8 @@ class Drawn:
             document = json.loads(file.read_text(encoding="utf-8"))
             row, column, stratum = (np.array(document.pop(name), np.int64) for name in ("row", "column", "stratum"))
             sizes = {int(code): int(n) for code, n in document.pop("sizes").items()}
+            if unknown := sorted(set(stratum.tolist()) - set(sizes)):
+                raise ValueError(f"no size of the stratum {unknown[0]}, which the estimates need")
             return cls(row, column, stratum, sizes, transform=tuple(document.pop("transform")), **document)
         except FileNotFoundError as error:
             raise EvaluationError(

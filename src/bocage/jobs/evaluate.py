@@ -1,5 +1,7 @@
 """``bocage evaluate``: accuracies and areas of a map from a labelled sample; accuracy of a model on other polygons."""
 
+import math
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -9,7 +11,7 @@ from numpy.typing import NDArray
 
 from bocage.disk import write_json
 from bocage.errors import EvaluationError, RunFolderError
-from bocage.evaluation import Adjusted, Elsewhere, Legends, Predictions, predictions_of, stratified, transfer_of
+from bocage.evaluation import Adjusted, Elsewhere, Legends, Predictions, Strata, predictions_of, stratified, transfer_of
 from bocage.evaluation.sample import Drawn, Labelled, read_sample
 from bocage.jobs.map import adapting
 from bocage.jobs.sample_design import map_of
@@ -37,6 +39,9 @@ from bocage.sources.raster import fingerprint
 from bocage.training import Trained, remarks
 from bocage.words import Note
 
+UNSAMPLED, NEGLIGIBLE = 0.05, 0.002
+"""Share of the map outside the sampled area above which nothing is estimated, and above which it is mentioned."""
+
 
 def evaluate_sample(
     recipe: Recipe, out: Path, path: Path, field: str = "label", progress: Progress = QUIET
@@ -53,7 +58,8 @@ def evaluate_sample(
     land = map_of(recipe, open_scene(recipe, progress, out).grid, out)
     found = sampled_on(land, path, drawn, labels, progress)
     stratum, sizes = _named_strata(drawn, recipe.legend)
-    estimates = stratified(stratum[found.number], found.mapped, found.label, sizes, recipe.legend.names, _shares(land))
+    strata = Strata(sizes, {stratum[drawn.stratum == code][0]: n for code, n in found.outside.items()})
+    estimates = stratified(stratum[found.number], found.mapped, found.label, strata, recipe.legend.names, _shares(land))
     layout = RunLayout(out)
     Sampled(estimates, path.name, fingerprint_of(layout.map) or "").save(layout.sample)
     return estimates
@@ -83,6 +89,14 @@ class OnMap:
     """Position of its class on the map in the legend of the map."""
     label: NDArray[np.int64]
     """Position of its label in the same legend."""
+    outside: Mapping[int, float]
+    """Stratum → number of its sampled pixels without a class on the map. Where only a part of the pixels on the map has a label,
+    it is reduced to the same part: the pixels with a label stand for all."""
+
+    def weights(self, drawn: Drawn) -> NDArray[np.float64]:
+        """Return the number of pixels of the sampled area for which each pixel stands, (N,)."""
+        count = Strata(drawn.sizes, self.outside).drawn(drawn.stratum[self.number])
+        return np.array([drawn.sizes[code] / count[code] for code in drawn.stratum[self.number].tolist()])
 
 
 def sampled_on(land: LandCoverMap, path: Path, drawn: Drawn, labels: Labelled, progress: Progress) -> OnMap:
@@ -100,37 +114,86 @@ def sampled_on(land: LandCoverMap, path: Path, drawn: Drawn, labels: Labelled, p
             f"{path.name} was drawn from another version of the map. The strata are those of that version (Stehman 2014), and "
             "the labels evaluate the current map."
         )
-    mapped = mapped_at(drawn, labels, land)
-    _report_missing(mapped, path, progress)
+    position = mapped_at(drawn, land)
+    mapped = position[labels.number]
     seen = mapped >= 0
     if not seen.any():
         raise EvaluationError(
             f"{path}: none of its labelled pixels is on the map {land.folder.path}. Check that it is the sample of this map."
         )
-    return OnMap(labels.number[seen], mapped[seen], labels.label[seen])
+    _report_missing(position, path, progress)
+    _check_sampled(drawn, position >= 0, land, path, progress)
+    number = labels.number[seen]
+    return OnMap(number, mapped[seen], labels.label[seen], outside_of(drawn, position >= 0, number))
+
+
+def outside_of(drawn: Drawn, on_map: NDArray[np.bool_], labelled: NDArray[np.int64]) -> dict[int, float]:
+    """Return stratum → number of sampled pixels outside the map, for a sample of which the pixels `labelled` are used.
+
+    `on_map` (N,) is for all pixels of the design, `labelled` are indices of those on the map that have a label.
+    """
+    found = {}
+    for code in np.unique(drawn.stratum[~on_map]).tolist():
+        own = drawn.stratum == code
+        inside, used = int((own & on_map).sum()), int((drawn.stratum[labelled] == code).sum())
+        found[code] = int((own & ~on_map).sum()) * (used / inside if inside else 1.0)
+    return found
+
+
+def _check_sampled(drawn: Drawn, on_map: NDArray[np.bool_], land: LandCoverMap, path: Path, progress: Progress) -> None:
+    """Check that the map lies in the area from which the sample was drawn, by the estimated size of their common part.
+
+    Raises
+    ------
+    EvaluationError
+        More than ``UNSAMPLED`` of the map is not in the sampled area.
+    """
+    common, variance = 0.0, 0.0
+    for code, size in drawn.sizes.items():
+        own = on_map[drawn.stratum == code]
+        if len(own):
+            common += size * own.mean()
+            variance += size**2 * own.mean() * (1 - own.mean()) / max(1, len(own) - 1)
+    then, now = (abs(Affine(*transform[:6]).determinant) for transform in (drawn.transform, land.grid.transform))
+    pixels = float(open_map_folder(land.folder.path).areas.pixels.sum()) * now / then
+    unsampled = 1 - (common + 3 * math.sqrt(variance)) / pixels if pixels else 0.0
+    if unsampled > UNSAMPLED:
+        raise EvaluationError(
+            f"{path}: at least {unsampled:.0%} of the map {land.folder.path} is not in the area of the map from which the sample "
+            "was drawn, so the sample does not represent it. Draw a sample of this map (bocage sample-design)."
+        )
+    if unsampled > NEGLIGIBLE:
+        progress.say(
+            f"{path.name}: at least {unsampled:.1%} of the map is not in the area of the map from which the sample was drawn. "
+            "The accuracies and area shares are those of the other part."
+        )
 
 
 OUTSIDE, NODATA = -2, -1
-"""Class positions of labelled pixels that are outside the map, or have no class on the map."""
+"""Class positions of sampled pixels that are outside the map, or have no class on the map."""
 
 
-def mapped_at(drawn: Drawn, labelled: Labelled, land: LandCoverMap) -> NDArray[np.int64]:
-    """Return the position of the current map class at each labelled pixel, (N,); negative without a class."""
-    a, b, grid, number = Affine(*drawn.transform), ~land.grid.transform, land.grid, labelled.number
-    x, y = a.c + (drawn.column[number] + 0.5) * a.a, a.f + (drawn.row[number] + 0.5) * a.e
+def mapped_at(drawn: Drawn, land: LandCoverMap) -> NDArray[np.int64]:
+    """Return the position of the current map class at each sampled pixel, (N,); negative without a class."""
+    a, b, grid = Affine(*drawn.transform), ~land.grid.transform, land.grid
+    x, y = a.c + (drawn.column + 0.5) * a.a, a.f + (drawn.row + 0.5) * a.e
     column, row = np.floor(b.c + x * b.a).astype(int), np.floor(b.f + y * b.e).astype(int)
     inside = (row >= 0) & (column >= 0) & (row < grid.shape[0]) & (column < grid.shape[1])
     table = np.full(65536, NODATA)
     table[list(land.legend.codes)] = np.arange(len(land.legend.codes))
-    mapped = np.full(len(number), OUTSIDE)
+    mapped = np.full(len(drawn), OUTSIDE)
     mapped[inside] = table[codes_at(land.files["classes"], grid, row[inside], column[inside])]
     return mapped
 
 
-def _report_missing(mapped: NDArray[np.int64], path: Path, progress: Progress) -> None:
+def _report_missing(position: NDArray[np.int64], path: Path, progress: Progress) -> None:
     for value, where in ((OUTSIDE, "outside the map"), (NODATA, "where the map has no data")):
-        if n := int((mapped == value).sum()):
-            progress.say(f"{path.name}: {n} labelled pixels are {where} and are not used.")
+        if n := int((position == value).sum()):
+            are = "are" if n > 1 else "is"
+            progress.say(
+                f"{path.name}: {n} of {len(position)} sampled pixels {are} {where}. The map is estimated as a domain of the "
+                "sampled area."
+            )
 
 
 def evaluate_model(

@@ -115,9 +115,7 @@ def pixels_of_sample(folder: Path, land: Delivered, sample: LabelledSample, prog
     labels = replace(labels, label=legend.positions()[np.array(known.codes)[labels.label]])
     classes = LandCoverMap({"classes": land.path("classes")}, land.grid, legend, land.layout)
     found = sampled_on(classes, sample.path, drawn, labels, progress)
-    stratum = drawn.stratum[labels.number]
-    count = {code: int((stratum == code).sum()) for code in drawn.sizes}
-    weight = np.array([drawn.sizes[code] / count[code] for code in drawn.stratum[found.number].tolist()])
+    weight = found.weights(drawn)
     place, unit = np.stack([drawn.row[found.number], drawn.column[found.number]], 1), np.arange(len(found.number))
     pixels = ReferencePixels(found.mapped, found.label, unit, place, weight, f"{sample.path}", legend)
     if omitted := pixels.omitted(land):
