@@ -138,6 +138,6 @@ def _remedy(then: SourceRecord, now: SourceRecord, later: NDArray[np.float64]) -
         start = date.fromisoformat(now.fill[1]) - timedelta(round(float(later[0])))
         return f"Set 'start' of its 'fill' to {start}, and 'end' so that the number of dates is the same"
     return (
-        "Use acquisitions of the days of the training, or train again with the same 'fill' on both scenes, or with patchwork, "
+        "Use acquisitions of the same days of the year, or train again with the same 'fill' on both scenes, or with patchwork, "
         "which uses the day of the year"
     )
