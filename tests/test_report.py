@@ -2,6 +2,8 @@
 
 import json
 import re
+from dataclasses import replace
+from html import unescape
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -13,16 +15,19 @@ from odc.geo import CRS
 
 from bocage.api import Labels
 from bocage.cli import main
+from bocage.evaluation import Corrected
 from bocage.grid import Grid, Window
 from bocage.jobs.run import run
 from bocage.legend import COARSER, PALETTE, ClassSet, LandClass, Legend, nomenclature
+from bocage.mapping import Areas
 from bocage.recipe import read_recipe
 from bocage.report import figures
 from bocage.report.examples import reference_picture
 from bocage.report.palette import alike
+from bocage.report.sections.area import by_model
 from bocage.report.sections.land_cover import palette_warnings
 from bocage.samples import Samples, Split
-from bocage.words import whole, words_of
+from bocage.words import number, whole, words_of
 from conftest import GRU, written
 
 UNREAD = ("style", "script", "pre", "code")
@@ -102,13 +107,49 @@ def test_the_page_is_whole_and_alone(finished):
     score = json.loads((out / "score.json").read_text())
     assert said["score"]["overall_accuracy"] == score["overall_accuracy"]
     assert said["area"] is None, "polygons chosen without a design have no interval"
-    assert said["area_model"] == score["area_model"]
-    assert "area corrected by the model" in text
     assert "95 % interval" not in text
     assert sum(said["mapped_pixels"].values()) > 0
     assert set(said["importance"]["by_source"]) == {"s2"}
     assert len(said["importance"]["by_date"]["s2"]) == len(said["importance"]["days"]["s2"])
     json.dumps(said, allow_nan=False)
+
+
+def test_areas_corrected_by_the_model_of_confusions(finished):
+    out = finished().out
+    said, score = (json.loads((out / name).read_text()) for name in ("report.json", "score.json"))
+    assert said["area_model"] == score["area_model"]
+    assert said["area_model"]["misfit"] < 0.005
+    assert "area corrected by the model" in (out / "report.html").read_text()
+
+
+@pytest.mark.parametrize("language", ["en", "fr"])
+def test_areas_that_the_model_of_confusions_cannot_give_are_not_reported(
+    finished, tmp_path, monkeypatch, capsys, language
+):
+    monkeypatch.setattr("bocage.evaluation.area.MISFIT", -1.0)
+    one = finished()
+    out, recipe = one.copied(tmp_path / "out"), one.recipe.with_name(f"{tmp_path.name}.toml")
+    recipe.write_text(one.recipe.read_text() + f'[report]\nlanguage = "{language}"\n')
+    assert main(["report", str(recipe), "--out", str(out), "--overwrite"]) == 0
+    assert "No areas are estimated: the rates of confusion" in " ".join(capsys.readouterr().err.split())
+    (text, page), w = page_of(out / "report.html"), words_of(language)
+    assert w["area_unadjusted_misfit"].partition("{")[0] in unescape(text)
+    assert w["area_model"] not in text
+    said = json.loads((out / "report.json").read_text())
+    assert (said["area_model"], said["areas_are_adjusted"]) == (None, False)
+    if language == "fr":
+        assert not foreign(page)
+
+
+@pytest.mark.parametrize("language", ["en", "fr"])
+def test_the_report_says_why_a_class_has_no_model_error(language):
+    legend = Legend((LandClass(1, "maize"), LandClass(2, "vine")))
+    areas = Areas(legend, np.array([60, 40]), np.array([6.0, 4.0]))
+    found = Corrected((0.7, 0.3), (0.1, np.nan), (0.6, 0.4), legend.names, 5)
+    shown = by_model(found, areas, language)
+    assert [row["error"] for row in shown["rows"]] == [number(1, language, 1), "–"]
+    assert shown["few"] == words_of(language)["area_model_alone"].format(classes="vine")
+    assert by_model(replace(found, error=(0.1, 0.1)), areas, language)["few"] == ""
 
 
 @pytest.mark.slow

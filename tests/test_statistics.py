@@ -226,6 +226,8 @@ def test_the_correction_by_a_model_inverts_the_confusions():
         assert found.area == pytest.approx(true, abs=1e-6)
         assert found.units == sum(polygons)
         assert all(error > 0 for error in found.error)
+        assert found.misfit == pytest.approx(0, abs=1e-9)
+        found.check()
     absent = corrected(mapped, reference, reference, [1, 0, 0], "abc")
     assert min(absent.area) >= 0, "shares outside 0 to 1 are no areas"
     assert sum(absent.area) == pytest.approx(1)
@@ -233,6 +235,32 @@ def test_the_correction_by_a_model_inverts_the_confusions():
     assert absent.as_dict()["per_class"]["a"]["model_error"] is None
     with pytest.raises(EvaluationError, match="No reference pixel of: d"):
         corrected(mapped, reference, reference, [1, 0, 0, 0], "abcd")
+
+
+def test_a_correction_that_does_not_give_the_mapped_areas_is_refused():
+    """Of two classes that are mapped as c at 10 % at least, c cannot have 5 % of the map."""
+    reference, rates = np.repeat([0, 1, 2], 100), ((80, 10, 10), (0, 80, 20), (0, 0, 100))
+    mapped = np.concatenate([np.repeat([0, 1, 2], row) for row in rates])
+    found = corrected(mapped, reference, np.arange(300) // 10, [0.7, 0.25, 0.05], "abc")
+    assert found.misfit == pytest.approx(np.abs(np.array(found.area) @ np.array(rates) / 100 - [0.7, 0.25, 0.05]).max())
+    assert found.misfit > 0.05
+    with pytest.raises(EvaluationError, match=r"do not explain the mapped areas \(largest difference \d\.\d points"):
+        found.check()
+    alike = corrected(np.tile([0, 1], 150), np.repeat([0, 1], 150), np.arange(300) // 10, [0.5, 0.5], "ab")
+    assert alike.misfit == pytest.approx(0)
+    with pytest.raises(EvaluationError, match="does not separate its classes"):
+        alike.check()
+
+
+def test_the_model_error_is_missing_only_of_a_class_with_one_polygon():
+    land, chosen = countryside(np.random.default_rng(5)), np.zeros(0, np.int64)
+    for k, count in enumerate((20, 20, 20, 1)):
+        chosen = np.append(chosen, np.flatnonzero(land.crop == k)[:count])
+    share = (np.bincount(land.mapped.ravel()) / land.mapped.size).tolist()
+    number = np.repeat(np.arange(len(chosen)), 36)
+    found = corrected(land.mapped[chosen].ravel(), land.truth[chosen].ravel(), number, share, "abcd")
+    assert np.isnan(found.error).tolist() == [False, False, False, True]
+    assert min(found.error[:3]) > 0
 
 
 def test_the_model_error_is_that_of_a_bootstrap_over_the_polygons_of_each_class():

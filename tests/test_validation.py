@@ -10,10 +10,14 @@ import numpy as np
 import pandas as pd
 import pytest
 import rasterio
+import shapely
 
 from bocage.api import Project
 from bocage.cli import main
+from bocage.errors import EvaluationError
 from bocage.evaluation.sample import Drawn
+from bocage.evaluation.sample_labels import meaning_of
+from bocage.legend import ClassSet, LandClass, Legend
 from bocage.recipe import read_recipe
 from bocage.words import number, words_of
 from conftest import GRU
@@ -22,11 +26,14 @@ from test_report import foreign, page_of
 
 @pytest.fixture
 def mapped(finished, tmp_path, monkeypatch):
-    """The recipe of a run with a map; the run's folder is ``out``."""
+    """The recipe of a run with a map, which a test may change; the run's folder is ``out``."""
     found = finished(more="[evaluation]\nimportance = 0")
-    found.copied(tmp_path / "out")
+    records = found.copied(tmp_path / "out") / "provenance.json"
+    own = found.recipe.with_name(f"{tmp_path.name}.toml")
+    own.write_text(found.recipe.read_text())
+    records.write_text(records.read_text().replace(str(found.recipe.resolve()), str(own.resolve())))
     monkeypatch.chdir(tmp_path)
-    return found.recipe
+    return own
 
 
 def design(path, *more):
@@ -183,6 +190,79 @@ def test_names_count_as_labels_and_missing_ones_are_told(mapped, capsys):
     assert json.loads(Path("out/sample.json").read_text())["overall_accuracy"]["value"] == pytest.approx(1)
 
 
+GROUPED = Legend(
+    (
+        LandClass(1, "crops", values=(1, 2, 3)),
+        LandClass(2, "meadow", values=(6, "prairie")),
+        LandClass(255, "trees", parent="woody", values=(7, 9)),
+        LandClass(9, "shrub", parent="woody", values=(10,)),
+    ),
+    (LandClass(100, "woody", values=("bois",)),),
+    (ClassSet(("crops", "meadow"), ("open",)),),
+)
+
+
+@pytest.mark.parametrize(
+    ("labels", "names", "taken"),
+    [
+        (["1", "2", "255", "9"], ["crops", "meadow", "trees", "shrub"], "read as codes"),
+        ([1, 2.0, "meadow"], ["crops", "meadow", "meadow"], "read as codes or names"),
+        (["1", "2", "3", "6", "9"], ["crops", "crops", "crops", "meadow", "trees"], "read as reference values"),
+        (["2", "6", "shrub"], ["crops", "meadow", "shrub"], "read as reference values or names"),
+        (["1", "255", "6", "shrub", "prairie"], ["crops", "trees", "meadow", "shrub", "meadow"], ""),
+        (["1", "100", "bois", "woody", "open"], ["crops", *["woody"] * 3, "crops or meadow"], ""),
+    ],
+)
+def test_the_labels_of_a_sample_have_one_meaning(labels, names, taken):
+    """A label is a code first, then a name, then a reference value; one that can be two classes decides for all."""
+    meant = meaning_of(labels, GROUPED, "s.gpkg, field 'label'")
+    assert [GROUPED.labelled(label).name for label in meant.labels] == names
+    assert taken in meant.note
+    assert bool(taken) == bool(meant.note)
+
+
+def test_labels_without_a_common_meaning_are_refused():
+    with pytest.raises(
+        EvaluationError, match="'2' can mean two classes.*'255' is only a code, '6' is only a ref.*Write the code"
+    ):
+        meaning_of(["1", "2", "255", "6"], GROUPED, "s.gpkg, field 'label'")
+
+
+def test_labels_that_are_codes_of_a_class_with_reference_values(mapped, capsys):
+    """The code of a class can be the reference value of another one."""
+    mapped.write_text(
+        mapped.read_text()
+        .replace("{ code = 1,", "{ code = 1, values = [1, 2],")
+        .replace("{ code = 2,", "{ code = 2, values = [3],")
+        .replace("{ code = 3,", "{ code = 3, values = [4],")
+    )
+    assert design(mapped) == 0
+    labels(lambda drawn: drawn.stratum)
+    assert main(["evaluate", str(mapped), "--out", "out", "--sample", "out/validation.gpkg"]) == 0
+    assert "All labels are read as codes of the legend." in " ".join(capsys.readouterr().err.split())
+    assert json.loads(Path("out/sample.json").read_text())["overall_accuracy"]["value"] == pytest.approx(1)
+
+
+def test_labels_of_a_coarser_class_are_left_out_and_counted(mapped, capsys):
+    mapped.write_text(
+        mapped.read_text()
+        .replace("classes = [", 'classes = [\n  { code = 50, name = "vegetation" },')
+        .replace("{ code = 1,", '{ code = 1, parent = "vegetation",')
+        .replace("{ code = 2,", '{ code = 2, parent = "vegetation",')
+    )
+    assert design(mapped) == 0
+    labels(lambda drawn: np.where(np.arange(len(drawn)) % 9 == 0, 50, drawn.stratum))
+    assert main(["evaluate", str(mapped), "--out", "out", "--sample", "out/validation.gpkg"]) == 0
+    said = " ".join(capsys.readouterr().err.split())
+    assert "have the label of a coarser class or of a set of classes and are not used: 'vegetation' (10)." in said
+    found = json.loads(Path("out/sample.json").read_text())
+    assert found["overall_accuracy"]["value"] == pytest.approx(1)
+    assert sum(one["area_share"]["value"] for one in found["per_class"].values()) == pytest.approx(1)
+    labels(lambda drawn: np.full(len(drawn), 50))
+    assert main(["evaluate", str(mapped), "--out", "out", "--sample", "out/validation.gpkg"]) == 1
+    assert "'vegetation' (9" in capsys.readouterr().err
+
+
 def test_a_class_that_the_model_lacks_has_no_area(mapped, capsys):
     """Such as a class that the run dropped because it has too few polygons."""
     mapped.write_text(mapped.read_text().replace("classes = [", 'classes = [\n  { code = 7, name = "vine" },'))
@@ -193,6 +273,47 @@ def test_a_class_that_the_model_lacks_has_no_area(mapped, capsys):
     assert found["mapped_share"] == 0
     assert 0 < found["area_share"]["value"] < 0.1
     assert found["users_accuracy"]["value"] is None
+
+
+def test_zones_take_the_labels_that_evaluate_takes(mapped, capsys):
+    """A class of the recipe that the map lacks, as the name or as the reference value, and a coarser class."""
+    classes = '[\n  { code = 7, name = "vine", parent = "crops", values = [1] },\n  { code = 50, name = "crops" },'
+    mapped.write_text(
+        mapped.read_text()
+        .replace("classes = [", f"classes = {classes}")
+        .replace("{ code = 1,", "{ code = 1, values = [9],")
+    )
+    assert design(mapped) == 0
+    labels(lambda drawn: np.where(np.arange(len(drawn)) % 5 == 3, "7", drawn.stratum))
+    table = gpd.read_file("out/validation.gpkg")
+    table.loc[:3, "label"] = ["50", "crops", "50", ""]
+    table.to_file("out/validation.gpkg")
+    sample = ("--sample", "out/validation.gpkg")
+    assert main(["evaluate", str(mapped), "--out", "out", *sample]) == 0
+    evaluated = " ".join(capsys.readouterr().err.split())
+    with rasterio.open("out/map/classes.tif") as dataset:
+        box, crs = shapely.box(*dataset.bounds), dataset.crs
+    gpd.GeoDataFrame(geometry=[box], crs=crs).to_file("zones.gpkg")
+    assert main(["zones", "out", "zones.gpkg", "--to", "zones.csv", *sample]) == 0
+    said = " ".join(capsys.readouterr().err.split())
+    for note in ("1 of 9", "All labels are read as codes", "are not used: 'crops' (3)"):
+        assert note in evaluated
+        assert note in said
+    assert f"classes that the map lacks: 'vine' ({sum(table['label'] == '7')})" in said
+    rows = pd.read_csv("zones.csv").set_index("class")
+    found = json.loads(Path("out/sample.json").read_text())["per_class"]
+    assert set(rows.index) == set(found) - {"crops"}
+    for name, row in rows.iterrows():
+        assert row.estimated_ha / rows.mapped_ha.sum() == pytest.approx(found[name]["area_share"]["value"], abs=1e-3)
+    assert rows.mapped_ha["vine"] == 0
+    assert rows.estimated_ha["vine"] > 0
+    samples = ("--before-sample", "out/validation.gpkg", "--after-sample", "out/validation.gpkg")
+    assert main(["change", "out", "out", "--out", "change", *samples]) == 0
+    said = " ".join(capsys.readouterr().err.split())
+    assert "changes cannot be corrected by the confusions of a class that is never mapped" in said
+    mapped.unlink()
+    assert main(["zones", "out", "zones.gpkg", "--to", "zones.csv", *sample]) == 1
+    assert "labels that are no code, name or reference value of the legend: '7'" in capsys.readouterr().err
 
 
 @pytest.mark.slow
@@ -251,7 +372,7 @@ def spoilt(change):
     ("change", "told"),
     [
         (lambda t: t, "no pixel has a label"),
-        (lambda t: t.assign(label="99"), "labels not in the legend: '99'"),
+        (lambda t: t.assign(label="99"), "labels that are no code, name or reference value of the legend: '99'"),
         (lambda t: t.rename(columns={"label": "klass"}), "has no field 'label'"),
         (lambda t: t.assign(sample=1, label="1"), "duplicated or not in the design"),
         (lambda t: t.assign(sample=t["sample"] + 1000, label="1"), "not in the design"),

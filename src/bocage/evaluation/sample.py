@@ -9,7 +9,6 @@ import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
 
 import geopandas as gpd
 import numpy as np
@@ -19,6 +18,7 @@ from shapely import box
 
 from bocage.disk import replacing, write_json
 from bocage.errors import EvaluationError
+from bocage.evaluation.sample_labels import left_out, meaning_of
 from bocage.grid import Grid
 from bocage.legend import Legend
 from bocage.shelf import did_you_mean
@@ -134,37 +134,45 @@ class Labelled:
     """Labels of a sample."""
 
     number: NDArray[np.int64]
-    """Index of each labelled pixel in the design."""
+    """Index in the design of each pixel with a class of the map."""
     label: NDArray[np.int64]
     """Index of its class in the legend."""
-    unlabelled: int
-    """Number of pixels of the design without a label."""
+    notes: tuple[str, ...] = ()
+    """Sentences about the pixels that are not used, and about the meaning of the labels."""
 
 
 def read_sample(path: Path, drawn: Drawn, legend: Legend, field: str) -> Labelled:
-    """Read the labels of a sample: codes, reference values or class names of the legend.
+    """Read the labels of a sample: codes, names or reference values of the legend (:func:`meaning_of`).
+
+    Pixels with the label of a coarser class, or of a set of classes, are left out and counted: no class of the map is right or
+    wrong there for certain.
 
     Raises
     ------
     EvaluationError
-        The file or a field is missing, the numbers do not match the design, or a label is not in the legend.
+        The file or a field is missing, the numbers do not match the design, no pixel has a class of the map, or a label is not
+        in the legend or ambiguous.
     """
     table = _table(path, field)
     number = _numbers(table[NUMBER], len(drawn), path)
-    given = np.array([value is not None and str(value).strip() not in EMPTY for value in table[field]])
+    given = np.array([value is not None and str(value).strip() not in EMPTY for value in table[field]], bool)
     if not given.any():
         raise EvaluationError(f"{path}: no pixel has a label in the field '{field}'.")
-    values = table[field][given].tolist()
-    positions = [_position(value, legend) for value in values]
-    unknown = pd.Series([str(value) for value, k in zip(values, positions, strict=True) if k is None], dtype=str)
-    if len(unknown):
-        listed = ", ".join(f"'{value}' ({n})" for value, n in unknown.value_counts().items())
-        raise EvaluationError(
-            f"{path}, field '{field}': labels not in the legend: {listed}. Codes of the legend: "
-            f"{', '.join(map(str, legend.codes))}. Names: {', '.join(legend.names)}."
+    meant = meaning_of(table[field][given].tolist(), legend, f"{path}, field '{field}'")
+    label = np.array(meant.labels, np.int64)
+    notes, fine = [meant.note] if meant.note else [], label >= 0
+    if missing := len(drawn) - int(given.sum()):
+        have, are = ("have", "are") if missing > 1 else ("has", "is")
+        notes.append(f"{path.name}: {missing} of {len(drawn)} pixels {have} no label and {are} not used.")
+    if coarse := left_out(meant.labels, legend):
+        said = (
+            f"{path.name}: {int((~fine).sum())} of {len(drawn)} pixels have the label of a coarser class or of a set of classes "
+            f"and are not used: {coarse}. Label them with classes of the map: estimates without them may be biased."
         )
-    label = np.array([k for k in positions if k is not None], np.int64)
-    return Labelled(number[given], label, len(drawn) - int(given.sum()))
+        if not fine.any():
+            raise EvaluationError(said)
+        notes.append(said)
+    return Labelled(number[given][fine], label[fine], tuple(notes))
 
 
 def _table(path: Path, field: str) -> pd.DataFrame:
@@ -206,9 +214,3 @@ def _numbers(column: pd.Series, count: int, path: Path) -> NDArray[np.int64]:
             "Restore the numbers: they join the labels to their pixels."
         )
     return numbers.to_numpy(np.int64) - 1
-
-
-def _position(value: Any, legend: Legend) -> int | None:
-    """Return the index of a class given by its code, a reference value or its name; None if it is not in the legend."""
-    text = str(value).strip()
-    return legend.names.index(text) if text in legend.names else legend.index_of(value)

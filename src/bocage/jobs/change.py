@@ -15,7 +15,7 @@ from bocage.errors import FinishError
 from bocage.evaluation.area import Estimate
 from bocage.finish.change import Change
 from bocage.finish.estimates import Checked, Transitions, adjusted
-from bocage.jobs.reference_pixels import LabelledSample, pixels_of_sample, pixels_of_test
+from bocage.jobs.reference_pixels import LabelledSample, known_classes, pixels_of_sample, pixels_of_test
 from bocage.layout import ChangeLayout
 from bocage.mapping import Delivered, open_delivered
 from bocage.mapping.styles import qml
@@ -23,7 +23,7 @@ from bocage.progress import QUIET, Progress
 from bocage.run import held, tested_at
 from bocage.textfile import write_csv
 
-FORMAT = 2
+FORMAT = 3
 """Changed when the results of the same maps change."""
 HECTARE = 10_000.0
 HEADER = ("before", "after", "mapped_ha", "estimated_ha", "error_ha", "low_ha", "high_ha")
@@ -42,12 +42,19 @@ class Year:
         """Return a digest of the content of the map and of its reference pixels."""
         reference = self.sample.path if self.sample else tested_at(self.folder)
         files = [land.path("classes"), *([reference] if reference else [])]
-        return digest(*(sha256_of(path) for path in files), self.sample.field if self.sample else "")
+        labels = (self.sample.field, known_classes(self.folder, land)) if self.sample else ("",)
+        return digest(*(sha256_of(path) for path in files), *labels)
 
     def checked(self, land: Delivered, progress: Progress) -> Checked | None:
         """Return the reference pixels of the map; None, with a message that says why."""
         if self.sample:
-            return pixels_of_sample(land, self.sample).checked
+            sampled = pixels_of_sample(self.folder, land, self.sample, progress)
+            if sampled.omitted(land):
+                progress.say(
+                    f"{self.sample.path.name}: changes cannot be corrected by the confusions of a class that is never mapped."
+                )
+                return None
+            return sampled.checked
         pixels = pixels_of_test(self.folder, land)
         if isinstance(pixels, str):
             progress.say(f"{self.folder}: {pixels}.")

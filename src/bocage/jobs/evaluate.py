@@ -1,6 +1,6 @@
 """``bocage evaluate``: accuracies and areas of a map from a labelled sample; accuracy of a model on other polygons."""
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -49,26 +49,11 @@ def evaluate_sample(
         The sample does not match its design, has unknown labels, or none of its labelled pixels is on the map.
     """
     drawn = Drawn.load(path)
-    labelled = read_sample(path, drawn, recipe.legend, field)
+    labels = read_sample(path, drawn, recipe.legend, field)
     land = map_of(recipe, open_scene(recipe, progress, out).grid, out)
-    if labelled.unlabelled:
-        have, are = ("have", "are") if labelled.unlabelled > 1 else ("has", "is")
-        progress.say(f"{path.name}: {labelled.unlabelled} of {len(drawn)} pixels {have} no label and {are} not used.")
-    if fingerprint(land.files["classes"]) != drawn.fingerprint:
-        progress.say(
-            f"{path.name} was drawn from another version of the map. The strata are those of that version (Stehman 2014), and "
-            "the labels evaluate the current map."
-        )
-    mapped = mapped_at(drawn, labelled, land)
-    _report_missing(mapped, path, progress)
-    seen = mapped >= 0
-    if not seen.any():
-        raise EvaluationError(
-            f"{path}: none of its labelled pixels is on the map. Check that it is the sample of this map."
-        )
+    found = sampled_on(land, path, drawn, labels, progress)
     stratum, sizes = _named_strata(drawn, recipe.legend)
-    stratum, shares = stratum[labelled.number][seen], _shares(land)
-    estimates = stratified(stratum, mapped[seen], labelled.label[seen], sizes, recipe.legend.names, shares)
+    estimates = stratified(stratum[found.number], found.mapped, found.label, sizes, recipe.legend.names, _shares(land))
     layout = RunLayout(out)
     Sampled(estimates, path.name, fingerprint_of(layout.map) or "").save(layout.sample)
     return estimates
@@ -86,6 +71,43 @@ def _named_strata(drawn: Drawn, legend: Legend) -> tuple[NDArray[np.str_], dict[
     names = dict(zip(legend.codes, legend.names, strict=True))
     named = {code: f"{names[code]} (code {code})" if code in names else f"code {code}" for code in drawn.sizes}
     return np.array([named[code] for code in drawn.stratum.tolist()]), {named[c]: n for c, n in drawn.sizes.items()}
+
+
+@dataclass(frozen=True)
+class OnMap:
+    """Labelled pixels of a sample that have a class on a map (N,)."""
+
+    number: NDArray[np.int64]
+    """Index of each pixel in the design."""
+    mapped: NDArray[np.int64]
+    """Position of its class on the map in the legend of the map."""
+    label: NDArray[np.int64]
+    """Position of its label in the same legend."""
+
+
+def sampled_on(land: LandCoverMap, path: Path, drawn: Drawn, labels: Labelled, progress: Progress) -> OnMap:
+    """Return the labelled pixels of a sample that have a class on a map; report the others, and a map of another version.
+
+    Raises
+    ------
+    EvaluationError
+        None of the labelled pixels is on the map.
+    """
+    for note in labels.notes:
+        progress.say(note)
+    if fingerprint(land.files["classes"]) != drawn.fingerprint:
+        progress.say(
+            f"{path.name} was drawn from another version of the map. The strata are those of that version (Stehman 2014), and "
+            "the labels evaluate the current map."
+        )
+    mapped = mapped_at(drawn, labels, land)
+    _report_missing(mapped, path, progress)
+    seen = mapped >= 0
+    if not seen.any():
+        raise EvaluationError(
+            f"{path}: none of its labelled pixels is on the map {land.folder.path}. Check that it is the sample of this map."
+        )
+    return OnMap(labels.number[seen], mapped[seen], labels.label[seen])
 
 
 OUTSIDE, NODATA = -2, -1

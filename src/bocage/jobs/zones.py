@@ -1,12 +1,13 @@
 """``bocage zones``: area of every class in any polygons, with intervals from the accuracy assessment."""
 
+from dataclasses import replace
 from pathlib import Path
 
 from bocage.errors import EvaluationError, FinishError
 from bocage.finish.estimates import Calibration
 from bocage.finish.zone_tables import write_zones
 from bocage.finish.zones import ZoneStatistics, read_zones, zone_statistics
-from bocage.jobs.reference_pixels import LabelledSample, pixels_of_sample, pixels_of_test
+from bocage.jobs.reference_pixels import LabelledSample, ReferencePixels, pixels_of_sample, pixels_of_test
 from bocage.mapping import Delivered, open_delivered
 from bocage.progress import QUIET, Progress
 
@@ -38,7 +39,10 @@ def zones_of(
         raise FinishError(f"{replaced[0]} is read, and would be replaced by a table of the zones. Choose another --to.")
     land = open_delivered(folder)
     zones = read_zones(polygons, field, land.grid, progress)
-    found = zone_statistics(land, zones, calibration_of(folder, land, sample, progress), progress)
+    sampled = pixels_of_sample(folder, land, sample, progress) if sample else None
+    calibration = calibration_of(folder, land, sampled, progress)
+    land = replace(land, legend=sampled.legend) if sampled else land
+    found = zone_statistics(land, zones, calibration, progress)
     table.parent.mkdir(parents=True, exist_ok=True)
     write_zones(found, land.legend, land.grid, *files)
     return found
@@ -56,12 +60,11 @@ def tables_of(table: Path) -> tuple[Path, Path]:
 
 
 def calibration_of(
-    folder: Path, land: Delivered, sample: LabelledSample | None, progress: Progress
+    folder: Path, land: Delivered, sampled: ReferencePixels | None, progress: Progress
 ) -> Calibration | None:
     """Return the correction of mapped areas; None, with a message, if no reference pixels are known."""
-    if sample:
-        labelled = pixels_of_sample(land, sample)
-        return Calibration(labelled.checked, likeness=labelled.likeness(land))
+    if sampled:
+        return Calibration(sampled.checked, likeness=sampled.likeness(land))
     pixels = pixels_of_test(folder, land)
     if isinstance(pixels, str):
         progress.say(f"No areas are estimated: {pixels}, and no labelled sample is given.")

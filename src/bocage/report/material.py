@@ -2,11 +2,13 @@
 
 import datetime
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
+from bocage.errors import EvaluationError
 from bocage.evaluation import Adjusted, Corrected, Predictions, Promised, Score, SeasonScore
 from bocage.layout import RunLayout
 from bocage.mapping import Areas, LandCoverMap
+from bocage.progress import Progress
 from bocage.provenance import Plan, Provenance
 from bocage.report.settings import Reporting
 from bocage.samples import Draw, Samples
@@ -25,6 +27,19 @@ class Estimates:
     """From a labelled validation sample."""
     file: str = ""
     """File name of the validation sample."""
+    refused: Corrected | None = None
+    """A correction that is not reported, because its model does not give the mapped areas."""
+
+    def checked(self, progress: Progress) -> "Estimates":
+        """Return the estimates without a correction whose model does not fit, with a message."""
+        if not isinstance(self.area, Corrected):
+            return self
+        try:
+            self.area.check()
+        except EvaluationError as error:
+            progress.say(f"No areas are estimated: {error}")
+            return replace(self, area=None, refused=self.area)
+        return self
 
 
 @dataclass(frozen=True)

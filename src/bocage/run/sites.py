@@ -257,7 +257,8 @@ class SitesRun:
     def _corrected(self, maps: Mapping[str, LandCoverMap]) -> dict[str, Corrected]:
         """Correct the mapped areas of each site by its own test pixels of the draw of the map.
 
-        Sites without test pixels of every class are left out, and all sites if the maps end before the series that were tested.
+        Sites without test pixels of every class, and those whose mapped areas the rates of confusion do not explain, are left
+        out; so are all sites if the maps end before the series that were tested.
         """
         samples, draw, found = self.joined, self.recipe.map.draw, dict[str, Corrected]()
         if self.recipe.map.until:
@@ -268,7 +269,9 @@ class SitesRun:
                 one = tested.take(samples.at(name)[test])
                 shares, names = maps[name].areas.shares, samples.legend.names
                 with suppress(EvaluationError):  # the report names the site
-                    found[name] = corrected(one.predicted, one.label, one.polygon, shares, names)
+                    areas = corrected(one.predicted, one.label, one.polygon, shares, names)
+                    areas.check()
+                    found[name] = areas
         return found
 
 

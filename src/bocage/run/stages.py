@@ -224,7 +224,7 @@ class Run:
         if self.scene.ids is None:
             self.folder.need("map", self.keys.map, "map")
             land = self._open_map(self.samples.legend)
-            estimates = Estimates(self._area(tested, land.areas), *self._sample())
+            estimates = Estimates(self._area(tested, land.areas), *self._sample()).checked(self.progress)
         notes = [self._doubt.note(draw)] if self._doubt else []
         samples = replace(self.samples, notes=(*self.samples.notes, *notes))
         return Material(

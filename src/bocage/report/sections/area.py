@@ -57,22 +57,33 @@ def by_model(found: Corrected, areas: Areas, language: str) -> dict[str, Any]:
         }
         for name, mapped, area, error in zip(found.names, found.mapped, found.area, found.error, strict=True)
     ]
-    return {"rows": rows, "about": words_of(language)["area_model_about"].format(n=whole(found.units, language))}
+    w = words_of(language)
+    alone = [name for name, error in zip(found.names, found.error, strict=True) if math.isnan(error)]
+    about = w["area_model_about"].format(n=whole(found.units, language))
+    few = w["area_model_alone"].format(classes=", ".join(alone)) if alone else ""
+    return {"rows": rows, "about": about, "few": few}
 
 
 def unadjusted(made: Material) -> dict[str, Any] | None:
     """Return mapped areas in hectares that nothing adjusts, and why; None if there is an estimate, another cause, or no map."""
-    estimates, language = made.estimates, made.language
+    estimates, language, refused = made.estimates, made.language, made.estimates.refused
     absent = made.samples.without(made.draw.test)
-    if made.areas is None or estimates.area is not None or estimates.sample is not None or not absent:
+    if made.areas is None or estimates.area is not None or estimates.sample is not None or not (absent or refused):
         return None
     legend, w = made.samples.legend, words_of(language)
     rows = [
         {"name": name, "color": color, "mapped": number(float(hectares), language, 1)}
         for name, color, hectares in zip(legend.names, legend.colors, made.areas.hectares, strict=True)
     ]
-    tested = made.score.tests
-    about = w["area_unadjusted_classes"].format(classes=", ".join(absent)) if tested else w["area_unadjusted_about"]
+    if refused and refused.singular:
+        about = w["area_unadjusted_singular"]
+    elif refused:
+        points, condition = number(100 * refused.misfit, language, 1), whole(round(refused.condition), language)
+        about = w["area_unadjusted_misfit"].format(points=points, condition=condition)
+    elif made.score.tests:
+        about = w["area_unadjusted_classes"].format(classes=", ".join(absent))
+    else:
+        about = w["area_unadjusted_about"]
     return {"rows": rows, "about": about}
 
 
