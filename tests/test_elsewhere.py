@@ -11,8 +11,8 @@ import pytest
 import rasterio
 
 from bocage.cli import main
-from bocage.errors import LegendError, RunFolderError
-from bocage.evaluation import Legends, predictions_of, transfer_of
+from bocage.errors import EvaluationError, LegendError, RunFolderError
+from bocage.evaluation import Legends, Predictions, predictions_of, transfer_of
 from bocage.jobs.adapt import adapt_to
 from bocage.jobs.evaluate import evaluate_model
 from bocage.jobs.map import map_with
@@ -31,7 +31,7 @@ PATCHWORK = 'name = "patchwork"\npreset = "small"\nfilters = [4, 8]'
 
 
 def predicted(label, classes):
-    probabilities = np.eye(3, dtype=np.float32)[classes]
+    probabilities = np.eye(max(3, np.max(classes) + 1), dtype=np.float32)[classes]
     place = np.arange(len(label))
     return predictions_of(place, place, place, np.array(label), probabilities, 1.0)
 
@@ -41,9 +41,8 @@ def test_pixels_of_a_class_that_the_model_lacks_are_errors_and_are_left_out_of_t
     model = Legend((LandClass(3, "water"), LandClass(1, "maize"), LandClass(9, "town")))
     legends = Legends(recipe, model)
     assert legends.union.names == ("maize", "rape", "water", "town")
-    assert legends.in_union(np.array([0, 1, 2])).tolist() == [2, 0, 3]
-    found = predicted([0, 0, 1, 1, 2, 2], [0] * 6)
-    found = type(found)(**{**vars(found), "predicted": np.array([0, 3, 0, 2, 2, 2], np.int16)})
+    found = legends.in_union(predicted([0, 0, 1, 1, 2, 2], [1, 2, 1, 0, 0, 0]))
+    assert found.predicted.tolist() == [0, 3, 0, 2, 2, 2]
     score = transfer_of(found, legends, ("overall_accuracy",), 5, 0.25)
     assert (score.lacking, score.more) == (("rape",), ("town",))
     assert score.every.values("overall_accuracy").tolist() == [3 / 6]
@@ -53,19 +52,61 @@ def test_pixels_of_a_class_that_the_model_lacks_are_errors_and_are_left_out_of_t
     assert (document["masked_pixels"], document["outside_training_domain"]) == (5, 0.25)
 
 
+def test_the_probabilities_of_a_model_move_to_the_union_of_the_legends_with_its_classes():
+    recipe = Legend(tuple(LandClass(code, f"class {code}") for code in (40, 7, 3, 900)))
+    model = Legend(tuple(LandClass(code, f"class {code}") for code in (900, 3, 5)))
+    probabilities = np.array([[0.5, 0.3, 0.2], [0.1, 0.2, 0.7]], np.float32)
+    place = np.arange(2)
+    found = Legends(recipe, model).in_union(predictions_of(place, place, place, np.array([3, 1]), probabilities, 1.0))
+    assert found.predicted.tolist() == [3, 4]
+    assert found.probabilities.tolist() == np.float32([[0, 0, 0.3, 0.5, 0.2], [0, 0, 0.2, 0.1, 0.7]]).tolist()
+
+
+def test_predictions_whose_probabilities_are_in_another_order_are_refused(tmp_path):
+    found = predicted([0, 1, 2], [0, 1, 2])
+    with pytest.raises(ValueError, match="predicted class of 2 of 3 pixels is not that of the highest probability"):
+        replace(found, predicted=found.predicted[::-1])
+    with pytest.raises(ValueError, match="3 classes, and 3 pixels with predicted classes up to number 3"):
+        replace(found, predicted=found.predicted + np.int16(1))
+    with pytest.raises(ValueError, match="probabilities of 3 classes, and a legend of 2"):
+        found.matrix(("maize", "rape"))
+    found.to_parquet(tmp_path / "test.parquet")
+    table = pd.read_parquet(tmp_path / "test.parquet")
+    table.assign(predicted=table.predicted.to_numpy()[::-1]).to_parquet(tmp_path / "test.parquet")
+    with pytest.raises(EvaluationError, match="evaluate again"):
+        Predictions.from_parquet(tmp_path / "test.parquet")
+
+
+def test_the_columns_of_probabilities_of_a_score_elsewhere_are_those_of_its_classes(recipe, brief, tmp_path):
+    """A recipe with the classes of the model in another order, of which the model lacks one."""
+    path, model = recipe(FOREST), brief(FOREST).folder
+    text = path.read_text()
+    start, end = text.index("classes = [") + len("classes = ["), text.index("]\n", text.index("classes = ["))
+    entries = [line.strip().rstrip(",") for line in text[start:end].splitlines() if line.strip()]
+    entries[-1] = '{ code = 7, name = "river", values = ["3"] }'
+    path.write_text(f"{text[:start]}{', '.join(reversed(entries))}{text[end:]}")
+    evaluate_model(read_recipe(path), model, tmp_path / "out")
+    tested = Predictions.from_parquet(tmp_path / "out/test.parquet")
+    assert tested.probabilities.shape[1] == 4
+    assert (tested.probabilities.argmax(1) == tested.predicted).all()
+    assert (tested.probabilities[:, 0] == 0).all(), "the model has no class river"
+
+
 def test_one_pixel_of_a_class_that_the_recipe_lacks_is_one_error():
     """An F-measure of 0 of this class in the mean would be that of a model which is wrong everywhere in it."""
     ours = (LandClass(1, "maize"), LandClass(2, "rape"), LandClass(3, "water"))
     legends = Legends(Legend(ours), Legend((*ours[:2], LandClass(9, "town"), LandClass(3, "water"))))
     label = np.repeat([0, 1], 500)
-    found = predicted(label, label)
-    found.predicted[0], found.predicted[-1] = 3, 2  # town, and water, of which the site has no polygon
+    classes = label.copy()
+    classes[0], classes[-1] = 3, 2  # town, and water, of which the site has no polygon
+    found = predicted(label, classes)
     score = transfer_of(found, legends, ("overall_accuracy", "f1_macro"), 0, None)
     for one in (score.every, score.shared):
         assert one.matrix.untested == ("water", "town")
         assert one.values("overall_accuracy") == pytest.approx([0.998])
         assert one.values("f1_macro") == pytest.approx([2 * 499 / 999])
         assert list(one.as_dict()["per_class"]) == ["maize", "rape"]
+    found = replace(found, probabilities=found.probabilities[:, :3], predicted=found.predicted.clip(0, 2))
     lacking = transfer_of(found, Legends(Legend(ours), Legend(ours[1:])), ("f1_macro",), 0, None)
     assert lacking.shared.matrix.names == ("rape", "water")
     assert lacking.shared.matrix.untested == ("water",)

@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from bocage.evaluation.matrix import ConfusionMatrix
 from bocage.evaluation.predictions import Predictions
@@ -65,11 +64,16 @@ class Legends:
         """The classes of the recipe, then the other classes of the model."""
         return self.recipe.with_classes_of(self.model)
 
-    def in_union(self, predicted: NDArray[Any]) -> NDArray[np.int16]:
-        """Return positions in the model's legend as positions in the union."""
+    def in_union(self, found: Predictions) -> Predictions:
+        """Return predictions of the model with positions in the union, as their labels have; (N, K) probabilities follow.
+
+        The probability of a class that the model lacks is 0.
+        """
         codes = self.union.codes
-        table = np.array([codes.index(code) for code in self.model.codes], np.int16)
-        return np.asarray(table[predicted])
+        place = np.array([codes.index(code) for code in self.model.codes], np.int16)
+        probabilities = np.zeros((len(found), len(codes)), np.float32)
+        probabilities[:, place] = found.probabilities
+        return replace(found, predicted=place[found.predicted], probabilities=probabilities)
 
 
 def transfer_of(

@@ -157,7 +157,7 @@ def _scored(recipe: Recipe, trained: Trained, scene: Scene, progress: Progress) 
         pixels.row, pixels.column, pixels.polygon, pixels.label, made.probabilities, made.temperature
     )
     legends = Legends(recipe.legend, trained.legend)
-    tested = replace(tested, predicted=legends.in_union(tested.predicted)).take(made.valid)
+    tested = legends.in_union(tested).take(made.valid)
     return tested, transfer_of(tested, legends, recipe.evaluation.names, int((~made.valid).sum()), made.outside)
 
 
