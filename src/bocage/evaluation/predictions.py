@@ -47,9 +47,10 @@ class Predictions:
             return
         rows, classes = self.probabilities.shape
         if rows != len(self) or int(self.predicted.max()) >= classes:
+            last = int(self.predicted.max())
             raise ValueError(
-                f"probabilities of {rows} pixels and {classes} classes, and {len(self)} pixels with predicted classes up to number "
-                f"{int(self.predicted.max())} (from 0)"
+                f"probabilities of {rows} pixels and {classes} classes, and {len(self)} pixels with predicted classes up to "
+                f"number {last} (from 0)"
             )
         own = self.probabilities[np.arange(rows), self.predicted]
         if odd := int((own < self.probabilities.max(1)).sum()):

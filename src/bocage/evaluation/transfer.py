@@ -17,7 +17,7 @@ from bocage.textfile import write_csv
 
 @dataclass(frozen=True)
 class Elsewhere:
-    """Score of a model on all reference polygons of a site: no polygon was used for training."""
+    """Score of a model on all reference polygons of a site, of which none should have been used for training."""
 
     every: Score
     """Score on all reference pixels. Pixels of classes that the model lacks are errors. Classes without a reference pixel are
@@ -34,6 +34,8 @@ class Elsewhere:
     """Share of the pixels outside the training domain of the model (novelty above 1), 0 to 1; None if unknown."""
     warning: str = ""
     """Why the score is not an estimate of the accuracy: polygons trained the model; empty if that is not known."""
+    others: Score | None = None
+    """Score on the reference polygons that did not train the model, if it is known that some of them did; else None."""
 
     def as_dict(self) -> dict[str, Any]:
         """Return the content of ``score.json``: the score on all pixels, with further entries."""
@@ -43,6 +45,7 @@ class Elsewhere:
             "classes_more": list(self.more),
             "masked_pixels": self.masked,
             "outside_training_domain": self.outside,
+            "other_polygons": self.others.as_dict() if self.others else None,
         }
 
     def save_confusion(self, path: Path) -> None:
