@@ -52,6 +52,8 @@ def print_transfer(found: Elsewhere) -> None:
     console.print(_metrics("All reference polygons", found.every.as_dict()))
     if found.warning:
         console.print(f"warning: {found.warning}")
+    if found.others:
+        console.print(_metrics("Reference polygons that did not train the model", found.others.as_dict()))
     if found.lacking:
         console.print(_metrics("Reference polygons of the classes that the model has", found.shared.as_dict()))
     console.print(_per_class(found.every.as_dict()))

@@ -29,7 +29,8 @@ from bocage.mapping import (
 from bocage.progress import QUIET, Progress
 from bocage.recipe import Recipe
 from bocage.report.sampled import Sampled, fingerprint_of
-from bocage.run import TrainedOn, held, open_scene
+from bocage.run import Evaluated, TrainedOn, held, open_scene
+from bocage.samples import Labelled as LabelledPixels
 from bocage.samples import Pixels, finest, labelled, without_purposive
 from bocage.samples.make import check_any
 from bocage.scene import Scene
@@ -158,11 +159,10 @@ def evaluate_model(
         trained.check_scene(scene)
         for said in (*remarks(trained, scene), *compare_legends(recipe.legend, trained)):
             progress.say(said)
-        read = [cube for name, cube in scene.cubes.items() if name in trained.sources]
-        if learnt := TrainedOn.of(folder, recipe.reference, read):
+        found = _reference_pixels(recipe, scene, progress)
+        if learnt := TrainedOn.of(folder, Evaluated(recipe.reference, scene, found, set(trained.sources))):
             progress.say(str(learnt))
-        tested, score = _scored(recipe, trained, scene, progress)
-        score = replace(score, warning=str(learnt or ""))
+        tested, score = _scored(recipe, trained, _classified(recipe, trained, scene, found.pixels, progress), learnt)
         tested.to_parquet(layout.own.test)
         score.save_confusion(layout.own.confusion)
         origin = {"model": str(folder.path), "fingerprint": trained.fingerprint}
@@ -172,24 +172,32 @@ def evaluate_model(
     return score
 
 
-def _scored(recipe: Recipe, trained: Trained, scene: Scene, progress: Progress) -> tuple[Predictions, Elsewhere]:
+def _scored(
+    recipe: Recipe, trained: Trained, classified: tuple[Pixels, Classified], learnt: TrainedOn | None
+) -> tuple[Predictions, Elsewhere]:
     """Return the predictions of a model at the reference pixels, in the union of the legends, and their score."""
-    pixels, made = _classified(recipe, trained, scene, progress)
+    pixels, made = classified
     tested = predictions_of(
         pixels.row, pixels.column, pixels.polygon, pixels.label, made.probabilities, made.temperature
     )
-    legends = Legends(recipe.legend, trained.legend)
-    tested = replace(tested, predicted=legends.in_union(tested.predicted)).take(made.valid)
-    return tested, transfer_of(tested, legends, recipe.evaluation.names, int((~made.valid).sum()), made.outside)
+    legends, names = Legends(recipe.legend, trained.legend), recipe.evaluation.names
+    every = legends.in_union(tested)
+    tested = every.take(made.valid)
+    score = transfer_of(tested, legends, names, int((~made.valid).sum()), made.outside)
+    if learnt is None or learnt.pixels is None:
+        return tested, replace(score, warning=str(learnt or ""))
+    rest = every.take(made.valid & ~learnt.pixels)
+    others = transfer_of(rest, legends, names, 0, None).every if len(rest) else None
+    return tested, replace(score, warning=str(learnt), others=others)
 
 
-def _classified(recipe: Recipe, trained: Trained, scene: Scene, progress: Progress) -> tuple[Pixels, Classified]:
-    """Return the pixels of all reference polygons, and what the model makes of them.
+def _reference_pixels(recipe: Recipe, scene: Scene, progress: Progress) -> LabelledPixels:
+    """Return the pixels of all reference polygons that can be tested, and report what is left out.
 
     Raises
     ------
-    EvaluationError
-        No pixel has valid data.
+    SamplesError
+        The polygons cannot be used.
     """
     found = without_purposive(finest(labelled(scene, recipe.survey), recipe.legend), recipe.legend)
     for note in found.notes:
@@ -197,13 +205,24 @@ def _classified(recipe: Recipe, trained: Trained, scene: Scene, progress: Progre
     for one in found.rejections:
         progress.say(f"{one.label}: {Note.of('polygons', n=one.polygons)} left out: {one.text()}")
     check_any(found.pixels, recipe.reference, scene.grid)
+    return found
+
+
+def _classified(
+    recipe: Recipe, trained: Trained, scene: Scene, pixels: Pixels, progress: Progress
+) -> tuple[Pixels, Classified]:
+    """Return pixels, and what the model makes of them.
+
+    Raises
+    ------
+    EvaluationError
+        No pixel has valid data.
+    """
     how = Forward(device_of(recipe.choice.training.device), novelty=trained.domain is not None)
-    made = predict_at(trained, scene, found.pixels, how, progress, "classifying reference polygons")
+    made = predict_at(trained, scene, pixels, how, progress, "classifying reference polygons")
     if not made.valid.any():
-        raise EvaluationError(
-            f"All {len(found.pixels)} reference pixels are masked. Check nodata and the clear values."
-        )
-    return found.pixels, made
+        raise EvaluationError(f"All {len(pixels)} reference pixels are masked. Check nodata and the clear values.")
+    return pixels, made
 
 
 def _check_free(layout: RunLayout, overwrite: bool) -> None:

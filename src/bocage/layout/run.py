@@ -20,6 +20,7 @@
     ├── report.html  report.json
     ├── qgis/                       project.qgz  reference.gpkg  <source>.{vrt,tif}
     ├── mapped.json  adapted.json   a map by a model of another run; an adaptation (model/, curves.csv)
+    ├── adapted.parquet             reference pixels that trained in an adaptation
     ├── fusion.json  test.parquet   a fusion of maps, in map/; predictions of the fused map at test pixels of all its maps
     ├── reconciled.json  districts.csv  test.parquet   a map reconciled with statistics of districts, in map/
     └── compare/<label>/  comparison.{html,csv,tex,json}  speed.json
@@ -417,6 +418,11 @@ class RunLayout:
     def adapted(self) -> Path:
         """Record of an adaptation."""
         return self.path / "adapted.json"
+
+    @property
+    def adapted_pixels(self) -> Path:
+        """Reference pixels that trained in an adaptation, with their coordinates."""
+        return self.path / "adapted.parquet"
 
     @property
     def speed(self) -> Path:

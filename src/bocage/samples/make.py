@@ -15,6 +15,7 @@ from bocage.grid import Grid
 from bocage.legend import Legend
 from bocage.progress import QUIET, Progress
 from bocage.samples.chips import AnyCut
+from bocage.samples.coordinates import degrees_in
 from bocage.samples.cut import Cut, Needs, Reach, cut, open_cut
 from bocage.samples.fixed import fixed_parts, is_tested
 from bocage.samples.points import folds_of, label_rows, weights_of
@@ -262,6 +263,7 @@ def assembled(
         site,
         purposive=alone,
         ground=found.ground,
+        degrees=found.degrees,
     )
 
 
@@ -286,6 +288,7 @@ def taken(samples: Samples, members: NDArray[np.int64]) -> Samples:
         weight=_taken(samples.weight, members),
         purposive=_taken(samples.purposive, members),
         ground=_taken(samples.ground, members),
+        degrees=_taken(samples.degrees, members),
         trust=None,
         windows=None,
     )
@@ -319,8 +322,9 @@ def labelled(scene: Scene, survey: Survey) -> Labelled:
     everything = (*rejections, *parts.rejections, *more)
     told = (*notes, *parts.notes, *notes_on_purposive(purposive, reference))
     return Labelled(
-        pixels, everything, told, folds, _places(pixels, scene), weights, parts.tested, purposive, scene.grid
-    )
+        pixels, everything, told, folds, _places(pixels, scene), weights, parts.tested, purposive, scene.grid,
+        degrees=degrees_in(scene.grid, pixels.row, pixels.column),
+    )  # fmt: skip
 
 
 def _places(pixels: Pixels, scene: Scene) -> NDArray[np.float64]:
