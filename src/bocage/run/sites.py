@@ -42,9 +42,11 @@ from bocage.training import (
     Temperature,
     Trained,
     Trainer,
+    advice,
     check_device,
     check_sites,
     classified,
+    idle_settings,
     importance,
     needs_for,
 )
@@ -114,6 +116,8 @@ class SitesRun:
         """Train the model on every draw; complete draws are kept."""
         self.joined.check_draws()  # before hours of training
         self.folder.keep_draws(self.joined.draws, self.progress)
+        for note in idle_settings(self.recipe.choice):
+            self.progress.say(advice(note))
         learning = {site: self.scenes[site] for site in self.joined.sites}
         trainer = Trainer(self.recipe.choice, Scenes(learning), self.joined)
         for k in range(self.joined.draws):
