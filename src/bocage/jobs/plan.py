@@ -352,8 +352,7 @@ def _evaluate(probe: _Probe, trained: Trained, samples: Samples, prepared: Scene
 
 
 def _map(probe: _Probe, trained: Trained, prepared: Scene) -> tuple[float, int]:
-    """Return the seconds and the bytes of the map; without calibration polygons, of which a short training has none, sets are those of a
-    usual threshold."""
+    """Return the seconds and the bytes of the map; sets have a usual threshold if the short training calibrates none."""
     spent: list[float] = []
     if trained.conformal is None:
         held = Held(CALIBRATING, (1 / len(trained.legend.classes),), (CALIBRATING,))
