@@ -18,6 +18,7 @@ from bocage.cli import main
 from bocage.evaluation import Corrected
 from bocage.grid import Grid, Window
 from bocage.jobs.run import run
+from bocage.layout import RunLayout
 from bocage.legend import COARSER, PALETTE, ClassSet, LandClass, Legend, nomenclature
 from bocage.mapping import Areas
 from bocage.recipe import read_recipe
@@ -182,6 +183,28 @@ def test_the_report_answers_whether_confidence_can_be_believed():
     assert answer(tuple(draws(0.82)))["key"] == "believe_partly"
     wrong = answer(tuple(draws(0.5)))
     assert (wrong["key"], wrong["error"], wrong["share"]) == ("believe_no", pytest.approx(0.4), pytest.approx(1))
+
+
+@pytest.mark.parametrize(
+    ("season", "partial", "said", "not_said"),
+    [
+        ([], {}, ("a temperature (1.00)", "in 0 of 2 draws"), "of their own"),
+        ([], {"s1": 1.5, "s2": 1.0}, ("a temperature (1.00)", "temperatures of their own (1.00 – 1.50)"), "season"),
+        ([[100.0, 1.2], [130.0, 0.8], [160.0, 0.9]], {"s1": 1.0}, ("0.80 – 1.20 over", "and 0.90 at its end"), "2 draws"),
+    ],
+)
+def test_the_report_names_the_temperature_that_is_applied(tmp_path, season, partial, said, not_said):
+    from bocage.report.sections.confidence import _temperature
+
+    for draw in range(2):
+        model = RunLayout(tmp_path).split(draw).model
+        model.path.mkdir(parents=True)
+        about = {"temperature": 1.0, "samples": 90, "polygons": 12, "partial": partial, "season": season}
+        model.description.write_text(json.dumps({"calibration": about}))
+    text = _temperature(RunLayout(tmp_path), 2, "en")
+    assert all(one in text for one in (*said, "12 held-out polygons"))
+    assert not_said not in text
+    assert "{" not in _temperature(RunLayout(tmp_path), 2, "fr")
 
 
 @pytest.mark.slow

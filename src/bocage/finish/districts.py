@@ -47,13 +47,16 @@ class Districts:
         """Name of each district."""
         return self.zones.names
 
+    def areas(self, grid: Grid) -> NDArray[np.float64]:
+        """Return the area of each district on the ground, on the map and off it, in m² (N,)."""
+        return np.array([ground_areas(polygons_of(shape), grid.crs.proj).sum() for shape in self.zones.shapes])
+
     def covered(self, area: NDArray[np.float64], grid: Grid) -> NDArray[np.float64]:
         """Return the share of each district that the map covers with data (N,), from their mapped area in m² (N,)."""
-        size = [ground_areas(polygons_of(shape), grid.crs.proj).sum() for shape in self.zones.shapes]
-        return np.asarray(area / np.maximum(size, 1e-12))
+        return np.asarray(area / np.maximum(self.areas(grid), 1e-12))
 
-    def shares(self, area: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Return the share of each class, 0 to 1 (N, K); NaN without a statistic. `area`: mapped area of districts in m² (N,).
+    def shares(self, grid: Grid) -> NDArray[np.float64]:
+        """Return the share of each class in the whole district, 0 to 1 (N, K); NaN without a statistic.
 
         Raises
         ------
@@ -62,8 +65,8 @@ class Districts:
         """
         if self.unit != "ha":
             return self.statistic
-        hectares = area / HECTARE
-        found = np.where(area[:, None] > 0, self.statistic / np.maximum(hectares[:, None], 1e-12), np.nan)
+        hectares = self.areas(grid) / HECTARE
+        found = self.statistic / np.maximum(hectares[:, None], 1e-12)
         self.check_sums(found, hectares)
         return found
 
@@ -75,7 +78,7 @@ class Districts:
             return
         k = int(np.argmax(wrong))
         found = f"{sums[k]:.4g} in all" if hectares is None else f"{sums[k] * hectares[k]:.4g} ha in all"
-        limit = "the whole is 1" if hectares is None else f"the map has {hectares[k]:.4g} ha of the district"
+        limit = "the whole is 1" if hectares is None else f"the district has {hectares[k]:.4g} ha"
         only = "All classes have a statistic, and it is too small" if sums[k] < 1 else "The statistics are too large"
         more = f" ({int(wrong.sum())} such districts)" if wrong.sum() > 1 else ""
         raise FinishError(

@@ -27,7 +27,7 @@ from bocage.samples.reference import fingerprint_vector
 from bocage.sources.raster import inspect
 from bocage.textfile import write_csv
 
-FORMAT = 3
+FORMAT = 4
 """Changed when the results of the same map and districts change."""
 RULE = "shares"
 """Rule of a reconciled map in its item."""
@@ -153,9 +153,10 @@ class _Work:
             )
         covered = self.task.districts.covered(fit.before.area, self.task.land.grid)
         if partly := [name for name, share in zip(names, covered, strict=True) if 0 < share < COVERED]:
+            how = " Hectares are taken as shares of the area of the whole district." if self.how.unit == "ha" else ""
             self.progress.say(
                 f"{len(partly)} districts are covered by the map in part; their statistics are applied to this part: "
-                f"{listed(partly)}."
+                f"{listed(partly)}.{how}"
             )
         silent = [name for name, row in zip(names, self.task.districts.statistic, strict=True) if np.isnan(row).all()]
         if silent:
