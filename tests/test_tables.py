@@ -12,7 +12,9 @@ from shapely.geometry import Point
 
 from bocage.cli import main
 from bocage.errors import SamplesError, SourceError
+from bocage.evaluation import Predictions
 from bocage.grid import Grid, Window
+from bocage.jobs.evaluate import evaluate_model
 from bocage.jobs.run import run
 from bocage.legend import LandClass, Legend
 from bocage.recipe import read_recipe
@@ -169,6 +171,29 @@ def test_a_table_trains_and_evaluates_by_folds_without_a_map(folder: Path, model
         assert f"r{k}" not in {
             done.samples.folds[i] for i in (*done.samples.fold[draw.train], *done.samples.fold[draw.validation])
         }
+
+
+def test_files_of_samples_have_the_ids_of_the_table(folder: Path, long: pd.DataFrame) -> None:
+    """Rows are in the order of the ids as text (1, 10, 11, 2), which no user's table has: results are joined by the id."""
+    number = long["sample"].str[1:].astype(int) + 1
+    long.assign(sample=number).to_parquet(folder / "series.parquet")
+    points = gpd.read_file(folder / "points.gpkg").assign(sample=np.arange(1, 26))
+    points.to_file(folder / "points.gpkg", engine="pyogrio")
+    recipe = read_recipe(write(folder))
+    run(recipe, folder / "out", ("train",)).evaluate()
+    evaluate_model(recipe, folder / "out", folder / "again")
+    crop = dict(zip(points["sample"].astype(str), points.crop, strict=True))
+    samples = pd.read_parquet(folder / "out/samples.parquet")
+    assert samples.code.tolist() == [crop[name] for name in samples["sample"]]
+    rank = sorted(map(str, range(1, 25)))
+    tests = [folder / f"out/splits/{k}/test.parquet" for k in range(3)]
+    for path, n in zip([*tests, folder / "again/test.parquet"], (8, 8, 8, 24), strict=True):
+        tested = pd.read_parquet(path)
+        assert (tested.label + 1).tolist() == [crop[name] for name in tested["sample"]]
+        assert tested["sample"].tolist() == [rank[row] for row in tested.row]
+        assert len(Predictions.from_parquet(path)) == n
+        tested.drop(columns="sample").to_parquet(path)  # as files of earlier versions
+        assert len(Predictions.from_parquet(path)) == n
 
 
 def test_folds_are_dealt_by_polygon_and_by_class() -> None:

@@ -141,7 +141,7 @@ def evaluate_model(
         if learnt := TrainedOn.of(folder, Evaluated(recipe.reference, scene, found, set(trained.sources))):
             progress.say(str(learnt))
         tested, score = _scored(recipe, trained, _classified(recipe, trained, scene, found.pixels, progress), learnt)
-        tested.to_parquet(layout.own.test)
+        tested.to_parquet(layout.own.test, scene.ids)
         score.save_confusion(layout.own.confusion)
         origin = {"model": str(folder.path), "fingerprint": trained.fingerprint}
         write_json(layout.score, origin | {"trained_on": learnt.as_dict() if learnt else None} | score.as_dict())

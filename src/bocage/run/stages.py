@@ -323,7 +323,7 @@ class Run:
         samples, split = self.samples, self.layout.split(k)
         trained, draw = Trained.load(split.model.path), samples.draw(k)
         predictions = self._classified(trained, draw.test, k)
-        predictions.to_parquet(split.test)
+        predictions.to_parquet(split.test, self.scene.ids)
         report_absent(samples, k, self.progress)
         score_of_draw(samples, k, predictions, self.recipe.evaluation.names).save(split.score)
 
