@@ -31,7 +31,7 @@ from bocage.run import open_chosen, placed
 from bocage.samples import WindowNeeds, check_split
 from bocage.samples.points import label_rows
 from bocage.samples.rare import Counted, drop_rare
-from bocage.scene import Cube, make_scene
+from bocage.scene import Cube, Scene, make_scene
 from bocage.sources import (
     SENSORS,
     HistorySource,
@@ -264,10 +264,8 @@ def _look_at_run(recipe: Recipe, seen: Preflight, out: Path, alone: bool) -> Ite
         yield Finding.quoting("model", error)
         return
     seen.scene = scene
+    yield from _of_the_model(recipe, scene, network)
     yield from (Finding.of("warning", note.source, note) for note in scene.notes if note.code == "same_season")
-    if len(members := recipe.choice.members) > 1:
-        means = Note.of("mean_of_models", n=len(members), members=recipe.choice.title)
-        yield Finding.of("note", "model", means)
     if seen.counted is not None and alone:
         from bocage.training import Trainer
 
@@ -280,6 +278,17 @@ def _look_at_run(recipe: Recipe, seen: Preflight, out: Path, alone: bool) -> Ite
         except TrainingError as error:
             yield Finding.quoting("model", error)
     yield from _look_at_disk(recipe, seen, network, out)
+
+
+def _of_the_model(recipe: Recipe, scene: Scene, network: "Network") -> Iterator[Finding]:
+    """Yield findings on the model with these sources: its members, and dates that the samples of a table do not share."""
+    from bocage.training import few_shared
+
+    if len(members := recipe.choice.members) > 1:
+        means = Note.of("mean_of_models", n=len(members), members=recipe.choice.title)
+        yield Finding.of("note", "model", means)
+    for note in few_shared(recipe.choice, scene, network.footprints):
+        yield Finding.of("warning", note.source, note)
 
 
 def _look_at_disk(recipe: Recipe, seen: Preflight, network: "Network", out: Path) -> Iterator[Finding]:

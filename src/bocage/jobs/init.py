@@ -23,7 +23,7 @@ from bocage.samples.rare import Counted
 from bocage.samples.rasterise import Pixels, joined_pixels, rasterise
 from bocage.samples.reference import labelled_features, usable_polygons
 from bocage.samples.split import FEWEST, Split
-from bocage.sources import check_overlap
+from bocage.sources import TableSource, check_overlap
 from bocage.sources.band_names import plain_name
 from bocage.sources.folders import files_below
 from bocage.sources.found import Found
@@ -39,8 +39,10 @@ name = "patchwork"
 COMPARED = """
 # Other models, which 'bocage compare' trains and tests on the same draws.
 [[compare]]
-model = { name = "random_forest" }
+model = {{ name = "random_forest"{settings} }}
 """
+LINEAR = ', gaps = "linear"'
+"""Setting of a random forest for samples that share few dates: it interpolates the series of each."""
 PAN_MS = """
 # [[compare]]                  # published for a PAN and an MS image of one product
 # model = {{ name = "multiresolcc", pan = "{pan}", ms = "{ms}" }}
@@ -477,7 +479,8 @@ def _model(sought: Sought) -> str:
     """Return the sections of the model and of the models to compare it with."""
     if len(sought.periods) > 1:
         return PATCHWORK  # models are compared at one site
-    pair = _pair(sought.candidates)
+    pair, tables = _pair(sought.candidates), [c.source for c in sought.candidates if isinstance(c.source, TableSource)]
+    compared = COMPARED.format(settings=LINEAR if any(table.different_dates for table in tables) else "")
     if pair and all(len(c.source.times) == 1 for c in sought.candidates):
-        return PATCHWORK + COMPARED + PAN_MS.format(pan=pair[0], ms=pair[1])
-    return PATCHWORK + COMPARED
+        return PATCHWORK + compared + PAN_MS.format(pan=pair[0], ms=pair[1])
+    return PATCHWORK + compared

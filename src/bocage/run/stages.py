@@ -57,11 +57,14 @@ from bocage.training import (
     Reduced,
     Trained,
     Trainer,
+    advice,
     check_bfloat16,
     classified,
+    few_shared,
     imitates_bfloat16,
     importance,
 )
+from bocage.words import Note
 
 if TYPE_CHECKING:
     from bocage.report.material import Material
@@ -126,10 +129,16 @@ class Run:
         """Train the model on every draw; complete draws are kept."""
         self.samples.check_draws()  # before hours of training
         self.folder.keep_draws(self.samples.draws, self.progress)
+        for note in self._about_training():
+            self.progress.say(note)
         for k in range(self.samples.draws):
             trainer = Trainer(self.recipe.choice, self.scene, self.trusted(k), self.start)
             work = partial(trainer.train, k, self.layout.split(k).path, self.progress)
             self.folder.once(f"train/{k}", self.keys.train, work, self.progress)
+
+    def _about_training(self) -> list[Note]:
+        """Return the warnings about the model with these sources."""
+        return [advice(note) for note in few_shared(self.recipe.choice, self.scene, self.samples.cuts)]
 
     def trusted(self, k: int) -> Samples:
         """Return the samples with the trust in the labels of draw `k`; it is computed once, if the recipe asks for it."""
@@ -225,7 +234,7 @@ class Run:
             self.folder.need("map", self.keys.map, "map")
             land = self._open_map(self.samples.legend)
             estimates = Estimates(self._area(tested, land.areas), *self._sample())
-        notes = [self._doubt.note(draw)] if self._doubt else []
+        notes = [*self._about_training(), *([self._doubt.note(draw)] if self._doubt else [])]
         samples = replace(self.samples, notes=(*self.samples.notes, *notes))
         return Material(
             self.layout, self.scene, samples, self._score_of_all_draws(), draw, tested, self.folder.provenance,

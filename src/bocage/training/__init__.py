@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from bocage.training.importance import importance
     from bocage.training.loop import check_device
     from bocage.training.out_of_fold import OutOfFold, out_of_fold
+    from bocage.training.own_dates import advice, few_shared
     from bocage.training.precision import Reduced, check_bfloat16, imitates_bfloat16
     from bocage.training.pretrain import Pretrained, Pretraining, pretrain
     from bocage.training.records import (
@@ -62,6 +63,7 @@ __all__ = [
     "Trainer",
     "Training",
     "adapt",
+    "advice",
     "at_cutoff",
     "budgeted",
     "certainty_of",
@@ -75,6 +77,7 @@ __all__ = [
     "drawn",
     "estimate",
     "features_of",
+    "few_shared",
     "imitates_bfloat16",
     "importance",
     "input_specs",
