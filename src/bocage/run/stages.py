@@ -57,7 +57,6 @@ from bocage.training import (
     Reduced,
     Trained,
     Trainer,
-    advice,
     check_bfloat16,
     classified,
     few_shared,
@@ -138,7 +137,7 @@ class Run:
 
     def _about_training(self) -> list[Note]:
         """Return the warnings about the model with these sources."""
-        return [advice(note) for note in few_shared(self.recipe.choice, self.scene, self.samples.cuts)]
+        return [note.advised for note in few_shared(self.recipe.choice, self.scene, self.samples.cuts)]
 
     def trusted(self, k: int) -> Samples:
         """Return the samples with the trust in the labels of draw `k`; it is computed once, if the recipe asks for it."""
