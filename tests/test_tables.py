@@ -12,9 +12,13 @@ from shapely.geometry import Point
 
 from bocage.cli import main
 from bocage.errors import SamplesError, SourceError
+from bocage.evaluation import Predictions
 from bocage.grid import Grid, Window
+from bocage.jobs.check import check
+from bocage.jobs.evaluate import evaluate_model
 from bocage.jobs.run import run
 from bocage.legend import LandClass, Legend
+from bocage.progress import QUIET, Heard
 from bocage.recipe import read_recipe
 from bocage.run import open_run
 from bocage.samples import Reference
@@ -169,6 +173,70 @@ def test_a_table_trains_and_evaluates_by_folds_without_a_map(folder: Path, model
         assert f"r{k}" not in {
             done.samples.folds[i] for i in (*done.samples.fold[draw.train], *done.samples.fold[draw.validation])
         }
+
+
+def test_files_of_samples_have_the_ids_of_the_table(folder: Path, long: pd.DataFrame) -> None:
+    """Rows are in the order of the ids as text (1, 10, 11, 2), which no user's table has: results are joined by the id."""
+    number = long["sample"].str[1:].astype(int) + 1
+    long.assign(sample=number).to_parquet(folder / "series.parquet")
+    points = gpd.read_file(folder / "points.gpkg").assign(sample=np.arange(1, 26))
+    points.to_file(folder / "points.gpkg", engine="pyogrio")
+    recipe = read_recipe(write(folder))
+    run(recipe, folder / "out", ("train",)).evaluate()
+    evaluate_model(recipe, folder / "out", folder / "again")
+    crop = dict(zip(points["sample"].astype(str), points.crop, strict=True))
+    samples = pd.read_parquet(folder / "out/samples.parquet")
+    assert samples.code.tolist() == [crop[name] for name in samples["sample"]]
+    rank = sorted(map(str, range(1, 25)))
+    tests = [folder / f"out/splits/{k}/test.parquet" for k in range(3)]
+    for path, n in zip([*tests, folder / "again/test.parquet"], (8, 8, 8, 24), strict=True):
+        tested = pd.read_parquet(path)
+        assert (tested.label + 1).tolist() == [crop[name] for name in tested["sample"]]
+        assert tested["sample"].tolist() == [rank[row] for row in tested.row]
+        assert len(Predictions.from_parquet(path)) == n
+        tested.drop(columns="sample").to_parquet(path)  # as files of earlier versions
+        assert len(Predictions.from_parquet(path)) == n
+
+
+@pytest.mark.parametrize(
+    ("spoil", "model", "said"),
+    [
+        (lambda t, lost: t.assign(B08=t.B08.where(~lost)), FOREST, "these bands are empty in all of them: nir"),
+        (lambda t, lost: t.assign(ok=t.ok & ~lost), FOREST, "no valid date with a value of each band"),
+        (lambda t, lost: t.assign(B04=t.B04.where(~lost, 0), B08=t.B08.where(~lost)), FOREST, "have no value in the table"),
+        (lambda t, lost: t.assign(B08=t.B08.where(~lost)), 'name = "patchwork"', "are empty in all of them: nir"),
+    ],
+)  # fmt: skip
+def test_samples_without_a_valid_date_are_reported(
+    folder: Path, long: pd.DataFrame, spoil, model: str, said: str
+) -> None:
+    lost = long["sample"].isin(["p02", "p04", "p07"])
+    spoil(long, lost).to_parquet(folder / "series.parquet")
+    path = write(folder, model=model)
+    [found] = [one for one in check(path).findings if one.what.code.startswith("masked_")]
+    assert (found.severity, found.where) == ("warning", "s2")
+    assert str(found.what).startswith("3 of 24 labelled samples have no")
+    assert "(maize 2, meadow 1)" in str(found.what)
+    assert said in str(found.what)
+    told = [str(note) for note in open_run(read_recipe(path), folder / "out").samples.notes]
+    assert f"Source 's2': {found.what}. {found.remedy}" in told
+    assert "1 feature has no series in the table and is not used (maize 1)." in told
+
+
+def test_samples_that_a_model_cannot_classify_are_reported(folder: Path, long: pd.DataFrame) -> None:
+    recipe, heard = read_recipe(write(folder)), Heard(QUIET, "")
+    run(recipe, folder / "out", ("train",))
+    long.assign(B08=long.B08.where(long["sample"] != "p02")).to_parquet(folder / "series.parquet")
+    evaluate_model(recipe, folder / "out", folder / "again", heard)
+    assert any("1 of 24 labelled samples has no date with a value of each band" in str(one) for one in heard.notes)
+    assert len(pd.read_parquet(folder / "again/test.parquet")) == 23
+
+
+def test_check_counts_samples_with_a_valid_date_only(folder: Path, long: pd.DataFrame) -> None:
+    meadow = long["sample"].str[1:].astype(int) % 2 == 1
+    long.assign(B08=long.B08.where(~meadow)).to_parquet(folder / "series.parquet")
+    errors = [one for one in check(write(folder, split="draws = 1")).findings if one.severity == "error"]
+    assert len(errors) == 1, "one class remains"
 
 
 def test_folds_are_dealt_by_polygon_and_by_class() -> None:

@@ -94,9 +94,13 @@ class Predictions:
                 return Note.of("other_values", column=name)
         return None
 
-    def to_parquet(self, path: Path) -> None:
-        """Write one row for each test pixel, with a column for the probability of each class; the file is complete or absent."""
+    def to_parquet(self, path: Path, ids: tuple[str, ...] | None = None) -> None:
+        """Write one row for each test pixel, with a column for the probability of each class; the file is complete or absent.
+
+        `ids` are the sample ids by row, if the pixels are the samples of a table: they are written to the column ``sample``.
+        """
         columns = {name: getattr(self, name) for name in COLUMNS}
+        columns |= {} if ids is None else {"sample": np.array(ids, str)[self.row]}
         columns |= {f"{PROBABILITY}{k}": column for k, column in enumerate(self.probabilities.T)}
         with replacing(path) as partial:
             pd.DataFrame(columns).to_parquet(partial)

@@ -5,6 +5,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from bocage.errors import (
     BocageError,
     EvaluationError,
@@ -29,6 +31,7 @@ from bocage.progress import QUIET, Named, Progress
 from bocage.recipe import Recipe, Site, read_recipe
 from bocage.run import open_chosen, placed
 from bocage.samples import WindowNeeds, check_split
+from bocage.samples.masked import notes_on_masked, with_dates
 from bocage.samples.points import label_rows
 from bocage.samples.rare import Counted, drop_rare
 from bocage.scene import Cube, Scene, make_scene
@@ -264,6 +267,7 @@ def _look_at_run(recipe: Recipe, seen: Preflight, out: Path, alone: bool) -> Ite
         yield Finding.quoting("model", error)
         return
     seen.scene = scene
+    yield from _without_dates(recipe, seen, network)
     yield from _of_the_model(recipe, scene, network)
     yield from (Finding.of("warning", note.source, note) for note in scene.notes if note.code == "same_season")
     if seen.counted is not None and alone:
@@ -278,6 +282,17 @@ def _look_at_run(recipe: Recipe, seen: Preflight, out: Path, alone: bool) -> Ite
         except TrainingError as error:
             yield Finding.quoting("model", error)
     yield from _look_at_disk(recipe, seen, network, out)
+
+
+def _without_dates(recipe: Recipe, seen: Preflight, network: "Network") -> Iterator[Finding]:
+    """Yield findings on labelled samples of tables without a valid date; they are no longer counted."""
+    if seen.scene is None or seen.counted is None or seen.scene.ids is None:
+        return
+    pixels = seen.counted.pixels
+    usable = with_dates(seen.scene, network, pixels.row)
+    for note in notes_on_masked(seen.scene, network, pixels, usable, recipe.legend):
+        yield Finding.of("warning", note.source, note)
+    seen.counted = seen.counted.take(np.flatnonzero(usable))
 
 
 def _of_the_model(recipe: Recipe, scene: Scene, network: "Network") -> Iterator[Finding]:

@@ -33,6 +33,7 @@ from bocage.run import Evaluated, TrainedOn, held, open_scene
 from bocage.samples import Labelled as LabelledPixels
 from bocage.samples import Pixels, finest, labelled, without_purposive
 from bocage.samples.make import check_any
+from bocage.samples.masked import notes_on_masked
 from bocage.scene import Scene
 from bocage.sources.raster import fingerprint
 from bocage.training import Trained, remarks
@@ -163,7 +164,7 @@ def evaluate_model(
         if learnt := TrainedOn.of(folder, Evaluated(recipe.reference, scene, found, set(trained.sources))):
             progress.say(str(learnt))
         tested, score = _scored(recipe, trained, _classified(recipe, trained, scene, found.pixels, progress), learnt)
-        tested.to_parquet(layout.own.test)
+        tested.to_parquet(layout.own.test, scene.ids)
         score.save_confusion(layout.own.confusion)
         origin = {"model": str(folder.path), "fingerprint": trained.fingerprint}
         write_json(layout.score, origin | {"trained_on": learnt.as_dict() if learnt else None} | score.as_dict())
@@ -222,6 +223,8 @@ def _classified(
     made = predict_at(trained, scene, pixels, how, progress, "classifying reference polygons")
     if not made.valid.any():
         raise EvaluationError(f"All {len(pixels)} reference pixels are masked. Check nodata and the clear values.")
+    for note in notes_on_masked(scene, trained, pixels, made.valid, recipe.legend):
+        progress.say(f"{note}.")
     return pixels, made
 
 

@@ -42,7 +42,6 @@ from bocage.training import (
     Temperature,
     Trained,
     Trainer,
-    advice,
     check_device,
     check_sites,
     classified,
@@ -117,7 +116,7 @@ class SitesRun:
         self.joined.check_draws()  # before hours of training
         self.folder.keep_draws(self.joined.draws, self.progress)
         for note in idle_settings(self.recipe.choice):
-            self.progress.say(advice(note))
+            self.progress.say(note.advised)
         learning = {site: self.scenes[site] for site in self.joined.sites}
         trainer = Trainer(self.recipe.choice, Scenes(learning), self.joined)
         for k in range(self.joined.draws):

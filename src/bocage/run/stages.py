@@ -57,7 +57,6 @@ from bocage.training import (
     Reduced,
     Trained,
     Trainer,
-    advice,
     check_bfloat16,
     classified,
     few_shared,
@@ -140,7 +139,7 @@ class Run:
     def _about_training(self) -> list[Note]:
         """Return the warnings about the model with these sources."""
         choice = self.recipe.choice
-        return [advice(note) for note in (*few_shared(choice, self.scene, self.samples.cuts), *idle_settings(choice))]
+        return [note.advised for note in (*few_shared(choice, self.scene, self.samples.cuts), *idle_settings(choice))]
 
     def trusted(self, k: int) -> Samples:
         """Return the samples with the trust in the labels of draw `k`; it is computed once, if the recipe asks for it."""
@@ -334,7 +333,7 @@ class Run:
         samples, split = self.samples, self.layout.split(k)
         trained, draw = Trained.load(split.model.path), samples.draw(k)
         predictions = self._classified(trained, draw.test, k)
-        predictions.to_parquet(split.test)
+        predictions.to_parquet(split.test, self.scene.ids)
         report_absent(samples, k, self.progress)
         score_of_draw(samples, k, predictions, self.recipe.evaluation.names).save(split.score)
 

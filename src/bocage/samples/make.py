@@ -18,6 +18,7 @@ from bocage.samples.chips import AnyCut
 from bocage.samples.coordinates import degrees_in
 from bocage.samples.cut import Cut, Needs, Reach, cut, open_cut
 from bocage.samples.fixed import fixed_parts, is_tested
+from bocage.samples.masked import notes_on_masked, notes_without_series
 from bocage.samples.points import folds_of, label_rows, weights_of
 from bocage.samples.purposive import check_untested, notes_on_purposive, purposive_of
 from bocage.samples.rare import Counted, drop_rare, reserved_classes
@@ -120,7 +121,9 @@ def cut_usable(scene: Scene, survey: Survey, needs: Needs, folder: Path, progres
             "and the list of clear values."
         )
     rejections = (*found.rejections, *_masked(pixels, usable, survey.legend))
-    return Usable(replace(found, rejections=rejections), cuts, windows).take(np.flatnonzero(usable))
+    masked = [note.advised for note in notes_on_masked(scene, needs, pixels, usable, survey.legend)]
+    notes = (*found.notes, *notes_without_series(found.rejections), *masked)
+    return Usable(replace(found, rejections=rejections, notes=notes), cuts, windows).take(np.flatnonzero(usable))
 
 
 def _cut(

@@ -128,6 +128,17 @@ class TableSource:
         """True: each row of a table has a date."""
         return True
 
+    @cached_property
+    def known(self) -> NDArray[np.bool_]:
+        """Whether the table has a value of each sample, date and band, (sample, time, band)."""
+        stored, nodata = self.stored, self.decoding.nodata
+        return np.isfinite(stored) if nodata is None else np.isfinite(stored) & (stored != np.float32(nodata))
+
+    @property
+    def observed(self) -> NDArray[np.bool_]:
+        """Whether each sample has a valid date, (sample,)."""
+        return np.asarray(self.seen.any(1))
+
     @property
     def days(self) -> NDArray[np.int32]:
         """Days since 1970-01-01 of each date, int32 (time,)."""

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from bocage.training.importance import importance
     from bocage.training.loop import check_device
     from bocage.training.out_of_fold import OutOfFold, out_of_fold
-    from bocage.training.own_dates import advice, few_shared
+    from bocage.training.own_dates import few_shared
     from bocage.training.precision import Reduced, check_bfloat16, imitates_bfloat16
     from bocage.training.pretrain import Pretrained, Pretraining, pretrain
     from bocage.training.records import (
@@ -65,7 +65,6 @@ __all__ = [
     "Trainer",
     "Training",
     "adapt",
-    "advice",
     "at_cutoff",
     "budgeted",
     "certainty_of",

@@ -1,7 +1,6 @@
 """Warning before a model that compares dates is trained on samples of a table that share few dates."""
 
 from collections.abc import Collection, Iterator
-from dataclasses import replace
 
 from bocage.models import MODELS, card_for
 from bocage.scene import Scene
@@ -25,13 +24,6 @@ def few_shared(choice: Choice, scene: Scene, names: Collection[str]) -> Iterator
             yield Note.of("few_shared", name, **values)
         elif source.different_seasons:
             yield Note.of("few_shared_seasons", name, **values)
-
-
-def advice(note: Note) -> Note:
-    """Return a note with its remedy, for the log and the report; ``bocage check`` prints both apart."""
-    return Note.of(
-        "advice", note.source, what=replace(note, source=""), remedy=Note(f"{note.code}_remedy", note.values)
-    )
 
 
 def _compares(choice: Choice) -> bool:

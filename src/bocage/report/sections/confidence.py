@@ -79,10 +79,10 @@ def _temperature(layout: RunLayout, draws: int, language: str) -> str:
     shown = {"polygons": f"{counts[0]}" if len(counts) == 1 else f"{counts[0]} – {counts[-1]}", "draws": draws}
     values = [calibration["temperature"] for calibration in fitted]
     seasons = [[value for _, value in season] for one in fitted if (season := one.get("season"))]
-    if seasons:  # the temperature of the last valid date replaces that of the whole series, which is not cross-validated
-        every = _span([value for season in seasons for value in season], language)
+    if seasons:  # the temperature of the last valid date replaces that of the series, which is not cross-validated
+        span = _span([value for season in seasons for value in season], language)
         last = _span([season[-1] for season in seasons], language)
-        said = w["temperature_season"].format(span=every, last=last, **shown)
+        said = w["temperature_season"].format(span=span, last=last, **shown)
     else:
         kept = sum(value != 1 for value in values)
         said = w["temperature_about"].format(span=_span(values, language), kept=kept, **shown)
