@@ -125,9 +125,30 @@ def test_the_area_of_a_pixel_is_in_square_metres_for_degrees_and_feet():
     assert pixel_areas(mercator).sum() * 100 / 1e4 == pytest.approx(49.144, rel=2e-4), "geodesic area of the square"
     square = np.array([shapely.box(*mercator.bounds)])
     assert ground_areas(square, mercator.crs.proj) / 1e4 == pytest.approx(49.144, rel=2e-4)
-    degrees = pixel_areas(Grid.of(DEGREES.crs, DEGREES.transform, (1000, 2)))
-    north, south = (111.32**2 * np.cos(np.radians(latitude)) for latitude in (47.9995, 47.0005))
-    assert (degrees[0], degrees[-1]) == (pytest.approx(north), pytest.approx(south))
+
+
+@pytest.mark.parametrize("crs", ["EPSG:4326", "EPSG:4314", "EPSG:4807"], ids=["WGS 84", "Bessel", "grads"])
+@pytest.mark.parametrize("north", [0.1, -20.9, 47.0, 80.0])
+def test_areas_in_degrees_are_those_on_the_ellipsoid(crs, north):
+    """The geodesic areas of pyproj, of pixels and of polygons."""
+    grid = Grid.of(crs, Affine(0.001, 0, 2, 0, -0.001, north), (200, 3))
+    proj, factor = grid.crs.proj, np.degrees(grid.crs.proj.axis_info[0].unit_conversion_factor)
+    geod, found = proj.get_geod(), pixel_areas(grid)
+
+    def geodesic(shape):
+        shape = shapely.segmentize(shapely.transform(shape, lambda xy: xy * factor), 1e-4)  # parallels are no geodesics
+        return abs(geod.geometry_area_perimeter(shape)[0])
+
+    for row in (0, 99, 199):
+        south = north - 0.001 * (row + 1)
+        assert found[row] == pytest.approx(geodesic(shapely.box(2, south, 2.001, south + 0.001)), rel=1e-6)
+    box = shapely.box(*grid.bounds)
+    assert 3 * found.sum() == pytest.approx(geodesic(box), rel=1e-7)
+    star = shapely.difference(
+        shapely.Point(2, north - 0.1).buffer(0.08), shapely.box(1.99, north - 0.12, 2.01, north - 0.1)
+    )
+    areas = ground_areas(np.array([box, star]), proj)
+    assert areas == pytest.approx([geodesic(box), geodesic(star)], rel=1e-7)
 
 
 @pytest.mark.parametrize("side", [3, 5])

@@ -6,7 +6,7 @@ import shapely
 from affine import Affine
 from hypothesis import given
 from hypothesis import strategies as st
-from pyproj import Transformer
+from pyproj import Geod, Transformer
 
 from bocage.errors import GridError
 from bocage.grid import BLOCK, Grid, Ratio, Window, geojson_of, in_blocks, nearest_ratio, nesting, pixel_sides
@@ -112,7 +112,9 @@ def test_the_size_of_a_pixel_is_that_on_the_ground():
     assert MERCATOR.metres == pytest.approx((high[49:51].mean(), wide[49:51].mean()), rel=1e-6)
     assert (GRID.metres, LAMBERT.metres) == ((6, 6), (10, 10)), "exactly"
     degrees = Grid.of("EPSG:4326", Affine(0.01, 0, 2, 0, -0.01, 61), (200, 100))
-    assert degrees.metres == pytest.approx((1113.2, 556.6))
+    geod = Geod(ellps="WGS84")
+    north, east = (geod.inv(2.5, 60, *to)[2] for to in ((2.5, 60.01), (2.51, 60)))
+    assert degrees.metres == pytest.approx((north, east), rel=1e-5)
 
 
 def grid_of(crs, x, y, resolution, shape):

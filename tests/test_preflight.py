@@ -455,4 +455,4 @@ def test_bands_of_two_resolutions_in_degrees_are_named_in_metres(tmp_path: Path)
             descriptions=["2020-01-01"],
         )
     source = open_source("s2", series, series.Settings(variables=files))
-    assert [str(label) for label in _views({"s2": source})] == ["s2 (10.02 m bands)", "s2 (20.04 m bands)"]
+    assert [str(label) for label in _views({"s2": source})] == ["s2 (10.01 m bands)", "s2 (20.02 m bands)"]

@@ -21,7 +21,7 @@ from bocage.finish.estimates import Calibration, Checked, adjusted
 from bocage.finish.ground import ground_areas
 from bocage.finish.likeness import Likeness, alike
 from bocage.finish.zones import read_zones, zone_statistics
-from bocage.grid import Grid
+from bocage.grid import Grid, pixel_sides
 from bocage.jobs import change as change_job
 from bocage.jobs import reference_pixels
 from bocage.jobs import zones as zones_job
@@ -108,10 +108,11 @@ def test_zones_as_by_brute_force(tmp_path, place, count, monkeypatch):
     row, column = np.mgrid[: SHAPE[0], : SHAPE[1]]
     a = land.grid.transform
     pixels = shapely.box(a.c + a.a * column, a.f + a.e * (row + 1), a.c + a.a * (column + 1), a.f + a.e * row)
-    metre = {"metres": 1.0, "degrees": 111_320.0, "feet": 0.3048006096}[place]
-    width = np.cos(np.radians(a.f + a.e * (row + 0.5))) if place == "degrees" else 1.0
+    high, wide = (side[:, None] / a.a for side in pixel_sides(land.grid))
+    metre = float(high.mean())
+    assert metre == pytest.approx({"metres": 1.0, "degrees": 111_195, "feet": 0.3048006096}[place], rel=2e-3)
     for k, shape in enumerate(table.geometry):
-        area = shapely.area(shapely.intersection(pixels, shape)) * metre**2 * width
+        area = shapely.area(shapely.intersection(pixels, shape)) * high * wide
         expected = [area[codes == code].sum() for code in LEGEND.codes]
         assert found.area[k] == pytest.approx(expected, rel=1e-6, abs=1e-4 * metre**2 * a.a**2)
         known = area * (codes > 0)

@@ -30,8 +30,6 @@ STEPS = 64
 """Number of points of a side of the outline of a map in degrees; its sides are curved there."""
 NAMELESS = ("", "unnamed", "unknown")
 """Names of a CRS without a name."""
-DEGREE = 111_320.0
-"""Approximate length of one degree of latitude, in metres."""
 NEGLIGIBLE = 0.01
 """Deviation of the scale of a projection from 1 that does not change a distance or an area on the ground."""
 
@@ -273,12 +271,20 @@ def in_blocks(windows: Iterable[Window]) -> list[Window]:
     return sorted(windows, key=lambda w: (w.y // BLOCK, w.x // BLOCK, w.y, w.x))
 
 
-def metres_per_unit(crs: Any, latitude: float) -> tuple[float, float]:
-    """Return the metres per unit of a CRS (pyproj), northwards and eastwards. `latitude` is used for geographic CRS only."""
-    if crs.is_geographic:
-        return DEGREE, DEGREE * math.cos(math.radians(latitude))
+def metres_per_unit(crs: Any, latitude: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return the metres per unit of a CRS (pyproj), northwards and eastwards, at latitudes in units of the CRS (N,).
+
+    In a geographic CRS, these are the lengths of a degree on its ellipsoid, by the radii of curvature in the meridian and in the
+    prime vertical (Snyder 1987, Map projections: a working manual, equations 4-18 to 4-20). In another CRS, `latitude` gives the
+    shape only.
+    """
     factor = float(crs.axis_info[0].unit_conversion_factor) if crs.axis_info else 1.0
-    return factor, factor
+    if not crs.is_geographic:
+        return np.full(np.shape(latitude), factor), np.full(np.shape(latitude), factor)
+    radius, ratio = crs.ellipsoid.semi_major_metre, crs.ellipsoid.semi_minor_metre / crs.ellipsoid.semi_major_metre
+    angle = latitude * factor
+    curved = np.sqrt(1 - (1 - ratio**2) * np.sin(angle) ** 2)
+    return radius * factor * ratio**2 / curved**3, radius * factor * np.cos(angle) / curved
 
 
 def outline_in_degrees(crs: Any, bounds: tuple[float, float, float, float]) -> Any:
@@ -343,9 +349,10 @@ def ground_metres(crs: Any, x: float, y: float) -> tuple[float, float]:
 
     The scale of a projection counts where it deviates by 1 % or more, as in Web Mercator (:func:`areal_scale`).
     """
-    north, east = metres_per_unit(crs, y)
-    stretch = math.sqrt(float(areal_scale(crs, np.array([x]), np.array([y]))[0]))
-    return north / stretch, east / stretch
+    at = np.array([y], np.float64)
+    stretch = np.sqrt(areal_scale(crs, np.array([x]), at))
+    north, east = (float(side[0]) for side in np.stack(metres_per_unit(crs, at)) / stretch)
+    return north, east
 
 
 def pixel_sides(grid: Grid) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
@@ -355,13 +362,9 @@ def pixel_sides(grid: Grid) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """
     west, _, east, north = grid.bounds
     y = np.asarray(north - (np.arange(grid.shape[0]) + 0.5) * grid.resolution, np.float64)
-    if grid.crs.proj.is_geographic:
-        sizes = [metres_per_unit(grid.crs.proj, latitude) for latitude in y.tolist()]
-        high, wide = (np.array(side) * grid.resolution for side in zip(*sizes, strict=True))
-        return high, wide
     stretched = np.sqrt(areal_scale(grid.crs.proj, np.full(len(y), (west + east) / 2), y))
-    height, width = (grid.resolution * factor for factor in metres_per_unit(grid.crs.proj, 0.0))
-    return height / stretched, width / stretched
+    height, width = (grid.resolution * side / stretched for side in metres_per_unit(grid.crs.proj, y))
+    return height, width
 
 
 def nearest_ratio(map_resolution: float, source_resolution: float) -> Ratio:

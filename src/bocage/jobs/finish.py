@@ -32,9 +32,9 @@ from bocage.sources.base import Decoding
 from bocage.sources.raster import fingerprint, inspect, is_raster, read
 from bocage.vectorfile import vector_files
 
-FORMAT = 2
+FORMAT = 3
 """Changed when the results of the same settings change."""
-ZONES = 3
+ZONES = 4
 """The same of the areas by zone."""
 
 

@@ -37,7 +37,7 @@ from bocage.progress import QUIET, Progress
 from bocage.run import MapOrigin, held, tested_at
 from bocage.sources.raster import inspect
 
-FORMAT = 3
+FORMAT = 4
 """Changed when the results of the same maps change."""
 SMALL = 0.5
 """Share of the smallest map in the common area below which the command reports it."""

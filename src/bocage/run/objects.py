@@ -25,7 +25,7 @@ from bocage.sources.raster import fingerprint
 if TYPE_CHECKING:  # it imports numba
     from bocage.objects.segment import Objects
 
-FORMAT = 2
+FORMAT = 3
 """Changed when the objects or features of the same settings change."""
 PARCELS = "parcels"
 """Layer of the map from which parcels are delineated."""

@@ -40,9 +40,8 @@ def _ground_metres(
     The scale of a projection counts above 1 %: Web Mercator has 1.4 units a metre at 45 degrees of latitude.
     """
     if crs.is_geographic:
-        pairs = [metres_per_unit(crs, latitude) for latitude in y]
-        return np.array([north for north, _ in pairs]), np.array([east for _, east in pairs])
-    unit = np.full(len(x), metres_per_unit(crs, 0)[0])
+        return metres_per_unit(crs, y)
+    unit, _ = metres_per_unit(crs, y)
     if not crs.is_projected:
         return unit, unit
     projection = Proj(crs)
