@@ -240,6 +240,9 @@ def test_nodata_under_a_sample_is_counted(mapped, capsys):
     told = capsys.readouterr().err
     assert "3 labelled pixels are where the map has no data" in told
     assert "another version of the map" in told
+    said = json.loads(Path("out/sample.json").read_text())["per_class"]
+    shares = [(codes == code).sum() / (codes > 0).sum() for code in (1, 2, 3)]
+    assert [one["mapped_share"] for one in said.values()] == pytest.approx(shares), "of the map as it is now"
 
 
 def spoilt(change):
