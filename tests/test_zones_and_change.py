@@ -14,6 +14,7 @@ import shapely
 from affine import Affine
 
 from bocage.cli import main
+from bocage.cli.tables import print_change
 from bocage.disk import read_checksums
 from bocage.errors import FinishError, MappingError
 from bocage.evaluation import corrected
@@ -319,13 +320,25 @@ def test_the_tables_of_the_zones_replace_no_file_that_is_read(tmp_path, land, ca
     assert path.read_text() == "polygons"
 
 
+def test_zones_of_a_run_without_an_error_at_its_test_polygons_have_no_interval(finished, tmp_path, capsys):
+    one, told = finished(), Told()
+    write_zones(tmp_path / "z.gpkg", [shapely.box(*open_delivered(one.out).grid.bounds)])
+    (found,) = zones_job.zones_of(one.out, tmp_path / "z.gpkg", "", tmp_path / "z.csv", None, told).estimates
+    assert [estimate.value > 0 for estimate in found] == [True] * 3
+    assert np.isnan([(estimate.error, estimate.low, estimate.high) for estimate in found]).all()
+    print_change(change(Year(one.out), Year(one.out), tmp_path / "c", told))
+    assert "changed as estimated: 0.00 %; by the errors" in " ".join(capsys.readouterr().out.split())
+
+
 def test_zones_of_a_run_have_areas_with_intervals_in_both_files(finished, tmp_path):
-    one = finished()
-    west, south, east, north = open_delivered(one.out).grid.bounds
-    path = tmp_path / "z.gpkg"
+    out, path = finished().copied(tmp_path / "run"), tmp_path / "z.gpkg"
+    tested = pd.read_parquet(out / "splits/0/test.parquet")
+    tested.loc[::7, "predicted"] = (tested.loc[::7, "predicted"] + 1) % 3
+    tested.loc[:, ~tested.columns.str.startswith("probability_")].to_parquet(out / "splits/0/test.parquet")
+    west, south, east, north = open_delivered(out).grid.bounds
     halves = [shapely.box(west, south, (west + east) / 2, north), shapely.box((west + east) / 2, south, east, north)]
     write_zones(path, halves, name=["left", "right"])
-    assert main(["zones", str(one.out), str(path), "--field", "name", "--to", str(tmp_path / "out/z.csv")]) == 0
+    assert main(["zones", str(out), str(path), "--field", "name", "--to", str(tmp_path / "out/z.csv")]) == 0
     with (tmp_path / "out/z.csv").open() as stream:
         rows = list(csv.DictReader(stream))
     assert [(row["zone"], row["class"]) for row in rows[:3]] == [
@@ -744,7 +757,7 @@ def test_a_comparison_is_kept_until_a_map_or_a_file_changes(tmp_path, finished):
     out = one.copied(tmp_path / "run")
     tested = pd.read_parquet(out / "splits/0/test.parquet")
     tested.loc[0, "predicted"] = (tested.loc[0, "predicted"] + 1) % 3
-    tested.to_parquet(out / "splits/0/test.parquet")
+    tested.loc[:, ~tested.columns.str.startswith("probability_")].to_parquet(out / "splits/0/test.parquet")
     change(Year(out), Year(one.out), tmp_path / "c", told)
     assert told.words == ["change: up to date"]
 

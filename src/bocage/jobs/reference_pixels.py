@@ -16,7 +16,7 @@ from bocage.finish.regularise import HECTARE
 from bocage.jobs.evaluate import sampled_on
 from bocage.layout import RunLayout
 from bocage.legend import Legend
-from bocage.mapping import EARLY, Areas, Delivered, Item, LandCoverMap
+from bocage.mapping import EARLY, Delivered, Item, LandCoverMap
 from bocage.progress import Progress
 from bocage.provenance import Provenance
 from bocage.recipe import read_recipe
@@ -72,14 +72,14 @@ class ReferencePixels:
         EvaluationError
             A class has no pixel, or the rates do not explain the areas of the map.
         """
-        shares = Areas.load(land.layout.areas, land.legend).shares
+        shares = land.areas().shares
         found = corrected(self.mapped, self.reference, self.unit, shares, self.names)
         found.check()
         return found.area
 
     def likeness(self, land: Delivered) -> Likeness:
         """Return how the errors vary over a map."""
-        areas = Areas.load(land.layout.areas, land.legend)
+        areas = land.areas()
         total, shares = areas.total * HECTARE, self.checked.shares
         pixels = alike(self.mapped, self.reference, shares, self.unit, self.place)
         return Likeness(pixels, total, total / max(1, int(areas.pixels.sum())))

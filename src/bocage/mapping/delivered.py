@@ -13,11 +13,14 @@ from bocage.errors import MappingError
 from bocage.grid import Grid, Window
 from bocage.layout import MapLayout
 from bocage.legend import Legend
+from bocage.mapping.areas import AreaCount, Areas
 from bocage.mapping.delivery import Item
 from bocage.mapping.writers import WRITERS
 from bocage.progress import Progress
 from bocage.sources.base import Decoding
 from bocage.sources.raster import inspect, read
+
+TILE = 1024
 
 
 @dataclass(frozen=True)
@@ -46,6 +49,15 @@ class Delivered:
         """Read a window of a layer on an aligned grid; `nodata` outside."""
         found, there = read(self.path(layer), [band], grid, window, "nearest", Decoding(nodata=nodata))
         return np.where(there[0], found[0], np.array(nodata, found.dtype))
+
+    def areas(self) -> Areas:
+        """Return mapped pixels and hectares of every class as ``classes.tif`` is now: those of the file if it was edited."""
+        if not self.is_edited:
+            return Areas.load(self.layout.areas, self.legend)
+        count = AreaCount(self.grid, self.legend)
+        for window in self.grid.tiles(TILE):
+            count.count(window, self.read("classes", self.grid, window, 0))
+        return count.areas()
 
 
 def is_edited(layout: MapLayout) -> bool:
