@@ -327,7 +327,7 @@ def _for_training(run: SitesRun) -> SitesRun:
     _report_bands(scenes, bands, run.progress)
     scenes = Scenes({name: limited(scene, bands) for name, scene in scenes.by_site.items()})
     network = recipe.choice.build(scenes, recipe.legend)
-    check_sites(scenes, recipe.choice.name, network)
+    check_sites(scenes, recipe.choice, network)
     run.scenes |= scenes.by_site
     usable, new = {}, False
     for site in learning:
