@@ -18,7 +18,7 @@ def idle_settings(choice: Choice) -> Iterator[Note]:
     members = choice.members or (choice,)
     fitted = [one for one in members if _abilities(one).fitted]
     shared = DEFAULT if len(fitted) == len(members) else choice.training
-    notes = dict[Note, None]()
+    notes: dict[Note, None] = {}
     for one in fitted:
         keys = [*OF_EPOCHS, *([] if _abilities(one).weighted else ["class_weights"])]
         idle = tuple(
