@@ -138,6 +138,14 @@ class Network(nn.Module):
         """Whether the network tolerates missing sources."""
         return self.abilities.any_source
 
+    @property
+    def by_position(self) -> frozenset[str]:
+        """Series of which the network knows the order of the dates, or the days since the first, but not the day of the year.
+
+        A network that uses the days of a source (``SourceTensor.days``) as days of the year leaves this source out.
+        """
+        return frozenset(name for name, spec in self.inputs.items() if spec.dates > 1)
+
     def use_scaling(self, offset: Mapping[str, Sequence[float]], scale: Mapping[str, Sequence[float]]) -> None:
         """Receive, before the training, offset and scale of the bands of each source: physical value = value * scale + offset.
 
@@ -194,7 +202,7 @@ class Adapted(Network):
     """Adapter of an external module with `footprints` and `forward` that is not a :class:`Network`.
 
     Optional capabilities are detected from the attributes of the module: ``any_source``, ``loss``, ``fit``, ``attention``,
-    ``fused``. The names of the parameters are those of the module.
+    ``fused``. Of an undeclared ``by_position``, nothing is assumed. The names of the parameters are those of the module.
     """
 
     module: Any
@@ -213,6 +221,11 @@ class Adapted(Network):
         self.state_dict = self.module.state_dict  # type: ignore[method-assign]
         self.load_state_dict = self.module.load_state_dict  # type: ignore[method-assign]
         self.register_load_state_dict_pre_hook(_inside)  # type: ignore[no-untyped-call]
+
+    @property
+    def by_position(self) -> frozenset[str]:
+        """The series that the module declares."""
+        return frozenset(getattr(self.module, "by_position", ()))
 
     def forward(self, batch: Batch) -> Tensor:
         """Return the module's logits."""

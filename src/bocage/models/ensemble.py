@@ -80,6 +80,11 @@ class Ensemble(Network):
         found = {name: f for name, f in network.footprints.items() if name in batch or not self.any_source}
         return found or dict(network.footprints)
 
+    @property
+    def by_position(self) -> frozenset[str]:
+        """The series of which some member does not use the day of the year."""
+        return frozenset[str]().union(*(member.by_position for member in self._networks))
+
     def slow_because(self, device: torch.device) -> str:
         """Return the reason of the first member that has one."""
         return next((why for member in self._networks if (why := member.slow_because(device))), "")

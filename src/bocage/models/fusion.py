@@ -79,6 +79,12 @@ class Model(Network):
                 footprints[name] = footprint
         return footprints
 
+    @property
+    def by_position(self) -> frozenset[str]:
+        """The series of which some member does not use the day of the year."""
+        found = frozenset[str]().union(*(member.by_position for member in self._singles))
+        return frozenset(self.inputs) if found and self.strategy == "early" else found
+
     def forward(self, batch: Batch) -> Tensor:
         """Return the logits (B, K, Y, X)."""
         shape = output_shape(batch, self.footprints, self.inputs)

@@ -70,6 +70,9 @@ class SourceEncoder(nn.Module):
     auxiliary: float = 0.0
     """Weight of the loss of an auxiliary head on each view; 0 for no auxiliary head."""
 
+    day_of_year: bool = False
+    """Whether the encoder uses the day of the year of each date."""
+
     views: Mapping[str, int] = MappingProxyType({})
     """Name of each view → number of features, for an encoder with several views."""
 
@@ -112,6 +115,11 @@ class SingleSource(Headed):
         self.inputs = {spec.name: spec}
         self.footprints: dict[str, Footprint] = {spec.name: self.encoder.footprint}
         self.heads = Heads(self.encoder.views or {"features": self.encoder.width}, n_classes, self.encoder.auxiliary)
+
+    @property
+    def by_position(self) -> frozenset[str]:
+        """The source, if it is a series whose day of the year the encoder does not use."""
+        return frozenset() if self.encoder.day_of_year else super().by_position
 
     def features(self, batch: Batch) -> Features:
         """Return the views of the encoder."""

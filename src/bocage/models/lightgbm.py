@@ -2,7 +2,8 @@
 
 Ke et al. 2017, "LightGBM: A Highly Efficient Gradient Boosting Decision Tree", NIPS 30. The features are those of
 ``random_forest``; masked values are NaN. The boosted trees are stored in ``state_dict`` as text in LightGBM's own format.
-Training is deterministic for a given seed.
+Training is deterministic for a given seed. Departure: with fewer than ten times `min_leaf` samples, a leaf can have fewer samples
+than LightGBM's default of 20, which permits no split at all below 40 samples.
 
 ::
 
@@ -27,6 +28,10 @@ from bocage.models.tabular import Table
 __all__ = ["CARD", "Config", "Model"]
 
 
+LEAVES = 10
+"""A leaf has at most this part of the samples that are fitted: 1 / LEAVES."""
+
+
 class Model(Network):
     """The trees under the contract of every network."""
 
@@ -43,10 +48,10 @@ class Model(Network):
         """Fit the trees to samples of one footprint each, with labels (B,) and weights (B,)."""
         import lightgbm  # it takes half a second to import, and only this model needs it
 
-        c = self.config
+        c, least = self.config, max(1, min(self.config.min_leaf, len(labels) // LEAVES))
         parameters = {
             "objective": "multiclass", "num_class": self.n_classes, "num_leaves": c.leaves, "verbosity": -1,
-            "learning_rate": c.learning_rate, "min_data_in_leaf": c.min_leaf, "feature_fraction": c.columns,
+            "learning_rate": c.learning_rate, "min_data_in_leaf": least, "feature_fraction": c.columns,
             "seed": seed % (1 << 31), "deterministic": True, "force_row_wise": True,
         }  # fmt: skip
         weight = None if weights is None else weights.numpy()

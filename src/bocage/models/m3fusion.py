@@ -72,6 +72,12 @@ class Model(Headed):
         self.footprints: dict[str, Footprint] = {e.spec.name: e.footprint for e in encoders.values()}
         self.heads = Heads({name: e.width for name, e in encoders.items()}, n_classes, config.auxiliary)
 
+    @property
+    def by_position(self) -> frozenset[str]:
+        """The series, if the recurrent branch does not use the day of the year."""
+        known = any(isinstance(encoder, gru.Encoder) and encoder.day_of_year for encoder in self.encoders.values())
+        return frozenset() if known else super().by_position
+
     def features(self, batch: Batch) -> Features:
         """Return the features of each branch."""
         shape = output_shape(batch, self.footprints, self.inputs)

@@ -41,6 +41,11 @@ class Delineating(Network):
         return self.network.window_footprints
 
     @property
+    def by_position(self) -> frozenset[str]:
+        """The series of which the network does not use the day of the year."""
+        return self.network.by_position
+
+    @property
     def dense_loss(self) -> bool:
         """Whether the network has a loss for windows."""
         return self.network.dense_loss

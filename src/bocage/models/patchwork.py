@@ -338,6 +338,11 @@ class Model(Network):
         several = len(self.inputs) > 1 and config.auxiliary > 0
         self.parts = nn.ModuleDict({name: Linear(width, n_classes) for name in self.inputs if several})
 
+    @property
+    def by_position(self) -> frozenset[str]:
+        """None: each date is encoded with its day of the year."""
+        return frozenset()
+
     def _footprint(self, name: str) -> Footprint:
         """Return the footprint of a map pixel: its own pixels of the source, its neighbourhood and the convolutions' halo."""
         finer, encoder, context = self.inputs[name].ratio.finer, self.encoders[name], self.context[name]

@@ -20,6 +20,9 @@ CALENDAR = "calendar"
 YEARS_BEFORE = "years before the season of the map"
 """Clock of a history."""
 
+TROPICAL = 10
+"""Latitude in degrees up to which two places on both sides of the equator may have the same seasons."""
+
 
 @dataclass(frozen=True)
 class SourceRecord:
@@ -77,6 +80,16 @@ class Region:
         except (ValueError, RuntimeError):
             return None
         return float((place.x + 180) % 360 - 180), float(place.y)
+
+    def opposite(self, other: "Region") -> bool:
+        """Return whether two regions are on both sides of the tropics, so that their seasons are half a year apart."""
+        here, there = self.latitude, other.latitude
+        return here * there < 0 and min(abs(here), abs(there)) > TROPICAL
+
+    @property
+    def latitude(self) -> float:
+        """Latitude of the centre in degrees; 0 if the CRS is local."""
+        return self.centre[1] if self.centre else 0.0
 
 
 @dataclass(frozen=True)

@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bocage.scene import Scene
+from bocage.training.positions import half_a_year, moved_remarks
 from bocage.training.records import CALENDAR, Region
 from bocage.training.trained import Trained
 
@@ -22,14 +23,13 @@ def remarks(trained: Trained, scene: Scene) -> Iterator[str]:
         )
     for name in trained.footprints:
         yield from _unseen_months(trained, scene, name)
-    trained_at, scene_at = _latitude(trained.region), _latitude(Region.of(scene))
-    used = [trained.sources[name] for name in trained.footprints]
-    series = any(record.spec.dates > 1 and record.clock == CALENDAR for record in used)
-    if series and trained_at * scene_at < 0 and min(abs(trained_at), abs(scene_at)) > 10:
+    yield from moved_remarks(trained, scene)
+    region = Region.of(scene)
+    if trained.region.opposite(region) and any(not half_a_year(trained, scene, name) for name in trained.series):
         yield (
-            f"The model was trained at latitude {trained_at:.0f}, and the scene is at latitude {scene_at:.0f}: the seasons are "
-            "half a year apart, and the model uses the day of the year. Train a model there, or adapt this one with polygons of "
-            "the scene (bocage adapt)."
+            f"The model was trained at latitude {trained.region.latitude:.0f}, and the scene is at latitude "
+            f"{region.latitude:.0f}: the seasons are half a year apart, and the model compares the days of the year. Train a "
+            "model there, or adapt this one with polygons of the scene (bocage adapt)."
         )
 
 
@@ -47,11 +47,6 @@ def _unseen_months(trained: Trained, scene: Scene, name: str) -> Iterator[str]:
 def _months(days: NDArray[np.integer]) -> list[int]:
     months: list[int] = (np.asarray(days).astype("datetime64[D]").astype("datetime64[M]").astype(int) % 12).tolist()
     return months
-
-
-def _latitude(region: Region) -> float:
-    """Return the latitude of the centre of a region in degrees; 0 if the CRS is local."""
-    return region.centre[1] if region.centre else 0.0
 
 
 def _listed(names: list[str]) -> str:

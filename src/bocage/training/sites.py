@@ -12,6 +12,7 @@ from bocage.models.layers import YEAR
 from bocage.samples import Chips, SiteCuts
 from bocage.scene import Scenes
 from bocage.training.choice import Choice
+from bocage.training.positions import MONTH, moved, spanned
 from bocage.training.records import CALENDAR, SourceRecord, one_by_site, policy
 from bocage.training.settings import Training
 
@@ -61,6 +62,8 @@ def _differences(
             pairs.append(("first date", one.fill[1], other.fill[1]))
         if one.spec.regular or card_for(MODELS.get(choice.name), choice.config).same_dates:
             pairs.append(("number of dates", one.spec.dates, other.spec.dates))
+            if one.spec.name in network.by_position and np.abs(moved(one, other)).max(initial=0.0) > MONTH:
+                pairs.append(("dates compared by their position:", spanned(one), spanned(other)))
     return (pair for pair in pairs if pair[1] != pair[2])
 
 

@@ -41,6 +41,8 @@ from bocage.training.trained import Temperature, Trained
 
 PARTS = 4
 """Number of parts of the training polygons that models without epochs are fitted without, for the calibration."""
+EACH = 32
+"""Number of training samples of each class that are classified after the training."""
 PATCHES, PIXELS = 256, 8192
 """Number of samples classified at a time, for models with and without spatial context. The second number is large because a
 call of a random forest takes about the same time for one pixel and for thousands."""
@@ -108,6 +110,7 @@ class Trainer:
             own = [(trained.model, self._judged(draw).validation)]
             judges = [*(twins or own), *self._folds(trained, draw, seed, progress)]
             trained = calibrated(trained, samples.chips, judges, settings)
+        self._report_constant(trained, draw, seed, f"Draw {number + 1}", progress)
         trained = replace(trained, domain=domain_of(trained, samples.chips, draw, seed))
         if settings.calibrate and not self.normalisation:  # of a member, nothing is asked
             sure = Home(trained, samples, self.whole_draw(number), where, settings.device).certainties(self.scene, seed)
@@ -274,6 +277,21 @@ class Trainer:
         if absent := self.samples.without(draw.train):
             names = ", ".join(absent)
             progress.say(f"Draw {number + 1}: no training sample of: {names}. The model cannot predict these classes.")
+
+    def _report_constant(self, trained: Trained, draw: Draw, seed: int, where: str, progress: Progress) -> None:
+        """Report a model that gives all its training samples, up to ``EACH`` of each class, one class."""
+        label, generator = self.samples.label, np.random.default_rng(seed)
+        known = [draw.train[label[draw.train] == k] for k in np.unique(label[draw.train]) if k >= 0]
+        if len(known) < 2:
+            return
+        some = np.sort(np.concatenate([generator.permutation(of_class)[:EACH] for of_class in known]))
+        found = classify(trained, self.samples.chips, some, self.choice.training.device)
+        if len(only := np.unique(found.argmax(1))) == 1:
+            name = self.samples.legend.names[only[0]]
+            progress.say(
+                f"{where}: '{trained.name}' classifies all its training samples as '{name}', although they have {len(known)} "
+                "classes: it separates none of them. Add samples, train longer, or choose other settings."
+            )
 
     def _task(self, model: Network, draw: Draw, normalisation: Normalisation, number: int, where: SplitLayout) -> Task:
         """Return the training of a model on a draw, with the number of epochs that the limits of its steps give."""

@@ -35,6 +35,7 @@ from bocage.shelf import names_from
 from bocage.training import formats
 from bocage.training.calibration import Calibration, calibration_of
 from bocage.training.domain import Domain
+from bocage.training.positions import moved_differences
 from bocage.training.records import (
     CALENDAR,
     YEARS_BEFORE,
@@ -299,11 +300,16 @@ class Trained:
         for item, before, after in pairs:
             if before != after:
                 yield f"source '{name}': trained with {item} {before}, found {after}"
-        tied = then.spec.regular or card_for(MODELS.get(self.name), self.config).same_dates
-        if tied and not self.any_source and now.spec.dates != then.spec.dates:
+        yield from moved_differences(self, scene, name)
+        if self.ties(name) and now.spec.dates != then.spec.dates:
             yield (
                 f"source '{name}': trained on {then.spec.dates} dates, found {now.spec.dates}; {self.name} needs the same number"
             )
+
+    def ties(self, name: str) -> bool:
+        """Return whether the model needs the number of dates that a source had in the training."""
+        regular = self.sources[name].spec.regular
+        return not self.any_source and (regular or card_for(MODELS.get(self.name), self.config).same_dates)
 
 
 def other_units(scene: Scene, name: str, normalisation: Normalisation) -> Iterator[str]:

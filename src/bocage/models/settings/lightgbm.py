@@ -29,6 +29,7 @@ class Config(Columns):
     learning_rate: Annotated[float, Range(0, 10, above=True)] = 0.1
     """Shrinkage: factor applied to each tree's correction, above 0."""
     min_leaf: Annotated[int, Range(1, 1e9)] = 20
-    """Minimum number of samples in a leaf, at least 1."""
+    """Minimum number of samples in a leaf, at least 1; at most a tenth of the training samples is used. With the default, this
+    limit holds below 200 training samples."""
     columns: Annotated[float, Range(0, 1, above=True)] = 0.3
     """Share of the features used by each tree, above 0 and at most 1."""
