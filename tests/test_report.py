@@ -149,7 +149,12 @@ def test_the_report_answers_whether_confidence_can_be_believed():
     [
         ([], {}, ("a temperature (1.00)", "in 0 of 2 draws"), "of their own"),
         ([], {"s1": 1.5, "s2": 1.0}, ("a temperature (1.00)", "temperatures of their own (1.00 – 1.50)"), "season"),
-        ([[100.0, 1.2], [130.0, 0.8], [160.0, 0.9]], {"s1": 1.0}, ("0.80 – 1.20 over", "and 0.90 at its end"), "2 draws"),
+        (
+            [[100.0, 1.2], [130.0, 0.8], [160.0, 0.9]],
+            {"s1": 1.0},
+            ("0.80 – 1.20 over", "and 0.90 at its end"),
+            "2 draws",
+        ),
     ],
 )
 def test_the_report_names_the_temperature_that_is_applied(tmp_path, season, partial, said, not_said):

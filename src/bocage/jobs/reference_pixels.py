@@ -8,14 +8,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bocage.errors import EvaluationError
-from bocage.evaluation import Predictions, corrected
+from bocage.evaluation import corrected
 from bocage.evaluation.sample import Drawn, read_sample
 from bocage.finish.estimates import Checked
 from bocage.finish.likeness import Likeness, alike
 from bocage.finish.regularise import HECTARE
 from bocage.jobs.evaluate import mapped_at
 from bocage.mapping import EARLY, Areas, Delivered, Item, LandCoverMap
-from bocage.run import test_pixels_of
+from bocage.run import test_pixels_of, test_predictions_of
 
 
 @dataclass(frozen=True)
@@ -67,7 +67,7 @@ def pixels_of_test(folder: Path, land: Delivered) -> ReferencePixels | str:
     path = test_pixels_of(folder)
     if isinstance(path, str):
         return path
-    tested = Predictions.from_parquet(path)
+    tested = test_predictions_of(folder, path)
     place = np.stack([tested.row, tested.column], 1)
     origin = f"test polygons of {folder}"
     return ReferencePixels(tested.predicted, tested.label, tested.polygon, place, None, origin, land.legend.names)

@@ -10,12 +10,15 @@ from numpy.typing import NDArray
 
 from bocage.errors import MappingError
 from bocage.grid import Grid, Window
-from bocage.layout import MapLayout
+from bocage.layout import MapLayout, RunLayout
 from bocage.legend import Legend
 from bocage.mapping.delivery import Item
 from bocage.mapping.writers import WRITERS
 from bocage.sources.base import Decoding
 from bocage.sources.raster import inspect, read
+
+MOST = 20
+"""Largest number of folders of maps, or of classes of legends, that a message names."""
 
 
 @dataclass(frozen=True)
@@ -53,6 +56,11 @@ def open_delivered(folder: Path, layers: Sequence[str] = ("classes",)) -> Delive
     """
     layout = MapLayout.of(folder)
     if not layout.is_complete:
+        inside = RunLayout(folder).map.path if RunLayout(folder).map.path.is_dir() else folder
+        if several := sorted(str(one) for one in inside.glob("*") if MapLayout(one).is_complete):
+            raise MappingError(
+                f"{folder} holds several maps. Give the folder of one: {', '.join(several[:MOST])}{', …' * (len(several) > MOST)}"
+            )
         raise MappingError(f"{folder} holds no complete map ({layout.checksums.name} is missing); map there first.")
     needed = [*(layout.layer(name, WRITERS.get("cog").SUFFIX) for name in layers), layout.item]
     if missing := [path.name for path in needed if not path.exists()]:
