@@ -79,7 +79,7 @@ def check_alike(first: Delivered, other: Delivered) -> None:
         They differ in legend, CRS, resolution or pixel alignment.
     """
     if [(c.code, c.name) for c in other.legend.classes] != [(c.code, c.name) for c in first.legend.classes]:
-        raise MappingError(f"{other.folder} has another legend than {first.folder}: {_difference(first, other)}.")
+        raise MappingError(f"{other.folder} has another legend than {first.folder}: {_difference(first, other)}")
     if other.grid.crs != first.grid.crs:
         raise MappingError(
             f"{other.folder} is in {other.grid.crs_name}, {first.folder} in {first.grid.crs_name}. Map both with the same "
@@ -95,6 +95,15 @@ def check_alike(first: Delivered, other: Delivered) -> None:
 
 
 def _difference(first: Delivered, other: Delivered) -> str:
-    ours, theirs = ({(c.code, c.name) for c in m.legend.classes} for m in (first, other))
-    odd = sorted(ours ^ theirs)
-    return f"{odd[0][0]} {odd[0][1]} is in one legend only" if odd else "the order of the classes differs"
+    """Return the classes that one of two legends has only, and what to do, as sentences."""
+    ours, theirs = ([f"{c.code} {c.name}" for c in one.legend.classes] for one in (first, other))
+    found = []
+    for one, own, others in ((other, theirs, ours), (first, ours, theirs)):
+        if only := [name for name in own if name not in others]:
+            found.append(f"only {one.folder} has {', '.join(only[:MOST])}{', …' * (len(only) > MOST)}")
+    if not found:
+        return "the order of the classes differs. Map both with the classes of [legend] in one order."
+    return (
+        f'{"; ".join(found)}. Map both with one [legend]: rare = "train" in [split] keeps classes of few polygons, and '
+        "[legend] level joins classes below a common one."
+    )

@@ -81,9 +81,9 @@ def _temperature(layout: RunLayout, draws: int, language: str) -> str:
     seasons = [[value for _, value in season] for one in fitted if (season := one.get("season"))]
     # With cut-offs, the temperature of the last valid date replaces that of the whole series.
     if seasons:
-        every = _span([value for season in seasons for value in season], language)
+        span = _span([value for season in seasons for value in season], language)
         last = _span([season[-1] for season in seasons], language)
-        said = w["temperature_season"].format(span=every, last=last, **shown)
+        said = w["temperature_season"].format(span=span, last=last, **shown)
     else:
         kept = sum(value != 1 for value in values)
         said = w["temperature_about"].format(span=_span(values, language), kept=kept, **shown)
