@@ -361,13 +361,20 @@ def test_memory_of_a_picture_depends_on_its_size_only_and_the_picture_not_on_its
 # --- colours of many classes
 @pytest.mark.parametrize("language", ["en", "fr"])
 def test_the_colours_of_many_classes_are_few_notes(language):
-    legend = Legend(tuple(LandClass(i + 1, f"class {i + 1}") for i in range(100)))
+    legend = Legend(tuple(LandClass(i + 1, f"class {i + 1}") for i in range(150)))
     notes = palette_warnings(legend, language)
     assert {"en": "100 classes share their colour", "fr": "100 classes partagent leur couleur"}[language] in notes[0]
     assert sum(map(len, notes)) < 2000
     assert max(note.count(" – ") for note in notes) == 10
     (other,) = [note for note in notes if {"en": "greyscale", "fr": "niveaux de gris"}[language] in note]
     assert {"en": " other pairs", "fr": " autres paires"}[language] in other
+
+
+def test_the_classes_after_the_twentieth_have_colours_of_their_own():
+    colors = Legend(tuple(LandClass(i + 1, f"class {i + 1}") for i in range(100))).colors
+    assert (len(set(colors)), colors[0], colors[19], colors[20]) == (100, "#e4bd20", "#205b96", "#472020")
+    near = [pair for pair in alike([str(i) for i in range(50)], colors[:50]) if pair.vision != "grey"]
+    assert all(int(pair.first) < 20 and int(pair.second) < 20 for pair in near)
 
 
 def test_two_classes_with_one_colour_of_the_recipe_are_a_pair():

@@ -36,9 +36,11 @@ from bocage.legend import LandClass, Legend
 from bocage.mapping import EARLY, WRITERS, AreaCount, Areas, LandCoverMap, MapBand, open_delivered, share_beyond
 from bocage.mapping.delivery import Delivery
 from bocage.progress import QUIET
+from bocage.provenance import Provenance
 from bocage.recipe import read_recipe
 from bocage.run import EDITED, NOT_EVALUATED, OTHER_MODEL
 from bocage.run import test_pixels_of as pixels_at
+from bocage.run.folder import FINISHING
 from bocage.view import open_viewed
 from bocage.view.places import vector_file
 from conftest import GRU, Told, not_finite
@@ -154,7 +156,8 @@ def test_layers_of_an_earlier_map_are_removed_and_what_was_made_of_its_classes(t
     codes, _ = random_codes()
     land = delivered(tmp_path / "map", codes)
     old = [tmp_path / "map" / name for name in ("probabilities.tif", "margin.tif", "margin.tif.aux.xml", "certain.qml")]
-    made = [land.layout.voted, land.layout.regularised, land.layout.path / "notes.txt"]
+    of_classes = [land.layout.voted, land.layout.regularised, land.layout.path / "regularised.tif.aux.xml"]
+    made = [*of_classes, land.layout.path / "notes.txt"]
     for path in (*old, *made):
         path.write_text("earlier")
     before = read_checksums(land.layout.checksums)["classes.tif"]
@@ -166,7 +169,7 @@ def test_layers_of_an_earlier_map_are_removed_and_what_was_made_of_its_classes(t
     assert not any(path.exists() for path in old)
     assert all(path.exists() for path in made), "the classes are the same"
     replace(delivery, replaced="").write(areas)
-    assert [path.exists() for path in made] == [False, False, True]
+    assert [path.exists() for path in made] == [False, False, False, True]
     assert all(path.exists() for path in files.values())
 
 
@@ -186,10 +189,12 @@ def test_finished_files_of_an_earlier_map_are_removed_and_no_file_of_the_user(fi
     recipe.write_text(one.recipe.read_text().replace("tile = 32", "tile = 16"))
     assert main(["map", str(recipe), "--out", str(out), "--overwrite"]) == 0
     assert all(path.exists() for path in made), "the classes are the same"
+    assert {"regularise", "accuracy", "vectors", "zones"} <= set(Provenance.load(RunLayout(out).provenance).stages)
     recipe.write_text(one.recipe.read_text().replace("trees = 20", "trees = 1"))
     assert all(main([stage, str(recipe), "--out", str(out), "--overwrite"]) == 0 for stage in ("train", "map"))
     assert not [path for path in made if path.exists()]
-    assert not RunLayout(out).map.regularised.exists()
+    assert not list((out / "map").glob("regularised*"))
+    assert not set(Provenance.load(RunLayout(out).provenance).stages) & set(FINISHING)
     assert all(path.exists() for path in own)
     assert vector_file(open_viewed(out, recipe=recipe)) is None
 
@@ -208,7 +213,7 @@ def test_the_test_pixels_of_whole_series_say_nothing_of_a_map_until_a_day(tmp_pa
     told = Told()
     land = delivered(tmp_path / "map", random_codes()[0])
     monkeypatch.setattr(reference_pixels, "test_pixels_of", lambda folder: tmp_path / "test.parquet")
-    monkeypatch.setattr(reference_pixels.Predictions, "from_parquet", lambda path: pytest.fail("read"))
+    monkeypatch.setattr(reference_pixels, "test_predictions_of", lambda *_: pytest.fail("read"))
     item = json.loads(land.layout.item.read_text())
     item["properties"]["bocage:until"] = "2024-05-31"
     land.layout.item.write_text(json.dumps(item))
@@ -234,6 +239,18 @@ def test_zones_outside_partly_outside_or_empty_are_said(tmp_path, land):
         "z.gpkg: 2 of 5 features have no polygon and are left out.",
         "1 zones are outside the map, or where it has no data: c.",
         "1 zones are covered by the map in part (column 'covered'): b.",
+    ]
+
+
+def test_zones_with_one_name_and_overlapping_zones_are_reported(tmp_path, land):
+    told = Told()
+    shapes = [square(0, 0), square(100, 0), square(125, 0), square(50, 0), square(0, 100)]
+    path = write_zones(tmp_path / "z.gpkg", shapes, name=list("abcba"))
+    zones_job.zones_of(land.folder, path, "name", tmp_path / "t.csv", None, told)
+    assert told.words[:2] == [
+        "2 names are those of several zones: a, b. Each of these zones has rows of its own; make one multipolygon of the parts "
+        "of a zone, or choose another field.",
+        "1 pairs of zones overlap: b and c. Their common area counts in each of them.",
     ]
 
 
@@ -782,8 +799,8 @@ def test_maps_that_cannot_be_compared_are_refused(tmp_path):
     with pytest.raises(MappingError, match="is not aligned with the pixels of"):
         change(Year(first.folder), Year(off.folder), tmp_path / "c")
     other = Legend((*LEGEND.classes[:2], LandClass(9, "lake")))
-    lake = delivered(tmp_path / "lake", codes, legend=other)
-    with pytest.raises(MappingError, match="9 lake is in one legend only"):
+    lake, gone = delivered(tmp_path / "lake", codes, legend=other), LEGEND.names[2]
+    with pytest.raises(MappingError, match=f"only .*lake has 9 lake; only .*a has .*{gone}.*rare = .train"):
         change(Year(first.folder), Year(lake.folder), tmp_path / "c")
     empty = delivered(tmp_path / "empty", np.where(codes > 0, 0, 4))
     with pytest.raises(FinishError, match="no pixel where both have a class"):

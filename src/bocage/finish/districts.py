@@ -8,13 +8,12 @@ from typing import Any, Literal
 import numpy as np
 import pyarrow as pa
 import pyogrio
-import shapely
 from numpy.typing import NDArray
 
 from bocage.errors import FinishError
 from bocage.finish.ground import ground_areas
 from bocage.finish.regularise import HECTARE
-from bocage.finish.zones import Zones, polygons_of, read_zones
+from bocage.finish.zones import OVERLAP, Zones, overlapping, polygons_of, read_zones
 from bocage.grid import Grid
 from bocage.legend import Legend, plain
 from bocage.progress import Progress
@@ -24,8 +23,6 @@ from bocage.vectorfile import layer_of
 Unit = Literal["share", "percent", "ha"]
 TOLERANCE = 0.01
 """Difference from 1 of a sum of shares that is taken for rounding."""
-OVERLAP = 0.01
-"""Share of the smaller of two districts in the other one from which on they overlap; less is taken for a rough border."""
 
 
 @dataclass(frozen=True)
@@ -141,11 +138,7 @@ def _names(table: Any, field: str, path: Path) -> tuple[str, ...]:
 
 def _check_apart(zones: Zones, path: Path) -> None:
     """Check that districts do not overlap by more than rough borders."""
-    first, second = shapely.STRtree(zones.shapes).query(zones.shapes, predicate="intersects")
-    first, second = first[first < second], second[first < second]
-    common = shapely.area(shapely.intersection(zones.shapes[first], zones.shapes[second]))
-    size = shapely.area(zones.shapes)
-    part = common / np.maximum(np.minimum(size[first], size[second]), 1e-12)
+    first, second, part = overlapping(zones)
     if (part > OVERLAP).any():
         k = int(part.argmax())
         raise FinishError(

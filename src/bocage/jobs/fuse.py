@@ -6,10 +6,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pandas as pd
 from numpy.typing import NDArray
 
-from bocage.disk import artefact, digest, sha256_of
+from bocage.disk import digest, sha256_of
 from bocage.errors import FinishError
 from bocage.evaluation import ConfusionMatrix, Predictions
 from bocage.evaluation.paired import clustered_mcnemar
@@ -222,9 +221,8 @@ class _Work:
                 return f"{folder}: {test}."
             if not origin.run.samples.exists():
                 return f"{folder} is not the map of an evaluated run, so its training polygons are not known."
-            with artefact(origin.run.samples):
-                table = pd.read_parquet(origin.run.samples, columns=["row", "column"]).astype(np.int64)
-            members.append(Member(Predictions.from_parquet(test), table["row"].to_numpy(), table["column"].to_numpy()))
+            table = origin.labelled("row", "column")[["row", "column"]].astype(np.int64)
+            members.append(Member(origin.read(test), table["row"].to_numpy(), table["column"].to_numpy()))
         pixels = Untrained.of(self.fusion, members)
         if not len(pixels):
             return (

@@ -22,7 +22,7 @@ from bocage.mapping.delivery import Delivery
 from bocage.mapping.layers import LAYERS, Frame
 from bocage.progress import QUIET, Progress
 from bocage.ranges import Range, check_ranges
-from bocage.run import held, test_pixels_of, tested_at
+from bocage.run import held, test_pixels_of, test_predictions_of, tested_at
 from bocage.samples.reference import fingerprint_vector
 from bocage.sources.raster import inspect
 from bocage.textfile import write_csv
@@ -213,7 +213,7 @@ class _Work:
         if isinstance(path, str):
             self.progress.say(f"The accuracy is not measured: {path}.")
             return None
-        tested = Predictions.from_parquet(path)
+        tested = test_predictions_of(self.folder, path)
         layers = [self.layout.map.layer(name, WRITERS.get("cog").SUFFIX) for name in ("classes", "confidence")]
         row, column = tested.row.astype(np.int64), tested.column.astype(np.int64)
         codes, percent, old = (codes_at(one, land.grid, row, column) for one in (*layers, land.path("classes")))

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bocage.errors import BocageError
-from bocage.evaluation import Predictions, corrected
+from bocage.evaluation import corrected
 from bocage.evaluation.sample import Drawn, read_sample
 from bocage.finish.estimates import Checked
 from bocage.finish.likeness import Likeness, alike
@@ -21,7 +21,7 @@ from bocage.progress import Progress
 from bocage.provenance import Provenance
 from bocage.recipe import read_recipe
 from bocage.report.transfer import Mapped
-from bocage.run import test_pixels_of
+from bocage.run import test_pixels_of, test_predictions_of
 
 
 @dataclass(frozen=True)
@@ -92,7 +92,7 @@ def pixels_of_test(folder: Path, land: Delivered) -> ReferencePixels | str:
     path = test_pixels_of(folder)
     if isinstance(path, str):
         return path
-    tested = Predictions.from_parquet(path)
+    tested = test_predictions_of(folder, path)
     place = np.stack([tested.row, tested.column], 1)
     origin = f"test polygons of {folder}"
     return ReferencePixels(tested.predicted, tested.label, tested.polygon, place, None, origin, land.legend)

@@ -198,7 +198,8 @@ class MapLayout:
         around = RunLayout(self.path.parent)
         recorded = around.provenance.exists() or around.as_map.provenance.exists()
         beside = around.finish.files if recorded and around.map == self else []
-        return [self.voted, self.regularised, *beside]
+        own = [self.voted, self.regularised]
+        return [*own, *(path.with_name(f"{path.name}.aux.xml") for path in own), *beside]
 
     @property
     def incomplete(self) -> list[Path]:

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from bocage.disk import artefact, damaged, read_checksums
 from bocage.errors import MappingError
 from bocage.grid import Grid, Window
-from bocage.layout import MapLayout
+from bocage.layout import MapLayout, RunLayout
 from bocage.legend import Legend
 from bocage.mapping.areas import AreaCount, Areas
 from bocage.mapping.delivery import Item
@@ -21,6 +21,8 @@ from bocage.sources.base import Decoding
 from bocage.sources.raster import inspect, read
 
 TILE = 1024
+MOST = 20
+"""Largest number of folders of maps, or of classes of legends, that a message names."""
 
 
 @dataclass(frozen=True)
@@ -96,6 +98,11 @@ def open_delivered(folder: Path, layers: Sequence[str] = ("classes",)) -> Delive
     """
     layout = MapLayout.of(folder)
     if not layout.is_complete:
+        inside = RunLayout(folder).map.path if RunLayout(folder).map.path.is_dir() else folder
+        if several := sorted(str(one) for one in inside.glob("*") if MapLayout(one).is_complete):
+            raise MappingError(
+                f"{folder} holds several maps. Give the folder of one: {', '.join(several[:MOST])}{', …' * (len(several) > MOST)}"
+            )
         raise MappingError(f"{folder} holds no complete map ({layout.checksums.name} is missing); map there first.")
     needed = [*(layout.layer(name, WRITERS.get("cog").SUFFIX) for name in layers), layout.item]
     if missing := [path.name for path in needed if not path.exists()]:
@@ -114,7 +121,7 @@ def check_alike(first: Delivered, other: Delivered) -> None:
         They differ in legend, CRS, resolution or pixel alignment.
     """
     if [(c.code, c.name) for c in other.legend.classes] != [(c.code, c.name) for c in first.legend.classes]:
-        raise MappingError(f"{other.folder} has another legend than {first.folder}: {_difference(first, other)}.")
+        raise MappingError(f"{other.folder} has another legend than {first.folder}: {_difference(first, other)}")
     if other.grid.crs != first.grid.crs:
         raise MappingError(
             f"{other.folder} is in {other.grid.crs_name}, {first.folder} in {first.grid.crs_name}. Map both with the same "
@@ -130,6 +137,15 @@ def check_alike(first: Delivered, other: Delivered) -> None:
 
 
 def _difference(first: Delivered, other: Delivered) -> str:
-    ours, theirs = ({(c.code, c.name) for c in m.legend.classes} for m in (first, other))
-    odd = sorted(ours ^ theirs)
-    return f"{odd[0][0]} {odd[0][1]} is in one legend only" if odd else "the order of the classes differs"
+    """Return the classes that one of two legends has only, and what to do, as sentences."""
+    ours, theirs = ([f"{c.code} {c.name}" for c in one.legend.classes] for one in (first, other))
+    found = []
+    for one, own, others in ((other, theirs, ours), (first, ours, theirs)):
+        if only := [name for name in own if name not in others]:
+            found.append(f"only {one.folder} has {', '.join(only[:MOST])}{', …' * (len(only) > MOST)}")
+    if not found:
+        return "the order of the classes differs. Map both with the classes of [legend] in one order."
+    return (
+        f'{"; ".join(found)}. Map both with one [legend]: rare = "train" in [split] keeps classes of few polygons, and '
+        "[legend] level joins classes below a common one."
+    )

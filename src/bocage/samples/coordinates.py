@@ -79,8 +79,9 @@ class Coordinates:
         from scipy.spatial import KDTree  # slow to import
 
         assert self.degrees is not None
-        north, east = metres_per_unit(CRS(WGS84), float(self.degrees[:, 1].mean()))
-        own, theirs = self.degrees * (east, north), degrees * (east, north)
+        north, east = metres_per_unit(CRS(WGS84), self.degrees[:, 1].mean(keepdims=True))
+        metres = np.concatenate([east, north])
+        own, theirs = self.degrees * metres, degrees * metres
         distance = KDTree(theirs).query(own, distance_upper_bound=NEAR)[0] if len(theirs) else np.full(len(own), np.inf)
         return self._in_polygons(np.isfinite(distance))
 

@@ -79,7 +79,8 @@ def _temperature(layout: RunLayout, draws: int, language: str) -> str:
     shown = {"polygons": f"{counts[0]}" if len(counts) == 1 else f"{counts[0]} – {counts[-1]}", "draws": draws}
     values = [calibration["temperature"] for calibration in fitted]
     seasons = [[value for _, value in season] for one in fitted if (season := one.get("season"))]
-    if seasons:  # the temperature of the last valid date replaces that of the series, which is not cross-validated
+    # With cut-offs, the temperature of the last valid date replaces that of the whole series.
+    if seasons:
         span = _span([value for season in seasons for value in season], language)
         last = _span([season[-1] for season in seasons], language)
         said = w["temperature_season"].format(span=span, last=last, **shown)
