@@ -379,6 +379,14 @@ def test_dates_read_by_position_are_at_the_same_time_of_the_year(lands, tmp_path
         opened(path, tmp_path / "run")
 
 
+@pytest.mark.parametrize("model", [FOREST, f"{FOREST}\nmembers = 2"])
+def test_trees_need_the_same_number_of_dates_at_all_sites(lands, tmp_path, model):
+    """Alone or as members of a mixture."""
+    north, south = site("north", fill=""), site("south", fill="period = [2021-04-01, 2021-07-31]")
+    with pytest.raises(TrainingError, match="number of dates .* at the site 'north', but .* at 'south'"):
+        opened(written(lands, north, south, model=model), tmp_path / "run")
+
+
 def test_a_class_of_no_site_is_refused(lands, tmp_path):
     path = written(lands, site("north"), site("south"))
     path.write_text(path.read_text().replace('code = 3, name = "water"', 'code = 9, name = "rice"'))

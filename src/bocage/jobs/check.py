@@ -296,14 +296,16 @@ def _without_dates(recipe: Recipe, seen: Preflight, network: "Network") -> Itera
 
 
 def _of_the_model(recipe: Recipe, scene: Scene, network: "Network") -> Iterator[Finding]:
-    """Yield findings on the model with these sources: its members, and dates that the samples of a table do not share."""
-    from bocage.training import few_shared
+    """Yield findings on the model with these sources: its members, dates that samples do not share, settings without effect."""
+    from bocage.training import few_shared, idle_settings
 
     if len(members := recipe.choice.members) > 1:
         means = Note.of("mean_of_models", n=len(members), members=recipe.choice.title)
         yield Finding.of("note", "model", means)
     for note in few_shared(recipe.choice, scene, network.footprints):
         yield Finding.of("warning", note.source, note)
+    for note in idle_settings(recipe.choice):
+        yield Finding.of("note", "training", note)
 
 
 def _look_at_disk(recipe: Recipe, seen: Preflight, network: "Network", out: Path) -> Iterator[Finding]:

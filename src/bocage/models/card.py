@@ -64,6 +64,8 @@ class Abilities:
     """The network returns the weight of each date (:meth:`Network.attention`)."""
     encoder: bool = False
     """The network has an encoder that can be pretrained without labels (:meth:`Network.fused`)."""
+    weighted: bool = False
+    """The model is fitted to samples with weights: :meth:`Network.fit` takes them."""
 
 
 @dataclass(frozen=True)

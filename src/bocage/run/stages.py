@@ -60,6 +60,7 @@ from bocage.training import (
     check_bfloat16,
     classified,
     few_shared,
+    idle_settings,
     imitates_bfloat16,
     importance,
 )
@@ -137,7 +138,8 @@ class Run:
 
     def _about_training(self) -> list[Note]:
         """Return the warnings about the model with these sources."""
-        return [note.advised for note in few_shared(self.recipe.choice, self.scene, self.samples.cuts)]
+        choice = self.recipe.choice
+        return [note.advised for note in (*few_shared(choice, self.scene, self.samples.cuts), *idle_settings(choice))]
 
     def trusted(self, k: int) -> Samples:
         """Return the samples with the trust in the labels of draw `k`; it is computed once, if the recipe asks for it."""
