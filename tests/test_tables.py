@@ -26,7 +26,7 @@ from bocage.samples.points import label_rows
 from bocage.samples.reference import labelled_features, read_polygons
 from bocage.samples.split import Split, Units, deal
 from bocage.samples.split import draw as draw_split
-from bocage.sources import open_source, table
+from bocage.sources import open_source, rows, table
 
 RECIPE = """
 name = "tab"
@@ -425,6 +425,7 @@ def test_tables_with_different_samples_have_the_rows_of_all(folder: Path, long: 
     source = opened.scene.cubes["s2"].source
     assert np.array_equal(np.delete(source.stored, 2, 0), whole.stored, equal_nan=True)
     assert not source.seen[2].any()
+    assert source.described != rows.with_rows(whole, (*whole.ids, "p99")).described, "other rows are other values"
     found = {one.where: str(one.what) for one in check(path).findings if one.what.code == "rows_missing"}
     assert found == {
         "s2": "1 of the 24 samples of the tables is not in this one.",

@@ -5,6 +5,7 @@ from dataclasses import replace
 
 import numpy as np
 
+from bocage.disk import digest
 from bocage.errors import SourceError
 from bocage.sources.source import Readable
 from bocage.sources.table import TableSource
@@ -39,4 +40,5 @@ def with_rows(source: TableSource, ids: tuple[str, ...]) -> TableSource:
     stored, seen = np.full((len(ids), *shape), np.nan, np.float32), np.zeros((len(ids), shape[0]), bool)
     stored[row], seen[row] = source.stored, source.seen
     note = Note.of("rows_missing", source.name, n=len(ids) - len(source.ids), total=len(ids))
-    return replace(source, ids=ids, stored=stored, seen=seen, notes=(*source.notes, note))
+    columns = f"{source.columns}, rows {digest(ids)}"  # prepared values of the file alone have other rows
+    return replace(source, ids=ids, stored=stored, seen=seen, notes=(*source.notes, note), columns=columns)
