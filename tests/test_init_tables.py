@@ -200,13 +200,29 @@ def test_rows_that_are_the_same_count_once(tmp_path):
     assert not check(out).has_errors
 
 
-def test_of_two_tables_with_other_samples_the_larger_one_is_used(tmp_path):
+def test_two_tables_that_share_most_samples_are_used(tmp_path):
     (tmp_path / "tables").mkdir()
     radar = long(VV=lambda i, k: -9.5 - i - k)[["id", "date", "VV"]]
     radar[radar["id"] > 1].to_csv(tmp_path / "tables/a.csv", index=False)
+    series = long()
+    lines, out = written(tmp_path, series[series["id"] > 0], fields())
+    assert set(read_recipe(out).sources) == {"s1", "s2"}
+    said = (
+        "'s1': its table has 10 labelled samples, that of 's2' 11, and both have 10. patchwork uses the samples of all"
+    )
+    assert any(said in line for line in lines)
+    assert any("3 classes, 11 samples" in line for line in lines)
+    assert not check(out).has_errors
+
+
+def test_of_two_tables_that_share_few_samples_the_larger_one_is_used(tmp_path):
+    (tmp_path / "tables").mkdir()
+    radar = long(VV=lambda i, k: -9.5 - i - k)[["id", "date", "VV"]]
+    radar[radar["id"] > 6].to_csv(tmp_path / "tables/a.csv", index=False)
     lines, out = written(tmp_path, long(), fields())
     assert set(read_recipe(out).sources) == {"s2"}
-    assert any("'s1' is left out: its table has 10 labelled samples, that of 's2' 12" in line for line in lines)
+    said = "'s1' is left out: its table has 5 labelled samples, that of 's2' 12, and both have 5"
+    assert any(said in line for line in lines)
 
 
 # --- dates

@@ -26,7 +26,7 @@ from bocage.samples.points import label_rows
 from bocage.samples.reference import labelled_features, read_polygons
 from bocage.samples.split import Split, Units, deal
 from bocage.samples.split import draw as draw_split
-from bocage.sources import open_source, table
+from bocage.sources import open_source, rows, table
 
 RECIPE = """
 name = "tab"
@@ -402,3 +402,55 @@ def test_coordinates_that_are_none_are_refused(tmp_path: Path, text: str, more, 
 def test_a_reference_has_a_crs_that_exists() -> None:
     with pytest.raises(ValueError, match="'crs' must be a coordinate reference system such as EPSG:2154; found 'L93'"):
         Reference("points.csv", "crop", crs="L93")
+
+
+def two_tables(folder: Path, long: pd.DataFrame, model: str) -> Path:
+    """Write a recipe with the tables s2, without p02, and s1, without p03 and p04; return its path."""
+    long[long["sample"] != "p02"].to_parquet(folder / "series.parquet")
+    radar = long[~long["sample"].isin(["p03", "p04"])].assign(VV=long.B04 / -100)
+    radar[["sample", "when", "VV"]].to_parquet(folder / "radar.parquet")
+    path = write(folder, model=model)
+    radar = 'sensor = "table"\npath = "radar.parquet"\nid = "sample"\ndate = "when"\nbands = { vv = "VV" }\n'
+    fill = "fill = { every = 20, start = 2021-01-01, end = 2021-06-30 }\n"
+    path.write_text(path.read_text().replace("[legend]", f"[sources.s1]\n{radar}{fill}[legend]"))
+    return path
+
+
+def test_tables_with_different_samples_have_the_rows_of_all(folder: Path, long: pd.DataFrame) -> None:
+    path = two_tables(folder, long, 'name = "patchwork"')
+    opened = open_run(read_recipe(path), folder / "out")
+    assert opened.scene.ids == tuple(f"p{i:02d}" for i in range(24))
+    assert len(opened.samples.row) == 24, "a sample of one table is enough for a network that tolerates missing sources"
+    whole = open_source("s2", table, settings(folder / "series.parquet", valid="ok"))
+    source = opened.scene.cubes["s2"].source
+    assert np.array_equal(np.delete(source.stored, 2, 0), whole.stored, equal_nan=True)
+    assert not source.seen[2].any()
+    assert source.described != rows.with_rows(whole, (*whole.ids, "p99")).described, "other rows are other values"
+    found = {one.where: str(one.what) for one in check(path).findings if one.what.code == "rows_missing"}
+    assert found == {
+        "s2": "1 of the 24 samples of the tables is not in this one.",
+        "s1": "2 of the 24 samples of the tables are not in this one.",
+    }
+
+
+def test_a_model_of_all_sources_uses_the_samples_of_all_tables(folder: Path, long: pd.DataFrame) -> None:
+    path = two_tables(folder, long, FOREST)
+    done = run(read_recipe(path), folder / "out", ("train",))
+    assert sorted(set(range(24)) - set(done.samples.row.tolist())) == [2, 3, 4]
+    done.evaluate()
+    tested = pd.concat([pd.read_parquet(folder / f"out/splits/{k}/test.parquet") for k in range(3)])
+    assert set(tested["sample"]) == {f"p{i:02d}" for i in range(24)} - {"p02", "p03", "p04"}
+    found = [str(one.what) for one in check(path).findings if one.what.code == "masked_rows"]
+    assert found == [
+        "1 of 24 labelled samples has no value in the table and is not used (maize 1)",
+        "2 of 24 labelled samples have no value in the table and are not used (maize 1, meadow 1)",
+    ]
+
+
+def test_tables_without_a_common_sample_are_refused(folder: Path, long: pd.DataFrame) -> None:
+    path = two_tables(folder, long, FOREST)
+    long.assign(sample="x" + long["sample"], VV=1.0).to_parquet(folder / "radar.parquet")
+    message = "The tables 's2' and 's1' have no sample in common .first ids: p00 and xp00.. Check 'id'"
+    with pytest.raises(SourceError, match=message):
+        open_run(read_recipe(path), folder / "out")
+    assert any("no sample in common" in str(one.what) for one in check(path).findings if one.severity == "error")

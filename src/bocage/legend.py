@@ -259,6 +259,8 @@ class Legend:
     def at_level(self, number: int) -> "Legend":
         """Return the legend with the classes of level `number` as classes of the map; values of finer classes are theirs.
 
+        A set has the classes of the level that its classes are in. The values of a set in one class are those of this class.
+
         Raises
         ------
         LegendError
@@ -277,7 +279,23 @@ class Legend:
             else:
                 above.append(c)
         known = {c.name: c for c in (*self.classes, *self.coarser)}
-        return nomenclature([*above, *(replace(known[name], values=tuple(values[name])) for name in level.names)])
+        sets = self._sets_at(level, values)
+        merged = nomenclature([*above, *(replace(known[name], values=tuple(values[name])) for name in level.names)])
+        return replace(merged, sets=sets)
+
+    def _sets_at(self, level: Level, values: dict[str, list[int | str]]) -> tuple[ClassSet, ...]:
+        """Return the sets with the classes of a level, or above it; the `values` of those in one class are added to its own."""
+        names = {plain(c.name): c.name for c in (*self.classes, *self.coarser)}
+        own: dict[frozenset[str], ClassSet] = {}
+        for one, below in zip(self.sets, self.groups[len(self.coarser) :], strict=True):
+            within = np.unique(level.group[below])
+            if len(within) == 1:
+                values[level.names[within[0]]] += one.values or (one.name,)
+                continue
+            at = tuple(dict.fromkeys(self._path(names[plain(name)])[: level.number][-1] for name in one.classes))
+            same = own.get(frozenset(at), ClassSet(at))
+            own[frozenset(at)] = replace(same, values=(*same.values, *(one.values or (one.name,))))
+        return tuple(own.values())
 
     def check_codes(self, level: Level) -> None:
         """Check that every class of a level has a code.

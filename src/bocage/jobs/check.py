@@ -44,6 +44,7 @@ from bocage.sources import (
     check_overlap,
     objects,
     opening_order,
+    same_rows,
 )  # fmt: skip
 from bocage.words import Note
 
@@ -123,6 +124,7 @@ def _checked(recipe: Recipe, out: Path, progress: Progress, alone: bool = True) 
     """Return the findings on a recipe of one site; one that is not `alone` has classes and polygons at other sites too."""
     seen = Preflight(recipe.name, language=recipe.report.language)
     seen.findings += _open_sources(recipe, seen, out, progress)
+    seen.findings += _lay_rows(recipe, seen)
     try:
         seen.grid = recipe.grid.grid(seen.sources)
     except (KeyError, BocageError) as error:
@@ -164,6 +166,19 @@ def _open_sources(recipe: Recipe, seen: Preflight, out: Path, progress: Progress
                 yield Finding.of(severity, name, note)
             elif note.code in FOUND:
                 yield Finding.of(FOUND[note.code], name, note, "check_source")
+
+
+def _lay_rows(recipe: Recipe, seen: Preflight) -> Iterator[Finding]:
+    """Give all tables the rows of the same samples, and yield findings on the samples that they lack."""
+    try:
+        sources = same_rows(seen.sources)
+    except SourceError as error:
+        yield Finding.quoting("sources", error)
+        sources = {name: source for name, source in seen.sources.items() if name == recipe.grid.like}
+    for name, source in sources.items():
+        for note in source.notes[len(seen.sources[name].notes) :]:
+            yield Finding.of("note", name, note)
+    seen.sources = sources
 
 
 def _look_at_sources(recipe: Recipe, seen: Preflight, progress: Progress) -> Iterator[Finding]:

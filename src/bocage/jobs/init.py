@@ -14,6 +14,7 @@ from bocage.grid import Grid
 from bocage.recipe.draft import Draft, DraftClass, DraftReference, DraftSite, DraftSource, escaped, quoted
 from bocage.recipe.leaks import without_leaks
 from bocage.recipe.sections import Candidate, candidates_of, in_period, spans_of, table_candidates
+from bocage.recipe.shared_samples import with_shared_samples
 from bocage.samples.ground import Ground
 from bocage.samples.label_years import chosen
 from bocage.samples.labels import Labels, read_labels
@@ -164,7 +165,9 @@ def _sought(found: Found, images: Path, labels: Labels, out: Path) -> Sought:
     BocageError
         There is no usable source, or the labels cannot be used with the sources.
     """
-    candidates = candidates_of(found, images, out) or table_candidates(found, images, labels, out)
+    candidates = candidates_of(found, images, out) or with_shared_samples(
+        table_candidates(found, images, labels, out), labels, found.remarks
+    )
     if candidates and (field := candidates[0].sample_id):
         labels = labels.one_each(field)
     sought = Sought(labels, candidates, found.remarks)
@@ -218,10 +221,10 @@ def _check_periods(sought: Sought) -> None:
     SamplesError
         Some do not.
     """
-    labels, candidate = sought.labels, sought.candidates[0]
+    labels = sought.labels
     if not labels.period:
         return
-    count = outside(labels.frame, labels.period, spans_of(candidate.source), candidate.sample_id)
+    count = max(outside(labels.frame, labels.period, spans_of(c.source), c.sample_id) for c in sought.candidates)
     if count:
         first, last = labels.period
         raise SamplesError(

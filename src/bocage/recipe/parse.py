@@ -448,7 +448,8 @@ def _legend(reading: Reading, choice: LegendChoice | None) -> Legend | None:
         return None
     try:
         legend = read_csv(choice.csv) if choice.csv else nomenclature(choice.classes)
-        return (legend.at_level(choice.level) if choice.level else legend).with_sets(choice.sets)
+        legend = legend.with_sets(choice.sets)
+        return legend.at_level(choice.level) if choice.level else legend
     except BocageError as error:
         reading.add("legend", f"{error}")
         return None

@@ -105,7 +105,7 @@ def table_candidates(found: Found, folder: Path, labels: Labels, out: Path) -> l
             taken = [c.name for c in candidates]
             name = key if key not in taken else f"{key}_{len(taken) + 1}"
             candidates += _tried(found.remarks, name, partial(_table, name, key, layout, labels, out))
-    return _of_the_same_samples(candidates, labels, found.remarks)
+    return candidates
 
 
 def _own_layouts(own: list[Path], labels: Labels, found: Found) -> list[Layout]:
@@ -120,26 +120,6 @@ def _own_layouts(own: list[Path], labels: Labels, found: Found) -> list[Layout]:
 def _no_bands(labels: Labels, fields: Collection[str]) -> frozenset[str]:
     """Return the names in lower case of the label and of fields of the reference, but not of fields with the name of a band."""
     return frozenset(f.lower() for f in fields if not is_band(f)) | {labels.reference.label.lower()}
-
-
-def _of_the_same_samples(candidates: list[Candidate], labels: Labels, remarks: list[str]) -> list[Candidate]:
-    """Return the sources of the table with most labelled samples, and of the tables with the same samples.
-
-    A scene has one set of samples, so sources with others are left out.
-    """
-    if not candidates:
-        return []
-    wanted = {c.sample_id: frozenset(texts(labels.frame[c.sample_id])) for c in candidates}
-    labelled = [len(wanted[c.sample_id].intersection(c.source.ids or ())) for c in candidates]
-    chosen = candidates[labelled.index(max(labelled))]
-    for candidate, n in zip(candidates, labelled, strict=True):
-        if candidate.source.ids != chosen.source.ids:
-            remarks.append(
-                f"source '{candidate.name}' is left out: its table has {n} labelled samples, that of '{chosen.name}' "
-                f"{max(labelled)}, and all sources need the same samples. To use both, keep the rows of the samples that both "
-                "tables have"
-            )
-    return [c for c in candidates if c.source.ids == chosen.source.ids]
 
 
 def in_period(candidate: Candidate, first: date, last: date, days: int) -> DraftSource | None:
