@@ -297,16 +297,21 @@ def _report_starts(starts: Floats, candidates: Candidates, budget: Budget, progr
             )
 
 
+def _identifiers(run: Run, made: Proposal) -> dict[str, list[str]]:
+    """Return the name of a field → the identifier of each proposed field."""
+    reference, is_table = run.recipe.reference, run.scene.ids is not None
+    found = {reference.sample_id if is_table else "candidate": [one.name for one in made.fields]}
+    if is_table and reference.polygon_id:
+        found.setdefault(reference.polygon_id, [one.polygon for one in made.fields])
+    return found
+
+
 def _write(run: Run, layout: ScoutLayout, made: Proposal, candidates: Candidates, asked: Asked) -> None:
     """Write the files, and last their record; an incomplete folder has no record."""
     recipe = run.recipe
     layout.path.mkdir(parents=True, exist_ok=True)
     layout.summary.unlink(missing_ok=True)
-    reference, is_table = recipe.reference, run.scene.ids is not None
-    identifiers = {reference.sample_id if is_table else "candidate": [one.name for one in made.fields]}
-    if is_table and reference.polygon_id:
-        identifiers.setdefault(reference.polygon_id, [one.polygon for one in made.fields])
-    write_tables(made, layout, reference.label, identifiers)
+    write_tables(made, layout, recipe.reference.label, _identifiers(run, made))
     material = ScoutMaterial(
         layout,
         recipe.name,
