@@ -399,7 +399,7 @@ def moved(days, samples: int = N, dates: int = 6) -> pd.DataFrame:
 
 def test_series_of_few_shared_dates_are_interpolated_for_models_that_compare_dates(tmp_path):
     lines, out = written(tmp_path, moved(lambda i: 7 * i % 9), fields())
-    assert any("a sample has a value at 11% of the 54 dates" in line for line in lines if line.startswith("remark"))
+    assert any("a sample has a value at 11 % of the 54 dates" in line for line in lines if line.startswith("remark"))
     recipe, forest = read_recipe(out), read_recipe(tmp_path / "mine-forest.toml")
     assert recipe.sources["s2"].preparation.fill is None
     assert recipe.compare[0].choice.config.gaps == "linear"

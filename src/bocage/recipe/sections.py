@@ -420,10 +420,10 @@ def _about_dates(source: TableSource) -> list[str]:
         ]
     if not source.different_dates:
         return []
+    share = f"{100 * source.own_dates:.0f} % of the {len(source.times)} dates"
     return [
-        f"source '{source.name}': a sample has a value at {source.own_dates:.0%} of the {len(source.times)} dates on average. A "
-        'random forest compares dates: its series are interpolated ("fill" in the recipe of the forest, gaps = "linear" in '
-        "[[compare]])"
+        f"source '{source.name}': a sample has a value at {share} on average. A random forest compares dates: its series are "
+        'interpolated ("fill" in the recipe of the forest, gaps = "linear" in [[compare]])'
     ]
 
 

@@ -115,8 +115,9 @@ class SitesRun:
         """Train the model on every draw; complete draws are kept."""
         self.joined.check_draws()  # before hours of training
         self.folder.keep_draws(self.joined.draws, self.progress)
-        for note in idle_settings(self.recipe.choice):
-            self.progress.say(note.advised)
+        if not self.folder.is_current("train/0", self.keys["train"]):
+            for note in idle_settings(self.recipe.choice):
+                self.progress.say(note.advised)
         learning = {site: self.scenes[site] for site in self.joined.sites}
         trainer = Trainer(self.recipe.choice, Scenes(learning), self.joined)
         for k in range(self.joined.draws):

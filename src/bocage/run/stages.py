@@ -129,8 +129,9 @@ class Run:
         """Train the model on every draw; complete draws are kept."""
         self.samples.check_draws()  # before hours of training
         self.folder.keep_draws(self.samples.draws, self.progress)
-        for note in self._about_training():
-            self.progress.say(note)
+        if not self.folder.is_current("train/0", self.keys.train):  # later, the report keeps them
+            for note in self._about_training():
+                self.progress.say(note)
         for k in range(self.samples.draws):
             trainer = Trainer(self.recipe.choice, self.scene, self.trusted(k), self.start)
             work = partial(trainer.train, k, self.layout.split(k).path, self.progress)
