@@ -22,6 +22,8 @@ from bocage.mapping import (
     LandCoverMap,
     codes_at,
     compare_legends,
+    is_edited,
+    open_delivered,
     open_map_folder,
     predict_at,
     proposal,
@@ -78,7 +80,9 @@ def evaluate_sample(
 
 def _shares(land: LandCoverMap) -> list[float]:
     """Return the share of each class of the recipe in the area of the map; 0 for a class that the model of the map lacks."""
-    own = open_map_folder(land.folder.path).areas
+    own = (
+        open_delivered(land.folder.path).areas() if is_edited(land.folder) else open_map_folder(land.folder.path).areas
+    )
     by_code = dict(zip(own.legend.codes, own.shares, strict=True))
     return [by_code.get(code, 0.0) for code in land.legend.codes]
 

@@ -30,7 +30,7 @@ from bocage.finish.untrained import Member, Untrained
 from bocage.jobs.derived import check_free, clear, current, figures_of, write_summary
 from bocage.jobs.reference_pixels import pixels_of_test
 from bocage.layout import FusionLayout
-from bocage.mapping import WRITERS, Delivered, MapBand, codes_at, open_delivered
+from bocage.mapping import WRITERS, Delivered, MapBand, codes_at, open_delivered, report_edited
 from bocage.mapping.delivery import Delivery
 from bocage.mapping.layers import LAYERS, Frame
 from bocage.progress import QUIET, Progress
@@ -84,6 +84,7 @@ def fuse(
         progress.say("fuse: up to date")
         return found
     work.report()
+    report_edited(maps, progress)
     with held(out):
         check_free(layout, maps, MEANING, "a fusion")  # a run may have ended since
         clear(layout)

@@ -17,7 +17,7 @@ from bocage.finish.regularise import HECTARE
 from bocage.finish.zones import listed
 from bocage.jobs.derived import check_free, clear, current, figures_of, write_summary
 from bocage.layout import ReconciledLayout
-from bocage.mapping import WRITERS, Delivered, codes_at, open_delivered
+from bocage.mapping import WRITERS, Delivered, codes_at, open_delivered, report_edited
 from bocage.mapping.delivery import Delivery
 from bocage.mapping.layers import LAYERS, Frame
 from bocage.progress import QUIET, Progress
@@ -94,6 +94,7 @@ def reconcile(
     read = read_districts(districts, how.name, how.unit, (land.grid, land.legend), progress)
     work = _Work(Reconciliation(land, read, how.trust), folder, how, layout, progress)
     fit = work.fitted()
+    report_edited([land], progress)
     with held(out):
         check_free(layout, [land], (RULE,), "a reconciled one")  # a run may have ended since
         clear(layout)

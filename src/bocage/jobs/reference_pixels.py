@@ -14,7 +14,7 @@ from bocage.finish.estimates import Checked
 from bocage.finish.likeness import Likeness, alike
 from bocage.finish.regularise import HECTARE
 from bocage.jobs.evaluate import mapped_at
-from bocage.mapping import EARLY, Areas, Delivered, Item, LandCoverMap
+from bocage.mapping import EARLY, Delivered, Item, LandCoverMap
 from bocage.run import test_pixels_of
 
 
@@ -49,12 +49,12 @@ class ReferencePixels:
 
     def prior(self, land: Delivered) -> tuple[float, ...]:
         """Return the share of each class in the area of a map, corrected by the rates of confusion of the pixels."""
-        shares = Areas.load(land.layout.areas, land.legend).shares
+        shares = land.areas().shares
         return corrected(self.mapped, self.reference, self.unit, shares, self.names).area
 
     def likeness(self, land: Delivered) -> Likeness:
         """Return how the errors vary over a map."""
-        areas = Areas.load(land.layout.areas, land.legend)
+        areas = land.areas()
         total, shares = areas.total * HECTARE, self.checked.shares
         pixels = alike(self.mapped, self.reference, shares, self.unit, self.place)
         return Likeness(pixels, total, total / max(1, int(areas.pixels.sum())))

@@ -8,14 +8,19 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from bocage.disk import artefact, damaged, read_checksums
 from bocage.errors import MappingError
 from bocage.grid import Grid, Window
 from bocage.layout import MapLayout
 from bocage.legend import Legend
+from bocage.mapping.areas import AreaCount, Areas
 from bocage.mapping.delivery import Item
 from bocage.mapping.writers import WRITERS
+from bocage.progress import Progress
 from bocage.sources.base import Decoding
 from bocage.sources.raster import inspect, read
+
+TILE = 1024
 
 
 @dataclass(frozen=True)
@@ -35,10 +40,48 @@ class Delivered:
         """Return the file of a layer, which may not exist."""
         return self.layout.layer(layer, WRITERS.get("cog").SUFFIX)
 
+    @property
+    def is_edited(self) -> bool:
+        """Whether the classes are not those that were written with the map (:func:`is_edited`)."""
+        return is_edited(self.layout)
+
     def read(self, layer: str, grid: Grid, window: Window, nodata: int, band: int = 1) -> NDArray[Any]:
         """Read a window of a layer on an aligned grid; `nodata` outside."""
         found, there = read(self.path(layer), [band], grid, window, "nearest", Decoding(nodata=nodata))
         return np.where(there[0], found[0], np.array(nodata, found.dtype))
+
+    def areas(self) -> Areas:
+        """Return mapped pixels and hectares of every class as ``classes.tif`` is now: those of the file if it was edited."""
+        if not self.is_edited:
+            return Areas.load(self.layout.areas, self.legend)
+        count = AreaCount(self.grid, self.legend)
+        for window in self.grid.tiles(TILE):
+            count.count(window, self.read("classes", self.grid, window, 0))
+        return count.areas()
+
+
+def is_edited(layout: MapLayout) -> bool:
+    """Return whether ``classes.tif`` of a complete map was changed since it was written, such as by hand.
+
+    Raises
+    ------
+    RunFolderError
+        The list of checksums is damaged.
+    """
+    with artefact(layout.checksums):
+        sums = read_checksums(layout.checksums)
+    classes = layout.layer("classes", WRITERS.get("cog").SUFFIX).name
+    return bool(damaged(layout.path, {classes: sums[classes]})) if classes in sums else False
+
+
+def report_edited(maps: Sequence[Delivered], progress: Progress) -> None:
+    """Report the maps whose classes were changed since they were written: they are used as they are now."""
+    for one in maps:
+        if one.is_edited:
+            progress.say(
+                f"{one.path('classes')} was changed since the map was written. It is used as it is now; its confidence, "
+                "probabilities and areas.csv are those of the map before the change."
+            )
 
 
 def open_delivered(folder: Path, layers: Sequence[str] = ("classes",)) -> Delivered:

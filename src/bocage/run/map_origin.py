@@ -8,13 +8,14 @@ from bocage.disk import artefact, damaged
 from bocage.errors import TrainedError, UnknownNameError
 from bocage.layout import FusionLayout, MapLayout, ReconciledLayout, RunLayout, SplitLayout
 from bocage.machine import versions
-from bocage.mapping import Item
+from bocage.mapping import Item, is_edited
 from bocage.provenance import Provenance
 from bocage.report.transfer import Mapped
 
 NOT_EVALUATED = "its model was not evaluated since its training (run 'bocage evaluate')"
 OTHER_MODEL = "the map is not by the model that its run has now (run 'bocage map' again)"
 NOT_OF_A_RUN = "the map is not that of an evaluated run, so it has no test polygons"
+EDITED = "its classes.tif was changed since it was written, and the test pixels are those of the map before the change"
 """Why a map has no test pixels, as parts of sentences."""
 
 
@@ -31,12 +32,14 @@ class MapOrigin:
         """Return the origin of the map in a folder: of a run, or made by a model of a run from the same imagery.
 
         The reason, as a part of a sentence, for any other map: the test pixels of a model say nothing about a map of other
-        imagery, or of another model.
+        imagery, of another model, or that was edited.
         """
         found = cls._claimed(folder)
         if found is None:
             return NOT_OF_A_RUN
-        return found if found._made(folder) else OTHER_MODEL
+        if not found._made(folder):
+            return OTHER_MODEL
+        return EDITED if is_edited(MapLayout.of(folder)) else found
 
     @classmethod
     def _claimed(cls, folder: Path) -> "MapOrigin | None":
@@ -104,6 +107,8 @@ def test_pixels_of(folder: Path) -> Path | str:
     """
     made = (kind(one) for one in (folder, folder.resolve().parent) for kind in (FusionLayout, ReconciledLayout))
     if combined := next((one for one in made if one.summary.exists()), None):
+        if is_edited(combined.map):
+            return EDITED
         return combined.test if combined.test.exists() else "the maps behind it have no common test polygons"
     origin = MapOrigin.of(folder)
     return origin if isinstance(origin, str) else origin.test
