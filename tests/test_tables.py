@@ -202,7 +202,7 @@ def test_files_of_samples_have_the_ids_of_the_table(folder: Path, long: pd.DataF
     ("spoil", "model", "said"),
     [
         (lambda t, lost: t.assign(B08=t.B08.where(~lost)), FOREST, "these bands are empty in all of them: nir"),
-        (lambda t, lost: t.assign(ok=t.ok & ~lost), FOREST, "no valid date with a value of each band"),
+        (lambda t, lost: t.assign(ok=t.ok & ~lost), FOREST, "no valid date with a value in every band"),
         (lambda t, lost: t.assign(B04=t.B04.where(~lost, 0), B08=t.B08.where(~lost)), FOREST, "have no value in the table"),
         (lambda t, lost: t.assign(B08=t.B08.where(~lost)), 'name = "patchwork"', "are empty in all of them: nir"),
     ],
@@ -228,7 +228,7 @@ def test_samples_that_a_model_cannot_classify_are_reported(folder: Path, long: p
     run(recipe, folder / "out", ("train",))
     long.assign(B08=long.B08.where(long["sample"] != "p02")).to_parquet(folder / "series.parquet")
     evaluate_model(recipe, folder / "out", folder / "again", heard)
-    assert any("1 of 24 labelled samples has no date with a value of each band" in str(one) for one in heard.notes)
+    assert any("1 of 24 labelled samples has no date with a value in every band" in str(one) for one in heard.notes)
     assert len(pd.read_parquet(folder / "again/test.parquet")) == 23
 
 
