@@ -1,5 +1,8 @@
 """Patchwork from input files to COGs on all cores, compared with forests on the same scene.
 
+    python -m benchmarks operational             # all models
+    python -m benchmarks.operational patchwork   # one of them
+
 The forests are those of scikit-learn and LightGBM in Bocage (all sources; masked values interpolated in time or left to the
 trees) and that of Orfeo ToolBox on the Sentinel-2 series alone.
 
@@ -11,7 +14,7 @@ on real fields. Orfeo ToolBox needs complete series: it gets the 340 bands witho
 
 import shutil
 import statistics
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
@@ -27,7 +30,7 @@ from benchmarks.recipes import Table, write
 from bocage.layout import RunLayout
 from bocage.training import imitates_bfloat16
 
-SIDE, TALLER, CLASSES, RATIO, ROUNDS = 1024, 3, 10, 6, 2
+SIDE, TALLER, CLASSES, RATIO, ROUNDS = 1024, 8, 10, 6, 2
 """Side of the scene in pixels, height of the larger scene relative to the first, classes, VHR pixels per map pixel along a
 side, rounds."""
 S2 = ("blue", "green", "red", "rededge1", "rededge2", "rededge3", "nir", "nir08", "swir16", "swir22")
@@ -40,36 +43,47 @@ FORESTS = {
 """Other models of Bocage on the same scene; 100 trees of depth 25, as in Orfeo ToolBox."""
 
 
-def run() -> str:
-    """Measure speed and memory, and return them in words."""
+WORDS = ("patchwork", *FORESTS, "otb")
+"""Words of the command line: the models to measure."""
+
+
+def run(wanted: Sequence[str] = ()) -> str:
+    """Measure speed and memory of the models `wanted`, by default of all, and return them in words."""
+    wanted = [name for name in wanted or WORDS if name != "otb" or otb.is_installed()]
+    results = Results(f"operational-{machine()['instructions'].lower()}")
     with scratch() as folder:
-        path = written(folder / "scene", 1)
+        spent = interleaved(_works(folder, wanted), ROUNDS)
+        speed = {name: SIDE**2 / duration for name, duration in spent.items()}
+        found: dict[str, Any] = {"side": SIDE, "seconds": spent, "pixels_per_second": speed}
+        results.save(found)
+        if "patchwork" in wanted:
+            peaks, larger = _larger(folder)
+            further = (TALLER - 1) * SIDE**2 / (TALLER * SIDE**2 / larger - spent["float32"])
+            found |= {"larger": TALLER, "larger_pixels_per_second": larger, "further_pixels_per_second": further}
+            results.save(found | {"peak_mb": peaks})
+    return _in_words(found)
+
+
+def _works(folder: Path, wanted: Sequence[str]) -> dict[str, Callable[[], Any]]:
+    """Write the scene and train the models; return the mapping function of each, and of each precision of patchwork."""
+    path, works = written(folder / "scene", 1), dict[str, Callable[[], Any]]()
+    if "patchwork" in wanted:
         bocage("train", path, "--out", folder / "run")
         bocage("map", path, "--out", folder / "run")  # compares bfloat16 with float32, first time only
-        works = {precision: _ours(folder, path, precision) for precision in _precisions()}
-        works |= {name: _forest(folder, path, name) for name in FORESTS}
-        if otb.is_installed():
-            works["otb"] = _theirs(folder / "scene")
-        spent = interleaved(works, ROUNDS)
-        speed = {name: SIDE**2 / duration for name, duration in spent.items()}
-        results, found = Results(f"operational-{machine()['instructions'].lower()}"), {"side": SIDE, "seconds": spent}
-        results.save(found | {"pixels_per_second": speed})
-        peaks, larger = _larger(folder)
-    further = (TALLER - 1) * SIDE**2 / (TALLER * SIDE**2 / larger - spent["float32"])
-    speeds = {"pixels_per_second": speed, "larger_pixels_per_second": larger, "further_pixels_per_second": further}
-    results.save(found | speeds | {"peak_mb": peaks})
-    forest = (
-        f"Orfeo ToolBox's forest on 340 bands {speed['otb']:,.0f}"
-        if "otb" in speed
-        else "Orfeo ToolBox is not installed (apt install otb-bin)"
-    )
-    return (
-        f"{S2_DATES} + {S1_DATES} dates and VHR, files to COGs, map pixels/s: patchwork "
-        f"{', '.join(f'{speed[p]:,.0f} in {p}' for p in _precisions())}; "
-        f"{', '.join(f'{name} {speed[name]:,.0f}' for name in FORESTS)}; {forest}. "
-        f"{TALLER} times the area, float32: {larger:,.0f}; without the part that does not depend on the area: {further:,.0f}. "
-        f"Peak memory {peaks[0]:.0f} MB, and {peaks[1]:.0f} MB"
-    )
+        works |= {precision: _ours(folder, path, precision) for precision in _precisions()}
+    works |= {name: _forest(folder, path, name) for name in FORESTS if name in wanted}
+    return works | ({"otb": _theirs(folder / "scene")} if "otb" in wanted else {})
+
+
+def _in_words(found: Mapping[str, Any]) -> str:
+    speeds = ", ".join(f"{name} {value:,.0f}" for name, value in found["pixels_per_second"].items())
+    text = f"{S2_DATES} + {S1_DATES} dates and VHR, files to COGs, map pixels/s (otb: 340 bands only): {speeds}. "
+    if "larger" in found:
+        text += (
+            f"patchwork, {found['larger']} times the area, float32: {found['larger_pixels_per_second']:,.0f}; without the part "
+            f"that does not depend on the area: {found['further_pixels_per_second']:,.0f}. "
+        )
+    return text
 
 
 def _precisions() -> tuple[str, ...]:
@@ -97,7 +111,7 @@ def written(folder: Path, times: int, share: float = 0.1) -> Path:
         radar = g.normal(-13, 2, (CLASSES, S1_DATES))
         layers = (_noisy(100 * radar[truth, t], 250, g).astype(np.int16) for t in range(S1_DATES))
         _write(folder / f"{band}.tif", layers, (height, SIDE), PIXEL, "int16", days[1])
-    sharp = np.kron(g.normal(1500, 200, CLASSES)[truth], np.ones((RATIO, RATIO)))
+    sharp = np.kron(g.normal(1500, 200, CLASSES)[truth].astype(np.float32), np.ones((RATIO, RATIO), np.float32))
     pan = _noisy(sharp, 120, g).astype(np.uint16)
     _write(folder / "pan.tif", iter([pan]), pan.shape, PIXEL / RATIO, "uint16", [""])
     otb.write_fields(folder, fields + 1, np.random.default_rng(1).random(fields.shape) < share)

@@ -1,5 +1,6 @@
 """Polygons labelled with a set of classes: labels, errors, loss, and a run."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import geopandas as gpd
@@ -41,6 +42,38 @@ def test_a_set_has_a_label_below_those_of_the_coarser_classes():
     less = legend.without(["meadow"])
     assert less.below(-3).tolist() == [True, False, False], "a dropped class leaves the set"
     assert less.index_of("unclear") == -4
+
+
+def test_a_level_has_the_sets_of_its_classes():
+    classes = [
+        LandClass(5, "land"),
+        LandClass(1, "crops", parent="land"),
+        *(replace(c, parent=c.parent or "land") for c in CLASSES[1:4]),
+        CLASSES[4],
+    ]
+    sets = (
+        ClassSet(("maize", "sorghum")),
+        ClassSet((" sorghum", "meadow"), values=("mixed",)),
+        ClassSet(("maize", "meadow")),
+        ClassSet(("crops", "water"), values=("unclear", 99)),
+    )
+    whole = nomenclature(classes).with_sets(sets)
+    second = whole.at_level(2)
+    assert second.names == ("crops", "meadow", "water")
+    assert [second.index_of(value) for value in ("maize or sorghum", 11, "mixed", "maize or meadow", "unclear", 99)] == [
+        0, 0, -3, -3, -4, -4,
+    ]  # fmt: skip
+    assert second.groups.astype(int).tolist() == [[1, 1, 0], [1, 1, 0], [1, 0, 1]]
+    first = whole.at_level(1)
+    assert first.names == ("land", "water")
+    assert [first.index_of(v) for v in ("maize or sorghum", "mixed", "maize or meadow", "unclear")] == [0, 0, 0, -2]
+    assert first.groups.tolist() == [[True, True]]
+    third = whole.at_level(3)
+    assert [one.classes for one in third.sets] == [
+        ("maize", "sorghum"), ("sorghum", "meadow"), ("maize", "meadow"), ("crops", "water"),
+    ]  # fmt: skip
+    values = (1, 11, "maize or sorghum", "mixed", "maize or meadow", 99)
+    assert [third.index_of(value) for value in values] == [whole.index_of(value) for value in values]
 
 
 @pytest.mark.parametrize("classes", [(), ("maize",), ("maize", " maize ")])
@@ -99,6 +132,17 @@ def test_an_unknown_class_in_a_recipe_is_one_line(tmp_path):
     path.write_text(path.read_text().replace('["maize", "meadow"]', '["maize", "rye"]'))
     with pytest.raises(RecipeError, match="legend: The set 'maize or rye' has the class 'rye'"):
         read_recipe(path)
+
+
+def test_a_recipe_has_sets_of_classes_below_its_level(tmp_path):
+    path = ambiguous(tmp_path)
+    text = path.read_text().replace('name = "meadow"', 'name = "meadow", parent = "grass"')
+    text = text.replace('name = "maize"', 'name = "maize", parent = "grass"')
+    path.write_text(text.replace("\nclasses = [", '\nlevel = 1\nclasses = [\n  { code = 9, name = "grass" },'))
+    legend = read_recipe(path).legend
+    assert legend.names == ("grass", "water")
+    assert not legend.sets
+    assert legend.index_of(50) == 0, "the value of the set"
 
 
 @pytest.mark.slow

@@ -244,7 +244,8 @@ def test_a_fused_map_is_finished_with_the_settings_of_a_recipe(runs, tmp_path, c
         assert main(["finish", str(recipe), "--out", str(out)]) == 0
         assert capsys.readouterr().err.count("up to date") == current
     table = pd.read_csv(out / "finish/zones.csv")
-    assert (table.low_ha <= table.estimated_ha).all()
+    assert (table.estimated_ha > 0).all()
+    assert table.low_ha.isna().all(), "no test pixel is wrong, so the error is not known"
     land = open_delivered(one.out)
     codes = np.random.default_rng(0).integers(1, 4, land.grid.shape)
     other = delivered(tmp_path / "other", codes, (land.grid.crs.to_wkt(), land.grid.transform), land.legend)
@@ -313,7 +314,7 @@ def test_masses_for_the_test_leave_out_the_polygon_of_the_pixel(runs, tmp_path):
         table = tested.copy()
         maize = table.label == 0
         table.loc[maize & (table.polygon != table.polygon[maize].iloc[0]), "predicted"] = 1
-        table.to_parquet(target)
+        table.loc[:, ~table.columns.str.startswith("probability_")].to_parquet(target)
     found = fuse([out, tmp_path / "other"], tmp_path / "fused", Fusing("dempster-shafer", "precision"))
     shown = Predictions.from_parquet(tmp_path / "fused/test.parquet")
     own = shown.label == 0
@@ -353,7 +354,7 @@ def test_maps_that_cannot_be_fused_are_refused(tmp_path, finished):
     off = delivered(tmp_path / "off", codes, ("EPSG:32740", Affine(10, 0, 300_003, 0, -10, 7_650_000)))
     refused(off, MappingError, "is not aligned with the pixels of")
     lake = delivered(tmp_path / "lake", codes, legend=Legend((*LEGEND.classes[:2], LandClass(9, "lake"))))
-    refused(lake, MappingError, "9 lake is in one legend only")
+    refused(lake, MappingError, "only .* has 9 lake")
     empty = delivered(tmp_path / "empty", np.where(codes > 0, 0, 4))
     refused(empty, FinishError, "have no pixel where two of them have a class")
     second = delivered(tmp_path / "b", codes)

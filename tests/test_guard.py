@@ -116,6 +116,7 @@ def test_left_out_sites_correct_the_estimate_and_give_its_interval():
     half = 2.919986 * 0.05 * np.sqrt(1 + 1 / 3)  # t, 95 %, 2 degrees of freedom
     assert (found.low, found.high) == (pytest.approx(0.65 - half, abs=1e-6), pytest.approx(0.65 + half, abs=1e-6))
     assert Expected.of({"": HOME}, sure(0.92, 0.8), (-0.1, -0.2)).sites == 0, "two sites are too few"
+    assert Expected.of({"": HOME}, sure(0.92, 0.8), (-0.1, -0.1, -0.1)).sites == 0, "the same value at all sites"
 
 
 def tensor(n, dates, valid=True):

@@ -7,12 +7,14 @@ import pytest
 from bocage.errors import BocageError, SamplesError, SourceError
 from bocage.jobs.check import check
 from bocage.jobs.init import write_recipe
+from bocage.jobs.run import run
 from bocage.recipe import read_recipe
 from bocage.samples.tabular import features_of
 from bocage.sources.column_roles import roles_of
 from bocage.sources.columns import layout_of
 from bocage.sources.unread import unread
 from bocage.testing import Place, write_raster
+from conftest import Told
 
 DAYS = pd.to_datetime(["2018-01-31", "2018-03-02", "2018-04-15", "2018-05-20"])
 N = 12
@@ -198,13 +200,29 @@ def test_rows_that_are_the_same_count_once(tmp_path):
     assert not check(out).has_errors
 
 
-def test_of_two_tables_with_other_samples_the_larger_one_is_used(tmp_path):
+def test_two_tables_that_share_most_samples_are_used(tmp_path):
     (tmp_path / "tables").mkdir()
     radar = long(VV=lambda i, k: -9.5 - i - k)[["id", "date", "VV"]]
     radar[radar["id"] > 1].to_csv(tmp_path / "tables/a.csv", index=False)
+    series = long()
+    lines, out = written(tmp_path, series[series["id"] > 0], fields())
+    assert set(read_recipe(out).sources) == {"s1", "s2"}
+    said = (
+        "'s1': its table has 10 labelled samples, that of 's2' 11, and both have 10. patchwork uses the samples of all"
+    )
+    assert any(said in line for line in lines)
+    assert any("3 classes, 11 samples" in line for line in lines)
+    assert not check(out).has_errors
+
+
+def test_of_two_tables_that_share_few_samples_the_larger_one_is_used(tmp_path):
+    (tmp_path / "tables").mkdir()
+    radar = long(VV=lambda i, k: -9.5 - i - k)[["id", "date", "VV"]]
+    radar[radar["id"] > 6].to_csv(tmp_path / "tables/a.csv", index=False)
     lines, out = written(tmp_path, long(), fields())
     assert set(read_recipe(out).sources) == {"s2"}
-    assert any("'s1' is left out: its table has 10 labelled samples, that of 's2' 12" in line for line in lines)
+    said = "'s1' is left out: its table has 5 labelled samples, that of 's2' 12, and both have 5"
+    assert any(said in line for line in lines)
 
 
 # --- dates
@@ -360,3 +378,91 @@ def test_the_recipe_asks_for_the_crs_of_coordinates_without_one(tmp_path):
     labels.drop(columns=["POINT_X", "POINT_Y"]).to_csv(tmp_path / "points.csv", index=False)
     with pytest.raises(SamplesError, match="no geometry.*polygons or points, or a table .*'lon' and 'lat'"):
         write_recipe(tmp_path / "images", tmp_path / "points.csv", "", tmp_path / "other.toml")
+
+
+# --- dates that the samples share
+def moved(days, samples: int = N, dates: int = 6) -> pd.DataFrame:
+    """Return a long table whose red falls and rises in two classes; `days` gives the shift of a sample in days."""
+    rng = np.random.default_rng(2)
+    rows = [
+        {
+            "id": i,
+            "date": pd.Timestamp("2020-03-01") + pd.Timedelta(days=20 * k + days(i)),
+            "B4": 1500 + (1 if i % 2 else -1) * 200 * k + rng.integers(-300, 300),
+            "B8": 2500 + rng.integers(0, 900),
+        }
+        for i in range(samples)
+        for k in range(dates)
+    ]
+    return pd.DataFrame(rows)
+
+
+def test_series_of_few_shared_dates_are_interpolated_for_models_that_compare_dates(tmp_path):
+    lines, out = written(tmp_path, moved(lambda i: 7 * i % 9), fields())
+    assert any("a sample has a value at 11 % of the 54 dates" in line for line in lines if line.startswith("remark"))
+    recipe, forest = read_recipe(out), read_recipe(tmp_path / "mine-forest.toml")
+    assert recipe.sources["s2"].preparation.fill is None
+    assert recipe.compare[0].choice.config.gaps == "linear"
+    fill = forest.sources["s2"].preparation.fill
+    assert (fill.every, fill.start.isoformat(), fill.end.isoformat()) == (20, "2020-03-01", "2020-06-17")
+
+
+@pytest.mark.parametrize("days", [lambda i: 0, lambda i: 366 * (i % 2)])
+def test_series_of_the_same_dates_or_of_two_seasons_are_not_interpolated_in_time(tmp_path, days):
+    lines, out = written(tmp_path, moved(days), fields())
+    assert read_recipe(out).compare[0].choice.config.gaps == "missing"
+    seasons = any("of different seasons" in line for line in lines)
+    fill = read_recipe(tmp_path / "mine-forest.toml").sources["s2"].preparation.fill
+    assert seasons == (days(1) > 0) == (fill is None)
+
+
+def codes(path, *overrides: str) -> dict[str, list]:
+    """Return the findings of a recipe on its source, by code."""
+    found = [f for f in check(path, overrides=overrides).findings if f.where == "s2"]
+    return {f.what.code: [f.severity, f.what.text(), f.remedy.text()] for f in found}
+
+
+def test_check_warns_of_dates_that_samples_do_not_share(tmp_path):
+    _, out = written(tmp_path, moved(lambda i: 7 * i % 9), fields())
+    without = ("compare=[]", "model.name=random_forest")
+    severity, what, remedy = codes(out, *without)["few_shared"]
+    assert severity == "warning"
+    assert what.startswith("a sample has a value at 11 % of the 54 dates on average, and random_forest compares")
+    assert "'fill'" in remedy
+    for quiet in ((), (*without, "model.gaps=linear"), ("compare=[]", "model.name=gru")):
+        assert "few_shared" not in codes(out, *quiet)
+    assert "few_shared" in codes(out, "compare=[]", "model.name=tempcnn")
+    filled = codes(tmp_path / "mine-forest.toml")
+    assert "few_shared" not in filled
+    assert filled["samples_by_month"][2].startswith("Nothing to do. Gap filling")
+    assert "no 'fill'" in codes(out)["samples_by_month"][2]
+
+
+def test_a_pause_between_the_seasons_of_samples_is_no_gap_of_a_series(tmp_path):
+    _, out = written(tmp_path, moved(lambda i: 366 * (i % 2)), fields())
+    found = codes(out, "compare=[]", "model.name=random_forest")
+    assert "few_shared_seasons" in found
+    assert "date_gap" not in found
+    folder = tmp_path / "gap"
+    folder.mkdir()
+    table = moved(lambda i: 0)
+    _, out = written(folder, table[~table.date.dt.month.isin([4, 5])], fields())
+    assert codes(out)["date_gap"][2] == "Add acquisitions or another sensor."
+
+
+def test_dates_with_few_samples_are_usable(tmp_path):
+    """With many orbits, none of the dates has a tenth of the samples."""
+    _, out = written(tmp_path, moved(lambda i: i), fields())
+    assert not check(out).has_errors
+
+
+def test_training_says_that_the_samples_share_few_dates(tmp_path):
+    frame, labels = (
+        moved(lambda i: 7 * i % 9, 36),
+        pd.DataFrame({"id": range(36), "crop_code": [1 + i % 2 for i in range(36)]}),
+    )
+    _, out = written(tmp_path, frame, labels)
+    recipe = read_recipe(out, ("compare=[]", "model.name=random_forest", "split.draws=1", "model.trees=5"))
+    told = Told()
+    run(recipe, tmp_path / "out", ("train",), told)
+    assert sum("at 11 % of the 54 dates" in line and "'fill'" in line for line in told.words) == 1

@@ -21,6 +21,7 @@ from bocage.models import MODELS, Footprint, InputSpec, SourceTensor, build, car
 from bocage.models.member import Member
 from bocage.models.members import MEMBERS
 from bocage.models.mixture import Config
+from bocage.models.settings.fusion import Member as FusionMember
 from bocage.models.tabular import interpolated
 from bocage.recipe import read_recipe
 from bocage.report.sections.summary import model_name
@@ -145,6 +146,15 @@ def test_the_card_is_that_of_the_members():
     )
     assert (card("gru", "lightgbm").dense, card("gru", "lightgbm").same_dates) == ("exact", True)
     assert card("gru", "m3fusion").dense == "patches"
+
+
+def test_a_fusion_needs_the_dates_of_its_members():
+    architecture = MODELS.get("fusion")
+    for network, same in (("tempcnn", True), ("ltae", False)):
+        config = architecture.Config("early", (FusionMember(network),))
+        assert card_for(architecture, config).same_dates == same
+        both = Member("fusion", {"strategy": "early", "members": [{"network": network}]})
+        assert card_for(MODELS.get("mixture"), Config((both, Member("gru")))).same_dates == same
 
 
 class Own(torch.nn.Module):

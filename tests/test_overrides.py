@@ -9,6 +9,7 @@ from click.testing import CliRunner
 from hypothesis import given
 from hypothesis import strategies as st
 
+from bocage import api
 from bocage.cli.main import COMMANDS, cli, main
 from bocage.errors import RecipeError
 from bocage.recipe import read_recipe
@@ -46,7 +47,8 @@ def test_a_written_table_is_read_as_it_was(table):
         ("map.keep_windows=false", ("map", "keep_windows"), False),
         ("reference.path=../field data/2021.gpkg", ("reference", "path"), "../field data/2021.gpkg"),
         ("reference.where=crop = 'maize'", ("reference", "where"), "crop = 'maize'"),
-        ("reference.where=", ("reference", "where"), ""),
+        ("reference.where=", ("reference", "where"), None),
+        ('reference.where=""', ("reference", "where"), ""),
         ("name=1\nextra = 2", ("name",), "1\nextra = 2"),
         ("compare.0.model.name=gru", ("compare", "0", "model", "name"), "gru"),
     ],
@@ -70,6 +72,7 @@ def test_a_value_is_toml_or_a_text(text, key, value):
         ("training.epochs=-1", "(from --set training.epochs=-1)"),
         ("name.first=x", "name is a value, not a table"),
         ("legend.classes.7.name=x", "legend.classes is a list; its entries are numbered 0 to 2, found '7'"),
+        ("legend.classes.1=", "legend.classes is a list; its entries cannot be removed"),
         ("grid.crs=EPSG:32740", "grid: give either 'like' (a source) or 'crs'"),
         ("grid.crs=EPSG:32740", '(from --set grid.crs="EPSG:32740")'),
     ],
@@ -101,6 +104,19 @@ def test_settings_replace_and_complete_the_recipe_in_their_order(recipe, landsca
     assert parsed.legend.names == ("maize", "grass", "water")
     assert parsed.reference.path == landscape / "p.gpkg"  # relative to the folder of the recipe, as in the recipe
     assert parsed.overrides[:2] == ("split.draws=1", "training.epochs=5")
+
+
+def test_a_setting_without_a_value_is_removed(recipe, landscape):
+    path = recipe(**{"tile = 32": "tile = 32\nsets = 0.9"})
+    assert read_recipe(path).map.sets == 0.9
+    parsed = read_recipe(path, ["map.sets="])
+    assert (parsed.map.sets, parsed.map.tile, parsed.overrides) == (None, 32, ("map.sets=",))
+    assert read_recipe(path, ["map.sets=0.8", "map.sets="]).map.sets is None
+    assert read_recipe(path, ["map.sets=", "map.sets=0.8"]).map.sets == 0.8
+    again = landscape / "again.toml"
+    again.write_text(parsed.text)
+    assert read_recipe(again).map == parsed.map
+    assert api.recipe(path, landscape / "out", settings={"map.sets": None}).recipe.map.sets is None
 
 
 def test_the_text_of_a_recipe_with_settings_is_the_recipe_that_is_used(recipe, landscape):

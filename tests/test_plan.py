@@ -28,6 +28,10 @@ PAN_MS = '[sources.pan]\nsensor = "image"\npath = "pan.tif"\n[sources.ms]\nsenso
         ),
         ({"model": GRU}, ["open", "prepare", "samples", "train", "evaluate", "map", "importance", "report"]),
         (
+            {"model": GRU, "tile = 32": "tile = 32\nsets = 0.9"},
+            ["open", "prepare", "samples", "train", "evaluate", "map", "importance", "report"],
+        ),
+        (
             {"model": MULTIRESOLCC, "sources": PAN_MS, "like": "pan"},
             ["open", "samples", "train", "evaluate", "map", "importance", "report"],
         ),

@@ -14,7 +14,7 @@ from bocage.jobs.map import map_with
 from bocage.models import MODELS, InputSpec, build
 from bocage.recipe import read_recipe
 from bocage.run import open_scene
-from bocage.training import Region, Trained, remarks
+from bocage.training import Choice, Region, Trained, Training, remarks
 from bocage.training.positions import moved
 from bocage.training.records import SourceRecord
 from bocage.training.sites import _differences
@@ -173,8 +173,9 @@ def test_a_network_with_the_day_of_the_year_takes_other_days(recipe, brief, sour
 
 def test_sites_have_their_native_dates_at_the_same_time_of_the_year():
     inputs = {"s2": InputSpec("s2", ("red",), 2, Ratio(1, 1), regular=False)}
-    network = build(MODELS.get("random_forest"), inputs, 3, MODELS.get("random_forest").Config())
+    choice = Choice("random_forest", MODELS.get("random_forest").Config(), Training())
+    network = build(MODELS.get("random_forest"), inputs, 3, choice.config)
     one, other = record(["2021-01-01", "2021-03-01"]), record(["2022-01-04", "2022-05-01"])
-    found = list(_differences(one, other, "random_forest", network))
+    found = list(_differences(one, other, choice, network))
     assert [item for item, *_ in found] == ["dates compared by their position:"]
-    assert not list(_differences(one, record(["2022-01-04", "2022-03-09"]), "random_forest", network))
+    assert not list(_differences(one, record(["2022-01-04", "2022-03-09"]), choice, network))

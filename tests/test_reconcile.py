@@ -233,7 +233,7 @@ def test_the_result_does_not_depend_on_the_tiles(tmp_path, monkeypatch, place):
 
 def test_units_and_other_crs(tmp_path):
     land, codes, _ = a_map(tmp_path / "map")
-    hectares, told = (codes[:30, :40] > 0).sum() * 0.01, Told()
+    hectares, told = 30 * 40 * 0.01, Told()  # of the district: a tenth of it has no data
     outs = []
     for unit, value in (("share", 0.5), ("percent", 50.0), ("ha", 0.5 * hectares)):
         path = boxes(tmp_path / f"{unit}.gpkg", land, {"maize": [value]}, crs="EPSG:4326" if unit == "ha" else None)
@@ -242,6 +242,21 @@ def test_units_and_other_crs(tmp_path):
     assert "reprojected from EPSG:4326 to EPSG:32740" in " ".join(told.words)
     for other in outs[1:]:
         assert np.array_equal(outs[0][0], other[0])
+
+
+def test_hectares_of_a_district_that_the_map_cuts_are_those_of_the_whole_district(tmp_path):
+    land, codes, _ = a_map(tmp_path / "map")
+    rows, told, found = len(codes), Told(), []
+    place = ((rows - 10, 0, rows + 10, 40),)  # half of it is off the map
+    for unit, value in (("share", 0.25), ("ha", 0.25 * 20 * 40 * 0.01)):
+        path = boxes(tmp_path / f"{unit}.gpkg", land, {"maize": [value]}, place)
+        reconcile(land.folder, path, tmp_path / unit, Reconciling(unit=unit, trust=1.0), told)
+        found.append(layers(tmp_path / unit))
+    assert pd.read_csv(tmp_path / "ha/districts.csv").asked_share[0] == pytest.approx(0.25, abs=1e-4)
+    assert np.array_equal(found[0][0], found[1][0])
+    assert any(
+        word.endswith(": 1. Hectares are taken as shares of the area of the whole district.") for word in told.words
+    )
 
 
 def test_a_share_without_probability_is_reported(tmp_path):
@@ -290,7 +305,7 @@ def test_districts_outside_of_the_map_and_without_statistics_are_counted(tmp_pat
         ({"maize": [0.1], "place": ["a"]}, {"name": "plac"}, "no field 'plac' \\(--name\\). Did you mean 'place'"),
         ({"maize": [0.1, 0.2], "n": ["a", "a"]}, {"name": "n"}, "2 districts are called 'a'"),
         ({"maize": [0.1, 0.2], "n": ["a", None]}, {"name": "n"}, "1 districts have no name in the field 'n'"),
-        ({"maize": [500.0]}, {"unit": "ha"}, "500 ha in all, but the map has 10.* ha of the district"),
+        ({"maize": [500.0]}, {"unit": "ha"}, "500 ha in all, but the district has 12 ha"),
         ({"maize": [120.0]}, {"unit": "percent"}, "1.2 in all"),
     ],
 )

@@ -18,6 +18,7 @@ from bocage.cli import main
 from bocage.evaluation import Corrected
 from bocage.grid import Grid, Window
 from bocage.jobs.run import run
+from bocage.layout import RunLayout
 from bocage.legend import COARSER, PALETTE, ClassSet, LandClass, Legend, nomenclature
 from bocage.mapping import Areas
 from bocage.recipe import read_recipe
@@ -184,6 +185,33 @@ def test_the_report_answers_whether_confidence_can_be_believed():
     assert (wrong["key"], wrong["error"], wrong["share"]) == ("believe_no", pytest.approx(0.4), pytest.approx(1))
 
 
+@pytest.mark.parametrize(
+    ("season", "partial", "said", "not_said"),
+    [
+        ([], {}, ("a temperature (1.00)", "in 0 of 2 draws"), "of their own"),
+        ([], {"s1": 1.5, "s2": 1.0}, ("a temperature (1.00)", "temperatures of their own (1.00 – 1.50)"), "season"),
+        (
+            [[100.0, 1.2], [130.0, 0.8], [160.0, 0.9]],
+            {"s1": 1.0},
+            ("0.80 – 1.20 over", "and 0.90 at its end"),
+            "2 draws",
+        ),
+    ],
+)
+def test_the_report_names_the_temperature_that_is_applied(tmp_path, season, partial, said, not_said):
+    from bocage.report.sections.confidence import _temperature
+
+    for draw in range(2):
+        model = RunLayout(tmp_path).split(draw).model
+        model.path.mkdir(parents=True)
+        about = {"temperature": 1.0, "samples": 90, "polygons": 12, "partial": partial, "season": season}
+        model.description.write_text(json.dumps({"calibration": about}))
+    text = _temperature(RunLayout(tmp_path), 2, "en")
+    assert all(one in text for one in (*said, "12 held-out polygons"))
+    assert not_said not in text
+    assert "{" not in _temperature(RunLayout(tmp_path), 2, "fr")
+
+
 @pytest.mark.slow
 def test_the_page_in_french(recipe, landscape, monkeypatch, capsys):
     monkeypatch.chdir(landscape)
@@ -333,13 +361,20 @@ def test_memory_of_a_picture_depends_on_its_size_only_and_the_picture_not_on_its
 # --- colours of many classes
 @pytest.mark.parametrize("language", ["en", "fr"])
 def test_the_colours_of_many_classes_are_few_notes(language):
-    legend = Legend(tuple(LandClass(i + 1, f"class {i + 1}") for i in range(100)))
+    legend = Legend(tuple(LandClass(i + 1, f"class {i + 1}") for i in range(150)))
     notes = palette_warnings(legend, language)
     assert {"en": "100 classes share their colour", "fr": "100 classes partagent leur couleur"}[language] in notes[0]
     assert sum(map(len, notes)) < 2000
     assert max(note.count(" – ") for note in notes) == 10
     (other,) = [note for note in notes if {"en": "greyscale", "fr": "niveaux de gris"}[language] in note]
     assert {"en": " other pairs", "fr": " autres paires"}[language] in other
+
+
+def test_the_classes_after_the_twentieth_have_colours_of_their_own():
+    colors = Legend(tuple(LandClass(i + 1, f"class {i + 1}") for i in range(100))).colors
+    assert (len(set(colors)), colors[0], colors[19], colors[20]) == (100, "#e4bd20", "#205b96", "#472020")
+    near = [pair for pair in alike([str(i) for i in range(50)], colors[:50]) if pair.vision != "grey"]
+    assert all(int(pair.first) < 20 and int(pair.second) < 20 for pair in near)
 
 
 def test_two_classes_with_one_colour_of_the_recipe_are_a_pair():

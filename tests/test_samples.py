@@ -592,7 +592,7 @@ def test_blocks_and_buffers_in_web_mercator_are_metres_on_the_ground():
     exact = _places(pixels, SimpleNamespace(grid=GRID))
     assert exact.tolist() == [[-5, 5], [-5, 15]], "UTM"
     table = gpd.GeoDataFrame(geometry=[Point(300_000, 8_400_000), Point(300_010, 8_400_010)], crs="EPSG:3857")
-    assert np.diff(table_places(table), axis=0)[0] == pytest.approx([5, 5], rel=0.01)
+    assert np.diff(table_places(table)[0], axis=0)[0] == pytest.approx([5, 5], rel=0.01)
 
 
 @pytest.mark.parametrize("crs", ["EPSG:32740", "EPSG:4326"])

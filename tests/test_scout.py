@@ -30,6 +30,7 @@ from bocage.jobs.run import run
 from bocage.jobs.scout import Asked, scout
 from bocage.layout import RunLayout
 from bocage.recipe import read_recipe
+from bocage.samples.candidates import unsurveyed_points
 from bocage.testing.fakes import CORNER, CRS
 from conftest import Told
 from test_report import foreign, page_of
@@ -456,24 +457,31 @@ def test_the_command_line(finished, tmp_path, capsys):
     assert "neither longitude,latitude nor a vector file" in capsys.readouterr().err
 
 
-@pytest.mark.slow
 # --- tables of series
-def test_points_of_a_table_without_a_label_are_the_candidates(tmp_path):
+def a_table(folder, more="", points=40, labelled=24, per_field=1):
+    """Write a table of series, points of which the last has no series and only the first have a label, and a recipe."""
     from test_tables import FOREST, RECIPE
 
     generator, days = np.random.default_rng(4), pd.to_datetime([f"2021-{m:02d}-11" for m in range(1, 7)])
     rows = [
         {"sample": f"p{i:02d}", "when": day, "B04": 500 + generator.integers(0, 90),
-         "B08": (3000 if i % 2 else 900) + generator.integers(0, 90), "ok": True}
-        for i in range(40) for day in days
+         "B08": (3000 if i // per_field % 2 else 900) + generator.integers(0, 90), "ok": True}
+        for i in range(points) for day in days
     ]  # fmt: skip
-    pd.DataFrame(rows).to_parquet(tmp_path / "series.parquet")
-    crop = [str(i % 2 + 1) if i < 24 else None for i in range(40)]
-    place = gpd.points_from_xy(2 + 0.01 * np.arange(40), 48 + 0.001 * np.arange(40))
-    ids = [f"p{i:02d}" for i in range(39)] + ["absent"]
-    gpd.GeoDataFrame({"sample": ids, "crop": crop}, geometry=place, crs="EPSG:4326").to_file(tmp_path / "points.gpkg")
-    (tmp_path / "recipe.toml").write_text(RECIPE.format(split="train = 0.5\ndraws = 1", model=FOREST))
-    recipe = read_recipe(tmp_path / "recipe.toml")
+    pd.DataFrame(rows).to_parquet(folder / "series.parquet")
+    crop = [str(i // per_field % 2 + 1) if i < labelled else None for i in range(points)]
+    place = gpd.points_from_xy(2 + 0.01 * np.arange(points), 48 + 0.001 * np.arange(points))
+    ids = [f"p{i:02d}" for i in range(points - 1)] + ["absent"]
+    table = {"sample": ids, "crop": crop, "field": [f"F{i // per_field}" for i in range(points)]}
+    gpd.GeoDataFrame(table, geometry=place, crs="EPSG:4326").to_file(folder / "points.gpkg")
+    text = RECIPE.format(split="train = 0.5\ndraws = 1", model=FOREST)
+    (folder / "recipe.toml").write_text(text.replace("[reference]\n", f"[reference]\n{more}"))
+    return read_recipe(folder / "recipe.toml")
+
+
+@pytest.mark.slow
+def test_points_of_a_table_without_a_label_are_the_candidates(tmp_path):
+    recipe = a_table(tmp_path)
     run(recipe, tmp_path / "out", ("train",))
     found = scout(recipe, tmp_path / "out", Asked(budget=Budget(5, 2)))
     layout = RunLayout(tmp_path / "out").scout
@@ -486,3 +494,28 @@ def test_points_of_a_table_without_a_label_are_the_candidates(tmp_path):
     assert record["candidates"] == 15
     assert math.isfinite(record["kilometres"])
     assert "<svg" in layout.page.read_text(encoding="utf-8")
+
+
+@pytest.mark.slow
+def test_samples_of_one_polygon_are_one_candidate(tmp_path):
+    recipe = a_table(
+        tmp_path, 'polygon_id = "field"\n', 50, 25, 2
+    )  # the field F12 has a sample with a label, and one without
+    run(recipe, tmp_path / "out", ("train",))
+    scout(recipe, tmp_path / "out", Asked(budget=Budget(20, 2)))
+    layout = RunLayout(tmp_path / "out").scout
+    table = gpd.read_file(layout.fields("gpkg"))
+    assert sorted(table["field"]) == [f"F{k}" for k in range(13, 25)]
+    assert sorted(table["sample"]) == [f"p{2 * k}" for k in range(13, 25)]
+    assert list(pd.read_csv(layout.fields("csv")))[:3] == ["sample", "field", "rank"]
+    assert json.loads(layout.summary.read_text())["left_out"] == {"surveyed": 26, "no_series": 1}
+
+
+def test_candidates_of_a_file_have_the_polygons_of_the_reference(tmp_path):
+    recipe = a_table(tmp_path, 'polygon_id = "field"\n', 50, 25, 2)
+    points = gpd.read_file(tmp_path / "points.gpkg")
+    points[["sample", "geometry"]].iloc[20:31].to_file(tmp_path / "some.gpkg")
+    found = unsurveyed_points(tmp_path / "some.gpkg", recipe.reference, tuple(f"p{k}" for k in range(10, 50)))
+    assert (found.ids, found.polygons) == (("p26", "p28", "p30"), ("F13", "F14", "F15"))
+    assert (found.candidate.tolist(), found.rows.tolist()) == ([0, 0, 1, 1, 2], [16, 17, 18, 19, 20])
+    assert found.surveyed == 6

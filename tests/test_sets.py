@@ -272,7 +272,7 @@ def test_any_tiling_gives_the_same_sets_and_they_are_those_of_the_probabilities(
 
 def test_a_model_without_calibration_polygons_is_refused(brief, tmp_path):
     model, scene = brief(FOREST).trained, brief(FOREST).scene
-    with pytest.raises(TrainedError, match=r"no calibration polygons.*Train again"):
+    with pytest.raises(TrainedError, match=r"no calibration polygons.*Train again.*--set map\.sets="):
         make_map(replace(model, conformal=None), scene, Mapping(sets=0.9), tmp_path / "map")
     told = Told()
     make_map(model, scene, Mapping(sets=0.99), tmp_path / "map", progress=told)

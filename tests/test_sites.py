@@ -9,18 +9,23 @@ from xml.etree import ElementTree
 
 import geopandas as gpd
 import numpy as np
+import pandas as pd
 import pytest
 import rasterio
 
 from bocage.cli import main
-from bocage.errors import RecipeError, RunFolderError, SamplesError, SceneError, TrainingError
+from bocage.errors import MappingError, RecipeError, RunFolderError, SamplesError, SceneError, TrainingError
 from bocage.evaluation import Predictions
 from bocage.grid import Grid, Window
 from bocage.jobs.qgis import project_of
+from bocage.jobs.reference_pixels import pixels_of_test
 from bocage.jobs.run import run
 from bocage.layout import RunLayout
+from bocage.mapping import open_delivered
 from bocage.recipe import read_recipe
 from bocage.run import open_sites
+from bocage.run.map_origin import NOT_AT_SITE, NOT_OF_A_RUN, MapOrigin
+from bocage.run.map_origin import test_pixels_of as pixels_at
 from bocage.scene import Scenes, limited
 from bocage.testing import tiny_landscape
 from bocage.training.records import Region
@@ -140,6 +145,30 @@ def test_a_model_of_two_sites_is_scored_at_each_and_maps_each(lands, tmp_path):
         assert (found.to_epsg(), codes.shape) == (crs, shape)
         assert (out / f"map/{name}/checksums.sha256").exists()
     assert set(finished.maps_on_disk()) == {"north", "south"}
+    check_test_pixels_of_sites(out, pooled[0].sum())
+
+
+def check_test_pixels_of_sites(out, count):
+    """Check that the map of each site has the test pixels of the site, `count` in all, and what a folder of maps says."""
+    found = {name: out / "map" / name for name in ("north", "south")}
+    pixels = {name: pixels_of_test(folder, open_delivered(folder)) for name, folder in found.items()}
+    assert sum(len(one.mapped) for one in pixels.values()) == count
+    for name, one in pixels.items():
+        codes, _ = classes(found[name] / "classes.tif")
+        at = codes[tuple(one.place.T)]
+        assert (at[at > 0] == np.array([1, 2, 3])[one.mapped][at > 0]).all()
+        assert (at > 0).mean() > 0.9
+    with pytest.raises(MappingError, match=r"holds several maps. Give the folder of one: .*north, .*south$"):
+        open_delivered(out)
+    with pytest.raises(MappingError, match=r"holds several maps"):
+        open_delivered(out / "map")
+    labelled = {name: len(MapOrigin.of(folder).labelled("row")) for name, folder in found.items()}
+    assert labelled == pd.read_parquet(out / "samples.parquet")["site"].value_counts().to_dict()
+    shutil.copytree(found["north"], out.parent / "copy")
+    assert pixels_at(out.parent / "copy") == NOT_OF_A_RUN
+    table = pd.read_parquet(out / "samples.parquet")
+    table.assign(site="south").to_parquet(out / "samples.parquet")
+    assert pixels_at(found["north"]) == NOT_AT_SITE
 
 
 @pytest.mark.slow
@@ -377,6 +406,14 @@ def test_dates_read_by_position_are_at_the_same_time_of_the_year(lands, tmp_path
     path = written(lands, site("north"), site("south", fill=later))
     with pytest.raises(TrainingError, match="first date 2021-02-01 at the site 'north', but 2021-03-01 at 'south'"):
         opened(path, tmp_path / "run")
+
+
+@pytest.mark.parametrize("model", [FOREST, f"{FOREST}\nmembers = 2"])
+def test_trees_need_the_same_number_of_dates_at_all_sites(lands, tmp_path, model):
+    """Alone or as members of a mixture."""
+    north, south = site("north", fill=""), site("south", fill="period = [2021-04-01, 2021-07-31]")
+    with pytest.raises(TrainingError, match="number of dates .* at the site 'north', but .* at 'south'"):
+        opened(written(lands, north, south, model=model), tmp_path / "run")
 
 
 def test_a_class_of_no_site_is_refused(lands, tmp_path):

@@ -344,7 +344,7 @@ def test_the_stated_test_share_is_the_drawn_one(split: Split, share: float, tmp_
     layout = RunLayout(tmp_path)
     for k in range(samples.draws):
         test = samples.draw(k).test
-        pixels, right = samples.pixels(test), np.eye(2, dtype=np.float32)[samples.label[test]]
+        pixels, right = samples.pixels(test), np.eye(len(samples.legend.names), dtype=np.float32)[samples.label[test]]
         made = predictions_of(pixels.row, pixels.column, pixels.polygon, pixels.label, right, 1.0)
         layout.split(k).path.mkdir(parents=True)
         score = score_of_draw(samples, k, made, ("overall_accuracy",))

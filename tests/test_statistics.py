@@ -1,13 +1,15 @@
 """Statements about accuracy that keep their promise: tests between models, intervals of areas, sizes of samples."""
 
+import json
 from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
 import pytest
 
+from bocage.cli.tables import print_adjusted
 from bocage.errors import EvaluationError
-from bocage.evaluation.area import Clusters, Strata, clustered, corrected, stratified
+from bocage.evaluation.area import Adjusted, Clusters, Strata, clustered, corrected, stratified
 from bocage.evaluation.design import SampleDesign, allocate, sample_size
 from bocage.evaluation.paired import all_pairs, best_of, clustered_mcnemar, holm, resampled_t
 from bocage.evaluation.predictions import predictions_of
@@ -419,6 +421,25 @@ def test_a_class_of_one_pixel_needs_one_label():
     assert [e.error for e in found.users[:2]] == [0, 0]
     with pytest.raises(EvaluationError, match="two labelled pixels for a standard error; too few: rare, small"):
         stratified(stratum[3:], mapped[3:], reference[3:], sizes, ("a", "b", "c"))
+
+
+def test_a_sample_without_an_error_has_no_interval(capsys):
+    """The error of its estimates is not known: it is not 0."""
+    label = np.repeat([0, 1], [20, 30])
+    weight, names = np.ones(50), ("a", "b")
+    found = stratified(label, label, label, {0: 400, 1: 600}, names)
+    polygons = clustered(label, label, Clusters(np.arange(50) // 5), weight, (0.4, 0.6), names)
+    for one in (found, polygons):
+        estimates = (one.overall, *one.users, *one.producers, *one.area)
+        assert [e.value for e in estimates] == pytest.approx([1, 1, 1, 1, 1, 0.4, 0.6])
+        assert np.isnan([(e.error, e.low, e.high) for e in estimates]).all()
+        assert Adjusted.from_dict(json.loads(json.dumps(one.as_dict()))).as_dict() == one.as_dict()
+    print_adjusted(found)
+    printed = capsys.readouterr().out
+    assert "overall accuracy: 1.000, no standard error" in printed
+    assert "nan" not in printed
+    everything = stratified(label, label, label, {0: 20, 1: 30}, names)
+    assert (everything.overall.low, everything.overall.high) == (1, 1), "no pixel is left to chance"
 
 
 def test_the_size_of_a_sample_is_cochrans():

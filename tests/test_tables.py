@@ -12,9 +12,13 @@ from shapely.geometry import Point
 
 from bocage.cli import main
 from bocage.errors import SamplesError, SourceError
+from bocage.evaluation import Predictions
 from bocage.grid import Grid, Window
+from bocage.jobs.check import check
+from bocage.jobs.evaluate import evaluate_model
 from bocage.jobs.run import run
 from bocage.legend import LandClass, Legend
+from bocage.progress import QUIET, Heard
 from bocage.recipe import read_recipe
 from bocage.run import open_run
 from bocage.samples import Reference
@@ -22,7 +26,7 @@ from bocage.samples.points import label_rows
 from bocage.samples.reference import labelled_features, read_polygons
 from bocage.samples.split import Split, Units, deal
 from bocage.samples.split import draw as draw_split
-from bocage.sources import open_source, table
+from bocage.sources import open_source, rows, table
 
 RECIPE = """
 name = "tab"
@@ -169,6 +173,70 @@ def test_a_table_trains_and_evaluates_by_folds_without_a_map(folder: Path, model
         assert f"r{k}" not in {
             done.samples.folds[i] for i in (*done.samples.fold[draw.train], *done.samples.fold[draw.validation])
         }
+
+
+def test_files_of_samples_have_the_ids_of_the_table(folder: Path, long: pd.DataFrame) -> None:
+    """Rows are in the order of the ids as text (1, 10, 11, 2), which no user's table has: results are joined by the id."""
+    number = long["sample"].str[1:].astype(int) + 1
+    long.assign(sample=number).to_parquet(folder / "series.parquet")
+    points = gpd.read_file(folder / "points.gpkg").assign(sample=np.arange(1, 26))
+    points.to_file(folder / "points.gpkg", engine="pyogrio")
+    recipe = read_recipe(write(folder))
+    run(recipe, folder / "out", ("train",)).evaluate()
+    evaluate_model(recipe, folder / "out", folder / "again")
+    crop = dict(zip(points["sample"].astype(str), points.crop, strict=True))
+    samples = pd.read_parquet(folder / "out/samples.parquet")
+    assert samples.code.tolist() == [crop[name] for name in samples["sample"]]
+    rank = sorted(map(str, range(1, 25)))
+    tests = [folder / f"out/splits/{k}/test.parquet" for k in range(3)]
+    for path, n in zip([*tests, folder / "again/test.parquet"], (8, 8, 8, 24), strict=True):
+        tested = pd.read_parquet(path)
+        assert (tested.label + 1).tolist() == [crop[name] for name in tested["sample"]]
+        assert tested["sample"].tolist() == [rank[row] for row in tested.row]
+        assert len(Predictions.from_parquet(path)) == n
+        tested.drop(columns="sample").to_parquet(path)  # as files of earlier versions
+        assert len(Predictions.from_parquet(path)) == n
+
+
+@pytest.mark.parametrize(
+    ("spoil", "model", "said"),
+    [
+        (lambda t, lost: t.assign(B08=t.B08.where(~lost)), FOREST, "these bands are empty in all of them: nir"),
+        (lambda t, lost: t.assign(ok=t.ok & ~lost), FOREST, "no valid date with a value in every band"),
+        (lambda t, lost: t.assign(B04=t.B04.where(~lost, 0), B08=t.B08.where(~lost)), FOREST, "have no value in the table"),
+        (lambda t, lost: t.assign(B08=t.B08.where(~lost)), 'name = "patchwork"', "are empty in all of them: nir"),
+    ],
+)  # fmt: skip
+def test_samples_without_a_valid_date_are_reported(
+    folder: Path, long: pd.DataFrame, spoil, model: str, said: str
+) -> None:
+    lost = long["sample"].isin(["p02", "p04", "p07"])
+    spoil(long, lost).to_parquet(folder / "series.parquet")
+    path = write(folder, model=model)
+    [found] = [one for one in check(path).findings if one.what.code.startswith("masked_")]
+    assert (found.severity, found.where) == ("warning", "s2")
+    assert str(found.what).startswith("3 of 24 labelled samples have no")
+    assert "(maize 2, meadow 1)" in str(found.what)
+    assert said in str(found.what)
+    told = [str(note) for note in open_run(read_recipe(path), folder / "out").samples.notes]
+    assert f"Source 's2': {found.what}. {found.remedy}" in told
+    assert "1 feature has no series in the table and is not used (maize 1)." in told
+
+
+def test_samples_that_a_model_cannot_classify_are_reported(folder: Path, long: pd.DataFrame) -> None:
+    recipe, heard = read_recipe(write(folder)), Heard(QUIET, "")
+    run(recipe, folder / "out", ("train",))
+    long.assign(B08=long.B08.where(long["sample"] != "p02")).to_parquet(folder / "series.parquet")
+    evaluate_model(recipe, folder / "out", folder / "again", heard)
+    assert any("1 of 24 labelled samples has no date with a value in every band" in str(one) for one in heard.notes)
+    assert len(pd.read_parquet(folder / "again/test.parquet")) == 23
+
+
+def test_check_counts_samples_with_a_valid_date_only(folder: Path, long: pd.DataFrame) -> None:
+    meadow = long["sample"].str[1:].astype(int) % 2 == 1
+    long.assign(B08=long.B08.where(~meadow)).to_parquet(folder / "series.parquet")
+    errors = [one for one in check(write(folder, split="draws = 1")).findings if one.severity == "error"]
+    assert len(errors) == 1, "one class remains"
 
 
 def test_folds_are_dealt_by_polygon_and_by_class() -> None:
@@ -334,3 +402,55 @@ def test_coordinates_that_are_none_are_refused(tmp_path: Path, text: str, more, 
 def test_a_reference_has_a_crs_that_exists() -> None:
     with pytest.raises(ValueError, match="'crs' must be a coordinate reference system such as EPSG:2154; found 'L93'"):
         Reference("points.csv", "crop", crs="L93")
+
+
+def two_tables(folder: Path, long: pd.DataFrame, model: str) -> Path:
+    """Write a recipe with the tables s2, without p02, and s1, without p03 and p04; return its path."""
+    long[long["sample"] != "p02"].to_parquet(folder / "series.parquet")
+    radar = long[~long["sample"].isin(["p03", "p04"])].assign(VV=long.B04 / -100)
+    radar[["sample", "when", "VV"]].to_parquet(folder / "radar.parquet")
+    path = write(folder, model=model)
+    radar = 'sensor = "table"\npath = "radar.parquet"\nid = "sample"\ndate = "when"\nbands = { vv = "VV" }\n'
+    fill = "fill = { every = 20, start = 2021-01-01, end = 2021-06-30 }\n"
+    path.write_text(path.read_text().replace("[legend]", f"[sources.s1]\n{radar}{fill}[legend]"))
+    return path
+
+
+def test_tables_with_different_samples_have_the_rows_of_all(folder: Path, long: pd.DataFrame) -> None:
+    path = two_tables(folder, long, 'name = "patchwork"')
+    opened = open_run(read_recipe(path), folder / "out")
+    assert opened.scene.ids == tuple(f"p{i:02d}" for i in range(24))
+    assert len(opened.samples.row) == 24, "a sample of one table is enough for a network that tolerates missing sources"
+    whole = open_source("s2", table, settings(folder / "series.parquet", valid="ok"))
+    source = opened.scene.cubes["s2"].source
+    assert np.array_equal(np.delete(source.stored, 2, 0), whole.stored, equal_nan=True)
+    assert not source.seen[2].any()
+    assert source.described != rows.with_rows(whole, (*whole.ids, "p99")).described, "other rows are other values"
+    found = {one.where: str(one.what) for one in check(path).findings if one.what.code == "rows_missing"}
+    assert found == {
+        "s2": "1 of the 24 samples of the tables is not in this one.",
+        "s1": "2 of the 24 samples of the tables are not in this one.",
+    }
+
+
+def test_a_model_of_all_sources_uses_the_samples_of_all_tables(folder: Path, long: pd.DataFrame) -> None:
+    path = two_tables(folder, long, FOREST)
+    done = run(read_recipe(path), folder / "out", ("train",))
+    assert sorted(set(range(24)) - set(done.samples.row.tolist())) == [2, 3, 4]
+    done.evaluate()
+    tested = pd.concat([pd.read_parquet(folder / f"out/splits/{k}/test.parquet") for k in range(3)])
+    assert set(tested["sample"]) == {f"p{i:02d}" for i in range(24)} - {"p02", "p03", "p04"}
+    found = [str(one.what) for one in check(path).findings if one.what.code == "masked_rows"]
+    assert found == [
+        "1 of 24 labelled samples has no value in the table and is not used (maize 1)",
+        "2 of 24 labelled samples have no value in the table and are not used (maize 1, meadow 1)",
+    ]
+
+
+def test_tables_without_a_common_sample_are_refused(folder: Path, long: pd.DataFrame) -> None:
+    path = two_tables(folder, long, FOREST)
+    long.assign(sample="x" + long["sample"], VV=1.0).to_parquet(folder / "radar.parquet")
+    message = "The tables 's2' and 's1' have no sample in common .first ids: p00 and xp00.. Check 'id'"
+    with pytest.raises(SourceError, match=message):
+        open_run(read_recipe(path), folder / "out")
+    assert any("no sample in common" in str(one.what) for one in check(path).findings if one.severity == "error")

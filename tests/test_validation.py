@@ -169,8 +169,8 @@ def test_polygons_with_inclusion_weights_give_areas_with_intervals(mapped, tmp_p
     assert main(["report", str(weighted), "--out", "out", "--overwrite"]) == 0
     after = json.loads(Path("out/report.json").read_text())
     assert after["area_model"] is None
-    assert all(one["area_share"]["low"] <= one["area_share"]["value"] for one in after["area"]["per_class"].values())
-    assert "95 % interval" in Path("out/report.html").read_text()
+    assert after["area"]["overall_accuracy"] == {"value": 1, "error": None, "low": None, "high": None}
+    assert "1.000. There is no interval" in Path("out/report.html").read_text()
     assert json.loads(Path("out/score.json").read_text())["area"] == after["area"]
     assert Path("out/splits/0/model/trained.json").stat().st_mtime_ns == trained
     project = Project(read_recipe(weighted), Path("out"), quiet=True)
@@ -361,6 +361,9 @@ def test_nodata_under_a_sample_is_counted(mapped, capsys):
     told = capsys.readouterr().err
     assert "3 of 90 sampled pixels are where the map has no data" in told
     assert "another version of the map" in told
+    said = json.loads(Path("out/sample.json").read_text())["per_class"]
+    shares = [(codes == code).sum() / (codes > 0).sum() for code in (1, 2, 3)]
+    assert [one["mapped_share"] for one in said.values()] == pytest.approx(shares), "of the map as it is now"
 
 
 def with_holes(holes):

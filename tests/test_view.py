@@ -344,7 +344,8 @@ def mistaken(finished, tmp_path) -> tuple[Path, Predictions]:
     predicted = tested.label.copy()
     predicted[np.flatnonzero(tested.label == 0)[:4]] = 1
     predicted[np.flatnonzero(tested.label == 2)[:1]] = 0
-    tested = replace(tested, predicted=predicted)
+    certain = np.eye(tested.probabilities.shape[1], dtype=np.float32)[predicted]
+    tested = replace(tested, predicted=predicted, probabilities=certain)
     tested.to_parquet(path)
     return out, tested
 

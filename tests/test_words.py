@@ -11,7 +11,7 @@ from bocage.words import LANGUAGES, Note, number, percent, sentence, whole, word
 
 FIELDS = re.compile(r"\{\w+(?::[^}]*)?\}")
 SAME = {
-    "axis_date", "axis_validation", "doctor_pixels", "doctor_pixels_one", "h_dates", "h_provenance", "h_sources", "metric_kappa", "note_pixels", "note_pixels_one",
+    "axis_date", "axis_validation", "doctor_pixels", "doctor_pixels_one", "h_dates", "h_provenance", "h_sources", "metric_kappa", "note_advice", "note_pixels", "note_pixels_one",
     "note_text", "pixels", "source",
     "split_test", "split_validation", "stage_importance", "t_dates", "t_dates_one", "total", "view_attention", "view_date", "view_part_test",
     "view_part_validation", "view_pixel",

@@ -14,6 +14,7 @@ import shapely
 from affine import Affine
 
 from bocage.cli import main
+from bocage.cli.tables import print_change
 from bocage.disk import read_checksums
 from bocage.errors import FinishError, MappingError
 from bocage.evaluation import corrected
@@ -28,15 +29,18 @@ from bocage.jobs import zones as zones_job
 from bocage.jobs.change import Year, change
 from bocage.jobs.finish import finish
 from bocage.jobs.fuse import Fusing, fuse
+from bocage.jobs.mosaic import make_mosaic
 from bocage.jobs.run import run
 from bocage.layout import MapLayout, RunLayout
 from bocage.legend import LandClass, Legend
 from bocage.mapping import EARLY, WRITERS, AreaCount, Areas, LandCoverMap, MapBand, open_delivered, share_beyond
 from bocage.mapping.delivery import Delivery
 from bocage.progress import QUIET
+from bocage.provenance import Provenance
 from bocage.recipe import read_recipe
-from bocage.run import NOT_EVALUATED, OTHER_MODEL
+from bocage.run import EDITED, NOT_EVALUATED, OTHER_MODEL
 from bocage.run import test_pixels_of as pixels_at
+from bocage.run.folder import FINISHING
 from bocage.view import open_viewed
 from bocage.view.places import vector_file
 from conftest import GRU, Told, not_finite
@@ -152,7 +156,8 @@ def test_layers_of_an_earlier_map_are_removed_and_what_was_made_of_its_classes(t
     codes, _ = random_codes()
     land = delivered(tmp_path / "map", codes)
     old = [tmp_path / "map" / name for name in ("probabilities.tif", "margin.tif", "margin.tif.aux.xml", "certain.qml")]
-    made = [land.layout.voted, land.layout.regularised, land.layout.path / "notes.txt"]
+    of_classes = [land.layout.voted, land.layout.regularised, land.layout.path / "regularised.tif.aux.xml"]
+    made = [*of_classes, land.layout.path / "notes.txt"]
     for path in (*old, *made):
         path.write_text("earlier")
     before = read_checksums(land.layout.checksums)["classes.tif"]
@@ -164,7 +169,7 @@ def test_layers_of_an_earlier_map_are_removed_and_what_was_made_of_its_classes(t
     assert not any(path.exists() for path in old)
     assert all(path.exists() for path in made), "the classes are the same"
     replace(delivery, replaced="").write(areas)
-    assert [path.exists() for path in made] == [False, False, True]
+    assert [path.exists() for path in made] == [False, False, False, True]
     assert all(path.exists() for path in files.values())
 
 
@@ -184,10 +189,12 @@ def test_finished_files_of_an_earlier_map_are_removed_and_no_file_of_the_user(fi
     recipe.write_text(one.recipe.read_text().replace("tile = 32", "tile = 16"))
     assert main(["map", str(recipe), "--out", str(out), "--overwrite"]) == 0
     assert all(path.exists() for path in made), "the classes are the same"
+    assert {"regularise", "accuracy", "vectors", "zones"} <= set(Provenance.load(RunLayout(out).provenance).stages)
     recipe.write_text(one.recipe.read_text().replace("trees = 20", "trees = 1"))
     assert all(main([stage, str(recipe), "--out", str(out), "--overwrite"]) == 0 for stage in ("train", "map"))
     assert not [path for path in made if path.exists()]
-    assert not RunLayout(out).map.regularised.exists()
+    assert not list((out / "map").glob("regularised*"))
+    assert not set(Provenance.load(RunLayout(out).provenance).stages) & set(FINISHING)
     assert all(path.exists() for path in own)
     assert vector_file(open_viewed(out, recipe=recipe)) is None
 
@@ -206,7 +213,7 @@ def test_the_test_pixels_of_whole_series_say_nothing_of_a_map_until_a_day(tmp_pa
     told = Told()
     land = delivered(tmp_path / "map", random_codes()[0])
     monkeypatch.setattr(reference_pixels, "test_pixels_of", lambda folder: tmp_path / "test.parquet")
-    monkeypatch.setattr(reference_pixels.Predictions, "from_parquet", lambda path: pytest.fail("read"))
+    monkeypatch.setattr(reference_pixels, "test_predictions_of", lambda *_: pytest.fail("read"))
     item = json.loads(land.layout.item.read_text())
     item["properties"]["bocage:until"] = "2024-05-31"
     land.layout.item.write_text(json.dumps(item))
@@ -232,6 +239,18 @@ def test_zones_outside_partly_outside_or_empty_are_said(tmp_path, land):
         "z.gpkg: 2 of 5 features have no polygon and are left out.",
         "1 zones are outside the map, or where it has no data: c.",
         "1 zones are covered by the map in part (column 'covered'): b.",
+    ]
+
+
+def test_zones_with_one_name_and_overlapping_zones_are_reported(tmp_path, land):
+    told = Told()
+    shapes = [square(0, 0), square(100, 0), square(125, 0), square(50, 0), square(0, 100)]
+    path = write_zones(tmp_path / "z.gpkg", shapes, name=list("abcba"))
+    zones_job.zones_of(land.folder, path, "name", tmp_path / "t.csv", None, told)
+    assert told.words[:2] == [
+        "2 names are those of several zones: a, b. Each of these zones has rows of its own; make one multipolygon of the parts "
+        "of a zone, or choose another field.",
+        "1 pairs of zones overlap: b and c. Their common area counts in each of them.",
     ]
 
 
@@ -318,13 +337,25 @@ def test_the_tables_of_the_zones_replace_no_file_that_is_read(tmp_path, land, ca
     assert path.read_text() == "polygons"
 
 
+def test_zones_of_a_run_without_an_error_at_its_test_polygons_have_no_interval(finished, tmp_path, capsys):
+    one, told = finished(), Told()
+    write_zones(tmp_path / "z.gpkg", [shapely.box(*open_delivered(one.out).grid.bounds)])
+    (found,) = zones_job.zones_of(one.out, tmp_path / "z.gpkg", "", tmp_path / "z.csv", None, told).estimates
+    assert [estimate.value > 0 for estimate in found] == [True] * 3
+    assert np.isnan([(estimate.error, estimate.low, estimate.high) for estimate in found]).all()
+    print_change(change(Year(one.out), Year(one.out), tmp_path / "c", told))
+    assert "changed as estimated: 0.00 %; by the errors" in " ".join(capsys.readouterr().out.split())
+
+
 def test_zones_of_a_run_have_areas_with_intervals_in_both_files(finished, tmp_path):
-    one = finished()
-    west, south, east, north = open_delivered(one.out).grid.bounds
-    path = tmp_path / "z.gpkg"
+    out, path = finished().copied(tmp_path / "run"), tmp_path / "z.gpkg"
+    tested = pd.read_parquet(out / "splits/0/test.parquet")
+    tested.loc[::7, "predicted"] = (tested.loc[::7, "predicted"] + 1) % 3
+    tested.loc[:, ~tested.columns.str.startswith("probability_")].to_parquet(out / "splits/0/test.parquet")
+    west, south, east, north = open_delivered(out).grid.bounds
     halves = [shapely.box(west, south, (west + east) / 2, north), shapely.box((west + east) / 2, south, east, north)]
     write_zones(path, halves, name=["left", "right"])
-    assert main(["zones", str(one.out), str(path), "--field", "name", "--to", str(tmp_path / "out/z.csv")]) == 0
+    assert main(["zones", str(out), str(path), "--field", "name", "--to", str(tmp_path / "out/z.csv")]) == 0
     with (tmp_path / "out/z.csv").open() as stream:
         rows = list(csv.DictReader(stream))
     assert [(row["zone"], row["class"]) for row in rows[:3]] == [
@@ -616,6 +647,49 @@ def test_the_test_pixels_of_another_model_correct_no_map(retrained, finished, tm
     assert pixels_at(out) == out / "splits/0/test.parquet"
 
 
+@pytest.fixture
+def edited(finished, tmp_path):
+    """A run whose map was edited by hand."""
+    out = finished().copied(tmp_path / "run")
+    with rasterio.open(out / "map/classes.tif", "r+", IGNORE_COG_LAYOUT_BREAK="YES") as dataset:
+        codes = dataset.read(1)
+        codes[:10] = 1
+        dataset.write(codes, 1)
+    return out
+
+
+def test_the_test_pixels_of_a_map_before_it_was_edited_correct_no_map(edited, finished, tmp_path):
+    one, out, told = finished(), edited, Told()
+    assert pixels_at(out) == pixels_at(out / "map") == EDITED
+    write_zones(tmp_path / "z.gpkg", [shapely.box(*open_delivered(out).grid.bounds)])
+    assert zones_job.zones_of(out, tmp_path / "z.gpkg", "", tmp_path / "z.csv", None, told).estimates is None
+    assert told.words[-1] == f"No areas are estimated: {EDITED}, and no labelled sample is given."
+    assert change(Year(one.out), Year(out), tmp_path / "c", told).estimated is None
+    assert f"{out}: {EDITED}." in told.words
+    assert fuse([one.out, out], tmp_path / "fused", Fusing(), told)["accuracy"] is None
+    with pytest.raises(FinishError, match="has no confusion matrix: its classes.tif was changed since it was written"):
+        fuse([one.out, out], tmp_path / "believed", Fusing("dempster-shafer"))
+    assert open_viewed(out).tested is None
+
+
+def test_an_edited_map_is_used_as_it_is_and_reported(edited, finished, tmp_path):
+    used = "/map/classes.tif was changed since the map was written. It is used as it is now"
+    for work in (lambda to, told: fuse([finished().out, edited], to, Fusing(), told),
+                 lambda to, told: make_mosaic([finished().out, edited], to, progress=told)):  # fmt: skip
+        told = Told()
+        work(tmp_path / f"{id(work)}", told)
+        assert [text.startswith(f"{edited}{used}") for text in told.words if used in text] == [True]
+
+
+def test_a_fused_map_that_was_edited_has_no_test_pixels(finished, tmp_path):
+    one = finished()
+    fuse([one.out, one.copied(tmp_path / "other")], tmp_path / "fused", Fusing())
+    assert pixels_at(tmp_path / "fused") == tmp_path / "fused/test.parquet"
+    with rasterio.open(tmp_path / "fused/map/classes.tif", "r+", IGNORE_COG_LAYOUT_BREAK="YES") as dataset:
+        dataset.write(np.ones_like(dataset.read(1)), 1)
+    assert pixels_at(tmp_path / "fused") == EDITED
+
+
 def test_the_test_pixels_of_an_earlier_model_say_nothing_about_the_map_of_its_successor(finished, tmp_path):
     """They may have trained the successor: the draw is another."""
     one, told = finished(), Told()
@@ -700,7 +774,7 @@ def test_a_comparison_is_kept_until_a_map_or_a_file_changes(tmp_path, finished):
     out = one.copied(tmp_path / "run")
     tested = pd.read_parquet(out / "splits/0/test.parquet")
     tested.loc[0, "predicted"] = (tested.loc[0, "predicted"] + 1) % 3
-    tested.to_parquet(out / "splits/0/test.parquet")
+    tested.loc[:, ~tested.columns.str.startswith("probability_")].to_parquet(out / "splits/0/test.parquet")
     change(Year(out), Year(one.out), tmp_path / "c", told)
     assert told.words == ["change: up to date"]
 
@@ -725,8 +799,8 @@ def test_maps_that_cannot_be_compared_are_refused(tmp_path):
     with pytest.raises(MappingError, match="is not aligned with the pixels of"):
         change(Year(first.folder), Year(off.folder), tmp_path / "c")
     other = Legend((*LEGEND.classes[:2], LandClass(9, "lake")))
-    lake = delivered(tmp_path / "lake", codes, legend=other)
-    with pytest.raises(MappingError, match="9 lake is in one legend only"):
+    lake, gone = delivered(tmp_path / "lake", codes, legend=other), LEGEND.names[2]
+    with pytest.raises(MappingError, match=f"only .*lake has 9 lake; only .*a has .*{gone}.*rare = .train"):
         change(Year(first.folder), Year(lake.folder), tmp_path / "c")
     empty = delivered(tmp_path / "empty", np.where(codes > 0, 0, 4))
     with pytest.raises(FinishError, match="no pixel where both have a class"):

@@ -18,9 +18,17 @@ from bocage.textfile import read_rows
 PALETTE = (
     "#e4bd20", "#20476e", "#d04747", "#96f7f7", "#a982f7", "#6ebd82", "#96475b", "#a9e46e", "#a98220", "#6e34a9",
     "#5b5be4", "#d0965b", "#34f7d0", "#f796e4", "#966ebd", "#47e482", "#d06ea9", "#82340d", "#a94747", "#205b96",
+    "#472020", "#f7f70d", "#470dbd", "#34206e", "#8220f7", "#829682", "#473447", "#0d8282", "#5b200d", "#e4f7bd",
+    "#f79647", "#d0a9a9", "#5bd0f7", "#d0d0a9", "#96f75b", "#6e6e0d", "#47a9bd", "#96d0d0", "#a95bd0", "#d020f7",
+    "#0d0df7", "#a90d96", "#470d82", "#6e3434", "#9696e4", "#d03482", "#96825b", "#9620d0", "#96a90d", "#475b6e",
+    "#6e0d5b", "#5b20a9", "#0d5b0d", "#82bd6e", "#6ee434", "#f7d096", "#d06e47", "#342047", "#0d0d96", "#bdbd5b",
+    "#966e6e", "#d020a9", "#474720", "#0da96e", "#343434", "#96205b", "#0d47bd", "#f7bdbd", "#969696", "#0d6e34",
+    "#0d82f7", "#bd0d34", "#e45bd0", "#6e34e4", "#0dbdbd", "#a9f747", "#9647d0", "#f78220", "#96e4f7", "#6e0d82",
+    "#d02020", "#f7e482", "#473420", "#962082", "#6e4747", "#6e0d34", "#470d5b", "#f70d20", "#826e5b", "#d03434",
+    "#828296", "#d0826e", "#5b6ea9", "#e4a996", "#34345b", "#476e6e", "#0d20d0", "#a996f7", "#d0f7e4", "#d096a9",
 )  # fmt: skip
 """Default colours, used in order for classes without a colour. Each is as distinct as possible from the previous ones, for
-normal and colour-deficient vision and in greyscale (measured by ``report.palette``)."""
+normal and colour-deficient vision and, of the first 20, in greyscale (measured by ``report.palette``)."""
 
 
 LONGEST = 200
@@ -251,6 +259,8 @@ class Legend:
     def at_level(self, number: int) -> "Legend":
         """Return the legend with the classes of level `number` as classes of the map; values of finer classes are theirs.
 
+        A set has the classes of the level that its classes are in. The values of a set in one class are those of this class.
+
         Raises
         ------
         LegendError
@@ -269,7 +279,23 @@ class Legend:
             else:
                 above.append(c)
         known = {c.name: c for c in (*self.classes, *self.coarser)}
-        return nomenclature([*above, *(replace(known[name], values=tuple(values[name])) for name in level.names)])
+        sets = self._sets_at(level, values)
+        merged = nomenclature([*above, *(replace(known[name], values=tuple(values[name])) for name in level.names)])
+        return replace(merged, sets=sets)
+
+    def _sets_at(self, level: Level, values: dict[str, list[int | str]]) -> tuple[ClassSet, ...]:
+        """Return the sets with the classes of a level, or above it; the `values` of those in one class are added to its own."""
+        names = {plain(c.name): c.name for c in (*self.classes, *self.coarser)}
+        own: dict[frozenset[str], ClassSet] = {}
+        for one, below in zip(self.sets, self.groups[len(self.coarser) :], strict=True):
+            within = np.unique(level.group[below])
+            if len(within) == 1:
+                values[level.names[within[0]]] += one.values or (one.name,)
+                continue
+            at = tuple(dict.fromkeys(self._path(names[plain(name)])[: level.number][-1] for name in one.classes))
+            same = own.get(frozenset(at), ClassSet(at))
+            own[frozenset(at)] = replace(same, values=(*same.values, *(one.values or (one.name,))))
+        return tuple(own.values())
 
     def check_codes(self, level: Level) -> None:
         """Check that every class of a level has a code.

@@ -52,6 +52,8 @@ class Candidates:
     """At most ``PIXELS`` pixels of each candidate; the number of the polygon is the position of the candidate."""
     left_out: Mapping[str, int] = field(default_factory=dict)
     """Reason → number of candidates that were left out."""
+    polygons: tuple[str, ...] = ()
+    """Identifier of the polygon of each point of a table (N,); empty: there is none."""
 
     def __len__(self) -> int:
         return len(self.names)
@@ -64,6 +66,7 @@ class Candidates:
         return replace(
             self,
             names=tuple(self.names[k] for k in members),
+            polygons=tuple(self.polygons[k] for k in members) if self.polygons else (),
             shapes=self.shapes[members],
             place=self.place[members],
             pixels=replace(kept, polygon=number[kept.polygon]),

@@ -1,6 +1,6 @@
 """Proposed fields with what is known of them, as tables: CSV and GeoPackage."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -54,6 +54,8 @@ class Field:
     """Why it was chosen, in the language of the report."""
     shape: Any
     """Polygon or point."""
+    polygon: str = ""
+    """Identifier of the polygon of a point; empty without one."""
 
 
 @dataclass(frozen=True)
@@ -95,6 +97,7 @@ def proposal_of(
             candidates.names[k], rank, *visit[k], (float(candidates.place[k, 0]), float(candidates.place[k, 1])),
             float(found.doubt[k]), float(found.novelty[k]), first, float(found.probability[k, first]),
             second, float(found.probability[k, second]), "", candidates.shapes[k],
+            candidates.polygons[k] if candidates.polygons else "",
         )  # fmt: skip
         fields.append(_with_reason(one, known, strategy, classes, language))
     return Proposal(tuple(fields), survey, np.zeros((0, 2)), classes, candidates.crs, language)
@@ -115,22 +118,22 @@ def _with_reason(one: Field, known: Known, strategy: Strategy, classes: tuple[st
     return replace(one, reason="; ".join(part.text(language) for part in parts))
 
 
-def write_tables(made: Proposal, layout: ScoutLayout, label: str, identifier: str) -> None:
+def write_tables(made: Proposal, layout: ScoutLayout, label: str, identifiers: Mapping[str, Sequence[str]]) -> None:
     """Write the fields as CSV and GeoPackage, and the tours as GPX; the folder must exist.
 
     Parameters
     ----------
     label
         Name of the empty field for the surveyed label.
-    identifier
-        Name of the field with the name of a candidate.
+    identifiers
+        Name of a field → identifier of each proposed field: the name of the candidate, the polygon of a sample.
 
     Raises
     ------
     AdviceError
         A file cannot be written.
     """
-    columns = _columns(made, label, identifier)
+    columns = _columns(made, label, identifiers)
     place = [f"{x:.7f}" for x in (one.place[0] for one in made.fields)], [f"{one.place[1]:.7f}" for one in made.fields]
     shown = {**columns, "longitude": place[0], "latitude": place[1]}
     rows = zip(*(_texts(values) for values in shown.values()), strict=True)
@@ -139,7 +142,7 @@ def write_tables(made: Proposal, layout: ScoutLayout, label: str, identifier: st
     write_text(layout.gpx, _gpx(made))
 
 
-def _columns(made: Proposal, label: str, identifier: str) -> dict[str, Any]:
+def _columns(made: Proposal, label: str, identifiers: Mapping[str, Sequence[str]]) -> dict[str, Any]:
     fields, classes = made.fields, made.classes
     columns: dict[str, Any] = {
         "rank": [one.rank for one in fields],
@@ -154,7 +157,10 @@ def _columns(made: Proposal, label: str, identifier: str) -> dict[str, Any]:
         "reason": [one.reason for one in fields],
         PURPOSIVE: [True for _ in fields],
     }
-    columns = {_free(f"sample_{identifier}", identifier, columns): [one.name for one in fields], **columns}
+    named: dict[str, Any] = {}
+    for name, values in identifiers.items():
+        named[_free(f"sample_{name}", name, [*columns, *named])] = list(values)
+    columns = {**named, **columns}
     return columns | {_free(f"surveyed_{label}", label, columns): pa.nulls(len(fields), pa.string())}
 
 

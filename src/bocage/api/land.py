@@ -87,7 +87,7 @@ class LandCover:
 
     @property
     def _areas(self) -> Areas:
-        return Areas.load(self.delivered.layout.areas, self.delivered.legend)
+        return self.delivered.areas()
 
     def _read(self, layer: str, count: int, window: Window) -> NDArray[np.generic]:
         nodata, grid = int(inspect(self.delivered.path(layer)).nodata or 0), self.delivered.grid

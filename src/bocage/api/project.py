@@ -49,7 +49,7 @@ def recipe(
     out
         Folder of the run; default: ``runs/<name of the recipe>``, as on the command line.
     settings
-        Dotted key → value, which replaces the value of the recipe: ``{"training.epochs": 20}``.
+        Dotted key → value, which replaces the value of the recipe: ``{"training.epochs": 20}``; None removes the setting.
     overwrite
         Whether a folder with another run is reused: stages whose inputs or settings changed are repeated.
     quiet
@@ -72,7 +72,7 @@ def _parsed(source: str | Path | Mapping[str, Any], overrides: Sequence[str]) ->
 
 def _overrides(settings: Mapping[str, Any]) -> list[str]:
     try:
-        return [f"{key}={toml_value(value)}" for key, value in settings.items()]
+        return [f"{key}={'' if value is None else toml_value(value)}" for key, value in settings.items()]
     except ValueError as error:
         raise RecipeError("settings", [Problem("", str(error))]) from error
 

@@ -52,6 +52,8 @@ def print_transfer(found: Elsewhere) -> None:
     console.print(_metrics("All reference polygons", found.every.as_dict()))
     if found.warning:
         console.print(f"warning: {found.warning}")
+    if found.others:
+        console.print(_metrics("Reference polygons that did not train the model", found.others.as_dict()))
     if found.lacking:
         console.print(_metrics("Reference polygons of the classes that the model has", found.shared.as_dict()))
     console.print(_per_class(found.every.as_dict()))
@@ -107,20 +109,26 @@ def print_adjusted(found: Adjusted) -> None:
     for k, name in enumerate(found.names):
         area = found.area[k].times(100)
         cells = (
-            f"{area.value:.2f} ({area.low:.2f} to {area.high:.2f})",
+            _estimate(area, 2),
             _estimate(found.users[k]),
             _estimate(found.producers[k]),
         )
         table.add_row(name, f"{100 * found.mapped[k]:.2f}", *cells)
     console = _console()
     console.print(table)
-    console.print(f"overall accuracy: {_estimate(found.overall)}, standard error {found.overall.error:.3f}")
+    error = f"standard error {found.overall.error:.3f}" if found.overall.has_interval else "no standard error"
+    console.print(f"overall accuracy: {_estimate(found.overall)}, {error}")
+    if not all(one.has_interval for one in (found.overall, *found.area)):
+        console.print(
+            "No interval: the sampled units do not vary, such as where all are right, so the error is not known."
+        )
 
 
-def _estimate(estimate: Estimate) -> str:
+def _estimate(estimate: Estimate, digits: int = 3, unit: str = "") -> str:
     if estimate.value != estimate.value:
         return "–"
-    return f"{estimate.value:.3f} ({estimate.low:.3f} to {estimate.high:.3f})"
+    interval = f" ({estimate.low:.{digits}f} to {estimate.high:.{digits}f})" if estimate.has_interval else ""
+    return f"{estimate.value:.{digits}f}{unit}{interval}"
 
 
 def print_change(found: Any) -> None:
@@ -134,7 +142,7 @@ def print_change(found: Any) -> None:
     )
     for i, j in pairs[:10]:
         estimate = found.estimated.shares[i][j].times(found.hectares) if found.estimated else None
-        shown = f"{estimate.value:.2f} ({estimate.low:.2f} to {estimate.high:.2f})" if estimate else "–"
+        shown = _estimate(estimate, 2) if estimate else "–"
         table.add_row(found.names[i], found.names[j], f"{found.mapped[i, j] / 10_000:.2f}", shown)
     console = _console()
     console.print(table)
@@ -142,7 +150,7 @@ def print_change(found: Any) -> None:
     if found.estimated:
         share = found.estimated.changed.times(100)
         console.print(
-            f"changed as estimated: {share.value:.2f} % ({share.low:.2f} to {share.high:.2f}); by the errors of both maps alone, "
+            f"changed as estimated: {_estimate(share, 2, ' %')}; by the errors of both maps alone, "
             f"{100 * found.estimated.by_error:.2f} % would appear as change"
         )
 

@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bocage.errors import EvaluationError
+from bocage.intervals import is_spread
 
 Unit = Mapping[str, NDArray[np.float64]]
 
@@ -37,11 +38,16 @@ class Estimate:
 
     value: float
     error: float
-    """Standard error."""
+    """Standard error; NaN if the sampled units do not vary, so that it is not known. So are the ends of the interval."""
     low: float
     """Lower end of the 95 % interval."""
     high: float
     """Upper end of the 95 % interval."""
+
+    @property
+    def has_interval(self) -> bool:
+        """Whether the interval is known."""
+        return not math.isnan(self.low)
 
     def times(self, factor: float) -> "Estimate":
         """Return the estimate multiplied by `factor`, for a change of unit."""
@@ -137,6 +143,7 @@ def stratified(
 
     A stratum whose pixels are all in the sample has no sampling variance (Cochran 1977, theorem 5.3: the factor 1 − n / N).
     In the other strata this finite population correction is left out: its effect on the intervals is negligible.
+    Without a variance in the other strata, such as where all sampled pixels are right, the interval is not known (NaN).
 
     Parameters
     ----------
@@ -165,6 +172,7 @@ def stratified(
     share = size / float(sum(population.sizes.values()))
     weight, whole = (share / drawn)[which], not any(population.outside.values())
     per_pixel = np.where(drawn < size, 1 / (np.maximum(drawn - 1, 1) * drawn), 0.0)  # 0: no pixel is left to chance
+    complete = drawn >= size
 
     def ratio(above: NDArray[Any], below: NDArray[Any] | None) -> Estimate:
         y, x = above.astype(float), np.ones(len(above)) if below is None else below.astype(float)
@@ -176,7 +184,8 @@ def stratified(
         residual = y - (0 if known else value) * x
         mean = np.bincount(which, residual) / drawn
         variance = (np.bincount(which, (residual - mean[which]) ** 2) + outside * mean**2) * per_pixel
-        return _interval(value, math.sqrt(float(share**2 @ variance)) / denominator, 1.96)
+        error = math.sqrt(float(share**2 @ variance)) / denominator
+        return Estimate(value, 0.0, value, value) if complete[which[x > 0]].all() else _interval(value, error, 1.96)
 
     design = "stratified random sample of pixels (Stehman 2014)"
     if not whole:
@@ -437,6 +446,9 @@ class _Weighted:
 
 
 def _interval(value: float, error: float, quantile: float) -> Estimate:
+    """Return an estimate between 0 and 1 with its interval; NaN without a variance between the sampled units."""
+    if not is_spread(error):
+        return Estimate(value, math.nan, math.nan, math.nan)
     return Estimate(value, error, max(0.0, value - quantile * error), min(1.0, value + quantile * error))
 
 

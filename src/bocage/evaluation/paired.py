@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bocage.errors import EvaluationError
+from bocage.intervals import is_spread
 
 
 @dataclass(frozen=True)
@@ -67,7 +68,7 @@ def resampled_t(
         raise EvaluationError(f"A paired t-test needs two draws or more on which both models have a score; found {n}.")
     mean, deviation = float(differences.mean()), float(differences.std(ddof=1))
     kind: Any = "corrected resampled t" if ratio else "naive t"
-    if deviation < 1e-12:  # the same difference on every draw: t is undefined
+    if not is_spread(deviation):  # the same difference on every draw: t is undefined
         p, effect = (math.nan, math.nan) if abs(mean) > 1e-12 else (1.0, 0.0)
         return Paired(*names, kind, mean, math.nan, p, effect, n)
     from scipy import stats

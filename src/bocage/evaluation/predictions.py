@@ -35,6 +35,27 @@ class Predictions:
     probabilities: NDArray[np.float32] = field(default_factory=lambda: np.zeros((0, 0), np.float32))
     """(N, K) calibrated probabilities of all classes, in the order of the legend; empty for files of earlier versions."""
 
+    def __post_init__(self) -> None:
+        """Check that the probabilities are those of the predicted classes, in the same legend.
+
+        Raises
+        ------
+        ValueError
+            There is not one row for each pixel, or another class than the predicted one has the highest probability.
+        """
+        if not self.probabilities.size:
+            return
+        rows, classes = self.probabilities.shape
+        if rows != len(self) or int(self.predicted.max()) >= classes:
+            last = int(self.predicted.max())
+            raise ValueError(
+                f"probabilities of {rows} pixels and {classes} classes, and {len(self)} pixels with predicted classes up to "
+                f"number {last} (from 0)"
+            )
+        own = self.probabilities[np.arange(rows), self.predicted]
+        if odd := int((own < self.probabilities.max(1)).sum()):
+            raise ValueError(f"the predicted class of {odd} of {rows} pixels is not that of the highest probability")
+
     @property
     def right(self) -> NDArray[np.bool_]:
         """Whether the predicted class is the reference class (N,)."""
@@ -48,7 +69,15 @@ class Predictions:
         return Predictions(**{field.name: getattr(self, field.name)[kept] for field in fields(self)})
 
     def matrix(self, names: tuple[str, ...], untested: tuple[str, ...] = ()) -> ConfusionMatrix:
-        """Return the confusion matrix; the classes `untested` are never tested."""
+        """Return the confusion matrix; the classes `untested` are never tested.
+
+        Raises
+        ------
+        ValueError
+            The probabilities are of another number of classes than `names`.
+        """
+        if self.probabilities.size and self.probabilities.shape[1] != len(names):
+            raise ValueError(f"probabilities of {self.probabilities.shape[1]} classes, and a legend of {len(names)}")
         return ConfusionMatrix.of(self.label, self.predicted, names, untested)
 
     def without(self, names: tuple[str, ...]) -> tuple[str, ...]:
@@ -65,9 +94,13 @@ class Predictions:
                 return Note.of("other_values", column=name)
         return None
 
-    def to_parquet(self, path: Path) -> None:
-        """Write one row for each test pixel, with a column for the probability of each class; the file is complete or absent."""
+    def to_parquet(self, path: Path, ids: tuple[str, ...] | None = None) -> None:
+        """Write one row for each test pixel, with a column for the probability of each class; the file is complete or absent.
+
+        `ids` are the sample ids by row, if the pixels are the samples of a table: they are written to the column ``sample``.
+        """
         columns = {name: getattr(self, name) for name in COLUMNS}
+        columns |= {} if ids is None else {"sample": np.array(ids, str)[self.row]}
         columns |= {f"{PROBABILITY}{k}": column for k, column in enumerate(self.probabilities.T)}
         with replacing(path) as partial:
             pd.DataFrame(columns).to_parquet(partial)

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from bocage.evaluation.matrix import ConfusionMatrix
 from bocage.evaluation.metrics import f1, overall_accuracy
+from bocage.intervals import half_width
 from bocage.reliability import BINS, Reliability
 
 NO_DATA = "no data"
@@ -55,9 +56,9 @@ class Interval:
     mean: float
     """NaN if no draw has a value."""
     low: float
-    """NaN with fewer than two draws."""
+    """NaN with fewer than two draws, or if all have the same value."""
     high: float
-    """NaN with fewer than two draws."""
+    """NaN as `low`."""
 
 
 @dataclass(frozen=True)
@@ -73,17 +74,14 @@ class Reached:
 def interval(values: NDArray[np.float64], ratio: float) -> Interval:
     """Return mean and 95 % interval of the values of J draws, without those that are NaN.
 
-    The draws share polygons: the variance of their mean is that of the values times ``1 / J + ratio``, with the test units over
-    the training units as `ratio` (Nadeau & Bengio 2003, doi:10.1023/A:1024068626366).
+    The draws share polygons: the interval is that of :func:`half_width`, with the test units over the training units as `ratio`.
+    It is NaN if all draws have the same value.
     """
     known = values[~np.isnan(values)]
-    if len(known) < 2:
-        return Interval(float(known.mean()) if len(known) else math.nan, math.nan, math.nan)
-    from scipy import stats
-
-    half = stats.t.ppf(0.975, len(known) - 1) * known.std(ddof=1) * math.sqrt(1 / len(known) + ratio)
-    mean = float(known.mean())
-    return Interval(mean, max(0.0, mean - float(half)), min(1.0, mean + float(half)))
+    mean, half = float(known.mean()) if len(known) else math.nan, half_width(known, ratio)
+    if math.isnan(half):
+        return Interval(mean, math.nan, math.nan)
+    return Interval(mean, max(0.0, mean - half), min(1.0, mean + half))
 
 
 @dataclass(frozen=True)

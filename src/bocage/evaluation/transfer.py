@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from bocage.evaluation.matrix import ConfusionMatrix
 from bocage.evaluation.predictions import Predictions
@@ -18,7 +17,7 @@ from bocage.textfile import write_csv
 
 @dataclass(frozen=True)
 class Elsewhere:
-    """Score of a model on all reference polygons of a site: no polygon was used for training."""
+    """Score of a model on all reference polygons of a site, of which none should have been used for training."""
 
     every: Score
     """Score on all reference pixels. Pixels of classes that the model lacks are errors. Classes without a reference pixel are
@@ -35,6 +34,8 @@ class Elsewhere:
     """Share of the pixels outside the training domain of the model (novelty above 1), 0 to 1; None if unknown."""
     warning: str = ""
     """Why the score is not an estimate of the accuracy: polygons trained the model; empty if that is not known."""
+    others: Score | None = None
+    """Score on the reference polygons that did not train the model, if it is known that some of them did; else None."""
 
     def as_dict(self) -> dict[str, Any]:
         """Return the content of ``score.json``: the score on all pixels, with further entries."""
@@ -44,6 +45,7 @@ class Elsewhere:
             "classes_more": list(self.more),
             "masked_pixels": self.masked,
             "outside_training_domain": self.outside,
+            "other_polygons": self.others.as_dict() if self.others else None,
         }
 
     def save_confusion(self, path: Path) -> None:
@@ -65,11 +67,16 @@ class Legends:
         """The classes of the recipe, then the other classes of the model."""
         return self.recipe.with_classes_of(self.model)
 
-    def in_union(self, predicted: NDArray[Any]) -> NDArray[np.int16]:
-        """Return positions in the model's legend as positions in the union."""
+    def in_union(self, found: Predictions) -> Predictions:
+        """Return predictions of the model with positions in the union, as their labels have; (N, K) probabilities follow.
+
+        The probability of a class that the model lacks is 0.
+        """
         codes = self.union.codes
-        table = np.array([codes.index(code) for code in self.model.codes], np.int16)
-        return np.asarray(table[predicted])
+        place = np.array([codes.index(code) for code in self.model.codes], np.int16)
+        probabilities = np.zeros((len(found), len(codes)), np.float32)
+        probabilities[:, place] = found.probabilities
+        return replace(found, predicted=place[found.predicted], probabilities=probabilities)
 
 
 def transfer_of(

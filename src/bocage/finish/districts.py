@@ -8,13 +8,12 @@ from typing import Any, Literal
 import numpy as np
 import pyarrow as pa
 import pyogrio
-import shapely
 from numpy.typing import NDArray
 
 from bocage.errors import FinishError
 from bocage.finish.ground import ground_areas
 from bocage.finish.regularise import HECTARE
-from bocage.finish.zones import Zones, polygons_of, read_zones
+from bocage.finish.zones import OVERLAP, Zones, overlapping, polygons_of, read_zones
 from bocage.grid import Grid
 from bocage.legend import Legend, plain
 from bocage.progress import Progress
@@ -24,8 +23,6 @@ from bocage.vectorfile import layer_of
 Unit = Literal["share", "percent", "ha"]
 TOLERANCE = 0.01
 """Difference from 1 of a sum of shares that is taken for rounding."""
-OVERLAP = 0.01
-"""Share of the smaller of two districts in the other one from which on they overlap; less is taken for a rough border."""
 
 
 @dataclass(frozen=True)
@@ -47,13 +44,16 @@ class Districts:
         """Name of each district."""
         return self.zones.names
 
+    def areas(self, grid: Grid) -> NDArray[np.float64]:
+        """Return the area of each district on the ground, on the map and off it, in m² (N,)."""
+        return np.array([ground_areas(polygons_of(shape), grid.crs.proj).sum() for shape in self.zones.shapes])
+
     def covered(self, area: NDArray[np.float64], grid: Grid) -> NDArray[np.float64]:
         """Return the share of each district that the map covers with data (N,), from their mapped area in m² (N,)."""
-        size = [ground_areas(polygons_of(shape), grid.crs.proj).sum() for shape in self.zones.shapes]
-        return np.asarray(area / np.maximum(size, 1e-12))
+        return np.asarray(area / np.maximum(self.areas(grid), 1e-12))
 
-    def shares(self, area: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Return the share of each class, 0 to 1 (N, K); NaN without a statistic. `area`: mapped area of districts in m² (N,).
+    def shares(self, grid: Grid) -> NDArray[np.float64]:
+        """Return the share of each class in the whole district, 0 to 1 (N, K); NaN without a statistic.
 
         Raises
         ------
@@ -62,8 +62,8 @@ class Districts:
         """
         if self.unit != "ha":
             return self.statistic
-        hectares = area / HECTARE
-        found = np.where(area[:, None] > 0, self.statistic / np.maximum(hectares[:, None], 1e-12), np.nan)
+        hectares = self.areas(grid) / HECTARE
+        found = self.statistic / np.maximum(hectares[:, None], 1e-12)
         self.check_sums(found, hectares)
         return found
 
@@ -75,7 +75,7 @@ class Districts:
             return
         k = int(np.argmax(wrong))
         found = f"{sums[k]:.4g} in all" if hectares is None else f"{sums[k] * hectares[k]:.4g} ha in all"
-        limit = "the whole is 1" if hectares is None else f"the map has {hectares[k]:.4g} ha of the district"
+        limit = "the whole is 1" if hectares is None else f"the district has {hectares[k]:.4g} ha"
         only = "All classes have a statistic, and it is too small" if sums[k] < 1 else "The statistics are too large"
         more = f" ({int(wrong.sum())} such districts)" if wrong.sum() > 1 else ""
         raise FinishError(
@@ -138,11 +138,7 @@ def _names(table: Any, field: str, path: Path) -> tuple[str, ...]:
 
 def _check_apart(zones: Zones, path: Path) -> None:
     """Check that districts do not overlap by more than rough borders."""
-    first, second = shapely.STRtree(zones.shapes).query(zones.shapes, predicate="intersects")
-    first, second = first[first < second], second[first < second]
-    common = shapely.area(shapely.intersection(zones.shapes[first], zones.shapes[second]))
-    size = shapely.area(zones.shapes)
-    part = common / np.maximum(np.minimum(size[first], size[second]), 1e-12)
+    first, second, part = overlapping(zones)
     if (part > OVERLAP).any():
         k = int(part.argmax())
         raise FinishError(

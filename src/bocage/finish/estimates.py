@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from bocage.errors import FinishError
 from bocage.evaluation.area import Estimate
 from bocage.finish.likeness import Likeness
+from bocage.intervals import is_spread
 
 SINGULAR = 1e6
 """Condition number above which rates of confusion cannot be inverted."""
@@ -233,6 +234,7 @@ def _quantile(units: int) -> float:
 
 
 def _interval(value: float, error: float, quantile: float, most: float) -> Estimate:
-    if math.isnan(error * quantile):
+    """Return an estimate between 0 and `most` with its interval; NaN without a variance between units."""
+    if math.isnan(quantile) or not is_spread(error, most):
         return Estimate(value, math.nan, math.nan, math.nan)
     return Estimate(value, error, max(0.0, value - quantile * error), min(most, value + quantile * error))

@@ -178,7 +178,7 @@ class Reconciliation:
             drawn.append(self._drawn(window, pixels))
             progress.step("reading districts", done, len(windows))
         self._check_inside(before)
-        asked = self.districts.shares(before.area)
+        asked = self.districts.shares(self.land.grid)
         place, which, area, stored = (np.concatenate(part) for part in zip(*drawn, strict=True))
         order = np.lexsort((place, which))
         edges = np.searchsorted(which[order], np.arange(len(self.districts) + 1))

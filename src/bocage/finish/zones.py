@@ -4,6 +4,7 @@ A pixel on the border of a zone counts with the part of it that is inside (exact
 each zone is read in parts, and the parts of pixels are summed here.
 """
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -34,6 +35,10 @@ PART = 1024
 """Side of the parts of a zone that are read at a time, in pixels."""
 HARMLESS = 0.999
 """Share of a zone on the map from which on it counts as inside."""
+
+
+OVERLAP = 0.01
+"""Share of the smaller of two zones in the other one from which on they overlap; less is taken for a rough border."""
 
 
 @dataclass(frozen=True)
@@ -107,6 +112,31 @@ def read_zones(path: Path, field: str, grid: Grid, progress: Progress) -> Zones:
         progress.say(f"{path.name}: {lost} of {len(wkb)} features have no polygon and are left out.")
     kept = Zones(tuple(name for name, own in zip(names, is_polygon, strict=True) if own), shapes[is_polygon])
     return _reprojected(kept, crs, path, grid, progress)
+
+
+def overlapping(zones: Zones) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float64]]:
+    """Return the pairs of zones that touch, first and second zone (P,), and the common share of the smaller one (P,)."""
+    first, second = shapely.STRtree(zones.shapes).query(zones.shapes, predicate="intersects")
+    first, second = first[first < second], second[first < second]
+    common = shapely.area(shapely.intersection(zones.shapes[first], zones.shapes[second]))
+    size = shapely.area(zones.shapes)
+    return first, second, np.asarray(common / np.maximum(np.minimum(size[first], size[second]), 1e-12))
+
+
+def report_repeated(zones: Zones, progress: Progress) -> None:
+    """Report zones with one name, and zones that overlap: their sums count an area twice."""
+    if twice := sorted({name for name, n in Counter(zones.names).items() if n > 1}):
+        progress.say(
+            f"{len(twice)} names are those of several zones: {listed(twice)}. Each of these zones has rows of its own; make one "
+            "multipolygon of the parts of a zone, or choose another field."
+        )
+    pairs = [
+        f"{zones.names[a]} and {zones.names[b]}"
+        for a, b, part in zip(*overlapping(zones), strict=True)
+        if part > OVERLAP
+    ]
+    if pairs:
+        progress.say(f"{len(pairs)} pairs of zones overlap: {listed(pairs)}. Their common area counts in each of them.")
 
 
 def _repaired(shapes: NDArray[Any], path: Path, progress: Progress) -> NDArray[Any]:

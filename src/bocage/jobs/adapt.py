@@ -4,7 +4,9 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 
+from bocage.disk import replacing
 from bocage.errors import RunFolderError, SamplesError
 from bocage.jobs.report import asked_of, write_transfer_of
 from bocage.layout import ModelLayout, RunLayout
@@ -13,7 +15,7 @@ from bocage.progress import QUIET, Progress
 from bocage.recipe import Recipe
 from bocage.report.transfer import Adaptation, Polygons, Transfer
 from bocage.run import has_results, held, missed_at_sites, open_scene
-from bocage.samples import Chips, Pixels, finest, labelled
+from bocage.samples import Chips, Labelled, Pixels, finest, labelled
 from bocage.samples.reference import fingerprint_reference
 from bocage.samples.unlabelled import NONE, cut_pixels, joined, scatter
 from bocage.scene import Scene
@@ -68,7 +70,8 @@ def adapt_to(
         for remark in remarks(trained, scene):
             progress.say(remark)
         nothing = scatter(scene, 0, seed).take(np.zeros(0, int))
-        known = _known(recipe, trained.legend, scene) if settings.polygons else nothing
+        found = finest(labelled(scene, recipe.survey), recipe.legend) if settings.polygons else None
+        known = _known(recipe, trained.legend, found.pixels) if found else nothing
         free = scatter(scene, settings.pixels, seed, int(known.polygon.max(initial=-1)) + 1)
         transfer = Transfer.of(trained, scene, model, asked_of(recipe))
         missed = missed_at_sites(ModelLayout.of(model))
@@ -84,6 +87,8 @@ def adapt_to(
         used = Polygons(fingerprint_reference(reference), reference.where) if settings.polygons else None
         record = Adaptation(transfer, fingerprint, adapted.legend, change, used)
         record.save(layout.adapted)
+        if found:
+            _save_coordinates(found, scene, layout)
         adapted.save(layout.own.model.path)
         progress.say(f"report: {write_transfer_of(layout, None, record, (None, recipe.report.language))}")
         return adapted
@@ -107,9 +112,15 @@ def _judged(
     return judgement
 
 
-def _known(recipe: Recipe, legend: Legend, scene: Scene) -> Pixels:
-    """Return the pixels inside the reference polygons; their label is the position of the class in the model's legend."""
-    pixels = finest(labelled(scene, recipe.survey), recipe.legend).pixels
+def _save_coordinates(found: Labelled, scene: Scene, layout: RunLayout) -> None:
+    """Write where the reference pixels of an adaptation are, by which an evaluation recognises their polygons."""
+    columns = {"polygon": found.pixels.polygon} | found.coordinates(scene.ids).columns()
+    with replacing(layout.adapted_pixels) as partial:
+        pd.DataFrame(columns).to_parquet(partial)
+
+
+def _known(recipe: Recipe, legend: Legend, pixels: Pixels) -> Pixels:
+    """Return reference pixels whose label is the position of the class in the model's legend."""
     codes = np.array(recipe.legend.codes)[pixels.label]
     place = {code: i for i, code in enumerate(legend.codes)}
     if unknown := sorted(set(codes.tolist()) - set(place)):

@@ -5,6 +5,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from bocage.errors import (
     BocageError,
     EvaluationError,
@@ -29,9 +31,10 @@ from bocage.progress import QUIET, Named, Progress
 from bocage.recipe import Recipe, Site, read_recipe
 from bocage.run import open_chosen, placed
 from bocage.samples import WindowNeeds, check_split
+from bocage.samples.masked import notes_on_masked, with_dates
 from bocage.samples.points import label_rows
 from bocage.samples.rare import Counted, drop_rare
-from bocage.scene import Cube, make_scene
+from bocage.scene import Cube, Scene, make_scene
 from bocage.sources import (
     SENSORS,
     HistorySource,
@@ -41,6 +44,7 @@ from bocage.sources import (
     check_overlap,
     objects,
     opening_order,
+    same_rows,
 )  # fmt: skip
 from bocage.words import Note
 
@@ -120,6 +124,7 @@ def _checked(recipe: Recipe, out: Path, progress: Progress, alone: bool = True) 
     """Return the findings on a recipe of one site; one that is not `alone` has classes and polygons at other sites too."""
     seen = Preflight(recipe.name, language=recipe.report.language)
     seen.findings += _open_sources(recipe, seen, out, progress)
+    seen.findings += _lay_rows(recipe, seen)
     try:
         seen.grid = recipe.grid.grid(seen.sources)
     except (KeyError, BocageError) as error:
@@ -161,6 +166,19 @@ def _open_sources(recipe: Recipe, seen: Preflight, out: Path, progress: Progress
                 yield Finding.of(severity, name, note)
             elif note.code in FOUND:
                 yield Finding.of(FOUND[note.code], name, note, "check_source")
+
+
+def _lay_rows(recipe: Recipe, seen: Preflight) -> Iterator[Finding]:
+    """Give all tables the rows of the same samples, and yield findings on the samples that they lack."""
+    try:
+        sources = same_rows(seen.sources)
+    except SourceError as error:
+        yield Finding.quoting("sources", error)
+        sources = {name: source for name, source in seen.sources.items() if name == recipe.grid.like}
+    for name, source in sources.items():
+        for note in source.notes[len(seen.sources[name].notes) :]:
+            yield Finding.of("note", name, note)
+    seen.sources = sources
 
 
 def _look_at_sources(recipe: Recipe, seen: Preflight, progress: Progress) -> Iterator[Finding]:
@@ -264,10 +282,9 @@ def _look_at_run(recipe: Recipe, seen: Preflight, out: Path, alone: bool) -> Ite
         yield Finding.quoting("model", error)
         return
     seen.scene = scene
+    yield from _without_dates(recipe, seen, network)
+    yield from _of_the_model(recipe, scene, network)
     yield from (Finding.of("warning", note.source, note) for note in scene.notes if note.code == "same_season")
-    if len(members := recipe.choice.members) > 1:
-        means = Note.of("mean_of_models", n=len(members), members=recipe.choice.title)
-        yield Finding.of("note", "model", means)
     if seen.counted is not None and alone:
         from bocage.training import Trainer
 
@@ -280,6 +297,30 @@ def _look_at_run(recipe: Recipe, seen: Preflight, out: Path, alone: bool) -> Ite
         except TrainingError as error:
             yield Finding.quoting("model", error)
     yield from _look_at_disk(recipe, seen, network, out)
+
+
+def _without_dates(recipe: Recipe, seen: Preflight, network: "Network") -> Iterator[Finding]:
+    """Yield findings on labelled samples of tables without a valid date; they are no longer counted."""
+    if seen.scene is None or seen.counted is None or seen.scene.ids is None:
+        return
+    pixels = seen.counted.pixels
+    usable = with_dates(seen.scene, network, pixels.row)
+    for note in notes_on_masked(seen.scene, network, pixels, usable, recipe.legend):
+        yield Finding.of("warning", note.source, note)
+    seen.counted = seen.counted.take(np.flatnonzero(usable))
+
+
+def _of_the_model(recipe: Recipe, scene: Scene, network: "Network") -> Iterator[Finding]:
+    """Yield findings on the model with these sources: its members, dates that samples do not share, settings without effect."""
+    from bocage.training import few_shared, idle_settings
+
+    if len(members := recipe.choice.members) > 1:
+        means = Note.of("mean_of_models", n=len(members), members=recipe.choice.title)
+        yield Finding.of("note", "model", means)
+    for note in few_shared(recipe.choice, scene, network.footprints):
+        yield Finding.of("warning", note.source, note)
+    for note in idle_settings(recipe.choice):
+        yield Finding.of("note", "training", note)
 
 
 def _look_at_disk(recipe: Recipe, seen: Preflight, network: "Network", out: Path) -> Iterator[Finding]:

@@ -24,6 +24,8 @@ from bocage.mapping import (
     LandCoverMap,
     codes_at,
     compare_legends,
+    is_edited,
+    open_delivered,
     open_map_folder,
     predict_at,
     proposal,
@@ -31,9 +33,11 @@ from bocage.mapping import (
 from bocage.progress import QUIET, Progress
 from bocage.recipe import Recipe
 from bocage.report.sampled import Sampled, fingerprint_of
-from bocage.run import TrainedOn, held, open_scene
+from bocage.run import Evaluated, TrainedOn, held, open_scene
+from bocage.samples import Labelled as LabelledPixels
 from bocage.samples import Pixels, finest, labelled, without_purposive
 from bocage.samples.make import check_any
+from bocage.samples.masked import notes_on_masked
 from bocage.scene import Scene
 from bocage.sources.raster import fingerprint
 from bocage.training import Trained, remarks
@@ -67,7 +71,9 @@ def evaluate_sample(
 
 def _shares(land: LandCoverMap) -> list[float]:
     """Return the share of each class of the recipe in the area of the map; 0 for a class that the model of the map lacks."""
-    own = open_map_folder(land.folder.path).areas
+    own = (
+        open_delivered(land.folder.path).areas() if is_edited(land.folder) else open_map_folder(land.folder.path).areas
+    )
     by_code = dict(zip(own.legend.codes, own.shares, strict=True))
     return [by_code.get(code, 0.0) for code in land.legend.codes]
 
@@ -221,12 +227,11 @@ def evaluate_model(
         trained.check_scene(scene)
         for said in (*remarks(trained, scene), *compare_legends(recipe.legend, trained)):
             progress.say(said)
-        read = [cube for name, cube in scene.cubes.items() if name in trained.sources]
-        if learnt := TrainedOn.of(folder, recipe.reference, read):
+        found = _reference_pixels(recipe, scene, progress)
+        if learnt := TrainedOn.of(folder, Evaluated(recipe.reference, scene, found, set(trained.sources))):
             progress.say(str(learnt))
-        tested, score = _scored(recipe, trained, scene, progress)
-        score = replace(score, warning=str(learnt or ""))
-        tested.to_parquet(layout.own.test)
+        tested, score = _scored(recipe, trained, _classified(recipe, trained, scene, found.pixels, progress), learnt)
+        tested.to_parquet(layout.own.test, scene.ids)
         score.save_confusion(layout.own.confusion)
         origin = {"model": str(folder.path), "fingerprint": trained.fingerprint}
         write_json(layout.score, origin | {"trained_on": learnt.as_dict() if learnt else None} | score.as_dict())
@@ -235,24 +240,32 @@ def evaluate_model(
     return score
 
 
-def _scored(recipe: Recipe, trained: Trained, scene: Scene, progress: Progress) -> tuple[Predictions, Elsewhere]:
+def _scored(
+    recipe: Recipe, trained: Trained, classified: tuple[Pixels, Classified], learnt: TrainedOn | None
+) -> tuple[Predictions, Elsewhere]:
     """Return the predictions of a model at the reference pixels, in the union of the legends, and their score."""
-    pixels, made = _classified(recipe, trained, scene, progress)
+    pixels, made = classified
     tested = predictions_of(
         pixels.row, pixels.column, pixels.polygon, pixels.label, made.probabilities, made.temperature
     )
-    legends = Legends(recipe.legend, trained.legend)
-    tested = replace(tested, predicted=legends.in_union(tested.predicted)).take(made.valid)
-    return tested, transfer_of(tested, legends, recipe.evaluation.names, int((~made.valid).sum()), made.outside)
+    legends, names = Legends(recipe.legend, trained.legend), recipe.evaluation.names
+    every = legends.in_union(tested)
+    tested = every.take(made.valid)
+    score = transfer_of(tested, legends, names, int((~made.valid).sum()), made.outside)
+    if learnt is None or learnt.pixels is None:
+        return tested, replace(score, warning=str(learnt or ""))
+    rest = every.take(made.valid & ~learnt.pixels)
+    others = transfer_of(rest, legends, names, 0, None).every if len(rest) else None
+    return tested, replace(score, warning=str(learnt), others=others)
 
 
-def _classified(recipe: Recipe, trained: Trained, scene: Scene, progress: Progress) -> tuple[Pixels, Classified]:
-    """Return the pixels of all reference polygons, and what the model makes of them.
+def _reference_pixels(recipe: Recipe, scene: Scene, progress: Progress) -> LabelledPixels:
+    """Return the pixels of all reference polygons that can be tested, and report what is left out.
 
     Raises
     ------
-    EvaluationError
-        No pixel has valid data.
+    SamplesError
+        The polygons cannot be used.
     """
     found = without_purposive(finest(labelled(scene, recipe.survey), recipe.legend), recipe.legend)
     for note in found.notes:
@@ -260,13 +273,26 @@ def _classified(recipe: Recipe, trained: Trained, scene: Scene, progress: Progre
     for one in found.rejections:
         progress.say(f"{one.label}: {Note.of('polygons', n=one.polygons)} left out: {one.text()}")
     check_any(found.pixels, recipe.reference, scene.grid)
+    return found
+
+
+def _classified(
+    recipe: Recipe, trained: Trained, scene: Scene, pixels: Pixels, progress: Progress
+) -> tuple[Pixels, Classified]:
+    """Return pixels, and what the model makes of them.
+
+    Raises
+    ------
+    EvaluationError
+        No pixel has valid data.
+    """
     how = Forward(device_of(recipe.choice.training.device), novelty=trained.domain is not None)
-    made = predict_at(trained, scene, found.pixels, how, progress, "classifying reference polygons")
+    made = predict_at(trained, scene, pixels, how, progress, "classifying reference polygons")
     if not made.valid.any():
-        raise EvaluationError(
-            f"All {len(found.pixels)} reference pixels are masked. Check nodata and the clear values."
-        )
-    return found.pixels, made
+        raise EvaluationError(f"All {len(pixels)} reference pixels are masked. Check nodata and the clear values.")
+    for note in notes_on_masked(scene, trained, pixels, made.valid, recipe.legend):
+        progress.say(f"{note}.")
+    return pixels, made
 
 
 def _check_free(layout: RunLayout, overwrite: bool) -> None:

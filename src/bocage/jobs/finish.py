@@ -162,6 +162,7 @@ class _Finishing:
             self.folder.forget(stage)
             for path in files:
                 path.unlink(missing_ok=True)
+                path.with_name(f"{path.name}.aux.xml").unlink(missing_ok=True)
 
     def _codes(self, path: Path) -> Codes:
         grid = self.land.grid

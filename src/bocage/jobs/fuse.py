@@ -6,10 +6,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pandas as pd
 from numpy.typing import NDArray
 
-from bocage.disk import artefact, digest, sha256_of
+from bocage.disk import digest, sha256_of
 from bocage.errors import FinishError
 from bocage.evaluation import ConfusionMatrix, Predictions
 from bocage.evaluation.paired import clustered_mcnemar
@@ -30,7 +29,7 @@ from bocage.finish.untrained import Member, Untrained
 from bocage.jobs.derived import check_free, clear, current, figures_of, write_summary
 from bocage.jobs.reference_pixels import pixels_of_test
 from bocage.layout import FusionLayout
-from bocage.mapping import WRITERS, Delivered, MapBand, codes_at, open_delivered
+from bocage.mapping import WRITERS, Delivered, MapBand, codes_at, open_delivered, report_edited
 from bocage.mapping.delivery import Delivery
 from bocage.mapping.layers import LAYERS, Frame
 from bocage.progress import QUIET, Progress
@@ -84,6 +83,7 @@ def fuse(
         progress.say("fuse: up to date")
         return found
     work.report()
+    report_edited(maps, progress)
     with held(out):
         check_free(layout, maps, MEANING, "a fusion")  # a run may have ended since
         clear(layout)
@@ -221,9 +221,8 @@ class _Work:
                 return f"{folder}: {test}."
             if not origin.run.samples.exists():
                 return f"{folder} is not the map of an evaluated run, so its training polygons are not known."
-            with artefact(origin.run.samples):
-                table = pd.read_parquet(origin.run.samples, columns=["row", "column"]).astype(np.int64)
-            members.append(Member(Predictions.from_parquet(test), table["row"].to_numpy(), table["column"].to_numpy()))
+            table = origin.labelled("row", "column")[["row", "column"]].astype(np.int64)
+            members.append(Member(origin.read(test), table["row"].to_numpy(), table["column"].to_numpy()))
         pixels = Untrained.of(self.fusion, members)
         if not len(pixels):
             return (

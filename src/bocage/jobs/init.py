@@ -14,6 +14,7 @@ from bocage.grid import Grid
 from bocage.recipe.draft import Draft, DraftClass, DraftReference, DraftSite, DraftSource, escaped, quoted
 from bocage.recipe.leaks import without_leaks
 from bocage.recipe.sections import Candidate, candidates_of, in_period, spans_of, table_candidates
+from bocage.recipe.shared_samples import with_shared_samples
 from bocage.samples.ground import Ground
 from bocage.samples.label_years import chosen
 from bocage.samples.labels import Labels, read_labels
@@ -23,7 +24,7 @@ from bocage.samples.rare import Counted
 from bocage.samples.rasterise import Pixels, joined_pixels, rasterise
 from bocage.samples.reference import labelled_features, usable_polygons
 from bocage.samples.split import FEWEST, Split
-from bocage.sources import check_overlap
+from bocage.sources import TableSource, check_overlap
 from bocage.sources.band_names import plain_name
 from bocage.sources.folders import files_below
 from bocage.sources.found import Found
@@ -39,8 +40,10 @@ name = "patchwork"
 COMPARED = """
 # Other models, which 'bocage compare' trains and tests on the same draws.
 [[compare]]
-model = { name = "random_forest" }
+model = {{ name = "random_forest"{settings} }}
 """
+LINEAR = ', gaps = "linear"'
+"""Setting of a random forest for samples that share few dates: it interpolates the series of each."""
 PAN_MS = """
 # [[compare]]                  # published for a PAN and an MS image of one product
 # model = {{ name = "multiresolcc", pan = "{pan}", ms = "{ms}" }}
@@ -162,7 +165,9 @@ def _sought(found: Found, images: Path, labels: Labels, out: Path) -> Sought:
     BocageError
         There is no usable source, or the labels cannot be used with the sources.
     """
-    candidates = candidates_of(found, images, out) or table_candidates(found, images, labels, out)
+    candidates = candidates_of(found, images, out) or with_shared_samples(
+        table_candidates(found, images, labels, out), labels, found.remarks
+    )
     if candidates and (field := candidates[0].sample_id):
         labels = labels.one_each(field)
     sought = Sought(labels, candidates, found.remarks)
@@ -216,10 +221,10 @@ def _check_periods(sought: Sought) -> None:
     SamplesError
         Some do not.
     """
-    labels, candidate = sought.labels, sought.candidates[0]
+    labels = sought.labels
     if not labels.period:
         return
-    count = outside(labels.frame, labels.period, spans_of(candidate.source), candidate.sample_id)
+    count = max(outside(labels.frame, labels.period, spans_of(c.source), c.sample_id) for c in sought.candidates)
     if count:
         first, last = labels.period
         raise SamplesError(
@@ -477,7 +482,8 @@ def _model(sought: Sought) -> str:
     """Return the sections of the model and of the models to compare it with."""
     if len(sought.periods) > 1:
         return PATCHWORK  # models are compared at one site
-    pair = _pair(sought.candidates)
+    pair, tables = _pair(sought.candidates), [c.source for c in sought.candidates if isinstance(c.source, TableSource)]
+    compared = COMPARED.format(settings=LINEAR if any(table.different_dates for table in tables) else "")
     if pair and all(len(c.source.times) == 1 for c in sought.candidates):
-        return PATCHWORK + COMPARED + PAN_MS.format(pan=pair[0], ms=pair[1])
-    return PATCHWORK + COMPARED
+        return PATCHWORK + compared + PAN_MS.format(pan=pair[0], ms=pair[1])
+    return PATCHWORK + compared

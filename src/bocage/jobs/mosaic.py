@@ -13,7 +13,7 @@ from bocage.grid import Grid, Window
 from bocage.jobs.derived import check_free
 from bocage.layout import MapLayout, MosaicLayout
 from bocage.mapping.areas import AreaCount
-from bocage.mapping.delivered import Delivered, check_alike, open_delivered
+from bocage.mapping.delivered import Delivered, check_alike, open_delivered, report_edited
 from bocage.mapping.delivery import Delivery
 from bocage.mapping.writers import WRITERS, MapBand
 from bocage.progress import QUIET, Progress
@@ -46,6 +46,7 @@ def make_mosaic(folders: Sequence[Path], folder: Path, rule: Rule = "confidence"
     """
     maps = [open_delivered(one, ("classes", "confidence")) for one in folders]
     _check(maps)
+    report_edited(maps, progress)
     layout = MosaicLayout(folder)
     check_free(layout, maps, get_args(Rule), "a mosaic")
     try:

@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 import psutil
 
+from bocage.conformal import Conformal, Held
 from bocage.evaluation import Predictions, trust_of
 from bocage.grid import Window
 from bocage.layout import RunLayout, SplitLayout
@@ -38,6 +39,8 @@ BATCHES = 40
 """Number of optimiser steps in an epoch of the trial."""
 FEW = 64
 """Maximum number of samples for the trial of the importance."""
+CALIBRATING = 1_000_000
+"""Number of calibration polygons of the trial's prediction sets, enough for every coverage."""
 DOUBT = 0.2
 """Relative uncertainty of a measured time, because of other load on the machine."""
 
@@ -349,7 +352,11 @@ def _evaluate(probe: _Probe, trained: Trained, samples: Samples, prepared: Scene
 
 
 def _map(probe: _Probe, trained: Trained, prepared: Scene) -> tuple[float, int]:
+    """Return the seconds and the bytes of the map; sets have a usual threshold if the short training calibrates none."""
     spent: list[float] = []
+    if trained.conformal is None:
+        held = Held(CALIBRATING, (1 / len(trained.legend.classes),), (CALIBRATING,))
+        trained = replace(trained, conformal=Conformal((held,) * len(trained.legend.classes), held))
     with _clock(spent):
         make_map(trained, prepared, probe.recipe.map, probe.layout.map.path, Computing(probe.device))
     return spent[0] / probe.share, round(_size(probe.layout.map.path) / probe.share)

@@ -17,12 +17,12 @@ from bocage.finish.regularise import HECTARE
 from bocage.finish.zones import listed
 from bocage.jobs.derived import check_free, clear, current, figures_of, write_summary
 from bocage.layout import ReconciledLayout
-from bocage.mapping import WRITERS, Delivered, codes_at, open_delivered
+from bocage.mapping import WRITERS, Delivered, codes_at, open_delivered, report_edited
 from bocage.mapping.delivery import Delivery
 from bocage.mapping.layers import LAYERS, Frame
 from bocage.progress import QUIET, Progress
 from bocage.ranges import Range, check_ranges
-from bocage.run import held, test_pixels_of, tested_at
+from bocage.run import held, test_pixels_of, test_predictions_of, tested_at
 from bocage.samples.reference import fingerprint_vector
 from bocage.sources.raster import inspect
 from bocage.textfile import write_csv
@@ -94,6 +94,7 @@ def reconcile(
     read = read_districts(districts, how.name, how.unit, (land.grid, land.legend), progress)
     work = _Work(Reconciliation(land, read, how.trust), folder, how, layout, progress)
     fit = work.fitted()
+    report_edited([land], progress)
     with held(out):
         check_free(layout, [land], (RULE,), "a reconciled one")  # a run may have ended since
         clear(layout)
@@ -152,9 +153,10 @@ class _Work:
             )
         covered = self.task.districts.covered(fit.before.area, self.task.land.grid)
         if partly := [name for name, share in zip(names, covered, strict=True) if 0 < share < COVERED]:
+            how = " Hectares are taken as shares of the area of the whole district." if self.how.unit == "ha" else ""
             self.progress.say(
                 f"{len(partly)} districts are covered by the map in part; their statistics are applied to this part: "
-                f"{listed(partly)}."
+                f"{listed(partly)}.{how}"
             )
         silent = [name for name, row in zip(names, self.task.districts.statistic, strict=True) if np.isnan(row).all()]
         if silent:
@@ -211,7 +213,7 @@ class _Work:
         if isinstance(path, str):
             self.progress.say(f"The accuracy is not measured: {path}.")
             return None
-        tested = Predictions.from_parquet(path)
+        tested = test_predictions_of(self.folder, path)
         layers = [self.layout.map.layer(name, WRITERS.get("cog").SUFFIX) for name in ("classes", "confidence")]
         row, column = tested.row.astype(np.int64), tested.column.astype(np.int64)
         codes, percent, old = (codes_at(one, land.grid, row, column) for one in (*layers, land.path("classes")))

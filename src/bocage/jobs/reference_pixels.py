@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bocage.errors import BocageError
-from bocage.evaluation import Predictions, corrected
+from bocage.evaluation import corrected
 from bocage.evaluation.sample import Drawn, read_sample
 from bocage.finish.estimates import Checked
 from bocage.finish.likeness import Likeness, alike
@@ -16,12 +16,12 @@ from bocage.finish.regularise import HECTARE
 from bocage.jobs.evaluate import sampled_on
 from bocage.layout import RunLayout
 from bocage.legend import Legend
-from bocage.mapping import EARLY, Areas, Delivered, Item, LandCoverMap
+from bocage.mapping import EARLY, Delivered, Item, LandCoverMap
 from bocage.progress import Progress
 from bocage.provenance import Provenance
 from bocage.recipe import read_recipe
 from bocage.report.transfer import Mapped
-from bocage.run import test_pixels_of
+from bocage.run import test_pixels_of, test_predictions_of
 
 
 @dataclass(frozen=True)
@@ -72,14 +72,14 @@ class ReferencePixels:
         EvaluationError
             A class has no pixel, or the rates do not explain the areas of the map.
         """
-        shares = Areas.load(land.layout.areas, land.legend).shares
+        shares = land.areas().shares
         found = corrected(self.mapped, self.reference, self.unit, shares, self.names)
         found.check()
         return found.area
 
     def likeness(self, land: Delivered) -> Likeness:
         """Return how the errors vary over a map."""
-        areas = Areas.load(land.layout.areas, land.legend)
+        areas = land.areas()
         total, shares = areas.total * HECTARE, self.checked.shares
         pixels = alike(self.mapped, self.reference, shares, self.unit, self.place)
         return Likeness(pixels, total, total / max(1, int(areas.pixels.sum())))
@@ -92,7 +92,7 @@ def pixels_of_test(folder: Path, land: Delivered) -> ReferencePixels | str:
     path = test_pixels_of(folder)
     if isinstance(path, str):
         return path
-    tested = Predictions.from_parquet(path)
+    tested = test_predictions_of(folder, path)
     place = np.stack([tested.row, tested.column], 1)
     origin = f"test polygons of {folder}"
     return ReferencePixels(tested.predicted, tested.label, tested.polygon, place, None, origin, land.legend)

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
 
 from bocage.advice.candidates import (
@@ -190,10 +191,12 @@ def _points(run: Run, asked: Asked) -> Candidates:
     left_out: dict[str, int] = {}
     for reason in ("surveyed", "no_series", "no_place"):
         left_out = counted(left_out, reason, getattr(points, reason))
-    pixels = Pixels(points.rows, np.zeros(n, np.int32), np.full(n, NONE, np.int16), np.arange(n, dtype=np.int32))
+    few = pd.Series(points.candidate).groupby(points.candidate).cumcount().to_numpy() < PIXELS
+    rows, candidate = points.rows[few], points.candidate[few]
+    pixels = Pixels(rows, np.zeros(len(rows), np.int32), np.full(len(rows), NONE, np.int16), candidate)
     inner = np.array([shape.representative_point().coords[0] for shape in points.shapes], float).reshape(n, -1)[:, :2]
     place = to_degrees(inner, points.crs) if n else np.zeros((0, 2))
-    return Candidates(points.ids, points.shapes, points.crs, place, pixels, left_out)
+    return Candidates(points.ids, points.shapes, points.crs, place, pixels, left_out, points.polygons)
 
 
 def _findings(run: Run, models: list[Trained], candidates: Candidates, scratch: Path) -> tuple[Candidates, Findings]:
@@ -294,13 +297,21 @@ def _report_starts(starts: Floats, candidates: Candidates, budget: Budget, progr
             )
 
 
+def _identifiers(run: Run, made: Proposal) -> dict[str, list[str]]:
+    """Return the name of a field → the identifier of each proposed field."""
+    reference, is_table = run.recipe.reference, run.scene.ids is not None
+    found = {reference.sample_id if is_table else "candidate": [one.name for one in made.fields]}
+    if is_table and reference.polygon_id:
+        found.setdefault(reference.polygon_id, [one.polygon for one in made.fields])
+    return found
+
+
 def _write(run: Run, layout: ScoutLayout, made: Proposal, candidates: Candidates, asked: Asked) -> None:
     """Write the files, and last their record; an incomplete folder has no record."""
     recipe = run.recipe
     layout.path.mkdir(parents=True, exist_ok=True)
     layout.summary.unlink(missing_ok=True)
-    identifier = recipe.reference.sample_id if run.scene.ids is not None else "candidate"
-    write_tables(made, layout, recipe.reference.label, identifier)
+    write_tables(made, layout, recipe.reference.label, _identifiers(run, made))
     material = ScoutMaterial(
         layout,
         recipe.name,

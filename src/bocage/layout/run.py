@@ -20,6 +20,7 @@
     ├── report.html  report.json
     ├── qgis/                       project.qgz  reference.gpkg  <source>.{vrt,tif}
     ├── mapped.json  adapted.json   a map by a model of another run; an adaptation (model/, curves.csv)
+    ├── adapted.parquet             reference pixels that trained in an adaptation
     ├── fusion.json  test.parquet   a fusion of maps, in map/; predictions of the fused map at test pixels of all its maps
     ├── reconciled.json  districts.csv  test.parquet   a map reconciled with statistics of districts, in map/
     └── compare/<label>/  comparison.{html,csv,tex,json}  speed.json
@@ -197,7 +198,8 @@ class MapLayout:
         around = RunLayout(self.path.parent)
         recorded = around.provenance.exists() or around.as_map.provenance.exists()
         beside = around.finish.files if recorded and around.map == self else []
-        return [self.voted, self.regularised, *beside]
+        own = [self.voted, self.regularised]
+        return [*own, *(path.with_name(f"{path.name}.aux.xml") for path in own), *beside]
 
     @property
     def incomplete(self) -> list[Path]:
@@ -417,6 +419,11 @@ class RunLayout:
     def adapted(self) -> Path:
         """Record of an adaptation."""
         return self.path / "adapted.json"
+
+    @property
+    def adapted_pixels(self) -> Path:
+        """Reference pixels that trained in an adaptation, with their coordinates."""
+        return self.path / "adapted.parquet"
 
     @property
     def speed(self) -> Path:

@@ -7,7 +7,7 @@ from bocage.later import later
 if TYPE_CHECKING:
     from bocage.mapping.areas import AreaCount, Areas, pixel_areas
     from bocage.mapping.codes import check_truth, codes_at, codes_beside, count_codes, locate, read_codes
-    from bocage.mapping.delivered import Delivered, open_delivered
+    from bocage.mapping.delivered import Delivered, is_edited, open_delivered, report_edited
     from bocage.mapping.delivery import Item
     from bocage.mapping.engine import LandCoverMap, make_map, open_map, open_map_folder
     from bocage.mapping.predict import Classified, Forward, Prediction, attention_at, classify_at, predict, predict_at
@@ -43,6 +43,7 @@ __all__ = [
     "codes_beside",
     "compare_legends",
     "count_codes",
+    "is_edited",
     "locate",
     "make_map",
     "open_delivered",
@@ -55,6 +56,7 @@ __all__ = [
     "proposal",
     "read_codes",
     "read_region",
+    "report_edited",
     "scene_for",
     "share_beyond",
     "sight_of",

@@ -333,7 +333,8 @@ def _least(trained: Trained, settings: Mapping, progress: Progress) -> tuple[flo
     if conformal is None:
         raise TrainedError(
             f"{trained.title} has no calibration polygons, which [map] sets = {coverage:g} needs: it was trained without them, "
-            "adapted, or trained with an earlier version. Train again with [training] calibrate = true, or remove 'sets'."
+            "adapted, or trained with an earlier version. Train again with [training] calibrate = true, or map without sets, "
+            "with the option --set map.sets="
         )
     if too_few := conformal.too_few(coverage, settings.sets_by, trained.legend.names):
         progress.say(too_few)

@@ -178,9 +178,16 @@ class Network(nn.Module):
         """Return the loss for windows, of which the pixels `at` have labels (N,); by default, the criterion of the logits."""
         return criterion(at.of(self.dense(batch)), labels)
 
-    def fit(self, batch: Batch, labels: Tensor, seed: int) -> None:
-        """Fit the model to all samples: one footprint per sample, and labels (B,)."""
+    def fit(self, batch: Batch, labels: Tensor, seed: int, weights: Tensor | None = None) -> None:
+        """Fit the model to all samples: one footprint per sample, labels (B,), and weights (B,) if it takes weights."""
         raise NotImplementedError
+
+    def fit_part(self, batch: Batch, labels: Tensor, seed: int, weights: Tensor | None) -> None:
+        """Fit the model, with the weights (B,) of the samples if it takes weights (``Abilities.weighted``)."""
+        if weights is None or not self.abilities.weighted:
+            self.fit(batch, labels, seed)
+        else:
+            self.fit(batch, labels, seed, weights)
 
     def attention(self, batch: Batch) -> Mapping[str, Tensor]:
         """Return, for each series, the weights of the dates (B, T) at the first map pixel; they sum to 1."""
@@ -235,8 +242,8 @@ class Adapted(Network):
         own: Tensor | None = self.module.loss(batch, labels, criterion) if hasattr(self.module, "loss") else None
         return super().loss(batch, labels, criterion) if own is None else own
 
-    def fit(self, batch: Batch, labels: Tensor, seed: int) -> None:
-        """Fit the module."""
+    def fit(self, batch: Batch, labels: Tensor, seed: int, weights: Tensor | None = None) -> None:
+        """Fit the module; it takes no weights."""
         self.module.fit(batch, labels, seed)
 
     def attention(self, batch: Batch) -> Mapping[str, Tensor]:

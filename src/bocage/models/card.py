@@ -64,6 +64,8 @@ class Abilities:
     """The network returns the weight of each date (:meth:`Network.attention`)."""
     encoder: bool = False
     """The network has an encoder that can be pretrained without labels (:meth:`Network.fused`)."""
+    weighted: bool = False
+    """The model is fitted to samples with weights: :meth:`Network.fit` takes them."""
 
 
 @dataclass(frozen=True)
@@ -93,7 +95,8 @@ class Card:
     dense: Literal["exact", "patches"] = "exact"
     """``exact``: a window is computed in one pass. ``patches``: patch by patch, because the network pads its patches."""
     same_dates: bool = False
-    """Whether the shape of the weights depends on the number of dates, so that the network cannot map another series."""
+    """Whether the shape of the weights depends on the number of dates, so that the network cannot map another series. Such a
+    model compares the values of all pixels at the same dates."""
     fitted: bool = False
     """Whether the model is fitted to all samples at once, without epochs, as ``Abilities.fitted`` of its class."""
     windows: bool = False

@@ -29,6 +29,7 @@ class Ensemble(Network):
             any_source=shared and all(member.any_source for member in self._networks),
             fitted=any(a.fitted for a in each),
             attention=any(a.attention for a in each),
+            weighted=any(a.weighted for a in each),
         )
         for i, member in enumerate(self._networks):
             combinations = 1 << len(member.footprints) if member.any_source else 1
@@ -93,11 +94,11 @@ class Ensemble(Network):
         trained = [member for member in self._networks if not member.abilities.fitted]
         return torch.stack([member.loss(self._part(batch, member), labels, criterion) for member in trained]).sum()
 
-    def fit(self, batch: Batch, labels: Tensor, seed: int) -> None:
+    def fit(self, batch: Batch, labels: Tensor, seed: int, weights: Tensor | None = None) -> None:
         """Fit the members that are fitted to all samples at once."""
         for number, member in enumerate(self._networks):
             if member.abilities.fitted:
-                member.fit(self._part(batch, member), labels, seed + number)
+                member.fit_part(self._part(batch, member), labels, seed + number, weights)
 
     def attention(self, batch: Batch) -> dict[str, Tensor]:
         """Return the mean weights of the dates (B, T) of each series, over the members that have attention."""

@@ -35,7 +35,7 @@ LEAVES = 10
 class Model(Network):
     """The trees under the contract of every network."""
 
-    abilities = Abilities(fitted=True)
+    abilities = Abilities(fitted=True, weighted=True)
 
     def __init__(self, inputs: Mapping[str, InputSpec], n_classes: int, config: Config) -> None:
         super().__init__()
@@ -44,8 +44,8 @@ class Model(Network):
         self.n_classes, self.config = n_classes, config
         self.trees: Any = None
 
-    def fit(self, batch: Batch, labels: Tensor, seed: int) -> None:
-        """Fit the trees to samples of one footprint each, with labels (B,)."""
+    def fit(self, batch: Batch, labels: Tensor, seed: int, weights: Tensor | None = None) -> None:
+        """Fit the trees to samples of one footprint each, with labels (B,) and weights (B,)."""
         import lightgbm  # it takes half a second to import, and only this model needs it
 
         c, least = self.config, max(1, min(self.config.min_leaf, len(labels) // LEAVES))
@@ -54,7 +54,8 @@ class Model(Network):
             "learning_rate": c.learning_rate, "min_data_in_leaf": least, "feature_fraction": c.columns,
             "seed": seed % (1 << 31), "deterministic": True, "force_row_wise": True,
         }  # fmt: skip
-        data = lightgbm.Dataset(self.table.fit(batch), labels.numpy(), free_raw_data=True)
+        weight = None if weights is None else weights.numpy()
+        data = lightgbm.Dataset(self.table.fit(batch), labels.numpy(), weight=weight, free_raw_data=True)
         self.trees = lightgbm.train(parameters, data, c.rounds)
 
     def forward(self, batch: Batch) -> Tensor:

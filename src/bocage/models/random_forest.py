@@ -40,7 +40,7 @@ ROWS = 16384
 class Model(Network):
     """The forest under the contract of every network."""
 
-    abilities = Abilities(fitted=True)
+    abilities = Abilities(fitted=True, weighted=True)
 
     def __init__(self, inputs: Mapping[str, InputSpec], n_classes: int, config: Config) -> None:
         super().__init__()
@@ -51,8 +51,8 @@ class Model(Network):
         self.forest: RandomForestClassifier | None = None
         self.archive = b""
 
-    def fit(self, batch: Batch, labels: Tensor, seed: int) -> None:
-        """Fit the trees to samples of one footprint each, with labels (B,)."""
+    def fit(self, batch: Batch, labels: Tensor, seed: int, weights: Tensor | None = None) -> None:
+        """Fit the trees to samples of one footprint each, with labels (B,) and weights (B,)."""
         import skops.io
         from sklearn.ensemble import RandomForestClassifier
 
@@ -63,7 +63,7 @@ class Model(Network):
             random_state=seed,
             n_jobs=-1,
         )
-        forest.fit(self.table.fit(batch), labels.numpy())
+        forest.fit(self.table.fit(batch), labels.numpy(), None if weights is None else weights.numpy())
         self.forest = forest
         self.archive = skops.io.dumps(forest)  # once: each archive contains the time of its creation
 

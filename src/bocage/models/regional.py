@@ -89,11 +89,12 @@ class Model(Ensemble):
         nothing = next(self.parameters()).sum() * 0  # of a batch without two samples of a region
         return torch.stack([nothing, *parts]).sum() / len(labels)
 
-    def fit(self, batch: Batch, labels: Tensor, seed: int) -> None:
+    def fit(self, batch: Batch, labels: Tensor, seed: int, weights: Tensor | None = None) -> None:
         """Fit each member to the samples of its region."""
         for i, (member, own) in enumerate(zip(self._networks, self._members_of(batch), strict=True)):
             if member.abilities.fitted:
-                member.fit({n: t.take(own) for n, t in self._part(batch, member).items()}, labels[own], seed + i)
+                part = {n: t.take(own) for n, t in self._part(batch, member).items()}
+                member.fit_part(part, labels[own], seed + i, None if weights is None else weights[own])
 
     def _members_of(self, batch: Batch) -> list[Tensor]:
         """Return the positions of the samples of each region, for one footprint per sample."""

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from bocage.grid import Grid, Window
 from bocage.preflight.finding import Finding
 from bocage.scene import Fill
-from bocage.sources.source import Readable, Source
+from bocage.sources import Readable, Source, TableSource
 from bocage.words import Note
 
 LONGEST = 45
@@ -32,12 +32,14 @@ class Clearness:
 
 
 def clearness(source: Readable, grid: Grid) -> Clearness:
-    """Return the share of clear pixels of each date, on the pixels of `grid`."""
+    """Return the share of clear pixels of each date, on the pixels of `grid`; of a table, the share of samples with a value."""
+    times = tuple(time for time in source.times if time is not None)
+    if isinstance(source, TableSource):
+        return Clearness(times, source.seen.mean(0))
     shares = []
     for window in _spots(grid):
         _, valid = source.read(grid, window)
         shares.append(valid.reshape(len(valid), -1).mean(1))
-    times = tuple(time for time in source.times if time is not None)
     return Clearness(times, np.mean(shares, axis=0))
 
 
@@ -51,24 +53,36 @@ def _spots(grid: Grid) -> list[Window]:
 
 
 def check_dates(source: Readable, clear: Clearness, fill: Fill | None) -> Iterator[Finding]:
-    """Return findings on gaps, duplicates, the period of gap filling, and clear pixels per month."""
-    usable = [time for time, share in zip(clear.times, clear.share, strict=True) if share >= CLEAR_ENOUGH]
+    """Return findings on gaps, duplicates, the period of gap filling, and clear pixels, or samples, per month."""
+    table = isinstance(source, TableSource)
+    enough = 0 if table else CLEAR_ENOUGH
+    usable = [time for time, share in zip(clear.times, clear.share, strict=True) if share and share >= enough]
     if not usable:
-        note = Note.of("no_clear_date", n=len(clear.times), share=100 * CLEAR_ENOUGH)
+        note = Note.of("no_sample_date" if table else "no_clear_date", n=len(clear.times), share=100 * CLEAR_ENOUGH)
         yield Finding.of("error", source.name, note)
         return
     for first, second in pairwise(usable):
         days = (second - first).days
-        if days > LONGEST:
+        if days > LONGEST and _spanned(source, first, second):
             note = Note.of("date_gap", n=days, first=f"{first:%Y-%m-%d}", last=f"{second:%Y-%m-%d}")
-            yield Finding.of("warning", source.name, note)
+            yield Finding.of("warning", source.name, note, "date_gap_filled" if fill else "date_gap_remedy")
     if fill:
         yield from _ends(source.name, usable, fill)
     if isinstance(source, Source):
         several = [members for members in source.dates if len(members) > 1]
         if several:
             yield Finding.of("note", source.name, Note.of("several_acquisitions", n=len(several)))
-    yield Finding.of("note", source.name, Note.of("clear_by_month", months=_by_month(clear)))
+    by_month = Note.of("samples_by_month" if table else "clear_by_month", months=_by_month(clear))
+    yield Finding.of("note", source.name, by_month, "by_month_filled" if fill else "by_month_masked")
+
+
+def _spanned(source: Readable, first: datetime, second: datetime) -> bool:
+    """Return whether a gap between two dates lies in a series: in that of a sample, for a table."""
+    if not isinstance(source, TableSource):
+        return True
+    starts, ends = source.own_ends
+    before, after = (np.datetime64(time, "D").astype(int) for time in (first, second))
+    return bool(((starts <= before) & (ends >= after)).any())
 
 
 def _ends(name: str, usable: list[datetime], fill: Fill) -> Iterator[Finding]:

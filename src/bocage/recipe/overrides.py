@@ -21,10 +21,11 @@ class Override:
     key: tuple[str, ...]
     """Parts of the dotted key; entries of a list are numbered from 0, as in the messages of the parser."""
     value: Any
+    """None: the setting is removed, which gives it its default."""
 
     @classmethod
     def of(cls, text: str) -> "Override":
-        """Read ``KEY=VALUE``; a value that is not TOML is a text.
+        """Read ``KEY=VALUE``; a value that is not TOML is a text, and ``KEY=`` removes the setting.
 
         Raises
         ------
@@ -42,7 +43,7 @@ class Override:
     @property
     def text(self) -> str:
         """``KEY=VALUE``, with the value in TOML."""
-        return f"{toml_key(*self.key)}={toml_value(self.value)}"
+        return f"{toml_key(*self.key)}={'' if self.value is None else toml_value(self.value)}"
 
     def concerns(self, key: str) -> bool:
         """Return whether a dotted key of a problem is this setting, a part of it, or a table that contains it."""
@@ -55,12 +56,14 @@ class Override:
         Raises
         ------
         ValueError
-            A part of the key is a value, not a table, or the number of no entry of a list.
+            A part of the key is a value, not a table, or the number of no entry of a list; or an entry of a list has no value.
         """
         if depth == len(self.key):
             return self.value
-        part = self.key[depth]
+        part, is_removed = self.key[depth], self.value is None and depth == len(self.key) - 1
         if isinstance(node, Mapping):
+            if is_removed:
+                return {key: value for key, value in node.items() if key != part}
             return {**node, part: self.into(node.get(part, {}), depth + 1)}
         where = toml_key(*self.key[:depth])
         if not isinstance(node, list):
@@ -68,6 +71,8 @@ class Override:
         if not part.isdecimal() or int(part) >= len(node):
             raise ValueError(f"{where} is a list; its entries are numbered 0 to {len(node) - 1}, found {part!r}")
         number = int(part)
+        if is_removed:
+            raise ValueError(f"{where} is a list; its entries cannot be removed, so give the whole list")
         return [*node[:number], self.into(node[number], depth + 1), *node[number + 1 :]]
 
 
@@ -84,6 +89,8 @@ def _parts(written: str) -> tuple[str, ...]:
 
 
 def _value(text: str) -> Any:
+    if not text:
+        return None
     try:
         found = tomllib.loads(f"value = {text}")
     except (ValueError, RecursionError):

@@ -45,7 +45,7 @@ from bocage.scene import Preparation, Preparing
 from bocage.shelf import allow
 from bocage.sources import SENSORS
 from bocage.textfile import read_text
-from bocage.training import Choice, Training, with_preset
+from bocage.training import OF_EPOCHS, Choice, Training, with_preset
 
 SECTIONS: dict[str, tuple[type[Any], bool]] = {
     "grid": (GridChoice, True),
@@ -371,10 +371,8 @@ def _contenders(reading: Reading, raw: dict[str, Any], own: str) -> tuple[Conten
         training = {**_table(raw.get("training")), **_table(table.get("training"))}
         if "parcels" not in _table(table.get("training")):
             training.pop("parcels", None)  # the map, and so its layer of parcels, is that of the recipe's network
-        if "window" not in _table(table.get("training")) and _is_fitted(table.get("model")):
-            training.pop(
-                "window", None
-            )  # of the recipe's network; a model without epochs has the same samples without it
+        if _is_fitted(table.get("model")):  # windows and epochs are those of the recipe's network
+            training = _without_epochs(training, _table(table.get("training")))
         choice = _choice(reading, table.get("model"), training, f"{key}.")
         label = str(table.get("label") or _label(table.get("model"), choice))
         if label in taken:
@@ -394,6 +392,11 @@ def _is_fitted(raw: Any) -> bool:
     """Return whether a table [model] names a model without epochs."""
     name = _table(raw).get("name")
     return name in list(MODELS) and card_of(MODELS.get(name)).fitted
+
+
+def _without_epochs(training: dict[str, Any], own: dict[str, Any]) -> dict[str, Any]:
+    """Return the training of a model without epochs: its `own` settings, and the shared ones that it uses."""
+    return {key: value for key, value in training.items() if key in own or key not in ("window", *OF_EPOCHS)}
 
 
 def _label(raw: Any, choice: Choice) -> str:
@@ -445,7 +448,8 @@ def _legend(reading: Reading, choice: LegendChoice | None) -> Legend | None:
         return None
     try:
         legend = read_csv(choice.csv) if choice.csv else nomenclature(choice.classes)
-        return (legend.at_level(choice.level) if choice.level else legend).with_sets(choice.sets)
+        legend = legend.with_sets(choice.sets)
+        return legend.at_level(choice.level) if choice.level else legend
     except BocageError as error:
         reading.add("legend", f"{error}")
         return None

@@ -105,7 +105,7 @@ def table_candidates(found: Found, folder: Path, labels: Labels, out: Path) -> l
             taken = [c.name for c in candidates]
             name = key if key not in taken else f"{key}_{len(taken) + 1}"
             candidates += _tried(found.remarks, name, partial(_table, name, key, layout, labels, out))
-    return _of_the_same_samples(candidates, labels, found.remarks)
+    return candidates
 
 
 def _own_layouts(own: list[Path], labels: Labels, found: Found) -> list[Layout]:
@@ -120,26 +120,6 @@ def _own_layouts(own: list[Path], labels: Labels, found: Found) -> list[Layout]:
 def _no_bands(labels: Labels, fields: Collection[str]) -> frozenset[str]:
     """Return the names in lower case of the label and of fields of the reference, but not of fields with the name of a band."""
     return frozenset(f.lower() for f in fields if not is_band(f)) | {labels.reference.label.lower()}
-
-
-def _of_the_same_samples(candidates: list[Candidate], labels: Labels, remarks: list[str]) -> list[Candidate]:
-    """Return the sources of the table with most labelled samples, and of the tables with the same samples.
-
-    A scene has one set of samples, so sources with others are left out.
-    """
-    if not candidates:
-        return []
-    wanted = {c.sample_id: frozenset(texts(labels.frame[c.sample_id])) for c in candidates}
-    labelled = [len(wanted[c.sample_id].intersection(c.source.ids or ())) for c in candidates]
-    chosen = candidates[labelled.index(max(labelled))]
-    for candidate, n in zip(candidates, labelled, strict=True):
-        if candidate.source.ids != chosen.source.ids:
-            remarks.append(
-                f"source '{candidate.name}' is left out: its table has {n} labelled samples, that of '{chosen.name}' "
-                f"{max(labelled)}, and all sources need the same samples. To use both, keep the rows of the samples that both "
-                "tables have"
-            )
-    return [c for c in candidates if c.source.ids == chosen.source.ids]
 
 
 def in_period(candidate: Candidate, first: date, last: date, days: int) -> DraftSource | None:
@@ -391,14 +371,19 @@ def _number(value: float) -> str:
 
 
 def _fill(source: Readable) -> DraftFill | None:
-    """Return the regular dates of a series; None for an image, and for tables of several seasons."""
+    """Return the regular dates of a series; None for an image, and for tables of several seasons.
+
+    The step of a table whose samples share few dates is that of the dates of a sample.
+    """
     times = [time for time in source.times if time]
     if len(times) < 2 or times[0].date() == times[-1].date():
         return None
-    if isinstance(source, TableSource) and np.median(source.seen.sum(1)) < 0.5 * len(times):
-        return None
-    gaps = [(b - a).days for a, b in pairwise(times)]
-    every = max(EVERY, round(float(np.median(gaps))))
+    step = float(np.median([(b - a).days for a, b in pairwise(times)]))
+    if isinstance(source, TableSource):
+        if source.different_seasons:
+            return None
+        step = source.own_step if source.different_dates else step
+    every = max(EVERY, round(step))
     return DraftFill(every, times[0].date(), times[-1].date())
 
 
@@ -418,17 +403,28 @@ def _table(name: str, key: str, layout: Layout, labels: Labels, out: Path) -> Ca
         lines.append('indices = ["ndvi"]')
     entries = tuple(f'{band} = "{escaped(column)}"' for band, column in layout.bands[key].items())
     remarks += [f"source '{name}': check {unit.doubt} ({unit.why})"] if unit.doubt else []
-    fill = _fill(source)
-    if not fill and len(source.times) > 1:
-        remarks.append(
-            f"source '{name}': its samples are of different seasons and share few dates; a random forest compares dates, "
-            "patchwork days of the year"
-        )
+    remarks += _about_dates(source)
     if key == next(iter(layout.bands)):  # once for each table
         remarks += [f"{layout.path.name}: {remark}" for remark in layout.remarks]
     comment = f"Table of {len(source.ids)} samples, {_span(source)}."
-    draft = DraftSource(name, (comment,), tuple(lines), "bands", entries, fill)
+    draft = DraftSource(name, (comment,), tuple(lines), "bands", entries, _fill(source))
     return Candidate(draft, source, tuple(remarks), layout.field, ask=ask)
+
+
+def _about_dates(source: TableSource) -> list[str]:
+    """Return a remark if the samples of a table share few dates, which a random forest compares."""
+    if source.different_seasons:
+        return [
+            f"source '{source.name}': its samples are of different seasons and share few dates; a random forest compares dates, "
+            "patchwork days of the year"
+        ]
+    if not source.different_dates:
+        return []
+    share = f"{100 * source.own_dates:.0f} % of the {len(source.times)} dates"
+    return [
+        f"source '{source.name}': a sample has a value at {share} on average. A random forest compares dates: its series are "
+        'interpolated ("fill" in the recipe of the forest, gaps = "linear" in [[compare]])'
+    ]
 
 
 def _about_ids(name: str, layout: Layout, labels: Labels) -> tuple[list[str], str, str]:

@@ -43,8 +43,8 @@ def _accuracy(axes: Any, found: SeasonScore, w: Mapping[str, str]) -> None:
     once, days = found.once.accuracy(), list(found.once.days)
     color = matplotlib.colormaps["viridis"](0.3)
     low, high = (_column(once, which) for which in ("low", "high"))
-    if np.isfinite(low).all():
-        axes.fill_between(days, low, high, color=color, alpha=0.18, lw=0)
+    if np.isfinite(low).any():
+        axes.fill_between(days, low, high, where=np.isfinite(low), color=color, alpha=0.18, lw=0)
     axes.plot(days, _column(once, "mean"), "o-", color=color, ms=4, label=w["season_accuracy"])
     axes.plot(days, _column(found.once.confidence(), "mean"), "--", color=INK, lw=1, label=w["season_confidence"])
     if found.retrained:

@@ -36,6 +36,8 @@ disk, other models, report, workers, allowed code), or their parts have separate
 sites, the objects, the doubt)."""
 NO_RESULTS = ("prepare", "samples", "pretrain", "segment", "features", "doctor", "doubt")
 """Stages that are repeated without ``--overwrite``."""
+FINISHING = ("vote", "regularise", "accuracy", "vectors", "zones")
+"""Stages of ``bocage finish``."""
 
 
 REFERENCE = "[reference]"
@@ -272,7 +274,16 @@ class RunFolder:
         finished = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
         files = checksums_of(self.layout.files_of(stage), self.layout.path)
         self.provenance.stages[stage] = Stage(key, round(seconds, 2), peak_memory(), finished, files)
+        if stage == "map":
+            self._forget_finished()
         self._write()
+
+    def _forget_finished(self) -> None:
+        """Remove the records of what was made of the classes of an earlier map, whose files a new map removes."""
+        for name in FINISHING:
+            record = self.provenance.stages.get(name)
+            if record and not all((self.layout.path / file).exists() for file in record.files):
+                del self.provenance.stages[name]
 
 
 def has_results(layout: RunLayout) -> bool:

@@ -3,18 +3,25 @@
 import tomllib
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
-from bocage.disk import artefact, damaged
+import numpy as np
+import pandas as pd
+
+from bocage.disk import artefact, damaged, safe_name
 from bocage.errors import TrainedError, UnknownNameError
+from bocage.evaluation import Predictions
 from bocage.layout import FusionLayout, MapLayout, ReconciledLayout, RunLayout, SplitLayout
 from bocage.machine import versions
-from bocage.mapping import Item
+from bocage.mapping import Item, is_edited
 from bocage.provenance import Provenance
 from bocage.report.transfer import Mapped
 
 NOT_EVALUATED = "its model was not evaluated since its training (run 'bocage evaluate')"
 OTHER_MODEL = "the map is not by the model that its run has now (run 'bocage map' again)"
+NOT_AT_SITE = "the site has no test polygons in the draw of the map"
 NOT_OF_A_RUN = "the map is not that of an evaluated run, so it has no test polygons"
+EDITED = "its classes.tif was changed since it was written, and the test pixels are those of the map before the change"
 """Why a map has no test pixels, as parts of sentences."""
 
 
@@ -25,29 +32,47 @@ class MapOrigin:
     run: RunLayout
     split: SplitLayout
     """Draw of the run whose model made the map."""
+    site: str = ""
+    """Name of the site of the map, in a run with several."""
 
     @classmethod
     def of(cls, folder: Path) -> "MapOrigin | str":
         """Return the origin of the map in a folder: of a run, or made by a model of a run from the same imagery.
 
         The reason, as a part of a sentence, for any other map: the test pixels of a model say nothing about a map of other
-        imagery, or of another model.
+        imagery, of another model, or that was edited.
         """
         found = cls._claimed(folder)
         if found is None:
             return NOT_OF_A_RUN
-        return found if found._made(folder) else OTHER_MODEL
+        if not found._made(folder):
+            return OTHER_MODEL
+        return EDITED if is_edited(MapLayout.of(folder)) else found
 
     @classmethod
     def _claimed(cls, folder: Path) -> "MapOrigin | None":
         """Return the origin that the records of a folder give; the model may have been trained again since."""
         around = (folder, folder.resolve().parent)
         layout = next((one for one in map(RunLayout, around) if one.provenance.exists() and one.recipe.exists()), None)
+        if layout is None and (found := cls._of_site(folder.resolve())):
+            return found
         if layout is None:
             return next((found for found in map(cls._of_model, map(RunLayout, around)) if found), None)
-        with artefact(layout.recipe):
-            draw = tomllib.loads(layout.recipe.read_text(encoding="utf-8")).get("map", {}).get("draw", 0)
-        return cls(layout, layout.split(draw))
+        recipe = _recipe_of(layout)
+        return cls(layout, layout.split(recipe.get("map", {}).get("draw", 0)))
+
+    @classmethod
+    def _of_site(cls, folder: Path) -> "MapOrigin | None":
+        """Return the origin of the map of a site of a run with several, ``map/<site>``; None for any other folder."""
+        layout = RunLayout(folder.parent.parent)
+        if layout.map.path != folder.parent or not (layout.provenance.exists() and layout.recipe.exists()):
+            return None
+        recipe = _recipe_of(layout)
+        site = next(
+            (one["name"] for one in recipe.get("site", ()) if layout.site(safe_name(one["name"])).map.path == folder),
+            "",
+        )
+        return cls(layout, layout.split(recipe.get("map", {}).get("draw", 0)), site) if site else None
 
     @classmethod
     def _of_model(cls, layout: RunLayout) -> "MapOrigin | None":
@@ -85,13 +110,32 @@ class MapOrigin:
         Predictions of an earlier model of the same draw are not those of the map: its test polygons may have trained this model.
         """
         evaluated = Provenance.load(self.run.provenance).is_evaluated(self.split.path.name)
-        return self.split.test if evaluated and self.split.test.exists() else NOT_EVALUATED
+        if not evaluated or not self.split.test.exists():
+            return NOT_EVALUATED
+        return self.split.test if not self.site or len(self.read(self.split.test)) else NOT_AT_SITE
+
+    def read(self, test: Path) -> Predictions:
+        """Read the predictions at the test pixels of the run, of those of several sites the ones of the site of the map."""
+        tested = Predictions.from_parquet(test)
+        return (
+            tested.take(np.isin(tested.polygon, self.labelled("polygon")["polygon"].unique())) if self.site else tested
+        )
+
+    def labelled(self, *columns: str) -> pd.DataFrame:
+        """Return columns of the table of all labelled pixels of the run, or of the site of the map."""
+        with artefact(self.run.samples):
+            table = pd.read_parquet(self.run.samples, columns=[*columns, *(["site"] if self.site else [])])
+        return table[table["site"] == self.site] if self.site else table
 
     def _recorded(self, fingerprint: str) -> bool:
         """Return whether the map of the run has a fingerprint, is as it was written, and is not older than its training."""
         stages, place = Provenance.load(self.run.provenance).stages, self.run.path
-        land, training = stages.get("map"), stages.get(f"train/{self.split.path.name}")
-        if land is None or training is None or Item.load(self.run.map.item).fingerprint != fingerprint:
+        here = self.run.site(safe_name(self.site)).map if self.site else self.run.map
+        land, training = (
+            stages.get(f"map/{here.path.name}" if self.site else "map"),
+            stages.get(f"train/{self.split.path.name}"),
+        )
+        if land is None or training is None or Item.load(here.item).fingerprint != fingerprint:
             return False
         classes = {name: total for name, total in land.files.items() if Path(name).stem == "classes"}
         return training.finished <= land.finished and not damaged(place, classes)
@@ -104,9 +148,22 @@ def test_pixels_of(folder: Path) -> Path | str:
     """
     made = (kind(one) for one in (folder, folder.resolve().parent) for kind in (FusionLayout, ReconciledLayout))
     if combined := next((one for one in made if one.summary.exists()), None):
+        if is_edited(combined.map):
+            return EDITED
         return combined.test if combined.test.exists() else "the maps behind it have no common test polygons"
     origin = MapOrigin.of(folder)
     return origin if isinstance(origin, str) else origin.test
+
+
+def test_predictions_of(folder: Path, test: Path) -> Predictions:
+    """Read the file of :func:`test_pixels_of`; of a run with several sites, the test pixels of the site of the map."""
+    origin = MapOrigin._of_site(folder.resolve())
+    return origin.read(test) if origin else Predictions.from_parquet(test)
+
+
+def _recipe_of(layout: RunLayout) -> dict[str, Any]:
+    with artefact(layout.recipe):
+        return tomllib.loads(layout.recipe.read_text(encoding="utf-8"))
 
 
 def tested_at(folder: Path) -> Path | None:

@@ -8,7 +8,7 @@ from bocage.layout import RunLayout
 from bocage.progress import QUIET, Progress
 from bocage.recipe import GridChoice, Recipe, SourceChoice
 from bocage.scene import Scene, make_scene
-from bocage.sources import SENSORS, Deriver, Readable, objects, open_source, opening_order
+from bocage.sources import SENSORS, Deriver, Readable, objects, open_source, opening_order, same_rows
 from bocage.sources.until import within
 
 
@@ -72,8 +72,9 @@ def scene_of(grid: GridChoice, choices: Mapping[str, SourceChoice], progress: Pr
     for name in opening_order({name: SENSORS.get(choice.sensor) for name, choice in choices.items()}):
         opened[name] = open_chosen(name, choices[name], progress, opened)
     sources = {name: opened[name] for name in choices}
-    scene = make_scene(grid.grid(sources), list(sources.values()), {n: c.preparation for n, c in choices.items()})
     shown = {note for source in sources.values() for note in source.notes}
+    sources = same_rows(sources)
+    scene = make_scene(grid.grid(sources), list(sources.values()), {n: c.preparation for n, c in choices.items()})
     for note in scene.notes:
         if note not in shown:
             progress.say(note)

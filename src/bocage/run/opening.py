@@ -104,7 +104,7 @@ def _samples(recipe: Recipe, scene: Scene, needs: Needs, folder: RunFolder, key:
         shutil.rmtree(folder.layout.cut, ignore_errors=True)
     with nullcontext() if current else folder.timed("samples", key):
         samples = make_samples(scene, recipe.survey, needs, folder.layout.cut, progress)
-        samples.to_parquet(folder.layout.samples)
+        samples.to_parquet(folder.layout.samples, scene.ids)
     for note in samples.notes if not current else ():  # said when they were cut; the report keeps them
         progress.say(note)
     return samples

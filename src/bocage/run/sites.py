@@ -45,6 +45,7 @@ from bocage.training import (
     check_device,
     check_sites,
     classified,
+    idle_settings,
     importance,
     needs_for,
 )
@@ -114,6 +115,9 @@ class SitesRun:
         """Train the model on every draw; complete draws are kept."""
         self.joined.check_draws()  # before hours of training
         self.folder.keep_draws(self.joined.draws, self.progress)
+        if not self.folder.is_current("train/0", self.keys["train"]):
+            for note in idle_settings(self.recipe.choice):
+                self.progress.say(note.advised)
         learning = {site: self.scenes[site] for site in self.joined.sites}
         trainer = Trainer(self.recipe.choice, Scenes(learning), self.joined)
         for k in range(self.joined.draws):
@@ -326,7 +330,7 @@ def _for_training(run: SitesRun) -> SitesRun:
     _report_bands(scenes, bands, run.progress)
     scenes = Scenes({name: limited(scene, bands) for name, scene in scenes.by_site.items()})
     network = recipe.choice.build(scenes, recipe.legend)
-    check_sites(scenes, recipe.choice.name, network)
+    check_sites(scenes, recipe.choice, network)
     run.scenes |= scenes.by_site
     usable, new = {}, False
     for site in learning:

@@ -59,9 +59,12 @@ from bocage.training import (
     Trainer,
     check_bfloat16,
     classified,
+    few_shared,
+    idle_settings,
     imitates_bfloat16,
     importance,
 )
+from bocage.words import Note
 
 if TYPE_CHECKING:
     from bocage.report.material import Material
@@ -126,10 +129,18 @@ class Run:
         """Train the model on every draw; complete draws are kept."""
         self.samples.check_draws()  # before hours of training
         self.folder.keep_draws(self.samples.draws, self.progress)
+        if not self.folder.is_current("train/0", self.keys.train):  # later, the report keeps them
+            for note in self._about_training():
+                self.progress.say(note)
         for k in range(self.samples.draws):
             trainer = Trainer(self.recipe.choice, self.scene, self.trusted(k), self.start)
             work = partial(trainer.train, k, self.layout.split(k).path, self.progress)
             self.folder.once(f"train/{k}", self.keys.train, work, self.progress)
+
+    def _about_training(self) -> list[Note]:
+        """Return the warnings about the model with these sources."""
+        choice = self.recipe.choice
+        return [note.advised for note in (*few_shared(choice, self.scene, self.samples.cuts), *idle_settings(choice))]
 
     def trusted(self, k: int) -> Samples:
         """Return the samples with the trust in the labels of draw `k`; it is computed once, if the recipe asks for it."""
@@ -225,7 +236,7 @@ class Run:
             self.folder.need("map", self.keys.map, "map")
             land = self._open_map(self.samples.legend)
             estimates = Estimates(self._area(tested, land.areas), *self._sample()).checked(self.progress)
-        notes = [self._doubt.note(draw)] if self._doubt else []
+        notes = [*self._about_training(), *([self._doubt.note(draw)] if self._doubt else [])]
         samples = replace(self.samples, notes=(*self.samples.notes, *notes))
         return Material(
             self.layout, self.scene, samples, self._score_of_all_draws(), draw, tested, self.folder.provenance,
@@ -323,7 +334,7 @@ class Run:
         samples, split = self.samples, self.layout.split(k)
         trained, draw = Trained.load(split.model.path), samples.draw(k)
         predictions = self._classified(trained, draw.test, k)
-        predictions.to_parquet(split.test)
+        predictions.to_parquet(split.test, self.scene.ids)
         report_absent(samples, k, self.progress)
         score_of_draw(samples, k, predictions, self.recipe.evaluation.names).save(split.score)
 

@@ -151,7 +151,9 @@ def _labelled(parts: list[Labelled], firsts: list[int], split: Split) -> Labelle
     pixels = [found.pixels for found in parts]
     whole, ground = joined_pixels(pixels, firsts), Ground.of(pixels, grids)
     units = None if split.site else ground.units(whole.polygon)
-    return Labelled(whole, (), (), fold, ground.place, purposive=alone, ground=units)
+    known = [found.degrees for found in parts if found.degrees is not None]
+    degrees = np.concatenate(known) if len(known) == len(parts) else None
+    return Labelled(whole, (), (), fold, ground.place, purposive=alone, ground=units, degrees=degrees)
 
 
 def _shared(samples: Samples) -> list[Note]:

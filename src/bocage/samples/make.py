@@ -15,8 +15,10 @@ from bocage.grid import Grid
 from bocage.legend import Legend
 from bocage.progress import QUIET, Progress
 from bocage.samples.chips import AnyCut
+from bocage.samples.coordinates import degrees_in
 from bocage.samples.cut import Cut, Needs, Reach, cut, open_cut
 from bocage.samples.fixed import fixed_parts, is_tested
+from bocage.samples.masked import notes_on_masked, notes_without_series
 from bocage.samples.points import folds_of, label_rows, weights_of
 from bocage.samples.purposive import check_untested, notes_on_purposive, purposive_of
 from bocage.samples.rare import Counted, drop_rare, reserved_classes
@@ -119,7 +121,9 @@ def cut_usable(scene: Scene, survey: Survey, needs: Needs, folder: Path, progres
             "and the list of clear values."
         )
     rejections = (*found.rejections, *_masked(pixels, usable, survey.legend))
-    return Usable(replace(found, rejections=rejections), cuts, windows).take(np.flatnonzero(usable))
+    masked = [note.advised for note in notes_on_masked(scene, needs, pixels, usable, survey.legend)]
+    notes = (*found.notes, *notes_without_series(found.rejections), *masked)
+    return Usable(replace(found, rejections=rejections, notes=notes), cuts, windows).take(np.flatnonzero(usable))
 
 
 def _cut(
@@ -262,6 +266,7 @@ def assembled(
         site,
         purposive=alone,
         ground=found.ground,
+        degrees=found.degrees,
     )
 
 
@@ -286,6 +291,7 @@ def taken(samples: Samples, members: NDArray[np.int64]) -> Samples:
         weight=_taken(samples.weight, members),
         purposive=_taken(samples.purposive, members),
         ground=_taken(samples.ground, members),
+        degrees=_taken(samples.degrees, members),
         trust=None,
         windows=None,
     )
@@ -319,8 +325,9 @@ def labelled(scene: Scene, survey: Survey) -> Labelled:
     everything = (*rejections, *parts.rejections, *more)
     told = (*notes, *parts.notes, *notes_on_purposive(purposive, reference))
     return Labelled(
-        pixels, everything, told, folds, _places(pixels, scene), weights, parts.tested, purposive, scene.grid
-    )
+        pixels, everything, told, folds, _places(pixels, scene), weights, parts.tested, purposive, scene.grid,
+        degrees=degrees_in(scene.grid, pixels.row, pixels.column),
+    )  # fmt: skip
 
 
 def _places(pixels: Pixels, scene: Scene) -> NDArray[np.float64]:

@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 from bocage.errors import SamplesError
 from bocage.grid import ground_metres
 from bocage.legend import Legend
+from bocage.samples.coordinates import degrees_of
 from bocage.samples.fixed import fixed_parts
 from bocage.samples.ground import coinciding, together
 from bocage.samples.purposive import check_untested, notes_on_purposive, purposive_of
@@ -66,20 +67,26 @@ def label_rows(reference: Reference, ids: tuple[str, ...], legend: Legend, split
         (*rejections, *parts.rejections),
         (*notes, *parts.notes, *notes_on_purposive(purposive, reference)),
     )
-    folds, place = folds_of(table, split.fold), _places(table)
+    folds, (place, degrees) = folds_of(table, split.fold), _places(table)
     ground = coinciding(place, pixels.polygon)
     if ground is not None:
         told = (*told, Note.of("same_place", n=together(ground, pixels.polygon)))
-    return Labelled(pixels, everything, told, folds, place, tested=parts.tested, purposive=purposive, ground=ground)
+    return Labelled(
+        pixels, everything, told, folds, place, tested=parts.tested, purposive=purposive, ground=ground, degrees=degrees
+    )  # fmt: skip
 
 
-def _places(table: gpd.GeoDataFrame) -> NDArray[np.float64] | None:
+def _places(table: gpd.GeoDataFrame) -> tuple[NDArray[np.float64] | None, NDArray[np.float64] | None]:
+    """Return the places of features in metres north and east, and as longitude and latitude (WGS 84), (N, 2) each.
+
+    None if the features have no CRS, or one has no geometry.
+    """
     if table.crs is None or not has_place(table.geometry.to_numpy()).all():
-        return None
+        return None, None
     bounds = table.geometry.bounds
     north, east = (bounds.miny + bounds.maxy).to_numpy() / 2, (bounds.minx + bounds.maxx).to_numpy() / 2
     metres = np.array(ground_metres(table.crs, float(east.mean()), float(north.mean())))
-    return np.asarray(np.stack([north, east], 1) * metres)
+    return np.asarray(np.stack([north, east], 1) * metres), degrees_of(table.crs, east, north)
 
 
 def weights_of(table: pd.DataFrame, field: str) -> pd.Series:

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from bocage.grid import Grid
 from bocage.legend import Legend
 from bocage.samples.chips import AnyCut, Chips
+from bocage.samples.coordinates import Coordinates
 from bocage.samples.fixed import is_tested
 from bocage.samples.purposive import is_purposive
 from bocage.samples.rare import Counted
@@ -78,6 +79,8 @@ class Samples:
     None: each polygon is a unit."""
     windows: Windows | None = None
     """Windows that contain the samples, for a training on windows; None for a training on single footprints."""
+    degrees: NDArray[np.float64] | None = None
+    """(N, 2) longitude and latitude (WGS 84) of the pixel centre or of the feature; None without geographic coordinates."""
 
     @property
     def draws(self) -> int:
@@ -183,14 +186,20 @@ class Samples:
         """Return the number of usable polygons of the class at position `index`."""
         return len(np.unique(self.polygon[self.label == index]))
 
-    def to_parquet(self, path: Path) -> None:
-        """Write one row per sample: row, column, code, class, polygon, block, purposive and, with several sites, site.
+    def coordinates(self, ids: tuple[str, ...] | None = None) -> Coordinates:
+        """Return polygons and coordinates; `ids` are the sample ids by row, if the samples are those of a table."""
+        return Coordinates(self.polygon, self.degrees, None if ids is None else np.array(ids, str)[self.row])
 
-        The column ``purposive`` is missing without purposive polygons.
+    def to_parquet(self, path: Path, ids: tuple[str, ...] | None = None) -> None:
+        """Write one row per sample: row, column, code, class, polygon, block, purposive, site, sample, longitude, latitude.
+
+        The column ``purposive`` is missing without purposive polygons, ``site`` with one site, and ``longitude`` and ``latitude``
+        without geographic coordinates. `ids` are the sample ids by row, if the samples are those of a table.
         """
         codes, names = self.codes_and_names
         more = {} if self.purposive is None else {"purposive": self.purposive}
         more |= {} if self.site is None else {"site": np.array(self.sites)[self.site]}
+        more |= self.coordinates(ids).columns()
         pd.DataFrame(
             {
                 "row": self.row,
@@ -225,6 +234,8 @@ class Labelled:
     """Grid of the rows and columns of the pixels; None for rows of a table."""
     ground: NDArray[np.int32] | None = None
     """(N,) number of the sampling unit where samples of several polygons are at one place; None: each polygon is a unit."""
+    degrees: NDArray[np.float64] | None = None
+    """(N, 2) longitude and latitude (WGS 84) of the pixel centre or of the feature; None without geographic coordinates."""
 
     @property
     def trains_only(self) -> NDArray[np.bool_] | None:
@@ -240,4 +251,10 @@ class Labelled:
         """Return the pixels at the positions `members`."""
         place = None if self.place is None else self.place[members]
         ground = None if self.ground is None else self.ground[members]
-        return replace(self, pixels=self.pixels.take(members), place=place, ground=ground)
+        degrees = None if self.degrees is None else self.degrees[members]
+        return replace(self, pixels=self.pixels.take(members), place=place, ground=ground, degrees=degrees)
+
+    def coordinates(self, ids: tuple[str, ...] | None) -> Coordinates:
+        """Return polygons and coordinates; `ids` are the sample ids by row, if the sources are tables."""
+        pixels = self.pixels
+        return Coordinates(pixels.polygon, self.degrees, None if ids is None else np.array(ids, str)[pixels.row])

@@ -111,24 +111,18 @@ def _same_season(cubes: Mapping[str, Cube]) -> Iterator[Note]:
 
 
 def _check_tables(sources: Sequence[Readable]) -> None:
-    """Check that the sources are all imagery, or all tables of the same samples.
+    """Check that the sources are all imagery, or all tables, which have the same rows (:func:`same_rows`).
 
     Raises
     ------
     SourceError
-        The sources mix tables and imagery, or the tables have different samples.
+        The sources mix tables and imagery.
     """
     first, *others = sources
     for other in others:
         if (first.ids is None) != (other.ids is None):
             raise SourceError(
                 f"The sources '{first.name}' and '{other.name}' are a table and imagery. Use only one of the two in a recipe."
-            )
-        if first.ids != other.ids:
-            different = sorted(set(first.ids or ()) ^ set(other.ids or ()))
-            raise SourceError(
-                f"The tables '{first.name}' and '{other.name}' do not have the same samples: {len(different)} are in only one "
-                f"of them (first: {different[0]})."
             )
 
 

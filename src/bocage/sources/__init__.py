@@ -35,7 +35,9 @@ from bocage.sources.history import HistorySource
 from bocage.sources.objects import ObjectsSource
 from bocage.sources.opening import open_source, opening_order
 from bocage.sources.regions import RegionsSource
+from bocage.sources.rows import same_rows
 from bocage.sources.source import Readable, Source, check_overlap, dates_of, spread, with_bands
+from bocage.sources.table import TableSource
 
 SENSORS: Shelf[Sensor | Opener | Deriver] = Shelf(
     "sensor",
@@ -63,7 +65,6 @@ SENSORS: Shelf[Sensor | Opener | Deriver] = Shelf(
 
 __all__ = [
     "SENSORS", "Acquisition", "Band", "BandFile", "Decoding", "Deriver", "HistorySource", "ObjectsSource", "Opener", "Readable",
-    "RegionsSource",
-    "Sensor", "SensorSpec", "Source", "check_overlap", "clear_where_listed", "dates_of", "open_source", "opening_order", "spread",
-    "with_bands",
+    "RegionsSource", "Sensor", "SensorSpec", "Source", "TableSource", "check_overlap", "clear_where_listed", "dates_of",
+    "open_source", "opening_order", "same_rows", "spread", "with_bands",
 ]  # fmt: skip

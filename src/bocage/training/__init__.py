@@ -16,9 +16,11 @@ if TYPE_CHECKING:
     from bocage.training.ensemble import map_pixels
     from bocage.training.guard import Expected, Judgement, estimate, read_certainties
     from bocage.training.held_out import read_conformal
+    from bocage.training.idle import idle_settings
     from bocage.training.importance import importance
     from bocage.training.loop import check_device
     from bocage.training.out_of_fold import OutOfFold, out_of_fold
+    from bocage.training.own_dates import few_shared
     from bocage.training.precision import Reduced, check_bfloat16, imitates_bfloat16
     from bocage.training.pretrain import Pretrained, Pretraining, pretrain
     from bocage.training.records import (
@@ -32,7 +34,7 @@ if TYPE_CHECKING:
     )
     from bocage.training.remarks import remarks
     from bocage.training.scaling import Normalisation
-    from bocage.training.settings import Training, with_preset
+    from bocage.training.settings import OF_EPOCHS, Training, with_preset
     from bocage.training.sites import check_sites
     from bocage.training.train import Trainer, classified, classify
     from bocage.training.trained import Temperature, Trained
@@ -40,6 +42,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "CALENDAR",
+    "OF_EPOCHS",
     "Adapting",
     "Answers",
     "Certainties",
@@ -75,6 +78,8 @@ __all__ = [
     "drawn",
     "estimate",
     "features_of",
+    "few_shared",
+    "idle_settings",
     "imitates_bfloat16",
     "importance",
     "input_specs",

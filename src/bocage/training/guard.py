@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bocage.disk import artefact
+from bocage.intervals import half_width
 from bocage.layout import ModelLayout
 from bocage.training.records import Certainties, Certainty
 
@@ -75,16 +76,14 @@ class Expected:
         ----------
         missed
             Measured minus estimated accuracy at left-out sites of the training. The interval is a prediction interval for one
-            more site; with fewer than ``LEAST_SITES`` sites, it is that of the benchmark.
+            more site; with fewer than ``LEAST_SITES`` sites, or the same value at all sites, it is that of the benchmark.
         """
         value = estimate(known, here)
-        if len(missed) < LEAST_SITES:
+        half = half_width(np.array(missed, float), 1, COVERAGE)
+        if len(missed) < LEAST_SITES or math.isnan(half):
             low, high, sites = value + OFFSETS[0], value + OFFSETS[1], 0
         else:
-            from scipy import stats
-
             sites = len(missed)
-            half = float(stats.t.ppf((1 + COVERAGE) / 2, sites - 1) * np.std(missed, ddof=1) * math.sqrt(1 + 1 / sites))
             value += float(np.mean(missed))
             low, high = value - half, value + half
         value, low, high = (min(1.0, max(0.0, number)) for number in (value, low, high))

@@ -12,7 +12,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from bocage.legend import COARSER
-from bocage.models.base import Criterion
+from bocage.models.base import Batch, Criterion, Network
 from bocage.training.settings import Training
 
 FOCUS = 2.0
@@ -40,9 +40,8 @@ def criterion_of(
         probabilities of these classes. Its weight is the mean of theirs; it is reduced if a coarser class has more samples than
         the classes below it, so that their weights are equal in sum. Many coarse samples would else favour this class.
     """
-    counts = np.maximum(np.bincount(label[label >= 0], minlength=n_classes), 1)
-    power = {"none": 0.0, "root": 0.5, "balanced": 1.0}[settings.class_weights]
-    weights = ((label >= 0).sum() / (n_classes * counts)) ** power
+    weights = class_weights(label, n_classes, settings)
+    counts = _counts(label, n_classes)
     weight, smoothing = torch.from_numpy(weights).float().to(device), settings.label_smoothing
     focus = FOCUS if settings.loss == "focal" else 0.0
     shift = torch.zeros(n_classes, device=device)
@@ -72,6 +71,31 @@ def criterion_of(
         return total / mass
 
     return both
+
+
+def _counts(label: NDArray[np.integer], n_classes: int) -> NDArray[np.integer]:
+    """Return the number of samples of each class (K,), at least 1."""
+    counts: NDArray[np.integer] = np.maximum(np.bincount(label[label >= 0], minlength=n_classes), 1)
+    return counts
+
+
+def class_weights(label: NDArray[np.integer], n_classes: int, settings: Training) -> NDArray[np.float64]:
+    """Return the weight of each class (K,) in the loss, or in the fit of trees, from the labels (N,) of the training samples."""
+    power = {"none": 0.0, "root": 0.5, "balanced": 1.0}[settings.class_weights]
+    weights: NDArray[np.float64] = ((label >= 0).sum() / (n_classes * _counts(label, n_classes))) ** power
+    return weights
+
+
+def fit_at_once(model: Network, batch: Batch, label: NDArray[np.integer], settings: Training, seed: int) -> None:
+    """Fit a model without epochs to all samples, with the labels (B,) and, if the settings give them, class weights.
+
+    The mean of the weights of the samples is 1, so that limits of trees that depend on their sum keep their meaning.
+    """
+    labels, weights = torch.from_numpy(label.astype(np.int64)), None
+    if settings.class_weights != "none":
+        of_samples = class_weights(label, int(label.max()) + 1, settings)[label]
+        weights = torch.from_numpy(of_samples / of_samples.mean())
+    model.fit_part(batch, labels, seed, weights)
 
 
 def _share_of_coarser(

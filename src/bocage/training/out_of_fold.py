@@ -18,6 +18,7 @@ from bocage.training.batches import Minibatch, batches, make_batch
 from bocage.training.choice import Choice
 from bocage.training.domain import features_of
 from bocage.training.loop import logits_of
+from bocage.training.losses import fit_at_once
 from bocage.training.scaling import Normalisation
 from bocage.training.train import PATCHES, PIXELS, Trainer
 
@@ -93,8 +94,8 @@ class _Judge:
         members = np.concatenate([draw.train, draw.validation])
         members = np.sort(generator.choice(members, min(MOST, len(members)), replace=False))
         scaling = Normalisation.of(samples.cuts, members, choice.training.scaling)
-        labels = torch.from_numpy(samples.label[members].astype(np.int64))
-        model.fit(make_batch(samples.chips, members, scaling), labels, samples.split.seed)
+        batch = make_batch(samples.chips, members, scaling)
+        fit_at_once(model, batch, samples.label[members], choice.training, samples.split.seed)
         return cls(model, scaling, torch.device("cpu"))
 
     def _batches(self, samples: Samples, members: NDArray[np.int64]) -> Iterator[Minibatch]:

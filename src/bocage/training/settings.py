@@ -10,10 +10,21 @@ from bocage.ranges import SHARE, Range, check_ranges
 PARTS, FEW = 5, 1000
 """Networks for the calibration of a training with cut-offs, and the number of training polygons from which one is enough."""
 
+OF_EPOCHS = (
+    "epochs", "steps", "patience", "batch_size", "optimiser", "learning_rate", "schedule", "weight_decay", "clip",
+    "samples_per_epoch", "validation_samples", "loss", "label_smoothing", "augment", "jitter", "date_dropout", "ema",
+    "calibration_folds",
+)  # fmt: skip
+"""Settings that a model without epochs does not use."""
+
 
 @dataclass(frozen=True)
 class Training:
-    """Settings of the training loop. Models without epochs use only `scaling`, `sites`, `keep`, `cutoff` and `calibrate`."""
+    """Settings of the training loop.
+
+    Models without epochs (random forest, boosted trees) use only `scaling`, `sites`, `keep`, `class_weights`, `cutoff`,
+    `calibrate` and `device`. Other settings have no effect on them, which ``bocage check`` and the run report.
+    """
 
     preset: Literal["bocage", "published"] = "bocage"
     """Source of the default values. "bocage": the defaults listed here, unless the network defines others (patchwork).
@@ -42,7 +53,8 @@ class Training:
     clip: Annotated[float, Range(0, 1e6)] = 0.0
     """Maximum norm of the gradient (gradient clipping), at least 0; 0: no limit."""
     samples_per_epoch: Annotated[int, Range(0, 1e9)] = 0
-    """Number of training samples drawn for each epoch, the same number for every class, at least 0; 0: every sample once."""
+    """Number of training samples drawn for each epoch, the same number for every class, at least 0; 0: every sample once.
+    No effect on models without epochs."""
     window: Annotated[int, Range(0, 4096)] = 0
     """Side of the windows on which the network is trained, in map pixels, at least 0; 0: single footprints. A window of the map
     with training samples is one item of a batch; the loss is that of all its training samples (a dense loss; pixels without a
@@ -65,12 +77,13 @@ class Training:
     """Loss of the class logits: cross-entropy; focal loss with gamma 2 (Lin et al. 2017, doi:10.1109/ICCV.2017.324), in which
     samples with a high probability of their class count less; or cross-entropy of logits to which the logarithm of the class
     frequencies of the training samples is added (logit adjustment with tau 1; Menon et al. 2021, arXiv 2007.07314), which
-    favours rare classes in the map."""
+    favours rare classes in the map. No effect on models without epochs."""
     class_weights: Literal["none", "root", "balanced"] = "none"
-    """Class weights of the loss: none, or inversely proportional to the class frequency ("balanced") or to its square root
-    ("root")."""
+    """Class weights of the loss, or of the samples of a random forest or boosted trees: none, or inversely proportional to the
+    class frequency ("balanced") or to its square root ("root")."""
     label_smoothing: Annotated[float, SHARE] = 0.0
-    """Share of each label that is distributed equally over all classes (label smoothing), at least 0 and below 1."""
+    """Share of each label that is distributed equally over all classes (label smoothing), at least 0 and below 1. No
+    effect on models without epochs."""
     scaling: Literal["mean-std", "min-max", "percentile"] = "mean-std"
     """Scaling of the bands, from the valid training pixels: to mean 0 and standard deviation 1, to 0 to 1 from minimum to
     maximum, or to 0 to 1 from the 2nd to the 98th percentile."""

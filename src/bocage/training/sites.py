@@ -7,17 +7,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bocage.errors import TrainingError
-from bocage.models import MODELS, Network, card_of
+from bocage.models import MODELS, Network, card_for
 from bocage.models.layers import YEAR
 from bocage.samples import Chips, SiteCuts
 from bocage.scene import Scenes
+from bocage.training.choice import Choice
 from bocage.training.positions import MONTH, moved, spanned
 from bocage.training.records import CALENDAR, SourceRecord, one_by_site, policy
 from bocage.training.settings import Training
 
 
-def check_sites(scenes: Scenes, name: str, network: Network) -> None:
-    """Check that one network can be trained on the sources of all sites.
+def check_sites(scenes: Scenes, choice: Choice, network: Network) -> None:
+    """Check that one network, that of a choice, can be trained on the sources of all sites.
 
     Raises
     ------
@@ -29,12 +30,12 @@ def check_sites(scenes: Scenes, name: str, network: Network) -> None:
         lacking = [site for site in scenes.by_site if site not in records]
         if lacking and not network.any_source:
             raise TrainingError(
-                f"The site '{lacking[0]}' has no source '{source}', and {name} needs all sources. Choose a network that "
+                f"The site '{lacking[0]}' has no source '{source}', and {choice.name} needs all sources. Choose a network that "
                 "tolerates missing sources (patchwork), or remove the source from all sites."
             )
         (first, expected), *others = records.items()
         for site, record in others:
-            for item, one, other in _differences(expected, record, name, network):
+            for item, one, other in _differences(expected, record, choice, network):
                 raise TrainingError(
                     f"Source '{source}': {item} {one} at the site '{first}', but {other} at '{site}'. Prepare it in the same "
                     "way at all sites, or give it another name."
@@ -42,12 +43,12 @@ def check_sites(scenes: Scenes, name: str, network: Network) -> None:
     for site, scene in scenes.by_site.items():
         if not set(scene.cubes) & set(network.footprints):
             raise TrainingError(
-                f"The site '{site}' has none of the sources of {name}: {', '.join(network.footprints)}."
+                f"The site '{site}' has none of the sources of {choice.name}: {', '.join(network.footprints)}."
             )
 
 
 def _differences(
-    one: SourceRecord, other: SourceRecord, name: str, network: Network
+    one: SourceRecord, other: SourceRecord, choice: Choice, network: Network
 ) -> Iterator[tuple[str, object, object]]:
     """Yield the properties that differ between two sites: name, value at the first, value at the second."""
     pairs: list[tuple[str, object, object]] = [("ratio to the map", one.spec.ratio, other.spec.ratio)]
@@ -59,7 +60,7 @@ def _differences(
         pairs.append(("dates", policy(one), policy(other)))
         if one.fill and other.fill and _seasons_apart(one, other) > one.fill[0] / 2:
             pairs.append(("first date", one.fill[1], other.fill[1]))
-        if one.spec.regular or card_of(MODELS.get(name)).same_dates:
+        if one.spec.regular or card_for(MODELS.get(choice.name), choice.config).same_dates:
             pairs.append(("number of dates", one.spec.dates, other.spec.dates))
             if one.spec.name in network.by_position and np.abs(moved(one, other)).max(initial=0.0) > MONTH:
                 pairs.append(("dates compared by their position:", spanned(one), spanned(other)))

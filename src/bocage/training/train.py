@@ -30,6 +30,7 @@ from bocage.training.curves import write_curves
 from bocage.training.ensemble import combined, part_of
 from bocage.training.held_out import calibrated
 from bocage.training.loop import Task, answering, fit, logits_of, mean_f1, validation_of
+from bocage.training.losses import fit_at_once
 from bocage.training.novelty import domain_of
 from bocage.training.pretrain import Pretrained
 from bocage.training.records import Region, source_records
@@ -310,10 +311,7 @@ class Trainer:
         """Fit the model to all training samples at once, or train it by epochs, depending on the model."""
         model, members, settings, label = task.model, task.draw.train, task.settings, task.chips.label
         if model.abilities.fitted:
-            generator = np.random.default_rng(task.seed)
-            members = task.chips.trusted(balanced_members(members, task.chips, settings, generator), generator)
-            labels = torch.from_numpy(label[members].astype(np.int64))
-            model.fit(self._fitted_batch(model, members, task.normalisation, task.seed), labels, task.seed)
+            self._fit_at_once(model, members, task.normalisation, task.seed)
             task.where.curves.unlink(missing_ok=True)  # of a network trained here before
             progress.step(task.title, 1, 1)
             return
@@ -337,6 +335,12 @@ class Trainer:
                 "batch_size to 2 or more; with one training sample, add polygons or choose another network."
             ) from error
         write_curves(state.curves, state.best_epoch, task.where.curves)
+
+    def _fit_at_once(self, model: Network, members: NDArray[np.int64], normalisation: Normalisation, seed: int) -> None:
+        """Fit a model without epochs to the trusted ones of the samples `members`, balanced between sites."""
+        chips, settings, generator = self.samples.chips, self.choice.training, np.random.default_rng(seed)
+        used = chips.trusted(balanced_members(members, chips, settings, generator), generator)
+        fit_at_once(model, self._fitted_batch(model, used, normalisation, seed), chips.label[used], settings, seed)
 
     def _fitted_batch(
         self, model: Network, members: NDArray[np.int64], normalisation: Normalisation, seed: int
@@ -431,13 +435,9 @@ class Trainer:
         """
         if not trained.model.abilities.fitted:
             return
-        chips = self.samples.chips
         for k, rest, out in self._dealt(draw.train, PARTS, seed):
             model = self.choice.build(self.scene, self.samples.legend)
-            generator = np.random.default_rng(seed)
-            used = chips.trusted(balanced_members(rest, chips, self.choice.training, generator), generator)
-            labels = torch.from_numpy(chips.label[used].astype(np.int64))
-            model.fit(self._fitted_batch(model, used, trained.normalisation, seed), labels, seed)
+            self._fit_at_once(model, rest, trained.normalisation, seed)
             yield model, out
             progress.step(f"calibrating {trained.name}", k + 1, PARTS)
 

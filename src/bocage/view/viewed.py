@@ -20,7 +20,7 @@ from bocage.mapping.writers.cog import read_reduced
 from bocage.provenance import Provenance
 from bocage.recipe import Recipe, Site, read_recipe
 from bocage.report.transfer import Mapped
-from bocage.run import OTHER_MODEL, MapOrigin, open_scene
+from bocage.run import EDITED, OTHER_MODEL, MapOrigin, open_scene
 from bocage.scene import Scene
 from bocage.sources.raster import inspect
 from bocage.view.imagery import Pictures
@@ -156,10 +156,12 @@ class Viewed:
         Raises
         ------
         RunFolderError
-            They are of another model than the map.
+            They are of another model than the map, or of the map before it was edited.
         """
-        if "classes" in self.layers and self.whole is None and MapOrigin.of(self.layout.path) == OTHER_MODEL:
-            raise RunFolderError(f"{OTHER_MODEL}.")
+        if "classes" in self.layers and self.whole is None:
+            origin = MapOrigin.of(self.layout.path)
+            if origin in (OTHER_MODEL, EDITED):
+                raise RunFolderError(f"{origin}.")
         tested = Predictions.from_parquet(self.test_file)
         if self.whole is None:
             return tested

@@ -1,7 +1,7 @@
 """A note for the user as a code with values; it becomes a sentence where it is shown."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
 from bocage.redaction import redacted
@@ -31,6 +31,12 @@ class Note:
     def value(self, name: str) -> Any:
         """Return one of the values."""
         return dict(self.values)[name]
+
+    @property
+    def advised(self) -> "Note":
+        """The note and its remedy as one note, for the log and the report; ``bocage check`` prints both apart."""
+        remedy = Note(f"{self.code}_remedy", self.values)
+        return Note.of("advice", self.source, what=replace(self, source=""), remedy=remedy)
 
     def text(self, language: str = "en", with_source: bool = True) -> str:
         """Return the sentence, which opens with the source's name where there is one; secrets are redacted."""

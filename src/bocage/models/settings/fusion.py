@@ -1,12 +1,14 @@
 """Settings of the network ``fusion``, and its card."""
 
+import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Annotated, Any, Literal
 
-from bocage.models.card import Card
+from bocage.models.card import Card, card_of
 from bocage.models.settings import gru
 from bocage.models.settings.twinns import S1
+from bocage.models.single import SINGLE
 from bocage.ranges import SHARE, Range, check_ranges
 
 CARD = Card(
@@ -51,3 +53,9 @@ class Config:
         object.__setattr__(self, "members", members)
         if not self.members or (self.strategy == "early") != (len(self.members) == 1):
             raise ValueError(f'"early" takes one member, "late" and "decision" two or more; found {len(self.members)}')
+
+
+def card_with(config: Config) -> Card:
+    """Return the card of a fusion of these networks."""
+    cards = [card_of(SINGLE.get(member.network)) for member in config.members]
+    return dataclasses.replace(CARD, same_dates=any(card.same_dates for card in cards))

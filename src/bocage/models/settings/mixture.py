@@ -3,7 +3,7 @@
 import dataclasses
 from dataclasses import dataclass
 
-from bocage.models.card import Card, card_of
+from bocage.models.card import Card, card_for
 from bocage.models.member import ENSEMBLES, Member
 from bocage.models.settings import gru
 
@@ -42,6 +42,6 @@ class Config:
 
 def card_with(config: Config) -> Card:
     """Return the card of a mixture with these members."""
-    cards = [card_of(member.architecture) for member in config.members]
+    cards = [card_for(member.architecture, member.config) for member in config.members]
     in_patches, same_dates = any(card.dense == "patches" for card in cards), any(card.same_dates for card in cards)
     return dataclasses.replace(CARD, dense="patches" if in_patches else "exact", same_dates=same_dates)

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import Annotated
 
 from bocage.grid import Ratio
-from bocage.models.card import Card, InputSpec, card_of
+from bocage.models.card import Card, InputSpec, card_for
 from bocage.models.member import ENSEMBLES, Member
 from bocage.models.settings import gru
 from bocage.ranges import Range, check_ranges
@@ -54,5 +54,5 @@ class Config:
 
 def card_with(config: Config) -> Card:
     """Return the card of a model per region with this member."""
-    card = card_of(config.member.architecture)
+    card = card_for(config.member.architecture, config.member.config)
     return dataclasses.replace(CARD, dense=card.dense, same_dates=card.same_dates)

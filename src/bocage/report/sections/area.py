@@ -29,12 +29,12 @@ def area(
                 "color": colors.get(name, "transparent"),
                 "mapped": number(found.mapped[k] * total, language, 1),
                 "estimated": number(estimate.value, language, 1),
-                "interval": f"{number(estimate.low, language, 1)} – {number(estimate.high, language, 1)}",
+                "interval": _interval(estimate, language, 1) or "–",
                 "users": _estimated(found.users[k], language),
                 "producers": _estimated(found.producers[k], language),
             }
         )
-    overall = w["area_overall"].format(
+    overall = w["area_overall" if found.overall.has_interval else "area_overall_alone"].format(
         value=number(found.overall.value, language),
         low=number(found.overall.low, language),
         high=number(found.overall.high, language),
@@ -90,4 +90,12 @@ def unadjusted(made: Material) -> dict[str, Any] | None:
 def _estimated(estimate: Estimate, language: str) -> str:
     if estimate.value != estimate.value:
         return "–"
-    return f"{number(estimate.value, language, 2)} ({number(estimate.low, language, 2)} – {number(estimate.high, language, 2)})"
+    interval = _interval(estimate, language, 2)
+    return number(estimate.value, language, 2) + (f" ({interval})" if interval else "")
+
+
+def _interval(estimate: Estimate, language: str, digits: int) -> str:
+    """Return the 95 % interval; empty without one."""
+    if not estimate.has_interval:
+        return ""
+    return f"{number(estimate.low, language, digits)} – {number(estimate.high, language, digits)}"

@@ -68,16 +68,30 @@ def _answer(trust: tuple[Trust, ...], language: str) -> str:
 
 
 def _temperature(layout: RunLayout, draws: int, language: str) -> str:
-    """Describe the temperatures of the calibrated draws; empty if no draw is calibrated."""
+    """Describe the temperatures that the calibrated draws apply; empty if no draw is calibrated."""
+    w = words_of(language)
     models = (layout.split(k).model for k in range(draws))
     every = [json.loads(model.description.read_text(encoding="utf-8"))["calibration"] for model in models]
     fitted = [calibration for calibration in every if calibration.get("samples")]
     if not fitted:
         return ""
-    values = [calibration["temperature"] for calibration in fitted]
-    low, high = (number(v, language, 2) for v in (min(values), max(values)))
     counts = sorted({calibration.get("polygons", 0) for calibration in fitted})
-    polygons = f"{counts[0]}" if len(counts) == 1 else f"{counts[0]} – {counts[-1]}"
-    kept = sum(value != 1 for value in values)
-    span = low if low == high else f"{low} – {high}"
-    return words_of(language)["temperature_about"].format(span=span, polygons=polygons, kept=kept, draws=draws)
+    shown = {"polygons": f"{counts[0]}" if len(counts) == 1 else f"{counts[0]} – {counts[-1]}", "draws": draws}
+    values = [calibration["temperature"] for calibration in fitted]
+    seasons = [[value for _, value in season] for one in fitted if (season := one.get("season"))]
+    # With cut-offs, the temperature of the last valid date replaces that of the whole series.
+    if seasons:
+        span = _span([value for season in seasons for value in season], language)
+        last = _span([season[-1] for season in seasons], language)
+        said = w["temperature_season"].format(span=span, last=last, **shown)
+    else:
+        kept = sum(value != 1 for value in values)
+        said = w["temperature_about"].format(span=_span(values, language), kept=kept, **shown)
+    partial = [value for one in fitted for value in one.get("partial", {}).values()]
+    others = not seasons and set(partial) - set(values)
+    return f"{said} {w['temperature_partial'].format(span=_span(partial, language))}" if others else said
+
+
+def _span(values: list[float], language: str) -> str:
+    low, high = (number(value, language, 2) for value in (min(values), max(values)))
+    return low if low == high else f"{low} – {high}"
