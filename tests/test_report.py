@@ -2,7 +2,7 @@
 
 import json
 import re
-from dataclasses import replace
+from dataclasses import fields, replace
 from html import unescape
 from html.parser import HTMLParser
 from pathlib import Path
@@ -28,6 +28,7 @@ from bocage.report.palette import alike
 from bocage.report.sections.area import by_model
 from bocage.report.sections.land_cover import palette_warnings
 from bocage.samples import Samples, Split
+from bocage.training import Training
 from bocage.words import number, whole, words_of
 from conftest import GRU, written
 
@@ -82,7 +83,11 @@ def foreign(page):
     french = "\n".join(words_of("fr").values())
     parts = {part.strip() for text in words_of("en").values() for part in re.split(r"\{[^}]*\}", text)}
     parts = {part for part in parts if len(part) > 4 and part not in french}
-    candidates = ((part, text) for text in page.shown for part in parts if part in text)  # an expression is slow
+    settings = re.compile(
+        "|".join(rf"\b{one.name}\b" for one in fields(Training))
+    )  # words of a recipe are not translated
+    shown = [settings.sub("", text) for text in page.shown]
+    candidates = ((part, text) for text in shown for part in parts if part in text)  # an expression is slow
     english = [(part, text) for part, text in candidates if re.search(rf"\b{re.escape(part)}", text)]
     signs = [text for text in page.shown if re.search(r" [%:;?!±»]|« |\d %", text)]
     return english + signs
