@@ -134,7 +134,8 @@ class _Counted:
 
 def test_probabilities_are_the_same_bits_for_any_tiling_and_number_of_threads(tmp_path, monkeypatch):
     """The windows of a map consist of cells of one shape, so that every product has the same shape."""
-    monkeypatch.setattr("bocage.mapping.lattice.DENSE", 32)
+    for side in ("SMALL", "DENSE"):
+        monkeypatch.setattr(f"bocage.mapping.lattice.{side}", 32)
     trained, scene = _trained(tmp_path)
     passes = _Counted(fused.series)
     monkeypatch.setattr(fused, "series", passes)

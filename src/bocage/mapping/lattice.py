@@ -12,8 +12,8 @@ HALO = 0.1
 
 def lattice(trained: Trained, shape: tuple[int, int], tile: int) -> tuple[tuple[int, int], int]:
     """Return the shape of the cells of a map of `shape` pixels, and the side of its windows: whole cells, `tile` at least."""
-    exact = card_for(MODELS.get(trained.name), trained.config).dense == "exact"
-    side = DENSE if exact and _halo(trained, SMALL) > HALO else SMALL
+    far = _halo(trained, SMALL) > HALO
+    side = DENSE if far and card_for(MODELS.get(trained.name), trained.config).dense == "exact" else SMALL
     step = step_of(trained.inputs, trained.model.step)
     cell = max(min(-(-side // step), -(-n // step)) * step for n in shape)
     return (cell, cell), -(-tile // cell) * cell
