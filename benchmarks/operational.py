@@ -9,7 +9,8 @@ trees) and that of Orfeo ToolBox on the Sentinel-2 series alone.
 The scene has Sentinel-2 (34 dates with clouds, 10 bands), Sentinel-1 (24 dates) and a panchromatic band with 6 x 6 pixels per
 10 m pixel, in 16-bit GeoTIFFs. The noise of a pixel is four times the distance between classes, so that the trees are deep, as
 on real fields. Orfeo ToolBox needs complete series: it gets the 340 bands without clouds. It comes from the Debian package
-``otb-bin``. bfloat16 is measured if the processor has instructions for it. Results: one file per instruction set.
+``otb-bin``. bfloat16 is measured if the processor has instructions for it. Results: one file per
+instruction set, and per models if some are named.
 """
 
 import shutil
@@ -49,8 +50,8 @@ WORDS = ("patchwork", *FORESTS, "otb")
 
 def run(wanted: Sequence[str] = ()) -> str:
     """Measure speed and memory of the models `wanted`, by default of all, and return them in words."""
+    results = Results("-".join(("operational", machine()["instructions"].lower(), *wanted)))
     wanted = [name for name in wanted or WORDS if name != "otb" or otb.is_installed()]
-    results = Results(f"operational-{machine()['instructions'].lower()}")
     with scratch() as folder:
         spent = interleaved(_works(folder, wanted), ROUNDS)
         speed = {name: SIDE**2 / duration for name, duration in spent.items()}
@@ -88,7 +89,8 @@ def _in_words(found: Mapping[str, Any]) -> str:
 
 def _precisions() -> tuple[str, ...]:
     """Return the precisions to measure: bfloat16 only if the processor does not emulate it."""
-    return ("float32",) if imitates_bfloat16("cpu") else ("bfloat16", "float32")
+    limited = machine()["instructions"] == "AVX2"  # by the environment: the processor itself may have more
+    return ("float32",) if limited or imitates_bfloat16("cpu") else ("bfloat16", "float32")
 
 
 def written(folder: Path, times: int, share: float = 0.1) -> Path:

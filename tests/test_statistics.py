@@ -373,6 +373,15 @@ def test_pixels_outside_the_map_keep_their_place_in_the_sample():
     assert "domain" in found.design
 
 
+def test_a_stratum_without_a_pixel_on_the_map_has_no_part_in_the_estimate():
+    sizes, stratum = {"a": 600, "b": 400, "c": 900}, np.array(["a", "a", "a", "b", "b"])
+    mapped, reference = np.array([0, 0, 1, 1, 1]), np.array([0, 1, 1, 1, 0])
+    found = stratified(stratum, mapped, reference, Strata(sizes, {"c": 3}), ("a", "b"))
+    without = stratified(stratum, mapped, reference, {"a": 600, "b": 400}, ("a", "b"))
+    for one, other in zip((found.overall, *found.area), (without.overall, *without.area), strict=True):
+        assert (one.value, one.error) == pytest.approx((other.value, other.error))
+
+
 def test_a_sample_without_pixels_outside_is_as_before():
     mapped, reference = (np.repeat(i.ravel(), COUNTS.ravel()) for i in np.meshgrid(range(4), range(4), indexing="ij"))
     assert stratified(mapped, mapped, reference, Strata(PIXELS, {0: 0}), NAMES) == olofsson()

@@ -165,34 +165,56 @@ def stratified(
     of_stratum = population.drawn(stratum)
     _check_strata(of_stratum, population.sizes)
     strata, which = np.unique(stratum, return_inverse=True)
-    drawn, outside = (
-        np.array([count.get(h, 0) for h in strata.tolist()]) for count in (of_stratum, population.outside)
+    drawn, outside, size = (
+        np.array([count.get(h, 0) for h in strata.tolist()])
+        for count in (of_stratum, population.outside, population.sizes)
     )
-    size = np.array([population.sizes[h] for h in strata.tolist()])
-    share = size / float(sum(population.sizes.values()))
-    weight, whole = (share / drawn)[which], not any(population.outside.values())
-    per_pixel = np.where(drawn < size, 1 / (np.maximum(drawn - 1, 1) * drawn), 0.0)  # 0: no pixel is left to chance
-    complete = drawn >= size
-
-    def ratio(above: NDArray[Any], below: NDArray[Any] | None) -> Estimate:
-        y, x = above.astype(float), np.ones(len(above)) if below is None else below.astype(float)
-        known = below is None and whole  # the size of the map
-        denominator = 1.0 if known else float(weight @ x)
-        if not denominator:
-            return _nothing()
-        value = float(weight @ y) / denominator
-        residual = y - (0 if known else value) * x
-        mean = np.bincount(which, residual) / drawn
-        variance = (np.bincount(which, (residual - mean[which]) ** 2) + outside * mean**2) * per_pixel
-        error = math.sqrt(float(share**2 @ variance)) / denominator
-        return Estimate(value, 0.0, value, value) if complete[which[x > 0]].all() else _interval(value, error, 1.96)
-
-    design = "stratified random sample of pixels (Stehman 2014)"
+    share, whole = size / float(sum(population.sizes.values())), not any(population.outside.values())
+    sample = _Sampled(which, drawn, outside, share, drawn >= size, whole)
+    design, weight = "stratified random sample of pixels (Stehman 2014)", sample.weight
     if not whole:
         design = f"{design}; the map is a domain of the sampled area (ratio estimators)"
-    return _Weighted(
-        mapped, reference, weight if whole else weight / weight.sum(), names, len(stratum), design
-    ).adjusted(ratio, mapped_share)
+        weight = weight / weight.sum()
+    return _Weighted(mapped, reference, weight, names, len(stratum), design).adjusted(sample.ratio, mapped_share)
+
+
+@dataclass(frozen=True)
+class _Sampled:
+    """A stratified sample of N pixels on the map, in H strata."""
+
+    which: NDArray[np.int64]
+    """(N,) number of the stratum of each pixel."""
+    drawn: NDArray[Any]
+    """(H,) sampled pixels of each stratum, also those outside the map."""
+    outside: NDArray[Any]
+    """(H,) sampled pixels of each stratum that are outside the map."""
+    share: NDArray[np.float64]
+    """(H,) share of each stratum in the sampled area."""
+    complete: NDArray[np.bool_]
+    """(H,) whether all pixels of each stratum are in the sample: none is left to chance."""
+    whole: bool
+    """Whether no sampled pixel is outside the map, whose size is then known. A stratum outside of the map is none of the H."""
+
+    @property
+    def weight(self) -> NDArray[np.float64]:
+        """(N,) share of the sampled area for which each pixel stands."""
+        return np.asarray((self.share / self.drawn)[self.which])
+
+    def ratio(self, above: NDArray[Any], below: NDArray[Any] | None) -> Estimate:
+        """Estimate the total of `above` (N,) over that of `below` (N,), or over the size of the map, with its interval."""
+        y, x = above.astype(float), np.ones(len(above)) if below is None else below.astype(float)
+        known = below is None and self.whole  # the size of the map
+        denominator = 1.0 if known else float(self.weight @ x)
+        if not denominator:
+            return _nothing()
+        value = float(self.weight @ y) / denominator
+        residual = y - (0 if known else value) * x
+        mean = np.bincount(self.which, residual) / self.drawn
+        squares = np.bincount(self.which, (residual - mean[self.which]) ** 2) + self.outside * mean**2
+        variance = np.where(self.complete, 0.0, squares / (np.maximum(self.drawn - 1, 1) * self.drawn))
+        error = math.sqrt(float(self.share**2 @ variance)) / denominator
+        without_chance = self.complete[self.which[x > 0]].all()
+        return Estimate(value, 0.0, value, value) if without_chance else _interval(value, error, 1.96)
 
 
 def _check_strata(drawn: Mapping[Any, float], sizes: Mapping[Any, float]) -> None:
