@@ -333,8 +333,9 @@ def test_a_training_on_windows_of_sites(lands, tmp_path, model, more, small_cell
     north, south = site("north", (SERIES, *more), fill=""), site("south", fill="")
     if not more:
         north, south = site("north"), site("south")
-    path, out = written(lands, north, south, model=model, training=WINDOWED), tmp_path / "run"
-    samples = run(read_recipe(path), out).joined
+    split, out = "train = 0.5\ndraws = 1", tmp_path / "run"
+    path = written(lands, north, south, model=model, split=split, training=WINDOWED)
+    samples = run(read_recipe(path), out, ("train", "evaluate", "map")).joined
     score = json.loads((out / "score.json").read_text())
     assert min(one["overall_accuracy"]["mean"] for one in score["sites"].values()) > 0.9
     tested = Predictions.from_parquet(RunLayout(out).split(0).test)
