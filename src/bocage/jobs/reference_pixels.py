@@ -126,7 +126,7 @@ def pixels_of_sample(folder: Path, land: Delivered, sample: LabelledSample, prog
 def known_classes(folder: Path, land: Delivered) -> Legend:
     """Return the legend of the recipe of a map, which can have classes that the map lacks, coarser ones and reference values.
 
-    It is the legend of the map if the recipe is no more there, or no longer has the classes of the map.
+    It is the legend of the map if the recipe is no longer there, or lacks classes of the map.
     """
     own = {(one.code, one.name) for one in land.legend.classes}
     for path, overrides in filter(None, map(_recipe_of, map(RunLayout, (folder, folder.resolve().parent)))):

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ from bocage.sources.base import Decoding
 from bocage.sources.raster import inspect, read
 
 TILE = 1024
+"""Side of the windows in which the pixels of an edited map are counted."""
 MOST = 20
 """Largest number of folders of maps, or of classes of legends, that a message names."""
 
@@ -42,7 +44,7 @@ class Delivered:
         """Return the file of a layer, which may not exist."""
         return self.layout.layer(layer, WRITERS.get("cog").SUFFIX)
 
-    @property
+    @cached_property
     def is_edited(self) -> bool:
         """Whether the classes are not those that were written with the map (:func:`is_edited`)."""
         return is_edited(self.layout)
