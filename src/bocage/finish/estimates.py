@@ -13,12 +13,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bocage.errors import FinishError
-from bocage.evaluation.area import Estimate
+from bocage.evaluation.area import SINGULAR, Estimate
 from bocage.finish.likeness import Likeness
 from bocage.intervals import is_spread
 
-SINGULAR = 1e6
-"""Condition number above which rates of confusion cannot be inverted."""
 SMALLEST = 1e-9
 """Share of a reference class that the map does not have."""
 STEPS = 20_000

@@ -11,8 +11,8 @@ from pyproj.exceptions import ProjError
 
 from bocage.grid import Grid, metres_per_unit
 from bocage.samples.ground import shared_units
+from bocage.samples.tabular import WGS84
 
-WGS84 = "EPSG:4326"
 NEAR = 1.0
 """Largest distance of two samples of tables at one place, in metres."""
 LONGITUDE, LATITUDE, SAMPLE = "longitude", "latitude", "sample"

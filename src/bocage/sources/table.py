@@ -57,8 +57,7 @@ MISSING = (
 )
 """Words for a missing value in a column of numbers, in lower case."""
 FEW = 0.6
-"""Share of the dates of a table, 0 to 1, below which a sample has few of them. With the dates of two orbits, a sample has half
-of them: a random forest then loses some 3 to 5 % of accuracy, and with those of three orbits 10 %."""
+"""Share of the dates of a table, 0 to 1, below which a sample has few of them: with the dates of two orbits, it has half."""
 SHORTEST = 6
 """Fewest characters of a date in a column name, as in ``202401``."""
 
