@@ -91,7 +91,7 @@ def test_all_sources_are_used_on_the_grid_of_the_finest_series(tmp_path):
     lines, out, _ = written(tmp_path, parcels(tmp_path))
     recipe = read_recipe(out)
     assert set(recipe.sources) == {"s2", "s1", "pan"}
-    assert (recipe.grid.like, recipe.choice.name) == ("s2", "patchwork")
+    assert (recipe.grid.like, recipe.choice.title) == ("s2", "patchwork"), "one network: three map more slowly"
     assert [c.choice.name for c in recipe.compare] == ["random_forest"]
     assert recipe.sources["s2"].preparation.fill is None, "patchwork uses the dates as acquired"
     forest = read_recipe(tmp_path / "mine-forest.toml")

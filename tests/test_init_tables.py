@@ -69,6 +69,17 @@ NO_BANDS = {
 }  # fmt: skip
 
 
+def test_small_tables_get_three_networks_and_large_tables_one(tmp_path, monkeypatch):
+    _, out = written(tmp_path, long(), fields())
+    assert read_recipe(out).choice.title == "3 × patchwork"
+    assert read_recipe(tmp_path / "mine-forest.toml").choice.title == "random_forest"
+    monkeypatch.setattr("bocage.jobs.init.MANY", 5)
+    out.unlink()
+    (tmp_path / "mine-forest.toml").unlink()
+    _, out = written(tmp_path, long(), fields())
+    assert read_recipe(out).choice.title == "patchwork"
+
+
 # --- bands
 def test_labels_places_times_and_clouds_are_no_bands(tmp_path):
     lines, out = written(tmp_path, long(**NO_BANDS, temperature=lambda i, k: 9.5 + k + i / 10), fields())

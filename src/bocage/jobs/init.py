@@ -35,8 +35,12 @@ PATCHWORK = """\
 # Patchwork, a network for any combination of sources, each on its own grid and dates, with gaps.
 [model]
 name = "patchwork"
-# members = 3                  # the mean of three networks: often more accurate; training takes three times as long
+{members}
 """
+ONE = "# members = 3                  # the mean of three networks: often more accurate; training takes three times as long"
+THREE = "members = 3                    # the mean of three networks; with 1, training takes a third of the time"
+MANY = 10_000
+"""Number of labelled samples of tables above which one network is proposed, because training takes long."""
 COMPARED = """
 # Other models, which 'bocage compare' trains and tests on the same draws.
 [[compare]]
@@ -480,10 +484,12 @@ def _count(sought: Sought, k: int) -> str:
 
 def _model(sought: Sought) -> str:
     """Return the sections of the model and of the models to compare it with."""
+    few = sought.tables and sought.counted is not None and len(sought.counted.pixels) <= MANY
+    patchwork = PATCHWORK.format(members=THREE if few else ONE)  # docs/decisions/0017-ensembles.md
     if len(sought.periods) > 1:
-        return PATCHWORK  # models are compared at one site
+        return patchwork  # models are compared at one site
     pair, tables = _pair(sought.candidates), [c.source for c in sought.candidates if isinstance(c.source, TableSource)]
     compared = COMPARED.format(settings=LINEAR if any(table.different_dates for table in tables) else "")
     if pair and all(len(c.source.times) == 1 for c in sought.candidates):
-        return PATCHWORK + compared + PAN_MS.format(pan=pair[0], ms=pair[1])
-    return PATCHWORK + compared
+        return patchwork + compared + PAN_MS.format(pan=pair[0], ms=pair[1])
+    return patchwork + compared
