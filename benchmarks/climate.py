@@ -8,12 +8,12 @@ above the base temperature of each crop. A further shift of the season (9 days, 
 parcels do not depend on temperature. Sentinel-2 only; classes that it cannot distinguish are one class.
 
 Patchwork (small) and a random forest are trained on the polygons of the first landscape, and classify the pixels of all polygons of the
-second. The random forest reads a date by its position in the gap-filled series. "At equal thermal time" fills the series of the target
-at the dates that have the thermal time of the dates of the training.
+second. The random forest reads a date by its position in the gap-filled series. "Days at equal thermal time" expresses the days of the
+target as those of the training with the temperatures of both places (the setting `temperatures`); the model stays as it is.
 
 The crop calendar has the start and the end of the season of maize and gardens, in the climate of the place, without the weather of the
 year, rounded to ten days. "Days through the crop calendar" shifts a day of the target by the difference between both calendars, which
-is interpolated linearly between the starts and ends. "Prior of the crop calendar" divides the probability of both maizes anew between
+is interpolated linearly between the starts and ends (the setting `calendar`). "Prior of the crop calendar" divides the probability of both maizes anew between
 them: each is multiplied by the ratio of two normal densities of the day of maximum NDVI, around the middle of the season of the target,
 and of the training.
 
@@ -43,9 +43,9 @@ from bocage.recipe import Recipe, parse
 from bocage.run import open_scene
 from bocage.samples import Samples
 from bocage.scene import Scene
-from bocage.scene.calendar import COLUMNS, Calendar
-from bocage.scene.gaps import Fill, interpolate
-from bocage.scene.thermal import EPOCH, Thermal
+from bocage.scene.calendar import COLUMNS
+from bocage.scene.gaps import Fill
+from bocage.scene.thermal import EPOCH
 from bocage.simulate import Simulation
 from bocage.simulate.climate import BASE, OTHERS, gathered, normal_climate
 from bocage.simulate.signatures import SEASONS
@@ -75,19 +75,6 @@ BIAS, PEAK_SPREAD = 1.0, 15.0
 
 
 @dataclass(frozen=True)
-class Moved(Fill):
-    """Gap filling whose values are those of other days: `taken`, one for each regular date."""
-
-    taken: tuple[int, ...] = ()
-
-    def apply(
-        self, values: NDArray[np.float32], valid: NDArray[np.bool_], days: NDArray[np.int32]
-    ) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
-        """Return values and validity at the days `taken`."""
-        return interpolate(values, valid, days, np.array(self.taken, np.int32))
-
-
-@dataclass(frozen=True)
 class Place:
     """A landscape, and the recipes on it."""
 
@@ -104,11 +91,14 @@ class Place:
         name = f"{settings.seed}-{settings.year}-{settings.warmth}"
         return cls(landscape(WORK / name, settings), draw, settings.warmth or 0.0, settings.year)
 
-    def recipe(self, model: Table, thermal: Mapping[str, float] | None = None) -> Recipe:
-        """Return the recipe of a model: the random forest on a filled series, patchwork on acquisition dates."""
+    def recipe(self, model: Table, days: Table | None = None) -> Recipe:
+        """Return the recipe of a model: the random forest on a filled series, patchwork on acquisition dates.
+
+        `days` are settings of the series that replace its days.
+        """
         filled = model["name"] == "random_forest"
         made = read(self.land / ("gru.toml" if filled else "patchwork.toml"))
-        s2 = made["sources"]["s2"] | ({"thermal": {"temperature": "temperature.csv", **thermal}} if thermal else {})
+        s2 = made["sources"]["s2"] | (days or {})
         rows = pandas.read_csv(self.land / "legend.csv")
         names = dict(zip(rows.code, rows.name, strict=True)) | {codes[0]: name for codes, name in MERGED.items()}
         values = {code: [str(code)] for code in names} | {c[0]: list(map(str, c)) for c in MERGED}
@@ -120,14 +110,25 @@ class Place:
             "model": model, "training": {"calibrate": False} if filled else STEPS,
         }, self.land)  # fmt: skip
 
-    def thermal(self, bias: float = 0.0) -> Thermal:
-        """Return the thermal days of the main parameters, with an error of the temperatures."""
+    def temperature(self, bias: float = 0.0) -> Path:
+        """Return the table of temperatures, with an error of `bias` °C."""
         path = self.land / "temperature.csv"
-        if bias:
-            rows = pandas.read_csv(path)
-            path = self.land / f"temperature-{bias}.csv"
-            rows.assign(temperature=rows.temperature + bias).to_csv(path, index=False)
-        return Thermal(path, **THERMAL[MAIN])
+        if not bias:
+            return path
+        rows = pandas.read_csv(path)
+        wrong = self.land / f"temperature-{bias}.csv"
+        rows.assign(temperature=rows.temperature + bias).to_csv(wrong, index=False)
+        return wrong
+
+    def corrections(self, like: "Place") -> dict[str, Table]:
+        """Return way → settings of the series that express the days of this place as those of the training."""
+        both = {"here": str(self.calendar()), "like": str(like.calendar())}
+        found: dict[str, Table] = {"days through the crop calendar": {"calendar": both}}
+        for base, bias in ((8.0, 0.0), (0.0, 0.0), (8.0, BIAS)):
+            tables = {"here": str(self.temperature(bias)), "like": str(like.temperature()), "base": base}
+            error = f", table {bias:g} °C too warm" if bias else ""
+            found[f"days at equal thermal time, base {base:g} °C{error}"] = {"temperatures": tables}
+        return found
 
     def samples(self, recipe: Recipe, scene: Scene, key: str) -> Samples:
         """Return the samples of a recipe, cut to a folder of this name."""
@@ -151,10 +152,6 @@ class Place:
             lines.append(",".join([str(code), *(f"{one:%m-%d}" for one in dates)]))
         write_text(path, "\n".join(lines) + "\n")
         return path
-
-    def days_at(self, like: "Place", days: NDArray[np.int32]) -> NDArray[np.int32]:
-        """Return the days of another place that are at the same part of the season as `days` here."""
-        return Calendar(self.calendar(), like.calendar()).days(days)
 
 
 def scores(trained: Trained, samples: Samples, probabilities: NDArray[Any]) -> dict[str, float]:
@@ -188,23 +185,27 @@ def trained_on(here: Place, recipe: Recipe, key: str) -> tuple[Trained, float]:
     return trained, time.process_time() - started
 
 
+def thermal_of(way: str, table: Path = Path("temperature.csv")) -> Table:
+    """Return the setting `thermal` of a way of patchwork; empty for days of the year."""
+    return {"thermal": {"temperature": str(table), **THERMAL[way]}} if way in THERMAL else {}
+
+
 def of_patchwork(here: Place, way: str) -> dict[str, Any]:
     """Train patchwork on days of the year or thermal time, and return the scores of its ways in each climate."""
-    thermal = THERMAL.get(way)
-    trained, seconds = trained_on(here, here.recipe(PATCHWORK, thermal), way)
+    trained, seconds = trained_on(here, here.recipe(PATCHWORK, thermal_of(way)), way)
     found: dict[str, Any] = {way: {"seconds": seconds}}
     for warmth in CLIMATES:
         there = Place.of(here.draw, warmth)
-        recipe = there.recipe(PATCHWORK, thermal)
+        recipe = there.recipe(PATCHWORK, thermal_of(way))
         samples = there.samples(recipe, open_scene(recipe), way)
-        dates = samples.cuts["s2"].dates
-        ways = {way: samples}
+        ways = {way: thermal_of(way)}
         if way == MAIN:
-            ways[f"{MAIN}, table {BIAS:g} °C too warm"] = with_days(samples, there.thermal(BIAS).days(dates))
-        if not thermal:
-            ways["days through the crop calendar"] = with_days(samples, there.days_at(here, dates))
-        for name, changed in ways.items():
-            made = classify(trained, changed.chips, every(samples), "cpu")
+            ways[f"{MAIN}, table {BIAS:g} °C too warm"] = thermal_of(way, there.temperature(BIAS))
+        if way not in THERMAL:
+            ways |= there.corrections(here)
+        for name, days in ways.items():
+            clock = open_scene(there.recipe(PATCHWORK, days)).cubes["s2"].clock
+            made = classify(trained, with_days(samples, clock).chips, every(samples), "cpu")
             found.setdefault(name, {})[str(warmth)] = scores(trained, samples, made)
             if name == "days of the year":
                 better = with_prior(made, trained, samples, (here, there))
@@ -235,31 +236,15 @@ def with_prior(
 def of_forest(here: Place) -> dict[str, Any]:
     """Train a random forest on the filled series, and return the scores of its ways in each climate."""
     trained, seconds = trained_on(here, here.recipe(FOREST), "forest")
-    days = open_scene(here.recipe(FOREST)).cubes["s2"].days
     found: dict[str, Any] = {"days of the year": {"seconds": seconds}}
     for warmth in CLIMATES:
         there = Place.of(here.draw, warmth)
-        recipe = there.recipe(FOREST)
-        own = open_scene(recipe).cubes["s2"].days
-        usual, actual = here.thermal().days(days), there.thermal().days(own_year := np.arange(own[0], own[0] + 365))
-        equal = np.interp(usual - usual[0], actual - actual[0], own_year)
-        calendar = here.days_at(there, days) - days[0] + own[0]
-        ways = {"days of the year": own, "at equal thermal time": equal, "days through the crop calendar": calendar}
-        for name, taken in ways.items():
-            samples = there.samples(recipe, moved(recipe, taken), f"forest {name}")
+        for name, days in {"days of the year": {}, **there.corrections(here)}.items():
+            recipe = there.recipe(FOREST, days)
+            samples = there.samples(recipe, open_scene(recipe), f"forest {name}")
             made = classify(trained, samples.chips, every(samples), "cpu")
             found.setdefault(name, {})[str(warmth)] = scores(trained, samples, made)
     return found
-
-
-def moved(recipe: Recipe, taken: NDArray[Any]) -> Scene:
-    """Return the scene of a recipe whose filled dates have the values of the days `taken`."""
-    scene = open_scene(recipe)
-    cube = scene.cubes["s2"]
-    usual = cube.preparation.fill
-    assert usual is not None
-    fill = Moved(usual.every, usual.start, usual.end, taken=tuple(int(day) for day in np.round(taken)))
-    return replace(scene, cubes={"s2": replace(cube, preparation=replace(cube.preparation, fill=fill))})
 
 
 def measured(draw: int, model: str) -> dict[str, Any]:

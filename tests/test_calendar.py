@@ -125,5 +125,5 @@ def test_a_missing_calendar_is_reported_before_reading(calendars, recipe):
 
 def test_thermal_days_and_calendars_exclude_each_other(calendars, recipe):
     both = SETTING + 'thermal = { temperature = "t.csv" }\n'
-    with pytest.raises(RecipeError, match="'thermal' and 'calendar' both replace the days"):
+    with pytest.raises(RecipeError, match="'thermal' and 'calendar' replace the days; keep one"):
         read_recipe(recipe(PATCHWORK, NATIVE + both, "s2"))

@@ -80,6 +80,31 @@ def test_invalid_tables_are_refused(tmp_path):
         Thermal(late).days(days)
 
 
+@pytest.mark.parametrize(
+    ("value", "message"),
+    [
+        (283.15, "in kelvin need minus 273.15"),
+        (-9999, "-9999 on 2021-01-03 is no temperature in °C"),
+        ("inf", "inf on 2021"),
+    ],
+)
+def test_values_that_are_no_temperatures_in_celsius_are_refused(tmp_path, value, message):
+    values = [10.0] * 60
+    values[2] = value
+    if value == 283.15:
+        values = [283.15] * 60
+    path = table(tmp_path / "t.csv", datetime.date(2021, 1, 1), values)
+    with pytest.raises(SceneError, match=message):
+        Thermal(path).days(np.array([since(2021, 2, 20)], np.int32))
+
+
+@pytest.mark.parametrize("rows", ["", "2021-01-01,\n2021-01-02,\n"])
+def test_a_table_without_temperatures_is_refused(tmp_path, rows):
+    (tmp_path / "t.csv").write_text(f"date,temperature\n{rows}")
+    with pytest.raises(SceneError, match="t.csv cannot be read as temperatures .it has no temperature"):
+        Thermal(tmp_path / "t.csv").days(np.array([since(2021, 2, 20)], np.int32))
+
+
 @pytest.fixture
 def warm(recipe, landscape):
     table(landscape / "meteo.csv", datetime.date(2021, 1, 1), [15.0] * 365)

@@ -321,6 +321,14 @@ def _of_the_model(recipe: Recipe, scene: Scene, network: "Network") -> Iterator[
         yield Finding.of("warning", note.source, note)
     for note in idle_settings(recipe.choice):
         yield Finding.of("note", "training", note)
+    for name, cube in scene.cubes.items():
+        if (thermal := cube.preparation.thermal) is None or not cube.source.dated:
+            continue
+        if name in network.by_position:
+            yield Finding.of("warning", name, Note.of("thermal_idle", name, model=recipe.choice.title))
+        elif late := thermal.late(cube.days):
+            values = {"n": late, "of": len(cube.days), "degrees": thermal.enough(cube.days)}
+            yield Finding.of("warning", name, Note.of("thermal_late", name, **values))
 
 
 def _look_at_disk(recipe: Recipe, seen: Preflight, network: "Network", out: Path) -> Iterator[Finding]:

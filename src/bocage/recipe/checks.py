@@ -136,7 +136,7 @@ def check_history(reading: Reading, sources: AnyMapping[str, SourceChoice], plac
     for name, choice in sources.items():
         if not isinstance(choice.settings, history.Settings) or choice.preparation is None:
             continue
-        for key in ("indices", "fill", "speckle", "thermal", "calendar"):
+        for key in ("indices", "fill", "speckle", "thermal", "calendar", "temperatures"):
             if getattr(choice.preparation, key):
                 reading.add(
                     f"{place}.{name}.{key}", "class codes of earlier years are not interpolated or filtered; remove it"

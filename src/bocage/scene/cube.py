@@ -15,6 +15,7 @@ from bocage.scene.calendar import Calendar
 from bocage.scene.gaps import Fill
 from bocage.scene.indices import INDICES, bands_of
 from bocage.scene.speckle import Speckle
+from bocage.scene.temperatures import Temperatures
 from bocage.scene.thermal import Thermal
 from bocage.sources import HistorySource, Readable, Source
 from bocage.sources.raster import RESAMPLINGS, fingerprint
@@ -44,12 +45,16 @@ class Preparation:
     """Growing degree days as the time input of networks; default: the calendar day."""
     calendar: Calendar | None = None
     """Crop calendars that express the days of this place as the days of the training; default: the days as they are."""
+    temperatures: Temperatures | None = None
+    """Temperatures that express the days of this place as the days of the training at equal thermal time; default: the days as
+    they are."""
     period: tuple[date, date] | None = None
     """First and last day of the dates that are used, for example ``[2021-09-01, 2022-08-31]``; default: all dates."""
 
     def __post_init__(self) -> None:
-        if self.thermal is not None and self.calendar is not None:
-            raise ValueError("'thermal' and 'calendar' both replace the days; remove one of them")
+        replacing = [name for name in ("thermal", "calendar", "temperatures") if getattr(self, name) is not None]
+        if len(replacing) > 1:
+            raise ValueError(f"{' and '.join(map(repr, replacing))} replace the days; keep one of them")
         if self.period and self.period[1] < self.period[0]:
             raise ValueError(f"'period' ends ({self.period[1]}) before it begins ({self.period[0]})")
         if self.resampling not in RESAMPLINGS:
@@ -58,7 +63,14 @@ class Preparation:
     @property
     def tables(self) -> tuple[Path, ...]:
         """Tables of temperatures or crop calendars that the days depend on."""
-        return self.calendar.tables if self.calendar else (self.thermal.temperature,) if self.thermal else ()
+        if self.correction:
+            return self.correction.tables
+        return (self.thermal.temperature,) if self.thermal else ()
+
+    @property
+    def correction(self) -> Calendar | Temperatures | None:
+        """What expresses the days of this place as the days of the training."""
+        return self.calendar or self.temperatures
 
 
 @dataclass(frozen=True)
@@ -114,7 +126,8 @@ class Cube:
     def clock(self) -> NDArray[np.int32]:
         """Days that networks use as time input, int32 (time,): calendar days, thermal days, or years before the map.
 
-        With crop calendars, the calendar days are those of the training. Regular dates of gap filling are so already.
+        With crop calendars or temperatures of both places, the calendar days are those of the training. Regular dates of gap
+        filling are so already.
 
         Raises
         ------
@@ -140,9 +153,9 @@ class Cube:
 
     @property
     def _of_training(self) -> NDArray[np.int32]:
-        """Days of the acquisitions, with crop calendars as days of the training."""
-        calendar = self.preparation.calendar
-        return self.source.days if calendar is None or not self.source.dated else calendar.days(self.source.days)
+        """Days of the acquisitions, with crop calendars or temperatures of both places as days of the training."""
+        correction = self.preparation.correction
+        return self.source.days if correction is None or not self.source.dated else correction.days(self.source.days)
 
     def fingerprints(self, members: tuple[int, ...] | None = None) -> dict[str, str]:
         """Return file path to digest, for all acquisitions or those at the positions `members`, with the tables of the days."""

@@ -8,6 +8,7 @@ et al. 2022, arXiv 2203.09175. Gap filling, date names and reports keep calendar
 import datetime
 import functools
 import io
+import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
@@ -26,6 +27,8 @@ LAST = 364
 """Maximum thermal day, counted from 0. Later dates get this day."""
 HOLES = 5
 """Maximum number of consecutive days without a temperature that are interpolated."""
+POSSIBLE = (-90.0, 60.0)
+"""Lowest and highest daily mean temperature that a table may have, °C."""
 
 
 @dataclass(frozen=True)
@@ -45,12 +48,7 @@ class Thermal:
 
     def __post_init__(self) -> None:
         check_ranges(self)
-        if self.cap <= self.base:
-            raise ValueError(f"'cap' must be above 'base'; found {self.cap:g} and {self.base:g}")
-        try:
-            datetime.datetime.strptime(f"2023-{self.start}", "%Y-%m-%d")
-        except ValueError:
-            raise ValueError(f"'start' must be a month and a day such as 10-01; found '{self.start}'") from None
+        check_season(self.base, self.cap, self.start)
 
     def days(self, days: NDArray[np.int32]) -> NDArray[np.int32]:
         """Return the thermal days of calendar days, both in days since 1970-01-01.
@@ -63,35 +61,90 @@ class Thermal:
         SceneError
             The table cannot be read, or has no temperature for some days.
         """
-        first, degree_days = _degree_days(self.temperature, self.base, self.cap, self.temperature_changed)
-        return np.array([self._day(int(day), first, degree_days) for day in days], np.int32)
+        passed = np.minimum(LAST, np.rint(self._sums(days) / self.degrees))
+        years = [(EPOCH + datetime.timedelta(season_of(int(day), self.start))).year for day in days]
+        first = np.array([(datetime.date(year, 1, 1) - EPOCH).days for year in years])
+        return np.asarray(first + passed, np.int32)
 
-    @property
-    def temperature_changed(self) -> int:
-        """Modification time of the table in nanoseconds; 0 if the table is missing."""
-        return self.temperature.stat().st_mtime_ns if self.temperature.exists() else 0
+    def late(self, days: NDArray[np.int32]) -> int:
+        """Return the number of `days` after thermal day ``LAST``, which all get this day."""
+        return int((self._sums(days) > (LAST + 0.5) * self.degrees).sum())
+
+    def enough(self, days: NDArray[np.int32]) -> int:
+        """Return whole `degrees` with which none of `days` is after thermal day ``LAST``."""
+        return math.ceil(float(self._sums(days).max()) / LAST)
+
+    def _sums(self, days: NDArray[np.int32]) -> NDArray[np.float64]:
+        """Return the growing degree days of each of `days`, since the start of its season."""
+        daily = DegreeDays.of(self.temperature, self.base, self.cap)
+        return np.array([daily.sums(season_of(int(day), self.start), int(day))[-1] for day in days])
 
     def told(self) -> str:
         """Return the text that a model folder stores: the parameters of growing degree days, without the path of the table."""
         return f"thermal, base {self.base:g} °C, cap {self.cap:g} °C, since {self.start}, {self.degrees:g} °C days"
 
-    def _day(self, day: int, first: int, degree_days: NDArray[np.float64]) -> int:
-        date = EPOCH + datetime.timedelta(day)
-        month, of_month = (int(part) for part in self.start.split("-"))
-        year = date.year - ((date.month, date.day) < (month, of_month))
-        start = (datetime.date(year, month, of_month) - EPOCH).days
-        if (
-            start < first
-            or day >= first + len(degree_days)
-            or np.isnan(degree_days[start - first : day + 1 - first]).any()
-        ):
-            since = EPOCH + datetime.timedelta(start)
+
+@dataclass(frozen=True)
+class DegreeDays:
+    """Growing degree days of each day of a table of temperatures."""
+
+    path: Path
+    """The table."""
+    first: int
+    """First day, in days since 1970-01-01."""
+    values: NDArray[np.float64]
+    """(days,) growing degree days; NaN in gaps longer than ``HOLES``."""
+
+    @classmethod
+    def of(cls, path: Path, base: float, cap: float) -> "DegreeDays":
+        """Read a table of temperatures.
+
+        Raises
+        ------
+        SceneError
+            The table cannot be read.
+        """
+        return cls(path, *_degree_days(path, base, cap, path.stat().st_mtime_ns if path.exists() else 0))
+
+    def sums(self, start: int, day: int) -> NDArray[np.float64]:
+        """Return the growing degree days before each day from `start` to `day`, both in days since 1970-01-01; the first is 0.
+
+        Raises
+        ------
+        SceneError
+            The table lacks the temperature of some days until `day`.
+        """
+        before, until = start - self.first, day - self.first
+        if before < 0 or until >= len(self.values) or np.isnan(self.values[before : until + 1]).any():
+            dates = (EPOCH + datetime.timedelta(one) for one in (start, day))
             raise SceneError(
-                f"{self.temperature} lacks the temperature of some days from {since} to {date}, which thermal days need. "
+                f"{self.path} lacks the temperature of some days from {' to '.join(map(str, dates))}, which thermal days need. "
                 "Add them, or set another 'start'."
             )
-        total = float(degree_days[start - first : day - first].sum())
-        return (datetime.date(year, 1, 1) - EPOCH).days + min(LAST, round(total / self.degrees))
+        return np.concatenate([[0.0], np.cumsum(self.values[before:until])])
+
+
+def check_season(base: float, cap: float, start: str) -> None:
+    """Check the parameters of growing degree days: two temperatures in °C, and the month and day of the start of the season.
+
+    Raises
+    ------
+    ValueError
+        `cap` is not above `base`, or `start` is not a month and a day.
+    """
+    if cap <= base:
+        raise ValueError(f"'cap' must be above 'base'; found {cap:g} and {base:g}")
+    try:
+        datetime.datetime.strptime(f"2023-{start}", "%Y-%m-%d")
+    except ValueError:
+        raise ValueError(f"'start' must be a month and a day such as 10-01; found '{start}'") from None
+
+
+def season_of(day: int, start: str) -> int:
+    """Return the first day of the season that contains `day`, both in days since 1970-01-01; `start` as 10-01."""
+    date, (month, of_month) = EPOCH + datetime.timedelta(day), map(int, start.split("-"))
+    year = date.year - ((date.month, date.day) < (month, of_month))
+    return (datetime.date(year, month, of_month) - EPOCH).days
 
 
 @functools.lru_cache(maxsize=16)
@@ -103,6 +156,7 @@ def _degree_days(path: Path, base: float, cap: float, changed: int) -> tuple[int
         times = np.array(read_times(table["date"].fillna("").tolist()), "datetime64[us]")
         mean = pd.Series(table["temperature"].astype(float).to_numpy(), pd.DatetimeIndex(times))
         mean = mean[~mean.index.duplicated()].sort_index()
+        _check_celsius(mean)
         daily = mean.resample("D").mean()
     except FileNotFoundError:
         raise SceneError(
@@ -116,3 +170,23 @@ def _degree_days(path: Path, base: float, cap: float, changed: int) -> tuple[int
     length = holes.groupby((~holes).cumsum()).transform("sum")
     filled = daily.interpolate().where(~holes | (length <= HOLES))
     return (daily.index[0].date() - EPOCH).days, np.clip(filled.to_numpy() - base, 0.0, cap - base)
+
+
+def _check_celsius(temperature: "pd.Series[float]") -> None:
+    """Check the temperatures of a table; some may be missing.
+
+    Raises
+    ------
+    ValueError
+        There is none, or one is infinite or cannot be in °C.
+    """
+    if temperature.isna().all():
+        raise ValueError("it has no temperature")
+    low, high = POSSIBLE
+    wrong = temperature[(temperature < low) | (temperature > high)]
+    if len(wrong):
+        kelvin = "; temperatures in kelvin need minus 273.15" if wrong.between(200, 340).all() else ""
+        raise ValueError(
+            f"{wrong.iloc[0]:g} on {wrong.index[0]:%Y-%m-%d} is no temperature in °C, of {low:g} to {high:g}{kelvin}; "
+            "a missing value is an empty cell"
+        )

@@ -38,7 +38,7 @@ def _unseen_months(trained: Trained, scene: Scene, name: str) -> Iterator[str]:
     record, cube = trained.sources[name], scene.cubes[name]
     if not trained.any_source or record.spec.dates == 1 or not cube.source.dated or record.clock != CALENDAR:
         return
-    unseen = sorted(set(_months(cube.days)) - set(_months(np.array(record.days))))
+    unseen = sorted(set(_months(cube.clock)) - set(_months(np.array(record.days))))
     if unseen:
         months = ", ".join(calendar.month_name[month + 1] for month in unseen)
         yield f"Source '{name}': dates in {months}, months without a training date. The model may be unreliable there."
