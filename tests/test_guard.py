@@ -32,7 +32,7 @@ from bocage.training import (
     read_certainties,
 )
 from bocage.training.calibration import Calibration
-from bocage.training.certainty import certainty_at, partly_hidden
+from bocage.training.certainty import certainties_at, partly_hidden
 from bocage.training.guard import Fall, with_confidence
 from conftest import FOREST, PAN_MS, S2, Told
 from test_report import foreign, page_of
@@ -169,14 +169,44 @@ def test_the_model_folder_describes_its_scene_and_its_digest_does_not_change(tra
         Trained.load(tmp_path / "odd")
 
 
+def test_scenes_are_compared_with_those_that_have_the_same_sources():
+    bare, home = replace(sure(0.7), absent=("s1",)), sure(0.9)
+    known = Certainties({"a": home, "b": replace(sure(0.75), absent=("s1",))}, {}, ({"a": bare},))
+    assert known.like(sure(0.8)) == {"a": home}, "site b has no s1"
+    assert known.like(replace(sure(0.8), absent=("s1",))) == {"a": bare, "b": replace(sure(0.75), absent=("s1",))}
+    assert known.like(replace(sure(0.8), absent=("s2",))) == {}
+    assert Certainties.from_dict(json.loads(json.dumps(vars_of(known)))) == known
+
+
+def test_the_training_scene_is_described_without_each_source(trained, recipe):
+    """A scene without a source has the agreement of the training scene without it, not of one with more to hide."""
+    path, folder = trained
+    model = Trained.load(folder)
+    names = sorted(model.sources)
+    assert len(names) == 3
+    absent = {one.absent for part in model.certainties.partial for one in part.values()}
+    assert absent == {(a,) for a in names} | {(a, b) for a in names for b in names if a < b}
+    scene = open_scene(read_recipe(recipe(PATCHWORK, NATIVE, "s2")))
+    here = model.for_scene(scene)
+    (seen,) = certainties_at(here, scene, drawn(scene, 1), path.parent / "s2", "cpu")
+    assert seen.absent == tuple(name for name in names if name != "s2")
+    (home,) = model.certainties.like(seen).values()
+    judgement = Judgement.of(here, seen)
+    assert judgement.fall.value == pytest.approx(home.agreement - seen.agreement)
+    assert abs(judgement.fall.value) <= 4 * judgement.fall.error, "the same scene"
+    unseen = replace(here, certainties=replace(here.certainties, partial=()))
+    assert Judgement.of(unseen, seen).reason == "unknown"
+    assert "does not describe its training scene without" in Judgement.of(unseen, seen).text()
+
+
 @pytest.mark.slow
 def test_pixels_that_trained_do_not_describe_the_scene(recipe, brief, monkeypatch):
     asked = []
     real = certainty_of
 
-    def spied(trained, chips, members, device):
+    def spied(trained, chips, members, device, **more):
         asked.append(chips)
-        return real(trained, chips, members, device)
+        return real(trained, chips, members, device, **more)
 
     monkeypatch.setattr("bocage.training.certainty.certainty_of", spied)
     from bocage.jobs.run import run
@@ -332,4 +362,4 @@ def test_a_full_disk_is_no_masked_scene(trained, monkeypatch):
     model = Trained.load(folder).for_scene(scene)
     monkeypatch.setattr("bocage.samples.cut.shutil.disk_usage", lambda _: SimpleNamespace(free=0))
     with pytest.raises(SamplesError, match="0 MB are free"):
-        certainty_at(model, scene, drawn(scene, 0), path.parent / "full", "cpu")
+        certainties_at(model, scene, drawn(scene, 0), path.parent / "full", "cpu")

@@ -31,9 +31,10 @@ def missed_at_sites(model: ModelLayout) -> tuple[float, ...]:
     for number, site in _left_out(run, model.path.parent.name):
         split = run.split(number)
         certainties = read_certainties(split.model) if split.model.description.exists() else None
-        if certainties and site in certainties.left_out and split.test.exists():
+        here = certainties.left_out.get(site) if certainties else None
+        if certainties and here and (known := certainties.like(here)) and split.test.exists():
             measured = float(Predictions.from_parquet(split.test).right.mean())
-            found.append(measured - estimate(certainties.known, certainties.left_out[site]))
+            found.append(measured - estimate(known, here))
     return tuple(found)
 
 

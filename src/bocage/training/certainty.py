@@ -6,8 +6,9 @@ is the counterpart, for one network, of the agreement between two networks (Jian
 classifies each pixel four times more, with a part of the dates, and in half of the cases one of the sources, hidden.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from itertools import combinations
 from pathlib import Path
 
 import numpy as np
@@ -34,12 +35,14 @@ SIZE = 256
 """Number of pixels classified at a time."""
 VIEWS = 4
 """Number of times that each pixel is classified with another part of its input hidden."""
+ALL_PARTS = 3
+"""Number of sources up to which the training scene is described without each part of them; beyond, without each single one."""
 PIXELS, SIDE, FEWEST = 2048, 4, 16
 """Pixels drawn from the training scene, side of their squares, and fewest pixels that describe a scene."""
 
 
 def certainty_of(
-    trained: Trained, chips: Chips, members: NDArray[np.int64], device: str, seed: int = 0
+    trained: Trained, chips: Chips, members: NDArray[np.int64], device: str, seed: int = 0, absent: Sequence[str] = ()
 ) -> Certainty | None:
     """Return how sure a network is of some pixels; None for fewer than ``FEWEST``.
 
@@ -48,18 +51,27 @@ def certainty_of(
     trained
         The network, for the scene of the pixels (:meth:`Trained.for_scene`).
     members : (N,) positions of the pixels in `chips`, whose polygons are the units of the standard errors
+    absent
+        Sources to leave out, as if the scene lacked them; not all that it has.
     """
     if len(members) < FEWEST:
         return None
-    whole = _classified(trained, chips, members, device, lambda batch: batch)
+
+    trained = replace(trained, absent=trained.absent.union(absent))
+
+    def seen(batch: Batch) -> Batch:
+        return {name: tensor for name, tensor in batch.items() if name not in trained.absent}
+
+    whole = _classified(trained, chips, members, device, seen)
     classes, generator = whole.argmax(1), np.random.default_rng(seed)
     agrees = torch.zeros(len(members))
     for _ in range(VIEWS):
         part = _classified(
-            trained, chips, members, device, lambda batch: partly_hidden(batch, trained.any_source, generator)
+            trained, chips, members, device, lambda batch: partly_hidden(seen(batch), trained.any_source, generator)
         )
         agrees += part.argmax(1) == classes
-    return Certainty.of(whole.max(1).values.numpy(), agrees.numpy() / VIEWS, chips.unit[members], FEWEST)
+    found = Certainty.of(whole.max(1).values.numpy(), agrees.numpy() / VIEWS, chips.unit[members], FEWEST)
+    return replace(found, absent=tuple(sorted(trained.absent))) if found else None
 
 
 def drawn(scene: Scene, seed: int) -> Pixels:
@@ -67,15 +79,25 @@ def drawn(scene: Scene, seed: int) -> Pixels:
     return scatter(scene, PIXELS, seed, side=SIDE)
 
 
-def certainty_at(
+def certainties_at(
     trained: Trained, scene: Scene, pixels: Pixels, folder: Path, device: str, progress: Progress = QUIET
-) -> Certainty | None:
-    """Return how sure a network is of the valid ones of some pixels of a scene; None for fewer than ``FEWEST``.
+) -> list[Certainty]:
+    """Return how sure a network is of the valid ones of some pixels of a scene; none for fewer than ``FEWEST``.
 
-    Their footprints are cut in `folder`, and removed.
+    The first is with all sources of the scene, the others as if some were missing. Footprints are cut in `folder`, and removed.
     """
     with cut_valid(scene, pixels, trained, folder, progress) as chips:
-        return certainty_of(trained, chips, np.arange(len(chips.label)), device)
+        return _of_every_part(trained, chips, np.arange(len(chips.label)), device)
+
+
+def _of_every_part(trained: Trained, chips: Chips, members: NDArray[np.int64], device: str) -> list[Certainty]:
+    """Return how sure a network is of some pixels: with all their sources, then without each part that it tolerates to miss."""
+    names = sorted(trained.footprints)
+    most = len(names) - 1 if len(names) <= ALL_PARTS else 1
+    counts = range(most + 1) if trained.any_source else range(1)
+    parts = [part for count in counts for part in combinations(names, count)]
+    found = [certainty_of(trained, chips, members, device, absent=part) for part in parts]
+    return [one for one in found if one]
 
 
 def _classified(
@@ -131,30 +153,39 @@ class Home:
         The pixels are drawn from the scene, without those of the training and validation polygons. Of a table, they are the
         samples of the test part. Their labels are not read.
         """
-        known: dict[str, Certainty] = {}
+        known: dict[str, list[Certainty]] = {}
         left_out: dict[str, Certainty] = {}
         for name, one in scene.by_site.items() if isinstance(scene, Scenes) else (("", scene),):
             found = self._at(one, name, seed)
-            if found:
-                (known if self._here(self.draw.train, name).any() else left_out)[name] = found
-        return Certainties(known, left_out) if known else None
+            if found and self._here(self.draw.train, name).any():
+                known[name] = found
+            elif found:
+                left_out[name] = found[0]
+        if not known:
+            return None
+        parts = dict.fromkeys(part.absent for found in known.values() for part in found[1:])
+        partial = tuple(
+            {name: part for name, found in known.items() for part in found[1:] if part.absent == absent}
+            for absent in parts
+        )
+        return Certainties({name: found[0] for name, found in known.items()}, left_out, partial)
 
     def _here(self, members: NDArray[np.int64], site: str) -> NDArray[np.bool_]:
         """Return whether samples are at a site; all are at the only one."""
         samples = self.samples
         return np.ones(len(members), bool) if samples.site is None else samples.at(site)[members]
 
-    def _at(self, scene: Scene, site: str, seed: int) -> Certainty | None:
+    def _at(self, scene: Scene, site: str, seed: int) -> list[Certainty]:
         trained, samples = self.trained.for_scene(scene), self.samples
         if card_for(MODELS.get(trained.name), trained.config).windows:
-            return None  # the halo of single pixels is many times larger than the windows of the training
+            return []  # the halo of single pixels is many times larger than the windows of the training
         if scene.ids is not None:
-            return certainty_of(trained, samples.chips, self.draw.test, self.device)
+            return _of_every_part(trained, samples.chips, self.draw.test, self.device)
         used = self.draw.whole.train
         used, width = used[self._here(used, site)], scene.grid.shape[1]
         pixels = drawn(scene, seed)
         learnt = samples.row[used].astype(np.int64) * width + samples.column[used]
         free = pixels.take(np.flatnonzero(~np.isin(pixels.row.astype(np.int64) * width + pixels.column, learnt)))
         if len(free) < FEWEST:
-            return None
-        return certainty_at(trained, scene, free, self.where.unlabelled, self.device)
+            return []
+        return certainties_at(trained, scene, free, self.where.unlabelled, self.device)

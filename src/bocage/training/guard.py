@@ -104,7 +104,8 @@ class Judgement:
 
     reason: Reason
     """"falls": an adaptation is expected to help. "steady": the agreement does not fall. "unsure": it falls within the sampling
-    errors. "unknown": the model folder does not describe its training scene, or the scene has too few pixels."""
+    errors. "unknown": the model folder does not describe its training scene, or not without the sources that this scene lacks, or
+    the scene has too few pixels."""
     here: Certainty | None = None
     """How sure the network is of the scene."""
     fall: Fall | None = None
@@ -121,7 +122,9 @@ class Judgement:
         """Judge a network by its certainty on a scene; `missed` is that of :meth:`Expected.of`."""
         if trained.certainties is None or here is None:
             return cls("unknown", here)
-        known = trained.certainties.known
+        known = trained.certainties.like(here)
+        if not known:
+            return cls("unknown", here)
         fall = Fall.between(known, here)
         reason: Reason = "falls" if fall.value >= SURE * fall.error else "unsure"
         if fall.value < FALL:
@@ -131,16 +134,17 @@ class Judgement:
     @classmethod
     def from_dict(cls, said: Mapping[str, Any]) -> "Judgement":
         """Return the object of which ``dataclasses.asdict`` gave `said`."""
-        here = Certainty(**said["here"] | {"errors": tuple(said["here"]["errors"])}) if said["here"] else None
+        here = Certainty.from_dict(said["here"]) if said["here"] else None
         fall = Fall(**said["fall"]) if said["fall"] else None
         return cls(said["reason"], here, fall, Expected(**said["expected"]) if said["expected"] else None)
 
     def text(self) -> str:
         """Return the estimate and the reason in one line."""
         if self.fall is None or self.expected is None:
+            without = f" without {', '.join(self.here.absent)}" if self.here and self.here.absent else ""
             return (
-                "The accuracy on this scene cannot be estimated: the model folder does not describe its training scene (trained "
-                "without calibration, without test polygons, or by an earlier version), or the scene has too few pixels."
+                f"The accuracy on this scene cannot be estimated: the model folder does not describe its training scene{without} "
+                "(trained without calibration, without test polygons, or by an earlier version), or the scene has too few pixels."
             )
         found, points = self.expected, 100 * self.fall.value
         basis = f"error at {found.sites} left-out sites" if found.sites else "error in benchmarks"

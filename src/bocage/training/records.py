@@ -104,6 +104,8 @@ class Certainty:
     """Mean share of the views, with a part of the input hidden, that give the class of the whole input, 0 to 1."""
     errors: tuple[float, float]
     """Standard errors of confidence and agreement; pixels of one square or polygon are not independent."""
+    absent: tuple[str, ...] = ()
+    """Sources of the network, in alphabetical order, that the scene lacks, or that are left out as if it lacked them."""
 
     @classmethod
     def of(
@@ -127,6 +129,11 @@ class Certainty:
         squares[1] = max(squares[1], float(np.square(more).sum()) / (n + 1) / n)
         return cls(n, means[0], means[1], (math.sqrt(squares[0]), math.sqrt(squares[1])))
 
+    @classmethod
+    def from_dict(cls, said: Mapping[str, Any]) -> "Certainty":
+        """Return the object of which ``dataclasses.asdict`` gave `said`, or its JSON form."""
+        return cls(**{**said, "errors": tuple(said["errors"]), "absent": tuple(said.get("absent", ()))})
+
 
 @dataclass(frozen=True)
 class Certainties:
@@ -136,6 +143,21 @@ class Certainties:
     """Sites with training samples: pixels that did not train."""
     left_out: Mapping[str, Certainty] = field(default_factory=dict)
     """Sites of the recipe without training samples in this draw (leave-one-out)."""
+    partial: tuple[Mapping[str, Certainty], ...] = ()
+    """The sites with training samples, as if some sources were missing: one mapping for each set of missing sources."""
+
+    def like(self, here: Certainty) -> Mapping[str, Certainty]:
+        """Return the sites with training samples as seen with the sources of `here`; empty if they were not seen so.
+
+        The agreement of a network depends on the number of its sources, so that scenes with others are not compared.
+        """
+        found = [
+            (name, one)
+            for seen in (self.known, *self.partial)
+            for name, one in seen.items()
+            if one.absent == here.absent
+        ]
+        return dict(found)
 
     @classmethod
     def from_dict(cls, said: Mapping[str, Any]) -> "Certainties":
@@ -146,14 +168,14 @@ class Certainties:
         ValueError
             A mean is not between 0 and 1, or an error is negative.
         """
-        parts = {
-            part: {name: Certainty(**one | {"errors": tuple(one["errors"])}) for name, one in said[part].items()}
-            for part in ("known", "left_out")
-        }
-        for one in (*parts["known"].values(), *parts["left_out"].values()):
+        known, left_out, *partial = (
+            {name: Certainty.from_dict(one) for name, one in part.items()}
+            for part in (said["known"], said["left_out"], *said.get("partial", ()))
+        )
+        for one in (one for part in (known, left_out, *partial) for one in part.values()):
             if not (0 <= one.confidence <= 1 and 0 <= one.agreement <= 1 and min(one.errors) >= 0):
                 raise ValueError("the certainty of a scene is not between 0 and 1")
-        return cls(**parts)
+        return cls(known, left_out, tuple(partial))
 
 
 def policy(record: SourceRecord) -> str:
