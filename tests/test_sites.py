@@ -387,6 +387,19 @@ def test_bands_that_a_site_lacks_are_not_used(lands, tmp_path):
     assert any("Source 's2': red, ndvi are not at all sites" in text for text in told.words)
 
 
+@pytest.mark.slow
+def test_a_site_with_more_bands_than_the_model_is_scored_and_mapped(lands, tmp_path, capsys):
+    south = site("south").replace('red = "south/s2/red.tif", ', "").replace('indices = ["ndvi"]\n', "")
+    path = written(lands, site("north"), south, mapping='sites = ["north"]')
+    run(read_recipe(path), tmp_path / "run", ("train", "map"))
+    elsewhere = ["--model", str(tmp_path / "run"), "--site", "north"]
+    assert main(["evaluate", str(path), *elsewhere, "--out", str(tmp_path / "score")]) == 0
+    assert "the model does not use 'red', 'ndvi'" in " ".join(capsys.readouterr().err.split())
+    assert main(["map", str(path), *elsewhere, "--out", str(tmp_path / "map")]) == 0, capsys.readouterr().err
+    own, again = (classes(path) for path in sorted(tmp_path.rglob("classes.tif")))
+    assert np.array_equal(own[0], again[0])
+
+
 def test_sites_whose_bands_do_not_meet_are_refused(lands, tmp_path):
     north = site("north").replace(', nir = "north/s2/nir.tif"', "").replace('red = "north', 'swir = "north')
     north = north.replace('indices = ["ndvi"]\n', "")

@@ -23,7 +23,8 @@ from bocage.recipe import read_recipe
 from bocage.run import open_run
 from bocage.samples import Split
 from bocage.samples.cut import Cut
-from bocage.training import Normalisation, Trained, Trainer, Training, checkpoint, classify, input_specs, loop
+from bocage.scene import limited
+from bocage.training import Normalisation, Trained, Trainer, Training, checkpoint, classify, input_specs, loop, remarks
 from bocage.training import train as training_room
 from bocage.training.batches import batches
 from bocage.training.budget import budgeted, steps_of
@@ -693,6 +694,26 @@ def test_a_model_refuses_another_scene(opened, tmp_path, recipe):
     other = open_run(read_recipe(recipe(GRU, S2.replace("scale = 0.0001", "scale = 1.0"))), tmp_path / "third")
     with pytest.raises(TrainedError, match="band red: values around .* units may differ"):
         trained.check_scene(other.scene)
+
+
+def test_a_model_reads_its_bands_by_name_from_a_scene_with_more(opened, tmp_path, recipe):
+    """Of a source with more bands, or in another order, the model reads those of its training."""
+    indices = 'indices = ["ndvi"]'
+    trained = trained_on(opened(GRU, S2.replace(indices, "")), tmp_path, Training(epochs=1))
+    more = open_run(read_recipe(recipe(GRU, S2)), tmp_path / "more").scene
+    plain = open_run(read_recipe(recipe(GRU, S2.replace(indices, ""))), tmp_path / "plain").scene
+    with pytest.raises(TrainedError, match="bands differ"):
+        trained.check_scene(more)
+    fitted = trained.limited(more)
+    trained.check_scene(fitted)
+    assert fitted.cubes["s2"].bands == plain.cubes["s2"].bands == ("red", "nir")
+    window = plain.grid.window
+    assert np.array_equal(fitted.cubes["s2"].read(window).values, plain.cubes["s2"].read(window).values)
+    assert "Source 's2': the model does not use 'ndvi', because it was trained without." in list(
+        remarks(trained, fitted)
+    )
+    turned = limited(plain, {"s2": ("nir", "red")})
+    assert trained.limited(turned).cubes["s2"].bands == ("red", "nir")
 
 
 def test_native_dates_train_too(opened, tmp_path):

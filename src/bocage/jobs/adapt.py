@@ -64,7 +64,9 @@ def adapt_to(
     settings = replace(settings, device=recipe.choice.training.device, seed=seed)
     with held(out):
         scene = open_scene(recipe, progress, out)
-        trained = Trained.load(ModelLayout.of(model).path).for_scene(scene)
+        trained = Trained.load(ModelLayout.of(model).path)
+        scene = trained.limited(scene)
+        trained = trained.for_scene(scene)
         check_adaptable(trained)
         trained.check_scene(scene)
         for remark in remarks(trained, scene):

@@ -37,6 +37,7 @@ def embed(recipe: Recipe, model: Path, out: Path, progress: Progress = QUIET, ov
     with held(out):
         scene = open_scene(recipe, progress, out)
         trained, with_labels = load_encoder(model, scene)
+        scene = trained.limited(scene)
         if with_labels:
             progress.say(
                 "The network was trained with labels, which its features know: an accuracy measured with the polygons of its "

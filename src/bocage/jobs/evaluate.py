@@ -223,7 +223,9 @@ def evaluate_model(
     _check_free(layout, overwrite)
     with held(out):
         scene = open_scene(recipe, progress, out)
-        trained = Trained.load(folder.path).for_scene(scene)
+        trained = Trained.load(folder.path)
+        scene = trained.limited(scene)
+        trained = trained.for_scene(scene)
         trained.check_scene(scene)
         for said in (*remarks(trained, scene), *compare_legends(recipe.legend, trained)):
             progress.say(said)

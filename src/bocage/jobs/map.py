@@ -68,6 +68,7 @@ def map_with(
         trained = Trained.load(folder)
         settings = _with_layers(_precise(recipe, folder, progress), trained)
         computing = Computing(recipe.choice.training.device, recipe.workers)
+        scene = trained.limited(scene)
         used = trained.for_scene(scene)
         used.check_scene(scene)
         seen = _report_fit(recipe, used, scene, model, layout, progress)

@@ -147,6 +147,7 @@ class Making:
         """Check that the scene can be mapped, and plan the windows."""
         if settings.until:
             scene = scene_for(trained, scene, settings, progress)
+        scene = trained.limited(scene)
         trained = trained.for_scene(scene)
         trained.check_scene(scene)
         for remark in remarks(trained, scene):

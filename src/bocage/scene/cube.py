@@ -112,6 +112,11 @@ class Cube:
     def _every(self) -> tuple[str, ...]:
         return self.source.bands + self.preparation.indices
 
+    @property
+    def unread(self) -> tuple[str, ...]:
+        """Bands and indices that are left out of reading."""
+        return tuple(band for band in self._every if band not in self.bands)
+
     def only(self, bands: tuple[str, ...]) -> "Cube":
         """Return the cube with some of its bands and indices. The prepared cube on disk, if there is one, keeps all."""
         return replace(self, chosen=bands if bands != self._every else ())

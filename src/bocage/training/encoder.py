@@ -42,7 +42,7 @@ def load_encoder(folder: Path, scene: Scene) -> tuple[Trained, bool]:
         pretrained = None
     trained = _of(Pretrained.load(pretrained.path), scene) if pretrained else Trained.load(labelled.path)
     trained = trained.for_scene(scene)
-    trained.check_scene(scene)
+    trained.check_scene(trained.limited(scene))
     if not trained.model.abilities.encoder:
         raise ModelError(
             f"{trained.name} has no features to write. Use a network with an encoder, for example patchwork."

@@ -13,7 +13,7 @@ from bocage.training.trained import Trained
 
 
 def remarks(trained: Trained, scene: Scene) -> Iterator[str]:
-    """Yield warnings: missing or unused sources, months absent from the training, a scene in the other hemisphere."""
+    """Yield warnings: missing or unused sources and bands, months absent from the training, a scene in the other hemisphere."""
     if trained.absent:
         yield f"The recipe has no source {_listed(sorted(trained.absent))}: the model maps without it."
     if unused := [name for name in scene.cubes if name not in trained.sources]:
@@ -22,6 +22,8 @@ def remarks(trained: Trained, scene: Scene) -> Iterator[str]:
             "train a new model."
         )
     for name in trained.footprints:
+        if extra := scene.cubes[name].unread:
+            yield f"Source '{name}': the model does not use {_listed(list(extra))}, because it was trained without."
         yield from _unseen_months(trained, scene, name)
     yield from moved_remarks(trained, scene)
     region = Region.of(scene)

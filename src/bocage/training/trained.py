@@ -30,7 +30,7 @@ from bocage.legend import LandClass, Legend
 from bocage.models import MODELS, Batch, Delineating, Footprint, InputSpec, Network, build, card_for, mixture, regional
 from bocage.models.base import last_days, seen_by
 from bocage.models.layers import YEAR
-from bocage.scene import Scene
+from bocage.scene import Scene, limited
 from bocage.shelf import names_from
 from bocage.training import formats
 from bocage.training.calibration import Calibration, calibration_of
@@ -123,6 +123,11 @@ class Trained:
         absent = frozenset(self.sources) - frozenset(scene.cubes)
         here = replace(self, later=self._years_to(scene))
         return replace(here, absent=absent) if self.any_source and len(absent) < len(self.sources) else here
+
+    def limited(self, scene: Scene) -> Scene:
+        """Return the scene with the bands of the training, in their order, for each source that has them all."""
+        bands = {name: self.sources[name].spec.bands for name in self.sources.keys() & scene.cubes.keys()}
+        return limited(scene, {name: own for name, own in bands.items() if set(own) <= set(scene.cubes[name].bands)})
 
     @property
     def series(self) -> tuple[str, ...]:

@@ -147,6 +147,7 @@ class Pixel:
             return {"probabilities": None, "attention": {}}
         until, trained, scene = viewed.until, viewed.trained, viewed.scene
         scene = scene_for(trained, scene, Mapping(until=until), QUIET) if until else scene
+        scene = trained.limited(scene)
         trained = trained.for_scene(scene)
         found = predict(trained, scene, self.window, device_of("cpu"))
         seen, probabilities = found.valid[0, 0], found.probabilities[:, 0, 0]
