@@ -123,6 +123,22 @@ def test_codes_that_do_not_mean_the_same_are_refused_or_told():
         ours.renamed_in(Legend((LandClass(1, "meadow"),)))
 
 
+@pytest.mark.parametrize("column", [{}, {"part": ["train", "other"]}])
+def test_no_field_of_the_split_leaves_polygons_out_of_a_score(recipe, brief, tmp_path, column):
+    """A recipe of another site may have the split of the training, whose field its polygons lack or whose values differ."""
+    model, path = brief(FOREST), recipe(FOREST)
+    polygons = gpd.read_file(path.parent / "reference.gpkg")
+    for name, values in column.items():
+        polygons[name] = [values[i % 2] for i in range(len(polygons))]
+    polygons.to_file(path.parent / "reference.gpkg")
+    lines = [line for line in path.read_text().splitlines() if not line.startswith(("train = ", "draws = ", "folds = "))]
+    split = lines.index("[split]") + 1
+    fixed = ['field = "part"', 'train = ["train"]', 'test = ["test"]']
+    path.write_text("\n".join(lines[:split] + fixed + lines[split:]))
+    evaluate_model(read_recipe(path), model.folder, tmp_path / "out")
+    assert pd.read_parquet(tmp_path / "out/test.parquet").polygon.nunique() == len(polygons)
+
+
 def test_a_model_is_scored_on_all_polygons(recipe, brief, tmp_path):
     """Also those that it was trained on: the recipe is of another site, whose polygons it has not seen."""
     model, told = brief(FOREST), Told()

@@ -35,7 +35,7 @@ from bocage.recipe import Recipe
 from bocage.report.sampled import Sampled, fingerprint_of
 from bocage.run import Evaluated, TrainedOn, held, open_scene
 from bocage.samples import Labelled as LabelledPixels
-from bocage.samples import Pixels, finest, labelled, without_purposive
+from bocage.samples import Pixels, Split, finest, labelled, without_purposive
 from bocage.samples.make import check_any
 from bocage.samples.masked import notes_on_masked
 from bocage.scene import Scene
@@ -269,7 +269,8 @@ def _reference_pixels(recipe: Recipe, scene: Scene, progress: Progress) -> Label
     SamplesError
         The polygons cannot be used.
     """
-    found = without_purposive(finest(labelled(scene, recipe.survey), recipe.legend), recipe.legend)
+    every = replace(recipe.survey, split=Split())  # nothing is split: no field says which polygons count
+    found = without_purposive(finest(labelled(scene, every), recipe.legend), recipe.legend)
     for note in found.notes:
         progress.say(note)
     for one in found.rejections:
