@@ -110,6 +110,9 @@ def test_the_command(trained, tmp_path, capsys):
     assert main(["map", str(path), "--model", str(tmp_path / "next/model"), "--out", str(tmp_path / "mapped")]) == 0
     with pytest.raises(RunFolderError):
         adapt_to(read_recipe(path), model, tmp_path / "next", settings=QUICK)
+    for folder in ("next", "next/model"):  # the record of the first adaptation would be lost
+        with pytest.raises(RunFolderError, match="next has the model to adapt"):
+            adapt_to(read_recipe(path), tmp_path / folder, tmp_path / "next", settings=QUICK, overwrite=True)
 
 
 def said_of(model, path):

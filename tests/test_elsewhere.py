@@ -131,7 +131,9 @@ def test_no_field_of_the_split_leaves_polygons_out_of_a_score(recipe, brief, tmp
     for name, values in column.items():
         polygons[name] = [values[i % 2] for i in range(len(polygons))]
     polygons.to_file(path.parent / "reference.gpkg")
-    lines = [line for line in path.read_text().splitlines() if not line.startswith(("train = ", "draws = ", "folds = "))]
+    lines = [
+        line for line in path.read_text().splitlines() if not line.startswith(("train = ", "draws = ", "folds = "))
+    ]
     split = lines.index("[split]") + 1
     fixed = ['field = "part"', 'train = ["train"]', 'test = ["test"]']
     path.write_text("\n".join(lines[:split] + fixed + lines[split:]))

@@ -111,6 +111,7 @@ def test_exports_of_earth_engine_are_read_as_they_are(tmp_path):
     ("name", "pixels", "names", "message"),
     [
         ("x_2021.tif", stored().astype(np.uint8), (), "values of type uint8; AlphaEarth has signed 8-bit"),
+        ("x_2021.tif", stored().astype(np.int16), (), "values of type int16; AlphaEarth has signed 8-bit"),
         ("x_2021.tif", stored(), NAMES[::-1], "its bands are A63, …, A00; AlphaEarth has A00 to A63 in order"),
         ("x.tif", stored(), (), "neither its name nor its folders have a year"),
         ("x_2021.tif", stored(bands=3), (), "no raster .* with the 64 bands of AlphaEarth"),

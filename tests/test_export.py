@@ -102,6 +102,7 @@ def test_a_network_with_the_days_of_several_sites_is_exported(tmp_path):
 def test_the_item_says_what_the_model_is(tmp_path):
     export(made("m3fusion"), tmp_path / "out")
     item = pystac.Item.from_file(str(tmp_path / "out/item.json"))
+    assert "(int32: batch, time; days since 1970-01-01)" in str(item.to_dict())
     said = MLMExtension.ext(item)
     assert said.architecture == "m3fusion"
     assert [one.name for one in said.input] == ["s2_values", "vhr_values"]
@@ -115,6 +116,15 @@ def test_the_item_says_what_the_model_is(tmp_path):
     assert -22 < south < north < -21
     data = (tmp_path / "out/model.onnx").read_bytes()
     assert item.assets["model"].extra_fields["file:size"] == len(data)
+
+
+@pytest.mark.slow
+def test_the_item_says_that_days_are_thermal(tmp_path):
+    plain, clock = made("tempcnn"), "thermal, base 8 °C, cap 30 °C, since 01-01, 17 °C days"
+    warm = {name: replace(one, clock=clock) for name, one in plain.sources.items()}
+    export(replace(plain, sources=warm), tmp_path / "out")
+    said = json.loads((tmp_path / "out/item.json").read_text(encoding="utf-8"))
+    assert f"stand for growing degree days: {clock}" in str(said)
 
 
 @pytest.mark.parametrize("name", ["random_forest", "lightgbm"])

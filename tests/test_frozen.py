@@ -1,5 +1,7 @@
 """A declared ONNX graph writes its features; what does not agree with graph or scene is one line."""
 
+import datetime
+
 import numpy as np
 import onnx
 import pytest
@@ -93,6 +95,19 @@ def test_the_graph_receives_bands_units_masks_and_days_as_declared(scene, tmp_pa
     assert np.array_equal(found.valid, valid)
     assert np.allclose(found.values[:3][:, valid], expected[:, valid], rtol=1e-4, atol=1e-4)
     assert np.allclose(found.values[3][valid], seen[valid], rtol=1e-5)
+
+
+def test_a_graph_of_calendar_days_refuses_thermal_days(recipe, landscape, tmp_path):
+    graph(tmp_path)
+    days = [f"{datetime.date(2021, 1, 1) + datetime.timedelta(k)},15" for k in range(365)]
+    (landscape / "meteo.csv").write_text("\n".join(["date,temperature", *days]))
+    series = NATIVE + 'thermal = { temperature = "meteo.csv" }\n'
+    scene = open_scene(read_recipe(recipe(FOREST, series, "s2")), Told(), tmp_path)
+    with pytest.raises(ModelError, match="source 's2' gives thermal days, and the graph takes days of the calendar"):
+        load_encoder(declared(tmp_path, scene), scene)
+    graph(tmp_path, masked=False)
+    text = "\n".join(line for line in DECLARED.splitlines() if not line.startswith(("valid", "days")))
+    load_encoder(declared(tmp_path, scene, text), scene)
 
 
 def test_a_graph_without_a_mask_gives_nodata_where_a_date_is_missing(scene, tmp_path):

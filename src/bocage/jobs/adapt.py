@@ -49,7 +49,7 @@ def adapt_to(
     Raises
     ------
     RunFolderError
-        ``<out>/model`` or a run exists, and `overwrite` is False.
+        ``<out>/model`` or a run exists, and `overwrite` is False; or `out` has the model itself.
     TrainedError
         The scene lacks sources with which the network was trained, or they differ.
     SamplesError
@@ -57,6 +57,10 @@ def adapt_to(
     """
     check_device(recipe.choice.training)
     layout, seed = RunLayout(out), recipe.split.seed
+    if ModelLayout.of(model).path.resolve() == layout.own.model.path.resolve():
+        raise RunFolderError(
+            f"{out} has the model to adapt, and the record of the polygons that trained it. Choose another --out."
+        )
     if layout.own.model.path.exists() and not overwrite:
         raise RunFolderError(f"{layout.own.model.path} exists. Choose another --out, or give --overwrite.")
     if has_results(layout) and not overwrite:

@@ -69,7 +69,7 @@ def _bands(path: Path, info: RasterInfo) -> dict[str, BandFile]:
     kind = np.dtype(info.dtype)
     if kind.kind == "f":
         return {name: BandFile(path, i) for i, name in enumerate(NAMES, start=1)}
-    if kind.kind == "i":
+    if kind == np.int8:
         return {name: BandFile(path, i, STORED) for i, name in enumerate(NAMES, start=1)}
     raise SourceError(
         f"{path} has values of type {info.dtype}; AlphaEarth has signed 8-bit integers, or fractions where Earth Engine exported "

@@ -22,7 +22,7 @@ from bocage.disk import replacing_folder, sha256_of
 from bocage.errors import ModelError, TrainedError
 from bocage.grid import geojson_of
 from bocage.models import SourceTensor
-from bocage.training.records import SourceRecord
+from bocage.training.records import CALENDAR, YEARS_BEFORE, SourceRecord
 from bocage.training.trained import Trained
 
 TOLERANCE = 1e-4
@@ -189,10 +189,17 @@ def _input(trained: Trained, name: str, record: SourceRecord) -> Any:
         list(record.spec.bands),
         structure,
         f"Source '{name}', pixels of {record.resolution:g} CRS units, 0 where not valid; beside it {name}_valid "
-        f"(bool: batch, time, y, x) and {name}_days (int32: batch, time; days since 1970-01-01).",
+        f"(bool: batch, time, y, x) and {name}_days (int32: batch, time; {_clock(record)}).",
     )
     model_input.properties["value_scaling"] = [band.to_dict() for band in scaling]
     return model_input
+
+
+def _clock(record: SourceRecord) -> str:
+    """Return what the days of a source are."""
+    if record.clock in (CALENDAR, YEARS_BEFORE):
+        return "days since 1970-01-01" if record.clock == CALENDAR else record.clock
+    return f"days since 1970-01-01 that stand for growing degree days: {record.clock}"
 
 
 def _place(trained: Trained) -> tuple[dict[str, Any], list[float]]:

@@ -35,7 +35,7 @@ from bocage.models.base import SourceTensor
 from bocage.models.card import Abilities
 from bocage.scene import Scene
 from bocage.shelf import did_you_mean
-from bocage.training.records import SourceRecord, source_records
+from bocage.training.records import CALENDAR, YEARS_BEFORE, SourceRecord, source_records
 
 Days = Literal["epoch", "year", "month"]
 FLOAT = "tensor(float)"
@@ -254,7 +254,7 @@ def sources_of(declared: Declared, scene: Scene, path: Path) -> dict[str, Source
     Raises
     ------
     ModelError
-        A source or a band is missing, or has another unit, or a source is not on the grid of the map.
+        A source or a band is missing, has another unit or thermal days, or a source is not on the grid of the map.
     """
     for name, one in declared.inputs.items():
         if name not in scene.cubes:
@@ -271,5 +271,10 @@ def sources_of(declared: Declared, scene: Scene, path: Path) -> dict[str, Source
         if record.spec.ratio != Ratio():
             raise ModelError(
                 f"{path}: source '{name}' is not on the grid of the map, and the graph takes single pixels."
+            )
+        if declared.inputs[name].days and record.clock not in (CALENDAR, YEARS_BEFORE):
+            raise ModelError(
+                f"{path}: source '{name}' gives thermal days, and the graph takes days of the calendar. Remove 'thermal' of the "
+                "source."
             )
     return records
