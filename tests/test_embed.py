@@ -38,7 +38,9 @@ def pretrained(recipe, tmp_path):
 def test_features_do_not_depend_on_the_windows_and_read_back(pretrained, tmp_path, capsys):
     path, start = pretrained
     assert main(["embed", str(start), "--scene", str(path), "--out", str(tmp_path / "out")]) == 0
-    assert 'sensor = "image", path = ' in capsys.readouterr().out
+    said = capsys.readouterr()
+    assert 'sensor = "image", path = ' in said.out
+    assert "The recipe has no source" not in said.err
     parsed = read_recipe(path)
     scene = open_scene(parsed, Told(), tmp_path)
     trained, with_labels = load_encoder(start, scene)
@@ -87,6 +89,14 @@ def test_features_are_a_source_with_accuracy_and_map(pretrained, recipe, tmp_pat
     run(read_recipe(recipe(FOREST, source, "f")), out)
     assert (out / "map/classes.tif").exists()
     assert json.loads((out / "report.json").read_text())
+
+
+@pytest.mark.slow
+def test_sources_that_the_scene_lacks_are_told(pretrained, recipe, tmp_path):
+    _, start = pretrained
+    told = Told()
+    embed(read_recipe(recipe(PATCHWORK, NATIVE, "s2")), start, tmp_path / "out", told)
+    assert any("The recipe has no source 'ms', 'pan'" in line for line in told.words)
 
 
 @pytest.mark.slow

@@ -135,6 +135,7 @@ DISAGREEMENTS = [
     (('"{1}"]', '"{1}", "thermal"]'), {}, "has no band 'thermal'"),
     (('"{1}"]', '"{1}"]\nunits = "dB"'), {}, "is in the unit 'linear', the graph expects 'dB'"),
     (("offset = 1", 'offset = "one"'), {}, "'offset' cannot be 'one'"),
+    (("offset = 1", "offset = nan"), {}, "'offset' cannot be nan"),
     (('graph = "encoder.onnx"', 'graph = "other.onnx"'), {}, "other.onnx does not exist"),
     (
         ('graph = "encoder.onnx"', 'graph = "encoder.onnx"\noutput = "x"'),

@@ -8,7 +8,7 @@ from bocage.mapping.embedding import write_features
 from bocage.progress import QUIET, Progress
 from bocage.recipe import Recipe
 from bocage.run import held, open_scene
-from bocage.training import check_device, load_encoder
+from bocage.training import check_device, load_encoder, remarks
 
 NAME = "features.tif"
 
@@ -38,6 +38,8 @@ def embed(recipe: Recipe, model: Path, out: Path, progress: Progress = QUIET, ov
         scene = open_scene(recipe, progress, out)
         trained, with_labels = load_encoder(model, scene)
         scene = trained.limited(scene)
+        for remark in remarks(trained, scene):
+            progress.say(remark)
         if with_labels:
             progress.say(
                 "The network was trained with labels, which its features know: an accuracy measured with the polygons of its "

@@ -45,7 +45,7 @@ def selected(frame: gpd.GeoDataFrame, where: str, shown: str) -> gpd.GeoDataFram
                 f"{said} cannot be used: {error}. Its fields are: {', '.join(values)}. Write texts in single quotes."
             ) from error
     if not found:
-        first = ", ".join(f"{name} = {column.iloc[0]!r}" for name, column in list(values.items())[:SHOWN])
+        first = ", ".join(f"{name} = {column.tolist()[0]!r}" for name, column in list(values.items())[:SHOWN])
         raise SamplesError(f"{said} is met by no feature. The first feature has {first}.")
     return frame.iloc[sorted(number for (number,) in found)].reset_index(drop=True)
 

@@ -17,6 +17,7 @@ days_as = "month"            # "epoch": since 1970-01-01; "year": 1 to 366; "mon
 The graph is read by onnxruntime, which does not use pickle. Its weights are not trained.
 """
 
+import math
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
@@ -120,6 +121,8 @@ def _checked(kind: type[Any], entry: Any, path: Path, where: str) -> Any:
     for f in fields(kind):
         value = getattr(one, f.name)
         empty = value in ((), "") and f.name not in ("valid", "days")
+        if isinstance(value, float) and not math.isfinite(value):
+            empty = True
         if empty or isinstance(value, bool) or not isinstance(value, types.get(f.name, str)):
             raise ModelError(f"{path}: {where}: '{f.name}' cannot be {value!r}.")
     return one
