@@ -64,7 +64,9 @@ def check_sets(reading: Reading, parts: dict[str, Any], choice: Choice) -> None:
         )
     elif choice.config is not None and not all(member.training.stops_early for member in choice.members):
         why = "a model with members of a fixed schedule holds out no polygons"
-        reading.add("map.sets", f'{why}; set training.keep = "validation" for each member, or remove it')
+        reading.add(
+            "map.sets", f'{why}; set training.keep = "validation" for each member, train one network, or remove it'
+        )
 
 
 def check_windows(reading: Reading, parts: dict[str, Any], choice: Choice, contenders: Sequence[Contender]) -> None:
