@@ -173,9 +173,45 @@ def test_scenes_are_compared_with_those_that_have_the_same_sources():
     bare, home = replace(sure(0.7), absent=("s1",)), sure(0.9)
     known = Certainties({"a": home, "b": replace(sure(0.75), absent=("s1",))}, {}, ({"a": bare},))
     assert known.like(sure(0.8)) == {"a": home}, "site b has no s1"
-    assert known.like(replace(sure(0.8), absent=("s1",))) == {"a": bare, "b": replace(sure(0.75), absent=("s1",))}
+    found = known.like(replace(sure(0.8), absent=("s1",)))
+    assert {name: one.agreement for name, one in found.items()} == {"a": 0.7, "b": 0.75}
     assert known.like(replace(sure(0.8), absent=("s2",))) == {}
     assert Certainties.from_dict(json.loads(json.dumps(vars_of(known)))) == known
+
+
+def test_pixels_that_lack_a_source_are_compared_with_such_pixels():
+    """90 % of the pixels have no s1, as at clouds or beside the strip of a satellite: the agreement there counts 90 %."""
+    full, bare = replace(sure(0.9, 0.8), lacking={"": 1.0}), replace(sure(0.7, 0.6, error=0.03), absent=("s1",))
+    known = Certainties({"": full}, {}, ({"": bare},))
+    here = replace(sure(0.71), lacking={"s1": 0.9, "": 0.1})
+    (there,) = known.like(here).values()
+    assert there.agreement == pytest.approx(0.9 * 0.7 + 0.1 * 0.9)
+    assert there.confidence == pytest.approx(0.9 * 0.6 + 0.1 * 0.8)
+    assert there.errors[1] == pytest.approx(0.9 * 0.03 + 0.1 * 0.01)
+    assert known.like(replace(here, lacking={"": 0.97, "s1": 0.03})) == {"": full}, "a few pixels are not looked at"
+    assert known.like(replace(here, lacking={"": 0.5, "s2": 0.5})) == {}, "no pixel without s2 is known"
+    (there,) = known.like(replace(here, lacking={"": 0.6, "s1": 0.395, "s2": 0.005})).values()
+    assert there.agreement == pytest.approx((0.6 * 0.9 + 0.395 * 0.7) / 0.995)
+
+
+@pytest.mark.slow
+def test_a_source_that_is_empty_in_most_places_is_no_better_scene(trained, recipe, landscape):
+    """Of pixels with fewer sources, less can be hidden: their agreement is higher, and is that of such pixels at home."""
+    path, folder = trained
+    for name in ("pan", "ms"):
+        with rasterio.open(landscape / f"{name}.tif", "r+") as file:
+            pixels = file.read()
+            pixels[:, :, : int(0.8 * pixels.shape[2])], file.nodata = 0, 0
+            file.write(pixels)
+    model, scene = Trained.load(folder), open_scene(read_recipe(path))
+    seen, *_ = certainties_at(model.for_scene(scene), scene, drawn(scene, 1), path.parent / "part", "cpu")
+    assert seen.absent == ()
+    assert 0.6 < sum(share for key, share in seen.lacking.items() if key) < 0.95
+    assert sum(seen.lacking.values()) == pytest.approx(1)
+    (home,) = model.certainties.like(seen).values()
+    parts = [part[""] for part in model.certainties.partial] + [model.certainties.known[""]]
+    by_key = {",".join(one.absent): one.agreement for one in parts}
+    assert home.agreement == pytest.approx(sum(s * by_key[k] for k, s in seen.lacking.items() if s > 0.01), abs=0.02)
 
 
 def test_the_training_scene_is_described_without_each_source(trained, recipe):

@@ -71,7 +71,10 @@ def certainty_of(
         )
         agrees += part.argmax(1) == classes
     found = Certainty.of(whole.max(1).values.numpy(), agrees.numpy() / VIEWS, chips.unit[members], FEWEST)
-    return replace(found, absent=tuple(sorted(trained.absent))) if found else None
+    if found is None:
+        return None
+    names, present = _present(trained, chips, members)
+    return replace(found, absent=tuple(sorted(trained.absent)), lacking=_lacking(names, present))
 
 
 def drawn(scene: Scene, seed: int) -> Pixels:
@@ -91,13 +94,42 @@ def certainties_at(
 
 
 def _of_every_part(trained: Trained, chips: Chips, members: NDArray[np.int64], device: str) -> list[Certainty]:
-    """Return how sure a network is of some pixels: with all their sources, then without each part that it tolerates to miss."""
-    names = sorted(trained.footprints)
-    most = len(names) - 1 if len(names) <= ALL_PARTS else 1
-    counts = range(most + 1) if trained.any_source else range(1)
-    parts = [part for count in counts for part in combinations(names, count)]
-    found = [certainty_of(trained, chips, members, device, absent=part) for part in parts]
+    """Return how sure a network is of some pixels: of all as they are, then without each part of the sources.
+
+    A part is left out of the pixels that have all other sources, so that all pixels have the same ones.
+    """
+    whole = certainty_of(trained, chips, members, device)
+    if not whole or not trained.any_source:
+        return [whole] if whole else []
+    names, present = _present(trained, chips, members)
+    own = [name for name in names if name in trained.footprints]
+    most = len(own) - 1 if len(own) <= ALL_PARTS else 1
+    first = (
+        0 if len(whole.lacking) > 1 else 1
+    )  # all pixels have the same sources: the first certainty is that of none missing
+    found: list[Certainty | None] = [whole]
+    for part in (part for count in range(first, most + 1) for part in combinations(own, count)):
+        kept = [names.index(name) for name in own if name not in part]
+        some = members[present[:, kept].all(1)]
+        found.append(certainty_of(trained, chips, some, device, absent=part))
     return [one for one in found if one]
+
+
+def _present(trained: Trained, chips: Chips, members: NDArray[np.int64]) -> tuple[list[str], NDArray[np.bool_]]:
+    """Return the sources of a network, in alphabetical order, and whether each pixel has a value of each, (N, sources)."""
+    names, found = sorted(trained.sources), []
+    for one in batches(chips, members, trained.normalisation, SIZE):
+        valid = {name: tensor.valid.flatten(1).any(1).numpy() for name, tensor in one.inputs.items()}
+        nothing = np.zeros(len(next(iter(valid.values()))), bool)
+        found.append(np.stack([nothing if name in trained.absent else valid.get(name, nothing) for name in names], 1))
+    return names, np.concatenate(found)
+
+
+def _lacking(names: list[str], present: NDArray[np.bool_]) -> dict[str, float]:
+    """Return sources that pixels lack → share of the pixels; `present` (N, sources)."""
+    rows, count = np.unique(present, axis=0, return_counts=True)
+    sets = (",".join(name for name, has in zip(names, row, strict=True) if not has) for row in rows)
+    return {key: float(n / len(present)) for key, n in zip(sets, count, strict=True)}
 
 
 def _classified(

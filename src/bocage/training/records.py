@@ -17,6 +17,9 @@ from bocage.sources import HistorySource
 CALENDAR = "calendar"
 """Clock of calendar days."""
 
+SOME, RARELY = 0.05, 0.01
+"""Share of the pixels that may lack other sources than those of a scene which is compared, and share that is not looked at."""
+
 YEARS_BEFORE = "years before the season of the map"
 """Clock of a history."""
 
@@ -106,6 +109,13 @@ class Certainty:
     """Standard errors of confidence and agreement; pixels of one square or polygon are not independent."""
     absent: tuple[str, ...] = ()
     """Sources of the network, in alphabetical order, that the scene lacks, or that are left out as if it lacked them."""
+    lacking: Mapping[str, float] = field(default_factory=dict)
+    """Share of the pixels that lack each set of sources, by their names in alphabetical order ("s1,s2"; "": none)."""
+
+    @property
+    def shares(self) -> Mapping[str, float]:
+        """``lacking``; of a record of an earlier version, all pixels lack the sources that the scene lacks."""
+        return self.lacking or {",".join(self.absent): 1.0}
 
     @classmethod
     def of(
@@ -134,6 +144,30 @@ class Certainty:
         """Return the object of which ``dataclasses.asdict`` gave `said`, or its JSON form."""
         return cls(**{**said, "errors": tuple(said["errors"]), "absent": tuple(said.get("absent", ()))})
 
+    @classmethod
+    def mixed(cls, parts: Mapping[str, "Certainty"], here: "Certainty") -> "Certainty | None":
+        """Return the certainty of pixels that lack the sets of sources that those of `here` lack; None without one of the sets.
+
+        `parts` has the certainty of pixels that all lack one set of sources. The errors are added, because they are of the same
+        pixels.
+        """
+        shares = {key: share for key, share in here.shares.items() if share >= RARELY}
+        if shares.keys() - parts.keys():
+            return None
+        total, chosen = sum(shares.values()), [parts[key] for key in shares]
+        means = (
+            np.array(list(shares.values())) / total @ [(one.confidence, one.agreement, *one.errors) for one in chosen]
+        )
+        confidence, agreement, *errors = map(float, means)
+        return cls(
+            min(one.pixels for one in chosen), confidence, agreement, (errors[0], errors[1]), here.absent, shares
+        )
+
+    def alike(self, other: "Certainty") -> bool:
+        """Return whether the pixels of both lack the same sources, but for a few."""
+        keys = self.shares.keys() | other.shares.keys()
+        return sum(abs(self.shares.get(key, 0.0) - other.shares.get(key, 0.0)) for key in keys) / 2 <= SOME
+
 
 @dataclass(frozen=True)
 class Certainties:
@@ -144,20 +178,23 @@ class Certainties:
     left_out: Mapping[str, Certainty] = field(default_factory=dict)
     """Sites of the recipe without training samples in this draw (leave-one-out)."""
     partial: tuple[Mapping[str, Certainty], ...] = ()
-    """The sites with training samples, as if some sources were missing: one mapping for each set of missing sources."""
+    """The sites with training samples, where all pixels lack the same sources: one mapping for each set of sources."""
 
     def like(self, here: Certainty) -> Mapping[str, Certainty]:
-        """Return the sites with training samples as seen with the sources of `here`; empty if they were not seen so.
+        """Return the sites with training samples as seen with the sources that the pixels of `here` have; empty if not seen so.
 
-        The agreement of a network depends on the number of its sources, so that scenes with others are not compared.
+        The agreement of a network depends on the number of its sources, so that pixels with others are not compared.
         """
-        found = [
-            (name, one)
-            for seen in (self.known, *self.partial)
-            for name, one in seen.items()
-            if one.absent == here.absent
-        ]
-        return dict(found)
+        found = {
+            name: one if one.alike(here) else Certainty.mixed(self._parts(name), here)
+            for name, one in self.known.items()
+        }
+        return {name: one for name, one in found.items() if one}
+
+    def _parts(self, site: str) -> dict[str, Certainty]:
+        """Return the sources that all pixels lack → how sure the network is of a site."""
+        seen = [self.known[site], *(part[site] for part in self.partial if site in part)]
+        return {key: one for one in seen for key, share in one.shares.items() if share >= 1 - SOME}
 
     @classmethod
     def from_dict(cls, said: Mapping[str, Any]) -> "Certainties":
