@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bocage.errors import SceneError
+from bocage.scene.thermal import changed_at
 from bocage.textfile import read_rows
 
 YEAR = 365.25
@@ -52,7 +53,7 @@ class Calendar:
     @property
     def changed(self) -> tuple[int, ...]:
         """Modification times of the tables in nanoseconds; 0 where a table is missing."""
-        return tuple(path.stat().st_mtime_ns if path.exists() else 0 for path in self.tables)
+        return tuple(map(changed_at, self.tables))
 
 
 @functools.lru_cache(maxsize=16)

@@ -6,6 +6,7 @@ doi:10.1016/S0168-1923(97)00027-0). With the temperatures of both places, the da
 that a trained model stays as it is. Measurements: docs/decisions/0034-climate.md.
 """
 
+import functools
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
@@ -15,7 +16,7 @@ from numpy.typing import NDArray
 
 from bocage.errors import SceneError
 from bocage.ranges import Range, check_ranges
-from bocage.scene.thermal import DegreeDays, check_season, season_of
+from bocage.scene.thermal import DegreeDays, changed_at, check_season, season_of
 
 SEASON = 365
 """Days of a season, counted from its start; a day after the last one is the last one."""
@@ -35,7 +36,7 @@ go on in parallel, and the temperatures of the season (about 10 to 20 degree day
 
 @dataclass(frozen=True)
 class Temperatures:
-    """Daily temperatures of the place, and those where the model was trained, which are trained days at equal thermal time."""
+    """Daily temperatures of the place, and those of the place and year whose days the model knows."""
 
     here: Path
     """CSV file with the columns ``date`` (2022-05-31) and ``temperature`` (daily mean, °C), one line per day, from the start of
@@ -64,7 +65,10 @@ class Temperatures:
         SceneError
             A table cannot be read, `here` has no temperature for some days, or `like` has no whole season.
         """
-        days, sums = np.asarray(days, np.int64), self._sums()
+        days, sums = (
+            np.asarray(days, np.int64),
+            _sums(self.like, self.base, self.cap, self.start, changed_at(self.like)),
+        )
         starts = np.array([season_of(int(day), self.start) for day in days], np.int64)
         found = np.empty(len(days), np.int32)
         for start in np.unique(starts):
@@ -88,16 +92,17 @@ class Temperatures:
         """Both tables."""
         return self.here, self.like
 
-    def _sums(self) -> NDArray[np.float64]:
-        """Return the thermal time of `like` at each day of the season, mean of its whole seasons; (SEASON,), increasing."""
-        like = DegreeDays.of(self.like, self.base, self.cap)
-        every = range(like.first, like.first + len(like.values) - SEASON + 1)
-        starts = [day for day in every if season_of(day, self.start) == day]
-        seasons = [like.values[day - like.first :][:SEASON] for day in starts]
-        whole = [season for season in seasons if not np.isnan(season).any()]
-        if not whole:
-            raise SceneError(
-                f"{self.like} has no whole season: it needs the temperature of each of {SEASON} days from {self.start}. "
-                "Add the missing days, or set another 'start'."
-            )
-        return np.concatenate([[0.0], np.cumsum(np.mean(whole, 0) + AT_LEAST)[:-1]])
+
+@functools.lru_cache(maxsize=16)
+def _sums(path: Path, base: float, cap: float, start: str, changed: int) -> NDArray[np.float64]:
+    """Return the thermal time at each day of the season, mean of the whole seasons of a table; (SEASON,), increasing."""
+    daily = DegreeDays.of(path, base, cap)
+    every = range(daily.first, daily.first + len(daily.values) - SEASON + 1)
+    seasons = [daily.values[day - daily.first :][:SEASON] for day in every if season_of(day, start) == day]
+    whole = [season for season in seasons if not np.isnan(season).any()]
+    if not whole:
+        raise SceneError(
+            f"{path} has no whole season: it needs the temperature of each of {SEASON} days from {start}. Add the missing days, "
+            "or set another 'start'."
+        )
+    return np.concatenate([[0.0], np.cumsum(np.mean(whole, 0) + AT_LEAST)[:-1]])

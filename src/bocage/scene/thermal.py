@@ -104,7 +104,7 @@ class DegreeDays:
         SceneError
             The table cannot be read.
         """
-        return cls(path, *_degree_days(path, base, cap, path.stat().st_mtime_ns if path.exists() else 0))
+        return cls(path, *_degree_days(path, base, cap, changed_at(path)))
 
     def sums(self, start: int, day: int) -> NDArray[np.float64]:
         """Return the growing degree days before each day from `start` to `day`, both in days since 1970-01-01; the first is 0.
@@ -122,6 +122,11 @@ class DegreeDays:
                 "Add them, or set another 'start'."
             )
         return np.concatenate([[0.0], np.cumsum(self.values[before:until])])
+
+
+def changed_at(path: Path) -> int:
+    """Return the modification time of a table in nanoseconds; 0 if it is missing."""
+    return path.stat().st_mtime_ns if path.exists() else 0
 
 
 def check_season(base: float, cap: float, start: str) -> None:
