@@ -19,6 +19,7 @@ CARD = Card(
         "steps": (1000, 10_000),
         "keep": "last",
         "class_weights": "root",
+        "label_smoothing": 0.1,
         "optimiser": "adamw",
         "learning_rate": 2e-3,
         "weight_decay": 2e-2,
