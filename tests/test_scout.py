@@ -388,6 +388,21 @@ def test_what_comes_back_trains_and_is_never_tested(finished, surveyed, recipe, 
 
 
 @pytest.mark.slow
+def test_candidates_with_one_name_or_none_are_reported(finished, tmp_path):
+    made, told = finished(), Told()
+    path = parcels(tmp_path)
+    table = gpd.read_file(path)
+    table.assign(id=[None, *range(1, len(table) - 1), 1]).to_file(path)
+    found = scout(read_recipe(made.recipe), made.copied(tmp_path / "out"), Asked(path, "id", budget=Budget(99)), told)
+    n = len(table)
+    assert told.words[0] == (
+        f"parcels.gpkg: 1 of {n} polygons have no name; they are called by the number of their feature: unnamed 1."
+    )
+    assert told.words[1].startswith(f"parcels.gpkg: 2 of {n} polygons have the name of another one: 1. Each stays")
+    assert "unnamed 1" in [field.name for field in found.fields]
+
+
+@pytest.mark.slow
 def test_squares_are_the_candidates_without_a_file(finished, tmp_path):
     made, told = finished(), Told()
     found = scout(read_recipe(made.recipe), made.copied(tmp_path / "out"), Asked(side=90, budget=Budget(500)), told)
