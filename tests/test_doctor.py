@@ -7,7 +7,7 @@ import geopandas as gpd
 import numpy as np
 import pandas as pd
 import pytest
-from shapely import box
+from shapely import LineString, box
 
 from bocage.advice.causes import Evidence, causes_of
 from bocage.advice.doubt import doubt_of
@@ -148,6 +148,29 @@ def test_duplicates_and_overlaps_are_found():
     )
     assert overlaps_of(points).other.to_dict() == {7: 1, 8: 1}
     assert not len(overlaps_of(points.assign(geometry=[None] * 3)))
+
+
+def test_the_features_of_a_polygon_overlap_together():
+    squares = {
+        98: [box(0, 0, 10, 10), box(100, 0, 102, 2)],  # its second feature is inside of 57
+        57: [box(90, -10, 110, 10)],
+        58: [box(200, 0, 210, 10), box(220, 0, 230, 10)],
+        59: [box(200, 0, 202, 10), box(201, 0, 203, 10)],  # features that overlap each other
+        60: [box(300, 0, 305, 10), box(305, 0, 310, 10)],
+        61: [box(300, 0, 304, 10), box(306, 0, 310, 10)],
+    }
+    rows = [(polygon, shape) for polygon, shapes in squares.items() for shape in shapes]
+    table = gpd.GeoDataFrame({"polygon": [p for p, _ in rows]}, geometry=[shape for _, shape in rows])
+    found = overlaps_of(table.assign(label=table.polygon.eq(57).astype(int)))
+    assert found.loc[98, ["other", "other_as"]].tolist() == pytest.approx([4 / 104, 57])
+    assert found.loc[57, "other"] == pytest.approx(4 / 400)
+    assert found.same.drop([57, 98]).to_dict() == pytest.approx({58: 30 / 200, 59: 1, 60: 0.8, 61: 1})
+    points = gpd.GeoDataFrame(
+        {"polygon": [1, 1, 1, 2, 3], "label": 0}, geometry=gpd.points_from_xy([0, 1, 2, 2, 2], [0, 1, 2, 2, 2])
+    )
+    assert overlaps_of(points).same.to_dict() == pytest.approx({1: 1 / 3, 2: 1, 3: 1})
+    lines = gpd.GeoDataFrame({"polygon": [1, 2], "label": 0}, geometry=[LineString([(0, 0), (1, 1)])] * 2)
+    assert not len(overlaps_of(lines))
 
 
 def test_causes_are_told_apart():

@@ -31,7 +31,7 @@ from bocage.sources import RegionsSource
 from bocage.textfile import write_csv
 from bocage.training import check_single
 
-FORMAT = 2
+FORMAT = 3
 """Changed when the doubt of the same settings changes."""
 
 

@@ -32,27 +32,53 @@ def features_to_judge(reference: Reference, legend: Legend) -> gpd.GeoDataFrame:
 def overlaps_of(features: gpd.GeoDataFrame) -> pd.DataFrame:
     """Return, by number of the polygon, the largest share that another polygon covers: ``same`` and ``other`` class.
 
-    ``same_as`` and ``other_as`` are the numbers of these polygons. Points overlap if they are equal. Polygons without an overlap
-    are missing from the table.
+    ``same_as`` and ``other_as`` are the numbers of these polygons. The share is that of the area of all features of a polygon
+    that all features of the other one cover; of points, that of their number. Polygons without an overlap, and lines, are missing
+    from the table.
     """
     shapes = repaired(features.geometry.to_numpy())
-    there = np.flatnonzero(~(shapely.is_missing(shapes) | shapely.is_empty(shapes)))
-    tree = shapely.STRtree(shapes[there])
-    first, second = (there[one] for one in tree.query(shapes[there], predicate="intersects"))
-    polygon, label = features.polygon.to_numpy(), features.label.to_numpy()
-    apart = polygon[first] != polygon[second]
-    first, second = first[apart], second[apart]
-    area = shapely.area(shapes[first])
-    common = shapely.area(shapely.intersection(shapes[first], shapes[second]))
-    share = np.where(area > 0, common / np.where(area > 0, area, 1), (shapely.area(shapes[second]) == 0).astype(float))
-    pairs = pd.DataFrame({"polygon": polygon[first], "as": polygon[second], "share": share})
-    pairs["same"] = label[first] == label[second]
+    there = np.isin(shapely.get_dimensions(shapes), (0, 2)) & ~shapely.is_empty(shapes)
+    shapes, (polygon, label) = shapes[there], features[["polygon", "label"]].to_numpy()[there].T
+    numbers, first, unit = np.unique(polygon, return_index=True, return_inverse=True)
+    whole, label = _united(shapes, unit), label[first]
+    one, two, common = _common_parts(shapes, unit)
+    share = _size(common, whole[one]) / _size(whole, whole)[one]
+    pairs = pd.DataFrame({"polygon": numbers[one], "as": numbers[two], "share": share})
+    pairs["same"] = label[one] == label[two]
     pairs = pairs[pairs.share > 0].sort_values("share", ascending=False, kind="stable")
     found: dict[str, pd.Series] = {}
     for name, of_kind in (("same", pairs[pairs.same]), ("other", pairs[~pairs.same])):
         largest = of_kind.drop_duplicates("polygon").set_index("polygon")
         found |= {name: largest.share, f"{name}_as": largest["as"]}
     return pd.DataFrame(found)
+
+
+def _common_parts(shapes: NDArray[Any], unit: NDArray[np.int64]) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any]]:
+    """Return the pairs of polygons that touch, twice, and what they have in common: (Q,) each.
+
+    `unit` (F,) is the polygon of each feature.
+    """
+    first, second = shapely.STRtree(shapes).query(shapes, predicate="intersects")
+    apart = unit[first] != unit[second]
+    first, second = first[apart], second[apart]
+    count = int(unit.max(initial=0)) + 1
+    pairs, number = np.unique(unit[first] * count + unit[second], return_inverse=True)
+    return *np.divmod(pairs, count), _united(shapely.intersection(shapes[first], shapes[second]), number)
+
+
+def _united(shapes: NDArray[Any], number: NDArray[np.int64]) -> NDArray[Any]:
+    """Return the union of the geometries with each number, from 0 and without gaps."""
+    order = np.argsort(number, kind="stable")
+    parts = np.split(order, np.flatnonzero(np.diff(number[order])) + 1) if len(order) else []
+    found = np.empty(len(parts), object)
+    for k, part in enumerate(parts):
+        found[k] = shapes[part[0]] if len(part) == 1 else shapely.union_all(shapes[part])
+    return found
+
+
+def _size(shapes: NDArray[Any], of: NDArray[Any]) -> NDArray[np.float64]:
+    """Return the area of each geometry; its number of points if the geometry `of` which it is a part has no area."""
+    return np.where(shapely.area(of) > 0, shapely.area(shapes), shapely.get_num_coordinates(shapes)).astype(float)
 
 
 def write_features(path: Path, features: gpd.GeoDataFrame, columns: Mapping[str, Any], polygon: NDArray[Any]) -> None:
