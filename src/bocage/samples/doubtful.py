@@ -1,6 +1,7 @@
 """Overlaps of reference polygons, and a vector file of the polygons with what was found about them."""
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -14,19 +15,52 @@ from bocage.disk import replacing
 from bocage.errors import SamplesError
 from bocage.legend import Legend, plain
 from bocage.samples.reference import Reference, column_of, labelled_features
-from bocage.vectorfile import repaired
+from bocage.vectorfile import filled_names, repaired
+
+
+@dataclass(frozen=True)
+class Outlines:
+    """The labelled features of a reference, and how its polygons cover each other."""
+
+    features: gpd.GeoDataFrame
+    """Table of :func:`features_to_judge`."""
+    overlaps: pd.DataFrame
+    """Table of :func:`overlaps_of`."""
+
+    @classmethod
+    def of(cls, reference: Reference, legend: Legend) -> "Outlines":
+        """Read the labelled features of a reference."""
+        features = features_to_judge(reference, legend)
+        return cls(features, overlaps_of(features))
+
+    def names(self, polygon: NDArray[Any]) -> list[str]:
+        """Return the identifiers of the polygons with the numbers `polygon` (P,); empty for −1."""
+        called = dict(zip(self.features.polygon.tolist(), self.features["name"], strict=True)) | {-1: ""}
+        return [called[p] for p in polygon.tolist()]
+
+    def covering(self, polygon: NDArray[Any], much: float) -> list[str]:
+        """Return the identifier of the polygon that covers most of each polygon; empty without one.
+
+        It is one of another class if this covers more than the share `much`.
+        """
+        found = self.overlaps.reindex(polygon)
+        other, same = found.other.fillna(0), found.same.fillna(0)
+        by = found.other_as.where((other >= same) | (other > much), found.same_as)
+        return self.names(by.fillna(-1).to_numpy(np.int64))
 
 
 def features_to_judge(reference: Reference, legend: Legend) -> gpd.GeoDataFrame:
     """Return the labelled features of a reference: ``geometry``, ``label``, ``polygon`` (number), ``name`` (as text).
 
-    The name is the identifier of the polygon, else that of the sample, else the number of the polygon.
+    The name is the identifier of the polygon, or that of the sample, or, if the reference has neither, the number of the polygon.
+    A polygon without an identifier is called "unnamed" and its number.
     """
     fields = (reference.sample_id,) if reference.sample_id else ()
     table = labelled_features(reference, legend, fields)[0].reset_index(drop=True)
     column = "polygon_name" if reference.polygon_id else column_of(reference.sample_id)
-    names = table[column].map(plain) if column in table else table.polygon.astype(str)
-    return table.assign(name=names.where(names.ne(""), table.polygon.astype(str)))
+    if column not in table:
+        return table.assign(name=table.polygon.astype(str))
+    return table.assign(name=filled_names(table[column].map(plain).tolist(), table.polygon.tolist()))
 
 
 def overlaps_of(features: gpd.GeoDataFrame) -> pd.DataFrame:
@@ -78,28 +112,24 @@ def _united(shapes: NDArray[Any], number: NDArray[np.int64]) -> NDArray[Any]:
 
 def _size(shapes: NDArray[Any], of: NDArray[Any]) -> NDArray[np.float64]:
     """Return the area of each geometry; its number of points if the geometry `of` which it is a part has no area."""
-    return np.where(shapely.area(of) > 0, shapely.area(shapes), shapely.get_num_coordinates(shapes)).astype(float)
+    return np.asarray(np.where(shapely.area(of) > 0, shapely.area(shapes), shapely.get_num_coordinates(shapes)), float)
 
 
-def write_features(path: Path, features: gpd.GeoDataFrame, columns: Mapping[str, Any], polygon: NDArray[Any]) -> None:
+def write_features(path: Path, features: gpd.GeoDataFrame, columns: Mapping[str, Any]) -> None:
     """Write a GeoPackage with the features of the polygons and `columns` (P,); remove an earlier one if they have no location.
 
-    Parameters
-    ----------
-    polygon : (P,)
-        Number of the polygon of each row of `columns`.
+    The column ``polygon`` is the number of the polygon. A feature without a geometry has a row without one.
 
     Raises
     ------
     SamplesError
         The file cannot be written.
     """
-    there = features[~(features.geometry.isna() | features.geometry.is_empty)]
-    if there.crs is None or not len(there):
+    if features.crs is None or (features.geometry.isna() | features.geometry.is_empty).all():
         path.unlink(missing_ok=True)
         return
-    rows = pd.DataFrame({"polygon": polygon, **columns}).drop_duplicates("polygon")
-    table = there[["polygon", "geometry"]].merge(rows, on="polygon", how="inner")
+    rows = pd.DataFrame(columns).drop_duplicates("polygon")
+    table = features[["polygon", "geometry"]].merge(rows, on="polygon", how="inner")
     try:
         with replacing(path, path.with_name(f".{path.stem}.part{path.suffix}")) as partial:
             partial.unlink(missing_ok=True)
