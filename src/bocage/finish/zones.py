@@ -102,8 +102,7 @@ def read_zones(path: Path, field: str, grid: Grid, progress: Progress) -> Zones:
             f"{path} has no field '{field}'.{did_you_mean(field, fields)} Its fields: {', '.join(fields)}."
         )
     known = [day_text(value) for value in values[field].tolist()] if field else [""] * len(wkb)
-    numbers = range(1, len(wkb) + 1)
-    names = filled_names(known, numbers) if field else [str(number) for number in numbers]
+    names = filled_names(known, range(1, len(wkb) + 1)) if field else [str(k + 1) for k in range(len(wkb))]
     shapes = _repaired(shapes_of(wkb), path, progress)
     is_polygon = np.array([shape is not None and not shape.is_empty for shape in shapes], bool)
     if not is_polygon.any():
